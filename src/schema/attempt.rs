@@ -1,0 +1,129 @@
+//! What a trainer process is asked to do, in a file whose path is its only argument.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Dataset, Fingerprint, Metric, Recipe};
+
+/// Version of the conversation between orchestrator and trainer: [`Attempt`] one way,
+/// [`Event`](crate::Event) the other.
+pub const PROTOCOL: u32 = 1;
+
+/// One start of a job.
+///
+/// The process says [`Event`](crate::Event)s on standard output, one JSON object a line, and logs to
+/// standard error. Its standard input stays open as long as the orchestrator lives: at its end the
+/// process kills its whole process group; at a line `stop` it writes a checkpoint and leaves.
+///
+/// | exit code | meaning |
+/// | --- | --- |
+/// | 0 | finished; the last event says with what |
+/// | 1 | failed; the last event says why |
+/// | 2 | the attempt file cannot be used |
+/// | 3 | stopped as asked; a checkpoint lies in the run's folder |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// See [`PROTOCOL`].
+    pub protocol: u32,
+    /// Which attempt at its job this is, from 1.
+    pub number: u32,
+    /// Where it computes.
+    pub device: Device,
+    /// CPU threads it may use.
+    pub threads: u32,
+    /// What it does.
+    pub work: Work,
+}
+
+/// Where an attempt computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// On the CPU.
+    Cpu,
+    /// On the first CUDA device it can see; the orchestrator chooses which through `CUDA_VISIBLE_DEVICES`.
+    Cuda,
+}
+
+/// What an attempt does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Unpack and verify what a user downloaded.
+    Import(ImportWork),
+    /// Decode and resize a data set once for all runs.
+    Prepare(PrepareWork),
+    /// Train, from the latest checkpoint if there is one.
+    Train(TrainWork),
+    /// Embed and measure the test classes.
+    Evaluate(EvaluateWork),
+}
+
+/// Unpacks and verifies what a user downloaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportWork {
+    /// The data set it should be.
+    pub dataset: Dataset,
+    /// Archives, or folders that are already unpacked.
+    pub from: Vec<PathBuf>,
+    /// The data set's own folder, made if need be.
+    pub into: PathBuf,
+}
+
+/// Decodes and resizes a data set once for all runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrepareWork {
+    /// The data set.
+    pub dataset: Dataset,
+    /// Its content, already hashed.
+    pub fingerprint: Fingerprint,
+    /// Pixels a side of the prepared images.
+    pub image_size: u32,
+    /// The data set's own folder. Absent for one that the program draws itself.
+    pub source: Option<PathBuf>,
+    /// The folder for the result.
+    pub into: PathBuf,
+}
+
+/// Trains, from the latest checkpoint if there is one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainWork {
+    /// What to train.
+    pub recipe: Recipe,
+    /// The folder of the prepared data set.
+    pub data: PathBuf,
+    /// The folder of the run, for `checkpoint.safetensors` and `model.safetensors`.
+    pub run: PathBuf,
+    /// Seconds between two checkpoints; 0 writes one after each step.
+    pub checkpoint_seconds: f64,
+}
+
+/// Embeds and measures the test classes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateWork {
+    /// What was trained.
+    pub recipe: Recipe,
+    /// The folder of the prepared data set.
+    pub data: PathBuf,
+    /// The folder of the run, with its `model.safetensors`.
+    pub run: PathBuf,
+    /// What to measure.
+    pub metrics: Vec<Metric>,
+}
+
+/// What `sweep-trainer --describe` prints, as one JSON object: who answers, and what it can use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// See [`PROTOCOL`].
+    pub protocol: u32,
+    /// The trainer's name and version.
+    pub trainer: String,
+    /// How many CUDA devices it sees.
+    pub cuda_devices: u32,
+}

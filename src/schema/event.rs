@@ -1,0 +1,121 @@
+//! What a trainer says while it works: one JSON object a line, the contract between the processes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Evaluated, Scores};
+
+/// What a trainer says while it works.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The first word: work begins.
+    Started {
+        /// The step it continues from; 0 at a fresh start.
+        from: u64,
+    },
+    /// Work goes on. Said a few times a second at most.
+    Progress {
+        /// Steps, or images, that are done.
+        done: u64,
+        /// Of how many.
+        total: u64,
+        /// The loss of the latest step, while training.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        loss: Option<f64>,
+    },
+    /// The validation classes have been measured.
+    Scores {
+        /// After how many steps.
+        step: u64,
+        /// The values.
+        validation: Scores,
+    },
+    /// A checkpoint is safely on disk.
+    Checkpoint {
+        /// After how many steps.
+        step: u64,
+    },
+    /// The last word of work that ended well.
+    Finished(Finished),
+    /// The last word of work that did not.
+    Failed {
+        /// What kind of failure.
+        class: Failure,
+        /// One sentence for a person.
+        message: String,
+    },
+}
+
+/// What finished work leaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finished {
+    /// The data set lies unpacked and verified in its folder.
+    Imported {
+        /// Images that were decoded.
+        images: u64,
+    },
+    /// The prepared data set lies in its folder.
+    Prepared(Prepared),
+    /// The trained network lies in the run's folder.
+    Trained(Trained),
+    /// The test classes are measured.
+    Evaluated(Evaluated),
+}
+
+/// What there is in a prepared data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// Classes to train on.
+    pub training_classes: u64,
+    /// Their images.
+    pub training_images: u64,
+    /// Classes to test on.
+    pub test_classes: u64,
+    /// Their images.
+    pub test_images: u64,
+}
+
+/// How a training went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    /// Whether it came to its end.
+    pub end: TrainingEnd,
+    /// Steps done.
+    pub steps: u64,
+    /// The step whose weights were kept: the best on validation, or the last.
+    pub kept_step: u64,
+    /// The validation scores of those weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Scores>,
+    /// Steps in which no pair or triplet contributed to the loss.
+    pub empty_steps: u64,
+}
+
+/// Whether a training came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainingEnd {
+    /// All steps were done.
+    Completed,
+    /// The loss was not a finite number; nothing after that step means anything.
+    Diverged,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// A file of the data set is missing, unreadable or not what it should be.
+    Data,
+    /// A file could not be written: no space, no permission.
+    Disk,
+    /// The recipe asks for something impossible.
+    Recipe,
+    /// The device is not there.
+    Device,
+    /// The program itself is at fault.
+    Internal,
+    /// The process ended without a last word: killed, out of memory, crashed.
+    Crashed,
+}

@@ -1,0 +1,291 @@
+//! Names that are hashes of content: what makes two runs the same run.
+//!
+//! | component | in the [`RunId`]? |
+//! | --- | --- |
+//! | every field of the [`Recipe`], absent optional ones left out | yes |
+//! | the bytes of the data set's files | yes, as the [`Fingerprint`] |
+//! | the version of these types, whenever their meaning changes | yes, [`SCHEMA`] |
+//! | device kind, precision, CPU threads (they change the last digits) | yes, [`Numerics`] |
+//! | where files lie, sweep, method and axis names, GPU index, number of slots | no |
+//! | how often checkpoints are written, which metrics are reported | no |
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::Value;
+
+use crate::{Dataset, Recipe};
+
+/// Version of everything that is hashed. Raised when an old result no longer means the same.
+pub const SCHEMA: u32 = 1;
+
+/// Everything that a [`RunId`] is the hash of; stored beside each run so that two can be compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// See [`SCHEMA`].
+    pub schema: u32,
+    /// What was asked for.
+    pub recipe: Recipe,
+    /// The content of the data.
+    pub data: Fingerprint,
+    /// The kind of arithmetic.
+    pub numerics: Numerics,
+}
+
+impl Identity {
+    /// The name of the run.
+    pub fn run(&self) -> RunId {
+        RunId(short_hash(self))
+    }
+}
+
+/// The kind of arithmetic a run was computed with: a CPU result never stands in for a GPU's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Numerics {
+    /// On the CPU. The number of threads changes the order of summation.
+    Cpu {
+        /// Threads within an operation.
+        threads: u32,
+        /// Of weights and activations.
+        precision: Precision,
+    },
+    /// On a CUDA device.
+    Cuda {
+        /// Of weights and activations.
+        precision: Precision,
+    },
+}
+
+/// The precision of weights and activations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Single.
+    F32,
+}
+
+/// The name of a run: 16 hexadecimal digits of the BLAKE3 hash of its [`Identity`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(u64);
+
+/// The name of a data set prepared for training: a hash of the data set, its content and the image size.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DataId(u64);
+
+impl DataId {
+    /// The name of `dataset` with the content `fingerprint`, prepared at `image_size`.
+    pub fn of(dataset: &Dataset, image_size: u32, fingerprint: &Fingerprint) -> DataId {
+        DataId(short_hash(&(SCHEMA, dataset, image_size, fingerprint)))
+    }
+}
+
+/// The BLAKE3 hash of a data set's content, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// Wraps a finished hash.
+    pub fn new(hash: blake3::Hash) -> Fingerprint {
+        Fingerprint(hash.to_hex().to_string())
+    }
+
+    /// The fingerprint of a data set that its own parameters determine entirely.
+    pub fn of_parameters(dataset: &Dataset) -> Fingerprint {
+        Fingerprint::new(blake3::hash(canonical_json(dataset).as_bytes()))
+    }
+
+    /// Stands for data that is not there. No run with it can ever be executed.
+    pub fn missing() -> Fingerprint {
+        Fingerprint("missing".to_owned())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The one JSON text of a value: keys sorted, no white space, numbers in their shortest form.
+///
+/// # Panics
+/// Never for the types of this crate, whose keys are all text.
+pub fn canonical_json<T: Serialize + ?Sized>(value: &T) -> String {
+    let value = serde_json::to_value(value).expect("plain data is JSON");
+    let mut text = String::new();
+    write_canonical(&value, &mut text);
+    text
+}
+
+/// Sorts keys itself: whether `serde_json` does depends on a feature that any dependency may switch on.
+fn write_canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let write = |(key, value): (&String, &Value), text: &mut String| {
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                write_canonical(value, text);
+            };
+            write_list('{', entries.into_iter(), '}', write, text);
+        }
+        Value::Array(items) => write_list('[', items.iter(), ']', write_canonical, text),
+        scalar => text.push_str(&scalar.to_string()),
+    }
+}
+
+fn write_list<T>(
+    open: char,
+    items: impl Iterator<Item = T>,
+    close: char,
+    write: impl Fn(T, &mut String),
+    text: &mut String,
+) {
+    text.push(open);
+    for (position, item) in items.enumerate() {
+        if position > 0 {
+            text.push(',');
+        }
+        write(item, text);
+    }
+    text.push(close);
+}
+
+fn short_hash<T: Serialize + ?Sized>(value: &T) -> u64 {
+    let hash = blake3::hash(canonical_json(value).as_bytes());
+    let bytes = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+    u64::from_be_bytes(*bytes)
+}
+
+/// A text that is no identifier: not 16 hexadecimal digits.
+#[derive(Debug)]
+pub struct ParseIdError(String);
+
+impl fmt::Display for ParseIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not 16 hexadecimal digits", self.0)
+    }
+}
+
+impl std::error::Error for ParseIdError {}
+
+macro_rules! hexadecimal {
+    ($id:ident) => {
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+
+        impl fmt::Debug for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $id {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let wrong = || ParseIdError(text.to_owned());
+                let digits = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+                if !digits {
+                    return Err(wrong());
+                }
+                u64::from_str_radix(text, 16).map($id).map_err(|_| wrong())
+            }
+        }
+
+        impl Serialize for $id {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $id {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+    };
+}
+
+hexadecimal!(RunId);
+hexadecimal!(DataId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Backbone, Contrastive, Glyphs, Loss, MPerClass, Model, Optimizer, Sampler, Sgd, Training};
+
+    fn identity() -> Identity {
+        let dataset = Dataset::Glyphs(Glyphs { classes: 10, test_classes: 5, per_class: 4, seed: 0 });
+        Identity {
+            schema: SCHEMA,
+            data: Fingerprint::of_parameters(&dataset),
+            recipe: Recipe {
+                dataset,
+                image_size: 28,
+                fold: None,
+                model: Model { backbone: Backbone::Conv4, embedding: Some(64) },
+                training: Some(Training {
+                    loss: Loss::Contrastive(Contrastive::default()),
+                    miner: None,
+                    memory: None,
+                    sampler: Sampler::MPerClass(MPerClass { batch: 16, per_class: 4 }),
+                    optimizer: Optimizer::Sgd(Sgd::default()),
+                    steps: 10,
+                    validate_every: None,
+                    labels: crate::Labels::True,
+                }),
+                seed: 0,
+            },
+            numerics: Numerics::Cpu { threads: 1, precision: Precision::F32 },
+        }
+    }
+
+    #[test]
+    fn the_canonical_text_sorts_keys_and_keeps_numbers_short() {
+        let value = serde_json::json!({ "b": [1, 0.1, 1e-7], "a": { "d": null, "c": "x\"y" } });
+        assert_eq!(canonical_json(&value), r#"{"a":{"c":"x\"y","d":null},"b":[1,0.1,1e-7]}"#);
+    }
+
+    #[test]
+    fn the_name_of_a_run_never_changes_silently() {
+        // If this fails, results that users already have are no longer found: raise SCHEMA knowingly.
+        assert_eq!(identity().run().to_string(), "7a4887667fbc7271");
+    }
+
+    #[test]
+    fn every_component_changes_the_name() {
+        let changes: [fn(&mut Identity); 6] = [
+            |i| i.schema += 1,
+            |i| i.recipe.seed += 1,
+            |i| i.recipe.image_size += 1,
+            |i| i.recipe.training = None,
+            |i| i.data = Fingerprint::missing(),
+            |i| i.numerics = Numerics::Cpu { threads: 2, precision: Precision::F32 },
+        ];
+        let mut names = vec![identity().run()];
+        for change in changes {
+            let mut changed = identity();
+            change(&mut changed);
+            names.push(changed.run());
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 7);
+    }
+
+    #[test]
+    fn an_identity_is_read_as_it_is_written() {
+        let text = serde_json::to_string(&identity()).unwrap();
+        assert_eq!(serde_json::from_str::<Identity>(&text).unwrap(), identity());
+        let id = identity().run();
+        assert_eq!(id.to_string().parse::<RunId>().unwrap(), id);
+        assert!("0123".parse::<RunId>().is_err());
+    }
+}

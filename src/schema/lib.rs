@@ -1,0 +1,48 @@
+//! The vocabulary of `sweep`: the page to read first.
+//!
+//! Everything here is plain data that crosses a boundary: between the sweep file and the plan, between
+//! the orchestrator and a trainer process, between a finished run and a table. There is no input or
+//! output, no libtorch and no data frame here, so every other crate can depend on it.
+//!
+//! | word | what it is |
+//! | --- | --- |
+//! | sweep | a TOML file and all it leads to |
+//! | method | one row of the table: a loss, with its miner and its memory |
+//! | axis | a key of the sweep file with several reported values |
+//! | recipe | everything that determines one run's result: [`Recipe`] |
+//! | run | one training of one recipe, named by its [`RunId`] |
+//! | fold | a class-disjoint part of the training classes, held out for validation: [`Fold`] |
+//! | job | a node of the graph: prepare, train, evaluate or report |
+//! | slot | a place where a job can execute: a share of a GPU, or CPU threads |
+//! | attempt | one start of a job: [`Attempt`]; the [`Work`] in it says what to do |
+//! | event | what a trainer says while it works: [`Event`] |
+//! | record | a finished run's result: [`Record`] |
+//! | cell | a number in a table, with the records behind it |
+
+mod attempt;
+mod dataset;
+mod event;
+mod id;
+mod loss;
+mod memory;
+mod metric;
+mod miner;
+mod model;
+mod optimizer;
+mod recipe;
+mod record;
+mod sampler;
+
+pub use attempt::{Attempt, Description, Device, EvaluateWork, ImportWork, PROTOCOL, PrepareWork, TrainWork, Work};
+pub use dataset::{Dataset, Glyphs};
+pub use event::{Event, Failure, Finished, Prepared, Trained, TrainingEnd};
+pub use id::{DataId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, canonical_json};
+pub use loss::{Contrastive, Loss, MultiSimilarity, Triplet};
+pub use memory::{Memory, Xbm};
+pub use metric::{Metric, ParseMetricError, Scores};
+pub use miner::{Miner, MultiSimilarityMiner, SemiHard};
+pub use model::{Backbone, Model};
+pub use optimizer::{Adam, Optimizer, Sgd};
+pub use recipe::{Fold, Labels, Recipe, Training};
+pub use record::{Evaluated, Outcome, Record};
+pub use sampler::{MPerClass, Sampler};

@@ -1,0 +1,107 @@
+//! What is measured on classes never trained on: names, order and headings of the metrics.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// A retrieval metric, a fraction between 0 and 1; higher is better.
+///
+/// Every test image is a query against all the others; itself is excluded by its index. With R the
+/// number of other images of its class, the definitions are those of "A Metric Learning Reality Check"
+/// (ECCV 2020), section 3.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// Share of queries with an image of their class among the K nearest.
+    RecallAt(u32),
+    /// Share of queries whose nearest image is of their class. Equal to Recall@1.
+    PrecisionAt1,
+    /// Share of the R nearest images that are of the query's class.
+    RPrecision,
+    /// Mean average precision over the R nearest images.
+    MapAtR,
+}
+
+/// The values of some metrics, in the order of a table's columns.
+pub type Scores = BTreeMap<Metric, f64>;
+
+impl Metric {
+    /// The heading of its column.
+    pub fn heading(self) -> String {
+        match self {
+            Metric::RecallAt(k) => format!("R@{k}"),
+            Metric::PrecisionAt1 => "P@1".to_owned(),
+            Metric::RPrecision => "RP".to_owned(),
+            Metric::MapAtR => "MAP@R".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Metric::RecallAt(k) => write!(f, "recall@{k}"),
+            Metric::PrecisionAt1 => f.write_str("precision@1"),
+            Metric::RPrecision => f.write_str("r_precision"),
+            Metric::MapAtR => f.write_str("map@r"),
+        }
+    }
+}
+
+/// A name that is no metric's.
+#[derive(Debug)]
+pub struct ParseMetricError(String);
+
+impl fmt::Display for ParseMetricError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown metric `{}`, expected `recall@K`, `precision@1`, `r_precision` or `map@r`", self.0)
+    }
+}
+
+impl std::error::Error for ParseMetricError {}
+
+impl FromStr for Metric {
+    type Err = ParseMetricError;
+
+    fn from_str(text: &str) -> Result<Self, ParseMetricError> {
+        match text {
+            "precision@1" => Ok(Metric::PrecisionAt1),
+            "r_precision" => Ok(Metric::RPrecision),
+            "map@r" => Ok(Metric::MapAtR),
+            _ => text
+                .strip_prefix("recall@")
+                .and_then(|k| k.parse().ok())
+                .filter(|&k| k > 0)
+                .map(Metric::RecallAt)
+                .ok_or_else(|| ParseMetricError(text.to_owned())),
+        }
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Metric;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for metric in
+            [Metric::RecallAt(1), Metric::RecallAt(1000), Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR]
+        {
+            assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
+        }
+        for wrong in ["recall@0", "recall@", "recall@-1", "MAP@R", ""] {
+            assert!(wrong.parse::<Metric>().is_err(), "{wrong}");
+        }
+    }
+}

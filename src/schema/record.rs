@@ -1,0 +1,42 @@
+//! A finished run's result.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{RunId, Scores};
+
+/// A finished run's result: what a table is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// See [`SCHEMA`](crate::SCHEMA).
+    pub schema: u32,
+    /// Which run.
+    pub run: RunId,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The test classes were measured.
+    Finished(Evaluated),
+    /// The loss was not a finite number.
+    Diverged {
+        /// After how many steps.
+        step: u64,
+    },
+}
+
+/// What was measured, and on how much.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluated {
+    /// Classes, none of them trained on.
+    pub classes: u64,
+    /// Images, each a query against all the others.
+    pub images: u64,
+    /// Queries left out because their class has no other image.
+    pub lone: u64,
+    /// The values, as fractions.
+    pub scores: Scores,
+}
