@@ -1,1 +1,7 @@
-fn main() {}
+//! The executable `sweep`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sweep::cli::main()
+}

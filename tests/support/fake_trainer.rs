@@ -1,1 +1,139 @@
-fn main() {}
+//! Speaks the trainer's protocol without libtorch, so that the orchestrator can be tested alone.
+//!
+//! "Training" hashes step after step, so that a run that was resumed wrongly ends with another number, and
+//! "evaluation" turns that number into scores. Each step takes `FAKE_STEP_MS` milliseconds. Some seeds misbehave:
+//!
+//! | seed | what happens |
+//! | --- | --- |
+//! | 101 | dies at every attempt, half way |
+//! | 102 | dies at the first attempt only |
+//! | 103 | reports a damaged image |
+//! | 104 | diverges |
+//! | 105 | reports a full disk |
+//! | 106 | ignores requests to stop |
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::exit)]
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{BufRead, Write},
+    path::Path,
+    process::exit,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use schema::{
+    Attempt, Description, EvaluateWork, Evaluated, Event, Failure, Finished, PROTOCOL, Prepared, Recipe, TrainWork,
+    Trained, TrainingEnd, Work,
+};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn main() {
+    let argument = env::args().nth(1).unwrap();
+    if argument == "--describe" {
+        let description = Description { protocol: PROTOCOL, trainer: "fake-trainer".to_owned(), cuda_devices: 0 };
+        println!("{}", serde_json::to_string(&description).unwrap());
+        return;
+    }
+    thread::spawn(hold_the_lifeline);
+    let attempt: Attempt = serde_json::from_slice(&fs::read(argument).unwrap()).unwrap();
+    match &attempt.work {
+        Work::Import(_) => say(&Event::Finished(Finished::Imported { images: 0 })),
+        Work::Prepare(work) => {
+            fs::create_dir_all(&work.into).unwrap();
+            publish(&work.into.join("index.json"), "{}");
+            let prepared = Prepared { training_classes: 2, training_images: 4, test_classes: 2, test_images: 4 };
+            say(&Event::Finished(Finished::Prepared(prepared)));
+        }
+        Work::Train(work) => train(work, attempt.number),
+        Work::Evaluate(work) => evaluate(work),
+    }
+}
+
+fn train(work: &TrainWork, attempt: u32) {
+    let steps = work.recipe.training.as_ref().map_or(0, |training| training.steps);
+    let checkpoint = work.run.join("checkpoint.safetensors");
+    let (mut step, mut state) = match fs::read_to_string(&checkpoint) {
+        Ok(text) => text.split_once(' ').map(|(step, state)| (step.parse().unwrap(), state.parse().unwrap())).unwrap(),
+        Err(_) => (0, hash(work.recipe.seed, work.recipe.training.is_some().into())),
+    };
+    say(&Event::Started { from: step });
+    while step < steps {
+        misbehave(&work.recipe, attempt, step, steps);
+        thread::sleep(Duration::from_millis(env::var("FAKE_STEP_MS").map_or(0, |ms| ms.parse().unwrap())));
+        state = hash(state, step);
+        step += 1;
+        publish(&checkpoint, &format!("{step} {state}"));
+        say(&Event::Checkpoint { step });
+        say(&Event::Progress { done: step, total: steps, loss: Some(1.0 / step as f64) });
+        if STOP.load(Ordering::Relaxed) && work.recipe.seed != 106 {
+            exit(3);
+        }
+    }
+    publish(&work.run.join("model.safetensors"), &state.to_string());
+    let trained =
+        Trained { end: TrainingEnd::Completed, steps, kept_step: steps, validation: None, empty_steps: 0 };
+    say(&Event::Finished(Finished::Trained(trained)));
+}
+
+fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
+    let failed = |class, message: &str| {
+        say(&Event::Failed { class, message: message.to_owned() });
+        exit(1);
+    };
+    match recipe.seed {
+        101 if step >= steps / 2 => std::process::abort(),
+        102 if attempt == 1 => std::process::abort(),
+        103 => failed(Failure::Data, "the image `a.png` is damaged"),
+        104 if step >= steps / 2 => {
+            let end = TrainingEnd::Diverged;
+            let trained = Trained { end, steps: step, kept_step: step, validation: None, empty_steps: 0 };
+            say(&Event::Finished(Finished::Trained(trained)));
+            exit(0);
+        }
+        105 => failed(Failure::Disk, "no space left on device"),
+        _ => {}
+    }
+}
+
+fn evaluate(work: &EvaluateWork) {
+    let state: u64 = fs::read_to_string(work.run.join("model.safetensors")).unwrap().parse().unwrap();
+    let score = |position: usize| hash(state, position as u64) as f64 / u64::MAX as f64;
+    let scores: BTreeMap<_, _> = work.metrics.iter().enumerate().map(|(at, &metric)| (metric, score(at))).collect();
+    say(&Event::Finished(Finished::Evaluated(Evaluated { classes: 2, images: 4, lone: 0, scores })));
+}
+
+/// SplitMix64's output function.
+fn hash(state: u64, step: u64) -> u64 {
+    let mut word = state.wrapping_mul(31).wrapping_add(step).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^ (word >> 31)
+}
+
+fn publish(path: &Path, text: &str) {
+    let temporary = path.with_extension("new");
+    fs::write(&temporary, text).unwrap();
+    fs::rename(temporary, path).unwrap();
+}
+
+fn say(event: &Event) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{}", serde_json::to_string(event).unwrap()).and_then(|()| out.flush()).is_err() {
+        exit(1);
+    }
+}
+
+fn hold_the_lifeline() {
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        if line == "stop" {
+            STOP.store(true, Ordering::Relaxed);
+        }
+    }
+    let own = rustix::process::getpgrp();
+    rustix::process::kill_process_group(own, rustix::process::Signal::KILL).unwrap();
+}

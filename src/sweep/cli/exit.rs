@@ -1,0 +1,80 @@
+//! How the program ends: what it says and which code it leaves with.
+
+use std::{fmt::Display, process::ExitCode};
+
+use crate::{
+    ledger::{LedgerError, LockError},
+    spec::Diagnostic,
+};
+
+/// Any end but a good one.
+#[derive(Debug)]
+pub enum Exit {
+    /// A mistake in the sweep file, with its place. Code 1.
+    Diagnosed(Box<Diagnostic>),
+    /// Another mistake of the user, or something missing in the set-up. Code 1.
+    Mistake(String),
+    /// Some runs failed. Code 2.
+    RunsFailed(String),
+    /// The orchestrator could not go on. Code 3.
+    Stuck(String),
+    /// Another orchestrator is at work. Code 4.
+    Locked(String),
+    /// The user interrupted. Code 130, as shells have it.
+    Interrupted(String),
+    /// Whoever read the output has gone. Code 0: they had enough.
+    NobodyReads,
+}
+
+impl Exit {
+    /// The code for a mistake.
+    pub(super) const MISTAKE: ExitCode = ExitCode::FAILURE;
+
+    /// A mistake of the user.
+    pub(super) fn mistake(error: impl Display) -> Exit {
+        Exit::Mistake(error.to_string())
+    }
+
+    /// Something that keeps the orchestrator from going on.
+    pub(super) fn stuck(error: impl Display) -> Exit {
+        Exit::Stuck(error.to_string())
+    }
+
+    pub(super) fn code(&self) -> ExitCode {
+        match self {
+            Exit::Diagnosed(_) | Exit::Mistake(_) => Exit::MISTAKE,
+            Exit::RunsFailed(_) => ExitCode::from(2),
+            Exit::Stuck(_) => ExitCode::from(3),
+            Exit::Locked(_) => ExitCode::from(4),
+            Exit::Interrupted(_) => ExitCode::from(130),
+            Exit::NobodyReads => ExitCode::SUCCESS,
+        }
+    }
+
+    pub(super) fn message(&self, colour: bool) -> Option<String> {
+        let label = if colour { "\x1b[1;31merror\x1b[0m" } else { "error" };
+        match self {
+            Exit::Diagnosed(diagnostic) => Some(diagnostic.render(colour)),
+            Exit::Mistake(message) | Exit::Stuck(message) | Exit::Locked(message) => {
+                Some(format!("{label}: {message}"))
+            }
+            Exit::RunsFailed(message) | Exit::Interrupted(message) => Some(message.clone()),
+            Exit::NobodyReads => None,
+        }
+    }
+}
+
+impl From<LedgerError> for Exit {
+    fn from(error: LedgerError) -> Exit {
+        Exit::stuck(error)
+    }
+}
+
+impl From<LockError> for Exit {
+    fn from(error: LockError) -> Exit {
+        match error {
+            LockError::Held { .. } => Exit::Locked(error.to_string()),
+            LockError::Io { .. } => Exit::stuck(error),
+        }
+    }
+}

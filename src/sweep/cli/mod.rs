@@ -1,0 +1,156 @@
+//! The command line: parses, calls, prints. Nothing else in the crate prints, and only here are the clock, the
+//! environment and the terminal looked at.
+//!
+//! Results go to standard output, everything else to standard error. One file for each command.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the part that prints")]
+
+mod check;
+mod data;
+mod exit;
+mod plan;
+mod progress;
+mod report;
+mod run;
+mod status;
+
+use std::{
+    env,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anstream::{AutoStream, ColorChoice, eprintln};
+use clap::{Args, Parser, Subcommand};
+pub use exit::Exit;
+
+use crate::{
+    ledger::Ledger,
+    plan::Plan,
+    run::slots::Machine,
+    spec::{Diagnostic, Sweep},
+};
+
+/// Fair comparisons of deep-metric-learning methods: a TOML file in, a table with confidence intervals out.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+First steps:
+  sweep run sweeps/quickstart.toml           a built-in data set, three minutes on a laptop
+  sweep data add omniglot images_*.zip       unpack and verify a downloaded data set into data/
+  sweep plan sweeps/omniglot.toml            what would run, what is there already, and why
+  sweep run sweeps/omniglot.toml             run it; the same command again resumes it
+
+Exit codes:
+  0    done
+  1    a mistake in the command, the sweep file, the data or the set-up; nothing was lost
+  2    the sweep ended, but some runs failed; the table shows them as failed
+  3    the sweep could not go on: a disk is full, or results cannot be written
+  4    another `sweep` is running in the same results folder
+  130  interrupted; the same command resumes";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a sweep file and say what it amounts to
+    Check(check::Check),
+    /// Show what would run, what is there already, and why
+    Plan(plan::PlanCommand),
+    /// Run a sweep, or resume it, and print its table
+    Run(run::Run),
+    /// Show how far a sweep is and what failed
+    Status(status::Status),
+    /// Make the table from what is there
+    Report(report::Report),
+    /// Add a downloaded data set
+    #[command(subcommand)]
+    Data(data::Data),
+}
+
+/// Which sweep, and where its results are: the same for all commands.
+#[derive(Debug, Args)]
+struct Target {
+    /// The sweep file
+    file: PathBuf,
+    /// Put a value into the sweep file first, e.g. --set training.steps=500 or
+    /// --set 'method.Triplet.loss.triplet.margin=0.2'
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Where runs are kept
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    results: PathBuf,
+}
+
+/// A sweep with its plan, as every command but `check` needs it.
+struct Opened {
+    sweep: Sweep,
+    ledger: Ledger,
+    machine: Machine,
+    plan: Plan,
+}
+
+impl Target {
+    fn read(&self) -> Result<Sweep, Exit> {
+        Ok(Sweep::read(&self.file, &self.overrides)?)
+    }
+
+    fn open(&self) -> Result<Opened, Exit> {
+        let sweep = self.read()?;
+        let ledger = Ledger::new(&self.results);
+        let machine = Machine::survey(env::var("CUDA_VISIBLE_DEVICES").ok().as_deref());
+        let plan = Plan::new(&sweep, &ledger, machine.numerics(&sweep.resources)).map_err(Exit::mistake)?;
+        Ok(Opened { sweep, ledger, machine, plan })
+    }
+}
+
+/// Parses the command line, carries it out and tells how it ended.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe is no reason to complain about a help text.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::MISTAKE } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match &cli.command {
+        Command::Check(command) => command.run(),
+        Command::Plan(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Report(command) => command.run(),
+        Command::Data(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => {
+            if let Some(message) = exit.message(colour_on_stderr()) {
+                eprintln!("{message}");
+            }
+            exit.code()
+        }
+    }
+}
+
+fn colour_on_stderr() -> bool {
+    !matches!(AutoStream::choice(&std::io::stderr()), ColorChoice::Never)
+}
+
+fn colour_on_stdout() -> bool {
+    !matches!(AutoStream::choice(&std::io::stdout()), ColorChoice::Never)
+}
+
+impl From<Diagnostic> for Exit {
+    fn from(diagnostic: Diagnostic) -> Exit {
+        Exit::Diagnosed(Box::new(diagnostic))
+    }
+}
+
+/// `1 run`, `2 runs`.
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

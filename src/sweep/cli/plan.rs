@@ -1,0 +1,140 @@
+//! `sweep plan`: what would run, what is there already, and why.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use schema::{RunId, canonical_json};
+use serde_json::json;
+
+use super::{Exit, Opened, Target, check, counted};
+use crate::{
+    ledger::Job,
+    plan::{
+        Member,
+        freshness::{self, Freshness, FreshnessOf},
+    },
+};
+
+/// Shows what would run and what is reused, each run with its name and the reason. Runs nothing.
+#[derive(Debug, Args)]
+pub(super) struct PlanCommand {
+    #[command(flatten)]
+    target: Target,
+    /// Print everything as one JSON object: members, recipes, jobs and their order
+    #[arg(long)]
+    json: bool,
+}
+
+impl PlanCommand {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        let opened = self.target.open()?;
+        let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.metrics)?;
+        if self.json {
+            println!("{:#}", as_json(&opened, &freshness));
+        } else {
+            print(&opened, &freshness);
+        }
+        Ok(())
+    }
+}
+
+fn print(opened: &Opened, freshness: &FreshnessOf) {
+    let Opened { sweep, plan, machine, .. } = opened;
+    println!("{}: {}", sweep.name, check::arithmetic(sweep));
+    for missing in &plan.missing {
+        println!("missing: {missing}");
+    }
+    println!();
+    let rows: Vec<[String; 3]> =
+        plan.members.iter().map(|member| [member.run.to_string(), describe(member), standing(member.run, freshness)]).collect();
+    let width = rows.iter().map(|row| row[1].chars().count()).max().unwrap_or(0);
+    for [run, member, standing] in &rows {
+        println!("  {run}  {member:width$}  {standing}");
+    }
+    println!();
+    for (verb, (stale, reused)) in tally(freshness) {
+        println!("  {verb:<9} {:>4} to do, {:>4} there", stale, reused);
+    }
+    let slots = machine.slots(&sweep.resources);
+    match slots {
+        Ok(slots) => println!("  in {}: {}", counted(slots.len(), "slot"), slot_names(&slots)),
+        Err(error) => println!("  cannot run here: {error}"),
+    }
+}
+
+fn slot_names(slots: &[crate::run::slots::Slot]) -> String {
+    let names: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// `Triplet, seed 1, fold 2 of 4, model.embedding = 64`.
+pub(super) fn describe(member: &Member) -> String {
+    let mut parts = vec![member.method.clone()];
+    parts.extend(member.settings.iter().map(|(axis, value)| format!("{axis} = {value}")));
+    parts.push(format!("seed {}", member.seed));
+    parts.extend(member.fold.map(|fold| format!("fold {} of {}", fold.index + 1, fold.of)));
+    format!("{}: {}", member.dataset, parts.join(", "))
+}
+
+fn standing(run: RunId, freshness: &FreshnessOf) -> String {
+    match (freshness.get(&Job::Train(run)), freshness.get(&Job::Evaluate(run))) {
+        (Some(Freshness::Stale(reason)), _) => format!("train: {reason}"),
+        (_, Some(Freshness::Stale(reason))) => format!("evaluate: {reason}"),
+        _ => "there".to_owned(),
+    }
+}
+
+/// For each verb how many jobs are to do and how many are not.
+pub(super) fn tally(freshness: &FreshnessOf) -> BTreeMap<&'static str, (usize, usize)> {
+    let mut tally = BTreeMap::new();
+    for (job, freshness) in freshness {
+        let (stale, reused): &mut (usize, usize) = tally.entry(job.verb()).or_default();
+        match freshness {
+            Freshness::Stale(_) => *stale += 1,
+            Freshness::Fresh | Freshness::NotNeeded => *reused += 1,
+        }
+    }
+    tally
+}
+
+fn as_json(opened: &Opened, freshness: &FreshnessOf) -> serde_json::Value {
+    let Opened { sweep, plan, .. } = opened;
+    let members: Vec<_> = plan
+        .members
+        .iter()
+        .map(|member| {
+            json!({
+                "method": member.method, "dataset": member.dataset, "settings": member.settings,
+                "seed": member.seed, "fold": member.fold, "run": member.run,
+            })
+        })
+        .collect();
+    let runs: BTreeMap<String, serde_json::Value> = plan
+        .runs
+        .iter()
+        .map(|(run, planned)| (run.to_string(), json!({ "data": planned.data, "made_of": planned.identity })))
+        .collect();
+    let jobs: Vec<_> = freshness
+        .iter()
+        .map(|(job, freshness)| {
+            let (todo, reason) = match freshness {
+                Freshness::Stale(reason) => (true, reason.to_string()),
+                Freshness::Fresh => (false, "its result is there".to_owned()),
+                Freshness::NotNeeded => (false, "nothing needs it".to_owned()),
+            };
+            json!({ "job": job, "todo": todo, "reason": reason })
+        })
+        .collect();
+    let after: Vec<_> = plan
+        .graph
+        .edge_indices()
+        .filter_map(|edge| plan.graph.edge_endpoints(edge))
+        .map(|(before, after)| json!([plan.graph[before].to_string(), plan.graph[after].to_string()]))
+        .collect();
+    // Through the canonical text, so that the same plan is printed the same everywhere.
+    let plan = json!({
+        "version": 1, "sweep": sweep.name, "missing": plan.missing, "members": members, "runs": runs,
+        "jobs": jobs, "order": after,
+    });
+    serde_json::from_str(&canonical_json(&plan)).unwrap_or(plan)
+}

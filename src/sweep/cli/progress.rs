@@ -1,0 +1,275 @@
+//! Progress on standard error: bars on a terminal, plain lines now and then elsewhere.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal},
+    time::{Duration, Instant},
+};
+
+use anstream::eprintln;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schema::{Event, Metric};
+
+use super::{counted, plan::describe};
+use crate::{
+    ledger::{End, Job},
+    plan::{
+        Plan,
+        freshness::{Freshness, FreshnessOf},
+    },
+    run::Watcher,
+};
+
+/// Between two plain lines about the same thing.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// The progress of a whole sweep: an overall bar, and a line for each running job.
+pub(super) struct Progress {
+    names: BTreeMap<Job, String>,
+    /// How much of the whole each job is, in steps of training.
+    weights: BTreeMap<Job, u64>,
+    fractions: BTreeMap<Job, f64>,
+    jobs: usize,
+    ended: usize,
+    running: BTreeMap<Job, Line>,
+    bars: MultiProgress,
+    overall: ProgressBar,
+    plain: bool,
+    begun: Instant,
+    last_plain: Instant,
+}
+
+/// One running job.
+struct Line {
+    bar: ProgressBar,
+    begun: Instant,
+    /// Where this attempt began to count, so that a resumed run does not seem fast.
+    from: u64,
+    done: u64,
+    total: u64,
+    loss: Option<f64>,
+    score: Option<(Metric, f64)>,
+}
+
+impl Progress {
+    pub(super) fn new(plan: &Plan, freshness: &FreshnessOf) -> Progress {
+        let todo = freshness.iter().filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
+        let weights: BTreeMap<Job, u64> = todo.map(|(&job, _)| (job, weight(job, plan))).collect();
+        let plain = !io::stderr().is_terminal();
+        let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bars = MultiProgress::with_draw_target(target);
+        let overall = bars.add(ProgressBar::new(weights.values().sum()));
+        overall.set_style(style("{prefix} [{bar:30}] {percent:>3} %  {elapsed} gone, {eta} to go  {msg}", "=> "));
+        overall.set_prefix("sweep");
+        overall.enable_steady_tick(Duration::from_millis(500));
+        Progress {
+            names: weights.keys().map(|&job| (job, name(job, plan))).collect(),
+            jobs: weights.len(),
+            weights,
+            fractions: BTreeMap::new(),
+            ended: 0,
+            running: BTreeMap::new(),
+            bars,
+            overall,
+            plain,
+            begun: Instant::now(),
+            last_plain: Instant::now(),
+        }
+    }
+
+    /// Takes the bars from the screen.
+    pub(super) fn close(&mut self) {
+        self.running.values().for_each(|line| line.bar.finish_and_clear());
+        self.overall.finish_and_clear();
+    }
+
+    fn say(&self, text: &str) {
+        if self.plain {
+            eprintln!("{text}");
+        } else {
+            // Lines above the bars; a terminal that is gone is no reason to stop the sweep.
+            let _ = self.bars.println(text);
+        }
+    }
+
+    fn redraw(&mut self) {
+        let position: f64 = self.fractions.iter().map(|(job, part)| part * self.weights.get(job).map_or(0.0, |&w| w as f64)).sum();
+        self.overall.set_position(position as u64);
+        self.overall.set_message(format!("{} of {}", self.ended, counted(self.jobs, "job")));
+    }
+
+    fn name(&self, job: Job) -> &str {
+        self.names.get(&job).map_or("", String::as_str)
+    }
+
+    fn say_plainly(&mut self) {
+        if !self.plain || self.last_plain.elapsed() < PLAIN_EVERY {
+            return;
+        }
+        self.last_plain = Instant::now();
+        for (&job, line) in &self.running {
+            eprintln!("  {}: {}", self.name(job), line.plain());
+        }
+        let (position, length) = (self.overall.position(), self.overall.length().unwrap_or(0));
+        let eta = match position {
+            0 => "unknown".to_owned(),
+            done => duration(self.begun.elapsed().mul_f64(length.saturating_sub(done) as f64 / done as f64)),
+        };
+        eprintln!("  {} of {}, {eta} to go", self.ended, counted(self.jobs, "job"));
+    }
+}
+
+impl Watcher for Progress {
+    fn started(&mut self, job: Job, attempt: u32, slot: &str) {
+        let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+        if self.plain {
+            eprintln!("started   {} on {slot}{again}", self.name(job));
+        }
+        let bar = self.bars.insert_before(&self.overall, ProgressBar::new(0));
+        bar.set_style(style("  {prefix} [{bar:20}] {pos}/{len} {msg}", "-> "));
+        bar.set_prefix(format!("{slot}  {}{again}", self.name(job)));
+        self.running.insert(job, Line::new(bar));
+        self.redraw();
+    }
+
+    fn said(&mut self, job: Job, event: &Event) {
+        let Some(line) = self.running.get_mut(&job) else { return };
+        line.hear(event);
+        let fraction = line.fraction();
+        self.fractions.insert(job, fraction);
+        self.redraw();
+        self.say_plainly();
+    }
+
+    fn ended(&mut self, job: Job, end: &End, again: bool) {
+        let Some(line) = self.running.remove(&job) else { return };
+        line.bar.finish_and_clear();
+        let took = duration(line.begun.elapsed());
+        match end {
+            End::Finished => {
+                self.ended += 1;
+                self.fractions.insert(job, 1.0);
+                self.say(&format!("finished  {} in {took}", self.name(job)));
+            }
+            End::Stopped => self.say(&format!("stopped   {} after {took}", self.name(job))),
+            End::Failed { message, .. } => {
+                self.ended += usize::from(!again);
+                let next = if again { "; trying again" } else { "" };
+                self.say(&format!("failed    {} after {took}: {message}{next}", self.name(job)));
+            }
+        }
+        self.redraw();
+    }
+
+    fn tick(&mut self) {
+        self.say_plainly();
+    }
+}
+
+impl Line {
+    fn new(bar: ProgressBar) -> Line {
+        Line { bar, begun: Instant::now(), from: 0, done: 0, total: 0, loss: None, score: None }
+    }
+
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Started { from } => {
+                self.begun = Instant::now();
+                (self.from, self.done) = (*from, *from);
+            }
+            Event::Progress { done, total, loss } => {
+                (self.done, self.total) = (*done, *total);
+                self.loss = loss.or(self.loss);
+            }
+            Event::Scores { validation, .. } => {
+                self.score = validation.last_key_value().map(|(&metric, &value)| (metric, value));
+            }
+            Event::Checkpoint { .. } | Event::Finished(_) | Event::Failed { .. } => {}
+        }
+        self.bar.set_length(self.total);
+        self.bar.set_position(self.done);
+        self.bar.set_message(self.message());
+    }
+
+    fn fraction(&self) -> f64 {
+        if self.total == 0 { 0.0 } else { self.done as f64 / self.total as f64 }
+    }
+
+    fn message(&self) -> String {
+        let rate = self.done.saturating_sub(self.from) as f64 / self.begun.elapsed().as_secs_f64().max(1e-3);
+        let mut parts = vec![format!("{rate:.1}/s")];
+        parts.extend(self.loss.map(|loss| format!("loss {loss:.4}")));
+        parts.extend(self.score.map(|(metric, value)| format!("validation {} {:.1}", metric.heading(), 100.0 * value)));
+        parts.join("  ")
+    }
+
+    fn plain(&self) -> String {
+        format!("{}/{} {}", self.done, self.total, self.message())
+    }
+}
+
+/// One bar for one thing that takes a while.
+pub(super) struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    pub(super) fn images(prefix: &str) -> Bar {
+        let bar = ProgressBar::new(0);
+        bar.set_style(style("{prefix} [{bar:30}] {pos}/{len} images  {per_sec}, {eta} to go", "=> "));
+        bar.set_prefix(prefix.to_owned());
+        if !io::stderr().is_terminal() {
+            eprintln!("{prefix}");
+        }
+        Bar { bar }
+    }
+
+    pub(super) fn set(&self, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+
+    pub(super) fn close(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str, characters: &str) -> ProgressStyle {
+    // A template that does not parse is a mistake of ours, seen at once; the default style still works.
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars(characters)
+}
+
+fn weight(job: Job, plan: &Plan) -> u64 {
+    let steps = |run| {
+        let training = plan.runs.get(&run).and_then(|planned| planned.identity.recipe.training.as_ref());
+        training.map_or(1, |training| training.steps)
+    };
+    match job {
+        Job::Prepare(_) => 20,
+        Job::Train(run) => steps(run),
+        Job::Evaluate(run) => (steps(run) / 20).max(1),
+    }
+}
+
+fn name(job: Job, plan: &Plan) -> String {
+    match job {
+        Job::Prepare(data) => {
+            let title = plan.data.get(&data).map_or("", |data| data.dataset.title());
+            format!("prepare {title}")
+        }
+        Job::Train(run) | Job::Evaluate(run) => {
+            let member = plan.members.iter().find(|member| member.run == run);
+            format!("{} {}", job.verb(), member.map_or_else(|| run.to_string(), describe))
+        }
+    }
+}
+
+/// `8.3 s`, `2 min 5 s`, `1 h 20 min`.
+fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", time.as_secs_f64()),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}

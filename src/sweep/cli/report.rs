@@ -1,0 +1,124 @@
+//! `sweep report`: the table, from whatever results are there.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use report::{Caption, Row, RunState, Table};
+use schema::{Dataset, Labels, Outcome, RunId};
+
+use super::{Exit, Opened, Target, check::arithmetic, colour_on_stdout};
+use crate::{
+    ledger::{End, Job, Ledger, LedgerError, RunState as OnDisk, atomic},
+    plan::Plan,
+    spec::Sweep,
+};
+
+/// Makes the table from the results that are there, and prints it.
+#[derive(Debug, Args)]
+pub(super) struct Report {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    destination: Destination,
+}
+
+/// Where tables go.
+#[derive(Debug, Args)]
+pub(super) struct Destination {
+    /// Where tables are written, in a folder with the sweep's name
+    #[arg(long, value_name = "FOLDER", default_value = "reports")]
+    reports: PathBuf,
+}
+
+impl Report {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        self.destination.write_and_print(&self.target.open()?)
+    }
+}
+
+impl Destination {
+    /// Writes `table.md` and `table.csv`, and prints the table.
+    pub(super) fn write_and_print(&self, opened: &Opened) -> Result<(), Exit> {
+        let table = table(opened)?;
+        let folder = self.reports.join(&opened.sweep.name);
+        write(&folder.join("table.md"), &table.markdown())?;
+        write(&folder.join("table.csv"), &table.csv().map_err(Exit::stuck)?)?;
+        print!("{}", table.terminal(colour_on_stdout()));
+        anstream::eprintln!("\nwritten to {}", folder.join("table.{md,csv}").display());
+        Ok(())
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Exit> {
+    let written = atomic::write(path, text.as_bytes());
+    written.map_err(|error| Exit::stuck(format!("failed to write `{}`: {error}", path.display())))
+}
+
+fn table(opened: &Opened) -> Result<Table, Exit> {
+    let Opened { sweep, ledger, plan, .. } = opened;
+    let mut rows = Vec::with_capacity(plan.members.len());
+    for member in &plan.members {
+        rows.push(Row {
+            dataset: member.dataset.to_owned(),
+            method: member.method.clone(),
+            settings: member.settings.clone(),
+            seed: member.seed,
+            fold: member.fold,
+            run: member.run,
+            state: state_of(member.run, plan, ledger)?,
+        });
+    }
+    let caption = Caption {
+        sweep: sweep.name.clone(),
+        command: sweep.command.clone(),
+        lines: facts(sweep, &rows),
+    };
+    report::table(&rows, &sweep.metrics, &caption).map_err(Exit::stuck)
+}
+
+/// What is known of a run: its result, or why there is none.
+pub(super) fn state_of(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<RunState, LedgerError> {
+    if let OnDisk::Recorded(record) = ledger.state(run)? {
+        return Ok(match record.outcome {
+            Outcome::Finished(evaluated) => RunState::Finished(evaluated),
+            Outcome::Diverged { step } => RunState::Diverged { step },
+        });
+    }
+    let prepare = plan.runs.get(&run).map(|planned| Job::Prepare(planned.data));
+    for job in [Some(Job::Evaluate(run)), Some(Job::Train(run)), prepare].into_iter().flatten() {
+        if let Some(End::Failed { class, message }) = ledger.last_exit(job)?.map(|exit| exit.end) {
+            return Ok(RunState::Failed { class, message });
+        }
+    }
+    Ok(RunState::Missing)
+}
+
+/// What a reader has to know to trust the numbers, or not to.
+fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
+    let mut lines = vec![format!("{}.", arithmetic(sweep))];
+    for point in &sweep.points {
+        let measured = rows.iter().find_map(|row| match &row.state {
+            RunState::Finished(evaluated) if row.dataset == point.dataset.title() => Some(evaluated),
+            _ => None,
+        });
+        if let Some(measured) = measured {
+            lines.push(format!(
+                "{}: measured on {} classes never trained on, {} images at {} px, each a query against all the others.",
+                point.dataset.title(), measured.classes, measured.images, point.image_size
+            ));
+        }
+        if matches!(point.dataset, Dataset::Glyphs(_)) {
+            lines.push("Glyphs are synthetic: drawn by the program, they say nothing about photographs.".to_owned());
+        }
+        if point.training.labels == Labels::Shuffled {
+            lines.push("Control experiment: trained on shuffled labels.".to_owned());
+        }
+    }
+    lines.push(match sweep.folds.first() {
+        Some(Some(fold)) => format!("Weights were chosen by validation MAP@R on {} class-disjoint folds; test classes chose nothing.", fold.of),
+        _ => "The weights of the last step are measured; nothing was chosen on any split.".to_owned(),
+    });
+    let mut seen = std::collections::BTreeSet::new();
+    lines.retain(|line| seen.insert(line.clone()));
+    lines
+}

@@ -1,0 +1,148 @@
+//! `sweep run`: runs what is not there yet, resumes what was interrupted, makes the table.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use anstream::eprintln;
+use clap::Args;
+use schema::Device;
+
+use super::{Exit, Opened, Target, check::arithmetic, counted, plan::tally, progress::Progress, report::Destination};
+use crate::{
+    ledger::LedgerError,
+    plan::freshness::{self, FreshnessOf},
+    run::{
+        scheduler::Tally,
+        session::{Session, SessionError},
+        slots::Slot,
+        trainer::Trainer,
+    },
+};
+
+/// Runs a sweep to its table. Finished runs are not repeated and interrupted ones continue from their last
+/// checkpoint, so resuming is the same command again.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    destination: Destination,
+    /// A program to use in the place of `sweep-trainer`
+    #[arg(long, value_name = "PROGRAM")]
+    trainer: Option<PathBuf>,
+}
+
+impl Run {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        let opened = self.target.open()?;
+        if !opened.plan.missing.is_empty() {
+            return Err(missing(&opened));
+        }
+        let lock = opened.ledger.lock()?;
+        let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.metrics)?;
+        let todo: usize = tally(&freshness).values().map(|(todo, _)| todo).sum();
+        let tally = if todo == 0 {
+            eprintln!("{}: {}; all there", opened.sweep.name, arithmetic(&opened.sweep));
+            Tally::default()
+        } else {
+            self.work(&opened, &freshness)?
+        };
+        drop(lock);
+        self.destination.write_and_print(&opened)?;
+        verdict(&tally, &opened)
+    }
+
+    fn work(&self, opened: &Opened, freshness: &FreshnessOf) -> Result<Tally, Exit> {
+        let Opened { sweep, ledger, plan, machine } = opened;
+        let slots = machine.slots(&sweep.resources).map_err(Exit::mistake)?;
+        let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
+        check_device(&trainer, &slots)?;
+        let interrupts = Arc::new(AtomicU32::new(0));
+        watch_for_interrupts(&interrupts)?;
+        eprintln!("{}: {}, {}", sweep.name, arithmetic(sweep), plural_slots(&slots));
+        let session = Session {
+            plan,
+            ledger,
+            trainer: &trainer.program,
+            slots: &slots,
+            resources: &sweep.resources,
+            metrics: &sweep.metrics,
+            sweep: &sweep.name,
+            interrupts: &interrupts,
+        };
+        let mut progress = Progress::new(plan, freshness);
+        let tally = session.run(freshness, &mut progress);
+        progress.close();
+        tally.map_err(|error| match error {
+            SessionError::Ledger(LedgerError::Io { .. }) | SessionError::Journal { .. } => {
+                Exit::stuck(format!("{error}\nfinished runs are safe; mend the cause and give the same command again"))
+            }
+            SessionError::Ledger(LedgerError::Damaged { .. }) | SessionError::WrongResult { .. } => Exit::stuck(error),
+        })
+    }
+}
+
+fn missing(opened: &Opened) -> Exit {
+    let root = opened.sweep.data_root.display();
+    let absent = opened.plan.data.values().filter(|data| data.source.is_none() && !data.dataset.folders().is_empty());
+    let add: Vec<String> =
+        absent.map(|data| format!("`sweep data add {} DOWNLOADED... --root {root}`", data.dataset.name())).collect();
+    let list = opened.plan.missing.join("\n       ");
+    Exit::mistake(format!(
+        "{list}\nhint: add what you downloaded with {}; if it lies elsewhere, `--set data.root=FOLDER` names its place",
+        add.join(", ")
+    ))
+}
+
+fn check_device(trainer: &Trainer, slots: &[Slot]) -> Result<(), Exit> {
+    let wants_cuda = slots.iter().any(|slot| slot.device == Device::Cuda);
+    if wants_cuda && trainer.description.cuda_devices == 0 {
+        return Err(Exit::mistake(format!(
+            "there is a GPU, but `{}` cannot use it: its libtorch is for the CPU only, or does not fit the driver\n\
+             hint: install libtorch for CUDA with `make setup` and build again, or set `resources.device = \"cpu\"`",
+            trainer.program.display()
+        )));
+    }
+    Ok(())
+}
+
+fn plural_slots(slots: &[Slot]) -> String {
+    let names: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
+    format!("{} ({})", counted(slots.len(), "slot"), names.join(", "))
+}
+
+/// Counts Ctrl-C and polite requests to leave; the session heeds them between two events.
+fn watch_for_interrupts(interrupts: &Arc<AtomicU32>) -> Result<(), Exit> {
+    use signal_hook::{
+        consts::{SIGHUP, SIGINT, SIGTERM},
+        iterator::Signals,
+    };
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Exit::stuck)?;
+    let interrupts = Arc::clone(interrupts);
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            interrupts.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    Ok(())
+}
+
+fn verdict(tally: &Tally, opened: &Opened) -> Result<(), Exit> {
+    let resume = &opened.sweep.command;
+    if tally.interrupted {
+        return Err(Exit::Interrupted(format!("interrupted, {} left; resume with `{resume}`", counted(tally.not_started, "job"))));
+    }
+    if tally.disk_full {
+        return Err(Exit::stuck(format!("a disk is full or cannot be written, {} left; make room and resume with `{resume}`", counted(tally.not_started + tally.failed, "job"))));
+    }
+    if tally.failed > 0 {
+        let failed = counted(tally.failed, "job");
+        return Err(Exit::RunsFailed(format!("{failed} failed; `sweep status {}` tells why", opened.sweep.file.display())));
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! `sweep status`: how far a sweep is and what failed.
+
+use clap::Args;
+use report::RunState;
+
+use super::{Exit, Target, counted, plan::describe, report::state_of};
+use crate::{
+    ledger::{Job, RunState as OnDisk},
+    plan::freshness,
+};
+
+/// Shows how far a sweep is. Can be asked at any time, also while it runs.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Status {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        let opened = self.target.open()?;
+        let (plan, ledger) = (&opened.plan, &opened.ledger);
+        let (mut finished, mut begun, mut lines) = (0, 0, Vec::new());
+        for (&run, _) in &plan.runs {
+            let member = plan.members.iter().find(|member| member.run == run);
+            let name = member.map_or_else(|| run.to_string(), describe);
+            match state_of(run, plan, ledger)? {
+                RunState::Finished(_) => finished += 1,
+                RunState::Diverged { step } => {
+                    finished += 1;
+                    lines.push(format!("  diverged  {run}  {name}, at step {step}"));
+                }
+                RunState::Failed { message, .. } => {
+                    lines.push(format!("  failed    {run}  {name}: {message}"));
+                    lines.push(format!("            log: {}", self.log(ledger, run)?));
+                }
+                RunState::Missing => match ledger.state(run)? {
+                    OnDisk::New => {}
+                    OnDisk::Interrupted => {
+                        begun += 1;
+                        lines.push(format!("  begun     {run}  {name}, has a checkpoint"));
+                    }
+                    OnDisk::Trained(_) | OnDisk::Recorded(_) => {
+                        begun += 1;
+                        lines.push(format!("  trained   {run}  {name}, not yet measured"));
+                    }
+                },
+            }
+        }
+        println!("{}: {} of {} finished, {begun} begun", opened.sweep.name, finished, counted(plan.runs.len(), "run"));
+        for missing in &plan.missing {
+            println!("missing: {missing}");
+        }
+        lines.iter().for_each(|line| println!("{line}"));
+        let freshness = freshness::of(plan, ledger, &opened.sweep.metrics)?;
+        let (todo, _) = super::plan::tally(&freshness).into_values().fold((0, 0), |sum, n| (sum.0 + n.0, sum.1 + n.1));
+        if todo > 0 {
+            println!("{} left: `{}`", counted(todo, "job"), opened.sweep.command);
+        }
+        Ok(())
+    }
+
+    fn log(&self, ledger: &crate::ledger::Ledger, run: schema::RunId) -> Result<String, Exit> {
+        let job = if ledger.attempts(Job::Evaluate(run))? > 0 { Job::Evaluate(run) } else { Job::Train(run) };
+        let folder = ledger.attempt_folder(job, ledger.attempts(job)?);
+        Ok(folder.join("log.txt").display().to_string())
+    }
+}

@@ -1,0 +1,303 @@
+//! What lies where under `results/`, how it gets there, and what can be read from it.
+//!
+//! ```text
+//! results/
+//!   LOCK  journal.jsonl  fingerprints.json
+//!   data/<data id>/   index.json  images.u8                     a prepared data set
+//!                     prepare/0001/ ...
+//!   runs/<run id>/    identity.json                             what the run id is the hash of
+//!                     checkpoint.safetensors                    while it trains
+//!                     model.safetensors  trained.json           once it is trained
+//!                     record.json                               once it is measured
+//!                     train/0001/  evaluate/0001/               one folder for each attempt:
+//!                         attempt.json events.jsonl log.txt exit.json
+//! ```
+//!
+//! The folders are the truth: a job is done when its `index.json`, `trained.json` or `record.json` is there,
+//! and each of these appears whole or not at all ([`atomic`]). The [`journal`] tells in which order things
+//! happened and can be lost without harm. Runs belong to no sweep: two sweeps with the same run share it.
+
+pub mod atomic;
+pub mod fingerprint;
+pub mod journal;
+mod lock;
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use schema::{DataId, Failure, Identity, Record, RunId, Trained};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use thiserror::Error;
+
+pub use lock::{Lock, LockError};
+
+/// A job that leaves something under `results/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Job {
+    /// Decode and resize a data set.
+    Prepare(DataId),
+    /// Train a run.
+    Train(RunId),
+    /// Measure a run.
+    Evaluate(RunId),
+}
+
+impl Job {
+    /// The verb.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Job::Prepare(_) => "prepare",
+            Job::Train(_) => "train",
+            Job::Evaluate(_) => "evaluate",
+        }
+    }
+}
+
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Job::Prepare(data) => write!(f, "prepare {data}"),
+            Job::Train(run) => write!(f, "train {run}"),
+            Job::Evaluate(run) => write!(f, "evaluate {run}"),
+        }
+    }
+}
+
+/// How an attempt ended; `exit.json` in its folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// What came of it.
+    pub end: End,
+    /// The exit code of the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
+    /// The signal that killed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It finished, and its result was published.
+    Finished,
+    /// It was asked to stop, and left a checkpoint.
+    Stopped,
+    /// It failed.
+    Failed {
+        /// What kind of failure.
+        class: Failure,
+        /// One sentence for a person.
+        message: String,
+    },
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunState {
+    /// Nothing is there.
+    New,
+    /// A checkpoint is there.
+    Interrupted,
+    /// The trained network is there.
+    Trained(Trained),
+    /// The result is there.
+    Recorded(Record),
+}
+
+/// A file under `results/` that cannot be used.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// Reading or writing failed.
+    #[error("failed to {doing} `{}`: {source}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// It was read, but it is not what it should be.
+    #[error("`{}` is damaged: {source}; remove it and its result is made anew", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl LedgerError {
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
+        let path = path.to_owned();
+        move |source| LedgerError::Io { doing, path, source }
+    }
+}
+
+/// The folder `results/`.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    root: PathBuf,
+}
+
+impl Ledger {
+    /// The ledger in `root`, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Ledger {
+        Ledger { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of a prepared data set.
+    pub fn data(&self, data: DataId) -> PathBuf {
+        self.root.join("data").join(data.to_string())
+    }
+
+    /// The folder of a run.
+    pub fn run(&self, run: RunId) -> PathBuf {
+        self.root.join("runs").join(run.to_string())
+    }
+
+    /// Becomes the only writer, until the lock is dropped.
+    ///
+    /// # Errors
+    /// Another process holds it, or the folder cannot be written.
+    pub fn lock(&self) -> Result<Lock, LockError> {
+        Lock::acquire(&self.root)
+    }
+
+    /// Whether a data set is prepared.
+    pub fn is_prepared(&self, data: DataId) -> bool {
+        self.data(data).join("index.json").is_file()
+    }
+
+    /// Whether a run's trained network is there.
+    pub fn has_model(&self, run: RunId) -> bool {
+        self.run(run).join("model.safetensors").is_file()
+    }
+
+    /// How far a run is.
+    ///
+    /// # Errors
+    /// A file of the run is damaged.
+    pub fn state(&self, run: RunId) -> Result<RunState, LedgerError> {
+        let folder = self.run(run);
+        if let Some(record) = read_json(&folder.join("record.json"))? {
+            return Ok(RunState::Recorded(record));
+        }
+        if let Some(trained) = read_json(&folder.join("trained.json"))?
+            && self.has_model(run)
+        {
+            return Ok(RunState::Trained(trained));
+        }
+        Ok(if folder.join("checkpoint.safetensors").is_file() { RunState::Interrupted } else { RunState::New })
+    }
+
+    /// How the latest attempt at a job ended; `None` if there was none or it was cut off.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn last_exit(&self, job: Job) -> Result<Option<Exit>, LedgerError> {
+        match self.attempts(job)? {
+            0 => Ok(None),
+            number => read_json(&self.attempt_folder(job, number).join("exit.json")),
+        }
+    }
+
+    /// How many attempts at a job there have been.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn attempts(&self, job: Job) -> Result<u32, LedgerError> {
+        let folder = self.job_folder(job);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(LedgerError::io("list", &folder)(error)),
+        };
+        let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        Ok(numbers.max().unwrap_or(0))
+    }
+
+    /// The folder of one attempt, numbered from 1.
+    pub fn attempt_folder(&self, job: Job, number: u32) -> PathBuf {
+        self.job_folder(job).join(format!("{number:04}"))
+    }
+
+    /// Makes the folder of a new attempt; the number tells which it is.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn new_attempt(&self, job: Job) -> Result<(u32, PathBuf), LedgerError> {
+        let number = self.attempts(job)? + 1;
+        let folder = self.attempt_folder(job, number);
+        fs::create_dir_all(&folder).map_err(LedgerError::io("create", &folder))?;
+        Ok((number, folder))
+    }
+
+    /// Writes what the run's name is the hash of, so that people and `sweep` can compare runs.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn describe_run(&self, identity: &Identity) -> Result<(), LedgerError> {
+        let path = self.run(identity.run()).join("identity.json");
+        if path.is_file() { Ok(()) } else { write_json(&path, identity) }
+    }
+
+    /// Publishes that a run is trained.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn publish_trained(&self, run: RunId, trained: &Trained) -> Result<(), LedgerError> {
+        write_json(&self.run(run).join("trained.json"), trained)
+    }
+
+    /// Publishes a run's result.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn publish_record(&self, record: &Record) -> Result<(), LedgerError> {
+        write_json(&self.run(record.run).join("record.json"), record)
+    }
+
+    fn job_folder(&self, job: Job) -> PathBuf {
+        let folder = match job {
+            Job::Prepare(data) => self.data(data),
+            Job::Train(run) | Job::Evaluate(run) => self.run(run),
+        };
+        folder.join(job.verb())
+    }
+}
+
+/// Reads a JSON file; `None` if it is not there.
+///
+/// # Errors
+/// It cannot be read, or is not what it should be.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(LedgerError::io("read", path)(error)),
+    };
+    let value = serde_json::from_slice(&bytes);
+    value.map(Some).map_err(|source| LedgerError::Damaged { path: path.to_owned(), source })
+}
+
+/// Writes a JSON file, whole or not at all.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), LedgerError> {
+    let mut bytes =
+        serde_json::to_vec_pretty(value).map_err(|source| LedgerError::Damaged { path: path.to_owned(), source })?;
+    bytes.push(b'\n');
+    atomic::write(path, &bytes).map_err(LedgerError::io("write", path))
+}

@@ -1,0 +1,113 @@
+//! Which jobs need not run, and why the others do.
+
+use std::{collections::BTreeMap, fmt};
+
+use schema::{Metric, Outcome, Record, RunId};
+
+use super::Plan;
+use crate::ledger::{End, Job, Ledger, LedgerError, RunState};
+
+/// Whether a job has to run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Freshness {
+    /// Its result is there.
+    Fresh,
+    /// Nothing that has to run needs it.
+    NotNeeded,
+    /// It has to run.
+    Stale(Reason),
+}
+
+/// Why a job has to run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// There is no result and no part of one.
+    New,
+    /// There is a checkpoint to continue from.
+    Interrupted,
+    /// The latest attempt failed.
+    Failed(String),
+    /// The record lacks metrics that are now asked for.
+    Unmeasured(Vec<Metric>),
+    /// Its data set is not in its place.
+    NoData,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::New => f.write_str("new"),
+            Reason::Interrupted => f.write_str("continues from its checkpoint"),
+            Reason::Failed(message) => write!(f, "failed before: {message}"),
+            Reason::Unmeasured(metrics) => {
+                let names: Vec<String> = metrics.iter().map(Metric::to_string).collect();
+                write!(f, "not yet measured: {}", names.join(", "))
+            }
+            Reason::NoData => f.write_str("the data set is missing"),
+        }
+    }
+}
+
+/// How each job of a plan stands.
+pub type FreshnessOf = BTreeMap<Job, Freshness>;
+
+/// Compares a plan with what lies under `results/`.
+///
+/// # Errors
+/// A result is damaged.
+pub fn of(plan: &Plan, ledger: &Ledger, metrics: &[Metric]) -> Result<FreshnessOf, LedgerError> {
+    let mut freshness = FreshnessOf::new();
+    for &run in plan.runs.keys() {
+        let (train, evaluate) = of_run(run, ledger, metrics)?;
+        freshness.insert(Job::Train(run), train);
+        freshness.insert(Job::Evaluate(run), evaluate);
+    }
+    for &data in plan.data.keys() {
+        let users = plan.runs.iter().filter(|(_, planned)| planned.data == data);
+        let is_stale = |job| matches!(freshness.get(&job), Some(Freshness::Stale(_)));
+        let needed = users.into_iter().any(|(&run, _)| is_stale(Job::Train(run)) || is_stale(Job::Evaluate(run)));
+        let prepare = match (ledger.is_prepared(data), needed) {
+            (true, _) => Freshness::Fresh,
+            (false, false) => Freshness::NotNeeded,
+            (false, true) => Freshness::Stale(reason(Job::Prepare(data), false, ledger)?),
+        };
+        freshness.insert(Job::Prepare(data), prepare);
+    }
+    Ok(freshness)
+}
+
+fn of_run(run: RunId, ledger: &Ledger, metrics: &[Metric]) -> Result<(Freshness, Freshness), LedgerError> {
+    use Freshness::{Fresh, Stale};
+    let (train, evaluate) = (Job::Train(run), Job::Evaluate(run));
+    Ok(match ledger.state(run)? {
+        RunState::Recorded(record) => match unmeasured(&record, metrics) {
+            missing if missing.is_empty() => (Fresh, Fresh),
+            missing if ledger.has_model(run) => (Fresh, Stale(Reason::Unmeasured(missing))),
+            missing => (Stale(reason(train, false, ledger)?), Stale(Reason::Unmeasured(missing))),
+        },
+        RunState::Trained(_) => (Fresh, Stale(reason(evaluate, false, ledger)?)),
+        RunState::Interrupted => (Stale(reason(train, true, ledger)?), Stale(Reason::New)),
+        RunState::New => (Stale(reason(train, false, ledger)?), Stale(Reason::New)),
+    })
+}
+
+fn unmeasured(record: &Record, metrics: &[Metric]) -> Vec<Metric> {
+    match &record.outcome {
+        Outcome::Finished(evaluated) => {
+            metrics.iter().copied().filter(|metric| !evaluated.scores.contains_key(metric)).collect()
+        }
+        Outcome::Diverged { .. } => Vec::new(),
+    }
+}
+
+fn reason(job: Job, has_checkpoint: bool, ledger: &Ledger) -> Result<Reason, LedgerError> {
+    let failure = ledger.last_exit(job)?.and_then(|exit| match exit.end {
+        End::Failed { message, .. } => Some(message),
+        End::Finished | End::Stopped => None,
+    });
+    Ok(match failure {
+        Some(message) => Reason::Failed(message),
+        None if has_checkpoint => Reason::Interrupted,
+        None => Reason::New,
+    })
+}

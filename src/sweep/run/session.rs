@@ -1,0 +1,266 @@
+//! The loop that carries out what the scheduler decides: starts trainers, listens, publishes, writes down.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    time::Duration,
+};
+
+use schema::{
+    Attempt, EvaluateWork, Finished, Metric, Outcome, PROTOCOL, PrepareWork, Record, RunId, SCHEMA, TrainWork,
+    TrainingEnd, Work,
+};
+use thiserror::Error;
+
+use super::{
+    Watcher,
+    child::{Child, Message, Word},
+    scheduler::{Action, Input, ProcessEnd, Scheduler, Tally},
+    slots::Slot,
+};
+use crate::{
+    ledger::{
+        End, Exit, Job, Ledger, LedgerError, RunState,
+        journal::{Decision, Journal},
+        write_json,
+    },
+    plan::{Plan, freshness::FreshnessOf},
+    spec::Resources,
+};
+
+/// How long to wait for news before looking at interrupts and letting the watcher redraw.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Why the orchestrator could not go on. Finished runs are safe.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    /// A result or an attempt could not be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The journal could not be written.
+    #[error("failed to write the journal in `{}`: {source}", folder.display())]
+    Journal {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A trainer said that it finished something else than it was asked to do.
+    #[error("the trainer finished `{job}` with a result of another kind of job")]
+    WrongResult {
+        /// What it was asked to do.
+        job: Job,
+    },
+}
+
+/// Everything a session works with.
+pub struct Session<'a> {
+    /// What there is to do.
+    pub plan: &'a Plan,
+    /// Where it is kept.
+    pub ledger: &'a Ledger,
+    /// The trainer's executable.
+    pub trainer: &'a Path,
+    /// Where there is room.
+    pub slots: &'a [Slot],
+    /// Threads, retries, checkpoints.
+    pub resources: &'a Resources,
+    /// What to measure.
+    pub metrics: &'a [Metric],
+    /// The sweep's name, for the journal.
+    pub sweep: &'a str,
+    /// How often the user asked to leave.
+    pub interrupts: &'a AtomicU32,
+}
+
+struct Running<'a> {
+    session: &'a Session<'a>,
+    journal: Journal,
+    children: BTreeMap<Job, Child>,
+    exits: BTreeMap<Job, ProcessEnd>,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+}
+
+impl Session<'_> {
+    /// Runs all stale jobs to their end.
+    ///
+    /// # Errors
+    /// The orchestrator itself could not go on; failures of jobs are in the tally.
+    pub fn run(&self, freshness: &FreshnessOf, watcher: &mut dyn Watcher) -> Result<Tally, SessionError> {
+        let journal = Journal::open(self.ledger.root()).map_err(|source| self.journal_error(source))?.0;
+        let (sender, receiver) = mpsc::channel();
+        let (children, exits) = (BTreeMap::new(), BTreeMap::new());
+        let mut running = Running { session: self, journal, children, exits, sender, receiver };
+        running.note(Decision::Opened { sweep: self.sweep.to_owned(), pid: std::process::id() })?;
+        let mut scheduler = Scheduler::new(self.plan, freshness, self.slots.len(), self.resources.retries);
+        running.carry_out(scheduler.on(Input::Begin), watcher)?;
+        let mut heeded = 0;
+        while !scheduler.is_over() {
+            if self.interrupts.load(Ordering::Relaxed) > heeded {
+                heeded += 1;
+                running.carry_out(scheduler.on(Input::Interrupt), watcher)?;
+            }
+            if let Some(input) = running.next(watcher) {
+                running.carry_out(scheduler.on(input), watcher)?;
+            }
+        }
+        running.note(Decision::Closed)?;
+        Ok(scheduler.tally())
+    }
+
+    fn journal_error(&self, source: io::Error) -> SessionError {
+        SessionError::Journal { folder: self.ledger.root().to_owned(), source }
+    }
+
+    fn work(&self, job: Job) -> Result<Work, LedgerError> {
+        Ok(match job {
+            Job::Prepare(data) => {
+                let planned = &self.plan.data[&data];
+                Work::Prepare(PrepareWork {
+                    dataset: planned.dataset.clone(),
+                    fingerprint: planned.fingerprint.clone(),
+                    image_size: planned.image_size,
+                    source: planned.source.as_deref().map(absolute),
+                    into: absolute(&self.ledger.data(data)),
+                })
+            }
+            Job::Train(run) => {
+                let planned = &self.plan.runs[&run];
+                self.ledger.describe_run(&planned.identity)?;
+                Work::Train(TrainWork {
+                    recipe: planned.identity.recipe.clone(),
+                    data: absolute(&self.ledger.data(planned.data)),
+                    run: absolute(&self.ledger.run(run)),
+                    checkpoint_seconds: self.resources.checkpoint_seconds,
+                })
+            }
+            Job::Evaluate(run) => {
+                let planned = &self.plan.runs[&run];
+                Work::Evaluate(EvaluateWork {
+                    recipe: planned.identity.recipe.clone(),
+                    data: absolute(&self.ledger.data(planned.data)),
+                    run: absolute(&self.ledger.run(run)),
+                    metrics: self.metrics_of(run)?,
+                })
+            }
+        })
+    }
+
+    /// What is asked for and what was measured before: two sweeps that share a run both keep their columns.
+    fn metrics_of(&self, run: RunId) -> Result<Vec<Metric>, LedgerError> {
+        let mut metrics = self.metrics.to_vec();
+        if let RunState::Recorded(Record { outcome: Outcome::Finished(evaluated), .. }) = self.ledger.state(run)? {
+            metrics.extend(evaluated.scores.keys());
+        }
+        metrics.sort();
+        metrics.dedup();
+        Ok(metrics)
+    }
+
+    fn publish(&self, job: Job, finished: Finished) -> Result<(), SessionError> {
+        match (job, finished) {
+            (Job::Prepare(_), Finished::Prepared(_)) => {}
+            (Job::Train(run), Finished::Trained(trained)) => {
+                if trained.end == TrainingEnd::Diverged {
+                    // Before `trained.json`: a run with that file alone would be measured.
+                    let outcome = Outcome::Diverged { step: trained.steps };
+                    self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome })?;
+                }
+                self.ledger.publish_trained(run, &trained)?;
+            }
+            (Job::Evaluate(run), Finished::Evaluated(evaluated)) => {
+                let outcome = Outcome::Finished(evaluated);
+                self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome })?;
+            }
+            (job, Finished::Imported { .. } | Finished::Prepared(_) | Finished::Trained(_) | Finished::Evaluated(_)) => {
+                return Err(SessionError::WrongResult { job });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Running<'_> {
+    /// What happens next that the scheduler has to know; `None` after a moment without news.
+    fn next(&mut self, watcher: &mut dyn Watcher) -> Option<Input> {
+        let message = match self.receiver.recv_timeout(TICK) {
+            Ok(message) => message,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                watcher.tick();
+                return None;
+            }
+        };
+        // The last words of an attempt that was given up are not those of the one after it.
+        if self.children.get(&message.job).map(|child| child.attempt) != Some(message.attempt) {
+            return None;
+        }
+        match message.word {
+            Word::Said(event) => {
+                watcher.said(message.job, &event);
+                Some(Input::Said(message.job, event))
+            }
+            Word::Exited(end) => {
+                self.exits.insert(message.job, end.clone());
+                Some(Input::Exited(message.job, end))
+            }
+        }
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
+        for action in actions {
+            match action {
+                Action::Start { job, slot } => self.start(job, slot, watcher)?,
+                Action::Publish { job, finished } => self.session.publish(job, finished)?,
+                Action::Ended { job, end, again } => self.ended(job, end, again, watcher)?,
+                Action::Stop(job) => {
+                    if let Some(child) = self.children.get_mut(&job) {
+                        child.ask_to_stop();
+                    }
+                }
+                Action::Kill(job) => {
+                    if let Some(child) = self.children.get(&job) {
+                        child.kill();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, job: Job, slot: usize, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
+        let session = self.session;
+        let slot = &session.slots[slot];
+        let (number, folder) = session.ledger.new_attempt(job)?;
+        let (device, threads) = (slot.device, session.resources.threads);
+        let attempt = Attempt { protocol: PROTOCOL, number, device, threads, work: session.work(job)? };
+        self.note(Decision::Started { job, attempt: number, slot: slot.name.clone() })?;
+        watcher.started(job, number, &slot.name);
+        let child = Child::start(session.trainer, job, &attempt, slot, &folder, self.sender.clone());
+        let child = child.map_err(|source| LedgerError::Io { doing: "start the trainer for", path: folder, source })?;
+        self.children.insert(job, child);
+        Ok(())
+    }
+
+    fn ended(&mut self, job: Job, end: End, again: bool, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
+        let Some(child) = self.children.remove(&job) else { return Ok(()) };
+        watcher.ended(job, &end, again);
+        let path = self.session.ledger.attempt_folder(job, child.attempt).join("exit.json");
+        let process = self.exits.remove(&job).unwrap_or_default();
+        write_json(&path, &Exit { end: end.clone(), code: process.code, signal: process.signal })?;
+        self.note(Decision::Ended { job, attempt: child.attempt, end })
+    }
+
+    fn note(&mut self, decision: Decision) -> Result<(), SessionError> {
+        self.journal.append(decision).map_err(|source| self.session.journal_error(source))
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,152 @@
+//! Where there is room for a run: shares of GPUs, or threads of the CPU.
+
+use std::{fs, thread};
+
+use schema::{Device, Numerics, Precision};
+use thiserror::Error;
+
+use crate::spec::{DeviceChoice, Gpus, Resources};
+
+/// A place where one attempt can execute at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// For people: `cpu 0`, `gpu 1`, `gpu 1.2`.
+    pub name: String,
+    /// What the trainer computes on.
+    pub device: Device,
+    /// The trainer's `CUDA_VISIBLE_DEVICES`.
+    pub visible: Option<String>,
+}
+
+/// What the machine offers, looked up once by the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// The GPUs, as `CUDA_VISIBLE_DEVICES` names them.
+    pub gpus: Vec<String>,
+    /// Logical CPU cores.
+    pub cores: usize,
+}
+
+/// The sweep asks for a device that is not there.
+#[derive(Debug, Error)]
+pub enum SlotError {
+    /// No GPU at all.
+    #[error("`resources.device` is \"cuda\", but this machine shows no NVIDIA GPU (CUDA_VISIBLE_DEVICES hides them, or the driver is missing)")]
+    NoGpu,
+    /// Not this one.
+    #[error("`resources.gpus` names GPU {index}, but there are only {count}")]
+    NoSuchGpu {
+        /// As in the file.
+        index: u32,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+impl Machine {
+    /// Looks for GPUs without loading any driver; `visible` is `CUDA_VISIBLE_DEVICES`, if it is set.
+    pub fn survey(visible: Option<&str>) -> Machine {
+        let installed = fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
+        let gpus = match visible {
+            _ if installed == 0 => Vec::new(),
+            Some(list) => list.split(',').map(str::trim).filter(|gpu| !gpu.is_empty()).map(str::to_owned).collect(),
+            None => (0..installed).map(|index| index.to_string()).collect(),
+        };
+        Machine { gpus, cores: thread::available_parallelism().map_or(1, usize::from) }
+    }
+
+    /// The kind of device the sweep will use here.
+    pub fn device(&self, resources: &Resources) -> Device {
+        match resources.device {
+            DeviceChoice::Cpu => Device::Cpu,
+            DeviceChoice::Cuda => Device::Cuda,
+            DeviceChoice::Auto if self.gpus.is_empty() => Device::Cpu,
+            DeviceChoice::Auto => Device::Cuda,
+        }
+    }
+
+    /// The kind of arithmetic that follows.
+    pub fn numerics(&self, resources: &Resources) -> Numerics {
+        let precision = Precision::F32;
+        match self.device(resources) {
+            Device::Cpu => Numerics::Cpu { threads: resources.threads, precision },
+            Device::Cuda => Numerics::Cuda { precision },
+        }
+    }
+
+    /// The slots the sweep may use here.
+    ///
+    /// # Errors
+    /// A GPU is asked for that is not there.
+    pub fn slots(&self, resources: &Resources) -> Result<Vec<Slot>, SlotError> {
+        match self.device(resources) {
+            Device::Cpu => Ok(self.cpu_slots(resources)),
+            Device::Cuda => self.gpu_slots(resources),
+        }
+    }
+
+    fn cpu_slots(&self, resources: &Resources) -> Vec<Slot> {
+        let fitting = u32::try_from(self.cores).unwrap_or(u32::MAX) / resources.threads;
+        let count = resources.slots.unwrap_or(fitting.max(1));
+        (0..count).map(|index| Slot { name: format!("cpu {index}"), device: Device::Cpu, visible: None }).collect()
+    }
+
+    fn gpu_slots(&self, resources: &Resources) -> Result<Vec<Slot>, SlotError> {
+        if self.gpus.is_empty() {
+            return Err(SlotError::NoGpu);
+        }
+        let chosen: Vec<usize> = match &resources.gpus {
+            Gpus::All => (0..self.gpus.len()).collect(),
+            Gpus::These(indices) => indices.iter().map(|&index| self.gpu(index)).collect::<Result<_, _>>()?,
+        };
+        let mut slots = Vec::new();
+        // The first share of every GPU comes before the second of any: few runs spread out.
+        for share in 0..resources.runs_per_gpu {
+            for &gpu in &chosen {
+                let name = if resources.runs_per_gpu == 1 { format!("gpu {gpu}") } else { format!("gpu {gpu}.{share}") };
+                slots.push(Slot { name, device: Device::Cuda, visible: Some(self.gpus[gpu].clone()) });
+            }
+        }
+        Ok(slots)
+    }
+
+    fn gpu(&self, index: u32) -> Result<usize, SlotError> {
+        let count = self.gpus.len();
+        usize::try_from(index).ok().filter(|&gpu| gpu < count).ok_or(SlotError::NoSuchGpu { index, count })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(gpus: usize) -> Machine {
+        Machine { gpus: (0..gpus).map(|gpu| gpu.to_string()).collect(), cores: 8 }
+    }
+
+    fn names(slots: &[Slot]) -> Vec<&str> {
+        slots.iter().map(|slot| slot.name.as_str()).collect()
+    }
+
+    #[test]
+    fn cpu_slots_fill_the_cores() {
+        let resources = Resources { threads: 3, ..Resources::default() };
+        assert_eq!(names(&machine(0).slots(&resources).unwrap()), ["cpu 0", "cpu 1"]);
+        let more_threads_than_cores = Resources { threads: 64, ..Resources::default() };
+        assert_eq!(machine(0).slots(&more_threads_than_cores).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn runs_spread_over_gpus_before_they_share_one() {
+        let resources = Resources { runs_per_gpu: 2, ..Resources::default() };
+        assert_eq!(names(&machine(2).slots(&resources).unwrap()), ["gpu 0.0", "gpu 1.0", "gpu 0.1", "gpu 1.1"]);
+    }
+
+    #[test]
+    fn a_gpu_that_is_not_there_is_an_error() {
+        let wanted = Resources { device: DeviceChoice::Cuda, ..Resources::default() };
+        assert!(matches!(machine(0).slots(&wanted), Err(SlotError::NoGpu)));
+        let third = Resources { gpus: Gpus::These(vec![2]), ..Resources::default() };
+        assert!(matches!(machine(2).slots(&third), Err(SlotError::NoSuchGpu { index: 2, count: 2 })));
+    }
+}

@@ -1,0 +1,257 @@
+//! The shape of a sweep file: every table, every key, its type and its default.
+//!
+//! Keys that are not here are refused, and so is every value of another type. What a key means for a result
+//! is told at the type it becomes in `schema`.
+
+use std::{fmt, path::PathBuf};
+
+use schema::{Dataset, Labels, Loss, Memory, Metric, Miner, Model, Optimizer, Sampler};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, SeqAccess, Visitor},
+};
+
+/// A whole file; `[axes]` has been put in its places before.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepFile {
+    /// `[sweep]`
+    pub sweep: SweepTable,
+    /// `[data]`
+    pub data: DataTable,
+    /// `[model]`
+    pub model: Model,
+    /// `[training]`
+    pub training: TrainingTable,
+    /// `[[method]]`, one for each row of the table.
+    #[serde(default)]
+    pub method: Vec<MethodTable>,
+    /// `[resources]`
+    #[serde(default)]
+    pub resources: Resources,
+    /// `[report]`
+    #[serde(default)]
+    pub report: ReportTable,
+}
+
+/// `[sweep]`: what the sweep is called and how often each recipe is repeated.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepTable {
+    /// Letters, digits, `-` and `_`.
+    pub name: String,
+    /// A count or a list.
+    #[serde(default)]
+    pub seeds: Seeds,
+    /// Into how many class-disjoint parts the training classes are cut, each held out once.
+    /// Absent: all of them are trained on, and nothing is validated.
+    pub folds: Option<u32>,
+}
+
+/// `[data]`: which images.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataTable {
+    /// The folder with one folder for each data set, or the data set's own.
+    #[serde(default = "data_root")]
+    pub root: PathBuf,
+    /// Its name, with parameters if it has any.
+    pub dataset: Dataset,
+    /// Pixels a side that images are resized to.
+    #[serde(default = "twenty_eight")]
+    pub image_size: u32,
+}
+
+fn data_root() -> PathBuf {
+    "data".into()
+}
+
+fn twenty_eight() -> u32 {
+    28
+}
+
+/// `[training]`: what all methods share.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingTable {
+    /// Batches to train on.
+    pub steps: u64,
+    /// Forms the batches.
+    pub sampler: Sampler,
+    /// Changes the weights.
+    pub optimizer: Optimizer,
+    /// Steps between two validations; absent: only after the last. Needs folds.
+    pub validate_every: Option<u64>,
+    /// The true ones, or shuffled as a control.
+    #[serde(default)]
+    pub labels: Labels,
+}
+
+/// `[[method]]`: one row of the table, either a loss or a baseline.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MethodTable {
+    /// As the table shall show it.
+    pub name: String,
+    /// What is trained for.
+    pub loss: Option<Loss>,
+    /// Which pairs or triplets the loss sees.
+    pub miner: Option<Miner>,
+    /// Earlier embeddings that it sees as well.
+    pub memory: Option<Memory>,
+    /// Instead of a loss: nothing is trained.
+    pub baseline: Option<Baseline>,
+}
+
+/// A row that nothing is trained for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Baseline {
+    /// The raw pixels, resized like all images: what retrieval is worth without any network.
+    Pixels,
+    /// The network with its initial weights.
+    Untrained,
+}
+
+/// `[resources]`: where and how to run. Nothing here is part of a recipe but the kind of device and, on the
+/// CPU, the threads of a run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resources {
+    /// `auto` takes GPUs if there are any.
+    pub device: DeviceChoice,
+    /// Which GPUs: `"all"` or a list of indices.
+    pub gpus: Gpus,
+    /// Runs that share one GPU at a time.
+    pub runs_per_gpu: u32,
+    /// CPU threads of one run.
+    pub threads: u32,
+    /// Runs at a time on the CPU; absent: as many as the cores allow.
+    pub slots: Option<u32>,
+    /// How often an attempt that crashed is started again within one `sweep run`.
+    pub retries: u32,
+    /// Seconds between two checkpoints of a run.
+    pub checkpoint_seconds: f64,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Resources {
+            device: DeviceChoice::Auto,
+            gpus: Gpus::All,
+            runs_per_gpu: 1,
+            threads: 1,
+            slots: None,
+            retries: 2,
+            checkpoint_seconds: 10.0,
+        }
+    }
+}
+
+/// On what to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceChoice {
+    /// GPUs if there are any, the CPU otherwise.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// GPUs.
+    Cuda,
+}
+
+/// Which GPUs to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gpus {
+    /// All that are visible.
+    All,
+    /// These, by index.
+    These(Vec<u32>),
+}
+
+/// `[report]`: what the table shows.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportTable {
+    /// Its columns.
+    pub metrics: Vec<Metric>,
+}
+
+impl Default for ReportTable {
+    fn default() -> Self {
+        let recall = [1, 2, 4, 8].map(Metric::RecallAt);
+        ReportTable { metrics: [&recall[..], &[Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR]].concat() }
+    }
+}
+
+/// `seeds = 3` for 0, 1 and 2, or a list.
+#[derive(Clone, Debug)]
+pub struct Seeds(pub Vec<u64>);
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Seeds(vec![0])
+    }
+}
+
+impl<'de> Deserialize<'de> for Seeds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SeedsVisitor)
+    }
+}
+
+struct SeedsVisitor;
+
+impl<'de> Visitor<'de> for SeedsVisitor {
+    type Value = Seeds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a count of seeds or a list of seeds")
+    }
+
+    fn visit_i64<E: Error>(self, count: i64) -> Result<Seeds, E> {
+        match u64::try_from(count) {
+            Ok(count @ 1..=100_000) => Ok(Seeds((0..count).collect())),
+            _ => Err(E::custom(format!("{count} seeds, expected 1 to 100000"))),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Seeds, A::Error> {
+        let mut seeds = Vec::new();
+        while let Some(seed) = sequence.next_element()? {
+            seeds.push(seed);
+        }
+        Ok(Seeds(seeds))
+    }
+}
+
+impl<'de> Deserialize<'de> for Gpus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(GpusVisitor)
+    }
+}
+
+struct GpusVisitor;
+
+impl<'de> Visitor<'de> for GpusVisitor {
+    type Value = Gpus;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"all\" or a list of GPU indices")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Gpus, E> {
+        match text {
+            "all" => Ok(Gpus::All),
+            _ => Err(E::custom(format!("`{text}`, expected \"all\" or a list of GPU indices"))),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Gpus, A::Error> {
+        let mut gpus = Vec::new();
+        while let Some(index) = sequence.next_element()? {
+            gpus.push(index);
+        }
+        Ok(Gpus::These(gpus))
+    }
+}

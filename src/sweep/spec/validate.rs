@@ -1,0 +1,229 @@
+//! What types cannot exclude: settings that contradict each other or make no sense, found before anything runs.
+
+use std::collections::BTreeSet;
+
+use schema::{Backbone, Dataset, Fold, Loss, Memory, Miner, Optimizer, Sampler};
+
+use super::file::{MethodTable, Resources, SweepFile, TrainingTable};
+
+/// A setting that cannot stand.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// Its dotted key, with positions in arrays as numbers.
+    pub(super) key: String,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+type Checked = Result<(), Fault>;
+
+pub(super) fn check(file: &SweepFile) -> Checked {
+    sweep(file)?;
+    data(file)?;
+    model(file)?;
+    training(&file.training, file)?;
+    methods(file)?;
+    resources(&file.resources)?;
+    let metrics = &file.report.metrics;
+    require(!metrics.is_empty(), "report.metrics", "the table has no columns")?;
+    require(all_different(metrics), "report.metrics", "a metric is named twice")
+}
+
+fn sweep(file: &SweepFile) -> Checked {
+    let name = &file.sweep.name;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    require(
+        !name.is_empty() && name.chars().all(plain),
+        "sweep.name",
+        "the name becomes a folder: letters, digits, `-` and `_`",
+    )?;
+    let seeds = &file.sweep.seeds.0;
+    require(!seeds.is_empty(), "sweep.seeds", "there are no seeds")?;
+    require(all_different(seeds), "sweep.seeds", "a seed is named twice: equal seeds give equal runs")?;
+    let classes = file.data.dataset.training_classes();
+    match file.sweep.folds {
+        None => Ok(()),
+        Some(0 | 1) => fault("sweep.folds", "cross-validation needs at least 2 folds; leave the key out for none"),
+        Some(folds) if folds > classes / 2 => {
+            fault("sweep.folds", format!("{folds} folds of {classes} training classes leave fewer than 2 classes in a fold"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn data(file: &SweepFile) -> Checked {
+    require(!file.data.root.as_os_str().is_empty(), "data.root", "the path is empty")?;
+    let size = file.data.image_size;
+    require((8..=1024).contains(&size), "data.image_size", format!("{size} pixels, expected 8 to 1024"))?;
+    match &file.data.dataset {
+        Dataset::Omniglot => Ok(()),
+        Dataset::Glyphs(glyphs) => {
+            let key = |name: &str| format!("data.dataset.glyphs.{name}");
+            let enough = |n: u32| (2..=1_000_000).contains(&n);
+            require(enough(glyphs.classes), &key("classes"), "expected 2 to 1000000 classes")?;
+            require(enough(glyphs.test_classes), &key("test_classes"), "expected 2 to 1000000 classes")?;
+            require((2..=10_000).contains(&glyphs.per_class), &key("per_class"), "expected 2 to 10000 images of a class")
+        }
+    }
+}
+
+fn model(file: &SweepFile) -> Checked {
+    match file.model.backbone {
+        Backbone::Conv4 => require(
+            file.data.image_size >= 16,
+            "data.image_size",
+            "`conv4` halves the image four times: it needs at least 16 pixels",
+        )?,
+        Backbone::Pixels => {
+            return Err(Fault {
+                key: "model.backbone".to_owned(),
+                message: "`pixels` is no network: nothing can be trained on it".to_owned(),
+                hint: Some("for the raw pixels as a row of the table, add a [[method]] with `baseline = \"pixels\"`".to_owned()),
+            });
+        }
+    }
+    match file.model.embedding {
+        Some(0) => fault("model.embedding", "an embedding has at least 1 dimension"),
+        Some(width @ 65_537..) => fault("model.embedding", format!("{width} dimensions, expected at most 65536")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
+    require(training.steps > 0, "training.steps", "nothing is trained in 0 steps; for an untrained network, add a [[method]] with `baseline = \"untrained\"`")?;
+    match (training.validate_every, file.sweep.folds) {
+        (Some(_), None) => fault("training.validate_every", "there is nothing to validate on: set `sweep.folds`, or leave the key out")?,
+        (Some(0), Some(_)) => fault("training.validate_every", "expected at least 1 step")?,
+        (Some(_) | None, _) => {}
+    }
+    sampler(&training.sampler, file)?;
+    match &training.optimizer {
+        Optimizer::Adam(adam) => {
+            let key = |name: &str| format!("training.optimizer.adam.{name}");
+            positive(adam.lr, &key("lr"))?;
+            positive(adam.epsilon, &key("epsilon"))?;
+            require(adam.betas.iter().all(|beta| (0.0..1.0).contains(beta)), &key("betas"), "expected two numbers from 0 to below 1")?;
+            not_negative(adam.weight_decay, &key("weight_decay"))
+        }
+        Optimizer::Sgd(sgd) => {
+            let key = |name: &str| format!("training.optimizer.sgd.{name}");
+            positive(sgd.lr, &key("lr"))?;
+            require((0.0..1.0).contains(&sgd.momentum), &key("momentum"), "expected a number from 0 to below 1")?;
+            not_negative(sgd.weight_decay, &key("weight_decay"))
+        }
+    }
+}
+
+fn sampler(sampler: &Sampler, file: &SweepFile) -> Checked {
+    let Sampler::MPerClass(m_per_class) = sampler;
+    let (batch, per_class) = (m_per_class.batch, m_per_class.per_class);
+    let key = |name: &str| format!("training.sampler.m_per_class.{name}");
+    require(per_class >= 2, &key("per_class"), "a batch has positive pairs only with at least 2 images of a class")?;
+    require(batch > 0 && batch.is_multiple_of(per_class), &key("batch"), format!("{batch} is not a multiple of per_class = {per_class}"))?;
+    let smallest = file.data.dataset.smallest_class();
+    require(per_class <= smallest, &key("per_class"), format!("a class has only {smallest} images"))?;
+    let (classes, of) = (training_classes(file), batch / per_class);
+    require(of >= 2, &key("batch"), "a batch has negative pairs only with at least 2 classes")?;
+    require(of <= classes, &key("batch"), format!("a batch of {of} classes, but a run trains on only {classes}"))
+}
+
+/// The fewest classes that any run of the sweep trains on.
+fn training_classes(file: &SweepFile) -> u32 {
+    let classes = file.data.dataset.training_classes();
+    let held_out = |of| (0..of).map(|index| Fold { index, of }.held_out(classes).len()).max().unwrap_or(0);
+    classes.saturating_sub(file.sweep.folds.map_or(0, |of| u32::try_from(held_out(of)).unwrap_or(classes)))
+}
+
+fn methods(file: &SweepFile) -> Checked {
+    require(!file.method.is_empty(), "sweep", "there are no methods: add at least one [[method]]")?;
+    let mut names = BTreeSet::new();
+    for (position, method) in file.method.iter().enumerate() {
+        let key = |name: &str| format!("method.{position}.{name}");
+        require(!method.name.trim().is_empty(), &key("name"), "the name is empty")?;
+        require(names.insert(&method.name), &key("name"), "another method has the same name")?;
+        self::method(method, &key, file)?;
+    }
+    Ok(())
+}
+
+fn method(method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
+    match (&method.loss, method.baseline) {
+        (Some(loss), None) => self::loss(loss, key)?,
+        (None, Some(_)) => {
+            require(method.miner.is_none(), &key("miner"), "a baseline is not trained, so it has no miner")?;
+            require(method.memory.is_none(), &key("memory"), "a baseline is not trained, so it has no memory")?;
+        }
+        (Some(_), Some(_)) => fault(key("baseline"), "a method has either a loss or is a baseline, not both")?,
+        (None, None) => fault(key("name"), "the method has no loss: set `loss.NAME = { .. }`, or `baseline = \"pixels\"` or `\"untrained\"`")?,
+    }
+    match &method.miner {
+        Some(Miner::SemiHard(semi_hard)) => positive(semi_hard.margin, &key("miner.semi_hard.margin"))?,
+        Some(Miner::MultiSimilarity(miner)) => finite(miner.epsilon, &key("miner.multi_similarity.epsilon"))?,
+        None => {}
+    }
+    match &method.memory {
+        Some(Memory::Xbm(xbm)) => {
+            let (batch, images) = (file.training.sampler.batch(), u64::from(training_classes(file)) * u64::from(file.data.dataset.smallest_class()));
+            require(xbm.size >= batch, &key("memory.xbm.size"), format!("{} embeddings do not hold one batch of {batch}", xbm.size))?;
+            require(
+                u64::from(xbm.size) <= images,
+                &key("memory.xbm.size"),
+                format!("{} embeddings, but a run trains on only {images} images: some would be in memory twice", xbm.size),
+            )?;
+            require(
+                xbm.start_step < file.training.steps,
+                &key("memory.xbm.start_step"),
+                format!("the memory would never be used: training has {} steps", file.training.steps),
+            )?;
+            positive(xbm.weight, &key("memory.xbm.weight"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn loss(loss: &Loss, key: &dyn Fn(&str) -> String) -> Checked {
+    match loss {
+        Loss::Contrastive(contrastive) => {
+            finite(contrastive.pos_margin, &key("loss.contrastive.pos_margin"))?;
+            finite(contrastive.neg_margin, &key("loss.contrastive.neg_margin"))
+        }
+        Loss::Triplet(triplet) => finite(triplet.margin, &key("loss.triplet.margin")),
+        Loss::MultiSimilarity(loss) => {
+            positive(loss.alpha, &key("loss.multi_similarity.alpha"))?;
+            positive(loss.beta, &key("loss.multi_similarity.beta"))?;
+            finite(loss.base, &key("loss.multi_similarity.base"))
+        }
+    }
+}
+
+fn resources(resources: &Resources) -> Checked {
+    let key = |name: &str| format!("resources.{name}");
+    require((1..=1024).contains(&resources.threads), &key("threads"), "expected 1 to 1024 threads")?;
+    require((1..=64).contains(&resources.runs_per_gpu), &key("runs_per_gpu"), "expected 1 to 64 runs")?;
+    require(resources.slots != Some(0), &key("slots"), "nothing can run in 0 slots")?;
+    not_negative(resources.checkpoint_seconds, &key("checkpoint_seconds"))
+}
+
+fn require(holds: bool, key: &str, message: impl Into<String>) -> Checked {
+    if holds { Ok(()) } else { fault(key, message) }
+}
+
+fn finite(number: f64, key: &str) -> Checked {
+    require(number.is_finite(), key, "expected a finite number")
+}
+
+fn positive(number: f64, key: &str) -> Checked {
+    require(number.is_finite() && number > 0.0, key, "expected a number above 0")
+}
+
+fn not_negative(number: f64, key: &str) -> Checked {
+    require(number.is_finite() && number >= 0.0, key, "expected a number of at least 0")
+}
+
+fn all_different<T: Ord>(items: &[T]) -> bool {
+    items.iter().collect::<BTreeSet<_>>().len() == items.len()
+}
+
+fn fault(key: impl Into<String>, message: impl Into<String>) -> Checked {
+    Err(Fault { key: key.into(), message: message.into(), hint: None })
+}
