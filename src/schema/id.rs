@@ -100,6 +100,11 @@ impl Fingerprint {
     pub fn missing() -> Fingerprint {
         Fingerprint("missing".to_owned())
     }
+
+    /// Whether the data is not there.
+    pub fn is_missing(&self) -> bool {
+        *self == Fingerprint::missing()
+    }
 }
 
 impl fmt::Display for Fingerprint {

@@ -59,7 +59,7 @@ fn train(work: &TrainWork, attempt: u32) {
     let checkpoint = work.run.join("checkpoint.safetensors");
     let (mut step, mut state) = match fs::read_to_string(&checkpoint) {
         Ok(text) => text.split_once(' ').map(|(step, state)| (step.parse().unwrap(), state.parse().unwrap())).unwrap(),
-        Err(_) => (0, hash(work.recipe.seed, work.recipe.training.is_some().into())),
+        Err(_) => (0, schema::canonical_json(&work.recipe).bytes().fold(0, |state, byte| hash(state, byte.into()))),
     };
     say(&Event::Started { from: step });
     while step < steps {
@@ -75,8 +75,7 @@ fn train(work: &TrainWork, attempt: u32) {
         }
     }
     publish(&work.run.join("model.safetensors"), &state.to_string());
-    let trained =
-        Trained { end: TrainingEnd::Completed, steps, kept_step: steps, validation: None, empty_steps: 0 };
+    let trained = Trained { end: TrainingEnd::Completed, steps, kept_step: steps, validation: None, empty_steps: 0 };
     say(&Event::Finished(Finished::Trained(trained)));
 }
 

@@ -14,11 +14,7 @@ mod report;
 mod run;
 mod status;
 
-use std::{
-    env,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{env, path::PathBuf, process::ExitCode};
 
 use anstream::{AutoStream, ColorChoice, eprintln};
 use clap::{Args, Parser, Subcommand};

@@ -45,8 +45,13 @@ fn print(opened: &Opened, freshness: &FreshnessOf) {
         println!("missing: {missing}");
     }
     println!();
-    let rows: Vec<[String; 3]> =
-        plan.members.iter().map(|member| [member.run.to_string(), describe(member), standing(member.run, freshness)]).collect();
+    made_of(opened);
+    println!();
+    let rows: Vec<[String; 3]> = plan
+        .members
+        .iter()
+        .map(|member| [member.run.to_string(), describe(member), standing(member.run, freshness)])
+        .collect();
     let width = rows.iter().map(|row| row[1].chars().count()).max().unwrap_or(0);
     for [run, member, standing] in &rows {
         println!("  {run}  {member:width$}  {standing}");
@@ -59,6 +64,36 @@ fn print(opened: &Opened, freshness: &FreshnessOf) {
     match slots {
         Ok(slots) => println!("  in {}: {}", counted(slots.len(), "slot"), slot_names(&slots)),
         Err(error) => println!("  cannot run here: {error}"),
+    }
+}
+
+/// What the methods share, then what tells them apart: each once, however many seeds and folds there are.
+fn made_of(opened: &Opened) {
+    for point in &opened.sweep.points {
+        let settings: Vec<String> = point.settings.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
+        let shared = [
+            ("data", canonical_json(&json!({ "dataset": point.dataset, "image_size": point.image_size }))),
+            ("model", canonical_json(&point.model)),
+            ("steps", point.training.steps.to_string()),
+            ("sampler", canonical_json(&point.training.sampler)),
+            ("optimizer", canonical_json(&point.training.optimizer)),
+        ];
+        println!("  all methods {}", settings.join(", "));
+        for (name, value) in shared {
+            println!("    {name:<9} {value}");
+        }
+    }
+    for method in opened.sweep.points.iter().take(1).flat_map(|point| &point.methods) {
+        let parts = [
+            method.baseline.map(|baseline| format!("baseline {baseline:?}").to_lowercase()),
+            method.loss.as_ref().map(|loss| format!("loss {}", canonical_json(loss))),
+            method.miner.as_ref().map(|miner| format!("miner {}", canonical_json(miner))),
+            method.memory.as_ref().map(|memory| format!("memory {}", canonical_json(memory))),
+        ];
+        println!("  {}", method.name);
+        for part in parts.into_iter().flatten() {
+            println!("    {part}");
+        }
     }
 }
 

@@ -93,7 +93,8 @@ impl Progress {
     }
 
     fn redraw(&mut self) {
-        let position: f64 = self.fractions.iter().map(|(job, part)| part * self.weights.get(job).map_or(0.0, |&w| w as f64)).sum();
+        let position: f64 =
+            self.fractions.iter().map(|(job, part)| part * self.weights.get(job).map_or(0.0, |&w| w as f64)).sum();
         self.overall.set_position(position as u64);
         self.overall.set_message(format!("{} of {}", self.ended, counted(self.jobs, "job")));
     }

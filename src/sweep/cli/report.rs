@@ -68,11 +68,7 @@ fn table(opened: &Opened) -> Result<Table, Exit> {
             state: state_of(member.run, plan, ledger)?,
         });
     }
-    let caption = Caption {
-        sweep: sweep.name.clone(),
-        command: sweep.command.clone(),
-        lines: facts(sweep, &rows),
-    };
+    let caption = Caption { sweep: sweep.name.clone(), command: sweep.command.clone(), lines: facts(sweep, &rows) };
     report::table(&rows, &sweep.metrics, &caption).map_err(Exit::stuck)
 }
 
@@ -104,7 +100,10 @@ fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
         if let Some(measured) = measured {
             lines.push(format!(
                 "{}: measured on {} classes never trained on, {} images at {} px, each a query against all the others.",
-                point.dataset.title(), measured.classes, measured.images, point.image_size
+                point.dataset.title(),
+                measured.classes,
+                measured.images,
+                point.image_size
             ));
         }
         if matches!(point.dataset, Dataset::Glyphs(_)) {
@@ -115,7 +114,10 @@ fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
         }
     }
     lines.push(match sweep.folds.first() {
-        Some(Some(fold)) => format!("Weights were chosen by validation MAP@R on {} class-disjoint folds; test classes chose nothing.", fold.of),
+        Some(Some(fold)) => format!(
+            "Weights were chosen by validation MAP@R on {} class-disjoint folds; test classes chose nothing.",
+            fold.of
+        ),
         _ => "The weights of the last step are measured; nothing was chosen on any split.".to_owned(),
     });
     let mut seen = std::collections::BTreeSet::new();

@@ -135,14 +135,23 @@ fn watch_for_interrupts(interrupts: &Arc<AtomicU32>) -> Result<(), Exit> {
 fn verdict(tally: &Tally, opened: &Opened) -> Result<(), Exit> {
     let resume = &opened.sweep.command;
     if tally.interrupted {
-        return Err(Exit::Interrupted(format!("interrupted, {} left; resume with `{resume}`", counted(tally.not_started, "job"))));
+        return Err(Exit::Interrupted(format!(
+            "interrupted, {} left; resume with `{resume}`",
+            counted(tally.not_started, "job")
+        )));
     }
     if tally.disk_full {
-        return Err(Exit::stuck(format!("a disk is full or cannot be written, {} left; make room and resume with `{resume}`", counted(tally.not_started + tally.failed, "job"))));
+        return Err(Exit::stuck(format!(
+            "a disk is full or cannot be written, {} left; make room and resume with `{resume}`",
+            counted(tally.not_started + tally.failed, "job")
+        )));
     }
     if tally.failed > 0 {
         let failed = counted(tally.failed, "job");
-        return Err(Exit::RunsFailed(format!("{failed} failed; `sweep status {}` tells why", opened.sweep.file.display())));
+        return Err(Exit::RunsFailed(format!(
+            "{failed} failed; `sweep status {}` tells why",
+            opened.sweep.file.display()
+        )));
     }
     Ok(())
 }

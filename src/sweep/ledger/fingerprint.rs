@@ -84,7 +84,11 @@ struct ListedFile {
     modified: u128,
 }
 
-fn remembered_or_computed(ledger: &Ledger, source: &Path, files: &[ListedFile]) -> Result<Fingerprint, FingerprintError> {
+fn remembered_or_computed(
+    ledger: &Ledger,
+    source: &Path,
+    files: &[ListedFile],
+) -> Result<Fingerprint, FingerprintError> {
     let path = ledger.root().join("fingerprints.json");
     let key = absolute(source).display().to_string();
     let stamp = stamp(files);
@@ -171,7 +175,8 @@ mod tests {
 
     #[test]
     fn the_same_content_elsewhere_has_the_same_fingerprint() {
-        let (a, b, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (a, b, results) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         omniglot(a.path(), "one");
         omniglot(b.path(), "one");
         fs::write(b.path().join("omniglot/images_background/._a.png"), "junk").unwrap();

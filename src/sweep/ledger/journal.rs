@@ -181,7 +181,10 @@ mod tests {
             assert_eq!((contents.entries.len(), contents.damaged), (whole, 0), "cut at {length}");
             journal.append(Decision::Closed).unwrap();
             let entries = read(folder.path()).unwrap().entries;
-            assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), (1..=whole as u64 + 1).collect::<Vec<_>>());
+            assert_eq!(
+                entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(),
+                (1..=whole as u64 + 1).collect::<Vec<_>>()
+            );
             assert_eq!(entries.last().unwrap().what, Decision::Closed);
         }
     }

@@ -6,12 +6,7 @@ use super::Member;
 use crate::spec::{Baseline, MethodTable, Point, Sweep};
 
 /// All repetitions of all methods under one combination of axis values.
-pub(super) fn members(
-    sweep: &Sweep,
-    point: &Point,
-    data: &Fingerprint,
-    numerics: Numerics,
-) -> Vec<(Member, Identity)> {
+pub(super) fn members(sweep: &Sweep, point: &Point, data: &Fingerprint, numerics: Numerics) -> Vec<(Member, Identity)> {
     let mut members = Vec::with_capacity(point.methods.len() * sweep.seeds.len() * sweep.folds.len());
     for method in &point.methods {
         for &seed in &sweep.seeds {

@@ -57,8 +57,11 @@ pub type FreshnessOf = BTreeMap<Job, Freshness>;
 /// A result is damaged.
 pub fn of(plan: &Plan, ledger: &Ledger, metrics: &[Metric]) -> Result<FreshnessOf, LedgerError> {
     let mut freshness = FreshnessOf::new();
-    for &run in plan.runs.keys() {
-        let (train, evaluate) = of_run(run, ledger, metrics)?;
+    for (&run, planned) in &plan.runs {
+        let (train, evaluate) = match planned.identity.data.is_missing() {
+            true => (Freshness::Stale(Reason::NoData), Freshness::Stale(Reason::NoData)),
+            false => of_run(run, ledger, metrics)?,
+        };
         freshness.insert(Job::Train(run), train);
         freshness.insert(Job::Evaluate(run), evaluate);
     }

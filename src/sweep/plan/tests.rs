@@ -1,1 +1,167 @@
+use std::{fs, path::Path};
 
+use petgraph::algo::toposort;
+use schema::{Evaluated, Metric, Outcome, Precision, Record, SCHEMA, Trained, TrainingEnd};
+use tempfile::TempDir;
+
+use super::{
+    freshness::{Freshness, FreshnessOf, Reason},
+    *,
+};
+use crate::ledger::{End, Exit, Job, write_json};
+
+const SWEEP: &str = r#"
+    [sweep]
+    name = "test"
+    seeds = 2
+    folds = 2
+    [data]
+    dataset.glyphs = { classes = 8, test_classes = 4 }
+    [model]
+    backbone = "conv4"
+    [axes]
+    "model.embedding" = [16, 32]
+    [training]
+    steps = 10
+    sampler.m_per_class = { batch = 8 }
+    optimizer.sgd = {}
+    [[method]]
+    name = "Pixels"
+    baseline = "pixels"
+    [[method]]
+    name = "Untrained"
+    baseline = "untrained"
+    [[method]]
+    name = "A"
+    loss.triplet = {}
+"#;
+
+struct Desk {
+    folder: TempDir,
+    sweep: Sweep,
+    ledger: Ledger,
+    plan: Plan,
+}
+
+fn desk(text: &str) -> Desk {
+    let folder = tempfile::tempdir().unwrap();
+    let (sweep, plan) = read(folder.path(), text);
+    let ledger = Ledger::new(folder.path().join("results"));
+    Desk { sweep, ledger, plan, folder }
+}
+
+fn read(folder: &Path, text: &str) -> (Sweep, Plan) {
+    let file = folder.join("test.toml");
+    fs::write(&file, text).unwrap();
+    let sweep = Sweep::read(&file, &[]).unwrap();
+    let numerics = Numerics::Cpu { threads: 1, precision: Precision::F32 };
+    let plan = Plan::new(&sweep, &Ledger::new(folder.join("results")), numerics).unwrap();
+    (sweep, plan)
+}
+
+impl Desk {
+    fn freshness(&self) -> FreshnessOf {
+        freshness::of(&self.plan, &self.ledger, &self.sweep.metrics).unwrap()
+    }
+
+    fn any_run_of(&self, method: &str) -> RunId {
+        self.plan.members.iter().find(|member| member.method == method).unwrap().run
+    }
+
+    fn train(&self, run: RunId) {
+        let trained =
+            Trained { end: TrainingEnd::Completed, steps: 10, kept_step: 10, validation: None, empty_steps: 0 };
+        self.ledger.publish_trained(run, &trained).unwrap();
+        fs::write(self.ledger.run(run).join("model.safetensors"), "").unwrap();
+    }
+
+    fn record(&self, run: RunId, metrics: &[Metric]) {
+        let scores = metrics.iter().map(|&metric| (metric, 0.5)).collect();
+        let outcome = Outcome::Finished(Evaluated { classes: 4, images: 80, lone: 0, scores });
+        self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome }).unwrap();
+    }
+}
+
+#[test]
+fn every_cell_has_its_repetitions_and_equal_recipes_are_one_run() {
+    let desk = desk(SWEEP);
+    let runs_of = |method: &str| {
+        let members = desk.plan.members.iter().filter(|member| member.method == method);
+        let runs: std::collections::BTreeSet<_> = members.clone().map(|member| member.run).collect();
+        (members.count(), runs.len())
+    };
+    assert_eq!(runs_of("A"), (8, 8), "2 embeddings x 2 seeds x 2 folds");
+    assert_eq!(runs_of("Untrained"), (8, 4), "a fold holds nothing out of a network that is not trained");
+    assert_eq!(runs_of("Pixels"), (8, 1), "pixels depend on nothing");
+}
+
+#[test]
+fn the_graph_goes_from_preparation_to_the_report() {
+    let desk = desk(SWEEP);
+    let order = toposort(&desk.plan.graph, None).unwrap();
+    assert_eq!(order.len(), 1 + 2 * 13 + 1);
+    assert!(matches!(desk.plan.graph[order[0]], Node::Job(Job::Prepare(_))));
+    assert_eq!(desk.plan.graph[*order.last().unwrap()], Node::Report);
+}
+
+#[test]
+fn names_of_runs_depend_on_recipes_and_not_on_the_words_around_them() {
+    let desk = desk(SWEEP);
+    let renamed =
+        SWEEP.replace("\"A\"", "\"Other\"").replace("name = \"test\"", "name = \"else\"\n[resources]\nslots = 3\n");
+    let renamed = renamed
+        .replace("seeds = 2", "")
+        .replace("folds = 2", "")
+        .replace("[data]", "[report]\nmetrics = [\"map@r\"]\n[data]");
+    let (_, same) = read(desk.folder.path(), &renamed.replace("[resources]", "seeds = 2\nfolds = 2\n[resources]"));
+    assert!(desk.plan.runs.keys().eq(same.runs.keys()));
+    let (_, other) = read(desk.folder.path(), &SWEEP.replace("steps = 10", "steps = 11"));
+    let shared = other.runs.keys().filter(|run| desk.plan.runs.contains_key(run)).count();
+    assert_eq!(shared, 5, "only the baselines, which no training touches");
+}
+
+#[test]
+fn each_job_knows_why_it_runs() {
+    let desk = desk(SWEEP);
+    let run = desk.any_run_of("A");
+    let (train, evaluate) = (Job::Train(run), Job::Evaluate(run));
+    let prepare = Job::Prepare(*desk.plan.data.keys().next().unwrap());
+    assert_eq!(desk.freshness()[&train], Freshness::Stale(Reason::New));
+
+    fs::create_dir_all(desk.ledger.run(run)).unwrap();
+    fs::write(desk.ledger.run(run).join("checkpoint.safetensors"), "").unwrap();
+    assert_eq!(desk.freshness()[&train], Freshness::Stale(Reason::Interrupted));
+
+    let (_, folder) = desk.ledger.new_attempt(train).unwrap();
+    let end = End::Failed { class: schema::Failure::Data, message: "a damaged image".to_owned() };
+    write_json(&folder.join("exit.json"), &Exit { end, code: Some(1), signal: None }).unwrap();
+    assert_eq!(desk.freshness()[&train], Freshness::Stale(Reason::Failed("a damaged image".to_owned())));
+
+    desk.train(run);
+    assert_eq!(
+        (&desk.freshness()[&train], &desk.freshness()[&evaluate]),
+        (&Freshness::Fresh, &Freshness::Stale(Reason::New))
+    );
+
+    desk.record(run, &[Metric::MapAtR]);
+    assert!(
+        matches!(&desk.freshness()[&evaluate], Freshness::Stale(Reason::Unmeasured(missing)) if missing.len() == 6)
+    );
+    desk.record(run, &desk.sweep.metrics);
+    assert_eq!(desk.freshness()[&evaluate], Freshness::Fresh);
+
+    assert_eq!(desk.freshness()[&prepare], Freshness::Stale(Reason::New));
+    desk.plan.runs.keys().for_each(|&run| desk.record(run, &desk.sweep.metrics));
+    assert_eq!(desk.freshness()[&prepare], Freshness::NotNeeded);
+}
+
+#[test]
+fn a_missing_data_set_can_be_planned_but_never_counts_as_there() {
+    let desk =
+        desk(&SWEEP.replace(
+            "dataset.glyphs = { classes = 8, test_classes = 4 }",
+            "dataset = \"omniglot\"\nroot = \"/nowhere\"",
+        ));
+    assert_eq!(desk.plan.missing.len(), 1);
+    assert!(desk.plan.missing[0].contains("/nowhere"), "{}", desk.plan.missing[0]);
+}

@@ -110,11 +110,9 @@ fn listen(mut process: process::Child, folder: &Path, mut tell: impl FnMut(Event
         }
     }
     match process.wait() {
-        Ok(status) => ProcessEnd {
-            code: status.code(),
-            signal: status.signal(),
-            last_words: last_line(folder.join("log.txt")),
-        },
+        Ok(status) => {
+            ProcessEnd { code: status.code(), signal: status.signal(), last_words: last_line(folder.join("log.txt")) }
+        }
         Err(_) => ProcessEnd::default(),
     }
 }

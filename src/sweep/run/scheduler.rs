@@ -5,7 +5,8 @@
 //! therefore be read, and tested, in this one file.
 //!
 //! A job waits until all it depends on is done. Of the jobs that are ready, one that prepares comes before one
-//! that measures, and that before one that trains, so that results appear early. A crash is tried again a few
+//! that measures, and that before one that trains, so that results appear early; otherwise the order is the
+//! table's. A crash is tried again a few
 //! times; a failure that the trainer itself reported is not, because it would only happen again. When a disk is
 //! full nothing new starts.
 
@@ -99,15 +100,19 @@ pub struct Tally {
 #[derive(Debug)]
 pub struct Scheduler {
     jobs: BTreeMap<Job, JobState>,
-    ready: BTreeSet<(u8, Job)>,
+    ready: BTreeSet<(Rank, Job)>,
     slots: Vec<Option<Job>>,
     retries: u32,
     interrupts: u32,
     disk_full: bool,
 }
 
+/// What comes first of the jobs that are ready: the kind of job, then its place in the table.
+type Rank = (u8, usize);
+
 #[derive(Debug)]
 struct JobState {
+    rank: Rank,
     state: State,
     unfinished: usize,
     dependents: Vec<Job>,
@@ -138,7 +143,14 @@ impl Scheduler {
                 jobs.insert(job, JobState::new(plan, index, job, freshness));
             }
         }
-        let ready = jobs.iter().filter(|(_, state)| state.may_start()).map(|(&job, _)| (urgency(job), job)).collect();
+        for (place, member) in plan.members.iter().enumerate().rev() {
+            for job in [Job::Train(member.run), Job::Evaluate(member.run)] {
+                if let Some(state) = jobs.get_mut(&job) {
+                    state.rank.1 = place;
+                }
+            }
+        }
+        let ready = jobs.iter().filter(|(_, state)| state.may_start()).map(|(&job, state)| (state.rank, job)).collect();
         Scheduler { jobs, ready, slots: vec![None; slots], retries, interrupts: 0, disk_full: false }
     }
 
@@ -161,8 +173,7 @@ impl Scheduler {
 
     /// What became of all jobs.
     pub fn tally(&self) -> Tally {
-        let mut tally =
-            Tally { interrupted: self.interrupts > 0, disk_full: self.disk_full, ..Tally::default() };
+        let mut tally = Tally { interrupted: self.interrupts > 0, disk_full: self.disk_full, ..Tally::default() };
         for job in self.jobs.values() {
             match job.state {
                 State::Reused => tally.reused += 1,
@@ -208,8 +219,9 @@ impl Scheduler {
             && trained.end == TrainingEnd::Diverged
         {
             // There is nothing to measure: the publication of the training is the run's record.
-            self.ready.remove(&(urgency(Job::Evaluate(run)), Job::Evaluate(run)));
-            self.done(Job::Evaluate(run));
+            let evaluate = Job::Evaluate(run);
+            self.ready.retain(|&(_, job)| job != evaluate);
+            self.done(evaluate);
         }
         vec![Action::Publish { job, finished }, Action::Ended { job, end: End::Finished, again: false }]
     }
@@ -221,7 +233,7 @@ impl Scheduler {
             if let Some(state) = self.jobs.get_mut(&dependent) {
                 state.unfinished -= 1;
                 if state.may_start() {
-                    self.ready.insert((urgency(dependent), dependent));
+                    self.ready.insert((state.rank, dependent));
                 }
             }
         }
@@ -250,7 +262,7 @@ impl Scheduler {
         if state.crashes > self.retries {
             return self.fail(job, Failure::Crashed, message);
         }
-        self.ready.insert((urgency(job), job));
+        self.ready.insert((state.rank, job));
         vec![Action::Ended { job, end: End::Failed { class: Failure::Crashed, message }, again: true }]
     }
 
@@ -291,6 +303,7 @@ impl JobState {
             Node::Report => None,
         });
         JobState {
+            rank: (urgency(job), 0),
             state: if is_stale(&job) { State::Waiting } else { State::Reused },
             unfinished: unfinished.count(),
             dependents: dependents.collect(),

@@ -178,7 +178,10 @@ impl Session<'_> {
                 let outcome = Outcome::Finished(evaluated);
                 self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome })?;
             }
-            (job, Finished::Imported { .. } | Finished::Prepared(_) | Finished::Trained(_) | Finished::Evaluated(_)) => {
+            (
+                job,
+                Finished::Imported { .. } | Finished::Prepared(_) | Finished::Trained(_) | Finished::Evaluated(_),
+            ) => {
                 return Err(SessionError::WrongResult { job });
             }
         }

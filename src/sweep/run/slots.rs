@@ -31,7 +31,9 @@ pub struct Machine {
 #[derive(Debug, Error)]
 pub enum SlotError {
     /// No GPU at all.
-    #[error("`resources.device` is \"cuda\", but this machine shows no NVIDIA GPU (CUDA_VISIBLE_DEVICES hides them, or the driver is missing)")]
+    #[error(
+        "`resources.device` is \"cuda\", but this machine shows no NVIDIA GPU (CUDA_VISIBLE_DEVICES hides them, or the driver is missing)"
+    )]
     NoGpu,
     /// Not this one.
     #[error("`resources.gpus` names GPU {index}, but there are only {count}")]
@@ -103,7 +105,8 @@ impl Machine {
         // The first share of every GPU comes before the second of any: few runs spread out.
         for share in 0..resources.runs_per_gpu {
             for &gpu in &chosen {
-                let name = if resources.runs_per_gpu == 1 { format!("gpu {gpu}") } else { format!("gpu {gpu}.{share}") };
+                let name =
+                    if resources.runs_per_gpu == 1 { format!("gpu {gpu}") } else { format!("gpu {gpu}.{share}") };
                 slots.push(Slot { name, device: Device::Cuda, visible: Some(self.gpus[gpu].clone()) });
             }
         }

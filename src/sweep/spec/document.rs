@@ -59,7 +59,9 @@ impl<'a> Document<'a> {
         for axis in &self.axes {
             all = all
                 .into_iter()
-                .flat_map(|chosen: Vec<_>| axis.values.iter().map(move |value| [&chosen[..], &[(axis, value)]].concat()))
+                .flat_map(|chosen: Vec<_>| {
+                    axis.values.iter().map(move |value| [&chosen[..], &[(axis, value)]].concat())
+                })
                 .collect();
         }
         Ok(all.into_iter().map(|choices| Combination { text: self.text, choices }).collect())
@@ -122,8 +124,8 @@ impl<'a> Document<'a> {
                 Err(self.at(&values_place, format!("the axis `{name}` has no values")))
             }
             DeValue::Array(array) => Ok(Axis { name: name.to_owned(), place, values: array.into_iter().collect() }),
-            other => Err(self
-                .at(&values_place, format!("the axis `{name}` is a {}, expected an array of values", other.type_str()))
+            _ => Err(self
+                .at(&values_place, format!("the axis `{name}` is no array of values"))
                 .with_hint(format!("[{}]", &self.text[values_place.clone()]))),
         }
     }
@@ -194,7 +196,8 @@ pub(super) fn with_overrides(path: &Path, text: &str, overrides: &[String]) -> R
 fn override_one(document: &mut toml_edit::DocumentMut, assignment: &str) -> Result<(), String> {
     let (key, value) = assignment.split_once('=').ok_or("expected key=value")?;
     let value = parse_value(value.trim());
-    let keys = toml_edit::Key::parse(key.trim()).map_err(|error| format!("`{key}` is not a key: {}", error.message()))?;
+    let keys =
+        toml_edit::Key::parse(key.trim()).map_err(|error| format!("`{key}` is not a key: {}", error.message()))?;
     let mut keys: Vec<&str> = keys.iter().map(toml_edit::Key::get).collect();
     let Some(last) = keys.pop() else { return Err("expected key=value".to_owned()) };
     let mut table: &mut dyn toml_edit::TableLike = document.as_table_mut();
@@ -222,9 +225,11 @@ fn override_one(document: &mut toml_edit::DocumentMut, assignment: &str) -> Resu
     Ok(())
 }
 
-fn row_named<'r>(rows: &'r mut toml_edit::ArrayOfTables, name: &str) -> Result<&'r mut dyn toml_edit::TableLike, String> {
-    let names: Vec<String> =
-        rows.iter().filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())).collect();
+fn row_named<'r>(
+    rows: &'r mut toml_edit::ArrayOfTables,
+    name: &str,
+) -> Result<&'r mut dyn toml_edit::TableLike, String> {
+    let names: Vec<String> = rows.iter().filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())).collect();
     let Some(row) = rows.iter_mut().find(|row| row.get("name").and_then(toml_edit::Item::as_str) == Some(name)) else {
         return Err(format!("there is no method named `{name}`, only `{}`", names.join("`, `")));
     };
@@ -237,9 +242,10 @@ fn parse_value(text: &str) -> toml_edit::Value {
 }
 
 fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Diagnostic {
+    let message = in_plain_words(error.message());
     let diagnostic = match error.span() {
-        Some(place) => Diagnostic::at(path, text, place, error.message()),
-        None => Diagnostic::of_file(path, error.message()),
+        Some(place) => Diagnostic::at(path, text, place, message),
+        None => Diagnostic::of_file(path, message),
     };
     match suggestion(error.message()) {
         Some(hint) => diagnostic.with_hint(hint),
@@ -247,9 +253,30 @@ fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Diagnostic {
     }
 }
 
+/// Serde speaks of Rust's types; users know TOML's.
+fn in_plain_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 14] = [
+        ("unknown field", "unknown key"),
+        ("missing field", "missing key"),
+        ("unknown variant", "unknown name"),
+        ("invalid type: string", "a text"),
+        ("invalid type: boolean", "the boolean"),
+        ("invalid type: integer", "the number"),
+        ("invalid type: floating point", "the number"),
+        ("invalid type: sequence", "an array"),
+        ("invalid type: map", "a table"),
+        ("invalid value: integer", "the number"),
+        ("expected u32", "expected a whole number from 0"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected f64", "expected a number"),
+        ("expected a string", "expected a text in quotes"),
+    ];
+    WORDS.iter().fold(message.to_owned(), |message, (rust, plain)| message.replace(rust, plain))
+}
+
 /// Finds the misspelt word and the known ones in serde's message.
 fn suggestion(message: &str) -> Option<String> {
-    if !message.starts_with("unknown ") {
+    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
         return None;
     }
     let mut quoted = message.split('`').skip(1).step_by(2);

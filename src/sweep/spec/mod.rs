@@ -16,7 +16,9 @@ use std::{
 
 pub use diagnostic::Diagnostic;
 use document::Document;
-pub use file::{Baseline, DataTable, DeviceChoice, Gpus, MethodTable, ReportTable, Resources, SweepFile, SweepTable, TrainingTable};
+pub use file::{
+    Baseline, DataTable, DeviceChoice, Gpus, MethodTable, ReportTable, Resources, SweepFile, SweepTable, TrainingTable,
+};
 use schema::{Dataset, Fold, Metric};
 
 /// A checked sweep file.

@@ -1,1 +1,174 @@
+use super::*;
 
+const RIGHT: &str = r#"[sweep]
+name = "test"
+
+[data]
+dataset = "omniglot"
+
+[model]
+backbone = "conv4"
+embedding = 64
+
+[training]
+steps = 10
+sampler.m_per_class = { batch = 8, per_class = 4 }
+optimizer.adam = { lr = 1e-3 }
+
+[[method]]
+name = "Triplet"
+loss.triplet = { margin = 0.2 }
+"#;
+
+fn parse(text: &str) -> Result<Sweep, Diagnostic> {
+    Sweep::parse(Path::new("test.toml"), text, &[], "sweep run test.toml".to_owned())
+}
+
+fn with(overrides: &[&str]) -> Result<Sweep, Diagnostic> {
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    Sweep::parse(Path::new("test.toml"), RIGHT, &overrides, String::new())
+}
+
+/// Replaces the one occurrence of `old`.
+fn edited(old: &str, new: &str) -> String {
+    assert_eq!(RIGHT.matches(old).count(), 1, "{old}");
+    RIGHT.replace(old, new)
+}
+
+#[test]
+fn a_right_file_has_one_point_one_seed_and_no_folds() {
+    let sweep = parse(RIGHT).unwrap();
+    assert_eq!((sweep.points.len(), sweep.seeds, sweep.folds), (1, vec![0], vec![None]));
+    assert_eq!(sweep.points[0].dataset, Dataset::Omniglot);
+    let headings: Vec<String> = sweep.metrics.iter().map(|metric| metric.heading()).collect();
+    assert_eq!(headings, ["R@1", "R@2", "R@4", "R@8", "P@1", "RP", "MAP@R"]);
+}
+
+#[test]
+fn a_mistake_is_shown_with_its_line_a_caret_and_a_way_out() {
+    let message = parse(&edited("embedding = 64", "embeding = 64")).unwrap_err().render(false);
+    let expected = "\
+error: unknown key `embeding`, expected `backbone` or `embedding`
+ --> test.toml:9:1
+  |
+9 | embeding = 64
+  | ^^^^^^^^
+  |
+hint: did you mean `embedding`?";
+    assert_eq!(message, expected);
+}
+
+#[test]
+fn every_mistake_has_its_message_and_its_place() {
+    let cases = [
+        (
+            "dataset = \"omniglot\"",
+            "dataset = \"omniglto\"",
+            "unknown name `omniglto`, expected `glyphs` or `omniglot`",
+            "5:11",
+        ),
+        ("steps = 10", "steps = \"10\"", "a text \"10\", expected a whole number", "12:9"),
+        ("steps = 10", "steps = -1", "the number `-1`, expected a whole number", "12:9"),
+        ("steps = 10", "steps = 0", "nothing is trained in 0 steps", "12:9"),
+        ("steps = 10", "steps = 10\nsteps = 20", "duplicate key", "13:1"),
+        ("steps = 10", "steps = ", "string values must be quoted", "12:9"),
+        ("loss.triplet", "loss.tripel", "unknown name `tripel`, expected one of `contrastive`, `triplet`", "18:6"),
+        ("margin = 0.2", "margin = nan", "expected a finite number", "18:27"),
+        ("margin = 0.2", "margn = 0.2", "unknown key `margn`, expected `margin`", "18:18"),
+        ("loss.triplet = { margin = 0.2 }", "", "the method has no loss", "17:8"),
+        (
+            "loss.triplet = { margin = 0.2 }",
+            "baseline = \"pixels\"\nmemory.xbm = { size = 64 }",
+            "a baseline is not trained, so it has no memory",
+            "19:",
+        ),
+        (
+            "loss.triplet = { margin = 0.2 }",
+            "loss.triplet = {}\nmemory.xbm = { size = 20000 }",
+            "a run trains on only 19280 images",
+            "19:23",
+        ),
+        (
+            "loss.triplet = { margin = 0.2 }",
+            "loss.triplet = {}\nmemory.xbm = { size = 64, start_step = 10 }",
+            "the memory would never be used",
+            "19:40",
+        ),
+        ("batch = 8", "batch = 10", "10 is not a multiple of per_class = 4", "13:33"),
+        ("per_class = 4", "per_class = 1", "positive pairs only with at least 2 images", "13:48"),
+        ("batch = 8, per_class = 4", "batch = 42, per_class = 21", "a class has only 20 images", "13:"),
+        (
+            "batch = 8, per_class = 4",
+            "batch = 4000, per_class = 4",
+            "a batch of 1000 classes, but a run trains on only 964",
+            "13:33",
+        ),
+        ("lr = 1e-3", "lr = 0", "expected a number above 0", "14:25"),
+        ("name = \"test\"", "name = \"a/b\"", "the name becomes a folder", "2:8"),
+        ("name = \"test\"", "name = \"test\"\nseeds = []", "there are no seeds", "3:9"),
+        ("name = \"test\"", "name = \"test\"\nseeds = [1, 1]", "a seed is named twice", "3:9"),
+        ("name = \"test\"", "name = \"test\"\nfolds = 1", "at least 2 folds", "3:9"),
+        ("embedding = 64", "embedding = 64\n[axes]\n\"model.embedding\" = []", "has no values", "11:21"),
+        ("embedding = 64", "embedding = 64\n[axes]\n\"model.embedding\" = 3", "is no array of values", "11:21"),
+        ("embedding = 64", "embedding = 64\n[axes]\n\"model.embedding\" = [3, 0]", "at least 1 dimension", "11:25"),
+        ("embedding = 64", "embedding = 64\n[axes]\n\"model.embeding\" = [3]", "unknown key `embeding`", "11:1"),
+        (
+            "embedding = 64",
+            "embedding = 64\n[axes]\n\"resources.threads\" = [3]",
+            "`resources.threads` cannot be an axis",
+            "11:1",
+        ),
+        ("embedding = 64", "embedding = 64\n[report]\nmetrics = [\"recall@0\"]", "unknown metric `recall@0`", "11:11"),
+    ];
+    for (old, new, message, place) in cases {
+        let shown = parse(&edited(old, new)).expect_err(new).render(false);
+        assert!(shown.contains(message), "{new}: {shown}");
+        assert!(shown.contains(&format!("test.toml:{place}")), "{new}: {shown}");
+    }
+}
+
+#[test]
+fn axes_multiply_and_the_data_set_is_no_setting() {
+    let text = edited(
+        "embedding = 64",
+        "[axes]\n\"model.embedding\" = [32, 64]\ndataset = [\"omniglot\", { glyphs = { classes = 10, test_classes = 5 } }]",
+    );
+    let sweep = parse(&text).unwrap();
+    assert_eq!(sweep.axes, ["model.embedding", "data.dataset"]);
+    let points: Vec<_> =
+        sweep.points.iter().map(|point| (point.dataset.name(), point.settings[0].1.as_str())).collect();
+    assert_eq!(points, [("omniglot", "32"), ("glyphs", "32"), ("omniglot", "64"), ("glyphs", "64")]);
+    assert!(sweep.points.iter().all(|point| point.settings.len() == 1));
+}
+
+#[test]
+fn overrides_come_before_everything_else_and_are_shown_in_their_place() {
+    let sweep = with(&[
+        "training.steps=99",
+        "method.Triplet.loss.triplet.margin=0.5",
+        "sweep.name=other",
+        "sweep.seeds=[3, 4]",
+    ])
+    .unwrap();
+    assert_eq!((sweep.points[0].training.steps, sweep.name.as_str(), sweep.seeds), (99, "other", vec![3, 4]));
+    assert_eq!(sweep.points[0].methods[0].loss, Some(schema::Loss::Triplet(schema::Triplet { margin: 0.5 })));
+    let wrong = with(&["training.steps=no"]).unwrap_err().render(false);
+    assert!(wrong.contains("steps = \"no\"") && wrong.contains("test.toml:12:9"), "{wrong}");
+    let unknown = with(&["method.Contrastive.loss.triplet.margin=1"]).unwrap_err().render(false);
+    assert!(unknown.contains("there is no method named `Contrastive`, only `Triplet`"), "{unknown}");
+    assert!(with(&["training.steps"]).unwrap_err().render(false).contains("expected key=value"));
+}
+
+#[test]
+fn the_sweeps_that_come_with_the_program_are_right() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("sweeps")).unwrap() {
+        let path = entry.unwrap().path();
+        Sweep::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn a_missing_file_is_named_and_its_likely_name_suggested() {
+    let message = Sweep::read(Path::new("nowhere/sweep"), &[]).unwrap_err().render(false);
+    assert!(message.contains("nowhere/sweep") && message.contains("is it `nowhere/sweep.toml`?"), "{message}");
+}

@@ -44,9 +44,10 @@ fn sweep(file: &SweepFile) -> Checked {
     match file.sweep.folds {
         None => Ok(()),
         Some(0 | 1) => fault("sweep.folds", "cross-validation needs at least 2 folds; leave the key out for none"),
-        Some(folds) if folds > classes / 2 => {
-            fault("sweep.folds", format!("{folds} folds of {classes} training classes leave fewer than 2 classes in a fold"))
-        }
+        Some(folds) if folds > classes / 2 => fault(
+            "sweep.folds",
+            format!("{folds} folds of {classes} training classes leave fewer than 2 classes in a fold"),
+        ),
         Some(_) => Ok(()),
     }
 }
@@ -62,7 +63,11 @@ fn data(file: &SweepFile) -> Checked {
             let enough = |n: u32| (2..=1_000_000).contains(&n);
             require(enough(glyphs.classes), &key("classes"), "expected 2 to 1000000 classes")?;
             require(enough(glyphs.test_classes), &key("test_classes"), "expected 2 to 1000000 classes")?;
-            require((2..=10_000).contains(&glyphs.per_class), &key("per_class"), "expected 2 to 10000 images of a class")
+            require(
+                (2..=10_000).contains(&glyphs.per_class),
+                &key("per_class"),
+                "expected 2 to 10000 images of a class",
+            )
         }
     }
 }
@@ -78,7 +83,10 @@ fn model(file: &SweepFile) -> Checked {
             return Err(Fault {
                 key: "model.backbone".to_owned(),
                 message: "`pixels` is no network: nothing can be trained on it".to_owned(),
-                hint: Some("for the raw pixels as a row of the table, add a [[method]] with `baseline = \"pixels\"`".to_owned()),
+                hint: Some(
+                    "for the raw pixels as a row of the table, add a [[method]] with `baseline = \"pixels\"`"
+                        .to_owned(),
+                ),
             });
         }
     }
@@ -90,9 +98,16 @@ fn model(file: &SweepFile) -> Checked {
 }
 
 fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
-    require(training.steps > 0, "training.steps", "nothing is trained in 0 steps; for an untrained network, add a [[method]] with `baseline = \"untrained\"`")?;
+    require(
+        training.steps > 0,
+        "training.steps",
+        "nothing is trained in 0 steps; for an untrained network, add a [[method]] with `baseline = \"untrained\"`",
+    )?;
     match (training.validate_every, file.sweep.folds) {
-        (Some(_), None) => fault("training.validate_every", "there is nothing to validate on: set `sweep.folds`, or leave the key out")?,
+        (Some(_), None) => fault(
+            "training.validate_every",
+            "there is nothing to validate on: set `sweep.folds`, or leave the key out",
+        )?,
         (Some(0), Some(_)) => fault("training.validate_every", "expected at least 1 step")?,
         (Some(_) | None, _) => {}
     }
@@ -102,7 +117,11 @@ fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
             let key = |name: &str| format!("training.optimizer.adam.{name}");
             positive(adam.lr, &key("lr"))?;
             positive(adam.epsilon, &key("epsilon"))?;
-            require(adam.betas.iter().all(|beta| (0.0..1.0).contains(beta)), &key("betas"), "expected two numbers from 0 to below 1")?;
+            require(
+                adam.betas.iter().all(|beta| (0.0..1.0).contains(beta)),
+                &key("betas"),
+                "expected two numbers from 0 to below 1",
+            )?;
             not_negative(adam.weight_decay, &key("weight_decay"))
         }
         Optimizer::Sgd(sgd) => {
@@ -119,7 +138,11 @@ fn sampler(sampler: &Sampler, file: &SweepFile) -> Checked {
     let (batch, per_class) = (m_per_class.batch, m_per_class.per_class);
     let key = |name: &str| format!("training.sampler.m_per_class.{name}");
     require(per_class >= 2, &key("per_class"), "a batch has positive pairs only with at least 2 images of a class")?;
-    require(batch > 0 && batch.is_multiple_of(per_class), &key("batch"), format!("{batch} is not a multiple of per_class = {per_class}"))?;
+    require(
+        batch > 0 && batch.is_multiple_of(per_class),
+        &key("batch"),
+        format!("{batch} is not a multiple of per_class = {per_class}"),
+    )?;
     let smallest = file.data.dataset.smallest_class();
     require(per_class <= smallest, &key("per_class"), format!("a class has only {smallest} images"))?;
     let (classes, of) = (training_classes(file), batch / per_class);
@@ -154,7 +177,10 @@ fn method(method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) 
             require(method.memory.is_none(), &key("memory"), "a baseline is not trained, so it has no memory")?;
         }
         (Some(_), Some(_)) => fault(key("baseline"), "a method has either a loss or is a baseline, not both")?,
-        (None, None) => fault(key("name"), "the method has no loss: set `loss.NAME = { .. }`, or `baseline = \"pixels\"` or `\"untrained\"`")?,
+        (None, None) => fault(
+            key("name"),
+            "the method has no loss: set `loss.NAME = { .. }`, or `baseline = \"pixels\"` or `\"untrained\"`",
+        )?,
     }
     match &method.miner {
         Some(Miner::SemiHard(semi_hard)) => positive(semi_hard.margin, &key("miner.semi_hard.margin"))?,
@@ -163,12 +189,22 @@ fn method(method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) 
     }
     match &method.memory {
         Some(Memory::Xbm(xbm)) => {
-            let (batch, images) = (file.training.sampler.batch(), u64::from(training_classes(file)) * u64::from(file.data.dataset.smallest_class()));
-            require(xbm.size >= batch, &key("memory.xbm.size"), format!("{} embeddings do not hold one batch of {batch}", xbm.size))?;
+            let (batch, images) = (
+                file.training.sampler.batch(),
+                u64::from(training_classes(file)) * u64::from(file.data.dataset.smallest_class()),
+            );
+            require(
+                xbm.size >= batch,
+                &key("memory.xbm.size"),
+                format!("{} embeddings do not hold one batch of {batch}", xbm.size),
+            )?;
             require(
                 u64::from(xbm.size) <= images,
                 &key("memory.xbm.size"),
-                format!("{} embeddings, but a run trains on only {images} images: some would be in memory twice", xbm.size),
+                format!(
+                    "{} embeddings, but a run trains on only {images} images: some would be in memory twice",
+                    xbm.size
+                ),
             )?;
             require(
                 xbm.start_step < file.training.steps,

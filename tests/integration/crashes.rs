@@ -1,0 +1,70 @@
+//! `kill -9` at any moment, then the same command: nothing lost, nothing twice, the same bytes in the end.
+
+use std::{thread, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::desk::{Desk, SMALL};
+
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    Orchestrator,
+    Trainer,
+    Both,
+}
+
+#[test]
+fn twenty_kills_at_random_moments_change_nothing() {
+    let sweep = SMALL.replace("steps = 12", "steps = 40");
+    let undisturbed = Desk::new(&sweep);
+    undisturbed.run().assert_code(0);
+
+    // More steps a second than kills: the whole takes about as long as the waits between them.
+    let desk = Desk::new(&sweep.replace("slots = 2", "slots = 2\nretries = 100")).slowly(15);
+    let mut kills = 0;
+    for round in 0.. {
+        let mut child = desk.start();
+        let victim = [Victim::Orchestrator, Victim::Trainer, Victim::Both][round % 3];
+        thread::sleep(Duration::from_millis(20 + random(round as u64) % 180));
+        let killed = kill(victim, child.id(), &desk);
+        if matches!(victim, Victim::Trainer) {
+            // The orchestrator lives on and tries again; end it for the next round.
+            thread::sleep(Duration::from_millis(random(!(round as u64)) % 60));
+            kill(Victim::Orchestrator, child.id(), &desk);
+        }
+        child.wait().unwrap();
+        desk.assert_no_orphans();
+        kills += usize::from(killed);
+        if kills >= 20 {
+            break;
+        }
+        assert!(round < 100, "only {kills} kills met anybody");
+    }
+    desk.run().assert_code(0);
+
+    assert_eq!(desk.table(), undisturbed.table());
+    assert_eq!(desk.read("reports/small/table.csv"), undisturbed.read("reports/small/table.csv"));
+    for name in ["model.safetensors", "record.json", "trained.json"] {
+        assert_eq!(desk.in_runs(name), undisturbed.in_runs(name), "{name}");
+    }
+    assert!(desk.finished().values().all(|&times| times == 1), "{:?}", desk.finished());
+}
+
+/// Kills, and says whether there was anybody to kill.
+fn kill(victim: Victim, orchestrator: u32, desk: &Desk) -> bool {
+    let orchestrator = orchestrator.cast_signed();
+    let victims = match victim {
+        Victim::Orchestrator => vec![orchestrator],
+        Victim::Trainer => desk.trainers(),
+        Victim::Both => [desk.trainers(), vec![orchestrator]].concat(),
+    };
+    let kill = |pid: &i32| kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL).is_ok();
+    victims.iter().filter(|pid| kill(pid)).count() > 0
+}
+
+/// SplitMix64: the same moments in every run of the test.
+fn random(seed: u64) -> u64 {
+    let word = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    word ^ (word >> 27)
+}

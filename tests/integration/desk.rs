@@ -1,0 +1,192 @@
+//! A folder to work in, and the programs to start there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// A sweep of two methods that the fake trainer "trains" in no time.
+pub(crate) const SMALL: &str = r#"
+[sweep]
+name = "small"
+seeds = 2
+
+[data]
+dataset.glyphs = { classes = 8, test_classes = 4, per_class = 4 }
+
+[model]
+backbone = "conv4"
+embedding = 16
+
+[training]
+steps = 12
+sampler.m_per_class = { batch = 8 }
+optimizer.adam = {}
+
+[[method]]
+name = "Contrastive"
+loss.contrastive = { neg_margin = 0.5 }
+
+[[method]]
+name = "Triplet"
+loss.triplet = { margin = 0.2 }
+
+[resources]
+device = "cpu"
+slots = 2
+checkpoint_seconds = 0
+"#;
+
+/// A folder to work in, with one sweep file.
+pub(crate) struct Desk {
+    folder: TempDir,
+    trainer: PathBuf,
+    step_ms: u32,
+}
+
+/// What a command printed and how it ended.
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Desk {
+    /// With the fake trainer.
+    pub(crate) fn new(sweep: &str) -> Desk {
+        Desk::with_trainer(sweep, Path::new(env!("CARGO_BIN_EXE_fake-trainer")))
+    }
+
+    /// With the real one, which lies beside `sweep`.
+    pub(crate) fn real(sweep: &str) -> Desk {
+        let trainer = Path::new(env!("CARGO_BIN_EXE_sweep")).with_file_name("sweep-trainer");
+        assert!(trainer.is_file(), "build the trainer first: cargo build --workspace");
+        Desk::with_trainer(sweep, &trainer)
+    }
+
+    fn with_trainer(sweep: &str, trainer: &Path) -> Desk {
+        let desk = Desk { folder: tempfile::tempdir().unwrap(), trainer: trainer.to_owned(), step_ms: 0 };
+        fs::write(desk.path("sweep.toml"), sweep).unwrap();
+        desk
+    }
+
+    /// Makes each step of the fake trainer take a while.
+    pub(crate) fn slowly(self, step_ms: u32) -> Desk {
+        Desk { step_ms, ..self }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The table, as it was written.
+    pub(crate) fn table(&self) -> String {
+        self.read("reports/small/table.md")
+    }
+
+    pub(crate) fn sweep(&self, arguments: &[&str]) -> Done {
+        Done::from(self.command(arguments).output().unwrap())
+    }
+
+    /// `sweep run sweep.toml` with the desk's trainer.
+    pub(crate) fn run(&self) -> Done {
+        self.sweep(&self.run_arguments())
+    }
+
+    /// The same in the background.
+    pub(crate) fn start(&self) -> std::process::Child {
+        let mut command = self.command(&self.run_arguments());
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn run_arguments(&self) -> [&str; 4] {
+        ["run", "sweep.toml", "--trainer", self.trainer.to_str().unwrap()]
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sweep"));
+        command.args(arguments).current_dir(self.folder.path()).env("FAKE_STEP_MS", self.step_ms.to_string());
+        command.env_remove("CUDA_VISIBLE_DEVICES").stdin(Stdio::null());
+        command
+    }
+
+    /// The processes that work on this desk, the orchestrator apart.
+    pub(crate) fn trainers(&self) -> Vec<i32> {
+        let here = self.folder.path().to_str().unwrap();
+        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let entry = entry.ok()?;
+            let command = fs::read(entry.path().join("cmdline")).ok()?;
+            let is_ours = String::from_utf8_lossy(&command).contains(&format!("{here}/"));
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            (is_ours && String::from_utf8_lossy(&command).contains("attempt.json")).then_some(pid)
+        });
+        processes.collect()
+    }
+
+    /// Fails if a trainer outlives its orchestrator by more than a few seconds.
+    pub(crate) fn assert_no_orphans(&self) {
+        let begun = Instant::now();
+        while !self.trainers().is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "orphans: {:?}", self.trainers());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The lines of the journal, without their checksums.
+    pub(crate) fn journal(&self) -> Vec<serde_json::Value> {
+        let journal = self.read("results/journal.jsonl");
+        journal.lines().map(|line| serde_json::from_str(&line[9..]).unwrap()).collect()
+    }
+
+    /// How often each job was finished, according to the journal.
+    pub(crate) fn finished(&self) -> std::collections::BTreeMap<String, usize> {
+        let mut finished = std::collections::BTreeMap::new();
+        for entry in self.journal() {
+            let ended = &entry["what"]["ended"];
+            if ended["end"] == "finished" {
+                *finished.entry(ended["job"].to_string()).or_default() += 1;
+            }
+        }
+        finished
+    }
+
+    /// All files with this name under `results/runs`, as `run id -> content`.
+    pub(crate) fn in_runs(&self, name: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
+        let runs = fs::read_dir(self.path("results/runs")).unwrap();
+        let files = runs.filter_map(|run| {
+            let run = run.unwrap();
+            Some((run.file_name().into_string().unwrap(), fs::read(run.path().join(name)).ok()?))
+        });
+        files.collect()
+    }
+}
+
+impl Done {
+    pub(crate) fn assert_code(self, code: i32) -> Done {
+        assert_eq!(self.code, Some(code), "\n{}\n{}", self.out, self.err);
+        self
+    }
+
+    pub(crate) fn assert_says(self, text: &str) -> Done {
+        assert!(self.out.contains(text) || self.err.contains(text), "expected {text:?} in\n{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Done {
+        Done {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A sweep as one hopes for it: plan, run, look, run again.
+
+use crate::desk::{Desk, SMALL};
+
+#[test]
+fn a_sweep_runs_to_its_table_and_a_second_time_runs_nothing() {
+    let desk = Desk::new(SMALL);
+    desk.sweep(&["check", "sweep.toml"]).assert_code(0).assert_says("2 methods x 2 seeds = 4 results");
+    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says("train        4 to do,    0 there");
+    let first = desk.run().assert_code(0).assert_says("Contrastive  ").assert_says("written to reports/small");
+    assert_eq!(desk.finished().len(), 1 + 4 + 4);
+
+    desk.sweep(&["status", "sweep.toml"]).assert_code(0).assert_says("4 of 4 runs finished");
+    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says("train        0 to do,    4 there");
+    let table = desk.table();
+    let second = desk.run().assert_code(0).assert_says("all there");
+    assert_eq!((first.out, table), (second.out, desk.table()));
+    assert_eq!(desk.finished().values().sum::<usize>(), 1 + 4 + 4, "nothing was run twice");
+}
+
+#[test]
+fn the_table_is_the_same_however_it_is_asked_for() {
+    let desk = Desk::new(SMALL);
+    let run = desk.run().assert_code(0);
+    let table = desk.table();
+    let report = desk.sweep(&["report", "sweep.toml"]).assert_code(0);
+    assert_eq!((run.out, table), (report.out, desk.table()));
+    let csv = desk.read("reports/small/table.csv");
+    assert!(csv.starts_with("dataset,method,"), "{csv}");
+    assert_eq!(csv.lines().count(), 3);
+}
+
+#[test]
+fn an_edited_sweep_keeps_what_it_can() {
+    let desk = Desk::new(SMALL);
+    desk.run().assert_code(0);
+    let edited = SMALL.replace("margin = 0.2", "margin = 0.3").replace("seeds = 2", "seeds = 3");
+    std::fs::write(desk.path("sweep.toml"), edited).unwrap();
+    // Contrastive has one more seed; Triplet has three new runs.
+    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says("train        4 to do,    2 there");
+    desk.run().assert_code(0);
+    assert_eq!(desk.in_runs("record.json").len(), 4 + 4);
+}
+
+#[test]
+fn a_new_metric_costs_no_training() {
+    let desk = Desk::new(SMALL);
+    desk.run().assert_code(0);
+    std::fs::write(desk.path("sweep.toml"), format!("{SMALL}\n[report]\nmetrics = [\"recall@16\"]")).unwrap();
+    desk.sweep(&["plan", "sweep.toml"]).assert_says("evaluate: not yet measured: recall@16");
+    desk.run().assert_code(0).assert_says("R@16");
+    std::fs::write(desk.path("sweep.toml"), SMALL).unwrap();
+    desk.run().assert_code(0).assert_says("all there");
+}
+
+#[test]
+fn the_plan_can_be_read_by_programs() {
+    let desk = Desk::new(SMALL);
+    let plan = desk.sweep(&["plan", "sweep.toml", "--json"]).assert_code(0);
+    let plan: serde_json::Value = serde_json::from_str(&plan.out).unwrap();
+    assert_eq!(plan["members"].as_array().unwrap().len(), 4);
+    assert_eq!(plan["runs"].as_object().unwrap().len(), 4);
+    let run = plan["members"][0]["run"].as_str().unwrap();
+    assert_eq!(plan["runs"][run]["made_of"]["recipe"]["training"]["steps"], 12);
+    assert!(!desk.path("results").exists(), "planning writes nothing");
+}
+
+#[test]
+fn axes_become_columns_and_folds_become_repetitions() {
+    let with_axis = SMALL.replace("[training]", "[axes]\n\"model.embedding\" = [8, 16]\n[training]");
+    let desk = Desk::new(&with_axis.replace("seeds = 2", "seeds = 1\nfolds = 2"));
+    desk.run().assert_code(0).assert_says("embedding");
+    assert_eq!(desk.in_runs("record.json").len(), 2 * 2 * 2);
+}
+
+#[test]
+fn help_comes_at_once_and_without_libtorch() {
+    let desk = Desk::new(SMALL);
+    desk.sweep(&["--help"]).assert_code(0).assert_says("Exit codes");
+    let loaded = std::process::Command::new("ldd").arg(env!("CARGO_BIN_EXE_sweep")).output().unwrap();
+    assert!(!String::from_utf8_lossy(&loaded.stdout).contains("torch"));
+}
