@@ -1,1 +1,7 @@
-fn main() {}
+//! The executable `sweep-trainer`: one attempt at one job. See [`trainer`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trainer::process::main(std::env::args_os().skip(1))
+}

@@ -1,0 +1,66 @@
+//! What a table is made of: one [`Row`] for each run, and the facts for its caption.
+
+use schema::{Evaluated, Failure, Fold, RunId};
+
+/// One run, and where it belongs in a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The title of its data set.
+    pub dataset: String,
+    /// The name of its method.
+    pub method: String,
+    /// The values of further axes, by name.
+    pub settings: Vec<(String, String)>,
+    /// The seed of the run.
+    pub seed: u64,
+    /// The fold that it held out, if any.
+    pub fold: Option<Fold>,
+    /// The name of the run.
+    pub run: RunId,
+    /// What became of it.
+    pub state: RunState,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunState {
+    /// It was measured.
+    Finished(Evaluated),
+    /// Its loss was not a finite number.
+    Diverged {
+        /// After how many steps.
+        step: u64,
+    },
+    /// An attempt at it failed.
+    Failed {
+        /// What kind of failure.
+        class: Failure,
+        /// One sentence about it.
+        message: String,
+    },
+    /// It was not started, or did not come to its end.
+    Missing,
+}
+
+impl RunState {
+    /// The more is known of a run, the smaller. Of two rows about one run the smaller counts.
+    pub(crate) fn rank(&self) -> u8 {
+        match self {
+            RunState::Finished(_) => 0,
+            RunState::Diverged { .. } => 1,
+            RunState::Failed { .. } => 2,
+            RunState::Missing => 3,
+        }
+    }
+}
+
+/// What is said around the tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caption {
+    /// The name of the sweep.
+    pub sweep: String,
+    /// The command that makes the tables again.
+    pub command: String,
+    /// Facts: seeds, folds, how much data, what was waived.
+    pub lines: Vec<String>,
+}

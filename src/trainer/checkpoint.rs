@@ -1,0 +1,232 @@
+//! A training that can be continued bit for bit: everything that is not a pure function of recipe and step.
+//!
+//! A checkpoint is one safetensors file. Beside the tensors it holds a header, which says whose it is and how far
+//! it came, and a BLAKE3 hash of all the rest. What is damaged, or belongs to another recipe, other data, another
+//! kind of arithmetic or another version of this program, is not used: [`load`] says why, and the training starts
+//! afresh.
+
+use std::path::Path;
+
+use dml::{data::PreparedData, state::State};
+use schema::{Metric, Numerics, Precision, Recipe, SCHEMA, Scores, canonical_json};
+use tch::Tensor;
+
+use crate::{
+    Failed,
+    files::{self, Tensors},
+};
+
+/// Version of what is in a checkpoint: raised whenever an old one would be continued otherwise.
+const FORMAT: u32 = 1;
+
+const HEADER: &str = "header";
+const HASH: &str = "hash";
+
+/// How far a training came, and all that its next step depends on.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// Steps done.
+    pub(crate) step: u64,
+    /// Those of them in which nothing contributed to the loss.
+    pub(crate) empty_steps: u64,
+    pub(crate) best: Option<Best>,
+    pub(crate) network: State,
+    pub(crate) optimizer: State,
+    pub(crate) memory: Option<State>,
+}
+
+/// The best network so far, by validation.
+#[derive(Debug)]
+pub(crate) struct Best {
+    /// After how many steps.
+    pub(crate) step: u64,
+    pub(crate) scores: Scores,
+    pub(crate) network: State,
+}
+
+impl Best {
+    /// A copy that shares the tensors, which nobody changes.
+    pub(crate) fn share(&self) -> Best {
+        Best { step: self.step, scores: self.scores.clone(), network: share(&self.network) }
+    }
+}
+
+/// What is not a tensor. Scores are kept as their bits: decimal text is not read back exactly.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Header {
+    identity: String,
+    step: u64,
+    empty_steps: u64,
+    best: Option<BestHeader>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct BestHeader {
+    step: u64,
+    score_bits: Vec<(Metric, u64)>,
+}
+
+/// Whose checkpoint it is: a hash of all that determines a training.
+pub(crate) fn identity(recipe: &Recipe, data: &PreparedData, threads: u32, device: tch::Device) -> String {
+    let precision = Precision::F32;
+    let numerics = if device.is_cuda() { Numerics::Cuda { precision } } else { Numerics::Cpu { threads, precision } };
+    blake3::hash(canonical_json(&(FORMAT, SCHEMA, recipe, &data.blake3, numerics)).as_bytes()).to_hex().to_string()
+}
+
+/// Puts a checkpoint in the place of an earlier one.
+///
+/// # Errors
+/// If the disk does not take it.
+pub(crate) fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(), Failed> {
+    let mut tensors = prefixed("network", &snapshot.network);
+    tensors.extend(prefixed("optimizer", &snapshot.optimizer));
+    tensors.extend(snapshot.memory.iter().flat_map(|memory| prefixed("memory", memory)));
+    tensors.extend(snapshot.best.iter().flat_map(|best| prefixed("best", &best.network)));
+    tensors.push((HEADER.to_owned(), Tensor::from_slice(header(identity, snapshot).as_bytes())));
+    let hash = hash(&tensors)?;
+    tensors.push((HASH.to_owned(), Tensor::from_slice(hash.as_bytes())));
+    files::write(&tensors, path)
+}
+
+fn header(identity: &str, snapshot: &Snapshot) -> String {
+    let bits = |best: &Best| best.scores.iter().map(|(metric, score)| (*metric, score.to_bits())).collect();
+    canonical_json(&Header {
+        identity: identity.to_owned(),
+        step: snapshot.step,
+        empty_steps: snapshot.empty_steps,
+        best: snapshot.best.as_ref().map(|best| BestHeader { step: best.step, score_bits: bits(best) }),
+    })
+}
+
+/// The checkpoint, if there is one.
+///
+/// # Errors
+/// If it must not be used, with the reason.
+pub(crate) fn load(path: &Path, identity: &str) -> Result<Option<Snapshot>, String> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let mut tensors = Tensor::read_safetensors(path).map_err(|_| "it is damaged or cannot be read")?;
+    let expected = bytes(&take(&mut tensors, HASH)?)?;
+    if hash(&tensors).map_err(|failed| failed.message)?.as_bytes() != expected.as_slice() {
+        return Err("it is damaged".to_owned());
+    }
+    let header = bytes(&take(&mut tensors, HEADER)?)?;
+    let header: Header = serde_json::from_slice(&header).map_err(|error| error.to_string())?;
+    if header.identity != identity {
+        return Err("it belongs to another training".to_owned());
+    }
+    Ok(Some(snapshot(header, &tensors)))
+}
+
+fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
+    let scores = |bits: Vec<(Metric, u64)>| bits.into_iter().map(|(metric, bits)| (metric, f64::from_bits(bits)));
+    let memory = with_prefix("memory", tensors);
+    Snapshot {
+        step: header.step,
+        empty_steps: header.empty_steps,
+        best: header.best.map(|best| Best {
+            step: best.step,
+            scores: scores(best.score_bits).collect(),
+            network: with_prefix("best", tensors),
+        }),
+        network: with_prefix("network", tensors),
+        optimizer: with_prefix("optimizer", tensors),
+        memory: (!memory.is_empty()).then_some(memory),
+    }
+}
+
+fn take(tensors: &mut Tensors, name: &str) -> Result<Tensor, String> {
+    let place = tensors.iter().position(|(candidate, _)| candidate == name);
+    place.map(|place| tensors.swap_remove(place).1).ok_or_else(|| format!("it has no {name}"))
+}
+
+fn prefixed(prefix: &str, state: &State) -> Tensors {
+    state.iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor.shallow_clone())).collect()
+}
+
+fn with_prefix(prefix: &str, tensors: &Tensors) -> State {
+    let own = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned());
+    tensors.iter().filter_map(|(name, tensor)| Some((own(name)?, tensor.shallow_clone()))).collect()
+}
+
+fn share(state: &State) -> State {
+    state.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+}
+
+/// The hash of names and content, whatever the order.
+fn hash(tensors: &Tensors) -> Result<blake3::Hash, Failed> {
+    let mut sorted: Vec<_> = tensors.iter().collect();
+    sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut hasher = blake3::Hasher::new();
+    for (name, tensor) in sorted {
+        let content = bytes(tensor).map_err(Failed::internal)?;
+        hasher.update(canonical_json(&(name, content.len())).as_bytes());
+        hasher.update(&content);
+    }
+    Ok(hasher.finalize())
+}
+
+fn bytes(tensor: &Tensor) -> Result<Vec<u8>, String> {
+    let plain = tensor.detach().to_device(tch::Device::Cpu).contiguous();
+    let mut bytes = vec![0; plain.numel() * plain.kind().elt_size_in_bytes()];
+    plain.f_copy_data_u8(&mut bytes, plain.numel()).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Snapshot {
+        let state = |value: f64| vec![("a".to_owned(), Tensor::from_slice(&[value, 2.0, 3.0]))];
+        Snapshot {
+            step: 7,
+            empty_steps: 2,
+            best: Some(Best { step: 5, scores: [(Metric::MapAtR, 0.1 + 0.2)].into(), network: state(1.0) }),
+            network: state(4.0),
+            optimizer: vec![("steps".to_owned(), Tensor::from_slice(&[7i64]))],
+            memory: None,
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = files::checkpoint(folder.path());
+        assert!(load(&path, "me").unwrap().is_none());
+        save(&path, "me", &example()).unwrap();
+        let read = load(&path, "me").unwrap().unwrap();
+        assert_eq!((read.step, read.empty_steps), (7, 2));
+        assert_eq!(read.network, example().network);
+        assert_eq!(read.optimizer, example().optimizer);
+        assert!(read.memory.is_none());
+        let best = read.best.unwrap();
+        assert_eq!((best.step, best.scores[&Metric::MapAtR].to_bits()), (5, (0.1f64 + 0.2).to_bits()));
+        assert_eq!(best.network, example().best.unwrap().network);
+    }
+
+    #[test]
+    fn damage_is_noticed_wherever_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = files::checkpoint(folder.path());
+        save(&path, "me", &example()).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for place in (0..whole.len()).step_by(5) {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 4;
+            std::fs::write(&path, damaged).unwrap();
+            assert!(load(&path, "me").is_err(), "byte {place} of {}", whole.len());
+        }
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        assert!(load(&path, "me").is_err());
+    }
+
+    #[test]
+    fn a_foreign_checkpoint_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = files::checkpoint(folder.path());
+        save(&path, "me", &example()).unwrap();
+        assert_eq!(load(&path, "you").unwrap_err(), "it belongs to another training");
+    }
+}

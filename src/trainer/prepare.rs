@@ -1,0 +1,75 @@
+//! Makes data ready, once for all runs: unpacks what a user downloaded, decodes and resizes it.
+
+use std::{path::Path, sync::Mutex};
+
+use dml::data::{self, PreparedData, Source, Summary, omniglot};
+use schema::{Dataset, Event, Finished, ImportWork, PrepareWork, Prepared};
+
+use crate::{Failed, Listener, Throttle, assemble, process::log};
+
+/// Unpacks and verifies what a user downloaded.
+///
+/// # Errors
+/// If it is not what it should be, or the disk does not take it.
+pub(crate) fn import(work: &ImportWork, say: Listener) -> Result<Finished, Failed> {
+    say(Event::Started { from: 0 });
+    let images = match &work.dataset {
+        Dataset::Glyphs(_) => {
+            return Err(Failed::recipe("glyphs are drawn by the program, there is nothing to import"));
+        }
+        Dataset::Omniglot => with_progress(say, |progress| omniglot::import(&work.from, &work.into, progress))?,
+    };
+    Ok(Finished::Imported { images })
+}
+
+/// Decodes and resizes a data set. What is already there and whole is kept.
+///
+/// # Errors
+/// If the data set is not what it should be, or the disk does not take the result.
+pub(crate) fn prepare(work: &PrepareWork, say: Listener) -> Result<Finished, Failed> {
+    say(Event::Started { from: 0 });
+    let source = assemble::source(&work.dataset, work.source.as_deref())?;
+    if let Some(there) = already_there(&work.into, &source, work.image_size) {
+        return Ok(Finished::Prepared(prepared(there)));
+    }
+    let counts = with_progress(say, |progress| data::prepare(&source, work.image_size, &work.into, progress))?;
+    Ok(Finished::Prepared(prepared(counts)))
+}
+
+fn already_there(folder: &Path, source: &Source, image_size: u32) -> Option<Summary> {
+    if !folder.join("index.json").exists() {
+        return None;
+    }
+    match PreparedData::open(folder) {
+        Ok(data) if data.source == source.title() && data.image_size == image_size => Some(data.counts()),
+        Ok(_) => {
+            log(&format!("`{}` holds another data set; it is prepared again", folder.display()));
+            None
+        }
+        Err(error) => {
+            log(&format!("it is prepared again: {error}"));
+            None
+        }
+    }
+}
+
+fn prepared(counts: Summary) -> Prepared {
+    Prepared {
+        training_classes: counts.training_classes,
+        training_images: counts.training_images,
+        test_classes: counts.test_classes,
+        test_images: counts.test_images,
+    }
+}
+
+/// Turns calls from any thread into events, a few a second.
+fn with_progress<T>(say: Listener, work: impl FnOnce(data::Progress) -> T) -> T {
+    let listener = Mutex::new((say, Throttle::new()));
+    work(&|done, total| {
+        let Ok(mut guard) = listener.lock() else { return };
+        let (say, throttle) = &mut *guard;
+        if throttle.ready() || done == total {
+            say(Event::Progress { done, total, loss: None });
+        }
+    })
+}

@@ -1,0 +1,453 @@
+//! Whole attempts on tiny glyphs.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use dml::{data::PreparedData, eval::retrieval};
+use schema::{
+    Adam, Attempt, Backbone, Contrastive, Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint,
+    Finished, Fold, Glyphs, ImportWork, Labels, Loss, MPerClass, Memory, Metric, Model, Optimizer, PROTOCOL,
+    PrepareWork, Prepared, Recipe, Sampler, Sgd, TrainWork, Trained, Training, TrainingEnd, Triplet, Work, Xbm,
+};
+use tch::Tensor;
+use tempfile::TempDir;
+
+use crate::{End, Failed, Stop, assemble, files, run};
+
+const METRICS: [Metric; 5] =
+    [Metric::RecallAt(4), Metric::RecallAt(1), Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR];
+
+/// A folder with a prepared data set, and runs beside it.
+struct Place {
+    folder: TempDir,
+    recipe: Recipe,
+}
+
+impl Place {
+    fn new(recipe: Recipe) -> Place {
+        // Tests run side by side: more threads for each would only make them wait for each other.
+        tch::set_num_threads(1);
+        let place = Place { folder: tempfile::tempdir().unwrap(), recipe };
+        assert_eq!(place.attempt(place.prepare()), Ok(End::Finished(Finished::Prepared(counts(&place.recipe)))));
+        place
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn run(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn prepare(&self) -> Work {
+        Work::Prepare(PrepareWork {
+            fingerprint: Fingerprint::of_parameters(&self.recipe.dataset),
+            dataset: self.recipe.dataset.clone(),
+            image_size: self.recipe.image_size,
+            source: None,
+            into: self.data(),
+        })
+    }
+
+    fn train(&self, name: &str, checkpoint_seconds: f64) -> Work {
+        let (recipe, data, run) = (self.recipe.clone(), self.data(), self.run(name));
+        Work::Train(TrainWork { recipe, data, run, checkpoint_seconds })
+    }
+
+    fn evaluate(&self, name: &str) -> Work {
+        let (recipe, data, run) = (self.recipe.clone(), self.data(), self.run(name));
+        Work::Evaluate(EvaluateWork { recipe, data, run, metrics: METRICS.to_vec() })
+    }
+
+    fn attempt(&self, work: Work) -> Result<End, Failed> {
+        self.listen(work, &Stop::new(), &mut |_| {})
+    }
+
+    fn listen(&self, work: Work, stop: &Stop, say: crate::Listener) -> Result<End, Failed> {
+        run(&Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads: 1, work }, stop, say)
+    }
+
+    /// Trains without a break.
+    fn trained(&self, name: &str) -> Trained {
+        trained(self.attempt(self.train(name, f64::INFINITY)))
+    }
+
+    fn evaluated(&self, name: &str) -> Evaluated {
+        match self.attempt(self.evaluate(name)) {
+            Ok(End::Finished(Finished::Evaluated(evaluated))) => evaluated,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn model(&self, name: &str) -> Vec<u8> {
+        fs::read(files::model(&self.run(name))).unwrap()
+    }
+
+    fn fails(&self, name: &str) -> Failed {
+        self.attempt(self.train(name, f64::INFINITY)).unwrap_err()
+    }
+}
+
+fn trained(end: Result<End, Failed>) -> Trained {
+    match end {
+        Ok(End::Finished(Finished::Trained(trained))) => trained,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn counts(recipe: &Recipe) -> Prepared {
+    let Dataset::Glyphs(glyphs) = &recipe.dataset else { panic!("tests draw their own data") };
+    let per_class = u64::from(glyphs.per_class);
+    let (training_classes, test_classes) = (u64::from(glyphs.classes), u64::from(glyphs.test_classes));
+    let (training_images, test_images) = (training_classes * per_class, test_classes * per_class);
+    Prepared { training_classes, training_images, test_classes, test_images }
+}
+
+/// Two batches of the smallest network on the smallest images.
+fn tiny() -> Recipe {
+    Recipe {
+        dataset: Dataset::Glyphs(Glyphs { classes: 9, test_classes: 4, per_class: 5, seed: 1 }),
+        image_size: 16,
+        fold: None,
+        model: Model { backbone: Backbone::Conv4, embedding: Some(8) },
+        training: Some(Training {
+            loss: Loss::Contrastive(Contrastive::default()),
+            miner: None,
+            memory: None,
+            sampler: Sampler::MPerClass(MPerClass { batch: 12, per_class: 4 }),
+            optimizer: Optimizer::Adam(Adam::default()),
+            steps: 2,
+            validate_every: None,
+            labels: Labels::True,
+        }),
+        seed: 3,
+    }
+}
+
+/// Everything that has a state: memory, optimiser, validation.
+fn stateful() -> Recipe {
+    changed(tiny(), |recipe, training| {
+        recipe.fold = Some(Fold { index: 1, of: 3 });
+        training.memory = Some(Memory::Xbm(Xbm { size: 20, start_step: 1, weight: 0.5 }));
+        training.optimizer = Optimizer::Adam(Adam { lr: 0.01, ..Adam::default() });
+        training.steps = 7;
+        training.validate_every = Some(2);
+    })
+}
+
+fn changed(mut recipe: Recipe, change: impl FnOnce(&mut Recipe, &mut Training)) -> Recipe {
+    let mut training = recipe.training.take().unwrap();
+    change(&mut recipe, &mut training);
+    recipe.training.get_or_insert(training);
+    recipe
+}
+
+#[test]
+fn a_training_stopped_after_any_step_and_continued_leaves_the_same_bits() {
+    let place = Place::new(stateful());
+    let undisturbed = place.trained("undisturbed");
+    for last in 0..7 {
+        let name = format!("stopped{last}");
+        let stop = Stop::new();
+        if last == 0 {
+            stop.request();
+        }
+        let end = place.listen(place.train(&name, 0.0), &stop.clone(), &mut |event| {
+            if event == (Event::Checkpoint { step: last }) {
+                stop.request();
+            }
+        });
+        assert_eq!(end, Ok(End::Stopped));
+        assert!(!files::model(&place.run(&name)).exists());
+        let mut from = None;
+        let end = place.listen(place.train(&name, f64::INFINITY), &Stop::new(), &mut |event| {
+            if let Event::Started { from: step } = event {
+                from = Some(step);
+            }
+        });
+        assert_eq!(from, Some(last));
+        assert_eq!(trained(end), undisturbed);
+        assert!(place.model(&name) == place.model("undisturbed"), "stopped after {last} steps");
+        assert!(!files::checkpoint(&place.run(&name)).exists());
+    }
+}
+
+#[test]
+fn a_trainer_that_dies_between_two_checkpoints_loses_nothing_but_time() {
+    let place = Place::new(stateful());
+    let undisturbed = place.trained("undisturbed");
+    // A step is done and its validation said, but its checkpoint is not written yet.
+    let end = place.listen(place.train("died", 0.0), &Stop::new(), &mut |event| {
+        assert!(!matches!(event, Event::Scores { step: 4, .. }), "the trainer dies");
+    });
+    assert_eq!(end.unwrap_err(), Failed { class: Failure::Internal, message: "the trainer dies".to_owned() });
+    assert_eq!(place.trained("died"), undisturbed);
+    assert!(place.model("died") == place.model("undisturbed"));
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_trusted_is_not_used() {
+    let place = Place::new(stateful());
+    let undisturbed = place.trained("undisturbed");
+    let stop = Stop::new();
+    stop.request();
+    for (name, spoil) in [
+        ("empty", (|_| Vec::new()) as fn(Vec<u8>) -> Vec<u8>),
+        ("half", |whole| whole[..whole.len() / 2].to_vec()),
+        ("flipped", |mut whole| {
+            let middle = whole.len() / 2;
+            whole[middle] ^= 1;
+            whole
+        }),
+    ] {
+        place.listen(place.train(name, 0.0), &stop, &mut |_| {}).unwrap();
+        let checkpoint = files::checkpoint(&place.run(name));
+        let spoilt = spoil(fs::read(&checkpoint).unwrap());
+        fs::write(&checkpoint, spoilt).unwrap();
+        assert_eq!(place.trained(name), undisturbed, "{name}");
+        assert!(place.model(name) == place.model("undisturbed"), "{name}");
+    }
+    // A whole one, but of another seed.
+    let foreign = Place::new(Recipe { seed: 4, ..stateful() });
+    foreign.listen(foreign.train("foreign", 0.0), &stop, &mut |_| {}).unwrap();
+    fs::create_dir(place.run("foreign")).unwrap();
+    fs::copy(files::checkpoint(&foreign.run("foreign")), files::checkpoint(&place.run("foreign"))).unwrap();
+    assert_eq!(place.trained("foreign"), undisturbed);
+}
+
+#[test]
+fn the_best_network_by_validation_is_kept() {
+    let place = Place::new(stateful());
+    let mut seen = Vec::new();
+    let end = place.listen(place.train("run", f64::INFINITY), &Stop::new(), &mut |event| {
+        if let Event::Scores { step, validation } = event {
+            seen.push((step, validation));
+        }
+    });
+    let trained = trained(end);
+    assert_eq!(seen.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [2, 4, 6, 7]);
+    let best = seen.iter().map(|(_, scores)| scores[&Metric::MapAtR]).fold(0.0, f64::max);
+    let (step, scores) = seen.into_iter().find(|(_, scores)| scores[&Metric::MapAtR] == best).unwrap();
+    assert_eq!((trained.kept_step, trained.validation, trained.steps), (step, Some(scores), 7));
+}
+
+#[test]
+fn a_run_without_a_fold_does_not_validate_and_keeps_its_last_network() {
+    let place = Place::new(changed(tiny(), |_, training| training.validate_every = Some(1)));
+    let trained = place.trained("run");
+    assert_eq!(
+        trained,
+        Trained { end: TrainingEnd::Completed, steps: 2, kept_step: 2, validation: None, empty_steps: 0 }
+    );
+}
+
+#[test]
+fn a_fold_is_not_trained_on() {
+    // With the same seed, what is held out makes the difference; what is tested on does not.
+    let whole = Place::new(tiny());
+    let folded = Place::new(Recipe { fold: Some(Fold { index: 0, of: 3 }), ..tiny() });
+    whole.trained("run");
+    folded.trained("run");
+    assert!(whole.model("run") != folded.model("run"));
+    assert_eq!(whole.evaluated("run").images, folded.evaluated("run").images);
+}
+
+#[test]
+fn shuffled_labels_train_another_network() {
+    let place = Place::new(tiny());
+    let shuffled = Place::new(changed(tiny(), |_, training| training.labels = Labels::Shuffled));
+    place.trained("run");
+    assert_eq!(shuffled.trained("run").end, TrainingEnd::Completed);
+    assert!(place.model("run") != shuffled.model("run"));
+}
+
+#[test]
+fn a_diverged_training_is_a_result_and_no_failure() {
+    let diverging = |optimizer| {
+        changed(tiny(), |_, training| {
+            training.optimizer = optimizer;
+            training.steps = 50;
+        })
+    };
+    for optimizer in [
+        Optimizer::Sgd(Sgd { lr: 1e38, momentum: 0.9, weight_decay: 0.0 }),
+        Optimizer::Adam(Adam { lr: 1e38, ..Adam::default() }),
+    ] {
+        let place = Place::new(diverging(optimizer));
+        let trained = place.trained("run");
+        assert_eq!(trained.end, TrainingEnd::Diverged);
+        assert!((1..50).contains(&trained.steps), "{trained:?}");
+        assert!(files::model(&place.run("run")).exists());
+    }
+}
+
+#[test]
+fn steps_to_which_nothing_contributes_are_counted() {
+    let place = Place::new(changed(tiny(), |_, training| {
+        training.loss = Loss::Triplet(Triplet { margin: -3.0 });
+        training.steps = 3;
+    }));
+    assert_eq!(place.trained("run").empty_steps, 3);
+}
+
+#[test]
+fn an_untrained_network_is_written_at_once() {
+    for backbone in [Backbone::Conv4, Backbone::Pixels] {
+        for embedding in [Some(8), None] {
+            let place = Place::new(Recipe { model: Model { backbone, embedding }, training: None, ..tiny() });
+            let trained = place.trained("run");
+            assert_eq!((trained.end, trained.steps, trained.kept_step), (TrainingEnd::Completed, 0, 0));
+            assert!(place.evaluated("run").scores[&Metric::RecallAt(1)] > 0.0);
+        }
+    }
+}
+
+#[test]
+fn an_evaluation_agrees_with_a_direct_computation() {
+    let place = Place::new(tiny());
+    place.trained("run");
+    let evaluated = place.evaluated("run");
+
+    let data = PreparedData::open(&place.data()).unwrap();
+    let mut network = assemble::network(&place.recipe, 1, tch::Device::Cpu).unwrap();
+    network.restore(&Tensor::read_safetensors(files::model(&place.run("run"))).unwrap()).unwrap();
+    let images = data.images.narrow(0, data.test().start as i64, data.test().len() as i64);
+    let embeddings = tch::no_grad(|| network.forward(&images, false));
+    let expected = retrieval(&embeddings, &data.test_labels, &[1, 4]).unwrap();
+
+    assert_eq!((evaluated.classes, evaluated.images, evaluated.lone), (4, 20, 0));
+    assert_eq!(evaluated.scores.len(), METRICS.len());
+    assert_eq!(evaluated.scores[&Metric::RecallAt(1)], expected.recall[0]);
+    assert_eq!(evaluated.scores[&Metric::RecallAt(4)], expected.recall[1]);
+    assert_eq!(evaluated.scores[&Metric::PrecisionAt1], expected.precision_at_1);
+    assert_eq!(evaluated.scores[&Metric::RPrecision], expected.r_precision);
+    assert_eq!(evaluated.scores[&Metric::MapAtR], expected.map_at_r);
+}
+
+#[test]
+fn training_beats_the_untrained_network() {
+    let recipe = changed(tiny(), |recipe, training| {
+        recipe.dataset = Dataset::Glyphs(Glyphs { classes: 30, test_classes: 20, per_class: 8, seed: 0 });
+        recipe.image_size = 28;
+        recipe.model.embedding = Some(32);
+        training.sampler = Sampler::MPerClass(MPerClass { batch: 32, per_class: 4 });
+        training.optimizer = Optimizer::Adam(Adam { lr: 3e-3, ..Adam::default() });
+        training.steps = 60;
+    });
+    let untrained = Place::new(Recipe { training: None, ..recipe.clone() });
+    untrained.trained("run");
+    let trained = Place::new(recipe);
+    trained.trained("run");
+    let map = |place: &Place| place.evaluated("run").scores[&Metric::MapAtR];
+    let (before, after) = (map(&untrained), map(&trained));
+    assert!(after > before + 0.15, "MAP@R {before} before, {after} after");
+}
+
+#[test]
+fn each_failure_has_its_class() {
+    type Change = fn(&mut Recipe, &mut Training);
+    let impossible: [(Change, &str); 7] = [
+        (|_, training| training.sampler = Sampler::MPerClass(MPerClass { batch: 13, per_class: 4 }), "multiple"),
+        (|_, training| training.sampler = Sampler::MPerClass(MPerClass { batch: 40, per_class: 4 }), "classes"),
+        (
+            |_, training| training.memory = Some(Memory::Xbm(Xbm { size: 46, start_step: 0, weight: 1.0 })),
+            "46 embeddings",
+        ),
+        (
+            |_, training| training.memory = Some(Memory::Xbm(Xbm { size: 0, start_step: 0, weight: 1.0 })),
+            "at least one",
+        ),
+        (|recipe, _| recipe.model = Model { backbone: Backbone::Pixels, embedding: None }, "nothing to train"),
+        (|recipe, _| recipe.fold = Some(Fold { index: 4, of: 4 }), "no fold"),
+        (|_, training| training.validate_every = Some(0), "between two validations"),
+    ];
+    let place = Place::new(tiny());
+    for (change, expected) in impossible {
+        let place = Place { recipe: changed(tiny(), change), folder: tempfile::tempdir().unwrap() };
+        place.attempt(place.prepare()).unwrap();
+        let failed = place.fails("run");
+        assert_eq!(failed.class, Failure::Recipe, "{failed:?}");
+        assert!(failed.message.contains(expected), "{failed:?}");
+    }
+
+    fs::write(place.run("file"), "not a folder").unwrap();
+    let failed = place.fails("file");
+    assert_eq!(failed.class, Failure::Disk, "{failed:?}");
+    assert!(failed.message.contains("file`"), "{failed:?}");
+
+    fs::create_dir(place.run("full")).unwrap();
+    symlink("/dev/full", files::model(&place.run("full")).with_extension("safetensors.incomplete")).unwrap();
+    let failed = place.fails("full");
+    assert_eq!(failed.class, Failure::Disk, "{failed:?}");
+    assert!(failed.message.contains("the disk is full: cannot write `"), "{failed:?}");
+
+    let missing = place.attempt(place.evaluate("nothing")).unwrap_err();
+    assert_eq!(missing.class, Failure::Data);
+    assert!(missing.message.contains("model.safetensors"), "{missing:?}");
+}
+
+#[test]
+fn data_that_is_not_what_it_should_be_is_named() {
+    let place = Place::new(tiny());
+    let fails = |recipe: Recipe, data: &Path| {
+        let work = TrainWork { recipe, data: data.to_owned(), run: place.run("run"), checkpoint_seconds: 1.0 };
+        place.attempt(Work::Train(work)).unwrap_err()
+    };
+    let other_size = fails(Recipe { image_size: 20, ..tiny() }, &place.data());
+    assert_eq!(other_size.class, Failure::Data);
+    assert!(other_size.message.contains("of 16 pixels, not Glyphs (synthetic) of 20"), "{other_size:?}");
+
+    let missing = fails(tiny(), &place.run("nowhere"));
+    assert_eq!(missing.class, Failure::Data);
+    assert!(missing.message.contains("nowhere/index.json"), "{missing:?}");
+
+    fs::write(place.data().join("images.u8"), "short").unwrap();
+    let damaged = fails(tiny(), &place.data());
+    assert_eq!(damaged.class, Failure::Data);
+    assert!(damaged.message.contains("images.u8"), "{damaged:?}");
+}
+
+#[test]
+fn what_is_already_prepared_is_kept_and_what_is_damaged_is_prepared_again() {
+    let place = Place::new(tiny());
+    let images = place.data().join("images.u8");
+    let whole = fs::read(&images).unwrap();
+    let changed = || fs::metadata(&images).unwrap().modified().unwrap();
+    let before = changed();
+    place.attempt(place.prepare()).unwrap();
+    assert_eq!(changed(), before);
+    fs::write(&images, "short").unwrap();
+    place.attempt(place.prepare()).unwrap();
+    assert!(fs::read(&images).unwrap() == whole);
+}
+
+#[test]
+fn there_is_nothing_to_import_for_data_that_is_drawn() {
+    let place = Place::new(tiny());
+    let work = ImportWork { dataset: tiny().dataset, from: Vec::new(), into: place.run("import") };
+    assert_eq!(place.attempt(Work::Import(work)).unwrap_err().class, Failure::Recipe);
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_a_failure_of_the_device() {
+    if crate::device::count_cuda() > 0 {
+        return;
+    }
+    let place = Place::new(tiny());
+    let work = place.train("run", 1.0);
+    let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cuda, threads: 1, work };
+    assert_eq!(run(&attempt, &Stop::new(), &mut |_| {}).unwrap_err().class, Failure::Device);
+}
+
+#[test]
+fn an_evaluation_can_be_stopped() {
+    let place = Place::new(Recipe { training: None, ..tiny() });
+    place.trained("run");
+    let stop = Stop::new();
+    stop.request();
+    assert_eq!(place.listen(place.evaluate("run"), &stop, &mut |_| {}), Ok(End::Stopped));
+}

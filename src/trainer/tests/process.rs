@@ -1,0 +1,151 @@
+//! The executable: arguments, exit codes, events on standard output, and what ends it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use schema::{
+    Attempt, Backbone, Contrastive, Dataset, Description, Device, Event, Fingerprint, Finished, Glyphs, Labels, Loss,
+    MPerClass, Model, Optimizer, PROTOCOL, PrepareWork, Recipe, Sampler, Sgd, TrainWork, Training, Work,
+};
+use tempfile::TempDir;
+
+/// A training that nobody waits for.
+const ENDLESS: u64 = 1_000_000_000;
+
+fn trainer() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sweep-trainer"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn recipe(steps: u64) -> Recipe {
+    Recipe {
+        dataset: Dataset::Glyphs(Glyphs { classes: 4, test_classes: 2, per_class: 4, seed: 0 }),
+        image_size: 16,
+        fold: None,
+        model: Model { backbone: Backbone::Conv4, embedding: Some(4) },
+        training: Some(Training {
+            loss: Loss::Contrastive(Contrastive::default()),
+            miner: None,
+            memory: None,
+            sampler: Sampler::MPerClass(MPerClass { batch: 4, per_class: 2 }),
+            optimizer: Optimizer::Sgd(Sgd::default()),
+            steps,
+            validate_every: None,
+            labels: Labels::True,
+        }),
+        seed: 0,
+    }
+}
+
+fn write(folder: &Path, work: Work) -> std::path::PathBuf {
+    let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads: 1, work };
+    let path = folder.join("attempt.json");
+    fs::write(&path, serde_json::to_vec(&attempt).unwrap()).unwrap();
+    path
+}
+
+/// A folder with a prepared data set, and the command that trains on it for so many steps.
+fn training(steps: u64) -> (TempDir, Command) {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, data, run) = (recipe(steps), folder.path().join("data"), folder.path().join("run"));
+    let (dataset, image_size, into) = (recipe.dataset.clone(), recipe.image_size, data.clone());
+    let fingerprint = Fingerprint::of_parameters(&dataset);
+    let prepare = Work::Prepare(PrepareWork { dataset, fingerprint, image_size, source: None, into });
+    let output = trainer().arg(write(folder.path(), prepare)).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let work = Work::Train(TrainWork { recipe, data, run, checkpoint_seconds: 3600.0 });
+    let mut command = trainer();
+    command.arg(write(folder.path(), work));
+    (folder, command)
+}
+
+/// Starts a training in a process group of its own, with a pipe to it, and waits until it is under way.
+fn started(command: &mut Command) -> (Child, impl Iterator<Item = Event>) {
+    let mut child = command.stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut events = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+    assert_eq!(events.next(), Some(Event::Started { from: 0 }));
+    assert!(matches!(events.next(), Some(Event::Progress { .. })));
+    (child, events)
+}
+
+fn events(output: &Output) -> Vec<Event> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn it_describes_itself() {
+    let output = trainer().arg("--describe").output().unwrap();
+    let description: Description = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(description.protocol, PROTOCOL);
+    assert!(description.trainer.starts_with("sweep-trainer "));
+    for flag in ["--help", "--version"] {
+        let output = trainer().arg(flag).output().unwrap();
+        assert!(output.status.success() && !output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn an_attempt_that_cannot_be_used_is_exit_code_2_and_no_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("attempt.json");
+    fs::write(&path, r#"{"protocol": 1, "tpyo": 2}"#).unwrap();
+    let missing = folder.path().join("missing.json");
+    for arguments in [vec![], vec!["--what"], vec![path.to_str().unwrap()], vec![missing.to_str().unwrap()]] {
+        let output = trainer().args(&arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_training_ends_with_its_result_or_its_failure() {
+    let (folder, mut command) = training(2);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let said = events(&output);
+    assert_eq!(said.first(), Some(&Event::Started { from: 0 }));
+    assert!(matches!(said.last(), Some(Event::Finished(Finished::Trained(_)))), "{said:?}");
+
+    fs::remove_dir_all(folder.path().join("data")).unwrap();
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(matches!(events(&output).last(), Some(Event::Failed { .. })), "{output:?}");
+}
+
+#[test]
+fn told_to_stop_it_writes_a_checkpoint_and_leaves() {
+    let (folder, mut command) = training(ENDLESS);
+    let (mut child, events) = started(&mut command);
+    let mut line = child.stdin.take().unwrap();
+    line.write_all(b"stop\n").unwrap();
+    let said: Vec<Event> = events.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let Some(Event::Checkpoint { step }) = said.last() else { panic!("{said:?}") };
+    assert!(folder.path().join("run/checkpoint.safetensors").exists());
+
+    let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(serde_json::from_str::<Event>(&first).unwrap(), Event::Started { from: *step });
+    // Nobody listens any more.
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn without_its_orchestrator_it_dies() {
+    let (_folder, mut command) = training(ENDLESS);
+    let (mut child, events) = started(&mut command);
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().signal(), Some(9));
+    drop(events);
+}
