@@ -19,6 +19,11 @@ use schema::{Attempt, Event};
 use super::{scheduler::ProcessEnd, slots::Slot};
 use crate::ledger::{Job, write_json};
 
+/// libtorch frees its buffers after a step and wants the same ones in the next. By default glibc gives large ones
+/// back to the system in between, and a fifth of a training on the CPU goes into page faults.
+const KEEP_BUFFERS: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "4294967296"), ("MALLOC_TRIM_THRESHOLD_", "4294967296")];
+
 /// What a process tells the session, with the attempt that it speaks of.
 #[derive(Debug)]
 pub(super) struct Message {
@@ -56,6 +61,7 @@ impl Child {
         let log = File::create(folder.join("log.txt"))?;
         let mut command = Command::new(program);
         command.arg(&order).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).process_group(0);
+        command.envs(KEEP_BUFFERS);
         if let Some(visible) = &slot.visible {
             command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID").env("CUDA_VISIBLE_DEVICES", visible);
         }
