@@ -1,1 +1,154 @@
-//! distance
+//! How far apart two embeddings are, or how similar, and which way round that counts.
+//!
+//! A distance grows and a similarity shrinks as embeddings move apart. Losses and miners never ask which
+//! of the two they were given: they are written with [`Distance::excess`] and [`Distance::excess_over`],
+//! which are positive when the first argument is *farther* than the second, so that every loss works with
+//! every distance. This is the grammar of pytorch-metric-learning (PML), whose `margin` is `excess` here.
+//!
+//! Differs from PML: embeddings are taken as they are. A network normalises them itself, once, with
+//! [`normalise`]; PML does so within each loss and each miner.
+
+use tch::{Kind, Tensor};
+
+/// A way to compare two embeddings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distance {
+    /// The Euclidean distance, `|x - y|`.
+    Euclidean,
+    /// The cosine of the angle between embeddings of length one: their inner product. A similarity.
+    Cosine,
+}
+
+impl Distance {
+    /// Returns all comparisons of `queries` `[n, d]` with `references` `[m, d]`: a matrix `[n, m]`.
+    pub fn matrix(self, queries: &Tensor, references: &Tensor) -> Tensor {
+        match self {
+            Distance::Euclidean => euclidean(queries, references),
+            Distance::Cosine => queries.matmul(&references.tr()),
+        }
+    }
+
+    /// Whether larger means closer.
+    pub fn is_inverted(self) -> bool {
+        match self {
+            Distance::Euclidean => false,
+            Distance::Cosine => true,
+        }
+    }
+
+    /// Returns by how much each element of `far` is farther than that of `near`; negative where it is closer.
+    pub fn excess(self, far: &Tensor, near: &Tensor) -> Tensor {
+        if self.is_inverted() { near - far } else { far - near }
+    }
+
+    /// Returns by how much each element of `far` is farther than `threshold`; negative where it is closer.
+    pub fn excess_over(self, far: &Tensor, threshold: f64) -> Tensor {
+        if self.is_inverted() { threshold - far } else { far - threshold }
+    }
+
+    /// Returns a value that is farther than all others, in the direction of this distance.
+    pub fn farthest(self) -> f64 {
+        if self.is_inverted() { f64::NEG_INFINITY } else { f64::INFINITY }
+    }
+
+    /// Returns, for each row, the farthest of the values that `keep` marks; -[`farthest`](Self::farthest)
+    /// where it marks none. All shapes are `[n, m]`, the result is `[n, 1]`.
+    pub fn farthest_of(self, values: &Tensor, keep: &Tensor) -> Tensor {
+        let kept = values.masked_fill(&keep.logical_not(), -self.farthest());
+        if self.is_inverted() { kept.amin([1], true) } else { kept.amax([1], true) }
+    }
+
+    /// Returns, for each row, the closest of the values that `keep` marks; [`farthest`](Self::farthest)
+    /// where it marks none. All shapes are `[n, m]`, the result is `[n, 1]`.
+    pub fn closest_of(self, values: &Tensor, keep: &Tensor) -> Tensor {
+        let kept = values.masked_fill(&keep.logical_not(), self.farthest());
+        if self.is_inverted() { kept.amax([1], true) } else { kept.amin([1], true) }
+    }
+}
+
+/// Scales each row of `embeddings` `[n, d]` to length one, with the meaning of PyTorch's `F.normalize`:
+/// rows shorter than 1e-12 are divided by that instead, so that a zero row stays zero with a finite gradient.
+pub fn normalise(embeddings: &Tensor) -> Tensor {
+    let lengths = embeddings.norm_scalaropt_dim(2.0, [1], true).clamp_min(1e-12);
+    embeddings / lengths
+}
+
+/// The square root of |x|² + |y|² - 2xy. Rounding can make that negative for equal embeddings, and the
+/// slope of the root at 0 is infinite: there the distance is 0 and so is its gradient.
+fn euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
+    let squared_length = |x: &Tensor| x.square().sum_dim_intlist([1i64].as_slice(), true, None::<Kind>);
+    let products = queries.matmul(&references.tr());
+    let squared = squared_length(queries) + squared_length(references).tr() - products * 2.0;
+    let zero = squared.le(0.0);
+    squared.masked_fill(&zero, 1.0).sqrt().masked_fill(&zero, 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, gradient, is_finite, noise, rows};
+
+    #[test]
+    fn distances_are_those_of_a_loop() {
+        let (x, y) = (noise(1, 4, 3), noise(2, 5, 3));
+        let (euclidean, cosine) = (rows(&Distance::Euclidean.matrix(&x, &y)), rows(&Distance::Cosine.matrix(&x, &y)));
+        let (x, y) = (rows(&x), rows(&y));
+        for (i, j) in (0..4).flat_map(|i| (0..5).map(move |j| (i, j))) {
+            let sum = |f: fn(f64, f64) -> f64| x[i].iter().zip(&y[j]).map(|(&x, &y)| f(x, y)).sum::<f64>();
+            assert!((euclidean[i][j] - sum(|x, y| (x - y) * (x - y)).sqrt()).abs() < 1e-14);
+            assert!((cosine[i][j] - sum(|x, y| x * y)).abs() < 1e-14);
+        }
+    }
+
+    #[test]
+    fn excess_is_positive_for_what_is_farther_whichever_way_the_distance_points() {
+        let x = Tensor::from_slice2(&[[1.0, 0.0]]);
+        let others = normalise(&Tensor::from_slice2(&[[1.0, 0.1], [0.0, 1.0]]));
+        for distance in [Distance::Euclidean, Distance::Cosine] {
+            let matrix = distance.matrix(&x, &others);
+            let (near, far) = (matrix.get(0).get(0), matrix.get(0).get(1));
+            assert!(distance.excess(&far, &near).double_value(&[]) > 0.0);
+            assert!(distance.excess_over(&far, near.double_value(&[])).double_value(&[]) > 0.0);
+            let all = matrix.ones_like().to_kind(Kind::Bool);
+            assert!(distance.farthest_of(&matrix, &all).squeeze() == far);
+            assert!(distance.closest_of(&matrix, &all).squeeze() == near);
+            let none = all.logical_not();
+            assert_eq!(distance.closest_of(&matrix, &none).double_value(&[0, 0]), distance.farthest());
+            assert_eq!(distance.farthest_of(&matrix, &none).double_value(&[0, 0]), -distance.farthest());
+        }
+    }
+
+    #[test]
+    fn equal_embeddings_have_no_distance_and_no_gradient() {
+        for kind in [Kind::Float, Kind::Double] {
+            let x = normalise(&noise(3, 1, 16).to_kind(kind)).expand([30, 16], false).contiguous();
+            let x = x.set_requires_grad(true);
+            let matrix = Distance::Euclidean.matrix(&x, &x);
+            assert!(matrix.abs().max().double_value(&[]) < 2e-3);
+            let gradient = gradient(&matrix.sum(None::<Kind>), &x);
+            assert!(is_finite(&gradient), "{gradient}");
+        }
+        let zero = Tensor::zeros([2, 3], (Kind::Double, tch::Device::Cpu)).set_requires_grad(true);
+        let matrix = Distance::Euclidean.matrix(&zero, &zero);
+        assert_eq!(gradient(&matrix.sum(None::<Kind>), &zero).abs().max().double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn the_euclidean_gradient_is_that_of_the_difference() {
+        let (x, y) = (noise(4, 3, 4).set_requires_grad(true), noise(5, 6, 4));
+        let direct = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum_dim_intlist([2i64].as_slice(), false, None::<Kind>);
+        let weights = noise(6, 3, 6);
+        let expected = gradient(&(direct.sqrt() * &weights).sum(None::<Kind>), &x);
+        let found = gradient(&(Distance::Euclidean.matrix(&x, &y) * weights).sum(None::<Kind>), &x);
+        assert_close(&found, &expected, 1e-12, "gradient");
+    }
+
+    #[test]
+    fn a_zero_row_stays_zero_and_has_a_finite_gradient() {
+        let x = Tensor::from_slice2(&[[0.0f32, 0.0], [3.0, 4.0]]).set_requires_grad(true);
+        let normalised = normalise(&x);
+        assert_eq!(rows(&normalised)[0], [0.0, 0.0]);
+        assert_close(&normalised.get(1), &Tensor::from_slice(&[0.6, 0.8]), 1e-6, "length one");
+        assert!(is_finite(&gradient(&normalised.sum(None::<Kind>), &x)));
+    }
+}

@@ -1,6 +1,8 @@
 //! Lets what is built here start without `LD_LIBRARY_PATH`: the real folder of libtorch goes into the
 //! executables. The link `target/libtorch`, through which they are built, may disappear with `target/`.
 
+#![expect(clippy::print_stdout, reason = "a build script speaks to cargo on standard output")]
+
 use std::{env, path::Path};
 
 fn main() {

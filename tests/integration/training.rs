@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::desk::{Desk, Done};
 
-/// Easy glyphs, a few dozen steps: a few seconds for each run.
+/// Easy glyphs and a small network: a few seconds for each run.
 const LEARNING: &str = r#"
 [sweep]
 name = "small"
@@ -20,7 +20,7 @@ backbone = "conv4"
 embedding = 32
 
 [training]
-steps = 60
+steps = 200
 sampler.m_per_class = { batch = 32 }
 optimizer.adam = { lr = 2e-3 }
 
@@ -67,7 +67,7 @@ fn learning_is_real_and_shuffled_labels_teach_nothing() {
 #[test]
 fn killed_trainings_end_with_the_same_bits() {
     let sweep =
-        LEARNING.replace("seeds = 2", "seeds = 1\nfolds = 2").replace("steps = 60", "steps = 24\nvalidate_every = 8");
+        LEARNING.replace("seeds = 2", "seeds = 1\nfolds = 2").replace("steps = 200", "steps = 24\nvalidate_every = 8");
     let undisturbed = Desk::real(&sweep);
     undisturbed.run().assert_code(0);
 

@@ -1,1 +1,144 @@
-//! optim
+//! Optimisers on flat tensors.
+//!
+//! All parameters of a network lie in one flat tensor, and so does their gradient. A [`Rule`] is then a handful of
+//! operations whatever the network, and an [`Optimizer`]'s state is a few tensors.
+//! The rules are PyTorch's, in the same order of operations.
+
+mod adam;
+mod sgd;
+
+use tch::{Tensor, no_grad};
+
+use crate::state::{State, StateError, copy, overwrite};
+
+pub use adam::Adam;
+pub use sgd::Sgd;
+
+/// How parameters follow their gradient.
+pub trait Rule: Send {
+    /// Names of the tensors, of the parameters' shape and zero at first, that it keeps between steps.
+    fn kept(&self) -> &'static [&'static str];
+
+    /// Changes `parameters` `[p]`, given the `gradient` `[p]`, what it kept, and the number of this step, from 1.
+    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], step: i64);
+}
+
+/// A rule with what it keeps between steps.
+pub struct Optimizer {
+    rule: Box<dyn Rule>,
+    kept: Vec<Tensor>,
+    steps: Tensor,
+}
+
+impl Optimizer {
+    /// Returns an optimiser of `parameters` `[p]` that has done no step yet.
+    pub fn new(rule: impl Rule + 'static, parameters: &Tensor) -> Optimizer {
+        let kept = rule.kept().iter().map(|_| parameters.detach().zeros_like()).collect();
+        Optimizer { rule: Box::new(rule), kept, steps: Tensor::from_slice(&[0i64]) }
+    }
+
+    /// Changes `parameters` `[p]` in place, given their `gradient` `[p]`.
+    pub fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor) {
+        self.steps += 1;
+        let step = self.steps();
+        no_grad(|| self.rule.update(parameters, gradient, &mut self.kept, step));
+    }
+
+    /// How many steps have been done.
+    pub fn steps(&self) -> i64 {
+        self.steps.int64_value(&[0])
+    }
+
+    /// Returns a copy of what it keeps, and of the number of steps.
+    pub fn state(&self) -> State {
+        let kept = self.rule.kept().iter().zip(&self.kept).map(|(name, kept)| copy(name, kept));
+        kept.chain([copy("steps", &self.steps)]).collect()
+    }
+
+    /// Continues from a copy made by [`state`](Self::state).
+    pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
+        let names = self.rule.kept().iter().copied().chain(["steps"]);
+        let tensors = self.kept.iter_mut().chain([&mut self.steps]);
+        overwrite(&mut names.zip(tensors).collect::<Vec<_>>(), state)
+    }
+}
+
+/// Adds an L2 penalty to the gradient, as PyTorch's `weight_decay` does.
+fn decayed(gradient: &Tensor, parameters: &Tensor, weight_decay: f64) -> Tensor {
+    if weight_decay == 0.0 { gradient.shallow_clone() } else { gradient + parameters * weight_decay }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use tch::Kind;
+
+    use super::*;
+    use crate::testing::{assert_close, golden, noise, tensor};
+
+    fn named_rule(case: &Value) -> Optimizer {
+        let parameters = tensor(&golden(include_str!("testdata/steps.json"))["start"]);
+        let setting = |name: &str| case["settings"][name].as_f64().unwrap();
+        let (lr, weight_decay) = (setting("lr"), setting("weight_decay"));
+        match case["rule"].as_str().unwrap() {
+            "adam" => {
+                let betas = &case["settings"]["betas"];
+                let betas = [betas[0].as_f64().unwrap(), betas[1].as_f64().unwrap()];
+                Optimizer::new(Adam { lr, betas, epsilon: setting("eps"), weight_decay }, &parameters)
+            }
+            "sgd" => Optimizer::new(Sgd { lr, momentum: setting("momentum"), weight_decay }, &parameters),
+            other => panic!("golden rule {other}"),
+        }
+    }
+
+    /// Compares twenty steps of the rule `name` with those of PyTorch.
+    pub(super) fn agrees_with_golden_values(name: &str) {
+        let golden = golden(include_str!("testdata/steps.json"));
+        let cases = golden["cases"].as_array().unwrap();
+        let cases: Vec<&Value> = cases.iter().filter(|case| case["rule"] == name).collect();
+        assert_eq!(cases.len(), 2);
+        for case in cases {
+            let mut parameters = tensor(&golden["start"]);
+            let mut optimizer = named_rule(case);
+            let gradients = golden["gradients"].as_array().unwrap();
+            for (gradient, expected) in gradients.iter().zip(case["path"].as_array().unwrap()) {
+                optimizer.step(&mut parameters, &tensor(gradient));
+                assert_close(&parameters, &tensor(expected), 1e-14, &format!("{name} {}", case["settings"]));
+            }
+            assert_eq!(optimizer.steps(), 20);
+        }
+    }
+
+    /// Interrupts `make()` after three of six steps.
+    pub(super) fn continues_bit_for_bit(make: impl Fn(&Tensor) -> Optimizer) {
+        let gradient = |step| noise(step, 1, 6).view([6]).to_kind(Kind::Float);
+        let mut parameters = gradient(100);
+        let mut optimizer = make(&parameters);
+        (0..3).for_each(|step| optimizer.step(&mut parameters, &gradient(step)));
+        let (mut copy, state) = (parameters.copy(), optimizer.state());
+        (3..6).for_each(|step| optimizer.step(&mut parameters, &gradient(step)));
+        let mut other = make(&copy);
+        other.restore(&state).unwrap();
+        (3..6).for_each(|step| other.step(&mut copy, &gradient(step)));
+        assert!(copy == parameters);
+        assert_eq!(other.steps(), 6);
+    }
+
+    #[test]
+    fn a_state_of_another_rule_is_refused() {
+        let parameters = noise(1, 1, 6).view([6]);
+        let sgd = Optimizer::new(Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.0 }, &parameters);
+        let adam = Adam { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, weight_decay: 0.0 };
+        let error = Optimizer::new(adam, &parameters).restore(&sgd.state()).unwrap_err();
+        assert_eq!(error.to_string(), "the state has no tensor `first_moment`");
+    }
+
+    #[test]
+    fn a_network_without_parameters_can_be_optimised() {
+        let mut parameters = Tensor::from_slice(&[0f32; 0]);
+        let mut optimizer = Optimizer::new(Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.1 }, &parameters);
+        let gradient = parameters.zeros_like();
+        optimizer.step(&mut parameters, &gradient);
+        assert_eq!(parameters.numel(), 0);
+    }
+}

@@ -1,0 +1,92 @@
+//! Multi-similarity loss. Wang et al., CVPR 2019, Eq. 15.
+//!
+//! Terms: one per anchor, `1/alpha log(1 + sum over positives of exp(-alpha (s - base)))` plus
+//! `1/beta log(1 + sum over negatives of exp(beta (s - base)))`, reduced to the mean over *all* anchors, also
+//! those without a pair. Each pair counts once, however often a miner lists it.
+//! Reference: pytorch-metric-learning (PML) `MultiSimilarityLoss`. Differs: a batch with a single positive and a
+//! single negative pair counts, while PML calls it empty.
+
+use tch::{Kind, Tensor};
+
+use super::{Loss, Reduction, Terms};
+use crate::{distance::Distance, tuples::Tuples};
+
+/// Multi-similarity loss.
+#[derive(Clone, Debug)]
+pub struct MultiSimilarity {
+    /// Sharpness of the pull on positive pairs.
+    pub alpha: f64,
+    /// Sharpness of the push on negative pairs.
+    pub beta: f64,
+    /// The similarity that divides both (lambda in the paper).
+    pub base: f64,
+}
+
+impl Loss for MultiSimilarity {
+    fn distance(&self) -> Distance {
+        Distance::Cosine
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn terms(&self, distances: &Tensor, tuples: &Tuples) -> Terms {
+        let pairs = tuples.pairs();
+        let excess = self.distance().excess_over(distances, self.base);
+        let pull = log_one_plus_sum_exp(&(&excess * self.alpha), &pairs.anchor_pos, &pairs.positive) / self.alpha;
+        let push = log_one_plus_sum_exp(&(&excess * -self.beta), &pairs.anchor_neg, &pairs.negative) / self.beta;
+        Terms { parts: vec![pull + push] }
+    }
+}
+
+/// Returns, for each row, `log(1 + sum exp)` over the elements at these places: `[n]` from `[n, m]`.
+/// The one is a column of zeros, so that nothing overflows and a row without places gives exactly 0.
+fn log_one_plus_sum_exp(exponents: &Tensor, rows: &Tensor, columns: &Tensor) -> Tensor {
+    let dropped = exponents.ones_like().to_kind(Kind::Bool);
+    let kept = Tensor::zeros(rows.size(), (Kind::Bool, rows.device()));
+    let dropped = dropped.index_put(&[Some(rows), Some(columns)], &kept, false);
+    let chosen = exponents.masked_fill(&dropped, f64::NEG_INFINITY);
+    let one = Tensor::zeros([exponents.size()[0], 1], (exponents.kind(), exponents.device()));
+    Tensor::cat(&[chosen, one], 1).logsumexp([1], false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with_golden_values, batch, is_empty_for, of_all_pairs};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_anchors_written_as_a_loop() {
+        let loss = MultiSimilarity { alpha: 3.0, beta: 7.0, base: 0.4 };
+        let (_, similarities, labels) = batch(loss.distance());
+        let mut sum = 0.0;
+        for a in 0..12 {
+            let (mut positives, mut negatives) = (0.0, 0.0);
+            for b in (0..12).filter(|&b| b != a) {
+                match labels[a] == labels[b] {
+                    true => positives += (-3.0 * (similarities[a][b] - 0.4)).exp(),
+                    false => negatives += (7.0 * (similarities[a][b] - 0.4)).exp(),
+                }
+            }
+            sum += f64::ln_1p(positives) / 3.0 + f64::ln_1p(negatives) / 7.0;
+        }
+        assert!((of_all_pairs(&loss) - sum / 12.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with_golden_values("multi_similarity");
+    }
+
+    #[test]
+    fn a_batch_without_pairs_is_empty() {
+        is_empty_for(&MultiSimilarity { alpha: 2.0, beta: 50.0, base: 0.5 }, &[0]);
+    }
+
+    #[test]
+    fn a_thousandfold_sharpness_does_not_overflow() {
+        let loss = MultiSimilarity { alpha: 1e4, beta: 1e5, base: -1.0 };
+        assert!(of_all_pairs(&loss).is_finite());
+    }
+}

@@ -1,0 +1,131 @@
+//! Conv4: four blocks of 3x3 convolution with 64 channels, batch norm, ReLU and 2x2 max pooling, then the mean over
+//! what is left of the image. The embedding of Vinyals et al., NeurIPS 2016 (section 4.1.1) and Snell et al.,
+//! NeurIPS 2017, for small images.
+//!
+//! Differs: the last map is averaged, not flattened, so that any image size gives 64 features; and convolutions
+//! have no bias, which batch norm would subtract again.
+
+use tch::Tensor;
+
+use super::flat::{Flat, Initial, Slot};
+
+/// How many features it gives.
+pub(super) const FEATURES: i64 = 64;
+
+/// Pixels a side of the smallest image of which four poolings leave something.
+pub(super) const SMALLEST_IMAGE: i64 = 16;
+
+/// The weight of a batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// Added to the variance.
+const EPSILON: f64 = 1e-5;
+
+const BLOCKS: [&str; 4] = ["block1", "block2", "block3", "block4"];
+
+/// Trainable tensors, for images of so many channels.
+pub(super) fn parameters(channels: i64) -> Vec<Slot> {
+    let inputs = [channels, FEATURES, FEATURES, FEATURES];
+    let block = |(name, inputs): (&str, i64)| {
+        [
+            Slot::new(format!("{name}.convolution"), &[FEATURES, inputs, 3, 3], Initial::FanIn(inputs * 9)),
+            Slot::new(format!("{name}.scale"), &[FEATURES], Initial::Constant(1.0)),
+            Slot::new(format!("{name}.shift"), &[FEATURES], Initial::Constant(0.0)),
+        ]
+    };
+    BLOCKS.into_iter().zip(inputs).flat_map(block).collect()
+}
+
+/// Running statistics.
+pub(super) fn statistics() -> Vec<Slot> {
+    let block = |name| {
+        [
+            Slot::new(format!("{name}.mean"), &[FEATURES], Initial::Constant(0.0)),
+            Slot::new(format!("{name}.variance"), &[FEATURES], Initial::Constant(1.0)),
+        ]
+    };
+    BLOCKS.into_iter().flat_map(block).collect()
+}
+
+/// Returns features `[n, 64]` of images `[n, channels, size, size]`.
+pub(super) fn forward(images: &Tensor, parameters: &Flat, statistics: &Flat, train: bool) -> Tensor {
+    let last = BLOCKS.iter().fold(images.shallow_clone(), |map, name| {
+        let parameter = |part| parameters.get(&format!("{name}.{part}"));
+        let statistic = |part| Some(statistics.get(&format!("{name}.{part}")));
+        map.conv2d(parameter("convolution"), None::<&Tensor>, 1, 1, 1, 1)
+            .batch_norm(
+                Some(parameter("scale")),
+                Some(parameter("shift")),
+                statistic("mean"),
+                statistic("variance"),
+                train,
+                MOMENTUM,
+                EPSILON,
+                true,
+            )
+            .relu()
+            .max_pool2d(2, 2, 0, 1, false)
+    });
+    last.mean_dim([2i64, 3].as_slice(), false, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use tch::{Device, Kind};
+
+    use super::super::{Backbone, Network, NetworkConfig};
+    use super::*;
+    use crate::testing::{assert_close, golden, tensor};
+
+    /// The formula of the same name in `scripts/golden.py`.
+    fn pattern(count: i64, index: i64, bound: f64) -> Tensor {
+        let number = |place| ((place * 7919 + index * 104_729) % 2003 - 1001) as f64 / 1001.0 * bound;
+        Tensor::from_slice(&(0..count).map(|place| number(place) as f32).collect::<Vec<_>>())
+    }
+
+    /// The network of a golden case, with its weights.
+    fn patterned(case: &Value) -> Network {
+        let (channels, image_size) = (case["channels"].as_i64().unwrap(), case["image_size"].as_i64().unwrap());
+        let embedding = case["embedding"].as_i64();
+        let config = NetworkConfig { backbone: Backbone::Conv4, channels, image_size, embedding };
+        let mut network = Network::new(config, 0, Device::Cpu).unwrap();
+        let weights = (0..).zip(network.parameters()).map(|(index, (name, parameter))| {
+            let inputs = parameter.numel() as f64 / parameter.size()[0] as f64;
+            let bound = if parameter.dim() == 1 { 0.2 } else { 1.0 / inputs.sqrt() };
+            pattern(parameter.numel() as i64, index, bound) + f64::from(name.ends_with("scale"))
+        });
+        let mut state = network.state();
+        state[0].1 = Tensor::cat(&weights.collect::<Vec<_>>(), 0);
+        network.restore(&state).unwrap();
+        network
+    }
+
+    fn images(case: &Value) -> Tensor {
+        let (channels, size) = (case["channels"].as_i64().unwrap(), case["image_size"].as_i64().unwrap());
+        let bytes: Vec<u8> =
+            (0..4 * channels * size * size).map(|place| ((place * 31 + place / 97) % 256) as u8).collect();
+        Tensor::from_slice(&bytes).view([4, channels, size, size])
+    }
+
+    #[test]
+    fn embeddings_statistics_and_gradients_are_those_of_the_reference() {
+        let golden = golden(include_str!("testdata/conv4.json"));
+        for case in golden["cases"].as_array().unwrap() {
+            let network = patterned(case);
+            let trained = network.forward(&images(case), true);
+            assert_close(&trained, &tensor(&case["train"]), 1e-5, "in training");
+            let weights = pattern(trained.numel() as i64, 100, 1.0).view_as(&trained);
+            let gradient = network.gradient(&(trained * weights).sum(Kind::Float));
+            let statistics = &network.state()[1].1;
+            assert_close(statistics, &tensor(&case["statistics"]), 1e-5, "statistics");
+            assert_close(&network.forward(&images(case), false), &tensor(&case["eval"]), 1e-5, "in evaluation");
+            let sizes: Vec<i64> = network.parameters().map(|(_, parameter)| parameter.numel() as i64).collect();
+            let parts = gradient.split_with_sizes(&sizes, 0);
+            let norms = Tensor::stack(&parts.iter().map(Tensor::norm).collect::<Vec<_>>(), 0);
+            assert_close(&norms, &tensor(&case["gradient_norms"]), 1e-5, "norms of gradients");
+            let firsts = Tensor::stack(&parts.iter().map(|part| part.get(0)).collect::<Vec<_>>(), 0);
+            assert_close(&firsts, &tensor(&case["gradient_firsts"]), 1e-5, "first numbers of gradients");
+        }
+    }
+}

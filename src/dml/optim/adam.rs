@@ -1,0 +1,56 @@
+//! Adam. Kingma & Ba, ICLR 2015, Algorithm 1; `epsilon` is added after the bias correction of the second moment.
+//! Reference: `torch.optim.Adam`; weight decay is added to the gradient (not decoupled as in AdamW).
+
+use tch::Tensor;
+
+use super::{Rule, decayed};
+
+/// Adam with bias correction.
+#[derive(Clone, Debug)]
+pub struct Adam {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay rates of the first and the second moment.
+    pub betas: [f64; 2],
+    /// Added to the denominator.
+    pub epsilon: f64,
+    /// L2 penalty.
+    pub weight_decay: f64,
+}
+
+impl Rule for Adam {
+    fn kept(&self) -> &'static [&'static str] {
+        &["first_moment", "second_moment"]
+    }
+
+    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], step: i64) {
+        let [first, second] = kept else { unreachable!("Adam keeps two moments") };
+        let gradient = decayed(gradient, parameters, self.weight_decay);
+        let _ = first.lerp_(&gradient, 1.0 - self.betas[0]);
+        *second *= self.betas[1];
+        *second += gradient.square() * (1.0 - self.betas[1]);
+        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
+        let denominator = second.sqrt() / correction(self.betas[1]).sqrt() + self.epsilon;
+        *parameters -= &*first / denominator * (self.lr / correction(self.betas[0]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Optimizer,
+        tests::{agrees_with_golden_values, continues_bit_for_bit},
+    };
+    use super::*;
+
+    #[test]
+    fn twenty_steps_are_those_of_the_reference() {
+        agrees_with_golden_values("adam");
+    }
+
+    #[test]
+    fn a_restored_optimiser_continues_bit_for_bit() {
+        let rule = Adam { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, weight_decay: 0.01 };
+        continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
+    }
+}

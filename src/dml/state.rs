@@ -1,0 +1,53 @@
+//! What a checkpoint is made of: tensors with names.
+//!
+//! Networks, optimisers and memories all give their state as a [`State`] of copies, which later training does
+//! not change, and take one back; the file format is the caller's choice.
+
+use tch::{Tensor, no_grad};
+
+/// Named tensors.
+pub type State = Vec<(String, Tensor)>;
+
+/// A state that does not belong to what it was given to.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A tensor is missing.
+    #[error("the state has no tensor `{name}`")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
+    /// A tensor has another shape.
+    #[error("tensor `{name}` has the shape {found:?} instead of {expected:?}")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// In the state.
+        found: Vec<i64>,
+        /// Where it belongs.
+        expected: Vec<i64>,
+    },
+}
+
+/// Returns a copy that shares nothing with `tensor`.
+pub(crate) fn copy(name: &str, tensor: &Tensor) -> (String, Tensor) {
+    (name.to_owned(), tensor.detach().copy())
+}
+
+/// Overwrites each of `targets` with the tensor of its name, on whatever device either is.
+/// All or, on an error, none of them are overwritten.
+pub(crate) fn overwrite(targets: &mut [(&str, &mut Tensor)], state: &[(String, Tensor)]) -> Result<(), StateError> {
+    let found = targets.iter().map(|(name, target)| find(state, name, target)).collect::<Result<Vec<_>, _>>()?;
+    no_grad(|| targets.iter_mut().zip(found).for_each(|((_, target), source)| target.copy_(source)));
+    Ok(())
+}
+
+fn find<'a>(state: &'a [(String, Tensor)], name: &str, like: &Tensor) -> Result<&'a Tensor, StateError> {
+    let Some((_, found)) = state.iter().find(|(candidate, _)| candidate == name) else {
+        return Err(StateError::Missing { name: name.to_owned() });
+    };
+    if found.size() != like.size() {
+        return Err(StateError::Shape { name: name.to_owned(), found: found.size(), expected: like.size() });
+    }
+    Ok(found)
+}

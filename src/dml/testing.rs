@@ -1,0 +1,62 @@
+//! What several tests need: golden values, written by `scripts/golden.py`, and comparisons of tensors.
+
+use serde_json::Value;
+use tch::{Device, Kind, Tensor};
+
+use crate::random::{Draws, Purpose};
+
+/// Reads a golden file.
+pub(crate) fn golden(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Returns nested lists of numbers as a tensor.
+pub(crate) fn tensor(value: &Value) -> Tensor {
+    let Value::Array(items) = value else { return Tensor::from(value.as_f64().unwrap()) };
+    Tensor::stack(&items.iter().map(tensor).collect::<Vec<_>>(), 0)
+}
+
+/// Returns a list of whole numbers.
+pub(crate) fn whole(value: &Value) -> Vec<i64> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+/// Returns a list of whole numbers as a tensor.
+pub(crate) fn labels(value: &Value) -> Tensor {
+    Tensor::from_slice(&whole(value))
+}
+
+/// Returns `[n, d]` numbers, uniform between -1 and 1, in double precision.
+pub(crate) fn noise(seed: u64, n: i64, d: i64) -> Tensor {
+    let mut draws = Draws::new(seed, Purpose::Weights, 0, 0);
+    let numbers: Vec<f64> = (0..n * d).map(|_| draws.between(-1.0, 1.0)).collect();
+    Tensor::from_slice(&numbers).view([n, d])
+}
+
+/// Returns the numbers of a matrix.
+pub(crate) fn rows(matrix: &Tensor) -> Vec<Vec<f64>> {
+    Vec::<Vec<f64>>::try_from(matrix.to_kind(Kind::Double)).unwrap()
+}
+
+/// Returns the gradient of `value` with respect to `input`.
+pub(crate) fn gradient(value: &Tensor, input: &Tensor) -> Tensor {
+    Tensor::run_backward(&[value], &[input], false, false).remove(0)
+}
+
+pub(crate) fn is_finite(tensor: &Tensor) -> bool {
+    tensor.isfinite().all().int64_value(&[]) != 0
+}
+
+/// Returns the largest difference, relative to the largest expected number.
+pub(crate) fn difference(found: &Tensor, expected: &Tensor) -> f64 {
+    assert_eq!(found.size(), expected.size());
+    let (found, expected) = (found.detach().to(Device::Cpu).to_kind(Kind::Double), expected.to_kind(Kind::Double));
+    let scale = expected.abs().max().double_value(&[]);
+    (found - expected).abs().max().double_value(&[]) / if scale == 0.0 { 1.0 } else { scale }
+}
+
+/// Asserts that [`difference`] is within `tolerance`.
+pub(crate) fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
+    let difference = difference(found, expected);
+    assert!(difference <= tolerance, "{what}: differs by {difference:e}\nfound {found}\nexpected {expected}");
+}
