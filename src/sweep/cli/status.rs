@@ -21,7 +21,7 @@ impl Status {
         let opened = self.target.open()?;
         let (plan, ledger) = (&opened.plan, &opened.ledger);
         let (mut finished, mut begun, mut lines) = (0, 0, Vec::new());
-        for (&run, _) in &plan.runs {
+        for &run in plan.runs.keys() {
             let member = plan.members.iter().find(|member| member.run == run);
             let name = member.map_or_else(|| run.to_string(), describe);
             match state_of(run, plan, ledger)? {

@@ -168,6 +168,14 @@ fn the_sweeps_that_come_with_the_program_are_right() {
 }
 
 #[test]
+fn the_sweep_that_the_readme_explains_is_right() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let block = readme.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+    let sweep = parse(block).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((sweep.points.len(), sweep.seeds.len(), sweep.folds.len()), (2, 3, 4));
+}
+
+#[test]
 fn a_missing_file_is_named_and_its_likely_name_suggested() {
     let message = Sweep::read(Path::new("nowhere/sweep"), &[]).unwrap_err().render(false);
     assert!(message.contains("nowhere/sweep") && message.contains("is it `nowhere/sweep.toml`?"), "{message}");
