@@ -77,6 +77,11 @@ pub struct Glyphs {
     pub seed: u64,
 }
 
+impl Glyphs {
+    /// Version of the drawing: raised whenever the same parameters give other images than before.
+    pub const DRAWING: u32 = 1;
+}
+
 fn twenty() -> u32 {
     20
 }

@@ -142,3 +142,6 @@ pub(crate) fn optimizer(optimizer: &Optimizer, network: &mut Network) -> Result<
 fn impossible(error: impl std::error::Error) -> Failed {
     Failed::recipe(error.to_string())
 }
+
+/// The version of the drawing is part of the name of every run on glyphs, so the two must not part.
+const _: () = assert!(schema::Glyphs::DRAWING == data::DRAWING);

@@ -1,1 +1,140 @@
-//! data
+//! Images and labels: where they come from and how a training gets at them.
+//!
+//! A [`Source`] is a data set with class-disjoint training and test halves. [`prepare`] decodes, greys and
+//! resizes it once into a folder of two files, whatever the source was; [`PreparedData`] opens that folder,
+//! and many processes that do so share one copy of the images in memory. [`omniglot::import`] comes before
+//! both: it turns what a user downloaded into a verified folder.
+//!
+//! Nothing half-written is ever taken for whole: folders and files get their names only when they are
+//! complete, and the index, which says that there is something to open, comes last. What is wrong with the
+//! user's files is [`DataError::Missing`] or [`DataError::Unreadable`]; what is wrong with the machine's
+//! disk is [`DataError::Disk`].
+
+mod archive;
+mod glyphs;
+pub mod omniglot;
+mod prepared;
+mod resize;
+mod write;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+pub use self::{
+    glyphs::{DRAWING, Glyphs},
+    prepared::{PREPARED, PreparedData, Summary, prepare},
+};
+use crate::random::{Draws, Purpose};
+
+/// Is told how many of how many images are done, from any thread.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// A data set and where it lies.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// Drawn by the program itself.
+    Glyphs(Glyphs),
+    /// Omniglot, as [`omniglot::import`] leaves it.
+    Omniglot {
+        /// The folder with `images_background` and `images_evaluation`.
+        root: PathBuf,
+    },
+}
+
+impl Source {
+    /// The name of the data set. Synthetic data always says so.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Source::Glyphs(_) => "Glyphs (synthetic)",
+            Source::Omniglot { .. } => "Omniglot",
+        }
+    }
+}
+
+/// Why images could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// Something that should be there is not.
+    #[error("`{}` is missing: {what}", path.display())]
+    Missing {
+        /// What was looked for.
+        path: PathBuf,
+        /// What it should have been, and what to do.
+        what: String,
+    },
+    /// A file or folder is there but cannot be used.
+    #[error("cannot use `{}`: {why}", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it, and what to do if that can be known.
+        why: String,
+    },
+    /// The disk would not take what was to be written.
+    #[error("{}", disk_message(doing, path, cause))]
+    Disk {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+impl DataError {
+    fn missing(path: &Path, what: impl Into<String>) -> DataError {
+        DataError::Missing { path: path.into(), what: what.into() }
+    }
+
+    fn unreadable(path: &Path, why: impl ToString) -> DataError {
+        DataError::Unreadable { path: path.into(), why: why.to_string() }
+    }
+
+    fn disk(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataError {
+        let path = path.into();
+        move |cause| DataError::Disk { doing, path, cause }
+    }
+}
+
+fn disk_message(doing: &str, path: &Path, cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("the disk is full: cannot {doing} `{}`", path.display())
+        }
+        _ => format!("cannot {doing} `{}`: {cause}", path.display()),
+    }
+}
+
+/// Returns the labels in a random order: as many images of each class as before, of no class any more.
+pub fn shuffled(labels: &[i64], seed: u64) -> Vec<i64> {
+    let mut labels = labels.to_vec();
+    let count = labels.len();
+    Draws::new(seed, Purpose::Labels, 0, 0).choose(&mut labels, count);
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shuffled_labels_are_a_permutation_that_depends_on_the_seed_alone() {
+        let labels: Vec<i64> = (0..200).map(|image| image / 20).collect();
+        let (one, other) = (shuffled(&labels, 1), shuffled(&labels, 2));
+        assert_eq!(one, shuffled(&labels, 1));
+        assert_ne!(one, other);
+        assert_ne!(one, labels);
+        let mut sorted = one;
+        sorted.sort_unstable();
+        assert_eq!(sorted, labels);
+    }
+
+    #[test]
+    fn a_full_disk_is_called_a_full_disk() {
+        let error = DataError::disk("write", Path::new("/data/images.u8"))(io::ErrorKind::StorageFull.into());
+        assert_eq!(error.to_string(), "the disk is full: cannot write `/data/images.u8`");
+    }
+}

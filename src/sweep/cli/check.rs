@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Exit, Target, counted};
+use super::{Exit, Target, counted, show};
 use crate::spec::Sweep;
 
 /// Checks a sweep file without running, reading data or writing anything.
@@ -15,9 +15,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let sweep = self.target.read()?;
-        println!("{}: in order", self.target.file.display());
-        println!("{}", arithmetic(&sweep));
-        Ok(())
+        show(&format!("{}: in order\n{}\n", self.target.file.display(), arithmetic(&sweep)))
     }
 }
 

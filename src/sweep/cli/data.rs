@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use anstream::eprintln;
 use clap::{Args, Subcommand, ValueEnum};
 use schema::{Attempt, Dataset, Device, Event, Finished, ImportWork, PROTOCOL, Work};
 
-use super::{Exit, progress::Bar};
+use super::{Exit, progress::Bar, tell};
 use crate::run::trainer::{Trainer, converse};
 
 /// Commands about data sets.
@@ -74,7 +73,7 @@ impl Add {
         bar.close();
         match last.map_err(Exit::mistake)? {
             Some(Event::Finished(Finished::Imported { images })) => {
-                eprintln!("{}: {images} images verified in `{}`", dataset.title(), into.display());
+                tell(&format!("{}: {images} images verified in `{}`", dataset.title(), into.display()));
                 Ok(())
             }
             Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),

@@ -3,8 +3,6 @@
 //!
 //! Results go to standard output, everything else to standard error. One file for each command.
 
-#![expect(clippy::print_stdout, reason = "this is the part that prints")]
-
 mod check;
 mod data;
 mod exit;
@@ -14,9 +12,14 @@ mod report;
 mod run;
 mod status;
 
-use std::{env, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
-use anstream::{AutoStream, ColorChoice, eprintln};
+use anstream::{AutoStream, ColorChoice};
 use clap::{Args, Parser, Subcommand};
 pub use exit::Exit;
 
@@ -125,11 +128,26 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => {
             if let Some(message) = exit.message(colour_on_stderr()) {
-                eprintln!("{message}");
+                tell(&message);
             }
             exit.code()
         }
     }
+}
+
+/// Prints a result.
+fn show(text: &str) -> Result<(), Exit> {
+    let mut output = anstream::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Exit::NobodyReads),
+        Err(error) => Err(Exit::stuck(format!("failed to print: {error}"))),
+    }
+}
+
+/// Says something about the work. If nobody can hear it, the work goes on.
+fn tell(line: &str) {
+    let _ = writeln!(anstream::stderr(), "{line}");
 }
 
 fn colour_on_stderr() -> bool {

@@ -6,7 +6,7 @@ use clap::Args;
 use schema::{RunId, canonical_json};
 use serde_json::json;
 
-use super::{Exit, Opened, Target, check, counted};
+use super::{Exit, Opened, Target, check, counted, show};
 use crate::{
     ledger::Job,
     plan::{
@@ -29,46 +29,39 @@ impl PlanCommand {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let opened = self.target.open()?;
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.metrics)?;
-        if self.json {
-            println!("{:#}", as_json(&opened, &freshness));
-        } else {
-            print(&opened, &freshness);
+        match self.json {
+            true => show(&format!("{:#}\n", as_json(&opened, &freshness))),
+            false => show(&(as_text(&opened, &freshness).join("\n") + "\n")),
         }
-        Ok(())
     }
 }
 
-fn print(opened: &Opened, freshness: &FreshnessOf) {
+fn as_text(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
     let Opened { sweep, plan, machine, .. } = opened;
-    println!("{}: {}", sweep.name, check::arithmetic(sweep));
-    for missing in &plan.missing {
-        println!("missing: {missing}");
+    let mut lines = vec![format!("{}: {}", sweep.name, check::arithmetic(sweep))];
+    lines.extend(plan.missing.iter().map(|missing| format!("missing: {missing}")));
+    lines.push(String::new());
+    lines.extend(made_of(opened));
+    lines.push(String::new());
+    let names: Vec<String> = plan.members.iter().map(describe).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (member, name) in plan.members.iter().zip(names) {
+        lines.push(format!("  {}  {name:width$}  {}", member.run, standing(member.run, freshness)));
     }
-    println!();
-    made_of(opened);
-    println!();
-    let rows: Vec<[String; 3]> = plan
-        .members
-        .iter()
-        .map(|member| [member.run.to_string(), describe(member), standing(member.run, freshness)])
-        .collect();
-    let width = rows.iter().map(|row| row[1].chars().count()).max().unwrap_or(0);
-    for [run, member, standing] in &rows {
-        println!("  {run}  {member:width$}  {standing}");
+    lines.push(String::new());
+    for (verb, (todo, there)) in tally(freshness) {
+        lines.push(format!("  {verb:<9} {todo:>4} to do, {there:>4} there"));
     }
-    println!();
-    for (verb, (stale, reused)) in tally(freshness) {
-        println!("  {verb:<9} {:>4} to do, {:>4} there", stale, reused);
-    }
-    let slots = machine.slots(&sweep.resources);
-    match slots {
-        Ok(slots) => println!("  in {}: {}", counted(slots.len(), "slot"), slot_names(&slots)),
-        Err(error) => println!("  cannot run here: {error}"),
-    }
+    lines.push(match machine.slots(&sweep.resources) {
+        Ok(slots) => format!("  in {}: {}", counted(slots.len(), "slot"), slot_names(&slots)),
+        Err(error) => format!("  cannot run here: {error}"),
+    });
+    lines
 }
 
 /// What the methods share, then what tells them apart: each once, however many seeds and folds there are.
-fn made_of(opened: &Opened) {
+fn made_of(opened: &Opened) -> Vec<String> {
+    let mut lines = Vec::new();
     for point in &opened.sweep.points {
         let settings: Vec<String> = point.settings.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
         let shared = [
@@ -78,10 +71,8 @@ fn made_of(opened: &Opened) {
             ("sampler", canonical_json(&point.training.sampler)),
             ("optimizer", canonical_json(&point.training.optimizer)),
         ];
-        println!("  all methods {}", settings.join(", "));
-        for (name, value) in shared {
-            println!("    {name:<9} {value}");
-        }
+        lines.push(format!("  all methods {}", settings.join(", ")).trim_end().to_owned());
+        lines.extend(shared.map(|(name, value)| format!("    {name:<9} {value}")));
     }
     for method in opened.sweep.points.iter().take(1).flat_map(|point| &point.methods) {
         let parts = [
@@ -90,11 +81,10 @@ fn made_of(opened: &Opened) {
             method.miner.as_ref().map(|miner| format!("miner {}", canonical_json(miner))),
             method.memory.as_ref().map(|memory| format!("memory {}", canonical_json(memory))),
         ];
-        println!("  {}", method.name);
-        for part in parts.into_iter().flatten() {
-            println!("    {part}");
-        }
+        lines.push(format!("  {}", method.name));
+        lines.extend(parts.into_iter().flatten().map(|part| format!("    {part}")));
     }
+    lines
 }
 
 fn slot_names(slots: &[crate::run::slots::Slot]) -> String {

@@ -6,15 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anstream::eprintln;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schema::{Event, Metric};
 
-use super::{counted, plan::describe};
+use super::{counted, plan::describe, tell};
 use crate::{
     ledger::{End, Job},
     plan::{
-        Plan,
+        Plan, PlannedRun,
         freshness::{Freshness, FreshnessOf},
     },
     run::Watcher,
@@ -85,7 +84,7 @@ impl Progress {
 
     fn say(&self, text: &str) {
         if self.plain {
-            eprintln!("{text}");
+            tell(text);
         } else {
             // Lines above the bars; a terminal that is gone is no reason to stop the sweep.
             let _ = self.bars.println(text);
@@ -109,14 +108,14 @@ impl Progress {
         }
         self.last_plain = Instant::now();
         for (&job, line) in &self.running {
-            eprintln!("  {}: {}", self.name(job), line.plain());
+            tell(&format!("  {}: {}", self.name(job), line.plain()));
         }
         let (position, length) = (self.overall.position(), self.overall.length().unwrap_or(0));
         let eta = match position {
             0 => "unknown".to_owned(),
             done => duration(self.begun.elapsed().mul_f64(length.saturating_sub(done) as f64 / done as f64)),
         };
-        eprintln!("  {} of {}, {eta} to go", self.ended, counted(self.jobs, "job"));
+        tell(&format!("  {} of {}, {eta} to go", self.ended, counted(self.jobs, "job")));
     }
 }
 
@@ -124,7 +123,7 @@ impl Watcher for Progress {
     fn started(&mut self, job: Job, attempt: u32, slot: &str) {
         let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
         if self.plain {
-            eprintln!("started   {} on {slot}{again}", self.name(job));
+            tell(&format!("started   {} on {slot}{again}", self.name(job)));
         }
         let bar = self.bars.insert_before(&self.overall, ProgressBar::new(0));
         bar.set_style(style("  {prefix} [{bar:20}] {pos}/{len} {msg}", "-> "));
@@ -220,7 +219,7 @@ impl Bar {
         bar.set_style(style("{prefix} [{bar:30}] {pos}/{len} images  {per_sec}, {eta} to go", "=> "));
         bar.set_prefix(prefix.to_owned());
         if !io::stderr().is_terminal() {
-            eprintln!("{prefix}");
+            tell(prefix);
         }
         Bar { bar }
     }
@@ -240,15 +239,14 @@ fn style(template: &str, characters: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars(characters)
 }
 
+/// Guesses by what took how long: measuring a run takes about a twentieth of training one, whether it was
+/// trained or not.
 fn weight(job: Job, plan: &Plan) -> u64 {
-    let steps = |run| {
-        let training = plan.runs.get(&run).and_then(|planned| planned.identity.recipe.training.as_ref());
-        training.map_or(1, |training| training.steps)
-    };
+    let steps = |planned: &PlannedRun| planned.identity.recipe.training.as_ref().map_or(0, |training| training.steps);
+    let longest = plan.runs.values().map(steps).max().unwrap_or(0);
     match job {
-        Job::Prepare(_) => 20,
-        Job::Train(run) => steps(run),
-        Job::Evaluate(run) => (steps(run) / 20).max(1),
+        Job::Prepare(_) | Job::Evaluate(_) => (longest / 20).max(1),
+        Job::Train(run) => plan.runs.get(&run).map_or(0, steps).max(1),
     }
 }
 

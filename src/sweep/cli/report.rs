@@ -6,7 +6,7 @@ use clap::Args;
 use report::{Caption, Row, RunState, Table};
 use schema::{Dataset, Labels, Outcome, RunId};
 
-use super::{Exit, Opened, Target, check::arithmetic, colour_on_stdout};
+use super::{Exit, Opened, Target, check::arithmetic, colour_on_stdout, show, tell};
 use crate::{
     ledger::{End, Job, Ledger, LedgerError, RunState as OnDisk, atomic},
     plan::Plan,
@@ -43,8 +43,8 @@ impl Destination {
         let folder = self.reports.join(&opened.sweep.name);
         write(&folder.join("table.md"), &table.markdown())?;
         write(&folder.join("table.csv"), &table.csv().map_err(Exit::stuck)?)?;
-        print!("{}", table.terminal(colour_on_stdout()));
-        anstream::eprintln!("\nwritten to {}", folder.join("table.{md,csv}").display());
+        show(&table.terminal(colour_on_stdout()))?;
+        tell(&format!("\nwritten to {}", folder.join("table.{md,csv}").display()));
         Ok(())
     }
 }

@@ -8,11 +8,12 @@ use std::{
     },
 };
 
-use anstream::eprintln;
 use clap::Args;
 use schema::Device;
 
-use super::{Exit, Opened, Target, check::arithmetic, counted, plan::tally, progress::Progress, report::Destination};
+use super::{
+    Exit, Opened, Target, check::arithmetic, counted, plan::tally, progress::Progress, report::Destination, tell,
+};
 use crate::{
     ledger::LedgerError,
     plan::freshness::{self, FreshnessOf},
@@ -47,7 +48,7 @@ impl Run {
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.metrics)?;
         let todo: usize = tally(&freshness).values().map(|(todo, _)| todo).sum();
         let tally = if todo == 0 {
-            eprintln!("{}: {}; all there", opened.sweep.name, arithmetic(&opened.sweep));
+            tell(&format!("{}: {}; all there", opened.sweep.name, arithmetic(&opened.sweep)));
             Tally::default()
         } else {
             self.work(&opened, &freshness)?
@@ -64,7 +65,7 @@ impl Run {
         check_device(&trainer, &slots)?;
         let interrupts = Arc::new(AtomicU32::new(0));
         watch_for_interrupts(&interrupts)?;
-        eprintln!("{}: {}, {}", sweep.name, arithmetic(sweep), plural_slots(&slots));
+        tell(&format!("{}: {}, {}", sweep.name, arithmetic(sweep), plural_slots(&slots)));
         let session = Session {
             plan,
             ledger,

@@ -3,7 +3,7 @@
 use clap::Args;
 use report::RunState;
 
-use super::{Exit, Target, counted, plan::describe, report::state_of};
+use super::{Exit, Target, counted, plan::describe, report::state_of, show};
 use crate::{
     ledger::{Job, RunState as OnDisk},
     plan::freshness,
@@ -47,17 +47,15 @@ impl Status {
                 },
             }
         }
-        println!("{}: {} of {} finished, {begun} begun", opened.sweep.name, finished, counted(plan.runs.len(), "run"));
-        for missing in &plan.missing {
-            println!("missing: {missing}");
-        }
-        lines.iter().for_each(|line| println!("{line}"));
+        let summary = format!("{finished} of {} finished, {begun} begun", counted(plan.runs.len(), "run"));
+        lines.insert(0, format!("{}: {summary}", opened.sweep.name));
+        lines.splice(1..1, plan.missing.iter().map(|missing| format!("missing: {missing}")));
         let freshness = freshness::of(plan, ledger, &opened.sweep.metrics)?;
-        let (todo, _) = super::plan::tally(&freshness).into_values().fold((0, 0), |sum, n| (sum.0 + n.0, sum.1 + n.1));
+        let todo: usize = super::plan::tally(&freshness).values().map(|(todo, _)| todo).sum();
         if todo > 0 {
-            println!("{} left: `{}`", counted(todo, "job"), opened.sweep.command);
+            lines.push(format!("{} left: `{}`", counted(todo, "job"), opened.sweep.command));
         }
-        Ok(())
+        show(&(lines.join("\n") + "\n"))
     }
 
     fn log(&self, ledger: &crate::ledger::Ledger, run: schema::RunId) -> Result<String, Exit> {

@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""Measures what is claimed about speed and writes the tables of benches/README.md.
+
+  training   steps per second of sweep-trainer and of the same training in Python (benches/peers/train.py)
+  overhead   what the orchestrator adds to a run that does nothing (fake-trainer)
+
+Every figure is the median over alternations: A B A B A B, so that whatever else the machine does meets both.
+Run it as `make bench`, or `python3 benches/run.py training --device cuda --rounds 5`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PEER = ROOT / "benches/peers/train.py"
+README = ROOT / "benches/README.md"
+GLYPHS = {"glyphs": {"classes": 200, "test_classes": 100, "per_class": 20, "seed": 0}}
+IMAGE_SIZE = 28
+
+
+def main() -> int:
+    args = arguments()
+    measurements = {"training": (training, ["trainer"]), "overhead": (overhead, ["sweep"])}
+    try:
+        for part in args.parts or measurements:
+            measure, packages = measurements[part]
+            if not args.bin:
+                build(args, packages)
+            table = measure(args)
+            print(f"\n{table}")
+            if args.write:
+                put_into_readme(f"{part}-{args.device}" if part == "training" else part, table)
+    except (Failed, subprocess.CalledProcessError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class Failed(Exception):
+    """A measurement that could not be made."""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("parts", nargs="*", choices=["training", "overhead", []], help="all of them if none is named")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3, help="alternations")
+    parser.add_argument("--runs", type=int, default=40, help="empty runs to measure the overhead with")
+    parser.add_argument("--profile", choices=["release", "debug"], default="release")
+    parser.add_argument("--bin", type=Path, help="folder of programs that are already built, instead of a profile")
+    parser.add_argument("--python", type=Path, default=ROOT / ".venv-golden/bin/python", help="for the Python side")
+    parser.add_argument("--no-write", dest="write", action="store_false", help="only print the tables")
+    return parser.parse_args()
+
+
+def build(args: argparse.Namespace, packages: list[str]) -> None:
+    release = ["--release"] if args.profile == "release" else []
+    named = [part for package in packages for part in ("--package", package)]
+    subprocess.run(["cargo", "build", "--quiet", *named, *release], cwd=ROOT, check=True)
+
+
+def program(args: argparse.Namespace, name: str) -> str:
+    return str((args.bin or ROOT / "target" / args.profile) / name)
+
+
+# Training
+
+
+def training(args: argparse.Namespace) -> str:
+    if not args.python.exists():
+        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        work = {"dataset": GLYPHS, "fingerprint": "0" * 64, "image_size": IMAGE_SIZE, "source": None, "into": str(data)}
+        trainer(args, Path(folder), {"prepare": work})
+        ours, theirs = [], []
+        for number in range(args.rounds):
+            ours.append(train_ours(args, Path(folder), data, number))
+            theirs.append(train_theirs(args, data))
+            print(f"  {ours[-1][0]:.1f} steps/s, Python {theirs[-1][0]:.1f} steps/s", file=sys.stderr)
+    rows = [("steps per second", 0, 1), ("seconds from start to end", 1, -1)]
+    lines = [
+        f"{machine(args)}. Conv4 on {IMAGE_SIZE} px images, contrastive loss, batches of {args.batch}, "
+        f"{args.steps} steps, {args.threads} CPU thread{'s' if args.threads > 1 else ''}; medians of {args.rounds} alternations.",
+        "",
+        "| | sweep-trainer | Python | times better |",
+        "| :-- | --: | --: | --: |",
+    ]
+    for name, column, sign in rows:
+        a, b = (statistics.median(values[column] for values in side) for side in (ours, theirs))
+        ratios = [(one[column] / other[column]) ** sign for one, other in zip(ours, theirs)]
+        lines.append(f"| {name} | {a:.1f} | {b:.1f} | {statistics.median(ratios):.2f} |")
+    return "\n".join(lines)
+
+
+def recipe(args: argparse.Namespace) -> dict:
+    return {
+        "dataset": GLYPHS,
+        "image_size": IMAGE_SIZE,
+        "model": {"backbone": "conv4", "embedding": 64},
+        "training": {
+            "loss": {"contrastive": {"pos_margin": 0.0, "neg_margin": 0.5}},
+            "sampler": {"m_per_class": {"batch": args.batch, "per_class": 4}},
+            "optimizer": {"adam": {"lr": 1e-3}},
+            "steps": args.steps,
+        },
+        "seed": 0,
+    }
+
+
+def train_ours(args: argparse.Namespace, folder: Path, data: Path, number: int) -> tuple[float, float]:
+    work = {"recipe": recipe(args), "data": str(data), "run": str(folder / f"run{number}"), "checkpoint_seconds": 3600.0}
+    begun = time.perf_counter()
+    events = trainer(args, folder, {"train": work})
+    seconds = time.perf_counter() - begun
+    progress = [(at, event["progress"]["done"]) for at, event in events if "progress" in event]
+    # The first progress comes after the first, slow steps; from there to the end it is even.
+    (start, first), (end, last) = progress[min(1, len(progress) - 1)], (events[-1][0], args.steps)
+    if last == first or "trained" not in events[-1][1].get("finished", {}):
+        raise Failed(f"sweep-trainer ended with {events[-1][1]}; give it more --steps")
+    return (last - first) / (end - start), seconds
+
+
+def train_theirs(args: argparse.Namespace, data: Path) -> tuple[float, float]:
+    options = {"steps": args.steps, "batch": args.batch, "device": args.device, "threads": args.threads}
+    command = [args.python, PEER, data, *(f"--{name}={value}" for name, value in options.items())]
+    begun = time.perf_counter()
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - begun
+    return json.loads(answer.stdout.splitlines()[-1])["steps_per_second"], seconds
+
+
+def trainer(args: argparse.Namespace, folder: Path, work: dict) -> list[tuple[float, dict]]:
+    """Runs one attempt and returns its events, each with the time of its arrival."""
+    attempt = {"protocol": 1, "number": 1, "device": args.device, "threads": args.threads, "work": work}
+    path = folder / "attempt.json"
+    path.write_text(json.dumps(attempt))
+    events = []
+    with subprocess.Popen([program(args, "sweep-trainer"), path], stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            events.append((time.perf_counter(), json.loads(line)))
+    if process.returncode != 0:
+        raise Failed(f"sweep-trainer exited with {process.returncode}: {events[-1][1] if events else 'no event'}")
+    return events
+
+
+# Overhead
+
+
+def overhead(args: argparse.Namespace) -> str:
+    """What a run costs beside its processes: a sweep of runs that do nothing, against those processes alone."""
+    rounds = [(sweep_of_nothing(args), processes_of_nothing(args)) for _ in range(args.rounds)]
+    sweep, alone = (statistics.median(values) for values in zip(*rounds))
+    return "\n".join(
+        [
+            f"{machine(args)}. A sweep of {args.runs} runs that do nothing, one at a time: two processes each, one to",
+            f"train and one to evaluate, and all that is written to survive a power failure; medians of {args.rounds}.",
+            "",
+            "| milliseconds per run | |",
+            "| :-- | --: |",
+            f"| in a sweep | {1000 * sweep / args.runs:.1f} |",
+            f"| the same processes alone | {1000 * alone / args.runs:.1f} |",
+        ]
+    )
+
+
+def sweep_of_nothing(args: argparse.Namespace) -> float:
+    with tempfile.TemporaryDirectory(dir=ROOT / "target") as folder:
+        path = Path(folder) / "nothing.toml"
+        path.write_text(NOTHING.replace("RUNS", str(args.runs)))
+        command = [program(args, "sweep"), "run", path, "--results", f"{folder}/results", "--reports", f"{folder}/reports"]
+        command += ["--trainer", program(args, "fake-trainer")]
+        return seconds_of(command, {"FAKE_STEP_MS": "0"})
+
+
+def processes_of_nothing(args: argparse.Namespace) -> float:
+    return sum(seconds_of([program(args, "fake-trainer"), "--describe"], {}) for _ in range(2 * args.runs))
+
+
+def seconds_of(command: list, environment: dict) -> float:
+    begun = time.perf_counter()
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"{command[0]} exited with {done.returncode}: {done.stderr[-400:]}")
+    return time.perf_counter() - begun
+
+
+NOTHING = """
+[sweep]
+name  = "nothing"
+seeds = RUNS
+[data]
+dataset.glyphs = { classes = 10, test_classes = 10 }
+[model]
+backbone  = "conv4"
+embedding = 8
+[training]
+steps               = 1
+sampler.m_per_class = { batch = 8 }
+optimizer.adam      = {}
+[[method]]
+name = "Contrastive"
+loss.contrastive = {}
+[resources]
+device = "cpu"
+slots  = 1
+"""
+
+
+# Tables
+
+
+def machine(args: argparse.Namespace) -> str:
+    cpu = next((line.split(":")[1].strip() for line in lines_of("/proc/cpuinfo") if line.startswith("model name")), "")
+    where = f"{cpu or platform.machine()}, {os.cpu_count()} cores"
+    if args.device == "cuda":
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        where = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    return f"{where}, {f'programs in {args.bin}' if args.bin else f'{args.profile} build'}"
+
+
+def lines_of(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def put_into_readme(name: str, table: str) -> None:
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found, rest = README.read_text().partition(begin)
+    if not found:
+        raise Failed(f"{README} has no place for {name}")
+    README.write_text(f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

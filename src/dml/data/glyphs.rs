@@ -1,0 +1,317 @@
+//! Characters that nobody ever wrote: a data set which the program draws itself.
+//!
+//! A class is a random program of two to four strokes, each a Bézier curve that often begins where an earlier
+//! one begins, ends or passes. An image is one execution of it: every control point is jittered, the whole is
+//! rotated, sheared, stretched and moved, and the pen has its own width. Comparing raw pixels therefore finds
+//! the class of an unseen character only now and then, while a small convolutional network learns to.
+//!
+//! Everything is computed with additions, multiplications, divisions and square roots of `f64`, whose results
+//! IEEE 754 fixes; no function of the platform's mathematics library is called. An image is the same bit for
+//! bit everywhere, and a test pins some.
+
+use std::array;
+
+use crate::random::{Draws, Purpose};
+
+/// Version of the drawing: raised whenever the same [`Glyphs`] give other images than before.
+pub const DRAWING: u32 = 1;
+
+/// Straight pieces that a stroke is drawn as.
+const PIECES: usize = 14;
+
+/// A synthetic data set of characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glyphs {
+    /// Classes to train on.
+    pub classes: u32,
+    /// Further classes, to test on. They are numbered after the others.
+    pub test_classes: u32,
+    /// Images of each class.
+    pub per_class: u32,
+    /// Another seed draws another alphabet.
+    pub seed: u64,
+}
+
+impl Glyphs {
+    /// Returns one image of a class: `size` × `size` pixels, row by row, ink 255 on 0.
+    pub fn draw(&self, class: u32, image: u32, size: u32) -> Vec<u8> {
+        let mut hand = Draws::new(self.seed, Purpose::Execution, class.into(), image.into());
+        let strokes = character(self.seed, class);
+        let strokes: Vec<Stroke> = strokes.iter().map(|stroke| stroke.jittered(&mut hand)).collect();
+        let deformation = Affine::drawn(&mut hand);
+        let pen = hand.between(PEN.0, PEN.1);
+        let lines: Vec<Line> = strokes.iter().map(|stroke| stroke.line(&deformation)).collect();
+        rasterized(&lines, pen, size as usize)
+    }
+}
+
+/// Half the width of a line, in units of the image's side.
+const PEN: (f64, f64) = (0.02, 0.038);
+/// How far a hand misses a control point of a stroke, in units of the character's side.
+const JITTER: f64 = 0.09;
+/// The character's side before it is deformed, in units of the image's.
+const EXTENT: f64 = 0.6;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Point {
+    x: f64,
+    y: f64,
+}
+
+impl Point {
+    fn drawn(draws: &mut Draws) -> Point {
+        Point { x: draws.uniform(), y: draws.uniform() }
+    }
+
+    fn jittered(self, draws: &mut Draws, by: f64) -> Point {
+        Point { x: self.x + draws.between(-by, by), y: self.y + draws.between(-by, by) }
+    }
+
+    fn towards(self, other: Point, part: f64) -> Point {
+        Point { x: self.x + (other.x - self.x) * part, y: self.y + (other.y - self.y) * part }
+    }
+
+    fn squared_distance(self, other: Point) -> f64 {
+        let (x, y) = (self.x - other.x, self.y - other.y);
+        x * x + y * y
+    }
+}
+
+/// A cubic Bézier curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stroke([Point; 4]);
+
+/// A stroke in straight pieces.
+type Line = [Point; PIECES + 1];
+
+impl Stroke {
+    /// The point at `part` of the way, by de Casteljau's construction.
+    fn at(&self, part: f64) -> Point {
+        let [a, b, c, d] = self.0;
+        let (ab, bc, cd) = (a.towards(b, part), b.towards(c, part), c.towards(d, part));
+        ab.towards(bc, part).towards(bc.towards(cd, part), part)
+    }
+
+    fn line(&self, deformation: &Affine) -> Line {
+        array::from_fn(|place| deformation.of(self.at(place as f64 / PIECES as f64)))
+    }
+
+    fn jittered(&self, hand: &mut Draws) -> Stroke {
+        Stroke(self.0.map(|point| point.jittered(hand, JITTER)))
+    }
+}
+
+/// The strokes of a class, in the unit square.
+fn character(seed: u64, class: u32) -> Vec<Stroke> {
+    let mut draws = Draws::new(seed, Purpose::Strokes, class.into(), 0);
+    loop {
+        let strokes = strokes(&mut draws);
+        let frame = Frame::around(&strokes);
+        if frame.narrower() > 0.4 * frame.wider() {
+            return strokes.into_iter().map(|stroke| Stroke(stroke.0.map(|point| frame.fill(point)))).collect();
+        }
+    }
+}
+
+fn strokes(draws: &mut Draws) -> Vec<Stroke> {
+    let count = 2 + draws.below(3);
+    let mut strokes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let start = beginning(&strokes, draws);
+        strokes.push(stroke(start, draws));
+    }
+    strokes
+}
+
+/// Where the next stroke begins: on an earlier one, more often than not.
+fn beginning(strokes: &[Stroke], draws: &mut Draws) -> Point {
+    if strokes.is_empty() || draws.below(10) < 3 {
+        return Point::drawn(draws);
+    }
+    let earlier = strokes[draws.below(strokes.len())];
+    earlier.at(draws.below(5) as f64 / 4.0)
+}
+
+/// A stroke from `start` to somewhere else: straight, bent or freely curved.
+fn stroke(start: Point, draws: &mut Draws) -> Stroke {
+    let end = far_from(start, draws);
+    match draws.below(6) {
+        0 | 1 => {
+            let thirds = [start.towards(end, 1.0 / 3.0), start.towards(end, 2.0 / 3.0)];
+            Stroke([start, thirds[0], thirds[1], end])
+        }
+        2..5 => {
+            let bend = Point::drawn(draws).jittered(draws, 0.3);
+            Stroke([start, start.towards(bend, 0.75), end.towards(bend, 0.75), end])
+        }
+        _ => Stroke([start, Point::drawn(draws).jittered(draws, 0.3), Point::drawn(draws).jittered(draws, 0.3), end]),
+    }
+}
+
+fn far_from(start: Point, draws: &mut Draws) -> Point {
+    loop {
+        let end = Point::drawn(draws);
+        if end.squared_distance(start) > 0.16 {
+            return end;
+        }
+    }
+}
+
+/// The smallest upright rectangle around some strokes.
+struct Frame {
+    low: Point,
+    high: Point,
+}
+
+impl Frame {
+    fn around(strokes: &[Stroke]) -> Frame {
+        let (mut low, mut high) = (Point { x: f64::MAX, y: f64::MAX }, Point { x: f64::MIN, y: f64::MIN });
+        for point in strokes.iter().flat_map(|stroke| stroke.line(&Affine::IDENTITY)) {
+            low = Point { x: low.x.min(point.x), y: low.y.min(point.y) };
+            high = Point { x: high.x.max(point.x), y: high.y.max(point.y) };
+        }
+        Frame { low, high }
+    }
+
+    fn narrower(&self) -> f64 {
+        (self.high.x - self.low.x).min(self.high.y - self.low.y)
+    }
+
+    fn wider(&self) -> f64 {
+        (self.high.x - self.low.x).max(self.high.y - self.low.y)
+    }
+
+    /// Where a point goes when the frame is stretched evenly until it fills the unit square one way.
+    fn fill(&self, point: Point) -> Point {
+        let (middle, side) = (self.low.towards(self.high, 0.5), self.wider());
+        Point { x: 0.5 + (point.x - middle.x) / side, y: 0.5 + (point.y - middle.y) / side }
+    }
+}
+
+/// How a whole image is deformed about its middle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Affine {
+    xx: f64,
+    xy: f64,
+    yx: f64,
+    yy: f64,
+    middle: Point,
+}
+
+impl Affine {
+    const IDENTITY: Affine = Affine { xx: 1.0, xy: 0.0, yx: 0.0, yy: 1.0, middle: Point { x: 0.5, y: 0.5 } };
+
+    fn drawn(hand: &mut Draws) -> Affine {
+        // The tangent of half an angle of 17 degrees at most.
+        let half = hand.between(-0.15, 0.15);
+        let length = 1.0 + half * half;
+        let (cosine, sine) = ((1.0 - half * half) / length, 2.0 * half / length);
+        let shear = hand.between(-0.3, 0.3);
+        let (wide, high) = (EXTENT * hand.between(0.7, 1.2), EXTENT * hand.between(0.7, 1.2));
+        Affine {
+            xx: cosine * wide,
+            xy: (cosine * shear - sine) * high,
+            yx: sine * wide,
+            yy: (sine * shear + cosine) * high,
+            middle: Affine::IDENTITY.middle.jittered(hand, 0.09),
+        }
+    }
+
+    fn of(&self, point: Point) -> Point {
+        let (x, y) = (point.x - 0.5, point.y - 0.5);
+        Point { x: self.middle.x + self.xx * x + self.xy * y, y: self.middle.y + self.yx * x + self.yy * y }
+    }
+}
+
+/// Ink where a pixel's middle is within `pen` of a line, fading over one pixel.
+fn rasterized(lines: &[Line], pen: f64, size: usize) -> Vec<u8> {
+    let side = size as f64;
+    let mut nearest = vec![f64::MAX; size * size];
+    for piece in lines.iter().flat_map(|line| line.windows(2)) {
+        let (from, to) = (scaled(piece[0], side), scaled(piece[1], side));
+        let reach = pen * side + 1.0;
+        for y in pixels_between(from.y.min(to.y) - reach, from.y.max(to.y) + reach, size) {
+            for x in pixels_between(from.x.min(to.x) - reach, from.x.max(to.x) + reach, size) {
+                let middle = Point { x: x as f64 + 0.5, y: y as f64 + 0.5 };
+                let pixel = &mut nearest[y * size + x];
+                *pixel = pixel.min(squared_distance_to(middle, from, to));
+            }
+        }
+    }
+    nearest.iter().map(|squared| ((pen * side - squared.sqrt() + 0.5).clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect()
+}
+
+fn scaled(point: Point, by: f64) -> Point {
+    Point { x: point.x * by, y: point.y * by }
+}
+
+fn pixels_between(low: f64, high: f64, size: usize) -> std::ops::Range<usize> {
+    // Converting to an unsigned number cuts at 0.
+    (low as usize)..(high as usize + 1).min(size)
+}
+
+fn squared_distance_to(point: Point, from: Point, to: Point) -> f64 {
+    let along = (point.x - from.x) * (to.x - from.x) + (point.y - from.y) * (to.y - from.y);
+    let length = from.squared_distance(to);
+    let part = if length > 0.0 { (along / length).clamp(0.0, 1.0) } else { 0.0 };
+    point.squared_distance(from.towards(to, part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GLYPHS: Glyphs = Glyphs { classes: 20, test_classes: 10, per_class: 3, seed: 0 };
+
+    fn alphabet(glyphs: &Glyphs, size: u32) -> Vec<u8> {
+        let classes = 0..glyphs.classes + glyphs.test_classes;
+        classes.flat_map(|class| (0..glyphs.per_class).flat_map(move |image| glyphs.draw(class, image, size))).collect()
+    }
+
+    #[test]
+    fn an_alphabet_is_the_same_bit_for_bit_everywhere() {
+        assert_eq!(DRAWING, 1, "a new drawing needs new hashes here");
+        let hash = |size| blake3::hash(&alphabet(&GLYPHS, size)).to_hex().to_string();
+        assert_eq!(
+            [hash(28), hash(64)],
+            [
+                "1f451c24b61f45e97e08da9370d4f5437cc5b14f84e1e1cc3c6e4bb1ec1b123b",
+                "1f54e80a1355941ffad218050e27f2ffce3e5a440214964b8c52f1e3a55cdf39"
+            ]
+        );
+    }
+
+    #[test]
+    fn classes_images_and_seeds_differ() {
+        let image = GLYPHS.draw(0, 0, 28);
+        assert_ne!(image, GLYPHS.draw(1, 0, 28));
+        assert_ne!(image, GLYPHS.draw(0, 1, 28));
+        assert_ne!(image, Glyphs { seed: 1, ..GLYPHS }.draw(0, 0, 28));
+    }
+
+    #[test]
+    fn an_image_depends_on_its_class_and_number_alone() {
+        let more = Glyphs { classes: 5000, test_classes: 1, per_class: 50, seed: GLYPHS.seed };
+        assert_eq!(GLYPHS.draw(7, 2, 28), more.draw(7, 2, 28));
+    }
+
+    #[test]
+    fn every_image_has_some_ink_and_more_paper() {
+        for image in alphabet(&GLYPHS, 28).chunks_exact(28 * 28) {
+            let ink = image.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / 255.0 / 784.0;
+            assert!((0.02..0.4).contains(&ink), "{ink}");
+            assert!(image.contains(&255));
+        }
+    }
+
+    #[test]
+    fn a_larger_drawing_shows_the_same() {
+        use crate::data::resize::Grey;
+        for class in 0..GLYPHS.classes {
+            let (small, large) = (GLYPHS.draw(class, 0, 28), GLYPHS.draw(class, 0, 112));
+            let shrunk = Grey { width: 112, height: 112, pixels: large }.resized(28);
+            let difference: u32 = small.iter().zip(&shrunk).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+            assert!(difference < 20 * 784, "class {class}: {}", difference / 784);
+        }
+    }
+}
