@@ -16,9 +16,11 @@ pub(super) enum Data {
 }
 
 /// Unpacks what was downloaded into the data root and verifies it: counts, and that every image decodes.
-///
-/// sweep data add omniglot images_background.zip images_evaluation.zip
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sweep data add omniglot images_background.zip images_evaluation.zip
+  sweep data add omniglot ~/Downloads --root /datasets      a folder that holds the archives, or the images")]
 pub(super) struct Add {
     /// Which data set it is
     dataset: Name,

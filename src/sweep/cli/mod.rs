@@ -76,7 +76,7 @@ struct Target {
     /// The sweep file
     file: PathBuf,
     /// Put a value into the sweep file first, e.g. --set training.steps=500 or
-    /// --set 'method.Triplet.loss.triplet.margin=0.2'
+    /// --set 'method."Triplet, semi-hard".loss.triplet.margin=0.2'
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Where runs are kept

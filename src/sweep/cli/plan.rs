@@ -17,6 +17,11 @@ use crate::{
 
 /// Shows what would run and what is reused, each run with its name and the reason. Runs nothing.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sweep plan sweeps/omniglot.toml
+  sweep plan sweeps/omniglot.toml --set training.steps=100      what would a change run anew?
+  sweep plan sweeps/omniglot.toml --json | jq '.jobs[] | select(.todo)'")]
 pub(super) struct PlanCommand {
     #[command(flatten)]
     target: Target,

@@ -37,6 +37,10 @@ impl Report {
 }
 
 impl Destination {
+    pub(super) fn folder(&self) -> &Path {
+        &self.reports
+    }
+
     /// Writes `table.md` and `table.csv`, and prints the table.
     pub(super) fn write_and_print(&self, opened: &Opened) -> Result<(), Exit> {
         let table = table(opened)?;

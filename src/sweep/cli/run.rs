@@ -1,7 +1,7 @@
 //! `sweep run`: runs what is not there yet, resumes what was interrupted, makes the table.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -28,6 +28,12 @@ use crate::{
 /// Runs a sweep to its table. Finished runs are not repeated and interrupted ones continue from their last
 /// checkpoint, so resuming is the same command again.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sweep run sweeps/quickstart.toml
+  sweep run sweeps/omniglot.toml --set data.root=/datasets/omniglot
+  sweep run sweeps/omniglot.toml --set training.steps=100 --set sweep.name=trial
+  sweep run sweeps/omniglot.toml            again, after Ctrl-C, a crash or an edit: resumes")]
 pub(super) struct Run {
     #[command(flatten)]
     target: Target,
@@ -55,7 +61,17 @@ impl Run {
         };
         drop(lock);
         self.destination.write_and_print(&opened)?;
-        verdict(&tally, &opened)
+        verdict(&tally, &opened, &self.again(&opened))
+    }
+
+    /// The command that goes on where this one left off.
+    fn again(&self, opened: &Opened) -> String {
+        let flag = |name: &str, path: &Path, default: &str| match path == Path::new(default) {
+            true => String::new(),
+            false => format!(" --{name} {}", path.display()),
+        };
+        let results = flag("results", &self.target.results, "results");
+        format!("{}{results}{}", opened.sweep.command, flag("reports", self.destination.folder(), "reports"))
     }
 
     fn work(&self, opened: &Opened, freshness: &FreshnessOf) -> Result<Tally, Exit> {
@@ -133,8 +149,7 @@ fn watch_for_interrupts(interrupts: &Arc<AtomicU32>) -> Result<(), Exit> {
     Ok(())
 }
 
-fn verdict(tally: &Tally, opened: &Opened) -> Result<(), Exit> {
-    let resume = &opened.sweep.command;
+fn verdict(tally: &Tally, opened: &Opened, resume: &str) -> Result<(), Exit> {
     if tally.interrupted {
         return Err(Exit::Interrupted(format!(
             "interrupted, {} left; resume with `{resume}`",

@@ -187,7 +187,7 @@ pub(super) fn with_overrides(path: &Path, text: &str, overrides: &[String]) -> R
     for assignment in overrides {
         override_one(&mut document, assignment).map_err(|reason| {
             Diagnostic::of_file(path, format!("--set {assignment}: {reason}"))
-                .with_hint("--set 'training.steps=500', --set 'method.Triplet.loss.triplet.margin=0.2'")
+                .with_hint("--set training.steps=500, --set 'method.\"Triplet, semi-hard\".loss.triplet.margin=0.2'")
         })?;
     }
     Ok(document.to_string())
@@ -196,8 +196,8 @@ pub(super) fn with_overrides(path: &Path, text: &str, overrides: &[String]) -> R
 fn override_one(document: &mut toml_edit::DocumentMut, assignment: &str) -> Result<(), String> {
     let (key, value) = assignment.split_once('=').ok_or("expected key=value")?;
     let value = parse_value(value.trim());
-    let keys =
-        toml_edit::Key::parse(key.trim()).map_err(|error| format!("`{key}` is not a key: {}", error.message()))?;
+    let keys = toml_edit::Key::parse(key.trim())
+        .map_err(|_| format!("`{key}` is not a key; a part with spaces or dots needs double quotes"))?;
     let mut keys: Vec<&str> = keys.iter().map(toml_edit::Key::get).collect();
     let Some(last) = keys.pop() else { return Err("expected key=value".to_owned()) };
     let mut table: &mut dyn toml_edit::TableLike = document.as_table_mut();
