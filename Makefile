@@ -13,7 +13,7 @@ DEVICE ?= cuda
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
 
-quickstart: setup ## Compare two losses on synthetic characters, from nothing to a table, on any machine
+quickstart: setup ## Compare four losses on synthetic characters, from nothing to a table, on any machine
 	cargo build
 	target/debug/sweep run sweeps/quickstart.toml
 

@@ -204,7 +204,11 @@ impl Line {
     }
 
     fn plain(&self) -> String {
-        format!("{}/{} {}", self.done, self.total, self.message())
+        if self.total == 0 {
+            "just begun".to_owned()
+        } else {
+            format!("{}/{} {}", self.done, self.total, self.message())
+        }
     }
 }
 

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use report::{Caption, Row, RunState, Table};
 use schema::{Dataset, Labels, Outcome, RunId};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{Exit, Opened, Target, check::arithmetic, colour_on_stdout, show, tell};
 use crate::{
     ledger::{End, Job, Ledger, LedgerError, RunState as OnDisk, atomic},
     plan::Plan,
-    spec::Sweep,
+    spec::{Point, Sweep},
 };
 
 /// Makes the table from the results that are there, and prints it.
@@ -93,6 +95,32 @@ pub(super) fn state_of(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<RunSt
     Ok(RunState::Missing)
 }
 
+/// What all trained methods have in common.
+fn conditions(point: &Point) -> String {
+    let training = &point.training;
+    let width = point.model.embedding.map_or_else(|| "no embedding layer".to_owned(), |width| format!("{width}-d"));
+    let [backbone, sampler, optimizer] =
+        [in_words(&point.model.backbone), in_words(&training.sampler), in_words(&training.optimizer)];
+    format!("Trained: {backbone}, {width}; {} steps; {sampler}; {optimizer}.", training.steps)
+}
+
+/// A setting as the file has it, without its punctuation: `adam (lr 0.001, weight_decay 0)`.
+fn in_words(setting: &impl Serialize) -> String {
+    match serde_json::to_value(setting) {
+        Ok(Value::String(name)) => name,
+        Ok(Value::Object(variant)) => {
+            let variants = variant.iter().map(|(name, fields)| {
+                let fields: Vec<String> =
+                    fields.as_object().into_iter().flatten().map(|(key, value)| format!("{key} {value}")).collect();
+                format!("{name} ({})", fields.join(", "))
+            });
+            variants.collect::<Vec<_>>().join(", ")
+        }
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
 /// What a reader has to know to trust the numbers, or not to.
 fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
     let mut lines = vec![format!("{}.", arithmetic(sweep))];
@@ -110,6 +138,7 @@ fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
                 point.image_size
             ));
         }
+        lines.push(conditions(point));
         if matches!(point.dataset, Dataset::Glyphs(_)) {
             lines.push("Glyphs are synthetic: drawn by the program, they say nothing about photographs.".to_owned());
         }
