@@ -138,7 +138,9 @@ fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
                 point.image_size
             ));
         }
-        lines.push(conditions(point));
+        if point.methods.iter().any(|method| method.loss.is_some()) {
+            lines.push(conditions(point));
+        }
         if matches!(point.dataset, Dataset::Glyphs(_)) {
             lines.push("Glyphs are synthetic: drawn by the program, they say nothing about photographs.".to_owned());
         }

@@ -48,7 +48,7 @@ pub enum SlotError {
 impl Machine {
     /// Looks for GPUs without loading any driver; `visible` is `CUDA_VISIBLE_DEVICES`, if it is set.
     pub fn survey(visible: Option<&str>) -> Machine {
-        let installed = fs::read_dir("/proc/driver/nvidia/gpus").map_or(0, Iterator::count);
+        let installed = entries("/proc/driver/nvidia/gpus", |_| true).max(entries("/dev", is_gpu));
         let gpus = match visible {
             _ if installed == 0 => Vec::new(),
             Some(list) => list.split(',').map(str::trim).filter(|gpu| !gpu.is_empty()).map(str::to_owned).collect(),
@@ -119,6 +119,17 @@ impl Machine {
     }
 }
 
+/// How many entries of a folder have such a name; none if there is no such folder.
+fn entries(folder: &str, counts: fn(&str) -> bool) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_str().is_some_and(counts)).count()
+}
+
+/// `nvidia0`, but not `nvidiactl`: containers may have the devices without the driver's folder.
+fn is_gpu(name: &str) -> bool {
+    name.strip_prefix("nvidia").is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +140,12 @@ mod tests {
 
     fn names(slots: &[Slot]) -> Vec<&str> {
         slots.iter().map(|slot| slot.name.as_str()).collect()
+    }
+
+    #[test]
+    fn devices_of_gpus_are_told_from_those_of_their_driver() {
+        assert!(is_gpu("nvidia0") && is_gpu("nvidia12"));
+        assert!(!["nvidiactl", "nvidia-uvm", "nvidia", "null"].into_iter().any(is_gpu));
     }
 
     #[test]
