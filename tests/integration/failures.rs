@@ -47,7 +47,7 @@ fn a_diverged_run_is_shown_as_diverged_and_not_as_zero() {
     let desk = with_seeds("[104]");
     desk.run().assert_code(0);
     let table = desk.table();
-    assert!(table.contains("diverged") && !table.contains("0.00"), "{table}");
+    assert!(table.contains("| diverged |") && !table.contains("| 0.00"), "{table}");
     desk.run().assert_code(0).assert_says("all there");
 }
 
