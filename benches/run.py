@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Measures what is claimed about speed and writes the tables of benches/README.md.
 
+  losses     milliseconds of every loss and miner, and of the same in Python (benches/peers/losses.py)
   training   steps per second of sweep-trainer and of the same training in Python (benches/peers/train.py)
   overhead   what the orchestrator adds to a run that does nothing (fake-trainer)
 
@@ -23,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PEER = ROOT / "benches/peers/train.py"
+LOSSES_PEER = ROOT / "benches/peers/losses.py"
 README = ROOT / "benches/README.md"
 GLYPHS = {"glyphs": {"classes": 200, "test_classes": 100, "per_class": 20, "seed": 0}}
 IMAGE_SIZE = 28
@@ -30,11 +32,11 @@ IMAGE_SIZE = 28
 
 def main() -> int:
     args = arguments()
-    measurements = {"training": (training, ["trainer"]), "overhead": (overhead, ["sweep"])}
+    measurements = {"training": (training, ["trainer"]), "losses": (losses, []), "overhead": (overhead, ["sweep"])}
     try:
         for part in args.parts or measurements:
             measure, packages = measurements[part]
-            if not args.bin:
+            if packages and not args.bin:
                 build(args, packages)
             table = measure(args)
             print(f"\n{table}")
@@ -52,7 +54,7 @@ class Failed(Exception):
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", choices=["training", "overhead", []], help="all of them if none is named")
+    parser.add_argument("parts", nargs="*", choices=["training", "losses", "overhead", []], help="all of them if none is named")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
     parser.add_argument("--steps", type=int, default=200)
@@ -155,6 +157,51 @@ def trainer(args: argparse.Namespace, folder: Path, work: dict) -> list[tuple[fl
     if process.returncode != 0:
         raise Failed(f"sweep-trainer exited with {process.returncode}: {events[-1][1] if events else 'no event'}")
     return events
+
+
+# Losses
+
+
+def losses(args: argparse.Namespace) -> str:
+    if not args.python.exists():
+        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+    profile = [] if args.profile == "release" else ["--profile", "dev"]
+    bench = ["cargo", "bench", "--quiet", "--package", "dml", "--bench", "losses", *profile, "--", str(args.threads)]
+    subprocess.run([*bench, "nothing has this name"], cwd=ROOT, check=True)
+    ours, theirs = [], []
+    for number in range(args.rounds):
+        ours.append(times_of(bench))
+        theirs.append(times_of([args.python, LOSSES_PEER, str(args.threads)]))
+        print(f"  {number + 1} of {args.rounds} rounds", file=sys.stderr)
+    ours, theirs = median_times(ours), median_times(theirs)
+    cases = {(kind, name): None for kind, name, _ in ours}
+    batches = sorted({batch for _, _, batch in ours})
+    cell = lambda case: f"{ours[case]:.2f} / {theirs[case]:.2f}" if case in theirs else f"{ours[case]:.2f} / –"
+    lines = [
+        f"{machine(args)}, {args.threads} CPU thread{'s' if args.threads > 1 else ''}; medians of {args.rounds} alternations.",
+        "Milliseconds here / in pytorch-metric-learning. Left out there: what it does not have, and larger batches of",
+        "what took over 100 ms. Memory: batches of 64 and 55,000 embeddings.",
+        "",
+        "| | " + " | ".join(f"batch {batch}" for batch in batches) + " |",
+        "| :-- |" + " --: |" * len(batches),
+    ]
+    for kind, name in cases:
+        cells = (cell((kind, name, batch)) if (kind, name, batch) in ours else "" for batch in batches)
+        lines.append(f"| {KINDS[kind]} {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+KINDS = {"loss": "loss", "miner": "miner", "xbm": "memory with loss"}
+
+
+def times_of(command: list) -> dict[tuple[str, str, int], float]:
+    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    cases = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
+    return {(case["kind"], case["name"], case["batch"]): case["milliseconds"] for case in cases}
+
+
+def median_times(rounds: list[dict]) -> dict:
+    return {case: statistics.median(times[case] for times in rounds if case in times) for case in rounds[0]}
 
 
 # Overhead

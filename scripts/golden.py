@@ -272,3 +272,15 @@ mined()
 optimisers()
 networks()
 metrics()
+
+from golden_miners import write_rules  # noqa: E402 (needs the environment)
+
+write_rules(write)
+
+import golden_proxies  # noqa: E402 (needs the environment)
+
+golden_proxies.write_all(write)
+
+import golden_pairs  # noqa: E402 (needs the environment)
+
+golden_pairs.pair_losses(write)

@@ -11,12 +11,24 @@
 use tch::{Kind, Tensor};
 
 /// A way to compare two embeddings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Distance {
     /// The Euclidean distance, `|x - y|`.
     Euclidean,
     /// The cosine of the angle between embeddings of length one: their inner product. A similarity.
     Cosine,
+    /// The square of the Euclidean distance, `|x - y|²`.
+    SquaredEuclidean,
+    /// The inverse of the signal-to-noise ratio, `Var(x - y) / Var(x)`, of variances over dimensions; not symmetric.
+    /// Yuan et al., CVPR 2019. A first argument without variance is given one of 1e-12.
+    SignalToNoise,
+    /// The length of the difference in another norm, `(sum |x - y|^p)^(1/p)`. Euclidean for 2.
+    Lp {
+        /// At least 1; infinite for the largest difference.
+        p: f64,
+    },
+    /// The inner product, of embeddings of any length. A similarity. The cosine, if their length is one.
+    DotProduct,
 }
 
 impl Distance {
@@ -24,15 +36,18 @@ impl Distance {
     pub fn matrix(self, queries: &Tensor, references: &Tensor) -> Tensor {
         match self {
             Distance::Euclidean => euclidean(queries, references),
-            Distance::Cosine => queries.matmul(&references.tr()),
+            Distance::Cosine | Distance::DotProduct => queries.matmul(&references.tr()),
+            Distance::Lp { p } => Tensor::cdist(queries, references, p, None),
+            Distance::SquaredEuclidean => squared_euclidean(queries, references).relu(),
+            Distance::SignalToNoise => signal_to_noise(queries, references),
         }
     }
 
     /// Whether larger means closer.
     pub fn is_inverted(self) -> bool {
         match self {
-            Distance::Euclidean => false,
-            Distance::Cosine => true,
+            Distance::Euclidean | Distance::SquaredEuclidean | Distance::SignalToNoise | Distance::Lp { .. } => false,
+            Distance::Cosine | Distance::DotProduct => true,
         }
     }
 
@@ -44,6 +59,11 @@ impl Distance {
     /// Returns by how much each element of `far` is farther than `threshold`; negative where it is closer.
     pub fn excess_over(self, far: &Tensor, threshold: f64) -> Tensor {
         if self.is_inverted() { threshold - far } else { far - threshold }
+    }
+
+    /// Returns `matrix`, the other way round if need be, so that larger means closer.
+    pub fn closeness(self, matrix: &Tensor) -> Tensor {
+        if self.is_inverted() { matrix.shallow_clone() } else { -matrix }
     }
 
     /// Returns a value that is farther than all others, in the direction of this distance.
@@ -76,17 +96,107 @@ pub fn normalise(embeddings: &Tensor) -> Tensor {
 /// The square root of |x|² + |y|² - 2xy. Rounding can make that negative for equal embeddings, and the
 /// slope of the root at 0 is infinite: there the distance is 0 and so is its gradient.
 fn euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
-    let squared_length = |x: &Tensor| x.square().sum_dim_intlist([1i64].as_slice(), true, None::<Kind>);
-    let products = queries.matmul(&references.tr());
-    let squared = squared_length(queries) + squared_length(references).tr() - products * 2.0;
+    let squared = squared_euclidean(queries, references);
     let zero = squared.le(0.0);
     squared.masked_fill(&zero, 1.0).sqrt().masked_fill(&zero, 0.0)
+}
+
+/// |x|² + |y|² - 2xy, which rounding can make negative.
+fn squared_euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
+    let products = queries.matmul(&references.tr());
+    squared_length(queries) + squared_length(references).tr() - products * 2.0
+}
+
+fn squared_length(x: &Tensor) -> Tensor {
+    x.square().sum_dim_intlist([1i64].as_slice(), true, None::<Kind>)
+}
+
+/// With their means removed, embeddings have squared lengths in place of variances: no `[n, m, d]` is needed.
+fn signal_to_noise(queries: &Tensor, references: &Tensor) -> Tensor {
+    let centred = |x: &Tensor| x - x.mean_dim([1i64].as_slice(), true, None::<Kind>);
+    let (queries, references) = (centred(queries), centred(references));
+    squared_euclidean(&queries, &references).relu() / squared_length(&queries).clamp_min(1e-12)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, gradient, is_finite, noise, rows};
+    use crate::testing::{assert_close, golden, gradient, is_finite, noise, rows, tensor};
+
+    const ALL: [Distance; 8] = [
+        Distance::Euclidean,
+        Distance::SquaredEuclidean,
+        Distance::Cosine,
+        Distance::DotProduct,
+        Distance::SignalToNoise,
+        Distance::Lp { p: 1.0 },
+        Distance::Lp { p: 3.0 },
+        Distance::Lp { p: f64::INFINITY },
+    ];
+
+    fn named(name: &str) -> Distance {
+        match name {
+            "euclidean" => Distance::Euclidean,
+            "squared_euclidean" => Distance::SquaredEuclidean,
+            "cosine" => Distance::Cosine,
+            "dot_product" => Distance::DotProduct,
+            "signal_to_noise" => Distance::SignalToNoise,
+            "l1" => Distance::Lp { p: 1.0 },
+            "l3" => Distance::Lp { p: 3.0 },
+            other => panic!("golden distance {other}"),
+        }
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        let golden = golden(include_str!("testdata/distances.json"));
+        for (case, (kind, tolerance)) in golden["cases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|case| [(Kind::Double, 1e-10), (Kind::Float, 1e-5)].map(|of| (case, of)))
+        {
+            let name = case["distance"].as_str().unwrap();
+            let leaf = |name: &str| tensor(&golden[name]).to_kind(kind).set_requires_grad(true);
+            let (queries, references) = (leaf("queries"), leaf("references"));
+            // PML normalises within its cosine.
+            let matrix = match named(name) {
+                Distance::Cosine => Distance::Cosine.matrix(&normalise(&queries), &normalise(&references)),
+                distance => distance.matrix(&queries, &references),
+            };
+            let what = format!("{name} {kind:?}");
+            assert_close(&matrix, &tensor(&case["matrix"]), tolerance, &what);
+            let sum = (matrix * tensor(&golden["weights"]).to_kind(kind)).sum(None::<Kind>);
+            let gradients = Tensor::run_backward(&[sum], &[&queries, &references], false, false);
+            assert_close(&gradients[0], &tensor(&case["queries_gradient"]), tolerance, &what);
+            assert_close(&gradients[1], &tensor(&case["references_gradient"]), tolerance, &what);
+            assert_eq!(named(name).is_inverted(), case["is_inverted"].as_bool().unwrap(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_finite_where_embeddings_are_equal_or_zero_whatever_the_distance() {
+        let zero = || Tensor::zeros([2, 4], (Kind::Double, tch::Device::Cpu));
+        let equal = Tensor::cat(&[noise(3, 1, 4).repeat([3, 1]), zero(), zero().ones_like()], 0);
+        for (distance, kind) in
+            ALL.into_iter().flat_map(|distance| [Kind::Float, Kind::Double].map(|of| (distance, of)))
+        {
+            let x = equal.to_kind(kind).detach().set_requires_grad(true);
+            let matrix = distance.matrix(&x, &x);
+            let gradient = gradient(&matrix.sum(None::<Kind>), &x);
+            assert!(is_finite(&matrix) && is_finite(&gradient), "{distance:?} {matrix} {gradient}");
+        }
+    }
+
+    #[test]
+    fn closeness_falls_with_every_distance() {
+        let (x, others) = (noise(1, 1, 4), noise(2, 6, 4));
+        for distance in ALL {
+            let matrix = distance.matrix(&x, &others);
+            let closest = distance.closest_of(&matrix, &matrix.ones_like().to_kind(Kind::Bool));
+            assert_eq!(distance.closeness(&closest), distance.closeness(&matrix).amax([1], true));
+        }
+    }
 
     #[test]
     fn distances_are_those_of_a_loop() {
@@ -101,10 +211,24 @@ mod tests {
     }
 
     #[test]
+    fn signal_to_noise_is_a_ratio_of_variances_of_a_loop() {
+        let (x, y) = (noise(1, 4, 3), noise(2, 5, 3));
+        let found = rows(&Distance::SignalToNoise.matrix(&x, &y));
+        let squared = rows(&Distance::SquaredEuclidean.matrix(&x, &y));
+        let (x, y) = (rows(&x), rows(&y));
+        let spread = |x: &[f64]| x.iter().map(|&a| (a - x.iter().sum::<f64>() / 3.0).powi(2)).sum::<f64>();
+        for (i, j) in (0..4).flat_map(|i| (0..5).map(move |j| (i, j))) {
+            let difference: Vec<f64> = x[i].iter().zip(&y[j]).map(|(x, y)| x - y).collect();
+            assert!((found[i][j] - spread(&difference) / spread(&x[i])).abs() < 1e-13);
+            assert!((squared[i][j] - difference.iter().map(|x| x * x).sum::<f64>()).abs() < 1e-14);
+        }
+    }
+
+    #[test]
     fn excess_is_positive_for_what_is_farther_whichever_way_the_distance_points() {
         let x = Tensor::from_slice2(&[[1.0, 0.0]]);
         let others = normalise(&Tensor::from_slice2(&[[1.0, 0.1], [0.0, 1.0]]));
-        for distance in [Distance::Euclidean, Distance::Cosine] {
+        for distance in ALL {
             let matrix = distance.matrix(&x, &others);
             let (near, far) = (matrix.get(0).get(0), matrix.get(0).get(1));
             assert!(distance.excess(&far, &near).double_value(&[]) > 0.0);

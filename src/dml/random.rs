@@ -18,6 +18,12 @@ pub enum Purpose {
     Strokes = 4,
     /// The execution of those strokes in one image. Counters: class, image within the class.
     Execution = 5,
+    /// Initial numbers of a loss's own parameters. Counters: parameter tensor, part of the objective.
+    Proxies = 6,
+    /// What a miner leaves to chance. Counters: step, part of the objective.
+    Mining = 7,
+    /// Which images a memory holds when it is first used. Counters: 0, 0.
+    Filling = 8,
 }
 
 /// A sequence of random numbers.
@@ -64,6 +70,17 @@ impl Draws {
     /// The next number, uniform on [low, high).
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
+    }
+
+    /// The next number, normal with mean 0 and variance 1: Marsaglia's polar method, one of its two results.
+    pub fn normal(&mut self) -> f64 {
+        loop {
+            let (x, y) = (self.between(-1.0, 1.0), self.between(-1.0, 1.0));
+            let square = x * x + y * y;
+            if square > 0.0 && square < 1.0 {
+                return x * (-2.0 * square.ln() / square).sqrt();
+            }
+        }
     }
 
     /// The next whole number, uniform below `bound`, without bias.
@@ -148,6 +165,17 @@ mod tests {
             chosen.iter().for_each(|&item| counts[item] += 1);
         }
         assert!(counts.iter().all(|&count| (3800..4200).contains(&count)), "{counts:?}");
+    }
+
+    #[test]
+    fn normal_numbers_have_mean_zero_and_variance_one() {
+        let mut draws = Draws::new(5, Purpose::Weights, 0, 0);
+        let numbers: Vec<f64> = (0..20_000).map(|_| draws.normal()).collect();
+        let mean = numbers.iter().sum::<f64>() / 20_000.0;
+        let variance = numbers.iter().map(|x| x * x).sum::<f64>() / 20_000.0;
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.04, "{mean} {variance}");
+        let beyond_two = numbers.iter().filter(|x| x.abs() > 2.0).count() as f64 / 20_000.0;
+        assert!((beyond_two - 0.0455).abs() < 0.006, "{beyond_two}");
     }
 
     #[test]

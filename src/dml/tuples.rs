@@ -20,13 +20,15 @@ pub struct References {
     pub labels: Tensor,
     /// `[n]`: for each image of the batch the row of `embeddings` that is itself; -1 where there is none.
     pub own: Tensor,
+    /// `[n, m]`: marks further pairs that are no positives though their labels agree.
+    pub dropped: Option<Tensor>,
 }
 
 impl References {
     /// Returns the batch as its own reference: `embeddings` `[n, d]`, `labels` `[n]`.
     pub fn batch(embeddings: &Tensor, labels: &Tensor) -> References {
         let own = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));
-        References { embeddings: embeddings.shallow_clone(), labels: labels.shallow_clone(), own }
+        References { embeddings: embeddings.shallow_clone(), labels: labels.shallow_clone(), own, dropped: None }
     }
 
     /// Returns two masks `[n, m]` for a batch with these `labels` `[n]`: of its positives, and of its negatives.
@@ -34,7 +36,12 @@ impl References {
         let same = labels.unsqueeze(1).eq_tensor(&self.labels.unsqueeze(0));
         let columns = Tensor::arange(self.labels.size()[0], (Kind::Int64, labels.device()));
         let other = self.own.unsqueeze(1).ne_tensor(&columns.unsqueeze(0));
-        (same.logical_and(&other), same.logical_not())
+        let positives = same.logical_and(&other);
+        let negatives = same.logical_not();
+        match &self.dropped {
+            Some(dropped) => (positives.logical_and(&dropped.logical_not()), negatives),
+            None => (positives, negatives),
+        }
     }
 }
 
@@ -219,7 +226,8 @@ mod tests {
         let labels = indices(&[7, 3]);
         let reference_labels = indices(&[3, 7, 7, 3]);
         let own = indices(&[2, -1]);
-        let references = References { embeddings: reference_labels.unsqueeze(1), labels: reference_labels, own };
+        let embeddings = reference_labels.unsqueeze(1);
+        let references = References { embeddings, labels: reference_labels, own, dropped: None };
         let pairs = all_pairs(&labels, &references);
         assert_eq!([list(&pairs.anchor_pos), list(&pairs.positive)], [[0, 1, 1], [1, 0, 3]]);
         assert_eq!([list(&pairs.anchor_neg), list(&pairs.negative)], [[0, 0, 1, 1], [0, 3, 1, 2]]);

@@ -30,6 +30,19 @@ pub enum Event {
         /// The values.
         validation: Scores,
     },
+    /// How the memory is doing. Said every hundred steps.
+    Memory {
+        /// After how many steps.
+        step: u64,
+        /// The share of its slots that have been written.
+        fill: f64,
+        /// How many steps ago a slot was written, on the average.
+        age: f64,
+        /// The mean Euclidean distance of a batch's embeddings from those that the memory holds of the same images;
+        /// nothing if it holds none of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drift: Option<f64>,
+    },
     /// A checkpoint is safely on disk.
     Checkpoint {
         /// After how many steps.

@@ -242,6 +242,7 @@ mod tests {
                     memory: None,
                     sampler: Sampler::MPerClass(MPerClass { batch: 16, per_class: 4 }),
                     optimizer: Optimizer::Sgd(Sgd::default()),
+                    loss_optimizer: None,
                     steps: 10,
                     validate_every: None,
                     labels: crate::Labels::True,

@@ -37,12 +37,16 @@ pub use attempt::{Attempt, Description, Device, EvaluateWork, ImportWork, PROTOC
 pub use dataset::{Dataset, Glyphs};
 pub use event::{Event, Failure, Finished, Prepared, Trained, TrainingEnd};
 pub use id::{DataId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, canonical_json};
-pub use loss::{Contrastive, Loss, MultiSimilarity, Triplet};
-pub use memory::{Memory, Xbm};
+pub use loss::{Boundary, Contrastive, Loss, Margin, MultiSimilarity, ProxyAnchor, Triplet};
+pub use memory::{Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, SelfExclusion, Xbm};
 pub use metric::{Metric, ParseMetricError, Scores};
-pub use miner::{Miner, MultiSimilarityMiner, SemiHard};
+pub use miner::{
+    AllTripletsMiner, AngularMiner, BatchEasyHardMiner, BatchHardMiner, DistanceWeightedMiner, EasyMiner,
+    HardAwareMiner, HardMiner, Miner, MinerDistance, MinerStrategy, MultiSimilarityMiner, PairMarginMiner, SemiHard,
+    UniformHistogramMiner,
+};
 pub use model::{Backbone, Model};
-pub use optimizer::{Adam, Optimizer, Sgd};
+pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use recipe::{Fold, Labels, Recipe, Training};
 pub use record::{Evaluated, Outcome, Record};
-pub use sampler::{MPerClass, Sampler};
+pub use sampler::{ClassBalanced, FixedPairs, Hierarchical, MPerClass, RandomSampler, Sampler, Straddling};

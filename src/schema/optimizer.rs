@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 pub enum Optimizer {
     /// See [`Adam`].
     Adam(Adam),
+    /// See [`AdamW`].
+    AdamW(AdamW),
+    /// See [`RmsProp`].
+    RmsProp(RmsProp),
     /// See [`Sgd`].
     Sgd(Sgd),
 }
@@ -29,6 +33,48 @@ pub struct Adam {
 impl Default for Adam {
     fn default() -> Self {
         Adam { lr: 1e-3, betas: [0.9, 0.999], epsilon: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+/// Adam with weight decay apart from the gradient (Loshchilov & Hutter, 2019).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamW {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay rates of the first and the second moment.
+    pub betas: [f64; 2],
+    /// Added to the denominator.
+    pub epsilon: f64,
+    /// By how much of itself, times the learning rate, a weight shrinks in each step.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamW {
+    fn default() -> Self {
+        AdamW { lr: 1e-3, betas: [0.9, 0.999], epsilon: 1e-8, weight_decay: 1e-2 }
+    }
+}
+
+/// RMSprop (Tieleman & Hinton, 2012), not centred; weight decay is added to the gradient.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RmsProp {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay rate of the mean of squared gradients.
+    pub alpha: f64,
+    /// Added to the denominator.
+    pub epsilon: f64,
+    /// Momentum.
+    pub momentum: f64,
+    /// L2 penalty.
+    pub weight_decay: f64,
+}
+
+impl Default for RmsProp {
+    fn default() -> Self {
+        RmsProp { lr: 1e-2, alpha: 0.99, epsilon: 1e-8, momentum: 0.0, weight_decay: 0.0 }
     }
 }
 

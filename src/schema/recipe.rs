@@ -62,6 +62,9 @@ pub struct Training {
     pub sampler: Sampler,
     /// Changes the weights.
     pub optimizer: Optimizer,
+    /// Changes the parameters of losses that have some, such as proxies. Absent: one like that of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_optimizer: Option<Optimizer>,
     /// How many batches are trained on.
     pub steps: u64,
     /// Steps between two validations. Only a run with a fold validates.

@@ -8,13 +8,28 @@ use serde::{Deserialize, Serialize};
 pub enum Sampler {
     /// See [`MPerClass`].
     MPerClass(MPerClass),
+    /// See [`Straddling`].
+    Straddling(Straddling),
+    /// See [`RandomSampler`].
+    Random(RandomSampler),
+    /// See [`ClassBalanced`].
+    ClassBalanced(ClassBalanced),
+    /// See [`FixedPairs`].
+    FixedPairs(FixedPairs),
+    /// See [`Hierarchical`].
+    Hierarchical(Hierarchical),
 }
 
 impl Sampler {
     /// Images in a batch.
     pub fn batch(&self) -> u32 {
         match self {
-            Sampler::MPerClass(m_per_class) => m_per_class.batch,
+            Sampler::MPerClass(MPerClass { batch, .. })
+            | Sampler::Straddling(Straddling { batch, .. })
+            | Sampler::Random(RandomSampler { batch })
+            | Sampler::ClassBalanced(ClassBalanced { batch })
+            | Sampler::FixedPairs(FixedPairs { batch })
+            | Sampler::Hierarchical(Hierarchical { batch, .. }) => *batch,
         }
     }
 }
@@ -28,6 +43,60 @@ pub struct MPerClass {
     /// Images of each of its classes.
     #[serde(default = "four")]
     pub per_class: u32,
+}
+
+/// Batches are cut from passes over all classes in random order, `per_class` images of each (Musgrave et al., ECCV
+/// 2020). One that lies across the end of a pass can hold a class twice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Straddling {
+    /// Images in a batch.
+    pub batch: u32,
+    /// Images of each class in a pass.
+    #[serde(default = "four")]
+    pub per_class: u32,
+}
+
+/// Batches are cut from passes over all images in random order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RandomSampler {
+    /// Images in a batch.
+    pub batch: u32,
+}
+
+/// For each image of a batch a class is drawn, then an image of it, both with replacement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassBalanced {
+    /// Images in a batch.
+    pub batch: u32,
+}
+
+/// Every batch holds one pair of each of `batch / 2` distinct classes (Sohn, NeurIPS 2016).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FixedPairs {
+    /// Images in a batch, a multiple of 2.
+    pub batch: u32,
+}
+
+/// Every batch holds classes of a few super-classes only, for data that have them: Omniglot's alphabets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hierarchical {
+    /// Images in a batch, a multiple of `super_classes * per_class`.
+    pub batch: u32,
+    /// How many super-classes.
+    #[serde(default = "two")]
+    pub super_classes: u32,
+    /// Images of each class.
+    #[serde(default = "four")]
+    pub per_class: u32,
+}
+
+fn two() -> u32 {
+    2
 }
 
 fn four() -> u32 {

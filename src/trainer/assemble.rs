@@ -1,18 +1,23 @@
 //! From the words of a recipe to the things they name: the one place where both vocabularies meet.
 
+mod mining;
+mod remembering;
+mod sampling;
+
 use std::path::Path;
 
 use dml::{
     data, loss,
-    memory::Xbm,
-    miner,
     model::{self, Network, NetworkConfig},
-    objective::Objective,
-    optim, sampler,
+    objective::{Objective, Term},
+    optim,
 };
-use schema::{Backbone, Dataset, Loss, Memory, Miner, Optimizer, Recipe, Sampler, Training};
+use schema::{Backbone, Dataset, Loss, Optimizer, Recipe, Training};
+use tch::Tensor;
 
 use crate::Failed;
+
+pub(crate) use sampling::{sampler, super_classes};
 
 /// The data set, and where it lies.
 ///
@@ -50,71 +55,49 @@ pub(crate) fn network(recipe: &Recipe, channels: u32, device: tch::Device) -> Re
     Network::new(config, recipe.seed, device).map_err(impossible)
 }
 
-/// What training minimises, with a memory for the embeddings of this network.
+/// What training minimises, on images with these labels, with a memory for the embeddings of this network.
 ///
 /// # Errors
 /// If the memory would hold nothing, or more than there are images.
-pub(crate) fn objective(training: &Training, network: &Network, images: usize) -> Result<Objective, Failed> {
-    let mut objective = Objective {
-        loss: loss(&training.loss),
-        miner: training.miner.as_ref().map(miner),
-        memory: None,
-        memory_start: 0,
-        memory_weight: 0.0,
-    };
+pub(crate) fn objective(
+    training: &Training,
+    network: &Network,
+    labels: &[i64],
+    seed: u64,
+) -> Result<Objective, Failed> {
+    let classes = labels.iter().max().map_or(0, |last| last + 1);
+    let start = loss::Start { classes, width: network.width(), seed, part: 0, device: network.device() };
+    let miner = training.miner.as_ref().map(mining::miner).transpose().map_err(impossible)?;
+    let term = Term { miner, ..Term::of(loss(&training.loss, &start)) };
+    let objective = Objective { seed, ..Objective::of(term) };
     match &training.memory {
-        Some(Memory::Xbm(xbm)) => {
-            let size = memory_size(xbm.size, images)?;
-            objective.memory = Some(Xbm::new(size, network.width(), network.device()));
-            objective.memory_start = xbm.start_step;
-            objective.memory_weight = xbm.weight;
-        }
-        None => {}
+        Some(memory) => remembering::with_memory(objective, memory, network, labels.len()),
+        None => Ok(objective),
     }
-    Ok(objective)
 }
 
-fn memory_size(size: u32, images: usize) -> Result<i64, Failed> {
-    if size == 0 {
-        return Err(Failed::recipe("a memory must hold at least one embedding"));
-    }
-    if size as usize > images {
-        return Err(Failed::recipe(format!(
-            "a memory of {size} embeddings is larger than the {images} images trained on"
-        )));
-    }
-    Ok(i64::from(size))
-}
-
-fn loss(loss: &Loss) -> Box<dyn loss::Loss> {
+fn loss(loss: &Loss, start: &loss::Start) -> Box<dyn loss::Loss> {
     match loss {
         Loss::Contrastive(schema::Contrastive { pos_margin, neg_margin }) => {
-            Box::new(loss::Contrastive { pos_margin: *pos_margin, neg_margin: *neg_margin })
+            Box::new(loss::Contrastive { pos_margin: *pos_margin, neg_margin: *neg_margin, power: 1.0 })
         }
-        Loss::Triplet(schema::Triplet { margin }) => Box::new(loss::Triplet { margin: *margin }),
+        Loss::Triplet(schema::Triplet { margin }) => {
+            Box::new(loss::Triplet { margin: *margin, swap: false, smooth: false })
+        }
         Loss::MultiSimilarity(schema::MultiSimilarity { alpha, beta, base }) => {
             Box::new(loss::MultiSimilarity { alpha: *alpha, beta: *beta, base: *base })
         }
-    }
-}
-
-fn miner(miner: &Miner) -> Box<dyn miner::Miner> {
-    match miner {
-        Miner::SemiHard(schema::SemiHard { margin }) => Box::new(miner::SemiHard { margin: *margin }),
-        Miner::MultiSimilarity(schema::MultiSimilarityMiner { epsilon }) => {
-            Box::new(miner::MultiSimilarity { epsilon: *epsilon })
+        Loss::Margin(schema::Margin { margin, beta, boundary, nu }) => {
+            let boundary = match boundary {
+                schema::Boundary::Fixed => loss::Boundary::Fixed,
+                schema::Boundary::Learnt => loss::Boundary::Learnt,
+                schema::Boundary::PerClass => loss::Boundary::PerClass,
+            };
+            let settings = loss::MarginSettings { margin: *margin, beta: *beta, boundary, nu: *nu };
+            Box::new(loss::Margin::new(settings, start))
         }
-    }
-}
-
-/// What forms the batches of images with these labels.
-///
-/// # Errors
-/// If the labels do not allow such batches.
-pub(crate) fn sampler(sampler: &Sampler, labels: &[i64], seed: u64) -> Result<sampler::MPerClass, Failed> {
-    match sampler {
-        Sampler::MPerClass(schema::MPerClass { batch, per_class }) => {
-            sampler::MPerClass::new(labels, *batch as usize, *per_class as usize, seed).map_err(impossible)
+        Loss::ProxyAnchor(schema::ProxyAnchor { margin, alpha }) => {
+            Box::new(loss::ProxyAnchor::new(*margin, *alpha, start))
         }
     }
 }
@@ -128,15 +111,30 @@ pub(crate) fn optimizer(optimizer: &Optimizer, network: &mut Network) -> Result<
     if parameters.numel() == 0 {
         return Err(Failed::recipe("this model has no weights, there is nothing to train"));
     }
-    Ok(match optimizer {
-        Optimizer::Adam(schema::Adam { lr, betas, epsilon, weight_decay }) => optim::Optimizer::new(
-            optim::Adam { lr: *lr, betas: *betas, epsilon: *epsilon, weight_decay: *weight_decay },
-            parameters,
-        ),
-        Optimizer::Sgd(schema::Sgd { lr, momentum, weight_decay }) => {
-            optim::Optimizer::new(optim::Sgd { lr: *lr, momentum: *momentum, weight_decay: *weight_decay }, parameters)
+    Ok(optimizer_of(optimizer, parameters))
+}
+
+/// What changes the parameters of each loss that has some.
+pub(crate) fn loss_optimizers(training: &Training, objective: &mut Objective) -> Vec<optim::Optimizer> {
+    let optimizer = training.loss_optimizer.as_ref().unwrap_or(&training.optimizer);
+    objective.flat_parameters().into_iter().map(|parameters| optimizer_of(optimizer, parameters)).collect()
+}
+
+fn optimizer_of(optimizer: &Optimizer, parameters: &Tensor) -> optim::Optimizer {
+    match *optimizer {
+        Optimizer::Adam(schema::Adam { lr, betas, epsilon, weight_decay }) => {
+            optim::Optimizer::new(optim::Adam { lr, betas, epsilon, weight_decay }, parameters)
         }
-    })
+        Optimizer::AdamW(schema::AdamW { lr, betas, epsilon, weight_decay }) => {
+            optim::Optimizer::new(optim::AdamW { lr, betas, epsilon, weight_decay }, parameters)
+        }
+        Optimizer::RmsProp(schema::RmsProp { lr, alpha, epsilon, momentum, weight_decay }) => {
+            optim::Optimizer::new(optim::RmsProp { lr, alpha, epsilon, momentum, weight_decay }, parameters)
+        }
+        Optimizer::Sgd(schema::Sgd { lr, momentum, weight_decay }) => {
+            optim::Optimizer::new(optim::Sgd { lr, momentum, weight_decay }, parameters)
+        }
+    }
 }
 
 fn impossible(error: impl std::error::Error) -> Failed {

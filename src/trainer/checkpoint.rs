@@ -32,6 +32,10 @@ pub(crate) struct Snapshot {
     pub(crate) best: Option<Best>,
     pub(crate) network: State,
     pub(crate) optimizer: State,
+    /// Parameters of losses.
+    pub(crate) losses: State,
+    /// Of each loss that has some.
+    pub(crate) loss_optimizers: Vec<State>,
     pub(crate) memory: Option<State>,
 }
 
@@ -80,12 +84,19 @@ pub(crate) fn identity(recipe: &Recipe, data: &PreparedData, threads: u32, devic
 pub(crate) fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(), Failed> {
     let mut tensors = prefixed("network", &snapshot.network);
     tensors.extend(prefixed("optimizer", &snapshot.optimizer));
+    tensors.extend(prefixed("losses", &snapshot.losses));
+    let of_losses = snapshot.loss_optimizers.iter().enumerate();
+    tensors.extend(of_losses.flat_map(|(place, optimizer)| prefixed(&loss_optimizer(place), optimizer)));
     tensors.extend(snapshot.memory.iter().flat_map(|memory| prefixed("memory", memory)));
     tensors.extend(snapshot.best.iter().flat_map(|best| prefixed("best", &best.network)));
     tensors.push((HEADER.to_owned(), Tensor::from_slice(header(identity, snapshot).as_bytes())));
     let hash = hash(&tensors)?;
     tensors.push((HASH.to_owned(), Tensor::from_slice(hash.as_bytes())));
     files::write(&tensors, path)
+}
+
+fn loss_optimizer(place: usize) -> String {
+    format!("loss_optimizer_{place}")
 }
 
 fn header(identity: &str, snapshot: &Snapshot) -> String {
@@ -132,6 +143,11 @@ fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
         }),
         network: with_prefix("network", tensors),
         optimizer: with_prefix("optimizer", tensors),
+        losses: with_prefix("losses", tensors),
+        loss_optimizers: (0..)
+            .map(|place| with_prefix(&loss_optimizer(place), tensors))
+            .take_while(|optimizer| !optimizer.is_empty())
+            .collect(),
         memory: (!memory.is_empty()).then_some(memory),
     }
 }
@@ -186,6 +202,8 @@ mod tests {
             best: Some(Best { step: 5, scores: [(Metric::MapAtR, 0.1 + 0.2)].into(), network: state(1.0) }),
             network: state(4.0),
             optimizer: vec![("steps".to_owned(), Tensor::from_slice(&[7i64]))],
+            losses: state(5.0),
+            loss_optimizers: vec![state(6.0), state(7.0)],
             memory: None,
         }
     }
@@ -200,6 +218,7 @@ mod tests {
         assert_eq!((read.step, read.empty_steps), (7, 2));
         assert_eq!(read.network, example().network);
         assert_eq!(read.optimizer, example().optimizer);
+        assert_eq!((read.losses, read.loss_optimizers), (example().losses, example().loss_optimizers));
         assert!(read.memory.is_none());
         let best = read.best.unwrap();
         assert_eq!((best.step, best.scores[&Metric::MapAtR].to_bits()), (5, (0.1f64 + 0.2).to_bits()));

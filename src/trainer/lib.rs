@@ -16,6 +16,7 @@ mod files;
 mod lifeline;
 mod prepare;
 pub mod process;
+mod remember;
 mod split;
 mod train;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use dml::data::{self, PreparedData};
 use schema::{Labels, Recipe};
 
-use crate::Failed;
+use crate::{Failed, assemble};
 
 /// Some images and their classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,14 @@ pub(crate) struct Images {
     pub(crate) places: Vec<i64>,
     /// The class of each, numbered from 0 without gaps.
     pub(crate) labels: Vec<i64>,
+}
+
+impl Images {
+    /// The super-class of each, if the training classes that these are images of have any.
+    pub(crate) fn super_classes(&self, data: &PreparedData) -> Option<Vec<i64>> {
+        let of_classes = assemble::super_classes(&data.training_classes)?;
+        Some(self.places.iter().map(|&place| of_classes[data.training_labels[place as usize] as usize]).collect())
+    }
 }
 
 /// The images of the training classes.

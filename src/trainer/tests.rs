@@ -8,9 +8,10 @@ use std::{
 
 use dml::{data::PreparedData, eval::retrieval};
 use schema::{
-    Adam, Attempt, Backbone, Contrastive, Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint,
-    Finished, Fold, Glyphs, ImportWork, Labels, Loss, MPerClass, Memory, Metric, Model, Optimizer, PROTOCOL,
-    PrepareWork, Prepared, Recipe, Sampler, Sgd, TrainWork, Trained, Training, TrainingEnd, Triplet, Work, Xbm,
+    Adam, Attempt, Backbone, Boundary, Contrastive, Dataset, Device, EvaluateWork, Evaluated, Event, Failure,
+    Fingerprint, Finished, Fold, Glyphs, ImportWork, Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric,
+    Model, Optimizer, PROTOCOL, PrepareWork, Prepared, ProxyAnchor, Recipe, RmsProp, Sampler, Sgd, TrainWork, Trained,
+    Training, TrainingEnd, Triplet, Work, Xbm,
 };
 use tch::Tensor;
 use tempfile::TempDir;
@@ -120,6 +121,7 @@ fn tiny() -> Recipe {
             memory: None,
             sampler: Sampler::MPerClass(MPerClass { batch: 12, per_class: 4 }),
             optimizer: Optimizer::Adam(Adam::default()),
+            loss_optimizer: None,
             steps: 2,
             validate_every: None,
             labels: Labels::True,
@@ -132,7 +134,7 @@ fn tiny() -> Recipe {
 fn stateful() -> Recipe {
     changed(tiny(), |recipe, training| {
         recipe.fold = Some(Fold { index: 1, of: 3 });
-        training.memory = Some(Memory::Xbm(Xbm { size: 20, start_step: 1, weight: 0.5 }));
+        training.memory = Some(Memory::Xbm(Xbm { start_step: 1, weight: 0.5, ..Xbm::new(MemorySize::Size(20)) }));
         training.optimizer = Optimizer::Adam(Adam { lr: 0.01, ..Adam::default() });
         training.steps = 7;
         training.validate_every = Some(2);
@@ -146,9 +148,42 @@ fn changed(mut recipe: Recipe, change: impl FnOnce(&mut Recipe, &mut Training)) 
     recipe
 }
 
+/// Losses with parameters of their own, one of them without a memory and with an optimiser of its own.
+fn with_loss_parameters() -> [Recipe; 3] {
+    let with = |loss, loss_optimizer| {
+        changed(stateful(), |_, training| (training.loss, training.loss_optimizer) = (loss, loss_optimizer))
+    };
+    let rms_prop = Optimizer::RmsProp(RmsProp { lr: 0.05, momentum: 0.9, weight_decay: 1e-3, ..RmsProp::default() });
+    let margin = |boundary| Loss::Margin(Margin { boundary, nu: 0.1, ..Margin::default() });
+    [
+        with(Loss::ProxyAnchor(ProxyAnchor::default()), Some(rms_prop)),
+        with(margin(Boundary::Learnt), None),
+        with(margin(Boundary::PerClass), Some(Optimizer::Sgd(Sgd { momentum: 0.5, ..Sgd::default() }))),
+    ]
+}
+
+#[test]
+fn the_optimiser_of_loss_parameters_changes_the_result() {
+    let place = Place::new(stateful());
+    let [proxies, ..] = with_loss_parameters();
+    let frozen = Optimizer::Sgd(Sgd { lr: 0.0, ..Sgd::default() });
+    let frozen = changed(proxies.clone(), |_, training| training.loss_optimizer = Some(frozen));
+    let train = |name: &str, recipe| {
+        let (data, run) = (place.data(), place.run(name));
+        trained(place.attempt(Work::Train(TrainWork { recipe, data, run, checkpoint_seconds: f64::INFINITY })));
+        place.model(name)
+    };
+    assert!(train("proxies", proxies) != train("frozen", frozen));
+}
+
 #[test]
 fn a_training_stopped_after_any_step_and_continued_leaves_the_same_bits() {
-    let place = Place::new(stateful());
+    for recipe in [stateful()].into_iter().chain(with_loss_parameters()) {
+        continues_after_any_step(Place::new(recipe));
+    }
+}
+
+fn continues_after_any_step(place: Place) {
     let undisturbed = place.trained("undisturbed");
     for last in 0..7 {
         let name = format!("stopped{last}");
@@ -353,14 +388,8 @@ fn each_failure_has_its_class() {
     let impossible: [(Change, &str); 7] = [
         (|_, training| training.sampler = Sampler::MPerClass(MPerClass { batch: 13, per_class: 4 }), "multiple"),
         (|_, training| training.sampler = Sampler::MPerClass(MPerClass { batch: 40, per_class: 4 }), "classes"),
-        (
-            |_, training| training.memory = Some(Memory::Xbm(Xbm { size: 46, start_step: 0, weight: 1.0 })),
-            "46 embeddings",
-        ),
-        (
-            |_, training| training.memory = Some(Memory::Xbm(Xbm { size: 0, start_step: 0, weight: 1.0 })),
-            "at least one",
-        ),
+        (|_, training| training.memory = Some(Memory::Xbm(Xbm::new(MemorySize::Size(46)))), "46 embeddings"),
+        (|_, training| training.memory = Some(Memory::Xbm(Xbm::new(MemorySize::Size(0)))), "at least one"),
         (|recipe, _| recipe.model = Model { backbone: Backbone::Pixels, embedding: None }, "nothing to train"),
         (|recipe, _| recipe.fold = Some(Fold { index: 4, of: 4 }), "no fold"),
         (|_, training| training.validate_every = Some(0), "between two validations"),
@@ -450,4 +479,116 @@ fn an_evaluation_can_be_stopped() {
     let stop = Stop::new();
     stop.request();
     assert_eq!(place.listen(place.evaluate("run"), &stop, &mut |_| {}), Ok(End::Stopped));
+}
+
+/// Miners, memories and samplers as a sweep file names them, with all that can be set about them.
+fn choices() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("miner", r#"{ "semi_hard": { "distance": "cosine" } }"#),
+        ("miner", r#"{ "hard": {} }"#),
+        ("miner", r#"{ "easy": { "margin": 0.01 } }"#),
+        ("miner", r#"{ "all_triplets": { "distance": "squared_euclidean" } }"#),
+        ("miner", r#"{ "batch_hard": {} }"#),
+        ("miner", r#"{ "batch_easy_hard": {} }"#),
+        (
+            "miner",
+            r#"{ "batch_easy_hard": { "positive": "semi_hard", "negative": "hard", "positive_range": [0, 1] } }"#,
+        ),
+        ("miner", r#"{ "batch_easy_hard": { "positive": "all", "negative": "easy", "negative_range": [0, 2] } }"#),
+        ("miner", r#"{ "distance_weighted": {} }"#),
+        ("miner", r#"{ "multi_similarity": {} }"#),
+        ("miner", r#"{ "pair_margin": { "pos_margin": 0.01 } }"#),
+        ("miner", r#"{ "hard_aware": { "share": 0.25 } }"#),
+        ("miner", r#"{ "angular": { "degrees": 10 } }"#),
+        ("miner", r#"{ "uniform_histogram": { "bins": 10 } }"#),
+        ("memory", r#"{ "xbm": { "size": 20, "preset": "reference", "start_step": 1 } }"#),
+        ("memory", r#"{ "xbm": { "size": 20, "preset": "pml" } }"#),
+        ("memory", r#"{ "xbm": { "ratio": 0.5, "include_batch": false, "batch_loss": false } }"#),
+        ("memory", r#"{ "xbm": { "ratio": 1, "key": "unique", "self_exclusion": "none", "weight": 0.3 } }"#),
+        ("memory", r#"{ "xbm": { "size": 30, "init": "forward_pass", "start_step": 1 } }"#),
+        ("memory", r#"{ "xbm": { "size": 45, "init": "forward_pass", "key": "unique", "include_batch": false } }"#),
+        ("sampler", r#"{ "straddling": { "batch": 10, "per_class": 4 } }"#),
+        ("sampler", r#"{ "random": { "batch": 12 } }"#),
+        ("sampler", r#"{ "class_balanced": { "batch": 12 } }"#),
+        ("sampler", r#"{ "fixed_pairs": { "batch": 12 } }"#),
+    ]
+}
+
+fn chosen((what, text): (&str, &str)) -> Recipe {
+    changed(tiny(), |_, training| {
+        training.steps = 3;
+        training.loss = Loss::Contrastive(Contrastive { neg_margin: 1.5, ..Contrastive::default() });
+        match what {
+            "miner" => {
+                training.miner = Some(serde_json::from_str(text).unwrap());
+                training.memory = Some(Memory::Xbm(Xbm { start_step: 1, ..Xbm::new(MemorySize::Size(20)) }));
+            }
+            "memory" => training.memory = Some(serde_json::from_str(text).unwrap()),
+            "sampler" => training.sampler = serde_json::from_str(text).unwrap(),
+            other => panic!("{other}"),
+        }
+    })
+}
+
+#[test]
+fn every_miner_memory_and_sampler_trains_and_is_continued_with_the_same_bits() {
+    let mut place = Place::new(tiny());
+    let mut models = std::collections::BTreeMap::from([("nothing", Vec::new())]);
+    for (number, choice) in choices().into_iter().enumerate() {
+        place.recipe = chosen(choice);
+        let (whole, parts) = (format!("whole{number}"), format!("parts{number}"));
+        let trained = place.trained(&whole);
+        assert_eq!((trained.end, trained.steps, trained.empty_steps), (TrainingEnd::Completed, 3, 0), "{choice:?}");
+        for last in 1..3 {
+            let stop = Stop::new();
+            let end = place.listen(place.train(&parts, 0.0), &stop.clone(), &mut |event| {
+                if event == (Event::Checkpoint { step: last }) {
+                    stop.request();
+                }
+            });
+            assert_eq!(end, Ok(End::Stopped), "{choice:?}");
+        }
+        assert_eq!(place.trained(&parts), trained, "{choice:?}");
+        let model = place.model(&whole);
+        assert!(place.model(&parts) == model, "{choice:?}");
+        let same = models.iter().find(|(_, other)| **other == model);
+        assert!(same.is_none(), "{choice:?} makes no difference to {}", same.unwrap().0);
+        models.insert(choice.1, model);
+    }
+}
+
+#[test]
+fn a_memory_says_how_it_is_doing() {
+    let mut place = Place::new(tiny());
+    place.recipe = chosen(("memory", r#"{ "xbm": { "ratio": 1, "key": "unique", "init": "forward_pass" } }"#));
+    let mut said = Vec::new();
+    let end = place.listen(place.train("run", f64::INFINITY), &Stop::new(), &mut |event| {
+        if let Event::Memory { step, fill, age, drift } = event {
+            said.push((step, fill, age, drift));
+        }
+    });
+    assert_eq!(trained(end).end, TrainingEnd::Completed);
+    // All images are there since this step, embedded as for evaluation: the batch differs by its own statistics.
+    let [(0, 1.0, 0.0, Some(drift))] = said.as_slice() else { panic!("{said:?}") };
+    assert!((0.0..2.0).contains(drift) && *drift > 0.0, "{drift}");
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused_by_the_trainer_as_well() {
+    let mut place = Place::new(tiny());
+    for (choice, expected) in [
+        (("miner", r#"{ "batch_easy_hard": { "positive": "semi_hard" } }"#), "both be semi-hard"),
+        (("miner", r#"{ "batch_easy_hard": { "positive": "all" } }"#), "beside `all`"),
+        (("memory", r#"{ "xbm": { "ratio": 1.5 } }"#), "67 embeddings is larger"),
+        (("memory", r#"{ "xbm": { "ratio": 0.01 } }"#), "at least one"),
+        (("sampler", r#"{ "fixed_pairs": { "batch": 20 } }"#), "needs 10 classes"),
+        (("sampler", r#"{ "random": { "batch": 46 } }"#), "cannot be taken from 45"),
+        (("sampler", r#"{ "straddling": { "batch": 12, "per_class": 6 } }"#), "only 5 images"),
+        (("sampler", r#"{ "hierarchical": { "batch": 16 } }"#), "no super-classes"),
+    ] {
+        place.recipe = chosen(choice);
+        let failed = place.fails("run");
+        assert_eq!(failed.class, Failure::Recipe, "{failed:?}");
+        assert!(failed.message.contains(expected), "{failed:?}");
+    }
 }

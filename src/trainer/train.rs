@@ -10,10 +10,11 @@ use std::{fs, io, path::Path, time::Instant};
 
 use dml::{
     data::PreparedData,
+    memory::Arrivals,
     model::Network,
     objective::Objective,
     optim::Optimizer,
-    sampler::MPerClass,
+    sampler::Sampler,
     state::{State, StateError},
 };
 use schema::{Event, Finished, Metric, TrainWork, Trained, Training, TrainingEnd};
@@ -24,6 +25,7 @@ use crate::{
     checkpoint::{self, Best, Snapshot},
     evaluate, files,
     process::log,
+    remember,
     split::{self, Images, Split},
 };
 
@@ -88,7 +90,7 @@ struct Ground<'a> {
     /// All images of the training classes; on a GPU they are there, on the CPU they are still in the mapped file.
     images: Tensor,
     split: Split,
-    sampler: MPerClass,
+    sampler: Box<dyn Sampler>,
 }
 
 impl Ground<'_> {
@@ -103,26 +105,27 @@ impl Ground<'_> {
         if training.validate_every == Some(0) {
             return Err(Failed::recipe("there must be at least one step between two validations"));
         }
+        let above = split.training.super_classes(data);
         Ok(Ground {
             work,
             training,
             identity: checkpoint::identity(&work.recipe, data, threads, device),
             channels: data.channels,
             images: data.images.narrow(0, 0, data.training().len() as i64).to_device(device),
-            sampler: assemble::sampler(&training.sampler, &split.training.labels, work.recipe.seed)?,
+            sampler: assemble::sampler(&training.sampler, &split.training.labels, above.as_deref(), work.recipe.seed)?,
             split,
         })
     }
 
-    /// The images of the batch at `step`, and their labels.
-    fn batch(&self, step: u64) -> (Tensor, Tensor) {
+    /// The images of the batch at `step`, their labels, and their numbers among the images trained on.
+    fn batch(&self, step: u64) -> (Tensor, Tensor, Vec<i64>) {
         let Images { places, labels } = &self.split.training;
         let chosen = self.sampler.batch(step);
         let of = |values: &[i64]| {
             let values: Vec<i64> = chosen.iter().map(|&image| values[image as usize]).collect();
             Tensor::from_slice(&values).to_device(self.images.device())
         };
-        (self.images.index_select(0, &of(places)), of(labels))
+        (self.images.index_select(0, &of(places)), of(labels), chosen)
     }
 
     /// The validation images, if there is to be a validation after so many steps.
@@ -138,6 +141,8 @@ struct Session {
     network: Network,
     objective: Objective,
     optimizer: Optimizer,
+    /// One for each loss that has parameters of its own.
+    loss_optimizers: Vec<Optimizer>,
     step: u64,
     empty_steps: u64,
     best: Option<Best>,
@@ -146,9 +151,11 @@ struct Session {
 impl Session {
     fn fresh(ground: &Ground) -> Result<Session, Failed> {
         let mut network = assemble::network(&ground.work.recipe, ground.channels, ground.images.device())?;
-        let objective = assemble::objective(ground.training, &network, ground.split.training.places.len())?;
+        let (labels, seed) = (&ground.split.training.labels, ground.work.recipe.seed);
+        let mut objective = assemble::objective(ground.training, &network, labels, seed)?;
         let optimizer = assemble::optimizer(&ground.training.optimizer, &mut network)?;
-        Ok(Session { network, objective, optimizer, step: 0, empty_steps: 0, best: None })
+        let loss_optimizers = assemble::loss_optimizers(ground.training, &mut objective);
+        Ok(Session { network, objective, optimizer, loss_optimizers, step: 0, empty_steps: 0, best: None })
     }
 
     /// Continues from the checkpoint in the run's folder. If there is none, or it cannot be used, starts afresh.
@@ -170,6 +177,10 @@ impl Session {
     fn restore(&mut self, snapshot: Snapshot) -> Result<(), StateError> {
         self.network.restore(&snapshot.network)?;
         self.optimizer.restore(&snapshot.optimizer)?;
+        self.objective.restore(&snapshot.losses)?;
+        for (place, optimizer) in self.loss_optimizers.iter_mut().enumerate() {
+            optimizer.restore(snapshot.loss_optimizers.get(place).map_or(&[], Vec::as_slice))?;
+        }
         if let (Some(memory), Some(state)) = (&mut self.objective.memory, &snapshot.memory) {
             memory.restore(state)?;
         }
@@ -184,6 +195,8 @@ impl Session {
             best: self.best.as_ref().map(Best::share),
             network: self.network.state(),
             optimizer: self.optimizer.state(),
+            losses: self.objective.state(),
+            loss_optimizers: self.loss_optimizers.iter().map(Optimizer::state).collect(),
             memory: self.objective.memory.as_ref().map(|memory| memory.state()),
         };
         checkpoint::save(&files::checkpoint(&ground.work.run), &ground.identity, &snapshot)?;
@@ -200,7 +213,7 @@ impl Session {
                 self.save(ground, say)?;
                 return Ok(None);
             }
-            let Some(loss) = self.step(ground) else { return Ok(Some(TrainingEnd::Diverged)) };
+            let Some(loss) = self.step(ground, say) else { return Ok(Some(TrainingEnd::Diverged)) };
             if throttle.ready() {
                 say(Event::Progress { done: self.step, total, loss: Some(loss) });
             }
@@ -215,19 +228,31 @@ impl Session {
         Ok(Some(self.completed()))
     }
 
+    fn fill_memory(&mut self, ground: &Ground, batch: usize) {
+        let (objective, images, split) = (&mut self.objective, &ground.images, &ground.split.training);
+        remember::fill(ground.training.memory.as_ref(), objective, &self.network, images, split, self.step, batch);
+    }
+
     /// Does one step and returns its loss; nothing if that is not a finite number, and then there is no step.
     ///
     /// The loss already waited for the device to know whether it is empty: to read it costs nothing more.
-    fn step(&mut self, ground: &Ground) -> Option<f64> {
-        let (images, labels) = ground.batch(self.step);
+    fn step(&mut self, ground: &Ground, say: Listener) -> Option<f64> {
+        let (images, labels, numbers) = ground.batch(self.step);
+        self.fill_memory(ground, numbers.len());
         let embeddings = self.network.forward(&images, true);
-        let loss = self.objective.step(&embeddings, &labels, self.step);
+        let arrivals = Arrivals { embeddings: &embeddings, labels: &labels, images: Some(&numbers), step: self.step };
+        remember::report(&self.objective, &arrivals, say);
+        let loss = self.objective.step_of(&arrivals);
         let value = loss.value.double_value(&[]);
         if !value.is_finite() {
             return None;
         }
-        let gradient = self.network.gradient(&loss.value);
+        let (gradient, loss_gradients) = self.objective.gradients(&self.network, &loss.value);
         self.optimizer.step(self.network.flat_parameters(), &gradient);
+        let loss_parameters = self.objective.flat_parameters().into_iter().zip(&loss_gradients);
+        self.loss_optimizers.iter_mut().zip(loss_parameters).for_each(|(optimizer, (own, change))| {
+            optimizer.step(own, change);
+        });
         self.step += 1;
         self.empty_steps += u64::from(loss.empty);
         Some(value)
@@ -249,7 +274,9 @@ impl Session {
 
     /// How a training of all steps ended: the last of them may have left weights that are no numbers.
     fn completed(&mut self) -> TrainingEnd {
-        let finite = self.network.flat_parameters().isfinite().all().int64_value(&[]) != 0;
+        let is_finite = |parameters: &mut Tensor| parameters.isfinite().all().int64_value(&[]) != 0;
+        let finite =
+            is_finite(self.network.flat_parameters()) && self.objective.flat_parameters().into_iter().all(is_finite);
         if finite { TrainingEnd::Completed } else { TrainingEnd::Diverged }
     }
 

@@ -6,10 +6,11 @@
 //! Reference: pytorch-metric-learning (PML) `MultiSimilarityLoss`. Differs: a batch with a single positive and a
 //! single negative pair counts, while PML calls it empty.
 
-use tch::{Kind, Tensor};
-
-use super::{Loss, Reduction, Terms};
-use crate::{distance::Distance, tuples::Tuples};
+use super::{Batch, Loss, log_one_plus_sum_exp};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+};
 
 /// Multi-similarity loss.
 #[derive(Clone, Debug)]
@@ -31,24 +32,13 @@ impl Loss for MultiSimilarity {
         Reduction::Mean
     }
 
-    fn terms(&self, distances: &Tensor, tuples: &Tuples) -> Terms {
-        let pairs = tuples.pairs();
-        let excess = self.distance().excess_over(distances, self.base);
-        let pull = log_one_plus_sum_exp(&(&excess * self.alpha), &pairs.anchor_pos, &pairs.positive) / self.alpha;
-        let push = log_one_plus_sum_exp(&(&excess * -self.beta), &pairs.anchor_neg, &pairs.negative) / self.beta;
-        Terms { parts: vec![pull + push] }
+    fn terms(&self, batch: &Batch) -> Terms {
+        let (positives, negatives) = batch.masks();
+        let excess = batch.distance.excess_over(&batch.distances(), self.base);
+        let pull = log_one_plus_sum_exp(&(&excess * self.alpha), &positives) / self.alpha;
+        let push = log_one_plus_sum_exp(&(&excess * -self.beta), &negatives) / self.beta;
+        Terms::of([Part::of_anchors(pull + push)])
     }
-}
-
-/// Returns, for each row, `log(1 + sum exp)` over the elements at these places: `[n]` from `[n, m]`.
-/// The one is a column of zeros, so that nothing overflows and a row without places gives exactly 0.
-fn log_one_plus_sum_exp(exponents: &Tensor, rows: &Tensor, columns: &Tensor) -> Tensor {
-    let dropped = exponents.ones_like().to_kind(Kind::Bool);
-    let kept = Tensor::zeros(rows.size(), (Kind::Bool, rows.device()));
-    let dropped = dropped.index_put(&[Some(rows), Some(columns)], &kept, false);
-    let chosen = exponents.masked_fill(&dropped, f64::NEG_INFINITY);
-    let one = Tensor::zeros([exponents.size()[0], 1], (exponents.kind(), exponents.device()));
-    Tensor::cat(&[chosen, one], 1).logsumexp([1], false)
 }
 
 #[cfg(test)]

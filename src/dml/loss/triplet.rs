@@ -1,15 +1,19 @@
 //! Triplet margin loss. Weinberger & Saul, JMLR 2009; a margin on plain distances, not on their squares as in
 //! Schroff et al., CVPR 2015, Eq. 3.
 //!
-//! Terms: one per triplet, `max(0, d(a,p) - d(a,n) + margin)`, reduced to the mean of the non-zero ones.
-//! Reference: pytorch-metric-learning `TripletMarginLoss`. Differs: no `swap`, no `smooth_loss`.
+//! Terms: one per triplet, `max(0, d(a,p) - d(a,n) + margin)`, reduced to the mean of the non-zero ones. With `swap`
+//! the negative is taken to be as far as it is from the closer of anchor and positive (Balntas et al., BMVC 2016);
+//! with `smooth` the hinge is `log(1 + exp(..))`.
+//! Reference: pytorch-metric-learning (PML) `TripletMarginLoss`. Differs: against a memory `swap` compares positives
+//! with negatives, which are both in the memory; PML takes rows of the batch for positives there.
 
 use tch::Tensor;
 
-use super::{Loss, Reduction, Terms};
+use super::{Batch, Loss, rows};
 use crate::{
     distance::Distance,
-    tuples::{Tuples, at},
+    reduce::{Part, Reduction, Terms},
+    tuples::{Triplets, at},
 };
 
 /// Triplet margin loss.
@@ -17,6 +21,10 @@ use crate::{
 pub struct Triplet {
     /// How much farther a negative has to be than a positive.
     pub margin: f64,
+    /// Whether a negative counts as far as it is from the closer of anchor and positive.
+    pub swap: bool,
+    /// Whether the hinge is smooth.
+    pub smooth: bool,
 }
 
 impl Loss for Triplet {
@@ -28,23 +36,38 @@ impl Loss for Triplet {
         Reduction::AvgNonZero
     }
 
-    fn terms(&self, distances: &Tensor, tuples: &Tuples) -> Terms {
-        let triplets = tuples.triplets();
-        let positive = at(distances, &triplets.anchor, &triplets.positive);
-        let negative = at(distances, &triplets.anchor, &triplets.negative);
-        let violation = self.distance().excess(&positive, &negative) + self.margin;
-        Terms { parts: vec![violation.relu()] }
+    fn terms(&self, batch: &Batch) -> Terms {
+        let (distances, triplets) = (batch.distances(), batch.triplets());
+        let positive = at(&distances, &triplets.anchor, &triplets.positive);
+        let negative = at(&distances, &triplets.anchor, &triplets.negative);
+        let negative = if self.swap { from_the_closer(batch, &triplets, &negative) } else { negative };
+        let violation = batch.distance.excess(&positive, &negative) + self.margin;
+        let values = if self.smooth { rows::softplus(&violation) } else { violation.relu() };
+        Terms::of([Part::of_tuples(values, &triplets.anchor)])
+    }
+}
+
+/// The distances of negatives from anchors or, where these are closer, from positives.
+fn from_the_closer(batch: &Batch, triplets: &Triplets, from_anchors: &Tensor) -> Tensor {
+    let references = &batch.references.embeddings;
+    let (positives, places) = triplets.positive.internal_unique(true, true);
+    let distances = batch.distance.matrix(&references.index(&[Some(positives)]), references);
+    let from_positives = at(&distances, &places, &triplets.negative);
+    if batch.distance.is_inverted() {
+        from_anchors.maximum(&from_positives)
+    } else {
+        from_anchors.minimum(&from_positives)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{agrees_with_golden_values, batch, is_empty_for, of_all_pairs};
+    use super::super::tests::{agrees_with, agrees_with_golden_values, batch, is_empty_for, of_all_pairs};
     use super::*;
 
     #[test]
     fn it_is_the_sum_over_triplets_written_as_a_loop() {
-        let loss = Triplet { margin: 0.2 };
+        let loss = Triplet { margin: 0.2, swap: false, smooth: false };
         let (_, distances, labels) = batch(loss.distance());
         let (mut sum, mut count) = (0.0, 0);
         for (a, p) in
@@ -64,12 +87,16 @@ mod tests {
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with_golden_values("triplet");
+        agrees_with(include_str!("testdata/triplet.json"), |settings| {
+            let on = |name: &str| settings[name].as_bool().unwrap();
+            Box::new(Triplet { margin: settings["margin"].as_f64().unwrap(), swap: on("swap"), smooth: on("smooth") })
+        });
     }
 
     #[test]
     fn a_batch_without_triplets_is_empty() {
-        is_empty_for(&Triplet { margin: 0.05 }, &[0, 0, 0]);
-        is_empty_for(&Triplet { margin: 0.05 }, &[0, 1, 2]);
-        is_empty_for(&Triplet { margin: 0.05 }, &[0]);
+        is_empty_for(&Triplet { margin: 0.05, swap: true, smooth: true }, &[0, 0, 0]);
+        is_empty_for(&Triplet { margin: 0.05, swap: true, smooth: true }, &[0, 1, 2]);
+        is_empty_for(&Triplet { margin: 0.05, swap: true, smooth: true }, &[0]);
     }
 }

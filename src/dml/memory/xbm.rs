@@ -1,25 +1,82 @@
-//! Cross-batch memory: a ring of the latest embeddings and their labels. Wang et al., CVPR 2020, section 3.3.
+//! Cross-batch memory: the latest embeddings and their labels. Wang et al., CVPR 2020, section 3.3.
 //!
-//! First in, first out, and a batch that reaches the end of the ring continues at its start, as in
-//! pytorch-metric-learning (PML) `CrossBatchMemory`. The authors' program (research-xbm) instead overwrites the
-//! last slots and begins again at the first, so that its order is not quite first in, first out.
-//! No gradient flows into the memory.
+//! First in, first out. Where a batch does not fit before the end, it either continues at the start
+//! ([`Wrap::Modulo`], as pytorch-metric-learning's `CrossBatchMemory`), or overwrites the last slots, and the next one
+//! begins at the first ([`Wrap::Tail`], as the authors' program, research-xbm): the order is then not quite first in,
+//! first out, and if batches fit exactly, the newest one is overwritten first. With [`Key::Image`] an image that is
+//! already there keeps its slot and is renewed in it, so that no image is there twice.
+//! No gradient flows into the memory. It knows which image and which step each slot comes from.
+
+use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::state::{State, StateError, copy, overwrite};
 
-/// A ring of embeddings and labels.
+/// A memory of embeddings and labels.
 #[derive(Debug)]
 pub struct Xbm {
     /// `[size, width]`.
     embeddings: Tensor,
     /// `[size]`.
     labels: Tensor,
+    /// The image in each slot; -1 where that is not known.
+    images: Vec<i64>,
+    /// The step at which each slot was written.
+    steps: Vec<i64>,
     /// The slot that is written next.
     next: i64,
     /// How many slots have been written.
     filled: i64,
+    wrap: Wrap,
+    key: Key,
+    /// The slot of each image that is there, if images are told apart.
+    places: BTreeMap<i64, i64>,
+}
+
+/// What happens to a batch that does not fit before the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wrap {
+    /// It continues in the first slots.
+    #[default]
+    Modulo,
+    /// It overwrites the last slots, and the next batch begins at the first.
+    Tail,
+}
+
+/// What a slot belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Key {
+    /// To nothing: the oldest goes first.
+    #[default]
+    Fifo,
+    /// To one image, until the slot is needed for another. Batches wrap around the end.
+    Image,
+}
+
+/// A batch that enters a memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrivals<'a> {
+    /// `[n, width]`.
+    pub embeddings: &'a Tensor,
+    /// `[n]`, whole numbers.
+    pub labels: &'a Tensor,
+    /// The number of each image, if it is known. Only then can a memory tell images apart.
+    pub images: Option<&'a [i64]>,
+    /// The current step, from 0.
+    pub step: u64,
+}
+
+/// How a memory is doing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Condition {
+    /// The share of its slots that have been written.
+    pub fill: f64,
+    /// How many steps ago a slot was written, on the average; 0 if there is none.
+    pub age: f64,
+    /// How far the embeddings of the current batch are from those that the memory holds of the same images, the
+    /// latest of each: the mean Euclidean distance. Nothing if it holds none of them.
+    pub drift: Option<f64>,
 }
 
 impl Xbm {
@@ -36,27 +93,84 @@ impl Xbm {
         Xbm {
             embeddings: Tensor::zeros([size, width], (kind, device)),
             labels: Tensor::zeros([size], (Kind::Int64, device)),
+            images: vec![-1; size as usize],
+            steps: vec![0; size as usize],
             next: 0,
             filled: 0,
+            wrap: Wrap::default(),
+            key: Key::default(),
+            places: BTreeMap::new(),
         }
     }
 
-    /// Adds a batch, `embeddings` `[n, width]` and `labels` `[n]`, in place of the oldest.
-    /// Returns the slot of each `[n]`; of a batch larger than the memory only the last fit, the others get -1.
-    pub fn enqueue(&mut self, embeddings: &Tensor, labels: &Tensor) -> Tensor {
-        let (batch, size) = (labels.size()[0], self.size());
-        let lost = (batch - size).max(0);
+    /// Returns the same memory, still empty, with other rules for its slots.
+    pub fn with_slots(self, wrap: Wrap, key: Key) -> Xbm {
+        Xbm { wrap, key, ..self }
+    }
+
+    /// Adds a batch in place of the oldest. Returns the slot of each image `[n]`, -1 for those that are not there:
+    /// of a batch larger than the memory only the last fit.
+    pub fn enqueue(&mut self, arrivals: &Arrivals) -> Tensor {
+        let slots = match (self.key, arrivals.images) {
+            (Key::Image, Some(images)) => self.slots_of(images),
+            (Key::Fifo, images) => self.next_slots(arrivals.labels.size()[0], images),
+            (Key::Image, None) => self.next_slots(arrivals.labels.size()[0], None),
+        };
+        self.write(&slots, arrivals);
+        Tensor::from_slice(&slots).to_device(self.labels.device())
+    }
+
+    /// The slots of the next images, whichever these are.
+    fn next_slots(&mut self, batch: i64, images: Option<&[i64]>) -> Vec<i64> {
+        let (size, lost) = (self.size(), (batch - self.size()).max(0));
         let kept = batch - lost;
-        let place = Tensor::arange(kept, (Kind::Int64, self.labels.device()));
-        let slots = (place + self.next).remainder(size);
+        let first = match self.wrap {
+            Wrap::Tail if self.next + kept > size => size - kept,
+            Wrap::Tail | Wrap::Modulo => self.next,
+        };
+        let end = first + kept;
+        self.filled = self.filled.max(end.min(size));
+        self.next = match self.wrap {
+            Wrap::Modulo => end % size,
+            Wrap::Tail if first < self.next => 0,
+            Wrap::Tail => end,
+        };
+        let slots: Vec<i64> = (0..batch).map(|row| if row < lost { -1 } else { (first + row - lost) % size }).collect();
+        for (row, &slot) in slots.iter().enumerate().filter(|(_, slot)| **slot >= 0) {
+            self.images[slot as usize] = images.map_or(-1, |images| images[row]);
+        }
+        slots
+    }
+
+    /// The slots of these images: their own, or the next ones for those that have none.
+    fn slots_of(&mut self, images: &[i64]) -> Vec<i64> {
+        for &image in images {
+            if self.places.contains_key(&image) {
+                continue;
+            }
+            let slot = self.next;
+            self.next = (slot + 1) % self.size();
+            self.filled = self.filled.max(slot + 1);
+            let former = std::mem::replace(&mut self.images[slot as usize], image);
+            self.places.remove(&former);
+            self.places.insert(image, slot);
+        }
+        // A later image may have taken the slot of an earlier one.
+        images.iter().map(|image| self.places.get(image).copied().unwrap_or(-1)).collect()
+    }
+
+    /// Of several images in one slot the last remains.
+    fn write(&mut self, slots: &[i64], arrivals: &Arrivals) {
+        let rows_of: BTreeMap<i64, i64> = slots.iter().copied().zip(0..).filter(|(slot, _)| *slot >= 0).collect();
+        let (slots, rows): (Vec<i64>, Vec<i64>) = rows_of.into_iter().unzip();
+        slots.iter().for_each(|&slot| self.steps[slot as usize] = arrivals.step as i64);
+        let on_device = |indices: &[i64]| Tensor::from_slice(indices).to_device(self.labels.device());
+        let (slots, rows) = (on_device(&slots), on_device(&rows));
         no_grad(|| {
-            let embeddings = embeddings.detach().to_kind(self.embeddings.kind());
-            let _ = self.embeddings.index_copy_(0, &slots, &embeddings.narrow(0, lost, kept));
-            let _ = self.labels.index_copy_(0, &slots, &labels.narrow(0, lost, kept));
+            let embeddings = arrivals.embeddings.detach().to_kind(self.embeddings.kind()).index_select(0, &rows);
+            let _ = self.embeddings.index_copy_(0, &slots, &embeddings);
+            let _ = self.labels.index_copy_(0, &slots, &arrivals.labels.index_select(0, &rows));
         });
-        self.next = (self.next + kept) % size;
-        self.filled = (self.filled + kept).min(size);
-        Tensor::cat(&[Tensor::full([lost], -1, (Kind::Int64, slots.device())), slots], 0)
     }
 
     /// Returns the embeddings `[filled, width]` and labels `[filled]` that are there, in the order of their
@@ -65,25 +179,76 @@ impl Xbm {
         (self.embeddings.narrow(0, 0, self.filled), self.labels.narrow(0, 0, self.filled))
     }
 
+    /// How many embeddings it can hold.
+    pub fn size(&self) -> i64 {
+        self.labels.size()[0]
+    }
+
+    /// Returns how the memory is doing, before this batch enters it.
+    pub fn condition(&self, arrivals: &Arrivals) -> Condition {
+        let filled = &self.steps[..self.filled as usize];
+        let ages = filled.iter().map(|&step| (arrivals.step as i64 - step) as f64);
+        Condition {
+            fill: self.filled as f64 / self.size() as f64,
+            age: ages.sum::<f64>() / filled.len().max(1) as f64,
+            drift: arrivals.images.and_then(|images| self.drift(arrivals.embeddings, images)),
+        }
+    }
+
+    fn drift(&self, embeddings: &Tensor, images: &[i64]) -> Option<f64> {
+        let wanted: BTreeMap<i64, i64> = images.iter().copied().zip(0..).filter(|(image, _)| *image >= 0).collect();
+        let mut latest = BTreeMap::<i64, i64>::new();
+        for slot in 0..self.filled {
+            let Some(&row) = wanted.get(&self.images[slot as usize]) else { continue };
+            let known = latest.entry(row).or_insert(slot);
+            if self.steps[*known as usize] < self.steps[slot as usize] {
+                *known = slot;
+            }
+        }
+        if latest.is_empty() {
+            return None;
+        }
+        let (rows, slots): (Vec<i64>, Vec<i64>) = latest.into_iter().unzip();
+        let on_device = |indices: &[i64]| Tensor::from_slice(indices).to_device(self.labels.device());
+        let now = embeddings.detach().to_kind(self.embeddings.kind()).index_select(0, &on_device(&rows));
+        let moved: Tensor = now - self.embeddings.index_select(0, &on_device(&slots));
+        Some(moved.norm_scalaropt_dim(2.0, [1], false).mean(Kind::Double).double_value(&[]))
+    }
+
     /// Returns a copy of everything it holds.
     pub fn state(&self) -> State {
-        let position = Tensor::from_slice(&[self.next, self.filled]);
-        vec![copy("embeddings", &self.embeddings), copy("labels", &self.labels), copy("position", &position)]
+        let whole = |name: &str, numbers: &[i64]| (name.to_owned(), Tensor::from_slice(numbers));
+        vec![
+            copy("embeddings", &self.embeddings),
+            copy("labels", &self.labels),
+            whole("images", &self.images),
+            whole("steps", &self.steps),
+            whole("position", &[self.next, self.filled]),
+        ]
     }
 
-    /// Continues from a copy made by [`state`](Self::state) of a memory of the same size.
+    /// Continues from a copy made by [`state`](Self::state) of a memory of the same size and rules.
     pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
-        let mut position = Tensor::from_slice(&[self.next, self.filled]);
+        let whole = |count: i64| Tensor::zeros([count], (Kind::Int64, Device::Cpu));
+        let (mut images, mut steps, mut position) = (whole(self.size()), whole(self.size()), whole(2));
         overwrite(
-            &mut [("embeddings", &mut self.embeddings), ("labels", &mut self.labels), ("position", &mut position)],
+            &mut [
+                ("embeddings", &mut self.embeddings),
+                ("labels", &mut self.labels),
+                ("images", &mut images),
+                ("steps", &mut steps),
+                ("position", &mut position),
+            ],
             state,
         )?;
+        let numbers = |tensor: &Tensor| Vec::<i64>::try_from(tensor).expect("a list of whole numbers");
+        (self.images, self.steps) = (numbers(&images), numbers(&steps));
         (self.next, self.filled) = (position.int64_value(&[0]), position.int64_value(&[1]));
+        self.places = match self.key {
+            Key::Fifo => BTreeMap::new(),
+            Key::Image => self.images.iter().copied().zip(0..).filter(|(image, _)| *image >= 0).collect(),
+        };
         Ok(())
-    }
-
-    fn size(&self) -> i64 {
-        self.labels.size()[0]
     }
 }
 
@@ -91,17 +256,27 @@ impl Xbm {
 mod tests {
     use super::*;
 
-    /// Adds images whose embedding and label are their own number.
+    /// Adds images whose embedding, label and number are all the same.
+    fn add_images(memory: &mut Xbm, images: &[i64], step: u64) -> Vec<i64> {
+        let labels = Tensor::from_slice(images);
+        let embeddings = labels.unsqueeze(1).to_kind(Kind::Float);
+        let arrivals = Arrivals { embeddings: &embeddings, labels: &labels, images: Some(images), step };
+        Vec::try_from(memory.enqueue(&arrivals)).unwrap()
+    }
+
     fn add(memory: &mut Xbm, images: std::ops::Range<i64>) -> Vec<i64> {
-        let labels = Tensor::arange_start(images.start, images.end, (Kind::Int64, Device::Cpu));
-        let slots = memory.enqueue(&labels.unsqueeze(1).to_kind(Kind::Float), &labels);
-        Vec::try_from(slots).unwrap()
+        add_images(memory, &images.collect::<Vec<_>>(), 0)
     }
 
     fn held(memory: &Xbm) -> Vec<i64> {
         let (embeddings, labels) = memory.filled();
         assert!(embeddings.squeeze_dim(1) == labels.to_kind(Kind::Float));
+        assert_eq!(Vec::<i64>::try_from(&labels).unwrap(), memory.images[..memory.filled as usize]);
         Vec::try_from(labels).unwrap()
+    }
+
+    fn memory(size: i64, wrap: Wrap, key: Key) -> Xbm {
+        Xbm::new(size, 1, Device::Cpu).with_slots(wrap, key)
     }
 
     #[test]
@@ -117,23 +292,104 @@ mod tests {
     }
 
     #[test]
+    fn ten_slots_and_batches_of_four_end_as_in_either_reference() {
+        let mut modulo = memory(10, Wrap::Modulo, Key::Fifo);
+        let places = [0, 4, 8, 12, 16].map(|first| (add(&mut modulo, first..first + 4), modulo.next));
+        let expected = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1], [2, 3, 4, 5], [6, 7, 8, 9]].map(Vec::from);
+        assert_eq!(places, std::array::from_fn(|i| (expected[i].clone(), [4, 8, 2, 6, 0][i])));
+        let mut tail = memory(10, Wrap::Tail, Key::Fifo);
+        let places = [0, 4, 8, 12, 16].map(|first| (add(&mut tail, first..first + 4), tail.next));
+        let expected = [[0, 1, 2, 3], [4, 5, 6, 7], [6, 7, 8, 9], [0, 1, 2, 3], [4, 5, 6, 7]].map(Vec::from);
+        assert_eq!(places, std::array::from_fn(|i| (expected[i].clone(), [4, 8, 0, 4, 8][i])));
+        assert_eq!(held(&tail), [12, 13, 14, 15, 16, 17, 18, 19, 10, 11]);
+    }
+
+    #[test]
+    fn a_tail_that_fits_exactly_is_overwritten_by_the_next_batch() {
+        let mut memory = memory(4, Wrap::Tail, Key::Fifo);
+        assert_eq!(add(&mut memory, 0..2), [0, 1]);
+        assert_eq!(add(&mut memory, 2..4), [2, 3]);
+        assert_eq!(add(&mut memory, 4..6), [2, 3]);
+        assert_eq!(held(&memory), [0, 1, 4, 5]);
+        assert_eq!(add(&mut memory, 6..8), [0, 1]);
+    }
+
+    #[test]
     fn of_a_batch_larger_than_the_memory_the_last_remain() {
-        let mut memory = Xbm::new(3, 1, Device::Cpu);
-        add(&mut memory, 0..1);
-        assert_eq!(add(&mut memory, 1..6), [-1, -1, 1, 2, 0]);
-        assert_eq!(held(&memory), [5, 3, 4]);
+        let mut modulo = memory(3, Wrap::Modulo, Key::Fifo);
+        add(&mut modulo, 0..1);
+        assert_eq!(add(&mut modulo, 1..6), [-1, -1, 1, 2, 0]);
+        assert_eq!(held(&modulo), [5, 3, 4]);
+        let mut tail = memory(3, Wrap::Tail, Key::Fifo);
+        assert_eq!(add(&mut tail, 0..5), [-1, -1, 0, 1, 2]);
+        let mut keyed = memory(3, Wrap::Modulo, Key::Image);
+        assert_eq!(add(&mut keyed, 0..5), [-1, -1, 2, 0, 1]);
+        assert_eq!(held(&keyed), [3, 4, 2]);
+    }
+
+    #[test]
+    fn an_image_that_is_there_is_renewed_in_its_slot() {
+        let mut memory = memory(4, Wrap::Modulo, Key::Image);
+        assert_eq!(add_images(&mut memory, &[7, 8], 0), [0, 1]);
+        assert_eq!(add_images(&mut memory, &[9, 7], 1), [2, 0]);
+        assert_eq!(memory.steps, [1, 0, 1, 0]);
+        // Twice in one batch it is there once, and the second one remains.
+        let labels = Tensor::from_slice(&[8i64, 8]);
+        let embeddings = Tensor::from_slice(&[1.0f32, 2.0]).unsqueeze(1);
+        let arrivals = Arrivals { embeddings: &embeddings, labels: &labels, images: Some(&[8, 8]), step: 2 };
+        assert_eq!(Vec::<i64>::try_from(memory.enqueue(&arrivals)).unwrap(), [1, 1]);
+        assert_eq!(memory.filled().0.double_value(&[1, 0]), 2.0);
+        // Of a full memory the slots go round; image 7 is there at the start of the batch and lost at its end.
+        assert_eq!(add_images(&mut memory, &[7, 5, 6], 3), [-1, 3, 0]);
+        assert_eq!(memory.images, [6, 8, 9, 5]);
+        assert_eq!(memory.places, BTreeMap::from([(5, 3), (6, 0), (8, 1), (9, 2)]));
+    }
+
+    #[test]
+    fn a_memory_as_large_as_the_data_holds_every_image_once() {
+        let mut memory = memory(30, Wrap::Modulo, Key::Image);
+        let mut draws = crate::random::Draws::new(1, crate::random::Purpose::Batch, 0, 0);
+        for step in 0..50 {
+            let images = draws.choose(&mut (0..30).collect::<Vec<i64>>(), 7).to_vec();
+            let slots = add_images(&mut memory, &images, step);
+            assert!(slots.iter().zip(&images).all(|(&slot, &image)| memory.images[slot as usize] == image));
+        }
+        let mut images = held(&memory);
+        images.sort_unstable();
+        assert_eq!(images, (0..30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_memory_tells_how_full_how_old_and_how_far_off_it_is() {
+        let mut memory = Xbm::new(8, 1, Device::Cpu);
+        let condition = |memory: &Xbm, embeddings: &[f32], images: &[i64], step| {
+            let embeddings = Tensor::from_slice(embeddings).unsqueeze(1);
+            let labels = Tensor::from_slice(images);
+            memory.condition(&Arrivals { embeddings: &embeddings, labels: &labels, images: Some(images), step })
+        };
+        let empty = condition(&memory, &[1.0], &[1], 5);
+        assert_eq!(empty, Condition { fill: 0.0, age: 0.0, drift: None });
+        add_images(&mut memory, &[1, 2], 5);
+        add_images(&mut memory, &[2, 3], 8);
+        // Image 2 moved from 2 to 2.5, image 3 from 3 to 4; image 9 is not there.
+        let found = condition(&memory, &[2.5, 4.0, 0.0], &[2, 3, 9], 10);
+        assert_eq!(found, Condition { fill: 0.5, age: 3.5, drift: Some(0.75) });
+        assert_eq!(condition(&memory, &[2.5], &[9], 10).drift, None);
     }
 
     #[test]
     fn a_restored_memory_goes_on_as_the_original() {
-        let mut memory = Xbm::new(5, 1, Device::Cpu);
-        add(&mut memory, 0..4);
-        let state = memory.state();
-        let mut other = Xbm::new(5, 1, Device::Cpu);
-        other.restore(&state).unwrap();
-        assert_eq!(add(&mut memory, 4..7), add(&mut other, 4..7));
-        assert_eq!(held(&memory), held(&other));
-        assert_eq!(i64::try_from(&state[1].1.get(0)).unwrap(), 0, "the state is a copy");
+        for (wrap, key) in [(Wrap::Modulo, Key::Fifo), (Wrap::Tail, Key::Fifo), (Wrap::Modulo, Key::Image)] {
+            let mut one = memory(5, wrap, key);
+            add_images(&mut one, &[0, 1, 2, 3], 1);
+            let state = one.state();
+            let mut other = memory(5, wrap, key);
+            other.restore(&state).unwrap();
+            assert_eq!(add_images(&mut one, &[1, 4, 5], 2), add_images(&mut other, &[1, 4, 5], 2));
+            assert_eq!(held(&one), held(&other));
+            assert_eq!((&one.steps, &one.places, one.next), (&other.steps, &other.places, other.next));
+            assert_eq!(state[1].1.int64_value(&[0]), 0, "the state is a copy");
+        }
     }
 
     #[test]

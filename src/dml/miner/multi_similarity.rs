@@ -7,11 +7,10 @@
 //! similarity. Differs: an image's own copy in a memory is never a positive here; PML mines it and drops it
 //! afterwards, so that an anchor whose only positive is its own copy keeps negatives there.
 
-use tch::Tensor;
-
-use super::Miner;
+use super::{Candidates, Miner};
 use crate::{
     distance::Distance,
+    random::Draws,
     tuples::{Pairs, Tuples},
 };
 
@@ -27,8 +26,8 @@ impl Miner for MultiSimilarity {
         Distance::Cosine
     }
 
-    fn choose(&self, distances: &Tensor, positives: &Tensor, negatives: &Tensor) -> Tuples {
-        let distance = self.distance();
+    fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
+        let Candidates { distance, distances, positives, negatives, .. } = candidates;
         let closest_negative = distance.closest_of(distances, negatives);
         let farthest_positive = distance.farthest_of(distances, positives);
         let hard_positive = distance.excess(distances, &closest_negative).gt(-self.epsilon);

@@ -1,17 +1,12 @@
 //! Semi-hard triplets. Schroff, Kalenichenko & Philbin, CVPR 2015, Eq. 4, with an upper bound.
 //!
 //! Keeps the triplets whose negative is farther than the positive, but by no more than a margin:
-//! `0 < d(a,n) - d(a,p) <= margin`, out of all triplets.
+//! `0 < d(a,n) - d(a,p) <= margin`, out of all triplets: [`TripletMargin`] with [`Violation::SemiHard`].
 //! Reference: pytorch-metric-learning `TripletMarginMiner(type_of_triplets="semihard")`, same order. Differs: an
 //! image's own copy in a memory is never a positive here; PML mines it and drops it afterwards.
 
-use tch::Tensor;
-
-use super::Miner;
-use crate::{
-    distance::Distance,
-    tuples::{Triplets, Tuples, at, coordinates},
-};
+use super::{Candidates, Miner, TripletMargin, Violation};
+use crate::{distance::Distance, random::Draws, tuples::Tuples};
 
 /// Chooses semi-hard triplets.
 #[derive(Clone, Debug)]
@@ -25,18 +20,8 @@ impl Miner for SemiHard {
         Distance::Euclidean
     }
 
-    fn choose(&self, distances: &Tensor, positives: &Tensor, negatives: &Tensor) -> Tuples {
-        // One row for each positive pair: no list of all triplets is needed.
-        let (anchors, partners) = coordinates(positives);
-        let to_positive = at(distances, &anchors, &partners).unsqueeze(1);
-        let gap = self.distance().excess(&distances.index_select(0, &anchors), &to_positive);
-        let in_band = gap.gt(0.0).logical_and(&gap.le(self.margin));
-        let (pair, negative) = coordinates(&in_band.logical_and(&negatives.index_select(0, &anchors)));
-        Tuples::Triplets(Triplets {
-            anchor: anchors.index_select(0, &pair),
-            positive: partners.index_select(0, &pair),
-            negative,
-        })
+    fn choose(&self, candidates: &Candidates, draws: &mut Draws) -> Tuples {
+        TripletMargin { margin: self.margin, keep: Violation::SemiHard }.choose(candidates, draws)
     }
 }
 

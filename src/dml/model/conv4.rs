@@ -7,7 +7,7 @@
 
 use tch::Tensor;
 
-use super::flat::{Flat, Initial, Slot};
+use crate::parameters::{Initial, Parameters, Slot};
 
 /// How many features it gives.
 pub(super) const FEATURES: i64 = 64;
@@ -48,7 +48,7 @@ pub(super) fn statistics() -> Vec<Slot> {
 }
 
 /// Returns features `[n, 64]` of images `[n, channels, size, size]`.
-pub(super) fn forward(images: &Tensor, parameters: &Flat, statistics: &Flat, train: bool) -> Tensor {
+pub(super) fn forward(images: &Tensor, parameters: &Parameters, statistics: &Parameters, train: bool) -> Tensor {
     let last = BLOCKS.iter().fold(images.shallow_clone(), |map, name| {
         let parameter = |part| parameters.get(&format!("{name}.{part}"));
         let statistic = |part| Some(statistics.get(&format!("{name}.{part}")));

@@ -7,15 +7,14 @@
 //! are the same on every device.
 
 mod conv4;
-mod flat;
 
 use tch::{Device, Kind, Tensor};
 
 use crate::{
     distance::normalise,
+    parameters::{Initial, Parameters, Slot},
     state::{State, StateError, copy, overwrite},
 };
-use flat::{Flat, Initial, Slot};
 
 /// What a network is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +61,8 @@ pub enum ModelError {
 #[derive(Debug)]
 pub struct Network {
     config: NetworkConfig,
-    parameters: Flat,
-    statistics: Flat,
+    parameters: Parameters,
+    statistics: Parameters,
 }
 
 impl Network {
@@ -79,8 +78,8 @@ impl Network {
         let statistics = config.backbone.statistics();
         Ok(Network {
             config,
-            parameters: Flat::new(parameters, seed, device).trainable(),
-            statistics: Flat::new(statistics, seed, device),
+            parameters: Parameters::new(parameters, seed, device).trainable(),
+            statistics: Parameters::new(statistics, seed, device),
         })
     }
 
@@ -126,6 +125,11 @@ impl Network {
     /// The graph is freed.
     pub fn gradient(&self, loss: &Tensor) -> Tensor {
         self.parameters.gradient(loss)
+    }
+
+    /// What is trained.
+    pub(crate) fn trainable(&self) -> &Parameters {
+        &self.parameters
     }
 
     /// Returns a copy of all weights and running statistics: `parameters` and `statistics`, both flat.

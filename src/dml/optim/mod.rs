@@ -5,6 +5,8 @@
 //! The rules are PyTorch's, in the same order of operations.
 
 mod adam;
+mod adam_w;
+mod rms_prop;
 mod sgd;
 
 use tch::{Tensor, no_grad};
@@ -12,6 +14,8 @@ use tch::{Tensor, no_grad};
 use crate::state::{State, StateError, copy, overwrite};
 
 pub use adam::Adam;
+pub use adam_w::AdamW;
+pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 
 /// How parameters follow their gradient.
@@ -76,30 +80,31 @@ mod tests {
     use super::*;
     use crate::testing::{assert_close, golden, noise, tensor};
 
-    fn named_rule(case: &Value) -> Optimizer {
-        let parameters = tensor(&golden(include_str!("testdata/steps.json"))["start"]);
+    fn named_rule(case: &Value, parameters: &Tensor) -> Optimizer {
+        let betas = || [0, 1].map(|index| case["settings"]["betas"][index].as_f64().unwrap());
         let setting = |name: &str| case["settings"][name].as_f64().unwrap();
         let (lr, weight_decay) = (setting("lr"), setting("weight_decay"));
         match case["rule"].as_str().unwrap() {
-            "adam" => {
-                let betas = &case["settings"]["betas"];
-                let betas = [betas[0].as_f64().unwrap(), betas[1].as_f64().unwrap()];
-                Optimizer::new(Adam { lr, betas, epsilon: setting("eps"), weight_decay }, &parameters)
+            "adam" => Optimizer::new(Adam { lr, betas: betas(), epsilon: setting("eps"), weight_decay }, parameters),
+            "adam_w" => Optimizer::new(AdamW { lr, betas: betas(), epsilon: setting("eps"), weight_decay }, parameters),
+            "rms_prop" => {
+                let (alpha, epsilon, momentum) = (setting("alpha"), setting("eps"), setting("momentum"));
+                Optimizer::new(RmsProp { lr, alpha, epsilon, momentum, weight_decay }, parameters)
             }
-            "sgd" => Optimizer::new(Sgd { lr, momentum: setting("momentum"), weight_decay }, &parameters),
+            "sgd" => Optimizer::new(Sgd { lr, momentum: setting("momentum"), weight_decay }, parameters),
             other => panic!("golden rule {other}"),
         }
     }
 
     /// Compares twenty steps of the rule `name` with those of PyTorch.
     pub(super) fn agrees_with_golden_values(name: &str) {
-        let golden = golden(include_str!("testdata/steps.json"));
-        let cases = golden["cases"].as_array().unwrap();
-        let cases: Vec<&Value> = cases.iter().filter(|case| case["rule"] == name).collect();
-        assert_eq!(cases.len(), 2);
-        for case in cases {
+        let files = [include_str!("testdata/steps.json"), include_str!("testdata/further_steps.json")].map(golden);
+        let of_file = |file| cases_of(file, name).map(move |case| (file, case));
+        let cases: Vec<(&Value, &Value)> = files.iter().flat_map(of_file).collect();
+        assert!(cases.len() >= 2);
+        for (golden, case) in cases {
             let mut parameters = tensor(&golden["start"]);
-            let mut optimizer = named_rule(case);
+            let mut optimizer = named_rule(case, &parameters);
             let gradients = golden["gradients"].as_array().unwrap();
             for (gradient, expected) in gradients.iter().zip(case["path"].as_array().unwrap()) {
                 optimizer.step(&mut parameters, &tensor(gradient));
@@ -107,6 +112,10 @@ mod tests {
             }
             assert_eq!(optimizer.steps(), 20);
         }
+    }
+
+    fn cases_of<'a>(file: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+        file["cases"].as_array().unwrap().iter().filter(move |case| case["rule"] == name)
     }
 
     /// Interrupts `make()` after three of six steps.

@@ -5,77 +5,34 @@
 //! Reference: pytorch-metric-learning (PML) `MPerClassSampler` with a `batch_size`. Differs: PML repeats images of
 //! a class that has fewer than `per_class`; here that is refused.
 
-use std::collections::BTreeMap;
-
+use super::{Classes, Sampler, SamplerError};
 use crate::random::{Draws, Purpose};
 
 /// Forms batches of `per_class` images of each of some classes.
 #[derive(Clone, Debug)]
 pub struct MPerClass {
-    /// The images of each class.
-    classes: Vec<Vec<i64>>,
+    classes: Classes,
     /// Classes in a batch.
     classes_in_batch: usize,
     per_class: usize,
     seed: u64,
 }
 
-/// Batches that cannot be formed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SamplerError {
-    /// The batch is not made of whole classes.
-    #[error("a batch of {batch} images is not a positive multiple of {per_class} images per class")]
-    NotAMultiple {
-        /// Images in a batch.
-        batch: usize,
-        /// Images of each class.
-        per_class: usize,
-    },
-    /// There are too few classes.
-    #[error("a batch needs {needed} classes, but there are only {classes}")]
-    TooFewClasses {
-        /// How many a batch needs.
-        needed: usize,
-        /// How many there are.
-        classes: usize,
-    },
-    /// A class is too small.
-    #[error("class {class} has only {images} images, but a batch needs {per_class} of each class")]
-    SmallClass {
-        /// Its label.
-        class: i64,
-        /// How many images it has.
-        images: usize,
-        /// How many it needs.
-        per_class: usize,
-    },
-}
-
 impl MPerClass {
     /// Returns a sampler of images with these `labels`, for batches of `batch` images.
+    ///
+    /// # Errors
+    /// If there is no such batch.
     pub fn new(labels: &[i64], batch: usize, per_class: usize, seed: u64) -> Result<MPerClass, SamplerError> {
         if batch == 0 || per_class == 0 || !batch.is_multiple_of(per_class) {
             return Err(SamplerError::NotAMultiple { batch, per_class });
         }
-        let mut classes = BTreeMap::<i64, Vec<i64>>::new();
-        for (image, &label) in (0i64..).zip(labels) {
-            classes.entry(label).or_default().push(image);
+        let (classes, needed) = (Classes::new(labels), batch / per_class);
+        if classes.0.len() < needed {
+            return Err(SamplerError::TooFewClasses { needed, classes: classes.0.len() });
         }
-        let needed = batch / per_class;
-        if classes.len() < needed {
-            return Err(SamplerError::TooFewClasses { needed, classes: classes.len() });
-        }
-        if let Some((&class, images)) = classes.iter().find(|(_, images)| images.len() < per_class) {
-            return Err(SamplerError::SmallClass { class, images: images.len(), per_class });
-        }
-        Ok(MPerClass { classes: classes.into_values().collect(), classes_in_batch: needed, per_class, seed })
-    }
-
-    /// Returns the images of the batch at `step`, as indices into the labels; those of a class follow each other.
-    pub fn batch(&self, step: u64) -> Vec<i64> {
-        let mut classes: Vec<&Vec<i64>> = self.classes.iter().collect();
-        let chosen = Draws::new(self.seed, Purpose::Batch, step, 0).choose(&mut classes, self.classes_in_batch);
-        (1..).zip(chosen).flat_map(|(place, images)| self.images(step, place, images)).collect()
+        classes.hold_at_least(per_class)?;
+        Ok(MPerClass { classes, classes_in_batch: needed, per_class, seed })
     }
 
     fn images(&self, step: u64, place: u64, images: &[i64]) -> Vec<i64> {
@@ -83,16 +40,21 @@ impl MPerClass {
     }
 }
 
+impl Sampler for MPerClass {
+    /// The images of a class follow each other.
+    fn batch(&self, step: u64) -> Vec<i64> {
+        let mut classes: Vec<&Vec<i64>> = self.classes.0.values().collect();
+        let chosen = Draws::new(self.seed, Purpose::Batch, step, 0).choose(&mut classes, self.classes_in_batch);
+        (1..).zip(chosen).flat_map(|(place, images)| self.images(step, place, images)).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::tests::{are_near, is_pure, labels};
     use super::*;
-
-    /// 7 classes of 3 to 9 images, interleaved.
-    fn labels() -> Vec<i64> {
-        (0..9).flat_map(|round| (0..7).filter(move |class| round < 3 + class).map(|class| class * 10)).collect()
-    }
 
     #[test]
     fn every_batch_holds_the_right_number_of_distinct_classes_and_distinct_images() {
@@ -109,12 +71,7 @@ mod tests {
 
     #[test]
     fn a_batch_depends_on_seed_and_step_alone() {
-        let sampler = |seed| MPerClass::new(&labels(), 12, 3, seed).unwrap();
-        let before = sampler(5);
-        (0..10).for_each(|step| drop(before.batch(step)));
-        assert_eq!(before.batch(17), sampler(5).batch(17));
-        assert_ne!(sampler(5).batch(17), sampler(5).batch(18));
-        assert_ne!(sampler(5).batch(17), sampler(6).batch(17));
+        is_pure(&|seed| Box::new(MPerClass::new(&labels(), 12, 3, seed).unwrap()));
     }
 
     #[test]
@@ -124,11 +81,8 @@ mod tests {
         let mut counts = vec![0.0; labels.len()];
         let steps = 20_000;
         (0..steps).flat_map(|step| sampler.batch(step)).for_each(|image| counts[image as usize] += 1.0);
-        for (image, count) in counts.iter().enumerate() {
-            let size = labels.iter().filter(|&&label| label == labels[image]).count() as f64;
-            let expected = steps as f64 * (2.0 / 7.0) * (3.0 / size);
-            assert!((count - expected).abs() < 5.0 * expected.sqrt(), "image {image}: {count} instead of {expected}");
-        }
+        let size = |image: usize| labels.iter().filter(|&&label| label == labels[image]).count() as f64;
+        are_near(&counts, |image| steps as f64 * (2.0 / 7.0) * (3.0 / size(image)));
     }
 
     #[test]

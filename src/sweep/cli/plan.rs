@@ -78,6 +78,8 @@ fn made_of(opened: &Opened) -> Vec<String> {
         ];
         lines.push(format!("  all methods {}", settings.join(", ")).trim_end().to_owned());
         lines.extend(shared.map(|(name, value)| format!("    {name:<9} {value}")));
+        let of_losses = point.training.loss_optimizer.iter();
+        lines.extend(of_losses.map(|optimizer| format!("    of losses {}", canonical_json(optimizer))));
     }
     for method in opened.sweep.points.iter().take(1).flat_map(|point| &point.methods) {
         let parts = [

@@ -184,7 +184,7 @@ impl Line {
             Event::Scores { validation, .. } => {
                 self.score = validation.last_key_value().map(|(&metric, &value)| (metric, value));
             }
-            Event::Checkpoint { .. } | Event::Finished(_) | Event::Failed { .. } => {}
+            Event::Memory { .. } | Event::Checkpoint { .. } | Event::Finished(_) | Event::Failed { .. } => {}
         }
         self.bar.set_length(self.total);
         self.bar.set_position(self.done);

@@ -101,7 +101,10 @@ fn conditions(point: &Point) -> String {
     let width = point.model.embedding.map_or_else(|| "no embedding layer".to_owned(), |width| format!("{width}-d"));
     let [backbone, sampler, optimizer] =
         [in_words(&point.model.backbone), in_words(&training.sampler), in_words(&training.optimizer)];
-    format!("Trained: {backbone}, {width}; {} steps; {sampler}; {optimizer}.", training.steps)
+    let of_losses = training.loss_optimizer.iter();
+    let of_losses: String =
+        of_losses.map(|optimizer| format!("; parameters of losses: {}", in_words(optimizer))).collect();
+    format!("Trained: {backbone}, {width}; {} steps; {sampler}; {optimizer}{of_losses}.", training.steps)
 }
 
 /// A setting as the file has it, without its punctuation: `adam (lr 0.001, weight_decay 0)`.

@@ -40,13 +40,15 @@ fn recipe(point: &Point, method: &MethodTable, seed: u64, fold: Option<Fold>) ->
 }
 
 fn training(point: &Point, method: &MethodTable, fold: Option<Fold>) -> Option<Training> {
-    let shared = &point.training;
+    let (shared, loss) = (&point.training, method.loss.as_ref()?);
     Some(Training {
-        loss: method.loss.clone()?,
+        loss: loss.clone(),
         miner: method.miner.clone(),
         memory: method.memory.clone(),
         sampler: shared.sampler.clone(),
         optimizer: shared.optimizer.clone(),
+        // Where it changes nothing, it is no part of the run's identity either.
+        loss_optimizer: shared.loss_optimizer.clone().filter(|_| loss.has_parameters()),
         steps: shared.steps,
         validate_every: fold.map(|_| shared.validate_every.unwrap_or(shared.steps)),
         labels: shared.labels,

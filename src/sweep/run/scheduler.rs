@@ -189,9 +189,11 @@ impl Scheduler {
         let word = match event {
             Event::Finished(finished) => LastWord::Finished(finished),
             Event::Failed { class, message } => LastWord::Failed(class, message),
-            Event::Started { .. } | Event::Progress { .. } | Event::Scores { .. } | Event::Checkpoint { .. } => {
-                return Vec::new();
-            }
+            Event::Started { .. }
+            | Event::Progress { .. }
+            | Event::Scores { .. }
+            | Event::Memory { .. }
+            | Event::Checkpoint { .. } => return Vec::new(),
         };
         if let Some(JobState { state: State::Running { last_word, .. }, .. }) = self.jobs.get_mut(&job) {
             *last_word = Some(word);

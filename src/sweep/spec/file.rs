@@ -80,6 +80,8 @@ pub struct TrainingTable {
     pub sampler: Sampler,
     /// Changes the weights.
     pub optimizer: Optimizer,
+    /// Changes the parameters of losses that have some; absent: one like that of the weights.
+    pub loss_optimizer: Option<Optimizer>,
     /// Steps between two validations; absent: only after the last. Needs folds.
     pub validate_every: Option<u64>,
     /// The true ones, or shuffled as a control.

@@ -1,8 +1,11 @@
 //! What types cannot exclude: settings that contradict each other or make no sense, found before anything runs.
 
+mod mining;
+mod sampling;
+
 use std::collections::BTreeSet;
 
-use schema::{Backbone, Dataset, Fold, Loss, Memory, Miner, Optimizer, Sampler};
+use schema::{Backbone, Dataset, Fold, Loss, Optimizer};
 
 use super::file::{MethodTable, Resources, SweepFile, TrainingTable};
 
@@ -111,43 +114,51 @@ fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
         (Some(0), Some(_)) => fault("training.validate_every", "expected at least 1 step")?,
         (Some(_) | None, _) => {}
     }
-    sampler(&training.sampler, file)?;
-    match &training.optimizer {
+    sampling::sampler(&training.sampler, file)?;
+    optimizer(&training.optimizer, "training.optimizer")?;
+    let Some(of_losses) = &training.loss_optimizer else { return Ok(()) };
+    optimizer(of_losses, "training.loss_optimizer")?;
+    require(
+        file.method.iter().filter_map(|method| method.loss.as_ref()).any(Loss::has_parameters),
+        "training.loss_optimizer",
+        "no method has a loss with parameters of its own",
+    )
+}
+
+fn optimizer(optimizer: &Optimizer, table: &str) -> Checked {
+    match optimizer {
         Optimizer::Adam(adam) => {
-            let key = |name: &str| format!("training.optimizer.adam.{name}");
-            positive(adam.lr, &key("lr"))?;
-            positive(adam.epsilon, &key("epsilon"))?;
-            require(
-                adam.betas.iter().all(|beta| (0.0..1.0).contains(beta)),
-                &key("betas"),
-                "expected two numbers from 0 to below 1",
-            )?;
+            let key = |name: &str| format!("{table}.adam.{name}");
+            adaptive(adam.lr, adam.betas, adam.epsilon, &key)?;
             not_negative(adam.weight_decay, &key("weight_decay"))
         }
+        Optimizer::AdamW(adam_w) => {
+            let key = |name: &str| format!("{table}.adam_w.{name}");
+            adaptive(adam_w.lr, adam_w.betas, adam_w.epsilon, &key)?;
+            not_negative(adam_w.weight_decay, &key("weight_decay"))
+        }
+        Optimizer::RmsProp(rms_prop) => {
+            let key = |name: &str| format!("{table}.rms_prop.{name}");
+            positive(rms_prop.lr, &key("lr"))?;
+            positive(rms_prop.epsilon, &key("epsilon"))?;
+            fraction(rms_prop.alpha, &key("alpha"))?;
+            fraction(rms_prop.momentum, &key("momentum"))?;
+            not_negative(rms_prop.weight_decay, &key("weight_decay"))
+        }
         Optimizer::Sgd(sgd) => {
-            let key = |name: &str| format!("training.optimizer.sgd.{name}");
+            let key = |name: &str| format!("{table}.sgd.{name}");
             positive(sgd.lr, &key("lr"))?;
-            require((0.0..1.0).contains(&sgd.momentum), &key("momentum"), "expected a number from 0 to below 1")?;
+            fraction(sgd.momentum, &key("momentum"))?;
             not_negative(sgd.weight_decay, &key("weight_decay"))
         }
     }
 }
 
-fn sampler(sampler: &Sampler, file: &SweepFile) -> Checked {
-    let Sampler::MPerClass(m_per_class) = sampler;
-    let (batch, per_class) = (m_per_class.batch, m_per_class.per_class);
-    let key = |name: &str| format!("training.sampler.m_per_class.{name}");
-    require(per_class >= 2, &key("per_class"), "a batch has positive pairs only with at least 2 images of a class")?;
-    require(
-        batch > 0 && batch.is_multiple_of(per_class),
-        &key("batch"),
-        format!("{batch} is not a multiple of per_class = {per_class}"),
-    )?;
-    let smallest = file.data.dataset.smallest_class();
-    require(per_class <= smallest, &key("per_class"), format!("a class has only {smallest} images"))?;
-    let (classes, of) = (training_classes(file), batch / per_class);
-    require(of >= 2, &key("batch"), "a batch has negative pairs only with at least 2 classes")?;
-    require(of <= classes, &key("batch"), format!("a batch of {of} classes, but a run trains on only {classes}"))
+/// What Adam and AdamW have in common.
+fn adaptive(lr: f64, betas: [f64; 2], epsilon: f64, key: &dyn Fn(&str) -> String) -> Checked {
+    positive(lr, &key("lr"))?;
+    positive(epsilon, &key("epsilon"))?;
+    require(betas.iter().all(|beta| (0.0..1.0).contains(beta)), &key("betas"), "expected two numbers from 0 to below 1")
 }
 
 /// The fewest classes that any run of the sweep trains on.
@@ -182,39 +193,8 @@ fn method(method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) 
             "the method has no loss: set `loss.NAME = { .. }`, or `baseline = \"pixels\"` or `\"untrained\"`",
         )?,
     }
-    match &method.miner {
-        Some(Miner::SemiHard(semi_hard)) => positive(semi_hard.margin, &key("miner.semi_hard.margin"))?,
-        Some(Miner::MultiSimilarity(miner)) => finite(miner.epsilon, &key("miner.multi_similarity.epsilon"))?,
-        None => {}
-    }
-    match &method.memory {
-        Some(Memory::Xbm(xbm)) => {
-            let (batch, images) = (
-                file.training.sampler.batch(),
-                u64::from(training_classes(file)) * u64::from(file.data.dataset.smallest_class()),
-            );
-            require(
-                xbm.size >= batch,
-                &key("memory.xbm.size"),
-                format!("{} embeddings do not hold one batch of {batch}", xbm.size),
-            )?;
-            require(
-                u64::from(xbm.size) <= images,
-                &key("memory.xbm.size"),
-                format!(
-                    "{} embeddings, but a run trains on only {images} images: some would be in memory twice",
-                    xbm.size
-                ),
-            )?;
-            require(
-                xbm.start_step < file.training.steps,
-                &key("memory.xbm.start_step"),
-                format!("the memory would never be used: training has {} steps", file.training.steps),
-            )?;
-            positive(xbm.weight, &key("memory.xbm.weight"))
-        }
-        None => Ok(()),
-    }
+    method.miner.iter().try_for_each(|miner| mining::miner(miner, key))?;
+    method.memory.iter().try_for_each(|memory| mining::memory(memory, key, file))
 }
 
 fn loss(loss: &Loss, key: &dyn Fn(&str) -> String) -> Checked {
@@ -228,6 +208,15 @@ fn loss(loss: &Loss, key: &dyn Fn(&str) -> String) -> Checked {
             positive(loss.alpha, &key("loss.multi_similarity.alpha"))?;
             positive(loss.beta, &key("loss.multi_similarity.beta"))?;
             finite(loss.base, &key("loss.multi_similarity.base"))
+        }
+        Loss::Margin(loss) => {
+            finite(loss.margin, &key("loss.margin.margin"))?;
+            finite(loss.beta, &key("loss.margin.beta"))?;
+            not_negative(loss.nu, &key("loss.margin.nu"))
+        }
+        Loss::ProxyAnchor(loss) => {
+            finite(loss.margin, &key("loss.proxy_anchor.margin"))?;
+            positive(loss.alpha, &key("loss.proxy_anchor.alpha"))
         }
     }
 }
@@ -246,6 +235,10 @@ fn require(holds: bool, key: &str, message: impl Into<String>) -> Checked {
 
 fn finite(number: f64, key: &str) -> Checked {
     require(number.is_finite(), key, "expected a finite number")
+}
+
+fn fraction(number: f64, key: &str) -> Checked {
+    require((0.0..1.0).contains(&number), key, "expected a number from 0 to below 1")
 }
 
 fn positive(number: f64, key: &str) -> Checked {

@@ -37,6 +37,7 @@ fn recipe(steps: u64) -> Recipe {
             memory: None,
             sampler: Sampler::MPerClass(MPerClass { batch: 4, per_class: 2 }),
             optimizer: Optimizer::Sgd(Sgd::default()),
+            loss_optimizer: None,
             steps,
             validate_every: None,
             labels: Labels::True,

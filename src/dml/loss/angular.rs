@@ -1,0 +1,85 @@
+//! Angular loss. Wang et al., ICCV 2017.
+//!
+//! Terms: one per positive pair, `log(1 + sum exp(4 t (a + p)·n - 2 (1 + t) a·p))` with `t = tan²(alpha)`. The sum is
+//! over all references of another class, whatever a miner chooses; reduced to the mean. A matrix of positive pairs by
+//! references is the largest that it makes.
+//! Reference: pytorch-metric-learning (PML) `AngularLoss`. Differs: embeddings are taken as they are, and inner
+//! products are meant whatever the distance.
+
+use tch::Kind;
+
+use super::{Batch, Loss, log_one_plus_sum_exp};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+};
+
+/// Angular loss.
+#[derive(Clone, Debug)]
+pub struct Angular {
+    /// The largest angle that a triplet should have at its negative, in degrees.
+    pub alpha: f64,
+}
+
+impl Loss for Angular {
+    fn distance(&self) -> Distance {
+        Distance::Euclidean
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let pairs = batch.pairs();
+        let (_, negatives) = batch.references.masks(batch.labels);
+        let references = &batch.references.embeddings;
+        let anchors = batch.embeddings.index(&[Some(&pairs.anchor_pos)]);
+        let positives = references.index(&[Some(&pairs.positive)]);
+        let squared_tangent = self.alpha.to_radians().tan().powi(2);
+        let product = (&anchors * &positives).sum_dim_intlist([1i64].as_slice(), true, None::<Kind>);
+        let exponents = (anchors + positives).matmul(&references.tr()) * (4.0 * squared_tangent)
+            - product * (2.0 * (1.0 + squared_tangent));
+        let negatives = negatives.index_select(0, &pairs.anchor_pos);
+        Terms::of([Part::of_tuples(log_one_plus_sum_exp(&exponents, &negatives), &pairs.anchor_pos)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, batch, is_empty_for, of_all_pairs};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_pairs_written_as_a_loop() {
+        let (_, products, labels) = batch(Distance::Cosine);
+        let squared_tangent = 35f64.to_radians().tan().powi(2);
+        let pairs = (0..12).flat_map(|a| (0..12).map(move |p| (a, p)));
+        let terms: Vec<f64> = pairs
+            .filter(|&(a, p)| a != p && labels[a] == labels[p])
+            .map(|(a, p)| {
+                let negatives = (0..12).filter(|&n| labels[n] != labels[a]);
+                let sum =
+                    negatives.map(|n| (4.0 * squared_tangent * (products[a][n] + products[p][n])).exp()).sum::<f64>();
+                (sum * (-2.0 * (1.0 + squared_tangent) * products[a][p]).exp()).ln_1p()
+            })
+            .collect();
+        let found = of_all_pairs(&Angular { alpha: 35.0 });
+        assert!((found - terms.iter().sum::<f64>() / terms.len() as f64).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/angular.json"), |settings| {
+            let setting = |name: &str| settings[name].as_f64().unwrap();
+            Box::new(Angular { alpha: setting("alpha") })
+        });
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        is_empty_for(&Angular { alpha: 40.0 }, &[0]);
+        is_empty_for(&Angular { alpha: 40.0 }, &[0, 0, 0]);
+        is_empty_for(&Angular { alpha: 40.0 }, &[0, 1, 2]);
+    }
+}

@@ -1,0 +1,73 @@
+//! Binomial deviance loss. Yi et al., arXiv 1407.4979.
+//!
+//! Terms: `log(1 + exp(-alpha (s - base)))` for each positive pair and `log(1 + exp(alpha cost (s - base)))` for each
+//! negative pair. The two parts are reduced separately, each to the mean of its terms.
+//! Reference: the formula; no program was compared. Differs: all constants are settings.
+
+use super::{Batch, Loss, rows};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+    tuples::at,
+};
+
+/// Binomial deviance loss.
+#[derive(Clone, Debug)]
+pub struct Binomial {
+    /// Sharpness.
+    pub alpha: f64,
+    /// The similarity that divides positive from negative pairs (beta in the paper).
+    pub base: f64,
+    /// How much sharper negative pairs are.
+    pub cost: f64,
+}
+
+impl Loss for Binomial {
+    fn distance(&self) -> Distance {
+        Distance::Cosine
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let (distances, pairs) = (batch.distances(), batch.pairs());
+        let positive = at(&distances, &pairs.anchor_pos, &pairs.positive);
+        let negative = at(&distances, &pairs.anchor_neg, &pairs.negative);
+        let pull = rows::softplus(&(batch.distance.excess_over(&positive, self.base) * self.alpha));
+        let push = rows::softplus(&(batch.distance.excess_over(&negative, self.base) * (-self.alpha * self.cost)));
+        Terms::of([Part::of_tuples(pull, &pairs.anchor_pos), Part::of_tuples(push, &pairs.anchor_neg)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, is_empty_for, of_all_pairs, sides};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_pairs_written_as_a_loop() {
+        let loss = Binomial { alpha: 3.0, base: 0.4, cost: 5.0 };
+        let sides = sides(loss.distance());
+        let mean = |terms: Vec<f64>| terms.iter().sum::<f64>() / terms.len() as f64;
+        let pull =
+            sides.iter().flat_map(|(positives, _)| positives).map(|s| (-3.0 * (s - 0.4)).exp().ln_1p()).collect();
+        let push =
+            sides.iter().flat_map(|(_, negatives)| negatives).map(|s| (15.0 * (s - 0.4)).exp().ln_1p()).collect();
+        assert!((of_all_pairs(&loss) - mean(pull) - mean(push)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/binomial.json"), |settings| {
+            let setting = |name: &str| settings[name].as_f64().unwrap();
+            Box::new(Binomial { alpha: setting("alpha"), base: setting("base"), cost: setting("cost") })
+        });
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        is_empty_for(&Binomial { alpha: 2.0, base: 0.5, cost: 25.0 }, &[0]);
+    }
+}

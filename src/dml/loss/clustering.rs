@@ -1,0 +1,235 @@
+//! Structured clustering loss by facility location. Song et al., CVPR 2017.
+//!
+//! One term: `max(0, max over medoids S of (F(S) + gamma (1 - NMI(S))) - F(classes))`. `F(S)` is minus the sum of the
+//! distances of all images from their nearest medoid, of which there are as many as classes, and `NMI(S)` compares the
+//! clusters so made with the classes; `F(classes)` has the best medoid of each class. The maximum is sought greedily,
+//! one medoid after the other, and then by `refinements` rounds in which each cluster takes the best medoid among its
+//! members; of equals the first is taken. The search is a matter of plain numbers, the gradient that of its result.
+//! Reference: the formula; no program was compared. Differs: none known. A memory and a miner add nothing.
+
+use tch::{Kind, Tensor};
+
+use super::{Batch, Compares, Loss};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+    tuples::at,
+};
+
+/// Structured clustering loss.
+#[derive(Clone, Debug)]
+pub struct Clustering {
+    /// What clusters that are unlike the classes cost.
+    pub gamma: f64,
+    /// Rounds in which medoids move.
+    pub refinements: usize,
+}
+
+/// What medoids are sought for.
+struct Search<'a> {
+    /// `[n][n]`: how far the second image is from the first.
+    distances: Vec<Vec<f64>>,
+    /// `[n]`: 0 to C - 1.
+    classes: &'a [usize],
+    count: usize,
+    gamma: f64,
+    /// `[n + 1]`: the logarithm of one over the share that so many images are.
+    surprise: Vec<f64>,
+}
+
+impl Loss for Clustering {
+    fn distance(&self) -> Distance {
+        Distance::Euclidean
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn compares(&self) -> Compares {
+        Compares::Batch
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let own = batch.distance.matrix(batch.embeddings, batch.embeddings);
+        let nearest = if batch.distance.is_inverted() { 1.0 } else { 0.0 };
+        // Rounding would set an image apart from itself.
+        let itself = Tensor::eye(batch.images(), (Kind::Bool, own.device()));
+        let distances = batch.distance.excess_over(&own, nearest).masked_fill(&itself, 0.0);
+        let (values, classes) = batch.labels.internal_unique(true, true);
+        let classes: Vec<usize> = whole(&classes).into_iter().map(|class| class as usize).collect();
+        let count = values.size()[0] as usize;
+        let search = Search::new(numbers(&distances), &classes, count, self.gamma);
+        let medoids = search.medoids(self.refinements);
+        let cost = self.gamma * search.unlikeness(&search.clusters(&medoids));
+        let found = sum_at(&distances, &search.nearest(&medoids));
+        let right = sum_at(&distances, &search.nearest_of_classes());
+        Terms::of([Part::of_others((right - found + cost).relu().reshape([1]))])
+    }
+}
+
+/// The sum of the distances of all images from these.
+fn sum_at(distances: &Tensor, others: &[usize]) -> Tensor {
+    let others: Vec<i64> = others.iter().map(|&other| other as i64).collect();
+    let columns = Tensor::from_slice(&others).to_device(distances.device());
+    let rows = Tensor::arange(others.len() as i64, (Kind::Int64, distances.device()));
+    at(distances, &rows, &columns).sum(None::<Kind>)
+}
+
+fn whole(values: &Tensor) -> Vec<i64> {
+    let mut numbers = vec![0; values.numel()];
+    values.to_device(tch::Device::Cpu).copy_data(&mut numbers, values.numel());
+    numbers
+}
+
+fn numbers(matrix: &Tensor) -> Vec<Vec<f64>> {
+    let mut numbers = vec![0.0; matrix.numel()];
+    matrix
+        .detach()
+        .to_kind(Kind::Double)
+        .to_device(tch::Device::Cpu)
+        .contiguous()
+        .copy_data(&mut numbers, matrix.numel());
+    numbers.chunks(matrix.size()[1].max(1) as usize).map(<[f64]>::to_vec).collect()
+}
+
+impl<'a> Search<'a> {
+    fn new(distances: Vec<Vec<f64>>, classes: &'a [usize], count: usize, gamma: f64) -> Search<'a> {
+        let surprise = (0..=classes.len()).map(|size| (classes.len() as f64 / size as f64).ln()).collect();
+        Search { distances, classes, count, gamma, surprise }
+    }
+
+    /// The medoids that cost most, as far as the search finds them.
+    fn medoids(&self, refinements: usize) -> Vec<usize> {
+        let mut medoids = Vec::new();
+        for _ in 0..self.count {
+            self.add_best(&mut medoids);
+        }
+        for _ in 0..refinements {
+            for place in 0..medoids.len() {
+                self.move_best(&mut medoids, place);
+            }
+        }
+        medoids
+    }
+
+    /// Adds the medoid that makes the objective largest.
+    fn add_best(&self, medoids: &mut Vec<usize>) {
+        let clusters = self.clusters(medoids);
+        let others = (0..self.classes.len()).filter(|image| !medoids.contains(image));
+        let objective = |image: usize| {
+            let extended = [medoids.as_slice(), &[image]].concat();
+            self.objective(&extended, &self.joined(&clusters, medoids, image))
+        };
+        let best = first_largest(others.map(|image| (objective(image), image)));
+        medoids.extend(best);
+    }
+
+    /// Replaces a medoid by the member of its cluster that makes the objective largest, if it is larger than before.
+    fn move_best(&self, medoids: &mut [usize], place: usize) {
+        let clusters = self.clusters(medoids);
+        let members = (0..clusters.len()).filter(|&image| clusters[image] == place);
+        let objective = |image: usize| {
+            let mut moved = medoids.to_vec();
+            moved[place] = image;
+            self.objective(&moved, &self.clusters(&moved))
+        };
+        let candidates = std::iter::once(medoids[place]).chain(members);
+        if let Some(best) = first_largest(candidates.map(|image| (objective(image), image))) {
+            medoids[place] = best;
+        }
+    }
+
+    fn objective(&self, medoids: &[usize], clusters: &[usize]) -> f64 {
+        let away = clusters.iter().zip(&self.distances).map(|(&cluster, distances)| distances[medoids[cluster]]);
+        self.gamma * self.unlikeness(clusters) - away.sum::<f64>()
+    }
+
+    /// For each image the place of its nearest medoid. A medoid is its own.
+    fn clusters(&self, medoids: &[usize]) -> Vec<usize> {
+        let first = vec![0; self.classes.len()];
+        (1..medoids.len()).fold(first, |clusters, place| self.joined(&clusters, &medoids[..place], medoids[place]))
+    }
+
+    /// The clusters when `image` joins these medoids.
+    fn joined(&self, clusters: &[usize], medoids: &[usize], image: usize) -> Vec<usize> {
+        let is_closer = |other: usize, medoid: usize| {
+            other == image || (other != medoid && self.distances[other][image] < self.distances[other][medoid])
+        };
+        let joins = |other: usize, cluster: usize| medoids.is_empty() || is_closer(other, medoids[cluster]);
+        let clusters = clusters.iter().enumerate();
+        clusters.map(|(other, &cluster)| if joins(other, cluster) { medoids.len() } else { cluster }).collect()
+    }
+
+    fn nearest(&self, medoids: &[usize]) -> Vec<usize> {
+        self.clusters(medoids).into_iter().map(|cluster| medoids[cluster]).collect()
+    }
+
+    /// For each image the medoid of its class.
+    fn nearest_of_classes(&self) -> Vec<usize> {
+        let members = |class: usize| (0..self.classes.len()).filter(move |&image| self.classes[image] == class);
+        let away = |medoid: usize, class: usize| members(class).map(|image| self.distances[image][medoid]).sum::<f64>();
+        let medoids: Vec<usize> = (0..self.count)
+            .map(|class| first_largest(members(class).map(|medoid| (-away(medoid, class), medoid))).unwrap_or(0))
+            .collect();
+        self.classes.iter().map(|&class| medoids[class]).collect()
+    }
+
+    /// One minus the mutual information of clusters and classes over the root of the product of their entropies; 0 if
+    /// there is one of each.
+    fn unlikeness(&self, clusters: &[usize]) -> f64 {
+        let cells = clusters.iter().zip(self.classes).map(|(&cluster, &class)| cluster * self.count + class);
+        let both = self.entropy(cells, self.count * self.count);
+        let clusters = self.entropy(clusters.iter().copied(), self.count);
+        let classes = self.entropy(self.classes.iter().copied(), self.count);
+        match (clusters > 0.0, classes > 0.0) {
+            (true, true) => 1.0 - (clusters + classes - both) / (clusters * classes).sqrt(),
+            (false, false) => 0.0,
+            _ => 1.0,
+        }
+    }
+
+    /// The entropy of names below `count`, one for each image.
+    fn entropy(&self, names: impl Iterator<Item = usize> + Clone, count: usize) -> f64 {
+        let mut sizes = vec![0; count];
+        for name in names.clone() {
+            sizes[name] += 1;
+        }
+        names.map(|name| self.surprise[sizes[name]]).sum::<f64>() / self.classes.len() as f64
+    }
+}
+
+/// Of these values and images the image of the largest value, the first one of equals.
+fn first_largest(scored: impl Iterator<Item = (f64, usize)>) -> Option<usize> {
+    scored.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, image)| image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, is_empty_for};
+    use super::*;
+
+    #[test]
+    fn clusters_are_like_classes_whatever_their_names() {
+        let search = |classes| Search::new(Vec::new(), classes, 2, 1.0);
+        assert!(search(&[0, 0, 1, 1]).unlikeness(&[1, 1, 0, 0]).abs() < 1e-12);
+        assert!((search(&[0, 0, 1, 1]).unlikeness(&[0, 1, 0, 1]) - 1.0).abs() < 1e-12);
+        assert_eq!(search(&[0, 0, 1, 1]).unlikeness(&[0, 0, 0, 0]), 1.0);
+        assert_eq!(search(&[0, 0, 0, 0]).unlikeness(&[0, 0, 0, 0]), 0.0);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/clustering.json"), |settings| {
+            let gamma = settings["gamma"].as_f64().unwrap();
+            Box::new(Clustering { gamma, refinements: settings["refinements"].as_u64().unwrap() as usize })
+        });
+    }
+
+    #[test]
+    fn a_batch_of_one_or_of_one_class_is_empty() {
+        is_empty_for(&Clustering { gamma: 1.0, refinements: 5 }, &[0]);
+        is_empty_for(&Clustering { gamma: 1.0, refinements: 5 }, &[0, 1, 2]);
+        is_empty_for(&Clustering { gamma: 1.0, refinements: 5 }, &[4, 4, 4]);
+    }
+}

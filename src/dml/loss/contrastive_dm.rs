@@ -1,0 +1,69 @@
+//! Contrastive loss as in the programs of Deep_Metric (Wang) and of cross-batch memory (Wang et al., CVPR 2020).
+//!
+//! Terms: `1 - s(a,p)` for each positive pair, and `s(a,n)` for each negative pair with `s(a,n) > margin`; the margin
+//! selects and is not subtracted. Their sum over the number of images: it grows with the batch, and with a memory.
+//! Reference: Deep_Metric `losses/ContrastiveLoss.py`, research-xbm `contrastive_loss.py`. Differs: an image's own
+//! copy is known by its index; there every pair with `s` near 1 counts as one, duplicates too.
+
+use super::{Batch, Loss};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+    tuples::at,
+};
+
+/// Contrastive loss on similarities, with a threshold.
+#[derive(Clone, Debug)]
+pub struct ContrastiveDm {
+    /// A negative pair costs its similarity if that is larger than this.
+    pub margin: f64,
+}
+
+impl Loss for ContrastiveDm {
+    fn distance(&self) -> Distance {
+        Distance::Cosine
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::PerImage
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let (closeness, pairs) = (batch.closeness(), batch.pairs());
+        let positive = at(&closeness, &pairs.anchor_pos, &pairs.positive);
+        let negative = at(&closeness, &pairs.anchor_neg, &pairs.negative);
+        let push = negative.masked_fill(&negative.le(self.margin), 0.0);
+        Terms::of([Part::of_tuples(1.0 - positive, &pairs.anchor_pos), Part::of_tuples(push, &pairs.anchor_neg)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, is_empty_for, of_all_pairs, sides};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_pairs_written_as_a_loop() {
+        let loss = ContrastiveDm { margin: 0.3 };
+        let sum: f64 = sides(loss.distance())
+            .iter()
+            .map(|(positives, negatives)| {
+                positives.iter().map(|s| 1.0 - s).sum::<f64>() + negatives.iter().filter(|&&s| s > 0.3).sum::<f64>()
+            })
+            .sum();
+        assert!((of_all_pairs(&loss) - sum / 12.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/contrastive_dm.json"), |settings| {
+            let setting = |name: &str| settings[name].as_f64().unwrap();
+            Box::new(ContrastiveDm { margin: setting("margin") })
+        });
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        is_empty_for(&ContrastiveDm { margin: 0.5 }, &[0]);
+    }
+}

@@ -1,0 +1,98 @@
+//! FastAP: average precision of quantised distances. Cakir et al., CVPR 2019.
+//!
+//! Terms: one per anchor that has a positive, `1 - AP(a)`, times the anchor's weight; reduced to the mean. Distances
+//! are sorted into `bins + 1` overlapping bins, between which each counts for the two next to it. With `h` positives
+//! in a bin, `H` of them in it and all closer ones, and `T` images of any class there, `AP = sum h H / T` over the
+//! number of positives. A miner's pairs only weigh anchors.
+//! Reference: pytorch-metric-learning (PML) `FastAPLoss`. Differs: references may be a memory; distances are those
+//! of embeddings of length one, and longer ones end in the last bin.
+
+use tch::{Kind, Tensor};
+
+use super::{Batch, Loss, rows};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+};
+
+/// FastAP.
+#[derive(Clone, Debug)]
+pub struct FastAp {
+    /// Bins over the range of distances.
+    pub bins: i64,
+}
+
+impl Loss for FastAp {
+    fn distance(&self) -> Distance {
+        Distance::SquaredEuclidean
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let places = batch.places(self.bins);
+        let (positives, negatives) = batch.references.masks(batch.labels);
+        let of_positives = rows::soft_histogram(&places, &positives, self.bins);
+        let of_all = &of_positives + rows::soft_histogram(&places, &negatives, self.bins);
+        let closer = rows::running_sums(&of_all);
+        let hits = &of_positives * rows::running_sums(&of_positives);
+        let precision = hits / closer.masked_fill(&closer.le(0.0), 1.0);
+        let precision = precision.sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
+        let anchors = rows::with_any(&positives);
+        let missed: Tensor = 1.0 - precision / rows::count(&positives).clamp_min(1);
+        let values = missed * batch.weights();
+        Terms::of([Part::of_tuples(values.index(&[Some(&anchors)]), &anchors)])
+    }
+}
+
+impl Batch<'_> {
+    /// The distances of embeddings of length one as places between 0, the nearest, and `bins`, the farthest.
+    pub(super) fn places(&self, bins: i64) -> Tensor {
+        let (nearest, range) = match self.distance {
+            Distance::Euclidean | Distance::Lp { .. } => (0.0, 2.0),
+            Distance::Cosine | Distance::DotProduct => (1.0, 2.0),
+            Distance::SquaredEuclidean | Distance::SignalToNoise => (0.0, 4.0),
+        };
+        self.distance.excess_over(&self.distances(), nearest) * (bins as f64 / range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, is_empty_for, of_all_pairs, sides};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_anchors_and_bins_written_as_a_loop() {
+        let loss = FastAp { bins: 7 };
+        let pulse =
+            |distance: f64, bin: usize| (1.0 - (distance - bin as f64 * 4.0 / 7.0).abs() / (4.0 / 7.0)).max(0.0);
+        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
+            let histogram =
+                |distances: &[f64], bin| distances.iter().map(|&distance| pulse(distance, bin)).sum::<f64>();
+            let (mut precision, mut hits, mut all) = (0.0, 0.0, 0.0);
+            for bin in 0..=7 {
+                hits += histogram(&positives, bin);
+                all += histogram(&positives, bin) + histogram(&negatives, bin);
+                precision += if all > 0.0 { histogram(&positives, bin) * hits / all } else { 0.0 };
+            }
+            1.0 - precision / positives.len() as f64
+        });
+        assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/fast_ap.json"), |settings| {
+            Box::new(FastAp { bins: settings["bins"].as_i64().unwrap() })
+        });
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        is_empty_for(&FastAp { bins: 10 }, &[0]);
+        is_empty_for(&FastAp { bins: 10 }, &[0, 1, 2]);
+    }
+}

@@ -1,0 +1,206 @@
+//! Hierarchical triplet loss. Ge et al., ECCV 2018.
+//!
+//! Terms: one per triplet, `max(0, d(a,p) - d(a,n) + margin(a,n)) / 2`, reduced to the mean. The margin is
+//! `margin + level(a,n) - spread(a)`: `spread` is the mean squared distance within the anchor's class, and `level` the
+//! threshold at which a tree of classes joins both classes. Thresholds go in `levels` steps from the mean spread to 4,
+//! the largest squared distance; two classes are joined once the mean squared distance between them is not above it,
+//! directly or by way of other classes. No gradient flows through margins.
+//! Reference: the formula; no program was compared. Differs: the tree is that of the references, batch or memory, at
+//! each step, so that there is no state; the paper builds it from the training set once per epoch. Its choice of
+//! similar classes for a batch is a sampler's business.
+
+use tch::{Device, Kind, Tensor};
+
+use super::{Batch, Loss};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+    tuples::at,
+};
+
+/// Hierarchical triplet loss.
+#[derive(Clone, Debug)]
+pub struct HierarchicalTriplet {
+    /// What is added to the margin of each triplet (beta in the paper).
+    pub margin: f64,
+    /// Levels of the tree of classes.
+    pub levels: i64,
+}
+
+/// Classes and the distances between them.
+struct Classes {
+    /// `[m]`: the class of each reference, 0 to C - 1.
+    of_references: Tensor,
+    /// `[C][C]`: mean squared distances between classes, and within them.
+    distances: Vec<Vec<f64>>,
+    /// The mean of those within classes of two and more.
+    spread: f64,
+}
+
+impl Loss for HierarchicalTriplet {
+    fn distance(&self) -> Distance {
+        Distance::SquaredEuclidean
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let (distances, triplets) = (batch.distances(), batch.triplets());
+        if triplets.anchor.numel() == 0 {
+            return Terms::default();
+        }
+        let classes = Classes::of(&batch.references.embeddings, &batch.references.labels);
+        let margins = self.margins(&classes).to_kind(distances.kind()).to_device(distances.device());
+        let class = |images: &Tensor| classes.of_references.index(&[Some(images)]);
+        let margin = at(&margins, &class(&triplets.positive), &class(&triplets.negative));
+        let positive = at(&distances, &triplets.anchor, &triplets.positive);
+        let negative = at(&distances, &triplets.anchor, &triplets.negative);
+        let violation = batch.distance.excess(&positive, &negative) + margin;
+        Terms::of([Part::of_tuples(violation.relu() / 2.0, &triplets.anchor)])
+    }
+}
+
+impl HierarchicalTriplet {
+    /// The margin for an anchor of one class and a negative of another: `[C, C]`.
+    fn margins(&self, classes: &Classes) -> Tensor {
+        let step = (4.0 - classes.spread) / self.levels as f64;
+        let level = |height: f64| {
+            let count = if step > 0.0 { ((height - classes.spread) / step).ceil() } else { 0.0 };
+            classes.spread + step * count.clamp(0.0, self.levels as f64)
+        };
+        let heights = joined(&classes.distances);
+        let margins: Vec<f64> = heights
+            .iter()
+            .enumerate()
+            .flat_map(|(class, row)| row.iter().map(move |&height| (class, height)))
+            .map(|(class, height)| self.margin + level(height) - classes.distances[class][class])
+            .collect();
+        Tensor::from_slice(&margins).view([heights.len() as i64, heights.len() as i64])
+    }
+}
+
+impl Classes {
+    /// Mean squared distances follow from sums over classes: no matrix of references is needed.
+    fn of(embeddings: &Tensor, labels: &Tensor) -> Classes {
+        let (values, of_references) = labels.internal_unique(true, true);
+        let count = values.size()[0];
+        let members = of_references.one_hot(count).to_kind(Kind::Double);
+        let embeddings = embeddings.detach().to_kind(Kind::Double);
+        let sizes = members.sum_dim_intlist([0i64].as_slice(), false, None::<Kind>).unsqueeze(1);
+        let means = members.tr().matmul(&embeddings) / &sizes;
+        let lengths = embeddings.square().sum_dim_intlist([1i64].as_slice(), true, None::<Kind>);
+        let lengths = members.tr().matmul(&lengths) / &sizes;
+        let between = &lengths + lengths.tr() - means.matmul(&means.tr()) * 2.0;
+        // Within a class images are not compared with themselves.
+        let within = between.diagonal(0, 0, 1) * sizes.squeeze_dim(1) / (sizes.squeeze_dim(1) - 1.0).clamp_min(1.0);
+        let within = within.clamp_min(0.0);
+        let distances = between.diagonal_scatter(&within, 0, 0, 1);
+        let several = sizes.squeeze_dim(1).gt(1.0);
+        let spread = (&within * &several).sum(None::<Kind>) / several.sum(Kind::Int64).clamp_min(1);
+        Classes { of_references, distances: numbers(&distances, count), spread: spread.double_value(&[]) }
+    }
+}
+
+fn numbers(matrix: &Tensor, size: i64) -> Vec<Vec<f64>> {
+    let mut numbers = vec![0.0; (size * size) as usize];
+    matrix.to_device(Device::Cpu).contiguous().copy_data(&mut numbers, (size * size) as usize);
+    numbers.chunks(size.max(1) as usize).map(<[f64]>::to_vec).collect()
+}
+
+/// Returns the threshold at which each two classes are joined, directly or by way of others: the largest step on the
+/// way from one to the other in the tree of shortest steps.
+fn joined(distances: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let count = distances.len();
+    let mut heights = vec![vec![0.0f64; count]; count];
+    let mut tree: Vec<usize> = vec![0];
+    // For each class outside the tree the closest one in it.
+    let mut closest = vec![0; count];
+    let mut outside: Vec<usize> = (1..count).collect();
+    while let Some((place, &class)) = outside
+        .iter()
+        .enumerate()
+        .min_by(|(_, a), (_, b)| distances[**a][closest[**a]].total_cmp(&distances[**b][closest[**b]]))
+    {
+        let (parent, step) = (closest[class], distances[class][closest[class]]);
+        for &other in &tree {
+            let height = if other == parent { step } else { step.max(heights[parent][other]) };
+            heights[class][other] = height;
+            heights[other][class] = height;
+        }
+        outside.remove(place);
+        tree.push(class);
+        for &other in &outside {
+            if distances[other][class] < distances[other][closest[other]] {
+                closest[other] = class;
+            }
+        }
+    }
+    heights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, batch, is_empty_for, of_all_pairs};
+    use super::*;
+
+    #[test]
+    fn classes_are_joined_by_way_of_others() {
+        let distances = [[0.0, 1.0, 5.0, 9.0], [1.0, 0.0, 2.0, 8.0], [5.0, 2.0, 0.0, 7.0], [9.0, 8.0, 7.0, 0.0]];
+        let heights = joined(&distances.map(|row| row.to_vec()));
+        let expected = [[0.0, 1.0, 2.0, 7.0], [1.0, 0.0, 2.0, 7.0], [2.0, 2.0, 0.0, 7.0], [7.0, 7.0, 7.0, 0.0]];
+        assert_eq!(heights, expected);
+    }
+
+    #[test]
+    fn it_is_the_sum_over_triplets_written_as_a_loop() {
+        let loss = HierarchicalTriplet { margin: 0.1, levels: 16 };
+        let (_, distances, labels) = batch(loss.distance());
+        let mean = |one: i64, other: i64| {
+            let pairs = (0..12).flat_map(|a| (0..12).map(move |b| (a, b)));
+            let pairs = pairs.filter(|&(a, b)| a != b && labels[a] == one && labels[b] == other);
+            let terms: Vec<f64> = pairs.map(|(a, b)| distances[a][b]).collect();
+            terms.iter().sum::<f64>() / terms.len() as f64
+        };
+        let between = (0..4).map(|one| (0..4).map(|other| mean(one, other)).collect()).collect::<Vec<Vec<f64>>>();
+        let mut height = between.clone();
+        for by in 0..4 {
+            for (one, other) in (0..4).flat_map(|one| (0..4).map(move |other| (one, other))) {
+                height[one][other] = height[one][other].min(height[one][by].max(height[by][other]));
+            }
+        }
+        let spread = (0..4).map(|class| between[class][class]).sum::<f64>() / 4.0;
+        let level = |one: usize, other: usize| {
+            let levels = (0..=16).map(|step| spread + (4.0 - spread) / 16.0 * f64::from(step));
+            levels.into_iter().find(|&level| level >= height[one][other]).unwrap()
+        };
+        let (mut sum, mut count) = (0.0, 0);
+        for (a, p) in
+            (0..12).flat_map(|a| (0..12).map(move |p| (a, p))).filter(|&(a, p)| a != p && labels[a] == labels[p])
+        {
+            for n in (0..12).filter(|&n| labels[a] != labels[n]) {
+                let (one, other) = (labels[a] as usize, labels[n] as usize);
+                let margin = 0.1 + level(one, other) - between[one][one];
+                sum += (distances[a][p] - distances[a][n] + margin).max(0.0) / 2.0;
+                count += 1;
+            }
+        }
+        assert!((of_all_pairs(&loss) - sum / f64::from(count)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/hierarchical_triplet.json"), |settings| {
+            let (margin, levels) = (settings["margin"].as_f64().unwrap(), settings["levels"].as_i64().unwrap());
+            Box::new(HierarchicalTriplet { margin, levels })
+        });
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        for labels in [[0].as_slice(), &[0, 0, 0], &[0, 1, 2]] {
+            is_empty_for(&HierarchicalTriplet { margin: 0.1, levels: 16 }, labels);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Histogram loss. Ustinova & Lempitsky, NeurIPS 2016.
+//!
+//! One term: the probability that a random negative pair is closer than a random positive pair, from histograms of the
+//! distances of both, `sum over bins of positive(b) * sum of negative up to b`. Pairs of anchors without
+//! pairs of the other kind do not count. In a batch each pair counts once, whichever of the two is the anchor.
+//! Reference: pytorch-metric-learning (PML) `HistogramLoss`. Differs: references may be a memory; distances are those
+//! of embeddings of length one, and longer ones end in the outer bins.
+
+use tch::{Kind, Tensor};
+
+use super::{Batch, Loss, rows};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+};
+
+/// Histogram loss.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    /// Bins over the range of distances.
+    pub bins: i64,
+}
+
+impl Loss for Histogram {
+    fn distance(&self) -> Distance {
+        Distance::Cosine
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let (positives, negatives) = pairs(batch);
+        if positives.any().int64_value(&[]) == 0 {
+            return Terms::default();
+        }
+        let places = batch.places(self.bins);
+        let positive = density(&places, &positives, self.bins);
+        let negative = density(&places, &negatives, self.bins);
+        let closer = rows::running_sums(&negative);
+        Terms::of([Part::of_others((positive * closer).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>))])
+    }
+}
+
+/// Marks the pairs that count, `[n, m]` each: positive and negative.
+fn pairs(batch: &Batch) -> (Tensor, Tensor) {
+    let (positives, negatives) = batch.masks();
+    let anchors = rows::have_both(&positives, &negatives).unsqueeze(1);
+    let once = |pairs: Tensor| {
+        let pairs = pairs.logical_and(&anchors);
+        if batch.is_own_reference() { pairs.logical_or(&pairs.tr()).triu(1) } else { pairs }
+    };
+    (once(positives), once(negatives))
+}
+
+/// The share of pairs in each bin: `[1, bins + 1]`.
+fn density(places: &Tensor, pairs: &Tensor, bins: i64) -> Tensor {
+    let histogram = rows::soft_histogram(places, pairs, bins);
+    histogram.sum_dim_intlist([0i64].as_slice(), true, None::<Kind>) / pairs.sum(Kind::Int64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, is_empty_for, of_all_pairs, sides};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_bins_written_as_a_loop() {
+        let loss = Histogram { bins: 7 };
+        let sides = sides(loss.distance());
+        let pulse = |s: f64, bin: usize| (1.0 - (s + 1.0 - bin as f64 * 2.0 / 7.0).abs() * 3.5).max(0.0);
+        let density = |all: &[f64], bin| all.iter().map(|&s| pulse(s, bin)).sum::<f64>() / all.len() as f64;
+        let positives: Vec<f64> = sides.iter().flat_map(|(positives, _)| positives).copied().collect();
+        let negatives: Vec<f64> = sides.iter().flat_map(|(_, negatives)| negatives).copied().collect();
+        let sum = |bin| (0..=bin).map(|bin| density(&positives, bin)).sum::<f64>();
+        let expected: f64 = (0..=7).map(|bin| density(&negatives, bin) * sum(bin)).sum();
+        assert!((of_all_pairs(&loss) - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/histogram.json"), |settings| {
+            Box::new(Histogram { bins: settings["bins"].as_i64().unwrap() })
+        });
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        is_empty_for(&Histogram { bins: 100 }, &[0]);
+        is_empty_for(&Histogram { bins: 100 }, &[0, 0, 0]);
+        is_empty_for(&Histogram { bins: 100 }, &[0, 1, 2]);
+    }
+}

@@ -1,0 +1,74 @@
+//! N-pair loss. Sohn, NeurIPS 2016 (multi-class N-pair).
+//!
+//! Each class that has a positive pair gives one, its first: an anchor and a positive. Terms: one per such pair, the
+//! cross-entropy of the anchor's similarities to the positives of all classes, reduced to the mean. The paper leaves
+//! embeddings unnormalised and penalises their length: that is a network's setting and a regulariser of its own.
+//! Reference: pytorch-metric-learning (PML) `NPairsLoss`. Differs: positives may come from a memory.
+
+use tch::{Kind, Tensor};
+
+use super::{Batch, Loss};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+};
+
+/// N-pair loss.
+#[derive(Clone, Debug)]
+pub struct NPair;
+
+impl Loss for NPair {
+    fn distance(&self) -> Distance {
+        Distance::Cosine
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let pairs = batch.pairs();
+        let first = first_of_each(&batch.labels.index(&[Some(&pairs.anchor_pos)]));
+        let [anchors, positives] = [&pairs.anchor_pos, &pairs.positive].map(|side| side.index(&[Some(&first)]));
+        let references = batch.references.embeddings.index(&[Some(&positives)]);
+        let distances = batch.distance.matrix(&batch.embeddings.index(&[Some(&anchors)]), &references);
+        let closeness = batch.distance.closeness(&distances);
+        let values = closeness.logsumexp([1], false) - closeness.diagonal(0, 0, 1);
+        Terms::of([Part::of_tuples(values, &anchors)])
+    }
+}
+
+/// The place of the first of each of these labels.
+fn first_of_each(labels: &Tensor) -> Tensor {
+    let order = labels.argsort_stable(true, 0, false);
+    let (_, _, counts) = labels.index(&[Some(&order)]).unique_consecutive(false, true, 0);
+    order.index(&[Some(counts.cumsum(0, Kind::Int64) - counts)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, batch, is_empty_for, of_all_pairs};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_classes_written_as_a_loop() {
+        let (_, similarities, _) = batch(NPair.distance());
+        let pairs = [(0, 4), (1, 6), (2, 7), (3, 8)];
+        let terms = pairs.map(|(a, p)| {
+            let sum = pairs.iter().map(|&(_, other)| similarities[a][other].exp()).sum::<f64>();
+            -(similarities[a][p].exp() / sum).ln()
+        });
+        assert!((of_all_pairs(&NPair) - terms.iter().sum::<f64>() / 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/n_pair.json"), |_| Box::new(NPair));
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        is_empty_for(&NPair, &[0]);
+        is_empty_for(&NPair, &[0, 1, 2]);
+    }
+}

@@ -1,0 +1,78 @@
+//! Normalised-temperature cross-entropy, also known as InfoNCE. Sohn, NeurIPS 2016; Chen et al., ICML 2020,
+//! Eq. 1.
+//!
+//! Terms: one per positive pair, `-log(exp(s(a,p)/T) / (exp(s(a,p)/T) + sum exp(s(a,n)/T)))`, with the sum over the
+//! negatives of the anchor alone, as often as a miner lists them; reduced to the mean.
+//! Reference: pytorch-metric-learning (PML) `NTXentLoss`. Differs: the sum is taken once per anchor, so that nothing
+//! has the size of positive times negative pairs; PML adds the smallest number within the logarithm, which caps the
+//! cost and stops the gradient of pairs worse than that.
+
+use super::{Batch, Loss, rows};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+    tuples::at,
+};
+
+/// Normalised-temperature cross-entropy.
+#[derive(Clone, Debug)]
+pub struct NtXent {
+    /// Similarities are divided by this (T).
+    pub temperature: f64,
+}
+
+impl Loss for NtXent {
+    fn distance(&self) -> Distance {
+        Distance::Cosine
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let (scaled, pairs) = (batch.closeness() / self.temperature, batch.pairs());
+        if pairs.anchor_pos.numel() == 0 || pairs.anchor_neg.numel() == 0 {
+            return Terms::default();
+        }
+        let counts = rows::counts(&scaled, &pairs.anchor_neg, &pairs.negative);
+        let negatives = rows::log_sum_exp(&(&scaled + counts.log()), &counts.gt(0.0));
+        let positive = at(&scaled, &pairs.anchor_pos, &pairs.positive);
+        let values = rows::softplus(&(negatives.index(&[Some(&pairs.anchor_pos)]) - positive));
+        Terms::of([Part::of_tuples(values, &pairs.anchor_pos)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, is_empty_for, of_all_pairs, sides};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_pairs_written_as_a_loop() {
+        let loss = NtXent { temperature: 0.3 };
+        let terms: Vec<f64> = sides(loss.distance())
+            .into_iter()
+            .flat_map(|(positives, negatives)| {
+                let sum = negatives.iter().map(|s| (s / 0.3).exp()).sum::<f64>();
+                positives.into_iter().map(move |s| -((s / 0.3).exp() / ((s / 0.3).exp() + sum)).ln())
+            })
+            .collect();
+        assert!((of_all_pairs(&loss) - terms.iter().sum::<f64>() / terms.len() as f64).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/nt_xent.json"), |settings| {
+            let setting = |name: &str| settings[name].as_f64().unwrap();
+            Box::new(NtXent { temperature: setting("temperature") })
+        });
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        is_empty_for(&NtXent { temperature: 0.07 }, &[0]);
+        is_empty_for(&NtXent { temperature: 0.07 }, &[0, 0, 0]);
+        is_empty_for(&NtXent { temperature: 0.07 }, &[0, 1, 2]);
+    }
+}

@@ -1,0 +1,99 @@
+//! Recall@k surrogate. Patel, Tolias & Matas, CVPR 2022.
+//!
+//! Terms: one per anchor that has a positive, one minus the mean over `ks` of its smooth recall
+//! `min(k, sum over positives of sigmoid((k - rank(p)) / k_temperature)) / min(k, number of positives)`; reduced to
+//! the mean. The rank of `p` is one plus the sum of `sigmoid((s(a,x) - s(a,p)) / rank_temperature)` over all others but
+//! the anchor. All pairs count, whatever a miner chooses. Anchors are taken some at a time, so that memory does not
+//! grow with images times references squared.
+//! Reference: the formula. The authors' program differs: its ranks are about one too high, since the anchor itself is
+//! among those that rank before a positive, and it wants classes of the same size in order.
+
+use tch::{Kind, Tensor};
+
+use super::{Batch, Loss, rows};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+};
+
+/// Recall@k surrogate.
+#[derive(Clone, Debug)]
+pub struct RecallAtK {
+    /// The numbers of neighbours among which a positive should be.
+    pub ks: Vec<f64>,
+    /// Differences of similarities are divided by this: the smaller, the closer to the true rank.
+    pub rank_temperature: f64,
+    /// Differences of ranks are divided by this.
+    pub k_temperature: f64,
+}
+
+impl Loss for RecallAtK {
+    fn distance(&self) -> Distance {
+        Distance::Cosine
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let (positives, negatives) = batch.references.masks(batch.labels);
+        let recall = rows::of_ranks(&(batch.closeness() / self.rank_temperature), &positives, &negatives, |ranks| {
+            let recalls = self.ks.iter().map(|&k| self.recall(&ranks, k)).collect::<Vec<_>>();
+            Tensor::stack(&recalls, 1).mean_dim([1i64].as_slice(), false, None::<Kind>)
+        });
+        let anchors = rows::with_any(&positives);
+        let missed: Tensor = 1.0 - recall.index(&[Some(&anchors)]);
+        Terms::of([Part::of_tuples(missed, &anchors)])
+    }
+}
+
+impl RecallAtK {
+    fn recall(&self, ranks: &rows::Ranks, k: f64) -> Tensor {
+        let within = ((k - &ranks.among_all) / self.k_temperature).sigmoid();
+        let found = rows::sum_of_each(&within, &ranks.anchors, ranks.images);
+        let positives = rows::sum_of_each(&within.ones_like(), &ranks.anchors, ranks.images);
+        found.clamp_max(k) / positives.clamp(1.0, k.max(1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, is_empty_for, of_all_pairs, sides};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_anchors_written_as_a_loop() {
+        let loss = RecallAtK { ks: vec![1.0, 3.0], rank_temperature: 0.1, k_temperature: 0.5 };
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
+            let others = || positives.iter().chain(&negatives);
+            let rank = |p: f64| 0.5 + others().map(|s| sigmoid((s - p) / 0.1)).sum::<f64>();
+            let recall = |k: f64| {
+                let found = positives.iter().map(|&p| sigmoid((k - rank(p)) / 0.5)).sum::<f64>();
+                found.min(k) / k.min(positives.len() as f64)
+            };
+            1.0 - (recall(1.0) + recall(3.0)) / 2.0
+        });
+        assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/recall_at_k.json"), |settings| {
+            let setting = |name: &str| settings[name].as_f64().unwrap();
+            Box::new(RecallAtK {
+                ks: serde_json::from_value(settings["ks"].clone()).unwrap(),
+                rank_temperature: setting("rank_temperature"),
+                k_temperature: setting("k_temperature"),
+            })
+        });
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        let loss = RecallAtK { ks: vec![1.0], rank_temperature: 0.01, k_temperature: 1.0 };
+        is_empty_for(&loss, &[0]);
+        is_empty_for(&loss, &[0, 1, 2]);
+    }
+}

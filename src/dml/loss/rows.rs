@@ -1,0 +1,197 @@
+//! Algebra of matrices of pairs `[n, m]`, of which a mask keeps some elements of each row.
+//!
+//! All of it stays finite, gradients too: what is not kept has no influence and gets no gradient.
+
+use tch::{Kind, Tensor};
+
+use crate::tuples::{at, coordinates};
+
+/// The most elements that [`in_chunks`] has in mind at once.
+const CHUNK: i64 = 1 << 22;
+
+/// Returns how many elements of each row are kept: `[n]`, whole numbers.
+pub(super) fn count(kept: &Tensor) -> Tensor {
+    kept.sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)
+}
+
+/// Returns how often each pair is listed, in the shape of `like` `[n, m]`.
+pub(super) fn counts(like: &Tensor, anchors: &Tensor, others: &Tensor) -> Tensor {
+    let once = Tensor::ones(anchors.size(), (like.kind(), like.device()));
+    like.detach().zeros_like().index_put(&[Some(anchors), Some(others)], &once, true)
+}
+
+/// Returns which rows have kept elements in both masks: `[n]`.
+pub(super) fn have_both(positives: &Tensor, negatives: &Tensor) -> Tensor {
+    positives.any_dim(1, false).logical_and(&negatives.any_dim(1, false))
+}
+
+/// Returns the rows in which anything is kept, as indices.
+pub(super) fn with_any(kept: &Tensor) -> Tensor {
+    kept.any_dim(1, false).nonzero().squeeze_dim(1)
+}
+
+/// Returns the sum of the kept elements of each row: `[n]`.
+pub(super) fn sum(values: &Tensor, kept: &Tensor) -> Tensor {
+    values.masked_fill(&kept.logical_not(), 0.0).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)
+}
+
+/// Returns the mean of the kept elements of each row, 0 where there is none: `[n]`.
+pub(super) fn mean(values: &Tensor, kept: &Tensor) -> Tensor {
+    sum(values, kept) / count(kept).clamp_min(1)
+}
+
+/// Returns `log sum exp` of the kept elements of each row, minus infinity where there is none: `[n]`.
+pub(super) fn log_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
+    exponents.masked_fill(&kept.logical_not(), f64::NEG_INFINITY).logsumexp([1], false)
+}
+
+/// Returns `values` with 0 in the place of minus infinity, the logarithm of an empty sum.
+pub(super) fn or_zero(values: &Tensor) -> Tensor {
+    values.masked_fill(&values.eq(f64::NEG_INFINITY), 0.0)
+}
+
+/// Returns `log(1 + exp x)`, to the last digit for any x: PyTorch's `softplus` is a line from 20 on.
+pub(super) fn softplus(x: &Tensor) -> Tensor {
+    x.neg().log_sigmoid().neg()
+}
+
+/// Returns a histogram of the kept elements of each row: `[n, bins + 1]`. A value between two whole numbers counts
+/// for both, the more for the closer one; values are taken to be within 0 and `bins`.
+pub(super) fn soft_histogram(values: &Tensor, kept: &Tensor, bins: i64) -> Tensor {
+    let values = values.clamp(0.0, bins as f64);
+    let below = values.detach().floor().clamp_max((bins - 1) as f64).nan_to_num(0.0, 0.0, 0.0);
+    let weight = kept.to_kind(values.kind());
+    let above = (&values - &below) * &weight;
+    let (rows, columns) =
+        (Tensor::arange(values.size()[0], (Kind::Int64, values.device())), below.to_kind(Kind::Int64));
+    let rows = rows.unsqueeze(1).expand_as(&columns);
+    // Unlike a scatter, adding with indices is deterministic on a GPU.
+    let empty = Tensor::zeros([values.size()[0], bins + 1], (values.kind(), values.device()));
+    let next = &columns + 1;
+    empty.index_put(&[Some(&rows), Some(&columns)], &(&weight - &above), true).index_put(
+        &[Some(&rows), Some(&next)],
+        &above,
+        true,
+    )
+}
+
+/// Returns sums over all elements up to each, along rows: `[n, k]`. As a product, since a scan of PyTorch need not give
+/// the same bits twice on a GPU.
+pub(super) fn running_sums(values: &Tensor) -> Tensor {
+    let size = values.size()[1];
+    values.matmul(&Tensor::ones([size, size], (values.kind(), values.device())).triu(0))
+}
+
+/// Returns `terms(rows, first)` `[n]` of all rows of `values` `[n, m]`, where `terms` maps some rows, from `first` on,
+/// to one number each and may take `cost` times the room of a row. Only some rows at a time are worked on, and only
+/// their derivatives are kept, so that memory does not grow with the number of rows.
+pub(super) fn in_chunks(values: &Tensor, cost: i64, terms: impl Fn(&Tensor, i64) -> Tensor) -> Tensor {
+    let (n, m) = (values.size()[0], values.size()[1]);
+    let length = (CHUNK / (cost * m).max(1)).clamp(1, n.max(1));
+    if length >= n || !values.requires_grad() {
+        return terms(values, 0);
+    }
+    let starts = (0..n).step_by(length as usize);
+    let chunks = starts.map(|first| linear(&values.narrow(0, first, length.min(n - first)), first, &terms));
+    Tensor::cat(&chunks.collect::<Vec<_>>(), 0)
+}
+
+/// The smooth ranks of positives, of some rows.
+pub(super) struct Ranks {
+    /// `[p]`: the row of each positive.
+    pub(super) anchors: Tensor,
+    /// How many rows there are.
+    pub(super) images: i64,
+    /// `[p]`: its rank among the positives of the row, 1 for the closest.
+    pub(super) among_positives: Tensor,
+    /// `[p]`: its rank among positives and negatives.
+    pub(super) among_all: Tensor,
+}
+
+/// Returns `terms` `[n]` of the smooth ranks of positives: one plus the sum of the sigmoids of what others are closer.
+/// The closeness of all pairs is `[n, m]`.
+pub(super) fn of_ranks(
+    closeness: &Tensor,
+    positives: &Tensor,
+    negatives: &Tensor,
+    terms: impl Fn(Ranks) -> Tensor,
+) -> Tensor {
+    let most = if positives.numel() == 0 { 1 } else { count(positives).max().int64_value(&[]).max(1) };
+    in_chunks(closeness, most, |rows, first| {
+        let images = rows.size()[0];
+        let some = |mask: &Tensor| mask.narrow(0, first, images);
+        terms(ranks(rows, &some(positives), &some(negatives)))
+    })
+}
+
+fn ranks(closeness: &Tensor, positives: &Tensor, negatives: &Tensor) -> Ranks {
+    let (anchors, places) = coordinates(positives);
+    let closeness_of_pairs = at(closeness, &anchors, &places).unsqueeze(1);
+    let ahead = (closeness.index(&[Some(&anchors)]) - closeness_of_pairs).sigmoid();
+    let of = |mask: &Tensor| sum(&ahead, &mask.index_select(0, &anchors));
+    // A positive is among the positives itself: half a place before itself.
+    let among_positives = of(positives) + 0.5;
+    let among_all = &among_positives + of(negatives);
+    Ranks { anchors, images: closeness.size()[0], among_positives, among_all }
+}
+
+/// Returns the sum of the values of each anchor: `[images]` from `[t]`.
+pub(super) fn sum_of_each(values: &Tensor, anchors: &Tensor, images: i64) -> Tensor {
+    Tensor::zeros([images], (values.kind(), values.device())).index_put(&[Some(anchors)], values, true)
+}
+
+/// Returns the terms of these rows as a linear function of them, with the value and the derivative of `terms` there.
+fn linear(rows: &Tensor, first: i64, terms: impl Fn(&Tensor, i64) -> Tensor) -> Tensor {
+    let leaf = rows.detach().set_requires_grad(true);
+    let value = terms(&leaf, first);
+    let slope = Tensor::run_backward(&[value.sum(None::<Kind>)], &[&leaf], false, false).remove(0);
+    let change = (rows - rows.detach()) * slope;
+    value.detach() + change.sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, gradient, is_finite, noise};
+
+    #[test]
+    fn rows_without_kept_elements_have_no_sum_and_no_gradient() {
+        let values = noise(1, 2, 3).set_requires_grad(true);
+        let kept = Tensor::from_slice(&[true, false, true, false, false, false]).view([2, 3]);
+        let logarithms = log_sum_exp(&values, &kept);
+        assert_eq!(logarithms.double_value(&[1]), f64::NEG_INFINITY);
+        let all = or_zero(&logarithms) + sum(&values, &kept) + mean(&values, &kept) + softplus(&logarithms);
+        assert_eq!(all.double_value(&[1]), 0.0);
+        let gradient = gradient(&all.sum(None::<Kind>), &values);
+        assert!(is_finite(&gradient));
+        assert_eq!(gradient.get(1).abs().max().double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn a_histogram_shares_each_value_between_two_bins() {
+        let values = Tensor::from_slice(&[0.0, 1.25, 3.0, 9.0]).view([1, 4]);
+        let kept = Tensor::from_slice(&[true, true, true, false]).view([1, 4]);
+        let expected = Tensor::from_slice(&[1.0, 0.75, 0.25, 1.0]).view([1, 4]);
+        assert_close(&soft_histogram(&values, &kept, 3), &expected, 1e-15, "histogram");
+    }
+
+    #[test]
+    fn running_sums_are_sums_of_all_before() {
+        let found = running_sums(&Tensor::from_slice(&[1.0, 2.0, 4.0]).view([1, 3]));
+        assert_close(&found, &Tensor::from_slice(&[1.0, 3.0, 7.0]).view([1, 3]), 0.0, "sums");
+    }
+
+    #[test]
+    fn chunks_change_neither_value_nor_gradient() {
+        let values = noise(1, 5, 4).set_requires_grad(true);
+        let terms = |rows: &Tensor, first: i64| {
+            let scale = Tensor::arange_start(first, first + rows.size()[0], (Kind::Double, tch::Device::Cpu));
+            rows.tanh().square().sum_dim_intlist([1i64].as_slice(), false, None::<Kind>) * scale
+        };
+        let whole = terms(&values, 0);
+        let chunked = in_chunks(&values, CHUNK / 8, terms);
+        assert_close(&chunked, &whole, 1e-15, "value");
+        let expected = gradient(&whole.square().sum(None::<Kind>), &values);
+        assert_close(&gradient(&chunked.square().sum(None::<Kind>), &values), &expected, 1e-14, "gradient");
+    }
+}

@@ -1,0 +1,94 @@
+//! Smooth-AP: average precision with sigmoids for comparisons. Brown et al., ECCV 2020.
+//!
+//! Terms: one per anchor that has a positive, `1 - AP(a)`, times the anchor's weight; reduced to the mean. `AP` is the
+//! mean over its positives of their rank among positives over their rank among all; the rank of `p` is one plus the
+//! sum of `sigmoid((s(a,x) - s(a,p)) / temperature)` over the others. A miner's pairs only weigh anchors. Anchors are
+//! taken some at a time, so that memory does not grow with images times references squared.
+//! With `itself` an image counts as one of its own positives, as in the authors' program.
+//! Reference: pytorch-metric-learning (PML) `SmoothAPLoss`. Differs: classes may be of any sizes, in any order;
+//! there they must be of the same size, and as many as that.
+
+use tch::{Kind, Tensor};
+
+use super::{Batch, Loss, rows};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+    tuples::References,
+};
+
+/// Smooth-AP.
+#[derive(Clone, Debug)]
+pub struct SmoothAp {
+    /// Differences of similarities are divided by this: the smaller, the closer to the true rank.
+    pub temperature: f64,
+    /// Whether an image, or its copy in a memory, is among its own positives.
+    pub itself: bool,
+}
+
+impl Loss for SmoothAp {
+    fn distance(&self) -> Distance {
+        Distance::Cosine
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::Mean
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let (others, negatives) = batch.references.masks(batch.labels);
+        let positives = if self.itself { others.logical_or(&copies(batch)) } else { others };
+        let precision = rows::of_ranks(&(batch.closeness() / self.temperature), &positives, &negatives, |ranks| {
+            rows::sum_of_each(&(ranks.among_positives / ranks.among_all), &ranks.anchors, ranks.images)
+        });
+        let anchors = rows::with_any(&positives);
+        let missed: Tensor = 1.0 - precision / rows::count(&positives).clamp_min(1);
+        let values = missed * batch.weights();
+        Terms::of([Part::of_tuples(values.index(&[Some(&anchors)]), &anchors)])
+    }
+}
+
+/// Marks each image of the batch among the references.
+fn copies(batch: &Batch) -> Tensor {
+    let References { labels, own, .. } = batch.references;
+    let columns = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));
+    own.unsqueeze(1).eq_tensor(&columns.unsqueeze(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::tests::{agrees_within, is_empty_for, of_all_pairs, sides};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_anchors_written_as_a_loop() {
+        let loss = SmoothAp { temperature: 0.1, itself: false };
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x / 0.1).exp());
+        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
+            let above = |p: f64, others: &[f64]| others.iter().map(|s| sigmoid(s - p)).sum::<f64>();
+            let precision = |p: f64| (0.5 + above(p, &positives)) / (0.5 + above(p, &positives) + above(p, &negatives));
+            1.0 - positives.iter().map(|&p| precision(p)).sum::<f64>() / positives.len() as f64
+        });
+        assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        let make = |settings: &Value| -> Box<dyn Loss> {
+            let (temperature, itself) =
+                (settings["temperature"].as_f64().unwrap(), settings["itself"].as_bool().unwrap());
+            Box::new(SmoothAp { temperature, itself })
+        };
+        // Sharp sigmoids multiply what rounding does to similarities.
+        agrees_within(5e-5, include_str!("testdata/smooth_ap.json"), make);
+        agrees_within(5e-5, include_str!("testdata/smooth_ap_others.json"), make);
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        is_empty_for(&SmoothAp { temperature: 0.01, itself: false }, &[0]);
+        is_empty_for(&SmoothAp { temperature: 0.01, itself: false }, &[0, 1, 2]);
+    }
+}

@@ -1,0 +1,68 @@
+//! Supervised contrastive loss. Khosla et al., NeurIPS 2020, Eq. 2 (the sum outside the logarithm).
+//!
+//! Terms: one per anchor, the mean over its positives of `-log(exp(s(a,p)/T) / sum exp(s(a,x)/T))`, with the sum over
+//! all its positives and negatives; reduced to the mean of the non-zero ones. Each pair counts once, however often a
+//! miner lists it.
+//! Reference: pytorch-metric-learning (PML) `SupConLoss`. Differs: a batch of one class counts, since its images
+//! are pushed apart evenly, while PML calls it empty.
+
+use super::{Batch, Loss, rows};
+use crate::{
+    distance::Distance,
+    reduce::{Part, Reduction, Terms},
+};
+
+/// Supervised contrastive loss.
+#[derive(Clone, Debug)]
+pub struct SupCon {
+    /// Similarities are divided by this (T).
+    pub temperature: f64,
+}
+
+impl Loss for SupCon {
+    fn distance(&self) -> Distance {
+        Distance::Cosine
+    }
+
+    fn reduction(&self) -> Reduction {
+        Reduction::AvgNonZero
+    }
+
+    fn terms(&self, batch: &Batch) -> Terms {
+        let (scaled, (positives, negatives)) = (batch.closeness() / self.temperature, batch.masks());
+        let all = rows::log_sum_exp(&scaled, &positives.logical_or(&negatives));
+        let lacks = positives.any_dim(1, false).logical_not();
+        let values = (all - rows::mean(&scaled, &positives)).masked_fill(&lacks, 0.0);
+        Terms::of([Part::of_anchors(values)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{agrees_with, is_empty_for, of_all_pairs, sides};
+    use super::*;
+
+    #[test]
+    fn it_is_the_sum_over_anchors_written_as_a_loop() {
+        let loss = SupCon { temperature: 0.3 };
+        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
+            let sum = positives.iter().chain(&negatives).map(|s| (s / 0.3).exp()).sum::<f64>();
+            positives.iter().map(|s| -((s / 0.3).exp() / sum).ln()).sum::<f64>() / positives.len() as f64
+        });
+        assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_reference() {
+        agrees_with(include_str!("testdata/sup_con.json"), |settings| {
+            let setting = |name: &str| settings[name].as_f64().unwrap();
+            Box::new(SupCon { temperature: setting("temperature") })
+        });
+    }
+
+    #[test]
+    fn a_batch_without_the_pairs_it_needs_is_empty() {
+        is_empty_for(&SupCon { temperature: 0.1 }, &[0]);
+        is_empty_for(&SupCon { temperature: 0.1 }, &[0, 1, 2]);
+    }
+}

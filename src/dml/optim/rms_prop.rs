@@ -1,0 +1,58 @@
+//! RMSprop. Tieleman & Hinton, Coursera lecture 6.5, 2012; `epsilon` is added to the root, the learning rate scales
+//! the step and not the velocity.
+//! Reference: `torch.optim.RMSprop`, not centred; weight decay is added to the gradient.
+
+use tch::Tensor;
+
+use super::{Rule, decayed};
+
+/// RMSprop with momentum.
+#[derive(Clone, Debug)]
+pub struct RmsProp {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay rate of the mean of squared gradients.
+    pub alpha: f64,
+    /// Added to the denominator.
+    pub epsilon: f64,
+    /// Momentum.
+    pub momentum: f64,
+    /// L2 penalty.
+    pub weight_decay: f64,
+}
+
+impl Rule for RmsProp {
+    fn kept(&self) -> &'static [&'static str] {
+        &["mean_square", "velocity"]
+    }
+
+    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], _step: i64) {
+        let [mean_square, velocity] = kept else { unreachable!("RMSprop keeps a mean and a velocity") };
+        let gradient = decayed(gradient, parameters, self.weight_decay);
+        *mean_square *= self.alpha;
+        *mean_square += gradient.square() * (1.0 - self.alpha);
+        *velocity *= self.momentum;
+        *velocity += gradient / (mean_square.sqrt() + self.epsilon);
+        *parameters -= &*velocity * self.lr;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        Optimizer,
+        tests::{agrees_with_golden_values, continues_bit_for_bit},
+    };
+    use super::*;
+
+    #[test]
+    fn twenty_steps_are_those_of_the_reference() {
+        agrees_with_golden_values("rms_prop");
+    }
+
+    #[test]
+    fn a_restored_optimiser_continues_bit_for_bit() {
+        let rule = RmsProp { lr: 0.1, alpha: 0.9, epsilon: 1e-8, momentum: 0.9, weight_decay: 0.01 };
+        continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
+    }
+}

@@ -1,0 +1,153 @@
+//! Many tensors in one: named views of a flat tensor.
+//!
+//! Networks keep their weights so, and losses their proxies: an optimiser step is then a handful of operations
+//! whatever there is to train, and a checkpoint is a few tensors.
+
+use tch::{Device, Tensor};
+
+use crate::{
+    loss::Start,
+    random::{Draws, Purpose},
+};
+
+/// A tensor to be: name, shape and initial numbers.
+#[derive(Debug)]
+pub struct Slot {
+    name: String,
+    shape: Vec<i64>,
+    initial: Initial,
+}
+
+/// Initial numbers.
+#[derive(Clone, Copy, Debug)]
+pub enum Initial {
+    /// All the same.
+    Constant(f32),
+    /// Uniform between plus and minus one over the square root of the number of inputs. That is what PyTorch's
+    /// linear and convolution layers use for weights (`kaiming_uniform_` with `a = sqrt(5)`) and biases.
+    FanIn(i64),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// Uniform between plus and minus this.
+    Uniform(f64),
+}
+
+/// Named views of a flat tensor.
+#[derive(Debug)]
+pub struct Parameters {
+    flat: Tensor,
+    names: Vec<String>,
+    views: Vec<Tensor>,
+}
+
+impl Slot {
+    pub(crate) fn new(name: impl Into<String>, shape: &[i64], initial: Initial) -> Slot {
+        Slot { name: name.into(), shape: shape.to_vec(), initial }
+    }
+
+    fn len(&self) -> i64 {
+        self.shape.iter().product()
+    }
+
+    /// Its initial numbers.
+    fn numbers(&self, mut draws: Draws) -> Vec<f32> {
+        let mut number = || match self.initial {
+            Initial::Constant(number) => number,
+            Initial::FanIn(inputs) => {
+                let bound = 1.0 / (inputs as f64).sqrt();
+                draws.between(-bound, bound) as f32
+            }
+            Initial::Normal(deviation) => (deviation * draws.normal()) as f32,
+            Initial::Uniform(bound) => draws.between(-bound, bound) as f32,
+        };
+        (0..self.len()).map(|_| number()).collect()
+    }
+}
+
+impl Parameters {
+    pub(crate) fn new(slots: Vec<Slot>, seed: u64, device: Device) -> Parameters {
+        Parameters::drawn(slots, device, |index| Draws::new(seed, Purpose::Weights, index, 0))
+    }
+
+    /// Those of a loss, which are trained.
+    pub(crate) fn of_loss(slots: Vec<Slot>, start: &Start) -> Parameters {
+        let draws = |index| Draws::new(start.seed, Purpose::Proxies, index, start.part);
+        Parameters::drawn(slots, start.device, draws).trainable()
+    }
+
+    /// The slot at each index starts with what is drawn for it.
+    fn drawn(slots: Vec<Slot>, device: Device, draws: impl Fn(u64) -> Draws) -> Parameters {
+        let numbers: Vec<f32> = (0..).zip(&slots).flat_map(|(index, slot)| slot.numbers(draws(index))).collect();
+        let flat = Tensor::from_slice(&numbers).to_device(device);
+        let ends = slots.iter().scan(0, |end, slot| {
+            *end += slot.len();
+            Some(*end)
+        });
+        let views =
+            slots.iter().zip(ends).map(|(slot, end)| flat.narrow(0, end - slot.len(), slot.len()).view(&*slot.shape));
+        Parameters { views: views.collect(), names: slots.into_iter().map(|slot| slot.name).collect(), flat }
+    }
+
+    /// Makes the views the leaves of gradients. The flat tensor itself stays outside all graphs.
+    pub(crate) fn trainable(self) -> Parameters {
+        let views = self.views.iter().map(|view| view.detach().set_requires_grad(true)).collect();
+        Parameters { views, ..self }
+    }
+
+    pub(crate) fn flat(&self) -> &Tensor {
+        &self.flat
+    }
+
+    pub(crate) fn flat_mut(&mut self) -> &mut Tensor {
+        &mut self.flat
+    }
+
+    /// Returns the views with their names.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.names.iter().map(String::as_str).zip(&self.views)
+    }
+
+    /// Replaces all numbers, in this precision.
+    #[cfg(test)]
+    pub(crate) fn set_all(&mut self, kind: tch::Kind, numbers: impl Fn(&str) -> Tensor) {
+        let tensors: Vec<Tensor> = self.names.iter().map(|name| numbers(name).to_kind(kind)).collect();
+        let sizes: Vec<Vec<i64>> = self.views.iter().map(Tensor::size).collect();
+        self.flat = Tensor::cat(&tensors.iter().map(|tensor| tensor.reshape([-1])).collect::<Vec<_>>(), 0);
+        let mut end = 0;
+        for (view, size) in self.views.iter_mut().zip(sizes) {
+            let length = size.iter().product();
+            *view = self.flat.narrow(0, end, length).view(&*size).detach().set_requires_grad(true);
+            end += length;
+        }
+    }
+
+    /// # Panics
+    /// If there is no view of that name.
+    pub(crate) fn get(&self, name: &str) -> &Tensor {
+        let index = self.names.iter().position(|candidate| candidate == name);
+        &self.views[index.unwrap_or_else(|| panic!("there is no tensor `{name}`"))]
+    }
+
+    pub(crate) fn gradient(&self, loss: &Tensor) -> Tensor {
+        gradients(&[self], loss).remove(0)
+    }
+}
+
+/// Returns the gradient of a scalar `loss` with respect to each of the flat tensors of `all`, in one pass through the
+/// graph, which is freed. The gradient of what the loss does not depend on is zero.
+pub(crate) fn gradients(all: &[&Parameters], loss: &Tensor) -> Vec<Tensor> {
+    let views: Vec<&Tensor> = all.iter().flat_map(|parameters| &parameters.views).collect();
+    if views.is_empty() {
+        return all.iter().map(|parameters| parameters.flat.zeros_like()).collect();
+    }
+    let mut gradients = Tensor::run_backward(&[loss], &views, false, false).into_iter();
+    let mut of_view = |view: &Tensor| match gradients.next() {
+        Some(gradient) if gradient.defined() => gradient.reshape([-1]),
+        _ => view.zeros_like().reshape([-1]),
+    };
+    let mut flat = |parameters: &Parameters| match parameters.views.as_slice() {
+        [] => parameters.flat.zeros_like(),
+        views => Tensor::cat(&views.iter().map(&mut of_view).collect::<Vec<_>>(), 0),
+    };
+    all.iter().map(|parameters| flat(parameters)).collect()
+}

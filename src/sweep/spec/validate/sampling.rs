@@ -1,0 +1,74 @@
+//! Samplers: batches that cannot be formed, or from which nothing could be learnt.
+
+use schema::{Dataset, FixedPairs, Hierarchical, MPerClass, Sampler, Straddling};
+
+use super::{Checked, SweepFile, require, training_classes};
+
+pub(super) fn sampler(sampler: &Sampler, file: &SweepFile) -> Checked {
+    let key = |name: &str| format!("training.sampler.{name}");
+    match sampler {
+        Sampler::MPerClass(MPerClass { batch, per_class }) => {
+            m_per_class(*batch, *per_class, &|name| key(&format!("m_per_class.{name}")), file)
+        }
+        Sampler::FixedPairs(FixedPairs { batch }) => {
+            m_per_class(*batch, 2, &|name| key(&format!("fixed_pairs.{name}")), file)
+        }
+        Sampler::Straddling(Straddling { batch, per_class }) => {
+            let key = |name: &str| key(&format!("straddling.{name}"));
+            of_a_class(*per_class, &key("per_class"), file)?;
+            require(batch > per_class, &key("batch"), "a batch has negative pairs only with more than one class")
+        }
+        Sampler::Random(random) => {
+            let key = key("random.batch");
+            require(random.batch >= 2, &key, "a batch has pairs only with at least 2 images")?;
+            let images = u64::from(training_classes(file)) * u64::from(file.data.dataset.smallest_class());
+            require(
+                u64::from(random.batch) <= images,
+                &key,
+                format!("{} images, but a run trains on only {images}", random.batch),
+            )
+        }
+        Sampler::ClassBalanced(balanced) => {
+            require(balanced.batch >= 2, &key("class_balanced.batch"), "a batch has pairs only with at least 2 images")
+        }
+        Sampler::Hierarchical(settings) => hierarchical(settings, &|name| key(&format!("hierarchical.{name}")), file),
+    }
+}
+
+fn of_a_class(per_class: u32, key: &str, file: &SweepFile) -> Checked {
+    require(per_class >= 2, key, "a batch has positive pairs only with at least 2 images of a class")?;
+    let smallest = file.data.dataset.smallest_class();
+    require(per_class <= smallest, key, format!("a class has only {smallest} images"))
+}
+
+fn m_per_class(batch: u32, per_class: u32, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
+    require(per_class >= 2, &key("per_class"), "a batch has positive pairs only with at least 2 images of a class")?;
+    require(
+        batch > 0 && batch.is_multiple_of(per_class),
+        &key("batch"),
+        format!("{batch} is not a multiple of per_class = {per_class}"),
+    )?;
+    of_a_class(per_class, &key("per_class"), file)?;
+    let (classes, of) = (training_classes(file), batch / per_class);
+    require(of >= 2, &key("batch"), "a batch has negative pairs only with at least 2 classes")?;
+    require(of <= classes, &key("batch"), format!("a batch of {of} classes, but a run trains on only {classes}"))
+}
+
+/// Whether super-classes are large enough is known only when the data lies there.
+fn hierarchical(settings: &Hierarchical, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
+    let Hierarchical { batch, super_classes, per_class } = *settings;
+    match file.data.dataset {
+        Dataset::Omniglot => {}
+        Dataset::Glyphs(_) => {
+            require(false, &key("batch"), "glyphs have no super-classes: choose another sampler")?;
+        }
+    }
+    of_a_class(per_class, &key("per_class"), file)?;
+    require(super_classes > 0, &key("super_classes"), "expected at least 1 super-class")?;
+    require(
+        batch > 0 && super_classes.checked_mul(per_class).is_some_and(|images| batch.is_multiple_of(images)),
+        &key("batch"),
+        format!("{batch} is not a multiple of super_classes * per_class = {super_classes} * {per_class}"),
+    )?;
+    require(batch > per_class, &key("batch"), "a batch has negative pairs only with at least 2 classes")
+}

@@ -1,0 +1,62 @@
+//! A memory while training: what it holds at first, and how it is doing.
+
+use dml::{
+    memory::Arrivals,
+    model::Network,
+    objective::Objective,
+    random::{Draws, Purpose},
+};
+use schema::{Event, Memory, MemoryInit};
+use tch::{Tensor, no_grad};
+
+use crate::{Listener, split::Images};
+
+/// Steps between two words about the memory.
+const EVERY: u64 = 100;
+
+/// Puts as many random training images into the memory as fit, if it is to begin so and this is its first step. That
+/// is a function of seed and network alone: a training continued before this step does the same.
+///
+/// The network embeds them as for evaluation, which leaves its running statistics alone.
+pub(crate) fn fill(
+    memory: Option<&Memory>,
+    objective: &mut Objective,
+    network: &Network,
+    images: &Tensor,
+    split: &Images,
+    step: u64,
+    batch: usize,
+) {
+    let Some(Memory::Xbm(xbm)) = memory else { return };
+    let wanted = match xbm.init {
+        MemoryInit::Empty => false,
+        MemoryInit::ForwardPass => step == xbm.start_step,
+    };
+    let Some(memory) = objective.memory.as_mut().filter(|_| wanted) else { return };
+    let mut all: Vec<i64> = (0..split.places.len() as i64).collect();
+    let count = all.len().min(memory.size() as usize);
+    let chosen = Draws::new(objective.seed, Purpose::Filling, 0, 0).choose(&mut all, count);
+    for portion in chosen.chunks(batch.max(1)) {
+        let of = |values: &[i64]| {
+            let values: Vec<i64> = portion.iter().map(|&image| values[image as usize]).collect();
+            Tensor::from_slice(&values).to_device(images.device())
+        };
+        let embeddings = no_grad(|| network.forward(&images.index_select(0, &of(&split.places)), false));
+        let labels = of(&split.labels);
+        let _ = memory.enqueue(&Arrivals { embeddings: &embeddings, labels: &labels, images: Some(portion), step });
+    }
+}
+
+/// Says how the memory is doing, if it is time and there is one in use.
+pub(crate) fn report(objective: &Objective, arrivals: &Arrivals, say: Listener) {
+    let due = arrivals.step.is_multiple_of(EVERY) && arrivals.step >= objective.memory_start;
+    if let Some(memory) = objective.memory.as_ref().filter(|_| due) {
+        let condition = memory.condition(arrivals);
+        say(Event::Memory {
+            step: arrivals.step,
+            fill: condition.fill,
+            age: condition.age,
+            drift: condition.drift.filter(|drift| drift.is_finite()),
+        });
+    }
+}
