@@ -92,8 +92,13 @@ impl Term {
 impl Objective {
     /// Minimises one loss.
     pub fn of(term: Term) -> Objective {
+        Objective::sum(vec![term])
+    }
+
+    /// Minimises the sum of several.
+    pub fn sum(terms: Vec<Term>) -> Objective {
         let memory_rules = Rules::default();
-        Objective { terms: vec![term], memory: None, memory_start: 0, memory_weight: 1.0, memory_rules, seed: 0 }
+        Objective { terms, memory: None, memory_start: 0, memory_weight: 1.0, memory_rules, seed: 0 }
     }
 
     /// Returns the loss of a batch, `embeddings` `[n, d]` and `labels` `[n]` on the same device, at `step`,

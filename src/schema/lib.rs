@@ -21,6 +21,7 @@
 
 mod attempt;
 mod dataset;
+mod distance;
 mod event;
 mod id;
 mod loss;
@@ -32,12 +33,14 @@ mod optimizer;
 mod recipe;
 mod record;
 mod sampler;
+mod settings;
 
 pub use attempt::{Attempt, Description, Device, EvaluateWork, ImportWork, PROTOCOL, PrepareWork, TrainWork, Work};
 pub use dataset::{Dataset, Glyphs};
+pub use distance::{Distance, Reduction, Regularizer};
 pub use event::{Event, Failure, Finished, Prepared, Trained, TrainingEnd};
 pub use id::{DataId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, canonical_json};
-pub use loss::{Boundary, Contrastive, Loss, Margin, MultiSimilarity, ProxyAnchor, Triplet};
+pub use loss::*;
 pub use memory::{Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, SelfExclusion, Xbm};
 pub use metric::{Metric, ParseMetricError, Scores};
 pub use miner::{

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Card;
+
 /// A miner with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -261,5 +263,90 @@ pub struct UniformHistogramMiner {
 impl Default for UniformHistogramMiner {
     fn default() -> Self {
         UniformHistogramMiner { bins: 100, pos_per_bin: 10, neg_per_bin: 10, distance: None }
+    }
+}
+
+impl Miner {
+    /// Every miner with its default settings.
+    pub fn every() -> Vec<Miner> {
+        vec![
+            Miner::SemiHard(SemiHard::default()),
+            Miner::Hard(HardMiner::default()),
+            Miner::Easy(EasyMiner::default()),
+            Miner::AllTriplets(AllTripletsMiner::default()),
+            Miner::BatchHard(BatchHardMiner::default()),
+            Miner::BatchEasyHard(BatchEasyHardMiner::default()),
+            Miner::DistanceWeighted(DistanceWeightedMiner::default()),
+            Miner::MultiSimilarity(MultiSimilarityMiner::default()),
+            Miner::PairMargin(PairMarginMiner::default()),
+            Miner::HardAware(HardAwareMiner::default()),
+            Miner::Angular(AngularMiner::default()),
+            Miner::UniformHistogram(UniformHistogramMiner::default()),
+        ]
+    }
+
+    /// What there is to know about each, in the order of [`Miner::every`].
+    pub const CARDS: &[Card] = &[
+        Card::new("semi_hard", "triplets with 0 < d_an - d_ap <= margin", "Schroff et al., CVPR 2015", ""),
+        Card::new("hard", "triplets with d_an <= d_ap", "pytorch-metric-learning", ""),
+        Card::new("easy", "triplets with d_an - d_ap > margin", "pytorch-metric-learning", ""),
+        Card::new("all_triplets", "triplets with d_an - d_ap <= margin", "pytorch-metric-learning", ""),
+        Card::new(
+            "batch_hard",
+            "the farthest positive and the closest negative of each anchor",
+            "Hermans, Beyer & Leibe, 2017",
+            "",
+        ),
+        Card::new(
+            "batch_easy_hard",
+            "one positive and one negative of each anchor: easy, semi_hard, hard, or all of them",
+            "Xuan, Stylianou & Pless, WACV 2020",
+            "",
+        ),
+        Card::new(
+            "distance_weighted",
+            "for each positive pair a negative, drawn evenly over the distances between cutoff and nonzero_loss_cutoff",
+            "Wu et al., ICCV 2017",
+            "",
+        ),
+        Card::new(
+            "multi_similarity",
+            "positives with s - epsilon < max s_an and negatives with s + epsilon > min s_ap",
+            "Wang et al., CVPR 2019",
+            "epsilon [0, 1]",
+        ),
+        Card::new(
+            "pair_margin",
+            "positives with d > pos_margin and negatives with d < neg_margin",
+            "pytorch-metric-learning",
+            "",
+        ),
+        Card::new(
+            "hard_aware",
+            "the hardest share of positive and of negative pairs",
+            "Yuan, Yang & Zhang, ICCV 2017",
+            "",
+        ),
+        Card::new(
+            "angular",
+            "triplets whose angle at the negative is wider than degrees",
+            "Wang et al., ICCV 2017",
+            "",
+        ),
+        Card::new("uniform_histogram", "as many pairs from each range of distances", "pytorch-metric-learning", ""),
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_miner_has_its_card() {
+        let names: Vec<String> = Miner::every()
+            .iter()
+            .map(|miner| serde_json::to_value(miner).unwrap().as_object().unwrap().keys().next().unwrap().clone())
+            .collect();
+        assert_eq!(names, Miner::CARDS.iter().map(|card| card.name).collect::<Vec<_>>());
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Loss, Memory, Miner, Model, Optimizer, Sampler};
+use crate::{Dataset, Distance, Loss, Memory, Miner, Model, Optimizer, Reduction, Regularizer, Sampler};
 
 /// Everything that determines one run's result, apart from the bytes of the data and the kind of
 /// arithmetic (see [`Identity`](crate::Identity)).
@@ -52,6 +52,15 @@ impl Fold {
 pub struct Training {
     /// The loss.
     pub loss: Loss,
+    /// How far apart embeddings are. Absent: the loss's own distance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
+    /// How the loss's terms become one number. Absent: as the loss has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reduction: Option<Reduction>,
+    /// A penalty on embeddings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regularizer: Option<Regularizer>,
     /// Chooses what the loss sees. Absent: all pairs, or all triplets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub miner: Option<Miner>,

@@ -1,5 +1,6 @@
 //! From the words of a recipe to the things they name: the one place where both vocabularies meet.
 
+mod losses;
 mod mining;
 mod remembering;
 mod sampling;
@@ -9,10 +10,10 @@ use std::path::Path;
 use dml::{
     data, loss,
     model::{self, Network, NetworkConfig},
-    objective::{Objective, Term},
+    objective::Objective,
     optim,
 };
-use schema::{Backbone, Dataset, Loss, Optimizer, Recipe, Training};
+use schema::{Backbone, Dataset, Optimizer, Recipe, Training};
 use tch::Tensor;
 
 use crate::Failed;
@@ -67,38 +68,10 @@ pub(crate) fn objective(
 ) -> Result<Objective, Failed> {
     let classes = labels.iter().max().map_or(0, |last| last + 1);
     let start = loss::Start { classes, width: network.width(), seed, part: 0, device: network.device() };
-    let miner = training.miner.as_ref().map(mining::miner).transpose().map_err(impossible)?;
-    let term = Term { miner, ..Term::of(loss(&training.loss, &start)) };
-    let objective = Objective { seed, ..Objective::of(term) };
+    let objective = Objective { seed, ..Objective::sum(losses::terms(training, &start)?) };
     match &training.memory {
         Some(memory) => remembering::with_memory(objective, memory, network, labels.len()),
         None => Ok(objective),
-    }
-}
-
-fn loss(loss: &Loss, start: &loss::Start) -> Box<dyn loss::Loss> {
-    match loss {
-        Loss::Contrastive(schema::Contrastive { pos_margin, neg_margin }) => {
-            Box::new(loss::Contrastive { pos_margin: *pos_margin, neg_margin: *neg_margin, power: 1.0 })
-        }
-        Loss::Triplet(schema::Triplet { margin }) => {
-            Box::new(loss::Triplet { margin: *margin, swap: false, smooth: false })
-        }
-        Loss::MultiSimilarity(schema::MultiSimilarity { alpha, beta, base }) => {
-            Box::new(loss::MultiSimilarity { alpha: *alpha, beta: *beta, base: *base })
-        }
-        Loss::Margin(schema::Margin { margin, beta, boundary, nu }) => {
-            let boundary = match boundary {
-                schema::Boundary::Fixed => loss::Boundary::Fixed,
-                schema::Boundary::Learnt => loss::Boundary::Learnt,
-                schema::Boundary::PerClass => loss::Boundary::PerClass,
-            };
-            let settings = loss::MarginSettings { margin: *margin, beta: *beta, boundary, nu: *nu };
-            Box::new(loss::Margin::new(settings, start))
-        }
-        Loss::ProxyAnchor(schema::ProxyAnchor { margin, alpha }) => {
-            Box::new(loss::ProxyAnchor::new(*margin, *alpha, start))
-        }
     }
 }
 
@@ -137,7 +110,7 @@ fn optimizer_of(optimizer: &Optimizer, parameters: &Tensor) -> optim::Optimizer 
     }
 }
 
-fn impossible(error: impl std::error::Error) -> Failed {
+pub(super) fn impossible(error: impl std::error::Error) -> Failed {
     Failed::recipe(error.to_string())
 }
 

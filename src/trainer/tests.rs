@@ -117,6 +117,9 @@ fn tiny() -> Recipe {
         model: Model { backbone: Backbone::Conv4, embedding: Some(8) },
         training: Some(Training {
             loss: Loss::Contrastive(Contrastive::default()),
+            distance: None,
+            reduction: None,
+            regularizer: None,
             miner: None,
             memory: None,
             sampler: Sampler::MPerClass(MPerClass { batch: 12, per_class: 4 }),
@@ -323,7 +326,7 @@ fn a_diverged_training_is_a_result_and_no_failure() {
 #[test]
 fn steps_to_which_nothing_contributes_are_counted() {
     let place = Place::new(changed(tiny(), |_, training| {
-        training.loss = Loss::Triplet(Triplet { margin: -3.0 });
+        training.loss = Loss::Triplet(Triplet { margin: -3.0, ..Triplet::default() });
         training.steps = 3;
     }));
     assert_eq!(place.trained("run").empty_steps, 3);
@@ -591,4 +594,71 @@ fn settings_that_cannot_be_are_refused_by_the_trainer_as_well() {
         assert_eq!(failed.class, Failure::Recipe, "{failed:?}");
         assert!(failed.message.contains(expected), "{failed:?}");
     }
+}
+
+/// Trains a few steps with this change of the training and returns the model that it leaves.
+fn model_after(place: &mut Place, name: &str, change: impl FnOnce(&mut Training)) -> Vec<u8> {
+    place.recipe = changed(tiny(), |_, training| {
+        training.steps = 3;
+        change(training);
+    });
+    let trained = place.trained(name);
+    assert_eq!((trained.end, trained.steps), (TrainingEnd::Completed, 3), "{name}");
+    place.model(name)
+}
+
+#[test]
+fn every_loss_trains_and_its_own_distance_is_the_first_that_makes_sense_for_it() {
+    let mut place = Place::new(tiny());
+    let mut models = std::collections::BTreeMap::new();
+    for loss in Loss::every() {
+        let name = loss.name();
+        let default = model_after(&mut place, &name, |training| training.loss = loss.clone());
+        let own = loss.distances().first().copied();
+        let explicit = model_after(&mut place, &format!("{name} explicit"), |training| {
+            (training.loss, training.distance) = (loss.clone(), own);
+        });
+        assert!(default == explicit, "the distance of {name} is not {own:?}");
+        models.insert(name, default);
+    }
+    let different: std::collections::BTreeSet<&Vec<u8>> = models.values().collect();
+    assert_eq!(different.len(), models.len(), "two losses train the same network");
+}
+
+#[test]
+fn every_distance_that_makes_sense_for_a_loss_trains() {
+    let mut place = Place::new(tiny());
+    for loss in Loss::every() {
+        for &distance in &loss.distances()[1..] {
+            let name = format!("{} {distance:?}", loss.name());
+            let change = |training: &mut Training| (training.loss, training.distance) = (loss.clone(), Some(distance));
+            model_after(&mut place, &name, change);
+        }
+    }
+}
+
+#[test]
+fn reductions_regularizers_and_sums_change_what_is_trained() {
+    let mut place = Place::new(tiny());
+    let plain = model_after(&mut place, "plain", |_| {});
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let mut seen = vec![plain];
+    for reduction in [r#""mean""#, r#""sum""#, r#""per_image""#, r#"{"threshold": {"low": 0.1, "high": 0.9}}"#] {
+        let model = model_after(&mut place, reduction, |training| {
+            training.reduction = serde_json::from_value(json(reduction)).unwrap();
+        });
+        assert!(!seen.contains(&model), "{reduction}");
+        seen.push(model);
+    }
+    let model = model_after(&mut place, "regularized", |training| {
+        training.regularizer = Some(schema::Regularizer::ZeroMean(0.5));
+    });
+    assert!(!seen.contains(&model));
+    let alone = r#"{"sum": [{"loss": {"contrastive": {}}}]}"#;
+    let alone =
+        model_after(&mut place, "alone", |training| training.loss = serde_json::from_value(json(alone)).unwrap());
+    assert!(alone == seen[0], "a sum of one loss is the loss");
+    let both = r#"{"sum": [{"loss": {"proxy_anchor": {}}}, {"loss": {"triplet": {}}, "miner": {"semi_hard": {}}}, {"loss": {"proxy_anchor": {}}}]}"#;
+    let both = model_after(&mut place, "both", |training| training.loss = serde_json::from_value(json(both)).unwrap());
+    assert!(!seen.contains(&both));
 }

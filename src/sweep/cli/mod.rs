@@ -10,6 +10,7 @@ mod plan;
 mod progress;
 mod report;
 mod run;
+mod show;
 mod status;
 
 use std::{
@@ -65,6 +66,8 @@ enum Command {
     Status(status::Status),
     /// Make the table from what is there
     Report(report::Report),
+    /// Show the losses, miners and other parts that a sweep file can name
+    Show(show::Show),
     /// Add a downloaded data set
     #[command(subcommand)]
     Data(data::Data),
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Show(command) => command.run(),
         Command::Data(command) => command.run(),
     };
     match result {

@@ -82,11 +82,17 @@ fn made_of(opened: &Opened) -> Vec<String> {
         lines.extend(of_losses.map(|optimizer| format!("    of losses {}", canonical_json(optimizer))));
     }
     for method in opened.sweep.points.iter().take(1).flat_map(|point| &point.methods) {
+        let json = |name: &str, part: Option<String>| part.map(|part| format!("{name} {part}"));
         let parts = [
-            method.baseline.map(|baseline| format!("baseline {baseline:?}").to_lowercase()),
-            method.loss.as_ref().map(|loss| format!("loss {}", canonical_json(loss))),
-            method.miner.as_ref().map(|miner| format!("miner {}", canonical_json(miner))),
-            method.memory.as_ref().map(|memory| format!("memory {}", canonical_json(memory))),
+            json("baseline", method.baseline.as_ref().map(canonical_json)),
+            json("loss", method.loss.as_ref().map(canonical_json)),
+            json("distance", method.distance.as_ref().map(canonical_json)),
+            json("reduction", method.reduction.as_ref().map(canonical_json)),
+            json("regularizer", method.regularizer.as_ref().map(canonical_json)),
+            json("miner", method.miner.as_ref().map(canonical_json)),
+            json("memory", method.memory.as_ref().map(canonical_json)),
+            json("sampler", method.sampler.as_ref().map(canonical_json)),
+            json("loss optimizer", method.loss_optimizer.as_ref().map(canonical_json)),
         ];
         lines.push(format!("  {}", method.name));
         lines.extend(parts.into_iter().flatten().map(|part| format!("    {part}")));

@@ -43,12 +43,20 @@ fn training(point: &Point, method: &MethodTable, fold: Option<Fold>) -> Option<T
     let (shared, loss) = (&point.training, method.loss.as_ref()?);
     Some(Training {
         loss: loss.clone(),
+        distance: method.distance,
+        reduction: method.reduction,
+        regularizer: method.regularizer.clone(),
         miner: method.miner.clone(),
         memory: method.memory.clone(),
-        sampler: shared.sampler.clone(),
+        sampler: method.sampler.as_ref().unwrap_or(&shared.sampler).clone(),
         optimizer: shared.optimizer.clone(),
         // Where it changes nothing, it is no part of the run's identity either.
-        loss_optimizer: shared.loss_optimizer.clone().filter(|_| loss.has_parameters()),
+        loss_optimizer: method
+            .loss_optimizer
+            .as_ref()
+            .or(shared.loss_optimizer.as_ref())
+            .filter(|_| loss.has_parameters())
+            .cloned(),
         steps: shared.steps,
         validate_every: fold.map(|_| shared.validate_every.unwrap_or(shared.steps)),
         labels: shared.labels,

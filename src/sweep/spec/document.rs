@@ -242,7 +242,7 @@ fn parse_value(text: &str) -> toml_edit::Value {
 }
 
 fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Diagnostic {
-    let message = in_plain_words(error.message());
+    let message = shortened(&in_plain_words(error.message()));
     let diagnostic = match error.span() {
         Some(place) => Diagnostic::at(path, text, place, message),
         None => Diagnostic::of_file(path, message),
@@ -274,12 +274,28 @@ fn in_plain_words(message: &str) -> String {
     WORDS.iter().fold(message.to_owned(), |message, (rust, plain)| message.replace(rust, plain))
 }
 
-/// Finds the misspelt word and the known ones in serde's message.
+/// More known names than this are no longer read, only the one that was meant.
+const FEW: usize = 12;
+
+/// Finds the misspelt word and the known ones in serde's message. A long list of the known ones becomes the hint if
+/// none of them is near.
 fn suggestion(message: &str) -> Option<String> {
     if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
         return None;
     }
     let mut quoted = message.split('`').skip(1).step_by(2);
     let found = quoted.next()?;
-    nearest(found, quoted).map(|known| format!("did you mean `{known}`?"))
+    let known: Vec<&str> = quoted.collect();
+    match nearest(found, known.iter().copied()) {
+        Some(name) => Some(format!("did you mean `{name}`?")),
+        None if known.len() > FEW => Some(format!("known are {}", known.join(", "))),
+        None => None,
+    }
+}
+
+fn shortened(message: &str) -> String {
+    match message.split_once(", expected one of ") {
+        Some((unknown, names)) if names.split('`').count() / 2 > FEW => unknown.to_owned(),
+        _ => message.to_owned(),
+    }
 }

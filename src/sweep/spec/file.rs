@@ -5,9 +5,11 @@
 
 use std::{fmt, path::PathBuf};
 
-use schema::{Dataset, Labels, Loss, Memory, Metric, Miner, Model, Optimizer, Sampler};
+use schema::{
+    Dataset, Distance, Labels, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler,
+};
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{Error, SeqAccess, Visitor},
 };
 
@@ -97,16 +99,27 @@ pub struct MethodTable {
     pub name: String,
     /// What is trained for.
     pub loss: Option<Loss>,
+    /// How far apart embeddings are; absent: the loss's own distance.
+    pub distance: Option<Distance>,
+    /// How the loss's terms become one number; absent: as the loss has it.
+    pub reduction: Option<Reduction>,
+    /// A penalty on embeddings.
+    pub regularizer: Option<Regularizer>,
     /// Which pairs or triplets the loss sees.
     pub miner: Option<Miner>,
     /// Earlier embeddings that it sees as well.
     pub memory: Option<Memory>,
+    /// Forms its batches; absent: as `training.sampler`.
+    pub sampler: Option<Sampler>,
+    /// Changes the loss's own numbers, such as proxies; absent: as `training.loss_optimizer`, and without that as
+    /// `training.optimizer`.
+    pub loss_optimizer: Option<Optimizer>,
     /// Instead of a loss: nothing is trained.
     pub baseline: Option<Baseline>,
 }
 
 /// A row that nothing is trained for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Baseline {
     /// The raw pixels, resized like all images: what retrieval is worth without any network.

@@ -72,9 +72,9 @@ fn every_mistake_has_its_message_and_its_place() {
         ("steps = 10", "steps = 0", "nothing is trained in 0 steps", "12:9"),
         ("steps = 10", "steps = 10\nsteps = 20", "duplicate key", "13:1"),
         ("steps = 10", "steps = ", "string values must be quoted", "12:9"),
-        ("loss.triplet", "loss.tripel", "unknown name `tripel`, expected one of `contrastive`, `triplet`", "18:6"),
+        ("loss.triplet", "loss.tripel", "unknown name `tripel`", "18:6"),
         ("margin = 0.2", "margin = nan", "expected a finite number", "18:27"),
-        ("margin = 0.2", "margn = 0.2", "unknown key `margn`, expected `margin`", "18:18"),
+        ("margin = 0.2", "margn = 0.2", "unknown key `margn`, expected one of `margin`, `swap`, `smooth`", "18:18"),
         ("loss.triplet = { margin = 0.2 }", "", "the method has no loss", "17:8"),
         (
             "loss.triplet = { margin = 0.2 }",
@@ -269,7 +269,10 @@ fn overrides_come_before_everything_else_and_are_shown_in_their_place() {
     ])
     .unwrap();
     assert_eq!((sweep.points[0].training.steps, sweep.name.as_str(), sweep.seeds), (99, "other", vec![3, 4]));
-    assert_eq!(sweep.points[0].methods[0].loss, Some(schema::Loss::Triplet(schema::Triplet { margin: 0.5 })));
+    assert_eq!(
+        sweep.points[0].methods[0].loss,
+        Some(schema::Loss::Triplet(schema::Triplet { margin: 0.5, ..schema::Triplet::default() }))
+    );
     let wrong = with(&["training.steps=no"]).unwrap_err().render(false);
     assert!(wrong.contains("steps = \"no\"") && wrong.contains("test.toml:12:9"), "{wrong}");
     let unknown = with(&["method.Contrastive.loss.triplet.margin=1"]).unwrap_err().render(false);
@@ -297,4 +300,38 @@ fn the_sweep_that_the_readme_explains_is_right() {
 fn a_missing_file_is_named_and_its_likely_name_suggested() {
     let message = Sweep::read(Path::new("nowhere/sweep"), &[]).unwrap_err().render(false);
     assert!(message.contains("nowhere/sweep") && message.contains("is it `nowhere/sweep.toml`?"), "{message}");
+}
+
+#[test]
+fn combinations_that_make_no_sense_are_refused_with_their_place() {
+    let cases = [
+        ("loss.proxy_anchor = {}\nmemory.xbm = { size = 64 }", "compares images with classes", "19:"),
+        (
+            "loss.cos_face = {}\ndistance = \"euclidean\"",
+            "`cos_face` is not defined on that distance, only on \"cosine\"",
+            "19:12",
+        ),
+        ("loss.clustering = {}\nminer.semi_hard = {}", "there is nothing to mine", "19:"),
+        ("loss.triplet = {}\nloss_optimizer.adam = {}", "`triplet` has no parameters of its own", "19:"),
+        ("loss.triplet = {}\ndistance = { lp = 0.5 }", "expected a number of at least 1", "19:"),
+        ("loss.triplet = {}\nreduction = { threshold = { low = 1, high = 0 } }", "no term would count", "19:"),
+        ("loss.nt_xent = { temperature = 0.0 }", "expected a number above 0", "18:32"),
+        ("loss.sum = []", "the sum is empty", "18:"),
+        ("loss.sum = [{ loss.triplet = {} }]\nminer.semi_hard = {}", "each loss has its own miner", "19:"),
+        ("loss.triplet = {}\nsampler.m_per_class = { batch = 8, per_class = 1 }", "positive pairs only with", "19:"),
+        ("baseline = \"pixels\"\ndistance = \"cosine\"", "a baseline is not trained", "19:12"),
+        ("loss.whatever = {}", "known are contrastive, contrastive_dm", "18:6"),
+    ];
+    for (method, message, place) in cases {
+        let shown = parse(&edited("loss.triplet = { margin = 0.2 }", method)).expect_err(method).render(false);
+        assert!(shown.contains(message), "{method}: {shown}");
+        assert!(shown.contains(&format!("test.toml:{place}")), "{method}: {shown}");
+    }
+}
+
+#[test]
+fn a_loss_of_classes_may_have_one_image_of_each() {
+    let method = "loss.arc_face = {}\nsampler.m_per_class = { batch = 32, per_class = 1 }\nloss_optimizer.rms_prop = { lr = 1e-3 }";
+    let sweep = parse(&edited("loss.triplet = { margin = 0.2 }", method)).unwrap();
+    assert!(sweep.points[0].methods[0].sampler.is_some());
 }

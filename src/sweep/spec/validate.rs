@@ -5,7 +5,7 @@ mod sampling;
 
 use std::collections::BTreeSet;
 
-use schema::{Backbone, Dataset, Fold, Loss, Optimizer};
+use schema::{Backbone, Dataset, Distance, Fold, Loss, Optimizer, Reduction, Regularizer};
 
 use super::file::{MethodTable, Resources, SweepFile, TrainingTable};
 
@@ -114,7 +114,9 @@ fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
         (Some(0), Some(_)) => fault("training.validate_every", "expected at least 1 step")?,
         (Some(_) | None, _) => {}
     }
-    sampling::sampler(&training.sampler, file)?;
+    let sharing = file.method.iter().filter(|method| method.sampler.is_none());
+    let needs_positives = sharing.filter_map(|method| method.loss.as_ref()).any(Loss::needs_positives);
+    sampling::sampler(&training.sampler, "training.sampler", needs_positives, file)?;
     optimizer(&training.optimizer, "training.optimizer")?;
     let Some(of_losses) = &training.loss_optimizer else { return Ok(()) };
     optimizer(of_losses, "training.loss_optimizer")?;
@@ -182,11 +184,8 @@ fn methods(file: &SweepFile) -> Checked {
 
 fn method(method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
     match (&method.loss, method.baseline) {
-        (Some(loss), None) => self::loss(loss, key)?,
-        (None, Some(_)) => {
-            require(method.miner.is_none(), &key("miner"), "a baseline is not trained, so it has no miner")?;
-            require(method.memory.is_none(), &key("memory"), "a baseline is not trained, so it has no memory")?;
-        }
+        (Some(loss), None) => self::loss(loss, method, key)?,
+        (None, Some(_)) => baseline(method, key)?,
         (Some(_), Some(_)) => fault(key("baseline"), "a method has either a loss or is a baseline, not both")?,
         (None, None) => fault(
             key("name"),
@@ -194,30 +193,66 @@ fn method(method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) 
         )?,
     }
     method.miner.iter().try_for_each(|miner| mining::miner(miner, key))?;
+    if let (Some(sampler), Some(loss)) = (&method.sampler, &method.loss) {
+        sampling::sampler(sampler, &key("sampler"), loss.needs_positives(), file)?;
+    }
     method.memory.iter().try_for_each(|memory| mining::memory(memory, key, file))
 }
 
-fn loss(loss: &Loss, key: &dyn Fn(&str) -> String) -> Checked {
-    match loss {
-        Loss::Contrastive(contrastive) => {
-            finite(contrastive.pos_margin, &key("loss.contrastive.pos_margin"))?;
-            finite(contrastive.neg_margin, &key("loss.contrastive.neg_margin"))
+/// The loss itself, and whether all that was chosen about it goes with it.
+fn loss(loss: &Loss, method: &MethodTable, key: &dyn Fn(&str) -> String) -> Checked {
+    if let Some((setting, message)) = loss.out_of_range() {
+        let setting = format!("loss.{}.{setting}", loss.name());
+        return fault(key(setting.trim_end_matches('.')), message);
+    }
+    if let Some(of_loss) = &method.loss_optimizer {
+        let name = loss.name();
+        require(loss.has_parameters(), &key("loss_optimizer"), format!("`{name}` has no parameters of its own"))?;
+        optimizer(of_loss, &key("loss_optimizer"))?;
+    }
+    choices(method.distance, method.reduction, method.regularizer.as_ref(), key)?;
+    let (miner, memory) = (method.miner.as_ref(), method.memory.as_ref());
+    match loss.misfit(method.distance, method.reduction, miner, memory) {
+        Some(misfit) => fault(key(misfit.key), misfit.reason),
+        None => Ok(()),
+    }
+}
+
+/// What can be chosen about any loss.
+fn choices(
+    distance: Option<Distance>,
+    reduction: Option<Reduction>,
+    regularizer: Option<&Regularizer>,
+    key: &dyn Fn(&str) -> String,
+) -> Checked {
+    if let Some(Distance::Lp(p)) = distance {
+        require(p.is_finite() && p >= 1.0, &key("distance.lp"), "expected a number of at least 1")?;
+    }
+    if let Some(Reduction::Threshold { low, high }) = reduction {
+        require(low < high, &key("reduction.threshold"), "`low` is not below `high`: no term would count")?;
+    }
+    match regularizer {
+        Some(Regularizer::LpNorm(weight) | Regularizer::ZeroMean(weight) | Regularizer::CenterInvariant(weight)) => {
+            positive(*weight, &key("regularizer"))
         }
-        Loss::Triplet(triplet) => finite(triplet.margin, &key("loss.triplet.margin")),
-        Loss::MultiSimilarity(loss) => {
-            positive(loss.alpha, &key("loss.multi_similarity.alpha"))?;
-            positive(loss.beta, &key("loss.multi_similarity.beta"))?;
-            finite(loss.base, &key("loss.multi_similarity.base"))
-        }
-        Loss::Margin(loss) => {
-            finite(loss.margin, &key("loss.margin.margin"))?;
-            finite(loss.beta, &key("loss.margin.beta"))?;
-            not_negative(loss.nu, &key("loss.margin.nu"))
-        }
-        Loss::ProxyAnchor(loss) => {
-            finite(loss.margin, &key("loss.proxy_anchor.margin"))?;
-            positive(loss.alpha, &key("loss.proxy_anchor.alpha"))
-        }
+        None => Ok(()),
+    }
+}
+
+/// A baseline is not trained, so nothing that belongs to training can stand beside it.
+fn baseline(method: &MethodTable, key: &dyn Fn(&str) -> String) -> Checked {
+    let training = [
+        ("distance", method.distance.is_some()),
+        ("reduction", method.reduction.is_some()),
+        ("regularizer", method.regularizer.is_some()),
+        ("miner", method.miner.is_some()),
+        ("memory", method.memory.is_some()),
+        ("sampler", method.sampler.is_some()),
+        ("loss_optimizer", method.loss_optimizer.is_some()),
+    ];
+    match training.into_iter().find(|(_, given)| *given) {
+        Some((name, _)) => fault(key(name), format!("a baseline is not trained, so it has no {name}")),
+        None => Ok(()),
     }
 }
 

@@ -33,6 +33,9 @@ fn recipe(steps: u64) -> Recipe {
         model: Model { backbone: Backbone::Conv4, embedding: Some(4) },
         training: Some(Training {
             loss: Loss::Contrastive(Contrastive::default()),
+            distance: None,
+            reduction: None,
+            regularizer: None,
             miner: None,
             memory: None,
             sampler: Sampler::MPerClass(MPerClass { batch: 4, per_class: 2 }),

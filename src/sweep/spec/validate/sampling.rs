@@ -4,18 +4,20 @@ use schema::{Dataset, FixedPairs, Hierarchical, MPerClass, Sampler, Straddling};
 
 use super::{Checked, SweepFile, require, training_classes};
 
-pub(super) fn sampler(sampler: &Sampler, file: &SweepFile) -> Checked {
-    let key = |name: &str| format!("training.sampler.{name}");
+/// Checks the sampler at the key `table`; `positives` if batches must have positive pairs.
+pub(super) fn sampler(sampler: &Sampler, table: &str, positives: bool, file: &SweepFile) -> Checked {
+    let key = |name: &str| format!("{table}.{name}");
+    let least = if positives { 2 } else { 1 };
     match sampler {
         Sampler::MPerClass(MPerClass { batch, per_class }) => {
-            m_per_class(*batch, *per_class, &|name| key(&format!("m_per_class.{name}")), file)
+            m_per_class(*batch, *per_class, least, &|name| key(&format!("m_per_class.{name}")), file)
         }
         Sampler::FixedPairs(FixedPairs { batch }) => {
-            m_per_class(*batch, 2, &|name| key(&format!("fixed_pairs.{name}")), file)
+            m_per_class(*batch, 2, least, &|name| key(&format!("fixed_pairs.{name}")), file)
         }
         Sampler::Straddling(Straddling { batch, per_class }) => {
             let key = |name: &str| key(&format!("straddling.{name}"));
-            of_a_class(*per_class, &key("per_class"), file)?;
+            of_a_class(*per_class, least, &key("per_class"), file)?;
             require(batch > per_class, &key("batch"), "a batch has negative pairs only with more than one class")
         }
         Sampler::Random(random) => {
@@ -31,31 +33,33 @@ pub(super) fn sampler(sampler: &Sampler, file: &SweepFile) -> Checked {
         Sampler::ClassBalanced(balanced) => {
             require(balanced.batch >= 2, &key("class_balanced.batch"), "a batch has pairs only with at least 2 images")
         }
-        Sampler::Hierarchical(settings) => hierarchical(settings, &|name| key(&format!("hierarchical.{name}")), file),
+        Sampler::Hierarchical(settings) => {
+            hierarchical(settings, least, &|name| key(&format!("hierarchical.{name}")), file)
+        }
     }
 }
 
-fn of_a_class(per_class: u32, key: &str, file: &SweepFile) -> Checked {
-    require(per_class >= 2, key, "a batch has positive pairs only with at least 2 images of a class")?;
+fn of_a_class(per_class: u32, least: u32, key: &str, file: &SweepFile) -> Checked {
+    require(per_class >= 1, key, "expected at least 1 image of a class")?;
+    require(per_class >= least, key, "a batch has positive pairs only with at least 2 images of a class")?;
     let smallest = file.data.dataset.smallest_class();
     require(per_class <= smallest, key, format!("a class has only {smallest} images"))
 }
 
-fn m_per_class(batch: u32, per_class: u32, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
-    require(per_class >= 2, &key("per_class"), "a batch has positive pairs only with at least 2 images of a class")?;
+fn m_per_class(batch: u32, per_class: u32, least: u32, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
+    of_a_class(per_class, least, &key("per_class"), file)?;
     require(
         batch > 0 && batch.is_multiple_of(per_class),
         &key("batch"),
         format!("{batch} is not a multiple of per_class = {per_class}"),
     )?;
-    of_a_class(per_class, &key("per_class"), file)?;
     let (classes, of) = (training_classes(file), batch / per_class);
     require(of >= 2, &key("batch"), "a batch has negative pairs only with at least 2 classes")?;
     require(of <= classes, &key("batch"), format!("a batch of {of} classes, but a run trains on only {classes}"))
 }
 
 /// Whether super-classes are large enough is known only when the data lies there.
-fn hierarchical(settings: &Hierarchical, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
+fn hierarchical(settings: &Hierarchical, least: u32, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
     let Hierarchical { batch, super_classes, per_class } = *settings;
     match file.data.dataset {
         Dataset::Omniglot => {}
@@ -63,7 +67,7 @@ fn hierarchical(settings: &Hierarchical, key: &dyn Fn(&str) -> String, file: &Sw
             require(false, &key("batch"), "glyphs have no super-classes: choose another sampler")?;
         }
     }
-    of_a_class(per_class, &key("per_class"), file)?;
+    of_a_class(per_class, least, &key("per_class"), file)?;
     require(super_classes > 0, &key("super_classes"), "expected at least 1 super-class")?;
     require(
         batch > 0 && super_classes.checked_mul(per_class).is_some_and(|images| batch.is_multiple_of(images)),

@@ -1,0 +1,56 @@
+//! Distances, reductions and penalties, as a recipe names them: what can be chosen about any loss.
+
+use serde::{Deserialize, Serialize};
+
+/// How far apart two embeddings are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distance {
+    /// The cosine of the angle between them: a similarity.
+    Cosine,
+    /// The Euclidean distance.
+    Euclidean,
+    /// Its square.
+    SquaredEuclidean,
+    /// The inner product: a similarity.
+    DotProduct,
+    /// Variance of the difference over variance of the anchor (Yuan et al., CVPR 2019).
+    SignalToNoise,
+    /// The p-norm of the difference.
+    Lp(f64),
+}
+
+/// How the terms of a loss become one number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reduction {
+    /// The mean of all terms.
+    Mean,
+    /// The mean of those that are not zero.
+    AvgNonZero,
+    /// Their sum.
+    Sum,
+    /// Their sum over the number of images in the batch.
+    PerImage,
+    /// The mean of each anchor's, and of those the mean over anchors that have any.
+    PerAnchor,
+    /// The mean of those between two bounds.
+    Threshold {
+        /// Terms must be larger than this.
+        low: f64,
+        /// And smaller than this.
+        high: f64,
+    },
+}
+
+/// A penalty on embeddings, with its weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Regularizer {
+    /// The mean length of embeddings, times this. For a network whose embeddings are not normalised.
+    LpNorm(f64),
+    /// The mean absolute sum of an embedding's numbers, times this (Yuan et al., CVPR 2019).
+    ZeroMean(f64),
+    /// The mean squared difference of squared lengths from their mean, times this.
+    CenterInvariant(f64),
+}
