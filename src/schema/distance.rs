@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Card;
+
 /// How far apart two embeddings are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,4 +55,45 @@ pub enum Regularizer {
     ZeroMean(f64),
     /// The mean squared difference of squared lengths from their mean, times this.
     CenterInvariant(f64),
+}
+
+impl Distance {
+    /// Every distance.
+    pub fn every() -> Vec<Distance> {
+        use Distance::{Cosine, DotProduct, Euclidean, Lp, SignalToNoise, SquaredEuclidean};
+        vec![Cosine, Euclidean, SquaredEuclidean, DotProduct, SignalToNoise, Lp(1.0)]
+    }
+
+    /// What there is to know about each, in the order of [`Distance::every`].
+    pub const CARDS: &[Card] = &[
+        Card::new("cosine", "the cosine of the angle: larger is closer", "", ""),
+        Card::new("euclidean", "|x - y|", "", ""),
+        Card::new("squared_euclidean", "|x - y|^2", "", ""),
+        Card::new("dot_product", "x y: larger is closer", "", ""),
+        Card::new("signal_to_noise", "var(x - y) / var(x)", "Yuan et al., CVPR 2019", ""),
+        Card::new("lp", "the p-norm of x - y", "", ""),
+    ];
+}
+
+impl Reduction {
+    /// Every reduction.
+    pub fn every() -> Vec<Reduction> {
+        use Reduction::{AvgNonZero, Mean, PerAnchor, PerImage, Sum, Threshold};
+        vec![Mean, AvgNonZero, Sum, PerImage, PerAnchor, Threshold { low: 0.0, high: 1.0 }]
+    }
+
+    /// What there is to know about each, in the order of [`Reduction::every`].
+    pub const CARDS: &[Card] = &[
+        Card::new("mean", "the mean of all terms", "", ""),
+        Card::new("avg_non_zero", "the mean of those that are not zero", "pytorch-metric-learning", ""),
+        Card::new("sum", "their sum", "", ""),
+        Card::new(
+            "per_image",
+            "their sum over the images of the batch",
+            "Deep_Metric, research-ms-loss, research-xbm",
+            "",
+        ),
+        Card::new("per_anchor", "the mean of each anchor's, then the mean over anchors that have any", "", ""),
+        Card::new("threshold", "the mean of those between two bounds", "pytorch-metric-learning", ""),
+    ];
 }

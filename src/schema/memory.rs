@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Card;
+
 /// A memory with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -205,6 +207,22 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 fn is_default_true(value: &bool) -> bool {
     *value
+}
+
+impl Memory {
+    /// Every memory, of 1024 embeddings.
+    pub fn every() -> Vec<Memory> {
+        vec![Memory::Xbm(Xbm::new(MemorySize::Size(1024)))]
+    }
+
+    /// What there is to know about each, in the order of [`Memory::every`].
+    pub const CARDS: &[Card] = &[Card::new(
+        "xbm",
+        "the latest embeddings; also ratio in the place of size, include_batch, batch_loss, self_exclusion (index, \
+         similarity, none), wrap (modulo, tail), init (empty, forward_pass), key (fifo, unique), preset (reference, pml)",
+        "Wang et al., CVPR 2020",
+        "",
+    )];
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Card;
+
 /// An optimiser with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,4 +96,29 @@ impl Default for Sgd {
     fn default() -> Self {
         Sgd { lr: 1e-3, momentum: 0.0, weight_decay: 0.0 }
     }
+}
+
+impl Optimizer {
+    /// Every optimiser with its default settings.
+    pub fn every() -> Vec<Optimizer> {
+        vec![
+            Optimizer::Adam(Adam::default()),
+            Optimizer::AdamW(AdamW::default()),
+            Optimizer::RmsProp(RmsProp::default()),
+            Optimizer::Sgd(Sgd::default()),
+        ]
+    }
+
+    /// What there is to know about each, in the order of [`Optimizer::every`].
+    pub const CARDS: &[Card] = &[
+        Card::new("adam", "PyTorch's Adam; weight decay is added to the gradient", "Kingma & Ba, ICLR 2015", ""),
+        Card::new("adam_w", "PyTorch's AdamW; weight decay shrinks the weights", "Loshchilov & Hutter, ICLR 2019", ""),
+        Card::new(
+            "rms_prop",
+            "PyTorch's RMSprop, with momentum; what the Reality Check trains with",
+            "Hinton, 2012",
+            "",
+        ),
+        Card::new("sgd", "PyTorch's SGD, with momentum", "Robbins & Monro, 1951; Polyak, 1964", ""),
+    ];
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Card;
+
 /// A sampler with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,4 +103,44 @@ fn two() -> u32 {
 
 fn four() -> u32 {
     4
+}
+
+impl Sampler {
+    /// Every sampler, with batches of 32.
+    pub fn every() -> Vec<Sampler> {
+        let batch = 32;
+        vec![
+            Sampler::MPerClass(MPerClass { batch, per_class: four() }),
+            Sampler::Straddling(Straddling { batch, per_class: four() }),
+            Sampler::Random(RandomSampler { batch }),
+            Sampler::ClassBalanced(ClassBalanced { batch }),
+            Sampler::FixedPairs(FixedPairs { batch }),
+            Sampler::Hierarchical(Hierarchical { batch, super_classes: two(), per_class: four() }),
+        ]
+    }
+
+    /// What there is to know about each, in the order of [`Sampler::every`].
+    pub const CARDS: &[Card] = &[
+        Card::new(
+            "m_per_class",
+            "batch / per_class distinct classes, per_class distinct images of each",
+            "pytorch-metric-learning, MPerClassSampler with a batch size",
+            "",
+        ),
+        Card::new(
+            "straddling",
+            "passes over all classes in random order, per_class images of each; batches straddle passes",
+            "the Reality Check's program",
+            "",
+        ),
+        Card::new("random", "passes over all images in random order", "", ""),
+        Card::new("class_balanced", "a random class, then a random image of it, both with replacement", "", ""),
+        Card::new("fixed_pairs", "two images of each of batch / 2 distinct classes", "Sohn, NIPS 2016", ""),
+        Card::new(
+            "hierarchical",
+            "super_classes first, then classes within them, then per_class images; Omniglot's alphabets",
+            "the samplers of ROADMAP and of HTL",
+            "",
+        ),
+    ];
 }

@@ -80,3 +80,26 @@ fn help_comes_at_once_and_without_libtorch() {
     let loaded = std::process::Command::new("ldd").arg(env!("CARGO_BIN_EXE_sweep")).output().unwrap();
     assert!(!String::from_utf8_lossy(&loaded.stdout).contains("torch"));
 }
+
+#[test]
+fn every_kind_of_part_is_shown_and_what_is_shown_can_be_written_in_a_sweep_file() {
+    let desk = Desk::new(SMALL);
+    for (kind, first, count) in [
+        ("losses", "loss.contrastive = {", 32),
+        ("miners", "miner.semi_hard = {", 12),
+        ("memories", "memory.xbm = { size = 1024", 1),
+        ("distances", "distance = \"cosine\"", 6),
+        ("reductions", "reduction = \"mean\"", 6),
+        ("samplers", "sampler.m_per_class = { batch = 32, per_class = 4 }", 6),
+        ("optimizers", "optimizer.adam = {", 4),
+    ] {
+        let shown = desk.sweep(&["show", kind]).assert_code(0).assert_says(first).out;
+        let parts: Vec<&str> = shown.lines().filter(|line| !line.starts_with(' ') && !line.is_empty()).collect();
+        assert_eq!(parts.len(), count, "{shown}");
+        for part in parts.into_iter().filter(|_| kind == "losses") {
+            std::fs::write(desk.path("shown.toml"), SMALL.replace("loss.triplet = { margin = 0.2 }", part)).unwrap();
+            desk.sweep(&["check", "shown.toml"]).assert_code(0);
+        }
+    }
+    desk.sweep(&["show", "losses", "nothing"]).assert_code(1);
+}

@@ -1,7 +1,7 @@
 //! `sweep show`: the parts that a sweep file can name, with formulas, defaults and sources.
 
 use clap::{Args, ValueEnum};
-use schema::{Card, Loss, Miner, canonical_json};
+use schema::{Card, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, canonical_json};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -27,6 +27,16 @@ enum Kind {
     Losses,
     /// `miner.NAME = { .. }` in a [[method]]
     Miners,
+    /// `memory.NAME = { .. }` in a [[method]]
+    Memories,
+    /// `distance = ..` in a [[method]]
+    Distances,
+    /// `reduction = ..` in a [[method]]
+    Reductions,
+    /// `sampler.NAME = { .. }` in [training] or a [[method]]
+    Samplers,
+    /// `optimizer.NAME = { .. }` in [training], or `loss_optimizer.NAME` in a [[method]]
+    Optimizers,
 }
 
 impl Show {
@@ -35,6 +45,11 @@ impl Show {
         let entries: Vec<String> = match self.kind {
             Kind::Losses => entries(Loss::CARDS, &Loss::every(), "loss", wanted),
             Kind::Miners => entries(Miner::CARDS, &Miner::every(), "miner", wanted),
+            Kind::Memories => entries(Memory::CARDS, &Memory::every(), "memory", wanted),
+            Kind::Distances => entries(Distance::CARDS, &Distance::every(), "distance", wanted),
+            Kind::Reductions => entries(Reduction::CARDS, &Reduction::every(), "reduction", wanted),
+            Kind::Samplers => entries(Sampler::CARDS, &Sampler::every(), "sampler", wanted),
+            Kind::Optimizers => entries(Optimizer::CARDS, &Optimizer::every(), "optimizer", wanted),
         };
         if entries.is_empty() {
             return Err(Exit::mistake(format!("nothing here has `{wanted}` in its name")));
@@ -50,18 +65,29 @@ fn entries<T: Serialize>(cards: &[Card], defaults: &[T], key: &str, wanted: &str
 }
 
 fn entry(card: &Card, default: &impl Serialize, key: &str) -> String {
-    let mut lines = vec![format!("{key}.{} = {}", card.name, settings(default)), format!("    {}", card.formula)];
-    lines.push(format!("    {}", card.source));
+    let mut lines = vec![as_written(default, key), format!("    {}", card.formula)];
+    if !card.source.is_empty() {
+        lines.push(format!("    {}", card.source));
+    }
     if !card.search.is_empty() {
         lines.push(format!("    searched by the Reality Check in {}", card.search));
     }
     lines.join("\n")
 }
 
-/// The defaults as one would write them in a sweep file.
-fn settings(part: &impl Serialize) -> String {
-    let Ok(Value::Object(variant)) = serde_json::to_value(part) else { return "{}".to_owned() };
-    let fields = variant.values().filter_map(Value::as_object).flatten();
-    let fields: Vec<String> = fields.map(|(key, value)| format!("{key} = {}", canonical_json(value))).collect();
-    if fields.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", fields.join(", ")) }
+/// A part with its settings as one would write it in a sweep file.
+fn as_written(part: &impl Serialize, key: &str) -> String {
+    let Ok(Value::Object(variant)) = serde_json::to_value(part) else {
+        return format!("{key} = {}", canonical_json(part));
+    };
+    let written = variant.iter().map(|(name, settings)| match settings {
+        Value::Object(fields) if fields.is_empty() => format!("{key}.{name} = {{}}"),
+        Value::Object(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|(key, value)| format!("{key} = {}", canonical_json(value))).collect();
+            format!("{key}.{name} = {{ {} }}", fields.join(", "))
+        }
+        other => format!("{key} = {{ {name} = {} }}", canonical_json(other)),
+    });
+    written.collect::<Vec<_>>().join("\n")
 }
