@@ -13,6 +13,7 @@ use crate::{
         Member,
         freshness::{self, Freshness, FreshnessOf},
     },
+    run::slots::Slot,
 };
 
 /// Shows what would run and what is reused, each run with its name and the reason. Runs nothing.
@@ -58,7 +59,7 @@ fn as_text(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
         lines.push(format!("  {verb:<9} {todo:>4} to do, {there:>4} there"));
     }
     lines.push(match machine.slots(&sweep.resources) {
-        Ok(slots) => format!("  in {}: {}", counted(slots.len(), "slot"), slot_names(&slots)),
+        Ok(slots) => format!("  in {}", slot_names(&slots)),
         Err(error) => format!("  cannot run here: {error}"),
     });
     lines
@@ -100,9 +101,10 @@ fn made_of(opened: &Opened) -> Vec<String> {
     lines
 }
 
-fn slot_names(slots: &[crate::run::slots::Slot]) -> String {
+/// `2 slots (cpu 0, cpu 1)`.
+pub(super) fn slot_names(slots: &[Slot]) -> String {
     let names: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
-    names.join(", ")
+    format!("{} ({})", counted(slots.len(), "slot"), names.join(", "))
 }
 
 /// `Triplet, seed 1, fold 2 of 4, model.embedding = 64`.

@@ -12,7 +12,13 @@ use clap::Args;
 use schema::Device;
 
 use super::{
-    Exit, Opened, Target, check::arithmetic, counted, plan::tally, progress::Progress, report::Destination, tell,
+    Exit, Opened, Target,
+    check::arithmetic,
+    counted,
+    plan::{slot_names, tally},
+    progress::Progress,
+    report::Destination,
+    tell,
 };
 use crate::{
     ledger::LedgerError,
@@ -81,7 +87,7 @@ impl Run {
         check_device(&trainer, &slots)?;
         let interrupts = Arc::new(AtomicU32::new(0));
         watch_for_interrupts(&interrupts)?;
-        tell(&format!("{}: {}, {}", sweep.name, arithmetic(sweep), plural_slots(&slots)));
+        tell(&format!("{}: {}, {}", sweep.name, arithmetic(sweep), slot_names(&slots)));
         let session = Session {
             plan,
             ledger,
@@ -126,11 +132,6 @@ fn check_device(trainer: &Trainer, slots: &[Slot]) -> Result<(), Exit> {
         )));
     }
     Ok(())
-}
-
-fn plural_slots(slots: &[Slot]) -> String {
-    let names: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
-    format!("{} ({})", counted(slots.len(), "slot"), names.join(", "))
 }
 
 /// Counts Ctrl-C and polite requests to leave; the session heeds them between two events.
