@@ -15,7 +15,7 @@ enum Victim {
 
 #[test]
 fn twenty_kills_at_random_moments_change_nothing() {
-    let sweep = SMALL.replace("steps = 12", "steps = 40");
+    let sweep = SMALL.replace("steps = 12", "steps = 120");
     let undisturbed = Desk::new(&sweep);
     undisturbed.run().assert_code(0);
 
