@@ -12,7 +12,7 @@ use super::{Exit, Opened, Target, check::arithmetic, colour_on_stdout, show, tel
 use crate::{
     ledger::{End, Job, Ledger, LedgerError, RunState as OnDisk, atomic},
     plan::Plan,
-    spec::{Point, Sweep},
+    spec::{MethodTable, Point, Sweep},
 };
 
 /// Makes the table from the results that are there, and prints it.
@@ -107,6 +107,14 @@ fn conditions(point: &Point) -> String {
     format!("Trained: {backbone}, {width}; {} steps; {sampler}; {optimizer}{of_losses}.", training.steps)
 }
 
+/// What sets a method apart from the others beside its loss.
+fn exception(method: &MethodTable) -> Option<String> {
+    let sampler = method.sampler.as_ref().map(in_words);
+    let optimizer = method.loss_optimizer.as_ref().map(|of_loss| format!("its parameters: {}", in_words(of_loss)));
+    let own: Vec<String> = sampler.into_iter().chain(optimizer).collect();
+    (!own.is_empty()).then(|| format!("{} differs: {}.", method.name, own.join("; ")))
+}
+
 /// A setting as the file has it, without its punctuation: `adam (lr 0.001, weight_decay 0)`.
 fn in_words(setting: &impl Serialize) -> String {
     match serde_json::to_value(setting) {
@@ -143,6 +151,7 @@ fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
         }
         if point.methods.iter().any(|method| method.loss.is_some()) {
             lines.push(conditions(point));
+            lines.extend(point.methods.iter().filter_map(exception));
         }
         if matches!(point.dataset, Dataset::Glyphs(_)) {
             lines.push("Glyphs are synthetic: drawn by the program, they say nothing about photographs.".to_owned());
