@@ -145,13 +145,19 @@ def train_theirs(args: argparse.Namespace, data: Path) -> tuple[float, float]:
     return json.loads(answer.stdout.splitlines()[-1])["steps_per_second"], seconds
 
 
+# What `sweep` sets for the trainers that it starts (src/sweep/run/child.rs).
+KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+
+
 def trainer(args: argparse.Namespace, folder: Path, work: dict) -> list[tuple[float, dict]]:
     """Runs one attempt and returns its events, each with the time of its arrival."""
     attempt = {"protocol": 1, "number": 1, "device": args.device, "threads": args.threads, "work": work}
     path = folder / "attempt.json"
     path.write_text(json.dumps(attempt))
     events = []
-    with subprocess.Popen([program(args, "sweep-trainer"), path], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [program(args, "sweep-trainer"), path], stdout=subprocess.PIPE, text=True, env=os.environ | KEEP_BUFFERS
+    ) as process:
         for line in process.stdout:
             events.append((time.perf_counter(), json.loads(line)))
     if process.returncode != 0:
