@@ -282,7 +282,7 @@ def machine(args: argparse.Namespace) -> str:
     if args.device == "cuda":
         query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         where = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    return f"{where}, {f'programs in {args.bin}' if args.bin else f'{args.profile} build'}"
+    return f"{where}, {'programs built before' if args.bin else f'{args.profile} build'}"
 
 
 def lines_of(path: str) -> list[str]:
