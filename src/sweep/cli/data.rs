@@ -6,7 +6,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use schema::{Attempt, Dataset, Device, Event, Finished, ImportWork, PROTOCOL, Work};
 
 use super::{Exit, progress::Bar, tell};
-use crate::run::trainer::{Trainer, converse};
+use crate::{
+    ledger::absolute,
+    run::trainer::{Trainer, converse},
+};
 
 /// Commands about data sets.
 #[derive(Debug, Subcommand)]
@@ -59,9 +62,8 @@ impl Add {
         let dataset = match self.dataset {
             Name::Omniglot => Dataset::Omniglot,
         };
-        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let into = absolute(&self.root).join(dataset.name());
-        let from = self.from.iter().map(absolute).collect();
+        let from = self.from.iter().map(|path| absolute(path)).collect();
         let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
         let threads = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let work = Work::Import(ImportWork { dataset: dataset.clone(), from, into: into.clone() });

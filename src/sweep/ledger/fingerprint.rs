@@ -15,7 +15,7 @@ use schema::{Dataset, Fingerprint};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Ledger, read_json, write_json};
+use super::{Ledger, absolute, read_json, write_json};
 
 /// Why a data set has no fingerprint.
 #[derive(Debug, Error)]
@@ -150,10 +150,6 @@ fn list(source: &Path, folders: &[&str]) -> Result<Vec<ListedFile>, FingerprintE
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]

@@ -277,6 +277,11 @@ impl Ledger {
     }
 }
 
+/// The path from the root, for a process in whatever folder.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// Reads a JSON file; `None` if it is not there.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     ledger::{
-        End, Exit, Job, Ledger, LedgerError, RunState,
+        End, Exit, Job, Ledger, LedgerError, RunState, absolute,
         journal::{Decision, Journal},
         write_json,
     },
@@ -262,8 +262,4 @@ impl Running<'_> {
     fn note(&mut self, decision: Decision) -> Result<(), SessionError> {
         self.journal.append(decision).map_err(|source| self.session.journal_error(source))
     }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

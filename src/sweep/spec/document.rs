@@ -54,7 +54,7 @@ impl<'a> Document<'a> {
     }
 
     /// All combinations, the last axis changing fastest.
-    pub(super) fn combinations(&self) -> Result<Vec<Combination<'_, 'a>>, Diagnostic> {
+    pub(super) fn combinations(&self) -> Vec<Combination<'_, 'a>> {
         let mut all = vec![Vec::new()];
         for axis in &self.axes {
             all = all
@@ -64,7 +64,7 @@ impl<'a> Document<'a> {
                 })
                 .collect();
         }
-        Ok(all.into_iter().map(|choices| Combination { text: self.text, choices }).collect())
+        all.into_iter().map(|choices| Combination { text: self.text, choices }).collect()
     }
 
     /// The settings under one combination.

@@ -77,7 +77,7 @@ impl Sweep {
     fn parse(path: &Path, text: &str, overrides: &[String], command: String) -> Result<Sweep, Diagnostic> {
         let text = document::with_overrides(path, text, overrides)?;
         let document = Document::parse(path, &text)?;
-        let combinations = document.combinations()?;
+        let combinations = document.combinations();
         let mut points = Vec::with_capacity(combinations.len());
         let mut first: Option<SweepFile> = None;
         for combination in &combinations {
