@@ -45,7 +45,7 @@ impl Slot {
         Slot { name: name.into(), shape: shape.to_vec(), initial }
     }
 
-    fn len(&self) -> i64 {
+    pub(crate) fn len(&self) -> i64 {
         self.shape.iter().product()
     }
 

@@ -8,7 +8,9 @@
 
 mod conv4;
 
-use tch::{Device, Kind, Tensor};
+use std::ops::Range;
+
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::{
     distance::normalise,
@@ -57,12 +59,24 @@ pub enum ModelError {
     },
 }
 
+/// A part of a network that training may treat on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Images to features.
+    Trunk,
+    /// Features to embeddings.
+    Head,
+}
+
 /// Images in, embeddings out.
 #[derive(Debug)]
 pub struct Network {
     config: NetworkConfig,
     parameters: Parameters,
     statistics: Parameters,
+    /// How many of the trainable numbers are the trunk's; they come first.
+    trunk: i64,
+    trunk_is_held: bool,
 }
 
 impl Network {
@@ -70,6 +84,7 @@ impl Network {
     pub fn new(config: NetworkConfig, seed: u64, device: Device) -> Result<Network, ModelError> {
         check(&config)?;
         let mut parameters = config.backbone.parameters(config.channels);
+        let trunk = parameters.iter().map(Slot::len).sum();
         if let Some(width) = config.embedding {
             let features = config.features();
             parameters.push(Slot::new("embedding.weight", &[width, features], Initial::FanIn(features)));
@@ -80,6 +95,8 @@ impl Network {
             config,
             parameters: Parameters::new(parameters, seed, device).trainable(),
             statistics: Parameters::new(statistics, seed, device),
+            trunk,
+            trunk_is_held: false,
         })
     }
 
@@ -87,9 +104,9 @@ impl Network {
     /// With `train`, batch norm uses this batch's statistics and adds them to its running ones.
     pub fn forward(&self, images: &Tensor, train: bool) -> Tensor {
         let pixels = images.to_device(self.device()).to_kind(Kind::Float) / 255.0;
-        let features = match self.config.backbone {
-            Backbone::Conv4 => conv4::forward(&pixels, &self.parameters, &self.statistics, train),
-            Backbone::Pixels => pixels.flatten(1, -1),
+        let features = match self.trunk_is_held {
+            true => no_grad(|| self.features(&pixels, train)),
+            false => self.features(&pixels, train),
         };
         let embeddings = match self.config.embedding {
             Some(_) => {
@@ -98,6 +115,27 @@ impl Network {
             None => features,
         };
         normalise(&embeddings)
+    }
+
+    fn features(&self, pixels: &Tensor, train: bool) -> Tensor {
+        match self.config.backbone {
+            Backbone::Conv4 => conv4::forward(pixels, &self.parameters, &self.statistics, train),
+            Backbone::Pixels => pixels.flatten(1, -1),
+        }
+    }
+
+    /// Returns which numbers of [`flat_parameters`](Self::flat_parameters) belong to which group: the trunk's first,
+    /// then the head's, without gaps. A group without trainable numbers is left out.
+    pub fn groups(&self) -> Vec<(Group, Range<i64>)> {
+        let all = self.parameters.flat().numel() as i64;
+        let groups = [(Group::Trunk, 0..self.trunk), (Group::Head, self.trunk..all)];
+        groups.into_iter().filter(|(_, range)| !range.is_empty()).collect()
+    }
+
+    /// While the trunk is held, [`forward`](Self::forward) makes no graph for it, and its gradients are zero: the
+    /// cheap way to train the head alone, as in a warm-up. Its batch norms still follow `train`.
+    pub fn hold_trunk(&mut self, held: bool) {
+        self.trunk_is_held = held;
     }
 
     /// How many numbers an embedding has.
@@ -250,6 +288,30 @@ mod tests {
         assert_eq!(gradient.size(), network.flat_parameters().size());
         *network.flat_parameters() -= gradient;
         assert!(network.forward(&images, false) != before);
+    }
+
+    #[test]
+    fn the_groups_are_the_trunk_and_then_the_head() {
+        let of = |config| network(config, 1).groups();
+        let trunk = 64 * 9 + 3 * 64 * 576 + 8 * 64;
+        assert_eq!(of(SMALL), [(Group::Trunk, 0..trunk), (Group::Head, trunk..trunk + 65 * 3)]);
+        assert_eq!(of(NetworkConfig { embedding: None, ..SMALL }), [(Group::Trunk, 0..trunk)]);
+        assert_eq!(of(NetworkConfig { backbone: Backbone::Pixels, embedding: None, ..SMALL }), []);
+    }
+
+    #[test]
+    fn a_held_trunk_has_no_gradient_and_leaves_that_of_the_head_as_it_is() {
+        let mut network = network(SMALL, 1);
+        let images = images(&SMALL, 4);
+        let gradient = |network: &Network| network.gradient(&network.forward(&images, true).get(0).sum(None::<Kind>));
+        let free = gradient(&network);
+        network.hold_trunk(true);
+        let held = gradient(&network);
+        let [(_, trunk), (_, head)] = network.groups().try_into().unwrap();
+        let part = |of: &Tensor, range: &Range<i64>| of.narrow(0, range.start, range.end - range.start);
+        assert!(part(&held, &trunk).abs().max().double_value(&[]) == 0.0);
+        assert!(part(&held, &head) == part(&free, &head));
+        assert!(part(&free, &trunk).abs().max().double_value(&[]) > 0.0);
     }
 
     #[test]
