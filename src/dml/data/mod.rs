@@ -12,6 +12,7 @@
 
 mod archive;
 mod glyphs;
+pub mod listing;
 pub mod omniglot;
 mod prepared;
 mod resize;
@@ -24,6 +25,7 @@ use std::{
 
 pub use self::{
     glyphs::{DRAWING, Glyphs},
+    listing::Listing,
     prepared::{PREPARED, PreparedData, Summary, prepare},
 };
 use crate::random::{Draws, Purpose};
@@ -41,14 +43,22 @@ pub enum Source {
         /// The folder with `images_background` and `images_evaluation`.
         root: PathBuf,
     },
+    /// Files in the shape of any data set, as a reader found them.
+    Files {
+        /// The name of the data set.
+        title: String,
+        /// The files, checked.
+        listing: Listing,
+    },
 }
 
 impl Source {
     /// The name of the data set. Synthetic data always says so.
-    pub fn title(&self) -> &'static str {
+    pub fn title(&self) -> &str {
         match self {
             Source::Glyphs(_) => "Glyphs (synthetic)",
             Source::Omniglot { .. } => "Omniglot",
+            Source::Files { title, .. } => title,
         }
     }
 }

@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    DataError, Glyphs, Progress, Source, omniglot,
+    DataError, Glyphs, Progress, Source,
+    listing::{self, Listing, Part},
+    omniglot,
+    resize::Grey,
     write::{WholeFile, create_folder},
 };
 
@@ -125,6 +128,7 @@ struct Contents<'a> {
 enum Images<'a> {
     Drawn(&'a Glyphs),
     Omniglot(Vec<PathBuf>),
+    Files(&'a Listing),
 }
 
 impl Contents<'_> {
@@ -132,6 +136,7 @@ impl Contents<'_> {
         match source {
             Source::Glyphs(glyphs) => Ok(Contents::of_glyphs(glyphs)),
             Source::Omniglot { root } => Contents::of_omniglot(root, &omniglot::HALVES),
+            Source::Files { listing, .. } => Ok(Contents::of_files(listing)),
         }
     }
 
@@ -157,6 +162,14 @@ impl Contents<'_> {
         };
         let (training, test) = (half(halves[0])?, half(halves[1])?);
         Ok(Contents { training, test, images: Images::Omniglot(paths) })
+    }
+
+    fn of_files(listing: &Listing) -> Contents<'_> {
+        let half = |part: &Part| Half {
+            classes: part.classes.iter().map(|class| class.name.clone()).collect(),
+            labels: part.images.iter().map(|image| image.class).collect(),
+        };
+        Contents { training: half(&listing.training), test: half(&listing.test), images: Images::Files(listing) }
     }
 
     fn counts(&self) -> Summary {
@@ -193,8 +206,29 @@ impl Contents<'_> {
                 Ok(glyphs.draw(place / per_class, place % per_class, size))
             }
             Images::Omniglot(paths) => Ok(omniglot::decode(&paths[place])?.resized(size as usize)),
+            Images::Files(listing) => {
+                let training = &listing.training.images;
+                let image = training.get(place).unwrap_or_else(|| &listing.test.images[place - training.len()]);
+                Ok(decode(image)?.resized(size as usize))
+            }
         }
     }
+}
+
+/// Returns the part of an image that its box encloses, grey.
+fn decode(file: &listing::Image) -> Result<Grey, DataError> {
+    let unreadable = |why: String| DataError::unreadable(&file.path, why);
+    let bytes = fs::read(&file.path).map_err(|error| unreadable(error.to_string()))?;
+    let image = image::load_from_memory(&bytes).map_err(|error| unreadable(error.to_string()))?;
+    let grey = match file.bounding_box {
+        None => image.into_luma8(),
+        Some([left, top, right, bottom]) if right <= image.width() && bottom <= image.height() => {
+            image.crop_imm(left, top, right - left, bottom - top).into_luma8()
+        }
+        Some(outside) => return Err(unreadable(format!("the box {outside:?} reaches out of the image"))),
+    };
+    let (width, height) = (grey.width() as usize, grey.height() as usize);
+    Ok(Grey { width, height, pixels: grey.into_raw() })
 }
 
 /// A prepared data set, open.
@@ -407,6 +441,24 @@ mod tests {
         let none = Glyphs { classes: 0, test_classes: 0, ..GLYPHS };
         prepare(&Source::Glyphs(none), 8, folder.path(), &|_, _| ()).unwrap();
         assert_eq!(PreparedData::open(folder.path()).unwrap().images.size(), [0, 1, 8, 8]);
+    }
+
+    #[test]
+    fn listed_files_are_cut_out_by_their_boxes() {
+        use listing::{Class, Image, Role};
+        let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = root.path().join("half.png");
+        image::GrayImage::from_fn(20, 10, |x, _| image::Luma([if x < 10 { 0 } else { 200 }])).save(&path).unwrap();
+        let part = |name: &str, bounding_box| Part {
+            classes: vec![Class { name: name.into(), category: None }],
+            images: vec![Image { path: path.clone(), class: 0, role: Role::Both, bounding_box }],
+        };
+        let listing =
+            Listing { training: part("left", Some([0, 0, 10, 10])), test: part("right", Some([10, 0, 20, 10])) };
+        let source = Source::Files { title: "Halves".into(), listing };
+        prepare(&source, 4, into.path(), &|_, _| ()).unwrap();
+        let data = PreparedData::open(into.path()).unwrap();
+        assert_eq!(Vec::<u8>::try_from(data.images.view([-1])).unwrap(), [[0; 16], [200; 16]].concat());
     }
 
     #[test]

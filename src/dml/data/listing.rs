@@ -1,0 +1,355 @@
+//! What a data set consists of before any image is decoded: classes, and the files that show them.
+//!
+//! Readers of official layouts end in a [`Listing`], and [`prepare`](super::prepare) begins with one. Whether a
+//! listing makes sense is asked in one place, [`Listing::check`], whoever made it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A data set's files, in two halves that share no class.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// What is trained on and validated on.
+    pub training: Part,
+    /// What is tested on.
+    pub test: Part,
+}
+
+/// One half: its classes and its images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The classes, in the order of their labels.
+    pub classes: Vec<Class>,
+    /// The images, in the order of classes, then of names.
+    pub images: Vec<Image>,
+}
+
+/// What images have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Its name, unique in its half.
+    pub name: String,
+    /// The super-class that it belongs to, if the data set has any: a kind of product, an alphabet.
+    pub category: Option<String>,
+}
+
+/// An image that is still a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Where it is: an absolute path.
+    pub path: PathBuf,
+    /// Its class: an index of [`Part::classes`].
+    pub class: u32,
+    /// Its part in retrieval.
+    pub role: Role,
+    /// The box to cut out before anything else: left, top, right, bottom in pixels; right and bottom are the
+    /// first column and row outside of it. Absent: the whole image.
+    pub bounding_box: Option<[u32; 4]>,
+}
+
+/// The part of an image in retrieval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A query, and a reference for all other queries.
+    #[default]
+    Both,
+    /// A query only.
+    Query,
+    /// A reference only.
+    Gallery,
+}
+
+impl Role {
+    /// Whether other images are searched for with it.
+    pub fn is_query(self) -> bool {
+        self != Role::Gallery
+    }
+
+    /// Whether it can be found.
+    pub fn is_reference(self) -> bool {
+        self != Role::Query
+    }
+}
+
+/// How much there is in a listing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Classes to train on.
+    pub training_classes: u64,
+    /// Their images.
+    pub training_images: u64,
+    /// Classes to test on.
+    pub test_classes: u64,
+    /// Their images.
+    pub test_images: u64,
+    /// Test images that are queries.
+    pub queries: u64,
+    /// Test images that are references.
+    pub references: u64,
+}
+
+/// Why a listing cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListingError {
+    /// Nothing to train on, or nothing to test on.
+    #[error("there are no {0} images")]
+    Empty(&'static str),
+    /// Images that cannot be told apart, or two classes that must be one.
+    #[error("the {half} half has {what} `{name}` twice")]
+    Twice {
+        /// Which half.
+        half: &'static str,
+        /// A class or a file.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Training and test images of one class: nothing unseen would be tested.
+    #[error("{} in both halves: `{first}`{}", counted(*.classes, "class is", "classes are"), more(*.classes))]
+    Shared {
+        /// How many.
+        classes: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// The same file to train on and to test on.
+    #[error("`{}` is in both halves", .0.display())]
+    SharedFile(PathBuf),
+    /// A class that nothing shows.
+    #[error("no image shows the {half} class `{class}`")]
+    NoImage {
+        /// Which half.
+        half: &'static str,
+        /// The class.
+        class: String,
+    },
+    /// An image of a class that there is not.
+    #[error("`{}` is of class {class}, but there are {classes}, counted from 0", path.display())]
+    NoClass {
+        /// The image.
+        path: PathBuf,
+        /// Its class.
+        class: u32,
+        /// How many there are.
+        classes: usize,
+    },
+    /// A box without pixels.
+    #[error("the box {bounding_box:?} of `{}` has no pixels", path.display())]
+    EmptyBox {
+        /// The image.
+        path: PathBuf,
+        /// Its box.
+        bounding_box: [u32; 4],
+    },
+    /// Queries for which there is nothing right to find.
+    #[error("{} no gallery image: `{first}`{}", counted(*.classes, "query class has", "query classes have"), more(*.classes))]
+    NoGallery {
+        /// How many classes.
+        classes: usize,
+        /// The first of them.
+        first: String,
+    },
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn more(count: usize) -> &'static str {
+    if count > 1 { ", …" } else { "" }
+}
+
+impl Listing {
+    /// Both halves, with their names.
+    pub fn halves(&self) -> [(&'static str, &Part); 2] {
+        [("training", &self.training), ("test", &self.test)]
+    }
+
+    /// How much there is.
+    pub fn counts(&self) -> Counts {
+        let tested = |which: fn(Role) -> bool| self.test.images.iter().filter(|image| which(image.role)).count() as u64;
+        Counts {
+            training_classes: self.training.classes.len() as u64,
+            training_images: self.training.images.len() as u64,
+            test_classes: self.test.classes.len() as u64,
+            test_images: self.test.images.len() as u64,
+            queries: tested(Role::is_query),
+            references: tested(Role::is_reference),
+        }
+    }
+
+    /// Sees that the halves share no class and no file, that labels, names and boxes make sense, and that each
+    /// query class has something to be found in the gallery.
+    ///
+    /// A test class with a single image is no error, as it can be a distractor; see [`Part::lone_classes`].
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), ListingError> {
+        for (half, part) in self.halves() {
+            part.check(half)?;
+        }
+        self.check_disjoint()?;
+        self.test.check_gallery()
+    }
+
+    fn check_disjoint(&self) -> Result<(), ListingError> {
+        let names: BTreeSet<&str> = self.training.classes.iter().map(|class| class.name.as_str()).collect();
+        let mut shared = self.test.classes.iter().filter(|class| names.contains(class.name.as_str()));
+        if let Some(first) = shared.next() {
+            return Err(ListingError::Shared { classes: 1 + shared.count(), first: first.name.clone() });
+        }
+        let paths: BTreeSet<&PathBuf> = self.training.images.iter().map(|image| &image.path).collect();
+        let shared = self.test.images.iter().find(|image| paths.contains(&image.path));
+        shared.map_or(Ok(()), |image| Err(ListingError::SharedFile(image.path.clone())))
+    }
+}
+
+impl Part {
+    /// Brings images into the order of classes, then of names.
+    pub fn sort_images(&mut self) {
+        self.images.sort_by(|one, other| (one.class, &one.path).cmp(&(other.class, &other.path)));
+    }
+
+    /// How many images each class has.
+    pub fn sizes(&self) -> Vec<u32> {
+        let mut sizes = vec![0; self.classes.len()];
+        for image in &self.images {
+            sizes[image.class as usize] += 1;
+        }
+        sizes
+    }
+
+    /// The classes whose queries have nothing right to find, because no other image shows them.
+    pub fn lone_classes(&self) -> Vec<&Class> {
+        self.classes.iter().zip(self.sizes()).filter(|(_, size)| *size == 1).map(|(class, _)| class).collect()
+    }
+
+    fn check(&self, half: &'static str) -> Result<(), ListingError> {
+        if self.images.is_empty() {
+            return Err(ListingError::Empty(half));
+        }
+        let twice = |what, name: &str| Err(ListingError::Twice { half, what, name: name.to_owned() });
+        if let Some(name) = first_twice(self.classes.iter().map(|class| &class.name)) {
+            return twice("the class", name);
+        }
+        if let Some(path) = first_twice(self.images.iter().map(|image| &image.path)) {
+            return twice("the file", &path.to_string_lossy());
+        }
+        self.images.iter().try_for_each(|image| image.check(self.classes.len()))?;
+        match self.sizes().iter().position(|&size| size == 0) {
+            Some(class) => Err(ListingError::NoImage { half, class: self.classes[class].name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Sees that what is searched for with queries that are nothing else can be found.
+    fn check_gallery(&self) -> Result<(), ListingError> {
+        let mut roles: BTreeMap<u32, (bool, bool)> = BTreeMap::new();
+        for image in &self.images {
+            let (query, reference) = roles.entry(image.class).or_default();
+            *query |= image.role == Role::Query;
+            *reference |= image.role.is_reference();
+        }
+        let mut without = roles.iter().filter(|(_, role)| **role == (true, false)).map(|(class, _)| *class as usize);
+        match without.next() {
+            Some(first) => {
+                Err(ListingError::NoGallery { classes: 1 + without.count(), first: self.classes[first].name.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Image {
+    fn check(&self, classes: usize) -> Result<(), ListingError> {
+        let path = || self.path.clone();
+        if self.class as usize >= classes {
+            return Err(ListingError::NoClass { path: path(), class: self.class, classes });
+        }
+        match self.bounding_box {
+            Some(bounding_box @ [left, top, right, bottom]) if left >= right || top >= bottom => {
+                Err(ListingError::EmptyBox { path: path(), bounding_box })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn first_twice<T: Ord>(items: impl Iterator<Item = T>) -> Option<T> {
+    let mut seen = BTreeSet::new();
+    for item in items {
+        if seen.contains(&item) {
+            return Some(item);
+        }
+        seen.insert(item);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(classes: &[(&str, &[Role])]) -> Part {
+        let mut part = Part::default();
+        for (class, (name, roles)) in (0..).zip(classes) {
+            part.classes.push(Class { name: (*name).to_owned(), category: None });
+            part.images.extend(roles.iter().enumerate().map(|(place, &role)| Image {
+                path: format!("/data/{name}/{place}.jpg").into(),
+                class,
+                role,
+                bounding_box: None,
+            }));
+        }
+        part
+    }
+
+    const TWO: &[Role] = &[Role::Both, Role::Both];
+
+    fn listing() -> Listing {
+        let test = part(&[("c", &[Role::Query, Role::Gallery, Role::Gallery]), ("d", &[Role::Both])]);
+        Listing { training: part(&[("a", TWO), ("b", TWO)]), test }
+    }
+
+    #[test]
+    fn counts_tell_queries_from_references() {
+        assert_eq!(listing().check(), Ok(()));
+        let counts = listing().counts();
+        assert_eq!((counts.training_classes, counts.training_images), (2, 4));
+        assert_eq!((counts.test_classes, counts.test_images, counts.queries, counts.references), (2, 4, 2, 3));
+    }
+
+    #[test]
+    fn a_class_with_one_image_is_counted_as_lone() {
+        let listing = listing();
+        let lone: Vec<&str> = listing.test.lone_classes().iter().map(|class| class.name.as_str()).collect();
+        assert_eq!(lone, ["d"]);
+        assert!(listing.training.lone_classes().is_empty());
+    }
+
+    #[test]
+    fn each_thing_that_can_be_wrong_is_said() {
+        let refused = |change: fn(&mut Listing), says: &str| {
+            let mut listing = listing();
+            change(&mut listing);
+            let error = listing.check().unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        };
+        refused(|l| l.test = Part::default(), "no test images");
+        refused(|l| l.test.classes[1].name = "c".into(), "the test half has the class `c` twice");
+        refused(|l| l.test.images[1].path = "/data/c/0.jpg".into(), "has the file `/data/c/0.jpg` twice");
+        refused(|l| l.test.classes[1].name = "b".into(), "1 class is in both halves: `b`");
+        refused(|l| l.test.images[0].path = "/data/a/0.jpg".into(), "`/data/a/0.jpg` is in both halves");
+        refused(|l| l.training.images[3].class = 2, "of class 2, but there are 2");
+        refused(|l| l.training.images.truncate(2), "no image shows the training class `b`");
+        refused(|l| l.test.images[0].bounding_box = Some([4, 0, 4, 9]), "has no pixels");
+        refused(|l| l.test.images[3].role = Role::Query, "1 query class has no gallery image: `d`");
+    }
+}
