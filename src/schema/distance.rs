@@ -1,6 +1,6 @@
 //! Distances, reductions and penalties, as a recipe names them: what can be chosen about any loss.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::Card;
 
@@ -18,8 +18,15 @@ pub enum Distance {
     DotProduct,
     /// Variance of the difference over variance of the anchor (Yuan et al., CVPR 2019).
     SignalToNoise,
-    /// The p-norm of the difference.
-    Lp(f64),
+    /// The p-norm of the difference, p from 1 on.
+    Lp(#[serde(deserialize_with = "norm")] f64),
+}
+
+fn norm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    match f64::deserialize(deserializer)? {
+        p if p.is_finite() && p >= 1.0 => Ok(p),
+        p => Err(D::Error::custom(format!("{p} is no norm, expected a number of at least 1"))),
+    }
 }
 
 /// How the terms of a loss become one number.

@@ -45,7 +45,7 @@ pub use memory::{Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, SelfExcl
 pub use metric::{Metric, ParseMetricError, Scores};
 pub use miner::{
     AllTripletsMiner, AngularMiner, BatchEasyHardMiner, BatchHardMiner, DistanceWeightedMiner, EasyMiner,
-    HardAwareMiner, HardMiner, Miner, MinerDistance, MinerStrategy, MultiSimilarityMiner, PairMarginMiner, SemiHard,
+    HardAwareMiner, HardMiner, Miner, MinerStrategy, MultiSimilarityMiner, PairMarginMiner, SemiHard,
     UniformHistogramMiner,
 };
 pub use model::{Backbone, Model};

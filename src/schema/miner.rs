@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Card;
+use crate::{Card, Distance, settings::settings};
 
 /// A miner with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,119 +34,6 @@ pub enum Miner {
     UniformHistogram(UniformHistogramMiner),
 }
 
-/// What a miner judges by, if not by its usual distance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MinerDistance {
-    /// The Euclidean distance.
-    Euclidean,
-    /// Its square.
-    SquaredEuclidean,
-    /// The cosine similarity.
-    Cosine,
-}
-
-/// Keeps triplets whose negative is farther than the positive, but by no more than a margin
-/// (Schroff et al., CVPR 2015): `0 < d(a,n) - d(a,p) <= margin`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SemiHard {
-    /// Width of the band.
-    pub margin: f64,
-    /// Absent: Euclidean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<MinerDistance>,
-}
-
-impl Default for SemiHard {
-    fn default() -> Self {
-        SemiHard { margin: 0.2, distance: None }
-    }
-}
-
-/// Keeps triplets whose negative is not farther than the positive: `d(a,n) <= d(a,p)`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HardMiner {
-    /// Absent: Euclidean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<MinerDistance>,
-}
-
-/// Keeps triplets that do not violate a margin: `d(a,n) - d(a,p) > margin`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EasyMiner {
-    /// The margin.
-    pub margin: f64,
-    /// Absent: Euclidean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<MinerDistance>,
-}
-
-impl Default for EasyMiner {
-    fn default() -> Self {
-        EasyMiner { margin: 0.2, distance: None }
-    }
-}
-
-/// Keeps all triplets that violate a margin: `d(a,n) - d(a,p) <= margin`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AllTripletsMiner {
-    /// The margin.
-    pub margin: f64,
-    /// Absent: Euclidean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<MinerDistance>,
-}
-
-impl Default for AllTripletsMiner {
-    fn default() -> Self {
-        AllTripletsMiner { margin: 0.2, distance: None }
-    }
-}
-
-/// Keeps the farthest positive and the closest negative of each anchor (Hermans et al., 2017).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BatchHardMiner {
-    /// Absent: Euclidean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<MinerDistance>,
-}
-
-/// Keeps one positive and one negative of each anchor, by strategy (Xuan et al., WACV 2020).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BatchEasyHardMiner {
-    /// Which positive.
-    pub positive: MinerStrategy,
-    /// Which negative.
-    pub negative: MinerStrategy,
-    /// Positives at other distances do not count.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub positive_range: Option<[f64; 2]>,
-    /// Negatives at other distances do not count.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub negative_range: Option<[f64; 2]>,
-    /// Absent: Euclidean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<MinerDistance>,
-}
-
-impl Default for BatchEasyHardMiner {
-    fn default() -> Self {
-        BatchEasyHardMiner {
-            positive: MinerStrategy::Easy,
-            negative: MinerStrategy::SemiHard,
-            positive_range: None,
-            negative_range: None,
-            distance: None,
-        }
-    }
-}
-
 /// Which partner of an anchor is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -161,108 +48,121 @@ pub enum MinerStrategy {
     All,
 }
 
-/// Draws negatives evenly over all distances (Wu et al., ICCV 2017), for Euclidean distances of normalised embeddings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DistanceWeightedMiner {
-    /// Closer negatives are as likely as those at this distance.
-    pub cutoff: f64,
-    /// Negatives that are not closer than this are never drawn.
-    pub nonzero_loss_cutoff: f64,
-}
-
-impl Default for DistanceWeightedMiner {
-    fn default() -> Self {
-        DistanceWeightedMiner { cutoff: 0.5, nonzero_loss_cutoff: 1.4 }
+settings! {
+    /// Keeps triplets whose negative is farther than the positive, but by no more than a margin
+    /// (Schroff et al., CVPR 2015): `0 < d(a,n) - d(a,p) <= margin`.
+    SemiHard {
+        /// Width of the band.
+        margin: f64 = 0.2,
+        /// Absent: Euclidean.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<Distance> = None,
     }
-}
 
-/// Keeps a negative more similar than the least similar positive less `epsilon`, and a positive less
-/// similar than the most similar negative plus `epsilon` (Wang et al., CVPR 2019, Eq. 7 and 8).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MultiSimilarityMiner {
-    /// Width of the overlap.
-    pub epsilon: f64,
-    /// Absent: the cosine.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<MinerDistance>,
-}
-
-impl Default for MultiSimilarityMiner {
-    fn default() -> Self {
-        MultiSimilarityMiner { epsilon: 0.1, distance: None }
+    /// Keeps triplets whose negative is not farther than the positive: `d(a,n) <= d(a,p)`.
+    HardMiner {
+        /// Absent: Euclidean.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<Distance> = None,
     }
-}
 
-/// Keeps positives farther than one margin and negatives closer than another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PairMarginMiner {
-    /// Positives must be farther than this.
-    pub pos_margin: f64,
-    /// Negatives must be closer than this.
-    pub neg_margin: f64,
-    /// Absent: Euclidean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<MinerDistance>,
-}
-
-impl Default for PairMarginMiner {
-    fn default() -> Self {
-        PairMarginMiner { pos_margin: 0.2, neg_margin: 0.8, distance: None }
+    /// Keeps triplets that do not violate a margin: `d(a,n) - d(a,p) > margin`.
+    EasyMiner {
+        /// The margin.
+        margin: f64 = 0.2,
+        /// Absent: Euclidean.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<Distance> = None,
     }
-}
 
-/// Keeps the hardest share of the positive and of the negative pairs (HDC; Yuan et al., ICCV 2017).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct HardAwareMiner {
-    /// The share.
-    pub share: f64,
-    /// Absent: Euclidean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<MinerDistance>,
-}
-
-impl Default for HardAwareMiner {
-    fn default() -> Self {
-        HardAwareMiner { share: 0.5, distance: None }
+    /// Keeps all triplets that violate a margin: `d(a,n) - d(a,p) <= margin`.
+    AllTripletsMiner {
+        /// The margin.
+        margin: f64 = 0.2,
+        /// Absent: Euclidean.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<Distance> = None,
     }
-}
 
-/// Keeps triplets with a wide angle at the negative (Wang et al., ICCV 2017).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AngularMiner {
-    /// The angle must be wider than this.
-    pub degrees: f64,
-}
-
-impl Default for AngularMiner {
-    fn default() -> Self {
-        AngularMiner { degrees: 20.0 }
+    /// Keeps the farthest positive and the closest negative of each anchor (Hermans et al., 2017).
+    BatchHardMiner {
+        /// Absent: Euclidean.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<Distance> = None,
     }
-}
 
-/// Draws as many pairs from every range of distances, with replacement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct UniformHistogramMiner {
-    /// How many ranges.
-    pub bins: u32,
-    /// Positive pairs drawn from each.
-    pub pos_per_bin: u32,
-    /// Negative pairs drawn from each.
-    pub neg_per_bin: u32,
-    /// Absent: Euclidean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<MinerDistance>,
-}
+    /// Keeps one positive and one negative of each anchor, by strategy (Xuan et al., WACV 2020).
+    BatchEasyHardMiner {
+        /// Which positive.
+        positive: MinerStrategy = MinerStrategy::Easy,
+        /// Which negative.
+        negative: MinerStrategy = MinerStrategy::SemiHard,
+        /// Positives at other distances do not count.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        positive_range: Option<[f64; 2]> = None,
+        /// Negatives at other distances do not count.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        negative_range: Option<[f64; 2]> = None,
+        /// Absent: Euclidean.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<Distance> = None,
+    }
 
-impl Default for UniformHistogramMiner {
-    fn default() -> Self {
-        UniformHistogramMiner { bins: 100, pos_per_bin: 10, neg_per_bin: 10, distance: None }
+    /// Draws negatives evenly over all distances (Wu et al., ICCV 2017), for Euclidean distances of normalised embeddings.
+    DistanceWeightedMiner {
+        /// Closer negatives are as likely as those at this distance.
+        cutoff: f64 = 0.5,
+        /// Negatives that are not closer than this are never drawn.
+        nonzero_loss_cutoff: f64 = 1.4,
+    }
+
+    /// Keeps a negative more similar than the least similar positive less `epsilon`, and a positive less
+    /// similar than the most similar negative plus `epsilon` (Wang et al., CVPR 2019, Eq. 7 and 8).
+    MultiSimilarityMiner {
+        /// Width of the overlap.
+        epsilon: f64 = 0.1,
+        /// Absent: the cosine.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<Distance> = None,
+    }
+
+    /// Keeps positives farther than one margin and negatives closer than another.
+    PairMarginMiner {
+        /// Positives must be farther than this.
+        pos_margin: f64 = 0.2,
+        /// Negatives must be closer than this.
+        neg_margin: f64 = 0.8,
+        /// Absent: Euclidean.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<Distance> = None,
+    }
+
+    /// Keeps the hardest share of the positive and of the negative pairs (HDC; Yuan et al., ICCV 2017).
+    HardAwareMiner {
+        /// The share.
+        share: f64 = 0.5,
+        /// Absent: Euclidean.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<Distance> = None,
+    }
+
+    /// Keeps triplets with a wide angle at the negative (Wang et al., ICCV 2017).
+    AngularMiner {
+        /// The angle must be wider than this.
+        degrees: f64 = 20.0,
+    }
+
+    /// Draws as many pairs from every range of distances, with replacement.
+    UniformHistogramMiner {
+        /// How many ranges.
+        bins: u32 = 100,
+        /// Positive pairs drawn from each.
+        pos_per_bin: u32 = 10,
+        /// Negative pairs drawn from each.
+        neg_per_bin: u32 = 10,
+        /// Absent: Euclidean.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        distance: Option<Distance> = None,
     }
 }
 

@@ -81,7 +81,8 @@ impl Loss {
         }
     }
 
-    /// The first reason, if any, why these do not go with this loss.
+    /// The first reason, if any, why these do not go with this loss. The summands of a sum are asked by
+    /// themselves.
     pub fn misfit(
         &self,
         distance: Option<Distance>,
@@ -92,7 +93,7 @@ impl Loss {
         let name = self.name();
         let misfit = |key, reason: String| Some(Misfit { key, reason });
         match self.compares() {
-            None => return self.misfit_of_sum(distance, reduction, miner, memory),
+            None => return misfit_of_sum(distance, reduction, miner),
             Some(Compares::Batch) if memory.is_some() => {
                 return misfit(
                     "memory",
@@ -106,7 +107,10 @@ impl Loss {
                 return misfit("miner", format!("`{name}` counts all pairs: a miner would change nothing"));
             }
             Some(Compares::Classes) if memory.is_some() => {
-                return misfit("memory", format!("`{name}` compares images with classes, not with other images"));
+                return misfit(
+                    "memory",
+                    format!("`{name}` compares images with classes, not with other images: a memory adds nothing"),
+                );
             }
             Some(Compares::Batch | Compares::Classes | Compares::Everything | Compares::All | Compares::Chosen) => {}
         }
@@ -117,27 +121,6 @@ impl Loss {
         distance.filter(|&distance| !accepted(distance)).and_then(|_| {
             let names: Vec<String> = self.distances().iter().map(crate::canonical_json).collect();
             misfit("distance", format!("`{name}` is not defined on that distance, only on {}", names.join(", ")))
-        })
-    }
-
-    fn misfit_of_sum(
-        &self,
-        distance: Option<Distance>,
-        reduction: Option<Reduction>,
-        miner: Option<&Miner>,
-        memory: Option<&Memory>,
-    ) -> Option<Misfit> {
-        let Loss::Sum(summands) = self else { return None };
-        let own = |key| Some(Misfit { key, reason: format!("in a sum, each loss has its own {key}: set it there") });
-        match (distance, reduction, miner) {
-            (Some(_), _, _) => return own("distance"),
-            (_, Some(_), _) => return own("reduction"),
-            (_, _, Some(_)) => return own("miner"),
-            (None, None, None) => {}
-        }
-        summands.iter().find_map(|summand| match summand.loss {
-            Loss::Sum(_) => Some(Misfit { key: "loss", reason: "a sum within a sum: write one sum".to_owned() }),
-            _ => summand.loss.misfit(summand.distance, summand.reduction, summand.miner.as_ref(), memory),
         })
     }
 
@@ -174,6 +157,12 @@ impl Loss {
             Loss::Sum(_) => return None,
         })
     }
+}
+
+fn misfit_of_sum(distance: Option<Distance>, reduction: Option<Reduction>, miner: Option<&Miner>) -> Option<Misfit> {
+    let own = |key| Misfit { key, reason: format!("in a sum, each loss has its own {key}: set it there") };
+    let given = [("distance", distance.is_some()), ("reduction", reduction.is_some()), ("miner", miner.is_some())];
+    given.into_iter().find(|(_, given)| *given).map(|(key, _)| own(key))
 }
 
 #[cfg(test)]

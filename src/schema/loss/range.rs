@@ -37,16 +37,8 @@ const NOT_NEGATIVE: &[(&str, &[&str])] =
     &[("margin", &["nu"]), ("clustering", &["gamma"]), ("soft_triple", &["regulariser"])];
 
 impl Loss {
-    /// The first setting that cannot be what it is, as a dotted key below the loss's own, and why.
+    /// The first setting that cannot be what it is, by name, and why. A sum has none itself.
     pub fn out_of_range(&self) -> Option<(String, String)> {
-        if let Loss::Sum(summands) = self {
-            let faults = summands.iter().enumerate().find_map(|(place, summand)| {
-                let (key, why) = summand.loss.out_of_range()?;
-                Some((format!("{place}.loss.{}.{key}", summand.loss.name()), why))
-            });
-            let empty = || summands.is_empty().then(|| (String::new(), "the sum is empty".to_owned()));
-            return faults.or_else(empty);
-        }
         let name = self.name();
         let settings = serde_json::to_value(self).unwrap_or_default();
         let fields = settings.get(&name).and_then(Value::as_object)?;

@@ -330,6 +330,37 @@ fn combinations_that_make_no_sense_are_refused_with_their_place() {
 }
 
 #[test]
+fn each_loss_of_a_sum_is_checked_as_if_it_stood_alone() {
+    let cases = [
+        ("loss.triplet = { margin = inf }", "", "expected a finite number", "18:60"),
+        ("loss.contrastive = {}", "weight = nan", "expected a number above 0", "18:66"),
+        ("loss.contrastive = {}", "distance = { lp = 0.5 }", "expected a number of at least 1", "18:"),
+        ("loss.contrastive = {}", "reduction = { threshold = { low = 1, high = 0 } }", "no term would count", "18:"),
+        ("loss.contrastive = {}", "regularizer = { lp_norm = 0 }", "expected a number above 0", "18:"),
+        ("loss.contrastive = {}", "miner.semi_hard = { margin = -1 }", "expected a number above 0", "18:"),
+        ("loss.cos_face = {}", "miner.hard_aware = { share = 2 }", "at most 1", "18:"),
+        ("loss.contrastive = {}", "miner.hard = { distance = { lp = 0 } }", "expected a number of at least 1", "18:"),
+        ("loss.cos_face = {}", "distance = \"euclidean\"", "not defined on that distance", "18:"),
+        ("loss.clustering = {}", "miner.semi_hard = {}", "there is nothing to mine", "18:"),
+        ("loss.sum = [{ loss.triplet = {} }]", "", "a sum within a sum", "18:"),
+    ];
+    let with = |loss: &str, chosen: &str, memory: &str| {
+        let separator = if chosen.is_empty() { "" } else { ", " };
+        let sum = format!("loss.sum = [{{ loss.nca = {{}} }}, {{ {loss}{separator}{chosen} }}]{memory}");
+        parse(&edited("loss.triplet = { margin = 0.2 }", &sum)).map_err(|error| error.render(false))
+    };
+    for (loss, chosen, message, place) in cases {
+        let shown = with(loss, chosen, "").expect_err(chosen);
+        assert!(shown.contains(message), "{chosen}: {shown}");
+        assert!(shown.contains(&format!("test.toml:{place}")), "{chosen}: {shown}");
+    }
+    let shown = with("loss.cos_face = {}", "", "\nmemory.xbm = { size = 64 }").unwrap_err();
+    assert!(shown.contains("a memory adds nothing") && shown.contains("test.toml:18:"), "{shown}");
+    let right = "miner.hard_aware = {}, reduction = \"sum\", regularizer = { zero_mean = 0.1 }, weight = 0.5";
+    with("loss.contrastive = {}", right, "\nmemory.xbm = { size = 64 }").unwrap();
+}
+
+#[test]
 fn a_loss_of_classes_may_have_one_image_of_each() {
     let method = "loss.arc_face = {}\nsampler.m_per_class = { batch = 32, per_class = 1 }\nloss_optimizer.rms_prop = { lr = 1e-3 }";
     let sweep = parse(&edited("loss.triplet = { margin = 0.2 }", method)).unwrap();

@@ -1,11 +1,12 @@
 //! What types cannot exclude: settings that contradict each other or make no sense, found before anything runs.
 
+mod losses;
 mod mining;
 mod sampling;
 
 use std::collections::BTreeSet;
 
-use schema::{Backbone, Dataset, Distance, Fold, Loss, Optimizer, Reduction, Regularizer};
+use schema::{Backbone, Dataset, Fold, Loss, Optimizer, Summand};
 
 use super::file::{MethodTable, Resources, SweepFile, TrainingTable};
 
@@ -184,59 +185,36 @@ fn methods(file: &SweepFile) -> Checked {
 
 fn method(method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
     match (&method.loss, method.baseline) {
-        (Some(loss), None) => self::loss(loss, method, key)?,
-        (None, Some(_)) => baseline(method, key)?,
-        (Some(_), Some(_)) => fault(key("baseline"), "a method has either a loss or is a baseline, not both")?,
+        (Some(loss), None) => trained(loss, method, key, file),
+        (None, Some(_)) => baseline(method, key),
+        (Some(_), Some(_)) => fault(key("baseline"), "a method has either a loss or is a baseline, not both"),
         (None, None) => fault(
             key("name"),
             "the method has no loss: set `loss.NAME = { .. }`, or `baseline = \"pixels\"` or `\"untrained\"`",
-        )?,
+        ),
     }
-    method.miner.iter().try_for_each(|miner| mining::miner(miner, key))?;
-    if let (Some(sampler), Some(loss)) = (&method.sampler, &method.loss) {
-        sampling::sampler(sampler, &key("sampler"), loss.needs_positives(), file)?;
-    }
-    method.memory.iter().try_for_each(|memory| mining::memory(memory, key, file))
 }
 
-/// The loss itself, and whether all that was chosen about it goes with it.
-fn loss(loss: &Loss, method: &MethodTable, key: &dyn Fn(&str) -> String) -> Checked {
-    if let Some((setting, message)) = loss.out_of_range() {
-        let setting = format!("loss.{}.{setting}", loss.name());
-        return fault(key(setting.trim_end_matches('.')), message);
-    }
+fn trained(loss: &Loss, method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
+    // What is chosen about the only loss of a method is what is chosen about each in a sum.
+    let whole = Summand {
+        weight: 1.0,
+        loss: loss.clone(),
+        distance: method.distance,
+        reduction: method.reduction,
+        miner: method.miner.clone(),
+        regularizer: method.regularizer.clone(),
+    };
+    losses::summand(&whole, method.memory.as_ref(), key)?;
     if let Some(of_loss) = &method.loss_optimizer {
         let name = loss.name();
         require(loss.has_parameters(), &key("loss_optimizer"), format!("`{name}` has no parameters of its own"))?;
         optimizer(of_loss, &key("loss_optimizer"))?;
     }
-    choices(method.distance, method.reduction, method.regularizer.as_ref(), key)?;
-    let (miner, memory) = (method.miner.as_ref(), method.memory.as_ref());
-    match loss.misfit(method.distance, method.reduction, miner, memory) {
-        Some(misfit) => fault(key(misfit.key), misfit.reason),
-        None => Ok(()),
+    if let Some(sampler) = &method.sampler {
+        sampling::sampler(sampler, &key("sampler"), loss.needs_positives(), file)?;
     }
-}
-
-/// What can be chosen about any loss.
-fn choices(
-    distance: Option<Distance>,
-    reduction: Option<Reduction>,
-    regularizer: Option<&Regularizer>,
-    key: &dyn Fn(&str) -> String,
-) -> Checked {
-    if let Some(Distance::Lp(p)) = distance {
-        require(p.is_finite() && p >= 1.0, &key("distance.lp"), "expected a number of at least 1")?;
-    }
-    if let Some(Reduction::Threshold { low, high }) = reduction {
-        require(low < high, &key("reduction.threshold"), "`low` is not below `high`: no term would count")?;
-    }
-    match regularizer {
-        Some(Regularizer::LpNorm(weight) | Regularizer::ZeroMean(weight) | Regularizer::CenterInvariant(weight)) => {
-            positive(*weight, &key("regularizer"))
-        }
-        None => Ok(()),
-    }
+    method.memory.iter().try_for_each(|memory| mining::memory(memory, key, file))
 }
 
 /// A baseline is not trained, so nothing that belongs to training can stand beside it.

@@ -6,7 +6,7 @@ use dml::{
     objective::Term,
     reduce, regularizer,
 };
-use schema::{Boundary, Distance, Loss, Miner, Reduction, Regularizer, Summand, Training};
+use schema::{Boundary, Distance, Loss, Reduction, Regularizer, Summand, Training};
 
 use super::{impossible, mining};
 use crate::Failed;
@@ -16,47 +16,26 @@ use crate::Failed;
 /// # Errors
 /// If the recipe asks for something impossible.
 pub(crate) fn terms(training: &Training, start: &Start) -> Result<Vec<Term>, Failed> {
-    let Loss::Sum(summands) = &training.loss else {
-        let chosen = Chosen {
-            weight: 1.0,
-            distance: training.distance,
-            reduction: training.reduction,
-            regularizer: training.regularizer.as_ref(),
-            miner: training.miner.as_ref(),
-        };
-        return Ok(vec![term(&training.loss, &chosen, start)?]);
+    let only = || Summand {
+        weight: 1.0,
+        loss: training.loss.clone(),
+        distance: training.distance,
+        reduction: training.reduction,
+        miner: training.miner.clone(),
+        regularizer: training.regularizer.clone(),
     };
-    (0..).zip(summands).map(|(part, summand)| summand_term(summand, &Start { part, ..*start })).collect()
+    let summands = if let Loss::Sum(summands) = &training.loss { summands } else { &vec![only()] };
+    (0..).zip(summands).map(|(part, summand)| term(summand, &Start { part, ..*start })).collect()
 }
 
-fn summand_term(summand: &Summand, start: &Start) -> Result<Term, Failed> {
-    let chosen = Chosen {
-        weight: summand.weight,
-        distance: summand.distance,
-        reduction: summand.reduction,
-        regularizer: summand.regularizer.as_ref(),
-        miner: summand.miner.as_ref(),
-    };
-    term(&summand.loss, &chosen, start)
-}
-
-/// What is chosen about a loss.
-struct Chosen<'a> {
-    weight: f64,
-    distance: Option<Distance>,
-    reduction: Option<Reduction>,
-    regularizer: Option<&'a Regularizer>,
-    miner: Option<&'a Miner>,
-}
-
-fn term(loss: &Loss, chosen: &Chosen, start: &Start) -> Result<Term, Failed> {
-    let own = Term::of(self::loss(loss, start)?);
+fn term(summand: &Summand, start: &Start) -> Result<Term, Failed> {
+    let own = Term::of(loss(&summand.loss, start)?);
     Ok(Term {
-        weight: chosen.weight,
-        distance: chosen.distance.map_or(own.distance, distance),
-        reduction: chosen.reduction.map_or(own.reduction, reduction),
-        regularizer: chosen.regularizer.map(regularizer),
-        miner: chosen.miner.map(mining::miner).transpose().map_err(impossible)?,
+        weight: summand.weight,
+        distance: summand.distance.map_or(own.distance, distance),
+        reduction: summand.reduction.map_or(own.reduction, reduction),
+        regularizer: summand.regularizer.as_ref().map(regularizer),
+        miner: summand.miner.as_ref().map(mining::miner).transpose().map_err(impossible)?,
         ..own
     })
 }
@@ -134,7 +113,7 @@ fn boundary(boundary: Boundary) -> loss::Boundary {
     }
 }
 
-fn distance(distance: Distance) -> distance::Distance {
+pub(super) fn distance(distance: Distance) -> distance::Distance {
     match distance {
         Distance::Cosine => distance::Distance::Cosine,
         Distance::Euclidean => distance::Distance::Euclidean,

@@ -1,10 +1,9 @@
 //! Miners.
 
-use dml::{
-    distance::Distance,
-    miner::{self, By, MinerError, Violation},
-};
-use schema::{Miner, MinerDistance, MinerStrategy};
+use dml::miner::{self, By, MinerError, Violation};
+use schema::{Distance, Miner, MinerStrategy};
+
+use super::losses;
 
 /// The miner of that name.
 ///
@@ -55,12 +54,9 @@ fn uniform_histogram(settings: &schema::UniformHistogramMiner) -> miner::Uniform
 }
 
 /// The miner, judging by another distance if one is named.
-fn by(distance: Option<MinerDistance>, miner: impl miner::Miner + 'static) -> Box<dyn miner::Miner> {
-    let distance = match distance {
-        None => return Box::new(miner),
-        Some(MinerDistance::Euclidean) => Distance::Euclidean,
-        Some(MinerDistance::SquaredEuclidean) => Distance::SquaredEuclidean,
-        Some(MinerDistance::Cosine) => Distance::Cosine,
-    };
-    Box::new(By { distance, miner: Box::new(miner) })
+fn by(distance: Option<Distance>, miner: impl miner::Miner + 'static) -> Box<dyn miner::Miner> {
+    match distance {
+        None => Box::new(miner),
+        Some(other) => Box::new(By { distance: losses::distance(other), miner: Box::new(miner) }),
+    }
 }
