@@ -94,6 +94,20 @@ pub struct Counts {
     pub references: u64,
 }
 
+impl Counts {
+    /// Each with its name.
+    pub fn quantities(&self) -> [(&'static str, u64); 6] {
+        [
+            ("training classes", self.training_classes),
+            ("training images", self.training_images),
+            ("test classes", self.test_classes),
+            ("test images", self.test_images),
+            ("queries", self.queries),
+            ("references", self.references),
+        ]
+    }
+}
+
 /// Why a listing cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListingError {
@@ -171,6 +185,21 @@ impl Listing {
         [("training", &self.training), ("test", &self.test)]
     }
 
+    /// The same images, but the first half of all classes, rounded down, is trained on and the others tested on.
+    #[must_use]
+    pub fn in_halves(mut self) -> Listing {
+        let training = self.training.classes.len();
+        self.training.classes.append(&mut self.test.classes);
+        let moved = self.test.images.drain(..).map(|image| Image { class: image.class + training as u32, ..image });
+        self.training.images.extend(moved);
+        let half = self.training.classes.len() / 2;
+        let first = self.training.images.partition_point(|image| (image.class as usize) < half);
+        let others = self.training.images.split_off(first).into_iter();
+        self.test.images = others.map(|image| Image { class: image.class - half as u32, ..image }).collect();
+        self.test.classes = self.training.classes.split_off(half);
+        self
+    }
+
     /// How much there is.
     pub fn counts(&self) -> Counts {
         let tested = |which: fn(Role) -> bool| self.test.images.iter().filter(|image| which(image.role)).count() as u64;
@@ -211,12 +240,17 @@ impl Listing {
     }
 }
 
-impl Part {
-    /// Brings images into the order of classes, then of names.
-    pub fn sort_images(&mut self) {
-        self.images.sort_by(|one, other| (one.class, &one.path).cmp(&(other.class, &other.path)));
+impl Class {
+    /// Its name after that of its super-class, as in `Korean/character05`.
+    pub fn full_name(&self) -> String {
+        match &self.category {
+            Some(category) => format!("{}/{}", category.replace('/', "-"), self.name),
+            None => self.name.clone(),
+        }
     }
+}
 
+impl Part {
     /// How many images each class has.
     pub fn sizes(&self) -> Vec<u32> {
         let mut sizes = vec![0; self.classes.len()];
@@ -332,6 +366,27 @@ mod tests {
         let lone: Vec<&str> = listing.test.lone_classes().iter().map(|class| class.name.as_str()).collect();
         assert_eq!(lone, ["d"]);
         assert!(listing.training.lone_classes().is_empty());
+    }
+
+    #[test]
+    fn halves_are_cut_anew_rounded_down() {
+        let listing = Listing { test: part(&[("c", TWO), ("d", TWO), ("e", TWO)]), ..listing() };
+        let counts = |listing: &Listing| (listing.counts().training_classes, listing.counts().test_images);
+        let all: Vec<_> = listing.halves().into_iter().flat_map(|(_, part)| part.images.clone()).collect();
+        let halves = Listing { training: Part::default(), ..listing }.in_halves();
+        assert_eq!(counts(&halves), (1, 4));
+        assert_eq!(halves.test.images.iter().map(|image| image.class).collect::<Vec<_>>(), [0, 0, 1, 1]);
+        let again =
+            Listing { training: part(&[("a", TWO), ("b", TWO)]), test: part(&[("c", TWO), ("d", TWO), ("e", TWO)]) };
+        let again = again.in_halves();
+        assert_eq!((counts(&again), again.check()), ((2, 6), Ok(())));
+        assert_eq!(again.halves().into_iter().flat_map(|(_, part)| &part.images).count(), all.len());
+    }
+
+    #[test]
+    fn a_full_name_begins_with_the_super_class() {
+        let class = Class { name: "id_1".into(), category: Some("WOMEN/Dresses".into()) };
+        assert_eq!(class.full_name(), "WOMEN-Dresses/id_1");
     }
 
     #[test]

@@ -10,11 +10,14 @@
 //! user's files is [`DataError::Missing`] or [`DataError::Unreadable`]; what is wrong with the machine's
 //! disk is [`DataError::Disk`].
 
+pub mod adding;
 mod archive;
 mod glyphs;
 pub mod listing;
+mod mat;
 pub mod omniglot;
 mod prepared;
+pub mod readers;
 mod resize;
 mod write;
 
@@ -24,6 +27,7 @@ use std::{
 };
 
 pub use self::{
+    adding::LISTING,
     glyphs::{DRAWING, Glyphs},
     listing::Listing,
     prepared::{PREPARED, PreparedData, Summary, prepare},

@@ -17,7 +17,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{
     DataError, Glyphs, Progress, Source,
-    listing::{self, Listing, Part},
+    listing::{self, Class, Listing, Part},
     omniglot,
     resize::Grey,
     write::{WholeFile, create_folder},
@@ -166,7 +166,7 @@ impl Contents<'_> {
 
     fn of_files(listing: &Listing) -> Contents<'_> {
         let half = |part: &Part| Half {
-            classes: part.classes.iter().map(|class| class.name.clone()).collect(),
+            classes: part.classes.iter().map(Class::full_name).collect(),
             labels: part.images.iter().map(|image| image.class).collect(),
         };
         Contents { training: half(&listing.training), test: half(&listing.test), images: Images::Files(listing) }
@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn listed_files_are_cut_out_by_their_boxes() {
-        use listing::{Class, Image, Role};
+        use listing::{Image, Role};
         let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = root.path().join("half.png");
         image::GrayImage::from_fn(20, 10, |x, _| image::Luma([if x < 10 { 0 } else { 200 }])).save(&path).unwrap();

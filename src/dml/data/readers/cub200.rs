@@ -1,0 +1,44 @@
+//! CUB-200-2011: 11,788 photographs of 200 kinds of birds.
+//! Wah, Branson, Welinder, Perona & Belongie, "The Caltech-UCSD Birds-200-2011 Dataset", 2011.
+//!
+//! The first 100 classes are trained on, the last 100 tested on. `train_test_split.txt` splits the images of
+//! every class, for classification, and is never read. Boxes are not cut out.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::{Counts, DataError, Layout, Listing, Row, halves, is_clutter, text};
+
+/// Counted in the official lists.
+pub(super) const PUBLISHED: Counts = Counts {
+    training_classes: 100,
+    training_images: 5_864,
+    test_classes: 100,
+    test_images: 5_924,
+    queries: 5_924,
+    references: 5_924,
+};
+
+pub(super) const LAYOUTS: [Layout; 1] =
+    [Layout { name: "the official folder, with `images.txt`, `image_class_labels.txt` and `images`", list: official }];
+
+fn official(root: &Path) -> Result<Option<Listing>, DataError> {
+    let Some(images) = text::lines(&root.join("images.txt"))? else { return Ok(None) };
+    let labels = text::required(&root.join("image_class_labels.txt"), "the class of each image")?;
+    let mut classes = BTreeMap::new();
+    for line in &labels {
+        let [image, class] = line.words("the number of an image and of its class")?;
+        classes.insert(line.number(image)?, line.number(class)?);
+    }
+    let mut rows = Vec::with_capacity(images.len());
+    for line in &images {
+        let (image, file) = line.text.split_once(' ').ok_or_else(|| line.wrong("there is no path"))?;
+        let class = *classes
+            .get(&line.number(image)?)
+            .ok_or_else(|| line.wrong(format!("image {image} is not in `image_class_labels.txt`")))?;
+        let (folder, name) = file.trim().split_once('/').ok_or_else(|| line.wrong("the path has no folder"))?;
+        if !is_clutter(name) {
+            rows.push(Row::new(class, folder, root.join("images").join(folder).join(name)));
+        }
+    }
+    Ok(Some(halves(rows)))
+}

@@ -1,0 +1,63 @@
+//! In-Shop Clothes Retrieval, a part of DeepFashion: 52,712 photographs of 7,982 articles.
+//! Liu, Luo, Qiu, Wang & Tang, "DeepFashion: Powering Robust Clothes Recognition and Retrieval", 2016.
+//!
+//! `list_eval_partition.txt` says which images are trained on, which are queries and which are the gallery.
+//! Queries search in the gallery alone. Articles with a single training image stay. Boxes are not cut out.
+
+use std::path::{Path, PathBuf};
+
+use super::{Class, Counts, DataError, Layout, Listing, Role, Row, part, text};
+
+/// As the official list has it.
+pub(super) const PUBLISHED: Counts = Counts {
+    training_classes: 3_997,
+    training_images: 25_882,
+    test_classes: 3_985,
+    test_images: 26_830,
+    queries: 14_218,
+    references: 12_612,
+};
+
+pub(super) const LAYOUTS: [Layout; 1] =
+    [Layout { name: "`list_eval_partition.txt` with the folder `img`", list: official }];
+
+fn official(root: &Path) -> Result<Option<Listing>, DataError> {
+    let lists = ["", "Eval", "Anno"].map(|folder| root.join(folder).join("list_eval_partition.txt"));
+    let Some(list) = lists.iter().find(|list| list.is_file()) else { return Ok(None) };
+    let lines = text::required(list, "the list of all images")?;
+    let [count, header, lines @ ..] = lines.as_slice() else {
+        return Err(DataError::unreadable(list, "it has no header"));
+    };
+    if count.number(&count.text)? as usize != lines.len() {
+        return Err(count.wrong(format!("it announces {} images, but lists {}", count.text, lines.len())));
+    }
+    let [_, _, _] = header.words("`image_name item_id evaluation_status`")?;
+    let images = image_folder(root)?;
+    let (mut training, mut test) = (Vec::new(), Vec::new());
+    for line in lines {
+        let [path, item, status] = line.words("a path, an article and a status")?;
+        let file = path.strip_prefix("img/").ok_or_else(|| line.wrong(format!("`{path}` is not below `img`")))?;
+        let (half, role) = match status {
+            "train" => (&mut training, Role::Both),
+            "query" => (&mut test, Role::Query),
+            "gallery" => (&mut test, Role::Gallery),
+            other => return Err(line.wrong(format!("`{other}` is neither `train`, `query` nor `gallery`"))),
+        };
+        let class = Class { name: item.to_owned(), category: category(file) };
+        half.push(Row { class, role, ..Row::new(item.to_owned(), "", images.join(file)) });
+    }
+    Ok(Some(Listing { training: part(training), test: part(test) }))
+}
+
+/// Where the paths that begin with `img/` lead: images of 256 pixels, or the large ones if only they are there.
+fn image_folder(root: &Path) -> Result<PathBuf, DataError> {
+    let places = ["img", "Img/img", "img_highres", "Img/img_highres"].map(|folder| root.join(folder));
+    places.iter().find(|place| place.is_dir()).cloned().ok_or_else(|| DataError::missing(&places[0], "the images"))
+}
+
+/// `WOMEN/Dresses` of `WOMEN/Dresses/id_00000002/02_1_front.jpg`.
+fn category(file: &str) -> Option<String> {
+    let mut parts = file.splitn(3, '/');
+    let (gender, kind, _) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(format!("{gender}/{kind}"))
+}
