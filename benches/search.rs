@@ -1,0 +1,34 @@
+//! Answers suggestions line by line: `{"search": {"space": .., "settings": ..}, "history": [..], "trial": 7}` in,
+//! a point out. benches/peers/search.py judges the searches with it.
+
+use std::io::{self, BufRead, Write};
+
+use serde::Deserialize;
+use sweep::search::{Search, Settings, Space, Suggestion, Trial};
+
+#[derive(Deserialize)]
+struct Question {
+    search: Parts,
+    history: Vec<Trial>,
+    trial: usize,
+}
+
+#[derive(Deserialize)]
+struct Parts {
+    space: Space,
+    settings: Settings,
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut output = io::stdout();
+    for line in io::stdin().lock().lines() {
+        let Question { search, history, trial } = serde_json::from_str(&line?)?;
+        let search = Search::new(search.space, search.settings)?;
+        let Suggestion::Try(point) = search.suggest(&history, trial) else {
+            return Err(format!("there is no point for trial {trial}").into());
+        };
+        writeln!(output, "{}", serde_json::to_string(&point)?)?;
+        output.flush()?;
+    }
+    Ok(())
+}
