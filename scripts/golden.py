@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv-golden"
-PACKAGES = ["torch==2.11.0", "numpy==2.4.6", "pytorch-metric-learning==2.9.0"]
+PACKAGES = ["torch==2.11.0", "numpy==2.4.6", "pytorch-metric-learning==2.9.0", "scipy==1.17.1"]
 
 
 def enter_environment():
@@ -284,3 +284,7 @@ golden_proxies.write_all(write)
 import golden_pairs  # noqa: E402 (needs the environment)
 
 golden_pairs.pair_losses(write)
+
+import golden_statistics  # noqa: E402 (needs the environment)
+
+golden_statistics.write_all()

@@ -199,10 +199,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("program", type=Path)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--surfaces", type=Path)
-    parser.add_argument("--only", nargs="*", default=["TPE", "GP", "Optuna TPE", "Optuna GP"], help="searchers")
-    parser.add_argument("--functions", nargs="*")
+    parser.add_argument("--only", nargs="*", default=["TPE", "GP", "Optuna TPE", "Optuna GP"], help="only these searchers")
+    parser.add_argument("--functions", nargs="*", help="only these functions")
     args = parser.parse_args()
     program = subprocess.Popen([args.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     answer = {}
@@ -211,7 +212,7 @@ def main():
             continue
         for searcher in args.only:
             begun, runs = time.perf_counter(), []
-            for seed in range(args.seeds):
+            for seed in range(args.first_seed, args.first_seed + args.seeds):
                 if searcher.startswith("Optuna"):
                     runs.append(regrets(function, with_optuna(searcher, function, args.trials, seed)))
                 else:
