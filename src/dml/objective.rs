@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn gradients_of_network_and_proxies_come_from_one_pass() {
-        let config = NetworkConfig { backbone: Backbone::Conv4, channels: 1, image_size: 16, embedding: Some(3) };
+        let config = NetworkConfig::new(Backbone::Conv4, 1, 16, Some(3));
         let network = Network::new(config, 1, Device::Cpu).unwrap();
         let images = ((noise(1, 8, 256) + 1.0) * 127.5).to_kind(Kind::Uint8).view([8, 1, 16, 16]);
         let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]);
@@ -424,7 +424,7 @@ mod tests {
 
     #[test]
     fn parameters_that_a_loss_does_not_depend_on_have_a_gradient_of_zero() {
-        let config = NetworkConfig { backbone: Backbone::Conv4, channels: 1, image_size: 16, embedding: Some(3) };
+        let config = NetworkConfig::new(Backbone::Conv4, 1, 16, Some(3));
         let network = Network::new(config, 1, Device::Cpu).unwrap();
         let start = Start { classes: 4, width: 3, seed: 1, part: 0, device: Device::Cpu };
         let settings = MarginSettings { margin: 0.2, beta: 1.2, boundary: Boundary::PerClass, nu: 0.1 };

@@ -3,6 +3,7 @@
 //! Networks keep their weights so, and losses their proxies: an optimiser step is then a handful of operations
 //! whatever there is to train, and a checkpoint is a few tensors.
 
+use rayon::prelude::*;
 use tch::{Device, Tensor};
 
 use crate::{
@@ -19,7 +20,7 @@ pub struct Slot {
 }
 
 /// Initial numbers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Initial {
     /// All the same.
     Constant(f32),
@@ -30,6 +31,8 @@ pub enum Initial {
     Normal(f64),
     /// Uniform between plus and minus this.
     Uniform(f64),
+    /// These, for instance from a file.
+    Given(Vec<f32>),
 }
 
 /// Named views of a flat tensor.
@@ -49,43 +52,69 @@ impl Slot {
         self.shape.iter().product()
     }
 
-    /// Its initial numbers.
-    fn numbers(&self, mut draws: Draws) -> Vec<f32> {
-        let mut number = || match self.initial {
-            Initial::Constant(number) => number,
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn shape(&self) -> &[i64] {
+        &self.shape
+    }
+
+    /// Makes the numbers of a tensor of the same shape its initial ones.
+    pub(crate) fn give(&mut self, tensor: &Tensor) {
+        let mut numbers = vec![0f32; tensor.numel()];
+        tensor.to_device(Device::Cpu).contiguous().copy_data(&mut numbers, tensor.numel());
+        self.initial = Initial::Given(numbers);
+    }
+
+    /// Writes its initial numbers.
+    fn write(&self, mut draws: Draws, numbers: &mut [f32]) {
+        let mut fill = |number: &mut dyn FnMut() -> f32| numbers.iter_mut().for_each(|place| *place = number());
+        match self.initial {
+            Initial::Constant(number) => fill(&mut || number),
             Initial::FanIn(inputs) => {
                 let bound = 1.0 / (inputs as f64).sqrt();
-                draws.between(-bound, bound) as f32
+                fill(&mut || draws.between(-bound, bound) as f32);
             }
-            Initial::Normal(deviation) => (deviation * draws.normal()) as f32,
-            Initial::Uniform(bound) => draws.between(-bound, bound) as f32,
-        };
-        (0..self.len()).map(|_| number()).collect()
+            Initial::Normal(deviation) => fill(&mut || (deviation * draws.normal()) as f32),
+            Initial::Uniform(bound) => fill(&mut || draws.between(-bound, bound) as f32),
+            Initial::Given(ref given) => numbers.copy_from_slice(given),
+        }
     }
 }
 
 impl Parameters {
-    pub(crate) fn new(slots: Vec<Slot>, seed: u64, device: Device) -> Parameters {
-        Parameters::drawn(slots, device, |index| Draws::new(seed, Purpose::Weights, index, 0))
+    /// Those of a network. What is drawn for a tensor depends on the number beside it.
+    pub(crate) fn new(slots: Vec<(u64, Slot)>, seed: u64, device: Device) -> Parameters {
+        Parameters::drawn(slots, device, |number| Draws::new(seed, Purpose::Weights, number, 0))
     }
 
     /// Those of a loss, which are trained.
     pub(crate) fn of_loss(slots: Vec<Slot>, start: &Start) -> Parameters {
         let draws = |index| Draws::new(start.seed, Purpose::Proxies, index, start.part);
-        Parameters::drawn(slots, start.device, draws).trainable()
+        Parameters::drawn((0..).zip(slots).collect(), start.device, draws).trainable()
     }
 
-    /// The slot at each index starts with what is drawn for it.
-    fn drawn(slots: Vec<Slot>, device: Device, draws: impl Fn(u64) -> Draws) -> Parameters {
-        let numbers: Vec<f32> = (0..).zip(&slots).flat_map(|(index, slot)| slot.numbers(draws(index))).collect();
+    /// Each slot starts with what is drawn for its number, the slots side by side on all cores.
+    fn drawn(slots: Vec<(u64, Slot)>, device: Device, draws: impl Fn(u64) -> Draws + Sync) -> Parameters {
+        let total: i64 = slots.iter().map(|(_, slot)| slot.len()).sum();
+        let mut numbers = vec![0f32; total as usize];
+        let (mut rest, mut parts) = (numbers.as_mut_slice(), Vec::with_capacity(slots.len()));
+        for (number, slot) in &slots {
+            let (part, behind) = rest.split_at_mut(slot.len() as usize);
+            parts.push((*number, slot, part));
+            rest = behind;
+        }
+        parts.into_par_iter().for_each(|(number, slot, part)| slot.write(draws(number), part));
         let flat = Tensor::from_slice(&numbers).to_device(device);
-        let ends = slots.iter().scan(0, |end, slot| {
+        let ends = slots.iter().scan(0, |end, (_, slot)| {
             *end += slot.len();
             Some(*end)
         });
-        let views =
-            slots.iter().zip(ends).map(|(slot, end)| flat.narrow(0, end - slot.len(), slot.len()).view(&*slot.shape));
-        Parameters { views: views.collect(), names: slots.into_iter().map(|slot| slot.name).collect(), flat }
+        let view =
+            |((_, slot), end): (&(u64, Slot), i64)| flat.narrow(0, end - slot.len(), slot.len()).view(&*slot.shape);
+        let views = slots.iter().zip(ends).map(view).collect();
+        Parameters { views, names: slots.into_iter().map(|(_, slot)| slot.name).collect(), flat }
     }
 
     /// Makes the views the leaves of gradients. The flat tensor itself stays outside all graphs.
@@ -100,6 +129,10 @@ impl Parameters {
 
     pub(crate) fn flat_mut(&mut self) -> &mut Tensor {
         &mut self.flat
+    }
+
+    pub(crate) fn views(&self) -> &[Tensor] {
+        &self.views
     }
 
     /// Returns the views with their names.

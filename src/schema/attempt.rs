@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Fingerprint, Metric, Recipe};
+use crate::{Backbone, Dataset, Fingerprint, Metric, Recipe};
 
 /// Version of the conversation between orchestrator and trainer: [`Attempt`] one way,
 /// [`Event`](crate::Event) the other.
@@ -53,6 +53,8 @@ pub enum Device {
 pub enum Work {
     /// Unpack and verify what a user downloaded.
     Import(ImportWork),
+    /// Verify trained weights that a user has.
+    Weights(WeightsWork),
     /// Decode and resize a data set once for all runs.
     Prepare(PrepareWork),
     /// Train, from the latest checkpoint if there is one.
@@ -71,6 +73,16 @@ pub struct ImportWork {
     pub from: Vec<PathBuf>,
     /// The data set's own folder, made if need be.
     pub into: PathBuf,
+}
+
+/// Verifies that a file holds the weights of a backbone, tensor by tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightsWork {
+    /// The backbone they should be of.
+    pub backbone: Backbone,
+    /// A safetensors file.
+    pub file: PathBuf,
 }
 
 /// Decodes and resizes a data set once for all runs.
@@ -99,6 +111,9 @@ pub struct TrainWork {
     pub data: PathBuf,
     /// The folder of the run, for `checkpoint.safetensors` and `model.safetensors`.
     pub run: PathBuf,
+    /// The file with the trained weights that the recipe's model starts from. Absent: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
     /// Seconds between two checkpoints; 0 writes one after each step.
     pub checkpoint_seconds: f64,
 }

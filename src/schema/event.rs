@@ -68,6 +68,13 @@ pub enum Finished {
         /// Images that were decoded.
         images: u64,
     },
+    /// The weights fit the backbone.
+    Fitted {
+        /// Tensors that the backbone takes.
+        used: u64,
+        /// Tensors that are left aside: those of a classifier, and counters of batches.
+        ignored: Vec<String>,
+    },
     /// The prepared data set lies in its folder.
     Prepared(Prepared),
     /// The trained network lies in the run's folder.

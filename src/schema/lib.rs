@@ -35,7 +35,9 @@ mod record;
 mod sampler;
 mod settings;
 
-pub use attempt::{Attempt, Description, Device, EvaluateWork, ImportWork, PROTOCOL, PrepareWork, TrainWork, Work};
+pub use attempt::{
+    Attempt, Description, Device, EvaluateWork, ImportWork, PROTOCOL, PrepareWork, TrainWork, WeightsWork, Work,
+};
 pub use dataset::{Dataset, Glyphs};
 pub use distance::{Distance, Reduction, Regularizer};
 pub use event::{Event, Failure, Finished, Prepared, Trained, TrainingEnd};
@@ -48,7 +50,10 @@ pub use miner::{
     HardAwareMiner, HardMiner, Miner, MinerStrategy, MultiSimilarityMiner, PairMarginMiner, SemiHard,
     UniformHistogramMiner,
 };
-pub use model::{Backbone, Model};
+pub use model::{
+    Backbone, BatchNorm, BnInception, Bottleneck, Gem, Head, LinearHead, LinearInitial, Mlp, Model, Pooling,
+    Pretrained, StrideOn, Vit, VitInput, Weights,
+};
 pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use recipe::{Fold, Labels, Recipe, Training};
 pub use record::{Evaluated, Outcome, Record};

@@ -2,22 +2,19 @@
 
 mod losses;
 mod mining;
+mod network;
 mod remembering;
 mod sampling;
 
 use std::path::Path;
 
-use dml::{
-    data, loss,
-    model::{self, Network, NetworkConfig},
-    objective::Objective,
-    optim,
-};
-use schema::{Backbone, Dataset, Optimizer, Recipe, Training};
+use dml::{data, loss, model::Network, objective::Objective, optim};
+use schema::{Dataset, Optimizer, Training};
 use tch::Tensor;
 
 use crate::Failed;
 
+pub(crate) use network::{network, weights_fit};
 pub(crate) use sampling::{sampler, super_classes};
 
 /// The data set, and where it lies.
@@ -37,23 +34,6 @@ pub(crate) fn source(dataset: &Dataset, root: Option<&Path>) -> Result<data::Sou
             Ok(data::Source::Omniglot { root: root.to_owned() })
         }
     }
-}
-
-/// The network with its initial weights, for images of so many channels.
-///
-/// # Errors
-/// If there is no such network.
-pub(crate) fn network(recipe: &Recipe, channels: u32, device: tch::Device) -> Result<Network, Failed> {
-    let config = NetworkConfig {
-        backbone: match recipe.model.backbone {
-            Backbone::Conv4 => model::Backbone::Conv4,
-            Backbone::Pixels => model::Backbone::Pixels,
-        },
-        channels: i64::from(channels),
-        image_size: i64::from(recipe.image_size),
-        embedding: recipe.model.embedding.map(i64::from),
-    };
-    Network::new(config, recipe.seed, device).map_err(impossible)
 }
 
 /// What training minimises, on images with these labels, with a memory for the embeddings of this network.

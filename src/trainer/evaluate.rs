@@ -22,7 +22,7 @@ const CHUNK: usize = 512;
 pub(crate) fn evaluate(work: &EvaluateWork, device: tch::Device, stop: &Stop, say: Listener) -> Result<End, Failed> {
     say(Event::Started { from: 0 });
     let data = split::open(&work.recipe, &work.data)?;
-    let mut network = assemble::network(&work.recipe, data.channels, device)?;
+    let mut network = assemble::network(&work.recipe, data.channels, None, device)?;
     load(&mut network, work)?;
     let images = split::test(&data);
     let total = images.places.len() as u64;

@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use schema::{Attempt, Event, Finished, Work};
+use schema::{Attempt, Event, Finished, WeightsWork, Work};
 
 pub use failed::Failed;
 pub use lifeline::Stop;
@@ -58,10 +58,16 @@ fn work(attempt: &Attempt, stop: &Stop, say: Listener) -> Result<End, Failed> {
     let device = device::open(attempt.device)?;
     match &attempt.work {
         Work::Import(work) => prepare::import(work, say).map(End::Finished),
+        Work::Weights(work) => fitted(work).map(End::Finished),
         Work::Prepare(work) => prepare::prepare(work, say).map(End::Finished),
         Work::Train(work) => train::train(work, attempt.threads, device, stop, say),
         Work::Evaluate(work) => evaluate::evaluate(work, device, stop, say),
     }
+}
+
+fn fitted(work: &WeightsWork) -> Result<Finished, Failed> {
+    let fit = assemble::weights_fit(&work.file, &work.backbone)?;
+    Ok(Finished::Fitted { used: fit.used as u64, ignored: fit.ignored })
 }
 
 /// Lets something happen a few times a second at most.

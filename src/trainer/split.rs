@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     fn recipe(fold: Option<Fold>) -> Recipe {
-        let model = Model { backbone: Backbone::Pixels, embedding: None };
+        let model = Model::new(Backbone::Pixels, None);
         Recipe { dataset: Dataset::Omniglot, image_size: 28, fold, model, training: None, seed: 0 }
     }
 

@@ -56,7 +56,7 @@ impl Place {
 
     fn train(&self, name: &str, checkpoint_seconds: f64) -> Work {
         let (recipe, data, run) = (self.recipe.clone(), self.data(), self.run(name));
-        Work::Train(TrainWork { recipe, data, run, checkpoint_seconds })
+        Work::Train(TrainWork { recipe, data, run, weights: None, checkpoint_seconds })
     }
 
     fn evaluate(&self, name: &str) -> Work {
@@ -114,7 +114,7 @@ fn tiny() -> Recipe {
         dataset: Dataset::Glyphs(Glyphs { classes: 9, test_classes: 4, per_class: 5, seed: 1 }),
         image_size: 16,
         fold: None,
-        model: Model { backbone: Backbone::Conv4, embedding: Some(8) },
+        model: Model::new(Backbone::Conv4, Some(8)),
         training: Some(Training {
             loss: Loss::Contrastive(Contrastive::default()),
             distance: None,
@@ -173,7 +173,13 @@ fn the_optimiser_of_loss_parameters_changes_the_result() {
     let frozen = changed(proxies.clone(), |_, training| training.loss_optimizer = Some(frozen));
     let train = |name: &str, recipe| {
         let (data, run) = (place.data(), place.run(name));
-        trained(place.attempt(Work::Train(TrainWork { recipe, data, run, checkpoint_seconds: f64::INFINITY })));
+        trained(place.attempt(Work::Train(TrainWork {
+            recipe,
+            data,
+            run,
+            weights: None,
+            checkpoint_seconds: f64::INFINITY,
+        })));
         place.model(name)
     };
     assert!(train("proxies", proxies) != train("frozen", frozen));
@@ -336,7 +342,7 @@ fn steps_to_which_nothing_contributes_are_counted() {
 fn an_untrained_network_is_written_at_once() {
     for backbone in [Backbone::Conv4, Backbone::Pixels] {
         for embedding in [Some(8), None] {
-            let place = Place::new(Recipe { model: Model { backbone, embedding }, training: None, ..tiny() });
+            let place = Place::new(Recipe { model: Model::new(backbone.clone(), embedding), training: None, ..tiny() });
             let trained = place.trained("run");
             assert_eq!((trained.end, trained.steps, trained.kept_step), (TrainingEnd::Completed, 0, 0));
             assert!(place.evaluated("run").scores[&Metric::RecallAt(1)] > 0.0);
@@ -351,7 +357,7 @@ fn an_evaluation_agrees_with_a_direct_computation() {
     let evaluated = place.evaluated("run");
 
     let data = PreparedData::open(&place.data()).unwrap();
-    let mut network = assemble::network(&place.recipe, 1, tch::Device::Cpu).unwrap();
+    let mut network = assemble::network(&place.recipe, 1, None, tch::Device::Cpu).unwrap();
     network.restore(&Tensor::read_safetensors(files::model(&place.run("run"))).unwrap()).unwrap();
     let images = data.images.narrow(0, data.test().start as i64, data.test().len() as i64);
     let embeddings = tch::no_grad(|| network.forward(&images, false));
@@ -393,7 +399,7 @@ fn each_failure_has_its_class() {
         (|_, training| training.sampler = Sampler::MPerClass(MPerClass { batch: 40, per_class: 4 }), "classes"),
         (|_, training| training.memory = Some(Memory::Xbm(Xbm::new(MemorySize::Size(46)))), "46 embeddings"),
         (|_, training| training.memory = Some(Memory::Xbm(Xbm::new(MemorySize::Size(0)))), "at least one"),
-        (|recipe, _| recipe.model = Model { backbone: Backbone::Pixels, embedding: None }, "nothing to train"),
+        (|recipe, _| recipe.model = Model::new(Backbone::Pixels, None), "nothing to train"),
         (|recipe, _| recipe.fold = Some(Fold { index: 4, of: 4 }), "no fold"),
         (|_, training| training.validate_every = Some(0), "between two validations"),
     ];
@@ -426,7 +432,8 @@ fn each_failure_has_its_class() {
 fn data_that_is_not_what_it_should_be_is_named() {
     let place = Place::new(tiny());
     let fails = |recipe: Recipe, data: &Path| {
-        let work = TrainWork { recipe, data: data.to_owned(), run: place.run("run"), checkpoint_seconds: 1.0 };
+        let work =
+            TrainWork { recipe, data: data.to_owned(), run: place.run("run"), weights: None, checkpoint_seconds: 1.0 };
         place.attempt(Work::Train(work)).unwrap_err()
     };
     let other_size = fails(Recipe { image_size: 20, ..tiny() }, &place.data());

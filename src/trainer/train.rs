@@ -56,7 +56,7 @@ pub(crate) fn train(
 }
 
 fn leave_untrained(work: &TrainWork, data: &PreparedData, device: tch::Device, say: Listener) -> Result<End, Failed> {
-    let network = assemble::network(&work.recipe, data.channels, device)?;
+    let network = assemble::network(&work.recipe, data.channels, work.weights.as_deref(), device)?;
     say(Event::Started { from: 0 });
     let (steps, kept_step, empty_steps) = (0, 0, 0);
     let trained = Trained { end: TrainingEnd::Completed, steps, kept_step, validation: None, empty_steps };
@@ -150,7 +150,10 @@ struct Session {
 
 impl Session {
     fn fresh(ground: &Ground) -> Result<Session, Failed> {
-        let mut network = assemble::network(&ground.work.recipe, ground.channels, ground.images.device())?;
+        let mut network = {
+            let work = ground.work;
+            assemble::network(&work.recipe, ground.channels, work.weights.as_deref(), ground.images.device())?
+        };
         let (labels, seed) = (&ground.split.training.labels, ground.work.recipe.seed);
         let mut objective = assemble::objective(ground.training, &network, labels, seed)?;
         let optimizer = assemble::optimizer(&ground.training.optimizer, &mut network)?;

@@ -43,6 +43,7 @@ fn main() {
     let attempt: Attempt = serde_json::from_slice(&fs::read(argument).unwrap()).unwrap();
     match &attempt.work {
         Work::Import(_) => say(&Event::Finished(Finished::Imported { images: 0 })),
+        Work::Weights(_) => say(&Event::Finished(Finished::Fitted { used: 0, ignored: Vec::new() })),
         Work::Prepare(work) => {
             fs::create_dir_all(&work.into).unwrap();
             publish(&work.into.join("index.json"), "{}");

@@ -1,72 +1,44 @@
-//! Conv4: four blocks of 3x3 convolution with 64 channels, batch norm, ReLU and 2x2 max pooling, then the mean over
-//! what is left of the image. The embedding of Vinyals et al., NeurIPS 2016 (section 4.1.1) and Snell et al.,
-//! NeurIPS 2017, for small images.
+//! Conv4: four blocks of 3x3 convolution with 64 channels, batch norm, ReLU and 2x2 max pooling. The embedding of
+//! Vinyals et al., NeurIPS 2016 (section 4.1.1) and Snell et al., NeurIPS 2017, for small images.
 //!
-//! Differs: the last map is averaged, not flattened, so that any image size gives 64 features; and convolutions
+//! Differs: the last map is pooled, not flattened, so that any image size gives 64 features; and convolutions
 //! have no bias, which batch norm would subtract again.
 
 use tch::Tensor;
 
-use crate::parameters::{Initial, Parameters, Slot};
+use super::{
+    backbone::Trunk,
+    input::Input,
+    layers::{ConvNorm, Pass, Plan, Shape},
+};
 
-/// How many features it gives.
 pub(super) const FEATURES: i64 = 64;
 
-/// Pixels a side of the smallest image of which four poolings leave something.
-pub(super) const SMALLEST_IMAGE: i64 = 16;
+/// Four poolings leave something of 16 pixels.
+pub(super) const INPUT: Input = Input::plain(16);
 
-/// The weight of a batch in the running statistics.
-const MOMENTUM: f64 = 0.1;
-
-/// Added to the variance.
-const EPSILON: f64 = 1e-5;
-
-const BLOCKS: [&str; 4] = ["block1", "block2", "block3", "block4"];
-
-/// Trainable tensors, for images of so many channels.
-pub(super) fn parameters(channels: i64) -> Vec<Slot> {
-    let inputs = [channels, FEATURES, FEATURES, FEATURES];
-    let block = |(name, inputs): (&str, i64)| {
-        [
-            Slot::new(format!("{name}.convolution"), &[FEATURES, inputs, 3, 3], Initial::FanIn(inputs * 9)),
-            Slot::new(format!("{name}.scale"), &[FEATURES], Initial::Constant(1.0)),
-            Slot::new(format!("{name}.shift"), &[FEATURES], Initial::Constant(0.0)),
-        ]
-    };
-    BLOCKS.into_iter().zip(inputs).flat_map(block).collect()
+#[derive(Debug)]
+pub(super) struct Conv4 {
+    blocks: Vec<ConvNorm>,
 }
 
-/// Running statistics.
-pub(super) fn statistics() -> Vec<Slot> {
-    let block = |name| {
-        [
-            Slot::new(format!("{name}.mean"), &[FEATURES], Initial::Constant(0.0)),
-            Slot::new(format!("{name}.variance"), &[FEATURES], Initial::Constant(1.0)),
-        ]
-    };
-    BLOCKS.into_iter().flat_map(block).collect()
+impl Conv4 {
+    /// For images of so many channels.
+    pub(super) fn new(plan: &mut Plan, channels: i64) -> Conv4 {
+        let inputs = [channels, FEATURES, FEATURES, FEATURES];
+        let block = |(number, inputs): (i64, i64)| {
+            let names = [format!("block{number}.conv"), format!("block{number}.bn")];
+            ConvNorm::new(plan, &names[0], &names[1], Shape::new(inputs, FEATURES, 3))
+        };
+        Conv4 { blocks: (1..).zip(inputs).map(block).collect() }
+    }
 }
 
-/// Returns features `[n, 64]` of images `[n, channels, size, size]`.
-pub(super) fn forward(images: &Tensor, parameters: &Parameters, statistics: &Parameters, train: bool) -> Tensor {
-    let last = BLOCKS.iter().fold(images.shallow_clone(), |map, name| {
-        let parameter = |part| parameters.get(&format!("{name}.{part}"));
-        let statistic = |part| Some(statistics.get(&format!("{name}.{part}")));
-        map.conv2d(parameter("convolution"), None::<&Tensor>, 1, 1, 1, 1)
-            .batch_norm(
-                Some(parameter("scale")),
-                Some(parameter("shift")),
-                statistic("mean"),
-                statistic("variance"),
-                train,
-                MOMENTUM,
-                EPSILON,
-                true,
-            )
-            .relu()
-            .max_pool2d(2, 2, 0, 1, false)
-    });
-    last.mean_dim([2i64, 3].as_slice(), false, None)
+impl Trunk for Conv4 {
+    fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
+        let block = |map: Tensor, block: &ConvNorm| block.relu(pass, &map).max_pool2d(2, 2, 0, 1, false);
+        self.blocks.iter().fold(images.shallow_clone(), block)
+    }
 }
 
 #[cfg(test)]
@@ -88,12 +60,12 @@ mod tests {
     fn patterned(case: &Value) -> Network {
         let (channels, image_size) = (case["channels"].as_i64().unwrap(), case["image_size"].as_i64().unwrap());
         let embedding = case["embedding"].as_i64();
-        let config = NetworkConfig { backbone: Backbone::Conv4, channels, image_size, embedding };
+        let config = NetworkConfig::new(Backbone::Conv4, channels, image_size, embedding);
         let mut network = Network::new(config, 0, Device::Cpu).unwrap();
         let weights = (0..).zip(network.parameters()).map(|(index, (name, parameter))| {
             let inputs = parameter.numel() as f64 / parameter.size()[0] as f64;
             let bound = if parameter.dim() == 1 { 0.2 } else { 1.0 / inputs.sqrt() };
-            pattern(parameter.numel() as i64, index, bound) + f64::from(name.ends_with("scale"))
+            pattern(parameter.numel() as i64, index, bound) + f64::from(name.ends_with("bn.weight"))
         });
         let mut state = network.state();
         state[0].1 = Tensor::cat(&weights.collect::<Vec<_>>(), 0);

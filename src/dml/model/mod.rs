@@ -1,47 +1,98 @@
-//! Networks: images in, embeddings of length one out.
+//! Networks: images in, embeddings out.
 //!
-//! A [`Backbone`] turns images into features and an optional linear layer turns those into embeddings. All
-//! trainable numbers of a [`Network`] lie in one flat tensor, of which its layers hold views, and so do all running
-//! statistics: an optimiser step, a checkpoint and a copy of the best weights are each about one tensor.
-//! Initial weights have PyTorch's default distributions, but come from [`crate::random`] and so
-//! are the same on every device.
+//! A [`Backbone`] turns images into features: it makes of their bytes what it wants to see ([`Input`]), and a
+//! [`Pooling`] makes one vector of its last map. An optional [`Head`] turns features into embeddings, which have length
+//! one unless that is switched off. All trainable numbers of a [`Network`] lie in one flat tensor, of which its layers
+//! hold views, the trunk's before the head's; those that are frozen lie in a second one and all running statistics in
+//! a third: an optimiser step, a checkpoint and a copy of the best weights are each about few tensors.
+//! Initial numbers have the distributions of PyTorch or of the backbone's own code, but come from [`crate::random`] and
+//! so are the same on every device; or they come from a file, see [`weights`].
 
+mod backbone;
+mod bn_inception;
 mod conv4;
+mod efficientnet_lite0;
+#[cfg(test)]
+mod golden;
+mod googlenet;
+mod head;
+mod input;
+mod inverted;
+mod layers;
+mod mobilenet;
+mod pooling;
+mod resnet;
+mod squeezenet;
+mod vit;
+pub mod weights;
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
+pub use self::{
+    backbone::Backbone,
+    bn_inception::BorderAverage,
+    head::{Fan, Head},
+    input::{Colours, Input},
+    pooling::Pooling,
+    resnet::{Depth, StrideOn},
+    vit::{VitInput, VitSize},
+};
+use self::{
+    backbone::Trunk,
+    head::Layers,
+    layers::{Pass, Plan},
+    pooling::Pool,
+    weights::Misfit,
+};
 use crate::{
     distance::normalise,
-    parameters::{Initial, Parameters, Slot},
+    parameters::{Parameters, Slot},
     state::{State, StateError, copy, overwrite},
 };
 
 /// What a network is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NetworkConfig {
     /// Images to features.
     pub backbone: Backbone,
-    /// Channels of an image.
+    /// Channels of an image: 1 or 3.
     pub channels: i64,
     /// Pixels a side of an image.
     pub image_size: i64,
+    /// The last map to one vector. Absent: the mean, or as the backbone has it if it gives no map.
+    pub pooling: Option<Pooling>,
+    /// Whether each feature vector is then shifted and scaled to mean 0 and variance 1: a layer norm without numbers
+    /// of its own.
+    pub layer_norm: bool,
     /// Width of the embedding. Absent: the features are the embedding.
     pub embedding: Option<i64>,
+    /// Features to embedding, if it has a width.
+    pub head: Head,
+    /// Whether embeddings are divided by their length.
+    pub normalise: bool,
+    /// What is constant in batch norms.
+    pub batch_norm: BatchNorm,
+    /// Layers of the trunk whose numbers are constants, their batch norms' statistics too: each name stands for all
+    /// that begin with it and go on with `.` or `_`, or not at all.
+    pub freeze: Vec<String>,
 }
 
-/// Turns images into features.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backbone {
-    /// Four blocks of convolution, batch norm, ReLU and pooling: 64 features.
-    Conv4,
-    /// The pixels themselves.
-    Pixels,
+/// What is constant in batch norms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BatchNorm {
+    /// Nothing: in training they use the statistics of the batch, and gather them.
+    #[default]
+    Train,
+    /// The statistics: they use their running ones in training too. Scale and shift are trained.
+    FrozenStatistics,
+    /// Everything.
+    Frozen,
 }
 
 /// A network that cannot be built.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
     /// Pooling would leave nothing of the image.
     #[error("images of {image_size} pixels a side are too small: this backbone needs at least {smallest}")]
@@ -51,12 +102,40 @@ pub enum ModelError {
         /// The least that works.
         smallest: i64,
     },
+    /// The layers do not fit images of this size.
+    #[error("images of {image_size} pixels a side do not pass through this backbone: {why}")]
+    ImageSize {
+        /// Pixels a side.
+        image_size: i64,
+        /// What is in the way.
+        why: &'static str,
+    },
     /// An embedding without numbers, or an image without channels.
-    #[error("channels and embedding width must be at least 1, not {found}")]
+    #[error("channels and widths must be at least 1, not {found}")]
     Width {
         /// What was asked for.
         found: i64,
     },
+    /// Neither grey nor coloured.
+    #[error("this backbone takes images of 1 or 3 channels, not {found}")]
+    Channels {
+        /// Of an image.
+        found: i64,
+    },
+    /// Nothing to pool.
+    #[error("this backbone gives no map, there is nothing to pool")]
+    NoMap,
+    /// A name that no layer has.
+    #[error("there is no layer `{name}` to freeze; this backbone has {}", .known.join(", "))]
+    NoSuchLayer {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// Weights of another network.
+    #[error(transparent)]
+    Weights(#[from] Misfit),
 }
 
 /// A part of a network that training may treat on its own.
@@ -72,63 +151,115 @@ pub enum Group {
 #[derive(Debug)]
 pub struct Network {
     config: NetworkConfig,
+    input: Input,
+    trunk: Box<dyn Trunk>,
+    pool: Pool,
+    head: Option<Layers>,
     parameters: Parameters,
+    constants: Parameters,
     statistics: Parameters,
+    /// All parameters, in the order of the plan, and which of them are constants.
+    placed: Vec<Tensor>,
+    frozen: Vec<bool>,
     /// How many of the trainable numbers are the trunk's; they come first.
-    trunk: i64,
+    trunk_numbers: i64,
     trunk_is_held: bool,
 }
 
 impl Network {
     /// Builds a network on `device` with initial weights drawn for `seed`.
     pub fn new(config: NetworkConfig, seed: u64, device: Device) -> Result<Network, ModelError> {
+        Network::build(config, None, seed, device)
+    }
+
+    /// The same with these weights, parameters and running statistics, in the trunk.
+    pub fn pretrained(
+        config: NetworkConfig,
+        weights: &State,
+        seed: u64,
+        device: Device,
+    ) -> Result<Network, ModelError> {
+        Network::build(config, Some(weights), seed, device)
+    }
+
+    fn build(config: NetworkConfig, weights: Option<&State>, seed: u64, device: Device) -> Result<Network, ModelError> {
         check(&config)?;
-        let mut parameters = config.backbone.parameters(config.channels);
-        let trunk = parameters.iter().map(Slot::len).sum();
-        if let Some(width) = config.embedding {
-            let features = config.features();
-            parameters.push(Slot::new("embedding.weight", &[width, features], Initial::FanIn(features)));
-            parameters.push(Slot::new("embedding.bias", &[width], Initial::FanIn(features)));
+        let (mut plan, input) = (Plan::default(), config.backbone.input());
+        let trunk = config.backbone.trunk(&mut plan, input.channels(config.channels), config.image_size);
+        if let Some(weights) = weights {
+            weights::fill(&mut plan, &config.backbone, weights)?;
         }
-        let statistics = config.backbone.statistics();
+        let mut frozen = frozen(&plan, &config)?;
+        let trainable = plan.parameters.iter().zip(&frozen).filter(|(_, frozen)| !**frozen);
+        let trunk_numbers = trainable.map(|(slot, _)| slot.len()).sum();
+        let pool = Pool::new(&mut plan, config.pooling.unwrap_or_default());
+        let head = config.embedding.map(|width| Layers::new(&mut plan, &config.head, config.features(), width));
+        frozen.resize(plan.parameters.len(), false);
+        let numbered = (0..).zip(plan.parameters).zip(&frozen);
+        let (constants, parameters): (Vec<_>, Vec<_>) = numbered.partition(|(_, frozen)| **frozen);
+        let slots = |slots: Vec<((u64, Slot), &bool)>| slots.into_iter().map(|(slot, _)| slot).collect();
+        let parameters = Parameters::new(slots(parameters), seed, device).trainable();
+        let constants = Parameters::new(slots(constants), seed, device);
+        let statistics = Parameters::new((0..).zip(plan.statistics).collect(), seed, device);
+        let placed = placed(&frozen, &parameters, &constants);
         Ok(Network {
             config,
-            parameters: Parameters::new(parameters, seed, device).trainable(),
-            statistics: Parameters::new(statistics, seed, device),
+            input,
             trunk,
+            pool,
+            head,
+            parameters,
+            constants,
+            statistics,
+            placed,
+            frozen,
+            trunk_numbers,
             trunk_is_held: false,
         })
     }
 
-    /// Returns the embeddings `[n, width]`, each of length one, of images `[n, channels, size, size]` of bytes.
-    /// With `train`, batch norm uses this batch's statistics and adds them to its running ones.
+    /// Returns the embeddings `[n, width]` of images `[n, channels, size, size]` of bytes, each of length one unless
+    /// that was switched off. With `train`, batch norms use this batch's statistics and add them to their running ones,
+    /// as far as they are not frozen.
     pub fn forward(&self, images: &Tensor, train: bool) -> Tensor {
-        let pixels = images.to_device(self.device()).to_kind(Kind::Float) / 255.0;
+        let images = images.to_device(self.device());
+        let pass = self.pass(train);
         let features = match self.trunk_is_held {
-            true => no_grad(|| self.features(&pixels, train)),
-            false => self.features(&pixels, train),
+            true => no_grad(|| self.trunk.forward(&pass, &self.input.normalise(&images))),
+            false => self.trunk.forward(&pass, &self.input.normalise(&images)),
         };
-        let embeddings = match self.config.embedding {
-            Some(_) => {
-                features.linear(self.parameters.get("embedding.weight"), Some(self.parameters.get("embedding.bias")))
-            }
-            None => features,
-        };
-        normalise(&embeddings)
+        self.embeddings(&pass, features)
     }
 
-    fn features(&self, pixels: &Tensor, train: bool) -> Tensor {
-        match self.config.backbone {
-            Backbone::Conv4 => conv4::forward(pixels, &self.parameters, &self.statistics, train),
-            Backbone::Pixels => pixels.flatten(1, -1),
+    fn pass(&self, train: bool) -> Pass<'_> {
+        Pass {
+            parameters: &self.placed,
+            statistics: self.statistics.views(),
+            frozen: &self.frozen,
+            batch_statistics: train && self.config.batch_norm == BatchNorm::Train,
         }
     }
 
+    /// From what the trunk gives.
+    fn embeddings(&self, pass: &Pass, features: Tensor) -> Tensor {
+        let pooled = if features.dim() == 4 { self.pool.forward(pass, &features) } else { features };
+        let normed = match self.config.layer_norm {
+            true => pooled.layer_norm(self.config.features(), None::<&Tensor>, None::<&Tensor>, 1e-5, true),
+            false => pooled,
+        };
+        let embeddings = match &self.head {
+            Some(head) => head.forward(pass, &normed),
+            None => normed,
+        };
+        if self.config.normalise { normalise(&embeddings) } else { embeddings }
+    }
+
     /// Returns which numbers of [`flat_parameters`](Self::flat_parameters) belong to which group: the trunk's first,
-    /// then the head's, without gaps. A group without trainable numbers is left out.
+    /// then the head's (those of a trained pooling among them), without gaps. A group without trainable numbers is left
+    /// out.
     pub fn groups(&self) -> Vec<(Group, Range<i64>)> {
         let all = self.parameters.flat().numel() as i64;
-        let groups = [(Group::Trunk, 0..self.trunk), (Group::Head, self.trunk..all)];
+        let groups = [(Group::Trunk, 0..self.trunk_numbers), (Group::Head, self.trunk_numbers..all)];
         groups.into_iter().filter(|(_, range)| !range.is_empty()).collect()
     }
 
@@ -170,69 +301,111 @@ impl Network {
         &self.parameters
     }
 
-    /// Returns a copy of all weights and running statistics: `parameters` and `statistics`, both flat.
+    /// Returns a copy of all weights and running statistics: `parameters`, `statistics` and, if something is frozen,
+    /// `constants`, all flat.
     pub fn state(&self) -> State {
-        vec![copy("parameters", self.parameters.flat()), copy("statistics", self.statistics.flat())]
+        let parts =
+            [("parameters", &self.parameters), ("statistics", &self.statistics), ("constants", &self.constants)];
+        let kept = parts.into_iter().filter(|(name, part)| *name != "constants" || part.flat().numel() > 0);
+        kept.map(|(name, part)| copy(name, part.flat())).collect()
     }
 
     /// Continues from a copy made by [`state`](Self::state) of a network of the same make.
     pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
-        let targets = &mut [("parameters", self.parameters.flat_mut()), ("statistics", self.statistics.flat_mut())];
-        overwrite(targets, state)
+        let mut targets = vec![("parameters", self.parameters.flat_mut()), ("statistics", self.statistics.flat_mut())];
+        if self.constants.flat().numel() > 0 {
+            targets.push(("constants", self.constants.flat_mut()));
+        }
+        overwrite(&mut targets, state)
     }
 }
 
 impl NetworkConfig {
+    /// A backbone with its own pooling, a linear head if the embedding has a width, and nothing frozen; embeddings
+    /// have length one.
+    pub fn new(backbone: Backbone, channels: i64, image_size: i64, embedding: Option<i64>) -> NetworkConfig {
+        NetworkConfig {
+            backbone,
+            channels,
+            image_size,
+            pooling: None,
+            layer_norm: false,
+            embedding,
+            head: Head::Linear,
+            normalise: true,
+            batch_norm: BatchNorm::Train,
+            freeze: Vec::new(),
+        }
+    }
+
     /// How many features the backbone gives.
     fn features(&self) -> i64 {
-        match self.backbone {
-            Backbone::Conv4 => conv4::FEATURES,
-            Backbone::Pixels => self.channels * self.image_size * self.image_size,
-        }
-    }
-}
-
-impl Backbone {
-    fn parameters(self, channels: i64) -> Vec<Slot> {
-        match self {
-            Backbone::Conv4 => conv4::parameters(channels),
-            Backbone::Pixels => Vec::new(),
-        }
-    }
-
-    fn statistics(self) -> Vec<Slot> {
-        match self {
-            Backbone::Conv4 => conv4::statistics(),
-            Backbone::Pixels => Vec::new(),
-        }
-    }
-
-    fn smallest_image(self) -> i64 {
-        match self {
-            Backbone::Conv4 => conv4::SMALLEST_IMAGE,
-            Backbone::Pixels => 1,
-        }
+        self.backbone.features(self.channels, self.image_size)
     }
 }
 
 fn check(config: &NetworkConfig) -> Result<(), ModelError> {
-    let (image_size, smallest) = (config.image_size, config.backbone.smallest_image());
-    if image_size < smallest {
-        return Err(ModelError::SmallImage { image_size, smallest });
+    let (image_size, channels, input) = (config.image_size, config.channels, config.backbone.input());
+    if image_size < input.least {
+        return Err(ModelError::SmallImage { image_size, smallest: input.least });
     }
-    match config.embedding.into_iter().chain([config.channels]).find(|&width| width < 1) {
-        Some(found) => Err(ModelError::Width { found }),
-        None => Ok(()),
+    if let Some(why) = config.backbone.obstacle(image_size) {
+        return Err(ModelError::ImageSize { image_size, why });
     }
+    if config.pooling.is_some() && !config.backbone.gives_a_map() {
+        return Err(ModelError::NoMap);
+    }
+    let hidden = match &config.head {
+        Head::Mlp(hidden) => hidden.as_slice(),
+        Head::Linear | Head::Kaiming(_) => &[],
+    };
+    if let Some(&found) = config.embedding.iter().chain([&channels]).chain(hidden).find(|&&width| width < 1) {
+        return Err(ModelError::Width { found });
+    }
+    match input.colours {
+        Colours::Rgb | Colours::Bgr if channels != 1 && channels != 3 => Err(ModelError::Channels { found: channels }),
+        Colours::AsGiven | Colours::Rgb | Colours::Bgr => Ok(()),
+    }
+}
+
+/// Which parameters of a trunk are constants.
+fn frozen(plan: &Plan, config: &NetworkConfig) -> Result<Vec<bool>, ModelError> {
+    let mut frozen = vec![false; plan.parameters.len()];
+    if config.batch_norm == BatchNorm::Frozen {
+        plan.norms.iter().for_each(|&place| frozen[place] = true);
+    }
+    for name in &config.freeze {
+        let belongs = |slot: &Slot| {
+            slot.name().strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
+        };
+        let places: Vec<usize> = (0..frozen.len()).filter(|&place| belongs(&plan.parameters[place])).collect();
+        if places.is_empty() {
+            let first = |slot: &Slot| slot.name().split('.').next().unwrap_or_default().to_owned();
+            let known: BTreeSet<String> = plan.parameters.iter().map(first).collect();
+            return Err(ModelError::NoSuchLayer { name: name.clone(), known: known.into_iter().collect() });
+        }
+        places.into_iter().for_each(|place| frozen[place] = true);
+    }
+    Ok(frozen)
+}
+
+/// All parameters in the order of the plan.
+fn placed(frozen: &[bool], parameters: &Parameters, constants: &Parameters) -> Vec<Tensor> {
+    let (mut parameters, mut constants) = (parameters.views().iter(), constants.views().iter());
+    let next = |&frozen: &bool| if frozen { constants.next() } else { parameters.next() };
+    frozen.iter().filter_map(next).map(Tensor::shallow_clone).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
     use super::*;
     use crate::testing::{is_finite, noise, rows};
 
-    const SMALL: NetworkConfig =
-        NetworkConfig { backbone: Backbone::Conv4, channels: 1, image_size: 16, embedding: Some(3) };
+    fn small() -> NetworkConfig {
+        NetworkConfig::new(Backbone::Conv4, 1, 16, Some(3))
+    }
 
     fn network(config: NetworkConfig, seed: u64) -> Network {
         Network::new(config, seed, Device::Cpu).unwrap()
@@ -250,15 +423,15 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_network_and_another_seed_another() {
-        let [one, same, other] = [1, 1, 2].map(|seed| network(SMALL, seed).state().remove(0).1);
+        let [one, same, other] = [1, 1, 2].map(|seed| network(small(), seed).state().remove(0).1);
         assert!(one == same);
         assert!(one != other);
     }
 
     #[test]
     fn initial_weights_are_distributed_as_pytorch_distributes_them() {
-        let network = network(SMALL, 4);
-        for (name, inputs) in [("block1.convolution", 9.0), ("block3.convolution", 576.0), ("embedding.weight", 64.0)] {
+        let network = network(small(), 4);
+        for (name, inputs) in [("block1.conv.weight", 9.0), ("block3.conv.weight", 576.0), ("embedding.weight", 64.0)] {
             let bound = 1.0 / f64::sqrt(inputs);
             let weights = parameter(&network, name).to_kind(Kind::Double);
             let largest = weights.abs().max().double_value(&[]);
@@ -266,23 +439,23 @@ mod tests {
             let deviation = weights.square().mean(None::<Kind>).sqrt().double_value(&[]);
             assert!((deviation / (bound / f64::sqrt(3.0)) - 1.0).abs() < 0.1, "{name}");
         }
-        assert!(parameter(&network, "block2.scale").eq(1.0).all().int64_value(&[]) != 0);
-        assert!(parameter(&network, "block2.shift").eq(0.0).all().int64_value(&[]) != 0);
+        assert!(parameter(&network, "block2.bn.weight").eq(1.0).all().int64_value(&[]) != 0);
+        assert!(parameter(&network, "block2.bn.bias").eq(0.0).all().int64_value(&[]) != 0);
         assert!(parameter(&network, "embedding.bias").abs().max().double_value(&[]) > 0.0);
     }
 
     #[test]
     fn the_first_initial_weights_never_change() {
         // If this fails, runs with the same name no longer have the same result.
-        let flat = network(SMALL, 1).state().remove(0).1;
+        let flat = network(small(), 1).state().remove(0).1;
         let found = [0, 1, 576 + 128, -1].map(|index| flat.get(index).double_value(&[]) as f32);
         assert_eq!(found, [-0.31503186, -0.18480363, -0.019111026, -0.11026034]);
     }
 
     #[test]
     fn a_change_of_the_flat_tensor_changes_the_network() {
-        let mut network = network(SMALL, 1);
-        let images = images(&SMALL, 4);
+        let mut network = network(small(), 1);
+        let images = images(&small(), 4);
         let before = network.forward(&images, false);
         let gradient = network.gradient(&network.forward(&images, false).sum(None::<Kind>));
         assert_eq!(gradient.size(), network.flat_parameters().size());
@@ -294,15 +467,15 @@ mod tests {
     fn the_groups_are_the_trunk_and_then_the_head() {
         let of = |config| network(config, 1).groups();
         let trunk = 64 * 9 + 3 * 64 * 576 + 8 * 64;
-        assert_eq!(of(SMALL), [(Group::Trunk, 0..trunk), (Group::Head, trunk..trunk + 65 * 3)]);
-        assert_eq!(of(NetworkConfig { embedding: None, ..SMALL }), [(Group::Trunk, 0..trunk)]);
-        assert_eq!(of(NetworkConfig { backbone: Backbone::Pixels, embedding: None, ..SMALL }), []);
+        assert_eq!(of(small()), [(Group::Trunk, 0..trunk), (Group::Head, trunk..trunk + 65 * 3)]);
+        assert_eq!(of(NetworkConfig { embedding: None, ..small() }), [(Group::Trunk, 0..trunk)]);
+        assert_eq!(of(NetworkConfig { backbone: Backbone::Pixels, embedding: None, ..small() }), []);
     }
 
     #[test]
     fn a_held_trunk_has_no_gradient_and_leaves_that_of_the_head_as_it_is() {
-        let mut network = network(SMALL, 1);
-        let images = images(&SMALL, 4);
+        let mut network = network(small(), 1);
+        let images = images(&small(), 4);
         let gradient = |network: &Network| network.gradient(&network.forward(&images, true).get(0).sum(None::<Kind>));
         let free = gradient(&network);
         network.hold_trunk(true);
@@ -316,36 +489,36 @@ mod tests {
 
     #[test]
     fn training_gathers_statistics_and_evaluation_does_not() {
-        let network = network(SMALL, 1);
+        let network = network(small(), 1);
         let statistics = || network.state().remove(1).1;
         let start = statistics();
-        let _ = network.forward(&images(&SMALL, 4), false);
+        let _ = network.forward(&images(&small(), 4), false);
         assert!(statistics() == start);
-        let _ = network.forward(&images(&SMALL, 4), true);
+        let _ = network.forward(&images(&small(), 4), true);
         assert!(statistics() != start);
     }
 
     #[test]
     fn a_restored_network_is_the_original() {
-        let original = network(SMALL, 1);
-        let _ = original.forward(&images(&SMALL, 4), true);
+        let original = network(small(), 1);
+        let _ = original.forward(&images(&small(), 4), true);
         let state = original.state();
-        let mut other = network(SMALL, 2);
+        let mut other = network(small(), 2);
         other.restore(&state).unwrap();
-        assert!(other.forward(&images(&SMALL, 3), false) == original.forward(&images(&SMALL, 3), false));
-        let _ = original.forward(&images(&SMALL, 4), true);
+        assert!(other.forward(&images(&small(), 3), false) == original.forward(&images(&small(), 3), false));
+        let _ = original.forward(&images(&small(), 4), true);
         assert!(state[1].1 != original.state()[1].1, "the state is a copy");
     }
 
     #[test]
     fn a_state_of_another_network_is_refused() {
-        let mut wide = network(NetworkConfig { embedding: Some(4), ..SMALL }, 1);
-        assert!(matches!(wide.restore(&network(SMALL, 1).state()), Err(StateError::Shape { .. })));
+        let mut wide = network(NetworkConfig { embedding: Some(4), ..small() }, 1);
+        assert!(matches!(wide.restore(&network(small(), 1).state()), Err(StateError::Shape { .. })));
     }
 
     #[test]
     fn pixels_are_their_own_embedding_of_length_one() {
-        let config = NetworkConfig { backbone: Backbone::Pixels, channels: 1, image_size: 2, embedding: None };
+        let config = NetworkConfig::new(Backbone::Pixels, 1, 2, None);
         let mut network = network(config, 1);
         let images = Tensor::from_slice(&[0u8, 30, 40, 0, 0, 0, 0, 0]).view([2, 1, 2, 2]);
         let embeddings = rows(&network.forward(&images, true));
@@ -360,7 +533,7 @@ mod tests {
 
     #[test]
     fn a_black_image_and_a_batch_of_one_are_no_trouble() {
-        let network = network(SMALL, 1);
+        let network = network(small(), 1);
         let black = Tensor::zeros([1, 1, 16, 16], (Kind::Uint8, Device::Cpu));
         let embeddings = network.forward(&black, true);
         assert!(is_finite(&embeddings));
@@ -371,9 +544,9 @@ mod tests {
     #[test]
     fn networks_that_cannot_be_are_refused() {
         let refused = |config| Network::new(config, 0, Device::Cpu).unwrap_err();
-        let error = refused(NetworkConfig { image_size: 15, ..SMALL });
+        let error = refused(NetworkConfig { image_size: 15, ..small() });
         assert_eq!(error, ModelError::SmallImage { image_size: 15, smallest: 16 });
-        assert_eq!(refused(NetworkConfig { embedding: Some(0), ..SMALL }), ModelError::Width { found: 0 });
-        assert_eq!(refused(NetworkConfig { channels: 0, ..SMALL }), ModelError::Width { found: 0 });
+        assert_eq!(refused(NetworkConfig { embedding: Some(0), ..small() }), ModelError::Width { found: 0 });
+        assert_eq!(refused(NetworkConfig { channels: 0, ..small() }), ModelError::Width { found: 0 });
     }
 }

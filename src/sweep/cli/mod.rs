@@ -12,6 +12,7 @@ mod report;
 mod run;
 mod show;
 mod status;
+mod weights;
 
 use std::{
     env,
@@ -71,6 +72,9 @@ enum Command {
     /// Add a downloaded data set
     #[command(subcommand)]
     Data(data::Data),
+    /// Add trained weights, or verify those that were added
+    #[command(subcommand)]
+    Weights(weights::WeightsCommand),
 }
 
 /// Which sweep, and where its results are: the same for all commands.
@@ -127,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Report(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Data(command) => command.run(),
+        Command::Weights(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -116,6 +116,9 @@ fn missing(opened: &Opened) -> Exit {
     let add: Vec<String> =
         absent.map(|data| format!("`sweep data add {} DOWNLOADED... --root {root}`", data.dataset.name())).collect();
     let list = opened.plan.missing.join("\n       ");
+    if add.is_empty() {
+        return Exit::mistake(list);
+    }
     Exit::mistake(format!(
         "{list}\nhint: add what you downloaded with {}; if it lies elsewhere, `--set data.root=FOLDER` names its place",
         add.join(", ")

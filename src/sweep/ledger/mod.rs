@@ -21,6 +21,7 @@ pub mod atomic;
 pub mod fingerprint;
 pub mod journal;
 mod lock;
+pub mod weights;
 
 use std::{
     fmt, fs, io,

@@ -1,17 +1,23 @@
 //! Methods x axis values x seeds x folds: the recipe of each repetition of each cell.
 
-use schema::{Backbone, Fingerprint, Fold, Identity, Model, Numerics, Recipe, SCHEMA, Training};
+use schema::{Backbone, BatchNorm, Fingerprint, Fold, Identity, Model, Numerics, Recipe, SCHEMA, Training, Weights};
 
 use super::Member;
 use crate::spec::{Baseline, MethodTable, Point, Sweep};
 
-/// All repetitions of all methods under one combination of axis values.
-pub(super) fn members(sweep: &Sweep, point: &Point, data: &Fingerprint, numerics: Numerics) -> Vec<(Member, Identity)> {
+/// All repetitions of all methods under one combination of axis values, whose backbone starts from these weights.
+pub(super) fn members(
+    sweep: &Sweep,
+    point: &Point,
+    data: &Fingerprint,
+    weights: Option<&Weights>,
+    numerics: Numerics,
+) -> Vec<(Member, Identity)> {
     let mut members = Vec::with_capacity(point.methods.len() * sweep.seeds.len() * sweep.folds.len());
     for method in &point.methods {
         for &seed in &sweep.seeds {
             for &fold in &sweep.folds {
-                let recipe = recipe(point, method, seed, fold);
+                let recipe = recipe(point, method, weights, seed, fold);
                 let identity = Identity { schema: SCHEMA, recipe, data: data.clone(), numerics };
                 let member = Member {
                     method: method.name.clone(),
@@ -28,15 +34,28 @@ pub(super) fn members(sweep: &Sweep, point: &Point, data: &Fingerprint, numerics
     members
 }
 
-/// What determines nothing is left out, so that equal results have equal names: no seed or fold for pixels,
-/// no fold for a network that is not trained.
-fn recipe(point: &Point, method: &MethodTable, seed: u64, fold: Option<Fold>) -> Recipe {
+/// What determines nothing is left out, so that equal results have equal names: no seed or fold for pixels or for
+/// features that were trained before, no fold for a network that is not trained, nor what only training heeds.
+fn recipe(point: &Point, method: &MethodTable, weights: Option<&Weights>, seed: u64, fold: Option<Fold>) -> Recipe {
+    let backbone = match weights {
+        Some(weights) => point.model.backbone.clone().with_weights(weights.clone()),
+        None => point.model.backbone.clone(),
+    };
+    let model = Model { backbone, ..point.model.clone() };
     let (model, training, seed, fold) = match method.baseline {
-        Some(Baseline::Pixels) => (Model { backbone: Backbone::Pixels, embedding: None }, None, 0, None),
-        Some(Baseline::Untrained) => (point.model.clone(), None, seed, None),
-        None => (point.model.clone(), training(point, method, fold), seed, fold),
+        Some(Baseline::Pixels) => (Model::new(Backbone::Pixels, None), None, 0, None),
+        Some(Baseline::Untrained) => (untrained(model), None, seed, None),
+        Some(Baseline::Trunk) => {
+            let seed = if weights.is_some() { 0 } else { seed };
+            (Model { embedding: None, head: None, ..untrained(model) }, None, seed, None)
+        }
+        None => (model, training(point, method, fold), seed, fold),
     };
     Recipe { dataset: point.dataset.clone(), image_size: point.image_size, fold, model, training, seed }
+}
+
+fn untrained(model: Model) -> Model {
+    Model { batch_norm: BatchNorm::Train, freeze: Vec::new(), ..model }
 }
 
 fn training(point: &Point, method: &MethodTable, fold: Option<Fold>) -> Option<Training> {

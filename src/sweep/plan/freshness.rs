@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use schema::{Metric, Outcome, Record, RunId};
+use schema::{Identity, Metric, Outcome, Record, RunId};
 
 use super::Plan;
 use crate::ledger::{End, Job, Ledger, LedgerError, RunState};
@@ -31,6 +31,8 @@ pub enum Reason {
     Unmeasured(Vec<Metric>),
     /// Its data set is not in its place.
     NoData,
+    /// The weights that it starts from are not in their place.
+    NoWeights,
 }
 
 impl fmt::Display for Reason {
@@ -44,6 +46,7 @@ impl fmt::Display for Reason {
                 write!(f, "not yet measured: {}", names.join(", "))
             }
             Reason::NoData => f.write_str("the data set is missing"),
+            Reason::NoWeights => f.write_str("the trained weights are missing"),
         }
     }
 }
@@ -58,9 +61,9 @@ pub type FreshnessOf = BTreeMap<Job, Freshness>;
 pub fn of(plan: &Plan, ledger: &Ledger, metrics: &[Metric]) -> Result<FreshnessOf, LedgerError> {
     let mut freshness = FreshnessOf::new();
     for (&run, planned) in &plan.runs {
-        let (train, evaluate) = match planned.identity.data.is_missing() {
-            true => (Freshness::Stale(Reason::NoData), Freshness::Stale(Reason::NoData)),
-            false => of_run(run, ledger, metrics)?,
+        let (train, evaluate) = match absent(&planned.identity) {
+            Some(reason) => (Freshness::Stale(reason.clone()), Freshness::Stale(reason)),
+            None => of_run(run, ledger, metrics)?,
         };
         freshness.insert(Job::Train(run), train);
         freshness.insert(Job::Evaluate(run), evaluate);
@@ -77,6 +80,15 @@ pub fn of(plan: &Plan, ledger: &Ledger, metrics: &[Metric]) -> Result<FreshnessO
         freshness.insert(Job::Prepare(data), prepare);
     }
     Ok(freshness)
+}
+
+/// What the run's name cannot be final without.
+fn absent(identity: &Identity) -> Option<Reason> {
+    let weights = identity.recipe.model.backbone.weights();
+    match identity.data.is_missing() {
+        true => Some(Reason::NoData),
+        false => weights.filter(|weights| weights.is_missing()).map(|_| Reason::NoWeights),
+    }
 }
 
 fn of_run(run: RunId, ledger: &Ledger, metrics: &[Metric]) -> Result<(Freshness, Freshness), LedgerError> {

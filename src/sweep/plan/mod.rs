@@ -8,10 +8,13 @@ mod expand;
 pub mod freshness;
 mod graph;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use petgraph::graph::DiGraph;
-use schema::{DataId, Dataset, Fingerprint, Fold, Identity, Numerics, RunId};
+use schema::{Backbone, DataId, Dataset, Fingerprint, Fold, Identity, Numerics, RunId, Weights};
 
 pub use graph::Node;
 
@@ -19,6 +22,7 @@ use crate::{
     ledger::{
         Ledger,
         fingerprint::{self, FingerprintError},
+        weights::{self, WeightsError},
     },
     spec::Sweep,
 };
@@ -34,8 +38,19 @@ pub struct Plan {
     pub data: BTreeMap<DataId, PlannedData>,
     /// Jobs, with an edge from each to those that wait for it.
     pub graph: DiGraph<Node, ()>,
-    /// Data sets that are not in their place. Runs on them have names that are not final.
+    /// Data sets and weights that are not in their place. Runs with them have names that are not final.
     pub missing: Vec<String>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A data set cannot be read.
+    #[error(transparent)]
+    Data(#[from] FingerprintError),
+    /// Weights are of another backbone, or their manifest cannot be read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
 }
 
 /// One repetition of one cell of the table.
@@ -62,6 +77,8 @@ pub struct PlannedRun {
     pub identity: Identity,
     /// The prepared data set.
     pub data: DataId,
+    /// The file with the weights that it starts from, if it does.
+    pub weights: Option<PathBuf>,
 }
 
 /// A data set to prepare.
@@ -78,23 +95,48 @@ pub struct PlannedData {
 }
 
 impl Plan {
-    /// Plans a sweep for one kind of arithmetic. A data set that is missing is noted, not an error.
+    /// Plans a sweep for one kind of arithmetic. A data set or weights that are missing are noted, not an error.
     ///
     /// # Errors
-    /// A data set cannot be read.
-    pub fn new(sweep: &Sweep, ledger: &Ledger, numerics: Numerics) -> Result<Plan, FingerprintError> {
+    /// A data set cannot be read, or weights are of another backbone.
+    pub fn new(sweep: &Sweep, ledger: &Ledger, numerics: Numerics) -> Result<Plan, PlanError> {
         let (mut members, mut runs, mut data, mut missing) = (Vec::new(), BTreeMap::new(), BTreeMap::new(), Vec::new());
         for point in &sweep.points {
             let planned = locate(sweep, &point.dataset, point.image_size, ledger, &mut missing)?;
             let data_id = DataId::of(&planned.dataset, planned.image_size, &planned.fingerprint);
-            for (member, identity) in expand::members(sweep, point, &planned.fingerprint, numerics) {
-                runs.entry(member.run).or_insert(PlannedRun { identity, data: data_id });
+            let (file, weights) = start(&sweep.resources.weights, &point.model.backbone, &mut missing)?;
+            for (member, identity) in expand::members(sweep, point, &planned.fingerprint, weights.as_ref(), numerics) {
+                let weights = identity.recipe.model.backbone.weights().and(file.clone());
+                runs.entry(member.run).or_insert(PlannedRun { identity, data: data_id, weights });
                 members.push(member);
             }
             data.insert(data_id, planned);
         }
         let graph = graph::of(&runs);
         Ok(Plan { members, runs, data, graph, missing })
+    }
+}
+
+/// The file and the hash of the weights that a backbone starts from, if it does.
+fn start(
+    root: &Path,
+    backbone: &Backbone,
+    missing: &mut Vec<String>,
+) -> Result<(Option<PathBuf>, Option<Weights>), WeightsError> {
+    match weights::locate(root, backbone) {
+        Ok(located) => Ok(located.unzip()),
+        Err(error @ WeightsError::Missing { .. }) => {
+            note(missing, &error);
+            Ok((None, Some(Weights::missing())))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn note(missing: &mut Vec<String>, what: &impl ToString) {
+    let message = what.to_string();
+    if !missing.contains(&message) {
+        missing.push(message);
     }
 }
 
@@ -108,10 +150,7 @@ fn locate(
     let (source, fingerprint) = match fingerprint::locate(ledger, dataset, &sweep.data_root) {
         Ok(located) => (located.source, located.fingerprint),
         Err(error @ FingerprintError::Missing { .. }) => {
-            let message = error.to_string();
-            if !missing.contains(&message) {
-                missing.push(message);
-            }
+            note(missing, &error);
             (None, Fingerprint::missing())
         }
         Err(error) => return Err(error),

@@ -137,6 +137,7 @@ impl Session<'_> {
                     recipe: planned.identity.recipe.clone(),
                     data: absolute(&self.ledger.data(planned.data)),
                     run: absolute(&self.ledger.run(run)),
+                    weights: planned.weights.as_deref().map(absolute),
                     checkpoint_seconds: self.resources.checkpoint_seconds,
                 })
             }
@@ -180,7 +181,11 @@ impl Session<'_> {
             }
             (
                 job,
-                Finished::Imported { .. } | Finished::Prepared(_) | Finished::Trained(_) | Finished::Evaluated(_),
+                Finished::Imported { .. }
+                | Finished::Fitted { .. }
+                | Finished::Prepared(_)
+                | Finished::Trained(_)
+                | Finished::Evaluated(_),
             ) => {
                 return Err(SessionError::WrongResult { job });
             }

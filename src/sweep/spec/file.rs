@@ -124,8 +124,10 @@ pub struct MethodTable {
 pub enum Baseline {
     /// The raw pixels, resized like all images: what retrieval is worth without any network.
     Pixels,
-    /// The network with its initial weights.
+    /// The network before training: its trunk, trained before or not, and the initial weights of its head.
     Untrained,
+    /// The features of its trunk, trained before or not, without a head.
+    Trunk,
 }
 
 /// `[resources]`: where and how to run. Nothing here is part of a recipe but the kind of device and, on the
@@ -147,6 +149,8 @@ pub struct Resources {
     pub retries: u32,
     /// Seconds between two checkpoints of a run.
     pub checkpoint_seconds: f64,
+    /// The folder of trained weights, see `sweep weights`.
+    pub weights: PathBuf,
 }
 
 impl Default for Resources {
@@ -159,6 +163,7 @@ impl Default for Resources {
             slots: None,
             retries: 2,
             checkpoint_seconds: 10.0,
+            weights: "weights".into(),
         }
     }
 }

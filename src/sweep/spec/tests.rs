@@ -48,7 +48,7 @@ fn a_right_file_has_one_point_one_seed_and_no_folds() {
 fn a_mistake_is_shown_with_its_line_a_caret_and_a_way_out() {
     let message = parse(&edited("embedding = 64", "embeding = 64")).unwrap_err().render(false);
     let expected = "\
-error: unknown key `embeding`, expected `backbone` or `embedding`
+error: unknown key `embeding`, expected one of `backbone`, `pooling`, `layer_norm`, `embedding`, `head`, `normalise`, `batch_norm`, `freeze`
  --> test.toml:9:1
   |
 9 | embeding = 64

@@ -2,11 +2,12 @@
 
 mod losses;
 mod mining;
+mod model;
 mod sampling;
 
 use std::collections::BTreeSet;
 
-use schema::{Backbone, Dataset, Fold, Loss, Optimizer, Summand};
+use schema::{Dataset, Fold, Loss, Optimizer, Summand};
 
 use super::file::{MethodTable, Resources, SweepFile, TrainingTable};
 
@@ -24,7 +25,7 @@ type Checked = Result<(), Fault>;
 pub(super) fn check(file: &SweepFile) -> Checked {
     sweep(file)?;
     data(file)?;
-    model(file)?;
+    model::model(file)?;
     training(&file.training, file)?;
     methods(file)?;
     resources(&file.resources)?;
@@ -73,31 +74,6 @@ fn data(file: &SweepFile) -> Checked {
                 "expected 2 to 10000 images of a class",
             )
         }
-    }
-}
-
-fn model(file: &SweepFile) -> Checked {
-    match file.model.backbone {
-        Backbone::Conv4 => require(
-            file.data.image_size >= 16,
-            "data.image_size",
-            "`conv4` halves the image four times: it needs at least 16 pixels",
-        )?,
-        Backbone::Pixels => {
-            return Err(Fault {
-                key: "model.backbone".to_owned(),
-                message: "`pixels` is no network: nothing can be trained on it".to_owned(),
-                hint: Some(
-                    "for the raw pixels as a row of the table, add a [[method]] with `baseline = \"pixels\"`"
-                        .to_owned(),
-                ),
-            });
-        }
-    }
-    match file.model.embedding {
-        Some(0) => fault("model.embedding", "an embedding has at least 1 dimension"),
-        Some(width @ 65_537..) => fault("model.embedding", format!("{width} dimensions, expected at most 65536")),
-        Some(_) | None => Ok(()),
     }
 }
 

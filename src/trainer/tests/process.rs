@@ -30,7 +30,7 @@ fn recipe(steps: u64) -> Recipe {
         dataset: Dataset::Glyphs(Glyphs { classes: 4, test_classes: 2, per_class: 4, seed: 0 }),
         image_size: 16,
         fold: None,
-        model: Model { backbone: Backbone::Conv4, embedding: Some(4) },
+        model: Model::new(Backbone::Conv4, Some(4)),
         training: Some(Training {
             loss: Loss::Contrastive(Contrastive::default()),
             distance: None,
@@ -65,7 +65,7 @@ fn training(steps: u64) -> (TempDir, Command) {
     let prepare = Work::Prepare(PrepareWork { dataset, fingerprint, image_size, source: None, into });
     let output = trainer().arg(write(folder.path(), prepare)).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let work = Work::Train(TrainWork { recipe, data, run, checkpoint_seconds: 3600.0 });
+    let work = Work::Train(TrainWork { recipe, data, run, weights: None, checkpoint_seconds: 3600.0 });
     let mut command = trainer();
     command.arg(write(folder.path(), work));
     (folder, command)

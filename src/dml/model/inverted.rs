@@ -1,0 +1,26 @@
+//! The block of MobileNetV2 and its descendants: few channels to many, one kernel for each, and back to few.
+
+use tch::Tensor;
+
+use super::layers::{ConvNorm, Pass};
+
+#[derive(Debug)]
+pub(super) struct Inverted {
+    /// Absent where the channels are not multiplied.
+    pub(super) expand: Option<ConvNorm>,
+    pub(super) depthwise: ConvNorm,
+    pub(super) project: ConvNorm,
+    /// Whether what came in is added.
+    pub(super) adds: bool,
+}
+
+impl Inverted {
+    pub(super) fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
+        let wide = match &self.expand {
+            Some(expand) => &expand.relu6(pass, map),
+            None => map,
+        };
+        let result = self.project.forward(pass, &self.depthwise.relu6(pass, wide));
+        if self.adds { result + map } else { result }
+    }
+}

@@ -1,0 +1,349 @@
+//! What backbones are built of: layers that know where their numbers lie, but hold none.
+//!
+//! A [`Plan`] gathers the names, shapes and initial numbers of all tensors of a network while its layers are made;
+//! each layer keeps the places of its own. The numbers then lie wherever the network puts them, and a [`Pass`] brings
+//! them back to the layers for one forward pass.
+//!
+//! A convolution and the batch norm behind it are one layer, [`ConvNorm`]. Wherever the norm uses its running
+//! statistics it is a fixed scale and shift for each channel, and is folded into the convolution, in training too:
+//! `norm(w * x + b) = (s w) * x + (s b + t)` with `s = scale / sqrt(variance + epsilon)` and `t = shift - s mean`. The
+//! gradients of `w`, `b`, `scale` and `shift` are the same, and a pass over the map is saved in each direction.
+
+use tch::Tensor;
+
+use crate::parameters::{Initial, Slot};
+
+/// The tensors of a network to be.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) parameters: Vec<Slot>,
+    pub(super) statistics: Vec<Slot>,
+    pub(super) convolutions: Convolutions,
+    /// Which of the parameters are scales and shifts of batch norms.
+    pub(super) norms: Vec<usize>,
+}
+
+/// How the weights of convolutions are drawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Convolutions {
+    /// PyTorch's default.
+    #[default]
+    FanIn,
+    /// Normal with the variance `2 / (outputs * kernel^2 / groups)` (He et al., ICCV 2015, for the backward pass).
+    FanOut,
+    /// Uniform with the variance `2 / (inputs * kernel^2)` (the same, for the forward pass); biases are zero.
+    HeUniform,
+    /// Normal with this standard deviation.
+    Normal(f64),
+}
+
+/// The place of a tensor that can be trained.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parameter(usize);
+
+/// The place of a running statistic.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Statistic(usize);
+
+impl Plan {
+    pub(super) fn parameter(&mut self, name: impl Into<String>, shape: &[i64], initial: Initial) -> Parameter {
+        self.parameters.push(Slot::new(name, shape, initial));
+        Parameter(self.parameters.len() - 1)
+    }
+
+    fn statistic(&mut self, name: String, shape: &[i64], initial: Initial) -> Statistic {
+        self.statistics.push(Slot::new(name, shape, initial));
+        Statistic(self.statistics.len() - 1)
+    }
+}
+
+/// The numbers of a network during one forward pass.
+pub(super) struct Pass<'a> {
+    /// In the order of the plan.
+    pub(super) parameters: &'a [Tensor],
+    /// In the order of the plan.
+    pub(super) statistics: &'a [Tensor],
+    /// Which parameters are constants.
+    pub(super) frozen: &'a [bool],
+    /// Whether batch norms use the statistics of the batch, and add them to their running ones.
+    pub(super) batch_statistics: bool,
+}
+
+impl Pass<'_> {
+    pub(super) fn parameter(&self, place: Parameter) -> &Tensor {
+        &self.parameters[place.0]
+    }
+
+    fn statistic(&self, place: Statistic) -> &Tensor {
+        &self.statistics[place.0]
+    }
+}
+
+/// The shape of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    inputs: i64,
+    outputs: i64,
+    kernel: i64,
+    stride: i64,
+    padding: Padding,
+    groups: i64,
+    biased: bool,
+}
+
+/// What a convolution sees beyond the border of a map: zeros.
+#[derive(Clone, Copy, Debug)]
+enum Padding {
+    /// So many on each side.
+    Each(i64),
+    /// As many as make the output `ceil(size / stride)`, the odd one at the end: TensorFlow's `SAME`.
+    Same,
+}
+
+impl Shape {
+    /// A square kernel, odd, that keeps the size of the map; no bias.
+    pub(super) fn new(inputs: i64, outputs: i64, kernel: i64) -> Shape {
+        let padding = Padding::Each((kernel - 1) / 2);
+        Shape { inputs, outputs, kernel, stride: 1, padding, groups: 1, biased: false }
+    }
+
+    /// One kernel for each channel.
+    pub(super) fn depthwise(channels: i64, kernel: i64) -> Shape {
+        Shape { groups: channels, ..Shape::new(channels, channels, kernel) }
+    }
+
+    pub(super) fn stride(self, stride: i64) -> Shape {
+        Shape { stride, ..self }
+    }
+
+    /// Pads by so many zeros on each side.
+    pub(super) fn padding(self, padding: i64) -> Shape {
+        Shape { padding: Padding::Each(padding), ..self }
+    }
+
+    /// Pads as TensorFlow does.
+    pub(super) fn same(self) -> Shape {
+        Shape { padding: Padding::Same, ..self }
+    }
+
+    pub(super) fn biased(self) -> Shape {
+        Shape { biased: true, ..self }
+    }
+
+    fn fan_in(&self) -> i64 {
+        self.inputs / self.groups * self.kernel * self.kernel
+    }
+
+    fn initial(&self, convolutions: Convolutions) -> Initial {
+        let fan_out = self.outputs / self.groups * self.kernel * self.kernel;
+        match convolutions {
+            Convolutions::FanIn => Initial::FanIn(self.fan_in()),
+            Convolutions::FanOut => Initial::Normal((2.0 / fan_out as f64).sqrt()),
+            Convolutions::HeUniform => Initial::Uniform((6.0 / self.fan_in() as f64).sqrt()),
+            Convolutions::Normal(deviation) => Initial::Normal(deviation),
+        }
+    }
+}
+
+/// A convolution: `NAME.weight` and perhaps `NAME.bias`.
+#[derive(Debug)]
+pub(super) struct Conv {
+    shape: Shape,
+    weight: Parameter,
+    bias: Option<Parameter>,
+}
+
+impl Conv {
+    pub(super) fn new(plan: &mut Plan, name: &str, shape: Shape) -> Conv {
+        let sizes = [shape.outputs, shape.inputs / shape.groups, shape.kernel, shape.kernel];
+        let weight = plan.parameter(format!("{name}.weight"), &sizes, shape.initial(plan.convolutions));
+        let bias =
+            |plan: &mut Plan| plan.parameter(format!("{name}.bias"), &[shape.outputs], Initial::FanIn(shape.fan_in()));
+        Conv { shape, weight, bias: shape.biased.then(|| bias(plan)) }
+    }
+
+    pub(super) fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
+        self.with(map, pass.parameter(self.weight), self.bias.map(|bias| pass.parameter(bias)))
+    }
+
+    fn with(&self, map: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let Shape { kernel, stride, padding, groups, .. } = self.shape;
+        let convolve = |map: &Tensor, padding: i64| map.conv2d(weight, bias, stride, padding, 1, groups);
+        match padding {
+            Padding::Each(padding) => convolve(map, padding),
+            Padding::Same => {
+                let missing = |size: i64| (((size + stride - 1) / stride - 1) * stride + kernel - size).max(0);
+                let (height, width) = (missing(map.size()[2]), missing(map.size()[3]));
+                if height == width && height % 2 == 0 {
+                    return convolve(map, height / 2);
+                }
+                let sides = [width / 2, width - width / 2, height / 2, height - height / 2];
+                convolve(&map.constant_pad_nd(sides), 0)
+            }
+        }
+    }
+}
+
+/// A batch norm: `NAME.weight`, `NAME.bias`, `NAME.running_mean`, `NAME.running_var`.
+#[derive(Debug)]
+pub(super) struct Norm {
+    scale: Parameter,
+    shift: Parameter,
+    mean: Statistic,
+    variance: Statistic,
+    settings: NormSettings,
+}
+
+/// What codebases differ in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NormSettings {
+    /// Added to the variance.
+    pub(super) epsilon: f64,
+    /// The weight of a batch in the running statistics.
+    pub(super) momentum: f64,
+}
+
+/// PyTorch's defaults.
+pub(super) const NORM: NormSettings = NormSettings { epsilon: 1e-5, momentum: 0.1 };
+
+impl Norm {
+    fn new(plan: &mut Plan, name: &str, channels: i64, settings: NormSettings) -> Norm {
+        let part = |part: &str| format!("{name}.{part}");
+        plan.norms.extend([plan.parameters.len(), plan.parameters.len() + 1]);
+        Norm {
+            scale: plan.parameter(part("weight"), &[channels], Initial::Constant(1.0)),
+            shift: plan.parameter(part("bias"), &[channels], Initial::Constant(0.0)),
+            mean: plan.statistic(part("running_mean"), &[channels], Initial::Constant(0.0)),
+            variance: plan.statistic(part("running_var"), &[channels], Initial::Constant(1.0)),
+            settings,
+        }
+    }
+
+    /// A norm that is frozen no longer follows the batch.
+    fn follows_batch(&self, pass: &Pass) -> bool {
+        pass.batch_statistics && !pass.frozen[self.scale.0]
+    }
+
+    fn by_batch(&self, pass: &Pass, map: &Tensor) -> Tensor {
+        map.batch_norm(
+            Some(pass.parameter(self.scale)),
+            Some(pass.parameter(self.shift)),
+            Some(pass.statistic(self.mean)),
+            Some(pass.statistic(self.variance)),
+            true,
+            self.settings.momentum,
+            self.settings.epsilon,
+            true,
+        )
+    }
+
+    /// What the norm with running statistics multiplies by and then adds, for each channel.
+    fn scale_and_shift(&self, pass: &Pass) -> (Tensor, Tensor) {
+        let deviation = (pass.statistic(self.variance) + self.settings.epsilon).sqrt();
+        let scale = pass.parameter(self.scale) / deviation;
+        let shift = pass.parameter(self.shift) - pass.statistic(self.mean) * &scale;
+        (scale, shift)
+    }
+}
+
+/// A convolution with a batch norm behind it, folded into one where the norm uses its running statistics.
+#[derive(Debug)]
+pub(super) struct ConvNorm {
+    conv: Conv,
+    norm: Norm,
+}
+
+impl ConvNorm {
+    pub(super) fn new(plan: &mut Plan, conv: &str, norm: &str, shape: Shape) -> ConvNorm {
+        ConvNorm::with(plan, conv, norm, shape, NORM)
+    }
+
+    pub(super) fn with(plan: &mut Plan, conv: &str, norm: &str, shape: Shape, settings: NormSettings) -> ConvNorm {
+        ConvNorm { conv: Conv::new(plan, conv, shape), norm: Norm::new(plan, norm, shape.outputs, settings) }
+    }
+
+    pub(super) fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
+        if self.norm.follows_batch(pass) {
+            return self.norm.by_batch(pass, &self.conv.forward(pass, map));
+        }
+        let (scale, shift) = self.norm.scale_and_shift(pass);
+        let weight = pass.parameter(self.conv.weight) * scale.view([-1, 1, 1, 1]);
+        let bias = match self.conv.bias {
+            Some(bias) => shift + pass.parameter(bias) * scale,
+            None => shift,
+        };
+        self.conv.with(map, &weight, Some(&bias))
+    }
+
+    /// The same, with ReLU behind it.
+    pub(super) fn relu(&self, pass: &Pass, map: &Tensor) -> Tensor {
+        self.forward(pass, map).relu_()
+    }
+
+    /// The same, with ReLU6 behind it.
+    pub(super) fn relu6(&self, pass: &Pass, map: &Tensor) -> Tensor {
+        self.forward(pass, map).clamp_(0.0, 6.0)
+    }
+}
+
+/// A linear layer with bias: `NAME.weight` and `NAME.bias`.
+#[derive(Debug)]
+pub(super) struct Linear {
+    weight: Parameter,
+    bias: Parameter,
+}
+
+impl Linear {
+    /// With PyTorch's default initial numbers.
+    pub(super) fn new(plan: &mut Plan, name: &str, inputs: i64, outputs: i64) -> Linear {
+        Linear::with(plan, name, inputs, outputs, [Initial::FanIn(inputs), Initial::FanIn(inputs)])
+    }
+
+    /// With these initial weights and biases.
+    pub(super) fn with(plan: &mut Plan, name: &str, inputs: i64, outputs: i64, initial: [Initial; 2]) -> Linear {
+        let [of_weight, of_bias] = initial;
+        Linear {
+            weight: plan.parameter(format!("{name}.weight"), &[outputs, inputs], of_weight),
+            bias: plan.parameter(format!("{name}.bias"), &[outputs], of_bias),
+        }
+    }
+
+    pub(super) fn forward(&self, pass: &Pass, features: &Tensor) -> Tensor {
+        features.linear(pass.parameter(self.weight), Some(pass.parameter(self.bias)))
+    }
+}
+
+/// A layer norm over the last dimension: `NAME.weight` and `NAME.bias`.
+#[derive(Debug)]
+pub(super) struct LayerNorm {
+    scale: Parameter,
+    shift: Parameter,
+    width: i64,
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    pub(super) fn new(plan: &mut Plan, name: &str, width: i64, epsilon: f64) -> LayerNorm {
+        LayerNorm {
+            scale: plan.parameter(format!("{name}.weight"), &[width], Initial::Constant(1.0)),
+            shift: plan.parameter(format!("{name}.bias"), &[width], Initial::Constant(0.0)),
+            width,
+            epsilon,
+        }
+    }
+
+    pub(super) fn forward(&self, pass: &Pass, features: &Tensor) -> Tensor {
+        let (scale, shift) = (pass.parameter(self.scale), pass.parameter(self.shift));
+        features.layer_norm(self.width, Some(scale), Some(shift), self.epsilon, true)
+    }
+}
+
+/// The largest of each 3x3 window, every second one.
+pub(super) fn max_pool_3x3(map: &Tensor, padding: i64, ceil: bool) -> Tensor {
+    map.max_pool2d(3, 2, padding, 1, ceil)
+}
+
+/// Joins maps along their channels.
+pub(super) fn join(maps: &[Tensor]) -> Tensor {
+    Tensor::cat(maps, 1)
+}

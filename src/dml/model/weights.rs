@@ -1,0 +1,114 @@
+//! Trained weights for the trunk of a network, checked name by name.
+//!
+//! A file with weights holds tensors under the names that the network's own have. Each of them must be there, in
+//! its shape and in single precision, and nothing else: what differs is refused with its names, because a network
+//! with some of its weights is silently a bad one. Only two kinds of surplus are expected and left aside: the layers
+//! of a classifier, and the counters of batches that PyTorch's batch norms keep.
+
+use std::fmt;
+
+use tch::Kind;
+
+use super::{backbone::Backbone, layers::Plan};
+use crate::{parameters::Slot, state::State};
+
+/// How many names a message lists.
+const LISTED: usize = 8;
+
+/// Weights that do not fit the network they were meant for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Misfit {
+    /// Tensors that the network has and the file does not.
+    pub missing: Vec<String>,
+    /// Tensors that the file has and the network does not.
+    pub surplus: Vec<String>,
+    /// Tensors of another shape: name, shape in the file, shape in the network.
+    pub shapes: Vec<(String, Vec<i64>, Vec<i64>)>,
+    /// Tensors that are not in single precision.
+    pub precisions: Vec<String>,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape = |(name, found, expected): &(String, Vec<i64>, Vec<i64>)| {
+            format!("`{name}` {found:?} instead of {expected:?}")
+        };
+        let quoted = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+        let parts = [
+            ("missing: ", quoted(&self.missing)),
+            ("not in this backbone: ", quoted(&self.surplus)),
+            ("of another shape: ", self.shapes.iter().map(shape).collect()),
+            ("not in single precision: ", quoted(&self.precisions)),
+        ];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(what, names)| what.to_owned() + &listed(&names))
+            .collect();
+        write!(f, "the weights do not fit; {}", parts.join("; "))
+    }
+}
+
+impl std::error::Error for Misfit {}
+
+fn listed(names: &[String]) -> String {
+    let shown = names[..names.len().min(LISTED)].join(", ");
+    match names.len().saturating_sub(LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// What a check of weights found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// How many tensors the backbone takes.
+    pub used: usize,
+    /// Tensors that are left aside: of a classifier, and counters of batches.
+    pub ignored: Vec<String>,
+}
+
+/// Checks whether weights fit a backbone.
+///
+/// # Errors
+/// What does not fit, by name.
+pub fn check(backbone: &Backbone, weights: &State) -> Result<Fit, Misfit> {
+    let mut plan = Plan::default();
+    let input = backbone.input();
+    let _ = backbone.trunk(&mut plan, input.channels(3), input.native);
+    fill(&mut plan, backbone, weights)
+}
+
+/// Makes weights the initial numbers of a plan that holds a trunk and nothing else.
+pub(super) fn fill(plan: &mut Plan, backbone: &Backbone, weights: &State) -> Result<Fit, Misfit> {
+    let is_ignored = |name: &str| {
+        name.ends_with("num_batches_tracked") || backbone.classifiers().iter().any(|prefix| name.starts_with(prefix))
+    };
+    let mut slots: Vec<&mut Slot> = plan.parameters.iter_mut().chain(&mut plan.statistics).collect();
+    let (mut misfit, mut ignored, mut used) = (Misfit::default(), Vec::new(), vec![false; slots.len()]);
+    for (name, tensor) in weights {
+        let Some(place) = slots.iter().position(|slot| slot.name() == name) else {
+            let list = if is_ignored(name) { &mut ignored } else { &mut misfit.surplus };
+            list.push(name.clone());
+            continue;
+        };
+        used[place] = true;
+        let slot = &mut slots[place];
+        let tensor = backbone.adapted(name, tensor, slot.shape());
+        if tensor.size() != slot.shape() {
+            misfit.shapes.push((name.clone(), tensor.size(), slot.shape().to_vec()));
+        } else if tensor.kind() != Kind::Float {
+            misfit.precisions.push(name.clone());
+        } else {
+            slot.give(&tensor);
+        }
+    }
+    let absent = slots.iter().zip(&used).filter(|(_, used)| !**used).map(|(slot, _)| slot.name().to_owned());
+    misfit.missing = absent.collect();
+    ignored.sort();
+    misfit.surplus.sort();
+    match misfit == Misfit::default() {
+        true => Ok(Fit { used: slots.len(), ignored }),
+        false => Err(misfit),
+    }
+}

@@ -1,0 +1,65 @@
+//! What a network cannot be.
+
+use schema::{Backbone, Gem, Head, Model, Pooling};
+
+use super::{super::file::SweepFile, Checked, Fault, fault, positive, require};
+
+pub(super) fn model(file: &SweepFile) -> Checked {
+    let model = &file.model;
+    backbone(&model.backbone, file.data.image_size)?;
+    match model.embedding {
+        Some(0) => fault("model.embedding", "an embedding has at least 1 dimension")?,
+        Some(width @ 65_537..) => fault("model.embedding", format!("{width} dimensions, expected at most 65536"))?,
+        Some(_) | None => {}
+    }
+    pooling(model)?;
+    head(model)?;
+    require(model.freeze.iter().all(|name| !name.is_empty()), "model.freeze", "a name is empty")
+}
+
+fn backbone(backbone: &Backbone, image_size: u32) -> Checked {
+    if *backbone == Backbone::Pixels {
+        return Err(Fault {
+            key: "model.backbone".to_owned(),
+            message: "`pixels` is no network: nothing can be trained on it".to_owned(),
+            hint: Some(
+                "for the raw pixels as a row of the table, add a [[method]] with `baseline = \"pixels\"`".to_owned(),
+            ),
+        });
+    }
+    let (name, least) = (backbone.name(), backbone.least_image());
+    require(
+        image_size >= least,
+        "data.image_size",
+        format!("`{name}` makes the image smaller again and again: it needs at least {least} pixels"),
+    )?;
+    match backbone {
+        Backbone::VitS16(_) | Backbone::VitB16(_) => {
+            let message = format!("`{name}` cuts the image into patches of 16 pixels: expected a multiple of 16");
+            require(image_size.is_multiple_of(16), "data.image_size", message)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn pooling(model: &Model) -> Checked {
+    let Some(pooling) = model.pooling else { return Ok(()) };
+    let name = model.backbone.name();
+    require(model.backbone.gives_a_map(), "model.pooling", format!("`{name}` gives no map, there is nothing to pool"))?;
+    match pooling {
+        Pooling::Gem(Gem { p, .. }) => positive(p, "model.pooling.gem.p"),
+        Pooling::Avg | Pooling::Max | Pooling::AvgMax => Ok(()),
+    }
+}
+
+fn head(model: &Model) -> Checked {
+    let Some(head) = &model.head else { return Ok(()) };
+    require(model.embedding.is_some(), "model.head", "a head needs `model.embedding`, the width of what it gives")?;
+    match head {
+        Head::Mlp(mlp) => {
+            let widths = !mlp.hidden.is_empty() && mlp.hidden.iter().all(|width| (1..=65_536).contains(width));
+            require(widths, "model.head.mlp.hidden", "expected at least one width, each from 1 to 65536")
+        }
+        Head::Linear(_) => Ok(()),
+    }
+}

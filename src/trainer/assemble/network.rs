@@ -1,0 +1,134 @@
+//! The network that a recipe asks for, and the weights that it starts from.
+
+use std::{fs::File, path::Path};
+
+use dml::{
+    model::{self, Network, NetworkConfig, weights},
+    state::State,
+};
+use schema::{Backbone, Model, Recipe, Weights};
+use tch::{Device, Tensor};
+
+use super::impossible;
+use crate::Failed;
+
+/// The network with its initial weights, for images of so many channels. What its backbone starts from, if that was
+/// trained before, lies in the file `weights`; a network that will be restored anyway can do without.
+///
+/// # Errors
+/// If there is no such network, or the file is not the one that the recipe means.
+pub(crate) fn network(
+    recipe: &Recipe,
+    channels: u32,
+    weights: Option<&Path>,
+    device: Device,
+) -> Result<Network, Failed> {
+    let config = config(recipe, channels);
+    match (recipe.model.backbone.weights(), weights) {
+        (Some(expected), Some(file)) => {
+            let weights = verified(file, expected)?;
+            Network::pretrained(config, &weights, recipe.seed, device).map_err(impossible)
+        }
+        _ => Network::new(config, recipe.seed, device).map_err(impossible),
+    }
+}
+
+/// Whether a file holds weights of this backbone.
+///
+/// # Errors
+/// If not: what does not fit, by name.
+pub(crate) fn weights_fit(file: &Path, backbone: &Backbone) -> Result<weights::Fit, Failed> {
+    weights::check(&of(backbone), &read(file)?)
+        .map_err(|misfit| Failed::data(format!("`{}` is not of `{}`: {misfit}", file.display(), backbone.name())))
+}
+
+fn verified(file: &Path, expected: &Weights) -> Result<State, Failed> {
+    let found = File::open(file).and_then(Weights::of_file).map_err(|error| unreadable(file, &error.to_string()))?;
+    if found != *expected {
+        return Err(Failed::data(format!(
+            "`{}` has changed since it was added: its SHA-256 is {found}, not {expected}",
+            file.display()
+        )));
+    }
+    read(file)
+}
+
+fn read(file: &Path) -> Result<State, Failed> {
+    Tensor::read_safetensors(file).map_err(|error| unreadable(file, &error.to_string()))
+}
+
+fn unreadable(file: &Path, why: &str) -> Failed {
+    Failed::data(format!("cannot read the weights `{}`: {why}", file.display()))
+}
+
+fn config(recipe: &Recipe, channels: u32) -> NetworkConfig {
+    let Model { backbone, pooling, layer_norm, embedding, head, normalise, batch_norm, freeze } = &recipe.model;
+    NetworkConfig {
+        backbone: of(backbone),
+        channels: i64::from(channels),
+        image_size: i64::from(recipe.image_size),
+        pooling: pooling.map(of_pooling),
+        layer_norm: *layer_norm,
+        embedding: embedding.map(i64::from),
+        head: head.as_ref().map(of_head).unwrap_or_default(),
+        normalise: *normalise,
+        batch_norm: match batch_norm {
+            schema::BatchNorm::Train => model::BatchNorm::Train,
+            schema::BatchNorm::FrozenStatistics => model::BatchNorm::FrozenStatistics,
+            schema::BatchNorm::Frozen => model::BatchNorm::Frozen,
+        },
+        freeze: freeze.clone(),
+    }
+}
+
+fn of(backbone: &Backbone) -> model::Backbone {
+    use model::{BorderAverage, Depth, VitSize};
+    match backbone {
+        Backbone::Conv4 => model::Backbone::Conv4,
+        Backbone::Pixels => model::Backbone::Pixels,
+        Backbone::BnInception(own) if own.count_padding => model::Backbone::BnInception(BorderAverage::WithPadding),
+        Backbone::BnInception(_) => model::Backbone::BnInception(BorderAverage::WithoutPadding),
+        Backbone::Resnet18(_) => model::Backbone::ResNet(Depth::D18, model::StrideOn::Conv3x3),
+        Backbone::Resnet50(own) => model::Backbone::ResNet(Depth::D50, of_stride(own.stride_on)),
+        Backbone::Resnet101(own) => model::Backbone::ResNet(Depth::D101, of_stride(own.stride_on)),
+        Backbone::Googlenet(_) => model::Backbone::GoogLeNet,
+        Backbone::EfficientnetLite0(_) => model::Backbone::EfficientNetLite0,
+        Backbone::Squeezenet(_) => model::Backbone::SqueezeNet,
+        Backbone::MobilenetV2(_) => model::Backbone::MobileNetV2,
+        Backbone::VitS16(own) => model::Backbone::Vit(VitSize::Small, of_input(own.input)),
+        Backbone::VitB16(own) => model::Backbone::Vit(VitSize::Base, of_input(own.input)),
+    }
+}
+
+fn of_stride(stride_on: schema::StrideOn) -> model::StrideOn {
+    match stride_on {
+        schema::StrideOn::Conv3x3 => model::StrideOn::Conv3x3,
+        schema::StrideOn::Conv1x1 => model::StrideOn::Conv1x1,
+    }
+}
+
+fn of_input(input: schema::VitInput) -> model::VitInput {
+    match input {
+        schema::VitInput::Imagenet => model::VitInput::ImageNet,
+        schema::VitInput::Symmetric => model::VitInput::Symmetric,
+    }
+}
+
+fn of_pooling(pooling: schema::Pooling) -> model::Pooling {
+    match pooling {
+        schema::Pooling::Avg => model::Pooling::Average,
+        schema::Pooling::Max => model::Pooling::Max,
+        schema::Pooling::AvgMax => model::Pooling::AverageMax,
+        schema::Pooling::Gem(schema::Gem { p, trainable }) => model::Pooling::Gem { p, trainable },
+    }
+}
+
+fn of_head(head: &schema::Head) -> model::Head {
+    use model::Fan;
+    use schema::{LinearHead, LinearInitial};
+    match head {
+        schema::Head::Linear(LinearHead { initial: LinearInitial::KaimingFanIn }) => model::Head::Kaiming(Fan::In),
+        schema::Head::Linear(LinearHead { initial: LinearInitial::KaimingFanOut }) => model::Head::Kaiming(Fan::Out),
+        schema::Head::Mlp(mlp) => model::Head::Mlp(mlp.hidden.iter().copied().map(i64::from).collect()),
+    }
+}
