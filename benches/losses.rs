@@ -1,4 +1,4 @@
-//! Measures how long losses, miners and the memory take on the CPU: one JSON object a line, read by `benches/run.py`.
+//! Measures how long losses, miners, regularisers and the memory take on the CPU: one JSON object a line, read by `benches/run.py`.
 //!
 //! `cargo bench --package dml --bench losses -- [THREADS [WORD]]` measures what has WORD in its name. Each case is
 //! repeated until it took a while, and the median counts. Times include the normalisation of embeddings, because
@@ -18,9 +18,10 @@ use dml::{
     miner::{self, Miner},
     objective::{Objective, Term},
     random::{Draws, Purpose},
+    regularizer::{self, Regularizer},
     tuples::References,
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 const WIDTH: i64 = 128;
 const CLASSES: i64 = 128;
@@ -39,15 +40,28 @@ fn main() {
     tch::set_num_threads(threads);
     for (name, loss) in losses().into_iter().filter(|(name, _)| name.contains(word)) {
         let mut objective = Objective::of(Term::of(loss));
-        BATCHES.into_iter().for_each(|images| say("loss", name, images, || step(&mut objective, images)));
+        for images in BATCHES {
+            let (raw, labels) = batch(images);
+            say("loss", name, images, || step(&mut objective, &raw, &labels));
+        }
     }
     for (name, miner) in miners().into_iter().filter(|(name, _)| name.contains(word)) {
-        BATCHES.into_iter().for_each(|images| say("miner", name, images, || mine(&*miner, images)));
+        for images in BATCHES {
+            let (raw, labels) = batch(images);
+            say("miner", name, images, || mine(&*miner, &raw, &labels));
+        }
+    }
+    for (name, regularizer) in regularizers().into_iter().filter(|(name, _)| name.contains(word)) {
+        for images in BATCHES {
+            let (raw, _) = batch(images);
+            say("regularizer", name, images, || penalise(&*regularizer, &raw));
+        }
     }
     for (name, loss) in losses().into_iter().filter(|(name, _)| ["contrastive", "multi_similarity"].contains(name)) {
         if "xbm".contains(word) || name.contains(word) {
             let mut objective = Objective { memory: Some(full_memory()), ..Objective::of(Term::of(loss)) };
-            say("xbm", name, MEMORY_BATCH, || step(&mut objective, MEMORY_BATCH));
+            let (raw, labels) = batch(MEMORY_BATCH);
+            say("xbm", name, MEMORY_BATCH, || step(&mut objective, &raw, &labels));
         }
     }
 }
@@ -62,25 +76,30 @@ fn losses() -> Vec<(&'static str, Box<dyn Loss>)> {
         ("angular", Box::new(loss::Angular { alpha: 40.0 })),
         ("arc_face", Box::new(loss::ArcFace::new(28.6, 64.0, start))),
         ("binomial", Box::new(loss::Binomial { alpha: 2.0, base: 0.5, cost: 25.0 })),
+        ("binomial_dm", Box::new(loss::BinomialDm { alpha: 40.0, beta: 2.0, base: 0.5, scaled: false })),
         ("circle", Box::new(loss::Circle { margin: 0.4, gamma: 80.0 })),
         ("clustering", Box::new(loss::Clustering { gamma: 1.0, refinements: 1 })),
         ("contrastive", Box::new(loss::Contrastive { pos_margin: 0.0, neg_margin: 1.0, power: 1.0 })),
+        ("contrastive_dm", Box::new(loss::ContrastiveDm { margin: 0.5 })),
         ("cos_face", Box::new(loss::CosFace::new(0.35, 64.0, start))),
         ("fast_ap", Box::new(loss::FastAp { bins: 10 })),
         ("generalised_lifted", Box::new(loss::GeneralisedLifted { neg_margin: 1.0, pos_margin: 0.0 })),
         ("hierarchical_triplet", Box::new(loss::HierarchicalTriplet { margin: 0.1, levels: 16 })),
         ("histogram", Box::new(loss::Histogram { bins: 100 })),
         ("lifted", Box::new(loss::Lifted { neg_margin: 1.0, pos_margin: 0.0 })),
+        ("lifted_dm", Box::new(loss::LiftedDm { alpha: 40.0, beta: 2.0 })),
         ("margin", Box::new(loss::Margin::new(margin, start))),
         ("multi_similarity", Box::new(loss::MultiSimilarity { alpha: 2.0, beta: 50.0, base: 0.5 })),
         ("n_pair", Box::new(loss::NPair)),
         ("nca", Box::new(loss::Nca { scale: 1.0 })),
+        ("nca_dm", Box::new(loss::NcaDm { alpha: 16.0, k: 32 })),
         ("normalised_softmax", Box::new(loss::NormalisedSoftmax::new(0.05, start))),
         ("nt_xent", Box::new(loss::NtXent { temperature: 0.07 })),
         ("proxy_anchor", Box::new(loss::ProxyAnchor::new(0.1, 32.0, start))),
         ("proxy_nca", Box::new(loss::ProxyNca::new(1.0, start))),
         ("proxy_nca_pp", Box::new(loss::ProxyNcaPp::new(1.0 / 9.0, start))),
         ("recall_at_k", Box::new(recall_at_k)),
+        ("semi_hard_dm", Box::new(loss::SemiHardDm { alpha: 40.0, beta: 2.0, base: 0.5 })),
         ("smooth_ap", Box::new(loss::SmoothAp { temperature: 0.01, itself: true })),
         ("snr_contrastive", Box::new(loss::SnrContrastive { pos_margin: 0.0, neg_margin: 1.0 })),
         ("soft_triple", Box::new(loss::SoftTriple::new(soft_triple, start))),
@@ -91,8 +110,11 @@ fn losses() -> Vec<(&'static str, Box<dyn Loss>)> {
 
 /// Every miner, with settings that make sense.
 fn miners() -> Vec<(&'static str, Box<dyn Miner>)> {
+    let easy_positives = miner::BatchEasyHard::new(miner::Strategy::Easy, miner::Strategy::SemiHard)
+        .expect("an easy positive goes with a semi-hard negative");
     vec![
         ("angular", Box::new(miner::Angular { degrees: 20.0 })),
+        ("batch_easy_hard", Box::new(easy_positives)),
         ("batch_hard", Box::new(miner::BatchHard)),
         ("distance_weighted", Box::new(miner::DistanceWeighted { cutoff: 0.5, nonzero_loss_cutoff: 1.4 })),
         ("hard_aware", Box::new(miner::HardAware { share: 0.5 })),
@@ -104,19 +126,36 @@ fn miners() -> Vec<(&'static str, Box<dyn Miner>)> {
     ]
 }
 
+/// Every penalty on embeddings.
+fn regularizers() -> Vec<(&'static str, Box<dyn Regularizer>)> {
+    vec![
+        ("center_invariant", Box::new(regularizer::CenterInvariant)),
+        ("lp_norm", Box::new(regularizer::LpNorm { p: 2.0, power: 1.0 })),
+        ("zero_mean", Box::new(regularizer::ZeroMean)),
+    ]
+}
+
+/// Embeddings before they are normalised, and their labels.
+fn batch(images: i64) -> (Tensor, Tensor) {
+    (noise(1, images).set_requires_grad(true), labels(images))
+}
+
 /// One loss with its gradients.
-fn step(objective: &mut Objective, images: i64) {
-    let raw = noise(1, images).set_requires_grad(true);
-    let value = objective.step(&normalise(&raw), &labels(images), 0).value;
+fn step(objective: &mut Objective, raw: &Tensor, labels: &Tensor) {
+    let value = objective.step(&normalise(raw), labels, 0).value;
     let parameters = objective.terms.iter().filter_map(|term| term.loss.parameters());
-    let inputs: Vec<&Tensor> = parameters.flat_map(|own| own.named().map(|(_, tensor)| tensor)).chain([&raw]).collect();
+    let inputs: Vec<&Tensor> = parameters.flat_map(|own| own.named().map(|(_, tensor)| tensor)).chain([raw]).collect();
     let _ = Tensor::run_backward(&[value], &inputs, false, false);
 }
 
-fn mine(miner: &dyn Miner, images: i64) {
-    let (embeddings, labels) = (normalise(&noise(1, images)), labels(images));
-    let references = References::batch(&embeddings, &labels);
-    let _ = miner.mine(&embeddings, &labels, &references, &mut Draws::new(0, Purpose::Mining, 0, 0));
+fn mine(miner: &dyn Miner, raw: &Tensor, labels: &Tensor) {
+    let embeddings = no_grad(|| normalise(raw));
+    let references = References::batch(&embeddings, labels);
+    let _ = miner.mine(&embeddings, labels, &references, &mut Draws::new(0, Purpose::Mining, 0, 0));
+}
+
+fn penalise(regularizer: &dyn Regularizer, raw: &Tensor) {
+    let _ = Tensor::run_backward(&[regularizer.cost(raw)], &[raw], false, false);
 }
 
 fn full_memory() -> Xbm {

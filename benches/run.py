@@ -197,7 +197,7 @@ def losses(args: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
-KINDS = {"loss": "loss", "miner": "miner", "xbm": "memory with loss"}
+KINDS = {"loss": "loss", "miner": "miner", "regularizer": "regulariser", "xbm": "memory with loss"}
 
 
 def times_of(command: list) -> dict[tuple[str, str, int], float]:

@@ -97,14 +97,14 @@ pub fn normalise(embeddings: &Tensor) -> Tensor {
 /// slope of the root at 0 is infinite: there the distance is 0 and so is its gradient.
 fn euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
     let squared = squared_euclidean(queries, references);
-    let zero = squared.le(0.0);
-    squared.masked_fill(&zero, 1.0).sqrt().masked_fill(&zero, 0.0)
+    let least = if squared.kind() == Kind::Double { 1e-300 } else { 1e-36 };
+    squared.threshold(least, least).sqrt().threshold(f64::sqrt(least) * 1.001, 0.0)
 }
 
 /// |x|² + |y|² - 2xy, which rounding can make negative.
 fn squared_euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
-    let products = queries.matmul(&references.tr());
-    squared_length(queries) + squared_length(references).tr() - products * 2.0
+    let products = (queries * -2.0).matmul(&references.tr());
+    products + squared_length(queries) + squared_length(references).tr()
 }
 
 fn squared_length(x: &Tensor) -> Tensor {

@@ -17,10 +17,20 @@ pub struct Terms {
 /// Terms of one kind.
 #[derive(Debug)]
 pub struct Part {
-    /// `[t]`. None is negative, but for rounding.
-    pub values: Tensor,
-    /// `[t]`: the image of the batch that each belongs to. Absent: no image, but say a class.
-    pub anchors: Option<Tensor>,
+    /// The terms, `[t]` or `[n, m]`. None is negative, but for rounding.
+    values: Tensor,
+    belong: Belong,
+}
+
+/// What terms belong to.
+#[derive(Debug)]
+enum Belong {
+    /// Each of `[t]` to this image of the batch.
+    To(Tensor),
+    /// Each row of `[n, m]` to an image of the batch, in its order. Only marked elements are terms; the others are 0.
+    InRows(Tensor),
+    /// To no image, but say a class.
+    ToNone,
 }
 
 /// How terms become one number.
@@ -49,18 +59,24 @@ pub enum Reduction {
 impl Part {
     /// Terms of pairs or triplets, `[t]` each, with their anchors.
     pub fn of_tuples(values: Tensor, anchors: &Tensor) -> Part {
-        Part { values, anchors: Some(anchors.shallow_clone()) }
+        Part { values, belong: Belong::To(anchors.shallow_clone()) }
+    }
+
+    /// Terms of those pairs of a matrix that a mask marks, `[n, m]` both. For many pairs of each image that is less
+    /// work than a list.
+    pub fn of_marked(values: &Tensor, marked: Tensor) -> Part {
+        Part { values: values.masked_fill(&marked.logical_not(), 0.0), belong: Belong::InRows(marked) }
     }
 
     /// One term for each image of the batch, in its order: `[n]`.
     pub fn of_anchors(values: Tensor) -> Part {
         let anchors = Tensor::arange(values.size()[0], (Kind::Int64, values.device()));
-        Part { values, anchors: Some(anchors) }
+        Part { values, belong: Belong::To(anchors) }
     }
 
     /// Terms of something else: `[t]`.
     pub fn of_others(values: Tensor) -> Part {
-        Part { values, anchors: None }
+        Part { values, belong: Belong::ToNone }
     }
 }
 
@@ -72,7 +88,9 @@ impl Terms {
 
     /// Whether no term differs from zero. A term that is not a number does.
     pub fn are_zero(&self) -> bool {
-        !self.parts.iter().any(|part| part.values.ne(0.0).any().int64_value(&[]) != 0)
+        self.parts
+            .iter()
+            .all(|part| part.values.numel() == 0 || part.values.abs().amax([0; 0], false) == Tensor::from(0.0))
     }
 
     /// Returns one number, for a batch of so many `images`. A part without terms is 0.
@@ -91,10 +109,14 @@ impl Part {
         let values = &self.values;
         let sum = || values.sum(None::<Kind>);
         match reduction {
-            Reduction::Mean => sum() / (values.numel().max(1) as f64),
-            Reduction::AvgNonZero => sum() / values.ne(0.0).sum(Kind::Int64).clamp_min(1),
+            Reduction::Mean => sum() / self.count().clamp_min(1),
+            Reduction::AvgNonZero => sum() / values.count_nonzero(None).clamp_min(1),
             Reduction::Threshold { low, high } => {
                 let outside = values.le(low).logical_or(&values.ge(high));
+                let outside = match &self.belong {
+                    Belong::InRows(marked) => outside.logical_or(&marked.logical_not()),
+                    Belong::To(_) | Belong::ToNone => outside,
+                };
                 let kept = values.numel() as i64 - outside.sum(Kind::Int64);
                 values.masked_fill(&outside, 0.0).sum(None::<Kind>) / kept.clamp_min(1)
             }
@@ -104,12 +126,25 @@ impl Part {
         }
     }
 
+    /// How many terms there are.
+    fn count(&self) -> Tensor {
+        match &self.belong {
+            Belong::InRows(marked) => marked.sum(Kind::Int64),
+            Belong::To(_) | Belong::ToNone => Tensor::from(self.values.numel() as i64),
+        }
+    }
+
     /// Terms that belong to no image each stand for themselves.
     fn mean_of_anchors(&self, images: i64) -> Tensor {
-        let Some(anchors) = &self.anchors else { return self.reduce(Reduction::Mean, images) };
-        let sums = Tensor::zeros([images], (self.values.kind(), self.values.device()));
-        let sums = sums.index_add(0, anchors, &self.values);
-        let counts = anchors.bincount(None::<Tensor>, images);
+        let of_rows = |all: &Tensor, kind| all.sum_dim_intlist([1i64].as_slice(), false, kind);
+        let (sums, counts) = match &self.belong {
+            Belong::To(anchors) => {
+                let none = Tensor::zeros([images], (self.values.kind(), self.values.device()));
+                (none.index_add(0, anchors, &self.values), anchors.bincount(None::<Tensor>, images))
+            }
+            Belong::InRows(marked) => (of_rows(&self.values, None), of_rows(marked, Some(Kind::Int64))),
+            Belong::ToNone => return self.reduce(Reduction::Mean, images),
+        };
         let with_terms = counts.gt(0).sum(Kind::Int64).clamp_min(1);
         (sums / counts.clamp_min(1)).sum(None::<Kind>) / with_terms
     }
@@ -138,6 +173,21 @@ mod tests {
             (Reduction::PerAnchor, (0.5 + 1.0) / 2.0 + 2.0),
         ] {
             assert_eq!(terms().reduce(reduction, 3).double_value(&[]), expected, "{reduction:?}");
+        }
+    }
+
+    #[test]
+    fn a_matrix_is_reduced_like_the_list_of_what_is_marked() {
+        let values = Tensor::from_slice(&[3.0, 0.0, 1.0, 0.5, 7.0, 2.0]).view([3, 2]);
+        let marked = Tensor::from_slice(&[true, true, false, false, false, true]).view([3, 2]);
+        let anchors = Tensor::from_slice(&[0i64, 0, 2]);
+        let listed = || Part::of_tuples(Tensor::from_slice(&[3.0, 0.0, 2.0]), &anchors);
+        let threshold = Reduction::Threshold { low: -1.0, high: 2.5 };
+        use Reduction::{AvgNonZero, Mean, PerAnchor, PerImage, Sum};
+        for reduction in [Mean, AvgNonZero, Sum, PerImage, PerAnchor, threshold] {
+            let matrix = Part::of_marked(&values, marked.shallow_clone());
+            let found = Terms::of([matrix]).reduce(reduction, 3);
+            assert_eq!(found, Terms::of([listed()]).reduce(reduction, 3), "{reduction:?}");
         }
     }
 

@@ -8,7 +8,7 @@
 
 use tch::Kind;
 
-use super::{Batch, Loss, log_one_plus_sum_exp};
+use super::{Batch, Loss, rows};
 use crate::{
     distance::Distance,
     reduce::{Part, Reduction, Terms},
@@ -31,17 +31,16 @@ impl Loss for Angular {
     }
 
     fn terms(&self, batch: &Batch) -> Terms {
-        let pairs = batch.pairs();
+        let (of, others) = batch.positive_pairs();
         let (_, negatives) = batch.references.masks(batch.labels);
         let references = &batch.references.embeddings;
-        let anchors = batch.embeddings.index(&[Some(&pairs.anchor_pos)]);
-        let positives = references.index(&[Some(&pairs.positive)]);
+        let (anchors, positives) = (batch.embeddings.index(&[Some(&of)]), references.index(&[Some(&others)]));
         let squared_tangent = self.alpha.to_radians().tan().powi(2);
-        let product = (&anchors * &positives).sum_dim_intlist([1i64].as_slice(), true, None::<Kind>);
-        let exponents = (anchors + positives).matmul(&references.tr()) * (4.0 * squared_tangent)
-            - product * (2.0 * (1.0 + squared_tangent));
-        let negatives = negatives.index_select(0, &pairs.anchor_pos);
-        Terms::of([Part::of_tuples(log_one_plus_sum_exp(&exponents, &negatives), &pairs.anchor_pos)])
+        let products = (&anchors * &positives).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
+        let to_all = ((anchors + positives) * (4.0 * squared_tangent)).matmul(&references.tr());
+        let push = rows::log_sum_exp(&to_all, &negatives.index_select(0, &of));
+        let values = rows::softplus(&(push - products * (2.0 * (1.0 + squared_tangent))));
+        Terms::of([Part::of_tuples(values, &of)])
     }
 }
 

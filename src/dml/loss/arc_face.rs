@@ -51,9 +51,10 @@ impl Loss for ArcFace {
     fn terms(&self, batch: &Batch) -> Terms {
         let weights = normalise(self.weights.get("weights"));
         let cosines = batch.distance.matrix(batch.embeddings, &weights);
-        let angles = cosines.clamp(-NEARLY_ONE, NEARLY_ONE).acos();
+        let own = cosines.gather(1, &batch.labels.unsqueeze(1), false);
+        let angles = own.clamp(-NEARLY_ONE, NEARLY_ONE).acos();
         let widened = (&angles + self.margin).cos();
-        let beyond = &cosines - self.margin * self.margin.sin();
+        let beyond = own - self.margin * self.margin.sin();
         let own = widened.where_self(&angles.le(PI - self.margin), &beyond);
         let logits = own.where_self(&own_class(batch, weights.size()[0]), &cosines);
         cross_entropy(&(logits * self.scale), batch, &batch.weights())

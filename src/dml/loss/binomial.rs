@@ -4,11 +4,12 @@
 //! negative pair. The two parts are reduced separately, each to the mean of its terms.
 //! Reference: the formula; no program was compared. Differs: all constants are settings.
 
+use tch::Tensor;
+
 use super::{Batch, Loss, rows};
 use crate::{
     distance::Distance,
-    reduce::{Part, Reduction, Terms},
-    tuples::at,
+    reduce::{Reduction, Terms},
 };
 
 /// Binomial deviance loss.
@@ -32,12 +33,11 @@ impl Loss for Binomial {
     }
 
     fn terms(&self, batch: &Batch) -> Terms {
-        let (distances, pairs) = (batch.distances(), batch.pairs());
-        let positive = at(&distances, &pairs.anchor_pos, &pairs.positive);
-        let negative = at(&distances, &pairs.anchor_neg, &pairs.negative);
-        let pull = rows::softplus(&(batch.distance.excess_over(&positive, self.base) * self.alpha));
-        let push = rows::softplus(&(batch.distance.excess_over(&negative, self.base) * (-self.alpha * self.cost)));
-        Terms::of([Part::of_tuples(pull, &pairs.anchor_pos), Part::of_tuples(push, &pairs.anchor_neg)])
+        let excess = |distances: &Tensor| batch.distance.excess_over(distances, self.base);
+        batch.terms_of_pairs(
+            |distances| rows::softplus(&(excess(distances) * self.alpha)),
+            |distances| rows::softplus(&(excess(distances) * (-self.alpha * self.cost))),
+        )
     }
 }
 

@@ -38,7 +38,8 @@ impl Loss for BinomialDm {
     fn terms(&self, batch: &Batch) -> Terms {
         let (positives, negatives) = batch.masks();
         let excess = batch.distance.excess_over(&batch.distances(), self.base);
-        let pull = rows::mean(&rows::softplus(&(&excess * self.beta)), &positives);
+        let (near, filled) = rows::packed(&excess, &positives);
+        let pull = rows::mean(&rows::softplus(&(near * self.beta)), &filled);
         let push = rows::mean(&rows::softplus(&(&excess * -self.alpha)), &negatives);
         let sum = if self.scaled { pull * (2.0 / self.beta) + push * (2.0 / self.alpha) } else { pull + push };
         let lacks = rows::have_both(&positives, &negatives).logical_not();

@@ -33,9 +33,10 @@ impl Loss for Circle {
 
     fn terms(&self, batch: &Batch) -> Terms {
         let (closeness, (positives, negatives)) = (batch.closeness(), batch.masks());
-        let pull_weight = (1.0 + self.margin - &closeness).relu().detach() * -self.gamma;
+        let (near, filled) = rows::packed(&closeness, &positives);
+        let pull_weight = (1.0 + self.margin - &near).relu().detach() * -self.gamma;
         let push_weight = (&closeness + self.margin).relu().detach() * self.gamma;
-        let pull = rows::log_sum_exp(&(pull_weight * (&closeness - (1.0 - self.margin))), &positives);
+        let pull = rows::log_sum_exp(&(pull_weight * (near - (1.0 - self.margin))), &filled);
         let push = rows::log_sum_exp(&(push_weight * (&closeness - self.margin)), &negatives);
         Terms::of([Part::of_anchors(rows::softplus(&(pull + push)))])
     }

@@ -11,8 +11,7 @@ use tch::Tensor;
 use super::{Batch, Loss};
 use crate::{
     distance::Distance,
-    reduce::{Part, Reduction, Terms},
-    tuples::at,
+    reduce::{Reduction, Terms},
 };
 
 /// Contrastive loss.
@@ -36,13 +35,11 @@ impl Loss for Contrastive {
     }
 
     fn terms(&self, batch: &Batch) -> Terms {
-        let (distances, pairs) = (batch.distances(), batch.pairs());
-        let positive = at(&distances, &pairs.anchor_pos, &pairs.positive);
-        let negative = at(&distances, &pairs.anchor_neg, &pairs.negative);
-        let too_far = batch.distance.excess_over(&positive, self.pos_margin).relu();
-        let too_close = batch.distance.excess_over(&negative, self.neg_margin).neg().relu();
-        let (too_far, too_close) = (self.raised(too_far), self.raised(too_close));
-        Terms::of([Part::of_tuples(too_far, &pairs.anchor_pos), Part::of_tuples(too_close, &pairs.anchor_neg)])
+        let excess = |distances: &Tensor, margin| batch.distance.excess_over(distances, margin);
+        batch.terms_of_pairs(
+            |distances| self.raised(excess(distances, self.pos_margin).relu()),
+            |distances| self.raised(excess(distances, self.neg_margin).neg().relu()),
+        )
     }
 }
 

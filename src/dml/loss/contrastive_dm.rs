@@ -5,11 +5,12 @@
 //! Reference: Deep_Metric `losses/ContrastiveLoss.py`, research-xbm `contrastive_loss.py`. Differs: an image's own
 //! copy is known by its index; there every pair with `s` near 1 counts as one, duplicates too.
 
+use tch::Tensor;
+
 use super::{Batch, Loss};
 use crate::{
     distance::Distance,
-    reduce::{Part, Reduction, Terms},
-    tuples::at,
+    reduce::{Reduction, Terms},
 };
 
 /// Contrastive loss on similarities, with a threshold.
@@ -29,11 +30,11 @@ impl Loss for ContrastiveDm {
     }
 
     fn terms(&self, batch: &Batch) -> Terms {
-        let (closeness, pairs) = (batch.closeness(), batch.pairs());
-        let positive = at(&closeness, &pairs.anchor_pos, &pairs.positive);
-        let negative = at(&closeness, &pairs.anchor_neg, &pairs.negative);
-        let push = negative.masked_fill(&negative.le(self.margin), 0.0);
-        Terms::of([Part::of_tuples(1.0 - positive, &pairs.anchor_pos), Part::of_tuples(push, &pairs.anchor_neg)])
+        let closeness = |distances: &Tensor| batch.distance.closeness(distances);
+        batch.terms_of_pairs(
+            |distances| -closeness(distances) + 1.0,
+            |distances| closeness(distances).threshold(self.margin, 0.0),
+        )
     }
 }
 

@@ -32,7 +32,8 @@ impl Loss for LiftedDm {
 
     fn terms(&self, batch: &Batch) -> Terms {
         let (closeness, (positives, negatives)) = (batch.closeness(), batch.masks());
-        let pull = rows::log_sum_exp(&(&closeness * -self.beta), &positives) * (2.0 / self.beta);
+        let (near, filled) = rows::packed(&closeness, &positives);
+        let pull = rows::log_sum_exp(&(near * -self.beta), &filled) * (2.0 / self.beta);
         let push = rows::log_sum_exp(&(&closeness * self.alpha), &negatives) * (2.0 / self.alpha);
         let lacks = rows::have_both(&positives, &negatives).logical_not();
         Terms::of([Part::of_anchors((pull + push).masked_fill(&lacks, 0.0))])

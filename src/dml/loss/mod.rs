@@ -47,8 +47,8 @@ use tch::{Kind, Tensor};
 use crate::{
     distance::Distance,
     parameters::Parameters,
-    reduce::{Reduction, Terms},
-    tuples::{Pairs, References, Triplets, Tuples, all_pairs},
+    reduce::{Part, Reduction, Terms},
+    tuples::{Pairs, References, Triplets, Tuples, all_pairs, at, coordinates},
 };
 
 pub use angular::Angular;
@@ -168,6 +168,33 @@ impl Batch<'_> {
         }
     }
 
+    /// Returns the anchors and the others of the positive pairs that count.
+    pub fn positive_pairs(&self) -> (Tensor, Tensor) {
+        match self.chosen {
+            Some(tuples) => {
+                let Pairs { anchor_pos, positive, .. } = tuples.pairs();
+                (anchor_pos, positive)
+            }
+            None => coordinates(&self.references.masks(self.labels).0),
+        }
+    }
+
+    /// Returns the terms of the pairs that count: what `pull` makes of the distances of positive pairs, and what
+    /// `push` makes of those of negative pairs, one by one.
+    pub fn terms_of_pairs(&self, pull: impl Fn(&Tensor) -> Tensor, push: impl Fn(&Tensor) -> Tensor) -> Terms {
+        let (distances, (anchors, positives)) = (self.distances(), self.positive_pairs());
+        let pulled = Part::of_tuples(pull(&at(&distances, &anchors, &positives)), &anchors);
+        let pushed = match self.chosen {
+            Some(tuples) => {
+                let Pairs { anchor_neg, negative, .. } = tuples.pairs();
+                Part::of_tuples(push(&at(&distances, &anchor_neg, &negative)), &anchor_neg)
+            }
+            // Nearly all pairs are negative, so they stay a matrix.
+            None => Part::of_marked(&push(&distances), self.references.masks(self.labels).1),
+        };
+        Terms::of([pulled, pushed])
+    }
+
     /// Returns the triplets that count.
     pub fn triplets(&self) -> Triplets {
         match self.chosen {
@@ -222,11 +249,12 @@ impl Batch<'_> {
     /// Returns the loss of this batch.
     pub fn cost(&self, loss: &dyn Loss, reduction: Reduction) -> LossValue {
         let terms = loss.terms(self);
-        if terms.are_zero() && terms.added.is_empty() {
+        let empty = terms.are_zero();
+        if empty && terms.added.is_empty() {
             // Zero, but still a function of the embeddings; and not a number if they are not.
-            return LossValue { value: self.embeddings.sum(None::<Kind>) * 0.0, empty: true };
+            return LossValue { value: self.embeddings.sum(None::<Kind>) * 0.0, empty };
         }
-        LossValue { empty: terms.are_zero(), value: terms.reduce(reduction, self.images()) }
+        LossValue { value: terms.reduce(reduction, self.images()), empty }
     }
 }
 
@@ -237,14 +265,6 @@ pub struct LossValue {
     pub value: Tensor,
     /// Whether no pair or triplet contributed: there was none, or all of them cost nothing.
     pub empty: bool,
-}
-
-/// Returns, for each row, `log(1 + sum exp)` over the elements that `kept` marks: `[n]` from `[n, m]`.
-/// The one is a column of zeros, so that nothing overflows and a row without elements gives exactly 0.
-fn log_one_plus_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
-    let chosen = exponents.masked_fill(&kept.logical_not(), f64::NEG_INFINITY);
-    let one = Tensor::zeros([exponents.size()[0], 1], (exponents.kind(), exponents.device()));
-    Tensor::cat(&[chosen, one], 1).logsumexp([1], false)
 }
 
 #[cfg(test)]

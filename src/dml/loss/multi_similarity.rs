@@ -6,7 +6,7 @@
 //! Reference: pytorch-metric-learning (PML) `MultiSimilarityLoss`. Differs: a batch with a single positive and a
 //! single negative pair counts, while PML calls it empty.
 
-use super::{Batch, Loss, log_one_plus_sum_exp};
+use super::{Batch, Loss, rows};
 use crate::{
     distance::Distance,
     reduce::{Part, Reduction, Terms},
@@ -35,8 +35,9 @@ impl Loss for MultiSimilarity {
     fn terms(&self, batch: &Batch) -> Terms {
         let (positives, negatives) = batch.masks();
         let excess = batch.distance.excess_over(&batch.distances(), self.base);
-        let pull = log_one_plus_sum_exp(&(&excess * self.alpha), &positives) / self.alpha;
-        let push = log_one_plus_sum_exp(&(&excess * -self.beta), &negatives) / self.beta;
+        let (near, filled) = rows::packed(&excess, &positives);
+        let pull = rows::log_one_plus_sum_exp(&(near * self.alpha), &filled) / self.alpha;
+        let push = rows::log_one_plus_sum_exp(&(&excess * -self.beta), &negatives) / self.beta;
         Terms::of([Part::of_anchors(pull + push)])
     }
 }

@@ -27,9 +27,9 @@ impl Loss for NPair {
     }
 
     fn terms(&self, batch: &Batch) -> Terms {
-        let pairs = batch.pairs();
-        let first = first_of_each(&batch.labels.index(&[Some(&pairs.anchor_pos)]));
-        let [anchors, positives] = [&pairs.anchor_pos, &pairs.positive].map(|side| side.index(&[Some(&first)]));
+        let (anchors, positives) = batch.positive_pairs();
+        let first = first_of_each(&batch.labels.index(&[Some(&anchors)]));
+        let [anchors, positives] = [anchors, positives].map(|side| side.index(&[Some(&first)]));
         let references = batch.references.embeddings.index(&[Some(&positives)]);
         let distances = batch.distance.matrix(&batch.embeddings.index(&[Some(&anchors)]), &references);
         let closeness = batch.distance.closeness(&distances);

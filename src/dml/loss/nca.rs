@@ -32,8 +32,9 @@ impl Loss for Nca {
         let exponents = batch.closeness() * self.scale;
         let (positives, negatives) = batch.references.masks(batch.labels);
         let all = rows::log_sum_exp(&exponents, &positives.logical_or(&negatives));
+        let (near, filled) = rows::packed(&exponents, &positives);
         let anchors = rows::with_any(&positives);
-        let values = (all - rows::log_sum_exp(&exponents, &positives)).index(&[Some(&anchors)]);
+        let values = (all - rows::log_sum_exp(&near, &filled)).index(&[Some(&anchors)]);
         Terms::of([Part::of_tuples(values * batch.weights().index(&[Some(&anchors)]), &anchors)])
     }
 }

@@ -43,7 +43,8 @@ impl Loss for NcaDm {
         let exponents = &closeness * self.alpha;
         let all = rows::log_sum_exp(&exponents, &kept.logical_or(&negatives.logical_and(&near)));
         let lacks = rows::have_both(&positives, &negatives).logical_not();
-        let values = (all - rows::log_sum_exp(&exponents, &kept)).masked_fill(&lacks, 0.0);
+        let (of_kept, filled) = rows::packed(&exponents, &kept);
+        let values = (all - rows::log_sum_exp(&of_kept, &filled)).masked_fill(&lacks, 0.0);
         Terms::of([Part::of_anchors(values)])
     }
 }

@@ -8,7 +8,7 @@
 
 use tch::Tensor;
 
-use super::{Batch, Compares, Loss, Start, classes::own_class, log_one_plus_sum_exp};
+use super::{Batch, Compares, Loss, Start, classes::own_class, rows};
 use crate::{
     distance::{Distance, normalise},
     parameters::{Initial, Parameters, Slot},
@@ -51,8 +51,8 @@ impl Loss for ProxyAnchor {
         let too_far = exponents(batch.distance.excess_over(&distances, self.margin));
         let too_close = exponents(batch.distance.excess_over(&distances, -self.margin).neg());
         let present = own.any_dim(1, false).nonzero().squeeze_dim(1);
-        let pull = log_one_plus_sum_exp(&too_far, &own).index(&[Some(present)]);
-        let push = log_one_plus_sum_exp(&too_close, &own.logical_not());
+        let pull = rows::log_one_plus_sum_exp(&too_far, &own).index(&[Some(present)]);
+        let push = rows::log_one_plus_sum_exp(&too_close, &own.logical_not());
         Terms::of([Part::of_others(pull), Part::of_others(push)])
     }
 

@@ -45,6 +45,24 @@ pub(super) fn log_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
     exponents.masked_fill(&kept.logical_not(), f64::NEG_INFINITY).logsumexp([1], false)
 }
 
+/// Returns `log(1 + sum exp)` of the kept elements of each row, 0 where there is none: `[n]`.
+pub(super) fn log_one_plus_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
+    softplus(&log_sum_exp(exponents, kept))
+}
+
+/// Returns the kept elements of each row side by side, `[n, k]` with as many places as any row needs, and a mask of
+/// the places that are filled. Where few are kept, there is less to compute with then.
+pub(super) fn packed(values: &Tensor, kept: &Tensor) -> (Tensor, Tensor) {
+    let (rows, columns) = coordinates(kept);
+    let (counts, whole) = (count(kept), (Kind::Int64, values.device()));
+    let firsts = counts.cumsum(0, Kind::Int64) - &counts;
+    let places = Tensor::arange(rows.size()[0], whole) - firsts.index_select(0, &rows);
+    let most = if rows.numel() == 0 { 0 } else { counts.max().int64_value(&[]) };
+    let filled = Tensor::arange(most, whole).unsqueeze(0).less_tensor(&counts.unsqueeze(1));
+    let empty = Tensor::zeros([values.size()[0], most], (values.kind(), values.device()));
+    (empty.index_put(&[Some(&rows), Some(&places)], &at(values, &rows, &columns), false), filled)
+}
+
 /// Returns `values` with 0 in the place of minus infinity, the logarithm of an empty sum.
 pub(super) fn or_zero(values: &Tensor) -> Tensor {
     values.masked_fill(&values.eq(f64::NEG_INFINITY), 0.0)
@@ -165,6 +183,17 @@ mod tests {
         let gradient = gradient(&all.sum(None::<Kind>), &values);
         assert!(is_finite(&gradient));
         assert_eq!(gradient.get(1).abs().max().double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn packed_rows_hold_what_was_kept_in_its_order() {
+        let values = Tensor::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]).set_requires_grad(true);
+        let kept = Tensor::from_slice(&[true, false, true, false, true, false]).view([2, 3]);
+        let (found, filled) = packed(&values, &kept);
+        assert_eq!(found, Tensor::from_slice(&[1.0, 3.0, 5.0, 0.0]).view([2, 2]));
+        assert_eq!(filled, Tensor::from_slice(&[true, true, true, false]).view([2, 2]));
+        assert_eq!(gradient(&found.sum(None::<Kind>), &values), kept.to_kind(Kind::Double));
+        assert_eq!(packed(&values, &kept.zeros_like()).0.size(), [2, 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! Reference: Deep_Metric `losses/SemiHard.py`. Differs: that file is broken; an image's own copy is known by its
 //! index. Each pair counts once, however often a miner lists it.
 
-use super::{Batch, Loss, log_one_plus_sum_exp, rows};
+use super::{Batch, Loss, rows};
 use crate::{
     distance::Distance,
     reduce::{Part, Reduction, Terms},
@@ -40,8 +40,9 @@ impl Loss for SemiHardDm {
         let positives = positives.logical_and(&batch.distance.excess(&farthest_negative, &distances).gt(0.0));
         let negatives = negatives.logical_and(&batch.distance.excess(&distances, &closest_positive).gt(0.0));
         let excess = batch.distance.excess_over(&distances, self.base);
-        let pull = log_one_plus_sum_exp(&(&excess * self.beta), &positives) * (2.0 / self.beta);
-        let push = log_one_plus_sum_exp(&(&excess * -self.alpha), &negatives) * (2.0 / self.alpha);
+        let (near, filled) = rows::packed(&excess, &positives);
+        let pull = rows::log_one_plus_sum_exp(&(near * self.beta), &filled) * (2.0 / self.beta);
+        let push = rows::log_one_plus_sum_exp(&(&excess * -self.alpha), &negatives) * (2.0 / self.alpha);
         let lacks = rows::have_both(&positives, &negatives).logical_not();
         Terms::of([Part::of_anchors((pull + push).masked_fill(&lacks, 0.0))])
     }

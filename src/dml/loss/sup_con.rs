@@ -32,7 +32,8 @@ impl Loss for SupCon {
         let (scaled, (positives, negatives)) = (batch.closeness() / self.temperature, batch.masks());
         let all = rows::log_sum_exp(&scaled, &positives.logical_or(&negatives));
         let lacks = positives.any_dim(1, false).logical_not();
-        let values = (all - rows::mean(&scaled, &positives)).masked_fill(&lacks, 0.0);
+        let (near, filled) = rows::packed(&scaled, &positives);
+        let values = (all - rows::mean(&near, &filled)).masked_fill(&lacks, 0.0);
         Terms::of([Part::of_anchors(values)])
     }
 }

@@ -1,10 +1,10 @@
 //! The hardest share of all pairs. Yuan, Yang & Zhang, "Hard-Aware Deeply Cascaded Embedding", ICCV 2017.
 //!
 //! Of all positive pairs keeps the farthest, of all negative pairs the closest: `ceil(share * number)` of each.
-//! Reference: pytorch-metric-learning `HDCMiner`, same order but among equal distances, where the first in the order
-//! of rows is kept here. Differs: one level, as in PML; the paper cascades three networks.
+//! Reference: pytorch-metric-learning (PML) `HDCMiner`. Differs: pairs are listed row by row, not by distance, and of
+//! equal distances the first are kept; one level, as in PML, while the paper cascades three networks.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::{Candidates, Miner};
 use crate::{
@@ -21,12 +21,22 @@ pub struct HardAware {
 }
 
 impl HardAware {
-    /// The first of the pairs that `mask` marks, from large to small or from small to large.
-    fn first(&self, distances: &Tensor, mask: &Tensor, from_large: bool) -> (Tensor, Tensor) {
+    /// The farthest or the closest of the pairs that `mask` marks, in the order of rows.
+    fn extremes(&self, distances: &Tensor, mask: &Tensor, largest: bool) -> (Tensor, Tensor) {
         let (anchors, others) = coordinates(mask);
-        let count = (self.share * anchors.numel() as f64).ceil() as i64;
-        let order = at(distances, &anchors, &others).argsort_stable(true, 0, from_large);
-        let kept = order.narrow(0, 0, count.clamp(0, anchors.numel() as i64));
+        let pairs = anchors.numel() as i64;
+        let count = ((self.share * pairs as f64).ceil() as i64).min(pairs);
+        if count <= 0 {
+            return (anchors.narrow(0, 0, 0), others.narrow(0, 0, 0));
+        }
+        let distances = at(distances, &anchors, &others);
+        let distances = if largest { -distances } else { distances };
+        // Beyond the last that is kept all are, and of those equal to it the first.
+        let (last, _) = distances.kthvalue(count, 0, false);
+        let (before, equal) = (distances.less_tensor(&last), distances.eq_tensor(&last));
+        let room = count - before.sum(Kind::Int64);
+        let first = equal.logical_and(&equal.cumsum(0, Kind::Int64).le_tensor(&room));
+        let kept = before.logical_or(&first).nonzero().squeeze_dim(1);
         (anchors.index_select(0, &kept), others.index_select(0, &kept))
     }
 }
@@ -38,8 +48,8 @@ impl Miner for HardAware {
 
     fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
         let Candidates { distance, distances, positives, negatives, .. } = candidates;
-        let (anchor_pos, positive) = self.first(distances, positives, !distance.is_inverted());
-        let (anchor_neg, negative) = self.first(distances, negatives, distance.is_inverted());
+        let (anchor_pos, positive) = self.extremes(distances, positives, !distance.is_inverted());
+        let (anchor_neg, negative) = self.extremes(distances, negatives, distance.is_inverted());
         Tuples::Pairs(Pairs { anchor_pos, positive, anchor_neg, negative })
     }
 }
@@ -54,7 +64,7 @@ mod tests {
         let chosen = |share| partners(&HardAware { share }, &[0.5, 2.0, 1.0], &[3.0, 0.25, 0.75, 0.25]);
         assert_eq!(chosen(0.5), (vec![2, 3], vec![5, 7]));
         assert_eq!(chosen(1e-9), (vec![2], vec![5]));
-        assert_eq!(chosen(1.0), (vec![2, 3, 1], vec![5, 7, 6, 4]));
+        assert_eq!(chosen(1.0), (vec![1, 2, 3], vec![4, 5, 6, 7]));
     }
 
     #[test]
