@@ -1,15 +1,13 @@
 //! Measures how long losses, miners, regularisers and the memory take on the CPU: one JSON object a line, read by `benches/run.py`.
 //!
 //! `cargo bench --package dml --bench losses -- [THREADS [WORD]]` measures what has WORD in its name. Each case is
-//! repeated until it took a while, and the median counts. Times include the normalisation of embeddings, because
+//! repeated until it took a while, and the median counts, in time of the processor: what else the machine does
+//! disturbs that least. Times include the normalisation of embeddings, because
 //! pytorch-metric-learning does that within each loss, and the gradient of embeddings and parameters.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
-use std::{
-    env,
-    time::{Duration, Instant},
-};
+use std::{env, time::Duration};
 
 use dml::{
     distance::normalise,
@@ -21,6 +19,7 @@ use dml::{
     regularizer::{self, Regularizer},
     tuples::References,
 };
+use rustix::time::{ClockId, clock_gettime};
 use tch::{Device, Kind, Tensor, no_grad};
 
 const WIDTH: i64 = 128;
@@ -182,19 +181,25 @@ fn say(kind: &str, name: &str, images: i64, run: impl FnMut()) {
 
 fn median_of_repetitions(mut run: impl FnMut()) -> Duration {
     let mut once = || {
-        let begun = Instant::now();
+        let begun = spent();
         run();
-        begun.elapsed()
+        spent() - begun
     };
     // The first time is slow for reasons of its own.
     let first = once();
     if first > ENOUGH * 3 {
         return first;
     }
-    let (begun, mut times) = (Instant::now(), Vec::new());
-    while times.len() < 3 || begun.elapsed() < ENOUGH {
+    let (begun, mut times) = (spent(), Vec::new());
+    while times.len() < 3 || spent() - begun < ENOUGH {
         times.push(once());
     }
     times.sort();
     times[times.len() / 2]
+}
+
+/// How much of the processors' time this process has had.
+fn spent() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -168,17 +168,17 @@ def say(kind, name, images, run):
 
 
 def seconds_of(run):
-    begun = time.perf_counter()
+    begun = time.process_time()
     run()
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def median_of_repetitions(run):
     first = seconds_of(run)
     if first > 3 * ENOUGH:
         return first
-    begun, times = time.perf_counter(), []
-    while len(times) < 3 or time.perf_counter() - begun < ENOUGH:
+    begun, times = time.process_time(), []
+    while len(times) < 3 or time.process_time() - begun < ENOUGH:
         times.append(seconds_of(run))
     return sorted(times)[len(times) // 2]
 

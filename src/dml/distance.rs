@@ -56,6 +56,11 @@ impl Distance {
         if self.is_inverted() { near - far } else { far - near }
     }
 
+    /// Marks where an element of `far` is farther than that of `near`.
+    pub fn is_farther(self, far: &Tensor, near: &Tensor) -> Tensor {
+        if self.is_inverted() { far.less_tensor(near) } else { far.greater_tensor(near) }
+    }
+
     /// Returns by how much each element of `far` is farther than `threshold`; negative where it is closer.
     pub fn excess_over(self, far: &Tensor, threshold: f64) -> Tensor {
         if self.is_inverted() { threshold - far } else { far - threshold }
@@ -232,6 +237,7 @@ mod tests {
             let matrix = distance.matrix(&x, &others);
             let (near, far) = (matrix.get(0).get(0), matrix.get(0).get(1));
             assert!(distance.excess(&far, &near).double_value(&[]) > 0.0);
+            assert_eq!([(&far, &near), (&near, &far)].map(|(a, b)| distance.is_farther(a, b).int64_value(&[])), [1, 0]);
             assert!(distance.excess_over(&far, near.double_value(&[])).double_value(&[]) > 0.0);
             let all = matrix.ones_like().to_kind(Kind::Bool);
             assert!(distance.farthest_of(&matrix, &all).squeeze() == far);

@@ -112,6 +112,13 @@ pub struct Trained {
     pub empty_steps: u64,
 }
 
+impl Trained {
+    /// Whether most steps taught nothing, as when a miner finds no more pairs: a sign of wrong settings.
+    pub fn was_mostly_idle(&self) -> bool {
+        2 * self.empty_steps > self.steps
+    }
+}
+
 /// Whether a training came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -52,6 +52,15 @@ fn a_diverged_run_is_shown_as_diverged_and_not_as_zero() {
 }
 
 #[test]
+fn a_miner_that_finds_nothing_is_warned_of_beside_the_table() {
+    let desk = with_seeds("[0, 107]");
+    desk.run().assert_code(0);
+    let table = desk.table();
+    assert!(table.contains("learnt nothing in most steps of 1 run: no pair counted"), "{table}");
+    desk.sweep(&["status", "sweep.toml"]).assert_code(0).assert_says("no pair counted in 12 of 12 steps");
+}
+
+#[test]
 fn a_full_disk_stops_the_sweep_with_a_clear_word() {
     let desk = Desk::new(&SMALL.replace("seeds = 2", "seeds = [105, 0]").replace("slots = 2", "slots = 1"));
     desk.run().assert_code(3).assert_says("disk is full");

@@ -11,6 +11,7 @@
 //! | 104 | diverges |
 //! | 105 | reports a full disk |
 //! | 106 | ignores requests to stop |
+//! | 107 | finds no pair in any step |
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::exit)]
 
@@ -76,7 +77,8 @@ fn train(work: &TrainWork, attempt: u32) {
         }
     }
     publish(&work.run.join("model.safetensors"), &state.to_string());
-    let trained = Trained { end: TrainingEnd::Completed, steps, kept_step: steps, validation: None, empty_steps: 0 };
+    let empty_steps = if work.recipe.seed == 107 { steps } else { 0 };
+    let trained = Trained { end: TrainingEnd::Completed, steps, kept_step: steps, validation: None, empty_steps };
     say(&Event::Finished(Finished::Trained(trained)));
 }
 

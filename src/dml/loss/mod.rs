@@ -182,17 +182,18 @@ impl Batch<'_> {
     /// Returns the terms of the pairs that count: what `pull` makes of the distances of positive pairs, and what
     /// `push` makes of those of negative pairs, one by one.
     pub fn terms_of_pairs(&self, pull: impl Fn(&Tensor) -> Tensor, push: impl Fn(&Tensor) -> Tensor) -> Terms {
-        let (distances, (anchors, positives)) = (self.distances(), self.positive_pairs());
-        let pulled = Part::of_tuples(pull(&at(&distances, &anchors, &positives)), &anchors);
-        let pushed = match self.chosen {
-            Some(tuples) => {
-                let Pairs { anchor_neg, negative, .. } = tuples.pairs();
-                Part::of_tuples(push(&at(&distances, &anchor_neg, &negative)), &anchor_neg)
-            }
-            // Nearly all pairs are negative, so they stay a matrix.
-            None => Part::of_marked(&push(&distances), self.references.masks(self.labels).1),
+        let distances = self.distances();
+        let listed = |values: &dyn Fn(&Tensor) -> Tensor, anchors: &Tensor, others: &Tensor| {
+            Part::of_tuples(values(&at(&distances, anchors, others)), anchors)
         };
-        Terms::of([pulled, pushed])
+        let Some(tuples) = self.chosen else {
+            // Nearly all pairs are negative, so these stay a matrix.
+            let (positives, negatives) = self.references.masks(self.labels);
+            let (anchors, others) = coordinates(&positives);
+            return Terms::of([listed(&pull, &anchors, &others), Part::of_marked(&push(&distances), negatives)]);
+        };
+        let Pairs { anchor_pos, positive, anchor_neg, negative } = tuples.pairs();
+        Terms::of([listed(&pull, &anchor_pos, &positive), listed(&push, &anchor_neg, &negative)])
     }
 
     /// Returns the triplets that count.

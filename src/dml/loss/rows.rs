@@ -68,9 +68,10 @@ pub(super) fn or_zero(values: &Tensor) -> Tensor {
     values.masked_fill(&values.eq(f64::NEG_INFINITY), 0.0)
 }
 
-/// Returns `log(1 + exp x)`, to the last digit for any x: PyTorch's `softplus` is a line from 20 on.
+/// Returns `log(1 + exp x)`, to the last digit for any x: PyTorch's `softplus` is a line from 20 on, which is exact in
+/// single precision.
 pub(super) fn softplus(x: &Tensor) -> Tensor {
-    x.neg().log_sigmoid().neg()
+    if x.kind() == Kind::Double { x.neg().log_sigmoid().neg() } else { x.softplus() }
 }
 
 /// Returns a histogram of the kept elements of each row: `[n, bins + 1]`. A value between two whole numbers counts

@@ -35,10 +35,11 @@ impl Loss for SemiHardDm {
 
     fn terms(&self, batch: &Batch) -> Terms {
         let (distances, (positives, negatives)) = (batch.distances(), batch.masks());
-        let closest_positive = batch.distance.closest_of(&distances.detach(), &positives);
-        let farthest_negative = batch.distance.farthest_of(&distances.detach(), &negatives);
-        let positives = positives.logical_and(&batch.distance.excess(&farthest_negative, &distances).gt(0.0));
-        let negatives = negatives.logical_and(&batch.distance.excess(&distances, &closest_positive).gt(0.0));
+        let fixed = distances.detach();
+        let closest_positive = batch.distance.closest_of(&fixed, &positives);
+        let farthest_negative = batch.distance.farthest_of(&fixed, &negatives);
+        let positives = positives.logical_and(&batch.distance.is_farther(&farthest_negative, &fixed));
+        let negatives = negatives.logical_and(&batch.distance.is_farther(&fixed, &closest_positive));
         let excess = batch.distance.excess_over(&distances, self.base);
         let (near, filled) = rows::packed(&excess, &positives);
         let pull = rows::log_one_plus_sum_exp(&(near * self.beta), &filled) * (2.0 / self.beta);

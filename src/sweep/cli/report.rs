@@ -1,6 +1,9 @@
 //! `sweep report`: the table, from whatever results are there.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use report::{Caption, Row, RunState, Table};
@@ -8,7 +11,7 @@ use schema::{Dataset, Labels, Outcome, RunId};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Exit, Opened, Target, check::arithmetic, colour_on_stdout, show, tell};
+use super::{Exit, Opened, Target, check::arithmetic, colour_on_stdout, counted, show, tell};
 use crate::{
     ledger::{End, Job, Ledger, LedgerError, RunState as OnDisk, atomic},
     plan::Plan,
@@ -74,8 +77,23 @@ fn table(opened: &Opened) -> Result<Table, Exit> {
             state: state_of(member.run, plan, ledger)?,
         });
     }
-    let caption = Caption { sweep: sweep.name.clone(), command: sweep.command.clone(), lines: facts(sweep, &rows) };
+    let lines = [facts(sweep, &rows), idle(&rows, ledger)?].concat();
+    let caption = Caption { sweep: sweep.name.clone(), command: sweep.command.clone(), lines };
     report::table(&rows, &sweep.metrics, &caption).map_err(Exit::stuck)
+}
+
+/// A warning for each method whose miner or margins left nothing to learn from in most steps.
+fn idle(rows: &[Row], ledger: &Ledger) -> Result<Vec<String>, LedgerError> {
+    let mut runs: BTreeMap<&str, BTreeSet<RunId>> = BTreeMap::new();
+    for row in rows {
+        if ledger.trained(row.run)?.is_some_and(|trained| trained.was_mostly_idle()) {
+            runs.entry(&row.method).or_default().insert(row.run);
+        }
+    }
+    let warning = |(method, runs): (&str, BTreeSet<RunId>)| {
+        format!("Warning: {method} learnt nothing in most steps of {}: no pair counted.", counted(runs.len(), "run"))
+    };
+    Ok(runs.into_iter().map(warning).collect())
 }
 
 /// What is known of a run: its result, or why there is none.

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use report::RunState;
+use schema::Trained;
 
 use super::{Exit, Target, counted, plan::describe, report::state_of, show};
 use crate::{
@@ -24,6 +25,9 @@ impl Status {
         for &run in plan.runs.keys() {
             let member = plan.members.iter().find(|member| member.run == run);
             let name = member.map_or_else(|| run.to_string(), describe);
+            if let Some(Trained { empty_steps, steps, .. }) = ledger.trained(run)?.filter(Trained::was_mostly_idle) {
+                lines.push(format!("  idle      {run}  {name}: no pair counted in {empty_steps} of {steps} steps"));
+            }
             match state_of(run, plan, ledger)? {
                 RunState::Finished(_) => finished += 1,
                 RunState::Diverged { step } => {

@@ -194,12 +194,20 @@ impl Ledger {
         if let Some(record) = read_json(&folder.join("record.json"))? {
             return Ok(RunState::Recorded(record));
         }
-        if let Some(trained) = read_json(&folder.join("trained.json"))?
+        if let Some(trained) = self.trained(run)?
             && self.has_model(run)
         {
             return Ok(RunState::Trained(trained));
         }
         Ok(if folder.join("checkpoint.safetensors").is_file() { RunState::Interrupted } else { RunState::New })
+    }
+
+    /// How a run's training went, if it has ended.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn trained(&self, run: RunId) -> Result<Option<Trained>, LedgerError> {
+        read_json(&self.run(run).join("trained.json"))
     }
 
     /// How the latest attempt at a job ended; `None` if there was none or it was cut off.
