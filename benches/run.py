@@ -3,6 +3,7 @@
 
   losses     milliseconds of every loss and miner, and of the same in Python (benches/peers/losses.py)
   training   steps per second of sweep-trainer and of the same training in Python (benches/peers/train.py)
+  search     how near to the best there is `sweep`'s searches and Optuna's samplers come (benches/peers/search.py)
   overhead   what the orchestrator adds to a run that does nothing (fake-trainer)
 
 Every figure is the median over alternations: A B A B A B, so that whatever else the machine does meets both.
@@ -25,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PEER = ROOT / "benches/peers/train.py"
 LOSSES_PEER = ROOT / "benches/peers/losses.py"
+SEARCH_PEER = ROOT / "benches/peers/search.py"
 README = ROOT / "benches/README.md"
 GLYPHS = {"glyphs": {"classes": 200, "test_classes": 100, "per_class": 20, "seed": 0}}
 IMAGE_SIZE = 28
@@ -32,7 +34,12 @@ IMAGE_SIZE = 28
 
 def main() -> int:
     args = arguments()
-    measurements = {"training": (training, ["trainer"]), "losses": (losses, []), "overhead": (overhead, ["sweep"])}
+    measurements = {
+        "training": (training, ["trainer"]),
+        "losses": (losses, []),
+        "search": (search, []),
+        "overhead": (overhead, ["sweep"]),
+    }
     try:
         for part in args.parts or measurements:
             measure, packages = measurements[part]
@@ -54,12 +61,13 @@ class Failed(Exception):
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", choices=["training", "losses", "overhead", []], help="all of them if none is named")
+    parser.add_argument("parts", nargs="*", choices=["training", "losses", "search", "overhead", []], help="all of them if none is named")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3, help="alternations")
+    parser.add_argument("--surfaces", type=Path, help="published searches to replay, see benches/peers/search.py")
     parser.add_argument("--runs", type=int, default=40, help="empty runs to measure the overhead with")
     parser.add_argument("--profile", choices=["release", "debug"], default="release")
     parser.add_argument("--bin", type=Path, help="folder of programs that are already built, instead of a profile")
@@ -217,6 +225,48 @@ def times_of(command: list) -> dict[tuple[str, str, int], float]:
 
 def median_times(rounds: list[dict]) -> dict:
     return {case: statistics.median(times[case] for times in rounds if case in times) for case in rounds[0]}
+
+
+# Search
+
+
+def search(args: argparse.Namespace) -> str:
+    if not args.python.exists():
+        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+    subprocess.run([args.python, "-m", "pip", "install", "--quiet", "optuna==5.0.0"], check=True)
+    command = [args.python, "-W", "ignore", SEARCH_PEER, searcher(args)]
+    command += ["--surfaces", args.surfaces] if args.surfaces else []
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return search_table(args, json.loads(answer.stdout))
+
+
+def searcher(args: argparse.Namespace) -> Path:
+    """The program of benches/search.rs, built if need be."""
+    if args.bin:
+        return args.bin / "search"
+    profile = ["--profile", "bench" if args.profile == "release" else "dev"]
+    build = ["cargo", "build", "--quiet", "--bench", "search", "--message-format", "json", *profile]
+    built = subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    messages = (json.loads(line) for line in built.splitlines())
+    return next(Path(m["executable"]) for m in messages if m.get("target", {}).get("name") == "search" and m.get("executable"))
+
+
+def search_table(args: argparse.Namespace, answer: dict) -> str:
+    searchers = list(next(iter(answer.values())))
+    number = len(next(iter(answer.values()))[searchers[0]]["regrets"])
+    lines = [
+        f"{machine(args)}. Regret after 50 trials, one at a time: the best value there is less the true value of the trial",
+        f"with the best observed value; medians over {number} seeds. Below, seconds to suggest a trial, in the mean.",
+        "",
+        "| | " + " | ".join(searchers) + " |",
+        "| :-- |" + " --: |" * len(searchers),
+    ]
+    for name, results in answer.items():
+        cells = (f"{statistics.median(results[searcher]['regrets']):.2g}" for searcher in searchers)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    seconds = (statistics.mean(results[searcher]["seconds_per_trial"] for results in answer.values()) for searcher in searchers)
+    lines.append(f"| seconds | {' | '.join(f'{value:.3f}' for value in seconds)} |")
+    return "\n".join(lines)
 
 
 # Overhead

@@ -205,7 +205,7 @@ def main():
     parser.add_argument("--only", nargs="*", default=["TPE", "GP", "Optuna TPE", "Optuna GP"], help="only these searchers")
     parser.add_argument("--functions", nargs="*", help="only these functions")
     args = parser.parse_args()
-    program = subprocess.Popen([args.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    program = subprocess.Popen([args.program.resolve()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     answer = {}
     for name, function in functions(args.surfaces).items():
         if args.functions and name not in args.functions:
