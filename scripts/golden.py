@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv-golden"
 PACKAGES = ["torch==2.11.0", "numpy==2.4.6", "pytorch-metric-learning==2.9.0", "scipy==1.17.1"]
+PACKAGES += ["torchvision==0.26.0", "timm==1.0.31"]
 
 
 def enter_environment():
@@ -288,3 +289,7 @@ golden_pairs.pair_losses(write)
 import golden_statistics  # noqa: E402 (needs the environment)
 
 golden_statistics.write_all()
+
+import golden_backbones  # noqa: E402 (needs the environment)
+
+golden_backbones.main()

@@ -1,11 +1,12 @@
-//! Tests of backbones against references that lie beside the project, where it has them.
+//! Tests of backbones: against references that lie beside the project, where it has them, and against torchvision and
+//! timm; and of what is frozen and loaded.
 
 use std::path::PathBuf;
 
 use tch::{Device, Kind, Tensor};
 
 use super::*;
-use crate::testing::assert_close;
+use crate::testing::{assert_close, tensor};
 
 /// A file of the folder with references and weights; none, and a word about it, where that is absent.
 fn shared(path: &str) -> Option<PathBuf> {
@@ -76,4 +77,232 @@ fn squeezenet_gives_the_features_of_its_reference() {
     let weights = weights("weights/squeezenet1_1.safetensors").unwrap();
     let features = features(Backbone::SqueezeNet, &weights, array(&golden, "input"));
     assert_close(&features, array(&golden, "feat"), 1e-4, "features");
+}
+
+/// The formula of the same name in `scripts/golden_backbones.py`.
+fn pattern(count: i64, index: i64) -> Tensor {
+    let numbers: Vec<f64> =
+        (0..count).map(|place| ((place * 7919 + index * 104_729) % 2003 - 1001) as f64 / 1001.0).collect();
+    Tensor::from_slice(&numbers)
+}
+
+/// Weights for all tensors of a backbone, by the formula of `fill` in `scripts/golden_backbones.py`.
+fn patterned(backbone: &Backbone, size: i64) -> State {
+    let mut plan = Plan::default();
+    let _ = backbone.trunk(&mut plan, 3, size);
+    let mut slots: Vec<&Slot> = plan.parameters.iter().chain(&plan.statistics).collect();
+    slots.sort_by_key(|slot| slot.name());
+    let numbers = |(index, slot): (i64, &Slot)| {
+        let (name, shape) = (slot.name(), slot.shape());
+        let numbers = pattern(slot.len(), index).view(shape);
+        let numbers = if name.ends_with("running_var") {
+            numbers * 0.5 + 1.0
+        } else if shape.len() > 1 {
+            numbers * (3.0 / (slot.len() / shape[0]) as f64).sqrt()
+        } else if name.ends_with(".weight") {
+            numbers * 0.2 + 0.6
+        } else {
+            numbers * 0.1
+        };
+        (name.to_owned(), numbers.to_kind(Kind::Float))
+    };
+    (0..).zip(slots).map(numbers).collect()
+}
+
+fn named(name: &str) -> Backbone {
+    match name {
+        "resnet18" => Backbone::ResNet(Depth::D18, StrideOn::Conv3x3),
+        "resnet50" => Backbone::ResNet(Depth::D50, StrideOn::Conv3x3),
+        "resnet101" => Backbone::ResNet(Depth::D101, StrideOn::Conv3x3),
+        "googlenet" => Backbone::GoogLeNet,
+        "mobilenet_v2" => Backbone::MobileNetV2,
+        "squeezenet" => Backbone::SqueezeNet,
+        "vit_s16" => Backbone::Vit(VitSize::Small, VitInput::ImageNet),
+        "vit_b16" => Backbone::Vit(VitSize::Base, VitInput::ImageNet),
+        _ => panic!("{name}"),
+    }
+}
+
+/// Every 17th number.
+fn shortened(tensor: &Tensor) -> Tensor {
+    tensor.flatten(0, -1).slice(0, 0, None, 17)
+}
+
+fn forward(network: &Network, images: &Tensor, train: bool) -> Tensor {
+    let pass = network.pass(train);
+    network.embeddings(&pass, network.trunk.forward(&pass, images))
+}
+
+#[test]
+fn features_and_gradients_are_those_of_torchvision_and_timm() {
+    let golden = crate::testing::golden(include_str!("testdata/backbones.json"));
+    for case in golden["cases"].as_array().unwrap() {
+        let (name, size) = (case["name"].as_str().unwrap(), case["size"].as_i64().unwrap());
+        let backbone = named(name);
+        let weights = patterned(&backbone, size);
+        assert_eq!(weights.len() as u64, case["tensors"].as_u64().unwrap(), "{name}");
+        let config = NetworkConfig { normalise: false, ..NetworkConfig::new(backbone, 3, size, None) };
+        let network = Network::pretrained(config, &weights, 0, Device::Cpu).unwrap();
+        let images = pattern(4 * 3 * size * size, 1).view([4, 3, size, size]).to_kind(Kind::Float);
+        let features = forward(&network, &images, false);
+        assert_close(&shortened(&features), &tensor(&case["features"]), 1e-4, name);
+        let gradient =
+            network.gradient(&(&features * pattern(features.numel() as i64, 3).view_as(&features)).sum(None));
+        let sizes: Vec<i64> = network.parameters().map(|(_, parameter)| parameter.numel() as i64).collect();
+        let parts = gradient.split_with_sizes(&sizes, 0);
+        for (parameter, expected) in case["gradients"].as_object().unwrap() {
+            let place = network.parameters().position(|(candidate, _)| candidate == parameter).unwrap();
+            let part = parts[place].to_kind(Kind::Double);
+            let found = Tensor::cat(&[part.norm().view([1]), part.narrow(0, 0, 3)], 0);
+            assert_close(&found, &tensor(expected), 1e-3, &format!("gradient of {name} {parameter}"));
+        }
+        if !case["train"].is_null() {
+            let features = no_grad(|| forward(&network, &images, true));
+            assert_close(&shortened(&features), &tensor(&case["train"]), 2e-3, &format!("{name} in training"));
+        }
+    }
+}
+
+#[test]
+fn position_embeddings_are_resampled_as_timm_does() {
+    let golden = crate::testing::golden(include_str!("testdata/backbones.json"));
+    let positions = |name: &str| tensor(&golden["positions"][name]).to_kind(Kind::Float);
+    for (name, count) in [("smaller", 10), ("larger", 37)] {
+        assert_close(&vit::resampled(&positions("had"), count), &positions(name), 1e-5, name);
+    }
+    assert!(vit::resampled(&positions("had"), 17) == positions("had"));
+}
+
+/// A small network with everything that batch norms can be, and weights that are not those of a start.
+fn small(batch_norm: BatchNorm, freeze: &[&str]) -> Network {
+    let backbone = named("resnet18");
+    let weights = patterned(&backbone, 32);
+    let freeze = freeze.iter().map(|&name| name.to_owned()).collect();
+    let config = NetworkConfig { batch_norm, freeze, ..NetworkConfig::new(backbone, 3, 32, Some(4)) };
+    Network::pretrained(config, &weights, 0, Device::Cpu).unwrap()
+}
+
+fn bytes(count: i64, size: i64) -> Tensor {
+    ((pattern(count * 3 * size * size, 2) + 1.0) * 127.5).to_kind(Kind::Uint8).view([count, 3, size, size])
+}
+
+#[test]
+fn a_norm_folded_into_its_convolution_has_the_value_and_the_gradients_of_the_two_of_them() {
+    use layers::{ConvNorm, Shape};
+    let mut plan = Plan::default();
+    let layer = ConvNorm::new(&mut plan, "conv", "norm", Shape::new(3, 5, 3).stride(2).biased());
+    let leaf = |slot: &Slot, index| (pattern(slot.len(), index) + 1.5).view(slot.shape());
+    let parameters: Vec<Tensor> =
+        (0..).zip(&plan.parameters).map(|(index, slot)| leaf(slot, index).set_requires_grad(true)).collect();
+    let statistics: Vec<Tensor> = (7..).zip(&plan.statistics).map(|(index, slot)| leaf(slot, index)).collect();
+    let map = pattern(2 * 3 * 8 * 8, 9).view([2, 3, 8, 8]);
+    let pass = Pass { parameters: &parameters, statistics: &statistics, frozen: &[false; 4], batch_statistics: false };
+    let folded = layer.forward(&pass, &map);
+    let [weight, bias, scale, shift] = &parameters[..] else { panic!("four parameters") };
+    let convolved = map.conv2d(weight, Some(bias), 2, 1, 1, 1);
+    let unfolded = convolved.batch_norm(
+        Some(scale),
+        Some(shift),
+        Some(&statistics[0]),
+        Some(&statistics[1]),
+        false,
+        0.1,
+        1e-5,
+        false,
+    );
+    assert_close(&folded, &unfolded, 1e-12, "value");
+    let gradients = |value: &Tensor| {
+        let weights = pattern(value.numel() as i64, 4).view_as(value);
+        Tensor::run_backward(&[(value * weights).sum(None)], &parameters, false, false)
+    };
+    for (found, expected) in gradients(&folded).iter().zip(gradients(&unfolded)) {
+        assert_close(found, &expected, 1e-11, "gradient");
+    }
+}
+
+#[test]
+fn frozen_norms_give_the_same_in_training_and_keep_their_statistics() {
+    for batch_norm in [BatchNorm::FrozenStatistics, BatchNorm::Frozen] {
+        let network = small(batch_norm, &[]);
+        let before = network.state().remove(1).1;
+        let trained = network.forward(&bytes(3, 32), true);
+        assert!(trained == network.forward(&bytes(3, 32), false));
+        assert!(network.state().remove(1).1 == before);
+    }
+}
+
+#[test]
+fn what_is_frozen_is_no_part_of_the_trainable_numbers_and_of_the_gradient() {
+    let names = |network: &Network| network.parameters().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+    let count = |mut network: Network| network.flat_parameters().numel();
+    let norms = 4800 * 2;
+    assert_eq!(count(small(BatchNorm::Train, &[])) - count(small(BatchNorm::Frozen, &[])), norms);
+    let network = small(BatchNorm::Train, &["conv1", "bn1", "layer1"]);
+    assert!(names(&network).iter().all(|name| name.starts_with("layer2") || !name.starts_with("layer1")));
+    assert_eq!(names(&network)[0], "layer2.0.conv1.weight");
+    let gradient = network.gradient(&network.forward(&bytes(3, 32), true).get(0).sum(None));
+    assert_eq!(gradient.size(), small(BatchNorm::Train, &["conv1", "bn1", "layer1"]).flat_parameters().size());
+    let whole = small(BatchNorm::Train, &[]);
+    let state = network.state();
+    assert_eq!(state.len(), 3);
+    let mut again = small(BatchNorm::Train, &["conv1", "bn1", "layer1"]);
+    again.restore(&state).unwrap();
+    assert!(again.forward(&bytes(2, 32), false) == network.forward(&bytes(2, 32), false));
+    assert_eq!(whole.state().len(), 2);
+}
+
+#[test]
+fn a_layer_that_is_not_there_cannot_be_frozen() {
+    let config =
+        NetworkConfig { freeze: vec!["layer".to_owned()], ..NetworkConfig::new(named("resnet18"), 3, 32, None) };
+    let error = Network::new(config, 0, Device::Cpu).unwrap_err();
+    let known = ["bn1", "conv1", "layer1", "layer2", "layer3", "layer4"].map(str::to_owned).to_vec();
+    assert_eq!(error, ModelError::NoSuchLayer { name: "layer".to_owned(), known });
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused_by_name() {
+    let backbone = named("resnet18");
+    let refused = |change: &dyn Fn(&mut State)| {
+        let mut weights = patterned(&backbone, 32);
+        change(&mut weights);
+        weights::check(&backbone, &weights).unwrap_err()
+    };
+    let place = |weights: &State, name: &str| weights.iter().position(|(candidate, _)| candidate == name).unwrap();
+    let missing = refused(&|weights| drop(weights.remove(place(weights, "layer1.0.bn2.running_var"))));
+    assert_eq!(missing.missing, ["layer1.0.bn2.running_var"]);
+    assert_eq!(missing.to_string(), "the weights do not fit; missing: `layer1.0.bn2.running_var`");
+    let surplus = refused(&|weights| weights.push(("layer9.weight".to_owned(), pattern(1, 0))));
+    assert_eq!(surplus.surplus, ["layer9.weight"]);
+    let shape = refused(&|weights| {
+        let place = place(weights, "bn1.weight");
+        weights[place].1 = weights[place].1.view([1, 64]);
+    });
+    assert_eq!(shape.shapes, [("bn1.weight".to_owned(), vec![1, 64], vec![64])]);
+    let half = refused(&|weights| {
+        let place = place(weights, "bn1.weight");
+        weights[place].1 = weights[place].1.to_kind(Kind::Half);
+    });
+    assert_eq!(half.precisions, ["bn1.weight"]);
+}
+
+#[test]
+fn classifiers_and_counters_in_a_file_are_left_aside() {
+    let backbone = named("resnet18");
+    let mut weights = patterned(&backbone, 32);
+    weights.push(("fc.weight".to_owned(), pattern(1, 0)));
+    weights.push(("bn1.num_batches_tracked".to_owned(), pattern(1, 0)));
+    let fit = weights::check(&backbone, &weights).unwrap();
+    assert_eq!((fit.used, fit.ignored), (100, vec!["bn1.num_batches_tracked".to_owned(), "fc.weight".to_owned()]));
+}
+
+#[test]
+fn images_that_do_not_pass_through_a_backbone_are_refused() {
+    let refused =
+        |backbone, size| Network::new(NetworkConfig::new(backbone, 3, size, None), 0, Device::Cpu).unwrap_err();
+    let vit = refused(named("vit_s16"), 40);
+    assert!(matches!(vit, ModelError::ImageSize { image_size: 40, .. }));
+    let inception = refused(Backbone::BnInception(BorderAverage::WithPadding), 40);
+    assert!(matches!(inception, ModelError::ImageSize { .. }));
+    assert!(matches!(refused(named("resnet18"), 31), ModelError::SmallImage { .. }));
 }

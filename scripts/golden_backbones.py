@@ -1,0 +1,117 @@
+"""Golden values of backbones: features and gradients of torchvision's and timm's, for scripts/golden.py or by itself.
+
+Weights follow from a formula of their place among the sorted names, so that only results are stored. Needs
+`torchvision==0.26.0` and `timm==1.0.31`.
+"""
+
+import json
+import pathlib
+
+import torch
+import torchvision
+from timm.layers import resample_abs_pos_embed
+from timm.models.vision_transformer import VisionTransformer
+
+CLASSIFIERS = ("fc.", "classifier.", "head.", "aux1.", "aux2.")
+
+
+def vit(width, heads, size):
+    return VisionTransformer(img_size=size, patch_size=16, embed_dim=width, num_heads=heads, num_classes=0)
+
+
+# For each: the model, pixels a side, and whether it has batch norms.
+MODELS = {
+    "resnet18": (lambda: torchvision.models.resnet18(), 64, True),
+    "resnet50": (lambda: torchvision.models.resnet50(), 64, True),
+    "resnet101": (lambda: torchvision.models.resnet101(), 64, True),
+    "googlenet": (lambda: torchvision.models.googlenet(init_weights=False, aux_logits=False), 64, True),
+    "mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(), 64, True),
+    "squeezenet": (lambda: torchvision.models.squeezenet1_1(), 65, False),
+    "vit_s16": (lambda: vit(384, 6, 48), 48, False),
+    "vit_b16": (lambda: vit(768, 12, 32), 32, False),
+}
+
+
+def pattern(count, index):
+    """Numbers between -1 and 1."""
+    places = torch.arange(count, dtype=torch.int64)
+    return ((places * 7919 + index * 104_729) % 2003 - 1001).double() / 1001.0
+
+
+def fill(model):
+    """Returns the names that it filled, sorted."""
+    own = {name: tensor for name, tensor in model.state_dict().items()
+           if not name.startswith(CLASSIFIERS) and not name.endswith("num_batches_tracked")}
+    for index, name in enumerate(sorted(own)):
+        tensor = own[name]
+        numbers = pattern(tensor.numel(), index).view(tensor.shape)
+        if name.endswith("running_var"):
+            numbers = 1.0 + 0.5 * numbers
+        elif tensor.dim() > 1:
+            numbers = numbers * (3.0 / tensor[0].numel()) ** 0.5
+        elif name.endswith(".weight"):
+            numbers = 0.6 + 0.2 * numbers
+        else:
+            numbers = 0.1 * numbers
+        tensor.copy_(numbers)
+    return sorted(own)
+
+
+def features(model, name, images):
+    if name == "googlenet":
+        model.transform_input = False
+    if name.startswith("vit"):
+        return model(images)
+    if name in ("squeezenet", "mobilenet_v2"):
+        return model.features(images).mean((2, 3))
+    last = "fc"
+    setattr(model, last, torch.nn.Identity())
+    if name == "googlenet":
+        model.dropout = torch.nn.Identity()
+    return model(images)
+
+
+def shortened(tensor):
+    return [round(number, 9) for number in tensor.detach().double().flatten()[::17].tolist()]
+
+
+def case(name, make, size, has_norms):
+    torch.manual_seed(0)
+    model = make().float()
+    with torch.no_grad():
+        names = fill(model)
+    images = pattern(4 * 3 * size * size, 1).view(4, 3, size, size).float()
+    model.eval()
+    result = features(model, name, images)
+    (result * pattern(result.numel(), 3).view_as(result)).sum().backward()
+    gradients = {parameter: own.grad for parameter, own in model.named_parameters() if own.grad is not None}
+    chosen = sorted(gradients)[:: max(1, len(gradients) // 7)]
+    out = {
+        "name": name,
+        "size": size,
+        "tensors": len(names),
+        "features": shortened(result),
+        "gradients": {key: [gradients[key].double().norm().item(), *gradients[key].double().flatten()[:3].tolist()]
+                      for key in chosen},
+    }
+    if has_norms:
+        model.train()
+        with torch.no_grad():
+            out["train"] = shortened(features(model, name, images))
+    return out
+
+
+def positions():
+    had = pattern(17 * 4, 5).view(1, 17, 4).float()
+    return {"had": had.tolist(), "smaller": resample_abs_pos_embed(had, [3, 3]).tolist(),
+            "larger": resample_abs_pos_embed(had, [6, 6]).tolist()}
+
+
+def main():
+    out = {"cases": [case(name, *model) for name, model in MODELS.items()], "positions": positions()}
+    path = pathlib.Path(__file__).parent.parent / "src/dml/model/testdata/backbones.json"
+    path.write_text(json.dumps(out) + "\n")
+
+
+if __name__ == "__main__":
+    main()
