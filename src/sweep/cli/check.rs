@@ -1,5 +1,7 @@
 //! `sweep check`: is the file right, and what does it amount to?
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::{Exit, Target, counted, show};
@@ -7,6 +9,10 @@ use crate::spec::Sweep;
 
 /// Checks a sweep file without running, reading data or writing anything.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sweep check sweeps/omniglot.toml
+  sweep check sweeps/omniglot.toml --set 'axes.\"model.embedding\"={ range = [64, 512, 64] }'")]
 pub(super) struct Check {
     #[command(flatten)]
     target: Target,
@@ -15,20 +21,29 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let sweep = self.target.read()?;
-        show(&format!("{}: in order\n{}\n", self.target.file.display(), arithmetic(&sweep)))
+        let mut lines = vec![format!("{}: in order", self.target.file.display()), arithmetic(&sweep)];
+        lines.extend(sweep.refinements.iter().cloned());
+        show(&(lines.join("\n") + "\n"))
     }
 }
 
 /// How the members of the table come about: `4 methods x 2 seeds on Omniglot = 8 cells' runs`.
 pub(super) fn arithmetic(sweep: &Sweep) -> String {
-    let methods = sweep.points.first().map_or(0, |point| point.methods.len());
+    let names = sweep.points.iter().flat_map(|point| &point.methods).map(|method| &method.table.name);
+    let (lines, methods) = (names.clone().count(), names.collect::<BTreeSet<_>>().len());
     let mut factors = vec![counted(methods, "method"), counted(sweep.seeds.len(), "seed")];
     if sweep.folds.len() > 1 {
         factors.push(counted(sweep.folds.len(), "fold"));
     }
-    if sweep.points.len() > 1 {
-        factors.push(format!("{} ({})", counted(sweep.points.len(), "setting"), sweep.axes.join(" x ")));
+    if lines == methods * sweep.points.len() {
+        if sweep.points.len() > 1 {
+            factors.push(format!("{} ({})", counted(sweep.points.len(), "setting"), sweep.axes.join(" x ")));
+        }
+    } else {
+        // Not every method is in every setting.
+        factors[0] =
+            format!("{} of {} ({})", counted(lines, "line"), counted(methods, "method"), sweep.axes.join(" x "));
     }
-    let total = methods * sweep.seeds.len() * sweep.folds.len() * sweep.points.len();
+    let total = lines * sweep.seeds.len() * sweep.folds.len();
     format!("{} = {}", factors.join(" x "), counted(total, "result"))
 }

@@ -146,12 +146,20 @@ pub fn main() -> ExitCode {
 
 /// Prints a result.
 fn show(text: &str) -> Result<(), Exit> {
-    let mut output = anstream::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    // Looking for colours in a text without any takes longer than all the rest of a large plan.
+    let written = match text.contains('\x1b') {
+        true => print(anstream::stdout().lock(), text),
+        false => print(io::stdout().lock(), text),
+    };
+    match written {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Exit::NobodyReads),
         Err(error) => Err(Exit::stuck(format!("failed to print: {error}"))),
     }
+}
+
+fn print(mut output: impl Write, text: &str) -> io::Result<()> {
+    output.write_all(text.as_bytes()).and_then(|()| output.flush())
 }
 
 /// Says something about the work. If nobody can hear it, the work goes on.

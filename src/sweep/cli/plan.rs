@@ -1,6 +1,6 @@
 //! `sweep plan`: what would run, what is there already, and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use schema::{RunId, canonical_json};
@@ -14,6 +14,7 @@ use crate::{
         freshness::{self, Freshness, FreshnessOf},
     },
     run::slots::Slot,
+    spec::{MethodTable, Sweep},
 };
 
 /// Shows what would run and what is reused, each run with its name and the reason. Runs nothing.
@@ -46,6 +47,7 @@ fn as_text(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
     let Opened { sweep, plan, machine, .. } = opened;
     let mut lines = vec![format!("{}: {}", sweep.name, check::arithmetic(sweep))];
     lines.extend(plan.missing.iter().map(|missing| format!("missing: {missing}")));
+    lines.extend(sweep.refinements.iter().cloned());
     lines.push(String::new());
     lines.extend(made_of(opened));
     lines.push(String::new());
@@ -82,7 +84,7 @@ fn made_of(opened: &Opened) -> Vec<String> {
         let of_losses = point.training.loss_optimizer.iter();
         lines.extend(of_losses.map(|optimizer| format!("    of losses {}", canonical_json(optimizer))));
     }
-    for method in opened.sweep.points.iter().take(1).flat_map(|point| &point.methods) {
+    for method in first_of_each(&opened.sweep) {
         let json = |name: &str, part: Option<String>| part.map(|part| format!("{name} {part}"));
         let parts = [
             json("baseline", method.baseline.as_ref().map(canonical_json)),
@@ -99,6 +101,13 @@ fn made_of(opened: &Opened) -> Vec<String> {
         lines.extend(parts.into_iter().flatten().map(|part| format!("    {part}")));
     }
     lines
+}
+
+/// Each method where it first appears.
+fn first_of_each(sweep: &Sweep) -> Vec<&MethodTable> {
+    let mut seen = BTreeSet::new();
+    let methods = sweep.points.iter().flat_map(|point| &point.methods).map(|method| &method.table);
+    methods.filter(|method| seen.insert(&method.name)).collect()
 }
 
 /// `2 slots (cpu 0, cpu 1)`.

@@ -261,7 +261,7 @@ fn name(job: Job, plan: &Plan) -> String {
             format!("prepare {title}")
         }
         Job::Train(run) | Job::Evaluate(run) => {
-            let member = plan.members.iter().find(|member| member.run == run);
+            let member = plan.member_of(run);
             format!("{} {}", job.verb(), member.map_or_else(|| run.to_string(), describe))
         }
     }

@@ -167,9 +167,9 @@ fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
                 point.image_size
             ));
         }
-        if point.methods.iter().any(|method| method.loss.is_some()) {
+        if point.methods.iter().any(|method| method.table.loss.is_some()) {
             lines.push(conditions(point));
-            lines.extend(point.methods.iter().filter_map(exception));
+            lines.extend(point.methods.iter().filter_map(|method| exception(&method.table)));
         }
         if matches!(point.dataset, Dataset::Glyphs(_)) {
             lines.push("Glyphs are synthetic: drawn by the program, they say nothing about photographs.".to_owned());

@@ -23,7 +23,7 @@ impl Status {
         let (plan, ledger) = (&opened.plan, &opened.ledger);
         let (mut finished, mut begun, mut lines) = (0, 0, Vec::new());
         for &run in plan.runs.keys() {
-            let member = plan.members.iter().find(|member| member.run == run);
+            let member = plan.member_of(run);
             let name = member.map_or_else(|| run.to_string(), describe);
             if let Some(Trained { empty_steps, steps, .. }) = ledger.trained(run)?.filter(Trained::was_mostly_idle) {
                 lines.push(format!("  idle      {run}  {name}: no pair counted in {empty_steps} of {steps} steps"));

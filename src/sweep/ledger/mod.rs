@@ -24,6 +24,7 @@ mod lock;
 pub mod weights;
 
 use std::{
+    collections::BTreeSet,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
@@ -183,6 +184,19 @@ impl Ledger {
     /// Whether a run's trained network is there.
     pub fn has_model(&self, run: RunId) -> bool {
         self.run(run).join("model.safetensors").is_file()
+    }
+
+    /// All runs that were ever begun.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn runs(&self) -> Result<BTreeSet<RunId>, LedgerError> {
+        let folder = self.root.join("runs");
+        match fs::read_dir(&folder) {
+            Ok(entries) => Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) => Err(LedgerError::io("list", &folder)(error)),
+        }
     }
 
     /// How far a run is.

@@ -3,7 +3,7 @@
 use schema::{Backbone, BatchNorm, Fingerprint, Fold, Identity, Model, Numerics, Recipe, SCHEMA, Training, Weights};
 
 use super::Member;
-use crate::spec::{Baseline, MethodTable, Point, Sweep};
+use crate::spec::{Baseline, Method, MethodTable, Point, Sweep};
 
 /// All repetitions of all methods under one combination of axis values, whose backbone starts from these weights.
 pub(super) fn members(
@@ -12,20 +12,31 @@ pub(super) fn members(
     data: &Fingerprint,
     weights: Option<&Weights>,
     numerics: Numerics,
-) -> Vec<(Member, Identity)> {
+) -> Vec<(Member, Box<Identity>)> {
     let mut members = Vec::with_capacity(point.methods.len() * sweep.seeds.len() * sweep.folds.len());
-    for method in &point.methods {
-        for &seed in &sweep.seeds {
-            for &fold in &sweep.folds {
-                let recipe = recipe(point, method, weights, seed, fold);
-                let identity = Identity { schema: SCHEMA, recipe, data: data.clone(), numerics };
+    for Method { settings, table: method } in &point.methods {
+        let settings = [&point.settings[..], settings].concat();
+        let seeds: Vec<u64> = match is_drawn(method, weights) {
+            true => sweep.seeds.clone(),
+            false => vec![0; sweep.seeds.len()],
+        };
+        let of_fold = |&fold| {
+            let recipe = recipe(point, method, weights, fold);
+            let identity = Identity { schema: SCHEMA, recipe, data: data.clone(), numerics };
+            (fold, identity.runs(&seeds), identity)
+        };
+        let folds: Vec<_> = sweep.folds.iter().map(of_fold).collect();
+        for (place, &seed) in sweep.seeds.iter().enumerate() {
+            for (fold, runs, identity) in &folds {
+                let mut identity = Box::new(identity.clone());
+                identity.recipe.seed = seeds[place];
                 let member = Member {
                     method: method.name.clone(),
                     dataset: point.dataset.title(),
-                    settings: point.settings.clone(),
+                    settings: settings.clone(),
                     seed,
-                    fold,
-                    run: identity.run(),
+                    fold: *fold,
+                    run: runs[place],
                 };
                 members.push((member, identity));
             }
@@ -34,24 +45,30 @@ pub(super) fn members(
     members
 }
 
-/// What determines nothing is left out, so that equal results have equal names: no seed or fold for pixels or for
-/// features that were trained before, no fold for a network that is not trained, nor what only training heeds.
-fn recipe(point: &Point, method: &MethodTable, weights: Option<&Weights>, seed: u64, fold: Option<Fold>) -> Recipe {
+/// Whether the seed changes anything: not for pixels, nor for features that were trained before.
+fn is_drawn(method: &MethodTable, weights: Option<&Weights>) -> bool {
+    match method.baseline {
+        Some(Baseline::Pixels) => false,
+        Some(Baseline::Trunk) => weights.is_none(),
+        Some(Baseline::Untrained) | None => true,
+    }
+}
+
+/// What determines nothing is left out, so that equal results have equal names: no fold for a network
+/// that is not trained, nor what only training heeds. Every seed has this recipe with itself in the place of 0.
+fn recipe(point: &Point, method: &MethodTable, weights: Option<&Weights>, fold: Option<Fold>) -> Recipe {
     let backbone = match weights {
         Some(weights) => point.model.backbone.clone().with_weights(weights.clone()),
         None => point.model.backbone.clone(),
     };
     let model = Model { backbone, ..point.model.clone() };
-    let (model, training, seed, fold) = match method.baseline {
-        Some(Baseline::Pixels) => (Model::new(Backbone::Pixels, None), None, 0, None),
-        Some(Baseline::Untrained) => (untrained(model), None, seed, None),
-        Some(Baseline::Trunk) => {
-            let seed = if weights.is_some() { 0 } else { seed };
-            (Model { embedding: None, head: None, ..untrained(model) }, None, seed, None)
-        }
-        None => (model, training(point, method, fold), seed, fold),
+    let (model, training, fold) = match method.baseline {
+        Some(Baseline::Pixels) => (Model::new(Backbone::Pixels, None), None, None),
+        Some(Baseline::Untrained) => (untrained(model), None, None),
+        Some(Baseline::Trunk) => (Model { embedding: None, head: None, ..untrained(model) }, None, None),
+        None => (model, training(point, method, fold), fold),
     };
-    Recipe { dataset: point.dataset.clone(), image_size: point.image_size, fold, model, training, seed }
+    Recipe { dataset: point.dataset.clone(), image_size: point.image_size, fold, model, training, seed: 0 }
 }
 
 fn untrained(model: Model) -> Model {

@@ -60,10 +60,13 @@ pub type FreshnessOf = BTreeMap<Job, Freshness>;
 /// A result is damaged.
 pub fn of(plan: &Plan, ledger: &Ledger, metrics: &[Metric]) -> Result<FreshnessOf, LedgerError> {
     let mut freshness = FreshnessOf::new();
+    let begun = ledger.runs()?;
     for (&run, planned) in &plan.runs {
+        let both = |reason: Reason| (Freshness::Stale(reason.clone()), Freshness::Stale(reason));
         let (train, evaluate) = match absent(&planned.identity) {
-            Some(reason) => (Freshness::Stale(reason.clone()), Freshness::Stale(reason)),
-            None => of_run(run, ledger, metrics)?,
+            Some(reason) => both(reason),
+            None if begun.contains(&run) => of_run(run, ledger, metrics)?,
+            None => both(Reason::New),
         };
         freshness.insert(Job::Train(run), train);
         freshness.insert(Job::Evaluate(run), evaluate);

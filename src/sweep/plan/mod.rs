@@ -14,6 +14,7 @@ use std::{
 };
 
 use petgraph::graph::DiGraph;
+use rayon::prelude::*;
 use schema::{Backbone, DataId, Dataset, Fingerprint, Fold, Identity, Numerics, RunId, Weights};
 
 pub use graph::Node;
@@ -24,7 +25,7 @@ use crate::{
         fingerprint::{self, FingerprintError},
         weights::{self, WeightsError},
     },
-    spec::Sweep,
+    spec::{Point, Sweep},
 };
 
 /// All that a sweep leads to.
@@ -74,11 +75,13 @@ pub struct Member {
 #[derive(Clone, Debug)]
 pub struct PlannedRun {
     /// All that its name is the hash of.
-    pub identity: Identity,
+    pub identity: Box<Identity>,
     /// The prepared data set.
     pub data: DataId,
     /// The file with the weights that it starts from, if it does.
     pub weights: Option<PathBuf>,
+    /// The first member of the plan whose result it is, by position.
+    pub member: usize,
 }
 
 /// A data set to prepare.
@@ -100,29 +103,84 @@ impl Plan {
     /// # Errors
     /// A data set cannot be read, or weights are of another backbone.
     pub fn new(sweep: &Sweep, ledger: &Ledger, numerics: Numerics) -> Result<Plan, PlanError> {
-        let (mut members, mut runs, mut data, mut missing) = (Vec::new(), BTreeMap::new(), BTreeMap::new(), Vec::new());
-        for point in &sweep.points {
-            let planned = locate(sweep, &point.dataset, point.image_size, ledger, &mut missing)?;
-            let data_id = DataId::of(&planned.dataset, planned.image_size, &planned.fingerprint);
-            let (file, weights) = start(&sweep.resources.weights, &point.model.backbone, &mut missing)?;
-            for (member, identity) in expand::members(sweep, point, &planned.fingerprint, weights.as_ref(), numerics) {
-                let weights = identity.recipe.model.backbone.weights().and(file.clone());
-                runs.entry(member.run).or_insert(PlannedRun { identity, data: data_id, weights });
+        let (mut members, mut runs, mut missing) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let mut given = Given::default();
+        let places: Vec<Places> =
+            sweep.points.iter().map(|point| given.of(point, sweep, ledger, &mut missing)).collect::<Result<_, _>>()?;
+        let expanded = |(point, places): (&Point, &Places)| {
+            let data = &given.data[places.data].1.fingerprint;
+            expand::members(sweep, point, data, given.weights[places.weights].1.1.as_ref(), numerics)
+        };
+        let expanded: Vec<_> = sweep.points.par_iter().zip(&places).map(expanded).collect();
+        for (of_point, places) in expanded.into_iter().zip(places) {
+            let (data, file) = (given.data[places.data].0, &given.weights[places.weights].1.0);
+            for (member, identity) in of_point {
+                let position = members.len();
+                runs.entry(member.run).or_insert_with(|| {
+                    let weights = identity.recipe.model.backbone.weights().and(file.clone());
+                    PlannedRun { identity, data, weights, member: position }
+                });
                 members.push(member);
             }
-            data.insert(data_id, planned);
         }
         let graph = graph::of(&runs);
-        Ok(Plan { members, runs, data, graph, missing })
+        Ok(Plan { members, runs, data: given.data.into_iter().collect(), graph, missing })
+    }
+
+    /// The first repetition of a cell whose result a run is.
+    pub fn member_of(&self, run: RunId) -> Option<&Member> {
+        self.members.get(self.runs.get(&run)?.member)
+    }
+}
+
+/// The file of weights and their hash.
+type Start = (Option<PathBuf>, Option<Weights>);
+
+/// What runs are given from outside, each looked up once however many points need it.
+#[derive(Default)]
+struct Given {
+    data: Vec<(DataId, PlannedData)>,
+    weights: Vec<(Backbone, Start)>,
+}
+
+/// What a point is given, by position.
+struct Places {
+    data: usize,
+    weights: usize,
+}
+
+impl Given {
+    fn of(
+        &mut self,
+        point: &Point,
+        sweep: &Sweep,
+        ledger: &Ledger,
+        missing: &mut Vec<String>,
+    ) -> Result<Places, PlanError> {
+        let is_it =
+            |(_, known): &(_, PlannedData)| known.dataset == point.dataset && known.image_size == point.image_size;
+        let data = match self.data.iter().position(is_it) {
+            Some(position) => position,
+            None => {
+                let planned = locate(sweep, &point.dataset, point.image_size, ledger, missing)?;
+                self.data.push((DataId::of(&planned.dataset, planned.image_size, &planned.fingerprint), planned));
+                self.data.len() - 1
+            }
+        };
+        let backbone = &point.model.backbone;
+        let weights = match self.weights.iter().position(|(known, _)| known == backbone) {
+            Some(position) => position,
+            None => {
+                self.weights.push((backbone.clone(), start(&sweep.resources.weights, backbone, missing)?));
+                self.weights.len() - 1
+            }
+        };
+        Ok(Places { data, weights })
     }
 }
 
 /// The file and the hash of the weights that a backbone starts from, if it does.
-fn start(
-    root: &Path,
-    backbone: &Backbone,
-    missing: &mut Vec<String>,
-) -> Result<(Option<PathBuf>, Option<Weights>), WeightsError> {
+fn start(root: &Path, backbone: &Backbone, missing: &mut Vec<String>) -> Result<Start, WeightsError> {
     match weights::locate(root, backbone) {
         Ok(located) => Ok(located.unzip()),
         Err(error @ WeightsError::Missing { .. }) => {

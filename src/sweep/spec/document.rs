@@ -1,84 +1,120 @@
-//! TOML with positions, and the values of `[axes]` put in their places.
+//! TOML with positions, and the values of axes and overrides put in their places.
 //!
 //! A value taken from an axis keeps its position in the `[axes]` table, so a mistake in it is shown there.
 
-use std::{borrow::Cow, ops::Range, path::Path};
+use std::{ops::Range, path::Path};
 
 use serde::Deserialize;
 use toml::{
     Spanned,
-    de::{DeTable, DeValue, Deserializer},
+    de::{DeArray, DeTable, DeValue, Deserializer},
 };
 
 use super::{
+    condition::{Condition, Override},
     diagnostic::{Diagnostic, nearest},
+    grid::{Combination, Grid, Participant, Variant, tables},
+    key::{put, value_at},
+    source::Source,
     validate::Fault,
 };
 
-/// The tables whose keys may become an axis.
-const REPORTED: [&str; 3] = ["data", "model", "training"];
-
+/// A file cut into what all methods share, the methods, and what makes combinations of them.
 pub(super) struct Document<'a> {
-    path: &'a Path,
-    text: &'a str,
-    table: Spanned<DeTable<'a>>,
-    axes: Vec<Axis<'a>>,
+    source: Source<'a>,
+    shared: Spanned<DeTable<'a>>,
+    methods: Vec<Method<'a>>,
+    grid: Grid<'a>,
+    overrides: Vec<Override<'a>>,
 }
 
-struct Axis<'a> {
+struct Method<'a> {
     name: String,
     place: Range<usize>,
-    values: Vec<Spanned<DeValue<'a>>>,
+    table: DeTable<'a>,
+    when: Condition,
 }
 
-/// One value of every axis.
-pub(super) struct Combination<'d, 'a> {
-    text: &'a str,
-    choices: Vec<(&'d Axis<'a>, &'d Spanned<DeValue<'a>>)>,
+/// One reading of a combination: every method that takes part in it, each in one of its variants.
+pub(super) struct Reading<'c> {
+    pub(super) combination: &'c Combination,
+    /// Which variant of each method, by position; `true` where no earlier reading of the combination had it.
+    pub(super) variants: Vec<(&'c Variant, bool)>,
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn parse(path: &'a Path, text: &'a str) -> Result<Document<'a>, Diagnostic> {
-        let mut document = Document {
-            path,
-            text,
-            table: DeTable::parse(text).map_err(|error| from_toml(path, text, &error))?,
-            axes: Vec::new(),
+    pub(super) fn parse(source: Source<'a>) -> Result<Document<'a>, Diagnostic> {
+        let mut shared = DeTable::parse(source.text).map_err(|error| from_toml(source, &error))?;
+        let table = shared.get_mut();
+        let methods = take_methods(&source, table)?;
+        let names: Vec<String> = methods.iter().map(|(name, ..)| name.clone()).collect();
+        let grid = Grid::take(&source, table, &names)?;
+        let overrides = tables(&source, table, "override")?;
+        let overrides = overrides.into_iter().map(|override_| Override::read(&source, override_, table, &grid, &names));
+        let overrides = overrides.collect::<Result<_, _>>()?;
+        let with_when = |(name, place, mut method): (String, Range<usize>, DeTable<'a>)| {
+            let when = match method.remove("when") {
+                Some(when) => Condition::read(&source, &when, table, &grid.shared)?,
+                None => Condition::default(),
+            };
+            Ok(Method { name, place, table: method, when })
         };
-        document.axes = document.take_axes()?;
-        Ok(document)
+        let methods = methods.into_iter().map(with_when).collect::<Result<_, _>>()?;
+        Ok(Document { source, shared, methods, grid, overrides })
     }
 
     pub(super) fn axis_names(&self) -> Vec<String> {
-        self.axes.iter().map(|axis| axis.name.clone()).collect()
+        self.grid.names()
     }
 
-    /// All combinations, the last axis changing fastest.
-    pub(super) fn combinations(&self) -> Vec<Combination<'_, 'a>> {
-        let mut all = vec![Vec::new()];
-        for axis in &self.axes {
-            all = all
-                .into_iter()
-                .flat_map(|chosen: Vec<_>| {
-                    axis.values.iter().map(move |value| [&chosen[..], &[(axis, value)]].concat())
-                })
-                .collect();
+    /// All combinations, and in words how they were refined.
+    pub(super) fn combinations(&self) -> Result<(Vec<Combination>, Vec<String>), Diagnostic> {
+        let participants: Vec<Participant<'_>> =
+            self.methods.iter().map(|method| Participant { name: &method.name, when: &method.when }).collect();
+        let (combinations, mut words) = self.grid.combinations(&self.source, &participants)?;
+        let mut is_there = vec![false; self.methods.len()];
+        let variants = combinations.iter().flat_map(|combination| &combination.variants);
+        variants.for_each(|variant| is_there[variant.method] = true);
+        if let Some((method, _)) = self.methods.iter().zip(is_there).find(|(_, is_there)| !is_there) {
+            let message = format!("the method `{}` is in no combination", method.name);
+            return Err(self.source.at(&method.place, message).with_hint("look at its `when` and at [[exclude]]"));
         }
-        all.into_iter().map(|choices| Combination { text: self.text, choices }).collect()
+        for change in &self.overrides {
+            let holds = combinations.iter().filter(|combination| change.when.holds(&combination.rows)).count();
+            let line = self.source.line(change.place.start);
+            words.push(format!("[[override]] in line {line} holds in {holds} of {} settings", combinations.len()));
+        }
+        Ok((combinations, words))
     }
 
-    /// The settings under one combination.
-    pub(super) fn read<T: Deserialize<'a>>(&self, combination: &Combination<'_, 'a>) -> Result<T, Diagnostic> {
-        let table = self.merged(combination)?;
-        T::deserialize(Deserializer::from(table)).map_err(|error| from_toml(self.path, self.text, &error))
+    /// As many readings as it takes to see every variant of every method once.
+    pub(super) fn readings<'c>(&self, combination: &'c Combination) -> Vec<Reading<'c>> {
+        let mut of_methods: Vec<Vec<&Variant>> = vec![Vec::new(); self.methods.len()];
+        combination.variants.iter().for_each(|variant| of_methods[variant.method].push(variant));
+        let rounds = of_methods.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let variant = |round: usize, variants: &Vec<&'c Variant>| {
+            let last = variants.len().checked_sub(1)?;
+            Some((variants[round.min(last)], round <= last))
+        };
+        let reading = |round| Reading {
+            combination,
+            variants: of_methods.iter().filter_map(|variants| variant(round, variants)).collect(),
+        };
+        (0..rounds).map(reading).collect()
+    }
+
+    /// The settings under one reading.
+    pub(super) fn read<T: Deserialize<'a>>(&self, reading: &Reading<'_>) -> Result<T, Diagnostic> {
+        let table = self.merged(reading)?;
+        T::deserialize(Deserializer::from(table)).map_err(|error| from_toml(self.source, &error))
     }
 
     /// Shows a fault of the checked settings where its value stands.
-    pub(super) fn point_at(&self, combination: &Combination<'_, 'a>, fault: Fault) -> Diagnostic {
-        let place = self.merged(combination).ok().and_then(|table| place_of(table, &fault.key));
+    pub(super) fn point_at(&self, reading: &Reading<'_>, fault: Fault) -> Diagnostic {
+        let place = self.merged(reading).ok().and_then(|table| place_of(table.get_ref(), &fault.key));
         let diagnostic = match place {
-            Some(place) => Diagnostic::at(self.path, self.text, place, fault.message),
-            None => Diagnostic::of_file(self.path, format!("`{}`: {}", fault.key, fault.message)),
+            Some(place) => self.source.at(&place, fault.message),
+            None => Diagnostic::of_file(self.source.path, format!("`{}`: {}", fault.key, fault.message)),
         };
         match fault.hint {
             Some(hint) => diagnostic.with_hint(hint),
@@ -86,95 +122,89 @@ impl<'a> Document<'a> {
         }
     }
 
-    fn merged(&self, combination: &Combination<'_, 'a>) -> Result<Spanned<DeTable<'a>>, Diagnostic> {
-        let mut table = self.table.clone();
-        for (axis, value) in &combination.choices {
-            put(table.get_mut(), &axis.name, axis.place.clone(), (*value).clone())
-                .map_err(|reason| self.at(&axis.place, reason))?;
-        }
-        Ok(table)
+    /// The values of the axes as the file spells them, without the data set, which every table shows anyway.
+    pub(super) fn settings(&self, combination: &Combination) -> Vec<(String, String)> {
+        let rows = self.grid.shared.iter().zip(&combination.rows);
+        let cells = rows.flat_map(|(axis, &row)| axis.keys.iter().zip(&axis.rows[row]));
+        let shown = cells.filter(|(key, _)| key.name != "data.dataset");
+        shown.map(|(key, value)| (key.name.clone(), self.spelled(value))).collect()
     }
 
-    fn take_axes(&mut self) -> Result<Vec<Axis<'a>>, Diagnostic> {
-        let Some(axes) = self.table.get_mut().remove("axes") else { return Ok(Vec::new()) };
-        let place = axes.span();
-        let DeValue::Table(axes) = axes.into_inner() else {
-            return Err(self.at(&place, "`axes` is a table: one key for each axis"));
-        };
-        let mut axes: Vec<_> = axes.into_iter().collect();
-        axes.sort_by_key(|(key, _)| key.span().start);
-        axes.into_iter().map(|(key, values)| self.axis(&key, values)).collect()
+    /// The same for the axes of a method's own.
+    pub(super) fn own_settings(&self, variant: &Variant) -> Vec<(String, String)> {
+        let cells = variant.rows.iter().flat_map(|&(axis, row)| {
+            let axis = &self.grid.own[axis];
+            axis.keys.iter().zip(&axis.rows[row])
+        });
+        cells.map(|(key, value)| (key.in_method().join("."), self.spelled(value))).collect()
     }
 
-    fn axis(&self, key: &Spanned<Cow<'a, str>>, values: Spanned<DeValue<'a>>) -> Result<Axis<'a>, Diagnostic> {
-        let place = key.span();
-        let name = match key.get_ref().as_ref() {
-            "dataset" => "data.dataset",
-            other => other,
-        };
-        let table = name.split('.').next().unwrap_or_default();
-        if !REPORTED.contains(&table) || !name.contains('.') {
-            return Err(self
-                .at(&place, format!("`{name}` cannot be an axis"))
-                .with_hint("an axis is `dataset` or a dotted key under `data`, `model` or `training`, in quotes: \"model.embedding\" = [64, 128]"));
-        }
-        let values_place = values.span();
-        match values.into_inner() {
-            DeValue::Array(array) if array.is_empty() => {
-                Err(self.at(&values_place, format!("the axis `{name}` has no values")))
+    fn spelled(&self, value: &Spanned<DeValue<'_>>) -> String {
+        self.source.text[value.span()].trim_matches('"').to_owned()
+    }
+
+    fn merged(&self, reading: &Reading<'_>) -> Result<Spanned<DeTable<'a>>, Diagnostic> {
+        let rows = &reading.combination.rows;
+        let mut merged = self.shared.clone();
+        let table = merged.get_mut();
+        let mut methods: Vec<DeTable<'a>> =
+            reading.variants.iter().map(|(variant, _)| self.methods[variant.method].table.clone()).collect();
+        for (axis, &row) in self.grid.shared.iter().zip(rows) {
+            for (key, value) in axis.keys.iter().zip(&axis.rows[row]) {
+                put(table, &key.path, &key.place, value.clone())
+                    .map_err(|reason| self.source.at(&key.place, reason))?;
             }
-            DeValue::Array(array) => Ok(Axis { name: name.to_owned(), place, values: array.into_iter().collect() }),
-            _ => Err(self
-                .at(&values_place, format!("the axis `{name}` is no array of values"))
-                .with_hint(format!("[{}]", &self.text[values_place.clone()]))),
         }
-    }
-
-    fn at(&self, place: &Range<usize>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::at(self.path, self.text, place.clone(), message)
+        for (key, value) in
+            self.overrides.iter().filter(|change| change.when.holds(rows)).flat_map(|change| &change.set)
+        {
+            let placed = match key.method() {
+                None => put(table, &key.path, &key.place, value.clone()),
+                Some(name) => {
+                    match reading.variants.iter().position(|(variant, _)| self.methods[variant.method].name == name) {
+                        Some(position) => put(&mut methods[position], key.in_method(), &key.place, value.clone()),
+                        None => Ok(()),
+                    }
+                }
+            };
+            placed.map_err(|reason| self.source.at(&key.place, reason))?;
+        }
+        for ((variant, _), method) in reading.variants.iter().zip(&mut methods) {
+            for &(axis, row) in &variant.rows {
+                for (key, value) in self.grid.own[axis].keys.iter().zip(&self.grid.own[axis].rows[row]) {
+                    put(method, key.in_method(), &key.place, value.clone())
+                        .map_err(|reason| self.source.at(&key.place, reason))?;
+                }
+            }
+        }
+        if !methods.is_empty() {
+            let places = reading.variants.iter().map(|(variant, _)| self.methods[variant.method].place.clone());
+            let methods = places.zip(methods).map(|(place, method)| Spanned::new(place, DeValue::Table(method)));
+            let methods: DeArray<'a> = methods.collect();
+            table.insert(Spanned::new(0..0, "method".into()), Spanned::new(0..0, DeValue::Array(methods)));
+        }
+        Ok(merged)
     }
 }
 
-impl Combination<'_, '_> {
-    /// The values as the file spells them, without the data set, which every table shows anyway.
-    pub(super) fn settings(&self) -> Vec<(String, String)> {
-        let shown = self.choices.iter().filter(|(axis, _)| axis.name != "data.dataset");
-        shown.map(|(axis, value)| (axis.name.clone(), self.text[value.span()].trim_matches('"').to_owned())).collect()
-    }
-}
-
-/// Puts `value` at the dotted key, making tables on the way.
-fn put<'a>(table: &mut DeTable<'a>, key: &str, place: Range<usize>, value: Spanned<DeValue<'a>>) -> Result<(), String> {
-    let Some((first, rest)) = key.split_once('.') else {
-        table.insert(Spanned::new(place, Cow::Owned(key.to_owned())), value);
-        return Ok(());
-    };
-    if !table.contains_key(first) {
-        let empty = Spanned::new(place.clone(), DeValue::Table(DeTable::new()));
-        table.insert(Spanned::new(place.clone(), Cow::Owned(first.to_owned())), empty);
-    }
-    match table.get_mut(first).map(Spanned::get_mut) {
-        Some(DeValue::Table(inner)) => put(inner, rest, place, value),
-        Some(other) => Err(format!("`{first}` is a {}, so it has no key `{rest}`", other.type_str())),
-        None => Ok(()),
-    }
+/// Takes out the methods, each with its name, which may turn out to be missing.
+fn take_methods<'a>(
+    source: &Source<'_>,
+    table: &mut DeTable<'a>,
+) -> Result<Vec<(String, Range<usize>, DeTable<'a>)>, Diagnostic> {
+    let methods = tables(source, table, "method")?.into_iter().filter_map(|method| {
+        let place = method.span();
+        let DeValue::Table(method) = method.into_inner() else { return None };
+        let name = method.get("name").and_then(|name| name.get_ref().as_str()).unwrap_or_default().to_owned();
+        Some((name, place, method))
+    });
+    Ok(methods.collect())
 }
 
 /// The place of a dotted key such as `method.1.loss.triplet.margin`, or of the nearest table around it.
-fn place_of(table: Spanned<DeTable<'_>>, key: &str) -> Option<Range<usize>> {
-    let mut value = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
-    let mut place = None;
-    for part in key.split('.') {
-        let next = match value.get_ref() {
-            DeValue::Table(table) => table.get(part).cloned(),
-            DeValue::Array(array) => part.parse().ok().and_then(|index: usize| array.get(index).cloned()),
-            _ => None,
-        };
-        let Some(next) = next else { break };
-        place = Some(next.span());
-        value = next;
-    }
-    place
+fn place_of(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
+    let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+    (1..=path.len()).rev().find_map(|depth| value_at(table, &path[..depth])).map(Spanned::span)
 }
 
 /// Edits the text itself, so that every later message shows the line that is in force.
@@ -241,11 +271,15 @@ fn parse_value(text: &str) -> toml_edit::Value {
     text.parse().unwrap_or_else(|_| text.into())
 }
 
-fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Diagnostic {
-    let message = shortened(&in_plain_words(error.message()));
+fn from_toml(source: Source<'_>, error: &toml::de::Error) -> Diagnostic {
+    let is_empty = error.span().is_some_and(|place| source.text.get(place).is_some_and(|text| text.trim().is_empty()));
+    let message = match error.message().starts_with("string values must be quoted") && is_empty {
+        true => "a value is missing".to_owned(),
+        false => shortened(&in_plain_words(error.message())),
+    };
     let diagnostic = match error.span() {
-        Some(place) => Diagnostic::at(path, text, place, message),
-        None => Diagnostic::of_file(path, message),
+        Some(place) => source.at(&place, message),
+        None => Diagnostic::of_file(source.path, message),
     };
     match suggestion(error.message()) {
         Some(hint) => diagnostic.with_hint(hint),
@@ -255,7 +289,17 @@ fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Diagnostic {
 
 /// Serde speaks of Rust's types; users know TOML's.
 fn in_plain_words(message: &str) -> String {
-    const WORDS: [(&str, &str); 14] = [
+    const WORDS: [(&str, &str); 21] = [
+        ("string values must be quoted, expected literal string", "a text needs quotes"),
+        ("duplicate key", "this key is there already"),
+        ("wanted exactly 1 element, more than 1 element", "only one can be chosen here, and there are several"),
+        ("wanted exactly 1 element, found 0 elements", "one has to be chosen here: `NAME = { .. }`"),
+        (
+            "invalid type: unit variant, expected newtype variant",
+            "this one has settings: `{ NAME = { .. } }`, `{}` for its defaults",
+        ),
+        ("invalid type: newtype variant, expected unit variant", "this one has no settings: its name in quotes is all"),
+        ("expected a sequence", "expected a list"),
         ("unknown field", "unknown key"),
         ("missing field", "missing key"),
         ("unknown variant", "unknown name"),

@@ -13,7 +13,7 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-/// A whole file; `[axes]` has been put in its places before.
+/// A whole file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SweepFile {
@@ -34,7 +34,26 @@ pub struct SweepFile {
     /// `[report]`
     #[serde(default)]
     pub report: ReportTable,
+    /// `[axes]`
+    #[serde(default)]
+    pub axes: PutInPlace,
+    /// `[[zip]]`
+    #[serde(default)]
+    pub zip: PutInPlace,
+    /// `[[include]]`
+    #[serde(default)]
+    pub include: PutInPlace,
+    /// `[[exclude]]`
+    #[serde(default)]
+    pub exclude: PutInPlace,
+    /// `[[override]]`
+    #[serde(default)]
+    pub r#override: PutInPlace,
 }
+
+/// Stands for a table that is gone: its values have been put in their places before.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct PutInPlace;
 
 /// `[sweep]`: what the sweep is called and how often each recipe is repeated.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,12 +1,18 @@
 //! What a sweep file says: text, then a document with positions, then typed settings, then a checked [`Sweep`].
 //!
 //! Each pass excludes a kind of mistake, and each mistake keeps its place in the file to the end:
-//! [`document`] parses TOML and puts the values of `[axes]` in their places; [`file`] gives every key its type
-//! and knows no others; [`validate`] refuses what types cannot exclude. A [`Sweep`] that exists can be planned.
+//! [`ranges`] writes ranges out as lists; [`grid`] makes combinations of axes and [`condition`] says what holds in
+//! which; [`document`] puts their values in their places; [`file`] gives every key its type and knows no others;
+//! [`validate`] refuses what types cannot exclude. A [`Sweep`] that exists can be planned.
 
+mod condition;
 mod diagnostic;
 mod document;
 mod file;
+mod grid;
+mod key;
+mod ranges;
+mod source;
 mod validate;
 
 use std::{
@@ -19,7 +25,13 @@ use document::Document;
 pub use file::{
     Baseline, DataTable, DeviceChoice, Gpus, MethodTable, ReportTable, Resources, SweepFile, SweepTable, TrainingTable,
 };
+use grid::{Combination, Variant};
+use rayon::prelude::*;
 use schema::{Dataset, Fold, Metric};
+use source::Source;
+
+/// Combinations that are read at once; the first mistake of them is reported.
+const CHUNK: usize = 4096;
 
 /// A checked sweep file.
 #[derive(Clone, Debug)]
@@ -32,6 +44,8 @@ pub struct Sweep {
     pub command: String,
     /// The names of the axes, in the order of the file.
     pub axes: Vec<String>,
+    /// In words what excludes, includes and overrides did.
+    pub refinements: Vec<String>,
     /// The combinations of all axis values: at least one, in the order of the file.
     pub points: Vec<Point>,
     /// The seeds of each recipe.
@@ -60,7 +74,16 @@ pub struct Point {
     /// What all methods share in training.
     pub training: TrainingTable,
     /// The rows.
-    pub methods: Vec<MethodTable>,
+    pub methods: Vec<Method>,
+}
+
+/// One row of the table at one point.
+#[derive(Clone, Debug)]
+pub struct Method {
+    /// Values of axes over its own settings, as written in the file.
+    pub settings: Vec<(String, String)>,
+    /// What it is.
+    pub table: MethodTable,
 }
 
 impl Sweep {
@@ -76,28 +99,23 @@ impl Sweep {
 
     fn parse(path: &Path, text: &str, overrides: &[String], command: String) -> Result<Sweep, Diagnostic> {
         let text = document::with_overrides(path, text, overrides)?;
-        let document = Document::parse(path, &text)?;
-        let combinations = document.combinations();
+        let text = ranges::written_out(&Source { path, text: &text })?;
+        let document = Document::parse(Source { path, text: &text })?;
+        let (combinations, refinements) = document.combinations()?;
         let mut points = Vec::with_capacity(combinations.len());
-        let mut first: Option<SweepFile> = None;
-        for combination in &combinations {
-            let file: SweepFile = document.read(combination)?;
-            validate::check(&file).map_err(|fault| document.point_at(combination, fault))?;
-            points.push(Point {
-                settings: combination.settings(),
-                dataset: file.data.dataset.clone(),
-                image_size: file.data.image_size,
-                model: file.model.clone(),
-                training: file.training.clone(),
-                methods: file.method.clone(),
-            });
-            first.get_or_insert(file);
+        for chunk in combinations.chunks(CHUNK) {
+            let read: Vec<_> = chunk.par_iter().map(|combination| point(&document, combination)).collect();
+            for point in read {
+                points.push(point?);
+            }
         }
-        let Some(first) = first else { return Err(Diagnostic::of_file(path, "the sweep is empty")) };
+        let Some(first) = combinations.first() else { return Err(Diagnostic::of_file(path, "the sweep is empty")) };
+        let first: SweepFile = document.read(&document.readings(first)[0])?;
         Ok(Sweep {
             file: path.to_owned(),
             command,
             axes: document.axis_names(),
+            refinements,
             points,
             seeds: first.sweep.seeds.0,
             folds: match first.sweep.folds {
@@ -112,6 +130,32 @@ impl Sweep {
     }
 }
 
+/// Reads and checks one combination.
+fn point(document: &Document<'_>, combination: &Combination) -> Result<Point, Diagnostic> {
+    let mut shared: Option<SweepFile> = None;
+    let mut methods: Vec<(&Variant, Method)> = Vec::with_capacity(combination.variants.len());
+    for reading in document.readings(combination) {
+        let mut file: SweepFile = document.read(&reading)?;
+        validate::check(&file).map_err(|fault| document.point_at(&reading, fault))?;
+        let read = reading.variants.iter().zip(std::mem::take(&mut file.method));
+        methods.extend(
+            read.filter(|((_, is_new), _)| *is_new)
+                .map(|(&(variant, _), table)| (variant, Method { settings: document.own_settings(variant), table })),
+        );
+        shared.get_or_insert(file);
+    }
+    let shared = shared.expect("every combination is read at least once");
+    methods.sort_by_key(|(variant, _)| variant.method);
+    Ok(Point {
+        settings: document.settings(combination),
+        dataset: shared.data.dataset,
+        image_size: shared.data.image_size,
+        model: shared.model,
+        training: shared.training,
+        methods: methods.into_iter().map(|(_, method)| method).collect(),
+    })
+}
+
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     let diagnostic = Diagnostic::of_file(path, format!("failed to read the sweep file: {error}"));
     match path.extension() {
@@ -120,5 +164,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     }
 }
 
+#[cfg(test)]
+mod malformed;
 #[cfg(test)]
 mod tests;

@@ -70,8 +70,8 @@ fn every_mistake_has_its_message_and_its_place() {
         ("steps = 10", "steps = \"10\"", "a text \"10\", expected a whole number", "12:9"),
         ("steps = 10", "steps = -1", "the number `-1`, expected a whole number", "12:9"),
         ("steps = 10", "steps = 0", "nothing is trained in 0 steps", "12:9"),
-        ("steps = 10", "steps = 10\nsteps = 20", "duplicate key", "13:1"),
-        ("steps = 10", "steps = ", "string values must be quoted", "12:9"),
+        ("steps = 10", "steps = 10\nsteps = 20", "this key is there already", "13:1"),
+        ("steps = 10", "steps = ", "a value is missing", "12:9"),
         ("loss.triplet", "loss.tripel", "unknown name `tripel`", "18:6"),
         ("margin = 0.2", "margin = nan", "expected a finite number", "18:27"),
         ("margin = 0.2", "margn = 0.2", "unknown key `margn`, expected one of `margin`, `swap`, `smooth`", "18:18"),
@@ -270,7 +270,7 @@ fn overrides_come_before_everything_else_and_are_shown_in_their_place() {
     .unwrap();
     assert_eq!((sweep.points[0].training.steps, sweep.name.as_str(), sweep.seeds), (99, "other", vec![3, 4]));
     assert_eq!(
-        sweep.points[0].methods[0].loss,
+        sweep.points[0].methods[0].table.loss,
         Some(schema::Loss::Triplet(schema::Triplet { margin: 0.5, ..schema::Triplet::default() }))
     );
     let wrong = with(&["training.steps=no"]).unwrap_err().render(false);
@@ -364,5 +364,107 @@ fn each_loss_of_a_sum_is_checked_as_if_it_stood_alone() {
 fn a_loss_of_classes_may_have_one_image_of_each() {
     let method = "loss.arc_face = {}\nsampler.m_per_class = { batch = 32, per_class = 1 }\nloss_optimizer.rms_prop = { lr = 1e-3 }";
     let sweep = parse(&edited("loss.triplet = { margin = 0.2 }", method)).unwrap();
-    assert!(sweep.points[0].methods[0].sampler.is_some());
+    assert!(sweep.points[0].methods[0].table.sampler.is_some());
+}
+
+const AXES: &str = r#"
+[axes]
+dataset = ["omniglot", { glyphs = { classes = 40, test_classes = 20 } }]
+"model.embedding" = [32, 64]
+"#;
+
+/// `RIGHT` with two data sets, two widths and more.
+fn refined(more: &str) -> Sweep {
+    parse(&format!("{RIGHT}{AXES}{more}")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Data set and further settings of each point.
+fn settings(sweep: &Sweep) -> Vec<String> {
+    let values = |settings: &[(String, String)]| settings.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
+    sweep.points.iter().map(|point| format!("{} {}", point.dataset.name(), values(&point.settings).join(" "))).collect()
+}
+
+#[test]
+fn keys_of_a_zip_vary_together_and_multiply_with_the_axes() {
+    let text = format!(
+        "{RIGHT}\n[axes]\n\"data.image_size\" = [28, 56]\n[[zip]]\n\"model.embedding\" = [8, 16]\n\"training.steps\" = [5, 6]\n"
+    );
+    let sweep = parse(&text).unwrap();
+    assert_eq!(settings(&sweep), ["omniglot 28 8 5", "omniglot 28 16 6", "omniglot 56 8 5", "omniglot 56 16 6"]);
+    assert_eq!((sweep.points[3].image_size, sweep.points[3].training.steps), (56, 6));
+}
+
+#[test]
+fn excludes_take_away_and_includes_add() {
+    let sweep = refined(
+        "[[exclude]]\ndataset = \"glyphs\"\n\"model.embedding\" = [32, 64]\n[[include]]\ndataset = \"glyphs\"\n\"model.embedding\" = [64, 128]\n",
+    );
+    assert_eq!(settings(&sweep), ["omniglot 32", "omniglot 64", "glyphs 64", "glyphs 128"]);
+    assert_eq!(
+        sweep.refinements,
+        [
+            "[[exclude]] in line 23 leaves out 2 of 4 combinations of a method and a setting",
+            "[[include]] in line 26 adds 2"
+        ]
+    );
+}
+
+#[test]
+fn an_exclude_may_be_about_one_method() {
+    let sweep = refined(
+        "[[exclude]]\nmethod = \"Triplet\"\n\"model.embedding\" = 64\n[[method]]\nname = \"Other\"\nloss.contrastive = {}\n",
+    );
+    let methods: Vec<usize> = sweep.points.iter().map(|point| point.methods.len()).collect();
+    assert_eq!(methods, [2, 1, 2, 1]);
+    assert_eq!(sweep.points[1].methods[0].table.name, "Other");
+}
+
+#[test]
+fn a_method_may_be_there_in_some_settings_only() {
+    let sweep = refined(
+        "[[method]]\nname = \"Other\"\nwhen = { dataset = \"glyphs\", \"training.steps\" = [10, 20] }\nloss.contrastive = {}\n",
+    );
+    let methods: Vec<usize> = sweep.points.iter().map(|point| point.methods.len()).collect();
+    assert_eq!(methods, [1, 1, 2, 2]);
+}
+
+#[test]
+fn overrides_change_settings_where_their_condition_holds() {
+    let sweep = refined(
+        "[[override]]\nwhen = { dataset = \"glyphs\" }\nset = { \"training.steps\" = 99, \"method.Triplet.loss.triplet.margin\" = 0.7 }\n",
+    );
+    let margin = |point: &Point| match &point.methods[0].table.loss {
+        Some(schema::Loss::Triplet(triplet)) => triplet.margin,
+        _ => panic!("another loss"),
+    };
+    let changed: Vec<_> = sweep.points.iter().map(|point| (point.training.steps, margin(point))).collect();
+    assert_eq!(changed, [(10, 0.2), (10, 0.2), (99, 0.7), (99, 0.7)]);
+    assert_eq!(sweep.refinements, ["[[override]] in line 23 holds in 2 of 4 settings"]);
+}
+
+#[test]
+fn an_axis_over_a_setting_of_one_method_multiplies_that_method_alone() {
+    let text = format!(
+        "{RIGHT}\n[[method]]\nname = \"Other, one\"\nloss.contrastive = {{}}\n[axes]\n\"model.embedding\" = [8, 16]\n\"method.'Triplet'.loss.triplet.margin\" = {{ linspace = [0.1, 0.3, 3] }}\n"
+    );
+    let sweep = parse(&text).unwrap();
+    let lines: Vec<_> =
+        sweep.points[1].methods.iter().map(|method| (&method.table.name[..], &method.settings[..])).collect();
+    let margin = |value: &str| [("loss.triplet.margin".to_owned(), value.to_owned())];
+    let [first, second, third] = [margin("0.1"), margin("0.2"), margin("0.3")];
+    assert_eq!(lines, [("Triplet", &first[..]), ("Triplet", &second), ("Triplet", &third), ("Other, one", &[])]);
+    assert_eq!(sweep.points[1].settings, [("model.embedding".to_owned(), "16".to_owned())]);
+}
+
+#[test]
+fn ranges_are_the_numbers_a_person_would_have_written() {
+    let values = |range: &str| {
+        let text = format!("{RIGHT}\n[axes]\n\"training.optimizer.adam.lr\" = {range}\n");
+        let sweep = parse(&text).unwrap_or_else(|error| panic!("{error}"));
+        sweep.points.into_iter().map(|mut point| point.settings.remove(0).1).collect::<Vec<_>>()
+    };
+    assert_eq!(values("{ linspace = [0.1, 0.5, 5] }"), ["0.1", "0.2", "0.3", "0.4", "0.5"]);
+    assert_eq!(values("{ logspace = [1e-4, 1, 5] }"), ["0.0001", "0.001", "0.01", "0.1", "1.0"]);
+    assert_eq!(values("{ range = [0.1, 0.35, 0.1] }"), ["0.1", "0.2", "0.3"]);
+    assert_eq!(values("{ range = [3, 1, -1] }"), ["3", "2", "1"]);
 }

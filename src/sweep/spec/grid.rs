@@ -1,0 +1,484 @@
+//! `[axes]`, `[[zip]]`, `[[include]]` and `[[exclude]]`: which combinations there are.
+//!
+//! The grid has every combination of the rows of all axes; a zip is one axis with several columns. Excludes take
+//! combinations out of the grid, then includes add further ones. An axis over a setting of one method multiplies
+//! that method alone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    condition::{Condition, column, is_meant},
+    diagnostic::{Diagnostic, nearest},
+    key::{Key, means},
+    source::Source,
+};
+
+/// More combinations than this are a slip of the pen.
+const MOST: usize = 10_000_000;
+
+/// One axis, or several that vary together.
+#[derive(Debug)]
+pub(super) struct Axis<'a> {
+    pub(super) keys: Vec<Key>,
+    /// One value for each key.
+    pub(super) rows: Vec<Vec<Spanned<DeValue<'a>>>>,
+    /// How many of the rows span the grid; those after them come from includes.
+    listed: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Grid<'a> {
+    /// Axes over settings that all methods share.
+    pub(super) shared: Vec<Axis<'a>>,
+    /// Axes over settings of one method.
+    pub(super) own: Vec<Axis<'a>>,
+    excludes: Vec<Exclude>,
+    includes: Vec<Include>,
+}
+
+#[derive(Debug)]
+struct Exclude {
+    place: Range<usize>,
+    methods: Option<Vec<String>>,
+    /// For an axis, by position, which of its rows are meant.
+    shared: Vec<(usize, Vec<bool>)>,
+    own: Vec<(usize, Vec<bool>)>,
+}
+
+#[derive(Debug)]
+struct Include {
+    place: Range<usize>,
+    combinations: Vec<Vec<usize>>,
+}
+
+/// What the grid has to know of a method.
+pub(super) struct Participant<'m> {
+    pub(super) name: &'m str,
+    pub(super) when: &'m Condition,
+}
+
+/// One row of every axis that all methods share, and the methods that take part.
+#[derive(Clone, Debug)]
+pub(super) struct Combination {
+    pub(super) rows: Vec<usize>,
+    pub(super) variants: Vec<Variant>,
+}
+
+/// A method, by position, and one row of every axis of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Variant {
+    pub(super) method: usize,
+    /// Axis and row, by position.
+    pub(super) rows: Vec<(usize, usize)>,
+}
+
+impl<'a> Grid<'a> {
+    /// Takes its tables out of the document.
+    pub(super) fn take(
+        source: &Source<'_>,
+        table: &mut DeTable<'a>,
+        methods: &[String],
+    ) -> Result<Grid<'a>, Diagnostic> {
+        let mut axes = Vec::new();
+        if let Some(table) = table.remove("axes") {
+            axes.extend(plain_axes(source, table)?);
+        }
+        for zip in tables(source, table, "zip")? {
+            axes.push(zipped(source, zip)?);
+        }
+        axes.sort_by_key(|axis: &Axis<'_>| axis.keys[0].place.start);
+        check(source, &axes, methods)?;
+        let (own, shared) = axes.into_iter().partition(|axis: &Axis<'_>| axis.keys[0].method().is_some());
+        let mut grid = Grid { shared, own, excludes: Vec::new(), includes: Vec::new() };
+        for include in tables(source, table, "include")? {
+            let include = grid.include(source, include)?;
+            grid.includes.push(include);
+        }
+        for exclude in tables(source, table, "exclude")? {
+            let exclude = grid.exclude(source, &exclude, methods)?;
+            grid.excludes.push(exclude);
+        }
+        Ok(grid)
+    }
+
+    /// The names of all axes.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.shared.iter().chain(&self.own).flat_map(|axis| &axis.keys).map(|key| key.name.clone()).collect()
+    }
+
+    /// All combinations, the last axis changing fastest, and in words what excludes and includes did.
+    pub(super) fn combinations(
+        &self,
+        source: &Source<'_>,
+        methods: &[Participant<'_>],
+    ) -> Result<(Vec<Combination>, Vec<String>), Diagnostic> {
+        let lengths: Vec<usize> = self.shared.iter().map(|axis| axis.listed).collect();
+        let total = lengths.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
+        if total.is_none_or(|total| total > MOST) {
+            let place = self.shared.first().map_or(0..0, |axis| axis.keys[0].place.clone());
+            return Err(source.at(&place, format!("the axes have more than {MOST} combinations")));
+        }
+        let own = self.own_rows(methods);
+        let mut all = Vec::new();
+        let mut left_out = vec![0_usize; self.excludes.len()];
+        let mut of = 0;
+        let mut in_grid = BTreeSet::new();
+        for rows in odometer(&lengths) {
+            let mut combination = combination(rows, methods, &own);
+            of += combination.variants.len();
+            let kept = &combination.rows;
+            combination.variants.retain(|variant| {
+                let mut is_kept = true;
+                for (exclude, count) in self.excludes.iter().zip(&mut left_out) {
+                    if exclude.matches(kept, variant, methods[variant.method].name) {
+                        *count += 1;
+                        is_kept = false;
+                    }
+                }
+                is_kept
+            });
+            if !combination.variants.is_empty() || methods.is_empty() {
+                if !self.includes.is_empty() {
+                    in_grid.insert(combination.rows.clone());
+                }
+                all.push(combination);
+            }
+        }
+        let mut words = Vec::new();
+        for (exclude, count) in self.excludes.iter().zip(left_out) {
+            if count == 0 {
+                return Err(source.at(&exclude.place, "the exclude matches no combination").with_hint(
+                    "each of its keys must have a value that the axis has; take the table out if it is no longer needed",
+                ));
+            }
+            let line = source.line(exclude.place.start);
+            words.push(format!(
+                "[[exclude]] in line {line} leaves out {count} of {of} combinations of a method and a setting"
+            ));
+        }
+        for include in &self.includes {
+            let further = include.combinations.iter().filter(|rows| in_grid.insert((*rows).clone()));
+            let further: Vec<Combination> = further.map(|rows| combination(rows.clone(), methods, &own)).collect();
+            if further.is_empty() {
+                return Err(source.at(&include.place, "the include adds nothing: its combinations are there already"));
+            }
+            words.push(format!("[[include]] in line {} adds {}", source.line(include.place.start), further.len()));
+            all.extend(further);
+        }
+        Ok((all, words))
+    }
+
+    /// For each method the combinations of its own axes.
+    fn own_rows(&self, methods: &[Participant<'_>]) -> Vec<Vec<Vec<(usize, usize)>>> {
+        let of_method = |name: &str| {
+            let axes = self.own.iter().enumerate().filter(|(_, axis)| axis.keys[0].method() == Some(name));
+            let (positions, lengths): (Vec<usize>, Vec<usize>) = axes.map(|(at, axis)| (at, axis.listed)).unzip();
+            odometer(&lengths).map(|rows| positions.iter().copied().zip(rows).collect()).collect()
+        };
+        methods.iter().map(|method| of_method(method.name)).collect()
+    }
+
+    fn include(&mut self, source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Include, Diagnostic> {
+        let place = table.span();
+        let named = self.named(source, table, "included")?;
+        let mut choices = Vec::with_capacity(self.shared.len());
+        for (position, axis) in self.shared.iter_mut().enumerate() {
+            let columns = named.iter().filter(|(_, (at, _), _)| *at == position).count();
+            if columns == 0 {
+                choices.push((0..axis.listed).collect());
+                continue;
+            }
+            if let Some(absent) = axis.keys.iter().find(|key| named.iter().all(|(named, ..)| named.path != key.path)) {
+                let message =
+                    format!("`{}` varies together with the others of its [[zip]]: give it a value too", absent.name);
+                return Err(source.at(&place, message));
+            }
+            choices.push(axis.rows_of(source, &named)?);
+        }
+        let lengths: Vec<usize> = choices.iter().map(Vec::len).collect();
+        let combinations = odometer(&lengths).map(|at| at.iter().zip(&choices).map(|(&at, rows)| rows[at]).collect());
+        Ok(Include { place, combinations: combinations.collect() })
+    }
+
+    /// The keys of an include, each with its axis.
+    #[allow(clippy::type_complexity)]
+    fn named(
+        &self,
+        source: &Source<'_>,
+        table: Spanned<DeValue<'a>>,
+        what: &str,
+    ) -> Result<Vec<(Key, (usize, usize), Spanned<DeValue<'a>>)>, Diagnostic> {
+        let DeValue::Table(table) = table.into_inner() else { return Ok(Vec::new()) };
+        let mut named = Vec::with_capacity(table.len());
+        for (key, value) in table {
+            let key = Key::read(source, &key, value.get_ref(), what)?;
+            let Some(at) = column(&self.shared, &key) else { return Err(self.no_axis(source, &key)) };
+            named.push((key, at, value));
+        }
+        Ok(named)
+    }
+
+    fn exclude(
+        &self,
+        source: &Source<'_>,
+        table: &Spanned<DeValue<'a>>,
+        methods: &[String],
+    ) -> Result<Exclude, Diagnostic> {
+        let mut exclude = Exclude { place: table.span(), methods: None, shared: Vec::new(), own: Vec::new() };
+        let Some(table) = table.get_ref().as_table().filter(|table| !table.is_empty()) else {
+            return Err(source.at(&exclude.place, "the exclude has no keys: it would leave out everything"));
+        };
+        for (key, wanted) in table.iter() {
+            if key.get_ref() == "method" {
+                exclude.methods = Some(method_names(source, wanted, methods)?);
+                continue;
+            }
+            let key = Key::read(source, key, wanted.get_ref(), "excluded")?;
+            let (axes, cells) = match key.method() {
+                None => (&self.shared, &mut exclude.shared),
+                Some(_) => (&self.own, &mut exclude.own),
+            };
+            let Some((axis, column)) = column(axes, &key) else { return Err(self.no_axis(source, &key)) };
+            let rows: Vec<bool> =
+                axes[axis].rows.iter().map(|row| is_meant(wanted.get_ref(), row[column].get_ref())).collect();
+            if !rows.contains(&true) {
+                return Err(self.no_value(source, wanted, &axes[axis], column));
+            }
+            cells.push((axis, rows));
+        }
+        Ok(exclude)
+    }
+
+    fn no_axis(&self, source: &Source<'_>, key: &Key) -> Diagnostic {
+        let names = self.names();
+        let diagnostic = source.at(&key.place, format!("`{}` is no axis", key.name));
+        match nearest(&key.name, names.iter().map(String::as_str)) {
+            Some(near) => diagnostic.with_hint(format!("did you mean `{near}`?")),
+            None if names.is_empty() => diagnostic.with_hint("there are no axes: add some under [axes]"),
+            None => diagnostic.with_hint(format!("the axes are {}", names.join(", "))),
+        }
+    }
+
+    fn no_value(
+        &self,
+        source: &Source<'_>,
+        wanted: &Spanned<DeValue<'_>>,
+        axis: &Axis<'_>,
+        column: usize,
+    ) -> Diagnostic {
+        let name = &axis.keys[column].name;
+        let values: Vec<&str> = axis.rows.iter().take(12).map(|row| &source.text[row[column].span()]).collect();
+        source
+            .at(&wanted.span(), format!("the axis `{name}` has no such value"))
+            .with_hint(format!("its values are {}", values.join(", ")))
+    }
+}
+
+impl<'a> Axis<'a> {
+    /// The rows that an include means, new ones added.
+    fn rows_of(
+        &mut self,
+        source: &Source<'_>,
+        named: &[(Key, (usize, usize), Spanned<DeValue<'a>>)],
+    ) -> Result<Vec<usize>, Diagnostic> {
+        let wanted: Vec<&Spanned<DeValue<'a>>> = self
+            .keys
+            .iter()
+            .filter_map(|key| named.iter().find(|(named, ..)| named.path == key.path).map(|(_, _, value)| value))
+            .collect();
+        let is_list = |column: usize, value: &Spanned<DeValue<'a>>| {
+            value.get_ref().is_array() && !self.rows.iter().any(|row| row[column].get_ref().is_array())
+        };
+        let rows: Vec<Vec<Spanned<DeValue<'a>>>> = match wanted[..] {
+            [list] if is_list(0, list) => {
+                list.get_ref().as_array().into_iter().flat_map(|array| array.iter()).map(|v| vec![v.clone()]).collect()
+            }
+            _ => match wanted.iter().enumerate().find(|(column, value)| is_list(*column, value)) {
+                Some((_, list)) => {
+                    return Err(source.at(&list.span(), "one value: its [[zip]] varies several keys together"));
+                }
+                None => vec![wanted.into_iter().cloned().collect()],
+            },
+        };
+        Ok(rows.into_iter().map(|row| self.position_of(row)).collect())
+    }
+
+    fn position_of(&mut self, wanted: Vec<Spanned<DeValue<'a>>>) -> usize {
+        let is_it =
+            |row: &Vec<Spanned<DeValue<'a>>>| row.iter().zip(&wanted).all(|(l, r)| means(r.get_ref(), l.get_ref()));
+        match self.rows.iter().position(is_it) {
+            Some(position) => position,
+            None => {
+                self.rows.push(wanted);
+                self.rows.len() - 1
+            }
+        }
+    }
+}
+
+impl Exclude {
+    fn matches(&self, rows: &[usize], variant: &Variant, method: &str) -> bool {
+        let row_of = |axis: usize| variant.rows.iter().find(|(own, _)| *own == axis).map(|(_, row)| *row);
+        self.methods.as_ref().is_none_or(|methods| methods.iter().any(|name| name == method))
+            && self.shared.iter().all(|(axis, meant)| meant[rows[*axis]])
+            && self.own.iter().all(|(axis, meant)| row_of(*axis).is_some_and(|row| meant[row]))
+    }
+}
+
+fn combination(rows: Vec<usize>, methods: &[Participant<'_>], own: &[Vec<Vec<(usize, usize)>>]) -> Combination {
+    let present = methods.iter().enumerate().filter(|(_, method)| method.when.holds(&rows));
+    let variants =
+        present.flat_map(|(method, _)| own[method].iter().map(move |rows| Variant { method, rows: rows.clone() }));
+    Combination { variants: variants.collect(), rows }
+}
+
+fn plain_axes<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Vec<Axis<'a>>, Diagnostic> {
+    let place = table.span();
+    let DeValue::Table(table) = table.into_inner() else {
+        return Err(source.at(&place, "`axes` is a table: one key for each axis"));
+    };
+    let axis = |(key, values): (_, Spanned<DeValue<'a>>)| {
+        let (key, values) = list(source, &key, values)?;
+        let rows: Vec<_> = values.into_iter().map(|value| vec![value]).collect();
+        Ok(Axis { keys: vec![key], listed: rows.len(), rows })
+    };
+    table.into_iter().map(axis).collect()
+}
+
+fn zipped<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Axis<'a>, Diagnostic> {
+    let place = table.span();
+    let DeValue::Table(table) = table.into_inner() else { return Err(source.at(&place, "a zip is a table")) };
+    let mut columns: Vec<(Key, Vec<Spanned<DeValue<'a>>>)> = Vec::with_capacity(table.len());
+    for (key, values) in table {
+        let place = values.span();
+        let (key, values) = list(source, &key, values)?;
+        if let Some((first, expected)) = columns.first().filter(|(_, first)| first.len() != values.len()) {
+            let message =
+                format!("{} values, but `{}` has {}: they vary together", values.len(), first.name, expected.len());
+            return Err(source.at(&place, message));
+        }
+        if columns.first().is_some_and(|(first, _)| first.method() != key.method()) {
+            return Err(source
+                .at(&key.place, "a zip is about settings of one method, or about settings that all methods share")
+                .with_hint("[[override]] with `when` and `set` changes a method's setting where an axis has a value"));
+        }
+        columns.push((key, values));
+    }
+    columns.sort_by_key(|(key, _)| key.place.start);
+    if columns.len() < 2 {
+        return Err(
+            source.at(&place, "a [[zip]] has at least two keys that vary together; a single key belongs under [axes]")
+        );
+    }
+    let (keys, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+    let listed = columns[0].len();
+    let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+    let rows = (0..listed).map(|_| columns.iter_mut().filter_map(Iterator::next).collect()).collect();
+    Ok(Axis { keys, rows, listed })
+}
+
+fn list<'a>(
+    source: &Source<'_>,
+    key: &Spanned<std::borrow::Cow<'a, str>>,
+    values: Spanned<DeValue<'a>>,
+) -> Result<(Key, Vec<Spanned<DeValue<'a>>>), Diagnostic> {
+    let key = Key::read(source, key, values.get_ref(), "an axis")?;
+    let (name, place) = (&key.name, values.span());
+    match values.into_inner() {
+        DeValue::Array(array) if array.is_empty() => Err(source.at(&place, format!("the axis `{name}` has no values"))),
+        DeValue::Array(array) => {
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = array.iter().find(|value| !seen.insert(&source.text[value.span()])) {
+                return Err(source.at(&twice.span(), format!("the axis `{name}` has this value twice")));
+            }
+            Ok((key, array.into_iter().collect()))
+        }
+        DeValue::Table(range) if range.len() == 1 && range.keys().all(|kind| SEARCHED.contains(&kind.get_ref().as_ref())) => {
+            Err(source.at(&place, format!("the axis `{name}` is reported, not searched")).with_hint(
+                "a searched value stands in its [[method]]; an axis has a list, or `{ linspace = [from, to, how many] }`",
+            ))
+        }
+        DeValue::Table(range) if let Some(kind) = misspelt(&range) => Err(source
+            .at(&place, format!("the axis `{name}` is neither a list of values nor a range"))
+            .with_hint(format!("did you mean `{kind}`?"))),
+        _ => Err(source
+            .at(&place, format!("the axis `{name}` is no array of values"))
+            .with_hint(format!("[{}]", &source.text[place.clone()]))),
+    }
+}
+
+/// The kind of range that a table nearly is.
+fn misspelt(range: &DeTable<'_>) -> Option<&'static str> {
+    let kind = range.keys().next().filter(|_| range.len() == 1)?;
+    nearest(kind.get_ref(), super::ranges::KINDS)
+}
+
+const SEARCHED: [&str; 5] = ["uniform", "log_uniform", "int", "grid", "choice"];
+
+/// No key in two axes, no method that is not there.
+fn check(source: &Source<'_>, axes: &[Axis<'_>], methods: &[String]) -> Result<(), Diagnostic> {
+    let mut seen: BTreeMap<&[String], &Key> = BTreeMap::new();
+    for key in axes.iter().flat_map(|axis| &axis.keys) {
+        key.check_method(source, methods)?;
+        if seen.insert(&key.path, key).is_some() {
+            return Err(source.at(&key.place, format!("`{}` varies twice", key.name)));
+        }
+    }
+    Ok(())
+}
+
+/// Takes out an array of tables.
+pub(super) fn tables<'a>(
+    source: &Source<'_>,
+    table: &mut DeTable<'a>,
+    name: &str,
+) -> Result<Vec<Spanned<DeValue<'a>>>, Diagnostic> {
+    let Some(value) = table.remove(name) else { return Ok(Vec::new()) };
+    let place = value.span();
+    match value.into_inner() {
+        DeValue::Array(tables) if tables.iter().all(|table| table.get_ref().is_table()) => {
+            Ok(tables.into_iter().collect())
+        }
+        _ => Err(source
+            .at(&place, format!("`{name}` stands in double brackets, as often as needed"))
+            .with_hint(format!("[[{name}]]"))),
+    }
+}
+
+fn method_names(
+    source: &Source<'_>,
+    wanted: &Spanned<DeValue<'_>>,
+    methods: &[String],
+) -> Result<Vec<String>, Diagnostic> {
+    let each: Vec<&Spanned<DeValue<'_>>> = match wanted.get_ref() {
+        DeValue::Array(names) => names.iter().collect(),
+        _ => vec![wanted],
+    };
+    let name = |value: &&Spanned<DeValue<'_>>| match value.get_ref().as_str() {
+        Some(name) if methods.iter().any(|known| known == name) => Ok(name.to_owned()),
+        Some(name) => Err(source.unknown_method(&value.span(), name, methods)),
+        None => Err(source.at(&value.span(), "expected the name of a method")),
+    };
+    each.iter().map(name).collect()
+}
+
+/// Every way to choose one position below each length, the last changing fastest.
+fn odometer(lengths: &[usize]) -> impl Iterator<Item = Vec<usize>> {
+    let total = lengths.iter().product();
+    (0..total).map(move |mut number: usize| {
+        let mut positions = vec![0; lengths.len()];
+        for (position, &length) in positions.iter_mut().zip(lengths).rev() {
+            *position = number % length;
+            number /= length;
+        }
+        positions
+    })
+}
