@@ -4,6 +4,7 @@
   losses     milliseconds of every loss and miner, and of the same in Python (benches/peers/losses.py)
   training   steps per second of sweep-trainer and of the same training in Python (benches/peers/train.py)
   search     how near to the best there is `sweep`'s searches and Optuna's samplers come (benches/peers/search.py)
+  eval       seconds and memory of dml::eval and of AccuracyCalculator with faiss (benches/peers/eval.py)
   overhead   what the orchestrator adds to a run that does nothing (fake-trainer)
 
 Every figure is the median over alternations: A B A B A B, so that whatever else the machine does meets both.
@@ -25,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PEER = ROOT / "benches/peers/train.py"
+EVAL_PEER = ROOT / "benches/peers/eval.py"
 LOSSES_PEER = ROOT / "benches/peers/losses.py"
 SEARCH_PEER = ROOT / "benches/peers/search.py"
 README = ROOT / "benches/README.md"
@@ -38,6 +40,7 @@ def main() -> int:
         "training": (training, ["trainer"]),
         "losses": (losses, []),
         "search": (search, []),
+        "eval": (evaluation, []),
         "overhead": (overhead, ["sweep"]),
     }
     try:
@@ -61,7 +64,7 @@ class Failed(Exception):
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", choices=["training", "losses", "search", "overhead", []], help="all of them if none is named")
+    parser.add_argument("parts", nargs="*", choices=["training", "losses", "search", "eval", "overhead", []], help="all of them if none is named")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
     parser.add_argument("--steps", type=int, default=200)
@@ -267,6 +270,68 @@ def search_table(args: argparse.Namespace, answer: dict) -> str:
     seconds = (statistics.mean(results[searcher]["seconds_per_trial"] for results in answer.values()) for searcher in searchers)
     lines.append(f"| seconds | {' | '.join(f'{value:.3f}' for value in seconds)} |")
     return "\n".join(lines)
+
+
+# Evaluation
+
+# Name, images, classes, width; the peer measures those of a data set's shape.
+SHAPES = [
+    ("CUB", 5_924, 100, 512, True),
+    ("SOP", 60_502, 11_316, 128, True),
+    ("SOP", 60_502, 11_316, 512, True),
+    ("half of SOP", 30_251, 5_658, 128, False),
+    ("twice SOP", 121_004, 22_632, 128, False),
+]
+MILLION = ("10,000 queries in a million", 1_010_000, 100_000, 128)
+
+
+def evaluation(args: argparse.Namespace) -> str:
+    if not args.python.exists():
+        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+    profile = [] if args.profile == "release" else ["--profile", "dev"]
+    bench = ["cargo", "bench", "--quiet", "--package", "dml", "--bench", "eval", *profile, "--"]
+    subprocess.run(bench, cwd=ROOT, check=True)
+    lines = [
+        f"{machine(args)}, 2 CPU threads; medians of {args.rounds} alternations. Cosine; Recall@1, 10, 100 and 1000,",
+        "P@1, R-Precision and MAP@R here, the last three there. MiB are those above the embeddings. Product: the plain",
+        "product in single precision of all embeddings with all, by libtorch.",
+        "",
+        "| | seconds | MiB | seconds there | MiB there | times faster | product, seconds |",
+        "| :-- | --: | --: | --: | --: | --: | --: |",
+    ]
+    with tempfile.TemporaryDirectory(dir=ROOT / "target") as folder:
+        files = [str(Path(folder) / name) for name in ("values", "labels")]
+        for name, images, classes, width, paired in SHAPES:
+            peer = [args.python, EVAL_PEER, *files, str(width)]
+            subprocess.run([*peer, "--make", str(images), str(classes)], check=True)
+            rounds = [(answer([*bench, *files, str(width)]), answer(peer) if paired else None) for _ in range(args.rounds)]
+            lines.append(evaluation_row(f"{name}, {images:,} x {width}", rounds))
+        name, images, classes, width = MILLION
+        subprocess.run([args.python, EVAL_PEER, *files, str(width), "--make", str(images), str(classes)], check=True)
+        lines.append(evaluation_row(f"{name} x {width}", [(answer([*bench, *files, str(width), "10000"]), None)]))
+    return "\n".join(lines)
+
+
+def answer(command: list) -> dict:
+    found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return json.loads(found.stdout.splitlines()[-1])
+
+
+def evaluation_row(name: str, rounds: list[tuple[dict, dict | None]]) -> str:
+    median = lambda key, side: statistics.median(pair[side][key] for pair in rounds)
+    cells = [f"{median('seconds', 0):.2f}", f"{median('above_mib', 0):.0f}"]
+    if rounds[0][1]:
+        for ours, theirs in rounds:
+            if abs(ours["map_at_r"] - theirs["map_at_r"]) > 1e-5:
+                raise Failed(f"MAP@R of {name} is {ours['map_at_r']} here and {theirs['map_at_r']} there")
+        ratio = statistics.median(theirs["seconds"] / ours["seconds"] for ours, theirs in rounds)
+        cells += [f"{median('seconds', 1):.2f}", f"{median('above_mib', 1):.0f}", f"{ratio:.1f}"]
+    else:
+        cells += ["", "", ""]
+    product = median("product_seconds", 0)
+    cells.append(f"{product:.2f}" if product else "")
+    print(f"  {name}: {', '.join(cell for cell in cells if cell)}", file=sys.stderr)
+    return f"| {name} | " + " | ".join(cells) + " |"
 
 
 # Overhead

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv-golden"
 PACKAGES = ["torch==2.11.0", "numpy==2.4.6", "pytorch-metric-learning==2.9.0", "scipy==1.17.1"]
 PACKAGES += ["torchvision==0.26.0", "timm==1.0.31"]
+PACKAGES += ["scikit-learn==1.9.1", "faiss-cpu==1.15.1"]
 
 
 def enter_environment():
@@ -35,9 +36,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pytorch_metric_learning import losses, miners
-from pytorch_metric_learning.distances import CosineSimilarity
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
-from pytorch_metric_learning.utils.inference import CustomKNN
 
 torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
@@ -239,40 +237,11 @@ def networks():
     write("model", "conv4", {"cases": cases})
 
 
-def metrics():
-    """Recall@K by its definition, the others from pytorch-metric-learning, with the cosine as the distance."""
-    labels = np.array([0] * 9 + [1] * 6 + [2] * 2 + [3] * 1 + [4] * 12 + [5] * 1 + [6] * 3)[random.permutation(34)]
-    embeddings = (normal(34, 6) + 0.8 * normal(7, 6)[labels]).round(3).astype(np.float32)
-    names = ["precision_at_1", "r_precision", "mean_average_precision_at_r"]
-    calculator = AccuracyCalculator(include=names, k="max_bin_count", knn_func=CustomKNN(CosineSimilarity()))
-    values = calculator.get_accuracy(torch.tensor(embeddings).double(), torch.tensor(labels))
-    similarity = F.normalize(torch.tensor(embeddings).double()).numpy()
-    similarity = similarity @ similarity.T
-    np.fill_diagonal(similarity, -np.inf)
-    right = labels[np.argsort(-similarity, axis=1, kind="stable")[:, :-1]] == labels[:, None]
-    queries = right.any(axis=1)
-    recall = {k: right[queries, :k].any(axis=1).mean() for k in [1, 2, 4, 8, 100]}
-    assert np.isclose(recall[1], values["precision_at_1"])
-    write(
-        "eval",
-        "retrieval",
-        {
-            "embeddings": embeddings.astype(np.float64).round(3).tolist(),
-            "labels": labels.tolist(),
-            "recall_at": list(recall),
-            "recall": [float(value) for value in recall.values()],
-            "queries": int(queries.sum()),
-            **{name: float(value) for name, value in values.items()},
-        },
-    )
-
-
 losses_in_batch()
 losses_with_memory()
 mined()
 optimisers()
 networks()
-metrics()
 
 from golden_miners import write_rules  # noqa: E402 (needs the environment)
 
@@ -293,3 +262,7 @@ golden_statistics.write_all()
 import golden_backbones  # noqa: E402 (needs the environment)
 
 golden_backbones.main()
+
+import golden_eval  # noqa: E402 (needs the environment)
+
+golden_eval.write_all(write)

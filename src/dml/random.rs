@@ -24,6 +24,8 @@ pub enum Purpose {
     Mining = 7,
     /// Which images a memory holds when it is first used. Counters: 0, 0.
     Filling = 8,
+    /// The first centres of clusters. Counters: 0, 0.
+    Clusters = 20,
 }
 
 /// A sequence of random numbers.

@@ -61,6 +61,10 @@ pub enum Work {
     Train(TrainWork),
     /// Embed and measure the test classes.
     Evaluate(EvaluateWork),
+    /// Measure embeddings that lie in files.
+    Measure(MeasureWork),
+    /// Draw the nearest images of one test image.
+    Neighbours(NeighboursWork),
 }
 
 /// Unpacks and verifies what a user downloaded.
@@ -130,6 +134,61 @@ pub struct EvaluateWork {
     pub run: PathBuf,
     /// What to measure.
     pub metrics: Vec<Metric>,
+}
+
+/// Measures embeddings that lie in files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasureWork {
+    /// What is searched.
+    pub gallery: EmbeddingFiles,
+    /// What is searched for; without, each image of the gallery is a query against all the others.
+    pub queries: Option<EmbeddingFiles>,
+    /// How embeddings are compared.
+    pub comparison: Comparison,
+    /// What to measure.
+    pub metrics: Vec<Metric>,
+}
+
+/// Where the embeddings of some images and their labels lie.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingFiles {
+    /// `[n, d]` floating point numbers, as `.npy`, `.safetensors` or CSV.
+    pub embeddings: PathBuf,
+    /// `n` labels: whole numbers as `.npy`, or any text, one a line.
+    pub labels: PathBuf,
+}
+
+/// How embeddings are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// By the cosine of the angle between them.
+    #[default]
+    Cosine,
+    /// By their Euclidean distance.
+    Euclidean,
+    /// By their dot product.
+    Dot,
+}
+
+/// Draws the nearest images of one test image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeighboursWork {
+    /// What was trained.
+    pub recipe: Recipe,
+    /// The folder of the prepared data set.
+    pub data: PathBuf,
+    /// The folder of the run, with its `model.safetensors`.
+    pub run: PathBuf,
+    /// Which test image, counted from 0.
+    pub query: u64,
+    /// How many neighbours.
+    pub count: u32,
+    /// The picture to write, a PNG file.
+    pub into: PathBuf,
 }
 
 /// What `sweep-trainer --describe` prints, as one JSON object: who answers, and what it can use.

@@ -81,6 +81,37 @@ pub enum Finished {
     Trained(Trained),
     /// The test classes are measured.
     Evaluated(Evaluated),
+    /// Embeddings from files are measured.
+    Measured(Box<Measured>),
+    /// The picture is written.
+    Drawn {
+        /// How many of the neighbours are of the query's class.
+        right: u32,
+        /// How many neighbours there are.
+        of: u32,
+    },
+}
+
+/// What was measured of embeddings from files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Images that were searched.
+    pub images: u64,
+    /// Images that were searched for.
+    pub queries: u64,
+    /// Queries left out because there is no other image of their class.
+    pub lone: u64,
+    /// Searched images that exactly equal an earlier one.
+    pub duplicates: u64,
+    /// The mean cosine between two searched images: near 1, the embeddings have collapsed.
+    pub mean_cosine: f64,
+    /// The values, as fractions.
+    pub scores: Scores,
+    /// What the values would be if the right ones among exactly equally similar images came first; empty if there
+    /// are none.
+    pub optimistic: Scores,
+    /// What they would be if those came last.
+    pub pessimistic: Scores,
 }
 
 /// What there is in a prepared data set.

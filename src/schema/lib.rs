@@ -36,11 +36,12 @@ mod sampler;
 mod settings;
 
 pub use attempt::{
-    Attempt, Description, Device, EvaluateWork, ImportWork, PROTOCOL, PrepareWork, TrainWork, WeightsWork, Work,
+    Attempt, Comparison, Description, Device, EmbeddingFiles, EvaluateWork, ImportWork, MeasureWork, NeighboursWork,
+    PROTOCOL, PrepareWork, TrainWork, WeightsWork, Work,
 };
 pub use dataset::{Dataset, Glyphs};
 pub use distance::{Distance, Reduction, Regularizer};
-pub use event::{Event, Failure, Finished, Prepared, Trained, TrainingEnd};
+pub use event::{Event, Failure, Finished, Measured, Prepared, Trained, TrainingEnd};
 pub use id::{DataId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, canonical_json};
 pub use loss::*;
 pub use memory::{Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, SelfExclusion, Xbm};

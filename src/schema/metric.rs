@@ -19,12 +19,39 @@ pub enum Metric {
     RPrecision,
     /// Mean average precision over the R nearest images.
     MapAtR,
+    /// Mean average precision over all images.
+    Map,
+    /// Mean of one divided by the rank of the nearest image of the class.
+    Mrr,
+    /// Mutual information of classes and k-means clusters, normalised by the arithmetic mean of their entropies.
+    Nmi,
+    /// The same, adjusted for chance.
+    Ami,
+    /// F1 of pairs of images: those in one cluster that are of one class.
+    F1,
 }
+
+/// All but Recall@K.
+const NAMED: [Metric; 8] = [
+    Metric::PrecisionAt1,
+    Metric::RPrecision,
+    Metric::MapAtR,
+    Metric::Map,
+    Metric::Mrr,
+    Metric::Nmi,
+    Metric::Ami,
+    Metric::F1,
+];
 
 /// The values of some metrics, in the order of a table's columns.
 pub type Scores = BTreeMap<Metric, f64>;
 
 impl Metric {
+    /// Whether it compares clusters with classes, which takes longer than retrieval.
+    pub fn is_of_clusters(self) -> bool {
+        matches!(self, Metric::Nmi | Metric::Ami | Metric::F1)
+    }
+
     /// The heading of its column.
     pub fn heading(self) -> String {
         match self {
@@ -32,6 +59,11 @@ impl Metric {
             Metric::PrecisionAt1 => "P@1".to_owned(),
             Metric::RPrecision => "RP".to_owned(),
             Metric::MapAtR => "MAP@R".to_owned(),
+            Metric::Map => "mAP".to_owned(),
+            Metric::Mrr => "MRR".to_owned(),
+            Metric::Nmi => "NMI".to_owned(),
+            Metric::Ami => "AMI".to_owned(),
+            Metric::F1 => "F1".to_owned(),
         }
     }
 }
@@ -43,6 +75,11 @@ impl fmt::Display for Metric {
             Metric::PrecisionAt1 => f.write_str("precision@1"),
             Metric::RPrecision => f.write_str("r_precision"),
             Metric::MapAtR => f.write_str("map@r"),
+            Metric::Map => f.write_str("map"),
+            Metric::Mrr => f.write_str("mrr"),
+            Metric::Nmi => f.write_str("nmi"),
+            Metric::Ami => f.write_str("ami"),
+            Metric::F1 => f.write_str("f1"),
         }
     }
 }
@@ -53,7 +90,12 @@ pub struct ParseMetricError(String);
 
 impl fmt::Display for ParseMetricError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown metric `{}`, expected `recall@K`, `precision@1`, `r_precision` or `map@r`", self.0)
+        write!(
+            f,
+            "unknown metric `{}`, expected `recall@K` or one of {}",
+            self.0,
+            NAMED.map(|metric| format!("`{metric}`")).join(", ")
+        )
     }
 }
 
@@ -63,17 +105,9 @@ impl FromStr for Metric {
     type Err = ParseMetricError;
 
     fn from_str(text: &str) -> Result<Self, ParseMetricError> {
-        match text {
-            "precision@1" => Ok(Metric::PrecisionAt1),
-            "r_precision" => Ok(Metric::RPrecision),
-            "map@r" => Ok(Metric::MapAtR),
-            _ => text
-                .strip_prefix("recall@")
-                .and_then(|k| k.parse().ok())
-                .filter(|&k| k > 0)
-                .map(Metric::RecallAt)
-                .ok_or_else(|| ParseMetricError(text.to_owned())),
-        }
+        let recall = || text.strip_prefix("recall@")?.parse().ok().filter(|&k| k > 0).map(Metric::RecallAt);
+        let named = NAMED.into_iter().find(|metric| metric.to_string() == text);
+        named.or_else(recall).ok_or_else(|| ParseMetricError(text.to_owned()))
     }
 }
 
@@ -91,13 +125,11 @@ impl<'de> Deserialize<'de> for Metric {
 
 #[cfg(test)]
 mod tests {
-    use super::Metric;
+    use super::{Metric, NAMED};
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for metric in
-            [Metric::RecallAt(1), Metric::RecallAt(1000), Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR]
-        {
+        for metric in NAMED.into_iter().chain([Metric::RecallAt(1), Metric::RecallAt(1000)]) {
             assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
         }
         for wrong in ["recall@0", "recall@", "recall@-1", "MAP@R", ""] {

@@ -1,14 +1,20 @@
-//! Measures a network: embeds images and compares them all with each other.
+//! Measures a network: embeds the test images and compares them all with each other.
+//!
+//! The embeddings stay in the run's folder, so that another metric costs no forward pass, and so do the scores of each
+//! query, for statistics later.
+
+use std::{fmt::Write, fs, path::Path};
 
 use dml::{
-    eval::{EvalError, retrieval},
+    data::PreparedData,
+    eval::{Comparison, EvalError, Rows, Search},
     model::Network,
 };
-use schema::{EvaluateWork, Evaluated, Event, Finished, Metric, Scores};
+use schema::{EvaluateWork, Evaluated, Event, Finished, Metric, Recipe, Scores};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::{
-    End, Failed, Listener, Stop, Throttle, assemble, files,
+    End, Failed, Listener, Stop, Throttle, assemble, files, score,
     split::{self, Images},
 };
 
@@ -22,9 +28,42 @@ const CHUNK: usize = 512;
 pub(crate) fn evaluate(work: &EvaluateWork, device: tch::Device, stop: &Stop, say: Listener) -> Result<End, Failed> {
     say(Event::Started { from: 0 });
     let data = split::open(&work.recipe, &work.data)?;
-    let mut network = assemble::network(&work.recipe, data.channels, None, device)?;
-    load(&mut network, work)?;
     let images = split::test(&data);
+    let Some(embeddings) = embedded(&work.recipe, &data, &work.run, device, stop, say)? else {
+        return Ok(End::Stopped);
+    };
+    let images = score::labelled(embeddings, images.labels, Comparison::Cosine)?;
+    let scored = score::score(Search::Within(&images), &work.metrics)?;
+    publish(&work.run.join("queries.csv"), &scored.table())?;
+    let evaluated = Evaluated {
+        classes: data.test_classes.len() as u64,
+        images: images.labels().len() as u64,
+        lone: scored.retrieval.lone as u64,
+        scores: scored.scores,
+    };
+    Ok(End::Finished(Finished::Evaluated(evaluated)))
+}
+
+/// Returns the embeddings of the test images by the network in the run's folder, from there if they were computed
+/// before. None if it shall stop.
+///
+/// # Errors
+/// If the network cannot be used, or its embeddings not be written.
+pub(crate) fn embedded(
+    recipe: &Recipe,
+    data: &PreparedData,
+    run: &Path,
+    device: tch::Device,
+    stop: &Stop,
+    say: Listener,
+) -> Result<Option<Tensor>, Failed> {
+    let (path, key) = (run.join("embeddings.safetensors"), key(recipe, data, run)?);
+    if let Some(embeddings) = kept(&path, &key) {
+        return Ok(Some(embeddings));
+    }
+    let mut network = assemble::network(recipe, data.channels, None, device)?;
+    load(&mut network, run)?;
+    let images = split::test(data);
     let total = images.places.len() as u64;
     let mut throttle = Throttle::new();
     let (mut chunks, mut done) = (Vec::new(), 0);
@@ -32,43 +71,68 @@ pub(crate) fn evaluate(work: &EvaluateWork, device: tch::Device, stop: &Stop, sa
         done += chunk.size()[0] as u64;
         chunks.push(chunk);
         if stop.requested() {
-            return Ok(End::Stopped);
+            return Ok(None);
         }
         if throttle.ready() || done == total {
             say(Event::Progress { done, total, loss: None });
         }
     }
     let embeddings = joined(&network, &chunks);
-    let measured = measure(&embeddings, &images.labels, &work.metrics).map_err(|error| unmeasurable(&error))?;
-    let evaluated = Evaluated {
-        classes: data.test_classes.len() as u64,
-        images: total,
-        lone: measured.lone,
-        scores: measured.scores,
-    };
-    Ok(End::Finished(Finished::Evaluated(evaluated)))
+    let named =
+        vec![("embeddings".to_owned(), embeddings.shallow_clone()), ("key".to_owned(), Tensor::from_slice(&key))];
+    files::write(&named, &path)?;
+    Ok(Some(embeddings))
 }
 
-fn load(network: &mut Network, work: &EvaluateWork) -> Result<(), Failed> {
-    let path = files::model(&work.run);
-    let unusable = |why: String| Failed::data(format!("cannot use the network `{}`: {why}", path.display()));
-    let state = Tensor::read_safetensors(&path).map_err(|error| unusable(error.to_string()))?;
-    network.restore(&state).map_err(|error| unusable(error.to_string()))
+/// What embeddings depend on: the network, the images, and how the one sees the others.
+fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Failed> {
+    let path = files::model(run);
+    let mut hasher = blake3::Hasher::new();
+    let model = fs::read(&path).map_err(|error| unusable(&path, &error.to_string()))?;
+    hasher.update(blake3::hash(&model).as_bytes());
+    hasher.update(data.blake3.as_bytes());
+    hasher.update(schema::canonical_json(&(&recipe.model, recipe.image_size)).as_bytes());
+    Ok(hasher.finalize().as_bytes().to_vec())
 }
 
-fn unmeasurable(error: &EvalError) -> Failed {
-    match error {
-        EvalError::NoQueries => Failed::data(error.to_string()),
-        EvalError::NotFinite { .. } | EvalError::Labels { .. } => Failed::internal(error.to_string()),
+/// The embeddings in this file, if they are those of this key.
+fn kept(path: &Path, key: &[u8]) -> Option<Tensor> {
+    let tensors = path.is_file().then(|| Tensor::read_safetensors(path).ok())??;
+    let named = |name: &str| tensors.iter().find(|(key, _)| key == name).map(|(_, tensor)| tensor);
+    let found = Vec::<u8>::try_from(named("key")?).ok()?;
+    (found == key).then(|| named("embeddings").map(Tensor::shallow_clone))?
+}
+
+fn load(network: &mut Network, run: &Path) -> Result<(), Failed> {
+    let path = files::model(run);
+    let state = Tensor::read_safetensors(&path).map_err(|error| unusable(&path, &error.to_string()))?;
+    network.restore(&state).map_err(|error| unusable(&path, &error.to_string()))
+}
+
+fn unusable(path: &Path, why: &str) -> Failed {
+    Failed::data(format!("cannot use the network `{}`: {why}", path.display()))
+}
+
+/// Writes a text that gets its name only when it is complete.
+fn publish(path: &Path, text: &str) -> Result<(), Failed> {
+    let temporary = path.with_extension("incomplete");
+    let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|cause| Failed::disk(path, &cause))
+}
+
+impl score::Scored {
+    /// The scores of each query, a line each.
+    fn table(&self) -> String {
+        let mut table = "image,label,first_rank,r_precision,ap@r,ap\n".to_owned();
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        for query in &self.retrieval.queries {
+            let scores = &query.scores;
+            let numbers = [scores.r_precision, scores.ap_at_r, scores.ap].map(number).join(",");
+            // Writing to a string cannot fail.
+            let _ = writeln!(table, "{},{},{},{numbers}", query.image, query.label, scores.first);
+        }
+        table
     }
-}
-
-/// The values of some metrics.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Measured {
-    pub(crate) scores: Scores,
-    /// Images whose class has no other.
-    pub(crate) lone: u64,
 }
 
 /// Embeds the images at these places, chunk by chunk, in evaluation mode.
@@ -86,34 +150,6 @@ fn joined(network: &Network, chunks: &[Tensor]) -> Tensor {
     Tensor::cat(chunks, 0)
 }
 
-/// Measures embeddings with these labels.
-///
-/// # Errors
-/// If they are not finite, or no class has two of them.
-pub(crate) fn measure(embeddings: &Tensor, labels: &[i64], metrics: &[Metric]) -> Result<Measured, EvalError> {
-    let recall_at: Vec<usize> = metrics.iter().filter_map(|metric| neighbours(*metric)).collect();
-    let retrieval = retrieval(embeddings, labels, &recall_at)?;
-    let mut recalls = retrieval.recall.iter();
-    let mut scores = Scores::new();
-    for &metric in metrics {
-        let value = match metric {
-            Metric::RecallAt(_) => recalls.next().copied(),
-            Metric::PrecisionAt1 => Some(retrieval.precision_at_1),
-            Metric::RPrecision => Some(retrieval.r_precision),
-            Metric::MapAtR => Some(retrieval.map_at_r),
-        };
-        scores.extend(value.map(|value| (metric, value)));
-    }
-    Ok(Measured { scores, lone: retrieval.lone as u64 })
-}
-
-fn neighbours(metric: Metric) -> Option<usize> {
-    match metric {
-        Metric::RecallAt(k) => Some(k as usize),
-        Metric::PrecisionAt1 | Metric::RPrecision | Metric::MapAtR => None,
-    }
-}
-
 /// Measures a network on validation images. None if its embeddings are no finite numbers.
 ///
 /// # Errors
@@ -126,9 +162,9 @@ pub(crate) fn validate(
 ) -> Result<Option<Scores>, Failed> {
     let chunks: Vec<Tensor> = embeddings(network, images, &validation.places).collect();
     let embeddings = joined(network, &chunks);
-    match measure(&embeddings, &validation.labels, metrics) {
-        Ok(measured) => Ok(Some(measured.scores)),
-        Err(EvalError::NotFinite { .. }) => Ok(None),
-        Err(error @ (EvalError::NoQueries | EvalError::Labels { .. })) => Err(unmeasurable(&error)),
+    if let Err(EvalError::NotFinite { .. }) = Rows::from_tensor(&embeddings) {
+        return Ok(None);
     }
+    let images = score::labelled(embeddings, validation.labels.clone(), Comparison::Cosine)?;
+    Ok(Some(score::score(Search::Within(&images), metrics)?.scores))
 }

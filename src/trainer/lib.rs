@@ -14,9 +14,13 @@ mod evaluate;
 mod failed;
 mod files;
 mod lifeline;
+mod measure;
+mod neighbours;
 mod prepare;
 pub mod process;
+mod read;
 mod remember;
+mod score;
 mod split;
 mod train;
 
@@ -62,6 +66,8 @@ fn work(attempt: &Attempt, stop: &Stop, say: Listener) -> Result<End, Failed> {
         Work::Prepare(work) => prepare::prepare(work, say).map(End::Finished),
         Work::Train(work) => train::train(work, attempt.threads, device, stop, say),
         Work::Evaluate(work) => evaluate::evaluate(work, device, stop, say),
+        Work::Measure(work) => measure::measure(work, say).map(End::Finished),
+        Work::Neighbours(work) => neighbours::neighbours(work, device, stop, say),
     }
 }
 

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dml::{data::PreparedData, eval::retrieval};
+use dml::{
+    data::PreparedData,
+    eval::{BUDGET, Comparison, Depth, Labelled, Rows, Search, retrieve},
+};
 use schema::{
     Adam, Attempt, Backbone, Boundary, Contrastive, Dataset, Device, EvaluateWork, Evaluated, Event, Failure,
     Fingerprint, Finished, Fold, Glyphs, ImportWork, Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric,
@@ -361,15 +364,42 @@ fn an_evaluation_agrees_with_a_direct_computation() {
     network.restore(&Tensor::read_safetensors(files::model(&place.run("run"))).unwrap()).unwrap();
     let images = data.images.narrow(0, data.test().start as i64, data.test().len() as i64);
     let embeddings = tch::no_grad(|| network.forward(&images, false));
-    let expected = retrieval(&embeddings, &data.test_labels, &[1, 4]).unwrap();
+    let rows = Rows::from_tensor(&embeddings).unwrap();
+    let images = Labelled::new(rows, data.test_labels.clone(), Comparison::Cosine).unwrap();
+    let expected = retrieve(Search::Within(&images), Depth::Nearest, BUDGET).unwrap();
 
     assert_eq!((evaluated.classes, evaluated.images, evaluated.lone), (4, 20, 0));
     assert_eq!(evaluated.scores.len(), METRICS.len());
-    assert_eq!(evaluated.scores[&Metric::RecallAt(1)], expected.recall[0]);
-    assert_eq!(evaluated.scores[&Metric::RecallAt(4)], expected.recall[1]);
-    assert_eq!(evaluated.scores[&Metric::PrecisionAt1], expected.precision_at_1);
-    assert_eq!(evaluated.scores[&Metric::RPrecision], expected.r_precision);
-    assert_eq!(evaluated.scores[&Metric::MapAtR], expected.map_at_r);
+    assert_eq!(evaluated.scores[&Metric::RecallAt(1)], expected.recall(1));
+    assert_eq!(evaluated.scores[&Metric::RecallAt(4)], expected.recall(4));
+    assert_eq!(evaluated.scores[&Metric::PrecisionAt1], expected.precision_at_1());
+    assert_eq!(evaluated.scores[&Metric::RPrecision], expected.r_precision());
+    assert_eq!(evaluated.scores[&Metric::MapAtR], expected.map_at_r());
+}
+
+#[test]
+fn embeddings_are_kept_as_long_as_the_network_is_the_same() {
+    let place = Place::new(tiny());
+    place.trained("run");
+    let (first, path) = (place.evaluated("run"), place.run("run").join("embeddings.safetensors"));
+    let queries = fs::read_to_string(place.run("run").join("queries.csv")).unwrap();
+    assert_eq!(queries.lines().count(), 21, "{queries}");
+
+    // Another metric is measured without looking at an image.
+    let kept = fs::read(&path).unwrap();
+    let mut progress = 0;
+    let say = &mut |event| progress += i32::from(matches!(event, Event::Progress { .. }));
+    place.listen(place.evaluate("run"), &Stop::new(), say).unwrap();
+    assert_eq!(progress, 0);
+
+    // A damaged file, and one of another network, are replaced.
+    fs::write(&path, "half").unwrap();
+    assert_eq!((place.evaluated("run"), fs::read(&path).unwrap()), (first, kept.clone()));
+    let other = Place::new(Recipe { seed: 9, ..tiny() });
+    other.trained("run");
+    fs::copy(files::model(&other.run("run")), files::model(&place.run("run"))).unwrap();
+    place.evaluated("run");
+    assert!(fs::read(&path).unwrap() != kept);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod crashes;
 mod desk;
 mod errors;
+mod evaluation;
 mod failures;
 mod first_sweep;
 mod training;

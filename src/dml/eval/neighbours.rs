@@ -1,176 +1,216 @@
-//! The nearest neighbours of every embedding among all others.
+//! The nearest images of each query, in order: exact, and never more held than was asked for.
 //!
-//! Exact: all cosine similarities are computed, a block of queries at a time so that memory stays bounded. A query
-//! is excluded by its index. Equal similarities are ordered by index, so a ranking is one definite thing: with
-//! a collapsed network, whose embeddings are all equal, no metric can come out well by favouring the right answer.
+//! From the approximate products a query keeps those that may be among its nearest, which are few more than those
+//! that are. The exact similarities of these make the order.
+
+use std::sync::Mutex;
 
 use rayon::prelude::*;
-use tch::{Kind, Tensor, no_grad};
 
-use crate::distance::normalise;
+use super::{
+    EvalError,
+    kernel::Processor,
+    product::{Method, Side, TILE, Tile, Which, scale, tiles},
+    retrieval::Search,
+    rows::{Comparison, Rows},
+};
 
-/// Bytes of similarities that are held at once.
-const BLOCK_BYTES: usize = 64 << 20;
-
-/// Embeddings that cannot be measured.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EvalError {
-    /// An embedding is not made of finite numbers.
-    #[error("the embedding of image {image} is not finite")]
-    NotFinite {
-        /// The first such image.
-        image: usize,
-    },
-    /// Embeddings and labels do not belong together.
-    #[error("there are {embeddings} embeddings but {labels} labels")]
-    Labels {
-        /// How many embeddings.
-        embeddings: usize,
-        /// How many labels.
-        labels: usize,
-    },
-    /// No class has two images.
-    #[error("no class has two images, so there is nothing to retrieve")]
-    NoQueries,
-}
-
-/// The nearest neighbours of every embedding.
-#[derive(Debug)]
+/// The nearest images of each query.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Neighbours {
-    /// How many each has.
     count: usize,
-    /// All of them, one query after the other.
-    indices: Vec<u32>,
+    images: Vec<u32>,
 }
 
 impl Neighbours {
-    /// Returns the neighbours of `query`, nearest first.
+    /// Those of `query`, nearest first; equally similar ones in order of their index.
     pub fn of(&self, query: usize) -> &[u32] {
-        &self.indices[query * self.count..][..self.count]
+        &self.images[query * self.count..][..self.count]
     }
 }
 
-/// Returns the `count` nearest others, or all if there are fewer, of each of `embeddings` `[n, d]`, which need not
-/// have length one.
-pub fn nearest(embeddings: &Tensor, count: usize) -> Result<Neighbours, EvalError> {
-    no_grad(|| {
-        let embeddings = embeddings.detach().to_kind(Kind::Float);
-        check_finite(&embeddings)?;
-        let embeddings = normalise(&embeddings);
-        let images = embeddings.size()[0] as usize;
-        let count = count.min(images.saturating_sub(1));
-        let block = (BLOCK_BYTES / 4 / images.max(1)).max(1);
-        let mut indices = Vec::with_capacity(images * count);
-        for start in (0..images).step_by(block) {
-            let queries = embeddings.narrow(0, start as i64, block.min(images - start) as i64);
-            let similarities = numbers(&queries.matmul(&embeddings.tr()));
-            let rows = similarities.par_chunks_exact(images).enumerate();
-            let found: Vec<Vec<u32>> = rows.map(|(row, values)| closest(values, start + row, count)).collect();
-            indices.extend(found.into_iter().flatten());
+/// Finds the `count` nearest images of each query, or all if there are fewer, holding about `budget` bytes beside
+/// the embeddings and the answer.
+///
+/// # Errors
+/// If queries and gallery are not of one width.
+pub fn nearest(search: Search, count: usize, budget: usize) -> Result<Neighbours, EvalError> {
+    let (queries, gallery) = search.sides();
+    let (queries, references) = (queries.rows(), gallery.rows());
+    if queries.width() != references.width() {
+        return Err(EvalError::Widths { queries: queries.width(), references: references.width() });
+    }
+    let within = matches!(search, Search::Within(_));
+    Ok(among((queries, references), gallery.comparison(), within, count, budget))
+}
+
+/// As [`nearest`], of rows; `within` says that they are one set.
+pub(super) fn among(
+    (queries, references): (&Rows, &Rows),
+    comparison: Comparison,
+    within: bool,
+    count: usize,
+    budget: usize,
+) -> Neighbours {
+    let count = count.min(references.len().saturating_sub(usize::from(within)));
+    let (method, scale) = (Method::fastest(), scale(&[queries, references]));
+    let (left, right) =
+        (Side::new(queries, comparison, method, scale), Side::new(references, comparison, method, scale));
+    let searching = Searching { left: &left, right: &right, comparison, within, count, processor: method.processor };
+    let most = 4 * count + 64;
+    let band = (budget / 2 / (most * size_of::<Candidate>() * TILE)).max(1);
+    let all = queries.len().div_ceil(TILE);
+    let mut images = Vec::with_capacity(queries.len() * count);
+    for start in (0..if count == 0 { 0 } else { all }).step_by(band) {
+        let numbers = start..all.min(start + band);
+        let found: Vec<Mutex<Vec<Best>>> = numbers.clone().map(|_| Mutex::default()).collect();
+        tiles((&left, &right), numbers.clone(), Which::All, budget / 2, |tile| {
+            if let Ok(mut best) = found[tile.left - start].lock() {
+                searching.see(tile, &mut best);
+            }
+        });
+        let ordered = numbers.into_par_iter().zip(found).flat_map_iter(|(tile, best)| {
+            let best = best.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+            (tile * TILE..).zip(best).flat_map(|(query, mut best)| {
+                searching.settle(query, &mut best);
+                best.candidates.into_iter().map(|candidate| candidate.image)
+            })
+        });
+        images.extend(ordered.collect::<Vec<u32>>());
+    }
+    Neighbours { count, images }
+}
+
+/// An image that may be among the nearest: its similarity is between these two.
+#[derive(Clone, Copy)]
+struct Candidate {
+    low: f32,
+    high: f32,
+    image: u32,
+}
+
+/// The candidates of a query. What is below the floor is none.
+struct Best {
+    candidates: Vec<Candidate>,
+    floor: f32,
+}
+
+struct Searching<'a> {
+    left: &'a Side<'a>,
+    right: &'a Side<'a>,
+    comparison: Comparison,
+    within: bool,
+    count: usize,
+    processor: Processor,
+}
+
+impl Searching<'_> {
+    fn see(&self, tile: Tile, best: &mut Vec<Best>) {
+        let rows = Tile::rows(tile.left, self.left.rows.len());
+        let columns = Tile::rows(tile.right, self.right.rows.len());
+        best.resize_with(rows.len(), || Best { candidates: Vec::new(), floor: f32::NEG_INFINITY });
+        for ((query, values), best) in rows.zip(tile.values.chunks_exact_mut(TILE)).zip(best) {
+            let values = &mut values[..columns.len()];
+            if !self.right.offsets.is_empty() {
+                self.processor.subtract(values, &self.right.offsets[columns.clone()]);
+            }
+            let radius = (self.left.radius(query, self.right, tile.right) as f32).next_up();
+            if self.processor.largest(values) + radius < best.floor {
+                continue;
+            }
+            for (image, &value) in columns.clone().zip(values.iter()) {
+                let candidate = Candidate {
+                    low: (value - radius).next_down(),
+                    high: (value + radius).next_up(),
+                    image: image as u32,
+                };
+                if candidate.high >= best.floor && !(self.within && image == query) {
+                    best.candidates.push(candidate);
+                }
+            }
+            if best.candidates.len() > 2 * self.count + 32 {
+                self.drop_hopeless(best);
+            }
+            if best.candidates.len() > 4 * self.count + 64 - TILE.min(2 * self.count + 32) {
+                self.settle(query, best);
+            }
         }
-        Ok(Neighbours { count, indices })
-    })
-}
-
-fn check_finite(embeddings: &Tensor) -> Result<(), EvalError> {
-    let finite = embeddings.isfinite().all_dim(1, false);
-    if finite.all().int64_value(&[]) != 0 {
-        return Ok(());
     }
-    Err(EvalError::NotFinite { image: finite.to_kind(Kind::Int64).argmin(0, false).int64_value(&[]) as usize })
-}
 
-fn numbers(matrix: &Tensor) -> Vec<f32> {
-    let mut numbers = vec![0.0; matrix.numel()];
-    matrix.contiguous().copy_data(&mut numbers, matrix.numel());
-    numbers
-}
-
-/// Returns the `count` indices of the largest `similarities`, in order, without `own`.
-fn closest(similarities: &[f32], own: usize, count: usize) -> Vec<u32> {
-    let mut keys: Vec<u64> = (0u32..).zip(similarities).map(|(index, &similarity)| key(similarity, index)).collect();
-    keys.swap_remove(own);
-    if count < keys.len() {
-        keys.select_nth_unstable(count);
-        keys.truncate(count);
+    /// Leaves those that may be among the nearest.
+    fn drop_hopeless(&self, best: &mut Best) {
+        let candidates = &mut best.candidates;
+        candidates.select_nth_unstable_by(self.count - 1, |a, b| b.low.total_cmp(&a.low));
+        let floor = candidates[self.count - 1].low;
+        candidates.retain(|candidate| candidate.high >= floor);
+        best.floor = floor;
     }
-    keys.sort_unstable();
-    keys.into_iter().map(|key| key as u32).collect()
-}
 
-/// A number that is smaller for a larger similarity, and among equal ones for a smaller index.
-fn key(similarity: f32, index: u32) -> u64 {
-    // The bits of floats are in the order of their values once those of negative ones are flipped; +0.0 unites
-    // the two zeros.
-    let bits = (similarity + 0.0).to_bits();
-    let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
-    u64::from(!ascending) << 32 | u64::from(index)
+    /// Leaves the nearest of the candidates, in order.
+    fn settle(&self, query: usize, best: &mut Best) {
+        let row = self.left.rows.row(query);
+        let exact = |image: u32| self.processor.similarity(self.comparison, row, self.right.rows.row(image as usize));
+        let mut exact: Vec<(f64, u32)> =
+            best.candidates.iter().map(|candidate| (exact(candidate.image), candidate.image)).collect();
+        exact.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        exact.truncate(self.count);
+        best.candidates = exact.into_iter().map(|(similarity, image)| self.certain(query, similarity, image)).collect();
+        if let (true, Some(last)) = (best.candidates.len() == self.count, best.candidates.last()) {
+            best.floor = last.low;
+        }
+    }
+
+    fn certain(&self, query: usize, similarity: f64, image: u32) -> Candidate {
+        let value = self.left.threshold(query, self.comparison, similarity);
+        let slack = 1e-14 * value.abs();
+        Candidate { low: ((value - slack) as f32).next_down(), high: ((value + slack) as f32).next_up(), image }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{noise, rows};
+    use crate::{
+        eval::{BUDGET, Labelled},
+        testing::noise,
+    };
+
+    fn images(seed: u64, len: i64, comparison: Comparison) -> Labelled {
+        // Rounded, so that many are equally similar.
+        let rows = Rows::from_tensor(&(noise(seed, len, 3) * 4.0).round()).unwrap();
+        Labelled::new(rows, vec![0; len as usize], comparison).unwrap()
+    }
+
+    fn by_sorting(search: Search, query: usize, count: usize) -> Vec<u32> {
+        let (queries, gallery) = search.sides();
+        let within = matches!(search, Search::Within(_));
+        let similarity =
+            |image: u32| gallery.comparison().similarity(queries.rows().row(query), gallery.rows().row(image as usize));
+        let mut order: Vec<u32> =
+            (0..gallery.rows().len() as u32).filter(|&image| !within || image as usize != query).collect();
+        order.sort_by(|&a, &b| similarity(b).total_cmp(&similarity(a)));
+        order.truncate(count);
+        order
+    }
 
     #[test]
-    fn neighbours_are_those_of_a_sort() {
-        let embeddings = noise(1, 60, 4).to_kind(Kind::Float);
-        let found = nearest(&embeddings, 7).unwrap();
-        let normalised = rows(&normalise(&embeddings));
-        let similarity = |a: usize, b: usize| normalised[a].iter().zip(&normalised[b]).map(|(a, b)| a * b).sum::<f64>();
-        for query in 0..60 {
-            let mut others: Vec<usize> = (0..60).filter(|&other| other != query).collect();
-            others.sort_by(|&a, &b| similarity(query, b).total_cmp(&similarity(query, a)));
-            let expected: Vec<u32> = others[..7].iter().map(|&other| other as u32).collect();
-            assert_eq!(found.of(query), expected);
+    fn neighbours_are_those_of_a_sort_and_equally_similar_ones_in_order() {
+        for comparison in [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot] {
+            let (some, others) = (images(1, 500, comparison), images(2, 300, comparison));
+            for search in [Search::Within(&some), Search::Between { queries: &others, gallery: &some }] {
+                for (count, budget) in [(1, BUDGET), (7, 0), (120, BUDGET)] {
+                    let found = nearest(search, count, budget).unwrap();
+                    for query in 0..search.sides().0.rows().len() {
+                        assert_eq!(found.of(query), by_sorting(search, query, count), "{comparison:?} {query}");
+                    }
+                }
+            }
         }
-    }
-
-    #[test]
-    fn equal_similarities_are_ordered_by_index() {
-        assert_eq!(closest(&[0.5, 0.7, 0.5, 0.7, 0.5], 4, 3), [1, 3, 0]);
-        assert_eq!(closest(&[0.0, -0.0, 0.0, 0.0, -0.0], 1, 4), [0, 2, 3, 4]);
-    }
-
-    #[test]
-    fn keys_are_in_the_order_of_similarities() {
-        let similarities = [1.5, 1.0, 1e-20, 0.0, -1e-20, -0.5, -1.0];
-        assert!(similarities.windows(2).all(|pair| key(pair[0], u32::MAX) < key(pair[1], 0)));
-    }
-
-    #[test]
-    fn a_query_is_excluded_by_index_even_if_it_is_not_its_own_nearest() {
-        assert_eq!(closest(&[-0.9, 0.3, 0.1], 0, 2), [1, 2]);
-        assert_eq!(closest(&[0.2, 0.3, 0.1], 1, 2), [0, 2]);
     }
 
     #[test]
     fn more_neighbours_than_there_are_others_are_not_found() {
-        assert_eq!(nearest(&noise(1, 3, 2), 10).unwrap().of(0).len(), 2);
-        assert!(nearest(&noise(1, 1, 2), 10).unwrap().of(0).is_empty());
-    }
-
-    #[test]
-    fn an_embedding_that_is_not_finite_is_an_error() {
-        for wrong in [f32::NAN, f32::INFINITY] {
-            let mut embeddings = vec![1f32; 12];
-            embeddings[7] = wrong;
-            let embeddings = Tensor::from_slice(&embeddings).view([4, 3]);
-            assert_eq!(nearest(&embeddings, 1).unwrap_err(), EvalError::NotFinite { image: 2 });
-        }
-    }
-
-    #[test]
-    fn blocks_do_not_change_what_is_found() {
-        let images = 6000;
-        assert!(images * images * 4 > 2 * BLOCK_BYTES);
-        let embeddings = noise(1, images as i64, 8).to_kind(Kind::Float);
-        let found = nearest(&embeddings, 2).unwrap();
-        let normalised = normalise(&embeddings);
-        for query in [0, 1, 2796, 2797, 5593, 5594, 5999] {
-            let similarities = normalised.matmul(&normalised.get(query));
-            let _ = similarities.get(query).fill_(-2.0);
-            assert_eq!(i64::from(found.of(query as usize)[0]), similarities.argmax(0, false).int64_value(&[]));
-        }
+        let of = |len| nearest(Search::Within(&images(1, len, Comparison::Cosine)), 10, BUDGET).unwrap().of(0).len();
+        assert_eq!((of(3), of(1)), (2, 0));
     }
 }

@@ -5,7 +5,9 @@
 
 mod check;
 mod data;
+mod evaluate;
 mod exit;
+mod neighbours;
 mod plan;
 mod progress;
 mod report;
@@ -69,6 +71,10 @@ enum Command {
     Report(report::Report),
     /// Show the losses, miners and other parts that a sweep file can name
     Show(show::Show),
+    /// Measure anyone's embeddings, or a finished run once more
+    Evaluate(evaluate::Evaluate),
+    /// Draw a test image and those nearest to it
+    Neighbours(neighbours::Neighbours),
     /// Add a downloaded data set
     #[command(subcommand)]
     Data(data::Data),
@@ -130,6 +136,8 @@ pub fn main() -> ExitCode {
         Command::Status(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Show(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
+        Command::Neighbours(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Weights(command) => command.run(),
     };

@@ -185,7 +185,9 @@ impl Session<'_> {
                 | Finished::Fitted { .. }
                 | Finished::Prepared(_)
                 | Finished::Trained(_)
-                | Finished::Evaluated(_),
+                | Finished::Evaluated(_)
+                | Finished::Measured(_)
+                | Finished::Drawn { .. },
             ) => {
                 return Err(SessionError::WrongResult { job });
             }

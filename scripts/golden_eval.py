@@ -1,0 +1,99 @@
+"""Golden values of `dml::eval`: retrieval from pytorch-metric-learning, agreement of clusterings from scikit-learn.
+
+AccuracyCalculator gets its neighbours from a sort in double precision in which equally similar references stay in
+order of their index, as `dml` defines it; everything else is its own. Its mean reciprocal rank is computed in single
+precision, so that alone is recomputed from the same neighbours. Recall@K is by its definition.
+"""
+
+import numpy as np
+import torch
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import pair_confusion_matrix
+
+RECALL_AT = [1, 2, 4, 8, 10, 100]
+NAMES = ["precision_at_1", "r_precision", "mean_average_precision_at_r", "mean_average_precision"]
+
+
+def similarities(queries, references, comparison):
+    queries, references = queries.astype(np.float64), references.astype(np.float64)
+    if comparison == "euclidean":
+        return -((queries[:, None] - references[None]) ** 2).sum(-1)
+    if comparison == "cosine":
+        queries, references = ((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32).astype(np.float64) for rows in (queries, references))
+    return (queries[:, None] * references[None]).sum(-1)
+
+
+def order(queries, references, comparison, within):
+    found = similarities(queries, references, comparison)
+    if within:
+        np.fill_diagonal(found, -np.inf)
+    found = np.argsort(-found, axis=1, kind="stable")
+    return found[:, :-1] if within else found
+
+
+def retrieval_case(name, comparison, embeddings, labels, queries=None, query_labels=None):
+    within = queries is None
+    searched = (embeddings, labels) if within else (queries, query_labels)
+    neighbours = order(searched[0], embeddings, comparison, within)
+
+    def neighbours_of(query, k, reference, ref_includes_query):
+        return torch.zeros(neighbours[:, :k].shape), torch.tensor(neighbours[:, :k])
+
+    calculator = AccuracyCalculator(include=NAMES, k=None, knn_func=neighbours_of)
+    query, reference = (torch.tensor(rows, dtype=torch.float32) for rows in (searched[0], embeddings))
+    found = calculator.get_accuracy(query, torch.tensor(searched[1]), *(() if within else (reference, torch.tensor(labels))))
+    right = labels[neighbours] == searched[1][:, None]
+    answered = right.any(axis=1)
+    right = right[answered]
+    expected = {name: float(found[name]) for name in NAMES}
+    expected["mean_reciprocal_rank"] = float((1 / (right.argmax(axis=1) + 1)).mean())
+    expected["recall"] = {str(k): float(right[:, :k].any(axis=1).mean()) for k in RECALL_AT}
+    expected["lone"] = int((~answered).sum())
+    case = {"name": name, "comparison": comparison, "embeddings": embeddings.tolist(), "labels": labels.tolist()}
+    if not within:
+        case |= {"queries": queries.tolist(), "query_labels": query_labels.tolist()}
+    return case | {"expected": expected}
+
+
+def write_all(write):
+    random = np.random.default_rng(5)
+    normal = lambda *shape: random.standard_normal(shape).round(3)
+    around = lambda labels, width: (normal(len(labels), width) + 0.8 * normal(labels.max() + 1, width)[labels]).round(3)
+    balanced = np.arange(40) % 5
+    unbalanced = random.permutation(np.repeat(np.arange(8), [9, 6, 2, 1, 12, 1, 3, 1]))
+    copies = np.repeat(around(np.arange(12) % 4, 4), 3, axis=0)
+    cases = []
+    for comparison in ["cosine", "euclidean", "dot"]:
+        cases.append(retrieval_case("balanced", comparison, around(balanced, 6), balanced))
+        cases.append(retrieval_case("unbalanced, some alone", comparison, around(unbalanced, 6), unbalanced))
+        cases.append(retrieval_case("each three times", comparison, copies, random.integers(0, 4, len(copies))))
+        cases.append(retrieval_case("collapsed", comparison, np.ones((30, 4)), np.arange(30) // 3))
+        queries = np.append(random.integers(0, 8, 24), 2)
+        cases.append(retrieval_case("queries and gallery", comparison, around(unbalanced, 6), unbalanced, around(queries, 6), queries))
+    write("eval", "retrieval", {"cases": cases})
+    write("eval", "agreement", {"cases": list(agreements(random))})
+
+
+def agreements(random):
+    assignments = {
+        "at random": (random.integers(0, 7, 120), random.integers(0, 5, 120)),
+        "alike": (np.arange(90) % 9, (np.arange(90) % 9 + (random.random(90) < 0.2)) % 9),
+        "equal but for names": (np.arange(30) % 4, 7 - np.arange(30) % 4),
+        "one cluster": (np.arange(20) % 4, np.zeros(20, int)),
+        "one class": (np.zeros(20, int), np.arange(20) % 3),
+        "one of both": (np.zeros(5, int), np.ones(5, int)),
+        "each alone": (np.arange(12), np.arange(12)),
+        "many small classes": (np.arange(600) // 5, random.permutation(600) // 5),
+    }
+    for name, (classes, clusters) in assignments.items():
+        (_, only_cluster), (only_class, both) = pair_confusion_matrix(classes, clusters)
+        pairs = 2 * both + only_cluster + only_class
+        yield {
+            "name": name,
+            "classes": classes.tolist(),
+            "clusters": clusters.tolist(),
+            "nmi": float(normalized_mutual_info_score(classes, clusters)),
+            "ami": float(adjusted_mutual_info_score(classes, clusters)),
+            "f1": float(2 * both / pairs) if pairs else 1.0,
+        }

@@ -1,0 +1,421 @@
+//! At which rank each query finds each image of its class.
+//!
+//! All metrics of retrieval follow from these ranks, and a rank needs no sorted list of neighbours: it is one more
+//! than the number of images that are nearer. So the exact similarities of a query to the images of its class, its
+//! *targets*, are computed first, which are few. Then all approximate products are computed, tile by tile, and
+//! counted: how many are certainly above a target's similarity? Where one is too close to tell, the exact similarity
+//! is computed and decides. What is counted is exact whatever the order of the work.
+//!
+//! Of a set compared with itself, a tile serves its rows as queries and, transposed, its columns. A target that can no
+//! longer be among as many nearest as there are targets is given up, unless its rank is wanted all the same.
+//!
+//! Of equally similar images the one with the smaller index is nearer. How many others are exactly as similar is
+//! counted too, so that the best and the worst rank under another order of the same images are known.
+
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use rayon::prelude::*;
+
+use super::{
+    kernel::Processor,
+    labels::Classes,
+    product::{Method, Side, TILE, Tile, Which, scale, tiles},
+    rows::{Comparison, Rows},
+};
+
+/// Which ranks are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// That of the nearest image of the class: enough for Recall@K, Precision@1 and the reciprocal rank.
+    First,
+    /// Those up to R, the number of images of the class: enough for R-Precision and MAP@R too.
+    Nearest,
+    /// All: enough for everything.
+    All,
+}
+
+/// The rank, from 1, of one target of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rank {
+    /// If equally similar images are in the order of their index.
+    pub(super) by_index: u32,
+    /// If those of the query's class come first.
+    pub(super) optimistic: u32,
+    /// If they come last.
+    pub(super) pessimistic: u32,
+}
+
+/// What is compared with what.
+pub(super) struct Comparing<'a> {
+    pub(super) queries: &'a Rows,
+    pub(super) references: &'a Rows,
+    pub(super) comparison: Comparison,
+    /// Whether they are one set, in which no image is its own neighbour.
+    pub(super) within: bool,
+    pub(super) classes: &'a Classes,
+    /// For each reference the first one that equals it.
+    pub(super) twins: &'a [u32],
+}
+
+/// Bytes of what is known of a target.
+const TARGET_BYTES: usize = 24;
+
+/// Up to so many targets are looked for at once in some products, more one product at a time.
+const FEW: usize = 16;
+
+/// The share of products that may be too close to tell before better ones are worth their time.
+const DOUBTFUL: f64 = 0.03;
+
+/// Finds the ranks of each query's targets, nearest first and as deep as is wanted, and gives them to `hear`, query
+/// after query. Beside what it was given it holds about as many bytes as `budget` says.
+pub(super) fn ranks(of: &Comparing, depth: Depth, budget: usize, mut hear: impl FnMut(usize, &[Rank])) {
+    let scale = scale(&[of.queries, of.references]);
+    let side = |rows, method| Side::new(rows, of.comparison, method, scale);
+    let fast = Method::fastest();
+    let precise = fast != fast.precise() && {
+        let (left, right) = (side(of.queries, fast), side(of.references, fast));
+        doubtful(of, depth, &left, &right) > DOUBTFUL
+    };
+    let method = if precise { fast.precise() } else { fast };
+    ranks_by(of, depth, budget, (&side(of.queries, method), &side(of.references, method)), method, &mut hear);
+}
+
+pub(super) fn ranks_by(
+    of: &Comparing,
+    depth: Depth,
+    budget: usize,
+    (left, right): (&Side, &Side),
+    method: Method,
+    hear: &mut impl FnMut(usize, &[Rank]),
+) {
+    let bands = bands(of, depth, budget / 2);
+    let which = if of.within && bands.len() == 1 { Which::Upper } else { Which::All };
+    for band in bands {
+        let numbers = band.start / TILE..band.end.div_ceil(TILE);
+        let targets = Targets::new(of, depth, band, method.processor);
+        let counting = Counting { of, left, right, targets: &targets, processor: method.processor };
+        tiles((left, right), numbers, which, budget / 2, |tile| counting.see(tile, which));
+        let mut found = Vec::new();
+        for query in targets.queries.clone() {
+            targets.ranks(query, &mut found);
+            hear(query, &found);
+        }
+    }
+}
+
+/// Cuts the queries into ranges of whole tiles whose targets take no more than these bytes, if that is possible.
+fn bands(of: &Comparing, depth: Depth, bytes: usize) -> Vec<Range<usize>> {
+    let queries = of.queries.len();
+    let (mut bands, mut start, mut held) = (Vec::new(), 0, 0);
+    for tile in (0..queries).step_by(TILE) {
+        let end = queries.min(tile + TILE);
+        let targets: usize = (tile..end).map(|query| depth.wanted(of.right_answers(query))).sum();
+        if held > 0 && held + targets * TARGET_BYTES > bytes {
+            bands.push(start..tile);
+            (start, held) = (tile, 0);
+        }
+        held += targets * TARGET_BYTES;
+    }
+    bands.push(start..queries);
+    bands
+}
+
+impl Depth {
+    fn wanted(self, right_answers: usize) -> usize {
+        match self {
+            Depth::First => right_answers.min(1),
+            Depth::Nearest | Depth::All => right_answers,
+        }
+    }
+}
+
+impl Comparing<'_> {
+    /// How many images there are for a query to find.
+    pub(super) fn right_answers(&self, query: usize) -> usize {
+        self.classes.members(self.classes.of_queries[query]).len() - usize::from(self.within)
+    }
+
+    fn similarity(&self, query: usize, reference: usize, processor: Processor) -> f64 {
+        processor.similarity(self.comparison, self.queries.row(query), self.references.row(reference))
+    }
+
+    /// The most similar images of a query's class, in order.
+    fn targets(&self, query: usize, depth: Depth, processor: Processor) -> Vec<(f64, u32)> {
+        let members = self.classes.members(self.classes.of_queries[query]).iter().copied();
+        let others = members.filter(|&image| !self.within || image as usize != query);
+        let mut targets: Vec<(f64, u32)> =
+            others.map(|image| (self.similarity(query, image as usize, processor), image)).collect();
+        targets.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        targets.truncate(depth.wanted(targets.len()));
+        targets
+    }
+}
+
+/// The targets of a range of queries, and what was counted so far.
+struct Targets {
+    queries: Range<usize>,
+    /// Where those of each query begin, and where the last ones end.
+    starts: Vec<usize>,
+    similarity: Vec<f64>,
+    image: Vec<u32>,
+    /// How many images are more similar than this target but not than the one before.
+    nearer: Vec<AtomicU32>,
+    /// How many are exactly as similar and have a smaller index.
+    equal_before: Vec<AtomicU32>,
+    /// How many are exactly as similar and have a larger index.
+    equal_after: Vec<AtomicU32>,
+    /// How many targets of each query are not given up.
+    alive: Vec<AtomicU32>,
+    depth: Depth,
+}
+
+impl Targets {
+    fn new(of: &Comparing, depth: Depth, queries: Range<usize>, processor: Processor) -> Targets {
+        let found: Vec<Vec<(f64, u32)>> =
+            queries.clone().into_par_iter().map(|query| of.targets(query, depth, processor)).collect();
+        let mut starts = vec![0];
+        starts.extend(found.iter().scan(0, |end, targets| {
+            *end += targets.len();
+            Some(*end)
+        }));
+        let zeros = || (0..starts[found.len()]).map(|_| AtomicU32::new(0)).collect();
+        let (nearer, equal_before, equal_after) = (zeros(), zeros(), zeros());
+        let alive = found.iter().map(|targets| AtomicU32::new(targets.len() as u32)).collect();
+        let (similarity, image) = found.into_iter().flatten().unzip();
+        Targets { queries, starts, similarity, image, nearer, equal_before, equal_after, alive, depth }
+    }
+
+    fn places(&self, query: usize) -> Range<usize> {
+        let query = query - self.queries.start;
+        self.starts[query]..self.starts[query + 1]
+    }
+
+    fn alive(&self, query: usize) -> usize {
+        self.alive[query - self.queries.start].load(Relaxed) as usize
+    }
+
+    /// Gives up the targets that cannot be among as many nearest as there are targets. The first is never given up.
+    fn prune(&self, query: usize, alive: usize) {
+        if self.depth != Depth::Nearest || alive < 2 {
+            return;
+        }
+        let places = self.places(query);
+        let mut nearer = 0;
+        for place in 0..alive {
+            nearer += self.nearer[places.start + place].load(Relaxed);
+            if place > 0 && nearer as usize + place >= places.len() {
+                self.alive[query - self.queries.start].fetch_min(place as u32, Relaxed);
+                return;
+            }
+        }
+    }
+
+    /// The ranks of the targets that were not given up.
+    fn ranks(&self, query: usize, found: &mut Vec<Rank>) {
+        found.clear();
+        let mut nearer = 0;
+        for (before, place) in (1..).zip(self.places(query)).take(self.alive(query)) {
+            nearer += self.nearer[place].load(Relaxed);
+            let (smaller, larger) = (self.equal_before[place].load(Relaxed), self.equal_after[place].load(Relaxed));
+            let optimistic = nearer + before;
+            let (by_index, pessimistic) = (optimistic + smaller, optimistic + smaller + larger);
+            found.push(Rank { by_index, optimistic, pessimistic });
+        }
+    }
+}
+
+/// Some of a query's products, and what they are products with.
+struct Products<'a> {
+    query: usize,
+    first: usize,
+    values: &'a [f32],
+    radius: f64,
+}
+
+struct Counting<'a> {
+    of: &'a Comparing<'a>,
+    left: &'a Side<'a>,
+    right: &'a Side<'a>,
+    targets: &'a Targets,
+    processor: Processor,
+}
+
+/// Exact similarities to the rows or columns of a tile, not a number where they are not known.
+struct Exact([f64; TILE]);
+
+impl Counting<'_> {
+    fn see(&self, tile: Tile, which: Which) {
+        let rows = Tile::rows(tile.left, self.of.queries.len());
+        let columns = Tile::rows(tile.right, self.of.references.len());
+        let classes = self.of.classes;
+        for (row, values) in rows.clone().zip(tile.values.chunks_exact_mut(TILE)) {
+            let values = &mut values[..columns.len()];
+            self.processor.mask(values, &classes.of_references[columns.clone()], classes.of_queries[row]);
+        }
+        if which == Which::Upper && tile.left != tile.right {
+            self.processor.transpose(tile.values, TILE, tile.spare);
+            let radius = |query| self.left.radius(query, self.right, tile.left);
+            self.count_rows(columns.clone(), rows.clone(), tile.spare, self.right, radius);
+        }
+        let radius = |query| self.left.radius(query, self.right, tile.right);
+        self.count_rows(rows, columns, tile.values, self.right, radius);
+    }
+
+    fn count_rows(
+        &self,
+        queries: Range<usize>,
+        references: Range<usize>,
+        values: &mut [f32],
+        of_references: &Side,
+        radius: impl Fn(usize) -> f64,
+    ) {
+        for (query, values) in queries.zip(values.chunks_exact_mut(TILE)) {
+            let values = &mut values[..references.len()];
+            if !of_references.offsets.is_empty() {
+                self.processor.subtract(values, &of_references.offsets[references.clone()]);
+            }
+            self.count(&Products { query, first: references.start, values, radius: radius(query) });
+        }
+    }
+
+    /// Counts these products for the targets of their query.
+    fn count(&self, products: &Products) {
+        let alive = self.targets.alive(products.query);
+        if alive == 0 {
+            return;
+        }
+        let largest = self.processor.largest(products.values);
+        let low = |target| self.bounds(products, target).0;
+        if largest < low(alive - 1) {
+            return;
+        }
+        // Those before are above all products.
+        let first = partition_point(alive, |target| low(target) > largest);
+        if alive - first <= FEW {
+            self.count_at_once(products, first..alive);
+        } else {
+            self.count_each(products, alive);
+        }
+        if alive <= 4 * FEW || products.first.is_multiple_of(16 * TILE) {
+            self.targets.prune(products.query, alive);
+        }
+    }
+
+    /// Between which values a product leaves open whether it is above a target's similarity.
+    fn bounds(&self, products: &Products, target: usize) -> (f32, f32) {
+        let place = self.targets.places(products.query).start + target;
+        let threshold = self.left.threshold(products.query, self.of.comparison, self.targets.similarity[place]);
+        let slack = products.radius + 1e-14 * threshold.abs();
+        (((threshold - slack) as f32).next_down(), ((threshold + slack) as f32).next_up())
+    }
+
+    fn count_at_once(&self, products: &Products, targets: Range<usize>) {
+        let start = self.targets.places(products.query).start;
+        let (mut exact, mut counted) = (None, 0);
+        for target in targets {
+            let (low, high) = self.bounds(products, target);
+            let (above, possible) = self.processor.count(products.values, low, high);
+            let nearer =
+                above + if possible > above { self.resolve(products, target, low, high, &mut exact) } else { 0 };
+            if nearer > counted {
+                self.targets.nearer[start + target].fetch_add(nearer - counted, Relaxed);
+                counted = nearer;
+            }
+        }
+    }
+
+    /// How many of the products that are too close to tell are above after all.
+    fn resolve(&self, products: &Products, target: usize, low: f32, high: f32, exact: &mut Option<Exact>) -> u32 {
+        let place = self.targets.places(products.query).start + target;
+        // One more, because a place is written before it is known whether it counts.
+        let mut found = [0; TILE + 1];
+        let count = self.processor.find(products.values, low, high, &mut found);
+        let mut nearer = 0;
+        for &near in &found[..count] {
+            nearer += u32::from(self.is_nearer(products, near as usize, place, exact));
+        }
+        nearer
+    }
+
+    /// Whether an image is more similar than a target; if exactly as similar, that is counted.
+    fn is_nearer(&self, products: &Products, near: usize, place: usize, exact: &mut Option<Exact>) -> bool {
+        let image = products.first + near;
+        let (similarity, target) = (self.targets.similarity[place], self.targets.image[place]);
+        let of_image = if self.of.twins[image] == self.of.twins[target as usize] {
+            similarity
+        } else {
+            self.exact(products, near, exact)
+        };
+        if of_image == similarity {
+            let equal = if image < target as usize { &self.targets.equal_before } else { &self.targets.equal_after };
+            equal[place].fetch_add(1, Relaxed);
+        }
+        of_image > similarity
+    }
+
+    fn exact(&self, products: &Products, near: usize, exact: &mut Option<Exact>) -> f64 {
+        let known = &mut exact.get_or_insert(Exact([f64::NAN; TILE])).0[near];
+        if known.is_nan() {
+            *known = self.of.similarity(products.query, products.first + near, self.processor);
+        }
+        *known
+    }
+
+    /// As [`count_at_once`](Self::count_at_once), for many targets: looks for the place of each product among them.
+    fn count_each(&self, products: &Products, alive: usize) {
+        let start = self.targets.places(products.query).start;
+        let lowest = self.bounds(products, alive - 1).0;
+        let mut exact = None;
+        for (near, &value) in products.values.iter().enumerate().filter(|(_, value)| **value >= lowest) {
+            let open = partition_point(alive, |target| self.bounds(products, target).0 > value);
+            let mut above = partition_point(alive, |target| self.bounds(products, target).1 >= value);
+            for target in (open..above).rev() {
+                if self.is_nearer(products, near, start + target, &mut exact) {
+                    above = target;
+                }
+            }
+            if above < alive {
+                self.targets.nearer[start + above].fetch_add(1, Relaxed);
+            }
+        }
+    }
+}
+
+/// The first of `len` that is not `before`, of which none follows one that is not.
+fn partition_point(len: usize, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low.midpoint(high);
+        if before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
+/// Tiles that show whether products are precise enough.
+const SAMPLE: usize = 6;
+
+/// The share of products, in a sample, that are too close to the similarity of a target to tell.
+fn doubtful(of: &Comparing, depth: Depth, left: &Side, right: &Side) -> f64 {
+    let (rows, columns) = (of.queries.len().div_ceil(TILE), of.references.len().div_ceil(TILE));
+    let (mut open, mut all) = (0, 0);
+    for sample in 0..SAMPLE.min(rows) {
+        let row = sample * rows / SAMPLE.min(rows);
+        let column = (sample * 7 + 3) % columns;
+        for query in Tile::rows(row, of.queries.len()).step_by(8) {
+            let targets = of.targets(query, depth, Method::fastest().processor);
+            let radius = left.radius(query, right, column);
+            for reference in Tile::rows(column, of.references.len()).step_by(8) {
+                all += 1;
+                let similarity = of.similarity(query, reference, Method::fastest().processor);
+                let near = left.threshold(query, of.comparison, similarity);
+                let lasting = if depth == Depth::All { targets.len() } else { targets.len().min(1) };
+                let is_open = |similarity| (left.threshold(query, of.comparison, similarity) - near).abs() <= radius;
+                open += targets[..lasting].iter().filter(|(similarity, _)| is_open(*similarity)).count();
+            }
+        }
+    }
+    f64::from(u32::try_from(open).unwrap_or(u32::MAX)) / (all.max(1) as f64)
+}

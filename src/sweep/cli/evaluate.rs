@@ -1,0 +1,281 @@
+//! `sweep evaluate`: measures anyone's embeddings, or a finished run once more.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use clap::{Args, ValueEnum};
+use schema::{
+    Attempt, Comparison, DataId, Device, EmbeddingFiles, EvaluateWork, Evaluated, Event, Finished, Identity,
+    MeasureWork, Measured, Metric, PROTOCOL, RunId, Scores, Work,
+};
+
+use super::{Exit, progress::Bar, show, tell};
+use crate::{
+    ledger::{Ledger, absolute, read_json},
+    run::trainer::{Trainer, converse},
+};
+
+/// Measures how well embeddings retrieve images of their class: exactly, and whatever made them. Without query files,
+/// each image is a query against all the others. With RUN, a finished run is measured once more.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Files:
+  embeddings  n rows of d numbers: .npy (float32 or float64), .safetensors, or CSV
+  labels      n labels: .npy (whole numbers), or any text, one a line
+
+Metrics: recall@K, precision@1, r_precision, map@r, map, mrr, and of clusters nmi, ami, f1 (these take longer).
+
+Examples:
+  sweep evaluate --embeddings test.npy --labels test.txt
+  sweep evaluate --embeddings gallery.npy --labels gallery.txt \\
+      --query-embeddings query.npy --query-labels query.txt --metrics recall@1,recall@10,map@r --json
+  sweep evaluate 6b1c5a0e7a1f2d34 --metrics nmi,ami")]
+pub(super) struct Evaluate {
+    /// A run's id or its folder
+    #[arg(required_unless_present = "embeddings", conflicts_with = "embeddings")]
+    run: Option<String>,
+    /// The embeddings that are searched
+    #[arg(long, value_name = "FILE", requires = "labels")]
+    embeddings: Option<PathBuf>,
+    /// Their labels
+    #[arg(long, value_name = "FILE", requires = "embeddings")]
+    labels: Option<PathBuf>,
+    /// The embeddings that are searched for, if they are not the same
+    #[arg(long, value_name = "FILE", requires = "query_labels", requires = "embeddings")]
+    query_embeddings: Option<PathBuf>,
+    /// Their labels
+    #[arg(long, value_name = "FILE", requires = "query_embeddings")]
+    query_labels: Option<PathBuf>,
+    /// What to measure, with commas between
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = Metric::from_str)]
+    metrics: Vec<Metric>,
+    /// How embeddings are compared
+    #[arg(long, value_enum, default_value = "cosine", conflicts_with = "run")]
+    distance: Distance,
+    /// Print one JSON object of names and numbers
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+/// Where runs and the trainer are.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Where runs are kept
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    results: PathBuf,
+    /// CPU threads to use; as many as there are cores if none is said
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<u32>,
+    /// A program to use in the place of `sweep-trainer`
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    trainer: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Distance {
+    /// By the cosine of the angle between them; they need not be normalised
+    Cosine,
+    /// By their Euclidean distance
+    Euclidean,
+    /// By their dot product
+    Dot,
+}
+
+/// The K of Recall@K that papers report on one data set or another.
+const RECALL_AT: [u32; 9] = [1, 2, 4, 8, 10, 16, 32, 100, 1000];
+
+impl Evaluate {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        match (&self.embeddings, &self.labels, &self.run) {
+            (Some(embeddings), Some(labels), _) => self.measure(files(embeddings, labels)?),
+            (_, _, Some(run)) => self.measure_again(run),
+            _ => Err(Exit::mistake("say which run, or --embeddings and --labels")),
+        }
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        if !self.metrics.is_empty() {
+            return self.metrics.clone();
+        }
+        let others = [Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR, Metric::Map, Metric::Mrr];
+        RECALL_AT.into_iter().map(Metric::RecallAt).chain(others).collect()
+    }
+
+    fn measure(&self, gallery: EmbeddingFiles) -> Result<(), Exit> {
+        let queries = match (&self.query_embeddings, &self.query_labels) {
+            (Some(embeddings), Some(labels)) => Some(files(embeddings, labels)?),
+            _ => None,
+        };
+        let comparison = match self.distance {
+            Distance::Cosine => Comparison::Cosine,
+            Distance::Euclidean => Comparison::Euclidean,
+            Distance::Dot => Comparison::Dot,
+        };
+        match self.place.attempt(Work::Measure(MeasureWork {
+            gallery,
+            queries,
+            comparison,
+            metrics: self.metrics(),
+        }))? {
+            Finished::Measured(measured) => {
+                self.print(&measured.scores, &*measured)?;
+                remarks(&measured).iter().for_each(|remark| tell(remark));
+                Ok(())
+            }
+            _ => Err(no_last_word()),
+        }
+    }
+
+    fn measure_again(&self, run: &str) -> Result<(), Exit> {
+        let found = self.place.find(run)?;
+        let work =
+            EvaluateWork { recipe: found.identity.recipe, data: found.data, run: found.run, metrics: self.metrics() };
+        match self.place.attempt(Work::Evaluate(work))? {
+            Finished::Evaluated(Evaluated { images, lone, scores, .. }) => {
+                self.print(&scores, &Counts { images, queries: images - lone, lone })
+            }
+            _ => Err(no_last_word()),
+        }
+    }
+
+    fn print(&self, scores: &Scores, measured: &impl Measurement) -> Result<(), Exit> {
+        if self.json {
+            let text = serde_json::to_string(scores).map_err(|error| Exit::mistake(error.to_string()))?;
+            return show(&(text + "\n"));
+        }
+        let width = scores.keys().map(|metric| metric.to_string().len()).max().unwrap_or(0);
+        let bounds = measured.bounds();
+        let lines = scores.iter().map(|(metric, value)| {
+            let percent = |value: f64| format!("{:.2}", 100.0 * value);
+            let between = bounds.and_then(|(worst, best)| Some((*worst.get(metric)?, *best.get(metric)?)));
+            let between = between.filter(|(worst, best)| worst != best);
+            let between =
+                between.map(|(worst, best)| format!("   {} to {} by the order of ties", percent(worst), percent(best)));
+            format!("{:width$}  {:>6}{}\n", metric.to_string(), percent(*value), between.unwrap_or_default())
+        });
+        let counts = measured.counts();
+        let of = if counts.images == counts.queries + counts.lone {
+            format!("{} queries, each against all the others", counts.queries)
+        } else {
+            format!("{} queries against {} images", counts.queries, counts.images)
+        };
+        let lone = if counts.lone > 0 {
+            format!("; {} without an image to find left out", counts.lone)
+        } else {
+            String::new()
+        };
+        show(&format!("{}{of}{lone}; values in percent\n", lines.collect::<String>()))
+    }
+}
+
+struct Counts {
+    images: u64,
+    queries: u64,
+    lone: u64,
+}
+
+/// What a table says beside the values.
+trait Measurement {
+    fn counts(&self) -> Counts;
+
+    /// The values if the right ones of equally similar images come last, and if they come first.
+    fn bounds(&self) -> Option<(&Scores, &Scores)>;
+}
+
+impl Measurement for Counts {
+    fn counts(&self) -> Counts {
+        Counts { ..*self }
+    }
+
+    fn bounds(&self) -> Option<(&Scores, &Scores)> {
+        None
+    }
+}
+
+impl Measurement for Measured {
+    fn counts(&self) -> Counts {
+        Counts { images: self.images, queries: self.queries, lone: self.lone }
+    }
+
+    fn bounds(&self) -> Option<(&Scores, &Scores)> {
+        (!self.optimistic.is_empty()).then_some((&self.pessimistic, &self.optimistic))
+    }
+}
+
+/// The mean cosine from which on embeddings are said to have collapsed.
+const COLLAPSED: f64 = 0.99;
+
+fn remarks(measured: &Measured) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if measured.duplicates > 0 {
+        remarks.push(format!("note: {} of {} embeddings exactly equal another", measured.duplicates, measured.images));
+    }
+    if measured.mean_cosine > COLLAPSED {
+        remarks.push(format!("note: the embeddings have collapsed: their mean cosine is {:.4}", measured.mean_cosine));
+    }
+    remarks
+}
+
+fn files(embeddings: &Path, labels: &Path) -> Result<EmbeddingFiles, Exit> {
+    for path in [embeddings, labels] {
+        if !path.is_file() {
+            return Err(Exit::mistake(format!("there is no file `{}`", path.display())));
+        }
+    }
+    Ok(EmbeddingFiles { embeddings: absolute(embeddings), labels: absolute(labels) })
+}
+
+/// A run that is there, and its data.
+pub(super) struct Found {
+    pub(super) identity: Identity,
+    pub(super) run: PathBuf,
+    pub(super) data: PathBuf,
+}
+
+impl Place {
+    /// The run of this id, or in this folder.
+    pub(super) fn find(&self, run: &str) -> Result<Found, Exit> {
+        let folder = match run.parse::<RunId>() {
+            Ok(id) => Ledger::new(absolute(&self.results)).run(id),
+            Err(_) => absolute(Path::new(run)),
+        };
+        let identity: Option<Identity> = read_json(&folder.join("identity.json")).map_err(Exit::mistake)?;
+        let missing = || Exit::mistake(format!("there is no run `{run}`; `sweep status FILE` names them"));
+        let identity = identity.ok_or_else(missing)?;
+        if !folder.join("model.safetensors").is_file() {
+            return Err(Exit::mistake(format!("run `{run}` is not trained yet")));
+        }
+        // results/runs/ID and results/data/ID
+        let results = folder.parent().and_then(Path::parent).unwrap_or(&folder);
+        let data = DataId::of(&identity.recipe.dataset, identity.recipe.image_size, &identity.data);
+        Ok(Found { data: Ledger::new(results).data(data), identity, run: folder })
+    }
+
+    /// Has a trainer do the work, and returns what came of it.
+    pub(super) fn attempt(&self, work: Work) -> Result<Finished, Exit> {
+        let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let threads = self.threads.unwrap_or_else(cores);
+        let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads, work };
+        let bar = Bar::images("embedding");
+        let last = converse(&trainer, &attempt, |event| {
+            if let Event::Progress { done, total, .. } = event {
+                bar.set(*done, *total);
+            }
+        });
+        bar.close();
+        match last.map_err(Exit::mistake)? {
+            Some(Event::Finished(finished)) => Ok(finished),
+            Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),
+            _ => Err(no_last_word()),
+        }
+    }
+}
+
+pub(super) fn no_last_word() -> Exit {
+    Exit::Mistake("the trainer left without a last word".to_owned())
+}

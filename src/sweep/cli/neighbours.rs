@@ -1,0 +1,58 @@
+//! `sweep neighbours`: a picture of a test image and those nearest to it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use schema::{Finished, NeighboursWork, Work};
+
+use super::{
+    Exit,
+    evaluate::{Place, no_last_word},
+    show, tell,
+};
+use crate::ledger::absolute;
+
+/// Draws a test image and those nearest to it, in green frames those of its class and in red ones the others, and
+/// prints where the picture is.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sweep neighbours 6b1c5a0e7a1f2d34 --query 17 --count 20")]
+pub(super) struct Neighbours {
+    /// A run's id or its folder
+    run: String,
+    /// Which test image, counted from 0
+    #[arg(long, value_name = "IMAGE")]
+    query: u64,
+    /// How many neighbours
+    #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    count: u32,
+    /// The picture to write; neighbours-IMAGE.png in the run's folder if none is said
+    #[arg(long, value_name = "FILE")]
+    into: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Neighbours {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        let found = self.place.find(&self.run)?;
+        let beside = || found.run.join(format!("neighbours-{}.png", self.query));
+        let into = self.into.as_deref().map_or_else(beside, absolute);
+        let work = NeighboursWork {
+            recipe: found.identity.recipe,
+            data: found.data,
+            run: found.run.clone(),
+            query: self.query,
+            count: self.count,
+            into: into.clone(),
+        };
+        match self.place.attempt(Work::Neighbours(work))? {
+            Finished::Drawn { right, of } => {
+                tell(&format!("{right} of {of} are of its class"));
+                show(&format!("{}\n", into.display()))
+            }
+            _ => Err(no_last_word()),
+        }
+    }
+}

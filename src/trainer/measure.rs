@@ -1,0 +1,89 @@
+//! Measures embeddings that lie in files, whoever made them.
+
+use std::{collections::HashMap, path::Path};
+
+use dml::eval::{Comparison, EvalError, Labelled, Rows, Search};
+use schema::{EmbeddingFiles, Event, Finished, MeasureWork, Measured, Scores};
+
+use crate::{
+    Failed, Listener,
+    read::{self, Labels},
+    score,
+};
+
+/// Measures what the work names.
+///
+/// # Errors
+/// If files cannot be read or do not belong together, or there is nothing to retrieve.
+pub(crate) fn measure(work: &MeasureWork, say: Listener) -> Result<Finished, Failed> {
+    say(Event::Started { from: 0 });
+    let comparison = match work.comparison {
+        schema::Comparison::Cosine => Comparison::Cosine,
+        schema::Comparison::Euclidean => Comparison::Euclidean,
+        schema::Comparison::Dot => Comparison::Dot,
+    };
+    let mut numbers = Numbers::default();
+    let gallery = labelled(&work.gallery, comparison, &mut numbers)?;
+    let queries = work.queries.as_ref().map(|queries| labelled(queries, comparison, &mut numbers)).transpose()?;
+    let search = match &queries {
+        Some(queries) => Search::Between { queries, gallery: &gallery },
+        None => Search::Within(&gallery),
+    };
+    let scored = score::score(search, &work.metrics)?;
+    let ties = scored.retrieval.has_ties();
+    let under = |order| if ties { scored.under(order) } else { Scores::new() };
+    Ok(Finished::Measured(Box::new(Measured {
+        images: gallery.labels().len() as u64,
+        queries: scored.retrieval.queries.len() as u64,
+        lone: scored.retrieval.lone as u64,
+        duplicates: scored.retrieval.duplicates as u64,
+        mean_cosine: scored.retrieval.mean_cosine,
+        optimistic: under(|query| &query.optimistic),
+        pessimistic: under(|query| &query.pessimistic),
+        scores: scored.scores,
+    })))
+}
+
+fn labelled(files: &EmbeddingFiles, comparison: Comparison, numbers: &mut Numbers) -> Result<Labelled, Failed> {
+    let (values, width) = read::embeddings(&files.embeddings)?;
+    let labels = read::labels(&files.labels)?;
+    let wrong = |error: EvalError| wrong(&error, files);
+    Labelled::new(Rows::new(values, width).map_err(wrong)?, numbers.of(labels), comparison).map_err(wrong)
+}
+
+fn wrong(error: &EvalError, files: &EmbeddingFiles) -> Failed {
+    let (embeddings, labels) = (quoted(&files.embeddings), quoted(&files.labels));
+    match error {
+        EvalError::NotFinite { image } => {
+            Failed::data(format!("row {image} of {embeddings}, counted from 0, holds a number that is not finite"))
+        }
+        EvalError::Labels { embeddings: rows, labels: lines } => {
+            Failed::data(format!("{embeddings} has {rows} rows but {labels} has {lines} labels"))
+        }
+        EvalError::NoQueries | EvalError::Widths { .. } => score::unmeasurable(error),
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    format!("`{}`", path.display())
+}
+
+/// Numbers for labels that are text. The same text gets the same number, and so does a number written as text.
+#[derive(Default)]
+struct Numbers {
+    of_texts: HashMap<String, i64>,
+}
+
+impl Numbers {
+    fn of(&mut self, labels: Labels) -> Vec<i64> {
+        let texts: Vec<String> = match labels {
+            Labels::Numbers(numbers) => numbers.iter().map(i64::to_string).collect(),
+            Labels::Texts(texts) => texts,
+        };
+        let number = |text| {
+            let next = self.of_texts.len() as i64;
+            *self.of_texts.entry(text).or_insert(next)
+        };
+        texts.into_iter().map(number).collect()
+    }
+}

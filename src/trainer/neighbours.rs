@@ -1,0 +1,103 @@
+//! Draws a test image and those nearest to it: in green frames those of its class, in red ones the others.
+
+use dml::{
+    data::PreparedData,
+    eval::{BUDGET, Comparison, Labelled, Search, nearest},
+};
+use image::{Rgb, RgbImage, imageops};
+use schema::{Event, Finished, NeighboursWork};
+
+use crate::{End, Failed, Listener, Stop, evaluate, score, split};
+
+/// Pixels a side that an image is enlarged to, at least.
+const SIDE: u32 = 96;
+/// Pixels of a frame, and between frames.
+const FRAME: u32 = 4;
+const GAP: u32 = 8;
+/// Neighbours in a line.
+const IN_LINE: u32 = 10;
+
+const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
+const GREY: Rgb<u8> = Rgb([90, 90, 90]);
+const GREEN: Rgb<u8> = Rgb([0, 158, 60]);
+const RED: Rgb<u8> = Rgb([214, 39, 40]);
+
+/// Draws the picture that the work asks for.
+///
+/// # Errors
+/// If there is no such image, the network cannot be used or the picture not be written.
+pub(crate) fn neighbours(
+    work: &NeighboursWork,
+    device: tch::Device,
+    stop: &Stop,
+    say: Listener,
+) -> Result<End, Failed> {
+    say(Event::Started { from: 0 });
+    let data = split::open(&work.recipe, &work.data)?;
+    let images = split::test(&data);
+    let query = work.query as usize;
+    if query >= images.labels.len() {
+        let last = images.labels.len().saturating_sub(1);
+        return Err(Failed::data(format!("there is no test image {query}; they are counted from 0 to {last}")));
+    }
+    let Some(embeddings) = evaluate::embedded(&work.recipe, &data, &work.run, device, stop, say)? else {
+        return Ok(End::Stopped);
+    };
+    let gallery = score::labelled(embeddings.shallow_clone(), images.labels.clone(), Comparison::Cosine)?;
+    let found = of_one(&gallery, &embeddings, query, work.count as usize)?;
+    let is_right = |&image: &usize| images.labels[image] == images.labels[query];
+    let picture = draw(&data, &images.places, query, &found, is_right);
+    picture.save(&work.into).map_err(|error| Failed::disk(&work.into, &std::io::Error::other(error)))?;
+    let right = found.iter().filter(|image| is_right(image)).count() as u32;
+    Ok(End::Finished(Finished::Drawn { right, of: found.len() as u32 }))
+}
+
+/// The nearest images of one, which is not its own neighbour.
+fn of_one(gallery: &Labelled, embeddings: &tch::Tensor, query: usize, count: usize) -> Result<Vec<usize>, Failed> {
+    let one =
+        score::labelled(embeddings.narrow(0, query as i64, 1), vec![gallery.labels()[query]], Comparison::Cosine)?;
+    let search = Search::Between { queries: &one, gallery };
+    let found = nearest(search, count + 1, BUDGET).map_err(|error| score::unmeasurable(&error))?;
+    let others = found.of(0).iter().map(|&image| image as usize).filter(|&image| image != query);
+    Ok(others.take(count).collect())
+}
+
+fn draw(
+    data: &PreparedData,
+    places: &[i64],
+    query: usize,
+    found: &[usize],
+    is_right: impl Fn(&usize) -> bool,
+) -> RgbImage {
+    let factor = SIDE.div_ceil(data.image_size);
+    let cell = data.image_size * factor + 2 * FRAME + GAP;
+    let lines = (found.len() as u32).div_ceil(IN_LINE).max(1);
+    let columns = (found.len() as u32).min(IN_LINE) + 1;
+    // The query has a column of its own, with a wider gap beside it.
+    let mut picture = RgbImage::from_pixel(GAP + columns * cell + GAP, GAP + lines * cell, WHITE);
+    place(&mut picture, &framed(data, places[query], factor, GREY), GAP, GAP);
+    for (number, image) in (0u32..).zip(found) {
+        let colour = if is_right(image) { GREEN } else { RED };
+        let (x, y) = (2 * GAP + (1 + number % IN_LINE) * cell, GAP + number / IN_LINE * cell);
+        place(&mut picture, &framed(data, places[*image], factor, colour), x, y);
+    }
+    picture
+}
+
+fn place(picture: &mut RgbImage, part: &RgbImage, x: u32, y: u32) {
+    imageops::replace(picture, part, i64::from(x), i64::from(y));
+}
+
+fn framed(data: &PreparedData, place: i64, factor: u32, colour: Rgb<u8>) -> RgbImage {
+    let side = data.image_size;
+    let pixels = data.batch(&[place]).view([-1]);
+    let channel = |channel: u32, x: u32, y: u32| {
+        let place = (channel.min(data.channels - 1) * side + y) * side + x;
+        pixels.int64_value(&[i64::from(place)]) as u8
+    };
+    let image = RgbImage::from_fn(side, side, |x, y| Rgb([0, 1, 2].map(|number| channel(number, x, y))));
+    let enlarged = imageops::resize(&image, side * factor, side * factor, imageops::FilterType::Nearest);
+    let mut framed = RgbImage::from_pixel(enlarged.width() + 2 * FRAME, enlarged.height() + 2 * FRAME, colour);
+    imageops::replace(&mut framed, &enlarged, i64::from(FRAME), i64::from(FRAME));
+    framed
+}
