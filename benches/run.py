@@ -5,6 +5,7 @@
   training   steps per second of sweep-trainer and of the same training in Python (benches/peers/train.py)
   search     how near to the best there is `sweep`'s searches and Optuna's samplers come (benches/peers/search.py)
   eval       seconds and memory of dml::eval and of AccuracyCalculator with faiss (benches/peers/eval.py)
+  images     images per second decoded, resized and cropped, and with torchvision; and from the cache into batches
   overhead   what the orchestrator adds to a run that does nothing (fake-trainer)
 
 Every figure is the median over alternations: A B A B A B, so that whatever else the machine does meets both.
@@ -32,6 +33,7 @@ SEARCH_PEER = ROOT / "benches/peers/search.py"
 README = ROOT / "benches/README.md"
 GLYPHS = {"glyphs": {"classes": 200, "test_classes": 100, "per_class": 20, "seed": 0}}
 IMAGE_SIZE = 28
+IMAGES = {"size": {"square": IMAGE_SIZE}, "colour": "grey"}
 
 
 def main() -> int:
@@ -39,6 +41,7 @@ def main() -> int:
     measurements = {
         "training": (training, ["trainer"]),
         "losses": (losses, []),
+        "images": (images, []),
         "search": (search, []),
         "eval": (evaluation, []),
         "overhead": (overhead, ["sweep"]),
@@ -97,7 +100,7 @@ def training(args: argparse.Namespace) -> str:
         raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        work = {"dataset": GLYPHS, "fingerprint": "0" * 64, "image_size": IMAGE_SIZE, "source": None, "into": str(data)}
+        work = {"dataset": GLYPHS, "fingerprint": "0" * 64, "images": IMAGES, "source": None, "into": str(data)}
         trainer(args, Path(folder), {"prepare": work})
         ours, theirs = [], []
         for number in range(args.rounds):
@@ -122,7 +125,7 @@ def training(args: argparse.Namespace) -> str:
 def recipe(args: argparse.Namespace) -> dict:
     return {
         "dataset": GLYPHS,
-        "image_size": IMAGE_SIZE,
+        "images": IMAGES,
         "model": {"backbone": "conv4", "embedding": 64},
         "training": {
             "loss": {"contrastive": {"pos_margin": 0.0, "neg_margin": 0.5}},
@@ -332,6 +335,44 @@ def evaluation_row(name: str, rounds: list[tuple[dict, dict | None]]) -> str:
     cells.append(f"{product:.2f}" if product else "")
     print(f"  {name}: {', '.join(cell for cell in cells if cell)}", file=sys.stderr)
     return f"| {name} | " + " | ".join(cells) + " |"
+
+
+# Images
+
+
+def images(args: argparse.Namespace) -> str:
+    if not args.python.exists():
+        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+    profile = [] if args.profile == "release" else ["--profile", "dev"]
+    peer = [args.python, ROOT / "benches/peers/images.py"]
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "photographs"
+        subprocess.run([*peer, files, "--make", "600"], check=True)
+        bench = ["cargo", "bench", "--quiet", "--package", "dml", "--bench", "loader", *profile, "--", files, "2"]
+        subprocess.run(bench, cwd=ROOT, check=True, capture_output=True)
+        ours, theirs = [], []
+        for number in range(args.rounds):
+            ours.append(rates_of(bench))
+            theirs.append(rates_of([*peer, files]))
+            print(f"  {ours[-1]}, Python {theirs[-1]}", file=sys.stderr)
+    median = lambda side, name: statistics.median(rates[name] for rates in side)
+    ratio = statistics.median(one["decode"] / other["decode"] for one, other in zip(ours, theirs))
+    return "\n".join(
+        [
+            f"{machine(args)}. Files of 464 x 348 pixels, two threads or workers; medians of {args.rounds} alternations.",
+            "",
+            "| images per second | here | torchvision | times better |",
+            "| :-- | --: | --: | --: |",
+            f"| decode, resize to 256, crop to 224 | {median(ours, 'decode'):.0f} | {median(theirs, 'decode'):.0f} | {ratio:.2f} |",
+            f"| cache to batches of 128 px: random resized crop, flip, normalise | {median(ours, 'loader'):.0f} | | |",
+        ]
+    )
+
+
+def rates_of(command: list) -> dict[str, float]:
+    answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    rates = [json.loads(line) for line in answer.stdout.splitlines() if line.startswith("{")]
+    return {rate["name"]: rate["images_per_second"] for rate in rates}
 
 
 # Overhead

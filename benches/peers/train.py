@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
 
 def training_half(folder: Path, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     index = json.loads((folder / "index.json").read_text())
-    size, channels = index["image_size"], index["channels"]
+    size, channels = index["stored"]["size"]["square"], 1
     labels = torch.tensor(index["training"]["labels"])
     images = np.memmap(folder / "images.u8", dtype=np.uint8, mode="c").reshape(-1, channels, size, size)
     return torch.from_numpy(images)[: len(labels)].to(device), labels

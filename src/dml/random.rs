@@ -24,6 +24,8 @@ pub enum Purpose {
     Mining = 7,
     /// Which images a memory holds when it is first used. Counters: 0, 0.
     Filling = 8,
+    /// Crops, flips and changes of colour. Counters: step, place within the batch.
+    Transform = 9,
     /// The first centres of clusters. Counters: 0, 0.
     Clusters = 20,
 }

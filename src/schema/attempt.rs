@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Backbone, Dataset, Fingerprint, Metric, Recipe};
+use crate::{Backbone, Cache, Dataset, Fingerprint, Metric, Recipe, StoredImages};
 
 /// Version of the conversation between orchestrator and trainer: [`Attempt`] one way,
 /// [`Event`](crate::Event) the other.
@@ -97,8 +97,11 @@ pub struct PrepareWork {
     pub dataset: Dataset,
     /// Its content, already hashed.
     pub fingerprint: Fingerprint,
-    /// Pixels a side of the prepared images.
-    pub image_size: u32,
+    /// How its images are stored.
+    pub images: StoredImages,
+    /// Whether decoded images are kept on disk.
+    #[serde(default)]
+    pub cache: Cache,
     /// The data set's own folder. Absent for one that the program draws itself.
     pub source: Option<PathBuf>,
     /// The folder for the result.

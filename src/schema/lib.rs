@@ -24,6 +24,7 @@ mod dataset;
 mod distance;
 mod event;
 mod id;
+mod images;
 mod loss;
 mod memory;
 mod metric;
@@ -43,6 +44,10 @@ pub use dataset::{Dataset, Glyphs};
 pub use distance::{Distance, Reduction, Regularizer};
 pub use event::{Event, Failure, Finished, Measured, Prepared, Trained, TrainingEnd};
 pub use id::{DataId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, canonical_json};
+pub use images::{
+    Cache, Colour, ColourJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages, TestTransform,
+    TrainTransform, Transform,
+};
 pub use loss::*;
 pub use memory::{Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, SelfExclusion, Xbm};
 pub use metric::{Metric, ParseMetricError, Scores};

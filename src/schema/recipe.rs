@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, Distance, Loss, Memory, Miner, Model, Optimizer, Reduction, Regularizer, Sampler};
+use crate::{
+    Dataset, Distance, Loss, Memory, Miner, Model, Optimizer, Reduction, Regularizer, Sampler, StoredImages, Transform,
+};
 
 /// Everything that determines one run's result, apart from the bytes of the data and the kind of
 /// arithmetic (see [`Identity`](crate::Identity)).
@@ -11,8 +13,11 @@ use crate::{Dataset, Distance, Loss, Memory, Miner, Model, Optimizer, Reduction,
 pub struct Recipe {
     /// The data set.
     pub dataset: Dataset,
-    /// Images are resized to squares of this many pixels a side.
-    pub image_size: u32,
+    /// How its images are stored.
+    pub images: StoredImages,
+    /// What is done to them in a batch. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Transform::is_none")]
+    pub transform: Transform,
     /// The held-out part of the training classes. Absent: all of them are trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,

@@ -1,5 +1,6 @@
 //! From the words of a recipe to the things they name: the one place where both vocabularies meet.
 
+mod imaging;
 mod losses;
 mod mining;
 mod network;
@@ -14,6 +15,7 @@ use tch::Tensor;
 
 use crate::Failed;
 
+pub(crate) use imaging::{cache, stored, transforms};
 pub(crate) use network::{network, weights_fit};
 pub(crate) use sampling::{sampler, super_classes};
 

@@ -14,7 +14,9 @@ use schema::{EvaluateWork, Evaluated, Event, Finished, Metric, Recipe, Scores};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::{
-    End, Failed, Listener, Stop, Throttle, assemble, files, score,
+    End, Failed, Listener, Stop, Throttle, assemble,
+    feed::Feed,
+    files, score,
     split::{self, Images},
 };
 
@@ -61,13 +63,15 @@ pub(crate) fn embedded(
     if let Some(embeddings) = kept(&path, &key) {
         return Ok(Some(embeddings));
     }
-    let mut network = assemble::network(recipe, data.channels, None, device)?;
+    let mut network = assemble::network(recipe, None, device)?;
     load(&mut network, run)?;
     let images = split::test(data);
     let total = images.places.len() as u64;
     let mut throttle = Throttle::new();
     let (mut chunks, mut done) = (Vec::new(), 0);
-    for chunk in embeddings(&network, &data.images, &images.places) {
+    let feed = Feed::new(recipe, data, device)?;
+    for chunk in embeddings(&network, &feed, &images.places) {
+        let chunk = chunk?;
         done += chunk.size()[0] as u64;
         chunks.push(chunk);
         if stop.requested() {
@@ -91,7 +95,7 @@ fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Fail
     let model = fs::read(&path).map_err(|error| unusable(&path, &error.to_string()))?;
     hasher.update(blake3::hash(&model).as_bytes());
     hasher.update(data.blake3.as_bytes());
-    hasher.update(schema::canonical_json(&(&recipe.model, recipe.image_size)).as_bytes());
+    hasher.update(schema::canonical_json(&(&recipe.model, &recipe.images, &recipe.transform.test)).as_bytes());
     Ok(hasher.finalize().as_bytes().to_vec())
 }
 
@@ -136,11 +140,12 @@ impl score::Scored {
 }
 
 /// Embeds the images at these places, chunk by chunk, in evaluation mode.
-fn embeddings<'a>(network: &'a Network, images: &'a Tensor, places: &'a [i64]) -> impl Iterator<Item = Tensor> + 'a {
-    places.chunks(CHUNK).map(|chunk| {
-        let places = Tensor::from_slice(chunk).to_device(images.device());
-        no_grad(|| network.forward(&images.index_select(0, &places), false))
-    })
+fn embeddings<'a>(
+    network: &'a Network,
+    feed: &'a Feed,
+    places: &'a [i64],
+) -> impl Iterator<Item = Result<Tensor, Failed>> + 'a {
+    feed.chunks(places, CHUNK).map(|images| images.map(|images| no_grad(|| network.forward(&images, false))))
 }
 
 fn joined(network: &Network, chunks: &[Tensor]) -> Tensor {
@@ -156,11 +161,11 @@ fn joined(network: &Network, chunks: &[Tensor]) -> Tensor {
 /// If there is nothing to retrieve.
 pub(crate) fn validate(
     network: &Network,
-    images: &Tensor,
+    feed: &Feed,
     validation: &Images,
     metrics: &[Metric],
 ) -> Result<Option<Scores>, Failed> {
-    let chunks: Vec<Tensor> = embeddings(network, images, &validation.places).collect();
+    let chunks = embeddings(network, feed, &validation.places).collect::<Result<Vec<_>, Failed>>()?;
     let embeddings = joined(network, &chunks);
     if let Err(EvalError::NotFinite { .. }) = Rows::from_tensor(&embeddings) {
         return Ok(None);

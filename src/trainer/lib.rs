@@ -12,6 +12,7 @@ mod checkpoint;
 mod device;
 mod evaluate;
 mod failed;
+mod feed;
 mod files;
 mod lifeline;
 mod measure;

@@ -1,7 +1,7 @@
 //! Draws a test image and those nearest to it: in green frames those of its class, in red ones the others.
 
 use dml::{
-    data::PreparedData,
+    data::{Colour, PreparedData, Region},
     eval::{BUDGET, Comparison, Labelled, Search, nearest},
 };
 use image::{Rgb, RgbImage, imageops};
@@ -46,7 +46,7 @@ pub(crate) fn neighbours(
     let gallery = score::labelled(embeddings.shallow_clone(), images.labels.clone(), Comparison::Cosine)?;
     let found = of_one(&gallery, &embeddings, query, work.count as usize)?;
     let is_right = |&image: &usize| images.labels[image] == images.labels[query];
-    let picture = draw(&data, &images.places, query, &found, is_right);
+    let picture = draw(&data, &images.places, query, &found, is_right)?;
     picture.save(&work.into).map_err(|error| Failed::disk(&work.into, &std::io::Error::other(error)))?;
     let right = found.iter().filter(|image| is_right(image)).count() as u32;
     Ok(End::Finished(Finished::Drawn { right, of: found.len() as u32 }))
@@ -68,36 +68,38 @@ fn draw(
     query: usize,
     found: &[usize],
     is_right: impl Fn(&usize) -> bool,
-) -> RgbImage {
-    let factor = SIDE.div_ceil(data.image_size);
-    let cell = data.image_size * factor + 2 * FRAME + GAP;
+) -> Result<RgbImage, Failed> {
+    let side = data.images.stored().size.short_side() as u32;
+    let factor = SIDE.div_ceil(side);
+    let cell = side * factor + 2 * FRAME + GAP;
     let lines = (found.len() as u32).div_ceil(IN_LINE).max(1);
     let columns = (found.len() as u32).min(IN_LINE) + 1;
     // The query has a column of its own, with a wider gap beside it.
     let mut picture = RgbImage::from_pixel(GAP + columns * cell + GAP, GAP + lines * cell, WHITE);
-    place(&mut picture, &framed(data, places[query], factor, GREY), GAP, GAP);
+    place(&mut picture, &framed(data, places[query], factor, GREY)?, GAP, GAP);
     for (number, image) in (0u32..).zip(found) {
         let colour = if is_right(image) { GREEN } else { RED };
         let (x, y) = (2 * GAP + (1 + number % IN_LINE) * cell, GAP + number / IN_LINE * cell);
-        place(&mut picture, &framed(data, places[*image], factor, colour), x, y);
+        place(&mut picture, &framed(data, places[*image], factor, colour)?, x, y);
     }
-    picture
+    Ok(picture)
 }
 
 fn place(picture: &mut RgbImage, part: &RgbImage, x: u32, y: u32) {
     imageops::replace(picture, part, i64::from(x), i64::from(y));
 }
 
-fn framed(data: &PreparedData, place: i64, factor: u32, colour: Rgb<u8>) -> RgbImage {
-    let side = data.image_size;
-    let pixels = data.batch(&[place]).view([-1]);
-    let channel = |channel: u32, x: u32, y: u32| {
-        let place = (channel.min(data.channels - 1) * side + y) * side + x;
-        pixels.int64_value(&[i64::from(place)]) as u8
-    };
-    let image = RgbImage::from_fn(side, side, |x, y| Rgb([0, 1, 2].map(|number| channel(number, x, y))));
+/// The square in the middle of a stored image, enlarged.
+fn framed(data: &PreparedData, place: i64, factor: u32, colour: Rgb<u8>) -> Result<RgbImage, Failed> {
+    let (place, side) = (place as usize, data.images.stored().size.short_side());
+    let [width, height] = data.images.sides(place);
+    let top = (height - side) / 2;
+    let rows = data.images.rows(place, top..top + side)?;
+    let square = rows.crop(Region { left: (width - side) / 2, top: 0, width: side, height: side });
+    let (side, pixels) = (side as u32, square.in_colour(Colour::Rgb).pixels);
+    let image = RgbImage::from_raw(side, side, pixels).expect("three bytes for each pixel");
     let enlarged = imageops::resize(&image, side * factor, side * factor, imageops::FilterType::Nearest);
     let mut framed = RgbImage::from_pixel(enlarged.width() + 2 * FRAME, enlarged.height() + 2 * FRAME, colour);
     imageops::replace(&mut framed, &enlarged, i64::from(FRAME), i64::from(FRAME));
-    framed
+    Ok(framed)
 }

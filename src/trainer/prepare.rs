@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Mutex};
 
-use dml::data::{self, PreparedData, Source, Summary, omniglot};
+use dml::data::{self, Preparation, PreparedData, Source, StoredImages, Summary, omniglot};
 use schema::{Dataset, Event, Finished, ImportWork, PrepareWork, Prepared};
 
 use crate::{Failed, Listener, Throttle, assemble, process::log};
@@ -29,19 +29,22 @@ pub(crate) fn import(work: &ImportWork, say: Listener) -> Result<Finished, Faile
 pub(crate) fn prepare(work: &PrepareWork, say: Listener) -> Result<Finished, Failed> {
     say(Event::Started { from: 0 });
     let source = assemble::source(&work.dataset, work.source.as_deref())?;
-    if let Some(there) = already_there(&work.into, &source, work.image_size) {
+    let stored = assemble::stored(&work.images);
+    if let Some(there) = already_there(&work.into, &source, &stored) {
         return Ok(Finished::Prepared(prepared(there)));
     }
-    let counts = with_progress(say, |progress| data::prepare(&source, work.image_size, &work.into, progress))?;
+    let preparation = Preparation::new(&source, stored, assemble::cache(work.cache), &work.into)?;
+    log(&preparation.estimate());
+    let counts = with_progress(say, |progress| preparation.run(progress))?;
     Ok(Finished::Prepared(prepared(counts)))
 }
 
-fn already_there(folder: &Path, source: &Source, image_size: u32) -> Option<Summary> {
+fn already_there(folder: &Path, source: &Source, stored: &StoredImages) -> Option<Summary> {
     if !folder.join("index.json").exists() {
         return None;
     }
     match PreparedData::open(folder) {
-        Ok(data) if data.source == source.title() && data.image_size == image_size => Some(data.counts()),
+        Ok(data) if data.source == source.title() && data.images.stored() == stored => Some(data.counts()),
         Ok(_) => {
             log(&format!("`{}` holds another data set; it is prepared again", folder.display()));
             None

@@ -9,7 +9,7 @@ use dml::{
 use schema::{Event, Memory, MemoryInit};
 use tch::{Tensor, no_grad};
 
-use crate::{Listener, split::Images};
+use crate::{Failed, Listener, feed::Feed, split::Images};
 
 /// Steps between two words about the memory.
 const EVERY: u64 = 100;
@@ -22,29 +22,28 @@ pub(crate) fn fill(
     memory: Option<&Memory>,
     objective: &mut Objective,
     network: &Network,
-    images: &Tensor,
+    feed: &Feed,
     split: &Images,
     step: u64,
     batch: usize,
-) {
-    let Some(Memory::Xbm(xbm)) = memory else { return };
+) -> Result<(), Failed> {
+    let Some(Memory::Xbm(xbm)) = memory else { return Ok(()) };
     let wanted = match xbm.init {
         MemoryInit::Empty => false,
         MemoryInit::ForwardPass => step == xbm.start_step,
     };
-    let Some(memory) = objective.memory.as_mut().filter(|_| wanted) else { return };
+    let Some(memory) = objective.memory.as_mut().filter(|_| wanted) else { return Ok(()) };
     let mut all: Vec<i64> = (0..split.places.len() as i64).collect();
     let count = all.len().min(memory.size() as usize);
     let chosen = Draws::new(objective.seed, Purpose::Filling, 0, 0).choose(&mut all, count);
     for portion in chosen.chunks(batch.max(1)) {
-        let of = |values: &[i64]| {
-            let values: Vec<i64> = portion.iter().map(|&image| values[image as usize]).collect();
-            Tensor::from_slice(&values).to_device(images.device())
-        };
-        let embeddings = no_grad(|| network.forward(&images.index_select(0, &of(&split.places)), false));
-        let labels = of(&split.labels);
+        let of = |values: &[i64]| portion.iter().map(|&image| values[image as usize]).collect::<Vec<_>>();
+        let images = feed.images(&of(&split.places))?;
+        let embeddings = no_grad(|| network.forward(&images, false));
+        let labels = Tensor::from_slice(&of(&split.labels)).to_device(feed.device());
         let _ = memory.enqueue(&Arrivals { embeddings: &embeddings, labels: &labels, images: Some(portion), step });
     }
+    Ok(())
 }
 
 /// Says how the memory is doing, if it is time and there is one in use.

@@ -38,14 +38,14 @@ pub(crate) struct Split {
 /// If it is not there, is damaged or is another one.
 pub(crate) fn open(recipe: &Recipe, folder: &Path) -> Result<PreparedData, Failed> {
     let data = PreparedData::open(folder)?;
-    if data.source != recipe.dataset.title() || data.image_size != recipe.image_size {
+    let wanted = assemble::stored(&recipe.images);
+    if data.source != recipe.dataset.title() || *data.images.stored() != wanted {
         return Err(Failed::data(format!(
-            "`{}` holds {} of {} pixels, not {} of {}",
+            "`{}` holds {} with {:?}, not {} with {wanted:?}",
             folder.display(),
             data.source,
-            data.image_size,
+            data.images.stored(),
             recipe.dataset.title(),
-            recipe.image_size
         )));
     }
     Ok(data)
@@ -103,13 +103,21 @@ fn relabelled(images: Images, recipe: &Recipe) -> Images {
 
 #[cfg(test)]
 mod tests {
-    use schema::{Backbone, Dataset, Fold, Model};
+    use schema::{Backbone, Dataset, Fold, Model, Transform};
 
     use super::*;
 
     fn recipe(fold: Option<Fold>) -> Recipe {
         let model = Model::new(Backbone::Pixels, None);
-        Recipe { dataset: Dataset::Omniglot, image_size: 28, fold, model, training: None, seed: 0 }
+        Recipe {
+            dataset: Dataset::Omniglot,
+            images: crate::tests::squares(28),
+            transform: Transform::default(),
+            fold,
+            model,
+            training: None,
+            seed: 0,
+        }
     }
 
     #[test]

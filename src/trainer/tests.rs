@@ -11,10 +11,10 @@ use dml::{
     eval::{BUDGET, Comparison, Depth, Labelled, Rows, Search, retrieve},
 };
 use schema::{
-    Adam, Attempt, Backbone, Boundary, Contrastive, Dataset, Device, EvaluateWork, Evaluated, Event, Failure,
-    Fingerprint, Finished, Fold, Glyphs, ImportWork, Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric,
-    Model, Optimizer, PROTOCOL, PrepareWork, Prepared, ProxyAnchor, Recipe, RmsProp, Sampler, Sgd, TrainWork, Trained,
-    Training, TrainingEnd, Triplet, Work, Xbm,
+    Adam, Attempt, Backbone, Boundary, Cache, Colour, Contrastive, Dataset, Device, EvaluateWork, Evaluated, Event,
+    Failure, Fingerprint, Finished, Fold, Glyphs, ImageSize, ImportWork, Labels, Loss, MPerClass, Margin, Memory,
+    MemorySize, Metric, Model, Optimizer, PROTOCOL, PrepareWork, Prepared, ProxyAnchor, Recipe, RmsProp, Sampler, Sgd,
+    StoredImages, TrainWork, Trained, Training, TrainingEnd, Transform, Triplet, Work, Xbm,
 };
 use tch::Tensor;
 use tempfile::TempDir;
@@ -51,7 +51,8 @@ impl Place {
         Work::Prepare(PrepareWork {
             fingerprint: Fingerprint::of_parameters(&self.recipe.dataset),
             dataset: self.recipe.dataset.clone(),
-            image_size: self.recipe.image_size,
+            images: self.recipe.images,
+            cache: Cache::Auto,
             source: None,
             into: self.data(),
         })
@@ -111,11 +112,17 @@ fn counts(recipe: &Recipe) -> Prepared {
     Prepared { training_classes, training_images, test_classes, test_images }
 }
 
+/// Grey squares.
+pub(crate) fn squares(side: u32) -> StoredImages {
+    StoredImages { size: ImageSize::Square(side), colour: Colour::Grey, bounding_boxes: false }
+}
+
 /// Two batches of the smallest network on the smallest images.
 fn tiny() -> Recipe {
     Recipe {
         dataset: Dataset::Glyphs(Glyphs { classes: 9, test_classes: 4, per_class: 5, seed: 1 }),
-        image_size: 16,
+        images: squares(16),
+        transform: Transform::default(),
         fold: None,
         model: Model::new(Backbone::Conv4, Some(8)),
         training: Some(Training {
@@ -360,9 +367,9 @@ fn an_evaluation_agrees_with_a_direct_computation() {
     let evaluated = place.evaluated("run");
 
     let data = PreparedData::open(&place.data()).unwrap();
-    let mut network = assemble::network(&place.recipe, 1, None, tch::Device::Cpu).unwrap();
+    let mut network = assemble::network(&place.recipe, None, tch::Device::Cpu).unwrap();
     network.restore(&Tensor::read_safetensors(files::model(&place.run("run"))).unwrap()).unwrap();
-    let images = data.images.narrow(0, data.test().start as i64, data.test().len() as i64);
+    let images = data.images.squares().unwrap().unwrap().narrow(0, data.test().start as i64, data.test().len() as i64);
     let embeddings = tch::no_grad(|| network.forward(&images, false));
     let rows = Rows::from_tensor(&embeddings).unwrap();
     let images = Labelled::new(rows, data.test_labels.clone(), Comparison::Cosine).unwrap();
@@ -406,7 +413,7 @@ fn embeddings_are_kept_as_long_as_the_network_is_the_same() {
 fn training_beats_the_untrained_network() {
     let recipe = changed(tiny(), |recipe, training| {
         recipe.dataset = Dataset::Glyphs(Glyphs { classes: 30, test_classes: 20, per_class: 8, seed: 0 });
-        recipe.image_size = 28;
+        recipe.images = squares(28);
         recipe.model.embedding = Some(32);
         training.sampler = Sampler::MPerClass(MPerClass { batch: 32, per_class: 4 });
         training.optimizer = Optimizer::Adam(Adam { lr: 3e-3, ..Adam::default() });
@@ -466,9 +473,9 @@ fn data_that_is_not_what_it_should_be_is_named() {
             TrainWork { recipe, data: data.to_owned(), run: place.run("run"), weights: None, checkpoint_seconds: 1.0 };
         place.attempt(Work::Train(work)).unwrap_err()
     };
-    let other_size = fails(Recipe { image_size: 20, ..tiny() }, &place.data());
+    let other_size = fails(Recipe { images: squares(20), ..tiny() }, &place.data());
     assert_eq!(other_size.class, Failure::Data);
-    assert!(other_size.message.contains("of 16 pixels, not Glyphs (synthetic) of 20"), "{other_size:?}");
+    assert!(other_size.message.contains("Square(20)"), "{other_size:?}");
 
     let missing = fails(tiny(), &place.run("nowhere"));
     assert_eq!(missing.class, Failure::Data);

@@ -6,7 +6,7 @@
 //! fold and `validate_every`, the network that is kept is the best by MAP@R on the held-out classes, the earlier
 //! one of two equals; otherwise it is the last.
 
-use std::{fs, io, path::Path, time::Instant};
+use std::{fs, io, path::Path, sync::Arc, time::Instant};
 
 use dml::{
     data::PreparedData,
@@ -23,7 +23,9 @@ use tch::Tensor;
 use crate::{
     End, Failed, Listener, Stop, Throttle, assemble,
     checkpoint::{self, Best, Snapshot},
-    evaluate, files,
+    evaluate,
+    feed::Feed,
+    files,
     process::log,
     remember,
     split::{self, Images, Split},
@@ -45,7 +47,7 @@ pub(crate) fn train(
 ) -> Result<End, Failed> {
     let data = split::open(&work.recipe, &work.data)?;
     fs::create_dir_all(&work.run).map_err(|cause| Failed::disk(&work.run, &cause))?;
-    let Some(training) = &work.recipe.training else { return leave_untrained(work, &data, device, say) };
+    let Some(training) = &work.recipe.training else { return leave_untrained(work, device, say) };
     let ground = Ground::new(work, training, &data, threads, device)?;
     let mut session = Session::resume(&ground)?;
     say(Event::Started { from: session.step });
@@ -55,8 +57,8 @@ pub(crate) fn train(
     }
 }
 
-fn leave_untrained(work: &TrainWork, data: &PreparedData, device: tch::Device, say: Listener) -> Result<End, Failed> {
-    let network = assemble::network(&work.recipe, data.channels, work.weights.as_deref(), device)?;
+fn leave_untrained(work: &TrainWork, device: tch::Device, say: Listener) -> Result<End, Failed> {
+    let network = assemble::network(&work.recipe, work.weights.as_deref(), device)?;
     say(Event::Started { from: 0 });
     let (steps, kept_step, empty_steps) = (0, 0, 0);
     let trained = Trained { end: TrainingEnd::Completed, steps, kept_step, validation: None, empty_steps };
@@ -86,11 +88,11 @@ struct Ground<'a> {
     training: &'a Training,
     /// Whose checkpoints are trusted.
     identity: String,
-    channels: u32,
-    /// All images of the training classes; on a GPU they are there, on the CPU they are still in the mapped file.
-    images: Tensor,
+    feed: Feed,
     split: Split,
-    sampler: Box<dyn Sampler>,
+    /// Where the images trained on are among all.
+    places: Arc<Vec<i64>>,
+    sampler: Arc<dyn Sampler>,
 }
 
 impl Ground<'_> {
@@ -110,22 +112,20 @@ impl Ground<'_> {
             work,
             training,
             identity: checkpoint::identity(&work.recipe, data, threads, device),
-            channels: data.channels,
-            images: data.images.narrow(0, 0, data.training().len() as i64).to_device(device),
-            sampler: assemble::sampler(&training.sampler, &split.training.labels, above.as_deref(), work.recipe.seed)?,
+            feed: Feed::new(&work.recipe, data, device)?.moved(data),
+            places: Arc::new(split.training.places.clone()),
+            sampler: assemble::sampler(&training.sampler, &split.training.labels, above.as_deref(), work.recipe.seed)?
+                .into(),
             split,
         })
     }
 
     /// The images of the batch at `step`, their labels, and their numbers among the images trained on.
-    fn batch(&self, step: u64) -> (Tensor, Tensor, Vec<i64>) {
-        let Images { places, labels } = &self.split.training;
+    fn batch(&self, step: u64) -> Result<(Tensor, Tensor, Vec<i64>), Failed> {
         let chosen = self.sampler.batch(step);
-        let of = |values: &[i64]| {
-            let values: Vec<i64> = chosen.iter().map(|&image| values[image as usize]).collect();
-            Tensor::from_slice(&values).to_device(self.images.device())
-        };
-        (self.images.index_select(0, &of(places)), of(labels), chosen)
+        let labels: Vec<i64> = chosen.iter().map(|&image| self.split.training.labels[image as usize]).collect();
+        let images = self.feed.batch(step, &self.sampler, &self.places)?;
+        Ok((images, Tensor::from_slice(&labels).to_device(self.feed.device()), chosen))
     }
 
     /// The validation images, if there is to be a validation after so many steps.
@@ -150,10 +150,8 @@ struct Session {
 
 impl Session {
     fn fresh(ground: &Ground) -> Result<Session, Failed> {
-        let mut network = {
-            let work = ground.work;
-            assemble::network(&work.recipe, ground.channels, work.weights.as_deref(), ground.images.device())?
-        };
+        let work = ground.work;
+        let mut network = assemble::network(&work.recipe, work.weights.as_deref(), ground.feed.device())?;
         let (labels, seed) = (&ground.split.training.labels, ground.work.recipe.seed);
         let mut objective = assemble::objective(ground.training, &network, labels, seed)?;
         let optimizer = assemble::optimizer(&ground.training.optimizer, &mut network)?;
@@ -216,7 +214,7 @@ impl Session {
                 self.save(ground, say)?;
                 return Ok(None);
             }
-            let Some(loss) = self.step(ground, say) else { return Ok(Some(TrainingEnd::Diverged)) };
+            let Some(loss) = self.step(ground, say)? else { return Ok(Some(TrainingEnd::Diverged)) };
             if throttle.ready() {
                 say(Event::Progress { done: self.step, total, loss: Some(loss) });
             }
@@ -231,24 +229,24 @@ impl Session {
         Ok(Some(self.completed()))
     }
 
-    fn fill_memory(&mut self, ground: &Ground, batch: usize) {
-        let (objective, images, split) = (&mut self.objective, &ground.images, &ground.split.training);
-        remember::fill(ground.training.memory.as_ref(), objective, &self.network, images, split, self.step, batch);
+    fn fill_memory(&mut self, ground: &Ground, batch: usize) -> Result<(), Failed> {
+        let (objective, feed, split) = (&mut self.objective, &ground.feed, &ground.split.training);
+        remember::fill(ground.training.memory.as_ref(), objective, &self.network, feed, split, self.step, batch)
     }
 
     /// Does one step and returns its loss; nothing if that is not a finite number, and then there is no step.
     ///
     /// The loss already waited for the device to know whether it is empty: to read it costs nothing more.
-    fn step(&mut self, ground: &Ground, say: Listener) -> Option<f64> {
-        let (images, labels, numbers) = ground.batch(self.step);
-        self.fill_memory(ground, numbers.len());
+    fn step(&mut self, ground: &Ground, say: Listener) -> Result<Option<f64>, Failed> {
+        let (images, labels, numbers) = ground.batch(self.step)?;
+        self.fill_memory(ground, numbers.len())?;
         let embeddings = self.network.forward(&images, true);
         let arrivals = Arrivals { embeddings: &embeddings, labels: &labels, images: Some(&numbers), step: self.step };
         remember::report(&self.objective, &arrivals, say);
         let loss = self.objective.step_of(&arrivals);
         let value = loss.value.double_value(&[]);
         if !value.is_finite() {
-            return None;
+            return Ok(None);
         }
         let (gradient, loss_gradients) = self.objective.gradients(&self.network, &loss.value);
         self.optimizer.step(self.network.flat_parameters(), &gradient);
@@ -258,14 +256,14 @@ impl Session {
         });
         self.step += 1;
         self.empty_steps += u64::from(loss.empty);
-        Some(value)
+        Ok(Some(value))
     }
 
     /// Validates if it is time, and remembers the network if it is the best. Answers no if the embeddings are
     /// not finite numbers any more.
     fn validate(&mut self, ground: &Ground, say: Listener) -> Result<bool, Failed> {
         let Some(images) = ground.validation(self.step) else { return Ok(true) };
-        let Some(scores) = evaluate::validate(&self.network, &ground.images, images, &VALIDATION)? else {
+        let Some(scores) = evaluate::validate(&self.network, &ground.feed, images, &VALIDATION)? else {
             return Ok(false);
         };
         say(Event::Scores { step: self.step, validation: scores.clone() });

@@ -306,10 +306,10 @@ mod tests {
 
     #[test]
     fn a_larger_drawing_shows_the_same() {
-        use crate::data::resize::Grey;
+        use crate::data::Raster;
         for class in 0..GLYPHS.classes {
             let (small, large) = (GLYPHS.draw(class, 0, 28), GLYPHS.draw(class, 0, 112));
-            let shrunk = Grey { width: 112, height: 112, pixels: large }.resized(28);
+            let shrunk = Raster { width: 112, height: 112, channels: 1, pixels: large }.resized(28, 28).pixels;
             let difference: u32 = small.iter().zip(&shrunk).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
             assert!(difference < 20 * 784, "class {class}: {}", difference / 784);
         }

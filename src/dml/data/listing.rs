@@ -1,6 +1,6 @@
 //! What a data set consists of before any image is decoded: classes, and the files that show them.
 //!
-//! Readers of official layouts end in a [`Listing`], and [`prepare`](super::prepare) begins with one. Whether a
+//! Readers of official layouts end in a [`Listing`], and [`Preparation`](super::Preparation) begins with one. Whether a
 //! listing makes sense is asked in one place, [`Listing::check`], whoever made it.
 
 use std::{

@@ -1,8 +1,8 @@
 //! Images and labels: where they come from and how a training gets at them.
 //!
-//! A [`Source`] is a data set with class-disjoint training and test halves. [`prepare`] decodes, greys and
-//! resizes it once into a folder of two files, whatever the source was; [`PreparedData`] opens that folder,
-//! and many processes that do so share one copy of the images in memory. [`omniglot::import`] comes before
+//! A [`Source`] is a data set with class-disjoint training and test halves. A [`Preparation`] decodes and resizes
+//! it once into a folder of two files, whatever the source was; [`PreparedData`] opens that folder, and many
+//! processes that do so share one copy of the images in memory. [`omniglot::import`] comes before
 //! both: it turns what a user downloaded into a verified folder.
 //!
 //! Nothing half-written is ever taken for whole: folders and files get their names only when they are
@@ -12,13 +12,20 @@
 
 pub mod adding;
 mod archive;
+mod colours;
+mod decode;
 mod glyphs;
 pub mod listing;
+mod loader;
 mod mat;
 pub mod omniglot;
+mod on_device;
 mod prepared;
+mod raster;
 pub mod readers;
 mod resize;
+mod stored;
+mod transform;
 mod write;
 
 use std::{
@@ -28,9 +35,16 @@ use std::{
 
 pub use self::{
     adding::LISTING,
+    colours::Adjustment,
+    decode::decode,
     glyphs::{DRAWING, Glyphs},
     listing::Listing,
-    prepared::{PREPARED, PreparedData, Summary, prepare},
+    loader::{Batches, Loader},
+    on_device::on_device,
+    prepared::{Cache, PREPARED, Preparation, PreparedData, Summary},
+    raster::{Colour, Raster, Region},
+    stored::{ImageSize, ImageStore, StoredImages},
+    transform::{ColourJitter, Crop, Plan, RandomErasing, Transform},
 };
 use crate::random::{Draws, Purpose};
 
@@ -107,6 +121,10 @@ impl DataError {
         DataError::Unreadable { path: path.into(), why: why.to_string() }
     }
 
+    fn damaged(path: &Path, why: &str) -> DataError {
+        DataError::unreadable(path, format!("it is damaged ({why}); remove its folder"))
+    }
+
     fn disk(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataError {
         let path = path.into();
         move |cause| DataError::Disk { doing, path, cause }
@@ -152,3 +170,8 @@ mod tests {
         assert_eq!(error.to_string(), "the disk is full: cannot write `/data/images.u8`");
     }
 }
+
+#[cfg(test)]
+mod pixels_tests;
+#[cfg(test)]
+mod transform_tests;

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use super::{
     DataError, Progress,
     archive::{Archive, is_clutter},
-    resize::Grey,
+    raster::Raster,
     write::{create_folder, sync_folder_of},
 };
 
@@ -323,7 +323,7 @@ pub(super) fn characters(root: &Path, half: Half) -> Result<Vec<Character>, Data
 }
 
 /// Returns a drawing with its ink 255 on 0, the other way round than in the file.
-pub(super) fn decode(path: &Path) -> Result<Grey, DataError> {
+pub(super) fn decode(path: &Path) -> Result<Raster, DataError> {
     decoded(path, &content_of(path)?)
 }
 
@@ -334,7 +334,7 @@ fn content_of(path: &Path) -> Result<Vec<u8>, DataError> {
     })
 }
 
-fn decoded(origin: &Path, content: &[u8]) -> Result<Grey, DataError> {
+fn decoded(origin: &Path, content: &[u8]) -> Result<Raster, DataError> {
     let image = image::load_from_memory_with_format(content, image::ImageFormat::Png)
         .map_err(|error| DataError::unreadable(origin, format!("it is not a readable image: {error}")))?;
     let (width, height) = (image.width(), image.height());
@@ -342,7 +342,7 @@ fn decoded(origin: &Path, content: &[u8]) -> Result<Grey, DataError> {
         return Err(DataError::unreadable(origin, format!("it has {width} x {height} pixels, not {SIDE} x {SIDE}")));
     }
     let pixels = image.into_luma8().into_raw().into_iter().map(|light| 255 - light).collect();
-    Ok(Grey { width: width as usize, height: height as usize, pixels })
+    Ok(Raster { width: width as usize, height: height as usize, channels: 1, pixels })
 }
 
 /// A folder for what is not complete yet: inside of the data set's own, and so on the same disk whatever is
@@ -629,6 +629,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_real_archives_import_and_prepare() {
+        use crate::data::{Cache, Colour, ImageSize, Preparation, Source, StoredImages};
         let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/omniglot");
         if !shared.is_dir() {
             eprintln!("skipped: {} is not here", shared.display());
@@ -637,7 +638,9 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (root, into) = (folder.path().join("omniglot"), folder.path().join("prepared"));
         assert_eq!(import(&[shared], &root, &|_, _| ()).unwrap(), 32_460);
-        let summary = crate::data::prepare(&crate::data::Source::Omniglot { root }, 28, &into, &|_, _| ()).unwrap();
+        let (source, size) = (Source::Omniglot { root }, ImageSize::Square(28));
+        let stored = StoredImages { size, colour: Colour::Grey, bounding_boxes: false };
+        let summary = Preparation::new(&source, stored, Cache::Auto, &into).unwrap().run(&|_, _| ()).unwrap();
         assert_eq!((summary.training_classes, summary.training_images), (964, 19_280));
         assert_eq!((summary.test_classes, summary.test_images), (659, 13_180));
     }

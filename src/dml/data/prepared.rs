@@ -1,36 +1,53 @@
-//! A data set that is decoded, grey and resized: what trainings read.
+//! A data set that is decoded and resized: what trainings read.
 //!
 //! The folder holds `images.u8`, the images one after another, those to train on first, in the order of
 //! classes and names; and `index.json`, which says what they are. The index is written last: a folder
-//! without one is not prepared. The images are mapped into memory, so that all processes on a machine share
-//! one copy of them.
+//! without one is not prepared. Of a data set too large for the disk there is the index alone, and the images are
+//! decoded whenever they are needed. Both ways all processes on a machine share one copy in its page cache.
 
 use std::{
     fs, io,
     ops::Range,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
 
 use super::{
-    DataError, Glyphs, Progress, Source,
-    listing::{self, Class, Listing, Part},
+    Colour, DataError, Glyphs, ImageSize, ImageStore, Progress, Raster, Source, StoredImages,
+    listing::{Class, Listing, Part, Role},
     omniglot,
-    resize::Grey,
+    stored::{Origin, Sides, room},
     write::{WholeFile, create_folder},
 };
 
 /// Version of the folder's layout and of how images come about: raised whenever either changes.
-pub const PREPARED: u32 = 1;
+pub const PREPARED: u32 = 2;
 
 const IMAGES: &str = "images.u8";
 const INDEX: &str = "index.json";
 
-/// Images that are in memory at a time while a data set is being prepared.
-const PORTION: usize = 4096;
+/// Bytes of images that are in memory at a time while a data set is being prepared, and as many that are written.
+const PORTION: usize = 64 << 20;
+
+/// Of the room on a disk, a cache takes nine tenths at most.
+const ROOM: (u64, u64) = (9, 10);
+
+/// Whether decoded images are kept on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// If there is room for them.
+    Auto,
+    /// Or it is an error.
+    Always,
+    /// Only those that do not come from files of their own: what the program draws, and Omniglot.
+    Never,
+}
 
 /// What there is in a prepared data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,12 +68,17 @@ pub struct Summary {
 struct Index {
     version: u32,
     source: String,
-    image_size: u32,
-    channels: u32,
+    stored: StoredImages,
     counts: Summary,
     blake3: String,
     training: Half,
     test: Half,
+    /// Width and height of each image, if they are not all squares of one size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sides: Option<Vec<[usize; 2]>>,
+    /// The files to decode, if there is no cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<Origin>>,
 }
 
 /// The classes of one half and, image by image, which of them it shows.
@@ -64,7 +86,13 @@ struct Index {
 #[serde(deny_unknown_fields)]
 struct Half {
     classes: Vec<String>,
+    /// What kind of thing each class is. Empty: nobody knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    categories: Vec<Option<String>>,
     labels: Vec<u32>,
+    /// The part of each image in retrieval. Empty: all are queries and references.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<Role>,
 }
 
 impl Half {
@@ -72,35 +100,168 @@ impl Half {
         self.labels.extend(std::iter::repeat_n(self.classes.len() as u32, images));
         self.classes.push(class);
     }
+
+    fn of(part: &Part) -> Half {
+        let categories: Vec<_> = part.classes.iter().map(|class| class.category.clone()).collect();
+        let roles: Vec<_> = part.images.iter().map(|image| image.role).collect();
+        Half {
+            classes: part.classes.iter().map(Class::full_name).collect(),
+            categories: if categories.iter().all(Option::is_none) { Vec::new() } else { categories },
+            labels: part.images.iter().map(|image| image.class).collect(),
+            roles: if roles.iter().all(|role| *role == Role::Both) { Vec::new() } else { roles },
+        }
+    }
 }
 
-/// Decodes and resizes a data set into the folder `into`, and returns what there is.
+/// A data set about to be prepared: its size is known, no image is decoded.
 ///
-/// Omniglot's drawings, black on white and of 105 pixels a side, are inverted, ink high, and shrunk by an
-/// antialiasing triangle filter; glyphs are drawn in the size asked for.
-pub fn prepare(source: &Source, image_size: u32, into: &Path, progress: Progress) -> Result<Summary, DataError> {
-    write(Contents::of(source)?, source.title(), image_size, into, progress)
+/// Omniglot's drawings, black on white and of 105 pixels a side, are inverted, ink high; glyphs are drawn in the size
+/// asked for.
+pub struct Preparation<'a> {
+    contents: Contents<'a>,
+    title: &'a str,
+    stored: StoredImages,
+    sides: Sides,
+    into: &'a Path,
+    room: u64,
+    cached: bool,
 }
 
-fn write(
-    contents: Contents,
-    title: &str,
-    image_size: u32,
-    into: &Path,
-    progress: Progress,
-) -> Result<Summary, DataError> {
-    create_folder(into)?;
-    let images = into.join(IMAGES);
-    let mut file = WholeFile::create(&images)?;
-    let blake3 = contents.write_images(image_size, &mut file, progress)?;
-    // From here on there is no index that could speak of other images than those beside it.
-    remove_if_there(&into.join(INDEX))?;
-    file.finish()?;
-    let counts = contents.counts();
-    let Contents { training, test, .. } = contents;
-    let (version, source) = (PREPARED, title.to_owned());
-    write_index(into, &Index { version, source, image_size, channels: 1, counts, blake3, training, test })?;
-    Ok(counts)
+impl Preparation<'_> {
+    /// Looks at a data set that is to be prepared in the folder `into`.
+    ///
+    /// # Errors
+    /// If files are missing or no images, or a cache is demanded for which the disk has no room.
+    pub fn new<'a>(
+        source: &'a Source,
+        stored: StoredImages,
+        cache: Cache,
+        into: &'a Path,
+    ) -> Result<Preparation<'a>, DataError> {
+        create_folder(into)?;
+        Preparation::of(Contents::of(source)?, source.title(), stored, into, cache, room(into)?)
+    }
+
+    fn of<'a>(
+        contents: Contents<'a>,
+        title: &'a str,
+        stored: StoredImages,
+        into: &'a Path,
+        cache: Cache,
+        room: u64,
+    ) -> Result<Preparation<'a>, DataError> {
+        let sides = contents.sides(&stored)?;
+        let mut preparation = Preparation { contents, title, stored, sides, into, room, cached: true };
+        let fits = preparation.bytes() <= room / ROOM.1 * ROOM.0;
+        let streams = matches!(preparation.contents.images, Images::Files(_));
+        preparation.cached = match cache {
+            Cache::Never => !streams,
+            Cache::Auto => fits || !streams,
+            Cache::Always => true,
+        };
+        if preparation.cached && !fits {
+            let why = format!("{} do not fit on its disk, which has room for {}", preparation.size(), megabytes(room));
+            return Err(DataError::disk("prepare", into)(io::Error::other(why)));
+        }
+        Ok(preparation)
+    }
+
+    /// What will happen, for a person: how much there is, and whether it is kept.
+    pub fn estimate(&self) -> String {
+        let kept = if self.cached { "kept on disk" } else { "not kept, but decoded whenever they are needed" };
+        format!("{}: {}, {kept}; the disk has room for {}", self.title, self.size(), megabytes(self.room))
+    }
+
+    /// How many bytes all images have, decoded and resized.
+    pub fn bytes(&self) -> u64 {
+        self.sides.pixels() * self.stored.colour.channels() as u64
+    }
+
+    fn size(&self) -> String {
+        format!("{} images of {} in all", self.sides.count(), megabytes(self.bytes()))
+    }
+
+    /// Decodes and resizes everything, and returns what there is.
+    ///
+    /// # Errors
+    /// If an image cannot be decoded or the disk does not take the result.
+    pub fn run(self, progress: Progress) -> Result<Summary, DataError> {
+        let index = self.into.join(INDEX);
+        let (blake3, files) = match &self.contents.images {
+            Images::Files(files) if !self.cached => {
+                remove_if_there(&index)?;
+                remove_if_there(&self.into.join(IMAGES))?;
+                progress(self.sides.count() as u64, self.sides.count() as u64);
+                (hash_of_files(files)?, Some(files.clone()))
+            }
+            _ => {
+                let mut file = WholeFile::create(&self.into.join(IMAGES))?;
+                let blake3 = self.write_images(&mut file, progress)?;
+                // From here on there is no index that could speak of other images than those beside it.
+                remove_if_there(&index)?;
+                file.finish()?;
+                (blake3, None)
+            }
+        };
+        let counts = self.contents.counts();
+        let sides = match self.sides {
+            Sides::Square { .. } => None,
+            Sides::Each(sides) => Some(sides),
+        };
+        let Contents { training, test, .. } = self.contents;
+        let (version, source, stored) = (PREPARED, self.title.to_owned(), self.stored);
+        write_index(&index, &Index { version, source, stored, counts, blake3, training, test, sides, files })?;
+        Ok(counts)
+    }
+
+    /// Writes all images, decoded in parallel, and returns the hash of the file. While one portion is decoded, the
+    /// one before is written.
+    fn write_images(&self, file: &mut WholeFile, progress: Progress) -> Result<String, DataError> {
+        let (mut hasher, mut decoded, total) = (blake3::Hasher::new(), Vec::new(), self.sides.count());
+        let done = AtomicU64::new(0);
+        let decode = |place| {
+            let image = self.contents.image(place, &self.stored);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total as u64);
+            image
+        };
+        let mut write = |images: Vec<Result<Raster, DataError>>| {
+            images.into_iter().try_for_each(|image| {
+                let pixels = image?.pixels;
+                hasher.update(&pixels);
+                file.write(&pixels)
+            })
+        };
+        for portion in self.portions() {
+            let before = std::mem::take(&mut decoded);
+            let (written, images) = rayon::join(|| write(before), || portion.into_par_iter().map(decode).collect());
+            written?;
+            decoded = images;
+        }
+        write(decoded)?;
+        Ok(hasher.finalize().to_hex().to_string())
+    }
+
+    /// All places, in parts that fit into memory.
+    fn portions(&self) -> Vec<Range<usize>> {
+        let count = self.sides.count();
+        let size = (self.bytes() as usize).div_ceil(count.max(1)).max(1);
+        let step = (PORTION / size).max(1);
+        (0..count).step_by(step).map(|start| start..count.min(start + step)).collect()
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// Stands for the pixels that nobody has decoded yet: a hash of the files.
+fn hash_of_files(files: &[Origin]) -> Result<String, DataError> {
+    let hash_of = |origin: &Origin| {
+        let content = fs::read(&origin.path).map_err(|error| DataError::unreadable(&origin.path, error))?;
+        Ok(*blake3::hash(&content).as_bytes())
+    };
+    let hashes: Vec<[u8; 32]> = files.par_iter().map(hash_of).collect::<Result<_, DataError>>()?;
+    Ok(blake3::hash(hashes.as_flattened()).to_hex().to_string())
 }
 
 fn remove_if_there(path: &Path) -> Result<(), DataError> {
@@ -110,10 +271,9 @@ fn remove_if_there(path: &Path) -> Result<(), DataError> {
     }
 }
 
-fn write_index(into: &Path, index: &Index) -> Result<(), DataError> {
-    let path = into.join(INDEX);
-    let text = serde_json::to_vec(index).map_err(|error| DataError::disk("write", &path)(error.into()))?;
-    let mut file = WholeFile::create(&path)?;
+fn write_index(path: &Path, index: &Index) -> Result<(), DataError> {
+    let text = serde_json::to_vec(index).map_err(|error| DataError::disk("write", path)(error.into()))?;
+    let mut file = WholeFile::create(path)?;
     file.write(&text)?;
     file.finish()
 }
@@ -128,7 +288,7 @@ struct Contents<'a> {
 enum Images<'a> {
     Drawn(&'a Glyphs),
     Omniglot(Vec<PathBuf>),
-    Files(&'a Listing),
+    Files(Vec<Origin>),
 }
 
 impl Contents<'_> {
@@ -164,12 +324,18 @@ impl Contents<'_> {
         Ok(Contents { training, test, images: Images::Omniglot(paths) })
     }
 
-    fn of_files(listing: &Listing) -> Contents<'_> {
-        let half = |part: &Part| Half {
-            classes: part.classes.iter().map(Class::full_name).collect(),
-            labels: part.images.iter().map(|image| image.class).collect(),
-        };
-        Contents { training: half(&listing.training), test: half(&listing.test), images: Images::Files(listing) }
+    fn of_files(listing: &Listing) -> Contents<'static> {
+        let all = listing.training.images.iter().chain(&listing.test.images);
+        let origins = all.map(|image| Origin { path: image.path.clone(), bounding_box: image.bounding_box }).collect();
+        Contents {
+            training: Half::of(&listing.training),
+            test: Half::of(&listing.test),
+            images: Images::Files(origins),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.training.labels.len() + self.test.labels.len()
     }
 
     fn counts(&self) -> Summary {
@@ -181,95 +347,88 @@ impl Contents<'_> {
         }
     }
 
-    /// Writes all images, decoded in parallel, and returns the hash of the file.
-    fn write_images(&self, image_size: u32, file: &mut WholeFile, progress: Progress) -> Result<String, DataError> {
-        let total = self.training.labels.len() + self.test.labels.len();
-        let mut hasher = blake3::Hasher::new();
-        for start in (0..total).step_by(PORTION) {
-            let portion = start..total.min(start + PORTION);
-            let done = portion.end;
-            let images: Vec<_> = portion.into_par_iter().map(|place| self.image(place, image_size)).collect();
-            for image in images {
-                let image = image?;
-                hasher.update(&image);
-                file.write(&image)?;
+    /// The sides of the images as they will be stored. Drawings are squares anyway.
+    fn sides(&self, stored: &StoredImages) -> Result<Sides, DataError> {
+        match (&self.images, stored.size) {
+            (Images::Files(files), ImageSize::ShortSide(_)) => {
+                let sides: Result<_, _> = files.par_iter().map(|file| file.stored_sides(stored)).collect();
+                sides.map(Sides::Each)
             }
-            progress(done as u64, total as u64);
+            (_, size) => Ok(Sides::Square { side: size.short_side(), count: self.count() }),
         }
-        Ok(hasher.finalize().to_hex().to_string())
     }
 
-    fn image(&self, place: usize, size: u32) -> Result<Vec<u8>, DataError> {
-        match &self.images {
+    /// An image as it is stored.
+    fn image(&self, place: usize, stored: &StoredImages) -> Result<Raster, DataError> {
+        let side = stored.size.short_side();
+        let drawing = match &self.images {
+            Images::Files(files) => return files[place].stored(stored),
+            Images::Omniglot(paths) => omniglot::decode(&paths[place])?.resized(side, side),
             Images::Drawn(glyphs) => {
                 let (place, per_class) = (place as u32, glyphs.per_class);
-                Ok(glyphs.draw(place / per_class, place % per_class, size))
+                let pixels = glyphs.draw(place / per_class, place % per_class, side as u32);
+                Raster { width: side, height: side, channels: Colour::Grey.channels(), pixels }
             }
-            Images::Omniglot(paths) => Ok(omniglot::decode(&paths[place])?.resized(size as usize)),
-            Images::Files(listing) => {
-                let training = &listing.training.images;
-                let image = training.get(place).unwrap_or_else(|| &listing.test.images[place - training.len()]);
-                Ok(decode(image)?.resized(size as usize))
-            }
-        }
+        };
+        Ok(drawing.in_colour(stored.colour))
     }
-}
-
-/// Returns the part of an image that its box encloses, grey.
-fn decode(file: &listing::Image) -> Result<Grey, DataError> {
-    let unreadable = |why: String| DataError::unreadable(&file.path, why);
-    let bytes = fs::read(&file.path).map_err(|error| unreadable(error.to_string()))?;
-    let image = image::load_from_memory(&bytes).map_err(|error| unreadable(error.to_string()))?;
-    let grey = match file.bounding_box {
-        None => image.into_luma8(),
-        Some([left, top, right, bottom]) if right <= image.width() && bottom <= image.height() => {
-            image.crop_imm(left, top, right - left, bottom - top).into_luma8()
-        }
-        Some(outside) => return Err(unreadable(format!("the box {outside:?} reaches out of the image"))),
-    };
-    let (width, height) = (grey.width() as usize, grey.height() as usize);
-    Ok(Grey { width, height, pixels: grey.into_raw() })
 }
 
 /// A prepared data set, open.
 #[derive(Debug)]
 pub struct PreparedData {
-    /// All images, `[n, channels, image_size, image_size]` of bytes on the CPU: those to train on, then those
-    /// to test on. They lie in a mapped file and are read from disk when they are first used.
-    pub images: Tensor,
-    /// Pixels a side.
-    pub image_size: u32,
-    /// Colour channels.
-    pub channels: u32,
+    /// All images: those to train on, then those to test on.
+    pub images: Arc<ImageStore>,
     /// The name of the data set.
     pub source: String,
     /// The names of the classes to train on, in the order of their labels.
     pub training_classes: Vec<String>,
     /// The names of the classes to test on, in the order of their labels.
     pub test_classes: Vec<String>,
+    /// The super-class of each class to train on; empty if the data set names none.
+    pub training_categories: Vec<Option<String>>,
+    /// The super-class of each class to test on; empty if the data set names none.
+    pub test_categories: Vec<Option<String>>,
     /// The class of each image to train on, from 0.
     pub training_labels: Vec<i64>,
     /// The class of each image to test on, from 0.
     pub test_labels: Vec<i64>,
-    /// The BLAKE3 hash of all images.
+    /// The part of each image to test on in retrieval.
+    pub test_roles: Vec<Role>,
+    /// The BLAKE3 hash of all images; of their files, if there is no cache.
     pub blake3: String,
 }
 
 impl PreparedData {
-    /// Opens what [`prepare`] wrote. The images themselves are not read yet.
+    /// Opens what [`Preparation::run`] wrote. The images themselves are not read yet.
+    ///
+    /// # Errors
+    /// If nothing is prepared there, or it is damaged.
     pub fn open(into: &Path) -> Result<PreparedData, DataError> {
         let index = read_index(&into.join(INDEX))?;
-        let images = map_images(&into.join(IMAGES), &index)?;
+        let count = index.training.labels.len() + index.test.labels.len();
+        let sides = match index.sides {
+            Some(sides) => Sides::Each(sides),
+            None => Sides::Square { side: index.stored.size.short_side(), count },
+        };
+        let images = match index.files {
+            Some(files) => ImageStore::streamed(files, index.stored, sides),
+            None => ImageStore::cached(&into.join(IMAGES), index.stored, sides)?,
+        };
         let labels = |half: &Half| half.labels.iter().map(|&label| i64::from(label)).collect();
+        let (training_labels, test_labels): (_, Vec<i64>) = (labels(&index.training), labels(&index.test));
+        let mut test_roles = index.test.roles;
+        test_roles.resize(test_labels.len(), Role::Both);
         Ok(PreparedData {
-            images,
-            image_size: index.image_size,
-            channels: index.channels,
+            images: Arc::new(images),
             source: index.source,
-            training_labels: labels(&index.training),
-            test_labels: labels(&index.test),
+            training_labels,
+            test_labels,
+            test_roles,
             training_classes: index.training.classes,
             test_classes: index.test.classes,
+            training_categories: index.training.categories,
+            test_categories: index.test.categories,
             blake3: index.blake3,
         })
     }
@@ -293,11 +452,6 @@ impl PreparedData {
             test_images: self.test_labels.len() as u64,
         }
     }
-
-    /// Returns the images at these places, as bytes on the CPU.
-    pub fn batch(&self, places: &[i64]) -> Tensor {
-        self.images.index_select(0, &Tensor::from_slice(places))
-    }
 }
 
 fn read_index(path: &Path) -> Result<Index, DataError> {
@@ -309,58 +463,59 @@ fn read_index(path: &Path) -> Result<Index, DataError> {
     if version.is_some_and(|version| version != u64::from(PREPARED)) {
         return Err(DataError::unreadable(path, "it was written by another version; remove its folder"));
     }
-    let index: Index = serde_json::from_slice(&text).map_err(|error| damaged(path, &error.to_string()))?;
-    check(&index).map_err(|why| damaged(path, why))?;
+    let index: Index = serde_json::from_slice(&text).map_err(|error| DataError::damaged(path, &error.to_string()))?;
+    check(&index).map_err(|why| DataError::damaged(path, why))?;
     Ok(index)
 }
 
 fn check(index: &Index) -> Result<(), &'static str> {
-    let fits = |half: &Half, classes, images| {
-        half.labels.iter().all(|&label| (label as usize) < half.classes.len())
-            && (half.classes.len() as u64, half.labels.len() as u64) == (classes, images)
-    };
-    let counts = index.counts;
-    if !fits(&index.training, counts.training_classes, counts.training_images)
-        || !fits(&index.test, counts.test_classes, counts.test_images)
+    let (counts, count) = (index.counts, index.training.labels.len() + index.test.labels.len());
+    if !index.training.fits(counts.training_classes, counts.training_images)
+        || !index.test.fits(counts.test_classes, counts.test_images)
     {
         return Err("labels and classes do not fit its counts");
     }
-    if index.image_size == 0 || index.channels == 0 {
+    let pixels = |sides: &Vec<[usize; 2]>| sides.len() == count && sides.iter().flatten().all(|side| *side > 0);
+    if index.stored.size.short_side() == 0 || !index.sides.as_ref().is_none_or(pixels) {
         return Err("its images have no pixels");
+    }
+    if index.files.as_ref().is_some_and(|files| files.len() != count) {
+        return Err("there are not as many files as labels");
     }
     Ok(())
 }
 
-fn damaged(path: &Path, why: &str) -> DataError {
-    DataError::unreadable(path, format!("it is damaged ({why}); remove its folder"))
-}
-
-fn map_images(path: &Path, index: &Index) -> Result<Tensor, DataError> {
-    let (size, channels) = (i64::from(index.image_size), i64::from(index.channels));
-    let count = (index.training.labels.len() + index.test.labels.len()) as i64;
-    let bytes = count * channels * size * size;
-    let found = fs::metadata(path).map_err(|_| DataError::missing(path, "the images of a prepared data set"))?.len();
-    if found != bytes as u64 {
-        return Err(damaged(path, &format!("it has {found} bytes, not {bytes}")));
+impl Half {
+    fn fits(&self, classes: u64, images: u64) -> bool {
+        self.labels.iter().all(|&label| (label as usize) < self.classes.len())
+            && (self.classes.len() as u64, self.labels.len() as u64) == (classes, images)
+            && [0, self.classes.len()].contains(&self.categories.len())
+            && [0, self.labels.len()].contains(&self.roles.len())
     }
-    let shape = [count, channels, size, size];
-    if bytes == 0 {
-        return Ok(Tensor::zeros(shape, (Kind::Uint8, Device::Cpu)));
-    }
-    let name = path.to_str().ok_or_else(|| DataError::unreadable(path, "its path is not valid UTF-8"))?;
-    Tensor::f_from_file(name, false, bytes, (Kind::Uint8, Device::Cpu))
-        .and_then(|images| images.f_view(shape))
-        .map_err(|error| DataError::unreadable(path, error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::decode;
 
     const GLYPHS: Glyphs = Glyphs { classes: 3, test_classes: 2, per_class: 4, seed: 5 };
 
+    fn grey(side: u32) -> StoredImages {
+        StoredImages { size: ImageSize::Square(side), colour: Colour::Grey, bounding_boxes: false }
+    }
+
+    fn prepare(source: &Source, stored: StoredImages, folder: &Path) -> Result<Summary, DataError> {
+        Preparation::new(source, stored, Cache::Auto, folder)?.run(&|_, _| ())
+    }
+
     fn prepared(folder: &Path) -> Summary {
-        prepare(&Source::Glyphs(GLYPHS), 12, folder, &|_, _| ()).unwrap()
+        prepare(&Source::Glyphs(GLYPHS), grey(12), folder).unwrap()
+    }
+
+    fn whole(data: &PreparedData, place: usize) -> Vec<u8> {
+        let [_, height] = data.images.sides(place);
+        data.images.rows(place, 0..height).unwrap().pixels
     }
 
     #[test]
@@ -374,11 +529,12 @@ mod tests {
         assert_eq!((data.training(), data.test()), (0..12, 12..20));
         assert_eq!(data.training_labels, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
         assert_eq!(data.test_labels, [0, 0, 0, 0, 1, 1, 1, 1]);
-        assert_eq!(data.images.size(), [20, 1, 12, 12]);
+        let squares = data.images.squares().unwrap().unwrap();
+        assert_eq!(squares.size(), [20, 1, 12, 12]);
         // The second image of the first class to test on, which is drawn as the fourth of all.
-        let image = Vec::<u8>::try_from(data.batch(&[13]).view([-1])).unwrap();
-        assert_eq!(image, GLYPHS.draw(3, 1, 12));
-        let all = Vec::<u8>::try_from(data.images.view([-1])).unwrap();
+        assert_eq!(whole(&data, 13), GLYPHS.draw(3, 1, 12));
+        assert_eq!(data.images.rows(13, 2..5).unwrap().pixels, GLYPHS.draw(3, 1, 12)[24..60]);
+        let all = Vec::<u8>::try_from(squares.reshape([-1])).unwrap();
         assert_eq!(data.blake3, blake3::hash(&all).to_string());
     }
 
@@ -386,8 +542,13 @@ mod tests {
     fn progress_comes_to_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let last = std::sync::Mutex::new((0, 0));
-        prepare(&Source::Glyphs(GLYPHS), 8, folder.path(), &|done, total| *last.lock().unwrap() = (done, total))
-            .unwrap();
+        let source = Source::Glyphs(GLYPHS);
+        let preparation = Preparation::new(&source, grey(8), Cache::Auto, folder.path()).unwrap();
+        let note = |done, total| {
+            let mut last = last.lock().unwrap();
+            *last = (*last).max((done, total));
+        };
+        preparation.run(&note).unwrap();
         assert_eq!(last.into_inner().unwrap(), (20, 20));
     }
 
@@ -421,8 +582,8 @@ mod tests {
             fs::write(&path, text.replacen(from, to, 1)).unwrap();
             PreparedData::open(folder.path()).unwrap_err().to_string()
         };
-        assert!(index_with("\"version\":1", "\"version\":2").contains("written by another version"));
-        assert!(index_with("\"image_size\":12", "\"image_size\":14").contains("2880 bytes, not 3920"));
+        assert!(index_with("\"version\":2", "\"version\":1").contains("written by another version"));
+        assert!(index_with("\"square\":12", "\"square\":14").contains("2880 bytes, not 3920"));
         assert!(index_with("[0,0,0,0,1", "[0,0,0,0,9").contains("labels and classes do not fit"));
         assert!(index_with("\"labels\":[0,", "\"labels\":[").contains("labels and classes do not fit"));
         assert!(index_with("}", "").contains("it is damaged"));
@@ -431,7 +592,7 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_made_is_the_fault_of_the_disk() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = prepare(&Source::Glyphs(GLYPHS), 8, &file.path().join("data"), &|_, _| ()).unwrap_err();
+        let error = prepare(&Source::Glyphs(GLYPHS), grey(8), &file.path().join("data")).unwrap_err();
         assert!(matches!(error, DataError::Disk { .. }), "{error}");
     }
 
@@ -439,26 +600,90 @@ mod tests {
     fn a_data_set_without_images_is_possible() {
         let folder = tempfile::tempdir().unwrap();
         let none = Glyphs { classes: 0, test_classes: 0, ..GLYPHS };
-        prepare(&Source::Glyphs(none), 8, folder.path(), &|_, _| ()).unwrap();
-        assert_eq!(PreparedData::open(folder.path()).unwrap().images.size(), [0, 1, 8, 8]);
+        prepare(&Source::Glyphs(none), grey(8), folder.path()).unwrap();
+        let data = PreparedData::open(folder.path()).unwrap();
+        assert_eq!(data.images.squares().unwrap().unwrap().size(), [0, 1, 8, 8]);
+    }
+
+    /// Two photographs of other shapes, one to train on and one to test on, the same file with two boxes.
+    fn files(root: &Path) -> Source {
+        use crate::data::listing::Image;
+        let part = |name: &str, (width, height), bounding_box, role| {
+            let path = root.join(format!("{name}.png"));
+            let pixel = |x: u32, y: u32| image::Rgb([(x * 9) as u8, (y * 13) as u8, if x < 10 { 0 } else { 200 }]);
+            image::RgbImage::from_fn(width, height, pixel).save(&path).unwrap();
+            Part {
+                classes: vec![Class { name: name.into(), category: Some("things".into()) }],
+                images: vec![Image { path, class: 0, role, bounding_box }],
+            }
+        };
+        let training = part("left", (20, 10), Some([0, 0, 10, 10]), Role::Both);
+        let test = part("right", (14, 31), Some([10, 0, 14, 20]), Role::Query);
+        Source::Files { title: "Halves".into(), listing: Listing { training, test } }
+    }
+
+    fn stored(size: ImageSize, colour: Colour, bounding_boxes: bool) -> StoredImages {
+        StoredImages { size, colour, bounding_boxes }
     }
 
     #[test]
-    fn listed_files_are_cut_out_by_their_boxes() {
-        use listing::{Image, Role};
+    fn images_keep_their_shape_when_only_the_short_side_is_given() {
         let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let path = root.path().join("half.png");
-        image::GrayImage::from_fn(20, 10, |x, _| image::Luma([if x < 10 { 0 } else { 200 }])).save(&path).unwrap();
-        let part = |name: &str, bounding_box| Part {
-            classes: vec![Class { name: name.into(), category: None }],
-            images: vec![Image { path: path.clone(), class: 0, role: Role::Both, bounding_box }],
-        };
-        let listing =
-            Listing { training: part("left", Some([0, 0, 10, 10])), test: part("right", Some([10, 0, 20, 10])) };
-        let source = Source::Files { title: "Halves".into(), listing };
-        prepare(&source, 4, into.path(), &|_, _| ()).unwrap();
+        let source = files(root.path());
+        prepare(&source, stored(ImageSize::ShortSide(8), Colour::Rgb, false), into.path()).unwrap();
         let data = PreparedData::open(into.path()).unwrap();
-        assert_eq!(Vec::<u8>::try_from(data.images.view([-1])).unwrap(), [[0; 16], [200; 16]].concat());
+        // Of 14 x 31, the longer side becomes 8 * 31 / 14 = 17.7.
+        assert_eq!([data.images.sides(0), data.images.sides(1)], [[16, 8], [8, 17]]);
+        assert!(data.images.squares().unwrap().is_none());
+        let expected = decode(&root.path().join("right.png"), Colour::Rgb).unwrap().resized(8, 17);
+        assert_eq!(whole(&data, 1), expected.pixels);
+    }
+
+    #[test]
+    fn boxes_are_cut_out_when_that_is_wanted() {
+        let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let source = files(root.path());
+        prepare(&source, stored(ImageSize::Square(4), Colour::Rgb, true), into.path()).unwrap();
+        let data = PreparedData::open(into.path()).unwrap();
+        let blue = |place| whole(&data, place).as_chunks::<3>().0.iter().map(|pixel| pixel[2]).collect::<Vec<_>>();
+        assert_eq!((blue(0), blue(1)), (vec![0; 16], vec![200; 16]));
+        assert_eq!(data.images.squares().unwrap().unwrap().size(), [2, 3, 4, 4]);
+        assert_eq!(data.test_roles, [Role::Query]);
+        assert_eq!(data.training_categories, [Some("things".to_owned())]);
+    }
+
+    #[test]
+    fn images_without_a_cache_have_the_same_pixels() {
+        let (root, kept, streamed) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let source = files(root.path());
+        let stored = stored(ImageSize::ShortSide(9), Colour::Grey, true);
+        let open = |cache, folder: &Path| {
+            Preparation::new(&source, stored, cache, folder).unwrap().run(&|_, _| ()).unwrap();
+            PreparedData::open(folder).unwrap()
+        };
+        let (kept, streamed) = (open(Cache::Always, kept.path()), open(Cache::Never, streamed.path()));
+        for place in 0..2 {
+            assert_eq!(whole(&kept, place), whole(&streamed, place));
+            assert_eq!(kept.images.rows(place, 3..7).unwrap(), streamed.images.rows(place, 3..7).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_full_disk_refuses_the_cache_or_does_without_it() {
+        let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let source = files(root.path());
+        let of = |cache, room| {
+            let stored = stored(ImageSize::Square(100), Colour::Rgb, false);
+            Preparation::of(Contents::of(&source).unwrap(), "Halves", stored, into.path(), cache, room)
+        };
+        assert_eq!(
+            of(Cache::Auto, 60_000).unwrap().estimate(),
+            "Halves: 2 images of 0.1 MB in all, not kept, but decoded whenever they are needed; the disk has room for 0.1 MB"
+        );
+        assert!(of(Cache::Auto, 70_000).unwrap().cached);
+        let error = of(Cache::Always, 60_000).err().unwrap().to_string();
+        assert!(error.contains("do not fit on its disk"), "{error}");
     }
 
     #[test]
@@ -469,14 +694,16 @@ mod tests {
             [Half { folder: "images_background", characters: 2 }, Half { folder: "images_evaluation", characters: 1 }];
         unpacked(root.path(), &halves);
         let contents = Contents::of_omniglot(root.path(), &halves).unwrap();
-        write(contents, "Omniglot", 28, into.path(), &|_, _| ()).unwrap();
+        let room = u64::MAX;
+        let preparation = Preparation::of(contents, "Omniglot", grey(28), into.path(), Cache::Auto, room).unwrap();
+        preparation.run(&|_, _| ()).unwrap();
         let data = PreparedData::open(into.path()).unwrap();
 
         assert_eq!(data.training_classes, ["Alphabet_0/character00", "Alphabet_1/character01"]);
         assert_eq!(data.test_classes, ["Alphabet_0/character00"]);
         assert_eq!((data.training_labels.len(), data.test_labels.len()), (40, 20));
         // The helper draws white on the left and ink on the right.
-        let row = Vec::<u8>::try_from(data.images.get(39).get(0).get(14)).unwrap();
+        let row = data.images.rows(39, 14..15).unwrap().pixels;
         assert_eq!((row[0], row[27]), (0, 255));
     }
 }

@@ -19,7 +19,7 @@ pub use random::Random;
 pub use straddling::Straddling;
 
 /// Forms batches.
-pub trait Sampler: Send {
+pub trait Sampler: Send + Sync {
     /// Returns the images of the batch at `step`, as indices into the labels.
     fn batch(&self, step: u64) -> Vec<i64>;
 }

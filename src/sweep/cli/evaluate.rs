@@ -251,7 +251,7 @@ impl Place {
         }
         // results/runs/ID and results/data/ID
         let results = folder.parent().and_then(Path::parent).unwrap_or(&folder);
-        let data = DataId::of(&identity.recipe.dataset, identity.recipe.image_size, &identity.data);
+        let data = DataId::of(&identity.recipe.dataset, &identity.recipe.images, &identity.data);
         Ok(Found { data: Ledger::new(results).data(data), identity, run: folder })
     }
 

@@ -73,7 +73,8 @@ fn made_of(opened: &Opened) -> Vec<String> {
     for point in &opened.sweep.points {
         let settings: Vec<String> = point.settings.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
         let shared = [
-            ("data", canonical_json(&json!({ "dataset": point.dataset, "image_size": point.image_size }))),
+            ("data", canonical_json(&json!({ "dataset": point.dataset, "images": point.images }))),
+            ("transform", canonical_json(&point.transform)),
             ("model", canonical_json(&point.model)),
             ("steps", point.training.steps.to_string()),
             ("sampler", canonical_json(&point.training.sampler)),

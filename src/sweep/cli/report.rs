@@ -164,7 +164,7 @@ fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
                 point.dataset.title(),
                 measured.classes,
                 measured.images,
-                point.image_size
+                point.transform.test_side(&point.images)
             ));
         }
         if point.methods.iter().any(|method| method.table.loss.is_some()) {

@@ -68,7 +68,9 @@ fn recipe(point: &Point, method: &MethodTable, weights: Option<&Weights>, fold: 
         Some(Baseline::Trunk) => (Model { embedding: None, head: None, ..untrained(model) }, None, None),
         None => (model, training(point, method, fold), fold),
     };
-    Recipe { dataset: point.dataset.clone(), image_size: point.image_size, fold, model, training, seed: 0 }
+    let mut transform = point.transform.clone();
+    transform.train = transform.train.filter(|_| training.is_some());
+    Recipe { dataset: point.dataset.clone(), images: point.images, transform, fold, model, training, seed: 0 }
 }
 
 fn untrained(model: Model) -> Model {

@@ -15,7 +15,7 @@ use std::{
 
 use petgraph::graph::DiGraph;
 use rayon::prelude::*;
-use schema::{Backbone, DataId, Dataset, Fingerprint, Fold, Identity, Numerics, RunId, Weights};
+use schema::{Backbone, Cache, DataId, Dataset, Fingerprint, Fold, Identity, Numerics, RunId, StoredImages, Weights};
 
 pub use graph::Node;
 
@@ -89,8 +89,10 @@ pub struct PlannedRun {
 pub struct PlannedData {
     /// Which.
     pub dataset: Dataset,
-    /// Pixels a side.
-    pub image_size: u32,
+    /// How its images are stored.
+    pub images: StoredImages,
+    /// Whether decoded images are kept on disk.
+    pub cache: Cache,
     /// Its content.
     pub fingerprint: Fingerprint,
     /// Its folder; absent for one that the program draws itself.
@@ -157,13 +159,14 @@ impl Given {
         ledger: &Ledger,
         missing: &mut Vec<String>,
     ) -> Result<Places, PlanError> {
-        let is_it =
-            |(_, known): &(_, PlannedData)| known.dataset == point.dataset && known.image_size == point.image_size;
+        let is_it = |(_, known): &(_, PlannedData)| {
+            (&known.dataset, known.images, known.cache) == (&point.dataset, point.images, point.cache)
+        };
         let data = match self.data.iter().position(is_it) {
             Some(position) => position,
             None => {
-                let planned = locate(sweep, &point.dataset, point.image_size, ledger, missing)?;
-                self.data.push((DataId::of(&planned.dataset, planned.image_size, &planned.fingerprint), planned));
+                let planned = locate(sweep, point, ledger, missing)?;
+                self.data.push((DataId::of(&planned.dataset, &planned.images, &planned.fingerprint), planned));
                 self.data.len() - 1
             }
         };
@@ -200,12 +203,11 @@ fn note(missing: &mut Vec<String>, what: &impl ToString) {
 
 fn locate(
     sweep: &Sweep,
-    dataset: &Dataset,
-    image_size: u32,
+    point: &Point,
     ledger: &Ledger,
     missing: &mut Vec<String>,
 ) -> Result<PlannedData, FingerprintError> {
-    let (source, fingerprint) = match fingerprint::locate(ledger, dataset, &sweep.data_root) {
+    let (source, fingerprint) = match fingerprint::locate(ledger, &point.dataset, &sweep.data_root) {
         Ok(located) => (located.source, located.fingerprint),
         Err(error @ FingerprintError::Missing { .. }) => {
             note(missing, &error);
@@ -213,7 +215,8 @@ fn locate(
         }
         Err(error) => return Err(error),
     };
-    Ok(PlannedData { dataset: dataset.clone(), image_size, fingerprint, source })
+    let (dataset, images, cache) = (point.dataset.clone(), point.images, point.cache);
+    Ok(PlannedData { dataset, images, cache, fingerprint, source })
 }
 
 #[cfg(test)]

@@ -125,7 +125,8 @@ impl Session<'_> {
                 Work::Prepare(PrepareWork {
                     dataset: planned.dataset.clone(),
                     fingerprint: planned.fingerprint.clone(),
-                    image_size: planned.image_size,
+                    images: planned.images,
+                    cache: planned.cache,
                     source: planned.source.as_deref().map(absolute),
                     into: absolute(&self.ledger.data(data)),
                 })

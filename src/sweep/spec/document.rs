@@ -319,7 +319,7 @@ fn in_plain_words(message: &str) -> String {
 }
 
 /// More known names than this are no longer read, only the one that was meant.
-const FEW: usize = 12;
+const FEW: usize = 13;
 
 /// Finds the misspelt word and the known ones in serde's message. A long list of the known ones becomes the hint if
 /// none of them is near.

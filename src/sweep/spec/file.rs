@@ -6,7 +6,8 @@
 use std::{fmt, path::PathBuf};
 
 use schema::{
-    Dataset, Distance, Labels, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler,
+    Cache, Colour, Dataset, Distance, ImageSize, Labels, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction,
+    Regularizer, Sampler, StoredImages, Transform,
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -21,6 +22,9 @@ pub struct SweepFile {
     pub sweep: SweepTable,
     /// `[data]`
     pub data: DataTable,
+    /// `[transform]`
+    #[serde(default)]
+    pub transform: Transform,
     /// `[model]`
     pub model: Model,
     /// `[training]`
@@ -78,17 +82,37 @@ pub struct DataTable {
     pub root: PathBuf,
     /// Its name, with parameters if it has any.
     pub dataset: Dataset,
-    /// Pixels a side that images are resized to.
-    #[serde(default = "twenty_eight")]
-    pub image_size: u32,
+    /// Pixels a side of the squares that images are resized to; with neither this nor `resize`: 28.
+    pub image_size: Option<u32>,
+    /// Pixels on the shorter side that images are resized to, in their own shape.
+    pub resize: Option<u32>,
+    /// Absent: as the data set has it.
+    pub colour: Option<Colour>,
+    /// Whether images are cut to their bounding boxes first.
+    #[serde(default)]
+    pub bounding_boxes: bool,
+    /// Whether decoded images are kept on disk.
+    #[serde(default)]
+    pub cache: Cache,
+}
+
+/// Pixels a side, if nothing is said.
+const SIDE: u32 = 28;
+
+impl DataTable {
+    /// How the images are stored.
+    pub fn images(&self) -> StoredImages {
+        let square = ImageSize::Square(self.image_size.unwrap_or(SIDE));
+        StoredImages {
+            size: self.resize.map_or(square, ImageSize::ShortSide),
+            colour: self.colour.unwrap_or(self.dataset.colour()),
+            bounding_boxes: self.bounding_boxes,
+        }
+    }
 }
 
 fn data_root() -> PathBuf {
     "data".into()
-}
-
-fn twenty_eight() -> u32 {
-    28
 }
 
 /// `[training]`: what all methods share.

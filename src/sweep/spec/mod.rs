@@ -27,7 +27,7 @@ pub use file::{
 };
 use grid::{Combination, Variant};
 use rayon::prelude::*;
-use schema::{Dataset, Fold, Metric};
+use schema::{Cache, Dataset, Fold, Metric, StoredImages, Transform};
 use source::Source;
 
 /// Combinations that are read at once; the first mistake of them is reported.
@@ -67,8 +67,12 @@ pub struct Point {
     pub settings: Vec<(String, String)>,
     /// The data set.
     pub dataset: Dataset,
-    /// Pixels a side.
-    pub image_size: u32,
+    /// How its images are stored.
+    pub images: StoredImages,
+    /// Whether decoded images are kept on disk.
+    pub cache: Cache,
+    /// What is done to them in a batch.
+    pub transform: Transform,
     /// The network.
     pub model: schema::Model,
     /// What all methods share in training.
@@ -148,8 +152,10 @@ fn point(document: &Document<'_>, combination: &Combination) -> Result<Point, Di
     methods.sort_by_key(|(variant, _)| variant.method);
     Ok(Point {
         settings: document.settings(combination),
+        images: shared.data.images(),
+        cache: shared.data.cache,
         dataset: shared.data.dataset,
-        image_size: shared.data.image_size,
+        transform: shared.transform,
         model: shared.model,
         training: shared.training,
         methods: methods.into_iter().map(|(_, method)| method).collect(),

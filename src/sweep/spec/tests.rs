@@ -391,7 +391,7 @@ fn keys_of_a_zip_vary_together_and_multiply_with_the_axes() {
     );
     let sweep = parse(&text).unwrap();
     assert_eq!(settings(&sweep), ["omniglot 28 8 5", "omniglot 28 16 6", "omniglot 56 8 5", "omniglot 56 16 6"]);
-    assert_eq!((sweep.points[3].image_size, sweep.points[3].training.steps), (56, 6));
+    assert_eq!((sweep.points[3].images.size.short_side(), sweep.points[3].training.steps), (56, 6));
 }
 
 #[test]
@@ -467,4 +467,45 @@ fn ranges_are_the_numbers_a_person_would_have_written() {
     assert_eq!(values("{ logspace = [1e-4, 1, 5] }"), ["0.0001", "0.001", "0.01", "0.1", "1.0"]);
     assert_eq!(values("{ range = [0.1, 0.35, 0.1] }"), ["0.1", "0.2", "0.3"]);
     assert_eq!(values("{ range = [3, 1, -1] }"), ["3", "2", "1"]);
+}
+
+#[test]
+fn images_can_be_stored_and_transformed_in_these_ways() {
+    let cases = [
+        ("", "", 28),
+        ("image_size = 84", "test.center_crop = 64", 64),
+        ("resize = 256", "test.center_crop = 227", 227),
+        (
+            "resize = 256\ncolour = \"rgb\"",
+            "test.center_crop = 224\ntrain = { random_resized_crop = {}, flip = 0.5 }",
+            224,
+        ),
+        ("resize = 64", "test.center_crop = 48\ntrain = { random_crop = 40, random_erasing = {} }", 48),
+    ];
+    for (data, transform, side) in cases {
+        let new = format!("dataset = \"omniglot\"\n{data}\n[transform]\n{transform}");
+        let sweep = parse(&edited("dataset = \"omniglot\"", &new)).expect(data);
+        assert_eq!(sweep.points[0].transform.test_side(&sweep.points[0].images), side);
+    }
+}
+
+#[test]
+fn sizes_that_cannot_work_are_refused() {
+    let cases = [
+        ("resize = 256\nimage_size = 28", "", "either to squares", "6:10"),
+        ("resize = 256", "", "in a batch all are squares", "6:10"),
+        ("resize = 256", "test.center_crop = 300", "300 pixels cannot be cut out of images of 256", "8:20"),
+        ("resize = 256", "train = { random_resized_crop = {} }", "in a batch all are squares", "6:10"),
+        ("resize = 64", "test.center_crop = 32\ntrain = { flip = 0.5 }", "in a batch all are squares", "9:"),
+        ("", "train = { center_crop = 20, random_crop = 20 }", "an image is cropped once", "8:"),
+        ("", "train = { flip = 2.0 }", "expected a probability", "8:18"),
+        ("", "train = { colour_jitter = { hue = 0.1 } }", "grey images have neither", "8:"),
+        ("", "train = { random_crop = 12 }", "`conv4` makes the image smaller", "8:"),
+        ("", "train = { random_resized_crop = { scale = [0.5, 0.2] } }", "two fractions of the area", "8:"),
+    ];
+    for (data, transform, message, place) in cases {
+        let new = format!("dataset = \"omniglot\"\n{data}\n[transform]\n{transform}");
+        let shown = parse(&edited("dataset = \"omniglot\"", &new)).expect_err(transform).render(false);
+        assert!(shown.contains(message) && shown.contains(&format!("test.toml:{place}")), "{transform}: {shown}");
+    }
 }

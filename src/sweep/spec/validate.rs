@@ -1,5 +1,6 @@
 //! What types cannot exclude: settings that contradict each other or make no sense, found before anything runs.
 
+mod images;
 mod losses;
 mod mining;
 mod model;
@@ -25,6 +26,7 @@ type Checked = Result<(), Fault>;
 pub(super) fn check(file: &SweepFile) -> Checked {
     sweep(file)?;
     data(file)?;
+    images::check(file)?;
     model::model(file)?;
     training(&file.training, file)?;
     methods(file)?;
@@ -59,8 +61,6 @@ fn sweep(file: &SweepFile) -> Checked {
 
 fn data(file: &SweepFile) -> Checked {
     require(!file.data.root.as_os_str().is_empty(), "data.root", "the path is empty")?;
-    let size = file.data.image_size;
-    require((8..=1024).contains(&size), "data.image_size", format!("{size} pixels, expected 8 to 1024"))?;
     match &file.data.dataset {
         Dataset::Omniglot => Ok(()),
         Dataset::Glyphs(glyphs) => {

@@ -12,18 +12,13 @@ use tch::{Device, Tensor};
 use super::impossible;
 use crate::Failed;
 
-/// The network with its initial weights, for images of so many channels. What its backbone starts from, if that was
+/// The network with its initial weights. What its backbone starts from, if that was
 /// trained before, lies in the file `weights`; a network that will be restored anyway can do without.
 ///
 /// # Errors
 /// If there is no such network, or the file is not the one that the recipe means.
-pub(crate) fn network(
-    recipe: &Recipe,
-    channels: u32,
-    weights: Option<&Path>,
-    device: Device,
-) -> Result<Network, Failed> {
-    let config = config(recipe, channels);
+pub(crate) fn network(recipe: &Recipe, weights: Option<&Path>, device: Device) -> Result<Network, Failed> {
+    let config = config(recipe);
     match (recipe.model.backbone.weights(), weights) {
         (Some(expected), Some(file)) => {
             let weights = verified(file, expected)?;
@@ -61,12 +56,12 @@ fn unreadable(file: &Path, why: &str) -> Failed {
     Failed::data(format!("cannot read the weights `{}`: {why}", file.display()))
 }
 
-fn config(recipe: &Recipe, channels: u32) -> NetworkConfig {
+fn config(recipe: &Recipe) -> NetworkConfig {
     let Model { backbone, pooling, layer_norm, embedding, head, normalise, batch_norm, freeze } = &recipe.model;
     NetworkConfig {
         backbone: of(backbone),
-        channels: i64::from(channels),
-        image_size: i64::from(recipe.image_size),
+        channels: i64::from(recipe.images.colour.channels()),
+        image_size: i64::from(recipe.transform.test_side(&recipe.images)),
         pooling: pooling.map(of_pooling),
         layer_norm: *layer_norm,
         embedding: embedding.map(i64::from),

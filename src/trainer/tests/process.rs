@@ -11,8 +11,9 @@ use std::{
 };
 
 use schema::{
-    Attempt, Backbone, Contrastive, Dataset, Description, Device, Event, Fingerprint, Finished, Glyphs, Labels, Loss,
-    MPerClass, Model, Optimizer, PROTOCOL, PrepareWork, Recipe, Sampler, Sgd, TrainWork, Training, Work,
+    Attempt, Backbone, Cache, Colour, Contrastive, Dataset, Description, Device, Event, Fingerprint, Finished, Glyphs,
+    ImageSize, Labels, Loss, MPerClass, Model, Optimizer, PROTOCOL, PrepareWork, Recipe, Sampler, Sgd, StoredImages,
+    TrainWork, Training, Transform, Work,
 };
 use tempfile::TempDir;
 
@@ -28,7 +29,8 @@ fn trainer() -> Command {
 fn recipe(steps: u64) -> Recipe {
     Recipe {
         dataset: Dataset::Glyphs(Glyphs { classes: 4, test_classes: 2, per_class: 4, seed: 0 }),
-        image_size: 16,
+        images: StoredImages { size: ImageSize::Square(16), colour: Colour::Grey, bounding_boxes: false },
+        transform: Transform::default(),
         fold: None,
         model: Model::new(Backbone::Conv4, Some(4)),
         training: Some(Training {
@@ -60,9 +62,9 @@ fn write(folder: &Path, work: Work) -> std::path::PathBuf {
 fn training(steps: u64) -> (TempDir, Command) {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, data, run) = (recipe(steps), folder.path().join("data"), folder.path().join("run"));
-    let (dataset, image_size, into) = (recipe.dataset.clone(), recipe.image_size, data.clone());
+    let (dataset, images, into) = (recipe.dataset.clone(), recipe.images, data.clone());
     let fingerprint = Fingerprint::of_parameters(&dataset);
-    let prepare = Work::Prepare(PrepareWork { dataset, fingerprint, image_size, source: None, into });
+    let prepare = Work::Prepare(PrepareWork { dataset, fingerprint, images, cache: Cache::Auto, source: None, into });
     let output = trainer().arg(write(folder.path(), prepare)).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let work = Work::Train(TrainWork { recipe, data, run, weights: None, checkpoint_seconds: 3600.0 });

@@ -2,11 +2,13 @@
 
 use schema::{Backbone, Gem, Head, Model, Pooling};
 
-use super::{super::file::SweepFile, Checked, Fault, fault, positive, require};
+use super::{super::file::SweepFile, Checked, Fault, fault, images, positive, require};
 
 pub(super) fn model(file: &SweepFile) -> Checked {
     let model = &file.model;
-    backbone(&model.backbone, file.data.image_size)?;
+    for (key, side) in images::sides(file) {
+        backbone(&model.backbone, side, key)?;
+    }
     match model.embedding {
         Some(0) => fault("model.embedding", "an embedding has at least 1 dimension")?,
         Some(width @ 65_537..) => fault("model.embedding", format!("{width} dimensions, expected at most 65536"))?,
@@ -17,7 +19,7 @@ pub(super) fn model(file: &SweepFile) -> Checked {
     require(model.freeze.iter().all(|name| !name.is_empty()), "model.freeze", "a name is empty")
 }
 
-fn backbone(backbone: &Backbone, image_size: u32) -> Checked {
+fn backbone(backbone: &Backbone, image_size: u32, key: &str) -> Checked {
     if *backbone == Backbone::Pixels {
         return Err(Fault {
             key: "model.backbone".to_owned(),
@@ -30,13 +32,13 @@ fn backbone(backbone: &Backbone, image_size: u32) -> Checked {
     let (name, least) = (backbone.name(), backbone.least_image());
     require(
         image_size >= least,
-        "data.image_size",
+        key,
         format!("`{name}` makes the image smaller again and again: it needs at least {least} pixels"),
     )?;
     match backbone {
         Backbone::VitS16(_) | Backbone::VitB16(_) => {
             let message = format!("`{name}` cuts the image into patches of 16 pixels: expected a multiple of 16");
-            require(image_size.is_multiple_of(16), "data.image_size", message)
+            require(image_size.is_multiple_of(16), key, message)
         }
         _ => Ok(()),
     }

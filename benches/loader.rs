@@ -1,0 +1,81 @@
+//! How fast images come: decoded from files into a cache, and from the cache into batches.
+//!
+//! `cargo bench --package dml --bench loader -- FOLDER [THREADS]`: every JPEG and PNG of the folder is decoded, resized
+//! to 256 pixels on its shorter side and cut to 224; then batches of 128 are made of images of 146 pixels by random
+//! resized crops to 128 and flips, and normalised as a network does it. Prints one JSON object a line.
+
+#![expect(clippy::print_stdout, reason = "this is a program")]
+
+use std::{path::Path, sync::Arc, time::Instant};
+
+use dml::data::{
+    Batches, Cache, Colour, Crop, ImageSize, Loader, Preparation, PreparedData, Source, StoredImages, Transform,
+    listing::{Class, Image, Listing, Part, Role},
+};
+use tch::{Device, Kind, Tensor};
+
+const BATCH: usize = 128;
+const STEPS: u64 = 60;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let Some(folder) = arguments.next() else { return };
+    let threads = arguments.next().map_or(2, |threads| threads.parse().expect("a number of threads"));
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("the first pool");
+    tch::set_num_threads(1);
+    let source = source(Path::new(&folder));
+    report("decode", decoding(&source));
+    report("loader", loading(&source));
+}
+
+fn report(name: &str, images_per_second: f64) {
+    println!("{{\"name\": \"{name}\", \"images_per_second\": {images_per_second:.1}}}");
+}
+
+fn source(folder: &Path) -> Source {
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
+    paths.sort();
+    let image = |path| Image { path, class: 0, role: Role::Both, bounding_box: None };
+    let classes = vec![Class { name: "all".into(), category: None }];
+    let training = Part { classes, images: paths.into_iter().map(image).collect() };
+    Source::Files { title: "Photographs".into(), listing: Listing { training, test: Part::default() } }
+}
+
+fn images(source: &Source, side: u32, cache: Cache, into: &Path) -> PreparedData {
+    let stored = StoredImages { size: ImageSize::ShortSide(side), colour: Colour::Rgb, bounding_boxes: false };
+    Preparation::new(source, stored, cache, into).and_then(|work| work.run(&|_, _| ())).expect("readable images");
+    PreparedData::open(into).expect("what was prepared")
+}
+
+/// Decode, resize and crop, from the files.
+fn decoding(source: &Source) -> f64 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let images = images(source, 256, Cache::Never, folder.path()).images;
+    let all: Vec<i64> = (0..images.count() as i64).collect();
+    let batches = Batches { images, transform: Transform::plain(Crop::Center(224)), seed: 0, device: Device::Cpu };
+    let begun = Instant::now();
+    for places in all.chunks(BATCH) {
+        let _ = batches.batch(0, places).expect("readable images");
+    }
+    all.len() as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// From the cache to numbers that a network takes.
+fn loading(source: &Source) -> f64 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let images = images(source, 146, Cache::Always, folder.path()).images;
+    let crop = Crop::RandomResized { size: 128, scale: [0.16, 1.0], ratio: [0.75, 4.0 / 3.0] };
+    let transform = Transform { flip: 0.5, ..Transform::plain(crop) };
+    let count = images.count();
+    let places = move |step: u64| {
+        (step < STEPS).then(|| (0..BATCH).map(|n| ((step as usize * BATCH + n) % count) as i64).collect())
+    };
+    let batches = Batches { images: Arc::clone(&images), transform, seed: 0, device: Device::Cpu };
+    let mean = Tensor::from_slice(&[123.7f32, 116.3, 103.5]).view([1, 3, 1, 1]);
+    let begun = Instant::now();
+    for images in Loader::new(batches, places, 0, 2) {
+        let _ = (images.expect("readable images").to_kind(Kind::Float) - &mean) / 58.0;
+    }
+    (STEPS as usize * BATCH) as f64 / begun.elapsed().as_secs_f64()
+}
