@@ -191,7 +191,7 @@ fn a_run_shared_by_two_methods_counts_for_both() {
 fn further_axes_are_further_columns() {
     let at = |dim: &str, seed, value| Row {
         settings: vec![("embedding".to_owned(), dim.to_owned())],
-        fold: Some(Fold { index: 0, of: 4 }),
+        fold: Some(Fold { index: 0, of: 4, cut: schema::Cut::Even }),
         run: format!("{:016x}", dim.len() as u64 * 10 + seed).parse().unwrap(),
         ..row("Omniglot", "Triplet", seed, value)
     };

@@ -77,6 +77,12 @@ pub struct ImportWork {
     pub from: Vec<PathBuf>,
     /// The data set's own folder, made if need be.
     pub into: PathBuf,
+    /// Whether folders are copied; otherwise they stay where they are and are linked to.
+    #[serde(default)]
+    pub copy: bool,
+    /// Whether other counts than the published ones are accepted.
+    #[serde(default)]
+    pub allow_other_counts: bool,
 }
 
 /// Verifies that a file holds the weights of a backbone, tensor by tensor.

@@ -65,7 +65,7 @@ pub enum Event {
 pub enum Finished {
     /// The data set lies unpacked and verified in its folder.
     Imported {
-        /// Images that were decoded.
+        /// Images that are there.
         images: u64,
     },
     /// The weights fit the backbone.

@@ -40,7 +40,7 @@ pub use attempt::{
     Attempt, Comparison, Description, Device, EmbeddingFiles, EvaluateWork, ImportWork, MeasureWork, NeighboursWork,
     PROTOCOL, PrepareWork, TrainWork, WeightsWork, Work,
 };
-pub use dataset::{Dataset, Glyphs};
+pub use dataset::{Dataset, Files, Glyphs, Own, Registration, TrainingHalf};
 pub use distance::{Distance, Reduction, Regularizer};
 pub use event::{Event, Failure, Finished, Measured, Prepared, Trained, TrainingEnd};
 pub use id::{DataId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, canonical_json};
@@ -61,6 +61,6 @@ pub use model::{
     Pretrained, StrideOn, Vit, VitInput, Weights,
 };
 pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};
-pub use recipe::{Fold, Labels, Recipe, Training};
+pub use recipe::{Cut, Fold, Labels, Recipe, Training};
 pub use record::{Evaluated, Outcome, Record};
 pub use sampler::{ClassBalanced, FixedPairs, Hierarchical, MPerClass, RandomSampler, Sampler, Straddling};

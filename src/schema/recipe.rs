@@ -39,15 +39,47 @@ pub struct Fold {
     pub index: u32,
     /// How many parts.
     pub of: u32,
+    /// Where the parts begin and end.
+    #[serde(default, skip_serializing_if = "Cut::is_even")]
+    pub cut: Cut,
+}
+
+/// How training classes are cut into folds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// Into parts that differ in size by one class at most, each class in exactly one.
+    #[default]
+    Even,
+    /// As "A Metric Learning Reality Check" (Musgrave et al., 2020) does: parts of equal size, rounded down, each
+    /// of which ends where an even part begins. The first is the end of the class list. Classes that are left
+    /// over are validated on in no fold: 2 of Cars-196, 1 of Stanford Online Products, none of CUB-200-2011.
+    RealityCheck,
+}
+
+impl Cut {
+    fn is_even(&self) -> bool {
+        *self == Cut::Even
+    }
 }
 
 impl Fold {
+    /// All folds of a cut into so many parts.
+    pub fn all(of: u32, cut: Cut) -> impl Iterator<Item = Fold> {
+        (0..of).map(move |index| Fold { index, of, cut })
+    }
+
     /// Which of `classes` training classes, numbered from 0, are held out.
-    /// The parts differ in size by one class at most.
     pub fn held_out(self, classes: u32) -> std::ops::Range<u32> {
         let bound =
             |part: u32| u32::try_from(u64::from(part) * u64::from(classes) / u64::from(self.of)).unwrap_or(classes);
-        bound(self.index)..bound(self.index + 1)
+        match self.cut {
+            Cut::Even => bound(self.index)..bound(self.index + 1),
+            Cut::RealityCheck => {
+                let end = if self.index == 0 { classes } else { bound(self.index) };
+                end - classes / self.of..end
+            }
+        }
     }
 }
 
@@ -108,13 +140,34 @@ impl Labels {
 
 #[cfg(test)]
 mod tests {
-    use super::Fold;
+    use super::{Cut, Fold};
 
     #[test]
-    fn folds_cover_every_class_exactly_once() {
+    fn even_folds_cover_every_class_exactly_once() {
         for (classes, of) in [(964, 4), (10, 3), (7, 7), (98, 4)] {
-            let held_out: Vec<u32> = (0..of).flat_map(|index| Fold { index, of }.held_out(classes)).collect();
+            let held_out: Vec<u32> = Fold::all(of, Cut::Even).flat_map(|fold| fold.held_out(classes)).collect();
             assert_eq!(held_out, (0..classes).collect::<Vec<_>>());
         }
+    }
+
+    /// Computed by hand from the original's `start = int(p / 4 * n)`, training on `n - int(n / 4)` classes from
+    /// there, around the end, and validating on the next.
+    #[test]
+    fn the_reality_checks_folds_of_its_three_data_sets() {
+        let folds = |classes| Fold::all(4, Cut::RealityCheck).map(|fold| fold.held_out(classes)).collect::<Vec<_>>();
+        assert_eq!(folds(200 / 2), [75..100, 0..25, 25..50, 50..75]);
+        assert_eq!(folds(196 / 2), [74..98, 0..24, 25..49, 49..73]);
+        assert_eq!(folds(22_634 / 2), [8_488..11_317, 0..2_829, 2_829..5_658, 5_658..8_487]);
+        let never = |classes: u32| {
+            (0..classes).filter(|class| folds(classes).iter().all(|fold| !fold.contains(class))).collect::<Vec<_>>()
+        };
+        assert_eq!((never(100), never(98), never(11_317)), (vec![], vec![24, 73], vec![8_487]));
+    }
+
+    #[test]
+    fn an_even_fold_is_written_without_its_cut() {
+        let text = |cut| serde_json::to_string(&Fold { index: 1, of: 4, cut }).unwrap();
+        assert_eq!(text(Cut::Even), r#"{"index":1,"of":4}"#);
+        assert_eq!(text(Cut::RealityCheck), r#"{"index":1,"of":4,"cut":"reality_check"}"#);
     }
 }

@@ -9,7 +9,17 @@ mod sampling;
 
 use std::path::Path;
 
-use dml::{data, loss, model::Network, objective::Objective, optim};
+use dml::{
+    data::{
+        self,
+        listing::Role,
+        readers::{Reader, manifest},
+    },
+    loss,
+    model::Network,
+    objective::Objective,
+    optim,
+};
 use schema::{Dataset, Optimizer, Training};
 use tch::Tensor;
 
@@ -35,6 +45,31 @@ pub(crate) fn source(dataset: &Dataset, root: Option<&Path>) -> Result<data::Sou
             let root = root.ok_or_else(|| Failed::data("the attempt does not say where Omniglot lies"))?;
             Ok(data::Source::Omniglot { root: root.to_owned() })
         }
+        listed => {
+            let missing = || Failed::data(format!("the attempt does not say where {} lies", listed.title()));
+            let listing = manifest::read(&root.ok_or_else(missing)?.join(data::LISTING))?;
+            let listing = if *listed == Dataset::SopHalves { listing.in_halves() } else { listing };
+            listing.check().map_err(|error| Failed::data(format!("{}: {error}", listed.title())))?;
+            if listing.test.images.iter().any(|image| image.role != Role::Both) {
+                return Err(Failed::data(format!(
+                    "{} has queries and a gallery, which an evaluation does not tell apart yet",
+                    listed.title()
+                )));
+            }
+            Ok(data::Source::Files { title: listed.title().to_owned(), listing })
+        }
+    }
+}
+
+/// What reads a data set as it is downloaded; nothing for those with an importer of their own and for glyphs.
+pub(crate) fn reader(dataset: &Dataset) -> Option<Reader> {
+    match dataset {
+        Dataset::Glyphs(_) | Dataset::Omniglot => None,
+        Dataset::Cub200 => Some(Reader::Cub200),
+        Dataset::Cars196 => Some(Reader::Cars196),
+        Dataset::Sop | Dataset::SopHalves => Some(Reader::Sop),
+        Dataset::InShop => Some(Reader::InShop),
+        Dataset::Own(_) => Some(Reader::Own),
     }
 }
 
@@ -95,6 +130,12 @@ fn optimizer_of(optimizer: &Optimizer, parameters: &Tensor) -> optim::Optimizer 
 pub(super) fn impossible(error: impl std::error::Error) -> Failed {
     Failed::recipe(error.to_string())
 }
+
+/// The orchestrator reads the table that is written here.
+const _: () = assert!(
+    matches!(data::LISTING.as_bytes(), b"listing.csv")
+        && matches!(schema::Registration::LISTING.as_bytes(), b"listing.csv")
+);
 
 /// The version of the drawing is part of the name of every run on glyphs, so the two must not part.
 const _: () = assert!(schema::Glyphs::DRAWING == data::DRAWING);

@@ -2,10 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
 use tch::Tensor;
 
 use crate::Failed;
@@ -35,6 +36,20 @@ pub(crate) fn write(tensors: &Tensors, path: &Path) -> Result<(), Failed> {
         let _ = fs::remove_file(&temporary);
         Failed::disk(path, &cause)
     })
+}
+
+/// Writes plain data, under its name only when it is whole and on disk.
+///
+/// # Errors
+/// If the disk does not take it.
+pub(crate) fn write_json<T: Serialize>(value: &T, path: &Path) -> Result<(), Failed> {
+    let temporary = path.with_extension("incomplete");
+    let text = serde_json::to_vec_pretty(value).map_err(|error| Failed::disk(path, &error.into()))?;
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(&text)?;
+        file.sync_all()
+    });
+    written.and_then(|()| publish(&temporary, path)).map_err(|error| Failed::disk(path, &error))
 }
 
 fn write_through(tensors: &Tensors, temporary: &Path) -> io::Result<()> {

@@ -2,10 +2,15 @@
 
 use std::{path::Path, sync::Mutex};
 
-use dml::data::{self, Preparation, PreparedData, Source, StoredImages, Summary, omniglot};
-use schema::{Dataset, Event, Finished, ImportWork, PrepareWork, Prepared};
+use dml::data::{
+    self, Preparation, PreparedData, Source, StoredImages, Summary,
+    adding::{self, Added, Folders, Request},
+    omniglot,
+    readers::Reader,
+};
+use schema::{Dataset, Event, Finished, ImportWork, PrepareWork, Prepared, Registration};
 
-use crate::{Failed, Listener, Throttle, assemble, process::log};
+use crate::{Failed, Listener, Throttle, assemble, files, process::log};
 
 /// Unpacks and verifies what a user downloaded.
 ///
@@ -13,13 +18,45 @@ use crate::{Failed, Listener, Throttle, assemble, process::log};
 /// If it is not what it should be, or the disk does not take it.
 pub(crate) fn import(work: &ImportWork, say: Listener) -> Result<Finished, Failed> {
     say(Event::Started { from: 0 });
-    let images = match &work.dataset {
-        Dataset::Glyphs(_) => {
-            return Err(Failed::recipe("glyphs are drawn by the program, there is nothing to import"));
-        }
-        Dataset::Omniglot => with_progress(say, |progress| omniglot::import(&work.from, &work.into, progress))?,
+    let images = match (&work.dataset, assemble::reader(&work.dataset)) {
+        (Dataset::Omniglot, _) => with_progress(say, |progress| omniglot::import(&work.from, &work.into, progress))?,
+        (_, Some(reader)) => register(work, reader, say)?,
+        (_, None) => return Err(Failed::recipe("glyphs are drawn by the program, there is nothing to import")),
     };
     Ok(Finished::Imported { images })
+}
+
+/// Takes a data set in and writes down what was found.
+fn register(work: &ImportWork, reader: Reader, say: Listener) -> Result<u64, Failed> {
+    let request = Request {
+        reader,
+        from: &work.from,
+        into: &work.into,
+        folders: if work.copy { Folders::Copy } else { Folders::Link },
+        other_counts: work.allow_other_counts,
+    };
+    let added = with_progress(say, |progress| adding::add(&request, progress))?;
+    let registration = registration(added);
+    files::write_json(&registration, &work.into.join(Registration::FILE))?;
+    Ok(registration.training_images + registration.test_images)
+}
+
+fn registration(added: Added) -> Registration {
+    let Added { layout, listing, differences } = added;
+    let counts = listing.counts();
+    Registration {
+        layout: layout.to_owned(),
+        training_classes: listing.training.classes.len() as u32,
+        training_images: counts.training_images,
+        smallest_training_class: listing.training.sizes().into_iter().min().unwrap_or(0),
+        super_classes: listing.training.classes.iter().all(|class| class.category.is_some()),
+        test_classes: listing.test.classes.len() as u32,
+        test_images: counts.test_images,
+        queries: counts.queries,
+        references: counts.references,
+        lone_test_classes: listing.test.lone_classes().len() as u32,
+        differences,
+    }
 }
 
 /// Decodes and resizes a data set. What is already there and whole is kept.

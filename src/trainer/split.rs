@@ -103,9 +103,13 @@ fn relabelled(images: Images, recipe: &Recipe) -> Images {
 
 #[cfg(test)]
 mod tests {
-    use schema::{Backbone, Dataset, Fold, Model, Transform};
+    use schema::{Backbone, Cut, Dataset, Fold, Model, Transform};
 
     use super::*;
+
+    fn fold(index: u32, of: u32) -> Fold {
+        Fold { index, of, cut: Cut::Even }
+    }
 
     fn recipe(fold: Option<Fold>) -> Recipe {
         let model = Model::new(Backbone::Pixels, None);
@@ -123,7 +127,7 @@ mod tests {
     #[test]
     fn training_and_validation_share_no_class_and_number_theirs_from_0() {
         let labels = [0, 0, 1, 1, 2, 2, 3, 3];
-        let split = Split::new(&recipe(Some(Fold { index: 1, of: 4 })), &labels).unwrap();
+        let split = Split::new(&recipe(Some(fold(1, 4))), &labels).unwrap();
         assert_eq!(split.training, Images { places: vec![0, 1, 4, 5, 6, 7], labels: vec![0, 0, 1, 1, 2, 2] });
         assert_eq!(split.validation, Some(Images { places: vec![2, 3], labels: vec![0, 0] }));
         let whole = Split::new(&recipe(None), &labels).unwrap();
@@ -135,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_fold_that_does_not_exist_or_holds_out_nothing_is_refused() {
-        for fold in [Fold { index: 2, of: 2 }, Fold { index: 0, of: 0 }, Fold { index: 0, of: 9 }] {
+        for fold in [fold(2, 2), fold(0, 0), fold(0, 9)] {
             assert!(Split::new(&recipe(Some(fold)), &[0, 1, 2]).is_err(), "{fold:?}");
         }
     }

@@ -11,10 +11,11 @@ use dml::{
     eval::{BUDGET, Comparison, Depth, Labelled, Rows, Search, retrieve},
 };
 use schema::{
-    Adam, Attempt, Backbone, Boundary, Cache, Colour, Contrastive, Dataset, Device, EvaluateWork, Evaluated, Event,
-    Failure, Fingerprint, Finished, Fold, Glyphs, ImageSize, ImportWork, Labels, Loss, MPerClass, Margin, Memory,
-    MemorySize, Metric, Model, Optimizer, PROTOCOL, PrepareWork, Prepared, ProxyAnchor, Recipe, RmsProp, Sampler, Sgd,
-    StoredImages, TrainWork, Trained, Training, TrainingEnd, Transform, Triplet, Work, Xbm,
+    Adam, Attempt, Backbone, Boundary, Cache, Colour, Contrastive, Cut, Dataset, Device, EvaluateWork, Evaluated,
+    Event, Failure, Fingerprint, Finished, Fold, Glyphs, ImageSize, ImportWork, Labels, Loss, MPerClass, Margin,
+    Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, PrepareWork, Prepared, ProxyAnchor, Recipe,
+    Registration, RmsProp, Sampler, Sgd, StoredImages, TrainWork, Trained, Training, TrainingEnd, Transform, Triplet,
+    Work, Xbm,
 };
 use tch::Tensor;
 use tempfile::TempDir;
@@ -146,7 +147,7 @@ fn tiny() -> Recipe {
 /// Everything that has a state: memory, optimiser, validation.
 fn stateful() -> Recipe {
     changed(tiny(), |recipe, training| {
-        recipe.fold = Some(Fold { index: 1, of: 3 });
+        recipe.fold = Some(Fold { index: 1, of: 3, cut: Cut::Even });
         training.memory = Some(Memory::Xbm(Xbm { start_step: 1, weight: 0.5, ..Xbm::new(MemorySize::Size(20)) }));
         training.optimizer = Optimizer::Adam(Adam { lr: 0.01, ..Adam::default() });
         training.steps = 7;
@@ -303,7 +304,7 @@ fn a_run_without_a_fold_does_not_validate_and_keeps_its_last_network() {
 fn a_fold_is_not_trained_on() {
     // With the same seed, what is held out makes the difference; what is tested on does not.
     let whole = Place::new(tiny());
-    let folded = Place::new(Recipe { fold: Some(Fold { index: 0, of: 3 }), ..tiny() });
+    let folded = Place::new(Recipe { fold: Some(Fold { index: 0, of: 3, cut: Cut::Even }), ..tiny() });
     whole.trained("run");
     folded.trained("run");
     assert!(whole.model("run") != folded.model("run"));
@@ -437,7 +438,7 @@ fn each_failure_has_its_class() {
         (|_, training| training.memory = Some(Memory::Xbm(Xbm::new(MemorySize::Size(46)))), "46 embeddings"),
         (|_, training| training.memory = Some(Memory::Xbm(Xbm::new(MemorySize::Size(0)))), "at least one"),
         (|recipe, _| recipe.model = Model::new(Backbone::Pixels, None), "nothing to train"),
-        (|recipe, _| recipe.fold = Some(Fold { index: 4, of: 4 }), "no fold"),
+        (|recipe, _| recipe.fold = Some(Fold { index: 4, of: 4, cut: Cut::Even }), "no fold"),
         (|_, training| training.validate_every = Some(0), "between two validations"),
     ];
     let place = Place::new(tiny());
@@ -501,10 +502,50 @@ fn what_is_already_prepared_is_kept_and_what_is_damaged_is_prepared_again() {
     assert!(fs::read(&images).unwrap() == whole);
 }
 
+/// A PNG of one grey pixel.
+const PIXEL: &[u8] = b"\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00\x3a\x7e\x9b\x55\x00\x00\x00\x0a\x49\x44\x41\x54\x78\x9c\x63\x68\x00\x00\x00\x82\x00\x81\x77\xcd\x72\xb6\x00\x00\x00\x00\x49\x45\x4e\x44\xae\x42\x60\x82";
+
+#[test]
+fn a_users_own_folders_are_registered_and_prepared() {
+    let (place, source) = (Place::new(tiny()), tempfile::tempdir().unwrap());
+    for file in ["a/1.png", "a/2.png", "b/1.png", "c/1.png", "c/2.png"] {
+        let path = source.path().join("birds").join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, PIXEL).unwrap();
+    }
+    let (into, from) = (place.run("birds"), vec![source.path().join("birds")]);
+    let dataset = Dataset::Own(Own { name: "birds".to_owned() });
+    let work = ImportWork { dataset: dataset.clone(), from, into: into.clone(), copy: true, allow_other_counts: false };
+    let finished = place.attempt(Work::Import(work.clone())).unwrap();
+    assert_eq!(finished, End::Finished(Finished::Imported { images: 5 }));
+    let text = std::fs::read_to_string(into.join(Registration::FILE)).unwrap();
+    let found: Registration = serde_json::from_str(&text).unwrap();
+    assert_eq!((found.training_classes, found.smallest_training_class, found.lone_test_classes), (1, 2, 1));
+
+    let fingerprint = Fingerprint::of_parameters(&dataset);
+    let prepare = |source| {
+        let (dataset, fingerprint, into) = (dataset.clone(), fingerprint.clone(), place.run("prepared"));
+        Work::Prepare(PrepareWork { dataset, fingerprint, images: squares(8), cache: Cache::Auto, source, into })
+    };
+    let End::Finished(Finished::Prepared(prepared)) = place.attempt(prepare(Some(into))).unwrap() else { panic!() };
+    assert_eq!((prepared.training_images, prepared.test_classes, prepared.test_images), (2, 2, 3));
+    assert_eq!(place.attempt(prepare(None)).unwrap_err().class, Failure::Data);
+
+    let cub = ImportWork { dataset: Dataset::Cub200, ..work };
+    let failed = place.attempt(Work::Import(cub)).unwrap_err();
+    assert!(failed.message.contains("expected    5864   found       2"), "{}", failed.message);
+}
+
 #[test]
 fn there_is_nothing_to_import_for_data_that_is_drawn() {
     let place = Place::new(tiny());
-    let work = ImportWork { dataset: tiny().dataset, from: Vec::new(), into: place.run("import") };
+    let work = ImportWork {
+        dataset: tiny().dataset,
+        from: Vec::new(),
+        into: place.run("import"),
+        copy: false,
+        allow_other_counts: false,
+    };
     assert_eq!(place.attempt(Work::Import(work)).unwrap_err().class, Failure::Recipe);
 }
 

@@ -159,7 +159,8 @@ fn unpack_tar(path: &Path, into: &Path, progress: Progress) -> Result<(), DataEr
         }
         if kind.is_file() && !parts.iter().any(|part| is_clutter(part)) {
             let place = into.join(parts.join("/"));
-            write_entry(&mut entry, &place).map_err(|error| error.into_data_error(&place, |why| broken(&why)))?;
+            let cut = |why: String| broken(&format!("{why}; download it again"));
+            write_entry(&mut entry, &place).map_err(|error| error.into_data_error(&place, cut))?;
         }
         progress(read.get(), total);
     }

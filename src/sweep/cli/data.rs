@@ -1,54 +1,97 @@
-//! `sweep data`: brings a downloaded data set into its place.
+//! `sweep data`: brings downloaded data sets into their place, and says what is there.
 
-use std::path::PathBuf;
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use clap::{Args, Subcommand, ValueEnum};
-use schema::{Attempt, Dataset, Device, Event, Finished, ImportWork, PROTOCOL, Work};
+use clap::{Args, Subcommand};
+use schema::{Attempt, Dataset, Device, Event, Finished, ImportWork, Own, PROTOCOL, Registration, Work};
 
-use super::{Exit, progress::Bar, tell};
+use super::{Exit, progress::Bar, show, tell};
 use crate::{
-    ledger::absolute,
+    ledger::{absolute, read_json},
     run::trainer::{Trainer, converse},
 };
 
 /// Commands about data sets.
 #[derive(Debug, Subcommand)]
 pub(super) enum Data {
-    /// Unpack and verify a downloaded data set
+    /// Unpack, link and verify a downloaded data set
     Add(Add),
+    /// List the data sets that were added
+    List(List),
 }
 
-/// Unpacks what was downloaded into the data root and verifies it: counts, and that every image decodes.
+/// Brings what was downloaded into the data root, reads its lists and verifies its counts.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Names: omniglot, cub200, cars196, sop, in_shop; any other name is a data set of your own.
+
 Examples:
   sweep data add omniglot images_background.zip images_evaluation.zip
-  sweep data add omniglot ~/Downloads --root /datasets      a folder that holds the archives, or the images")]
+  sweep data add cub200 CUB_200_2011.tgz
+  sweep data add cars196 car_ims.tgz cars_annos.mat
+  sweep data add cars196 cars_train.tgz cars_test.tgz car_devkit.tgz cars_test_annos_withlabels.mat
+  sweep data add sop Stanford_Online_Products.zip
+  sweep data add in_shop /datasets/inshop                   a folder with Eval/ and Img/: it is linked to
+  sweep data add birds ~/birds --root /datasets             your own: a manifest.csv, lists, or a folder per class")]
 pub(super) struct Add {
-    /// Which data set it is
-    dataset: Name,
-    /// Downloaded archives, or folders that are already unpacked
+    /// Which data set it is, or a new name
+    name: String,
+    /// Downloaded archives, folders that are already unpacked, and single files such as annotations
     #[arg(required = true)]
     from: Vec<PathBuf>,
     /// The data root: the data set gets a folder of its own in it
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     root: PathBuf,
+    /// Copy folders; otherwise they stay where they are and are linked to
+    #[arg(long)]
+    copy: bool,
+    /// Accept other counts than the published ones; tables will say so
+    #[arg(long)]
+    allow_other_counts: bool,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]
     trainer: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Name {
-    /// Two zip files from github.com/brendenlake/omniglot: images_background.zip and images_evaluation.zip
-    Omniglot,
+/// Lists the data sets that were added.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// The data root
+    #[arg(long, value_name = "FOLDER", default_value = "data")]
+    root: PathBuf,
 }
 
 impl Data {
     pub(super) fn run(&self) -> Result<(), Exit> {
         match self {
             Data::Add(add) => add.run(),
+            Data::List(list) => list.run(),
         }
+    }
+}
+
+/// Those that have a reader of their own.
+const KNOWN: [Dataset; 5] = [Dataset::Omniglot, Dataset::Cub200, Dataset::Cars196, Dataset::Sop, Dataset::InShop];
+
+/// The data set of this name; a name that nobody knows is a user's own.
+fn named(name: &str) -> Result<Dataset, Exit> {
+    if let Some(known) = KNOWN.into_iter().find(|known| known.name() == name) {
+        return Ok(known);
+    }
+    if !Own::is_name(name) {
+        return Err(Exit::mistake(format!("`{name}` is no name for a data set: letters, digits, `-` and `_`")));
+    }
+    let normal = |name: &str| name.to_lowercase().replace(['-', '_'], "");
+    let near = |known: &&Dataset| strsim::damerau_levenshtein(&normal(known.name()), &normal(name)) <= 1;
+    match KNOWN.iter().find(near) {
+        Some(known) => {
+            Err(Exit::mistake(format!("`{name}`: did you mean `{}`? if not, choose another name", known.name())))
+        }
+        None => Ok(Dataset::Own(Own { name: name.to_owned() })),
     }
 }
 
@@ -59,16 +102,31 @@ impl Add {
                 return Err(Exit::mistake(format!("there is no file or folder `{}`", path.display())));
             }
         }
-        let dataset = match self.dataset {
-            Name::Omniglot => Dataset::Omniglot,
-        };
-        let into = absolute(&self.root).join(dataset.name());
+        let dataset = named(&self.name)?;
+        let into = absolute(&self.root).join(dataset.folder());
+        let images = self.import(&dataset, &into)?;
+        tell(&format!("{}: {images} images verified in `{}`", dataset.title(), into.display()));
+        if let Some(found) = registered(&into)? {
+            tell(&format!("{}\n{}", found.layout, described(&found)));
+        }
+        Ok(())
+    }
+
+    /// Has the trainer read it, and returns how many images there are.
+    fn import(&self, dataset: &Dataset, into: &Path) -> Result<u64, Exit> {
         let from = self.from.iter().map(|path| absolute(path)).collect();
         let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
         let threads = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-        let work = Work::Import(ImportWork { dataset: dataset.clone(), from, into: into.clone() });
+        let work = Work::Import(ImportWork {
+            dataset: dataset.clone(),
+            from,
+            into: into.to_owned(),
+            copy: self.copy,
+            allow_other_counts: self.allow_other_counts,
+        });
         let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads, work };
-        let bar = Bar::images(&format!("adding {}", dataset.title()));
+        let prefix = format!("adding {}", dataset.title());
+        let bar = if *dataset == Dataset::Omniglot { Bar::images(&prefix) } else { Bar::bytes(&prefix) };
         let last = converse(&trainer, &attempt, |event| {
             if let Event::Progress { done, total, .. } = event {
                 bar.set(*done, *total);
@@ -76,12 +134,73 @@ impl Add {
         });
         bar.close();
         match last.map_err(Exit::mistake)? {
-            Some(Event::Finished(Finished::Imported { images })) => {
-                tell(&format!("{}: {images} images verified in `{}`", dataset.title(), into.display()));
-                Ok(())
+            Some(Event::Finished(Finished::Imported { images })) => Ok(images),
+            Some(Event::Failed { message, .. }) if message.contains("not what was published") => {
+                Err(Exit::Mistake(format!("{message}\nhint: to use it all the same, add `--allow-other-counts`")))
             }
             Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),
             _ => Err(Exit::Mistake("the trainer left without a last word".to_owned())),
+        }
+    }
+}
+
+fn registered(folder: &Path) -> Result<Option<Registration>, Exit> {
+    read_json(&folder.join(Registration::FILE)).map_err(Exit::mistake)
+}
+
+/// What there is, and what is strange about it.
+fn described(found: &Registration) -> String {
+    let mut text = format!(
+        "  train  {} images of {} classes, at least {} of each\n  test   {} images of {} classes",
+        found.training_images,
+        found.training_classes,
+        found.smallest_training_class,
+        found.test_images,
+        found.test_classes
+    );
+    if (found.queries, found.references) != (found.test_images, found.test_images) {
+        let _ = write!(text, ": {} queries, {} in the gallery", found.queries, found.references);
+    }
+    if found.lone_test_classes > 0 {
+        let _ = write!(text, "\n  {} test classes have a single image", found.lone_test_classes);
+    }
+    found.differences.iter().for_each(|line| {
+        let _ = write!(text, "\n  not as published: {line}");
+    });
+    text
+}
+
+impl List {
+    fn run(&self) -> Result<(), Exit> {
+        let entries = fs::read_dir(&self.root).map_err(|error| {
+            Exit::mistake(format!("failed to read the data root `{}`: {error}", self.root.display()))
+        })?;
+        let mut folders: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+        folders.sort();
+        let mut text = String::new();
+        for folder in folders {
+            if let Some(found) = registered(&folder)? {
+                let name = folder.file_name().unwrap_or_default().to_string_lossy();
+                let _ = writeln!(text, "{name}: {}\n{}", found.layout, described(&found));
+            }
+        }
+        if text.is_empty() {
+            return Err(Exit::mistake(format!("no data set was added in `{}`", self.root.display())));
+        }
+        show(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_known_new_or_a_likely_mistake() {
+        assert_eq!(named("in_shop").unwrap(), Dataset::InShop);
+        assert_eq!(named("birds").unwrap(), Dataset::Own(Own { name: "birds".to_owned() }));
+        for wrong in ["cub-200", "CUB200", "inshop", "cars19", "a/b", ""] {
+            assert!(named(wrong).is_err(), "{wrong}");
         }
     }
 }

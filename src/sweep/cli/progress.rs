@@ -219,8 +219,16 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn images(prefix: &str) -> Bar {
+        Bar::of(prefix, "{prefix} [{bar:30}] {pos}/{len} images  {per_sec}, {eta} to go")
+    }
+
+    pub(super) fn bytes(prefix: &str) -> Bar {
+        Bar::of(prefix, "{prefix} [{bar:30}] {bytes}/{total_bytes}  {bytes_per_sec}, {eta} to go")
+    }
+
+    fn of(prefix: &str, template: &str) -> Bar {
         let bar = ProgressBar::new(0);
-        bar.set_style(style("{prefix} [{bar:30}] {pos}/{len} images  {per_sec}, {eta} to go", "=> "));
+        bar.set_style(style(template, "=> "));
         bar.set_prefix(prefix.to_owned());
         if !io::stderr().is_terminal() {
             tell(prefix);

@@ -7,13 +7,13 @@ use std::{
 
 use clap::Args;
 use report::{Caption, Row, RunState, Table};
-use schema::{Dataset, Labels, Outcome, RunId};
+use schema::{Cut, Dataset, Labels, Outcome, RunId};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Exit, Opened, Target, check::arithmetic, colour_on_stdout, counted, show, tell};
 use crate::{
-    ledger::{End, Job, Ledger, LedgerError, RunState as OnDisk, atomic},
+    ledger::{End, Job, Ledger, LedgerError, RunState as OnDisk, atomic, fingerprint::registration},
     plan::Plan,
     spec::{MethodTable, Point, Sweep},
 };
@@ -68,7 +68,7 @@ fn table(opened: &Opened) -> Result<Table, Exit> {
     let mut rows = Vec::with_capacity(plan.members.len());
     for member in &plan.members {
         rows.push(Row {
-            dataset: member.dataset.to_owned(),
+            dataset: member.dataset.clone(),
             method: member.method.clone(),
             settings: member.settings.clone(),
             seed: member.seed,
@@ -174,14 +174,29 @@ fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
         if matches!(point.dataset, Dataset::Glyphs(_)) {
             lines.push("Glyphs are synthetic: drawn by the program, they say nothing about photographs.".to_owned());
         }
+        if let Some(found) =
+            registration(&point.dataset, &sweep.data_root).filter(|found| !found.differences.is_empty())
+        {
+            let differences =
+                found.differences.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+            lines.push(format!(
+                "{} is not as published ({}): its numbers compare with no published ones.",
+                point.dataset.title(),
+                differences.collect::<Vec<_>>().join("; ")
+            ));
+        }
         if point.training.labels == Labels::Shuffled {
             lines.push("Control experiment: trained on shuffled labels.".to_owned());
         }
     }
     lines.push(match sweep.folds.first() {
         Some(Some(fold)) => format!(
-            "Weights were chosen by validation MAP@R on {} class-disjoint folds; test classes chose nothing.",
-            fold.of
+            "Weights were chosen by validation MAP@R on {} class-disjoint folds{}; test classes chose nothing.",
+            fold.of,
+            match fold.cut {
+                Cut::Even => "",
+                Cut::RealityCheck => " as the Reality Check cuts them (classes left over are validated on in no fold)",
+            }
         ),
         _ => "The weights of the last step are measured; nothing was chosen on any split.".to_owned(),
     });

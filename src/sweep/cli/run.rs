@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use schema::Device;
+use schema::{Device, Files};
 
 use super::{
     Exit, Opened, Target,
@@ -112,9 +112,9 @@ impl Run {
 
 fn missing(opened: &Opened) -> Exit {
     let root = opened.sweep.data_root.display();
-    let absent = opened.plan.data.values().filter(|data| data.source.is_none() && !data.dataset.folders().is_empty());
+    let absent = opened.plan.data.values().filter(|data| data.source.is_none() && data.dataset.files() != Files::Drawn);
     let add: Vec<String> =
-        absent.map(|data| format!("`sweep data add {} DOWNLOADED... --root {root}`", data.dataset.name())).collect();
+        absent.map(|data| format!("`sweep data add {} DOWNLOADED... --root {root}`", data.dataset.folder())).collect();
     let list = opened.plan.missing.join("\n       ");
     if add.is_empty() {
         return Exit::mistake(list);

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rayon::prelude::*;
-use schema::{Dataset, Fingerprint};
+use schema::{Dataset, Files, Fingerprint, Registration};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -21,14 +21,22 @@ use super::{Ledger, absolute, read_json, write_json};
 #[derive(Debug, Error)]
 pub enum FingerprintError {
     /// The data set is not in its place.
-    #[error("the data set `{name}` is not in `{}`: there is no folder `{missing}`", root.display())]
+    #[error("the data set `{name}` is not in `{}`: there is no `{missing}`", root.display())]
     Missing {
         /// The data set.
-        name: &'static str,
+        name: String,
         /// The data root.
         root: PathBuf,
-        /// The first folder that was looked for.
+        /// The first folder or file that was looked for.
         missing: String,
+    },
+    /// The table of its images cannot be read.
+    #[error("failed to read `{}`: {source}", path.display())]
+    Table {
+        /// Which table.
+        path: PathBuf,
+        /// Why.
+        source: csv::Error,
     },
     /// A file cannot be read.
     #[error("failed to read `{}`: {source}", path.display())]
@@ -60,22 +68,45 @@ struct Remembered {
 /// # Errors
 /// It is not there or cannot be read.
 pub fn locate(ledger: &Ledger, dataset: &Dataset, root: &Path) -> Result<Located, FingerprintError> {
-    let Some(first) = dataset.folders().first() else {
+    if dataset.files() == Files::Drawn {
         return Ok(Located { source: None, fingerprint: Fingerprint::of_parameters(dataset) });
+    }
+    let Some(source) = home(dataset, root) else {
+        let (name, root) = (dataset.folder().to_owned(), absolute(root));
+        return Err(FingerprintError::Missing { missing: format!("{name}/{}", first_of(dataset)), name, root });
     };
-    let candidates = [root.join(dataset.name()), root.to_owned()];
-    let Some(source) = candidates.into_iter().find(|folder| folder.join(first).is_dir()) else {
-        let missing = format!("{}/{first}", dataset.name());
-        return Err(FingerprintError::Missing { name: dataset.name(), root: absolute(root), missing });
+    let files = match dataset.files() {
+        Files::Folders(folders) => list(&source, folders)?,
+        Files::Drawn | Files::Listed => listed(&source)?,
     };
-    let files = list(&source, dataset.folders())?;
     let fingerprint = remembered_or_computed(ledger, &source, &files)?;
     Ok(Located { source: Some(source), fingerprint })
 }
 
+/// What `sweep data add` found of a data set, if it was added.
+pub fn registration(dataset: &Dataset, root: &Path) -> Option<Registration> {
+    let home = home(dataset, root)?;
+    read_json(&home.join(Registration::FILE)).ok().flatten()
+}
+
+/// The data set's own folder, if it is there.
+fn home(dataset: &Dataset, root: &Path) -> Option<PathBuf> {
+    let candidates = [root.join(dataset.folder()), root.to_owned()];
+    candidates.into_iter().find(|folder| folder.join(first_of(dataset)).exists())
+}
+
+/// What must be in the data set's own folder, if it is there at all.
+fn first_of(dataset: &Dataset) -> &'static str {
+    match dataset.files() {
+        Files::Folders([first, ..]) => first,
+        Files::Folders([]) | Files::Drawn | Files::Listed => Registration::LISTING,
+    }
+}
+
 struct ListedFile {
     path: PathBuf,
-    /// Relative to the data set's folder, with `/` between folders.
+    /// What is hashed beside its content: its path relative to the data set's folder, with `/` between folders,
+    /// or whatever else the table of images says of it. The latter is the same wherever the files lie.
     name: String,
     size: u64,
     modified: u128,
@@ -119,9 +150,30 @@ fn hash_contents(files: &[ListedFile]) -> Result<Fingerprint, FingerprintError> 
 fn stamp(files: &[ListedFile]) -> String {
     let mut hasher = blake3::Hasher::new();
     for file in files {
-        hasher.update(format!("{}\0{}\0{}\n", file.name, file.size, file.modified).as_bytes());
+        let (path, name) = (file.path.display(), &file.name);
+        hasher.update(format!("{path}\0{name}\0{}\0{}\n", file.size, file.modified).as_bytes());
     }
     hasher.finalize().to_hex().to_string()
+}
+
+/// All files in the table of images, in its order.
+fn listed(source: &Path) -> Result<Vec<ListedFile>, FingerprintError> {
+    let table = source.join(Registration::LISTING);
+    let failed = |source| FingerprintError::Table { path: table.clone(), source };
+    let rows: Vec<csv::StringRecord> =
+        csv::Reader::from_path(&table).and_then(|mut reader| reader.records().collect()).map_err(failed)?;
+    let file = |row: &csv::StringRecord| {
+        let path = source.join(row.get(0).unwrap_or_default());
+        let (size, modified) = size_and_time(&path)?;
+        Ok(ListedFile { path, name: row.iter().skip(1).collect::<Vec<_>>().join("\0"), size, modified })
+    };
+    rows.par_iter().map(file).collect()
+}
+
+fn size_and_time(path: &Path) -> Result<(u64, u128), FingerprintError> {
+    let metadata = fs::metadata(path).map_err(|source| FingerprintError::Io { path: path.to_owned(), source })?;
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok((metadata.len(), modified.unwrap_or_default().as_nanos()))
 }
 
 /// All files below the folders in the order of their names, hidden ones (such as `._*`) left out.
@@ -138,13 +190,12 @@ fn list(source: &Path, folders: &[&str]) -> Result<Vec<ListedFile>, FingerprintE
                 continue;
             }
             let name = format!("{folder}/{name}");
-            let metadata = fs::metadata(entry.path()).map_err(io)?;
-            if metadata.is_dir() {
+            let path = entry.path();
+            if path.is_dir() {
                 open.push(name);
             } else {
-                let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-                let modified = modified.unwrap_or_default().as_nanos();
-                files.push(ListedFile { path: entry.path(), name, size: metadata.len(), modified });
+                let (size, modified) = size_and_time(&path)?;
+                files.push(ListedFile { path, name, size, modified });
             }
         }
     }
@@ -157,7 +208,7 @@ mod tests {
     use super::*;
 
     fn omniglot(root: &Path, content: &str) {
-        for folder in Dataset::Omniglot.folders() {
+        for folder in ["images_background", "images_evaluation"] {
             fs::create_dir_all(root.join("omniglot").join(folder)).unwrap();
         }
         fs::write(root.join("omniglot/images_background/a.png"), content).unwrap();
@@ -186,6 +237,23 @@ mod tests {
         assert_eq!(before, fingerprint(root.path(), results.path()));
         fs::write(root.path().join("omniglot/images_background/a.png"), "other").unwrap();
         assert_ne!(before, fingerprint(root.path(), results.path()));
+    }
+
+    #[test]
+    fn a_listed_data_set_is_the_same_wherever_its_files_lie_and_another_with_other_labels() {
+        let results = tempfile::tempdir().unwrap();
+        let of = |folder: &str, label: &str, content: &str| {
+            let root = tempfile::tempdir().unwrap();
+            let own = root.path().join("birds");
+            fs::create_dir_all(own.join(folder)).unwrap();
+            fs::write(own.join(folder).join("1.jpg"), content).unwrap();
+            fs::write(own.join("listing.csv"), format!("path,label\n{folder}/1.jpg,{label}\n")).unwrap();
+            let dataset = Dataset::Own(schema::Own { name: "birds".to_owned() });
+            locate(&Ledger::new(results.path()), &dataset, root.path()).unwrap().fingerprint
+        };
+        assert_eq!(of("a", "0", "x"), of("b", "0", "x"));
+        assert_ne!(of("a", "0", "x"), of("a", "1", "x"));
+        assert_ne!(of("a", "0", "x"), of("a", "0", "y"));
     }
 
     #[test]

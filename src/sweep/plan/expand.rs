@@ -32,7 +32,7 @@ pub(super) fn members(
                 identity.recipe.seed = seeds[place];
                 let member = Member {
                     method: method.name.clone(),
-                    dataset: point.dataset.title(),
+                    dataset: point.dataset.title().to_owned(),
                     settings: settings.clone(),
                     seed,
                     fold: *fold,

@@ -60,7 +60,7 @@ pub struct Member {
     /// The method's name.
     pub method: String,
     /// The data set's title.
-    pub dataset: &'static str,
+    pub dataset: String,
     /// Further axis values, by name.
     pub settings: Vec<(String, String)>,
     /// The seed.

@@ -6,12 +6,12 @@
 use std::{fmt, path::PathBuf};
 
 use schema::{
-    Cache, Colour, Dataset, Distance, ImageSize, Labels, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction,
-    Regularizer, Sampler, StoredImages, Transform,
+    Cache, Colour, Cut, Dataset, Distance, ImageSize, Labels, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction,
+    Regularizer, Sampler, StoredImages, TrainingHalf, Transform,
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{Error, SeqAccess, Visitor},
+    de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
 /// A whole file.
@@ -68,9 +68,9 @@ pub struct SweepTable {
     /// A count or a list.
     #[serde(default)]
     pub seeds: Seeds,
-    /// Into how many class-disjoint parts the training classes are cut, each held out once.
-    /// Absent: all of them are trained on, and nothing is validated.
-    pub folds: Option<u32>,
+    /// Into how many class-disjoint parts the training classes are cut, each held out once: a number, or
+    /// `{ reality_check = 4 }`. Absent: all of them are trained on, and nothing is validated.
+    pub folds: Option<Folds>,
 }
 
 /// `[data]`: which images.
@@ -94,6 +94,9 @@ pub struct DataTable {
     /// Whether decoded images are kept on disk.
     #[serde(default)]
     pub cache: Cache,
+    /// What there is to train on: as `sweep data add` found it, or as published. Not a key.
+    #[serde(skip)]
+    pub half: TrainingHalf,
 }
 
 /// Pixels a side, if nothing is said.
@@ -254,6 +257,43 @@ pub struct Seeds(pub Vec<u64>);
 impl Default for Seeds {
     fn default() -> Self {
         Seeds(vec![0])
+    }
+}
+
+/// `folds = 4`, or `folds.reality_check = 4`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Folds {
+    /// How many.
+    pub of: u32,
+    /// Where they begin and end.
+    pub cut: Cut,
+}
+
+impl<'de> Deserialize<'de> for Folds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FoldsVisitor)
+    }
+}
+
+struct FoldsVisitor;
+
+impl<'de> Visitor<'de> for FoldsVisitor {
+    type Value = Folds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of folds or `{ reality_check = 4 }`")
+    }
+
+    fn visit_i64<E: Error>(self, count: i64) -> Result<Folds, E> {
+        let of = u32::try_from(count).map_err(|_| E::custom(format!("{count} folds, expected at least 2")))?;
+        Ok(Folds { of, cut: Cut::Even })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Folds, A::Error> {
+        match map.next_entry::<Cut, u32>()? {
+            Some((cut, of)) if map.next_key::<Cut>()?.is_none() => Ok(Folds { of, cut }),
+            _ => Err(A::Error::custom("expected one kind of folds: `{ reality_check = 4 }`")),
+        }
     }
 }
 

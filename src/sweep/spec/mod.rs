@@ -16,19 +16,24 @@ mod source;
 mod validate;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 pub use diagnostic::Diagnostic;
 use document::Document;
 pub use file::{
-    Baseline, DataTable, DeviceChoice, Gpus, MethodTable, ReportTable, Resources, SweepFile, SweepTable, TrainingTable,
+    Baseline, DataTable, DeviceChoice, Folds, Gpus, MethodTable, ReportTable, Resources, SweepFile, SweepTable,
+    TrainingTable,
 };
 use grid::{Combination, Variant};
 use rayon::prelude::*;
-use schema::{Cache, Dataset, Fold, Metric, StoredImages, Transform};
+use schema::{Cache, Dataset, Fold, Metric, StoredImages, TrainingHalf, Transform, canonical_json};
 use source::Source;
+
+use crate::ledger::fingerprint::registration;
 
 /// Combinations that are read at once; the first mistake of them is reported.
 const CHUNK: usize = 4096;
@@ -107,8 +112,9 @@ impl Sweep {
         let document = Document::parse(Source { path, text: &text })?;
         let (combinations, refinements) = document.combinations()?;
         let mut points = Vec::with_capacity(combinations.len());
+        let halves = Halves::default();
         for chunk in combinations.chunks(CHUNK) {
-            let read: Vec<_> = chunk.par_iter().map(|combination| point(&document, combination)).collect();
+            let read: Vec<_> = chunk.par_iter().map(|combination| point(&document, combination, &halves)).collect();
             for point in read {
                 points.push(point?);
             }
@@ -123,7 +129,7 @@ impl Sweep {
             points,
             seeds: first.sweep.seeds.0,
             folds: match first.sweep.folds {
-                Some(of) => (0..of).map(|index| Some(Fold { index, of })).collect(),
+                Some(Folds { of, cut }) => Fold::all(of, cut).map(Some).collect(),
                 None => vec![None],
             },
             metrics: first.report.metrics,
@@ -134,12 +140,28 @@ impl Sweep {
     }
 }
 
+/// What there is to train on in each data set, looked up once for all combinations.
+#[derive(Default)]
+struct Halves(Mutex<BTreeMap<(PathBuf, String), TrainingHalf>>);
+
+impl Halves {
+    fn of(&self, data: &DataTable) -> TrainingHalf {
+        let look_up = || data.dataset.training_half(registration(&data.dataset, &data.root).as_ref());
+        let key = (data.root.clone(), canonical_json(&data.dataset));
+        match self.0.lock() {
+            Ok(mut known) => *known.entry(key).or_insert_with(look_up),
+            Err(_) => look_up(),
+        }
+    }
+}
+
 /// Reads and checks one combination.
-fn point(document: &Document<'_>, combination: &Combination) -> Result<Point, Diagnostic> {
+fn point(document: &Document<'_>, combination: &Combination, halves: &Halves) -> Result<Point, Diagnostic> {
     let mut shared: Option<SweepFile> = None;
     let mut methods: Vec<(&Variant, Method)> = Vec::with_capacity(combination.variants.len());
     for reading in document.readings(combination) {
         let mut file: SweepFile = document.read(&reading)?;
+        file.data.half = halves.of(&file.data);
         validate::check(&file).map_err(|fault| document.point_at(&reading, fault))?;
         let read = reading.variants.iter().zip(std::mem::take(&mut file.method));
         methods.extend(

@@ -64,7 +64,7 @@ fn every_mistake_has_its_message_and_its_place() {
         (
             "dataset = \"omniglot\"",
             "dataset = \"omniglto\"",
-            "unknown name `omniglto`, expected `glyphs` or `omniglot`",
+            "unknown name `omniglto`, expected one of `glyphs`, `omniglot`",
             "5:11",
         ),
         ("steps = 10", "steps = \"10\"", "a text \"10\", expected a whole number", "12:9"),
@@ -226,6 +226,8 @@ fn every_mistake_has_its_message_and_its_place() {
         ("name = \"test\"", "name = \"test\"\nseeds = []", "there are no seeds", "3:9"),
         ("name = \"test\"", "name = \"test\"\nseeds = [1, 1]", "a seed is named twice", "3:9"),
         ("name = \"test\"", "name = \"test\"\nfolds = 1", "at least 2 folds", "3:9"),
+        ("name = \"test\"", "name = \"test\"\nfolds = { odd = 4 }", "unknown", "3:"),
+        ("name = \"test\"", "name = \"test\"\nfolds.reality_check = 1", "at least 2 folds", "3:"),
         ("embedding = 64", "embedding = 64\n[axes]\n\"model.embedding\" = []", "has no values", "11:21"),
         ("embedding = 64", "embedding = 64\n[axes]\n\"model.embedding\" = 3", "is no array of values", "11:21"),
         ("embedding = 64", "embedding = 64\n[axes]\n\"model.embedding\" = [3, 0]", "at least 1 dimension", "11:25"),

@@ -8,9 +8,9 @@ mod sampling;
 
 use std::collections::BTreeSet;
 
-use schema::{Dataset, Fold, Loss, Optimizer, Summand};
+use schema::{Dataset, Fold, Loss, Optimizer, Own, Summand};
 
-use super::file::{MethodTable, Resources, SweepFile, TrainingTable};
+use super::file::{Folds, MethodTable, Resources, SweepFile, TrainingTable};
 
 /// A setting that cannot stand.
 #[derive(Debug)]
@@ -47,22 +47,26 @@ fn sweep(file: &SweepFile) -> Checked {
     let seeds = &file.sweep.seeds.0;
     require(!seeds.is_empty(), "sweep.seeds", "there are no seeds")?;
     require(all_different(seeds), "sweep.seeds", "a seed is named twice: equal seeds give equal runs")?;
-    let classes = file.data.dataset.training_classes();
-    match file.sweep.folds {
-        None => Ok(()),
-        Some(0 | 1) => fault("sweep.folds", "cross-validation needs at least 2 folds; leave the key out for none"),
-        Some(folds) if folds > classes / 2 => fault(
+    match (file.sweep.folds, file.data.half.classes) {
+        (Some(Folds { of: 0 | 1, .. }), _) => {
+            fault("sweep.folds", "cross-validation needs at least 2 folds; leave the key out for none")
+        }
+        (Some(Folds { of, .. }), Some(classes)) if of > classes / 2 => fault(
             "sweep.folds",
-            format!("{folds} folds of {classes} training classes leave fewer than 2 classes in a fold"),
+            format!("{of} folds of {classes} training classes leave fewer than 2 classes in a fold"),
         ),
-        Some(_) => Ok(()),
+        _ => Ok(()),
     }
 }
 
 fn data(file: &SweepFile) -> Checked {
     require(!file.data.root.as_os_str().is_empty(), "data.root", "the path is empty")?;
     match &file.data.dataset {
-        Dataset::Omniglot => Ok(()),
+        Dataset::Own(own) => require(
+            Own::is_name(&own.name),
+            "data.dataset.own.name",
+            "the name is that of a folder: letters, digits, `-` and `_`",
+        ),
         Dataset::Glyphs(glyphs) => {
             let key = |name: &str| format!("data.dataset.glyphs.{name}");
             let enough = |n: u32| (2..=1_000_000).contains(&n);
@@ -74,6 +78,7 @@ fn data(file: &SweepFile) -> Checked {
                 "expected 2 to 10000 images of a class",
             )
         }
+        _ => Ok(()),
     }
 }
 
@@ -140,11 +145,19 @@ fn adaptive(lr: f64, betas: [f64; 2], epsilon: f64, key: &dyn Fn(&str) -> String
     require(betas.iter().all(|beta| (0.0..1.0).contains(beta)), &key("betas"), "expected two numbers from 0 to below 1")
 }
 
-/// The fewest classes that any run of the sweep trains on.
-fn training_classes(file: &SweepFile) -> u32 {
-    let classes = file.data.dataset.training_classes();
-    let held_out = |of| (0..of).map(|index| Fold { index, of }.held_out(classes).len()).max().unwrap_or(0);
-    classes.saturating_sub(file.sweep.folds.map_or(0, |of| u32::try_from(held_out(of)).unwrap_or(classes)))
+/// The fewest classes that any run of the sweep trains on, if it is known how many there are.
+fn training_classes(file: &SweepFile) -> Option<u32> {
+    let classes = file.data.half.classes?;
+    let largest = file
+        .sweep
+        .folds
+        .and_then(|Folds { of, cut }| Fold::all(of, cut).map(|fold| fold.held_out(classes).len()).max());
+    Some(classes.saturating_sub(largest.map_or(0, |held_out| u32::try_from(held_out).unwrap_or(classes))))
+}
+
+/// The fewest images that any run of the sweep trains on, as far as it is known.
+fn training_images(file: &SweepFile) -> Option<u64> {
+    Some(u64::from(training_classes(file)?) * u64::from(file.data.half.smallest_class?))
 }
 
 fn methods(file: &SweepFile) -> Checked {

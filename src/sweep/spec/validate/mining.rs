@@ -2,7 +2,7 @@
 
 use schema::{BatchEasyHardMiner, Memory, MemoryKey, MemorySize, MemoryWrap, Miner, MinerStrategy, Xbm};
 
-use super::{Checked, SweepFile, fault, finite, positive, require, training_classes};
+use super::{Checked, SweepFile, fault, finite, positive, require, training_images};
 
 pub(super) fn miner(miner: &Miner, key: &dyn Fn(&str) -> String) -> Checked {
     match miner {
@@ -85,7 +85,7 @@ pub(super) fn memory(memory: &Memory, key: &dyn Fn(&str) -> String, file: &Sweep
 }
 
 fn size(xbm: &Xbm, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
-    let images = u64::from(training_classes(file)) * u64::from(file.data.dataset.smallest_class());
+    let images = training_images(file).unwrap_or(u64::MAX);
     let (key, size) = match xbm.size {
         MemorySize::Size(_) => (key("size"), xbm.size.of(images)),
         MemorySize::Ratio(ratio) if ratio > 0.0 && ratio <= 1.0 => (key("ratio"), xbm.size.of(images)),

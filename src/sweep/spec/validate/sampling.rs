@@ -2,7 +2,7 @@
 
 use schema::{Dataset, FixedPairs, Hierarchical, MPerClass, Sampler, Straddling};
 
-use super::{Checked, SweepFile, require, training_classes};
+use super::{Checked, SweepFile, require, training_classes, training_images};
 
 /// Checks the sampler at the key `table`; `positives` if batches must have positive pairs.
 pub(super) fn sampler(sampler: &Sampler, table: &str, positives: bool, file: &SweepFile) -> Checked {
@@ -23,7 +23,7 @@ pub(super) fn sampler(sampler: &Sampler, table: &str, positives: bool, file: &Sw
         Sampler::Random(random) => {
             let key = key("random.batch");
             require(random.batch >= 2, &key, "a batch has pairs only with at least 2 images")?;
-            let images = u64::from(training_classes(file)) * u64::from(file.data.dataset.smallest_class());
+            let Some(images) = training_images(file) else { return Ok(()) };
             require(
                 u64::from(random.batch) <= images,
                 &key,
@@ -42,7 +42,7 @@ pub(super) fn sampler(sampler: &Sampler, table: &str, positives: bool, file: &Sw
 fn of_a_class(per_class: u32, least: u32, key: &str, file: &SweepFile) -> Checked {
     require(per_class >= 1, key, "expected at least 1 image of a class")?;
     require(per_class >= least, key, "a batch has positive pairs only with at least 2 images of a class")?;
-    let smallest = file.data.dataset.smallest_class();
+    let Some(smallest) = file.data.half.smallest_class else { return Ok(()) };
     require(per_class <= smallest, key, format!("a class has only {smallest} images"))
 }
 
@@ -53,8 +53,9 @@ fn m_per_class(batch: u32, per_class: u32, least: u32, key: &dyn Fn(&str) -> Str
         &key("batch"),
         format!("{batch} is not a multiple of per_class = {per_class}"),
     )?;
-    let (classes, of) = (training_classes(file), batch / per_class);
+    let of = batch / per_class;
     require(of >= 2, &key("batch"), "a batch has negative pairs only with at least 2 classes")?;
+    let Some(classes) = training_classes(file) else { return Ok(()) };
     require(of <= classes, &key("batch"), format!("a batch of {of} classes, but a run trains on only {classes}"))
 }
 
@@ -62,7 +63,10 @@ fn m_per_class(batch: u32, per_class: u32, least: u32, key: &dyn Fn(&str) -> Str
 fn hierarchical(settings: &Hierarchical, least: u32, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
     let Hierarchical { batch, super_classes, per_class } = *settings;
     match file.data.dataset {
-        Dataset::Omniglot => {}
+        Dataset::Cub200 | Dataset::Cars196 => {
+            require(false, &key("batch"), "the classes have no super-classes: choose another sampler")?;
+        }
+        Dataset::Omniglot | Dataset::Sop | Dataset::SopHalves | Dataset::InShop | Dataset::Own(_) => {}
         Dataset::Glyphs(_) => {
             require(false, &key("batch"), "glyphs have no super-classes: choose another sampler")?;
         }
