@@ -1,40 +1,59 @@
 //! The table as CSV, one line for each method, for further computation.
 
-use crate::{ReportError, Table, table::Line};
+use std::collections::BTreeSet;
+
+use schema::Metric;
+
+use crate::{
+    ReportError, Table,
+    table::{Block, Line},
+};
 
 impl Table {
     /// The table as CSV: fractions in full precision, empty where nothing was measured. `n` runs finished of
-    /// `of`; `<metric>_ci95` is half the width of the confidence interval.
+    /// `of`; `<metric>_ci95` is half the width of the confidence interval. It has the columns of all data sets.
     ///
     /// # Errors
     /// If the text cannot be written.
     pub fn csv(&self) -> Result<String, ReportError> {
         let mut writer = ::csv::Writer::from_writer(Vec::new());
-        writer.write_record(self.csv_headings())?;
+        let metrics = self.metrics();
+        writer.write_record(self.csv_headings(&metrics))?;
         for block in &self.blocks {
             for line in &block.lines {
-                writer.write_record(fields(&block.dataset, line))?;
+                writer.write_record(fields(block, line, &metrics))?;
             }
         }
         let bytes = writer.into_inner().map_err(|error| ::csv::Error::from(error.into_error()))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    fn csv_headings(&self) -> Vec<String> {
+    /// What is measured on any data set. Their own order stays, unless they differ.
+    fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = self.blocks.first().map(|block| block.metrics.clone()).unwrap_or_default();
+        let all: BTreeSet<Metric> = self.blocks.iter().flat_map(|block| block.metrics.iter().copied()).collect();
+        if all.len() > metrics.len() {
+            metrics = all.into_iter().collect();
+        }
+        metrics
+    }
+
+    fn csv_headings(&self, metrics: &[Metric]) -> Vec<String> {
         let mut headings = vec!["dataset".to_owned(), "method".to_owned()];
         headings.extend(self.axes.iter().cloned());
         headings.extend(["n".to_owned(), "of".to_owned()]);
-        headings.extend(self.metrics.iter().flat_map(|metric| [metric.to_string(), format!("{metric}_ci95")]));
+        headings.extend(metrics.iter().flat_map(|metric| [metric.to_string(), format!("{metric}_ci95")]));
         headings
     }
 }
 
-fn fields(dataset: &str, line: &Line) -> Vec<String> {
-    let mut fields = vec![dataset.to_owned(), line.method.clone()];
+fn fields(block: &Block, line: &Line, metrics: &[Metric]) -> Vec<String> {
+    let mut fields = vec![block.dataset.clone(), line.method.clone()];
     fields.extend(line.settings.iter().cloned());
     fields.extend([line.finished.to_string(), line.of.to_string()]);
-    for cell in &line.cells {
-        let summary = cell.summary();
+    for metric in metrics {
+        let place = block.metrics.iter().position(|of_block| of_block == metric);
+        let summary = place.and_then(|place| line.cells[place].summary());
         fields.push(number(summary.map(|summary| summary.mean)));
         fields.push(number(summary.and_then(|summary| summary.half_width)));
     }

@@ -20,7 +20,7 @@ impl Table {
     }
 
     fn markdown_block(&self, block: &Block) -> String {
-        let headings = self.headings();
+        let headings = self.headings(block);
         let texts = 1 + self.axes.len();
         let rule: Vec<_> = (0..headings.len()).map(|column| if column < texts { ":---" } else { "---:" }).collect();
         let mut text = format!("{}{}", row(headings.iter().map(|heading| escape(heading))), row(rule.into_iter()));
@@ -31,8 +31,8 @@ impl Table {
     }
 
     /// The headings of all columns, in the order of [`Line`]: names, settings, metrics, number of runs.
-    pub(crate) fn headings(&self) -> Vec<String> {
-        let metrics = self.metrics.iter().map(|metric| metric.heading());
+    pub(crate) fn headings(&self, block: &Block) -> Vec<String> {
+        let metrics = block.metrics.iter().map(|metric| metric.heading());
         ["method".to_owned()]
             .into_iter()
             .chain(self.axes.iter().cloned())

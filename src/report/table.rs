@@ -30,7 +30,6 @@ pub enum ReportError {
 pub struct Table {
     pub(crate) caption: Caption,
     pub(crate) axes: Vec<String>,
-    pub(crate) metrics: Vec<Metric>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) notes: Vec<String>,
 }
@@ -39,6 +38,7 @@ pub struct Table {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Block {
     pub(crate) dataset: String,
+    pub(crate) metrics: Vec<Metric>,
     pub(crate) lines: Vec<Line>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Line {
     pub(crate) settings: Vec<String>,
     pub(crate) finished: u32,
     pub(crate) of: u32,
-    /// In the order of [`Table::metrics`].
+    /// In the order of [`Block::metrics`].
     pub(crate) cells: Vec<Cell>,
 }
 
@@ -119,23 +119,22 @@ impl Table {
     }
 }
 
-/// The comparison of these runs by these metrics.
+/// The comparison of these runs by the metrics of each data set, which is given by its title.
 ///
 /// Data sets, methods and values of further axes come in the order in which they first appear in `rows`; apart
 /// from that the order of the rows changes nothing. Several rows of one line about the same run count once.
 ///
 /// # Errors
 /// If the aggregation fails, which no content of the rows should bring about.
-pub fn table(rows: &[Row], metrics: &[Metric], caption: &Caption) -> Result<Table, ReportError> {
+pub fn table(rows: &[Row], metrics_of: impl Fn(&str) -> Vec<Metric>, caption: &Caption) -> Result<Table, ReportError> {
     let axes = distinct(rows.iter().flat_map(|row| row.settings.iter().map(|(axis, _)| axis)));
-    let lines = lines(rows, &axes);
-    let summaries = summarise(&frame(observations(&lines, metrics))?)?;
+    let lines = lines(rows, &axes, &metrics_of);
+    let summaries = summarise(&frame(observations(&lines))?)?;
     Ok(Table {
         caption: caption.clone(),
         axes,
-        metrics: metrics.to_vec(),
-        notes: lines.iter().flat_map(|line| notes(line, metrics)).collect(),
-        blocks: blocks(&lines, metrics, &summaries),
+        notes: lines.iter().flat_map(notes).collect(),
+        blocks: blocks(&lines, &summaries),
     })
 }
 
@@ -144,10 +143,11 @@ struct Runs<'a> {
     dataset: &'a str,
     method: &'a str,
     settings: Vec<String>,
+    metrics: Vec<Metric>,
     rows: Vec<&'a Row>,
 }
 
-fn lines<'a>(rows: &'a [Row], axes: &[String]) -> Vec<Runs<'a>> {
+fn lines<'a>(rows: &'a [Row], axes: &[String], metrics_of: &impl Fn(&str) -> Vec<Metric>) -> Vec<Runs<'a>> {
     let datasets = distinct(rows.iter().map(|row| &row.dataset));
     let methods = distinct(rows.iter().map(|row| &row.method));
     let values: Vec<Vec<String>> =
@@ -158,10 +158,10 @@ fn lines<'a>(rows: &'a [Row], axes: &[String]) -> Vec<Runs<'a>> {
             axes.iter().zip(&values).map(|(axis, values)| setting(row, axis).and_then(|v| place(values, v))).collect();
         lines.entry((place(&datasets, &row.dataset), place(&methods, &row.method), settings)).or_default().push(row);
     }
-    lines.into_values().map(|rows| line(rows, axes)).collect()
+    lines.into_values().map(|rows| line(rows, axes, metrics_of)).collect()
 }
 
-fn line<'a>(mut rows: Vec<&'a Row>, axes: &[String]) -> Runs<'a> {
+fn line<'a>(mut rows: Vec<&'a Row>, axes: &[String], metrics_of: &impl Fn(&str) -> Vec<Metric>) -> Runs<'a> {
     rows.sort_by_key(|row| (row.run, row.state.rank(), row.seed, row.fold));
     rows.dedup_by_key(|row| row.run);
     rows.sort_by_key(|row| (row.fold, row.seed, row.run));
@@ -169,15 +169,16 @@ fn line<'a>(mut rows: Vec<&'a Row>, axes: &[String]) -> Runs<'a> {
         dataset: &rows[0].dataset,
         method: &rows[0].method,
         settings: axes.iter().map(|axis| setting(rows[0], axis).cloned().unwrap_or_default()).collect(),
+        metrics: metrics_of(&rows[0].dataset),
         rows,
     }
 }
 
-fn observations(lines: &[Runs<'_>], metrics: &[Metric]) -> Vec<Observation> {
+fn observations(lines: &[Runs<'_>]) -> Vec<Observation> {
     let mut observations = Vec::new();
     for (line, runs) in (0..).zip(lines) {
         for row in &runs.rows {
-            for (metric, value) in (0..).zip(metrics.iter().map(|&metric| measured(row, metric))) {
+            for (metric, value) in (0..).zip(runs.metrics.iter().map(|&metric| measured(row, metric))) {
                 observations.extend(value.map(|value| Observation { line, metric, value }));
             }
         }
@@ -192,7 +193,7 @@ fn measured(row: &Row, metric: Metric) -> Option<f64> {
     }
 }
 
-fn blocks(lines: &[Runs<'_>], metrics: &[Metric], summaries: &BTreeMap<(u32, u32), Summary>) -> Vec<Block> {
+fn blocks(lines: &[Runs<'_>], summaries: &BTreeMap<(u32, u32), Summary>) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for (place, runs) in (0..).zip(lines) {
         let of = count(runs.rows.len());
@@ -206,14 +207,18 @@ fn blocks(lines: &[Runs<'_>], metrics: &[Metric], summaries: &BTreeMap<(u32, u32
             settings: runs.settings.clone(),
             finished: count(runs.rows.iter().filter(|row| matches!(row.state, RunState::Finished(_))).count()),
             of,
-            cells: (0..count(metrics.len())).map(|metric| cell(summaries.get(&(place, metric)))).collect(),
+            cells: (0..count(runs.metrics.len())).map(|metric| cell(summaries.get(&(place, metric)))).collect(),
         };
         match blocks.last_mut() {
             Some(block) if block.dataset == runs.dataset => block.lines.push(line),
-            Some(_) | None => blocks.push(Block { dataset: runs.dataset.to_owned(), lines: vec![line] }),
+            Some(_) | None => blocks.push(Block {
+                dataset: runs.dataset.to_owned(),
+                metrics: runs.metrics.clone(),
+                lines: vec![line],
+            }),
         }
     }
-    blocks.iter_mut().for_each(|block| (0..metrics.len()).for_each(|metric| mark_best(&mut block.lines, metric)));
+    blocks.iter_mut().for_each(|block| (0..block.metrics.len()).for_each(|metric| mark_best(&mut block.lines, metric)));
     blocks
 }
 
@@ -239,8 +244,8 @@ fn mark_best(lines: &mut [Line], metric: usize) {
     }
 }
 
-fn notes(line: &Runs<'_>, metrics: &[Metric]) -> Vec<String> {
-    line.rows.iter().filter_map(|row| Some(format!("{}: {}", name(row), what_happened(row, metrics)?))).collect()
+fn notes(line: &Runs<'_>) -> Vec<String> {
+    line.rows.iter().filter_map(|row| Some(format!("{}: {}", name(row), what_happened(row, &line.metrics)?))).collect()
 }
 
 /// Names a run for a person: data set, method, settings, seed and fold.

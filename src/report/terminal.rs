@@ -20,7 +20,7 @@ impl Table {
     }
 
     fn terminal_block(&self, block: &Block, colour: bool) -> String {
-        let mut rows: Vec<Vec<Text>> = vec![self.headings().into_iter().map(plain).collect()];
+        let mut rows: Vec<Vec<Text>> = vec![self.headings(block).into_iter().map(plain).collect()];
         for line in &block.lines {
             let names =
                 [&line.method].into_iter().chain(&line.settings).map(|name| plain(name.replace(['\n', '\r'], " ")));

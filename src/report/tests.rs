@@ -25,7 +25,7 @@ fn caption() -> Caption {
 }
 
 fn table_of(rows: &[Row]) -> Table {
-    table(rows, &METRICS, &caption()).unwrap()
+    table(rows, |_| METRICS.to_vec(), &caption()).unwrap()
 }
 
 /// Two data sets; a baseline with one run, a method that is complete, one with gaps, and one that diverged.
@@ -243,6 +243,22 @@ fn a_metric_that_was_not_measured_is_noted() {
     let table = table_of(&[run]);
     assert_eq!(table.blocks[0].lines[0].cells[1].text(), "–");
     assert_eq!(table.notes, ["Omniglot, Triplet, seed 0: finished without `map@r`"]);
+}
+
+#[test]
+fn each_data_set_has_columns_of_its_own_and_the_csv_has_all() {
+    let rows = [row("A", "Triplet", 0, finished(0.8, 0.5)), row("B", "Triplet", 0, finished(0.7, 0.4))];
+    let metrics_of = |title: &str| if title == "A" { vec![Metric::MapAtR] } else { vec![Metric::RecallAt(1)] };
+    let table = table(&rows, metrics_of, &caption()).unwrap();
+    let markdown = table.markdown();
+    assert!(
+        markdown.contains("| method | MAP@R | runs |") && markdown.contains("| method | R@1 | runs |"),
+        "{markdown}"
+    );
+    let csv = table.csv().unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "dataset,method,n,of,recall@1,recall@1_ci95,map@r,map@r_ci95");
+    assert_eq!(lines[1..], ["A,Triplet,1,1,,,0.5,", "B,Triplet,1,1,0.7,,,"]);
 }
 
 #[test]

@@ -101,6 +101,16 @@ impl Dataset {
         }
     }
 
+    /// The K of Recall@K that papers report on it.
+    pub fn recall_at(&self) -> &'static [u32] {
+        match self {
+            Dataset::Cub200 | Dataset::Cars196 => &[1, 2, 4, 8, 16, 32],
+            Dataset::Sop | Dataset::SopHalves => &[1, 10, 100, 1000],
+            Dataset::InShop => &[1, 10, 20, 30, 40, 50],
+            Dataset::Glyphs(_) | Dataset::Omniglot | Dataset::Own(_) => &[1, 2, 4, 8],
+        }
+    }
+
     /// What the data set has to train on, before anybody has looked at its files.
     pub fn published(&self) -> TrainingHalf {
         let known = |classes, smallest_class| TrainingHalf { classes: Some(classes), smallest_class };

@@ -35,7 +35,7 @@ pub(super) struct PlanCommand {
 impl PlanCommand {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let opened = self.target.open()?;
-        let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.metrics)?;
+        let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
         match self.json {
             true => show(&format!("{:#}\n", as_json(&opened, &freshness))),
             false => show(&(as_text(&opened, &freshness).join("\n") + "\n")),

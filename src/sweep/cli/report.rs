@@ -79,7 +79,10 @@ fn table(opened: &Opened) -> Result<Table, Exit> {
     }
     let lines = [facts(sweep, &rows), idle(&rows, ledger)?].concat();
     let caption = Caption { sweep: sweep.name.clone(), command: sweep.command.clone(), lines };
-    report::table(&rows, &sweep.metrics, &caption).map_err(Exit::stuck)
+    let dataset =
+        |title: &str| sweep.points.iter().map(|point| &point.dataset).find(|dataset| dataset.title() == title);
+    let metrics = |title: &str| dataset(title).map(|dataset| sweep.report.metrics(dataset)).unwrap_or_default();
+    report::table(&rows, metrics, &caption).map_err(Exit::stuck)
 }
 
 /// A warning for each method whose miner or margins left nothing to learn from in most steps.

@@ -57,7 +57,7 @@ impl Run {
             return Err(missing(&opened));
         }
         let lock = opened.ledger.lock()?;
-        let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.metrics)?;
+        let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
         let todo: usize = tally(&freshness).values().map(|(todo, _)| todo).sum();
         let tally = if todo == 0 {
             tell(&format!("{}: {}; all there", opened.sweep.name, arithmetic(&opened.sweep)));
@@ -94,7 +94,7 @@ impl Run {
             trainer: &trainer.program,
             slots: &slots,
             resources: &sweep.resources,
-            metrics: &sweep.metrics,
+            report: &sweep.report,
             sweep: &sweep.name,
             interrupts: &interrupts,
         };

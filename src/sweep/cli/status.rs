@@ -54,7 +54,7 @@ impl Status {
         let summary = format!("{finished} of {} finished, {begun} begun", counted(plan.runs.len(), "run"));
         lines.insert(0, format!("{}: {summary}", opened.sweep.name));
         lines.splice(1..1, plan.missing.iter().map(|missing| format!("missing: {missing}")));
-        let freshness = freshness::of(plan, ledger, &opened.sweep.metrics)?;
+        let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
         let todo: usize = super::plan::tally(&freshness).values().map(|(todo, _)| todo).sum();
         if todo > 0 {
             lines.push(format!("{} left: `{}`", counted(todo, "job"), opened.sweep.command));

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt};
 use schema::{Identity, Metric, Outcome, Record, RunId};
 
 use super::Plan;
-use crate::ledger::{End, Job, Ledger, LedgerError, RunState};
+use crate::{
+    ledger::{End, Job, Ledger, LedgerError, RunState},
+    spec::ReportTable,
+};
 
 /// Whether a job has to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,14 +61,14 @@ pub type FreshnessOf = BTreeMap<Job, Freshness>;
 ///
 /// # Errors
 /// A result is damaged.
-pub fn of(plan: &Plan, ledger: &Ledger, metrics: &[Metric]) -> Result<FreshnessOf, LedgerError> {
+pub fn of(plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<FreshnessOf, LedgerError> {
     let mut freshness = FreshnessOf::new();
     let begun = ledger.runs()?;
     for (&run, planned) in &plan.runs {
         let both = |reason: Reason| (Freshness::Stale(reason.clone()), Freshness::Stale(reason));
         let (train, evaluate) = match absent(&planned.identity) {
             Some(reason) => both(reason),
-            None if begun.contains(&run) => of_run(run, ledger, metrics)?,
+            None if begun.contains(&run) => of_run(run, ledger, &report.metrics(&planned.identity.recipe.dataset))?,
             None => both(Reason::New),
         };
         freshness.insert(Job::Train(run), train);

@@ -61,7 +61,11 @@ fn read(folder: &Path, text: &str) -> (Sweep, Plan) {
 
 impl Desk {
     fn freshness(&self) -> FreshnessOf {
-        freshness::of(&self.plan, &self.ledger, &self.sweep.metrics).unwrap()
+        freshness::of(&self.plan, &self.ledger, &self.sweep.report).unwrap()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.sweep.report.metrics(&self.sweep.points[0].dataset)
     }
 
     fn any_run_of(&self, method: &str) -> RunId {
@@ -147,11 +151,11 @@ fn each_job_knows_why_it_runs() {
     assert!(
         matches!(&desk.freshness()[&evaluate], Freshness::Stale(Reason::Unmeasured(missing)) if missing.len() == 6)
     );
-    desk.record(run, &desk.sweep.metrics);
+    desk.record(run, &desk.metrics());
     assert_eq!(desk.freshness()[&evaluate], Freshness::Fresh);
 
     assert_eq!(desk.freshness()[&prepare], Freshness::Stale(Reason::New));
-    desk.plan.runs.keys().for_each(|&run| desk.record(run, &desk.sweep.metrics));
+    desk.plan.runs.keys().for_each(|&run| desk.record(run, &desk.metrics()));
     assert_eq!(desk.freshness()[&prepare], Freshness::NotNeeded);
 }
 

@@ -30,7 +30,7 @@ use crate::{
         write_json,
     },
     plan::{Plan, freshness::FreshnessOf},
-    spec::Resources,
+    spec::{ReportTable, Resources},
 };
 
 /// How long to wait for news before looking at interrupts and letting the watcher redraw.
@@ -71,7 +71,7 @@ pub struct Session<'a> {
     /// Threads, retries, checkpoints.
     pub resources: &'a Resources,
     /// What to measure.
-    pub metrics: &'a [Metric],
+    pub report: &'a ReportTable,
     /// The sweep's name, for the journal.
     pub sweep: &'a str,
     /// How often the user asked to leave.
@@ -156,7 +156,7 @@ impl Session<'_> {
 
     /// What is asked for and what was measured before: two sweeps that share a run both keep their columns.
     fn metrics_of(&self, run: RunId) -> Result<Vec<Metric>, LedgerError> {
-        let mut metrics = self.metrics.to_vec();
+        let mut metrics = self.report.metrics(&self.plan.runs[&run].identity.recipe.dataset);
         if let RunState::Recorded(Record { outcome: Outcome::Finished(evaluated), .. }) = self.ledger.state(run)? {
             metrics.extend(evaluated.scores.keys());
         }

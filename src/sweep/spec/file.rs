@@ -236,17 +236,21 @@ pub enum Gpus {
 }
 
 /// `[report]`: what the table shows.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportTable {
-    /// Its columns.
-    pub metrics: Vec<Metric>,
+    /// Its columns; if they are not given, those usual for each data set.
+    pub metrics: Option<Vec<Metric>>,
 }
 
-impl Default for ReportTable {
-    fn default() -> Self {
-        let recall = [1, 2, 4, 8].map(Metric::RecallAt);
-        ReportTable { metrics: [&recall[..], &[Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR]].concat() }
+impl ReportTable {
+    /// What is measured on a data set, in the order of its table's columns.
+    pub fn metrics(&self, dataset: &Dataset) -> Vec<Metric> {
+        let usual = || {
+            let recall = dataset.recall_at().iter().copied().map(Metric::RecallAt);
+            recall.chain([Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR]).collect()
+        };
+        self.metrics.clone().unwrap_or_else(usual)
     }
 }
 

@@ -30,7 +30,7 @@ pub use file::{
 };
 use grid::{Combination, Variant};
 use rayon::prelude::*;
-use schema::{Cache, Dataset, Fold, Metric, StoredImages, TrainingHalf, Transform, canonical_json};
+use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};
 use source::Source;
 
 use crate::ledger::fingerprint::registration;
@@ -57,8 +57,8 @@ pub struct Sweep {
     pub seeds: Vec<u64>,
     /// The folds of each recipe; a single `None` trains on all training classes.
     pub folds: Vec<Option<Fold>>,
-    /// What to measure, in the order of the table's columns.
-    pub metrics: Vec<Metric>,
+    /// What to measure and to show.
+    pub report: ReportTable,
     /// Where and how to run.
     pub resources: Resources,
     /// Where the data sets lie.
@@ -132,7 +132,7 @@ impl Sweep {
                 Some(Folds { of, cut }) => Fold::all(of, cut).map(Some).collect(),
                 None => vec![None],
             },
-            metrics: first.report.metrics,
+            report: first.report,
             resources: first.resources,
             data_root: first.data.root,
             name: first.sweep.name,

@@ -1,3 +1,5 @@
+use schema::Metric;
+
 use super::*;
 
 const RIGHT: &str = r#"[sweep]
@@ -40,8 +42,25 @@ fn a_right_file_has_one_point_one_seed_and_no_folds() {
     let sweep = parse(RIGHT).unwrap();
     assert_eq!((sweep.points.len(), sweep.seeds, sweep.folds), (1, vec![0], vec![None]));
     assert_eq!(sweep.points[0].dataset, Dataset::Omniglot);
-    let headings: Vec<String> = sweep.metrics.iter().map(|metric| metric.heading()).collect();
+    let headings: Vec<String> =
+        sweep.report.metrics(&sweep.points[0].dataset).iter().map(|metric| metric.heading()).collect();
     assert_eq!(headings, ["R@1", "R@2", "R@4", "R@8", "P@1", "RP", "MAP@R"]);
+}
+
+#[test]
+fn each_data_set_is_measured_as_papers_measure_it_unless_the_file_says_otherwise() {
+    let recalls = |dataset: &Dataset| {
+        let is_recall = |metric: &Metric| match metric {
+            Metric::RecallAt(k) => Some(*k),
+            _ => None,
+        };
+        ReportTable::default().metrics(dataset).iter().filter_map(is_recall).collect::<Vec<u32>>()
+    };
+    assert_eq!(recalls(&Dataset::Cub200), [1, 2, 4, 8, 16, 32]);
+    assert_eq!(recalls(&Dataset::Sop), [1, 10, 100, 1000]);
+    assert_eq!(recalls(&Dataset::InShop), [1, 10, 20, 30, 40, 50]);
+    let given = ReportTable { metrics: Some(vec![Metric::MapAtR]) };
+    assert_eq!(given.metrics(&Dataset::Cub200), [Metric::MapAtR]);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) fn check(file: &SweepFile) -> Checked {
     training(&file.training, file)?;
     methods(file)?;
     resources(&file.resources)?;
-    let metrics = &file.report.metrics;
+    let Some(metrics) = &file.report.metrics else { return Ok(()) };
     require(!metrics.is_empty(), "report.metrics", "the table has no columns")?;
     require(all_different(metrics), "report.metrics", "a metric is named twice")
 }

@@ -38,7 +38,7 @@ fn stage(slots: usize) -> Stage {
     let sweep = Sweep::read(Path::new(&file), &[]).unwrap();
     let ledger = Ledger::new(folder.path().join("results"));
     let plan = Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1, precision: Precision::F32 }).unwrap();
-    let freshness = freshness::of(&plan, &ledger, &sweep.metrics).unwrap();
+    let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
     Stage {
         scheduler: Scheduler::new(&plan, &freshness, slots, 1),
         prepare: Job::Prepare(*plan.data.keys().next().unwrap()),
