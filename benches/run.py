@@ -92,6 +92,17 @@ def program(args: argparse.Namespace, name: str) -> str:
     return str((args.bin or ROOT / "target" / args.profile) / name)
 
 
+def bench_program(args: argparse.Namespace, name: str) -> Path:
+    """The program of benches/NAME.rs, built if need be."""
+    if args.bin:
+        return args.bin / name
+    profile = ["--profile", "bench" if args.profile == "release" else "dev"]
+    build = ["cargo", "build", "--quiet", "--workspace", "--bench", name, "--message-format", "json", *profile]
+    built = subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    messages = (json.loads(line) for line in built.splitlines())
+    return next(Path(m["executable"]) for m in messages if m.get("target", {}).get("name") == name and m.get("executable"))
+
+
 # Training
 
 
@@ -240,21 +251,10 @@ def search(args: argparse.Namespace) -> str:
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
     subprocess.run([args.python, "-m", "pip", "install", "--quiet", "optuna==5.0.0"], check=True)
-    command = [args.python, "-W", "ignore", SEARCH_PEER, searcher(args)]
+    command = [args.python, "-W", "ignore", SEARCH_PEER, bench_program(args, "search")]
     command += ["--surfaces", args.surfaces] if args.surfaces else []
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return search_table(args, json.loads(answer.stdout))
-
-
-def searcher(args: argparse.Namespace) -> Path:
-    """The program of benches/search.rs, built if need be."""
-    if args.bin:
-        return args.bin / "search"
-    profile = ["--profile", "bench" if args.profile == "release" else "dev"]
-    build = ["cargo", "build", "--quiet", "--bench", "search", "--message-format", "json", *profile]
-    built = subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    messages = (json.loads(line) for line in built.splitlines())
-    return next(Path(m["executable"]) for m in messages if m.get("target", {}).get("name") == "search" and m.get("executable"))
 
 
 def search_table(args: argparse.Namespace, answer: dict) -> str:
@@ -291,9 +291,7 @@ MILLION = ("10,000 queries in a million", 1_010_000, 100_000, 128)
 def evaluation(args: argparse.Namespace) -> str:
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
-    profile = [] if args.profile == "release" else ["--profile", "dev"]
-    bench = ["cargo", "bench", "--quiet", "--package", "dml", "--bench", "eval", *profile, "--"]
-    subprocess.run(bench, cwd=ROOT, check=True)
+    bench = [bench_program(args, "eval")]
     lines = [
         f"{machine(args)}, 2 CPU threads; medians of {args.rounds} alternations. Cosine; Recall@1, 10, 100 and 1000,",
         "P@1, R-Precision and MAP@R here, the last three there. MiB are those above the embeddings. Product: the plain",

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measures the same embeddings with pytorch-metric-learning's AccuracyCalculator and faiss: eval.py VALUES LABELS WIDTH.
 
-With `--make N CLASSES`, writes such files instead: noisy points around the centres of classes, normalised.
+With `--make N CLASSES`, writes such files instead: noisy points around the centres of classes, normalised. There is as
+much noise as lets two images of a class be more similar than others by some standard deviations in the mean.
 Recalls are not among its metrics: what it needs for them beside the neighbours is left out, in its favour.
 """
 
@@ -23,11 +24,12 @@ def make(args):
     random = np.random.default_rng(0)
     images, classes = args.make
     labels = np.arange(images, dtype=np.int64) % classes
+    noise = (args.width**0.5 / args.deviations - 1) ** 0.5
     centres = random.standard_normal((classes, args.width), dtype=np.float32)
     with open(args.values, "wb") as file:
         for start in range(0, images, 50_000):
             some = labels[start : start + 50_000]
-            rows = centres[some] + args.noise * random.standard_normal((len(some), args.width), dtype=np.float32)
+            rows = centres[some] + noise * random.standard_normal((len(some), args.width), dtype=np.float32)
             (rows / np.linalg.norm(rows, axis=1, keepdims=True)).tofile(file)
     labels.tofile(args.labels)
 
@@ -56,6 +58,6 @@ parser.add_argument("values")
 parser.add_argument("labels")
 parser.add_argument("width", type=int)
 parser.add_argument("--make", type=int, nargs=2)
-parser.add_argument("--noise", type=float, default=1.5)
+parser.add_argument("--deviations", type=float, default=3.5)
 arguments = parser.parse_args()
 make(arguments) if arguments.make else measure(arguments)
