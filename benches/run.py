@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Measures what is claimed about speed and writes the tables of benches/README.md.
 
+  backbones  images per second of training a backbone, and of the same in Python (benches/peers/backbones.py)
   losses     milliseconds of every loss and miner, and of the same in Python (benches/peers/losses.py)
   training   steps per second of sweep-trainer and of the same training in Python (benches/peers/train.py)
   search     how near to the best there is `sweep`'s searches and Optuna's samplers come (benches/peers/search.py)
@@ -28,6 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PEER = ROOT / "benches/peers/train.py"
 EVAL_PEER = ROOT / "benches/peers/eval.py"
+BACKBONES_PEER = ROOT / "benches/peers/backbones.py"
 LOSSES_PEER = ROOT / "benches/peers/losses.py"
 SEARCH_PEER = ROOT / "benches/peers/search.py"
 README = ROOT / "benches/README.md"
@@ -40,6 +42,7 @@ def main() -> int:
     args = arguments()
     measurements = {
         "training": (training, ["trainer"]),
+        "backbones": (backbones, []),
         "losses": (losses, []),
         "images": (images, []),
         "search": (search, []),
@@ -67,7 +70,7 @@ class Failed(Exception):
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", choices=["training", "losses", "search", "eval", "overhead", []], help="all of them if none is named")
+    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "search", "eval", "overhead", []], help="all of them if none is named")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
     parser.add_argument("--steps", type=int, default=200)
@@ -188,6 +191,64 @@ def trainer(args: argparse.Namespace, folder: Path, work: dict) -> list[tuple[fl
     if process.returncode != 0:
         raise Failed(f"sweep-trainer exited with {process.returncode}: {events[-1][1] if events else 'no event'}")
     return events
+
+
+# Backbones
+
+BACKBONES = ["bn_inception", "resnet50", "efficientnet_lite0"]
+STEPS_OF_A_ROUND = 5
+IMAGES_OF_A_STEP = 32
+
+
+def backbones(args: argparse.Namespace) -> str:
+    """Both sides live at the same time and take turns, step by step."""
+    if not args.python.exists():
+        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+    profile = [] if args.profile == "release" else ["--profile", "dev"]
+    bench = ["cargo", "bench", "--quiet", "--package", "dml", "--bench", "backbones", *profile, "--"]
+    subprocess.run([*bench, "resnet50"], cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
+    lines = [
+        f"{machine(args)}, {args.threads} CPU thread{'s' if args.threads > 1 else ''}; medians of {STEPS_OF_A_ROUND * args.rounds} steps of each, in turns. Batches of 32 images of",
+        "128 pixels, batch norms with frozen statistics, multi-similarity, Adam; PyTorch's defaults there.",
+        "",
+        "| | images/s | there | times more | times less processor time | peak MiB | there |",
+        "| :-- | --: | --: | --: | --: | --: | --: |",
+    ]
+    for name in BACKBONES:
+        ours, theirs = in_turns(
+            STEPS_OF_A_ROUND * args.rounds,
+            ([*bench, name, str(args.threads)], KEEP_BUFFERS),
+            ([args.python, BACKBONES_PEER, name, str(args.threads)], {}),
+        )
+        median = lambda key, side: statistics.median(step[key] for step in side)
+        ratio = lambda key: statistics.median(there[key] / here[key] for here, there in zip(ours, theirs))
+        rates = [IMAGES_OF_A_STEP / median("seconds", side) for side in (ours, theirs)]
+        lines.append(
+            f"| {name} | {rates[0]:.1f} | {rates[1]:.1f} | {ratio('seconds'):.2f} | {ratio('processor'):.2f} "
+            f"| {ours[-1]['peak_mib']:.0f} | {theirs[-1]['peak_mib']:.0f} |"
+        )
+        print(f"  {lines[-1]}", file=sys.stderr)
+    return "\n".join(lines)
+
+
+def in_turns(steps: int, *commands: tuple[list, dict[str, str]]) -> list[list[dict]]:
+    """What each of some programs that do a step for each line answers, after two steps to get warm."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    programs = [subprocess.Popen(command, cwd=ROOT, env=os.environ | extra, **pipes) for command, extra in commands]
+    turns = [[next_step(program) for program in programs] for _ in range(2 + steps)]
+    for program in programs:
+        program.stdin.close()
+        program.wait()
+    return [list(side) for side in zip(*turns[2:])]
+
+
+def next_step(program: subprocess.Popen) -> dict:
+    print(file=program.stdin, flush=True)
+    # Libraries print what they like before.
+    line = next((line for line in iter(program.stdout.readline, "") if line.startswith("{")), None)
+    if line is None:
+        raise Failed(f"{program.args} ended too soon")
+    return json.loads(line)
 
 
 # Losses

@@ -13,9 +13,9 @@ use dml::{
 use schema::{
     Adam, Attempt, Backbone, Boundary, Cache, Colour, Contrastive, Cut, Dataset, Device, EvaluateWork, Evaluated,
     Event, Failure, Fingerprint, Finished, Fold, Glyphs, ImageSize, ImportWork, Labels, Loss, MPerClass, Margin,
-    Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, PrepareWork, Prepared, ProxyAnchor, Recipe,
-    Registration, RmsProp, Sampler, Sgd, StoredImages, TrainWork, Trained, Training, TrainingEnd, Transform, Triplet,
-    Work, Xbm,
+    Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, PrepareWork, Prepared, Pretrained, ProxyAnchor,
+    Recipe, Registration, RmsProp, Sampler, Sgd, StoredImages, TrainWork, Trained, Training, TrainingEnd, Transform,
+    Triplet, Weights, Work, Xbm,
 };
 use tch::Tensor;
 use tempfile::TempDir;
@@ -203,9 +203,53 @@ fn a_training_stopped_after_any_step_and_continued_leaves_the_same_bits() {
     }
 }
 
+/// SqueezeNet, with layers that are frozen: its dropped gradients and its memory layout are as reproducible.
+fn partly_frozen() -> Recipe {
+    changed(tiny(), |recipe, training| {
+        recipe.images = squares(64);
+        recipe.model = Model {
+            freeze: vec!["features.0".to_owned(), "features.3".to_owned()],
+            ..Model::new(Backbone::Squeezenet(Pretrained::default()), Some(8))
+        };
+        training.steps = 3;
+    })
+}
+
+#[test]
+fn a_larger_backbone_with_frozen_layers_continues_with_the_same_bits() {
+    continues_after_any_step(Place::new(partly_frozen()));
+}
+
+#[test]
+fn frozen_layers_keep_their_initial_numbers_and_the_others_do_not() {
+    let place = Place::new(partly_frozen());
+    place.trained("run");
+    let kept = Tensor::read_safetensors(files::model(&place.run("run"))).unwrap();
+    let initial = assemble::network(&place.recipe, None, tch::Device::Cpu).unwrap().state();
+    let is_as_at_first = |part: &str| {
+        let of = |state: &[(String, Tensor)]| state.iter().find(|(name, _)| name == part).unwrap().1.copy();
+        of(&kept) == of(&initial)
+    };
+    assert!(is_as_at_first("constants"));
+    assert!(!is_as_at_first("parameters"));
+}
+
+#[test]
+fn weights_whose_file_is_another_one_are_refused_before_training() {
+    let named = |hash: &str| Backbone::Squeezenet(Pretrained { weights: Some(Weights::named(hash)) });
+    let place = Place::new(changed(partly_frozen(), |recipe, _| recipe.model.backbone = named("0123")));
+    let file = place.folder.path().join("weights.safetensors");
+    fs::write(&file, "abc").unwrap();
+    let Work::Train(work) = place.train("run", f64::INFINITY) else { panic!("a training") };
+    let failed = place.attempt(Work::Train(TrainWork { weights: Some(file), ..work })).unwrap_err();
+    assert_eq!(failed.class, Failure::Data);
+    let found = Weights::of_file(b"abc".as_slice()).unwrap();
+    assert!(failed.message.contains(&format!("its SHA-256 is {found}, not 0123")), "{}", failed.message);
+}
+
 fn continues_after_any_step(place: Place) {
     let undisturbed = place.trained("undisturbed");
-    for last in 0..7 {
+    for last in 0..undisturbed.steps {
         let name = format!("stopped{last}");
         let stop = Stop::new();
         if last == 0 {

@@ -96,6 +96,11 @@ impl Desk {
         Done::from(self.command(arguments).output().unwrap())
     }
 
+    /// The path of the desk's trainer.
+    pub(crate) fn trainer(&self) -> &str {
+        self.trainer.to_str().unwrap()
+    }
+
     /// `sweep run sweep.toml` with the desk's trainer.
     pub(crate) fn run(&self) -> Done {
         self.sweep(&self.run_arguments())
@@ -108,7 +113,7 @@ impl Desk {
     }
 
     fn run_arguments(&self) -> [&str; 4] {
-        ["run", "sweep.toml", "--trainer", self.trainer.to_str().unwrap()]
+        ["run", "sweep.toml", "--trainer", self.trainer()]
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

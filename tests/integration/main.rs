@@ -12,3 +12,4 @@ mod evaluation;
 mod failures;
 mod first_sweep;
 mod training;
+mod weights;

@@ -117,6 +117,19 @@ impl Backbone {
         }
     }
 
+    /// Whether its maps are faster on the CPU with the channels of a pixel side by side (`benches/README.md`).
+    pub(super) fn likes_channels_last(&self) -> bool {
+        match self {
+            Backbone::Conv4 | Backbone::Pixels | Backbone::Vit(..) => false,
+            Backbone::BnInception(_)
+            | Backbone::ResNet(..)
+            | Backbone::GoogLeNet
+            | Backbone::EfficientNetLite0
+            | Backbone::SqueezeNet
+            | Backbone::MobileNetV2 => true,
+        }
+    }
+
     /// What the names of its published classifier's tensors begin with: those that are no part of the trunk.
     pub(super) fn classifiers(&self) -> &'static [&'static str] {
         match self {

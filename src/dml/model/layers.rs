@@ -282,7 +282,7 @@ impl ConvNorm {
 
     /// The same, with ReLU6 behind it.
     pub(super) fn relu6(&self, pass: &Pass, map: &Tensor) -> Tensor {
-        self.forward(pass, map).clamp_(0.0, 6.0)
+        self.forward(pass, map).relu6_()
     }
 }
 
@@ -336,6 +336,12 @@ impl LayerNorm {
         let (scale, shift) = (pass.parameter(self.scale), pass.parameter(self.shift));
         features.layer_norm(self.width, Some(scale), Some(shift), self.epsilon, true)
     }
+}
+
+/// The same map with the channels of a pixel side by side in memory, the layout in which libtorch convolves fastest on
+/// the CPU. Layers keep the layout that they get.
+pub(super) fn channels_last(map: &Tensor) -> Tensor {
+    map.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 /// The largest of each 3x3 window, every second one.

@@ -42,7 +42,7 @@ pub use self::{
 use self::{
     backbone::Trunk,
     head::Layers,
-    layers::{Pass, Plan},
+    layers::{Pass, Plan, channels_last},
     pooling::Pool,
     weights::Misfit,
 };
@@ -225,10 +225,19 @@ impl Network {
         let images = images.to_device(self.device());
         let pass = self.pass(train);
         let features = match self.trunk_is_held {
-            true => no_grad(|| self.trunk.forward(&pass, &self.input.normalise(&images))),
-            false => self.trunk.forward(&pass, &self.input.normalise(&images)),
+            true => no_grad(|| self.trunk.forward(&pass, &self.seen(&images))),
+            false => self.trunk.forward(&pass, &self.seen(&images)),
         };
         self.embeddings(&pass, features)
+    }
+
+    /// What the first layer sees, in the layout that is fastest.
+    fn seen(&self, images: &Tensor) -> Tensor {
+        let seen = self.input.normalise(images);
+        match self.device() == Device::Cpu && self.config.backbone.likes_channels_last() {
+            true => channels_last(&seen),
+            false => seen,
+        }
     }
 
     fn pass(&self, train: bool) -> Pass<'_> {

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Trains a backbone on noise with torchvision, timm and pytorch-metric-learning, as benches/backbones.rs does here.
+
+A step for each line it reads, one JSON object each. Everything is as it is when nothing is said, but for batch norms
+in evaluation mode, as in the Reality Check. Needs the packages of `make golden`:
+.venv-golden/bin/python benches/peers/backbones.py NAME [THREADS]
+"""
+
+import json
+import resource
+import sys
+import time
+
+import torch
+import torchvision
+from pytorch_metric_learning.losses import MultiSimilarityLoss
+from torch import nn
+
+BATCH, SIZE, PER_CLASS, WIDTH = 32, 128, 4, 128
+
+
+class ConvNorm(nn.Sequential):
+    """As the port of the Caffe weights by R. Cadene has it: a convolution with bias, batch norm, ReLU in place."""
+
+    def __init__(self, inputs, outputs, kernel, stride=1):
+        convolution = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2)
+        super().__init__(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class Block(nn.Module):
+    """Four branches side by side."""
+
+    def __init__(self, inputs, single, small, double, projection, last=False):
+        super().__init__()
+        stride = 1 if single else 2
+        branches = [ConvNorm(inputs, single, 1)] if single else []
+        branches.append(nn.Sequential(ConvNorm(inputs, small[0], 1), ConvNorm(*small, 3, stride)))
+        reduce, middle = ConvNorm(inputs, double[0], 1), ConvNorm(*double, 3)
+        branches.append(nn.Sequential(reduce, middle, ConvNorm(double[1], double[1], 3, stride)))
+        if not single:
+            branches.append(nn.MaxPool2d(3, 2, ceil_mode=True))
+        else:
+            pool = nn.MaxPool2d(3, 1, 1, ceil_mode=True) if last else nn.AvgPool2d(3, 1, 1, ceil_mode=True)
+            branches.append(nn.Sequential(pool, ConvNorm(inputs, projection, 1)))
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, map):
+        return torch.cat([branch(map) for branch in self.branches], 1)
+
+
+def bn_inception():
+    return nn.Sequential(
+        ConvNorm(3, 64, 7, 2),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        ConvNorm(64, 64, 1),
+        ConvNorm(64, 192, 3),
+        nn.MaxPool2d(3, 2, ceil_mode=True),
+        Block(192, 64, (64, 64), (64, 96), 32),
+        Block(256, 64, (64, 96), (64, 96), 64),
+        Block(320, 0, (128, 160), (64, 96), 0),
+        Block(576, 224, (64, 96), (96, 128), 128),
+        Block(576, 192, (96, 128), (96, 128), 128),
+        Block(576, 160, (128, 160), (128, 160), 96),
+        Block(576, 96, (128, 192), (160, 192), 96),
+        Block(576, 0, (128, 192), (192, 256), 0),
+        Block(1024, 352, (192, 320), (160, 224), 128),
+        Block(1024, 352, (192, 320), (192, 224), 128, last=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(1024, WIDTH),
+    )
+
+
+def resnet50():
+    return torchvision.models.resnet50(num_classes=WIDTH)
+
+
+def efficientnet_lite0():
+    import timm
+
+    return timm.create_model("tf_efficientnet_lite0", num_classes=WIDTH)
+
+
+def set_bn_eval(module):
+    if isinstance(module, nn.BatchNorm2d):
+        module.eval()
+
+
+def main():
+    torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    model = {"bn_inception": bn_inception, "resnet50": resnet50, "efficientnet_lite0": efficientnet_lite0}[sys.argv[1]]()
+    model.train().apply(set_bn_eval)
+    loss, optimizer = MultiSimilarityLoss(2, 50, 0.5), torch.optim.Adam(model.parameters(), lr=1e-6)
+    images, labels = torch.randn(BATCH, 3, SIZE, SIZE), torch.arange(BATCH) // PER_CLASS
+    for _ in sys.stdin:
+        begun, spent = time.perf_counter(), time.process_time()
+        optimizer.zero_grad()
+        loss(model(images), labels).backward()
+        optimizer.step()
+        seconds, processor = time.perf_counter() - begun, time.process_time() - spent
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "processor": processor, "peak_mib": peak}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
