@@ -122,5 +122,5 @@ fn what_is_no_archive_is_refused() {
     fs::File::create(desk.path("text.zip")).unwrap().write_all(b"no zip at all").unwrap();
     add("text.zip").assert_code(1).assert_says("text.zip");
     assert!(!desk.path("data/omniglot").exists());
-    desk.sweep(&["data", "add", "imagenet", "text.zip"]).assert_code(1).assert_says("omniglot");
+    desk.sweep(&["data", "add", "omniglott", "text.zip"]).assert_code(1).assert_says("did you mean `omniglot`");
 }
