@@ -38,8 +38,15 @@ impl Table {
         metrics
     }
 
+    /// Whether a column says how the folds are taken together.
+    fn has_folds(&self) -> bool {
+        self.blocks.iter().any(|block| block.together.is_some())
+    }
+
     fn csv_headings(&self, metrics: &[Metric]) -> Vec<String> {
-        let mut headings = vec!["dataset".to_owned(), "method".to_owned()];
+        let mut headings = vec!["dataset".to_owned()];
+        headings.extend(self.has_folds().then(|| "folds".to_owned()));
+        headings.push("method".to_owned());
         headings.extend(self.axes.iter().cloned());
         headings.extend(["n".to_owned(), "of".to_owned()]);
         headings.extend(metrics.iter().flat_map(|metric| [metric.to_string(), format!("{metric}_ci95")]));
@@ -48,7 +55,9 @@ impl Table {
 }
 
 fn fields(block: &Block, line: &Line, metrics: &[Metric]) -> Vec<String> {
-    let mut fields = vec![block.dataset.clone(), line.method.clone()];
+    let mut fields = vec![block.dataset.clone()];
+    fields.extend(block.together.map(|together| together.to_string()));
+    fields.push(line.method.clone());
     fields.extend(line.settings.iter().cloned());
     fields.extend([line.finished.to_string(), line.of.to_string()]);
     for metric in metrics {

@@ -21,7 +21,7 @@ mod summary;
 mod table;
 mod terminal;
 
-pub use row::{Caption, Row, RunState};
+pub use row::{Caption, Row, RunState, Together};
 pub use table::{ReportError, Table, table};
 
 #[cfg(test)]

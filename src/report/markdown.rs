@@ -10,7 +10,7 @@ impl Table {
     pub fn markdown(&self) -> String {
         let mut text = format!("# {}\n", escape(&self.caption.sweep));
         for block in &self.blocks {
-            text.push_str(&format!("\n## {}\n\n{}", escape(&block.dataset), self.markdown_block(block)));
+            text.push_str(&format!("\n## {}\n\n{}", escape(&block.heading()), self.markdown_block(block)));
         }
         text.push_str(&format!("\n{}\n", self.legend("Bold")));
         text.push_str(&list("Not finished", &self.notes));

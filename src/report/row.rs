@@ -1,5 +1,7 @@
 //! What a table is made of: one [`Row`] for each run, and the facts for its caption.
 
+use std::fmt;
+
 use schema::{Evaluated, Failure, Fold, RunId};
 
 /// One run, and where it belongs in a table.
@@ -15,10 +17,30 @@ pub struct Row {
     pub seed: u64,
     /// The fold that it held out, if any.
     pub fold: Option<Fold>,
-    /// The name of the run.
+    /// How the models of all folds are taken together, if there are folds.
+    pub together: Option<Together>,
+    /// The name of the run; of several that are concatenated, the first.
     pub run: RunId,
     /// What became of it.
     pub state: RunState,
+}
+
+/// How the models of all folds are taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Together {
+    /// Each is measured alone.
+    Separated,
+    /// Their embeddings are joined and measured once.
+    Concatenated,
+}
+
+impl fmt::Display for Together {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Together::Separated => "separated",
+            Together::Concatenated => "concatenated",
+        })
+    }
 }
 
 /// What became of a run.

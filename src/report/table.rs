@@ -9,7 +9,7 @@ use polars::prelude::PolarsError;
 use schema::Metric;
 
 use crate::{
-    Caption, Row, RunState,
+    Caption, Row, RunState, Together,
     frame::{Observation, frame},
     summary::{Summary, summarise},
 };
@@ -38,6 +38,7 @@ pub struct Table {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Block {
     pub(crate) dataset: String,
+    pub(crate) together: Option<Together>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) lines: Vec<Line>,
 }
@@ -102,6 +103,16 @@ impl Cell {
     }
 }
 
+impl Block {
+    /// What stands above it.
+    pub(crate) fn heading(&self) -> String {
+        match self.together {
+            Some(together) => format!("{}, {together}", self.dataset),
+            None => self.dataset.clone(),
+        }
+    }
+}
+
 impl Line {
     /// How many runs finished, and of how many if that is not all.
     pub(crate) fn runs(&self) -> String {
@@ -112,9 +123,17 @@ impl Line {
 impl Table {
     /// What the numbers are, in a sentence; `best` says how the highest are marked.
     pub(crate) fn legend(&self, best: &str) -> String {
+        let is_concatenated = |block: &Block| block.together == Some(Together::Concatenated);
+        let together = match self.blocks.iter().any(is_concatenated) {
+            true => {
+                " Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by \
+                 those of all folds, normalised, are joined and normalised again, and measured once for each seed."
+            }
+            false => "",
+        };
         format!(
             "Each number is a mean in percent over the finished runs (all seeds and folds); ± is half the width of \
-             its 95 % Student-t confidence interval, absent for a single run. {best}: the highest mean of its column."
+             its 95 % Student-t confidence interval, absent for a single run. {best}: the highest mean of its column.{together}"
         )
     }
 }
@@ -141,6 +160,7 @@ pub fn table(rows: &[Row], metrics_of: impl Fn(&str) -> Vec<Metric>, caption: &C
 /// The runs of one line, each once, by fold and seed.
 struct Runs<'a> {
     dataset: &'a str,
+    together: Option<Together>,
     method: &'a str,
     settings: Vec<String>,
     metrics: Vec<Metric>,
@@ -156,7 +176,10 @@ fn lines<'a>(rows: &'a [Row], axes: &[String], metrics_of: &impl Fn(&str) -> Vec
     for row in rows {
         let settings: Vec<Option<usize>> =
             axes.iter().zip(&values).map(|(axis, values)| setting(row, axis).and_then(|v| place(values, v))).collect();
-        lines.entry((place(&datasets, &row.dataset), place(&methods, &row.method), settings)).or_default().push(row);
+        lines
+            .entry((place(&datasets, &row.dataset), row.together, place(&methods, &row.method), settings))
+            .or_default()
+            .push(row);
     }
     lines.into_values().map(|rows| line(rows, axes, metrics_of)).collect()
 }
@@ -167,6 +190,7 @@ fn line<'a>(mut rows: Vec<&'a Row>, axes: &[String], metrics_of: &impl Fn(&str) 
     rows.sort_by_key(|row| (row.fold, row.seed, row.run));
     Runs {
         dataset: &rows[0].dataset,
+        together: rows[0].together,
         method: &rows[0].method,
         settings: axes.iter().map(|axis| setting(rows[0], axis).cloned().unwrap_or_default()).collect(),
         metrics: metrics_of(&rows[0].dataset),
@@ -210,9 +234,12 @@ fn blocks(lines: &[Runs<'_>], summaries: &BTreeMap<(u32, u32), Summary>) -> Vec<
             cells: (0..count(runs.metrics.len())).map(|metric| cell(summaries.get(&(place, metric)))).collect(),
         };
         match blocks.last_mut() {
-            Some(block) if block.dataset == runs.dataset => block.lines.push(line),
+            Some(block) if (block.dataset.as_str(), block.together) == (runs.dataset, runs.together) => {
+                block.lines.push(line)
+            }
             Some(_) | None => blocks.push(Block {
                 dataset: runs.dataset.to_owned(),
+                together: runs.together,
                 metrics: runs.metrics.clone(),
                 lines: vec![line],
             }),
@@ -257,6 +284,9 @@ fn name(row: &Row) -> String {
     name.push_str(&format!(", seed {}", row.seed));
     if let Some(fold) = row.fold {
         name.push_str(&format!(", fold {} of {}", u64::from(fold.index) + 1, fold.of));
+    }
+    if row.together == Some(Together::Concatenated) {
+        name.push_str(", all folds concatenated");
     }
     name
 }

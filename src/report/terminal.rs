@@ -10,7 +10,7 @@ impl Table {
     pub fn terminal(&self, colour: bool) -> String {
         let mut text = format!("{}\n", bold(&self.caption.sweep, colour));
         for block in &self.blocks {
-            text.push_str(&format!("\n{}\n\n{}", bold(&block.dataset, colour), self.terminal_block(block, colour)));
+            text.push_str(&format!("\n{}\n\n{}", bold(&block.heading(), colour), self.terminal_block(block, colour)));
         }
         text.push_str(&format!("\n{}\n", self.legend(if colour { "Bold" } else { "*" })));
         text.push_str(&list("Not finished", &self.notes));

@@ -2,7 +2,7 @@
 
 use schema::{Evaluated, Failure, Fold, Metric, RunId};
 
-use crate::{Caption, Row, RunState, Table, table};
+use crate::{Caption, Row, RunState, Table, Together, table};
 
 const METRICS: [Metric; 2] = [Metric::RecallAt(1), Metric::MapAtR];
 
@@ -13,7 +13,16 @@ fn finished(recall: f64, map: f64) -> RunState {
 
 fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Row {
     let run: RunId = format!("{:016x}", 100 * method.len() as u64 + 10 * dataset.len() as u64 + seed).parse().unwrap();
-    Row { dataset: dataset.to_owned(), method: method.to_owned(), settings: Vec::new(), seed, fold: None, run, state }
+    Row {
+        dataset: dataset.to_owned(),
+        method: method.to_owned(),
+        settings: Vec::new(),
+        seed,
+        fold: None,
+        together: None,
+        run,
+        state,
+    }
 }
 
 fn caption() -> Caption {
@@ -259,6 +268,25 @@ fn each_data_set_has_columns_of_its_own_and_the_csv_has_all() {
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines[0], "dataset,method,n,of,recall@1,recall@1_ci95,map@r,map@r_ci95");
     assert_eq!(lines[1..], ["A,Triplet,1,1,,,0.5,", "B,Triplet,1,1,0.7,,,"]);
+}
+
+#[test]
+fn folds_measured_alone_and_together_are_two_tables() {
+    let separated = |fold, value| Row {
+        fold: Some(Fold { index: fold, of: 2, cut: schema::Cut::default() }),
+        together: Some(Together::Separated),
+        ..row("A", "Triplet", u64::from(fold), finished(value, value))
+    };
+    let concatenated = Row { together: Some(Together::Concatenated), ..row("A", "Triplet", 0, finished(0.9, 0.9)) };
+    let table = table_of(&[separated(0, 0.6), separated(1, 0.8), concatenated]);
+    let markdown = table.markdown();
+    assert!(markdown.contains("## A, separated") && markdown.contains("## A, concatenated"), "{markdown}");
+    assert!(markdown.contains("| 70.00 ± ") && markdown.contains("| 90.00 | 90.00 | 1 |"), "{markdown}");
+    let csv = table.csv().unwrap();
+    assert!(
+        csv.starts_with("dataset,folds,method,n,of,recall@1") && csv.contains("A,concatenated,Triplet,1,1,0.9,"),
+        "{csv}"
+    );
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub enum Work {
     Train(TrainWork),
     /// Embed and measure the test classes.
     Evaluate(EvaluateWork),
+    /// Measure several networks as one.
+    Ensemble(EnsembleWork),
     /// Measure embeddings that lie in files.
     Measure(MeasureWork),
     /// Draw the nearest images of one test image.
@@ -141,6 +143,20 @@ pub struct EvaluateWork {
     pub data: PathBuf,
     /// The folder of the run, with its `model.safetensors`.
     pub run: PathBuf,
+    /// What to measure.
+    pub metrics: Vec<Metric>,
+}
+
+/// Measures several networks as one: their embeddings of the test images, normalised, joined and normalised again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnsembleWork {
+    /// What was trained, and the folder of each run.
+    pub members: Vec<(Recipe, PathBuf)>,
+    /// The folder of the prepared data set.
+    pub data: PathBuf,
+    /// The folder for the scores of each query.
+    pub into: PathBuf,
     /// What to measure.
     pub metrics: Vec<Metric>,
 }

@@ -90,6 +90,17 @@ pub struct RunId(u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataId(u64);
 
+/// The name of several networks measured as one: a hash of their runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnsembleId(u64);
+
+impl EnsembleId {
+    /// The name of these runs together, in this order.
+    pub fn of(runs: &[RunId]) -> EnsembleId {
+        EnsembleId(short_hash(&(SCHEMA, "concatenated", runs)))
+    }
+}
+
 impl DataId {
     /// The name of `dataset` with the content `fingerprint`, stored as `images` says.
     pub fn of(dataset: &Dataset, images: &StoredImages, fingerprint: &Fingerprint) -> DataId {
@@ -240,6 +251,7 @@ macro_rules! hexadecimal {
 
 hexadecimal!(RunId);
 hexadecimal!(DataId);
+hexadecimal!(EnsembleId);
 
 #[cfg(test)]
 mod tests {

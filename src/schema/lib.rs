@@ -37,13 +37,15 @@ mod sampler;
 mod settings;
 
 pub use attempt::{
-    Attempt, Comparison, Description, Device, EmbeddingFiles, EvaluateWork, ImportWork, MeasureWork, NeighboursWork,
-    PROTOCOL, PrepareWork, TrainWork, WeightsWork, Work,
+    Attempt, Comparison, Description, Device, EmbeddingFiles, EnsembleWork, EvaluateWork, ImportWork, MeasureWork,
+    NeighboursWork, PROTOCOL, PrepareWork, TrainWork, WeightsWork, Work,
 };
 pub use dataset::{Dataset, Files, Glyphs, Own, Registration, TrainingHalf};
 pub use distance::{Distance, Reduction, Regularizer};
 pub use event::{Event, Failure, Finished, Measured, Prepared, Trained, TrainingEnd};
-pub use id::{DataId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, canonical_json};
+pub use id::{
+    DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, canonical_json,
+};
 pub use images::{
     Cache, Colour, ColourJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages, TestTransform,
     TrainTransform, Transform,
@@ -62,5 +64,5 @@ pub use model::{
 };
 pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
-pub use record::{Evaluated, Outcome, Record};
+pub use record::{EnsembleRecord, Evaluated, Outcome, Record};
 pub use sampler::{ClassBalanced, FixedPairs, Hierarchical, MPerClass, RandomSampler, Sampler, Straddling};

@@ -15,6 +15,17 @@ pub struct Record {
     pub outcome: Outcome,
 }
 
+/// What several runs together came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnsembleRecord {
+    /// See [`SCHEMA`](crate::SCHEMA).
+    pub schema: u32,
+    /// The runs whose embeddings were joined, in order.
+    pub runs: Vec<RunId>,
+    /// What was measured.
+    pub evaluated: Evaluated,
+}
+
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

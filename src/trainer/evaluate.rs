@@ -7,10 +7,10 @@ use std::{fmt::Write, fs, path::Path};
 
 use dml::{
     data::PreparedData,
-    eval::{Comparison, EvalError, Rows, Search},
+    eval::{Comparison, EvalError, Labelled, Rows, Search, ensemble::concatenated},
     model::Network,
 };
-use schema::{EvaluateWork, Evaluated, Event, Finished, Metric, Recipe, Scores};
+use schema::{EnsembleWork, EvaluateWork, Evaluated, Event, Finished, Metric, Recipe, Scores};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::{
@@ -30,13 +30,38 @@ const CHUNK: usize = 512;
 pub(crate) fn evaluate(work: &EvaluateWork, device: tch::Device, stop: &Stop, say: Listener) -> Result<End, Failed> {
     say(Event::Started { from: 0 });
     let data = split::open(&work.recipe, &work.data)?;
-    let images = split::test(&data);
     let Some(embeddings) = embedded(&work.recipe, &data, &work.run, device, stop, say)? else {
         return Ok(End::Stopped);
     };
-    let images = score::labelled(embeddings, images.labels, Comparison::Cosine)?;
-    let scored = score::score(Search::Within(&images), &work.metrics)?;
-    publish(&work.run.join("queries.csv"), &scored.table())?;
+    let rows = Rows::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?;
+    measure(rows, &data, &work.metrics, &work.run)
+}
+
+/// Measures the networks that lie in several runs' folders as one.
+///
+/// # Errors
+/// If the data set or a network is not there, or not what its recipe asks for.
+pub(crate) fn ensemble(work: &EnsembleWork, device: tch::Device, stop: &Stop, say: Listener) -> Result<End, Failed> {
+    say(Event::Started { from: 0 });
+    let (mut parts, mut opened) = (Vec::new(), None);
+    for (recipe, run) in &work.members {
+        let data = split::open(recipe, &work.data)?;
+        let Some(embeddings) = embedded(recipe, &data, run, device, stop, say)? else {
+            return Ok(End::Stopped);
+        };
+        parts.push(Rows::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?);
+        opened = Some(data);
+    }
+    let data = opened.ok_or_else(|| Failed::recipe("an ensemble needs members"))?;
+    measure(concatenated(parts), &data, &work.metrics, &work.into)
+}
+
+/// Compares the test images, whose embeddings these are, and leaves the scores of each query in a folder.
+fn measure(rows: Rows, data: &PreparedData, metrics: &[Metric], folder: &Path) -> Result<End, Failed> {
+    let images = Labelled::new(rows, split::test(data).labels, Comparison::Cosine);
+    let images = images.map_err(|error| score::unmeasurable(&error))?;
+    let scored = score::score(Search::Within(&images), metrics)?;
+    publish(&folder.join("queries.csv"), &scored.table())?;
     let evaluated = Evaluated {
         classes: data.test_classes.len() as u64,
         images: images.labels().len() as u64,

@@ -67,6 +67,7 @@ fn work(attempt: &Attempt, stop: &Stop, say: Listener) -> Result<End, Failed> {
         Work::Prepare(work) => prepare::prepare(work, say).map(End::Finished),
         Work::Train(work) => train::train(work, attempt.threads, device, stop, say),
         Work::Evaluate(work) => evaluate::evaluate(work, device, stop, say),
+        Work::Ensemble(work) => evaluate::ensemble(work, device, stop, say),
         Work::Measure(work) => measure::measure(work, say).map(End::Finished),
         Work::Neighbours(work) => neighbours::neighbours(work, device, stop, say),
     }

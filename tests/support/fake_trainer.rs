@@ -27,8 +27,8 @@ use std::{
 };
 
 use schema::{
-    Attempt, Description, EvaluateWork, Evaluated, Event, Failure, Finished, PROTOCOL, Prepared, Recipe, TrainWork,
-    Trained, TrainingEnd, Work,
+    Attempt, Description, Evaluated, Event, Failure, Finished, Metric, PROTOCOL, Prepared, Recipe, TrainWork, Trained,
+    TrainingEnd, Work,
 };
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -52,7 +52,10 @@ fn main() {
             say(&Event::Finished(Finished::Prepared(prepared)));
         }
         Work::Train(work) => train(work, attempt.number),
-        Work::Evaluate(work) => evaluate(work),
+        Work::Evaluate(work) => evaluate(&[&work.run], &work.metrics),
+        Work::Ensemble(work) => {
+            evaluate(&work.members.iter().map(|(_, run)| run.as_path()).collect::<Vec<_>>(), &work.metrics);
+        }
         Work::Measure(_) | Work::Neighbours(_) => panic!("no test asks the fake trainer for this"),
     }
 }
@@ -103,10 +106,11 @@ fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
     }
 }
 
-fn evaluate(work: &EvaluateWork) {
-    let state: u64 = fs::read_to_string(work.run.join("model.safetensors")).unwrap().parse().unwrap();
+fn evaluate(runs: &[&Path], metrics: &[Metric]) {
+    let of_run = |run: &&Path| fs::read_to_string(run.join("model.safetensors")).unwrap().parse::<u64>().unwrap();
+    let state = runs.iter().map(of_run).reduce(hash).unwrap();
     let score = |position: usize| hash(state, position as u64) as f64 / u64::MAX as f64;
-    let scores: BTreeMap<_, _> = work.metrics.iter().enumerate().map(|(at, &metric)| (metric, score(at))).collect();
+    let scores: BTreeMap<_, _> = metrics.iter().enumerate().map(|(at, &metric)| (metric, score(at))).collect();
     say(&Event::Finished(Finished::Evaluated(Evaluated { classes: 2, images: 4, lone: 0, scores })));
 }
 

@@ -13,7 +13,7 @@ use super::{counted, plan::describe, tell};
 use crate::{
     ledger::{End, Job},
     plan::{
-        Plan, PlannedRun,
+        Member, Plan, PlannedRun,
         freshness::{Freshness, FreshnessOf},
     },
     run::Watcher,
@@ -257,7 +257,7 @@ fn weight(job: Job, plan: &Plan) -> u64 {
     let steps = |planned: &PlannedRun| planned.identity.recipe.training.as_ref().map_or(0, |training| training.steps);
     let longest = plan.runs.values().map(steps).max().unwrap_or(0);
     match job {
-        Job::Prepare(_) | Job::Evaluate(_) => (longest / 20).max(1),
+        Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => (longest / 20).max(1),
         Job::Train(run) => plan.runs.get(&run).map_or(0, steps).max(1),
     }
 }
@@ -271,6 +271,11 @@ fn name(job: Job, plan: &Plan) -> String {
         Job::Train(run) | Job::Evaluate(run) => {
             let member = plan.member_of(run);
             format!("{} {}", job.verb(), member.map_or_else(|| run.to_string(), describe))
+        }
+        Job::Ensemble(id) => {
+            let member = plan.ensembles.get(&id).map(|ensemble| &plan.members[ensemble.members[0]]);
+            let folds = |member: &Member| describe(&Member { fold: None, ..member.clone() });
+            format!("{} {}", job.verb(), member.map_or_else(|| id.to_string(), folds))
         }
     }
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use clap::Args;
-use report::{Caption, Row, RunState, Table};
-use schema::{Cut, Dataset, Labels, Outcome, RunId};
+use report::{Caption, Row, RunState, Table, Together};
+use schema::{Cut, Dataset, EnsembleId, Labels, Outcome, RunId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -73,16 +73,55 @@ fn table(opened: &Opened) -> Result<Table, Exit> {
             settings: member.settings.clone(),
             seed: member.seed,
             fold: member.fold,
+            together: member.fold.map(|_| Together::Separated),
             run: member.run,
             state: state_of(member.run, plan, ledger)?,
         });
     }
+    rows.extend(concatenated(plan, ledger)?);
     let lines = [facts(sweep, &rows), idle(&rows, ledger)?].concat();
     let caption = Caption { sweep: sweep.name.clone(), command: sweep.command.clone(), lines };
     let dataset =
         |title: &str| sweep.points.iter().map(|point| &point.dataset).find(|dataset| dataset.title() == title);
     let metrics = |title: &str| dataset(title).map(|dataset| sweep.report.metrics(dataset)).unwrap_or_default();
     report::table(&rows, metrics, &caption).map_err(Exit::stuck)
+}
+
+/// A row for each cell and seed whose networks of all folds are measured as one.
+fn concatenated(plan: &Plan, ledger: &Ledger) -> Result<Vec<Row>, LedgerError> {
+    let mut rows = Vec::new();
+    for (&id, ensemble) in &plan.ensembles {
+        let state = state_of_ensemble(id, plan, ledger)?;
+        for member in ensemble.members.iter().map(|&place| &plan.members[place]) {
+            rows.push(Row {
+                dataset: member.dataset.to_owned(),
+                method: member.method.clone(),
+                settings: member.settings.clone(),
+                seed: member.seed,
+                fold: None,
+                together: Some(Together::Concatenated),
+                run: member.run,
+                state: state.clone(),
+            });
+        }
+    }
+    Ok(rows)
+}
+
+/// What is known of an ensemble; without a result, the worst of its runs.
+fn state_of_ensemble(id: EnsembleId, plan: &Plan, ledger: &Ledger) -> Result<RunState, LedgerError> {
+    if let Some(record) = ledger.ensemble_record(id)? {
+        return Ok(RunState::Finished(record.evaluated));
+    }
+    if let Some(End::Failed { class, message }) = ledger.last_exit(Job::Ensemble(id))?.map(|exit| exit.end) {
+        return Ok(RunState::Failed { class, message });
+    }
+    let runs = &plan.ensembles[&id].runs;
+    let states: Vec<RunState> = runs.iter().map(|&run| state_of(run, plan, ledger)).collect::<Result<_, _>>()?;
+    let (diverged, rest): (Vec<_>, Vec<_>) =
+        states.into_iter().partition(|state| matches!(state, RunState::Diverged { .. }));
+    let failed = rest.into_iter().find(|state| matches!(state, RunState::Failed { .. }));
+    Ok(diverged.into_iter().next().or(failed).unwrap_or(RunState::Missing))
 }
 
 /// A warning for each method whose miner or margins left nothing to learn from in most steps.

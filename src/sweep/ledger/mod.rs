@@ -11,6 +11,8 @@
 //!                     record.json                               once it is measured
 //!                     train/0001/  evaluate/0001/               one folder for each attempt:
 //!                         attempt.json events.jsonl log.txt exit.json
+//!   ensembles/<id>/   record.json                               the runs of all folds, measured as one
+//!                     ensemble/0001/ ...
 //! ```
 //!
 //! The folders are the truth: a job is done when its `index.json`, `trained.json` or `record.json` is there,
@@ -29,7 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schema::{DataId, Failure, Identity, Record, RunId, Trained};
+use schema::{DataId, EnsembleId, EnsembleRecord, Failure, Identity, Record, RunId, Trained};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -45,6 +47,8 @@ pub enum Job {
     Train(RunId),
     /// Measure a run.
     Evaluate(RunId),
+    /// Measure the runs of all folds as one.
+    Ensemble(EnsembleId),
 }
 
 impl Job {
@@ -54,6 +58,7 @@ impl Job {
             Job::Prepare(_) => "prepare",
             Job::Train(_) => "train",
             Job::Evaluate(_) => "evaluate",
+            Job::Ensemble(_) => "ensemble",
         }
     }
 }
@@ -64,6 +69,7 @@ impl fmt::Display for Job {
             Job::Prepare(data) => write!(f, "prepare {data}"),
             Job::Train(run) => write!(f, "train {run}"),
             Job::Evaluate(run) => write!(f, "evaluate {run}"),
+            Job::Ensemble(ensemble) => write!(f, "ensemble {ensemble}"),
         }
     }
 }
@@ -166,6 +172,27 @@ impl Ledger {
     /// The folder of a run.
     pub fn run(&self, run: RunId) -> PathBuf {
         self.root.join("runs").join(run.to_string())
+    }
+
+    /// The folder of an ensemble.
+    pub fn ensemble(&self, ensemble: EnsembleId) -> PathBuf {
+        self.root.join("ensembles").join(ensemble.to_string())
+    }
+
+    /// What was measured of an ensemble, if it was.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn ensemble_record(&self, ensemble: EnsembleId) -> Result<Option<EnsembleRecord>, LedgerError> {
+        read_json(&self.ensemble(ensemble).join("record.json"))
+    }
+
+    /// Publishes an ensemble's result.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn publish_ensemble(&self, ensemble: EnsembleId, record: &EnsembleRecord) -> Result<(), LedgerError> {
+        write_json(&self.ensemble(ensemble).join("record.json"), record)
     }
 
     /// Becomes the only writer, until the lock is dropped.
@@ -295,6 +322,7 @@ impl Ledger {
         let folder = match job {
             Job::Prepare(data) => self.data(data),
             Job::Train(run) | Job::Evaluate(run) => self.run(run),
+            Job::Ensemble(ensemble) => self.ensemble(ensemble),
         };
         folder.join(job.verb())
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use schema::{Identity, Metric, Outcome, Record, RunId};
+use schema::{EnsembleId, Evaluated, Identity, Metric, Outcome, Record, RunId};
 
 use super::Plan;
 use crate::{
@@ -74,10 +74,16 @@ pub fn of(plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<Freshnes
         freshness.insert(Job::Train(run), train);
         freshness.insert(Job::Evaluate(run), evaluate);
     }
+    for &id in plan.ensembles.keys() {
+        freshness.insert(Job::Ensemble(id), of_ensemble(id, plan, ledger, report)?);
+    }
     for &data in plan.data.keys() {
+        let ensembles_of =
+            |data| plan.ensembles.iter().filter(move |(_, ensemble)| plan.runs[&ensemble.runs[0]].data == data);
         let users = plan.runs.iter().filter(|(_, planned)| planned.data == data);
         let is_stale = |job| matches!(freshness.get(&job), Some(Freshness::Stale(_)));
-        let needed = users.into_iter().any(|(&run, _)| is_stale(Job::Train(run)) || is_stale(Job::Evaluate(run)));
+        let needed = users.into_iter().any(|(&run, _)| is_stale(Job::Train(run)) || is_stale(Job::Evaluate(run)))
+            || ensembles_of(data).any(|(&id, _)| is_stale(Job::Ensemble(id)));
         let prepare = match (ledger.is_prepared(data), needed) {
             (true, _) => Freshness::Fresh,
             (false, false) => Freshness::NotNeeded,
@@ -112,11 +118,31 @@ fn of_run(run: RunId, ledger: &Ledger, metrics: &[Metric]) -> Result<(Freshness,
     })
 }
 
+/// Where a training diverged there is nothing to measure together.
+fn of_ensemble(id: EnsembleId, plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<Freshness, LedgerError> {
+    let runs = &plan.ensembles[&id].runs;
+    for &run in runs {
+        if let RunState::Recorded(Record { outcome: Outcome::Diverged { .. }, .. }) = ledger.state(run)? {
+            return Ok(Freshness::NotNeeded);
+        }
+    }
+    let metrics = report.metrics(&plan.runs[&runs[0]].identity.recipe.dataset);
+    Ok(match ledger.ensemble_record(id)? {
+        None => Freshness::Stale(reason(Job::Ensemble(id), false, ledger)?),
+        Some(record) => match absent_of(&record.evaluated, &metrics) {
+            missing if missing.is_empty() => Freshness::Fresh,
+            missing => Freshness::Stale(Reason::Unmeasured(missing)),
+        },
+    })
+}
+
+fn absent_of(evaluated: &Evaluated, metrics: &[Metric]) -> Vec<Metric> {
+    metrics.iter().copied().filter(|metric| !evaluated.scores.contains_key(metric)).collect()
+}
+
 fn unmeasured(record: &Record, metrics: &[Metric]) -> Vec<Metric> {
     match &record.outcome {
-        Outcome::Finished(evaluated) => {
-            metrics.iter().copied().filter(|metric| !evaluated.scores.contains_key(metric)).collect()
-        }
+        Outcome::Finished(evaluated) => absent_of(evaluated, metrics),
         Outcome::Diverged { .. } => Vec::new(),
     }
 }

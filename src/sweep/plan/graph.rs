@@ -1,11 +1,11 @@
-//! The order of jobs: `prepare -> train -> evaluate -> report`.
+//! The order of jobs: `prepare -> train -> evaluate -> report`, with an `ensemble` after the `evaluate`s of its runs.
 
 use std::{collections::BTreeMap, fmt};
 
 use petgraph::graph::{DiGraph, NodeIndex};
-use schema::RunId;
+use schema::{EnsembleId, RunId};
 
-use super::PlannedRun;
+use super::{PlannedEnsemble, PlannedRun};
 use crate::ledger::Job;
 
 /// A node of the graph.
@@ -26,9 +26,13 @@ impl fmt::Display for Node {
     }
 }
 
-/// One `prepare` for each data set, one `train` and one `evaluate` for each run, one `report`.
-pub(super) fn of(runs: &BTreeMap<RunId, PlannedRun>) -> DiGraph<Node, ()> {
+/// One `prepare` for each data set, one `train` and one `evaluate` for each run, one `ensemble` for each, one `report`.
+pub(super) fn of(
+    runs: &BTreeMap<RunId, PlannedRun>,
+    ensembles: &BTreeMap<EnsembleId, PlannedEnsemble>,
+) -> DiGraph<Node, ()> {
     let mut graph = DiGraph::new();
+    let mut evaluates = BTreeMap::new();
     let mut prepares: BTreeMap<_, NodeIndex> = BTreeMap::new();
     let report = graph.add_node(Node::Report);
     for (&run, planned) in runs {
@@ -39,6 +43,14 @@ pub(super) fn of(runs: &BTreeMap<RunId, PlannedRun>) -> DiGraph<Node, ()> {
         graph.add_edge(prepare, train, ());
         graph.add_edge(train, evaluate, ());
         graph.add_edge(evaluate, report, ());
+        evaluates.insert(run, evaluate);
+    }
+    for (&id, planned) in ensembles {
+        let ensemble = graph.add_node(Node::Job(Job::Ensemble(id)));
+        planned.runs.iter().for_each(|run| {
+            graph.add_edge(evaluates[run], ensemble, ());
+        });
+        graph.add_edge(ensemble, report, ());
     }
     graph
 }

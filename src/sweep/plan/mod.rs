@@ -15,7 +15,9 @@ use std::{
 
 use petgraph::graph::DiGraph;
 use rayon::prelude::*;
-use schema::{Backbone, Cache, DataId, Dataset, Fingerprint, Fold, Identity, Numerics, RunId, StoredImages, Weights};
+use schema::{
+    Backbone, Cache, DataId, Dataset, EnsembleId, Fingerprint, Fold, Identity, Numerics, RunId, StoredImages, Weights,
+};
 
 pub use graph::Node;
 
@@ -37,6 +39,8 @@ pub struct Plan {
     pub runs: BTreeMap<RunId, PlannedRun>,
     /// The prepared data sets that they need.
     pub data: BTreeMap<DataId, PlannedData>,
+    /// The runs of all folds of one cell and seed, to be measured together.
+    pub ensembles: BTreeMap<EnsembleId, PlannedEnsemble>,
     /// Jobs, with an edge from each to those that wait for it.
     pub graph: DiGraph<Node, ()>,
     /// Data sets and weights that are not in their place. Runs with them have names that are not final.
@@ -84,6 +88,15 @@ pub struct PlannedRun {
     pub member: usize,
 }
 
+/// The runs of all folds of one cell and seed.
+#[derive(Clone, Debug)]
+pub struct PlannedEnsemble {
+    /// Its runs, by fold.
+    pub runs: Vec<RunId>,
+    /// The members of the plan with the first fold whose ensemble it is, by position: at least one.
+    pub members: Vec<usize>,
+}
+
 /// A data set to prepare.
 #[derive(Clone, Debug)]
 pub struct PlannedData {
@@ -125,14 +138,29 @@ impl Plan {
                 members.push(member);
             }
         }
-        let graph = graph::of(&runs);
-        Ok(Plan { members, runs, data: given.data.into_iter().collect(), graph, missing })
+        let ensembles = ensembles(&members, sweep.folds.len());
+        let graph = graph::of(&runs, &ensembles);
+        Ok(Plan { members, runs, data: given.data.into_iter().collect(), ensembles, graph, missing })
     }
 
     /// The first repetition of a cell whose result a run is.
     pub fn member_of(&self, run: RunId) -> Option<&Member> {
         self.members.get(self.runs.get(&run)?.member)
     }
+}
+
+/// The ensembles of these members, of which the folds of one cell and seed follow each other. What no fold changes
+/// has none.
+fn ensembles(members: &[Member], folds: usize) -> BTreeMap<EnsembleId, PlannedEnsemble> {
+    let mut ensembles = BTreeMap::new();
+    for (place, of_folds) in (0..).step_by(folds).zip(members.chunks(folds)) {
+        let runs: Vec<RunId> = of_folds.iter().map(|member| member.run).collect();
+        if runs.windows(2).any(|pair| pair[0] != pair[1]) {
+            let planned = || PlannedEnsemble { runs: runs.clone(), members: Vec::new() };
+            ensembles.entry(EnsembleId::of(&runs)).or_insert_with(planned).members.push(place);
+        }
+    }
+    ensembles
 }
 
 /// The file of weights and their hash.

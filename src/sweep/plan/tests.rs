@@ -1,7 +1,7 @@
 use std::{fs, path::Path};
 
 use petgraph::algo::toposort;
-use schema::{Evaluated, Metric, Outcome, Precision, Record, SCHEMA, Trained, TrainingEnd};
+use schema::{EnsembleRecord, Evaluated, Metric, Outcome, Precision, Record, SCHEMA, Trained, TrainingEnd};
 use tempfile::TempDir;
 
 use super::{
@@ -103,9 +103,23 @@ fn every_cell_has_its_repetitions_and_equal_recipes_are_one_run() {
 fn the_graph_goes_from_preparation_to_the_report() {
     let desk = desk(SWEEP);
     let order = toposort(&desk.plan.graph, None).unwrap();
-    assert_eq!(order.len(), 1 + 2 * 13 + 1);
+    assert_eq!(order.len(), 1 + 2 * 13 + 4 + 1);
     assert!(matches!(desk.plan.graph[order[0]], Node::Job(Job::Prepare(_))));
     assert_eq!(desk.plan.graph[*order.last().unwrap()], Node::Report);
+}
+
+#[test]
+fn the_folds_of_a_cell_and_a_seed_are_measured_together_once_each_is_measured() {
+    let desk = desk(SWEEP);
+    assert_eq!(desk.plan.ensembles.len(), 4, "2 embeddings x 2 seeds; what no fold changes has none");
+    for (&id, ensemble) in &desk.plan.ensembles {
+        let member = &desk.plan.members[ensemble.members[0]];
+        assert_eq!((member.method.as_str(), member.run, ensemble.runs.len()), ("A", ensemble.runs[0], 2));
+        let place = desk.plan.graph.node_indices().find(|&node| desk.plan.graph[node] == Node::Job(Job::Ensemble(id)));
+        let before = desk.plan.graph.neighbors_directed(place.unwrap(), petgraph::Direction::Incoming);
+        let before: Vec<Node> = before.map(|node| desk.plan.graph[node]).collect();
+        assert!(ensemble.runs.iter().all(|&run| before.contains(&Node::Job(Job::Evaluate(run)))), "{before:?}");
+    }
 }
 
 #[test]
@@ -156,6 +170,14 @@ fn each_job_knows_why_it_runs() {
 
     assert_eq!(desk.freshness()[&prepare], Freshness::Stale(Reason::New));
     desk.plan.runs.keys().for_each(|&run| desk.record(run, &desk.metrics()));
+    let ensemble = *desk.plan.ensembles.keys().next().unwrap();
+    assert_eq!(desk.freshness()[&Job::Ensemble(ensemble)], Freshness::Stale(Reason::New));
+    for (&id, ensemble) in &desk.plan.ensembles {
+        let scores = desk.metrics().into_iter().map(|metric| (metric, 0.5)).collect();
+        let evaluated = Evaluated { classes: 4, images: 80, lone: 0, scores };
+        let record = EnsembleRecord { schema: SCHEMA, runs: ensemble.runs.clone(), evaluated };
+        desk.ledger.publish_ensemble(id, &record).unwrap();
+    }
     assert_eq!(desk.freshness()[&prepare], Freshness::NotNeeded);
 }
 

@@ -150,6 +150,11 @@ impl Scheduler {
                 }
             }
         }
+        for (&id, ensemble) in &plan.ensembles {
+            if let Some(state) = jobs.get_mut(&Job::Ensemble(id)) {
+                state.rank.1 = ensemble.members[0];
+            }
+        }
         let ready = jobs.iter().filter(|(_, state)| state.may_start()).map(|(&job, state)| (state.rank, job)).collect();
         Scheduler { jobs, ready, slots: vec![None; slots], retries, interrupts: 0, disk_full: false }
     }
@@ -220,10 +225,13 @@ impl Scheduler {
         if let (Job::Train(run), Finished::Trained(trained)) = (job, &finished)
             && trained.end == TrainingEnd::Diverged
         {
-            // There is nothing to measure: the publication of the training is the run's record.
+            // There is nothing to measure, alone or with others: the publication of the training is the run's record.
             let evaluate = Job::Evaluate(run);
-            self.ready.retain(|&(_, job)| job != evaluate);
-            self.done(evaluate);
+            let ensembles = self.jobs.get(&evaluate).map(|state| state.dependents.clone()).unwrap_or_default();
+            for pointless in ensembles.into_iter().chain([evaluate]) {
+                self.done(pointless);
+                self.ready.retain(|&(_, job)| job != pointless);
+            }
         }
         vec![Action::Publish { job, finished }, Action::Ended { job, end: End::Finished, again: false }]
     }
@@ -321,7 +329,7 @@ impl JobState {
 fn urgency(job: Job) -> u8 {
     match job {
         Job::Prepare(_) => 0,
-        Job::Evaluate(_) => 1,
+        Job::Evaluate(_) | Job::Ensemble(_) => 1,
         Job::Train(_) => 2,
     }
 }

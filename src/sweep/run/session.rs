@@ -12,8 +12,8 @@ use std::{
 };
 
 use schema::{
-    Attempt, EvaluateWork, Finished, Metric, Outcome, PROTOCOL, PrepareWork, Record, RunId, SCHEMA, TrainWork,
-    TrainingEnd, Work,
+    Attempt, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Finished, Metric, Outcome, PROTOCOL, PrepareWork,
+    Record, RunId, SCHEMA, TrainWork, TrainingEnd, Work,
 };
 use thiserror::Error;
 
@@ -151,6 +151,18 @@ impl Session<'_> {
                     metrics: self.metrics_of(run)?,
                 })
             }
+            Job::Ensemble(id) => {
+                let runs = self.runs_of(id);
+                let members = runs
+                    .iter()
+                    .map(|run| (self.plan.runs[run].identity.recipe.clone(), absolute(&self.ledger.run(*run))));
+                Work::Ensemble(EnsembleWork {
+                    members: members.collect(),
+                    data: absolute(&self.ledger.data(self.plan.runs[&runs[0]].data)),
+                    into: absolute(&self.ledger.ensemble(id)),
+                    metrics: self.metrics_of_ensemble(id)?,
+                })
+            }
         })
     }
 
@@ -163,6 +175,19 @@ impl Session<'_> {
         metrics.sort();
         metrics.dedup();
         Ok(metrics)
+    }
+
+    fn metrics_of_ensemble(&self, id: EnsembleId) -> Result<Vec<Metric>, LedgerError> {
+        let mut metrics = self.report.metrics(&self.plan.runs[&self.runs_of(id)[0]].identity.recipe.dataset);
+        let before = self.ledger.ensemble_record(id)?;
+        metrics.extend(before.iter().flat_map(|record| record.evaluated.scores.keys()));
+        metrics.sort();
+        metrics.dedup();
+        Ok(metrics)
+    }
+
+    fn runs_of(&self, id: EnsembleId) -> &[RunId] {
+        &self.plan.ensembles[&id].runs
     }
 
     fn publish(&self, job: Job, finished: Finished) -> Result<(), SessionError> {
@@ -179,6 +204,10 @@ impl Session<'_> {
             (Job::Evaluate(run), Finished::Evaluated(evaluated)) => {
                 let outcome = Outcome::Finished(evaluated);
                 self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome })?;
+            }
+            (Job::Ensemble(id), Finished::Evaluated(evaluated)) => {
+                let runs = self.runs_of(id).to_vec();
+                self.ledger.publish_ensemble(id, &EnsembleRecord { schema: SCHEMA, runs, evaluated })?;
             }
             (
                 job,
