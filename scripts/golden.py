@@ -251,6 +251,10 @@ import golden_proxies  # noqa: E402 (needs the environment)
 
 golden_proxies.write_all(write)
 
+import golden_training  # noqa: E402 (needs the environment)
+
+golden_training.write_all(write)
+
 import golden_pairs  # noqa: E402 (needs the environment)
 
 golden_pairs.pair_losses(write)

@@ -3,7 +3,7 @@
 
 use tch::Tensor;
 
-use super::{Rule, decayed};
+use super::{Moment, Rule, decayed};
 
 /// Adam with bias correction.
 #[derive(Clone, Debug)]
@@ -14,24 +14,37 @@ pub struct Adam {
     pub betas: [f64; 2],
     /// Added to the denominator.
     pub epsilon: f64,
+    /// Divides by the largest second moment so far. Reddi, Kale & Kumar, ICLR 2018, Algorithm 2.
+    pub amsgrad: bool,
     /// L2 penalty.
     pub weight_decay: f64,
 }
 
 impl Rule for Adam {
     fn kept(&self) -> &'static [&'static str] {
-        &["first_moment", "second_moment"]
+        match self.amsgrad {
+            true => &["first_moment", "second_moment", "largest_moment"],
+            false => &["first_moment", "second_moment"],
+        }
     }
 
-    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], step: i64) {
-        let [first, second] = kept else { unreachable!("Adam keeps two moments") };
+    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment) {
+        let [first, second, largest @ ..] = kept else { unreachable!("Adam keeps two moments") };
         let gradient = decayed(gradient, parameters, self.weight_decay);
         let _ = first.lerp_(&gradient, 1.0 - self.betas[0]);
         *second *= self.betas[1];
         *second += gradient.square() * (1.0 - self.betas[1]);
-        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
-        let denominator = second.sqrt() / correction(self.betas[1]).sqrt() + self.epsilon;
-        *parameters -= &*first / denominator * (self.lr / correction(self.betas[0]));
+        let correction = |beta: f64| 1.0 - beta.powf(at.step as f64);
+        let scale = match largest.first_mut() {
+            Some(largest) => {
+                let now = largest.maximum(second);
+                largest.copy_(&now);
+                now.sqrt()
+            }
+            None => second.sqrt(),
+        };
+        let denominator = scale / correction(self.betas[1]).sqrt() + self.epsilon;
+        *parameters -= &*first / denominator * (self.lr * at.rate / correction(self.betas[0]));
     }
 }
 
@@ -50,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_restored_optimiser_continues_bit_for_bit() {
-        let rule = Adam { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, weight_decay: 0.01 };
+        let rule = Adam { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, amsgrad: true, weight_decay: 0.01 };
         continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
     }
 }

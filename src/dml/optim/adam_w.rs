@@ -3,7 +3,7 @@
 
 use tch::Tensor;
 
-use super::{Adam, Rule};
+use super::{Adam, Moment, Rule};
 
 /// Adam with weight decay apart from the gradient.
 #[derive(Clone, Debug)]
@@ -14,13 +14,15 @@ pub struct AdamW {
     pub betas: [f64; 2],
     /// Added to the denominator.
     pub epsilon: f64,
+    /// Divides by the largest second moment so far.
+    pub amsgrad: bool,
     /// By how much of itself, times the learning rate, a weight shrinks in each step.
     pub weight_decay: f64,
 }
 
 impl AdamW {
     fn adam(&self) -> Adam {
-        Adam { lr: self.lr, betas: self.betas, epsilon: self.epsilon, weight_decay: 0.0 }
+        Adam { lr: self.lr, betas: self.betas, epsilon: self.epsilon, amsgrad: self.amsgrad, weight_decay: 0.0 }
     }
 }
 
@@ -29,9 +31,9 @@ impl Rule for AdamW {
         self.adam().kept()
     }
 
-    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], step: i64) {
-        *parameters *= 1.0 - self.lr * self.weight_decay;
-        self.adam().update(parameters, gradient, kept, step);
+    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment) {
+        *parameters *= 1.0 - self.lr * at.rate * self.weight_decay;
+        self.adam().update(parameters, gradient, kept, at);
     }
 }
 
@@ -50,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_restored_optimiser_continues_bit_for_bit() {
-        let rule = AdamW { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, weight_decay: 0.01 };
+        let rule = AdamW { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, amsgrad: false, weight_decay: 0.01 };
         continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
     }
 }

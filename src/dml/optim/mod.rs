@@ -6,7 +6,10 @@
 
 mod adam;
 mod adam_w;
+mod clip;
+mod plateau;
 mod rms_prop;
+mod schedule;
 mod sgd;
 
 use tch::{Tensor, no_grad};
@@ -15,7 +18,10 @@ use crate::state::{State, StateError, copy, overwrite};
 
 pub use adam::Adam;
 pub use adam_w::AdamW;
+pub use clip::Clip;
+pub use plateau::{Plateau, PlateauState};
 pub use rms_prop::RmsProp;
+pub use schedule::{Schedule, WarmUp};
 pub use sgd::Sgd;
 
 /// How parameters follow their gradient.
@@ -23,8 +29,17 @@ pub trait Rule: Send {
     /// Names of the tensors, of the parameters' shape and zero at first, that it keeps between steps.
     fn kept(&self) -> &'static [&'static str];
 
-    /// Changes `parameters` `[p]`, given the `gradient` `[p]`, what it kept, and the number of this step, from 1.
-    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], step: i64);
+    /// Changes `parameters` `[p]`, given the `gradient` `[p]`, what it kept, and when this is.
+    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment);
+}
+
+/// When a rule is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The number of this step, from 1.
+    pub step: i64,
+    /// What the learning rate is multiplied by, see [`Schedule`].
+    pub rate: f64,
 }
 
 /// A rule with what it keeps between steps.
@@ -41,11 +56,11 @@ impl Optimizer {
         Optimizer { rule: Box::new(rule), kept, steps: Tensor::from_slice(&[0i64]) }
     }
 
-    /// Changes `parameters` `[p]` in place, given their `gradient` `[p]`.
-    pub fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor) {
+    /// Changes `parameters` `[p]` in place, given their `gradient` `[p]`, with the learning rate times `rate`.
+    pub fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor, rate: f64) {
         self.steps += 1;
-        let step = self.steps();
-        no_grad(|| self.rule.update(parameters, gradient, &mut self.kept, step));
+        let at = Moment { step: self.steps(), rate };
+        no_grad(|| self.rule.update(parameters, gradient, &mut self.kept, at));
     }
 
     /// How many steps have been done.
@@ -84,21 +99,38 @@ mod tests {
         let betas = || [0, 1].map(|index| case["settings"]["betas"][index].as_f64().unwrap());
         let setting = |name: &str| case["settings"][name].as_f64().unwrap();
         let (lr, weight_decay) = (setting("lr"), setting("weight_decay"));
+        let flag = |name: &str| case["settings"][name].as_bool().unwrap_or(false);
         match case["rule"].as_str().unwrap() {
-            "adam" => Optimizer::new(Adam { lr, betas: betas(), epsilon: setting("eps"), weight_decay }, parameters),
-            "adam_w" => Optimizer::new(AdamW { lr, betas: betas(), epsilon: setting("eps"), weight_decay }, parameters),
+            "adam" => {
+                let (betas, epsilon, amsgrad) = (betas(), setting("eps"), flag("amsgrad"));
+                Optimizer::new(Adam { lr, betas, epsilon, amsgrad, weight_decay }, parameters)
+            }
+            "adam_w" => {
+                let (betas, epsilon, amsgrad) = (betas(), setting("eps"), flag("amsgrad"));
+                Optimizer::new(AdamW { lr, betas, epsilon, amsgrad, weight_decay }, parameters)
+            }
             "rms_prop" => {
                 let (alpha, epsilon, momentum) = (setting("alpha"), setting("eps"), setting("momentum"));
-                Optimizer::new(RmsProp { lr, alpha, epsilon, momentum, weight_decay }, parameters)
+                let centered = flag("centered");
+                Optimizer::new(RmsProp { lr, alpha, epsilon, momentum, centered, weight_decay }, parameters)
             }
-            "sgd" => Optimizer::new(Sgd { lr, momentum: setting("momentum"), weight_decay }, parameters),
+            "sgd" => {
+                let dampening = case["settings"]["dampening"].as_f64().unwrap_or(0.0);
+                let (momentum, nesterov) = (setting("momentum"), flag("nesterov"));
+                Optimizer::new(Sgd { lr, momentum, dampening, nesterov, weight_decay }, parameters)
+            }
             other => panic!("golden rule {other}"),
         }
     }
 
     /// Compares twenty steps of the rule `name` with those of PyTorch.
     pub(super) fn agrees_with_golden_values(name: &str) {
-        let files = [include_str!("testdata/steps.json"), include_str!("testdata/further_steps.json")].map(golden);
+        let files = [
+            include_str!("testdata/steps.json"),
+            include_str!("testdata/further_steps.json"),
+            include_str!("testdata/option_steps.json"),
+        ];
+        let files = files.map(golden);
         let of_file = |file| cases_of(file, name).map(move |case| (file, case));
         let cases: Vec<(&Value, &Value)> = files.iter().flat_map(of_file).collect();
         assert!(cases.len() >= 2);
@@ -107,7 +139,7 @@ mod tests {
             let mut optimizer = named_rule(case, &parameters);
             let gradients = golden["gradients"].as_array().unwrap();
             for (gradient, expected) in gradients.iter().zip(case["path"].as_array().unwrap()) {
-                optimizer.step(&mut parameters, &tensor(gradient));
+                optimizer.step(&mut parameters, &tensor(gradient), 1.0);
                 assert_close(&parameters, &tensor(expected), 1e-14, &format!("{name} {}", case["settings"]));
             }
             assert_eq!(optimizer.steps(), 20);
@@ -123,21 +155,34 @@ mod tests {
         let gradient = |step| noise(step, 1, 6).view([6]).to_kind(Kind::Float);
         let mut parameters = gradient(100);
         let mut optimizer = make(&parameters);
-        (0..3).for_each(|step| optimizer.step(&mut parameters, &gradient(step)));
+        (0..3).for_each(|step| optimizer.step(&mut parameters, &gradient(step), 0.5));
         let (mut copy, state) = (parameters.copy(), optimizer.state());
-        (3..6).for_each(|step| optimizer.step(&mut parameters, &gradient(step)));
+        (3..6).for_each(|step| optimizer.step(&mut parameters, &gradient(step), 0.5));
         let mut other = make(&copy);
         other.restore(&state).unwrap();
-        (3..6).for_each(|step| other.step(&mut copy, &gradient(step)));
+        (3..6).for_each(|step| other.step(&mut copy, &gradient(step), 0.5));
         assert!(copy == parameters);
         assert_eq!(other.steps(), 6);
+    }
+
+    const SGD: Sgd = Sgd { lr: 0.1, momentum: 0.9, dampening: 0.0, nesterov: false, weight_decay: 0.1 };
+
+    #[test]
+    fn a_scaled_rate_is_another_learning_rate() {
+        let end = |lr: f64, rate: f64| {
+            let mut parameters = noise(1, 1, 6).view([6]);
+            let mut optimizer = Optimizer::new(Sgd { lr, ..SGD }, &parameters);
+            (2..5).for_each(|step| optimizer.step(&mut parameters, &noise(step, 1, 6).view([6]), rate));
+            parameters
+        };
+        assert!(end(0.5, 0.25) == end(0.125, 1.0));
     }
 
     #[test]
     fn a_state_of_another_rule_is_refused() {
         let parameters = noise(1, 1, 6).view([6]);
-        let sgd = Optimizer::new(Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.0 }, &parameters);
-        let adam = Adam { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, weight_decay: 0.0 };
+        let sgd = Optimizer::new(SGD, &parameters);
+        let adam = Adam { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, amsgrad: false, weight_decay: 0.0 };
         let error = Optimizer::new(adam, &parameters).restore(&sgd.state()).unwrap_err();
         assert_eq!(error.to_string(), "the state has no tensor `first_moment`");
     }
@@ -145,9 +190,9 @@ mod tests {
     #[test]
     fn a_network_without_parameters_can_be_optimised() {
         let mut parameters = Tensor::from_slice(&[0f32; 0]);
-        let mut optimizer = Optimizer::new(Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.1 }, &parameters);
+        let mut optimizer = Optimizer::new(SGD, &parameters);
         let gradient = parameters.zeros_like();
-        optimizer.step(&mut parameters, &gradient);
+        optimizer.step(&mut parameters, &gradient, 1.0);
         assert_eq!(parameters.numel(), 0);
     }
 }

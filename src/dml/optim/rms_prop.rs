@@ -1,10 +1,10 @@
 //! RMSprop. Tieleman & Hinton, Coursera lecture 6.5, 2012; `epsilon` is added to the root, the learning rate scales
 //! the step and not the velocity.
-//! Reference: `torch.optim.RMSprop`, not centred; weight decay is added to the gradient.
+//! Reference: `torch.optim.RMSprop`; weight decay is added to the gradient.
 
 use tch::Tensor;
 
-use super::{Rule, decayed};
+use super::{Moment, Rule, decayed};
 
 /// RMSprop with momentum.
 #[derive(Clone, Debug)]
@@ -17,23 +17,32 @@ pub struct RmsProp {
     pub epsilon: f64,
     /// Momentum.
     pub momentum: f64,
+    /// Divides by the deviation of gradients from their mean, not by their root mean square.
+    pub centered: bool,
     /// L2 penalty.
     pub weight_decay: f64,
 }
 
 impl Rule for RmsProp {
     fn kept(&self) -> &'static [&'static str] {
-        &["mean_square", "velocity"]
+        if self.centered { &["mean_square", "velocity", "mean"] } else { &["mean_square", "velocity"] }
     }
 
-    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], _step: i64) {
-        let [mean_square, velocity] = kept else { unreachable!("RMSprop keeps a mean and a velocity") };
+    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment) {
+        let [mean_square, velocity, means @ ..] = kept else { unreachable!("RMSprop keeps a mean and a velocity") };
         let gradient = decayed(gradient, parameters, self.weight_decay);
         *mean_square *= self.alpha;
         *mean_square += gradient.square() * (1.0 - self.alpha);
+        let spread = match means.first_mut() {
+            Some(mean) => {
+                let _ = mean.lerp_(&gradient, 1.0 - self.alpha);
+                (&*mean_square - mean.square()).sqrt()
+            }
+            None => mean_square.sqrt(),
+        };
         *velocity *= self.momentum;
-        *velocity += gradient / (mean_square.sqrt() + self.epsilon);
-        *parameters -= &*velocity * self.lr;
+        *velocity += gradient / (spread + self.epsilon);
+        *parameters -= &*velocity * (self.lr * at.rate);
     }
 }
 
@@ -52,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_restored_optimiser_continues_bit_for_bit() {
-        let rule = RmsProp { lr: 0.1, alpha: 0.9, epsilon: 1e-8, momentum: 0.9, weight_decay: 0.01 };
+        let rule = RmsProp { lr: 0.1, alpha: 0.9, epsilon: 1e-8, momentum: 0.9, centered: true, weight_decay: 0.01 };
         continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
     }
 }

@@ -1,10 +1,10 @@
 //! Stochastic gradient descent with momentum. Polyak 1964, in the form of Sutskever et al., ICML 2013, where the
 //! learning rate scales the step and not the velocity.
-//! Reference: `torch.optim.SGD` without dampening or Nesterov.
+//! Reference: `torch.optim.SGD`: the first gradient enters the velocity undamped; Nesterov looks one step ahead.
 
 use tch::Tensor;
 
-use super::{Rule, decayed};
+use super::{Moment, Rule, decayed};
 
 /// Stochastic gradient descent with momentum.
 #[derive(Clone, Debug)]
@@ -13,6 +13,10 @@ pub struct Sgd {
     pub lr: f64,
     /// Momentum.
     pub momentum: f64,
+    /// By how much of itself a gradient is less, when it enters a velocity that is not zero any more.
+    pub dampening: f64,
+    /// Nesterov's momentum: the step is what the next one would be with the same gradient.
+    pub nesterov: bool,
     /// L2 penalty.
     pub weight_decay: f64,
 }
@@ -22,11 +26,17 @@ impl Rule for Sgd {
         &["velocity"]
     }
 
-    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], _step: i64) {
+    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment) {
         let [velocity] = kept else { unreachable!("SGD keeps one velocity") };
+        let gradient = decayed(gradient, parameters, self.weight_decay);
+        let undamped = at.step == 1 || self.momentum == 0.0;
         *velocity *= self.momentum;
-        *velocity += decayed(gradient, parameters, self.weight_decay);
-        *parameters -= &*velocity * self.lr;
+        *velocity += &gradient * if undamped { 1.0 } else { 1.0 - self.dampening };
+        let rate = self.lr * at.rate;
+        match self.nesterov {
+            true => *parameters -= (gradient + &*velocity * self.momentum) * rate,
+            false => *parameters -= &*velocity * rate,
+        }
     }
 }
 
@@ -45,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_restored_optimiser_continues_bit_for_bit() {
-        let rule = Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.01 };
+        let rule = Sgd { lr: 0.1, momentum: 0.9, dampening: 0.1, nesterov: false, weight_decay: 0.01 };
         continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
     }
 }
