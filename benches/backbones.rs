@@ -57,7 +57,7 @@ struct Training {
 impl Training {
     fn new(config: NetworkConfig) -> Training {
         let mut network = Network::new(config, 0, Device::Cpu).expect("these images pass through these backbones");
-        let rule = Adam { lr: 1e-6, betas: [0.9, 0.999], epsilon: 1e-8, weight_decay: 0.0 };
+        let rule = Adam { lr: 1e-6, betas: [0.9, 0.999], epsilon: 1e-8, amsgrad: false, weight_decay: 0.0 };
         let count = Tensor::arange(BATCH, (Kind::Int64, Device::Cpu));
         Training {
             optimizer: Optimizer::new(rule, network.flat_parameters()),
@@ -72,7 +72,7 @@ impl Training {
         let embeddings = self.network.forward(&self.images, true);
         let value = self.objective.step(&embeddings, &self.labels, 0).value;
         let (gradient, _) = self.objective.gradients(&self.network, &value);
-        self.optimizer.step(self.network.flat_parameters(), &gradient);
+        self.optimizer.step(self.network.flat_parameters(), &gradient, 1.0);
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod data;
 pub mod distance;
 pub mod eval;
+pub mod gradient_cache;
 pub mod loss;
 pub mod memory;
 pub mod miner;

@@ -165,6 +165,12 @@ impl Objective {
         (gradients.remove(0), gradients)
     }
 
+    /// The same with respect to the embeddings themselves, if they are a leaf of the graph.
+    pub(crate) fn gradients_at(&self, embeddings: &Tensor, loss: &Tensor) -> (Tensor, Vec<Tensor>) {
+        let own: Vec<&Parameters> = self.terms.iter().filter_map(|term| term.loss.parameters()).collect();
+        parameters::gradients_at(embeddings, &own, loss)
+    }
+
     /// Returns a copy of the losses' own parameters; empty if there are none. The memory has a state of its own.
     pub fn state(&self) -> State {
         let named = |(place, term): (usize, &Term)| Some(copy(&place.to_string(), term.loss.parameters()?.flat()));

@@ -169,11 +169,23 @@ impl Parameters {
 /// Returns the gradient of a scalar `loss` with respect to each of the flat tensors of `all`, in one pass through the
 /// graph, which is freed. The gradient of what the loss does not depend on is zero.
 pub(crate) fn gradients(all: &[&Parameters], loss: &Tensor) -> Vec<Tensor> {
-    let views: Vec<&Tensor> = all.iter().flat_map(|parameters| &parameters.views).collect();
-    if views.is_empty() {
-        return all.iter().map(|parameters| parameters.flat.zeros_like()).collect();
-    }
-    let mut gradients = Tensor::run_backward(&[loss], &views, false, false).into_iter();
+    joined(all, &mut gradients_of_views(&[], all, loss).into_iter())
+}
+
+/// The same, and first of all the gradient with respect to `leaf`, which the loss depends on.
+pub(crate) fn gradients_at(leaf: &Tensor, all: &[&Parameters], loss: &Tensor) -> (Tensor, Vec<Tensor>) {
+    let mut gradients = gradients_of_views(&[leaf], all, loss).into_iter();
+    let at_leaf = gradients.next().filter(Tensor::defined).unwrap_or_else(|| leaf.zeros_like());
+    (at_leaf, joined(all, &mut gradients))
+}
+
+fn gradients_of_views(leaves: &[&Tensor], all: &[&Parameters], loss: &Tensor) -> Vec<Tensor> {
+    let views = all.iter().flat_map(|parameters| &parameters.views);
+    let inputs: Vec<&Tensor> = leaves.iter().copied().chain(views).collect();
+    if inputs.is_empty() { Vec::new() } else { Tensor::run_backward(&[loss], &inputs, false, false) }
+}
+
+fn joined(all: &[&Parameters], gradients: &mut impl Iterator<Item = Tensor>) -> Vec<Tensor> {
     let mut of_view = |view: &Tensor| match gradients.next() {
         Some(gradient) if gradient.defined() => gradient.reshape([-1]),
         _ => view.zeros_like().reshape([-1]),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use schema::{Evaluated, Failure, Fold, RunId};
+use schema::{Breakdown, Evaluated, Failure, Fold, RunId};
 
 /// One run, and where it belongs in a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,8 +48,10 @@ impl fmt::Display for Together {
 pub enum RunState {
     /// It was measured.
     Finished(Evaluated),
-    /// Its loss was not a finite number.
-    Diverged {
+    /// Its training went wrong.
+    Broken {
+        /// How.
+        how: Breakdown,
         /// After how many steps.
         step: u64,
     },
@@ -69,7 +71,7 @@ impl RunState {
     pub(crate) fn rank(&self) -> u8 {
         match self {
             RunState::Finished(_) => 0,
-            RunState::Diverged { .. } => 1,
+            RunState::Broken { .. } => 1,
             RunState::Failed { .. } => 2,
             RunState::Missing => 3,
         }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::PolarsError;
-use schema::Metric;
+use schema::{Breakdown, Metric};
 
 use crate::{
     Caption, Row, RunState, Together,
@@ -68,7 +68,7 @@ pub(crate) struct Cell {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Measured(Summary),
-    Diverged,
+    Broken(Breakdown),
     Failed,
     Missing,
 }
@@ -78,7 +78,7 @@ impl Cell {
     pub(crate) fn text(&self) -> String {
         match &self.value {
             Value::Measured(summary) => self.measured(summary),
-            Value::Diverged => "diverged".to_owned(),
+            Value::Broken(how) => how.word().to_owned(),
             Value::Failed => "failed".to_owned(),
             Value::Missing => "–".to_owned(),
         }
@@ -98,7 +98,7 @@ impl Cell {
     pub(crate) fn summary(&self) -> Option<&Summary> {
         match &self.value {
             Value::Measured(summary) => Some(summary),
-            Value::Diverged | Value::Failed | Value::Missing => None,
+            Value::Broken(_) | Value::Failed | Value::Missing => None,
         }
     }
 }
@@ -213,7 +213,7 @@ fn observations(lines: &[Runs<'_>]) -> Vec<Observation> {
 fn measured(row: &Row, metric: Metric) -> Option<f64> {
     match &row.state {
         RunState::Finished(evaluated) => evaluated.scores.get(&metric).copied().filter(|value| value.is_finite()),
-        RunState::Diverged { .. } | RunState::Failed { .. } | RunState::Missing => None,
+        RunState::Broken { .. } | RunState::Failed { .. } | RunState::Missing => None,
     }
 }
 
@@ -251,13 +251,14 @@ fn blocks(lines: &[Runs<'_>], summaries: &BTreeMap<(u32, u32), Summary>) -> Vec<
 
 /// Why a cell without any value has none: the worst that happened to any of its runs.
 fn reason(rows: &[&Row]) -> Value {
-    let happened = |is: fn(&RunState) -> bool| rows.iter().any(|row| is(&row.state));
-    if happened(|state| matches!(state, RunState::Diverged { .. })) {
-        Value::Diverged
-    } else if happened(|state| matches!(state, RunState::Failed { .. })) {
-        Value::Failed
-    } else {
-        Value::Missing
+    let broken = rows.iter().filter_map(|row| match row.state {
+        RunState::Broken { how, .. } => Some(how),
+        RunState::Finished(_) | RunState::Failed { .. } | RunState::Missing => None,
+    });
+    match broken.min() {
+        Some(how) => Value::Broken(how),
+        None if rows.iter().any(|row| matches!(row.state, RunState::Failed { .. })) => Value::Failed,
+        None => Value::Missing,
     }
 }
 
@@ -298,7 +299,7 @@ fn what_happened(row: &Row, metrics: &[Metric]) -> Option<String> {
             let absent: Vec<String> = absent.map(|metric| format!("`{metric}`")).collect();
             (!absent.is_empty()).then(|| format!("finished without {}", absent.join(", ")))
         }
-        RunState::Diverged { step } => Some(format!("diverged, the loss was not a finite number at step {step}")),
+        RunState::Broken { how, step } => Some(format!("{}, {} at step {step}", how.word(), how.reason())),
         RunState::Failed { class: _, message } => Some(format!("failed, {}", message.trim())),
         RunState::Missing => Some("not run yet".to_owned()),
     }

@@ -1,6 +1,6 @@
 //! Whole tables, as a person sees them.
 
-use schema::{Evaluated, Failure, Fold, Metric, RunId};
+use schema::{Breakdown, Evaluated, Failure, Fold, Metric, RunId};
 
 use crate::{Caption, Row, RunState, Table, Together, table};
 
@@ -44,11 +44,11 @@ fn example() -> Vec<Row> {
     rows.extend((0..4).map(|seed| row(glyphs, "Contrastive", seed, finished(0.85 + 0.001 * seed as f64, 0.5))));
     rows.push(row(glyphs, "Triplet", 0, finished(0.8, 0.5)));
     rows.push(row(glyphs, "Triplet", 1, finished(0.9, 0.5)));
-    rows.push(row(glyphs, "Triplet", 2, RunState::Diverged { step: 17 }));
+    rows.push(row(glyphs, "Triplet", 2, RunState::Broken { how: Breakdown::Diverged, step: 17 }));
     rows.push(row(glyphs, "Triplet", 3, RunState::Missing));
     let failed = RunState::Failed { class: Failure::Disk, message: "no space left on the device".to_owned() };
     rows.push(row("Omniglot", "Contrastive", 0, failed));
-    rows.push(row("Omniglot", "Triplet", 0, RunState::Diverged { step: 3 }));
+    rows.push(row("Omniglot", "Triplet", 0, RunState::Broken { how: Breakdown::Diverged, step: 3 }));
     rows.push(row("Omniglot", "Pixels", 0, RunState::Missing));
     rows
 }

@@ -67,6 +67,8 @@ pub enum Work {
     Measure(MeasureWork),
     /// Draw the nearest images of one test image.
     Neighbours(NeighboursWork),
+    /// Do the first step of a training several times and compare the bits.
+    Probe(TrainWork),
 }
 
 /// Unpacks and verifies what a user downloaded.
@@ -223,6 +225,8 @@ pub struct Description {
     pub protocol: u32,
     /// The trainer's name and version.
     pub trainer: String,
+    /// Its libtorch: the file that was loaded.
+    pub libtorch: String,
     /// How many CUDA devices it sees.
     pub cuda_devices: u32,
 }

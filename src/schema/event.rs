@@ -30,13 +30,13 @@ pub enum Event {
         /// The values.
         validation: Scores,
     },
-    /// How the memory is doing. Said every hundred steps.
+    /// How the memory is doing. Said every hundred batches.
     Memory {
-        /// After how many steps.
+        /// After how many batches.
         step: u64,
         /// The share of its slots that have been written.
         fill: f64,
-        /// How many steps ago a slot was written, on the average.
+        /// How many batches ago a slot was written, on the average.
         age: f64,
         /// The mean Euclidean distance of a batch's embeddings from those that the memory holds of the same images;
         /// nothing if it holds none of them.
@@ -89,6 +89,11 @@ pub enum Finished {
         right: u32,
         /// How many neighbours there are.
         of: u32,
+    },
+    /// The first step of a training was done several times.
+    Probed {
+        /// What did not have the same bits each time, in the order in which it is computed.
+        different: Vec<String>,
     },
 }
 
@@ -156,8 +161,42 @@ impl Trained {
 pub enum TrainingEnd {
     /// All steps were done.
     Completed,
-    /// The loss was not a finite number; nothing after that step means anything.
+    /// Validation had not improved for long enough.
+    OutOfPatience,
+    /// It went wrong: what it left is not to be measured.
+    Broken(Breakdown),
+}
+
+/// How a training went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Breakdown {
+    /// The loss was not a finite number.
     Diverged,
+    /// All images had nearly the same embedding.
+    Collapsed,
+    /// No pair or triplet contributed to the loss any more.
+    Dead,
+}
+
+impl Breakdown {
+    /// One word, as a table shows it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Breakdown::Diverged => "diverged",
+            Breakdown::Collapsed => "collapsed",
+            Breakdown::Dead => "dead",
+        }
+    }
+
+    /// What it means.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Breakdown::Diverged => "the loss was not a finite number",
+            Breakdown::Collapsed => "all images had nearly the same embedding",
+            Breakdown::Dead => "nothing contributed to the loss any more",
+        }
+    }
 }
 
 /// Why an attempt failed.
@@ -176,4 +215,6 @@ pub enum Failure {
     Internal,
     /// The process ended without a last word: killed, out of memory, crashed.
     Crashed,
+    /// The process said nothing for too long, and was killed.
+    Hung,
 }

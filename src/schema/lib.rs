@@ -34,6 +34,7 @@ mod optimizer;
 mod recipe;
 mod record;
 mod sampler;
+mod schedule;
 mod settings;
 
 pub use attempt::{
@@ -42,7 +43,7 @@ pub use attempt::{
 };
 pub use dataset::{Dataset, Files, Glyphs, Own, Registration, TrainingHalf};
 pub use distance::{Distance, Reduction, Regularizer};
-pub use event::{Event, Failure, Finished, Measured, Prepared, Trained, TrainingEnd};
+pub use event::{Breakdown, Event, Failure, Finished, Measured, Prepared, Trained, TrainingEnd};
 pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, canonical_json,
 };
@@ -66,3 +67,4 @@ pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
 pub use record::{EnsembleRecord, Evaluated, Outcome, Record};
 pub use sampler::{ClassBalanced, FixedPairs, Hierarchical, MPerClass, RandomSampler, Sampler, Straddling};
+pub use schedule::{Clip, Cosine, Guards, MultiStep, Plateau, Schedule, Span, StepSchedule, WarmUp};

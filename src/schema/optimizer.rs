@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Card;
+use crate::{Card, settings::settings};
 
 /// An optimiser with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,83 +18,63 @@ pub enum Optimizer {
     Sgd(Sgd),
 }
 
-/// Adam (Kingma & Ba, 2015) with bias correction; weight decay is added to the gradient.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Adam {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay rates of the first and the second moment.
-    pub betas: [f64; 2],
-    /// Added to the denominator.
-    pub epsilon: f64,
-    /// L2 penalty.
-    pub weight_decay: f64,
-}
-
-impl Default for Adam {
-    fn default() -> Self {
-        Adam { lr: 1e-3, betas: [0.9, 0.999], epsilon: 1e-8, weight_decay: 0.0 }
+settings! {
+    /// Adam (Kingma & Ba, 2015) with bias correction; weight decay is added to the gradient.
+    Adam {
+        /// Learning rate.
+        lr: f64 = 1e-3,
+        /// Decay rates of the first and the second moment.
+        betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the denominator.
+        epsilon: f64 = 1e-8,
+        /// Divides by the largest second moment so far (Reddi, Kale & Kumar, 2018).
+        amsgrad: bool = false,
+        /// L2 penalty.
+        weight_decay: f64 = 0.0,
     }
-}
 
-/// Adam with weight decay apart from the gradient (Loshchilov & Hutter, 2019).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AdamW {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay rates of the first and the second moment.
-    pub betas: [f64; 2],
-    /// Added to the denominator.
-    pub epsilon: f64,
-    /// By how much of itself, times the learning rate, a weight shrinks in each step.
-    pub weight_decay: f64,
-}
-
-impl Default for AdamW {
-    fn default() -> Self {
-        AdamW { lr: 1e-3, betas: [0.9, 0.999], epsilon: 1e-8, weight_decay: 1e-2 }
+    /// Adam with weight decay apart from the gradient (Loshchilov & Hutter, 2019).
+    AdamW {
+        /// Learning rate.
+        lr: f64 = 1e-3,
+        /// Decay rates of the first and the second moment.
+        betas: [f64; 2] = [0.9, 0.999],
+        /// Added to the denominator.
+        epsilon: f64 = 1e-8,
+        /// Divides by the largest second moment so far.
+        amsgrad: bool = false,
+        /// By how much of itself, times the learning rate, a weight shrinks in each step.
+        weight_decay: f64 = 1e-2,
     }
-}
 
-/// RMSprop (Tieleman & Hinton, 2012), not centred; weight decay is added to the gradient.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RmsProp {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay rate of the mean of squared gradients.
-    pub alpha: f64,
-    /// Added to the denominator.
-    pub epsilon: f64,
-    /// Momentum.
-    pub momentum: f64,
-    /// L2 penalty.
-    pub weight_decay: f64,
-}
-
-impl Default for RmsProp {
-    fn default() -> Self {
-        RmsProp { lr: 1e-2, alpha: 0.99, epsilon: 1e-8, momentum: 0.0, weight_decay: 0.0 }
+    /// RMSprop (Tieleman & Hinton, 2012); weight decay is added to the gradient.
+    RmsProp {
+        /// Learning rate.
+        lr: f64 = 1e-2,
+        /// Decay rate of the mean of squared gradients.
+        alpha: f64 = 0.99,
+        /// Added to the denominator.
+        epsilon: f64 = 1e-8,
+        /// Momentum.
+        momentum: f64 = 0.0,
+        /// Divides by the deviation of gradients from their mean, not by their root mean square.
+        centered: bool = false,
+        /// L2 penalty.
+        weight_decay: f64 = 0.0,
     }
-}
 
-/// Stochastic gradient descent with momentum; weight decay is added to the gradient.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sgd {
-    /// Learning rate.
-    pub lr: f64,
-    /// Momentum, without dampening.
-    pub momentum: f64,
-    /// L2 penalty.
-    pub weight_decay: f64,
-}
-
-impl Default for Sgd {
-    fn default() -> Self {
-        Sgd { lr: 1e-3, momentum: 0.0, weight_decay: 0.0 }
+    /// Stochastic gradient descent with momentum; weight decay is added to the gradient.
+    Sgd {
+        /// Learning rate.
+        lr: f64 = 1e-3,
+        /// Momentum.
+        momentum: f64 = 0.0,
+        /// By how much of itself a gradient is less when it enters the velocity, but for the first.
+        dampening: f64 = 0.0,
+        /// Nesterov's momentum.
+        nesterov: bool = false,
+        /// L2 penalty.
+        weight_decay: f64 = 0.0,
     }
 }
 

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Dataset, Distance, Loss, Memory, Miner, Model, Optimizer, Reduction, Regularizer, Sampler, StoredImages, Transform,
+    Clip, Dataset, Distance, Guards, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler,
+    Schedule, Span, StoredImages, Transform, WarmUp,
 };
 
 /// Everything that determines one run's result, apart from the bytes of the data and the kind of
@@ -31,7 +32,7 @@ pub struct Recipe {
 }
 
 /// One of `of` class-disjoint parts of the training classes, in the order of the class list; the run
-/// trains on the others, validates on this one and keeps its best checkpoint by validation MAP@R.
+/// trains on the others, validates on this one and keeps its best checkpoint by [`Training::select`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fold {
@@ -111,14 +112,104 @@ pub struct Training {
     /// Changes the parameters of losses that have some, such as proxies. Absent: one like that of the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_optimizer: Option<Optimizer>,
-    /// How many batches are trained on.
+    /// Changes the weights of the head. Absent: as those of the trunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_optimizer: Option<Optimizer>,
+    /// How learning rates change with time.
+    #[serde(default = "constant", skip_serializing_if = "Schedule::is_constant")]
+    pub schedule: Schedule,
+    /// How they begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<WarmUp>,
+    /// How long only the head and the parameters of losses are trained at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_trunk: Option<Span>,
+    /// Steps of an epoch. Absent: as many as take as many images as there are to train on, rounded down, and at
+    /// least one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch_steps: Option<u64>,
+    /// A bound on gradients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<Clip>,
+    /// Batches of one step. Each has its own loss, in which it sees no other; the step follows the mean of their
+    /// gradients.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub accumulate: u64,
+    /// Images that are in memory at a time with what their gradient needs. A batch of more has one loss, but goes
+    /// through the network in chunks, twice: without a graph to know the embeddings and so their gradients, then with
+    /// one. Where batch norm is trained, a chunk is normalised by itself. Absent: the whole batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<u32>,
+    /// How many steps are trained.
     pub steps: u64,
-    /// Steps between two validations. Only a run with a fold validates.
+    /// Steps between two validations, of which the first is before any step. Only a run with a fold validates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate_every: Option<u64>,
+    /// The metric by which validation chooses the best weights.
+    #[serde(default = "map_at_r", skip_serializing_if = "is_map_at_r")]
+    pub select: Metric,
+    /// Validations in a row without a better score after which training ends. Absent: it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
+    /// What ends a training that has gone wrong.
+    #[serde(default, skip_serializing_if = "Guards::are_default")]
+    pub guards: Guards,
     /// Whether the labels are the true ones.
     #[serde(default, skip_serializing_if = "Labels::are_true")]
     pub labels: Labels,
+}
+
+fn constant() -> Schedule {
+    Schedule::Constant
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(number: &u64) -> bool {
+    *number == 1
+}
+
+fn map_at_r() -> Metric {
+    Metric::MapAtR
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_map_at_r(metric: &Metric) -> bool {
+    *metric == Metric::MapAtR
+}
+
+impl Training {
+    /// A training with only what it cannot do without.
+    pub fn new(loss: Loss, sampler: Sampler, optimizer: Optimizer, steps: u64) -> Training {
+        Training {
+            loss,
+            distance: None,
+            reduction: None,
+            regularizer: None,
+            miner: None,
+            memory: None,
+            sampler,
+            optimizer,
+            loss_optimizer: None,
+            head_optimizer: None,
+            schedule: Schedule::Constant,
+            warm_up: None,
+            freeze_trunk: None,
+            epoch_steps: None,
+            clip: None,
+            accumulate: 1,
+            chunk: None,
+            steps,
+            validate_every: None,
+            select: Metric::MapAtR,
+            patience: None,
+            guards: Guards::default(),
+            labels: Labels::True,
+        }
+    }
 }
 
 /// Whether a network is trained on the true labels.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{RunId, Scores};
+use crate::{Breakdown, RunId, Scores};
 
 /// A finished run's result: what a table is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,10 @@ pub struct EnsembleRecord {
 pub enum Outcome {
     /// The test classes were measured.
     Finished(Evaluated),
-    /// The loss was not a finite number.
-    Diverged {
+    /// Training went wrong.
+    Broken {
+        /// How.
+        how: Breakdown,
         /// After how many steps.
         step: u64,
     },

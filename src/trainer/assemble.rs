@@ -7,7 +7,7 @@ mod network;
 mod remembering;
 mod sampling;
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use dml::{
     data::{
@@ -16,14 +16,14 @@ use dml::{
         readers::{Reader, manifest},
     },
     loss,
-    model::Network,
+    model::{Group, Network},
     objective::Objective,
     optim,
 };
 use schema::{Dataset, Optimizer, Training};
 use tch::Tensor;
 
-use crate::Failed;
+use crate::{Failed, optimizers::Optimizers};
 
 pub(crate) use imaging::{cache, stored, transforms};
 pub(crate) use network::{network, weights_fit};
@@ -87,42 +87,58 @@ pub(crate) fn objective(
     let start = loss::Start { classes, width: network.width(), seed, part: 0, device: network.device() };
     let objective = Objective { seed, ..Objective::sum(losses::terms(training, &start)?) };
     match &training.memory {
-        Some(memory) => remembering::with_memory(objective, memory, network, labels.len()),
+        Some(memory) => remembering::with_memory(objective, memory, training.accumulate, network, labels.len()),
         None => Ok(objective),
     }
 }
 
-/// What changes the weights of this network.
+/// What changes the weights of this network, and the parameters of each loss that has some.
 ///
 /// # Errors
-/// If it has none.
-pub(crate) fn optimizer(optimizer: &Optimizer, network: &mut Network) -> Result<optim::Optimizer, Failed> {
-    let parameters = network.flat_parameters();
-    if parameters.numel() == 0 {
+/// If the network has no weights.
+pub(crate) fn optimizers(
+    training: &Training,
+    network: &mut Network,
+    objective: &mut Objective,
+) -> Result<Optimizers, Failed> {
+    let groups = network.groups();
+    if groups.is_empty() {
         return Err(Failed::recipe("this model has no weights, there is nothing to train"));
     }
-    Ok(optimizer_of(optimizer, parameters))
+    let weights = network.flat_parameters();
+    let of_group = |(group, range): (Group, Range<i64>)| {
+        let chosen = match group {
+            Group::Trunk => &training.optimizer,
+            Group::Head => training.head_optimizer.as_ref().unwrap_or(&training.optimizer),
+        };
+        let optimizer = optimizer(chosen, &weights.narrow(0, range.start, range.end - range.start));
+        (group, range, optimizer)
+    };
+    let of_losses = training.loss_optimizer.as_ref().unwrap_or(&training.optimizer);
+    Ok(Optimizers {
+        groups: groups.into_iter().map(of_group).collect(),
+        losses: objective.flat_parameters().into_iter().map(|own| optimizer(of_losses, own)).collect(),
+        clip: training.clip.map(|clip| match clip {
+            schema::Clip::Norm(bound) => optim::Clip::Norm(bound),
+            schema::Clip::Value(bound) => optim::Clip::Value(bound),
+        }),
+    })
 }
 
-/// What changes the parameters of each loss that has some.
-pub(crate) fn loss_optimizers(training: &Training, objective: &mut Objective) -> Vec<optim::Optimizer> {
-    let optimizer = training.loss_optimizer.as_ref().unwrap_or(&training.optimizer);
-    objective.flat_parameters().into_iter().map(|parameters| optimizer_of(optimizer, parameters)).collect()
-}
-
-fn optimizer_of(optimizer: &Optimizer, parameters: &Tensor) -> optim::Optimizer {
+fn optimizer(optimizer: &Optimizer, parameters: &Tensor) -> optim::Optimizer {
     match *optimizer {
-        Optimizer::Adam(schema::Adam { lr, betas, epsilon, weight_decay }) => {
-            optim::Optimizer::new(optim::Adam { lr, betas, epsilon, weight_decay }, parameters)
+        Optimizer::Adam(schema::Adam { lr, betas, epsilon, amsgrad, weight_decay }) => {
+            optim::Optimizer::new(optim::Adam { lr, betas, epsilon, amsgrad, weight_decay }, parameters)
         }
-        Optimizer::AdamW(schema::AdamW { lr, betas, epsilon, weight_decay }) => {
-            optim::Optimizer::new(optim::AdamW { lr, betas, epsilon, weight_decay }, parameters)
+        Optimizer::AdamW(schema::AdamW { lr, betas, epsilon, amsgrad, weight_decay }) => {
+            optim::Optimizer::new(optim::AdamW { lr, betas, epsilon, amsgrad, weight_decay }, parameters)
         }
-        Optimizer::RmsProp(schema::RmsProp { lr, alpha, epsilon, momentum, weight_decay }) => {
-            optim::Optimizer::new(optim::RmsProp { lr, alpha, epsilon, momentum, weight_decay }, parameters)
+        Optimizer::RmsProp(schema::RmsProp { lr, alpha, epsilon, momentum, centered, weight_decay }) => {
+            let rule = optim::RmsProp { lr, alpha, epsilon, momentum, centered, weight_decay };
+            optim::Optimizer::new(rule, parameters)
         }
-        Optimizer::Sgd(schema::Sgd { lr, momentum, weight_decay }) => {
-            optim::Optimizer::new(optim::Sgd { lr, momentum, weight_decay }, parameters)
+        Optimizer::Sgd(schema::Sgd { lr, momentum, dampening, nesterov, weight_decay }) => {
+            optim::Optimizer::new(optim::Sgd { lr, momentum, dampening, nesterov, weight_decay }, parameters)
         }
     }
 }

@@ -7,17 +7,18 @@
 
 use std::path::Path;
 
-use dml::{data::PreparedData, state::State};
+use dml::{data::PreparedData, optim::PlateauState, state::State};
 use schema::{Metric, Numerics, Precision, Recipe, SCHEMA, Scores, canonical_json};
 use tch::Tensor;
 
 use crate::{
     Failed,
     files::{self, Tensors},
+    guard::Noticed,
 };
 
 /// Version of what is in a checkpoint: raised whenever an old one would be continued otherwise.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const HEADER: &str = "header";
 const HASH: &str = "hash";
@@ -25,18 +26,27 @@ const HASH: &str = "hash";
 /// How far a training came, and all that its next step depends on.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
+    pub(crate) progress: Progress,
+    pub(crate) plateau: Option<PlateauState>,
+    pub(crate) best: Option<Best>,
+    pub(crate) network: State,
+    /// Parameters of losses.
+    pub(crate) losses: State,
+    /// Of all optimisers, in their order.
+    pub(crate) optimizers: Vec<State>,
+    pub(crate) memory: Option<State>,
+}
+
+/// How far a training came, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Progress {
     /// Steps done.
     pub(crate) step: u64,
     /// Those of them in which nothing contributed to the loss.
     pub(crate) empty_steps: u64,
-    pub(crate) best: Option<Best>,
-    pub(crate) network: State,
-    pub(crate) optimizer: State,
-    /// Parameters of losses.
-    pub(crate) losses: State,
-    /// Of each loss that has some.
-    pub(crate) loss_optimizers: Vec<State>,
-    pub(crate) memory: Option<State>,
+    /// Validations since the best one.
+    pub(crate) unimproved: u64,
+    pub(crate) noticed: Noticed,
 }
 
 /// The best network so far, by validation.
@@ -59,9 +69,17 @@ impl Best {
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Header {
     identity: String,
-    step: u64,
-    empty_steps: u64,
+    progress: Progress,
+    plateau: Option<PlateauHeader>,
     best: Option<BestHeader>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct PlateauHeader {
+    rate_bits: u64,
+    best_bits: u64,
+    bad: u64,
+    cooling: u64,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -83,10 +101,9 @@ pub(crate) fn identity(recipe: &Recipe, data: &PreparedData, threads: u32, devic
 /// If the disk does not take it.
 pub(crate) fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(), Failed> {
     let mut tensors = prefixed("network", &snapshot.network);
-    tensors.extend(prefixed("optimizer", &snapshot.optimizer));
     tensors.extend(prefixed("losses", &snapshot.losses));
-    let of_losses = snapshot.loss_optimizers.iter().enumerate();
-    tensors.extend(of_losses.flat_map(|(place, optimizer)| prefixed(&loss_optimizer(place), optimizer)));
+    let optimizers = snapshot.optimizers.iter().enumerate();
+    tensors.extend(optimizers.flat_map(|(place, state)| prefixed(&optimizer(place), state)));
     tensors.extend(snapshot.memory.iter().flat_map(|memory| prefixed("memory", memory)));
     tensors.extend(snapshot.best.iter().flat_map(|best| prefixed("best", &best.network)));
     tensors.push((HEADER.to_owned(), Tensor::from_slice(header(identity, snapshot).as_bytes())));
@@ -95,16 +112,21 @@ pub(crate) fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(
     files::write(&tensors, path)
 }
 
-fn loss_optimizer(place: usize) -> String {
-    format!("loss_optimizer_{place}")
+fn optimizer(place: usize) -> String {
+    format!("optimizer_{place}")
 }
 
 fn header(identity: &str, snapshot: &Snapshot) -> String {
     let bits = |best: &Best| best.scores.iter().map(|(metric, score)| (*metric, score.to_bits())).collect();
     canonical_json(&Header {
         identity: identity.to_owned(),
-        step: snapshot.step,
-        empty_steps: snapshot.empty_steps,
+        progress: snapshot.progress,
+        plateau: snapshot.plateau.map(|PlateauState { rate, best, bad, cooling }| PlateauHeader {
+            rate_bits: rate.to_bits(),
+            best_bits: best.to_bits(),
+            bad,
+            cooling,
+        }),
         best: snapshot.best.as_ref().map(|best| BestHeader { step: best.step, score_bits: bits(best) }),
     })
 }
@@ -134,19 +156,23 @@ fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
     let scores = |bits: Vec<(Metric, u64)>| bits.into_iter().map(|(metric, bits)| (metric, f64::from_bits(bits)));
     let memory = with_prefix("memory", tensors);
     Snapshot {
-        step: header.step,
-        empty_steps: header.empty_steps,
+        progress: header.progress,
+        plateau: header.plateau.map(|PlateauHeader { rate_bits, best_bits, bad, cooling }| PlateauState {
+            rate: f64::from_bits(rate_bits),
+            best: f64::from_bits(best_bits),
+            bad,
+            cooling,
+        }),
         best: header.best.map(|best| Best {
             step: best.step,
             scores: scores(best.score_bits).collect(),
             network: with_prefix("best", tensors),
         }),
         network: with_prefix("network", tensors),
-        optimizer: with_prefix("optimizer", tensors),
         losses: with_prefix("losses", tensors),
-        loss_optimizers: (0..)
-            .map(|place| with_prefix(&loss_optimizer(place), tensors))
-            .take_while(|optimizer| !optimizer.is_empty())
+        optimizers: (0..)
+            .map(|place| with_prefix(&optimizer(place), tensors))
+            .take_while(|state| !state.is_empty())
             .collect(),
         memory: (!memory.is_empty()).then_some(memory),
     }
@@ -197,13 +223,12 @@ mod tests {
     fn example() -> Snapshot {
         let state = |value: f64| vec![("a".to_owned(), Tensor::from_slice(&[value, 2.0, 3.0]))];
         Snapshot {
-            step: 7,
-            empty_steps: 2,
+            progress: Progress { step: 7, empty_steps: 2, unimproved: 1, ..Progress::default() },
+            plateau: Some(PlateauState { rate: 0.1 + 0.2, best: f64::NEG_INFINITY, bad: 3, cooling: 1 }),
             best: Some(Best { step: 5, scores: [(Metric::MapAtR, 0.1 + 0.2)].into(), network: state(1.0) }),
             network: state(4.0),
-            optimizer: vec![("steps".to_owned(), Tensor::from_slice(&[7i64]))],
             losses: state(5.0),
-            loss_optimizers: vec![state(6.0), state(7.0)],
+            optimizers: vec![vec![("steps".to_owned(), Tensor::from_slice(&[7i64]))], state(6.0), state(7.0)],
             memory: None,
         }
     }
@@ -215,10 +240,9 @@ mod tests {
         assert!(load(&path, "me").unwrap().is_none());
         save(&path, "me", &example()).unwrap();
         let read = load(&path, "me").unwrap().unwrap();
-        assert_eq!((read.step, read.empty_steps), (7, 2));
+        assert_eq!((read.progress, read.plateau), (example().progress, example().plateau));
         assert_eq!(read.network, example().network);
-        assert_eq!(read.optimizer, example().optimizer);
-        assert_eq!((read.losses, read.loss_optimizers), (example().losses, example().loss_optimizers));
+        assert_eq!((read.losses, read.optimizers), (example().losses, example().optimizers));
         assert!(read.memory.is_none());
         let best = read.best.unwrap();
         assert_eq!((best.step, best.scores[&Metric::MapAtR].to_bits()), (5, (0.1f64 + 0.2).to_bits()));

@@ -38,6 +38,13 @@ pub(crate) fn count_cuda() -> u32 {
     u32::try_from(tch::Cuda::device_count()).unwrap_or(0)
 }
 
+/// The file of the libtorch in use, as far as the system tells.
+pub(crate) fn libtorch() -> String {
+    let mapped = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let line = mapped.lines().find(|line| line.ends_with("/libtorch_cpu.so"));
+    line.and_then(|line| Some(line[line.find('/')?..].to_owned())).unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// Registers the CUDA half of libtorch, once.
 fn load_cuda() -> Result<(), String> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();

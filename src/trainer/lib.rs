@@ -3,7 +3,7 @@
 //! [`process`] is the executable around [`run`]: arguments, standard streams, threads, exit codes. [`run`] does
 //! what an [`Attempt`] says and tells of it in [`Event`]s. `assemble` is the one place where the words of a recipe
 //! become losses, miners, samplers and networks; `split` chooses the images; `train`, `evaluate` and `prepare` do the
-//! work; `checkpoint` and `files` make it survive; `lifeline` ends it when nobody listens any more.
+//! work; `pace`, `optimizers` and `guard` are parts of training; `checkpoint` and `files` make it survive; `lifeline` ends it when nobody listens any more.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -14,9 +14,12 @@ mod evaluate;
 mod failed;
 mod feed;
 mod files;
+mod guard;
 mod lifeline;
 mod measure;
 mod neighbours;
+mod optimizers;
+mod pace;
 mod prepare;
 pub mod process;
 mod read;
@@ -66,6 +69,7 @@ fn work(attempt: &Attempt, stop: &Stop, say: Listener) -> Result<End, Failed> {
         Work::Weights(work) => fitted(work).map(End::Finished),
         Work::Prepare(work) => prepare::prepare(work, say).map(End::Finished),
         Work::Train(work) => train::train(work, attempt.threads, device, stop, say),
+        Work::Probe(work) => train::probe(work, attempt.threads, device, say),
         Work::Evaluate(work) => evaluate::evaluate(work, device, stop, say),
         Work::Ensemble(work) => evaluate::ensemble(work, device, stop, say),
         Work::Measure(work) => measure::measure(work, say).map(End::Finished),

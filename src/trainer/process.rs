@@ -59,7 +59,12 @@ fn print(text: &str) -> Exit {
 }
 
 fn describe() -> Exit {
-    let description = Description { protocol: PROTOCOL, trainer: NAME.to_owned(), cuda_devices: device::count_cuda() };
+    let description = Description {
+        protocol: PROTOCOL,
+        trainer: NAME.to_owned(),
+        libtorch: device::libtorch(),
+        cuda_devices: device::count_cuda(),
+    };
     print(&format!("{}\n", schema::canonical_json(&description)))
 }
 

@@ -14,7 +14,7 @@ use crate::{Failed, Listener, feed::Feed, split::Images};
 /// Steps between two words about the memory.
 const EVERY: u64 = 100;
 
-/// Puts as many random training images into the memory as fit, if it is to begin so and this is its first step. That
+/// Puts as many random training images into the memory as fit, if it is to begin so and this is its first batch. That
 /// is a function of seed and network alone: a training continued before this step does the same.
 ///
 /// The network embeds them as for evaluation, which leaves its running statistics alone.
@@ -24,24 +24,25 @@ pub(crate) fn fill(
     network: &Network,
     feed: &Feed,
     split: &Images,
-    step: u64,
-    batch: usize,
+    batch: u64,
+    size: usize,
 ) -> Result<(), Failed> {
     let Some(Memory::Xbm(xbm)) = memory else { return Ok(()) };
     let wanted = match xbm.init {
         MemoryInit::Empty => false,
-        MemoryInit::ForwardPass => step == xbm.start_step,
+        MemoryInit::ForwardPass => batch == objective.memory_start,
     };
     let Some(memory) = objective.memory.as_mut().filter(|_| wanted) else { return Ok(()) };
     let mut all: Vec<i64> = (0..split.places.len() as i64).collect();
     let count = all.len().min(memory.size() as usize);
     let chosen = Draws::new(objective.seed, Purpose::Filling, 0, 0).choose(&mut all, count);
-    for portion in chosen.chunks(batch.max(1)) {
+    for portion in chosen.chunks(size.max(1)) {
         let of = |values: &[i64]| portion.iter().map(|&image| values[image as usize]).collect::<Vec<_>>();
         let images = feed.images(&of(&split.places))?;
         let embeddings = no_grad(|| network.forward(&images, false));
         let labels = Tensor::from_slice(&of(&split.labels)).to_device(feed.device());
-        let _ = memory.enqueue(&Arrivals { embeddings: &embeddings, labels: &labels, images: Some(portion), step });
+        let _ =
+            memory.enqueue(&Arrivals { embeddings: &embeddings, labels: &labels, images: Some(portion), step: batch });
     }
     Ok(())
 }

@@ -1,5 +1,9 @@
 //! Whole attempts on tiny glyphs.
 
+// Not in `tests/`, whose files cargo takes for tests of their own.
+#[path = "resuming_tests.rs"]
+mod resuming;
+
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -11,11 +15,11 @@ use dml::{
     eval::{BUDGET, Comparison, Depth, Labelled, Rows, Search, retrieve},
 };
 use schema::{
-    Adam, Attempt, Backbone, Boundary, Cache, Colour, Contrastive, Cut, Dataset, Device, EvaluateWork, Evaluated,
-    Event, Failure, Fingerprint, Finished, Fold, Glyphs, ImageSize, ImportWork, Labels, Loss, MPerClass, Margin,
-    Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, PrepareWork, Prepared, Pretrained, ProxyAnchor,
-    Recipe, Registration, RmsProp, Sampler, Sgd, StoredImages, TrainWork, Trained, Training, TrainingEnd, Transform,
-    Triplet, Weights, Work, Xbm,
+    Adam, Attempt, Backbone, Boundary, Breakdown, Cache, Colour, Contrastive, Cut, Dataset, Device, EvaluateWork,
+    Evaluated, Event, Failure, Fingerprint, Finished, Fold, Glyphs, ImageSize, ImportWork, Labels, Loss, MPerClass,
+    Margin, Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, PrepareWork, Prepared, Pretrained,
+    ProxyAnchor, Recipe, Registration, RmsProp, Sampler, Sgd, Span, StoredImages, TrainWork, Trained, Training,
+    TrainingEnd, Transform, Triplet, WarmUp, Weights, Work, Xbm,
 };
 use tch::Tensor;
 use tempfile::TempDir;
@@ -126,20 +130,12 @@ fn tiny() -> Recipe {
         transform: Transform::default(),
         fold: None,
         model: Model::new(Backbone::Conv4, Some(8)),
-        training: Some(Training {
-            loss: Loss::Contrastive(Contrastive::default()),
-            distance: None,
-            reduction: None,
-            regularizer: None,
-            miner: None,
-            memory: None,
-            sampler: Sampler::MPerClass(MPerClass { batch: 12, per_class: 4 }),
-            optimizer: Optimizer::Adam(Adam::default()),
-            loss_optimizer: None,
-            steps: 2,
-            validate_every: None,
-            labels: Labels::True,
-        }),
+        training: Some(Training::new(
+            Loss::Contrastive(Contrastive::default()),
+            Sampler::MPerClass(MPerClass { batch: 12, per_class: 4 }),
+            Optimizer::Adam(Adam::default()),
+            2,
+        )),
         seed: 3,
     }
 }
@@ -328,7 +324,7 @@ fn the_best_network_by_validation_is_kept() {
         }
     });
     let trained = trained(end);
-    assert_eq!(seen.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [2, 4, 6, 7]);
+    assert_eq!(seen.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [0, 2, 4, 6, 7]);
     let best = seen.iter().map(|(_, scores)| scores[&Metric::MapAtR]).fold(0.0, f64::max);
     let (step, scores) = seen.into_iter().find(|(_, scores)| scores[&Metric::MapAtR] == best).unwrap();
     assert_eq!((trained.kept_step, trained.validation, trained.steps), (step, Some(scores), 7));
@@ -373,12 +369,12 @@ fn a_diverged_training_is_a_result_and_no_failure() {
         })
     };
     for optimizer in [
-        Optimizer::Sgd(Sgd { lr: 1e38, momentum: 0.9, weight_decay: 0.0 }),
+        Optimizer::Sgd(Sgd { lr: 1e38, momentum: 0.9, ..Sgd::default() }),
         Optimizer::Adam(Adam { lr: 1e38, ..Adam::default() }),
     ] {
         let place = Place::new(diverging(optimizer));
         let trained = place.trained("run");
-        assert_eq!(trained.end, TrainingEnd::Diverged);
+        assert_eq!(trained.end, TrainingEnd::Broken(Breakdown::Diverged));
         assert!((1..50).contains(&trained.steps), "{trained:?}");
         assert!(files::model(&place.run("run")).exists());
     }
@@ -790,4 +786,81 @@ fn reductions_regularizers_and_sums_change_what_is_trained() {
     let both = r#"{"sum": [{"loss": {"proxy_anchor": {}}}, {"loss": {"triplet": {}}, "miner": {"semi_hard": {}}}, {"loss": {"proxy_anchor": {}}}]}"#;
     let both = model_after(&mut place, "both", |training| training.loss = serde_json::from_value(json(both)).unwrap());
     assert!(!seen.contains(&both));
+}
+
+#[test]
+fn a_training_that_is_out_of_patience_ends_and_keeps_its_best() {
+    let recipe = changed(stateful(), |_, training| {
+        training.optimizer = Optimizer::Sgd(Sgd { lr: 1e-30, ..Sgd::default() });
+        training.loss = Loss::Triplet(Triplet::default());
+        (training.memory, training.steps, training.validate_every) = (None, 50, Some(1));
+        training.patience = Some(3);
+    });
+    // Running statistics change what is validated, so not even such a small rate makes all scores equal.
+    let trained = Place::new(recipe).trained("run");
+    assert_eq!(trained.end, TrainingEnd::OutOfPatience);
+    assert_eq!(trained.steps, trained.kept_step + 3);
+}
+
+#[test]
+fn a_trunk_that_is_held_stays_and_the_head_learns() {
+    let recipe = changed(tiny(), |_, training| training.freeze_trunk = Some(Span::Steps(9)));
+    let place = Place::new(recipe);
+    let mut network = assemble::network(&place.recipe, None, tch::Device::Cpu).unwrap();
+    let [(_, trunk), (_, head)] = network.groups().try_into().unwrap();
+    let part = |flat: &Tensor, range: &std::ops::Range<i64>| flat.narrow(0, range.start, range.end - range.start);
+    let before = network.flat_parameters().copy();
+    place.trained("run");
+    network.restore(&Tensor::read_safetensors(files::model(&place.run("run"))).unwrap()).unwrap();
+    let after = network.flat_parameters();
+    assert!(part(after, &trunk) == part(&before, &trunk));
+    assert!(part(after, &head) != part(&before, &head));
+}
+
+#[test]
+fn accumulated_batches_follow_the_mean_of_their_gradients() {
+    // Without momentum, two batches in one step change weights by the mean of what each alone would change.
+    let recipe = changed(tiny(), |recipe, training| {
+        recipe.model = Model::new(Backbone::Pixels, Some(8));
+        training.optimizer = Optimizer::Sgd(Sgd { lr: 1.0, ..Sgd::default() });
+        (training.steps, training.accumulate) = (1, 2);
+    });
+    let mut place = Place::new(recipe.clone());
+    let weights = |place: &Place, name: &str| {
+        place.trained(name);
+        let mut network = assemble::network(&place.recipe, None, tch::Device::Cpu).unwrap();
+        network.restore(&Tensor::read_safetensors(files::model(&place.run(name))).unwrap()).unwrap();
+        network.flat_parameters().copy()
+    };
+    let both = weights(&place, "both");
+    place.recipe = changed(recipe.clone(), |_, training| training.accumulate = 1);
+    let first = weights(&place, "first");
+    let start = assemble::network(&recipe, None, tch::Device::Cpu).unwrap().state().remove(0).1;
+    place.recipe = changed(recipe, |_, training| {
+        // A learning rate of nothing in the first step leaves the second batch to start where the first did.
+        training.warm_up = Some(WarmUp { over: Span::Steps(1), from: 0.0 });
+        (training.accumulate, training.steps) = (1, 2);
+    });
+    let second = weights(&place, "second");
+    let change = |end: &Tensor| end - &start;
+    let difference = (change(&both) - (change(&first) + change(&second)) / 2.0).abs().max().double_value(&[]);
+    assert!(difference < 1e-6 * change(&both).abs().max().double_value(&[]).max(1.0), "{difference}");
+}
+
+#[test]
+fn a_training_without_tuples_is_dead_and_one_with_equal_embeddings_collapsed() {
+    let dead = changed(tiny(), |_, training| {
+        training.loss = Loss::Triplet(Triplet { margin: -3.0, ..Triplet::default() });
+        (training.steps, training.guards.dead_steps) = (50, 7);
+    });
+    let trained = Place::new(dead).trained("run");
+    assert_eq!((trained.end, trained.steps), (TrainingEnd::Broken(Breakdown::Dead), 7));
+
+    // With such a bound, embeddings that are only somewhat alike count as equal.
+    let collapsing = changed(tiny(), |_, training| {
+        training.optimizer = Optimizer::Sgd(Sgd { lr: 1e-30, ..Sgd::default() });
+        (training.steps, training.guards.collapse) = (150, 0.01);
+    });
+    let trained = Place::new(collapsing).trained("run");
+    assert_eq!((trained.end, trained.steps), (TrainingEnd::Broken(Breakdown::Collapsed), 100));
 }

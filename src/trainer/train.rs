@@ -3,36 +3,39 @@
 //! Batches, initial weights and shuffled labels are pure functions of the seed, so what a training is after a
 //! number of steps is a [`Snapshot`], and nothing else. Continued from one, a training on the CPU ends with the
 //! same bits as one that was never disturbed; on a GPU, as far as its kernels give the same bits twice. With a
-//! fold and `validate_every`, the network that is kept is the best by MAP@R on the held-out classes, the earlier
-//! one of two equals; otherwise it is the last.
+//! fold and `validate_every`, the network that is kept is the best on the held-out classes by the chosen metric, the
+//! earlier one of two equals, and the untrained one is the first of them; otherwise it is the last.
 
-use std::{fs, io, path::Path, sync::Arc, time::Instant};
+mod probe;
+
+use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Instant};
 
 use dml::{
     data::PreparedData,
+    gradient_cache::Embedded,
     memory::Arrivals,
     model::Network,
     objective::Objective,
-    optim::Optimizer,
     sampler::Sampler,
     state::{State, StateError},
 };
-use schema::{Event, Finished, Metric, TrainWork, Trained, Training, TrainingEnd};
+use schema::{Breakdown, Event, Finished, Metric, TrainWork, Trained, Training, TrainingEnd};
 use tch::Tensor;
+
+pub(crate) use probe::probe;
 
 use crate::{
     End, Failed, Listener, Stop, Throttle, assemble,
-    checkpoint::{self, Best, Snapshot},
+    checkpoint::{self, Best, Progress, Snapshot},
     evaluate,
     feed::Feed,
     files,
+    optimizers::{Gradients, Optimizers},
+    pace::Pace,
     process::log,
     remember,
     split::{self, Images, Split},
 };
-
-/// What is measured on validation classes.
-const VALIDATION: [Metric; 2] = [Metric::RecallAt(1), Metric::MapAtR];
 
 /// Trains as the recipe says and leaves the network in the run's folder.
 ///
@@ -50,7 +53,7 @@ pub(crate) fn train(
     let Some(training) = &work.recipe.training else { return leave_untrained(work, device, say) };
     let ground = Ground::new(work, training, &data, threads, device)?;
     let mut session = Session::resume(&ground)?;
-    say(Event::Started { from: session.step });
+    say(Event::Started { from: session.progress.step });
     match session.train(&ground, stop, say)? {
         Some(end) => session.finish(work, end),
         None => Ok(End::Stopped),
@@ -107,6 +110,9 @@ impl Ground<'_> {
         if training.validate_every == Some(0) {
             return Err(Failed::recipe("there must be at least one step between two validations"));
         }
+        if training.accumulate == 0 || training.chunk == Some(0) {
+            return Err(Failed::recipe("a step has at least one batch, and a chunk at least one image"));
+        }
         let above = split.training.super_classes(data);
         Ok(Ground {
             work,
@@ -120,11 +126,11 @@ impl Ground<'_> {
         })
     }
 
-    /// The images of the batch at `step`, their labels, and their numbers among the images trained on.
-    fn batch(&self, step: u64) -> Result<(Tensor, Tensor, Vec<i64>), Failed> {
-        let chosen = self.sampler.batch(step);
+    /// The images of a batch, by its number, their labels, and their numbers among the images trained on.
+    fn batch(&self, number: u64) -> Result<(Tensor, Tensor, Vec<i64>), Failed> {
+        let chosen = self.sampler.batch(number);
         let labels: Vec<i64> = chosen.iter().map(|&image| self.split.training.labels[image as usize]).collect();
-        let images = self.feed.batch(step, &self.sampler, &self.places)?;
+        let images = self.feed.batch(number, &self.sampler, &self.places)?;
         Ok((images, Tensor::from_slice(&labels).to_device(self.feed.device()), chosen))
     }
 
@@ -140,23 +146,31 @@ impl Ground<'_> {
 struct Session {
     network: Network,
     objective: Objective,
-    optimizer: Optimizer,
-    /// One for each loss that has parameters of its own.
-    loss_optimizers: Vec<Optimizer>,
-    step: u64,
-    empty_steps: u64,
+    optimizers: Optimizers,
+    pace: Pace,
+    progress: Progress,
     best: Option<Best>,
+}
+
+/// What came of one batch.
+struct Pass {
+    loss: f64,
+    empty: bool,
+    /// Without a graph.
+    embeddings: Tensor,
+    gradients: Gradients,
 }
 
 impl Session {
     fn fresh(ground: &Ground) -> Result<Session, Failed> {
-        let work = ground.work;
-        let mut network = assemble::network(&work.recipe, work.weights.as_deref(), ground.feed.device())?;
-        let (labels, seed) = (&ground.split.training.labels, ground.work.recipe.seed);
-        let mut objective = assemble::objective(ground.training, &network, labels, seed)?;
-        let optimizer = assemble::optimizer(&ground.training.optimizer, &mut network)?;
-        let loss_optimizers = assemble::loss_optimizers(ground.training, &mut objective);
-        Ok(Session { network, objective, optimizer, loss_optimizers, step: 0, empty_steps: 0, best: None })
+        let (training, labels, seed) = (ground.training, &ground.split.training.labels, ground.work.recipe.seed);
+        let weights = ground.work.weights.as_deref();
+        let mut network = assemble::network(&ground.work.recipe, weights, ground.feed.device())?;
+        let mut objective = assemble::objective(training, &network, labels, seed)?;
+        let optimizers = assemble::optimizers(training, &mut network, &mut objective)?;
+        let images_of_a_step = ground.sampler.batch(0).len() * training.accumulate as usize;
+        let pace = Pace::new(training, labels.len(), images_of_a_step);
+        Ok(Session { network, objective, optimizers, pace, progress: Progress::default(), best: None })
     }
 
     /// Continues from the checkpoint in the run's folder. If there is none, or it cannot be used, starts afresh.
@@ -177,31 +191,28 @@ impl Session {
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<(), StateError> {
         self.network.restore(&snapshot.network)?;
-        self.optimizer.restore(&snapshot.optimizer)?;
         self.objective.restore(&snapshot.losses)?;
-        for (place, optimizer) in self.loss_optimizers.iter_mut().enumerate() {
-            optimizer.restore(snapshot.loss_optimizers.get(place).map_or(&[], Vec::as_slice))?;
-        }
+        self.optimizers.restore(&snapshot.optimizers)?;
         if let (Some(memory), Some(state)) = (&mut self.objective.memory, &snapshot.memory) {
             memory.restore(state)?;
         }
-        (self.step, self.empty_steps, self.best) = (snapshot.step, snapshot.empty_steps, snapshot.best);
+        self.pace.restore(snapshot.plateau);
+        (self.progress, self.best) = (snapshot.progress, snapshot.best);
         Ok(())
     }
 
     fn save(&self, ground: &Ground, say: Listener) -> Result<(), Failed> {
         let snapshot = Snapshot {
-            step: self.step,
-            empty_steps: self.empty_steps,
+            progress: self.progress,
+            plateau: self.pace.state(),
             best: self.best.as_ref().map(Best::share),
             network: self.network.state(),
-            optimizer: self.optimizer.state(),
             losses: self.objective.state(),
-            loss_optimizers: self.loss_optimizers.iter().map(Optimizer::state).collect(),
+            optimizers: self.optimizers.states(),
             memory: self.objective.memory.as_ref().map(|memory| memory.state()),
         };
         checkpoint::save(&files::checkpoint(&ground.work.run), &ground.identity, &snapshot)?;
-        say(Event::Checkpoint { step: self.step });
+        say(Event::Checkpoint { step: self.progress.step });
         Ok(())
     }
 
@@ -209,17 +220,25 @@ impl Session {
     fn train(&mut self, ground: &Ground, stop: &Stop, say: Listener) -> Result<Option<TrainingEnd>, Failed> {
         let (mut saved, mut throttle) = (Instant::now(), Throttle::new());
         let total = ground.training.steps;
-        while self.step < total {
+        if self.progress.step == 0
+            && let Some(end) = self.validate(ground, say)?
+        {
+            return Ok(Some(end));
+        }
+        while self.progress.step < total {
             if stop.requested() {
                 self.save(ground, say)?;
                 return Ok(None);
             }
-            let Some(loss) = self.step(ground, say)? else { return Ok(Some(TrainingEnd::Diverged)) };
+            let loss = match self.step(ground, say)? {
+                Ok(loss) => loss,
+                Err(how) => return Ok(Some(TrainingEnd::Broken(how))),
+            };
             if throttle.ready() {
-                say(Event::Progress { done: self.step, total, loss: Some(loss) });
+                say(Event::Progress { done: self.progress.step, total, loss: Some(loss) });
             }
-            if !self.validate(ground, say)? {
-                return Ok(Some(TrainingEnd::Diverged));
+            if let Some(end) = self.validate(ground, say)? {
+                return Ok(Some(end));
             }
             if saved.elapsed().as_secs_f64() >= ground.work.checkpoint_seconds {
                 self.save(ground, say)?;
@@ -229,48 +248,84 @@ impl Session {
         Ok(Some(self.completed()))
     }
 
-    fn fill_memory(&mut self, ground: &Ground, batch: usize) -> Result<(), Failed> {
-        let (objective, feed, split) = (&mut self.objective, &ground.feed, &ground.split.training);
-        remember::fill(ground.training.memory.as_ref(), objective, &self.network, feed, split, self.step, batch)
+    /// Does one step and returns its loss, unless training has gone wrong.
+    fn step(&mut self, ground: &Ground, say: Listener) -> Result<Result<f64, Breakdown>, Failed> {
+        let (training, step) = (ground.training, self.progress.step);
+        let trunk_is_held = self.pace.holds_trunk(step);
+        self.network.hold_trunk(trunk_is_held);
+        let batches = step * training.accumulate..(step + 1) * training.accumulate;
+        let mut passes = Vec::new();
+        for batch in batches {
+            match self.pass(ground, batch, say)? {
+                Ok(pass) => passes.push(pass),
+                Err(how) => return Ok(Err(how)),
+            }
+        }
+        let loss = passes.iter().map(|pass| pass.loss).sum::<f64>() / passes.len() as f64;
+        let empty = passes.iter().all(|pass| pass.empty);
+        let last = passes.last().map(|pass| pass.embeddings.shallow_clone());
+        if let Some(gradients) = Gradients::mean(passes.into_iter().map(|pass| pass.gradients).collect()) {
+            let rate = self.pace.rate(step);
+            self.optimizers.step(&mut self.network, &mut self.objective, &gradients, rate, trunk_is_held);
+        }
+        self.progress.step += 1;
+        self.progress.empty_steps += u64::from(empty);
+        let noticed = |embeddings| self.progress.noticed.see(&training.guards, step + 1, &embeddings, empty);
+        Ok(match last.and_then(noticed) {
+            Some(how) => Err(how),
+            None => Ok(loss),
+        })
     }
 
-    /// Does one step and returns its loss; nothing if that is not a finite number, and then there is no step.
+    /// Takes one batch through the network and back. If its loss is not a finite number, then there is no step.
     ///
     /// The loss already waited for the device to know whether it is empty: to read it costs nothing more.
-    fn step(&mut self, ground: &Ground, say: Listener) -> Result<Option<f64>, Failed> {
-        let (images, labels, numbers) = ground.batch(self.step)?;
-        self.fill_memory(ground, numbers.len())?;
-        let embeddings = self.network.forward(&images, true);
-        let arrivals = Arrivals { embeddings: &embeddings, labels: &labels, images: Some(&numbers), step: self.step };
+    fn pass(&mut self, ground: &Ground, batch: u64, say: Listener) -> Result<Result<Pass, Breakdown>, Failed> {
+        let (images, labels, numbers) = ground.batch(batch)?;
+        self.fill_memory(ground, batch, numbers.len())?;
+        let embedded = Embedded::new(&self.network, &images, ground.training.chunk.map(i64::from));
+        let embeddings = embedded.embeddings();
+        let arrivals = Arrivals { embeddings, labels: &labels, images: Some(&numbers), step: batch };
         remember::report(&self.objective, &arrivals, say);
-        let loss = self.objective.step_of(&arrivals);
-        let value = loss.value.double_value(&[]);
-        if !value.is_finite() {
-            return Ok(None);
+        let cost = self.objective.step_of(&arrivals);
+        let loss = cost.value.double_value(&[]);
+        if !loss.is_finite() {
+            return Ok(Err(Breakdown::Diverged));
         }
-        let (gradient, loss_gradients) = self.objective.gradients(&self.network, &loss.value);
-        self.optimizer.step(self.network.flat_parameters(), &gradient);
-        let loss_parameters = self.objective.flat_parameters().into_iter().zip(&loss_gradients);
-        self.loss_optimizers.iter_mut().zip(loss_parameters).for_each(|(optimizer, (own, change))| {
-            optimizer.step(own, change);
-        });
-        self.step += 1;
-        self.empty_steps += u64::from(loss.empty);
-        Ok(Some(value))
+        let embeddings = embeddings.detach();
+        let gradients = Gradients::new(embedded.gradients(&self.network, &self.objective, &cost.value));
+        Ok(Ok(Pass { loss, empty: cost.empty, embeddings, gradients }))
     }
 
-    /// Validates if it is time, and remembers the network if it is the best. Answers no if the embeddings are
-    /// not finite numbers any more.
-    fn validate(&mut self, ground: &Ground, say: Listener) -> Result<bool, Failed> {
-        let Some(images) = ground.validation(self.step) else { return Ok(true) };
-        let Some(scores) = evaluate::validate(&self.network, &ground.feed, images, &VALIDATION)? else {
-            return Ok(false);
+    fn fill_memory(&mut self, ground: &Ground, batch: u64, size: usize) -> Result<(), Failed> {
+        let (objective, feed, split) = (&mut self.objective, &ground.feed, &ground.split.training);
+        remember::fill(ground.training.memory.as_ref(), objective, &self.network, feed, split, batch, size)
+    }
+
+    /// Validates if it is time, and remembers the network if it is the best. Answers how training ends, if it does.
+    fn validate(&mut self, ground: &Ground, say: Listener) -> Result<Option<TrainingEnd>, Failed> {
+        let (training, step) = (ground.training, self.progress.step);
+        let Some(images) = ground.validation(step).filter(|_| !self.has_validated(step)) else { return Ok(None) };
+        let metrics = measured(training.select);
+        let Some(scores) = evaluate::validate(&self.network, &ground.feed, images, &metrics)? else {
+            return Ok(Some(TrainingEnd::Broken(Breakdown::Diverged)));
         };
-        say(Event::Scores { step: self.step, validation: scores.clone() });
-        if self.best.as_ref().is_none_or(|best| scores[&Metric::MapAtR] > best.scores[&Metric::MapAtR]) {
-            self.best = Some(Best { step: self.step, scores, network: self.network.state() });
+        say(Event::Scores { step, validation: scores.clone() });
+        let score = scores[&training.select];
+        self.pace.see(score);
+        if self.best.as_ref().is_none_or(|best| score > best.scores[&training.select]) {
+            self.best = Some(Best { step, scores, network: self.network.state() });
+            self.progress.unimproved = 0;
+        } else {
+            self.progress.unimproved += 1;
         }
-        Ok(true)
+        let out_of_patience = training.patience.is_some_and(|patience| self.progress.unimproved >= patience);
+        Ok(out_of_patience.then_some(TrainingEnd::OutOfPatience))
+    }
+
+    /// Whether a training that was stopped before its first step had validated already.
+    fn has_validated(&self, step: u64) -> bool {
+        step == 0 && self.best.is_some()
     }
 
     /// How a training of all steps ended: the last of them may have left weights that are no numbers.
@@ -278,15 +333,21 @@ impl Session {
         let is_finite = |parameters: &mut Tensor| parameters.isfinite().all().int64_value(&[]) != 0;
         let finite =
             is_finite(self.network.flat_parameters()) && self.objective.flat_parameters().into_iter().all(is_finite);
-        if finite { TrainingEnd::Completed } else { TrainingEnd::Diverged }
+        if finite { TrainingEnd::Completed } else { TrainingEnd::Broken(Breakdown::Diverged) }
     }
 
     fn finish(self, work: &TrainWork, end: TrainingEnd) -> Result<End, Failed> {
-        let (steps, empty_steps) = (self.step, self.empty_steps);
+        let Progress { step: steps, empty_steps, .. } = self.progress;
         let (kept_step, validation, network) = match self.best {
             Some(best) => (best.step, Some(best.scores), best.network),
             None => (steps, None, self.network.state()),
         };
         leave(work, &network, Trained { end, steps, kept_step, validation, empty_steps })
     }
+}
+
+/// What is measured on validation classes.
+fn measured(select: Metric) -> Vec<Metric> {
+    let metrics: BTreeSet<Metric> = [Metric::RecallAt(1), Metric::MapAtR, select].into();
+    metrics.into_iter().collect()
 }

@@ -34,6 +34,14 @@ fn a_run_that_crashes_once_is_tried_again() {
 }
 
 #[test]
+fn a_run_that_hangs_is_killed_and_tried_again() {
+    let hasty = SMALL.replace("seeds = 2", "seeds = [108]").replace("slots = 2", "slots = 2\nhang_minutes = 0.02");
+    let desk = Desk::new(&hasty);
+    desk.run().assert_code(0).assert_says("said nothing for too long").assert_says("trying again");
+    desk.sweep(&["status", "sweep.toml"]).assert_says("2 of 2 runs finished");
+}
+
+#[test]
 fn a_reported_failure_names_its_cause_and_is_tried_again_by_the_next_command_only() {
     let desk = with_seeds("[0, 103]");
     desk.run().assert_code(2).assert_says("the image `a.png` is damaged");

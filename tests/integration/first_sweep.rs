@@ -92,6 +92,7 @@ fn every_kind_of_part_is_shown_and_what_is_shown_can_be_written_in_a_sweep_file(
         ("reductions", "reduction = \"mean\"", 6),
         ("samplers", "sampler.m_per_class = { batch = 32, per_class = 4 }", 6),
         ("optimizers", "optimizer.adam = {", 4),
+        ("schedules", "schedule.cosine = {", 5),
     ] {
         let shown = desk.sweep(&["show", kind]).assert_code(0).assert_says(first).out;
         let parts: Vec<&str> = shown.lines().filter(|line| !line.starts_with(' ') && !line.is_empty()).collect();

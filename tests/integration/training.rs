@@ -124,3 +124,12 @@ fn what_is_no_archive_is_refused() {
     assert!(!desk.path("data/omniglot").exists());
     desk.sweep(&["data", "add", "omniglott", "text.zip"]).assert_code(1).assert_says("did you mean `omniglot`");
 }
+
+#[test]
+fn the_doctor_finds_the_same_bits_on_the_cpu() {
+    let desk = Desk::real(LEARNING);
+    desk.sweep(&["doctor"]).assert_code(0).assert_says("libtorch_cpu.so").assert_says("free disk");
+    let told = desk.sweep(&["doctor", "--determinism"]).assert_code(0).out;
+    assert!(told.contains("stopped and continued    the same bits") && !told.contains("DIFFERENT"), "{told}");
+    assert!(told.contains("the same bits, four times"), "{told}");
+}

@@ -12,6 +12,7 @@
 //! | 105 | reports a full disk |
 //! | 106 | ignores requests to stop |
 //! | 107 | finds no pair in any step |
+//! | 108 | hangs at the first attempt, half way |
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::exit)]
 
@@ -27,8 +28,8 @@ use std::{
 };
 
 use schema::{
-    Attempt, Description, Evaluated, Event, Failure, Finished, Metric, PROTOCOL, Prepared, Recipe, TrainWork, Trained,
-    TrainingEnd, Work,
+    Attempt, Breakdown, Description, Evaluated, Event, Failure, Finished, Metric, PROTOCOL, Prepared, Recipe,
+    TrainWork, Trained, TrainingEnd, Work,
 };
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -36,7 +37,12 @@ static STOP: AtomicBool = AtomicBool::new(false);
 fn main() {
     let argument = env::args().nth(1).unwrap();
     if argument == "--describe" {
-        let description = Description { protocol: PROTOCOL, trainer: "fake-trainer".to_owned(), cuda_devices: 0 };
+        let description = Description {
+            protocol: PROTOCOL,
+            trainer: "fake-trainer".to_owned(),
+            libtorch: "none".to_owned(),
+            cuda_devices: 0,
+        };
         println!("{}", serde_json::to_string(&description).unwrap());
         return;
     }
@@ -57,6 +63,7 @@ fn main() {
             evaluate(&work.members.iter().map(|(_, run)| run.as_path()).collect::<Vec<_>>(), &work.metrics);
         }
         Work::Measure(_) | Work::Neighbours(_) => panic!("no test asks the fake trainer for this"),
+        Work::Probe(_) => say(&Event::Finished(Finished::Probed { different: Vec::new() })),
     }
 }
 
@@ -96,11 +103,12 @@ fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
         102 if attempt == 1 => std::process::abort(),
         103 => failed(Failure::Data, "the image `a.png` is damaged"),
         104 if step >= steps / 2 => {
-            let end = TrainingEnd::Diverged;
+            let end = TrainingEnd::Broken(Breakdown::Diverged);
             let trained = Trained { end, steps: step, kept_step: step, validation: None, empty_steps: 0 };
             say(&Event::Finished(Finished::Trained(trained)));
             exit(0);
         }
+        108 if attempt == 1 && step == steps / 2 => thread::sleep(Duration::from_secs(3600)),
         105 => failed(Failure::Disk, "no space left on device"),
         _ => {}
     }

@@ -278,6 +278,14 @@ impl Network {
         self.trunk_is_held = held;
     }
 
+    /// Does something and puts running statistics back to what they were before.
+    pub(crate) fn keeping_statistics<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.statistics.flat().copy();
+        let result = work();
+        no_grad(|| self.statistics.flat().shallow_clone().copy_(&before));
+        result
+    }
+
     /// How many numbers an embedding has.
     pub fn width(&self) -> i64 {
         self.config.embedding.unwrap_or_else(|| self.config.features())

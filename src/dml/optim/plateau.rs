@@ -68,7 +68,8 @@ mod tests {
         let cases = golden["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 3);
         for case in cases {
-            let (number, count) = (|name: &str| case[name].as_f64().unwrap(), |name: &str| case[name].as_u64().unwrap());
+            let (number, count) =
+                (|name: &str| case[name].as_f64().unwrap(), |name: &str| case[name].as_u64().unwrap());
             let mut plateau = Plateau {
                 patience: count("patience"),
                 factor: number("factor"),

@@ -5,6 +5,7 @@
 
 mod check;
 mod data;
+mod doctor;
 mod evaluate;
 mod exit;
 mod neighbours;
@@ -81,6 +82,8 @@ enum Command {
     /// Add trained weights, or verify those that were added
     #[command(subcommand)]
     Weights(weights::WeightsCommand),
+    /// Tell what this machine can do, and whether it computes the same bits twice
+    Doctor(doctor::Doctor),
 }
 
 /// Which sweep, and where its results are: the same for all commands.
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Neighbours(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Weights(command) => command.run(),
+        Command::Doctor(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

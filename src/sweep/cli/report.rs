@@ -118,10 +118,10 @@ fn state_of_ensemble(id: EnsembleId, plan: &Plan, ledger: &Ledger) -> Result<Run
     }
     let runs = &plan.ensembles[&id].runs;
     let states: Vec<RunState> = runs.iter().map(|&run| state_of(run, plan, ledger)).collect::<Result<_, _>>()?;
-    let (diverged, rest): (Vec<_>, Vec<_>) =
-        states.into_iter().partition(|state| matches!(state, RunState::Diverged { .. }));
+    let (broken, rest): (Vec<_>, Vec<_>) =
+        states.into_iter().partition(|state| matches!(state, RunState::Broken { .. }));
     let failed = rest.into_iter().find(|state| matches!(state, RunState::Failed { .. }));
-    Ok(diverged.into_iter().next().or(failed).unwrap_or(RunState::Missing))
+    Ok(broken.into_iter().next().or(failed).unwrap_or(RunState::Missing))
 }
 
 /// A warning for each method whose miner or margins left nothing to learn from in most steps.
@@ -143,7 +143,7 @@ pub(super) fn state_of(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<RunSt
     if let OnDisk::Recorded(record) = ledger.state(run)? {
         return Ok(match record.outcome {
             Outcome::Finished(evaluated) => RunState::Finished(evaluated),
-            Outcome::Diverged { step } => RunState::Diverged { step },
+            Outcome::Broken { how, step } => RunState::Broken { how, step },
         });
     }
     let prepare = plan.runs.get(&run).map(|planned| Job::Prepare(planned.data));

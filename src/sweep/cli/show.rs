@@ -1,11 +1,12 @@
 //! `sweep show`: the parts that a sweep file can name, with formulas, defaults and sources.
 
 use clap::{Args, ValueEnum};
-use schema::{Card, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, canonical_json};
+use schema::{Card, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule, canonical_json};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Exit, show};
+use crate::spec::presets;
 
 /// Shows the parts that a sweep file can name: what each computes, its settings with their defaults, where it
 /// comes from, and the bounds within which the Reality Check searched.
@@ -37,18 +38,24 @@ enum Kind {
     Samplers,
     /// `optimizer.NAME = { .. }` in [training], or `loss_optimizer.NAME` in a [[method]]
     Optimizers,
+    /// `schedule.NAME = { .. }` in [training]
+    Schedules,
+    /// `extends = ["presets/NAME"]`; with a name, its text
+    Presets,
 }
 
 impl Show {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let wanted = self.name.as_deref().unwrap_or_default();
         let entries: Vec<String> = match self.kind {
+            Kind::Presets => presets(wanted),
             Kind::Losses => entries(Loss::CARDS, &Loss::every(), "loss", wanted),
             Kind::Miners => entries(Miner::CARDS, &Miner::every(), "miner", wanted),
             Kind::Memories => entries(Memory::CARDS, &Memory::every(), "memory", wanted),
             Kind::Distances => entries(Distance::CARDS, &Distance::every(), "distance", wanted),
             Kind::Reductions => entries(Reduction::CARDS, &Reduction::every(), "reduction", wanted),
             Kind::Samplers => entries(Sampler::CARDS, &Sampler::every(), "sampler", wanted),
+            Kind::Schedules => entries(Schedule::CARDS, &Schedule::every(), "schedule", wanted),
             Kind::Optimizers => entries(Optimizer::CARDS, &Optimizer::every(), "optimizer", wanted),
         };
         if entries.is_empty() {
@@ -56,6 +63,16 @@ impl Show {
         }
         show(&(entries.join("\n\n") + "\n"))
     }
+}
+
+/// The text of the preset of this name, or the names and first words of all whose name contains it.
+fn presets(wanted: &str) -> Vec<String> {
+    if let Some(text) = presets::text(wanted) {
+        return vec![text.trim_end().to_owned()];
+    }
+    let all = presets::names().filter(|name| name.contains(wanted));
+    let first_line = |name| presets::text(name).and_then(|text| text.lines().next()).unwrap_or_default();
+    all.map(|name| format!("presets/{name}\n    {}", first_line(name).trim_start_matches("# "))).collect()
 }
 
 /// One paragraph for each part; cards and defaults are in the same order.
@@ -81,13 +98,20 @@ fn as_written(part: &impl Serialize, key: &str) -> String {
         return format!("{key} = {}", canonical_json(part));
     };
     let written = variant.iter().map(|(name, settings)| match settings {
-        Value::Object(fields) if fields.is_empty() => format!("{key}.{name} = {{}}"),
-        Value::Object(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|(key, value)| format!("{key} = {}", canonical_json(value))).collect();
-            format!("{key}.{name} = {{ {} }}", fields.join(", "))
-        }
-        other => format!("{key} = {{ {name} = {} }}", canonical_json(other)),
+        Value::Object(_) => format!("{key}.{name} = {}", in_toml(settings)),
+        other => format!("{key} = {{ {name} = {} }}", in_toml(other)),
     });
     written.collect::<Vec<_>>().join("\n")
+}
+
+/// A value as it stands in a sweep file.
+fn in_toml(value: &Value) -> String {
+    match value {
+        Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
+        Value::Object(fields) => {
+            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key} = {}", in_toml(value))).collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+        other => canonical_json(other),
+    }
 }

@@ -30,9 +30,9 @@ impl Status {
             }
             match state_of(run, plan, ledger)? {
                 RunState::Finished(_) => finished += 1,
-                RunState::Diverged { step } => {
+                RunState::Broken { how, step } => {
                     finished += 1;
-                    lines.push(format!("  diverged  {run}  {name}, at step {step}"));
+                    lines.push(format!("  {:<9} {run}  {name}, {} at step {step}", how.word(), how.reason()));
                 }
                 RunState::Failed { message, .. } => {
                     lines.push(format!("  failed    {run}  {name}: {message}"));

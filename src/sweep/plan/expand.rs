@@ -1,6 +1,9 @@
 //! Methods x axis values x seeds x folds: the recipe of each repetition of each cell.
 
-use schema::{Backbone, BatchNorm, Fingerprint, Fold, Identity, Model, Numerics, Recipe, SCHEMA, Training, Weights};
+use schema::{
+    Backbone, BatchNorm, Fingerprint, Fold, Identity, Metric, Model, Numerics, Recipe, SCHEMA, Schedule, Training,
+    Weights,
+};
 
 use super::Member;
 use crate::spec::{Baseline, Method, MethodTable, Point, Sweep};
@@ -95,7 +98,18 @@ fn training(point: &Point, method: &MethodTable, fold: Option<Fold>) -> Option<T
             .or(shared.loss_optimizer.as_ref())
             .filter(|_| loss.has_parameters())
             .cloned(),
+        head_optimizer: shared.head_optimizer.clone().filter(|head| *head != shared.optimizer),
+        schedule: shared.schedule.clone().unwrap_or(Schedule::Constant),
+        warm_up: shared.warm_up.clone(),
+        freeze_trunk: shared.freeze_trunk.clone(),
+        epoch_steps: shared.epoch_steps,
+        clip: shared.clip,
+        accumulate: shared.accumulate.unwrap_or(1),
+        chunk: shared.chunk,
         steps: shared.steps,
+        select: fold.and(shared.select).unwrap_or(Metric::MapAtR),
+        patience: fold.and(shared.patience),
+        guards: shared.guards.clone(),
         validate_every: fold.map(|_| shared.validate_every.unwrap_or(shared.steps)),
         labels: shared.labels,
     })

@@ -118,11 +118,11 @@ fn of_run(run: RunId, ledger: &Ledger, metrics: &[Metric]) -> Result<(Freshness,
     })
 }
 
-/// Where a training diverged there is nothing to measure together.
+/// Where a training went wrong there is nothing to measure together.
 fn of_ensemble(id: EnsembleId, plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<Freshness, LedgerError> {
     let runs = &plan.ensembles[&id].runs;
     for &run in runs {
-        if let RunState::Recorded(Record { outcome: Outcome::Diverged { .. }, .. }) = ledger.state(run)? {
+        if let RunState::Recorded(Record { outcome: Outcome::Broken { .. }, .. }) = ledger.state(run)? {
             return Ok(Freshness::NotNeeded);
         }
     }
@@ -143,7 +143,7 @@ fn absent_of(evaluated: &Evaluated, metrics: &[Metric]) -> Vec<Metric> {
 fn unmeasured(record: &Record, metrics: &[Metric]) -> Vec<Metric> {
     match &record.outcome {
         Outcome::Finished(evaluated) => absent_of(evaluated, metrics),
-        Outcome::Diverged { .. } => Vec::new(),
+        Outcome::Broken { .. } => Vec::new(),
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
     process::{self, ChildStdin, Command, Stdio},
     sync::mpsc::Sender,
     thread,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -42,6 +43,10 @@ pub(super) enum Word {
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) attempt: u32,
+    /// When it last said something.
+    pub(super) heard: Instant,
+    /// Whether it was killed for its silence.
+    pub(super) hung: bool,
     group: Option<Pid>,
     lifeline: ChildStdin,
 }
@@ -75,13 +80,21 @@ impl Child {
             // If nobody listens any more the orchestrator is leaving, and the lifeline ends the process.
             let _ = tell(Word::Exited(end));
         });
-        Ok(Child { attempt: number, group, lifeline })
+        Ok(Child { attempt: number, heard: Instant::now(), hung: false, group, lifeline })
     }
 
     /// Asks it to write a checkpoint and leave.
     pub(super) fn ask_to_stop(&mut self) {
         // If it is already gone there is nobody to ask.
         let _ = self.lifeline.write_all(b"stop\n");
+    }
+
+    /// Kills it if it has said nothing for longer than this.
+    pub(super) fn kill_if_silent(&mut self, limit: Duration) {
+        if !self.hung && self.heard.elapsed() > limit {
+            self.hung = true;
+            self.kill();
+        }
     }
 
     /// Kills it and all it started.
@@ -117,7 +130,8 @@ fn listen(mut process: process::Child, folder: &Path, mut tell: impl FnMut(Event
     }
     match process.wait() {
         Ok(status) => {
-            ProcessEnd { code: status.code(), signal: status.signal(), last_words: last_line(folder.join("log.txt")) }
+            let (code, signal) = (status.code(), status.signal());
+            ProcessEnd { code, signal, last_words: last_line(folder.join("log.txt")), hung: false }
         }
         Err(_) => ProcessEnd::default(),
     }

@@ -6,7 +6,7 @@
 //!
 //! A job waits until all it depends on is done. Of the jobs that are ready, one that prepares comes before one
 //! that measures, and that before one that trains, so that results appear early; otherwise the order is the
-//! table's. A crash is tried again a few
+//! table's. An attempt that crashed or hung is made again a few
 //! times; a failure that the trainer itself reported is not, because it would only happen again. When a disk is
 //! full nothing new starts.
 
@@ -45,6 +45,8 @@ pub struct ProcessEnd {
     pub signal: Option<i32>,
     /// The last line of its log.
     pub last_words: Option<String>,
+    /// Whether it was killed because it said nothing for too long.
+    pub hung: bool,
 }
 
 /// What to do.
@@ -223,7 +225,7 @@ impl Scheduler {
     fn finish(&mut self, job: Job, finished: Finished) -> Vec<Action> {
         self.done(job);
         if let (Job::Train(run), Finished::Trained(trained)) = (job, &finished)
-            && trained.end == TrainingEnd::Diverged
+            && matches!(trained.end, TrainingEnd::Broken(_))
         {
             // There is nothing to measure, alone or with others: the publication of the training is the run's record.
             let evaluate = Job::Evaluate(run);
@@ -258,7 +260,9 @@ impl Scheduler {
     }
 
     fn crashed(&mut self, job: Job, end: &ProcessEnd) -> Vec<Action> {
+        let class = if end.hung { Failure::Hung } else { Failure::Crashed };
         let mut message = match (end.signal, end.code) {
+            _ if end.hung => "said nothing for too long and was killed".to_owned(),
             (Some(9), _) => "killed by signal 9; out of memory?".to_owned(),
             (Some(signal), _) => format!("killed by signal {signal}"),
             (None, Some(code)) => format!("left with exit code {code} without a last word"),
@@ -270,10 +274,10 @@ impl Scheduler {
         let Some(state) = self.jobs.get_mut(&job) else { return Vec::new() };
         state.crashes += 1;
         if state.crashes > self.retries {
-            return self.fail(job, Failure::Crashed, message);
+            return self.fail(job, class, message);
         }
         self.ready.insert((state.rank, job));
-        vec![Action::Ended { job, end: End::Failed { class: Failure::Crashed, message }, again: true }]
+        vec![Action::Ended { job, end: End::Failed { class, message }, again: true }]
     }
 
     /// The first time trainers are asked to leave, the second time they are killed.

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use schema::{
@@ -194,9 +194,9 @@ impl Session<'_> {
         match (job, finished) {
             (Job::Prepare(_), Finished::Prepared(_)) => {}
             (Job::Train(run), Finished::Trained(trained)) => {
-                if trained.end == TrainingEnd::Diverged {
+                if let TrainingEnd::Broken(how) = trained.end {
                     // Before `trained.json`: a run with that file alone would be measured.
-                    let outcome = Outcome::Diverged { step: trained.steps };
+                    let outcome = Outcome::Broken { how, step: trained.steps };
                     self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome })?;
                 }
                 self.ledger.publish_trained(run, &trained)?;
@@ -217,7 +217,8 @@ impl Session<'_> {
                 | Finished::Trained(_)
                 | Finished::Evaluated(_)
                 | Finished::Measured(_)
-                | Finished::Drawn { .. },
+                | Finished::Drawn { .. }
+                | Finished::Probed { .. },
             ) => {
                 return Err(SessionError::WrongResult { job });
             }
@@ -229,6 +230,9 @@ impl Session<'_> {
 impl Running<'_> {
     /// What happens next that the scheduler has to know; `None` after a moment without news.
     fn next(&mut self, watcher: &mut dyn Watcher) -> Option<Input> {
+        if let Some(limit) = self.session.resources.silence() {
+            self.children.values_mut().for_each(|child| child.kill_if_silent(limit));
+        }
         let message = match self.receiver.recv_timeout(TICK) {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -237,15 +241,15 @@ impl Running<'_> {
             }
         };
         // The last words of an attempt that was given up are not those of the one after it.
-        if self.children.get(&message.job).map(|child| child.attempt) != Some(message.attempt) {
-            return None;
-        }
+        let child = self.children.get_mut(&message.job).filter(|child| child.attempt == message.attempt)?;
         match message.word {
             Word::Said(event) => {
+                child.heard = Instant::now();
                 watcher.said(message.job, &event);
                 Some(Input::Said(message.job, event))
             }
             Word::Exited(end) => {
+                let end = ProcessEnd { hung: child.hung, ..end };
                 self.exits.insert(message.job, end.clone());
                 Some(Input::Exited(message.job, end))
             }

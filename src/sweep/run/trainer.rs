@@ -100,6 +100,15 @@ fn loader_detail(line: &str) -> String {
     line.splitn(3, ": ").last().unwrap_or(line).trim().to_owned()
 }
 
+/// What a trainer is told in answer to an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing.
+    GoOn,
+    /// To write a checkpoint and leave.
+    Stop,
+}
+
 /// Has one attempt made in the foreground, and returns its last word.
 ///
 /// # Errors
@@ -108,6 +117,21 @@ pub fn converse(
     trainer: &Trainer,
     attempt: &Attempt,
     mut hear: impl FnMut(&Event),
+) -> Result<Option<Event>, TrainerError> {
+    dialogue(trainer, attempt, |event| {
+        hear(event);
+        Answer::GoOn
+    })
+}
+
+/// The same with a word to the trainer now and then.
+///
+/// # Errors
+/// The trainer cannot be started.
+pub fn dialogue(
+    trainer: &Trainer,
+    attempt: &Attempt,
+    mut hear: impl FnMut(&Event) -> Answer,
 ) -> Result<Option<Event>, TrainerError> {
     let start = |source| TrainerError::Start { program: trainer.program.clone(), source };
     let mut order = tempfile::NamedTempFile::new().map_err(start)?;
@@ -123,7 +147,12 @@ pub fn converse(
     if let Some(output) = process.stdout.take() {
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             if let Ok(event) = serde_json::from_slice(&line) {
-                hear(&event);
+                if hear(&event) == Answer::Stop
+                    && let Some(lifeline) = &mut process.stdin
+                {
+                    // If it is already gone there is nobody to ask.
+                    let _ = lifeline.write_all(b"stop\n");
+                }
                 last = Some(event);
             }
         }

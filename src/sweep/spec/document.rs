@@ -15,6 +15,7 @@ use super::{
     diagnostic::{Diagnostic, nearest},
     grid::{Combination, Grid, Participant, Variant, tables},
     key::{put, value_at},
+    layers::Layers,
     source::Source,
     validate::Fault,
 };
@@ -43,8 +44,8 @@ pub(super) struct Reading<'c> {
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn parse(source: Source<'a>) -> Result<Document<'a>, Diagnostic> {
-        let mut shared = DeTable::parse(source.text).map_err(|error| from_toml(source, &error))?;
+    pub(super) fn parse(layers: &'a Layers<'_>) -> Result<Document<'a>, Diagnostic> {
+        let (source, mut shared) = (layers.source(), layers.table()?);
         let table = shared.get_mut();
         let methods = take_methods(&source, table)?;
         let names: Vec<String> = methods.iter().map(|(name, ..)| name.clone()).collect();
@@ -271,7 +272,7 @@ fn parse_value(text: &str) -> toml_edit::Value {
     text.parse().unwrap_or_else(|_| text.into())
 }
 
-fn from_toml(source: Source<'_>, error: &toml::de::Error) -> Diagnostic {
+pub(super) fn from_toml(source: Source<'_>, error: &toml::de::Error) -> Diagnostic {
     let is_empty = error.span().is_some_and(|place| source.text.get(place).is_some_and(|text| text.trim().is_empty()));
     let message = match error.message().starts_with("string values must be quoted") && is_empty {
         true => "a value is missing".to_owned(),

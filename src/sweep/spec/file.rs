@@ -3,11 +3,11 @@
 //! Keys that are not here are refused, and so is every value of another type. What a key means for a result
 //! is told at the type it becomes in `schema`.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use schema::{
-    Cache, Colour, Cut, Dataset, Distance, ImageSize, Labels, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction,
-    Regularizer, Sampler, StoredImages, TrainingHalf, Transform,
+    Cache, Clip, Colour, Cut, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric, Miner, Model,
+    Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages, TrainingHalf, Transform, WarmUp,
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -122,7 +122,7 @@ fn data_root() -> PathBuf {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingTable {
-    /// Batches to train on.
+    /// Steps to train, of one batch each unless `accumulate` says otherwise.
     pub steps: u64,
     /// Forms the batches.
     pub sampler: Sampler,
@@ -130,8 +130,31 @@ pub struct TrainingTable {
     pub optimizer: Optimizer,
     /// Changes the parameters of losses that have some; absent: one like that of the weights.
     pub loss_optimizer: Option<Optimizer>,
-    /// Steps between two validations; absent: only after the last. Needs folds.
+    /// Changes the weights of the head; absent: one like that of the trunk.
+    pub head_optimizer: Option<Optimizer>,
+    /// How learning rates change with time; absent: they do not.
+    pub schedule: Option<Schedule>,
+    /// Learning rates rise at first.
+    pub warm_up: Option<WarmUp>,
+    /// Only the head and the parameters of losses are trained at first.
+    pub freeze_trunk: Option<Span>,
+    /// Steps of an epoch; absent: as many as take as many images as there are.
+    pub epoch_steps: Option<u64>,
+    /// A bound on gradients.
+    pub clip: Option<Clip>,
+    /// Batches of one step; absent: one.
+    pub accumulate: Option<u64>,
+    /// Images that go through the network at a time; absent: all of a batch.
+    pub chunk: Option<u32>,
+    /// Steps between two validations; absent: before the first step and after the last. Needs folds.
     pub validate_every: Option<u64>,
+    /// The metric by which validation chooses the best weights; absent: MAP@R.
+    pub select: Option<Metric>,
+    /// Validations without improvement after which training ends; absent: it goes on.
+    pub patience: Option<u64>,
+    /// What ends a training that has gone wrong.
+    #[serde(default)]
+    pub guards: Guards,
     /// The true ones, or shuffled as a control.
     #[serde(default)]
     pub labels: Labels,
@@ -191,7 +214,9 @@ pub struct Resources {
     pub threads: u32,
     /// Runs at a time on the CPU; absent: as many as the cores allow.
     pub slots: Option<u32>,
-    /// How often an attempt that crashed is started again within one `sweep run`.
+    /// Minutes without a word after which a trainer is killed and its job started again; 0: never.
+    pub hang_minutes: f64,
+    /// How often an attempt that crashed or hung is started again within one `sweep run`.
     pub retries: u32,
     /// Seconds between two checkpoints of a run.
     pub checkpoint_seconds: f64,
@@ -207,10 +232,19 @@ impl Default for Resources {
             runs_per_gpu: 1,
             threads: 1,
             slots: None,
+            hang_minutes: 30.0,
             retries: 2,
             checkpoint_seconds: 10.0,
             weights: "weights".into(),
         }
+    }
+}
+
+impl Resources {
+    /// How long a trainer may say nothing.
+    pub fn silence(&self) -> Option<Duration> {
+        (self.hang_minutes > 0.0)
+            .then(|| Duration::try_from_secs_f64(self.hang_minutes * 60.0).unwrap_or(Duration::MAX))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a sweep file says: text, then a document with positions, then typed settings, then a checked [`Sweep`].
 //!
 //! Each pass excludes a kind of mistake, and each mistake keeps its place in the file to the end:
-//! [`ranges`] writes ranges out as lists; [`grid`] makes combinations of axes and [`condition`] says what holds in
+//! [`ranges`] writes ranges out as lists; [`layers`] lays the file over those that it `extends`; [`grid`] makes combinations of axes and [`condition`] says what holds in
 //! which; [`document`] puts their values in their places; [`file`] gives every key its type and knows no others;
 //! [`validate`] refuses what types cannot exclude. A [`Sweep`] that exists can be planned.
 
@@ -11,6 +11,8 @@ mod document;
 mod file;
 mod grid;
 mod key;
+mod layers;
+pub mod presets;
 mod ranges;
 mod source;
 mod validate;
@@ -29,9 +31,9 @@ pub use file::{
     TrainingTable,
 };
 use grid::{Combination, Variant};
+use layers::Layers;
 use rayon::prelude::*;
 use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};
-use source::Source;
 
 use crate::ledger::fingerprint::registration;
 
@@ -106,10 +108,14 @@ impl Sweep {
         Sweep::parse(path, &text, overrides, format!("sweep run {}{sets}", path.display()))
     }
 
-    fn parse(path: &Path, text: &str, overrides: &[String], command: String) -> Result<Sweep, Diagnostic> {
+    /// Checks a text, as if it were the file at `path`.
+    ///
+    /// # Errors
+    /// The first mistake found, with its place.
+    pub(crate) fn parse(path: &Path, text: &str, overrides: &[String], command: String) -> Result<Sweep, Diagnostic> {
         let text = document::with_overrides(path, text, overrides)?;
-        let text = ranges::written_out(&Source { path, text: &text })?;
-        let document = Document::parse(Source { path, text: &text })?;
+        let layers = Layers::gather(path, &text)?;
+        let document = Document::parse(&layers)?;
         let (combinations, refinements) = document.combinations()?;
         let mut points = Vec::with_capacity(combinations.len());
         let halves = Halves::default();

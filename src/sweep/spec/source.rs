@@ -1,19 +1,32 @@
-//! The text of a sweep file, and how to point into it.
+//! The text of a sweep file and of those that it builds on, and how to point into it.
 
 use std::{ops::Range, path::Path};
 
-use super::diagnostic::{Diagnostic, nearest};
+use super::{
+    diagnostic::{Diagnostic, nearest},
+    layers::Layer,
+};
 
-/// The text that is in force, and the file it is from.
+/// The text that is in force, and the file it is from, or the files, one behind the other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
+    /// Which file begins where, if there are several.
+    pub(super) layers: &'a [Layer],
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// A single file.
+    pub(super) fn of_file(path: &'a Path, text: &'a str) -> Source<'a> {
+        Source { path, text, layers: &[] }
+    }
+
     pub(super) fn at(&self, place: &Range<usize>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::at(self.path, self.text, place.clone(), message)
+        match self.layers.iter().rfind(|layer| layer.start <= place.start) {
+            Some(layer) => Diagnostic::at(&layer.path, layer.text(), layer.local(place), message),
+            None => Diagnostic::at(self.path, self.text, place.clone(), message),
+        }
     }
 
     pub(super) fn unknown_key(&self, place: &Range<usize>, found: &str, known: &[&str]) -> Diagnostic {
@@ -24,9 +37,10 @@ impl Source<'_> {
         }
     }
 
-    /// The line of a place, from 1.
+    /// The line of a place in its file, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
-        1 + self.text.bytes().take(at).filter(|&byte| byte == b'\n').count()
+        let start = self.layers.iter().rfind(|layer| layer.start <= at).map_or(0, |layer| layer.start);
+        1 + self.text[start..].bytes().take(at - start).filter(|&byte| byte == b'\n').count()
     }
 }
 

@@ -351,6 +351,59 @@ fn combinations_that_make_no_sense_are_refused_with_their_place() {
 }
 
 #[test]
+fn a_training_that_makes_no_sense_is_refused_with_its_place() {
+    let optimizer = "optimizer.adam = { lr = 1e-3 }";
+    for (line, expected) in [
+        ("schedule.plateau = {}", "there is nothing to validate on"),
+        ("patience = 3", "there is nothing to validate on"),
+        ("select = \"recall@1\"", "there is nothing to validate on"),
+        ("schedule.step = { every = 3 }", "wanted string or table"),
+        ("schedule.step = { every.steps = 0 }", "expected at least 1"),
+        ("schedule.multi_step = { at.epochs = [3, 3] }", "each later than the one before"),
+        ("schedule.cosine = { floor = 1.0 }", "from 0 to below 1"),
+        ("warm_up = { over.steps = 10, from = 2.0 }", "expected a number from 0 to 1"),
+        ("warm_up = { from = 0.1 }", "missing key `over`"),
+        ("freeze_trunk.epochs = 0", "expected at least 1"),
+        ("clip.norm = 0", "expected a number above 0"),
+        ("clip = { norm = 1.0, value = 1.0 }", ""),
+        ("accumulate = 0", "at least 1 batch"),
+        ("chunk = 0", "at least 1 image"),
+        ("epoch_steps = 0", "at least 1 step"),
+        ("guards.collapse = 2.0", "1 for never"),
+        ("head_optimizer.sgd = { nesterov = true }", "it needs `momentum` above 0"),
+        ("head_optimizer.sgd = { lr = 0 }", "expected a number above 0"),
+    ] {
+        let found = parse(&edited(optimizer, &format!("{optimizer}\n{line}"))).unwrap_err();
+        let shown = found.to_string();
+        assert!(shown.contains(expected) && shown.contains("test.toml:15:"), "{line}\n{shown}");
+    }
+    let without_validation =
+        edited("name = \"test\"", "name = \"test\"\nfolds = 4").replace(optimizer, "optimizer.adam = {}\npatience = 3");
+    assert!(parse(&without_validation).unwrap_err().to_string().contains("it counts validations"));
+    let headless = edited("embedding = 64\n", "").replace(optimizer, "optimizer.adam = {}\nfreeze_trunk.steps = 1");
+    assert!(parse(&headless).unwrap_err().to_string().contains("the model has no head"));
+}
+
+#[test]
+fn everything_about_training_can_be_written() {
+    let lines = r#"optimizer.sgd = { lr = 0.1, momentum = 0.9, nesterov = true }
+head_optimizer.adam_w = { lr = 1e-3, amsgrad = true }
+schedule.multi_step = { at.epochs = [30, 70], factor = 0.3 }
+warm_up = { over.steps = 100, from = 0.01 }
+freeze_trunk.epochs = 1
+epoch_steps = 100
+clip.value = 10
+accumulate = 2
+chunk = 4
+validate_every = 100
+select = "precision@1"
+patience = 9
+guards = { dead_steps = 0, collapse = 1.0 }"#;
+    let text = edited("optimizer.adam = { lr = 1e-3 }", lines);
+    parse(&text.replace("name = \"test\"", "name = \"test\"\nfolds = 4")).unwrap();
+}
+
+#[test]
 fn each_loss_of_a_sum_is_checked_as_if_it_stood_alone() {
     let cases = [
         ("loss.triplet = { margin = inf }", "", "expected a finite number", "18:60"),
@@ -529,4 +582,101 @@ fn sizes_that_cannot_work_are_refused() {
         let shown = parse(&edited("dataset = \"omniglot\"", &new)).expect_err(transform).render(false);
         assert!(shown.contains(message) && shown.contains(&format!("test.toml:{place}")), "{transform}: {shown}");
     }
+}
+
+/// What is written beside a preset.
+const BESIDE: &str = r#"
+[sweep]
+name = "test"
+
+[data]
+dataset.glyphs = { classes = 400, test_classes = 200, per_class = 20 }
+
+[model]
+backbone = "conv4"
+
+[[method]]
+name = "Proxies"
+loss.proxy_anchor = {}
+"#;
+
+#[test]
+fn every_preset_needs_only_data_and_backbone_and_gives_way_to_the_file() {
+    for preset in presets::names() {
+        let extending = format!("extends = [\"presets/{preset}\"]\n{BESIDE}");
+        let sweep = parse(&extending).unwrap_or_else(|found| panic!("{preset}: {found}"));
+        assert_eq!(sweep.points[0].methods.len(), 1);
+        let own = "[training]\nsteps = 7\noptimizer.sgd = { lr = 0.5 }";
+        let changed = parse(&format!("{extending}\n{own}")).unwrap_or_else(|found| panic!("{preset}: {found}"));
+        let training = &changed.points[0].training;
+        assert_eq!(
+            (training.steps, training.optimizer.clone()),
+            (7, schema::Optimizer::Sgd(schema::Sgd { lr: 0.5, ..Default::default() }))
+        );
+        assert_eq!(training.sampler, sweep.points[0].training.sampler);
+        let methods = BESIDE.find("[[method]]").unwrap();
+        let proper = parse(&format!("extends = [\"presets/{preset}\"]\n{}", &BESIDE[..methods]));
+        assert_eq!(proper.is_ok(), presets::text(preset).unwrap().contains("\n[[method]]"), "{preset}");
+    }
+}
+
+#[test]
+fn a_mistake_is_shown_in_the_file_where_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let read = |name: &str| Sweep::read(&folder.path().join(name), &[]);
+    write(
+        "base.toml",
+        "[training]\nsteps = 10\nsampler.m_per_class = { batch = 8, per_class = 4 }\noptimizer.adam = { lr = -1 }\n",
+    );
+    write("top.toml", &format!("extends = [\"base.toml\"]\n{BESIDE}"));
+    let shown = read("top.toml").unwrap_err().to_string();
+    assert!(shown.contains("base.toml:4:25") && shown.contains("optimizer.adam = { lr = -1 }"), "{shown}");
+
+    write("base.toml", "[training]\nsteps = \"ten\"\n");
+    let shown = read("top.toml").unwrap_err().to_string();
+    assert!(shown.contains("base.toml:2:9"), "{shown}");
+
+    write("base.toml", "[training\nsteps = 10\n");
+    let shown = read("top.toml").unwrap_err().to_string();
+    assert!(shown.contains("base.toml:1:"), "{shown}");
+
+    write("top.toml", &format!("extends = [\"base.toml\"]\n{}", BESIDE.replace("\"conv4\"", "\"conv5\"")));
+    write("base.toml", "[training]\nsteps = 10\nsampler.m_per_class = { batch = 8 }\noptimizer.adam = {}\n");
+    let shown = read("top.toml").unwrap_err().to_string();
+    assert!(shown.contains("top.toml:10:12") && shown.contains("did you mean `conv4`"), "{shown}");
+}
+
+#[test]
+fn files_that_build_on_themselves_or_on_nothing_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let refused = |name: &str| Sweep::read(&folder.path().join(name), &[]).unwrap_err().to_string();
+    write("a.toml", "extends = [\"b.toml\"]\n");
+    write("b.toml", "\nextends = [\"a.toml\"]\n");
+    let shown = refused("a.toml");
+    assert!(shown.contains("builds on itself") && shown.contains("b.toml:2:12"), "{shown}");
+    for (line, expected) in [
+        ("extends = [\"nothing.toml\"]", "cannot read"),
+        ("extends = [\"presets/xmb\"]", "did you mean `presets/xbm`?"),
+        ("extends = [\"presets/quite_another\"]", "there are deep_metric, "),
+        ("extends = \"presets/xbm\"", "`extends` is a list of files or presets"),
+        ("extends = [3]", "`extends` is a list of files or presets"),
+    ] {
+        write("c.toml", line);
+        let shown = refused("c.toml");
+        assert!(shown.contains(expected) && shown.contains("c.toml:1:1"), "{shown}");
+    }
+}
+
+#[test]
+fn later_files_lie_over_earlier_ones_and_all_under_the_file_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("one.toml", "[training]\nsteps = 1\nvalidate_every = 1\npatience = 1\n[sweep]\nfolds = 2\n");
+    write("two.toml", "extends = [\"one.toml\"]\n[training]\nsteps = 2\nvalidate_every = 2\n");
+    let own = "[training]\nsteps = 3\nsampler.m_per_class = { batch = 8 }\noptimizer.adam = {}";
+    write("top.toml", &format!("extends = [\"one.toml\", \"two.toml\"]\n{BESIDE}\n{own}"));
+    let training = Sweep::read(&folder.path().join("top.toml"), &[]).unwrap().points.remove(0).training;
+    assert_eq!((training.steps, training.validate_every, training.patience), (3, Some(2), Some(1)));
 }

@@ -5,10 +5,11 @@ mod losses;
 mod mining;
 mod model;
 mod sampling;
+mod training;
 
 use std::collections::BTreeSet;
 
-use schema::{Dataset, Fold, Loss, Optimizer, Own, Summand};
+use schema::{Dataset, Fold, Loss, Own, Summand};
 
 use super::file::{Folds, MethodTable, Resources, SweepFile, TrainingTable};
 
@@ -28,7 +29,7 @@ pub(super) fn check(file: &SweepFile) -> Checked {
     data(file)?;
     images::check(file)?;
     model::model(file)?;
-    training(&file.training, file)?;
+    training::training(&file.training, file)?;
     methods(file)?;
     resources(&file.resources)?;
     let Some(metrics) = &file.report.metrics else { return Ok(()) };
@@ -80,69 +81,6 @@ fn data(file: &SweepFile) -> Checked {
         }
         _ => Ok(()),
     }
-}
-
-fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
-    require(
-        training.steps > 0,
-        "training.steps",
-        "nothing is trained in 0 steps; for an untrained network, add a [[method]] with `baseline = \"untrained\"`",
-    )?;
-    match (training.validate_every, file.sweep.folds) {
-        (Some(_), None) => fault(
-            "training.validate_every",
-            "there is nothing to validate on: set `sweep.folds`, or leave the key out",
-        )?,
-        (Some(0), Some(_)) => fault("training.validate_every", "expected at least 1 step")?,
-        (Some(_) | None, _) => {}
-    }
-    let sharing = file.method.iter().filter(|method| method.sampler.is_none());
-    let needs_positives = sharing.filter_map(|method| method.loss.as_ref()).any(Loss::needs_positives);
-    sampling::sampler(&training.sampler, "training.sampler", needs_positives, file)?;
-    optimizer(&training.optimizer, "training.optimizer")?;
-    let Some(of_losses) = &training.loss_optimizer else { return Ok(()) };
-    optimizer(of_losses, "training.loss_optimizer")?;
-    require(
-        file.method.iter().filter_map(|method| method.loss.as_ref()).any(Loss::has_parameters),
-        "training.loss_optimizer",
-        "no method has a loss with parameters of its own",
-    )
-}
-
-fn optimizer(optimizer: &Optimizer, table: &str) -> Checked {
-    match optimizer {
-        Optimizer::Adam(adam) => {
-            let key = |name: &str| format!("{table}.adam.{name}");
-            adaptive(adam.lr, adam.betas, adam.epsilon, &key)?;
-            not_negative(adam.weight_decay, &key("weight_decay"))
-        }
-        Optimizer::AdamW(adam_w) => {
-            let key = |name: &str| format!("{table}.adam_w.{name}");
-            adaptive(adam_w.lr, adam_w.betas, adam_w.epsilon, &key)?;
-            not_negative(adam_w.weight_decay, &key("weight_decay"))
-        }
-        Optimizer::RmsProp(rms_prop) => {
-            let key = |name: &str| format!("{table}.rms_prop.{name}");
-            positive(rms_prop.lr, &key("lr"))?;
-            positive(rms_prop.epsilon, &key("epsilon"))?;
-            fraction(rms_prop.alpha, &key("alpha"))?;
-            fraction(rms_prop.momentum, &key("momentum"))?;
-            not_negative(rms_prop.weight_decay, &key("weight_decay"))
-        }
-        Optimizer::Sgd(sgd) => {
-            let key = |name: &str| format!("{table}.sgd.{name}");
-            positive(sgd.lr, &key("lr"))?;
-            fraction(sgd.momentum, &key("momentum"))?;
-            not_negative(sgd.weight_decay, &key("weight_decay"))
-        }
-    }
-}
-
-/// What Adam and AdamW have in common.
-fn adaptive(lr: f64, betas: [f64; 2], epsilon: f64, key: &dyn Fn(&str) -> String) -> Checked {
-    positive(lr, &key("lr"))?;
-    positive(epsilon, &key("epsilon"))?;
-    require(betas.iter().all(|beta| (0.0..1.0).contains(beta)), &key("betas"), "expected two numbers from 0 to below 1")
 }
 
 /// The fewest classes that any run of the sweep trains on, if it is known how many there are.
@@ -198,7 +136,7 @@ fn trained(loss: &Loss, method: &MethodTable, key: &dyn Fn(&str) -> String, file
     if let Some(of_loss) = &method.loss_optimizer {
         let name = loss.name();
         require(loss.has_parameters(), &key("loss_optimizer"), format!("`{name}` has no parameters of its own"))?;
-        optimizer(of_loss, &key("loss_optimizer"))?;
+        training::optimizer(of_loss, &key("loss_optimizer"))?;
     }
     if let Some(sampler) = &method.sampler {
         sampling::sampler(sampler, &key("sampler"), loss.needs_positives(), file)?;
@@ -228,6 +166,7 @@ fn resources(resources: &Resources) -> Checked {
     require((1..=1024).contains(&resources.threads), &key("threads"), "expected 1 to 1024 threads")?;
     require((1..=64).contains(&resources.runs_per_gpu), &key("runs_per_gpu"), "expected 1 to 64 runs")?;
     require(resources.slots != Some(0), &key("slots"), "nothing can run in 0 slots")?;
+    not_negative(resources.hang_minutes, &key("hang_minutes"))?;
     not_negative(resources.checkpoint_seconds, &key("checkpoint_seconds"))
 }
 

@@ -9,13 +9,15 @@ use schema::{Memory, MemoryKey};
 
 use crate::Failed;
 
-/// The objective with this memory, for the embeddings of this network and so many training images.
+/// The objective with this memory, for steps of so many batches, the embeddings of this network and so many training
+/// images.
 ///
 /// # Errors
 /// If the memory would hold nothing, or more than there are images.
 pub(super) fn with_memory(
     objective: Objective,
     memory: &Memory,
+    batches: u64,
     network: &Network,
     images: usize,
 ) -> Result<Objective, Failed> {
@@ -31,7 +33,7 @@ pub(super) fn with_memory(
     };
     Ok(Objective {
         memory: Some(Xbm::new(size, network.width(), network.device()).with_slots(wrap, key)),
-        memory_start: xbm.start_step,
+        memory_start: xbm.start_step * batches,
         memory_weight: xbm.weight,
         memory_rules: rules(xbm),
         ..objective

@@ -12,8 +12,8 @@ use std::{
 
 use schema::{
     Attempt, Backbone, Cache, Colour, Contrastive, Dataset, Description, Device, Event, Fingerprint, Finished, Glyphs,
-    ImageSize, Labels, Loss, MPerClass, Model, Optimizer, PROTOCOL, PrepareWork, Recipe, Sampler, Sgd, StoredImages,
-    TrainWork, Training, Transform, Work,
+    ImageSize, Loss, MPerClass, Model, Optimizer, PROTOCOL, PrepareWork, Recipe, Sampler, Sgd, StoredImages, TrainWork,
+    Training, Transform, Work,
 };
 use tempfile::TempDir;
 
@@ -33,20 +33,12 @@ fn recipe(steps: u64) -> Recipe {
         transform: Transform::default(),
         fold: None,
         model: Model::new(Backbone::Conv4, Some(4)),
-        training: Some(Training {
-            loss: Loss::Contrastive(Contrastive::default()),
-            distance: None,
-            reduction: None,
-            regularizer: None,
-            miner: None,
-            memory: None,
-            sampler: Sampler::MPerClass(MPerClass { batch: 4, per_class: 2 }),
-            optimizer: Optimizer::Sgd(Sgd::default()),
-            loss_optimizer: None,
+        training: Some(Training::new(
+            Loss::Contrastive(Contrastive::default()),
+            Sampler::MPerClass(MPerClass { batch: 4, per_class: 2 }),
+            Optimizer::Sgd(Sgd::default()),
             steps,
-            validate_every: None,
-            labels: Labels::True,
-        }),
+        )),
         seed: 0,
     }
 }

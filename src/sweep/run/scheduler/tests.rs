@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use schema::{Evaluated, Numerics, Precision, Prepared, Scores, Trained};
+use schema::{Breakdown, Evaluated, Numerics, Precision, Prepared, Scores, Trained};
 
 use super::*;
 use crate::{ledger::Ledger, plan::freshness, spec::Sweep};
@@ -69,7 +69,7 @@ impl Stage {
     }
 
     fn exit(&mut self, job: Job, code: Option<i32>, signal: Option<i32>) -> Vec<Action> {
-        self.scheduler.on(Input::Exited(job, ProcessEnd { code, signal, last_words: None }))
+        self.scheduler.on(Input::Exited(job, ProcessEnd { code, signal, ..ProcessEnd::default() }))
     }
 }
 
@@ -132,6 +132,18 @@ fn a_crash_is_tried_again_as_often_as_allowed_and_then_fails() {
 }
 
 #[test]
+fn an_attempt_that_hung_is_made_again_and_called_by_its_name() {
+    let mut stage = stage(1);
+    stage.scheduler.on(Input::Begin);
+    let hung = ProcessEnd { signal: Some(9), hung: true, ..ProcessEnd::default() };
+    let actions = stage.scheduler.on(Input::Exited(stage.prepare, hung));
+    let Action::Ended { end: End::Failed { class: Failure::Hung, message }, again: true, .. } = &actions[0] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(message, "said nothing for too long and was killed");
+}
+
+#[test]
 fn a_good_last_word_with_a_bad_exit_is_a_crash() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
@@ -171,7 +183,7 @@ fn a_diverged_run_is_not_measured() {
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
-    stage.say(a, Event::Finished(Finished::Trained(trained(TrainingEnd::Diverged))));
+    stage.say(a, Event::Finished(Finished::Trained(trained(TrainingEnd::Broken(Breakdown::Diverged)))));
     assert_eq!(starts(&stage.exit(a, Some(0), None)), [b]);
 }
 

@@ -1,0 +1,128 @@
+//! Gradients of large batches in small memory.
+//!
+//! What takes memory is the graph of the network, not the embeddings. So a batch goes through the network twice, in
+//! chunks: first without a graph, which gives all embeddings, their one loss and its gradient with respect to them;
+//! then with a graph, chunk by chunk, each of which passes its part of that gradient on to the weights. Gao, Zhang,
+//! Han & Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", 2021.
+//!
+//! If no image depends on the others of its batch, as with frozen batch norm, the result is the gradient of the whole
+//! batch, up to the rounding of sums. A batch norm in training normalises each chunk by itself, in both passes alike.
+//! Running statistics take in a batch once, in the second pass.
+
+use tch::{Kind, Tensor, no_grad};
+
+use crate::{model::Network, objective::Objective};
+
+/// A batch that went through a network, and can go back.
+pub struct Embedded {
+    embeddings: Tensor,
+    /// What is needed to do it again, in parts.
+    chunks: Option<Vec<Tensor>>,
+}
+
+impl Embedded {
+    /// Embeds images for training, at most `chunk` with a graph at a time; without one, all.
+    pub fn new(network: &Network, images: &Tensor, chunk: Option<i64>) -> Embedded {
+        match chunk.filter(|&chunk| chunk < images.size()[0]) {
+            None => Embedded { embeddings: network.forward(images, true), chunks: None },
+            Some(chunk) => {
+                let chunks = images.split(chunk, 0);
+                let first = || chunks.iter().map(|chunk| network.forward(chunk, true)).collect::<Vec<_>>();
+                let parts = network.keeping_statistics(|| no_grad(first));
+                Embedded { embeddings: Tensor::cat(&parts, 0).set_requires_grad(true), chunks: Some(chunks) }
+            }
+        }
+    }
+
+    /// The embeddings `[n, d]`.
+    pub fn embeddings(&self) -> &Tensor {
+        &self.embeddings
+    }
+
+    /// Returns the gradients of a scalar `loss` of these embeddings, as [`Objective::gradients`] does.
+    pub fn gradients(self, network: &Network, objective: &Objective, loss: &Tensor) -> (Tensor, Vec<Tensor>) {
+        let Some(chunks) = self.chunks else { return objective.gradients(network, loss) };
+        let (of_embeddings, of_losses) = objective.gradients_at(&self.embeddings, loss);
+        let size = chunks[0].size()[0];
+        let parts = chunks
+            .iter()
+            .zip(of_embeddings.split(size, 0))
+            .map(|(images, gradient)| network.gradient(&(network.forward(images, true) * gradient).sum(None::<Kind>)));
+        let of_network = parts.reduce(|sum, part| sum + part);
+        (of_network.unwrap_or_else(|| network.trainable().flat().zeros_like()), of_losses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::{
+        loss::{ProxyAnchor, Start, Triplet},
+        memory::Xbm,
+        model::{Backbone, NetworkConfig},
+        objective::Term,
+        testing::{assert_close, noise},
+    };
+
+    fn images() -> (Tensor, Tensor) {
+        let images = ((noise(1, 10, 256) + 1.0) * 127.5).to_kind(Kind::Uint8).view([10, 1, 16, 16]);
+        (images, Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3, 0, 1]))
+    }
+
+    fn network(backbone: Backbone) -> Network {
+        Network::new(NetworkConfig::new(backbone, 1, 16, Some(3)), 1, Device::Cpu).unwrap()
+    }
+
+    fn objective() -> Objective {
+        let start = Start { classes: 4, width: 3, seed: 1, part: 0, device: Device::Cpu };
+        let triplets = Term::of(Box::new(Triplet { margin: 0.2, swap: false, smooth: false }));
+        let terms = vec![Term::of(Box::new(ProxyAnchor::new(0.1, 32.0, &start))), triplets];
+        Objective { memory: Some(Xbm::new(10, 3, Device::Cpu)), ..Objective::sum(terms) }
+    }
+
+    fn pass(network: &Network, chunk: Option<i64>) -> (Tensor, Tensor, Vec<Tensor>) {
+        let ((images, labels), mut objective) = (images(), objective());
+        let embedded = Embedded::new(network, &images, chunk);
+        let loss = objective.step(embedded.embeddings(), &labels, 0).value;
+        let (of_network, of_losses) = embedded.gradients(network, &objective, &loss);
+        (loss.detach(), of_network, of_losses)
+    }
+
+    #[test]
+    fn without_batch_norm_chunks_give_the_gradient_of_the_whole_batch() {
+        // The pixels and a linear layer: no image depends on another.
+        let network = network(Backbone::Pixels);
+        let (loss, of_network, of_losses) = pass(&network, None);
+        assert!(of_network.abs().max().double_value(&[]) > 0.0);
+        for chunk in [1, 3, 5, 9, 10, 99] {
+            let (chunked_loss, chunked, chunked_losses) = pass(&network, Some(chunk));
+            assert_close(&chunked_loss, &loss, 1e-6, "loss");
+            assert_close(&chunked, &of_network, 1e-5, "gradient of the network");
+            assert_close(&chunked_losses[0], &of_losses[0], 1e-5, "gradient of the proxies");
+        }
+    }
+
+    #[test]
+    fn running_statistics_take_in_a_batch_once() {
+        let statistics = |network: &Network| network.state().remove(1).1;
+        let (chunked, plain) = (network(Backbone::Conv4), network(Backbone::Conv4));
+        let _ = pass(&chunked, Some(5));
+        images().0.split(5, 0).iter().for_each(|chunk| drop(no_grad(|| plain.forward(chunk, true))));
+        assert!(statistics(&chunked) == statistics(&plain));
+    }
+
+    #[test]
+    fn both_passes_see_the_same_embeddings_with_batch_norm_too() {
+        // The gradient of the loss along itself is what the loss changes by.
+        let mut network = network(Backbone::Conv4);
+        let (before, gradient, _) = pass(&network, Some(5));
+        let step = 1e-3 / gradient.square().sum(Kind::Double).sqrt().double_value(&[]);
+        *network.flat_parameters() -= &gradient * step;
+        let (after, ..) = pass(&network, Some(5));
+        let expected = gradient.square().sum(Kind::Double).double_value(&[]) * step;
+        let change = (before - after).double_value(&[]);
+        assert!((change / expected - 1.0).abs() < 0.1, "{change} instead of {expected}");
+    }
+}

@@ -1,0 +1,206 @@
+//! `sweep doctor`: what this machine can do, and whether it gives the same bits twice.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use clap::Args;
+use schema::{Attempt, Device, Event, Finished, Labels, PROTOCOL, PrepareWork, Recipe, TrainWork, Work};
+
+use super::{Exit, Opened, Target, plan::describe, show};
+use crate::{
+    ledger::{Ledger, absolute},
+    plan::Plan,
+    run::{
+        slots::Machine,
+        trainer::{Answer, Trainer, dialogue},
+    },
+    spec::Sweep,
+};
+
+/// Tells what the program found here: trainer, libtorch, processors, GPUs, disk.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sweep doctor
+  sweep doctor --determinism                      train a few steps twice, and once with an interruption
+  sweep doctor --determinism sweeps/mine.toml     the first method of a sweep, on its device")]
+pub(super) struct Doctor {
+    /// Train a few steps of a sweep's first method again and again and compare the bits
+    #[arg(long)]
+    determinism: bool,
+    /// The sweep file; without one, a small training that needs no data
+    #[arg(requires = "determinism")]
+    file: Option<PathBuf>,
+    /// Where runs are kept
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    results: PathBuf,
+    /// A program to use in the place of `sweep-trainer`
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    trainer: Option<PathBuf>,
+}
+
+/// What is trained if no file is given.
+const SMALL: &str = include_str!("doctor.toml");
+
+/// Steps of each training, and the one after which the last is interrupted.
+const STEPS: u64 = 8;
+const INTERRUPTED: u64 = 3;
+
+impl Doctor {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
+        if self.determinism { self.compare(&trainer) } else { self.survey(&trainer) }
+    }
+
+    fn survey(&self, trainer: &Trainer) -> Result<(), Exit> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let gpus = match trainer.description.cuda_devices {
+            0 => "none that libtorch can use".to_owned(),
+            count => count.to_string(),
+        };
+        let folder = absolute(&self.results);
+        let lines = [
+            ("sweep", env!("CARGO_PKG_VERSION").to_owned()),
+            ("trainer", format!("{}, `{}`", trainer.description.trainer, trainer.program.display())),
+            ("libtorch", trainer.description.libtorch.clone()),
+            ("CPU cores", cores.to_string()),
+            ("CUDA devices", gpus),
+            ("free disk", free_space(&folder).unwrap_or_else(|| "unknown".to_owned())),
+        ];
+        let lines: String = lines.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect();
+        show(&lines)
+    }
+
+    fn compare(&self, trainer: &Trainer) -> Result<(), Exit> {
+        let opened = self.open()?;
+        let trial = Trial::new(trainer, &opened)?;
+        let [first, again] = ["first", "again"].map(|name| trial.train(name, None));
+        let parts = trial.train("parts", Some(INTERRUPTED)).and_then(|_| trial.train("parts", None));
+        let (first, again, parts) = (first?, again?, parts?);
+        let verdict = |same| if same { "the same bits" } else { "DIFFERENT bits" };
+        let mut text = format!(
+            "{}\n  trained twice            {}\n  stopped and continued    {}\n",
+            trial.title,
+            verdict(first == again),
+            verdict(first == parts)
+        );
+        let different = trial.probe()?;
+        match different.as_slice() {
+            [] => text.push_str("  the first step alone     the same bits, four times\n"),
+            [at, rest @ ..] => text.push_str(&format!(
+                "  the first step alone     differs first in the {at}; after it in {} further tensors\n",
+                rest.len()
+            )),
+        }
+        show(&text)
+    }
+
+    fn open(&self) -> Result<Opened, Exit> {
+        if let Some(file) = &self.file {
+            let target = Target { file: file.clone(), overrides: Vec::new(), results: self.results.clone() };
+            return target.open();
+        }
+        let sweep = Sweep::parse(Path::new("doctor.toml"), SMALL, &[], String::new())?;
+        let ledger = Ledger::new(&self.results);
+        let machine = Machine::survey(env::var("CUDA_VISIBLE_DEVICES").ok().as_deref());
+        let plan = Plan::new(&sweep, &ledger, machine.numerics(&sweep.resources)).map_err(Exit::mistake)?;
+        Ok(Opened { sweep, ledger, machine, plan })
+    }
+}
+
+/// A few steps of a training, in a folder that is removed afterwards.
+struct Trial<'a> {
+    trainer: &'a Trainer,
+    title: String,
+    folder: tempfile::TempDir,
+    recipe: Recipe,
+    weights: Option<PathBuf>,
+    device: Device,
+    threads: u32,
+}
+
+impl Trial<'_> {
+    /// The first method of the sweep that is trained, with its data prepared.
+    fn new<'a>(trainer: &'a Trainer, opened: &Opened) -> Result<Trial<'a>, Exit> {
+        let Opened { sweep, plan, machine, .. } = opened;
+        let trained = plan.members.iter().find(|member| plan.runs[&member.run].identity.recipe.training.is_some());
+        let member = trained.ok_or_else(|| Exit::mistake("the sweep trains nothing"))?;
+        let run = &plan.runs[&member.run];
+        let mut recipe = run.identity.recipe.clone();
+        if let Some(training) = &mut recipe.training {
+            training.steps = STEPS;
+            training.labels = Labels::True;
+        }
+        let slots = machine.slots(&sweep.resources).map_err(Exit::mistake)?;
+        let device = slots.first().map_or(Device::Cpu, |slot| slot.device);
+        let threads = sweep.resources.threads;
+        let title = format!("{}, {STEPS} steps on {} ({threads} threads):", describe(member), named(device));
+        let folder = tempfile::tempdir().map_err(Exit::stuck)?;
+        let weights = run.weights.as_deref().map(absolute);
+        let trial = Trial { trainer, title, folder, recipe, weights, device, threads };
+        let data = &plan.data[&run.data];
+        trial.attempt(
+            Work::Prepare(PrepareWork {
+                dataset: data.dataset.clone(),
+                fingerprint: data.fingerprint.clone(),
+                images: data.images,
+                cache: data.cache,
+                source: data.source.as_deref().map(absolute),
+                into: trial.folder.path().join("data"),
+            }),
+            None,
+        )?;
+        Ok(trial)
+    }
+
+    fn work(&self, name: &str) -> TrainWork {
+        let (recipe, data) = (self.recipe.clone(), self.folder.path().join("data"));
+        let (run, weights) = (self.folder.path().join(name), self.weights.clone());
+        TrainWork { recipe, data, run, weights, checkpoint_seconds: 0.0 }
+    }
+
+    /// Trains, or continues, and returns the bytes of what was trained; none if it was stopped after some step.
+    fn train(&self, name: &str, stop_after: Option<u64>) -> Result<Option<Vec<u8>>, Exit> {
+        self.attempt(Work::Train(self.work(name)), stop_after)?;
+        Ok(fs::read(self.folder.path().join(name).join("model.safetensors")).ok())
+    }
+
+    /// What is not the same each time within the first step, in the order in which it is computed.
+    fn probe(&self) -> Result<Vec<String>, Exit> {
+        match self.attempt(Work::Probe(self.work("probe")), None)? {
+            Some(Event::Finished(Finished::Probed { different })) => Ok(different),
+            other => Err(Exit::mistake(format!("the trainer ended with {other:?}"))),
+        }
+    }
+
+    fn attempt(&self, work: Work, stop_after: Option<u64>) -> Result<Option<Event>, Exit> {
+        let (device, threads) = (self.device, self.threads);
+        let attempt = Attempt { protocol: PROTOCOL, number: 1, device, threads, work };
+        let last = dialogue(self.trainer, &attempt, |event| match event {
+            Event::Checkpoint { step } if Some(*step) == stop_after => Answer::Stop,
+            _ => Answer::GoOn,
+        });
+        match last.map_err(Exit::mistake)? {
+            Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),
+            last => Ok(last),
+        }
+    }
+}
+
+fn named(device: Device) -> &'static str {
+    match device {
+        Device::Cpu => "the CPU",
+        Device::Cuda => "a GPU",
+    }
+}
+
+/// Free space where a folder is, or will be.
+fn free_space(folder: &Path) -> Option<String> {
+    let there = folder.ancestors().find(|folder| folder.exists())?;
+    let disk = rustix::fs::statvfs(there).ok()?;
+    let free = disk.f_bavail as f64 * disk.f_frsize as f64;
+    Some(format!("{:.1} GB for `{}`", free / 1e9, folder.display()))
+}

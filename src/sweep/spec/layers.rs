@@ -1,0 +1,202 @@
+//! `extends`: files that a sweep file builds on, put together so that each value knows where it stands.
+//!
+//! `extends = ["presets/xbm", "mine.toml"]` lays the file itself over `mine.toml`, and that over the preset, which comes
+//! with the program. Tables are laid over each other key by key; everything else, `[[method]]` too, is replaced. So is a
+//! table that makes a choice, such as `optimizer`, when another choice is made.
+//!
+//! All texts lie one behind the other in one. A position there says which file and where, so that whoever reads
+//! the settings need not know how many files there are.
+
+use std::{
+    borrow::Cow,
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    diagnostic::{Diagnostic, nearest},
+    document::from_toml,
+    presets, ranges,
+    source::Source,
+};
+
+/// Keys of tables with one key, the name of what is chosen.
+const CHOICES: [&str; 18] = [
+    "optimizer",
+    "head_optimizer",
+    "loss_optimizer",
+    "sampler",
+    "schedule",
+    "clip",
+    "dataset",
+    "backbone",
+    "loss",
+    "miner",
+    "memory",
+    "distance",
+    "reduction",
+    "regularizer",
+    "freeze_trunk",
+    "every",
+    "at",
+    "over",
+];
+
+/// A sweep file with all it builds on.
+pub(super) struct Layers<'a> {
+    path: &'a Path,
+    /// All texts, what others build on first, the file itself last.
+    text: String,
+    layers: Vec<Layer>,
+}
+
+/// One of the files.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) path: PathBuf,
+    /// Where its text begins in that of all.
+    pub(super) start: usize,
+    /// Its text behind as many spaces: parsed, it has the positions of the text of all.
+    padded: String,
+}
+
+/// A name in `extends`, and what it stands for.
+struct Base {
+    path: PathBuf,
+    text: Cow<'static, str>,
+}
+
+impl Layer {
+    pub(super) fn text(&self) -> &str {
+        &self.padded[self.start..]
+    }
+
+    /// A place in this text alone.
+    pub(super) fn local(&self, place: &Range<usize>) -> Range<usize> {
+        place.start - self.start..place.end.saturating_sub(self.start)
+    }
+}
+
+impl<'a> Layers<'a> {
+    /// Reads all that the file at `path`, which has this text, builds on.
+    pub(super) fn gather(path: &'a Path, text: &str) -> Result<Layers<'a>, Diagnostic> {
+        let mut layers = Layers { path, text: String::new(), layers: Vec::new() };
+        layers.add(path, text, &mut Vec::new())?;
+        Ok(layers)
+    }
+
+    fn add(&mut self, path: &Path, text: &str, above: &mut Vec<PathBuf>) -> Result<(), Diagnostic> {
+        above.push(path.canonicalize().unwrap_or_else(|_| path.to_owned()));
+        for name in names(path, text)? {
+            let place = name.span();
+            let base = find(path, name.get_ref()).map_err(|mistake| mistake.at(path, text, place.clone()))?;
+            if above.contains(&base.path.canonicalize().unwrap_or_else(|_| base.path.clone())) {
+                let message = format!("`{}` builds on itself", base.path.display());
+                return Err(Diagnostic::at(path, text, place, message));
+            }
+            self.add(&base.path, &base.text, above)?;
+        }
+        above.pop();
+        let text = ranges::written_out(&Source::of_file(path, text))?;
+        let start = self.text.len();
+        self.layers.push(Layer { path: path.to_owned(), start, padded: format!("{}{text}", " ".repeat(start)) });
+        self.text.push_str(&text);
+        Ok(())
+    }
+
+    /// The text that all positions are in.
+    pub(super) fn source(&self) -> Source<'_> {
+        Source { path: self.path, text: &self.text, layers: &self.layers }
+    }
+
+    /// All settings, without `extends`.
+    pub(super) fn table(&self) -> Result<Spanned<DeTable<'_>>, Diagnostic> {
+        let mut all = Spanned::new(0..0, DeTable::new());
+        for layer in &self.layers {
+            let table = DeTable::parse(&layer.padded).map_err(|error| from_toml(self.source(), &error))?;
+            let (span, mut table) = (table.span(), table.into_inner());
+            table.remove("extends");
+            let mut below = all.into_inner();
+            lay_over(&mut below, table);
+            all = Spanned::new(span.start.max(layer.start)..span.end.max(layer.start), below);
+        }
+        Ok(all)
+    }
+}
+
+/// Lays one table over another.
+fn lay_over<'a>(below: &mut DeTable<'a>, above: DeTable<'a>) {
+    for (key, value) in above {
+        let Some(under) = below.get_mut(key.get_ref().as_ref()) else {
+            below.insert(key, value);
+            continue;
+        };
+        let span = value.span();
+        match (under.get_mut(), value.into_inner()) {
+            (DeValue::Table(under), DeValue::Table(over)) if !chooses_anew(key.get_ref().as_ref(), under, &over) => {
+                lay_over(under, over);
+            }
+            (_, over) => *under = Spanned::new(span, over),
+        }
+    }
+}
+
+fn chooses_anew(key: &str, under: &DeTable<'_>, over: &DeTable<'_>) -> bool {
+    CHOICES.contains(&key) && !over.iter().any(|(name, _)| under.contains_key(name.get_ref().as_ref()))
+}
+
+/// The names in `extends`. A file that does not parse is reported where all are read.
+fn names<'a>(path: &Path, text: &'a str) -> Result<Vec<Spanned<Cow<'a, str>>>, Diagnostic> {
+    let Ok(table) = DeTable::parse(text) else { return Ok(Vec::new()) };
+    let Some(extends) = table.into_inner().remove("extends") else { return Ok(Vec::new()) };
+    let wrong = |place| {
+        Diagnostic::at(path, text, place, "`extends` is a list of files or presets")
+            .with_hint("extends = [\"presets/xbm\"]")
+    };
+    let place = extends.span();
+    let DeValue::Array(names) = extends.into_inner() else { return Err(wrong(place)) };
+    let name = |value: Spanned<DeValue<'a>>| match (value.span(), value.into_inner()) {
+        (place, DeValue::String(name)) => Ok(Spanned::new(place, name)),
+        (place, _) => Err(wrong(place)),
+    };
+    names.into_iter().map(name).collect()
+}
+
+struct NotFound {
+    message: String,
+    hint: Option<String>,
+}
+
+impl NotFound {
+    fn at(self, path: &Path, text: &str, place: Range<usize>) -> Diagnostic {
+        let diagnostic = Diagnostic::at(path, text, place, self.message);
+        match self.hint {
+            Some(hint) => diagnostic.with_hint(hint),
+            None => diagnostic,
+        }
+    }
+}
+
+/// A preset, or a file beside the one that names it.
+fn find(named_by: &Path, name: &str) -> Result<Base, NotFound> {
+    if let Some(preset) = name.strip_prefix("presets/").filter(|preset| !preset.ends_with(".toml")) {
+        let Some(text) = presets::text(preset) else {
+            let meant = nearest(preset, presets::names()).map(|name| format!("did you mean `presets/{name}`?"));
+            let hint =
+                meant.unwrap_or_else(|| format!("there are {}", presets::names().collect::<Vec<_>>().join(", ")));
+            return Err(NotFound { message: format!("there is no preset `{preset}`"), hint: Some(hint) });
+        };
+        return Ok(Base { path: name.into(), text: text.into() });
+    }
+    let path = named_by.parent().unwrap_or(Path::new("")).join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Base { path, text: text.into() }),
+        Err(error) => Err(NotFound { message: format!("cannot read `{}`: {error}", path.display()), hint: None }),
+    }
+}
