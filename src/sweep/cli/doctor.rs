@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 use schema::{Attempt, Device, Event, Finished, Labels, PROTOCOL, PrepareWork, Recipe, TrainWork, Work};
 
-use super::{Exit, Opened, Target, plan::describe, show};
+use super::{Exit, Opened, Target, counted, plan::describe, show};
 use crate::{
     ledger::{Ledger, absolute},
     plan::Plan,
@@ -137,7 +137,12 @@ impl Trial<'_> {
         let slots = machine.slots(&sweep.resources).map_err(Exit::mistake)?;
         let device = slots.first().map_or(Device::Cpu, |slot| slot.device);
         let threads = sweep.resources.threads;
-        let title = format!("{}, {STEPS} steps on {} ({threads} threads):", describe(member), named(device));
+        let title = format!(
+            "{}, {STEPS} steps on {} ({}):",
+            describe(member),
+            named(device),
+            counted(threads as usize, "thread")
+        );
         let folder = tempfile::tempdir().map_err(Exit::stuck)?;
         let weights = run.weights.as_deref().map(absolute);
         let trial = Trial { trainer, title, folder, recipe, weights, device, threads };
