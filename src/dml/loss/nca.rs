@@ -31,10 +31,10 @@ impl Loss for Nca {
     fn terms(&self, batch: &Batch) -> Terms {
         let exponents = batch.closeness() * self.scale;
         let (positives, negatives) = batch.references.masks(batch.labels);
-        let all = rows::log_sum_exp(&exponents, &positives.logical_or(&negatives));
-        let (near, filled) = rows::packed(&exponents, &positives);
+        let logarithms = rows::log_shares(&exponents, &positives.logical_or(&negatives));
+        let (near, filled) = rows::packed(&logarithms, &positives);
         let anchors = rows::with_any(&positives);
-        let values = (all - rows::log_sum_exp(&near, &filled)).index(&[Some(&anchors)]);
+        let values = -rows::log_sum_exp(&near, &filled).index(&[Some(&anchors)]);
         Terms::of([Part::of_tuples(values * batch.weights().index(&[Some(&anchors)]), &anchors)])
     }
 }

@@ -45,6 +45,13 @@ pub(super) fn log_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
     exponents.masked_fill(&kept.logical_not(), f64::NEG_INFINITY).logsumexp([1], false)
 }
 
+/// Returns the logarithm of each element's share in the `sum exp` of the kept elements of its row: `[n, m]`; of what is
+/// not kept, a large negative number.
+pub(super) fn log_shares(exponents: &Tensor, kept: &Tensor) -> Tensor {
+    // Not minus infinity, of which a row without any kept element would become NaN.
+    exponents.masked_fill(&kept.logical_not(), f64::from(f32::MIN)).log_softmax(1, None::<Kind>)
+}
+
 /// Returns `log(1 + sum exp)` of the kept elements of each row, 0 where there is none: `[n]`.
 pub(super) fn log_one_plus_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
     softplus(&log_sum_exp(exponents, kept))
