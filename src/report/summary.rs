@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use polars::prelude::{DataFrame, GroupBy, PolarsResult};
-use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use crate::statistics;
 
 /// Statistics over the runs of one cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,11 +44,7 @@ fn aggregate(groups: &GroupBy<'_>) -> PolarsResult<DataFrame> {
 /// Half the width of the 95 % Student-t confidence interval of the mean of `runs` values with this
 /// standard deviation. None for fewer than two.
 pub(crate) fn half_width(deviation: f64, runs: u32) -> Option<f64> {
-    if runs < 2 {
-        return None;
-    }
-    let student = StudentsT::new(0.0, 1.0, f64::from(runs - 1)).ok()?;
-    Some(student.inverse_cdf(0.975) * deviation / f64::from(runs).sqrt())
+    statistics::half_width(deviation, f64::from(runs), 0.95)
 }
 
 #[cfg(test)]

@@ -34,10 +34,15 @@ pub struct Interval {
 ///
 /// `confidence` is a share such as 0.95. None for fewer than two values.
 pub fn student(values: &[f64], confidence: f64) -> Option<Interval> {
-    let (mean, deviation) = (mean(values)?, deviation(values)?);
-    let freedom = values.len() as f64 - 1.0;
-    let half = t(freedom)?.inverse_cdf(0.5 + 0.5 * confidence) * deviation / (values.len() as f64).sqrt();
+    let mean = mean(values)?;
+    let half = half_width(deviation(values)?, values.len() as f64, confidence)?;
     Some(Interval { mean, low: mean - half, high: mean + half })
+}
+
+/// Half the width of Student's interval for the mean of `count` values with this standard deviation; none for fewer
+/// than two.
+pub(crate) fn half_width(deviation: f64, count: f64, confidence: f64) -> Option<f64> {
+    Some(t(count - 1.0)?.inverse_cdf(0.5 + 0.5 * confidence) * deviation / count.sqrt())
 }
 
 /// The mean; none of nothing.
