@@ -8,41 +8,40 @@ use schema::{
 use super::Member;
 use crate::spec::{Baseline, Method, MethodTable, Point, Sweep};
 
-/// All repetitions of all methods under one combination of axis values, whose backbone starts from these weights.
+/// All repetitions of a method under one combination of axis values, whose backbone starts from these weights.
 pub(super) fn members(
     sweep: &Sweep,
     point: &Point,
+    Method { settings, table: method }: &Method,
     data: &Fingerprint,
     weights: Option<&Weights>,
     numerics: Numerics,
 ) -> Vec<(Member, Box<Identity>)> {
-    let mut members = Vec::with_capacity(point.methods.len() * sweep.seeds.len() * sweep.folds.len());
-    for Method { settings, table: method } in &point.methods {
-        let settings = [&point.settings[..], settings].concat();
-        let seeds: Vec<u64> = match is_drawn(method, weights) {
-            true => sweep.seeds.clone(),
-            false => vec![0; sweep.seeds.len()],
-        };
-        let of_fold = |&fold| {
-            let recipe = recipe(point, method, weights, fold);
-            let identity = Identity { schema: SCHEMA, recipe, data: data.clone(), numerics };
-            (fold, identity.runs(&seeds), identity)
-        };
-        let folds: Vec<_> = sweep.folds.iter().map(of_fold).collect();
-        for (place, &seed) in sweep.seeds.iter().enumerate() {
-            for (fold, runs, identity) in &folds {
-                let mut identity = Box::new(identity.clone());
-                identity.recipe.seed = seeds[place];
-                let member = Member {
-                    method: method.name.clone(),
-                    dataset: point.dataset.title().to_owned(),
-                    settings: settings.clone(),
-                    seed,
-                    fold: *fold,
-                    run: runs[place],
-                };
-                members.push((member, identity));
-            }
+    let mut members = Vec::with_capacity(sweep.seeds.len() * sweep.folds.len());
+    let settings = [&point.settings[..], settings].concat();
+    let seeds: Vec<u64> = match is_drawn(method, weights) {
+        true => sweep.seeds.clone(),
+        false => vec![0; sweep.seeds.len()],
+    };
+    let of_fold = |&fold| {
+        let recipe = recipe(point, method, weights, fold);
+        let identity = Identity { schema: SCHEMA, recipe, data: data.clone(), numerics };
+        (fold, identity.runs(&seeds), identity)
+    };
+    let folds: Vec<_> = sweep.folds.iter().map(of_fold).collect();
+    for (place, &seed) in sweep.seeds.iter().enumerate() {
+        for (fold, runs, identity) in &folds {
+            let mut identity = Box::new(identity.clone());
+            identity.recipe.seed = seeds[place];
+            let member = Member {
+                method: method.name.clone(),
+                dataset: point.dataset.title().to_owned(),
+                settings: settings.clone(),
+                seed,
+                fold: *fold,
+                run: runs[place],
+            };
+            members.push((member, identity));
         }
     }
     members

@@ -27,7 +27,7 @@ use crate::{
         fingerprint::{self, FingerprintError},
         weights::{self, WeightsError},
     },
-    spec::{Point, Sweep},
+    spec::{Method, Point, Sweep},
 };
 
 /// All that a sweep leads to.
@@ -122,14 +122,17 @@ impl Plan {
         let mut given = Given::default();
         let places: Vec<Places> =
             sweep.points.iter().map(|point| given.of(point, sweep, ledger, &mut missing)).collect::<Result<_, _>>()?;
-        let expanded = |(point, places): (&Point, &Places)| {
+        let points = sweep.points.iter().zip(&places);
+        let lines: Vec<(&Point, &Method, &Places)> =
+            points.flat_map(|(point, places)| point.methods.iter().map(move |line| (point, line, places))).collect();
+        let expanded = |&(point, method, places): &(&Point, &Method, &Places)| {
             let data = &given.data[places.data].1.fingerprint;
-            expand::members(sweep, point, data, given.weights[places.weights].1.1.as_ref(), numerics)
+            expand::members(sweep, point, method, data, given.weights[places.weights].1.1.as_ref(), numerics)
         };
-        let expanded: Vec<_> = sweep.points.par_iter().zip(&places).map(expanded).collect();
-        for (of_point, places) in expanded.into_iter().zip(places) {
+        let expanded: Vec<_> = lines.par_iter().map(expanded).collect();
+        for (of_line, (.., places)) in expanded.into_iter().zip(lines) {
             let (data, file) = (given.data[places.data].0, &given.weights[places.weights].1.0);
-            for (member, identity) in of_point {
+            for (member, identity) in of_line {
                 let position = members.len();
                 runs.entry(member.run).or_insert_with(|| {
                     let weights = identity.recipe.model.backbone.weights().and(file.clone());

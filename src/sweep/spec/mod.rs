@@ -25,7 +25,7 @@ use std::{
 };
 
 pub use diagnostic::Diagnostic;
-use document::Document;
+use document::{Document, Reading};
 pub use file::{
     Baseline, DataTable, DeviceChoice, Folds, Gpus, MethodTable, ReportTable, Resources, SweepFile, SweepTable,
     TrainingTable,
@@ -165,16 +165,19 @@ impl Halves {
 fn point(document: &Document<'_>, combination: &Combination, halves: &Halves) -> Result<Point, Diagnostic> {
     let mut shared: Option<SweepFile> = None;
     let mut methods: Vec<(&Variant, Method)> = Vec::with_capacity(combination.variants.len());
-    for reading in document.readings(combination) {
-        let mut file: SweepFile = document.read(&reading)?;
-        file.data.half = halves.of(&file.data);
-        validate::check(&file).map_err(|fault| document.point_at(&reading, fault))?;
-        let read = reading.variants.iter().zip(std::mem::take(&mut file.method));
-        methods.extend(
-            read.filter(|((_, is_new), _)| *is_new)
-                .map(|(&(variant, _), table)| (variant, Method { settings: document.own_settings(variant), table })),
-        );
-        shared.get_or_insert(file);
+    let readings = document.readings(combination);
+    for chunk in readings.chunks(CHUNK) {
+        let read: Vec<_> = chunk.par_iter().map(|reading| read(document, reading, halves)).collect();
+        for (file, reading) in read.into_iter().zip(chunk) {
+            let mut file = file?;
+            let tables = reading.variants.iter().zip(std::mem::take(&mut file.method));
+            methods.extend(
+                tables.filter(|((_, is_new), _)| *is_new).map(|(&(variant, _), table)| {
+                    (variant, Method { settings: document.own_settings(variant), table })
+                }),
+            );
+            shared.get_or_insert(file);
+        }
     }
     let shared = shared.expect("every combination is read at least once");
     methods.sort_by_key(|(variant, _)| variant.method);
@@ -188,6 +191,14 @@ fn point(document: &Document<'_>, combination: &Combination, halves: &Halves) ->
         training: shared.training,
         methods: methods.into_iter().map(|(_, method)| method).collect(),
     })
+}
+
+/// Reads and checks the file under one reading.
+fn read(document: &Document<'_>, reading: &Reading<'_>, halves: &Halves) -> Result<SweepFile, Diagnostic> {
+    let mut file: SweepFile = document.read(reading)?;
+    file.data.half = halves.of(&file.data);
+    validate::check(&file).map_err(|fault| document.point_at(reading, fault))?;
+    Ok(file)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
