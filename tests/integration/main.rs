@@ -11,5 +11,6 @@ mod errors;
 mod evaluation;
 mod failures;
 mod first_sweep;
+mod questions;
 mod training;
 mod weights;

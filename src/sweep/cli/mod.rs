@@ -5,6 +5,7 @@
 
 mod check;
 mod data;
+mod diff;
 mod doctor;
 mod evaluate;
 mod exit;
@@ -16,11 +17,12 @@ mod run;
 mod show;
 mod status;
 mod weights;
+mod why;
 
 use std::{
     env,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -32,7 +34,7 @@ use crate::{
     ledger::Ledger,
     plan::Plan,
     run::slots::Machine,
-    spec::{Diagnostic, Sweep},
+    spec::{Diagnostic, Sweep, resolved},
 };
 
 /// Fair comparisons of deep-metric-learning methods: a TOML file in, a table with confidence intervals out.
@@ -64,10 +66,14 @@ enum Command {
     Check(check::Check),
     /// Show what would run, what is there already, and why
     Plan(plan::PlanCommand),
+    /// Tell which runs a change of a sweep file keeps, adds, drops and changes, and by which key
+    Diff(diff::Diff),
     /// Run a sweep, or resume it, and print its table
     Run(run::Run),
     /// Show how far a sweep is and what failed
     Status(status::Status),
+    /// Tell why a run has to run, what has been tried, and what sets it apart from the nearest finished one
+    Why(why::Why),
     /// Make the table from what is there
     Report(report::Report),
     /// Show the losses, miners and other parts that a sweep file can name
@@ -114,8 +120,18 @@ impl Target {
     }
 
     fn open(&self) -> Result<Opened, Exit> {
-        let sweep = self.read()?;
-        let ledger = Ledger::new(&self.results);
+        Opened::new(self.read()?, &self.results)
+    }
+
+    /// Keeps the file in the results folder, as it is now.
+    fn keep(&self, opened: &Opened) -> Result<(), Exit> {
+        Ok(opened.ledger.keep_sweep(&opened.sweep.name, &resolved(&self.file, &self.overrides)?)?)
+    }
+}
+
+impl Opened {
+    fn new(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
+        let ledger = Ledger::new(results);
         let machine = Machine::survey(env::var("CUDA_VISIBLE_DEVICES").ok().as_deref());
         let plan = Plan::new(&sweep, &ledger, machine.numerics(&sweep.resources)).map_err(Exit::mistake)?;
         Ok(Opened { sweep, ledger, machine, plan })
@@ -135,8 +151,10 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Check(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Diff(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Why(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Evaluate(command) => command.run(),

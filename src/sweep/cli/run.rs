@@ -57,6 +57,7 @@ impl Run {
             return Err(missing(&opened));
         }
         let lock = opened.ledger.lock()?;
+        self.target.keep(&opened)?;
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
         let todo: usize = tally(&freshness).values().map(|(todo, _)| todo).sum();
         let tally = if todo == 0 {

@@ -105,7 +105,7 @@ fn as_written(part: &impl Serialize, key: &str) -> String {
 }
 
 /// A value as it stands in a sweep file.
-fn in_toml(value: &Value) -> String {
+pub(super) fn in_toml(value: &Value) -> String {
     match value {
         Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
         Value::Object(fields) => {

@@ -11,6 +11,7 @@
 //!                     record.json                               once it is measured
 //!                     train/0001/  evaluate/0001/               one folder for each attempt:
 //!                         attempt.json events.jsonl log.txt exit.json
+//!   sweeps/<name>.toml                                          a sweep as it was last run
 //!   ensembles/<id>/   record.json                               the runs of all folds, measured as one
 //!                     ensemble/0001/ ...
 //! ```
@@ -258,8 +259,16 @@ impl Ledger {
     pub fn last_exit(&self, job: Job) -> Result<Option<Exit>, LedgerError> {
         match self.attempts(job)? {
             0 => Ok(None),
-            number => read_json(&self.attempt_folder(job, number).join("exit.json")),
+            number => self.exit(job, number),
         }
+    }
+
+    /// How an attempt at a job ended; `None` if it was cut off, or is still running.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn exit(&self, job: Job, attempt: u32) -> Result<Option<Exit>, LedgerError> {
+        read_json(&self.attempt_folder(job, attempt).join("exit.json"))
     }
 
     /// How many attempts at a job there have been.
@@ -300,6 +309,29 @@ impl Ledger {
     pub fn describe_run(&self, identity: &Identity) -> Result<(), LedgerError> {
         let path = self.run(identity.run()).join("identity.json");
         if path.is_file() { Ok(()) } else { write_json(&path, identity) }
+    }
+
+    /// What a run's name is the hash of, as it was written when the run began, maybe by an older program.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn identity(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {
+        read_json(&self.run(run).join("identity.json"))
+    }
+
+    /// The sweep of this name as it was last run.
+    pub fn sweep(&self, name: &str) -> PathBuf {
+        self.root.join("sweeps").join(format!("{name}.toml"))
+    }
+
+    /// Keeps the text of a sweep that is about to run.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_sweep(&self, name: &str, text: &str) -> Result<(), LedgerError> {
+        let path = self.sweep(name);
+        let text = format!("# The sweep as it was last run, with all that it builds on.\n\n{text}");
+        atomic::write(&path, text.as_bytes()).map_err(LedgerError::io("write", &path))
     }
 
     /// Publishes that a run is trained.

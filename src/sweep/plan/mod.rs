@@ -2,8 +2,9 @@
 //!
 //! [`expand`] multiplies methods, axis values, seeds and folds into members of the table, each with the recipe
 //! of its run; equal recipes are one run. [`graph`] orders the jobs of all runs. [`freshness`] compares them
-//! with what lies under `results/`.
+//! with what lies under `results/`. [`difference`] tells in what two runs differ.
 
+pub mod difference;
 mod expand;
 pub mod freshness;
 mod graph;

@@ -14,6 +14,7 @@ mod key;
 mod layers;
 pub mod presets;
 mod ranges;
+mod resolved;
 mod source;
 mod validate;
 
@@ -33,6 +34,7 @@ pub use file::{
 use grid::{Combination, Variant};
 use layers::Layers;
 use rayon::prelude::*;
+pub use resolved::resolved;
 use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};
 
 use crate::ledger::fingerprint::registration;

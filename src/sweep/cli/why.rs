@@ -1,0 +1,251 @@
+//! `sweep why`: what there is to know about one run, and what sets it apart from those that are finished.
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use schema::{Outcome, RunId};
+use serde_json::{Value, json};
+
+use super::{Exit, Opened, diff::in_words, plan::describe, show};
+use crate::{
+    ledger::{End, Exit as Ended, Job, Ledger, RunState},
+    plan::{
+        difference::{self, Difference},
+        freshness::{self, Freshness},
+    },
+    spec::Sweep,
+};
+
+/// Tells why a run has to run or is reused, what attempts there were, and in what it differs from the finished run that
+/// is most like it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sweep why 7f2c                                a run of any sweep that was run before, by the start of its name
+  sweep why 7f2c sweeps/omniglot.toml           a run of this file; `sweep plan` prints their names
+  sweep why 7f2c --json | jq '.differences[0]'
+
+Runs differ by a setting, the content of the data set, the held-out fold, the seed, the version of what recipes
+mean, or the kind of arithmetic. Equal runs are one run, whatever sweep and method they belong to.")]
+pub(super) struct Why {
+    /// The name of a run, or its beginning
+    run: String,
+    /// The sweep file that it is of; without, the sweeps that were run before are looked through
+    file: Option<PathBuf>,
+    /// Put a value into the sweep file first
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Where runs are kept
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    results: PathBuf,
+    /// Print everything as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// An attempt at a job of the run, and how it ended, if that is known.
+type Tried = (Job, u32, Option<Ended>);
+
+/// All that is known of a run.
+struct Story {
+    run: RunId,
+    /// Which repetition it is, and of what sweep.
+    member: Option<(String, PathBuf)>,
+    state: RunState,
+    /// Why it has to run, from the plan of the sweep.
+    stale: Option<String>,
+    attempts: Vec<Tried>,
+    nearest: Option<(RunId, Vec<Difference>)>,
+}
+
+impl Why {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        let ledger = Ledger::new(&self.results);
+        let sweeps = self.sweeps(&ledger)?;
+        let run = self.find(&ledger, &sweeps)?;
+        let story = Story::of(run, &ledger, &sweeps)?;
+        match self.json {
+            true => show(&format!("{:#}\n", story.as_json())),
+            false => show(&(story.as_text(&ledger).join("\n") + "\n")),
+        }
+    }
+
+    /// The sweep of the file, or all that were run before, as far as they can still be read.
+    fn sweeps(&self, ledger: &Ledger) -> Result<Vec<Opened>, Exit> {
+        if let Some(file) = &self.file {
+            return Ok(vec![Opened::new(Sweep::read(file, &self.overrides)?, &self.results)?]);
+        }
+        let folder = ledger.root().join("sweeps");
+        let files = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let mut files: Vec<PathBuf> =
+            files.filter(|file| file.extension().is_some_and(|extension| extension == "toml")).collect();
+        files.sort();
+        let open = |file: &PathBuf| Opened::new(Sweep::read(file, &[]).ok()?, &self.results).ok();
+        Ok(files.iter().filter_map(open).collect())
+    }
+
+    /// The one run whose name begins so.
+    fn find(&self, ledger: &Ledger, sweeps: &[Opened]) -> Result<RunId, Exit> {
+        let begun = ledger.runs()?;
+        let planned = sweeps.iter().flat_map(|opened| opened.plan.runs.keys());
+        let is_it = |run: &&RunId| run.to_string().starts_with(&self.run.to_ascii_lowercase());
+        let mut found: Vec<RunId> = begun.iter().chain(planned).filter(is_it).copied().collect();
+        found.sort();
+        found.dedup();
+        match found[..] {
+            [run] => Ok(run),
+            [] => Err(Exit::mistake(format!(
+                "no run's name begins with `{}`, neither in `{}` nor in {}\n\
+                 hint: `sweep plan FILE` prints the names of a sweep's runs; then `sweep why RUN FILE`",
+                self.run,
+                ledger.root().display(),
+                match &self.file {
+                    Some(file) => format!("`{}`", file.display()),
+                    None => "the sweeps that were run there".to_owned(),
+                }
+            ))),
+            _ => {
+                let names: Vec<String> = found.iter().take(8).map(RunId::to_string).collect();
+                let more = if found.len() > names.len() { ", .." } else { "" };
+                Err(Exit::mistake(format!(
+                    "{} runs begin with `{}`: {}{more}",
+                    found.len(),
+                    self.run,
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+}
+
+impl Story {
+    fn of(run: RunId, ledger: &Ledger, sweeps: &[Opened]) -> Result<Story, Exit> {
+        let of = sweeps.iter().find(|opened| opened.plan.runs.contains_key(&run));
+        let planned = of.map(|opened| difference::stored(&opened.plan.runs[&run].identity));
+        let identity = match planned {
+            Some(identity) => Some(identity),
+            None => ledger.identity(run)?,
+        };
+        let stale = match of {
+            Some(opened) => stale(run, opened)?,
+            None => None,
+        };
+        Ok(Story {
+            run,
+            member: of.map(|opened| (name(run, opened), opened.sweep.file.clone())),
+            state: ledger.state(run)?,
+            stale,
+            attempts: attempts(run, ledger)?,
+            nearest: identity.map(|identity| difference::nearest(run, &identity, ledger)).transpose()?.flatten(),
+        })
+    }
+
+    fn as_text(&self, ledger: &Ledger) -> Vec<String> {
+        let mut lines = match &self.member {
+            Some((name, file)) => vec![format!("{}  {name}", self.run), format!("  of {}", file.display())],
+            None => {
+                vec![self.run.to_string(), "  of no sweep that was run here: name its file to know more".to_owned()]
+            }
+        };
+        lines.push(format!("  {}", self.standing()));
+        lines.push(String::new());
+        match self.attempts[..] {
+            [] => lines.push("attempts: none".to_owned()),
+            _ => lines.push("attempts:".to_owned()),
+        }
+        for (job, number, ended) in &self.attempts {
+            lines.push(format!("  {} {number}: {}", job.verb(), told(ended.as_ref())));
+            if let Some(Ended { end: End::Failed { .. }, .. }) = ended {
+                lines.push(format!("    log: {}", ledger.attempt_folder(*job, *number).join("log.txt").display()));
+            }
+        }
+        lines.push(String::new());
+        lines.extend(self.neighbour());
+        lines
+    }
+
+    /// Whether it runs, and why.
+    fn standing(&self) -> String {
+        match (&self.state, &self.stale) {
+            (_, Some(reason)) => format!("has to run: {reason}"),
+            (RunState::Recorded(record), None) => match &record.outcome {
+                Outcome::Finished(_) => "finished: its result is reused".to_owned(),
+                Outcome::Broken { how, step } => {
+                    format!("{} at step {step}, which is its result and reused: {}", how.word(), how.reason())
+                }
+            },
+            (RunState::Trained(_), None) => "trained, not measured".to_owned(),
+            (RunState::Interrupted, None) => "interrupted: has a checkpoint to continue from".to_owned(),
+            (RunState::New, None) => "has no result".to_owned(),
+        }
+    }
+
+    fn neighbour(&self) -> Vec<String> {
+        let Some((other, differences)) = &self.nearest else {
+            return vec!["no other run is finished, so there is none to compare with".to_owned()];
+        };
+        let Some(first) = differences.first() else {
+            return vec![format!("the finished run {other} has the same identity")];
+        };
+        let mut lines = vec![format!("the nearest other finished run, {other}, has another {}:", first.component)];
+        lines.extend(differences.iter().map(|found| {
+            let (there, here) = (in_words(found.left.as_ref()), in_words(found.right.as_ref()));
+            format!("  {}: {there} there, {here} here", found.key)
+        }));
+        lines
+    }
+
+    fn as_json(&self) -> Value {
+        let attempts = self
+            .attempts
+            .iter()
+            .map(|(job, number, ended)| json!({ "job": job.verb(), "number": number, "ended": ended }));
+        json!({
+            "version": 1,
+            "run": self.run,
+            "member": self.member.as_ref().map(|(name, _)| name),
+            "file": self.member.as_ref().map(|(_, file)| file),
+            "standing": self.standing(),
+            "todo": self.stale.is_some(),
+            "attempts": attempts.collect::<Vec<_>>(),
+            "nearest": self.nearest.as_ref().map(|(run, _)| run),
+            "differences": self.nearest.as_ref().map(|(_, differences)| differences),
+        })
+    }
+}
+
+fn name(run: RunId, opened: &Opened) -> String {
+    opened.plan.member_of(run).map_or_else(|| "a trial of a search".to_owned(), describe)
+}
+
+/// Why the plan has it run.
+fn stale(run: RunId, opened: &Opened) -> Result<Option<String>, Exit> {
+    let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
+    let reason = |job| match freshness.get(&job) {
+        Some(Freshness::Stale(reason)) => Some(reason.to_string()),
+        Some(Freshness::Fresh | Freshness::NotNeeded) | None => None,
+    };
+    Ok(reason(Job::Train(run)).or_else(|| reason(Job::Evaluate(run))))
+}
+
+fn attempts(run: RunId, ledger: &Ledger) -> Result<Vec<Tried>, Exit> {
+    let mut tried = Vec::new();
+    for job in [Job::Train(run), Job::Evaluate(run)] {
+        for number in 1..=ledger.attempts(job)? {
+            tried.push((job, number, ledger.exit(job, number)?));
+        }
+    }
+    Ok(tried)
+}
+
+fn told(ended: Option<&Ended>) -> String {
+    match ended {
+        None => "cut off: no end is noted, or it is still running".to_owned(),
+        Some(Ended { end: End::Finished, .. }) => "finished".to_owned(),
+        Some(Ended { end: End::Stopped, .. }) => "stopped on request, with a checkpoint".to_owned(),
+        Some(Ended { end: End::Failed { message, .. }, signal: Some(signal), .. }) => {
+            format!("failed with signal {signal}: {message}")
+        }
+        Some(Ended { end: End::Failed { message, .. }, .. }) => format!("failed: {message}"),
+    }
+}

@@ -1,0 +1,226 @@
+//! In what two runs differ: their identities side by side, component by component, in the words of a sweep file.
+
+use std::{collections::BTreeSet, fmt};
+
+use rayon::prelude::*;
+use schema::{Identity, RunId};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::ledger::{Ledger, LedgerError, RunState};
+
+/// One component of an identity that two runs do not share.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// Which kind of component.
+    pub component: Component,
+    /// Its key: one of the sweep file, if it has one there.
+    pub key: String,
+    /// Its value in the first run; absent where it is not set.
+    pub left: Option<Value>,
+    /// Its value in the second run.
+    pub right: Option<Value>,
+}
+
+/// The kinds of components, in the order in which differences are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    /// A setting of the recipe.
+    Recipe,
+    /// The content of the data.
+    Data,
+    /// The part of the training classes that is held out.
+    Fold,
+    /// The seed.
+    Seed,
+    /// What recipes mean to this version of the program.
+    Schema,
+    /// The kind of arithmetic.
+    Arithmetic,
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Component::Recipe => "setting",
+            Component::Data => "content of the data set",
+            Component::Fold => "held-out fold",
+            Component::Seed => "seed",
+            Component::Schema => "version of what recipes mean",
+            Component::Arithmetic => "kind of arithmetic",
+        })
+    }
+}
+
+/// All components in which two identities, as they are stored, differ. Old ones may lack what new ones have.
+pub fn between(left: &Value, right: &Value) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    compare(&mut Vec::new(), Some(left), Some(right), &mut differences);
+    differences.sort_by(|a, b| (a.component, &a.key).cmp(&(b.component, &b.key)));
+    differences
+}
+
+/// An identity as it is stored.
+pub fn stored(identity: &Identity) -> Value {
+    serde_json::to_value(identity).unwrap_or_default()
+}
+
+/// The finished run that differs in the fewest values, and the components they belong to: `left` is the finished run. Of several, one with
+/// the same seed and fold.
+///
+/// # Errors
+/// A result is damaged.
+pub fn nearest(run: RunId, identity: &Value, ledger: &Ledger) -> Result<Option<(RunId, Vec<Difference>)>, LedgerError> {
+    let runs: Vec<RunId> = ledger.runs()?.into_iter().filter(|&other| other != run).collect();
+    let compared = |&other: &RunId| -> Result<Option<(RunId, Vec<Difference>)>, LedgerError> {
+        let Some(theirs) = ledger.identity(other)? else { return Ok(None) };
+        match ledger.state(other)? {
+            RunState::Recorded(_) => Ok(Some((other, between(&theirs, identity)))),
+            RunState::New | RunState::Interrupted | RunState::Trained(_) => Ok(None),
+        }
+    };
+    let compared: Vec<_> = runs.par_iter().map(compared).collect::<Result<_, _>>()?;
+    Ok(compared.into_iter().flatten().min_by_key(|(other, differences)| {
+        let of_draw = |difference: &&Difference| matches!(difference.component, Component::Seed | Component::Fold);
+        let values: usize = differences.iter().map(Difference::values).sum();
+        (values, differences.iter().filter(of_draw).count(), *other)
+    }))
+}
+
+impl Difference {
+    /// How many single values it is made of: another loss is more than another margin.
+    fn values(&self) -> usize {
+        let sides = [&self.left, &self.right].into_iter().flatten();
+        sides.map(leaves).max().unwrap_or(0)
+    }
+}
+
+fn leaves(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => 1 + fields.values().map(leaves).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+fn compare(path: &mut Vec<String>, left: Option<&Value>, right: Option<&Value>, differences: &mut Vec<Difference>) {
+    if left == right {
+        return;
+    }
+    if let (Some(Value::Object(ours)), Some(Value::Object(theirs))) = (left, right)
+        && !chooses_another(path, ours, theirs)
+    {
+        let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+        for key in keys {
+            path.push(key.clone());
+            compare(path, ours.get(key), theirs.get(key), differences);
+            path.pop();
+        }
+        return;
+    }
+    let (component, key) = spelled(path);
+    differences.push(Difference { component, key, left: left.cloned(), right: right.cloned() });
+}
+
+/// Whether two tables are choices, such as `{ triplet = { .. } }`, of different things.
+fn chooses_another(
+    path: &[String],
+    ours: &serde_json::Map<String, Value>,
+    theirs: &serde_json::Map<String, Value>,
+) -> bool {
+    !path.is_empty() && ours.len() == 1 && theirs.len() == 1 && ours.keys().ne(theirs.keys())
+}
+
+/// What belongs to a method in a sweep file, though it is part of the training in a recipe.
+const OF_METHODS: [&str; 6] = ["loss", "distance", "reduction", "regularizer", "miner", "memory"];
+
+/// The key as a sweep file has it.
+fn spelled(path: &[String]) -> (Component, String) {
+    let parts: Vec<&str> = path.iter().map(String::as_str).collect();
+    match parts[..] {
+        ["recipe", "fold", ..] => (Component::Fold, "fold".to_owned()),
+        ["recipe", "seed"] => (Component::Seed, "seed".to_owned()),
+        ["recipe", "dataset", ref rest @ ..] => (Component::Recipe, dotted("data.dataset", rest)),
+        ["recipe", "images", "size", "square"] => (Component::Recipe, "data.image_size".to_owned()),
+        ["recipe", "images", "size", "short_side"] => (Component::Recipe, "data.resize".to_owned()),
+        ["recipe", "images", ref rest @ ..] => (Component::Recipe, dotted("data", rest)),
+        ["recipe", "training", part, ref rest @ ..] if OF_METHODS.contains(&part) => {
+            (Component::Recipe, dotted(part, rest))
+        }
+        ["recipe", first, ref rest @ ..] => (Component::Recipe, dotted(first, rest)),
+        ["data", ..] => (Component::Data, "data".to_owned()),
+        ["schema"] => (Component::Schema, "schema".to_owned()),
+        ["numerics", "cpu", "threads"] => (Component::Arithmetic, "resources.threads".to_owned()),
+        ["numerics", ..] => (Component::Arithmetic, "resources.device".to_owned()),
+        _ => (Component::Recipe, parts.join(".")),
+    }
+}
+
+fn dotted(first: &str, rest: &[&str]) -> String {
+    [&[first], rest].concat().join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(left: &Value, right: &Value) -> Vec<String> {
+        let value = |value: Option<Value>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+        let told = between(left, right).into_iter();
+        told.map(|found| format!("{} {} {}", found.key, value(found.left), value(found.right))).collect()
+    }
+
+    fn identity() -> Value {
+        json!({
+            "schema": 2, "data": "ab", "numerics": { "cpu": { "threads": 1, "precision": "f32" } },
+            "recipe": {
+                "seed": 0, "images": { "size": { "square": 28 } },
+                "training": { "steps": 10, "loss": { "triplet": { "margin": 0.1 } } },
+            },
+        })
+    }
+
+    fn with(pointer: &str, value: Value) -> Value {
+        let mut identity = identity();
+        *identity.pointer_mut(pointer).unwrap() = value;
+        identity
+    }
+
+    #[test]
+    fn a_difference_is_named_as_the_sweep_file_spells_it() {
+        assert!(told(&identity(), &identity()).is_empty());
+        let cases = [
+            ("/recipe/training/steps", json!(20), "training.steps 10 20"),
+            ("/recipe/training/loss/triplet/margin", json!(0.2), "loss.triplet.margin 0.1 0.2"),
+            ("/recipe/images/size/square", json!(32), "data.image_size 28 32"),
+            ("/recipe/seed", json!(1), "seed 0 1"),
+            ("/data", json!("cd"), "data \"ab\" \"cd\""),
+            ("/schema", json!(3), "schema 2 3"),
+            ("/numerics/cpu/threads", json!(2), "resources.threads 1 2"),
+        ];
+        for (pointer, value, expected) in cases {
+            assert_eq!(told(&identity(), &with(pointer, value)), [expected]);
+        }
+    }
+
+    #[test]
+    fn another_choice_is_one_difference_and_not_one_for_each_setting() {
+        let other = with("/recipe/training/loss", json!({ "contrastive": { "pos_margin": 0.0, "neg_margin": 0.5 } }));
+        assert_eq!(
+            told(&identity(), &other),
+            [r#"loss {"triplet":{"margin":0.1}} {"contrastive":{"neg_margin":0.5,"pos_margin":0.0}}"#]
+        );
+    }
+
+    #[test]
+    fn settings_come_before_content_and_content_before_arithmetic() {
+        let mut other = with("/schema", json!(3));
+        other["data"] = json!("cd");
+        other["recipe"]["training"]["miner"] = json!({ "semi_hard": {} });
+        other["numerics"] = json!({ "cuda": { "precision": "f32" } });
+        let keys: Vec<String> = between(&identity(), &other).into_iter().map(|found| found.key).collect();
+        assert_eq!(keys, ["miner", "data", "schema", "resources.device"]);
+    }
+}
