@@ -11,6 +11,8 @@ pub struct Row {
     pub dataset: String,
     /// The name of its method.
     pub method: String,
+    /// Whether nothing was trained for it: pixels, features, an untrained network.
+    pub is_baseline: bool,
     /// The values of further axes, by name.
     pub settings: Vec<(String, String)>,
     /// The seed of the run.
@@ -85,6 +87,8 @@ pub struct Caption {
     pub sweep: String,
     /// The command that makes the tables again.
     pub command: String,
-    /// Facts: seeds, folds, how much data, what was waived.
+    /// Facts: seeds, folds, how much data.
     pub lines: Vec<String>,
+    /// Which rules of fairness do not hold, and which of them were waived why.
+    pub fairness: Vec<String>,
 }

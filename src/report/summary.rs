@@ -1,35 +1,54 @@
-//! Aggregation: the mean of a group of runs, and how far it can be trusted.
+//! Aggregation: the mean of a cell, and how far it can be trusted.
+//!
+//! A repetition is a seed with all its folds: first the folds of a seed are averaged, then the seeds. Folds of one seed
+//! share most of their training classes, so their spread says nothing about another repetition. The Reality Check
+//! reports its intervals over repetitions in the same way.
 
 use std::collections::BTreeMap;
 
 use polars::prelude::{DataFrame, GroupBy, PolarsResult};
 
-use crate::statistics;
+use crate::{
+    frame::{Observation, frame},
+    statistics,
+};
 
-/// Statistics over the runs of one cell.
+/// Statistics over the repetitions of one cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) mean: f64,
-    /// Half the width of the 95 % Student-t confidence interval; none for a single run.
+    /// Half the width of the 95 % Student-t confidence interval; none for a single seed.
     pub(crate) half_width: Option<f64>,
-    pub(crate) runs: u32,
+    pub(crate) seeds: u32,
 }
 
-/// The summaries by line and metric; there is none where nothing was measured.
-pub(crate) fn summarise(frame: &DataFrame) -> PolarsResult<BTreeMap<(u32, u32), Summary>> {
-    let groups = frame.group_by_stable(["line", "metric"])?.select(["value"]);
-    let aggregated = aggregate(&groups)?;
-    let (lines, metrics) = (aggregated.column("line")?.u32()?, aggregated.column("metric")?.u32()?);
+/// The summaries by cell; there is none where nothing was measured.
+pub(crate) fn summarise(observations: Vec<Observation>) -> PolarsResult<BTreeMap<u32, Summary>> {
+    let groups = frame(seeds(&frame(observations)?)?)?;
+    let aggregated = aggregate(&groups.group_by_stable(["cell"])?.select(["value"]))?;
+    let cells = aggregated.column("cell")?.u32()?;
     let (means, deviations) = (aggregated.column("value_mean")?.f64()?, aggregated.column("value_agg_std")?.f64()?);
     let counts = aggregated.column("value_count")?.u32()?;
     let mut summaries = BTreeMap::new();
     for place in 0..aggregated.height() {
-        let (Some(line), Some(metric)) = (lines.get(place), metrics.get(place)) else { continue };
-        let (Some(mean), Some(runs)) = (means.get(place), counts.get(place)) else { continue };
-        let half_width = deviations.get(place).and_then(|deviation| half_width(deviation, runs));
-        summaries.insert((line, metric), Summary { mean, half_width, runs });
+        let (Some(cell), Some(mean), Some(seeds)) = (cells.get(place), means.get(place), counts.get(place)) else {
+            continue;
+        };
+        let half_width = deviations.get(place).and_then(|deviation| half_width(deviation, seeds));
+        summaries.insert(cell, Summary { mean, half_width, seeds });
     }
     Ok(summaries)
+}
+
+/// The mean over the folds of each seed.
+#[expect(deprecated, reason = "the advised replacement, the lazy engine, doubles the time polars takes to compile")]
+fn seeds(frame: &DataFrame) -> PolarsResult<Vec<Observation>> {
+    let means = frame.group_by_stable(["cell", "seed"])?.select(["value"]).mean()?;
+    let (cells, seeds) = (means.column("cell")?.u32()?, means.column("seed")?.u64()?);
+    let values = means.column("value_mean")?.f64()?;
+    let observation =
+        |place| Some(Observation { cell: cells.get(place)?, seed: seeds.get(place)?, value: values.get(place)? });
+    Ok((0..means.height()).filter_map(observation).collect())
 }
 
 #[expect(deprecated, reason = "the advised replacement, the lazy engine, doubles the time polars takes to compile")]
@@ -41,16 +60,15 @@ fn aggregate(groups: &GroupBy<'_>) -> PolarsResult<DataFrame> {
     Ok(aggregated)
 }
 
-/// Half the width of the 95 % Student-t confidence interval of the mean of `runs` values with this
+/// Half the width of the 95 % Student-t confidence interval of the mean of so many values with this
 /// standard deviation. None for fewer than two.
-pub(crate) fn half_width(deviation: f64, runs: u32) -> Option<f64> {
-    statistics::half_width(deviation, f64::from(runs), 0.95)
+pub(crate) fn half_width(deviation: f64, count: u32) -> Option<f64> {
+    statistics::half_width(deviation, f64::from(count), 0.95)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{Observation, frame};
 
     #[test]
     fn the_interval_agrees_with_published_quantiles() {
@@ -65,22 +83,34 @@ mod tests {
         assert_eq!(half_width(0.0, 3), Some(0.0));
     }
 
+    fn of(values: &[(u32, u64, f64)]) -> BTreeMap<u32, Summary> {
+        summarise(values.iter().map(|&(cell, seed, value)| Observation { cell, seed, value }).collect()).unwrap()
+    }
+
     #[test]
-    fn each_group_has_its_own_statistics() {
-        let values = [(0, 0, 0.1), (0, 1, 0.5), (0, 0, 0.3), (2, 0, 0.9)];
-        let observations = values.map(|(line, metric, value)| Observation { line, metric, value }).to_vec();
-        let summaries = summarise(&frame(observations).unwrap()).unwrap();
-        assert_eq!(summaries.keys().copied().collect::<Vec<_>>(), [(0, 0), (0, 1), (2, 0)]);
-        let pair = summaries[&(0, 0)];
-        assert_eq!(pair.runs, 2);
+    fn each_cell_has_its_own_statistics() {
+        let summaries = of(&[(0, 0, 0.1), (1, 0, 0.5), (0, 1, 0.3), (4, 0, 0.9)]);
+        assert_eq!(summaries.keys().copied().collect::<Vec<_>>(), [0, 1, 4]);
+        let pair = summaries[&0];
+        assert_eq!(pair.seeds, 2);
         assert!((pair.mean - 0.2).abs() < 1e-12);
         // The standard deviation of 0.1 and 0.3 is 0.2 / sqrt(2), the standard error 0.1.
         assert!((pair.half_width.unwrap() - 1.27062).abs() < 1e-5);
-        assert_eq!(summaries[&(2, 0)], Summary { mean: 0.9, half_width: None, runs: 1 });
+        assert_eq!(summaries[&4], Summary { mean: 0.9, half_width: None, seeds: 1 });
+    }
+
+    #[test]
+    fn folds_are_averaged_before_seeds() {
+        // Seed 0 has the mean 0.1 and seed 1 the mean 0.3, however far the folds of each lie apart.
+        let summaries = of(&[(0, 0, 0.0), (0, 0, 0.2), (0, 1, 0.25), (0, 1, 0.35)]);
+        assert_eq!(summaries[&0].seeds, 2);
+        assert!((summaries[&0].mean - 0.2).abs() < 1e-12);
+        assert!((summaries[&0].half_width.unwrap() - 1.27062).abs() < 1e-5);
+        assert_eq!(of(&[(0, 7, 0.0), (0, 7, 0.2)])[&0].half_width, None);
     }
 
     #[test]
     fn nothing_measured_is_no_summary() {
-        assert!(summarise(&frame(Vec::new()).unwrap()).unwrap().is_empty());
+        assert!(of(&[]).is_empty());
     }
 }

@@ -1,16 +1,17 @@
 //! What each cell of a table says, and what is noted below.
-//!
-//! There is one block for each data set, one after another: with several metrics and several data sets a
-//! combined table soon outgrows a page, and the blocks always read the same way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use polars::prelude::PolarsError;
 use schema::{Breakdown, Metric};
 
 use crate::{
-    Caption, Row, RunState, Together,
-    frame::{Observation, frame},
+    Caption, Layout, Published, Row, Together,
+    claims::claims,
+    footnotes,
+    gather::{self, Runs},
+    layout, published,
+    standing::{Candidate, Standing, standings},
     summary::{Summary, summarise},
 };
 
@@ -25,22 +26,57 @@ pub enum ReportError {
     Csv(#[from] ::csv::Error),
 }
 
+/// What a table is to show, and how.
+pub struct Description<'a> {
+    /// How it is laid out.
+    pub layout: Layout,
+    /// The metrics of each data set, which is given by its title.
+    pub metrics: &'a dyn Fn(&str) -> Vec<Metric>,
+    /// Rows to quote above ours.
+    pub published: &'a [Published],
+    /// What is said around it.
+    pub caption: &'a Caption,
+}
+
 /// A finished comparison: what every cell says, ready to be rendered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     pub(crate) caption: Caption,
     pub(crate) axes: Vec<String>,
     pub(crate) blocks: Vec<Block>,
-    pub(crate) notes: Vec<String>,
+    /// About cells with runs that went wrong, by number from 1.
+    pub(crate) footnotes: Vec<String>,
+    /// Runs that are still to come.
+    pub(crate) to_come: Option<String>,
+    /// What can and what cannot be claimed.
+    pub(crate) claims: Vec<String>,
+    /// Where published rows stand.
+    pub(crate) sources: Vec<String>,
 }
 
-/// The lines of one data set.
+/// Lines under one heading.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Block {
-    pub(crate) dataset: String,
+    /// If it is of one.
+    pub(crate) dataset: Option<String>,
     pub(crate) together: Option<Together>,
-    pub(crate) metrics: Vec<Metric>,
+    /// Empty if there is nothing to tell apart.
+    pub(crate) heading: String,
+    /// Columns side by side.
+    pub(crate) groups: Vec<Group>,
+    /// Quoted rows.
+    pub(crate) published: Vec<Line>,
     pub(crate) lines: Vec<Line>,
+}
+
+/// Columns of one data set, or of one kind of folds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Group {
+    pub(crate) dataset: Option<String>,
+    pub(crate) together: Option<Together>,
+    /// Empty if there is nothing to tell apart.
+    pub(crate) heading: String,
+    pub(crate) metrics: Vec<Metric>,
 }
 
 /// One method at one point of the further axes.
@@ -49,276 +85,225 @@ pub(crate) struct Line {
     pub(crate) method: String,
     /// In the order of [`Table::axes`]; empty where an axis does not apply.
     pub(crate) settings: Vec<String>,
-    pub(crate) finished: u32,
-    pub(crate) of: u32,
-    /// In the order of [`Block::metrics`].
+    /// In the order of [`Block::groups`]; none where the method was not to run.
+    pub(crate) parts: Vec<Option<Part>>,
+}
+
+/// What a line has in one group.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) finished: usize,
+    pub(crate) of: usize,
+    /// In the order of [`Group::metrics`].
     pub(crate) cells: Vec<Cell>,
+    /// The number of the footnote that tells what went wrong.
+    pub(crate) footnote: Option<usize>,
 }
 
 /// One number, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cell {
     pub(crate) value: Value,
-    /// How many runs there should be.
-    pub(crate) of: u32,
-    /// Whether no other line of the block has a higher mean.
-    pub(crate) best: bool,
+    /// How many runs it is the mean of.
+    pub(crate) runs: usize,
+    /// How many there should be.
+    pub(crate) of: usize,
+    pub(crate) standing: Option<Standing>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Measured(Summary),
+    /// As it was printed, in percent.
+    Published(String),
     Broken(Breakdown),
     Failed,
     Missing,
 }
 
 impl Cell {
-    /// The cell in words: percent with two decimals.
+    /// The number in percent with two decimals, or a word.
     pub(crate) fn text(&self) -> String {
         match &self.value {
-            Value::Measured(summary) => self.measured(summary),
+            Value::Measured(summary) => {
+                let half_width = summary.half_width.map(|half| format!(" ± {:.2}", 100.0 * half));
+                format!("{:.2}{}", 100.0 * summary.mean, half_width.unwrap_or_default())
+            }
+            Value::Published(text) => text.clone(),
             Value::Broken(how) => how.word().to_owned(),
             Value::Failed => "failed".to_owned(),
             Value::Missing => "–".to_owned(),
         }
     }
 
-    fn measured(&self, summary: &Summary) -> String {
-        let mut text = format!("{:.2}", 100.0 * summary.mean);
-        if let Some(half_width) = summary.half_width {
-            text.push_str(&format!(" ± {:.2}", 100.0 * half_width));
-        }
-        if summary.runs < self.of {
-            text.push_str(&format!(" ({} of {})", summary.runs, self.of));
-        }
-        text
-    }
-
-    pub(crate) fn summary(&self) -> Option<&Summary> {
+    /// ` (2/4)` where runs are missing behind a number.
+    pub(crate) fn share(&self) -> String {
         match &self.value {
-            Value::Measured(summary) => Some(summary),
-            Value::Broken(_) | Value::Failed | Value::Missing => None,
+            Value::Measured(_) if self.runs < self.of => format!(" ({}/{})", self.runs, self.of),
+            Value::Measured(_) | Value::Published(_) | Value::Broken(_) | Value::Failed | Value::Missing => {
+                String::new()
+            }
         }
     }
 }
 
-impl Block {
-    /// What stands above it.
-    pub(crate) fn heading(&self) -> String {
-        match self.together {
-            Some(together) => format!("{}, {together}", self.dataset),
-            None => self.dataset.clone(),
-        }
+impl Part {
+    /// How many runs finished, and of how many if that is not all.
+    pub(crate) fn runs(&self) -> String {
+        if self.finished == self.of { self.of.to_string() } else { format!("{}/{}", self.finished, self.of) }
     }
 }
 
 impl Line {
-    /// How many runs finished, and of how many if that is not all.
+    /// The runs of all its parts, once if they are as many everywhere.
     pub(crate) fn runs(&self) -> String {
-        if self.finished == self.of { self.of.to_string() } else { format!("{} of {}", self.finished, self.of) }
+        let mut runs: Vec<String> = self.parts.iter().flatten().filter(|part| part.of > 0).map(Part::runs).collect();
+        if runs.iter().all(|other| *other == runs[0]) {
+            runs.truncate(1);
+        }
+        runs.join(", ")
     }
 }
 
 impl Table {
-    /// What the numbers are, in a sentence; `best` says how the highest are marked.
+    /// What the numbers and their marks are, in a few sentences; `best` says how the highest are marked.
     pub(crate) fn legend(&self, best: &str) -> String {
-        let is_concatenated = |block: &Block| block.together == Some(Together::Concatenated);
-        let together = match self.blocks.iter().any(is_concatenated) {
-            true => {
-                " Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by \
-                 those of all folds, normalised, are joined and normalised again, and measured once for each seed."
-            }
-            false => "",
-        };
-        format!(
-            "Each number is a mean in percent over the finished runs (all seeds and folds); ± is half the width of \
-             its 95 % Student-t confidence interval, absent for a single run. {best}: the highest mean of its column.{together}"
-        )
+        let cells = || self.blocks.iter().flat_map(|block| &block.lines).flat_map(|line| &line.parts).flatten();
+        let has = |standing| cells().any(|part| part.cells.iter().any(|cell| cell.standing == Some(standing)));
+        let groups = || self.blocks.iter().flat_map(|block| &block.groups);
+        let mut text =
+            "Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is \
+                        half the width of the 95 % Student-t interval over the seeds, absent for a single one."
+                .to_owned();
+        if cells().any(|part| part.finished < part.of) {
+            text.push_str(" n/N: only n of N runs finished.");
+        }
+        if has(Standing::Best) {
+            text.push_str(&format!(" {best}: the highest mean of its column."));
+        }
+        if has(Standing::NotDistinguishable) || has(Standing::Worse) {
+            let marked = if has(Standing::NotDistinguishable) {
+                "≈: not distinguishable"
+            } else {
+                "All others are distinguishable"
+            };
+            text.push_str(&format!(
+                " {marked} from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted \
+                 by Holm over the table."
+            ));
+        }
+        if groups().any(|group| group.together == Some(Together::Concatenated)) {
+            text.push_str(
+                " Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by those of \
+                 all folds, normalised, are joined and normalised again, and measured once for each seed.",
+            );
+        }
+        text
+    }
+
+    /// What stands below the table as lists, each with its heading.
+    pub(crate) fn lists(&self) -> [(&'static str, &[String]); 4] {
+        [
+            ("What can be claimed", &self.claims),
+            ("Published, not run here", &self.sources),
+            ("Fairness", &self.caption.fairness),
+            ("Facts", &self.caption.lines),
+        ]
     }
 }
 
-/// The comparison of these runs by the metrics of each data set, which is given by its title.
+/// The comparison of these runs.
 ///
 /// Data sets, methods and values of further axes come in the order in which they first appear in `rows`; apart
 /// from that the order of the rows changes nothing. Several rows of one line about the same run count once.
 ///
 /// # Errors
 /// If the aggregation fails, which no content of the rows should bring about.
-pub fn table(rows: &[Row], metrics_of: impl Fn(&str) -> Vec<Metric>, caption: &Caption) -> Result<Table, ReportError> {
-    let axes = distinct(rows.iter().flat_map(|row| row.settings.iter().map(|(axis, _)| axis)));
-    let lines = lines(rows, &axes, &metrics_of);
-    let summaries = summarise(&frame(observations(&lines))?)?;
+pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, ReportError> {
+    let axes = gather::axes(rows);
+    let lines = gather::lines(rows, &axes, description.metrics);
+    let summaries = summaries(&lines)?;
+    let columns = columns(&lines);
+    let candidates: Vec<Vec<Candidate<'_>>> =
+        columns.iter().map(|column| column.iter().map(|&cell| candidate(&lines, &summaries, cell)).collect()).collect();
+    let standings: BTreeMap<At, Standing> = columns
+        .iter()
+        .flatten()
+        .zip(standings(&candidates).into_iter().flatten())
+        .filter_map(|(&cell, standing)| Some((cell, standing?)))
+        .collect();
+    let mut footnotes = Vec::new();
+    let mut parts = Vec::with_capacity(lines.len());
+    for (place, runs) in lines.iter().enumerate() {
+        let footnote = footnotes::of(runs, &axes).map(|text| {
+            footnotes.push(text);
+            footnotes.len()
+        });
+        parts.push((runs, part(runs, place, &summaries, &standings, footnote)));
+    }
+    let mut blocks = layout::blocks(description.layout, &parts);
+    for block in &mut blocks {
+        block.published = published::lines(description.published, block, axes.len());
+    }
     Ok(Table {
-        caption: caption.clone(),
+        caption: description.caption.clone(),
+        claims: claims(&lines, &summaries, &standings, &axes),
+        sources: published::sources(description.published, &blocks),
+        to_come: footnotes::to_come(&lines, &axes),
+        footnotes,
+        blocks,
         axes,
-        notes: lines.iter().flat_map(notes).collect(),
-        blocks: blocks(&lines, &summaries),
     })
 }
 
-/// The runs of one line, each once, by fold and seed.
-struct Runs<'a> {
-    dataset: &'a str,
-    together: Option<Together>,
-    method: &'a str,
-    settings: Vec<String>,
-    metrics: Vec<Metric>,
-    rows: Vec<&'a Row>,
+/// The line and the metric of a cell, by position.
+pub(crate) type At = (usize, usize);
+
+fn summaries(lines: &[Runs<'_>]) -> Result<BTreeMap<At, Summary>, ReportError> {
+    let cells: Vec<At> = lines
+        .iter()
+        .enumerate()
+        .flat_map(|(line, runs)| (0..runs.metrics.len()).map(move |metric| (line, metric)))
+        .collect();
+    let observations =
+        (0..).zip(&cells).flat_map(|(number, &(line, metric))| lines[line].observations(metric, number)).collect();
+    let summaries = summarise(observations)?;
+    Ok((0..).zip(cells).filter_map(|(number, cell)| Some((cell, *summaries.get(&number)?))).collect())
 }
 
-fn lines<'a>(rows: &'a [Row], axes: &[String], metrics_of: &impl Fn(&str) -> Vec<Metric>) -> Vec<Runs<'a>> {
-    let datasets = distinct(rows.iter().map(|row| &row.dataset));
-    let methods = distinct(rows.iter().map(|row| &row.method));
-    let values: Vec<Vec<String>> =
-        axes.iter().map(|axis| distinct(rows.iter().filter_map(|row| setting(row, axis)))).collect();
-    let mut lines: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
-    for row in rows {
-        let settings: Vec<Option<usize>> =
-            axes.iter().zip(&values).map(|(axis, values)| setting(row, axis).and_then(|v| place(values, v))).collect();
-        lines
-            .entry((place(&datasets, &row.dataset), row.together, place(&methods, &row.method), settings))
-            .or_default()
-            .push(row);
-    }
-    lines.into_values().map(|rows| line(rows, axes, metrics_of)).collect()
-}
-
-fn line<'a>(mut rows: Vec<&'a Row>, axes: &[String], metrics_of: &impl Fn(&str) -> Vec<Metric>) -> Runs<'a> {
-    rows.sort_by_key(|row| (row.run, row.state.rank(), row.seed, row.fold));
-    rows.dedup_by_key(|row| row.run);
-    rows.sort_by_key(|row| (row.fold, row.seed, row.run));
-    Runs {
-        dataset: &rows[0].dataset,
-        together: rows[0].together,
-        method: &rows[0].method,
-        settings: axes.iter().map(|axis| setting(rows[0], axis).cloned().unwrap_or_default()).collect(),
-        metrics: metrics_of(&rows[0].dataset),
-        rows,
-    }
-}
-
-fn observations(lines: &[Runs<'_>]) -> Vec<Observation> {
-    let mut observations = Vec::new();
-    for (line, runs) in (0..).zip(lines) {
-        for row in &runs.rows {
-            for (metric, value) in (0..).zip(runs.metrics.iter().map(|&metric| measured(row, metric))) {
-                observations.extend(value.map(|value| Observation { line, metric, value }));
-            }
+/// The cells of each column: one metric on one data set, folds taken together in one way.
+fn columns(lines: &[Runs<'_>]) -> Vec<Vec<At>> {
+    let mut columns: BTreeMap<_, Vec<At>> = BTreeMap::new();
+    for (line, runs) in lines.iter().enumerate() {
+        for metric in 0..runs.metrics.len() {
+            columns.entry((runs.dataset, runs.together, metric)).or_default().push((line, metric));
         }
     }
-    observations
+    columns.into_values().collect()
 }
 
-fn measured(row: &Row, metric: Metric) -> Option<f64> {
-    match &row.state {
-        RunState::Finished(evaluated) => evaluated.scores.get(&metric).copied().filter(|value| value.is_finite()),
-        RunState::Broken { .. } | RunState::Failed { .. } | RunState::Missing => None,
+pub(crate) fn candidate<'a>(lines: &'a [Runs<'_>], summaries: &'a BTreeMap<At, Summary>, cell: At) -> Candidate<'a> {
+    let runs = &lines[cell.0];
+    Candidate { results: &runs.results[cell.1], summary: summaries.get(&cell), is_baseline: runs.is_baseline }
+}
+
+fn part(
+    runs: &Runs<'_>,
+    line: usize,
+    summaries: &BTreeMap<At, Summary>,
+    standings: &BTreeMap<At, Standing>,
+    footnote: Option<usize>,
+) -> Part {
+    let cell = |metric: usize| Cell {
+        value: summaries.get(&(line, metric)).map_or_else(|| footnotes::reason(&runs.rows), |&s| Value::Measured(s)),
+        runs: runs.observations(metric, 0).count(),
+        of: runs.rows.len(),
+        standing: standings.get(&(line, metric)).copied(),
+    };
+    Part {
+        finished: runs.finished(),
+        of: runs.rows.len(),
+        cells: (0..runs.metrics.len()).map(cell).collect(),
+        footnote,
     }
-}
-
-fn blocks(lines: &[Runs<'_>], summaries: &BTreeMap<(u32, u32), Summary>) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
-    for (place, runs) in (0..).zip(lines) {
-        let of = count(runs.rows.len());
-        let cell = |summary: Option<&Summary>| Cell {
-            value: summary.map_or_else(|| reason(&runs.rows), |&summary| Value::Measured(summary)),
-            of,
-            best: false,
-        };
-        let line = Line {
-            method: runs.method.to_owned(),
-            settings: runs.settings.clone(),
-            finished: count(runs.rows.iter().filter(|row| matches!(row.state, RunState::Finished(_))).count()),
-            of,
-            cells: (0..count(runs.metrics.len())).map(|metric| cell(summaries.get(&(place, metric)))).collect(),
-        };
-        match blocks.last_mut() {
-            Some(block) if (block.dataset.as_str(), block.together) == (runs.dataset, runs.together) => {
-                block.lines.push(line)
-            }
-            Some(_) | None => blocks.push(Block {
-                dataset: runs.dataset.to_owned(),
-                together: runs.together,
-                metrics: runs.metrics.clone(),
-                lines: vec![line],
-            }),
-        }
-    }
-    blocks.iter_mut().for_each(|block| (0..block.metrics.len()).for_each(|metric| mark_best(&mut block.lines, metric)));
-    blocks
-}
-
-/// Why a cell without any value has none: the worst that happened to any of its runs.
-fn reason(rows: &[&Row]) -> Value {
-    let broken = rows.iter().filter_map(|row| match row.state {
-        RunState::Broken { how, .. } => Some(how),
-        RunState::Finished(_) | RunState::Failed { .. } | RunState::Missing => None,
-    });
-    match broken.min() {
-        Some(how) => Value::Broken(how),
-        None if rows.iter().any(|row| matches!(row.state, RunState::Failed { .. })) => Value::Failed,
-        None => Value::Missing,
-    }
-}
-
-/// Marks the highest unrounded mean of a column, and all that equal it. A number alone is no winner.
-fn mark_best(lines: &mut [Line], metric: usize) {
-    let means: Vec<f64> = lines.iter().filter_map(|line| line.cells[metric].summary()).map(|s| s.mean).collect();
-    let Some(best) = means.iter().copied().reduce(f64::max).filter(|_| means.len() > 1) else { return };
-    for line in lines {
-        let cell = &mut line.cells[metric];
-        cell.best = cell.summary().is_some_and(|summary| summary.mean == best);
-    }
-}
-
-fn notes(line: &Runs<'_>) -> Vec<String> {
-    line.rows.iter().filter_map(|row| Some(format!("{}: {}", name(row), what_happened(row, &line.metrics)?))).collect()
-}
-
-/// Names a run for a person: data set, method, settings, seed and fold.
-fn name(row: &Row) -> String {
-    let mut name = format!("{}, {}", row.dataset, row.method);
-    for (axis, value) in &row.settings {
-        name.push_str(&format!(", {axis} {value}"));
-    }
-    name.push_str(&format!(", seed {}", row.seed));
-    if let Some(fold) = row.fold {
-        name.push_str(&format!(", fold {} of {}", u64::from(fold.index) + 1, fold.of));
-    }
-    if row.together == Some(Together::Concatenated) {
-        name.push_str(", all folds concatenated");
-    }
-    name
-}
-
-fn what_happened(row: &Row, metrics: &[Metric]) -> Option<String> {
-    match &row.state {
-        RunState::Finished(_) => {
-            let absent = metrics.iter().filter(|&&metric| measured(row, metric).is_none());
-            let absent: Vec<String> = absent.map(|metric| format!("`{metric}`")).collect();
-            (!absent.is_empty()).then(|| format!("finished without {}", absent.join(", ")))
-        }
-        RunState::Broken { how, step } => Some(format!("{}, {} at step {step}", how.word(), how.reason())),
-        RunState::Failed { class: _, message } => Some(format!("failed, {}", message.trim())),
-        RunState::Missing => Some("not run yet".to_owned()),
-    }
-}
-
-/// The distinct texts, by first appearance.
-fn distinct<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    texts.filter(|text| seen.insert(text.as_str())).cloned().collect()
-}
-
-fn place(texts: &[String], text: &str) -> Option<usize> {
-    texts.iter().position(|other| other == text)
-}
-
-fn setting<'a>(row: &'a Row, axis: &str) -> Option<&'a String> {
-    row.settings.iter().find(|(name, _)| name == axis).map(|(_, value)| value)
-}
-
-fn count(items: usize) -> u32 {
-    u32::try_from(items).unwrap_or(u32::MAX)
 }

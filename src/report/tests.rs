@@ -2,7 +2,11 @@
 
 use schema::{Breakdown, Evaluated, Failure, Fold, Metric, RunId};
 
-use crate::{Caption, Row, RunState, Table, Together, table};
+use crate::{
+    Caption, Description, Layout, Published, Row, RunState, Table, Together,
+    standing::Standing,
+    table::{Cell, table},
+};
 
 const METRICS: [Metric; 2] = [Metric::RecallAt(1), Metric::MapAtR];
 
@@ -16,6 +20,7 @@ fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Row {
     Row {
         dataset: dataset.to_owned(),
         method: method.to_owned(),
+        is_baseline: method == "Pixels",
         settings: Vec::new(),
         seed,
         fold: None,
@@ -30,11 +35,21 @@ fn caption() -> Caption {
         sweep: "tiny".to_owned(),
         command: "sweep report sweeps/tiny.toml".to_owned(),
         lines: vec!["Seeds 0 to 3.".to_owned()],
+        fairness: Vec::new(),
     }
 }
 
 fn table_of(rows: &[Row]) -> Table {
-    table(rows, |_| METRICS.to_vec(), &caption()).unwrap()
+    laid_out(rows, Layout::DataSets, &|_| METRICS.to_vec())
+}
+
+fn laid_out(rows: &[Row], layout: Layout, metrics: &dyn Fn(&str) -> Vec<Metric>) -> Table {
+    table(rows, &Description { layout, metrics, published: &[], caption: &caption() }).unwrap()
+}
+
+fn cells(table: &Table) -> Vec<&Cell> {
+    let lines = table.blocks.iter().flat_map(|block| &block.lines);
+    lines.flat_map(|line| line.parts.iter().flatten()).flat_map(|part| &part.cells).collect()
 }
 
 /// Two data sets; a baseline with one run, a method that is complete, one with gaps, and one that diverged.
@@ -64,25 +79,27 @@ fn a_table_says_what_is_known_and_what_is_not() {
     | :--- | ---: | ---: | ---: |
     | Pixels | 50.00 | 25.00 | 1 |
     | Contrastive | **85.15 ± 0.21** | **50.00 ± 0.00** | 4 |
-    | Triplet | 85.00 ± 63.53 (2 of 4) | **50.00 ± 0.00 (2 of 4)** | 2 of 4 |
+    | Triplet | 85.00 ± 63.53 (2/4)¹ | **50.00 ± 0.00** (2/4) | 2/4 |
 
     ## Omniglot
 
     | method | R@1 | MAP@R | runs |
     | :--- | ---: | ---: | ---: |
-    | Pixels | – | – | 0 of 1 |
-    | Contrastive | failed | failed | 0 of 1 |
-    | Triplet | diverged | diverged | 0 of 1 |
+    | Pixels | – | – | 0/1 |
+    | Contrastive | failed² | failed | 0/1 |
+    | Triplet | diverged³ | diverged | 0/1 |
 
-    Each number is a mean in percent over the finished runs (all seeds and folds); ± is half the width of its 95 % Student-t confidence interval, absent for a single run. Bold: the highest mean of its column.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. n/N: only n of N runs finished. Bold: the highest mean of its column.
 
-    Not finished:
+    1. Glyphs (synthetic), Triplet: seed 2 diverged (the loss was not a finite number at step 17).
+    2. Omniglot, Contrastive: seed 0 failed (no space left on the device).
+    3. Omniglot, Triplet: seed 0 diverged (the loss was not a finite number at step 3).
 
-    - Glyphs (synthetic), Triplet, seed 2: diverged, the loss was not a finite number at step 17
-    - Glyphs (synthetic), Triplet, seed 3: not run yet
-    - Omniglot, Pixels, seed 0: not run yet
-    - Omniglot, Contrastive, seed 0: failed, no space left on the device
-    - Omniglot, Triplet, seed 0: diverged, the loss was not a finite number at step 3
+    Not run yet: Glyphs (synthetic), Triplet (seed 3); Omniglot, Pixels (seed 0).
+
+    What can be claimed:
+
+    - Glyphs (synthetic): nothing can be claimed with 2 seeds. A test needs at least 1 more.
 
     Facts:
 
@@ -99,28 +116,31 @@ fn a_terminal_shows_aligned_columns() {
 
     Glyphs (synthetic)
 
-    method                          R@1                  MAP@R    runs
-    ───────────  ──────────────────────  ─────────────────────  ──────
-    Pixels                        50.00                  25.00       1
-    Contrastive            85.15 ± 0.21*          50.00 ± 0.00*      4
-    Triplet      85.00 ± 63.53 (2 of 4)  50.00 ± 0.00 (2 of 4)* 2 of 4
+    method                        R@1               MAP@R  runs
+    ───────────  ────────────────────  ──────────────────  ────
+    Pixels                      50.00               25.00     1
+    Contrastive          85.15 ± 0.21*       50.00 ± 0.00*    4
+    Triplet      85.00 ± 63.53 (2/4)¹  50.00 ± 0.00 (2/4)*  2/4
 
     Omniglot
 
-    method            R@1     MAP@R    runs
-    ───────────  ────────  ────────  ──────
-    Pixels              –         –  0 of 1
-    Contrastive    failed    failed  0 of 1
-    Triplet      diverged  diverged  0 of 1
+    method             R@1     MAP@R  runs
+    ───────────  ─────────  ────────  ────
+    Pixels               –         –   0/1
+    Contrastive    failed²    failed   0/1
+    Triplet      diverged³  diverged   0/1
 
-    Each number is a mean in percent over the finished runs (all seeds and folds); ± is half the width of its 95 % Student-t confidence interval, absent for a single run. *: the highest mean of its column.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. n/N: only n of N runs finished. *: the highest mean of its column.
 
-    Not finished:
-      Glyphs (synthetic), Triplet, seed 2: diverged, the loss was not a finite number at step 17
-      Glyphs (synthetic), Triplet, seed 3: not run yet
-      Omniglot, Pixels, seed 0: not run yet
-      Omniglot, Contrastive, seed 0: failed, no space left on the device
-      Omniglot, Triplet, seed 0: diverged, the loss was not a finite number at step 3
+    Footnotes:
+      1. Glyphs (synthetic), Triplet: seed 2 diverged (the loss was not a finite number at step 17).
+      2. Omniglot, Contrastive: seed 0 failed (no space left on the device).
+      3. Omniglot, Triplet: seed 0 diverged (the loss was not a finite number at step 3).
+
+    Not run yet: Glyphs (synthetic), Triplet (seed 3); Omniglot, Pixels (seed 0).
+
+    What can be claimed:
+      Glyphs (synthetic): nothing can be claimed with 2 seeds. A test needs at least 1 more.
 
     Facts:
       Seeds 0 to 3.
@@ -141,13 +161,13 @@ fn colour_is_bold_and_nothing_else() {
 #[test]
 fn csv_has_fractions_in_full_and_nothing_for_the_unknown() {
     insta::assert_snapshot!(table_of(&example()).csv().unwrap(), @r#"
-    dataset,method,n,of,recall@1,recall@1_ci95,map@r,map@r_ci95
-    Glyphs (synthetic),Pixels,1,1,0.5,,0.25,
-    Glyphs (synthetic),Contrastive,4,4,0.8514999999999999,0.0020542602567605204,0.5,0
-    Glyphs (synthetic),Triplet,2,4,0.8500000000000001,0.635310236808734,0.5,0
-    Omniglot,Pixels,0,1,,,,
-    Omniglot,Contrastive,0,1,,,,
-    Omniglot,Triplet,0,1,,,,
+    dataset,method,n,of,recall@1,recall@1_ci95,recall@1_standing,map@r,map@r_ci95,map@r_standing
+    Glyphs (synthetic),Pixels,1,1,0.5,,too_few,0.25,,too_few
+    Glyphs (synthetic),Contrastive,4,4,0.8514999999999999,0.0020542602567605204,best,0.5,0,best
+    Glyphs (synthetic),Triplet,2,4,0.8500000000000001,0.635310236808734,too_few,0.5,0,best
+    Omniglot,Pixels,0,1,,,,,,
+    Omniglot,Contrastive,0,1,,,,,,
+    Omniglot,Triplet,0,1,,,,,,
     "#);
 }
 
@@ -175,7 +195,7 @@ fn the_same_values_in_another_order_are_an_exact_tie() {
         rows.push(row("Omniglot", "bb", seed, finished(*b, *b)));
     }
     let table = table_of(&rows);
-    assert!(table.blocks[0].lines.iter().flat_map(|line| &line.cells).all(|cell| cell.best));
+    assert!(cells(&table).iter().all(|cell| cell.standing == Some(Standing::Best)));
 }
 
 #[test]
@@ -192,8 +212,10 @@ fn a_run_counts_once_however_often_it_is_given() {
 fn a_run_shared_by_two_methods_counts_for_both() {
     let run = row("Omniglot", "Triplet", 0, finished(0.8, 0.5));
     let shared = Row { method: "The same".to_owned(), ..run.clone() };
-    let table = table_of(&[run, shared]);
-    assert!(table.blocks[0].lines.iter().all(|line| line.finished == 1 && line.cells[0].best));
+    let again = |row: &Row, seed| Row { seed, run: format!("{seed:016x}").parse().unwrap(), ..row.clone() };
+    let table = table_of(&[again(&run, 1), again(&shared, 1), run, shared]);
+    assert!(table.blocks[0].lines.iter().all(|line| line.runs() == "2"));
+    assert!(cells(&table).iter().all(|cell| cell.standing == Some(Standing::Best)));
 }
 
 #[test]
@@ -217,15 +239,17 @@ fn further_axes_are_further_columns() {
 
     | method | embedding | R@1 | MAP@R | runs |
     | :--- | :--- | ---: | ---: | ---: |
-    | Triplet | 64 | 50.00 | **50.00** | 1 |
-    | Triplet | 128 | **75.00 (1 of 2)** | **50.00 (1 of 2)** | 1 of 2 |
+    | Triplet | 64 | 50.00 | 50.00 | 1 |
+    | Triplet | 128 | 75.00 (1/2) | 50.00 (1/2) | 1/2 |
     | Pixels |  | 25.00 | 12.50 | 1 |
 
-    Each number is a mean in percent over the finished runs (all seeds and folds); ± is half the width of its 95 % Student-t confidence interval, absent for a single run. Bold: the highest mean of its column.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. n/N: only n of N runs finished.
 
-    Not finished:
+    Not run yet: Omniglot, Triplet (embedding 128) (seed 1, fold 1 of 4).
 
-    - Omniglot, Triplet, embedding 128, seed 1, fold 1 of 4: not run yet
+    What can be claimed:
+
+    - Omniglot: nothing can be claimed with one seed. A test needs at least 2 more.
 
     Facts:
 
@@ -240,7 +264,7 @@ fn a_name_may_hold_pipes_and_commas() {
     let rows = [row("Omniglot", "a|b, \"c\" *d*", 0, finished(0.5, 0.5))];
     let table = table_of(&rows);
     assert!(table.markdown().contains(r#"| a\|b, "c" \*d\* | 50.00 | 50.00 | 1 |"#), "{}", table.markdown());
-    assert!(table.csv().unwrap().contains(r#"Omniglot,"a|b, ""c"" *d*",1,1,0.5,,0.5,"#), "{}", table.csv().unwrap());
+    assert!(table.csv().unwrap().contains(r#"Omniglot,"a|b, ""c"" *d*",1,1,0.5,,,0.5,,"#), "{}", table.csv().unwrap());
 }
 
 #[test]
@@ -250,15 +274,15 @@ fn a_metric_that_was_not_measured_is_noted() {
         evaluated.scores.insert(Metric::MapAtR, f64::NAN);
     }
     let table = table_of(&[run]);
-    assert_eq!(table.blocks[0].lines[0].cells[1].text(), "–");
-    assert_eq!(table.notes, ["Omniglot, Triplet, seed 0: finished without `map@r`"]);
+    assert_eq!(cells(&table)[1].text(), "–");
+    assert_eq!(table.footnotes, ["Omniglot, Triplet: seed 0 finished without `map@r`."]);
 }
 
 #[test]
 fn each_data_set_has_columns_of_its_own_and_the_csv_has_all() {
     let rows = [row("A", "Triplet", 0, finished(0.8, 0.5)), row("B", "Triplet", 0, finished(0.7, 0.4))];
     let metrics_of = |title: &str| if title == "A" { vec![Metric::MapAtR] } else { vec![Metric::RecallAt(1)] };
-    let table = table(&rows, metrics_of, &caption()).unwrap();
+    let table = laid_out(&rows, Layout::DataSets, &metrics_of);
     let markdown = table.markdown();
     assert!(
         markdown.contains("| method | MAP@R | runs |") && markdown.contains("| method | R@1 | runs |"),
@@ -266,8 +290,11 @@ fn each_data_set_has_columns_of_its_own_and_the_csv_has_all() {
     );
     let csv = table.csv().unwrap();
     let lines: Vec<&str> = csv.lines().collect();
-    assert_eq!(lines[0], "dataset,method,n,of,recall@1,recall@1_ci95,map@r,map@r_ci95");
-    assert_eq!(lines[1..], ["A,Triplet,1,1,,,0.5,", "B,Triplet,1,1,0.7,,,"]);
+    assert_eq!(
+        lines[0],
+        "dataset,method,n,of,recall@1,recall@1_ci95,recall@1_standing,map@r,map@r_ci95,map@r_standing"
+    );
+    assert_eq!(lines[1..], ["A,Triplet,1,1,,,,0.5,,", "B,Triplet,1,1,0.7,,,,,"]);
 }
 
 #[test]
@@ -294,4 +321,209 @@ fn no_runs_make_an_empty_table() {
     let table = table_of(&[]);
     assert!(table.blocks.is_empty());
     assert_eq!(table.csv().unwrap().lines().count(), 1);
+}
+
+/// Methods on two data sets with folds, each measured alone and together: five seeds of two folds.
+fn study() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (dataset, level) in [("CUB-200-2011", 0.5), ("Cars-196", 0.6)] {
+        for (method, gain) in [("Contrastive", 0.1), ("Triplet", 0.0), ("MS", 0.098)] {
+            for seed in 0..5u64 {
+                // Each seed shifts all methods alike, and each method by itself a little.
+                let own = ((seed * 7 + method.len() as u64 * 3) % 5) as f64 * 0.002;
+                let value = level + gain + 0.01 * seed as f64 + own;
+                let run =
+                    |fold: u64| format!("{:016x}", (method.len() as u64) * 100 + seed * 10 + fold).parse().unwrap();
+                rows.extend((0..2u32).map(|fold| Row {
+                    fold: Some(Fold { index: fold, of: 2, cut: schema::Cut::Even }),
+                    together: Some(Together::Separated),
+                    run: run(u64::from(fold)),
+                    ..row(dataset, method, seed, finished(value + 0.1 * f64::from(fold), value / 2.0))
+                }));
+                rows.push(Row {
+                    together: Some(Together::Concatenated),
+                    run: run(2),
+                    ..row(dataset, method, seed, finished(value + 0.2, value / 2.0 + 0.1))
+                });
+            }
+        }
+        rows.extend([Together::Separated, Together::Concatenated].into_iter().flat_map(|together| {
+            (0..5).map(move |seed| Row {
+                together: Some(together),
+                run: "00000000000000ff".parse().unwrap(),
+                ..row(dataset, "Pixels", seed, finished(0.2, 0.1))
+            })
+        }));
+    }
+    rows
+}
+
+#[test]
+fn the_reality_check_layout_has_folds_side_by_side_and_untrained_rows_on_top() {
+    let table = laid_out(&study(), Layout::RealityCheck, &|_| METRICS.to_vec());
+    insta::assert_snapshot!(table.markdown(), @r#"
+    # tiny
+
+    ## CUB-200-2011
+
+    | method | concatenated<br>R@1 | MAP@R | separated<br>R@1 | MAP@R | runs |
+    | :--- | ---: | ---: | ---: | ---: | ---: |
+    | Pixels | 20.00 | 10.00 | 20.00 | 10.00 | 1 |
+    | Contrastive | **82.40 ± 2.00** | **41.20 ± 1.00** | **67.40 ± 2.00** | **31.20 ± 1.00** | 5, 10 |
+    | Triplet | 72.40 ± 2.19 | 36.20 ± 1.09 | 57.40 ± 2.19 | 26.20 ± 1.09 | 5, 10 |
+    | MS | 82.20 ± 2.19 ≈ | 41.10 ± 1.09 ≈ | 67.20 ± 2.19 ≈ | 31.10 ± 1.09 ≈ | 5, 10 |
+
+    ## Cars-196
+
+    | method | concatenated<br>R@1 | MAP@R | separated<br>R@1 | MAP@R | runs |
+    | :--- | ---: | ---: | ---: | ---: | ---: |
+    | Pixels | 20.00 | 10.00 | 20.00 | 10.00 | 1 |
+    | Contrastive | **92.40 ± 2.00** | **46.20 ± 1.00** | **77.40 ± 2.00** | **36.20 ± 1.00** | 5, 10 |
+    | Triplet | 82.40 ± 2.19 | 41.20 ± 1.09 | 67.40 ± 2.19 | 31.20 ± 1.09 | 5, 10 |
+    | MS | 92.20 ± 2.19 ≈ | 46.10 ± 1.09 ≈ | 77.20 ± 2.19 ≈ | 36.10 ± 1.09 ≈ | 5, 10 |
+
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over the table. Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by those of all folds, normalised, are joined and normalised again, and measured once for each seed.
+
+    What can be claimed:
+
+    - CUB-200-2011, separated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 56 more would settle it (power 80 %).
+    - CUB-200-2011, concatenated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 56 more would settle it (power 80 %).
+    - Cars-196, separated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 56 more would settle it (power 80 %).
+    - Cars-196, concatenated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 56 more would settle it (power 80 %).
+
+    Facts:
+
+    - Seeds 0 to 3.
+
+    Made with `sweep report sweeps/tiny.toml`.
+    "#);
+}
+
+#[test]
+fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
+    let mut rows = study();
+    rows.retain(|row| row.together == Some(Together::Separated) && !(row.method == "MS" && row.dataset == "Cars-196"));
+    rows.iter_mut().for_each(|row| row.together = None);
+    let metrics = |title: &str| match title {
+        "Cars-196" => vec![Metric::RecallAt(1), Metric::MapAtR],
+        _ => vec![Metric::RecallAt(1)],
+    };
+    let published = "dataset,folds,method,source,recall@1,map@r\nCUB-200-2011,,HDC,its paper,53.6,\n\
+                     Cars-196,,HTL,its paper,81.4,\nCars-196,,MS,another paper,,20.1 ± 0.3\n";
+    let published = Published::read(published, |name| Some(name.to_owned())).unwrap();
+    let caption = Caption { fairness: vec!["F4 is waived: losses of classes.".to_owned()], ..caption() };
+    let description =
+        Description { layout: Layout::Benchmark, metrics: &metrics, published: &published, caption: &caption };
+    let table = table(&rows, &description).unwrap();
+    insta::assert_snapshot!(table.markdown(), @r#"
+    # tiny
+
+    | method | CUB-200-2011<br>R@1 | Cars-196<br>R@1 | MAP@R | runs |
+    | :--- | ---: | ---: | ---: | ---: |
+    | *Published, not run here:* |  |  |  |  |
+    | *HDC* | *53.6* |  |  |  |
+    | *HTL* |  | *81.4* | – |  |
+    | *MS* |  | – | *20.1 ± 0.3* |  |
+    | *Run here:* |  |  |  |  |
+    | Pixels | 20.00 | 20.00 | 10.00 | 1 |
+    | Contrastive | **67.40 ± 2.00** | **77.40 ± 2.00** | **36.20 ± 1.00** | 10 |
+    | Triplet | 57.40 ± 2.19 | 67.40 ± 2.19 | 31.20 ± 1.09 | 10 |
+    | MS | 67.20 ± 2.19 ≈ |  |  | 10 |
+
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over the table.
+
+    What can be claimed:
+
+    - CUB-200-2011: MS is not distinguishable from Contrastive by R@1 with 5 seeds; about 56 more would settle it (power 80 %).
+
+    Published, not run here:
+
+    - HDC, HTL: its paper
+    - MS: another paper
+
+    Fairness:
+
+    - F4 is waived: losses of classes.
+
+    Facts:
+
+    - Seeds 0 to 3.
+
+    Made with `sweep report sweeps/tiny.toml`.
+    "#);
+    insta::assert_snapshot!(table.csv().unwrap(), @r#"
+    method,run,CUB-200-2011 n,CUB-200-2011 of,CUB-200-2011 recall@1,CUB-200-2011 recall@1_ci95,CUB-200-2011 recall@1_standing,Cars-196 n,Cars-196 of,Cars-196 recall@1,Cars-196 recall@1_ci95,Cars-196 recall@1_standing,Cars-196 map@r,Cars-196 map@r_ci95,Cars-196 map@r_standing
+    HDC,published,,,0.536,,,,,,,,,,
+    HTL,published,,,,,,,,0.814,,,,,
+    MS,published,,,,,,,,,,,0.201,0.003,
+    Pixels,here,1,1,0.2,,too_few,1,1,0.2,,too_few,0.1,,too_few
+    Contrastive,here,10,10,0.6739999999999999,0.020021230380603373,best,10,10,0.774,0.020021230380603373,best,0.362,0.010010615190301686,best
+    Triplet,here,10,10,0.5740000000000001,0.021861750620088997,worse,10,10,0.6739999999999999,0.021861750620088997,worse,0.312,0.010930875310044498,worse
+    MS,here,10,10,0.6719999999999999,0.021861750620088997,not_distinguishable,,,,,,,,
+    "#);
+    insta::assert_snapshot!(table.terminal(false), @r#"
+    tiny
+
+                 CUB-200-2011      Cars-196
+    method                R@1           R@1         MAP@R  runs
+    ───────────  ────────────  ────────────  ────────────  ────
+    Published, not run here:
+    HDC                  53.6
+    HTL                                81.4             –
+    MS                                    –    20.1 ± 0.3
+    Run here:
+    Pixels              20.00         20.00         10.00     1
+    Contrastive  67.40 ± 2.00* 77.40 ± 2.00* 36.20 ± 1.00*   10
+    Triplet      57.40 ± 2.19  67.40 ± 2.19  31.20 ± 1.09    10
+    MS           67.20 ± 2.19≈                               10
+
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. *: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over the table.
+
+    What can be claimed:
+      CUB-200-2011: MS is not distinguishable from Contrastive by R@1 with 5 seeds; about 56 more would settle it (power 80 %).
+
+    Published, not run here:
+      HDC, HTL: its paper
+      MS: another paper
+
+    Fairness:
+      F4 is waived: losses of classes.
+
+    Facts:
+      Seeds 0 to 3.
+
+    Made with: sweep report sweeps/tiny.toml
+    "#);
+}
+
+#[test]
+fn an_interval_is_over_seeds_and_not_over_folds() {
+    let rows: Vec<Row> = study().into_iter().filter(|row| row.together == Some(Together::Separated)).collect();
+    let table = laid_out(&rows, Layout::DataSets, &|_| vec![Metric::RecallAt(1)]);
+    // Contrastive on CUB, seeds as means of two folds 0.1 apart: 0.65 + 0.01 s + own, with own 0.006, 0, 0.004, 0.008
+    // and 0.002: mean 0.674, deviation 0.0161245, t(0.975, 4) = 2.776445, half width 0.0200211.
+    assert_eq!(cells(&table)[0].text(), "67.40 ± 2.00");
+}
+
+#[test]
+fn a_wide_table_is_stacked_in_a_terminal() {
+    let metrics: Vec<Metric> = [1, 2, 4, 8, 16].map(Metric::RecallAt).to_vec();
+    let mut rows = study();
+    rows.retain(|row| row.together == Some(Together::Separated));
+    for row in &mut rows {
+        if let RunState::Finished(evaluated) = &mut row.state {
+            evaluated.scores.extend(metrics.iter().map(|&metric| (metric, 0.25)));
+        }
+    }
+    let text = laid_out(&rows, Layout::Benchmark, &|_| metrics.clone()).terminal(false);
+    assert!(text.contains("\nCUB-200-2011\n\nmethod") && text.contains("\nCars-196\n\nmethod"), "{text}");
+    assert!(text.lines().filter(|line| line.contains("25.00")).all(|line| line.chars().count() <= 120), "{text}");
+}
+
+#[test]
+fn without_any_result_a_table_says_how_much_is_to_come() {
+    let rows: Vec<Row> = study().into_iter().map(|row| Row { state: RunState::Missing, ..row }).collect();
+    let text = laid_out(&rows, Layout::RealityCheck, &|_| METRICS.to_vec()).markdown();
+    assert!(text.contains("Not run yet: 94 results of 16 rows."), "{text}");
+    assert!(!text.contains("1. ") && !text.contains("What can be claimed"), "{text}");
 }

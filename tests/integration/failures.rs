@@ -20,7 +20,7 @@ fn a_run_that_always_crashes_is_failed_and_the_rest_has_its_table() {
         .assert_says("killed by signal 6")
         .assert_says("2 jobs failed");
     let table = desk.table();
-    assert!(table.contains("(1 of 2)"), "{table}");
+    assert!(table.contains("(1/2)"), "{table}");
     desk.sweep(&["status", "sweep.toml"]).assert_code(0).assert_says("2 of 4 runs finished").assert_says("log.txt");
     let attempts = desk.journal().iter().filter(|entry| entry["what"]["started"]["job"]["train"].is_string()).count();
     assert_eq!(attempts, 2 + 2 * 3, "two good runs, and three attempts at each bad one");
@@ -47,7 +47,7 @@ fn a_reported_failure_names_its_cause_and_is_tried_again_by_the_next_command_onl
     desk.run().assert_code(2).assert_says("the image `a.png` is damaged");
     desk.sweep(&["plan", "sweep.toml"]).assert_says("failed before: the image `a.png` is damaged");
     desk.sweep(&["status", "sweep.toml"]).assert_says("failed").assert_says("the image `a.png` is damaged");
-    assert!(desk.table().contains("(1 of 2)"));
+    assert!(desk.table().contains("(1/2)"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 pub use bootstrap::{ClassOf, Resampled, bootstrap, over_classes, over_queries};
 pub use diagram::critical_difference_diagram;
 pub use paired::{Paired, TTest, Wilcoxon, WilcoxonMethod, paired, paired_t, seeds_needed, wilcoxon};
-pub use several::{Friedman, Standing, distinguishable, friedman, holm, nemenyi_difference};
+pub use several::{Friedman, friedman, holm, nemenyi_difference};
 
 /// A mean and its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]

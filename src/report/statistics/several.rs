@@ -3,7 +3,7 @@
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
 use super::{
-    mean, normal, paired,
+    normal,
     ranks::{ranks, ties},
 };
 
@@ -90,51 +90,4 @@ fn range_cdf(count: usize, q: f64) -> f64 {
     };
     let sum: f64 = (0..=steps).map(|step| integrand(-reach - q + f64::from(step) * width)).sum();
     count as f64 * sum * width
-}
-
-/// How a method stands to the best of its column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It has the highest mean, alone or with others.
-    Best,
-    /// Its difference from the best is not significant.
-    NotDistinguishable,
-    /// It is significantly worse than the best.
-    Worse,
-    /// Fewer than three results in common with the best: nothing can be said.
-    TooFew,
-}
-
-/// How every method stands to the one with the highest mean: paired t tests at the level `alpha` against it, their p
-/// values adjusted by Holm over the column.
-///
-/// `columns[m]` holds the results of method m by condition, say by seed and fold; the same place is the same condition
-/// for all, `None` where there is no result. Only conditions in common with the best are compared.
-pub fn distinguishable(columns: &[Vec<Option<f64>>], alpha: f64) -> Vec<Standing> {
-    let means: Vec<Option<f64>> =
-        columns.iter().map(|column| mean(&column.iter().copied().flatten().collect::<Vec<_>>())).collect();
-    let Some(highest) = means.iter().copied().flatten().reduce(f64::max) else {
-        return vec![Standing::TooFew; columns.len()];
-    };
-    let best = means.iter().position(|mean| *mean == Some(highest)).expect("the maximum is one of them");
-    let compared: Vec<Option<f64>> = columns.iter().map(|column| p_value(&columns[best], column)).collect();
-    let others = |place: usize| means[place] != Some(highest);
-    let places: Vec<usize> = (0..columns.len()).filter(|&place| others(place) && compared[place].is_some()).collect();
-    let adjusted = holm(&places.iter().filter_map(|&place| compared[place]).collect::<Vec<_>>());
-    let mut standings: Vec<Standing> =
-        (0..columns.len()).map(|place| if others(place) { Standing::TooFew } else { Standing::Best }).collect();
-    for (place, p) in places.into_iter().zip(adjusted) {
-        standings[place] = if p < alpha { Standing::Worse } else { Standing::NotDistinguishable };
-    }
-    standings
-}
-
-fn p_value(best: &[Option<f64>], other: &[Option<f64>]) -> Option<f64> {
-    let (a, b): (Vec<f64>, Vec<f64>) = best.iter().zip(other).filter_map(|(a, b)| a.zip(*b)).unzip();
-    if a.len() < 3 {
-        return None;
-    }
-    // Without any spread of the differences there is no doubt: none at all, or always the same.
-    let same = a.iter().zip(&b).all(|(a, b)| a == b);
-    Some(paired::paired_t(&a, &b).map_or(if same { 1.0 } else { 0.0 }, |test| test.p))
 }

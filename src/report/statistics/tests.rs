@@ -169,22 +169,3 @@ fn the_power_note_agrees_with_the_noncentral_t_distribution() {
     let clear = paired(&[1.0, 1.1, 1.2, 1.05], &[0.0, 0.12, 0.19, 0.06]).unwrap();
     assert_eq!(clear.more, Some(0));
 }
-
-#[test]
-fn the_best_of_a_column_is_marked_with_what_may_equal_it() {
-    let column = |values: &[f64]| values.iter().map(|value| Some(*value)).collect::<Vec<_>>();
-    let columns = [
-        column(&[0.50, 0.52, 0.51, 0.53, 0.52]),
-        column(&[0.51, 0.51, 0.52, 0.52, 0.51]),
-        column(&[0.40, 0.43, 0.41, 0.42, 0.42]),
-        vec![Some(0.1), Some(0.2), None, None, None],
-        vec![None; 5],
-    ];
-    use Standing::{Best, NotDistinguishable, TooFew, Worse};
-    assert_eq!(distinguishable(&columns, 0.05), [Best, NotDistinguishable, Worse, TooFew, TooFew]);
-    // Conditions that only one of two has are not compared.
-    let shifted = [column(&[0.5, 0.6, 0.7]), vec![None, None, Some(0.69)]];
-    assert_eq!(distinguishable(&shifted, 0.05), [TooFew, Best]);
-    let equal = [column(&[0.5, 0.6, 0.7]), column(&[0.6, 0.5, 0.7])];
-    assert_eq!(distinguishable(&equal, 0.05), [Best, Best]);
-}

@@ -68,6 +68,11 @@ impl<'a> Document<'a> {
         self.grid.names()
     }
 
+    /// The names of all methods, in the order of the file.
+    pub(super) fn method_names(&self) -> Vec<&str> {
+        self.methods.iter().map(|method| method.name.as_str()).collect()
+    }
+
     /// All combinations, and in words how they were refined.
     pub(super) fn combinations(&self) -> Result<(Vec<Combination>, Vec<String>), Diagnostic> {
         let participants: Vec<Participant<'_>> =

@@ -14,6 +14,8 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
+use super::tables::ReportTable;
+
 /// A whole file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -267,25 +269,6 @@ pub enum Gpus {
     All,
     /// These, by index.
     These(Vec<u32>),
-}
-
-/// `[report]`: what the table shows.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ReportTable {
-    /// Its columns; if they are not given, those usual for each data set.
-    pub metrics: Option<Vec<Metric>>,
-}
-
-impl ReportTable {
-    /// What is measured on a data set, in the order of its table's columns.
-    pub fn metrics(&self, dataset: &Dataset) -> Vec<Metric> {
-        let usual = || {
-            let recall = dataset.recall_at().iter().copied().map(Metric::RecallAt);
-            recall.chain([Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR]).collect()
-        };
-        self.metrics.clone().unwrap_or_else(usual)
-    }
 }
 
 /// `seeds = 3` for 0, 1 and 2, or a list.

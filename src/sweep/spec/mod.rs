@@ -16,6 +16,7 @@ pub mod presets;
 mod ranges;
 mod resolved;
 mod source;
+mod tables;
 mod validate;
 
 use std::{
@@ -28,14 +29,15 @@ use std::{
 pub use diagnostic::Diagnostic;
 use document::{Document, Reading};
 pub use file::{
-    Baseline, DataTable, DeviceChoice, Folds, Gpus, MethodTable, ReportTable, Resources, SweepFile, SweepTable,
-    TrainingTable,
+    Baseline, DataTable, DeviceChoice, Folds, Gpus, MethodTable, Resources, SweepFile, SweepTable, TrainingTable,
 };
 use grid::{Combination, Variant};
 use layers::Layers;
 use rayon::prelude::*;
 pub use resolved::resolved;
 use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};
+
+pub use tables::{Layouts, Quoted, ReportTable};
 
 use crate::ledger::fingerprint::registration;
 
@@ -128,7 +130,9 @@ impl Sweep {
             }
         }
         let Some(first) = combinations.first() else { return Err(Diagnostic::of_file(path, "the sweep is empty")) };
-        let first: SweepFile = document.read(&document.readings(first)[0])?;
+        let reading = &document.readings(first)[0];
+        let first: SweepFile = document.read(reading)?;
+        validate::report(&first.report, &document.method_names()).map_err(|fault| document.point_at(reading, fault))?;
         Ok(Sweep {
             file: path.to_owned(),
             command,

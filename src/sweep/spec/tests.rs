@@ -59,7 +59,7 @@ fn each_data_set_is_measured_as_papers_measure_it_unless_the_file_says_otherwise
     assert_eq!(recalls(&Dataset::Cub200), [1, 2, 4, 8, 16, 32]);
     assert_eq!(recalls(&Dataset::Sop), [1, 10, 100, 1000]);
     assert_eq!(recalls(&Dataset::InShop), [1, 10, 20, 30, 40, 50]);
-    let given = ReportTable { metrics: Some(vec![Metric::MapAtR]) };
+    let given = ReportTable { metrics: Some(vec![Metric::MapAtR]), ..ReportTable::default() };
     assert_eq!(given.metrics(&Dataset::Cub200), [Metric::MapAtR]);
 }
 
@@ -679,4 +679,18 @@ fn later_files_lie_over_earlier_ones_and_all_under_the_file_itself() {
     write("top.toml", &format!("extends = [\"one.toml\", \"two.toml\"]\n{BESIDE}\n{own}"));
     let training = Sweep::read(&folder.path().join("top.toml"), &[]).unwrap().points.remove(0).training;
     assert_eq!((training.steps, training.validate_every, training.patience), (3, Some(2), Some(1)));
+}
+
+#[test]
+fn every_column_of_every_layout_is_measured() {
+    let sweep =
+        parse(&format!("{RIGHT}\n[report]\nlayout = [\"reality_check\", \"benchmark\"]\nmetrics = [\"map\"]\n"))
+            .unwrap();
+    let measured = sweep.report.metrics(&Dataset::Sop);
+    let recalls = [1, 10, 100, 1000].map(Metric::RecallAt);
+    let three = [Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR];
+    assert_eq!(measured, [&[Metric::Map][..], &three, &recalls].concat());
+    assert_eq!(sweep.report.columns(report::Layout::Benchmark, &Dataset::Sop), recalls);
+    assert_eq!(sweep.report.columns(report::Layout::RealityCheck, &Dataset::Sop), three);
+    assert_eq!(sweep.report.columns(report::Layout::DataSets, &Dataset::Sop), [Metric::Map]);
 }

@@ -11,7 +11,11 @@ use std::collections::BTreeSet;
 
 use schema::{Dataset, Fold, Loss, Own, Summand};
 
-use super::file::{Folds, MethodTable, Resources, SweepFile, TrainingTable};
+use super::{
+    diagnostic::nearest,
+    file::{Folds, MethodTable, Resources, SweepFile, TrainingTable},
+    tables::ReportTable,
+};
 
 /// A setting that cannot stand.
 #[derive(Debug)]
@@ -31,10 +35,25 @@ pub(super) fn check(file: &SweepFile) -> Checked {
     model::model(file)?;
     training::training(&file.training, file)?;
     methods(file)?;
-    resources(&file.resources)?;
-    let Some(metrics) = &file.report.metrics else { return Ok(()) };
-    require(!metrics.is_empty(), "report.metrics", "the table has no columns")?;
-    require(all_different(metrics), "report.metrics", "a metric is named twice")
+    resources(&file.resources)
+}
+
+/// What is wrong about the tables of a sweep with these methods.
+pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
+    let ReportTable { metrics, layout, baseline, published: _ } = report;
+    if let Some(metrics) = metrics {
+        require(!metrics.is_empty(), "report.metrics", "the table has no columns")?;
+        require(all_different(metrics), "report.metrics", "a metric is named twice")?;
+    }
+    require(!layout.0.is_empty(), "report.layout", "there is no table")?;
+    require(all_different(&layout.0), "report.layout", "a layout is named twice")?;
+    let Some(baseline) = baseline.as_deref().filter(|name| !methods.contains(name)) else { return Ok(()) };
+    let hint = match nearest(baseline, methods.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are `{}`", methods.join("`, `")),
+    };
+    let message = format!("there is no method named `{baseline}`");
+    Err(Fault { key: "report.baseline".to_owned(), message, hint: Some(hint) })
 }
 
 fn sweep(file: &SweepFile) -> Checked {

@@ -1,0 +1,107 @@
+//! What a reader has to know to trust the numbers of a table, or not to.
+
+use std::collections::BTreeSet;
+
+use report::{Row, RunState};
+use schema::{Cut, Dataset, Labels, Metric};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    cli::check::arithmetic,
+    ledger::fingerprint::registration,
+    spec::{MethodTable, Point, Sweep},
+};
+
+/// What all trained methods have in common.
+fn conditions(point: &Point) -> String {
+    let training = &point.training;
+    let width = point.model.embedding.map_or_else(|| "no embedding layer".to_owned(), |width| format!("{width}-d"));
+    let [backbone, sampler, optimizer] =
+        [in_words(&point.model.backbone), in_words(&training.sampler), in_words(&training.optimizer)];
+    let of_losses = training.loss_optimizer.iter();
+    let of_losses: String =
+        of_losses.map(|optimizer| format!("; parameters of losses: {}", in_words(optimizer))).collect();
+    format!("Trained: {backbone}, {width}; {} steps; {sampler}; {optimizer}{of_losses}.", training.steps)
+}
+
+/// What sets a method apart from the others beside its loss.
+fn exception(method: &MethodTable) -> Option<String> {
+    let sampler = method.sampler.as_ref().map(in_words);
+    let optimizer = method.loss_optimizer.as_ref().map(|of_loss| format!("its parameters: {}", in_words(of_loss)));
+    let own: Vec<String> = sampler.into_iter().chain(optimizer).collect();
+    (!own.is_empty()).then(|| format!("{} differs: {}.", method.name, own.join("; ")))
+}
+
+/// A setting as the file has it, without its punctuation: `adam (lr 0.001, weight_decay 0)`.
+fn in_words(setting: &impl Serialize) -> String {
+    match serde_json::to_value(setting) {
+        Ok(Value::String(name)) => name,
+        Ok(Value::Object(variant)) => {
+            let variants = variant.iter().map(|(name, fields)| {
+                let fields: Vec<String> =
+                    fields.as_object().into_iter().flatten().map(|(key, value)| format!("{key} {value}")).collect();
+                format!("{name} ({})", fields.join(", "))
+            });
+            variants.collect::<Vec<_>>().join(", ")
+        }
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// What a reader has to know to trust the numbers, or not to.
+pub(super) fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
+    let mut lines = vec![format!("{}.", arithmetic(sweep))];
+    for point in &sweep.points {
+        let measured = rows.iter().find_map(|row| match &row.state {
+            RunState::Finished(evaluated) if row.dataset == point.dataset.title() => Some(evaluated),
+            _ => None,
+        });
+        if let Some(measured) = measured {
+            lines.push(format!(
+                "{}: measured on {} classes never trained on, {} images at {} px, each a query against all the others.",
+                point.dataset.title(),
+                measured.classes,
+                measured.images,
+                point.transform.test_side(&point.images)
+            ));
+        }
+        if point.methods.iter().any(|method| method.table.loss.is_some()) {
+            lines.push(conditions(point));
+            lines.extend(point.methods.iter().filter_map(|method| exception(&method.table)));
+        }
+        if matches!(point.dataset, Dataset::Glyphs(_)) {
+            lines.push("Glyphs are synthetic: drawn by the program, they say nothing about photographs.".to_owned());
+        }
+        if let Some(found) =
+            registration(&point.dataset, &sweep.data_root).filter(|found| !found.differences.is_empty())
+        {
+            let differences =
+                found.differences.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+            lines.push(format!(
+                "{} is not as published ({}): its numbers compare with no published ones.",
+                point.dataset.title(),
+                differences.collect::<Vec<_>>().join("; ")
+            ));
+        }
+        if point.training.labels == Labels::Shuffled {
+            lines.push("Control experiment: trained on shuffled labels.".to_owned());
+        }
+    }
+    lines.push(match sweep.folds.first() {
+        Some(Some(fold)) => format!(
+            "Weights were chosen by validation {} on {} class-disjoint folds{}; test classes chose nothing.",
+            sweep.points.first().and_then(|point| point.training.select).unwrap_or(Metric::MapAtR).heading(),
+            fold.of,
+            match fold.cut {
+                Cut::Even => "",
+                Cut::RealityCheck => " as the Reality Check cuts them (classes left over are validated on in no fold)",
+            }
+        ),
+        _ => "The weights of the last step are measured; nothing was chosen on any split.".to_owned(),
+    });
+    let mut seen = BTreeSet::new();
+    lines.retain(|line| seen.insert(line.clone()));
+    lines
+}

@@ -1,0 +1,124 @@
+//! `[report]`: which tables a sweep leads to, what they show, and what they are compared with.
+
+use std::{fmt, path::PathBuf};
+
+use report::Layout;
+use schema::{Dataset, Metric};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, SeqAccess, Visitor, value::StrDeserializer},
+};
+
+/// `[report]`: what the tables show.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportTable {
+    /// The columns of `data_sets`; if they are not given, those usual for each data set.
+    pub metrics: Option<Vec<Metric>>,
+    /// One layout or several; the first is that of `table.md`.
+    pub layout: Layouts,
+    /// The name of the method that all others are compared with; absent: the best of each column.
+    pub baseline: Option<String>,
+    /// Rows quoted from publications, above those that are run.
+    pub published: Quoted,
+}
+
+/// `layout = "benchmark"`, or a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layouts(pub Vec<Layout>);
+
+/// Which published rows a table shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Quoted {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those that come with the program: [`report::published::BUILT_IN`].
+    BuiltIn,
+    /// Those of this file, beside the sweep file; see [`report::published`].
+    File(PathBuf),
+}
+
+impl ReportTable {
+    /// What is measured on a data set: the columns of all its tables.
+    pub fn metrics(&self, dataset: &Dataset) -> Vec<Metric> {
+        let mut metrics = self.usual(dataset);
+        for metric in self.layout.0.iter().flat_map(|layout| layout.metrics(dataset.recall_at())).flatten() {
+            if !metrics.contains(&metric) {
+                metrics.push(metric);
+            }
+        }
+        metrics
+    }
+
+    /// The columns of a table in this layout.
+    pub fn columns(&self, layout: Layout, dataset: &Dataset) -> Vec<Metric> {
+        layout.metrics(dataset.recall_at()).unwrap_or_else(|| self.usual(dataset))
+    }
+
+    fn usual(&self, dataset: &Dataset) -> Vec<Metric> {
+        let usual = || {
+            let recall = dataset.recall_at().iter().copied().map(Metric::RecallAt);
+            recall.chain([Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR]).collect()
+        };
+        self.metrics.clone().unwrap_or_else(usual)
+    }
+}
+
+impl Default for Layouts {
+    fn default() -> Self {
+        Layouts(vec![Layout::default()])
+    }
+}
+
+impl<'de> Deserialize<'de> for Layouts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LayoutsVisitor)
+    }
+}
+
+struct LayoutsVisitor;
+
+impl<'de> Visitor<'de> for LayoutsVisitor {
+    type Value = Layouts;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a layout or a list of layouts")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Layouts, E> {
+        Ok(Layouts(vec![Layout::deserialize(StrDeserializer::new(name))?]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Layouts, A::Error> {
+        let mut layouts = Vec::new();
+        while let Some(layout) = sequence.next_element()? {
+            layouts.push(layout);
+        }
+        Ok(Layouts(layouts))
+    }
+}
+
+impl<'de> Deserialize<'de> for Quoted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(QuotedVisitor)
+    }
+}
+
+struct QuotedVisitor;
+
+impl Visitor<'_> for QuotedVisitor {
+    type Value = Quoted;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false or the path of a CSV file")
+    }
+
+    fn visit_bool<E: Error>(self, shown: bool) -> Result<Quoted, E> {
+        Ok(if shown { Quoted::BuiltIn } else { Quoted::Nothing })
+    }
+
+    fn visit_str<E: Error>(self, path: &str) -> Result<Quoted, E> {
+        Ok(Quoted::File(path.into()))
+    }
+}
