@@ -19,6 +19,7 @@ pub mod model;
 pub mod objective;
 pub mod optim;
 pub mod parameters;
+mod processor;
 pub mod random;
 pub mod reduce;
 pub mod regularizer;

@@ -93,9 +93,8 @@ fn place(picture: &mut RgbImage, part: &RgbImage, x: u32, y: u32) {
 fn framed(data: &PreparedData, place: i64, factor: u32, colour: Rgb<u8>) -> Result<RgbImage, Failed> {
     let (place, side) = (place as usize, data.images.stored().size.short_side());
     let [width, height] = data.images.sides(place);
-    let top = (height - side) / 2;
-    let rows = data.images.rows(place, top..top + side)?;
-    let square = rows.crop(Region { left: (width - side) / 2, top: 0, width: side, height: side });
+    let middle = Region { left: (width - side) / 2, top: (height - side) / 2, width: side, height: side };
+    let square = data.images.part(place, middle)?;
     let (side, pixels) = (side as u32, square.in_colour(Colour::Rgb).pixels);
     let image = RgbImage::from_raw(side, side, pixels).expect("three bytes for each pixel");
     let enlarged = imageops::resize(&image, side * factor, side * factor, imageops::FilterType::Nearest);

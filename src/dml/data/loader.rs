@@ -12,7 +12,7 @@ use std::{
 };
 
 use rayon::prelude::*;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{DataError, ImageStore, Plan, Transform, on_device::on_device};
 
@@ -68,39 +68,42 @@ impl Batches {
     fn whole(&self, places: &[i64], plans: &[Plan]) -> Result<Made, DataError> {
         let stored = self.images.stored();
         let (side, channels) = (self.transform.side(stored), stored.colour.channels());
-        let mut pixels = vec![0; places.len() * side * side * channels];
-        let images = pixels.par_chunks_exact_mut(side * side * channels).zip(places.par_iter().zip(plans));
-        images.try_for_each(|(out, (&place, plan))| {
-            let rows = plan.region.top..plan.region.top + plan.region.height;
-            plan.apply(&self.images.rows(place as usize, rows)?, plan.region.top, out);
+        let mut batch = Tensor::zeros([places.len(), side, side, channels].map(|side| side as i64), BYTES);
+        let images = bytes_mut(&mut batch).par_chunks_exact_mut(side * side * channels);
+        images.zip(places.par_iter().zip(plans)).try_for_each(|(out, (&place, plan))| {
+            plan.apply(&self.images.part(place as usize, plan.region)?, out);
             Ok::<(), DataError>(())
         })?;
-        Ok(Made::Whole(interleaved(&pixels, [places.len(), side, side, channels])))
+        Ok(Made::Whole(batch.permute([0, 3, 1, 2])))
     }
 
     fn parts(&self, places: &[i64], mut plans: Vec<Plan>) -> Result<Made, DataError> {
         let most = |side: fn(&Plan) -> usize| plans.iter().map(side).max().unwrap_or(1);
         let (width, height) = (most(|plan| plan.region.width), most(|plan| plan.region.height));
         let channels = self.images.stored().colour.channels();
-        let mut pixels = vec![0; places.len() * height * width * channels];
-        let images = pixels.par_chunks_exact_mut(height * width * channels).zip(places.par_iter().zip(&plans));
-        images.try_for_each(|(out, (&place, plan))| {
-            let region = plan.region;
-            let image = self.images.rows(place as usize, region.top..region.top + region.height)?;
-            let (from, to, part) = (image.width * channels, width * channels, region.width * channels);
-            let rows = image.pixels.chunks_exact(from).map(|row| &row[region.left * channels..][..part]);
-            out.chunks_exact_mut(to).zip(rows).for_each(|(out, row)| out[..part].copy_from_slice(row));
+        let mut batch = Tensor::zeros([places.len(), height, width, channels].map(|side| side as i64), BYTES);
+        let images = bytes_mut(&mut batch).par_chunks_exact_mut(height * width * channels);
+        images.zip(places.par_iter().zip(&plans)).try_for_each(|(out, (&place, plan))| {
+            let part = self.images.part(place as usize, plan.region)?;
+            let (rows, row) = (part.pixels.chunks_exact(part.width * channels), part.width * channels);
+            out.chunks_exact_mut(width * channels)
+                .zip(rows)
+                .for_each(|(out, pixels)| out[..row].copy_from_slice(pixels));
             Ok::<(), DataError>(())
         })?;
         plans.iter_mut().for_each(|plan| (plan.region.left, plan.region.top) = (0, 0));
-        let images = Tensor::from_slice(&pixels).view([places.len(), height, width, channels].map(|side| side as i64));
-        Ok(Made::Parts { images, plans })
+        Ok(Made::Parts { images: batch, plans })
     }
 }
 
-/// Bytes `[n, height, width, channels]` as a tensor `[n, channels, height, width]`, not moved.
-fn interleaved(pixels: &[u8], shape: [usize; 4]) -> Tensor {
-    Tensor::from_slice(pixels).view(shape.map(|side| side as i64)).permute([0, 3, 1, 2])
+const BYTES: (Kind, Device) = (Kind::Uint8, Device::Cpu);
+
+/// What a tensor of bytes that nothing else shares holds.
+#[expect(unsafe_code, reason = "threads write the images of a batch where they are used")]
+fn bytes_mut(batch: &mut Tensor) -> &mut [u8] {
+    assert!(batch.kind() == Kind::Uint8 && batch.device() == Device::Cpu && batch.is_contiguous());
+    // SAFETY: so many bytes lie there side by side, as long as the tensor does, which is borrowed meanwhile.
+    unsafe { std::slice::from_raw_parts_mut(batch.data_ptr().cast(), batch.numel()) }
 }
 
 impl Made {

@@ -56,7 +56,11 @@ fn resizing_gives_the_pixels_of_pillow() {
     for case in cases("resizes") {
         let (from, to, part) = (numbers(&case["from"]), numbers(&case["to"]), numbers(&case["box"]));
         let region = Region { left: part[0], top: part[1], width: part[2] - part[0], height: part[3] - part[1] };
-        let resized = pattern(from[0], from[1], from[2]).resized_part(region, to[0], to[1]);
+        let resized = pattern(from[0], from[1], from[2]).resized_part(
+            region,
+            [to[0], to[1]],
+            Region { left: 0, top: 0, width: to[0], height: to[1] },
+        );
         assert_eq!(resized.pixels, bytes(&case["pixels"]), "{from:?} to {to:?}");
     }
 }

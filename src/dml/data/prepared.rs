@@ -497,7 +497,7 @@ impl Half {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::decode;
+    use crate::data::{Region, decode};
 
     const GLYPHS: Glyphs = Glyphs { classes: 3, test_classes: 2, per_class: 4, seed: 5 };
 
@@ -514,8 +514,8 @@ mod tests {
     }
 
     fn whole(data: &PreparedData, place: usize) -> Vec<u8> {
-        let [_, height] = data.images.sides(place);
-        data.images.rows(place, 0..height).unwrap().pixels
+        let [width, height] = data.images.sides(place);
+        data.images.part(place, Region { left: 0, top: 0, width, height }).unwrap().pixels
     }
 
     #[test]
@@ -533,7 +533,10 @@ mod tests {
         assert_eq!(squares.size(), [20, 1, 12, 12]);
         // The second image of the first class to test on, which is drawn as the fourth of all.
         assert_eq!(whole(&data, 13), GLYPHS.draw(3, 1, 12));
-        assert_eq!(data.images.rows(13, 2..5).unwrap().pixels, GLYPHS.draw(3, 1, 12)[24..60]);
+        assert_eq!(
+            data.images.part(13, Region { left: 0, top: 2, width: 12, height: 3 }).unwrap().pixels,
+            GLYPHS.draw(3, 1, 12)[24..60]
+        );
         let all = Vec::<u8>::try_from(squares.reshape([-1])).unwrap();
         assert_eq!(data.blake3, blake3::hash(&all).to_string());
     }
@@ -665,7 +668,8 @@ mod tests {
         let (kept, streamed) = (open(Cache::Always, kept.path()), open(Cache::Never, streamed.path()));
         for place in 0..2 {
             assert_eq!(whole(&kept, place), whole(&streamed, place));
-            assert_eq!(kept.images.rows(place, 3..7).unwrap(), streamed.images.rows(place, 3..7).unwrap());
+            let part = Region { left: 1, top: 3, width: 5, height: 4 };
+            assert_eq!(kept.images.part(place, part).unwrap(), streamed.images.part(place, part).unwrap());
         }
     }
 
@@ -703,7 +707,7 @@ mod tests {
         assert_eq!(data.test_classes, ["Alphabet_0/character00"]);
         assert_eq!((data.training_labels.len(), data.test_labels.len()), (40, 20));
         // The helper draws white on the left and ink on the right.
-        let row = data.images.rows(39, 14..15).unwrap().pixels;
+        let row = data.images.part(39, Region { left: 0, top: 14, width: 28, height: 1 }).unwrap().pixels;
         assert_eq!((row[0], row[27]), (0, 255));
     }
 }

@@ -59,10 +59,11 @@ impl Raster {
     /// # Panics
     /// If it reaches over the image's border.
     pub fn crop(&self, region: Region) -> Raster {
-        let (stride, row) = (self.width * self.channels, region.width * self.channels);
-        let first = |y: usize| y * stride + region.left * self.channels;
-        let rows = (region.top..region.top + region.height).flat_map(|y| &self.pixels[first(y)..first(y) + row]);
-        let pixels = rows.copied().collect();
+        let (from, to) = (self.width * self.channels, region.width * self.channels);
+        let mut pixels = Vec::with_capacity(region.height * to);
+        for y in region.top..region.top + region.height {
+            pixels.extend_from_slice(&self.pixels[y * from + region.left * self.channels..][..to]);
+        }
         Raster { width: region.width, height: region.height, channels: self.channels, pixels }
     }
 

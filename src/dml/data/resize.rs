@@ -4,113 +4,202 @@
 //! middles of its neighbours (of the source's pixels, when the image grows). Columns are resized first and rounded to
 //! bytes, then rows. Weights are whole numbers, multiples of 2^-22, so results are the same bit for bit on every
 //! platform, and the same as Pillow's.
+//!
+//! What is not wanted of the result is not computed. Several rows are narrowed at a time: their pixels of one column
+//! lie side by side, and so each weight multiplies many numbers at once.
+
+#![expect(unsafe_code, reason = "functions for a kind of processor are called where that kind was detected")]
+
+use std::ops::Range;
 
 use super::raster::{Raster, Region};
+use crate::processor::{Processor, for_every_processor};
 
 /// Binary digits of a weight after the point.
 const DIGITS: u32 = 22;
 const HALF: u32 = 1 << (DIGITS - 1);
 
+/// Bytes of a column that are narrowed at a time: 4 rows of pixels with three channels and a gap, or 16 of grey ones.
+const LANES: usize = 16;
+
+/// Bytes of a row that are shortened at a time.
+const WIDE: usize = 64;
+
 impl Raster {
     /// The image, stretched to these sides.
     pub fn resized(&self, width: usize, height: usize) -> Raster {
-        self.resized_part(self.region(), width, height)
+        let whole = Region { left: 0, top: 0, width, height };
+        self.resized_part(self.region(), [width, height], whole)
     }
 
-    /// A part of the image, stretched to these sides. What lies around the part has no influence.
-    pub(super) fn resized_part(&self, part: Region, width: usize, height: usize) -> Raster {
-        let mut pixels = vec![0; width * height * self.channels];
-        resize(self, part, width, height, &mut pixels);
-        Raster { width, height, channels: self.channels, pixels }
+    /// What is wanted of a part of the image stretched to these sides. What lies around the part has no influence.
+    pub(super) fn resized_part(&self, part: Region, sides: [usize; 2], wanted: Region) -> Raster {
+        let mut pixels = vec![0; wanted.width * wanted.height * self.channels];
+        resize(self, part, sides, wanted, &mut pixels);
+        Raster { width: wanted.width, height: wanted.height, channels: self.channels, pixels }
     }
 }
 
-/// Stretches a part of an image to these sides. What lies around the part has no influence.
+/// Stretches a part of an image to these sides, width and height, and writes what is wanted of that. What lies around
+/// the part has no influence.
 ///
 /// # Panics
-/// If the part reaches over the image's border or is empty, or `out` is not as long as the result.
-pub(super) fn resize(image: &Raster, region: Region, width: usize, height: usize, out: &mut [u8]) {
+/// If the part reaches over the image's border or is empty, what is wanted reaches over the result's border, or `out`
+/// is not as long as it.
+pub(super) fn resize(image: &Raster, part: Region, [width, height]: [usize; 2], wanted: Region, out: &mut [u8]) {
+    let length = wanted.width * image.channels;
+    assert_eq!(out.len(), wanted.height * length, "room for the result");
+    assert!(wanted.left + wanted.width <= width && wanted.top + wanted.height <= height, "only what there is");
+    if out.is_empty() {
+        return;
+    }
+    let of_channel = |pixels: usize| pixels * image.channels;
+    let lines = Lines {
+        pixels: &image.pixels[of_channel(part.top * image.width + part.left)..],
+        stride: of_channel(image.width),
+        length: of_channel(part.width),
+    };
+    if [part.width, part.height] == [width, height] {
+        let copied = out.chunks_exact_mut(length).zip(wanted.top..);
+        return copied.for_each(|(out, y)| out.copy_from_slice(&lines.of(y)[of_channel(wanted.left)..][..length]));
+    }
+    let columns = Windows::new(part.width, width, wanted.left..wanted.left + wanted.width);
+    let rows = Windows::new(part.height, height, wanted.top..wanted.top + wanted.height);
+    let mut narrowed = vec![0; rows.reach().len() * length];
     match image.channels {
-        1 => resize_channels::<1>(image, region, width, height, out),
-        3 => resize_channels::<3>(image, region, width, height, out),
+        1 => Processor::best().narrow_grey(&lines, rows.reach(), &columns, &mut narrowed),
+        3 => Processor::best().narrow_colour(&lines, rows.reach(), &columns, &mut narrowed),
         channels => unreachable!("an image has 1 or 3 channels, not {channels}"),
     }
+    Processor::best().shorten(&narrowed, &rows, length, out);
 }
 
-fn resize_channels<const C: usize>(image: &Raster, region: Region, width: usize, height: usize, out: &mut [u8]) {
-    assert_eq!(out.len(), width * height * C, "room for the result");
-    let stride = image.width * C;
-    let row = |y: usize| &image.pixels[(region.top + y) * stride + region.left * C..][..region.width * C];
-    if region.height == height {
-        return narrow::<C>((0..height).map(row), region.width, width, out);
-    }
-    if region.width == width {
-        return shorten(|y| row(y), region.height, height, width * C, out);
-    }
-    let mut narrowed = vec![0; region.height * width * C];
-    narrow::<C>((0..region.height).map(row), region.width, width, &mut narrowed);
-    shorten(|y| &narrowed[y * width * C..][..width * C], region.height, height, width * C, out);
+/// Rows of a part of an image.
+struct Lines<'a> {
+    /// From the first of the part.
+    pixels: &'a [u8],
+    /// Bytes from one row to the next.
+    stride: usize,
+    /// Bytes of a row.
+    length: usize,
 }
 
-/// Resizes each row.
-fn narrow<'a, const C: usize>(rows: impl Iterator<Item = &'a [u8]>, from: usize, to: usize, out: &mut [u8]) {
-    let out_rows = out.chunks_exact_mut(to * C);
-    if from == to {
-        return out_rows.zip(rows).for_each(|(out, row)| out.copy_from_slice(row));
+impl Lines<'_> {
+    fn of(&self, y: usize) -> &[u8] {
+        &self.pixels[y * self.stride..][..self.length]
     }
-    let windows = windows(from, to);
-    for (out, row) in out_rows.zip(rows) {
-        let (row, out) = (row.as_chunks::<C>().0, out.as_chunks_mut::<C>().0);
-        for (out, window) in out.iter_mut().zip(&windows) {
-            *out = window.mean(row);
+}
+
+impl Processor {
+    for_every_processor! {
+        fn narrow_grey(lines: &Lines, rows: Range<usize>, columns: &Windows, out: &mut [u8]) =
+            [narrow::<1>, narrow::<1>, narrow::<1>];
+        fn narrow_colour(lines: &Lines, rows: Range<usize>, columns: &Windows, out: &mut [u8]) =
+            [narrow::<3>, narrow::<3>, narrow::<3>];
+        fn shorten(narrowed: &[u8], rows: &Windows, length: usize, out: &mut [u8]) = [shorten, shorten, shorten];
+    }
+}
+
+/// Weights add up to 2^22 but for rounding, so that a sum never overflows; a check would cost more than the sum.
+#[inline(always)]
+fn add(sum: &mut u32, value: u8, weight: u32) {
+    *sum = sum.wrapping_add(u32::from(value).wrapping_mul(weight));
+}
+
+/// Resizes some rows.
+#[inline(always)]
+fn narrow<const C: usize>(lines: &Lines, rows: Range<usize>, columns: &Windows, out: &mut [u8]) {
+    let room = C.next_power_of_two();
+    let length = columns.firsts.len() * C;
+    let mut together = vec![[0; LANES]; lines.length / C];
+    let mut narrowed = vec![[0; LANES]; columns.firsts.len()];
+    for (out, first) in out.chunks_mut(LANES / room * length).zip(rows.step_by(LANES / room)) {
+        for (row, y) in (first..).take(out.len() / length).enumerate() {
+            let pixels = lines.of(y).as_chunks::<C>().0;
+            together
+                .iter_mut()
+                .zip(pixels)
+                .for_each(|(column, pixel)| column[row * room..][..C].copy_from_slice(pixel));
+        }
+        for (mean, (first, weights)) in narrowed.iter_mut().zip(columns.each()) {
+            let mut sums = [HALF; LANES];
+            for (column, &weight) in together[first..].iter().zip(weights) {
+                sums.iter_mut().zip(column).for_each(|(sum, &value)| add(sum, value, weight));
+            }
+            *mean = sums.map(|sum| (sum >> DIGITS) as u8);
+        }
+        for (row, out) in out.chunks_exact_mut(length).enumerate() {
+            let pixels = out.as_chunks_mut::<C>().0.iter_mut();
+            pixels.zip(&narrowed).for_each(|(pixel, mean)| pixel.copy_from_slice(&mean[row * room..][..C]));
         }
     }
 }
 
 /// Resizes across rows, each of `length` bytes.
-fn shorten<'a>(row: impl Fn(usize) -> &'a [u8], from: usize, to: usize, length: usize, out: &mut [u8]) {
-    let mut sums = vec![0u32; length];
-    for (out, window) in out.chunks_exact_mut(length).zip(windows(from, to)) {
-        sums.fill(HALF);
-        for (y, &weight) in (window.first..).zip(&window.weights) {
-            sums.iter_mut().zip(row(y)).for_each(|(sum, &value)| *sum += u32::from(value) * weight);
+#[inline(always)]
+fn shorten(narrowed: &[u8], rows: &Windows, length: usize, out: &mut [u8]) {
+    let above = rows.reach().start;
+    for (out, (first, weights)) in out.chunks_exact_mut(length).zip(rows.each()) {
+        let source = &narrowed[(first - above) * length..];
+        let (wide, rest) = out.as_chunks_mut::<WIDE>();
+        let done = wide.len() * WIDE;
+        for (out, x) in wide.iter_mut().zip((0..).step_by(WIDE)) {
+            let mut sums = [HALF; WIDE];
+            for (row, &weight) in source[x..].chunks(length).zip(weights) {
+                sums.iter_mut().zip(&row[..WIDE]).for_each(|(sum, &value)| add(sum, value, weight));
+            }
+            *out = sums.map(|sum| (sum >> DIGITS) as u8);
         }
-        out.iter_mut().zip(&sums).for_each(|(out, sum)| *out = (sum >> DIGITS) as u8);
+        for (out, x) in rest.iter_mut().zip(done..) {
+            let values = source[x..].iter().step_by(length);
+            let sum: u32 = values.zip(weights).map(|(&value, weight)| u32::from(value) * weight).sum();
+            *out = ((sum + HALF) >> DIGITS) as u8;
+        }
     }
 }
 
-/// Which pixels of the source go into a pixel of the result, and with what weight.
-struct Window {
-    first: usize,
+/// Which pixels of the source go into some pixels of the result, and with what weights. All take equally many; where
+/// fewer would do, some weights are zero.
+struct Windows {
+    taps: usize,
+    firsts: Vec<usize>,
     weights: Vec<u32>,
 }
 
-impl Window {
-    fn mean<const C: usize>(&self, row: &[[u8; C]]) -> [u8; C] {
-        let mut sums = [HALF; C];
-        for (&weight, pixel) in self.weights.iter().zip(&row[self.first..self.first + self.weights.len()]) {
-            for channel in 0..C {
-                sums[channel] += u32::from(pixel[channel]) * weight;
+impl Windows {
+    /// Those of the `wanted` among `to` pixels that are made of `from`.
+    fn new(from: usize, to: usize, wanted: Range<usize>) -> Windows {
+        let scale = from as f64 / to as f64;
+        let reach = scale.max(1.0);
+        let middle = |pixel: usize| (pixel as f64 + 0.5) * scale;
+        // Converting to an unsigned number cuts at 0.
+        let first = |middle: f64| (middle - reach + 0.5) as usize;
+        let end = |middle: f64| ((middle + reach + 0.5) as usize).min(from);
+        let taps = wanted.clone().map(middle).map(|middle| end(middle) - first(middle)).max().unwrap_or(0);
+        let mut windows = Windows { taps, firsts: Vec::new(), weights: vec![0; taps * wanted.len()] };
+        for (middle, weights) in wanted.map(middle).zip(windows.weights.chunks_exact_mut(taps)) {
+            let sources = first(middle)..end(middle);
+            let start = sources.start.min(from - taps);
+            windows.firsts.push(start);
+            let triangle = |source: usize| (1.0 - ((source as f64 - middle + 0.5) / reach).abs()).max(0.0);
+            let total: f64 = sources.clone().map(triangle).sum();
+            for source in sources {
+                weights[source - start] = (triangle(source) / total * f64::from(1 << DIGITS) + 0.5) as u32;
             }
         }
-        sums.map(|sum| (sum >> DIGITS) as u8)
+        windows
     }
-}
 
-fn windows(from: usize, to: usize) -> Vec<Window> {
-    (0..to).map(|pixel| window(pixel, from, to)).collect()
-}
+    /// The first pixel of the source and the weights from there on, for each pixel of the result.
+    fn each(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        self.firsts.iter().copied().zip(self.weights.chunks_exact(self.taps))
+    }
 
-fn window(pixel: usize, from: usize, to: usize) -> Window {
-    let scale = from as f64 / to as f64;
-    let (middle, reach) = ((pixel as f64 + 0.5) * scale, scale.max(1.0));
-    // Converting to an unsigned number cuts at 0.
-    let first = (middle - reach + 0.5) as usize;
-    let end = ((middle + reach + 0.5) as usize).min(from);
-    let triangle = |source: usize| (1.0 - ((source as f64 - middle + 0.5) / reach).abs()).max(0.0);
-    let total: f64 = (first..end).map(triangle).sum();
-    let weight = |source| (triangle(source) / total * f64::from(1 << DIGITS) + 0.5) as u32;
-    Window { first, weights: (first..end).map(weight).collect() }
+    /// All pixels of the source that have a weight.
+    fn reach(&self) -> Range<usize> {
+        let [first, last] = [self.firsts.first(), self.firsts.last()].map(|first| first.copied().unwrap_or(0));
+        first..last + self.taps
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +208,10 @@ mod tests {
 
     fn grey(width: usize, pixels: &[u8]) -> Raster {
         Raster { width, height: pixels.len() / width, channels: 1, pixels: pixels.to_vec() }
+    }
+
+    fn whole(width: usize, height: usize) -> Region {
+        Region { left: 0, top: 0, width, height }
     }
 
     #[test]
@@ -148,12 +241,41 @@ mod tests {
 
     #[test]
     fn a_part_is_resized_as_if_there_were_nothing_around_it() {
-        let pixels = (0..40 * 30 * 3).map(|place| (place * 7919 % 251) as u8).collect();
-        let image = Raster { width: 40, height: 30, channels: 3, pixels };
+        let image = pattern(40, 30, 3);
         let region = Region { left: 5, top: 3, width: 21, height: 17 };
         for (width, height) in [(9, 9), (21, 8), (8, 17), (33, 40), (21, 17)] {
-            let resized = image.resized_part(region, width, height);
+            let resized = image.resized_part(region, [width, height], whole(width, height));
             assert_eq!(resized, image.crop(region).resized(width, height), "{width} x {height}");
         }
+    }
+
+    fn pattern(width: usize, height: usize, channels: usize) -> Raster {
+        let pixels = (0..width * height * channels).map(|place| (place * 7919 % 251) as u8).collect();
+        Raster { width, height, channels, pixels }
+    }
+
+    #[test]
+    fn what_is_wanted_of_a_result_is_what_it_has_there() {
+        let part = Region { left: 3, top: 1, width: 90, height: 70 };
+        for (channels, [width, height]) in [(1, [33, 29]), (3, [33, 29]), (3, [100, 80]), (3, [90, 20]), (3, [90, 70])]
+        {
+            let image = pattern(95, 72, channels);
+            let all = image.resized_part(part, [width, height], whole(width, height));
+            let wanted = Region { left: 5, top: 7, width: 21, height: 9 };
+            assert_eq!(image.resized_part(part, [width, height], wanted), all.crop(wanted), "{width} x {height}");
+        }
+    }
+
+    #[test]
+    fn every_processor_gives_the_same_pixels() {
+        let (image, columns, rows) = (pattern(97, 50, 3), Windows::new(97, 41, 0..41), Windows::new(50, 23, 0..23));
+        let lines = Lines { pixels: &image.pixels, stride: 97 * 3, length: 97 * 3 };
+        let by = |processor: Processor| {
+            let (mut narrowed, mut out) = (vec![0; 50 * 41 * 3], vec![0; 23 * 41 * 3]);
+            processor.narrow_colour(&lines, 0..50, &columns, &mut narrowed);
+            processor.shorten(&narrowed, &rows, 41 * 3, &mut out);
+            out
+        };
+        assert!(Processor::available().into_iter().all(|processor| by(processor) == by(Processor::Any)));
     }
 }

@@ -5,7 +5,6 @@
 
 use std::{
     fs::{self, File},
-    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -81,7 +80,17 @@ impl Origin {
         let image = decode(&self.path, stored.colour)?;
         let part = self.part(stored, image.region())?;
         let [width, height] = stored.size.of(part.width, part.height);
-        Ok(image.resized_part(part, width, height))
+        Ok(image.resized_part(part, [width, height], Region { left: 0, top: 0, width, height }))
+    }
+
+    /// What is wanted of the image as it is stored, if it still has these sides.
+    fn wanted(&self, stored: &StoredImages, sides: [usize; 2], wanted: Region) -> Result<Raster, DataError> {
+        let image = decode(&self.path, stored.colour)?;
+        let part = self.part(stored, image.region())?;
+        if stored.size.of(part.width, part.height) != sides {
+            return Err(DataError::unreadable(&self.path, "it has changed since it was prepared"));
+        }
+        Ok(image.resized_part(part, sides, wanted))
     }
 
     fn part(&self, stored: &StoredImages, whole: Region) -> Result<Region, DataError> {
@@ -175,26 +184,25 @@ impl ImageStore {
         self.sides.of(place)
     }
 
-    /// Some rows of an image.
+    /// A part of an image; no more of it is read or made than that takes.
     ///
     /// # Errors
     /// If the cache or the file cannot be read any more.
-    pub fn rows(&self, place: usize, rows: Range<usize>) -> Result<Raster, DataError> {
-        let ([width, height], channels) = (self.sides(place), self.stored.colour.channels());
+    ///
+    /// # Panics
+    /// If the part reaches over the image's border.
+    pub fn part(&self, place: usize, part: Region) -> Result<Raster, DataError> {
+        let (sides, channels) = (self.sides(place), self.stored.colour.channels());
         match &self.from {
             From::Cache { file, path, first_bytes } => {
-                let mut pixels = vec![0; width * rows.len() * channels];
-                let first = first_bytes[place] + (rows.start * width * channels) as u64;
+                let row = sides[0] * channels;
+                let mut pixels = vec![0; row * part.height];
+                let first = first_bytes[place] + (row * part.top) as u64;
                 file.read_exact_at(&mut pixels, first).map_err(|error| DataError::unreadable(path, error))?;
-                Ok(Raster { width, height: rows.len(), channels, pixels })
+                let rows = Raster { width: sides[0], height: part.height, channels, pixels };
+                Ok(if part.width == sides[0] { rows } else { rows.crop(Region { top: 0, ..part }) })
             }
-            From::Files(files) => {
-                let image = files[place].stored(&self.stored)?;
-                if [image.width, image.height] != [width, height] {
-                    return Err(DataError::unreadable(&files[place].path, "it has changed since it was prepared"));
-                }
-                Ok(image.crop(Region { left: 0, top: rows.start, width, height: rows.len() }))
-            }
+            From::Files(files) => files[place].wanted(&self.stored, sides, part),
         }
     }
 

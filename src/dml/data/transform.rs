@@ -204,17 +204,16 @@ impl RandomErasing {
 }
 
 impl Plan {
-    /// Carries the plan out on an image whose first row is row `first_row` of the stored image, into
-    /// `side * side * channels` bytes.
-    pub(super) fn apply(&self, image: &Raster, first_row: usize, out: &mut [u8]) {
-        let region = Region { top: self.region.top - first_row, ..self.region };
-        resize(image, region, self.side, self.side, out);
+    /// Carries the plan out on its part of the stored image, into `side * side * channels` bytes.
+    pub(super) fn apply(&self, part: &Raster, out: &mut [u8]) {
+        let (side, channels) = (self.side, part.channels);
+        resize(part, part.region(), [side, side], Region { left: 0, top: 0, width: side, height: side }, out);
         if self.flip {
-            flip(out, self.side, image.channels);
+            flip(out, side, channels);
         }
-        self.adjustments.iter().for_each(|change| change.apply(out, image.channels));
+        self.adjustments.iter().for_each(|change| change.apply(out, channels));
         if let Some((region, colour)) = self.erased {
-            erase(out, self.side, image.channels, region, colour);
+            erase(out, side, channels, region, colour);
         }
     }
 }

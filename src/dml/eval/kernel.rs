@@ -1,98 +1,21 @@
-//! The inner loops, compiled for several kinds of processors; the best that this one has is chosen at run time.
-//!
-//! Loops are written once, in plain Rust, which the compiler turns into instructions of each kind. Only products of
-//! bfloat16 numbers need to be spelled out.
+//! The inner loops, for each kind of [`Processor`]. Only products of bfloat16 numbers need to be spelled out.
 
 #![expect(unsafe_code, reason = "functions for a kind of processor are called where that kind was detected")]
 
 use super::rows::{Comparison, dot, squared_distance};
-
-/// What a processor can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Processor {
-    /// What every processor can.
-    Any,
-    /// AVX2 and FMA.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// AVX-512.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// AVX-512 with products of bfloat16 numbers.
-    #[cfg(target_arch = "x86_64")]
-    Avx512Bf16,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl Processor {
-    /// All of which this is one, the best last.
-    pub(super) fn available() -> Vec<Processor> {
-        let mut available = vec![Processor::Any];
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            available.push(Processor::Avx2);
-        }
-        let avx512 = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl");
-        if available.contains(&Processor::Avx2) && avx512 {
-            available.push(Processor::Avx512);
-            if is_x86_feature_detected!("avx512bf16") {
-                available.push(Processor::Avx512Bf16);
-            }
-        }
-        available
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-impl Processor {
-    /// All of which this is one, the best last.
-    pub(super) fn available() -> Vec<Processor> {
-        vec![Processor::Any]
-    }
-}
-
-/// Makes methods of [`Processor`] of functions that are inlined into one for each kind.
-macro_rules! for_every_processor {
-    ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = [$any:path, $avx2:path, $avx512:path];)*) => {$(
-        #[cfg(target_arch = "x86_64")]
-        pub(super) fn $name(self, $($argument: $type),*) $(-> $result)? {
-            #[target_feature(enable = "avx2,fma")]
-            fn avx2($($argument: $type),*) $(-> $result)? {
-                $avx2($($argument),*)
-            }
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            fn avx512($($argument: $type),*) $(-> $result)? {
-                $avx512($($argument),*)
-            }
-            match self {
-                Processor::Any => $any($($argument),*),
-                // SAFETY: `available` detected what the function needs.
-                Processor::Avx2 => unsafe { avx2($($argument),*) },
-                // SAFETY: as above.
-                Processor::Avx512 | Processor::Avx512Bf16 => unsafe { avx512($($argument),*) },
-            }
-        }
-
-        #[cfg(not(target_arch = "x86_64"))]
-        pub(super) fn $name(self, $($argument: $type),*) $(-> $result)? {
-            $any($($argument),*)
-        }
-    )*};
-}
+use crate::processor::{Processor, for_every_processor};
 
 impl Processor {
     for_every_processor! {
-        multiply_f32(a: &[f32], b: &[f32], to: &mut [f32], stride: usize) =
+        pub(super) fn multiply_f32(a: &[f32], b: &[f32], to: &mut [f32], stride: usize) =
             [micro::<4, 8, false>, micro::<6, 16, true>, micro::<12, 32, true>];
-        mask(values: &mut [f32], classes: &[u32], class: u32) = [mask, mask, mask];
-        subtract(values: &mut [f32], offsets: &[f32]) = [subtract, subtract, subtract];
-        largest(values: &[f32]) -> f32 = [largest, largest, largest];
-        count(values: &[f32], low: f32, high: f32) -> (u32, u32) = [count, count, count_avx512];
-        find(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize = [find, find, find_avx512];
-        transpose(from: &[f32], stride: usize, to: &mut [f32]) = [transpose, transpose, transpose];
-        similarity(comparison: Comparison, a: &[f32], b: &[f32]) -> f64 = [similarity, similarity, similarity];
+        pub(super) fn mask(values: &mut [f32], classes: &[u32], class: u32) = [mask, mask, mask];
+        pub(super) fn subtract(values: &mut [f32], offsets: &[f32]) = [subtract, subtract, subtract];
+        pub(super) fn largest(values: &[f32]) -> f32 = [largest, largest, largest];
+        pub(super) fn count(values: &[f32], low: f32, high: f32) -> (u32, u32) = [count, count, count_avx512];
+        pub(super) fn find(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize = [find, find, find_avx512];
+        pub(super) fn transpose(from: &[f32], stride: usize, to: &mut [f32]) = [transpose, transpose, transpose];
+        pub(super) fn similarity(comparison: Comparison, a: &[f32], b: &[f32]) -> f64 = [similarity, similarity, similarity];
     }
 
     /// Rows of the left and of the right side that are multiplied at a time.

@@ -9,11 +9,11 @@ use rayon::prelude::*;
 
 use super::{
     EvalError,
-    kernel::Processor,
     product::{Method, Side, TILE, Tile, Which, scale, tiles},
     retrieval::Search,
     rows::{Comparison, Rows},
 };
+use crate::processor::Processor;
 
 /// The nearest images of each query.
 #[derive(Clone, Debug, PartialEq)]

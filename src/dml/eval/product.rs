@@ -5,14 +5,12 @@
 //! similarity where the [`radius`](Side::radius) of the error leaves a question open. So no result depends on how,
 //! or in tiles of what size, they were computed.
 
-use std::{ops::Range, sync::OnceLock};
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{
-    kernel::Processor,
-    rows::{Comparison, Rows, dot},
-};
+use super::rows::{Comparison, Rows, dot};
+use crate::processor::Processor;
 
 /// Rows and columns of a tile: small enough that all it needs stays in a core's cache.
 pub(super) const TILE: usize = 192;
@@ -34,8 +32,7 @@ pub(super) struct Method {
 impl Method {
     /// The fastest here.
     pub(super) fn fastest() -> Method {
-        static BEST: OnceLock<Processor> = OnceLock::new();
-        let processor = *BEST.get_or_init(|| Processor::available().pop().unwrap_or(Processor::Any));
+        let processor = Processor::best();
         Method { processor, numbers: if processor.has_bf16() { Numbers::Bf16 } else { Numbers::F32 } }
     }
 

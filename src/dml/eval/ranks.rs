@@ -20,11 +20,11 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
-    kernel::Processor,
     labels::Classes,
     product::{Method, Side, TILE, Tile, Which, scale, tiles},
     rows::{Comparison, Rows},
 };
+use crate::processor::Processor;
 
 /// Which ranks are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -54,18 +54,29 @@ impl Input {
         }
     }
 
-    /// Returns what the first layer sees of images `[n, c, s, s]` of bytes.
-    pub(super) fn normalise(&self, images: &Tensor) -> Tensor {
+    /// Returns what the first layer sees of images `[n, c, s, s]` of bytes, in the same layout.
+    pub fn normalise(&self, images: &Tensor) -> Tensor {
         let bytes = match self.colours {
             Colours::AsGiven => return images.to_kind(Kind::Float) / 255.0,
             Colours::Rgb => images.shallow_clone(),
             Colours::Bgr => images.flip([1]),
         };
-        let pixels = bytes.to_kind(Kind::Float) / (255.0 / self.white);
-        let of_channels = |numbers: &[f64; 3]| {
-            Tensor::from_slice(numbers).to_kind(Kind::Float).to_device(images.device()).view([1, 3, 1, 1])
+        let of_channels = |number: &dyn Fn(usize) -> f64| {
+            let numbers = [0, 1, 2].map(|channel| number(channel) as f32);
+            Tensor::from_slice(&numbers).to_device(images.device())
         };
-        (pixels - of_channels(&self.mean)) / of_channels(&self.deviation)
+        let scale = of_channels(&|channel| self.white / 255.0 / self.deviation[channel]);
+        let shift = of_channels(&|channel| -self.mean[channel] / self.deviation[channel]);
+        let [count, channels, height, width] = bytes.size()[..] else { unreachable!("images have four dimensions") };
+        let by_pixel = bytes.permute([0, 2, 3, 1]);
+        if channels == 3 && by_pixel.is_contiguous() {
+            // A row at a time: loops over the three numbers of a pixel would be slow.
+            let rows = by_pixel.view([count * height, width * 3]).to_kind(Kind::Float);
+            let seen = shift.repeat([width]).addcmul(&rows, &scale.repeat([width]));
+            return seen.view([count, height, width, 3]).permute([0, 3, 1, 2]);
+        }
+        let of_channels = |numbers: &Tensor| numbers.view([1, 3, 1, 1]);
+        of_channels(&shift).addcmul(&bytes.to_kind(Kind::Float), &of_channels(&scale))
     }
 }
 

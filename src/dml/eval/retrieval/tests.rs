@@ -5,10 +5,10 @@ use super::*;
 use crate::{
     eval::{
         BUDGET,
-        kernel::Processor,
         product::{Method, Numbers, Side, scale},
         ranks::ranks_by,
     },
+    processor::Processor,
     random::{Draws, Purpose},
     testing::{golden, noise, tensor, whole},
 };
