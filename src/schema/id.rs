@@ -94,6 +94,24 @@ pub struct DataId(u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EnsembleId(u64);
 
+/// The name of a search: a hash of what its trials share, not of the bounds between which it searches.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StudyId(u64);
+
+impl StudyId {
+    /// The name of the study of what this text describes.
+    pub fn of(description: &str) -> StudyId {
+        StudyId(short_hash(&(SCHEMA, "study", description)))
+    }
+}
+
+impl RunId {
+    /// Stands for the run of what a study has not selected yet.
+    pub fn undecided(study: StudyId, seed: u64, fold: usize) -> RunId {
+        RunId(short_hash(&("undecided", study, seed, fold)))
+    }
+}
+
 impl EnsembleId {
     /// The name of these runs together, in this order.
     pub fn of(runs: &[RunId]) -> EnsembleId {
@@ -299,6 +317,7 @@ macro_rules! hexadecimal {
 hexadecimal!(RunId);
 hexadecimal!(DataId);
 hexadecimal!(EnsembleId);
+hexadecimal!(StudyId);
 
 #[cfg(test)]
 mod tests {

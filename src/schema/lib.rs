@@ -45,7 +45,8 @@ pub use dataset::{Dataset, Files, Glyphs, Own, Registration, TrainingHalf};
 pub use distance::{Distance, Reduction, Regularizer};
 pub use event::{Breakdown, Event, Failure, Finished, Measured, Prepared, Trained, TrainingEnd};
 pub use id::{
-    DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, canonical_json,
+    DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, StudyId,
+    canonical_json,
 };
 pub use images::{
     Cache, Colour, ColourJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages, TestTransform,

@@ -45,5 +45,17 @@ pub(super) fn arithmetic(sweep: &Sweep) -> String {
             format!("{} of {} ({})", counted(lines, "line"), counted(methods, "method"), sweep.axes.join(" x "));
     }
     let total = lines * sweep.seeds.len() * sweep.folds.len();
-    format!("{} = {}", factors.join(" x "), counted(total, "result"))
+    format!("{} = {}{}", factors.join(" x "), counted(total, "result"), tuning(sweep))
+}
+
+/// How many trainings the searches take at most: `; 3 searches, 4 trials x 2 folds each = 24 tuning runs`.
+fn tuning(sweep: &Sweep) -> String {
+    let methods = sweep.points.iter().flat_map(|point| &point.methods);
+    let trials: Vec<usize> = methods.filter_map(|method| Some(method.search.as_deref()?.trials())).collect();
+    let Some((fewest, most)) = trials.iter().min().zip(trials.iter().max()) else { return String::new() };
+    let each = if fewest == most { counted(*most, "trial") } else { format!("{fewest} to {most} trials") };
+    let (searches, folds) = (trials.len(), sweep.folds.len());
+    let runs = trials.iter().sum::<usize>() * folds;
+    let searches = if searches == 1 { "1 search".to_owned() } else { format!("{searches} searches") };
+    format!("; {searches} of {each} x {folds} folds = {}", counted(runs, "tuning run"))
 }

@@ -10,7 +10,7 @@ use super::{Exit, Opened, Target, check, counted, show};
 use crate::{
     ledger::Job,
     plan::{
-        Member,
+        Member, Plan,
         freshness::{self, Freshness, FreshnessOf},
     },
     run::slots::Slot,
@@ -124,6 +124,18 @@ pub(super) fn describe(member: &Member) -> String {
     parts.push(format!("seed {}", member.seed));
     parts.extend(member.fold.map(|fold| format!("fold {} of {}", fold.index + 1, fold.of)));
     format!("{}: {}", member.dataset, parts.join(", "))
+}
+
+/// The first repetition of a cell whose result a run is, or the trial that it is of.
+pub(super) fn describe_run(run: RunId, plan: &Plan) -> String {
+    if let Some(member) = plan.member_of(run) {
+        return describe(member);
+    }
+    let Some((study, trial)) = plan.trial_of(run) else { return run.to_string() };
+    let fold = study.trials[trial].runs.iter().position(|of_fold| *of_fold == run).unwrap_or(0);
+    let member = &plan.members[study.members.start + fold];
+    let seed = format!("seed {}", member.seed);
+    describe(member).replacen(&seed, &format!("trial {}", trial + 1), 1)
 }
 
 fn standing(run: RunId, freshness: &FreshnessOf) -> String {

@@ -9,11 +9,15 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schema::{Event, Metric};
 
-use super::{counted, plan::describe, tell};
+use super::{
+    counted,
+    plan::{describe, describe_run},
+    tell,
+};
 use crate::{
     ledger::{End, Job},
     plan::{
-        Member, Plan, PlannedRun,
+        Member, Plan, PlannedRun, Standing, Study,
         freshness::{Freshness, FreshnessOf},
     },
     run::Watcher,
@@ -52,19 +56,17 @@ struct Line {
 
 impl Progress {
     pub(super) fn new(plan: &Plan, freshness: &FreshnessOf) -> Progress {
-        let todo = freshness.iter().filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
-        let weights: BTreeMap<Job, u64> = todo.map(|(&job, _)| (job, weight(job, plan))).collect();
         let plain = !io::stderr().is_terminal();
         let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bars = MultiProgress::with_draw_target(target);
-        let overall = bars.add(ProgressBar::new(weights.values().sum()));
+        let overall = bars.add(ProgressBar::new(0));
         overall.set_style(style("{prefix} [{bar:30}] {percent:>3} %  {elapsed} gone, {eta} to go  {msg}", "=> "));
         overall.set_prefix("sweep");
         overall.enable_steady_tick(Duration::from_millis(500));
-        Progress {
-            names: weights.keys().map(|&job| (job, name(job, plan))).collect(),
-            jobs: weights.len(),
-            weights,
+        let mut progress = Progress {
+            names: BTreeMap::new(),
+            jobs: 0,
+            weights: BTreeMap::new(),
             fractions: BTreeMap::new(),
             ended: 0,
             running: BTreeMap::new(),
@@ -73,7 +75,23 @@ impl Progress {
             plain,
             begun: Instant::now(),
             last_plain: Instant::now(),
+        };
+        progress.learn(plan, freshness);
+        progress
+    }
+
+    /// Takes in the jobs of a plan that are to do, and how many more its searches will lead to.
+    fn learn(&mut self, plan: &Plan, freshness: &FreshnessOf) {
+        let longest = plan.runs.values().map(steps).max().unwrap_or(0);
+        for (&job, freshness) in freshness {
+            if matches!(freshness, Freshness::Stale(_)) && !self.weights.contains_key(&job) {
+                self.weights.insert(job, weight(job, plan, longest));
+                self.names.insert(job, name(job, plan));
+            }
         }
+        let (jobs, weight) = ahead(plan, longest);
+        self.jobs = self.weights.len() + jobs;
+        self.overall.set_length(self.weights.values().sum::<u64>() + weight);
     }
 
     /// Takes the bars from the screen.
@@ -158,6 +176,11 @@ impl Watcher for Progress {
                 self.say(&format!("failed    {} after {took}: {message}{next}", self.name(job)));
             }
         }
+        self.redraw();
+    }
+
+    fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf) {
+        self.learn(plan, freshness);
         self.redraw();
     }
 
@@ -253,13 +276,28 @@ fn style(template: &str, characters: &str) -> ProgressStyle {
 
 /// Guesses by what took how long: measuring a run takes about a twentieth of training one, whether it was
 /// trained or not.
-fn weight(job: Job, plan: &Plan) -> u64 {
-    let steps = |planned: &PlannedRun| planned.identity.recipe.training.as_ref().map_or(0, |training| training.steps);
-    let longest = plan.runs.values().map(steps).max().unwrap_or(0);
+fn weight(job: Job, plan: &Plan, longest: u64) -> u64 {
     match job {
         Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => (longest / 20).max(1),
         Job::Train(run) => plan.runs.get(&run).map_or(0, steps).max(1),
     }
+}
+
+fn steps(planned: &PlannedRun) -> u64 {
+    planned.identity.recipe.training.as_ref().map_or(0, |training| training.steps)
+}
+
+/// How many jobs searches will still lead to at most, and their weight.
+fn ahead(plan: &Plan, longest: u64) -> (usize, u64) {
+    let of_study = |study: &Study| {
+        let folds = study.trials.first().map_or(1, |trial| trial.runs.len());
+        let trials = folds * study.budget.saturating_sub(study.trials.len());
+        let repetitions = study.members.len();
+        let trained = (trials + repetitions) as u64 * longest;
+        (trials + 2 * repetitions, trained + repetitions as u64 * (longest / 20).max(1))
+    };
+    let open = plan.studies.iter().filter(|study| study.standing == Standing::Open).map(of_study);
+    open.fold((0, 0), |(jobs, weight), (more, heavier)| (jobs + more, weight + heavier))
 }
 
 fn name(job: Job, plan: &Plan) -> String {
@@ -268,10 +306,7 @@ fn name(job: Job, plan: &Plan) -> String {
             let title = plan.data.get(&data).map_or("", |data| data.dataset.title());
             format!("prepare {title}")
         }
-        Job::Train(run) | Job::Evaluate(run) => {
-            let member = plan.member_of(run);
-            format!("{} {}", job.verb(), member.map_or_else(|| run.to_string(), describe))
-        }
+        Job::Train(run) | Job::Evaluate(run) => format!("{} {}", job.verb(), describe_run(run, plan)),
         Job::Ensemble(id) => {
             let member = plan.ensembles.get(&id).map(|ensemble| &plan.members[ensemble.members[0]]);
             let folds = |member: &Member| describe(&Member { fold: None, ..member.clone() });

@@ -52,7 +52,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        let opened = self.target.open()?;
+        let mut opened = self.target.open()?;
         if !opened.plan.missing.is_empty() {
             return Err(missing(&opened));
         }
@@ -64,7 +64,7 @@ impl Run {
             tell(&format!("{}: {}; all there", opened.sweep.name, arithmetic(&opened.sweep)));
             Tally::default()
         } else {
-            self.work(&opened, &freshness)?
+            self.work(&mut opened, freshness)?
         };
         drop(lock);
         self.destination.write_and_print(&opened)?;
@@ -81,7 +81,7 @@ impl Run {
         format!("{}{results}{}", opened.sweep.command, flag("reports", self.destination.folder(), "reports"))
     }
 
-    fn work(&self, opened: &Opened, freshness: &FreshnessOf) -> Result<Tally, Exit> {
+    fn work(&self, opened: &mut Opened, freshness: FreshnessOf) -> Result<Tally, Exit> {
         let Opened { sweep, ledger, plan, machine } = opened;
         let slots = machine.slots(&sweep.resources).map_err(Exit::mistake)?;
         let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
@@ -89,17 +89,9 @@ impl Run {
         let interrupts = Arc::new(AtomicU32::new(0));
         watch_for_interrupts(&interrupts)?;
         tell(&format!("{}: {}, {}", sweep.name, arithmetic(sweep), slot_names(&slots)));
-        let session = Session {
-            plan,
-            ledger,
-            trainer: &trainer.program,
-            slots: &slots,
-            resources: &sweep.resources,
-            report: &sweep.report,
-            sweep: &sweep.name,
-            interrupts: &interrupts,
-        };
-        let mut progress = Progress::new(plan, freshness);
+        let mut progress = Progress::new(plan, &freshness);
+        let mut session =
+            Session { plan, ledger, trainer: &trainer.program, slots: &slots, sweep, interrupts: &interrupts };
         let tally = session.run(freshness, &mut progress);
         progress.close();
         tally.map_err(|error| match error {

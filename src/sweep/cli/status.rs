@@ -4,7 +4,7 @@ use clap::Args;
 use report::RunState;
 use schema::Trained;
 
-use super::{Exit, Target, counted, plan::describe, report::state_of, show};
+use super::{Exit, Target, counted, plan::describe_run, report::state_of, show};
 use crate::{
     ledger::{Job, RunState as OnDisk},
     plan::freshness,
@@ -23,8 +23,7 @@ impl Status {
         let (plan, ledger) = (&opened.plan, &opened.ledger);
         let (mut finished, mut begun, mut lines) = (0, 0, Vec::new());
         for &run in plan.runs.keys() {
-            let member = plan.member_of(run);
-            let name = member.map_or_else(|| run.to_string(), describe);
+            let name = describe_run(run, plan);
             if let Some(Trained { empty_steps, steps, .. }) = ledger.trained(run)?.filter(Trained::was_mostly_idle) {
                 lines.push(format!("  idle      {run}  {name}: no pair counted in {empty_steps} of {steps} steps"));
             }
@@ -39,6 +38,7 @@ impl Status {
                     lines.push(format!("            log: {}", self.log(ledger, run)?));
                 }
                 RunState::Missing => match ledger.state(run)? {
+                    OnDisk::New if plan.runs[&run].member.is_none() && ledger.trained(run)?.is_some() => finished += 1,
                     OnDisk::New => {}
                     OnDisk::Interrupted => {
                         begun += 1;

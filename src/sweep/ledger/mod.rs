@@ -14,6 +14,7 @@
 //!   sweeps/<name>.toml                                          a sweep as it was last run
 //!   ensembles/<id>/   record.json                               the runs of all folds, measured as one
 //!                     ensemble/0001/ ...
+//!   studies/<id>.json                                           the points of a search's trials, in order
 //! ```
 //!
 //! The folders are the truth: a job is done when its `index.json`, `trained.json` or `record.json` is there,
@@ -32,11 +33,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schema::{DataId, EnsembleId, EnsembleRecord, Failure, Identity, Record, RunId, Trained};
+use schema::{DataId, EnsembleId, EnsembleRecord, Failure, Identity, Record, RunId, StudyId, Trained};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 pub use lock::{Lock, LockError};
+
+use crate::search::Point;
 
 /// A job that leaves something under `results/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -196,6 +199,26 @@ impl Ledger {
         write_json(&self.ensemble(ensemble).join("record.json"), record)
     }
 
+    /// The points of a study's trials that were decided on, by number.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn points_of(&self, study: StudyId) -> Result<Vec<Point>, LedgerError> {
+        Ok(read_json(&self.study(study))?.unwrap_or_default())
+    }
+
+    /// Keeps the points of a study's trials, so that they stay what they are when its bounds are edited.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_points(&self, study: StudyId, points: &[Point]) -> Result<(), LedgerError> {
+        write_json(&self.study(study), points)
+    }
+
+    fn study(&self, study: StudyId) -> PathBuf {
+        self.root.join("studies").join(format!("{study}.json"))
+    }
+
     /// Becomes the only writer, until the lock is dropped.
     ///
     /// # Errors
@@ -340,6 +363,18 @@ impl Ledger {
     /// The file cannot be written.
     pub fn publish_trained(&self, run: RunId, trained: &Trained) -> Result<(), LedgerError> {
         write_json(&self.run(run).join("trained.json"), trained)
+    }
+
+    /// Removes a network that nothing will be measured on.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn remove_model(&self, run: RunId) -> Result<(), LedgerError> {
+        let path = self.run(run).join("model.safetensors");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LedgerError::io("remove", &path)(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Publishes a run's result.

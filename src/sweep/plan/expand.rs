@@ -1,50 +1,82 @@
 //! Methods x axis values x seeds x folds: the recipe of each repetition of each cell.
 
 use schema::{
-    Backbone, BatchNorm, Fingerprint, Fold, Identity, Metric, Model, Numerics, Recipe, SCHEMA, Schedule, Training,
-    Weights,
+    Backbone, BatchNorm, Fingerprint, Fold, Identity, Metric, Model, Numerics, Recipe, RunId, SCHEMA, Schedule,
+    StudyId, Training, Weights,
 };
 
 use super::Member;
-use crate::spec::{Baseline, Method, MethodTable, Point, Sweep};
+use crate::spec::{Baseline, Method, MethodTable, Point, Sweep, TrainingTable};
 
-/// All repetitions of a method under one combination of axis values, whose backbone starts from these weights.
-pub(super) fn members(
-    sweep: &Sweep,
-    point: &Point,
-    Method { settings, table: method }: &Method,
-    data: &Fingerprint,
-    weights: Option<&Weights>,
-    numerics: Numerics,
-) -> Vec<(Member, Box<Identity>)> {
-    let mut members = Vec::with_capacity(sweep.seeds.len() * sweep.folds.len());
-    let settings = [&point.settings[..], settings].concat();
-    let seeds: Vec<u64> = match is_drawn(method, weights) {
-        true => sweep.seeds.clone(),
-        false => vec![0; sweep.seeds.len()],
-    };
-    let of_fold = |&fold| {
-        let recipe = recipe(point, method, weights, fold);
-        let identity = Identity { schema: SCHEMA, recipe, data: data.clone(), numerics };
-        (fold, identity.runs(&seeds), identity)
-    };
-    let folds: Vec<_> = sweep.folds.iter().map(of_fold).collect();
-    for (place, &seed) in sweep.seeds.iter().enumerate() {
-        for (fold, runs, identity) in &folds {
-            let mut identity = Box::new(identity.clone());
-            identity.recipe.seed = seeds[place];
-            let member = Member {
-                method: method.name.clone(),
-                dataset: point.dataset.title().to_owned(),
-                settings: settings.clone(),
-                seed,
-                fold: *fold,
-                run: runs[place],
-            };
-            members.push((member, identity));
+/// Everything that the runs of one row of the table have in common.
+pub(super) struct Cell<'a> {
+    pub(super) sweep: &'a Sweep,
+    pub(super) point: &'a Point,
+    pub(super) method: &'a Method,
+    pub(super) data: &'a Fingerprint,
+    /// Those that the backbone starts from.
+    pub(super) weights: Option<&'a Weights>,
+    pub(super) numerics: Numerics,
+}
+
+impl Cell<'_> {
+    /// All repetitions, the folds of each seed one after the other, with this training of this method.
+    pub(super) fn members(&self, method: &MethodTable, training: &TrainingTable) -> Vec<(Member, Box<Identity>)> {
+        let sweep = self.sweep;
+        let mut members = Vec::with_capacity(sweep.seeds.len() * sweep.folds.len());
+        let seeds: Vec<u64> = match is_drawn(method, self.weights) {
+            true => sweep.seeds.clone(),
+            false => vec![0; sweep.seeds.len()],
+        };
+        let of_fold = |&fold| {
+            let identity = self.identity(method, training, fold);
+            (fold, identity.runs(&seeds), identity)
+        };
+        let folds: Vec<_> = sweep.folds.iter().map(of_fold).collect();
+        for (place, &seed) in sweep.seeds.iter().enumerate() {
+            for (fold, runs, identity) in &folds {
+                let mut identity = Box::new(identity.clone());
+                identity.recipe.seed = seeds[place];
+                members.push((self.member(seed, *fold, runs[place]), identity));
+            }
+        }
+        members
+    }
+
+    /// The same while a study has not selected anything: no run has its final name.
+    pub(super) fn undecided(&self, study: StudyId) -> Vec<Member> {
+        let folds = || self.sweep.folds.iter().enumerate();
+        let of_seed = |&seed: &u64| {
+            folds().map(move |(place, &fold)| self.member(seed, fold, RunId::undecided(study, seed, place)))
+        };
+        self.sweep.seeds.iter().flat_map(of_seed).collect()
+    }
+
+    /// The run of each fold with this seed alone.
+    pub(super) fn trial(&self, method: &MethodTable, training: &TrainingTable, seed: u64) -> Vec<Box<Identity>> {
+        let of_fold = |&fold| {
+            let mut identity = Box::new(self.identity(method, training, fold));
+            identity.recipe.seed = seed;
+            identity
+        };
+        self.sweep.folds.iter().map(of_fold).collect()
+    }
+
+    fn identity(&self, method: &MethodTable, training: &TrainingTable, fold: Option<Fold>) -> Identity {
+        let recipe = recipe(self.point, method, training, self.weights, fold);
+        Identity { schema: SCHEMA, recipe, data: self.data.clone(), numerics: self.numerics }
+    }
+
+    fn member(&self, seed: u64, fold: Option<Fold>, run: RunId) -> Member {
+        Member {
+            method: self.method.table.name.clone(),
+            dataset: self.point.dataset.title().to_owned(),
+            settings: [&self.point.settings[..], &self.method.settings].concat(),
+            seed,
+            fold,
+            run,
         }
     }
-    members
 }
 
 /// Whether the seed changes anything: not for pixels, nor for features that were trained before.
@@ -58,7 +90,13 @@ fn is_drawn(method: &MethodTable, weights: Option<&Weights>) -> bool {
 
 /// What determines nothing is left out, so that equal results have equal names: no fold for a network
 /// that is not trained, nor what only training heeds. Every seed has this recipe with itself in the place of 0.
-fn recipe(point: &Point, method: &MethodTable, weights: Option<&Weights>, fold: Option<Fold>) -> Recipe {
+fn recipe(
+    point: &Point,
+    method: &MethodTable,
+    training: &TrainingTable,
+    weights: Option<&Weights>,
+    fold: Option<Fold>,
+) -> Recipe {
     let backbone = match weights {
         Some(weights) => point.model.backbone.clone().with_weights(weights.clone()),
         None => point.model.backbone.clone(),
@@ -68,7 +106,7 @@ fn recipe(point: &Point, method: &MethodTable, weights: Option<&Weights>, fold: 
         Some(Baseline::Pixels) => (Model::new(Backbone::Pixels, None), None, None),
         Some(Baseline::Untrained) => (untrained(model), None, None),
         Some(Baseline::Trunk) => (Model { embedding: None, head: None, ..untrained(model) }, None, None),
-        None => (model, training(point, method, fold), fold),
+        None => (model, self::training(training, method, fold), fold),
     };
     let mut transform = point.transform.clone();
     transform.train = transform.train.filter(|_| training.is_some());
@@ -79,8 +117,8 @@ fn untrained(model: Model) -> Model {
     Model { batch_norm: BatchNorm::Train, freeze: Vec::new(), ..model }
 }
 
-fn training(point: &Point, method: &MethodTable, fold: Option<Fold>) -> Option<Training> {
-    let (shared, loss) = (&point.training, method.loss.as_ref()?);
+fn training(shared: &TrainingTable, method: &MethodTable, fold: Option<Fold>) -> Option<Training> {
+    let loss = method.loss.as_ref()?;
     Some(Training {
         loss: loss.clone(),
         distance: method.distance,

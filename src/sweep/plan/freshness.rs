@@ -1,10 +1,13 @@
 //! Which jobs need not run, and why the others do.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use schema::{EnsembleId, Evaluated, Identity, Metric, Outcome, Record, RunId};
 
-use super::Plan;
+use super::{Plan, PlannedRun};
 use crate::{
     ledger::{End, Job, Ledger, LedgerError, RunState},
     spec::ReportTable,
@@ -63,35 +66,61 @@ pub type FreshnessOf = BTreeMap<Job, Freshness>;
 /// A result is damaged.
 pub fn of(plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<FreshnessOf, LedgerError> {
     let mut freshness = FreshnessOf::new();
+    extend(&mut freshness, plan, ledger, report)?;
+    Ok(freshness)
+}
+
+/// The same for the jobs that a plan has grown by.
+///
+/// # Errors
+/// A result is damaged.
+pub fn extend(
+    freshness: &mut FreshnessOf,
+    plan: &Plan,
+    ledger: &Ledger,
+    report: &ReportTable,
+) -> Result<(), LedgerError> {
     let begun = ledger.runs()?;
+    let mut needed = BTreeSet::new();
     for (&run, planned) in &plan.runs {
+        let known = [Job::Train(run), Job::Evaluate(run)].map(|job| freshness.contains_key(&job));
+        if known[0] && (known[1] || planned.member.is_none()) {
+            continue;
+        }
         let both = |reason: Reason| (Freshness::Stale(reason.clone()), Freshness::Stale(reason));
         let (train, evaluate) = match absent(&planned.identity) {
             Some(reason) => both(reason),
-            None if begun.contains(&run) => of_run(run, ledger, &report.metrics(&planned.identity.recipe.dataset))?,
+            None if begun.contains(&run) => of_run(run, planned, ledger, report)?,
             None => both(Reason::New),
         };
+        if [&train, &evaluate].iter().any(|job| matches!(job, Freshness::Stale(_))) {
+            needed.insert(planned.data);
+        }
         freshness.insert(Job::Train(run), train);
-        freshness.insert(Job::Evaluate(run), evaluate);
+        if planned.member.is_some() {
+            freshness.insert(Job::Evaluate(run), evaluate);
+        }
     }
-    for &id in plan.ensembles.keys() {
-        freshness.insert(Job::Ensemble(id), of_ensemble(id, plan, ledger, report)?);
+    for (&id, ensemble) in &plan.ensembles {
+        if !freshness.contains_key(&Job::Ensemble(id)) {
+            let found = of_ensemble(id, plan, ledger, report)?;
+            if matches!(found, Freshness::Stale(_)) {
+                needed.insert(plan.runs[&ensemble.runs[0]].data);
+            }
+            freshness.insert(Job::Ensemble(id), found);
+        }
     }
-    for &data in plan.data.keys() {
-        let ensembles_of =
-            |data| plan.ensembles.iter().filter(move |(_, ensemble)| plan.runs[&ensemble.runs[0]].data == data);
-        let users = plan.runs.iter().filter(|(_, planned)| planned.data == data);
-        let is_stale = |job| matches!(freshness.get(&job), Some(Freshness::Stale(_)));
-        let needed = users.into_iter().any(|(&run, _)| is_stale(Job::Train(run)) || is_stale(Job::Evaluate(run)))
-            || ensembles_of(data).any(|(&id, _)| is_stale(Job::Ensemble(id)));
-        let prepare = match (ledger.is_prepared(data), needed) {
+    let mut prepared = Vec::new();
+    for &data in plan.data.keys().filter(|data| !freshness.contains_key(&Job::Prepare(**data))) {
+        let prepare = match (ledger.is_prepared(data), needed.contains(&data)) {
             (true, _) => Freshness::Fresh,
             (false, false) => Freshness::NotNeeded,
             (false, true) => Freshness::Stale(reason(Job::Prepare(data), false, ledger)?),
         };
-        freshness.insert(Job::Prepare(data), prepare);
+        prepared.push((Job::Prepare(data), prepare));
     }
-    Ok(freshness)
+    freshness.extend(prepared);
+    Ok(())
 }
 
 /// What the run's name cannot be final without.
@@ -103,9 +132,19 @@ fn absent(identity: &Identity) -> Option<Reason> {
     }
 }
 
-fn of_run(run: RunId, ledger: &Ledger, metrics: &[Metric]) -> Result<(Freshness, Freshness), LedgerError> {
-    use Freshness::{Fresh, Stale};
+fn of_run(
+    run: RunId,
+    planned: &PlannedRun,
+    ledger: &Ledger,
+    report: &ReportTable,
+) -> Result<(Freshness, Freshness), LedgerError> {
+    use Freshness::{Fresh, NotNeeded, Stale};
+    let metrics = &report.metrics(&planned.identity.recipe.dataset);
     let (train, evaluate) = (Job::Train(run), Job::Evaluate(run));
+    if planned.member.is_none() && ledger.trained(run)?.is_some() {
+        // Only what it was validated with is asked of a trial.
+        return Ok((Fresh, NotNeeded));
+    }
     Ok(match ledger.state(run)? {
         RunState::Recorded(record) => match unmeasured(&record, metrics) {
             missing if missing.is_empty() => (Fresh, Fresh),

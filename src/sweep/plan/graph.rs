@@ -1,11 +1,15 @@
-//! The order of jobs: `prepare -> train -> evaluate -> report`, with an `ensemble` after the `evaluate`s of its runs.
+//! The order of jobs: `prepare -> train -> evaluate -> report`, with an `ensemble` after the `evaluate`s of its runs. Where
+//! values are searched, `prepare -> train` of each trial `-> select -> train -> evaluate -> report`.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use petgraph::graph::{DiGraph, NodeIndex};
-use schema::{EnsembleId, RunId};
+use schema::{RunId, StudyId};
 
-use super::{PlannedEnsemble, PlannedRun};
+use super::Plan;
 use crate::ledger::Job;
 
 /// A node of the graph.
@@ -13,6 +17,8 @@ use crate::ledger::Job;
 pub enum Node {
     /// A job for a trainer process.
     Job(Job),
+    /// Choosing the best trial, which the orchestrator does itself.
+    Select(StudyId),
     /// Making the table, which the orchestrator does itself.
     Report,
 }
@@ -21,36 +27,52 @@ impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Node::Job(job) => job.fmt(f),
+            Node::Select(study) => write!(f, "select {study}"),
             Node::Report => f.write_str("report"),
         }
     }
 }
 
-/// One `prepare` for each data set, one `train` and one `evaluate` for each run, one `ensemble` for each, one `report`.
-pub(super) fn of(
-    runs: &BTreeMap<RunId, PlannedRun>,
-    ensembles: &BTreeMap<EnsembleId, PlannedEnsemble>,
-) -> DiGraph<Node, ()> {
+/// One `prepare` for each data set, one `train` for each run, one `evaluate` for each that is in the table, one
+/// `ensemble` for each, one `select` for each study, one `report`.
+pub(super) fn of(plan: &Plan) -> DiGraph<Node, ()> {
     let mut graph = DiGraph::new();
-    let mut evaluates = BTreeMap::new();
-    let mut prepares: BTreeMap<_, NodeIndex> = BTreeMap::new();
+    let mut jobs: BTreeMap<Job, NodeIndex> = BTreeMap::new();
     let report = graph.add_node(Node::Report);
-    for (&run, planned) in runs {
-        let data = planned.data;
-        let prepare = *prepares.entry(data).or_insert_with(|| graph.add_node(Node::Job(Job::Prepare(data))));
+    for (&run, planned) in &plan.runs {
+        let prepare = Job::Prepare(planned.data);
+        let prepare = *jobs.entry(prepare).or_insert_with(|| graph.add_node(Node::Job(prepare)));
         let train = graph.add_node(Node::Job(Job::Train(run)));
-        let evaluate = graph.add_node(Node::Job(Job::Evaluate(run)));
+        jobs.insert(Job::Train(run), train);
         graph.add_edge(prepare, train, ());
-        graph.add_edge(train, evaluate, ());
-        graph.add_edge(evaluate, report, ());
-        evaluates.insert(run, evaluate);
+        if planned.member.is_some() {
+            let evaluate = graph.add_node(Node::Job(Job::Evaluate(run)));
+            jobs.insert(Job::Evaluate(run), evaluate);
+            graph.add_edge(train, evaluate, ());
+            graph.add_edge(evaluate, report, ());
+        }
     }
-    for (&id, planned) in ensembles {
+    for (&id, planned) in &plan.ensembles {
         let ensemble = graph.add_node(Node::Job(Job::Ensemble(id)));
-        planned.runs.iter().for_each(|run| {
-            graph.add_edge(evaluates[run], ensemble, ());
+        planned.runs.iter().for_each(|&run| {
+            graph.add_edge(jobs[&Job::Evaluate(run)], ensemble, ());
         });
         graph.add_edge(ensemble, report, ());
+    }
+    for study in &plan.studies {
+        let select = graph.add_node(Node::Select(study.id));
+        let trials: BTreeSet<RunId> = study.trials.iter().flat_map(|trial| &trial.runs).copied().collect();
+        let chosen = plan.members[study.members.clone()].iter().map(|member| member.run);
+        let chosen: BTreeSet<RunId> = chosen.filter(|run| plan.runs.contains_key(run)).collect();
+        for run in trials {
+            graph.add_edge(jobs[&Job::Train(run)], select, ());
+        }
+        if chosen.is_empty() {
+            graph.add_edge(select, report, ());
+        }
+        for run in chosen {
+            graph.add_edge(select, jobs[&Job::Train(run)], ());
+        }
     }
     graph
 }

@@ -1,13 +1,15 @@
 //! From a checked sweep to a graph of jobs, each with the reason why it runs or need not.
 //!
 //! [`expand`] multiplies methods, axis values, seeds and folds into members of the table, each with the recipe
-//! of its run; equal recipes are one run. [`graph`] orders the jobs of all runs. [`freshness`] compares them
-//! with what lies under `results/`. [`difference`] tells in what two runs differ.
+//! of its run; equal recipes are one run. [`study`] makes the plan grow: by trials, and by the repetitions of the best
+//! of them. [`graph`] orders the jobs of all runs. [`freshness`] compares them with what lies under `results/`.
+//! [`difference`] tells in what two runs differ.
 
 pub mod difference;
 mod expand;
 pub mod freshness;
 mod graph;
+pub mod study;
 
 use std::{
     collections::BTreeMap,
@@ -21,15 +23,17 @@ use schema::{
 };
 
 pub use graph::Node;
+pub use study::{Standing, Study, Trial};
 
 use crate::{
     ledger::{
-        Ledger,
+        Ledger, LedgerError,
         fingerprint::{self, FingerprintError},
         weights::{self, WeightsError},
     },
     spec::{Method, Point, Sweep},
 };
+use expand::Cell;
 
 /// All that a sweep leads to.
 #[derive(Debug)]
@@ -42,10 +46,14 @@ pub struct Plan {
     pub data: BTreeMap<DataId, PlannedData>,
     /// The runs of all folds of one cell and seed, to be measured together.
     pub ensembles: BTreeMap<EnsembleId, PlannedEnsemble>,
+    /// The searches for the members whose values are not all fixed.
+    pub studies: Vec<Study>,
     /// Jobs, with an edge from each to those that wait for it.
     pub graph: DiGraph<Node, ()>,
     /// Data sets and weights that are not in their place. Runs with them have names that are not final.
     pub missing: Vec<String>,
+    /// The kind of arithmetic.
+    pub numerics: Numerics,
 }
 
 /// Why there is no plan.
@@ -57,6 +65,9 @@ pub enum PlanError {
     /// Weights are of another backbone, or their manifest cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A result that a search depends on is damaged.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 /// One repetition of one cell of the table.
@@ -85,8 +96,8 @@ pub struct PlannedRun {
     pub data: DataId,
     /// The file with the weights that it starts from, if it does.
     pub weights: Option<PathBuf>,
-    /// The first member of the plan whose result it is, by position.
-    pub member: usize,
+    /// The first member of the plan whose result it is, by position; none if it is only a trial's.
+    pub member: Option<usize>,
 }
 
 /// The runs of all folds of one cell and seed.
@@ -119,47 +130,84 @@ impl Plan {
     /// # Errors
     /// A data set cannot be read, or weights are of another backbone.
     pub fn new(sweep: &Sweep, ledger: &Ledger, numerics: Numerics) -> Result<Plan, PlanError> {
-        let (mut members, mut runs, mut missing) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (mut members, mut runs, mut studies, mut missing) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
         let mut given = Given::default();
         let places: Vec<Places> =
             sweep.points.iter().map(|point| given.of(point, sweep, ledger, &mut missing)).collect::<Result<_, _>>()?;
-        let points = sweep.points.iter().zip(&places);
-        let lines: Vec<(&Point, &Method, &Places)> =
-            points.flat_map(|(point, places)| point.methods.iter().map(move |line| (point, line, places))).collect();
-        let expanded = |&(point, method, places): &(&Point, &Method, &Places)| {
-            let data = &given.data[places.data].1.fingerprint;
-            expand::members(sweep, point, method, data, given.weights[places.weights].1.1.as_ref(), numerics)
+        let lines = sweep.points.iter().zip(&places).enumerate().flat_map(|(at, (point, places))| {
+            point.methods.iter().enumerate().map(move |(place, method)| ((at, place), point, method, places))
+        });
+        let lines: Vec<((usize, usize), &Point, &Method, &Places)> = lines.collect();
+        let expanded = |&(_, point, method, places): &(_, &Point, &Method, &Places)| {
+            let cell = given.cell(sweep, point, method, places, numerics);
+            match method.search {
+                None => (Line::Fixed(cell.members(&method.table, &point.training)), None),
+                Some(_) => {
+                    let study = Study::new(&cell, given.of_study(places));
+                    (Line::Undecided(cell.undecided(study.id)), Some(study))
+                }
+            }
         };
         let expanded: Vec<_> = lines.par_iter().map(expanded).collect();
-        for (of_line, (.., places)) in expanded.into_iter().zip(lines) {
+        for ((of_line, study), ((point, method), .., places)) in expanded.into_iter().zip(lines) {
             let (data, file) = (given.data[places.data].0, &given.weights[places.weights].1.0);
-            for (member, identity) in of_line {
-                let position = members.len();
-                runs.entry(member.run).or_insert_with(|| {
-                    let weights = identity.recipe.model.backbone.weights().and(file.clone());
-                    PlannedRun { identity, data, weights, member: position }
-                });
-                members.push(member);
+            let first = members.len();
+            match of_line {
+                Line::Undecided(undecided) => members.extend(undecided),
+                Line::Fixed(fixed) => {
+                    for (member, identity) in fixed {
+                        runs.entry(member.run).or_insert_with(|| {
+                            let weights = identity.recipe.model.backbone.weights().and(file.clone());
+                            PlannedRun { identity, data, weights, member: Some(members.len()) }
+                        });
+                        members.push(member);
+                    }
+                }
             }
+            studies.extend(study.map(|study| study.placed(point, method, first..members.len())));
         }
-        let ensembles = ensembles(&members, sweep.folds.len());
-        let graph = graph::of(&runs, &ensembles);
-        Ok(Plan { members, runs, data: given.data.into_iter().collect(), ensembles, graph, missing })
+        let (data, ensembles, graph) = (given.data.into_iter().collect(), BTreeMap::new(), DiGraph::new());
+        let mut plan = Plan { members, runs, data, ensembles, studies, graph, missing, numerics };
+        plan.grow(sweep, ledger, None)?;
+        Ok(plan)
+    }
+
+    /// Brings what follows from members and runs up to date.
+    fn link(&mut self, sweep: &Sweep) {
+        self.ensembles = ensembles(&self.members, &self.runs, sweep.folds.len());
+        self.graph = graph::of(self);
     }
 
     /// The first repetition of a cell whose result a run is.
     pub fn member_of(&self, run: RunId) -> Option<&Member> {
-        self.members.get(self.runs.get(&run)?.member)
+        self.members.get(self.runs.get(&run)?.member?)
+    }
+
+    /// The study and the number of the first trial that a run is of.
+    pub fn trial_of(&self, run: RunId) -> Option<(&Study, usize)> {
+        let trial = |study: &Study| study.trials.iter().position(|trial| trial.runs.contains(&run));
+        self.studies.iter().find_map(|study| Some((study, trial(study)?)))
     }
 }
 
+/// The members of one method under one combination of axis values.
+enum Line {
+    Fixed(Vec<(Member, Box<Identity>)>),
+    Undecided(Vec<Member>),
+}
+
 /// The ensembles of these members, of which the folds of one cell and seed follow each other. What no fold changes
-/// has none.
-fn ensembles(members: &[Member], folds: usize) -> BTreeMap<EnsembleId, PlannedEnsemble> {
+/// has none, nor what is not selected yet.
+fn ensembles(
+    members: &[Member],
+    planned: &BTreeMap<RunId, PlannedRun>,
+    folds: usize,
+) -> BTreeMap<EnsembleId, PlannedEnsemble> {
     let mut ensembles = BTreeMap::new();
     for (place, of_folds) in (0..).step_by(folds).zip(members.chunks(folds)) {
         let runs: Vec<RunId> = of_folds.iter().map(|member| member.run).collect();
-        if runs.windows(2).any(|pair| pair[0] != pair[1]) {
+        let is_decided = runs.iter().all(|run| planned.contains_key(run));
+        if is_decided && runs.windows(2).any(|pair| pair[0] != pair[1]) {
             let planned = || PlannedEnsemble { runs: runs.clone(), members: Vec::new() };
             ensembles.entry(EnsembleId::of(&runs)).or_insert_with(planned).members.push(place);
         }
@@ -211,6 +259,23 @@ impl Given {
             }
         };
         Ok(Places { data, weights })
+    }
+
+    fn cell<'a>(
+        &'a self,
+        sweep: &'a Sweep,
+        point: &'a Point,
+        method: &'a Method,
+        places: &Places,
+        numerics: Numerics,
+    ) -> Cell<'a> {
+        let data = &self.data[places.data].1.fingerprint;
+        Cell { sweep, point, method, data, weights: self.weights[places.weights].1.1.as_ref(), numerics }
+    }
+
+    fn of_study(&self, places: &Places) -> study::Given {
+        let (file, weights) = self.weights[places.weights].1.clone();
+        study::Given { data: self.data[places.data].0, file, weights }
     }
 }
 

@@ -11,7 +11,10 @@ pub mod trainer;
 
 use schema::Event;
 
-use crate::ledger::{End, Job};
+use crate::{
+    ledger::{End, Job},
+    plan::{Plan, freshness::FreshnessOf},
+};
 
 /// Is told what happens; nothing depends on what it makes of it.
 pub trait Watcher {
@@ -21,6 +24,8 @@ pub trait Watcher {
     fn said(&mut self, job: Job, event: &Event);
     /// An attempt ended; `again` if another one follows.
     fn ended(&mut self, job: Job, end: &End, again: bool);
+    /// Further jobs have turned out to be needed.
+    fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf);
     /// Nothing happened for a moment.
     fn tick(&mut self);
 }

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
+use petgraph::Direction;
 use schema::{Event, Failure, Finished, TrainingEnd};
 
 use crate::{
@@ -139,26 +139,55 @@ enum LastWord {
 impl Scheduler {
     /// A scheduler for the stale jobs of a plan, with `slots` places for them.
     pub fn new(plan: &Plan, freshness: &FreshnessOf, slots: usize, retries: u32) -> Scheduler {
-        let mut jobs = BTreeMap::new();
+        let (jobs, ready) = (BTreeMap::new(), BTreeSet::new());
+        let mut scheduler =
+            Scheduler { jobs, ready, slots: vec![None; slots], retries, interrupts: 0, disk_full: false };
+        scheduler.learn(plan, freshness);
+        scheduler
+    }
+
+    /// Takes in the jobs that a plan has grown by and answers what to do.
+    pub fn grow(&mut self, plan: &Plan, freshness: &FreshnessOf) -> Vec<Action> {
+        self.learn(plan, freshness);
+        self.fill()
+    }
+
+    fn learn(&mut self, plan: &Plan, freshness: &FreshnessOf) {
+        let places = places(plan);
+        let mut new = Vec::new();
         for index in plan.graph.node_indices() {
-            if let Node::Job(job) = plan.graph[index] {
-                jobs.insert(job, JobState::new(plan, index, job, freshness));
+            if let Node::Job(job) = plan.graph[index]
+                && !self.jobs.contains_key(&job)
+            {
+                let is_stale = matches!(freshness.get(&job), Some(Freshness::Stale(_)));
+                let state = if is_stale { State::Waiting } else { State::Reused };
+                let rank = (urgency(job), places.get(&job).copied().unwrap_or(0));
+                self.jobs.insert(job, JobState { rank, state, unfinished: 0, dependents: Vec::new(), crashes: 0 });
+                new.push((index, job));
             }
         }
-        for (place, member) in plan.members.iter().enumerate().rev() {
-            for job in [Job::Train(member.run), Job::Evaluate(member.run)] {
-                if let Some(state) = jobs.get_mut(&job) {
-                    state.rank.1 = place;
+        for &(index, job) in &new {
+            for before in plan.graph.neighbors_directed(index, Direction::Incoming) {
+                if let Node::Job(before) = plan.graph[before] {
+                    self.make_wait(job, before);
                 }
             }
         }
-        for (&id, ensemble) in &plan.ensembles {
-            if let Some(state) = jobs.get_mut(&Job::Ensemble(id)) {
-                state.rank.1 = ensemble.members[0];
-            }
+        let startable =
+            |job: &Job| self.jobs.get(job).filter(|state| state.may_start()).map(|state| (state.rank, *job));
+        self.ready.extend(new.iter().filter_map(|(_, job)| startable(job)));
+    }
+
+    /// Lets a job wait for another, unless that is done.
+    fn make_wait(&mut self, job: Job, before: Job) {
+        let Some(state) = self.jobs.get_mut(&before) else { return };
+        if matches!(state.state, State::Reused | State::Done) {
+            return;
         }
-        let ready = jobs.iter().filter(|(_, state)| state.may_start()).map(|(&job, state)| (state.rank, job)).collect();
-        Scheduler { jobs, ready, slots: vec![None; slots], retries, interrupts: 0, disk_full: false }
+        state.dependents.push(job);
+        if let Some(state) = self.jobs.get_mut(&job) {
+            state.unfinished += 1;
+        }
     }
 
     /// Takes in what happened and answers what to do, in that order.
@@ -308,26 +337,23 @@ impl Scheduler {
 }
 
 impl JobState {
-    fn new(plan: &Plan, index: NodeIndex, job: Job, freshness: &FreshnessOf) -> JobState {
-        let is_stale = |job: &Job| matches!(freshness.get(job), Some(Freshness::Stale(_)));
-        let unfinished = plan.graph.neighbors_directed(index, Direction::Incoming);
-        let unfinished = unfinished.filter(|&before| matches!(plan.graph[before], Node::Job(job) if is_stale(&job)));
-        let dependents = plan.graph.edges(index).filter_map(|edge| match plan.graph[edge.target()] {
-            Node::Job(dependent) => Some(dependent),
-            Node::Report => None,
-        });
-        JobState {
-            rank: (urgency(job), 0),
-            state: if is_stale(&job) { State::Waiting } else { State::Reused },
-            unfinished: unfinished.count(),
-            dependents: dependents.collect(),
-            crashes: 0,
-        }
-    }
-
     fn may_start(&self) -> bool {
         matches!(self.state, State::Waiting) && self.unfinished == 0
     }
+}
+
+/// Where in the table the result of a job appears first.
+fn places(plan: &Plan) -> BTreeMap<Job, usize> {
+    let mut places = BTreeMap::new();
+    for study in &plan.studies {
+        let runs = study.trials.iter().flat_map(|trial| &trial.runs);
+        places.extend(runs.map(|&run| (Job::Train(run), study.members.start)));
+    }
+    for (place, member) in plan.members.iter().enumerate().rev() {
+        places.extend([Job::Train(member.run), Job::Evaluate(member.run)].map(|job| (job, place)));
+    }
+    places.extend(plan.ensembles.iter().map(|(&id, ensemble)| (Job::Ensemble(id), ensemble.members[0])));
+    places
 }
 
 fn urgency(job: Job) -> u8 {

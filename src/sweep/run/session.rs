@@ -29,8 +29,11 @@ use crate::{
         journal::{Decision, Journal},
         write_json,
     },
-    plan::{Plan, freshness::FreshnessOf},
-    spec::{ReportTable, Resources},
+    plan::{
+        Plan,
+        freshness::{self, FreshnessOf},
+    },
+    spec::Sweep,
 };
 
 /// How long to wait for news before looking at interrupts and letting the watcher redraw.
@@ -60,26 +63,23 @@ pub enum SessionError {
 
 /// Everything a session works with.
 pub struct Session<'a> {
-    /// What there is to do.
-    pub plan: &'a Plan,
+    /// What there is to do; grows as trials end.
+    pub plan: &'a mut Plan,
     /// Where it is kept.
     pub ledger: &'a Ledger,
     /// The trainer's executable.
     pub trainer: &'a Path,
     /// Where there is room.
     pub slots: &'a [Slot],
-    /// Threads, retries, checkpoints.
-    pub resources: &'a Resources,
-    /// What to measure.
-    pub report: &'a ReportTable,
-    /// The sweep's name, for the journal.
-    pub sweep: &'a str,
+    /// What the plan is of.
+    pub sweep: &'a Sweep,
     /// How often the user asked to leave.
     pub interrupts: &'a AtomicU32,
 }
 
-struct Running<'a> {
-    session: &'a Session<'a>,
+struct Running<'r, 'a> {
+    session: &'r mut Session<'a>,
+    freshness: FreshnessOf,
     journal: Journal,
     children: BTreeMap<Job, Child>,
     exits: BTreeMap<Job, ProcessEnd>,
@@ -92,22 +92,28 @@ impl Session<'_> {
     ///
     /// # Errors
     /// The orchestrator itself could not go on; failures of jobs are in the tally.
-    pub fn run(&self, freshness: &FreshnessOf, watcher: &mut dyn Watcher) -> Result<Tally, SessionError> {
+    pub fn run(&mut self, freshness: FreshnessOf, watcher: &mut dyn Watcher) -> Result<Tally, SessionError> {
         let journal = Journal::open(self.ledger.root()).map_err(|source| self.journal_error(source))?.0;
         let (sender, receiver) = mpsc::channel();
         let (children, exits) = (BTreeMap::new(), BTreeMap::new());
-        let mut running = Running { session: self, journal, children, exits, sender, receiver };
-        running.note(Decision::Opened { sweep: self.sweep.to_owned(), pid: std::process::id() })?;
-        let mut scheduler = Scheduler::new(self.plan, freshness, self.slots.len(), self.resources.retries);
+        let retries = self.sweep.resources.retries;
+        let mut scheduler = Scheduler::new(self.plan, &freshness, self.slots.len(), retries);
+        let mut running = Running { session: self, freshness, journal, children, exits, sender, receiver };
+        running.note(Decision::Opened { sweep: running.session.sweep.name.clone(), pid: std::process::id() })?;
+        running.keep_studies()?;
         running.carry_out(scheduler.on(Input::Begin), watcher)?;
         let mut heeded = 0;
         while !scheduler.is_over() {
-            if self.interrupts.load(Ordering::Relaxed) > heeded {
+            if running.session.interrupts.load(Ordering::Relaxed) > heeded {
                 heeded += 1;
                 running.carry_out(scheduler.on(Input::Interrupt), watcher)?;
             }
             if let Some(input) = running.next(watcher) {
+                let trained = trained(&input);
                 running.carry_out(scheduler.on(input), watcher)?;
+                if let Some(run) = trained {
+                    running.grow(run, &mut scheduler, watcher)?;
+                }
             }
         }
         running.note(Decision::Closed)?;
@@ -139,7 +145,7 @@ impl Session<'_> {
                     data: absolute(&self.ledger.data(planned.data)),
                     run: absolute(&self.ledger.run(run)),
                     weights: planned.weights.as_deref().map(absolute),
-                    checkpoint_seconds: self.resources.checkpoint_seconds,
+                    checkpoint_seconds: self.sweep.resources.checkpoint_seconds,
                 })
             }
             Job::Evaluate(run) => {
@@ -168,7 +174,7 @@ impl Session<'_> {
 
     /// What is asked for and what was measured before: two sweeps that share a run both keep their columns.
     fn metrics_of(&self, run: RunId) -> Result<Vec<Metric>, LedgerError> {
-        let mut metrics = self.report.metrics(&self.plan.runs[&run].identity.recipe.dataset);
+        let mut metrics = self.sweep.report.metrics(&self.plan.runs[&run].identity.recipe.dataset);
         if let RunState::Recorded(Record { outcome: Outcome::Finished(evaluated), .. }) = self.ledger.state(run)? {
             metrics.extend(evaluated.scores.keys());
         }
@@ -178,7 +184,7 @@ impl Session<'_> {
     }
 
     fn metrics_of_ensemble(&self, id: EnsembleId) -> Result<Vec<Metric>, LedgerError> {
-        let mut metrics = self.report.metrics(&self.plan.runs[&self.runs_of(id)[0]].identity.recipe.dataset);
+        let mut metrics = self.sweep.report.metrics(&self.plan.runs[&self.runs_of(id)[0]].identity.recipe.dataset);
         let before = self.ledger.ensemble_record(id)?;
         metrics.extend(before.iter().flat_map(|record| record.evaluated.scores.keys()));
         metrics.sort();
@@ -200,6 +206,10 @@ impl Session<'_> {
                     self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome })?;
                 }
                 self.ledger.publish_trained(run, &trained)?;
+                if self.plan.runs[&run].member.is_none() {
+                    // A trial has told all that it is for.
+                    self.ledger.remove_model(run)?;
+                }
             }
             (Job::Evaluate(run), Finished::Evaluated(evaluated)) => {
                 let outcome = Outcome::Finished(evaluated);
@@ -227,10 +237,47 @@ impl Session<'_> {
     }
 }
 
-impl Running<'_> {
+/// The run whose training is over, one way or another.
+fn trained(input: &Input) -> Option<RunId> {
+    match input {
+        Input::Exited(Job::Train(run), _) => Some(*run),
+        _ => None,
+    }
+}
+
+impl Running<'_, '_> {
+    /// Lets the studies that a run is a trial of go on.
+    fn grow(&mut self, run: RunId, scheduler: &mut Scheduler, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
+        let Session { plan, ledger, sweep, .. } = &mut *self.session;
+        if plan.runs.get(&run).is_none_or(|planned| planned.member.is_some()) {
+            return Ok(());
+        }
+        let new = plan.grow(sweep, ledger, Some(run))?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        freshness::extend(&mut self.freshness, plan, ledger, &sweep.report)?;
+        watcher.grown(plan, &self.freshness);
+        let actions = scheduler.grow(plan, &self.freshness);
+        self.keep_studies()?;
+        self.carry_out(actions, watcher)
+    }
+
+    /// Writes down which points the studies have decided on.
+    fn keep_studies(&mut self) -> Result<(), SessionError> {
+        let Session { plan, ledger, .. } = &*self.session;
+        for study in &plan.studies {
+            let points: Vec<_> = study.trials.iter().map(|trial| trial.point.clone()).collect();
+            if ledger.points_of(study.id)?.len() < points.len() {
+                ledger.keep_points(study.id, &points)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What happens next that the scheduler has to know; `None` after a moment without news.
     fn next(&mut self, watcher: &mut dyn Watcher) -> Option<Input> {
-        if let Some(limit) = self.session.resources.silence() {
+        if let Some(limit) = self.session.sweep.resources.silence() {
             self.children.values_mut().for_each(|child| child.kill_if_silent(limit));
         }
         let message = match self.receiver.recv_timeout(TICK) {
@@ -278,12 +325,13 @@ impl Running<'_> {
     }
 
     fn start(&mut self, job: Job, slot: usize, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
-        let session = self.session;
+        let session = &*self.session;
         let slot = &session.slots[slot];
         let (number, folder) = session.ledger.new_attempt(job)?;
-        let (device, threads) = (slot.device, session.resources.threads);
+        let (device, threads) = (slot.device, session.sweep.resources.threads);
         let attempt = Attempt { protocol: PROTOCOL, number, device, threads, work: session.work(job)? };
-        self.note(Decision::Started { job, attempt: number, slot: slot.name.clone() })?;
+        let started = Decision::Started { job, attempt: number, slot: slot.name.clone() };
+        self.journal.append(started).map_err(|source| session.journal_error(source))?;
         watcher.started(job, number, &slot.name);
         let child = Child::start(session.trainer, job, &attempt, slot, &folder, self.sender.clone());
         let child = child.map_err(|source| LedgerError::Io { doing: "start the trainer for", path: folder, source })?;

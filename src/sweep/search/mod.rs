@@ -145,6 +145,23 @@ pub enum SearchError {
     TooLarge,
 }
 
+impl SearchError {
+    /// The dimension that is at fault, if it is a single one.
+    pub fn dimension(&self) -> Option<&String> {
+        match self {
+            SearchError::Space(
+                SpaceError::Twice(name)
+                | SpaceError::Bounds { name, .. }
+                | SpaceError::Logarithm { name, .. }
+                | SpaceError::Values(name)
+                | SpaceError::Condition { name, .. },
+            )
+            | SearchError::Continuous(name) => Some(name),
+            SearchError::Space(SpaceError::Empty) | SearchError::Zero(_) | SearchError::TooLarge => None,
+        }
+    }
+}
+
 /// A search: a space and how to go through it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
@@ -178,6 +195,11 @@ impl Search {
     /// The space that is searched.
     pub fn space(&self) -> &Space {
         &self.space
+    }
+
+    /// How it is gone through.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// How many trials the search has: the declared number, or all points of a smaller grid.

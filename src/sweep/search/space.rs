@@ -200,6 +200,11 @@ impl Range {
 const OUTSIDE: f64 = 2.0;
 
 impl Space {
+    /// The names of all dimensions.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.dimensions.iter().map(|dimension| dimension.name.as_str())
+    }
+
     pub(super) fn check(&self) -> Result<(), SpaceError> {
         if self.dimensions.is_empty() {
             return Err(SpaceError::Empty);

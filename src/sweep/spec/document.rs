@@ -16,6 +16,7 @@ use super::{
     grid::{Combination, Grid, Participant, Variant, tables},
     key::{put, value_at},
     layers::Layers,
+    searched::{self, Searched},
     source::Source,
     validate::Fault,
 };
@@ -27,6 +28,8 @@ pub(super) struct Document<'a> {
     methods: Vec<Method<'a>>,
     grid: Grid<'a>,
     overrides: Vec<Override<'a>>,
+    /// Whether any value is searched.
+    has_searched: bool,
 }
 
 struct Method<'a> {
@@ -41,12 +44,15 @@ pub(super) struct Reading<'c> {
     pub(super) combination: &'c Combination,
     /// Which variant of each method, by position; `true` where no earlier reading of the combination had it.
     pub(super) variants: Vec<(&'c Variant, bool)>,
+    /// Which of the probes of searched values stand in their places.
+    pub(super) probe: usize,
 }
 
 impl<'a> Document<'a> {
     pub(super) fn parse(layers: &'a Layers<'_>) -> Result<Document<'a>, Diagnostic> {
         let (source, mut shared) = (layers.source(), layers.table()?);
         let table = shared.get_mut();
+        let has_searched = searched::is_in(table);
         let methods = take_methods(&source, table)?;
         let names: Vec<String> = methods.iter().map(|(name, ..)| name.clone()).collect();
         let grid = Grid::take(&source, table, &names)?;
@@ -61,7 +67,7 @@ impl<'a> Document<'a> {
             Ok(Method { name, place, table: method, when })
         };
         let methods = methods.into_iter().map(with_when).collect::<Result<_, _>>()?;
-        Ok(Document { source, shared, methods, grid, overrides })
+        Ok(Document { source, shared, methods, grid, overrides, has_searched })
     }
 
     pub(super) fn axis_names(&self) -> Vec<String> {
@@ -105,19 +111,20 @@ impl<'a> Document<'a> {
         let reading = |round| Reading {
             combination,
             variants: of_methods.iter().filter_map(|variants| variant(round, variants)).collect(),
+            probe: 0,
         };
         (0..rounds).map(reading).collect()
     }
 
     /// The settings under one reading.
     pub(super) fn read<T: Deserialize<'a>>(&self, reading: &Reading<'_>) -> Result<T, Diagnostic> {
-        let table = self.merged(reading)?;
+        let table = self.probed(reading)?;
         T::deserialize(Deserializer::from(table)).map_err(|error| from_toml(self.source, &error))
     }
 
     /// Shows a fault of the checked settings where its value stands.
     pub(super) fn point_at(&self, reading: &Reading<'_>, fault: Fault) -> Diagnostic {
-        let place = self.merged(reading).ok().and_then(|table| place_of(table.get_ref(), &fault.key));
+        let place = self.probed(reading).ok().and_then(|table| place_of(table.get_ref(), &fault.key));
         let diagnostic = match place {
             Some(place) => self.source.at(&place, fault.message),
             None => Diagnostic::of_file(self.source.path, format!("`{}`: {}", fault.key, fault.message)),
@@ -147,6 +154,70 @@ impl<'a> Document<'a> {
 
     fn spelled(&self, value: &Spanned<DeValue<'_>>) -> String {
         self.source.text[value.span()].trim_matches('"').to_owned()
+    }
+
+    /// The searched values of each method in a reading, those of `[training]`, which all share, after its own.
+    pub(super) fn searched(&self, reading: &Reading<'_>) -> Result<Vec<Vec<Searched<'a>>>, Diagnostic> {
+        if !self.has_searched {
+            return Ok(reading.variants.iter().map(|_| Vec::new()).collect());
+        }
+        let merged = self.merged(reading)?;
+        let table = merged.get_ref();
+        self.refuse_elsewhere(table)?;
+        let shared = || match table.get("training").map(Spanned::get_ref) {
+            Some(DeValue::Table(training)) => searched::in_table(&self.source, training, searched::SHARED),
+            _ => Ok(Vec::new()),
+        };
+        let of_method = |method: &Spanned<DeValue<'a>>| {
+            let own = method.get_ref().as_table().map(|method| searched::in_table(&self.source, method, ""));
+            let mut all = own.transpose()?.unwrap_or_default();
+            let is_trained = method.get_ref().as_table().is_some_and(|method| method.contains_key("loss"));
+            all.extend(if is_trained { shared()? } else { Vec::new() });
+            Ok(all)
+        };
+        let methods = table.get("method").and_then(|methods| methods.get_ref().as_array());
+        methods.into_iter().flat_map(|methods| methods.iter()).map(of_method).collect()
+    }
+
+    fn refuse_elsewhere(&self, table: &DeTable<'a>) -> Result<(), Diagnostic> {
+        for (name, value) in table.iter().filter(|(name, _)| !["method", "training"].contains(&name.get_ref().as_ref()))
+        {
+            let Some(inner) = value.get_ref().as_table() else { continue };
+            let name = name.get_ref();
+            if let Some(first) = searched::in_table(&self.source, inner, "")?.first() {
+                let message = format!("a value of [{name}] is not searched: all methods of a table share it");
+                return Err(self.source.at(&first.place, message).with_hint(
+                    "searched values stand in a [[method]] or in [training]; to report several values, make an axis",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings under one reading, with a probe in the place of each searched value.
+    fn probed(&self, reading: &Reading<'_>) -> Result<Spanned<DeTable<'a>>, Diagnostic> {
+        let mut merged = self.merged(reading)?;
+        if !self.has_searched {
+            return Ok(merged);
+        }
+        let table = merged.get_mut();
+        if let Some(DeValue::Table(training)) = table.get_mut("training").map(Spanned::get_mut) {
+            let found = searched::in_table(&self.source, training, searched::SHARED)?;
+            searched::probe(training, &found, reading.probe);
+        }
+        if let Some(DeValue::Array(methods)) = table.get_mut("method").map(Spanned::get_mut) {
+            for method in methods.iter_mut() {
+                let DeValue::Table(method) = method.get_mut() else { continue };
+                let found = searched::in_table(&self.source, method, "")?;
+                searched::probe(method, &found, reading.probe);
+            }
+        }
+        Ok(merged)
+    }
+
+    /// Shows a mistake in a search at a place in the file.
+    pub(super) fn at(&self, place: &Range<usize>, message: impl Into<String>) -> Diagnostic {
+        self.source.at(place, message)
     }
 
     fn merged(&self, reading: &Reading<'_>) -> Result<Spanned<DeTable<'a>>, Diagnostic> {

@@ -15,6 +15,7 @@ use serde::{
 };
 
 use super::tables::ReportTable;
+use crate::search::Settings;
 
 /// A whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +35,8 @@ pub struct SweepFile {
     /// `[[method]]`, one for each row of the table.
     #[serde(default)]
     pub method: Vec<MethodTable>,
+    /// `[search]`
+    pub search: Option<Settings>,
     /// `[resources]`
     #[serde(default)]
     pub resources: Resources,
@@ -121,7 +124,7 @@ fn data_root() -> PathBuf {
 }
 
 /// `[training]`: what all methods share.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingTable {
     /// Steps to train, of one batch each unless `accumulate` says otherwise.
@@ -163,7 +166,7 @@ pub struct TrainingTable {
 }
 
 /// `[[method]]`: one row of the table, either a loss or a baseline.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MethodTable {
     /// As the table shall show it.

@@ -18,6 +18,7 @@ use super::{
     condition::{Condition, column, is_meant},
     diagnostic::{Diagnostic, nearest},
     key::{Key, means},
+    searched,
     source::Source,
 };
 
@@ -401,7 +402,7 @@ fn list<'a>(
             }
             Ok((key, array.into_iter().collect()))
         }
-        DeValue::Table(range) if range.len() == 1 && range.keys().all(|kind| SEARCHED.contains(&kind.get_ref().as_ref())) => {
+        DeValue::Table(range) if range.len() == 1 && range.keys().all(|kind| searched::KINDS.contains(&kind.get_ref().as_ref())) => {
             Err(source.at(&place, format!("the axis `{name}` is reported, not searched")).with_hint(
                 "a searched value stands in its [[method]]; an axis has a list, or `{ linspace = [from, to, how many] }`",
             ))
@@ -420,8 +421,6 @@ fn misspelt(range: &DeTable<'_>) -> Option<&'static str> {
     let kind = range.keys().next().filter(|_| range.len() == 1)?;
     nearest(kind.get_ref(), super::ranges::KINDS)
 }
-
-const SEARCHED: [&str; 5] = ["uniform", "log_uniform", "int", "grid", "choice"];
 
 /// No key in two axes, no method that is not there.
 fn check(source: &Source<'_>, axes: &[Axis<'_>], methods: &[String]) -> Result<(), Diagnostic> {

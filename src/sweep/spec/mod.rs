@@ -2,7 +2,8 @@
 //!
 //! Each pass excludes a kind of mistake, and each mistake keeps its place in the file to the end:
 //! [`ranges`] writes ranges out as lists; [`layers`] lays the file over those that it `extends`; [`grid`] makes combinations of axes and [`condition`] says what holds in
-//! which; [`document`] puts their values in their places; [`file`] gives every key its type and knows no others;
+//! which; [`document`] puts their values in their places, and probes in those of [`searched`] values; [`file`] gives every
+//! key its type and knows no others;
 //! [`validate`] refuses what types cannot exclude. A [`Sweep`] that exists can be planned.
 
 mod condition;
@@ -15,6 +16,7 @@ mod layers;
 pub mod presets;
 mod ranges;
 mod resolved;
+mod searched;
 mod source;
 mod tables;
 mod validate;
@@ -23,7 +25,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 pub use diagnostic::Diagnostic;
@@ -36,10 +38,16 @@ use layers::Layers;
 use rayon::prelude::*;
 pub use resolved::resolved;
 use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};
+use searched::Searched;
 
 pub use tables::{Layouts, Quoted, ReportTable};
 
-use crate::ledger::fingerprint::registration;
+pub use searched::at_point;
+
+use crate::{
+    ledger::fingerprint::registration,
+    search::{Search, Settings, Space},
+};
 
 /// Combinations that are read at once; the first mistake of them is reported.
 const CHUNK: usize = 4096;
@@ -63,6 +71,8 @@ pub struct Sweep {
     pub seeds: Vec<u64>,
     /// The folds of each recipe; a single `None` trains on all training classes.
     pub folds: Vec<Option<Fold>>,
+    /// How searched values are chosen, if there are any.
+    pub search: Option<Settings>,
     /// What to measure and to show.
     pub report: ReportTable,
     /// Where and how to run.
@@ -97,8 +107,10 @@ pub struct Point {
 pub struct Method {
     /// Values of axes over its own settings, as written in the file.
     pub settings: Vec<(String, String)>,
-    /// What it is.
+    /// What it is; where a value is searched, with a probe in its place.
     pub table: MethodTable,
+    /// How its searched values are chosen, if it has some.
+    pub search: Option<Arc<Search>>,
 }
 
 impl Sweep {
@@ -133,6 +145,7 @@ impl Sweep {
         let reading = &document.readings(first)[0];
         let first: SweepFile = document.read(reading)?;
         validate::report(&first.report, &document.method_names()).map_err(|fault| document.point_at(reading, fault))?;
+        let is_searched = points.iter().flat_map(|point| &point.methods).any(|method| method.search.is_some());
         Ok(Sweep {
             file: path.to_owned(),
             command,
@@ -144,6 +157,7 @@ impl Sweep {
                 Some(Folds { of, cut }) => Fold::all(of, cut).map(Some).collect(),
                 None => vec![None],
             },
+            search: first.search.filter(|_| is_searched),
             report: first.report,
             resources: first.resources,
             data_root: first.data.root,
@@ -174,14 +188,13 @@ fn point(document: &Document<'_>, combination: &Combination, halves: &Halves) ->
     let readings = document.readings(combination);
     for chunk in readings.chunks(CHUNK) {
         let read: Vec<_> = chunk.par_iter().map(|reading| read(document, reading, halves)).collect();
-        for (file, reading) in read.into_iter().zip(chunk) {
-            let mut file = file?;
-            let tables = reading.variants.iter().zip(std::mem::take(&mut file.method));
-            methods.extend(
-                tables.filter(|((_, is_new), _)| *is_new).map(|(&(variant, _), table)| {
-                    (variant, Method { settings: document.own_settings(variant), table })
-                }),
-            );
+        for (read, reading) in read.into_iter().zip(chunk) {
+            let (mut file, searches) = read?;
+            let tables = std::mem::take(&mut file.method).into_iter().zip(searches);
+            let tables = reading.variants.iter().zip(tables).filter(|((_, is_new), _)| *is_new);
+            methods.extend(tables.map(|(&(variant, _), (table, search))| {
+                (variant, Method { settings: document.own_settings(variant), table, search })
+            }));
             shared.get_or_insert(file);
         }
     }
@@ -199,12 +212,54 @@ fn point(document: &Document<'_>, combination: &Combination, halves: &Halves) ->
     })
 }
 
-/// Reads and checks the file under one reading.
-fn read(document: &Document<'_>, reading: &Reading<'_>, halves: &Halves) -> Result<SweepFile, Diagnostic> {
+/// Reads and checks the file under one reading, with every probe of its searched values, and the search of each method.
+fn read(
+    document: &Document<'_>,
+    reading: &Reading<'_>,
+    halves: &Halves,
+) -> Result<(SweepFile, Vec<Option<Arc<Search>>>), Diagnostic> {
+    let searched = document.searched(reading)?;
+    let file = checked(document, reading, halves)?;
+    let probes = searched.iter().flatten().map(|searched| searched.probes.len()).max().unwrap_or(1);
+    for probe in 1..probes {
+        checked(document, &Reading { probe, variants: reading.variants.clone(), ..*reading }, halves)?;
+    }
+    let searches = searched.iter().map(|searched| search(document, &file, searched)).collect::<Result<_, _>>()?;
+    Ok((file, searches))
+}
+
+fn checked(document: &Document<'_>, reading: &Reading<'_>, halves: &Halves) -> Result<SweepFile, Diagnostic> {
     let mut file: SweepFile = document.read(reading)?;
     file.data.half = halves.of(&file.data);
     validate::check(&file).map_err(|fault| document.point_at(reading, fault))?;
     Ok(file)
+}
+
+/// How the searched values of a method are chosen.
+fn search(
+    document: &Document<'_>,
+    file: &SweepFile,
+    searched: &[Searched<'_>],
+) -> Result<Option<Arc<Search>>, Diagnostic> {
+    let Some(first) = searched.first() else { return Ok(None) };
+    let Some(settings) = &file.search else {
+        return Err(document
+            .at(&first.place, "a searched value needs a [search] that says how it is chosen")
+            .with_hint("[search] strategy = \"gp\", trials = 50"));
+    };
+    if file.sweep.folds.is_none() {
+        return Err(document
+            .at(&first.place, "a searched value is chosen on validation classes, and without folds there are none")
+            .with_hint("set `folds` in [sweep]: folds = 4"));
+    }
+    let space = Space { dimensions: searched.iter().map(|searched| searched.dimension.clone()).collect() };
+    match Search::new(space, settings.clone()) {
+        Ok(search) => Ok(Some(Arc::new(search))),
+        Err(error) => {
+            let named = searched.iter().find(|searched| error.dimension() == Some(&searched.dimension.name));
+            Err(document.at(&named.unwrap_or(first).place, error.to_string()))
+        }
+    }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {

@@ -1,0 +1,309 @@
+//! Studies: which trials of each search are known, and which of them is selected.
+//!
+//! What is known follows from the results that are there and from nothing else: a study that is replayed from its
+//! first trial comes to where it was. A trial is one point on every fold, trained and validated with one seed that no
+//! repetition in the table has; test classes are not looked at. It fails if any of its runs breaks down or cannot be
+//! done as it is asked; a run that was lost for other reasons, such as a full disk, is not a result, and its study
+//! waits for it.
+
+use std::ops::Range;
+
+use schema::{Breakdown, DataId, Failure, Metric, Outcome as Ended, Record, RunId, StudyId, Weights, canonical_json};
+use serde_json::{Value, json};
+
+use super::{Identity, Plan, PlannedRun, expand::Cell};
+use crate::{
+    ledger::{End, Job, Ledger, LedgerError, RunState},
+    search::{AtBound, Outcome, Point, Search, Suggestion, Trial as Tried, best},
+    spec::{Method, MethodTable, Sweep, TrainingTable, at_point},
+};
+
+/// Seeds of trials begin here, and those of the table end before.
+const TRIALS: u64 = 1 << 32;
+
+/// How near a bound a selected value is suspicious, as a share of the range.
+const NEAR: f64 = 0.02;
+
+/// The search for one row of the table.
+#[derive(Clone, Debug)]
+pub struct Study {
+    /// Its name.
+    pub id: StudyId,
+    /// The combination of axis values, by position in the sweep.
+    pub point: usize,
+    /// The method, by position in the point.
+    pub method: usize,
+    /// The members of the plan that repeat what is selected.
+    pub members: Range<usize>,
+    /// How many trials there will be.
+    pub budget: usize,
+    /// Its trials so far.
+    pub trials: Vec<Trial>,
+    /// How far it is.
+    pub standing: Standing,
+    given: Given,
+}
+
+/// What its runs are given from outside.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) data: DataId,
+    pub(super) file: Option<std::path::PathBuf>,
+    pub(super) weights: Option<Weights>,
+}
+
+/// One point of a study.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The searched values.
+    pub point: Point,
+    /// Its runs, by fold.
+    pub runs: Vec<RunId>,
+    /// The validation score of each fold that has ended well.
+    pub folds: Vec<Option<f64>>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How the first run that broke down did so.
+    pub broken: Option<Breakdown>,
+}
+
+/// How far a study is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Trials are outstanding.
+    Open,
+    /// All have ended, and this one is the best.
+    Selected(usize),
+    /// All have failed.
+    Hopeless,
+}
+
+/// What came of one run of a trial.
+enum OfRun {
+    Pending,
+    Failed(Option<Breakdown>),
+    Validated(f64),
+}
+
+impl Study {
+    pub(super) fn new(cell: &Cell<'_>, given: Given) -> Study {
+        let id = StudyId::of(&description(cell));
+        let budget = cell.method.search.as_deref().map_or(0, Search::trials);
+        Study { id, point: 0, method: 0, members: 0..0, budget, trials: Vec::new(), standing: Standing::Open, given }
+    }
+
+    /// The same, knowing its place in the sweep and its members' in the plan.
+    pub(super) fn placed(self, point: usize, method: usize, members: Range<usize>) -> Study {
+        Study { point, method, members, ..self }
+    }
+
+    /// The search itself.
+    pub fn search<'s>(&self, sweep: &'s Sweep) -> &'s Search {
+        let search = self.method(sweep).search.as_deref();
+        search.expect("there is a study only where something is searched")
+    }
+
+    /// The method that is searched.
+    pub fn method<'s>(&self, sweep: &'s Sweep) -> &'s Method {
+        &sweep.points[self.point].methods[self.method]
+    }
+
+    /// The selected trial.
+    pub fn selected(&self) -> Option<&Trial> {
+        match self.standing {
+            Standing::Selected(trial) => self.trials.get(trial),
+            Standing::Open | Standing::Hopeless => None,
+        }
+    }
+
+    /// The selected values that lie so near a bound that better ones may lie beyond.
+    pub fn at_bounds(&self, sweep: &Sweep) -> Vec<AtBound> {
+        let space = self.search(sweep).space();
+        self.selected().map(|trial| space.at_bounds(&trial.point, NEAR)).unwrap_or_default()
+    }
+
+    /// Takes in what became of the trials.
+    fn learn(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<(), LedgerError> {
+        let select = sweep.points[self.point].training.select.unwrap_or(Metric::MapAtR);
+        for trial in self.trials.iter_mut().filter(|trial| trial.outcome == Outcome::Pending) {
+            for place in 0..trial.runs.len() {
+                if trial.folds[place].is_none() {
+                    match of_run(trial.runs[place], ledger, select)? {
+                        OfRun::Pending => {}
+                        OfRun::Failed(how) => (trial.outcome, trial.broken) = (Outcome::Failed, how),
+                        OfRun::Validated(score) => trial.folds[place] = Some(score),
+                    }
+                }
+            }
+            let folds: Option<Vec<f64>> = trial.folds.iter().copied().collect();
+            if let (Outcome::Pending, Some(folds)) = (trial.outcome, folds) {
+                trial.outcome = finished(&folds);
+            }
+        }
+        Ok(())
+    }
+
+    /// The point of the next trial, if it is known; otherwise notes how the study stands.
+    fn next(&mut self, search: &Search, kept: &[Point]) -> Option<Point> {
+        let number = self.trials.len();
+        if let Some(point) = kept.get(number).filter(|_| number < search.trials()) {
+            return Some(point.clone());
+        }
+        let history: Vec<Tried> =
+            self.trials.iter().map(|trial| Tried { point: trial.point.clone(), outcome: trial.outcome }).collect();
+        match search.suggest(&history, number) {
+            Suggestion::Try(point) => return Some(point),
+            Suggestion::Wait { .. } => {}
+            Suggestion::Exhausted if history.iter().any(|trial| trial.outcome == Outcome::Pending) => {}
+            Suggestion::Exhausted => {
+                self.standing = best(&history).map_or(Standing::Hopeless, Standing::Selected);
+            }
+        }
+        None
+    }
+}
+
+fn of_run(run: RunId, ledger: &Ledger, select: Metric) -> Result<OfRun, LedgerError> {
+    if let RunState::Recorded(Record { outcome: Ended::Broken { how, .. }, .. }) = ledger.state(run)? {
+        return Ok(OfRun::Failed(Some(how)));
+    }
+    // Of a trial the scores are kept, not the network.
+    let score = ledger.trained(run)?.and_then(|trained| trained.validation?.get(&select).copied());
+    if let Some(score) = score {
+        return Ok(if score.is_finite() { OfRun::Validated(score) } else { OfRun::Failed(None) });
+    }
+    let end = ledger.last_exit(Job::Train(run))?.map(|exit| exit.end);
+    Ok(match end {
+        Some(End::Failed { class: Failure::Recipe, .. }) => OfRun::Failed(None),
+        _ => OfRun::Pending,
+    })
+}
+
+/// The mean over folds, and its standard error.
+fn finished(folds: &[f64]) -> Outcome {
+    let n = folds.len() as f64;
+    let mean = folds.iter().sum::<f64>() / n;
+    let variance = folds.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    Outcome::Finished { mean, sem: (folds.len() > 1).then(|| (variance / n).sqrt()) }
+}
+
+/// What all trials of a study have in common. Studies belong to a sweep, so that nobody finds his budget spent by
+/// another search.
+fn description(cell: &Cell<'_>) -> String {
+    let search = cell.method.search.as_deref();
+    let names: Vec<&str> = search.into_iter().flat_map(|search| search.space().names()).collect();
+    let (method, training) = (json!(cell.method.table), json!(cell.point.training));
+    let mut common = json!({ "method": method, "training": training });
+    names.iter().for_each(|name| forget(&mut common, name));
+    let point = cell.point;
+    canonical_json(&json!({
+        "sweep": cell.sweep.name, "common": common, "searched": names, "folds": cell.sweep.folds,
+        "seed": search.map(|search| search.settings().seed), "strategy": search.map(|search| search.settings().strategy),
+        "dataset": point.dataset, "images": point.images, "transform": point.transform, "model": point.model,
+        "weights": cell.weights, "data": cell.data, "numerics": cell.numerics,
+    }))
+}
+
+/// Takes a searched value out of what the trials share.
+fn forget(common: &mut Value, name: &str) {
+    let full = if name.starts_with("training.") { name.to_owned() } else { format!("method.{name}") };
+    if let Some(value) = common.pointer_mut(&format!("/{}", full.replace('.', "/"))) {
+        *value = Value::Null;
+    }
+}
+
+impl Plan {
+    /// Takes in what became of trials, and adds those that are now known and the repetitions of what is now selected.
+    /// With `after`, only where this run is one of the trials'. Returns the runs that are new.
+    ///
+    /// # Errors
+    /// A result is damaged.
+    pub fn grow(&mut self, sweep: &Sweep, ledger: &Ledger, after: Option<RunId>) -> Result<Vec<RunId>, LedgerError> {
+        let mut new = Vec::new();
+        let mut studies = std::mem::take(&mut self.studies);
+        let is_meant = |study: &Study| match after {
+            None => true,
+            Some(run) => study.trials.iter().any(|trial| trial.runs.contains(&run)),
+        };
+        let open = studies.iter_mut().filter(|study| study.standing == Standing::Open && is_meant(study));
+        let grown: Result<Vec<()>, LedgerError> =
+            open.map(|study| self.grow_one(study, sweep, ledger, &mut new)).collect();
+        self.studies = studies;
+        grown?;
+        if !new.is_empty() || after.is_none() {
+            self.link(sweep);
+        }
+        Ok(new)
+    }
+
+    fn grow_one(
+        &mut self,
+        study: &mut Study,
+        sweep: &Sweep,
+        ledger: &Ledger,
+        new: &mut Vec<RunId>,
+    ) -> Result<(), LedgerError> {
+        let search = study.search(sweep);
+        let kept = ledger.points_of(study.id)?;
+        study.learn(sweep, ledger)?;
+        while let Some(point) = study.next(search, &kept) {
+            let trial = self.trial(study, point, sweep, new);
+            study.trials.push(trial);
+            study.learn(sweep, ledger)?;
+        }
+        if let Standing::Selected(best) = study.standing {
+            self.select(study, best, sweep, new);
+        }
+        Ok(())
+    }
+
+    fn trial(&mut self, study: &Study, point: Point, sweep: &Sweep, new: &mut Vec<RunId>) -> Trial {
+        let seed = TRIALS + study.search(sweep).settings().seed;
+        let identities = match tables(study, &point, sweep) {
+            Ok((method, training)) => self.with_cell(study, sweep, |cell| cell.trial(&method, &training, seed)),
+            Err(_) => Vec::new(),
+        };
+        // A point that does not fit the file's types is a trial without runs, and a failed one.
+        let outcome = if identities.is_empty() { Outcome::Failed } else { Outcome::Pending };
+        let runs: Vec<RunId> = identities.into_iter().map(|identity| self.add(study, identity, None, new)).collect();
+        Trial { point, folds: vec![None; runs.len()], runs, outcome, broken: None }
+    }
+
+    /// Gives the members of a study the runs with what it selected.
+    fn select(&mut self, study: &Study, best: usize, sweep: &Sweep, new: &mut Vec<RunId>) {
+        let Ok((method, training)) = tables(study, &study.trials[best].point, sweep) else { return };
+        let members = self.with_cell(study, sweep, |cell| cell.members(&method, &training));
+        for (place, (member, identity)) in study.members.clone().zip(members) {
+            self.add(study, identity, Some(place), new);
+            self.members[place] = member;
+        }
+    }
+
+    fn add(&mut self, study: &Study, identity: Box<Identity>, member: Option<usize>, new: &mut Vec<RunId>) -> RunId {
+        let run = identity.run();
+        let planned = self.runs.entry(run).or_insert_with(|| {
+            new.push(run);
+            let weights = identity.recipe.model.backbone.weights().and(study.given.file.clone());
+            PlannedRun { identity, data: study.given.data, weights, member: None }
+        });
+        planned.member = planned.member.or(member);
+        run
+    }
+
+    fn with_cell<T>(&self, study: &Study, sweep: &Sweep, with: impl FnOnce(&Cell<'_>) -> T) -> T {
+        let point = &sweep.points[study.point];
+        with(&Cell {
+            sweep,
+            point,
+            method: study.method(sweep),
+            data: &self.data[&study.given.data].fingerprint,
+            weights: study.given.weights.as_ref(),
+            numerics: self.numerics,
+        })
+    }
+}
+
+fn tables(study: &Study, point: &Point, sweep: &Sweep) -> Result<(MethodTable, TrainingTable), serde_json::Error> {
+    let dimensions = study.search(sweep).space().names();
+    at_point(&study.method(sweep).table, &sweep.points[study.point].training, dimensions, point)
+}
