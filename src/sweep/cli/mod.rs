@@ -16,6 +16,7 @@ mod report;
 mod run;
 mod show;
 mod status;
+mod studies;
 mod weights;
 mod why;
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use schema::{RunId, canonical_json};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Exit, Opened, Target, check, counted, show};
+use super::{Exit, Opened, Target, check, counted, show, studies};
 use crate::{
     ledger::Job,
     plan::{
@@ -14,7 +14,7 @@ use crate::{
         freshness::{self, Freshness, FreshnessOf},
     },
     run::slots::Slot,
-    spec::{MethodTable, Sweep},
+    spec::{Method, Sweep, TrainingTable, as_written},
 };
 
 /// Shows what would run and what is reused, each run with its name and the reason. Runs nothing.
@@ -53,8 +53,12 @@ fn as_text(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
     lines.push(String::new());
     let names: Vec<String> = plan.members.iter().map(describe).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    for (member, name) in plan.members.iter().zip(names) {
-        lines.push(format!("  {}  {name:width$}  {}", member.run, standing(member.run, freshness)));
+    for (place, (member, name)) in plan.members.iter().zip(names).enumerate() {
+        let standing = match plan.runs.contains_key(&member.run) {
+            true => standing(member.run, freshness),
+            false => studies::waiting(opened, place),
+        };
+        lines.push(format!("  {}  {name:width$}  {standing}", member.run));
     }
     lines.push(String::new());
     for (verb, (todo, there)) in tally(freshness) {
@@ -72,43 +76,39 @@ fn made_of(opened: &Opened) -> Vec<String> {
     let mut lines = Vec::new();
     for point in &opened.sweep.points {
         let settings: Vec<String> = point.settings.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
+        let searched = point.methods.iter().find(|method| method.search.is_some()).or(point.methods.first());
+        let training = searched.map_or(Value::Null, |method| as_written(method, &point.training).1);
         let shared = [
             ("data", canonical_json(&json!({ "dataset": point.dataset, "images": point.images }))),
             ("transform", canonical_json(&point.transform)),
             ("model", canonical_json(&point.model)),
-            ("steps", point.training.steps.to_string()),
-            ("sampler", canonical_json(&point.training.sampler)),
-            ("optimizer", canonical_json(&point.training.optimizer)),
+            ("steps", canonical_json(&training["steps"])),
+            ("sampler", canonical_json(&training["sampler"])),
+            ("optimizer", canonical_json(&training["optimizer"])),
         ];
         lines.push(format!("  all methods {}", settings.join(", ")).trim_end().to_owned());
         lines.extend(shared.map(|(name, value)| format!("    {name:<9} {value}")));
-        let of_losses = point.training.loss_optimizer.iter();
+        let of_losses = Some(&training["loss_optimizer"]).filter(|optimizer| !optimizer.is_null());
         lines.extend(of_losses.map(|optimizer| format!("    of losses {}", canonical_json(optimizer))));
     }
-    for method in first_of_each(&opened.sweep) {
-        let json = |name: &str, part: Option<String>| part.map(|part| format!("{name} {part}"));
-        let parts = [
-            json("baseline", method.baseline.as_ref().map(canonical_json)),
-            json("loss", method.loss.as_ref().map(canonical_json)),
-            json("distance", method.distance.as_ref().map(canonical_json)),
-            json("reduction", method.reduction.as_ref().map(canonical_json)),
-            json("regularizer", method.regularizer.as_ref().map(canonical_json)),
-            json("miner", method.miner.as_ref().map(canonical_json)),
-            json("memory", method.memory.as_ref().map(canonical_json)),
-            json("sampler", method.sampler.as_ref().map(canonical_json)),
-            json("loss optimizer", method.loss_optimizer.as_ref().map(canonical_json)),
-        ];
-        lines.push(format!("  {}", method.name));
-        lines.extend(parts.into_iter().flatten().map(|part| format!("    {part}")));
+    for (method, training) in first_of_each(&opened.sweep) {
+        lines.push(format!("  {}", method.table.name));
+        let written = as_written(method, training).0;
+        let parts = PARTS.iter().filter(|part| !written[**part].is_null());
+        lines.extend(parts.map(|part| format!("    {} {}", part.replace('_', " "), canonical_json(&written[*part]))));
     }
     lines
 }
 
-/// Each method where it first appears.
-fn first_of_each(sweep: &Sweep) -> Vec<&MethodTable> {
+/// What sets a method apart, by key.
+const PARTS: [&str; 9] =
+    ["baseline", "loss", "distance", "reduction", "regularizer", "miner", "memory", "sampler", "loss_optimizer"];
+
+/// Each method where it first appears, with the training around it.
+fn first_of_each(sweep: &Sweep) -> Vec<(&Method, &TrainingTable)> {
     let mut seen = BTreeSet::new();
-    let methods = sweep.points.iter().flat_map(|point| &point.methods).map(|method| &method.table);
-    methods.filter(|method| seen.insert(&method.name)).collect()
+    let methods = sweep.points.iter().flat_map(|point| point.methods.iter().map(|method| (method, &point.training)));
+    methods.filter(|(method, _)| seen.insert(&method.table.name)).collect()
 }
 
 /// `2 slots (cpu 0, cpu 1)`.

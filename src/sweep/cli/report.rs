@@ -14,7 +14,7 @@ use schema::{Dataset, Metric};
 
 pub(super) use rows::state_of;
 
-use super::{Exit, Opened, Target, colour_on_stdout, show, tell};
+use super::{Exit, Opened, Target, colour_on_stdout, show, studies, tell};
 use crate::{
     ledger::atomic,
     spec::{Quoted, Sweep},
@@ -57,6 +57,11 @@ impl Destination {
             show(&table.terminal(colour_on_stdout()))?;
             tell(&format!("\nwritten to {}", folder.join(format!("{name}.{{md,csv}}")).display()));
         }
+        if !opened.plan.studies.is_empty() {
+            let path = folder.join("search.csv");
+            write(&path, &studies::csv(opened)?)?;
+            tell(&format!("all trials: {}", path.display()));
+        }
         Ok(())
     }
 }
@@ -70,7 +75,7 @@ fn write(path: &Path, text: &str) -> Result<(), Exit> {
 fn tables(opened: &Opened) -> Result<Vec<(String, Table)>, Exit> {
     let Opened { sweep, ledger, plan, .. } = opened;
     let rows = rows::rows(sweep, plan, ledger)?;
-    let lines = [facts::facts(sweep, &rows), rows::idle(&rows, ledger)?].concat();
+    let lines = [facts::facts(sweep, &rows), studies::facts(opened), rows::idle(&rows, ledger)?].concat();
     let caption = Caption { sweep: sweep.name.clone(), command: sweep.command.clone(), lines, fairness: Vec::new() };
     let published = published(sweep)?;
     let table = |(place, &layout): (usize, &Layout)| {

@@ -4,7 +4,7 @@ use clap::Args;
 use report::RunState;
 use schema::Trained;
 
-use super::{Exit, Target, counted, plan::describe_run, report::state_of, show};
+use super::{Exit, Target, counted, plan::describe_run, report::state_of, show, studies};
 use crate::{
     ledger::{Job, RunState as OnDisk},
     plan::freshness,
@@ -53,6 +53,7 @@ impl Status {
         }
         let summary = format!("{finished} of {} finished, {begun} begun", counted(plan.runs.len(), "run"));
         lines.insert(0, format!("{}: {summary}", opened.sweep.name));
+        lines.splice(1..1, studies::standings(&opened));
         lines.splice(1..1, plan.missing.iter().map(|missing| format!("missing: {missing}")));
         let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
         let todo: usize = super::plan::tally(&freshness).values().map(|(todo, _)| todo).sum();

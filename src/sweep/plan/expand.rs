@@ -53,9 +53,9 @@ impl Cell<'_> {
     }
 
     /// The run of each fold with this seed alone.
-    pub(super) fn trial(&self, method: &MethodTable, training: &TrainingTable, seed: u64) -> Vec<Box<Identity>> {
+    pub(super) fn trial(&self, method: &MethodTable, training: &TrainingTable, seed: u64) -> Vec<Identity> {
         let of_fold = |&fold| {
-            let mut identity = Box::new(self.identity(method, training, fold));
+            let mut identity = self.identity(method, training, fold);
             identity.recipe.seed = seed;
             identity
         };

@@ -5,7 +5,7 @@ use std::{
     fmt,
 };
 
-use schema::{EnsembleId, Evaluated, Identity, Metric, Outcome, Record, RunId};
+use schema::{DataId, EnsembleId, Evaluated, Identity, Metric, Outcome, Record, RunId};
 
 use super::{Plan, PlannedRun};
 use crate::{
@@ -81,10 +81,10 @@ pub fn extend(
     report: &ReportTable,
 ) -> Result<(), LedgerError> {
     let begun = ledger.runs()?;
-    let mut needed = BTreeSet::new();
+    let is_new = |job| !freshness.contains_key(&job);
+    let mut new = Vec::new();
     for (&run, planned) in &plan.runs {
-        let known = [Job::Train(run), Job::Evaluate(run)].map(|job| freshness.contains_key(&job));
-        if known[0] && (known[1] || planned.member.is_none()) {
+        if !is_new(Job::Train(run)) {
             continue;
         }
         let both = |reason: Reason| (Freshness::Stale(reason.clone()), Freshness::Stale(reason));
@@ -93,34 +93,34 @@ pub fn extend(
             None if begun.contains(&run) => of_run(run, planned, ledger, report)?,
             None => both(Reason::New),
         };
-        if [&train, &evaluate].iter().any(|job| matches!(job, Freshness::Stale(_))) {
-            needed.insert(planned.data);
-        }
-        freshness.insert(Job::Train(run), train);
-        if planned.member.is_some() {
-            freshness.insert(Job::Evaluate(run), evaluate);
-        }
+        new.push((Job::Train(run), train));
+        new.extend(planned.member.map(|_| (Job::Evaluate(run), evaluate)));
     }
-    for (&id, ensemble) in &plan.ensembles {
-        if !freshness.contains_key(&Job::Ensemble(id)) {
-            let found = of_ensemble(id, plan, ledger, report)?;
-            if matches!(found, Freshness::Stale(_)) {
-                needed.insert(plan.runs[&ensemble.runs[0]].data);
-            }
-            freshness.insert(Job::Ensemble(id), found);
-        }
+    for &id in plan.ensembles.keys().filter(|&&id| is_new(Job::Ensemble(id))) {
+        new.push((Job::Ensemble(id), of_ensemble(id, plan, ledger, report)?));
     }
-    let mut prepared = Vec::new();
-    for &data in plan.data.keys().filter(|data| !freshness.contains_key(&Job::Prepare(**data))) {
+    let stale = new.iter().filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
+    let needed: BTreeSet<DataId> = stale.filter_map(|(job, _)| data_of(*job, plan)).collect();
+    for &data in plan.data.keys().filter(|&&data| is_new(Job::Prepare(data))) {
         let prepare = match (ledger.is_prepared(data), needed.contains(&data)) {
             (true, _) => Freshness::Fresh,
             (false, false) => Freshness::NotNeeded,
             (false, true) => Freshness::Stale(reason(Job::Prepare(data), false, ledger)?),
         };
-        prepared.push((Job::Prepare(data), prepare));
+        new.push((Job::Prepare(data), prepare));
     }
-    freshness.extend(prepared);
+    freshness.extend(new);
     Ok(())
+}
+
+/// The data set that a job works with.
+fn data_of(job: Job, plan: &Plan) -> Option<DataId> {
+    let of_run = |run: &RunId| plan.runs.get(run).map(|planned| planned.data);
+    match job {
+        Job::Prepare(data) => Some(data),
+        Job::Train(run) | Job::Evaluate(run) => of_run(&run),
+        Job::Ensemble(id) => plan.ensembles.get(&id).and_then(|ensemble| of_run(ensemble.runs.first()?)),
+    }
 }
 
 /// What the run's name cannot be final without.

@@ -9,13 +9,13 @@
 use std::ops::Range;
 
 use schema::{Breakdown, DataId, Failure, Metric, Outcome as Ended, Record, RunId, StudyId, Weights, canonical_json};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Identity, Plan, PlannedRun, expand::Cell};
 use crate::{
     ledger::{End, Job, Ledger, LedgerError, RunState},
     search::{AtBound, Outcome, Point, Search, Suggestion, Trial as Tried, best},
-    spec::{Method, MethodTable, Sweep, TrainingTable, at_point},
+    spec::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
 };
 
 /// Seeds of trials begin here, and those of the table end before.
@@ -192,24 +192,15 @@ fn finished(folds: &[f64]) -> Outcome {
 fn description(cell: &Cell<'_>) -> String {
     let search = cell.method.search.as_deref();
     let names: Vec<&str> = search.into_iter().flat_map(|search| search.space().names()).collect();
-    let (method, training) = (json!(cell.method.table), json!(cell.point.training));
-    let mut common = json!({ "method": method, "training": training });
-    names.iter().for_each(|name| forget(&mut common, name));
+    let dimensions = names.iter().copied();
+    let (method, training) = without(&cell.method.table, &cell.point.training, dimensions);
     let point = cell.point;
     canonical_json(&json!({
-        "sweep": cell.sweep.name, "common": common, "searched": names, "folds": cell.sweep.folds,
+        "sweep": cell.sweep.name, "method": method, "training": training, "searched": names, "folds": cell.sweep.folds,
         "seed": search.map(|search| search.settings().seed), "strategy": search.map(|search| search.settings().strategy),
         "dataset": point.dataset, "images": point.images, "transform": point.transform, "model": point.model,
         "weights": cell.weights, "data": cell.data, "numerics": cell.numerics,
     }))
-}
-
-/// Takes a searched value out of what the trials share.
-fn forget(common: &mut Value, name: &str) {
-    let full = if name.starts_with("training.") { name.to_owned() } else { format!("method.{name}") };
-    if let Some(value) = common.pointer_mut(&format!("/{}", full.replace('.', "/"))) {
-        *value = Value::Null;
-    }
 }
 
 impl Plan {
@@ -265,7 +256,8 @@ impl Plan {
         };
         // A point that does not fit the file's types is a trial without runs, and a failed one.
         let outcome = if identities.is_empty() { Outcome::Failed } else { Outcome::Pending };
-        let runs: Vec<RunId> = identities.into_iter().map(|identity| self.add(study, identity, None, new)).collect();
+        let runs: Vec<RunId> =
+            identities.into_iter().map(|identity| self.add(study, Box::new(identity), None, new)).collect();
         Trial { point, folds: vec![None; runs.len()], runs, outcome, broken: None }
     }
 
@@ -307,3 +299,6 @@ fn tables(study: &Study, point: &Point, sweep: &Sweep) -> Result<(MethodTable, T
     let dimensions = study.search(sweep).space().names();
     at_point(&study.method(sweep).table, &sweep.points[study.point].training, dimensions, point)
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,19 @@ pub enum Strategy {
     Gp,
 }
 
+impl Strategy {
+    /// As the file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Strategy::Grid => "grid",
+            Strategy::Random => "random",
+            Strategy::Sobol => "sobol",
+            Strategy::Tpe => "tpe",
+            Strategy::Gp => "gp",
+        }
+    }
+}
+
 /// What a study is told beside its space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

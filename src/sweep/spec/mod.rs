@@ -39,10 +39,8 @@ use rayon::prelude::*;
 pub use resolved::resolved;
 use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};
 use searched::Searched;
-
+pub use searched::{as_written, at_point, without};
 pub use tables::{Layouts, Quoted, ReportTable};
-
-pub use searched::at_point;
 
 use crate::{
     ledger::fingerprint::registration,
@@ -212,12 +210,11 @@ fn point(document: &Document<'_>, combination: &Combination, halves: &Halves) ->
     })
 }
 
+/// The search of each method of a reading, if it has one.
+type Searches = Vec<Option<Arc<Search>>>;
+
 /// Reads and checks the file under one reading, with every probe of its searched values, and the search of each method.
-fn read(
-    document: &Document<'_>,
-    reading: &Reading<'_>,
-    halves: &Halves,
-) -> Result<(SweepFile, Vec<Option<Arc<Search>>>), Diagnostic> {
+fn read(document: &Document<'_>, reading: &Reading<'_>, halves: &Halves) -> Result<(SweepFile, Searches), Diagnostic> {
     let searched = document.searched(reading)?;
     let file = checked(document, reading, halves)?;
     let probes = searched.iter().flatten().map(|searched| searched.probes.len()).max().unwrap_or(1);

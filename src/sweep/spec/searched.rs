@@ -6,13 +6,14 @@
 
 use std::ops::Range as Place;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
 use super::{
+    Method,
     diagnostic::{Diagnostic, nearest},
     file::{MethodTable, TrainingTable},
     key::number,
@@ -135,8 +136,8 @@ fn searched<'a>(
         "log_uniform" => Range::LogUniform(two(source, list, kind, number)?),
         "int" => Range::Int(two(source, list, kind, whole)?),
         "log_int" => Range::LogInt(two(source, list, kind, whole)?),
-        "grid" => Range::Grid(items.iter().map(|item| json(item.get_ref())).collect()),
-        _ => Range::Choice(items.iter().map(|item| json(item.get_ref())).collect()),
+        "grid" => Range::Grid(items.iter().map(|item| plain(item.get_ref())).collect()),
+        _ => Range::Choice(items.iter().map(|item| plain(item.get_ref())).collect()),
     };
     let when = table.get("when").map(|when| condition(source, when, prefix)).transpose()?;
     let dimension = Dimension { name: format!("{prefix}{}", path.join(".")), range, when };
@@ -175,7 +176,7 @@ fn condition(source: &Source<'_>, when: &Spanned<DeValue<'_>>, prefix: &str) -> 
     };
     let name = name.get_ref();
     let is_whole = prefix.is_empty() || name.starts_with(prefix);
-    Ok(Condition { name: if is_whole { name.to_string() } else { format!("{prefix}{name}") }, is: json(is.get_ref()) })
+    Ok(Condition { name: if is_whole { name.to_string() } else { format!("{prefix}{name}") }, is: plain(is.get_ref()) })
 }
 
 fn example(kind: &str) -> String {
@@ -187,7 +188,7 @@ fn example(kind: &str) -> String {
     }
 }
 
-fn json(value: &DeValue<'_>) -> Value {
+fn plain(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => text.as_ref().into(),
         DeValue::Integer(integer) => {
@@ -196,9 +197,9 @@ fn json(value: &DeValue<'_>) -> Value {
         DeValue::Float(float) => float.as_str().parse::<f64>().map_or(Value::Null, Value::from),
         DeValue::Boolean(truth) => (*truth).into(),
         DeValue::Datetime(time) => time.to_string().into(),
-        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Array(items) => items.iter().map(|item| plain(item.get_ref())).collect(),
         DeValue::Table(table) => {
-            table.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref()))).collect()
+            table.iter().map(|(key, value)| (key.get_ref().to_string(), plain(value.get_ref()))).collect()
         }
     }
 }
@@ -219,7 +220,7 @@ fn place_in<'t, 'a>(table: &'t mut DeTable<'a>, path: &[String]) -> Option<&'t m
     for part in rest {
         value = match value.get_mut() {
             DeValue::Table(table) => table.get_mut(part.as_str())?,
-            DeValue::Array(items) => items.iter_mut().nth(part.parse().ok()?)?,
+            DeValue::Array(items) => items.get_mut(part.parse::<usize>().ok()?)?,
             _ => return None,
         };
     }
@@ -240,15 +241,38 @@ pub fn at_point<'n>(
     dimensions: impl Iterator<Item = &'n str>,
     point: &Point,
 ) -> Result<(MethodTable, TrainingTable), serde_json::Error> {
-    let (mut method, mut training) = (serde_json::to_value(method)?, serde_json::to_value(training)?);
-    for name in dimensions {
-        let (root, path) = match name.strip_prefix(SHARED) {
-            Some(path) => (&mut training, path),
-            None => (&mut method, name),
-        };
-        put(root, path, point.get(name).cloned());
-    }
+    let (method, training) = with(method, training, dimensions.map(|name| (name, point.get(name).cloned())));
     Ok((serde_json::from_value(method)?, serde_json::from_value(training)?))
+}
+
+/// A method and the training around it without these searched values: what all trials share.
+pub fn without<'n>(
+    method: &MethodTable,
+    training: &TrainingTable,
+    dimensions: impl Iterator<Item = &'n str>,
+) -> (Value, Value) {
+    with(method, training, dimensions.map(|name| (name, None)))
+}
+
+/// A method and the training around it as the file has them, with searched values as their ranges.
+pub fn as_written(method: &Method, training: &TrainingTable) -> (Value, Value) {
+    let dimensions = method.search.iter().flat_map(|search| &search.space().dimensions);
+    with(&method.table, training, dimensions.map(|dimension| (dimension.name.as_str(), Some(json!(dimension.range)))))
+}
+
+fn with<'n>(
+    method: &MethodTable,
+    training: &TrainingTable,
+    values: impl Iterator<Item = (&'n str, Option<Value>)>,
+) -> (Value, Value) {
+    let (mut method, mut training) = (json!(method), json!(training));
+    for (name, value) in values {
+        match name.strip_prefix(SHARED) {
+            Some(path) => put(&mut training, path, value),
+            None => put(&mut method, name, value),
+        }
+    }
+    (method, training)
 }
 
 fn put(root: &mut Value, path: &str, value: Option<Value>) {

@@ -1,0 +1,166 @@
+//! What searches chose, for captions, and all their trials as CSV.
+
+use std::collections::BTreeMap;
+
+use schema::Metric;
+
+use super::{Exit, Opened, counted};
+use crate::{
+    plan::{Member, Standing, Study},
+    search::{Outcome, Side, Value},
+};
+
+/// How values were searched, what was selected for each row, and what is suspicious about it.
+pub(super) fn facts(opened: &Opened) -> Vec<String> {
+    let (sweep, studies) = (&opened.sweep, &opened.plan.studies);
+    let Some(first) = studies.first() else { return Vec::new() };
+    let settings = first.search(sweep).settings();
+    let select = sweep.points[first.point].training.select.unwrap_or(Metric::MapAtR);
+    let how = format!(
+        "Searched: {} over {} per search, each on {} folds, by mean validation {}; trials have a seed of their own.",
+        settings.strategy.name(),
+        counted(settings.trials, "trial"),
+        sweep.folds.len(),
+        select.heading(),
+    );
+    let of_study = |study: &Study| [vec![outcome(study, opened)], warnings(study, opened)].concat();
+    [vec![how], studies.iter().flat_map(of_study).collect()].concat()
+}
+
+/// `Triplet on Omniglot: loss.triplet.margin 0.1 (trial 3 of 4, validation 45.21 ± 1.30); 1 trial failed.`
+fn outcome(study: &Study, opened: &Opened) -> String {
+    let name = row(study, opened);
+    let failed = study.trials.iter().filter(|trial| trial.outcome == Outcome::Failed).count();
+    let failed = if failed == 0 { String::new() } else { format!("; {} failed", counted(failed, "trial")) };
+    let Some(trial) = study.selected() else {
+        let ended = study.trials.iter().filter(|trial| trial.outcome != Outcome::Pending).count();
+        return match study.standing {
+            Standing::Hopeless => format!("{name}: nothing is selected, all {} trials failed.", study.budget),
+            Standing::Open | Standing::Selected(_) => {
+                format!(
+                    "{name}: nothing is selected yet, {ended} of {} have ended{failed}.",
+                    counted(study.budget, "trial")
+                )
+            }
+        };
+    };
+    let values: Vec<String> = trial.point.iter().map(|(name, value)| format!("{name} {}", short(value))).collect();
+    let number = study.trials.iter().position(|other| std::ptr::eq(other, trial)).map_or(0, |place| place + 1);
+    let score = match trial.outcome {
+        Outcome::Finished { mean, sem: Some(sem) } => {
+            format!("{:.2} ± {:.2} (standard error)", 100.0 * mean, 100.0 * sem)
+        }
+        Outcome::Finished { mean, sem: None } => format!("{:.2}", 100.0 * mean),
+        Outcome::Failed | Outcome::Pending => String::new(),
+    };
+    format!("{name}: {}; trial {number} of {}, validation {score}{failed}.", values.join(", "), study.budget)
+}
+
+fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
+    let warning = |at: crate::search::AtBound| {
+        let side = match at.side {
+            Side::Lower => "lower",
+            Side::Upper => "upper",
+        };
+        format!(
+            "Warning: {}: {} {} lies at the {side} bound {}; a wider range may hold better values.",
+            row(study, opened),
+            at.name,
+            short(&at.value),
+            short(&at.bound)
+        )
+    };
+    study.at_bounds(&opened.sweep).into_iter().map(warning).collect()
+}
+
+/// `Triplet on Omniglot, model.embedding = 64`.
+fn row(study: &Study, opened: &Opened) -> String {
+    let member = &opened.plan.members[study.members.start];
+    let settings = member.settings.iter().map(|(axis, value)| format!(", {axis} = {value}"));
+    format!("{} on {}{}", member.method, member.dataset, settings.collect::<String>())
+}
+
+fn short(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// All trials of all searches: a line for each trial and searched value.
+///
+/// # Errors
+/// Never, but for want of memory.
+pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header =
+        ["dataset", "method", "settings", "trial", "outcome", "mean", "sem", "folds", "selected", "key", "value"];
+    writer.write_record(header).map_err(Exit::stuck)?;
+    for study in &opened.plan.studies {
+        let member = &opened.plan.members[study.members.start];
+        for (number, trial) in study.trials.iter().enumerate() {
+            let (outcome, mean, sem) = match trial.outcome {
+                Outcome::Finished { mean, sem } => ("finished", Some(mean), sem),
+                Outcome::Failed => (trial.broken.map_or("failed", schema::Breakdown::word), None, None),
+                Outcome::Pending => ("pending", None, None),
+            };
+            let number_or_nothing = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
+            let folds: Vec<String> = trial.folds.iter().map(|fold| number_or_nothing(*fold)).collect();
+            for (key, value) in &trial.point {
+                let record = [
+                    member.dataset.clone(),
+                    member.method.clone(),
+                    settings(member),
+                    (number + 1).to_string(),
+                    outcome.to_owned(),
+                    number_or_nothing(mean),
+                    number_or_nothing(sem),
+                    folds.join(" "),
+                    (study.standing == Standing::Selected(number)).to_string(),
+                    key.clone(),
+                    short(value),
+                ];
+                writer.write_record(record).map_err(Exit::stuck)?;
+            }
+        }
+    }
+    let bytes = writer.into_inner().map_err(Exit::stuck)?;
+    String::from_utf8(bytes).map_err(Exit::stuck)
+}
+
+fn settings(member: &Member) -> String {
+    let settings: Vec<String> = member.settings.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
+    settings.join(", ")
+}
+
+/// How far each search is, for `sweep status`.
+pub(super) fn standings(opened: &Opened) -> Vec<String> {
+    let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+    for study in &opened.plan.studies {
+        let word = match study.standing {
+            Standing::Open => "open",
+            Standing::Selected(_) => "done",
+            Standing::Hopeless => "without any trial that ended well",
+        };
+        *open.entry(word).or_default() += 1;
+    }
+    if open.is_empty() {
+        return Vec::new();
+    }
+    let counts: Vec<String> = open.into_iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let searches = opened.plan.studies.len();
+    vec![format!("  {} {}: {}", searches, if searches == 1 { "search" } else { "searches" }, counts.join(", "))]
+}
+
+/// How a search stands, in the place of the standing of its repetitions.
+pub(super) fn waiting(opened: &Opened, member: usize) -> String {
+    let study = opened.plan.studies.iter().find(|study| study.members.contains(&member));
+    let Some(study) = study else { return "there".to_owned() };
+    let ended = study.trials.iter().filter(|trial| trial.outcome != Outcome::Pending).count();
+    match study.standing {
+        Standing::Hopeless => "never: no trial of its search ended well".to_owned(),
+        Standing::Open | Standing::Selected(_) => {
+            format!("after its search: {ended} of {} trials", study.budget)
+        }
+    }
+}
