@@ -93,6 +93,7 @@ fn every_kind_of_part_is_shown_and_what_is_shown_can_be_written_in_a_sweep_file(
         ("samplers", "sampler.m_per_class = { batch = 32, per_class = 4 }", 6),
         ("optimizers", "optimizer.adam = {", 4),
         ("schedules", "schedule.cosine = {", 5),
+        ("rules", "F4  all methods have as many images in a step", 12),
     ] {
         let shown = desk.sweep(&["show", kind]).assert_code(0).assert_says(first).out;
         let parts: Vec<&str> = shown.lines().filter(|line| !line.starts_with(' ') && !line.is_empty()).collect();
@@ -103,4 +104,38 @@ fn every_kind_of_part_is_shown_and_what_is_shown_can_be_written_in_a_sweep_file(
         }
     }
     desk.sweep(&["show", "losses", "nothing"]).assert_code(1);
+}
+
+#[test]
+fn a_rule_that_does_not_hold_is_shown_with_its_place_and_below_the_table_until_it_is_waived() {
+    let own_batch = "sampler.m_per_class = { batch = 16 }\n\n[resources]";
+    let unfair = SMALL.replace("seeds = 2", "seeds = 3").replace("[resources]", own_batch);
+    let desk = Desk::new(&unfair);
+    let what = "Triplet: 16 images in a step, Contrastive 8 images in a step";
+    desk.sweep(&["check", "sweep.toml"]).assert_code(0).assert_says(what).assert_says("sweep.toml:26");
+    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says(&format!("F4 {what} (line 26)"));
+    desk.run().assert_code(0);
+    assert!(desk.table().contains(&format!("does not hold: {what}.")), "{}", desk.table());
+    let waiver = "[[waive]]\nrule = \"F4\"\nreason = \"it needs more.\"\n";
+    std::fs::write(desk.path("sweep.toml"), format!("{unfair}\n{waiver}")).unwrap();
+    assert!(!desk.sweep(&["plan", "sweep.toml"]).assert_code(0).out.contains("fairness"));
+    desk.sweep(&["report", "sweep.toml"]).assert_code(0);
+    assert!(desk.table().contains("Reason: it needs more."), "{}", desk.table());
+}
+
+#[test]
+fn each_layout_is_a_table_with_its_files() {
+    let report = "[report]\nlayout = [\"reality_check\", \"benchmark\"]\npublished = \"quoted.csv\"\n";
+    let desk = Desk::new(&format!("{}\n{report}", SMALL.replace("seeds = 2", "seeds = 2\nfolds = 2")));
+    let quoted = "dataset,folds,method,source,recall@1\nglyphs,,HDC,its paper,53.6\n";
+    std::fs::write(desk.path("quoted.csv"), quoted).unwrap();
+    desk.run().assert_code(0).assert_says("HDC").assert_says("table-benchmark.{md,csv}");
+    assert!(
+        desk.table().contains("concatenated<br>P@1") && desk.table().contains("separated<br>P@1"),
+        "{}",
+        desk.table()
+    );
+    assert!(desk.read("reports/small/table-benchmark.md").contains("| *HDC* | *53.6* |"));
+    std::fs::write(desk.path("quoted.csv"), "dataset,folds,method,source\nglyphs,two,HDC,its paper\n").unwrap();
+    desk.sweep(&["report", "sweep.toml"]).assert_code(1).assert_says("`two` in `folds`");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::{Exit, Target, counted, show};
+use super::{Exit, Target, colour_on_stderr, counted, show, tell};
 use crate::spec::Sweep;
 
 /// Checks a sweep file without running, reading data or writing anything.
@@ -23,7 +23,10 @@ impl Check {
         let sweep = self.target.read()?;
         let mut lines = vec![format!("{}: in order", self.target.file.display()), arithmetic(&sweep)];
         lines.extend(sweep.refinements.iter().cloned());
-        show(&(lines.join("\n") + "\n"))
+        show(&(lines.join("\n") + "\n"))?;
+        let open = sweep.fairness.open().map(|violation| &violation.shown);
+        open.chain(&sweep.fairness.unneeded).for_each(|warning| tell(&warning.warning(colour_on_stderr())));
+        Ok(())
     }
 }
 

@@ -48,6 +48,7 @@ fn as_text(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", sweep.name, check::arithmetic(sweep))];
     lines.extend(plan.missing.iter().map(|missing| format!("missing: {missing}")));
     lines.extend(sweep.refinements.iter().cloned());
+    lines.extend(sweep.fairness.paragraph());
     lines.push(String::new());
     lines.extend(made_of(opened));
     lines.push(String::new());

@@ -76,7 +76,8 @@ fn tables(opened: &Opened) -> Result<Vec<(String, Table)>, Exit> {
     let Opened { sweep, ledger, plan, .. } = opened;
     let rows = rows::rows(sweep, plan, ledger)?;
     let lines = [facts::facts(sweep, &rows), studies::facts(opened), rows::idle(&rows, ledger)?].concat();
-    let caption = Caption { sweep: sweep.name.clone(), command: sweep.command.clone(), lines, fairness: Vec::new() };
+    let caption =
+        Caption { sweep: sweep.name.clone(), command: sweep.command.clone(), lines, fairness: sweep.fairness.lines() };
     let published = published(sweep)?;
     let table = |(place, &layout): (usize, &Layout)| {
         let columns = |dataset: &Dataset| sweep.report.columns(layout, dataset);

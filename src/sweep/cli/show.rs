@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Exit, show};
-use crate::spec::presets;
+use crate::spec::{Rule, presets};
 
 /// Shows the parts that a sweep file can name: what each computes, its settings with their defaults, where it
 /// comes from, and the bounds within which the Reality Check searched.
@@ -42,6 +42,8 @@ enum Kind {
     Schedules,
     /// `extends = ["presets/NAME"]`; with a name, its text
     Presets,
+    /// What has to hold for methods to be compared, and why; `[[waive]] rule = "F4"` waives one
+    Rules,
 }
 
 impl Show {
@@ -49,6 +51,7 @@ impl Show {
         let wanted = self.name.as_deref().unwrap_or_default();
         let entries: Vec<String> = match self.kind {
             Kind::Presets => presets(wanted),
+            Kind::Rules => rules(wanted),
             Kind::Losses => entries(Loss::CARDS, &Loss::every(), "loss", wanted),
             Kind::Miners => entries(Miner::CARDS, &Miner::every(), "miner", wanted),
             Kind::Memories => entries(Memory::CARDS, &Memory::every(), "memory", wanted),
@@ -73,6 +76,17 @@ fn presets(wanted: &str) -> Vec<String> {
     let all = presets::names().filter(|name| name.contains(wanted));
     let first_line = |name| presets::text(name).and_then(|text| text.lines().next()).unwrap_or_default();
     all.map(|name| format!("presets/{name}\n    {}", first_line(name).trim_start_matches("# "))).collect()
+}
+
+/// A paragraph for each rule of fairness.
+fn rules(wanted: &str) -> Vec<String> {
+    let named = Rule::ALL.into_iter().filter(|rule| rule.to_string().contains(wanted));
+    named
+        .map(|rule| {
+            let binding = if rule.is_binding() { "binding under a protocol" } else { "a warning" };
+            format!("{rule}  {} ({binding})\n    {}", rule.title(), rule.why())
+        })
+        .collect()
 }
 
 /// One paragraph for each part; cards and defaults are in the same order.

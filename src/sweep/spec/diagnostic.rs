@@ -36,11 +36,26 @@ impl Diagnostic {
         self
     }
 
+    /// The line of its place, from 1.
+    pub fn line(&self) -> Option<usize> {
+        let before = self.text.get(..self.place.as_ref()?.start)?;
+        Some(1 + before.bytes().filter(|&byte| byte == b'\n').count())
+    }
+
     /// The message with file, line, column and a caret; with terminal colours if asked.
     pub fn render(&self, colour: bool) -> String {
+        self.rendered(Level::ERROR, colour)
+    }
+
+    /// The same for something that may stand, and should be thought about.
+    pub fn warning(&self, colour: bool) -> String {
+        self.rendered(Level::WARNING, colour)
+    }
+
+    fn rendered(&self, level: Level<'_>, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let path = self.file.display().to_string();
-        let title = Level::ERROR.primary_title(self.message.as_str());
+        let title = level.primary_title(self.message.as_str());
         let mut report = vec![match &self.place {
             Some(place) => title.element(
                 Snippet::source(self.text.as_str())

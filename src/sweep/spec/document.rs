@@ -13,6 +13,7 @@ use toml::{
 use super::{
     condition::{Condition, Override},
     diagnostic::{Diagnostic, nearest},
+    fairness::{Fairness, Found, Key, Violation, Waiver},
     grid::{Combination, Grid, Participant, Variant, tables},
     key::{put, value_at},
     layers::Layers,
@@ -133,6 +134,37 @@ impl<'a> Document<'a> {
             Some(hint) => diagnostic.with_hint(hint),
             None => diagnostic,
         }
+    }
+
+    /// How the sweep stands to the rules of fairness: what was found, with its place, and whether it is waived.
+    pub(super) fn fairness(&self, combinations: &[Combination], found: Vec<Found>, waivers: &[Waiver]) -> Fairness {
+        let violation = |found: Found| {
+            let reading = &self.readings(&combinations[found.point])[0];
+            let key = match &found.key {
+                Key::Shared(key) => key.clone(),
+                Key::OfMethod(name, key) => {
+                    let is_it = |(variant, _): &(&Variant, bool)| self.methods[variant.method].name == *name;
+                    let position = reading.variants.iter().position(is_it).unwrap_or_default();
+                    format!("method.{position}.{key}")
+                }
+            };
+            let (rule, what) = (found.rule, found.what);
+            let message = format!("{rule}, {}, does not hold: {what}", rule.title());
+            let hint = format!(
+                "`[[waive]] rule = \"{rule}\" reason = \"..\"` settles it, `sweep show rules` tells why it matters"
+            );
+            let shown = self.point_at(reading, Fault { key, message, hint: Some(hint) });
+            let waiver = waivers.iter().find(|waiver| waiver.rule == rule);
+            Violation { rule, what, shown, waived: waiver.map(|waiver| waiver.reason.clone()) }
+        };
+        let violations: Vec<Violation> = found.into_iter().map(violation).collect();
+        let is_needed = |waiver: &Waiver| violations.iter().any(|violation| violation.rule == waiver.rule);
+        let unneeded = waivers.iter().enumerate().filter(|(_, waiver)| !is_needed(waiver)).map(|(place, waiver)| {
+            let message = format!("{}, {}, holds: there is nothing to waive", waiver.rule, waiver.rule.title());
+            let fault = Fault { key: format!("waive.{place}.rule"), message, hint: None };
+            self.point_at(&self.readings(&combinations[0])[0], fault)
+        });
+        Fairness { unneeded: unneeded.collect(), violations }
     }
 
     /// The values of the axes as the file spells them, without the data set, which every table shows anyway.

@@ -14,7 +14,7 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-use super::tables::ReportTable;
+use super::{fairness::Waiver, tables::ReportTable};
 use crate::search::Settings;
 
 /// A whole file.
@@ -43,6 +43,9 @@ pub struct SweepFile {
     /// `[report]`
     #[serde(default)]
     pub report: ReportTable,
+    /// `[[waive]]`, one for each rule of fairness that need not hold.
+    #[serde(default)]
+    pub waive: Vec<Waiver>,
     /// `[axes]`
     #[serde(default)]
     pub axes: PutInPlace,

@@ -13,7 +13,8 @@ use super::{
 };
 
 /// Tables that determine no result, or that are about the sweep as a whole.
-const FIXED: [&str; 9] = ["sweep", "resources", "report", "search", "axes", "zip", "include", "exclude", "override"];
+const FIXED: [&str; 10] =
+    ["sweep", "resources", "report", "waive", "search", "axes", "zip", "include", "exclude", "override"];
 
 /// Which setting is meant, and where that is said.
 #[derive(Clone, Debug, PartialEq, Eq)]

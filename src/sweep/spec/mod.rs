@@ -9,6 +9,7 @@
 mod condition;
 mod diagnostic;
 mod document;
+mod fairness;
 mod file;
 mod grid;
 mod key;
@@ -30,6 +31,7 @@ use std::{
 
 pub use diagnostic::Diagnostic;
 use document::{Document, Reading};
+pub use fairness::{Fairness, Rule, Violation, Waiver};
 pub use file::{
     Baseline, DataTable, DeviceChoice, Folds, Gpus, MethodTable, Resources, SweepFile, SweepTable, TrainingTable,
 };
@@ -71,6 +73,8 @@ pub struct Sweep {
     pub folds: Vec<Option<Fold>>,
     /// How searched values are chosen, if there are any.
     pub search: Option<Settings>,
+    /// Whether its methods may be compared.
+    pub fairness: Fairness,
     /// What to measure and to show.
     pub report: ReportTable,
     /// Where and how to run.
@@ -144,6 +148,12 @@ impl Sweep {
         let first: SweepFile = document.read(reading)?;
         validate::report(&first.report, &document.method_names()).map_err(|fault| document.point_at(reading, fault))?;
         let is_searched = points.iter().flat_map(|point| &point.methods).any(|method| method.search.is_some());
+        let folds = match first.sweep.folds {
+            Some(Folds { of, cut }) => Fold::all(of, cut).map(Some).collect(),
+            None => vec![None],
+        };
+        let found = fairness::check(&points, &first.sweep.seeds.0, &folds);
+        let fairness = document.fairness(&combinations, found, &first.waive);
         Ok(Sweep {
             file: path.to_owned(),
             command,
@@ -151,11 +161,9 @@ impl Sweep {
             refinements,
             points,
             seeds: first.sweep.seeds.0,
-            folds: match first.sweep.folds {
-                Some(Folds { of, cut }) => Fold::all(of, cut).map(Some).collect(),
-                None => vec![None],
-            },
             search: first.search.filter(|_| is_searched),
+            folds,
+            fairness,
             report: first.report,
             resources: first.resources,
             data_root: first.data.root,

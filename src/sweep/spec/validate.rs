@@ -35,7 +35,18 @@ pub(super) fn check(file: &SweepFile) -> Checked {
     model::model(file)?;
     training::training(&file.training, file)?;
     methods(file)?;
-    resources(&file.resources)
+    resources(&file.resources)?;
+    let mut waived = BTreeSet::new();
+    for (place, waiver) in file.waive.iter().enumerate() {
+        let key = |name: &str| format!("waive.{place}.{name}");
+        require(waived.insert(waiver.rule), &key("rule"), "this rule is waived already")?;
+        require(
+            !waiver.reason.trim().is_empty(),
+            &key("reason"),
+            "a waiver needs a reason: it is printed under the table",
+        )?;
+    }
+    Ok(())
 }
 
 /// What is wrong about the tables of a sweep with these methods.
