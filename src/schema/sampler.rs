@@ -36,7 +36,8 @@ impl Sampler {
     }
 }
 
-/// Every batch holds exactly `batch / per_class` distinct classes, `per_class` distinct images of each.
+/// Every batch holds exactly `batch / per_class` distinct classes, `per_class` distinct images of each; of a class that
+/// has fewer they are drawn with replacement, as in the other samplers with a `per_class`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MPerClass {
@@ -123,7 +124,7 @@ impl Sampler {
     pub const CARDS: &[Card] = &[
         Card::new(
             "m_per_class",
-            "batch / per_class distinct classes, per_class distinct images of each",
+            "batch / per_class distinct classes, per_class images of each, repeated only if it has fewer",
             "pytorch-metric-learning, MPerClassSampler with a batch size",
             "",
         ),

@@ -1,8 +1,8 @@
 //! Every optimiser, schedule, memory and sampler, stopped somewhere and continued: nobody can tell afterwards.
 
 use schema::{
-    AdamW, ClassBalanced, Clip, Cosine, FixedPairs, MemoryInit, MemoryKey, MemoryWrap, MultiStep, Plateau,
-    RandomSampler, Schedule, Span, StepSchedule, Straddling, WarmUp,
+    AdamW, ClassBalanced, Clip, Cosine, FixedPairs, Hierarchical, MemoryInit, MemoryKey, MemoryWrap, MultiStep,
+    Plateau, RandomSampler, Schedule, Span, StepSchedule, Straddling, WarmUp,
 };
 
 use super::*;
@@ -92,32 +92,60 @@ fn lasting(event: &Event) -> bool {
     matches!(event, Event::Scores { .. } | Event::Memory { .. })
 }
 
+/// Trains the place's recipe without a break, and with one after a step that `n` chooses.
+fn leaves_no_trace(place: &Place, n: usize) {
+    let said = |work, stop: &Stop, stop_after: u64| {
+        let mut said = Vec::new();
+        let end = place.listen(work, &stop.clone(), &mut |event| {
+            if event == (Event::Checkpoint { step: stop_after }) {
+                stop.request();
+            }
+            said.extend(Some(event).filter(lasting));
+        });
+        (end, said)
+    };
+    let (undisturbed, all) = said(place.train(&format!("whole{n}"), f64::INFINITY), &Stop::new(), u64::MAX);
+    let undisturbed = trained(undisturbed);
+    assert!(undisturbed.steps > 1 && all.len() as u64 > undisturbed.steps, "{:?}", place.recipe);
+    let last = 1 + n as u64 % (undisturbed.steps - 1);
+    let (end, before) = said(place.train(&format!("parts{n}"), 0.0), &Stop::new(), last);
+    assert_eq!(end, Ok(End::Stopped), "{:?}", place.recipe);
+    let (end, after) = said(place.train(&format!("parts{n}"), f64::INFINITY), &Stop::new(), u64::MAX);
+    assert_eq!(trained(end), undisturbed, "{:?}", place.recipe);
+    assert_eq!([before, after].concat(), all, "{:?}", place.recipe);
+    let same = place.model(&format!("whole{n}")) == place.model(&format!("parts{n}"));
+    assert!(same, "stopped after {last} steps: {:?}", place.recipe);
+}
+
 #[test]
 fn whatever_is_chosen_an_interruption_leaves_no_trace() {
     let mut place = Place::new(stateful());
     for n in 0..15 {
         place.recipe = nth(n);
-        let said = |work, stop: &Stop, stop_after: u64| {
-            let mut said = Vec::new();
-            let end = place.listen(work, &stop.clone(), &mut |event| {
-                if event == (Event::Checkpoint { step: stop_after }) {
-                    stop.request();
-                }
-                said.extend(Some(event).filter(lasting));
-            });
-            (end, said)
-        };
-        let (undisturbed, all) = said(place.train(&format!("whole{n}"), f64::INFINITY), &Stop::new(), u64::MAX);
-        let undisturbed = trained(undisturbed);
-        assert!(undisturbed.steps > 1 && all.len() as u64 > undisturbed.steps, "{:?}", place.recipe);
-        let last = 1 + n as u64 % (undisturbed.steps - 1);
-        let (end, before) = said(place.train(&format!("parts{n}"), 0.0), &Stop::new(), last);
-        assert_eq!(end, Ok(End::Stopped), "{:?}", place.recipe);
-        let (end, after) = said(place.train(&format!("parts{n}"), f64::INFINITY), &Stop::new(), u64::MAX);
-        assert_eq!(trained(end), undisturbed, "{:?}", place.recipe);
-        assert_eq!([before, after].concat(), all, "{:?}", place.recipe);
-        let same = place.model(&format!("whole{n}")) == place.model(&format!("parts{n}"));
-        assert!(same, "stopped after {last} steps: {:?}", place.recipe);
+        leaves_no_trace(&place, n);
+    }
+}
+
+/// Data with super-classes, and classes so small that images are repeated.
+#[test]
+fn batches_of_super_classes_and_of_small_classes_continue_without_a_trace() {
+    let mut place = in_shop::place(stateful());
+    let hierarchical = Hierarchical { batch: 12, super_classes: 2, per_class: 3 };
+    let samplers = [
+        Sampler::Hierarchical(hierarchical),
+        Sampler::MPerClass(MPerClass { batch: 12, per_class: 3 }),
+        Sampler::Straddling(Straddling { batch: 12, per_class: 5 }),
+    ];
+    for (n, sampler) in samplers.into_iter().enumerate() {
+        place.recipe = changed(nth(n), |recipe, training| {
+            recipe.dataset = Dataset::InShop;
+            training.sampler = sampler;
+            // Fewer images are trained on than in the tests above.
+            if let Some(Memory::Xbm(xbm)) = &mut training.memory {
+                xbm.size = MemorySize::Size(10);
+            }
+        });
+        leaves_no_trace(&place, n);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Batches of one pair of each of some classes, as the N-pair loss wants them. Sohn, NeurIPS 2016.
 //!
 //! The same as [`MPerClass`] with two images of each class: of `batch / 2` distinct classes an anchor and, right after
-//! it, its positive.
+//! it, its positive. These are two images: a class with one is refused.
 
-use super::{MPerClass, Sampler, SamplerError};
+use super::{Classes, MPerClass, Sampler, SamplerError};
 
 /// Forms batches of pairs.
 #[derive(Clone, Debug)]
@@ -13,9 +13,11 @@ impl FixedPairs {
     /// Returns a sampler of images with these `labels`, for batches of `batch` images.
     ///
     /// # Errors
-    /// If there is no such batch.
+    /// If there is no such batch, or a class has a single image.
     pub fn new(labels: &[i64], batch: usize, seed: u64) -> Result<FixedPairs, SamplerError> {
-        MPerClass::new(labels, batch, 2, seed).map(FixedPairs)
+        let pairs = MPerClass::new(labels, batch, 2, seed)?;
+        Classes::new(labels).hold_at_least(2)?;
+        Ok(FixedPairs(pairs))
     }
 }
 

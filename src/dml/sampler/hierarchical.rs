@@ -1,15 +1,15 @@
 //! Batches of a few super-classes, so that negatives are alike.
 //!
 //! A batch takes equal parts of `super_classes` distinct super-classes, uniformly chosen; of each as many distinct
-//! classes as its part has room for, `per_class` distinct images each. Super-classes with fewer such classes are never
-//! chosen; classes with fewer images neither.
+//! classes as its part has room for, `per_class` distinct images each, or as many drawn with replacement of a class
+//! that has fewer. Super-classes with fewer classes are never chosen.
 //! Reference: pytorch-metric-learning (PML) `HierarchicalSampler`. Differs: PML goes through all combinations of
-//! super-classes, some batches for each, shuffles each batch, and fills it with fewer or repeated images where
-//! a super-class is too small.
+//! super-classes, some batches for each, shuffles each batch, and fills it with fewer classes where a super-class is
+//! too small.
 
 use std::collections::BTreeMap;
 
-use super::{Classes, Sampler, SamplerError};
+use super::{Classes, Sampler, SamplerError, draw_of_class};
 use crate::random::{Draws, Purpose};
 
 /// Forms batches of a few super-classes.
@@ -51,14 +51,14 @@ impl Hierarchical {
         }
         let classes = part / per_class;
         let mut super_classes = BTreeMap::<i64, Vec<Vec<i64>>>::new();
-        for images in Classes::new(labels).0.into_values().filter(|images| images.len() >= per_class) {
+        for images in Classes::new(labels).0.into_values() {
             super_classes.entry(above[images[0] as usize]).or_default().push(images);
         }
         let mut super_classes: Vec<_> = super_classes.into_values().collect();
         super_classes.retain(|of| of.len() >= classes);
         if super_classes.len() < needed {
             let found = super_classes.len();
-            return Err(SamplerError::TooFewSuperClasses { needed, classes, per_class, found });
+            return Err(SamplerError::TooFewSuperClasses { needed, classes, found });
         }
         Ok(Hierarchical { super_classes, super_classes_in_batch: needed, classes, per_class, seed })
     }
@@ -73,7 +73,7 @@ impl Sampler for Hierarchical {
         for of in draws.choose(&mut super_classes, self.super_classes_in_batch) {
             let mut classes: Vec<&Vec<i64>> = of.iter().collect();
             for images in draws.choose(&mut classes, self.classes) {
-                batch.extend_from_slice(draws.choose(&mut images.to_vec(), self.per_class));
+                batch.extend(draw_of_class(images, self.per_class, &mut draws));
             }
         }
         batch
@@ -123,6 +123,14 @@ mod tests {
     }
 
     #[test]
+    fn classes_that_are_too_small_have_their_images_repeated() {
+        let sampler = sampler(Parts { batch: 28, super_classes: 2, per_class: 7 }, 3).unwrap();
+        for class in sampler.batch(0).chunks(7) {
+            assert!((1..=6).contains(&class.iter().collect::<BTreeSet<_>>().len()), "{class:?}");
+        }
+    }
+
+    #[test]
     fn a_batch_depends_on_seed_and_step_alone() {
         is_pure(&|seed| Box::new(sampler(PARTS, seed).unwrap()));
     }
@@ -133,9 +141,7 @@ mod tests {
             |batch, super_classes, per_class| sampler(Parts { batch, super_classes, per_class }, 0).unwrap_err();
         assert_eq!(refused(24, 5, 4), SamplerError::UnevenSuperClasses { batch: 24, super_classes: 5 });
         assert_eq!(refused(24, 2, 5), SamplerError::NotAMultiple { batch: 12, per_class: 5 });
-        let too_few =
-            |needed, classes, per_class, found| SamplerError::TooFewSuperClasses { needed, classes, per_class, found };
-        assert_eq!(refused(40, 2, 4), too_few(2, 5, 4, 1));
-        assert_eq!(refused(28, 2, 7), too_few(2, 2, 7, 0));
+        let too_few = |needed, classes, found| SamplerError::TooFewSuperClasses { needed, classes, found };
+        assert_eq!(refused(40, 2, 4), too_few(2, 5, 1));
     }
 }

@@ -1,11 +1,10 @@
 //! Batches of a fixed number of images from each of some classes.
 //!
 //! Every batch holds exactly `batch / per_class` distinct classes, uniformly chosen, and `per_class` distinct
-//! images of each. It is a pure function of seed and step: nothing has to be saved to continue a training.
-//! Reference: pytorch-metric-learning (PML) `MPerClassSampler` with a `batch_size`. Differs: PML repeats images of
-//! a class that has fewer than `per_class`; here that is refused.
+//! images of each, or as many drawn with replacement of a class that has fewer.
+//! Reference: pytorch-metric-learning `MPerClassSampler` with a `batch_size`.
 
-use super::{Classes, Sampler, SamplerError};
+use super::{Classes, Sampler, SamplerError, draw_of_class};
 use crate::random::{Draws, Purpose};
 
 /// Forms batches of `per_class` images of each of some classes.
@@ -31,12 +30,11 @@ impl MPerClass {
         if classes.0.len() < needed {
             return Err(SamplerError::TooFewClasses { needed, classes: classes.0.len() });
         }
-        classes.hold_at_least(per_class)?;
         Ok(MPerClass { classes, classes_in_batch: needed, per_class, seed })
     }
 
     fn images(&self, step: u64, place: u64, images: &[i64]) -> Vec<i64> {
-        Draws::new(self.seed, Purpose::Batch, step, place).choose(&mut images.to_vec(), self.per_class).to_vec()
+        draw_of_class(images, self.per_class, &mut Draws::new(self.seed, Purpose::Batch, step, place))
     }
 }
 
@@ -70,6 +68,25 @@ mod tests {
     }
 
     #[test]
+    fn a_class_that_is_too_small_has_its_images_repeated_and_no_other() {
+        let labels = labels();
+        let sampler = MPerClass::new(&labels, 10, 5, 5).unwrap();
+        let mut repeated = 0;
+        for class in (0..200).flat_map(|step| sampler.batch(step).chunks(5).map(<[i64]>::to_vec).collect::<Vec<_>>()) {
+            let label = labels[class[0] as usize];
+            let (size, distinct) = (3 + label / 10, class.iter().collect::<BTreeSet<_>>().len());
+            assert!(class.iter().all(|&image| labels[image as usize] == label));
+            assert!(if size >= 5 { distinct == 5 } else { distinct < 5 }, "{class:?}");
+            repeated += usize::from(size < 5);
+        }
+        assert!(repeated > 50);
+        let alone = MPerClass::new(&[0, 1, 1], 4, 2, 5).unwrap();
+        assert!(
+            (0..20).map(|step| alone.batch(step)).all(|batch| batch.iter().filter(|&&image| image == 0).count() == 2)
+        );
+    }
+
+    #[test]
     fn a_batch_depends_on_seed_and_step_alone() {
         is_pure(&|seed| Box::new(MPerClass::new(&labels(), 12, 3, seed).unwrap()));
     }
@@ -92,6 +109,5 @@ mod tests {
         assert_eq!(refused(0, 3), SamplerError::NotAMultiple { batch: 0, per_class: 3 });
         assert_eq!(refused(3, 0), SamplerError::NotAMultiple { batch: 3, per_class: 0 });
         assert_eq!(refused(24, 3), SamplerError::TooFewClasses { needed: 8, classes: 7 });
-        assert_eq!(refused(12, 4), SamplerError::SmallClass { class: 0, images: 3, per_class: 4 });
     }
 }

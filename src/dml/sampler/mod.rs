@@ -1,6 +1,11 @@
 //! Samplers: which images form a batch.
 //!
 //! A batch is a pure function of seed and step, so nothing has to be saved to continue a training.
+//!
+//! Samplers that take so many images of a class draw with replacement from a class that has fewer, as
+//! pytorch-metric-learning does: half of the classes of Stanford Online Products have no more than five images. Two
+//! copies of an image are a positive pair; a random crop makes them two views of it, and without one their distance is
+//! zero, which costs a loss nothing and moves nothing. A memory keeps the last copy.
 
 mod class_balanced;
 mod fixed_pairs;
@@ -10,6 +15,8 @@ mod random;
 mod straddling;
 
 use std::collections::BTreeMap;
+
+use crate::random::Draws;
 
 pub use class_balanced::ClassBalanced;
 pub use fixed_pairs::FixedPairs;
@@ -70,17 +77,12 @@ pub enum SamplerError {
         super_classes: usize,
     },
     /// There are too few super-classes that are large enough.
-    #[error(
-        "a batch needs {needed} super-classes of at least {classes} classes of at least {per_class} images, but there \
-         are only {found}"
-    )]
+    #[error("a batch needs {needed} super-classes of at least {classes} classes, but there are only {found}")]
     TooFewSuperClasses {
         /// How many a batch needs.
         needed: usize,
         /// Classes that a batch takes of each.
         classes: usize,
-        /// Images that a batch takes of each of these.
-        per_class: usize,
         /// How many there are.
         found: usize,
     },
@@ -99,6 +101,7 @@ impl Classes {
         Classes(classes)
     }
 
+    /// Sees that no image needs to be repeated.
     fn hold_at_least(&self, per_class: usize) -> Result<(), SamplerError> {
         match self.0.iter().find(|(_, images)| images.len() < per_class) {
             Some((&class, images)) => Err(SamplerError::SmallClass { class, images: images.len(), per_class }),
@@ -107,8 +110,33 @@ impl Classes {
     }
 }
 
+/// Draws so many images of a class: distinct ones, or with replacement if it has fewer.
+fn draw_of_class(images: &[i64], count: usize, draws: &mut Draws) -> Vec<i64> {
+    if images.len() < count {
+        return (0..count).map(|_| images[draws.below(images.len())]).collect();
+    }
+    draws.choose(&mut images.to_vec(), count).to_vec()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use crate::random::Purpose;
+
+    #[test]
+    fn only_a_class_that_is_too_small_is_drawn_from_with_replacement() {
+        let mut draws = Draws::new(1, Purpose::Batch, 0, 0);
+        let mut counts = BTreeMap::<Vec<i64>, f64>::new();
+        for _ in 0..8000 {
+            *counts.entry(draw_of_class(&[4, 7], 3, &mut draws)).or_default() += 1.0;
+            let mut whole = draw_of_class(&[1, 2, 3], 3, &mut draws);
+            whole.sort_unstable();
+            assert_eq!(whole, [1, 2, 3]);
+        }
+        assert_eq!(counts.len(), 8);
+        are_near(&counts.into_values().collect::<Vec<_>>(), |_| 1000.0);
+    }
+
     /// 7 classes of 3 to 9 images, interleaved.
     pub(super) fn labels() -> Vec<i64> {
         (0..9).flat_map(|round| (0..7).filter(move |class| round < 3 + class).map(|class| class * 10)).collect()

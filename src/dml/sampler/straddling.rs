@@ -1,12 +1,12 @@
 //! Batches cut from passes over all classes. Musgrave, Belongie & Lim, "A Metric Learning Reality Check", ECCV 2020.
 //!
-//! A pass takes the classes in random order, and `per_class` distinct images of each. The passes follow each other, and
+//! A pass takes the classes in random order, and `per_class` distinct images of each, or as many drawn with replacement
+//! of a class that has fewer. The passes follow each other, and
 //! batches are cut from them without regard for their ends: a batch that lies across one can hold a class twice, even
 //! an image twice, and one whose size is no multiple of `per_class` holds parts of classes.
-//! Reference: pytorch-metric-learning (PML) `MPerClassSampler` without a `batch_size`. Differs: PML repeats images of
-//! a class that has fewer than `per_class`; here that is refused.
+//! Reference: pytorch-metric-learning `MPerClassSampler` without a `batch_size`.
 
-use super::{Classes, Sampler, SamplerError};
+use super::{Classes, Sampler, SamplerError, draw_of_class};
 use crate::random::{Draws, Purpose};
 
 /// Forms batches of `per_class` images of one class after another.
@@ -31,7 +31,6 @@ impl Straddling {
         if classes.0.is_empty() {
             return Err(SamplerError::TooFewClasses { needed: 1, classes: 0 });
         }
-        classes.hold_at_least(per_class)?;
         Ok(Straddling { classes: classes.0.into_values().collect(), batch, per_class, seed })
     }
 
@@ -46,8 +45,8 @@ impl Straddling {
     }
 
     fn images(&self, pass: u64, place: u64, class: usize) -> Vec<i64> {
-        let mut images = self.classes[class].clone();
-        Draws::new(self.seed, Purpose::Batch, pass, place).choose(&mut images, self.per_class).to_vec()
+        let mut draws = Draws::new(self.seed, Purpose::Batch, pass, place);
+        draw_of_class(&self.classes[class], self.per_class, &mut draws)
     }
 }
 
@@ -86,6 +85,14 @@ mod tests {
         for batch in [4, 5, 21, 50] {
             let sampler = Straddling::new(&labels, batch, 3, 5).unwrap();
             let stream: Vec<i64> = (0..(21 * 5 / batch as u64 + 1)).flat_map(|step| sampler.batch(step)).collect();
+            let small = Straddling::new(&labels, batch, 4, 5).unwrap();
+            let repeating: Vec<i64> = (0..(28 * 5 / batch as u64 + 1)).flat_map(|step| small.batch(step)).collect();
+            for pass in repeating.chunks_exact(28) {
+                // The class of three images has one of them twice or more, the others none.
+                let images = pass.iter().collect::<std::collections::BTreeSet<_>>().len();
+                assert!(classes_of(&labels, pass).values().all(|&count| count == 4));
+                assert!((25..28).contains(&images), "{pass:?}");
+            }
             for pass in stream.chunks_exact(21) {
                 assert!(classes_of(&labels, pass).values().all(|&count| count == 3), "{batch}: {pass:?}");
                 let mut images = pass.to_vec();
@@ -123,6 +130,5 @@ mod tests {
     fn impossible_batches_are_refused() {
         let refused = |batch, per_class| Straddling::new(&labels(), batch, per_class, 0).unwrap_err();
         assert_eq!(refused(0, 3), SamplerError::NotAMultiple { batch: 0, per_class: 3 });
-        assert_eq!(refused(12, 4), SamplerError::SmallClass { class: 0, images: 3, per_class: 4 });
     }
 }

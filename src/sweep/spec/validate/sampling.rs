@@ -13,7 +13,10 @@ pub(super) fn sampler(sampler: &Sampler, table: &str, positives: bool, file: &Sw
             m_per_class(*batch, *per_class, least, &|name| key(&format!("m_per_class.{name}")), file)
         }
         Sampler::FixedPairs(FixedPairs { batch }) => {
-            m_per_class(*batch, 2, least, &|name| key(&format!("fixed_pairs.{name}")), file)
+            let key = |name: &str| key(&format!("fixed_pairs.{name}"));
+            let pairs = file.data.half.smallest_class.is_none_or(|smallest| smallest >= 2);
+            require(pairs, &key("batch"), "a pair is two images, but a class has only one")?;
+            m_per_class(*batch, 2, least, &key, file)
         }
         Sampler::Straddling(Straddling { batch, per_class }) => {
             let key = |name: &str| key(&format!("straddling.{name}"));
@@ -42,8 +45,13 @@ pub(super) fn sampler(sampler: &Sampler, table: &str, positives: bool, file: &Sw
 fn of_a_class(per_class: u32, least: u32, key: &str, file: &SweepFile) -> Checked {
     require(per_class >= 1, key, "expected at least 1 image of a class")?;
     require(per_class >= least, key, "a batch has positive pairs only with at least 2 images of a class")?;
-    let Some(smallest) = file.data.half.smallest_class else { return Ok(()) };
-    require(per_class <= smallest, key, format!("a class has only {smallest} images"))
+    // Small classes among others have their images repeated; where all classes are as small, that makes no sense.
+    match (&file.data.dataset, file.data.half.smallest_class) {
+        (Dataset::Glyphs(_) | Dataset::Omniglot, Some(all)) => {
+            require(per_class <= all, key, format!("a class has only {all} images"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn m_per_class(batch: u32, per_class: u32, least: u32, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
