@@ -32,17 +32,21 @@ def order(queries, references, comparison, within):
     return found[:, :-1] if within else found
 
 
-def retrieval_case(name, comparison, embeddings, labels, queries=None, query_labels=None):
-    within = queries is None
-    searched = (embeddings, labels) if within else (queries, query_labels)
-    neighbours = order(searched[0], embeddings, comparison, within)
+def retrieval_case(name, comparison, embeddings, labels, queries=None, query_labels=None, shared=0):
+    """`shared`: how many of the embeddings, from the first on, are the queries too, and do not find themselves."""
+    within = queries is None and not shared
+    if shared:
+        searched = (embeddings[:shared], labels[:shared])
+    else:
+        searched = (embeddings, labels) if within else (queries, query_labels)
+    neighbours = order(searched[0], embeddings, comparison, within or shared > 0)
 
     def neighbours_of(query, k, reference, ref_includes_query):
         return torch.zeros(neighbours[:, :k].shape), torch.tensor(neighbours[:, :k])
 
     calculator = AccuracyCalculator(include=NAMES, k=None, knn_func=neighbours_of)
     query, reference = (torch.tensor(rows, dtype=torch.float32) for rows in (searched[0], embeddings))
-    found = calculator.get_accuracy(query, torch.tensor(searched[1]), *(() if within else (reference, torch.tensor(labels))))
+    found = calculator.get_accuracy(query, torch.tensor(searched[1]), *(() if within else (reference, torch.tensor(labels), shared > 0)))
     right = labels[neighbours] == searched[1][:, None]
     answered = right.any(axis=1)
     right = right[answered]
@@ -51,7 +55,9 @@ def retrieval_case(name, comparison, embeddings, labels, queries=None, query_lab
     expected["recall"] = {str(k): float(right[:, :k].any(axis=1).mean()) for k in RECALL_AT}
     expected["lone"] = int((~answered).sum())
     case = {"name": name, "comparison": comparison, "embeddings": embeddings.tolist(), "labels": labels.tolist()}
-    if not within:
+    if shared:
+        case |= {"shared": shared}
+    elif not within:
         case |= {"queries": queries.tolist(), "query_labels": query_labels.tolist()}
     return case | {"expected": expected}
 
@@ -71,6 +77,10 @@ def write_all(write):
         cases.append(retrieval_case("collapsed", comparison, np.ones((30, 4)), np.arange(30) // 3))
         queries = np.append(random.integers(0, 8, 24), 2)
         cases.append(retrieval_case("queries and gallery", comparison, around(unbalanced, 6), unbalanced, around(queries, 6), queries))
+    random_of_shared = np.random.default_rng(6)
+    for comparison in ["cosine", "euclidean", "dot"]:
+        embeddings = (random_of_shared.standard_normal((40, 6)) + 0.8 * np.eye(6)[balanced]).round(3)
+        cases.append(retrieval_case("a gallery with distractors", comparison, embeddings, balanced, shared=15))
     write("eval", "retrieval", {"cases": cases})
     write("eval", "agreement", {"cases": list(agreements(random))})
 

@@ -12,7 +12,7 @@ const METRICS: [Metric; 2] = [Metric::RecallAt(1), Metric::MapAtR];
 
 fn finished(recall: f64, map: f64) -> RunState {
     let scores = [(Metric::RecallAt(1), recall), (Metric::MapAtR, map)].into_iter().collect();
-    RunState::Finished(Evaluated { classes: 10, images: 200, lone: 0, scores })
+    RunState::Finished(Evaluated { classes: 10, images: 200, gallery: None, lone: 0, scores })
 }
 
 fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Row {

@@ -100,11 +100,12 @@ pub enum Finished {
 /// What was measured of embeddings from files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Images that were searched.
+    /// Images that were searched for, each among all the others if there is no gallery.
     pub images: u64,
-    /// Images that were searched for.
-    pub queries: u64,
-    /// Queries left out because there is no other image of their class.
+    /// Images that were searched, if those are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gallery: Option<u64>,
+    /// Queries left out because no other image that was searched is of their class.
     pub lone: u64,
     /// Searched images that exactly equal an earlier one.
     pub duplicates: u64,

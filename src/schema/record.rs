@@ -46,9 +46,12 @@ pub enum Outcome {
 pub struct Evaluated {
     /// Classes, none of them trained on.
     pub classes: u64,
-    /// Images, each a query against all the others.
+    /// Images that were searched for, each among all the others if there is no gallery.
     pub images: u64,
-    /// Queries left out because their class has no other image.
+    /// Images that were searched, if the data set tells queries from a gallery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gallery: Option<u64>,
+    /// Queries left out because no other image that was searched is of their class.
     pub lone: u64,
     /// The values, as fractions.
     pub scores: Scores,

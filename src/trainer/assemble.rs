@@ -12,7 +12,6 @@ use std::{ops::Range, path::Path};
 use dml::{
     data::{
         self,
-        listing::Role,
         readers::{Reader, manifest},
     },
     loss,
@@ -50,12 +49,6 @@ pub(crate) fn source(dataset: &Dataset, root: Option<&Path>) -> Result<data::Sou
             let listing = manifest::read(&root.ok_or_else(missing)?.join(data::LISTING))?;
             let listing = if *listed == Dataset::SopHalves { listing.in_halves() } else { listing };
             listing.check().map_err(|error| Failed::data(format!("{}: {error}", listed.title())))?;
-            if listing.test.images.iter().any(|image| image.role != Role::Both) {
-                return Err(Failed::data(format!(
-                    "{} has queries and a gallery, which an evaluation does not tell apart yet",
-                    listed.title()
-                )));
-            }
             Ok(data::Source::Files { title: listed.title().to_owned(), listing })
         }
     }

@@ -1,4 +1,4 @@
-//! Measures a network: embeds the test images and compares them all with each other.
+//! Measures a network: embeds the test images and compares them all with each other, or queries with a gallery.
 //!
 //! The embeddings stay in the run's folder, so that another metric costs no forward pass, and so do the scores of each
 //! query, for statistics later.
@@ -16,7 +16,9 @@ use tch::{Kind, Tensor, no_grad};
 use crate::{
     End, Failed, Listener, Stop, Throttle, assemble,
     feed::Feed,
-    files, score,
+    files,
+    score::{self, Scored},
+    searching::Searching,
     split::{self, Images},
 };
 
@@ -58,13 +60,15 @@ pub(crate) fn ensemble(work: &EnsembleWork, device: tch::Device, stop: &Stop, sa
 
 /// Compares the test images, whose embeddings these are, and leaves the scores of each query in a folder.
 fn measure(rows: Rows, data: &PreparedData, metrics: &[Metric], folder: &Path) -> Result<End, Failed> {
-    let images = Labelled::new(rows, split::test(data).labels, Comparison::Cosine);
+    let images = Labelled::new(rows, data.test_labels.clone(), Comparison::Cosine);
     let images = images.map_err(|error| score::unmeasurable(&error))?;
-    let scored = score::score(Search::Within(&images), metrics)?;
-    publish(&folder.join("queries.csv"), &scored.table())?;
+    let searching = Searching::new(images, &data.test_roles);
+    let scored = score::score(searching.search(), metrics)?;
+    publish(&folder.join("queries.csv"), &table(&scored, &searching))?;
     let evaluated = Evaluated {
         classes: data.test_classes.len() as u64,
-        images: images.labels().len() as u64,
+        images: searching.queries() as u64,
+        gallery: searching.gallery().map(|images| images as u64),
         lone: scored.retrieval.lone as u64,
         scores: scored.scores,
     };
@@ -149,19 +153,17 @@ fn publish(path: &Path, text: &str) -> Result<(), Failed> {
     written.map_err(|cause| Failed::disk(path, &cause))
 }
 
-impl score::Scored {
-    /// The scores of each query, a line each.
-    fn table(&self) -> String {
-        let mut table = "image,label,first_rank,r_precision,ap@r,ap\n".to_owned();
-        let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-        for query in &self.retrieval.queries {
-            let scores = &query.scores;
-            let numbers = [scores.r_precision, scores.ap_at_r, scores.ap].map(number).join(",");
-            // Writing to a string cannot fail.
-            let _ = writeln!(table, "{},{},{},{numbers}", query.image, query.label, scores.first);
-        }
-        table
+/// The scores of each query, a line each, with its number among the test images.
+fn table(scored: &Scored, searching: &Searching) -> String {
+    let mut table = "image,label,first_rank,r_precision,ap@r,ap\n".to_owned();
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    for query in &scored.retrieval.queries {
+        let (image, scores) = (searching.image_of(query.image as usize), &query.scores);
+        let numbers = [scores.r_precision, scores.ap_at_r, scores.ap].map(number).join(",");
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "{image},{},{},{numbers}", query.label, scores.first);
     }
+    table
 }
 
 /// Embeds the images at these places, chunk by chunk, in evaluation mode.

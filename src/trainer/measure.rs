@@ -33,8 +33,8 @@ pub(crate) fn measure(work: &MeasureWork, say: Listener) -> Result<Finished, Fai
     let ties = scored.retrieval.has_ties();
     let under = |order| if ties { scored.under(order) } else { Scores::new() };
     Ok(Finished::Measured(Box::new(Measured {
-        images: gallery.labels().len() as u64,
-        queries: scored.retrieval.queries.len() as u64,
+        images: search.sides().0.labels().len() as u64,
+        gallery: queries.is_some().then(|| gallery.labels().len() as u64),
         lone: scored.retrieval.lone as u64,
         duplicates: scored.retrieval.duplicates as u64,
         mean_cosine: scored.retrieval.mean_cosine,

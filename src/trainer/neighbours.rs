@@ -1,7 +1,7 @@
 //! Draws a test image and those nearest to it: in green frames those of its class, in red ones the others.
 
 use dml::{
-    data::{Colour, PreparedData, Region},
+    data::{Colour, PreparedData, Region, listing::Role},
     eval::{BUDGET, Comparison, Labelled, Search, nearest},
 };
 use image::{Rgb, RgbImage, imageops};
@@ -36,15 +36,19 @@ pub(crate) fn neighbours(
     let data = split::open(&work.recipe, &work.data)?;
     let images = split::test(&data);
     let query = work.query as usize;
-    if query >= images.labels.len() {
-        let last = images.labels.len().saturating_sub(1);
-        return Err(Failed::data(format!("there is no test image {query}; they are counted from 0 to {last}")));
+    match data.test_roles.get(query) {
+        None => {
+            let last = images.labels.len().saturating_sub(1);
+            return Err(Failed::data(format!("there is no test image {query}; they are counted from 0 to {last}")));
+        }
+        Some(role) if !role.is_query() => return Err(Failed::data(no_query(query, &data.test_roles))),
+        Some(_) => {}
     }
     let Some(embeddings) = evaluate::embedded(&work.recipe, &data, &work.run, device, stop, say)? else {
         return Ok(End::Stopped);
     };
-    let gallery = score::labelled(embeddings.shallow_clone(), images.labels.clone(), Comparison::Cosine)?;
-    let found = of_one(&gallery, &embeddings, query, work.count as usize)?;
+    let embedded = score::labelled(embeddings, images.labels.clone(), Comparison::Cosine)?;
+    let found = of_one(query, &embedded, &data.test_roles, work.count as usize)?;
     let is_right = |&image: &usize| images.labels[image] == images.labels[query];
     let picture = draw(&data, &images.places, query, &found, is_right)?;
     picture.save(&work.into).map_err(|error| Failed::disk(&work.into, &std::io::Error::other(error)))?;
@@ -52,14 +56,21 @@ pub(crate) fn neighbours(
     Ok(End::Finished(Finished::Drawn { right, of: found.len() as u32 }))
 }
 
-/// The nearest images of one, which is not its own neighbour.
-fn of_one(gallery: &Labelled, embeddings: &tch::Tensor, query: usize, count: usize) -> Result<Vec<usize>, Failed> {
-    let one =
-        score::labelled(embeddings.narrow(0, query as i64, 1), vec![gallery.labels()[query]], Comparison::Cosine)?;
-    let search = Search::Between { queries: &one, gallery };
-    let found = nearest(search, count + 1, BUDGET).map_err(|error| score::unmeasurable(&error))?;
-    let others = found.of(0).iter().map(|&image| image as usize).filter(|&image| image != query);
-    Ok(others.take(count).collect())
+fn no_query(image: usize, roles: &[Role]) -> String {
+    let next = roles.iter().enumerate().position(|(other, role)| other > image && role.is_query());
+    let next = next.or_else(|| roles.iter().position(|role| role.is_query()));
+    let hint = next.map(|next| format!("; image {next} is a query")).unwrap_or_default();
+    format!("test image {image} is in the gallery only, nothing is searched for with it{hint}")
+}
+
+/// The nearest to one image of those that can be found, which it is not itself.
+fn of_one(query: usize, images: &Labelled, roles: &[Role], count: usize) -> Result<Vec<usize>, Failed> {
+    let searched: Vec<usize> = (0..roles.len()).filter(|&image| roles[image].is_reference()).collect();
+    let itself = [searched.binary_search(&query).ok().map(|place| place as u32)];
+    let (one, gallery) = (images.part(&[query]), images.part(&searched));
+    let search = Search::Overlapping { queries: &one, gallery: &gallery, itself: &itself };
+    let found = nearest(search, count, BUDGET).map_err(|error| score::unmeasurable(&error))?;
+    Ok(found.of(0).iter().map(|&place| searched[place as usize]).collect())
 }
 
 fn draw(

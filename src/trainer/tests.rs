@@ -1,6 +1,8 @@
 //! Whole attempts on tiny glyphs.
 
 // Not in `tests/`, whose files cargo takes for tests of their own.
+#[path = "in_shop_tests.rs"]
+mod in_shop;
 #[path = "resuming_tests.rs"]
 mod resuming;
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crashes;
+mod data;
 mod desk;
 mod errors;
 mod evaluation;

@@ -119,7 +119,7 @@ fn evaluate(runs: &[&Path], metrics: &[Metric]) {
     let state = runs.iter().map(of_run).reduce(hash).unwrap();
     let score = |position: usize| hash(state, position as u64) as f64 / u64::MAX as f64;
     let scores: BTreeMap<_, _> = metrics.iter().enumerate().map(|(at, &metric)| (metric, score(at))).collect();
-    say(&Event::Finished(Finished::Evaluated(Evaluated { classes: 2, images: 4, lone: 0, scores })));
+    say(&Event::Finished(Finished::Evaluated(Evaluated { classes: 2, images: 4, gallery: None, lone: 0, scores })));
 }
 
 /// SplitMix64's output function.

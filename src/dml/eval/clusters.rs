@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 
-use super::{Comparison, Labelled, Rows, neighbours::among};
+use super::{Comparison, Labelled, Rows, neighbours::among, retrieval::Itself};
 use crate::random::{Draws, Purpose};
 
 /// Rounds of k-means at most; pytorch-metric-learning's do as many.
@@ -37,7 +37,7 @@ fn k_means(rows: &Rows, clusters: usize, seed: u64, budget: usize) -> Vec<i64> {
     let mut centres = seeds(rows, clusters, seed);
     let mut assigned = Vec::new();
     for _ in 0..ROUNDS {
-        let nearest = among((rows, &centres), Comparison::Euclidean, false, 1, budget);
+        let nearest = among((rows, &centres), Comparison::Euclidean, Itself::Nowhere, 1, budget);
         let now: Vec<i64> = (0..rows.len()).map(|row| i64::from(nearest.of(row)[0])).collect();
         if now == assigned {
             break;

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{
     EvalError,
     product::{Method, Side, TILE, Tile, Which, scale, tiles},
-    retrieval::Search,
+    retrieval::{Itself, Search},
     rows::{Comparison, Rows},
 };
 use crate::processor::Processor;
@@ -29,7 +29,7 @@ impl Neighbours {
     }
 }
 
-/// Finds the `count` nearest images of each query, or all if there are fewer, holding about `budget` bytes beside
+/// Finds the `count` nearest images of each query, or as many as every query has if these are fewer, holding about `budget` bytes beside
 /// the embeddings and the answer.
 ///
 /// # Errors
@@ -40,23 +40,22 @@ pub fn nearest(search: Search, count: usize, budget: usize) -> Result<Neighbours
     if queries.width() != references.width() {
         return Err(EvalError::Widths { queries: queries.width(), references: references.width() });
     }
-    let within = matches!(search, Search::Within(_));
-    Ok(among((queries, references), gallery.comparison(), within, count, budget))
+    Ok(among((queries, references), gallery.comparison(), search.itself(), count, budget))
 }
 
-/// As [`nearest`], of rows; `within` says that they are one set.
+/// As [`nearest`], of rows; `itself` says which references are no answers.
 pub(super) fn among(
     (queries, references): (&Rows, &Rows),
     comparison: Comparison,
-    within: bool,
+    itself: Itself,
     count: usize,
     budget: usize,
 ) -> Neighbours {
-    let count = count.min(references.len().saturating_sub(usize::from(within)));
+    let count = count.min(references.len().saturating_sub(itself.most()));
     let (method, scale) = (Method::fastest(), scale(&[queries, references]));
     let (left, right) =
         (Side::new(queries, comparison, method, scale), Side::new(references, comparison, method, scale));
-    let searching = Searching { left: &left, right: &right, comparison, within, count, processor: method.processor };
+    let searching = Searching { left: &left, right: &right, comparison, itself, count, processor: method.processor };
     let most = 4 * count + 64;
     let band = (budget / 2 / (most * size_of::<Candidate>() * TILE)).max(1);
     let all = queries.len().div_ceil(TILE);
@@ -99,7 +98,7 @@ struct Searching<'a> {
     left: &'a Side<'a>,
     right: &'a Side<'a>,
     comparison: Comparison,
-    within: bool,
+    itself: Itself<'a>,
     count: usize,
     processor: Processor,
 }
@@ -115,6 +114,7 @@ impl Searching<'_> {
                 self.processor.subtract(values, &self.right.offsets[columns.clone()]);
             }
             let radius = (self.left.radius(query, self.right, tile.right) as f32).next_up();
+            let itself = self.itself.of(query);
             if self.processor.largest(values) + radius < best.floor {
                 continue;
             }
@@ -124,7 +124,7 @@ impl Searching<'_> {
                     high: (value + radius).next_up(),
                     image: image as u32,
                 };
-                if candidate.high >= best.floor && !(self.within && image == query) {
+                if candidate.high >= best.floor && Some(image) != itself {
                     best.candidates.push(candidate);
                 }
             }
@@ -183,11 +183,11 @@ mod tests {
 
     fn by_sorting(search: Search, query: usize, count: usize) -> Vec<u32> {
         let (queries, gallery) = search.sides();
-        let within = matches!(search, Search::Within(_));
         let similarity =
             |image: u32| gallery.comparison().similarity(queries.rows().row(query), gallery.rows().row(image as usize));
-        let mut order: Vec<u32> =
-            (0..gallery.rows().len() as u32).filter(|&image| !within || image as usize != query).collect();
+        let mut order: Vec<u32> = (0..gallery.rows().len() as u32)
+            .filter(|&image| Some(image as usize) != search.itself().of(query))
+            .collect();
         order.sort_by(|&a, &b| similarity(b).total_cmp(&similarity(a)));
         order.truncate(count);
         order
@@ -197,7 +197,12 @@ mod tests {
     fn neighbours_are_those_of_a_sort_and_equally_similar_ones_in_order() {
         for comparison in [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot] {
             let (some, others) = (images(1, 500, comparison), images(2, 300, comparison));
-            for search in [Search::Within(&some), Search::Between { queries: &others, gallery: &some }] {
+            let itself: Vec<Option<u32>> = (0..300).map(|query| (query % 3 > 0).then_some(499 - query)).collect();
+            for search in [
+                Search::Within(&some),
+                Search::Between { queries: &others, gallery: &some },
+                Search::Overlapping { queries: &others, gallery: &some, itself: &itself },
+            ] {
                 for (count, budget) in [(1, BUDGET), (7, 0), (120, BUDGET)] {
                     let found = nearest(search, count, budget).unwrap();
                     for query in 0..search.sides().0.rows().len() {

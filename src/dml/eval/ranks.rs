@@ -22,6 +22,7 @@ use rayon::prelude::*;
 use super::{
     labels::Classes,
     product::{Method, Side, TILE, Tile, Which, scale, tiles},
+    retrieval::Itself,
     rows::{Comparison, Rows},
 };
 use crate::processor::Processor;
@@ -53,8 +54,8 @@ pub(super) struct Comparing<'a> {
     pub(super) queries: &'a Rows,
     pub(super) references: &'a Rows,
     pub(super) comparison: Comparison,
-    /// Whether they are one set, in which no image is its own neighbour.
-    pub(super) within: bool,
+    /// Which reference is no answer to a query, because it is the query itself.
+    pub(super) itself: Itself<'a>,
     pub(super) classes: &'a Classes,
     /// For each reference the first one that equals it.
     pub(super) twins: &'a [u32],
@@ -92,7 +93,7 @@ pub(super) fn ranks_by(
     hear: &mut impl FnMut(usize, &[Rank]),
 ) {
     let bands = bands(of, depth, budget / 2);
-    let which = if of.within && bands.len() == 1 { Which::Upper } else { Which::All };
+    let which = if matches!(of.itself, Itself::AtItsIndex) && bands.len() == 1 { Which::Upper } else { Which::All };
     for band in bands {
         let numbers = band.start / TILE..band.end.div_ceil(TILE);
         let targets = Targets::new(of, depth, band, method.processor);
@@ -135,7 +136,7 @@ impl Depth {
 impl Comparing<'_> {
     /// How many images there are for a query to find.
     pub(super) fn right_answers(&self, query: usize) -> usize {
-        self.classes.members(self.classes.of_queries[query]).len() - usize::from(self.within)
+        self.classes.members(self.classes.of_queries[query]).len() - usize::from(self.itself.of(query).is_some())
     }
 
     fn similarity(&self, query: usize, reference: usize, processor: Processor) -> f64 {
@@ -145,7 +146,8 @@ impl Comparing<'_> {
     /// The most similar images of a query's class, in order.
     fn targets(&self, query: usize, depth: Depth, processor: Processor) -> Vec<(f64, u32)> {
         let members = self.classes.members(self.classes.of_queries[query]).iter().copied();
-        let others = members.filter(|&image| !self.within || image as usize != query);
+        let itself = self.itself.of(query);
+        let others = members.filter(|&image| Some(image as usize) != itself);
         let mut targets: Vec<(f64, u32)> =
             others.map(|image| (self.similarity(query, image as usize, processor), image)).collect();
         targets.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -53,6 +53,13 @@ impl Labelled {
         &self.labels
     }
 
+    /// Some of them, by their index.
+    #[must_use]
+    pub fn part(&self, images: &[usize]) -> Labelled {
+        let labels = images.iter().map(|&image| self.labels[image]).collect();
+        Labelled { rows: self.rows.part(images), labels, comparison: self.comparison }
+    }
+
     /// How they are compared.
     pub fn comparison(&self) -> Comparison {
         self.comparison
@@ -71,6 +78,15 @@ pub enum Search<'a> {
         /// The gallery, compared in the same way.
         gallery: &'a Labelled,
     },
+    /// The same, but some queries are in the gallery as well: these do not find themselves.
+    Overlapping {
+        /// The queries.
+        queries: &'a Labelled,
+        /// The gallery, compared in the same way.
+        gallery: &'a Labelled,
+        /// Where each query is in the gallery, if it is there.
+        itself: &'a [Option<u32>],
+    },
 }
 
 impl<'a> Search<'a> {
@@ -78,8 +94,46 @@ impl<'a> Search<'a> {
     pub fn sides(self) -> (&'a Labelled, &'a Labelled) {
         match self {
             Search::Within(images) => (images, images),
-            Search::Between { queries, gallery } => (queries, gallery),
+            Search::Between { queries, gallery } | Search::Overlapping { queries, gallery, .. } => (queries, gallery),
         }
+    }
+
+    pub(super) fn itself(self) -> Itself<'a> {
+        match self {
+            Search::Within(_) => Itself::AtItsIndex,
+            Search::Between { .. } => Itself::Nowhere,
+            Search::Overlapping { itself, .. } => Itself::At(itself),
+        }
+    }
+}
+
+/// Where among the references a query is itself, and so no answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Itself<'a> {
+    /// Queries and references are one set.
+    AtItsIndex,
+    /// They share no image.
+    Nowhere,
+    /// They share some.
+    At(&'a [Option<u32>]),
+}
+
+impl Itself<'_> {
+    pub(super) fn of(self, query: usize) -> Option<usize> {
+        match self {
+            Itself::AtItsIndex => Some(query),
+            Itself::Nowhere => None,
+            Itself::At(places) => places[query].map(|place| place as usize),
+        }
+    }
+
+    /// How many references a query cannot find, at most.
+    pub(super) fn most(self) -> usize {
+        usize::from(match self {
+            Itself::AtItsIndex => true,
+            Itself::Nowhere => false,
+            Itself::At(places) => places.iter().any(Option::is_some),
+        })
     }
 }
 
@@ -130,11 +184,13 @@ pub struct Retrieval {
 /// If there is nothing to retrieve, or queries and gallery are not of one width.
 ///
 /// # Panics
-/// If queries and gallery are not to be compared in the same way.
+/// If queries and gallery are not to be compared in the same way, or it is not said of each query whether it is in both.
 pub fn retrieve(search: Search, depth: Depth, budget: usize) -> Result<Retrieval, EvalError> {
     let (queries, gallery) = search.sides();
     assert_eq!(queries.comparison, gallery.comparison, "queries and gallery are compared in one way");
-    let within = matches!(search, Search::Within(_));
+    if let Itself::At(places) = search.itself() {
+        assert_eq!(places.len(), queries.labels.len(), "a place for each query");
+    }
     if queries.rows.width() != gallery.rows.width() {
         return Err(EvalError::Widths { queries: queries.rows.width(), references: gallery.rows.width() });
     }
@@ -144,7 +200,7 @@ pub fn retrieve(search: Search, depth: Depth, budget: usize) -> Result<Retrieval
         queries: &queries.rows,
         references: &gallery.rows,
         comparison: queries.comparison,
-        within,
+        itself: search.itself(),
         classes: &classes,
         twins: &twins,
     };

@@ -80,6 +80,12 @@ impl Rows {
         &self.values[index * self.width..][..self.width]
     }
 
+    /// Some of them, by their index.
+    #[must_use]
+    pub fn part(&self, rows: &[usize]) -> Rows {
+        Rows { values: rows.iter().flat_map(|&row| self.row(row)).copied().collect(), width: self.width }
+    }
+
     /// All numbers, row after row.
     pub fn values(&self) -> &[f32] {
         &self.values

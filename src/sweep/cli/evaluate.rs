@@ -135,8 +135,8 @@ impl Evaluate {
         let work =
             EvaluateWork { recipe: found.identity.recipe, data: found.data, run: found.run, metrics: self.metrics() };
         match self.place.attempt(Work::Evaluate(work))? {
-            Finished::Evaluated(Evaluated { images, lone, scores, .. }) => {
-                self.print(&scores, &Counts { images, queries: images - lone, lone })
+            Finished::Evaluated(Evaluated { images, gallery, lone, scores, .. }) => {
+                self.print(&scores, &Counts { images, gallery, lone })
             }
             _ => Err(no_last_word()),
         }
@@ -158,10 +158,10 @@ impl Evaluate {
             format!("{:width$}  {:>6}{}\n", metric.to_string(), percent(*value), between.unwrap_or_default())
         });
         let counts = measured.counts();
-        let of = if counts.images == counts.queries + counts.lone {
-            format!("{} queries, each against all the others", counts.queries)
-        } else {
-            format!("{} queries against {} images", counts.queries, counts.images)
+        let queries = counts.images - counts.lone;
+        let of = match counts.gallery {
+            Some(gallery) => format!("{queries} queries against {gallery} images"),
+            None => format!("{queries} queries, each against all the others"),
         };
         let lone = if counts.lone > 0 {
             format!("; {} without an image to find left out", counts.lone)
@@ -174,7 +174,7 @@ impl Evaluate {
 
 struct Counts {
     images: u64,
-    queries: u64,
+    gallery: Option<u64>,
     lone: u64,
 }
 
@@ -198,7 +198,7 @@ impl Measurement for Counts {
 
 impl Measurement for Measured {
     fn counts(&self) -> Counts {
-        Counts { images: self.images, queries: self.queries, lone: self.lone }
+        Counts { images: self.images, gallery: self.gallery, lone: self.lone }
     }
 
     fn bounds(&self) -> Option<(&Scores, &Scores)> {
@@ -212,7 +212,8 @@ const COLLAPSED: f64 = 0.99;
 fn remarks(measured: &Measured) -> Vec<String> {
     let mut remarks = Vec::new();
     if measured.duplicates > 0 {
-        remarks.push(format!("note: {} of {} embeddings exactly equal another", measured.duplicates, measured.images));
+        let searched = measured.gallery.unwrap_or(measured.images);
+        remarks.push(format!("note: {} of {searched} embeddings exactly equal another", measured.duplicates));
     }
     if measured.mean_cosine > COLLAPSED {
         remarks.push(format!("note: the embeddings have collapsed: their mean cosine is {:.4}", measured.mean_cosine));

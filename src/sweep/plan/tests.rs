@@ -81,7 +81,7 @@ impl Desk {
 
     fn record(&self, run: RunId, metrics: &[Metric]) {
         let scores = metrics.iter().map(|&metric| (metric, 0.5)).collect();
-        let outcome = Outcome::Finished(Evaluated { classes: 4, images: 80, lone: 0, scores });
+        let outcome = Outcome::Finished(Evaluated { classes: 4, images: 80, gallery: None, lone: 0, scores });
         self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome }).unwrap();
     }
 }
@@ -174,7 +174,7 @@ fn each_job_knows_why_it_runs() {
     assert_eq!(desk.freshness()[&Job::Ensemble(ensemble)], Freshness::Stale(Reason::New));
     for (&id, ensemble) in &desk.plan.ensembles {
         let scores = desk.metrics().into_iter().map(|metric| (metric, 0.5)).collect();
-        let evaluated = Evaluated { classes: 4, images: 80, lone: 0, scores };
+        let evaluated = Evaluated { classes: 4, images: 80, gallery: None, lone: 0, scores };
         let record = EnsembleRecord { schema: SCHEMA, runs: ensemble.runs.clone(), evaluated };
         desk.ledger.publish_ensemble(id, &record).unwrap();
     }

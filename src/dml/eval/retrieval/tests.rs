@@ -44,10 +44,10 @@ fn adversarial(seed: u64, images: usize, width: usize, classes: usize, compariso
 /// The ranks by the definition: all similarities, sorted.
 fn by_definition(search: Search) -> Vec<Query> {
     let (queries, gallery) = search.sides();
-    let within = matches!(search, Search::Within(_));
     let mut answered = Vec::new();
     for query in 0..queries.rows.len() {
-        let others: Vec<usize> = (0..gallery.rows.len()).filter(|&other| !within || other != query).collect();
+        let others: Vec<usize> =
+            (0..gallery.rows.len()).filter(|&other| Some(other) != search.itself().of(query)).collect();
         let similarity = |other: usize| queries.comparison.similarity(queries.rows.row(query), gallery.rows.row(other));
         let right = |other: usize| gallery.labels[other] == queries.labels[query];
         let ranks = |tie: &dyn Fn(usize) -> (bool, usize)| {
@@ -83,6 +83,27 @@ fn ranks_are_those_of_a_sort_of_exact_similarities() {
             assert_eq!(found.queries, by_definition(Search::Within(&images)), "{comparison:?}");
             assert!(found.duplicates > 0 || images.rows.len() < 100);
         }
+    }
+}
+
+#[test]
+fn a_query_that_is_in_the_gallery_too_does_not_find_itself() {
+    for (seed, comparison) in (1..).zip(COMPARISONS) {
+        let gallery = adversarial(seed, 430, 6, 25, comparison);
+        let searching: Vec<usize> = (0..430).filter(|image| image % 3 > 0).rev().collect();
+        let searched: Vec<usize> = (0..430).filter(|image| image % 5 > 0).collect();
+        let itself: Vec<Option<u32>> = searching
+            .iter()
+            .map(|query| searched.iter().position(|image| image == query).map(|place| place as u32))
+            .collect();
+        let (queries, gallery) = (gallery.part(&searching), gallery.part(&searched));
+        let search = Search::Overlapping { queries: &queries, gallery: &gallery, itself: &itself };
+        for depth in [Depth::Nearest, Depth::All] {
+            let found = retrieve(search, depth, BUDGET).unwrap();
+            let first = |queries: &[Query]| queries.iter().map(|query| query.scores.first).collect::<Vec<_>>();
+            assert_eq!(first(&found.queries), first(&by_definition(search)), "{comparison:?}");
+        }
+        assert_eq!(retrieve(search, Depth::All, BUDGET).unwrap().queries, by_definition(search), "{comparison:?}");
     }
 }
 
@@ -150,8 +171,14 @@ fn no_kind_of_processor_and_no_precision_of_products_changes_a_result() {
                 let method = Method { processor, numbers };
                 let (classes, twins) = (Classes::new(&images.labels, &images.labels), twins(&images.rows));
                 let (queries, references) = (&images.rows, &images.rows);
-                let comparing =
-                    Comparing { queries, references, comparison, within: true, classes: &classes, twins: &twins };
+                let comparing = Comparing {
+                    queries,
+                    references,
+                    comparison,
+                    itself: Itself::AtItsIndex,
+                    classes: &classes,
+                    twins: &twins,
+                };
                 let side = Side::new(&images.rows, comparison, method, scale(&[&images.rows]));
                 let mut found = Vec::new();
                 ranks_by(&comparing, Depth::All, BUDGET, (&side, &side), method, &mut |query, ranks| {
@@ -248,8 +275,12 @@ fn metrics_are_those_of_the_reference() {
         };
         let gallery = labelled("embeddings", "labels");
         let queries = (!case["queries"].is_null()).then(|| labelled("queries", "query_labels"));
+        let shared: Vec<usize> = (0..case["shared"].as_u64().unwrap_or(0) as usize).collect();
+        let itself: Vec<Option<u32>> = shared.iter().map(|&place| Some(place as u32)).collect();
+        let part = gallery.part(&shared);
         let search = match &queries {
             Some(queries) => Search::Between { queries, gallery: &gallery },
+            None if !shared.is_empty() => Search::Overlapping { queries: &part, gallery: &gallery, itself: &itself },
             None => Search::Within(&gallery),
         };
         let found = retrieve(search, Depth::All, BUDGET).unwrap();

@@ -59,13 +59,13 @@ pub(super) fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
             _ => None,
         });
         if let Some(measured) = measured {
-            lines.push(format!(
-                "{}: measured on {} classes never trained on, {} images at {} px, each a query against all the others.",
-                point.dataset.title(),
-                measured.classes,
-                measured.images,
-                point.transform.test_side(&point.images)
-            ));
+            let (images, side) = (measured.images, point.transform.test_side(&point.images));
+            let searched = match measured.gallery {
+                Some(gallery) => format!("{images} queries against {gallery} images, all at {side} px"),
+                None => format!("{images} images at {side} px, each a query against all the others"),
+            };
+            let (title, classes) = (point.dataset.title(), measured.classes);
+            lines.push(format!("{title}: measured on {classes} classes never trained on, {searched}."));
         }
         if point.methods.iter().any(|method| method.table.loss.is_some()) {
             lines.push(conditions(point));

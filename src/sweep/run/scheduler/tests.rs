@@ -57,7 +57,7 @@ impl Stage {
             }),
             Job::Train(_) => Finished::Trained(trained(TrainingEnd::Completed)),
             Job::Evaluate(_) | Job::Ensemble(_) => {
-                Finished::Evaluated(Evaluated { classes: 4, images: 80, lone: 0, scores: Scores::new() })
+                Finished::Evaluated(Evaluated { classes: 4, images: 80, gallery: None, lone: 0, scores: Scores::new() })
             }
         };
         self.say(job, Event::Finished(finished));
