@@ -55,6 +55,10 @@ pub enum Work {
     Import(ImportWork),
     /// Verify trained weights that a user has.
     Weights(WeightsWork),
+    /// Decode every image of a data set once and tell what they are like.
+    Inspect(InspectWork),
+    /// Draw some images of a data set.
+    Sheet(SheetWork),
     /// Decode and resize a data set once for all runs.
     Prepare(PrepareWork),
     /// Train, from the latest checkpoint if there is one.
@@ -87,6 +91,54 @@ pub struct ImportWork {
     /// Whether other counts than the published ones are accepted.
     #[serde(default)]
     pub allow_other_counts: bool,
+}
+
+/// Decodes every image of a data set once and tells what they are like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InspectWork {
+    /// The data set.
+    pub dataset: Dataset,
+    /// The data set's own folder.
+    pub source: PathBuf,
+}
+
+/// Draws some images of some classes, a class a row with its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SheetWork {
+    /// The data set.
+    pub dataset: Dataset,
+    /// The data set's own folder.
+    pub source: PathBuf,
+    /// Which of its classes.
+    pub half: Half,
+    /// How many classes, evenly spread over all.
+    pub classes: u32,
+    /// How many images of each, evenly spread over its own.
+    pub per_class: u32,
+    /// The picture to write, a PNG file.
+    pub into: PathBuf,
+}
+
+/// One half of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Half {
+    /// What is trained on and validated on.
+    Train,
+    /// What is tested on.
+    Test,
+}
+
+impl Half {
+    /// As commands and tables spell it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Half::Train => "train",
+            Half::Test => "test",
+        }
+    }
 }
 
 /// Verifies that a file holds the weights of a backbone, tensor by tensor.

@@ -1,8 +1,10 @@
 //! What a trainer says while it works: one JSON object a line, the contract between the processes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Evaluated, Scores};
+use crate::{Evaluated, Half, Scores};
 
 /// What a trainer says while it works.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +70,17 @@ pub enum Finished {
         /// Images that are there.
         images: u64,
     },
+    /// Every image was decoded once.
+    Inspected(Box<Inspected>),
+    /// The sheet of images is written.
+    Sheet {
+        /// Classes on it.
+        classes: u32,
+        /// Images on it.
+        images: u32,
+        /// Why some could not be drawn, a sentence for each.
+        corrupt: Vec<String>,
+    },
     /// The weights fit the backbone.
     Fitted {
         /// Tensors that the backbone takes.
@@ -95,6 +108,59 @@ pub enum Finished {
         /// What did not have the same bits each time, in the order in which it is computed.
         different: Vec<String>,
     },
+}
+
+/// What the images of a data set are like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inspected {
+    /// Both halves, the one to train on first.
+    pub halves: Vec<InspectedHalf>,
+    /// How many whole images there are of each format.
+    pub formats: BTreeMap<String, u64>,
+    /// How many of them have one channel.
+    pub grey: u64,
+    /// The least, the median and the greatest width in pixels; nothing if no image is whole.
+    pub widths: Option<[u64; 3]>,
+    /// The same of heights.
+    pub heights: Option<[u64; 3]>,
+    /// How many images have a box to cut out.
+    pub boxes: u64,
+    /// Images whose box reaches out of them.
+    pub outside: Vec<InspectedImage>,
+    /// Images that cannot be decoded, and why, a sentence for each.
+    pub corrupt: Vec<String>,
+    /// Images of exactly the same pixels, in groups.
+    pub duplicates: Vec<Vec<InspectedImage>>,
+}
+
+/// How much there is in one half of a data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InspectedHalf {
+    /// Which.
+    pub half: Half,
+    /// Its classes.
+    pub classes: u64,
+    /// Its images.
+    pub images: u64,
+    /// The least, the median and the greatest number of images of a class.
+    pub per_class: [u64; 3],
+    /// Queries and images that are searched, where these are told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queries_and_gallery: Option<[u64; 2]>,
+}
+
+/// An image that there is something to say about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InspectedImage {
+    /// Its half.
+    pub half: Half,
+    /// Its class.
+    pub class: String,
+    /// Its file, relative to the data set's own folder if it lies there.
+    pub path: String,
 }
 
 /// What was measured of embeddings from files.

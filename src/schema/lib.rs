@@ -38,12 +38,15 @@ mod schedule;
 mod settings;
 
 pub use attempt::{
-    Attempt, Comparison, Description, Device, EmbeddingFiles, EnsembleWork, EvaluateWork, ImportWork, MeasureWork,
-    NeighboursWork, PROTOCOL, PrepareWork, TrainWork, WeightsWork, Work,
+    Attempt, Comparison, Description, Device, EmbeddingFiles, EnsembleWork, EvaluateWork, Half, ImportWork,
+    InspectWork, MeasureWork, NeighboursWork, PROTOCOL, PrepareWork, SheetWork, TrainWork, WeightsWork, Work,
 };
 pub use dataset::{Dataset, Files, Glyphs, Own, Registration, TrainingHalf};
 pub use distance::{Distance, Reduction, Regularizer};
-pub use event::{Breakdown, Event, Failure, Finished, Measured, Prepared, Trained, TrainingEnd};
+pub use event::{
+    Breakdown, Event, Failure, Finished, Inspected, InspectedHalf, InspectedImage, Measured, Prepared, Trained,
+    TrainingEnd,
+};
 pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, StudyId,
     canonical_json,

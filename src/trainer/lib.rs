@@ -15,6 +15,7 @@ mod failed;
 mod feed;
 mod files;
 mod guard;
+mod inspect;
 mod lifeline;
 mod measure;
 mod neighbours;
@@ -26,6 +27,7 @@ mod read;
 mod remember;
 mod score;
 mod searching;
+mod sheet;
 mod split;
 mod train;
 
@@ -67,6 +69,8 @@ fn work(attempt: &Attempt, stop: &Stop, say: Listener) -> Result<End, Failed> {
     let device = device::open(attempt.device)?;
     match &attempt.work {
         Work::Import(work) => prepare::import(work, say).map(End::Finished),
+        Work::Inspect(work) => inspect::inspect(work, say).map(End::Finished),
+        Work::Sheet(work) => sheet::sheet(work, say).map(End::Finished),
         Work::Weights(work) => fitted(work).map(End::Finished),
         Work::Prepare(work) => prepare::prepare(work, say).map(End::Finished),
         Work::Train(work) => train::train(work, attempt.threads, device, stop, say),

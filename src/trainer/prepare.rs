@@ -103,7 +103,7 @@ fn prepared(counts: Summary) -> Prepared {
 }
 
 /// Turns calls from any thread into events, a few a second.
-fn with_progress<T>(say: Listener, work: impl FnOnce(data::Progress) -> T) -> T {
+pub(crate) fn with_progress<T>(say: Listener, work: impl FnOnce(data::Progress) -> T) -> T {
     let listener = Mutex::new((say, Throttle::new()));
     work(&|done, total| {
         let Ok(mut guard) = listener.lock() else { return };

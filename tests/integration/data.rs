@@ -95,3 +95,39 @@ fn clothes_are_added_trained_on_and_searched_for_in_their_gallery() {
         desk.sweep(&["neighbours", &run, "--query", "3"]).assert_code(1).assert_says("image 4 is a query");
     }
 }
+
+#[test]
+fn a_check_names_what_cannot_be_read_and_what_is_there_twice() {
+    let desk = Desk::real(SWEEP);
+    in_shop(&desk);
+    desk.sweep(&["data", "check", "in_shop"]).assert_code(1).assert_says("there is no data set `in_shop` in `data`");
+    desk.sweep(&["data", "add", "in_shop", "download", "--allow-other-counts"]).assert_code(0);
+    desk.sweep(&["data", "check", "in_shop"])
+        .assert_code(0)
+        .assert_says("  train   12 images of 4 classes, 3 of each\n")
+        .assert_says("  test    7 images of 2 classes, 3 to 4 of each, median 3; 3 queries, 4 in the gallery\n")
+        .assert_says("  files   19 PNG; 0 in colour, 19 grey\n  width   20 pixels\n")
+        .assert_says("exactly the same: none\ncannot be read: none\n");
+
+    let image = |item: u32, number: u32| {
+        desk.path(&format!("download/Img/img/WOMEN/Dresses/id_{item}/{number:02}_1_front.jpg"))
+    };
+    fs::copy(image(0, 0), image(4, 0)).unwrap();
+    let bytes = fs::read(image(1, 0)).unwrap();
+    fs::write(image(1, 0), &bytes[..bytes.len() / 2]).unwrap();
+    fs::write(image(1, 1), "").unwrap();
+    fs::remove_file(image(5, 3)).unwrap();
+    fs::create_dir(image(5, 3)).unwrap();
+    let check = desk.sweep(&["data", "check", "in_shop"]).assert_code(1);
+    let check = check.assert_says("(1 TO TRAIN ON AND TO TEST ON)").assert_says("cannot be read: 3 images");
+    let check = check.assert_says("3 of 19 images cannot be read").assert_says("it is a folder, not an image");
+    check.assert_says("id_1/00_1_front.jpg`: it is not a readable image").assert_says("it is empty");
+
+    let show = desk.sweep(&["data", "show", "in_shop", "--split", "test", "--out", "sheet"]).assert_code(0);
+    let show = show.assert_says("7 images of 2 classes").assert_says("it is a folder");
+    let sheet = image::load_from_memory(&fs::read(show.out.trim_end()).unwrap()).unwrap();
+    // A row for each class; beside the names, room for the four images of the larger one.
+    assert_eq!((sheet.width(), sheet.height()), (204 + 4 * 106, 6 + 2 * 106));
+    desk.sweep(&["data", "list"]).assert_code(0).assert_says("in_shop: ").assert_says("glyphs: drawn by the program");
+    desk.sweep(&["data", "show", "glyphs"]).assert_code(1).assert_says("drawn by the program");
+}

@@ -62,7 +62,9 @@ fn main() {
         Work::Ensemble(work) => {
             evaluate(&work.members.iter().map(|(_, run)| run.as_path()).collect::<Vec<_>>(), &work.metrics);
         }
-        Work::Measure(_) | Work::Neighbours(_) => panic!("no test asks the fake trainer for this"),
+        Work::Measure(_) | Work::Neighbours(_) | Work::Inspect(_) | Work::Sheet(_) => {
+            panic!("no test asks the fake trainer for this")
+        }
         Work::Probe(_) => say(&Event::Finished(Finished::Probed { different: Vec::new() })),
     }
 }

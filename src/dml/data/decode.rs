@@ -33,6 +33,15 @@ pub fn decode(path: &Path, colour: Colour) -> Result<Raster, DataError> {
     decoded(&content, colour).map_err(|why| DataError::unreadable(path, why))
 }
 
+/// Reads and decodes a file and leaves it the channels it has. Also tells its format.
+///
+/// # Errors
+/// As for [`decode`].
+pub(super) fn decode_as_it_is(path: &Path) -> Result<(&'static str, Raster), DataError> {
+    let content = fs::read(path).map_err(|error| unread(path, error))?;
+    as_it_is(&content).map_err(|why| DataError::unreadable(path, why))
+}
+
 /// The width and height of a file's image, without decoding it.
 ///
 /// # Errors
@@ -73,8 +82,14 @@ fn format(content: &[u8]) -> Result<ImageFormat, String> {
 }
 
 fn decoded(content: &[u8], colour: Colour) -> Result<Raster, String> {
-    let image = if format(content)? == ImageFormat::Jpeg { jpeg(content)? } else { png(content)? };
-    Ok(image.in_colour(colour))
+    Ok(as_it_is(content)?.1.in_colour(colour))
+}
+
+fn as_it_is(content: &[u8]) -> Result<(&'static str, Raster), String> {
+    match format(content)? {
+        ImageFormat::Jpeg => Ok(("JPEG", jpeg(content)?)),
+        _ => Ok(("PNG", png(content)?)),
+    }
 }
 
 fn unreadable(error: &impl ToString) -> String {

@@ -15,6 +15,7 @@ mod archive;
 mod colours;
 mod decode;
 mod glyphs;
+mod inspect;
 pub mod listing;
 mod loader;
 mod mat;
@@ -38,6 +39,7 @@ pub use self::{
     colours::Adjustment,
     decode::decode,
     glyphs::{DRAWING, Glyphs},
+    inspect::{Inspection, Spread},
     listing::Listing,
     loader::{Batches, Loader},
     on_device::on_device,

@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use super::{
     DataError, Progress,
     archive::{Archive, is_clutter},
+    listing::{Class, Image, Listing, Part, Role},
     raster::Raster,
     write::{create_folder, sync_folder_of},
 };
@@ -320,6 +321,26 @@ pub(super) fn characters(root: &Path, half: Half) -> Result<Vec<Character>, Data
         drawings: drawings.iter().map(|drawing| drawing.content.clone()).collect(),
     });
     Ok(characters.collect())
+}
+
+/// All drawings below `root`, with the alphabets as super-classes.
+///
+/// # Errors
+/// If there are not exactly as many as there should be.
+pub fn listing(root: &Path) -> Result<Listing, DataError> {
+    let [training, test] = HALVES.map(|half| characters(root, half).map(part));
+    Ok(Listing { training: training?, test: test? })
+}
+
+fn part(characters: Vec<Character>) -> Part {
+    let mut part = Part::default();
+    for (class, character) in (0..).zip(characters) {
+        let (alphabet, name) = character.name.split_once('/').unwrap_or(("", &character.name));
+        part.classes.push(Class { name: name.to_owned(), category: Some(alphabet.to_owned()) });
+        let drawings = character.drawings.into_iter();
+        part.images.extend(drawings.map(|path| Image { path, class, role: Role::Both, bounding_box: None }));
+    }
+    part
 }
 
 /// Returns a drawing with its ink 255 on 0, the other way round than in the file.

@@ -1,5 +1,8 @@
 //! `sweep data`: brings downloaded data sets into their place, and says what is there.
 
+mod check;
+mod sheet;
+
 use std::{
     fmt::Write,
     fs,
@@ -7,9 +10,9 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use schema::{Attempt, Dataset, Device, Event, Finished, ImportWork, Own, PROTOCOL, Registration, Work};
+use schema::{Attempt, Dataset, Device, Event, Files, Finished, ImportWork, Own, PROTOCOL, Registration, Work};
 
-use super::{Exit, progress::Bar, show, tell};
+use super::{Exit, evaluate::no_last_word, progress::Bar, show, tell};
 use crate::{
     ledger::{absolute, read_json},
     run::trainer::{Trainer, converse},
@@ -22,6 +25,10 @@ pub(super) enum Data {
     Add(Add),
     /// List the data sets that were added
     List(List),
+    /// Decode every image of a data set once and say what they are like
+    Check(check::Check),
+    /// Draw some images of some classes of a data set
+    Show(sheet::Show),
 }
 
 /// Brings what was downloaded into the data root, reads its lists and verifies its counts.
@@ -70,6 +77,8 @@ impl Data {
         match self {
             Data::Add(add) => add.run(),
             Data::List(list) => list.run(),
+            Data::Check(check) => check.run(),
+            Data::Show(show) => show.run(),
         }
     }
 }
@@ -79,6 +88,9 @@ const KNOWN: [Dataset; 5] = [Dataset::Omniglot, Dataset::Cub200, Dataset::Cars19
 
 /// The data set of this name; a name that nobody knows is a user's own.
 fn named(name: &str) -> Result<Dataset, Exit> {
+    if name == "glyphs" {
+        return Err(Exit::mistake("glyphs are drawn by the program: there are no files to add, to check or to show"));
+    }
     if let Some(known) = KNOWN.into_iter().find(|known| known.name() == name) {
         return Ok(known);
     }
@@ -92,6 +104,60 @@ fn named(name: &str) -> Result<Dataset, Exit> {
             Err(Exit::mistake(format!("`{name}`: did you mean `{}`? if not, choose another name", known.name())))
         }
         None => Ok(Dataset::Own(Own { name: name.to_owned() })),
+    }
+}
+
+/// A data set that was added.
+#[derive(Debug, Args)]
+struct Added {
+    /// Which data set: a name that `sweep data list` shows
+    name: String,
+    /// The data root
+    #[arg(long, value_name = "FOLDER", default_value = "data")]
+    root: PathBuf,
+    /// A program to use in the place of `sweep-trainer`
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    trainer: Option<PathBuf>,
+}
+
+impl Added {
+    /// The data set and its own folder.
+    fn find(&self) -> Result<(Dataset, PathBuf), Exit> {
+        let dataset = named(&self.name)?;
+        let home = absolute(&self.root).join(dataset.folder());
+        if is_there(&dataset, &home) {
+            return Ok((dataset, home));
+        }
+        Err(Exit::Mistake(format!(
+            "there is no data set `{}` in `{}`\nhint: `sweep data list --root FOLDER` shows what there is, `sweep data \
+             add {} DOWNLOADED...` adds it",
+            self.name,
+            self.root.display(),
+            self.name
+        )))
+    }
+
+    /// Has the trainer do the work, and returns what came of it.
+    fn attempt(&self, work: Work, bar: &Bar) -> Result<Finished, Exit> {
+        let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
+        attempt(&trainer, work, bar)
+    }
+}
+
+/// Has a trainer do the work with all cores, and returns what came of it.
+fn attempt(trainer: &Trainer, work: Work, bar: &Bar) -> Result<Finished, Exit> {
+    let threads = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+    let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads, work };
+    let last = converse(trainer, &attempt, |event| {
+        if let Event::Progress { done, total, .. } = event {
+            bar.set(*done, *total);
+        }
+    });
+    bar.close();
+    match last.map_err(Exit::mistake)? {
+        Some(Event::Finished(finished)) => Ok(finished),
+        Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),
+        _ => Err(no_last_word()),
     }
 }
 
@@ -116,7 +182,6 @@ impl Add {
     fn import(&self, dataset: &Dataset, into: &Path) -> Result<u64, Exit> {
         let from = self.from.iter().map(|path| absolute(path)).collect();
         let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
-        let threads = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let work = Work::Import(ImportWork {
             dataset: dataset.clone(),
             from,
@@ -124,29 +189,36 @@ impl Add {
             copy: self.copy,
             allow_other_counts: self.allow_other_counts,
         });
-        let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads, work };
         let prefix = format!("adding {}", dataset.title());
         let bar = if *dataset == Dataset::Omniglot { Bar::images(&prefix) } else { Bar::bytes(&prefix) };
-        let last = converse(&trainer, &attempt, |event| {
-            if let Event::Progress { done, total, .. } = event {
-                bar.set(*done, *total);
-            }
-        });
-        bar.close();
-        match last.map_err(Exit::mistake)? {
-            Some(Event::Finished(Finished::Imported { images })) => Ok(images),
-            Some(Event::Failed { message, .. }) if message.contains("not what was published") => {
+        match attempt(&trainer, work, &bar) {
+            Ok(Finished::Imported { images }) => Ok(images),
+            Err(Exit::Mistake(message)) if message.contains("not what was published") => {
                 Err(Exit::Mistake(format!("{message}\nhint: to use it all the same, add `--allow-other-counts`")))
             }
-            Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),
-            _ => Err(Exit::Mistake("the trainer left without a last word".to_owned())),
+            Err(exit) => Err(exit),
+            Ok(_) => Err(no_last_word()),
         }
+    }
+}
+
+/// Whether a data set was added in this folder.
+fn is_there(dataset: &Dataset, folder: &Path) -> bool {
+    match dataset.files() {
+        Files::Folders(folders) => folders.iter().all(|inner| folder.join(inner).is_dir()),
+        Files::Drawn | Files::Listed => folder.join(Registration::LISTING).is_file(),
     }
 }
 
 fn registered(folder: &Path) -> Result<Option<Registration>, Exit> {
     read_json(&folder.join(Registration::FILE)).map_err(Exit::mistake)
 }
+
+/// What there is in Omniglot: exactly that, or it would not have been added.
+const OMNIGLOT: &str = "\
+`images_background` and `images_evaluation`
+  train  19280 images of 964 classes, 20 of each
+  test   13180 images of 659 classes";
 
 /// What there is, and what is strange about it.
 fn described(found: &Registration) -> String {
@@ -179,15 +251,17 @@ impl List {
         folders.sort();
         let mut text = String::new();
         for folder in folders {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
             if let Some(found) = registered(&folder)? {
-                let name = folder.file_name().unwrap_or_default().to_string_lossy();
                 let _ = writeln!(text, "{name}: {}\n{}", found.layout, described(&found));
+            } else if name == Dataset::Omniglot.folder() && is_there(&Dataset::Omniglot, &folder) {
+                let _ = writeln!(text, "{name}: {OMNIGLOT}");
             }
         }
         if text.is_empty() {
             return Err(Exit::mistake(format!("no data set was added in `{}`", self.root.display())));
         }
-        show(&text)
+        show(&format!("{text}glyphs: drawn by the program, as many classes as a sweep file asks for\n"))
     }
 }
 
@@ -199,7 +273,7 @@ mod tests {
     fn a_name_is_known_new_or_a_likely_mistake() {
         assert_eq!(named("in_shop").unwrap(), Dataset::InShop);
         assert_eq!(named("birds").unwrap(), Dataset::Own(Own { name: "birds".to_owned() }));
-        for wrong in ["cub-200", "CUB200", "inshop", "cars19", "a/b", ""] {
+        for wrong in ["glyphs", "cub-200", "CUB200", "inshop", "cars19", "a/b", ""] {
             assert!(named(wrong).is_err(), "{wrong}");
         }
     }

@@ -83,7 +83,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// Draw a test image and those nearest to it
     Neighbours(neighbours::Neighbours),
-    /// Add a downloaded data set
+    /// Add downloaded data sets, look at them and check them
     #[command(subcommand)]
     Data(data::Data),
     /// Add trained weights, or verify those that were added

@@ -1,6 +1,7 @@
 //! Progress on standard error: bars on a terminal, plain lines now and then elsewhere.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     io::{self, IsTerminal},
     time::{Duration, Instant},
@@ -238,34 +239,64 @@ impl Line {
 /// One bar for one thing that takes a while.
 pub(super) struct Bar {
     bar: ProgressBar,
+    unit: Unit,
+    begun: Instant,
+    last_plain: Cell<Instant>,
+}
+
+/// What a bar counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Images,
+    Bytes,
 }
 
 impl Bar {
     pub(super) fn images(prefix: &str) -> Bar {
-        Bar::of(prefix, "{prefix} [{bar:30}] {pos}/{len} images  {per_sec}, {eta} to go")
+        Bar::of(prefix, Unit::Images, "{prefix} [{bar:30}] {pos}/{len} images  {per_sec}, {eta} to go")
     }
 
     pub(super) fn bytes(prefix: &str) -> Bar {
-        Bar::of(prefix, "{prefix} [{bar:30}] {bytes}/{total_bytes}  {bytes_per_sec}, {eta} to go")
+        Bar::of(prefix, Unit::Bytes, "{prefix} [{bar:30}] {bytes}/{total_bytes}  {bytes_per_sec}, {eta} to go")
     }
 
-    fn of(prefix: &str, template: &str) -> Bar {
+    fn of(prefix: &str, unit: Unit, template: &str) -> Bar {
         let bar = ProgressBar::new(0);
         bar.set_style(style(template, "=> "));
         bar.set_prefix(prefix.to_owned());
         if !io::stderr().is_terminal() {
             tell(prefix);
         }
-        Bar { bar }
+        Bar { bar, unit, begun: Instant::now(), last_plain: Cell::new(Instant::now()) }
     }
 
     pub(super) fn set(&self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
+        if !io::stderr().is_terminal() && self.last_plain.get().elapsed() >= PLAIN_EVERY {
+            self.last_plain.set(Instant::now());
+            tell(&format!("  {}", self.unit.line(done, total, self.begun.elapsed())));
+        }
     }
 
     pub(super) fn close(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+impl Unit {
+    /// `1200/11788 images, 240/s, 44.1 s to go`
+    fn line(self, done: u64, total: u64, gone: Duration) -> String {
+        let rate = done as f64 / gone.as_secs_f64().max(1e-3);
+        let left = duration(Duration::from_secs_f64(total.saturating_sub(done) as f64 / rate.max(1e-3)));
+        let megabytes = |bytes: f64| format!("{:.0}", bytes / 1e6);
+        match self {
+            Unit::Images => format!("{done}/{total} images, {rate:.0}/s, {left} to go"),
+            Unit::Bytes => {
+                let [done, total, rate] = [done as f64, total as f64, rate].map(megabytes);
+                format!("{done}/{total} MB, {rate} MB/s, {left} to go")
+            }
+        }
     }
 }
 
@@ -322,5 +353,18 @@ fn duration(time: Duration) -> String {
         0..60 => format!("{:.1} s", time.as_secs_f64()),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_line_has_a_rate_and_what_is_left() {
+        let line = |unit: Unit, done, total| unit.line(done, total, Duration::from_secs(5));
+        assert_eq!(line(Unit::Images, 1200, 11_788), "1200/11788 images, 240/s, 44.1 s to go");
+        assert_eq!(line(Unit::Bytes, 50_000_000, 2_000_000_000), "50/2000 MB, 10 MB/s, 3 min 15 s to go");
+        assert!(line(Unit::Images, 0, 0).starts_with("0/0 images, 0/s"));
     }
 }

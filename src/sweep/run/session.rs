@@ -222,6 +222,8 @@ impl Session<'_> {
             (
                 job,
                 Finished::Imported { .. }
+                | Finished::Inspected(_)
+                | Finished::Sheet { .. }
                 | Finished::Fitted { .. }
                 | Finished::Prepared(_)
                 | Finished::Trained(_)

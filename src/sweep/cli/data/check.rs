@@ -1,0 +1,194 @@
+//! `sweep data check`: decodes every image of a data set once and says what they are like.
+
+use std::fmt::Write;
+
+use clap::Args;
+use schema::{Finished, InspectWork, Inspected, InspectedHalf, InspectedImage, Work};
+
+use super::{
+    super::{Exit, counted, evaluate::no_last_word, progress::Bar, show},
+    Added,
+};
+
+/// Decodes every image once and tells counts, sizes and formats, images that cannot be read, and images that are
+/// exactly the same. Exits with 1 if there are images that cannot be read.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sweep data check cub200")]
+pub(in crate::cli) struct Check {
+    #[command(flatten)]
+    added: Added,
+}
+
+/// Groups of equal images that are printed.
+const GROUPS: usize = 20;
+
+impl Check {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        let (dataset, source) = self.added.find()?;
+        let bar = Bar::images(&format!("checking {}", dataset.title()));
+        let title = format!("{} in `{}`", dataset.title(), source.display());
+        match self.added.attempt(Work::Inspect(InspectWork { dataset, source }), &bar)? {
+            Finished::Inspected(found) => {
+                show(&format!("{title}\n{}", described(&found)))?;
+                verdict(&found)
+            }
+            _ => Err(no_last_word()),
+        }
+    }
+}
+
+fn verdict(found: &Inspected) -> Result<(), Exit> {
+    match found.corrupt.len() {
+        0 => Ok(()),
+        corrupt => {
+            let of: u64 = found.halves.iter().map(|half| half.images).sum();
+            Err(Exit::Mistake(format!("{corrupt} of {of} images cannot be read; download or unpack them again")))
+        }
+    }
+}
+
+fn described(found: &Inspected) -> String {
+    let mut text: String = found.halves.iter().map(half).collect();
+    let formats: Vec<String> = found.formats.iter().map(|(format, count)| format!("{count} {format}")).collect();
+    let whole: u64 = found.formats.values().sum();
+    // Writing to a string cannot fail.
+    if whole > 0 {
+        let _ =
+            writeln!(text, "  files   {}; {} in colour, {} grey", formats.join(", "), whole - found.grey, found.grey);
+    }
+    for (name, sides) in [("width ", found.widths), ("height", found.heights)] {
+        if let Some([least, median, greatest]) = sides {
+            let range = range([least, median, greatest], " pixels");
+            let _ = writeln!(text, "  {name}  {range}");
+        }
+    }
+    if found.boxes > 0 {
+        let _ = writeln!(text, "  boxes   {} with a box to cut out", counted(found.boxes as usize, "image"));
+    }
+    text + &outside(found) + &duplicates(found) + &corrupt(found)
+}
+
+fn half(half: &InspectedHalf) -> String {
+    let apart =
+        half.queries_and_gallery.map(|[queries, gallery]| format!("; {queries} queries, {gallery} in the gallery"));
+    format!(
+        "  {:<6}  {} images of {} classes, {}{}\n",
+        half.half.word(),
+        half.images,
+        half.classes,
+        range(half.per_class, " of each"),
+        apart.unwrap_or_default()
+    )
+}
+
+/// `8 to 30 pixels, median 20`, or `20 pixels` if that is all.
+fn range([least, median, greatest]: [u64; 3], of: &str) -> String {
+    if least == greatest { format!("{least}{of}") } else { format!("{least} to {greatest}{of}, median {median}") }
+}
+
+fn outside(found: &Inspected) -> String {
+    let Some(first) = found.outside.first() else { return String::new() };
+    let images = counted(found.outside.len(), "image");
+    format!("boxes that reach out of their image: {images}, the first is {}\n", first.path)
+}
+
+fn corrupt(found: &Inspected) -> String {
+    if found.corrupt.is_empty() {
+        return "cannot be read: none\n".to_owned();
+    }
+    let lines = found.corrupt.iter().map(|line| format!("  {line}\n"));
+    format!("cannot be read: {}\n{}", counted(found.corrupt.len(), "image"), lines.collect::<String>())
+}
+
+/// How bad it is that these images are equal: the worse, the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    OfAClass,
+    OfClasses,
+    OfHalves,
+}
+
+impl Kind {
+    fn of(group: &[InspectedImage]) -> Kind {
+        if group.iter().any(|image| image.half != group[0].half) {
+            return Kind::OfHalves;
+        }
+        if group.iter().any(|image| image.class != group[0].class) { Kind::OfClasses } else { Kind::OfAClass }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Kind::OfAClass => "of one class",
+            Kind::OfClasses => "OF SEVERAL CLASSES",
+            Kind::OfHalves => "TO TRAIN ON AND TO TEST ON",
+        }
+    }
+}
+
+fn duplicates(found: &Inspected) -> String {
+    if found.duplicates.is_empty() {
+        return "exactly the same: none\n".to_owned();
+    }
+    let mut groups: Vec<(Kind, &Vec<InspectedImage>)> =
+        found.duplicates.iter().map(|group| (Kind::of(group), group)).collect();
+    groups.sort_by_key(|(kind, _)| std::cmp::Reverse(*kind));
+    let of = |wanted: Kind| groups.iter().filter(|(kind, _)| *kind == wanted).count();
+    let counts = [Kind::OfHalves, Kind::OfClasses, Kind::OfAClass].map(|kind| (of(kind), kind));
+    let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {}", kind.words()));
+    let mut text = format!(
+        "exactly the same: {} of images ({})\n",
+        counted(groups.len(), "group"),
+        counts.collect::<Vec<_>>().join(", ")
+    );
+    for (kind, group) in groups.iter().take(GROUPS) {
+        let files = group.iter().map(|image| format!("{} {}", image.half.word(), image.path));
+        let _ = writeln!(text, "  {}: {}", kind.words(), files.collect::<Vec<_>>().join(", "));
+    }
+    if groups.len() > GROUPS {
+        let _ = writeln!(text, "  and {} more", groups.len() - GROUPS);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::Half;
+
+    use super::*;
+
+    fn image(half: Half, class: &str, path: &str) -> InspectedImage {
+        InspectedImage { half, class: class.to_owned(), path: path.to_owned() }
+    }
+
+    #[test]
+    fn equal_images_across_halves_come_first_and_no_line_is_endless() {
+        let half =
+            |half| InspectedHalf { half, classes: 2, images: 30, per_class: [1, 4, 9], queries_and_gallery: None };
+        let mut found = Inspected {
+            halves: vec![half(Half::Train), half(Half::Test)],
+            formats: [("JPEG".to_owned(), 60)].into(),
+            grey: 2,
+            widths: Some([8, 20, 30]),
+            heights: Some([9, 9, 9]),
+            boxes: 0,
+            outside: Vec::new(),
+            corrupt: Vec::new(),
+            duplicates: vec![vec![image(Half::Train, "a", "1"), image(Half::Train, "b", "2")]],
+        };
+        found.duplicates.push(vec![image(Half::Train, "a", "3"), image(Half::Test, "c", "4")]);
+        found.duplicates.extend((0..25).map(|_| vec![image(Half::Test, "c", "5"), image(Half::Test, "c", "6")]));
+        let text = described(&found);
+        assert!(text.starts_with("  train   30 images of 2 classes, 1 to 9 of each, median 4\n"), "{text}");
+        assert!(text.contains("  width   8 to 30 pixels, median 20\n  height  9 pixels\n"), "{text}");
+        assert!(text.contains("27 groups of images (1 TO TRAIN ON AND TO TEST ON, 1 OF SEVERAL"), "{text}");
+        let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what} in {text}"));
+        assert!(place("train 3, test 4") < place("train 1, train 2"));
+        assert!(place("train 1, train 2") < place("of one class: test 5, test 6"));
+        assert!(text.contains("and 7 more") && text.ends_with("cannot be read: none\n"), "{text}");
+        assert!(verdict(&found).is_ok());
+        found.corrupt.push("cannot use `x`: it is empty".to_owned());
+        assert!(matches!(verdict(&found), Err(Exit::Mistake(message)) if message.starts_with("1 of 60 images")));
+    }
+}

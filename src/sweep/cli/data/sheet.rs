@@ -1,0 +1,66 @@
+//! `sweep data show`: draws some images of some classes, a class a row.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use schema::{Finished, Half, SheetWork, Work};
+
+use super::{
+    super::{Exit, counted, evaluate::no_last_word, progress::Bar, show, tell},
+    Added,
+};
+use crate::ledger::absolute;
+
+/// Draws some images of some classes, a class a row with its name, and prints where the picture is. Queries have blue
+/// frames where the data set tells them from a gallery.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sweep data show cub200 --split test --classes 20 --per-class 10 --out birds.png")]
+pub(in crate::cli) struct Show {
+    #[command(flatten)]
+    added: Added,
+    /// Which half of it
+    #[arg(long, value_enum, default_value = "train")]
+    split: Split,
+    /// How many classes, evenly spread over all
+    #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=200))]
+    classes: u32,
+    /// How many images of each
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=100))]
+    per_class: u32,
+    /// The picture to write; NAME-SPLIT.png if none is said
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Split {
+    /// What is trained on
+    Train,
+    /// What is tested on
+    Test,
+}
+
+impl Show {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        let (dataset, source) = self.added.find()?;
+        let half = match self.split {
+            Split::Train => Half::Train,
+            Split::Test => Half::Test,
+        };
+        let named = || format!("{}-{}.png", dataset.name(), half.word()).into();
+        let into = absolute(&self.out.clone().unwrap_or_else(named));
+        let bar = Bar::images(&format!("drawing {}", dataset.title()));
+        let (classes, per_class) = (self.classes, self.per_class);
+        let work = SheetWork { dataset, source, half, classes, per_class, into: into.clone() };
+        match self.added.attempt(Work::Sheet(work), &bar)? {
+            Finished::Sheet { classes, images, corrupt } => {
+                tell(&format!("{} of {classes} classes", counted(images as usize, "image")));
+                corrupt.iter().for_each(|line| tell(&format!("  {line}")));
+                show(&format!("{}\n", into.display()))
+            }
+            _ => Err(no_last_word()),
+        }
+    }
+}
