@@ -713,7 +713,7 @@ fn settings_that_cannot_be_are_refused_by_the_trainer_as_well() {
         (("memory", r#"{ "xbm": { "ratio": 0.01 } }"#), "at least one"),
         (("sampler", r#"{ "fixed_pairs": { "batch": 20 } }"#), "needs 10 classes"),
         (("sampler", r#"{ "random": { "batch": 46 } }"#), "cannot be taken from 45"),
-        (("sampler", r#"{ "straddling": { "batch": 12, "per_class": 6 } }"#), "only 5 images"),
+        (("sampler", r#"{ "straddling": { "batch": 12, "per_class": 0 } }"#), "not a positive multiple"),
         (("sampler", r#"{ "hierarchical": { "batch": 16 } }"#), "no super-classes"),
     ] {
         place.recipe = chosen(choice);

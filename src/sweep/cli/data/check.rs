@@ -105,24 +105,24 @@ fn corrupt(found: &Inspected) -> String {
 /// How bad it is that these images are equal: the worse, the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    OfAClass,
-    OfClasses,
-    OfHalves,
+    OneClass,
+    SeveralClasses,
+    BothHalves,
 }
 
 impl Kind {
     fn of(group: &[InspectedImage]) -> Kind {
         if group.iter().any(|image| image.half != group[0].half) {
-            return Kind::OfHalves;
+            return Kind::BothHalves;
         }
-        if group.iter().any(|image| image.class != group[0].class) { Kind::OfClasses } else { Kind::OfAClass }
+        if group.iter().any(|image| image.class != group[0].class) { Kind::SeveralClasses } else { Kind::OneClass }
     }
 
     fn words(self) -> &'static str {
         match self {
-            Kind::OfAClass => "of one class",
-            Kind::OfClasses => "OF SEVERAL CLASSES",
-            Kind::OfHalves => "TO TRAIN ON AND TO TEST ON",
+            Kind::OneClass => "of one class",
+            Kind::SeveralClasses => "OF SEVERAL CLASSES",
+            Kind::BothHalves => "TO TRAIN ON AND TO TEST ON",
         }
     }
 }
@@ -135,7 +135,7 @@ fn duplicates(found: &Inspected) -> String {
         found.duplicates.iter().map(|group| (Kind::of(group), group)).collect();
     groups.sort_by_key(|(kind, _)| std::cmp::Reverse(*kind));
     let of = |wanted: Kind| groups.iter().filter(|(kind, _)| *kind == wanted).count();
-    let counts = [Kind::OfHalves, Kind::OfClasses, Kind::OfAClass].map(|kind| (of(kind), kind));
+    let counts = [Kind::BothHalves, Kind::SeveralClasses, Kind::OneClass].map(|kind| (of(kind), kind));
     let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {}", kind.words()));
     let mut text = format!(
         "exactly the same: {} of images ({})\n",
