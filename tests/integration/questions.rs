@@ -54,3 +54,37 @@ fn why_names_what_sets_a_run_apart_and_what_was_tried() {
         .assert_says("training.steps: 12 there, 13 here");
     desk.sweep(&["why", &longer]).assert_code(1).assert_says("no run's name begins with");
 }
+
+#[test]
+fn a_plan_tells_what_the_rest_will_cost_once_something_like_it_has_finished() {
+    let desk = Desk::new(SMALL);
+    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says("time      unknown");
+    desk.run().assert_code(0);
+    let more = desk.sweep(&["plan", "sweep.toml", "--set", "sweep.seeds=3", "--json"]).assert_code(0);
+    let more: serde_json::Value = serde_json::from_str(&more.out).unwrap();
+    let train = &more["forecast"]["verbs"]["train"];
+    assert_eq!((&train["todo"], &train["known"]["recipe"]), (&2.into(), &2.into()));
+    desk.sweep(&["plan", "sweep.toml", "--set", "training.steps=24"])
+        .assert_code(0)
+        .assert_says("time      about")
+        .assert_says("4 from the same network, images and batch, by steps")
+        .assert_says("are free");
+    desk.sweep(&["plan", "sweep.toml", "--set", "model.embedding=8"]).assert_code(0).assert_says("time      unknown");
+}
+
+#[test]
+fn a_plan_tells_where_each_value_is_from_and_draws_its_jobs() {
+    let desk = Desk::new(SMALL);
+    let origins = desk.sweep(&["plan", "sweep.toml", "--origins", "--set", "training.steps=24"]).assert_code(0);
+    let line = |key: &str| {
+        let line = origins.out.lines().find(|line| line.contains(key)).unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("training.steps"), "training.steps 24 --set");
+    assert_eq!(line("method.Triplet.loss.triplet.margin"), "method.Triplet.loss.triplet.margin 0.2 sweep.toml:24");
+    assert_eq!(line("method.Triplet.loss.triplet.swap"), "method.Triplet.loss.triplet.swap false default");
+    let dot = desk.sweep(&["plan", "sweep.toml", "--dot"]).assert_code(0);
+    assert_eq!(dot.out.matches(" -> ").count(), 3 * 4, "prepare, train, evaluate and report, of four runs");
+    let many = desk.sweep(&["plan", "sweep.toml", "--mermaid", "--set", "sweep.seeds=50"]).assert_code(0);
+    assert!(many.out.contains("Triplet<br/>50 jobs, 50 to do"), "{}", many.out);
+}

@@ -11,7 +11,7 @@ use schema::RunId;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Exit, Opened, counted, show, show::in_toml};
+use super::{Exit, Opened, counted, show, show::in_toml, show_json};
 use crate::{
     ledger::{Ledger, RunState},
     plan::{
@@ -98,7 +98,7 @@ impl Diff {
         let before = Opened::new(Sweep::read(&before, &[])?, &self.results)?;
         let fate = Fate::of(&before, &after)?;
         match self.json {
-            true => show(&(serde_json::to_string_pretty(&fate).map_err(Exit::stuck)? + "\n")),
+            true => show_json(&fate),
             false => show(&(as_text(&fate).join("\n") + "\n")),
         }
     }

@@ -204,8 +204,13 @@ fn named(device: Device) -> &'static str {
 
 /// Free space where a folder is, or will be.
 fn free_space(folder: &Path) -> Option<String> {
-    let there = folder.ancestors().find(|folder| folder.exists())?;
-    let disk = rustix::fs::statvfs(there).ok()?;
-    let free = disk.f_bavail as f64 * disk.f_frsize as f64;
-    Some(format!("{:.1} GB for `{}`", free / 1e9, folder.display()))
+    Some(format!("{:.1} GB for `{}`", free_bytes(folder)? / 1e9, folder.display()))
+}
+
+/// The same in bytes.
+pub(super) fn free_bytes(folder: &Path) -> Option<f64> {
+    // A relative path that is not there yet will be below the folder that one is in.
+    let there = folder.ancestors().map(|above| if above == Path::new("") { Path::new(".") } else { above });
+    let disk = rustix::fs::statvfs(there.into_iter().find(|above| above.exists())?).ok()?;
+    Some(disk.f_bavail as f64 * disk.f_frsize as f64)
 }

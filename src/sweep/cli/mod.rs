@@ -22,7 +22,7 @@ mod why;
 
 use std::{
     env,
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -30,6 +30,7 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, Parser, Subcommand};
 pub use exit::Exit;
+use serde::Serialize;
 
 use crate::{
     ledger::Ledger,
@@ -191,6 +192,17 @@ fn show(text: &str) -> Result<(), Exit> {
 
 fn print(mut output: impl Write, text: &str) -> io::Result<()> {
     output.write_all(text.as_bytes()).and_then(|()| output.flush())
+}
+
+/// Prints a result for programs, as it is made.
+fn show_json(value: &impl Serialize) -> Result<(), Exit> {
+    let mut output = BufWriter::new(io::stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut output, value).map_err(io::Error::from);
+    match written.and_then(|()| writeln!(output)).and_then(|()| output.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Exit::NobodyReads),
+        Err(error) => Err(Exit::stuck(format!("failed to print: {error}"))),
+    }
 }
 
 /// Says something about the work. If nobody can hear it, the work goes on.

@@ -1,81 +1,227 @@
-//! `sweep plan`: what would run, what is there already, and why.
+//! `sweep plan`: what would run, what is there already, why, and what it will cost.
+
+mod json;
+mod origins;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
-use schema::{RunId, canonical_json};
+use schema::{Device, RunId, canonical_json};
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, Target, check, counted, show, studies};
+use super::{Exit, Opened, Target, check, counted, doctor::free_bytes, show, show_json, studies};
 use crate::{
     ledger::Job,
     plan::{
         Member, Plan,
+        forecast::{self, Forecast},
         freshness::{self, Freshness, FreshnessOf},
+        picture::{self, Language},
     },
     run::slots::Slot,
     spec::{Method, Sweep, TrainingTable, as_written},
 };
 
-/// Shows what would run and what is reused, each run with its name and the reason. Runs nothing.
+/// Shows what would run and what is reused, each run with its name and the reason, and how long it will take as far as
+/// finished runs tell. Runs nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sweep plan sweeps/omniglot.toml
-  sweep plan sweeps/omniglot.toml --set training.steps=100      what would a change run anew?
-  sweep plan sweeps/omniglot.toml --json | jq '.jobs[] | select(.todo)'")]
+  sweep plan sweeps/omniglot.toml --set training.steps=100      what would a change run anew? (see also `sweep diff`)
+  sweep plan sweeps/omniglot.toml --origins                     where does each value come from?
+  sweep plan sweeps/omniglot.toml --dot | dot -Tsvg > plan.svg  a picture of its jobs
+  sweep plan sweeps/omniglot.toml --json | jq '.jobs[] | select(.todo)'
+
+The time is that of finished runs like those that are to run: of the same recipe with another seed or fold, or of the
+same network, images and batch, by steps. Where nothing like a run has finished, it is said to be unknown.")]
 pub(super) struct PlanCommand {
     #[command(flatten)]
     target: Target,
-    /// Print everything as one JSON object: members, recipes, jobs and their order
+    /// List every run, however many there are
     #[arg(long)]
+    runs: bool,
+    /// Show where each value is from: the file and line, a preset, --set, or the default
+    #[arg(long)]
+    origins: bool,
+    /// Print everything as one JSON object: members, recipes, jobs, their order and the forecast
+    #[arg(long, group = "form")]
     json: bool,
+    /// Print the jobs as a graph for Graphviz
+    #[arg(long, group = "form")]
+    dot: bool,
+    /// Print the jobs as a graph for Mermaid, which code hosts draw in Markdown
+    #[arg(long, group = "form")]
+    mermaid: bool,
 }
 
 impl PlanCommand {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let opened = self.target.open()?;
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
+        if self.dot || self.mermaid {
+            let language = if self.dot { Language::Dot } else { Language::Mermaid };
+            return show(&picture::of(&opened.plan, &freshness, language));
+        }
+        let origins = if self.origins { origins::of(&self.target, &opened)? } else { Vec::new() };
+        let forecast = forecast::of(&opened.plan, &freshness, &opened.ledger, &opened.sweep.data_root)?;
         match self.json {
-            true => show(&format!("{:#}\n", as_json(&opened, &freshness))),
-            false => show(&(as_text(&opened, &freshness).join("\n") + "\n")),
+            true => show_json(&json::Whole::of(&opened, &freshness, &forecast, origins)),
+            false => show(&(self.as_text(&opened, &freshness, &forecast, &origins).join("\n") + "\n")),
+        }
+    }
+
+    fn as_text(
+        &self,
+        opened: &Opened,
+        freshness: &FreshnessOf,
+        forecast: &Forecast,
+        origins: &[[String; 3]],
+    ) -> Vec<String> {
+        let Opened { sweep, plan, .. } = opened;
+        let mut lines = vec![format!("{}: {}", sweep.name, check::arithmetic(sweep))];
+        lines.extend(plan.missing.iter().map(|missing| format!("missing: {missing}")));
+        lines.extend(sweep.refinements.iter().cloned());
+        lines.extend(sweep.fairness.paragraph());
+        lines.push(String::new());
+        match origins {
+            [] => lines.extend(made_of(opened)),
+            origins => lines.extend(origins::lines(origins)),
+        }
+        lines.push(String::new());
+        match self.runs || plan.members.len() <= MANY {
+            true => lines.extend(each_run(opened, freshness)),
+            false => lines.extend(summed_up(opened, freshness)),
+        }
+        lines.push(String::new());
+        for (verb, (todo, there)) in tally(freshness) {
+            lines.push(format!("  {verb:<9} {todo:>4} to do, {there:>4} there"));
+        }
+        lines.extend(costs(opened, forecast));
+        lines
+    }
+}
+
+/// More members than this are summed up.
+const MANY: usize = 200;
+
+fn each_run(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
+    let members = &opened.plan.members;
+    let names: Vec<String> = members.iter().map(describe).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let line = |(place, (member, name)): (usize, (&Member, String))| {
+        format!("  {}  {name:width$}  {}", member.run, standing_of(place, member, opened, freshness))
+    };
+    members.iter().zip(names).enumerate().map(line).collect()
+}
+
+/// How many members of each method stand how, with one of them.
+fn summed_up(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
+    let mut groups: Vec<(String, String, usize, RunId)> = Vec::new();
+    let mut places: BTreeMap<(&str, &str, String), usize> = BTreeMap::new();
+    for (place, member) in opened.plan.members.iter().enumerate() {
+        let standing = standing_of(place, member, opened, freshness);
+        let key = (member.dataset.as_str(), member.method.as_str(), standing.clone());
+        let group = *places.entry(key).or_insert_with(|| {
+            groups.push((format!("{}: {}", member.dataset, member.method), standing, 0, member.run));
+            groups.len() - 1
+        });
+        groups[group].2 += 1;
+    }
+    let width = groups.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    let line = |(name, standing, count, run)| format!("  {name:width$}  {count:>7} {standing} (such as {run})");
+    let mut lines: Vec<String> = groups.into_iter().map(line).collect();
+    lines.push("  (--runs lists each)".to_owned());
+    lines
+}
+
+fn standing_of(place: usize, member: &Member, opened: &Opened, freshness: &FreshnessOf) -> String {
+    match opened.plan.runs.contains_key(&member.run) {
+        true => standing(member.run, freshness),
+        false => studies::waiting(opened, place),
+    }
+}
+
+/// Time, GPU-hours and room on disk, and how they are known.
+fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
+    let Opened { sweep, machine, .. } = opened;
+    let slots = match machine.slots(&sweep.resources) {
+        Ok(slots) => slots,
+        Err(error) => return vec![format!("  cannot run here: {error}")],
+    };
+    let mut lines = vec![format!("  in {}", slot_names(&slots))];
+    let (todo, unknown) = (forecast.verbs.values().map(|expected| expected.todo).sum::<usize>(), forecast.unknown());
+    if todo + forecast.ahead == 0 {
+        return lines;
+    }
+    let seconds = forecast.seconds();
+    if unknown == todo {
+        lines.push("  time      unknown: nothing like these jobs has finished here yet".to_owned());
+    } else {
+        let wall = (seconds / slots.len() as f64).max(forecast.longest);
+        let rest = match unknown {
+            0 => String::new(),
+            unknown => format!(", and {} that nothing is known of", counted(unknown, "job")),
+        };
+        lines.push(format!("  time      about {}, for {} of work{rest}", duration(wall), duration(seconds)));
+        if slots.iter().any(|slot| slot.device == Device::Cuda) {
+            let hours = seconds / 3600.0 / f64::from(sweep.resources.runs_per_gpu);
+            lines.push(format!("  GPU hours about {hours:.1}"));
+        }
+    }
+    for (verb, expected) in forecast.verbs.iter().filter(|(_, expected)| expected.todo > 0) {
+        let known = expected.known.iter().map(|(ground, count)| format!("{count} {}", ground.words()));
+        let unknown = Some(expected.unknown()).filter(|&count| count > 0 && unknown < todo);
+        let parts: Vec<String> = known.chain(unknown.map(|count| format!("{count} unknown"))).collect();
+        if !parts.is_empty() {
+            lines.push(format!("              {verb:<9} {}", parts.join("; ")));
+        }
+    }
+    if forecast.ahead > 0 {
+        let ahead = counted(forecast.ahead, "training");
+        lines.push(format!("              searches will add up to {ahead}, counted as long as the others on average"));
+    }
+    lines.push(disk(opened, forecast));
+    lines
+}
+
+fn disk(opened: &Opened, forecast: &Forecast) -> String {
+    let free = free_bytes(opened.ledger.root()).map_or(String::new(), |free| format!("; {} are free", size(free)));
+    match (forecast.bytes, forecast.unsized_jobs) {
+        (0, 1..) => format!("  disk      unknown{free}"),
+        (bytes, 0) => format!("  disk      about {}{free}", size(bytes as f64)),
+        (bytes, unknown) => {
+            format!("  disk      about {}, and {} of unknown size{free}", size(bytes as f64), counted(unknown, "job"))
         }
     }
 }
 
-fn as_text(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
-    let Opened { sweep, plan, machine, .. } = opened;
-    let mut lines = vec![format!("{}: {}", sweep.name, check::arithmetic(sweep))];
-    lines.extend(plan.missing.iter().map(|missing| format!("missing: {missing}")));
-    lines.extend(sweep.refinements.iter().cloned());
-    lines.extend(sweep.fairness.paragraph());
-    lines.push(String::new());
-    lines.extend(made_of(opened));
-    lines.push(String::new());
-    let names: Vec<String> = plan.members.iter().map(describe).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    for (place, (member, name)) in plan.members.iter().zip(names).enumerate() {
-        let standing = match plan.runs.contains_key(&member.run) {
-            true => standing(member.run, freshness),
-            false => studies::waiting(opened, place),
-        };
-        lines.push(format!("  {}  {name:width$}  {standing}", member.run));
+/// `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`.
+fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match (seconds, minutes) {
+        (..90.0, _) => format!("{seconds:.0} s"),
+        (_, ..60) => format!("{minutes} min"),
+        (_, ..1440) => format!("{} h {} min", minutes / 60, minutes % 60),
+        _ => format!("{} d {} h", minutes / 1440, minutes % 1440 / 60),
     }
-    lines.push(String::new());
-    for (verb, (todo, there)) in tally(freshness) {
-        lines.push(format!("  {verb:<9} {todo:>4} to do, {there:>4} there"));
-    }
-    lines.push(match machine.slots(&sweep.resources) {
-        Ok(slots) => format!("  in {}", slot_names(&slots)),
-        Err(error) => format!("  cannot run here: {error}"),
-    });
-    lines
 }
+
+fn size(bytes: f64) -> String {
+    match bytes {
+        ..1e9 => format!("{:.1} MB", bytes / 1e6),
+        _ => format!("{:.1} GB", bytes / 1e9),
+    }
+}
+
+/// Of more combinations of axis values than this, only the first is shown in full.
+const FEW: usize = 8;
 
 /// What the methods share, then what tells them apart: each once, however many seeds and folds there are.
 fn made_of(opened: &Opened) -> Vec<String> {
     let mut lines = Vec::new();
-    for point in &opened.sweep.points {
+    let points = &opened.sweep.points;
+    for point in points.iter().take(if points.len() > FEW { 1 } else { FEW }) {
         let settings: Vec<String> = point.settings.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
         let searched = point.methods.iter().find(|method| method.search.is_some()).or(point.methods.first());
         let training = searched.map_or(Value::Null, |method| as_written(method, &point.training).1);
@@ -91,6 +237,9 @@ fn made_of(opened: &Opened) -> Vec<String> {
         lines.extend(shared.map(|(name, value)| format!("    {name:<9} {value}")));
         let of_losses = Some(&training["loss_optimizer"]).filter(|optimizer| !optimizer.is_null());
         lines.extend(of_losses.map(|optimizer| format!("    of losses {}", canonical_json(optimizer))));
+    }
+    if points.len() > FEW {
+        lines.push(format!("  and {} other settings: {}", points.len() - 1, opened.sweep.axes.join(" x ")));
     }
     for (method, training) in first_of_each(&opened.sweep) {
         lines.push(format!("  {}", method.table.name));
@@ -158,46 +307,4 @@ pub(super) fn tally(freshness: &FreshnessOf) -> BTreeMap<&'static str, (usize, u
         }
     }
     tally
-}
-
-fn as_json(opened: &Opened, freshness: &FreshnessOf) -> serde_json::Value {
-    let Opened { sweep, plan, .. } = opened;
-    let members: Vec<_> = plan
-        .members
-        .iter()
-        .map(|member| {
-            json!({
-                "method": member.method, "dataset": member.dataset, "settings": member.settings,
-                "seed": member.seed, "fold": member.fold, "run": member.run,
-            })
-        })
-        .collect();
-    let runs: BTreeMap<String, serde_json::Value> = plan
-        .runs
-        .iter()
-        .map(|(run, planned)| (run.to_string(), json!({ "data": planned.data, "made_of": planned.identity })))
-        .collect();
-    let jobs: Vec<_> = freshness
-        .iter()
-        .map(|(job, freshness)| {
-            let (todo, reason) = match freshness {
-                Freshness::Stale(reason) => (true, reason.to_string()),
-                Freshness::Fresh => (false, "its result is there".to_owned()),
-                Freshness::NotNeeded => (false, "nothing needs it".to_owned()),
-            };
-            json!({ "job": job, "todo": todo, "reason": reason })
-        })
-        .collect();
-    let after: Vec<_> = plan
-        .graph
-        .edge_indices()
-        .filter_map(|edge| plan.graph.edge_endpoints(edge))
-        .map(|(before, after)| json!([plan.graph[before].to_string(), plan.graph[after].to_string()]))
-        .collect();
-    // Through the canonical text, so that the same plan is printed the same everywhere.
-    let plan = json!({
-        "version": 1, "sweep": sweep.name, "missing": plan.missing, "members": members, "runs": runs,
-        "jobs": jobs, "order": after,
-    });
-    serde_json::from_str(&canonical_json(&plan)).unwrap_or(plan)
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use schema::{Outcome, RunId};
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, diff::in_words, plan::describe, show};
+use super::{Exit, Opened, diff::in_words, plan::describe_run, show, show_json};
 use crate::{
     ledger::{End, Exit as Ended, Job, Ledger, RunState},
     plan::{
@@ -65,7 +65,7 @@ impl Why {
         let run = self.find(&ledger, &sweeps)?;
         let story = Story::of(run, &ledger, &sweeps)?;
         match self.json {
-            true => show(&format!("{:#}\n", story.as_json())),
+            true => show_json(&story.as_json()),
             false => show(&(story.as_text(&ledger).join("\n") + "\n")),
         }
     }
@@ -215,7 +215,7 @@ impl Story {
 }
 
 fn name(run: RunId, opened: &Opened) -> String {
-    opened.plan.member_of(run).map_or_else(|| "a trial of a search".to_owned(), describe)
+    describe_run(run, &opened.plan)
 }
 
 /// Why the plan has it run.

@@ -3,12 +3,14 @@
 //! [`expand`] multiplies methods, axis values, seeds and folds into members of the table, each with the recipe
 //! of its run; equal recipes are one run. [`study`] makes the plan grow: by trials, and by the repetitions of the best
 //! of them. [`graph`] orders the jobs of all runs. [`freshness`] compares them with what lies under `results/`.
-//! [`difference`] tells in what two runs differ.
+//! [`difference`] tells in what two runs differ, [`forecast`] what the rest will cost, and [`picture`] draws it.
 
 pub mod difference;
 mod expand;
+pub mod forecast;
 pub mod freshness;
 mod graph;
+pub mod picture;
 pub mod study;
 
 use std::{
@@ -21,6 +23,7 @@ use rayon::prelude::*;
 use schema::{
     Backbone, Cache, DataId, Dataset, EnsembleId, Fingerprint, Fold, Identity, Numerics, RunId, StoredImages, Weights,
 };
+use serde::Serialize;
 
 pub use graph::Node;
 pub use study::{Standing, Study, Trial};
@@ -71,7 +74,7 @@ pub enum PlanError {
 }
 
 /// One repetition of one cell of the table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Member {
     /// The method's name.
     pub method: String,

@@ -10,7 +10,7 @@ use schema::{
     Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages, TrainingHalf, Transform, WarmUp,
 };
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
@@ -209,7 +209,7 @@ pub enum Baseline {
 
 /// `[resources]`: where and how to run. Nothing here is part of a recipe but the kind of device and, on the
 /// CPU, the threads of a run.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resources {
     /// `auto` takes GPUs if there are any.
@@ -257,7 +257,7 @@ impl Resources {
 }
 
 /// On what to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceChoice {
     /// GPUs if there are any, the CPU otherwise.
@@ -358,6 +358,15 @@ impl<'de> Visitor<'de> for SeedsVisitor {
 impl<'de> Deserialize<'de> for Gpus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(GpusVisitor)
+    }
+}
+
+impl Serialize for Gpus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Gpus::All => serializer.serialize_str("all"),
+            Gpus::These(indices) => indices.serialize(serializer),
+        }
     }
 }
 

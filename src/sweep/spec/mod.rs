@@ -14,6 +14,7 @@ mod file;
 mod grid;
 mod key;
 mod layers;
+mod origins;
 pub mod presets;
 mod ranges;
 mod resolved;
@@ -37,6 +38,7 @@ pub use file::{
 };
 use grid::{Combination, Variant};
 use layers::Layers;
+pub use origins::{From, Origin, origins};
 use rayon::prelude::*;
 pub use resolved::resolved;
 use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};

@@ -37,6 +37,11 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The file of a place.
+    pub(super) fn file(&self, at: usize) -> &Path {
+        self.layers.iter().rfind(|layer| layer.start <= at).map_or(self.path, |layer| &layer.path)
+    }
+
     /// The line of a place in its file, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         let start = self.layers.iter().rfind(|layer| layer.start <= at).map_or(0, |layer| layer.start);

@@ -1,0 +1,88 @@
+//! The plan for programs, written as it goes: a hundred thousand runs make a long text.
+
+use std::collections::BTreeMap;
+
+use schema::{DataId, Identity, RunId};
+use serde::{Serialize, Serializer, ser::SerializeSeq};
+
+use crate::{
+    cli::Opened,
+    ledger::Job,
+    plan::{
+        Member, Plan,
+        forecast::Forecast,
+        freshness::{Freshness, FreshnessOf},
+    },
+};
+
+/// Everything there is to know of a plan.
+#[derive(Serialize)]
+pub(super) struct Whole<'p> {
+    version: u32,
+    sweep: &'p str,
+    missing: &'p [String],
+    members: &'p [Member],
+    runs: BTreeMap<String, Run<'p>>,
+    jobs: Vec<JobAt>,
+    #[serde(serialize_with = "order")]
+    order: &'p Plan,
+    forecast: &'p Forecast,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<[String; 3]>,
+}
+
+#[derive(Serialize)]
+struct Run<'p> {
+    data: DataId,
+    made_of: &'p Identity,
+}
+
+#[derive(Serialize)]
+struct JobAt {
+    job: Job,
+    todo: bool,
+    reason: String,
+}
+
+impl<'p> Whole<'p> {
+    pub(super) fn of(
+        opened: &'p Opened,
+        freshness: &FreshnessOf,
+        forecast: &'p Forecast,
+        origins: Vec<[String; 3]>,
+    ) -> Whole<'p> {
+        let plan = &opened.plan;
+        let run = |(id, planned): (&RunId, &'p crate::plan::PlannedRun)| {
+            (id.to_string(), Run { data: planned.data, made_of: &planned.identity })
+        };
+        Whole {
+            version: 1,
+            sweep: &opened.sweep.name,
+            missing: &plan.missing,
+            members: &plan.members,
+            runs: plan.runs.iter().map(run).collect(),
+            jobs: freshness.iter().map(job).collect(),
+            order: plan,
+            forecast,
+            origins,
+        }
+    }
+}
+
+fn job((&job, freshness): (&Job, &Freshness)) -> JobAt {
+    let (todo, reason) = match freshness {
+        Freshness::Stale(reason) => (true, reason.to_string()),
+        Freshness::Fresh => (false, "its result is there".to_owned()),
+        Freshness::NotNeeded => (false, "nothing needs it".to_owned()),
+    };
+    JobAt { job, todo, reason }
+}
+
+/// What comes before what, as pairs.
+fn order<S: Serializer>(plan: &&Plan, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut pairs = serializer.serialize_seq(Some(plan.graph.edge_count()))?;
+    for (before, after) in plan.graph.edge_indices().filter_map(|edge| plan.graph.edge_endpoints(edge)) {
+        pairs.serialize_element(&[plan.graph[before].to_string(), plan.graph[after].to_string()])?;
+    }
+    pairs.end()
+}

@@ -1,0 +1,332 @@
+//! How long the rest of a plan will take and what it needs on disk, from what jobs like it have taken here before: the
+//! times in the journal and the folders of finished runs. Where nothing like a job has finished, nothing is said of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use rayon::prelude::*;
+use schema::{
+    Attempt, Cache, DataId, Dataset, Glyphs, Identity, ImageSize, Registration, RunId, Trained, Work, canonical_json,
+};
+use serde::Serialize;
+
+use super::{
+    Plan, PlannedData, PlannedRun, Standing, Study,
+    freshness::{Freshness, FreshnessOf},
+};
+use crate::ledger::{
+    End, Job, Ledger, LedgerError,
+    fingerprint::registration,
+    journal::{self, Decision},
+    read_json,
+};
+
+/// As many of the runs that finished last are looked at.
+const RECENT: usize = 2000;
+
+/// What is to be expected.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Forecast {
+    /// For each verb, what is known of its jobs.
+    pub verbs: BTreeMap<&'static str, Expected>,
+    /// The longest job that something is known of, in seconds.
+    pub longest: f64,
+    /// Bytes that will be written under `results/`.
+    pub bytes: u64,
+    /// Jobs to do of which that is not known.
+    pub unsized_jobs: usize,
+    /// Trainings that searches will add at most.
+    pub ahead: usize,
+}
+
+/// What is to be expected of all jobs of a kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Expected {
+    /// How many are to do.
+    pub todo: usize,
+    /// The seconds of those that something is known of, one after the other.
+    pub seconds: f64,
+    /// How many there are of these, by what is known.
+    pub known: BTreeMap<Ground, usize>,
+}
+
+impl Forecast {
+    /// The seconds of all jobs that something is known of, one after the other; trainings that searches will add count as
+    /// much as those that are known.
+    pub fn seconds(&self) -> f64 {
+        let known: f64 = self.verbs.values().map(|expected| expected.seconds).sum();
+        let trainings = self.verbs.get("train").map_or(0.0, |expected| expected.mean());
+        known + self.ahead as f64 * trainings
+    }
+
+    /// Jobs that nothing is known of.
+    pub fn unknown(&self) -> usize {
+        self.verbs.values().map(Expected::unknown).sum()
+    }
+}
+
+impl Expected {
+    /// The mean of those that something is known of.
+    fn mean(&self) -> f64 {
+        match self.known.values().sum::<usize>() {
+            0 => 0.0,
+            known => self.seconds / known as f64,
+        }
+    }
+
+    /// Jobs that nothing is known of.
+    pub fn unknown(&self) -> usize {
+        self.todo - self.known.values().sum::<usize>()
+    }
+}
+
+/// How an expectation is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ground {
+    /// From the same recipe with another seed or fold.
+    Recipe,
+    /// From the same network, images and batch, in proportion to the steps.
+    Steps,
+    /// From a measurement of the same network on the same data set.
+    Measurement,
+    /// From the same data set, stored in another way.
+    Preparation,
+}
+
+impl Ground {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Ground::Recipe => "from the same recipe with another seed or fold",
+            Ground::Steps => "from the same network, images and batch, by steps",
+            Ground::Measurement => "from the same network on the same data set",
+            Ground::Preparation => "from the same data set, stored in another way",
+        }
+    }
+}
+
+/// Looks at what has finished under `results/`.
+///
+/// # Errors
+/// A file there is damaged.
+pub fn of(plan: &Plan, freshness: &FreshnessOf, ledger: &Ledger, data_root: &Path) -> Result<Forecast, LedgerError> {
+    let todo = freshness.iter().filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
+    let todo: Vec<Job> = todo.map(|(&job, _)| job).collect();
+    let past = Past::read(ledger)?;
+    let expected: Vec<_> =
+        todo.par_iter().map(|&job| (job, past.time(job, plan), past.size(job, plan, data_root))).collect();
+    let mut forecast = Forecast { ahead: ahead(plan), ..Forecast::default() };
+    for (job, time, size) in expected {
+        let of_verb = forecast.verbs.entry(job.verb()).or_default();
+        of_verb.todo += 1;
+        if let Some((ground, seconds)) = time {
+            of_verb.seconds += seconds;
+            *of_verb.known.entry(ground).or_default() += 1;
+            forecast.longest = forecast.longest.max(seconds);
+        }
+        match size {
+            Some(bytes) => forecast.bytes += bytes,
+            None => forecast.unsized_jobs += 1,
+        }
+    }
+    Ok(forecast)
+}
+
+/// The trials that studies have not suggested yet, and the repetitions of what they have not selected yet.
+fn ahead(plan: &Plan) -> usize {
+    let of_study = |study: &Study| {
+        let folds = study.trials.first().map_or(1, |trial| trial.runs.len());
+        folds * study.budget.saturating_sub(study.trials.len()) + study.members.len()
+    };
+    plan.studies.iter().filter(|study| study.standing == Standing::Open).map(of_study).sum()
+}
+
+/// What jobs have taken, each list by what they have in common.
+#[derive(Default)]
+struct Past {
+    recipes: BTreeMap<String, Vec<f64>>,
+    /// Seconds of a step.
+    steps: BTreeMap<String, Vec<f64>>,
+    measurements: BTreeMap<String, Vec<f64>>,
+    preparations: BTreeMap<String, Vec<f64>>,
+    /// Bytes of the folder of a run.
+    folders: BTreeMap<String, Vec<f64>>,
+}
+
+impl Past {
+    fn read(ledger: &Ledger) -> Result<Past, LedgerError> {
+        let seconds = seconds(ledger)?;
+        let mut past = Past::default();
+        for (&job, &seconds) in seconds.iter().filter(|(job, _)| matches!(job, Job::Prepare(_))) {
+            let attempt: Option<Attempt> =
+                read_json(&ledger.attempt_folder(job, 1).join("attempt.json")).ok().flatten();
+            if let Some(Attempt { work: Work::Prepare(work), .. }) = attempt {
+                past.preparations.entry(canonical_json(&work.dataset)).or_default().push(seconds);
+            }
+        }
+        let trained: Vec<RunId> = seconds
+            .keys()
+            .rev()
+            .filter_map(|job| match job {
+                Job::Train(run) => Some(*run),
+                Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => None,
+            })
+            .take(RECENT)
+            .collect();
+        let read: Vec<_> = trained.par_iter().map(|&run| finished(run, ledger)).collect::<Result<_, _>>()?;
+        for (run, identity, trained, bytes) in read.into_iter().flatten() {
+            let add = |list: &mut BTreeMap<String, Vec<f64>>, key, value| list.entry(key).or_default().push(value);
+            let training = seconds[&Job::Train(run)];
+            add(&mut past.recipes, recipe(&identity), training);
+            if trained.steps > 0 {
+                add(&mut past.steps, network(&identity), training / trained.steps as f64);
+            }
+            if let Some(&measurement) = seconds.get(&Job::Evaluate(run)) {
+                add(&mut past.measurements, test(&identity), measurement);
+            }
+            add(&mut past.folders, weights(&identity), bytes);
+        }
+        Ok(past)
+    }
+
+    fn time(&self, job: Job, plan: &Plan) -> Option<(Ground, f64)> {
+        match job {
+            Job::Train(run) => {
+                let identity = &plan.runs.get(&run)?.identity;
+                let same = self.recipes.get(&recipe(identity)).map(|list| (Ground::Recipe, median(list)));
+                same.or_else(|| {
+                    let steps = identity.recipe.training.as_ref()?.steps as f64;
+                    Some((Ground::Steps, steps * median(self.steps.get(&network(identity))?)))
+                })
+            }
+            Job::Evaluate(run) => {
+                let list = self.measurements.get(&test(&plan.runs.get(&run)?.identity))?;
+                Some((Ground::Measurement, median(list)))
+            }
+            // As long as measuring each of its networks alone.
+            Job::Ensemble(id) => {
+                let runs = &plan.ensembles.get(&id)?.runs;
+                let list = self.measurements.get(&test(&plan.runs.get(runs.first()?)?.identity))?;
+                Some((Ground::Measurement, runs.len() as f64 * median(list)))
+            }
+            Job::Prepare(data) => {
+                let list = self.preparations.get(&canonical_json(&plan.data.get(&data)?.dataset))?;
+                Some((Ground::Preparation, median(list)))
+            }
+        }
+    }
+
+    fn size(&self, job: Job, plan: &Plan, data_root: &Path) -> Option<u64> {
+        match job {
+            Job::Train(run) => {
+                let PlannedRun { identity, .. } = plan.runs.get(&run)?;
+                self.folders.get(&weights(identity)).map(|list| median(list) as u64)
+            }
+            Job::Evaluate(_) | Job::Ensemble(_) => Some(0),
+            Job::Prepare(data) => images(data, plan, data_root),
+        }
+    }
+}
+
+/// The seconds that each finished job has taken, in all of its attempts.
+fn seconds(ledger: &Ledger) -> Result<BTreeMap<Job, f64>, LedgerError> {
+    let contents = journal::read(ledger.root()).map_err(|source| LedgerError::Io {
+        doing: "read the journal in",
+        path: ledger.root().to_owned(),
+        source,
+    })?;
+    let (mut started, mut spent, mut finished) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+    for entry in contents.entries {
+        match entry.what {
+            Decision::Started { job, attempt, .. } => {
+                started.insert((job, attempt), entry.time);
+            }
+            Decision::Ended { job, attempt, end } => {
+                if let Some(begun) = started.remove(&(job, attempt)) {
+                    *spent.entry(job).or_insert(0.0) += entry.time.saturating_sub(begun) as f64 / 1e3;
+                }
+                if end == End::Finished {
+                    finished.insert(job);
+                }
+            }
+            Decision::Opened { .. } | Decision::Closed => {}
+        }
+    }
+    spent.retain(|job, _| finished.contains(job));
+    Ok(spent)
+}
+
+/// What is known of a run that was trained. Those that an older program left are passed over.
+#[allow(clippy::type_complexity)]
+fn finished(run: RunId, ledger: &Ledger) -> Result<Option<(RunId, Identity, Trained, f64)>, LedgerError> {
+    let identity = ledger.identity(run)?.and_then(|identity| serde_json::from_value(identity).ok());
+    let trained = ledger.trained(run)?;
+    let files = fs::read_dir(ledger.run(run)).into_iter().flatten().flatten();
+    let bytes: u64 = files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
+    Ok(identity.zip(trained).map(|(identity, trained)| (run, identity, trained, bytes as f64)))
+}
+
+/// The recipe, whatever its seed and fold.
+fn recipe(identity: &Identity) -> String {
+    let mut identity = identity.clone();
+    identity.recipe.seed = 0;
+    identity.recipe.fold = None;
+    canonical_json(&identity)
+}
+
+/// What a step takes time for.
+fn network(identity: &Identity) -> String {
+    let recipe = &identity.recipe;
+    let batch = recipe.training.as_ref().map(|training| (&training.sampler, training.accumulate, training.chunk));
+    canonical_json(&(&recipe.model, &recipe.images, &recipe.transform, batch, identity.numerics))
+}
+
+/// What measuring takes time for.
+fn test(identity: &Identity) -> String {
+    let recipe = &identity.recipe;
+    canonical_json(&(&recipe.model, &recipe.images, &recipe.transform.test, &recipe.dataset, identity.numerics))
+}
+
+/// What a run's folder takes room for.
+fn weights(identity: &Identity) -> String {
+    canonical_json(&(&identity.recipe.model, identity.recipe.training.is_some()))
+}
+
+/// The bytes of a prepared data set, if all its images have the same size and it is known how many there are.
+fn images(data: DataId, plan: &Plan, data_root: &Path) -> Option<u64> {
+    let PlannedData { dataset, images, cache, .. } = plan.data.get(&data)?;
+    let side = match (images.size, cache) {
+        (_, Cache::Never) => return Some(0),
+        (ImageSize::Square(side), _) => u64::from(side),
+        (ImageSize::ShortSide(_), _) => return None,
+    };
+    let count = match dataset {
+        Dataset::Glyphs(Glyphs { classes, test_classes, per_class, .. }) => {
+            (u64::from(*classes) + u64::from(*test_classes)) * u64::from(*per_class)
+        }
+        dataset => {
+            let Registration { training_images, test_images, .. } = registration(dataset, data_root)?;
+            training_images + test_images
+        }
+    };
+    let channels = match images.colour {
+        schema::Colour::Grey => 1,
+        schema::Colour::Rgb => 3,
+    };
+    Some(count * side * side * channels)
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0.0,
+        even if even % 2 == 0 => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        _ => sorted[middle],
+    }
+}

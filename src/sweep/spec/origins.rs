@@ -1,0 +1,131 @@
+//! Where each value of a sweep stands: in the file, in one that it extends, or after `--set`.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{diagnostic::Diagnostic, document::with_overrides, layers::Layers, source::Source, unreadable};
+
+/// A value and where it is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its dotted key, with the names of methods in the place of their positions.
+    pub key: Vec<String>,
+    /// As it is spelled there.
+    pub value: String,
+    /// Where.
+    pub from: From,
+}
+
+/// Where a value stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// In the sweep file, or one that it extends.
+    File(PathBuf, usize),
+    /// On the command line.
+    Set,
+}
+
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            From::File(path, line) => write!(f, "{}:{line}", path.display()),
+            From::Set => f.write_str("--set"),
+        }
+    }
+}
+
+/// All values that are written anywhere, in the order of their keys.
+///
+/// # Errors
+/// The first mistake found, with its place in the file.
+pub fn origins(path: &Path, overrides: &[String]) -> Result<Vec<Origin>, Diagnostic> {
+    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    let mut origins = written(path, &text)?;
+    if !overrides.is_empty() {
+        let is_set =
+            |origin: &Origin| overrides.iter().filter_map(|set| key_of(set)).any(|key| origin.key.starts_with(&key));
+        origins.retain(|origin| !is_set(origin));
+        let set = written(path, &with_overrides(path, &text, overrides)?)?.into_iter().filter(is_set);
+        origins.extend(set.map(|origin| Origin { from: From::Set, ..origin }));
+        origins.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+    Ok(origins)
+}
+
+/// The key of `key=value`.
+fn key_of(set: &str) -> Option<Vec<String>> {
+    let keys = toml_edit::Key::parse(set.split_once('=')?.0.trim()).ok()?;
+    Some(keys.iter().map(|key| key.get().to_owned()).collect())
+}
+
+fn written(path: &Path, text: &str) -> Result<Vec<Origin>, Diagnostic> {
+    let layers = Layers::gather(path, text)?;
+    let table = layers.table()?;
+    let mut origins = Vec::new();
+    walk(&layers.source(), &mut Vec::new(), table.get_ref(), &mut origins);
+    origins.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(origins)
+}
+
+fn walk(source: &Source<'_>, key: &mut Vec<String>, table: &DeTable<'_>, origins: &mut Vec<Origin>) {
+    for (name, value) in table {
+        key.push(name.get_ref().to_string());
+        match value.get_ref() {
+            DeValue::Table(inner) if !inner.is_empty() => walk(source, key, inner, origins),
+            DeValue::Array(rows) if !rows.is_empty() && rows.iter().all(|row| row.get_ref().is_table()) => {
+                for (position, row) in rows.iter().enumerate() {
+                    let Some(row) = row.get_ref().as_table() else { continue };
+                    let named = row.get("name").and_then(|name| name.get_ref().as_str());
+                    key.push(named.map_or_else(|| position.to_string(), str::to_owned));
+                    walk(source, key, row, origins);
+                    key.pop();
+                }
+            }
+            _ => origins.push(origin(source, key, value)),
+        }
+        key.pop();
+    }
+}
+
+fn origin(source: &Source<'_>, key: &[String], value: &Spanned<DeValue<'_>>) -> Origin {
+    let place = value.span();
+    let text = source.text.get(place.clone()).unwrap_or_default();
+    let value = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let from = From::File(source.file(place.start).to_owned(), source.line(place.start));
+    Origin { key: key.to_owned(), value, from }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_is_traced_to_the_file_the_preset_or_the_command_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.toml");
+        let text = "extends = [\"presets/xbm\"]\n[sweep]\nname = \"a\"\n[training]\nsteps = 10\n";
+        fs::write(&file, text).unwrap();
+        let set =
+            ["sweep.seeds=3".to_owned(), "method.\"Contrastive + XBM\".loss.contrastive_dm.margin=0.4".to_owned()];
+        let origins = origins(&file, &set).unwrap();
+        let of = |key: &[&str]| {
+            let origin = origins.iter().find(|origin| origin.key == key).unwrap();
+            let from = match &origin.from {
+                From::File(path, line) => format!("{}:{line}", path.file_name().unwrap().display()),
+                From::Set => "--set".to_owned(),
+            };
+            format!("{} {from}", origin.value)
+        };
+        assert_eq!(of(&["training", "steps"]), "10 a.toml:5");
+        assert_eq!(of(&["sweep", "folds"]), "4 xbm:6");
+        assert_eq!(of(&["sweep", "seeds"]), "3 --set");
+        assert!(of(&["method", "Contrastive + XBM", "name"]).starts_with("\"Contrastive + XBM\" xbm:"));
+    }
+}
