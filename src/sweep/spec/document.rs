@@ -94,6 +94,9 @@ impl<'a> Document<'a> {
         }
         for change in &self.overrides {
             let holds = combinations.iter().filter(|combination| change.when.holds(&combination.rows)).count();
+            if holds == 0 && !self.source.is_own(change.place.start) {
+                continue;
+            }
             let line = self.source.line(change.place.start);
             words.push(format!("[[override]] in line {line} holds in {holds} of {} settings", combinations.len()));
         }

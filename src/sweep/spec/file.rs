@@ -73,12 +73,31 @@ pub struct PutInPlace;
 pub struct SweepTable {
     /// Letters, digits, `-` and `_`.
     pub name: String,
+    /// A published protocol whose settings lie under those of the file, and whose rules it has to keep.
+    pub protocol: Option<Protocol>,
     /// A count or a list.
     #[serde(default)]
     pub seeds: Seeds,
     /// Into how many class-disjoint parts the training classes are cut, each held out once: a number, or
     /// `{ reality_check = 4 }`. Absent: all of them are trained on, and nothing is validated.
     pub folds: Option<Folds>,
+}
+
+/// A published protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// "A Metric Learning Reality Check" (Musgrave et al., ECCV 2020).
+    RealityCheck,
+}
+
+impl Protocol {
+    /// The preset with its settings.
+    pub fn preset(self) -> &'static str {
+        match self {
+            Protocol::RealityCheck => "presets/reality_check",
+        }
+    }
 }
 
 /// `[data]`: which images.

@@ -1,8 +1,9 @@
 //! `extends`: files that a sweep file builds on, put together so that each value knows where it stands.
 //!
 //! `extends = ["presets/xbm", "mine.toml"]` lays the file itself over `mine.toml`, and that over the preset, which comes
-//! with the program. Tables are laid over each other key by key; everything else, `[[method]]` too, is replaced. So is a
-//! table that makes a choice, such as `optimizer`, when another choice is made.
+//! with the program. `protocol = "reality_check"` in `[sweep]` lays all that over the protocol's preset. Tables are laid
+//! over each other key by key, and the `[[override]]`s of a file come after those of what it builds on; everything else,
+//! `[[method]]` too, is replaced. So is a table that makes a choice, such as `optimizer`, when another choice is made.
 //!
 //! All texts lie one behind the other in one. A position there says which file and where, so that whoever reads
 //! the settings need not know how many files there are.
@@ -14,6 +15,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{
+    Deserialize,
+    de::{
+        IntoDeserializer,
+        value::{self, StrDeserializer},
+    },
+};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -22,6 +30,7 @@ use toml::{
 use super::{
     diagnostic::{Diagnostic, nearest},
     document::from_toml,
+    file::Protocol,
     presets, ranges,
     source::Source,
 };
@@ -139,6 +148,9 @@ fn lay_over<'a>(below: &mut DeTable<'a>, above: DeTable<'a>) {
         };
         let span = value.span();
         match (under.get_mut(), value.into_inner()) {
+            (DeValue::Array(under), DeValue::Array(over)) if key.get_ref() == "override" => {
+                over.into_iter().for_each(|item| under.push(item))
+            }
             (DeValue::Table(under), DeValue::Table(over)) if !chooses_anew(key.get_ref().as_ref(), under, &over) => {
                 lay_over(under, over);
             }
@@ -154,7 +166,9 @@ fn chooses_anew(key: &str, under: &DeTable<'_>, over: &DeTable<'_>) -> bool {
 /// The names in `extends`. A file that does not parse is reported where all are read.
 fn names<'a>(path: &Path, text: &'a str) -> Result<Vec<Spanned<Cow<'a, str>>>, Diagnostic> {
     let Ok(table) = DeTable::parse(text) else { return Ok(Vec::new()) };
-    let Some(extends) = table.into_inner().remove("extends") else { return Ok(Vec::new()) };
+    let mut table = table.into_inner();
+    let protocol = protocol(&table);
+    let Some(extends) = table.remove("extends") else { return Ok(protocol.into_iter().collect()) };
     let wrong = |place| {
         Diagnostic::at(path, text, place, "`extends` is a list of files or presets")
             .with_hint("extends = [\"presets/xbm\"]")
@@ -165,7 +179,15 @@ fn names<'a>(path: &Path, text: &'a str) -> Result<Vec<Spanned<Cow<'a, str>>>, D
         (place, DeValue::String(name)) => Ok(Spanned::new(place, name)),
         (place, _) => Err(wrong(place)),
     };
-    names.into_iter().map(name).collect()
+    protocol.map(Ok).into_iter().chain(names.into_iter().map(name)).collect()
+}
+
+/// The preset of the protocol that a file follows. Of an unknown one the types tell.
+fn protocol<'a>(table: &DeTable<'a>) -> Option<Spanned<Cow<'a, str>>> {
+    let name = table.get("sweep")?.get_ref().as_table()?.get("protocol")?;
+    let text: StrDeserializer<'_, value::Error> = name.get_ref().as_str()?.into_deserializer();
+    let protocol = Protocol::deserialize(text).ok()?;
+    Some(Spanned::new(name.span(), protocol.preset().into()))
 }
 
 struct NotFound {

@@ -34,7 +34,8 @@ pub use diagnostic::Diagnostic;
 use document::{Document, Reading};
 pub use fairness::{Fairness, Rule, Violation, Waiver};
 pub use file::{
-    Baseline, DataTable, DeviceChoice, Folds, Gpus, MethodTable, Resources, SweepFile, SweepTable, TrainingTable,
+    Baseline, DataTable, DeviceChoice, Folds, Gpus, MethodTable, Protocol, Resources, SweepFile, SweepTable,
+    TrainingTable,
 };
 use grid::{Combination, Variant};
 use layers::Layers;
@@ -61,6 +62,8 @@ pub struct Sweep {
     pub file: PathBuf,
     /// Its name: the folder under `reports/`.
     pub name: String,
+    /// The published protocol that it follows.
+    pub protocol: Option<Protocol>,
     /// The command that makes its table, for the caption.
     pub command: String,
     /// The names of the axes, in the order of the file.
@@ -169,6 +172,7 @@ impl Sweep {
             report: first.report,
             resources: first.resources,
             data_root: first.data.root,
+            protocol: first.sweep.protocol,
             name: first.sweep.name,
         })
     }

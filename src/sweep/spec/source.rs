@@ -42,6 +42,11 @@ impl<'a> Source<'a> {
         self.layers.iter().rfind(|layer| layer.start <= at).map_or(self.path, |layer| &layer.path)
     }
 
+    /// Whether a place is in the file itself, not in one that it builds on.
+    pub(super) fn is_own(&self, at: usize) -> bool {
+        self.layers.last().is_none_or(|own| own.start <= at)
+    }
+
     /// The line of a place in its file, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         let start = self.layers.iter().rfind(|layer| layer.start <= at).map_or(0, |layer| layer.start);

@@ -2,7 +2,7 @@
 
 use schema::{Loss, Memory, Reduction, Regularizer, Summand};
 
-use super::{Checked, fault, mining, positive, require};
+use super::{Checked, fault, mining, not_negative, positive, require};
 
 /// Checks one loss, and each of which it is the sum. `key` leads to the table that the loss stands in.
 pub(super) fn summand(summand: &Summand, memory: Option<&Memory>, key: &dyn Fn(&str) -> String) -> Checked {
@@ -40,7 +40,11 @@ fn reduction(reduction: &Reduction, key: &dyn Fn(&str) -> String) -> Checked {
 }
 
 fn regularizer(regularizer: &Regularizer, key: &dyn Fn(&str) -> String) -> Checked {
-    let (Regularizer::LpNorm(weight) | Regularizer::ZeroMean(weight) | Regularizer::CenterInvariant(weight)) =
-        regularizer;
-    positive(*weight, &key("regularizer"))
+    let (name, weight) = match regularizer {
+        Regularizer::LpNorm(weight) => ("lp_norm", weight),
+        Regularizer::ZeroMean(weight) => ("zero_mean", weight),
+        Regularizer::CenterInvariant(weight) => ("center_invariant", weight),
+    };
+    // A search may well find that none is best.
+    not_negative(*weight, &key(&format!("regularizer.{name}")))
 }
