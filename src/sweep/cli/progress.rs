@@ -325,7 +325,8 @@ fn ahead(plan: &Plan, longest: u64) -> (usize, u64) {
         let trials = folds * study.budget.saturating_sub(study.trials.len());
         let repetitions = study.members.len();
         let trained = (trials + repetitions) as u64 * longest;
-        (trials + 2 * repetitions, trained + repetitions as u64 * (longest / 20).max(1))
+        let ensembles = repetitions / folds.max(1);
+        (trials + 2 * repetitions + ensembles, trained + repetitions as u64 * (longest / 20).max(1))
     };
     let open = plan.studies.iter().filter(|study| study.standing == Standing::Open).map(of_study);
     open.fold((0, 0), |(jobs, weight), (more, heavier)| (jobs + more, weight + heavier))

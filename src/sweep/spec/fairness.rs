@@ -189,6 +189,11 @@ impl Fairness {
         self.violations.iter().filter(|violation| violation.waived.is_none())
     }
 
+    /// The first that a sweep under a protocol cannot have.
+    pub(super) fn broken(&self) -> Option<&Violation> {
+        self.open().find(|violation| violation.rule.is_binding())
+    }
+
     /// All of them in one paragraph, each with its place.
     pub fn paragraph(&self) -> Option<String> {
         let open: Vec<String> = self

@@ -159,6 +159,9 @@ impl Sweep {
         };
         let found = fairness::check(&points, &first.sweep.seeds.0, &folds);
         let fairness = document.fairness(&combinations, found, &first.waive);
+        if let (Some(_), Some(broken)) = (first.sweep.protocol, fairness.broken()) {
+            return Err(broken.shown.clone());
+        }
         Ok(Sweep {
             file: path.to_owned(),
             command,

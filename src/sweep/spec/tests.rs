@@ -1,6 +1,7 @@
 use schema::Metric;
 
 use super::*;
+use crate::search::Range;
 
 const RIGHT: &str = r#"[sweep]
 name = "test"
@@ -410,7 +411,7 @@ fn each_loss_of_a_sum_is_checked_as_if_it_stood_alone() {
         ("loss.contrastive = {}", "weight = nan", "expected a number above 0", "18:66"),
         ("loss.contrastive = {}", "distance = { lp = 0.5 }", "expected a number of at least 1", "18:"),
         ("loss.contrastive = {}", "reduction = { threshold = { low = 1, high = 0 } }", "no term would count", "18:"),
-        ("loss.contrastive = {}", "regularizer = { lp_norm = 0 }", "expected a number above 0", "18:"),
+        ("loss.contrastive = {}", "regularizer = { lp_norm = -1 }", "expected a number above 0", "18:"),
         ("loss.contrastive = {}", "miner.semi_hard = { margin = -1 }", "expected a number above 0", "18:"),
         ("loss.cos_face = {}", "miner.hard_aware = { share = 2 }", "at most 1", "18:"),
         ("loss.contrastive = {}", "miner.hard = { distance = { lp = 0 } }", "expected a number of at least 1", "18:"),
@@ -693,4 +694,76 @@ fn every_column_of_every_layout_is_measured() {
     assert_eq!(sweep.report.columns(report::Layout::Benchmark, &Dataset::Sop), recalls);
     assert_eq!(sweep.report.columns(report::Layout::RealityCheck, &Dataset::Sop), three);
     assert_eq!(sweep.report.columns(report::Layout::DataSets, &Dataset::Sop), [Metric::Map]);
+}
+
+#[test]
+fn the_reality_check_adds_up_to_its_8400_tuning_runs() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sweeps/reality_check.toml");
+    let sweep = Sweep::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let tuning = |is_meant: &dyn Fn(&str) -> bool| -> (usize, usize) {
+        let methods = sweep.points.iter().flat_map(|point| &point.methods);
+        let searches =
+            methods.filter(|method| is_meant(&method.table.name)).filter_map(|method| method.search.as_deref());
+        let runs: Vec<usize> = searches.map(|search| search.trials() * sweep.folds.len()).collect();
+        (runs.len(), runs.iter().sum())
+    };
+    let is_further = |name: &str| name.ends_with("(Deep_Metric)") || name.ends_with("XBM");
+    assert_eq!(tuning(&|name| !is_further(name)), (14 * 3, 14 * 3 * 50 * 4));
+    assert_eq!(14 * 3 * 50 * 4, 8400);
+    assert_eq!(tuning(&is_further), (6 * 3, 6 * 3 * 50 * 4));
+    assert_eq!(
+        (sweep.seeds.len(), sweep.folds[1]),
+        (10, Some(Fold { index: 1, of: 4, cut: schema::Cut::RealityCheck }))
+    );
+}
+
+#[test]
+fn the_published_search_spaces_differ_between_data_sets_where_they_did() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sweeps/reality_check.toml");
+    let sweep = Sweep::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let range = |point: usize, method: &str, name: &str| {
+        let method = sweep.points[point].methods.iter().find(|candidate| candidate.table.name == method).unwrap();
+        let dimensions = &method.search.as_ref().unwrap().space().dimensions;
+        dimensions.iter().find(|dimension| dimension.name == name).map(|dimension| dimension.range.clone())
+    };
+    let temperature = |point| range(point, "NT-Xent", "loss.nt_xent.temperature");
+    assert_eq!(temperature(0), Some(Range::LogUniform([1e-4, 100.0])));
+    assert_eq!(temperature(1), Some(Range::LogUniform([1e-5, 100.0])));
+    let regulariser = |point| range(point, "SoftTriple", "loss.soft_triple.regulariser");
+    assert_eq!((regulariser(0), regulariser(2)), (Some(Range::Uniform([0.0, 1.0])), None));
+    let of_points = |value: fn(&Point) -> Option<u64>| sweep.points.iter().map(value).collect::<Vec<_>>();
+    assert_eq!(of_points(|point| point.training.validate_every), [Some(200), Some(500), Some(2000)]);
+    assert_eq!(of_points(|point| point.training.patience), [Some(5), Some(3), Some(2)]);
+}
+
+const UNDER_A_PROTOCOL: &str = r#"
+[sweep]
+name = "mine"
+protocol = "reality_check"
+[data]
+dataset = "cub200"
+[model]
+backbone.resnet18 = {}
+[[method]]
+name = "A"
+loss.triplet = { margin = { uniform = [0, 1] } }
+[[method]]
+name = "B"
+loss.contrastive = { neg_margin = { uniform = [0, 1] } }
+sampler.straddling = { batch = 64, per_class = 4 }
+"#;
+
+#[test]
+fn a_sweep_under_a_protocol_has_its_settings_and_has_to_keep_its_rules() {
+    let message = parse(UNDER_A_PROTOCOL).unwrap_err().render(false);
+    assert!(message.starts_with("error: F4") && message.contains("15:"), "{message}");
+    let waived = format!("{UNDER_A_PROTOCOL}\n[[waive]]\nrule = \"F4\"\nreason = \"to see what a batch is worth\"\n");
+    let sweep = parse(&waived).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(sweep.protocol, Some(Protocol::RealityCheck));
+    let schema::Optimizer::RmsProp(optimizer) = &sweep.points[0].training.optimizer else { panic!() };
+    assert_eq!((optimizer.lr, sweep.search.as_ref().unwrap().trials, sweep.seeds.len()), (1e-6, 50, 10));
+    let without = parse(&UNDER_A_PROTOCOL.replace("protocol = \"reality_check\"", "")).unwrap_err().render(false);
+    assert!(without.contains("missing key"), "{without}");
+    let other = parse(&UNDER_A_PROTOCOL.replace("\"reality_check\"", "\"reality_chek\"")).unwrap_err().render(false);
+    assert!(other.contains("reality_check"), "{other}");
 }

@@ -10,27 +10,32 @@ use serde_json::Value;
 use crate::{
     cli::check::arithmetic,
     ledger::fingerprint::registration,
-    spec::{MethodTable, Point, Sweep},
+    spec::{Method, Point, Sweep, as_written},
 };
 
-/// What all trained methods have in common.
+/// What all trained methods have in common, searched values as their ranges.
 fn conditions(point: &Point) -> String {
-    let training = &point.training;
+    let searched = point.methods.iter().find(|method| method.search.is_some()).or(point.methods.first());
+    let training = searched.map_or(Value::Null, |method| as_written(method, &point.training).1);
     let width = point.model.embedding.map_or_else(|| "no embedding layer".to_owned(), |width| format!("{width}-d"));
-    let [backbone, sampler, optimizer] =
-        [in_words(&point.model.backbone), in_words(&training.sampler), in_words(&training.optimizer)];
-    let of_losses = training.loss_optimizer.iter();
-    let of_losses: String =
-        of_losses.map(|optimizer| format!("; parameters of losses: {}", in_words(optimizer))).collect();
-    format!("Trained: {backbone}, {width}; {} steps; {sampler}; {optimizer}{of_losses}.", training.steps)
+    let [sampler, optimizer] = ["sampler", "optimizer"].map(|key| in_words(&training[key]));
+    let of_losses = Some(&training["loss_optimizer"]).filter(|optimizer| !optimizer.is_null());
+    let of_losses =
+        of_losses.map_or(String::new(), |optimizer| format!("; parameters of losses: {}", in_words(optimizer)));
+    let (backbone, steps) = (in_words(&point.model.backbone), &training["steps"]);
+    format!("Trained: {backbone}, {width}; {steps} steps; {sampler}; {optimizer}{of_losses}.")
 }
 
 /// What sets a method apart from the others beside its loss.
-fn exception(method: &MethodTable) -> Option<String> {
-    let sampler = method.sampler.as_ref().map(in_words);
-    let optimizer = method.loss_optimizer.as_ref().map(|of_loss| format!("its parameters: {}", in_words(of_loss)));
-    let own: Vec<String> = sampler.into_iter().chain(optimizer).collect();
-    (!own.is_empty()).then(|| format!("{} differs: {}.", method.name, own.join("; ")))
+fn exception(method: &Method, point: &Point) -> Option<String> {
+    let written = as_written(method, &point.training).0;
+    let part = |key: &str, what: &str| {
+        let part = Some(&written[key]).filter(|part| !part.is_null());
+        part.map(|part| format!("{what}{}", in_words(part)))
+    };
+    let own: Vec<String> =
+        [part("sampler", ""), part("loss_optimizer", "its parameters: ")].into_iter().flatten().collect();
+    (!own.is_empty()).then(|| format!("{} differs: {}.", method.table.name, own.join("; ")))
 }
 
 /// A setting as the file has it, without its punctuation: `adam (lr 0.001, weight_decay 0)`.
@@ -69,7 +74,7 @@ pub(super) fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
         }
         if point.methods.iter().any(|method| method.table.loss.is_some()) {
             lines.push(conditions(point));
-            lines.extend(point.methods.iter().filter_map(|method| exception(&method.table)));
+            lines.extend(point.methods.iter().filter_map(|method| exception(method, point)));
         }
         if matches!(point.dataset, Dataset::Glyphs(_)) {
             lines.push("Glyphs are synthetic: drawn by the program, they say nothing about photographs.".to_owned());
