@@ -411,7 +411,7 @@ fn each_loss_of_a_sum_is_checked_as_if_it_stood_alone() {
         ("loss.contrastive = {}", "weight = nan", "expected a number above 0", "18:66"),
         ("loss.contrastive = {}", "distance = { lp = 0.5 }", "expected a number of at least 1", "18:"),
         ("loss.contrastive = {}", "reduction = { threshold = { low = 1, high = 0 } }", "no term would count", "18:"),
-        ("loss.contrastive = {}", "regularizer = { lp_norm = -1 }", "expected a number above 0", "18:"),
+        ("loss.contrastive = {}", "regularizer = { lp_norm = -1 }", "expected a number of at least 0", "18:"),
         ("loss.contrastive = {}", "miner.semi_hard = { margin = -1 }", "expected a number above 0", "18:"),
         ("loss.cos_face = {}", "miner.hard_aware = { share = 2 }", "at most 1", "18:"),
         ("loss.contrastive = {}", "miner.hard = { distance = { lp = 0 } }", "expected a number of at least 1", "18:"),
