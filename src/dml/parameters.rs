@@ -1,7 +1,8 @@
 //! Many tensors in one: named views of a flat tensor.
 //!
 //! Networks keep their weights so, and losses their proxies: an optimiser step is then a handful of operations
-//! whatever there is to train, and a checkpoint is a few tensors.
+//! whatever there is to train, and a checkpoint is a few tensors. The weights of convolutions lie there in the order
+//! in which they are used, which may be with the channels side by side, so that no step has to reorder them.
 
 use rayon::prelude::*;
 use tch::{Device, Tensor};
@@ -17,6 +18,8 @@ pub struct Slot {
     name: String,
     shape: Vec<i64>,
     initial: Initial,
+    /// Whether the second of four dimensions, that of channels, is the one along which numbers are side by side.
+    channels_last: bool,
 }
 
 /// Initial numbers.
@@ -45,7 +48,14 @@ pub struct Parameters {
 
 impl Slot {
     pub(crate) fn new(name: impl Into<String>, shape: &[i64], initial: Initial) -> Slot {
-        Slot { name: name.into(), shape: shape.to_vec(), initial }
+        Slot { name: name.into(), shape: shape.to_vec(), initial, channels_last: false }
+    }
+
+    /// The same four dimensions, laid out with the channels side by side or not. Where that is the same, libtorch
+    /// must not be led to think that there was a choice.
+    pub(crate) fn channels_last(self, channels_last: bool) -> Slot {
+        let matters = matches!(self.shape[..], [_, channels, height, width] if channels > 1 && height * width > 1);
+        Slot { channels_last: channels_last && matters, ..self }
     }
 
     pub(crate) fn len(&self) -> i64 {
@@ -67,8 +77,32 @@ impl Slot {
         self.initial = Initial::Given(numbers);
     }
 
-    /// Writes its initial numbers.
-    fn write(&self, mut draws: Draws, numbers: &mut [f32]) {
+    /// These numbers in its shape.
+    fn view(&self, numbers: &Tensor) -> Tensor {
+        match (self.channels_last, self.shape.as_slice()) {
+            (true, &[outputs, channels, height, width]) => {
+                numbers.view([outputs, height, width, channels]).permute([0, 3, 1, 2])
+            }
+            (_, shape) => numbers.view(shape),
+        }
+    }
+
+    /// Writes its initial numbers, which do not depend on how they are laid out.
+    fn write(&self, draws: Draws, numbers: &mut [f32]) {
+        self.draw(draws, numbers);
+        if let (true, &[_, channels, height, width]) = (self.channels_last, self.shape.as_slice()) {
+            let (channels, pixels) = (channels as usize, (height * width) as usize);
+            let mut reordered = vec![0.0; channels * pixels];
+            for kernel in numbers.chunks_exact_mut(channels * pixels) {
+                for (place, number) in reordered.iter_mut().enumerate() {
+                    *number = kernel[place % channels * pixels + place / channels];
+                }
+                kernel.copy_from_slice(&reordered);
+            }
+        }
+    }
+
+    fn draw(&self, mut draws: Draws, numbers: &mut [f32]) {
         let mut fill = |number: &mut dyn FnMut() -> f32| numbers.iter_mut().for_each(|place| *place = number());
         match self.initial {
             Initial::Constant(number) => fill(&mut || number),
@@ -111,8 +145,7 @@ impl Parameters {
             *end += slot.len();
             Some(*end)
         });
-        let view =
-            |((_, slot), end): (&(u64, Slot), i64)| flat.narrow(0, end - slot.len(), slot.len()).view(&*slot.shape);
+        let view = |((_, slot), end): (&(u64, Slot), i64)| slot.view(&flat.narrow(0, end - slot.len(), slot.len()));
         let views = slots.iter().zip(ends).map(view).collect();
         Parameters { views, names: slots.into_iter().map(|(_, slot)| slot.name).collect(), flat }
     }
@@ -187,12 +220,44 @@ fn gradients_of_views(leaves: &[&Tensor], all: &[&Parameters], loss: &Tensor) ->
 
 fn joined(all: &[&Parameters], gradients: &mut impl Iterator<Item = Tensor>) -> Vec<Tensor> {
     let mut of_view = |view: &Tensor| match gradients.next() {
-        Some(gradient) if gradient.defined() => gradient.reshape([-1]),
-        _ => view.zeros_like().reshape([-1]),
+        Some(gradient) if gradient.defined() && view.is_contiguous() => gradient.reshape([-1]),
+        Some(gradient) if gradient.defined() => gradient.permute([0, 2, 3, 1]).reshape([-1]),
+        _ => Tensor::zeros([view.numel() as i64], (view.kind(), view.device())),
     };
     let mut flat = |parameters: &Parameters| match parameters.views.as_slice() {
         [] => parameters.flat.zeros_like(),
         views => Tensor::cat(&views.iter().map(&mut of_view).collect::<Vec<_>>(), 0),
     };
     all.iter().map(|parameters| flat(parameters)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Kind;
+
+    use super::*;
+
+    fn kernels(channels_last: bool) -> Parameters {
+        let slots = [("a", [3, 2, 3, 3]), ("b", [4, 5, 1, 1]), ("c", [6, 1, 3, 3])];
+        let slot =
+            |(name, shape): (_, [i64; 4])| Slot::new(name, &shape, Initial::FanIn(3)).channels_last(channels_last);
+        Parameters::new((0..).zip(slots.map(slot)).collect(), 1, Device::Cpu).trainable()
+    }
+
+    #[test]
+    fn how_numbers_lie_changes_neither_them_nor_their_gradient() {
+        let [plain, last] = [kernels(false), kernels(true)];
+        assert!(plain.flat() != last.flat() && !last.views()[0].is_contiguous());
+        for ((name, one), (_, other)) in plain.named().zip(last.named()) {
+            assert!(one == other, "{name}");
+        }
+        for mut parameters in [plain, last] {
+            // The gradient of half the sum of squares is what there is.
+            let halves = parameters.views().iter().map(|view| view.square().sum(Kind::Float) / 2.0);
+            let gradient = parameters.gradient(&halves.reduce(|sum, half| sum + half).unwrap());
+            assert!(&gradient == parameters.flat());
+            *parameters.flat_mut() -= gradient;
+            assert!(parameters.views().iter().all(|view| view.abs().max().double_value(&[]) == 0.0));
+        }
+    }
 }

@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) parameters: Vec<Slot>,
     pub(super) statistics: Vec<Slot>,
     pub(super) convolutions: Convolutions,
+    /// Whether the weights of convolutions lie with their channels side by side.
+    pub(super) channels_last: bool,
     /// Which of the parameters are scales and shifts of batch norms.
     pub(super) norms: Vec<usize>,
 }
@@ -48,6 +50,11 @@ pub(super) struct Statistic(usize);
 impl Plan {
     pub(super) fn parameter(&mut self, name: impl Into<String>, shape: &[i64], initial: Initial) -> Parameter {
         self.parameters.push(Slot::new(name, shape, initial));
+        Parameter(self.parameters.len() - 1)
+    }
+
+    fn kernels(&mut self, name: String, shape: &[i64], initial: Initial) -> Parameter {
+        self.parameters.push(Slot::new(name, shape, initial).channels_last(self.channels_last));
         Parameter(self.parameters.len() - 1)
     }
 
@@ -156,7 +163,7 @@ pub(super) struct Conv {
 impl Conv {
     pub(super) fn new(plan: &mut Plan, name: &str, shape: Shape) -> Conv {
         let sizes = [shape.outputs, shape.inputs / shape.groups, shape.kernel, shape.kernel];
-        let weight = plan.parameter(format!("{name}.weight"), &sizes, shape.initial(plan.convolutions));
+        let weight = plan.kernels(format!("{name}.weight"), &sizes, shape.initial(plan.convolutions));
         let bias =
             |plan: &mut Plan| plan.parameter(format!("{name}.bias"), &[shape.outputs], Initial::FanIn(shape.fan_in()));
         Conv { shape, weight, bias: shape.biased.then(|| bias(plan)) }
@@ -168,7 +175,9 @@ impl Conv {
 
     fn with(&self, map: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         let Shape { kernel, stride, padding, groups, .. } = self.shape;
-        let convolve = |map: &Tensor, padding: i64| map.conv2d(weight, bias, stride, padding, 1, groups);
+        // Weights with channels side by side would make such a map of any other.
+        let weight = if map.is_contiguous() { weight.contiguous() } else { weight.shallow_clone() };
+        let convolve = |map: &Tensor, padding: i64| map.conv2d(&weight, bias, stride, padding, 1, groups);
         match padding {
             Padding::Each(padding) => convolve(map, padding),
             Padding::Same => {

@@ -184,7 +184,8 @@ impl Network {
 
     fn build(config: NetworkConfig, weights: Option<&State>, seed: u64, device: Device) -> Result<Network, ModelError> {
         check(&config)?;
-        let (mut plan, input) = (Plan::default(), config.backbone.input());
+        let mut plan = Plan { channels_last: config.backbone.likes_channels_last(), ..Plan::default() };
+        let input = config.backbone.input();
         let trunk = config.backbone.trunk(&mut plan, input.channels(config.channels), config.image_size);
         if let Some(weights) = weights {
             weights::fill(&mut plan, &config.backbone, weights)?;
@@ -231,9 +232,13 @@ impl Network {
         self.embeddings(&pass, features)
     }
 
-    /// What the first layer sees, in the layout that is fastest.
+    /// What the first layer sees.
     fn seen(&self, images: &Tensor) -> Tensor {
-        let seen = self.input.normalise(images);
+        self.laid_out(self.input.normalise(images))
+    }
+
+    /// The same in the layout that is fastest.
+    fn laid_out(&self, seen: Tensor) -> Tensor {
         match self.device() == Device::Cpu && self.config.backbone.likes_channels_last() {
             true => channels_last(&seen),
             false => seen,

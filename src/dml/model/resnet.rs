@@ -125,7 +125,7 @@ impl Block {
             Some(shortcut) => shortcut.forward(pass, map),
             None => map.shallow_clone(),
         };
-        (last.forward(pass, &inner) + shortcut).relu_()
+        last.forward(pass, &inner).g_add_(&shortcut).relu_()
     }
 }
 

@@ -12,7 +12,7 @@ mod rms_prop;
 mod schedule;
 mod sgd;
 
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use crate::state::{State, StateError, copy, overwrite};
 
@@ -29,7 +29,7 @@ pub trait Rule: Send {
     /// Names of the tensors, of the parameters' shape and zero at first, that it keeps between steps.
     fn kept(&self) -> &'static [&'static str];
 
-    /// Changes `parameters` `[p]`, given the `gradient` `[p]`, what it kept, and when this is.
+    /// Changes `parameters` `[p]`, given the `gradient` `[p]`, what it kept, and when this is: each number by itself.
     fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment);
 }
 
@@ -41,6 +41,10 @@ pub struct Moment {
     /// What the learning rate is multiplied by, see [`Schedule`].
     pub rate: f64,
 }
+
+/// On the CPU, so many numbers are changed at a time: all that a rule needs of them stays in a cache, and there are
+/// enough for several threads.
+const PART: i64 = 1 << 16;
 
 /// A rule with what it keeps between steps.
 pub struct Optimizer {
@@ -60,7 +64,15 @@ impl Optimizer {
     pub fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor, rate: f64) {
         self.steps += 1;
         let at = Moment { step: self.steps(), rate };
-        no_grad(|| self.rule.update(parameters, gradient, &mut self.kept, at));
+        let part = |of: &Tensor, first: i64, length: i64| of.narrow(0, first, length);
+        let (total, most) =
+            (parameters.numel() as i64, if parameters.device() == Device::Cpu { PART } else { i64::MAX });
+        for first in (0..total).step_by(most as usize) {
+            let length = most.min(total - first);
+            let mut kept: Vec<Tensor> = self.kept.iter().map(|kept| part(kept, first, length)).collect();
+            let (mut parameters, gradient) = (part(parameters, first, length), part(gradient, first, length));
+            no_grad(|| self.rule.update(&mut parameters, &gradient, &mut kept, at));
+        }
     }
 
     /// How many steps have been done.
