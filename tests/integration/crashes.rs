@@ -15,8 +15,24 @@ enum Victim {
 
 #[test]
 fn twenty_kills_at_random_moments_change_nothing() {
-    let sweep = SMALL.replace("steps = 12", "steps = 120");
-    let undisturbed = Desk::new(&sweep);
+    kills_change_nothing(&SMALL.replace("steps = 12", "steps = 120"), 20);
+}
+
+#[test]
+fn a_search_that_is_killed_at_random_moments_selects_and_repeats_the_same() {
+    let search = "folds = 2\n\n[search]\nstrategy = \"tpe\"\ntrials = 5\nstartup = 2\n\n[data]";
+    let sweep = SMALL.replace("[data]", search).replace("margin = 0.2", "margin = { uniform = [0, 1] }");
+    let desk = kills_change_nothing(&sweep.replace("steps = 12", "steps = 40"), 12);
+    let trials = desk.read("reports/small/search.csv");
+    assert_eq!(trials.lines().count(), 1 + 5, "{trials}");
+    assert_eq!(trials.matches(",true,").count(), 1, "{trials}");
+    // Two methods with two seeds on two folds; of trials there are only scores.
+    assert_eq!(desk.in_runs("record.json").len(), 2 * 2 * 2);
+    assert_eq!((desk.in_runs("trained.json").len(), desk.in_runs("model.safetensors").len()), (8 + 5 * 2, 8));
+}
+
+fn kills_change_nothing(sweep: &str, kills_wanted: usize) -> Desk {
+    let undisturbed = Desk::new(sweep);
     undisturbed.run().assert_code(0);
 
     // More steps a second than kills: the whole takes about as long as the waits between them.
@@ -35,7 +51,7 @@ fn twenty_kills_at_random_moments_change_nothing() {
         child.wait().unwrap();
         desk.assert_no_orphans();
         kills += usize::from(killed);
-        if kills >= 20 {
+        if kills >= kills_wanted {
             break;
         }
         assert!(round < 100, "only {kills} kills met anybody");
@@ -48,6 +64,7 @@ fn twenty_kills_at_random_moments_change_nothing() {
         assert_eq!(desk.in_runs(name), undisturbed.in_runs(name), "{name}");
     }
     assert!(desk.finished().values().all(|&times| times == 1), "{:?}", desk.finished());
+    desk
 }
 
 /// Kills, and says whether there was anybody to kill.

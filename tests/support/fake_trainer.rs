@@ -91,7 +91,9 @@ fn train(work: &TrainWork, attempt: u32) {
     }
     publish(&work.run.join("model.safetensors"), &state.to_string());
     let empty_steps = if work.recipe.seed == 107 { steps } else { 0 };
-    let trained = Trained { end: TrainingEnd::Completed, steps, kept_step: steps, validation: None, empty_steps };
+    let select = work.recipe.training.as_ref().map_or(Metric::MapAtR, |training| training.select);
+    let validation = work.recipe.fold.map(|_| BTreeMap::from([(select, state as f64 / u64::MAX as f64)]));
+    let trained = Trained { end: TrainingEnd::Completed, steps, kept_step: steps, validation, empty_steps };
     say(&Event::Finished(Finished::Trained(trained)));
 }
 
