@@ -65,6 +65,23 @@ impl Dataset {
         }
     }
 
+    /// What to download, and from which page. Absent where there is nothing to download.
+    pub fn download(&self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
+            Dataset::Glyphs(_) | Dataset::Own(_) => return None,
+            Dataset::Omniglot => {
+                ("images_background.zip images_evaluation.zip", "https://github.com/brendenlake/omniglot")
+            }
+            Dataset::Cub200 => ("CUB_200_2011.tgz", "https://data.caltech.edu/records/65de6-vp158"),
+            // Its own page is gone; this archive has it in the form of its first publication.
+            Dataset::Cars196 => ("car_ims.tgz cars_annos.mat", "http://ftp.cs.stanford.edu/cs/cvgl/CARS196.zip"),
+            Dataset::Sop | Dataset::SopHalves => {
+                ("Stanford_Online_Products.zip", "https://cvgl.stanford.edu/projects/lifted_struct")
+            }
+            Dataset::InShop => ("FOLDER", "https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html"),
+        })
+    }
+
     /// The name under which its numbers are shown. Synthetic data always says so.
     pub fn title(&self) -> &str {
         match self {

@@ -176,6 +176,14 @@ impl VitInput {
 }
 
 impl Backbone {
+    /// Where most papers' weights come from, to be converted. Absent where there is no single such place.
+    pub fn usual_weights(&self) -> Option<&'static str> {
+        match self {
+            Backbone::BnInception(_) => Some("http://data.lip6.fr/cadene/pretrainedmodels/bn_inception-52deb4733.pth"),
+            _ => None,
+        }
+    }
+
     /// Its name in a sweep file.
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
 //! `sweep run`: runs what is not there yet, resumes what was interrupted, makes the table.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use schema::{Device, Files};
+use schema::{Backbone, Device, Files};
 
 use super::{
     Exit, Opened, Target,
@@ -103,18 +104,32 @@ impl Run {
     }
 }
 
+/// All that is missing at once, where it comes from and which command adds it.
 fn missing(opened: &Opened) -> Exit {
     let root = opened.sweep.data_root.display();
     let absent = opened.plan.data.values().filter(|data| data.source.is_none() && data.dataset.files() != Files::Drawn);
-    let add: Vec<String> =
-        absent.map(|data| format!("`sweep data add {} DOWNLOADED... --root {root}`", data.dataset.folder())).collect();
+    let of_data: BTreeSet<String> = absent
+        .map(|data| match data.dataset.download() {
+            Some((files, page)) => {
+                format!("from {page}:\n      sweep data add {} {files} --root {root}", data.dataset.folder())
+            }
+            None => format!("your own:\n      sweep data add {} DOWNLOADED... --root {root}", data.dataset.folder()),
+        })
+        .collect();
+    let backbones = opened.sweep.points.iter().map(|point| &point.model.backbone);
+    let usual: BTreeSet<String> = backbones
+        .filter(|_| opened.plan.missing.iter().any(|missing| missing.contains("weights")))
+        .filter_map(Backbone::usual_weights)
+        .map(|page| format!("from {page}:\n      scripts/convert_weights.py FILE.pth FILE.safetensors"))
+        .collect();
     let list = opened.plan.missing.join("\n       ");
-    if add.is_empty() {
+    let hints: Vec<String> = of_data.into_iter().chain(usual).collect();
+    if hints.is_empty() {
         return Exit::mistake(list);
     }
     Exit::mistake(format!(
-        "{list}\nhint: add what you downloaded with {}; if it lies elsewhere, `--set data.root=FOLDER` names its place",
-        add.join(", ")
+        "{list}\nhint: what is downloaded is added with\n    {}\n  and what lies elsewhere is found with `--set data.root=FOLDER`",
+        hints.join("\n    ")
     ))
 }
 
