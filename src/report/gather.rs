@@ -97,14 +97,19 @@ impl Runs<'_> {
 
     /// The data set, and how its folds are taken together.
     pub(crate) fn block(&self) -> String {
-        match self.together {
-            Some(together) => format!("{}, {together}", self.dataset),
-            None => self.dataset.to_owned(),
-        }
+        block(self.dataset, self.together)
     }
 
     pub(crate) fn finished(&self) -> usize {
         self.rows.iter().filter(|row| matches!(row.state, RunState::Finished(_))).count()
+    }
+}
+
+/// A data set, and how its folds are taken together: `Omniglot, separated`.
+pub(crate) fn block(dataset: &str, together: Option<Together>) -> String {
+    match together {
+        Some(together) => format!("{dataset}, {together}"),
+        None => dataset.to_owned(),
     }
 }
 

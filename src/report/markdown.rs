@@ -114,7 +114,7 @@ impl Part {
     }
 }
 
-fn row(cells: impl Iterator<Item = impl AsRef<str>>) -> String {
+pub(crate) fn row(cells: impl Iterator<Item = impl AsRef<str>>) -> String {
     let mut text = "|".to_owned();
     for cell in cells {
         text.push_str(&format!(" {} |", cell.as_ref()));
@@ -132,7 +132,7 @@ fn list(heading: &str, items: &[String]) -> String {
 }
 
 /// Takes the meaning from characters that would end a cell or change its type.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {
         match character {

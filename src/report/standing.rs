@@ -39,13 +39,22 @@ pub(crate) struct Candidate<'a> {
     pub(crate) is_baseline: bool,
 }
 
+/// A comparison with the best of a column, by the position of both.
+struct Test {
+    number: usize,
+    place: usize,
+    p: f64,
+}
+
 /// How the candidates of each column stand to the one with the highest mean: paired t tests, their p values adjusted
-/// by Holm over all columns. None where there is no value, nothing to compare it with, or where the highest mean is from
+/// by Holm over all columns of one family. A family is a metric: others seldom are more than the same question asked again.
+/// None where there is no value, nothing to compare it with, or where the highest mean is from
 /// a single run, of which nothing is claimed.
-pub(crate) fn standings(columns: &[Vec<Candidate<'_>>]) -> Vec<Vec<Option<Standing>>> {
-    let mut standings: Vec<Vec<Option<Standing>>> = columns.iter().map(|column| vec![None; column.len()]).collect();
-    let (mut places, mut tests) = (Vec::new(), Vec::new());
-    for (number, column) in columns.iter().enumerate() {
+pub(crate) fn standings<F: Ord>(columns: &[(F, Vec<Candidate<'_>>)]) -> Vec<Vec<Option<Standing>>> {
+    let mut standings: Vec<Vec<Option<Standing>>> =
+        columns.iter().map(|(_, column)| vec![None; column.len()]).collect();
+    let mut families: BTreeMap<&F, Vec<Test>> = BTreeMap::new();
+    for (number, (family, column)) in columns.iter().enumerate() {
         let Some(best) = best(column).filter(|&best| is_claimed(column, best)) else { continue };
         for (place, candidate) in column.iter().enumerate() {
             let Some(summary) = candidate.summary else { continue };
@@ -53,13 +62,15 @@ pub(crate) fn standings(columns: &[Vec<Candidate<'_>>]) -> Vec<Vec<Option<Standi
             let is_best = column[best].summary.is_some_and(|highest| highest.mean == summary.mean);
             standings[number][place] = Some(if is_best { Standing::Best } else { Standing::TooFew });
             if let Some(p) = p.filter(|_| !is_best) {
-                places.push((number, place));
-                tests.push(p);
+                families.entry(family).or_default().push(Test { number, place, p });
             }
         }
     }
-    for ((number, place), p) in places.into_iter().zip(holm(&tests)) {
-        standings[number][place] = Some(if p < LEVEL { Standing::Worse } else { Standing::NotDistinguishable });
+    for tests in families.into_values() {
+        let adjusted = holm(&tests.iter().map(|test| test.p).collect::<Vec<_>>());
+        for (Test { number, place, .. }, p) in tests.into_iter().zip(adjusted) {
+            standings[number][place] = Some(if p < LEVEL { Standing::Worse } else { Standing::NotDistinguishable });
+        }
     }
     standings
 }
@@ -119,14 +130,18 @@ mod tests {
     }
 
     fn standings_of(columns: &[&[Results]]) -> Vec<Vec<Option<Standing>>> {
+        standings_in(&vec![0; columns.len()], columns)
+    }
+
+    fn standings_in(families: &[u32], columns: &[&[Results]]) -> Vec<Vec<Option<Standing>>> {
         let summaries: Vec<Vec<Option<Summary>>> =
             columns.iter().map(|column| column.iter().map(summary).collect()).collect();
-        let mut candidates: Vec<Vec<Candidate<'_>>> = Vec::new();
-        for (column, summaries) in columns.iter().zip(&summaries) {
+        let mut candidates: Vec<(u32, Vec<Candidate<'_>>)> = Vec::new();
+        for ((family, column), summaries) in families.iter().zip(columns).zip(&summaries) {
             let pairs = column.iter().zip(summaries);
             let candidate =
                 |(results, summary)| Candidate { results, summary: Option::as_ref(summary), is_baseline: false };
-            candidates.push(pairs.map(candidate).collect());
+            candidates.push((*family, pairs.map(candidate).collect()));
         }
         standings(&candidates)
     }
@@ -156,6 +171,9 @@ mod tests {
         assert_eq!(standings_of(&[&column]), [[Some(Best), Some(Worse)]]);
         let both = [Some(Best), Some(NotDistinguishable)];
         assert_eq!(standings_of(&[&column, &column]), [both, both]);
+        // By another metric it is the same question.
+        let worse = [Some(Best), Some(Worse)];
+        assert_eq!(standings_in(&[0, 1], &[&column, &column]), [worse, worse]);
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl Table {
             };
             text.push_str(&format!(
                 " {marked} from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted \
-                 by Holm over the table."
+                 by Holm over all rows and data sets for each metric."
             ));
         }
         if groups().any(|group| group.together == Some(Together::Concatenated)) {
@@ -224,8 +224,12 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
     let lines = gather::lines(rows, &axes, description.metrics);
     let summaries = summaries(&lines)?;
     let columns = columns(&lines);
-    let candidates: Vec<Vec<Candidate<'_>>> =
-        columns.iter().map(|column| column.iter().map(|&cell| candidate(&lines, &summaries, cell)).collect()).collect();
+    let candidates = |column: &Vec<At>| {
+        let (line, metric) = column[0];
+        let candidates = column.iter().map(|&cell| candidate(&lines, &summaries, cell)).collect();
+        (lines[line].metrics[metric], candidates)
+    };
+    let candidates: Vec<(Metric, Vec<Candidate<'_>>)> = columns.iter().map(candidates).collect();
     let standings: BTreeMap<At, Standing> = columns
         .iter()
         .flatten()
@@ -259,7 +263,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
 /// The line and the metric of a cell, by position.
 pub(crate) type At = (usize, usize);
 
-fn summaries(lines: &[Runs<'_>]) -> Result<BTreeMap<At, Summary>, ReportError> {
+pub(crate) fn summaries(lines: &[Runs<'_>]) -> Result<BTreeMap<At, Summary>, ReportError> {
     let cells: Vec<At> = lines
         .iter()
         .enumerate()

@@ -382,7 +382,7 @@ fn the_reality_check_layout_has_folds_side_by_side_and_untrained_rows_on_top() {
     | Triplet | 82.40 ± 2.19 | 41.20 ± 1.09 | 67.40 ± 2.19 | 31.20 ± 1.09 | 5, 10 |
     | MS | 92.20 ± 2.19 ≈ | 46.10 ± 1.09 ≈ | 77.20 ± 2.19 ≈ | 36.10 ± 1.09 ≈ | 5, 10 |
 
-    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over the table. Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by those of all folds, normalised, are joined and normalised again, and measured once for each seed.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over all rows and data sets for each metric. Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by those of all folds, normalised, are joined and normalised again, and measured once for each seed.
 
     What can be claimed:
 
@@ -430,7 +430,7 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
     | Triplet | 57.40 ± 2.19 | 67.40 ± 2.19 | 31.20 ± 1.09 | 10 |
     | MS | 67.20 ± 2.19 ≈ |  |  | 10 |
 
-    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over the table.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over all rows and data sets for each metric.
 
     What can be claimed:
 
@@ -477,7 +477,7 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
     Triplet      57.40 ± 2.19  67.40 ± 2.19  31.20 ± 1.09    10
     MS           67.20 ± 2.19≈                               10
 
-    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. *: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over the table.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. *: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over all rows and data sets for each metric.
 
     What can be claimed:
       CUB-200-2011: MS is not distinguishable from Contrastive by R@1 with 5 seeds; about 56 more would settle it (power 80 %).

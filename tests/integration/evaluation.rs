@@ -59,6 +59,7 @@ fn queries_may_be_other_images_than_those_searched() {
 #[test]
 fn a_mistake_in_the_files_is_one_clear_message() {
     let desk = desk();
+    desk.sweep(&["evaluate"]).assert_code(1).assert_says("`sweep evaluate RUN`").assert_says("--labels FILE");
     evaluate(&desk, &["--metrics", "recall"]).assert_code(1).assert_says("unknown metric `recall`");
     fs::write(desk.path("l.txt"), "cat\ndog\n").unwrap();
     evaluate(&desk, &[]).assert_code(1).assert_says("has 5 rows but").assert_says("has 2 labels");

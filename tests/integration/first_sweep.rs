@@ -136,6 +136,8 @@ fn each_layout_is_a_table_with_its_files() {
         desk.table()
     );
     assert!(desk.read("reports/small/table-benchmark.md").contains("| *HDC* | *53.6* |"));
+    assert!(desk.read("reports/small/statistics.md").contains("### Glyphs (synthetic), concatenated"));
+    desk.sweep(&["status", "sweep.toml"]).assert_says("8 of 8 runs finished, 0 begun; 4 of 4 ensembles measured");
     std::fs::write(desk.path("quoted.csv"), "dataset,folds,method,source\nglyphs,two,HDC,its paper\n").unwrap();
     desk.sweep(&["report", "sweep.toml"]).assert_code(1).assert_says("`two` in `folds`");
 }

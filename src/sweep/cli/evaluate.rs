@@ -34,7 +34,7 @@ Examples:
   sweep evaluate 6b1c5a0e7a1f2d34 --metrics nmi,ami")]
 pub(super) struct Evaluate {
     /// A run's id or its folder
-    #[arg(required_unless_present = "embeddings", conflicts_with = "embeddings")]
+    #[arg(conflicts_with = "embeddings")]
     run: Option<String>,
     /// The embeddings that are searched
     #[arg(long, value_name = "FILE", requires = "labels")]
@@ -93,7 +93,10 @@ impl Evaluate {
         match (&self.embeddings, &self.labels, &self.run) {
             (Some(embeddings), Some(labels), _) => self.measure(files(embeddings, labels)?),
             (_, _, Some(run)) => self.measure_again(run),
-            _ => Err(Exit::mistake("say which run, or --embeddings and --labels")),
+            _ => Err(Exit::mistake(
+                "say what to measure: a finished run with `sweep evaluate RUN`, or embeddings with `sweep evaluate \
+                 --embeddings FILE --labels FILE`",
+            )),
         }
     }
 

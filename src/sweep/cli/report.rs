@@ -1,6 +1,7 @@
 //! `sweep report`: the tables, from whatever results are there.
 
 mod facts;
+mod queries;
 mod rows;
 
 use std::{
@@ -9,10 +10,11 @@ use std::{
 };
 
 use clap::Args;
-use report::{Caption, Description, Layout, Published, Table};
+use queries::Folders;
+use report::{Caption, Description, Layout, Published, Question, Row, Table};
 use schema::{Dataset, Metric};
 
-pub(super) use rows::state_of;
+pub(super) use rows::{state_of, state_of_ensemble};
 
 use super::{Exit, Opened, Target, colour_on_stdout, show, studies, tell};
 use crate::{
@@ -51,17 +53,43 @@ impl Destination {
     /// Writes each table as Markdown and as CSV, and prints it.
     pub(super) fn write_and_print(&self, opened: &Opened) -> Result<(), Exit> {
         let folder = self.reports.join(&opened.sweep.name);
-        for (name, table) in tables(opened)? {
+        let rows = rows::rows(&opened.sweep, &opened.plan, &opened.ledger)?;
+        for (name, table) in tables(opened, &rows)? {
             write(&folder.join(format!("{name}.md")), &table.markdown())?;
             write(&folder.join(format!("{name}.csv")), &table.csv().map_err(Exit::stuck)?)?;
             show(&table.terminal(colour_on_stdout()))?;
             tell(&format!("\nwritten to {}", folder.join(format!("{name}.{{md,csv}}")).display()));
         }
+        self.write_statistics(opened, &rows, &folder)?;
         if !opened.plan.studies.is_empty() {
             let path = folder.join("search.csv");
             write(&path, &studies::csv(opened)?)?;
             tell(&format!("all trials: {}", path.display()));
         }
+        Ok(())
+    }
+
+    /// Writes what is known beyond the tables, and says where.
+    fn write_statistics(&self, opened: &Opened, rows: &[Row], folder: &Path) -> Result<(), Exit> {
+        let Opened { sweep, ledger, plan, .. } = opened;
+        let metrics =
+            |title: &str| titled(sweep, title).map(|dataset| sweep.report.metrics(dataset)).unwrap_or_default();
+        let folders = Folders::of(plan, ledger);
+        let question = Question {
+            sweep: &sweep.name,
+            metrics: &metrics,
+            baseline: sweep.report.baseline.as_deref(),
+            queries: &|row, metric| folders.queries(row, metric),
+        };
+        let Some(evidence) = report::evidence(rows, &question).map_err(Exit::stuck)? else { return Ok(()) };
+        write(&folder.join("statistics.md"), &evidence.markdown())?;
+        write(&folder.join("statistics.csv"), &evidence.csv().map_err(Exit::stuck)?)?;
+        let mut written = vec![folder.join("statistics.{md,csv}").display().to_string()];
+        for (name, diagram) in evidence.diagrams() {
+            write(&folder.join(&name), &diagram)?;
+            written.push(folder.join(name).display().to_string());
+        }
+        tell(&format!("paired tests, effect sizes, bootstrap: {}", written.join(", ")));
         Ok(())
     }
 }
@@ -72,10 +100,9 @@ fn write(path: &Path, text: &str) -> Result<(), Exit> {
 }
 
 /// The tables of all layouts, each with the name of its files: the first is `table`, others have their own.
-fn tables(opened: &Opened) -> Result<Vec<(String, Table)>, Exit> {
-    let Opened { sweep, ledger, plan, .. } = opened;
-    let rows = rows::rows(sweep, plan, ledger)?;
-    let lines = [facts::facts(sweep, &rows), studies::facts(opened), rows::idle(&rows, ledger)?].concat();
+fn tables(opened: &Opened, rows: &[Row]) -> Result<Vec<(String, Table)>, Exit> {
+    let Opened { sweep, ledger, .. } = opened;
+    let lines = [facts::facts(sweep, rows), studies::facts(opened), rows::idle(rows, ledger)?].concat();
     let caption =
         Caption { sweep: sweep.name.clone(), command: sweep.command.clone(), lines, fairness: sweep.fairness.lines() };
     let published = published(sweep)?;
@@ -84,7 +111,7 @@ fn tables(opened: &Opened) -> Result<Vec<(String, Table)>, Exit> {
         let metrics = |title: &str| -> Vec<Metric> { titled(sweep, title).map(columns).unwrap_or_default() };
         let description = Description { layout, metrics: &metrics, published: &published, caption: &caption };
         let name = if place == 0 { "table".to_owned() } else { format!("table-{}", layout.name()) };
-        Ok((name, report::table(&rows, &description).map_err(Exit::stuck)?))
+        Ok((name, report::table(rows, &description).map_err(Exit::stuck)?))
     };
     sweep.report.layout.0.iter().enumerate().map(table).collect()
 }

@@ -4,10 +4,15 @@ use clap::Args;
 use report::RunState;
 use schema::Trained;
 
-use super::{Exit, Target, counted, plan::describe_run, report::state_of, show, studies};
+use super::{
+    Exit, Target, counted,
+    plan::{describe, describe_run},
+    report::{state_of, state_of_ensemble},
+    show, studies,
+};
 use crate::{
-    ledger::{Job, RunState as OnDisk},
-    plan::freshness,
+    ledger::{Job, Ledger, LedgerError, RunState as OnDisk},
+    plan::{Member, Plan, freshness},
 };
 
 /// Shows how far a sweep is. Can be asked at any time, also while it runs.
@@ -51,7 +56,11 @@ impl Status {
                 },
             }
         }
-        let summary = format!("{finished} of {} finished, {begun} begun", counted(plan.runs.len(), "run"));
+        let mut summary = format!("{finished} of {} finished, {begun} begun", counted(plan.runs.len(), "run"));
+        if !plan.ensembles.is_empty() {
+            let joined = ensembles(plan, ledger, &mut lines)?;
+            summary.push_str(&format!("; {joined} of {} measured", counted(plan.ensembles.len(), "ensemble")));
+        }
         lines.insert(0, format!("{}: {summary}", opened.sweep.name));
         lines.splice(1..1, studies::standings(&opened));
         lines.splice(1..1, plan.missing.iter().map(|missing| format!("missing: {missing}")));
@@ -63,9 +72,36 @@ impl Status {
         show(&(lines.join("\n") + "\n"))
     }
 
-    fn log(&self, ledger: &crate::ledger::Ledger, run: schema::RunId) -> Result<String, Exit> {
+    fn log(&self, ledger: &Ledger, run: schema::RunId) -> Result<String, Exit> {
         let job = if ledger.attempts(Job::Evaluate(run))? > 0 { Job::Evaluate(run) } else { Job::Train(run) };
-        let folder = ledger.attempt_folder(job, ledger.attempts(job)?);
-        Ok(folder.join("log.txt").display().to_string())
+        Ok(log(ledger, job)?)
     }
+}
+
+/// How many ensembles are measured; those that failed, or of which a run went wrong, get lines of their own.
+fn ensembles(plan: &Plan, ledger: &Ledger, lines: &mut Vec<String>) -> Result<usize, LedgerError> {
+    let mut measured = 0;
+    for (&id, ensemble) in &plan.ensembles {
+        let of = ensemble.members.first().map(|&place| &plan.members[place]);
+        let name = of.map_or_else(|| id.to_string(), |member| describe(&Member { fold: None, ..member.clone() }));
+        match state_of_ensemble(id, plan, ledger)? {
+            RunState::Finished(_) => measured += 1,
+            RunState::Broken { how, .. } => {
+                lines.push(format!("  unjoined  {id}  {name}, all folds: one of them is {}", how.word()));
+            }
+            RunState::Failed { message, .. } => {
+                lines.push(format!("  failed    {id}  {name}, all folds: {message}"));
+                if ledger.attempts(Job::Ensemble(id))? > 0 {
+                    lines.push(format!("            log: {}", log(ledger, Job::Ensemble(id))?));
+                }
+            }
+            RunState::Missing => {}
+        }
+    }
+    Ok(measured)
+}
+
+fn log(ledger: &Ledger, job: Job) -> Result<String, LedgerError> {
+    let folder = ledger.attempt_folder(job, ledger.attempts(job)?);
+    Ok(folder.join("log.txt").display().to_string())
 }

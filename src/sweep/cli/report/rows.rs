@@ -51,7 +51,7 @@ pub(super) fn rows(sweep: &Sweep, plan: &Plan, ledger: &Ledger) -> Result<Vec<Ro
 }
 
 /// What is known of an ensemble; without a result, the worst of its runs.
-fn state_of_ensemble(id: EnsembleId, plan: &Plan, ledger: &Ledger) -> Result<RunState, LedgerError> {
+pub(in crate::cli) fn state_of_ensemble(id: EnsembleId, plan: &Plan, ledger: &Ledger) -> Result<RunState, LedgerError> {
     if let Some(record) = ledger.ensemble_record(id)? {
         return Ok(RunState::Finished(record.evaluated));
     }

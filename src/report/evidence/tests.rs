@@ -1,0 +1,184 @@
+use schema::{Evaluated, RunId};
+
+use super::*;
+use crate::RunState;
+
+fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
+    let scores = [(Metric::MapAtR, value), (Metric::RecallAt(1), 2.0 * value)].into_iter().collect();
+    let run: RunId = format!("{:08x}{seed:08x}", method.len() * 16 + dataset.len()).parse().unwrap();
+    Row {
+        dataset: dataset.to_owned(),
+        method: method.to_owned(),
+        is_baseline: method == "Pixels",
+        settings: Vec::new(),
+        seed,
+        fold: None,
+        together: None,
+        run,
+        state: RunState::Finished(Evaluated { classes: 2, images: 4, gallery: None, lone: 0, scores }),
+    }
+}
+
+/// Four seeds of three methods and of pixels, on data sets of these names.
+fn rows(datasets: &[&str]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for dataset in datasets {
+        for (method, values) in [
+            ("MS", [0.36, 0.38, 0.34, 0.36]),
+            ("Triplet", [0.34, 0.37, 0.33, 0.32]),
+            ("Contrastive", [0.30, 0.33, 0.30, 0.31]),
+            ("Pixels", [0.1; 4]),
+        ] {
+            rows.extend((0..).zip(values).map(|(seed, value)| row(dataset, method, seed, value)));
+        }
+    }
+    rows
+}
+
+fn ask(rows: &[Row], baseline: Option<&str>) -> Evidence {
+    let queries = |row: &Row, _: Metric| {
+        let own = if row.method == "MS" { 0.5 } else { 0.25 };
+        (row.method != "Contrastive").then(|| Queries { classes: vec![0, 0, 1, 1], values: vec![own, 0.0, own, 1.0] })
+    };
+    let metrics = |_: &str| vec![Metric::RecallAt(1), Metric::MapAtR];
+    let question = Question { sweep: "tiny", metrics: &metrics, baseline, queries: &queries };
+    evidence(rows, &question).unwrap().unwrap()
+}
+
+#[test]
+fn methods_are_compared_with_the_baseline_seed_by_seed() {
+    let evidence = ask(&rows(&["A"]), Some("Triplet"));
+    let by_map: Vec<&Comparison> = evidence.comparisons.iter().filter(|c| c.is_primary).collect();
+    assert_eq!(by_map.iter().map(|c| c.method.as_str()).collect::<Vec<_>>(), ["MS", "Contrastive", "Pixels"]);
+    let paired = by_map[0].paired.as_ref().unwrap();
+    // Differences 0.02, 0.01, 0.01 and 0.04: mean 0.02, deviation sqrt(0.0006 / 3) = 0.0141421, t = 2.828427 with three
+    // degrees of freedom.
+    assert!((paired.difference.mean - 0.02).abs() < 1e-12);
+    assert!((paired.t.unwrap().t - 8f64.sqrt()).abs() < 1e-9);
+    assert!((paired.t.unwrap().p - 0.066_276).abs() < 1e-5, "{:?}", paired.t);
+    // All four differences have one sign: 2 of 16.
+    assert!((paired.wilcoxon.unwrap().p - 0.125).abs() < 1e-12);
+    // Of three tests it has the largest p value.
+    assert_eq!(by_map[0].holm, Some(paired.t.unwrap().p));
+    assert!(by_map[2].holm.unwrap() < 0.001);
+}
+
+#[test]
+fn without_a_baseline_the_best_is_the_reference() {
+    let evidence = ask(&rows(&["A"]), None);
+    assert!(evidence.comparisons.iter().all(|c| c.reference == "MS" && c.method != "MS"));
+    assert!(evidence.markdown().contains("## Against the best"));
+}
+
+#[test]
+fn three_data_sets_have_a_ranking_and_two_have_none() {
+    assert!(ask(&rows(&["A", "BB"]), None).rankings.is_empty());
+    let evidence = ask(&rows(&["A", "BB", "CCC"]), None);
+    let ranking = &evidence.rankings[0];
+    // The same order on all three: χ² = 12 / (3 · 3 · 4) · (9 + 36 + 81) - 3 · 3 · 4 = 6, p = exp(-3).
+    assert!((ranking.chi_squared - 6.0).abs() < 1e-9 && (ranking.p - (-3f64).exp()).abs() < 1e-9);
+    let names: Vec<&str> = ranking.methods.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["MS", "Triplet", "Contrastive"]);
+    let [(name, svg)] = &evidence.diagrams()[..] else { panic!("one diagram") };
+    assert!(name == "ranks.svg" && svg.contains("Triplet (2.00)"), "{svg}");
+}
+
+#[test]
+fn what_each_query_measured_is_resampled() {
+    let evidence = ask(&rows(&["A"]), Some("Triplet"));
+    let images = &evidence.images[0];
+    assert_eq!((images.method.as_str(), images.queries), ("MS", 4));
+    assert!((images.over_queries.unwrap().interval.mean - 0.5).abs() < 1e-12);
+    // In both classes one of two queries gains 0.25.
+    let (name, above) = images.above.as_ref().unwrap();
+    assert_eq!((name.as_str(), above.interval.low, above.interval.high), ("Triplet", 0.125, 0.125));
+    assert!(evidence.images.iter().all(|images| images.method != "Contrastive"));
+}
+
+#[test]
+fn the_evidence_is_a_page() {
+    let evidence = ask(&rows(&["A", "BB", "CCC"]), Some("Triplet"));
+    insta::assert_snapshot!(evidence.markdown(), @r#"
+    # tiny: statistics
+
+    ## Against the baseline
+
+    Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one pair. The difference is in percentage points, above zero if the method is better, with its 95 % Student-t interval. p of a paired t test, the same adjusted by Holm over all rows here, p of a Wilcoxon signed-rank test; Hedges' g is the difference in its own standard deviations, without the bias of few seeds. More: about so many more seeds would show a difference of this size (level 5 %, power 80 %). All other metrics are in the CSV file.
+
+    ### A
+
+    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
+    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 2 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0 |
+    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
+
+    ### BB
+
+    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
+    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 2 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0 |
+    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
+
+    ### CCC
+
+    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
+    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 2 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0 |
+    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
+
+    ## Over test images
+
+    The mean over the runs for each query, resampled 2000 times (BCa, 95 %): each query for itself, or all queries of a class together, which is what other classes might have given. Above: the difference from another method, over classes; it speaks of these trained networks, not of other seeds.
+
+    ### A, 4 queries
+
+    | method | metric | mean | over queries | over classes | above |
+    | :--- | :--- | ---: | ---: | ---: | :--- |
+    | MS | MAP@R | 50.00 | 12.50 to 87.50 | 25.00 to 75.00 | Triplet: +12.50 (+12.50 to +12.50) |
+    | Triplet | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 |  |
+    | Pixels | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 | Triplet: +0.00 (+0.00 to +0.00) |
+
+    ### BB, 4 queries
+
+    | method | metric | mean | over queries | over classes | above |
+    | :--- | :--- | ---: | ---: | ---: | :--- |
+    | MS | MAP@R | 50.00 | 12.50 to 87.50 | 25.00 to 75.00 | Triplet: +12.50 (+12.50 to +12.50) |
+    | Triplet | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 |  |
+    | Pixels | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 | Triplet: +0.00 (+0.00 to +0.00) |
+
+    ### CCC, 4 queries
+
+    | method | metric | mean | over queries | over classes | above |
+    | :--- | :--- | ---: | ---: | ---: | :--- |
+    | MS | MAP@R | 50.00 | 12.50 to 87.50 | 25.00 to 75.00 | Triplet: +12.50 (+12.50 to +12.50) |
+    | Triplet | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 |  |
+    | Pixels | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 | Triplet: +0.00 (+0.00 to +0.00) |
+
+    ## Over data sets
+
+    The ranks of 3 methods on A (MAP@R), BB (MAP@R), CCC (MAP@R). Friedman test: χ² = 6.00, p = 0.050. Two methods whose mean ranks are 1.91 or more apart differ (Nemenyi, level 5 %); the diagram joins those that do not. With few data sets it can tell little.
+
+    ![mean ranks](ranks.svg)
+
+    | method | mean rank |
+    | :--- | ---: |
+    | MS | 1.00 |
+    | Triplet | 2.00 |
+    | Contrastive | 3.00 |
+    "#);
+    insta::assert_snapshot!(evidence.csv().unwrap().lines().take(3).collect::<Vec<_>>().join("\n"), @r#"
+    dataset,folds,method,against,metric,seeds,difference,low,high,t,p_t,p_holm,p_wilcoxon,rank_biserial,cohen_d,hedges_g,more_seeds
+    A,,MS,Triplet,recall@1,4,0.03999999999999998,-0.0050065872645636,0.08500658726456356,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,2
+    A,,MS,Triplet,map@r,4,0.01999999999999999,-0.0025032936322818,0.04250329363228178,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,2
+    "#);
+}
+
+#[test]
+fn nothing_to_compare_is_no_evidence() {
+    let metrics = |_: &str| vec![Metric::MapAtR];
+    let question = Question { sweep: "tiny", metrics: &metrics, baseline: None, queries: &|_, _| None };
+    assert!(evidence(&[row("A", "MS", 0, 0.5)], &question).unwrap().is_none());
+}

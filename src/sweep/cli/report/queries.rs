@@ -1,0 +1,93 @@
+//! What a run or an ensemble measured for each query, as `queries.csv` in its folder has it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use report::{Queries, Row, Together};
+use schema::{EnsembleId, Metric, RunId};
+use serde::Deserialize;
+
+use crate::{ledger::Ledger, plan::Plan};
+
+/// One line of the file; what is not measured, or of a query that has nothing to find, is empty.
+#[derive(Debug, Deserialize)]
+struct Query {
+    label: i64,
+    first_rank: u32,
+    r_precision: Option<f64>,
+    #[serde(rename = "ap@r")]
+    ap_at_r: Option<f64>,
+    ap: Option<f64>,
+}
+
+impl Query {
+    fn value(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::RecallAt(k) => Some(f64::from(u8::from(self.first_rank <= k))),
+            Metric::PrecisionAt1 => Some(f64::from(u8::from(self.first_rank <= 1))),
+            Metric::RPrecision => self.r_precision,
+            Metric::MapAtR => self.ap_at_r,
+            Metric::Map => self.ap,
+            Metric::Mrr => Some(1.0 / f64::from(self.first_rank)),
+            Metric::Nmi | Metric::Ami | Metric::F1 => None,
+        }
+    }
+}
+
+/// Where the results of a plan's runs and ensembles lie.
+pub(super) struct Folders<'a> {
+    ledger: &'a Ledger,
+    /// Ensembles by their first run.
+    ensembles: BTreeMap<RunId, EnsembleId>,
+}
+
+impl<'a> Folders<'a> {
+    pub(super) fn of(plan: &Plan, ledger: &'a Ledger) -> Folders<'a> {
+        let ensembles = plan.ensembles.iter().filter_map(|(&id, ensemble)| Some((*ensemble.runs.first()?, id)));
+        Folders { ledger, ensembles: ensembles.collect() }
+    }
+
+    /// What a row's run measured for each query. None if its file is not there or does not tell.
+    pub(super) fn queries(&self, row: &Row, metric: Metric) -> Option<Queries> {
+        read(&self.folder(row).join("queries.csv"), metric)
+    }
+
+    fn folder(&self, row: &Row) -> PathBuf {
+        let ensemble = self.ensembles.get(&row.run).filter(|_| row.together == Some(Together::Concatenated));
+        ensemble.map_or_else(|| self.ledger.run(row.run), |&ensemble| self.ledger.ensemble(ensemble))
+    }
+}
+
+/// The queries of a file that have something to find.
+fn read(path: &Path, metric: Metric) -> Option<Queries> {
+    let mut queries = Queries { classes: Vec::new(), values: Vec::new() };
+    for query in csv::Reader::from_path(path).ok()?.deserialize() {
+        let query: Query = query.ok()?;
+        if let Some(value) = query.value(metric) {
+            queries.classes.push(u32::try_from(query.label).ok()?);
+            queries.values.push(value);
+        }
+    }
+    (!queries.values.is_empty()).then_some(queries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_metric_is_read_from_its_column() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "image,label,first_rank,r_precision,ap@r,ap\n0,7,3,0.5,0.25,\n1,9,1,1,1,\n")
+            .unwrap();
+        let values = |metric| read(file.path(), metric).map(|queries| queries.values);
+        assert_eq!(values(Metric::RecallAt(2)), Some(vec![0.0, 1.0]));
+        assert_eq!(values(Metric::MapAtR), Some(vec![0.25, 1.0]));
+        assert_eq!(values(Metric::Mrr), Some(vec![1.0 / 3.0, 1.0]));
+        assert_eq!((values(Metric::Map), values(Metric::Nmi)), (None, None));
+        assert_eq!(read(file.path(), Metric::MapAtR).unwrap().classes, [7, 9]);
+        assert_eq!(read(Path::new("nowhere.csv"), Metric::MapAtR), None);
+    }
+}
