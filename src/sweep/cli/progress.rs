@@ -13,6 +13,7 @@ use schema::{Event, Metric};
 use super::{
     counted,
     plan::{describe, describe_run},
+    studies::outcome,
     tell,
 };
 use crate::{
@@ -178,6 +179,10 @@ impl Watcher for Progress {
             }
         }
         self.redraw();
+    }
+
+    fn selected(&mut self, plan: &Plan, study: &Study) {
+        self.say(&format!("selected  {}", outcome(study, plan)));
     }
 
     fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf) {

@@ -6,7 +6,7 @@ use schema::Metric;
 
 use super::{Exit, Opened, counted};
 use crate::{
-    plan::{Member, Standing, Study},
+    plan::{Member, Plan, Standing, Study},
     search::{Outcome, Side, Value},
 };
 
@@ -23,29 +23,30 @@ pub(super) fn facts(opened: &Opened) -> Vec<String> {
         sweep.folds.len(),
         select.heading(),
     );
-    let of_study = |study: &Study| [vec![outcome(study, opened)], warnings(study, opened)].concat();
+    let of_study =
+        |study: &Study| [vec![format!("{}.", outcome(study, &opened.plan))], warnings(study, opened)].concat();
     [vec![how], studies.iter().flat_map(of_study).collect()].concat()
 }
 
-/// `Triplet on Omniglot: loss.triplet.margin 0.1 (trial 3 of 4, validation 45.21 ± 1.30); 1 trial failed.`
-fn outcome(study: &Study, opened: &Opened) -> String {
-    let name = row(study, opened);
+/// `Triplet on Omniglot: loss.triplet.margin 0.1; trial 3 of 4, validation 45.21 ± 1.30 (standard error); 1 trial failed`
+pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
+    let name = row(study, plan);
     let failed = study.trials.iter().filter(|trial| trial.outcome == Outcome::Failed).count();
     let failed = if failed == 0 { String::new() } else { format!("; {} failed", counted(failed, "trial")) };
     let Some(trial) = study.selected() else {
         let ended = study.trials.iter().filter(|trial| trial.outcome != Outcome::Pending).count();
         return match study.standing {
-            Standing::Hopeless => format!("{name}: nothing is selected, all {} trials failed.", study.budget),
+            Standing::Hopeless => format!("{name}: nothing is selected, all {} trials failed", study.budget),
             Standing::Open | Standing::Selected(_) => {
                 format!(
-                    "{name}: nothing is selected yet, {ended} of {} have ended{failed}.",
+                    "{name}: nothing is selected yet, {ended} of {} have ended{failed}",
                     counted(study.budget, "trial")
                 )
             }
         };
     };
     let values: Vec<String> = trial.point.iter().map(|(name, value)| format!("{name} {}", short(value))).collect();
-    let number = study.trials.iter().position(|other| std::ptr::eq(other, trial)).map_or(0, |place| place + 1);
+    let number = study.number_of_selected().map_or(0, |number| number + 1);
     let score = match trial.outcome {
         Outcome::Finished { mean, sem: Some(sem) } => {
             format!("{:.2} ± {:.2} (standard error)", 100.0 * mean, 100.0 * sem)
@@ -53,7 +54,7 @@ fn outcome(study: &Study, opened: &Opened) -> String {
         Outcome::Finished { mean, sem: None } => format!("{:.2}", 100.0 * mean),
         Outcome::Failed | Outcome::Pending => String::new(),
     };
-    format!("{name}: {}; trial {number} of {}, validation {score}{failed}.", values.join(", "), study.budget)
+    format!("{name}: {}; trial {number} of {}, validation {score}{failed}", values.join(", "), study.budget)
 }
 
 fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
@@ -64,7 +65,7 @@ fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
         };
         format!(
             "Warning: {}: {} {} lies at the {side} bound {}; a wider range may hold better values.",
-            row(study, opened),
+            row(study, &opened.plan),
             at.name,
             short(&at.value),
             short(&at.bound)
@@ -74,8 +75,8 @@ fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
 }
 
 /// `Triplet on Omniglot, model.embedding = 64`.
-fn row(study: &Study, opened: &Opened) -> String {
-    let member = &opened.plan.members[study.members.start];
+fn row(study: &Study, plan: &Plan) -> String {
+    let member = &plan.members[study.members.start];
     let settings = member.settings.iter().map(|(axis, value)| format!(", {axis} = {value}"));
     format!("{} on {}{}", member.method, member.dataset, settings.collect::<String>())
 }

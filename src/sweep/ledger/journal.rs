@@ -12,6 +12,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use schema::StudyId;
 use serde::{Deserialize, Serialize};
 
 use super::{End, Job};
@@ -55,6 +56,13 @@ pub enum Decision {
         attempt: u32,
         /// How.
         end: End,
+    },
+    /// A search is over.
+    Selected {
+        /// Which.
+        study: StudyId,
+        /// The best trial, counted from 0; none if all failed.
+        trial: Option<usize>,
     },
     /// The orchestrator leaves in good order.
     Closed,

@@ -253,7 +253,7 @@ fn seconds(ledger: &Ledger) -> Result<BTreeMap<Job, f64>, LedgerError> {
                     finished.insert(job);
                 }
             }
-            Decision::Opened { .. } | Decision::Closed => {}
+            Decision::Opened { .. } | Decision::Selected { .. } | Decision::Closed => {}
         }
     }
     spent.retain(|job, _| finished.contains(job));

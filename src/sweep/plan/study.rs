@@ -108,12 +108,21 @@ impl Study {
         &sweep.points[self.point].methods[self.method]
     }
 
-    /// The selected trial.
-    pub fn selected(&self) -> Option<&Trial> {
+    /// The selected trial, counted from 0.
+    pub fn number_of_selected(&self) -> Option<usize> {
         match self.standing {
-            Standing::Selected(trial) => self.trials.get(trial),
+            Standing::Selected(trial) => Some(trial),
             Standing::Open | Standing::Hopeless => None,
         }
+    }
+
+    /// The selected trial.
+    pub fn selected(&self) -> Option<&Trial> {
+        self.trials.get(self.number_of_selected()?)
+    }
+
+    fn has(&self, run: RunId) -> bool {
+        self.trials.iter().any(|trial| trial.runs.contains(&run))
     }
 
     /// The selected values that lie so near a bound that better ones may lie beyond.
@@ -204,6 +213,11 @@ fn description(cell: &Cell<'_>) -> String {
 }
 
 impl Plan {
+    /// The open studies that a run is a trial of.
+    pub fn open_studies_of(&self, run: RunId) -> impl Iterator<Item = &Study> {
+        self.studies.iter().filter(move |study| study.standing == Standing::Open && study.has(run))
+    }
+
     /// Takes in what became of trials, and adds those that are now known and the repetitions of what is now selected.
     /// With `after`, only where this run is one of the trials'. Returns the runs that are new.
     ///
@@ -212,10 +226,7 @@ impl Plan {
     pub fn grow(&mut self, sweep: &Sweep, ledger: &Ledger, after: Option<RunId>) -> Result<Vec<RunId>, LedgerError> {
         let mut new = Vec::new();
         let mut studies = std::mem::take(&mut self.studies);
-        let is_meant = |study: &Study| match after {
-            None => true,
-            Some(run) => study.trials.iter().any(|trial| trial.runs.contains(&run)),
-        };
+        let is_meant = |study: &Study| after.is_none_or(|run| study.has(run));
         let open = studies.iter_mut().filter(|study| study.standing == Standing::Open && is_meant(study));
         let grown: Result<Vec<()>, LedgerError> =
             open.map(|study| self.grow_one(study, sweep, ledger, &mut new)).collect();

@@ -13,7 +13,7 @@ use schema::Event;
 
 use crate::{
     ledger::{End, Job},
-    plan::{Plan, freshness::FreshnessOf},
+    plan::{Plan, Study, freshness::FreshnessOf},
 };
 
 /// Is told what happens; nothing depends on what it makes of it.
@@ -24,6 +24,8 @@ pub trait Watcher {
     fn said(&mut self, job: Job, event: &Event);
     /// An attempt ended; `again` if another one follows.
     fn ended(&mut self, job: Job, end: &End, again: bool);
+    /// A search is over.
+    fn selected(&mut self, plan: &Plan, study: &Study);
     /// Further jobs have turned out to be needed.
     fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf);
     /// Nothing happened for a moment.

@@ -13,7 +13,7 @@ use std::{
 
 use schema::{
     Attempt, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Finished, Metric, Outcome, PROTOCOL, PrepareWork,
-    Record, RunId, SCHEMA, TrainWork, TrainingEnd, Work,
+    Record, RunId, SCHEMA, StudyId, TrainWork, TrainingEnd, Work,
 };
 use thiserror::Error;
 
@@ -30,7 +30,7 @@ use crate::{
         write_json,
     },
     plan::{
-        Plan,
+        Plan, Standing,
         freshness::{self, FreshnessOf},
     },
     spec::Sweep,
@@ -59,6 +59,12 @@ pub enum SessionError {
         /// What it was asked to do.
         job: Job,
     },
+}
+
+impl SessionError {
+    fn journal(ledger: &Ledger, source: io::Error) -> SessionError {
+        SessionError::Journal { folder: ledger.root().to_owned(), source }
+    }
 }
 
 /// Everything a session works with.
@@ -93,7 +99,7 @@ impl Session<'_> {
     /// # Errors
     /// The orchestrator itself could not go on; failures of jobs are in the tally.
     pub fn run(&mut self, freshness: FreshnessOf, watcher: &mut dyn Watcher) -> Result<Tally, SessionError> {
-        let journal = Journal::open(self.ledger.root()).map_err(|source| self.journal_error(source))?.0;
+        let journal = Journal::open(self.ledger.root()).map_err(|source| SessionError::journal(self.ledger, source))?.0;
         let (sender, receiver) = mpsc::channel();
         let (children, exits) = (BTreeMap::new(), BTreeMap::new());
         let retries = self.sweep.resources.retries;
@@ -118,10 +124,6 @@ impl Session<'_> {
         }
         running.note(Decision::Closed)?;
         Ok(scheduler.tally())
-    }
-
-    fn journal_error(&self, source: io::Error) -> SessionError {
-        SessionError::Journal { folder: self.ledger.root().to_owned(), source }
     }
 
     fn work(&self, job: Job) -> Result<Work, LedgerError> {
@@ -254,7 +256,15 @@ impl Running<'_, '_> {
         if plan.runs.get(&run).is_none_or(|planned| planned.member.is_some()) {
             return Ok(());
         }
+        let open: Vec<StudyId> = plan.open_studies_of(run).map(|study| study.id).collect();
         let new = plan.grow(sweep, ledger, Some(run))?;
+        let over = plan.studies.iter().filter(|study| study.standing != Standing::Open && open.contains(&study.id));
+        for study in over {
+            watcher.selected(plan, study);
+            let trial = study.number_of_selected();
+            let decision = Decision::Selected { study: study.id, trial };
+            self.journal.append(decision).map_err(|source| SessionError::journal(ledger, source))?;
+        }
         if new.is_empty() {
             return Ok(());
         }
@@ -333,7 +343,7 @@ impl Running<'_, '_> {
         let (device, threads) = (slot.device, session.sweep.resources.threads);
         let attempt = Attempt { protocol: PROTOCOL, number, device, threads, work: session.work(job)? };
         let started = Decision::Started { job, attempt: number, slot: slot.name.clone() };
-        self.journal.append(started).map_err(|source| session.journal_error(source))?;
+        self.journal.append(started).map_err(|source| SessionError::journal(session.ledger, source))?;
         watcher.started(job, number, &slot.name);
         let child = Child::start(session.trainer, job, &attempt, slot, &folder, self.sender.clone());
         let child = child.map_err(|source| LedgerError::Io { doing: "start the trainer for", path: folder, source })?;
@@ -351,6 +361,6 @@ impl Running<'_, '_> {
     }
 
     fn note(&mut self, decision: Decision) -> Result<(), SessionError> {
-        self.journal.append(decision).map_err(|source| self.session.journal_error(source))
+        self.journal.append(decision).map_err(|source| SessionError::journal(self.session.ledger, source))
     }
 }
