@@ -1,5 +1,6 @@
 //! Data sets, as a recipe names them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Colour;
@@ -7,7 +8,7 @@ use crate::Colour;
 /// A data set, by name and by whatever else determines its images and its two class-disjoint halves.
 ///
 /// Where the files lie is not part of it: a moved data set is the same data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Dataset {
     /// Drawn by the program itself; see [`Glyphs`].
@@ -169,7 +170,7 @@ pub struct TrainingHalf {
 }
 
 /// A user's own images, as `sweep data add NAME` registered them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Own {
     /// The folder under the data root, and the title of its tables: letters, digits, `-` and `_`.
@@ -223,7 +224,7 @@ impl Registration {
 /// each image one jittered, deformed and thickened execution of it.
 ///
 /// `{ classes = 11318, test_classes = 11316, per_class = 5 }` has about the shape of Stanford Online Products.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Glyphs {
     /// Classes to train on.

@@ -1,11 +1,12 @@
 //! Distances, reductions and penalties, as a recipe names them: what can be chosen about any loss.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::Card;
 
 /// How far apart two embeddings are.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Distance {
     /// The cosine of the angle between them: a similarity.
@@ -30,7 +31,7 @@ fn norm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 }
 
 /// How the terms of a loss become one number.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reduction {
     /// The mean of all terms.
@@ -53,7 +54,7 @@ pub enum Reduction {
 }
 
 /// A penalty on embeddings, with its weight.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Regularizer {
     /// The mean length of embeddings, times this. For a network whose embeddings are not normalised.

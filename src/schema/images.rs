@@ -1,11 +1,12 @@
 //! What the images of a data set become: first once for all runs, then in every batch anew.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::settings;
 
 /// How the images of a data set are stored, decoded and resized once for all runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoredImages {
     /// Their size.
@@ -22,7 +23,7 @@ fn is_false(flag: &bool) -> bool {
 }
 
 /// The size of stored images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageSize {
     /// Stretched to squares of so many pixels a side.
@@ -41,7 +42,7 @@ impl ImageSize {
 }
 
 /// Whether images have colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Colour {
     /// One channel.
@@ -61,7 +62,7 @@ impl Colour {
 }
 
 /// Whether decoded images are kept on disk. No part of a result's identity: the pixels are the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cache {
     /// If the disk has room for them; otherwise they are decoded whenever they are needed.

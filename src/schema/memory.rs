@@ -1,11 +1,12 @@
 //! Memories, as a recipe names them: embeddings of earlier batches that the loss sees as well.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Card;
 
 /// A memory with its parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Memory {
     /// See [`Xbm`].
@@ -27,7 +28,7 @@ pub enum Memory {
 /// | `wrap` | modulo | tail | modulo |
 ///
 /// How terms are summed is the loss's business: the authors' program divides their sum by the images in the batch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "XbmTable")]
 pub struct Xbm {
     /// How many embeddings it holds.
@@ -58,7 +59,7 @@ pub struct Xbm {
 }
 
 /// How many embeddings a memory holds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemorySize {
     /// So many.
@@ -78,7 +79,7 @@ impl MemorySize {
 }
 
 /// What keeps an image from meeting its own copy in a memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SelfExclusion {
     /// The place of the copy is known.
@@ -91,7 +92,7 @@ pub enum SelfExclusion {
 }
 
 /// What happens to a batch that does not fit before the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryWrap {
     /// It continues in the first slots.
@@ -102,7 +103,7 @@ pub enum MemoryWrap {
 }
 
 /// What a memory holds when it is first used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryInit {
     /// Nothing.
@@ -113,7 +114,7 @@ pub enum MemoryInit {
 }
 
 /// What a slot of a memory belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryKey {
     /// To nothing: the oldest goes first.
@@ -148,7 +149,7 @@ impl Xbm {
 }
 
 /// Settings of other programs, as a sweep file names them.
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Preset {
     Reference,
@@ -156,19 +157,30 @@ enum Preset {
 }
 
 /// [`Xbm`] as it is written.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct XbmTable {
+    /// Settings of another program; what is said beside it counts more.
     preset: Option<Preset>,
+    /// How many embeddings it holds.
     size: Option<u32>,
+    /// How many it holds, as a part of the images that a run trains on; instead of `size`.
     ratio: Option<f64>,
+    /// The first step that uses it. Before, it stays empty.
     start_step: Option<u64>,
+    /// Weight of the loss against the memory.
     weight: Option<f64>,
+    /// Whether a batch enters before it is compared with the memory, or after.
     include_batch: Option<bool>,
+    /// What keeps an image from meeting its own copy.
     self_exclusion: Option<SelfExclusion>,
+    /// Whether the loss within the batch counts as well, once there is something in memory.
     batch_loss: Option<bool>,
+    /// What happens to a batch that does not fit before the end.
     wrap: Option<MemoryWrap>,
+    /// What it holds when it is first used.
     init: Option<MemoryInit>,
+    /// What a slot belongs to.
     key: Option<MemoryKey>,
 }
 

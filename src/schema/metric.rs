@@ -1,7 +1,8 @@
 //! What is measured on classes never trained on: names, order and headings of the metrics.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// A retrieval metric, a fraction between 0 and 1; higher is better.
@@ -120,6 +121,22 @@ impl Serialize for Metric {
 impl<'de> Deserialize<'de> for Metric {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for Metric {
+    fn schema_name() -> Cow<'static, str> {
+        "Metric".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A retrieval metric: `recall@K` for any K, or one of those named.",
+            "anyOf": [
+                { "type": "string", "enum": NAMED.map(|metric| metric.to_string()) },
+                { "type": "string", "pattern": "^recall@[1-9][0-9]*$" },
+            ],
+        })
     }
 }
 

@@ -1,11 +1,12 @@
 //! Miners, as a recipe names them: which of a batch's pairs or triplets the loss sees.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Card, Distance, settings::settings};
 
 /// A miner with its parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Miner {
     /// See [`SemiHard`].
@@ -35,7 +36,7 @@ pub enum Miner {
 }
 
 /// Which partner of an anchor is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MinerStrategy {
     /// The closest positive, the farthest negative.

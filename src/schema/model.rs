@@ -2,11 +2,12 @@
 
 use std::{fmt, io};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// A backbone, a pooling of its last map and, unless `embedding` is absent, a head on its features.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// The trunk.
@@ -65,7 +66,7 @@ impl Model {
 }
 
 /// A trunk: images in, one feature vector each out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Backbone {
     /// Four blocks of 3x3 convolution with 64 channels, batch norm, ReLU and 2x2 max pooling. For 28x28 or 64x64
@@ -96,7 +97,7 @@ pub enum Backbone {
 }
 
 /// A trunk with nothing to choose but its weights.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pretrained {
     /// Trained weights. Absent: it starts from random ones.
@@ -105,7 +106,7 @@ pub struct Pretrained {
 }
 
 /// BN-Inception.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BnInception {
     /// Trained weights. Absent: it starts from random ones.
@@ -117,7 +118,7 @@ pub struct BnInception {
 }
 
 /// A ResNet of bottlenecks.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bottleneck {
     /// Trained weights. Absent: it starts from random ones.
@@ -129,7 +130,7 @@ pub struct Bottleneck {
 }
 
 /// Which convolution of a bottleneck halves the map: weights fit either, and are right in one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StrideOn {
     /// The 3x3 one, as in torchvision.
     #[default]
@@ -147,7 +148,7 @@ impl StrideOn {
 }
 
 /// A vision transformer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Vit {
     /// Trained weights. Absent: it starts from random ones.
@@ -159,7 +160,7 @@ pub struct Vit {
 }
 
 /// What a vision transformer sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VitInput {
     /// ImageNet's mean and deviation: DINO, DeiT.
@@ -279,7 +280,7 @@ impl Backbone {
 
 /// Trained weights: in a sweep file the name that they were added under, in a recipe the SHA-256 of their file, so
 /// that a run is named after what it starts from and not after what somebody called it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Weights(String);
 
@@ -317,7 +318,7 @@ impl fmt::Display for Weights {
 }
 
 /// How the last map of a backbone becomes one vector.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
     /// The mean over all places.
@@ -331,7 +332,7 @@ pub enum Pooling {
 }
 
 /// The generalised mean `mean(x^p)^(1/p)`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gem {
     /// The power: 1 is the mean, infinity the maximum.
@@ -347,7 +348,7 @@ fn three() -> f64 {
 }
 
 /// What is between features and embedding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Head {
     /// A linear layer.
@@ -357,7 +358,7 @@ pub enum Head {
 }
 
 /// A linear layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinearHead {
     /// How its weights are drawn.
@@ -365,7 +366,7 @@ pub struct LinearHead {
 }
 
 /// How the weights of a linear layer are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LinearInitial {
     /// Normal with variance 2 / inputs, biases zero.
@@ -375,7 +376,7 @@ pub enum LinearInitial {
 }
 
 /// Hidden layers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mlp {
     /// Their widths.
@@ -383,7 +384,7 @@ pub struct Mlp {
 }
 
 /// What is constant in batch norms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchNorm {
     /// Nothing: in training they use the statistics of the batch, and gather them.

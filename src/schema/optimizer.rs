@@ -1,11 +1,12 @@
 //! Optimisers, as a recipe names them, with PyTorch's update rules and defaults.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Card, settings::settings};
 
 /// An optimiser with its parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
     /// See [`Adam`].

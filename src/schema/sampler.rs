@@ -1,11 +1,12 @@
 //! Samplers, as a recipe names them: which images form a batch.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Card;
 
 /// A sampler with its parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampler {
     /// See [`MPerClass`].
@@ -38,7 +39,7 @@ impl Sampler {
 
 /// Every batch holds exactly `batch / per_class` distinct classes, `per_class` distinct images of each; of a class that
 /// has fewer they are drawn with replacement, as in the other samplers with a `per_class`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MPerClass {
     /// Images in a batch, a multiple of `per_class`.
@@ -50,7 +51,7 @@ pub struct MPerClass {
 
 /// Batches are cut from passes over all classes in random order, `per_class` images of each (Musgrave et al., ECCV
 /// 2020). One that lies across the end of a pass can hold a class twice.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Straddling {
     /// Images in a batch.
@@ -61,7 +62,7 @@ pub struct Straddling {
 }
 
 /// Batches are cut from passes over all images in random order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RandomSampler {
     /// Images in a batch.
@@ -69,7 +70,7 @@ pub struct RandomSampler {
 }
 
 /// For each image of a batch a class is drawn, then an image of it, both with replacement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClassBalanced {
     /// Images in a batch.
@@ -77,7 +78,7 @@ pub struct ClassBalanced {
 }
 
 /// Every batch holds one pair of each of `batch / 2` distinct classes (Sohn, NeurIPS 2016).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FixedPairs {
     /// Images in a batch, a multiple of 2.
@@ -85,7 +86,7 @@ pub struct FixedPairs {
 }
 
 /// Every batch holds classes of a few super-classes only, for data that have them: Omniglot's alphabets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hierarchical {
     /// Images in a batch, a multiple of `super_classes * per_class`.

@@ -1,5 +1,6 @@
 //! How a training goes on and when it ends early: learning rates over time, bounds on gradients, guards.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Card, settings::settings};
@@ -7,7 +8,7 @@ use crate::{Card, settings::settings};
 /// A time of training: `{ steps = 100 }` or `{ epochs = 2 }`.
 ///
 /// An epoch is [`Training::epoch_steps`](crate::Training::epoch_steps) steps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Span<T = u64> {
     /// Steps.
@@ -27,7 +28,7 @@ impl<T> Span<T> {
 }
 
 /// What learning rates, of weights and of losses, are multiplied by as training goes on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// By 1.
@@ -43,7 +44,7 @@ pub enum Schedule {
 }
 
 /// PyTorch's `StepLR`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepSchedule {
     /// Time between two changes.
@@ -54,7 +55,7 @@ pub struct StepSchedule {
 }
 
 /// PyTorch's `MultiStepLR`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MultiStep {
     /// Times of the changes.
@@ -69,7 +70,7 @@ fn a_tenth() -> f64 {
 }
 
 /// PyTorch's `CosineAnnealingLR`, which stays at its floor.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cosine {
     /// How long it falls. Absent: as long as training lasts.
@@ -112,7 +113,7 @@ impl Guards {
 }
 
 /// Learning rates rise linearly from `from` times what they would be, at the first step, to what they are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WarmUp {
     /// How long that takes.
@@ -123,7 +124,7 @@ pub struct WarmUp {
 }
 
 /// A bound on gradients. The weights of the network are clipped together, and so are the parameters of each loss.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Clip {
     /// On the Euclidean norm.

@@ -11,6 +11,7 @@ mod range;
 mod rankings;
 mod tuples;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Distance, Miner, Reduction, Regularizer};
@@ -30,7 +31,7 @@ pub use tuples::{
 macro_rules! losses {
     ($($variant:ident),* $(,)?) => {
         /// A loss with its settings.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Loss {
             $(#[doc = concat!("See [`", stringify!($variant), "`].")] $variant($variant),)*
@@ -83,7 +84,7 @@ losses![
 ];
 
 /// One loss of a sum.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Summand {
     /// What it counts for.

@@ -14,6 +14,7 @@ mod plan;
 mod progress;
 mod report;
 mod run;
+mod schema;
 mod show;
 mod status;
 mod studies;
@@ -80,6 +81,8 @@ enum Command {
     Report(report::Report),
     /// Show the losses, miners and other parts that a sweep file can name
     Show(show::Show),
+    /// Print a JSON Schema of sweep files, for completion and checking in editors
+    Schema(schema::SchemaCommand),
     /// Measure anyone's embeddings, or a finished run once more
     Evaluate(evaluate::Evaluate),
     /// Draw a test image and those nearest to it
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
         Command::Why(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Show(command) => command.run(),
+        Command::Schema(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Neighbours(command) => command.run(),
         Command::Data(command) => command.run(),

@@ -37,7 +37,7 @@ use draw::{Draws, Purpose};
 use space::Unit;
 
 /// How the points of a study are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Strategy {
     /// Every combination of `grid`, `choice` and `int` values, the last dimension fastest.
@@ -66,7 +66,7 @@ impl Strategy {
 }
 
 /// What a study is told beside its space.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// How points are chosen.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Point, diagnostic::Diagnostic};
 
 /// What has to hold for the rows of a table to be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum Rule {
     /// The same trunk.
     F1,
@@ -116,7 +116,7 @@ impl fmt::Display for Rule {
 }
 
 /// `[[waive]]`: a rule that need not hold, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Waiver {
     /// Which.

@@ -9,33 +9,34 @@ use schema::{
     Cache, Clip, Colour, Cut, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric, Miner, Model,
     Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages, TrainingHalf, Transform, WarmUp,
 };
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{fairness::Waiver, tables::ReportTable};
+use super::{fairness::Waiver, json_schema, tables::ReportTable};
 use crate::search::Settings;
 
 /// A whole file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SweepFile {
     /// `[sweep]`
     pub sweep: SweepTable,
     /// `[data]`
     pub data: DataTable,
-    /// `[transform]`
+    /// `[transform]`: what is done to the images of a batch.
     #[serde(default)]
     pub transform: Transform,
-    /// `[model]`
+    /// `[model]`: the network.
     pub model: Model,
     /// `[training]`
     pub training: TrainingTable,
     /// `[[method]]`, one for each row of the table.
     #[serde(default)]
     pub method: Vec<MethodTable>,
-    /// `[search]`
+    /// `[search]`: how searched values, such as `{ uniform = [0.1, 0.9] }`, are chosen.
     pub search: Option<Settings>,
     /// `[resources]`
     #[serde(default)]
@@ -46,20 +47,25 @@ pub struct SweepFile {
     /// `[[waive]]`, one for each rule of fairness that need not hold.
     #[serde(default)]
     pub waive: Vec<Waiver>,
-    /// `[axes]`
+    /// `[axes]`: settings with several values, each combination of which becomes a row or a table of its own.
     #[serde(default)]
+    #[schemars(schema_with = "json_schema::axes")]
     pub axes: PutInPlace,
-    /// `[[zip]]`
+    /// `[[zip]]`: settings that vary together.
     #[serde(default)]
+    #[schemars(schema_with = "json_schema::zip")]
     pub zip: PutInPlace,
-    /// `[[include]]`
+    /// `[[include]]`: further combinations of axis values.
     #[serde(default)]
+    #[schemars(schema_with = "json_schema::include")]
     pub include: PutInPlace,
-    /// `[[exclude]]`
+    /// `[[exclude]]`: combinations of axis values, and of methods, that are left out.
     #[serde(default)]
+    #[schemars(schema_with = "json_schema::exclude")]
     pub exclude: PutInPlace,
-    /// `[[override]]`
+    /// `[[override]]`: other settings where a condition holds.
     #[serde(default)]
+    #[schemars(schema_with = "json_schema::overrides")]
     pub r#override: PutInPlace,
 }
 
@@ -68,7 +74,7 @@ pub struct SweepFile {
 pub struct PutInPlace;
 
 /// `[sweep]`: what the sweep is called and how often each recipe is repeated.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SweepTable {
     /// Letters, digits, `-` and `_`.
@@ -84,7 +90,7 @@ pub struct SweepTable {
 }
 
 /// A published protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
     /// "A Metric Learning Reality Check" (Musgrave et al., ECCV 2020).
@@ -101,7 +107,7 @@ impl Protocol {
 }
 
 /// `[data]`: which images.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataTable {
     /// The folder with one folder for each data set, or the data set's own.
@@ -146,7 +152,7 @@ fn data_root() -> PathBuf {
 }
 
 /// `[training]`: what all methods share.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingTable {
     /// Steps to train, of one batch each unless `accumulate` says otherwise.
@@ -188,7 +194,7 @@ pub struct TrainingTable {
 }
 
 /// `[[method]]`: one row of the table, either a loss or a baseline.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MethodTable {
     /// As the table shall show it.
@@ -215,7 +221,7 @@ pub struct MethodTable {
 }
 
 /// A row that nothing is trained for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Baseline {
     /// The raw pixels, resized like all images: what retrieval is worth without any network.
@@ -228,7 +234,7 @@ pub enum Baseline {
 
 /// `[resources]`: where and how to run. Nothing here is part of a recipe but the kind of device and, on the
 /// CPU, the threads of a run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Resources {
     /// `auto` takes GPUs if there are any.
@@ -276,7 +282,7 @@ impl Resources {
 }
 
 /// On what to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceChoice {
     /// GPUs if there are any, the CPU otherwise.

@@ -12,6 +12,7 @@ mod document;
 mod fairness;
 mod file;
 mod grid;
+mod json_schema;
 mod key;
 mod layers;
 mod origins;
@@ -38,6 +39,7 @@ pub use file::{
     TrainingTable,
 };
 use grid::{Combination, Variant};
+pub use json_schema::json_schema;
 use layers::Layers;
 pub use origins::{From, Origin, origins};
 use rayon::prelude::*;

@@ -4,13 +4,14 @@ use std::{fmt, path::PathBuf};
 
 use report::Layout;
 use schema::{Dataset, Metric};
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, SeqAccess, Visitor, value::StrDeserializer},
 };
 
 /// `[report]`: what the tables show.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportTable {
     /// The columns of `data_sets`; if they are not given, those usual for each data set.
