@@ -103,6 +103,13 @@ impl<'a> Document<'a> {
         Ok((combinations, words))
     }
 
+    /// The first reading of a combination: every method in its first variant.
+    pub(super) fn first_reading<'c>(&self, combination: &'c Combination) -> Reading<'c> {
+        let first = |method| combination.variants.iter().find(|variant| variant.method == method);
+        let variants = (0..self.methods.len()).filter_map(first).map(|variant| (variant, true));
+        Reading { combination, variants: variants.collect(), probe: 0 }
+    }
+
     /// As many readings as it takes to see every variant of every method once.
     pub(super) fn readings<'c>(&self, combination: &'c Combination) -> Vec<Reading<'c>> {
         let mut of_methods: Vec<Vec<&Variant>> = vec![Vec::new(); self.methods.len()];
@@ -142,7 +149,7 @@ impl<'a> Document<'a> {
     /// How the sweep stands to the rules of fairness: what was found, with its place, and whether it is waived.
     pub(super) fn fairness(&self, combinations: &[Combination], found: Vec<Found>, waivers: &[Waiver]) -> Fairness {
         let violation = |found: Found| {
-            let reading = &self.readings(&combinations[found.point])[0];
+            let reading = &self.first_reading(&combinations[found.point]);
             let key = match &found.key {
                 Key::Shared(key) => key.clone(),
                 Key::OfMethod(name, key) => {
@@ -165,7 +172,7 @@ impl<'a> Document<'a> {
         let unneeded = waivers.iter().enumerate().filter(|(_, waiver)| !is_needed(waiver)).map(|(place, waiver)| {
             let message = format!("{}, {}, holds: there is nothing to waive", waiver.rule, waiver.rule.title());
             let fault = Fault { key: format!("waive.{place}.rule"), message, hint: None };
-            self.point_at(&self.readings(&combinations[0])[0], fault)
+            self.point_at(&self.first_reading(&combinations[0]), fault)
         });
         Fairness { unneeded: unneeded.collect(), violations }
     }

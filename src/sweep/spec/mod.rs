@@ -151,7 +151,7 @@ impl Sweep {
             }
         }
         let Some(first) = combinations.first() else { return Err(Diagnostic::of_file(path, "the sweep is empty")) };
-        let reading = &document.readings(first)[0];
+        let reading = &document.first_reading(first);
         let first: SweepFile = document.read(reading)?;
         validate::report(&first.report, &document.method_names()).map_err(|fault| document.point_at(reading, fault))?;
         let is_searched = points.iter().flat_map(|point| &point.methods).any(|method| method.search.is_some());

@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::{Loss, Metric, Optimizer, canonical_json};
+use schema::{Loss, Metric, canonical_json};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Found, Key, Rule};
 use crate::spec::{Method, Point};
 
 /// One thing that has to be the same.
+#[derive(Clone)]
 struct Condition {
     rule: Rule,
     /// The key that decides it.
@@ -42,6 +44,7 @@ struct Sight<'a> {
 pub(super) fn check(points: &[Point]) -> Vec<Found> {
     let mut datasets: BTreeMap<&str, Vec<(&str, Seen<'_>)>> = BTreeMap::new();
     for (place, point) in points.iter().enumerate() {
+        let shared = of_point(point);
         for method in point.methods.iter().filter(|method| method.table.loss.is_some()) {
             let methods = datasets.entry(point.dataset.title()).or_default();
             let name = method.table.name.as_str();
@@ -49,10 +52,12 @@ pub(super) fn check(points: &[Point]) -> Vec<Found> {
                 methods.push((name, Seen::new()));
                 methods.len() - 1
             });
-            for condition in conditions(point, method) {
-                let values = methods[position].1.entry((condition.rule, key_of(&condition))).or_default();
-                let value = condition.value.clone();
-                values.entry(value).or_insert(Sight { point: place, method, condition });
+            for condition in shared.iter().chain(&of_method(point, method)) {
+                let values = methods[position].1.entry((condition.rule, key_of(condition))).or_default();
+                if !values.contains_key(&condition.value) {
+                    let sight = Sight { point: place, method, condition: condition.clone() };
+                    values.insert(condition.value.clone(), sight);
+                }
             }
         }
     }
@@ -111,36 +116,43 @@ fn differing(methods: &[(&str, Seen<'_>)], key: (Rule, &str)) -> Option<Found> {
     })
 }
 
-fn conditions(point: &Point, method: &Method) -> Vec<Condition> {
+/// What all methods of a point have in common.
+fn of_point(point: &Point) -> Vec<Condition> {
     let (model, training) = (&point.model, &point.training);
     let weights = model.backbone.weights();
     let trunk = match weights {
         Some(_) => model.backbone.clone().with_weights(schema::Weights::missing()),
         None => model.backbone.clone(),
     };
-    let of_trunk =
+    let whole =
         (&trunk, model.pooling, model.layer_norm, &model.head, model.normalise, model.batch_norm, &model.freeze);
     let weights = weights.map_or_else(|| "random".to_owned(), canonical_json);
     let width = model.embedding.map_or_else(|| "no embedding layer".to_owned(), |width| format!("{width}-d"));
+    let steps = format!("{} steps", training.steps);
+    let select = training.select.unwrap_or(Metric::MapAtR).heading();
+    let choice = canonical_json(&(training.select, training.validate_every, training.patience));
+    let family = name_of(&training.optimizer);
+    vec![
+        Condition::shared(Rule::F1, "model.backbone", canonical_json(&whole), name_of(&trunk)),
+        Condition::shared(Rule::F2, "model.backbone", weights.clone(), weights),
+        Condition::shared(Rule::F3, "model.embedding", width.clone(), width),
+        Condition::shared(Rule::F5, "transform", canonical_json(&(point.images, &point.transform)), String::new()),
+        Condition::shared(Rule::F6, "training.optimizer", family.clone(), family),
+        Condition::shared(Rule::F7, "training.steps", steps.clone(), steps),
+        Condition::shared(Rule::F9, "training.select", choice, select),
+    ]
+}
+
+/// What a method may have of its own.
+fn of_method(point: &Point, method: &Method) -> Vec<Condition> {
+    let training = &point.training;
     let own_sampler = method.table.sampler.as_ref();
     let batch = u64::from(own_sampler.unwrap_or(&training.sampler).batch()) * training.accumulate.unwrap_or(1);
-    let family = |optimizer: &Optimizer| name_of(&serde_json::to_value(optimizer).unwrap_or_default());
-    let steps = format!("{} steps", training.steps);
     let searched = match &method.search {
         Some(search) => format!("{} trials of a search", search.trials()),
         None => "nothing searched".to_owned(),
     };
-    let select = training.select.unwrap_or(Metric::MapAtR).heading();
-    let choice = canonical_json(&(training.select, training.validate_every, training.patience));
     let mut conditions = vec![
-        Condition::shared(
-            Rule::F1,
-            "model.backbone",
-            canonical_json(&of_trunk),
-            name_of(&serde_json::to_value(&trunk).unwrap_or_default()),
-        ),
-        Condition::shared(Rule::F2, "model.backbone", weights.clone(), weights),
-        Condition::shared(Rule::F3, "model.embedding", width.clone(), width),
         Condition {
             rule: Rule::F4,
             key: if own_sampler.is_some() { "sampler" } else { "training.sampler" },
@@ -148,32 +160,28 @@ fn conditions(point: &Point, method: &Method) -> Vec<Condition> {
             value: batch.to_string(),
             shown: format!("{batch} images in a step"),
         },
-        Condition::shared(Rule::F5, "transform", canonical_json(&(point.images, &point.transform)), String::new()),
-        Condition::shared(Rule::F6, "training.optimizer", family(&training.optimizer), family(&training.optimizer)),
-        Condition::shared(Rule::F7, "training.steps", steps.clone(), steps),
         Condition { rule: Rule::F7, key: "loss", is_own: true, value: searched.clone(), shown: searched },
-        Condition::shared(Rule::F9, "training.select", choice, select),
     ];
     let own = method.table.loss_optimizer.as_ref();
     if method.table.loss.as_ref().is_some_and(Loss::has_parameters) {
-        let of_loss = own.or(training.loss_optimizer.as_ref()).unwrap_or(&training.optimizer);
+        let family = name_of(own.or(training.loss_optimizer.as_ref()).unwrap_or(&training.optimizer));
         conditions.push(Condition {
             rule: Rule::F6,
             key: if own.is_some() { "loss_optimizer" } else { "training.loss_optimizer" },
             is_own: own.is_some(),
-            value: family(of_loss),
-            shown: format!("{} for its own parameters", family(of_loss)),
+            shown: format!("{family} for its own parameters"),
+            value: family,
         });
     }
     conditions
 }
 
 /// The name of a choice.
-fn name_of(choice: &Value) -> String {
-    match choice {
-        Value::String(name) => name.clone(),
-        Value::Object(variant) => variant.keys().next().cloned().unwrap_or_default(),
-        _ => String::new(),
+fn name_of(choice: &impl Serialize) -> String {
+    match serde_json::to_value(choice) {
+        Ok(Value::String(name)) => name,
+        Ok(Value::Object(variant)) => variant.into_iter().next().map(|(name, _)| name).unwrap_or_default(),
+        Ok(_) | Err(_) => String::new(),
     }
 }
 
