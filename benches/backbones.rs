@@ -1,5 +1,5 @@
 //! Trains a backbone on noise, a step for each line it reads: `cargo bench --package dml --bench backbones -- NAME
-//! [THREADS]`. It answers with one JSON object a step, which `benches/run.py` compares with `peers/backbones.py`.
+//! [THREADS [bf16]]`. It answers with one JSON object a step, which `benches/run.py` compares with `peers/backbones.py`.
 //!
 //! Batches of 32 images of 128 pixels, eight classes, batch norms with frozen statistics, an embedding of 128 numbers,
 //! multi-similarity, Adam.
@@ -10,7 +10,7 @@ use std::{env, fs, io, process::ExitCode, time::Instant};
 
 use dml::{
     loss::MultiSimilarity,
-    model::{Backbone, BatchNorm, BorderAverage, Depth, Network, NetworkConfig, StrideOn},
+    model::{Backbone, BatchNorm, BorderAverage, Depth, Network, NetworkConfig, Precision, StrideOn},
     objective::{Objective, Term},
     optim::{Adam, Optimizer},
 };
@@ -34,8 +34,12 @@ fn main() -> ExitCode {
         }
     };
     tch::set_num_threads(arguments.get(1).and_then(|threads| threads.parse().ok()).unwrap_or(1));
-    let config =
-        NetworkConfig { batch_norm: BatchNorm::FrozenStatistics, ..NetworkConfig::new(backbone, 3, SIZE, Some(128)) };
+    let rounded = arguments.get(2).is_some_and(|precision| precision == "bf16");
+    let config = NetworkConfig {
+        batch_norm: BatchNorm::FrozenStatistics,
+        precision: if rounded { Precision::Bf16 } else { Precision::Single },
+        ..NetworkConfig::new(backbone, 3, SIZE, Some(128))
+    };
     let mut training = Training::new(config);
     for _ in io::stdin().lines() {
         let (begun, spent_before) = (Instant::now(), spent());

@@ -34,8 +34,6 @@ LOSSES_PEER = ROOT / "benches/peers/losses.py"
 SEARCH_PEER = ROOT / "benches/peers/search.py"
 README = ROOT / "benches/README.md"
 GLYPHS = {"glyphs": {"classes": 200, "test_classes": 100, "per_class": 20, "seed": 0}}
-IMAGE_SIZE = 28
-IMAGES = {"size": {"square": IMAGE_SIZE}, "colour": "grey"}
 
 
 def main() -> int:
@@ -57,7 +55,7 @@ def main() -> int:
             table = measure(args)
             print(f"\n{table}")
             if args.write:
-                put_into_readme(f"{part}-{args.device}" if part == "training" else part, table)
+                put_into_readme(training_place(args) if part == "training" else part, table)
     except (Failed, subprocess.CalledProcessError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -75,6 +73,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--backbone", choices=["conv4", "resnet50"], default="conv4", help="of a training")
+    parser.add_argument("--image-size", type=int, default=28, help="of a training")
     parser.add_argument("--rounds", type=int, default=3, help="alternations")
     parser.add_argument("--surfaces", type=Path, help="published searches to replay, see benches/peers/search.py")
     parser.add_argument("--runs", type=int, default=40, help="empty runs to measure the overhead with")
@@ -114,7 +114,7 @@ def training(args: argparse.Namespace) -> str:
         raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        work = {"dataset": GLYPHS, "fingerprint": "0" * 64, "images": IMAGES, "source": None, "into": str(data)}
+        work = {"dataset": GLYPHS, "fingerprint": "0" * 64, "images": images_of(args), "source": None, "into": str(data)}
         trainer(args, Path(folder), {"prepare": work})
         ours, theirs = [], []
         for number in range(args.rounds):
@@ -123,7 +123,7 @@ def training(args: argparse.Namespace) -> str:
             print(f"  {ours[-1][0]:.1f} steps/s, Python {theirs[-1][0]:.1f} steps/s", file=sys.stderr)
     rows = [("steps per second", 0, 1), ("seconds from start to end", 1, -1)]
     lines = [
-        f"{machine(args)}. Conv4 on {IMAGE_SIZE} px images, contrastive loss, batches of {args.batch}, "
+        f"{machine(args)}. {NAMES[args.backbone]} on {args.image_size} px images, contrastive loss, batches of {args.batch}, "
         f"{args.steps} steps, {args.threads} CPU thread{'s' if args.threads > 1 else ''}; medians of {args.rounds} alternations.",
         "",
         "| | sweep-trainer | Python | times better |",
@@ -136,11 +136,23 @@ def training(args: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
+NAMES = {"conv4": "Conv4", "resnet50": "ResNet-50"}
+
+
+def training_place(args: argparse.Namespace) -> str:
+    return f"training-{args.device}" if args.backbone == "conv4" else f"training-{args.backbone}-{args.device}"
+
+
+def images_of(args: argparse.Namespace) -> dict:
+    return {"size": {"square": args.image_size}, "colour": "grey"}
+
+
 def recipe(args: argparse.Namespace) -> dict:
+    backbone = "conv4" if args.backbone == "conv4" else {args.backbone: {}}
     return {
         "dataset": GLYPHS,
-        "images": IMAGES,
-        "model": {"backbone": "conv4", "embedding": 64},
+        "images": images_of(args),
+        "model": {"backbone": backbone, "embedding": 64},
         "training": {
             "loss": {"contrastive": {"pos_margin": 0.0, "neg_margin": 0.5}},
             "sampler": {"m_per_class": {"batch": args.batch, "per_class": 4}},
@@ -165,7 +177,7 @@ def train_ours(args: argparse.Namespace, folder: Path, data: Path, number: int) 
 
 
 def train_theirs(args: argparse.Namespace, data: Path) -> tuple[float, float]:
-    options = {"steps": args.steps, "batch": args.batch, "device": args.device, "threads": args.threads}
+    options = {name: getattr(args, name) for name in ("backbone", "steps", "batch", "device", "threads")}
     command = [args.python, PEER, data, *(f"--{name}={value}" for name, value in options.items())]
     begun = time.perf_counter()
     answer = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -38,9 +38,26 @@ class Conv4(nn.Module):
         return self.embedding(self.blocks(images).mean(dim=(2, 3)))
 
 
+class ResNet50(nn.Module):
+    """torchvision's, which sees a grey image as three equal channels."""
+
+    def __init__(self, channels: int, embedding: int):
+        super().__init__()
+        import torchvision
+
+        self.network = torchvision.models.resnet50(num_classes=embedding)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network((images.expand(-1, 3, -1, -1) - 0.45) / 0.225)
+
+
+BACKBONES = {"conv4": Conv4, "resnet50": ResNet50}
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("data", type=Path, help="folder of a prepared data set, with images.u8 and index.json")
+    parser.add_argument("--backbone", choices=BACKBONES, default="conv4")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--per-class", type=int, default=4)
@@ -66,7 +83,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     images, labels = training_half(args.data, args.device)
-    network = Conv4(images.shape[1], args.embedding).to(args.device).train()
+    network = BACKBONES[args.backbone](images.shape[1], args.embedding).to(args.device).train()
     loss_of = {
         "contrastive": losses.ContrastiveLoss(pos_margin=0, neg_margin=0.5),
         "triplet": losses.TripletMarginLoss(margin=0.2),

@@ -56,6 +56,14 @@ impl Processor {
         static BEST: OnceLock<Processor> = OnceLock::new();
         *BEST.get_or_init(|| Processor::available().pop().unwrap_or(Processor::Any))
     }
+
+    /// Whether it multiplies bfloat16 numbers.
+    pub(crate) fn has_bf16(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self == Processor::Avx512Bf16;
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
 }
 
 /// Makes methods of [`Processor`] of functions that are inlined into one for each kind.

@@ -5,7 +5,7 @@
 //! | every field of the [`Recipe`], absent optional ones left out | yes |
 //! | the bytes of the data set's files | yes, as the [`Fingerprint`] |
 //! | the version of these types, whenever their meaning changes | yes, [`SCHEMA`] |
-//! | device kind, precision, CPU threads (they change the last digits) | yes, [`Numerics`] |
+//! | device kind, CPU threads (they change the last digits) | yes, [`Numerics`] |
 //! | the bytes of trained weights | yes, as [`Weights`](crate::Weights) in the recipe |
 //! | where files lie, sweep, method and axis names, GPU index, number of slots | no |
 //! | how often checkpoints are written, which metrics are reported | no |
@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use crate::{Dataset, Glyphs, Recipe, StoredImages};
 
 /// Version of everything that is hashed. Raised when an old result no longer means the same.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// Everything that a [`RunId`] is the hash of; stored beside each run so that two can be compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,22 +63,9 @@ pub enum Numerics {
     Cpu {
         /// Threads within an operation.
         threads: u32,
-        /// Of weights and activations.
-        precision: Precision,
     },
     /// On a CUDA device.
-    Cuda {
-        /// Of weights and activations.
-        precision: Precision,
-    },
-}
-
-/// The precision of weights and activations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// Single.
-    F32,
+    Cuda,
 }
 
 /// The name of a run: 16 hexadecimal digits of the BLAKE3 hash of its [`Identity`].
@@ -347,7 +334,7 @@ mod tests {
                 )),
                 seed: 0,
             },
-            numerics: Numerics::Cpu { threads: 1, precision: Precision::F32 },
+            numerics: Numerics::Cpu { threads: 1 },
         }
     }
 
@@ -362,7 +349,7 @@ mod tests {
     #[test]
     fn the_name_of_a_run_never_changes_silently() {
         // If this fails, results that users already have are no longer found: raise SCHEMA knowingly.
-        assert_eq!(identity().run().to_string(), "f4bc5203e8b40777");
+        assert_eq!(identity().run().to_string(), "b3827d73f4a88934");
     }
 
     #[test]
@@ -374,7 +361,7 @@ mod tests {
             |i| i.recipe.transform.test.center_crop = Some(20),
             |i| i.recipe.training = None,
             |i| i.data = Fingerprint::missing(),
-            |i| i.numerics = Numerics::Cpu { threads: 2, precision: Precision::F32 },
+            |i| i.numerics = Numerics::Cpu { threads: 2 },
         ];
         let mut names = vec![identity().run()];
         for change in changes {

@@ -48,8 +48,7 @@ pub use event::{
     TrainingEnd,
 };
 pub use id::{
-    DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, Precision, RunId, SCHEMA, StudyId,
-    canonical_json,
+    DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, RunId, SCHEMA, StudyId, canonical_json,
 };
 pub use images::{
     Cache, Colour, ColourJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages, TestTransform,
@@ -64,7 +63,7 @@ pub use miner::{
     UniformHistogramMiner,
 };
 pub use model::{
-    Backbone, BatchNorm, BnInception, Bottleneck, Gem, Head, LinearHead, LinearInitial, Mlp, Model, Pooling,
+    Backbone, BatchNorm, BnInception, Bottleneck, Gem, Head, LinearHead, LinearInitial, Mlp, Model, Pooling, Precision,
     Pretrained, StrideOn, Vit, VitInput, Weights,
 };
 pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};

@@ -33,6 +33,9 @@ pub struct Model {
     /// Layers of the trunk that are not trained, by the beginnings of their names up to a `.` or `_`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<String>,
+    /// In which numbers the trunk computes.
+    #[serde(default, skip_serializing_if = "Precision::is_single")]
+    pub precision: Precision,
 }
 
 fn yes() -> bool {
@@ -61,7 +64,26 @@ impl Model {
             normalise: true,
             batch_norm: BatchNorm::Train,
             freeze: Vec::new(),
+            precision: Precision::F32,
         }
+    }
+}
+
+/// In which numbers the trunk of a network computes. Its weights, what an optimiser makes of them, and everything
+/// behind the trunk, embeddings and losses, are single precision always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Maps, and copies of the weights, in bfloat16: 8 binary digits.
+    Bf16,
+}
+
+impl Precision {
+    fn is_single(&self) -> bool {
+        *self == Precision::F32
     }
 }
 

@@ -25,7 +25,7 @@ use tch::Tensor;
 use crate::{Failed, optimizers::Optimizers};
 
 pub(crate) use imaging::{cache, stored, transforms};
-pub(crate) use network::{network, weights_fit};
+pub(crate) use network::{network, warn_of_precision, weights_fit};
 pub(crate) use sampling::{sampler, super_classes};
 
 /// The data set, and where it lies.

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use dml::{data::PreparedData, optim::PlateauState, state::State};
-use schema::{Metric, Numerics, Precision, Recipe, SCHEMA, Scores, canonical_json};
+use schema::{Metric, Numerics, Recipe, SCHEMA, Scores, canonical_json};
 use tch::Tensor;
 
 use crate::{
@@ -90,8 +90,7 @@ struct BestHeader {
 
 /// Whose checkpoint it is: a hash of all that determines a training.
 pub(crate) fn identity(recipe: &Recipe, data: &PreparedData, threads: u32, device: tch::Device) -> String {
-    let precision = Precision::F32;
-    let numerics = if device.is_cuda() { Numerics::Cuda { precision } } else { Numerics::Cpu { threads, precision } };
+    let numerics = if device.is_cuda() { Numerics::Cuda } else { Numerics::Cpu { threads } };
     blake3::hash(canonical_json(&(FORMAT, SCHEMA, recipe, &data.blake3, numerics)).as_bytes()).to_hex().to_string()
 }
 

@@ -19,11 +19,11 @@ use dml::{
 use schema::{
     Adam, Attempt, Backbone, Boundary, Breakdown, Cache, Colour, Contrastive, Cut, Dataset, Device, EvaluateWork,
     Evaluated, Event, Failure, Fingerprint, Finished, Fold, Glyphs, ImageSize, ImportWork, Labels, Loss, MPerClass,
-    Margin, Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, PrepareWork, Prepared, Pretrained,
+    Margin, Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, Pretrained,
     ProxyAnchor, Recipe, Registration, RmsProp, Sampler, Sgd, Span, StoredImages, TrainWork, Trained, Training,
     TrainingEnd, Transform, Triplet, WarmUp, Weights, Work, Xbm,
 };
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
 use crate::{End, Failed, Stop, assemble, files, run};
@@ -216,6 +216,22 @@ fn partly_frozen() -> Recipe {
 #[test]
 fn a_larger_backbone_with_frozen_layers_continues_with_the_same_bits() {
     continues_after_any_step(Place::new(partly_frozen()));
+}
+
+#[test]
+fn a_training_in_bfloat16_learns_and_continues_with_the_same_bits() {
+    let mut place = Place::new(partly_frozen());
+    place.trained("single");
+    place.recipe.model.precision = Precision::Bf16;
+    place.trained("rounded");
+    let [one, other] = ["single", "rounded"].map(|name| {
+        let parameters = Tensor::read_safetensors(files::model(&place.run(name))).unwrap();
+        parameters.into_iter().find(|(name, _)| name == "parameters").unwrap().1
+    });
+    assert_eq!(other.kind(), Kind::Float);
+    let apart = (&one - &other).abs().max().double_value(&[]);
+    assert!(apart > 0.0 && apart < 0.01, "{apart}");
+    continues_after_any_step(place);
 }
 
 #[test]

@@ -51,6 +51,7 @@ pub(crate) fn train(
     let data = split::open(&work.recipe, &work.data)?;
     fs::create_dir_all(&work.run).map_err(|cause| Failed::disk(&work.run, &cause))?;
     let Some(training) = &work.recipe.training else { return leave_untrained(work, device, say) };
+    assemble::warn_of_precision(&work.recipe.model, device);
     let ground = Ground::new(work, training, &data, threads, device)?;
     let mut session = Session::resume(&ground)?;
     say(Event::Started { from: session.progress.step });

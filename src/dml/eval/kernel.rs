@@ -42,14 +42,6 @@ impl Processor {
     pub(super) fn multiply_bf16(self, _: &[u32], _: &[u32], _: &mut [f32], _: usize) {
         unreachable!("only other processors multiply such numbers");
     }
-
-    /// Whether it multiplies bfloat16 numbers.
-    pub(super) fn has_bf16(self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        return self == Processor::Avx512Bf16;
-        #[cfg(not(target_arch = "x86_64"))]
-        false
-    }
 }
 
 /// Products of `M` rows with `N` rows: `a` holds `M` and `b` holds `N` numbers of each column, column by column.

@@ -208,6 +208,23 @@ fn batches_that_break_things_have_finite_costs_and_gradients() {
 }
 
 #[test]
+fn embeddings_of_a_network_in_bfloat16_cost_nearly_what_they_are_worth() {
+    let (raw, labels) = (noise(1, 24, 16), Tensor::from_slice(&[0i64, 1, 2, 3]).repeat([6]));
+    let rounded = raw.to_kind(Kind::BFloat16);
+    let too_sharp = |name: &str| ["cold", "sharp", "wide", "extreme"].iter().any(|word| name.ends_with(word));
+    for (name, loss) in every_loss() {
+        let cost = |raw: &Tensor| {
+            let raw = raw.to_kind(Kind::Float).set_requires_grad(true);
+            let found = in_batch(&*loss, "none", &normalise(&raw), &labels);
+            assert!(is_finite(&found) && is_finite(&gradient(&found, &raw)), "{name}");
+            found.detach().double_value(&[])
+        };
+        let (found, exact) = (cost(&rounded), cost(&raw));
+        assert!(too_sharp(name) || (found - exact).abs() < 0.02 * (1.0 + exact.abs()), "{name}: {found}, {exact}");
+    }
+}
+
+#[test]
 fn two_large_classes_have_finite_costs_and_gradients() {
     let labels = Tensor::from_slice(&[[0i64; 64], [1; 64]].concat());
     for (name, loss) in every_loss() {

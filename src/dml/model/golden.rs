@@ -182,6 +182,31 @@ fn position_embeddings_are_resampled_as_timm_does() {
     assert!(vit::resampled(&positions("had"), 17) == positions("had"));
 }
 
+#[test]
+fn in_bfloat16_a_trunk_computes_nearly_the_same_and_its_own_numbers_stay_single() {
+    for name in ["resnet18", "mobilenet_v2", "vit_s16"] {
+        let weights = patterned(&named(name), 32);
+        let network = |precision| {
+            let batch_norm = BatchNorm::FrozenStatistics;
+            let config = NetworkConfig { precision, batch_norm, ..NetworkConfig::new(named(name), 3, 32, Some(4)) };
+            Network::pretrained(config, &weights, 0, Device::Cpu).unwrap()
+        };
+        let (single, rounded) = (network(Precision::Single), network(Precision::Bf16));
+        let of = |network: &Network| {
+            let embeddings = network.forward(&bytes(6, 32), true);
+            let gradient = network.gradient(&(&embeddings * pattern(24, 4).view([6, 4])).sum(Kind::Float));
+            (embeddings.detach(), gradient)
+        };
+        let ((expected, wanted), (found, gradient)) = (of(&single), of(&rounded));
+        assert!([&found, &gradient, &rounded.state()[0].1].iter().all(|tensor| tensor.kind() == Kind::Float), "{name}");
+        assert!(found != expected, "{name}");
+        let similarity = (&found * &expected).sum_dim_intlist(1, false, Kind::Float).min().double_value(&[]);
+        assert!(similarity > 0.99, "{name}: {similarity}");
+        let cosine = gradient.dot(&wanted) / (gradient.norm() * wanted.norm());
+        assert!(cosine.double_value(&[]) > 0.9, "{name}: {cosine:?}");
+    }
+}
+
 /// A small network with everything that batch norms can be, and weights that are not those of a start.
 fn small(batch_norm: BatchNorm, freeze: &[&str]) -> Network {
     let backbone = named("resnet18");
@@ -205,7 +230,9 @@ fn a_norm_folded_into_its_convolution_has_the_value_and_the_gradients_of_the_two
         (0..).zip(&plan.parameters).map(|(index, slot)| leaf(slot, index).set_requires_grad(true)).collect();
     let statistics: Vec<Tensor> = (7..).zip(&plan.statistics).map(|(index, slot)| leaf(slot, index)).collect();
     let map = pattern(2 * 3 * 8 * 8, 9).view([2, 3, 8, 8]);
-    let pass = Pass { parameters: &parameters, statistics: &statistics, frozen: &[false; 4], batch_statistics: false };
+    let (frozen, numbers) = ([false; 4], Kind::Double);
+    let pass =
+        Pass { parameters: &parameters, statistics: &statistics, frozen: &frozen, batch_statistics: false, numbers };
     let folded = layer.forward(&pass, &map);
     let [weight, bias, scale, shift] = &parameters[..] else { panic!("four parameters") };
     let convolved = map.conv2d(weight, Some(bias), 2, 1, 1, 1);

@@ -9,7 +9,7 @@
 //! `norm(w * x + b) = (s w) * x + (s b + t)` with `s = scale / sqrt(variance + epsilon)` and `t = shift - s mean`. The
 //! gradients of `w`, `b`, `scale` and `shift` are the same, and a pass over the map is saved in each direction.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::parameters::{Initial, Slot};
 
@@ -65,6 +65,7 @@ impl Plan {
 }
 
 /// The numbers of a network during one forward pass.
+#[derive(Clone, Copy)]
 pub(super) struct Pass<'a> {
     /// In the order of the plan.
     pub(super) parameters: &'a [Tensor],
@@ -74,10 +75,18 @@ pub(super) struct Pass<'a> {
     pub(super) frozen: &'a [bool],
     /// Whether batch norms use the statistics of the batch, and add them to their running ones.
     pub(super) batch_statistics: bool,
+    /// Of which kind maps are.
+    pub(super) numbers: Kind,
 }
 
 impl Pass<'_> {
-    pub(super) fn parameter(&self, place: Parameter) -> &Tensor {
+    /// As it takes part in the pass.
+    pub(super) fn parameter(&self, place: Parameter) -> Tensor {
+        self.master(place).to_kind(self.numbers)
+    }
+
+    /// As it is trained.
+    fn master(&self, place: Parameter) -> &Tensor {
         &self.parameters[place.0]
     }
 
@@ -170,11 +179,12 @@ impl Conv {
     }
 
     pub(super) fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
-        self.with(map, pass.parameter(self.weight), self.bias.map(|bias| pass.parameter(bias)))
+        self.with(map, &pass.parameter(self.weight), self.bias.map(|bias| pass.parameter(bias)).as_ref())
     }
 
     fn with(&self, map: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         let Shape { kernel, stride, padding, groups, .. } = self.shape;
+        let map = &map.to_kind(weight.kind());
         // Weights with channels side by side would make such a map of any other.
         let weight = if map.is_contiguous() { weight.contiguous() } else { weight.shallow_clone() };
         let convolve = |map: &Tensor, padding: i64| map.conv2d(&weight, bias, stride, padding, 1, groups);
@@ -235,8 +245,8 @@ impl Norm {
 
     fn by_batch(&self, pass: &Pass, map: &Tensor) -> Tensor {
         map.batch_norm(
-            Some(pass.parameter(self.scale)),
-            Some(pass.parameter(self.shift)),
+            Some(pass.master(self.scale)),
+            Some(pass.master(self.shift)),
             Some(pass.statistic(self.mean)),
             Some(pass.statistic(self.variance)),
             true,
@@ -249,8 +259,8 @@ impl Norm {
     /// What the norm with running statistics multiplies by and then adds, for each channel.
     fn scale_and_shift(&self, pass: &Pass) -> (Tensor, Tensor) {
         let deviation = (pass.statistic(self.variance) + self.settings.epsilon).sqrt();
-        let scale = pass.parameter(self.scale) / deviation;
-        let shift = pass.parameter(self.shift) - pass.statistic(self.mean) * &scale;
+        let scale = pass.master(self.scale) / deviation;
+        let shift = pass.master(self.shift) - pass.statistic(self.mean) * &scale;
         (scale, shift)
     }
 }
@@ -276,12 +286,12 @@ impl ConvNorm {
             return self.norm.by_batch(pass, &self.conv.forward(pass, map));
         }
         let (scale, shift) = self.norm.scale_and_shift(pass);
-        let weight = pass.parameter(self.conv.weight) * scale.view([-1, 1, 1, 1]);
+        let weight = pass.master(self.conv.weight) * scale.view([-1, 1, 1, 1]);
         let bias = match self.conv.bias {
-            Some(bias) => shift + pass.parameter(bias) * scale,
+            Some(bias) => shift + pass.master(bias) * scale,
             None => shift,
         };
-        self.conv.with(map, &weight, Some(&bias))
+        self.conv.with(map, &weight.to_kind(pass.numbers), Some(&bias.to_kind(pass.numbers)))
     }
 
     /// The same, with ReLU behind it.
@@ -318,7 +328,7 @@ impl Linear {
     }
 
     pub(super) fn forward(&self, pass: &Pass, features: &Tensor) -> Tensor {
-        features.linear(pass.parameter(self.weight), Some(pass.parameter(self.bias)))
+        features.to_kind(pass.numbers).linear(&pass.parameter(self.weight), Some(&pass.parameter(self.bias)))
     }
 }
 
@@ -342,8 +352,9 @@ impl LayerNorm {
     }
 
     pub(super) fn forward(&self, pass: &Pass, features: &Tensor) -> Tensor {
-        let (scale, shift) = (pass.parameter(self.scale), pass.parameter(self.shift));
-        features.layer_norm(self.width, Some(scale), Some(shift), self.epsilon, true)
+        let (scale, shift) = (pass.master(self.scale), pass.master(self.shift));
+        let normed = features.to_kind(Kind::Float).layer_norm(self.width, Some(scale), Some(shift), self.epsilon, true);
+        normed.to_kind(pass.numbers)
     }
 }
 

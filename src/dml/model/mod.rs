@@ -28,7 +28,7 @@ pub mod weights;
 
 use std::{collections::BTreeSet, ops::Range};
 
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 pub use self::{
     backbone::Backbone,
@@ -49,6 +49,7 @@ use self::{
 use crate::{
     distance::normalise,
     parameters::{Parameters, Slot},
+    processor::Processor,
     state::{State, StateError, copy, overwrite},
 };
 
@@ -77,6 +78,33 @@ pub struct NetworkConfig {
     /// Layers of the trunk whose numbers are constants, their batch norms' statistics too: each name stands for all
     /// that begin with it and go on with `.` or `_`, or not at all.
     pub freeze: Vec<String>,
+    /// In which numbers the trunk computes.
+    pub precision: Precision,
+}
+
+/// In which numbers a trunk computes. The numbers that are trained, and features and all that is made of them, are in
+/// single precision always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// In single precision.
+    #[default]
+    Single,
+    /// Its maps, and copies of its weights, are in bfloat16; norms are computed in single precision.
+    Bf16,
+}
+
+impl Precision {
+    fn kind(self) -> Kind {
+        match self {
+            Precision::Single => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+        }
+    }
+
+    /// Whether the CPU has instructions for it; without them it computes the same, slowly.
+    pub fn suits_the_cpu(self) -> bool {
+        self == Precision::Single || Processor::best().has_bf16()
+    }
 }
 
 /// What is constant in batch norms.
@@ -251,11 +279,13 @@ impl Network {
             statistics: self.statistics.views(),
             frozen: &self.frozen,
             batch_statistics: train && self.config.batch_norm == BatchNorm::Train,
+            numbers: self.config.precision.kind(),
         }
     }
 
     /// From what the trunk gives.
     fn embeddings(&self, pass: &Pass, features: Tensor) -> Tensor {
+        let (pass, features) = (&Pass { numbers: Kind::Float, ..*pass }, features.to_kind(Kind::Float));
         let pooled = if features.dim() == 4 { self.pool.forward(pass, &features) } else { features };
         let normed = match self.config.layer_norm {
             true => pooled.layer_norm(self.config.features(), None::<&Tensor>, None::<&Tensor>, 1e-5, true),
@@ -357,6 +387,7 @@ impl NetworkConfig {
             normalise: true,
             batch_norm: BatchNorm::Train,
             freeze: Vec::new(),
+            precision: Precision::Single,
         }
     }
 
@@ -420,8 +451,6 @@ fn placed(frozen: &[bool], parameters: &Parameters, constants: &Parameters) -> V
 
 #[cfg(test)]
 mod tests {
-    use tch::Kind;
-
     use super::*;
     use crate::testing::{is_finite, noise, rows};
 

@@ -55,7 +55,7 @@ impl Pool {
             (Pooling::AverageMax, _) => mean(map) + largest(),
             (Pooling::Gem { .. }, Some(power)) => {
                 let power = pass.parameter(power);
-                mean(&map.clamp_min(LEAST).pow(power)).pow(&power.reciprocal())
+                mean(&map.clamp_min(LEAST).pow(&power)).pow(&power.reciprocal())
             }
             (Pooling::Gem { p, .. }, None) => {
                 mean(&map.clamp_min(LEAST).pow_tensor_scalar(p)).pow_tensor_scalar(1.0 / p)
@@ -74,7 +74,9 @@ mod tests {
     fn pooled(pooling: Pooling, parameters: &[Tensor], map: &Tensor) -> Tensor {
         let pool = Pool::new(&mut Plan::default(), pooling);
         let frozen = vec![false; parameters.len()];
-        pool.forward(&Pass { parameters, statistics: &[], frozen: &frozen, batch_statistics: false }, map)
+        let numbers = Kind::Double;
+        let pass = Pass { parameters, statistics: &[], frozen: &frozen, batch_statistics: false, numbers };
+        pool.forward(&pass, map)
     }
 
     fn map() -> Tensor {

@@ -1,7 +1,7 @@
 use std::{fs, path::Path};
 
 use petgraph::algo::toposort;
-use schema::{EnsembleRecord, Evaluated, Metric, Outcome, Precision, Record, SCHEMA, Trained, TrainingEnd};
+use schema::{EnsembleRecord, Evaluated, Metric, Outcome, Record, SCHEMA, Trained, TrainingEnd};
 use tempfile::TempDir;
 
 use super::{
@@ -54,7 +54,7 @@ fn read(folder: &Path, text: &str) -> (Sweep, Plan) {
     let file = folder.join("test.toml");
     fs::write(&file, text).unwrap();
     let sweep = Sweep::read(&file, &[]).unwrap();
-    let numerics = Numerics::Cpu { threads: 1, precision: Precision::F32 };
+    let numerics = Numerics::Cpu { threads: 1 };
     let plan = Plan::new(&sweep, &Ledger::new(folder.join("results")), numerics).unwrap();
     (sweep, plan)
 }

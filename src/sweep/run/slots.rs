@@ -2,7 +2,7 @@
 
 use std::{fs, thread};
 
-use schema::{Device, Numerics, Precision};
+use schema::{Device, Numerics};
 use thiserror::Error;
 
 use crate::spec::{DeviceChoice, Gpus, Resources};
@@ -69,10 +69,9 @@ impl Machine {
 
     /// The kind of arithmetic that follows.
     pub fn numerics(&self, resources: &Resources) -> Numerics {
-        let precision = Precision::F32;
         match self.device(resources) {
-            Device::Cpu => Numerics::Cpu { threads: resources.threads, precision },
-            Device::Cuda => Numerics::Cuda { precision },
+            Device::Cpu => Numerics::Cpu { threads: resources.threads },
+            Device::Cuda => Numerics::Cuda,
         }
     }
 

@@ -68,7 +68,7 @@ fn each_data_set_is_measured_as_papers_measure_it_unless_the_file_says_otherwise
 fn a_mistake_is_shown_with_its_line_a_caret_and_a_way_out() {
     let message = parse(&edited("embedding = 64", "embeding = 64")).unwrap_err().render(false);
     let expected = "\
-error: unknown key `embeding`, expected one of `backbone`, `pooling`, `layer_norm`, `embedding`, `head`, `normalise`, `batch_norm`, `freeze`
+error: unknown key `embeding`, expected one of `backbone`, `pooling`, `layer_norm`, `embedding`, `head`, `normalise`, `batch_norm`, `freeze`, `precision`
  --> test.toml:9:1
   |
 9 | embeding = 64

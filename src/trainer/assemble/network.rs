@@ -10,7 +10,7 @@ use schema::{Backbone, Model, Recipe, Weights};
 use tch::{Device, Tensor};
 
 use super::impossible;
-use crate::Failed;
+use crate::{Failed, process::log};
 
 /// The network with its initial weights. What its backbone starts from, if that was
 /// trained before, lies in the file `weights`; a network that will be restored anyway can do without.
@@ -25,6 +25,13 @@ pub(crate) fn network(recipe: &Recipe, weights: Option<&Path>, device: Device) -
             Network::pretrained(config, &weights, recipe.seed, device).map_err(impossible)
         }
         _ => Network::new(config, recipe.seed, device).map_err(impossible),
+    }
+}
+
+/// Says so in the log if numbers were asked for that the device computes with slowly.
+pub(crate) fn warn_of_precision(model: &Model, device: Device) {
+    if device == Device::Cpu && !precision(model.precision).suits_the_cpu() {
+        log("this processor has no instructions for bfloat16: `f32` is faster");
     }
 }
 
@@ -57,7 +64,8 @@ fn unreadable(file: &Path, why: &str) -> Failed {
 }
 
 fn config(recipe: &Recipe) -> NetworkConfig {
-    let Model { backbone, pooling, layer_norm, embedding, head, normalise, batch_norm, freeze } = &recipe.model;
+    let Model { backbone, pooling, layer_norm, embedding, head, normalise, batch_norm, freeze, precision } =
+        &recipe.model;
     NetworkConfig {
         backbone: of(backbone),
         channels: i64::from(recipe.images.colour.channels()),
@@ -73,6 +81,14 @@ fn config(recipe: &Recipe) -> NetworkConfig {
             schema::BatchNorm::Frozen => model::BatchNorm::Frozen,
         },
         freeze: freeze.clone(),
+        precision: self::precision(*precision),
+    }
+}
+
+fn precision(precision: schema::Precision) -> model::Precision {
+    match precision {
+        schema::Precision::F32 => model::Precision::Single,
+        schema::Precision::Bf16 => model::Precision::Bf16,
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{fs, path::Path};
 
-use schema::{Breakdown, Numerics, Precision, SCHEMA, Scores, Trained, TrainingEnd};
+use schema::{Breakdown, Numerics, SCHEMA, Scores, Trained, TrainingEnd};
 use tempfile::TempDir;
 
 use super::*;
@@ -54,7 +54,7 @@ fn read(folder: &Path, text: &str) -> Sweep {
 
 impl Desk {
     fn plan(&self) -> Plan {
-        let numerics = Numerics::Cpu { threads: 1, precision: Precision::F32 };
+        let numerics = Numerics::Cpu { threads: 1 };
         Plan::new(&self.sweep, &self.ledger, numerics).unwrap()
     }
 

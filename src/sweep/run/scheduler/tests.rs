@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use schema::{Breakdown, Evaluated, Numerics, Precision, Prepared, Scores, Trained};
+use schema::{Breakdown, Evaluated, Numerics, Prepared, Scores, Trained};
 
 use super::*;
 use crate::{ledger::Ledger, plan::freshness, spec::Sweep};
@@ -37,7 +37,7 @@ fn stage(slots: usize) -> Stage {
     std::fs::write(&file, TWO_METHODS).unwrap();
     let sweep = Sweep::read(Path::new(&file), &[]).unwrap();
     let ledger = Ledger::new(folder.path().join("results"));
-    let plan = Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1, precision: Precision::F32 }).unwrap();
+    let plan = Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1 }).unwrap();
     let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
     Stage {
         scheduler: Scheduler::new(&plan, &freshness, slots, 1),

@@ -124,8 +124,16 @@ fn of_point(point: &Point) -> Vec<Condition> {
         Some(_) => model.backbone.clone().with_weights(schema::Weights::missing()),
         None => model.backbone.clone(),
     };
-    let whole =
-        (&trunk, model.pooling, model.layer_norm, &model.head, model.normalise, model.batch_norm, &model.freeze);
+    let whole = (
+        &trunk,
+        model.pooling,
+        model.layer_norm,
+        &model.head,
+        model.normalise,
+        model.batch_norm,
+        &model.freeze,
+        model.precision,
+    );
     let weights = weights.map_or_else(|| "random".to_owned(), canonical_json);
     let width = model.embedding.map_or_else(|| "no embedding layer".to_owned(), |width| format!("{width}-d"));
     let steps = format!("{} steps", training.steps);
