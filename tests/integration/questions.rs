@@ -88,3 +88,34 @@ fn a_plan_tells_where_each_value_is_from_and_draws_its_jobs() {
     let many = desk.sweep(&["plan", "sweep.toml", "--mermaid", "--set", "sweep.seeds=50"]).assert_code(0);
     assert!(many.out.contains("Triplet<br/>50 jobs, 50 to do"), "{}", many.out);
 }
+
+#[test]
+fn whatever_a_file_can_name_is_shown_with_its_settings() {
+    let desk = Desk::new(SMALL);
+    let kinds = [
+        ("losses", "loss.triplet"),
+        ("miners", "miner.semi_hard"),
+        ("memories", "memory.xbm"),
+        ("distances", "cosine"),
+        ("reductions", "avg_non_zero"),
+        ("samplers", "sampler.m_per_class"),
+        ("optimizers", "optimizer.adam"),
+        ("schedules", "schedule.cosine"),
+        ("backbones", "backbone.resnet50"),
+        ("poolings", "pooling.gem"),
+        ("regularizers", "regularizer = { lp_norm = .. }"),
+        ("strategies", "strategy = \"gp\""),
+        ("data", "Recall@1, 10, 100, 1000"),
+        ("presets", "presets/xbm"),
+        ("protocol", "protocol = \"reality_check\""),
+        ("rules", "F1"),
+    ];
+    for (kind, part) in kinds {
+        desk.sweep(&["show", kind]).assert_code(0).assert_says(part);
+    }
+    desk.sweep(&["show", "losses", "triplet"]).assert_says("swap    Take the negative's distance");
+    desk.sweep(&["show", "protocol", "reality_check"]).assert_says("optimizer.rms_prop");
+    desk.sweep(&["show", "losses", "nothing"]).assert_code(1);
+    let schema: serde_json::Value = serde_json::from_str(&desk.sweep(&["schema"]).assert_code(0).out).unwrap();
+    assert_eq!(schema["title"], "A sweep");
+}

@@ -1,20 +1,23 @@
 //! `sweep show`: the parts that a sweep file can name, with formulas, defaults and sources.
 
 use clap::{Args, ValueEnum};
-use schema::{Card, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule, canonical_json};
+use schema::{Card, Dataset, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule, canonical_json};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Exit, show};
-use crate::spec::{Rule, presets};
+use crate::spec::{Rule, json_schema, presets};
 
 /// Shows the parts that a sweep file can name: what each computes, its settings with their defaults, where it
 /// comes from, and the bounds within which the Reality Check searched.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sweep show losses
-  sweep show losses triplet")]
+  sweep show losses                     all of them: formula, defaults, source
+  sweep show losses triplet             with what each setting means
+  sweep show backbones resnet
+  sweep show data                       data sets, and what is measured on them
+  sweep show protocol reality_check     all that the protocol stands for")]
 pub(super) struct Show {
     /// Which kind of part
     kind: Kind,
@@ -40,8 +43,21 @@ enum Kind {
     Optimizers,
     /// `schedule.NAME = { .. }` in [training]
     Schedules,
+    /// `backbone.NAME = { .. }` in [model]
+    Backbones,
+    /// `pooling = ..` in [model]
+    Poolings,
+    /// `regularizer = ..` in a [[method]]
+    Regularizers,
+    /// `strategy = "NAME"` in [search]
+    Strategies,
+    /// `dataset = "NAME"` in [data], with classes and the usual Recall@K
+    Data,
     /// `extends = ["presets/NAME"]`; with a name, its text
     Presets,
+    /// `protocol = "NAME"` in [sweep]; with a name, all that it stands for
+    #[value(alias = "protocol")]
+    Protocols,
     /// What has to hold for methods to be compared, and why; `[[waive]] rule = "F4"` waives one
     Rules,
 }
@@ -51,15 +67,21 @@ impl Show {
         let wanted = self.name.as_deref().unwrap_or_default();
         let entries: Vec<String> = match self.kind {
             Kind::Presets => presets(wanted),
+            Kind::Protocols => protocols(wanted),
+            Kind::Backbones => choices("Backbone", "backbone", wanted),
+            Kind::Poolings => choices("Pooling", "pooling", wanted),
+            Kind::Regularizers => choices("Regularizer", "regularizer", wanted),
+            Kind::Strategies => choices("Strategy", "strategy", wanted),
+            Kind::Data => data_sets(wanted),
             Kind::Rules => rules(wanted),
-            Kind::Losses => entries(Loss::CARDS, &Loss::every(), "loss", wanted),
-            Kind::Miners => entries(Miner::CARDS, &Miner::every(), "miner", wanted),
-            Kind::Memories => entries(Memory::CARDS, &Memory::every(), "memory", wanted),
-            Kind::Distances => entries(Distance::CARDS, &Distance::every(), "distance", wanted),
-            Kind::Reductions => entries(Reduction::CARDS, &Reduction::every(), "reduction", wanted),
-            Kind::Samplers => entries(Sampler::CARDS, &Sampler::every(), "sampler", wanted),
-            Kind::Schedules => entries(Schedule::CARDS, &Schedule::every(), "schedule", wanted),
-            Kind::Optimizers => entries(Optimizer::CARDS, &Optimizer::every(), "optimizer", wanted),
+            Kind::Losses => entries(Loss::CARDS, &Loss::every(), "loss", wanted, "Loss"),
+            Kind::Miners => entries(Miner::CARDS, &Miner::every(), "miner", wanted, "Miner"),
+            Kind::Memories => entries(Memory::CARDS, &Memory::every(), "memory", wanted, "Memory"),
+            Kind::Distances => entries(Distance::CARDS, &Distance::every(), "distance", wanted, "Distance"),
+            Kind::Reductions => entries(Reduction::CARDS, &Reduction::every(), "reduction", wanted, "Reduction"),
+            Kind::Samplers => entries(Sampler::CARDS, &Sampler::every(), "sampler", wanted, "Sampler"),
+            Kind::Schedules => entries(Schedule::CARDS, &Schedule::every(), "schedule", wanted, "Schedule"),
+            Kind::Optimizers => entries(Optimizer::CARDS, &Optimizer::every(), "optimizer", wanted, "Optimizer"),
         };
         if entries.is_empty() {
             return Err(Exit::mistake(format!("nothing here has `{wanted}` in its name")));
@@ -90,9 +112,100 @@ fn rules(wanted: &str) -> Vec<String> {
 }
 
 /// One paragraph for each part; cards and defaults are in the same order.
-fn entries<T: Serialize>(cards: &[Card], defaults: &[T], key: &str, wanted: &str) -> Vec<String> {
+fn entries<T: Serialize>(cards: &[Card], defaults: &[T], key: &str, wanted: &str, of: &str) -> Vec<String> {
+    let schema = json_schema();
     let parts = cards.iter().zip(defaults).filter(|(card, _)| card.name.contains(wanted));
-    parts.map(|(card, default)| entry(card, default, key)).collect()
+    let entry = |(card, default): (&Card, &T)| {
+        let settings = if wanted.is_empty() { Vec::new() } else { settings(&schema, of, card.name) };
+        [vec![entry(card, default, key)], settings].concat().join("\n")
+    };
+    parts.map(entry).collect()
+}
+
+/// One paragraph for each choice of a kind of which the types themselves tell everything.
+fn choices(of: &str, key: &str, wanted: &str) -> Vec<String> {
+    let schema = json_schema();
+    let named = names(&schema, of).into_iter().filter(|(name, ..)| name.contains(wanted));
+    named
+        .map(|(name, description, has_value)| {
+            let settings = settings(&schema, of, &name);
+            let written = match (has_value, &settings[..]) {
+                (false, _) => format!("{key} = \"{name}\""),
+                (true, []) => format!("{key} = {{ {name} = .. }}"),
+                (true, _) => format!("{key}.{name} = {{}}"),
+            };
+            [vec![written, format!("    {description}")], settings].concat().join("\n")
+        })
+        .collect()
+}
+
+/// The choices of a kind: name, description, and whether they are more than a name.
+fn names(schema: &Value, of: &str) -> Vec<(String, String, bool)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let options = schema["definitions"][of]["oneOf"].as_array();
+    let choice = |option: &Value| match option["properties"].as_object().and_then(|properties| properties.keys().next())
+    {
+        Some(name) => vec![(name.clone(), text(&option["description"]), true)],
+        None => {
+            let plain = option["enum"].as_array().into_iter().flatten().chain(option.get("const"));
+            plain.map(|name| (text(name), text(&option["description"]), false)).collect()
+        }
+    };
+    options.into_iter().flatten().flat_map(choice).collect()
+}
+
+/// What each setting of a choice means, and its default.
+fn settings(schema: &Value, of: &str, name: &str) -> Vec<String> {
+    let options = schema["definitions"][of]["oneOf"].as_array();
+    let of_choice = options.into_iter().flatten().find_map(|option| option["properties"].get(name));
+    let definition = of_choice.and_then(reference).map_or(&Value::Null, |name| &schema["definitions"][name]);
+    let properties = definition["properties"].as_object();
+    let width = properties.into_iter().flatten().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, setting): (&String, &Value)| {
+        let meaning = setting["description"].as_str().unwrap_or_default();
+        let is_needed = definition["required"].as_array().is_some_and(|required| required.contains(&json!(name)));
+        let default = match setting.get("default") {
+            Some(default) => format!(" Default: {}", in_toml(default)),
+            None if is_needed => " Has to be given.".to_owned(),
+            None => String::new(),
+        };
+        format!("    {name:width$}  {meaning}{default}").trim_end().to_owned()
+    };
+    properties.into_iter().flatten().map(line).collect()
+}
+
+/// The name of the definition that a schema refers to.
+fn reference(schema: &Value) -> Option<&str> {
+    let alternatives = ["anyOf", "allOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten();
+    let path = schema["$ref"].as_str().or_else(|| alternatives.filter_map(|option| option["$ref"].as_str()).next());
+    path?.rsplit('/').next()
+}
+
+/// Data sets with what is known of them, before anything is downloaded.
+fn data_sets(wanted: &str) -> Vec<String> {
+    let known = |name: &str| serde_json::from_value::<Dataset>(Value::from(name)).ok();
+    let facts = |entry: String| {
+        let name = entry.split('"').nth(1).unwrap_or_default().to_owned();
+        let Some(dataset) = known(&name) else { return entry };
+        let classes = dataset.published().classes.map(|classes| format!("    trained on {classes} classes"));
+        let recall: Vec<String> = dataset.recall_at().iter().map(u32::to_string).collect();
+        let recall = format!("    Recall@{}", recall.join(", "));
+        let add = format!("    sweep data add {} DOWNLOADED...", dataset.folder());
+        [Some(entry), classes, Some(recall), Some(add)].into_iter().flatten().collect::<Vec<_>>().join("\n")
+    };
+    choices("Dataset", "dataset", wanted).into_iter().map(facts).collect()
+}
+
+/// The protocols, or the text of the one of this name.
+fn protocols(wanted: &str) -> Vec<String> {
+    let schema = json_schema();
+    match names(&schema, "Protocol").into_iter().find(|(name, ..)| name == wanted) {
+        Some((name, description, _)) => vec![
+            format!("protocol = \"{name}\"\n    {description}\n    Rules that it binds to: `sweep show rules`"),
+            presets(&name).join("\n\n"),
+        ],
+        None => choices("Protocol", "protocol", wanted),
+    }
 }
 
 fn entry(card: &Card, default: &impl Serialize, key: &str) -> String {

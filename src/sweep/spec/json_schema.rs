@@ -82,6 +82,9 @@ fn tidy(value: &mut Value) {
             }
             if let Some(Value::String(text)) = schema.get_mut("description") {
                 *text = text.replace("[`", "`").replace("`]", "`").replace('\n', " ");
+                if let Some((sentence, _)) = text.rsplit_once("; see `") {
+                    *text = format!("{sentence}.");
+                }
             }
             schema.values_mut().for_each(tidy);
         }
