@@ -31,17 +31,49 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 /// The progress of a whole sweep: an overall bar, and a line for each running job.
 pub(super) struct Progress {
     names: BTreeMap<Job, String>,
-    /// How much of the whole each job is, in steps of training.
+    /// How much work each job is among those of its kind: steps, where there are some.
     weights: BTreeMap<Job, u64>,
     fractions: BTreeMap<Job, f64>,
+    /// What searches will still lead to at most.
+    ahead: BTreeMap<&'static str, Ahead>,
+    pace: Pace,
+    /// As many as ran at a time.
+    abreast: usize,
     jobs: usize,
     ended: usize,
     running: BTreeMap<Job, Line>,
     bars: MultiProgress,
     overall: ProgressBar,
     plain: bool,
-    begun: Instant,
     last_plain: Instant,
+}
+
+/// Jobs of one kind that are not known one by one yet.
+#[derive(Clone, Copy, Default)]
+struct Ahead {
+    jobs: usize,
+    weight: u64,
+}
+
+/// How long jobs have taken, by kind: the weight of all that ended, and their seconds.
+#[derive(Default)]
+struct Pace(BTreeMap<&'static str, (f64, f64)>);
+
+impl Pace {
+    fn note(&mut self, job: Job, weight: f64, took: Duration) {
+        if weight == 0.0 {
+            // Nothing was trained: a baseline.
+            return;
+        }
+        let (of_all, seconds) = self.0.entry(job.verb()).or_default();
+        *of_all += weight;
+        *seconds += took.as_secs_f64();
+    }
+
+    /// Seconds for one of weight 1.
+    fn of(&self, verb: &str) -> Option<f64> {
+        self.0.get(verb).filter(|(weight, _)| *weight > 0.0).map(|(weight, seconds)| seconds / weight)
+    }
 }
 
 /// One running job.
@@ -62,7 +94,7 @@ impl Progress {
         let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bars = MultiProgress::with_draw_target(target);
         let overall = bars.add(ProgressBar::new(0));
-        overall.set_style(style("{prefix} [{bar:30}] {percent:>3} %  {elapsed} gone, {eta} to go  {msg}", "=> "));
+        overall.set_style(style("{prefix} [{bar:30}] {percent:>3} %  {elapsed} gone, {msg}", "=> "));
         overall.set_prefix("sweep");
         overall.enable_steady_tick(Duration::from_millis(500));
         let mut progress = Progress {
@@ -70,12 +102,14 @@ impl Progress {
             jobs: 0,
             weights: BTreeMap::new(),
             fractions: BTreeMap::new(),
+            ahead: BTreeMap::new(),
+            pace: Pace::default(),
+            abreast: 1,
             ended: 0,
             running: BTreeMap::new(),
             bars,
             overall,
             plain,
-            begun: Instant::now(),
             last_plain: Instant::now(),
         };
         progress.learn(plan, freshness);
@@ -84,16 +118,44 @@ impl Progress {
 
     /// Takes in the jobs of a plan that are to do, and how many more its searches will lead to.
     fn learn(&mut self, plan: &Plan, freshness: &FreshnessOf) {
-        let longest = plan.runs.values().map(steps).max().unwrap_or(0);
         for (&job, freshness) in freshness {
             if matches!(freshness, Freshness::Stale(_)) && !self.weights.contains_key(&job) {
-                self.weights.insert(job, weight(job, plan, longest));
+                self.weights.insert(job, weight(job, plan));
                 self.names.insert(job, name(job, plan));
             }
         }
-        let (jobs, weight) = ahead(plan, longest);
-        self.jobs = self.weights.len() + jobs;
-        self.overall.set_length(self.weights.values().sum::<u64>() + weight);
+        self.ahead = ahead(plan);
+        self.jobs = self.weights.len() + self.ahead.values().map(|ahead| ahead.jobs).sum::<usize>();
+        self.overall.set_length(self.jobs as u64);
+    }
+
+    /// How long it will take if jobs go on as those before them. Unknown before the first step of a training.
+    fn to_go(&self) -> Option<Duration> {
+        let mut left: BTreeMap<&str, f64> =
+            self.ahead.iter().map(|(&verb, ahead)| (verb, ahead.weight as f64)).collect();
+        for (job, &weight) in &self.weights {
+            let done = self.fractions.get(job).copied().unwrap_or(0.0);
+            *left.entry(job.verb()).or_default() += weight as f64 * (1.0 - done);
+        }
+        let seconds = left.iter().filter(|(_, left)| **left > 0.0).map(|(&verb, left)| match self.pace.of(verb) {
+            Some(pace) => Some(pace * left),
+            None if verb == TRAIN => Some(self.pace_of_running()? * left),
+            // Short beside the trainings.
+            None => Some(0.0),
+        });
+        let seconds: f64 = seconds.sum::<Option<f64>>()?;
+        Some(Duration::from_secs_f64(seconds / self.abreast as f64))
+    }
+
+    /// Seconds for a step of the trainings that run now.
+    fn pace_of_running(&self) -> Option<f64> {
+        let lines = self.running.iter().filter(|(job, _)| job.verb() == TRAIN).map(|(_, line)| line);
+        let (mut steps, mut seconds) = (0, 0.0);
+        for line in lines.filter(|line| line.done > line.from) {
+            steps += line.done - line.from;
+            seconds += line.begun.elapsed().as_secs_f64();
+        }
+        (steps > 0).then(|| seconds / steps as f64)
     }
 
     /// Takes the bars from the screen.
@@ -112,10 +174,14 @@ impl Progress {
     }
 
     fn redraw(&mut self) {
-        let position: f64 =
-            self.fractions.iter().map(|(job, part)| part * self.weights.get(job).map_or(0.0, |&w| w as f64)).sum();
-        self.overall.set_position(position as u64);
-        self.overall.set_message(format!("{} of {}", self.ended, counted(self.jobs, "job")));
+        self.overall.set_position(self.fractions.values().sum::<f64>() as u64);
+        self.overall.set_message(self.summary());
+    }
+
+    /// `12 of 96 jobs, 4 min 5 s to go`.
+    fn summary(&self) -> String {
+        let to_go = self.to_go().map_or_else(|| "unknown time".to_owned(), duration);
+        format!("{} of {}, {to_go} to go", self.ended, counted(self.jobs, "job"))
     }
 
     fn name(&self, job: Job) -> &str {
@@ -130,12 +196,7 @@ impl Progress {
         for (&job, line) in &self.running {
             tell(&format!("  {}: {}", self.name(job), line.plain()));
         }
-        let (position, length) = (self.overall.position(), self.overall.length().unwrap_or(0));
-        let eta = match position {
-            0 => "unknown".to_owned(),
-            done => duration(self.begun.elapsed().mul_f64(length.saturating_sub(done) as f64 / done as f64)),
-        };
-        tell(&format!("  {} of {}, {eta} to go", self.ended, counted(self.jobs, "job")));
+        tell(&format!("  {}", self.summary()));
     }
 }
 
@@ -149,6 +210,7 @@ impl Watcher for Progress {
         bar.set_style(style("  {prefix} [{bar:20}] {pos}/{len} {msg}", "-> "));
         bar.set_prefix(format!("{slot}  {}{again}", self.name(job)));
         self.running.insert(job, Line::new(bar));
+        self.abreast = self.abreast.max(self.running.len());
         self.redraw();
     }
 
@@ -169,6 +231,8 @@ impl Watcher for Progress {
             End::Finished => {
                 self.ended += 1;
                 self.fractions.insert(job, 1.0);
+                let weight = self.weights.get(&job).map_or(0.0, |&weight| weight as f64 * line.share());
+                self.pace.note(job, weight, line.begun.elapsed());
                 self.say(&format!("finished  {} in {took}", self.name(job)));
             }
             End::Stopped => self.say(&format!("stopped   {} after {took}", self.name(job))),
@@ -218,6 +282,11 @@ impl Line {
         self.bar.set_length(self.total);
         self.bar.set_position(self.done);
         self.bar.set_message(self.message());
+    }
+
+    /// How much of the job this attempt has done, as a fraction.
+    fn share(&self) -> f64 {
+        if self.total == 0 { 1.0 } else { self.total.saturating_sub(self.from) as f64 / self.total as f64 }
     }
 
     fn fraction(&self) -> f64 {
@@ -310,12 +379,12 @@ fn style(template: &str, characters: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars(characters)
 }
 
-/// Guesses by what took how long: measuring a run takes about a twentieth of training one, whether it was
-/// trained or not.
-fn weight(job: Job, plan: &Plan, longest: u64) -> u64 {
+const TRAIN: &str = "train";
+
+fn weight(job: Job, plan: &Plan) -> u64 {
     match job {
-        Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => (longest / 20).max(1),
-        Job::Train(run) => plan.runs.get(&run).map_or(0, steps).max(1),
+        Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => 1,
+        Job::Train(run) => plan.runs.get(&run).map_or(0, steps),
     }
 }
 
@@ -323,18 +392,25 @@ fn steps(planned: &PlannedRun) -> u64 {
     planned.identity.recipe.training.as_ref().map_or(0, |training| training.steps)
 }
 
-/// How many jobs searches will still lead to at most, and their weight.
-fn ahead(plan: &Plan, longest: u64) -> (usize, u64) {
-    let of_study = |study: &Study| {
-        let folds = study.trials.first().map_or(1, |trial| trial.runs.len());
+/// What searches will still lead to at most.
+fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
+    let longest = plan.runs.values().map(steps).max().unwrap_or(0);
+    let mut ahead: BTreeMap<&str, Ahead> = BTreeMap::new();
+    for study in plan.studies.iter().filter(|study| study.standing == Standing::Open) {
+        let folds = study.trials.first().map_or(1, |trial| trial.runs.len()).max(1);
         let trials = folds * study.budget.saturating_sub(study.trials.len());
         let repetitions = study.members.len();
-        let trained = (trials + repetitions) as u64 * longest;
-        let ensembles = repetitions / folds.max(1);
-        (trials + 2 * repetitions + ensembles, trained + repetitions as u64 * (longest / 20).max(1))
-    };
-    let open = plan.studies.iter().filter(|study| study.standing == Standing::Open).map(of_study);
-    open.fold((0, 0), |(jobs, weight), (more, heavier)| (jobs + more, weight + heavier))
+        let kinds = [
+            (TRAIN, trials + repetitions, longest),
+            ("evaluate", repetitions, 1),
+            ("ensemble", repetitions / folds, 1),
+        ];
+        for (verb, jobs, weight) in kinds {
+            let all = ahead.entry(verb).or_default();
+            *all = Ahead { jobs: all.jobs + jobs, weight: all.weight + jobs as u64 * weight };
+        }
+    }
+    ahead
 }
 
 fn name(job: Job, plan: &Plan) -> String {
