@@ -7,6 +7,7 @@
   search     how near to the best there is `sweep`'s searches and Optuna's samplers come (benches/peers/search.py)
   eval       seconds and memory of dml::eval and of AccuracyCalculator with faiss (benches/peers/eval.py)
   images     images per second decoded, resized and cropped, and with torchvision; and from the cache into batches
+  expansion  seconds and memory of `sweep plan` for sweeps of 100,000 runs
   overhead   what the orchestrator adds to a run that does nothing (fake-trainer)
 
 Every figure is the median over alternations: A B A B A B, so that whatever else the machine does meets both.
@@ -45,6 +46,7 @@ def main() -> int:
         "images": (images, []),
         "search": (search, []),
         "eval": (evaluation, []),
+        "expansion": (expansion, ["sweep"]),
         "overhead": (overhead, ["sweep"]),
     }
     try:
@@ -68,7 +70,7 @@ class Failed(Exception):
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "images", "search", "eval", "overhead", []], help="all of them if none is named")
+    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "images", "search", "eval", "expansion", "overhead", []], help="all of them if none is named")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
     parser.add_argument("--steps", type=int, default=200)
@@ -453,6 +455,53 @@ def rates_of(command: list, extra: dict[str, str] = KEEP_BUFFERS) -> dict[str, d
 
 
 # Overhead
+
+
+def expansion(args: argparse.Namespace) -> str:
+    """What it takes to plan 100,000 runs, from the file to the last line of the plan."""
+    lines = [
+        f"{machine(args)}. `sweep plan`, nothing of which was run before; medians of {args.rounds}.",
+        "",
+        "| 100,000 runs | seconds | processor seconds | MB |",
+        "| :-- | --: | --: | --: |",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.toml"
+        for name, seeds, axes in EXPANSIONS:
+            path.write_text(NOTHING.replace("RUNS", str(seeds)) + f"[axes]\n{axes}\n")
+            command = [program(args, "sweep"), "plan", path, "--results", f"{folder}/results"]
+            rounds = [usage_of(command) for _ in range(args.rounds)]
+            wall, processor, memory = (statistics.median(values) for values in zip(*rounds))
+            lines.append(f"| {name} | {wall:.2f} | {processor:.2f} | {memory:.0f} |")
+    return "\n".join(lines)
+
+
+EXPANSIONS = [
+    ("1,000 settings x 100 seeds", 100, '"training.optimizer.adam.lr" = { linspace = [1e-4, 1e-2, 1000] }'),
+    (
+        "1,000 x 100 settings of the training",
+        1,
+        '"training.optimizer.adam.lr" = { linspace = [1e-4, 1e-2, 1000] }\n"training.steps" = { range = [100, 1090, 10] }',
+    ),
+    (
+        "1,000 settings of the training x 100 of a loss",
+        1,
+        '"training.optimizer.adam.lr" = { linspace = [1e-4, 1e-2, 1000] }\n'
+        '"method.Contrastive.loss.contrastive.neg_margin" = { linspace = [0.01, 1.0, 100] }',
+    ),
+    ("100,000 settings of a loss", 1, '"method.Contrastive.loss.contrastive.neg_margin" = { linspace = [0.01, 1.0, 100000] }'),
+]
+
+
+def usage_of(command: list) -> tuple[float, float, float]:
+    """Seconds, processor seconds and the most MB of memory."""
+    begun = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise Failed(f"{command[0]} exited with {process.returncode}")
+    return time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
 
 
 def overhead(args: argparse.Namespace) -> str:

@@ -14,7 +14,7 @@ use schema::{
 use serde::Serialize;
 
 use super::{
-    Plan, PlannedData, PlannedRun, Standing, Study,
+    Plan, PlannedData, Standing, Study,
     freshness::{Freshness, FreshnessOf},
 };
 use crate::ledger::{
@@ -197,39 +197,45 @@ impl Past {
         match job {
             Job::Train(run) => {
                 let identity = &plan.runs.get(&run)?.identity;
-                let same = self.recipes.get(&recipe(identity)).map(|list| (Ground::Recipe, median(list)));
+                let same = usual(&self.recipes, || recipe(identity)).map(|seconds| (Ground::Recipe, seconds));
                 same.or_else(|| {
                     let steps = identity.recipe.training.as_ref()?.steps as f64;
-                    Some((Ground::Steps, steps * median(self.steps.get(&network(identity))?)))
+                    Some((Ground::Steps, steps * usual(&self.steps, || network(identity))?))
                 })
             }
-            Job::Evaluate(run) => {
-                let list = self.measurements.get(&test(&plan.runs.get(&run)?.identity))?;
-                Some((Ground::Measurement, median(list)))
-            }
+            Job::Evaluate(run) => Some((Ground::Measurement, self.measurement(run, plan)?)),
             // As long as measuring each of its networks alone.
             Job::Ensemble(id) => {
                 let runs = &plan.ensembles.get(&id)?.runs;
-                let list = self.measurements.get(&test(&plan.runs.get(runs.first()?)?.identity))?;
-                Some((Ground::Measurement, runs.len() as f64 * median(list)))
+                Some((Ground::Measurement, runs.len() as f64 * self.measurement(*runs.first()?, plan)?))
             }
             Job::Prepare(data) => {
-                let list = self.preparations.get(&canonical_json(&plan.data.get(&data)?.dataset))?;
-                Some((Ground::Preparation, median(list)))
+                let dataset = &plan.data.get(&data)?.dataset;
+                Some((Ground::Preparation, usual(&self.preparations, || canonical_json(dataset))?))
             }
         }
+    }
+
+    fn measurement(&self, run: RunId, plan: &Plan) -> Option<f64> {
+        let identity = &plan.runs.get(&run)?.identity;
+        usual(&self.measurements, || test(identity))
     }
 
     fn size(&self, job: Job, plan: &Plan, data_root: &Path) -> Option<u64> {
         match job {
             Job::Train(run) => {
-                let PlannedRun { identity, .. } = plan.runs.get(&run)?;
-                self.folders.get(&weights(identity)).map(|list| median(list) as u64)
+                let identity = &plan.runs.get(&run)?.identity;
+                usual(&self.folders, || weights(identity)).map(|bytes| bytes as u64)
             }
             Job::Evaluate(_) | Job::Ensemble(_) => Some(0),
             Job::Prepare(data) => images(data, plan, data_root),
         }
     }
+}
+
+/// The median of what has this in common. Where nothing is known no key is made: a hundred thousand take a second.
+fn usual(lists: &BTreeMap<String, Vec<f64>>, key: impl FnOnce() -> String) -> Option<f64> {
+    if lists.is_empty() { None } else { lists.get(&key()).map(|list| median(list)) }
 }
 
 /// The seconds that each finished job has taken, in all of its attempts.
