@@ -269,6 +269,10 @@ import golden_backbones  # noqa: E402 (needs the environment)
 
 golden_backbones.main()
 
+import golden_torchscript  # noqa: E402 (needs the environment)
+
+golden_torchscript.write_all(write)
+
 import golden_eval  # noqa: E402 (needs the environment)
 
 golden_eval.write_all(write)

@@ -156,6 +156,11 @@ impl Parameters {
         Parameters { views, ..self }
     }
 
+    /// Puts a tensor that shares its numbers in the place of a view.
+    pub(crate) fn replace(&mut self, place: usize, tensor: Tensor) {
+        self.views[place] = tensor;
+    }
+
     pub(crate) fn flat(&self) -> &Tensor {
         &self.flat
     }

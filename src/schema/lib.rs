@@ -63,8 +63,8 @@ pub use miner::{
     UniformHistogramMiner,
 };
 pub use model::{
-    Backbone, BatchNorm, BnInception, Bottleneck, Gem, Head, LinearHead, LinearInitial, Mlp, Model, Pooling, Precision,
-    Pretrained, StrideOn, Vit, VitInput, Weights,
+    Backbone, BatchNorm, BnInception, Bottleneck, ColourOrder, Gem, Head, LinearHead, LinearInitial, Mlp, Model,
+    Pooling, Precision, Pretrained, Seen, StrideOn, Torchscript, Vit, VitInput, Weights,
 };
 pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};

@@ -116,6 +116,8 @@ pub enum Backbone {
     VitS16(Vit),
     /// Vision transformer, base, with patches of 16 pixels: 768 features.
     VitB16(Vit),
+    /// Any module of TorchScript that makes features or a map of images.
+    Torchscript(Torchscript),
 }
 
 /// A trunk with nothing to choose but its weights.
@@ -198,6 +200,57 @@ impl VitInput {
     }
 }
 
+/// A module of TorchScript, and what it wants to see.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Torchscript {
+    /// The file of the module, with its weights. There must be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Weights>,
+    /// The images that it was trained on.
+    #[serde(default, skip_serializing_if = "Seen::is_default")]
+    pub input: Seen,
+}
+
+/// What becomes of the bytes of an image: `(byte * white / 255 - mean) / deviation`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Seen {
+    /// The order of the channels, to which the numbers below belong; grey images become three equal channels.
+    pub colours: ColourOrder,
+    /// What white becomes before the mean is subtracted: 1 or 255, as a rule.
+    pub white: f64,
+    /// Subtracted from each channel.
+    pub mean: [f64; 3],
+    /// Then divided by.
+    pub deviation: [f64; 3],
+}
+
+/// An order of channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ColourOrder {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+impl Default for Seen {
+    /// Those of torchvision's weights.
+    fn default() -> Seen {
+        let (mean, deviation) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        Seen { colours: ColourOrder::Rgb, white: 1.0, mean, deviation }
+    }
+}
+
+impl Seen {
+    fn is_default(&self) -> bool {
+        *self == Seen::default()
+    }
+}
+
 impl Backbone {
     /// Where most papers' weights come from, to be converted. Absent where there is no single such place.
     pub fn usual_weights(&self) -> Option<&'static str> {
@@ -222,6 +275,7 @@ impl Backbone {
             Backbone::MobilenetV2(_) => "mobilenet_v2",
             Backbone::VitS16(_) => "vit_s16",
             Backbone::VitB16(_) => "vit_b16",
+            Backbone::Torchscript(_) => "torchscript",
         }
     }
 
@@ -238,6 +292,7 @@ impl Backbone {
             Backbone::MobilenetV2(Pretrained::default()),
             Backbone::VitS16(Vit::default()),
             Backbone::VitB16(Vit::default()),
+            Backbone::Torchscript(Torchscript::default()),
         ];
         all.into_iter()
     }
@@ -255,7 +310,8 @@ impl Backbone {
             | Backbone::Squeezenet(Pretrained { weights })
             | Backbone::MobilenetV2(Pretrained { weights })
             | Backbone::VitS16(Vit { weights, .. })
-            | Backbone::VitB16(Vit { weights, .. }) => weights.as_ref(),
+            | Backbone::VitB16(Vit { weights, .. })
+            | Backbone::Torchscript(Torchscript { weights, .. }) => weights.as_ref(),
         }
     }
 
@@ -273,7 +329,8 @@ impl Backbone {
             | Backbone::Squeezenet(Pretrained { weights })
             | Backbone::MobilenetV2(Pretrained { weights })
             | Backbone::VitS16(Vit { weights, .. })
-            | Backbone::VitB16(Vit { weights, .. }) => *weights = Some(other),
+            | Backbone::VitB16(Vit { weights, .. })
+            | Backbone::Torchscript(Torchscript { weights, .. }) => *weights = Some(other),
         }
         self
     }
@@ -281,7 +338,7 @@ impl Backbone {
     /// Pixels a side of the smallest image of which its layers leave something.
     pub fn least_image(&self) -> u32 {
         match self {
-            Backbone::Pixels => 1,
+            Backbone::Pixels | Backbone::Torchscript(_) => 1,
             Backbone::Conv4 | Backbone::VitS16(_) | Backbone::VitB16(_) => 16,
             Backbone::BnInception(_)
             | Backbone::Resnet18(_)
@@ -294,7 +351,7 @@ impl Backbone {
         }
     }
 
-    /// Whether its features are a map that has to be pooled.
+    /// Whether its features are a map that has to be pooled, or may be one.
     pub fn gives_a_map(&self) -> bool {
         !matches!(self, Backbone::Pixels | Backbone::VitS16(_) | Backbone::VitB16(_))
     }
@@ -419,6 +476,12 @@ pub enum BatchNorm {
 }
 
 impl BatchNorm {
+    /// What it is where nothing is trained.
+    pub fn untrained(backbone: &Backbone) -> BatchNorm {
+        // A module of TorchScript can be nothing else.
+        if matches!(backbone, Backbone::Torchscript(_)) { BatchNorm::FrozenStatistics } else { BatchNorm::Train }
+    }
+
     fn is_train(&self) -> bool {
         *self == BatchNorm::Train
     }

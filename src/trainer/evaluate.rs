@@ -92,7 +92,8 @@ pub(crate) fn embedded(
     if let Some(embeddings) = kept(&path, &key) {
         return Ok(Some(embeddings));
     }
-    let mut network = assemble::network(recipe, None, device)?;
+    let script = Some(files::script(run)).filter(|script| script.is_file());
+    let mut network = assemble::network(recipe, script.as_deref(), device)?;
     load(&mut network, run)?;
     let images = split::test(data);
     let total = images.places.len() as u64;

@@ -19,6 +19,11 @@ pub(crate) fn model(run: &Path) -> PathBuf {
     run.join("model.safetensors")
 }
 
+/// The file with the module of TorchScript that the network is made of, if it is, in a run's folder.
+pub(crate) fn script(run: &Path) -> PathBuf {
+    run.join("backbone.pt")
+}
+
 /// The file of an unfinished training in a run's folder.
 pub(crate) fn checkpoint(run: &Path) -> PathBuf {
     run.join("checkpoint.safetensors")

@@ -17,11 +17,11 @@ use dml::{
     eval::{BUDGET, Comparison, Depth, Labelled, Rows, Search, retrieve},
 };
 use schema::{
-    Adam, Attempt, Backbone, Boundary, Breakdown, Cache, Colour, Contrastive, Cut, Dataset, Device, EvaluateWork,
-    Evaluated, Event, Failure, Fingerprint, Finished, Fold, Glyphs, ImageSize, ImportWork, Labels, Loss, MPerClass,
-    Margin, Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, Pretrained,
-    ProxyAnchor, Recipe, Registration, RmsProp, Sampler, Sgd, Span, StoredImages, TrainWork, Trained, Training,
-    TrainingEnd, Transform, Triplet, WarmUp, Weights, Work, Xbm,
+    Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Colour, Contrastive, Cut, Dataset, Device,
+    EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fold, Glyphs, ImageSize, ImportWork, Labels, Loss,
+    MPerClass, Margin, Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared,
+    Pretrained, ProxyAnchor, Recipe, Registration, RmsProp, Sampler, Sgd, Span, StoredImages, Torchscript, TrainWork,
+    Trained, Training, TrainingEnd, Transform, Triplet, WarmUp, Weights, Work, Xbm,
 };
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
@@ -50,6 +50,11 @@ impl Place {
         self.folder.path().join("data")
     }
 
+    /// The file that a backbone starts from, if it is there.
+    fn weights(&self) -> PathBuf {
+        self.folder.path().join("weights")
+    }
+
     fn run(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -67,7 +72,8 @@ impl Place {
 
     fn train(&self, name: &str, checkpoint_seconds: f64) -> Work {
         let (recipe, data, run) = (self.recipe.clone(), self.data(), self.run(name));
-        Work::Train(TrainWork { recipe, data, run, weights: None, checkpoint_seconds })
+        let weights = Some(self.weights()).filter(|file| file.is_file());
+        Work::Train(TrainWork { recipe, data, run, weights, checkpoint_seconds })
     }
 
     fn evaluate(&self, name: &str) -> Work {
@@ -231,6 +237,26 @@ fn a_training_in_bfloat16_learns_and_continues_with_the_same_bits() {
     assert_eq!(other.kind(), Kind::Float);
     let apart = (&one - &other).abs().max().double_value(&[]);
     assert!(apart > 0.0 && apart < 0.01, "{apart}");
+    continues_after_any_step(place);
+}
+
+#[test]
+fn a_torchscript_module_is_trained_measured_and_continued_with_the_same_bits() {
+    let module = include_bytes!("../dml/model/testdata/script_features.pt").as_slice();
+    let script = Torchscript { weights: Some(Weights::of_file(module).unwrap()), ..Torchscript::default() };
+    let place = Place::new(changed(tiny(), |recipe, training| {
+        recipe.images = squares(16);
+        let model = Model::new(Backbone::Torchscript(script), Some(8));
+        recipe.model = Model { batch_norm: BatchNorm::FrozenStatistics, ..model };
+        training.steps = 3;
+    }));
+    assert_eq!(place.fails("without its file").class, Failure::Data);
+    fs::write(place.weights(), module).unwrap();
+    assert_eq!(assemble::weights_fit(&place.weights(), &place.recipe.model.backbone).unwrap().used, 6);
+    place.trained("run");
+    let trained = place.evaluated("run");
+    fs::remove_file(place.run("run").join("embeddings.safetensors")).unwrap();
+    assert_eq!(place.evaluated("run"), trained);
     continues_after_any_step(place);
 }
 

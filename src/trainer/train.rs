@@ -19,7 +19,7 @@ use dml::{
     sampler::Sampler,
     state::{State, StateError},
 };
-use schema::{Breakdown, Event, Finished, Metric, TrainWork, Trained, Training, TrainingEnd};
+use schema::{Backbone, Breakdown, Event, Finished, Metric, TrainWork, Trained, Training, TrainingEnd};
 use tch::Tensor;
 
 pub(crate) use probe::probe;
@@ -50,6 +50,7 @@ pub(crate) fn train(
 ) -> Result<End, Failed> {
     let data = split::open(&work.recipe, &work.data)?;
     fs::create_dir_all(&work.run).map_err(|cause| Failed::disk(&work.run, &cause))?;
+    keep_script(work)?;
     let Some(training) = &work.recipe.training else { return leave_untrained(work, device, say) };
     assemble::warn_of_precision(&work.recipe.model, device);
     let ground = Ground::new(work, training, &data, threads, device)?;
@@ -59,6 +60,14 @@ pub(crate) fn train(
         Some(end) => session.finish(work, end),
         None => Ok(End::Stopped),
     }
+}
+
+/// A module of TorchScript is needed whenever its weights are used, and stays with them.
+fn keep_script(work: &TrainWork) -> Result<(), Failed> {
+    let (Backbone::Torchscript(_), Some(file)) = (&work.recipe.model.backbone, &work.weights) else { return Ok(()) };
+    let (kept, incomplete) = (files::script(&work.run), files::script(&work.run).with_extension("incomplete"));
+    let copied = fs::copy(file, &incomplete).and_then(|_| fs::rename(&incomplete, &kept));
+    copied.map_err(|cause| Failed::disk(&kept, &cause))
 }
 
 fn leave_untrained(work: &TrainWork, device: tch::Device, say: Listener) -> Result<End, Failed> {

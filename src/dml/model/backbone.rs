@@ -14,6 +14,7 @@ use super::{
     mobilenet::{self, MobileNetV2},
     resnet::{self, Depth, ResNet, StrideOn},
     squeezenet::{self, SqueezeNet},
+    torchscript::TorchScript,
     vit::{self, Vit, VitInput, VitSize},
 };
 
@@ -38,6 +39,8 @@ pub enum Backbone {
     MobileNetV2,
     /// Vision transformer with patches of 16 pixels: 384 or 768 features.
     Vit(VitSize, VitInput),
+    /// Any module that TorchScript can say.
+    TorchScript(TorchScript),
 }
 
 /// The layers of a backbone.
@@ -45,6 +48,12 @@ pub(super) trait Trunk: fmt::Debug + Send {
     /// Returns the last map `[n, f, h, w]`, or features `[n, f]`, of images `[n, c, s, s]` as the backbone's
     /// [`Input`] makes them.
     fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor;
+
+    /// Returns tensors of its own that from now on share the numbers of these views, of all its parameters, and are to
+    /// be used in their place; none if it has none.
+    fn adopt(&mut self, _views: &[Tensor]) -> Vec<Tensor> {
+        Vec::new()
+    }
 }
 
 /// The pixels themselves, one after the other.
@@ -70,6 +79,7 @@ impl Backbone {
             Backbone::SqueezeNet => squeezenet::INPUT,
             Backbone::MobileNetV2 => mobilenet::INPUT,
             Backbone::Vit(_, input) => input.input(),
+            Backbone::TorchScript(script) => script.input,
         }
     }
 
@@ -85,6 +95,7 @@ impl Backbone {
             Backbone::SqueezeNet => Box::new(SqueezeNet::new(plan)),
             Backbone::MobileNetV2 => Box::new(MobileNetV2::new(plan)),
             Backbone::Vit(size, _) => Box::new(Vit::new(plan, size, image_size)),
+            Backbone::TorchScript(ref script) => Box::new(script.trunk(plan)),
         }
     }
 
@@ -100,6 +111,7 @@ impl Backbone {
             Backbone::SqueezeNet => squeezenet::FEATURES,
             Backbone::MobileNetV2 => mobilenet::FEATURES,
             Backbone::Vit(size, _) => size.features(),
+            Backbone::TorchScript(script) => script.features,
         }
     }
 
@@ -107,6 +119,7 @@ impl Backbone {
     pub fn gives_a_map(&self) -> bool {
         match self {
             Backbone::Pixels | Backbone::Vit(..) => false,
+            Backbone::TorchScript(script) => script.gives_a_map,
             Backbone::Conv4
             | Backbone::BnInception(_)
             | Backbone::ResNet(..)
@@ -120,7 +133,7 @@ impl Backbone {
     /// Whether its maps are faster on the CPU with the channels of a pixel side by side (`benches/README.md`).
     pub(super) fn likes_channels_last(&self) -> bool {
         match self {
-            Backbone::Conv4 | Backbone::Pixels | Backbone::Vit(..) => false,
+            Backbone::Conv4 | Backbone::Pixels | Backbone::Vit(..) | Backbone::TorchScript(_) => false,
             Backbone::BnInception(_)
             | Backbone::ResNet(..)
             | Backbone::GoogLeNet
@@ -133,7 +146,7 @@ impl Backbone {
     /// What the names of its published classifier's tensors begin with: those that are no part of the trunk.
     pub(super) fn classifiers(&self) -> &'static [&'static str] {
         match self {
-            Backbone::Conv4 | Backbone::Pixels => &[],
+            Backbone::Conv4 | Backbone::Pixels | Backbone::TorchScript(_) => &[],
             Backbone::BnInception(_) => &["last_linear."],
             Backbone::ResNet(..) => &["fc."],
             Backbone::GoogLeNet => &["fc.", "aux1.", "aux2."],

@@ -53,6 +53,11 @@ impl Plan {
         Parameter(self.parameters.len() - 1)
     }
 
+    /// Makes the numbers of a tensor the initial ones.
+    pub(super) fn give(&mut self, place: Parameter, tensor: &Tensor) {
+        self.parameters[place.0].give(tensor);
+    }
+
     fn kernels(&mut self, name: String, shape: &[i64], initial: Initial) -> Parameter {
         self.parameters.push(Slot::new(name, shape, initial).channels_last(self.channels_last));
         Parameter(self.parameters.len() - 1)

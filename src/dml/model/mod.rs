@@ -23,6 +23,7 @@ mod mobilenet;
 mod pooling;
 mod resnet;
 mod squeezenet;
+mod torchscript;
 mod vit;
 pub mod weights;
 
@@ -37,6 +38,7 @@ pub use self::{
     input::{Colours, Input},
     pooling::Pooling,
     resnet::{Depth, StrideOn},
+    torchscript::TorchScript,
     vit::{VitInput, VitSize},
 };
 use self::{
@@ -164,6 +166,12 @@ pub enum ModelError {
     /// Weights of another network.
     #[error(transparent)]
     Weights(#[from] Misfit),
+    /// A TorchScript module that is none, or no trunk.
+    #[error("the TorchScript module cannot be used: {why}")]
+    TorchScript {
+        /// What is in the way.
+        why: String,
+    },
 }
 
 /// A part of a network that training may treat on its own.
@@ -214,7 +222,7 @@ impl Network {
         check(&config)?;
         let mut plan = Plan { channels_last: config.backbone.likes_channels_last(), ..Plan::default() };
         let input = config.backbone.input();
-        let trunk = config.backbone.trunk(&mut plan, input.channels(config.channels), config.image_size);
+        let mut trunk = config.backbone.trunk(&mut plan, input.channels(config.channels), config.image_size);
         if let Some(weights) = weights {
             weights::fill(&mut plan, &config.backbone, weights)?;
         }
@@ -227,9 +235,15 @@ impl Network {
         let numbered = (0..).zip(plan.parameters).zip(&frozen);
         let (constants, parameters): (Vec<_>, Vec<_>) = numbered.partition(|(_, frozen)| **frozen);
         let slots = |slots: Vec<((u64, Slot), &bool)>| slots.into_iter().map(|(slot, _)| slot).collect();
-        let parameters = Parameters::new(slots(parameters), seed, device).trainable();
-        let constants = Parameters::new(slots(constants), seed, device);
+        let mut parameters = Parameters::new(slots(parameters), seed, device).trainable();
+        let mut constants = Parameters::new(slots(constants), seed, device);
         let statistics = Parameters::new((0..).zip(plan.statistics).collect(), seed, device);
+        let mut of_part = [0, 0];
+        for (tensor, &frozen) in trunk.adopt(&placed(&frozen, &parameters, &constants)).into_iter().zip(&frozen) {
+            let part = if frozen { &mut constants } else { &mut parameters };
+            part.replace(of_part[usize::from(frozen)], tensor);
+            of_part[usize::from(frozen)] += 1;
+        }
         let placed = placed(&frozen, &parameters, &constants);
         Ok(Network {
             config,
@@ -407,6 +421,9 @@ fn check(config: &NetworkConfig) -> Result<(), ModelError> {
     }
     if config.pooling.is_some() && !config.backbone.gives_a_map() {
         return Err(ModelError::NoMap);
+    }
+    if matches!(config.backbone, Backbone::TorchScript(_)) {
+        torchscript::check(config)?;
     }
     let hidden = match &config.head {
         Head::Mlp(hidden) => hidden.as_slice(),

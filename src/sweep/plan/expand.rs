@@ -114,7 +114,7 @@ fn recipe(
 }
 
 fn untrained(model: Model) -> Model {
-    Model { batch_norm: BatchNorm::Train, freeze: Vec::new(), ..model }
+    Model { batch_norm: BatchNorm::untrained(&model.backbone), freeze: Vec::new(), ..model }
 }
 
 fn training(shared: &TrainingTable, method: &MethodTable, fold: Option<Fold>) -> Option<Training> {

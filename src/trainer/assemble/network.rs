@@ -1,12 +1,15 @@
 //! The network that a recipe asks for, and the weights that it starts from.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
 
 use dml::{
-    model::{self, Network, NetworkConfig, weights},
+    model::{self, Colours, Input, Network, NetworkConfig, TorchScript, weights},
     state::State,
 };
-use schema::{Backbone, Model, Recipe, Weights};
+use schema::{Backbone, ColourOrder, Model, Recipe, Seen, Torchscript, Weights};
 use tch::{Device, Tensor};
 
 use super::impossible;
@@ -18,13 +21,14 @@ use crate::{Failed, process::log};
 /// # Errors
 /// If there is no such network, or the file is not the one that the recipe means.
 pub(crate) fn network(recipe: &Recipe, weights: Option<&Path>, device: Device) -> Result<Network, Failed> {
-    let config = config(recipe);
-    match (recipe.model.backbone.weights(), weights) {
-        (Some(expected), Some(file)) => {
-            let weights = verified(file, expected)?;
-            Network::pretrained(config, &weights, recipe.seed, device).map_err(impossible)
-        }
-        _ => Network::new(config, recipe.seed, device).map_err(impossible),
+    let expected = recipe.model.backbone.weights();
+    if let (Some(expected), Some(file)) = (expected, weights) {
+        verify(file, expected)?;
+    }
+    let config = config(recipe, weights)?;
+    match weights.filter(|_| expected.is_some() && !matches!(config.backbone, model::Backbone::TorchScript(_))) {
+        Some(file) => Network::pretrained(config, &read(file)?, recipe.seed, device).map_err(impossible),
+        None => Network::new(config, recipe.seed, device).map_err(impossible),
     }
 }
 
@@ -40,11 +44,16 @@ pub(crate) fn warn_of_precision(model: &Model, device: Device) {
 /// # Errors
 /// If not: what does not fit, by name.
 pub(crate) fn weights_fit(file: &Path, backbone: &Backbone) -> Result<weights::Fit, Failed> {
+    if let Backbone::Torchscript(_) = backbone {
+        let used = TorchScript::parameters(&bytes(file)?);
+        let used = used.map_err(|error| Failed::data(format!("`{}`: {error}", file.display())))?;
+        return Ok(weights::Fit { used, ignored: Vec::new() });
+    }
     weights::check(&of(backbone), &read(file)?)
         .map_err(|misfit| Failed::data(format!("`{}` is not of `{}`: {misfit}", file.display(), backbone.name())))
 }
 
-fn verified(file: &Path, expected: &Weights) -> Result<State, Failed> {
+fn verify(file: &Path, expected: &Weights) -> Result<(), Failed> {
     let found = File::open(file).and_then(Weights::of_file).map_err(|error| unreadable(file, &error.to_string()))?;
     if found != *expected {
         return Err(Failed::data(format!(
@@ -52,7 +61,11 @@ fn verified(file: &Path, expected: &Weights) -> Result<State, Failed> {
             file.display()
         )));
     }
-    read(file)
+    Ok(())
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, Failed> {
+    fs::read(file).map_err(|error| unreadable(file, &error.to_string()))
 }
 
 fn read(file: &Path) -> Result<State, Failed> {
@@ -63,13 +76,18 @@ fn unreadable(file: &Path, why: &str) -> Failed {
     Failed::data(format!("cannot read the weights `{}`: {why}", file.display()))
 }
 
-fn config(recipe: &Recipe) -> NetworkConfig {
+fn config(recipe: &Recipe, file: Option<&Path>) -> Result<NetworkConfig, Failed> {
     let Model { backbone, pooling, layer_norm, embedding, head, normalise, batch_norm, freeze, precision } =
         &recipe.model;
-    NetworkConfig {
-        backbone: of(backbone),
-        channels: i64::from(recipe.images.colour.channels()),
-        image_size: i64::from(recipe.transform.test_side(&recipe.images)),
+    let channels = i64::from(recipe.images.colour.channels());
+    let image_size = i64::from(recipe.transform.test_side(&recipe.images));
+    Ok(NetworkConfig {
+        backbone: match backbone {
+            Backbone::Torchscript(script) => torchscript(script, file, channels, image_size)?,
+            listed => of(listed),
+        },
+        channels,
+        image_size,
         pooling: pooling.map(of_pooling),
         layer_norm: *layer_norm,
         embedding: embedding.map(i64::from),
@@ -82,7 +100,25 @@ fn config(recipe: &Recipe) -> NetworkConfig {
         },
         freeze: freeze.clone(),
         precision: self::precision(*precision),
-    }
+    })
+}
+
+fn torchscript(
+    script: &Torchscript,
+    file: Option<&Path>,
+    channels: i64,
+    image_size: i64,
+) -> Result<model::Backbone, Failed> {
+    let file = file.ok_or_else(|| Failed::data("the attempt does not say where the TorchScript module lies"))?;
+    let Seen { colours, white, mean, deviation } = script.input;
+    let colours = match colours {
+        ColourOrder::Rgb => Colours::Rgb,
+        ColourOrder::Bgr => Colours::Bgr,
+    };
+    let input = Input { colours, white, mean, deviation, native: image_size, least: 1 };
+    let module = TorchScript::new(bytes(file)?, input, channels, image_size);
+    let module = module.map_err(|error| Failed::data(format!("`{}`: {error}", file.display())))?;
+    Ok(model::Backbone::TorchScript(module))
 }
 
 fn precision(precision: schema::Precision) -> model::Precision {
@@ -108,6 +144,7 @@ fn of(backbone: &Backbone) -> model::Backbone {
         Backbone::MobilenetV2(_) => model::Backbone::MobileNetV2,
         Backbone::VitS16(own) => model::Backbone::Vit(VitSize::Small, of_input(own.input)),
         Backbone::VitB16(own) => model::Backbone::Vit(VitSize::Base, of_input(own.input)),
+        Backbone::Torchscript(_) => unreachable!("a module is made of its file"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a network cannot be.
 
-use schema::{Backbone, Gem, Head, Model, Pooling};
+use schema::{Backbone, BatchNorm, Gem, Head, Model, Pooling, Precision};
 
 use super::{super::file::SweepFile, Checked, Fault, fault, images, positive, require};
 
@@ -16,6 +16,7 @@ pub(super) fn model(file: &SweepFile) -> Checked {
     }
     pooling(model)?;
     head(model)?;
+    torchscript(model)?;
     require(model.freeze.iter().all(|name| !name.is_empty()), "model.freeze", "a name is empty")
 }
 
@@ -36,12 +37,27 @@ fn backbone(backbone: &Backbone, image_size: u32, key: &str) -> Checked {
         format!("`{name}` makes the image smaller again and again: it needs at least {least} pixels"),
     )?;
     match backbone {
+        Backbone::Torchscript(script) => {
+            let example = "`backbone.torchscript = { weights = \"NAME\" }`";
+            let message = format!("the module itself is missing: {example}, after `sweep weights add NAME FILE`");
+            require(script.weights.is_some(), "model.backbone", message)
+        }
         Backbone::VitS16(_) | Backbone::VitB16(_) => {
             let message = format!("`{name}` cuts the image into patches of 16 pixels: expected a multiple of 16");
             require(image_size.is_multiple_of(16), key, message)
         }
         _ => Ok(()),
     }
+}
+
+/// Of a module of TorchScript only the parameters can be reached.
+fn torchscript(model: &Model) -> Checked {
+    if !matches!(model.backbone, Backbone::Torchscript(_)) {
+        return Ok(());
+    }
+    let frozen = "a TorchScript module keeps the statistics that it has: expected \"frozen_statistics\"";
+    require(model.batch_norm == BatchNorm::FrozenStatistics, "model.batch_norm", frozen)?;
+    require(model.precision == Precision::F32, "model.precision", "a TorchScript module computes in f32")
 }
 
 fn pooling(model: &Model) -> Checked {

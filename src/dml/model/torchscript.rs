@@ -1,0 +1,217 @@
+//! Any TorchScript module as a trunk: the way out where none of the other backbones is the right one.
+//!
+//! The module is a file that `torch.jit.script` or `torch.jit.trace` made. It takes images and gives features `[n, f]`
+//! or a map `[n, f, h, w]`, which is pooled. Its parameters become views of the network's flat tensor and are trained
+//! like all others. It always computes as in evaluation, because its buffers cannot be reached: batch norms use the
+//! running statistics that it came with, and nothing is dropped out.
+//!
+//! Nothing is optimised between its first runs and later ones, which would change the last bits.
+
+use std::{fmt, sync::Arc};
+
+use tch::{CModule, Device, Kind, Tensor, jit::f_set_graph_executor_optimize, no_grad};
+
+use super::{
+    BatchNorm, ModelError, NetworkConfig, Precision,
+    backbone::Trunk,
+    input::Input,
+    layers::{Pass, Plan},
+};
+use crate::parameters::Initial;
+
+/// A TorchScript module, and what it takes and gives.
+#[derive(Clone, PartialEq)]
+pub struct TorchScript {
+    file: Arc<Vec<u8>>,
+    pub(super) input: Input,
+    pub(super) features: i64,
+    pub(super) gives_a_map: bool,
+}
+
+impl fmt::Debug for TorchScript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TorchScript({} features)", self.features)
+    }
+}
+
+impl TorchScript {
+    /// Tries the module in a file of these bytes on images of so many channels and pixels a side.
+    ///
+    /// # Errors
+    /// If it is no module, has nothing to train, or does not make features of such images.
+    pub fn new(file: Vec<u8>, input: Input, channels: i64, image_size: i64) -> Result<TorchScript, ModelError> {
+        let (module, _) = load(&file, Device::Cpu)?;
+        let shape = [2, input.channels(channels), image_size, image_size];
+        let images = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+        let features = no_grad(|| module.forward_ts(&[images])).map_err(|error| {
+            refused(format!("it does not take images {shape:?} and give a tensor: {}", last_line(&error.to_string())))
+        })?;
+        let (features, gives_a_map) = match (features.kind(), features.size()[..].as_ref()) {
+            (Kind::Float, &[2, features]) => (features, false),
+            (Kind::Float, &[2, features, _, _]) => (features, true),
+            (kind, size) => {
+                return Err(refused(format!(
+                    "of images {shape:?} it makes {size:?} of {kind:?}, not features [n, f] or a map [n, f, h, w] of Float"
+                )));
+            }
+        };
+        Ok(TorchScript { file: Arc::new(file), input, features, gives_a_map })
+    }
+
+    /// How many parameters the module in a file of these bytes has.
+    ///
+    /// # Errors
+    /// If it is no module, or has nothing to train.
+    pub fn parameters(file: &[u8]) -> Result<usize, ModelError> {
+        Ok(load(file, Device::Cpu)?.1.len())
+    }
+
+    pub(super) fn trunk(&self, plan: &mut Plan) -> Scripted {
+        let (module, parameters) = load(&self.file, Device::Cpu).expect("it was loaded before");
+        for (name, tensor) in parameters {
+            let place = plan.parameter(name, &tensor.size(), Initial::Constant(0.0));
+            plan.give(place, &tensor);
+        }
+        Scripted { file: Arc::clone(&self.file), module }
+    }
+}
+
+/// What a module of which only the parameters can be reached can be part of.
+pub(super) fn check(config: &NetworkConfig) -> Result<(), ModelError> {
+    if config.batch_norm != BatchNorm::FrozenStatistics {
+        let why =
+            "its batch norms cannot be told what to do, and use the statistics that they have: `frozen_statistics`";
+        return Err(refused(why.to_owned()));
+    }
+    match config.precision {
+        Precision::Single => Ok(()),
+        Precision::Bf16 => Err(refused("it computes in the precision that it has: `f32`".to_owned())),
+    }
+}
+
+fn refused(why: String) -> ModelError {
+    ModelError::TorchScript { why }
+}
+
+/// What libtorch says of a failure begins with where in its own code that was.
+fn last_line(message: &str) -> &str {
+    message.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or(message)
+}
+
+fn load(mut file: &[u8], device: Device) -> Result<(CModule, Vec<(String, Tensor)>), ModelError> {
+    let unreadable = |error: tch::TchError| {
+        let message = error.to_string();
+        refused(format!("it is no file of `torch.jit.save`: {}", message.lines().next().unwrap_or_default()))
+    };
+    f_set_graph_executor_optimize(false).map_err(unreadable)?;
+    let mut module = CModule::load_data_on_device(&mut file, device).map_err(unreadable)?;
+    module.f_set_eval().map_err(unreadable)?;
+    let mut parameters = module.named_parameters().map_err(unreadable)?;
+    parameters.sort_by(|(one, _), (other, _)| one.cmp(other));
+    match parameters.iter().find(|(_, tensor)| tensor.kind() != Kind::Float) {
+        Some((name, tensor)) => Err(refused(format!("its parameter `{name}` is {:?}, not Float", tensor.kind()))),
+        None if parameters.is_empty() => Err(refused("it has no parameters, there is nothing to train".to_owned())),
+        None => Ok((module, parameters)),
+    }
+}
+
+/// A module whose parameters lie elsewhere.
+#[derive(Debug)]
+pub(super) struct Scripted {
+    file: Arc<Vec<u8>>,
+    module: CModule,
+}
+
+impl Trunk for Scripted {
+    fn adopt(&mut self, views: &[Tensor]) -> Vec<Tensor> {
+        let device = views.first().map_or(Device::Cpu, Tensor::device);
+        let (module, parameters) = load(&self.file, device).expect("it was loaded before");
+        self.module = module;
+        let bound = parameters.into_iter().zip(views).map(|((_, mut own), view)| {
+            let trained = view.requires_grad();
+            no_grad(|| own.set_data(&view.detach()));
+            own.set_requires_grad(trained)
+        });
+        bound.collect()
+    }
+
+    fn forward(&self, _: &Pass, images: &Tensor) -> Tensor {
+        let features = self.module.forward_ts(&[images]);
+        features.unwrap_or_else(|error| panic!("the TorchScript module failed: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Backbone, Network},
+        testing::{assert_close, golden, tensor},
+    };
+
+    fn file(name: &str) -> Vec<u8> {
+        match name {
+            "map" => include_bytes!("testdata/script_map.pt").to_vec(),
+            _ => include_bytes!("testdata/script_features.pt").to_vec(),
+        }
+    }
+
+    /// The formula of the same name in `scripts/golden_torchscript.py`.
+    fn pattern(count: i64) -> Tensor {
+        let numbers: Vec<f64> =
+            (0..count).map(|place| ((place * 7919 + 104_729) % 2003 - 1001) as f64 / 1001.0).collect();
+        Tensor::from_slice(&numbers).to_kind(Kind::Float)
+    }
+
+    fn config(name: &str) -> NetworkConfig {
+        let module = TorchScript::new(file(name), Input::imagenet(1), 3, 16).unwrap();
+        let batch_norm = BatchNorm::FrozenStatistics;
+        NetworkConfig { batch_norm, normalise: false, ..NetworkConfig::new(Backbone::TorchScript(module), 3, 16, None) }
+    }
+
+    #[test]
+    fn a_module_gives_the_features_and_gradients_that_it_gives_in_python_and_is_trained() {
+        let golden = golden(include_str!("testdata/scripts.json"));
+        let images = pattern(2 * 3 * 16 * 16).view([2, 3, 16, 16]);
+        for case in golden["cases"].as_array().unwrap() {
+            let name = case["name"].as_str().unwrap();
+            let mut network = Network::new(config(name), 0, Device::Cpu).unwrap();
+            // The third run would be the first that is optimised.
+            let runs = [0; 4].map(|_| {
+                let features = network.trunk.forward(&network.pass(true), &images);
+                let loss = (&features * pattern(features.numel() as i64).view_as(&features)).sum(Kind::Float);
+                (features.flatten(0, -1).detach(), network.gradient(&loss))
+            });
+            assert!(runs.iter().all(|run| *run == runs[0]), "{name}");
+            let (features, gradient) = &runs[0];
+            assert_close(features, &tensor(&case["features"]).to_kind(Kind::Float), 1e-5, name);
+            // By name, the weights of the first layer come after its biases.
+            let of_first = gradient.narrow(0, 4, 4 * 27);
+            assert_close(&of_first, &tensor(&case["gradient"]).to_kind(Kind::Float), 1e-4, name);
+            *network.flat_parameters() -= gradient * 0.1;
+            let after = network.trunk.forward(&network.pass(true), &images).flatten(0, -1);
+            assert!((after - features).abs().max().double_value(&[]) > 1e-3, "{name}");
+        }
+    }
+
+    #[test]
+    fn frozen_parameters_of_a_module_stay_out_of_the_gradient() {
+        let freeze = vec!["0".to_owned(), "1".to_owned()];
+        let network = Network::new(NetworkConfig { freeze, ..config("features") }, 0, Device::Cpu).unwrap();
+        let images = Tensor::ones([2, 3, 16, 16], (Kind::Uint8, Device::Cpu));
+        let gradient = network.gradient(&network.forward(&images, true).sum(Kind::Float));
+        assert_eq!(gradient.size(), [5 * 197]);
+        assert!(gradient.abs().max().double_value(&[]) > 0.0);
+    }
+
+    #[test]
+    fn files_and_settings_that_cannot_be_are_refused_in_a_sentence() {
+        let message = |found: Result<TorchScript, ModelError>| found.unwrap_err().to_string();
+        let of = |file| message(TorchScript::new(file, Input::imagenet(1), 3, 16));
+        assert!(of(b"no zip".to_vec()).contains("it is no file of `torch.jit.save`"), "{}", of(b"no zip".to_vec()));
+        let small = message(TorchScript::new(file("features"), Input::imagenet(1), 3, 20));
+        assert!(small.contains("does not take images [2, 3, 20, 20]"), "{small}");
+        let train = NetworkConfig { batch_norm: BatchNorm::Train, ..config("map") };
+        assert!(Network::new(train, 0, Device::Cpu).unwrap_err().to_string().contains("`frozen_statistics`"));
+    }
+}
