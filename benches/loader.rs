@@ -67,7 +67,11 @@ fn source(folder: &Path) -> Source {
     let image = |path| Image { path, class: 0, role: Role::Both, bounding_box: None };
     let classes = vec![Class { name: "all".into(), category: None }];
     let training = Part { classes, images: paths.into_iter().map(image).collect() };
-    Source::Files { title: "Photographs".into(), listing: Listing { training, test: Part::default() } }
+    Source::Files {
+        title: "Photographs".into(),
+        root: "/".into(),
+        listing: Listing { training, test: Part::default() },
+    }
 }
 
 fn images(source: &Source, side: u32, cache: Cache, into: &Path) -> PreparedData {

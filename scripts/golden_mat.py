@@ -26,9 +26,10 @@ values = {
 }
 
 # The devkit keeps names and annotations apart, but a reader asks for variables by name.
-devkit = np.zeros((1, 2), dtype=[("class", object), ("fname", object)])
-devkit[0, 0] = (np.uint8(1), "00001.jpg")
-devkit[0, 1] = (np.uint8(2), "00002.jpg")
+BOX = ["bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"]
+devkit = np.zeros((1, 2), dtype=[(name, object) for name in [*BOX, "class", "fname"]])
+devkit[0, 0] = (np.uint8(39), np.uint8(116), np.uint16(569), np.uint16(375), np.uint8(1), "00001.jpg")
+devkit[0, 1] = (np.uint8(1), np.uint8(1), np.uint8(8), np.uint8(6), np.uint8(2), "00002.jpg")
 halves = {"annotations": devkit, "class_names": np.array([["Hummer", "2CV"]], dtype=object)}
 
 FOLDER.mkdir(exist_ok=True)

@@ -170,6 +170,12 @@ pub struct PrepareWork {
     pub into: PathBuf,
 }
 
+impl PrepareWork {
+    /// The file in [`into`](Self::into) that holds the path of [`source`](Self::source), where images are not kept but
+    /// decoded whenever they are needed.
+    pub const ROOT: &str = "root";
+}
+
 /// Trains, from the latest checkpoint if there is one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -25,6 +25,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         loss: Option<f64>,
     },
+    /// Something that a person may want to know, in a sentence.
+    Remark {
+        /// The sentence.
+        text: String,
+    },
     /// The validation classes have been measured.
     Scores {
         /// After how many steps.

@@ -351,6 +351,70 @@ impl Backbone {
         }
     }
 
+    /// Whether images of so many pixels a side pass through all its layers, if they are as large as
+    /// [`least_image`](Self::least_image).
+    pub fn fits(&self, side: u32) -> bool {
+        match self {
+            // Poolings and strided convolutions halve an odd map in two ways, and their outputs are joined.
+            Backbone::BnInception(_) => (side.div_ceil(2) / 4).is_multiple_of(4),
+            Backbone::VitS16(_) | Backbone::VitB16(_) => side.is_multiple_of(16),
+            _ => true,
+        }
+    }
+
+    /// What the names of its layers begin with, from the image on; nothing where its file alone says that.
+    pub fn layers(&self) -> &'static [&'static str] {
+        match self {
+            Backbone::Pixels | Backbone::Torchscript(_) => &[],
+            Backbone::Conv4 => &["block1", "block2", "block3", "block4"],
+            Backbone::BnInception(_) => &[
+                "conv1_7x7_s2",
+                "conv2_3x3_reduce",
+                "conv2_3x3",
+                "inception_3a",
+                "inception_3b",
+                "inception_3c",
+                "inception_4a",
+                "inception_4b",
+                "inception_4c",
+                "inception_4d",
+                "inception_4e",
+                "inception_5a",
+                "inception_5b",
+            ],
+            Backbone::Resnet18(_) | Backbone::Resnet50(_) | Backbone::Resnet101(_) => {
+                &["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
+            }
+            Backbone::Googlenet(_) => &[
+                "conv1",
+                "conv2",
+                "conv3",
+                "inception3a",
+                "inception3b",
+                "inception4a",
+                "inception4b",
+                "inception4c",
+                "inception4d",
+                "inception4e",
+                "inception5a",
+                "inception5b",
+            ],
+            Backbone::EfficientnetLite0(_) => &["_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1"],
+            Backbone::Squeezenet(_) | Backbone::MobilenetV2(_) => &["features"],
+            Backbone::VitS16(_) | Backbone::VitB16(_) => &["cls_token", "pos_embed", "patch_embed", "blocks", "norm"],
+        }
+    }
+
+    /// Whether it has a layer of this name, as far as [`layers`](Self::layers) tells: what is within one of these is
+    /// known to the network alone.
+    pub fn has_layer(&self, name: &str) -> bool {
+        let begins = |long: &str, short: &str| {
+            long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
+        };
+        let known = self.layers().iter().any(|layer| begins(name, layer) || begins(layer, name));
+        known || (matches!(self, Backbone::Torchscript(_)) && !name.is_empty())
+    }
+
     /// Whether its features are a map that has to be pooled, or may be one.
     pub fn gives_a_map(&self) -> bool {
         !matches!(self, Backbone::Pixels | Backbone::VitS16(_) | Backbone::VitB16(_))

@@ -46,10 +46,11 @@ pub(crate) fn source(dataset: &Dataset, root: Option<&Path>) -> Result<data::Sou
         }
         listed => {
             let missing = || Failed::data(format!("the attempt does not say where {} lies", listed.title()));
-            let listing = manifest::read(&root.ok_or_else(missing)?.join(data::LISTING))?;
+            let root = root.ok_or_else(missing)?;
+            let listing = manifest::read(&root.join(data::LISTING))?;
             let listing = if *listed == Dataset::SopHalves { listing.in_halves() } else { listing };
             listing.check().map_err(|error| Failed::data(format!("{}: {error}", listed.title())))?;
-            Ok(data::Source::Files { title: listed.title().to_owned(), listing })
+            Ok(data::Source::Files { title: listed.title().to_owned(), root: root.to_owned(), listing })
         }
     }
 }
@@ -145,6 +146,10 @@ const _: () = assert!(
     matches!(data::LISTING.as_bytes(), b"listing.csv")
         && matches!(schema::Registration::LISTING.as_bytes(), b"listing.csv")
 );
+
+/// The orchestrator says anew where images lie.
+const _: () =
+    assert!(matches!(data::ROOT.as_bytes(), b"root") && matches!(schema::PrepareWork::ROOT.as_bytes(), b"root"));
 
 /// The version of the drawing is part of the name of every run on glyphs, so the two must not part.
 const _: () = assert!(schema::Glyphs::DRAWING == data::DRAWING);

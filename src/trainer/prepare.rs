@@ -71,7 +71,9 @@ pub(crate) fn prepare(work: &PrepareWork, say: Listener) -> Result<Finished, Fai
         return Ok(Finished::Prepared(prepared(there)));
     }
     let preparation = Preparation::new(&source, stored, assemble::cache(work.cache), &work.into)?;
-    log(&preparation.estimate());
+    let text = preparation.estimate();
+    log(&text);
+    say(Event::Remark { text });
     let counts = with_progress(say, |progress| preparation.run(progress))?;
     Ok(Finished::Prepared(prepared(counts)))
 }

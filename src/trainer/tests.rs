@@ -131,7 +131,7 @@ pub(crate) fn squares(side: u32) -> StoredImages {
 }
 
 /// Two batches of the smallest network on the smallest images.
-fn tiny() -> Recipe {
+pub(crate) fn tiny() -> Recipe {
     Recipe {
         dataset: Dataset::Glyphs(Glyphs { classes: 9, test_classes: 4, per_class: 5, seed: 1 }),
         images: squares(16),

@@ -43,7 +43,7 @@ pub use self::{
     listing::Listing,
     loader::{Batches, Loader},
     on_device::on_device,
-    prepared::{Cache, PREPARED, Preparation, PreparedData, Summary},
+    prepared::{Cache, PREPARED, Preparation, PreparedData, ROOT, Summary},
     raster::{Colour, Raster, Region},
     stored::{ImageSize, ImageStore, StoredImages},
     transform::{ColourJitter, Crop, Plan, RandomErasing, Transform},
@@ -67,6 +67,8 @@ pub enum Source {
     Files {
         /// The name of the data set.
         title: String,
+        /// The data set's own folder. When it moves, what is prepared of it can be told so: see [`ROOT`].
+        root: PathBuf,
         /// The files, checked.
         listing: Listing,
     },
@@ -79,6 +81,14 @@ impl Source {
             Source::Glyphs(_) => "Glyphs (synthetic)",
             Source::Omniglot { .. } => "Omniglot",
             Source::Files { title, .. } => title,
+        }
+    }
+
+    /// The data set's own folder; nothing for one that is drawn.
+    fn root(&self) -> &Path {
+        match self {
+            Source::Glyphs(_) => Path::new(""),
+            Source::Omniglot { root } | Source::Files { root, .. } => root,
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! The folder holds `images.u8`, the images one after another, those to train on first, in the order of
 //! classes and names; and `index.json`, which says what they are. The index is written last: a folder
-//! without one is not prepared. Of a data set too large for the disk there is the index alone, and the images are
-//! decoded whenever they are needed. Both ways all processes on a machine share one copy in its page cache.
+//! without one is not prepared. Of a data set too large for the disk there are the index and a file `root`, the path of
+//! the folder in which the index knows the images, and these are decoded whenever they are needed. Both ways all
+//! processes on a machine share one copy in its page cache.
 
 use std::{
     fs, io,
@@ -27,10 +28,13 @@ use super::{
 };
 
 /// Version of the folder's layout and of how images come about: raised whenever either changes.
-pub const PREPARED: u32 = 2;
+pub const PREPARED: u32 = 3;
 
 const IMAGES: &str = "images.u8";
 const INDEX: &str = "index.json";
+
+/// The file beside the index of images that are not kept: the path of the folder in which it knows them.
+pub const ROOT: &str = "root";
 
 /// Bytes of images that are in memory at a time while a data set is being prepared, and as many that are written.
 const PORTION: usize = 64 << 20;
@@ -76,7 +80,7 @@ struct Index {
     /// Width and height of each image, if they are not all squares of one size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sides: Option<Vec<[usize; 2]>>,
-    /// The files to decode, if there is no cache.
+    /// The files to decode, if there is no cache; those below the root are relative to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     files: Option<Vec<Origin>>,
 }
@@ -120,6 +124,7 @@ impl Half {
 pub struct Preparation<'a> {
     contents: Contents<'a>,
     title: &'a str,
+    root: &'a Path,
     stored: StoredImages,
     sides: Sides,
     into: &'a Path,
@@ -139,19 +144,20 @@ impl Preparation<'_> {
         into: &'a Path,
     ) -> Result<Preparation<'a>, DataError> {
         create_folder(into)?;
-        Preparation::of(Contents::of(source)?, source.title(), stored, into, cache, room(into)?)
+        let named = (source.title(), source.root());
+        Preparation::of(Contents::of(source)?, named, stored, into, cache, room(into)?)
     }
 
     fn of<'a>(
         contents: Contents<'a>,
-        title: &'a str,
+        (title, root): (&'a str, &'a Path),
         stored: StoredImages,
         into: &'a Path,
         cache: Cache,
         room: u64,
     ) -> Result<Preparation<'a>, DataError> {
         let sides = contents.sides(&stored)?;
-        let mut preparation = Preparation { contents, title, stored, sides, into, room, cached: true };
+        let mut preparation = Preparation { contents, title, root, stored, sides, into, room, cached: true };
         let fits = preparation.bytes() <= room / ROOM.1 * ROOM.0;
         let streams = matches!(preparation.contents.images, Images::Files(_));
         preparation.cached = match cache {
@@ -191,8 +197,9 @@ impl Preparation<'_> {
             Images::Files(files) if !self.cached => {
                 remove_if_there(&index)?;
                 remove_if_there(&self.into.join(IMAGES))?;
+                write_root(self.root, self.into)?;
                 progress(self.sides.count() as u64, self.sides.count() as u64);
-                (hash_of_files(files)?, Some(files.clone()))
+                (hash_of_files(files)?, Some(files.iter().map(|file| file.below(self.root)).collect()))
             }
             _ => {
                 let mut file = WholeFile::create(&self.into.join(IMAGES))?;
@@ -412,7 +419,7 @@ impl PreparedData {
             None => Sides::Square { side: index.stored.size.short_side(), count },
         };
         let images = match index.files {
-            Some(files) => ImageStore::streamed(files, index.stored, sides),
+            Some(files) => ImageStore::streamed(placed(files, into)?, index.stored, sides),
             None => ImageStore::cached(&into.join(IMAGES), index.stored, sides)?,
         };
         let labels = |half: &Half| half.labels.iter().map(|&label| i64::from(label)).collect();
@@ -452,6 +459,23 @@ impl PreparedData {
             test_images: self.test_labels.len() as u64,
         }
     }
+}
+
+/// Files where they lie now.
+fn placed(files: Vec<Origin>, into: &Path) -> Result<Vec<Origin>, DataError> {
+    let path = into.join(ROOT);
+    let root = fs::read_to_string(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => DataError::missing(&path, "the path of the folder with the images"),
+        _ => DataError::unreadable(&path, error),
+    })?;
+    Ok(files.into_iter().map(|file| Origin { path: Path::new(&root).join(&file.path), ..file }).collect())
+}
+
+fn write_root(root: &Path, into: &Path) -> Result<(), DataError> {
+    let text = root.to_str().ok_or_else(|| DataError::unreadable(root, "its path is not valid UTF-8"))?;
+    let mut file = WholeFile::create(&into.join(ROOT))?;
+    file.write(text.as_bytes())?;
+    file.finish()
 }
 
 fn read_index(path: &Path) -> Result<Index, DataError> {
@@ -585,7 +609,7 @@ mod tests {
             fs::write(&path, text.replacen(from, to, 1)).unwrap();
             PreparedData::open(folder.path()).unwrap_err().to_string()
         };
-        assert!(index_with("\"version\":2", "\"version\":1").contains("written by another version"));
+        assert!(index_with("\"version\":3", "\"version\":1").contains("written by another version"));
         assert!(index_with("\"square\":12", "\"square\":14").contains("2880 bytes, not 3920"));
         assert!(index_with("[0,0,0,0,1", "[0,0,0,0,9").contains("labels and classes do not fit"));
         assert!(index_with("\"labels\":[0,", "\"labels\":[").contains("labels and classes do not fit"));
@@ -622,7 +646,7 @@ mod tests {
         };
         let training = part("left", (20, 10), Some([0, 0, 10, 10]), Role::Both);
         let test = part("right", (14, 31), Some([10, 0, 14, 20]), Role::Query);
-        Source::Files { title: "Halves".into(), listing: Listing { training, test } }
+        Source::Files { title: "Halves".into(), root: root.to_owned(), listing: Listing { training, test } }
     }
 
     fn stored(size: ImageSize, colour: Colour, bounding_boxes: bool) -> StoredImages {
@@ -674,12 +698,34 @@ mod tests {
     }
 
     #[test]
+    fn images_that_are_not_kept_may_move() {
+        let (before, after, into) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let stored = stored(ImageSize::Square(9), Colour::Rgb, true);
+        Preparation::new(&files(before.path()), stored, Cache::Never, into.path()).unwrap().run(&|_, _| ()).unwrap();
+        let pixels = || {
+            let data = PreparedData::open(into.path()).unwrap();
+            let region = Region { left: 0, top: 0, width: 9, height: 9 };
+            data.images.part(0, region).map(|image| image.pixels)
+        };
+        let expected = pixels().unwrap();
+        for name in ["left.png", "right.png"] {
+            fs::rename(before.path().join(name), after.path().join(name)).unwrap();
+        }
+        assert!(pixels().is_err());
+        fs::write(into.path().join(ROOT), after.path().to_str().unwrap()).unwrap();
+        assert_eq!(pixels().unwrap(), expected);
+        fs::remove_file(into.path().join(ROOT)).unwrap();
+        assert!(matches!(PreparedData::open(into.path()), Err(DataError::Missing { .. })));
+    }
+
+    #[test]
     fn a_full_disk_refuses_the_cache_or_does_without_it() {
         let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let source = files(root.path());
         let of = |cache, room| {
             let stored = stored(ImageSize::Square(100), Colour::Rgb, false);
-            Preparation::of(Contents::of(&source).unwrap(), "Halves", stored, into.path(), cache, room)
+            Preparation::of(Contents::of(&source).unwrap(), ("Halves", root.path()), stored, into.path(), cache, room)
         };
         assert_eq!(
             of(Cache::Auto, 60_000).unwrap().estimate(),
@@ -699,7 +745,8 @@ mod tests {
         unpacked(root.path(), &halves);
         let contents = Contents::of_omniglot(root.path(), &halves).unwrap();
         let room = u64::MAX;
-        let preparation = Preparation::of(contents, "Omniglot", grey(28), into.path(), Cache::Auto, room).unwrap();
+        let preparation =
+            Preparation::of(contents, ("Omniglot", root.path()), grey(28), into.path(), Cache::Auto, room).unwrap();
         preparation.run(&|_, _| ()).unwrap();
         let data = PreparedData::open(into.path()).unwrap();
 

@@ -68,6 +68,12 @@ pub(super) struct Origin {
 }
 
 impl Origin {
+    /// The same with a path relative to `root`, if it lies there.
+    pub(super) fn below(&self, root: &Path) -> Origin {
+        let path = self.path.strip_prefix(root).unwrap_or(&self.path);
+        Origin { path: path.to_owned(), bounding_box: self.bounding_box }
+    }
+
     /// The sides in which it is stored, from the first bytes of the file.
     pub(super) fn stored_sides(&self, stored: &StoredImages) -> Result<[usize; 2], DataError> {
         let (width, height) = sides(&self.path)?;
@@ -96,8 +102,10 @@ impl Origin {
     fn part(&self, stored: &StoredImages, whole: Region) -> Result<Region, DataError> {
         let Some(outline) = self.bounding_box.filter(|_| stored.bounding_boxes) else { return Ok(whole) };
         let [left, top, right, bottom] = outline.map(|side| side as usize);
-        if left >= right || top >= bottom || right > whole.width || bottom > whole.height {
-            return Err(DataError::unreadable(&self.path, format!("the box {outline:?} reaches out of the image")));
+        // Some lists have boxes that reach out by a pixel.
+        let (right, bottom) = (right.min(whole.width), bottom.min(whole.height));
+        if left >= right || top >= bottom {
+            return Err(DataError::unreadable(&self.path, format!("the box {outline:?} lies outside of the image")));
         }
         Ok(Region { left, top, width: right - left, height: bottom - top })
     }

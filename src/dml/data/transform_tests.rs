@@ -37,8 +37,11 @@ fn images(folder: &std::path::Path, cache: Cache) -> Arc<ImageStore> {
             })
             .collect(),
     };
-    let source =
-        Source::Files { title: "Patterns".into(), listing: Listing { training: part("a", 5), test: part("b", 1) } };
+    let source = Source::Files {
+        title: "Patterns".into(),
+        root: "/".into(),
+        listing: Listing { training: part("a", 5), test: part("b", 1) },
+    };
     let stored = StoredImages { size: ImageSize::ShortSide(32), colour: Colour::Rgb, bounding_boxes: false };
     let into = folder.join(format!("{cache:?}"));
     Preparation::new(&source, stored, cache, &into).unwrap().run(&|_, _| ()).unwrap();

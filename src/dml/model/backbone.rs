@@ -165,7 +165,7 @@ impl Backbone {
     }
 
     /// What keeps images of so many pixels a side from passing through all its layers, if anything does.
-    pub(super) fn obstacle(&self, image_size: i64) -> Option<&'static str> {
+    pub fn obstacle(&self, image_size: i64) -> Option<&'static str> {
         match self {
             Backbone::BnInception(_) if !bn_inception::fits(image_size) => {
                 Some("a map of an odd size would be halved in two ways; a multiple of 32 always works")

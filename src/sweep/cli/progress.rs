@@ -215,6 +215,9 @@ impl Watcher for Progress {
     }
 
     fn said(&mut self, job: Job, event: &Event) {
+        if let Event::Remark { text } = event {
+            self.say(&format!("          {text}"));
+        }
         let Some(line) = self.running.get_mut(&job) else { return };
         line.hear(event);
         let fraction = line.fraction();
@@ -277,7 +280,11 @@ impl Line {
             Event::Scores { validation, .. } => {
                 self.score = validation.last_key_value().map(|(&metric, &value)| (metric, value));
             }
-            Event::Memory { .. } | Event::Checkpoint { .. } | Event::Finished(_) | Event::Failed { .. } => {}
+            Event::Remark { .. }
+            | Event::Memory { .. }
+            | Event::Checkpoint { .. }
+            | Event::Finished(_)
+            | Event::Failed { .. } => {}
         }
         self.bar.set_length(self.total);
         self.bar.set_position(self.done);

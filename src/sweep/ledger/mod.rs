@@ -33,7 +33,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schema::{DataId, EnsembleId, EnsembleRecord, Failure, Identity, Record, RunId, StudyId, Trained};
+use schema::{DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, Record, RunId, StudyId, Trained};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -230,6 +230,19 @@ impl Ledger {
     /// Whether a data set is prepared.
     pub fn is_prepared(&self, data: DataId) -> bool {
         self.data(data).join("index.json").is_file()
+    }
+
+    /// Tells a prepared data set whose images are not kept where these lie now.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn place_images(&self, data: DataId, source: &Path) -> Result<(), LedgerError> {
+        let path = self.data(data).join(PrepareWork::ROOT);
+        let now = absolute(source).display().to_string();
+        if fs::read_to_string(&path).is_ok_and(|known| known != now) {
+            atomic::write(&path, now.as_bytes()).map_err(LedgerError::io("write", &path))?;
+        }
+        Ok(())
     }
 
     /// Whether a run's trained network is there.

@@ -227,6 +227,7 @@ impl Scheduler {
             Event::Failed { class, message } => LastWord::Failed(class, message),
             Event::Started { .. }
             | Event::Progress { .. }
+            | Event::Remark { .. }
             | Event::Scores { .. }
             | Event::Memory { .. }
             | Event::Checkpoint { .. } => return Vec::new(),

@@ -100,6 +100,9 @@ impl Session<'_> {
     /// The orchestrator itself could not go on; failures of jobs are in the tally.
     pub fn run(&mut self, freshness: FreshnessOf, watcher: &mut dyn Watcher) -> Result<Tally, SessionError> {
         let journal = Journal::open(self.ledger.root()).map_err(|source| SessionError::journal(self.ledger, source))?.0;
+        for (&data, planned) in &self.plan.data {
+            planned.source.iter().try_for_each(|source| self.ledger.place_images(data, source))?;
+        }
         let (sender, receiver) = mpsc::channel();
         let (children, exits) = (BTreeMap::new(), BTreeMap::new());
         let retries = self.sweep.resources.retries;

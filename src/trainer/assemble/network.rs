@@ -180,3 +180,45 @@ fn of_head(head: &schema::Head) -> model::Head {
         schema::Head::Mlp(mlp) => model::Head::Mlp(mlp.hidden.iter().copied().map(i64::from).collect()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schema::{Colour, ImageSize};
+
+    use super::*;
+
+    fn recipe(backbone: &Backbone, freeze: &[&str]) -> Recipe {
+        let mut recipe = crate::tests::tiny();
+        recipe.images.size = ImageSize::Square(64);
+        recipe.images.colour = Colour::Rgb;
+        let freeze = freeze.iter().map(|&layer| layer.to_owned()).collect();
+        recipe.model = Model { freeze, ..Model::new(backbone.clone(), None) };
+        recipe
+    }
+
+    #[test]
+    fn the_layers_that_a_sweep_file_can_name_are_those_of_the_network() {
+        // The larger ones of a kind have the same, and those of a TorchScript module are in its file.
+        let others = ["resnet101", "vit_b16", "torchscript"];
+        let kinds = Backbone::pretrainable().filter(|one| !others.contains(&one.name()));
+        for backbone in kinds.chain([Backbone::Conv4]) {
+            let layers = backbone.layers();
+            let all = network(&recipe(&backbone, layers), None, tch::Device::Cpu).unwrap();
+            assert!(all.groups().is_empty(), "{}: with all layers frozen something is trained", backbone.name());
+            assert!(layers.iter().all(|layer| backbone.has_layer(layer)));
+            let refused = network(&recipe(&backbone, &["layer"]), None, tch::Device::Cpu);
+            assert!(refused.is_err() && !backbone.has_layer("layer"), "{}", backbone.name());
+        }
+    }
+
+    #[test]
+    fn the_sizes_that_a_sweep_file_can_choose_are_those_that_pass() {
+        let built_in = Backbone::pretrainable().filter(|one| !matches!(one, Backbone::Torchscript(_)));
+        for backbone in built_in.chain([Backbone::Conv4]) {
+            for side in backbone.least_image()..400 {
+                let passes = of(&backbone).obstacle(i64::from(side)).is_none();
+                assert_eq!(backbone.fits(side), passes, "{} {side}", backbone.name());
+            }
+        }
+    }
+}

@@ -2,7 +2,8 @@
 //! Krause, Stark, Deng & Fei-Fei, "3D Object Representations for Fine-Grained Categorization", 2013.
 //!
 //! The first 98 classes are trained on, the last 98 tested on. The devkit's own halves split the images of
-//! every class, for classification: they are merged first. Boxes are not cut out.
+//! every class, for classification: they are merged first. Annotations have the corners of a box in each image,
+//! counted from 1, and both inside of it.
 
 use std::path::{Path, PathBuf};
 
@@ -94,6 +95,13 @@ impl<'a> Fields<'a> {
         number.map(|class| class as usize).ok_or_else(|| self.without("class"))
     }
 
+    /// The box, if there is one.
+    fn bounding_box(&self) -> Option<[u32; 4]> {
+        let corner = |field| self.field(field).and_then(Array::number).filter(|pixel| *pixel >= 1.0);
+        let [left, top] = [corner("bbox_x1")?, corner("bbox_y1")?].map(|pixel| pixel as u32 - 1);
+        Some([left, top, corner("bbox_x2")? as u32, corner("bbox_y2")? as u32])
+    }
+
     fn field(&self, field: &str) -> Option<&'a Array> {
         self.names.iter().position(|name| name == field).and_then(|place| self.values.get(place))
     }
@@ -118,7 +126,7 @@ fn rows(
         let name = class_names.get(class - 1).ok_or_else(|| {
             DataError::unreadable(path, format!("annotation {} has class {class} of {}", place + 1, class_names.len()))
         })?;
-        Ok(Row::new(class, name, image(&row)?))
+        Ok(Row { bounding_box: row.bounding_box(), ..Row::new(class, name, image(&row)?) })
     };
     rows.iter().enumerate().map(row).collect()
 }

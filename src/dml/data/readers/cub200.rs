@@ -2,7 +2,8 @@
 //! Wah, Branson, Welinder, Perona & Belongie, "The Caltech-UCSD Birds-200-2011 Dataset", 2011.
 //!
 //! The first 100 classes are trained on, the last 100 tested on. `train_test_split.txt` splits the images of
-//! every class, for classification, and is never read. Boxes are not cut out.
+//! every class, for classification, and is never read. `bounding_boxes.txt` has left, top, width and height of a box
+//! in each image, counted from 0.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -29,16 +30,29 @@ fn official(root: &Path) -> Result<Option<Listing>, DataError> {
         let [image, class] = line.words("the number of an image and of its class")?;
         classes.insert(line.number(image)?, line.number(class)?);
     }
+    let boxes = boxes(&root.join("bounding_boxes.txt"))?;
     let mut rows = Vec::with_capacity(images.len());
     for line in &images {
         let (image, file) = line.text.split_once(' ').ok_or_else(|| line.wrong("there is no path"))?;
+        let number = line.number(image)?;
         let class = *classes
-            .get(&line.number(image)?)
+            .get(&number)
             .ok_or_else(|| line.wrong(format!("image {image} is not in `image_class_labels.txt`")))?;
         let (folder, name) = file.trim().split_once('/').ok_or_else(|| line.wrong("the path has no folder"))?;
         if !is_clutter(name) {
-            rows.push(Row::new(class, folder, root.join("images").join(folder).join(name)));
+            let bounding_box = boxes.get(&number).copied();
+            rows.push(Row { bounding_box, ..Row::new(class, folder, root.join("images").join(folder).join(name)) });
         }
     }
     Ok(Some(halves(rows)))
+}
+
+/// The box of each image; none if there is no list of them.
+fn boxes(list: &Path) -> Result<BTreeMap<u32, [u32; 4]>, DataError> {
+    let of_image = |line: &text::Line| {
+        let [image, left, top, width, height] = line.words("an image's number and its box")?;
+        let [left, top] = [line.pixels(left)?, line.pixels(top)?];
+        Ok((line.number(image)?, [left, top, left + line.pixels(width)?, top + line.pixels(height)?]))
+    };
+    text::lines(list)?.iter().flatten().map(of_image).collect()
 }

@@ -2,9 +2,14 @@
 //! Liu, Luo, Qiu, Wang & Tang, "DeepFashion: Powering Robust Clothes Recognition and Retrieval", 2016.
 //!
 //! `list_eval_partition.txt` says which images are trained on, which are queries and which are the gallery.
-//! Queries search in the gallery alone. Articles with a single training image stay. Boxes are not cut out.
+//! Queries search in the gallery alone. Articles with a single training image stay. `list_bbox_inshop.txt` has the left
+//! upper and the right lower corner of a box in each image, the latter outside of it, for the images of 256 pixels: with
+//! the large ones there are no boxes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{Class, Counts, DataError, Layout, Listing, Role, Row, part, text};
 
@@ -22,17 +27,11 @@ pub(super) const LAYOUTS: [Layout; 1] =
     [Layout { name: "`list_eval_partition.txt` with the folder `img`", list: official }];
 
 fn official(root: &Path) -> Result<Option<Listing>, DataError> {
-    let lists = ["", "Eval", "Anno"].map(|folder| root.join(folder).join("list_eval_partition.txt"));
-    let Some(list) = lists.iter().find(|list| list.is_file()) else { return Ok(None) };
-    let lines = text::required(list, "the list of all images")?;
-    let [count, header, lines @ ..] = lines.as_slice() else {
-        return Err(DataError::unreadable(list, "it has no header"));
-    };
-    if count.number(&count.text)? as usize != lines.len() {
-        return Err(count.wrong(format!("it announces {} images, but lists {}", count.text, lines.len())));
-    }
-    let [_, _, _] = header.words("`image_name item_id evaluation_status`")?;
+    let Some(list) = list_of(root, "list_eval_partition.txt") else { return Ok(None) };
+    let lines = text::required(&list, "the list of all images")?;
+    let lines = counted(&list, &lines)?;
     let images = image_folder(root)?;
+    let boxes = boxes(root, &images)?;
     let (mut training, mut test) = (Vec::new(), Vec::new());
     for line in lines {
         let [path, item, status] = line.words("a path, an article and a status")?;
@@ -44,9 +43,41 @@ fn official(root: &Path) -> Result<Option<Listing>, DataError> {
             other => return Err(line.wrong(format!("`{other}` is neither `train`, `query` nor `gallery`"))),
         };
         let class = Class { name: item.to_owned(), category: category(file) };
-        half.push(Row { class, role, ..Row::new(item.to_owned(), "", images.join(file)) });
+        let bounding_box = boxes.get(path).copied();
+        half.push(Row { class, role, bounding_box, ..Row::new(item.to_owned(), "", images.join(file)) });
     }
     Ok(Some(Listing { training: part(training), test: part(test) }))
+}
+
+/// A list of the download, wherever it was put.
+fn list_of(root: &Path, name: &str) -> Option<PathBuf> {
+    ["", "Eval", "Anno"].map(|folder| root.join(folder).join(name)).into_iter().find(|list| list.is_file())
+}
+
+/// The lines of a list below its number of lines and the names of its columns.
+fn counted<'a>(list: &Path, lines: &'a [text::Line]) -> Result<&'a [text::Line], DataError> {
+    let [count, _, lines @ ..] = lines else { return Err(DataError::unreadable(list, "it has no header")) };
+    if count.number(&count.text)? as usize != lines.len() {
+        return Err(count.wrong(format!("it announces {} images, but lists {}", count.text, lines.len())));
+    }
+    Ok(lines)
+}
+
+/// The box of each image, by its path in the lists.
+fn boxes(root: &Path, images: &Path) -> Result<BTreeMap<String, [u32; 4]>, DataError> {
+    let list = list_of(root, "list_bbox_inshop.txt").filter(|_| images.ends_with("img"));
+    let Some(list) = list else { return Ok(BTreeMap::new()) };
+    let lines = text::required(&list, "the box of each image")?;
+    let of_image = |line: &text::Line| {
+        let [path, _clothes, _pose, corners @ ..] =
+            line.words::<7>("an image, two kinds and the corners of its box")?;
+        let mut pixels = [0; 4];
+        for (pixel, corner) in pixels.iter_mut().zip(corners) {
+            *pixel = line.pixels(corner)?;
+        }
+        Ok((path.to_owned(), pixels))
+    };
+    counted(&list, &lines)?.iter().map(of_image).collect()
 }
 
 /// Where the paths that begin with `img/` lead: images of 256 pixels, or the large ones if only they are there.

@@ -51,6 +51,31 @@ const CUB: [(&str, &str); 6] = [
 #[test]
 fn birds_are_split_by_class_and_never_by_the_list_that_splits_images() {
     assert_eq!(read(Reader::Cub200, &CUB), "001.Albatross: a_1.jpg | 002.Auk: b_1.jpg b_2.jpg");
+    assert!(boxes(&Reader::Cub200.find(folder(&CUB).path()).unwrap()).iter().all(Option::is_none));
+}
+
+/// The box of each image, those to train on first.
+fn boxes(found: &Found) -> Vec<Option<[u32; 4]>> {
+    let images = found.listing.halves().into_iter().flat_map(|(_, part)| &part.images);
+    images.map(|image| image.bounding_box).collect()
+}
+
+#[test]
+fn every_list_of_boxes_is_read_in_its_own_way() {
+    let list = "1 60.0 27.0 325.0 304.0\n2 0.0 0.0 1.0 1.0\n4 5.0 6.0 7.0 8.0\n";
+    let birds = folder(&[&CUB[..], &[("CUB_200_2011/bounding_boxes.txt", list)]].concat());
+    let expected = [Some([60, 27, 385, 331]), Some([0, 0, 1, 1]), Some([5, 6, 12, 14])];
+    assert_eq!(boxes(&Reader::Cub200.find(birds.path()).unwrap()), expected);
+    let wrong = refused(Reader::Cub200, &[&CUB[..], &[("CUB_200_2011/bounding_boxes.txt", "1 60 27 325\n")]].concat());
+    assert!(wrong.contains("line 1: `1 60 27 325` is not an image's number and its box"), "{wrong}");
+
+    let list = "2\nimage_name clothes_type pose_type x_1 y_1 x_2 y_2\n\
+        img/MEN/Shorts/id_2/2.jpg  2 1  050 049 208 256\nimg/WOMEN/Dresses/id_1/1.jpg 3 1 1 2 3 4\n";
+    let clothes = folder(&[&IN_SHOP[..], &[("Anno/list_bbox_inshop.txt", list)]].concat());
+    let expected = [Some([1, 2, 3, 4]), None, Some([50, 49, 208, 256]), None];
+    assert_eq!(boxes(&Reader::InShop.find(clothes.path()).unwrap()), expected);
+    fs::rename(clothes.path().join("Img/img"), clothes.path().join("Img/img_highres")).unwrap();
+    assert_eq!(boxes(&Reader::InShop.find(clothes.path()).unwrap()), [None; 4]);
 }
 
 #[test]
@@ -71,7 +96,7 @@ fn the_official_lists_of_birds_have_the_published_counts() {
         return;
     }
     let root = tempfile::tempdir().unwrap();
-    for file in ["images.txt", "image_class_labels.txt"] {
+    for file in ["images.txt", "image_class_labels.txt", "bounding_boxes.txt"] {
         fs::copy(lists.join(file), root.path().join(file)).unwrap();
     }
     for line in fs::read_to_string(lists.join("images.txt")).unwrap().lines() {
@@ -83,6 +108,7 @@ fn the_official_lists_of_birds_have_the_published_counts() {
     assert_eq!(Some(found.listing.counts()), Reader::Cub200.published());
     assert_eq!(found.listing.test.classes[0].name, "101.White_Pelican");
     assert_eq!(found.listing.training.sizes().into_iter().min(), Some(41));
+    assert_eq!(boxes(&found).iter().flatten().count(), 11_788);
 }
 
 #[test]
@@ -119,6 +145,8 @@ fn both_halves_of_the_cars_devkit_are_merged_and_the_one_without_classes_is_not_
     let found = Reader::Cars196.find(root.path()).unwrap();
     assert_eq!(found.layout, "the devkit, with `cars_train` and `cars_test`");
     assert_eq!(summary(&found), "Hummer: 00001.jpg 00001.jpg | 2CV: 00002.jpg 00002.jpg");
+    // Corners are counted from 1 in the file, and the second one is inside.
+    assert_eq!(boxes(&found)[1..3], [Some([38, 115, 569, 375]), Some([0, 0, 8, 6])]);
 }
 
 #[test]

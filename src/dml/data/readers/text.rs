@@ -27,6 +27,11 @@ impl Line {
         word.parse().map_err(|_| self.wrong(format!("`{word}` is not a number")))
     }
 
+    /// A word of it as whole pixels, perhaps written as `12.0`.
+    pub(super) fn pixels(&self, word: &str) -> Result<u32, DataError> {
+        self.number(word.strip_suffix(".0").unwrap_or(word))
+    }
+
     /// What is wrong with it.
     pub(super) fn wrong(&self, why: impl std::fmt::Display) -> DataError {
         DataError::unreadable(&self.file, format!("line {}: {why}", self.number))

@@ -23,6 +23,8 @@ pub(in crate::cli) struct Check {
 
 /// Groups of equal images that are printed.
 const GROUPS: usize = 20;
+/// Files of a group that are printed.
+const FILES: usize = 4;
 
 impl Check {
     pub(super) fn run(&self) -> Result<(), Exit> {
@@ -91,7 +93,7 @@ fn range([least, median, greatest]: [u64; 3], of: &str) -> String {
 fn outside(found: &Inspected) -> String {
     let Some(first) = found.outside.first() else { return String::new() };
     let images = counted(found.outside.len(), "image");
-    format!("boxes that reach out of their image: {images}, the first is {}\n", first.path)
+    format!("boxes that reach out of their image and are cut off: {images}, the first is {}\n", first.path)
 }
 
 fn corrupt(found: &Inspected) -> String {
@@ -143,13 +145,22 @@ fn duplicates(found: &Inspected) -> String {
         counts.collect::<Vec<_>>().join(", ")
     );
     for (kind, group) in groups.iter().take(GROUPS) {
-        let files = group.iter().map(|image| format!("{} {}", image.half.word(), image.path));
-        let _ = writeln!(text, "  {}: {}", kind.words(), files.collect::<Vec<_>>().join(", "));
+        let _ = writeln!(text, "  {}: {}", kind.words(), files(group));
     }
     if groups.len() > GROUPS {
         let _ = writeln!(text, "  and {} more", groups.len() - GROUPS);
     }
     text
+}
+
+/// The files of a group, the last one always among them.
+fn files(group: &[InspectedImage]) -> String {
+    let mut files: Vec<String> = group.iter().map(|image| format!("{} {}", image.half.word(), image.path)).collect();
+    if files.len() > FILES {
+        let left_out = files.len() - FILES;
+        files.splice(FILES - 1..group.len() - 1, [format!("{left_out} others")]);
+    }
+    files.join(", ")
 }
 
 #[cfg(test)]
@@ -188,6 +199,8 @@ mod tests {
         assert!(place("train 1, train 2") < place("of one class: test 5, test 6"));
         assert!(text.contains("and 7 more") && text.ends_with("cannot be read: none\n"), "{text}");
         assert!(verdict(&found).is_ok());
+        let many: Vec<_> = (0..9).map(|number| image(Half::Test, "c", &number.to_string())).collect();
+        assert_eq!(files(&many), "test 0, test 1, test 2, 5 others, test 8");
         found.corrupt.push("cannot use `x`: it is empty".to_owned());
         assert!(matches!(verdict(&found), Err(Exit::Mistake(message)) if message.starts_with("1 of 60 images")));
     }

@@ -17,7 +17,20 @@ pub(super) fn model(file: &SweepFile) -> Checked {
     pooling(model)?;
     head(model)?;
     torchscript(model)?;
-    require(model.freeze.iter().all(|name| !name.is_empty()), "model.freeze", "a name is empty")
+    freeze(model)
+}
+
+fn freeze(model: &Model) -> Checked {
+    let backbone = &model.backbone;
+    let Some(unknown) = model.freeze.iter().find(|name| !backbone.has_layer(name)) else { return Ok(()) };
+    Err(Fault {
+        key: "model.freeze".to_owned(),
+        message: format!("`{}` has no layer `{unknown}`", backbone.name()),
+        hint: Some(format!(
+            "its layers are {}; a part of one is named as in its weights",
+            backbone.layers().join(", ")
+        )),
+    })
 }
 
 fn backbone(backbone: &Backbone, image_size: u32, key: &str) -> Checked {
@@ -36,17 +49,26 @@ fn backbone(backbone: &Backbone, image_size: u32, key: &str) -> Checked {
         key,
         format!("`{name}` makes the image smaller again and again: it needs at least {least} pixels"),
     )?;
+    if let Backbone::Torchscript(script) = backbone {
+        let example = "`backbone.torchscript = { weights = \"NAME\" }`";
+        let message = format!("the module itself is missing: {example}, after `sweep weights add NAME FILE`");
+        require(script.weights.is_some(), "model.backbone", message)?;
+    }
+    if backbone.fits(image_size) {
+        return Ok(());
+    }
     match backbone {
-        Backbone::Torchscript(script) => {
-            let example = "`backbone.torchscript = { weights = \"NAME\" }`";
-            let message = format!("the module itself is missing: {example}, after `sweep weights add NAME FILE`");
-            require(script.weights.is_some(), "model.backbone", message)
-        }
         Backbone::VitS16(_) | Backbone::VitB16(_) => {
-            let message = format!("`{name}` cuts the image into patches of 16 pixels: expected a multiple of 16");
-            require(image_size.is_multiple_of(16), key, message)
+            fault(key, format!("`{name}` cuts the image into patches of 16 pixels: expected a multiple of 16"))
         }
-        _ => Ok(()),
+        _ => {
+            let smaller = (least..image_size).rev().find(|&side| backbone.fits(side));
+            let larger = (image_size..).find(|&side| backbone.fits(side));
+            let near: Vec<String> = smaller.into_iter().chain(larger).map(|side| side.to_string()).collect();
+            let message =
+                format!("`{name}` halves the image again and again, and {image_size} pixels do not come out even");
+            fault(key, format!("{message}: expected {}", near.join(" or ")))
+        }
     }
 }
 
