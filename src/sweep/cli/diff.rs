@@ -9,16 +9,16 @@ use clap::Args;
 use rayon::prelude::*;
 use schema::RunId;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Exit, Opened, counted, show, show::in_toml, show_json};
+use super::{Exit, Opened, counted, show, show::in_toml, show_json, studies};
 use crate::{
     ledger::{Ledger, RunState},
     plan::{
-        Member, Plan,
+        Member, Plan, Study,
         difference::{self, Difference},
     },
-    spec::Sweep,
+    spec::{Sweep, as_written},
 };
 
 /// Tells which runs are kept, changed, added and dropped from one sweep file to another, or since the file was last
@@ -62,6 +62,8 @@ struct Fate {
     dropped: Vec<Group>,
     /// Runs of the newer sweep that are finished already.
     finished: BTreeSet<RunId>,
+    /// What rows of both search otherwise, by key.
+    searches: Vec<Searched>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,6 +80,16 @@ struct Change {
     after: Option<Value>,
     methods: BTreeSet<String>,
     runs: Vec<(RunId, RunId)>,
+}
+
+/// One key of searches with another value or range.
+#[derive(Debug, Serialize)]
+struct Searched {
+    key: String,
+    before: Option<Value>,
+    after: Option<Value>,
+    /// The rows whose searches they are.
+    rows: BTreeSet<String>,
 }
 
 /// Runs that are only in one of the two, by what sets them apart.
@@ -136,6 +148,7 @@ impl Fate {
             added: groups(&only(&new, &old, &replacing), &after.plan, &before.plan),
             dropped: groups(&only(&old, &new, &replaced), &before.plan, &after.plan),
             finished: finished(&after.plan, &after.ledger)?,
+            searches: searches(before, after),
         })
     }
 }
@@ -181,6 +194,32 @@ fn changes(pairs: &BTreeSet<(RunId, RunId)>, before: &Plan, after: &Plan) -> Vec
     changes.into_values().collect()
 }
 
+/// In what the searches for the same rows differ, ranges included.
+fn searches(before: &Opened, after: &Opened) -> Vec<Searched> {
+    let described = |opened: &Opened| -> BTreeMap<String, Value> {
+        let studies = opened.plan.studies.iter();
+        studies.map(|study| (studies::row(study, &opened.plan), described(study, &opened.sweep))).collect()
+    };
+    let (old, new) = (described(before), described(after));
+    let mut found: BTreeMap<_, Searched> = BTreeMap::new();
+    for (row, now) in &new {
+        let Some(then) = old.get(row) else { continue };
+        for Difference { key, left, right, .. } in difference::between(then, now) {
+            let key = key.trim_start_matches("method.").to_owned();
+            let place = (key.clone(), in_words(left.as_ref()), in_words(right.as_ref()));
+            let searched = || Searched { key, before: left, after: right, rows: BTreeSet::new() };
+            found.entry(place).or_insert_with(searched).rows.insert(row.clone());
+        }
+    }
+    found.into_values().collect()
+}
+
+/// All that a search depends on, in the words of the file.
+fn described(study: &Study, sweep: &Sweep) -> Value {
+    let (method, training) = as_written(study.method(sweep), &sweep.points[study.point].training);
+    json!({ "method": method, "training": training, "search": study.search(sweep).settings() })
+}
+
 /// Runs by the first thing about them that the other plan does not have.
 fn groups(runs: &BTreeSet<RunId>, of: &Plan, other: &Plan) -> Vec<Group> {
     let known: BTreeSet<String> = other.members.iter().flat_map(traits).collect();
@@ -190,7 +229,9 @@ fn groups(runs: &BTreeSet<RunId>, of: &Plan, other: &Plan) -> Vec<Group> {
     let in_table = of.members.iter().map(|member| member.run).filter(|run| runs.contains(run));
     for run in in_table.chain(runs.iter().copied()) {
         let own = of.member_of(run).and_then(|member| traits(member).into_iter().find(|it| !known.contains(it)));
-        let by = own.unwrap_or_else(|| "other combinations".to_owned());
+        let is_trial = of.runs.get(&run).is_some_and(|planned| planned.member.is_none());
+        let other = if is_trial { "trials of searches" } else { "other combinations" };
+        let by = own.unwrap_or_else(|| other.to_owned());
         let place = *places.entry(by.clone()).or_insert_with(|| {
             groups.push(Group { by, runs: BTreeSet::new() });
             groups.len() - 1
@@ -241,7 +282,20 @@ fn as_text(fate: &Fate) -> Vec<String> {
     lines.extend(group_lines(added));
     lines.push(format!("  dropped  {:>6}", count(dropped)));
     lines.extend(group_lines(dropped));
+    if !fate.searches.is_empty() {
+        lines.push("  searches".to_owned());
+        lines.extend(fate.searches.iter().map(search_line));
+    }
     lines
+}
+
+fn search_line(searched: &Searched) -> String {
+    let Searched { key, before, after, rows } = searched;
+    let rows = match rows.len() {
+        1..=FEW_METHODS => rows.iter().cloned().collect::<Vec<_>>().join("; "),
+        more => format!("{more} rows"),
+    };
+    format!("             {key}: {} -> {}  ({rows})", in_words(before.as_ref()), in_words(after.as_ref()))
 }
 
 fn change_lines(changes: &[Change], all: usize) -> Vec<String> {

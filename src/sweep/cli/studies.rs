@@ -75,7 +75,7 @@ fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
 }
 
 /// `Triplet on Omniglot, model.embedding = 64`.
-fn row(study: &Study, plan: &Plan) -> String {
+pub(super) fn row(study: &Study, plan: &Plan) -> String {
     let member = &plan.members[study.members.start];
     let settings = member.settings.iter().map(|(axis, value)| format!(", {axis} = {value}"));
     format!("{} on {}{}", member.method, member.dataset, settings.collect::<String>())
