@@ -10,12 +10,17 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use schema::{Attempt, Dataset, Device, Event, Files, Finished, ImportWork, Own, PROTOCOL, Registration, Work};
+use schema::{Dataset, Files, Finished, ImportWork, Own, Registration, Work};
 
-use super::{Exit, evaluate::no_last_word, progress::Bar, show, tell};
+use super::{
+    Exit,
+    foreground::{self, all_cores, no_last_word},
+    progress::Bar,
+    show, tell,
+};
 use crate::{
     ledger::{absolute, read_json},
-    run::trainer::{Trainer, converse},
+    run::trainer::Trainer,
 };
 
 /// Commands about data sets.
@@ -140,24 +145,7 @@ impl Added {
     /// Has the trainer do the work, and returns what came of it.
     fn attempt(&self, work: Work, bar: &Bar) -> Result<Finished, Exit> {
         let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
-        attempt(&trainer, work, bar)
-    }
-}
-
-/// Has a trainer do the work with all cores, and returns what came of it.
-fn attempt(trainer: &Trainer, work: Work, bar: &Bar) -> Result<Finished, Exit> {
-    let threads = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-    let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads, work };
-    let last = converse(trainer, &attempt, |event| {
-        if let Event::Progress { done, total, .. } = event {
-            bar.set(*done, *total);
-        }
-    });
-    bar.close();
-    match last.map_err(Exit::mistake)? {
-        Some(Event::Finished(finished)) => Ok(finished),
-        Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),
-        _ => Err(no_last_word()),
+        foreground::attempt(&trainer, work, all_cores(), Some(bar))
     }
 }
 
@@ -191,7 +179,7 @@ impl Add {
         });
         let prefix = format!("adding {}", dataset.title());
         let bar = if *dataset == Dataset::Omniglot { Bar::images(&prefix) } else { Bar::bytes(&prefix) };
-        match attempt(&trainer, work, &bar) {
+        match foreground::attempt(&trainer, work, all_cores(), Some(&bar)) {
             Ok(Finished::Imported { images }) => Ok(images),
             Err(Exit::Mistake(message)) if message.contains("not what was published") => {
                 Err(Exit::Mistake(format!("{message}\nhint: to use it all the same, add `--allow-other-counts`")))

@@ -7,14 +7,19 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use schema::{
-    Attempt, Comparison, DataId, Device, EmbeddingFiles, EvaluateWork, Evaluated, Event, Finished, Identity,
-    MeasureWork, Measured, Metric, PROTOCOL, RunId, Scores, Work,
+    Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Finished, Identity, MeasureWork, Measured, Metric,
+    RunId, Scores, Work,
 };
 
-use super::{Exit, progress::Bar, show, tell};
+use super::{
+    Exit,
+    foreground::{self, all_cores, no_last_word},
+    progress::Bar,
+    show, tell,
+};
 use crate::{
     ledger::{Ledger, absolute, read_json},
-    run::trainer::{Trainer, converse},
+    run::trainer::Trainer,
 };
 
 /// Measures how well embeddings retrieve images of their class: exactly, and whatever made them. Without query files,
@@ -262,24 +267,7 @@ impl Place {
     /// Has a trainer do the work, and returns what came of it.
     pub(super) fn attempt(&self, work: Work) -> Result<Finished, Exit> {
         let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
-        let cores = || std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
-        let threads = self.threads.unwrap_or_else(cores);
-        let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads, work };
-        let bar = Bar::images("embedding");
-        let last = converse(&trainer, &attempt, |event| {
-            if let Event::Progress { done, total, .. } = event {
-                bar.set(*done, *total);
-            }
-        });
-        bar.close();
-        match last.map_err(Exit::mistake)? {
-            Some(Event::Finished(finished)) => Ok(finished),
-            Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),
-            _ => Err(no_last_word()),
-        }
+        let threads = self.threads.unwrap_or_else(all_cores);
+        foreground::attempt(&trainer, work, threads, Some(&Bar::images("embedding")))
     }
-}
-
-pub(super) fn no_last_word() -> Exit {
-    Exit::Mistake("the trainer left without a last word".to_owned())
 }

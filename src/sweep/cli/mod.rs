@@ -9,6 +9,7 @@ mod diff;
 mod doctor;
 mod evaluate;
 mod exit;
+mod foreground;
 mod neighbours;
 mod plan;
 mod progress;

@@ -5,11 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use schema::{Finished, NeighboursWork, Work};
 
-use super::{
-    Exit,
-    evaluate::{Place, no_last_word},
-    show, tell,
-};
+use super::{Exit, evaluate::Place, foreground::no_last_word, show, tell};
 use crate::ledger::absolute;
 
 /// Draws a test image and those nearest to it, in green frames those of its class and in red ones the others, and

@@ -6,15 +6,19 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use schema::{Attempt, Backbone, Device, Event, Finished, PROTOCOL, Weights, WeightsWork, Work};
+use schema::{Backbone, Finished, Weights, WeightsWork, Work};
 
-use super::{Exit, counted, show, tell};
+use super::{
+    Exit, counted,
+    foreground::{self, no_last_word},
+    show, tell,
+};
 use crate::{
     ledger::{
         absolute,
         weights::{self, Manifest, ROOT},
     },
-    run::trainer::{Trainer, converse},
+    run::trainer::Trainer,
 };
 
 /// Commands about trained weights.
@@ -205,11 +209,9 @@ impl Folder {
         };
         let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
         let work = Work::Weights(WeightsWork { backbone, file: absolute(file) });
-        let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads: 1, work };
-        match converse(&trainer, &attempt, |_| {}).map_err(Exit::mistake)? {
-            Some(Event::Finished(Finished::Fitted { used, ignored })) => Ok((used, ignored.len())),
-            Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),
-            _ => Err(Exit::Mistake("the trainer left without a last word".to_owned())),
+        match foreground::attempt(&trainer, work, 1, None)? {
+            Finished::Fitted { used, ignored } => Ok((used, ignored.len())),
+            _ => Err(no_last_word()),
         }
     }
 }

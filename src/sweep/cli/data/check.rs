@@ -6,7 +6,7 @@ use clap::Args;
 use schema::{Finished, InspectWork, Inspected, InspectedHalf, InspectedImage, Work};
 
 use super::{
-    super::{Exit, counted, evaluate::no_last_word, progress::Bar, show},
+    super::{Exit, counted, foreground::no_last_word, progress::Bar, show},
     Added,
 };
 

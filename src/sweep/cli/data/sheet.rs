@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use schema::{Finished, Half, SheetWork, Work};
 
 use super::{
-    super::{Exit, counted, evaluate::no_last_word, progress::Bar, show, tell},
+    super::{Exit, counted, foreground::no_last_word, progress::Bar, show, tell},
     Added,
 };
 use crate::ledger::absolute;
