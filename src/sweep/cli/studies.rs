@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use schema::Metric;
-
 use super::{Exit, Opened, counted};
 use crate::{
     plan::{Member, Plan, Standing, Study},
@@ -15,7 +13,7 @@ pub(super) fn facts(opened: &Opened) -> Vec<String> {
     let (sweep, studies) = (&opened.sweep, &opened.plan.studies);
     let Some(first) = studies.first() else { return Vec::new() };
     let settings = first.search(sweep).settings();
-    let select = sweep.points[first.point].training.select.unwrap_or(Metric::MapAtR);
+    let select = sweep.points[first.point].training.selecting();
     let how = format!(
         "Searched: {} over {} per search, each on {} folds, by mean validation {}; trials have a seed of their own.",
         settings.strategy.name(),

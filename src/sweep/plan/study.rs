@@ -39,6 +39,8 @@ pub struct Study {
     pub budget: usize,
     /// Its trials so far.
     pub trials: Vec<Trial>,
+    /// How many of their points are on disk.
+    pub kept: usize,
     /// How far it is.
     pub standing: Standing,
     given: Given,
@@ -89,7 +91,8 @@ impl Study {
     pub(super) fn new(cell: &Cell<'_>, given: Given) -> Study {
         let id = StudyId::of(&description(cell));
         let budget = cell.method.search.as_deref().map_or(0, Search::trials);
-        Study { id, point: 0, method: 0, members: 0..0, budget, trials: Vec::new(), standing: Standing::Open, given }
+        let (members, trials, standing) = (0..0, Vec::new(), Standing::Open);
+        Study { id, point: 0, method: 0, members, budget, trials, kept: 0, standing, given }
     }
 
     /// The same, knowing its place in the sweep and its members' in the plan.
@@ -133,7 +136,7 @@ impl Study {
 
     /// Takes in what became of the trials.
     fn learn(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<(), LedgerError> {
-        let select = sweep.points[self.point].training.select.unwrap_or(Metric::MapAtR);
+        let select = sweep.points[self.point].training.selecting();
         for trial in self.trials.iter_mut().filter(|trial| trial.outcome == Outcome::Pending) {
             for place in 0..trial.runs.len() {
                 if trial.folds[place].is_none() {
@@ -247,6 +250,7 @@ impl Plan {
     ) -> Result<(), LedgerError> {
         let search = study.search(sweep);
         let kept = ledger.points_of(study.id)?;
+        study.kept = kept.len();
         study.learn(sweep, ledger)?;
         while let Some(point) = study.next(search, &kept) {
             let trial = self.trial(study, point, sweep, new);

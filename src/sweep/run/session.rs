@@ -280,12 +280,11 @@ impl Running<'_, '_> {
 
     /// Writes down which points the studies have decided on.
     fn keep_studies(&mut self) -> Result<(), SessionError> {
-        let Session { plan, ledger, .. } = &*self.session;
-        for study in &plan.studies {
+        let Session { plan, ledger, .. } = &mut *self.session;
+        for study in plan.studies.iter_mut().filter(|study| study.kept < study.trials.len()) {
             let points: Vec<_> = study.trials.iter().map(|trial| trial.point.clone()).collect();
-            if ledger.points_of(study.id)?.len() < points.len() {
-                ledger.keep_points(study.id, &points)?;
-            }
+            ledger.keep_points(study.id, &points)?;
+            study.kept = points.len();
         }
         Ok(())
     }

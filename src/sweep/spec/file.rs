@@ -193,6 +193,13 @@ pub struct TrainingTable {
     pub labels: Labels,
 }
 
+impl TrainingTable {
+    /// The metric by which validation chooses.
+    pub fn selecting(&self) -> Metric {
+        self.select.unwrap_or(Metric::MapAtR)
+    }
+}
+
 /// `[[method]]`: one row of the table, either a loss or a baseline.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

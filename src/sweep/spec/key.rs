@@ -191,8 +191,16 @@ pub(super) fn means(condition: &DeValue<'_>, setting: &DeValue<'_>) -> bool {
 /// A number as all settings understand it.
 pub(super) fn number(value: &DeValue<'_>) -> Option<f64> {
     match value {
-        DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|n| n as f64),
+        DeValue::Integer(_) => whole(value).map(|whole| whole as f64),
         DeValue::Float(float) => float.as_str().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A whole number.
+pub(super) fn whole(value: &DeValue<'_>) -> Option<i64> {
+    match value {
+        DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix()).ok(),
         _ => None,
     }
 }

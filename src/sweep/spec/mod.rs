@@ -51,7 +51,7 @@ pub use tables::{Layouts, Quoted, ReportTable};
 
 use crate::{
     ledger::fingerprint::registration,
-    search::{Search, Settings, Space},
+    search::{Search, Space},
 };
 
 /// Combinations that are read at once; the first mistake of them is reported.
@@ -78,8 +78,6 @@ pub struct Sweep {
     pub seeds: Vec<u64>,
     /// The folds of each recipe; a single `None` trains on all training classes.
     pub folds: Vec<Option<Fold>>,
-    /// How searched values are chosen, if there are any.
-    pub search: Option<Settings>,
     /// Whether its methods may be compared.
     pub fairness: Fairness,
     /// What to measure and to show.
@@ -154,7 +152,6 @@ impl Sweep {
         let reading = &document.first_reading(first);
         let first: SweepFile = document.read(reading)?;
         validate::report(&first.report, &document.method_names()).map_err(|fault| document.point_at(reading, fault))?;
-        let is_searched = points.iter().flat_map(|point| &point.methods).any(|method| method.search.is_some());
         let folds = match first.sweep.folds {
             Some(Folds { of, cut }) => Fold::all(of, cut).map(Some).collect(),
             None => vec![None],
@@ -171,7 +168,6 @@ impl Sweep {
             refinements,
             points,
             seeds: first.sweep.seeds.0,
-            search: first.search.filter(|_| is_searched),
             folds,
             fairness,
             report: first.report,

@@ -16,7 +16,7 @@ use super::{
     Method,
     diagnostic::{Diagnostic, nearest},
     file::{MethodTable, TrainingTable},
-    key::number,
+    key::{number, whole},
     source::Source,
 };
 use crate::search::{Condition, Dimension, Point, Range};
@@ -159,13 +159,6 @@ fn two<T>(
     })
 }
 
-fn whole(value: &DeValue<'_>) -> Option<i64> {
-    match value {
-        DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix()).ok(),
-        _ => None,
-    }
-}
-
 /// `when = { "loss.sum.0.weight" = 1 }`: where an earlier choice has this value.
 fn condition(source: &Source<'_>, when: &Spanned<DeValue<'_>>, prefix: &str) -> Result<Condition, Diagnostic> {
     let entry = when.get_ref().as_table().filter(|table| table.len() == 1).and_then(|table| table.iter().next());
@@ -191,10 +184,8 @@ fn example(kind: &str) -> String {
 fn plain(value: &DeValue<'_>) -> Value {
     match value {
         DeValue::String(text) => text.as_ref().into(),
-        DeValue::Integer(integer) => {
-            i64::from_str_radix(integer.as_str(), integer.radix()).map_or(Value::Null, Value::from)
-        }
-        DeValue::Float(float) => float.as_str().parse::<f64>().map_or(Value::Null, Value::from),
+        DeValue::Integer(_) => whole(value).map_or(Value::Null, Value::from),
+        DeValue::Float(_) => number(value).map_or(Value::Null, Value::from),
         DeValue::Boolean(truth) => (*truth).into(),
         DeValue::Datetime(time) => time.to_string().into(),
         DeValue::Array(items) => items.iter().map(|item| plain(item.get_ref())).collect(),

@@ -761,7 +761,8 @@ fn a_sweep_under_a_protocol_has_its_settings_and_has_to_keep_its_rules() {
     let sweep = parse(&waived).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(sweep.protocol, Some(Protocol::RealityCheck));
     let schema::Optimizer::RmsProp(optimizer) = &sweep.points[0].training.optimizer else { panic!() };
-    assert_eq!((optimizer.lr, sweep.search.as_ref().unwrap().trials, sweep.seeds.len()), (1e-6, 50, 10));
+    let search = sweep.points[0].methods[0].search.as_ref().unwrap();
+    assert_eq!((optimizer.lr, search.settings().trials, sweep.seeds.len()), (1e-6, 50, 10));
     let without = parse(&UNDER_A_PROTOCOL.replace("protocol = \"reality_check\"", "")).unwrap_err().render(false);
     assert!(without.contains("missing key"), "{without}");
     let other = parse(&UNDER_A_PROTOCOL.replace("\"reality_check\"", "\"reality_chek\"")).unwrap_err().render(false);

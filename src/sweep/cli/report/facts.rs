@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use report::{Row, RunState};
-use schema::{Cut, Dataset, Labels, Metric};
+use schema::{Cut, Dataset, Labels};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -97,7 +97,7 @@ pub(super) fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
     lines.push(match sweep.folds.first() {
         Some(Some(fold)) => format!(
             "Weights were chosen by validation {} on {} class-disjoint folds{}; test classes chose nothing.",
-            sweep.points.first().and_then(|point| point.training.select).unwrap_or(Metric::MapAtR).heading(),
+            sweep.points[0].training.selecting().heading(),
             fold.of,
             match fold.cut {
                 Cut::Even => "",

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::{Loss, Metric, canonical_json};
+use schema::{Loss, canonical_json};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -137,7 +137,7 @@ fn of_point(point: &Point) -> Vec<Condition> {
     let weights = weights.map_or_else(|| "random".to_owned(), canonical_json);
     let width = model.embedding.map_or_else(|| "no embedding layer".to_owned(), |width| format!("{width}-d"));
     let steps = format!("{} steps", training.steps);
-    let select = training.select.unwrap_or(Metric::MapAtR).heading();
+    let select = training.selecting().heading();
     let choice = canonical_json(&(training.select, training.validate_every, training.patience));
     let family = name_of(&training.optimizer);
     vec![
