@@ -15,9 +15,9 @@ pub(crate) enum Processor {
     /// AVX-512.
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// AVX-512 with products of bfloat16 numbers.
+    /// AVX-512 with sums of products of whole numbers.
     #[cfg(target_arch = "x86_64")]
-    Avx512Bf16,
+    Avx512Vnni,
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -34,8 +34,8 @@ impl Processor {
             && is_x86_feature_detected!("avx512vl");
         if available.contains(&Processor::Avx2) && avx512 {
             available.push(Processor::Avx512);
-            if is_x86_feature_detected!("avx512bf16") {
-                available.push(Processor::Avx512Bf16);
+            if is_x86_feature_detected!("avx512vnni") {
+                available.push(Processor::Avx512Vnni);
             }
         }
         available
@@ -56,14 +56,14 @@ impl Processor {
         static BEST: OnceLock<Processor> = OnceLock::new();
         *BEST.get_or_init(|| Processor::available().pop().unwrap_or(Processor::Any))
     }
+}
 
-    /// Whether it multiplies bfloat16 numbers.
-    pub(crate) fn has_bf16(self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        return self == Processor::Avx512Bf16;
-        #[cfg(not(target_arch = "x86_64"))]
-        false
-    }
+/// Whether this processor multiplies bfloat16 numbers.
+pub(crate) fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// Makes methods of [`Processor`] of functions that are inlined into one for each kind.
@@ -84,7 +84,7 @@ macro_rules! for_every_processor {
                 // SAFETY: `available` detected what the function needs.
                 Processor::Avx2 => unsafe { avx2($($argument),*) },
                 // SAFETY: as above.
-                Processor::Avx512 | Processor::Avx512Bf16 => unsafe { avx512($($argument),*) },
+                Processor::Avx512 | Processor::Avx512Vnni => unsafe { avx512($($argument),*) },
             }
         }
 

@@ -1,4 +1,4 @@
-//! The inner loops, for each kind of [`Processor`]. Only products of bfloat16 numbers need to be spelled out.
+//! The inner loops, for each kind of [`Processor`].
 
 #![expect(unsafe_code, reason = "functions for a kind of processor are called where that kind was detected")]
 
@@ -7,8 +7,12 @@ use crate::processor::{Processor, for_every_processor};
 
 impl Processor {
     for_every_processor! {
-        pub(super) fn multiply_f32(a: &[f32], b: &[f32], to: &mut [f32], stride: usize) =
-            [micro::<4, 8, false>, micro::<6, 16, true>, micro::<12, 32, true>];
+        fn multiply_by_parts(a: &[Pair], b: &[Pair], to: &mut [i32], stride: usize) =
+            [micro::<4, 8>, micro_avx2, micro_avx512];
+        pub(super) fn quantise(row: &[f32], centre: &[f32], scale: f32, per_unit: f32, to: &mut [i16]) =
+            [quantise, quantise, quantise];
+        pub(super) fn to_products(sums: &[i32], unit: f32, units: &[f32], to: &mut [f32]) =
+            [to_products, to_products, to_products];
         pub(super) fn mask(values: &mut [f32], classes: &[u32], class: u32) = [mask, mask, mask];
         pub(super) fn subtract(values: &mut [f32], offsets: &[f32]) = [subtract, subtract, subtract];
         pub(super) fn largest(values: &[f32]) -> f32 = [largest, largest, largest];
@@ -25,34 +29,33 @@ impl Processor {
             #[cfg(target_arch = "x86_64")]
             Processor::Avx2 => (6, 16),
             #[cfg(target_arch = "x86_64")]
-            Processor::Avx512 | Processor::Avx512Bf16 => (12, 32),
+            Processor::Avx512 | Processor::Avx512Vnni => (12, 32),
         }
     }
 
-    /// As [`multiply_f32`](Self::multiply_f32), of pairs of bfloat16 numbers.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn multiply_bf16(self, a: &[u32], b: &[u32], to: &mut [f32], stride: usize) {
-        assert_eq!(self, Processor::Avx512Bf16, "only this processor multiplies such numbers");
-        // SAFETY: `available` detected what the function needs.
-        unsafe { micro_bf16(a, b, to, stride) }
-    }
-
-    /// As [`multiply_f32`](Self::multiply_f32), of pairs of bfloat16 numbers.
-    #[cfg(not(target_arch = "x86_64"))]
-    pub(super) fn multiply_bf16(self, _: &[u32], _: &[u32], _: &mut [f32], _: usize) {
-        unreachable!("only other processors multiply such numbers");
+    /// The sums of products of as many rows as [`shape`](Self::shape) says with as many others. Sides hold all rows'
+    /// first pairs of columns, then all second ones, and so on. No sum may be larger than its type can hold.
+    pub(super) fn multiply(self, a: &[Pair], b: &[Pair], to: &mut [i32], stride: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if self == Processor::Avx512Vnni {
+            // SAFETY: `available` detected what the function needs.
+            return unsafe { micro_vnni(a, b, to, stride) };
+        }
+        self.multiply_by_parts(a, b, to, stride);
     }
 }
 
-/// Products of `M` rows with `N` rows: `a` holds `M` and `b` holds `N` numbers of each column, column by column.
+/// Two neighbouring columns of a row.
+pub(super) type Pair = [i16; 2];
+
 #[inline(always)]
-fn micro<const M: usize, const N: usize, const FUSED: bool>(a: &[f32], b: &[f32], to: &mut [f32], stride: usize) {
-    let mut sums = [[0f32; N]; M];
+fn micro<const M: usize, const N: usize>(a: &[Pair], b: &[Pair], to: &mut [i32], stride: usize) {
+    let mut sums = [[0; N]; M];
     for (a, b) in a.as_chunks::<M>().0.iter().zip(b.as_chunks::<N>().0) {
         for row in 0..M {
             for column in 0..N {
-                let sum = &mut sums[row][column];
-                *sum = if FUSED { a[row].mul_add(b[column], *sum) } else { a[row] * b[column] + *sum };
+                let [first, second] = [0, 1].map(|of| i32::from(a[row][of]) * i32::from(b[column][of]));
+                sums[row][column] += first + second;
             }
         }
     }
@@ -61,33 +64,75 @@ fn micro<const M: usize, const N: usize, const FUSED: bool>(a: &[f32], b: &[f32]
     }
 }
 
-/// As [`micro`] with 12 and 32 rows; each number is a pair of two neighbouring columns.
+/// Makes a function as [`micro`] of instructions for two registers of columns.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn micro_bf16(a: &[u32], b: &[u32], to: &mut [f32], stride: usize) {
-    use std::{arch::x86_64::*, mem::transmute};
-    let pair = |from: &[u32; 16]| {
-        // SAFETY: an array of 64 bytes is as good as a register of 64 bytes, whatever its numbers mean.
-        unsafe { transmute::<[u32; 16], __m512bh>(*from) }
+macro_rules! micro_of {
+    (
+        $name:ident, $features:literal, $rows:literal x 2 x $lanes:literal,
+        [$zero:ident, $load:ident, $spread:ident, $store:ident], |$sum:ident, $a:ident, $b:ident| $next:expr
+    ) => {
+        #[target_feature(enable = $features)]
+        fn $name(a: &[Pair], b: &[Pair], to: &mut [i32], stride: usize) {
+            use std::arch::x86_64::*;
+            let mut sums = [[$zero(); 2]; $rows];
+            for (a, b) in a.as_chunks::<$rows>().0.iter().zip(b.as_chunks::<{ 2 * $lanes }>().0) {
+                // SAFETY: there are two registers of pairs.
+                let b = [0, 1].map(|half| unsafe { $load(b.as_ptr().add(half * $lanes).cast()) });
+                for (&[first, second], sums) in a.iter().zip(&mut sums) {
+                    let $a = $spread(i32::from(first) & 0xffff | i32::from(second) << 16);
+                    for ($sum, $b) in sums.iter_mut().zip(b) {
+                        *$sum = $next;
+                    }
+                }
+            }
+            for (row, sums) in sums.iter().enumerate() {
+                let to = &mut to[row * stride..][..2 * $lanes];
+                for (half, sum) in sums.iter().enumerate() {
+                    // SAFETY: there is place for two registers of sums.
+                    unsafe { $store(to.as_mut_ptr().add(half * $lanes).cast(), *sum) };
+                }
+            }
+        }
     };
-    let mut sums = [[_mm512_setzero_ps(); 2]; 12];
-    for (a, b) in a.as_chunks::<12>().0.iter().zip(b.as_chunks::<32>().0) {
-        let ([left, right], _) = b.as_chunks::<16>() else { unreachable!("32 are two times 16") };
-        let (left, right) = (pair(left), pair(right));
-        for (a, sums) in a.iter().zip(&mut sums) {
-            // SAFETY: both types are registers of 64 bytes.
-            let a = unsafe { transmute::<__m512i, __m512bh>(_mm512_set1_epi32(*a as i32)) };
-            sums[0] = _mm512_dpbf16_ps(sums[0], a, left);
-            sums[1] = _mm512_dpbf16_ps(sums[1], a, right);
-        }
+}
+
+#[cfg(target_arch = "x86_64")]
+micro_of!(
+    micro_avx2, "avx2,fma", 6 x 2 x 8,
+    [_mm256_setzero_si256, _mm256_loadu_si256, _mm256_set1_epi32, _mm256_storeu_si256],
+    |sum, a, b| _mm256_add_epi32(*sum, _mm256_madd_epi16(a, b))
+);
+
+#[cfg(target_arch = "x86_64")]
+micro_of!(
+    micro_avx512, "avx512f,avx512bw", 12 x 2 x 16,
+    [_mm512_setzero_si512, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512],
+    |sum, a, b| _mm512_add_epi32(*sum, _mm512_madd_epi16(a, b))
+);
+
+#[cfg(target_arch = "x86_64")]
+micro_of!(
+    micro_vnni, "avx512f,avx512bw,avx512vnni", 12 x 2 x 16,
+    [_mm512_setzero_si512, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512],
+    |sum, a, b| _mm512_dpwssd_epi32(*sum, a, b)
+);
+
+/// Writes the numbers of a row, times `scale` and less the `centre`, in whole numbers of a unit, the nearest, of
+/// which there are 32,767 at most.
+#[inline(always)]
+fn quantise(row: &[f32], centre: &[f32], scale: f32, per_unit: f32, to: &mut [i16]) {
+    // Beside this number there is no place for fractions, and whole numbers are the last bits of the sum.
+    const ROUND: f32 = 12_582_912.0;
+    for ((value, centre), to) in row.iter().zip(centre).zip(to) {
+        *to = ((value * scale - centre) * per_unit + ROUND).to_bits() as i16;
     }
-    for (row, sums) in sums.iter().enumerate() {
-        let to = &mut to[row * stride..][..32];
-        // SAFETY: there is place for 32 numbers.
-        unsafe {
-            _mm512_storeu_ps(to.as_mut_ptr(), sums[0]);
-            _mm512_storeu_ps(to.as_mut_ptr().add(16), sums[1]);
-        }
+}
+
+/// Turns sums of products of whole numbers into products of rows.
+#[inline(always)]
+fn to_products(sums: &[i32], unit: f32, units: &[f32], to: &mut [f32]) {
+    for ((sum, of_other), to) in sums.iter().zip(units).zip(to) {
+        *to = *sum as f32 * unit * of_other;
     }
 }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::{
     EvalError,
-    product::{Method, Side, TILE, Tile, Which, scale, tiles},
+    product::{Frame, Side, TILE, Tile, Which, tiles},
     retrieval::{Itself, Search},
     rows::{Comparison, Rows},
 };
@@ -52,10 +52,10 @@ pub(super) fn among(
     budget: usize,
 ) -> Neighbours {
     let count = count.min(references.len().saturating_sub(itself.most()));
-    let (method, scale) = (Method::fastest(), scale(&[queries, references]));
-    let (left, right) =
-        (Side::new(queries, comparison, method, scale), Side::new(references, comparison, method, scale));
-    let searching = Searching { left: &left, right: &right, comparison, itself, count, processor: method.processor };
+    let processor = Processor::best();
+    let frame = Frame::new(queries, references, comparison, processor);
+    let (left, right) = (Side::new(queries, &frame), Side::new(references, &frame));
+    let searching = Searching { left: &left, right: &right, comparison, itself, count, processor };
     let most = 4 * count + 64;
     let band = (budget / 2 / (most * size_of::<Candidate>() * TILE)).max(1);
     let all = queries.len().div_ceil(TILE);
@@ -110,12 +110,10 @@ impl Searching<'_> {
         best.resize_with(rows.len(), || Best { candidates: Vec::new(), floor: f32::NEG_INFINITY });
         for ((query, values), best) in rows.zip(tile.values.chunks_exact_mut(TILE)).zip(best) {
             let values = &mut values[..columns.len()];
-            if !self.right.offsets.is_empty() {
-                self.processor.subtract(values, &self.right.offsets[columns.clone()]);
-            }
+            self.processor.subtract(values, &self.right.offsets[columns.clone()]);
             let radius = (self.left.radius(query, self.right, tile.right) as f32).next_up();
             let itself = self.itself.of(query);
-            if self.processor.largest(values) + radius < best.floor {
+            if (self.processor.largest(values) + radius).next_up() < best.floor {
                 continue;
             }
             for (image, &value) in columns.clone().zip(values.iter()) {
@@ -161,8 +159,7 @@ impl Searching<'_> {
     }
 
     fn certain(&self, query: usize, similarity: f64, image: u32) -> Candidate {
-        let value = self.left.threshold(query, self.comparison, similarity);
-        let slack = 1e-14 * value.abs();
+        let (value, slack) = (self.left.threshold(query, similarity), self.left.slack());
         Candidate { low: ((value - slack) as f32).next_down(), high: ((value + slack) as f32).next_up(), image }
     }
 }

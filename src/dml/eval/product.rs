@@ -1,204 +1,197 @@
 //! Approximate dot products of all rows of one set with all of another, tile by tile, and how wrong they can be.
 //!
-//! They are computed as fast as the processor can: in bfloat16 where it has such instructions and they are precise
-//! enough, in single precision otherwise. Nothing is decided by them alone: whoever uses them looks at the exact
-//! similarity where the [`radius`](Side::radius) of the error leaves a question open. So no result depends on how,
-//! or in tiles of what size, they were computed.
+//! Rows are taken relative to a centre, so that embeddings which all point the same way can still be told apart, and
+//! written in whole numbers of 16 bits, each row in a unit of its own. Processors sum products of such numbers
+//! without any error, and twice as many at a time as of single precision. Nothing is decided by them alone: whoever
+//! uses them looks at the exact similarity where the [`radius`](Side::radius) of the error leaves a question open. So
+//! no result depends on how, or in tiles of what size, they were computed.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::rows::{Comparison, Rows, dot};
+use super::{
+    kernel::Pair,
+    rows::{Comparison, Rows, dot},
+};
 use crate::processor::Processor;
 
 /// Rows and columns of a tile: small enough that all it needs stays in a core's cache.
 pub(super) const TILE: usize = 192;
 
-/// The numbers in which approximate products are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Numbers {
-    F32,
-    Bf16,
-}
+/// The largest number of a row in its unit.
+const LARGEST: f64 = 32_767.0;
 
-/// How products are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Method {
+/// The greatest length of a row in its unit: the square of one more would be too large for a sum of products.
+const LONGEST: f64 = 46_340.0;
+
+/// So many rows are enough to find a centre.
+const SAMPLE: usize = 1024;
+
+/// How rows are written before they are multiplied: times `scale` and less the `centre`.
+///
+/// If `u` and `v` are what is left of `a` and `b` without the centre `c`, then `a·b = u·v + c·a + c·v`. The last two
+/// belong to one row each.
+pub(super) struct Frame {
+    /// A power of two that brings the lengths of all rows below one, so that no product overflows.
+    scale: f32,
+    centre: Vec<f32>,
+    comparison: Comparison,
     pub(super) processor: Processor,
-    pub(super) numbers: Numbers,
 }
 
-impl Method {
-    /// The fastest here.
-    pub(super) fn fastest() -> Method {
-        let processor = Processor::best();
-        Method { processor, numbers: if processor.has_bf16() { Numbers::Bf16 } else { Numbers::F32 } }
-    }
-
-    /// In single precision.
-    pub(super) fn precise(self) -> Method {
-        Method { numbers: Numbers::F32, ..self }
-    }
-
-    /// Bytes that a row of this width takes once it is packed.
-    pub(super) fn packed_bytes(self, width: usize) -> usize {
-        match self.numbers {
-            Numbers::F32 => 4 * width,
-            Numbers::Bf16 => 4 * width.div_ceil(2),
-        }
-    }
-}
-
-/// How long a row is, and how long what rounding takes off it.
-#[derive(Clone, Copy, Debug, Default)]
+/// What is known of a row in its frame.
+#[derive(Clone, Copy, Default)]
 struct Extent {
     length: f64,
+    /// The length of what rounding takes off it.
     residue: f64,
+    /// What is taken off products with it.
+    offset: f64,
 }
 
 /// One of the two sets whose products are computed.
 pub(super) struct Side<'a> {
     pub(super) rows: &'a Rows,
-    method: Method,
-    scale: f32,
+    frame: &'a Frame,
     extents: Vec<Extent>,
     /// The largest of each tile.
     of_tiles: Vec<Extent>,
-    /// Half the square of each row's length, scaled, for [`Comparison::Euclidean`].
+    /// What is added to similarities to each row where products with it are looked at.
+    shifts: Vec<f64>,
+    /// One of the whole numbers that each row is written in.
+    units: Vec<f32>,
+    /// What is taken off products with each row, so that of two rows the more similar one has the larger product.
     pub(super) offsets: Vec<f32>,
 }
 
-/// A power of two that brings the lengths of all rows below one, so that no product overflows.
-pub(super) fn scale(sets: &[&Rows]) -> f32 {
-    let largest = |rows: &Rows| {
-        (0..rows.len()).into_par_iter().map(|row| dot(rows.row(row), rows.row(row))).reduce(|| 0.0, f64::max)
-    };
-    let length = sets.iter().map(|rows| largest(rows)).fold(0.0, f64::max).sqrt();
-    if length > 0.0 { (-length.log2().ceil()).clamp(-120.0, 120.0).exp2() as f32 } else { 1.0 }
+impl Frame {
+    /// One for these queries and references.
+    pub(super) fn new(queries: &Rows, references: &Rows, comparison: Comparison, processor: Processor) -> Frame {
+        let longest = |rows: &Rows| {
+            (0..rows.len()).into_par_iter().map(|row| dot(rows.row(row), rows.row(row))).reduce(|| 0.0, f64::max)
+        };
+        let length = longest(queries).max(longest(references)).sqrt();
+        let scale = if length > 0.0 { (-length.log2().ceil()).clamp(-120.0, 120.0).exp2() as f32 } else { 1.0 };
+        let mut centre = vec![0.0; references.width()];
+        let step = references.len().div_ceil(SAMPLE).max(1);
+        let share = f64::from(scale) / references.len().div_ceil(step) as f64;
+        for row in (0..references.len()).step_by(step) {
+            centre.iter_mut().zip(references.row(row)).for_each(|(sum, value)| *sum += f64::from(*value) * share);
+        }
+        Frame { scale, centre: centre.into_iter().map(|value| value as f32).collect(), comparison, processor }
+    }
+
+    /// By how much, at most, a similarity in double precision is wrong, or a shift, as lengths are below one.
+    fn rounding(&self) -> f64 {
+        16.0 * (self.centre.len() + 16) as f64 * f64::EPSILON
+    }
+
+    /// The numbers of a row in this frame.
+    fn of<'a>(&'a self, row: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
+        row.iter().zip(&self.centre).map(|(value, centre)| f64::from(value * self.scale) - f64::from(*centre))
+    }
+
+    /// Which unit suits a row.
+    fn unit(&self, row: &[f32]) -> f32 {
+        let largest = self.of(row).fold(0.0, |largest, value| value.abs().max(largest));
+        let length = self.of(row).map(|value| value * value).sum::<f64>().sqrt();
+        // Rounding to whole numbers makes it longer by half a unit in each direction.
+        let longest = LONGEST - 1.0 - (row.len() as f64).sqrt() / 2.0;
+        (largest / LARGEST).max(length / longest).max(1e-30) as f32
+    }
+
+    fn quantise(&self, row: &[f32], unit: f32, to: &mut [i16]) {
+        self.processor.quantise(row, &self.centre, self.scale, 1.0 / unit, to);
+    }
 }
 
 impl<'a> Side<'a> {
-    pub(super) fn new(rows: &'a Rows, comparison: Comparison, method: Method, scale: f32) -> Side<'a> {
-        let extents: Vec<Extent> =
-            (0..rows.len()).into_par_iter().map(|row| Extent::of(rows.row(row), method, scale)).collect();
+    pub(super) fn new(rows: &'a Rows, frame: &'a Frame) -> Side<'a> {
+        let units: Vec<f32> = (0..rows.len()).into_par_iter().map(|row| frame.unit(rows.row(row))).collect();
+        let (extents, shifts): (Vec<Extent>, Vec<f64>) = (0..rows.len())
+            .into_par_iter()
+            .map_init(|| vec![0; rows.width()], |whole, row| Extent::of(frame, rows.row(row), units[row], whole))
+            .unzip();
         let of_tiles = extents.chunks(TILE).map(|extents| extents.iter().fold(Extent::default(), Extent::larger));
-        let of_tiles = of_tiles.collect();
-        let offsets = match comparison {
-            Comparison::Cosine | Comparison::Dot => Vec::new(),
-            Comparison::Euclidean => extents.iter().map(|of| (of.length * of.length / 2.0) as f32).collect(),
-        };
-        Side { rows, method, scale, extents, of_tiles, offsets }
+        let (of_tiles, offsets) = (of_tiles.collect(), extents.iter().map(|of| of.offset as f32).collect());
+        Side { rows, frame, extents, of_tiles, shifts, units, offsets }
     }
 
-    /// By how much, at most, a product of this row with one of the `other` side's tile is wrong, the rounding of
-    /// offsets included.
+    /// By how much, at most, a product of this row with one of the `other` side's tile is wrong, less its offset.
     pub(super) fn radius(&self, row: usize, other: &Side, tile: usize) -> f64 {
         let (a, b) = (self.extents[row], other.of_tiles[tile]);
-        let rounding = a.residue * b.length + (a.length + a.residue) * b.residue;
-        // The error of a sum of n products in any order is below n units in the last place of the sum of their
-        // magnitudes (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1), which the lengths
-        // bound. Twice that allows for instructions that do not round to the nearest.
-        let unit = f64::from(f32::EPSILON);
-        let sum = (self.rows.width() + 8) as f64 * unit * (a.length + a.residue) * (b.length + b.residue);
-        let offset = if other.offsets.is_empty() { 0.0 } else { 4.0 * unit * (a.length + b.length).powi(2) };
+        let residue = a.residue * b.length + (a.length + a.residue) * b.residue;
+        let product = (a.length + a.residue) * (b.length + b.residue);
+        // The sum, in whole numbers, is exact. Its five roundings on the way to the result are halves of this.
+        let single = 3.0 * f64::from(f32::EPSILON) * (product + b.offset);
         // What is too small for a number of single precision is lost.
-        1.001 * (rounding + sum + offset) + 1e-30
+        1.001 * (residue + single + self.frame.rounding()) + 1e-30
     }
 
     /// Turns a similarity to this row into the number to compare products, less their offsets, with.
-    pub(super) fn threshold(&self, row: usize, comparison: Comparison, similarity: f64) -> f64 {
-        let scaled = similarity * f64::from(self.scale) * f64::from(self.scale);
-        match comparison {
-            Comparison::Cosine | Comparison::Dot => scaled,
-            Comparison::Euclidean => (scaled + self.extents[row].length.powi(2)) / 2.0,
-        }
+    pub(super) fn threshold(&self, row: usize, similarity: f64) -> f64 {
+        let scaled = similarity * f64::from(self.frame.scale) * f64::from(self.frame.scale);
+        self.shifts[row]
+            + match self.frame.comparison {
+                Comparison::Cosine | Comparison::Dot => scaled,
+                Comparison::Euclidean => scaled / 2.0,
+            }
+    }
+
+    /// By how much, at most, a threshold is wrong.
+    pub(super) fn slack(&self) -> f64 {
+        self.frame.rounding()
     }
 
     fn tiles(&self) -> usize {
         self.rows.len().div_ceil(TILE)
     }
 
-    /// The rows of a tile, `panel` of them side by side, column by column.
-    fn pack(&self, tile: usize, panel: usize, to: &mut Packed) {
-        match to {
-            Packed::F32(to) => self.pack_numbers(tile, panel, to, |row, column| row[column] * self.scale, 1),
-            Packed::Bf16(to) => self.pack_numbers(tile, panel, to, |row, column| pair(row, column, self.scale), 2),
-        }
-    }
-
-    fn pack_numbers<T: Copy + Default>(
-        &self,
-        tile: usize,
-        panel: usize,
-        to: &mut [T],
-        number: impl Fn(&[f32], usize) -> T,
-        step: usize,
-    ) {
-        let columns = self.rows.width().div_ceil(step);
-        for (strip, to) in to.chunks_exact_mut(panel * columns).enumerate() {
+    /// The rows of a tile, `panel` of them side by side, one pair of columns after the other.
+    fn pack(&self, tile: usize, panel: usize, to: &mut [Pair]) {
+        let width = self.rows.width();
+        let pairs = width.div_ceil(2);
+        let mut whole = vec![0; 2 * pairs];
+        for (strip, to) in to.chunks_exact_mut(panel * pairs).enumerate() {
             for place in 0..panel {
                 let row = tile * TILE + strip * panel + place;
-                let places = to[place..].iter_mut().step_by(panel).zip((0..).step_by(step));
                 if row < self.rows.len() {
-                    let row = self.rows.row(row);
-                    places.for_each(|(to, column)| *to = number(row, column));
+                    self.frame.quantise(self.rows.row(row), self.units[row], &mut whole[..width]);
                 } else {
-                    places.for_each(|(to, _)| *to = T::default());
+                    whole.fill(0);
                 }
+                let places = to[place..].iter_mut().step_by(panel);
+                places.zip(whole.as_chunks().0).for_each(|(to, pair)| *to = *pair);
             }
         }
     }
 }
 
 impl Extent {
-    fn of(row: &[f32], method: Method, scale: f32) -> Extent {
-        let length = dot(row, row).sqrt() * f64::from(scale);
-        let residue = match method.numbers {
-            Numbers::F32 => 0.0,
-            Numbers::Bf16 => {
-                let lost = |value: &f32| {
-                    let value = value * scale;
-                    f64::from(value) - f64::from(from_bf16(bf16(value)))
-                };
-                row.iter().map(lost).map(|lost| lost * lost).sum::<f64>().sqrt()
-            }
+    /// That of a row, and its shift.
+    fn of(frame: &Frame, row: &[f32], unit: f32, whole: &mut [i16]) -> (Extent, f64) {
+        frame.quantise(row, unit, whole);
+        let (mut square, mut residue, mut with_centre, mut own) = (0.0, 0.0, 0.0, 0.0);
+        for ((value, whole), centre) in frame.of(row).zip(whole).zip(&frame.centre) {
+            let (lost, centre) = (value - f64::from(*whole) * f64::from(unit), f64::from(*centre));
+            square += value * value;
+            residue += lost * lost;
+            with_centre += value * centre;
+            own += (value + centre) * centre;
+        }
+        let (offset, shift) = match frame.comparison {
+            Comparison::Cosine | Comparison::Dot => (-with_centre, -own),
+            Comparison::Euclidean => (square / 2.0, square / 2.0),
         };
-        Extent { length, residue }
+        (Extent { length: square.sqrt(), residue: residue.sqrt(), offset }, shift)
     }
 
     fn larger(self, other: &Extent) -> Extent {
-        Extent { length: self.length.max(other.length), residue: self.residue.max(other.residue) }
-    }
-}
-
-/// The nearest bfloat16 number, ties to even, as its bits. Numbers below one only.
-fn bf16(value: f32) -> u32 {
-    let bits = value.to_bits();
-    (bits + 0x7fff + (bits >> 16 & 1)) >> 16
-}
-
-/// Numbers that are not normal count as zero in products.
-fn from_bf16(bits: u32) -> f32 {
-    let value = f32::from_bits(bits << 16);
-    if value.is_normal() { value } else { 0.0 }
-}
-
-fn pair(row: &[f32], column: usize, scale: f32) -> u32 {
-    let second = row.get(column + 1).map_or(0, |value| bf16(value * scale));
-    bf16(row[column] * scale) | second << 16
-}
-
-enum Packed {
-    F32(Vec<f32>),
-    Bf16(Vec<u32>),
-}
-
-impl Packed {
-    fn tile(method: Method, width: usize) -> Packed {
-        match method.numbers {
-            Numbers::F32 => Packed::F32(vec![0.0; TILE * width]),
-            Numbers::Bf16 => Packed::Bf16(vec![0; TILE * width.div_ceil(2)]),
+        Extent {
+            length: self.length.max(other.length),
+            residue: self.residue.max(other.residue),
+            offset: self.offset.max(other.offset.abs()),
         }
     }
 }
@@ -237,57 +230,125 @@ pub(super) fn tiles(
     bytes: usize,
     visit: impl Fn(Tile) + Sync,
 ) {
-    let method = left.method;
-    let width = left.rows.width();
-    let (_, panel) = method.processor.shape();
-    let held = (bytes / (TILE * method.packed_bytes(width))).max(1);
+    let (rows, columns) = left.frame.processor.shape();
+    let pairs = TILE * left.rows.width().div_ceil(2);
+    let packed = || vec![Pair::default(); pairs];
+    let held = (bytes / (pairs * size_of::<Pair>())).max(1);
     for start in (0..right.tiles()).step_by(held) {
         let range = start..right.tiles().min(start + held);
-        let packed: Vec<Packed> = range
+        let others: Vec<Vec<Pair>> = range
             .clone()
             .into_par_iter()
             .map(|tile| {
-                let mut packed = Packed::tile(method, width);
-                right.pack(tile, panel, &mut packed);
+                let mut packed = packed();
+                right.pack(tile, columns, &mut packed);
                 packed
             })
             .collect();
-        let scratch = || (Packed::tile(method, width), vec![0f32; TILE * TILE], vec![0f32; TILE * TILE]);
-        left_tiles.clone().into_par_iter().with_max_len(1).for_each_init(scratch, |(own, values, spare), tile| {
-            left.pack(tile, method.processor.shape().0, own);
-            for (other, packed) in range.clone().zip(&packed) {
-                if which == Which::All || other >= tile {
-                    multiply(method, own, packed, width, values);
-                    visit(Tile { left: tile, right: other, values, spare });
+        let scratch = || (packed(), vec![0; rows * TILE], vec![0.0; TILE * TILE], vec![0.0; TILE * TILE]);
+        left_tiles.clone().into_par_iter().with_max_len(1).for_each_init(
+            scratch,
+            |(own, sums, values, spare), tile| {
+                left.pack(tile, rows, own);
+                for (other, packed) in range.clone().zip(&others) {
+                    if which == Which::All || other >= tile {
+                        multiply((left, tile, own), (right, other, packed), sums, values);
+                        visit(Tile { left: tile, right: other, values, spare });
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 }
 
-fn multiply(method: Method, a: &Packed, b: &Packed, width: usize, to: &mut [f32]) {
-    let (rows, columns) = method.processor.shape();
-    for (row, to) in to.chunks_exact_mut(rows * TILE).enumerate() {
-        for column in 0..TILE / columns {
-            let to = &mut to[column * columns..];
-            match (a, b) {
-                (Packed::F32(a), Packed::F32(b)) => {
-                    let (a, b) = (panel(a, row, rows * width), panel(b, column, columns * width));
-                    method.processor.multiply_f32(a, b, to, TILE);
-                }
-                (Packed::Bf16(a), Packed::Bf16(b)) => {
-                    let pairs = width.div_ceil(2);
-                    let (a, b) = (panel(a, row, rows * pairs), panel(b, column, columns * pairs));
-                    method.processor.multiply_bf16(a, b, to, TILE);
-                }
-                (Packed::F32(_), Packed::Bf16(_)) | (Packed::Bf16(_), Packed::F32(_)) => {
-                    unreachable!("both sides are packed by one method")
-                }
-            }
+/// A tile of a side, packed.
+type Part<'a> = (&'a Side<'a>, usize, &'a [Pair]);
+
+fn multiply((left, tile, a): Part, (right, other, b): Part, sums: &mut [i32], to: &mut [f32]) {
+    let processor = left.frame.processor;
+    let (rows, columns) = processor.shape();
+    let pairs = left.rows.width().div_ceil(2);
+    let units = &right.units[Tile::rows(other, right.units.len())];
+    let of_rows = left.units[Tile::rows(tile, left.units.len())].chunks(rows);
+    for ((a, of_rows), to) in a.chunks_exact(rows * pairs).zip(of_rows).zip(to.chunks_exact_mut(rows * TILE)) {
+        for (column, b) in b.chunks_exact(columns * pairs).enumerate() {
+            processor.multiply(a, b, &mut sums[column * columns..], TILE);
+        }
+        for ((sums, &unit), to) in sums.chunks_exact(TILE).zip(of_rows).zip(to.chunks_exact_mut(TILE)) {
+            processor.to_products(sums, unit, units, to);
         }
     }
 }
 
-fn panel<T>(packed: &[T], index: usize, len: usize) -> &[T] {
-    &packed[index * len..][..len]
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::random::{Draws, Purpose};
+
+    const COMPARISONS: [Comparison; 3] = [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot];
+
+    /// Rows of this width around a point, of which some are many times as long as others.
+    fn cloud(seed: u64, len: usize, width: usize, (point, spread): (f32, f64)) -> Rows {
+        let mut draws = Draws::new(seed, Purpose::Weights, 0, 0);
+        let mut values = Vec::new();
+        for row in 0..len {
+            let longer = if row % 7 == 0 { 30.0 } else { 1.0 };
+            values.extend((0..width).map(|_| point + (spread * longer * draws.normal()) as f32));
+        }
+        Rows::new(values, width).unwrap()
+    }
+
+    fn side_by_side(
+        queries: &Rows,
+        references: &Rows,
+        frame: &Frame,
+        check: impl Fn(&Side, &Side, usize, usize, f64) + Sync,
+    ) {
+        let (left, right) = (Side::new(queries, frame), Side::new(references, frame));
+        let seen = Mutex::new(0);
+        tiles((&left, &right), 0..left.tiles(), Which::All, 1 << 16, |tile| {
+            for (query, values) in Tile::rows(tile.left, queries.len()).zip(tile.values.chunks_exact(TILE)) {
+                for (reference, value) in Tile::rows(tile.right, references.len()).zip(values) {
+                    check(&left, &right, query, reference, f64::from(value - right.offsets[reference]));
+                    *seen.lock().unwrap() += 1;
+                }
+            }
+        });
+        assert_eq!(*seen.lock().unwrap(), queries.len() * references.len());
+    }
+
+    #[test]
+    fn products_are_as_wrong_as_they_say_at_most() {
+        for ((width, place), processor) in [1, 3, 64, 129]
+            .into_iter()
+            .flat_map(|width| [(0.0, 1.0), (5.0, 1e-3), (-1e-20, 1e-22), (1e15, 1e9)].map(|place| (width, place)))
+            .flat_map(|case| Processor::available().into_iter().map(move |processor| (case, processor)))
+        {
+            let (queries, references) = (cloud(1, 40, width, place), cloud(2, 230, width, place));
+            for comparison in COMPARISONS {
+                let frame = Frame::new(&queries, &references, comparison, processor);
+                side_by_side(&queries, &references, &frame, |left, right, query, reference, product| {
+                    let similarity = comparison.similarity(queries.row(query), references.row(reference));
+                    let wrong = (product - left.threshold(query, similarity)).abs();
+                    let radius = left.radius(query, right, reference / TILE) + left.slack();
+                    assert!(wrong <= radius, "{wrong:e} > {radius:e}: {comparison:?} {processor:?} {width} {place:?}");
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn products_tell_embeddings_apart_however_close_together_they_are() {
+        for spread in [1.0, 1e-2, 1e-4] {
+            let rows = Comparison::Cosine.prepare(cloud(3, 300, 32, (1.0, spread)));
+            let frame = Frame::new(&rows, &rows, Comparison::Cosine, Processor::best());
+            let side = Side::new(&rows, &frame);
+            let similarity = |row| Comparison::Cosine.similarity(rows.row(0), rows.row(row));
+            let thresholds = || (1..300).map(|row| side.threshold(0, similarity(row)));
+            let range = thresholds().fold(f64::MIN, f64::max) - thresholds().fold(f64::MAX, f64::min);
+            assert!(side.radius(0, &side, 0) < range / 100.0, "{:e} of {range:e}", side.radius(0, &side, 0));
+        }
+    }
 }

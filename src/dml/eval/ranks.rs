@@ -21,7 +21,7 @@ use rayon::prelude::*;
 
 use super::{
     labels::Classes,
-    product::{Method, Side, TILE, Tile, Which, scale, tiles},
+    product::{Frame, Side, TILE, Tile, Which, tiles},
     retrieval::Itself,
     rows::{Comparison, Rows},
 };
@@ -62,43 +62,34 @@ pub(super) struct Comparing<'a> {
 }
 
 /// Bytes of what is known of a target.
-const TARGET_BYTES: usize = 24;
+const TARGET_BYTES: usize = 32;
 
 /// Up to so many targets are looked for at once in some products, more one product at a time.
 const FEW: usize = 16;
 
-/// The share of products that may be too close to tell before better ones are worth their time.
-const DOUBTFUL: f64 = 0.03;
-
 /// Finds the ranks of each query's targets, nearest first and as deep as is wanted, and gives them to `hear`, query
 /// after query. Beside what it was given it holds about as many bytes as `budget` says.
-pub(super) fn ranks(of: &Comparing, depth: Depth, budget: usize, mut hear: impl FnMut(usize, &[Rank])) {
-    let scale = scale(&[of.queries, of.references]);
-    let side = |rows, method| Side::new(rows, of.comparison, method, scale);
-    let fast = Method::fastest();
-    let precise = fast != fast.precise() && {
-        let (left, right) = (side(of.queries, fast), side(of.references, fast));
-        doubtful(of, depth, &left, &right) > DOUBTFUL
-    };
-    let method = if precise { fast.precise() } else { fast };
-    ranks_by(of, depth, budget, (&side(of.queries, method), &side(of.references, method)), method, &mut hear);
+pub(super) fn ranks(of: &Comparing, depth: Depth, budget: usize, hear: impl FnMut(usize, &[Rank])) {
+    ranks_by(of, depth, budget, Processor::best(), hear);
 }
 
+/// As [`ranks`], as a processor of this kind does it.
 pub(super) fn ranks_by(
     of: &Comparing,
     depth: Depth,
     budget: usize,
-    (left, right): (&Side, &Side),
-    method: Method,
-    hear: &mut impl FnMut(usize, &[Rank]),
+    processor: Processor,
+    mut hear: impl FnMut(usize, &[Rank]),
 ) {
+    let frame = Frame::new(of.queries, of.references, of.comparison, processor);
+    let (queries, references) = (Side::new(of.queries, &frame), Side::new(of.references, &frame));
     let bands = bands(of, depth, budget / 2);
     let which = if matches!(of.itself, Itself::AtItsIndex) && bands.len() == 1 { Which::Upper } else { Which::All };
     for band in bands {
         let numbers = band.start / TILE..band.end.div_ceil(TILE);
-        let targets = Targets::new(of, depth, band, method.processor);
-        let counting = Counting { of, left, right, targets: &targets, processor: method.processor };
-        tiles((left, right), numbers, which, budget / 2, |tile| counting.see(tile, which));
+        let targets = Targets::new(of, depth, band, &queries, processor);
+        let counting = Counting { of, left: &queries, right: &references, targets: &targets, processor };
+        tiles((&queries, &references), numbers, which, budget / 2, |tile| counting.see(tile, which));
         let mut found = Vec::new();
         for query in targets.queries.clone() {
             targets.ranks(query, &mut found);
@@ -143,6 +134,17 @@ impl Comparing<'_> {
         processor.similarity(self.comparison, self.queries.row(query), self.references.row(reference))
     }
 
+    /// Those of each query. Queries of a class are next to each other in time, as their targets are in a cache then.
+    fn targets_of_all(&self, depth: Depth, queries: Range<usize>, processor: Processor) -> Vec<Vec<(f64, u32)>> {
+        let mut by_class: Vec<usize> = queries.clone().collect();
+        by_class.sort_by_key(|&query| self.classes.of_queries[query]);
+        let found: Vec<Vec<(f64, u32)>> =
+            by_class.par_iter().map(|&query| self.targets(query, depth, processor)).collect();
+        let mut ordered = vec![Vec::new(); queries.len()];
+        by_class.iter().zip(found).for_each(|(&query, targets)| ordered[query - queries.start] = targets);
+        ordered
+    }
+
     /// The most similar images of a query's class, in order.
     fn targets(&self, query: usize, depth: Depth, processor: Processor) -> Vec<(f64, u32)> {
         let members = self.classes.members(self.classes.of_queries[query]).iter().copied();
@@ -162,6 +164,8 @@ struct Targets {
     /// Where those of each query begin, and where the last ones end.
     starts: Vec<usize>,
     similarity: Vec<f64>,
+    /// The same as a number to compare products with.
+    threshold: Vec<f64>,
     image: Vec<u32>,
     /// How many images are more similar than this target but not than the one before.
     nearer: Vec<AtomicU32>,
@@ -175,9 +179,8 @@ struct Targets {
 }
 
 impl Targets {
-    fn new(of: &Comparing, depth: Depth, queries: Range<usize>, processor: Processor) -> Targets {
-        let found: Vec<Vec<(f64, u32)>> =
-            queries.clone().into_par_iter().map(|query| of.targets(query, depth, processor)).collect();
+    fn new(of: &Comparing, depth: Depth, queries: Range<usize>, side: &Side, processor: Processor) -> Targets {
+        let found = of.targets_of_all(depth, queries.clone(), processor);
         let mut starts = vec![0];
         starts.extend(found.iter().scan(0, |end, targets| {
             *end += targets.len();
@@ -186,8 +189,10 @@ impl Targets {
         let zeros = || (0..starts[found.len()]).map(|_| AtomicU32::new(0)).collect();
         let (nearer, equal_before, equal_after) = (zeros(), zeros(), zeros());
         let alive = found.iter().map(|targets| AtomicU32::new(targets.len() as u32)).collect();
-        let (similarity, image) = found.into_iter().flatten().unzip();
-        Targets { queries, starts, similarity, image, nearer, equal_before, equal_after, alive, depth }
+        let all = || queries.clone().zip(&found).flat_map(|(query, targets)| targets.iter().map(move |of| (query, of)));
+        let threshold = all().map(|(query, (similarity, _))| side.threshold(query, *similarity)).collect();
+        let (similarity, image) = all().map(|(_, target)| *target).unzip();
+        Targets { queries, starts, similarity, threshold, image, nearer, equal_before, equal_after, alive, depth }
     }
 
     fn places(&self, query: usize) -> Range<usize> {
@@ -259,11 +264,16 @@ impl Counting<'_> {
         }
         if which == Which::Upper && tile.left != tile.right {
             self.processor.transpose(tile.values, TILE, tile.spare);
-            let radius = |query| self.left.radius(query, self.right, tile.left);
+            let radius = |query| self.radius(query, tile.left);
             self.count_rows(columns.clone(), rows.clone(), tile.spare, self.right, radius);
         }
-        let radius = |query| self.left.radius(query, self.right, tile.right);
+        let radius = |query| self.radius(query, tile.right);
         self.count_rows(rows, columns, tile.values, self.right, radius);
+    }
+
+    /// By how much, at most, a product and a threshold are wrong together.
+    fn radius(&self, query: usize, tile: usize) -> f64 {
+        self.left.radius(query, self.right, tile) + self.left.slack()
     }
 
     fn count_rows(
@@ -276,9 +286,7 @@ impl Counting<'_> {
     ) {
         for (query, values) in queries.zip(values.chunks_exact_mut(TILE)) {
             let values = &mut values[..references.len()];
-            if !of_references.offsets.is_empty() {
-                self.processor.subtract(values, &of_references.offsets[references.clone()]);
-            }
+            self.processor.subtract(values, &of_references.offsets[references.clone()]);
             self.count(&Products { query, first: references.start, values, radius: radius(query) });
         }
     }
@@ -289,17 +297,17 @@ impl Counting<'_> {
         if alive == 0 {
             return;
         }
-        let largest = self.processor.largest(products.values);
-        let low = |target| self.bounds(products, target).0;
-        if largest < low(alive - 1) {
+        let thresholds = &self.targets.threshold[self.targets.places(products.query)][..alive];
+        let largest = f64::from(self.processor.largest(products.values));
+        // Those before are above all products.
+        let first = thresholds.partition_point(|threshold| threshold - products.radius > largest);
+        if first == alive {
             return;
         }
-        // Those before are above all products.
-        let first = partition_point(alive, |target| low(target) > largest);
         if alive - first <= FEW {
             self.count_at_once(products, first..alive);
         } else {
-            self.count_each(products, alive);
+            self.count_each(products, thresholds);
         }
         if alive <= 4 * FEW || products.first.is_multiple_of(16 * TILE) {
             self.targets.prune(products.query, alive);
@@ -307,18 +315,18 @@ impl Counting<'_> {
     }
 
     /// Between which values a product leaves open whether it is above a target's similarity.
-    fn bounds(&self, products: &Products, target: usize) -> (f32, f32) {
-        let place = self.targets.places(products.query).start + target;
-        let threshold = self.left.threshold(products.query, self.of.comparison, self.targets.similarity[place]);
-        let slack = products.radius + 1e-14 * threshold.abs();
-        (((threshold - slack) as f32).next_down(), ((threshold + slack) as f32).next_up())
+    fn bounds(&self, products: &Products, place: usize) -> (f32, f32) {
+        let threshold = self.targets.threshold[place];
+        // Single precision may round the wrong way.
+        let radius = products.radius + f64::from(f32::EPSILON) * (threshold.abs() + products.radius);
+        ((threshold - radius) as f32, (threshold + radius) as f32)
     }
 
     fn count_at_once(&self, products: &Products, targets: Range<usize>) {
         let start = self.targets.places(products.query).start;
         let (mut exact, mut counted) = (None, 0);
         for target in targets {
-            let (low, high) = self.bounds(products, target);
+            let (low, high) = self.bounds(products, start + target);
             let (above, possible) = self.processor.count(products.values, low, high);
             let nearer =
                 above + if possible > above { self.resolve(products, target, low, high, &mut exact) } else { 0 };
@@ -367,13 +375,17 @@ impl Counting<'_> {
     }
 
     /// As [`count_at_once`](Self::count_at_once), for many targets: looks for the place of each product among them.
-    fn count_each(&self, products: &Products, alive: usize) {
+    fn count_each(&self, products: &Products, thresholds: &[f64]) {
         let start = self.targets.places(products.query).start;
-        let lowest = self.bounds(products, alive - 1).0;
+        let (radius, alive) = (products.radius, thresholds.len());
+        let lowest = thresholds[alive - 1] - radius;
         let mut exact = None;
-        for (near, &value) in products.values.iter().enumerate().filter(|(_, value)| **value >= lowest) {
-            let open = partition_point(alive, |target| self.bounds(products, target).0 > value);
-            let mut above = partition_point(alive, |target| self.bounds(products, target).1 >= value);
+        for (near, value) in products.values.iter().map(|&value| f64::from(value)).enumerate() {
+            if value < lowest {
+                continue;
+            }
+            let open = thresholds.partition_point(|threshold| threshold - radius > value);
+            let mut above = open + thresholds[open..].partition_point(|threshold| threshold + radius >= value);
             for target in (open..above).rev() {
                 if self.is_nearer(products, near, start + target, &mut exact) {
                     above = target;
@@ -384,40 +396,4 @@ impl Counting<'_> {
             }
         }
     }
-}
-
-/// The first of `len` that is not `before`, of which none follows one that is not.
-fn partition_point(len: usize, before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (0, len);
-    while low < high {
-        let middle = low.midpoint(high);
-        if before(middle) { low = middle + 1 } else { high = middle }
-    }
-    low
-}
-
-/// Tiles that show whether products are precise enough.
-const SAMPLE: usize = 6;
-
-/// The share of products, in a sample, that are too close to the similarity of a target to tell.
-fn doubtful(of: &Comparing, depth: Depth, left: &Side, right: &Side) -> f64 {
-    let (rows, columns) = (of.queries.len().div_ceil(TILE), of.references.len().div_ceil(TILE));
-    let (mut open, mut all) = (0, 0);
-    for sample in 0..SAMPLE.min(rows) {
-        let row = sample * rows / SAMPLE.min(rows);
-        let column = (sample * 7 + 3) % columns;
-        for query in Tile::rows(row, of.queries.len()).step_by(8) {
-            let targets = of.targets(query, depth, Method::fastest().processor);
-            let radius = left.radius(query, right, column);
-            for reference in Tile::rows(column, of.references.len()).step_by(8) {
-                all += 1;
-                let similarity = of.similarity(query, reference, Method::fastest().processor);
-                let near = left.threshold(query, of.comparison, similarity);
-                let lasting = if depth == Depth::All { targets.len() } else { targets.len().min(1) };
-                let is_open = |similarity| (left.threshold(query, of.comparison, similarity) - near).abs() <= radius;
-                open += targets[..lasting].iter().filter(|(similarity, _)| is_open(*similarity)).count();
-            }
-        }
-    }
-    f64::from(u32::try_from(open).unwrap_or(u32::MAX)) / (all.max(1) as f64)
 }

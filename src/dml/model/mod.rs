@@ -51,7 +51,7 @@ use self::{
 use crate::{
     distance::normalise,
     parameters::{Parameters, Slot},
-    processor::Processor,
+    processor::has_bf16,
     state::{State, StateError, copy, overwrite},
 };
 
@@ -105,7 +105,7 @@ impl Precision {
 
     /// Whether the CPU has instructions for it; without them it computes the same, slowly.
     pub fn suits_the_cpu(self) -> bool {
-        self == Precision::Single || Processor::best().has_bf16()
+        self == Precision::Single || has_bf16()
     }
 }
 

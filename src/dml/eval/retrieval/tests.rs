@@ -3,11 +3,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    eval::{
-        BUDGET,
-        product::{Method, Numbers, Side, scale},
-        ranks::ranks_by,
-    },
+    eval::{BUDGET, ranks::ranks_by},
     processor::Processor,
     random::{Draws, Purpose},
     testing::{golden, noise, tensor, whole},
@@ -159,36 +155,28 @@ fn neither_the_budget_nor_the_number_of_threads_changes_a_result() {
 }
 
 #[test]
-fn no_kind_of_processor_and_no_precision_of_products_changes_a_result() {
+fn no_kind_of_processor_changes_a_result() {
     for comparison in COMPARISONS {
         let images = adversarial(6, 400, 19, 25, comparison);
         let expected = by_definition(Search::Within(&images));
+        let (classes, twins) = (Classes::new(&images.labels, &images.labels), twins(&images.rows));
+        let comparing = Comparing {
+            queries: &images.rows,
+            references: &images.rows,
+            comparison,
+            itself: Itself::AtItsIndex,
+            classes: &classes,
+            twins: &twins,
+        };
         for processor in Processor::available() {
-            for numbers in [Numbers::F32, Numbers::Bf16] {
-                if numbers == Numbers::Bf16 && !processor.has_bf16() {
-                    continue;
+            let mut found = Vec::new();
+            ranks_by(&comparing, Depth::All, BUDGET, processor, |query, ranks| {
+                let right_answers = comparing.right_answers(query);
+                if right_answers > 0 {
+                    found.push(Query::of(query, images.labels[query], ranks, right_answers, Depth::All));
                 }
-                let method = Method { processor, numbers };
-                let (classes, twins) = (Classes::new(&images.labels, &images.labels), twins(&images.rows));
-                let (queries, references) = (&images.rows, &images.rows);
-                let comparing = Comparing {
-                    queries,
-                    references,
-                    comparison,
-                    itself: Itself::AtItsIndex,
-                    classes: &classes,
-                    twins: &twins,
-                };
-                let side = Side::new(&images.rows, comparison, method, scale(&[&images.rows]));
-                let mut found = Vec::new();
-                ranks_by(&comparing, Depth::All, BUDGET, (&side, &side), method, &mut |query, ranks| {
-                    let right_answers = comparing.right_answers(query);
-                    if right_answers > 0 {
-                        found.push(Query::of(query, images.labels[query], ranks, right_answers, Depth::All));
-                    }
-                });
-                assert_eq!(found, expected, "{method:?}, {comparison:?}");
-            }
+            });
+            assert_eq!(found, expected, "{processor:?}, {comparison:?}");
         }
     }
 }
@@ -231,6 +219,19 @@ fn clouds_far_from_the_origin_are_compared_exactly() {
     for comparison in COMPARISONS {
         let images = Labelled::new(rows_of(&values, 8), images.labels.clone(), comparison).unwrap();
         assert_eq!(within(&images).queries, by_definition(Search::Within(&images)), "{comparison:?}");
+    }
+}
+
+#[test]
+fn embeddings_that_all_but_coincide_are_compared_exactly() {
+    let images = adversarial(10, 300, 8, 20, Comparison::Dot);
+    for nearness in [1e2, 1e4, 1e6] {
+        let near = |(place, value): (usize, &f32)| value + if place % 8 == 3 { nearness } else { 0.0 };
+        let values: Vec<f32> = images.rows.values().iter().enumerate().map(near).collect();
+        for comparison in COMPARISONS {
+            let images = Labelled::new(rows_of(&values, 8), images.labels.clone(), comparison).unwrap();
+            assert_eq!(within(&images).queries, by_definition(Search::Within(&images)), "{comparison:?} {nearness}");
+        }
     }
 }
 
