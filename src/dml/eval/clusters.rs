@@ -1,16 +1,12 @@
 //! How well clusters of the embeddings agree with the classes.
 //!
-//! Lloyd's k-means with the seeding of Arthur & Vassilvitskii, "k-means++", SODA 2007, finds as many clusters as
-//! there are classes. Mutual information is normalised by the arithmetic mean of both entropies, as scikit-learn does
-//! since 0.22. AMI: Vinh, Epps & Bailey, JMLR 2010, equation 24a. F1: of the pairs of images that share a cluster and
+//! Lloyd's k-means, which begins with k-means++, finds as many clusters as there are classes. Mutual information is
+//! normalised by the arithmetic mean of both entropies, as scikit-learn does since 0.22. AMI: Vinh, Epps & Bailey, JMLR 2010, equation 24a. F1: of the pairs of images that share a cluster and
 //! those that share a class, as in Song et al., "Deep Metric Learning via Lifted Structured Feature Embedding", 2016.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rayon::prelude::*;
-
-use super::{Comparison, Labelled, Rows, neighbours::among, retrieval::Itself};
-use crate::random::{Draws, Purpose};
+use super::{Comparison, Labelled, Rows, neighbours::among, retrieval::Itself, seeds::seeds};
 
 /// Rounds of k-means at most; pytorch-metric-learning's do as many.
 const ROUNDS: usize = 20;
@@ -34,7 +30,7 @@ pub fn cluster(images: &Labelled, seed: u64, budget: usize) -> Vec<i64> {
 }
 
 fn k_means(rows: &Rows, clusters: usize, seed: u64, budget: usize) -> Vec<i64> {
-    let mut centres = seeds(rows, clusters, seed);
+    let mut centres = seeds(rows, clusters, seed, budget);
     let mut assigned = Vec::new();
     for _ in 0..ROUNDS {
         let nearest = among((rows, &centres), Comparison::Euclidean, Itself::Nowhere, 1, budget);
@@ -46,29 +42,6 @@ fn k_means(rows: &Rows, clusters: usize, seed: u64, budget: usize) -> Vec<i64> {
         centres = means(rows, &assigned, &centres);
     }
     assigned
-}
-
-/// Draws rows, each with a probability proportional to its squared distance from those drawn before.
-fn seeds(rows: &Rows, clusters: usize, seed: u64) -> Rows {
-    let mut draws = Draws::new(seed, Purpose::Clusters, 0, 0);
-    let mut distance = vec![f64::INFINITY; rows.len()];
-    let mut values = Vec::with_capacity(clusters * rows.width());
-    let mut next = draws.below(rows.len());
-    for _ in 0..clusters {
-        let centre = rows.row(next);
-        values.extend(centre);
-        distance.par_iter_mut().with_min_len(1024).enumerate().for_each(|(row, distance)| {
-            *distance = distance.min(-Comparison::Euclidean.similarity(rows.row(row), centre));
-        });
-        let mut left = draws.uniform() * distance.iter().sum::<f64>();
-        // Where all distances are zero, nothing is left to tell rows apart.
-        let drawn = distance.iter().position(|distance| {
-            left -= distance;
-            left < 0.0
-        });
-        next = drawn.unwrap_or(0);
-    }
-    Rows::new(values, rows.width()).expect("they are some of finite rows")
 }
 
 fn means(rows: &Rows, assigned: &[i64], centres: &Rows) -> Rows {
@@ -206,6 +179,7 @@ mod tests {
     use super::*;
     use crate::{
         eval::BUDGET,
+        random::{Draws, Purpose},
         testing::{golden, whole},
     };
 

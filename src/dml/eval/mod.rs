@@ -32,6 +32,7 @@ mod product;
 mod ranks;
 mod retrieval;
 mod rows;
+mod seeds;
 
 pub use clusters::{Agreement, cluster};
 pub use neighbours::{Neighbours, nearest};
