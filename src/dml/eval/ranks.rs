@@ -309,9 +309,7 @@ impl Counting<'_> {
         } else {
             self.count_each(products, thresholds);
         }
-        if alive <= 4 * FEW || products.first.is_multiple_of(16 * TILE) {
-            self.targets.prune(products.query, alive);
-        }
+        self.targets.prune(products.query, alive);
     }
 
     /// Between which values a product leaves open whether it is above a target's similarity.
@@ -385,7 +383,9 @@ impl Counting<'_> {
                 continue;
             }
             let open = thresholds.partition_point(|threshold| threshold - radius > value);
-            let mut above = open + thresholds[open..].partition_point(|threshold| threshold + radius >= value);
+            // They are few, as a rule.
+            let doubtful = thresholds[open..].iter().take_while(|threshold| **threshold + radius >= value).count();
+            let mut above = open + doubtful;
             for target in (open..above).rev() {
                 if self.is_nearer(products, near, start + target, &mut exact) {
                     above = target;
