@@ -228,14 +228,17 @@ impl Plan {
     /// A result is damaged.
     pub fn grow(&mut self, sweep: &Sweep, ledger: &Ledger, after: Option<RunId>) -> Result<Vec<RunId>, LedgerError> {
         let mut new = Vec::new();
+        let open = |plan: &Plan| plan.studies.iter().filter(|study| study.standing == Standing::Open).count();
+        let open_before = open(self);
         let mut studies = std::mem::take(&mut self.studies);
         let is_meant = |study: &Study| after.is_none_or(|run| study.has(run));
-        let open = studies.iter_mut().filter(|study| study.standing == Standing::Open && is_meant(study));
+        let meant = studies.iter_mut().filter(|study| study.standing == Standing::Open && is_meant(study));
         let grown: Result<Vec<()>, LedgerError> =
-            open.map(|study| self.grow_one(study, sweep, ledger, &mut new)).collect();
+            meant.map(|study| self.grow_one(study, sweep, ledger, &mut new)).collect();
         self.studies = studies;
         grown?;
-        if !new.is_empty() || after.is_none() {
+        // What is selected may be what another method has, so that nothing is new but the row that it stands in.
+        if !new.is_empty() || open(self) < open_before || after.is_none() {
             self.link(sweep);
         }
         Ok(new)

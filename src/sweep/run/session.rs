@@ -30,7 +30,7 @@ use crate::{
         write_json,
     },
     plan::{
-        Plan, Standing,
+        Plan, Standing, Study,
         freshness::{self, FreshnessOf},
     },
     spec::Sweep,
@@ -261,14 +261,15 @@ impl Running<'_, '_> {
         }
         let open: Vec<StudyId> = plan.open_studies_of(run).map(|study| study.id).collect();
         let new = plan.grow(sweep, ledger, Some(run))?;
-        let over = plan.studies.iter().filter(|study| study.standing != Standing::Open && open.contains(&study.id));
-        for study in over {
+        let is_over = |study: &&Study| study.standing != Standing::Open && open.contains(&study.id);
+        let over: Vec<&Study> = plan.studies.iter().filter(is_over).collect();
+        for &study in &over {
             watcher.selected(plan, study);
             let trial = study.number_of_selected();
             let decision = Decision::Selected { study: study.id, trial };
             self.journal.append(decision).map_err(|source| SessionError::journal(ledger, source))?;
         }
-        if new.is_empty() {
+        if new.is_empty() && over.is_empty() {
             return Ok(());
         }
         freshness::extend(&mut self.freshness, plan, ledger, &sweep.report)?;

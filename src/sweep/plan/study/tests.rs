@@ -123,6 +123,31 @@ fn the_trials_that_need_no_results_are_planned_at_once() {
 }
 
 #[test]
+fn what_is_selected_has_its_rows_also_where_another_method_has_the_same_recipe() {
+    let text = SWEEP
+        .replace("lr = { log_uniform = [1e-3, 1] }", "lr = 0.1")
+        .replace("uniform = [0, 1]", "grid = [0.1, 0.3]")
+        .replace("strategy = \"gp\"", "strategy = \"grid\"")
+        .replace("trials = 8\n    startup = 3", "trials = 2")
+        .replace("baseline = \"untrained\"", "loss.triplet = { margin = 0.3 }");
+    let desk = desk(&text);
+    let mut plan = desk.plan();
+    let trials: Vec<(RunId, f64)> = plan.studies[0]
+        .trials
+        .iter()
+        .flat_map(|trial| trial.runs.iter().map(|&run| (run, value(&trial.point, "loss.triplet.margin"))))
+        .collect();
+    assert_eq!(trials.len(), 2 * 2);
+    for (run, score) in trials {
+        desk.train(run, score);
+        plan.grow(&desk.sweep, &desk.ledger, Some(run)).unwrap();
+    }
+    assert_eq!(plan.studies[0].standing, Standing::Selected(1));
+    let rows: Vec<usize> = plan.ensembles.values().map(|ensemble| ensemble.members.len()).collect();
+    assert_eq!(rows, [2, 2, 2]);
+}
+
+#[test]
 fn a_trial_has_a_seed_that_no_repetition_has_and_is_never_measured_on_test_classes() {
     let desk = desk(SWEEP);
     let plan = desk.finish(desk.plan(), false);
