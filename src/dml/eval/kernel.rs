@@ -9,6 +9,9 @@ impl Processor {
     for_every_processor! {
         fn multiply_by_parts(a: &[Pair], b: &[Pair], to: &mut [i32], stride: usize) =
             [micro::<4, 8>, micro_avx2, micro_avx512];
+        pub(super) fn measure(row: &[f32], centre: &[f32], scale: f32) -> Measured = [measure, measure, measure];
+        pub(super) fn residue(row: &[f32], centre: &[f32], scale: f32, whole: &[i16], unit: f32) -> f64 =
+            [residue, residue, residue];
         pub(super) fn quantise(row: &[f32], centre: &[f32], scale: f32, per_unit: f32, to: &mut [i16]) =
             [quantise, quantise, quantise];
         pub(super) fn to_products(sums: &[i32], unit: f32, units: &[f32], to: &mut [f32]) =
@@ -116,6 +119,59 @@ micro_of!(
     [_mm512_setzero_si512, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512],
     |sum, a, b| _mm512_dpwssd_epi32(*sum, a, b)
 );
+
+/// What is known of a row, times a scale and less a centre.
+#[derive(Clone, Copy)]
+pub(super) struct Measured {
+    /// The square of its length.
+    pub(super) square: f64,
+    /// Its product with the centre.
+    pub(super) with_centre: f64,
+    /// The largest magnitude of its numbers.
+    pub(super) largest: f64,
+}
+
+/// Numbers that are summed side by side.
+const LANES: usize = 16;
+
+#[inline(always)]
+fn measure(row: &[f32], centre: &[f32], scale: f32) -> Measured {
+    let (mut squares, mut products, mut largest) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+    let mut take = |lane: usize, value: f32, centre: f32| {
+        let (value, centre) = (f64::from(value * scale) - f64::from(centre), f64::from(centre));
+        squares[lane] += value * value;
+        products[lane] += value * centre;
+        largest[lane] = if value.abs() > largest[lane] { value.abs() } else { largest[lane] };
+    };
+    let ((rows, rest), (centres, rest_of_centre)) = (row.as_chunks::<LANES>(), centre.as_chunks::<LANES>());
+    for (row, centre) in rows.iter().zip(centres) {
+        (0..LANES).for_each(|lane| take(lane, row[lane], centre[lane]));
+    }
+    rest.iter().zip(rest_of_centre).enumerate().for_each(|(lane, (value, centre))| take(lane, *value, *centre));
+    Measured {
+        square: squares.iter().sum(),
+        with_centre: products.iter().sum(),
+        largest: largest.iter().fold(0.0, |largest, &value| f64::max(largest, value)),
+    }
+}
+
+/// The square of the length of what is lost by writing a row in whole numbers.
+#[inline(always)]
+fn residue(row: &[f32], centre: &[f32], scale: f32, whole: &[i16], unit: f32) -> f64 {
+    let mut squares = [0.0; LANES];
+    let mut take = |lane: usize, value: f32, centre: f32, whole: i16| {
+        let lost = f64::from(value * scale) - f64::from(centre) - f64::from(whole) * f64::from(unit);
+        squares[lane] += lost * lost;
+    };
+    let ((rows, rest), (centres, rest_of_centre)) = (row.as_chunks::<LANES>(), centre.as_chunks::<LANES>());
+    let (wholes, rest_of_whole) = whole.as_chunks::<LANES>();
+    for ((row, centre), whole) in rows.iter().zip(centres).zip(wholes) {
+        (0..LANES).for_each(|lane| take(lane, row[lane], centre[lane], whole[lane]));
+    }
+    let rest = rest.iter().zip(rest_of_centre).zip(rest_of_whole).enumerate();
+    rest.for_each(|(lane, ((value, centre), whole))| take(lane, *value, *centre, *whole));
+    squares.iter().sum()
+}
 
 /// Writes the numbers of a row, times `scale` and less the `centre`, in whole numbers of a unit, the nearest, of
 /// which there are 32,767 at most.

@@ -11,8 +11,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    kernel::Pair,
-    rows::{Comparison, Rows, dot},
+    kernel::{Measured, Pair},
+    rows::{Comparison, Rows},
 };
 use crate::processor::Processor;
 
@@ -36,6 +36,8 @@ pub(super) struct Frame {
     /// A power of two that brings the lengths of all rows below one, so that no product overflows.
     scale: f32,
     centre: Vec<f32>,
+    /// The square of the centre's length.
+    of_centre: f64,
     comparison: Comparison,
     pub(super) processor: Processor,
 }
@@ -48,6 +50,8 @@ struct Extent {
     residue: f64,
     /// What is taken off products with it.
     offset: f64,
+    /// What is added to similarities to it.
+    shift: f64,
 }
 
 /// One of the two sets whose products are computed.
@@ -57,8 +61,6 @@ pub(super) struct Side<'a> {
     extents: Vec<Extent>,
     /// The largest of each tile.
     of_tiles: Vec<Extent>,
-    /// What is added to similarities to each row where products with it are looked at.
-    shifts: Vec<f64>,
     /// One of the whole numbers that each row is written in.
     units: Vec<f32>,
     /// What is taken off products with each row, so that of two rows the more similar one has the larger product.
@@ -68,9 +70,9 @@ pub(super) struct Side<'a> {
 impl Frame {
     /// One for these queries and references.
     pub(super) fn new(queries: &Rows, references: &Rows, comparison: Comparison, processor: Processor) -> Frame {
-        let longest = |rows: &Rows| {
-            (0..rows.len()).into_par_iter().map(|row| dot(rows.row(row), rows.row(row))).reduce(|| 0.0, f64::max)
-        };
+        let square = |row: &[f32]| processor.similarity(Comparison::Dot, row, row);
+        let longest =
+            |rows: &Rows| (0..rows.len()).into_par_iter().map(|row| square(rows.row(row))).reduce(|| 0.0, f64::max);
         let length = longest(queries).max(longest(references)).sqrt();
         let scale = if length > 0.0 { (-length.log2().ceil()).clamp(-120.0, 120.0).exp2() as f32 } else { 1.0 };
         let mut centre = vec![0.0; references.width()];
@@ -79,26 +81,14 @@ impl Frame {
         for row in (0..references.len()).step_by(step) {
             centre.iter_mut().zip(references.row(row)).for_each(|(sum, value)| *sum += f64::from(*value) * share);
         }
-        Frame { scale, centre: centre.into_iter().map(|value| value as f32).collect(), comparison, processor }
+        let centre: Vec<f32> = centre.into_iter().map(|value| value as f32).collect();
+        let of_centre = square(&centre);
+        Frame { scale, centre, of_centre, comparison, processor }
     }
 
     /// By how much, at most, a similarity in double precision is wrong, or a shift, as lengths are below one.
     fn rounding(&self) -> f64 {
         16.0 * (self.centre.len() + 16) as f64 * f64::EPSILON
-    }
-
-    /// The numbers of a row in this frame.
-    fn of<'a>(&'a self, row: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
-        row.iter().zip(&self.centre).map(|(value, centre)| f64::from(value * self.scale) - f64::from(*centre))
-    }
-
-    /// Which unit suits a row.
-    fn unit(&self, row: &[f32]) -> f32 {
-        let largest = self.of(row).fold(0.0, |largest, value| value.abs().max(largest));
-        let length = self.of(row).map(|value| value * value).sum::<f64>().sqrt();
-        // Rounding to whole numbers makes it longer by half a unit in each direction.
-        let longest = LONGEST - 1.0 - (row.len() as f64).sqrt() / 2.0;
-        (largest / LARGEST).max(length / longest).max(1e-30) as f32
     }
 
     fn quantise(&self, row: &[f32], unit: f32, to: &mut [i16]) {
@@ -108,14 +98,13 @@ impl Frame {
 
 impl<'a> Side<'a> {
     pub(super) fn new(rows: &'a Rows, frame: &'a Frame) -> Side<'a> {
-        let units: Vec<f32> = (0..rows.len()).into_par_iter().map(|row| frame.unit(rows.row(row))).collect();
-        let (extents, shifts): (Vec<Extent>, Vec<f64>) = (0..rows.len())
-            .into_par_iter()
-            .map_init(|| vec![0; rows.width()], |whole, row| Extent::of(frame, rows.row(row), units[row], whole))
-            .unzip();
+        let of_row = |whole: &mut Vec<i16>, row| Extent::of(frame, rows.row(row), whole);
+        let known: Vec<(Extent, f32)> =
+            (0..rows.len()).into_par_iter().map_init(|| vec![0; rows.width()], of_row).collect();
+        let (extents, units): (Vec<Extent>, Vec<f32>) = known.into_iter().unzip();
         let of_tiles = extents.chunks(TILE).map(|extents| extents.iter().fold(Extent::default(), Extent::larger));
         let (of_tiles, offsets) = (of_tiles.collect(), extents.iter().map(|of| of.offset as f32).collect());
-        Side { rows, frame, extents, of_tiles, shifts, units, offsets }
+        Side { rows, frame, extents, of_tiles, units, offsets }
     }
 
     /// By how much, at most, a product of this row with one of the `other` side's tile is wrong, less its offset.
@@ -132,7 +121,7 @@ impl<'a> Side<'a> {
     /// Turns a similarity to this row into the number to compare products, less their offsets, with.
     pub(super) fn threshold(&self, row: usize, similarity: f64) -> f64 {
         let scaled = similarity * f64::from(self.frame.scale) * f64::from(self.frame.scale);
-        self.shifts[row]
+        self.extents[row].shift
             + match self.frame.comparison {
                 Comparison::Cosine | Comparison::Dot => scaled,
                 Comparison::Euclidean => scaled / 2.0,
@@ -169,22 +158,20 @@ impl<'a> Side<'a> {
 }
 
 impl Extent {
-    /// That of a row, and its shift.
-    fn of(frame: &Frame, row: &[f32], unit: f32, whole: &mut [i16]) -> (Extent, f64) {
+    /// That of a row, and the unit that suits it.
+    fn of(frame: &Frame, row: &[f32], whole: &mut [i16]) -> (Extent, f32) {
+        let Measured { square, with_centre, largest } = frame.processor.measure(row, &frame.centre, frame.scale);
+        let length = square.sqrt();
+        // Rounding to whole numbers makes it longer by half a unit in each direction.
+        let longest = LONGEST - 1.0 - (row.len() as f64).sqrt() / 2.0;
+        let unit = (largest / LARGEST).max(length / longest).max(1e-30) as f32;
         frame.quantise(row, unit, whole);
-        let (mut square, mut residue, mut with_centre, mut own) = (0.0, 0.0, 0.0, 0.0);
-        for ((value, whole), centre) in frame.of(row).zip(whole).zip(&frame.centre) {
-            let (lost, centre) = (value - f64::from(*whole) * f64::from(unit), f64::from(*centre));
-            square += value * value;
-            residue += lost * lost;
-            with_centre += value * centre;
-            own += (value + centre) * centre;
-        }
+        let residue = frame.processor.residue(row, &frame.centre, frame.scale, whole, unit).sqrt();
         let (offset, shift) = match frame.comparison {
-            Comparison::Cosine | Comparison::Dot => (-with_centre, -own),
+            Comparison::Cosine | Comparison::Dot => (-with_centre, -with_centre - frame.of_centre),
             Comparison::Euclidean => (square / 2.0, square / 2.0),
         };
-        (Extent { length: square.sqrt(), residue: residue.sqrt(), offset }, shift)
+        (Extent { length, residue, offset, shift }, unit)
     }
 
     fn larger(self, other: &Extent) -> Extent {
@@ -192,6 +179,7 @@ impl Extent {
             length: self.length.max(other.length),
             residue: self.residue.max(other.residue),
             offset: self.offset.max(other.offset.abs()),
+            shift: self.shift.max(other.shift),
         }
     }
 }

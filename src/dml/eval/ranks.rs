@@ -14,6 +14,7 @@
 
 use std::{
     ops::Range,
+    ptr,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
@@ -82,14 +83,16 @@ pub(super) fn ranks_by(
     mut hear: impl FnMut(usize, &[Rank]),
 ) {
     let frame = Frame::new(of.queries, of.references, of.comparison, processor);
-    let (queries, references) = (Side::new(of.queries, &frame), Side::new(of.references, &frame));
+    let queries = Side::new(of.queries, &frame);
+    let others = (!ptr::eq(of.queries, of.references)).then(|| Side::new(of.references, &frame));
+    let references = others.as_ref().unwrap_or(&queries);
     let bands = bands(of, depth, budget / 2);
     let which = if matches!(of.itself, Itself::AtItsIndex) && bands.len() == 1 { Which::Upper } else { Which::All };
     for band in bands {
         let numbers = band.start / TILE..band.end.div_ceil(TILE);
         let targets = Targets::new(of, depth, band, &queries, processor);
-        let counting = Counting { of, left: &queries, right: &references, targets: &targets, processor };
-        tiles((&queries, &references), numbers, which, budget / 2, |tile| counting.see(tile, which));
+        let counting = Counting { of, left: &queries, right: references, targets: &targets, processor };
+        tiles((&queries, references), numbers, which, budget / 2, |tile| counting.see(tile, which));
         let mut found = Vec::new();
         for query in targets.queries.clone() {
             targets.ranks(query, &mut found);
@@ -186,13 +189,31 @@ impl Targets {
             *end += targets.len();
             Some(*end)
         }));
-        let zeros = || (0..starts[found.len()]).map(|_| AtomicU32::new(0)).collect();
+        let all = starts[found.len()];
+        let zeros = || (0..all).map(|_| AtomicU32::new(0)).collect();
         let (nearer, equal_before, equal_after) = (zeros(), zeros(), zeros());
         let alive = found.iter().map(|targets| AtomicU32::new(targets.len() as u32)).collect();
-        let all = || queries.clone().zip(&found).flat_map(|(query, targets)| targets.iter().map(move |of| (query, of)));
-        let threshold = all().map(|(query, (similarity, _))| side.threshold(query, *similarity)).collect();
-        let (similarity, image) = all().map(|(_, target)| *target).unzip();
-        Targets { queries, starts, similarity, threshold, image, nearer, equal_before, equal_after, alive, depth }
+        let (mut similarities, mut images) = (Vec::with_capacity(all), Vec::with_capacity(all));
+        let mut thresholds = Vec::with_capacity(all);
+        for (query, targets) in queries.clone().zip(found) {
+            for (similarity, image) in targets {
+                similarities.push(similarity);
+                thresholds.push(side.threshold(query, similarity));
+                images.push(image);
+            }
+        }
+        Targets {
+            queries,
+            starts,
+            similarity: similarities,
+            threshold: thresholds,
+            image: images,
+            nearer,
+            equal_before,
+            equal_after,
+            alive,
+            depth,
+        }
     }
 
     fn places(&self, query: usize) -> Range<usize> {

@@ -14,7 +14,9 @@
 //! is no query, though it stays a possible wrong answer.
 //! Reference: pytorch-metric-learning `AccuracyCalculator` with all references as `k`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
+
+use rayon::prelude::*;
 
 use super::{
     EvalError,
@@ -318,19 +320,36 @@ impl Retrieval {
     }
 }
 
+/// Rows whose directions are summed by one thread. What is summed in which order is the same for any number of threads.
+const PORTION: usize = 1024;
+
 fn mean_cosine(rows: &Rows) -> f64 {
+    let portions: Vec<(Vec<f64>, f64)> = (0..rows.len().div_ceil(PORTION))
+        .into_par_iter()
+        .map(|portion| sum_of_directions(rows, portion * PORTION..rows.len().min((portion + 1) * PORTION)))
+        .collect();
     let (mut sum, mut directions) = (vec![0.0; rows.width()], 0.0);
-    for row in (0..rows.len()).map(|row| rows.row(row)) {
+    for (of_portion, count) in portions {
+        sum.iter_mut().zip(of_portion).for_each(|(sum, value)| *sum += value);
+        directions += count;
+    }
+    if directions < 2.0 {
+        return 1.0;
+    }
+    (sum.iter().map(|sum| sum * sum).sum::<f64>() - directions) / (directions * (directions - 1.0))
+}
+
+/// The sum of these rows, each of length one, and how many have a direction.
+fn sum_of_directions(rows: &Rows, range: Range<usize>) -> (Vec<f64>, f64) {
+    let (mut sum, mut directions) = (vec![0.0; rows.width()], 0.0);
+    for row in range.map(|row| rows.row(row)) {
         let length = dot(row, row).sqrt();
         if length > 0.0 {
             sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value) / length);
             directions += 1.0;
         }
     }
-    if directions < 2.0 {
-        return 1.0;
-    }
-    (sum.iter().map(|sum| sum * sum).sum::<f64>() - directions) / (directions * (directions - 1.0))
+    (sum, directions)
 }
 
 #[cfg(test)]
