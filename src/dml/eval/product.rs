@@ -61,6 +61,8 @@ pub(super) struct Side<'a> {
     extents: Vec<Extent>,
     /// The largest of each tile.
     of_tiles: Vec<Extent>,
+    /// The largest of all.
+    largest: Extent,
     /// One of the whole numbers that each row is written in.
     units: Vec<f32>,
     /// What is taken off products with each row, so that of two rows the more similar one has the larger product.
@@ -103,8 +105,10 @@ impl<'a> Side<'a> {
             (0..rows.len()).into_par_iter().map_init(|| vec![0; rows.width()], of_row).collect();
         let (extents, units): (Vec<Extent>, Vec<f32>) = known.into_iter().unzip();
         let of_tiles = extents.chunks(TILE).map(|extents| extents.iter().fold(Extent::default(), Extent::larger));
-        let (of_tiles, offsets) = (of_tiles.collect(), extents.iter().map(|of| of.offset as f32).collect());
-        Side { rows, frame, extents, of_tiles, units, offsets }
+        let of_tiles: Vec<Extent> = of_tiles.collect();
+        let largest = of_tiles.iter().fold(Extent::default(), Extent::larger);
+        let offsets = extents.iter().map(|of| of.offset as f32).collect();
+        Side { rows, frame, extents, of_tiles, largest, units, offsets }
     }
 
     /// By how much, at most, a product of this row with one of the `other` side's tile is wrong, less its offset.
@@ -131,6 +135,14 @@ impl<'a> Side<'a> {
     /// By how much, at most, a threshold is wrong.
     pub(super) fn slack(&self) -> f64 {
         self.frame.rounding()
+    }
+
+    /// How far apart a product with this row and a threshold must be for single precision to say which is larger.
+    pub(super) fn margin(&self, row: usize, other: &Side, tile: usize) -> f32 {
+        // Products, thresholds and both more or less the margin are rounded.
+        let magnitude = self.extents[row].length * other.largest.length + other.largest.offset;
+        let single = 2.0 * f64::from(f32::EPSILON) * magnitude;
+        (1.001 * (self.radius(row, other, tile) + self.slack() + single)) as f32
     }
 
     fn tiles(&self) -> usize {

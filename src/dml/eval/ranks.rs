@@ -63,10 +63,13 @@ pub(super) struct Comparing<'a> {
 }
 
 /// Bytes of what is known of a target.
-const TARGET_BYTES: usize = 32;
+const TARGET_BYTES: usize = 28;
 
-/// Up to so many targets are looked for at once in some products, more one product at a time.
-const FEW: usize = 16;
+/// Up to so many thresholds are all compared with a number to find its place among them.
+const FEW: usize = 256;
+
+/// What it costs to begin comparing numbers, in comparisons.
+const CALL: usize = 48;
 
 /// Finds the ranks of each query's targets, nearest first and as deep as is wanted, and gives them to `hear`, query
 /// after query. Beside what it was given it holds about as many bytes as `budget` says.
@@ -168,7 +171,7 @@ struct Targets {
     starts: Vec<usize>,
     similarity: Vec<f64>,
     /// The same as a number to compare products with.
-    threshold: Vec<f64>,
+    threshold: Vec<f32>,
     image: Vec<u32>,
     /// How many images are more similar than this target but not than the one before.
     nearer: Vec<AtomicU32>,
@@ -198,7 +201,7 @@ impl Targets {
         for (query, targets) in queries.clone().zip(found) {
             for (similarity, image) in targets {
                 similarities.push(similarity);
-                thresholds.push(side.threshold(query, similarity));
+                thresholds.push(side.threshold(query, similarity) as f32);
                 images.push(image);
             }
         }
@@ -260,7 +263,7 @@ struct Products<'a> {
     query: usize,
     first: usize,
     values: &'a [f32],
-    radius: f64,
+    margin: f32,
 }
 
 struct Counting<'a> {
@@ -285,16 +288,11 @@ impl Counting<'_> {
         }
         if which == Which::Upper && tile.left != tile.right {
             self.processor.transpose(tile.values, TILE, tile.spare);
-            let radius = |query| self.radius(query, tile.left);
-            self.count_rows(columns.clone(), rows.clone(), tile.spare, self.right, radius);
+            let margin = |query| self.left.margin(query, self.right, tile.left);
+            self.count_rows(columns.clone(), rows.clone(), tile.spare, margin);
         }
-        let radius = |query| self.radius(query, tile.right);
-        self.count_rows(rows, columns, tile.values, self.right, radius);
-    }
-
-    /// By how much, at most, a product and a threshold are wrong together.
-    fn radius(&self, query: usize, tile: usize) -> f64 {
-        self.left.radius(query, self.right, tile) + self.left.slack()
+        let margin = |query| self.left.margin(query, self.right, tile.right);
+        self.count_rows(rows, columns, tile.values, margin);
     }
 
     fn count_rows(
@@ -302,13 +300,12 @@ impl Counting<'_> {
         queries: Range<usize>,
         references: Range<usize>,
         values: &mut [f32],
-        of_references: &Side,
-        radius: impl Fn(usize) -> f64,
+        margin: impl Fn(usize) -> f32,
     ) {
         for (query, values) in queries.zip(values.chunks_exact_mut(TILE)) {
             let values = &mut values[..references.len()];
-            self.processor.subtract(values, &of_references.offsets[references.clone()]);
-            self.count(&Products { query, first: references.start, values, radius: radius(query) });
+            self.processor.subtract(values, &self.right.offsets[references.clone()]);
+            self.count(&Products { query, first: references.start, values, margin: margin(query) });
         }
     }
 
@@ -319,47 +316,67 @@ impl Counting<'_> {
             return;
         }
         let thresholds = &self.targets.threshold[self.targets.places(products.query)][..alive];
-        let largest = f64::from(self.processor.largest(products.values));
-        // Those before are above all products.
-        let first = thresholds.partition_point(|threshold| threshold - products.radius > largest);
-        if first == alive {
+        // One more, because a place is written before it is known whether it counts.
+        let mut found = [0; TILE + 1];
+        let count = self.processor.find(products.values, thresholds[alive - 1] - products.margin, f32::MAX, &mut found);
+        if count == 0 {
             return;
         }
-        if alive - first <= FEW {
-            self.count_at_once(products, first..alive);
+        if alive > FEW || count * (alive + CALL) <= alive * (TILE + CALL) {
+            self.count_each(products, thresholds, &found[..count]);
         } else {
-            self.count_each(products, thresholds);
+            self.count_at_once(products, thresholds);
         }
         self.targets.prune(products.query, alive);
     }
 
-    /// Between which values a product leaves open whether it is above a target's similarity.
-    fn bounds(&self, products: &Products, place: usize) -> (f32, f32) {
-        let threshold = self.targets.threshold[place];
-        // Single precision may round the wrong way.
-        let radius = products.radius + f64::from(f32::EPSILON) * (threshold.abs() + products.radius);
-        ((threshold - radius) as f32, (threshold + radius) as f32)
+    /// Looks for the place of each of these products among the targets.
+    fn count_each(&self, products: &Products, thresholds: &[f32], found: &[u32]) {
+        let start = self.targets.places(products.query).start;
+        let mut exact = None;
+        for &near in found {
+            let (open, mut above) = self.place(thresholds, products.values[near as usize], products.margin);
+            for target in (open..above).rev() {
+                if self.is_nearer(products, near as usize, start + target, &mut exact) {
+                    above = target;
+                }
+            }
+            if above < thresholds.len() {
+                self.targets.nearer[start + above].fetch_add(1, Relaxed);
+            }
+        }
     }
 
-    fn count_at_once(&self, products: &Products, targets: Range<usize>) {
+    /// How many thresholds are certainly above a value, and how many possibly.
+    fn place(&self, thresholds: &[f32], value: f32, margin: f32) -> (usize, usize) {
+        let (low, high) = (value - margin, value + margin);
+        if thresholds.len() <= FEW {
+            let (certain, possible) = self.processor.count(thresholds, low, high);
+            return (certain as usize, possible as usize);
+        }
+        let certain = thresholds.partition_point(|threshold| *threshold > high);
+        // They are few, as a rule.
+        (certain, certain + thresholds[certain..].iter().take_while(|threshold| **threshold >= low).count())
+    }
+
+    /// As [`count_each`](Self::count_each), for all products, target by target.
+    fn count_at_once(&self, products: &Products, thresholds: &[f32]) {
         let start = self.targets.places(products.query).start;
         let (mut exact, mut counted) = (None, 0);
-        for target in targets {
-            let (low, high) = self.bounds(products, start + target);
+        for (place, threshold) in (start..).zip(thresholds) {
+            let (low, high) = (threshold - products.margin, threshold + products.margin);
             let (above, possible) = self.processor.count(products.values, low, high);
-            let nearer =
-                above + if possible > above { self.resolve(products, target, low, high, &mut exact) } else { 0 };
+            let open = if possible > above { self.resolve(products, place, low, high, &mut exact) } else { 0 };
+            let nearer = above + open;
             if nearer > counted {
-                self.targets.nearer[start + target].fetch_add(nearer - counted, Relaxed);
+                self.targets.nearer[place].fetch_add(nearer - counted, Relaxed);
                 counted = nearer;
             }
         }
     }
 
     /// How many of the products that are too close to tell are above after all.
-    fn resolve(&self, products: &Products, target: usize, low: f32, high: f32, exact: &mut Option<Exact>) -> u32 {
-        let place = self.targets.places(products.query).start + target;
-        // One more, because a place is written before it is known whether it counts.
+    fn resolve(&self, products: &Products, place: usize, low: f32, high: f32, exact: &mut Option<Exact>) -> u32 {
         let mut found = [0; TILE + 1];
         let count = self.processor.find(products.values, low, high, &mut found);
         let mut nearer = 0;
@@ -391,30 +408,5 @@ impl Counting<'_> {
             *known = self.of.similarity(products.query, products.first + near, self.processor);
         }
         *known
-    }
-
-    /// As [`count_at_once`](Self::count_at_once), for many targets: looks for the place of each product among them.
-    fn count_each(&self, products: &Products, thresholds: &[f64]) {
-        let start = self.targets.places(products.query).start;
-        let (radius, alive) = (products.radius, thresholds.len());
-        let lowest = thresholds[alive - 1] - radius;
-        let mut exact = None;
-        for (near, value) in products.values.iter().map(|&value| f64::from(value)).enumerate() {
-            if value < lowest {
-                continue;
-            }
-            let open = thresholds.partition_point(|threshold| threshold - radius > value);
-            // They are few, as a rule.
-            let doubtful = thresholds[open..].iter().take_while(|threshold| **threshold + radius >= value).count();
-            let mut above = open + doubtful;
-            for target in (open..above).rev() {
-                if self.is_nearer(products, near, start + target, &mut exact) {
-                    above = target;
-                }
-            }
-            if above < alive {
-                self.targets.nearer[start + above].fetch_add(1, Relaxed);
-            }
-        }
     }
 }
