@@ -1,7 +1,7 @@
 //! What several networks make of the same images, taken together, as the Reality Check reports it.
 //!
-//! *Separated* is the mean of what each network scores alone: a mean of numbers. *Concatenated* is one score, that of
-//! the networks' normalised embeddings joined end to end.
+//! *Separated* is the mean of what each network scores alone, which whoever has the scores takes. *Concatenated* is one
+//! score, that of the networks' normalised embeddings joined end to end.
 
 use rayon::prelude::*;
 
@@ -20,11 +20,6 @@ pub fn concatenated(parts: Vec<Rows>) -> Rows {
     Rows::new(values, width).expect("normalised numbers are finite").normalised()
 }
 
-/// The mean of what several networks score alone.
-pub fn separated(scores: &[f64]) -> f64 {
-    scores.iter().sum::<f64>() / scores.len() as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,10 +32,5 @@ mod tests {
         for (found, expected) in joined.values().iter().zip([0.6 * half, 0.8 * half, 0.0, half, 0.0]) {
             assert!((found - expected).abs() < 1e-7, "{joined:?}");
         }
-    }
-
-    #[test]
-    fn separated_is_a_mean() {
-        assert_eq!(separated(&[0.25, 0.5, 0.75]), 0.5);
     }
 }
