@@ -1,14 +1,15 @@
 //! How long `dml::eval` takes for embeddings in a file, and how much memory: `eval VALUES LABELS WIDTH [QUERIES]`.
 //!
 //! VALUES are raw numbers of single precision, LABELS raw 64-bit whole numbers, both little-endian. With QUERIES, the
-//! first so many are queries against all the rest. One line of JSON for `benches/run.py`.
+//! first so many are queries against all the rest. One line of JSON for `benches/run.py`. In the environment, DEVICE is
+//! `cpu` or `cuda`, and THREADS how many of the CPU to use; for `cuda`, LD_PRELOAD has to name `libtorch_cuda.so`.
 
 #![expect(clippy::print_stdout, reason = "its results are for standard output")]
 
 use std::{env, fs, time::Instant};
 
-use dml::eval::{BUDGET, Comparison, Depth, Labelled, Rows, Search, retrieve};
-use tch::Tensor;
+use dml::eval::{Comparison, Depth, Labelled, Resources, Rows, Search, retrieve};
+use tch::{Cuda, Device, Tensor};
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -18,22 +19,31 @@ fn main() {
     let threads: usize = env::var("THREADS").ok().and_then(|threads| threads.parse().ok()).unwrap_or(2);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("it is built once");
     tch::set_num_threads(threads as i32);
+    let device = match env::var("DEVICE").as_deref() {
+        Ok("cuda") => Device::Cuda(0),
+        _ => Device::Cpu,
+    };
 
     let mut values: Vec<f32> = numbers(values, f32::from_le_bytes);
     let mut labels: Vec<i64> = numbers(labels, i64::from_le_bytes);
     let rest = queries.map(|queries| (values.split_off(queries * width), labels.split_off(queries)));
-    let product = Tensor::from_slice(&values).view([-1, width as i64]);
-    let held = memory("VmRSS");
-    let begun = Instant::now();
+    let product = Tensor::from_slice(&values).view([-1, width as i64]).to_device(device);
     let set =
         |values, labels| Rows::new(values, width).and_then(|rows| Labelled::new(rows, labels, Comparison::Cosine));
+    if device.is_cuda() {
+        // Its libraries take seconds to start.
+        let few = set(values[..1000 * width].to_vec(), vec![0; 1000]).expect("they belong together");
+        retrieve(Search::Within(&few), Depth::Nearest, Resources::on(device)).expect("there is something to find");
+    }
+    let held = memory("VmRSS");
+    let begun = Instant::now();
     let first = set(values, labels).expect("they belong together");
     let gallery = rest.map(|(values, labels)| set(values, labels).expect("they belong together"));
     let search = match &gallery {
         Some(gallery) => Search::Between { queries: &first, gallery },
         None => Search::Within(&first),
     };
-    let found = retrieve(search, Depth::Nearest, BUDGET).expect("there is something to find");
+    let found = retrieve(search, Depth::Nearest, Resources::on(device)).expect("there is something to find");
     let scores: Vec<f64> = [1, 10, 100, 1000].map(|k| found.recall(k)).into();
     let seconds = begun.elapsed().as_secs_f64();
     let above = memory("VmHWM") - held;
@@ -64,6 +74,9 @@ fn of_product(matrix: &Tensor) -> f64 {
     let begun = Instant::now();
     for block in matrix.split(2048, 0) {
         let _ = block.matmul(&matrix.tr());
+    }
+    if matrix.device().is_cuda() {
+        Cuda::synchronize(0);
     }
     begun.elapsed().as_secs_f64()
 }

@@ -5,7 +5,8 @@
   losses     milliseconds of every loss and miner, and of the same in Python (benches/peers/losses.py)
   training   steps per second of sweep-trainer and of the same training in Python (benches/peers/train.py)
   search     how near to the best there is `sweep`'s searches and Optuna's samplers come (benches/peers/search.py)
-  eval       seconds and memory of dml::eval and of AccuracyCalculator with faiss (benches/peers/eval.py)
+  eval       seconds and memory of dml::eval and of AccuracyCalculator with faiss (benches/peers/eval.py);
+             with `--device cuda`, seconds of dml::eval on the GPU and on the CPU
   images     images per second decoded, resized and cropped, and with torchvision; and from the cache into batches
   expansion  seconds and memory of `sweep plan` for sweeps of 100,000 runs
   overhead   what the orchestrator adds to a run that does nothing (fake-trainer)
@@ -57,7 +58,7 @@ def main() -> int:
             table = measure(args)
             print(f"\n{table}")
             if args.write:
-                put_into_readme(training_place(args) if part == "training" else part, table)
+                put_into_readme(place_of(part, args), table)
     except (Failed, subprocess.CalledProcessError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -139,6 +140,12 @@ def training(args: argparse.Namespace) -> str:
 
 
 NAMES = {"conv4": "Conv4", "resnet50": "ResNet-50"}
+
+
+def place_of(part: str, args: argparse.Namespace) -> str:
+    if part == "eval" and args.device == "cuda":
+        return "eval-cuda"
+    return training_place(args) if part == "training" else part
 
 
 def training_place(args: argparse.Namespace) -> str:
@@ -364,6 +371,8 @@ MILLION = ("10,000 queries in a million", 1_010_000, 100_000, 128)
 
 
 def evaluation(args: argparse.Namespace) -> str:
+    if args.device == "cuda":
+        return evaluation_on_gpu(args)
     if not args.python.exists():
         raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
     bench = [bench_program(args, "eval")]
@@ -388,8 +397,44 @@ def evaluation(args: argparse.Namespace) -> str:
     return "\n".join(lines)
 
 
-def answer(command: list) -> dict:
-    found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+def evaluation_on_gpu(args: argparse.Namespace) -> str:
+    if not args.python.exists():
+        raise Failed("the embeddings are made by a Python with NumPy; run `make golden` once, or say --python")
+    bench = bench_program(args, "eval")
+    threads = {"THREADS": str(os.cpu_count())}
+    # The program is not linked with libtorch's half for GPUs.
+    there = {"DEVICE": "cuda", "LD_PRELOAD": "libtorch_cuda.so", **threads}
+    lines = [
+        f"{machine(args)}, {os.cpu_count()} CPU threads; medians of {args.rounds} alternations. Cosine; Recall@1, 10, 100",
+        "and 1000, P@1, R-Precision and MAP@R, which are equal to the last bit. Product: the plain product in single",
+        "precision of all embeddings with all, on the GPU.",
+        "",
+        "| | seconds on the GPU | on the CPU | times faster | product, seconds |",
+        "| :-- | --: | --: | --: | --: |",
+    ]
+    with tempfile.TemporaryDirectory(dir=ROOT / "target") as folder:
+        files = [str(Path(folder) / name) for name in ("values", "labels")]
+        for name, images, classes, width, queries in [(*shape[:4], []) for shape in SHAPES] + [(*MILLION, ["10000"])]:
+            subprocess.run([args.python, EVAL_PEER, *files, str(width), "--make", str(images), str(classes)], check=True)
+            command = [bench, *files, str(width), *queries]
+            rounds = [(answer(command, there), answer(command, threads)) for _ in range(args.rounds)]
+            for on_gpu, on_cpu in rounds:
+                if any(on_gpu[metric] != on_cpu[metric] for metric in ("recall", "precision_at_1", "r_precision", "map_at_r")):
+                    raise Failed(f"{name} scores {on_gpu} on the GPU but {on_cpu} on the CPU")
+            on_gpu, on_cpu = ([pair[side]["seconds"] for pair in rounds] for side in (0, 1))
+            ratio = statistics.median(cpu / gpu for gpu, cpu in zip(on_gpu, on_cpu))
+            product = statistics.median(pair[0]["product_seconds"] for pair in rounds)
+            cells = [f"{statistics.median(on_gpu):.3f}", f"{statistics.median(on_cpu):.3f}", f"{ratio:.1f}"]
+            cells.append(f"{product:.3f}" if product else "")
+            print(f"  {name}: {', '.join(cells)}", file=sys.stderr)
+            row = f"{name} x {width}" if queries else f"{name}, {images:,} x {width}"
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def answer(command: list, environment: dict | None = None) -> dict:
+    environment = {**os.environ, **(environment or {})}
+    found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=environment)
     return json.loads(found.stdout.splitlines()[-1])
 
 

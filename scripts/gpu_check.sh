@@ -26,7 +26,7 @@ work=target/gpu-check
 checks='
 quickstart   the quick start trains
 backbones    larger backbones train in f32 and bf16, and learn the same
-evaluation   what was measured on the device is what the CPU measures
+evaluation   what was measured on the device is what the CPU measures, and how long either takes
 sharing      runs share the device
 resume       a small training killed with -9 continues to the same bits
 resume_large the same for a backbone in bf16
@@ -187,7 +187,7 @@ sys.exit(max(apart) > 0.1)
 END
 }
 
-# The same network once more, without the embeddings that the device computed.
+# The same embeddings compared on the CPU, then the same network once more without the embeddings that the device computed.
 check_evaluation() {
     local what="evaluation agrees with the CPU's" folder here there
     for folder in "$work"/quickstart/runs/*/; do
@@ -195,6 +195,7 @@ check_evaluation() {
     done
     there=$(python3 -c 'import json, sys
 print(json.load(open(sys.argv[1]))["outcome"]["finished"]["scores"]["map@r"])' "$folder/record.json") || true
+    same_embeddings "$folder" "$there"
     rm -f "$folder/embeddings.safetensors"
     here=$("$BIN/sweep" evaluate "$folder" --metrics map@r --json 2>"$work/evaluation.log" |
         sed -n 's/.*"map@r": *\([0-9.e-]*\).*/\1/p') || true
@@ -202,6 +203,34 @@ print(json.load(open(sys.argv[1]))["outcome"]["finished"]["scores"]["map@r"])' "
         pass "$what" "MAP@R $there, $here there"
     else
         fail "$what" "MAP@R ${there:-?}, ${here:-?} on the CPU; see $work/evaluation.log"
+    fi
+}
+
+# same_embeddings FOLDER MAP@R: what the device found must be what the CPU finds in the same embeddings, digit by digit.
+same_embeddings() {
+    local what="the device compares embeddings as the CPU does" here
+    here=$("$BIN/sweep" evaluate "$1" --metrics map@r --json 2>"$work/same_embeddings.log" |
+        sed -n 's/.*"map@r": *\([0-9.e-]*\).*/\1/p') || true
+    if python3 -c 'import sys; sys.exit(float(sys.argv[1]) != float(sys.argv[2]))' "$here" "$2" 2>/dev/null; then
+        pass "$what" "MAP@R $here"
+    else
+        fail "$what" "MAP@R ${2:-?}, ${here:-?} on the CPU; see $work/same_embeddings.log"
+    fi
+}
+
+# How fast the device is with many embeddings, and whether it finds the same.
+check_evaluation_speed() {
+    local what="evaluation beside the CPU's"
+    if [ "$device" = cpu ] || [ ! -x "$python" ]; then
+        note "$what" skipped "needs a GPU and a Python with NumPy"
+    elif [ ! -x "$BIN/eval" ] && [ "$BIN" != target/release ]; then
+        note "$what" skipped "there is no $BIN/eval, the program of benches/eval.rs"
+    elif python3 benches/run.py eval --device cuda $([ -x "$BIN/eval" ] && printf -- '--bin %s' "$BIN") --python "$python" \
+        --rounds 1 --no-write >"$work/evaluation_speed.log" 2>&1; then
+        pass "$what" "$(sed -n 's/^| SOP, 60,502 x 128 | \([0-9.]*\) | \([0-9.]*\) .*/SOP \1 s, \2 s on the CPU/p' "$work/evaluation_speed.log")"
+        sed -n '/^|/p' "$work/evaluation_speed.log"
+    else
+        fail "$what" "see $work/evaluation_speed.log"
     fi
 }
 
@@ -292,6 +321,7 @@ check_speed() {
 check_quickstart
 check_backbones
 check_evaluation
+check_evaluation_speed
 check_sharing
 check_resume_small
 check_resume_large

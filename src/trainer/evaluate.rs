@@ -36,7 +36,7 @@ pub(crate) fn evaluate(work: &EvaluateWork, device: tch::Device, stop: &Stop, sa
         return Ok(End::Stopped);
     };
     let rows = Rows::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?;
-    measure(rows, &data, &work.metrics, &work.run)
+    measure(rows, &data, &work.metrics, device, &work.run)
 }
 
 /// Measures the networks that lie in several runs' folders as one.
@@ -55,15 +55,21 @@ pub(crate) fn ensemble(work: &EnsembleWork, device: tch::Device, stop: &Stop, sa
         opened = Some(data);
     }
     let data = opened.ok_or_else(|| Failed::recipe("an ensemble needs members"))?;
-    measure(concatenated(parts), &data, &work.metrics, &work.into)
+    measure(concatenated(parts), &data, &work.metrics, device, &work.into)
 }
 
 /// Compares the test images, whose embeddings these are, and leaves the scores of each query in a folder.
-fn measure(rows: Rows, data: &PreparedData, metrics: &[Metric], folder: &Path) -> Result<End, Failed> {
+fn measure(
+    rows: Rows,
+    data: &PreparedData,
+    metrics: &[Metric],
+    device: tch::Device,
+    folder: &Path,
+) -> Result<End, Failed> {
     let images = Labelled::new(rows, data.test_labels.clone(), Comparison::Cosine);
     let images = images.map_err(|error| score::unmeasurable(&error))?;
     let searching = Searching::new(images, &data.test_roles);
-    let scored = score::score(searching.search(), metrics)?;
+    let scored = score::score(searching.search(), metrics, device)?;
     publish(&folder.join("queries.csv"), &table(&scored, &searching))?;
     let evaluated = Evaluated {
         classes: data.test_classes.len() as u64,
@@ -199,5 +205,5 @@ pub(crate) fn validate(
         return Ok(None);
     }
     let images = score::labelled(embeddings, validation.labels.clone(), Comparison::Cosine)?;
-    Ok(Some(score::score(Search::Within(&images), metrics)?.scores))
+    Ok(Some(score::score(Search::Within(&images), metrics, network.device())?.scores))
 }

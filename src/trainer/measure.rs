@@ -29,7 +29,7 @@ pub(crate) fn measure(work: &MeasureWork, say: Listener) -> Result<Finished, Fai
         Some(queries) => Search::Between { queries, gallery: &gallery },
         None => Search::Within(&gallery),
     };
-    let scored = score::score(search, &work.metrics)?;
+    let scored = score::score(search, &work.metrics, tch::Device::Cpu)?;
     let ties = scored.retrieval.has_ties();
     let under = |order| if ties { scored.under(order) } else { Scores::new() };
     Ok(Finished::Measured(Box::new(Measured {

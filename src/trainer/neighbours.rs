@@ -2,7 +2,7 @@
 
 use dml::{
     data::{Colour, PreparedData, Region, listing::Role},
-    eval::{BUDGET, Comparison, Labelled, Search, nearest},
+    eval::{Comparison, Labelled, Resources, Search, nearest},
 };
 use image::{Rgb, RgbImage, imageops};
 use schema::{Event, Finished, NeighboursWork};
@@ -48,7 +48,7 @@ pub(crate) fn neighbours(
         return Ok(End::Stopped);
     };
     let embedded = score::labelled(embeddings, images.labels.clone(), Comparison::Cosine)?;
-    let found = of_one(query, &embedded, &data.test_roles, work.count as usize)?;
+    let found = of_one(query, &embedded, &data.test_roles, work.count as usize, Resources::on(device))?;
     let is_right = |&image: &usize| images.labels[image] == images.labels[query];
     let picture = draw(&data, &images.places, query, &found, is_right)?;
     picture.save(&work.into).map_err(|error| Failed::disk(&work.into, &std::io::Error::other(error)))?;
@@ -64,12 +64,18 @@ fn no_query(image: usize, roles: &[Role]) -> String {
 }
 
 /// The nearest to one image of those that can be found, which it is not itself.
-fn of_one(query: usize, images: &Labelled, roles: &[Role], count: usize) -> Result<Vec<usize>, Failed> {
+fn of_one(
+    query: usize,
+    images: &Labelled,
+    roles: &[Role],
+    count: usize,
+    resources: Resources,
+) -> Result<Vec<usize>, Failed> {
     let searched: Vec<usize> = (0..roles.len()).filter(|&image| roles[image].is_reference()).collect();
     let itself = [searched.binary_search(&query).ok().map(|place| place as u32)];
     let (one, gallery) = (images.part(&[query]), images.part(&searched));
     let search = Search::Overlapping { queries: &one, gallery: &gallery, itself: &itself };
-    let found = nearest(search, count, BUDGET).map_err(|error| score::unmeasurable(&error))?;
+    let found = nearest(search, count, resources).map_err(|error| score::unmeasurable(&error))?;
     Ok(found.of(0).iter().map(|&place| searched[place as usize]).collect())
 }
 

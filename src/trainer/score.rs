@@ -1,10 +1,10 @@
 //! From embeddings to the values of the metrics that are wanted.
 
 use dml::eval::{
-    Agreement, BUDGET, Comparison, Depth, EvalError, Labelled, Order, Retrieval, Rows, Search, cluster, retrieve,
+    Agreement, Comparison, Depth, EvalError, Labelled, Order, Resources, Retrieval, Rows, Search, cluster, retrieve,
 };
 use schema::{Metric, Scores};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::Failed;
 
@@ -27,15 +27,16 @@ pub(crate) fn labelled(embeddings: Tensor, labels: Vec<i64>, comparison: Compari
     rows.and_then(|rows| Labelled::new(rows, labels, comparison)).map_err(|error| unmeasurable(&error))
 }
 
-/// Measures these metrics.
+/// Measures these metrics, and uses a device for it.
 ///
 /// # Errors
 /// If there is nothing to retrieve.
-pub(crate) fn score(search: Search, metrics: &[Metric]) -> Result<Scored, Failed> {
-    let retrieval = retrieve(search, depth(metrics), BUDGET).map_err(|error| unmeasurable(&error))?;
+pub(crate) fn score(search: Search, metrics: &[Metric], device: Device) -> Result<Scored, Failed> {
+    let resources = Resources::on(device);
+    let retrieval = retrieve(search, depth(metrics), resources).map_err(|error| unmeasurable(&error))?;
     let (queries, _) = search.sides();
     let of_clusters = metrics.iter().any(|metric| metric.is_of_clusters());
-    let agreement = of_clusters.then(|| Agreement::of(queries.labels(), &cluster(queries, SEED, BUDGET)));
+    let agreement = of_clusters.then(|| Agreement::of(queries.labels(), &cluster(queries, SEED, resources)));
     let scores = scores(&retrieval, agreement, metrics, |query| &query.scores);
     Ok(Scored { retrieval, scores, agreement })
 }

@@ -68,7 +68,7 @@ impl Searching {
 
 #[cfg(test)]
 mod tests {
-    use dml::eval::{BUDGET, Comparison, Depth, Rows, retrieve};
+    use dml::eval::{Comparison, Depth, Resources, Rows, retrieve};
 
     use super::*;
 
@@ -79,7 +79,7 @@ mod tests {
         let images = Labelled::new(rows, vec![0, 1, 1, 0, 0], Comparison::Euclidean).unwrap();
         let roles = [Role::Gallery, Role::Query, Role::Both, Role::Both, Role::Gallery];
         let searching = Searching::new(images.clone(), &roles);
-        let found = retrieve(searching.search(), Depth::All, BUDGET).unwrap();
+        let found = retrieve(searching.search(), Depth::All, Resources::default()).unwrap();
         // Image 1 finds 0, then 2; image 2 finds 3, 0, 4, but none of its class; image 3 finds 2, 0, 4.
         let first: Vec<_> =
             found.queries.iter().map(|query| (searching.image_of(query.image as usize), query.scores.first)).collect();

@@ -14,7 +14,7 @@ use std::{
 
 use dml::{
     data::PreparedData,
-    eval::{BUDGET, Comparison, Depth, Labelled, Rows, Search, retrieve},
+    eval::{Comparison, Depth, Labelled, Resources, Rows, Search, retrieve},
 };
 use schema::{
     Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Colour, Contrastive, Cut, Dataset, Device,
@@ -458,7 +458,7 @@ fn an_evaluation_agrees_with_a_direct_computation() {
     let embeddings = tch::no_grad(|| network.forward(&images, false));
     let rows = Rows::from_tensor(&embeddings).unwrap();
     let images = Labelled::new(rows, data.test_labels.clone(), Comparison::Cosine).unwrap();
-    let expected = retrieve(Search::Within(&images), Depth::Nearest, BUDGET).unwrap();
+    let expected = retrieve(Search::Within(&images), Depth::Nearest, Resources::default()).unwrap();
 
     assert_eq!((evaluated.classes, evaluated.images, evaluated.lone), (4, 20, 0));
     assert_eq!(evaluated.scores.len(), METRICS.len());

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Comparison, Labelled, Rows, neighbours::among, retrieval::Itself, seeds::seeds};
+use super::{Comparison, Labelled, Resources, Rows, neighbours::among, retrieval::Itself, seeds::seeds};
 
 /// Rounds of k-means at most; pytorch-metric-learning's do as many.
 const ROUNDS: usize = 20;
@@ -24,16 +24,16 @@ pub struct Agreement {
 
 /// Clusters embeddings as they are compared into as many clusters as they have classes; the number of each one's.
 /// A cluster that loses all its images keeps its centre.
-pub fn cluster(images: &Labelled, seed: u64, budget: usize) -> Vec<i64> {
+pub fn cluster(images: &Labelled, seed: u64, resources: Resources) -> Vec<i64> {
     let classes = images.labels().iter().collect::<BTreeSet<_>>().len();
-    k_means(images.rows(), classes, seed, budget)
+    k_means(images.rows(), classes, seed, resources)
 }
 
-fn k_means(rows: &Rows, clusters: usize, seed: u64, budget: usize) -> Vec<i64> {
-    let mut centres = seeds(rows, clusters, seed, budget);
+fn k_means(rows: &Rows, clusters: usize, seed: u64, resources: Resources) -> Vec<i64> {
+    let mut centres = seeds(rows, clusters, seed, resources);
     let mut assigned = Vec::new();
     for _ in 0..ROUNDS {
-        let nearest = among((rows, &centres), Comparison::Euclidean, Itself::Nowhere, 1, budget);
+        let nearest = among((rows, &centres), Comparison::Euclidean, Itself::Nowhere, 1, resources);
         let now: Vec<i64> = (0..rows.len()).map(|row| i64::from(nearest.of(row)[0])).collect();
         if now == assigned {
             break;
@@ -178,7 +178,6 @@ fn log_factorials(last: usize) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::{
-        eval::BUDGET,
         random::{Draws, Purpose},
         testing::{golden, whole},
     };
@@ -203,11 +202,11 @@ mod tests {
         let places = (0..300).flat_map(|image| (0..6).map(move |column| (image, column)));
         let values = places.map(|(image, column)| (value(image, column) + 0.01 * draws.normal()) as f32).collect();
         let images = Labelled::new(Rows::new(values, 6).unwrap(), labels, Comparison::Cosine).unwrap();
-        let clusters = cluster(&images, 0, BUDGET);
+        let clusters = cluster(&images, 0, Resources::default());
         let agreement = Agreement::of(images.labels(), &clusters);
         assert!(agreement.nmi > 0.999 && agreement.ami > 0.999 && agreement.f1 > 0.999, "{agreement:?}");
         let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        assert_eq!(one.install(|| cluster(&images, 0, 0)), clusters);
+        assert_eq!(one.install(|| cluster(&images, 0, Resources { budget: 0, ..Resources::default() })), clusters);
     }
 
     #[test]
@@ -215,7 +214,7 @@ mod tests {
         let images =
             Labelled::new(Rows::new(vec![1.0; 40], 4).unwrap(), (0..10).map(|i| i / 5).collect(), Comparison::Cosine)
                 .unwrap();
-        let agreement = Agreement::of(images.labels(), &cluster(&images, 1, BUDGET));
+        let agreement = Agreement::of(images.labels(), &cluster(&images, 1, Resources::default()));
         assert_eq!((agreement.nmi, agreement.ami), (0.0, 0.0));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::{
-    EvalError,
+    EvalError, Resources, on_device,
     product::{Frame, Side, TILE, Tile, Which, tiles},
     retrieval::{Itself, Search},
     rows::{Comparison, Rows},
@@ -29,18 +29,18 @@ impl Neighbours {
     }
 }
 
-/// Finds the `count` nearest images of each query, or as many as every query has if these are fewer, holding about `budget` bytes beside
-/// the embeddings and the answer.
+/// Finds the `count` nearest images of each query, or as many as every query has if these are fewer. The budget of the
+/// resources is for what is held beside the embeddings and the answer.
 ///
 /// # Errors
 /// If queries and gallery are not of one width.
-pub fn nearest(search: Search, count: usize, budget: usize) -> Result<Neighbours, EvalError> {
+pub fn nearest(search: Search, count: usize, resources: Resources) -> Result<Neighbours, EvalError> {
     let (queries, gallery) = search.sides();
     let (queries, references) = (queries.rows(), gallery.rows());
     if queries.width() != references.width() {
         return Err(EvalError::Widths { queries: queries.width(), references: references.width() });
     }
-    Ok(among((queries, references), gallery.comparison(), search.itself(), count, budget))
+    Ok(among((queries, references), gallery.comparison(), search.itself(), count, resources))
 }
 
 /// As [`nearest`], of rows; `itself` says which references are no answers.
@@ -49,10 +49,14 @@ pub(super) fn among(
     comparison: Comparison,
     itself: Itself,
     count: usize,
-    budget: usize,
+    resources: Resources,
 ) -> Neighbours {
     let count = count.min(references.len().saturating_sub(itself.most()));
-    let processor = Processor::best();
+    if count > 0 && resources.by_libtorch() {
+        let images = on_device::nearest((queries, references), comparison, itself, count, resources);
+        return Neighbours { count, images };
+    }
+    let (processor, budget) = (Processor::best(), resources.budget);
     let frame = Frame::new(queries, references, comparison, processor);
     let (left, right) = (Side::new(queries, &frame), Side::new(references, &frame));
     let searching = Searching { left: &left, right: &right, comparison, itself, count, processor };
@@ -92,6 +96,12 @@ struct Candidate {
 struct Best {
     candidates: Vec<Candidate>,
     floor: f32,
+}
+
+/// Leaves so many of these images, given with their similarities: the nearest, in order.
+pub(super) fn nearest_first(images: &mut Vec<(f64, u32)>, count: usize) {
+    images.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    images.truncate(count);
 }
 
 struct Searching<'a> {
@@ -150,8 +160,7 @@ impl Searching<'_> {
         let exact = |image: u32| self.processor.similarity(self.comparison, row, self.right.rows.row(image as usize));
         let mut exact: Vec<(f64, u32)> =
             best.candidates.iter().map(|candidate| (exact(candidate.image), candidate.image)).collect();
-        exact.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        exact.truncate(self.count);
+        nearest_first(&mut exact, self.count);
         best.candidates = exact.into_iter().map(|(similarity, image)| self.certain(query, similarity, image)).collect();
         if let (true, Some(last)) = (best.candidates.len() == self.count, best.candidates.last()) {
             best.floor = last.low;
@@ -167,10 +176,7 @@ impl Searching<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        eval::{BUDGET, Labelled},
-        testing::noise,
-    };
+    use crate::{eval::Labelled, testing::noise};
 
     fn images(seed: u64, len: i64, comparison: Comparison) -> Labelled {
         // Rounded, so that many are equally similar.
@@ -200,8 +206,8 @@ mod tests {
                 Search::Between { queries: &others, gallery: &some },
                 Search::Overlapping { queries: &others, gallery: &some, itself: &itself },
             ] {
-                for (count, budget) in [(1, BUDGET), (7, 0), (120, BUDGET)] {
-                    let found = nearest(search, count, budget).unwrap();
+                for (count, budget) in [(1, 1 << 28), (7, 0), (120, 1 << 28)] {
+                    let found = nearest(search, count, Resources { budget, ..Resources::default() }).unwrap();
                     for query in 0..search.sides().0.rows().len() {
                         assert_eq!(found.of(query), by_sorting(search, query, count), "{comparison:?} {query}");
                     }
@@ -211,8 +217,38 @@ mod tests {
     }
 
     #[test]
+    fn libtorch_finds_the_same() {
+        tch::set_num_threads(1);
+        for comparison in [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot] {
+            let (rounded, others) = (images(1, 500, comparison), images(2, 300, comparison));
+            let one_point = Labelled::new(Rows::new(vec![0.3; 2000], 4).unwrap(), vec![0; 500], comparison).unwrap();
+            let smooth = Rows::from_tensor(&noise(3, 500, 40)).unwrap();
+            let smooth = Labelled::new(smooth, vec![0; 500], comparison).unwrap();
+            let itself: Vec<Option<u32>> = (0..300).map(|query| (query % 3 > 0).then_some(499 - query)).collect();
+            for search in [
+                Search::Within(&rounded),
+                Search::Within(&one_point),
+                Search::Within(&smooth),
+                Search::Between { queries: &others, gallery: &rounded },
+                Search::Overlapping { queries: &others, gallery: &rounded, itself: &itself },
+            ] {
+                let ((queries, gallery), itself) = (search.sides(), search.itself());
+                for (count, device_budget) in [(1, 1 << 30), (1, 0), (7, 0), (200, 0), (200, 1 << 30), (499, 1 << 22)] {
+                    let expected = nearest(search, count, Resources::default()).unwrap();
+                    let resources = Resources { budget: device_budget, device_budget, ..Resources::default() };
+                    let rows = (queries.rows(), gallery.rows());
+                    let images = on_device::nearest(rows, comparison, itself, count, resources);
+                    assert_eq!(Neighbours { count, images }, expected, "{comparison:?}, {count}, {device_budget}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn more_neighbours_than_there_are_others_are_not_found() {
-        let of = |len| nearest(Search::Within(&images(1, len, Comparison::Cosine)), 10, BUDGET).unwrap().of(0).len();
+        let of = |len| {
+            nearest(Search::Within(&images(1, len, Comparison::Cosine)), 10, Resources::default()).unwrap().of(0).len()
+        };
         assert_eq!((of(3), of(1)), (2, 0));
     }
 }

@@ -93,7 +93,8 @@ pub(super) fn ranks_by(
     let which = if matches!(of.itself, Itself::AtItsIndex) && bands.len() == 1 { Which::Upper } else { Which::All };
     for band in bands {
         let numbers = band.start / TILE..band.end.div_ceil(TILE);
-        let targets = Targets::new(of, depth, band, &queries, processor);
+        let targets =
+            Targets::new(of, depth, band, |query, similarity| queries.threshold(query, similarity), processor);
         let counting = Counting { of, left: &queries, right: references, targets: &targets, processor };
         tiles((&queries, references), numbers, which, budget / 2, |tile| counting.see(tile, which));
         let mut found = Vec::new();
@@ -105,7 +106,7 @@ pub(super) fn ranks_by(
 }
 
 /// Cuts the queries into ranges of whole tiles whose targets take no more than these bytes, if that is possible.
-fn bands(of: &Comparing, depth: Depth, bytes: usize) -> Vec<Range<usize>> {
+pub(super) fn bands(of: &Comparing, depth: Depth, bytes: usize) -> Vec<Range<usize>> {
     let queries = of.queries.len();
     let (mut bands, mut start, mut held) = (Vec::new(), 0, 0);
     for tile in (0..queries).step_by(TILE) {
@@ -165,7 +166,7 @@ impl Comparing<'_> {
 }
 
 /// The targets of a range of queries, and what was counted so far.
-struct Targets {
+pub(super) struct Targets {
     queries: Range<usize>,
     /// Where those of each query begin, and where the last ones end.
     starts: Vec<usize>,
@@ -185,7 +186,14 @@ struct Targets {
 }
 
 impl Targets {
-    fn new(of: &Comparing, depth: Depth, queries: Range<usize>, side: &Side, processor: Processor) -> Targets {
+    /// `threshold` says with which number products with a query are compared in the place of a similarity to it.
+    pub(super) fn new(
+        of: &Comparing,
+        depth: Depth,
+        queries: Range<usize>,
+        threshold: impl Fn(usize, f64) -> f64,
+        processor: Processor,
+    ) -> Targets {
         let found = of.targets_of_all(depth, queries.clone(), processor);
         let mut starts = vec![0];
         starts.extend(found.iter().scan(0, |end, targets| {
@@ -201,7 +209,7 @@ impl Targets {
         for (query, targets) in queries.clone().zip(found) {
             for (similarity, image) in targets {
                 similarities.push(similarity);
-                thresholds.push(side.threshold(query, similarity) as f32);
+                thresholds.push(threshold(query, similarity) as f32);
                 images.push(image);
             }
         }
@@ -224,12 +232,37 @@ impl Targets {
         self.starts[query]..self.starts[query + 1]
     }
 
-    fn alive(&self, query: usize) -> usize {
+    pub(super) fn alive(&self, query: usize) -> usize {
         self.alive[query - self.queries.start].load(Relaxed) as usize
     }
 
+    /// The thresholds of the targets that were not given up, the nearest first.
+    pub(super) fn thresholds(&self, query: usize) -> &[f32] {
+        &self.threshold[self.places(query)][..self.alive(query)]
+    }
+
+    /// Counts so many images that are more similar than this target but not than the one before.
+    pub(super) fn count(&self, query: usize, target: usize, images: u32) {
+        self.nearer[self.places(query)][target].fetch_add(images, Relaxed);
+    }
+
+    /// Counts an image by its exact similarity.
+    pub(super) fn settle(&self, query: usize, image: usize, similarity: f64) {
+        let places = self.places(query);
+        let targets = &self.similarity[places.clone()];
+        let not_nearer = targets.partition_point(|target| *target > similarity);
+        let farther = not_nearer + targets[not_nearer..].partition_point(|target| *target == similarity);
+        for place in places.start + not_nearer..places.start + farther {
+            let equal = if image < self.image[place] as usize { &self.equal_before } else { &self.equal_after };
+            equal[place].fetch_add(1, Relaxed);
+        }
+        if farther < targets.len() {
+            self.nearer[places.start + farther].fetch_add(1, Relaxed);
+        }
+    }
+
     /// Gives up the targets that cannot be among as many nearest as there are targets. The first is never given up.
-    fn prune(&self, query: usize, alive: usize) {
+    pub(super) fn prune(&self, query: usize, alive: usize) {
         if self.depth != Depth::Nearest || alive < 2 {
             return;
         }
@@ -245,7 +278,7 @@ impl Targets {
     }
 
     /// The ranks of the targets that were not given up.
-    fn ranks(&self, query: usize, found: &mut Vec<Rank>) {
+    pub(super) fn ranks(&self, query: usize, found: &mut Vec<Rank>) {
         found.clear();
         let mut nearer = 0;
         for (before, place) in (1..).zip(self.places(query)).take(self.alive(query)) {

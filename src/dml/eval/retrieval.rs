@@ -19,8 +19,9 @@ use std::{collections::BTreeMap, ops::Range};
 use rayon::prelude::*;
 
 use super::{
-    EvalError,
+    EvalError, Resources,
     labels::{Classes, twins},
+    on_device,
     ranks::{Comparing, Depth, Rank, ranks},
     rows::{Comparison, Rows, dot},
 };
@@ -180,14 +181,19 @@ pub struct Retrieval {
     pub mean_cosine: f64,
 }
 
-/// Answers all queries as deeply as is wanted, holding about `budget` bytes beside the embeddings.
+/// Answers all queries as deeply as is wanted.
 ///
 /// # Errors
 /// If there is nothing to retrieve, or queries and gallery are not of one width.
 ///
 /// # Panics
 /// If queries and gallery are not to be compared in the same way, or it is not said of each query whether it is in both.
-pub fn retrieve(search: Search, depth: Depth, budget: usize) -> Result<Retrieval, EvalError> {
+pub fn retrieve(search: Search, depth: Depth, resources: Resources) -> Result<Retrieval, EvalError> {
+    retrieve_by(search, depth, resources, resources.by_libtorch())
+}
+
+/// As [`retrieve`], by libtorch even on the CPU if this is wanted.
+fn retrieve_by(search: Search, depth: Depth, resources: Resources, by_libtorch: bool) -> Result<Retrieval, EvalError> {
     let (queries, gallery) = search.sides();
     assert_eq!(queries.comparison, gallery.comparison, "queries and gallery are compared in one way");
     if let Itself::At(places) = search.itself() {
@@ -210,12 +216,17 @@ pub fn retrieve(search: Search, depth: Depth, budget: usize) -> Result<Retrieval
     if (0..queries.rows.len()).all(|query| comparing.right_answers(query) == 0) {
         return Err(EvalError::NoQueries);
     }
-    ranks(&comparing, depth, budget, |query, ranks| {
+    let hear = |query: usize, ranks: &[Rank]| {
         let right_answers = comparing.right_answers(query);
         if right_answers > 0 {
             answered.push(Query::of(query, queries.labels[query], ranks, right_answers, depth));
         }
-    });
+    };
+    if by_libtorch {
+        on_device::ranks(&comparing, depth, resources, hear);
+    } else {
+        ranks(&comparing, depth, resources.budget, hear);
+    }
     Ok(Retrieval {
         lone: queries.rows.len() - answered.len(),
         queries: answered,

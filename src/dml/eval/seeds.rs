@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::{Comparison, Rows, neighbours::among, retrieval::Itself};
+use super::{Comparison, Resources, Rows, neighbours::among, retrieval::Itself};
 use crate::random::{Draws, Purpose};
 
 /// Centres drawn at most before distances are brought up to date.
@@ -17,13 +17,13 @@ const MOST: usize = 1024;
 const PATIENCE: usize = 16;
 
 /// Draws as many rows as there shall be clusters. Where all rows equal a centre already, the first one is repeated.
-pub(super) fn seeds(rows: &Rows, clusters: usize, seed: u64, budget: usize) -> Rows {
+pub(super) fn seeds(rows: &Rows, clusters: usize, seed: u64, resources: Resources) -> Rows {
     let mut draws = Draws::new(seed, Purpose::Clusters, 0, 0);
     let mut distances = Distances { rows, nearest: vec![f64::INFINITY; rows.len()], up_to: Vec::new() };
     let mut chosen = vec![draws.below(rows.len())];
     let mut known = 0;
     while chosen.len() < clusters {
-        distances.add(&chosen[known..], budget);
+        distances.add(&chosen[known..], resources);
         known = chosen.len();
         if distances.total() == 0.0 {
             chosen.resize(clusters, 0);
@@ -51,10 +51,10 @@ struct Distances<'a> {
 
 impl Distances<'_> {
     /// Takes further centres into account.
-    fn add(&mut self, centres: &[usize], budget: usize) {
+    fn add(&mut self, centres: &[usize], resources: Resources) {
         let rows = self.rows;
         let centres = rows.part(centres);
-        let found = among((rows, &centres), Comparison::Euclidean, Itself::Nowhere, 1, budget);
+        let found = among((rows, &centres), Comparison::Euclidean, Itself::Nowhere, 1, resources);
         self.nearest.par_iter_mut().enumerate().for_each(|(row, nearest)| {
             *nearest = nearest.min(distance(rows.row(row), centres.row(found.of(row)[0] as usize)));
         });
@@ -86,7 +86,6 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::eval::BUDGET;
 
     /// Centres drawn one after the other, each from distances to all before.
     fn one_by_one(rows: &Rows, clusters: usize, draws: &mut Draws) -> Vec<usize> {
@@ -113,7 +112,7 @@ mod tests {
         let set = |chosen: &mut dyn Iterator<Item = usize>| chosen.fold(0usize, |set, row| set | 1 << row);
         let mut counts = vec![[0.0; 2]; 1 << values.len()];
         for seed in 0..trials {
-            let found = seeds(&rows, clusters, seed, BUDGET);
+            let found = seeds(&rows, clusters, seed, Resources::default());
             let place = |value: &f32| values.iter().position(|other| other == value).unwrap();
             counts[set(&mut found.values().iter().map(place))][0] += 1.0;
             let mut draws = Draws::new(seed, Purpose::Weights, 1, 0);
@@ -130,7 +129,7 @@ mod tests {
     #[test]
     fn no_row_is_drawn_twice_while_others_are_left() {
         let rows = Rows::new((0..600).map(|value| (value % 300) as f32).collect(), 2).unwrap();
-        let found = seeds(&rows, 150, 1, BUDGET);
+        let found = seeds(&rows, 150, 1, Resources::default());
         let mut first: Vec<u32> = found.values().iter().step_by(2).map(|value| *value as u32).collect();
         first.sort_unstable();
         first.dedup();

@@ -1,9 +1,10 @@
 use rayon::ThreadPoolBuilder;
 use serde_json::Value;
+use tch::Device;
 
 use super::*;
 use crate::{
-    eval::{BUDGET, ranks::ranks_by},
+    eval::ranks::ranks_by,
     processor::Processor,
     random::{Draws, Purpose},
     testing::{golden, noise, tensor, whole},
@@ -67,7 +68,7 @@ fn by_definition(search: Search) -> Vec<Query> {
 }
 
 fn within(images: &Labelled) -> Retrieval {
-    retrieve(Search::Within(images), Depth::All, BUDGET).unwrap()
+    retrieve(Search::Within(images), Depth::All, Resources::default()).unwrap()
 }
 
 #[test]
@@ -95,11 +96,15 @@ fn a_query_that_is_in_the_gallery_too_does_not_find_itself() {
         let (queries, gallery) = (gallery.part(&searching), gallery.part(&searched));
         let search = Search::Overlapping { queries: &queries, gallery: &gallery, itself: &itself };
         for depth in [Depth::Nearest, Depth::All] {
-            let found = retrieve(search, depth, BUDGET).unwrap();
+            let found = retrieve(search, depth, Resources::default()).unwrap();
             let first = |queries: &[Query]| queries.iter().map(|query| query.scores.first).collect::<Vec<_>>();
             assert_eq!(first(&found.queries), first(&by_definition(search)), "{comparison:?}");
         }
-        assert_eq!(retrieve(search, Depth::All, BUDGET).unwrap().queries, by_definition(search), "{comparison:?}");
+        assert_eq!(
+            retrieve(search, Depth::All, Resources::default()).unwrap().queries,
+            by_definition(search),
+            "{comparison:?}"
+        );
     }
 }
 
@@ -109,10 +114,18 @@ fn queries_search_a_gallery_that_is_another_set() {
         let queries = adversarial(seed, 210, 6, 20, comparison);
         let gallery = adversarial(seed, 430, 6, 25, comparison);
         let search = Search::Between { queries: &queries, gallery: &gallery };
-        assert_eq!(retrieve(search, Depth::All, BUDGET).unwrap().queries, by_definition(search), "{comparison:?}");
+        assert_eq!(
+            retrieve(search, Depth::All, Resources::default()).unwrap().queries,
+            by_definition(search),
+            "{comparison:?}"
+        );
         // Some of both are equal: they are other images all the same.
         let search = Search::Between { queries: &gallery, gallery: &queries };
-        assert_eq!(retrieve(search, Depth::All, BUDGET).unwrap().queries, by_definition(search), "{comparison:?}");
+        assert_eq!(
+            retrieve(search, Depth::All, Resources::default()).unwrap().queries,
+            by_definition(search),
+            "{comparison:?}"
+        );
     }
 }
 
@@ -121,7 +134,7 @@ fn less_depth_gives_the_same_values_of_what_it_gives() {
     let images = adversarial(4, 500, 4, 12, Comparison::Cosine);
     let all = within(&images);
     for depth in [Depth::First, Depth::Nearest] {
-        let found = retrieve(Search::Within(&images), depth, BUDGET).unwrap();
+        let found = retrieve(Search::Within(&images), depth, Resources::default()).unwrap();
         for (found, all) in found.queries.iter().zip(&all.queries) {
             for order in
                 [|query: &Query| query.scores, |query: &Query| query.optimistic, |query: &Query| query.pessimistic]
@@ -144,10 +157,12 @@ fn neither_the_budget_nor_the_number_of_threads_changes_a_result() {
     for comparison in COMPARISONS {
         let images = adversarial(5, 900, 7, 40, comparison);
         for depth in [Depth::First, Depth::Nearest, Depth::All] {
-            let expected = retrieve(Search::Within(&images), depth, BUDGET).unwrap();
-            for (threads, budget) in [(1, BUDGET), (3, 0), (2, 40_000), (1, 1)] {
+            let expected = retrieve(Search::Within(&images), depth, Resources::default()).unwrap();
+            for (threads, budget) in [(1, 1 << 30), (3, 0), (2, 40_000), (1, 1)] {
                 let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let found = pool.install(|| retrieve(Search::Within(&images), depth, budget).unwrap());
+                let found = pool.install(|| {
+                    retrieve(Search::Within(&images), depth, Resources { budget, ..Resources::default() }).unwrap()
+                });
                 assert_eq!(found, expected, "{threads} threads, {budget} bytes");
             }
         }
@@ -170,7 +185,7 @@ fn no_kind_of_processor_changes_a_result() {
         };
         for processor in Processor::available() {
             let mut found = Vec::new();
-            ranks_by(&comparing, Depth::All, BUDGET, processor, |query, ranks| {
+            ranks_by(&comparing, Depth::All, Resources::default().budget, processor, |query, ranks| {
                 let right_answers = comparing.right_answers(query);
                 if right_answers > 0 {
                     found.push(Query::of(query, images.labels[query], ranks, right_answers, Depth::All));
@@ -178,6 +193,64 @@ fn no_kind_of_processor_changes_a_result() {
             });
             assert_eq!(found, expected, "{processor:?}, {comparison:?}");
         }
+    }
+}
+
+/// Demands that libtorch finds the same, with much and with little room on its device.
+fn demand_the_same_of_libtorch(search: Search, what: &str) {
+    tch::set_num_threads(1);
+    for depth in [Depth::First, Depth::Nearest, Depth::All] {
+        let expected = retrieve(search, depth, Resources::default()).unwrap();
+        for (budget, device_budget) in [(1 << 28, 1 << 30), (0, 0), (1 << 14, 1 << 20)] {
+            let resources = Resources { device: Device::Cpu, budget, device_budget };
+            let found = retrieve_by(search, depth, resources, true).unwrap();
+            assert_eq!(found, expected, "{what}, {depth:?}, {resources:?}");
+        }
+    }
+}
+
+#[test]
+fn libtorch_finds_the_same_to_the_last_bit() {
+    for (seed, comparison) in (20..).zip(COMPARISONS) {
+        let of = |values: Vec<f32>, width, labels: &[i64]| {
+            Labelled::new(rows_of(&values, width), labels.to_vec(), comparison).unwrap()
+        };
+        let images = adversarial(seed, 300, 7, 25, Comparison::Dot);
+        let (values, labels) = (images.rows.values(), &images.labels);
+        let changed = |change: &dyn Fn(usize, f32) -> f32| {
+            of(values.iter().enumerate().map(|(place, &value)| change(place / 7, value)).collect(), 7, labels)
+        };
+        for (images, what) in [
+            (adversarial(seed, 500, 6, 30, comparison), "duplicates"),
+            (adversarial(seed, 290, 33, 3, comparison), "large classes"),
+            (adversarial(seed, 300, 1, 200, comparison), "many alone"),
+            (changed(&|_, value| value.round()), "rounded"),
+            (changed(&|image, value| if image == 77 { 1e6 * value } else { value }), "a long one"),
+            (changed(&|image, value| if image % 3 == 0 { 0.0 } else { value }), "many zeros"),
+            (changed(&|_, value| value + 1000.0), "far from the origin"),
+            (changed(&|_, value| 1.0 + 1e-6 * value), "nearly one point"),
+            (changed(&|_, _| 1.0), "one point"),
+            (changed(&|_, value| 1e-30 * value), "tiny"),
+            (changed(&|_, value| 1e18 * value), "huge"),
+        ] {
+            demand_the_same_of_libtorch(Search::Within(&images), &format!("{what}, {comparison:?}"));
+        }
+    }
+}
+
+#[test]
+fn libtorch_searches_a_gallery_in_the_same_way() {
+    for (seed, comparison) in (30..).zip(COMPARISONS) {
+        let (queries, gallery) = (adversarial(seed, 210, 6, 20, comparison), adversarial(seed, 430, 6, 25, comparison));
+        let search = Search::Between { queries: &queries, gallery: &gallery };
+        demand_the_same_of_libtorch(search, &format!("{comparison:?}"));
+        let searching: Vec<usize> = (0..430).filter(|image| image % 3 > 0).rev().collect();
+        let searched: Vec<usize> = (0..430).filter(|image| image % 5 > 0).collect();
+        let place = |query| searched.binary_search(query).ok().map(|place| place as u32);
+        let itself: Vec<Option<u32>> = searching.iter().map(place).collect();
+        let (queries, gallery) = (gallery.part(&searching), gallery.part(&searched));
+        let search = Search::Overlapping { queries: &queries, gallery: &gallery, itself: &itself };
+        demand_the_same_of_libtorch(search, &format!("overlapping, {comparison:?}"));
     }
 }
 
@@ -284,7 +357,7 @@ fn metrics_are_those_of_the_reference() {
             None if !shared.is_empty() => Search::Overlapping { queries: &part, gallery: &gallery, itself: &itself },
             None => Search::Within(&gallery),
         };
-        let found = retrieve(search, Depth::All, BUDGET).unwrap();
+        let found = retrieve(search, Depth::All, Resources::default()).unwrap();
         let agree = |value: f64, name: &str| {
             let expected = case["expected"][name].as_f64().unwrap();
             assert!((value - expected).abs() < 1e-9, "{} {name}: {value}, not {expected}", case["name"]);
@@ -351,10 +424,13 @@ fn what_cannot_be_measured_is_an_error() {
     let labelled = |labels: &[i64]| Labelled::new(rows(), labels.to_vec(), Comparison::Cosine);
     assert_eq!(labelled(&[0, 1]).unwrap_err(), EvalError::Labels { embeddings: 3, labels: 2 });
     let images = labelled(&[0, 1, 2]).unwrap();
-    assert_eq!(retrieve(Search::Within(&images), Depth::All, BUDGET).unwrap_err(), EvalError::NoQueries);
+    assert_eq!(retrieve(Search::Within(&images), Depth::All, Resources::default()).unwrap_err(), EvalError::NoQueries);
     let wide = Labelled::new(rows_of(&[1.0; 3], 3), vec![0], Comparison::Cosine).unwrap();
     let search = Search::Between { queries: &wide, gallery: &images };
-    assert_eq!(retrieve(search, Depth::All, BUDGET).unwrap_err(), EvalError::Widths { queries: 3, references: 2 });
+    assert_eq!(
+        retrieve(search, Depth::All, Resources::default()).unwrap_err(),
+        EvalError::Widths { queries: 3, references: 2 }
+    );
     for wrong in [f32::NAN, f32::INFINITY] {
         let mut values = vec![1.0; 40_000];
         values[30_007] = wrong;
