@@ -18,9 +18,10 @@ use tch::{Device, Kind, Tensor};
 use super::{
     Resources,
     neighbours::nearest_first,
+    product::Frame,
     ranks::{Comparing, Depth, Rank, Targets, bands},
     retrieval::Itself,
-    rows::{Comparison, Rows, dot},
+    rows::{Comparison, Rows},
 };
 use crate::processor::Processor;
 
@@ -108,40 +109,54 @@ pub(super) fn nearest(
     images
 }
 
-/// One of the two sets that are compared, and how long each of its rows is once it is scaled.
+/// One of the two sets that are compared.
 struct Side<'a> {
     rows: &'a Rows,
-    lengths: Vec<f64>,
+    extents: Vec<Extent>,
 }
 
-impl Side<'_> {
-    fn new(rows: &Rows) -> Side<'_> {
-        let length = |row| dot(rows.row(row), rows.row(row)).sqrt();
-        Side { rows, lengths: (0..rows.len()).into_par_iter().map(length).collect() }
-    }
+/// What is known of a row in its frame.
+struct Extent {
+    length: f64,
+    /// What is taken off products with it.
+    offset: f64,
+    /// What is added to similarities to it.
+    shift: f64,
+}
 
-    fn longest(&self) -> f64 {
-        self.lengths.iter().copied().fold(0.0, f64::max)
+impl Extent {
+    fn of(frame: &Frame, comparison: Comparison, row: &[f32]) -> Extent {
+        let (mut square, mut along, mut of_centre) = (0.0, 0.0, 0.0);
+        for (&value, &centre) in row.iter().zip(&frame.centre) {
+            let centre = f64::from(centre);
+            let value = f64::from(value) * f64::from(frame.scale) - centre;
+            square += value * value;
+            along += value * centre;
+            of_centre += centre * centre;
+        }
+        let (offset, shift) = match comparison {
+            Comparison::Cosine | Comparison::Dot => (-along, -along - of_centre),
+            Comparison::Euclidean => (square / 2.0, square / 2.0),
+        };
+        Extent { length: square.sqrt(), offset, shift }
     }
 }
 
-/// Bounds of the products of queries with references.
+/// Bounds of the products of queries with references, all relative to a centre as [`Frame`] tells.
 ///
 /// The error of a sum of n products in any order is below n units in the last place of the sum of their magnitudes
 /// (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1). With a query of length A and a reference of
-/// length B these magnitudes are no more than AB, and o more where o is taken off the product, so the error is below
-/// E = kAB + ko for a k of that size, twice as large in case that a device does not round to the nearest. This is a sum
-/// of products itself: three more columns of both matrices, -kA, -k and -1 of a query and B, o and o of a reference, make
-/// of a product its lower bound; the first two alone make what is between this and the upper one.
+/// length B these magnitudes are no more than AB, and |o| more where o is taken off the product, so the error is below
+/// E = kAB + k|o| for a k of that size, twice as large in case that a device does not round to the nearest. This is a sum
+/// of products itself: three more columns of both matrices, -kA, -k and -1 of a query and B, |o| and o of a reference,
+/// make of a product its lower bound; the first two alone make half of what is between this and the upper one.
 struct Products<'a> {
     queries: Side<'a>,
     references: Side<'a>,
     comparison: Comparison,
-    /// A power of two that brings all lengths to one or below, so that no product overflows.
-    scale: f64,
+    frame: Frame,
     /// The k above.
     unit: f64,
-    longest_reference: f64,
     resources: Resources,
     processor: Processor,
 }
@@ -163,16 +178,16 @@ impl Part {
 
 impl<'a> Products<'a> {
     fn new(queries: &'a Rows, references: &'a Rows, comparison: Comparison, resources: Resources) -> Products<'a> {
-        let (mut queries, mut references) = (Side::new(queries), Side::new(references));
-        let longest = queries.longest().max(references.longest());
-        let scale = if longest > 0.0 { (-longest.log2().ceil()).clamp(-120.0, 120.0).exp2() } else { 1.0 };
-        for side in [&mut queries, &mut references] {
-            side.lengths.iter_mut().for_each(|length| *length *= scale);
-        }
-        let unit = 1.01 * (queries.rows.width() + 16) as f64 * f64::from(f32::EPSILON);
-        let longest_reference = references.longest();
         let processor = Processor::best();
-        Products { queries, references, comparison, scale, unit, longest_reference, resources, processor }
+        let frame = Frame::new(queries, references, comparison, processor);
+        let side = |rows: &'a Rows| {
+            let extent = |row| Extent::of(&frame, comparison, rows.row(row));
+            Side { rows, extents: (0..rows.len()).into_par_iter().map(extent).collect() }
+        };
+        let (queries, references) = (side(queries), side(references));
+        // A few more, for the columns of the bounds and as rows are rounded when the centre is taken off.
+        let unit = 1.01 * (queries.rows.width() + 16) as f64 * f64::from(f32::EPSILON);
+        Products { queries, references, comparison, frame, unit, resources, processor }
     }
 
     /// References, as many at a time as may lie on the device.
@@ -206,19 +221,13 @@ impl<'a> Products<'a> {
     }
 
     fn left(&self, queries: Range<usize>, labels: impl Iterator<Item = i32>) -> Part {
-        let of_length = |length| [-self.unit * length, -self.unit, -1.0];
-        self.part(&self.queries, queries, labels, of_length)
+        let extra = |of: &Extent| [-self.unit * of.length, -self.unit, -1.0];
+        self.part(&self.queries, queries, labels, extra)
     }
 
     fn right(&self, references: Range<usize>, labels: impl Iterator<Item = u32>) -> Part {
-        let of_length = |length: f64| {
-            let offset = match self.comparison {
-                Comparison::Cosine | Comparison::Dot => 0.0,
-                Comparison::Euclidean => length * length / 2.0,
-            };
-            [length, offset, offset]
-        };
-        self.part(&self.references, references, labels.map(|label| label as i32), of_length)
+        let extra = |of: &Extent| [of.length, of.offset.abs(), of.offset];
+        self.part(&self.references, references, labels.map(|label| label as i32), extra)
     }
 
     fn part(
@@ -226,14 +235,15 @@ impl<'a> Products<'a> {
         side: &Side,
         range: Range<usize>,
         labels: impl Iterator<Item = i32>,
-        of_length: impl Fn(f64) -> [f64; EXTRA] + Sync,
+        extra: impl Fn(&Extent) -> [f64; EXTRA] + Sync,
     ) -> Part {
-        let columns = self.columns();
+        let (columns, frame) = (self.columns(), &self.frame);
         let mut values = vec![0f32; range.len() * columns];
         values.par_chunks_exact_mut(columns).zip(range.clone()).for_each(|(to, row)| {
-            let scaled = side.rows.row(row).iter().map(|value| value * self.scale as f32);
-            let extra = of_length(side.lengths[row]).into_iter().map(|value| value as f32);
-            to.iter_mut().zip(scaled.chain(extra)).for_each(|(to, value)| *to = value);
+            let numbers =
+                side.rows.row(row).iter().zip(&frame.centre).map(|(value, centre)| value * frame.scale - centre);
+            let extra = extra(&side.extents[row]).into_iter().map(|value| value as f32);
+            to.iter_mut().zip(numbers.chain(extra)).for_each(|(to, value)| *to = value);
         });
         let rows = self.tensor(&values, &[range.len(), columns]);
         let labels = self.tensor(&labels.collect::<Vec<i32>>(), &[range.len()]);
@@ -260,19 +270,19 @@ impl<'a> Products<'a> {
 
     /// Turns a similarity to a query into the number to compare products with.
     fn threshold(&self, query: usize, similarity: f64) -> f64 {
-        let scaled = similarity * self.scale * self.scale;
-        match self.comparison {
-            Comparison::Cosine | Comparison::Dot => scaled,
-            Comparison::Euclidean => (scaled + self.queries.lengths[query].powi(2)) / 2.0,
-        }
+        let scaled = similarity * f64::from(self.frame.scale) * f64::from(self.frame.scale);
+        self.queries.extents[query].shift
+            + match self.comparison {
+                Comparison::Cosine | Comparison::Dot => scaled,
+                Comparison::Euclidean => scaled / 2.0,
+            }
     }
 
-    /// Between which values a product leaves open whether it is above this threshold of a query.
-    fn bounds(&self, query: usize, threshold: f32) -> (f32, f32) {
-        // Exact similarities and lengths are rounded too, but to double precision; and what is too small for a number
-        // of single precision is lost.
-        let longest = self.queries.lengths[query] + self.longest_reference;
-        let slack = (self.queries.rows.width() + 8) as f64 * 8.0 * f64::EPSILON * longest * longest + 1e-30;
+    /// Between which values a product leaves open whether it is above this threshold.
+    fn bounds(&self, threshold: f32) -> (f32, f32) {
+        // Exact similarities and shifts are rounded too, but to double precision; and what is too small for a number of
+        // single precision is lost.
+        let slack = 2.0 * self.frame.rounding() + 1e-30;
         let (low, high) = (f64::from(threshold.next_down()) - slack, f64::from(threshold.next_up()) + slack);
         ((low as f32).next_down(), (high as f32).next_up())
     }
@@ -340,7 +350,7 @@ impl Counting<'_> {
         rows.zip(queries).for_each(|((low, high), query)| {
             let ascending = self.targets.thresholds(query).iter().rev();
             for ((&threshold, low), high) in ascending.zip(low).zip(high) {
-                (*low, *high) = self.products.bounds(query, threshold);
+                (*low, *high) = self.products.bounds(threshold);
             }
         });
         (self.products.tensor(&low, &shape), self.products.tensor(&high, &[shape[0], most]))
@@ -423,7 +433,7 @@ impl Searching<'_> {
     /// What the product with a reference must be able to reach if that is among the nearest, `[queries, 1]`.
     fn floor(&self, lower: &Tensor, queries: Range<usize>) -> Tensor {
         let known = |query: usize| match self.found[query - self.start].get(self.count - 1) {
-            Some((similarity, _)) => self.products.bounds(query, self.products.threshold(query, *similarity) as f32).0,
+            Some((similarity, _)) => self.products.bounds(self.products.threshold(query, *similarity) as f32).0,
             // Above what is no answer.
             None => f32::MIN,
         };

@@ -34,8 +34,8 @@ const SAMPLE: usize = 1024;
 /// belong to one row each.
 pub(super) struct Frame {
     /// A power of two that brings the lengths of all rows below one, so that no product overflows.
-    scale: f32,
-    centre: Vec<f32>,
+    pub(super) scale: f32,
+    pub(super) centre: Vec<f32>,
     /// The square of the centre's length.
     of_centre: f64,
     comparison: Comparison,
@@ -89,7 +89,7 @@ impl Frame {
     }
 
     /// By how much, at most, a similarity in double precision is wrong, or a shift, as lengths are below one.
-    fn rounding(&self) -> f64 {
+    pub(super) fn rounding(&self) -> f64 {
         16.0 * (self.centre.len() + 16) as f64 * f64::EPSILON
     }
 
