@@ -24,6 +24,7 @@
 
 mod clusters;
 pub mod ensemble;
+mod frame;
 mod kernel;
 mod labels;
 mod neighbours;

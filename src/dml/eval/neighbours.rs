@@ -8,8 +8,10 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::{
-    EvalError, Resources, on_device,
-    product::{Frame, Side, TILE, Tile, Which, tiles},
+    EvalError, Resources,
+    frame::Frame,
+    on_device,
+    product::{Side, TILE, Tile, Which, tiles},
     retrieval::{Itself, Search},
     rows::{Comparison, Rows},
 };

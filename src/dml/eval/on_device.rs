@@ -17,8 +17,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::{
     Resources,
+    frame::{Extent, Frame},
     neighbours::nearest_first,
-    product::Frame,
     ranks::{Comparing, Depth, Rank, Targets, bands},
     retrieval::Itself,
     rows::{Comparison, Rows},
@@ -60,7 +60,7 @@ pub(super) fn ranks(of: &Comparing, depth: Depth, resources: Resources, mut hear
             depth,
             band.clone(),
             |query, similarity| products.threshold(query, similarity),
-            products.processor,
+            products.frame.processor,
         );
         let counting = Counting { of, products: &products, targets: &targets, depth };
         for references in products.blocks() {
@@ -115,33 +115,6 @@ struct Side<'a> {
     extents: Vec<Extent>,
 }
 
-/// What is known of a row in its frame.
-struct Extent {
-    length: f64,
-    /// What is taken off products with it.
-    offset: f64,
-    /// What is added to similarities to it.
-    shift: f64,
-}
-
-impl Extent {
-    fn of(frame: &Frame, comparison: Comparison, row: &[f32]) -> Extent {
-        let (mut square, mut along, mut of_centre) = (0.0, 0.0, 0.0);
-        for (&value, &centre) in row.iter().zip(&frame.centre) {
-            let centre = f64::from(centre);
-            let value = f64::from(value) * f64::from(frame.scale) - centre;
-            square += value * value;
-            along += value * centre;
-            of_centre += centre * centre;
-        }
-        let (offset, shift) = match comparison {
-            Comparison::Cosine | Comparison::Dot => (-along, -along - of_centre),
-            Comparison::Euclidean => (square / 2.0, square / 2.0),
-        };
-        Extent { length: square.sqrt(), offset, shift }
-    }
-}
-
 /// Bounds of the products of queries with references, all relative to a centre as [`Frame`] tells.
 ///
 /// The error of a sum of n products in any order is below n units in the last place of the sum of their magnitudes
@@ -153,12 +126,10 @@ impl Extent {
 struct Products<'a> {
     queries: Side<'a>,
     references: Side<'a>,
-    comparison: Comparison,
     frame: Frame,
     /// The k above.
     unit: f64,
     resources: Resources,
-    processor: Processor,
 }
 
 /// Some queries or references on the device.
@@ -178,16 +149,15 @@ impl Part {
 
 impl<'a> Products<'a> {
     fn new(queries: &'a Rows, references: &'a Rows, comparison: Comparison, resources: Resources) -> Products<'a> {
-        let processor = Processor::best();
-        let frame = Frame::new(queries, references, comparison, processor);
+        let frame = Frame::new(queries, references, comparison, Processor::best());
         let side = |rows: &'a Rows| {
-            let extent = |row| Extent::of(&frame, comparison, rows.row(row));
-            Side { rows, extents: (0..rows.len()).into_par_iter().map(extent).collect() }
+            let extents = (0..rows.len()).into_par_iter().map(|row| frame.extent(rows.row(row)));
+            Side { rows, extents: extents.collect() }
         };
         let (queries, references) = (side(queries), side(references));
         // A few more, for the columns of the bounds and as rows are rounded when the centre is taken off.
         let unit = 1.01 * (queries.rows.width() + 16) as f64 * f64::from(f32::EPSILON);
-        Products { queries, references, comparison, frame, unit, resources, processor }
+        Products { queries, references, frame, unit, resources }
     }
 
     /// References, as many at a time as may lie on the device.
@@ -270,12 +240,7 @@ impl<'a> Products<'a> {
 
     /// Turns a similarity to a query into the number to compare products with.
     fn threshold(&self, query: usize, similarity: f64) -> f64 {
-        let scaled = similarity * f64::from(self.frame.scale) * f64::from(self.frame.scale);
-        self.queries.extents[query].shift
-            + match self.comparison {
-                Comparison::Cosine | Comparison::Dot => scaled,
-                Comparison::Euclidean => scaled / 2.0,
-            }
+        self.frame.threshold(&self.queries.extents[query], similarity)
     }
 
     /// Between which values a product leaves open whether it is above this threshold.
@@ -289,7 +254,7 @@ impl<'a> Products<'a> {
 
     fn similarity(&self, query: usize, reference: usize) -> f64 {
         let (query, reference) = (self.queries.rows.row(query), self.references.rows.row(reference));
-        self.processor.similarity(self.comparison, query, reference)
+        self.frame.similarity(query, reference)
     }
 
     /// Goes through the places of a matrix `[queries, references]` of what is true in it, as query and reference, with so

@@ -1,8 +1,7 @@
 //! Approximate dot products of all rows of one set with all of another, tile by tile, and how wrong they can be.
 //!
-//! Rows are taken relative to a centre, so that embeddings which all point the same way can still be told apart, and
-//! written in whole numbers of 16 bits, each row in a unit of its own. Processors sum products of such numbers
-//! without any error, and twice as many at a time as of single precision. Nothing is decided by them alone: whoever
+//! Rows are written in whole numbers of 16 bits, each row, in its [`Frame`], in a unit of its own. Processors sum
+//! products of such numbers without any error, and twice as many at a time as of single precision. Nothing is decided by them alone: whoever
 //! uses them looks at the exact similarity where the [`radius`](Side::radius) of the error leaves a question open. So
 //! no result depends on how, or in tiles of what size, they were computed.
 
@@ -11,10 +10,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    kernel::{Measured, Pair},
-    rows::{Comparison, Rows},
+    frame::{Extent, Frame},
+    kernel::Pair,
+    rows::Rows,
 };
-use crate::processor::Processor;
 
 /// Rows and columns of a tile: small enough that all it needs stays in a core's cache.
 pub(super) const TILE: usize = 192;
@@ -25,33 +24,14 @@ const LARGEST: f64 = 32_767.0;
 /// The greatest length of a row in its unit: the square of one more would be too large for a sum of products.
 const LONGEST: f64 = 46_340.0;
 
-/// So many rows are enough to find a centre.
-const SAMPLE: usize = 1024;
-
-/// How rows are written before they are multiplied: times `scale` and less the `centre`.
-///
-/// If `u` and `v` are what is left of `a` and `b` without the centre `c`, then `a·b = u·v + c·a + c·v`. The last two
-/// belong to one row each.
-pub(super) struct Frame {
-    /// A power of two that brings the lengths of all rows below one, so that no product overflows.
-    pub(super) scale: f32,
-    pub(super) centre: Vec<f32>,
-    /// The square of the centre's length.
-    of_centre: f64,
-    comparison: Comparison,
-    pub(super) processor: Processor,
-}
-
-/// What is known of a row in its frame.
+/// Bounds of some rows.
 #[derive(Clone, Copy, Default)]
-struct Extent {
+struct Bounds {
     length: f64,
-    /// The length of what rounding takes off it.
+    /// The length of what rounding takes off them.
     residue: f64,
-    /// What is taken off products with it.
+    /// The magnitude of what is taken off products with them.
     offset: f64,
-    /// What is added to similarities to it.
-    shift: f64,
 }
 
 /// One of the two sets whose products are computed.
@@ -59,63 +39,44 @@ pub(super) struct Side<'a> {
     pub(super) rows: &'a Rows,
     frame: &'a Frame,
     extents: Vec<Extent>,
-    /// The largest of each tile.
-    of_tiles: Vec<Extent>,
-    /// The largest of all.
-    largest: Extent,
+    /// The length of what rounding takes off each row.
+    residues: Vec<f64>,
+    of_tiles: Vec<Bounds>,
+    of_all: Bounds,
     /// One of the whole numbers that each row is written in.
     units: Vec<f32>,
     /// What is taken off products with each row, so that of two rows the more similar one has the larger product.
     pub(super) offsets: Vec<f32>,
 }
 
-impl Frame {
-    /// One for these queries and references.
-    pub(super) fn new(queries: &Rows, references: &Rows, comparison: Comparison, processor: Processor) -> Frame {
-        let square = |row: &[f32]| processor.similarity(Comparison::Dot, row, row);
-        let longest =
-            |rows: &Rows| (0..rows.len()).into_par_iter().map(|row| square(rows.row(row))).reduce(|| 0.0, f64::max);
-        let length = longest(queries).max(longest(references)).sqrt();
-        let scale = if length > 0.0 { (-length.log2().ceil()).clamp(-120.0, 120.0).exp2() as f32 } else { 1.0 };
-        let mut centre = vec![0.0; references.width()];
-        let step = references.len().div_ceil(SAMPLE).max(1);
-        let share = f64::from(scale) / references.len().div_ceil(step) as f64;
-        for row in (0..references.len()).step_by(step) {
-            centre.iter_mut().zip(references.row(row)).for_each(|(sum, value)| *sum += f64::from(*value) * share);
-        }
-        let centre: Vec<f32> = centre.into_iter().map(|value| value as f32).collect();
-        let of_centre = square(&centre);
-        Frame { scale, centre, of_centre, comparison, processor }
-    }
-
-    /// By how much, at most, a similarity in double precision is wrong, or a shift, as lengths are below one.
-    pub(super) fn rounding(&self) -> f64 {
-        16.0 * (self.centre.len() + 16) as f64 * f64::EPSILON
-    }
-
-    fn quantise(&self, row: &[f32], unit: f32, to: &mut [i16]) {
-        self.processor.quantise(row, &self.centre, self.scale, 1.0 / unit, to);
-    }
-}
-
 impl<'a> Side<'a> {
     pub(super) fn new(rows: &'a Rows, frame: &'a Frame) -> Side<'a> {
-        let of_row = |whole: &mut Vec<i16>, row| Extent::of(frame, rows.row(row), whole);
-        let known: Vec<(Extent, f32)> =
-            (0..rows.len()).into_par_iter().map_init(|| vec![0; rows.width()], of_row).collect();
-        let (extents, units): (Vec<Extent>, Vec<f32>) = known.into_iter().unzip();
-        let of_tiles = extents.chunks(TILE).map(|extents| extents.iter().fold(Extent::default(), Extent::larger));
-        let of_tiles: Vec<Extent> = of_tiles.collect();
-        let largest = of_tiles.iter().fold(Extent::default(), Extent::larger);
+        let extents: Vec<Extent> = (0..rows.len()).into_par_iter().map(|row| frame.extent(rows.row(row))).collect();
+        let units: Vec<f32> = extents.par_iter().map(|extent| unit(extent, rows.width())).collect();
+        let residue = |whole: &mut Vec<i16>, row: usize| {
+            quantise(frame, rows.row(row), units[row], whole);
+            frame.processor.residue(rows.row(row), &frame.centre, frame.scale, whole, units[row]).sqrt()
+        };
+        let whole = || vec![0; rows.width()];
+        let residues: Vec<f64> = (0..rows.len()).into_par_iter().map_init(whole, residue).collect();
+        let of_tile = |(extents, residues): (&[Extent], &[f64])| {
+            extents.iter().zip(residues).fold(Bounds::default(), |bounds, (of, residue)| Bounds {
+                length: bounds.length.max(of.length),
+                residue: bounds.residue.max(*residue),
+                offset: bounds.offset.max(of.offset.abs()),
+            })
+        };
+        let of_tiles: Vec<Bounds> = extents.chunks(TILE).zip(residues.chunks(TILE)).map(of_tile).collect();
+        let of_all = of_tile((&extents, &residues));
         let offsets = extents.iter().map(|of| of.offset as f32).collect();
-        Side { rows, frame, extents, of_tiles, largest, units, offsets }
+        Side { rows, frame, extents, residues, of_tiles, of_all, units, offsets }
     }
 
     /// By how much, at most, a product of this row with one of the `other` side's tile is wrong, less its offset.
     pub(super) fn radius(&self, row: usize, other: &Side, tile: usize) -> f64 {
-        let (a, b) = (self.extents[row], other.of_tiles[tile]);
-        let residue = a.residue * b.length + (a.length + a.residue) * b.residue;
-        let product = (a.length + a.residue) * (b.length + b.residue);
+        let (length, lost, b) = (self.extents[row].length, self.residues[row], other.of_tiles[tile]);
+        let residue = lost * b.length + (length + lost) * b.residue;
+        let product = (length + lost) * (b.length + b.residue);
         // The sum, in whole numbers, is exact. Its five roundings on the way to the result are halves of this.
         let single = 3.0 * f64::from(f32::EPSILON) * (product + b.offset);
         // What is too small for a number of single precision is lost.
@@ -124,12 +85,7 @@ impl<'a> Side<'a> {
 
     /// Turns a similarity to this row into the number to compare products, less their offsets, with.
     pub(super) fn threshold(&self, row: usize, similarity: f64) -> f64 {
-        let scaled = similarity * f64::from(self.frame.scale) * f64::from(self.frame.scale);
-        self.extents[row].shift
-            + match self.frame.comparison {
-                Comparison::Cosine | Comparison::Dot => scaled,
-                Comparison::Euclidean => scaled / 2.0,
-            }
+        self.frame.threshold(&self.extents[row], similarity)
     }
 
     /// By how much, at most, a threshold is wrong.
@@ -140,7 +96,7 @@ impl<'a> Side<'a> {
     /// How far apart a product with this row and a threshold must be for single precision to say which is larger.
     pub(super) fn margin(&self, row: usize, other: &Side, tile: usize) -> f32 {
         // Products, thresholds and both more or less the margin are rounded.
-        let magnitude = self.extents[row].length * other.largest.length + other.largest.offset;
+        let magnitude = self.extents[row].length * other.of_all.length + other.of_all.offset;
         let single = 2.0 * f64::from(f32::EPSILON) * magnitude;
         (1.001 * (self.radius(row, other, tile) + self.slack() + single)) as f32
     }
@@ -158,7 +114,7 @@ impl<'a> Side<'a> {
             for place in 0..panel {
                 let row = tile * TILE + strip * panel + place;
                 if row < self.rows.len() {
-                    self.frame.quantise(self.rows.row(row), self.units[row], &mut whole[..width]);
+                    quantise(self.frame, self.rows.row(row), self.units[row], &mut whole[..width]);
                 } else {
                     whole.fill(0);
                 }
@@ -169,31 +125,15 @@ impl<'a> Side<'a> {
     }
 }
 
-impl Extent {
-    /// That of a row, and the unit that suits it.
-    fn of(frame: &Frame, row: &[f32], whole: &mut [i16]) -> (Extent, f32) {
-        let Measured { square, with_centre, largest } = frame.processor.measure(row, &frame.centre, frame.scale);
-        let length = square.sqrt();
-        // Rounding to whole numbers makes it longer by half a unit in each direction.
-        let longest = LONGEST - 1.0 - (row.len() as f64).sqrt() / 2.0;
-        let unit = (largest / LARGEST).max(length / longest).max(1e-30) as f32;
-        frame.quantise(row, unit, whole);
-        let residue = frame.processor.residue(row, &frame.centre, frame.scale, whole, unit).sqrt();
-        let (offset, shift) = match frame.comparison {
-            Comparison::Cosine | Comparison::Dot => (-with_centre, -with_centre - frame.of_centre),
-            Comparison::Euclidean => (square / 2.0, square / 2.0),
-        };
-        (Extent { length, residue, offset, shift }, unit)
-    }
+/// One of the whole numbers that a row of this width is written in.
+fn unit(of: &Extent, width: usize) -> f32 {
+    // Rounding to whole numbers makes it longer by half a unit in each direction.
+    let longest = LONGEST - 1.0 - (width as f64).sqrt() / 2.0;
+    (of.largest / LARGEST).max(of.length / longest).max(1e-30) as f32
+}
 
-    fn larger(self, other: &Extent) -> Extent {
-        Extent {
-            length: self.length.max(other.length),
-            residue: self.residue.max(other.residue),
-            offset: self.offset.max(other.offset.abs()),
-            shift: self.shift.max(other.shift),
-        }
-    }
+fn quantise(frame: &Frame, row: &[f32], unit: f32, to: &mut [i16]) {
+    frame.processor.quantise(row, &frame.centre, frame.scale, 1.0 / unit, to);
 }
 
 /// The approximate products of some rows of the left side with some of the right.
@@ -285,7 +225,11 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::random::{Draws, Purpose};
+    use crate::{
+        eval::Comparison,
+        processor::Processor,
+        random::{Draws, Purpose},
+    };
 
     const COMPARISONS: [Comparison; 3] = [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot];
 

@@ -21,8 +21,9 @@ use std::{
 use rayon::prelude::*;
 
 use super::{
+    frame::Frame,
     labels::Classes,
-    product::{Frame, Side, TILE, Tile, Which, tiles},
+    product::{Side, TILE, Tile, Which, tiles},
     retrieval::Itself,
     rows::{Comparison, Rows},
 };
