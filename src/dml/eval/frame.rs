@@ -19,11 +19,14 @@ const SAMPLE: usize = 1024;
 
 /// A scale and a centre for some queries and references.
 pub(super) struct Frame {
-    /// A power of two that brings the lengths of all rows to one or below, so that no product overflows.
+    /// A power of two that brings the lengths of all rows to one or below, if there is such a one, so that no product
+    /// overflows.
     pub(super) scale: f32,
     pub(super) centre: Vec<f32>,
     /// The square of the centre's length.
     of_centre: f64,
+    /// The largest magnitude of a product, one as a rule.
+    reach: f64,
     comparison: Comparison,
     pub(super) processor: Processor,
 }
@@ -56,7 +59,8 @@ impl Frame {
         }
         let centre: Vec<f32> = centre.into_iter().map(|value| value as f32).collect();
         let of_centre = square(&centre);
-        Frame { scale, centre, of_centre, comparison, processor }
+        let reach = (length * f64::from(scale)).powi(2).max(1.0);
+        Frame { scale, centre, of_centre, reach, comparison, processor }
     }
 
     /// What is known of this row.
@@ -84,8 +88,8 @@ impl Frame {
         self.processor.similarity(self.comparison, query, reference)
     }
 
-    /// By how much, at most, a similarity in double precision is wrong, or a threshold, as lengths are no more than one.
+    /// By how much, at most, a similarity in double precision is wrong, or a threshold.
     pub(super) fn rounding(&self) -> f64 {
-        16.0 * (self.centre.len() + 16) as f64 * f64::EPSILON
+        16.0 * (self.centre.len() + 16) as f64 * f64::EPSILON * self.reach
     }
 }

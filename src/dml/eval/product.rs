@@ -267,7 +267,9 @@ mod tests {
     fn products_are_as_wrong_as_they_say_at_most() {
         for ((width, place), processor) in [1, 3, 64, 129]
             .into_iter()
-            .flat_map(|width| [(0.0, 1.0), (5.0, 1e-3), (-1e-20, 1e-22), (1e15, 1e9)].map(|place| (width, place)))
+            .flat_map(|width| {
+                [(0.0, 1.0), (5.0, 1e-3), (-1e-20, 1e-22), (1e15, 1e9), (0.0, 3e36)].map(|place| (width, place))
+            })
             .flat_map(|case| Processor::available().into_iter().map(move |processor| (case, processor)))
         {
             let (queries, references) = (cloud(1, 40, width, place), cloud(2, 230, width, place));
