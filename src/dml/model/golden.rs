@@ -166,7 +166,7 @@ fn features_and_gradients_are_those_of_torchvision_and_timm() {
         }
         if !case["train"].is_null() {
             // With four numbers in a channel, batch norms magnify rounding ten thousand times, and the number of threads
-            // changes the order of sums. Running statistics in the place of the batch's would be off by more than one.
+            // changes the order of sums.
             let features = no_grad(|| forward(&network, &images, true));
             assert_close(&shortened(&features), &tensor(&case["train"]), 1e-2, &format!("{name} in training"));
         }
