@@ -220,7 +220,6 @@ mod tests {
 
     #[test]
     fn libtorch_finds_the_same() {
-        tch::set_num_threads(1);
         for comparison in [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot] {
             let (rounded, others) = (images(1, 500, comparison), images(2, 300, comparison));
             let one_point = Labelled::new(Rows::new(vec![0.3; 2000], 4).unwrap(), vec![0; 500], comparison).unwrap();

@@ -1,9 +1,9 @@
 //! Approximate dot products of all rows of one set with all of another, tile by tile, and how wrong they can be.
 //!
 //! Rows are written in whole numbers of 16 bits, each row, in its [`Frame`], in a unit of its own. Processors sum
-//! products of such numbers without any error, and twice as many at a time as of single precision. Nothing is decided by them alone: whoever
-//! uses them looks at the exact similarity where the [`radius`](Side::radius) of the error leaves a question open. So
-//! no result depends on how, or in tiles of what size, they were computed.
+//! products of such numbers without any error, and twice as many at a time as of single precision. Nothing is decided
+//! by them alone: whoever uses them looks at the exact similarity where the [`radius`](Side::radius) of the error leaves
+//! a question open. So no result depends on how, or in tiles of what size, they were computed.
 
 use std::ops::Range;
 

@@ -165,10 +165,9 @@ fn features_and_gradients_are_those_of_torchvision_and_timm() {
             assert_close(&found, &tensor(expected), 1e-3, &format!("gradient of {name} {parameter}"));
         }
         if !case["train"].is_null() {
-            // With four numbers in a channel, batch norms magnify rounding ten thousand times, and the number of threads
-            // changes the order of sums.
+            // With four numbers in a channel, batch norms magnify rounding a thousand times: sums in the same order.
             let features = no_grad(|| forward(&network, &images, true));
-            assert_close(&shortened(&features), &tensor(&case["train"]), 1e-2, &format!("{name} in training"));
+            assert_close(&shortened(&features), &tensor(&case["train"]), 2e-3, &format!("{name} in training"));
         }
     }
 }

@@ -198,7 +198,6 @@ fn no_kind_of_processor_changes_a_result() {
 
 /// Demands that libtorch finds the same, with much and with little room on its device.
 fn demand_the_same_of_libtorch(search: Search, what: &str) {
-    tch::set_num_threads(1);
     for depth in [Depth::First, Depth::Nearest, Depth::All] {
         let expected = retrieve(search, depth, Resources::default()).unwrap();
         for (budget, device_budget) in [(1 << 28, 1 << 30), (0, 0), (1 << 14, 1 << 20)] {
