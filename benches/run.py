@@ -387,14 +387,20 @@ def evaluation(args: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory(dir=ROOT / "target") as folder:
         files = [str(Path(folder) / name) for name in ("values", "labels")]
         for name, images, classes, width, paired in SHAPES:
-            peer = [args.python, EVAL_PEER, *files, str(width)]
-            subprocess.run([*peer, "--make", str(images), str(classes)], check=True)
+            peer = make_embeddings(args, files, images, classes, width)
             rounds = [(answer([*bench, *files, str(width)]), answer(peer) if paired else None) for _ in range(args.rounds)]
             lines.append(evaluation_row(f"{name}, {images:,} x {width}", rounds))
         name, images, classes, width = MILLION
-        subprocess.run([args.python, EVAL_PEER, *files, str(width), "--make", str(images), str(classes)], check=True)
+        make_embeddings(args, files, images, classes, width)
         lines.append(evaluation_row(f"{name} x {width}", [(answer([*bench, *files, str(width), "10000"]), None)]))
     return "\n".join(lines)
+
+
+def make_embeddings(args: argparse.Namespace, files: list[str], images: int, classes: int, width: int) -> list:
+    """Writes embeddings and labels into these files. Returns the command that measures them in Python."""
+    peer = [args.python, EVAL_PEER, *files, str(width)]
+    subprocess.run([*peer, "--make", str(images), str(classes)], check=True)
+    return peer
 
 
 def evaluation_on_gpu(args: argparse.Namespace) -> str:
@@ -415,7 +421,7 @@ def evaluation_on_gpu(args: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory(dir=ROOT / "target") as folder:
         files = [str(Path(folder) / name) for name in ("values", "labels")]
         for name, images, classes, width, queries in [(*shape[:4], []) for shape in SHAPES] + [(*MILLION, ["10000"])]:
-            subprocess.run([args.python, EVAL_PEER, *files, str(width), "--make", str(images), str(classes)], check=True)
+            make_embeddings(args, files, images, classes, width)
             command = [bench, *files, str(width), *queries]
             rounds = [(answer(command, there), answer(command, threads)) for _ in range(args.rounds)]
             for on_gpu, on_cpu in rounds:

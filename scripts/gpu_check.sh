@@ -187,6 +187,11 @@ sys.exit(max(apart) > 0.1)
 END
 }
 
+# map_at_r FOLDER LOG: what `sweep evaluate` finds for a run.
+map_at_r() {
+    "$BIN/sweep" evaluate "$1" --metrics map@r --json 2>"$work/$2.log" | sed -n 's/.*"map@r": *\([0-9.e-]*\).*/\1/p'
+}
+
 # The same embeddings compared on the CPU, then the same network once more without the embeddings that the device computed.
 check_evaluation() {
     local what="evaluation agrees with the CPU's" folder here there
@@ -197,8 +202,7 @@ check_evaluation() {
 print(json.load(open(sys.argv[1]))["outcome"]["finished"]["scores"]["map@r"])' "$folder/record.json") || true
     same_embeddings "$folder" "$there"
     rm -f "$folder/embeddings.safetensors"
-    here=$("$BIN/sweep" evaluate "$folder" --metrics map@r --json 2>"$work/evaluation.log" |
-        sed -n 's/.*"map@r": *\([0-9.e-]*\).*/\1/p') || true
+    here=$(map_at_r "$folder" evaluation) || true
     if awk -v a="${here:-x}" -v b="${there:-y}" 'BEGIN { d = a - b; exit !(a != "x" && b != "y" && d < 1e-3 && -d < 1e-3) }'; then
         pass "$what" "MAP@R $there, $here there"
     else
@@ -209,8 +213,7 @@ print(json.load(open(sys.argv[1]))["outcome"]["finished"]["scores"]["map@r"])' "
 # same_embeddings FOLDER MAP@R: what the device found must be what the CPU finds in the same embeddings, digit by digit.
 same_embeddings() {
     local what="the device compares embeddings as the CPU does" here
-    here=$("$BIN/sweep" evaluate "$1" --metrics map@r --json 2>"$work/same_embeddings.log" |
-        sed -n 's/.*"map@r": *\([0-9.e-]*\).*/\1/p') || true
+    here=$(map_at_r "$1" same_embeddings) || true
     if python3 -c 'import sys; sys.exit(float(sys.argv[1]) != float(sys.argv[2]))' "$here" "$2" 2>/dev/null; then
         pass "$what" "MAP@R $here"
     else
