@@ -10,7 +10,9 @@ use std::{env, fs, io, process::ExitCode, time::Instant};
 
 use dml::{
     loss::MultiSimilarity,
-    model::{Backbone, BatchNorm, BorderAverage, Depth, Network, NetworkConfig, Precision, StrideOn},
+    model::{
+        Backbone, BatchNorm, BorderAverage, Depth, Network, NetworkConfig, Precision, StrideOn,
+    },
     objective::{Objective, Term},
     optim::{Adam, Optimizer},
 };
@@ -23,7 +25,10 @@ const PER_CLASS: i64 = 4;
 
 fn main() -> ExitCode {
     // Cargo itself adds `--bench`.
-    let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let arguments: Vec<String> = env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
     let backbone = match arguments.first().map(String::as_str) {
         Some("bn_inception") => Backbone::BnInception(BorderAverage::WithPadding),
         Some("resnet50") => Backbone::ResNet(Depth::D50, StrideOn::Conv3x3),
@@ -33,11 +38,22 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    tch::set_num_threads(arguments.get(1).and_then(|threads| threads.parse().ok()).unwrap_or(1));
-    let rounded = arguments.get(2).is_some_and(|precision| precision == "bf16");
+    tch::set_num_threads(
+        arguments
+            .get(1)
+            .and_then(|threads| threads.parse().ok())
+            .unwrap_or(1),
+    );
+    let rounded = arguments
+        .get(2)
+        .is_some_and(|precision| precision == "bf16");
     let config = NetworkConfig {
         batch_norm: BatchNorm::FrozenStatistics,
-        precision: if rounded { Precision::Bf16 } else { Precision::Single },
+        precision: if rounded {
+            Precision::Bf16
+        } else {
+            Precision::Single
+        },
         ..NetworkConfig::new(backbone, 3, SIZE, Some(128))
     };
     let mut training = Training::new(config);
@@ -45,7 +61,10 @@ fn main() -> ExitCode {
         let (begun, spent_before) = (Instant::now(), spent());
         training.step();
         let (seconds, processor) = (begun.elapsed().as_secs_f64(), spent() - spent_before);
-        println!(r#"{{"seconds": {seconds}, "processor": {processor}, "peak_mib": {}}}"#, peak_mib());
+        println!(
+            r#"{{"seconds": {seconds}, "processor": {processor}, "peak_mib": {}}}"#,
+            peak_mib()
+        );
     }
     ExitCode::SUCCESS
 }
@@ -60,13 +79,24 @@ struct Training {
 
 impl Training {
     fn new(config: NetworkConfig) -> Training {
-        let mut network = Network::new(config, 0, Device::Cpu).expect("these images pass through these backbones");
-        let rule = Adam { lr: 1e-6, betas: [0.9, 0.999], epsilon: 1e-8, amsgrad: false, weight_decay: 0.0 };
+        let mut network = Network::new(config, 0, Device::Cpu)
+            .expect("these images pass through these backbones");
+        let rule = Adam {
+            lr: 1e-6,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            amsgrad: false,
+            weight_decay: 0.0,
+        };
         let count = Tensor::arange(BATCH, (Kind::Int64, Device::Cpu));
         Training {
             optimizer: Optimizer::new(rule, network.flat_parameters()),
             network,
-            objective: Objective::of(Term::of(Box::new(MultiSimilarity { alpha: 2.0, beta: 50.0, base: 0.5 }))),
+            objective: Objective::of(Term::of(Box::new(MultiSimilarity {
+                alpha: 2.0,
+                beta: 50.0,
+                base: 0.5,
+            }))),
             images: Tensor::randint(256, [BATCH, 3, SIZE, SIZE], (Kind::Uint8, Device::Cpu)),
             labels: count.divide_scalar_mode(PER_CLASS, "floor"),
         }
@@ -76,7 +106,8 @@ impl Training {
         let embeddings = self.network.forward(&self.images, true);
         let value = self.objective.step(&embeddings, &self.labels, 0).value;
         let (gradient, _) = self.objective.gradients(&self.network, &value);
-        self.optimizer.step(self.network.flat_parameters(), &gradient, 1.0);
+        self.optimizer
+            .step(self.network.flat_parameters(), &gradient, 1.0);
     }
 }
 
@@ -90,5 +121,7 @@ fn spent() -> f64 {
 fn peak_mib() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok())
+        .unwrap_or(f64::NAN)
+        / 1024.0
 }

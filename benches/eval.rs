@@ -12,12 +12,25 @@ use dml::eval::{Comparison, Depth, Labelled, Resources, Rows, Search, retrieve};
 use tch::{Cuda, Device, Tensor};
 
 fn main() {
-    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [values, labels, width, rest @ ..] = &arguments[..] else { return };
+    let arguments: Vec<String> = env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let [values, labels, width, rest @ ..] = &arguments[..] else {
+        return;
+    };
     let width: usize = width.parse().expect("WIDTH is a number");
-    let queries = rest.first().map(|queries| queries.parse::<usize>().expect("QUERIES is a number"));
-    let threads: usize = env::var("THREADS").ok().and_then(|threads| threads.parse().ok()).unwrap_or(2);
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("it is built once");
+    let queries = rest
+        .first()
+        .map(|queries| queries.parse::<usize>().expect("QUERIES is a number"));
+    let threads: usize = env::var("THREADS")
+        .ok()
+        .and_then(|threads| threads.parse().ok())
+        .unwrap_or(2);
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .expect("it is built once");
     tch::set_num_threads(threads as i32);
     let device = match env::var("DEVICE").as_deref() {
         Ok("cuda") => Device::Cuda(0),
@@ -26,31 +39,45 @@ fn main() {
 
     let mut values: Vec<f32> = numbers(values, f32::from_le_bytes);
     let mut labels: Vec<i64> = numbers(labels, i64::from_le_bytes);
-    let rest = queries.map(|queries| (values.split_off(queries * width), labels.split_off(queries)));
-    let product = Tensor::from_slice(&values).view([-1, width as i64]).to_device(device);
-    let set =
-        |values, labels| Rows::new(values, width).and_then(|rows| Labelled::new(rows, labels, Comparison::Cosine));
+    let rest =
+        queries.map(|queries| (values.split_off(queries * width), labels.split_off(queries)));
+    let product = Tensor::from_slice(&values)
+        .view([-1, width as i64])
+        .to_device(device);
+    let set = |values, labels| {
+        Rows::new(values, width).and_then(|rows| Labelled::new(rows, labels, Comparison::Cosine))
+    };
     if device.is_cuda() {
         // Its libraries take seconds to start.
-        let few = set(values[..1000 * width].to_vec(), vec![0; 1000]).expect("they belong together");
-        retrieve(Search::Within(&few), Depth::Nearest, Resources::on(device)).expect("there is something to find");
+        let few =
+            set(values[..1000 * width].to_vec(), vec![0; 1000]).expect("they belong together");
+        retrieve(Search::Within(&few), Depth::Nearest, Resources::on(device))
+            .expect("there is something to find");
     }
     let held = memory("VmRSS");
     let begun = Instant::now();
     let first = set(values, labels).expect("they belong together");
     let gallery = rest.map(|(values, labels)| set(values, labels).expect("they belong together"));
     let search = match &gallery {
-        Some(gallery) => Search::Between { queries: &first, gallery },
+        Some(gallery) => Search::Between {
+            queries: &first,
+            gallery,
+        },
         None => Search::Within(&first),
     };
-    let found = retrieve(search, Depth::Nearest, Resources::on(device)).expect("there is something to find");
+    let found = retrieve(search, Depth::Nearest, Resources::on(device))
+        .expect("there is something to find");
     let scores: Vec<f64> = [1, 10, 100, 1000].map(|k| found.recall(k)).into();
     let seconds = begun.elapsed().as_secs_f64();
     let above = memory("VmHWM") - held;
     println!(
         "{{\"seconds\": {seconds}, \"above_mib\": {above}, \"product_seconds\": {}, \"recall\": {scores:?}, \
          \"precision_at_1\": {}, \"r_precision\": {}, \"map_at_r\": {}}}",
-        if queries.is_some() { 0.0 } else { of_product(&product) },
+        if queries.is_some() {
+            0.0
+        } else {
+            of_product(&product)
+        },
         found.precision_at_1(),
         found.r_precision(),
         found.map_at_r(),
@@ -59,14 +86,25 @@ fn main() {
 
 fn numbers<T, const N: usize>(path: &str, number: fn([u8; N]) -> T) -> Vec<T> {
     let bytes = fs::read(path).expect("the file is there");
-    bytes.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect()
+    bytes
+        .as_chunks::<N>()
+        .0
+        .iter()
+        .map(|bytes| number(*bytes))
+        .collect()
 }
 
 /// MiB of this kind.
 fn memory(kind: &str) -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(kind)).unwrap_or_default();
-    line.split_whitespace().find_map(|word| word.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(kind))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .find_map(|word| word.parse::<f64>().ok())
+        .unwrap_or(f64::NAN)
+        / 1024.0
 }
 
 /// Seconds that the plain product of the matrix with itself takes libtorch, block by block.

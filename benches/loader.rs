@@ -11,7 +11,8 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use dml::{
     data::{
-        Batches, Cache, Colour, Crop, ImageSize, Loader, Preparation, PreparedData, Source, StoredImages, Transform,
+        Batches, Cache, Colour, Crop, ImageSize, Loader, Preparation, PreparedData, Source,
+        StoredImages, Transform,
         listing::{Class, Image, Listing, Part, Role},
     },
     model::{Backbone, Depth, StrideOn},
@@ -23,10 +24,19 @@ const BATCH: usize = 128;
 const STEPS: u64 = 60;
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let Some(folder) = arguments.next() else { return };
-    let threads = arguments.next().map_or(2, |threads| threads.parse().expect("a number of threads"));
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("the first pool");
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench");
+    let Some(folder) = arguments.next() else {
+        return;
+    };
+    let threads = arguments
+        .next()
+        .map_or(2, |threads| threads.parse().expect("a number of threads"));
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .expect("the first pool");
     tch::set_num_threads(1);
     let source = source(Path::new(&folder));
     report("decode", decoding(&source));
@@ -45,7 +55,11 @@ impl Taken {
     fn of(images: usize, work: impl FnOnce()) -> Taken {
         let (begun, spent_before) = (Instant::now(), spent());
         work();
-        Taken { images, seconds: begun.elapsed().as_secs_f64(), processor: spent() - spent_before }
+        Taken {
+            images,
+            seconds: begun.elapsed().as_secs_f64(),
+            processor: spent() - spent_before,
+        }
     }
 }
 
@@ -55,28 +69,59 @@ fn spent() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-fn report(name: &str, Taken { images, seconds, processor }: Taken) {
+fn report(
+    name: &str,
+    Taken {
+        images,
+        seconds,
+        processor,
+    }: Taken,
+) {
     let (rate, milliseconds) = (images as f64 / seconds, processor * 1000.0 / images as f64);
-    println!(r#"{{"name": "{name}", "images_per_second": {rate:.1}, "processor_milliseconds": {milliseconds:.3}}}"#);
+    println!(
+        r#"{{"name": "{name}", "images_per_second": {rate:.1}, "processor_milliseconds": {milliseconds:.3}}}"#
+    );
 }
 
 fn source(folder: &Path) -> Source {
-    let mut paths: Vec<_> =
-        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("a file").path())
+        .collect();
     paths.sort();
-    let image = |path| Image { path, class: 0, role: Role::Both, bounding_box: None };
-    let classes = vec![Class { name: "all".into(), category: None }];
-    let training = Part { classes, images: paths.into_iter().map(image).collect() };
+    let image = |path| Image {
+        path,
+        class: 0,
+        role: Role::Both,
+        bounding_box: None,
+    };
+    let classes = vec![Class {
+        name: "all".into(),
+        category: None,
+    }];
+    let training = Part {
+        classes,
+        images: paths.into_iter().map(image).collect(),
+    };
     Source::Files {
         title: "Photographs".into(),
         root: "/".into(),
-        listing: Listing { training, test: Part::default() },
+        listing: Listing {
+            training,
+            test: Part::default(),
+        },
     }
 }
 
 fn images(source: &Source, side: u32, cache: Cache, into: &Path) -> PreparedData {
-    let stored = StoredImages { size: ImageSize::ShortSide(side), colour: Colour::Rgb, bounding_boxes: false };
-    Preparation::new(source, stored, cache, into).and_then(|work| work.run(&|_, _| ())).expect("readable images");
+    let stored = StoredImages {
+        size: ImageSize::ShortSide(side),
+        colour: Colour::Rgb,
+        bounding_boxes: false,
+    };
+    Preparation::new(source, stored, cache, into)
+        .and_then(|work| work.run(&|_, _| ()))
+        .expect("readable images");
     PreparedData::open(into).expect("what was prepared")
 }
 
@@ -85,7 +130,12 @@ fn decoding(source: &Source) -> Taken {
     let folder = tempfile::tempdir().expect("a folder");
     let images = images(source, 256, Cache::Never, folder.path()).images;
     let all: Vec<i64> = (0..images.count() as i64).collect();
-    let batches = Batches { images, transform: Transform::plain(Crop::Center(224)), seed: 0, device: Device::Cpu };
+    let batches = Batches {
+        images,
+        transform: Transform::plain(Crop::Center(224)),
+        seed: 0,
+        device: Device::Cpu,
+    };
     Taken::of(all.len(), || {
         for places in all.chunks(BATCH) {
             let _ = batches.batch(0, places).expect("readable images");
@@ -97,13 +147,29 @@ fn decoding(source: &Source) -> Taken {
 fn loading(source: &Source) -> Taken {
     let folder = tempfile::tempdir().expect("a folder");
     let images = images(source, 146, Cache::Always, folder.path()).images;
-    let crop = Crop::RandomResized { size: 128, scale: [0.16, 1.0], ratio: [0.75, 4.0 / 3.0] };
-    let transform = Transform { flip: 0.5, ..Transform::plain(crop) };
+    let crop = Crop::RandomResized {
+        size: 128,
+        scale: [0.16, 1.0],
+        ratio: [0.75, 4.0 / 3.0],
+    };
+    let transform = Transform {
+        flip: 0.5,
+        ..Transform::plain(crop)
+    };
     let count = images.count();
     let places = move |step: u64| {
-        (step < STEPS).then(|| (0..BATCH).map(|n| ((step as usize * BATCH + n) % count) as i64).collect())
+        (step < STEPS).then(|| {
+            (0..BATCH)
+                .map(|n| ((step as usize * BATCH + n) % count) as i64)
+                .collect()
+        })
     };
-    let batches = Batches { images: Arc::clone(&images), transform, seed: 0, device: Device::Cpu };
+    let batches = Batches {
+        images: Arc::clone(&images),
+        transform,
+        seed: 0,
+        device: Device::Cpu,
+    };
     let input = Backbone::ResNet(Depth::D50, StrideOn::Conv3x3).input();
     Taken::of(STEPS as usize * BATCH, || {
         for images in Loader::new(batches, places, 0, 2) {

@@ -22,7 +22,11 @@ struct Parts {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut output = io::stdout();
     for line in io::stdin().lock().lines() {
-        let Question { search, history, trial } = serde_json::from_str(&line?)?;
+        let Question {
+            search,
+            history,
+            trial,
+        } = serde_json::from_str(&line?)?;
         let search = Search::new(search.space, search.settings)?;
         let Suggestion::Try(point) = search.suggest(&history, trial) else {
             return Err(format!("there is no point for trial {trial}").into());

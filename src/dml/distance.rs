@@ -46,55 +46,88 @@ impl Distance {
     /// Whether larger means closer.
     pub fn is_inverted(self) -> bool {
         match self {
-            Distance::Euclidean | Distance::SquaredEuclidean | Distance::SignalToNoise | Distance::Lp { .. } => false,
+            Distance::Euclidean
+            | Distance::SquaredEuclidean
+            | Distance::SignalToNoise
+            | Distance::Lp { .. } => false,
             Distance::Cosine | Distance::DotProduct => true,
         }
     }
 
     /// Returns by how much each element of `far` is farther than that of `near`; negative where it is closer.
     pub fn excess(self, far: &Tensor, near: &Tensor) -> Tensor {
-        if self.is_inverted() { near - far } else { far - near }
+        if self.is_inverted() {
+            near - far
+        } else {
+            far - near
+        }
     }
 
     /// Marks where an element of `far` is farther than that of `near`.
     pub fn is_farther(self, far: &Tensor, near: &Tensor) -> Tensor {
-        if self.is_inverted() { far.less_tensor(near) } else { far.greater_tensor(near) }
+        if self.is_inverted() {
+            far.less_tensor(near)
+        } else {
+            far.greater_tensor(near)
+        }
     }
 
     /// Returns by how much each element of `far` is farther than `threshold`; negative where it is closer.
     pub fn excess_over(self, far: &Tensor, threshold: f64) -> Tensor {
-        if self.is_inverted() { threshold - far } else { far - threshold }
+        if self.is_inverted() {
+            threshold - far
+        } else {
+            far - threshold
+        }
     }
 
     /// Returns `matrix`, the other way round if need be, so that larger means closer.
     pub fn closeness(self, matrix: &Tensor) -> Tensor {
-        if self.is_inverted() { matrix.shallow_clone() } else { -matrix }
+        if self.is_inverted() {
+            matrix.shallow_clone()
+        } else {
+            -matrix
+        }
     }
 
     /// Returns a value that is farther than all others, in the direction of this distance.
     pub fn farthest(self) -> f64 {
-        if self.is_inverted() { f64::NEG_INFINITY } else { f64::INFINITY }
+        if self.is_inverted() {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        }
     }
 
     /// Returns, for each row, the farthest of the values that `keep` marks; -[`farthest`](Self::farthest)
     /// where it marks none. All shapes are `[n, m]`, the result is `[n, 1]`.
     pub fn farthest_of(self, values: &Tensor, keep: &Tensor) -> Tensor {
         let kept = values.masked_fill(&keep.logical_not(), -self.farthest());
-        if self.is_inverted() { kept.amin([1], true) } else { kept.amax([1], true) }
+        if self.is_inverted() {
+            kept.amin([1], true)
+        } else {
+            kept.amax([1], true)
+        }
     }
 
     /// Returns, for each row, the closest of the values that `keep` marks; [`farthest`](Self::farthest)
     /// where it marks none. All shapes are `[n, m]`, the result is `[n, 1]`.
     pub fn closest_of(self, values: &Tensor, keep: &Tensor) -> Tensor {
         let kept = values.masked_fill(&keep.logical_not(), self.farthest());
-        if self.is_inverted() { kept.amax([1], true) } else { kept.amin([1], true) }
+        if self.is_inverted() {
+            kept.amax([1], true)
+        } else {
+            kept.amin([1], true)
+        }
     }
 }
 
 /// Scales each row of `embeddings` `[n, d]` to length one, with the meaning of PyTorch's `F.normalize`:
 /// rows shorter than 1e-12 are divided by that instead, so that a zero row stays zero with a finite gradient.
 pub fn normalise(embeddings: &Tensor) -> Tensor {
-    let lengths = embeddings.norm_scalaropt_dim(2.0, [1], true).clamp_min(1e-12);
+    let lengths = embeddings
+        .norm_scalaropt_dim(2.0, [1], true)
+        .clamp_min(1e-12);
     embeddings / lengths
 }
 
@@ -102,8 +135,15 @@ pub fn normalise(embeddings: &Tensor) -> Tensor {
 /// slope of the root at 0 is infinite: there the distance is 0 and so is its gradient.
 fn euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
     let squared = squared_euclidean(queries, references);
-    let least = if squared.kind() == Kind::Double { 1e-300 } else { 1e-36 };
-    squared.threshold(least, least).sqrt().threshold(f64::sqrt(least) * 1.001, 0.0)
+    let least = if squared.kind() == Kind::Double {
+        1e-300
+    } else {
+        1e-36
+    };
+    squared
+        .threshold(least, least)
+        .sqrt()
+        .threshold(f64::sqrt(least) * 1.001, 0.0)
 }
 
 /// |x|² + |y|² - 2xy, which rounding can make negative.
@@ -113,7 +153,8 @@ fn squared_euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
 }
 
 fn squared_length(x: &Tensor) -> Tensor {
-    x.square().sum_dim_intlist([1i64].as_slice(), true, None::<Kind>)
+    x.square()
+        .sum_dim_intlist([1i64].as_slice(), true, None::<Kind>)
 }
 
 /// With their means removed, embeddings have squared lengths in place of variances: no `[n, m, d]` is needed.
@@ -166,30 +207,53 @@ mod tests {
             let (queries, references) = (leaf("queries"), leaf("references"));
             // PML normalises within its cosine.
             let matrix = match named(name) {
-                Distance::Cosine => Distance::Cosine.matrix(&normalise(&queries), &normalise(&references)),
+                Distance::Cosine => {
+                    Distance::Cosine.matrix(&normalise(&queries), &normalise(&references))
+                }
                 distance => distance.matrix(&queries, &references),
             };
             let what = format!("{name} {kind:?}");
             assert_close(&matrix, &tensor(&case["matrix"]), tolerance, &what);
             let sum = (matrix * tensor(&golden["weights"]).to_kind(kind)).sum(None::<Kind>);
             let gradients = Tensor::run_backward(&[sum], &[&queries, &references], false, false);
-            assert_close(&gradients[0], &tensor(&case["queries_gradient"]), tolerance, &what);
-            assert_close(&gradients[1], &tensor(&case["references_gradient"]), tolerance, &what);
-            assert_eq!(named(name).is_inverted(), case["is_inverted"].as_bool().unwrap(), "{name}");
+            assert_close(
+                &gradients[0],
+                &tensor(&case["queries_gradient"]),
+                tolerance,
+                &what,
+            );
+            assert_close(
+                &gradients[1],
+                &tensor(&case["references_gradient"]),
+                tolerance,
+                &what,
+            );
+            assert_eq!(
+                named(name).is_inverted(),
+                case["is_inverted"].as_bool().unwrap(),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn the_gradient_is_finite_where_embeddings_are_equal_or_zero_whatever_the_distance() {
         let zero = || Tensor::zeros([2, 4], (Kind::Double, tch::Device::Cpu));
-        let equal = Tensor::cat(&[noise(3, 1, 4).repeat([3, 1]), zero(), zero().ones_like()], 0);
-        for (distance, kind) in
-            ALL.into_iter().flat_map(|distance| [Kind::Float, Kind::Double].map(|of| (distance, of)))
+        let equal = Tensor::cat(
+            &[noise(3, 1, 4).repeat([3, 1]), zero(), zero().ones_like()],
+            0,
+        );
+        for (distance, kind) in ALL
+            .into_iter()
+            .flat_map(|distance| [Kind::Float, Kind::Double].map(|of| (distance, of)))
         {
             let x = equal.to_kind(kind).detach().set_requires_grad(true);
             let matrix = distance.matrix(&x, &x);
             let gradient = gradient(&matrix.sum(None::<Kind>), &x);
-            assert!(is_finite(&matrix) && is_finite(&gradient), "{distance:?} {matrix} {gradient}");
+            assert!(
+                is_finite(&matrix) && is_finite(&gradient),
+                "{distance:?} {matrix} {gradient}"
+            );
         }
     }
 
@@ -199,17 +263,25 @@ mod tests {
         for distance in ALL {
             let matrix = distance.matrix(&x, &others);
             let closest = distance.closest_of(&matrix, &matrix.ones_like().to_kind(Kind::Bool));
-            assert_eq!(distance.closeness(&closest), distance.closeness(&matrix).amax([1], true));
+            assert_eq!(
+                distance.closeness(&closest),
+                distance.closeness(&matrix).amax([1], true)
+            );
         }
     }
 
     #[test]
     fn distances_are_those_of_a_loop() {
         let (x, y) = (noise(1, 4, 3), noise(2, 5, 3));
-        let (euclidean, cosine) = (rows(&Distance::Euclidean.matrix(&x, &y)), rows(&Distance::Cosine.matrix(&x, &y)));
+        let (euclidean, cosine) = (
+            rows(&Distance::Euclidean.matrix(&x, &y)),
+            rows(&Distance::Cosine.matrix(&x, &y)),
+        );
         let (x, y) = (rows(&x), rows(&y));
         for (i, j) in (0..4).flat_map(|i| (0..5).map(move |j| (i, j))) {
-            let sum = |f: fn(f64, f64) -> f64| x[i].iter().zip(&y[j]).map(|(&x, &y)| f(x, y)).sum::<f64>();
+            let sum = |f: fn(f64, f64) -> f64| {
+                x[i].iter().zip(&y[j]).map(|(&x, &y)| f(x, y)).sum::<f64>()
+            };
             assert!((euclidean[i][j] - sum(|x, y| (x - y) * (x - y)).sqrt()).abs() < 1e-14);
             assert!((cosine[i][j] - sum(|x, y| x * y)).abs() < 1e-14);
         }
@@ -221,7 +293,11 @@ mod tests {
         let found = rows(&Distance::SignalToNoise.matrix(&x, &y));
         let squared = rows(&Distance::SquaredEuclidean.matrix(&x, &y));
         let (x, y) = (rows(&x), rows(&y));
-        let spread = |x: &[f64]| x.iter().map(|&a| (a - x.iter().sum::<f64>() / 3.0).powi(2)).sum::<f64>();
+        let spread = |x: &[f64]| {
+            x.iter()
+                .map(|&a| (a - x.iter().sum::<f64>() / 3.0).powi(2))
+                .sum::<f64>()
+        };
         for (i, j) in (0..4).flat_map(|i| (0..5).map(move |j| (i, j))) {
             let difference: Vec<f64> = x[i].iter().zip(&y[j]).map(|(x, y)| x - y).collect();
             assert!((found[i][j] - spread(&difference) / spread(&x[i])).abs() < 1e-13);
@@ -237,21 +313,38 @@ mod tests {
             let matrix = distance.matrix(&x, &others);
             let (near, far) = (matrix.get(0).get(0), matrix.get(0).get(1));
             assert!(distance.excess(&far, &near).double_value(&[]) > 0.0);
-            assert_eq!([(&far, &near), (&near, &far)].map(|(a, b)| distance.is_farther(a, b).int64_value(&[])), [1, 0]);
-            assert!(distance.excess_over(&far, near.double_value(&[])).double_value(&[]) > 0.0);
+            assert_eq!(
+                [(&far, &near), (&near, &far)]
+                    .map(|(a, b)| distance.is_farther(a, b).int64_value(&[])),
+                [1, 0]
+            );
+            assert!(
+                distance
+                    .excess_over(&far, near.double_value(&[]))
+                    .double_value(&[])
+                    > 0.0
+            );
             let all = matrix.ones_like().to_kind(Kind::Bool);
             assert!(distance.farthest_of(&matrix, &all).squeeze() == far);
             assert!(distance.closest_of(&matrix, &all).squeeze() == near);
             let none = all.logical_not();
-            assert_eq!(distance.closest_of(&matrix, &none).double_value(&[0, 0]), distance.farthest());
-            assert_eq!(distance.farthest_of(&matrix, &none).double_value(&[0, 0]), -distance.farthest());
+            assert_eq!(
+                distance.closest_of(&matrix, &none).double_value(&[0, 0]),
+                distance.farthest()
+            );
+            assert_eq!(
+                distance.farthest_of(&matrix, &none).double_value(&[0, 0]),
+                -distance.farthest()
+            );
         }
     }
 
     #[test]
     fn equal_embeddings_have_no_distance_and_no_gradient() {
         for kind in [Kind::Float, Kind::Double] {
-            let x = normalise(&noise(3, 1, 16).to_kind(kind)).expand([30, 16], false).contiguous();
+            let x = normalise(&noise(3, 1, 16).to_kind(kind))
+                .expand([30, 16], false)
+                .contiguous();
             let x = x.set_requires_grad(true);
             let matrix = Distance::Euclidean.matrix(&x, &x);
             assert!(matrix.abs().max().double_value(&[]) < 2e-3);
@@ -260,16 +353,29 @@ mod tests {
         }
         let zero = Tensor::zeros([2, 3], (Kind::Double, tch::Device::Cpu)).set_requires_grad(true);
         let matrix = Distance::Euclidean.matrix(&zero, &zero);
-        assert_eq!(gradient(&matrix.sum(None::<Kind>), &zero).abs().max().double_value(&[]), 0.0);
+        assert_eq!(
+            gradient(&matrix.sum(None::<Kind>), &zero)
+                .abs()
+                .max()
+                .double_value(&[]),
+            0.0
+        );
     }
 
     #[test]
     fn the_euclidean_gradient_is_that_of_the_difference() {
         let (x, y) = (noise(4, 3, 4).set_requires_grad(true), noise(5, 6, 4));
-        let direct = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum_dim_intlist([2i64].as_slice(), false, None::<Kind>);
+        let direct = (x.unsqueeze(1) - y.unsqueeze(0)).square().sum_dim_intlist(
+            [2i64].as_slice(),
+            false,
+            None::<Kind>,
+        );
         let weights = noise(6, 3, 6);
         let expected = gradient(&(direct.sqrt() * &weights).sum(None::<Kind>), &x);
-        let found = gradient(&(Distance::Euclidean.matrix(&x, &y) * weights).sum(None::<Kind>), &x);
+        let found = gradient(
+            &(Distance::Euclidean.matrix(&x, &y) * weights).sum(None::<Kind>),
+            &x,
+        );
         assert_close(&found, &expected, 1e-12, "gradient");
     }
 
@@ -278,7 +384,12 @@ mod tests {
         let x = Tensor::from_slice2(&[[0.0f32, 0.0], [3.0, 4.0]]).set_requires_grad(true);
         let normalised = normalise(&x);
         assert_eq!(rows(&normalised)[0], [0.0, 0.0]);
-        assert_close(&normalised.get(1), &Tensor::from_slice(&[0.6, 0.8]), 1e-6, "length one");
+        assert_close(
+            &normalised.get(1),
+            &Tensor::from_slice(&[0.6, 0.8]),
+            1e-6,
+            "length one",
+        );
         assert!(is_finite(&gradient(&normalised.sum(None::<Kind>), &x)));
     }
 }

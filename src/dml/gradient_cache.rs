@@ -24,12 +24,23 @@ impl Embedded {
     /// Embeds images for training, at most `chunk` with a graph at a time; without one, all.
     pub fn new(network: &Network, images: &Tensor, chunk: Option<i64>) -> Embedded {
         match chunk.filter(|&chunk| chunk < images.size()[0]) {
-            None => Embedded { embeddings: network.forward(images, true), chunks: None },
+            None => Embedded {
+                embeddings: network.forward(images, true),
+                chunks: None,
+            },
             Some(chunk) => {
                 let chunks = images.split(chunk, 0);
-                let first = || chunks.iter().map(|chunk| network.forward(chunk, true)).collect::<Vec<_>>();
+                let first = || {
+                    chunks
+                        .iter()
+                        .map(|chunk| network.forward(chunk, true))
+                        .collect::<Vec<_>>()
+                };
                 let parts = network.keeping_statistics(|| no_grad(first));
-                Embedded { embeddings: Tensor::cat(&parts, 0).set_requires_grad(true), chunks: Some(chunks) }
+                Embedded {
+                    embeddings: Tensor::cat(&parts, 0).set_requires_grad(true),
+                    chunks: Some(chunks),
+                }
             }
         }
     }
@@ -40,16 +51,28 @@ impl Embedded {
     }
 
     /// Returns the gradients of a scalar `loss` of these embeddings, as [`Objective::gradients`] does.
-    pub fn gradients(self, network: &Network, objective: &Objective, loss: &Tensor) -> (Tensor, Vec<Tensor>) {
-        let Some(chunks) = self.chunks else { return objective.gradients(network, loss) };
+    pub fn gradients(
+        self,
+        network: &Network,
+        objective: &Objective,
+        loss: &Tensor,
+    ) -> (Tensor, Vec<Tensor>) {
+        let Some(chunks) = self.chunks else {
+            return objective.gradients(network, loss);
+        };
         let (of_embeddings, of_losses) = objective.gradients_at(&self.embeddings, loss);
         let size = chunks[0].size()[0];
         let parts = chunks
             .iter()
             .zip(of_embeddings.split(size, 0))
-            .map(|(images, gradient)| network.gradient(&(network.forward(images, true) * gradient).sum(None::<Kind>)));
+            .map(|(images, gradient)| {
+                network.gradient(&(network.forward(images, true) * gradient).sum(None::<Kind>))
+            });
         let of_network = parts.reduce(|sum, part| sum + part);
-        (of_network.unwrap_or_else(|| network.trainable().flat().zeros_like()), of_losses)
+        (
+            of_network.unwrap_or_else(|| network.trainable().flat().zeros_like()),
+            of_losses,
+        )
     }
 }
 
@@ -67,8 +90,13 @@ mod tests {
     };
 
     fn images() -> (Tensor, Tensor) {
-        let images = ((noise(1, 10, 256) + 1.0) * 127.5).to_kind(Kind::Uint8).view([10, 1, 16, 16]);
-        (images, Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3, 0, 1]))
+        let images = ((noise(1, 10, 256) + 1.0) * 127.5)
+            .to_kind(Kind::Uint8)
+            .view([10, 1, 16, 16]);
+        (
+            images,
+            Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3, 0, 1]),
+        )
     }
 
     fn network(backbone: Backbone) -> Network {
@@ -76,10 +104,26 @@ mod tests {
     }
 
     fn objective() -> Objective {
-        let start = Start { classes: 4, width: 3, seed: 1, part: 0, device: Device::Cpu };
-        let triplets = Term::of(Box::new(Triplet { margin: 0.2, swap: false, smooth: false }));
-        let terms = vec![Term::of(Box::new(ProxyAnchor::new(0.1, 32.0, &start))), triplets];
-        Objective { memory: Some(Xbm::new(10, 3, Device::Cpu)), ..Objective::sum(terms) }
+        let start = Start {
+            classes: 4,
+            width: 3,
+            seed: 1,
+            part: 0,
+            device: Device::Cpu,
+        };
+        let triplets = Term::of(Box::new(Triplet {
+            margin: 0.2,
+            swap: false,
+            smooth: false,
+        }));
+        let terms = vec![
+            Term::of(Box::new(ProxyAnchor::new(0.1, 32.0, &start))),
+            triplets,
+        ];
+        Objective {
+            memory: Some(Xbm::new(10, 3, Device::Cpu)),
+            ..Objective::sum(terms)
+        }
     }
 
     fn pass(network: &Network, chunk: Option<i64>) -> (Tensor, Tensor, Vec<Tensor>) {
@@ -100,7 +144,12 @@ mod tests {
             let (chunked_loss, chunked, chunked_losses) = pass(&network, Some(chunk));
             assert_close(&chunked_loss, &loss, 1e-6, "loss");
             assert_close(&chunked, &of_network, 1e-5, "gradient of the network");
-            assert_close(&chunked_losses[0], &of_losses[0], 1e-5, "gradient of the proxies");
+            assert_close(
+                &chunked_losses[0],
+                &of_losses[0],
+                1e-5,
+                "gradient of the proxies",
+            );
         }
     }
 
@@ -109,7 +158,11 @@ mod tests {
         let statistics = |network: &Network| network.state().remove(1).1;
         let (chunked, plain) = (network(Backbone::Conv4), network(Backbone::Conv4));
         let _ = pass(&chunked, Some(5));
-        images().0.split(5, 0).iter().for_each(|chunk| drop(no_grad(|| plain.forward(chunk, true))));
+        images()
+            .0
+            .split(5, 0)
+            .iter()
+            .for_each(|chunk| drop(no_grad(|| plain.forward(chunk, true))));
         assert!(statistics(&chunked) == statistics(&plain));
     }
 
@@ -123,6 +176,9 @@ mod tests {
         let (after, ..) = pass(&network, Some(5));
         let expected = gradient.square().sum(Kind::Double).double_value(&[]) * step;
         let change = (before - after).double_value(&[]);
-        assert!((change / expected - 1.0).abs() < 0.1, "{change} instead of {expected}");
+        assert!(
+            (change / expected - 1.0).abs() < 0.1,
+            "{change} instead of {expected}"
+        );
     }
 }

@@ -73,14 +73,39 @@ impl Term {
     /// The loss with its own distance and reduction, on all pairs or triplets.
     pub fn of(loss: Box<dyn Loss>) -> Term {
         let (distance, reduction) = (loss.distance(), loss.reduction());
-        Term { weight: 1.0, distance, reduction, miner: None, regularizer: None, loss }
+        Term {
+            weight: 1.0,
+            distance,
+            reduction,
+            miner: None,
+            regularizer: None,
+            loss,
+        }
     }
 
-    fn cost(&self, embeddings: &Tensor, labels: &Tensor, references: &References, draws: &mut Draws) -> LossValue {
-        let chosen = self.miner.as_ref().map(|miner| miner.mine(embeddings, labels, references, draws));
-        let batch = Batch { embeddings, labels, references, chosen: chosen.as_ref(), distance: self.distance };
+    fn cost(
+        &self,
+        embeddings: &Tensor,
+        labels: &Tensor,
+        references: &References,
+        draws: &mut Draws,
+    ) -> LossValue {
+        let chosen = self
+            .miner
+            .as_ref()
+            .map(|miner| miner.mine(embeddings, labels, references, draws));
+        let batch = Batch {
+            embeddings,
+            labels,
+            references,
+            chosen: chosen.as_ref(),
+            distance: self.distance,
+        };
         let cost = batch.cost(&*self.loss, self.reduction);
-        LossValue { value: cost.value * self.weight, empty: cost.empty }
+        LossValue {
+            value: cost.value * self.weight,
+            empty: cost.empty,
+        }
     }
 
     fn regularized(&self, embeddings: &Tensor) -> Option<Tensor> {
@@ -98,32 +123,63 @@ impl Objective {
     /// Minimises the sum of several.
     pub fn sum(terms: Vec<Term>) -> Objective {
         let memory_rules = Rules::default();
-        Objective { terms, memory: None, memory_start: 0, memory_weight: 1.0, memory_rules, seed: 0 }
+        Objective {
+            terms,
+            memory: None,
+            memory_start: 0,
+            memory_weight: 1.0,
+            memory_rules,
+            seed: 0,
+        }
     }
 
     /// Returns the loss of a batch, `embeddings` `[n, d]` and `labels` `[n]` on the same device, at `step`,
     /// counted from 0, and puts the batch into the memory. The step is empty if nothing contributed, neither in the
     /// batch nor against the memory.
     pub fn step(&mut self, embeddings: &Tensor, labels: &Tensor, step: u64) -> LossValue {
-        self.step_of(&Arrivals { embeddings, labels, images: None, step })
+        self.step_of(&Arrivals {
+            embeddings,
+            labels,
+            images: None,
+            step,
+        })
     }
 
     /// The same for a batch of which it is perhaps known what its images are. Regularisers cost once, with a memory
     /// too, and do not make a step count.
     pub fn step_of(&mut self, arrivals: &Arrivals) -> LossValue {
         let LossValue { value, empty } = self.compared(arrivals);
-        let regularized = self.terms.iter().filter_map(|term| term.regularized(arrivals.embeddings));
-        LossValue { value: regularized.fold(value, |sum, cost| sum + cost), empty }
+        let regularized = self
+            .terms
+            .iter()
+            .filter_map(|term| term.regularized(arrivals.embeddings));
+        LossValue {
+            value: regularized.fold(value, |sum, cost| sum + cost),
+            empty,
+        }
     }
 
     fn compared(&mut self, arrivals: &Arrivals) -> LossValue {
-        let Arrivals { embeddings, labels, step, .. } = *arrivals;
+        let Arrivals {
+            embeddings,
+            labels,
+            step,
+            ..
+        } = *arrivals;
         let references = self.recall(arrivals);
         let comparing = |term: &Term| term.loss.compares() == Compares::References;
         let batch_counts = self.memory_rules.batch_loss || references.is_none();
         let in_batch = |term: &Term| batch_counts || !comparing(term);
-        let in_batch = self.against(embeddings, labels, &References::batch(embeddings, labels), 2 * step, in_batch);
-        let Some(references) = references else { return in_batch };
+        let in_batch = self.against(
+            embeddings,
+            labels,
+            &References::batch(embeddings, labels),
+            2 * step,
+            in_batch,
+        );
+        let Some(references) = references else {
+            return in_batch;
+        };
         let in_memory = self.against(embeddings, labels, &references, 2 * step + 1, comparing);
         LossValue {
             value: in_batch.value + in_memory.value * self.memory_weight,
@@ -139,20 +195,29 @@ impl Objective {
         occasion: u64,
         which: impl Fn(&Term) -> bool,
     ) -> LossValue {
-        let costs = (0..).zip(&self.terms).filter(|(_, term)| which(term)).map(|(place, term)| {
-            let mut draws = Draws::new(self.seed, Purpose::Mining, occasion, place);
-            term.cost(embeddings, labels, references, &mut draws)
-        });
+        let costs = (0..)
+            .zip(&self.terms)
+            .filter(|(_, term)| which(term))
+            .map(|(place, term)| {
+                let mut draws = Draws::new(self.seed, Purpose::Mining, occasion, place);
+                term.cost(embeddings, labels, references, &mut draws)
+            });
         let sum = |one: LossValue, other: LossValue| LossValue {
             value: one.value + other.value,
             empty: one.empty && other.empty,
         };
-        costs.reduce(sum).unwrap_or_else(|| LossValue { value: embeddings.sum(None::<Kind>) * 0.0, empty: true })
+        costs.reduce(sum).unwrap_or_else(|| LossValue {
+            value: embeddings.sum(None::<Kind>) * 0.0,
+            empty: true,
+        })
     }
 
     /// Returns the parameters `[p]` of each loss that has some. Changed in place, they change the loss.
     pub fn flat_parameters(&mut self) -> Vec<&mut Tensor> {
-        let parameters = self.terms.iter_mut().filter_map(|term| term.loss.parameters_mut());
+        let parameters = self
+            .terms
+            .iter_mut()
+            .filter_map(|term| term.loss.parameters_mut());
         parameters.map(Parameters::flat_mut).collect()
     }
 
@@ -167,29 +232,42 @@ impl Objective {
 
     /// The same with respect to the embeddings themselves, if they are a leaf of the graph.
     pub(crate) fn gradients_at(&self, embeddings: &Tensor, loss: &Tensor) -> (Tensor, Vec<Tensor>) {
-        let own: Vec<&Parameters> = self.terms.iter().filter_map(|term| term.loss.parameters()).collect();
+        let own: Vec<&Parameters> = self
+            .terms
+            .iter()
+            .filter_map(|term| term.loss.parameters())
+            .collect();
         parameters::gradients_at(embeddings, &own, loss)
     }
 
     /// Returns a copy of the losses' own parameters; empty if there are none. The memory has a state of its own.
     pub fn state(&self) -> State {
-        let named = |(place, term): (usize, &Term)| Some(copy(&place.to_string(), term.loss.parameters()?.flat()));
+        let named = |(place, term): (usize, &Term)| {
+            Some(copy(&place.to_string(), term.loss.parameters()?.flat()))
+        };
         self.terms.iter().enumerate().filter_map(named).collect()
     }
 
     /// Continues from a copy made by [`state`](Self::state) of an objective with the same losses.
     pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
         let own = self.terms.iter_mut().enumerate();
-        let own = own.filter_map(|(place, term)| Some((place.to_string(), term.loss.parameters_mut()?.flat_mut())));
+        let own = own.filter_map(|(place, term)| {
+            Some((place.to_string(), term.loss.parameters_mut()?.flat_mut()))
+        });
         let mut named: Vec<(String, &mut Tensor)> = own.collect();
-        let mut targets: Vec<(&str, &mut Tensor)> =
-            named.iter_mut().map(|(name, tensor)| (name.as_str(), &mut **tensor)).collect();
+        let mut targets: Vec<(&str, &mut Tensor)> = named
+            .iter_mut()
+            .map(|(name, tensor)| (name.as_str(), &mut **tensor))
+            .collect();
         overwrite(&mut targets, state)
     }
 
     /// What the memory holds, if it is in use. The batch enters it.
     fn recall(&mut self, arrivals: &Arrivals) -> Option<References> {
-        let memory = self.memory.as_mut().filter(|_| arrivals.step >= self.memory_start)?;
+        let memory = self
+            .memory
+            .as_mut()
+            .filter(|_| arrivals.step >= self.memory_start)?;
         self.memory_rules.recall(memory, arrivals)
     }
 }
@@ -213,12 +291,22 @@ mod tests {
     };
 
     fn objective(case: &Value, memory: Option<Xbm>) -> Objective {
-        let term = Term { miner: named_miner(&case["miner"]), ..Term::of(named_loss(case)) };
-        Objective { memory, memory_weight: 0.5, ..Objective::of(term) }
+        let term = Term {
+            miner: named_miner(&case["miner"]),
+            ..Term::of(named_loss(case))
+        };
+        Objective {
+            memory,
+            memory_weight: 0.5,
+            ..Objective::of(term)
+        }
     }
 
     fn cases() -> Vec<Value> {
-        golden(include_str!("loss/testdata/batch.json"))["cases"].as_array().unwrap().clone()
+        golden(include_str!("loss/testdata/batch.json"))["cases"]
+            .as_array()
+            .unwrap()
+            .clone()
     }
 
     #[test]
@@ -227,15 +315,32 @@ mod tests {
         let cases = golden["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 27);
         let precisions = [(Kind::Double, 1e-10), (Kind::Float, 1e-5)];
-        for (case, (kind, tolerance)) in cases.iter().flat_map(|case| precisions.map(|of| (case, of))) {
+        for (case, (kind, tolerance)) in cases
+            .iter()
+            .flat_map(|case| precisions.map(|of| (case, of)))
+        {
             let memory = Xbm::of_kind(kind, golden["size"].as_i64().unwrap(), 5, Device::Cpu);
             let mut objective = objective(case, Some(memory));
             for (step, expected) in case["steps"].as_array().unwrap().iter().enumerate() {
-                let raw = tensor(&golden["embeddings"][step]).to_kind(kind).set_requires_grad(true);
-                let found = objective.step(&normalise(&raw), &labels(&golden["labels"][step]), step as u64);
-                let what = format!("{} {} {} step {step} {kind:?}", case["loss"], case["settings"], case["miner"]);
+                let raw = tensor(&golden["embeddings"][step])
+                    .to_kind(kind)
+                    .set_requires_grad(true);
+                let found = objective.step(
+                    &normalise(&raw),
+                    &labels(&golden["labels"][step]),
+                    step as u64,
+                );
+                let what = format!(
+                    "{} {} {} step {step} {kind:?}",
+                    case["loss"], case["settings"], case["miner"]
+                );
                 assert_close(&found.value, &tensor(&expected["value"]), tolerance, &what);
-                assert_close(&gradient(&found.value, &raw), &tensor(&expected["gradient"]), tolerance, &what);
+                assert_close(
+                    &gradient(&found.value, &raw),
+                    &tensor(&expected["gradient"]),
+                    tolerance,
+                    &what,
+                );
             }
         }
     }
@@ -246,12 +351,26 @@ mod tests {
         let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]);
         for memory in [false, true] {
             let cost = |regularizer: Option<(f64, Box<dyn Regularizer>)>| {
-                let term = Term { weight: 0.5, regularizer, ..Term::of(named_loss(&cases()[0])) };
+                let term = Term {
+                    weight: 0.5,
+                    regularizer,
+                    ..Term::of(named_loss(&cases()[0]))
+                };
                 let memory = memory.then(|| Xbm::of_kind(Kind::Double, 8, 5, Device::Cpu));
-                Objective { memory, ..Objective::of(term) }.step(&embeddings, &labels, 0).value
+                Objective {
+                    memory,
+                    ..Objective::of(term)
+                }
+                .step(&embeddings, &labels, 0)
+                .value
             };
             let expected = cost(None) + regularizer::ZeroMean.cost(&embeddings) * 0.05;
-            assert_close(&cost(Some((0.1, Box::new(regularizer::ZeroMean)))), &expected, 1e-14, "value");
+            assert_close(
+                &cost(Some((0.1, Box::new(regularizer::ZeroMean)))),
+                &expected,
+                1e-14,
+                "value",
+            );
         }
     }
 
@@ -261,10 +380,19 @@ mod tests {
         let mut late = objective(case, Some(Xbm::of_kind(Kind::Double, 100, 3, Device::Cpu)));
         late.memory_start = 2;
         let labels = Tensor::from_slice(&[0i64, 0, 1, 1]);
-        let alone = |step| objective(case, None).step(&normalise(&noise(step, 4, 3)), &labels, step).value;
+        let alone = |step| {
+            objective(case, None)
+                .step(&normalise(&noise(step, 4, 3)), &labels, step)
+                .value
+        };
         for (step, expected_rows) in [(0, 0), (1, 0), (2, 4), (3, 8)] {
-            let found = late.step(&normalise(&noise(step, 4, 3)), &labels, step).value;
-            assert_eq!(late.memory.as_ref().unwrap().filled().1.size(), [expected_rows]);
+            let found = late
+                .step(&normalise(&noise(step, 4, 3)), &labels, step)
+                .value;
+            assert_eq!(
+                late.memory.as_ref().unwrap().filled().1.size(),
+                [expected_rows]
+            );
             assert_eq!(found == alone(step), step < 2);
         }
     }
@@ -276,42 +404,79 @@ mod tests {
             let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]);
             let alone = objective(&case, None).step(&embeddings, &labels, 0).value;
             let memory = Xbm::of_kind(Kind::Double, 8, 5, Device::Cpu);
-            let with = objective(&case, Some(memory)).step(&embeddings, &labels, 0).value;
+            let with = objective(&case, Some(memory))
+                .step(&embeddings, &labels, 0)
+                .value;
             assert_close(&with, &(alone * 1.5), 1e-14, "value");
         }
     }
 
     #[test]
     fn every_loss_with_every_miner_survives_batches_that_break_things() {
-        let zero_row = Tensor::cat(&[noise(3, 7, 4), Tensor::zeros([1, 4], (Kind::Double, Device::Cpu))], 0);
+        let zero_row = Tensor::cat(
+            &[
+                noise(3, 7, 4),
+                Tensor::zeros([1, 4], (Kind::Double, Device::Cpu)),
+            ],
+            0,
+        );
         let batches: [(&str, Tensor, &[i64]); 7] = [
             ("one class only", noise(1, 6, 4), &[5; 6]),
             ("every class once", noise(2, 6, 4), &[0, 1, 2, 3, 4, 5]),
             ("a zero vector", zero_row, &[0, 0, 1, 1, 2, 2, 3, 3]),
-            ("duplicates", noise(4, 4, 4).repeat([2, 1]), &[0, 1, 2, 3, 0, 1, 2, 3]),
-            ("duplicates across classes", noise(4, 4, 4).repeat([2, 1]), &[0, 0, 1, 1, 2, 2, 3, 3]),
-            ("all the same", noise(5, 1, 4).repeat([6, 1]), &[0, 0, 1, 1, 2, 2]),
+            (
+                "duplicates",
+                noise(4, 4, 4).repeat([2, 1]),
+                &[0, 1, 2, 3, 0, 1, 2, 3],
+            ),
+            (
+                "duplicates across classes",
+                noise(4, 4, 4).repeat([2, 1]),
+                &[0, 0, 1, 1, 2, 2, 3, 3],
+            ),
+            (
+                "all the same",
+                noise(5, 1, 4).repeat([6, 1]),
+                &[0, 0, 1, 1, 2, 2],
+            ),
             ("a batch of one", noise(6, 1, 4), &[3]),
         ];
-        for ((name, raw, labels), case) in batches.iter().flat_map(|batch| cases().into_iter().map(move |c| (batch, c)))
+        for ((name, raw, labels), case) in batches
+            .iter()
+            .flat_map(|batch| cases().into_iter().map(move |c| (batch, c)))
         {
             let mut objective = objective(&case, Some(Xbm::new(10, 4, Device::Cpu)));
             for step in 0..3 {
                 let raw = raw.to_kind(Kind::Float).set_requires_grad(true);
                 let found = objective.step(&normalise(&raw), &Tensor::from_slice(labels), step);
                 let gradient = gradient(&found.value, &raw);
-                assert!(is_finite(&found.value) && is_finite(&gradient), "{name}: {case}");
-                assert!(!found.empty || gradient.abs().max().double_value(&[]) == 0.0, "{name}: {case}");
+                assert!(
+                    is_finite(&found.value) && is_finite(&gradient),
+                    "{name}: {case}"
+                );
+                assert!(
+                    !found.empty || gradient.abs().max().double_value(&[]) == 0.0,
+                    "{name}: {case}"
+                );
             }
         }
     }
 
     #[test]
     fn a_step_is_empty_only_if_neither_batch_nor_memory_contributes() {
-        let case = cases().into_iter().find(|case| case["loss"] == "triplet").unwrap();
+        let case = cases()
+            .into_iter()
+            .find(|case| case["loss"] == "triplet")
+            .unwrap();
         let mut objective = objective(&case, Some(Xbm::of_kind(Kind::Double, 10, 2, Device::Cpu)));
         let mut step = |embeddings: &[[f64; 2]], labels: &[i64]| {
-            objective.step(&Tensor::from_slice2(embeddings), &Tensor::from_slice(labels), 0).empty
+            objective
+                .step(
+                    &Tensor::from_slice2(embeddings),
+                    &Tensor::from_slice(labels),
+                    0,
+                )
+                .empty
         };
         // Two images of different classes make no triplet; with a memory of both they do.
         assert!(step(&[[1.0, 0.0], [0.0, 1.0]], &[0, 1]));
@@ -320,29 +485,61 @@ mod tests {
 
     /// A memory of 16 slots, used like this, with a weight of 0.5.
     fn ruled(rules: Rules) -> Objective {
-        let case = cases().into_iter().find(|case| case["loss"] == "contrastive").unwrap();
+        let case = cases()
+            .into_iter()
+            .find(|case| case["loss"] == "contrastive")
+            .unwrap();
         let memory = Xbm::of_kind(Kind::Double, 16, 5, Device::Cpu);
-        Objective { memory_rules: rules, ..objective(&case, Some(memory)) }
+        Objective {
+            memory_rules: rules,
+            ..objective(&case, Some(memory))
+        }
     }
 
     fn eight(seed: u64) -> (Tensor, Tensor) {
-        (normalise(&noise(seed, 8, 5)), Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]))
+        (
+            normalise(&noise(seed, 8, 5)),
+            Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]),
+        )
     }
 
     #[test]
     fn without_the_batch_term_a_memory_of_just_the_batch_gives_its_loss() {
         let (embeddings, labels) = eight(9);
-        let alone = Objective { memory: None, ..ruled(Rules::default()) }.step(&embeddings, &labels, 0).value;
-        let mut only = ruled(Rules { batch_loss: false, ..Rules::default() });
+        let alone = Objective {
+            memory: None,
+            ..ruled(Rules::default())
+        }
+        .step(&embeddings, &labels, 0)
+        .value;
+        let mut only = ruled(Rules {
+            batch_loss: false,
+            ..Rules::default()
+        });
         only.memory_weight = 1.0;
-        assert_close(&only.step(&embeddings, &labels, 0).value, &alone, 1e-14, "value");
+        assert_close(
+            &only.step(&embeddings, &labels, 0).value,
+            &alone,
+            1e-14,
+            "value",
+        );
         // And at the second step it is what the memory adds to the batch.
         let mut both = ruled(Rules::default());
         both.step(&embeddings, &labels, 0);
         let (embeddings, labels) = eight(10);
-        let batch = Objective { memory: None, ..ruled(Rules::default()) }.step(&embeddings, &labels, 1).value;
+        let batch = Objective {
+            memory: None,
+            ..ruled(Rules::default())
+        }
+        .step(&embeddings, &labels, 1)
+        .value;
         let added = both.step(&embeddings, &labels, 1).value - batch;
-        assert_close(&(only.step(&embeddings, &labels, 1).value * 0.5), &added, 1e-13, "value");
+        assert_close(
+            &(only.step(&embeddings, &labels, 1).value * 0.5),
+            &added,
+            1e-13,
+            "value",
+        );
     }
 
     #[test]
@@ -350,49 +547,104 @@ mod tests {
         // The golden values are the sum of both terms.
         let golden = golden(include_str!("loss/testdata/memory.json"));
         for case in golden["cases"].as_array().unwrap() {
-            let memory = Xbm::of_kind(Kind::Double, golden["size"].as_i64().unwrap(), 5, Device::Cpu);
+            let memory = Xbm::of_kind(
+                Kind::Double,
+                golden["size"].as_i64().unwrap(),
+                5,
+                Device::Cpu,
+            );
             let mut only = objective(case, Some(memory));
-            only.memory_rules = Rules { batch_loss: false, ..Rules::default() };
+            only.memory_rules = Rules {
+                batch_loss: false,
+                ..Rules::default()
+            };
             for (step, expected) in case["steps"].as_array().unwrap().iter().enumerate() {
                 let embeddings = normalise(&tensor(&golden["embeddings"][step]));
                 let labels = labels(&golden["labels"][step]);
-                let in_batch = objective(case, None).step(&embeddings, &labels, step as u64).value;
+                let in_batch = objective(case, None)
+                    .step(&embeddings, &labels, step as u64)
+                    .value;
                 let in_memory = only.step(&embeddings, &labels, step as u64).value;
                 let what = format!("{} {} step {step}", case["loss"], case["miner"]);
-                assert_close(&(in_batch + in_memory), &tensor(&expected["value"]), 1e-10, &what);
+                assert_close(
+                    &(in_batch + in_memory),
+                    &tensor(&expected["value"]),
+                    1e-10,
+                    &what,
+                );
             }
         }
     }
 
     #[test]
     fn a_batch_that_enters_afterwards_is_compared_with_earlier_ones_only() {
-        let mut after = ruled(Rules { include_batch: false, batch_loss: false, ..Rules::default() });
+        let mut after = ruled(Rules {
+            include_batch: false,
+            batch_loss: false,
+            ..Rules::default()
+        });
         let (first, labels) = eight(9);
-        let alone = Objective { memory: None, ..ruled(Rules::default()) }.step(&first, &labels, 0).value;
-        assert!(after.step(&first, &labels, 0).value == alone, "there is nothing in memory");
+        let alone = Objective {
+            memory: None,
+            ..ruled(Rules::default())
+        }
+        .step(&first, &labels, 0)
+        .value;
+        assert!(
+            after.step(&first, &labels, 0).value == alone,
+            "there is nothing in memory"
+        );
         assert_eq!(after.memory.as_ref().unwrap().filled().1.size(), [8]);
         let raw = noise(10, 8, 5).set_requires_grad(true);
         let second = normalise(&raw);
         let found = after.step(&second, &labels, 1).value;
-        let (distance, own) = (Distance::Euclidean, Tensor::full([8], -1, (Kind::Int64, Device::Cpu)));
-        let references = References { embeddings: first, labels: labels.shallow_clone(), own, dropped: None };
-        let batch = Batch { embeddings: &second, labels: &labels, references: &references, chosen: None, distance };
+        let (distance, own) = (
+            Distance::Euclidean,
+            Tensor::full([8], -1, (Kind::Int64, Device::Cpu)),
+        );
+        let references = References {
+            embeddings: first,
+            labels: labels.shallow_clone(),
+            own,
+            dropped: None,
+        };
+        let batch = Batch {
+            embeddings: &second,
+            labels: &labels,
+            references: &references,
+            chosen: None,
+            distance,
+        };
         let term = &after.terms[0];
         assert!(found == batch.cost(&*term.loss, term.reduction).value * 0.5);
-        assert!(is_finite(&gradient(&found, &raw)), "what entered afterwards left the gradient alone");
+        assert!(
+            is_finite(&gradient(&found, &raw)),
+            "what entered afterwards left the gradient alone"
+        );
     }
 
     #[test]
     fn own_copies_are_dropped_by_index_by_similarity_or_not_at_all() {
-        let case = cases().into_iter().find(|case| case["loss"] == "contrastive").unwrap();
+        let case = cases()
+            .into_iter()
+            .find(|case| case["loss"] == "contrastive")
+            .unwrap();
         // Images 0 and 1 are duplicates; the memory holds just the batch.
         let one = noise(3, 1, 5);
         let embeddings = normalise(&Tensor::cat(&[&one, &one, &noise(4, 2, 5)], 0));
         let labels = Tensor::from_slice(&[0i64, 0, 0, 1]);
         let positives = |self_exclusion| {
             let mut memory = Xbm::of_kind(Kind::Double, 4, 5, Device::Cpu);
-            let rules = Rules { self_exclusion, ..objective(&case, None).memory_rules };
-            let arrivals = Arrivals { embeddings: &embeddings, labels: &labels, images: None, step: 0 };
+            let rules = Rules {
+                self_exclusion,
+                ..objective(&case, None).memory_rules
+            };
+            let arrivals = Arrivals {
+                embeddings: &embeddings,
+                labels: &labels,
+                images: None,
+                step: 0,
+            };
             let (positives, _) = rules.recall(&mut memory, &arrivals).unwrap().masks(&labels);
             positives.sum(Kind::Int64).int64_value(&[])
         };
@@ -403,28 +655,66 @@ mod tests {
 
     /// Three losses, of which the second has no parameters, for embeddings of width 3 and four classes.
     fn with_proxies(seed: u64) -> Objective {
-        let start = |part| Start { classes: 4, width: 3, seed, part, device: Device::Cpu };
+        let start = |part| Start {
+            classes: 4,
+            width: 3,
+            seed,
+            part,
+            device: Device::Cpu,
+        };
         let proxies = |part| Term::of(Box::new(ProxyAnchor::new(0.1, 32.0, &start(part))));
-        let triplets = Term::of(Box::new(Triplet { margin: 0.2, swap: false, smooth: false }));
-        let second = Term { weight: 0.5, ..proxies(2) };
-        Objective { terms: vec![proxies(0), triplets, second], ..Objective::of(proxies(0)) }
+        let triplets = Term::of(Box::new(Triplet {
+            margin: 0.2,
+            swap: false,
+            smooth: false,
+        }));
+        let second = Term {
+            weight: 0.5,
+            ..proxies(2)
+        };
+        Objective {
+            terms: vec![proxies(0), triplets, second],
+            ..Objective::of(proxies(0))
+        }
     }
 
     #[test]
     fn gradients_of_network_and_proxies_come_from_one_pass() {
         let config = NetworkConfig::new(Backbone::Conv4, 1, 16, Some(3));
         let network = Network::new(config, 1, Device::Cpu).unwrap();
-        let images = ((noise(1, 8, 256) + 1.0) * 127.5).to_kind(Kind::Uint8).view([8, 1, 16, 16]);
+        let images = ((noise(1, 8, 256) + 1.0) * 127.5)
+            .to_kind(Kind::Uint8)
+            .view([8, 1, 16, 16]);
         let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]);
         let mut objective = with_proxies(1);
-        let mut loss = || objective.step(&network.forward(&images, true), &labels, 0).value;
+        let mut loss = || {
+            objective
+                .step(&network.forward(&images, true), &labels, 0)
+                .value
+        };
         let (whole, alone, half) = (loss(), loss(), loss());
         let (of_network, of_losses) = objective.gradients(&network, &whole);
         assert!(of_network == network.gradient(&alone));
-        let views = [0, 2].map(|place| objective.terms[place].loss.parameters().unwrap().get("proxies"));
+        let views = [0, 2].map(|place| {
+            objective.terms[place]
+                .loss
+                .parameters()
+                .unwrap()
+                .get("proxies")
+        });
         let expected = Tensor::run_backward(&[half], &views, false, false);
-        assert_eq!(of_losses, expected.iter().map(|gradient| gradient.reshape([-1])).collect::<Vec<_>>());
-        let sizes: Vec<_> = objective.flat_parameters().iter().map(|own| own.size()).collect();
+        assert_eq!(
+            of_losses,
+            expected
+                .iter()
+                .map(|gradient| gradient.reshape([-1]))
+                .collect::<Vec<_>>()
+        );
+        let sizes: Vec<_> = objective
+            .flat_parameters()
+            .iter()
+            .map(|own| own.size())
+            .collect();
         assert_eq!(sizes, [[12], [12]]);
     }
 
@@ -432,11 +722,26 @@ mod tests {
     fn parameters_that_a_loss_does_not_depend_on_have_a_gradient_of_zero() {
         let config = NetworkConfig::new(Backbone::Conv4, 1, 16, Some(3));
         let network = Network::new(config, 1, Device::Cpu).unwrap();
-        let start = Start { classes: 4, width: 3, seed: 1, part: 0, device: Device::Cpu };
-        let settings = MarginSettings { margin: 0.2, beta: 1.2, boundary: Boundary::PerClass, nu: 0.1 };
+        let start = Start {
+            classes: 4,
+            width: 3,
+            seed: 1,
+            part: 0,
+            device: Device::Cpu,
+        };
+        let settings = MarginSettings {
+            margin: 0.2,
+            beta: 1.2,
+            boundary: Boundary::PerClass,
+            nu: 0.1,
+        };
         let mut objective = Objective::of(Term::of(Box::new(Margin::new(settings, &start))));
         let images = Tensor::zeros([1, 1, 16, 16], (Kind::Uint8, Device::Cpu));
-        let loss = objective.step(&network.forward(&images, false), &Tensor::from_slice(&[0i64]), 0);
+        let loss = objective.step(
+            &network.forward(&images, false),
+            &Tensor::from_slice(&[0i64]),
+            0,
+        );
         let (_, of_losses) = objective.gradients(&network, &loss.value);
         assert!(loss.empty && of_losses[0] == Tensor::zeros([4], (Kind::Float, Device::Cpu)));
     }
@@ -445,20 +750,39 @@ mod tests {
     fn a_restored_objective_is_the_original_and_equal_losses_start_apart() {
         let (original, mut other) = (with_proxies(1), with_proxies(2));
         let state = original.state();
-        assert_eq!(state.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["0", "2"]);
+        assert_eq!(
+            state
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect::<Vec<_>>(),
+            ["0", "2"]
+        );
         assert!(state[0].1 != state[1].1 && state != other.state());
         other.restore(&state).unwrap();
         assert_eq!(other.state(), state);
-        let mut without = Objective::of(Term::of(Box::new(Triplet { margin: 0.2, swap: false, smooth: false })));
+        let mut without = Objective::of(Term::of(Box::new(Triplet {
+            margin: 0.2,
+            swap: false,
+            smooth: false,
+        })));
         without.restore(&without.state()).unwrap();
         assert!(other.restore(&without.state()).is_err());
     }
 
     #[test]
     fn a_loss_with_proxies_has_no_term_against_the_memory() {
-        let start = Start { classes: 4, width: 3, seed: 1, part: 0, device: Device::Cpu };
+        let start = Start {
+            classes: 4,
+            width: 3,
+            seed: 1,
+            part: 0,
+            device: Device::Cpu,
+        };
         let objective = || Objective::of(Term::of(Box::new(ProxyAnchor::new(0.1, 32.0, &start))));
-        let mut with = Objective { memory: Some(Xbm::new(20, 3, Device::Cpu)), ..objective() };
+        let mut with = Objective {
+            memory: Some(Xbm::new(20, 3, Device::Cpu)),
+            ..objective()
+        };
         for step in 0..3 {
             let embeddings = normalise(&noise(step, 8, 3).to_kind(Kind::Float));
             let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]);

@@ -48,14 +48,22 @@ pub struct Parameters {
 
 impl Slot {
     pub(crate) fn new(name: impl Into<String>, shape: &[i64], initial: Initial) -> Slot {
-        Slot { name: name.into(), shape: shape.to_vec(), initial, channels_last: false }
+        Slot {
+            name: name.into(),
+            shape: shape.to_vec(),
+            initial,
+            channels_last: false,
+        }
     }
 
     /// The same four dimensions, laid out with the channels side by side or not. Where that is the same, libtorch
     /// must not be led to think that there was a choice.
     pub(crate) fn channels_last(self, channels_last: bool) -> Slot {
         let matters = matches!(self.shape[..], [_, channels, height, width] if channels > 1 && height * width > 1);
-        Slot { channels_last: channels_last && matters, ..self }
+        Slot {
+            channels_last: channels_last && matters,
+            ..self
+        }
     }
 
     pub(crate) fn len(&self) -> i64 {
@@ -73,16 +81,19 @@ impl Slot {
     /// Makes the numbers of a tensor of the same shape its initial ones.
     pub(crate) fn give(&mut self, tensor: &Tensor) {
         let mut numbers = vec![0f32; tensor.numel()];
-        tensor.to_device(Device::Cpu).contiguous().copy_data(&mut numbers, tensor.numel());
+        tensor
+            .to_device(Device::Cpu)
+            .contiguous()
+            .copy_data(&mut numbers, tensor.numel());
         self.initial = Initial::Given(numbers);
     }
 
     /// These numbers in its shape.
     fn view(&self, numbers: &Tensor) -> Tensor {
         match (self.channels_last, self.shape.as_slice()) {
-            (true, &[outputs, channels, height, width]) => {
-                numbers.view([outputs, height, width, channels]).permute([0, 3, 1, 2])
-            }
+            (true, &[outputs, channels, height, width]) => numbers
+                .view([outputs, height, width, channels])
+                .permute([0, 3, 1, 2]),
             (_, shape) => numbers.view(shape),
         }
     }
@@ -103,7 +114,9 @@ impl Slot {
     }
 
     fn draw(&self, mut draws: Draws, numbers: &mut [f32]) {
-        let mut fill = |number: &mut dyn FnMut() -> f32| numbers.iter_mut().for_each(|place| *place = number());
+        let mut fill = |number: &mut dyn FnMut() -> f32| {
+            numbers.iter_mut().for_each(|place| *place = number())
+        };
         match self.initial {
             Initial::Constant(number) => fill(&mut || number),
             Initial::FanIn(inputs) => {
@@ -120,7 +133,9 @@ impl Slot {
 impl Parameters {
     /// Those of a network. What is drawn for a tensor depends on the number beside it.
     pub(crate) fn new(slots: Vec<(u64, Slot)>, seed: u64, device: Device) -> Parameters {
-        Parameters::drawn(slots, device, |number| Draws::new(seed, Purpose::Weights, number, 0))
+        Parameters::drawn(slots, device, |number| {
+            Draws::new(seed, Purpose::Weights, number, 0)
+        })
     }
 
     /// Those of a loss, which are trained.
@@ -130,7 +145,11 @@ impl Parameters {
     }
 
     /// Each slot starts with what is drawn for its number, the slots side by side on all cores.
-    fn drawn(slots: Vec<(u64, Slot)>, device: Device, draws: impl Fn(u64) -> Draws + Sync) -> Parameters {
+    fn drawn(
+        slots: Vec<(u64, Slot)>,
+        device: Device,
+        draws: impl Fn(u64) -> Draws + Sync,
+    ) -> Parameters {
         let total: i64 = slots.iter().map(|(_, slot)| slot.len()).sum();
         let mut numbers = vec![0f32; total as usize];
         let (mut rest, mut parts) = (numbers.as_mut_slice(), Vec::with_capacity(slots.len()));
@@ -139,20 +158,32 @@ impl Parameters {
             parts.push((*number, slot, part));
             rest = behind;
         }
-        parts.into_par_iter().for_each(|(number, slot, part)| slot.write(draws(number), part));
+        parts
+            .into_par_iter()
+            .for_each(|(number, slot, part)| slot.write(draws(number), part));
         let flat = Tensor::from_slice(&numbers).to_device(device);
         let ends = slots.iter().scan(0, |end, (_, slot)| {
             *end += slot.len();
             Some(*end)
         });
-        let view = |((_, slot), end): (&(u64, Slot), i64)| slot.view(&flat.narrow(0, end - slot.len(), slot.len()));
+        let view = |((_, slot), end): (&(u64, Slot), i64)| {
+            slot.view(&flat.narrow(0, end - slot.len(), slot.len()))
+        };
         let views = slots.iter().zip(ends).map(view).collect();
-        Parameters { views, names: slots.into_iter().map(|(_, slot)| slot.name).collect(), flat }
+        Parameters {
+            views,
+            names: slots.into_iter().map(|(_, slot)| slot.name).collect(),
+            flat,
+        }
     }
 
     /// Makes the views the leaves of gradients. The flat tensor itself stays outside all graphs.
     pub(crate) fn trainable(self) -> Parameters {
-        let views = self.views.iter().map(|view| view.detach().set_requires_grad(true)).collect();
+        let views = self
+            .views
+            .iter()
+            .map(|view| view.detach().set_requires_grad(true))
+            .collect();
         Parameters { views, ..self }
     }
 
@@ -181,13 +212,28 @@ impl Parameters {
     /// Replaces all numbers, in this precision.
     #[cfg(test)]
     pub(crate) fn set_all(&mut self, kind: tch::Kind, numbers: impl Fn(&str) -> Tensor) {
-        let tensors: Vec<Tensor> = self.names.iter().map(|name| numbers(name).to_kind(kind)).collect();
+        let tensors: Vec<Tensor> = self
+            .names
+            .iter()
+            .map(|name| numbers(name).to_kind(kind))
+            .collect();
         let sizes: Vec<Vec<i64>> = self.views.iter().map(Tensor::size).collect();
-        self.flat = Tensor::cat(&tensors.iter().map(|tensor| tensor.reshape([-1])).collect::<Vec<_>>(), 0);
+        self.flat = Tensor::cat(
+            &tensors
+                .iter()
+                .map(|tensor| tensor.reshape([-1]))
+                .collect::<Vec<_>>(),
+            0,
+        );
         let mut end = 0;
         for (view, size) in self.views.iter_mut().zip(sizes) {
             let length = size.iter().product();
-            *view = self.flat.narrow(0, end, length).view(&*size).detach().set_requires_grad(true);
+            *view = self
+                .flat
+                .narrow(0, end, length)
+                .view(&*size)
+                .detach()
+                .set_requires_grad(true);
             end += length;
         }
     }
@@ -211,16 +257,27 @@ pub(crate) fn gradients(all: &[&Parameters], loss: &Tensor) -> Vec<Tensor> {
 }
 
 /// The same, and first of all the gradient with respect to `leaf`, which the loss depends on.
-pub(crate) fn gradients_at(leaf: &Tensor, all: &[&Parameters], loss: &Tensor) -> (Tensor, Vec<Tensor>) {
+pub(crate) fn gradients_at(
+    leaf: &Tensor,
+    all: &[&Parameters],
+    loss: &Tensor,
+) -> (Tensor, Vec<Tensor>) {
     let mut gradients = gradients_of_views(&[leaf], all, loss).into_iter();
-    let at_leaf = gradients.next().filter(Tensor::defined).unwrap_or_else(|| leaf.zeros_like());
+    let at_leaf = gradients
+        .next()
+        .filter(Tensor::defined)
+        .unwrap_or_else(|| leaf.zeros_like());
     (at_leaf, joined(all, &mut gradients))
 }
 
 fn gradients_of_views(leaves: &[&Tensor], all: &[&Parameters], loss: &Tensor) -> Vec<Tensor> {
     let views = all.iter().flat_map(|parameters| &parameters.views);
     let inputs: Vec<&Tensor> = leaves.iter().copied().chain(views).collect();
-    if inputs.is_empty() { Vec::new() } else { Tensor::run_backward(&[loss], &inputs, false, false) }
+    if inputs.is_empty() {
+        Vec::new()
+    } else {
+        Tensor::run_backward(&[loss], &inputs, false, false)
+    }
 }
 
 fn joined(all: &[&Parameters], gradients: &mut impl Iterator<Item = Tensor>) -> Vec<Tensor> {
@@ -243,9 +300,14 @@ mod tests {
     use super::*;
 
     fn kernels(channels_last: bool) -> Parameters {
-        let slots = [("a", [3, 2, 3, 3]), ("b", [4, 5, 1, 1]), ("c", [6, 1, 3, 3])];
-        let slot =
-            |(name, shape): (_, [i64; 4])| Slot::new(name, &shape, Initial::FanIn(3)).channels_last(channels_last);
+        let slots = [
+            ("a", [3, 2, 3, 3]),
+            ("b", [4, 5, 1, 1]),
+            ("c", [6, 1, 3, 3]),
+        ];
+        let slot = |(name, shape): (_, [i64; 4])| {
+            Slot::new(name, &shape, Initial::FanIn(3)).channels_last(channels_last)
+        };
         Parameters::new((0..).zip(slots.map(slot)).collect(), 1, Device::Cpu).trainable()
     }
 
@@ -258,11 +320,19 @@ mod tests {
         }
         for mut parameters in [plain, last] {
             // The gradient of half the sum of squares is what there is.
-            let halves = parameters.views().iter().map(|view| view.square().sum(Kind::Float) / 2.0);
+            let halves = parameters
+                .views()
+                .iter()
+                .map(|view| view.square().sum(Kind::Float) / 2.0);
             let gradient = parameters.gradient(&halves.reduce(|sum, half| sum + half).unwrap());
             assert!(&gradient == parameters.flat());
             *parameters.flat_mut() -= gradient;
-            assert!(parameters.views().iter().all(|view| view.abs().max().double_value(&[]) == 0.0));
+            assert!(
+                parameters
+                    .views()
+                    .iter()
+                    .all(|view| view.abs().max().double_value(&[]) == 0.0)
+            );
         }
     }
 }

@@ -57,7 +57,10 @@ impl Draws {
     /// The next 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
         if self.used == 4 {
-            self.buffer = philox([self.block, self.name[0], self.name[1], self.name[2]], self.key);
+            self.buffer = philox(
+                [self.block, self.name[0], self.name[1], self.name[2]],
+                self.key,
+            );
             self.block += 1;
             self.used = 0;
         }
@@ -67,7 +70,10 @@ impl Draws {
 
     /// The next number, uniform on [0, 1), a multiple of 2^-53.
     pub fn uniform(&mut self) -> f64 {
-        let (high, low) = (u64::from(self.next_u32() >> 5), u64::from(self.next_u32() >> 6));
+        let (high, low) = (
+            u64::from(self.next_u32() >> 5),
+            u64::from(self.next_u32() >> 6),
+        );
         ((high << 26) | low) as f64 / (1u64 << 53) as f64
     }
 
@@ -122,8 +128,16 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let (high0, low0) = halves(u64::from(counter[0]) * 0xD251_1F53);
         let (high1, low1) = halves(u64::from(counter[2]) * 0xCD9E_8D57);
-        counter = [high1 ^ counter[1] ^ key[0], low1, high0 ^ counter[3] ^ key[1], low0];
-        key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
+        counter = [
+            high1 ^ counter[1] ^ key[0],
+            low1,
+            high0 ^ counter[3] ^ key[1],
+            low0,
+        ];
+        key = [
+            key[0].wrapping_add(0x9E37_79B9),
+            key[1].wrapping_add(0xBB67_AE85),
+        ];
     }
     counter
 }
@@ -134,10 +148,19 @@ mod tests {
 
     #[test]
     fn philox_agrees_with_its_published_vectors() {
-        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
-        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
         assert_eq!(
-            philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            philox([0; 4], [0; 2]),
+            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
+        );
+        assert_eq!(
+            philox([u32::MAX; 4], [u32::MAX; 2]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+        assert_eq!(
+            philox(
+                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+                [0xa409_3822, 0x299f_31d0]
+            ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
     }
@@ -164,11 +187,16 @@ mod tests {
         let mut counts = [0u32; 5];
         for trial in 0..10_000 {
             let mut items = [0, 1, 2, 3, 4];
-            let chosen = Draws::new(7, Purpose::Batch, trial, 0).choose(&mut items, 2).to_vec();
+            let chosen = Draws::new(7, Purpose::Batch, trial, 0)
+                .choose(&mut items, 2)
+                .to_vec();
             assert_ne!(chosen[0], chosen[1]);
             chosen.iter().for_each(|&item| counts[item] += 1);
         }
-        assert!(counts.iter().all(|&count| (3800..4200).contains(&count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|&count| (3800..4200).contains(&count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
@@ -177,7 +205,10 @@ mod tests {
         let numbers: Vec<f64> = (0..20_000).map(|_| draws.normal()).collect();
         let mean = numbers.iter().sum::<f64>() / 20_000.0;
         let variance = numbers.iter().map(|x| x * x).sum::<f64>() / 20_000.0;
-        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.04, "{mean} {variance}");
+        assert!(
+            mean.abs() < 0.02 && (variance - 1.0).abs() < 0.04,
+            "{mean} {variance}"
+        );
         let beyond_two = numbers.iter().filter(|x| x.abs() > 2.0).count() as f64 / 20_000.0;
         assert!((beyond_two - 0.0455).abs() < 0.006, "{beyond_two}");
     }

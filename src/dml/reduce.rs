@@ -59,38 +59,53 @@ pub enum Reduction {
 impl Part {
     /// Terms of pairs or triplets, `[t]` each, with their anchors.
     pub fn of_tuples(values: Tensor, anchors: &Tensor) -> Part {
-        Part { values, belong: Belong::To(anchors.shallow_clone()) }
+        Part {
+            values,
+            belong: Belong::To(anchors.shallow_clone()),
+        }
     }
 
     /// Terms of those pairs of a matrix that a mask marks, `[n, m]` both. For many pairs of each image that is less
     /// work than a list.
     pub fn of_marked(values: &Tensor, marked: Tensor) -> Part {
-        Part { values: values.masked_fill(&marked.logical_not(), 0.0), belong: Belong::InRows(marked) }
+        Part {
+            values: values.masked_fill(&marked.logical_not(), 0.0),
+            belong: Belong::InRows(marked),
+        }
     }
 
     /// One term for each image of the batch, in its order: `[n]`.
     pub fn of_anchors(values: Tensor) -> Part {
         let anchors = Tensor::arange(values.size()[0], (Kind::Int64, values.device()));
-        Part { values, belong: Belong::To(anchors) }
+        Part {
+            values,
+            belong: Belong::To(anchors),
+        }
     }
 
     /// Terms of something else: `[t]`.
     pub fn of_others(values: Tensor) -> Part {
-        Part { values, belong: Belong::ToNone }
+        Part {
+            values,
+            belong: Belong::ToNone,
+        }
     }
 }
 
 impl Terms {
     /// Terms in parts that are reduced apart.
     pub fn of(parts: impl IntoIterator<Item = Part>) -> Terms {
-        Terms { parts: parts.into_iter().collect(), added: Vec::new() }
+        Terms {
+            parts: parts.into_iter().collect(),
+            added: Vec::new(),
+        }
     }
 
     /// Whether no term differs from zero. A term that is not a number does.
     pub fn are_zero(&self) -> bool {
-        self.parts
-            .iter()
-            .all(|part| part.values.numel() == 0 || part.values.abs().amax([0; 0], false) == Tensor::from(0.0))
+        self.parts.iter().all(|part| {
+            part.values.numel() == 0 || part.values.abs().amax([0; 0], false) == Tensor::from(0.0)
+        })
     }
 
     /// Returns one number, for a batch of so many `images`. A part without terms is 0.
@@ -140,9 +155,15 @@ impl Part {
         let (sums, counts) = match &self.belong {
             Belong::To(anchors) => {
                 let none = Tensor::zeros([images], (self.values.kind(), self.values.device()));
-                (none.index_add(0, anchors, &self.values), anchors.bincount(None::<Tensor>, images))
+                (
+                    none.index_add(0, anchors, &self.values),
+                    anchors.bincount(None::<Tensor>, images),
+                )
             }
-            Belong::InRows(marked) => (of_rows(&self.values, None), of_rows(marked, Some(Kind::Int64))),
+            Belong::InRows(marked) => (
+                of_rows(&self.values, None),
+                of_rows(marked, Some(Kind::Int64)),
+            ),
             Belong::ToNone => return self.reduce(Reduction::Mean, images),
         };
         let with_terms = counts.gt(0).sum(Kind::Int64).clamp_min(1);
@@ -167,12 +188,22 @@ mod tests {
         for (reduction, expected) in [
             (Reduction::Mean, 3.0 / 4.0 + 4.0 / 2.0),
             (Reduction::AvgNonZero, 3.0 / 2.0 + 4.0),
-            (Reduction::Threshold { low: 0.5, high: 3.0 }, 3.0 / 2.0),
+            (
+                Reduction::Threshold {
+                    low: 0.5,
+                    high: 3.0,
+                },
+                3.0 / 2.0,
+            ),
             (Reduction::Sum, 7.0),
             (Reduction::PerImage, 3.0 / 3.0 + 4.0 / 3.0),
             (Reduction::PerAnchor, (0.5 + 1.0) / 2.0 + 2.0),
         ] {
-            assert_eq!(terms().reduce(reduction, 3).double_value(&[]), expected, "{reduction:?}");
+            assert_eq!(
+                terms().reduce(reduction, 3).double_value(&[]),
+                expected,
+                "{reduction:?}"
+            );
         }
     }
 
@@ -182,22 +213,36 @@ mod tests {
         let marked = Tensor::from_slice(&[true, true, false, false, false, true]).view([3, 2]);
         let anchors = Tensor::from_slice(&[0i64, 0, 2]);
         let listed = || Part::of_tuples(Tensor::from_slice(&[3.0, 0.0, 2.0]), &anchors);
-        let threshold = Reduction::Threshold { low: -1.0, high: 2.5 };
+        let threshold = Reduction::Threshold {
+            low: -1.0,
+            high: 2.5,
+        };
         use Reduction::{AvgNonZero, Mean, PerAnchor, PerImage, Sum};
         for reduction in [Mean, AvgNonZero, Sum, PerImage, PerAnchor, threshold] {
             let matrix = Part::of_marked(&values, marked.shallow_clone());
             let found = Terms::of([matrix]).reduce(reduction, 3);
-            assert_eq!(found, Terms::of([listed()]).reduce(reduction, 3), "{reduction:?}");
+            assert_eq!(
+                found,
+                Terms::of([listed()]).reduce(reduction, 3),
+                "{reduction:?}"
+            );
         }
     }
 
     #[test]
     fn a_part_without_terms_is_zero() {
         let none = || Part::of_others(Tensor::from_slice(&[0.0f64; 0]));
-        for reduction in
-            [Reduction::Mean, Reduction::AvgNonZero, Reduction::Sum, Reduction::PerImage, Reduction::PerAnchor]
-        {
-            assert_eq!(Terms::of([none()]).reduce(reduction, 2).double_value(&[]), 0.0);
+        for reduction in [
+            Reduction::Mean,
+            Reduction::AvgNonZero,
+            Reduction::Sum,
+            Reduction::PerImage,
+            Reduction::PerAnchor,
+        ] {
+            assert_eq!(
+                Terms::of([none()]).reduce(reduction, 2).double_value(&[]),
+                0.0
+            );
         }
     }
 
@@ -213,6 +258,11 @@ mod tests {
     fn a_term_that_is_not_a_number_is_not_dropped() {
         let terms = Terms::of([Part::of_others(Tensor::from_slice(&[0.0, f64::NAN, 1.0]))]);
         assert!(!terms.are_zero());
-        assert!(terms.reduce(Reduction::AvgNonZero, 1).double_value(&[]).is_nan());
+        assert!(
+            terms
+                .reduce(Reduction::AvgNonZero, 1)
+                .double_value(&[])
+                .is_nan()
+        );
     }
 }

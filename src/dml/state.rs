@@ -36,18 +36,39 @@ pub(crate) fn copy(name: &str, tensor: &Tensor) -> (String, Tensor) {
 
 /// Overwrites each of `targets` with the tensor of its name, on whatever device either is.
 /// All or, on an error, none of them are overwritten.
-pub(crate) fn overwrite(targets: &mut [(&str, &mut Tensor)], state: &[(String, Tensor)]) -> Result<(), StateError> {
-    let found = targets.iter().map(|(name, target)| find(state, name, target)).collect::<Result<Vec<_>, _>>()?;
-    no_grad(|| targets.iter_mut().zip(found).for_each(|((_, target), source)| target.copy_(source)));
+pub(crate) fn overwrite(
+    targets: &mut [(&str, &mut Tensor)],
+    state: &[(String, Tensor)],
+) -> Result<(), StateError> {
+    let found = targets
+        .iter()
+        .map(|(name, target)| find(state, name, target))
+        .collect::<Result<Vec<_>, _>>()?;
+    no_grad(|| {
+        targets
+            .iter_mut()
+            .zip(found)
+            .for_each(|((_, target), source)| target.copy_(source))
+    });
     Ok(())
 }
 
-fn find<'a>(state: &'a [(String, Tensor)], name: &str, like: &Tensor) -> Result<&'a Tensor, StateError> {
+fn find<'a>(
+    state: &'a [(String, Tensor)],
+    name: &str,
+    like: &Tensor,
+) -> Result<&'a Tensor, StateError> {
     let Some((_, found)) = state.iter().find(|(candidate, _)| candidate == name) else {
-        return Err(StateError::Missing { name: name.to_owned() });
+        return Err(StateError::Missing {
+            name: name.to_owned(),
+        });
     };
     if found.size() != like.size() {
-        return Err(StateError::Shape { name: name.to_owned(), found: found.size(), expected: like.size() });
+        return Err(StateError::Shape {
+            name: name.to_owned(),
+            found: found.size(),
+            expected: like.size(),
+        });
     }
     Ok(found)
 }

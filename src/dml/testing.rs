@@ -12,7 +12,9 @@ pub(crate) fn golden(text: &str) -> Value {
 
 /// Returns nested lists of numbers as a tensor.
 pub(crate) fn tensor(value: &Value) -> Tensor {
-    let Value::Array(items) = value else { return Tensor::from(value.as_f64().unwrap()) };
+    let Value::Array(items) = value else {
+        return Tensor::from(value.as_f64().unwrap());
+    };
     Tensor::stack(&items.iter().map(tensor).collect::<Vec<_>>(), 0)
 }
 
@@ -50,7 +52,10 @@ pub(crate) fn is_finite(tensor: &Tensor) -> bool {
 /// Returns the largest difference, relative to the largest expected number.
 pub(crate) fn difference(found: &Tensor, expected: &Tensor) -> f64 {
     assert_eq!(found.size(), expected.size());
-    let (found, expected) = (found.detach().to(Device::Cpu).to_kind(Kind::Double), expected.to_kind(Kind::Double));
+    let (found, expected) = (
+        found.detach().to(Device::Cpu).to_kind(Kind::Double),
+        expected.to_kind(Kind::Double),
+    );
     let scale = expected.abs().max().double_value(&[]);
     (found - expected).abs().max().double_value(&[]) / if scale == 0.0 { 1.0 } else { scale }
 }
@@ -58,5 +63,8 @@ pub(crate) fn difference(found: &Tensor, expected: &Tensor) -> f64 {
 /// Asserts that [`difference`] is within `tolerance`.
 pub(crate) fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, what: &str) {
     let difference = difference(found, expected);
-    assert!(difference <= tolerance, "{what}: differs by {difference:e}\nfound {found}\nexpected {expected}");
+    assert!(
+        difference <= tolerance,
+        "{what}: differs by {difference:e}\nfound {found}\nexpected {expected}"
+    );
 }

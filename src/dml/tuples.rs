@@ -28,7 +28,12 @@ impl References {
     /// Returns the batch as its own reference: `embeddings` `[n, d]`, `labels` `[n]`.
     pub fn batch(embeddings: &Tensor, labels: &Tensor) -> References {
         let own = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));
-        References { embeddings: embeddings.shallow_clone(), labels: labels.shallow_clone(), own, dropped: None }
+        References {
+            embeddings: embeddings.shallow_clone(),
+            labels: labels.shallow_clone(),
+            own,
+            dropped: None,
+        }
     }
 
     /// Returns two masks `[n, m]` for a batch with these `labels` `[n]`: of its positives, and of its negatives.
@@ -102,7 +107,12 @@ impl Pairs {
     pub fn marked(positives: &Tensor, negatives: &Tensor) -> Pairs {
         let (anchor_pos, positive) = coordinates(positives);
         let (anchor_neg, negative) = coordinates(negatives);
-        Pairs { anchor_pos, positive, anchor_neg, negative }
+        Pairs {
+            anchor_pos,
+            positive,
+            anchor_neg,
+            negative,
+        }
     }
 
     /// Returns every triplet of a positive and a negative pair with the same anchor, in the order of the
@@ -116,7 +126,9 @@ impl Pairs {
             };
         };
         // Negative pairs in the order of their anchors; those of one anchor begin at its `start`.
-        let negatives = self.negative.index_select(0, &self.anchor_neg.argsort_stable(true, 0, false));
+        let negatives = self
+            .negative
+            .index_select(0, &self.anchor_neg.argsort_stable(true, 0, false));
         let counts = self.anchor_neg.bincount(None::<Tensor>, anchors);
         let starts = counts.cumsum(0, Kind::Int64) - &counts;
         // Each positive pair is repeated for each negative of its anchor. Triplets of one pair follow each other,
@@ -125,7 +137,8 @@ impl Pairs {
         let firsts = repeats.cumsum(0, Kind::Int64) - &repeats;
         let shifts = starts.index_select(0, &self.anchor_pos) - firsts;
         let pair = Tensor::repeat_interleave(&repeats, None);
-        let place = Tensor::arange(pair.size()[0], (Kind::Int64, pair.device())) + shifts.index_select(0, &pair);
+        let place = Tensor::arange(pair.size()[0], (Kind::Int64, pair.device()))
+            + shifts.index_select(0, &pair);
         Triplets {
             anchor: self.anchor_pos.index_select(0, &pair),
             positive: self.positive.index_select(0, &pair),
@@ -138,7 +151,13 @@ impl Pairs {
         if self.anchor_pos.numel() == 0 || self.anchor_neg.numel() == 0 {
             return None;
         }
-        Some(1 + self.anchor_pos.max().int64_value(&[]).max(self.anchor_neg.max().int64_value(&[])))
+        Some(
+            1 + self
+                .anchor_pos
+                .max()
+                .int64_value(&[])
+                .max(self.anchor_neg.max().int64_value(&[])),
+        )
     }
 
     fn shallow_clone(&self) -> Pairs {
@@ -227,10 +246,21 @@ mod tests {
         let reference_labels = indices(&[3, 7, 7, 3]);
         let own = indices(&[2, -1]);
         let embeddings = reference_labels.unsqueeze(1);
-        let references = References { embeddings, labels: reference_labels, own, dropped: None };
+        let references = References {
+            embeddings,
+            labels: reference_labels,
+            own,
+            dropped: None,
+        };
         let pairs = all_pairs(&labels, &references);
-        assert_eq!([list(&pairs.anchor_pos), list(&pairs.positive)], [[0, 1, 1], [1, 0, 3]]);
-        assert_eq!([list(&pairs.anchor_neg), list(&pairs.negative)], [[0, 0, 1, 1], [0, 3, 1, 2]]);
+        assert_eq!(
+            [list(&pairs.anchor_pos), list(&pairs.positive)],
+            [[0, 1, 1], [1, 0, 3]]
+        );
+        assert_eq!(
+            [list(&pairs.anchor_neg), list(&pairs.negative)],
+            [[0, 0, 1, 1], [0, 3, 1, 2]]
+        );
     }
 
     #[test]
@@ -258,7 +288,14 @@ mod tests {
             negative: indices(&[9, 8, 7, 3]),
         };
         let triplets = pairs.triplets();
-        assert_eq!(columns(&triplets), [vec![2, 2, 0, 2, 2], vec![5, 5, 6, 5, 5], vec![9, 3, 7, 9, 3]]);
+        assert_eq!(
+            columns(&triplets),
+            [
+                vec![2, 2, 0, 2, 2],
+                vec![5, 5, 6, 5, 5],
+                vec![9, 3, 7, 9, 3]
+            ]
+        );
         let pairs = triplets.pairs();
         assert_eq!(list(&pairs.anchor_pos), list(&pairs.anchor_neg));
         assert_eq!(list(&pairs.positive), [5, 5, 6, 5, 5]);
@@ -268,7 +305,10 @@ mod tests {
     #[test]
     fn without_positives_or_without_negatives_there_are_no_triplets() {
         for labels in [[1, 1, 1].as_slice(), &[1, 2, 3], &[1], &[]] {
-            assert_eq!(columns(&pairs_of(labels).triplets()), [vec![], vec![], vec![]] as [Vec<i64>; 3]);
+            assert_eq!(
+                columns(&pairs_of(labels).triplets()),
+                [vec![], vec![], vec![]] as [Vec<i64>; 3]
+            );
         }
     }
 }

@@ -35,7 +35,9 @@ impl Table {
                 }
             }
         }
-        let bytes = writer.into_inner().map_err(|error| ::csv::Error::from(error.into_error()))?;
+        let bytes = writer
+            .into_inner()
+            .map_err(|error| ::csv::Error::from(error.into_error()))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -44,11 +46,22 @@ impl Table {
     fn groups(&self) -> Vec<Columns> {
         let mut groups: Vec<Columns> = Vec::new();
         for group in self.blocks.iter().flat_map(|block| &block.groups) {
-            let Some(known) = groups.iter_mut().find(|known| known.heading == group.heading) else {
-                groups.push(Columns { heading: group.heading.clone(), metrics: group.metrics.clone() });
+            let Some(known) = groups
+                .iter_mut()
+                .find(|known| known.heading == group.heading)
+            else {
+                groups.push(Columns {
+                    heading: group.heading.clone(),
+                    metrics: group.metrics.clone(),
+                });
                 continue;
             };
-            let all: BTreeSet<Metric> = known.metrics.iter().chain(&group.metrics).copied().collect();
+            let all: BTreeSet<Metric> = known
+                .metrics
+                .iter()
+                .chain(&group.metrics)
+                .copied()
+                .collect();
             if all.len() > known.metrics.len() {
                 known.metrics = all.into_iter().collect();
             }
@@ -62,13 +75,26 @@ impl Table {
 
     fn csv_headings(&self, groups: &[Columns]) -> Vec<String> {
         let mut headings = Vec::new();
-        headings.extend(self.has(|block| block.dataset.is_some()).then(|| "dataset".to_owned()));
-        headings.extend(self.has(|block| block.together.is_some()).then(|| "folds".to_owned()));
+        headings.extend(
+            self.has(|block| block.dataset.is_some())
+                .then(|| "dataset".to_owned()),
+        );
+        headings.extend(
+            self.has(|block| block.together.is_some())
+                .then(|| "folds".to_owned()),
+        );
         headings.push("method".to_owned());
         headings.extend(self.axes.iter().cloned());
-        headings.extend(self.has(|block| !block.published.is_empty()).then(|| "run".to_owned()));
+        headings.extend(
+            self.has(|block| !block.published.is_empty())
+                .then(|| "run".to_owned()),
+        );
         for group in groups {
-            let prefix = if group.heading.is_empty() { String::new() } else { format!("{} ", group.heading) };
+            let prefix = if group.heading.is_empty() {
+                String::new()
+            } else {
+                format!("{} ", group.heading)
+            };
             let mut push = |name: String| headings.push(format!("{prefix}{name}"));
             push("n".to_owned());
             push("of".to_owned());
@@ -84,15 +110,30 @@ impl Table {
     fn fields(&self, block: &Block, line: &Line, run: &str, groups: &[Columns]) -> Vec<String> {
         let mut fields = Vec::new();
         let dataset = || block.dataset.clone().unwrap_or_default();
-        let together = || block.together.map(|together| together.to_string()).unwrap_or_default();
+        let together = || {
+            block
+                .together
+                .map(|together| together.to_string())
+                .unwrap_or_default()
+        };
         fields.extend(self.has(|block| block.dataset.is_some()).then(dataset));
         fields.extend(self.has(|block| block.together.is_some()).then(together));
         fields.push(line.method.clone());
         fields.extend(line.settings.iter().cloned());
-        fields.extend(self.has(|block| !block.published.is_empty()).then(|| run.to_owned()));
+        fields.extend(
+            self.has(|block| !block.published.is_empty())
+                .then(|| run.to_owned()),
+        );
         for columns in groups {
-            let place = block.groups.iter().position(|group| group.heading == columns.heading);
-            fields.extend(numbers(line, place.map(|place| (place, &block.groups[place])), columns));
+            let place = block
+                .groups
+                .iter()
+                .position(|group| group.heading == columns.heading);
+            fields.extend(numbers(
+                line,
+                place.map(|place| (place, &block.groups[place])),
+                columns,
+            ));
         }
         fields
     }
@@ -107,7 +148,10 @@ fn numbers(line: &Line, group: Option<(usize, &Group)>, columns: &Columns) -> Ve
     };
     for metric in &columns.metrics {
         let cell = part.and_then(|(part, group)| {
-            let place = group.metrics.iter().position(|of_group| of_group == metric)?;
+            let place = group
+                .metrics
+                .iter()
+                .position(|of_group| of_group == metric)?;
             part.cells.get(place)
         });
         fields.extend(cell.map(values).unwrap_or_default());
@@ -119,7 +163,10 @@ fn values(cell: &Cell) -> [String; 3] {
     let text = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     let (value, half_width) = match &cell.value {
         Value::Measured(summary) => (Some(summary.mean), summary.half_width),
-        Value::Published(quoted) => (fraction(published::value(quoted)), fraction(published::half_width(quoted))),
+        Value::Published(quoted) => (
+            fraction(published::value(quoted)),
+            fraction(published::half_width(quoted)),
+        ),
         Value::Broken(_) | Value::Failed | Value::Missing => (None, None),
     };
     let standing = match cell.standing {

@@ -115,7 +115,9 @@ pub fn evidence(rows: &[Row], question: &Question<'_>) -> Result<Option<Evidence
         references.push(None);
         for (place, &metric) in runs.metrics.iter().enumerate() {
             let is_primary = primary(&runs.metrics) == Some(place);
-            let Some(reference) = reference(&lines, (line, place), question.baseline, &mean) else { continue };
+            let Some(reference) = reference(&lines, (line, place), question.baseline, &mean) else {
+                continue;
+            };
             if is_primary {
                 references[line] = Some(reference);
             }
@@ -148,13 +150,19 @@ fn reference(
     let fits = |other: &Runs<'_>| {
         let named = baseline.is_none_or(|name| {
             let settings = other.settings.iter().zip(&runs.settings);
-            other.method == name && settings.into_iter().all(|(a, b)| a.is_empty() || b.is_empty() || a == b)
+            other.method == name
+                && settings
+                    .into_iter()
+                    .all(|(a, b)| a.is_empty() || b.is_empty() || a == b)
         });
         named && (other.dataset, other.together) == (runs.dataset, runs.together)
     };
-    let means =
-        (0..lines.len()).filter(|&other| fits(&lines[other])).filter_map(|other| Some((other, mean((other, metric))?)));
-    means.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(other, _)| other)
+    let means = (0..lines.len())
+        .filter(|&other| fits(&lines[other]))
+        .filter_map(|other| Some((other, mean((other, metric))?)));
+    means
+        .reduce(|best, next| if next.1 > best.1 { next } else { best })
+        .map(|(other, _)| other)
 }
 
 fn comparison(
@@ -181,15 +189,23 @@ fn comparison(
 
 /// Adjusts p values within each metric: the others are seldom more than the same question asked again.
 fn adjust(comparisons: &mut [Comparison]) {
-    let mut metrics: Vec<Metric> = comparisons.iter().map(|comparison| comparison.metric).collect();
+    let mut metrics: Vec<Metric> = comparisons
+        .iter()
+        .map(|comparison| comparison.metric)
+        .collect();
     metrics.sort_unstable();
     metrics.dedup();
     for metric in metrics {
         let p = |comparison: &Comparison| comparison.paired.as_ref()?.t.map(|test| test.p);
         let tested: Vec<usize> = (0..comparisons.len())
-            .filter(|&place| comparisons[place].metric == metric && p(&comparisons[place]).is_some())
+            .filter(|&place| {
+                comparisons[place].metric == metric && p(&comparisons[place]).is_some()
+            })
             .collect();
-        let values: Vec<f64> = tested.iter().filter_map(|&place| p(&comparisons[place])).collect();
+        let values: Vec<f64> = tested
+            .iter()
+            .filter_map(|&place| p(&comparisons[place]))
+            .collect();
         for (place, adjusted) in tested.into_iter().zip(holm(&values)) {
             comparisons[place].holm = Some(adjusted);
         }

@@ -20,36 +20,64 @@ pub(crate) fn reason(rows: &[&Row]) -> Value {
     });
     match broken.min() {
         Some(how) => Value::Broken(how),
-        None if rows.iter().any(|row| matches!(row.state, RunState::Failed { .. })) => Value::Failed,
+        None if rows
+            .iter()
+            .any(|row| matches!(row.state, RunState::Failed { .. })) =>
+        {
+            Value::Failed
+        }
         None => Value::Missing,
     }
 }
 
 /// What went wrong with the runs of a line, if anything did.
 pub(crate) fn of(runs: &Runs<'_>, axes: &[String]) -> Option<String> {
-    let wrong = |row: &&Row| Some(format!("{} {}", repetition(row), what_went_wrong(row, &runs.metrics)?));
+    let wrong = |row: &&Row| {
+        Some(format!(
+            "{} {}",
+            repetition(row),
+            what_went_wrong(row, &runs.metrics)?
+        ))
+    };
     let wrong: Vec<String> = runs.rows.iter().filter_map(wrong).collect();
-    (!wrong.is_empty()).then(|| format!("{}, {}: {}.", runs.block(), runs.name(axes), wrong.join("; ")))
+    (!wrong.is_empty()).then(|| {
+        format!(
+            "{}, {}: {}.",
+            runs.block(),
+            runs.name(axes),
+            wrong.join("; ")
+        )
+    })
 }
 
 fn what_went_wrong(row: &Row, metrics: &[Metric]) -> Option<String> {
     match &row.state {
         RunState::Finished(_) => {
-            let absent = metrics.iter().filter(|&&metric| measured(row, metric).is_none());
+            let absent = metrics
+                .iter()
+                .filter(|&&metric| measured(row, metric).is_none());
             let absent: Vec<String> = absent.map(|metric| format!("`{metric}`")).collect();
             (!absent.is_empty()).then(|| format!("finished without {}", absent.join(", ")))
         }
-        RunState::Broken { how, step } => Some(format!("{} ({} at step {step})", how.word(), how.reason())),
-        RunState::Failed { class: _, message } => {
-            Some(format!("failed ({})", message.trim().trim_end_matches('.').replace(['\n', '\r'], " ")))
+        RunState::Broken { how, step } => {
+            Some(format!("{} ({} at step {step})", how.word(), how.reason()))
         }
+        RunState::Failed { class: _, message } => Some(format!(
+            "failed ({})",
+            message
+                .trim()
+                .trim_end_matches('.')
+                .replace(['\n', '\r'], " ")
+        )),
         RunState::Missing => None,
     }
 }
 
 /// `seed 2, fold 1 of 4`.
 fn repetition(row: &Row) -> String {
-    let fold = row.fold.map(|fold| format!(", fold {} of {}", u64::from(fold.index) + 1, fold.of));
+    let fold = row
+        .fold
+        .map(|fold| format!(", fold {} of {}", u64::from(fold.index) + 1, fold.of));
     format!("seed {}{}", row.seed, fold.unwrap_or_default())
 }
 
@@ -58,16 +86,28 @@ pub(crate) fn to_come(lines: &[Runs<'_>], axes: &[String]) -> Option<String> {
     let mut named = Vec::new();
     let mut all = 0;
     for runs in lines {
-        let missing: Vec<String> =
-            runs.rows.iter().filter(|row| matches!(row.state, RunState::Missing)).map(|row| repetition(row)).collect();
+        let missing: Vec<String> = runs
+            .rows
+            .iter()
+            .filter(|row| matches!(row.state, RunState::Missing))
+            .map(|row| repetition(row))
+            .collect();
         all += missing.len();
         if !missing.is_empty() {
-            named.push(format!("{}, {} ({})", runs.block(), runs.name(axes), missing.join("; ")));
+            named.push(format!(
+                "{}, {} ({})",
+                runs.block(),
+                runs.name(axes),
+                missing.join("; ")
+            ));
         }
     }
     match all {
         0 => None,
         1..=NAMED => Some(format!("Not run yet: {}.", named.join("; "))),
-        _ => Some(format!("Not run yet: {all} results of {} rows.", named.len())),
+        _ => Some(format!(
+            "Not run yet: {all} results of {} rows.",
+            named.len()
+        )),
     }
 }

@@ -19,12 +19,21 @@ pub(crate) struct Observation {
 /// The data frame of these observations. They are sorted, values included, so that equal values give equal
 /// sums to the last bit, whatever the order of the runs.
 pub(crate) fn frame(mut observations: Vec<Observation>) -> PolarsResult<DataFrame> {
-    observations.sort_by(|a, b| a.cell.cmp(&b.cell).then(a.value.total_cmp(&b.value)).then(a.seed.cmp(&b.seed)));
+    observations.sort_by(|a, b| {
+        a.cell
+            .cmp(&b.cell)
+            .then(a.value.total_cmp(&b.value))
+            .then(a.seed.cmp(&b.seed))
+    });
     let cells: Vec<u32> = observations.iter().map(|o| o.cell).collect();
     let seeds: Vec<u64> = observations.iter().map(|o| o.seed).collect();
     let values: Vec<f64> = observations.iter().map(|o| o.value).collect();
     DataFrame::new(
         observations.len(),
-        vec![Column::new("cell".into(), cells), Column::new("seed".into(), seeds), Column::new("value".into(), values)],
+        vec![
+            Column::new("cell".into(), cells),
+            Column::new("seed".into(), seeds),
+            Column::new("value".into(), values),
+        ],
     )
 }

@@ -11,7 +11,19 @@ use crate::{
 };
 
 /// The layouts that there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
     /// Each data set has a table of its own, with all its metrics; so have concatenated folds.
@@ -39,21 +51,34 @@ impl Layout {
         match self {
             Layout::DataSets => None,
             Layout::Benchmark => Some(recall_at.iter().copied().map(Metric::RecallAt).collect()),
-            Layout::RealityCheck => Some(vec![Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR]),
+            Layout::RealityCheck => Some(vec![
+                Metric::PrecisionAt1,
+                Metric::RPrecision,
+                Metric::MapAtR,
+            ]),
         }
     }
 
     fn shape(self) -> Shape {
         match self {
-            Layout::DataSets => {
-                Shape { data_sets: Along::Blocks, folds: Along::Blocks, baselines_first: false, joined_first: false }
-            }
-            Layout::Benchmark => {
-                Shape { data_sets: Along::Groups, folds: Along::Blocks, baselines_first: true, joined_first: false }
-            }
-            Layout::RealityCheck => {
-                Shape { data_sets: Along::Blocks, folds: Along::Groups, baselines_first: true, joined_first: true }
-            }
+            Layout::DataSets => Shape {
+                data_sets: Along::Blocks,
+                folds: Along::Blocks,
+                baselines_first: false,
+                joined_first: false,
+            },
+            Layout::Benchmark => Shape {
+                data_sets: Along::Groups,
+                folds: Along::Blocks,
+                baselines_first: true,
+                joined_first: false,
+            },
+            Layout::RealityCheck => Shape {
+                data_sets: Along::Blocks,
+                folds: Along::Groups,
+                baselines_first: true,
+                joined_first: true,
+            },
         }
     }
 }
@@ -90,7 +115,12 @@ impl Slice<'_> {
     /// `Omniglot, separated`.
     pub(crate) fn heading(&self) -> String {
         let together = self.together.map(|together| together.to_string());
-        let parts: Vec<String> = self.dataset.map(str::to_owned).into_iter().chain(together).collect();
+        let parts: Vec<String> = self
+            .dataset
+            .map(str::to_owned)
+            .into_iter()
+            .chain(together)
+            .collect();
         parts.join(", ")
     }
 }
@@ -123,25 +153,45 @@ impl Shape {
 pub(crate) fn blocks(layout: Layout, lines: &[(&Runs<'_>, Part)]) -> Vec<Block> {
     let shape = layout.shape();
     let block = |slice: Slice<'_>| {
-        let inside: Vec<(&Runs<'_>, Part)> =
-            lines.iter().filter(|(runs, _)| shape.slice(runs, Along::Blocks) == slice).cloned().collect();
+        let inside: Vec<(&Runs<'_>, Part)> = lines
+            .iter()
+            .filter(|(runs, _)| shape.slice(runs, Along::Blocks) == slice)
+            .cloned()
+            .collect();
         block(&shape, slice, &inside)
     };
-    shape.slices(lines, Along::Blocks).into_iter().map(block).collect()
+    shape
+        .slices(lines, Along::Blocks)
+        .into_iter()
+        .map(block)
+        .collect()
 }
 
 fn block(shape: &Shape, slice: Slice<'_>, inside: &[(&Runs<'_>, Part)]) -> Block {
     let groups = shape.slices(inside, Along::Groups);
     let mut rows: Vec<&Runs<'_>> = inside.iter().map(|(runs, _)| *runs).collect();
-    rows.sort_by_key(|runs| (shape.baselines_first && !runs.is_baseline, runs.place.clone()));
+    rows.sort_by_key(|runs| {
+        (
+            shape.baselines_first && !runs.is_baseline,
+            runs.place.clone(),
+        )
+    });
     rows.dedup_by_key(|runs| runs.place.clone());
     let part = |row: &Runs<'_>, group: &Slice<'_>| {
-        let is_it = |runs: &Runs<'_>| runs.place == row.place && shape.slice(runs, Along::Groups) == *group;
-        inside.iter().find(|(runs, _)| is_it(runs)).map(|(_, part)| part.clone())
+        let is_it =
+            |runs: &Runs<'_>| runs.place == row.place && shape.slice(runs, Along::Groups) == *group;
+        inside
+            .iter()
+            .find(|(runs, _)| is_it(runs))
+            .map(|(_, part)| part.clone())
     };
     let metrics = |group: &Slice<'_>| {
-        let first = inside.iter().find(|(runs, _)| shape.slice(runs, Along::Groups) == *group);
-        first.map(|(runs, _)| runs.metrics.clone()).unwrap_or_default()
+        let first = inside
+            .iter()
+            .find(|(runs, _)| shape.slice(runs, Along::Groups) == *group);
+        first
+            .map(|(runs, _)| runs.metrics.clone())
+            .unwrap_or_default()
     };
     Block {
         dataset: slice.dataset.map(str::to_owned),

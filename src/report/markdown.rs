@@ -17,8 +17,10 @@ impl Table {
             text.push_str(&format!("\n{}", self.markdown_block(block)));
         }
         text.push_str(&format!("\n{}\n", self.legend("Bold")));
-        let footnotes: String =
-            (1..).zip(&self.footnotes).map(|(number, note)| format!("{number}. {note}\n")).collect();
+        let footnotes: String = (1..)
+            .zip(&self.footnotes)
+            .map(|(number, note)| format!("{number}. {note}\n"))
+            .collect();
         if !footnotes.is_empty() {
             text.push_str(&format!("\n{footnotes}"));
         }
@@ -26,7 +28,10 @@ impl Table {
         for (heading, items) in self.lists() {
             text.push_str(&list(heading, items));
         }
-        text.push_str(&format!("\nMade with `{}`.\n", self.caption.command.replace('`', "'")));
+        text.push_str(&format!(
+            "\nMade with `{}`.\n",
+            self.caption.command.replace('`', "'")
+        ));
         text
     }
 
@@ -37,15 +42,29 @@ impl Table {
             above => format!("{}<br>{}", escape(above), escape(name)),
         };
         let headings: Vec<String> = self.headings(block).iter().map(heading).collect();
-        let rule: Vec<_> = (0..headings.len()).map(|column| if column < names { ":---" } else { "---:" }).collect();
+        let rule: Vec<_> = (0..headings.len())
+            .map(|column| if column < names { ":---" } else { "---:" })
+            .collect();
         let mut text = format!("{}{}", row(headings.iter()), row(rule.into_iter()));
-        let apart = |words: &str| row((0..headings.len()).map(|column| if column == 0 { words } else { "" }));
+        let apart = |words: &str| {
+            row((0..headings.len()).map(|column| if column == 0 { words } else { "" }))
+        };
         if !block.published.is_empty() {
             text.push_str(&apart("*Published, not run here:*"));
-            text.extend(block.published.iter().map(|line| row(quoted(line, block).into_iter())));
+            text.extend(
+                block
+                    .published
+                    .iter()
+                    .map(|line| row(quoted(line, block).into_iter())),
+            );
             text.push_str(&apart("*Run here:*"));
         }
-        text.extend(block.lines.iter().map(|line| row(cells(line, block).into_iter())));
+        text.extend(
+            block
+                .lines
+                .iter()
+                .map(|line| row(cells(line, block).into_iter())),
+        );
         text
     }
 
@@ -54,9 +73,21 @@ impl Table {
     pub(crate) fn headings(&self, block: &Block) -> Vec<(String, String)> {
         let alone = |name: String| (String::new(), name);
         let of_group = |group: &Group| {
-            let metrics = group.metrics.iter().map(|metric| metric.heading()).enumerate();
-            let above = |place| if place == 0 { group.heading.clone() } else { String::new() };
-            metrics.map(|(place, metric)| (above(place), metric)).collect::<Vec<_>>()
+            let metrics = group
+                .metrics
+                .iter()
+                .map(|metric| metric.heading())
+                .enumerate();
+            let above = |place| {
+                if place == 0 {
+                    group.heading.clone()
+                } else {
+                    String::new()
+                }
+            };
+            metrics
+                .map(|(place, metric)| (above(place), metric))
+                .collect::<Vec<_>>()
         };
         [alone("method".to_owned())]
             .into_iter()
@@ -68,25 +99,56 @@ impl Table {
 }
 
 fn cells(line: &Line, block: &Block) -> Vec<String> {
-    let names = [&line.method].into_iter().chain(&line.settings).map(|text| escape(text));
-    names.chain(numbers(line, block, marked)).chain([line.runs()]).collect()
+    let names = [&line.method]
+        .into_iter()
+        .chain(&line.settings)
+        .map(|text| escape(text));
+    names
+        .chain(numbers(line, block, marked))
+        .chain([line.runs()])
+        .collect()
 }
 
 fn quoted(line: &Line, block: &Block) -> Vec<String> {
     let names = [&line.method].into_iter().chain(&line.settings);
-    let names = names.map(|text| if text.is_empty() { String::new() } else { format!("*{}*", escape(text)) });
-    let italic = |cell: &Cell, _: &str| if cell.text() == "–" { cell.text() } else { format!("*{}*", cell.text()) };
-    names.chain(numbers(line, block, italic)).chain([String::new()]).collect()
+    let names = names.map(|text| {
+        if text.is_empty() {
+            String::new()
+        } else {
+            format!("*{}*", escape(text))
+        }
+    });
+    let italic = |cell: &Cell, _: &str| {
+        if cell.text() == "–" {
+            cell.text()
+        } else {
+            format!("*{}*", cell.text())
+        }
+    };
+    names
+        .chain(numbers(line, block, italic))
+        .chain([String::new()])
+        .collect()
 }
 
 /// The cells of all groups as `show` has them; the first of a part bears its footnote. Nothing where there was nothing
 /// to run.
-pub(crate) fn numbers<T: Default>(line: &Line, block: &Block, show: impl Fn(&Cell, &str) -> T) -> Vec<T> {
+pub(crate) fn numbers<T: Default>(
+    line: &Line,
+    block: &Block,
+    show: impl Fn(&Cell, &str) -> T,
+) -> Vec<T> {
     let mut numbers = Vec::new();
     for (part, group) in line.parts.iter().zip(&block.groups) {
         match part {
             Some(part) => {
-                let footnote = |place| if place == 0 { part.superscript() } else { String::new() };
+                let footnote = |place| {
+                    if place == 0 {
+                        part.superscript()
+                    } else {
+                        String::new()
+                    }
+                };
                 let cells = part.cells.iter().enumerate();
                 numbers.extend(cells.map(|(place, cell)| show(cell, &footnote(place))));
             }
@@ -109,8 +171,14 @@ impl Part {
     /// The number of its footnote, small and raised.
     pub(crate) fn superscript(&self) -> String {
         const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
-        let digits = self.footnote.map(|number| number.to_string()).unwrap_or_default();
-        digits.bytes().map(|digit| DIGITS[usize::from(digit - b'0')]).collect()
+        let digits = self
+            .footnote
+            .map(|number| number.to_string())
+            .unwrap_or_default();
+        digits
+            .bytes()
+            .map(|digit| DIGITS[usize::from(digit - b'0')])
+            .collect()
     }
 }
 
@@ -127,7 +195,10 @@ fn list(heading: &str, items: &[String]) -> String {
     if items.is_empty() {
         return String::new();
     }
-    let items: String = items.iter().map(|item| format!("- {}\n", item.replace(['\n', '\r'], " "))).collect();
+    let items: String = items
+        .iter()
+        .map(|item| format!("- {}\n", item.replace(['\n', '\r'], " ")))
+        .collect();
     format!("\n{heading}:\n\n{items}")
 }
 

@@ -54,23 +54,41 @@ impl Published {
     ///
     /// # Errors
     /// With the line, if something is not what it should be.
-    pub fn read(text: &str, title: impl Fn(&str) -> Option<String>) -> Result<Vec<Published>, PublishedError> {
-        let mut reader =
-            ::csv::ReaderBuilder::new().comment(Some(b'#')).trim(::csv::Trim::All).from_reader(text.as_bytes());
-        let headings = reader.headers().map_err(|error| at(1, error.to_string()))?.clone();
+    pub fn read(
+        text: &str,
+        title: impl Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Published>, PublishedError> {
+        let mut reader = ::csv::ReaderBuilder::new()
+            .comment(Some(b'#'))
+            .trim(::csv::Trim::All)
+            .from_reader(text.as_bytes());
+        let headings = reader
+            .headers()
+            .map_err(|error| at(1, error.to_string()))?
+            .clone();
         let heading_line = headings.position().map_or(1, ::csv::Position::line);
         if !headings.iter().take(FIXED.len()).eq(FIXED) {
-            return Err(at(heading_line, format!("expected the columns {} and then metrics", FIXED.join(","))));
+            return Err(at(
+                heading_line,
+                format!("expected the columns {} and then metrics", FIXED.join(",")),
+            ));
         }
         let metrics: Vec<Metric> = headings
             .iter()
             .skip(FIXED.len())
-            .map(|name| name.parse().map_err(|error: schema::ParseMetricError| at(heading_line, error.to_string())))
+            .map(|name| {
+                name.parse()
+                    .map_err(|error: schema::ParseMetricError| at(heading_line, error.to_string()))
+            })
             .collect::<Result<_, _>>()?;
         let mut rows = Vec::new();
         for record in reader.records() {
-            let record =
-                record.map_err(|error| at(error.position().map_or(0, ::csv::Position::line), error.to_string()))?;
+            let record = record.map_err(|error| {
+                at(
+                    error.position().map_or(0, ::csv::Position::line),
+                    error.to_string(),
+                )
+            })?;
             let line = record.position().map_or(0, ::csv::Position::line);
             rows.extend(row(&record, &metrics, &title).map_err(|reason| at(line, reason))?);
         }
@@ -88,20 +106,36 @@ fn row(
         "" => None,
         "separated" => Some(Together::Separated),
         "concatenated" => Some(Together::Concatenated),
-        other => return Err(format!("`{other}` in `folds`, expected nothing, `separated` or `concatenated`")),
+        other => {
+            return Err(format!(
+                "`{other}` in `folds`, expected nothing, `separated` or `concatenated`"
+            ));
+        }
     };
     let [method, source] = [field(2), field(3)];
     if method.is_empty() || source.is_empty() {
         return Err("a published row needs a method and a source".to_owned());
     }
     let mut scores = BTreeMap::new();
-    for (metric, text) in metrics.iter().zip(record.iter().skip(FIXED.len())).filter(|(_, text)| !text.is_empty()) {
+    for (metric, text) in metrics
+        .iter()
+        .zip(record.iter().skip(FIXED.len()))
+        .filter(|(_, text)| !text.is_empty())
+    {
         if value(text).is_none_or(|value| !(0.0..=100.0).contains(&value)) {
-            return Err(format!("`{text}` for {metric}, expected a percentage, `53.6` or `53.6 ± 0.3`"));
+            return Err(format!(
+                "`{text}` for {metric}, expected a percentage, `53.6` or `53.6 ± 0.3`"
+            ));
         }
         scores.insert(*metric, text.to_owned());
     }
-    Ok(title(&field(0)).map(|dataset| Published { dataset, together, method, source, scores }))
+    Ok(title(&field(0)).map(|dataset| Published {
+        dataset,
+        together,
+        method,
+        source,
+        scores,
+    }))
 }
 
 fn at(line: u64, reason: String) -> PublishedError {
@@ -129,28 +163,49 @@ pub(crate) fn lines(rows: &[Published], block: &Block, axes: usize) -> Vec<Line>
     let line = |method: &str| Line {
         method: method.to_owned(),
         settings: vec![String::new(); axes],
-        parts: block.groups.iter().map(|group| part(rows, method, group)).collect(),
+        parts: block
+            .groups
+            .iter()
+            .map(|group| part(rows, method, group))
+            .collect(),
     };
     let lines = methods.into_iter().map(line);
-    lines.filter(|line| line.parts.iter().any(Option::is_some)).collect()
+    lines
+        .filter(|line| line.parts.iter().any(Option::is_some))
+        .collect()
 }
 
 fn part(rows: &[Published], method: &str, group: &Group) -> Option<Part> {
-    let row = rows.iter().find(|row| row.method == method && row.belongs_to(group))?;
+    let row = rows
+        .iter()
+        .find(|row| row.method == method && row.belongs_to(group))?;
     let cell = |metric: &Metric| {
-        let value = row.scores.get(metric).map_or(Value::Missing, |text| Value::Published(text.clone()));
-        Cell { value, runs: 0, of: 0, standing: None }
+        let value = row
+            .scores
+            .get(metric)
+            .map_or(Value::Missing, |text| Value::Published(text.clone()));
+        Cell {
+            value,
+            runs: 0,
+            of: 0,
+            standing: None,
+        }
     };
     let cells: Vec<Cell> = group.metrics.iter().map(cell).collect();
     let is_empty = cells.iter().all(|cell| cell.value == Value::Missing);
-    (!is_empty).then_some(Part { finished: 0, of: 0, cells, footnote: None })
+    (!is_empty).then_some(Part {
+        finished: 0,
+        of: 0,
+        cells,
+        footnote: None,
+    })
 }
 
 impl Published {
     /// A single model is what a separated one is.
     fn belongs_to(&self, group: &Group) -> bool {
-        let folds =
-            self.together == group.together || (self.together.is_none() && group.together == Some(Together::Separated));
+        let folds = self.together == group.together
+            || (self.together.is_none() && group.together == Some(Together::Separated));
         folds && group.dataset.as_ref() == Some(&self.dataset)
     }
 }
@@ -160,7 +215,9 @@ pub(crate) fn sources(rows: &[Published], blocks: &[Block]) -> Vec<String> {
     let mut sources: Vec<(&str, Vec<&str>)> = Vec::new();
     let shown = |row: &&Published| {
         let groups = blocks.iter().flat_map(|block| &block.groups);
-        groups.into_iter().any(|group| part(std::slice::from_ref(row), &row.method, group).is_some())
+        groups
+            .into_iter()
+            .any(|group| part(std::slice::from_ref(row), &row.method, group).is_some())
     };
     for row in rows.iter().filter(shown) {
         match sources.iter_mut().find(|(source, _)| *source == row.source) {
@@ -169,7 +226,10 @@ pub(crate) fn sources(rows: &[Published], blocks: &[Block]) -> Vec<String> {
             None => sources.push((&row.source, vec![&row.method])),
         }
     }
-    sources.into_iter().map(|(source, methods)| format!("{}: {source}", methods.join(", "))).collect()
+    sources
+        .into_iter()
+        .map(|(source, methods)| format!("{}: {source}", methods.join(", ")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -185,21 +245,52 @@ mod tests {
         let rows =
             read("# quoted\ndataset,folds,method,source,recall@1,map@r\ncub200,separated,MS,paper,,\"20.1 ± 0.1\"\n")
                 .unwrap();
-        assert_eq!((rows.len(), rows[0].dataset.as_str(), rows[0].together), (1, "CUB200", Some(Together::Separated)));
-        assert_eq!(rows[0].scores, BTreeMap::from([(Metric::MapAtR, "20.1 ± 0.1".to_owned())]));
-        assert_eq!((value("20.1 ± 0.1"), half_width("20.1 ± 0.1"), half_width("20.1")), (Some(20.1), Some(0.1), None));
+        assert_eq!(
+            (rows.len(), rows[0].dataset.as_str(), rows[0].together),
+            (1, "CUB200", Some(Together::Separated))
+        );
+        assert_eq!(
+            rows[0].scores,
+            BTreeMap::from([(Metric::MapAtR, "20.1 ± 0.1".to_owned())])
+        );
+        assert_eq!(
+            (
+                value("20.1 ± 0.1"),
+                half_width("20.1 ± 0.1"),
+                half_width("20.1")
+            ),
+            (Some(20.1), Some(0.1), None)
+        );
     }
 
     #[test]
     fn a_mistake_is_told_with_its_line() {
         let head = "dataset,folds,method,source,recall@1";
         let cases = [
-            ("dataset,method,recall@1\n".to_owned(), "line 1: expected the columns dataset,folds,method,source"),
-            (format!("{head},recall\n"), "line 1: unknown metric `recall`"),
-            (format!("{head}\ncub200,both,MS,paper,1\n"), "line 2: `both` in `folds`"),
-            (format!("{head}\ncub200,,MS,paper,1\ncub200,,MS,,1\n"), "line 3: a published row needs"),
-            (format!("{head}\ncub200,,MS,paper,0.5x\n"), "line 2: `0.5x` for recall@1, expected a percentage"),
-            (format!("{head}\ncub200,,MS,paper,153\n"), "line 2: `153` for recall@1"),
+            (
+                "dataset,method,recall@1\n".to_owned(),
+                "line 1: expected the columns dataset,folds,method,source",
+            ),
+            (
+                format!("{head},recall\n"),
+                "line 1: unknown metric `recall`",
+            ),
+            (
+                format!("{head}\ncub200,both,MS,paper,1\n"),
+                "line 2: `both` in `folds`",
+            ),
+            (
+                format!("{head}\ncub200,,MS,paper,1\ncub200,,MS,,1\n"),
+                "line 3: a published row needs",
+            ),
+            (
+                format!("{head}\ncub200,,MS,paper,0.5x\n"),
+                "line 2: `0.5x` for recall@1, expected a percentage",
+            ),
+            (
+                format!("{head}\ncub200,,MS,paper,153\n"),
+                "line 2: `153` for recall@1",
+            ),
         ];
         for (text, expected) in cases {
             let message = read(&text).unwrap_err().to_string();
@@ -212,7 +303,10 @@ mod tests {
         let rows = read(BUILT_IN).unwrap();
         assert_eq!(rows.len(), 7 + 7 + 6 + 3);
         assert!(rows.iter().all(|row| row.source.contains("Deep_Metric")));
-        let margin = rows.iter().find(|row| row.method == "Margin" && row.dataset == "SOP").unwrap();
+        let margin = rows
+            .iter()
+            .find(|row| row.method == "Margin" && row.dataset == "SOP")
+            .unwrap();
         assert_eq!(margin.scores[&Metric::RecallAt(1000)], "98.0");
     }
 }

@@ -27,34 +27,65 @@ pub(crate) fn summarise(observations: Vec<Observation>) -> PolarsResult<BTreeMap
     let groups = frame(seeds(&frame(observations)?)?)?;
     let aggregated = aggregate(&groups.group_by_stable(["cell"])?.select(["value"]))?;
     let cells = aggregated.column("cell")?.u32()?;
-    let (means, deviations) = (aggregated.column("value_mean")?.f64()?, aggregated.column("value_agg_std")?.f64()?);
+    let (means, deviations) = (
+        aggregated.column("value_mean")?.f64()?,
+        aggregated.column("value_agg_std")?.f64()?,
+    );
     let counts = aggregated.column("value_count")?.u32()?;
     let mut summaries = BTreeMap::new();
     for place in 0..aggregated.height() {
-        let (Some(cell), Some(mean), Some(seeds)) = (cells.get(place), means.get(place), counts.get(place)) else {
+        let (Some(cell), Some(mean), Some(seeds)) =
+            (cells.get(place), means.get(place), counts.get(place))
+        else {
             continue;
         };
-        let half_width = deviations.get(place).and_then(|deviation| half_width(deviation, seeds));
-        summaries.insert(cell, Summary { mean, half_width, seeds });
+        let half_width = deviations
+            .get(place)
+            .and_then(|deviation| half_width(deviation, seeds));
+        summaries.insert(
+            cell,
+            Summary {
+                mean,
+                half_width,
+                seeds,
+            },
+        );
     }
     Ok(summaries)
 }
 
 /// The mean over the folds of each seed.
-#[expect(deprecated, reason = "the advised replacement, the lazy engine, doubles the time polars takes to compile")]
+#[expect(
+    deprecated,
+    reason = "the advised replacement, the lazy engine, doubles the time polars takes to compile"
+)]
 fn seeds(frame: &DataFrame) -> PolarsResult<Vec<Observation>> {
-    let means = frame.group_by_stable(["cell", "seed"])?.select(["value"]).mean()?;
+    let means = frame
+        .group_by_stable(["cell", "seed"])?
+        .select(["value"])
+        .mean()?;
     let (cells, seeds) = (means.column("cell")?.u32()?, means.column("seed")?.u64()?);
     let values = means.column("value_mean")?.f64()?;
-    let observation =
-        |place| Some(Observation { cell: cells.get(place)?, seed: seeds.get(place)?, value: values.get(place)? });
+    let observation = |place| {
+        Some(Observation {
+            cell: cells.get(place)?,
+            seed: seeds.get(place)?,
+            value: values.get(place)?,
+        })
+    };
     Ok((0..means.height()).filter_map(observation).collect())
 }
 
-#[expect(deprecated, reason = "the advised replacement, the lazy engine, doubles the time polars takes to compile")]
+#[expect(
+    deprecated,
+    reason = "the advised replacement, the lazy engine, doubles the time polars takes to compile"
+)]
 fn aggregate(groups: &GroupBy<'_>) -> PolarsResult<DataFrame> {
     let mut aggregated = groups.mean()?;
-    for other in [groups.std(1)?.column("value_agg_std")?, groups.count()?.column("value_count")?] {
+    for other in [
+        groups.std(1)?.column("value_agg_std")?,
+        groups.count()?.column("value_count")?,
+    ] {
         aggregated.with_column(other.clone())?;
     }
     Ok(aggregated)
@@ -73,10 +104,19 @@ mod tests {
     #[test]
     fn the_interval_agrees_with_published_quantiles() {
         // Quantiles 0.975 of Student's t for 1, 2, 9, 30 and 100 degrees of freedom.
-        for (runs, quantile) in [(2, 12.7062), (3, 4.30265), (10, 2.262157), (31, 2.042272), (101, 1.983972)] {
+        for (runs, quantile) in [
+            (2, 12.7062),
+            (3, 4.30265),
+            (10, 2.262157),
+            (31, 2.042272),
+            (101, 1.983972),
+        ] {
             let expected = quantile / f64::from(runs).sqrt();
             let half_width = half_width(1.0, runs).unwrap();
-            assert!((half_width - expected).abs() < 1e-5 * expected, "{runs}: {half_width} {expected}");
+            assert!(
+                (half_width - expected).abs() < 1e-5 * expected,
+                "{runs}: {half_width} {expected}"
+            );
         }
         assert!((half_width(1.0, 10).unwrap() - 0.7153).abs() < 1e-4);
         assert_eq!(half_width(1.0, 1), None);
@@ -84,7 +124,13 @@ mod tests {
     }
 
     fn of(values: &[(u32, u64, f64)]) -> BTreeMap<u32, Summary> {
-        summarise(values.iter().map(|&(cell, seed, value)| Observation { cell, seed, value }).collect()).unwrap()
+        summarise(
+            values
+                .iter()
+                .map(|&(cell, seed, value)| Observation { cell, seed, value })
+                .collect(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -96,7 +142,14 @@ mod tests {
         assert!((pair.mean - 0.2).abs() < 1e-12);
         // The standard deviation of 0.1 and 0.3 is 0.2 / sqrt(2), the standard error 0.1.
         assert!((pair.half_width.unwrap() - 1.27062).abs() < 1e-5);
-        assert_eq!(summaries[&4], Summary { mean: 0.9, half_width: None, seeds: 1 });
+        assert_eq!(
+            summaries[&4],
+            Summary {
+                mean: 0.9,
+                half_width: None,
+                seeds: 1
+            }
+        );
     }
 
     #[test]

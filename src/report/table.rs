@@ -126,8 +126,14 @@ impl Cell {
     pub(crate) fn text(&self) -> String {
         match &self.value {
             Value::Measured(summary) => {
-                let half_width = summary.half_width.map(|half| format!(" ± {:.2}", 100.0 * half));
-                format!("{:.2}{}", 100.0 * summary.mean, half_width.unwrap_or_default())
+                let half_width = summary
+                    .half_width
+                    .map(|half| format!(" ± {:.2}", 100.0 * half));
+                format!(
+                    "{:.2}{}",
+                    100.0 * summary.mean,
+                    half_width.unwrap_or_default()
+                )
             }
             Value::Published(text) => text.clone(),
             Value::Broken(how) => how.word().to_owned(),
@@ -140,9 +146,11 @@ impl Cell {
     pub(crate) fn share(&self) -> String {
         match &self.value {
             Value::Measured(_) if self.runs < self.of => format!(" ({}/{})", self.runs, self.of),
-            Value::Measured(_) | Value::Published(_) | Value::Broken(_) | Value::Failed | Value::Missing => {
-                String::new()
-            }
+            Value::Measured(_)
+            | Value::Published(_)
+            | Value::Broken(_)
+            | Value::Failed
+            | Value::Missing => String::new(),
         }
     }
 }
@@ -150,14 +158,24 @@ impl Cell {
 impl Part {
     /// How many runs finished, and of how many if that is not all.
     pub(crate) fn runs(&self) -> String {
-        if self.finished == self.of { self.of.to_string() } else { format!("{}/{}", self.finished, self.of) }
+        if self.finished == self.of {
+            self.of.to_string()
+        } else {
+            format!("{}/{}", self.finished, self.of)
+        }
     }
 }
 
 impl Line {
     /// The runs of all its parts, once if they are as many everywhere.
     pub(crate) fn runs(&self) -> String {
-        let mut runs: Vec<String> = self.parts.iter().flatten().filter(|part| part.of > 0).map(Part::runs).collect();
+        let mut runs: Vec<String> = self
+            .parts
+            .iter()
+            .flatten()
+            .filter(|part| part.of > 0)
+            .map(Part::runs)
+            .collect();
         if runs.iter().all(|other| *other == runs[0]) {
             runs.truncate(1);
         }
@@ -168,8 +186,20 @@ impl Line {
 impl Table {
     /// What the numbers and their marks are, in a few sentences; `best` says how the highest are marked.
     pub(crate) fn legend(&self, best: &str) -> String {
-        let cells = || self.blocks.iter().flat_map(|block| &block.lines).flat_map(|line| &line.parts).flatten();
-        let has = |standing| cells().any(|part| part.cells.iter().any(|cell| cell.standing == Some(standing)));
+        let cells = || {
+            self.blocks
+                .iter()
+                .flat_map(|block| &block.lines)
+                .flat_map(|line| &line.parts)
+                .flatten()
+        };
+        let has = |standing| {
+            cells().any(|part| {
+                part.cells
+                    .iter()
+                    .any(|cell| cell.standing == Some(standing))
+            })
+        };
         let groups = || self.blocks.iter().flat_map(|block| &block.groups);
         let mut text =
             "Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is \
@@ -226,7 +256,10 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
     let columns = columns(&lines);
     let candidates = |column: &Vec<At>| {
         let (line, metric) = column[0];
-        let candidates = column.iter().map(|&cell| candidate(&lines, &summaries, cell)).collect();
+        let candidates = column
+            .iter()
+            .map(|&cell| candidate(&lines, &summaries, cell))
+            .collect();
         (lines[line].metrics[metric], candidates)
     };
     let candidates: Vec<(Metric, Vec<Candidate<'_>>)> = columns.iter().map(candidates).collect();
@@ -269,10 +302,15 @@ pub(crate) fn summaries(lines: &[Runs<'_>]) -> Result<BTreeMap<At, Summary>, Rep
         .enumerate()
         .flat_map(|(line, runs)| (0..runs.metrics.len()).map(move |metric| (line, metric)))
         .collect();
-    let observations =
-        (0..).zip(&cells).flat_map(|(number, &(line, metric))| lines[line].observations(metric, number)).collect();
+    let observations = (0..)
+        .zip(&cells)
+        .flat_map(|(number, &(line, metric))| lines[line].observations(metric, number))
+        .collect();
     let summaries = summarise(observations)?;
-    Ok((0..).zip(cells).filter_map(|(number, cell)| Some((cell, *summaries.get(&number)?))).collect())
+    Ok((0..)
+        .zip(cells)
+        .filter_map(|(number, cell)| Some((cell, *summaries.get(&number)?)))
+        .collect())
 }
 
 /// The cells of each column: one metric on one data set, folds taken together in one way.
@@ -280,15 +318,26 @@ fn columns(lines: &[Runs<'_>]) -> Vec<Vec<At>> {
     let mut columns: BTreeMap<_, Vec<At>> = BTreeMap::new();
     for (line, runs) in lines.iter().enumerate() {
         for metric in 0..runs.metrics.len() {
-            columns.entry((runs.dataset, runs.together, metric)).or_default().push((line, metric));
+            columns
+                .entry((runs.dataset, runs.together, metric))
+                .or_default()
+                .push((line, metric));
         }
     }
     columns.into_values().collect()
 }
 
-pub(crate) fn candidate<'a>(lines: &'a [Runs<'_>], summaries: &'a BTreeMap<At, Summary>, cell: At) -> Candidate<'a> {
+pub(crate) fn candidate<'a>(
+    lines: &'a [Runs<'_>],
+    summaries: &'a BTreeMap<At, Summary>,
+    cell: At,
+) -> Candidate<'a> {
     let runs = &lines[cell.0];
-    Candidate { results: &runs.results[cell.1], summary: summaries.get(&cell), is_baseline: runs.is_baseline }
+    Candidate {
+        results: &runs.results[cell.1],
+        summary: summaries.get(&cell),
+        is_baseline: runs.is_baseline,
+    }
 }
 
 fn part(
@@ -299,7 +348,9 @@ fn part(
     footnote: Option<usize>,
 ) -> Part {
     let cell = |metric: usize| Cell {
-        value: summaries.get(&(line, metric)).map_or_else(|| footnotes::reason(&runs.rows), |&s| Value::Measured(s)),
+        value: summaries
+            .get(&(line, metric))
+            .map_or_else(|| footnotes::reason(&runs.rows), |&s| Value::Measured(s)),
         runs: runs.observations(metric, 0).count(),
         of: runs.rows.len(),
         standing: standings.get(&(line, metric)).copied(),

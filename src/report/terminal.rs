@@ -27,9 +27,14 @@ impl Table {
             }
             text.push_str(&self.terminal_block(block, colour));
         }
-        text.push_str(&format!("\n{}\n", self.legend(if colour { "Bold" } else { "*" })));
-        let footnotes: Vec<String> =
-            (1..).zip(&self.footnotes).map(|(number, note)| format!("{number}. {note}")).collect();
+        text.push_str(&format!(
+            "\n{}\n",
+            self.legend(if colour { "Bold" } else { "*" })
+        ));
+        let footnotes: Vec<String> = (1..)
+            .zip(&self.footnotes)
+            .map(|(number, note)| format!("{number}. {note}"))
+            .collect();
         text.push_str(&list("Footnotes", &footnotes));
         text.extend(self.to_come.iter().map(|missing| format!("\n{missing}\n")));
         for (heading, items) in self.lists() {
@@ -55,7 +60,8 @@ impl Table {
 
     /// All rows, those with headings first: two of them if columns have groups.
     fn rows(&self, block: &Block) -> Vec<Vec<Text>> {
-        let (above, headings): (Vec<String>, Vec<String>) = self.headings(block).into_iter().unzip();
+        let (above, headings): (Vec<String>, Vec<String>) =
+            self.headings(block).into_iter().unzip();
         let mut rows = vec![headings.into_iter().map(plain).collect::<Vec<Text>>()];
         if above.iter().any(|heading| !heading.is_empty()) {
             rows.insert(0, above.into_iter().map(plain).collect());
@@ -79,9 +85,19 @@ impl Table {
     /// Aligned lines; an empty row becomes a rule.
     fn lay_out(&self, rows: Vec<Vec<Text>>, colour: bool) -> String {
         let widths = widths(&rows);
-        let rule: Vec<Text> = widths.iter().map(|&width| plain("─".repeat(width))).collect();
+        let rule: Vec<Text> = widths
+            .iter()
+            .map(|&width| plain("─".repeat(width)))
+            .collect();
         let names = 1 + self.axes.len();
-        let line = |row: &Vec<Text>| aligned(if row.is_empty() { &rule } else { row }, &widths, names, colour);
+        let line = |row: &Vec<Text>| {
+            aligned(
+                if row.is_empty() { &rule } else { row },
+                &widths,
+                names,
+                colour,
+            )
+        };
         rows.iter().map(line).collect()
     }
 }
@@ -100,24 +116,46 @@ fn only(block: &Block, place: usize) -> Block {
 }
 
 fn cells(line: &Line, block: &Block) -> Vec<Text> {
-    let names = [&line.method].into_iter().chain(&line.settings).map(|name| plain(name.replace(['\n', '\r'], " ")));
-    names.chain(numbers(line, block, number)).chain([plain(line.runs())]).collect()
+    let names = [&line.method]
+        .into_iter()
+        .chain(&line.settings)
+        .map(|name| plain(name.replace(['\n', '\r'], " ")));
+    names
+        .chain(numbers(line, block, number))
+        .chain([plain(line.runs())])
+        .collect()
 }
 
 fn number(cell: &Cell, footnote: &str) -> Text {
-    Text { words: format!("{}{}{footnote}", cell.text(), cell.share()), standing: cell.standing }
+    Text {
+        words: format!("{}{}{footnote}", cell.text(), cell.share()),
+        standing: cell.standing,
+    }
 }
 
 fn plain(words: String) -> Text {
-    Text { words, standing: None }
+    Text {
+        words,
+        standing: None,
+    }
 }
 
 fn widths(rows: &[Vec<Text>]) -> Vec<usize> {
     let columns = rows.first().map_or(0, Vec::len);
-    let width = |row: &Vec<Text>, column: usize| row.get(column).map_or(0, |text| text.words.chars().count());
+    let width = |row: &Vec<Text>, column: usize| {
+        row.get(column).map_or(0, |text| text.words.chars().count())
+    };
     // A line that sets rows apart may run on over the columns behind the names.
     let counts = |row: &&Vec<Text>| row.iter().skip(1).any(|text| !text.words.is_empty());
-    (0..columns).map(|column| rows.iter().filter(counts).map(|row| width(row, column)).max().unwrap_or(0)).collect()
+    (0..columns)
+        .map(|column| {
+            rows.iter()
+                .filter(counts)
+                .map(|row| width(row, column))
+                .max()
+                .unwrap_or(0)
+        })
+        .collect()
 }
 
 /// One row: the first `names` columns begin, the others end, at the same place. A column of numbers leaves
@@ -133,7 +171,11 @@ fn aligned(row: &[Text], widths: &[usize], names: usize, colour: bool) -> String
             Some(Standing::NotDistinguishable) => '≈',
             Some(Standing::Best | Standing::Worse | Standing::TooFew) | None => ' ',
         };
-        let cell = if column < names { format!("{shown}{space} ") } else { format!("{space}{shown}{mark}") };
+        let cell = if column < names {
+            format!("{shown}{space} ")
+        } else {
+            format!("{space}{shown}{mark}")
+        };
         line.push_str(&cell);
         line.push(' ');
     }
@@ -141,13 +183,20 @@ fn aligned(row: &[Text], widths: &[usize], names: usize, colour: bool) -> String
 }
 
 fn bold(text: &str, colour: bool) -> String {
-    if colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+    if colour {
+        format!("\u{1b}[1m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
 }
 
 fn list(heading: &str, items: &[String]) -> String {
     if items.is_empty() {
         return String::new();
     }
-    let items: String = items.iter().map(|item| format!("  {}\n", item.replace(['\n', '\r'], " "))).collect();
+    let items: String = items
+        .iter()
+        .map(|item| format!("  {}\n", item.replace(['\n', '\r'], " ")))
+        .collect();
     format!("\n{heading}:\n{items}")
 }

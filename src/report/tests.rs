@@ -11,12 +11,25 @@ use crate::{
 const METRICS: [Metric; 2] = [Metric::RecallAt(1), Metric::MapAtR];
 
 fn finished(recall: f64, map: f64) -> RunState {
-    let scores = [(Metric::RecallAt(1), recall), (Metric::MapAtR, map)].into_iter().collect();
-    RunState::Finished(Evaluated { classes: 10, images: 200, gallery: None, lone: 0, scores })
+    let scores = [(Metric::RecallAt(1), recall), (Metric::MapAtR, map)]
+        .into_iter()
+        .collect();
+    RunState::Finished(Evaluated {
+        classes: 10,
+        images: 200,
+        gallery: None,
+        lone: 0,
+        scores,
+    })
 }
 
 fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Row {
-    let run: RunId = format!("{:016x}", 100 * method.len() as u64 + 10 * dataset.len() as u64 + seed).parse().unwrap();
+    let run: RunId = format!(
+        "{:016x}",
+        100 * method.len() as u64 + 10 * dataset.len() as u64 + seed
+    )
+    .parse()
+    .unwrap();
     Row {
         dataset: dataset.to_owned(),
         method: method.to_owned(),
@@ -44,26 +57,64 @@ fn table_of(rows: &[Row]) -> Table {
 }
 
 fn laid_out(rows: &[Row], layout: Layout, metrics: &dyn Fn(&str) -> Vec<Metric>) -> Table {
-    table(rows, &Description { layout, metrics, published: &[], caption: &caption() }).unwrap()
+    table(
+        rows,
+        &Description {
+            layout,
+            metrics,
+            published: &[],
+            caption: &caption(),
+        },
+    )
+    .unwrap()
 }
 
 fn cells(table: &Table) -> Vec<&Cell> {
     let lines = table.blocks.iter().flat_map(|block| &block.lines);
-    lines.flat_map(|line| line.parts.iter().flatten()).flat_map(|part| &part.cells).collect()
+    lines
+        .flat_map(|line| line.parts.iter().flatten())
+        .flat_map(|part| &part.cells)
+        .collect()
 }
 
 /// Two data sets; a baseline with one run, a method that is complete, one with gaps, and one that diverged.
 fn example() -> Vec<Row> {
     let glyphs = "Glyphs (synthetic)";
     let mut rows = vec![row(glyphs, "Pixels", 0, finished(0.5, 0.25))];
-    rows.extend((0..4).map(|seed| row(glyphs, "Contrastive", seed, finished(0.85 + 0.001 * seed as f64, 0.5))));
+    rows.extend((0..4).map(|seed| {
+        row(
+            glyphs,
+            "Contrastive",
+            seed,
+            finished(0.85 + 0.001 * seed as f64, 0.5),
+        )
+    }));
     rows.push(row(glyphs, "Triplet", 0, finished(0.8, 0.5)));
     rows.push(row(glyphs, "Triplet", 1, finished(0.9, 0.5)));
-    rows.push(row(glyphs, "Triplet", 2, RunState::Broken { how: Breakdown::Diverged, step: 17 }));
+    rows.push(row(
+        glyphs,
+        "Triplet",
+        2,
+        RunState::Broken {
+            how: Breakdown::Diverged,
+            step: 17,
+        },
+    ));
     rows.push(row(glyphs, "Triplet", 3, RunState::Missing));
-    let failed = RunState::Failed { class: Failure::Disk, message: "no space left on the device".to_owned() };
+    let failed = RunState::Failed {
+        class: Failure::Disk,
+        message: "no space left on the device".to_owned(),
+    };
     rows.push(row("Omniglot", "Contrastive", 0, failed));
-    rows.push(row("Omniglot", "Triplet", 0, RunState::Broken { how: Breakdown::Diverged, step: 3 }));
+    rows.push(row(
+        "Omniglot",
+        "Triplet",
+        0,
+        RunState::Broken {
+            how: Breakdown::Diverged,
+            step: 3,
+        },
+    ));
     rows.push(row("Omniglot", "Pixels", 0, RunState::Missing));
     rows
 }
@@ -154,8 +205,15 @@ fn colour_is_bold_and_nothing_else() {
     let coloured = table_of(&example()).terminal(true);
     let stripped = coloured.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "");
     assert!(!stripped.contains('\u{1b}'));
-    assert!(coloured.contains("\u{1b}[1m85.15 ± 0.21\u{1b}[0m"), "{coloured}");
-    assert!(table_of(&example()).terminal(false).contains("85.15 ± 0.21*"));
+    assert!(
+        coloured.contains("\u{1b}[1m85.15 ± 0.21\u{1b}[0m"),
+        "{coloured}"
+    );
+    assert!(
+        table_of(&example())
+            .terminal(false)
+            .contains("85.15 ± 0.21*")
+    );
 }
 
 #[test]
@@ -195,13 +253,20 @@ fn the_same_values_in_another_order_are_an_exact_tie() {
         rows.push(row("Omniglot", "bb", seed, finished(*b, *b)));
     }
     let table = table_of(&rows);
-    assert!(cells(&table).iter().all(|cell| cell.standing == Some(Standing::Best)));
+    assert!(
+        cells(&table)
+            .iter()
+            .all(|cell| cell.standing == Some(Standing::Best))
+    );
 }
 
 #[test]
 fn a_run_counts_once_however_often_it_is_given() {
     let run = row("Omniglot", "Triplet", 0, finished(0.8, 0.5));
-    let again = Row { state: RunState::Missing, ..run.clone() };
+    let again = Row {
+        state: RunState::Missing,
+        ..run.clone()
+    };
     let once = table_of(std::slice::from_ref(&run));
     assert_eq!(table_of(&[run.clone(), run.clone()]), once);
     assert_eq!(table_of(&[again, run]), once);
@@ -211,19 +276,36 @@ fn a_run_counts_once_however_often_it_is_given() {
 #[test]
 fn a_run_shared_by_two_methods_counts_for_both() {
     let run = row("Omniglot", "Triplet", 0, finished(0.8, 0.5));
-    let shared = Row { method: "The same".to_owned(), ..run.clone() };
-    let again = |row: &Row, seed| Row { seed, run: format!("{seed:016x}").parse().unwrap(), ..row.clone() };
+    let shared = Row {
+        method: "The same".to_owned(),
+        ..run.clone()
+    };
+    let again = |row: &Row, seed| Row {
+        seed,
+        run: format!("{seed:016x}").parse().unwrap(),
+        ..row.clone()
+    };
     let table = table_of(&[again(&run, 1), again(&shared, 1), run, shared]);
     assert!(table.blocks[0].lines.iter().all(|line| line.runs() == "2"));
-    assert!(cells(&table).iter().all(|cell| cell.standing == Some(Standing::Best)));
+    assert!(
+        cells(&table)
+            .iter()
+            .all(|cell| cell.standing == Some(Standing::Best))
+    );
 }
 
 #[test]
 fn further_axes_are_further_columns() {
     let at = |dim: &str, seed, value| Row {
         settings: vec![("embedding".to_owned(), dim.to_owned())],
-        fold: Some(Fold { index: 0, of: 4, cut: schema::Cut::Even }),
-        run: format!("{:016x}", dim.len() as u64 * 10 + seed).parse().unwrap(),
+        fold: Some(Fold {
+            index: 0,
+            of: 4,
+            cut: schema::Cut::Even,
+        }),
+        run: format!("{:016x}", dim.len() as u64 * 10 + seed)
+            .parse()
+            .unwrap(),
         ..row("Omniglot", "Triplet", seed, value)
     };
     let rows = [
@@ -263,8 +345,21 @@ fn further_axes_are_further_columns() {
 fn a_name_may_hold_pipes_and_commas() {
     let rows = [row("Omniglot", "a|b, \"c\" *d*", 0, finished(0.5, 0.5))];
     let table = table_of(&rows);
-    assert!(table.markdown().contains(r#"| a\|b, "c" \*d\* | 50.00 | 50.00 | 1 |"#), "{}", table.markdown());
-    assert!(table.csv().unwrap().contains(r#"Omniglot,"a|b, ""c"" *d*",1,1,0.5,,,0.5,,"#), "{}", table.csv().unwrap());
+    assert!(
+        table
+            .markdown()
+            .contains(r#"| a\|b, "c" \*d\* | 50.00 | 50.00 | 1 |"#),
+        "{}",
+        table.markdown()
+    );
+    assert!(
+        table
+            .csv()
+            .unwrap()
+            .contains(r#"Omniglot,"a|b, ""c"" *d*",1,1,0.5,,,0.5,,"#),
+        "{}",
+        table.csv().unwrap()
+    );
 }
 
 #[test]
@@ -275,17 +370,30 @@ fn a_metric_that_was_not_measured_is_noted() {
     }
     let table = table_of(&[run]);
     assert_eq!(cells(&table)[1].text(), "–");
-    assert_eq!(table.footnotes, ["Omniglot, Triplet: seed 0 finished without `map@r`."]);
+    assert_eq!(
+        table.footnotes,
+        ["Omniglot, Triplet: seed 0 finished without `map@r`."]
+    );
 }
 
 #[test]
 fn each_data_set_has_columns_of_its_own_and_the_csv_has_all() {
-    let rows = [row("A", "Triplet", 0, finished(0.8, 0.5)), row("B", "Triplet", 0, finished(0.7, 0.4))];
-    let metrics_of = |title: &str| if title == "A" { vec![Metric::MapAtR] } else { vec![Metric::RecallAt(1)] };
+    let rows = [
+        row("A", "Triplet", 0, finished(0.8, 0.5)),
+        row("B", "Triplet", 0, finished(0.7, 0.4)),
+    ];
+    let metrics_of = |title: &str| {
+        if title == "A" {
+            vec![Metric::MapAtR]
+        } else {
+            vec![Metric::RecallAt(1)]
+        }
+    };
     let table = laid_out(&rows, Layout::DataSets, &metrics_of);
     let markdown = table.markdown();
     assert!(
-        markdown.contains("| method | MAP@R | runs |") && markdown.contains("| method | R@1 | runs |"),
+        markdown.contains("| method | MAP@R | runs |")
+            && markdown.contains("| method | R@1 | runs |"),
         "{markdown}"
     );
     let csv = table.csv().unwrap();
@@ -294,24 +402,41 @@ fn each_data_set_has_columns_of_its_own_and_the_csv_has_all() {
         lines[0],
         "dataset,method,n,of,recall@1,recall@1_ci95,recall@1_standing,map@r,map@r_ci95,map@r_standing"
     );
-    assert_eq!(lines[1..], ["A,Triplet,1,1,,,,0.5,,", "B,Triplet,1,1,0.7,,,,,"]);
+    assert_eq!(
+        lines[1..],
+        ["A,Triplet,1,1,,,,0.5,,", "B,Triplet,1,1,0.7,,,,,"]
+    );
 }
 
 #[test]
 fn folds_measured_alone_and_together_are_two_tables() {
     let separated = |fold, value| Row {
-        fold: Some(Fold { index: fold, of: 2, cut: schema::Cut::default() }),
+        fold: Some(Fold {
+            index: fold,
+            of: 2,
+            cut: schema::Cut::default(),
+        }),
         together: Some(Together::Separated),
         ..row("A", "Triplet", u64::from(fold), finished(value, value))
     };
-    let concatenated = Row { together: Some(Together::Concatenated), ..row("A", "Triplet", 0, finished(0.9, 0.9)) };
+    let concatenated = Row {
+        together: Some(Together::Concatenated),
+        ..row("A", "Triplet", 0, finished(0.9, 0.9))
+    };
     let table = table_of(&[separated(0, 0.6), separated(1, 0.8), concatenated]);
     let markdown = table.markdown();
-    assert!(markdown.contains("## A, separated") && markdown.contains("## A, concatenated"), "{markdown}");
-    assert!(markdown.contains("| 70.00 ± ") && markdown.contains("| 90.00 | 90.00 | 1 |"), "{markdown}");
+    assert!(
+        markdown.contains("## A, separated") && markdown.contains("## A, concatenated"),
+        "{markdown}"
+    );
+    assert!(
+        markdown.contains("| 70.00 ± ") && markdown.contains("| 90.00 | 90.00 | 1 |"),
+        "{markdown}"
+    );
     let csv = table.csv().unwrap();
     assert!(
-        csv.starts_with("dataset,folds,method,n,of,recall@1") && csv.contains("A,concatenated,Triplet,1,1,0.9,"),
+        csv.starts_with("dataset,folds,method,n,of,recall@1")
+            && csv.contains("A,concatenated,Triplet,1,1,0.9,"),
         "{csv}"
     );
 }
@@ -332,28 +457,49 @@ fn study() -> Vec<Row> {
                 // Each seed shifts all methods alike, and each method by itself a little.
                 let own = ((seed * 7 + method.len() as u64 * 3) % 5) as f64 * 0.002;
                 let value = level + gain + 0.01 * seed as f64 + own;
-                let run =
-                    |fold: u64| format!("{:016x}", (method.len() as u64) * 100 + seed * 10 + fold).parse().unwrap();
+                let run = |fold: u64| {
+                    format!("{:016x}", (method.len() as u64) * 100 + seed * 10 + fold)
+                        .parse()
+                        .unwrap()
+                };
                 rows.extend((0..2u32).map(|fold| Row {
-                    fold: Some(Fold { index: fold, of: 2, cut: schema::Cut::Even }),
+                    fold: Some(Fold {
+                        index: fold,
+                        of: 2,
+                        cut: schema::Cut::Even,
+                    }),
                     together: Some(Together::Separated),
                     run: run(u64::from(fold)),
-                    ..row(dataset, method, seed, finished(value + 0.1 * f64::from(fold), value / 2.0))
+                    ..row(
+                        dataset,
+                        method,
+                        seed,
+                        finished(value + 0.1 * f64::from(fold), value / 2.0),
+                    )
                 }));
                 rows.push(Row {
                     together: Some(Together::Concatenated),
                     run: run(2),
-                    ..row(dataset, method, seed, finished(value + 0.2, value / 2.0 + 0.1))
+                    ..row(
+                        dataset,
+                        method,
+                        seed,
+                        finished(value + 0.2, value / 2.0 + 0.1),
+                    )
                 });
             }
         }
-        rows.extend([Together::Separated, Together::Concatenated].into_iter().flat_map(|together| {
-            (0..5).map(move |seed| Row {
-                together: Some(together),
-                run: "00000000000000ff".parse().unwrap(),
-                ..row(dataset, "Pixels", seed, finished(0.2, 0.1))
-            })
-        }));
+        rows.extend(
+            [Together::Separated, Together::Concatenated]
+                .into_iter()
+                .flat_map(|together| {
+                    (0..5).map(move |seed| Row {
+                        together: Some(together),
+                        run: "00000000000000ff".parse().unwrap(),
+                        ..row(dataset, "Pixels", seed, finished(0.2, 0.1))
+                    })
+                }),
+        );
     }
     rows
 }
@@ -402,7 +548,10 @@ fn the_reality_check_layout_has_folds_side_by_side_and_untrained_rows_on_top() {
 #[test]
 fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
     let mut rows = study();
-    rows.retain(|row| row.together == Some(Together::Separated) && !(row.method == "MS" && row.dataset == "Cars-196"));
+    rows.retain(|row| {
+        row.together == Some(Together::Separated)
+            && !(row.method == "MS" && row.dataset == "Cars-196")
+    });
     rows.iter_mut().for_each(|row| row.together = None);
     let metrics = |title: &str| match title {
         "Cars-196" => vec![Metric::RecallAt(1), Metric::MapAtR],
@@ -411,9 +560,16 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
     let published = "dataset,folds,method,source,recall@1,map@r\nCUB-200-2011,,HDC,its paper,53.6,\n\
                      Cars-196,,HTL,its paper,81.4,\nCars-196,,MS,another paper,,20.1 ± 0.3\n";
     let published = Published::read(published, |name| Some(name.to_owned())).unwrap();
-    let caption = Caption { fairness: vec!["F4 is waived: losses of classes.".to_owned()], ..caption() };
-    let description =
-        Description { layout: Layout::Benchmark, metrics: &metrics, published: &published, caption: &caption };
+    let caption = Caption {
+        fairness: vec!["F4 is waived: losses of classes.".to_owned()],
+        ..caption()
+    };
+    let description = Description {
+        layout: Layout::Benchmark,
+        metrics: &metrics,
+        published: &published,
+        caption: &caption,
+    };
     let table = table(&rows, &description).unwrap();
     insta::assert_snapshot!(table.markdown(), @r#"
     # tiny
@@ -498,7 +654,10 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
 
 #[test]
 fn an_interval_is_over_seeds_and_not_over_folds() {
-    let rows: Vec<Row> = study().into_iter().filter(|row| row.together == Some(Together::Separated)).collect();
+    let rows: Vec<Row> = study()
+        .into_iter()
+        .filter(|row| row.together == Some(Together::Separated))
+        .collect();
     let table = laid_out(&rows, Layout::DataSets, &|_| vec![Metric::RecallAt(1)]);
     // Contrastive on CUB, seeds as means of two folds 0.1 apart: 0.65 + 0.01 s + own, with own 0.006, 0, 0.004, 0.008
     // and 0.002: mean 0.674, deviation 0.0161245, t(0.975, 4) = 2.776445, half width 0.0200211.
@@ -512,18 +671,40 @@ fn a_wide_table_is_stacked_in_a_terminal() {
     rows.retain(|row| row.together == Some(Together::Separated));
     for row in &mut rows {
         if let RunState::Finished(evaluated) = &mut row.state {
-            evaluated.scores.extend(metrics.iter().map(|&metric| (metric, 0.25)));
+            evaluated
+                .scores
+                .extend(metrics.iter().map(|&metric| (metric, 0.25)));
         }
     }
     let text = laid_out(&rows, Layout::Benchmark, &|_| metrics.clone()).terminal(false);
-    assert!(text.contains("\nCUB-200-2011\n\nmethod") && text.contains("\nCars-196\n\nmethod"), "{text}");
-    assert!(text.lines().filter(|line| line.contains("25.00")).all(|line| line.chars().count() <= 120), "{text}");
+    assert!(
+        text.contains("\nCUB-200-2011\n\nmethod") && text.contains("\nCars-196\n\nmethod"),
+        "{text}"
+    );
+    assert!(
+        text.lines()
+            .filter(|line| line.contains("25.00"))
+            .all(|line| line.chars().count() <= 120),
+        "{text}"
+    );
 }
 
 #[test]
 fn without_any_result_a_table_says_how_much_is_to_come() {
-    let rows: Vec<Row> = study().into_iter().map(|row| Row { state: RunState::Missing, ..row }).collect();
+    let rows: Vec<Row> = study()
+        .into_iter()
+        .map(|row| Row {
+            state: RunState::Missing,
+            ..row
+        })
+        .collect();
     let text = laid_out(&rows, Layout::RealityCheck, &|_| METRICS.to_vec()).markdown();
-    assert!(text.contains("Not run yet: 94 results of 16 rows."), "{text}");
-    assert!(!text.contains("1. ") && !text.contains("What can be claimed"), "{text}");
+    assert!(
+        text.contains("Not run yet: 94 results of 16 rows."),
+        "{text}"
+    );
+    assert!(
+        !text.contains("1. ") && !text.contains("What can be claimed"),
+        "{text}"
+    );
 }

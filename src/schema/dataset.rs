@@ -70,16 +70,27 @@ impl Dataset {
     pub fn download(&self) -> Option<(&'static str, &'static str)> {
         Some(match self {
             Dataset::Glyphs(_) | Dataset::Own(_) => return None,
-            Dataset::Omniglot => {
-                ("images_background.zip images_evaluation.zip", "https://github.com/brendenlake/omniglot")
-            }
-            Dataset::Cub200 => ("CUB_200_2011.tgz", "https://data.caltech.edu/records/65de6-vp158"),
+            Dataset::Omniglot => (
+                "images_background.zip images_evaluation.zip",
+                "https://github.com/brendenlake/omniglot",
+            ),
+            Dataset::Cub200 => (
+                "CUB_200_2011.tgz",
+                "https://data.caltech.edu/records/65de6-vp158",
+            ),
             // Its own page is gone; this archive has it in the form of its first publication.
-            Dataset::Cars196 => ("car_ims.tgz cars_annos.mat", "http://ftp.cs.stanford.edu/cs/cvgl/CARS196.zip"),
-            Dataset::Sop | Dataset::SopHalves => {
-                ("Stanford_Online_Products.zip", "https://cvgl.stanford.edu/projects/lifted_struct")
-            }
-            Dataset::InShop => ("FOLDER", "https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html"),
+            Dataset::Cars196 => (
+                "car_ims.tgz cars_annos.mat",
+                "http://ftp.cs.stanford.edu/cs/cvgl/CARS196.zip",
+            ),
+            Dataset::Sop | Dataset::SopHalves => (
+                "Stanford_Online_Products.zip",
+                "https://cvgl.stanford.edu/projects/lifted_struct",
+            ),
+            Dataset::InShop => (
+                "FOLDER",
+                "https://mmlab.ie.cuhk.edu.hk/projects/DeepFashion/InShopRetrieval.html",
+            ),
         })
     }
 
@@ -131,7 +142,10 @@ impl Dataset {
 
     /// What the data set has to train on, before anybody has looked at its files.
     pub fn published(&self) -> TrainingHalf {
-        let known = |classes, smallest_class| TrainingHalf { classes: Some(classes), smallest_class };
+        let known = |classes, smallest_class| TrainingHalf {
+            classes: Some(classes),
+            smallest_class,
+        };
         match self {
             Dataset::Glyphs(glyphs) => known(glyphs.classes, Some(glyphs.per_class)),
             Dataset::Omniglot => known(964, Some(20)),
@@ -180,7 +194,10 @@ pub struct Own {
 impl Own {
     /// Whether a folder can have the name.
     pub fn is_name(name: &str) -> bool {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     }
 }
 
@@ -254,7 +271,14 @@ mod tests {
 
     #[test]
     fn every_data_set_is_read_as_it_is_spelt() {
-        for name in ["omniglot", "cub200", "cars196", "sop", "sop_halves", "in_shop"] {
+        for name in [
+            "omniglot",
+            "cub200",
+            "cars196",
+            "sop",
+            "sop_halves",
+            "in_shop",
+        ] {
             let dataset: Dataset = serde_json::from_value(name.into()).unwrap();
             assert_eq!(dataset.name(), name);
         }
@@ -266,6 +290,9 @@ mod tests {
     fn equal_halves_of_products_have_one_training_class_less() {
         let (sop, halves) = (Dataset::Sop, Dataset::SopHalves);
         assert_eq!(sop.folder(), halves.folder());
-        assert_eq!((sop.published().classes, halves.published().classes), (Some(11_318), Some(11_317)));
+        assert_eq!(
+            (sop.published().classes, halves.published().classes),
+            (Some(11_318), Some(11_317))
+        );
     }
 }

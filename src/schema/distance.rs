@@ -26,7 +26,9 @@ pub enum Distance {
 fn norm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     match f64::deserialize(deserializer)? {
         p if p.is_finite() && p >= 1.0 => Ok(p),
-        p => Err(D::Error::custom(format!("{p} is no norm, expected a number of at least 1"))),
+        p => Err(D::Error::custom(format!(
+            "{p} is no norm, expected a number of at least 1"
+        ))),
     }
 }
 
@@ -69,16 +71,33 @@ impl Distance {
     /// Every distance.
     pub fn every() -> Vec<Distance> {
         use Distance::{Cosine, DotProduct, Euclidean, Lp, SignalToNoise, SquaredEuclidean};
-        vec![Cosine, Euclidean, SquaredEuclidean, DotProduct, SignalToNoise, Lp(1.0)]
+        vec![
+            Cosine,
+            Euclidean,
+            SquaredEuclidean,
+            DotProduct,
+            SignalToNoise,
+            Lp(1.0),
+        ]
     }
 
     /// What there is to know about each, in the order of [`Distance::every`].
     pub const CARDS: &[Card] = &[
-        Card::new("cosine", "the cosine of the angle: larger is closer", "", ""),
+        Card::new(
+            "cosine",
+            "the cosine of the angle: larger is closer",
+            "",
+            "",
+        ),
         Card::new("euclidean", "|x - y|", "", ""),
         Card::new("squared_euclidean", "|x - y|^2", "", ""),
         Card::new("dot_product", "x y: larger is closer", "", ""),
-        Card::new("signal_to_noise", "var(x - y) / var(x)", "Yuan et al., CVPR 2019", ""),
+        Card::new(
+            "signal_to_noise",
+            "var(x - y) / var(x)",
+            "Yuan et al., CVPR 2019",
+            "",
+        ),
         Card::new("lp", "the p-norm of x - y", "", ""),
     ];
 }
@@ -87,13 +106,28 @@ impl Reduction {
     /// Every reduction.
     pub fn every() -> Vec<Reduction> {
         use Reduction::{AvgNonZero, Mean, PerAnchor, PerImage, Sum, Threshold};
-        vec![Mean, AvgNonZero, Sum, PerImage, PerAnchor, Threshold { low: 0.0, high: 1.0 }]
+        vec![
+            Mean,
+            AvgNonZero,
+            Sum,
+            PerImage,
+            PerAnchor,
+            Threshold {
+                low: 0.0,
+                high: 1.0,
+            },
+        ]
     }
 
     /// What there is to know about each, in the order of [`Reduction::every`].
     pub const CARDS: &[Card] = &[
         Card::new("mean", "the mean of all terms", "", ""),
-        Card::new("avg_non_zero", "the mean of those that are not zero", "pytorch-metric-learning", ""),
+        Card::new(
+            "avg_non_zero",
+            "the mean of those that are not zero",
+            "pytorch-metric-learning",
+            "",
+        ),
         Card::new("sum", "their sum", "", ""),
         Card::new(
             "per_image",
@@ -101,7 +135,17 @@ impl Reduction {
             "Deep_Metric, research-ms-loss, research-xbm",
             "",
         ),
-        Card::new("per_anchor", "the mean of each anchor's, then the mean over anchors that have any", "", ""),
-        Card::new("threshold", "the mean of those between two bounds", "pytorch-metric-learning", ""),
+        Card::new(
+            "per_anchor",
+            "the mean of each anchor's, then the mean over anchors that have any",
+            "",
+            "",
+        ),
+        Card::new(
+            "threshold",
+            "the mean of those between two bounds",
+            "pytorch-metric-learning",
+            "",
+        ),
     ];
 }

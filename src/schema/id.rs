@@ -49,7 +49,10 @@ impl Identity {
         };
         let (text, mark) = (canonical_json(&with(MARK)), MARK.to_string());
         match text.split(&mark).collect::<Vec<_>>()[..] {
-            [before, after] => seeds.iter().map(|seed| RunId(hashed(&format!("{before}{seed}{after}")))).collect(),
+            [before, after] => seeds
+                .iter()
+                .map(|seed| RunId(hashed(&format!("{before}{seed}{after}"))))
+                .collect(),
             _ => seeds.iter().map(|&seed| with(seed).run()).collect(),
         }
     }
@@ -126,7 +129,9 @@ impl Fingerprint {
 
     /// The fingerprint of a data set that its own parameters, and how the program draws, determine entirely.
     pub fn of_parameters(dataset: &Dataset) -> Fingerprint {
-        Fingerprint::new(blake3::hash(canonical_json(&(dataset, Glyphs::DRAWING)).as_bytes()))
+        Fingerprint::new(blake3::hash(
+            canonical_json(&(dataset, Glyphs::DRAWING)).as_bytes(),
+        ))
     }
 
     /// Stands for data that is not there. No run with it can ever be executed.
@@ -154,7 +159,11 @@ pub fn canonical_json<T: Serialize + ?Sized>(value: &T) -> String {
     let mut text = Vec::with_capacity(1024);
     serde_json::to_writer(&mut text, value).expect("plain data is JSON");
     let text = String::from_utf8(text).expect("JSON is UTF-8");
-    let mut sorting = Sorting { text: &text, at: 0, sorted: String::with_capacity(text.len()) };
+    let mut sorting = Sorting {
+        text: &text,
+        at: 0,
+        sorted: String::with_capacity(text.len()),
+    };
     sorting.value();
     sorting.sorted
 }
@@ -201,7 +210,10 @@ impl<'t> Sorting<'t> {
         }
         self.at += 1;
         entries.sort_by_key(|(key, _)| key.trim_matches('"'));
-        let entries: Vec<&str> = entries.iter().map(|(_, entry)| &self.sorted[entry.clone()]).collect();
+        let entries: Vec<&str> = entries
+            .iter()
+            .map(|(_, entry)| &self.sorted[entry.clone()])
+            .collect();
         let sorted = entries.join(",");
         self.sorted.truncate(start);
         self.sorted.push('{');
@@ -244,7 +256,10 @@ fn short_hash<T: Serialize + ?Sized>(value: &T) -> u64 {
 }
 
 fn hashed(text: &str) -> u64 {
-    let bytes = *blake3::hash(text.as_bytes()).as_bytes().first_chunk().expect("a hash has 32 bytes");
+    let bytes = *blake3::hash(text.as_bytes())
+        .as_bytes()
+        .first_chunk()
+        .expect("a hash has 32 bytes");
     u64::from_be_bytes(bytes)
 }
 
@@ -312,7 +327,12 @@ mod tests {
     use crate::{Backbone, Contrastive, Loss, MPerClass, Model, Optimizer, Sampler, Sgd, Training};
 
     fn identity() -> Identity {
-        let dataset = Dataset::Glyphs(Glyphs { classes: 10, test_classes: 5, per_class: 4, seed: 0 });
+        let dataset = Dataset::Glyphs(Glyphs {
+            classes: 10,
+            test_classes: 5,
+            per_class: 4,
+            seed: 0,
+        });
         Identity {
             schema: SCHEMA,
             data: Fingerprint::of_parameters(&dataset),
@@ -328,7 +348,10 @@ mod tests {
                 model: Model::new(Backbone::Conv4, Some(64)),
                 training: Some(Training::new(
                     Loss::Contrastive(Contrastive::default()),
-                    Sampler::MPerClass(MPerClass { batch: 16, per_class: 4 }),
+                    Sampler::MPerClass(MPerClass {
+                        batch: 16,
+                        per_class: 4,
+                    }),
                     Optimizer::Sgd(Sgd::default()),
                     10,
                 )),
@@ -340,9 +363,11 @@ mod tests {
 
     #[test]
     fn the_canonical_text_sorts_keys_and_keeps_numbers_short() {
-        let value =
-            serde_json::json!({ "b": [1, 0.1, [], 1e-7], "a": { "d": null, "c": "x\"},\\", "": {} }, "é": "a:b" });
-        assert_eq!(canonical_json(&value), r#"{"a":{"":{},"c":"x\"},\\","d":null},"b":[1,0.1,[],1e-7],"é":"a:b"}"#);
+        let value = serde_json::json!({ "b": [1, 0.1, [], 1e-7], "a": { "d": null, "c": "x\"},\\", "": {} }, "é": "a:b" });
+        assert_eq!(
+            canonical_json(&value),
+            r#"{"a":{"":{},"c":"x\"},\\","d":null},"b":[1,0.1,[],1e-7],"é":"a:b"}"#
+        );
         assert_eq!(canonical_json("x"), "\"x\"");
     }
 

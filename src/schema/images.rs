@@ -87,9 +87,14 @@ impl Transform {
 
     /// Pixels a side of the images that are trained on.
     pub fn train_side(&self, stored: &StoredImages) -> u32 {
-        let Some(train) = &self.train else { return self.test_side(stored) };
+        let Some(train) = &self.train else {
+            return self.test_side(stored);
+        };
         let resized = train.random_resized_crop.as_ref().map(|crop| crop.size);
-        resized.or(train.random_crop).or(train.center_crop).unwrap_or(stored.size.short_side())
+        resized
+            .or(train.random_crop)
+            .or(train.center_crop)
+            .unwrap_or(stored.size.short_side())
     }
 }
 

@@ -38,36 +38,43 @@ mod schedule;
 mod settings;
 
 pub use attempt::{
-    Attempt, Comparison, Description, Device, EmbeddingFiles, EnsembleWork, EvaluateWork, Half, ImportWork,
-    InspectWork, MeasureWork, NeighboursWork, PROTOCOL, PrepareWork, SheetWork, TrainWork, WeightsWork, Work,
+    Attempt, Comparison, Description, Device, EmbeddingFiles, EnsembleWork, EvaluateWork, Half,
+    ImportWork, InspectWork, MeasureWork, NeighboursWork, PROTOCOL, PrepareWork, SheetWork,
+    TrainWork, WeightsWork, Work,
 };
 pub use dataset::{Dataset, Files, Glyphs, Own, Registration, TrainingHalf};
 pub use distance::{Distance, Reduction, Regularizer};
 pub use event::{
-    Breakdown, Event, Failure, Finished, Inspected, InspectedHalf, InspectedImage, Measured, Prepared, Trained,
-    TrainingEnd,
+    Breakdown, Event, Failure, Finished, Inspected, InspectedHalf, InspectedImage, Measured,
+    Prepared, Trained, TrainingEnd,
 };
 pub use id::{
-    DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, RunId, SCHEMA, StudyId, canonical_json,
+    DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, RunId, SCHEMA, StudyId,
+    canonical_json,
 };
 pub use images::{
-    Cache, Colour, ColourJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages, TestTransform,
-    TrainTransform, Transform,
+    Cache, Colour, ColourJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages,
+    TestTransform, TrainTransform, Transform,
 };
 pub use loss::*;
 pub use memory::{Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, SelfExclusion, Xbm};
 pub use metric::{Metric, ParseMetricError, Scores};
 pub use miner::{
-    AllTripletsMiner, AngularMiner, BatchEasyHardMiner, BatchHardMiner, DistanceWeightedMiner, EasyMiner,
-    HardAwareMiner, HardMiner, Miner, MinerStrategy, MultiSimilarityMiner, PairMarginMiner, SemiHard,
-    UniformHistogramMiner,
+    AllTripletsMiner, AngularMiner, BatchEasyHardMiner, BatchHardMiner, DistanceWeightedMiner,
+    EasyMiner, HardAwareMiner, HardMiner, Miner, MinerStrategy, MultiSimilarityMiner,
+    PairMarginMiner, SemiHard, UniformHistogramMiner,
 };
 pub use model::{
-    Backbone, BatchNorm, BnInception, Bottleneck, ColourOrder, Gem, Head, LinearHead, LinearInitial, Mlp, Model,
-    Pooling, Precision, Pretrained, Seen, StrideOn, Torchscript, Vit, VitInput, Weights,
+    Backbone, BatchNorm, BnInception, Bottleneck, ColourOrder, Gem, Head, LinearHead,
+    LinearInitial, Mlp, Model, Pooling, Precision, Pretrained, Seen, StrideOn, Torchscript, Vit,
+    VitInput, Weights,
 };
 pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
 pub use record::{EnsembleRecord, Evaluated, Outcome, Record};
-pub use sampler::{ClassBalanced, FixedPairs, Hierarchical, MPerClass, RandomSampler, Sampler, Straddling};
-pub use schedule::{Clip, Cosine, Guards, MultiStep, Plateau, Schedule, Span, StepSchedule, WarmUp};
+pub use sampler::{
+    ClassBalanced, FixedPairs, Hierarchical, MPerClass, RandomSampler, Sampler, Straddling,
+};
+pub use schedule::{
+    Clip, Cosine, Guards, MultiStep, Plateau, Schedule, Span, StepSchedule, WarmUp,
+};

@@ -142,8 +142,15 @@ impl Xbm {
 
     fn preset(self, preset: Preset) -> Xbm {
         match preset {
-            Preset::Reference => Xbm { self_exclusion: SelfExclusion::Similarity, wrap: MemoryWrap::Tail, ..self },
-            Preset::Pml => Xbm { batch_loss: false, ..self },
+            Preset::Reference => Xbm {
+                self_exclusion: SelfExclusion::Similarity,
+                wrap: MemoryWrap::Tail,
+                ..self
+            },
+            Preset::Pml => Xbm {
+                batch_loss: false,
+                ..self
+            },
         }
     }
 }
@@ -191,8 +198,12 @@ impl TryFrom<XbmTable> for Xbm {
         let size = match (table.size, table.ratio) {
             (Some(size), None) => MemorySize::Size(size),
             (None, Some(ratio)) => MemorySize::Ratio(ratio),
-            (Some(_), Some(_)) => return Err("a memory has either a `size` or a `ratio`, not both"),
-            (None, None) => return Err("missing field `size` (or `ratio`, of the images that a run trains on)"),
+            (Some(_), Some(_)) => {
+                return Err("a memory has either a `size` or a `ratio`, not both");
+            }
+            (None, None) => {
+                return Err("missing field `size` (or `ratio`, of the images that a run trains on)");
+            }
         };
         let plain = Xbm::new(size);
         let usual = match table.preset {
@@ -250,7 +261,10 @@ mod tests {
     fn a_plain_memory_is_written_as_ever() {
         let memory = read(r#"{"xbm":{"size":64}}"#).unwrap();
         assert_eq!(memory, Memory::Xbm(Xbm::new(MemorySize::Size(64))));
-        assert_eq!(canonical_json(&memory), r#"{"xbm":{"size":64,"start_step":0,"weight":1.0}}"#);
+        assert_eq!(
+            canonical_json(&memory),
+            r#"{"xbm":{"size":64,"start_step":0,"weight":1.0}}"#
+        );
     }
 
     #[test]
@@ -265,7 +279,9 @@ mod tests {
             r#"{"xbm":{"batch_loss":false,"ratio":0.5,"start_step":0,"weight":2.0}}"#
         );
         assert_eq!(
-            written(r#"{"xbm":{"size":64,"preset":"reference","wrap":"modulo","self_exclusion":"index"}}"#),
+            written(
+                r#"{"xbm":{"size":64,"preset":"reference","wrap":"modulo","self_exclusion":"index"}}"#
+            ),
             written(r#"{"xbm":{"size":64}}"#)
         );
     }

@@ -106,9 +106,17 @@ impl FromStr for Metric {
     type Err = ParseMetricError;
 
     fn from_str(text: &str) -> Result<Self, ParseMetricError> {
-        let recall = || text.strip_prefix("recall@")?.parse().ok().filter(|&k| k > 0).map(Metric::RecallAt);
+        let recall = || {
+            text.strip_prefix("recall@")?
+                .parse()
+                .ok()
+                .filter(|&k| k > 0)
+                .map(Metric::RecallAt)
+        };
         let named = NAMED.into_iter().find(|metric| metric.to_string() == text);
-        named.or_else(recall).ok_or_else(|| ParseMetricError(text.to_owned()))
+        named
+            .or_else(recall)
+            .ok_or_else(|| ParseMetricError(text.to_owned()))
     }
 }
 
@@ -120,7 +128,9 @@ impl Serialize for Metric {
 
 impl<'de> Deserialize<'de> for Metric {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -146,7 +156,10 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for metric in NAMED.into_iter().chain([Metric::RecallAt(1), Metric::RecallAt(1000)]) {
+        for metric in NAMED
+            .into_iter()
+            .chain([Metric::RecallAt(1), Metric::RecallAt(1000)])
+        {
             assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
         }
         for wrong in ["recall@0", "recall@", "recall@-1", "MAP@R", ""] {

@@ -188,10 +188,30 @@ impl Miner {
 
     /// What there is to know about each, in the order of [`Miner::every`].
     pub const CARDS: &[Card] = &[
-        Card::new("semi_hard", "triplets with 0 < d_an - d_ap <= margin", "Schroff et al., CVPR 2015", ""),
-        Card::new("hard", "triplets with d_an <= d_ap", "pytorch-metric-learning", ""),
-        Card::new("easy", "triplets with d_an - d_ap > margin", "pytorch-metric-learning", ""),
-        Card::new("all_triplets", "triplets with d_an - d_ap <= margin", "pytorch-metric-learning", ""),
+        Card::new(
+            "semi_hard",
+            "triplets with 0 < d_an - d_ap <= margin",
+            "Schroff et al., CVPR 2015",
+            "",
+        ),
+        Card::new(
+            "hard",
+            "triplets with d_an <= d_ap",
+            "pytorch-metric-learning",
+            "",
+        ),
+        Card::new(
+            "easy",
+            "triplets with d_an - d_ap > margin",
+            "pytorch-metric-learning",
+            "",
+        ),
+        Card::new(
+            "all_triplets",
+            "triplets with d_an - d_ap <= margin",
+            "pytorch-metric-learning",
+            "",
+        ),
         Card::new(
             "batch_hard",
             "the farthest positive and the closest negative of each anchor",
@@ -234,7 +254,12 @@ impl Miner {
             "Wang et al., ICCV 2017",
             "",
         ),
-        Card::new("uniform_histogram", "as many pairs from each range of distances", "pytorch-metric-learning", ""),
+        Card::new(
+            "uniform_histogram",
+            "as many pairs from each range of distances",
+            "pytorch-metric-learning",
+            "",
+        ),
     ];
 }
 
@@ -246,8 +271,23 @@ mod tests {
     fn every_miner_has_its_card() {
         let names: Vec<String> = Miner::every()
             .iter()
-            .map(|miner| serde_json::to_value(miner).unwrap().as_object().unwrap().keys().next().unwrap().clone())
+            .map(|miner| {
+                serde_json::to_value(miner)
+                    .unwrap()
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .next()
+                    .unwrap()
+                    .clone()
+            })
             .collect();
-        assert_eq!(names, Miner::CARDS.iter().map(|card| card.name).collect::<Vec<_>>());
+        assert_eq!(
+            names,
+            Miner::CARDS
+                .iter()
+                .map(|card| card.name)
+                .collect::<Vec<_>>()
+        );
     }
 }

@@ -241,7 +241,12 @@ impl Default for Seen {
     /// Those of torchvision's weights.
     fn default() -> Seen {
         let (mean, deviation) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-        Seen { colours: ColourOrder::Rgb, white: 1.0, mean, deviation }
+        Seen {
+            colours: ColourOrder::Rgb,
+            white: 1.0,
+            mean,
+            deviation,
+        }
     }
 }
 
@@ -255,7 +260,9 @@ impl Backbone {
     /// Where most papers' weights come from, to be converted. Absent where there is no single such place.
     pub fn usual_weights(&self) -> Option<&'static str> {
         match self {
-            Backbone::BnInception(_) => Some("http://data.lip6.fr/cadene/pretrainedmodels/bn_inception-52deb4733.pth"),
+            Backbone::BnInception(_) => {
+                Some("http://data.lip6.fr/cadene/pretrainedmodels/bn_inception-52deb4733.pth")
+            }
             _ => None,
         }
     }
@@ -282,7 +289,10 @@ impl Backbone {
     /// Those that can start from trained weights, here without, everything else as it is when nothing is said.
     pub fn pretrainable() -> impl Iterator<Item = Backbone> {
         let all = [
-            Backbone::BnInception(BnInception { weights: None, count_padding: true }),
+            Backbone::BnInception(BnInception {
+                weights: None,
+                count_padding: true,
+            }),
             Backbone::Resnet18(Pretrained::default()),
             Backbone::Resnet50(Bottleneck::default()),
             Backbone::Resnet101(Bottleneck::default()),
@@ -399,9 +409,13 @@ impl Backbone {
                 "inception5a",
                 "inception5b",
             ],
-            Backbone::EfficientnetLite0(_) => &["_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1"],
+            Backbone::EfficientnetLite0(_) => {
+                &["_conv_stem", "_bn0", "_blocks", "_conv_head", "_bn1"]
+            }
             Backbone::Squeezenet(_) | Backbone::MobilenetV2(_) => &["features"],
-            Backbone::VitS16(_) | Backbone::VitB16(_) => &["cls_token", "pos_embed", "patch_embed", "blocks", "norm"],
+            Backbone::VitS16(_) | Backbone::VitB16(_) => {
+                &["cls_token", "pos_embed", "patch_embed", "blocks", "norm"]
+            }
         }
     }
 
@@ -409,15 +423,22 @@ impl Backbone {
     /// known to the network alone.
     pub fn has_layer(&self, name: &str) -> bool {
         let begins = |long: &str, short: &str| {
-            long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
+            long.strip_prefix(short)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
         };
-        let known = self.layers().iter().any(|layer| begins(name, layer) || begins(layer, name));
+        let known = self
+            .layers()
+            .iter()
+            .any(|layer| begins(name, layer) || begins(layer, name));
         known || (matches!(self, Backbone::Torchscript(_)) && !name.is_empty())
     }
 
     /// Whether its features are a map that has to be pooled, or may be one.
     pub fn gives_a_map(&self) -> bool {
-        !matches!(self, Backbone::Pixels | Backbone::VitS16(_) | Backbone::VitB16(_))
+        !matches!(
+            self,
+            Backbone::Pixels | Backbone::VitS16(_) | Backbone::VitB16(_)
+        )
     }
 }
 
@@ -440,7 +461,13 @@ impl Weights {
     pub fn of_file(mut file: impl io::Read) -> io::Result<Weights> {
         let mut hasher = Sha256::new();
         io::copy(&mut file, &mut hasher)?;
-        Ok(Weights(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Weights(
+            hasher
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        ))
     }
 
     /// Stands for weights that are not there. No run with them can ever be executed.
@@ -543,7 +570,11 @@ impl BatchNorm {
     /// What it is where nothing is trained.
     pub fn untrained(backbone: &Backbone) -> BatchNorm {
         // A module of TorchScript can be nothing else.
-        if matches!(backbone, Backbone::Torchscript(_)) { BatchNorm::FrozenStatistics } else { BatchNorm::Train }
+        if matches!(backbone, Backbone::Torchscript(_)) {
+            BatchNorm::FrozenStatistics
+        } else {
+            BatchNorm::Train
+        }
     }
 
     fn is_train(&self) -> bool {
@@ -561,13 +592,17 @@ mod tests {
         assert_eq!(text, r#"{"backbone":"conv4","embedding":64}"#);
         let long = r#"{"backbone":{"resnet50":{"stride_on":"3x3"}},"normalise":true,"batch_norm":"train","freeze":[]}"#;
         let model: Model = serde_json::from_str(long).unwrap();
-        assert_eq!(serde_json::to_string(&model).unwrap(), r#"{"backbone":{"resnet50":{}}}"#);
+        assert_eq!(
+            serde_json::to_string(&model).unwrap(),
+            r#"{"backbone":{"resnet50":{}}}"#
+        );
     }
 
     #[test]
     fn every_backbone_is_found_by_its_name_in_a_sweep_file() {
         for backbone in Backbone::pretrainable() {
-            let read: Backbone = serde_json::from_str(&format!("{{\"{}\": {{}}}}", backbone.name())).unwrap();
+            let read: Backbone =
+                serde_json::from_str(&format!("{{\"{}\": {{}}}}", backbone.name())).unwrap();
             assert_eq!(backbone, read);
             let named = backbone.with_weights(Weights::named("a"));
             assert_eq!(named.weights(), Some(&Weights::named("a")));
@@ -577,6 +612,9 @@ mod tests {
     #[test]
     fn weights_are_known_by_the_sha_256_of_their_file() {
         let hash = Weights::of_file(b"abc".as_slice()).unwrap();
-        assert_eq!(hash.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            hash.to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

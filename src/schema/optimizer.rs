@@ -92,14 +92,29 @@ impl Optimizer {
 
     /// What there is to know about each, in the order of [`Optimizer::every`].
     pub const CARDS: &[Card] = &[
-        Card::new("adam", "PyTorch's Adam; weight decay is added to the gradient", "Kingma & Ba, ICLR 2015", ""),
-        Card::new("adam_w", "PyTorch's AdamW; weight decay shrinks the weights", "Loshchilov & Hutter, ICLR 2019", ""),
+        Card::new(
+            "adam",
+            "PyTorch's Adam; weight decay is added to the gradient",
+            "Kingma & Ba, ICLR 2015",
+            "",
+        ),
+        Card::new(
+            "adam_w",
+            "PyTorch's AdamW; weight decay shrinks the weights",
+            "Loshchilov & Hutter, ICLR 2019",
+            "",
+        ),
         Card::new(
             "rms_prop",
             "PyTorch's RMSprop, with momentum; what the Reality Check trains with",
             "Hinton, 2012",
             "",
         ),
-        Card::new("sgd", "PyTorch's SGD, with momentum", "Robbins & Monro, 1951; Polyak, 1964", ""),
+        Card::new(
+            "sgd",
+            "PyTorch's SGD, with momentum",
+            "Robbins & Monro, 1951; Polyak, 1964",
+            "",
+        ),
     ];
 }

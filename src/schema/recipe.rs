@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Clip, Dataset, Distance, Guards, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler,
-    Schedule, Span, StoredImages, Transform, WarmUp,
+    Clip, Dataset, Distance, Guards, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction,
+    Regularizer, Sampler, Schedule, Span, StoredImages, Transform, WarmUp,
 };
 
 /// Everything that determines one run's result, apart from the bytes of the data and the kind of
@@ -47,7 +47,9 @@ pub struct Fold {
 }
 
 /// How training classes are cut into folds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
     /// Into parts that differ in size by one class at most, each class in exactly one.
@@ -73,12 +75,18 @@ impl Fold {
 
     /// Which of `classes` training classes, numbered from 0, are held out.
     pub fn held_out(self, classes: u32) -> std::ops::Range<u32> {
-        let bound =
-            |part: u32| u32::try_from(u64::from(part) * u64::from(classes) / u64::from(self.of)).unwrap_or(classes);
+        let bound = |part: u32| {
+            u32::try_from(u64::from(part) * u64::from(classes) / u64::from(self.of))
+                .unwrap_or(classes)
+        };
         match self.cut {
             Cut::Even => bound(self.index)..bound(self.index + 1),
             Cut::RealityCheck => {
-                let end = if self.index == 0 { classes } else { bound(self.index) };
+                let end = if self.index == 0 {
+                    classes
+                } else {
+                    bound(self.index)
+                };
                 end - classes / self.of..end
             }
         }
@@ -237,7 +245,9 @@ mod tests {
     #[test]
     fn even_folds_cover_every_class_exactly_once() {
         for (classes, of) in [(964, 4), (10, 3), (7, 7), (98, 4)] {
-            let held_out: Vec<u32> = Fold::all(of, Cut::Even).flat_map(|fold| fold.held_out(classes)).collect();
+            let held_out: Vec<u32> = Fold::all(of, Cut::Even)
+                .flat_map(|fold| fold.held_out(classes))
+                .collect();
             assert_eq!(held_out, (0..classes).collect::<Vec<_>>());
         }
     }
@@ -246,20 +256,42 @@ mod tests {
     /// there, around the end, and validating on the next.
     #[test]
     fn the_reality_checks_folds_of_its_three_data_sets() {
-        let folds = |classes| Fold::all(4, Cut::RealityCheck).map(|fold| fold.held_out(classes)).collect::<Vec<_>>();
+        let folds = |classes| {
+            Fold::all(4, Cut::RealityCheck)
+                .map(|fold| fold.held_out(classes))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(folds(200 / 2), [75..100, 0..25, 25..50, 50..75]);
         assert_eq!(folds(196 / 2), [74..98, 0..24, 25..49, 49..73]);
-        assert_eq!(folds(22_634 / 2), [8_488..11_317, 0..2_829, 2_829..5_658, 5_658..8_487]);
+        assert_eq!(
+            folds(22_634 / 2),
+            [8_488..11_317, 0..2_829, 2_829..5_658, 5_658..8_487]
+        );
         let never = |classes: u32| {
-            (0..classes).filter(|class| folds(classes).iter().all(|fold| !fold.contains(class))).collect::<Vec<_>>()
+            (0..classes)
+                .filter(|class| folds(classes).iter().all(|fold| !fold.contains(class)))
+                .collect::<Vec<_>>()
         };
-        assert_eq!((never(100), never(98), never(11_317)), (vec![], vec![24, 73], vec![8_487]));
+        assert_eq!(
+            (never(100), never(98), never(11_317)),
+            (vec![], vec![24, 73], vec![8_487])
+        );
     }
 
     #[test]
     fn an_even_fold_is_written_without_its_cut() {
-        let text = |cut| serde_json::to_string(&Fold { index: 1, of: 4, cut }).unwrap();
+        let text = |cut| {
+            serde_json::to_string(&Fold {
+                index: 1,
+                of: 4,
+                cut,
+            })
+            .unwrap()
+        };
         assert_eq!(text(Cut::Even), r#"{"index":1,"of":4}"#);
-        assert_eq!(text(Cut::RealityCheck), r#"{"index":1,"of":4,"cut":"reality_check"}"#);
+        assert_eq!(
+            text(Cut::RealityCheck),
+            r#"{"index":1,"of":4,"cut":"reality_check"}"#
+        );
     }
 }

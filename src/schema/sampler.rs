@@ -112,12 +112,22 @@ impl Sampler {
     pub fn every() -> Vec<Sampler> {
         let batch = 32;
         vec![
-            Sampler::MPerClass(MPerClass { batch, per_class: four() }),
-            Sampler::Straddling(Straddling { batch, per_class: four() }),
+            Sampler::MPerClass(MPerClass {
+                batch,
+                per_class: four(),
+            }),
+            Sampler::Straddling(Straddling {
+                batch,
+                per_class: four(),
+            }),
             Sampler::Random(RandomSampler { batch }),
             Sampler::ClassBalanced(ClassBalanced { batch }),
             Sampler::FixedPairs(FixedPairs { batch }),
-            Sampler::Hierarchical(Hierarchical { batch, super_classes: two(), per_class: four() }),
+            Sampler::Hierarchical(Hierarchical {
+                batch,
+                super_classes: two(),
+                per_class: four(),
+            }),
         ]
     }
 
@@ -136,8 +146,18 @@ impl Sampler {
             "",
         ),
         Card::new("random", "passes over all images in random order", "", ""),
-        Card::new("class_balanced", "a random class, then a random image of it, both with replacement", "", ""),
-        Card::new("fixed_pairs", "two images of each of batch / 2 distinct classes", "Sohn, NIPS 2016", ""),
+        Card::new(
+            "class_balanced",
+            "a random class, then a random image of it, both with replacement",
+            "",
+            "",
+        ),
+        Card::new(
+            "fixed_pairs",
+            "two images of each of batch / 2 distinct classes",
+            "Sohn, NIPS 2016",
+            "",
+        ),
         Card::new(
             "hierarchical",
             "super_classes first, then classes within them, then per_class images; Omniglot's alphabets",

@@ -143,8 +143,14 @@ impl Schedule {
     pub fn every() -> Vec<Schedule> {
         vec![
             Schedule::Constant,
-            Schedule::Step(StepSchedule { every: Span::Epochs(10), factor: 0.1 }),
-            Schedule::MultiStep(MultiStep { at: Span::Steps(vec![1200, 2400]), factor: 0.1 }),
+            Schedule::Step(StepSchedule {
+                every: Span::Epochs(10),
+                factor: 0.1,
+            }),
+            Schedule::MultiStep(MultiStep {
+                at: Span::Steps(vec![1200, 2400]),
+                factor: 0.1,
+            }),
             Schedule::Cosine(Cosine::default()),
             Schedule::Plateau(Plateau::default()),
         ]
@@ -153,8 +159,18 @@ impl Schedule {
     /// What there is to know about each, in the order of [`Schedule::every`].
     pub const CARDS: &[Card] = &[
         Card::new("constant", "learning rates stay what they are", "", ""),
-        Card::new("step", "rates x factor after each `every.steps` or `every.epochs`", "PyTorch's StepLR", ""),
-        Card::new("multi_step", "rates x factor at each of `at.steps` or `at.epochs`", "PyTorch's MultiStepLR", ""),
+        Card::new(
+            "step",
+            "rates x factor after each `every.steps` or `every.epochs`",
+            "PyTorch's StepLR",
+            "",
+        ),
+        Card::new(
+            "multi_step",
+            "rates x factor at each of `at.steps` or `at.epochs`",
+            "PyTorch's MultiStepLR",
+            "",
+        ),
         Card::new(
             "cosine",
             "rates x floor + (1 - floor) (1 + cos(pi t / over)) / 2; `over` is all of training if left out",

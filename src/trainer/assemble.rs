@@ -41,16 +41,34 @@ pub(crate) fn source(dataset: &Dataset, root: Option<&Path>) -> Result<data::Sou
             seed: glyphs.seed,
         })),
         Dataset::Omniglot => {
-            let root = root.ok_or_else(|| Failed::data("the attempt does not say where Omniglot lies"))?;
-            Ok(data::Source::Omniglot { root: root.to_owned() })
+            let root =
+                root.ok_or_else(|| Failed::data("the attempt does not say where Omniglot lies"))?;
+            Ok(data::Source::Omniglot {
+                root: root.to_owned(),
+            })
         }
         listed => {
-            let missing = || Failed::data(format!("the attempt does not say where {} lies", listed.title()));
+            let missing = || {
+                Failed::data(format!(
+                    "the attempt does not say where {} lies",
+                    listed.title()
+                ))
+            };
             let root = root.ok_or_else(missing)?;
             let listing = manifest::read(&root.join(data::LISTING))?;
-            let listing = if *listed == Dataset::SopHalves { listing.in_halves() } else { listing };
-            listing.check().map_err(|error| Failed::data(format!("{}: {error}", listed.title())))?;
-            Ok(data::Source::Files { title: listed.title().to_owned(), root: root.to_owned(), listing })
+            let listing = if *listed == Dataset::SopHalves {
+                listing.in_halves()
+            } else {
+                listing
+            };
+            listing
+                .check()
+                .map_err(|error| Failed::data(format!("{}: {error}", listed.title())))?;
+            Ok(data::Source::Files {
+                title: listed.title().to_owned(),
+                root: root.to_owned(),
+                listing,
+            })
         }
     }
 }
@@ -78,10 +96,25 @@ pub(crate) fn objective(
     seed: u64,
 ) -> Result<Objective, Failed> {
     let classes = labels.iter().max().map_or(0, |last| last + 1);
-    let start = loss::Start { classes, width: network.width(), seed, part: 0, device: network.device() };
-    let objective = Objective { seed, ..Objective::sum(losses::terms(training, &start)?) };
+    let start = loss::Start {
+        classes,
+        width: network.width(),
+        seed,
+        part: 0,
+        device: network.device(),
+    };
+    let objective = Objective {
+        seed,
+        ..Objective::sum(losses::terms(training, &start)?)
+    };
     match &training.memory {
-        Some(memory) => remembering::with_memory(objective, memory, training.accumulate, network, labels.len()),
+        Some(memory) => remembering::with_memory(
+            objective,
+            memory,
+            training.accumulate,
+            network,
+            labels.len(),
+        ),
         None => Ok(objective),
     }
 }
@@ -97,21 +130,36 @@ pub(crate) fn optimizers(
 ) -> Result<Optimizers, Failed> {
     let groups = network.groups();
     if groups.is_empty() {
-        return Err(Failed::recipe("this model has no weights, there is nothing to train"));
+        return Err(Failed::recipe(
+            "this model has no weights, there is nothing to train",
+        ));
     }
     let weights = network.flat_parameters();
     let of_group = |(group, range): (Group, Range<i64>)| {
         let chosen = match group {
             Group::Trunk => &training.optimizer,
-            Group::Head => training.head_optimizer.as_ref().unwrap_or(&training.optimizer),
+            Group::Head => training
+                .head_optimizer
+                .as_ref()
+                .unwrap_or(&training.optimizer),
         };
-        let optimizer = optimizer(chosen, &weights.narrow(0, range.start, range.end - range.start));
+        let optimizer = optimizer(
+            chosen,
+            &weights.narrow(0, range.start, range.end - range.start),
+        );
         (group, range, optimizer)
     };
-    let of_losses = training.loss_optimizer.as_ref().unwrap_or(&training.optimizer);
+    let of_losses = training
+        .loss_optimizer
+        .as_ref()
+        .unwrap_or(&training.optimizer);
     Ok(Optimizers {
         groups: groups.into_iter().map(of_group).collect(),
-        losses: objective.flat_parameters().into_iter().map(|own| optimizer(of_losses, own)).collect(),
+        losses: objective
+            .flat_parameters()
+            .into_iter()
+            .map(|own| optimizer(of_losses, own))
+            .collect(),
         clip: training.clip.map(|clip| match clip {
             schema::Clip::Norm(bound) => optim::Clip::Norm(bound),
             schema::Clip::Value(bound) => optim::Clip::Value(bound),
@@ -121,19 +169,72 @@ pub(crate) fn optimizers(
 
 fn optimizer(optimizer: &Optimizer, parameters: &Tensor) -> optim::Optimizer {
     match *optimizer {
-        Optimizer::Adam(schema::Adam { lr, betas, epsilon, amsgrad, weight_decay }) => {
-            optim::Optimizer::new(optim::Adam { lr, betas, epsilon, amsgrad, weight_decay }, parameters)
-        }
-        Optimizer::AdamW(schema::AdamW { lr, betas, epsilon, amsgrad, weight_decay }) => {
-            optim::Optimizer::new(optim::AdamW { lr, betas, epsilon, amsgrad, weight_decay }, parameters)
-        }
-        Optimizer::RmsProp(schema::RmsProp { lr, alpha, epsilon, momentum, centered, weight_decay }) => {
-            let rule = optim::RmsProp { lr, alpha, epsilon, momentum, centered, weight_decay };
+        Optimizer::Adam(schema::Adam {
+            lr,
+            betas,
+            epsilon,
+            amsgrad,
+            weight_decay,
+        }) => optim::Optimizer::new(
+            optim::Adam {
+                lr,
+                betas,
+                epsilon,
+                amsgrad,
+                weight_decay,
+            },
+            parameters,
+        ),
+        Optimizer::AdamW(schema::AdamW {
+            lr,
+            betas,
+            epsilon,
+            amsgrad,
+            weight_decay,
+        }) => optim::Optimizer::new(
+            optim::AdamW {
+                lr,
+                betas,
+                epsilon,
+                amsgrad,
+                weight_decay,
+            },
+            parameters,
+        ),
+        Optimizer::RmsProp(schema::RmsProp {
+            lr,
+            alpha,
+            epsilon,
+            momentum,
+            centered,
+            weight_decay,
+        }) => {
+            let rule = optim::RmsProp {
+                lr,
+                alpha,
+                epsilon,
+                momentum,
+                centered,
+                weight_decay,
+            };
             optim::Optimizer::new(rule, parameters)
         }
-        Optimizer::Sgd(schema::Sgd { lr, momentum, dampening, nesterov, weight_decay }) => {
-            optim::Optimizer::new(optim::Sgd { lr, momentum, dampening, nesterov, weight_decay }, parameters)
-        }
+        Optimizer::Sgd(schema::Sgd {
+            lr,
+            momentum,
+            dampening,
+            nesterov,
+            weight_decay,
+        }) => optim::Optimizer::new(
+            optim::Sgd {
+                lr,
+                momentum,
+                dampening,
+                nesterov,
+                weight_decay,
+            },
+            parameters,
+        ),
     }
 }
 
@@ -148,8 +249,10 @@ const _: () = assert!(
 );
 
 /// The orchestrator says anew where images lie.
-const _: () =
-    assert!(matches!(data::ROOT.as_bytes(), b"root") && matches!(schema::PrepareWork::ROOT.as_bytes(), b"root"));
+const _: () = assert!(
+    matches!(data::ROOT.as_bytes(), b"root")
+        && matches!(schema::PrepareWork::ROOT.as_bytes(), b"root")
+);
 
 /// The version of the drawing is part of the name of every run on glyphs, so the two must not part.
 const _: () = assert!(schema::Glyphs::DRAWING == data::DRAWING);

@@ -61,7 +61,11 @@ pub(crate) struct Best {
 impl Best {
     /// A copy that shares the tensors, which nobody changes.
     pub(crate) fn share(&self) -> Best {
-        Best { step: self.step, scores: self.scores.clone(), network: share(&self.network) }
+        Best {
+            step: self.step,
+            scores: self.scores.clone(),
+            network: share(&self.network),
+        }
     }
 }
 
@@ -89,9 +93,20 @@ struct BestHeader {
 }
 
 /// Whose checkpoint it is: a hash of all that determines a training.
-pub(crate) fn identity(recipe: &Recipe, data: &PreparedData, threads: u32, device: tch::Device) -> String {
-    let numerics = if device.is_cuda() { Numerics::Cuda } else { Numerics::Cpu { threads } };
-    blake3::hash(canonical_json(&(FORMAT, SCHEMA, recipe, &data.blake3, numerics)).as_bytes()).to_hex().to_string()
+pub(crate) fn identity(
+    recipe: &Recipe,
+    data: &PreparedData,
+    threads: u32,
+    device: tch::Device,
+) -> String {
+    let numerics = if device.is_cuda() {
+        Numerics::Cuda
+    } else {
+        Numerics::Cpu { threads }
+    };
+    blake3::hash(canonical_json(&(FORMAT, SCHEMA, recipe, &data.blake3, numerics)).as_bytes())
+        .to_hex()
+        .to_string()
 }
 
 /// Puts a checkpoint in the place of an earlier one.
@@ -103,9 +118,22 @@ pub(crate) fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(
     tensors.extend(prefixed("losses", &snapshot.losses));
     let optimizers = snapshot.optimizers.iter().enumerate();
     tensors.extend(optimizers.flat_map(|(place, state)| prefixed(&optimizer(place), state)));
-    tensors.extend(snapshot.memory.iter().flat_map(|memory| prefixed("memory", memory)));
-    tensors.extend(snapshot.best.iter().flat_map(|best| prefixed("best", &best.network)));
-    tensors.push((HEADER.to_owned(), Tensor::from_slice(header(identity, snapshot).as_bytes())));
+    tensors.extend(
+        snapshot
+            .memory
+            .iter()
+            .flat_map(|memory| prefixed("memory", memory)),
+    );
+    tensors.extend(
+        snapshot
+            .best
+            .iter()
+            .flat_map(|best| prefixed("best", &best.network)),
+    );
+    tensors.push((
+        HEADER.to_owned(),
+        Tensor::from_slice(header(identity, snapshot).as_bytes()),
+    ));
     let hash = hash(&tensors)?;
     tensors.push((HASH.to_owned(), Tensor::from_slice(hash.as_bytes())));
     files::write(&tensors, path)
@@ -116,17 +144,32 @@ fn optimizer(place: usize) -> String {
 }
 
 fn header(identity: &str, snapshot: &Snapshot) -> String {
-    let bits = |best: &Best| best.scores.iter().map(|(metric, score)| (*metric, score.to_bits())).collect();
+    let bits = |best: &Best| {
+        best.scores
+            .iter()
+            .map(|(metric, score)| (*metric, score.to_bits()))
+            .collect()
+    };
     canonical_json(&Header {
         identity: identity.to_owned(),
         progress: snapshot.progress,
-        plateau: snapshot.plateau.map(|PlateauState { rate, best, bad, cooling }| PlateauHeader {
-            rate_bits: rate.to_bits(),
-            best_bits: best.to_bits(),
-            bad,
-            cooling,
+        plateau: snapshot.plateau.map(
+            |PlateauState {
+                 rate,
+                 best,
+                 bad,
+                 cooling,
+             }| PlateauHeader {
+                rate_bits: rate.to_bits(),
+                best_bits: best.to_bits(),
+                bad,
+                cooling,
+            },
+        ),
+        best: snapshot.best.as_ref().map(|best| BestHeader {
+            step: best.step,
+            score_bits: bits(best),
         }),
-        best: snapshot.best.as_ref().map(|best| BestHeader { step: best.step, score_bits: bits(best) }),
     })
 }
 
@@ -138,7 +181,8 @@ pub(crate) fn load(path: &Path, identity: &str) -> Result<Option<Snapshot>, Stri
     if !path.exists() {
         return Ok(None);
     }
-    let mut tensors = Tensor::read_safetensors(path).map_err(|_| "it is damaged or cannot be read")?;
+    let mut tensors =
+        Tensor::read_safetensors(path).map_err(|_| "it is damaged or cannot be read")?;
     let expected = bytes(&take(&mut tensors, HASH)?)?;
     if hash(&tensors).map_err(|failed| failed.message)?.as_bytes() != expected.as_slice() {
         return Err("it is damaged".to_owned());
@@ -152,16 +196,26 @@ pub(crate) fn load(path: &Path, identity: &str) -> Result<Option<Snapshot>, Stri
 }
 
 fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
-    let scores = |bits: Vec<(Metric, u64)>| bits.into_iter().map(|(metric, bits)| (metric, f64::from_bits(bits)));
+    let scores = |bits: Vec<(Metric, u64)>| {
+        bits.into_iter()
+            .map(|(metric, bits)| (metric, f64::from_bits(bits)))
+    };
     let memory = with_prefix("memory", tensors);
     Snapshot {
         progress: header.progress,
-        plateau: header.plateau.map(|PlateauHeader { rate_bits, best_bits, bad, cooling }| PlateauState {
-            rate: f64::from_bits(rate_bits),
-            best: f64::from_bits(best_bits),
-            bad,
-            cooling,
-        }),
+        plateau: header.plateau.map(
+            |PlateauHeader {
+                 rate_bits,
+                 best_bits,
+                 bad,
+                 cooling,
+             }| PlateauState {
+                rate: f64::from_bits(rate_bits),
+                best: f64::from_bits(best_bits),
+                bad,
+                cooling,
+            },
+        ),
         best: header.best.map(|best| Best {
             step: best.step,
             scores: scores(best.score_bits).collect(),
@@ -179,20 +233,31 @@ fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
 
 fn take(tensors: &mut Tensors, name: &str) -> Result<Tensor, String> {
     let place = tensors.iter().position(|(candidate, _)| candidate == name);
-    place.map(|place| tensors.swap_remove(place).1).ok_or_else(|| format!("it has no {name}"))
+    place
+        .map(|place| tensors.swap_remove(place).1)
+        .ok_or_else(|| format!("it has no {name}"))
 }
 
 fn prefixed(prefix: &str, state: &State) -> Tensors {
-    state.iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor.shallow_clone())).collect()
+    state
+        .iter()
+        .map(|(name, tensor)| (format!("{prefix}.{name}"), tensor.shallow_clone()))
+        .collect()
 }
 
 fn with_prefix(prefix: &str, tensors: &Tensors) -> State {
     let own = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned());
-    tensors.iter().filter_map(|(name, tensor)| Some((own(name)?, tensor.shallow_clone()))).collect()
+    tensors
+        .iter()
+        .filter_map(|(name, tensor)| Some((own(name)?, tensor.shallow_clone())))
+        .collect()
 }
 
 fn share(state: &State) -> State {
-    state.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+    state
+        .iter()
+        .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+        .collect()
 }
 
 /// The hash of names and content, whatever the order.
@@ -211,7 +276,9 @@ fn hash(tensors: &Tensors) -> Result<blake3::Hash, Failed> {
 fn bytes(tensor: &Tensor) -> Result<Vec<u8>, String> {
     let plain = tensor.detach().to_device(tch::Device::Cpu).contiguous();
     let mut bytes = vec![0; plain.numel() * plain.kind().elt_size_in_bytes()];
-    plain.f_copy_data_u8(&mut bytes, plain.numel()).map_err(|error| error.to_string())?;
+    plain
+        .f_copy_data_u8(&mut bytes, plain.numel())
+        .map_err(|error| error.to_string())?;
     Ok(bytes)
 }
 
@@ -222,12 +289,30 @@ mod tests {
     fn example() -> Snapshot {
         let state = |value: f64| vec![("a".to_owned(), Tensor::from_slice(&[value, 2.0, 3.0]))];
         Snapshot {
-            progress: Progress { step: 7, empty_steps: 2, unimproved: 1, ..Progress::default() },
-            plateau: Some(PlateauState { rate: 0.1 + 0.2, best: f64::NEG_INFINITY, bad: 3, cooling: 1 }),
-            best: Some(Best { step: 5, scores: [(Metric::MapAtR, 0.1 + 0.2)].into(), network: state(1.0) }),
+            progress: Progress {
+                step: 7,
+                empty_steps: 2,
+                unimproved: 1,
+                ..Progress::default()
+            },
+            plateau: Some(PlateauState {
+                rate: 0.1 + 0.2,
+                best: f64::NEG_INFINITY,
+                bad: 3,
+                cooling: 1,
+            }),
+            best: Some(Best {
+                step: 5,
+                scores: [(Metric::MapAtR, 0.1 + 0.2)].into(),
+                network: state(1.0),
+            }),
             network: state(4.0),
             losses: state(5.0),
-            optimizers: vec![vec![("steps".to_owned(), Tensor::from_slice(&[7i64]))], state(6.0), state(7.0)],
+            optimizers: vec![
+                vec![("steps".to_owned(), Tensor::from_slice(&[7i64]))],
+                state(6.0),
+                state(7.0),
+            ],
             memory: None,
         }
     }
@@ -239,12 +324,21 @@ mod tests {
         assert!(load(&path, "me").unwrap().is_none());
         save(&path, "me", &example()).unwrap();
         let read = load(&path, "me").unwrap().unwrap();
-        assert_eq!((read.progress, read.plateau), (example().progress, example().plateau));
+        assert_eq!(
+            (read.progress, read.plateau),
+            (example().progress, example().plateau)
+        );
         assert_eq!(read.network, example().network);
-        assert_eq!((read.losses, read.optimizers), (example().losses, example().optimizers));
+        assert_eq!(
+            (read.losses, read.optimizers),
+            (example().losses, example().optimizers)
+        );
         assert!(read.memory.is_none());
         let best = read.best.unwrap();
-        assert_eq!((best.step, best.scores[&Metric::MapAtR].to_bits()), (5, (0.1f64 + 0.2).to_bits()));
+        assert_eq!(
+            (best.step, best.scores[&Metric::MapAtR].to_bits()),
+            (5, (0.1f64 + 0.2).to_bits())
+        );
         assert_eq!(best.network, example().best.unwrap().network);
     }
 
@@ -258,7 +352,11 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[place] ^= 4;
             std::fs::write(&path, damaged).unwrap();
-            assert!(load(&path, "me").is_err(), "byte {place} of {}", whole.len());
+            assert!(
+                load(&path, "me").is_err(),
+                "byte {place} of {}",
+                whole.len()
+            );
         }
         std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
         assert!(load(&path, "me").is_err());
@@ -269,6 +367,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = files::checkpoint(folder.path());
         save(&path, "me", &example()).unwrap();
-        assert_eq!(load(&path, "you").unwrap_err(), "it belongs to another training");
+        assert_eq!(
+            load(&path, "you").unwrap_err(),
+            "it belongs to another training"
+        );
     }
 }

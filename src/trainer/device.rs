@@ -31,7 +31,9 @@ fn open_cuda() -> Result<tch::Device, Failed> {
 
 /// How many CUDA devices there are. Nothing is loaded where the system has no driver.
 pub(crate) fn count_cuda() -> u32 {
-    let driver = ["/dev/nvidia0", "/proc/driver/nvidia/version"].iter().any(|path| Path::new(path).exists());
+    let driver = ["/dev/nvidia0", "/proc/driver/nvidia/version"]
+        .iter()
+        .any(|path| Path::new(path).exists());
     if !driver || load_cuda().is_err() {
         return 0;
     }
@@ -41,8 +43,11 @@ pub(crate) fn count_cuda() -> u32 {
 /// The file of the libtorch in use, as far as the system tells.
 pub(crate) fn libtorch() -> String {
     let mapped = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let line = mapped.lines().find(|line| line.ends_with("/libtorch_cpu.so"));
-    line.and_then(|line| Some(line[line.find('/')?..].to_owned())).unwrap_or_else(|| "unknown".to_owned())
+    let line = mapped
+        .lines()
+        .find(|line| line.ends_with("/libtorch_cpu.so"));
+    line.and_then(|line| Some(line[line.find('/')?..].to_owned()))
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Registers the CUDA half of libtorch, once.
@@ -51,7 +56,10 @@ fn load_cuda() -> Result<(), String> {
     LOADED.get_or_init(load_cuda_now).clone()
 }
 
-#[expect(unsafe_code, reason = "opening a library runs its initialisers, which register the CUDA backend")]
+#[expect(
+    unsafe_code,
+    reason = "opening a library runs its initialisers, which register the CUDA backend"
+)]
 fn load_cuda_now() -> Result<(), String> {
     // SAFETY: the library belongs to the libtorch that is already loaded, which expects it to be opened so.
     let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }

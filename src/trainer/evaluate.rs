@@ -29,7 +29,12 @@ const CHUNK: usize = 512;
 ///
 /// # Errors
 /// If the data set or the network is not there, or not what the recipe asks for.
-pub(crate) fn evaluate(work: &EvaluateWork, device: tch::Device, stop: &Stop, say: Listener) -> Result<End, Failed> {
+pub(crate) fn evaluate(
+    work: &EvaluateWork,
+    device: tch::Device,
+    stop: &Stop,
+    say: Listener,
+) -> Result<End, Failed> {
     say(Event::Started { from: 0 });
     let data = split::open(&work.recipe, &work.data)?;
     let Some(embeddings) = embedded(&work.recipe, &data, &work.run, device, stop, say)? else {
@@ -43,7 +48,12 @@ pub(crate) fn evaluate(work: &EvaluateWork, device: tch::Device, stop: &Stop, sa
 ///
 /// # Errors
 /// If the data set or a network is not there, or not what its recipe asks for.
-pub(crate) fn ensemble(work: &EnsembleWork, device: tch::Device, stop: &Stop, say: Listener) -> Result<End, Failed> {
+pub(crate) fn ensemble(
+    work: &EnsembleWork,
+    device: tch::Device,
+    stop: &Stop,
+    say: Listener,
+) -> Result<End, Failed> {
     say(Event::Started { from: 0 });
     let (mut parts, mut opened) = (Vec::new(), None);
     for (recipe, run) in &work.members {
@@ -55,7 +65,13 @@ pub(crate) fn ensemble(work: &EnsembleWork, device: tch::Device, stop: &Stop, sa
         opened = Some(data);
     }
     let data = opened.ok_or_else(|| Failed::recipe("an ensemble needs members"))?;
-    measure(concatenated(parts), &data, &work.metrics, device, &work.into)
+    measure(
+        concatenated(parts),
+        &data,
+        &work.metrics,
+        device,
+        &work.into,
+    )
 }
 
 /// Compares the test images, whose embeddings these are, and leaves the scores of each query in a folder.
@@ -114,12 +130,18 @@ pub(crate) fn embedded(
             return Ok(None);
         }
         if throttle.ready() || done == total {
-            say(Event::Progress { done, total, loss: None });
+            say(Event::Progress {
+                done,
+                total,
+                loss: None,
+            });
         }
     }
     let embeddings = joined(&network, &chunks);
-    let named =
-        vec![("embeddings".to_owned(), embeddings.shallow_clone()), ("key".to_owned(), Tensor::from_slice(&key))];
+    let named = vec![
+        ("embeddings".to_owned(), embeddings.shallow_clone()),
+        ("key".to_owned(), Tensor::from_slice(&key)),
+    ];
     files::write(&named, &path)?;
     Ok(Some(embeddings))
 }
@@ -131,26 +153,41 @@ fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Fail
     let model = fs::read(&path).map_err(|error| unusable(&path, &error.to_string()))?;
     hasher.update(blake3::hash(&model).as_bytes());
     hasher.update(data.blake3.as_bytes());
-    hasher.update(schema::canonical_json(&(&recipe.model, &recipe.images, &recipe.transform.test)).as_bytes());
+    hasher.update(
+        schema::canonical_json(&(&recipe.model, &recipe.images, &recipe.transform.test)).as_bytes(),
+    );
     Ok(hasher.finalize().as_bytes().to_vec())
 }
 
 /// The embeddings in this file, if they are those of this key.
 fn kept(path: &Path, key: &[u8]) -> Option<Tensor> {
-    let tensors = path.is_file().then(|| Tensor::read_safetensors(path).ok())??;
-    let named = |name: &str| tensors.iter().find(|(key, _)| key == name).map(|(_, tensor)| tensor);
+    let tensors = path
+        .is_file()
+        .then(|| Tensor::read_safetensors(path).ok())??;
+    let named = |name: &str| {
+        tensors
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, tensor)| tensor)
+    };
     let found = Vec::<u8>::try_from(named("key")?).ok()?;
     (found == key).then(|| named("embeddings").map(Tensor::shallow_clone))?
 }
 
 fn load(network: &mut Network, run: &Path) -> Result<(), Failed> {
     let path = files::model(run);
-    let state = Tensor::read_safetensors(&path).map_err(|error| unusable(&path, &error.to_string()))?;
-    network.restore(&state).map_err(|error| unusable(&path, &error.to_string()))
+    let state =
+        Tensor::read_safetensors(&path).map_err(|error| unusable(&path, &error.to_string()))?;
+    network
+        .restore(&state)
+        .map_err(|error| unusable(&path, &error.to_string()))
 }
 
 fn unusable(path: &Path, why: &str) -> Failed {
-    Failed::data(format!("cannot use the network `{}`: {why}", path.display()))
+    Failed::data(format!(
+        "cannot use the network `{}`: {why}",
+        path.display()
+    ))
 }
 
 /// Writes a text that gets its name only when it is complete.
@@ -166,7 +203,9 @@ fn table(scored: &Scored, searching: &Searching) -> String {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for query in &scored.retrieval.queries {
         let (image, scores) = (searching.image_of(query.image as usize), &query.scores);
-        let numbers = [scores.r_precision, scores.ap_at_r, scores.ap].map(number).join(",");
+        let numbers = [scores.r_precision, scores.ap_at_r, scores.ap]
+            .map(number)
+            .join(",");
         // Writing to a string cannot fail.
         let _ = writeln!(table, "{image},{},{},{numbers}", query.label, scores.first);
     }
@@ -179,7 +218,8 @@ fn embeddings<'a>(
     feed: &'a Feed,
     places: &'a [i64],
 ) -> impl Iterator<Item = Result<Tensor, Failed>> + 'a {
-    feed.chunks(places, CHUNK).map(|images| images.map(|images| no_grad(|| network.forward(&images, false))))
+    feed.chunks(places, CHUNK)
+        .map(|images| images.map(|images| no_grad(|| network.forward(&images, false))))
 }
 
 fn joined(network: &Network, chunks: &[Tensor]) -> Tensor {
@@ -199,11 +239,14 @@ pub(crate) fn validate(
     validation: &Images,
     metrics: &[Metric],
 ) -> Result<Option<Scores>, Failed> {
-    let chunks = embeddings(network, feed, &validation.places).collect::<Result<Vec<_>, Failed>>()?;
+    let chunks =
+        embeddings(network, feed, &validation.places).collect::<Result<Vec<_>, Failed>>()?;
     let embeddings = joined(network, &chunks);
     if let Err(EvalError::NotFinite { .. }) = Rows::from_tensor(&embeddings) {
         return Ok(None);
     }
     let images = score::labelled(embeddings, validation.labels.clone(), Comparison::Cosine)?;
-    Ok(Some(score::score(Search::Within(&images), metrics, network.device())?.scores))
+    Ok(Some(
+        score::score(Search::Within(&images), metrics, network.device())?.scores,
+    ))
 }

@@ -49,18 +49,26 @@ pub(crate) fn write(tensors: &Tensors, path: &Path) -> Result<(), Failed> {
 /// If the disk does not take it.
 pub(crate) fn write_json<T: Serialize>(value: &T, path: &Path) -> Result<(), Failed> {
     let temporary = path.with_extension("incomplete");
-    let text = serde_json::to_vec_pretty(value).map_err(|error| Failed::disk(path, &error.into()))?;
+    let text =
+        serde_json::to_vec_pretty(value).map_err(|error| Failed::disk(path, &error.into()))?;
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(&text)?;
         file.sync_all()
     });
-    written.and_then(|()| publish(&temporary, path)).map_err(|error| Failed::disk(path, &error))
+    written
+        .and_then(|()| publish(&temporary, path))
+        .map_err(|error| Failed::disk(path, &error))
 }
 
 fn write_through(tensors: &Tensors, temporary: &Path) -> io::Result<()> {
     let plain: Tensors = tensors
         .iter()
-        .map(|(name, tensor)| (name.clone(), tensor.detach().to_device(tch::Device::Cpu).contiguous()))
+        .map(|(name, tensor)| {
+            (
+                name.clone(),
+                tensor.detach().to_device(tch::Device::Cpu).contiguous(),
+            )
+        })
         .collect();
     Tensor::write_safetensors(&plain, temporary).map_err(into_io)
 }
@@ -73,7 +81,10 @@ fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
 
 /// Makes what happened to names in the folder of `path` survive a power failure.
 fn sync_folder_of(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
@@ -82,8 +93,16 @@ fn into_io(error: tch::TchError) -> io::Error {
     match error {
         tch::TchError::Io(error) => error,
         other => {
-            let full = other.to_string().contains("No space left") || other.to_string().contains("StorageFull");
-            io::Error::new(if full { io::ErrorKind::StorageFull } else { io::ErrorKind::Other }, other.to_string())
+            let full = other.to_string().contains("No space left")
+                || other.to_string().contains("StorageFull");
+            io::Error::new(
+                if full {
+                    io::ErrorKind::StorageFull
+                } else {
+                    io::ErrorKind::Other
+                },
+                other.to_string(),
+            )
         }
     }
 }

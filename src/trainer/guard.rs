@@ -20,10 +20,20 @@ pub(crate) struct Noticed {
 
 impl Noticed {
     /// Takes in `step`: embeddings `[n, d]` of its last batch, and whether nothing contributed to its loss.
-    pub(crate) fn see(&mut self, guards: &Guards, step: u64, embeddings: &Tensor, empty: bool) -> Option<Breakdown> {
+    pub(crate) fn see(
+        &mut self,
+        guards: &Guards,
+        step: u64,
+        embeddings: &Tensor,
+        empty: bool,
+    ) -> Option<Breakdown> {
         self.empty_steps = if empty { self.empty_steps + 1 } else { 0 };
         if guards.collapse < 1.0 && step.is_multiple_of(EVERY) {
-            self.equal = if mean_cosine(embeddings) > guards.collapse { self.equal + 1 } else { 0 };
+            self.equal = if mean_cosine(embeddings) > guards.collapse {
+                self.equal + 1
+            } else {
+                0
+            };
         }
         if self.equal >= LOOKS {
             return Some(Breakdown::Collapsed);
@@ -38,7 +48,11 @@ fn mean_cosine(embeddings: &Tensor) -> f64 {
     if rows < 2.0 {
         return 0.0;
     }
-    let sum = no_grad(|| embeddings.to_kind(Kind::Double).sum_dim_intlist(0i64, false, None::<Kind>));
+    let sum = no_grad(|| {
+        embeddings
+            .to_kind(Kind::Double)
+            .sum_dim_intlist(0i64, false, None::<Kind>)
+    });
     (sum.square().sum(None::<Kind>).double_value(&[]) - rows) / (rows * (rows - 1.0))
 }
 
@@ -56,11 +70,23 @@ mod tests {
 
     #[test]
     fn only_many_steps_in_a_row_mean_something() {
-        let guards = Guards { dead_steps: 3, ..Guards::default() };
+        let guards = Guards {
+            dead_steps: 3,
+            ..Guards::default()
+        };
         let apart = Tensor::from_slice2(&[[1.0, 0.0], [0.0, 1.0]]);
         let mut noticed = Noticed::default();
         let mut see = |step, empty| noticed.see(&guards, step, &apart, empty);
-        assert_eq!([see(1, true), see(2, true), see(3, false), see(4, true), see(5, true)], [None; 5]);
+        assert_eq!(
+            [
+                see(1, true),
+                see(2, true),
+                see(3, false),
+                see(4, true),
+                see(5, true)
+            ],
+            [None; 5]
+        );
         assert_eq!(see(6, true), Some(Breakdown::Dead));
     }
 
@@ -69,9 +95,25 @@ mod tests {
         let same = Tensor::from_slice2(&[[0.6, 0.8]; 3]);
         let last = |guards: Guards| {
             let mut noticed = Noticed::default();
-            (1..=200).find_map(|step| noticed.see(&guards, step, &same, true).map(|how| (how, step)))
+            (1..=200).find_map(|step| {
+                noticed
+                    .see(&guards, step, &same, true)
+                    .map(|how| (how, step))
+            })
         };
-        assert_eq!(last(Guards { dead_steps: 0, ..Guards::default() }), Some((Breakdown::Collapsed, 100)));
-        assert_eq!(last(Guards { dead_steps: 0, collapse: 1.0 }), None);
+        assert_eq!(
+            last(Guards {
+                dead_steps: 0,
+                ..Guards::default()
+            }),
+            Some((Breakdown::Collapsed, 100))
+        );
+        assert_eq!(
+            last(Guards {
+                dead_steps: 0,
+                collapse: 1.0
+            }),
+            None
+        );
     }
 }

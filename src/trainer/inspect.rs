@@ -7,7 +7,9 @@ use dml::data::{
     listing::{Listing, Part, Role},
     omniglot,
 };
-use schema::{Dataset, Event, Finished, Half, InspectWork, Inspected, InspectedHalf, InspectedImage};
+use schema::{
+    Dataset, Event, Finished, Half, InspectWork, Inspected, InspectedHalf, InspectedImage,
+};
 
 use crate::{Failed, Listener, assemble, prepare::with_progress};
 
@@ -20,17 +22,35 @@ pub(crate) fn inspect(work: &InspectWork, say: Listener) -> Result<Finished, Fai
     let listing = listing(&work.dataset, &work.source)?;
     let found = with_progress(say, |progress| Inspection::of(&listing, progress));
     let image = |place: usize| image(&listing, place, &work.source);
-    let images = listing.halves().into_iter().flat_map(|(_, part)| &part.images);
+    let images = listing
+        .halves()
+        .into_iter()
+        .flat_map(|(_, part)| &part.images);
     Ok(Finished::Inspected(Box::new(Inspected {
-        halves: vec![half(Half::Train, &listing.training), half(Half::Test, &listing.test)],
-        formats: found.formats.into_iter().map(|(format, count)| (format.to_owned(), count)).collect(),
+        halves: vec![
+            half(Half::Train, &listing.training),
+            half(Half::Test, &listing.test),
+        ],
+        formats: found
+            .formats
+            .into_iter()
+            .map(|(format, count)| (format.to_owned(), count))
+            .collect(),
         grey: found.grey,
         widths: found.widths.map(numbers),
         heights: found.heights.map(numbers),
         boxes: images.filter(|image| image.bounding_box.is_some()).count() as u64,
         outside: found.outside.into_iter().map(image).collect(),
-        corrupt: found.corrupt.into_iter().map(|(_, error)| error.to_string()).collect(),
-        duplicates: found.duplicates.into_iter().map(|group| group.into_iter().map(image).collect()).collect(),
+        corrupt: found
+            .corrupt
+            .into_iter()
+            .map(|(_, error)| error.to_string())
+            .collect(),
+        duplicates: found
+            .duplicates
+            .into_iter()
+            .map(|group| group.into_iter().map(image).collect())
+            .collect(),
     })))
 }
 
@@ -42,12 +62,16 @@ pub(crate) fn listing(dataset: &Dataset, source: &Path) -> Result<Listing, Faile
     match assemble::source(dataset, Some(source))? {
         Source::Files { listing, .. } => Ok(listing),
         Source::Omniglot { root } => Ok(omniglot::listing(&root)?),
-        Source::Glyphs(_) => Err(Failed::recipe("glyphs are drawn by the program, they have no files")),
+        Source::Glyphs(_) => Err(Failed::recipe(
+            "glyphs are drawn by the program, they have no files",
+        )),
     }
 }
 
 fn half(half: Half, part: &Part) -> InspectedHalf {
-    let counted = |which: fn(Role) -> bool| part.images.iter().filter(|image| which(image.role)).count() as u64;
+    let counted = |which: fn(Role) -> bool| {
+        part.images.iter().filter(|image| which(image.role)).count() as u64
+    };
     let apart = part.images.iter().any(|image| image.role != Role::Both);
     let sizes = Spread::of(part.sizes().into_iter().map(u64::from));
     InspectedHalf {
@@ -71,5 +95,9 @@ fn image(listing: &Listing, place: usize, source: &Path) -> InspectedImage {
     };
     let image = &part.images[place];
     let path = image.path.strip_prefix(source).unwrap_or(&image.path);
-    InspectedImage { half, class: part.classes[image.class as usize].full_name(), path: path.display().to_string() }
+    InspectedImage {
+        half,
+        class: part.classes[image.class as usize].full_name(),
+        path: path.display().to_string(),
+    }
 }

@@ -84,7 +84,10 @@ fn work(attempt: &Attempt, stop: &Stop, say: Listener) -> Result<End, Failed> {
 
 fn fitted(work: &WeightsWork) -> Result<Finished, Failed> {
     let fit = assemble::weights_fit(&work.file, &work.backbone)?;
-    Ok(Finished::Fitted { used: fit.used as u64, ignored: fit.ignored })
+    Ok(Finished::Fitted {
+        used: fit.used as u64,
+        ignored: fit.ignored,
+    })
 }
 
 /// Lets something happen a few times a second at most.
@@ -101,7 +104,9 @@ impl Throttle {
 
     /// Whether it is time again.
     fn ready(&mut self) -> bool {
-        let ready = self.last.is_none_or(|last| last.elapsed() >= Throttle::PAUSE);
+        let ready = self
+            .last
+            .is_none_or(|last| last.elapsed() >= Throttle::PAUSE);
         if ready {
             self.last = Some(Instant::now());
         }

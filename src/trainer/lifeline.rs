@@ -59,8 +59,12 @@ pub(crate) fn watch(stop: Stop) {
 }
 
 fn leads_to_an_orchestrator() -> bool {
-    rustix::fs::fstat(rustix::stdio::stdin())
-        .is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))
+    rustix::fs::fstat(rustix::stdio::stdin()).is_ok_and(|stat| {
+        matches!(
+            FileType::from_raw_mode(stat.st_mode),
+            FileType::Fifo | FileType::Socket
+        )
+    })
 }
 
 /// Returns at the end of the input.

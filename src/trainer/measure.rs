@@ -24,14 +24,27 @@ pub(crate) fn measure(work: &MeasureWork, say: Listener) -> Result<Finished, Fai
     };
     let mut numbers = Numbers::default();
     let gallery = labelled(&work.gallery, comparison, &mut numbers)?;
-    let queries = work.queries.as_ref().map(|queries| labelled(queries, comparison, &mut numbers)).transpose()?;
+    let queries = work
+        .queries
+        .as_ref()
+        .map(|queries| labelled(queries, comparison, &mut numbers))
+        .transpose()?;
     let search = match &queries {
-        Some(queries) => Search::Between { queries, gallery: &gallery },
+        Some(queries) => Search::Between {
+            queries,
+            gallery: &gallery,
+        },
         None => Search::Within(&gallery),
     };
     let scored = score::score(search, &work.metrics, tch::Device::Cpu)?;
     let ties = scored.retrieval.has_ties();
-    let under = |order| if ties { scored.under(order) } else { Scores::new() };
+    let under = |order| {
+        if ties {
+            scored.under(order)
+        } else {
+            Scores::new()
+        }
+    };
     Ok(Finished::Measured(Box::new(Measured {
         images: search.sides().0.labels().len() as u64,
         gallery: queries.is_some().then(|| gallery.labels().len() as u64),
@@ -44,22 +57,34 @@ pub(crate) fn measure(work: &MeasureWork, say: Listener) -> Result<Finished, Fai
     })))
 }
 
-fn labelled(files: &EmbeddingFiles, comparison: Comparison, numbers: &mut Numbers) -> Result<Labelled, Failed> {
+fn labelled(
+    files: &EmbeddingFiles,
+    comparison: Comparison,
+    numbers: &mut Numbers,
+) -> Result<Labelled, Failed> {
     let (values, width) = read::embeddings(&files.embeddings)?;
     let labels = read::labels(&files.labels)?;
     let wrong = |error: EvalError| wrong(&error, files);
-    Labelled::new(Rows::new(values, width).map_err(wrong)?, numbers.of(labels), comparison).map_err(wrong)
+    Labelled::new(
+        Rows::new(values, width).map_err(wrong)?,
+        numbers.of(labels),
+        comparison,
+    )
+    .map_err(wrong)
 }
 
 fn wrong(error: &EvalError, files: &EmbeddingFiles) -> Failed {
     let (embeddings, labels) = (quoted(&files.embeddings), quoted(&files.labels));
     match error {
-        EvalError::NotFinite { image } => {
-            Failed::data(format!("row {image} of {embeddings}, counted from 0, holds a number that is not finite"))
-        }
-        EvalError::Labels { embeddings: rows, labels: lines } => {
-            Failed::data(format!("{embeddings} has {rows} rows but {labels} has {lines} labels"))
-        }
+        EvalError::NotFinite { image } => Failed::data(format!(
+            "row {image} of {embeddings}, counted from 0, holds a number that is not finite"
+        )),
+        EvalError::Labels {
+            embeddings: rows,
+            labels: lines,
+        } => Failed::data(format!(
+            "{embeddings} has {rows} rows but {labels} has {lines} labels"
+        )),
         EvalError::NoQueries | EvalError::Widths { .. } => score::unmeasurable(error),
     }
 }

@@ -39,27 +39,48 @@ pub(crate) fn neighbours(
     match data.test_roles.get(query) {
         None => {
             let last = images.labels.len().saturating_sub(1);
-            return Err(Failed::data(format!("there is no test image {query}; they are counted from 0 to {last}")));
+            return Err(Failed::data(format!(
+                "there is no test image {query}; they are counted from 0 to {last}"
+            )));
         }
-        Some(role) if !role.is_query() => return Err(Failed::data(no_query(query, &data.test_roles))),
+        Some(role) if !role.is_query() => {
+            return Err(Failed::data(no_query(query, &data.test_roles)));
+        }
         Some(_) => {}
     }
-    let Some(embeddings) = evaluate::embedded(&work.recipe, &data, &work.run, device, stop, say)? else {
+    let Some(embeddings) = evaluate::embedded(&work.recipe, &data, &work.run, device, stop, say)?
+    else {
         return Ok(End::Stopped);
     };
     let embedded = score::labelled(embeddings, images.labels.clone(), Comparison::Cosine)?;
-    let found = of_one(query, &embedded, &data.test_roles, work.count as usize, Resources::on(device))?;
+    let found = of_one(
+        query,
+        &embedded,
+        &data.test_roles,
+        work.count as usize,
+        Resources::on(device),
+    )?;
     let is_right = |&image: &usize| images.labels[image] == images.labels[query];
     let picture = draw(&data, &images.places, query, &found, is_right)?;
-    picture.save(&work.into).map_err(|error| Failed::disk(&work.into, &std::io::Error::other(error)))?;
+    picture
+        .save(&work.into)
+        .map_err(|error| Failed::disk(&work.into, &std::io::Error::other(error)))?;
     let right = found.iter().filter(|image| is_right(image)).count() as u32;
-    Ok(End::Finished(Finished::Drawn { right, of: found.len() as u32 }))
+    Ok(End::Finished(Finished::Drawn {
+        right,
+        of: found.len() as u32,
+    }))
 }
 
 fn no_query(image: usize, roles: &[Role]) -> String {
-    let next = roles.iter().enumerate().position(|(other, role)| other > image && role.is_query());
+    let next = roles
+        .iter()
+        .enumerate()
+        .position(|(other, role)| other > image && role.is_query());
     let next = next.or_else(|| roles.iter().position(|role| role.is_query()));
-    let hint = next.map(|next| format!("; image {next} is a query")).unwrap_or_default();
+    let hint = next
+        .map(|next| format!("; image {next} is a query"))
+        .unwrap_or_default();
     format!("test image {image} is in the gallery only, nothing is searched for with it{hint}")
 }
 
@@ -71,12 +92,25 @@ fn of_one(
     count: usize,
     resources: Resources,
 ) -> Result<Vec<usize>, Failed> {
-    let searched: Vec<usize> = (0..roles.len()).filter(|&image| roles[image].is_reference()).collect();
-    let itself = [searched.binary_search(&query).ok().map(|place| place as u32)];
+    let searched: Vec<usize> = (0..roles.len())
+        .filter(|&image| roles[image].is_reference())
+        .collect();
+    let itself = [searched
+        .binary_search(&query)
+        .ok()
+        .map(|place| place as u32)];
     let (one, gallery) = (images.part(&[query]), images.part(&searched));
-    let search = Search::Overlapping { queries: &one, gallery: &gallery, itself: &itself };
+    let search = Search::Overlapping {
+        queries: &one,
+        gallery: &gallery,
+        itself: &itself,
+    };
     let found = nearest(search, count, resources).map_err(|error| score::unmeasurable(&error))?;
-    Ok(found.of(0).iter().map(|&place| searched[place as usize]).collect())
+    Ok(found
+        .of(0)
+        .iter()
+        .map(|&place| searched[place as usize])
+        .collect())
 }
 
 fn draw(
@@ -93,11 +127,24 @@ fn draw(
     let columns = (found.len() as u32).min(IN_LINE) + 1;
     // The query has a column of its own, with a wider gap beside it.
     let mut picture = RgbImage::from_pixel(GAP + columns * cell + GAP, GAP + lines * cell, WHITE);
-    place(&mut picture, &framed(data, places[query], factor, GREY)?, GAP, GAP);
+    place(
+        &mut picture,
+        &framed(data, places[query], factor, GREY)?,
+        GAP,
+        GAP,
+    );
     for (number, image) in (0u32..).zip(found) {
         let colour = if is_right(image) { GREEN } else { RED };
-        let (x, y) = (2 * GAP + (1 + number % IN_LINE) * cell, GAP + number / IN_LINE * cell);
-        place(&mut picture, &framed(data, places[*image], factor, colour)?, x, y);
+        let (x, y) = (
+            2 * GAP + (1 + number % IN_LINE) * cell,
+            GAP + number / IN_LINE * cell,
+        );
+        place(
+            &mut picture,
+            &framed(data, places[*image], factor, colour)?,
+            x,
+            y,
+        );
     }
     Ok(picture)
 }
@@ -107,15 +154,34 @@ fn place(picture: &mut RgbImage, part: &RgbImage, x: u32, y: u32) {
 }
 
 /// The square in the middle of a stored image, enlarged.
-fn framed(data: &PreparedData, place: i64, factor: u32, colour: Rgb<u8>) -> Result<RgbImage, Failed> {
+fn framed(
+    data: &PreparedData,
+    place: i64,
+    factor: u32,
+    colour: Rgb<u8>,
+) -> Result<RgbImage, Failed> {
     let (place, side) = (place as usize, data.images.stored().size.short_side());
     let [width, height] = data.images.sides(place);
-    let middle = Region { left: (width - side) / 2, top: (height - side) / 2, width: side, height: side };
+    let middle = Region {
+        left: (width - side) / 2,
+        top: (height - side) / 2,
+        width: side,
+        height: side,
+    };
     let square = data.images.part(place, middle)?;
     let (side, pixels) = (side as u32, square.in_colour(Colour::Rgb).pixels);
     let image = RgbImage::from_raw(side, side, pixels).expect("three bytes for each pixel");
-    let enlarged = imageops::resize(&image, side * factor, side * factor, imageops::FilterType::Nearest);
-    let mut framed = RgbImage::from_pixel(enlarged.width() + 2 * FRAME, enlarged.height() + 2 * FRAME, colour);
+    let enlarged = imageops::resize(
+        &image,
+        side * factor,
+        side * factor,
+        imageops::FilterType::Nearest,
+    );
+    let mut framed = RgbImage::from_pixel(
+        enlarged.width() + 2 * FRAME,
+        enlarged.height() + 2 * FRAME,
+        colour,
+    );
     imageops::replace(&mut framed, &enlarged, i64::from(FRAME), i64::from(FRAME));
     Ok(framed)
 }

@@ -37,7 +37,12 @@ impl Gradients {
         let count = parts.len() as f64;
         let sum = parts.into_iter().reduce(|sum, part| Gradients {
             network: sum.network + part.network,
-            losses: sum.losses.into_iter().zip(part.losses).map(|(sum, part)| sum + part).collect(),
+            losses: sum
+                .losses
+                .into_iter()
+                .zip(part.losses)
+                .map(|(sum, part)| sum + part)
+                .collect(),
         })?;
         if count == 1.0 {
             return Some(sum);
@@ -60,7 +65,9 @@ impl Optimizers {
         trunk_is_held: bool,
     ) {
         let clip = self.clip;
-        let clipped = |gradient: &Tensor| clip.map_or_else(|| gradient.shallow_clone(), |clip| clip.apply(gradient));
+        let clipped = |gradient: &Tensor| {
+            clip.map_or_else(|| gradient.shallow_clone(), |clip| clip.apply(gradient))
+        };
         let (weights, gradient) = (network.flat_parameters(), clipped(&gradients.network));
         for (group, range, optimizer) in &mut self.groups {
             if !(trunk_is_held && *group == Group::Trunk) {
@@ -68,10 +75,16 @@ impl Optimizers {
                 optimizer.step(&mut part(weights), &part(&gradient), rate);
             }
         }
-        let parameters = objective.flat_parameters().into_iter().zip(&gradients.losses);
-        self.losses.iter_mut().zip(parameters).for_each(|(optimizer, (own, gradient))| {
-            optimizer.step(own, &clipped(gradient), rate);
-        });
+        let parameters = objective
+            .flat_parameters()
+            .into_iter()
+            .zip(&gradients.losses);
+        self.losses
+            .iter_mut()
+            .zip(parameters)
+            .for_each(|(optimizer, (own, gradient))| {
+                optimizer.step(own, &clipped(gradient), rate);
+            });
     }
 
     /// The states of all, those of the network's groups first.

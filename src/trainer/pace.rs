@@ -30,10 +30,19 @@ impl Pace {
         Pace {
             epoch,
             schedule: schedule(training),
-            warm_up: training.warm_up.as_ref().map_or((Unit::Steps, optim::WarmUp { over: 0, from: 1.0 }), |warm_up| {
-                let (unit, over) = unit(&warm_up.over);
-                (unit, optim::WarmUp { over, from: warm_up.from })
-            }),
+            warm_up: training.warm_up.as_ref().map_or(
+                (Unit::Steps, optim::WarmUp { over: 0, from: 1.0 }),
+                |warm_up| {
+                    let (unit, over) = unit(&warm_up.over);
+                    (
+                        unit,
+                        optim::WarmUp {
+                            over,
+                            from: warm_up.from,
+                        },
+                    )
+                },
+            ),
             thawed: match training.freeze_trunk {
                 None => 0,
                 Some(Span::Steps(steps)) => steps,
@@ -49,8 +58,13 @@ impl Pace {
             Unit::Steps => step,
             Unit::Epochs => step / self.epoch,
         };
-        let on_plateau = self.plateau.as_ref().map_or(1.0, |plateau| plateau.state.rate);
-        self.schedule.1.factor(time(self.schedule.0)) * self.warm_up.1.factor(time(self.warm_up.0)) * on_plateau
+        let on_plateau = self
+            .plateau
+            .as_ref()
+            .map_or(1.0, |plateau| plateau.state.rate);
+        self.schedule.1.factor(time(self.schedule.0))
+            * self.warm_up.1.factor(time(self.warm_up.0))
+            * on_plateau
     }
 
     /// Whether the trunk is left as it is at `step`.
@@ -83,24 +97,59 @@ fn schedule(training: &Training) -> (Unit, optim::Schedule) {
         Schedule::Constant | Schedule::Plateau(_) => (Unit::Steps, optim::Schedule::Constant),
         Schedule::Step(step) => {
             let (unit, every) = unit(&step.every);
-            (unit, optim::Schedule::Step { every, factor: step.factor })
+            (
+                unit,
+                optim::Schedule::Step {
+                    every,
+                    factor: step.factor,
+                },
+            )
         }
         Schedule::MultiStep(multi_step) => {
             let (unit, at) = unit(&multi_step.at);
-            (unit, optim::Schedule::MultiStep { at, factor: multi_step.factor })
+            (
+                unit,
+                optim::Schedule::MultiStep {
+                    at,
+                    factor: multi_step.factor,
+                },
+            )
         }
         Schedule::Cosine(cosine) => {
-            let (unit, over) = cosine.over.as_ref().map_or((Unit::Steps, training.steps), unit);
-            (unit, optim::Schedule::Cosine { over, floor: cosine.floor })
+            let (unit, over) = cosine
+                .over
+                .as_ref()
+                .map_or((Unit::Steps, training.steps), unit);
+            (
+                unit,
+                optim::Schedule::Cosine {
+                    over,
+                    floor: cosine.floor,
+                },
+            )
         }
     }
 }
 
 fn plateau(training: &Training) -> Option<Plateau> {
-    let Schedule::Plateau(schema::Plateau { patience, factor, threshold, cooldown, floor }) = training.schedule else {
+    let Schedule::Plateau(schema::Plateau {
+        patience,
+        factor,
+        threshold,
+        cooldown,
+        floor,
+    }) = training.schedule
+    else {
         return None;
     };
-    Some(Plateau { patience, factor, threshold, cooldown, floor, state: PlateauState::default() })
+    Some(Plateau {
+        patience,
+        factor,
+        threshold,
+        cooldown,
+        floor,
+        state: PlateauState::default(),
+    })
 }
 
 fn unit<T: Clone>(span: &Span<T>) -> (Unit, T) {
@@ -117,14 +166,25 @@ mod tests {
     use super::*;
 
     fn training() -> Training {
-        let sampler = Sampler::MPerClass(MPerClass { batch: 10, per_class: 2 });
-        Training::new(Loss::Contrastive(Contrastive::default()), sampler, Optimizer::Sgd(Sgd::default()), 100)
+        let sampler = Sampler::MPerClass(MPerClass {
+            batch: 10,
+            per_class: 2,
+        });
+        Training::new(
+            Loss::Contrastive(Contrastive::default()),
+            sampler,
+            Optimizer::Sgd(Sgd::default()),
+            100,
+        )
     }
 
     #[test]
     fn an_epoch_is_one_pass_unless_it_is_chosen_and_rates_change_with_it() {
         let mut training = training();
-        training.schedule = Schedule::Step(StepSchedule { every: Span::Epochs(2), factor: 0.5 });
+        training.schedule = Schedule::Step(StepSchedule {
+            every: Span::Epochs(2),
+            factor: 0.5,
+        });
         let first_change = |training: &Training| {
             let pace = Pace::new(training, 39, 10);
             (0..100).find(|&step| pace.rate(step) != 1.0).unwrap()
@@ -132,15 +192,24 @@ mod tests {
         assert_eq!(first_change(&training), 6);
         training.epoch_steps = Some(7);
         assert_eq!(first_change(&training), 14);
-        training.schedule = Schedule::Step(StepSchedule { every: Span::Steps(2), factor: 0.5 });
+        training.schedule = Schedule::Step(StepSchedule {
+            every: Span::Steps(2),
+            factor: 0.5,
+        });
         assert_eq!(first_change(&training), 2);
     }
 
     #[test]
     fn a_warm_up_multiplies_whatever_comes_after_it() {
         let mut training = training();
-        training.warm_up = Some(WarmUp { over: Span::Steps(4), from: 0.0 });
-        training.schedule = Schedule::Step(StepSchedule { every: Span::Steps(2), factor: 0.5 });
+        training.warm_up = Some(WarmUp {
+            over: Span::Steps(4),
+            from: 0.0,
+        });
+        training.schedule = Schedule::Step(StepSchedule {
+            every: Span::Steps(2),
+            factor: 0.5,
+        });
         let pace = Pace::new(&training, 100, 10);
         let rates: Vec<f64> = (0..6).map(|step| pace.rate(step)).collect();
         assert_eq!(rates, [0.0, 0.25, 0.25, 0.375, 0.25, 0.25]);

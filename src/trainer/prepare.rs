@@ -19,9 +19,15 @@ use crate::{Failed, Listener, Throttle, assemble, files, process::log};
 pub(crate) fn import(work: &ImportWork, say: Listener) -> Result<Finished, Failed> {
     say(Event::Started { from: 0 });
     let images = match (&work.dataset, assemble::reader(&work.dataset)) {
-        (Dataset::Omniglot, _) => with_progress(say, |progress| omniglot::import(&work.from, &work.into, progress))?,
+        (Dataset::Omniglot, _) => with_progress(say, |progress| {
+            omniglot::import(&work.from, &work.into, progress)
+        })?,
         (_, Some(reader)) => register(work, reader, say)?,
-        (_, None) => return Err(Failed::recipe("glyphs are drawn by the program, there is nothing to import")),
+        (_, None) => {
+            return Err(Failed::recipe(
+                "glyphs are drawn by the program, there is nothing to import",
+            ));
+        }
     };
     Ok(Finished::Imported { images })
 }
@@ -32,7 +38,11 @@ fn register(work: &ImportWork, reader: Reader, say: Listener) -> Result<u64, Fai
         reader,
         from: &work.from,
         into: &work.into,
-        folders: if work.copy { Folders::Copy } else { Folders::Link },
+        folders: if work.copy {
+            Folders::Copy
+        } else {
+            Folders::Link
+        },
         other_counts: work.allow_other_counts,
     };
     let added = with_progress(say, |progress| adding::add(&request, progress))?;
@@ -42,14 +52,22 @@ fn register(work: &ImportWork, reader: Reader, say: Listener) -> Result<u64, Fai
 }
 
 fn registration(added: Added) -> Registration {
-    let Added { layout, listing, differences } = added;
+    let Added {
+        layout,
+        listing,
+        differences,
+    } = added;
     let counts = listing.counts();
     Registration {
         layout: layout.to_owned(),
         training_classes: listing.training.classes.len() as u32,
         training_images: counts.training_images,
         smallest_training_class: listing.training.sizes().into_iter().min().unwrap_or(0),
-        super_classes: listing.training.classes.iter().all(|class| class.category.is_some()),
+        super_classes: listing
+            .training
+            .classes
+            .iter()
+            .all(|class| class.category.is_some()),
         test_classes: listing.test.classes.len() as u32,
         test_images: counts.test_images,
         queries: counts.queries,
@@ -83,9 +101,14 @@ fn already_there(folder: &Path, source: &Source, stored: &StoredImages) -> Optio
         return None;
     }
     match PreparedData::open(folder) {
-        Ok(data) if data.source == source.title() && data.images.stored() == stored => Some(data.counts()),
+        Ok(data) if data.source == source.title() && data.images.stored() == stored => {
+            Some(data.counts())
+        }
         Ok(_) => {
-            log(&format!("`{}` holds another data set; it is prepared again", folder.display()));
+            log(&format!(
+                "`{}` holds another data set; it is prepared again",
+                folder.display()
+            ));
             None
         }
         Err(error) => {
@@ -108,10 +131,16 @@ fn prepared(counts: Summary) -> Prepared {
 pub(crate) fn with_progress<T>(say: Listener, work: impl FnOnce(data::Progress) -> T) -> T {
     let listener = Mutex::new((say, Throttle::new()));
     work(&|done, total| {
-        let Ok(mut guard) = listener.lock() else { return };
+        let Ok(mut guard) = listener.lock() else {
+            return;
+        };
         let (say, throttle) = &mut *guard;
         if throttle.ready() || done == total {
-            say(Event::Progress { done, total, loss: None });
+            say(Event::Progress {
+                done,
+                total,
+                loss: None,
+            });
         }
     })
 }

@@ -52,7 +52,10 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn print(text: &str) -> Exit {
-    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+    match io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush())
+    {
         Ok(()) => Exit::Finished,
         Err(_) => Exit::Failed,
     }
@@ -71,7 +74,12 @@ fn describe() -> Exit {
 fn attempt(path: &Path) -> Exit {
     let attempt = match read(path) {
         Ok(attempt) => attempt,
-        Err(why) => return unusable(&format!("cannot use the attempt `{}`: {why}", path.display())),
+        Err(why) => {
+            return unusable(&format!(
+                "cannot use the attempt `{}`: {why}",
+                path.display()
+            ));
+        }
     };
     let stop = Stop::new();
     lifeline::watch(stop.clone());
@@ -93,7 +101,10 @@ fn read(path: &Path) -> Result<Attempt, String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     let attempt: Attempt = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     if attempt.protocol != PROTOCOL {
-        return Err(format!("it speaks protocol {}, this trainer {PROTOCOL}", attempt.protocol));
+        return Err(format!(
+            "it speaks protocol {}, this trainer {PROTOCOL}",
+            attempt.protocol
+        ));
     }
     Ok(attempt)
 }
@@ -115,7 +126,10 @@ fn limit_threads(threads: u32) {
     let threads = threads.max(1);
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     tch::set_num_interop_threads(1);
-    if let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global() {
+    if let Err(error) = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads as usize)
+        .build_global()
+    {
         log(&error.to_string());
     }
 }

@@ -34,7 +34,10 @@ pub(crate) fn embeddings(path: &Path) -> Result<(Vec<f32>, usize), Failed> {
     let (values, shape) = read.map_err(|why| unreadable(path, &why))?;
     match shape[..] {
         [rows, width] if rows > 0 && width > 0 => Ok((values, width)),
-        _ => Err(unreadable(path, &format!("its shape is {shape:?}, not [images, numbers of each]"))),
+        _ => Err(unreadable(
+            path,
+            &format!("its shape is {shape:?}, not [images, numbers of each]"),
+        )),
     }
 }
 
@@ -45,12 +48,18 @@ pub(crate) fn embeddings(path: &Path) -> Result<(Vec<f32>, usize), Failed> {
 pub(crate) fn labels(path: &Path) -> Result<Labels, Failed> {
     if extension(path) != "npy" {
         let lines = text(path).and_then(|text| lines(&text));
-        return lines.map(Labels::Texts).map_err(|why| unreadable(path, &why));
+        return lines
+            .map(Labels::Texts)
+            .map_err(|why| unreadable(path, &why));
     }
-    let (numbers, shape) = npy(path, "whole numbers", whole).map_err(|why| unreadable(path, &why))?;
+    let (numbers, shape) =
+        npy(path, "whole numbers", whole).map_err(|why| unreadable(path, &why))?;
     match shape[..] {
         [_] | [_, 1] => Ok(Labels::Numbers(numbers)),
-        _ => Err(unreadable(path, &format!("its shape is {shape:?}, not [images]"))),
+        _ => Err(unreadable(
+            path,
+            &format!("its shape is {shape:?}, not [images]"),
+        )),
     }
 }
 
@@ -59,12 +68,17 @@ fn unreadable(path: &Path, why: &str) -> Failed {
 }
 
 fn extension(path: &Path) -> &str {
-    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
+    path.extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default()
 }
 
 fn text(path: &Path) -> Result<String, String> {
     let text = fs::read_to_string(path).map_err(said)?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text))
 }
 
 fn said(error: io::Error) -> String {
@@ -86,13 +100,21 @@ fn lines(text: &str) -> Result<Vec<String>, String> {
 /// Numbers between commas; a first line of names is passed over.
 fn csv(text: &str) -> Result<(Vec<f32>, Vec<usize>), String> {
     let (mut values, mut rows, mut width) = (Vec::new(), 0, None);
-    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+    for (number, line) in (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
         let before = values.len();
         for field in line.split(',') {
             match field.trim().parse::<f32>() {
                 Ok(value) => values.push(value),
                 Err(_) if rows == 0 && number == 1 => break,
-                Err(_) => return Err(format!("line {number} has `{}` in the place of a number", field.trim())),
+                Err(_) => {
+                    return Err(format!(
+                        "line {number} has `{}` in the place of a number",
+                        field.trim()
+                    ));
+                }
             }
         }
         let found = values.len() - before;
@@ -101,7 +123,10 @@ fn csv(text: &str) -> Result<(Vec<f32>, Vec<usize>), String> {
             continue;
         }
         if *width.get_or_insert(found) != found {
-            return Err(format!("line {number} has {found} numbers, not {}", width.unwrap_or(0)));
+            return Err(format!(
+                "line {number} has {found} numbers, not {}",
+                width.unwrap_or(0)
+            ));
         }
         rows += 1;
     }
@@ -117,15 +142,27 @@ fn safetensors(path: &Path) -> Result<(Vec<f32>, Vec<usize>), String> {
     let (_, tensor) = match (named, &tensors[..]) {
         (Some(named), _) => named,
         (None, [only]) => only,
-        (None, _) => return Err("it holds several tensors and none is called `embeddings`".to_owned()),
+        (None, _) => {
+            return Err("it holds several tensors and none is called `embeddings`".to_owned());
+        }
     };
     if !tensor.is_floating_point() {
-        return Err(format!("it holds numbers of kind {:?}, not floating point", tensor.kind()));
+        return Err(format!(
+            "it holds numbers of kind {:?}, not floating point",
+            tensor.kind()
+        ));
     }
     let tensor = tensor.to_kind(Kind::Float).contiguous();
     let mut values = vec![0.0; tensor.numel()];
     tensor.copy_data(&mut values, tensor.numel());
-    Ok((values, tensor.size().into_iter().map(|size| size as usize).collect()))
+    Ok((
+        values,
+        tensor
+            .size()
+            .into_iter()
+            .map(|size| size as usize)
+            .collect(),
+    ))
 }
 
 /// Turns the bytes of one number into a number.
@@ -173,7 +210,8 @@ fn npy<T: Copy>(
     let (order, code) = kind.split_at(kind.len().min(1));
     let (letter, bytes) = code.split_at(code.len().min(1));
     let bytes: usize = bytes.parse().unwrap_or(0);
-    let decode = decoder(letter, bytes).ok_or_else(|| format!("it holds numbers of type `{kind}`, not {wanted}"))?;
+    let decode = decoder(letter, bytes)
+        .ok_or_else(|| format!("it holds numbers of type `{kind}`, not {wanted}"))?;
     let count = shape.iter().product::<usize>();
     let rest = file.get_ref().metadata().map_err(said)?.len();
     if (count as u64).saturating_mul(bytes as u64) > rest {
@@ -190,7 +228,9 @@ fn npy<T: Copy>(
     }
     if header.contains("'fortran_order': True") && shape.len() == 2 {
         let (rows, columns) = (shape[0], shape[1]);
-        values = (0..count).map(|place| values[place % columns * rows + place / columns]).collect();
+        values = (0..count)
+            .map(|place| values[place % columns * rows + place / columns])
+            .collect();
     }
     Ok((values, shape))
 }
@@ -206,19 +246,30 @@ fn npy_header(file: &mut impl Read) -> Result<String, String> {
     let size = if magic[6] == 1 { 2 } else { 4 };
     file.read_exact(&mut length[..size]).map_err(said)?;
     let mut header = Vec::new();
-    file.take(u64::from(u32::from_le_bytes(length))).read_to_end(&mut header).map_err(said)?;
+    file.take(u64::from(u32::from_le_bytes(length)))
+        .read_to_end(&mut header)
+        .map_err(said)?;
     String::from_utf8(header).map_err(|_| "its header is no text".to_owned())
 }
 
 fn quoted_value<'a>(header: &'a str, key: &str) -> Option<&'a str> {
     let (_, after) = header.split_once(&format!("'{key}':"))?;
-    after.trim_start().strip_prefix('\'')?.split_once('\'').map(|(value, _)| value)
+    after
+        .trim_start()
+        .strip_prefix('\'')?
+        .split_once('\'')
+        .map(|(value, _)| value)
 }
 
 fn shape(header: &str) -> Option<Vec<usize>> {
     let (_, after) = header.split_once("'shape':")?;
     let (inside, _) = after.trim_start().strip_prefix('(')?.split_once(')')?;
-    inside.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| part.parse().ok()).collect()
+    inside
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| part.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -234,8 +285,19 @@ mod tests {
 
     fn npy_bytes(version: u8, header: &str, numbers: &[u8]) -> Vec<u8> {
         let length = (header.len() as u32).to_le_bytes();
-        let length = if version == 1 { &length[..2] } else { &length[..] };
-        [b"\x93NUMPY", &[version, 0][..], length, header.as_bytes(), numbers].concat()
+        let length = if version == 1 {
+            &length[..2]
+        } else {
+            &length[..]
+        };
+        [
+            b"\x93NUMPY",
+            &[version, 0][..],
+            length,
+            header.as_bytes(),
+            numbers,
+        ]
+        .concat()
     }
 
     fn read(name: &str, content: &[u8]) -> Result<(Vec<f32>, usize), String> {
@@ -249,19 +311,44 @@ mod tests {
             format!("{{'descr': '{kind}', 'fortran_order': {fortran}, 'shape': (3, 2), }}  \n")
         };
         let singles = [1f32, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let (little, big) = (singles.map(f32::to_le_bytes).concat(), singles.map(f32::to_be_bytes).concat());
+        let (little, big) = (
+            singles.map(f32::to_le_bytes).concat(),
+            singles.map(f32::to_be_bytes).concat(),
+        );
         let doubles = singles.map(|value| f64::from(value).to_le_bytes()).concat();
-        let columns = [1f32, 3.0, 5.0, 2.0, 4.0, 6.0].map(f32::to_le_bytes).concat();
+        let columns = [1f32, 3.0, 5.0, 2.0, 4.0, 6.0]
+            .map(f32::to_le_bytes)
+            .concat();
         let expected = Ok((singles.to_vec(), 2));
         for version in [1, 2, 3] {
-            assert_eq!(read("e.npy", &npy_bytes(version, &header("<f4", "False"), &little)), expected);
+            assert_eq!(
+                read(
+                    "e.npy",
+                    &npy_bytes(version, &header("<f4", "False"), &little)
+                ),
+                expected
+            );
         }
-        assert_eq!(read("e.npy", &npy_bytes(1, &header(">f4", "False"), &big)), expected);
-        assert_eq!(read("e.npy", &npy_bytes(1, &header("<f8", "False"), &doubles)), expected);
-        assert_eq!(read("e.npy", &npy_bytes(1, &header("<f4", "True"), &columns)), expected);
+        assert_eq!(
+            read("e.npy", &npy_bytes(1, &header(">f4", "False"), &big)),
+            expected
+        );
+        assert_eq!(
+            read("e.npy", &npy_bytes(1, &header("<f8", "False"), &doubles)),
+            expected
+        );
+        assert_eq!(
+            read("e.npy", &npy_bytes(1, &header("<f4", "True"), &columns)),
+            expected
+        );
         let message = |content: &[u8]| read("e.npy", content).unwrap_err();
-        assert!(message(&npy_bytes(1, &header("<i8", "False"), &doubles)).contains("type `<i8`, not float32"));
-        assert!(message(&npy_bytes(1, &header("<f4", "False"), &little[..8])).contains("too early"));
+        assert!(
+            message(&npy_bytes(1, &header("<i8", "False"), &doubles))
+                .contains("type `<i8`, not float32")
+        );
+        assert!(
+            message(&npy_bytes(1, &header("<f4", "False"), &little[..8])).contains("too early")
+        );
         assert!(message(b"1,2\n3,4\n").contains("NumPy"));
         let flat = "{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }\n";
         assert!(message(&npy_bytes(1, flat, &little)).contains("its shape is [6]"));
@@ -271,9 +358,20 @@ mod tests {
     fn text_may_have_names_on_top_and_lines_that_end_in_any_way() {
         let expected = Ok((vec![1.0, 2.5, -3e-2, 4.0], 2));
         assert_eq!(read("e.csv", b"1,2.5\n-3e-2,4\n"), expected);
-        assert_eq!(read("e.csv", "\u{feff}a,b\r\n1, 2.5\r\n-3e-2 ,4".as_bytes()), expected);
-        assert!(read("e.csv", b"1,2\n3\n").unwrap_err().contains("line 2 has 1 numbers, not 2"));
-        assert!(read("e.csv", b"1,2\n3,x\n").unwrap_err().contains("line 2 has `x`"));
+        assert_eq!(
+            read("e.csv", "\u{feff}a,b\r\n1, 2.5\r\n-3e-2 ,4".as_bytes()),
+            expected
+        );
+        assert!(
+            read("e.csv", b"1,2\n3\n")
+                .unwrap_err()
+                .contains("line 2 has 1 numbers, not 2")
+        );
+        assert!(
+            read("e.csv", b"1,2\n3,x\n")
+                .unwrap_err()
+                .contains("line 2 has `x`")
+        );
         assert!(read("e.csv", b"").unwrap_err().contains("shape"));
     }
 
@@ -283,12 +381,23 @@ mod tests {
         let path = folder.path().join("e.safetensors");
         let matrix = Tensor::from_slice(&[1f64, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]);
         let other = Tensor::from_slice(&[1i64]);
-        for names in [&[("any", &matrix)][..], &[("other", &other), ("embeddings", &matrix)]] {
+        for names in [
+            &[("any", &matrix)][..],
+            &[("other", &other), ("embeddings", &matrix)],
+        ] {
             Tensor::write_safetensors(names, &path).unwrap();
-            assert_eq!(embeddings(&path).unwrap(), (vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3));
+            assert_eq!(
+                embeddings(&path).unwrap(),
+                (vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3)
+            );
         }
         Tensor::write_safetensors(&[("one", &matrix), ("two", &matrix)], &path).unwrap();
-        assert!(embeddings(&path).unwrap_err().message.contains("several tensors"));
+        assert!(
+            embeddings(&path)
+                .unwrap_err()
+                .message
+                .contains("several tensors")
+        );
     }
 
     #[test]
@@ -297,15 +406,31 @@ mod tests {
             let (_folder, path) = written(name, content);
             labels(&path).map_err(|failed| failed.message)
         };
-        let texts = |texts: &[&str]| Ok(Labels::Texts(texts.iter().map(|&text| text.to_owned()).collect()));
+        let texts = |texts: &[&str]| {
+            Ok(Labels::Texts(
+                texts.iter().map(|&text| text.to_owned()).collect(),
+            ))
+        };
         assert_eq!(
             labels_of("l.txt", "red cat\r\nblå\r\nred cat\r\n".as_bytes()),
             texts(&["red cat", "blå", "red cat"])
         );
         assert_eq!(labels_of("l.csv", b"7\n8"), texts(&["7", "8"]));
-        assert!(labels_of("l.txt", b"a\n\nb\n").unwrap_err().contains("line 2 has no label"));
+        assert!(
+            labels_of("l.txt", b"a\n\nb\n")
+                .unwrap_err()
+                .contains("line 2 has no label")
+        );
         let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (3,), }\n";
-        assert_eq!(labels_of("l.npy", &npy_bytes(1, header, &[7, 200, 7])), Ok(Labels::Numbers(vec![7, 200, 7])));
-        assert!(labels(Path::new("/nowhere/l.txt")).unwrap_err().message.contains("there is no such file"));
+        assert_eq!(
+            labels_of("l.npy", &npy_bytes(1, header, &[7, 200, 7])),
+            Ok(Labels::Numbers(vec![7, 200, 7]))
+        );
+        assert!(
+            labels(Path::new("/nowhere/l.txt"))
+                .unwrap_err()
+                .message
+                .contains("there is no such file")
+        );
     }
 }

@@ -27,22 +27,35 @@ pub(crate) fn fill(
     batch: u64,
     size: usize,
 ) -> Result<(), Failed> {
-    let Some(Memory::Xbm(xbm)) = memory else { return Ok(()) };
+    let Some(Memory::Xbm(xbm)) = memory else {
+        return Ok(());
+    };
     let wanted = match xbm.init {
         MemoryInit::Empty => false,
         MemoryInit::ForwardPass => batch == objective.memory_start,
     };
-    let Some(memory) = objective.memory.as_mut().filter(|_| wanted) else { return Ok(()) };
+    let Some(memory) = objective.memory.as_mut().filter(|_| wanted) else {
+        return Ok(());
+    };
     let mut all: Vec<i64> = (0..split.places.len() as i64).collect();
     let count = all.len().min(memory.size() as usize);
     let chosen = Draws::new(objective.seed, Purpose::Filling, 0, 0).choose(&mut all, count);
     for portion in chosen.chunks(size.max(1)) {
-        let of = |values: &[i64]| portion.iter().map(|&image| values[image as usize]).collect::<Vec<_>>();
+        let of = |values: &[i64]| {
+            portion
+                .iter()
+                .map(|&image| values[image as usize])
+                .collect::<Vec<_>>()
+        };
         let images = feed.images(&of(&split.places))?;
         let embeddings = no_grad(|| network.forward(&images, false));
         let labels = Tensor::from_slice(&of(&split.labels)).to_device(feed.device());
-        let _ =
-            memory.enqueue(&Arrivals { embeddings: &embeddings, labels: &labels, images: Some(portion), step: batch });
+        let _ = memory.enqueue(&Arrivals {
+            embeddings: &embeddings,
+            labels: &labels,
+            images: Some(portion),
+            step: batch,
+        });
     }
     Ok(())
 }

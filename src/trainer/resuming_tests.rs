@@ -1,8 +1,9 @@
 //! Every optimiser, schedule, memory and sampler, stopped somewhere and continued: nobody can tell afterwards.
 
 use schema::{
-    AdamW, ClassBalanced, Clip, Cosine, FixedPairs, Hierarchical, MemoryInit, MemoryKey, MemoryWrap, MultiStep,
-    Plateau, RandomSampler, Schedule, Span, StepSchedule, Straddling, WarmUp,
+    AdamW, ClassBalanced, Clip, Cosine, FixedPairs, Hierarchical, MemoryInit, MemoryKey,
+    MemoryWrap, MultiStep, Plateau, RandomSampler, Schedule, Span, StepSchedule, Straddling,
+    WarmUp,
 };
 
 use super::*;
@@ -12,28 +13,85 @@ type Change = fn(&mut Training);
 /// One change for each value of each choice. Each recipe has the n-th value of every choice, so that all pairs of
 /// neighbours meet, not all combinations.
 const OPTIMIZERS: [Change; 7] = [
-    |training| training.optimizer = Optimizer::Adam(Adam { amsgrad: true, ..Adam::default() }),
-    |training| training.optimizer = Optimizer::AdamW(AdamW { amsgrad: true, ..AdamW::default() }),
-    |training| training.optimizer = Optimizer::RmsProp(RmsProp { centered: true, ..RmsProp::default() }),
-    |training| training.optimizer = Optimizer::RmsProp(RmsProp { momentum: 0.9, ..RmsProp::default() }),
     |training| {
-        training.optimizer = Optimizer::Sgd(Sgd { lr: 0.1, momentum: 0.9, nesterov: true, ..Sgd::default() });
+        training.optimizer = Optimizer::Adam(Adam {
+            amsgrad: true,
+            ..Adam::default()
+        })
     },
     |training| {
-        training.optimizer = Optimizer::Sgd(Sgd { lr: 0.1, momentum: 0.9, dampening: 0.2, ..Sgd::default() });
+        training.optimizer = Optimizer::AdamW(AdamW {
+            amsgrad: true,
+            ..AdamW::default()
+        })
     },
-    |training| training.head_optimizer = Some(Optimizer::Sgd(Sgd { lr: 0.1, momentum: 0.5, ..Sgd::default() })),
+    |training| {
+        training.optimizer = Optimizer::RmsProp(RmsProp {
+            centered: true,
+            ..RmsProp::default()
+        })
+    },
+    |training| {
+        training.optimizer = Optimizer::RmsProp(RmsProp {
+            momentum: 0.9,
+            ..RmsProp::default()
+        })
+    },
+    |training| {
+        training.optimizer = Optimizer::Sgd(Sgd {
+            lr: 0.1,
+            momentum: 0.9,
+            nesterov: true,
+            ..Sgd::default()
+        });
+    },
+    |training| {
+        training.optimizer = Optimizer::Sgd(Sgd {
+            lr: 0.1,
+            momentum: 0.9,
+            dampening: 0.2,
+            ..Sgd::default()
+        });
+    },
+    |training| {
+        training.head_optimizer = Some(Optimizer::Sgd(Sgd {
+            lr: 0.1,
+            momentum: 0.5,
+            ..Sgd::default()
+        }))
+    },
 ];
 
 const SCHEDULES: [Change; 6] = [
-    |training| training.schedule = Schedule::Step(StepSchedule { every: Span::Epochs(1), factor: 0.5 }),
-    |training| training.schedule = Schedule::MultiStep(MultiStep { at: Span::Steps(vec![2, 3]), factor: 0.1 }),
+    |training| {
+        training.schedule = Schedule::Step(StepSchedule {
+            every: Span::Epochs(1),
+            factor: 0.5,
+        })
+    },
+    |training| {
+        training.schedule = Schedule::MultiStep(MultiStep {
+            at: Span::Steps(vec![2, 3]),
+            factor: 0.1,
+        })
+    },
     |training| training.schedule = Schedule::Cosine(Cosine::default()),
     |training| {
-        let plateau = Plateau { patience: 0, factor: 0.5, threshold: 0.5, cooldown: 1, ..Plateau::default() };
+        let plateau = Plateau {
+            patience: 0,
+            factor: 0.5,
+            threshold: 0.5,
+            cooldown: 1,
+            ..Plateau::default()
+        };
         training.schedule = Schedule::Plateau(plateau);
     },
-    |training| training.warm_up = Some(WarmUp { over: Span::Epochs(2), from: 0.1 }),
+    |training| {
+        training.warm_up = Some(WarmUp {
+            over: Span::Epochs(2),
+            from: 0.1,
+        })
+    },
     |training| training.freeze_trunk = Some(Span::Steps(3)),
 ];
 
@@ -46,8 +104,18 @@ const MEMORIES: [Change; 5] = [
 ];
 
 const SAMPLERS: [Change; 5] = [
-    |training| training.sampler = Sampler::MPerClass(MPerClass { batch: 12, per_class: 4 }),
-    |training| training.sampler = Sampler::Straddling(Straddling { batch: 12, per_class: 4 }),
+    |training| {
+        training.sampler = Sampler::MPerClass(MPerClass {
+            batch: 12,
+            per_class: 4,
+        })
+    },
+    |training| {
+        training.sampler = Sampler::Straddling(Straddling {
+            batch: 12,
+            per_class: 4,
+        })
+    },
     |training| training.sampler = Sampler::Random(RandomSampler { batch: 12 }),
     |training| training.sampler = Sampler::ClassBalanced(ClassBalanced { batch: 12 }),
     |training| training.sampler = Sampler::FixedPairs(FixedPairs { batch: 12 }),
@@ -65,13 +133,24 @@ const LOSSES: [Change; 3] = [
     |training| training.loss = Loss::Contrastive(Contrastive::default()),
     |training| training.loss = Loss::ProxyAnchor(ProxyAnchor::default()),
     |training| {
-        training.loss_optimizer = Some(Optimizer::RmsProp(RmsProp { momentum: 0.9, ..RmsProp::default() }));
-        training.loss = Loss::Margin(Margin { boundary: Boundary::PerClass, nu: 0.1, ..Margin::default() });
+        training.loss_optimizer = Some(Optimizer::RmsProp(RmsProp {
+            momentum: 0.9,
+            ..RmsProp::default()
+        }));
+        training.loss = Loss::Margin(Margin {
+            boundary: Boundary::PerClass,
+            nu: 0.1,
+            ..Margin::default()
+        });
     },
 ];
 
 fn remember(training: &mut Training, change: fn(&mut Xbm)) {
-    let mut xbm = Xbm { start_step: 1, weight: 0.5, ..Xbm::new(MemorySize::Size(20)) };
+    let mut xbm = Xbm {
+        start_step: 1,
+        weight: 0.5,
+        ..Xbm::new(MemorySize::Size(20))
+    };
     change(&mut xbm);
     training.memory = Some(Memory::Xbm(xbm));
 }
@@ -81,7 +160,14 @@ fn nth(n: usize) -> Recipe {
         training.steps = 6;
         training.validate_every = Some(1);
         // Combinations meet as if by chance: each choice goes round at a pace of its own.
-        for changes in [&OPTIMIZERS[..], &SCHEDULES, &MEMORIES, &SAMPLERS, &STEPS, &LOSSES] {
+        for changes in [
+            &OPTIMIZERS[..],
+            &SCHEDULES,
+            &MEMORIES,
+            &SAMPLERS,
+            &STEPS,
+            &LOSSES,
+        ] {
             changes[(n + n / changes.len()) % changes.len()](training);
         }
     })
@@ -104,13 +190,25 @@ fn leaves_no_trace(place: &Place, n: usize) {
         });
         (end, said)
     };
-    let (undisturbed, all) = said(place.train(&format!("whole{n}"), f64::INFINITY), &Stop::new(), u64::MAX);
+    let (undisturbed, all) = said(
+        place.train(&format!("whole{n}"), f64::INFINITY),
+        &Stop::new(),
+        u64::MAX,
+    );
     let undisturbed = trained(undisturbed);
-    assert!(undisturbed.steps > 1 && all.len() as u64 > undisturbed.steps, "{:?}", place.recipe);
+    assert!(
+        undisturbed.steps > 1 && all.len() as u64 > undisturbed.steps,
+        "{:?}",
+        place.recipe
+    );
     let last = 1 + n as u64 % (undisturbed.steps - 1);
     let (end, before) = said(place.train(&format!("parts{n}"), 0.0), &Stop::new(), last);
     assert_eq!(end, Ok(End::Stopped), "{:?}", place.recipe);
-    let (end, after) = said(place.train(&format!("parts{n}"), f64::INFINITY), &Stop::new(), u64::MAX);
+    let (end, after) = said(
+        place.train(&format!("parts{n}"), f64::INFINITY),
+        &Stop::new(),
+        u64::MAX,
+    );
     assert_eq!(trained(end), undisturbed, "{:?}", place.recipe);
     assert_eq!([before, after].concat(), all, "{:?}", place.recipe);
     let same = place.model(&format!("whole{n}")) == place.model(&format!("parts{n}"));
@@ -130,11 +228,21 @@ fn whatever_is_chosen_an_interruption_leaves_no_trace() {
 #[test]
 fn batches_of_super_classes_and_of_small_classes_continue_without_a_trace() {
     let mut place = in_shop::place(stateful());
-    let hierarchical = Hierarchical { batch: 12, super_classes: 2, per_class: 3 };
+    let hierarchical = Hierarchical {
+        batch: 12,
+        super_classes: 2,
+        per_class: 3,
+    };
     let samplers = [
         Sampler::Hierarchical(hierarchical),
-        Sampler::MPerClass(MPerClass { batch: 12, per_class: 3 }),
-        Sampler::Straddling(Straddling { batch: 12, per_class: 5 }),
+        Sampler::MPerClass(MPerClass {
+            batch: 12,
+            per_class: 3,
+        }),
+        Sampler::Straddling(Straddling {
+            batch: 12,
+            per_class: 5,
+        }),
     ];
     for (n, sampler) in samplers.into_iter().enumerate() {
         place.recipe = changed(nth(n), |recipe, training| {
@@ -159,10 +267,21 @@ fn every_choice_changes_what_is_trained() {
         place.model(name)
     };
     let plain = model("plain", |_| {});
-    for (place, change) in OPTIMIZERS.iter().chain(&SCHEDULES[..3]).chain(&SCHEDULES[4..]).enumerate() {
-        assert!(model(&format!("change{place}"), *change) != plain, "change {place}");
+    for (place, change) in OPTIMIZERS
+        .iter()
+        .chain(&SCHEDULES[..3])
+        .chain(&SCHEDULES[4..])
+        .enumerate()
+    {
+        assert!(
+            model(&format!("change{place}"), *change) != plain,
+            "change {place}"
+        );
     }
     for (place, change) in STEPS[..4].iter().enumerate() {
-        assert!(model(&format!("step{place}"), *change) != plain, "step {place}");
+        assert!(
+            model(&format!("step{place}"), *change) != plain,
+            "step {place}"
+        );
     }
 }

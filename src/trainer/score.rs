@@ -1,7 +1,8 @@
 //! From embeddings to the values of the metrics that are wanted.
 
 use dml::eval::{
-    Agreement, Comparison, Depth, EvalError, Labelled, Order, Resources, Retrieval, Rows, Search, cluster, retrieve,
+    Agreement, Comparison, Depth, EvalError, Labelled, Order, Resources, Retrieval, Rows, Search,
+    cluster, retrieve,
 };
 use schema::{Metric, Scores};
 use tch::{Device, Tensor};
@@ -22,9 +23,14 @@ pub(crate) struct Scored {
 ///
 /// # Errors
 /// If they are not finite.
-pub(crate) fn labelled(embeddings: Tensor, labels: Vec<i64>, comparison: Comparison) -> Result<Labelled, Failed> {
+pub(crate) fn labelled(
+    embeddings: Tensor,
+    labels: Vec<i64>,
+    comparison: Comparison,
+) -> Result<Labelled, Failed> {
     let rows = Rows::from_tensor(&embeddings);
-    rows.and_then(|rows| Labelled::new(rows, labels, comparison)).map_err(|error| unmeasurable(&error))
+    rows.and_then(|rows| Labelled::new(rows, labels, comparison))
+        .map_err(|error| unmeasurable(&error))
 }
 
 /// Measures these metrics, and uses a device for it.
@@ -33,12 +39,18 @@ pub(crate) fn labelled(embeddings: Tensor, labels: Vec<i64>, comparison: Compari
 /// If there is nothing to retrieve.
 pub(crate) fn score(search: Search, metrics: &[Metric], device: Device) -> Result<Scored, Failed> {
     let resources = Resources::on(device);
-    let retrieval = retrieve(search, depth(metrics), resources).map_err(|error| unmeasurable(&error))?;
+    let retrieval =
+        retrieve(search, depth(metrics), resources).map_err(|error| unmeasurable(&error))?;
     let (queries, _) = search.sides();
     let of_clusters = metrics.iter().any(|metric| metric.is_of_clusters());
-    let agreement = of_clusters.then(|| Agreement::of(queries.labels(), &cluster(queries, SEED, resources)));
+    let agreement =
+        of_clusters.then(|| Agreement::of(queries.labels(), &cluster(queries, SEED, resources)));
     let scores = scores(&retrieval, agreement, metrics, |query| &query.scores);
-    Ok(Scored { retrieval, scores, agreement })
+    Ok(Scored {
+        retrieval,
+        scores,
+        agreement,
+    })
 }
 
 impl Scored {
@@ -58,10 +70,18 @@ fn depth(metrics: &[Metric]) -> Depth {
         Metric::Map => Depth::All,
     };
     // The scores that are kept of each query need no more than this in any case.
-    metrics.iter().map(of_metric).fold(Depth::Nearest, Depth::max)
+    metrics
+        .iter()
+        .map(of_metric)
+        .fold(Depth::Nearest, Depth::max)
 }
 
-fn scores(retrieval: &Retrieval, agreement: Option<Agreement>, metrics: &[Metric], order: Order) -> Scores {
+fn scores(
+    retrieval: &Retrieval,
+    agreement: Option<Agreement>,
+    metrics: &[Metric],
+    order: Order,
+) -> Scores {
     let mean = |value: &dyn Fn(&dml::eval::Scores) -> Option<f64>| {
         Some(retrieval.mean(|query| value(order(query)).unwrap_or(f64::NAN)))
     };
@@ -76,12 +96,17 @@ fn scores(retrieval: &Retrieval, agreement: Option<Agreement>, metrics: &[Metric
         Metric::Ami => agreement.map(|agreement| agreement.ami),
         Metric::F1 => agreement.map(|agreement| agreement.f1),
     };
-    metrics.iter().filter_map(|&metric| Some((metric, value(metric)?))).collect()
+    metrics
+        .iter()
+        .filter_map(|&metric| Some((metric, value(metric)?)))
+        .collect()
 }
 
 pub(crate) fn unmeasurable(error: &EvalError) -> Failed {
     match error {
         EvalError::NoQueries | EvalError::Widths { .. } => Failed::data(error.to_string()),
-        EvalError::NotFinite { .. } | EvalError::Labels { .. } => Failed::internal(error.to_string()),
+        EvalError::NotFinite { .. } | EvalError::Labels { .. } => {
+            Failed::internal(error.to_string())
+        }
     }
 }

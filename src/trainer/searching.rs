@@ -26,9 +26,15 @@ impl Searching {
         if roles.iter().all(|role| *role == Role::Both) {
             return Searching::Within(images);
         }
-        let with = |part: fn(Role) -> bool| (0..roles.len()).filter(|&image| part(roles[image])).collect::<Vec<_>>();
+        let with = |part: fn(Role) -> bool| {
+            (0..roles.len())
+                .filter(|&image| part(roles[image]))
+                .collect::<Vec<_>>()
+        };
         let (queries, gallery) = (with(Role::is_query), with(Role::is_reference));
-        let itself = queries.iter().map(|query| gallery.binary_search(query).ok().map(|place| place as u32));
+        let itself = queries
+            .iter()
+            .map(|query| gallery.binary_search(query).ok().map(|place| place as u32));
         Searching::Apart {
             itself: itself.collect(),
             gallery: images.part(&gallery),
@@ -40,7 +46,16 @@ impl Searching {
     pub(crate) fn search(&self) -> Search<'_> {
         match self {
             Searching::Within(images) => Search::Within(images),
-            Searching::Apart { queries, gallery, itself, .. } => Search::Overlapping { queries, gallery, itself },
+            Searching::Apart {
+                queries,
+                gallery,
+                itself,
+                ..
+            } => Search::Overlapping {
+                queries,
+                gallery,
+                itself,
+            },
         }
     }
 
@@ -77,16 +92,28 @@ mod tests {
         // On a line, at 0, 1, 3, 4, 10: by their distance.
         let rows = Rows::new(vec![0.0, 1.0, 3.0, 4.0, 10.0], 1).unwrap();
         let images = Labelled::new(rows, vec![0, 1, 1, 0, 0], Comparison::Euclidean).unwrap();
-        let roles = [Role::Gallery, Role::Query, Role::Both, Role::Both, Role::Gallery];
+        let roles = [
+            Role::Gallery,
+            Role::Query,
+            Role::Both,
+            Role::Both,
+            Role::Gallery,
+        ];
         let searching = Searching::new(images.clone(), &roles);
         let found = retrieve(searching.search(), Depth::All, Resources::default()).unwrap();
         // Image 1 finds 0, then 2; image 2 finds 3, 0, 4, but none of its class; image 3 finds 2, 0, 4.
-        let first: Vec<_> =
-            found.queries.iter().map(|query| (searching.image_of(query.image as usize), query.scores.first)).collect();
+        let first: Vec<_> = found
+            .queries
+            .iter()
+            .map(|query| (searching.image_of(query.image as usize), query.scores.first))
+            .collect();
         assert_eq!((first, found.lone), (vec![(1, 2), (3, 2)], 1));
         assert_eq!((searching.queries(), searching.gallery()), (3, Some(4)));
 
         let all = Searching::new(images, &[Role::Both; 5]);
-        assert_eq!((all.queries(), all.gallery(), all.image_of(4)), (5, None, 4));
+        assert_eq!(
+            (all.queries(), all.gallery(), all.image_of(4)),
+            (5, None, 4)
+        );
     }
 }

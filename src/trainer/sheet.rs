@@ -51,16 +51,27 @@ pub(crate) fn sheet(work: &SheetWork, say: Listener) -> Result<Finished, Failed>
     });
     let saved = picture.save_with_format(&work.into, ImageFormat::Png);
     saved.map_err(|error| Failed::disk(&work.into, &std::io::Error::other(error)))?;
-    Ok(Finished::Sheet { classes: rows.len() as u32, images: images as u32, corrupt })
+    Ok(Finished::Sheet {
+        classes: rows.len() as u32,
+        images: images as u32,
+        corrupt,
+    })
 }
 
 /// The chosen classes, each with its name and the chosen images of it.
 fn rows(part: &Part, classes: usize, per_class: usize) -> Vec<(String, Vec<&Image>)> {
     let mut of_classes: Vec<Vec<&Image>> = vec![Vec::new(); part.classes.len()];
-    part.images.iter().for_each(|image| of_classes[image.class as usize].push(image));
+    part.images
+        .iter()
+        .for_each(|image| of_classes[image.class as usize].push(image));
     let row = |class: usize| {
         let images = &of_classes[class];
-        (part.classes[class].full_name(), spread(images.len(), per_class).map(|image| images[image]).collect())
+        (
+            part.classes[class].full_name(),
+            spread(images.len(), per_class)
+                .map(|image| images[image])
+                .collect(),
+        )
     };
     spread(part.classes.len(), classes).map(row).collect()
 }
@@ -73,8 +84,13 @@ fn spread(total: usize, wanted: usize) -> impl Iterator<Item = usize> {
 
 fn draw(rows: &[(String, Vec<&Image>)], cell: &mut impl FnMut(&Image) -> RgbImage) -> RgbImage {
     let (step, left) = (SIDE + 2 * FRAME + GAP, 2 * GAP + LETTERS as u32 * LETTER);
-    let columns = rows.iter().map(|(_, images)| images.len() as u32).max().unwrap_or(0);
-    let mut sheet = RgbImage::from_pixel(left + columns * step, GAP + rows.len() as u32 * step, WHITE);
+    let columns = rows
+        .iter()
+        .map(|(_, images)| images.len() as u32)
+        .max()
+        .unwrap_or(0);
+    let mut sheet =
+        RgbImage::from_pixel(left + columns * step, GAP + rows.len() as u32 * step, WHITE);
     for (row, (name, images)) in (0..).zip(rows) {
         let top = GAP + row * step;
         write(&mut sheet, name, GAP, top + FRAME);
@@ -90,20 +106,39 @@ fn draw(rows: &[(String, Vec<&Image>)], cell: &mut impl FnMut(&Image) -> RgbImag
 fn cell(image: &Image) -> Result<RgbImage, dml::data::DataError> {
     let decoded = decode(&image.path, Colour::Rgb)?;
     let (width, height) = (decoded.width as u32, decoded.height as u32);
-    let pixels = RgbImage::from_raw(width, height, decoded.pixels).expect("three bytes for each pixel");
+    let pixels =
+        RgbImage::from_raw(width, height, decoded.pixels).expect("three bytes for each pixel");
     let longer = width.max(height).max(1);
     let fitted = |side: u32| (side * SIDE / longer).max(1);
-    let filter = if longer < SIDE { imageops::FilterType::Nearest } else { imageops::FilterType::Triangle };
+    let filter = if longer < SIDE {
+        imageops::FilterType::Nearest
+    } else {
+        imageops::FilterType::Triangle
+    };
     let small = imageops::resize(&pixels, fitted(width), fitted(height), filter);
-    let mut cell = framed(if image.role == Role::Query { BLUE } else { WHITE });
+    let mut cell = framed(if image.role == Role::Query {
+        BLUE
+    } else {
+        WHITE
+    });
     let middle = |side: u32| i64::from(FRAME + (SIDE - side) / 2);
-    imageops::replace(&mut cell, &small, middle(small.width()), middle(small.height()));
+    imageops::replace(
+        &mut cell,
+        &small,
+        middle(small.width()),
+        middle(small.height()),
+    );
     Ok(cell)
 }
 
 fn framed(colour: Rgb<u8>) -> RgbImage {
     let mut cell = RgbImage::from_pixel(SIDE + 2 * FRAME, SIDE + 2 * FRAME, colour);
-    imageops::replace(&mut cell, &RgbImage::from_pixel(SIDE, SIDE, WHITE), i64::from(FRAME), i64::from(FRAME));
+    imageops::replace(
+        &mut cell,
+        &RgbImage::from_pixel(SIDE, SIDE, WHITE),
+        i64::from(FRAME),
+        i64::from(FRAME),
+    );
     cell
 }
 
@@ -123,7 +158,12 @@ fn crossed() -> RgbImage {
 fn write(sheet: &mut RgbImage, name: &str, left: u32, top: u32) {
     for (line, letters) in (0..SIDE / (LETTER + 2)).zip(lines(name)) {
         for (column, letter) in (0..).zip(letters) {
-            letter_at(sheet, letter, left + column * LETTER, top + line * (LETTER + 2));
+            letter_at(
+                sheet,
+                letter,
+                left + column * LETTER,
+                top + line * (LETTER + 2),
+            );
         }
     }
 }
@@ -132,7 +172,9 @@ fn write(sheet: &mut RgbImage, name: &str, left: u32, top: u32) {
 fn lines(name: &str) -> Vec<Vec<char>> {
     let (mut lines, mut rest) = (Vec::new(), name.chars().collect::<Vec<char>>());
     while rest.len() > LETTERS {
-        let last = rest[LETTERS / 2..LETTERS].iter().rposition(|letter| " -_/.".contains(*letter));
+        let last = rest[LETTERS / 2..LETTERS]
+            .iter()
+            .rposition(|letter| " -_/.".contains(*letter));
         let next = rest.split_off(last.map_or(LETTERS, |last| LETTERS / 2 + last + 1));
         lines.push(std::mem::replace(&mut rest, next));
     }
@@ -141,10 +183,16 @@ fn lines(name: &str) -> Vec<Vec<char>> {
 }
 
 fn letter_at(sheet: &mut RgbImage, letter: char, left: u32, top: u32) {
-    let known = font8x8::BASIC_FONTS.get(letter).or_else(|| font8x8::LATIN_FONTS.get(letter));
-    let rows = known.or_else(|| font8x8::GREEK_FONTS.get(letter)).or_else(|| font8x8::BASIC_FONTS.get('?'));
+    let known = font8x8::BASIC_FONTS
+        .get(letter)
+        .or_else(|| font8x8::LATIN_FONTS.get(letter));
+    let rows = known
+        .or_else(|| font8x8::GREEK_FONTS.get(letter))
+        .or_else(|| font8x8::BASIC_FONTS.get('?'));
     for (y, row) in (0..).zip(rows.unwrap_or_default()) {
-        (0..LETTER).filter(|x| row >> x & 1 == 1).for_each(|x| sheet.put_pixel(left + x, top + y, BLACK));
+        (0..LETTER)
+            .filter(|x| row >> x & 1 == 1)
+            .for_each(|x| sheet.put_pixel(left + x, top + y, BLACK));
     }
 }
 
@@ -161,8 +209,16 @@ mod tests {
 
     #[test]
     fn a_name_is_broken_after_a_word() {
-        let broken = |name: &str| lines(name).iter().map(|line| line.iter().collect()).collect::<Vec<String>>();
-        assert_eq!(broken("characters_0151/character0168"), ["characters_0151/", "character0168"]);
+        let broken = |name: &str| {
+            lines(name)
+                .iter()
+                .map(|line| line.iter().collect())
+                .collect::<Vec<String>>()
+        };
+        assert_eq!(
+            broken("characters_0151/character0168"),
+            ["characters_0151/", "character0168"]
+        );
         assert_eq!(broken("short"), ["short"]);
         assert_eq!(broken(&"x".repeat(30)), ["x".repeat(24), "x".repeat(6)]);
     }

@@ -20,7 +20,12 @@ impl Images {
     /// The super-class of each, if the training classes that these are images of have any.
     pub(crate) fn super_classes(&self, data: &PreparedData) -> Option<Vec<i64>> {
         let of_classes = assemble::super_classes(&data.training_classes)?;
-        Some(self.places.iter().map(|&place| of_classes[data.training_labels[place as usize] as usize]).collect())
+        Some(
+            self.places
+                .iter()
+                .map(|&place| of_classes[data.training_labels[place as usize] as usize])
+                .collect(),
+        )
     }
 }
 
@@ -53,7 +58,10 @@ pub(crate) fn open(recipe: &Recipe, folder: &Path) -> Result<PreparedData, Faile
 
 /// The test images.
 pub(crate) fn test(data: &PreparedData) -> Images {
-    Images { places: data.test().map(|place| place as i64).collect(), labels: data.test_labels.clone() }
+    Images {
+        places: data.test().map(|place| place as i64).collect(),
+        labels: data.test_labels.clone(),
+    }
 }
 
 impl Split {
@@ -64,20 +72,33 @@ impl Split {
     pub(crate) fn new(recipe: &Recipe, labels: &[i64]) -> Result<Split, Failed> {
         let held_out = held_out(recipe, labels)?;
         let training = select(labels, |class| !held_out.contains(&class));
-        let validation = recipe.fold.map(|_| select(labels, |class| held_out.contains(&class)));
-        Ok(Split { training: relabelled(training, recipe), validation })
+        let validation = recipe
+            .fold
+            .map(|_| select(labels, |class| held_out.contains(&class)));
+        Ok(Split {
+            training: relabelled(training, recipe),
+            validation,
+        })
     }
 }
 
 fn held_out(recipe: &Recipe, labels: &[i64]) -> Result<std::ops::Range<i64>, Failed> {
-    let Some(fold) = recipe.fold else { return Ok(0..0) };
+    let Some(fold) = recipe.fold else {
+        return Ok(0..0);
+    };
     if fold.index >= fold.of {
-        return Err(Failed::recipe(format!("there is no fold {} of {}, counted from 0", fold.index, fold.of)));
+        return Err(Failed::recipe(format!(
+            "there is no fold {} of {}, counted from 0",
+            fold.index, fold.of
+        )));
     }
     let classes = labels.iter().max().map_or(0, |last| last + 1);
     let held_out = fold.held_out(u32::try_from(classes).unwrap_or(u32::MAX));
     if held_out.is_empty() {
-        return Err(Failed::recipe(format!("fold {} of {} holds out none of {classes} classes", fold.index, fold.of)));
+        return Err(Failed::recipe(format!(
+            "fold {} of {} holds out none of {classes} classes",
+            fold.index, fold.of
+        )));
     }
     Ok(held_out.start.into()..held_out.end.into())
 }
@@ -95,9 +116,16 @@ fn select(labels: &[i64], of: impl Fn(i64) -> bool) -> Images {
 
 /// The images with the labels that the recipe trains on.
 fn relabelled(images: Images, recipe: &Recipe) -> Images {
-    match recipe.training.as_ref().map_or(Labels::True, |training| training.labels) {
+    match recipe
+        .training
+        .as_ref()
+        .map_or(Labels::True, |training| training.labels)
+    {
         Labels::True => images,
-        Labels::Shuffled => Images { labels: data::shuffled(&images.labels, recipe.seed), ..images },
+        Labels::Shuffled => Images {
+            labels: data::shuffled(&images.labels, recipe.seed),
+            ..images
+        },
     }
 }
 
@@ -108,7 +136,11 @@ mod tests {
     use super::*;
 
     fn fold(index: u32, of: u32) -> Fold {
-        Fold { index, of, cut: Cut::Even }
+        Fold {
+            index,
+            of,
+            cut: Cut::Even,
+        }
     }
 
     fn recipe(fold: Option<Fold>) -> Recipe {
@@ -128,19 +160,40 @@ mod tests {
     fn training_and_validation_share_no_class_and_number_theirs_from_0() {
         let labels = [0, 0, 1, 1, 2, 2, 3, 3];
         let split = Split::new(&recipe(Some(fold(1, 4))), &labels).unwrap();
-        assert_eq!(split.training, Images { places: vec![0, 1, 4, 5, 6, 7], labels: vec![0, 0, 1, 1, 2, 2] });
-        assert_eq!(split.validation, Some(Images { places: vec![2, 3], labels: vec![0, 0] }));
+        assert_eq!(
+            split.training,
+            Images {
+                places: vec![0, 1, 4, 5, 6, 7],
+                labels: vec![0, 0, 1, 1, 2, 2]
+            }
+        );
+        assert_eq!(
+            split.validation,
+            Some(Images {
+                places: vec![2, 3],
+                labels: vec![0, 0]
+            })
+        );
         let whole = Split::new(&recipe(None), &labels).unwrap();
         assert_eq!(
             whole,
-            Split { training: Images { places: (0..8).collect(), labels: labels.into() }, validation: None }
+            Split {
+                training: Images {
+                    places: (0..8).collect(),
+                    labels: labels.into()
+                },
+                validation: None
+            }
         );
     }
 
     #[test]
     fn a_fold_that_does_not_exist_or_holds_out_nothing_is_refused() {
         for fold in [fold(2, 2), fold(0, 0), fold(0, 9)] {
-            assert!(Split::new(&recipe(Some(fold)), &[0, 1, 2]).is_err(), "{fold:?}");
+            assert!(
+                Split::new(&recipe(Some(fold)), &[0, 1, 2]).is_err(),
+                "{fold:?}"
+            );
         }
     }
 }

@@ -17,19 +17,25 @@ use dml::{
     eval::{Comparison, Depth, Labelled, Resources, Rows, Search, retrieve},
 };
 use schema::{
-    Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Colour, Contrastive, Cut, Dataset, Device,
-    EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fold, Glyphs, ImageSize, ImportWork, Labels, Loss,
-    MPerClass, Margin, Memory, MemorySize, Metric, Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared,
-    Pretrained, ProxyAnchor, Recipe, Registration, RmsProp, Sampler, Sgd, Span, StoredImages, Torchscript, TrainWork,
-    Trained, Training, TrainingEnd, Transform, Triplet, WarmUp, Weights, Work, Xbm,
+    Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Colour, Contrastive, Cut,
+    Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fold, Glyphs,
+    ImageSize, ImportWork, Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric, Model,
+    Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, Pretrained, ProxyAnchor, Recipe,
+    Registration, RmsProp, Sampler, Sgd, Span, StoredImages, Torchscript, TrainWork, Trained,
+    Training, TrainingEnd, Transform, Triplet, WarmUp, Weights, Work, Xbm,
 };
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 
 use crate::{End, Failed, Stop, assemble, files, run};
 
-const METRICS: [Metric; 5] =
-    [Metric::RecallAt(4), Metric::RecallAt(1), Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR];
+const METRICS: [Metric; 5] = [
+    Metric::RecallAt(4),
+    Metric::RecallAt(1),
+    Metric::PrecisionAt1,
+    Metric::RPrecision,
+    Metric::MapAtR,
+];
 
 /// A folder with a prepared data set, and runs beside it.
 struct Place {
@@ -41,8 +47,14 @@ impl Place {
     fn new(recipe: Recipe) -> Place {
         // Tests run side by side: more threads for each would only make them wait for each other.
         tch::set_num_threads(1);
-        let place = Place { folder: tempfile::tempdir().unwrap(), recipe };
-        assert_eq!(place.attempt(place.prepare()), Ok(End::Finished(Finished::Prepared(counts(&place.recipe)))));
+        let place = Place {
+            folder: tempfile::tempdir().unwrap(),
+            recipe,
+        };
+        assert_eq!(
+            place.attempt(place.prepare()),
+            Ok(End::Finished(Finished::Prepared(counts(&place.recipe))))
+        );
         place
     }
 
@@ -73,12 +85,23 @@ impl Place {
     fn train(&self, name: &str, checkpoint_seconds: f64) -> Work {
         let (recipe, data, run) = (self.recipe.clone(), self.data(), self.run(name));
         let weights = Some(self.weights()).filter(|file| file.is_file());
-        Work::Train(TrainWork { recipe, data, run, weights, checkpoint_seconds })
+        Work::Train(TrainWork {
+            recipe,
+            data,
+            run,
+            weights,
+            checkpoint_seconds,
+        })
     }
 
     fn evaluate(&self, name: &str) -> Work {
         let (recipe, data, run) = (self.recipe.clone(), self.data(), self.run(name));
-        Work::Evaluate(EvaluateWork { recipe, data, run, metrics: METRICS.to_vec() })
+        Work::Evaluate(EvaluateWork {
+            recipe,
+            data,
+            run,
+            metrics: METRICS.to_vec(),
+        })
     }
 
     fn attempt(&self, work: Work) -> Result<End, Failed> {
@@ -86,7 +109,17 @@ impl Place {
     }
 
     fn listen(&self, work: Work, stop: &Stop, say: crate::Listener) -> Result<End, Failed> {
-        run(&Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads: 1, work }, stop, say)
+        run(
+            &Attempt {
+                protocol: PROTOCOL,
+                number: 1,
+                device: Device::Cpu,
+                threads: 1,
+                work,
+            },
+            stop,
+            say,
+        )
     }
 
     /// Trains without a break.
@@ -118,29 +151,49 @@ fn trained(end: Result<End, Failed>) -> Trained {
 }
 
 fn counts(recipe: &Recipe) -> Prepared {
-    let Dataset::Glyphs(glyphs) = &recipe.dataset else { panic!("tests draw their own data") };
+    let Dataset::Glyphs(glyphs) = &recipe.dataset else {
+        panic!("tests draw their own data")
+    };
     let per_class = u64::from(glyphs.per_class);
-    let (training_classes, test_classes) = (u64::from(glyphs.classes), u64::from(glyphs.test_classes));
+    let (training_classes, test_classes) =
+        (u64::from(glyphs.classes), u64::from(glyphs.test_classes));
     let (training_images, test_images) = (training_classes * per_class, test_classes * per_class);
-    Prepared { training_classes, training_images, test_classes, test_images }
+    Prepared {
+        training_classes,
+        training_images,
+        test_classes,
+        test_images,
+    }
 }
 
 /// Grey squares.
 pub(crate) fn squares(side: u32) -> StoredImages {
-    StoredImages { size: ImageSize::Square(side), colour: Colour::Grey, bounding_boxes: false }
+    StoredImages {
+        size: ImageSize::Square(side),
+        colour: Colour::Grey,
+        bounding_boxes: false,
+    }
 }
 
 /// Two batches of the smallest network on the smallest images.
 pub(crate) fn tiny() -> Recipe {
     Recipe {
-        dataset: Dataset::Glyphs(Glyphs { classes: 9, test_classes: 4, per_class: 5, seed: 1 }),
+        dataset: Dataset::Glyphs(Glyphs {
+            classes: 9,
+            test_classes: 4,
+            per_class: 5,
+            seed: 1,
+        }),
         images: squares(16),
         transform: Transform::default(),
         fold: None,
         model: Model::new(Backbone::Conv4, Some(8)),
         training: Some(Training::new(
             Loss::Contrastive(Contrastive::default()),
-            Sampler::MPerClass(MPerClass { batch: 12, per_class: 4 }),
+            Sampler::MPerClass(MPerClass {
+                batch: 12,
+                per_class: 4,
+            }),
             Optimizer::Adam(Adam::default()),
             2,
         )),
@@ -151,9 +204,20 @@ pub(crate) fn tiny() -> Recipe {
 /// Everything that has a state: memory, optimiser, validation.
 fn stateful() -> Recipe {
     changed(tiny(), |recipe, training| {
-        recipe.fold = Some(Fold { index: 1, of: 3, cut: Cut::Even });
-        training.memory = Some(Memory::Xbm(Xbm { start_step: 1, weight: 0.5, ..Xbm::new(MemorySize::Size(20)) }));
-        training.optimizer = Optimizer::Adam(Adam { lr: 0.01, ..Adam::default() });
+        recipe.fold = Some(Fold {
+            index: 1,
+            of: 3,
+            cut: Cut::Even,
+        });
+        training.memory = Some(Memory::Xbm(Xbm {
+            start_step: 1,
+            weight: 0.5,
+            ..Xbm::new(MemorySize::Size(20))
+        }));
+        training.optimizer = Optimizer::Adam(Adam {
+            lr: 0.01,
+            ..Adam::default()
+        });
         training.steps = 7;
         training.validate_every = Some(2);
     })
@@ -169,14 +233,33 @@ fn changed(mut recipe: Recipe, change: impl FnOnce(&mut Recipe, &mut Training)) 
 /// Losses with parameters of their own, one of them without a memory and with an optimiser of its own.
 fn with_loss_parameters() -> [Recipe; 3] {
     let with = |loss, loss_optimizer| {
-        changed(stateful(), |_, training| (training.loss, training.loss_optimizer) = (loss, loss_optimizer))
+        changed(stateful(), |_, training| {
+            (training.loss, training.loss_optimizer) = (loss, loss_optimizer)
+        })
     };
-    let rms_prop = Optimizer::RmsProp(RmsProp { lr: 0.05, momentum: 0.9, weight_decay: 1e-3, ..RmsProp::default() });
-    let margin = |boundary| Loss::Margin(Margin { boundary, nu: 0.1, ..Margin::default() });
+    let rms_prop = Optimizer::RmsProp(RmsProp {
+        lr: 0.05,
+        momentum: 0.9,
+        weight_decay: 1e-3,
+        ..RmsProp::default()
+    });
+    let margin = |boundary| {
+        Loss::Margin(Margin {
+            boundary,
+            nu: 0.1,
+            ..Margin::default()
+        })
+    };
     [
         with(Loss::ProxyAnchor(ProxyAnchor::default()), Some(rms_prop)),
         with(margin(Boundary::Learnt), None),
-        with(margin(Boundary::PerClass), Some(Optimizer::Sgd(Sgd { momentum: 0.5, ..Sgd::default() }))),
+        with(
+            margin(Boundary::PerClass),
+            Some(Optimizer::Sgd(Sgd {
+                momentum: 0.5,
+                ..Sgd::default()
+            })),
+        ),
     ]
 }
 
@@ -184,8 +267,13 @@ fn with_loss_parameters() -> [Recipe; 3] {
 fn the_optimiser_of_loss_parameters_changes_the_result() {
     let place = Place::new(stateful());
     let [proxies, ..] = with_loss_parameters();
-    let frozen = Optimizer::Sgd(Sgd { lr: 0.0, ..Sgd::default() });
-    let frozen = changed(proxies.clone(), |_, training| training.loss_optimizer = Some(frozen));
+    let frozen = Optimizer::Sgd(Sgd {
+        lr: 0.0,
+        ..Sgd::default()
+    });
+    let frozen = changed(proxies.clone(), |_, training| {
+        training.loss_optimizer = Some(frozen)
+    });
     let train = |name: &str, recipe| {
         let (data, run) = (place.data(), place.run(name));
         trained(place.attempt(Work::Train(TrainWork {
@@ -232,7 +320,11 @@ fn a_training_in_bfloat16_learns_and_continues_with_the_same_bits() {
     place.trained("rounded");
     let [one, other] = ["single", "rounded"].map(|name| {
         let parameters = Tensor::read_safetensors(files::model(&place.run(name))).unwrap();
-        parameters.into_iter().find(|(name, _)| name == "parameters").unwrap().1
+        parameters
+            .into_iter()
+            .find(|(name, _)| name == "parameters")
+            .unwrap()
+            .1
     });
     assert_eq!(other.kind(), Kind::Float);
     let apart = (&one - &other).abs().max().double_value(&[]);
@@ -243,16 +335,27 @@ fn a_training_in_bfloat16_learns_and_continues_with_the_same_bits() {
 #[test]
 fn a_torchscript_module_is_trained_measured_and_continued_with_the_same_bits() {
     let module = include_bytes!("../dml/model/testdata/script_features.pt").as_slice();
-    let script = Torchscript { weights: Some(Weights::of_file(module).unwrap()), ..Torchscript::default() };
+    let script = Torchscript {
+        weights: Some(Weights::of_file(module).unwrap()),
+        ..Torchscript::default()
+    };
     let place = Place::new(changed(tiny(), |recipe, training| {
         recipe.images = squares(16);
         let model = Model::new(Backbone::Torchscript(script), Some(8));
-        recipe.model = Model { batch_norm: BatchNorm::FrozenStatistics, ..model };
+        recipe.model = Model {
+            batch_norm: BatchNorm::FrozenStatistics,
+            ..model
+        };
         training.steps = 3;
     }));
     assert_eq!(place.fails("without its file").class, Failure::Data);
     fs::write(place.weights(), module).unwrap();
-    assert_eq!(assemble::weights_fit(&place.weights(), &place.recipe.model.backbone).unwrap().used, 6);
+    assert_eq!(
+        assemble::weights_fit(&place.weights(), &place.recipe.model.backbone)
+            .unwrap()
+            .used,
+        6
+    );
     place.trained("run");
     let trained = place.evaluated("run");
     fs::remove_file(place.run("run").join("embeddings.safetensors")).unwrap();
@@ -265,9 +368,18 @@ fn frozen_layers_keep_their_initial_numbers_and_the_others_do_not() {
     let place = Place::new(partly_frozen());
     place.trained("run");
     let kept = Tensor::read_safetensors(files::model(&place.run("run"))).unwrap();
-    let initial = assemble::network(&place.recipe, None, tch::Device::Cpu).unwrap().state();
+    let initial = assemble::network(&place.recipe, None, tch::Device::Cpu)
+        .unwrap()
+        .state();
     let is_as_at_first = |part: &str| {
-        let of = |state: &[(String, Tensor)]| state.iter().find(|(name, _)| name == part).unwrap().1.copy();
+        let of = |state: &[(String, Tensor)]| {
+            state
+                .iter()
+                .find(|(name, _)| name == part)
+                .unwrap()
+                .1
+                .copy()
+        };
         of(&kept) == of(&initial)
     };
     assert!(is_as_at_first("constants"));
@@ -276,15 +388,34 @@ fn frozen_layers_keep_their_initial_numbers_and_the_others_do_not() {
 
 #[test]
 fn weights_whose_file_is_another_one_are_refused_before_training() {
-    let named = |hash: &str| Backbone::Squeezenet(Pretrained { weights: Some(Weights::named(hash)) });
-    let place = Place::new(changed(partly_frozen(), |recipe, _| recipe.model.backbone = named("0123")));
+    let named = |hash: &str| {
+        Backbone::Squeezenet(Pretrained {
+            weights: Some(Weights::named(hash)),
+        })
+    };
+    let place = Place::new(changed(partly_frozen(), |recipe, _| {
+        recipe.model.backbone = named("0123")
+    }));
     let file = place.folder.path().join("weights.safetensors");
     fs::write(&file, "abc").unwrap();
-    let Work::Train(work) = place.train("run", f64::INFINITY) else { panic!("a training") };
-    let failed = place.attempt(Work::Train(TrainWork { weights: Some(file), ..work })).unwrap_err();
+    let Work::Train(work) = place.train("run", f64::INFINITY) else {
+        panic!("a training")
+    };
+    let failed = place
+        .attempt(Work::Train(TrainWork {
+            weights: Some(file),
+            ..work
+        }))
+        .unwrap_err();
     assert_eq!(failed.class, Failure::Data);
     let found = Weights::of_file(b"abc".as_slice()).unwrap();
-    assert!(failed.message.contains(&format!("its SHA-256 is {found}, not 0123")), "{}", failed.message);
+    assert!(
+        failed
+            .message
+            .contains(&format!("its SHA-256 is {found}, not 0123")),
+        "{}",
+        failed.message
+    );
 }
 
 fn continues_after_any_step(place: Place) {
@@ -303,14 +434,21 @@ fn continues_after_any_step(place: Place) {
         assert_eq!(end, Ok(End::Stopped));
         assert!(!files::model(&place.run(&name)).exists());
         let mut from = None;
-        let end = place.listen(place.train(&name, f64::INFINITY), &Stop::new(), &mut |event| {
-            if let Event::Started { from: step } = event {
-                from = Some(step);
-            }
-        });
+        let end = place.listen(
+            place.train(&name, f64::INFINITY),
+            &Stop::new(),
+            &mut |event| {
+                if let Event::Started { from: step } = event {
+                    from = Some(step);
+                }
+            },
+        );
         assert_eq!(from, Some(last));
         assert_eq!(trained(end), undisturbed);
-        assert!(place.model(&name) == place.model("undisturbed"), "stopped after {last} steps");
+        assert!(
+            place.model(&name) == place.model("undisturbed"),
+            "stopped after {last} steps"
+        );
         assert!(!files::checkpoint(&place.run(&name)).exists());
     }
 }
@@ -321,9 +459,18 @@ fn a_trainer_that_dies_between_two_checkpoints_loses_nothing_but_time() {
     let undisturbed = place.trained("undisturbed");
     // A step is done and its validation said, but its checkpoint is not written yet.
     let end = place.listen(place.train("died", 0.0), &Stop::new(), &mut |event| {
-        assert!(!matches!(event, Event::Scores { step: 4, .. }), "the trainer dies");
+        assert!(
+            !matches!(event, Event::Scores { step: 4, .. }),
+            "the trainer dies"
+        );
     });
-    assert_eq!(end.unwrap_err(), Failed { class: Failure::Internal, message: "the trainer dies".to_owned() });
+    assert_eq!(
+        end.unwrap_err(),
+        Failed {
+            class: Failure::Internal,
+            message: "the trainer dies".to_owned()
+        }
+    );
     assert_eq!(place.trained("died"), undisturbed);
     assert!(place.model("died") == place.model("undisturbed"));
 }
@@ -343,7 +490,9 @@ fn a_checkpoint_that_cannot_be_trusted_is_not_used() {
             whole
         }),
     ] {
-        place.listen(place.train(name, 0.0), &stop, &mut |_| {}).unwrap();
+        place
+            .listen(place.train(name, 0.0), &stop, &mut |_| {})
+            .unwrap();
         let checkpoint = files::checkpoint(&place.run(name));
         let spoilt = spoil(fs::read(&checkpoint).unwrap());
         fs::write(&checkpoint, spoilt).unwrap();
@@ -351,10 +500,19 @@ fn a_checkpoint_that_cannot_be_trusted_is_not_used() {
         assert!(place.model(name) == place.model("undisturbed"), "{name}");
     }
     // A whole one, but of another seed.
-    let foreign = Place::new(Recipe { seed: 4, ..stateful() });
-    foreign.listen(foreign.train("foreign", 0.0), &stop, &mut |_| {}).unwrap();
+    let foreign = Place::new(Recipe {
+        seed: 4,
+        ..stateful()
+    });
+    foreign
+        .listen(foreign.train("foreign", 0.0), &stop, &mut |_| {})
+        .unwrap();
     fs::create_dir(place.run("foreign")).unwrap();
-    fs::copy(files::checkpoint(&foreign.run("foreign")), files::checkpoint(&place.run("foreign"))).unwrap();
+    fs::copy(
+        files::checkpoint(&foreign.run("foreign")),
+        files::checkpoint(&place.run("foreign")),
+    )
+    .unwrap();
     assert_eq!(place.trained("foreign"), undisturbed);
 }
 
@@ -362,25 +520,49 @@ fn a_checkpoint_that_cannot_be_trusted_is_not_used() {
 fn the_best_network_by_validation_is_kept() {
     let place = Place::new(stateful());
     let mut seen = Vec::new();
-    let end = place.listen(place.train("run", f64::INFINITY), &Stop::new(), &mut |event| {
-        if let Event::Scores { step, validation } = event {
-            seen.push((step, validation));
-        }
-    });
+    let end = place.listen(
+        place.train("run", f64::INFINITY),
+        &Stop::new(),
+        &mut |event| {
+            if let Event::Scores { step, validation } = event {
+                seen.push((step, validation));
+            }
+        },
+    );
     let trained = trained(end);
-    assert_eq!(seen.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [0, 2, 4, 6, 7]);
-    let best = seen.iter().map(|(_, scores)| scores[&Metric::MapAtR]).fold(0.0, f64::max);
-    let (step, scores) = seen.into_iter().find(|(_, scores)| scores[&Metric::MapAtR] == best).unwrap();
-    assert_eq!((trained.kept_step, trained.validation, trained.steps), (step, Some(scores), 7));
+    assert_eq!(
+        seen.iter().map(|(step, _)| *step).collect::<Vec<_>>(),
+        [0, 2, 4, 6, 7]
+    );
+    let best = seen
+        .iter()
+        .map(|(_, scores)| scores[&Metric::MapAtR])
+        .fold(0.0, f64::max);
+    let (step, scores) = seen
+        .into_iter()
+        .find(|(_, scores)| scores[&Metric::MapAtR] == best)
+        .unwrap();
+    assert_eq!(
+        (trained.kept_step, trained.validation, trained.steps),
+        (step, Some(scores), 7)
+    );
 }
 
 #[test]
 fn a_run_without_a_fold_does_not_validate_and_keeps_its_last_network() {
-    let place = Place::new(changed(tiny(), |_, training| training.validate_every = Some(1)));
+    let place = Place::new(changed(tiny(), |_, training| {
+        training.validate_every = Some(1)
+    }));
     let trained = place.trained("run");
     assert_eq!(
         trained,
-        Trained { end: TrainingEnd::Completed, steps: 2, kept_step: 2, validation: None, empty_steps: 0 }
+        Trained {
+            end: TrainingEnd::Completed,
+            steps: 2,
+            kept_step: 2,
+            validation: None,
+            empty_steps: 0
+        }
     );
 }
 
@@ -388,17 +570,29 @@ fn a_run_without_a_fold_does_not_validate_and_keeps_its_last_network() {
 fn a_fold_is_not_trained_on() {
     // With the same seed, what is held out makes the difference; what is tested on does not.
     let whole = Place::new(tiny());
-    let folded = Place::new(Recipe { fold: Some(Fold { index: 0, of: 3, cut: Cut::Even }), ..tiny() });
+    let folded = Place::new(Recipe {
+        fold: Some(Fold {
+            index: 0,
+            of: 3,
+            cut: Cut::Even,
+        }),
+        ..tiny()
+    });
     whole.trained("run");
     folded.trained("run");
     assert!(whole.model("run") != folded.model("run"));
-    assert_eq!(whole.evaluated("run").images, folded.evaluated("run").images);
+    assert_eq!(
+        whole.evaluated("run").images,
+        folded.evaluated("run").images
+    );
 }
 
 #[test]
 fn shuffled_labels_train_another_network() {
     let place = Place::new(tiny());
-    let shuffled = Place::new(changed(tiny(), |_, training| training.labels = Labels::Shuffled));
+    let shuffled = Place::new(changed(tiny(), |_, training| {
+        training.labels = Labels::Shuffled
+    }));
     place.trained("run");
     assert_eq!(shuffled.trained("run").end, TrainingEnd::Completed);
     assert!(place.model("run") != shuffled.model("run"));
@@ -413,8 +607,15 @@ fn a_diverged_training_is_a_result_and_no_failure() {
         })
     };
     for optimizer in [
-        Optimizer::Sgd(Sgd { lr: 1e38, momentum: 0.9, ..Sgd::default() }),
-        Optimizer::Adam(Adam { lr: 1e38, ..Adam::default() }),
+        Optimizer::Sgd(Sgd {
+            lr: 1e38,
+            momentum: 0.9,
+            ..Sgd::default()
+        }),
+        Optimizer::Adam(Adam {
+            lr: 1e38,
+            ..Adam::default()
+        }),
     ] {
         let place = Place::new(diverging(optimizer));
         let trained = place.trained("run");
@@ -427,7 +628,10 @@ fn a_diverged_training_is_a_result_and_no_failure() {
 #[test]
 fn steps_to_which_nothing_contributes_are_counted() {
     let place = Place::new(changed(tiny(), |_, training| {
-        training.loss = Loss::Triplet(Triplet { margin: -3.0, ..Triplet::default() });
+        training.loss = Loss::Triplet(Triplet {
+            margin: -3.0,
+            ..Triplet::default()
+        });
         training.steps = 3;
     }));
     assert_eq!(place.trained("run").empty_steps, 3);
@@ -437,9 +641,16 @@ fn steps_to_which_nothing_contributes_are_counted() {
 fn an_untrained_network_is_written_at_once() {
     for backbone in [Backbone::Conv4, Backbone::Pixels] {
         for embedding in [Some(8), None] {
-            let place = Place::new(Recipe { model: Model::new(backbone.clone(), embedding), training: None, ..tiny() });
+            let place = Place::new(Recipe {
+                model: Model::new(backbone.clone(), embedding),
+                training: None,
+                ..tiny()
+            });
             let trained = place.trained("run");
-            assert_eq!((trained.end, trained.steps, trained.kept_step), (TrainingEnd::Completed, 0, 0));
+            assert_eq!(
+                (trained.end, trained.steps, trained.kept_step),
+                (TrainingEnd::Completed, 0, 0)
+            );
             assert!(place.evaluated("run").scores[&Metric::RecallAt(1)] > 0.0);
         }
     }
@@ -453,19 +664,39 @@ fn an_evaluation_agrees_with_a_direct_computation() {
 
     let data = PreparedData::open(&place.data()).unwrap();
     let mut network = assemble::network(&place.recipe, None, tch::Device::Cpu).unwrap();
-    network.restore(&Tensor::read_safetensors(files::model(&place.run("run"))).unwrap()).unwrap();
-    let images = data.images.squares().unwrap().unwrap().narrow(0, data.test().start as i64, data.test().len() as i64);
+    network
+        .restore(&Tensor::read_safetensors(files::model(&place.run("run"))).unwrap())
+        .unwrap();
+    let images = data.images.squares().unwrap().unwrap().narrow(
+        0,
+        data.test().start as i64,
+        data.test().len() as i64,
+    );
     let embeddings = tch::no_grad(|| network.forward(&images, false));
     let rows = Rows::from_tensor(&embeddings).unwrap();
     let images = Labelled::new(rows, data.test_labels.clone(), Comparison::Cosine).unwrap();
-    let expected = retrieve(Search::Within(&images), Depth::Nearest, Resources::default()).unwrap();
+    let expected = retrieve(
+        Search::Within(&images),
+        Depth::Nearest,
+        Resources::default(),
+    )
+    .unwrap();
 
-    assert_eq!((evaluated.classes, evaluated.images, evaluated.lone), (4, 20, 0));
+    assert_eq!(
+        (evaluated.classes, evaluated.images, evaluated.lone),
+        (4, 20, 0)
+    );
     assert_eq!(evaluated.scores.len(), METRICS.len());
     assert_eq!(evaluated.scores[&Metric::RecallAt(1)], expected.recall(1));
     assert_eq!(evaluated.scores[&Metric::RecallAt(4)], expected.recall(4));
-    assert_eq!(evaluated.scores[&Metric::PrecisionAt1], expected.precision_at_1());
-    assert_eq!(evaluated.scores[&Metric::RPrecision], expected.r_precision());
+    assert_eq!(
+        evaluated.scores[&Metric::PrecisionAt1],
+        expected.precision_at_1()
+    );
+    assert_eq!(
+        evaluated.scores[&Metric::RPrecision],
+        expected.r_precision()
+    );
     assert_eq!(evaluated.scores[&Metric::MapAtR], expected.map_at_r());
 }
 
@@ -473,7 +704,10 @@ fn an_evaluation_agrees_with_a_direct_computation() {
 fn embeddings_are_kept_as_long_as_the_network_is_the_same() {
     let place = Place::new(tiny());
     place.trained("run");
-    let (first, path) = (place.evaluated("run"), place.run("run").join("embeddings.safetensors"));
+    let (first, path) = (
+        place.evaluated("run"),
+        place.run("run").join("embeddings.safetensors"),
+    );
     let queries = fs::read_to_string(place.run("run").join("queries.csv")).unwrap();
     assert_eq!(queries.lines().count(), 21, "{queries}");
 
@@ -481,15 +715,24 @@ fn embeddings_are_kept_as_long_as_the_network_is_the_same() {
     let kept = fs::read(&path).unwrap();
     let mut progress = 0;
     let say = &mut |event| progress += i32::from(matches!(event, Event::Progress { .. }));
-    place.listen(place.evaluate("run"), &Stop::new(), say).unwrap();
+    place
+        .listen(place.evaluate("run"), &Stop::new(), say)
+        .unwrap();
     assert_eq!(progress, 0);
 
     // A damaged file, and one of another network, are replaced.
     fs::write(&path, "half").unwrap();
-    assert_eq!((place.evaluated("run"), fs::read(&path).unwrap()), (first, kept.clone()));
+    assert_eq!(
+        (place.evaluated("run"), fs::read(&path).unwrap()),
+        (first, kept.clone())
+    );
     let other = Place::new(Recipe { seed: 9, ..tiny() });
     other.trained("run");
-    fs::copy(files::model(&other.run("run")), files::model(&place.run("run"))).unwrap();
+    fs::copy(
+        files::model(&other.run("run")),
+        files::model(&place.run("run")),
+    )
+    .unwrap();
     place.evaluated("run");
     assert!(fs::read(&path).unwrap() != kept);
 }
@@ -497,37 +740,94 @@ fn embeddings_are_kept_as_long_as_the_network_is_the_same() {
 #[test]
 fn training_beats_the_untrained_network() {
     let recipe = changed(tiny(), |recipe, training| {
-        recipe.dataset = Dataset::Glyphs(Glyphs { classes: 30, test_classes: 20, per_class: 8, seed: 0 });
+        recipe.dataset = Dataset::Glyphs(Glyphs {
+            classes: 30,
+            test_classes: 20,
+            per_class: 8,
+            seed: 0,
+        });
         recipe.images = squares(28);
         recipe.model.embedding = Some(32);
-        training.sampler = Sampler::MPerClass(MPerClass { batch: 32, per_class: 4 });
-        training.optimizer = Optimizer::Adam(Adam { lr: 3e-3, ..Adam::default() });
+        training.sampler = Sampler::MPerClass(MPerClass {
+            batch: 32,
+            per_class: 4,
+        });
+        training.optimizer = Optimizer::Adam(Adam {
+            lr: 3e-3,
+            ..Adam::default()
+        });
         training.steps = 60;
     });
-    let untrained = Place::new(Recipe { training: None, ..recipe.clone() });
+    let untrained = Place::new(Recipe {
+        training: None,
+        ..recipe.clone()
+    });
     untrained.trained("run");
     let trained = Place::new(recipe);
     trained.trained("run");
     let map = |place: &Place| place.evaluated("run").scores[&Metric::MapAtR];
     let (before, after) = (map(&untrained), map(&trained));
-    assert!(after > before + 0.15, "MAP@R {before} before, {after} after");
+    assert!(
+        after > before + 0.15,
+        "MAP@R {before} before, {after} after"
+    );
 }
 
 #[test]
 fn each_failure_has_its_class() {
     type Change = fn(&mut Recipe, &mut Training);
     let impossible: [(Change, &str); 7] = [
-        (|_, training| training.sampler = Sampler::MPerClass(MPerClass { batch: 13, per_class: 4 }), "multiple"),
-        (|_, training| training.sampler = Sampler::MPerClass(MPerClass { batch: 40, per_class: 4 }), "classes"),
-        (|_, training| training.memory = Some(Memory::Xbm(Xbm::new(MemorySize::Size(46)))), "46 embeddings"),
-        (|_, training| training.memory = Some(Memory::Xbm(Xbm::new(MemorySize::Size(0)))), "at least one"),
-        (|recipe, _| recipe.model = Model::new(Backbone::Pixels, None), "nothing to train"),
-        (|recipe, _| recipe.fold = Some(Fold { index: 4, of: 4, cut: Cut::Even }), "no fold"),
-        (|_, training| training.validate_every = Some(0), "between two validations"),
+        (
+            |_, training| {
+                training.sampler = Sampler::MPerClass(MPerClass {
+                    batch: 13,
+                    per_class: 4,
+                })
+            },
+            "multiple",
+        ),
+        (
+            |_, training| {
+                training.sampler = Sampler::MPerClass(MPerClass {
+                    batch: 40,
+                    per_class: 4,
+                })
+            },
+            "classes",
+        ),
+        (
+            |_, training| training.memory = Some(Memory::Xbm(Xbm::new(MemorySize::Size(46)))),
+            "46 embeddings",
+        ),
+        (
+            |_, training| training.memory = Some(Memory::Xbm(Xbm::new(MemorySize::Size(0)))),
+            "at least one",
+        ),
+        (
+            |recipe, _| recipe.model = Model::new(Backbone::Pixels, None),
+            "nothing to train",
+        ),
+        (
+            |recipe, _| {
+                recipe.fold = Some(Fold {
+                    index: 4,
+                    of: 4,
+                    cut: Cut::Even,
+                })
+            },
+            "no fold",
+        ),
+        (
+            |_, training| training.validate_every = Some(0),
+            "between two validations",
+        ),
     ];
     let place = Place::new(tiny());
     for (change, expected) in impossible {
-        let place = Place { recipe: changed(tiny(), change), folder: tempfile::tempdir().unwrap() };
+        let place = Place {
+            recipe: changed(tiny(), change),
+            folder: tempfile::tempdir().unwrap(),
+        };
         place.attempt(place.prepare()).unwrap();
         let failed = place.fails("run");
         assert_eq!(failed.class, Failure::Recipe, "{failed:?}");
@@ -540,10 +840,17 @@ fn each_failure_has_its_class() {
     assert!(failed.message.contains("file`"), "{failed:?}");
 
     fs::create_dir(place.run("full")).unwrap();
-    symlink("/dev/full", files::model(&place.run("full")).with_extension("safetensors.incomplete")).unwrap();
+    symlink(
+        "/dev/full",
+        files::model(&place.run("full")).with_extension("safetensors.incomplete"),
+    )
+    .unwrap();
     let failed = place.fails("full");
     assert_eq!(failed.class, Failure::Disk, "{failed:?}");
-    assert!(failed.message.contains("the disk is full: cannot write `"), "{failed:?}");
+    assert!(
+        failed.message.contains("the disk is full: cannot write `"),
+        "{failed:?}"
+    );
 
     let missing = place.attempt(place.evaluate("nothing")).unwrap_err();
     assert_eq!(missing.class, Failure::Data);
@@ -554,17 +861,31 @@ fn each_failure_has_its_class() {
 fn data_that_is_not_what_it_should_be_is_named() {
     let place = Place::new(tiny());
     let fails = |recipe: Recipe, data: &Path| {
-        let work =
-            TrainWork { recipe, data: data.to_owned(), run: place.run("run"), weights: None, checkpoint_seconds: 1.0 };
+        let work = TrainWork {
+            recipe,
+            data: data.to_owned(),
+            run: place.run("run"),
+            weights: None,
+            checkpoint_seconds: 1.0,
+        };
         place.attempt(Work::Train(work)).unwrap_err()
     };
-    let other_size = fails(Recipe { images: squares(20), ..tiny() }, &place.data());
+    let other_size = fails(
+        Recipe {
+            images: squares(20),
+            ..tiny()
+        },
+        &place.data(),
+    );
     assert_eq!(other_size.class, Failure::Data);
     assert!(other_size.message.contains("Square(20)"), "{other_size:?}");
 
     let missing = fails(tiny(), &place.run("nowhere"));
     assert_eq!(missing.class, Failure::Data);
-    assert!(missing.message.contains("nowhere/index.json"), "{missing:?}");
+    assert!(
+        missing.message.contains("nowhere/index.json"),
+        "{missing:?}"
+    );
 
     fs::write(place.data().join("images.u8"), "short").unwrap();
     let damaged = fails(tiny(), &place.data());
@@ -598,26 +919,69 @@ fn a_users_own_folders_are_registered_and_prepared() {
         std::fs::write(path, PIXEL).unwrap();
     }
     let (into, from) = (place.run("birds"), vec![source.path().join("birds")]);
-    let dataset = Dataset::Own(Own { name: "birds".to_owned() });
-    let work = ImportWork { dataset: dataset.clone(), from, into: into.clone(), copy: true, allow_other_counts: false };
+    let dataset = Dataset::Own(Own {
+        name: "birds".to_owned(),
+    });
+    let work = ImportWork {
+        dataset: dataset.clone(),
+        from,
+        into: into.clone(),
+        copy: true,
+        allow_other_counts: false,
+    };
     let finished = place.attempt(Work::Import(work.clone())).unwrap();
     assert_eq!(finished, End::Finished(Finished::Imported { images: 5 }));
     let text = std::fs::read_to_string(into.join(Registration::FILE)).unwrap();
     let found: Registration = serde_json::from_str(&text).unwrap();
-    assert_eq!((found.training_classes, found.smallest_training_class, found.lone_test_classes), (1, 2, 1));
+    assert_eq!(
+        (
+            found.training_classes,
+            found.smallest_training_class,
+            found.lone_test_classes
+        ),
+        (1, 2, 1)
+    );
 
     let fingerprint = Fingerprint::of_parameters(&dataset);
     let prepare = |source| {
-        let (dataset, fingerprint, into) = (dataset.clone(), fingerprint.clone(), place.run("prepared"));
-        Work::Prepare(PrepareWork { dataset, fingerprint, images: squares(8), cache: Cache::Auto, source, into })
+        let (dataset, fingerprint, into) =
+            (dataset.clone(), fingerprint.clone(), place.run("prepared"));
+        Work::Prepare(PrepareWork {
+            dataset,
+            fingerprint,
+            images: squares(8),
+            cache: Cache::Auto,
+            source,
+            into,
+        })
     };
-    let End::Finished(Finished::Prepared(prepared)) = place.attempt(prepare(Some(into))).unwrap() else { panic!() };
-    assert_eq!((prepared.training_images, prepared.test_classes, prepared.test_images), (2, 2, 3));
-    assert_eq!(place.attempt(prepare(None)).unwrap_err().class, Failure::Data);
+    let End::Finished(Finished::Prepared(prepared)) = place.attempt(prepare(Some(into))).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (
+            prepared.training_images,
+            prepared.test_classes,
+            prepared.test_images
+        ),
+        (2, 2, 3)
+    );
+    assert_eq!(
+        place.attempt(prepare(None)).unwrap_err().class,
+        Failure::Data
+    );
 
-    let cub = ImportWork { dataset: Dataset::Cub200, ..work };
+    let cub = ImportWork {
+        dataset: Dataset::Cub200,
+        ..work
+    };
     let failed = place.attempt(Work::Import(cub)).unwrap_err();
-    assert!(failed.message.contains("expected    5864   found       2"), "{}", failed.message);
+    assert!(
+        failed.message.contains("expected    5864   found       2"),
+        "{}",
+        failed.message
+    );
 }
 
 #[test]
@@ -630,7 +994,10 @@ fn there_is_nothing_to_import_for_data_that_is_drawn() {
         copy: false,
         allow_other_counts: false,
     };
-    assert_eq!(place.attempt(Work::Import(work)).unwrap_err().class, Failure::Recipe);
+    assert_eq!(
+        place.attempt(Work::Import(work)).unwrap_err().class,
+        Failure::Recipe
+    );
 }
 
 #[test]
@@ -640,17 +1007,32 @@ fn a_gpu_that_is_not_there_is_a_failure_of_the_device() {
     }
     let place = Place::new(tiny());
     let work = place.train("run", 1.0);
-    let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cuda, threads: 1, work };
-    assert_eq!(run(&attempt, &Stop::new(), &mut |_| {}).unwrap_err().class, Failure::Device);
+    let attempt = Attempt {
+        protocol: PROTOCOL,
+        number: 1,
+        device: Device::Cuda,
+        threads: 1,
+        work,
+    };
+    assert_eq!(
+        run(&attempt, &Stop::new(), &mut |_| {}).unwrap_err().class,
+        Failure::Device
+    );
 }
 
 #[test]
 fn an_evaluation_can_be_stopped() {
-    let place = Place::new(Recipe { training: None, ..tiny() });
+    let place = Place::new(Recipe {
+        training: None,
+        ..tiny()
+    });
     place.trained("run");
     let stop = Stop::new();
     stop.request();
-    assert_eq!(place.listen(place.evaluate("run"), &stop, &mut |_| {}), Ok(End::Stopped));
+    assert_eq!(
+        place.listen(place.evaluate("run"), &stop, &mut |_| {}),
+        Ok(End::Stopped)
+    );
 }
 
 /// Miners, memories and samplers as a sweep file names them, with all that can be set about them.
@@ -659,27 +1041,51 @@ fn choices() -> Vec<(&'static str, &'static str)> {
         ("miner", r#"{ "semi_hard": { "distance": "cosine" } }"#),
         ("miner", r#"{ "hard": {} }"#),
         ("miner", r#"{ "easy": { "margin": 0.01 } }"#),
-        ("miner", r#"{ "all_triplets": { "distance": "squared_euclidean" } }"#),
+        (
+            "miner",
+            r#"{ "all_triplets": { "distance": "squared_euclidean" } }"#,
+        ),
         ("miner", r#"{ "batch_hard": {} }"#),
         ("miner", r#"{ "batch_easy_hard": {} }"#),
         (
             "miner",
             r#"{ "batch_easy_hard": { "positive": "semi_hard", "negative": "hard", "positive_range": [0, 1] } }"#,
         ),
-        ("miner", r#"{ "batch_easy_hard": { "positive": "all", "negative": "easy", "negative_range": [0, 2] } }"#),
+        (
+            "miner",
+            r#"{ "batch_easy_hard": { "positive": "all", "negative": "easy", "negative_range": [0, 2] } }"#,
+        ),
         ("miner", r#"{ "distance_weighted": {} }"#),
         ("miner", r#"{ "multi_similarity": {} }"#),
         ("miner", r#"{ "pair_margin": { "pos_margin": 0.01 } }"#),
         ("miner", r#"{ "hard_aware": { "share": 0.25 } }"#),
         ("miner", r#"{ "angular": { "degrees": 10 } }"#),
         ("miner", r#"{ "uniform_histogram": { "bins": 10 } }"#),
-        ("memory", r#"{ "xbm": { "size": 20, "preset": "reference", "start_step": 1 } }"#),
+        (
+            "memory",
+            r#"{ "xbm": { "size": 20, "preset": "reference", "start_step": 1 } }"#,
+        ),
         ("memory", r#"{ "xbm": { "size": 20, "preset": "pml" } }"#),
-        ("memory", r#"{ "xbm": { "ratio": 0.5, "include_batch": false, "batch_loss": false } }"#),
-        ("memory", r#"{ "xbm": { "ratio": 1, "key": "unique", "self_exclusion": "none", "weight": 0.3 } }"#),
-        ("memory", r#"{ "xbm": { "size": 30, "init": "forward_pass", "start_step": 1 } }"#),
-        ("memory", r#"{ "xbm": { "size": 45, "init": "forward_pass", "key": "unique", "include_batch": false } }"#),
-        ("sampler", r#"{ "straddling": { "batch": 10, "per_class": 4 } }"#),
+        (
+            "memory",
+            r#"{ "xbm": { "ratio": 0.5, "include_batch": false, "batch_loss": false } }"#,
+        ),
+        (
+            "memory",
+            r#"{ "xbm": { "ratio": 1, "key": "unique", "self_exclusion": "none", "weight": 0.3 } }"#,
+        ),
+        (
+            "memory",
+            r#"{ "xbm": { "size": 30, "init": "forward_pass", "start_step": 1 } }"#,
+        ),
+        (
+            "memory",
+            r#"{ "xbm": { "size": 45, "init": "forward_pass", "key": "unique", "include_batch": false } }"#,
+        ),
+        (
+            "sampler",
+            r#"{ "straddling": { "batch": 10, "per_class": 4 } }"#,
+        ),
         ("sampler", r#"{ "random": { "batch": 12 } }"#),
         ("sampler", r#"{ "class_balanced": { "batch": 12 } }"#),
         ("sampler", r#"{ "fixed_pairs": { "batch": 12 } }"#),
@@ -689,11 +1095,17 @@ fn choices() -> Vec<(&'static str, &'static str)> {
 fn chosen((what, text): (&str, &str)) -> Recipe {
     changed(tiny(), |_, training| {
         training.steps = 3;
-        training.loss = Loss::Contrastive(Contrastive { neg_margin: 1.5, ..Contrastive::default() });
+        training.loss = Loss::Contrastive(Contrastive {
+            neg_margin: 1.5,
+            ..Contrastive::default()
+        });
         match what {
             "miner" => {
                 training.miner = Some(serde_json::from_str(text).unwrap());
-                training.memory = Some(Memory::Xbm(Xbm { start_step: 1, ..Xbm::new(MemorySize::Size(20)) }));
+                training.memory = Some(Memory::Xbm(Xbm {
+                    start_step: 1,
+                    ..Xbm::new(MemorySize::Size(20))
+                }));
             }
             "memory" => training.memory = Some(serde_json::from_str(text).unwrap()),
             "sampler" => training.sampler = serde_json::from_str(text).unwrap(),
@@ -710,7 +1122,11 @@ fn every_miner_memory_and_sampler_trains_and_is_continued_with_the_same_bits() {
         place.recipe = chosen(choice);
         let (whole, parts) = (format!("whole{number}"), format!("parts{number}"));
         let trained = place.trained(&whole);
-        assert_eq!((trained.end, trained.steps, trained.empty_steps), (TrainingEnd::Completed, 3, 0), "{choice:?}");
+        assert_eq!(
+            (trained.end, trained.steps, trained.empty_steps),
+            (TrainingEnd::Completed, 3, 0),
+            "{choice:?}"
+        );
         for last in 1..3 {
             let stop = Stop::new();
             let end = place.listen(place.train(&parts, 0.0), &stop.clone(), &mut |event| {
@@ -724,7 +1140,11 @@ fn every_miner_memory_and_sampler_trains_and_is_continued_with_the_same_bits() {
         let model = place.model(&whole);
         assert!(place.model(&parts) == model, "{choice:?}");
         let same = models.iter().find(|(_, other)| **other == model);
-        assert!(same.is_none(), "{choice:?} makes no difference to {}", same.unwrap().0);
+        assert!(
+            same.is_none(),
+            "{choice:?} makes no difference to {}",
+            same.unwrap().0
+        );
         models.insert(choice.1, model);
     }
 }
@@ -732,16 +1152,31 @@ fn every_miner_memory_and_sampler_trains_and_is_continued_with_the_same_bits() {
 #[test]
 fn a_memory_says_how_it_is_doing() {
     let mut place = Place::new(tiny());
-    place.recipe = chosen(("memory", r#"{ "xbm": { "ratio": 1, "key": "unique", "init": "forward_pass" } }"#));
+    place.recipe = chosen((
+        "memory",
+        r#"{ "xbm": { "ratio": 1, "key": "unique", "init": "forward_pass" } }"#,
+    ));
     let mut said = Vec::new();
-    let end = place.listen(place.train("run", f64::INFINITY), &Stop::new(), &mut |event| {
-        if let Event::Memory { step, fill, age, drift } = event {
-            said.push((step, fill, age, drift));
-        }
-    });
+    let end = place.listen(
+        place.train("run", f64::INFINITY),
+        &Stop::new(),
+        &mut |event| {
+            if let Event::Memory {
+                step,
+                fill,
+                age,
+                drift,
+            } = event
+            {
+                said.push((step, fill, age, drift));
+            }
+        },
+    );
     assert_eq!(trained(end).end, TrainingEnd::Completed);
     // All images are there since this step, embedded as for evaluation: the batch differs by its own statistics.
-    let [(0, 1.0, 0.0, Some(drift))] = said.as_slice() else { panic!("{said:?}") };
+    let [(0, 1.0, 0.0, Some(drift))] = said.as_slice() else {
+        panic!("{said:?}")
+    };
     assert!((0.0..2.0).contains(drift) && *drift > 0.0, "{drift}");
 }
 
@@ -749,14 +1184,44 @@ fn a_memory_says_how_it_is_doing() {
 fn settings_that_cannot_be_are_refused_by_the_trainer_as_well() {
     let mut place = Place::new(tiny());
     for (choice, expected) in [
-        (("miner", r#"{ "batch_easy_hard": { "positive": "semi_hard" } }"#), "both be semi-hard"),
-        (("miner", r#"{ "batch_easy_hard": { "positive": "all" } }"#), "beside `all`"),
-        (("memory", r#"{ "xbm": { "ratio": 1.5 } }"#), "67 embeddings is larger"),
-        (("memory", r#"{ "xbm": { "ratio": 0.01 } }"#), "at least one"),
-        (("sampler", r#"{ "fixed_pairs": { "batch": 20 } }"#), "needs 10 classes"),
-        (("sampler", r#"{ "random": { "batch": 46 } }"#), "cannot be taken from 45"),
-        (("sampler", r#"{ "straddling": { "batch": 12, "per_class": 0 } }"#), "not a positive multiple"),
-        (("sampler", r#"{ "hierarchical": { "batch": 16 } }"#), "no super-classes"),
+        (
+            (
+                "miner",
+                r#"{ "batch_easy_hard": { "positive": "semi_hard" } }"#,
+            ),
+            "both be semi-hard",
+        ),
+        (
+            ("miner", r#"{ "batch_easy_hard": { "positive": "all" } }"#),
+            "beside `all`",
+        ),
+        (
+            ("memory", r#"{ "xbm": { "ratio": 1.5 } }"#),
+            "67 embeddings is larger",
+        ),
+        (
+            ("memory", r#"{ "xbm": { "ratio": 0.01 } }"#),
+            "at least one",
+        ),
+        (
+            ("sampler", r#"{ "fixed_pairs": { "batch": 20 } }"#),
+            "needs 10 classes",
+        ),
+        (
+            ("sampler", r#"{ "random": { "batch": 46 } }"#),
+            "cannot be taken from 45",
+        ),
+        (
+            (
+                "sampler",
+                r#"{ "straddling": { "batch": 12, "per_class": 0 } }"#,
+            ),
+            "not a positive multiple",
+        ),
+        (
+            ("sampler", r#"{ "hierarchical": { "batch": 16 } }"#),
+            "no super-classes",
+        ),
     ] {
         place.recipe = chosen(choice);
         let failed = place.fails("run");
@@ -772,7 +1237,11 @@ fn model_after(place: &mut Place, name: &str, change: impl FnOnce(&mut Training)
         change(training);
     });
     let trained = place.trained(name);
-    assert_eq!((trained.end, trained.steps), (TrainingEnd::Completed, 3), "{name}");
+    assert_eq!(
+        (trained.end, trained.steps),
+        (TrainingEnd::Completed, 3),
+        "{name}"
+    );
     place.model(name)
 }
 
@@ -791,7 +1260,11 @@ fn every_loss_trains_and_its_own_distance_is_the_first_that_makes_sense_for_it()
         models.insert(name, default);
     }
     let different: std::collections::BTreeSet<&Vec<u8>> = models.values().collect();
-    assert_eq!(different.len(), models.len(), "two losses train the same network");
+    assert_eq!(
+        different.len(),
+        models.len(),
+        "two losses train the same network"
+    );
 }
 
 #[test]
@@ -800,7 +1273,9 @@ fn every_distance_that_makes_sense_for_a_loss_trains() {
     for loss in Loss::every() {
         for &distance in &loss.distances()[1..] {
             let name = format!("{} {distance:?}", loss.name());
-            let change = |training: &mut Training| (training.loss, training.distance) = (loss.clone(), Some(distance));
+            let change = |training: &mut Training| {
+                (training.loss, training.distance) = (loss.clone(), Some(distance))
+            };
             model_after(&mut place, &name, change);
         }
     }
@@ -812,7 +1287,12 @@ fn reductions_regularizers_and_sums_change_what_is_trained() {
     let plain = model_after(&mut place, "plain", |_| {});
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     let mut seen = vec![plain];
-    for reduction in [r#""mean""#, r#""sum""#, r#""per_image""#, r#"{"threshold": {"low": 0.1, "high": 0.9}}"#] {
+    for reduction in [
+        r#""mean""#,
+        r#""sum""#,
+        r#""per_image""#,
+        r#"{"threshold": {"low": 0.1, "high": 0.9}}"#,
+    ] {
         let model = model_after(&mut place, reduction, |training| {
             training.reduction = serde_json::from_value(json(reduction)).unwrap();
         });
@@ -824,18 +1304,24 @@ fn reductions_regularizers_and_sums_change_what_is_trained() {
     });
     assert!(!seen.contains(&model));
     let alone = r#"{"sum": [{"loss": {"contrastive": {}}}]}"#;
-    let alone =
-        model_after(&mut place, "alone", |training| training.loss = serde_json::from_value(json(alone)).unwrap());
+    let alone = model_after(&mut place, "alone", |training| {
+        training.loss = serde_json::from_value(json(alone)).unwrap()
+    });
     assert!(alone == seen[0], "a sum of one loss is the loss");
     let both = r#"{"sum": [{"loss": {"proxy_anchor": {}}}, {"loss": {"triplet": {}}, "miner": {"semi_hard": {}}}, {"loss": {"proxy_anchor": {}}}]}"#;
-    let both = model_after(&mut place, "both", |training| training.loss = serde_json::from_value(json(both)).unwrap());
+    let both = model_after(&mut place, "both", |training| {
+        training.loss = serde_json::from_value(json(both)).unwrap()
+    });
     assert!(!seen.contains(&both));
 }
 
 #[test]
 fn a_training_that_is_out_of_patience_ends_and_keeps_its_best() {
     let recipe = changed(stateful(), |_, training| {
-        training.optimizer = Optimizer::Sgd(Sgd { lr: 1e-30, ..Sgd::default() });
+        training.optimizer = Optimizer::Sgd(Sgd {
+            lr: 1e-30,
+            ..Sgd::default()
+        });
         training.loss = Loss::Triplet(Triplet::default());
         (training.memory, training.steps, training.validate_every) = (None, 50, Some(1));
         training.patience = Some(3);
@@ -848,14 +1334,20 @@ fn a_training_that_is_out_of_patience_ends_and_keeps_its_best() {
 
 #[test]
 fn a_trunk_that_is_held_stays_and_the_head_learns() {
-    let recipe = changed(tiny(), |_, training| training.freeze_trunk = Some(Span::Steps(9)));
+    let recipe = changed(tiny(), |_, training| {
+        training.freeze_trunk = Some(Span::Steps(9))
+    });
     let place = Place::new(recipe);
     let mut network = assemble::network(&place.recipe, None, tch::Device::Cpu).unwrap();
     let [(_, trunk), (_, head)] = network.groups().try_into().unwrap();
-    let part = |flat: &Tensor, range: &std::ops::Range<i64>| flat.narrow(0, range.start, range.end - range.start);
+    let part = |flat: &Tensor, range: &std::ops::Range<i64>| {
+        flat.narrow(0, range.start, range.end - range.start)
+    };
     let before = network.flat_parameters().copy();
     place.trained("run");
-    network.restore(&Tensor::read_safetensors(files::model(&place.run("run"))).unwrap()).unwrap();
+    network
+        .restore(&Tensor::read_safetensors(files::model(&place.run("run"))).unwrap())
+        .unwrap();
     let after = network.flat_parameters();
     assert!(part(after, &trunk) == part(&before, &trunk));
     assert!(part(after, &head) != part(&before, &head));
@@ -866,45 +1358,75 @@ fn accumulated_batches_follow_the_mean_of_their_gradients() {
     // Without momentum, two batches in one step change weights by the mean of what each alone would change.
     let recipe = changed(tiny(), |recipe, training| {
         recipe.model = Model::new(Backbone::Pixels, Some(8));
-        training.optimizer = Optimizer::Sgd(Sgd { lr: 1.0, ..Sgd::default() });
+        training.optimizer = Optimizer::Sgd(Sgd {
+            lr: 1.0,
+            ..Sgd::default()
+        });
         (training.steps, training.accumulate) = (1, 2);
     });
     let mut place = Place::new(recipe.clone());
     let weights = |place: &Place, name: &str| {
         place.trained(name);
         let mut network = assemble::network(&place.recipe, None, tch::Device::Cpu).unwrap();
-        network.restore(&Tensor::read_safetensors(files::model(&place.run(name))).unwrap()).unwrap();
+        network
+            .restore(&Tensor::read_safetensors(files::model(&place.run(name))).unwrap())
+            .unwrap();
         network.flat_parameters().copy()
     };
     let both = weights(&place, "both");
     place.recipe = changed(recipe.clone(), |_, training| training.accumulate = 1);
     let first = weights(&place, "first");
-    let start = assemble::network(&recipe, None, tch::Device::Cpu).unwrap().state().remove(0).1;
+    let start = assemble::network(&recipe, None, tch::Device::Cpu)
+        .unwrap()
+        .state()
+        .remove(0)
+        .1;
     place.recipe = changed(recipe, |_, training| {
         // A learning rate of nothing in the first step leaves the second batch to start where the first did.
-        training.warm_up = Some(WarmUp { over: Span::Steps(1), from: 0.0 });
+        training.warm_up = Some(WarmUp {
+            over: Span::Steps(1),
+            from: 0.0,
+        });
         (training.accumulate, training.steps) = (1, 2);
     });
     let second = weights(&place, "second");
     let change = |end: &Tensor| end - &start;
-    let difference = (change(&both) - (change(&first) + change(&second)) / 2.0).abs().max().double_value(&[]);
-    assert!(difference < 1e-6 * change(&both).abs().max().double_value(&[]).max(1.0), "{difference}");
+    let difference = (change(&both) - (change(&first) + change(&second)) / 2.0)
+        .abs()
+        .max()
+        .double_value(&[]);
+    assert!(
+        difference < 1e-6 * change(&both).abs().max().double_value(&[]).max(1.0),
+        "{difference}"
+    );
 }
 
 #[test]
 fn a_training_without_tuples_is_dead_and_one_with_equal_embeddings_collapsed() {
     let dead = changed(tiny(), |_, training| {
-        training.loss = Loss::Triplet(Triplet { margin: -3.0, ..Triplet::default() });
+        training.loss = Loss::Triplet(Triplet {
+            margin: -3.0,
+            ..Triplet::default()
+        });
         (training.steps, training.guards.dead_steps) = (50, 7);
     });
     let trained = Place::new(dead).trained("run");
-    assert_eq!((trained.end, trained.steps), (TrainingEnd::Broken(Breakdown::Dead), 7));
+    assert_eq!(
+        (trained.end, trained.steps),
+        (TrainingEnd::Broken(Breakdown::Dead), 7)
+    );
 
     // With such a bound, embeddings that are only somewhat alike count as equal.
     let collapsing = changed(tiny(), |_, training| {
-        training.optimizer = Optimizer::Sgd(Sgd { lr: 1e-30, ..Sgd::default() });
+        training.optimizer = Optimizer::Sgd(Sgd {
+            lr: 1e-30,
+            ..Sgd::default()
+        });
         (training.steps, training.guards.collapse) = (150, 0.01);
     });
     let trained = Place::new(collapsing).trained("run");
-    assert_eq!((trained.end, trained.steps), (TrainingEnd::Broken(Breakdown::Collapsed), 100));
+    assert_eq!(
+        (trained.end, trained.steps),
+        (TrainingEnd::Broken(Breakdown::Collapsed), 100)
+    );
 }

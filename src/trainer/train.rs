@@ -19,7 +19,9 @@ use dml::{
     sampler::Sampler,
     state::{State, StateError},
 };
-use schema::{Backbone, Breakdown, Event, Finished, Metric, TrainWork, Trained, Training, TrainingEnd};
+use schema::{
+    Backbone, Breakdown, Event, Finished, Metric, TrainWork, Trained, Training, TrainingEnd,
+};
 use tch::Tensor;
 
 pub(crate) use probe::probe;
@@ -51,11 +53,15 @@ pub(crate) fn train(
     let data = split::open(&work.recipe, &work.data)?;
     fs::create_dir_all(&work.run).map_err(|cause| Failed::disk(&work.run, &cause))?;
     keep_script(work)?;
-    let Some(training) = &work.recipe.training else { return leave_untrained(work, device, say) };
+    let Some(training) = &work.recipe.training else {
+        return leave_untrained(work, device, say);
+    };
     assemble::warn_of_precision(&work.recipe.model, device);
     let ground = Ground::new(work, training, &data, threads, device)?;
     let mut session = Session::resume(&ground)?;
-    say(Event::Started { from: session.progress.step });
+    say(Event::Started {
+        from: session.progress.step,
+    });
     match session.train(&ground, stop, say)? {
         Some(end) => session.finish(work, end),
         None => Ok(End::Stopped),
@@ -64,8 +70,14 @@ pub(crate) fn train(
 
 /// A module of TorchScript is needed whenever its weights are used, and stays with them.
 fn keep_script(work: &TrainWork) -> Result<(), Failed> {
-    let (Backbone::Torchscript(_), Some(file)) = (&work.recipe.model.backbone, &work.weights) else { return Ok(()) };
-    let (kept, incomplete) = (files::script(&work.run), files::script(&work.run).with_extension("incomplete"));
+    let (Backbone::Torchscript(_), Some(file)) = (&work.recipe.model.backbone, &work.weights)
+    else {
+        return Ok(());
+    };
+    let (kept, incomplete) = (
+        files::script(&work.run),
+        files::script(&work.run).with_extension("incomplete"),
+    );
     let copied = fs::copy(file, &incomplete).and_then(|_| fs::rename(&incomplete, &kept));
     copied.map_err(|cause| Failed::disk(&kept, &cause))
 }
@@ -74,7 +86,13 @@ fn leave_untrained(work: &TrainWork, device: tch::Device, say: Listener) -> Resu
     let network = assemble::network(&work.recipe, work.weights.as_deref(), device)?;
     say(Event::Started { from: 0 });
     let (steps, kept_step, empty_steps) = (0, 0, 0);
-    let trained = Trained { end: TrainingEnd::Completed, steps, kept_step, validation: None, empty_steps };
+    let trained = Trained {
+        end: TrainingEnd::Completed,
+        steps,
+        kept_step,
+        validation: None,
+        empty_steps,
+    };
     leave(work, &network.state(), trained)
 }
 
@@ -118,10 +136,14 @@ impl Ground<'_> {
     ) -> Result<Ground<'a>, Failed> {
         let split = Split::new(&work.recipe, &data.training_labels)?;
         if training.validate_every == Some(0) {
-            return Err(Failed::recipe("there must be at least one step between two validations"));
+            return Err(Failed::recipe(
+                "there must be at least one step between two validations",
+            ));
         }
         if training.accumulate == 0 || training.chunk == Some(0) {
-            return Err(Failed::recipe("a step has at least one batch, and a chunk at least one image"));
+            return Err(Failed::recipe(
+                "a step has at least one batch, and a chunk at least one image",
+            ));
         }
         let above = split.training.super_classes(data);
         Ok(Ground {
@@ -130,8 +152,13 @@ impl Ground<'_> {
             identity: checkpoint::identity(&work.recipe, data, threads, device),
             feed: Feed::new(&work.recipe, data, device)?.moved(data),
             places: Arc::new(split.training.places.clone()),
-            sampler: assemble::sampler(&training.sampler, &split.training.labels, above.as_deref(), work.recipe.seed)?
-                .into(),
+            sampler: assemble::sampler(
+                &training.sampler,
+                &split.training.labels,
+                above.as_deref(),
+                work.recipe.seed,
+            )?
+            .into(),
             split,
         })
     }
@@ -139,9 +166,16 @@ impl Ground<'_> {
     /// The images of a batch, by its number, their labels, and their numbers among the images trained on.
     fn batch(&self, number: u64) -> Result<(Tensor, Tensor, Vec<i64>), Failed> {
         let chosen = self.sampler.batch(number);
-        let labels: Vec<i64> = chosen.iter().map(|&image| self.split.training.labels[image as usize]).collect();
+        let labels: Vec<i64> = chosen
+            .iter()
+            .map(|&image| self.split.training.labels[image as usize])
+            .collect();
         let images = self.feed.batch(number, &self.sampler, &self.places)?;
-        Ok((images, Tensor::from_slice(&labels).to_device(self.feed.device()), chosen))
+        Ok((
+            images,
+            Tensor::from_slice(&labels).to_device(self.feed.device()),
+            chosen,
+        ))
     }
 
     /// The validation images, if there is to be a validation after so many steps.
@@ -173,14 +207,25 @@ struct Pass {
 
 impl Session {
     fn fresh(ground: &Ground) -> Result<Session, Failed> {
-        let (training, labels, seed) = (ground.training, &ground.split.training.labels, ground.work.recipe.seed);
+        let (training, labels, seed) = (
+            ground.training,
+            &ground.split.training.labels,
+            ground.work.recipe.seed,
+        );
         let weights = ground.work.weights.as_deref();
         let mut network = assemble::network(&ground.work.recipe, weights, ground.feed.device())?;
         let mut objective = assemble::objective(training, &network, labels, seed)?;
         let optimizers = assemble::optimizers(training, &mut network, &mut objective)?;
         let images_of_a_step = ground.sampler.batch(0).len() * training.accumulate as usize;
         let pace = Pace::new(training, labels.len(), images_of_a_step);
-        Ok(Session { network, objective, optimizers, pace, progress: Progress::default(), best: None })
+        Ok(Session {
+            network,
+            objective,
+            optimizers,
+            pace,
+            progress: Progress::default(),
+            best: None,
+        })
     }
 
     /// Continues from the checkpoint in the run's folder. If there is none, or it cannot be used, starts afresh.
@@ -193,7 +238,10 @@ impl Session {
             Err(why) => Err(why),
         };
         if let Err(why) = restored {
-            log(&format!("the checkpoint `{}` is not used: {why}", path.display()));
+            log(&format!(
+                "the checkpoint `{}` is not used: {why}",
+                path.display()
+            ));
             return Session::fresh(ground);
         }
         Ok(session)
@@ -221,13 +269,24 @@ impl Session {
             optimizers: self.optimizers.states(),
             memory: self.objective.memory.as_ref().map(|memory| memory.state()),
         };
-        checkpoint::save(&files::checkpoint(&ground.work.run), &ground.identity, &snapshot)?;
-        say(Event::Checkpoint { step: self.progress.step });
+        checkpoint::save(
+            &files::checkpoint(&ground.work.run),
+            &ground.identity,
+            &snapshot,
+        )?;
+        say(Event::Checkpoint {
+            step: self.progress.step,
+        });
         Ok(())
     }
 
     /// Does the steps that are left and says how that ended; nothing if it was stopped before.
-    fn train(&mut self, ground: &Ground, stop: &Stop, say: Listener) -> Result<Option<TrainingEnd>, Failed> {
+    fn train(
+        &mut self,
+        ground: &Ground,
+        stop: &Stop,
+        say: Listener,
+    ) -> Result<Option<TrainingEnd>, Failed> {
         let (mut saved, mut throttle) = (Instant::now(), Throttle::new());
         let total = ground.training.steps;
         if self.progress.step == 0
@@ -245,7 +304,11 @@ impl Session {
                 Err(how) => return Ok(Some(TrainingEnd::Broken(how))),
             };
             if throttle.ready() {
-                say(Event::Progress { done: self.progress.step, total, loss: Some(loss) });
+                say(Event::Progress {
+                    done: self.progress.step,
+                    total,
+                    loss: Some(loss),
+                });
             }
             if let Some(end) = self.validate(ground, say)? {
                 return Ok(Some(end));
@@ -274,13 +337,25 @@ impl Session {
         let loss = passes.iter().map(|pass| pass.loss).sum::<f64>() / passes.len() as f64;
         let empty = passes.iter().all(|pass| pass.empty);
         let last = passes.last().map(|pass| pass.embeddings.shallow_clone());
-        if let Some(gradients) = Gradients::mean(passes.into_iter().map(|pass| pass.gradients).collect()) {
+        if let Some(gradients) =
+            Gradients::mean(passes.into_iter().map(|pass| pass.gradients).collect())
+        {
             let rate = self.pace.rate(step);
-            self.optimizers.step(&mut self.network, &mut self.objective, &gradients, rate, trunk_is_held);
+            self.optimizers.step(
+                &mut self.network,
+                &mut self.objective,
+                &gradients,
+                rate,
+                trunk_is_held,
+            );
         }
         self.progress.step += 1;
         self.progress.empty_steps += u64::from(empty);
-        let noticed = |embeddings| self.progress.noticed.see(&training.guards, step + 1, &embeddings, empty);
+        let noticed = |embeddings| {
+            self.progress
+                .noticed
+                .see(&training.guards, step + 1, &embeddings, empty)
+        };
         Ok(match last.and_then(noticed) {
             Some(how) => Err(how),
             None => Ok(loss),
@@ -290,12 +365,22 @@ impl Session {
     /// Takes one batch through the network and back. If its loss is not a finite number, then there is no step.
     ///
     /// The loss already waited for the device to know whether it is empty: to read it costs nothing more.
-    fn pass(&mut self, ground: &Ground, batch: u64, say: Listener) -> Result<Result<Pass, Breakdown>, Failed> {
+    fn pass(
+        &mut self,
+        ground: &Ground,
+        batch: u64,
+        say: Listener,
+    ) -> Result<Result<Pass, Breakdown>, Failed> {
         let (images, labels, numbers) = ground.batch(batch)?;
         self.fill_memory(ground, batch, numbers.len())?;
         let embedded = Embedded::new(&self.network, &images, ground.training.chunk.map(i64::from));
         let embeddings = embedded.embeddings();
-        let arrivals = Arrivals { embeddings, labels: &labels, images: Some(&numbers), step: batch };
+        let arrivals = Arrivals {
+            embeddings,
+            labels: &labels,
+            images: Some(&numbers),
+            step: batch,
+        };
         remember::report(&self.objective, &arrivals, say);
         let cost = self.objective.step_of(&arrivals);
         let loss = cost.value.double_value(&[]);
@@ -303,33 +388,66 @@ impl Session {
             return Ok(Err(Breakdown::Diverged));
         }
         let embeddings = embeddings.detach();
-        let gradients = Gradients::new(embedded.gradients(&self.network, &self.objective, &cost.value));
-        Ok(Ok(Pass { loss, empty: cost.empty, embeddings, gradients }))
+        let gradients =
+            Gradients::new(embedded.gradients(&self.network, &self.objective, &cost.value));
+        Ok(Ok(Pass {
+            loss,
+            empty: cost.empty,
+            embeddings,
+            gradients,
+        }))
     }
 
     fn fill_memory(&mut self, ground: &Ground, batch: u64, size: usize) -> Result<(), Failed> {
         let (objective, feed, split) = (&mut self.objective, &ground.feed, &ground.split.training);
-        remember::fill(ground.training.memory.as_ref(), objective, &self.network, feed, split, batch, size)
+        remember::fill(
+            ground.training.memory.as_ref(),
+            objective,
+            &self.network,
+            feed,
+            split,
+            batch,
+            size,
+        )
     }
 
     /// Validates if it is time, and remembers the network if it is the best. Answers how training ends, if it does.
     fn validate(&mut self, ground: &Ground, say: Listener) -> Result<Option<TrainingEnd>, Failed> {
         let (training, step) = (ground.training, self.progress.step);
-        let Some(images) = ground.validation(step).filter(|_| !self.has_validated(step)) else { return Ok(None) };
+        let Some(images) = ground
+            .validation(step)
+            .filter(|_| !self.has_validated(step))
+        else {
+            return Ok(None);
+        };
         let metrics = measured(training.select);
-        let Some(scores) = evaluate::validate(&self.network, &ground.feed, images, &metrics)? else {
+        let Some(scores) = evaluate::validate(&self.network, &ground.feed, images, &metrics)?
+        else {
             return Ok(Some(TrainingEnd::Broken(Breakdown::Diverged)));
         };
-        say(Event::Scores { step, validation: scores.clone() });
+        say(Event::Scores {
+            step,
+            validation: scores.clone(),
+        });
         let score = scores[&training.select];
         self.pace.see(score);
-        if self.best.as_ref().is_none_or(|best| score > best.scores[&training.select]) {
-            self.best = Some(Best { step, scores, network: self.network.state() });
+        if self
+            .best
+            .as_ref()
+            .is_none_or(|best| score > best.scores[&training.select])
+        {
+            self.best = Some(Best {
+                step,
+                scores,
+                network: self.network.state(),
+            });
             self.progress.unimproved = 0;
         } else {
             self.progress.unimproved += 1;
         }
-        let out_of_patience = training.patience.is_some_and(|patience| self.progress.unimproved >= patience);
+        let out_of_patience = training
+            .patience
+            .is_some_and(|patience| self.progress.unimproved >= patience);
         Ok(out_of_patience.then_some(TrainingEnd::OutOfPatience))
     }
 
@@ -341,18 +459,36 @@ impl Session {
     /// How a training of all steps ended: the last of them may have left weights that are no numbers.
     fn completed(&mut self) -> TrainingEnd {
         let is_finite = |parameters: &mut Tensor| parameters.isfinite().all().int64_value(&[]) != 0;
-        let finite =
-            is_finite(self.network.flat_parameters()) && self.objective.flat_parameters().into_iter().all(is_finite);
-        if finite { TrainingEnd::Completed } else { TrainingEnd::Broken(Breakdown::Diverged) }
+        let finite = is_finite(self.network.flat_parameters())
+            && self.objective.flat_parameters().into_iter().all(is_finite);
+        if finite {
+            TrainingEnd::Completed
+        } else {
+            TrainingEnd::Broken(Breakdown::Diverged)
+        }
     }
 
     fn finish(self, work: &TrainWork, end: TrainingEnd) -> Result<End, Failed> {
-        let Progress { step: steps, empty_steps, .. } = self.progress;
+        let Progress {
+            step: steps,
+            empty_steps,
+            ..
+        } = self.progress;
         let (kept_step, validation, network) = match self.best {
             Some(best) => (best.step, Some(best.scores), best.network),
             None => (steps, None, self.network.state()),
         };
-        leave(work, &network, Trained { end, steps, kept_step, validation, empty_steps })
+        leave(
+            work,
+            &network,
+            Trained {
+                end,
+                steps,
+                kept_step,
+                validation,
+                empty_steps,
+            },
+        )
     }
 }
 

@@ -21,14 +21,22 @@ fn twenty_kills_at_random_moments_change_nothing() {
 #[test]
 fn a_search_that_is_killed_at_random_moments_selects_and_repeats_the_same() {
     let search = "folds = 2\n\n[search]\nstrategy = \"tpe\"\ntrials = 5\nstartup = 2\n\n[data]";
-    let sweep = SMALL.replace("[data]", search).replace("margin = 0.2", "margin = { uniform = [0, 1] }");
+    let sweep = SMALL
+        .replace("[data]", search)
+        .replace("margin = 0.2", "margin = { uniform = [0, 1] }");
     let desk = kills_change_nothing(&sweep.replace("steps = 12", "steps = 40"), 12);
     let trials = desk.read("reports/small/search.csv");
     assert_eq!(trials.lines().count(), 1 + 5, "{trials}");
     assert_eq!(trials.matches(",true,").count(), 1, "{trials}");
     // Two methods with two seeds on two folds; of trials there are only scores.
     assert_eq!(desk.in_runs("record.json").len(), 2 * 2 * 2);
-    assert_eq!((desk.in_runs("trained.json").len(), desk.in_runs("model.safetensors").len()), (8 + 5 * 2, 8));
+    assert_eq!(
+        (
+            desk.in_runs("trained.json").len(),
+            desk.in_runs("model.safetensors").len()
+        ),
+        (8 + 5 * 2, 8)
+    );
 }
 
 fn kills_change_nothing(sweep: &str, kills_wanted: usize) -> Desk {
@@ -59,11 +67,18 @@ fn kills_change_nothing(sweep: &str, kills_wanted: usize) -> Desk {
     desk.run().assert_code(0);
 
     assert_eq!(desk.table(), undisturbed.table());
-    assert_eq!(desk.read("reports/small/table.csv"), undisturbed.read("reports/small/table.csv"));
+    assert_eq!(
+        desk.read("reports/small/table.csv"),
+        undisturbed.read("reports/small/table.csv")
+    );
     for name in ["model.safetensors", "record.json", "trained.json"] {
         assert_eq!(desk.in_runs(name), undisturbed.in_runs(name), "{name}");
     }
-    assert!(desk.finished().values().all(|&times| times == 1), "{:?}", desk.finished());
+    assert!(
+        desk.finished().values().all(|&times| times == 1),
+        "{:?}",
+        desk.finished()
+    );
     desk
 }
 

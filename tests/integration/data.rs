@@ -47,7 +47,11 @@ fn draw(path: &Path, number: u8) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let stripe = u32::from(number) % 16;
     let image = image::GrayImage::from_fn(20, 20, |x, y| {
-        Luma([if x == stripe || y > 16 { 255 - 8 * number } else { (5 * number).wrapping_add(x as u8) }])
+        Luma([if x == stripe || y > 16 {
+            255 - 8 * number
+        } else {
+            (5 * number).wrapping_add(x as u8)
+        }])
     });
     image.save_with_format(path, ImageFormat::Png).unwrap();
 }
@@ -55,25 +59,45 @@ fn draw(path: &Path, number: u8) {
 /// In-Shop as it is downloaded, but with four articles to train on and two to test on.
 fn in_shop(desk: &Desk) {
     let mut lines = Vec::new();
-    let parts = ["train", "train", "train", "train", "query gallery gallery", "gallery query query gallery"];
+    let parts = [
+        "train",
+        "train",
+        "train",
+        "train",
+        "query gallery gallery",
+        "gallery query query gallery",
+    ];
     for (item, statuses) in parts.into_iter().enumerate() {
-        let statuses = if statuses == "train" { "train train train" } else { statuses };
+        let statuses = if statuses == "train" {
+            "train train train"
+        } else {
+            statuses
+        };
         for (number, status) in statuses.split(' ').enumerate() {
             let file = format!("img/WOMEN/Dresses/id_{item}/{number:02}_1_front.jpg");
-            draw(&desk.path("download/Img").join(&file), (4 * item + number) as u8);
+            draw(
+                &desk.path("download/Img").join(&file),
+                (4 * item + number) as u8,
+            );
             lines.push(format!("{file}    id_{item}    {status}"));
         }
     }
     let header = format!("{}\nimage_name item_id evaluation_status\n", lines.len());
     fs::create_dir_all(desk.path("download/Eval")).unwrap();
-    fs::write(desk.path("download/Eval/list_eval_partition.txt"), header + &lines.join("\n")).unwrap();
+    fs::write(
+        desk.path("download/Eval/list_eval_partition.txt"),
+        header + &lines.join("\n"),
+    )
+    .unwrap();
 }
 
 #[test]
 fn clothes_are_added_trained_on_and_searched_for_in_their_gallery() {
     let desk = Desk::real(SWEEP);
     in_shop(&desk);
-    desk.sweep(&["data", "add", "in_shop", "download"]).assert_code(1).assert_says("queries          expected   14218");
+    desk.sweep(&["data", "add", "in_shop", "download"])
+        .assert_code(1)
+        .assert_says("queries          expected   14218");
     desk.sweep(&["data", "add", "in_shop", "download", "--allow-other-counts"])
         .assert_code(0)
         .assert_says("3 queries, 4 in the gallery");
@@ -86,13 +110,21 @@ fn clothes_are_added_trained_on_and_searched_for_in_their_gallery() {
     assert_eq!(runs.len(), 3);
     for (run, queries) in runs {
         let queries = String::from_utf8(queries).unwrap();
-        let images: Vec<&str> = queries.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+        let images: Vec<&str> = queries
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split(',').next())
+            .collect();
         assert_eq!(images, ["0", "4", "5"], "{queries}");
         desk.sweep(&["evaluate", &run, "--metrics", "recall@1,mrr"])
             .assert_code(0)
             .assert_says("3 queries against 4 images");
-        desk.sweep(&["neighbours", &run, "--query", "4"]).assert_code(0).assert_says("2 of 4 are of its class");
-        desk.sweep(&["neighbours", &run, "--query", "3"]).assert_code(1).assert_says("image 4 is a query");
+        desk.sweep(&["neighbours", &run, "--query", "4"])
+            .assert_code(0)
+            .assert_says("2 of 4 are of its class");
+        desk.sweep(&["neighbours", &run, "--query", "3"])
+            .assert_code(1)
+            .assert_says("image 4 is a query");
     }
 }
 
@@ -100,8 +132,11 @@ fn clothes_are_added_trained_on_and_searched_for_in_their_gallery() {
 fn a_check_names_what_cannot_be_read_and_what_is_there_twice() {
     let desk = Desk::real(SWEEP);
     in_shop(&desk);
-    desk.sweep(&["data", "check", "in_shop"]).assert_code(1).assert_says("there is no data set `in_shop` in `data`");
-    desk.sweep(&["data", "add", "in_shop", "download", "--allow-other-counts"]).assert_code(0);
+    desk.sweep(&["data", "check", "in_shop"])
+        .assert_code(1)
+        .assert_says("there is no data set `in_shop` in `data`");
+    desk.sweep(&["data", "add", "in_shop", "download", "--allow-other-counts"])
+        .assert_code(0);
     desk.sweep(&["data", "check", "in_shop"])
         .assert_code(0)
         .assert_says("  train   12 images of 4 classes, 3 of each\n")
@@ -110,7 +145,9 @@ fn a_check_names_what_cannot_be_read_and_what_is_there_twice() {
         .assert_says("exactly the same: none\ncannot be read: none\n");
 
     let image = |item: u32, number: u32| {
-        desk.path(&format!("download/Img/img/WOMEN/Dresses/id_{item}/{number:02}_1_front.jpg"))
+        desk.path(&format!(
+            "download/Img/img/WOMEN/Dresses/id_{item}/{number:02}_1_front.jpg"
+        ))
     };
     fs::copy(image(0, 0), image(4, 0)).unwrap();
     let bytes = fs::read(image(1, 0)).unwrap();
@@ -119,15 +156,35 @@ fn a_check_names_what_cannot_be_read_and_what_is_there_twice() {
     fs::remove_file(image(5, 3)).unwrap();
     fs::create_dir(image(5, 3)).unwrap();
     let check = desk.sweep(&["data", "check", "in_shop"]).assert_code(1);
-    let check = check.assert_says("(1 TO TRAIN ON AND TO TEST ON)").assert_says("cannot be read: 3 images");
-    let check = check.assert_says("3 of 19 images cannot be read").assert_says("it is a folder, not an image");
-    check.assert_says("id_1/00_1_front.jpg`: it is not a readable image").assert_says("it is empty");
+    let check = check
+        .assert_says("(1 TO TRAIN ON AND TO TEST ON)")
+        .assert_says("cannot be read: 3 images");
+    let check = check
+        .assert_says("3 of 19 images cannot be read")
+        .assert_says("it is a folder, not an image");
+    check
+        .assert_says("id_1/00_1_front.jpg`: it is not a readable image")
+        .assert_says("it is empty");
 
-    let show = desk.sweep(&["data", "show", "in_shop", "--split", "test", "--out", "sheet"]).assert_code(0);
-    let show = show.assert_says("7 images of 2 classes").assert_says("it is a folder");
+    let show = desk
+        .sweep(&[
+            "data", "show", "in_shop", "--split", "test", "--out", "sheet",
+        ])
+        .assert_code(0);
+    let show = show
+        .assert_says("7 images of 2 classes")
+        .assert_says("it is a folder");
     let sheet = image::load_from_memory(&fs::read(show.out.trim_end()).unwrap()).unwrap();
     // A row for each class; beside the names, room for the four images of the larger one.
-    assert_eq!((sheet.width(), sheet.height()), (204 + 4 * 106, 6 + 2 * 106));
-    desk.sweep(&["data", "list"]).assert_code(0).assert_says("in_shop: ").assert_says("glyphs: drawn by the program");
-    desk.sweep(&["data", "show", "glyphs"]).assert_code(1).assert_says("drawn by the program");
+    assert_eq!(
+        (sheet.width(), sheet.height()),
+        (204 + 4 * 106, 6 + 2 * 106)
+    );
+    desk.sweep(&["data", "list"])
+        .assert_code(0)
+        .assert_says("in_shop: ")
+        .assert_says("glyphs: drawn by the program");
+    desk.sweep(&["data", "show", "glyphs"])
+        .assert_code(1)
+        .assert_says("drawn by the program");
 }

@@ -64,12 +64,19 @@ impl Desk {
     /// With the real one, which lies beside `sweep`.
     pub(crate) fn real(sweep: &str) -> Desk {
         let trainer = Path::new(env!("CARGO_BIN_EXE_sweep")).with_file_name("sweep-trainer");
-        assert!(trainer.is_file(), "build the trainer first: cargo build --workspace");
+        assert!(
+            trainer.is_file(),
+            "build the trainer first: cargo build --workspace"
+        );
         Desk::with_trainer(sweep, &trainer)
     }
 
     fn with_trainer(sweep: &str, trainer: &Path) -> Desk {
-        let desk = Desk { folder: tempfile::tempdir().unwrap(), trainer: trainer.to_owned(), step_ms: 0 };
+        let desk = Desk {
+            folder: tempfile::tempdir().unwrap(),
+            trainer: trainer.to_owned(),
+            step_ms: 0,
+        };
         fs::write(desk.path("sweep.toml"), sweep).unwrap();
         desk
     }
@@ -109,7 +116,11 @@ impl Desk {
     /// The same in the background.
     pub(crate) fn start(&self) -> std::process::Child {
         let mut command = self.command(&self.run_arguments());
-        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     fn run_arguments(&self) -> [&str; 4] {
@@ -118,8 +129,13 @@ impl Desk {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sweep"));
-        command.args(arguments).current_dir(self.folder.path()).env("FAKE_STEP_MS", self.step_ms.to_string());
-        command.env_remove("CUDA_VISIBLE_DEVICES").stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("FAKE_STEP_MS", self.step_ms.to_string());
+        command
+            .env_remove("CUDA_VISIBLE_DEVICES")
+            .stdin(Stdio::null());
         command
     }
 
@@ -140,7 +156,11 @@ impl Desk {
     pub(crate) fn assert_no_orphans(&self) {
         let begun = Instant::now();
         while !self.trainers().is_empty() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "orphans: {:?}", self.trainers());
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "orphans: {:?}",
+                self.trainers()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -148,7 +168,10 @@ impl Desk {
     /// The lines of the journal, without their checksums.
     pub(crate) fn journal(&self) -> Vec<serde_json::Value> {
         let journal = self.read("results/journal.jsonl");
-        journal.lines().map(|line| serde_json::from_str(&line[9..]).unwrap()).collect()
+        journal
+            .lines()
+            .map(|line| serde_json::from_str(&line[9..]).unwrap())
+            .collect()
     }
 
     /// How often each job was finished, according to the journal.
@@ -168,7 +191,10 @@ impl Desk {
         let runs = fs::read_dir(self.path("results/runs")).unwrap();
         let files = runs.filter_map(|run| {
             let run = run.unwrap();
-            Some((run.file_name().into_string().unwrap(), fs::read(run.path().join(name)).ok()?))
+            Some((
+                run.file_name().into_string().unwrap(),
+                fs::read(run.path().join(name)).ok()?,
+            ))
         });
         files.collect()
     }
@@ -181,7 +207,12 @@ impl Done {
     }
 
     pub(crate) fn assert_says(self, text: &str) -> Done {
-        assert!(self.out.contains(text) || self.err.contains(text), "expected {text:?} in\n{}\n{}", self.out, self.err);
+        assert!(
+            self.out.contains(text) || self.err.contains(text),
+            "expected {text:?} in\n{}\n{}",
+            self.out,
+            self.err
+        );
         self
     }
 }

@@ -5,7 +5,11 @@ use crate::desk::{Desk, SMALL};
 #[test]
 fn a_mistake_in_the_file_is_shown_with_a_caret_and_nothing_is_written() {
     let desk = Desk::new(&SMALL.replace("margin = 0.2", "margn = 0.2"));
-    let done = desk.run().assert_code(1).assert_says("did you mean `margin`?").assert_says("sweep.toml:24:18");
+    let done = desk
+        .run()
+        .assert_code(1)
+        .assert_says("did you mean `margin`?")
+        .assert_says("sweep.toml:24:18");
     assert!(done.out.is_empty());
     assert!(!desk.path("results").exists());
 }
@@ -13,26 +17,41 @@ fn a_mistake_in_the_file_is_shown_with_a_caret_and_nothing_is_written() {
 #[test]
 fn a_missing_file_a_missing_command_and_a_wrong_flag_have_code_1() {
     let desk = Desk::new(SMALL);
-    desk.sweep(&["run", "nowhere.toml"]).assert_code(1).assert_says("nowhere.toml");
-    desk.sweep(&["rum", "sweep.toml"]).assert_code(1).assert_says("run");
-    desk.sweep(&["run", "sweep.toml", "--frobnicate"]).assert_code(1).assert_says("--frobnicate");
+    desk.sweep(&["run", "nowhere.toml"])
+        .assert_code(1)
+        .assert_says("nowhere.toml");
+    desk.sweep(&["rum", "sweep.toml"])
+        .assert_code(1)
+        .assert_says("run");
+    desk.sweep(&["run", "sweep.toml", "--frobnicate"])
+        .assert_code(1)
+        .assert_says("--frobnicate");
 }
 
 #[test]
 fn a_missing_data_set_is_named_with_the_command_that_adds_it() {
     let data = "dataset.glyphs = { classes = 8, test_classes = 4, per_class = 4 }";
     let desk = Desk::new(&SMALL.replace(data, "dataset = \"omniglot\""));
-    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says("missing: the data set `omniglot`");
-    desk.run().assert_code(1).assert_says("sweep data add omniglot").assert_says("--set data.root=");
+    desk.sweep(&["plan", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("missing: the data set `omniglot`");
+    desk.run()
+        .assert_code(1)
+        .assert_says("sweep data add omniglot")
+        .assert_says("--set data.root=");
 }
 
 #[test]
 fn a_missing_trainer_is_told_with_the_command_that_builds_it() {
     let desk = Desk::new(SMALL);
     let gone = desk.sweep(&["run", "sweep.toml", "--trainer", "/nowhere/sweep-trainer"]);
-    gone.assert_code(1).assert_says("failed to start the trainer `/nowhere/sweep-trainer`");
+    gone.assert_code(1)
+        .assert_says("failed to start the trainer `/nowhere/sweep-trainer`");
     let other = desk.sweep(&["run", "sweep.toml", "--trainer", "/bin/true"]);
-    other.assert_code(1).assert_says("no trainer for this version of sweep").assert_says("cargo build --workspace");
+    other
+        .assert_code(1)
+        .assert_says("no trainer for this version of sweep")
+        .assert_says("cargo build --workspace");
 }
 
 #[test]
@@ -43,7 +62,9 @@ fn a_trainer_without_libtorch_is_told_with_the_command_that_gets_it() {
     std::fs::write(desk.path("trainer"), script).unwrap();
     std::fs::set_permissions(desk.path("trainer"), PermissionsExt::from_mode(0o755)).unwrap();
     let done = desk.sweep(&["run", "sweep.toml", "--trainer", "./trainer"]);
-    done.assert_code(1).assert_says("cannot load libtorch (libtorch_cpu.so").assert_says("make setup");
+    done.assert_code(1)
+        .assert_says("cannot load libtorch (libtorch_cpu.so")
+        .assert_says("make setup");
 }
 
 #[test]
@@ -70,7 +91,10 @@ fn a_damaged_record_is_named_and_not_overwritten() {
     let run = desk.in_runs("record.json").into_keys().next().unwrap();
     let record = desk.path(&format!("results/runs/{run}/record.json"));
     std::fs::write(&record, "{").unwrap();
-    desk.run().assert_code(3).assert_says("record.json` is damaged").assert_says("remove it");
+    desk.run()
+        .assert_code(3)
+        .assert_says("record.json` is damaged")
+        .assert_says("remove it");
     std::fs::remove_file(&record).unwrap();
     desk.run().assert_code(0);
 }

@@ -16,7 +16,13 @@ fn desk() -> Desk {
 }
 
 fn evaluate(desk: &Desk, arguments: &[&str]) -> Done {
-    desk.sweep(&[&["evaluate", "--embeddings", "e.csv", "--labels", "l.txt"], arguments].concat())
+    desk.sweep(
+        &[
+            &["evaluate", "--embeddings", "e.csv", "--labels", "l.txt"],
+            arguments,
+        ]
+        .concat(),
+    )
 }
 
 fn numbers(done: &Done) -> serde_json::Map<String, serde_json::Value> {
@@ -26,16 +32,25 @@ fn numbers(done: &Done) -> serde_json::Map<String, serde_json::Value> {
 #[test]
 fn embeddings_of_anyone_are_measured() {
     let desk = desk();
-    evaluate(&desk, &[]).assert_code(0).assert_says("precision@1   80.00").assert_says("5 queries, each against");
+    evaluate(&desk, &[])
+        .assert_code(0)
+        .assert_says("precision@1   80.00")
+        .assert_says("5 queries, each against");
     let all = "recall@1,recall@2,precision@1,r_precision,map@r,map,mrr,nmi,ami,f1";
     let done = evaluate(&desk, &["--json", "--metrics", all]).assert_code(0);
     let found = numbers(&done);
     let names: Vec<&str> = all.split(',').collect();
-    assert!(names.iter().all(|name| found.contains_key(*name)) && found.len() == names.len(), "{found:?}");
+    assert!(
+        names.iter().all(|name| found.contains_key(*name)) && found.len() == names.len(),
+        "{found:?}"
+    );
     // The astray cat finds two dogs first; the others find all of their class before.
     let close = |name: &str, value: f64| {
         let found = found[name].as_f64().unwrap();
-        assert!((found - value).abs() < 1e-12, "{name}: {found}, not {value}");
+        assert!(
+            (found - value).abs() < 1e-12,
+            "{name}: {found}, not {value}"
+        );
     };
     close("recall@1", 0.8);
     close("recall@2", 0.8);
@@ -51,25 +66,51 @@ fn queries_may_be_other_images_than_those_searched() {
     fs::write(desk.path("q.csv"), "x,y\n1,0.05\n0.05,1\n").unwrap();
     fs::write(desk.path("ql.txt"), "cat\nbird").unwrap();
     let queries = ["--query-embeddings", "q.csv", "--query-labels", "ql.txt"];
-    evaluate(&desk, &queries).assert_code(0).assert_says("1 without an image to find left out");
-    let done = evaluate(&desk, &[&queries[..], &["--json", "--metrics", "recall@1", "--distance", "dot"]].concat());
+    evaluate(&desk, &queries)
+        .assert_code(0)
+        .assert_says("1 without an image to find left out");
+    let done = evaluate(
+        &desk,
+        &[
+            &queries[..],
+            &["--json", "--metrics", "recall@1", "--distance", "dot"],
+        ]
+        .concat(),
+    );
     assert_eq!(numbers(&done)["recall@1"], 1.0);
 }
 
 #[test]
 fn a_mistake_in_the_files_is_one_clear_message() {
     let desk = desk();
-    desk.sweep(&["evaluate"]).assert_code(1).assert_says("`sweep evaluate RUN`").assert_says("--labels FILE");
-    evaluate(&desk, &["--metrics", "recall"]).assert_code(1).assert_says("unknown metric `recall`");
+    desk.sweep(&["evaluate"])
+        .assert_code(1)
+        .assert_says("`sweep evaluate RUN`")
+        .assert_says("--labels FILE");
+    evaluate(&desk, &["--metrics", "recall"])
+        .assert_code(1)
+        .assert_says("unknown metric `recall`");
     fs::write(desk.path("l.txt"), "cat\ndog\n").unwrap();
-    evaluate(&desk, &[]).assert_code(1).assert_says("has 5 rows but").assert_says("has 2 labels");
+    evaluate(&desk, &[])
+        .assert_code(1)
+        .assert_says("has 5 rows but")
+        .assert_says("has 2 labels");
     fs::write(desk.path("l.txt"), "a\nb\nc\nd\ne\n").unwrap();
-    evaluate(&desk, &[]).assert_code(1).assert_says("nothing to retrieve");
+    evaluate(&desk, &[])
+        .assert_code(1)
+        .assert_says("nothing to retrieve");
     fs::write(desk.path("e.csv"), EMBEDDINGS.replace("0.1,0.9", "nan,0.9")).unwrap();
-    evaluate(&desk, &[]).assert_code(1).assert_says("row 3 of").assert_says("not finite");
+    evaluate(&desk, &[])
+        .assert_code(1)
+        .assert_says("row 3 of")
+        .assert_says("not finite");
     let missing = desk.sweep(&["evaluate", "--embeddings", "no.npy", "--labels", "l.txt"]);
-    missing.assert_code(1).assert_says("there is no file `no.npy`");
-    desk.sweep(&["evaluate", "0123456789abcdef"]).assert_code(1).assert_says("there is no run");
+    missing
+        .assert_code(1)
+        .assert_says("there is no file `no.npy`");
+    desk.sweep(&["evaluate", "0123456789abcdef"])
+        .assert_code(1)
+        .assert_says("there is no run");
 }
 
 #[test]
@@ -105,14 +146,28 @@ device = "cpu"
     let runs = desk.in_runs("record.json");
     let (run, record) = runs.iter().next().unwrap();
     let record: serde_json::Value = serde_json::from_slice(record).unwrap();
-    let again = desk.sweep(&["evaluate", run, "--metrics", "recall@1,map", "--json"]).assert_code(0);
-    assert_eq!(numbers(&again)["recall@1"], record["outcome"]["finished"]["scores"]["recall@1"]);
+    let again = desk
+        .sweep(&["evaluate", run, "--metrics", "recall@1,map", "--json"])
+        .assert_code(0);
+    assert_eq!(
+        numbers(&again)["recall@1"],
+        record["outcome"]["finished"]["scores"]["recall@1"]
+    );
     let folder = format!("results/runs/{run}");
-    desk.sweep(&["evaluate", &folder]).assert_code(0).assert_says("16 queries, each against all the others");
+    desk.sweep(&["evaluate", &folder])
+        .assert_code(0)
+        .assert_says("16 queries, each against all the others");
 
-    let drawn = desk.sweep(&["neighbours", run, "--query", "3", "--count", "12"]).assert_code(0);
+    let drawn = desk
+        .sweep(&["neighbours", run, "--query", "3", "--count", "12"])
+        .assert_code(0);
     let path = drawn.out.trim_end();
-    assert!(path.ends_with("neighbours-3.png") && fs::read(path).unwrap().starts_with(b"\x89PNG"), "{path}");
+    assert!(
+        path.ends_with("neighbours-3.png") && fs::read(path).unwrap().starts_with(b"\x89PNG"),
+        "{path}"
+    );
     drawn.assert_says("of 12 are of its class");
-    desk.sweep(&["neighbours", run, "--query", "16"]).assert_code(1).assert_says("counted from 0 to 15");
+    desk.sweep(&["neighbours", run, "--query", "16"])
+        .assert_code(1)
+        .assert_says("counted from 0 to 15");
 }

@@ -5,17 +5,33 @@ use crate::desk::{Desk, SMALL};
 #[test]
 fn a_sweep_runs_to_its_table_and_a_second_time_runs_nothing() {
     let desk = Desk::new(SMALL);
-    desk.sweep(&["check", "sweep.toml"]).assert_code(0).assert_says("2 methods x 2 seeds = 4 results");
-    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says("train        4 to do,    0 there");
-    let first = desk.run().assert_code(0).assert_says("Contrastive  ").assert_says("written to reports/small");
+    desk.sweep(&["check", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("2 methods x 2 seeds = 4 results");
+    desk.sweep(&["plan", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("train        4 to do,    0 there");
+    let first = desk
+        .run()
+        .assert_code(0)
+        .assert_says("Contrastive  ")
+        .assert_says("written to reports/small");
     assert_eq!(desk.finished().len(), 1 + 4 + 4);
 
-    desk.sweep(&["status", "sweep.toml"]).assert_code(0).assert_says("4 of 4 runs finished");
-    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says("train        0 to do,    4 there");
+    desk.sweep(&["status", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("4 of 4 runs finished");
+    desk.sweep(&["plan", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("train        0 to do,    4 there");
     let table = desk.table();
     let second = desk.run().assert_code(0).assert_says("all there");
     assert_eq!((first.out, table), (second.out, desk.table()));
-    assert_eq!(desk.finished().values().sum::<usize>(), 1 + 4 + 4, "nothing was run twice");
+    assert_eq!(
+        desk.finished().values().sum::<usize>(),
+        1 + 4 + 4,
+        "nothing was run twice"
+    );
 }
 
 #[test]
@@ -34,10 +50,14 @@ fn the_table_is_the_same_however_it_is_asked_for() {
 fn an_edited_sweep_keeps_what_it_can() {
     let desk = Desk::new(SMALL);
     desk.run().assert_code(0);
-    let edited = SMALL.replace("margin = 0.2", "margin = 0.3").replace("seeds = 2", "seeds = 3");
+    let edited = SMALL
+        .replace("margin = 0.2", "margin = 0.3")
+        .replace("seeds = 2", "seeds = 3");
     std::fs::write(desk.path("sweep.toml"), edited).unwrap();
     // Contrastive has one more seed; Triplet has three new runs.
-    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says("train        4 to do,    2 there");
+    desk.sweep(&["plan", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("train        4 to do,    2 there");
     desk.run().assert_code(0);
     assert_eq!(desk.in_runs("record.json").len(), 4 + 4);
 }
@@ -46,8 +66,13 @@ fn an_edited_sweep_keeps_what_it_can() {
 fn a_new_metric_costs_no_training() {
     let desk = Desk::new(SMALL);
     desk.run().assert_code(0);
-    std::fs::write(desk.path("sweep.toml"), format!("{SMALL}\n[report]\nmetrics = [\"recall@16\"]")).unwrap();
-    desk.sweep(&["plan", "sweep.toml"]).assert_says("evaluate: not yet measured: recall@16");
+    std::fs::write(
+        desk.path("sweep.toml"),
+        format!("{SMALL}\n[report]\nmetrics = [\"recall@16\"]"),
+    )
+    .unwrap();
+    desk.sweep(&["plan", "sweep.toml"])
+        .assert_says("evaluate: not yet measured: recall@16");
     desk.run().assert_code(0).assert_says("R@16");
     std::fs::write(desk.path("sweep.toml"), SMALL).unwrap();
     desk.run().assert_code(0).assert_says("all there");
@@ -61,13 +86,19 @@ fn the_plan_can_be_read_by_programs() {
     assert_eq!(plan["members"].as_array().unwrap().len(), 4);
     assert_eq!(plan["runs"].as_object().unwrap().len(), 4);
     let run = plan["members"][0]["run"].as_str().unwrap();
-    assert_eq!(plan["runs"][run]["made_of"]["recipe"]["training"]["steps"], 12);
+    assert_eq!(
+        plan["runs"][run]["made_of"]["recipe"]["training"]["steps"],
+        12
+    );
     assert!(!desk.path("results").exists(), "planning writes nothing");
 }
 
 #[test]
 fn axes_become_columns_and_folds_become_repetitions() {
-    let with_axis = SMALL.replace("[training]", "[axes]\n\"model.embedding\" = [8, 16]\n[training]");
+    let with_axis = SMALL.replace(
+        "[training]",
+        "[axes]\n\"model.embedding\" = [8, 16]\n[training]",
+    );
     let desk = Desk::new(&with_axis.replace("seeds = 2", "seeds = 1\nfolds = 2"));
     desk.run().assert_code(0).assert_says("embedding");
     assert_eq!(desk.in_runs("record.json").len(), 2 * 2 * 2);
@@ -76,8 +107,13 @@ fn axes_become_columns_and_folds_become_repetitions() {
 #[test]
 fn help_comes_at_once_and_without_libtorch() {
     let desk = Desk::new(SMALL);
-    desk.sweep(&["--help"]).assert_code(0).assert_says("Exit codes");
-    let loaded = std::process::Command::new("ldd").arg(env!("CARGO_BIN_EXE_sweep")).output().unwrap();
+    desk.sweep(&["--help"])
+        .assert_code(0)
+        .assert_says("Exit codes");
+    let loaded = std::process::Command::new("ldd")
+        .arg(env!("CARGO_BIN_EXE_sweep"))
+        .output()
+        .unwrap();
     assert!(!String::from_utf8_lossy(&loaded.stdout).contains("torch"));
 }
 
@@ -90,16 +126,31 @@ fn every_kind_of_part_is_shown_and_what_is_shown_can_be_written_in_a_sweep_file(
         ("memories", "memory.xbm = { size = 1024", 1),
         ("distances", "distance = \"cosine\"", 6),
         ("reductions", "reduction = \"mean\"", 6),
-        ("samplers", "sampler.m_per_class = { batch = 32, per_class = 4 }", 6),
+        (
+            "samplers",
+            "sampler.m_per_class = { batch = 32, per_class = 4 }",
+            6,
+        ),
         ("optimizers", "optimizer.adam = {", 4),
         ("schedules", "schedule.cosine = {", 5),
         ("rules", "F4  all methods have as many images in a step", 12),
     ] {
-        let shown = desk.sweep(&["show", kind]).assert_code(0).assert_says(first).out;
-        let parts: Vec<&str> = shown.lines().filter(|line| !line.starts_with(' ') && !line.is_empty()).collect();
+        let shown = desk
+            .sweep(&["show", kind])
+            .assert_code(0)
+            .assert_says(first)
+            .out;
+        let parts: Vec<&str> = shown
+            .lines()
+            .filter(|line| !line.starts_with(' ') && !line.is_empty())
+            .collect();
         assert_eq!(parts.len(), count, "{shown}");
         for part in parts.into_iter().filter(|_| kind == "losses") {
-            std::fs::write(desk.path("shown.toml"), SMALL.replace("loss.triplet = { margin = 0.2 }", part)).unwrap();
+            std::fs::write(
+                desk.path("shown.toml"),
+                SMALL.replace("loss.triplet = { margin = 0.2 }", part),
+            )
+            .unwrap();
             desk.sweep(&["check", "shown.toml"]).assert_code(0);
         }
     }
@@ -109,35 +160,76 @@ fn every_kind_of_part_is_shown_and_what_is_shown_can_be_written_in_a_sweep_file(
 #[test]
 fn a_rule_that_does_not_hold_is_shown_with_its_place_and_below_the_table_until_it_is_waived() {
     let own_batch = "sampler.m_per_class = { batch = 16 }\n\n[resources]";
-    let unfair = SMALL.replace("seeds = 2", "seeds = 3").replace("[resources]", own_batch);
+    let unfair = SMALL
+        .replace("seeds = 2", "seeds = 3")
+        .replace("[resources]", own_batch);
     let desk = Desk::new(&unfair);
     let what = "Triplet: 16 images in a step, Contrastive 8 images in a step";
-    desk.sweep(&["check", "sweep.toml"]).assert_code(0).assert_says(what).assert_says("sweep.toml:26");
-    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says(&format!("F4 {what} (line 26)"));
+    desk.sweep(&["check", "sweep.toml"])
+        .assert_code(0)
+        .assert_says(what)
+        .assert_says("sweep.toml:26");
+    desk.sweep(&["plan", "sweep.toml"])
+        .assert_code(0)
+        .assert_says(&format!("F4 {what} (line 26)"));
     desk.run().assert_code(0);
-    assert!(desk.table().contains(&format!("does not hold: {what}.")), "{}", desk.table());
+    assert!(
+        desk.table().contains(&format!("does not hold: {what}.")),
+        "{}",
+        desk.table()
+    );
     let waiver = "[[waive]]\nrule = \"F4\"\nreason = \"it needs more.\"\n";
     std::fs::write(desk.path("sweep.toml"), format!("{unfair}\n{waiver}")).unwrap();
-    assert!(!desk.sweep(&["plan", "sweep.toml"]).assert_code(0).out.contains("fairness"));
+    assert!(
+        !desk
+            .sweep(&["plan", "sweep.toml"])
+            .assert_code(0)
+            .out
+            .contains("fairness")
+    );
     desk.sweep(&["report", "sweep.toml"]).assert_code(0);
-    assert!(desk.table().contains("Reason: it needs more."), "{}", desk.table());
+    assert!(
+        desk.table().contains("Reason: it needs more."),
+        "{}",
+        desk.table()
+    );
 }
 
 #[test]
 fn each_layout_is_a_table_with_its_files() {
-    let report = "[report]\nlayout = [\"reality_check\", \"benchmark\"]\npublished = \"quoted.csv\"\n";
-    let desk = Desk::new(&format!("{}\n{report}", SMALL.replace("seeds = 2", "seeds = 2\nfolds = 2")));
+    let report =
+        "[report]\nlayout = [\"reality_check\", \"benchmark\"]\npublished = \"quoted.csv\"\n";
+    let desk = Desk::new(&format!(
+        "{}\n{report}",
+        SMALL.replace("seeds = 2", "seeds = 2\nfolds = 2")
+    ));
     let quoted = "dataset,folds,method,source,recall@1\nglyphs,,HDC,its paper,53.6\n";
     std::fs::write(desk.path("quoted.csv"), quoted).unwrap();
-    desk.run().assert_code(0).assert_says("HDC").assert_says("table-benchmark.{md,csv}");
+    desk.run()
+        .assert_code(0)
+        .assert_says("HDC")
+        .assert_says("table-benchmark.{md,csv}");
     assert!(
         desk.table().contains("concatenated<br>P@1") && desk.table().contains("separated<br>P@1"),
         "{}",
         desk.table()
     );
-    assert!(desk.read("reports/small/table-benchmark.md").contains("| *HDC* | *53.6* |"));
-    assert!(desk.read("reports/small/statistics.md").contains("### Glyphs (synthetic), concatenated"));
-    desk.sweep(&["status", "sweep.toml"]).assert_says("8 of 8 runs finished, 0 begun; 4 of 4 ensembles measured");
-    std::fs::write(desk.path("quoted.csv"), "dataset,folds,method,source\nglyphs,two,HDC,its paper\n").unwrap();
-    desk.sweep(&["report", "sweep.toml"]).assert_code(1).assert_says("`two` in `folds`");
+    assert!(
+        desk.read("reports/small/table-benchmark.md")
+            .contains("| *HDC* | *53.6* |")
+    );
+    assert!(
+        desk.read("reports/small/statistics.md")
+            .contains("### Glyphs (synthetic), concatenated")
+    );
+    desk.sweep(&["status", "sweep.toml"])
+        .assert_says("8 of 8 runs finished, 0 begun; 4 of 4 ensembles measured");
+    std::fs::write(
+        desk.path("quoted.csv"),
+        "dataset,folds,method,source\nglyphs,two,HDC,its paper\n",
+    )
+    .unwrap();
+    desk.sweep(&["report", "sweep.toml"])
+        .assert_code(1)
+        .assert_says("`two` in `folds`");
 }

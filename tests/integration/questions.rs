@@ -5,11 +5,17 @@ use crate::desk::{Desk, SMALL};
 #[test]
 fn a_change_is_told_by_key_and_against_what_was_last_run() {
     let desk = Desk::new(SMALL);
-    desk.sweep(&["diff", "sweep.toml"]).assert_code(1).assert_says("was not run in `results` yet");
+    desk.sweep(&["diff", "sweep.toml"])
+        .assert_code(1)
+        .assert_says("was not run in `results` yet");
     desk.run().assert_code(0);
-    desk.sweep(&["diff", "sweep.toml"]).assert_code(0).assert_says("kept          4, 4 of them finished");
+    desk.sweep(&["diff", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("kept          4, 4 of them finished");
 
-    let edited = SMALL.replace("margin = 0.2", "margin = 0.3").replace("seeds = 2", "seeds = 3");
+    let edited = SMALL
+        .replace("margin = 0.2", "margin = 0.3")
+        .replace("seeds = 2", "seeds = 3");
     std::fs::write(desk.path("sweep.toml"), edited).unwrap();
     desk.sweep(&["diff", "sweep.toml"])
         .assert_code(0)
@@ -17,17 +23,30 @@ fn a_change_is_told_by_key_and_against_what_was_last_run() {
         .assert_says("loss.triplet.margin: 0.2 -> 0.3  (2 runs)")
         .assert_says("seed 2  (2 runs)")
         .assert_says("dropped       0");
-    let told = desk.sweep(&["diff", "sweep.toml", "--json", "--set", "training.steps=20"]).assert_code(0);
+    let told = desk
+        .sweep(&["diff", "sweep.toml", "--json", "--set", "training.steps=20"])
+        .assert_code(0);
     let told: serde_json::Value = serde_json::from_str(&told.out).unwrap();
-    let keys: Vec<&str> = told["changed"].as_array().unwrap().iter().filter_map(|it| it["key"].as_str()).collect();
+    let keys: Vec<&str> = told["changed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| it["key"].as_str())
+        .collect();
     assert_eq!(keys, ["loss.triplet.margin", "training.steps"]);
 }
 
 #[test]
 fn a_renamed_method_keeps_its_runs() {
     let desk = Desk::new(SMALL);
-    std::fs::write(desk.path("new.toml"), SMALL.replace("\"Triplet\"", "\"Other name\"")).unwrap();
-    desk.sweep(&["diff", "sweep.toml", "new.toml"]).assert_code(0).assert_says("kept          4");
+    std::fs::write(
+        desk.path("new.toml"),
+        SMALL.replace("\"Triplet\"", "\"Other name\""),
+    )
+    .unwrap();
+    desk.sweep(&["diff", "sweep.toml", "new.toml"])
+        .assert_code(0)
+        .assert_says("kept          4");
 }
 
 #[test]
@@ -36,11 +55,18 @@ fn why_names_what_sets_a_run_apart_and_what_was_tried() {
     desk.run().assert_code(2);
     let name_of = |member: &str, set: &str| {
         let plan = desk.sweep(&["plan", "sweep.toml", "--set", set]);
-        let line = plan.out.lines().find(|line| line.contains(member)).unwrap().to_owned();
+        let line = plan
+            .out
+            .lines()
+            .find(|line| line.contains(member))
+            .unwrap()
+            .to_owned();
         line.split_whitespace().next().unwrap().to_owned()
     };
-    let (crashed, longer) =
-        (name_of("Triplet, seed 101", "training.steps=12"), name_of("Triplet, seed 0", "training.steps=13"));
+    let (crashed, longer) = (
+        name_of("Triplet, seed 101", "training.steps=12"),
+        name_of("Triplet, seed 0", "training.steps=13"),
+    );
     desk.sweep(&["why", &crashed[..10]])
         .assert_code(0)
         .assert_says("Triplet, seed 101")
@@ -52,41 +78,76 @@ fn why_names_what_sets_a_run_apart_and_what_was_tried() {
         .assert_says("attempts: none")
         .assert_says("has another setting:")
         .assert_says("training.steps: 12 there, 13 here");
-    desk.sweep(&["why", &longer]).assert_code(1).assert_says("no run's name begins with");
+    desk.sweep(&["why", &longer])
+        .assert_code(1)
+        .assert_says("no run's name begins with");
 }
 
 #[test]
 fn a_plan_tells_what_the_rest_will_cost_once_something_like_it_has_finished() {
     let desk = Desk::new(SMALL);
-    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says("time      unknown");
+    desk.sweep(&["plan", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("time      unknown");
     desk.run().assert_code(0);
-    let more = desk.sweep(&["plan", "sweep.toml", "--set", "sweep.seeds=3", "--json"]).assert_code(0);
+    let more = desk
+        .sweep(&["plan", "sweep.toml", "--set", "sweep.seeds=3", "--json"])
+        .assert_code(0);
     let more: serde_json::Value = serde_json::from_str(&more.out).unwrap();
     let train = &more["forecast"]["verbs"]["train"];
-    assert_eq!((&train["todo"], &train["known"]["recipe"]), (&2.into(), &2.into()));
+    assert_eq!(
+        (&train["todo"], &train["known"]["recipe"]),
+        (&2.into(), &2.into())
+    );
     desk.sweep(&["plan", "sweep.toml", "--set", "training.steps=24"])
         .assert_code(0)
         .assert_says("time      about")
         .assert_says("4 from the same network, images and batch, by steps")
         .assert_says("are free");
-    desk.sweep(&["plan", "sweep.toml", "--set", "model.embedding=8"]).assert_code(0).assert_says("time      unknown");
+    desk.sweep(&["plan", "sweep.toml", "--set", "model.embedding=8"])
+        .assert_code(0)
+        .assert_says("time      unknown");
 }
 
 #[test]
 fn a_plan_tells_where_each_value_is_from_and_draws_its_jobs() {
     let desk = Desk::new(SMALL);
-    let origins = desk.sweep(&["plan", "sweep.toml", "--origins", "--set", "training.steps=24"]).assert_code(0);
+    let origins = desk
+        .sweep(&[
+            "plan",
+            "sweep.toml",
+            "--origins",
+            "--set",
+            "training.steps=24",
+        ])
+        .assert_code(0);
     let line = |key: &str| {
         let line = origins.out.lines().find(|line| line.contains(key)).unwrap();
         line.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     assert_eq!(line("training.steps"), "training.steps 24 --set");
-    assert_eq!(line("method.Triplet.loss.triplet.margin"), "method.Triplet.loss.triplet.margin 0.2 sweep.toml:24");
-    assert_eq!(line("method.Triplet.loss.triplet.swap"), "method.Triplet.loss.triplet.swap false default");
+    assert_eq!(
+        line("method.Triplet.loss.triplet.margin"),
+        "method.Triplet.loss.triplet.margin 0.2 sweep.toml:24"
+    );
+    assert_eq!(
+        line("method.Triplet.loss.triplet.swap"),
+        "method.Triplet.loss.triplet.swap false default"
+    );
     let dot = desk.sweep(&["plan", "sweep.toml", "--dot"]).assert_code(0);
-    assert_eq!(dot.out.matches(" -> ").count(), 3 * 4, "prepare, train, evaluate and report, of four runs");
-    let many = desk.sweep(&["plan", "sweep.toml", "--mermaid", "--set", "sweep.seeds=50"]).assert_code(0);
-    assert!(many.out.contains("Triplet<br/>50 jobs, 50 to do"), "{}", many.out);
+    assert_eq!(
+        dot.out.matches(" -> ").count(),
+        3 * 4,
+        "prepare, train, evaluate and report, of four runs"
+    );
+    let many = desk
+        .sweep(&["plan", "sweep.toml", "--mermaid", "--set", "sweep.seeds=50"])
+        .assert_code(0);
+    assert!(
+        many.out.contains("Triplet<br/>50 jobs, 50 to do"),
+        "{}",
+        many.out
+    );
 }
 
 #[test]
@@ -113,9 +174,12 @@ fn whatever_a_file_can_name_is_shown_with_its_settings() {
     for (kind, part) in kinds {
         desk.sweep(&["show", kind]).assert_code(0).assert_says(part);
     }
-    desk.sweep(&["show", "losses", "triplet"]).assert_says("swap    Take the negative's distance");
-    desk.sweep(&["show", "protocol", "reality_check"]).assert_says("optimizer.rms_prop");
+    desk.sweep(&["show", "losses", "triplet"])
+        .assert_says("swap    Take the negative's distance");
+    desk.sweep(&["show", "protocol", "reality_check"])
+        .assert_says("optimizer.rms_prop");
     desk.sweep(&["show", "losses", "nothing"]).assert_code(1);
-    let schema: serde_json::Value = serde_json::from_str(&desk.sweep(&["schema"]).assert_code(0).out).unwrap();
+    let schema: serde_json::Value =
+        serde_json::from_str(&desk.sweep(&["schema"]).assert_code(0).out).unwrap();
     assert_eq!(schema["title"], "A sweep");
 }

@@ -7,8 +7,14 @@ use crate::desk::{Desk, Done, SMALL};
 /// Two runs that start from weights called `trained`.
 fn sweep() -> String {
     SMALL
-        .replace("per_class = 4 }\n\n", "per_class = 4 }\nimage_size = 32\n\n")
-        .replace(r#"backbone = "conv4""#, r#"backbone.squeezenet = { weights = "trained" }"#)
+        .replace(
+            "per_class = 4 }\n\n",
+            "per_class = 4 }\nimage_size = 32\n\n",
+        )
+        .replace(
+            r#"backbone = "conv4""#,
+            r#"backbone.squeezenet = { weights = "trained" }"#,
+        )
 }
 
 /// With a file to add. What it holds is the trainer's affair.
@@ -19,39 +25,78 @@ fn desk() -> Desk {
 }
 
 fn add(desk: &Desk, name: &str) -> Done {
-    desk.sweep(&["weights", "add", name, "some.safetensors", "--backbone", "squeezenet", "--trainer", desk.trainer()])
+    desk.sweep(&[
+        "weights",
+        "add",
+        name,
+        "some.safetensors",
+        "--backbone",
+        "squeezenet",
+        "--trainer",
+        desk.trainer(),
+    ])
 }
 
 #[test]
 fn weights_that_were_added_are_listed_and_checked() {
     let desk = desk();
-    desk.sweep(&["weights", "list"]).assert_code(0).assert_says("nothing was added");
-    add(&desk, "trained").assert_code(0).assert_says(r#"backbone.squeezenet = { weights = "trained" }"#);
-    desk.sweep(&["weights", "list"]).assert_code(0).assert_says("trained  squeezenet").assert_says("ba7816bf8f01");
+    desk.sweep(&["weights", "list"])
+        .assert_code(0)
+        .assert_says("nothing was added");
+    add(&desk, "trained")
+        .assert_code(0)
+        .assert_says(r#"backbone.squeezenet = { weights = "trained" }"#);
+    desk.sweep(&["weights", "list"])
+        .assert_code(0)
+        .assert_says("trained  squeezenet")
+        .assert_says("ba7816bf8f01");
     let check = ["weights", "check", "--trainer", desk.trainer()];
-    desk.sweep(&check).assert_code(0).assert_says("as they were added");
+    desk.sweep(&check)
+        .assert_code(0)
+        .assert_says("as they were added");
 
     fs::write(desk.path("weights/trained.safetensors"), "abd").unwrap();
-    desk.sweep(&check).assert_code(1).assert_says("has changed since it was added").assert_says("ba7816bf");
+    desk.sweep(&check)
+        .assert_code(1)
+        .assert_says("has changed since it was added")
+        .assert_says("ba7816bf");
 }
 
 #[test]
 fn a_name_that_is_no_file_name_and_a_backbone_that_is_none_are_refused() {
     let desk = desk();
-    add(&desk, "../trained").assert_code(1).assert_says("letters, digits");
-    desk.sweep(&["weights", "add", "trained", "some.safetensors", "--backbone", "squeezenett"])
+    add(&desk, "../trained")
         .assert_code(1)
-        .assert_says("squeezenet, mobilenet_v2");
-    desk.sweep(&["weights", "add", "trained", "none.safetensors", "--backbone", "squeezenet"])
-        .assert_code(1)
-        .assert_says("there is no file `none.safetensors`");
+        .assert_says("letters, digits");
+    desk.sweep(&[
+        "weights",
+        "add",
+        "trained",
+        "some.safetensors",
+        "--backbone",
+        "squeezenett",
+    ])
+    .assert_code(1)
+    .assert_says("squeezenet, mobilenet_v2");
+    desk.sweep(&[
+        "weights",
+        "add",
+        "trained",
+        "none.safetensors",
+        "--backbone",
+        "squeezenet",
+    ])
+    .assert_code(1)
+    .assert_says("there is no file `none.safetensors`");
 }
 
 #[test]
 fn a_sweep_without_its_weights_can_be_planned_and_not_run() {
     let desk = desk();
     let how = "sweep weights add trained FILE.safetensors --backbone squeezenet";
-    desk.sweep(&["plan", "sweep.toml"]).assert_code(0).assert_says(how);
+    desk.sweep(&["plan", "sweep.toml"])
+        .assert_code(0)
+        .assert_says(how);
     desk.run().assert_code(1).assert_says(how);
     add(&desk, "trained").assert_code(0);
     desk.run().assert_code(0);

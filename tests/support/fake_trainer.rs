@@ -28,8 +28,8 @@ use std::{
 };
 
 use schema::{
-    Attempt, Breakdown, Description, Evaluated, Event, Failure, Finished, Metric, PROTOCOL, Prepared, Recipe,
-    TrainWork, Trained, TrainingEnd, Work,
+    Attempt, Breakdown, Description, Evaluated, Event, Failure, Finished, Metric, PROTOCOL,
+    Prepared, Recipe, TrainWork, Trained, TrainingEnd, Work,
 };
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -50,56 +50,107 @@ fn main() {
     let attempt: Attempt = serde_json::from_slice(&fs::read(argument).unwrap()).unwrap();
     match &attempt.work {
         Work::Import(_) => say(&Event::Finished(Finished::Imported { images: 0 })),
-        Work::Weights(_) => say(&Event::Finished(Finished::Fitted { used: 0, ignored: Vec::new() })),
+        Work::Weights(_) => say(&Event::Finished(Finished::Fitted {
+            used: 0,
+            ignored: Vec::new(),
+        })),
         Work::Prepare(work) => {
             fs::create_dir_all(&work.into).unwrap();
             publish(&work.into.join("index.json"), "{}");
-            let prepared = Prepared { training_classes: 2, training_images: 4, test_classes: 2, test_images: 4 };
+            let prepared = Prepared {
+                training_classes: 2,
+                training_images: 4,
+                test_classes: 2,
+                test_images: 4,
+            };
             say(&Event::Finished(Finished::Prepared(prepared)));
         }
         Work::Train(work) => train(work, attempt.number),
         Work::Evaluate(work) => evaluate(&[&work.run], &work.metrics),
         Work::Ensemble(work) => {
-            evaluate(&work.members.iter().map(|(_, run)| run.as_path()).collect::<Vec<_>>(), &work.metrics);
+            evaluate(
+                &work
+                    .members
+                    .iter()
+                    .map(|(_, run)| run.as_path())
+                    .collect::<Vec<_>>(),
+                &work.metrics,
+            );
         }
         Work::Measure(_) | Work::Neighbours(_) | Work::Inspect(_) | Work::Sheet(_) => {
             panic!("no test asks the fake trainer for this")
         }
-        Work::Probe(_) => say(&Event::Finished(Finished::Probed { different: Vec::new() })),
+        Work::Probe(_) => say(&Event::Finished(Finished::Probed {
+            different: Vec::new(),
+        })),
     }
 }
 
 fn train(work: &TrainWork, attempt: u32) {
-    let steps = work.recipe.training.as_ref().map_or(0, |training| training.steps);
+    let steps = work
+        .recipe
+        .training
+        .as_ref()
+        .map_or(0, |training| training.steps);
     let checkpoint = work.run.join("checkpoint.safetensors");
     let (mut step, mut state) = match fs::read_to_string(&checkpoint) {
-        Ok(text) => text.split_once(' ').map(|(step, state)| (step.parse().unwrap(), state.parse().unwrap())).unwrap(),
-        Err(_) => (0, schema::canonical_json(&work.recipe).bytes().fold(0, |state, byte| hash(state, byte.into()))),
+        Ok(text) => text
+            .split_once(' ')
+            .map(|(step, state)| (step.parse().unwrap(), state.parse().unwrap()))
+            .unwrap(),
+        Err(_) => (
+            0,
+            schema::canonical_json(&work.recipe)
+                .bytes()
+                .fold(0, |state, byte| hash(state, byte.into())),
+        ),
     };
     say(&Event::Started { from: step });
     while step < steps {
         misbehave(&work.recipe, attempt, step, steps);
-        thread::sleep(Duration::from_millis(env::var("FAKE_STEP_MS").map_or(0, |ms| ms.parse().unwrap())));
+        thread::sleep(Duration::from_millis(
+            env::var("FAKE_STEP_MS").map_or(0, |ms| ms.parse().unwrap()),
+        ));
         state = hash(state, step);
         step += 1;
         publish(&checkpoint, &format!("{step} {state}"));
         say(&Event::Checkpoint { step });
-        say(&Event::Progress { done: step, total: steps, loss: Some(1.0 / step as f64) });
+        say(&Event::Progress {
+            done: step,
+            total: steps,
+            loss: Some(1.0 / step as f64),
+        });
         if STOP.load(Ordering::Relaxed) && work.recipe.seed != 106 {
             exit(3);
         }
     }
     publish(&work.run.join("model.safetensors"), &state.to_string());
     let empty_steps = if work.recipe.seed == 107 { steps } else { 0 };
-    let select = work.recipe.training.as_ref().map_or(Metric::MapAtR, |training| training.select);
-    let validation = work.recipe.fold.map(|_| BTreeMap::from([(select, state as f64 / u64::MAX as f64)]));
-    let trained = Trained { end: TrainingEnd::Completed, steps, kept_step: steps, validation, empty_steps };
+    let select = work
+        .recipe
+        .training
+        .as_ref()
+        .map_or(Metric::MapAtR, |training| training.select);
+    let validation = work
+        .recipe
+        .fold
+        .map(|_| BTreeMap::from([(select, state as f64 / u64::MAX as f64)]));
+    let trained = Trained {
+        end: TrainingEnd::Completed,
+        steps,
+        kept_step: steps,
+        validation,
+        empty_steps,
+    };
     say(&Event::Finished(Finished::Trained(trained)));
 }
 
 fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
     let failed = |class, message: &str| {
-        say(&Event::Failed { class, message: message.to_owned() });
+        say(&Event::Failed {
+            class,
+            message: message.to_owned(),
+        });
         exit(1);
     };
     match recipe.seed {
@@ -108,7 +159,13 @@ fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
         103 => failed(Failure::Data, "the image `a.png` is damaged"),
         104 if step >= steps / 2 => {
             let end = TrainingEnd::Broken(Breakdown::Diverged);
-            let trained = Trained { end, steps: step, kept_step: step, validation: None, empty_steps: 0 };
+            let trained = Trained {
+                end,
+                steps: step,
+                kept_step: step,
+                validation: None,
+                empty_steps: 0,
+            };
             say(&Event::Finished(Finished::Trained(trained)));
             exit(0);
         }
@@ -119,16 +176,34 @@ fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
 }
 
 fn evaluate(runs: &[&Path], metrics: &[Metric]) {
-    let of_run = |run: &&Path| fs::read_to_string(run.join("model.safetensors")).unwrap().parse::<u64>().unwrap();
+    let of_run = |run: &&Path| {
+        fs::read_to_string(run.join("model.safetensors"))
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
     let state = runs.iter().map(of_run).reduce(hash).unwrap();
     let score = |position: usize| hash(state, position as u64) as f64 / u64::MAX as f64;
-    let scores: BTreeMap<_, _> = metrics.iter().enumerate().map(|(at, &metric)| (metric, score(at))).collect();
-    say(&Event::Finished(Finished::Evaluated(Evaluated { classes: 2, images: 4, gallery: None, lone: 0, scores })));
+    let scores: BTreeMap<_, _> = metrics
+        .iter()
+        .enumerate()
+        .map(|(at, &metric)| (metric, score(at)))
+        .collect();
+    say(&Event::Finished(Finished::Evaluated(Evaluated {
+        classes: 2,
+        images: 4,
+        gallery: None,
+        lone: 0,
+        scores,
+    })));
 }
 
 /// SplitMix64's output function.
 fn hash(state: u64, step: u64) -> u64 {
-    let mut word = state.wrapping_mul(31).wrapping_add(step).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut word = state
+        .wrapping_mul(31)
+        .wrapping_add(step)
+        .wrapping_add(0x9E37_79B9_7F4A_7C15);
     word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     word ^ (word >> 31)
@@ -142,7 +217,10 @@ fn publish(path: &Path, text: &str) {
 
 fn say(event: &Event) {
     let mut out = std::io::stdout().lock();
-    if writeln!(out, "{}", serde_json::to_string(event).unwrap()).and_then(|()| out.flush()).is_err() {
+    if writeln!(out, "{}", serde_json::to_string(event).unwrap())
+        .and_then(|()| out.flush())
+        .is_err()
+    {
         exit(1);
     }
 }

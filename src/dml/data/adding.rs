@@ -65,8 +65,14 @@ pub struct Added {
 /// What is given is not what it should be, has other counts than the published ones, or does not fit on the disk.
 pub fn add(request: &Request, progress: Progress) -> Result<Added, DataError> {
     create_folder(request.into)?;
-    let into = request.into.canonicalize().map_err(DataError::disk("open", request.into))?;
-    let in_place = request.from.iter().any(|path| path.canonicalize().is_ok_and(|path| path == into));
+    let into = request
+        .into
+        .canonicalize()
+        .map_err(DataError::disk("open", request.into))?;
+    let in_place = request
+        .from
+        .iter()
+        .any(|path| path.canonicalize().is_ok_and(|path| path == into));
     if in_place {
         return register(request, request.reader.find(&into)?, &into, |_| Ok(()));
     }
@@ -77,7 +83,8 @@ pub fn add(request: &Request, progress: Progress) -> Result<Added, DataError> {
     register(request, found, &staging.0, |into| {
         let place = into.join(FILES);
         if place.exists() {
-            fs::rename(&place, staging.0.join("replaced")).map_err(DataError::disk("replace", &place))?;
+            fs::rename(&place, staging.0.join("replaced"))
+                .map_err(DataError::disk("replace", &place))?;
         }
         fs::rename(&files, &place).map_err(DataError::disk("create", &place))
     })
@@ -93,22 +100,33 @@ fn register(
 ) -> Result<Added, DataError> {
     let differences = differences(request.reader.published(), found.listing.counts());
     if !differences.is_empty() && !request.other_counts {
-        return Err(DataError::unreadable(&found.root, other_counts(&found, &differences)));
+        return Err(DataError::unreadable(
+            &found.root,
+            other_counts(&found, &differences),
+        ));
     }
     publish(request.into)?;
     let path = request.into.join(LISTING);
     manifest::write(&found.listing, root, &path)?;
     sync_folder_of(&path)?;
-    Ok(Added { layout: found.layout, listing: manifest::read(&path)?, differences })
+    Ok(Added {
+        layout: found.layout,
+        listing: manifest::read(&path)?,
+        differences,
+    })
 }
 
 /// How much of each there is and how much there should be, where these differ.
 fn differences(published: Option<Counts>, found: Counts) -> Vec<String> {
-    let Some(expected) = published else { return Vec::new() };
+    let Some(expected) = published else {
+        return Vec::new();
+    };
     let pairs = expected.quantities().into_iter().zip(found.quantities());
     let differ = pairs.filter(|(expected, found)| expected != found);
     differ
-        .map(|((name, expected), (_, found))| format!("{name:<16} expected {expected:>7}   found {found:>7}"))
+        .map(|((name, expected), (_, found))| {
+            format!("{name:<16} expected {expected:>7}   found {found:>7}")
+        })
         .collect()
 }
 
@@ -125,8 +143,13 @@ fn gather(request: &Request, files: &Path, progress: Progress) -> Result<(), Dat
     create_folder(files)?;
     let mut total = 0;
     for path in request.from {
-        let metadata = fs::metadata(path).map_err(|_| DataError::missing(path, "a file or folder to add"))?;
-        total += if metadata.is_file() { metadata.len() } else { 0 };
+        let metadata =
+            fs::metadata(path).map_err(|_| DataError::missing(path, "a file or folder to add"))?;
+        total += if metadata.is_file() {
+            metadata.len()
+        } else {
+            0
+        };
     }
     let mut done = 0;
     for path in request.from {
@@ -135,34 +158,56 @@ fn gather(request: &Request, files: &Path, progress: Progress) -> Result<(), Dat
         } else {
             take(path, &files.join(name_of(path)?), request.folders)?;
         }
-        done += fs::metadata(path).map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
+        done += fs::metadata(path).map_or(0, |metadata| {
+            if metadata.is_file() {
+                metadata.len()
+            } else {
+                0
+            }
+        });
         progress(done, total);
     }
     Ok(())
 }
 
 fn is_archive(path: &Path) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    path.is_file() && [".zip", ".tar", ".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
+    path.is_file()
+        && [".zip", ".tar", ".tar.gz", ".tgz"]
+            .iter()
+            .any(|ending| name.ends_with(ending))
 }
 
 /// The name that a file or folder itself has, also if it was given as `.` or through `..`.
 fn name_of(path: &Path) -> Result<std::ffi::OsString, DataError> {
     let named = match path.file_name() {
         Some(name) => Some(name.to_owned()),
-        None => path.canonicalize().ok().and_then(|path| path.file_name().map(ToOwned::to_owned)),
+        None => path
+            .canonicalize()
+            .ok()
+            .and_then(|path| path.file_name().map(ToOwned::to_owned)),
     };
-    named.ok_or_else(|| DataError::unreadable(path, "it has no name of its own; give a folder in it"))
+    named.ok_or_else(|| {
+        DataError::unreadable(path, "it has no name of its own; give a folder in it")
+    })
 }
 
 /// Takes one folder or file in.
 fn take(path: &Path, place: &Path, folders: Folders) -> Result<(), DataError> {
     if place.exists() {
-        return Err(DataError::unreadable(path, "something else of this name was given before"));
+        return Err(DataError::unreadable(
+            path,
+            "something else of this name was given before",
+        ));
     }
     match folders {
         Folders::Link if path.is_dir() => {
-            let target = path.canonicalize().map_err(|error| DataError::unreadable(path, error))?;
+            let target = path
+                .canonicalize()
+                .map_err(|error| DataError::unreadable(path, error))?;
             link(&target, place).map_err(DataError::disk("create", place))
         }
         _ => copy(path, place),
@@ -181,7 +226,9 @@ fn link(target: &Path, place: &Path) -> io::Result<()> {
 
 fn copy(path: &Path, place: &Path) -> Result<(), DataError> {
     if !path.is_dir() {
-        return fs::copy(path, place).map(|_| ()).map_err(DataError::disk("write", place));
+        return fs::copy(path, place)
+            .map(|_| ())
+            .map_err(DataError::disk("write", place));
     }
     create_folder(place)?;
     for entry in fs::read_dir(path).map_err(|error| DataError::unreadable(path, error))? {
@@ -220,9 +267,13 @@ mod tests {
     use super::*;
     use crate::data::listing::Role;
 
-    const TABLE: &str = "path,label,class_name,split\nimages/a/1.jpg,0,A,train\nimages/b/1.jpg,1,B,test\n";
-    const FILES: [(&str, &str); 3] =
-        [("own/manifest.csv", TABLE), ("own/images/a/1.jpg", "one"), ("own/images/b/1.jpg", "two")];
+    const TABLE: &str =
+        "path,label,class_name,split\nimages/a/1.jpg,0,A,train\nimages/b/1.jpg,1,B,test\n";
+    const FILES: [(&str, &str); 3] = [
+        ("own/manifest.csv", TABLE),
+        ("own/images/a/1.jpg", "one"),
+        ("own/images/b/1.jpg", "two"),
+    ];
 
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -256,11 +307,25 @@ mod tests {
         let bytes = tar.into_inner().unwrap();
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         io::Write::write_all(&mut encoder, &bytes).unwrap();
-        fs::write(path, if gzip { encoder.finish().unwrap() } else { bytes }).unwrap();
+        fs::write(
+            path,
+            if gzip {
+                encoder.finish().unwrap()
+            } else {
+                bytes
+            },
+        )
+        .unwrap();
     }
 
     fn request<'a>(from: &'a [PathBuf], into: &'a Path) -> Request<'a> {
-        Request { reader: Reader::Own, from, into, folders: Folders::Link, other_counts: false }
+        Request {
+            reader: Reader::Own,
+            from,
+            into,
+            folders: Folders::Link,
+            other_counts: false,
+        }
     }
 
     fn added(from: &Path, into: &Path) -> Result<Added, DataError> {
@@ -270,22 +335,34 @@ mod tests {
     #[test]
     fn archives_of_every_kind_and_folders_give_the_same_table() {
         let (source, root) = (folder(), tempfile::tempdir().unwrap());
-        let archives = ["own.zip", "own.tar", "own.tar.gz", "own.TGZ"].map(|name| root.path().join(name));
+        let archives =
+            ["own.zip", "own.tar", "own.tar.gz", "own.TGZ"].map(|name| root.path().join(name));
         zip(&archives[0]);
         tar(&archives[1], false, &FILES);
         tar(&archives[2], true, &FILES);
         tar(&archives[3], true, &FILES);
         let unpacked = [source.path().join("own")];
-        let tables = archives.iter().chain(&unpacked).enumerate().map(|(place, from)| {
-            let into = root.path().join(place.to_string());
-            let added = added(from, &into).unwrap();
-            assert_eq!(added.listing.counts().training_images, 1);
-            assert!(!into.join(INCOMPLETE).exists());
-            assert_eq!(fs::read_to_string(into.join("files/own/images/b/1.jpg")).unwrap(), "two");
-            fs::read_to_string(into.join(LISTING)).unwrap()
-        });
+        let tables = archives
+            .iter()
+            .chain(&unpacked)
+            .enumerate()
+            .map(|(place, from)| {
+                let into = root.path().join(place.to_string());
+                let added = added(from, &into).unwrap();
+                assert_eq!(added.listing.counts().training_images, 1);
+                assert!(!into.join(INCOMPLETE).exists());
+                assert_eq!(
+                    fs::read_to_string(into.join("files/own/images/b/1.jpg")).unwrap(),
+                    "two"
+                );
+                fs::read_to_string(into.join(LISTING)).unwrap()
+            });
         let tables: Vec<String> = tables.collect();
-        assert!(tables[0].contains("files/own/images/a/1.jpg,0,A,train"), "{}", tables[0]);
+        assert!(
+            tables[0].contains("files/own/images/a/1.jpg,0,A,train"),
+            "{}",
+            tables[0]
+        );
         assert!(tables.iter().all(|table| *table == tables[0]));
     }
 
@@ -297,7 +374,14 @@ mod tests {
         added(&own, &into).unwrap();
         assert!(into.join("files/own").is_symlink());
         let from = [own.clone()];
-        add(&Request { folders: Folders::Copy, ..request(&from, &into) }, &|_, _| ()).unwrap();
+        add(
+            &Request {
+                folders: Folders::Copy,
+                ..request(&from, &into)
+            },
+            &|_, _| (),
+        )
+        .unwrap();
         assert!(!into.join("files/own").is_symlink());
         added(&own, &into).unwrap();
         assert!(own.join("images/a/1.jpg").is_file());
@@ -313,18 +397,34 @@ mod tests {
         assert!(!own.join("files").exists());
         let table = fs::read_to_string(own.join(LISTING)).unwrap();
         assert!(table.contains("\nimages/a/1.jpg,0,A,train,"), "{table}");
-        assert_eq!(manifest::read(&own.join(LISTING)).unwrap().test.images[0].role, Role::Both);
+        assert_eq!(
+            manifest::read(&own.join(LISTING)).unwrap().test.images[0].role,
+            Role::Both
+        );
     }
 
     #[test]
     fn other_counts_than_the_published_ones_are_shown_and_refused_unless_allowed() {
         let (source, root) = (folder(), tempfile::tempdir().unwrap());
         let (from, into) = ([source.path().join("own")], root.path().join("cub200"));
-        let cub = Request { reader: Reader::Cub200, ..request(&from, &into) };
+        let cub = Request {
+            reader: Reader::Cub200,
+            ..request(&from, &into)
+        };
         let error = add(&cub, &|_, _| ()).unwrap_err().to_string();
-        assert!(error.contains("\n  training images  expected    5864   found       1\n"), "{error}");
+        assert!(
+            error.contains("\n  training images  expected    5864   found       1\n"),
+            "{error}"
+        );
         assert!(!into.join(LISTING).exists() && !into.join("files").exists());
-        let added = add(&Request { other_counts: true, ..cub }, &|_, _| ()).unwrap();
+        let added = add(
+            &Request {
+                other_counts: true,
+                ..cub
+            },
+            &|_, _| (),
+        )
+        .unwrap();
         assert_eq!(added.differences.len(), 6);
     }
 
@@ -332,13 +432,19 @@ mod tests {
     fn a_bad_archive_leaves_nothing_behind() {
         let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let refused = |name: &str, what: &str| {
-            let error = added(&root.path().join(name), into.path()).unwrap_err().to_string();
+            let error = added(&root.path().join(name), into.path())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(what), "{error}");
             assert_eq!(fs::read_dir(into.path()).unwrap().count(), 0);
         };
         tar(&root.path().join("escape.tar"), false, &[("../x.jpg", "")]);
         refused("escape.tar", "outside of the folder");
-        tar(&root.path().join("twice.tgz"), true, &[("x.jpg", ""), ("x.jpg", "")]);
+        tar(
+            &root.path().join("twice.tgz"),
+            true,
+            &[("x.jpg", ""), ("x.jpg", "")],
+        );
         refused("twice.tgz", "cannot write");
         zip(&root.path().join("whole.zip"));
         let bytes = fs::read(root.path().join("whole.zip")).unwrap();

@@ -37,7 +37,10 @@ impl Archive {
         })?;
         let zip = ZipArchive::new(BufReader::new(file))
             .map_err(|error| DataError::unreadable(path, not_a_whole_archive(path, &error)))?;
-        Ok(Archive { path: path.into(), zip })
+        Ok(Archive {
+            path: path.into(),
+            zip,
+        })
     }
 
     /// Returns the files in it, without folders and without what macOS adds.
@@ -46,7 +49,10 @@ impl Archive {
         for (index, name) in self.zip.file_names().enumerate() {
             let name = name.map_err(|error| DataError::unreadable(&self.path, error))?;
             let Some(parts) = parts_of(&name) else {
-                return Err(self.broken(&name, "it would land outside of the folder it is unpacked into"));
+                return Err(self.broken(
+                    &name,
+                    "it would land outside of the folder it is unpacked into",
+                ));
             };
             if !name.ends_with('/') && !parts.iter().any(|part| is_clutter(part)) {
                 entries.push(Entry { parts, index });
@@ -59,29 +65,42 @@ impl Archive {
     pub(super) fn read(&mut self, entry: &Entry, limit: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
         let read = match self.zip.by_index(entry.index) {
-            Ok(file) => file.take(limit + 1).read_to_end(&mut bytes).map_err(|error| error.to_string()),
+            Ok(file) => file
+                .take(limit + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         match read {
             Err(why) => Err(self.damaged(entry, &why)),
-            Ok(_) if bytes.len() as u64 > limit => {
-                Err(self.broken(&entry.parts.join("/"), &format!("it is larger than {limit} bytes")))
-            }
+            Ok(_) if bytes.len() as u64 > limit => Err(self.broken(
+                &entry.parts.join("/"),
+                &format!("it is larger than {limit} bytes"),
+            )),
             Ok(_) => Ok(bytes),
         }
     }
 
     fn copy(&mut self, entry: &Entry, place: &Path) -> Result<(), Unwritten> {
-        let mut file = self.zip.by_index(entry.index).map_err(|error| Unwritten::Archive(io::Error::other(error)))?;
+        let mut file = self
+            .zip
+            .by_index(entry.index)
+            .map_err(|error| Unwritten::Archive(io::Error::other(error)))?;
         write_entry(&mut file, place)
     }
 
     fn damaged(&self, entry: &Entry, why: &str) -> DataError {
-        self.broken(&entry.parts.join("/"), &format!("{why}; download the archive again"))
+        self.broken(
+            &entry.parts.join("/"),
+            &format!("{why}; download the archive again"),
+        )
     }
 
     fn broken(&self, entry: &str, why: &str) -> DataError {
-        DataError::unreadable(&self.path, format!("its entry `{entry}` is not acceptable: {why}"))
+        DataError::unreadable(
+            &self.path,
+            format!("its entry `{entry}` is not acceptable: {why}"),
+        )
     }
 }
 
@@ -106,7 +125,9 @@ fn parts_of(name: &str) -> Option<Vec<String>> {
 fn not_a_whole_archive(path: &Path, error: &ZipError) -> String {
     let mut magic = [0; 2];
     match File::open(path).and_then(|mut file| file.read_exact(&mut magic)) {
-        Ok(()) if magic == *b"PK" => format!("it is a damaged or incomplete zip archive ({error}); download it again"),
+        Ok(()) if magic == *b"PK" => {
+            format!("it is a damaged or incomplete zip archive ({error}); download it again")
+        }
         _ => "it is not a zip archive".into(),
     }
 }
@@ -117,7 +138,11 @@ fn not_a_whole_archive(path: &Path, error: &ZipError) -> String {
 /// It is damaged, would write outside of the folder or has a file twice, or the disk does not take it.
 pub(super) fn unpack(path: &Path, into: &Path, progress: Progress) -> Result<(), DataError> {
     let name = path.to_string_lossy().to_lowercase();
-    if name.ends_with(".zip") { unpack_zip(path, into, progress) } else { unpack_tar(path, into, progress) }
+    if name.ends_with(".zip") {
+        unpack_zip(path, into, progress)
+    } else {
+        unpack_tar(path, into, progress)
+    }
 }
 
 fn unpack_zip(path: &Path, into: &Path, progress: Progress) -> Result<(), DataError> {
@@ -128,7 +153,8 @@ fn unpack_zip(path: &Path, into: &Path, progress: Progress) -> Result<(), DataEr
     for entry in entries {
         let place = into.join(entry.parts.join("/"));
         let written = archive.copy(&entry, &place);
-        written.map_err(|error| error.into_data_error(&place, |why| archive.damaged(&entry, &why)))?;
+        written
+            .map_err(|error| error.into_data_error(&place, |why| archive.damaged(&entry, &why)))?;
         done += 1;
         progress(bytes / total.max(1) * done, bytes);
     }
@@ -141,18 +167,30 @@ fn unpack_tar(path: &Path, into: &Path, progress: Progress) -> Result<(), DataEr
     let read = Cell::new(0);
     let counted = Counted { file, read: &read };
     let mut magic = [0; 2];
-    let gzip = File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == [0x1f, 0x8b];
-    let bytes: Box<dyn Read + '_> =
-        if gzip { Box::new(MultiGzDecoder::new(BufReader::new(counted))) } else { Box::new(BufReader::new(counted)) };
+    let gzip = File::open(path)
+        .and_then(|mut file| file.read_exact(&mut magic))
+        .is_ok()
+        && magic == [0x1f, 0x8b];
+    let bytes: Box<dyn Read + '_> = if gzip {
+        Box::new(MultiGzDecoder::new(BufReader::new(counted)))
+    } else {
+        Box::new(BufReader::new(counted))
+    };
     let damaged = |error: io::Error| {
-        DataError::unreadable(path, format!("it is a damaged or incomplete archive ({error}); download it again"))
+        DataError::unreadable(
+            path,
+            format!("it is a damaged or incomplete archive ({error}); download it again"),
+        )
     };
     let mut archive = tar::Archive::new(bytes);
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let broken = |why: &str| DataError::unreadable(path, format!("its entry `{name}` is not acceptable: {why}"));
-        let parts = parts_of(&name).ok_or_else(|| broken("it would land outside of the folder it is unpacked into"))?;
+        let broken = |why: &str| {
+            DataError::unreadable(path, format!("its entry `{name}` is not acceptable: {why}"))
+        };
+        let parts = parts_of(&name)
+            .ok_or_else(|| broken("it would land outside of the folder it is unpacked into"))?;
         let kind = entry.header().entry_type();
         if kind.is_symlink() || kind.is_hard_link() {
             return Err(broken("it is a link"));

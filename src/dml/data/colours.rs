@@ -19,12 +19,14 @@ impl Adjustment {
     /// Changes an image of so many channels.
     pub(super) fn apply(self, pixels: &mut [u8], channels: usize) {
         match (self, channels) {
-            (Adjustment::Brightness(factor), _) => {
-                pixels.iter_mut().for_each(|value| *value = blend(0, *value, factor))
-            }
+            (Adjustment::Brightness(factor), _) => pixels
+                .iter_mut()
+                .for_each(|value| *value = blend(0, *value, factor)),
             (Adjustment::Contrast(factor), _) => {
                 let mean = mean_grey(pixels, channels);
-                pixels.iter_mut().for_each(|value| *value = blend(mean, *value, factor));
+                pixels
+                    .iter_mut()
+                    .for_each(|value| *value = blend(mean, *value, factor));
             }
             (Adjustment::Saturation(_) | Adjustment::Hue(_), 1) => {}
             (Adjustment::Saturation(factor), _) => {
@@ -36,7 +38,11 @@ impl Adjustment {
             (Adjustment::Hue(shift), _) => {
                 // Hue is counted in bytes round the circle.
                 let shift = (shift * 255.0) as i32 as u8;
-                pixels.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = shifted(*pixel, shift));
+                pixels
+                    .as_chunks_mut::<3>()
+                    .0
+                    .iter_mut()
+                    .for_each(|pixel| *pixel = shifted(*pixel, shift));
             }
         }
     }
@@ -52,7 +58,12 @@ fn blend(ground: u8, value: u8, factor: f32) -> u8 {
 fn mean_grey(pixels: &[u8], channels: usize) -> u8 {
     let sum: u64 = match channels {
         1 => pixels.iter().map(|&value| u64::from(value)).sum(),
-        _ => pixels.as_chunks::<3>().0.iter().map(|&[r, g, b]| u64::from(luma(r, g, b))).sum(),
+        _ => pixels
+            .as_chunks::<3>()
+            .0
+            .iter()
+            .map(|&[r, g, b]| u64::from(luma(r, g, b)))
+            .sum(),
     };
     (sum as f64 / (pixels.len() / channels) as f64 + 0.5) as u8
 }
@@ -78,7 +89,11 @@ fn from_hsv(hue: u8, saturation: u8, value: u8) -> [u8; 3] {
     if saturation == 0 {
         return [value; 3];
     }
-    let (sixths, strength, light) = (f32::from(hue) * 6.0 / 255.0, f32::from(saturation) / 255.0, f32::from(value));
+    let (sixths, strength, light) = (
+        f32::from(hue) * 6.0 / 255.0,
+        f32::from(saturation) / 255.0,
+        f32::from(value),
+    );
     let (sector, rest) = (sixths.floor(), sixths - sixths.floor());
     let scaled = |factor: f32| (light * factor).round() as u8;
     let low = scaled(1.0 - strength);

@@ -50,7 +50,9 @@ pub(super) fn sides(path: &Path) -> Result<(usize, usize), DataError> {
     let read = |limit| {
         let mut head = Vec::new();
         let file = fs::File::open(path).map_err(|error| unread(path, error))?;
-        file.take(limit).read_to_end(&mut head).map_err(|error| unread(path, error))?;
+        file.take(limit)
+            .read_to_end(&mut head)
+            .map_err(|error| unread(path, error))?;
         Ok(head)
     };
     match sides_of(&read(HEAD)?) {
@@ -69,7 +71,9 @@ fn unread(path: &Path, error: io::Error) -> DataError {
 
 fn sides_of(content: &[u8]) -> Result<(usize, usize), String> {
     let image = ImageReader::with_format(Cursor::new(content), format(content)?);
-    let (width, height) = image.into_dimensions().map_err(|error| unreadable(&error))?;
+    let (width, height) = image
+        .into_dimensions()
+        .map_err(|error| unreadable(&error))?;
     Ok((width as usize, height as usize))
 }
 
@@ -97,19 +101,36 @@ fn unreadable(error: &impl ToString) -> String {
 }
 
 fn jpeg(content: &[u8]) -> Result<Raster, String> {
-    let options = || DecoderOptions::default().set_strict_mode(true).set_max_width(LARGEST).set_max_height(LARGEST);
+    let options = || {
+        DecoderOptions::default()
+            .set_strict_mode(true)
+            .set_max_width(LARGEST)
+            .set_max_height(LARGEST)
+    };
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(content), options());
-    decoder.decode_headers().map_err(|error| unreadable(&error))?;
+    decoder
+        .decode_headers()
+        .map_err(|error| unreadable(&error))?;
     let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-    let (output, channels) = if grey { (ColorSpace::Luma, 1) } else { (ColorSpace::RGB, 3) };
+    let (output, channels) = if grey {
+        (ColorSpace::Luma, 1)
+    } else {
+        (ColorSpace::RGB, 3)
+    };
     decoder.set_options(options().jpeg_set_out_colorspace(output));
     let pixels = decoder.decode().map_err(|error| unreadable(&error))?;
     let (width, height) = decoder.dimensions().ok_or("it says nothing of its size")?;
-    Ok(Raster { width, height, channels, pixels })
+    Ok(Raster {
+        width,
+        height,
+        channels,
+        pixels,
+    })
 }
 
 fn png(content: &[u8]) -> Result<Raster, String> {
-    let image = image::load_from_memory_with_format(content, ImageFormat::Png).map_err(|error| unreadable(&error))?;
+    let image = image::load_from_memory_with_format(content, ImageFormat::Png)
+        .map_err(|error| unreadable(&error))?;
     let (width, height) = (image.width() as usize, image.height() as usize);
     let (channels, pixels) = match image {
         DynamicImage::ImageLuma8(grey) => (1, grey.into_raw()),
@@ -120,16 +141,34 @@ fn png(content: &[u8]) -> Result<Raster, String> {
         DynamicImage::ImageRgb16(colour) => (3, upper_bytes(colour.as_raw(), 3, 3)),
         DynamicImage::ImageLumaA16(grey) => (1, upper_bytes(grey.as_raw(), 2, 1)),
         DynamicImage::ImageRgba16(colour) => (3, upper_bytes(colour.as_raw(), 4, 3)),
-        other => return Err(format!("its pixels are of an unknown kind ({:?})", other.color())),
+        other => {
+            return Err(format!(
+                "its pixels are of an unknown kind ({:?})",
+                other.color()
+            ));
+        }
     };
-    Ok(Raster { width, height, channels, pixels })
+    Ok(Raster {
+        width,
+        height,
+        channels,
+        pixels,
+    })
 }
 
 fn without_alpha(pixels: &[u8], channels: usize) -> Vec<u8> {
-    pixels.chunks_exact(channels).flat_map(|pixel| &pixel[..channels - 1]).copied().collect()
+    pixels
+        .chunks_exact(channels)
+        .flat_map(|pixel| &pixel[..channels - 1])
+        .copied()
+        .collect()
 }
 
 /// The first `kept` of so many channels, in 8 bits.
 fn upper_bytes(pixels: &[u16], channels: usize, kept: usize) -> Vec<u8> {
-    pixels.chunks_exact(channels).flat_map(|pixel| &pixel[..kept]).map(|value| (value >> 8) as u8).collect()
+    pixels
+        .chunks_exact(channels)
+        .flat_map(|pixel| &pixel[..kept])
+        .map(|value| (value >> 8) as u8)
+        .collect()
 }

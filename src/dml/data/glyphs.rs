@@ -37,10 +37,16 @@ impl Glyphs {
     pub fn draw(&self, class: u32, image: u32, size: u32) -> Vec<u8> {
         let mut hand = Draws::new(self.seed, Purpose::Execution, class.into(), image.into());
         let strokes = character(self.seed, class);
-        let strokes: Vec<Stroke> = strokes.iter().map(|stroke| stroke.jittered(&mut hand)).collect();
+        let strokes: Vec<Stroke> = strokes
+            .iter()
+            .map(|stroke| stroke.jittered(&mut hand))
+            .collect();
         let deformation = Affine::drawn(&mut hand);
         let pen = hand.between(PEN.0, PEN.1);
-        let lines: Vec<Line> = strokes.iter().map(|stroke| stroke.line(&deformation)).collect();
+        let lines: Vec<Line> = strokes
+            .iter()
+            .map(|stroke| stroke.line(&deformation))
+            .collect();
         rasterized(&lines, pen, size as usize)
     }
 }
@@ -60,15 +66,24 @@ struct Point {
 
 impl Point {
     fn drawn(draws: &mut Draws) -> Point {
-        Point { x: draws.uniform(), y: draws.uniform() }
+        Point {
+            x: draws.uniform(),
+            y: draws.uniform(),
+        }
     }
 
     fn jittered(self, draws: &mut Draws, by: f64) -> Point {
-        Point { x: self.x + draws.between(-by, by), y: self.y + draws.between(-by, by) }
+        Point {
+            x: self.x + draws.between(-by, by),
+            y: self.y + draws.between(-by, by),
+        }
     }
 
     fn towards(self, other: Point, part: f64) -> Point {
-        Point { x: self.x + (other.x - self.x) * part, y: self.y + (other.y - self.y) * part }
+        Point {
+            x: self.x + (other.x - self.x) * part,
+            y: self.y + (other.y - self.y) * part,
+        }
     }
 
     fn squared_distance(self, other: Point) -> f64 {
@@ -108,7 +123,10 @@ fn character(seed: u64, class: u32) -> Vec<Stroke> {
         let strokes = strokes(&mut draws);
         let frame = Frame::around(&strokes);
         if frame.narrower() > 0.4 * frame.wider() {
-            return strokes.into_iter().map(|stroke| Stroke(stroke.0.map(|point| frame.fill(point)))).collect();
+            return strokes
+                .into_iter()
+                .map(|stroke| Stroke(stroke.0.map(|point| frame.fill(point))))
+                .collect();
         }
     }
 }
@@ -142,9 +160,19 @@ fn stroke(start: Point, draws: &mut Draws) -> Stroke {
         }
         2..5 => {
             let bend = Point::drawn(draws).jittered(draws, 0.3);
-            Stroke([start, start.towards(bend, 0.75), end.towards(bend, 0.75), end])
+            Stroke([
+                start,
+                start.towards(bend, 0.75),
+                end.towards(bend, 0.75),
+                end,
+            ])
         }
-        _ => Stroke([start, Point::drawn(draws).jittered(draws, 0.3), Point::drawn(draws).jittered(draws, 0.3), end]),
+        _ => Stroke([
+            start,
+            Point::drawn(draws).jittered(draws, 0.3),
+            Point::drawn(draws).jittered(draws, 0.3),
+            end,
+        ]),
     }
 }
 
@@ -165,10 +193,28 @@ struct Frame {
 
 impl Frame {
     fn around(strokes: &[Stroke]) -> Frame {
-        let (mut low, mut high) = (Point { x: f64::MAX, y: f64::MAX }, Point { x: f64::MIN, y: f64::MIN });
-        for point in strokes.iter().flat_map(|stroke| stroke.line(&Affine::IDENTITY)) {
-            low = Point { x: low.x.min(point.x), y: low.y.min(point.y) };
-            high = Point { x: high.x.max(point.x), y: high.y.max(point.y) };
+        let (mut low, mut high) = (
+            Point {
+                x: f64::MAX,
+                y: f64::MAX,
+            },
+            Point {
+                x: f64::MIN,
+                y: f64::MIN,
+            },
+        );
+        for point in strokes
+            .iter()
+            .flat_map(|stroke| stroke.line(&Affine::IDENTITY))
+        {
+            low = Point {
+                x: low.x.min(point.x),
+                y: low.y.min(point.y),
+            };
+            high = Point {
+                x: high.x.max(point.x),
+                y: high.y.max(point.y),
+            };
         }
         Frame { low, high }
     }
@@ -184,7 +230,10 @@ impl Frame {
     /// Where a point goes when the frame is stretched evenly until it fills the unit square one way.
     fn fill(&self, point: Point) -> Point {
         let (middle, side) = (self.low.towards(self.high, 0.5), self.wider());
-        Point { x: 0.5 + (point.x - middle.x) / side, y: 0.5 + (point.y - middle.y) / side }
+        Point {
+            x: 0.5 + (point.x - middle.x) / side,
+            y: 0.5 + (point.y - middle.y) / side,
+        }
     }
 }
 
@@ -199,7 +248,13 @@ struct Affine {
 }
 
 impl Affine {
-    const IDENTITY: Affine = Affine { xx: 1.0, xy: 0.0, yx: 0.0, yy: 1.0, middle: Point { x: 0.5, y: 0.5 } };
+    const IDENTITY: Affine = Affine {
+        xx: 1.0,
+        xy: 0.0,
+        yx: 0.0,
+        yy: 1.0,
+        middle: Point { x: 0.5, y: 0.5 },
+    };
 
     fn drawn(hand: &mut Draws) -> Affine {
         // The tangent of half an angle of 17 degrees at most.
@@ -207,7 +262,10 @@ impl Affine {
         let length = 1.0 + half * half;
         let (cosine, sine) = ((1.0 - half * half) / length, 2.0 * half / length);
         let shear = hand.between(-0.3, 0.3);
-        let (wide, high) = (EXTENT * hand.between(0.7, 1.2), EXTENT * hand.between(0.7, 1.2));
+        let (wide, high) = (
+            EXTENT * hand.between(0.7, 1.2),
+            EXTENT * hand.between(0.7, 1.2),
+        );
         Affine {
             xx: cosine * wide,
             xy: (cosine * shear - sine) * high,
@@ -219,7 +277,10 @@ impl Affine {
 
     fn of(&self, point: Point) -> Point {
         let (x, y) = (point.x - 0.5, point.y - 0.5);
-        Point { x: self.middle.x + self.xx * x + self.xy * y, y: self.middle.y + self.yx * x + self.yy * y }
+        Point {
+            x: self.middle.x + self.xx * x + self.xy * y,
+            y: self.middle.y + self.yx * x + self.yy * y,
+        }
     }
 }
 
@@ -232,17 +293,26 @@ fn rasterized(lines: &[Line], pen: f64, size: usize) -> Vec<u8> {
         let reach = pen * side + 1.0;
         for y in pixels_between(from.y.min(to.y) - reach, from.y.max(to.y) + reach, size) {
             for x in pixels_between(from.x.min(to.x) - reach, from.x.max(to.x) + reach, size) {
-                let middle = Point { x: x as f64 + 0.5, y: y as f64 + 0.5 };
+                let middle = Point {
+                    x: x as f64 + 0.5,
+                    y: y as f64 + 0.5,
+                };
                 let pixel = &mut nearest[y * size + x];
                 *pixel = pixel.min(squared_distance_to(middle, from, to));
             }
         }
     }
-    nearest.iter().map(|squared| ((pen * side - squared.sqrt() + 0.5).clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect()
+    nearest
+        .iter()
+        .map(|squared| ((pen * side - squared.sqrt() + 0.5).clamp(0.0, 1.0) * 255.0 + 0.5) as u8)
+        .collect()
 }
 
 fn scaled(point: Point, by: f64) -> Point {
-    Point { x: point.x * by, y: point.y * by }
+    Point {
+        x: point.x * by,
+        y: point.y * by,
+    }
 }
 
 fn pixels_between(low: f64, high: f64, size: usize) -> std::ops::Range<usize> {
@@ -253,7 +323,11 @@ fn pixels_between(low: f64, high: f64, size: usize) -> std::ops::Range<usize> {
 fn squared_distance_to(point: Point, from: Point, to: Point) -> f64 {
     let along = (point.x - from.x) * (to.x - from.x) + (point.y - from.y) * (to.y - from.y);
     let length = from.squared_distance(to);
-    let part = if length > 0.0 { (along / length).clamp(0.0, 1.0) } else { 0.0 };
+    let part = if length > 0.0 {
+        (along / length).clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
     point.squared_distance(from.towards(to, part))
 }
 
@@ -261,11 +335,20 @@ fn squared_distance_to(point: Point, from: Point, to: Point) -> f64 {
 mod tests {
     use super::*;
 
-    const GLYPHS: Glyphs = Glyphs { classes: 20, test_classes: 10, per_class: 3, seed: 0 };
+    const GLYPHS: Glyphs = Glyphs {
+        classes: 20,
+        test_classes: 10,
+        per_class: 3,
+        seed: 0,
+    };
 
     fn alphabet(glyphs: &Glyphs, size: u32) -> Vec<u8> {
         let classes = 0..glyphs.classes + glyphs.test_classes;
-        classes.flat_map(|class| (0..glyphs.per_class).flat_map(move |image| glyphs.draw(class, image, size))).collect()
+        classes
+            .flat_map(|class| {
+                (0..glyphs.per_class).flat_map(move |image| glyphs.draw(class, image, size))
+            })
+            .collect()
     }
 
     #[test]
@@ -291,7 +374,12 @@ mod tests {
 
     #[test]
     fn an_image_depends_on_its_class_and_number_alone() {
-        let more = Glyphs { classes: 5000, test_classes: 1, per_class: 50, seed: GLYPHS.seed };
+        let more = Glyphs {
+            classes: 5000,
+            test_classes: 1,
+            per_class: 50,
+            seed: GLYPHS.seed,
+        };
         assert_eq!(GLYPHS.draw(7, 2, 28), more.draw(7, 2, 28));
     }
 
@@ -309,8 +397,19 @@ mod tests {
         use crate::data::Raster;
         for class in 0..GLYPHS.classes {
             let (small, large) = (GLYPHS.draw(class, 0, 28), GLYPHS.draw(class, 0, 112));
-            let shrunk = Raster { width: 112, height: 112, channels: 1, pixels: large }.resized(28, 28).pixels;
-            let difference: u32 = small.iter().zip(&shrunk).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+            let shrunk = Raster {
+                width: 112,
+                height: 112,
+                channels: 1,
+                pixels: large,
+            }
+            .resized(28, 28)
+            .pixels;
+            let difference: u32 = small
+                .iter()
+                .zip(&shrunk)
+                .map(|(a, b)| u32::from(a.abs_diff(*b)))
+                .sum();
             assert!(difference < 20 * 784, "class {class}: {}", difference / 784);
         }
     }

@@ -50,7 +50,11 @@ impl Spread {
         let mut numbers: Vec<u64> = numbers.into_iter().collect();
         numbers.sort_unstable();
         let median = *numbers.get(numbers.len().saturating_sub(1) / 2)?;
-        Some(Spread { least: *numbers.first()?, median, greatest: *numbers.last()? })
+        Some(Spread {
+            least: *numbers.first()?,
+            median,
+            greatest: *numbers.last()?,
+        })
     }
 }
 
@@ -67,7 +71,11 @@ struct Seen {
 impl Inspection {
     /// Decodes all images, in parallel. `progress` is told of images.
     pub fn of(listing: &Listing, progress: Progress) -> Inspection {
-        let images: Vec<&Image> = listing.halves().into_iter().flat_map(|(_, part)| &part.images).collect();
+        let images: Vec<&Image> = listing
+            .halves()
+            .into_iter()
+            .flat_map(|(_, part)| &part.images)
+            .collect();
         let (done, total) = (AtomicU64::new(0), images.len() as u64);
         let look = |image: &&Image| {
             let seen = Seen::of(image);
@@ -76,7 +84,13 @@ impl Inspection {
         };
         let mut inspection = Inspection::default();
         let mut whole = Vec::new();
-        for (place, seen) in images.par_iter().map(look).collect::<Vec<_>>().into_iter().enumerate() {
+        for (place, seen) in images
+            .par_iter()
+            .map(look)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .enumerate()
+        {
             match seen {
                 Ok(seen) => whole.push((place, seen)),
                 Err(error) => inspection.corrupt.push((place, error)),
@@ -97,10 +111,23 @@ impl Inspection {
 impl Seen {
     fn of(image: &Image) -> Result<Seen, DataError> {
         let (format, raster) = decode_as_it_is(&image.path)?;
-        let Raster { width, height, channels, .. } = raster;
-        let box_fits =
-            image.bounding_box.is_none_or(|[_, _, right, bottom]| right as usize <= width && bottom as usize <= height);
-        Ok(Seen { format, width, height, grey: channels == 1, pixels: hash(raster), box_fits })
+        let Raster {
+            width,
+            height,
+            channels,
+            ..
+        } = raster;
+        let box_fits = image.bounding_box.is_none_or(|[_, _, right, bottom]| {
+            right as usize <= width && bottom as usize <= height
+        });
+        Ok(Seen {
+            format,
+            width,
+            height,
+            grey: channels == 1,
+            pixels: hash(raster),
+            box_fits,
+        })
     }
 }
 
@@ -138,9 +165,19 @@ mod tests {
     use crate::data::listing::{Class, Part, Role};
 
     fn part(root: &Path, files: &[&str]) -> Part {
-        let image =
-            |name: &&str| Image { path: root.join(name), class: 0, role: Role::Both, bounding_box: Some([0, 0, 9, 9]) };
-        Part { classes: vec![Class { name: "c".into(), category: None }], images: files.iter().map(image).collect() }
+        let image = |name: &&str| Image {
+            path: root.join(name),
+            class: 0,
+            role: Role::Both,
+            bounding_box: Some([0, 0, 9, 9]),
+        };
+        Part {
+            classes: vec![Class {
+                name: "c".into(),
+                category: None,
+            }],
+            images: files.iter().map(image).collect(),
+        }
     }
 
     #[test]
@@ -149,12 +186,19 @@ mod tests {
         let root = folder.path();
         let grey = GrayImage::from_fn(10, 12, |x, y| Luma([(x * y) as u8]));
         grey.save(root.join("grey.png")).unwrap();
-        RgbImage::from_fn(10, 12, |x, y| image::Rgb([(x * y) as u8; 3])).save(root.join("same.png")).unwrap();
+        RgbImage::from_fn(10, 12, |x, y| image::Rgb([(x * y) as u8; 3]))
+            .save(root.join("same.png"))
+            .unwrap();
         // Pixels one after the other are the same, but not their rows.
-        GrayImage::from_raw(12, 10, grey.into_raw()).unwrap().save(root.join("turned.png")).unwrap();
+        GrayImage::from_raw(12, 10, grey.into_raw())
+            .unwrap()
+            .save(root.join("turned.png"))
+            .unwrap();
         let photograph = RgbImage::from_fn(40, 8, |x, y| image::Rgb([x as u8, y as u8, 99]));
         photograph.save(root.join("whole.jpg")).unwrap();
-        photograph.save_with_format(root.join("wrongly_named.jpg"), ImageFormat::Png).unwrap();
+        photograph
+            .save_with_format(root.join("wrongly_named.jpg"), ImageFormat::Png)
+            .unwrap();
         let bytes = fs::read(root.join("whole.jpg")).unwrap();
         fs::write(root.join("copy.jpg"), &bytes).unwrap();
         fs::write(root.join("cut.jpg"), &bytes[..bytes.len() / 2]).unwrap();
@@ -162,8 +206,27 @@ mod tests {
         fs::write(root.join("text.jpg"), "<html>not found</html>").unwrap();
         fs::create_dir(root.join("folder.jpg")).unwrap();
         let listing = Listing {
-            training: part(root, &["grey.png", "turned.png", "whole.jpg", "cut.jpg", "empty.jpg"]),
-            test: part(root, &["same.png", "copy.jpg", "wrongly_named.jpg", "text.jpg", "folder.jpg", "absent.jpg"]),
+            training: part(
+                root,
+                &[
+                    "grey.png",
+                    "turned.png",
+                    "whole.jpg",
+                    "cut.jpg",
+                    "empty.jpg",
+                ],
+            ),
+            test: part(
+                root,
+                &[
+                    "same.png",
+                    "copy.jpg",
+                    "wrongly_named.jpg",
+                    "text.jpg",
+                    "folder.jpg",
+                    "absent.jpg",
+                ],
+            ),
         };
         let last = Mutex::new((0, 0));
         let found = Inspection::of(&listing, &|done, total| {
@@ -173,11 +236,29 @@ mod tests {
         assert_eq!(last.into_inner().unwrap(), (11, 11));
         assert_eq!(found.formats, BTreeMap::from([("JPEG", 2), ("PNG", 4)]));
         assert_eq!(found.grey, 2);
-        assert_eq!(found.widths, Some(Spread { least: 10, median: 12, greatest: 40 }));
-        assert_eq!(found.heights, Some(Spread { least: 8, median: 8, greatest: 12 }));
+        assert_eq!(
+            found.widths,
+            Some(Spread {
+                least: 10,
+                median: 12,
+                greatest: 40
+            })
+        );
+        assert_eq!(
+            found.heights,
+            Some(Spread {
+                least: 8,
+                median: 8,
+                greatest: 12
+            })
+        );
         assert_eq!(found.outside, [2, 6, 7]);
         assert_eq!(found.duplicates, [vec![0, 5], vec![2, 6]]);
-        let said: Vec<String> = found.corrupt.iter().map(|(place, error)| format!("{place} {error}")).collect();
+        let said: Vec<String> = found
+            .corrupt
+            .iter()
+            .map(|(place, error)| format!("{place} {error}"))
+            .collect();
         let expected = ["3 ", "4 ", "8 ", "9 ", "10 "].into_iter().zip([
             "it is not a readable image",
             "it is empty",
@@ -194,7 +275,21 @@ mod tests {
     #[test]
     fn the_middle_is_that_of_the_numbers_in_order() {
         assert_eq!(Spread::of([]), None);
-        assert_eq!(Spread::of([5, 1, 9, 2]), Some(Spread { least: 1, median: 2, greatest: 9 }));
-        assert_eq!(Spread::of([7]), Some(Spread { least: 7, median: 7, greatest: 7 }));
+        assert_eq!(
+            Spread::of([5, 1, 9, 2]),
+            Some(Spread {
+                least: 1,
+                median: 2,
+                greatest: 9
+            })
+        );
+        assert_eq!(
+            Spread::of([7]),
+            Some(Spread {
+                least: 7,
+                median: 7,
+                greatest: 7
+            })
+        );
     }
 }

@@ -190,19 +190,36 @@ impl Listing {
     pub fn in_halves(mut self) -> Listing {
         let training = self.training.classes.len();
         self.training.classes.append(&mut self.test.classes);
-        let moved = self.test.images.drain(..).map(|image| Image { class: image.class + training as u32, ..image });
+        let moved = self.test.images.drain(..).map(|image| Image {
+            class: image.class + training as u32,
+            ..image
+        });
         self.training.images.extend(moved);
         let half = self.training.classes.len() / 2;
-        let first = self.training.images.partition_point(|image| (image.class as usize) < half);
+        let first = self
+            .training
+            .images
+            .partition_point(|image| (image.class as usize) < half);
         let others = self.training.images.split_off(first).into_iter();
-        self.test.images = others.map(|image| Image { class: image.class - half as u32, ..image }).collect();
+        self.test.images = others
+            .map(|image| Image {
+                class: image.class - half as u32,
+                ..image
+            })
+            .collect();
         self.test.classes = self.training.classes.split_off(half);
         self
     }
 
     /// How much there is.
     pub fn counts(&self) -> Counts {
-        let tested = |which: fn(Role) -> bool| self.test.images.iter().filter(|image| which(image.role)).count() as u64;
+        let tested = |which: fn(Role) -> bool| {
+            self.test
+                .images
+                .iter()
+                .filter(|image| which(image.role))
+                .count() as u64
+        };
         Counts {
             training_classes: self.training.classes.len() as u64,
             training_images: self.training.images.len() as u64,
@@ -229,14 +246,37 @@ impl Listing {
     }
 
     fn check_disjoint(&self) -> Result<(), ListingError> {
-        let names: BTreeSet<&str> = self.training.classes.iter().map(|class| class.name.as_str()).collect();
-        let mut shared = self.test.classes.iter().filter(|class| names.contains(class.name.as_str()));
+        let names: BTreeSet<&str> = self
+            .training
+            .classes
+            .iter()
+            .map(|class| class.name.as_str())
+            .collect();
+        let mut shared = self
+            .test
+            .classes
+            .iter()
+            .filter(|class| names.contains(class.name.as_str()));
         if let Some(first) = shared.next() {
-            return Err(ListingError::Shared { classes: 1 + shared.count(), first: first.name.clone() });
+            return Err(ListingError::Shared {
+                classes: 1 + shared.count(),
+                first: first.name.clone(),
+            });
         }
-        let paths: BTreeSet<&PathBuf> = self.training.images.iter().map(|image| &image.path).collect();
-        let shared = self.test.images.iter().find(|image| paths.contains(&image.path));
-        shared.map_or(Ok(()), |image| Err(ListingError::SharedFile(image.path.clone())))
+        let paths: BTreeSet<&PathBuf> = self
+            .training
+            .images
+            .iter()
+            .map(|image| &image.path)
+            .collect();
+        let shared = self
+            .test
+            .images
+            .iter()
+            .find(|image| paths.contains(&image.path));
+        shared.map_or(Ok(()), |image| {
+            Err(ListingError::SharedFile(image.path.clone()))
+        })
     }
 }
 
@@ -262,23 +302,39 @@ impl Part {
 
     /// The classes whose queries have nothing right to find, because no other image shows them.
     pub fn lone_classes(&self) -> Vec<&Class> {
-        self.classes.iter().zip(self.sizes()).filter(|(_, size)| *size == 1).map(|(class, _)| class).collect()
+        self.classes
+            .iter()
+            .zip(self.sizes())
+            .filter(|(_, size)| *size == 1)
+            .map(|(class, _)| class)
+            .collect()
     }
 
     fn check(&self, half: &'static str) -> Result<(), ListingError> {
         if self.images.is_empty() {
             return Err(ListingError::Empty(half));
         }
-        let twice = |what, name: &str| Err(ListingError::Twice { half, what, name: name.to_owned() });
+        let twice = |what, name: &str| {
+            Err(ListingError::Twice {
+                half,
+                what,
+                name: name.to_owned(),
+            })
+        };
         if let Some(name) = first_twice(self.classes.iter().map(|class| &class.name)) {
             return twice("the class", name);
         }
         if let Some(path) = first_twice(self.images.iter().map(|image| &image.path)) {
             return twice("the file", &path.to_string_lossy());
         }
-        self.images.iter().try_for_each(|image| image.check(self.classes.len()))?;
+        self.images
+            .iter()
+            .try_for_each(|image| image.check(self.classes.len()))?;
         match self.sizes().iter().position(|&size| size == 0) {
-            Some(class) => Err(ListingError::NoImage { half, class: self.classes[class].name.clone() }),
+            Some(class) => Err(ListingError::NoImage {
+                half,
+                class: self.classes[class].name.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -291,11 +347,15 @@ impl Part {
             *query |= image.role == Role::Query;
             *reference |= image.role.is_reference();
         }
-        let mut without = roles.iter().filter(|(_, role)| **role == (true, false)).map(|(class, _)| *class as usize);
+        let mut without = roles
+            .iter()
+            .filter(|(_, role)| **role == (true, false))
+            .map(|(class, _)| *class as usize);
         match without.next() {
-            Some(first) => {
-                Err(ListingError::NoGallery { classes: 1 + without.count(), first: self.classes[first].name.clone() })
-            }
+            Some(first) => Err(ListingError::NoGallery {
+                classes: 1 + without.count(),
+                first: self.classes[first].name.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -305,11 +365,18 @@ impl Image {
     fn check(&self, classes: usize) -> Result<(), ListingError> {
         let path = || self.path.clone();
         if self.class as usize >= classes {
-            return Err(ListingError::NoClass { path: path(), class: self.class, classes });
+            return Err(ListingError::NoClass {
+                path: path(),
+                class: self.class,
+                classes,
+            });
         }
         match self.bounding_box {
             Some(bounding_box @ [left, top, right, bottom]) if left >= right || top >= bottom => {
-                Err(ListingError::EmptyBox { path: path(), bounding_box })
+                Err(ListingError::EmptyBox {
+                    path: path(),
+                    bounding_box,
+                })
             }
             _ => Ok(()),
         }
@@ -334,13 +401,17 @@ mod tests {
     fn part(classes: &[(&str, &[Role])]) -> Part {
         let mut part = Part::default();
         for (class, (name, roles)) in (0..).zip(classes) {
-            part.classes.push(Class { name: (*name).to_owned(), category: None });
-            part.images.extend(roles.iter().enumerate().map(|(place, &role)| Image {
-                path: format!("/data/{name}/{place}.jpg").into(),
-                class,
-                role,
-                bounding_box: None,
-            }));
+            part.classes.push(Class {
+                name: (*name).to_owned(),
+                category: None,
+            });
+            part.images
+                .extend(roles.iter().enumerate().map(|(place, &role)| Image {
+                    path: format!("/data/{name}/{place}.jpg").into(),
+                    class,
+                    role,
+                    bounding_box: None,
+                }));
         }
         part
     }
@@ -348,8 +419,14 @@ mod tests {
     const TWO: &[Role] = &[Role::Both, Role::Both];
 
     fn listing() -> Listing {
-        let test = part(&[("c", &[Role::Query, Role::Gallery, Role::Gallery]), ("d", &[Role::Both])]);
-        Listing { training: part(&[("a", TWO), ("b", TWO)]), test }
+        let test = part(&[
+            ("c", &[Role::Query, Role::Gallery, Role::Gallery]),
+            ("d", &[Role::Both]),
+        ]);
+        Listing {
+            training: part(&[("a", TWO), ("b", TWO)]),
+            test,
+        }
     }
 
     #[test]
@@ -357,35 +434,84 @@ mod tests {
         assert_eq!(listing().check(), Ok(()));
         let counts = listing().counts();
         assert_eq!((counts.training_classes, counts.training_images), (2, 4));
-        assert_eq!((counts.test_classes, counts.test_images, counts.queries, counts.references), (2, 4, 2, 3));
+        assert_eq!(
+            (
+                counts.test_classes,
+                counts.test_images,
+                counts.queries,
+                counts.references
+            ),
+            (2, 4, 2, 3)
+        );
     }
 
     #[test]
     fn a_class_with_one_image_is_counted_as_lone() {
         let listing = listing();
-        let lone: Vec<&str> = listing.test.lone_classes().iter().map(|class| class.name.as_str()).collect();
+        let lone: Vec<&str> = listing
+            .test
+            .lone_classes()
+            .iter()
+            .map(|class| class.name.as_str())
+            .collect();
         assert_eq!(lone, ["d"]);
         assert!(listing.training.lone_classes().is_empty());
     }
 
     #[test]
     fn halves_are_cut_anew_rounded_down() {
-        let listing = Listing { test: part(&[("c", TWO), ("d", TWO), ("e", TWO)]), ..listing() };
-        let counts = |listing: &Listing| (listing.counts().training_classes, listing.counts().test_images);
-        let all: Vec<_> = listing.halves().into_iter().flat_map(|(_, part)| part.images.clone()).collect();
-        let halves = Listing { training: Part::default(), ..listing }.in_halves();
+        let listing = Listing {
+            test: part(&[("c", TWO), ("d", TWO), ("e", TWO)]),
+            ..listing()
+        };
+        let counts = |listing: &Listing| {
+            (
+                listing.counts().training_classes,
+                listing.counts().test_images,
+            )
+        };
+        let all: Vec<_> = listing
+            .halves()
+            .into_iter()
+            .flat_map(|(_, part)| part.images.clone())
+            .collect();
+        let halves = Listing {
+            training: Part::default(),
+            ..listing
+        }
+        .in_halves();
         assert_eq!(counts(&halves), (1, 4));
-        assert_eq!(halves.test.images.iter().map(|image| image.class).collect::<Vec<_>>(), [0, 0, 1, 1]);
-        let again =
-            Listing { training: part(&[("a", TWO), ("b", TWO)]), test: part(&[("c", TWO), ("d", TWO), ("e", TWO)]) };
+        assert_eq!(
+            halves
+                .test
+                .images
+                .iter()
+                .map(|image| image.class)
+                .collect::<Vec<_>>(),
+            [0, 0, 1, 1]
+        );
+        let again = Listing {
+            training: part(&[("a", TWO), ("b", TWO)]),
+            test: part(&[("c", TWO), ("d", TWO), ("e", TWO)]),
+        };
         let again = again.in_halves();
         assert_eq!((counts(&again), again.check()), ((2, 6), Ok(())));
-        assert_eq!(again.halves().into_iter().flat_map(|(_, part)| &part.images).count(), all.len());
+        assert_eq!(
+            again
+                .halves()
+                .into_iter()
+                .flat_map(|(_, part)| &part.images)
+                .count(),
+            all.len()
+        );
     }
 
     #[test]
     fn a_full_name_begins_with_the_super_class() {
-        let class = Class { name: "id_1".into(), category: Some("WOMEN/Dresses".into()) };
+        let class = Class {
+            name: "id_1".into(),
+            category: Some("WOMEN/Dresses".into()),
+        };
         assert_eq!(class.full_name(), "WOMEN-Dresses/id_1");
     }
 
@@ -398,13 +524,37 @@ mod tests {
             assert!(error.contains(says), "{error}");
         };
         refused(|l| l.test = Part::default(), "no test images");
-        refused(|l| l.test.classes[1].name = "c".into(), "the test half has the class `c` twice");
-        refused(|l| l.test.images[1].path = "/data/c/0.jpg".into(), "has the file `/data/c/0.jpg` twice");
-        refused(|l| l.test.classes[1].name = "b".into(), "1 class is in both halves: `b`");
-        refused(|l| l.test.images[0].path = "/data/a/0.jpg".into(), "`/data/a/0.jpg` is in both halves");
-        refused(|l| l.training.images[3].class = 2, "of class 2, but there are 2");
-        refused(|l| l.training.images.truncate(2), "no image shows the training class `b`");
-        refused(|l| l.test.images[0].bounding_box = Some([4, 0, 4, 9]), "has no pixels");
-        refused(|l| l.test.images[3].role = Role::Query, "1 query class has no gallery image: `d`");
+        refused(
+            |l| l.test.classes[1].name = "c".into(),
+            "the test half has the class `c` twice",
+        );
+        refused(
+            |l| l.test.images[1].path = "/data/c/0.jpg".into(),
+            "has the file `/data/c/0.jpg` twice",
+        );
+        refused(
+            |l| l.test.classes[1].name = "b".into(),
+            "1 class is in both halves: `b`",
+        );
+        refused(
+            |l| l.test.images[0].path = "/data/a/0.jpg".into(),
+            "`/data/a/0.jpg` is in both halves",
+        );
+        refused(
+            |l| l.training.images[3].class = 2,
+            "of class 2, but there are 2",
+        );
+        refused(
+            |l| l.training.images.truncate(2),
+            "no image shows the training class `b`",
+        );
+        refused(
+            |l| l.test.images[0].bounding_box = Some([4, 0, 4, 9]),
+            "has no pixels",
+        );
+        refused(
+            |l| l.test.images[3].role = Role::Query,
+            "1 query class has no gallery image: `d`",
+        );
     }
 }

@@ -50,17 +50,28 @@ impl Batches {
     /// The same, cropped, resized and changed on the device whatever it is.
     #[cfg(test)]
     pub(super) fn on_device(&self, step: u64, places: &[i64]) -> Result<Tensor, DataError> {
-        Ok(self.parts(places, self.plans(step, places))?.finish(self.device))
+        Ok(self
+            .parts(places, self.plans(step, places))?
+            .finish(self.device))
     }
 
     fn make(&self, step: u64, places: &[i64]) -> Result<Made, DataError> {
         let plans = self.plans(step, places);
-        if self.device.is_cuda() { self.parts(places, plans) } else { self.whole(places, &plans) }
+        if self.device.is_cuda() {
+            self.parts(places, plans)
+        } else {
+            self.whole(places, &plans)
+        }
     }
 
     fn plans(&self, step: u64, places: &[i64]) -> Vec<Plan> {
         let plan = |(number, &place): (usize, &i64)| {
-            self.transform.plan(self.images.sides(place as usize), self.seed, step, number as u64)
+            self.transform.plan(
+                self.images.sides(place as usize),
+                self.seed,
+                step,
+                number as u64,
+            )
         };
         places.iter().enumerate().map(plan).collect()
     }
@@ -68,38 +79,62 @@ impl Batches {
     fn whole(&self, places: &[i64], plans: &[Plan]) -> Result<Made, DataError> {
         let stored = self.images.stored();
         let (side, channels) = (self.transform.side(stored), stored.colour.channels());
-        let mut batch = Tensor::zeros([places.len(), side, side, channels].map(|side| side as i64), BYTES);
+        let mut batch = Tensor::zeros(
+            [places.len(), side, side, channels].map(|side| side as i64),
+            BYTES,
+        );
         let images = bytes_mut(&mut batch).par_chunks_exact_mut(side * side * channels);
-        images.zip(places.par_iter().zip(plans)).try_for_each(|(out, (&place, plan))| {
-            plan.apply(&self.images.part(place as usize, plan.region)?, out);
-            Ok::<(), DataError>(())
-        })?;
+        images
+            .zip(places.par_iter().zip(plans))
+            .try_for_each(|(out, (&place, plan))| {
+                plan.apply(&self.images.part(place as usize, plan.region)?, out);
+                Ok::<(), DataError>(())
+            })?;
         Ok(Made::Whole(batch.permute([0, 3, 1, 2])))
     }
 
     fn parts(&self, places: &[i64], mut plans: Vec<Plan>) -> Result<Made, DataError> {
         let most = |side: fn(&Plan) -> usize| plans.iter().map(side).max().unwrap_or(1);
-        let (width, height) = (most(|plan| plan.region.width), most(|plan| plan.region.height));
+        let (width, height) = (
+            most(|plan| plan.region.width),
+            most(|plan| plan.region.height),
+        );
         let channels = self.images.stored().colour.channels();
-        let mut batch = Tensor::zeros([places.len(), height, width, channels].map(|side| side as i64), BYTES);
+        let mut batch = Tensor::zeros(
+            [places.len(), height, width, channels].map(|side| side as i64),
+            BYTES,
+        );
         let images = bytes_mut(&mut batch).par_chunks_exact_mut(height * width * channels);
-        images.zip(places.par_iter().zip(&plans)).try_for_each(|(out, (&place, plan))| {
-            let part = self.images.part(place as usize, plan.region)?;
-            let (rows, row) = (part.pixels.chunks_exact(part.width * channels), part.width * channels);
-            out.chunks_exact_mut(width * channels)
-                .zip(rows)
-                .for_each(|(out, pixels)| out[..row].copy_from_slice(pixels));
-            Ok::<(), DataError>(())
-        })?;
-        plans.iter_mut().for_each(|plan| (plan.region.left, plan.region.top) = (0, 0));
-        Ok(Made::Parts { images: batch, plans })
+        images
+            .zip(places.par_iter().zip(&plans))
+            .try_for_each(|(out, (&place, plan))| {
+                let part = self.images.part(place as usize, plan.region)?;
+                let (rows, row) = (
+                    part.pixels.chunks_exact(part.width * channels),
+                    part.width * channels,
+                );
+                out.chunks_exact_mut(width * channels)
+                    .zip(rows)
+                    .for_each(|(out, pixels)| out[..row].copy_from_slice(pixels));
+                Ok::<(), DataError>(())
+            })?;
+        plans
+            .iter_mut()
+            .for_each(|plan| (plan.region.left, plan.region.top) = (0, 0));
+        Ok(Made::Parts {
+            images: batch,
+            plans,
+        })
     }
 }
 
 const BYTES: (Kind, Device) = (Kind::Uint8, Device::Cpu);
 
 /// What a tensor of bytes that nothing else shares holds.
-#[expect(unsafe_code, reason = "threads write the images of a batch where they are used")]
+#[expect(
+    unsafe_code,
+    reason = "threads write the images of a batch where they are used"
+)]
 fn bytes_mut(batch: &mut Tensor) -> &mut [u8] {
     assert!(batch.kind() == Kind::Uint8 && batch.device() == Device::Cpu && batch.is_contiguous());
     // SAFETY: so many bytes lie there side by side, as long as the tensor does, which is borrowed meanwhile.
@@ -146,7 +181,11 @@ impl Loader {
                 }
             }
         });
-        Loader { device, made: Some(made), thread: Some(thread) }
+        Loader {
+            device,
+            made: Some(made),
+            thread: Some(thread),
+        }
     }
 }
 

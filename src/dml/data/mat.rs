@@ -71,7 +71,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<(String, Array)>, DataError> {
         io::ErrorKind::NotFound => DataError::missing(path, "a MATLAB file"),
         _ => DataError::unreadable(path, error),
     })?;
-    variables(&bytes).map_err(|why| DataError::unreadable(path, format!("it is no whole MATLAB 5 file: {why}")))
+    variables(&bytes)
+        .map_err(|why| DataError::unreadable(path, format!("it is no whole MATLAB 5 file: {why}")))
 }
 
 /// The variables in the bytes of a file.
@@ -87,16 +88,42 @@ fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
         }
         _ => return Err("it does not begin like one".to_owned()),
     };
-    let (mut reader, mut found, mut unpacked) = (Reader { bytes: body, little }, Vec::new(), 0);
+    let (mut reader, mut found, mut unpacked) = (
+        Reader {
+            bytes: body,
+            little,
+        },
+        Vec::new(),
+        0,
+    );
     while !reader.bytes.is_empty() {
         match reader.element()? {
-            (Type::MATRIX, data) => found.push(array(Reader { bytes: data, little }, 0)?),
+            (Type::MATRIX, data) => found.push(array(
+                Reader {
+                    bytes: data,
+                    little,
+                },
+                0,
+            )?),
             (Type::COMPRESSED, data) => {
                 let data = unpack(data, LARGEST - unpacked)?;
                 unpacked += data.len() as u64;
-                match (Reader { bytes: &data, little }).element()? {
-                    (Type::MATRIX, data) => found.push(array(Reader { bytes: data, little }, 0)?),
-                    (other, _) => return Err(format!("a compressed element holds type {}", other.0)),
+                match (Reader {
+                    bytes: &data,
+                    little,
+                })
+                .element()?
+                {
+                    (Type::MATRIX, data) => found.push(array(
+                        Reader {
+                            bytes: data,
+                            little,
+                        },
+                        0,
+                    )?),
+                    (other, _) => {
+                        return Err(format!("a compressed element holds type {}", other.0));
+                    }
                 }
             }
             // Anything else between variables is for MATLAB itself.
@@ -108,9 +135,13 @@ fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
 
 fn unpack(data: &[u8], limit: u64) -> Result<Vec<u8>, String> {
     let mut unpacked = Vec::new();
-    let read = ZlibDecoder::new(data).take(limit).read_to_end(&mut unpacked);
+    let read = ZlibDecoder::new(data)
+        .take(limit)
+        .read_to_end(&mut unpacked);
     match read.map_err(|error| format!("a compressed element is damaged ({error})"))? {
-        size if size as u64 == limit => Err(format!("it unpacks to more than {} MiB", LARGEST >> 20)),
+        size if size as u64 == limit => {
+            Err(format!("it unpacks to more than {} MiB", LARGEST >> 20))
+        }
         _ => Ok(unpacked),
     }
 }
@@ -146,14 +177,24 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self.bytes.split_at_checked(count).ok_or("it ends in the middle of an element")?;
+        let (taken, rest) = self
+            .bytes
+            .split_at_checked(count)
+            .ok_or("it ends in the middle of an element")?;
         self.bytes = rest;
         Ok(taken)
     }
 
     fn word(&mut self) -> Result<u32, String> {
-        let bytes = *self.take(4)?.first_chunk().ok_or("it ends in the middle of a tag")?;
-        Ok(if self.little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
+        let bytes = *self
+            .take(4)?
+            .first_chunk()
+            .ok_or("it ends in the middle of a tag")?;
+        Ok(if self.little {
+            u32::from_le_bytes(bytes)
+        } else {
+            u32::from_be_bytes(bytes)
+        })
     }
 
     /// The type and the data of the next element. Data of up to 4 bytes may lie in the tag itself.
@@ -162,7 +203,11 @@ impl<'a> Reader<'a> {
         let small = (tag >> 16) as usize;
         if small > 0 {
             let data = self.take(4)?;
-            return Ok((Type(tag & 0xffff), data.get(..small).ok_or("a small element has more than 4 bytes")?));
+            return Ok((
+                Type(tag & 0xffff),
+                data.get(..small)
+                    .ok_or("a small element has more than 4 bytes")?,
+            ));
         }
         let (kind, size) = (Type(tag), self.word()? as usize);
         let data = self.take(size)?;
@@ -186,7 +231,13 @@ fn numbers(kind: Type, data: &[u8], little: bool) -> Result<Vec<f64>, String> {
             if !rest.is_empty() {
                 return Err("numbers end in the middle of one".to_owned());
             }
-            let read = |&bytes| if little { <$type>::from_le_bytes(bytes) } else { <$type>::from_be_bytes(bytes) };
+            let read = |&bytes| {
+                if little {
+                    <$type>::from_le_bytes(bytes)
+                } else {
+                    <$type>::from_be_bytes(bytes)
+                }
+            };
             values.iter().map(|bytes| read(bytes) as f64).collect()
         }};
     }
@@ -214,7 +265,12 @@ fn array(mut reader: Reader, depth: usize) -> Result<(String, Array), String> {
         return Ok((String::new(), Array::Numbers(Vec::new())));
     }
     let (_, flags) = reader.element()?;
-    let class = Reader { bytes: flags, ..reader }.word()? & 0xff;
+    let class = Reader {
+        bytes: flags,
+        ..reader
+    }
+    .word()?
+        & 0xff;
     let sizes = reader.numbers()?;
     let name = latin(reader.element()?.1);
     let held = match class {
@@ -236,7 +292,14 @@ fn product(sizes: &[f64]) -> Result<usize, String> {
 }
 
 fn exactly<T>(items: Vec<T>, count: usize) -> Result<Vec<T>, String> {
-    if items.len() == count { Ok(items) } else { Err(format!("an array has {} elements, not {count}", items.len())) }
+    if items.len() == count {
+        Ok(items)
+    } else {
+        Err(format!(
+            "an array has {} elements, not {count}",
+            items.len()
+        ))
+    }
 }
 
 fn arrays(reader: &mut Reader, count: usize, depth: usize) -> Result<Vec<Array>, String> {
@@ -262,16 +325,26 @@ fn structs(reader: &mut Reader, count: usize, depth: usize) -> Result<Array, Str
     }
     let fields: Vec<String> = names.chunks_exact(length).map(latin).collect();
     if fields.is_empty() {
-        return Ok(Array::Structs { fields, rows: Vec::new() });
+        return Ok(Array::Structs {
+            fields,
+            rows: Vec::new(),
+        });
     }
     let values = arrays(reader, count.saturating_mul(fields.len()), depth)?;
-    let rows = values.chunks_exact(fields.len()).map(<[Array]>::to_vec).collect();
+    let rows = values
+        .chunks_exact(fields.len())
+        .map(<[Array]>::to_vec)
+        .collect();
     Ok(Array::Structs { fields, rows })
 }
 
 /// Characters up to the first zero.
 fn latin(bytes: &[u8]) -> String {
-    bytes.iter().take_while(|&&byte| byte != 0).map(|&byte| char::from(byte)).collect()
+    bytes
+        .iter()
+        .take_while(|&&byte| byte != 0)
+        .map(|&byte| char::from(byte))
+        .collect()
 }
 
 fn text(reader: &mut Reader, sizes: &[f64]) -> Result<Array, String> {
@@ -285,20 +358,33 @@ fn text(reader: &mut Reader, sizes: &[f64]) -> Result<Array, String> {
     };
     let rows = sizes[0] as usize;
     if rows <= 1 {
-        return Ok(Array::Text(if count == 0 { Vec::new() } else { vec![characters.into_iter().collect()] }));
+        return Ok(Array::Text(if count == 0 {
+            Vec::new()
+        } else {
+            vec![characters.into_iter().collect()]
+        }));
     }
     let characters = exactly(characters, count)?;
     let row = |row: usize| characters.iter().skip(row).step_by(rows).collect();
-    Ok(Array::Text(if count == 0 { Vec::new() } else { (0..rows).map(row).collect() }))
+    Ok(Array::Text(if count == 0 {
+        Vec::new()
+    } else {
+        (0..rows).map(row).collect()
+    }))
 }
 
 fn utf16(units: &[f64]) -> Vec<char> {
     let units = units.iter().map(|&unit| unit as u16);
-    char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    char::decode_utf16(units)
+        .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect()
 }
 
 fn utf32(units: &[f64]) -> Vec<char> {
-    units.iter().map(|&unit| char::from_u32(unit as u32).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    units
+        .iter()
+        .map(|&unit| char::from_u32(unit as u32).unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect()
 }
 
 #[cfg(test)]
@@ -319,14 +405,27 @@ mod tests {
         assert_eq!(variables, super::variables(COMPRESSED).unwrap());
         let get = |wanted: &str| &variables.iter().find(|(name, _)| name == wanted).unwrap().1;
 
-        let Array::Structs { fields, rows } = get("annotations") else { panic!("{:?}", get("annotations")) };
+        let Array::Structs { fields, rows } = get("annotations") else {
+            panic!("{:?}", get("annotations"))
+        };
         assert_eq!(fields, &["bbox_x1", "class", "relative_im_path"]);
         assert_eq!(rows.len(), 3);
-        let second = [Array::Numbers(vec![300.0]), Array::Numbers(vec![2.0]), text("car_ims/000002.jpg")];
+        let second = [
+            Array::Numbers(vec![300.0]),
+            Array::Numbers(vec![2.0]),
+            text("car_ims/000002.jpg"),
+        ];
         assert_eq!(rows[1], second);
-        let names = Array::Cells(vec![text("AM General Hummer SUV 2000"), text("Citroën 2CV")]);
+        let names = Array::Cells(vec![
+            text("AM General Hummer SUV 2000"),
+            text("Citroën 2CV"),
+        ]);
         assert_eq!(*get("class_names"), names);
-        assert_eq!(*get("numbers"), Array::Numbers(vec![1.5, 3.0, -2.0, 1e300]), "columns first");
+        assert_eq!(
+            *get("numbers"),
+            Array::Numbers(vec![1.5, 3.0, -2.0, 1e300]),
+            "columns first"
+        );
         assert_eq!(get("small").number(), Some(-5.0));
         assert_eq!(get("large").number(), Some(1_099_511_627_776.0));
         assert_eq!(*get("rows"), Array::Text(vec!["one".into(), "two".into()]));
@@ -344,7 +443,16 @@ mod tests {
     fn big_array(class: u32, sizes: [i32; 2], name: &str, content: &[u8]) -> Vec<u8> {
         let flags = [class.to_be_bytes(), [0; 4]].concat();
         let sizes = sizes.map(i32::to_be_bytes).concat();
-        big(14, &[big(6, &flags), big(5, &sizes), big(1, name.as_bytes()), content.to_vec()].concat())
+        big(
+            14,
+            &[
+                big(6, &flags),
+                big(5, &sizes),
+                big(1, name.as_bytes()),
+                content.to_vec(),
+            ]
+            .concat(),
+        )
     }
 
     fn file(content: &[u8]) -> Vec<u8> {
@@ -361,7 +469,13 @@ mod tests {
         let number = big_array(11, [1, 1], "", &[0, 2, 0, 4, 1, 44, 0, 0]);
         let cells = big_array(1, [1, 2], "cells", &[name, number].concat());
         let found = variables(&file(&cells)).unwrap();
-        assert_eq!(found, [("cells".to_owned(), Array::Cells(vec![text("hi"), Array::Numbers(vec![300.0])]))]);
+        assert_eq!(
+            found,
+            [(
+                "cells".to_owned(),
+                Array::Cells(vec![text("hi"), Array::Numbers(vec![300.0])])
+            )]
+        );
     }
 
     #[test]
@@ -370,7 +484,10 @@ mod tests {
         for bytes in [PLAIN, COMPRESSED] {
             for length in 0..bytes.len() {
                 if let Ok(found) = variables(&bytes[..length]) {
-                    assert!(found.len() < whole.len() || length + 8 > bytes.len(), "cut to {length}");
+                    assert!(
+                        found.len() < whole.len() || length + 8 > bytes.len(),
+                        "cut to {length}"
+                    );
                 }
             }
         }
@@ -400,8 +517,16 @@ mod tests {
         assert!(refused(big_array(6, [3, 1], "a", &big(9, &[0; 8]))).contains("1 elements, not 3"));
         let no_fields = [big(5, &[0, 0, 0, 32]), big(1, &[])].concat();
         let found = variables(&file(&big_array(2, [1 << 14, 1 << 14], "a", &no_fields))).unwrap();
-        assert_eq!(found[0].1, Array::Structs { fields: vec![], rows: vec![] });
-        let nested = (0..40).fold(big_array(6, [0, 0], "", &big(9, &[])), |inner, _| big_array(1, [1, 1], "", &inner));
+        assert_eq!(
+            found[0].1,
+            Array::Structs {
+                fields: vec![],
+                rows: vec![]
+            }
+        );
+        let nested = (0..40).fold(big_array(6, [0, 0], "", &big(9, &[])), |inner, _| {
+            big_array(1, [1, 1], "", &inner)
+        });
         assert!(refused(nested).contains("nested"));
     }
 
@@ -410,32 +535,58 @@ mod tests {
         use std::io::Write;
         let mut stream = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
         stream.write_all(&vec![0; 1 << 20]).unwrap();
-        assert!(unpack(&stream.finish().unwrap(), 1 << 20).unwrap_err().contains("unpacks to more"));
+        assert!(
+            unpack(&stream.finish().unwrap(), 1 << 20)
+                .unwrap_err()
+                .contains("unpacks to more")
+        );
     }
 
     #[test]
     fn what_is_no_such_file_is_said_so() {
         assert!(variables(b"").unwrap_err().contains("ends in its header"));
-        assert!(variables(&[0; 200]).unwrap_err().contains("does not begin like one"));
-        assert!(variables(&[&b"\x89HDF"[..], &[0; 200]].concat()).unwrap_err().contains("7.3"));
+        assert!(
+            variables(&[0; 200])
+                .unwrap_err()
+                .contains("does not begin like one")
+        );
+        assert!(
+            variables(&[&b"\x89HDF"[..], &[0; 200]].concat())
+                .unwrap_err()
+                .contains("7.3")
+        );
     }
 
     #[test]
     fn the_real_annotations_of_cars_are_read() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/layouts/cars196_devkit");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../../shared/data/layouts/cars196_devkit");
         if !folder.exists() {
             println!("skipped: `{}` is absent", folder.display());
             return;
         }
-        for (file, count) in [("cars_train_annos.mat", 8_144), ("cars_test_annos.mat", 8_041)] {
+        for (file, count) in [
+            ("cars_train_annos.mat", 8_144),
+            ("cars_test_annos.mat", 8_041),
+        ] {
             let variables = read(&folder.join(file)).unwrap();
-            let Array::Structs { fields, rows } = &variables[0].1 else { panic!("no structs") };
+            let Array::Structs { fields, rows } = &variables[0].1 else {
+                panic!("no structs")
+            };
             assert_eq!(rows.len(), count);
             let file_name = fields.iter().position(|field| field == "fname").unwrap();
-            assert_eq!(rows[count - 1][file_name].text(), Some(format!("{count:05}.jpg").as_str()));
+            assert_eq!(
+                rows[count - 1][file_name].text(),
+                Some(format!("{count:05}.jpg").as_str())
+            );
         }
         let names = read(&folder.join("cars_meta.mat")).unwrap();
-        let Array::Cells(names) = &names[0].1 else { panic!("no cells") };
-        assert_eq!((names.len(), names[195].text()), (196, Some("smart fortwo Convertible 2012")));
+        let Array::Cells(names) = &names[0].1 else {
+            panic!("no cells")
+        };
+        assert_eq!(
+            (names.len(), names[195].text()),
+            (196, Some("smart fortwo Convertible 2012"))
+        );
     }
 }

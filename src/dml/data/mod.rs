@@ -126,11 +126,17 @@ pub enum DataError {
 
 impl DataError {
     fn missing(path: &Path, what: impl Into<String>) -> DataError {
-        DataError::Missing { path: path.into(), what: what.into() }
+        DataError::Missing {
+            path: path.into(),
+            what: what.into(),
+        }
     }
 
     fn unreadable(path: &Path, why: impl ToString) -> DataError {
-        DataError::Unreadable { path: path.into(), why: why.to_string() }
+        DataError::Unreadable {
+            path: path.into(),
+            why: why.to_string(),
+        }
     }
 
     fn damaged(path: &Path, why: &str) -> DataError {
@@ -178,8 +184,13 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_called_a_full_disk() {
-        let error = DataError::disk("write", Path::new("/data/images.u8"))(io::ErrorKind::StorageFull.into());
-        assert_eq!(error.to_string(), "the disk is full: cannot write `/data/images.u8`");
+        let error = DataError::disk("write", Path::new("/data/images.u8"))(
+            io::ErrorKind::StorageFull.into(),
+        );
+        assert_eq!(
+            error.to_string(),
+            "the disk is full: cannot write `/data/images.u8`"
+        );
     }
 }
 

@@ -34,8 +34,16 @@ pub struct Half {
 }
 
 /// The half to train on, then the half to test on.
-pub const HALVES: [Half; 2] =
-    [Half { folder: "images_background", characters: 964 }, Half { folder: "images_evaluation", characters: 659 }];
+pub const HALVES: [Half; 2] = [
+    Half {
+        folder: "images_background",
+        characters: 964,
+    },
+    Half {
+        folder: "images_evaluation",
+        characters: 659,
+    },
+];
 
 /// Drawings of each character.
 pub const DRAWINGS: usize = 20;
@@ -67,7 +75,12 @@ pub fn import(from: &[PathBuf], into: &Path, progress: Progress) -> Result<u64, 
     import_halves(&HALVES, from, into, progress)
 }
 
-fn import_halves(halves: &[Half], from: &[PathBuf], into: &Path, progress: Progress) -> Result<u64, DataError> {
+fn import_halves(
+    halves: &[Half],
+    from: &[PathBuf],
+    into: &Path,
+    progress: Progress,
+) -> Result<u64, DataError> {
     let count = Count::of(halves, progress);
     let lacking = lacking(halves, into, &count);
     let mut found = places(halves, from)?;
@@ -75,7 +88,10 @@ fn import_halves(halves: &[Half], from: &[PathBuf], into: &Path, progress: Progr
         Some(place) => Ok((half, place)),
         None => Err(damage.unwrap_or_else(|| not_given(half, into))),
     };
-    let todo = lacking.into_iter().map(place_of).collect::<Result<Vec<_>, _>>()?;
+    let todo = lacking
+        .into_iter()
+        .map(place_of)
+        .collect::<Result<Vec<_>, _>>()?;
     let staging = Staging::create(into, !todo.is_empty())?;
     for (half, place) in &todo {
         unpack(*half, place, &staging.folder, &count)?;
@@ -93,7 +109,9 @@ fn lacking(halves: &[Half], into: &Path, count: &Count) -> Vec<(Half, Option<Dat
         if !folder.exists() {
             return Some((*half, None));
         }
-        verify(*half, &folder, count).err().map(|damage| (*half, Some(damage)))
+        verify(*half, &folder, count)
+            .err()
+            .map(|damage| (*half, Some(damage)))
     };
     halves.iter().filter_map(state_of).collect()
 }
@@ -101,7 +119,10 @@ fn lacking(halves: &[Half], into: &Path, count: &Count) -> Vec<(Half, Option<Dat
 fn not_given(half: Half, into: &Path) -> DataError {
     DataError::missing(
         &into.join(half.folder),
-        format!("the half of Omniglot with {} characters; give `{}.zip` as well", half.characters, half.folder),
+        format!(
+            "the half of Omniglot with {} characters; give `{}.zip` as well",
+            half.characters, half.folder
+        ),
     )
 }
 
@@ -114,8 +135,15 @@ struct Count<'a> {
 
 impl<'a> Count<'a> {
     fn of(halves: &[Half], progress: Progress<'a>) -> Count<'a> {
-        let total = halves.iter().map(|half| half.characters * DRAWINGS).sum::<usize>() as u64;
-        Count { done: AtomicU64::new(0), total, progress }
+        let total = halves
+            .iter()
+            .map(|half| half.characters * DRAWINGS)
+            .sum::<usize>() as u64;
+        Count {
+            done: AtomicU64::new(0),
+            total,
+            progress,
+        }
     }
 
     fn one_more(&self) {
@@ -135,7 +163,11 @@ enum Place {
 fn places(halves: &[Half], from: &[PathBuf]) -> Result<BTreeMap<&'static str, Place>, DataError> {
     let mut found = BTreeMap::new();
     for path in from {
-        let here = if path.is_dir() { in_folder(halves, path) } else { in_archive(halves, path)? };
+        let here = if path.is_dir() {
+            in_folder(halves, path)
+        } else {
+            in_archive(halves, path)?
+        };
         if here.is_empty() {
             return Err(DataError::unreadable(path, nothing_here(halves, path)?));
         }
@@ -146,8 +178,13 @@ fn places(halves: &[Half], from: &[PathBuf]) -> Result<BTreeMap<&'static str, Pl
 
 fn in_folder(halves: &[Half], path: &Path) -> Vec<(&'static str, Place)> {
     let place_of = |half: &Half| {
-        let (inside, archive) = (path.join(half.folder), path.join(half.folder).with_extension("zip"));
-        let itself = path.canonicalize().is_ok_and(|path| path.ends_with(half.folder));
+        let (inside, archive) = (
+            path.join(half.folder),
+            path.join(half.folder).with_extension("zip"),
+        );
+        let itself = path
+            .canonicalize()
+            .is_ok_and(|path| path.ends_with(half.folder));
         match () {
             () if inside.is_dir() => Some(Place::Folder(inside)),
             () if archive.is_file() => Some(Place::Archive(archive)),
@@ -155,17 +192,31 @@ fn in_folder(halves: &[Half], path: &Path) -> Vec<(&'static str, Place)> {
             () => None,
         }
     };
-    halves.iter().filter_map(|half| Some((half.folder, place_of(half)?))).collect()
+    halves
+        .iter()
+        .filter_map(|half| Some((half.folder, place_of(half)?)))
+        .collect()
 }
 
 fn in_archive(halves: &[Half], path: &Path) -> Result<Vec<(&'static str, Place)>, DataError> {
     let entries = Archive::open(path)?.entries()?;
-    let holds = |half: &&Half| entries.iter().any(|entry| entry.parts.len() > 1 && entry.parts[0] == half.folder);
-    Ok(halves.iter().filter(holds).map(|half| (half.folder, Place::Archive(path.into()))).collect())
+    let holds = |half: &&Half| {
+        entries
+            .iter()
+            .any(|entry| entry.parts.len() > 1 && entry.parts[0] == half.folder)
+    };
+    Ok(halves
+        .iter()
+        .filter(holds)
+        .map(|half| (half.folder, Place::Archive(path.into())))
+        .collect())
 }
 
 fn nothing_here(halves: &[Half], path: &Path) -> Result<String, DataError> {
-    let wanted: Vec<String> = halves.iter().map(|half| format!("`{}`", half.folder)).collect();
+    let wanted: Vec<String> = halves
+        .iter()
+        .map(|half| format!("`{}`", half.folder))
+        .collect();
     let mut message = format!("it holds no folder {}", wanted.join(" or "));
     if path.is_file()
         && let Some(entry) = Archive::open(path)?.entries()?.first()
@@ -186,7 +237,10 @@ fn unpack(half: Half, place: &Place, staging: &Path, count: &Count) -> Result<()
     }
     first_error(&drawings, |drawing| {
         decoded(&drawing.origin, &drawing.content)?;
-        let path = staging.join(half.folder).join(&drawing.character).join(&drawing.file);
+        let path = staging
+            .join(half.folder)
+            .join(&drawing.character)
+            .join(&drawing.file);
         fs::write(&path, &drawing.content).map_err(DataError::disk("write", &path))?;
         count.one_more();
         Ok(())
@@ -205,7 +259,12 @@ struct Drawing<T> {
 
 impl<T> Drawing<T> {
     fn with<U>(self, content: U) -> Drawing<U> {
-        Drawing { character: self.character, file: self.file, origin: self.origin, content }
+        Drawing {
+            character: self.character,
+            file: self.file,
+            origin: self.origin,
+            content,
+        }
     }
 }
 
@@ -213,10 +272,17 @@ fn from_archive(half: Half, path: &Path) -> Result<Vec<Drawing<Vec<u8>>>, DataEr
     let mut archive = Archive::open(path)?;
     let mut drawings = Vec::new();
     for entry in archive.entries()? {
-        let [folder, alphabet, character, file] = entry.parts.as_slice() else { continue };
+        let [folder, alphabet, character, file] = entry.parts.as_slice() else {
+            continue;
+        };
         if folder == half.folder && is_drawing(file) {
             let (character, file) = (format!("{alphabet}/{character}"), file.clone());
-            drawings.push(Drawing { character, file, origin: path.join(entry.parts.join("/")), content: entry });
+            drawings.push(Drawing {
+                character,
+                file,
+                origin: path.join(entry.parts.join("/")),
+                content: entry,
+            });
         }
     }
     check_counts(half, path, &mut drawings)?;
@@ -243,12 +309,23 @@ fn from_folder(half: Half, path: &Path) -> Result<Vec<Drawing<Vec<u8>>>, DataErr
 /// The drawings in a folder, in the order of characters and files, all counted.
 fn listed(half: Half, folder: &Path) -> Result<Vec<Drawing<PathBuf>>, DataError> {
     let mut drawings = Vec::new();
-    for (alphabet, path) in inside(folder)?.into_iter().filter(|(_, path)| path.is_dir()) {
+    for (alphabet, path) in inside(folder)?
+        .into_iter()
+        .filter(|(_, path)| path.is_dir())
+    {
         for (character, path) in inside(&path)?.into_iter().filter(|(_, path)| path.is_dir()) {
             let character = format!("{alphabet}/{character}");
-            drawings.extend(inside(&path)?.into_iter().filter(|(file, _)| is_drawing(file)).map(|(file, path)| {
-                Drawing { character: character.clone(), file, origin: path.clone(), content: path }
-            }));
+            drawings.extend(
+                inside(&path)?
+                    .into_iter()
+                    .filter(|(file, _)| is_drawing(file))
+                    .map(|(file, path)| Drawing {
+                        character: character.clone(),
+                        file,
+                        origin: path.clone(),
+                        content: path,
+                    }),
+            );
         }
     }
     check_counts(half, folder, &mut drawings)?;
@@ -258,7 +335,9 @@ fn listed(half: Half, folder: &Path) -> Result<Vec<Drawing<PathBuf>>, DataError>
 /// The names and paths in a folder.
 fn inside(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => DataError::missing(folder, "a folder of Omniglot; import the data set first"),
+        io::ErrorKind::NotFound => {
+            DataError::missing(folder, "a folder of Omniglot; import the data set first")
+        }
         _ => DataError::unreadable(folder, error),
     };
     let mut found = Vec::new();
@@ -281,21 +360,33 @@ fn is_drawing(file: &str) -> bool {
 
 /// Puts drawings in order and sees that none is missing and none is there twice.
 fn check_counts<T>(half: Half, place: &Path, drawings: &mut [Drawing<T>]) -> Result<(), DataError> {
-    drawings.sort_by(|one, other| (&one.character, &one.file).cmp(&(&other.character, &other.file)));
+    drawings
+        .sort_by(|one, other| (&one.character, &one.file).cmp(&(&other.character, &other.file)));
     let wrong = |why| DataError::unreadable(place, why);
-    if let Some(pair) = drawings.windows(2).find(|pair| pair[0].origin == pair[1].origin) {
-        return Err(wrong(format!("`{}` is in it twice", pair[0].origin.display())));
+    if let Some(pair) = drawings
+        .windows(2)
+        .find(|pair| pair[0].origin == pair[1].origin)
+    {
+        return Err(wrong(format!(
+            "`{}` is in it twice",
+            pair[0].origin.display()
+        )));
     }
     let mut characters = 0;
     for character in drawings.chunk_by(|one, next| one.character == next.character) {
         characters += 1;
         if character.len() != DRAWINGS {
             let (name, found) = (&character[0].character, character.len());
-            return Err(wrong(format!("there are {found} drawings of `{name}`, not {DRAWINGS}")));
+            return Err(wrong(format!(
+                "there are {found} drawings of `{name}`, not {DRAWINGS}"
+            )));
         }
     }
     if characters != half.characters {
-        return Err(wrong(format!("there are {characters} characters in `{}`, not {}", half.folder, half.characters)));
+        return Err(wrong(format!(
+            "there are {characters} characters in `{}`, not {}",
+            half.folder, half.characters
+        )));
     }
     Ok(())
 }
@@ -309,17 +400,28 @@ fn verify(half: Half, folder: &Path, count: &Count) -> Result<(), DataError> {
 }
 
 /// Works on all in parallel; of several errors, the first in order is returned.
-fn first_error<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<(), DataError> + Sync) -> Result<(), DataError> {
-    items.par_iter().find_map_first(|item| work(item).err()).map_or(Ok(()), Err)
+fn first_error<T: Sync>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<(), DataError> + Sync,
+) -> Result<(), DataError> {
+    items
+        .par_iter()
+        .find_map_first(|item| work(item).err())
+        .map_or(Ok(()), Err)
 }
 
 /// Returns the characters of one half below `root`, in the order of their names.
 pub(super) fn characters(root: &Path, half: Half) -> Result<Vec<Character>, DataError> {
     let drawings = listed(half, &root.join(half.folder))?;
-    let characters = drawings.chunk_by(|one, next| one.character == next.character).map(|drawings| Character {
-        name: drawings[0].character.clone(),
-        drawings: drawings.iter().map(|drawing| drawing.content.clone()).collect(),
-    });
+    let characters = drawings
+        .chunk_by(|one, next| one.character == next.character)
+        .map(|drawings| Character {
+            name: drawings[0].character.clone(),
+            drawings: drawings
+                .iter()
+                .map(|drawing| drawing.content.clone())
+                .collect(),
+        });
     Ok(characters.collect())
 }
 
@@ -329,16 +431,30 @@ pub(super) fn characters(root: &Path, half: Half) -> Result<Vec<Character>, Data
 /// If there are not exactly as many as there should be.
 pub fn listing(root: &Path) -> Result<Listing, DataError> {
     let [training, test] = HALVES.map(|half| characters(root, half).map(part));
-    Ok(Listing { training: training?, test: test? })
+    Ok(Listing {
+        training: training?,
+        test: test?,
+    })
 }
 
 fn part(characters: Vec<Character>) -> Part {
     let mut part = Part::default();
     for (class, character) in (0..).zip(characters) {
-        let (alphabet, name) = character.name.split_once('/').unwrap_or(("", &character.name));
-        part.classes.push(Class { name: name.to_owned(), category: Some(alphabet.to_owned()) });
+        let (alphabet, name) = character
+            .name
+            .split_once('/')
+            .unwrap_or(("", &character.name));
+        part.classes.push(Class {
+            name: name.to_owned(),
+            category: Some(alphabet.to_owned()),
+        });
         let drawings = character.drawings.into_iter();
-        part.images.extend(drawings.map(|path| Image { path, class, role: Role::Both, bounding_box: None }));
+        part.images.extend(drawings.map(|path| Image {
+            path,
+            class,
+            role: Role::Both,
+            bounding_box: None,
+        }));
     }
     part
 }
@@ -356,14 +472,29 @@ fn content_of(path: &Path) -> Result<Vec<u8>, DataError> {
 }
 
 fn decoded(origin: &Path, content: &[u8]) -> Result<Raster, DataError> {
-    let image = image::load_from_memory_with_format(content, image::ImageFormat::Png)
-        .map_err(|error| DataError::unreadable(origin, format!("it is not a readable image: {error}")))?;
+    let image =
+        image::load_from_memory_with_format(content, image::ImageFormat::Png).map_err(|error| {
+            DataError::unreadable(origin, format!("it is not a readable image: {error}"))
+        })?;
     let (width, height) = (image.width(), image.height());
     if (width, height) != (SIDE, SIDE) {
-        return Err(DataError::unreadable(origin, format!("it has {width} x {height} pixels, not {SIDE} x {SIDE}")));
+        return Err(DataError::unreadable(
+            origin,
+            format!("it has {width} x {height} pixels, not {SIDE} x {SIDE}"),
+        ));
     }
-    let pixels = image.into_luma8().into_raw().into_iter().map(|light| 255 - light).collect();
-    Ok(Raster { width: width as usize, height: height as usize, channels: 1, pixels })
+    let pixels = image
+        .into_luma8()
+        .into_raw()
+        .into_iter()
+        .map(|light| 255 - light)
+        .collect();
+    Ok(Raster {
+        width: width as usize,
+        height: height as usize,
+        channels: 1,
+        pixels,
+    })
 }
 
 /// A folder for what is not complete yet: inside of the data set's own, and so on the same disk whatever is
@@ -391,7 +522,8 @@ impl Staging {
             let damaged = self.folder.join(format!("{}.damaged", half.folder));
             fs::rename(&place, damaged).map_err(DataError::disk("replace", &place))?;
         }
-        fs::rename(self.folder.join(half.folder), &place).map_err(DataError::disk("create", &place))?;
+        fs::rename(self.folder.join(half.folder), &place)
+            .map_err(DataError::disk("create", &place))?;
         sync_folder_of(&place)
     }
 }
@@ -413,8 +545,16 @@ pub(super) mod tests {
 
     use super::*;
 
-    const SMALL: [Half; 2] =
-        [Half { folder: "images_background", characters: 2 }, Half { folder: "images_evaluation", characters: 1 }];
+    const SMALL: [Half; 2] = [
+        Half {
+            folder: "images_background",
+            characters: 2,
+        },
+        Half {
+            folder: "images_evaluation",
+            characters: 1,
+        },
+    ];
 
     /// A drawing whose right third is ink.
     fn drawing() -> Vec<u8> {
@@ -427,7 +567,10 @@ pub(super) mod tests {
     /// The paths of all drawings of a half.
     fn names(half: Half) -> Vec<String> {
         let of = |character| {
-            let folder = format!("{}/Alphabet_{character}/character{character:02}", half.folder);
+            let folder = format!(
+                "{}/Alphabet_{character}/character{character:02}",
+                half.folder
+            );
             (1..=DRAWINGS).map(move |number| format!("{folder}/{number:04}.png"))
         };
         (0..half.characters).flat_map(of).collect()
@@ -445,7 +588,8 @@ pub(super) mod tests {
     fn zipped(path: &Path, names: &[String]) -> PathBuf {
         let mut zip = ZipWriter::new(fs::File::create(path).unwrap());
         for name in names {
-            zip.start_file(name.as_str(), SimpleFileOptions::default()).unwrap();
+            zip.start_file(name.as_str(), SimpleFileOptions::default())
+                .unwrap();
             zip.write_all(&drawing()).unwrap();
         }
         zip.finish().unwrap();
@@ -463,10 +607,20 @@ pub(super) mod tests {
     impl Download {
         fn new() -> Download {
             let folder = tempfile::tempdir().unwrap();
-            let archive = |half: Half| zipped(&folder.path().join(half.folder).with_extension("zip"), &names(half));
+            let archive = |half: Half| {
+                zipped(
+                    &folder.path().join(half.folder).with_extension("zip"),
+                    &names(half),
+                )
+            };
             let (background, evaluation) = (archive(SMALL[0]), archive(SMALL[1]));
             let into = folder.path().join("data/omniglot");
-            Download { folder, background, evaluation, into }
+            Download {
+                folder,
+                background,
+                evaluation,
+                into,
+            }
         }
 
         fn import(&self, from: &[&Path]) -> Result<u64, DataError> {
@@ -483,7 +637,9 @@ pub(super) mod tests {
         }
 
         fn refused(&self) -> String {
-            let error = self.import(&[&self.background, &self.evaluation]).unwrap_err();
+            let error = self
+                .import(&[&self.background, &self.evaluation])
+                .unwrap_err();
             assert!(matches!(error, DataError::Unreadable { .. }), "{error}");
             assert!(!self.into.join("images_background").exists());
             assert!(!self.into.join(INCOMPLETE).exists());
@@ -494,13 +650,22 @@ pub(super) mod tests {
     #[test]
     fn archives_and_folders_give_the_same() {
         let (archives, folders) = (Download::new(), Download::new());
-        assert_eq!(archives.import(&[&archives.background, &archives.evaluation]).unwrap(), 60);
+        assert_eq!(
+            archives
+                .import(&[&archives.background, &archives.evaluation])
+                .unwrap(),
+            60
+        );
         let root = folders.folder.path().join("unpacked");
         unpacked(&root, &SMALL);
         assert_eq!(folders.import(&[&root]).unwrap(), 60);
         for half in SMALL {
             let names = |root: &Path| -> Vec<String> {
-                characters(root, half).unwrap().into_iter().map(|character| character.name).collect()
+                characters(root, half)
+                    .unwrap()
+                    .into_iter()
+                    .map(|character| character.name)
+                    .collect()
             };
             assert_eq!(names(&archives.into), names(&folders.into));
         }
@@ -523,14 +688,21 @@ pub(super) mod tests {
         let download = Download::new();
         unpacked(&download.into, &SMALL[..1]);
         let error = download.import(&[&download.background]).unwrap_err();
-        assert!(error.to_string().contains("give `images_evaluation.zip` as well"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("give `images_evaluation.zip` as well"),
+            "{error}"
+        );
         assert_eq!(download.import(&[&download.evaluation]).unwrap(), 60);
     }
 
     #[test]
     fn a_second_import_does_nothing_and_needs_nothing() {
         let download = Download::new();
-        download.import(&[&download.background, &download.evaluation]).unwrap();
+        download
+            .import(&[&download.background, &download.evaluation])
+            .unwrap();
         let place = download.into.join("images_background");
         let modified = || fs::metadata(&place).unwrap().modified().unwrap();
         let before = modified();
@@ -542,11 +714,16 @@ pub(super) mod tests {
     #[test]
     fn a_damaged_half_is_replaced() {
         let download = Download::new();
-        download.import(&[&download.background, &download.evaluation]).unwrap();
+        download
+            .import(&[&download.background, &download.evaluation])
+            .unwrap();
         let victim = download.into.join(&names(SMALL[0])[5]);
         fs::write(&victim, "nothing").unwrap();
         let error = download.import(&[]).unwrap_err();
-        assert!(error.to_string().contains(&victim.display().to_string()), "{error}");
+        assert!(
+            error.to_string().contains(&victim.display().to_string()),
+            "{error}"
+        );
         assert_eq!(download.import(&[&download.background]).unwrap(), 60);
         assert_eq!(fs::read(&victim).unwrap(), drawing());
     }
@@ -556,7 +733,9 @@ pub(super) mod tests {
         let download = Download::new();
         let left = download.into.join(INCOMPLETE);
         unpacked(&left, &SMALL[..1]);
-        download.import(&[&download.background, &download.evaluation]).unwrap();
+        download
+            .import(&[&download.background, &download.evaluation])
+            .unwrap();
         assert!(!left.exists());
     }
 
@@ -568,31 +747,54 @@ pub(super) mod tests {
         names.push("images_background/Alphabet_0/character00/._0001.png".into());
         names.push("images_background/.DS_Store".into());
         zipped(&download.background, &names);
-        assert_eq!(download.import(&[&download.background, &download.evaluation]).unwrap(), 60);
-        assert!(!download.into.join("images_background/Alphabet_0/character00/._0001.png").exists());
+        assert_eq!(
+            download
+                .import(&[&download.background, &download.evaluation])
+                .unwrap(),
+            60
+        );
+        assert!(
+            !download
+                .into
+                .join("images_background/Alphabet_0/character00/._0001.png")
+                .exists()
+        );
     }
 
     #[test]
     fn a_wrong_number_of_anything_is_refused() {
         let download = Download::new();
         let fewer = download.refusal(|names| drop(names.pop()));
-        assert!(fewer.contains("there are 19 drawings of `Alphabet_1/character01`, not 20"), "{fewer}");
+        assert!(
+            fewer.contains("there are 19 drawings of `Alphabet_1/character01`, not 20"),
+            "{fewer}"
+        );
         let lacking = download.refusal(|names| names.truncate(20));
-        assert!(lacking.contains("there are 1 characters in `images_background`, not 2"), "{lacking}");
+        assert!(
+            lacking.contains("there are 1 characters in `images_background`, not 2"),
+            "{lacking}"
+        );
     }
 
     #[test]
     fn a_wrong_archive_is_refused_by_what_is_in_it() {
         let download = Download::new();
-        let strokes =
-            download.refusal(|names| *names = vec!["strokes_background/Korean/character01/0001_01.txt".into()]);
-        assert!(strokes.contains("no folder `images_background` or `images_evaluation`, but `strokes_background`"));
+        let strokes = download.refusal(|names| {
+            *names = vec!["strokes_background/Korean/character01/0001_01.txt".into()]
+        });
+        assert!(strokes.contains(
+            "no folder `images_background` or `images_evaluation`, but `strokes_background`"
+        ));
     }
 
     #[test]
     fn an_entry_that_leads_elsewhere_is_refused() {
-        for evil in ["../evil.png", "images_background/../../evil.png", "/evil.png", "images_background\\..\\evil.png"]
-        {
+        for evil in [
+            "../evil.png",
+            "images_background/../../evil.png",
+            "/evil.png",
+            "images_background\\..\\evil.png",
+        ] {
             let download = Download::new();
             let message = download.refusal(|names| names.push(evil.into()));
             assert!(message.contains("outside of the folder"), "{message}");
@@ -606,7 +808,10 @@ pub(super) mod tests {
         let whole = fs::read(&download.background).unwrap();
         fs::write(&download.background, &whole[..whole.len() / 2]).unwrap();
         let truncated = download.refused();
-        assert!(truncated.contains("damaged or incomplete zip archive"), "{truncated}");
+        assert!(
+            truncated.contains("damaged or incomplete zip archive"),
+            "{truncated}"
+        );
         fs::write(&download.background, "<html>404</html>").unwrap();
         let page = download.refused();
         assert!(page.ends_with("it is not a zip archive"), "{page}");
@@ -620,7 +825,10 @@ pub(super) mod tests {
         content[150..170].fill(0);
         fs::write(&download.background, content).unwrap();
         let message = download.refused();
-        assert!(message.contains("Alphabet_0/character00/0001.png"), "{message}");
+        assert!(
+            message.contains("Alphabet_0/character00/0001.png"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -629,23 +837,32 @@ pub(super) mod tests {
         let root = download.folder.path().join("unpacked");
         unpacked(&root, &SMALL);
         let victim = root.join(&names(SMALL[1])[3]);
-        for (content, why) in
-            [(b"nothing".to_vec(), "not a readable image"), (drawing()[..60].to_vec(), "not a readable")]
-        {
+        for (content, why) in [
+            (b"nothing".to_vec(), "not a readable image"),
+            (drawing()[..60].to_vec(), "not a readable"),
+        ] {
             fs::write(&victim, content).unwrap();
             let message = download.import(&[&root]).unwrap_err().to_string();
-            assert!(message.contains(&victim.display().to_string()) && message.contains(why), "{message}");
+            assert!(
+                message.contains(&victim.display().to_string()) && message.contains(why),
+                "{message}"
+            );
         }
     }
 
     #[test]
     fn what_is_not_there_is_missing() {
         let download = Download::new();
-        let error = download.import(&[Path::new("/nowhere/images_background.zip")]).unwrap_err();
+        let error = download
+            .import(&[Path::new("/nowhere/images_background.zip")])
+            .unwrap_err();
         assert!(matches!(error, DataError::Missing { .. }), "{error}");
         let error = download.import(&[]).unwrap_err();
         assert!(matches!(error, DataError::Missing { .. }), "{error}");
-        assert!(matches!(characters(&download.into, SMALL[0]), Err(DataError::Missing { .. })));
+        assert!(matches!(
+            characters(&download.into, SMALL[0]),
+            Err(DataError::Missing { .. })
+        ));
     }
 
     #[test]
@@ -657,12 +874,25 @@ pub(super) mod tests {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        let (root, into) = (folder.path().join("omniglot"), folder.path().join("prepared"));
+        let (root, into) = (
+            folder.path().join("omniglot"),
+            folder.path().join("prepared"),
+        );
         assert_eq!(import(&[shared], &root, &|_, _| ()).unwrap(), 32_460);
         let (source, size) = (Source::Omniglot { root }, ImageSize::Square(28));
-        let stored = StoredImages { size, colour: Colour::Grey, bounding_boxes: false };
-        let summary = Preparation::new(&source, stored, Cache::Auto, &into).unwrap().run(&|_, _| ()).unwrap();
-        assert_eq!((summary.training_classes, summary.training_images), (964, 19_280));
+        let stored = StoredImages {
+            size,
+            colour: Colour::Grey,
+            bounding_boxes: false,
+        };
+        let summary = Preparation::new(&source, stored, Cache::Auto, &into)
+            .unwrap()
+            .run(&|_, _| ())
+            .unwrap();
+        assert_eq!(
+            (summary.training_classes, summary.training_images),
+            (964, 19_280)
+        );
         assert_eq!((summary.test_classes, summary.test_images), (659, 13_180));
     }
 }

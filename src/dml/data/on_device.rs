@@ -17,10 +17,29 @@ pub fn on_device(images: &Tensor, plans: &[Plan]) -> Tensor {
     let Some(side) = plans.first().map(|plan| plan.side) else {
         return Tensor::zeros([0, size[3], 0, 0], (Kind::Uint8, device));
     };
-    let (part, flipped): (Vec<_>, Vec<_>) = plans.iter().map(|plan| (plan.region, plan.flip)).unzip();
-    let columns = weights(&part.iter().map(|part| [part.left, part.width]).collect::<Vec<_>>(), size[2], side, device);
-    let rows = weights(&part.iter().map(|part| [part.top, part.height]).collect::<Vec<_>>(), size[1], side, device);
-    let mirrored = Tensor::from_slice(&flipped).to_device(device).view([-1, 1, 1]);
+    let (part, flipped): (Vec<_>, Vec<_>) =
+        plans.iter().map(|plan| (plan.region, plan.flip)).unzip();
+    let columns = weights(
+        &part
+            .iter()
+            .map(|part| [part.left, part.width])
+            .collect::<Vec<_>>(),
+        size[2],
+        side,
+        device,
+    );
+    let rows = weights(
+        &part
+            .iter()
+            .map(|part| [part.top, part.height])
+            .collect::<Vec<_>>(),
+        size[1],
+        side,
+        device,
+    );
+    let mirrored = Tensor::from_slice(&flipped)
+        .to_device(device)
+        .view([-1, 1, 1]);
     let columns = columns.flip([1]).where_self(&mirrored, &columns);
     let pixels = images.permute([0, 3, 1, 2]).to_kind(Kind::Float);
     let narrowed = rounded(&pixels.matmul(&columns.transpose(1, 2).unsqueeze(1)));
@@ -40,7 +59,9 @@ fn rounded(values: &Tensor) -> Tensor {
 fn weights(parts: &[[usize; 2]], from: i64, to: usize, device: Device) -> Tensor {
     let column = |which: usize| {
         let values: Vec<f32> = parts.iter().map(|part| part[which] as f32).collect();
-        Tensor::from_slice(&values).to_device(device).view([-1, 1, 1])
+        Tensor::from_slice(&values)
+            .to_device(device)
+            .view([-1, 1, 1])
     };
     let (first, length) = (column(0), column(1));
     let scale = &length / to as f64;
@@ -56,15 +77,26 @@ fn weights(parts: &[[usize; 2]], from: i64, to: usize, device: Device) -> Tensor
 
 /// Changes colours. Each image has its own order, so of each turn every kind is done to those whose turn it is.
 fn adjust(images: &mut Tensor, plans: &[Plan]) {
-    let turns = plans.iter().map(|plan| plan.adjustments.len()).max().unwrap_or(0);
+    let turns = plans
+        .iter()
+        .map(|plan| plan.adjustments.len())
+        .max()
+        .unwrap_or(0);
     for turn in 0..turns {
         for kind in [brightness, contrast, saturation, hue] {
-            let due = |(number, plan): (usize, &Plan)| Some((number as i64, kind(*plan.adjustments.get(turn)?)?));
-            let (numbers, factors): (Vec<i64>, Vec<f32>) = plans.iter().enumerate().filter_map(due).unzip();
-            let Some(first) = numbers.first() else { continue };
+            let due = |(number, plan): (usize, &Plan)| {
+                Some((number as i64, kind(*plan.adjustments.get(turn)?)?))
+            };
+            let (numbers, factors): (Vec<i64>, Vec<f32>) =
+                plans.iter().enumerate().filter_map(due).unzip();
+            let Some(first) = numbers.first() else {
+                continue;
+            };
             let change = plans[*first as usize].adjustments[turn];
             let numbers = Tensor::from_slice(&numbers).to_device(images.device());
-            let factors = Tensor::from_slice(&factors).to_device(images.device()).view([-1, 1, 1, 1]);
+            let factors = Tensor::from_slice(&factors)
+                .to_device(images.device())
+                .view([-1, 1, 1, 1]);
             let changed = changed(&images.index_select(0, &numbers), change, &factors);
             let _ = images.index_copy_(0, &numbers, &changed);
         }
@@ -72,19 +104,35 @@ fn adjust(images: &mut Tensor, plans: &[Plan]) {
 }
 
 fn brightness(change: Adjustment) -> Option<f32> {
-    if let Adjustment::Brightness(factor) = change { Some(factor) } else { None }
+    if let Adjustment::Brightness(factor) = change {
+        Some(factor)
+    } else {
+        None
+    }
 }
 
 fn contrast(change: Adjustment) -> Option<f32> {
-    if let Adjustment::Contrast(factor) = change { Some(factor) } else { None }
+    if let Adjustment::Contrast(factor) = change {
+        Some(factor)
+    } else {
+        None
+    }
 }
 
 fn saturation(change: Adjustment) -> Option<f32> {
-    if let Adjustment::Saturation(factor) = change { Some(factor) } else { None }
+    if let Adjustment::Saturation(factor) = change {
+        Some(factor)
+    } else {
+        None
+    }
 }
 
 fn hue(change: Adjustment) -> Option<f32> {
-    if let Adjustment::Hue(shift) = change { Some(shift) } else { None }
+    if let Adjustment::Hue(shift) = change {
+        Some(shift)
+    } else {
+        None
+    }
 }
 
 /// Images after a change of one kind, with a factor for each.
@@ -102,7 +150,9 @@ fn changed(images: &Tensor, kind: Adjustment, factors: &Tensor) -> Tensor {
 }
 
 fn blend(ground: &Tensor, images: &Tensor, factors: &Tensor) -> Tensor {
-    (ground + factors * (images - ground)).clamp(0.0, 255.0).floor()
+    (ground + factors * (images - ground))
+        .clamp(0.0, 255.0)
+        .floor()
 }
 
 /// How light pixels are, `[n, 1, side, side]`.
@@ -111,13 +161,21 @@ fn luma(images: &Tensor) -> Tensor {
         return images.shallow_clone();
     }
     let channel = |number| images.narrow(1, number, 1);
-    ((channel(0) * 19_595.0 + channel(1) * 38_470.0 + channel(2) * 7_471.0 + 32_768.0) / 65_536.0).floor()
+    ((channel(0) * 19_595.0 + channel(1) * 38_470.0 + channel(2) * 7_471.0 + 32_768.0) / 65_536.0)
+        .floor()
 }
 
 /// Hues moved by so many 255ths of the circle.
 fn shifted(images: &Tensor, shift: &Tensor) -> Tensor {
-    let (red, green, blue) = (images.narrow(1, 0, 1), images.narrow(1, 1, 1), images.narrow(1, 2, 1));
-    let (largest, smallest) = (images.amax([1i64].as_slice(), true), images.amin([1i64].as_slice(), true));
+    let (red, green, blue) = (
+        images.narrow(1, 0, 1),
+        images.narrow(1, 1, 1),
+        images.narrow(1, 2, 1),
+    );
+    let (largest, smallest) = (
+        images.amax([1i64].as_slice(), true),
+        images.amin([1i64].as_slice(), true),
+    );
     let range = (&largest - smallest).clamp_min(1.0);
     let below = |channel: &Tensor| (&largest - channel) / &range;
     let (r, g, b) = (below(&red), below(&green), below(&blue));
@@ -127,7 +185,9 @@ fn shifted(images: &Tensor, shift: &Tensor) -> Tensor {
     );
     let hue = ((sixths / 6.0 + 1.0).fmod(1.0) * 255.0).floor() + shift;
     let strength = (&range / largest.clamp_min(1.0) * 255.0).floor() / 255.0;
-    let grey = images.amax([1i64].as_slice(), true).eq_tensor(&images.amin([1i64].as_slice(), true));
+    let grey = images
+        .amax([1i64].as_slice(), true)
+        .eq_tensor(&images.amin([1i64].as_slice(), true));
     // A hue is a byte, and goes round.
     let sixths = hue.remainder(256.0) * (6.0 / 255.0);
     let sector = sixths.floor();
@@ -152,8 +212,12 @@ fn shifted(images: &Tensor, shift: &Tensor) -> Tensor {
 fn erase(images: &mut Tensor, plans: &[Plan]) {
     let channels = images.size()[1];
     for (number, plan) in (0..).zip(plans) {
-        let Some((region, colour)) = plan.erased else { continue };
-        let part = images.get(number).narrow(1, region.top as i64, region.height as i64);
+        let Some((region, colour)) = plan.erased else {
+            continue;
+        };
+        let part = images
+            .get(number)
+            .narrow(1, region.top as i64, region.height as i64);
         let mut part = part.narrow(2, region.left as i64, region.width as i64);
         let paint = paint(colour, channels as usize).map(f32::from);
         let colour = Tensor::from_slice(&paint[..channels as usize]).to_device(images.device());

@@ -101,18 +101,31 @@ struct Half {
 
 impl Half {
     fn push(&mut self, class: String, images: usize) {
-        self.labels.extend(std::iter::repeat_n(self.classes.len() as u32, images));
+        self.labels
+            .extend(std::iter::repeat_n(self.classes.len() as u32, images));
         self.classes.push(class);
     }
 
     fn of(part: &Part) -> Half {
-        let categories: Vec<_> = part.classes.iter().map(|class| class.category.clone()).collect();
+        let categories: Vec<_> = part
+            .classes
+            .iter()
+            .map(|class| class.category.clone())
+            .collect();
         let roles: Vec<_> = part.images.iter().map(|image| image.role).collect();
         Half {
             classes: part.classes.iter().map(Class::full_name).collect(),
-            categories: if categories.iter().all(Option::is_none) { Vec::new() } else { categories },
+            categories: if categories.iter().all(Option::is_none) {
+                Vec::new()
+            } else {
+                categories
+            },
             labels: part.images.iter().map(|image| image.class).collect(),
-            roles: if roles.iter().all(|role| *role == Role::Both) { Vec::new() } else { roles },
+            roles: if roles.iter().all(|role| *role == Role::Both) {
+                Vec::new()
+            } else {
+                roles
+            },
         }
     }
 }
@@ -145,7 +158,14 @@ impl Preparation<'_> {
     ) -> Result<Preparation<'a>, DataError> {
         create_folder(into)?;
         let named = (source.title(), source.root());
-        Preparation::of(Contents::of(source)?, named, stored, into, cache, room(into)?)
+        Preparation::of(
+            Contents::of(source)?,
+            named,
+            stored,
+            into,
+            cache,
+            room(into)?,
+        )
     }
 
     fn of<'a>(
@@ -157,7 +177,16 @@ impl Preparation<'_> {
         room: u64,
     ) -> Result<Preparation<'a>, DataError> {
         let sides = contents.sides(&stored)?;
-        let mut preparation = Preparation { contents, title, root, stored, sides, into, room, cached: true };
+        let mut preparation = Preparation {
+            contents,
+            title,
+            root,
+            stored,
+            sides,
+            into,
+            room,
+            cached: true,
+        };
         let fits = preparation.bytes() <= room / ROOM.1 * ROOM.0;
         let streams = matches!(preparation.contents.images, Images::Files(_));
         preparation.cached = match cache {
@@ -166,7 +195,11 @@ impl Preparation<'_> {
             Cache::Always => true,
         };
         if preparation.cached && !fits {
-            let why = format!("{} do not fit on its disk, which has room for {}", preparation.size(), megabytes(room));
+            let why = format!(
+                "{} do not fit on its disk, which has room for {}",
+                preparation.size(),
+                megabytes(room)
+            );
             return Err(DataError::disk("prepare", into)(io::Error::other(why)));
         }
         Ok(preparation)
@@ -174,8 +207,17 @@ impl Preparation<'_> {
 
     /// What will happen, for a person: how much there is, and whether it is kept.
     pub fn estimate(&self) -> String {
-        let kept = if self.cached { "kept on disk" } else { "not kept, but decoded whenever they are needed" };
-        format!("{}: {}, {kept}; the disk has room for {}", self.title, self.size(), megabytes(self.room))
+        let kept = if self.cached {
+            "kept on disk"
+        } else {
+            "not kept, but decoded whenever they are needed"
+        };
+        format!(
+            "{}: {}, {kept}; the disk has room for {}",
+            self.title,
+            self.size(),
+            megabytes(self.room)
+        )
     }
 
     /// How many bytes all images have, decoded and resized.
@@ -184,7 +226,11 @@ impl Preparation<'_> {
     }
 
     fn size(&self) -> String {
-        format!("{} images of {} in all", self.sides.count(), megabytes(self.bytes()))
+        format!(
+            "{} images of {} in all",
+            self.sides.count(),
+            megabytes(self.bytes())
+        )
     }
 
     /// Decodes and resizes everything, and returns what there is.
@@ -199,7 +245,10 @@ impl Preparation<'_> {
                 remove_if_there(&self.into.join(IMAGES))?;
                 write_root(self.root, self.into)?;
                 progress(self.sides.count() as u64, self.sides.count() as u64);
-                (hash_of_files(files)?, Some(files.iter().map(|file| file.below(self.root)).collect()))
+                (
+                    hash_of_files(files)?,
+                    Some(files.iter().map(|file| file.below(self.root)).collect()),
+                )
             }
             _ => {
                 let mut file = WholeFile::create(&self.into.join(IMAGES))?;
@@ -217,14 +266,28 @@ impl Preparation<'_> {
         };
         let Contents { training, test, .. } = self.contents;
         let (version, source, stored) = (PREPARED, self.title.to_owned(), self.stored);
-        write_index(&index, &Index { version, source, stored, counts, blake3, training, test, sides, files })?;
+        write_index(
+            &index,
+            &Index {
+                version,
+                source,
+                stored,
+                counts,
+                blake3,
+                training,
+                test,
+                sides,
+                files,
+            },
+        )?;
         Ok(counts)
     }
 
     /// Writes all images, decoded in parallel, and returns the hash of the file. While one portion is decoded, the
     /// one before is written.
     fn write_images(&self, file: &mut WholeFile, progress: Progress) -> Result<String, DataError> {
-        let (mut hasher, mut decoded, total) = (blake3::Hasher::new(), Vec::new(), self.sides.count());
+        let (mut hasher, mut decoded, total) =
+            (blake3::Hasher::new(), Vec::new(), self.sides.count());
         let done = AtomicU64::new(0);
         let decode = |place| {
             let image = self.contents.image(place, &self.stored);
@@ -240,7 +303,10 @@ impl Preparation<'_> {
         };
         for portion in self.portions() {
             let before = std::mem::take(&mut decoded);
-            let (written, images) = rayon::join(|| write(before), || portion.into_par_iter().map(decode).collect());
+            let (written, images) = rayon::join(
+                || write(before),
+                || portion.into_par_iter().map(decode).collect(),
+            );
             written?;
             decoded = images;
         }
@@ -253,7 +319,10 @@ impl Preparation<'_> {
         let count = self.sides.count();
         let size = (self.bytes() as usize).div_ceil(count.max(1)).max(1);
         let step = (PORTION / size).max(1);
-        (0..count).step_by(step).map(|start| start..count.min(start + step)).collect()
+        (0..count)
+            .step_by(step)
+            .map(|start| start..count.min(start + step))
+            .collect()
     }
 }
 
@@ -264,22 +333,29 @@ fn megabytes(bytes: u64) -> String {
 /// Stands for the pixels that nobody has decoded yet: a hash of the files.
 fn hash_of_files(files: &[Origin]) -> Result<String, DataError> {
     let hash_of = |origin: &Origin| {
-        let content = fs::read(&origin.path).map_err(|error| DataError::unreadable(&origin.path, error))?;
+        let content =
+            fs::read(&origin.path).map_err(|error| DataError::unreadable(&origin.path, error))?;
         Ok(*blake3::hash(&content).as_bytes())
     };
-    let hashes: Vec<[u8; 32]> = files.par_iter().map(hash_of).collect::<Result<_, DataError>>()?;
+    let hashes: Vec<[u8; 32]> = files
+        .par_iter()
+        .map(hash_of)
+        .collect::<Result<_, DataError>>()?;
     Ok(blake3::hash(hashes.as_flattened()).to_hex().to_string())
 }
 
 fn remove_if_there(path: &Path) -> Result<(), DataError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DataError::disk("remove", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(DataError::disk("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
 
 fn write_index(path: &Path, index: &Index) -> Result<(), DataError> {
-    let text = serde_json::to_vec(index).map_err(|error| DataError::disk("write", path)(error.into()))?;
+    let text =
+        serde_json::to_vec(index).map_err(|error| DataError::disk("write", path)(error.into()))?;
     let mut file = WholeFile::create(path)?;
     file.write(&text)?;
     file.finish()
@@ -310,14 +386,22 @@ impl Contents<'_> {
     fn of_glyphs(glyphs: &Glyphs) -> Contents<'_> {
         let half = |classes: Range<u32>| {
             let mut half = Half::default();
-            classes.for_each(|class| half.push(format!("glyph{class:06}"), glyphs.per_class as usize));
+            classes
+                .for_each(|class| half.push(format!("glyph{class:06}"), glyphs.per_class as usize));
             half
         };
         let (training, all) = (glyphs.classes, glyphs.classes + glyphs.test_classes);
-        Contents { training: half(0..training), test: half(training..all), images: Images::Drawn(glyphs) }
+        Contents {
+            training: half(0..training),
+            test: half(training..all),
+            images: Images::Drawn(glyphs),
+        }
     }
 
-    fn of_omniglot(root: &Path, halves: &[omniglot::Half; 2]) -> Result<Contents<'static>, DataError> {
+    fn of_omniglot(
+        root: &Path,
+        halves: &[omniglot::Half; 2],
+    ) -> Result<Contents<'static>, DataError> {
         let mut paths = Vec::new();
         let mut half = |which| {
             let mut half = Half::default();
@@ -328,12 +412,21 @@ impl Contents<'_> {
             Ok(half)
         };
         let (training, test) = (half(halves[0])?, half(halves[1])?);
-        Ok(Contents { training, test, images: Images::Omniglot(paths) })
+        Ok(Contents {
+            training,
+            test,
+            images: Images::Omniglot(paths),
+        })
     }
 
     fn of_files(listing: &Listing) -> Contents<'static> {
         let all = listing.training.images.iter().chain(&listing.test.images);
-        let origins = all.map(|image| Origin { path: image.path.clone(), bounding_box: image.bounding_box }).collect();
+        let origins = all
+            .map(|image| Origin {
+                path: image.path.clone(),
+                bounding_box: image.bounding_box,
+            })
+            .collect();
         Contents {
             training: Half::of(&listing.training),
             test: Half::of(&listing.test),
@@ -358,10 +451,16 @@ impl Contents<'_> {
     fn sides(&self, stored: &StoredImages) -> Result<Sides, DataError> {
         match (&self.images, stored.size) {
             (Images::Files(files), ImageSize::ShortSide(_)) => {
-                let sides: Result<_, _> = files.par_iter().map(|file| file.stored_sides(stored)).collect();
+                let sides: Result<_, _> = files
+                    .par_iter()
+                    .map(|file| file.stored_sides(stored))
+                    .collect();
                 sides.map(Sides::Each)
             }
-            (_, size) => Ok(Sides::Square { side: size.short_side(), count: self.count() }),
+            (_, size) => Ok(Sides::Square {
+                side: size.short_side(),
+                count: self.count(),
+            }),
         }
     }
 
@@ -374,7 +473,12 @@ impl Contents<'_> {
             Images::Drawn(glyphs) => {
                 let (place, per_class) = (place as u32, glyphs.per_class);
                 let pixels = glyphs.draw(place / per_class, place % per_class, side as u32);
-                Raster { width: side, height: side, channels: Colour::Grey.channels(), pixels }
+                Raster {
+                    width: side,
+                    height: side,
+                    channels: Colour::Grey.channels(),
+                    pixels,
+                }
             }
         };
         Ok(drawing.in_colour(stored.colour))
@@ -416,14 +520,18 @@ impl PreparedData {
         let count = index.training.labels.len() + index.test.labels.len();
         let sides = match index.sides {
             Some(sides) => Sides::Each(sides),
-            None => Sides::Square { side: index.stored.size.short_side(), count },
+            None => Sides::Square {
+                side: index.stored.size.short_side(),
+                count,
+            },
         };
         let images = match index.files {
             Some(files) => ImageStore::streamed(placed(files, into)?, index.stored, sides),
             None => ImageStore::cached(&into.join(IMAGES), index.stored, sides)?,
         };
         let labels = |half: &Half| half.labels.iter().map(|&label| i64::from(label)).collect();
-        let (training_labels, test_labels): (_, Vec<i64>) = (labels(&index.training), labels(&index.test));
+        let (training_labels, test_labels): (_, Vec<i64>) =
+            (labels(&index.training), labels(&index.test));
         let mut test_roles = index.test.roles;
         test_roles.resize(test_labels.len(), Role::Both);
         Ok(PreparedData {
@@ -465,14 +573,24 @@ impl PreparedData {
 fn placed(files: Vec<Origin>, into: &Path) -> Result<Vec<Origin>, DataError> {
     let path = into.join(ROOT);
     let root = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => DataError::missing(&path, "the path of the folder with the images"),
+        io::ErrorKind::NotFound => {
+            DataError::missing(&path, "the path of the folder with the images")
+        }
         _ => DataError::unreadable(&path, error),
     })?;
-    Ok(files.into_iter().map(|file| Origin { path: Path::new(&root).join(&file.path), ..file }).collect())
+    Ok(files
+        .into_iter()
+        .map(|file| Origin {
+            path: Path::new(&root).join(&file.path),
+            ..file
+        })
+        .collect())
 }
 
 fn write_root(root: &Path, into: &Path) -> Result<(), DataError> {
-    let text = root.to_str().ok_or_else(|| DataError::unreadable(root, "its path is not valid UTF-8"))?;
+    let text = root
+        .to_str()
+        .ok_or_else(|| DataError::unreadable(root, "its path is not valid UTF-8"))?;
     let mut file = WholeFile::create(&into.join(ROOT))?;
     file.write(text.as_bytes())?;
     file.finish()
@@ -480,30 +598,49 @@ fn write_root(root: &Path, into: &Path) -> Result<(), DataError> {
 
 fn read_index(path: &Path) -> Result<Index, DataError> {
     let text = fs::read(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => DataError::missing(path, "the index of a prepared data set; prepare it first"),
+        io::ErrorKind::NotFound => {
+            DataError::missing(path, "the index of a prepared data set; prepare it first")
+        }
         _ => DataError::unreadable(path, error),
     })?;
-    let version = serde_json::from_slice::<serde_json::Value>(&text).ok().and_then(|index| index["version"].as_u64());
+    let version = serde_json::from_slice::<serde_json::Value>(&text)
+        .ok()
+        .and_then(|index| index["version"].as_u64());
     if version.is_some_and(|version| version != u64::from(PREPARED)) {
-        return Err(DataError::unreadable(path, "it was written by another version; remove its folder"));
+        return Err(DataError::unreadable(
+            path,
+            "it was written by another version; remove its folder",
+        ));
     }
-    let index: Index = serde_json::from_slice(&text).map_err(|error| DataError::damaged(path, &error.to_string()))?;
+    let index: Index = serde_json::from_slice(&text)
+        .map_err(|error| DataError::damaged(path, &error.to_string()))?;
     check(&index).map_err(|why| DataError::damaged(path, why))?;
     Ok(index)
 }
 
 fn check(index: &Index) -> Result<(), &'static str> {
-    let (counts, count) = (index.counts, index.training.labels.len() + index.test.labels.len());
-    if !index.training.fits(counts.training_classes, counts.training_images)
+    let (counts, count) = (
+        index.counts,
+        index.training.labels.len() + index.test.labels.len(),
+    );
+    if !index
+        .training
+        .fits(counts.training_classes, counts.training_images)
         || !index.test.fits(counts.test_classes, counts.test_images)
     {
         return Err("labels and classes do not fit its counts");
     }
-    let pixels = |sides: &Vec<[usize; 2]>| sides.len() == count && sides.iter().flatten().all(|side| *side > 0);
+    let pixels = |sides: &Vec<[usize; 2]>| {
+        sides.len() == count && sides.iter().flatten().all(|side| *side > 0)
+    };
     if index.stored.size.short_side() == 0 || !index.sides.as_ref().is_none_or(pixels) {
         return Err("its images have no pixels");
     }
-    if index.files.as_ref().is_some_and(|files| files.len() != count) {
+    if index
+        .files
+        .as_ref()
+        .is_some_and(|files| files.len() != count)
+    {
         return Err("there are not as many files as labels");
     }
     Ok(())
@@ -511,7 +648,9 @@ fn check(index: &Index) -> Result<(), &'static str> {
 
 impl Half {
     fn fits(&self, classes: u64, images: u64) -> bool {
-        self.labels.iter().all(|&label| (label as usize) < self.classes.len())
+        self.labels
+            .iter()
+            .all(|&label| (label as usize) < self.classes.len())
             && (self.classes.len() as u64, self.labels.len() as u64) == (classes, images)
             && [0, self.classes.len()].contains(&self.categories.len())
             && [0, self.labels.len()].contains(&self.roles.len())
@@ -523,10 +662,19 @@ mod tests {
     use super::*;
     use crate::data::{Region, decode};
 
-    const GLYPHS: Glyphs = Glyphs { classes: 3, test_classes: 2, per_class: 4, seed: 5 };
+    const GLYPHS: Glyphs = Glyphs {
+        classes: 3,
+        test_classes: 2,
+        per_class: 4,
+        seed: 5,
+    };
 
     fn grey(side: u32) -> StoredImages {
-        StoredImages { size: ImageSize::Square(side), colour: Colour::Grey, bounding_boxes: false }
+        StoredImages {
+            size: ImageSize::Square(side),
+            colour: Colour::Grey,
+            bounding_boxes: false,
+        }
     }
 
     fn prepare(source: &Source, stored: StoredImages, folder: &Path) -> Result<Summary, DataError> {
@@ -539,7 +687,18 @@ mod tests {
 
     fn whole(data: &PreparedData, place: usize) -> Vec<u8> {
         let [width, height] = data.images.sides(place);
-        data.images.part(place, Region { left: 0, top: 0, width, height }).unwrap().pixels
+        data.images
+            .part(
+                place,
+                Region {
+                    left: 0,
+                    top: 0,
+                    width,
+                    height,
+                },
+            )
+            .unwrap()
+            .pixels
     }
 
     #[test]
@@ -558,7 +717,18 @@ mod tests {
         // The second image of the first class to test on, which is drawn as the fourth of all.
         assert_eq!(whole(&data, 13), GLYPHS.draw(3, 1, 12));
         assert_eq!(
-            data.images.part(13, Region { left: 0, top: 2, width: 12, height: 3 }).unwrap().pixels,
+            data.images
+                .part(
+                    13,
+                    Region {
+                        left: 0,
+                        top: 2,
+                        width: 12,
+                        height: 3
+                    }
+                )
+                .unwrap()
+                .pixels,
             GLYPHS.draw(3, 1, 12)[24..60]
         );
         let all = Vec::<u8>::try_from(squares.reshape([-1])).unwrap();
@@ -584,7 +754,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         prepared(folder.path());
         fs::remove_file(folder.path().join(INDEX)).unwrap();
-        assert!(matches!(PreparedData::open(folder.path()), Err(DataError::Missing { .. })));
+        assert!(matches!(
+            PreparedData::open(folder.path()),
+            Err(DataError::Missing { .. })
+        ));
     }
 
     #[test]
@@ -609,24 +782,33 @@ mod tests {
             fs::write(&path, text.replacen(from, to, 1)).unwrap();
             PreparedData::open(folder.path()).unwrap_err().to_string()
         };
-        assert!(index_with("\"version\":3", "\"version\":1").contains("written by another version"));
+        assert!(
+            index_with("\"version\":3", "\"version\":1").contains("written by another version")
+        );
         assert!(index_with("\"square\":12", "\"square\":14").contains("2880 bytes, not 3920"));
         assert!(index_with("[0,0,0,0,1", "[0,0,0,0,9").contains("labels and classes do not fit"));
-        assert!(index_with("\"labels\":[0,", "\"labels\":[").contains("labels and classes do not fit"));
+        assert!(
+            index_with("\"labels\":[0,", "\"labels\":[").contains("labels and classes do not fit")
+        );
         assert!(index_with("}", "").contains("it is damaged"));
     }
 
     #[test]
     fn a_folder_that_cannot_be_made_is_the_fault_of_the_disk() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let error = prepare(&Source::Glyphs(GLYPHS), grey(8), &file.path().join("data")).unwrap_err();
+        let error =
+            prepare(&Source::Glyphs(GLYPHS), grey(8), &file.path().join("data")).unwrap_err();
         assert!(matches!(error, DataError::Disk { .. }), "{error}");
     }
 
     #[test]
     fn a_data_set_without_images_is_possible() {
         let folder = tempfile::tempdir().unwrap();
-        let none = Glyphs { classes: 0, test_classes: 0, ..GLYPHS };
+        let none = Glyphs {
+            classes: 0,
+            test_classes: 0,
+            ..GLYPHS
+        };
         prepare(&Source::Glyphs(none), grey(8), folder.path()).unwrap();
         let data = PreparedData::open(folder.path()).unwrap();
         assert_eq!(data.images.squares().unwrap().unwrap().size(), [0, 1, 8, 8]);
@@ -637,32 +819,62 @@ mod tests {
         use crate::data::listing::Image;
         let part = |name: &str, (width, height), bounding_box, role| {
             let path = root.join(format!("{name}.png"));
-            let pixel = |x: u32, y: u32| image::Rgb([(x * 9) as u8, (y * 13) as u8, if x < 10 { 0 } else { 200 }]);
-            image::RgbImage::from_fn(width, height, pixel).save(&path).unwrap();
+            let pixel = |x: u32, y: u32| {
+                image::Rgb([(x * 9) as u8, (y * 13) as u8, if x < 10 { 0 } else { 200 }])
+            };
+            image::RgbImage::from_fn(width, height, pixel)
+                .save(&path)
+                .unwrap();
             Part {
-                classes: vec![Class { name: name.into(), category: Some("things".into()) }],
-                images: vec![Image { path, class: 0, role, bounding_box }],
+                classes: vec![Class {
+                    name: name.into(),
+                    category: Some("things".into()),
+                }],
+                images: vec![Image {
+                    path,
+                    class: 0,
+                    role,
+                    bounding_box,
+                }],
             }
         };
         let training = part("left", (20, 10), Some([0, 0, 10, 10]), Role::Both);
         let test = part("right", (14, 31), Some([10, 0, 14, 20]), Role::Query);
-        Source::Files { title: "Halves".into(), root: root.to_owned(), listing: Listing { training, test } }
+        Source::Files {
+            title: "Halves".into(),
+            root: root.to_owned(),
+            listing: Listing { training, test },
+        }
     }
 
     fn stored(size: ImageSize, colour: Colour, bounding_boxes: bool) -> StoredImages {
-        StoredImages { size, colour, bounding_boxes }
+        StoredImages {
+            size,
+            colour,
+            bounding_boxes,
+        }
     }
 
     #[test]
     fn images_keep_their_shape_when_only_the_short_side_is_given() {
         let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let source = files(root.path());
-        prepare(&source, stored(ImageSize::ShortSide(8), Colour::Rgb, false), into.path()).unwrap();
+        prepare(
+            &source,
+            stored(ImageSize::ShortSide(8), Colour::Rgb, false),
+            into.path(),
+        )
+        .unwrap();
         let data = PreparedData::open(into.path()).unwrap();
         // Of 14 x 31, the longer side becomes 8 * 31 / 14 = 17.7.
-        assert_eq!([data.images.sides(0), data.images.sides(1)], [[16, 8], [8, 17]]);
+        assert_eq!(
+            [data.images.sides(0), data.images.sides(1)],
+            [[16, 8], [8, 17]]
+        );
         assert!(data.images.squares().unwrap().is_none());
-        let expected = decode(&root.path().join("right.png"), Colour::Rgb).unwrap().resized(8, 17);
+        let expected = decode(&root.path().join("right.png"), Colour::Rgb)
+            .unwrap()
+            .resized(8, 17);
         assert_eq!(whole(&data, 1), expected.pixels);
     }
 
@@ -670,9 +882,21 @@ mod tests {
     fn boxes_are_cut_out_when_that_is_wanted() {
         let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let source = files(root.path());
-        prepare(&source, stored(ImageSize::Square(4), Colour::Rgb, true), into.path()).unwrap();
+        prepare(
+            &source,
+            stored(ImageSize::Square(4), Colour::Rgb, true),
+            into.path(),
+        )
+        .unwrap();
         let data = PreparedData::open(into.path()).unwrap();
-        let blue = |place| whole(&data, place).as_chunks::<3>().0.iter().map(|pixel| pixel[2]).collect::<Vec<_>>();
+        let blue = |place| {
+            whole(&data, place)
+                .as_chunks::<3>()
+                .0
+                .iter()
+                .map(|pixel| pixel[2])
+                .collect::<Vec<_>>()
+        };
         assert_eq!((blue(0), blue(1)), (vec![0; 16], vec![200; 16]));
         assert_eq!(data.images.squares().unwrap().unwrap().size(), [2, 3, 4, 4]);
         assert_eq!(data.test_roles, [Role::Query]);
@@ -681,31 +905,59 @@ mod tests {
 
     #[test]
     fn images_without_a_cache_have_the_same_pixels() {
-        let (root, kept, streamed) =
-            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, kept, streamed) = (
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+        );
         let source = files(root.path());
         let stored = stored(ImageSize::ShortSide(9), Colour::Grey, true);
         let open = |cache, folder: &Path| {
-            Preparation::new(&source, stored, cache, folder).unwrap().run(&|_, _| ()).unwrap();
+            Preparation::new(&source, stored, cache, folder)
+                .unwrap()
+                .run(&|_, _| ())
+                .unwrap();
             PreparedData::open(folder).unwrap()
         };
-        let (kept, streamed) = (open(Cache::Always, kept.path()), open(Cache::Never, streamed.path()));
+        let (kept, streamed) = (
+            open(Cache::Always, kept.path()),
+            open(Cache::Never, streamed.path()),
+        );
         for place in 0..2 {
             assert_eq!(whole(&kept, place), whole(&streamed, place));
-            let part = Region { left: 1, top: 3, width: 5, height: 4 };
-            assert_eq!(kept.images.part(place, part).unwrap(), streamed.images.part(place, part).unwrap());
+            let part = Region {
+                left: 1,
+                top: 3,
+                width: 5,
+                height: 4,
+            };
+            assert_eq!(
+                kept.images.part(place, part).unwrap(),
+                streamed.images.part(place, part).unwrap()
+            );
         }
     }
 
     #[test]
     fn images_that_are_not_kept_may_move() {
-        let (before, after, into) =
-            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (before, after, into) = (
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+        );
         let stored = stored(ImageSize::Square(9), Colour::Rgb, true);
-        Preparation::new(&files(before.path()), stored, Cache::Never, into.path()).unwrap().run(&|_, _| ()).unwrap();
+        Preparation::new(&files(before.path()), stored, Cache::Never, into.path())
+            .unwrap()
+            .run(&|_, _| ())
+            .unwrap();
         let pixels = || {
             let data = PreparedData::open(into.path()).unwrap();
-            let region = Region { left: 0, top: 0, width: 9, height: 9 };
+            let region = Region {
+                left: 0,
+                top: 0,
+                width: 9,
+                height: 9,
+            };
             data.images.part(0, region).map(|image| image.pixels)
         };
         let expected = pixels().unwrap();
@@ -716,7 +968,10 @@ mod tests {
         fs::write(into.path().join(ROOT), after.path().to_str().unwrap()).unwrap();
         assert_eq!(pixels().unwrap(), expected);
         fs::remove_file(into.path().join(ROOT)).unwrap();
-        assert!(matches!(PreparedData::open(into.path()), Err(DataError::Missing { .. })));
+        assert!(matches!(
+            PreparedData::open(into.path()),
+            Err(DataError::Missing { .. })
+        ));
     }
 
     #[test]
@@ -725,7 +980,14 @@ mod tests {
         let source = files(root.path());
         let of = |cache, room| {
             let stored = stored(ImageSize::Square(100), Colour::Rgb, false);
-            Preparation::of(Contents::of(&source).unwrap(), ("Halves", root.path()), stored, into.path(), cache, room)
+            Preparation::of(
+                Contents::of(&source).unwrap(),
+                ("Halves", root.path()),
+                stored,
+                into.path(),
+                cache,
+                room,
+            )
         };
         assert_eq!(
             of(Cache::Auto, 60_000).unwrap().estimate(),
@@ -740,21 +1002,54 @@ mod tests {
     fn drawings_are_ordered_by_class_and_inverted() {
         use crate::data::omniglot::{Half, tests::unpacked};
         let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let halves =
-            [Half { folder: "images_background", characters: 2 }, Half { folder: "images_evaluation", characters: 1 }];
+        let halves = [
+            Half {
+                folder: "images_background",
+                characters: 2,
+            },
+            Half {
+                folder: "images_evaluation",
+                characters: 1,
+            },
+        ];
         unpacked(root.path(), &halves);
         let contents = Contents::of_omniglot(root.path(), &halves).unwrap();
         let room = u64::MAX;
-        let preparation =
-            Preparation::of(contents, ("Omniglot", root.path()), grey(28), into.path(), Cache::Auto, room).unwrap();
+        let preparation = Preparation::of(
+            contents,
+            ("Omniglot", root.path()),
+            grey(28),
+            into.path(),
+            Cache::Auto,
+            room,
+        )
+        .unwrap();
         preparation.run(&|_, _| ()).unwrap();
         let data = PreparedData::open(into.path()).unwrap();
 
-        assert_eq!(data.training_classes, ["Alphabet_0/character00", "Alphabet_1/character01"]);
+        assert_eq!(
+            data.training_classes,
+            ["Alphabet_0/character00", "Alphabet_1/character01"]
+        );
         assert_eq!(data.test_classes, ["Alphabet_0/character00"]);
-        assert_eq!((data.training_labels.len(), data.test_labels.len()), (40, 20));
+        assert_eq!(
+            (data.training_labels.len(), data.test_labels.len()),
+            (40, 20)
+        );
         // The helper draws white on the left and ink on the right.
-        let row = data.images.part(39, Region { left: 0, top: 14, width: 28, height: 1 }).unwrap().pixels;
+        let row = data
+            .images
+            .part(
+                39,
+                Region {
+                    left: 0,
+                    top: 14,
+                    width: 28,
+                    height: 1,
+                },
+            )
+            .unwrap()
+            .pixels;
         assert_eq!((row[0], row[27]), (0, 255));
     }
 }

@@ -51,7 +51,12 @@ pub struct Region {
 impl Raster {
     /// The whole image.
     pub fn region(&self) -> Region {
-        Region { left: 0, top: 0, width: self.width, height: self.height }
+        Region {
+            left: 0,
+            top: 0,
+            width: self.width,
+            height: self.height,
+        }
     }
 
     /// A part of the image, as an image.
@@ -64,23 +69,39 @@ impl Raster {
         for y in region.top..region.top + region.height {
             pixels.extend_from_slice(&self.pixels[y * from + region.left * self.channels..][..to]);
         }
-        Raster { width: region.width, height: region.height, channels: self.channels, pixels }
+        Raster {
+            width: region.width,
+            height: region.height,
+            channels: self.channels,
+            pixels,
+        }
     }
 
     /// The same image with or without colours; grey is the luma of ITU-R 601-2, in whole numbers as Pillow has it.
     pub fn in_colour(self, colour: Colour) -> Raster {
         let pixels = match (self.channels, colour) {
             (1, Colour::Rgb) => self.pixels.iter().flat_map(|&light| [light; 3]).collect(),
-            (3, Colour::Grey) => self.pixels.as_chunks().0.iter().map(|&[r, g, b]| luma(r, g, b)).collect(),
+            (3, Colour::Grey) => self
+                .pixels
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&[r, g, b]| luma(r, g, b))
+                .collect(),
             _ => self.pixels,
         };
-        Raster { channels: colour.channels(), pixels, ..self }
+        Raster {
+            channels: colour.channels(),
+            pixels,
+            ..self
+        }
     }
 }
 
 /// How light a colour is.
 pub(super) fn luma(red: u8, green: u8, blue: u8) -> u8 {
-    ((u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000) >> 16) as u8
+    ((u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000) >> 16)
+        as u8
 }
 
 #[cfg(test)]
@@ -89,7 +110,12 @@ mod tests {
 
     #[test]
     fn grey_and_back_changes_nothing_that_had_no_colour() {
-        let grey = Raster { width: 2, height: 1, channels: 1, pixels: vec![3, 250] };
+        let grey = Raster {
+            width: 2,
+            height: 1,
+            channels: 1,
+            pixels: vec![3, 250],
+        };
         let colour = grey.clone().in_colour(Colour::Rgb);
         assert_eq!(colour.pixels, [3, 3, 3, 250, 250, 250]);
         assert_eq!(colour.in_colour(Colour::Grey), grey);
@@ -97,8 +123,21 @@ mod tests {
 
     #[test]
     fn a_crop_is_the_rectangle_that_was_asked_for() {
-        let image = Raster { width: 3, height: 3, channels: 1, pixels: (0..9).collect() };
-        let crop = image.crop(Region { left: 1, top: 1, width: 2, height: 2 });
-        assert_eq!((crop.width, crop.height, crop.pixels), (2, 2, vec![4, 5, 7, 8]));
+        let image = Raster {
+            width: 3,
+            height: 3,
+            channels: 1,
+            pixels: (0..9).collect(),
+        };
+        let crop = image.crop(Region {
+            left: 1,
+            top: 1,
+            width: 2,
+            height: 2,
+        });
+        assert_eq!(
+            (crop.width, crop.height, crop.pixels),
+            (2, 2, vec![4, 5, 7, 8])
+        );
     }
 }

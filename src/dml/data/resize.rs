@@ -8,7 +8,10 @@
 //! What is not wanted of the result is not computed. Several rows are narrowed at a time: their pixels of one column
 //! lie side by side, and so each weight multiplies many numbers at once.
 
-#![expect(unsafe_code, reason = "functions for a kind of processor are called where that kind was detected")]
+#![expect(
+    unsafe_code,
+    reason = "functions for a kind of processor are called where that kind was detected"
+)]
 
 use std::ops::Range;
 
@@ -28,7 +31,12 @@ const WIDE: usize = 64;
 impl Raster {
     /// The image, stretched to these sides.
     pub fn resized(&self, width: usize, height: usize) -> Raster {
-        let whole = Region { left: 0, top: 0, width, height };
+        let whole = Region {
+            left: 0,
+            top: 0,
+            width,
+            height,
+        };
         self.resized_part(self.region(), [width, height], whole)
     }
 
@@ -36,7 +44,12 @@ impl Raster {
     pub(super) fn resized_part(&self, part: Region, sides: [usize; 2], wanted: Region) -> Raster {
         let mut pixels = vec![0; wanted.width * wanted.height * self.channels];
         resize(self, part, sides, wanted, &mut pixels);
-        Raster { width: wanted.width, height: wanted.height, channels: self.channels, pixels }
+        Raster {
+            width: wanted.width,
+            height: wanted.height,
+            channels: self.channels,
+            pixels,
+        }
     }
 }
 
@@ -46,10 +59,19 @@ impl Raster {
 /// # Panics
 /// If the part reaches over the image's border or is empty, what is wanted reaches over the result's border, or `out`
 /// is not as long as it.
-pub(super) fn resize(image: &Raster, part: Region, [width, height]: [usize; 2], wanted: Region, out: &mut [u8]) {
+pub(super) fn resize(
+    image: &Raster,
+    part: Region,
+    [width, height]: [usize; 2],
+    wanted: Region,
+    out: &mut [u8],
+) {
     let length = wanted.width * image.channels;
     assert_eq!(out.len(), wanted.height * length, "room for the result");
-    assert!(wanted.left + wanted.width <= width && wanted.top + wanted.height <= height, "only what there is");
+    assert!(
+        wanted.left + wanted.width <= width && wanted.top + wanted.height <= height,
+        "only what there is"
+    );
     if out.is_empty() {
         return;
     }
@@ -61,7 +83,9 @@ pub(super) fn resize(image: &Raster, part: Region, [width, height]: [usize; 2], 
     };
     if [part.width, part.height] == [width, height] {
         let copied = out.chunks_exact_mut(length).zip(wanted.top..);
-        return copied.for_each(|(out, y)| out.copy_from_slice(&lines.of(y)[of_channel(wanted.left)..][..length]));
+        return copied.for_each(|(out, y)| {
+            out.copy_from_slice(&lines.of(y)[of_channel(wanted.left)..][..length])
+        });
     }
     let columns = Windows::new(part.width, width, wanted.left..wanted.left + wanted.width);
     let rows = Windows::new(part.height, height, wanted.top..wanted.top + wanted.height);
@@ -113,7 +137,10 @@ fn narrow<const C: usize>(lines: &Lines, rows: Range<usize>, columns: &Windows, 
     let length = columns.firsts.len() * C;
     let mut together = vec![[0; LANES]; lines.length / C];
     let mut narrowed = vec![[0; LANES]; columns.firsts.len()];
-    for (out, first) in out.chunks_mut(LANES / room * length).zip(rows.step_by(LANES / room)) {
+    for (out, first) in out
+        .chunks_mut(LANES / room * length)
+        .zip(rows.step_by(LANES / room))
+    {
         for (row, y) in (first..).take(out.len() / length).enumerate() {
             let pixels = lines.of(y).as_chunks::<C>().0;
             together
@@ -124,13 +151,17 @@ fn narrow<const C: usize>(lines: &Lines, rows: Range<usize>, columns: &Windows, 
         for (mean, (first, weights)) in narrowed.iter_mut().zip(columns.each()) {
             let mut sums = [HALF; LANES];
             for (column, &weight) in together[first..].iter().zip(weights) {
-                sums.iter_mut().zip(column).for_each(|(sum, &value)| add(sum, value, weight));
+                sums.iter_mut()
+                    .zip(column)
+                    .for_each(|(sum, &value)| add(sum, value, weight));
             }
             *mean = sums.map(|sum| (sum >> DIGITS) as u8);
         }
         for (row, out) in out.chunks_exact_mut(length).enumerate() {
             let pixels = out.as_chunks_mut::<C>().0.iter_mut();
-            pixels.zip(&narrowed).for_each(|(pixel, mean)| pixel.copy_from_slice(&mean[row * room..][..C]));
+            pixels
+                .zip(&narrowed)
+                .for_each(|(pixel, mean)| pixel.copy_from_slice(&mean[row * room..][..C]));
         }
     }
 }
@@ -146,13 +177,18 @@ fn shorten(narrowed: &[u8], rows: &Windows, length: usize, out: &mut [u8]) {
         for (out, x) in wide.iter_mut().zip((0..).step_by(WIDE)) {
             let mut sums = [HALF; WIDE];
             for (row, &weight) in source[x..].chunks(length).zip(weights) {
-                sums.iter_mut().zip(&row[..WIDE]).for_each(|(sum, &value)| add(sum, value, weight));
+                sums.iter_mut()
+                    .zip(&row[..WIDE])
+                    .for_each(|(sum, &value)| add(sum, value, weight));
             }
             *out = sums.map(|sum| (sum >> DIGITS) as u8);
         }
         for (out, x) in rest.iter_mut().zip(done..) {
             let values = source[x..].iter().step_by(length);
-            let sum: u32 = values.zip(weights).map(|(&value, weight)| u32::from(value) * weight).sum();
+            let sum: u32 = values
+                .zip(weights)
+                .map(|(&value, weight)| u32::from(value) * weight)
+                .sum();
             *out = ((sum + HALF) >> DIGITS) as u8;
         }
     }
@@ -175,16 +211,30 @@ impl Windows {
         // Converting to an unsigned number cuts at 0.
         let first = |middle: f64| (middle - reach + 0.5) as usize;
         let end = |middle: f64| ((middle + reach + 0.5) as usize).min(from);
-        let taps = wanted.clone().map(middle).map(|middle| end(middle) - first(middle)).max().unwrap_or(0);
-        let mut windows = Windows { taps, firsts: Vec::new(), weights: vec![0; taps * wanted.len()] };
-        for (middle, weights) in wanted.map(middle).zip(windows.weights.chunks_exact_mut(taps)) {
+        let taps = wanted
+            .clone()
+            .map(middle)
+            .map(|middle| end(middle) - first(middle))
+            .max()
+            .unwrap_or(0);
+        let mut windows = Windows {
+            taps,
+            firsts: Vec::new(),
+            weights: vec![0; taps * wanted.len()],
+        };
+        for (middle, weights) in wanted
+            .map(middle)
+            .zip(windows.weights.chunks_exact_mut(taps))
+        {
             let sources = first(middle)..end(middle);
             let start = sources.start.min(from - taps);
             windows.firsts.push(start);
-            let triangle = |source: usize| (1.0 - ((source as f64 - middle + 0.5) / reach).abs()).max(0.0);
+            let triangle =
+                |source: usize| (1.0 - ((source as f64 - middle + 0.5) / reach).abs()).max(0.0);
             let total: f64 = sources.clone().map(triangle).sum();
             for source in sources {
-                weights[source - start] = (triangle(source) / total * f64::from(1 << DIGITS) + 0.5) as u32;
+                weights[source - start] =
+                    (triangle(source) / total * f64::from(1 << DIGITS) + 0.5) as u32;
             }
         }
         windows
@@ -192,12 +242,16 @@ impl Windows {
 
     /// The first pixel of the source and the weights from there on, for each pixel of the result.
     fn each(&self) -> impl Iterator<Item = (usize, &[u32])> {
-        self.firsts.iter().copied().zip(self.weights.chunks_exact(self.taps))
+        self.firsts
+            .iter()
+            .copied()
+            .zip(self.weights.chunks_exact(self.taps))
     }
 
     /// All pixels of the source that have a weight.
     fn reach(&self) -> Range<usize> {
-        let [first, last] = [self.firsts.first(), self.firsts.last()].map(|first| first.copied().unwrap_or(0));
+        let [first, last] =
+            [self.firsts.first(), self.firsts.last()].map(|first| first.copied().unwrap_or(0));
         first..last + self.taps
     }
 }
@@ -207,18 +261,36 @@ mod tests {
     use super::*;
 
     fn grey(width: usize, pixels: &[u8]) -> Raster {
-        Raster { width, height: pixels.len() / width, channels: 1, pixels: pixels.to_vec() }
+        Raster {
+            width,
+            height: pixels.len() / width,
+            channels: 1,
+            pixels: pixels.to_vec(),
+        }
     }
 
     fn whole(width: usize, height: usize) -> Region {
-        Region { left: 0, top: 0, width, height }
+        Region {
+            left: 0,
+            top: 0,
+            width,
+            height,
+        }
     }
 
     #[test]
     fn halving_weighs_four_pixels_as_one_three_three_one() {
         // At the left border the outer pixel is cut off: (3 · 0 + 3 · 70 + 1 · 140) / 7.
-        assert_eq!(grey(4, &[0, 70, 140, 210].repeat(4)).resized(2, 2).pixels[..2], [50, 160]);
-        assert_eq!(grey(8, &[0, 0, 80, 160, 0, 80, 0, 0].repeat(8)).resized(4, 4).pixels[1], 90);
+        assert_eq!(
+            grey(4, &[0, 70, 140, 210].repeat(4)).resized(2, 2).pixels[..2],
+            [50, 160]
+        );
+        assert_eq!(
+            grey(8, &[0, 0, 80, 160, 0, 80, 0, 0].repeat(8))
+                .resized(4, 4)
+                .pixels[1],
+            90
+        );
     }
 
     #[test]
@@ -242,40 +314,87 @@ mod tests {
     #[test]
     fn a_part_is_resized_as_if_there_were_nothing_around_it() {
         let image = pattern(40, 30, 3);
-        let region = Region { left: 5, top: 3, width: 21, height: 17 };
+        let region = Region {
+            left: 5,
+            top: 3,
+            width: 21,
+            height: 17,
+        };
         for (width, height) in [(9, 9), (21, 8), (8, 17), (33, 40), (21, 17)] {
             let resized = image.resized_part(region, [width, height], whole(width, height));
-            assert_eq!(resized, image.crop(region).resized(width, height), "{width} x {height}");
+            assert_eq!(
+                resized,
+                image.crop(region).resized(width, height),
+                "{width} x {height}"
+            );
         }
     }
 
     fn pattern(width: usize, height: usize, channels: usize) -> Raster {
-        let pixels = (0..width * height * channels).map(|place| (place * 7919 % 251) as u8).collect();
-        Raster { width, height, channels, pixels }
+        let pixels = (0..width * height * channels)
+            .map(|place| (place * 7919 % 251) as u8)
+            .collect();
+        Raster {
+            width,
+            height,
+            channels,
+            pixels,
+        }
     }
 
     #[test]
     fn what_is_wanted_of_a_result_is_what_it_has_there() {
-        let part = Region { left: 3, top: 1, width: 90, height: 70 };
-        for (channels, [width, height]) in [(1, [33, 29]), (3, [33, 29]), (3, [100, 80]), (3, [90, 20]), (3, [90, 70])]
-        {
+        let part = Region {
+            left: 3,
+            top: 1,
+            width: 90,
+            height: 70,
+        };
+        for (channels, [width, height]) in [
+            (1, [33, 29]),
+            (3, [33, 29]),
+            (3, [100, 80]),
+            (3, [90, 20]),
+            (3, [90, 70]),
+        ] {
             let image = pattern(95, 72, channels);
             let all = image.resized_part(part, [width, height], whole(width, height));
-            let wanted = Region { left: 5, top: 7, width: 21, height: 9 };
-            assert_eq!(image.resized_part(part, [width, height], wanted), all.crop(wanted), "{width} x {height}");
+            let wanted = Region {
+                left: 5,
+                top: 7,
+                width: 21,
+                height: 9,
+            };
+            assert_eq!(
+                image.resized_part(part, [width, height], wanted),
+                all.crop(wanted),
+                "{width} x {height}"
+            );
         }
     }
 
     #[test]
     fn every_processor_gives_the_same_pixels() {
-        let (image, columns, rows) = (pattern(97, 50, 3), Windows::new(97, 41, 0..41), Windows::new(50, 23, 0..23));
-        let lines = Lines { pixels: &image.pixels, stride: 97 * 3, length: 97 * 3 };
+        let (image, columns, rows) = (
+            pattern(97, 50, 3),
+            Windows::new(97, 41, 0..41),
+            Windows::new(50, 23, 0..23),
+        );
+        let lines = Lines {
+            pixels: &image.pixels,
+            stride: 97 * 3,
+            length: 97 * 3,
+        };
         let by = |processor: Processor| {
             let (mut narrowed, mut out) = (vec![0; 50 * 41 * 3], vec![0; 23 * 41 * 3]);
             processor.narrow_colour(&lines, 0..50, &columns, &mut narrowed);
             processor.shorten(&narrowed, &rows, 41 * 3, &mut out);
             out
         };
-        assert!(Processor::available().into_iter().all(|processor| by(processor) == by(Processor::Any)));
+        assert!(
+            Processor::available()
+                .into_iter()
+                .all(|processor| by(processor) == by(Processor::Any))
+        );
     }
 }

@@ -88,7 +88,12 @@ const ATTEMPTS: usize = 10;
 impl Transform {
     /// The square in the middle, or the whole image, and nothing left to chance.
     pub fn plain(crop: Crop) -> Transform {
-        Transform { crop, flip: 0.0, jitter: None, erasing: None }
+        Transform {
+            crop,
+            flip: 0.0,
+            jitter: None,
+            erasing: None,
+        }
     }
 
     /// Whether stored squares stay as they are.
@@ -109,9 +114,19 @@ impl Transform {
         let mut draws = Draws::new(seed, Purpose::Transform, step, place);
         let (region, side) = self.crop.part(width, height, &mut draws);
         let flip = self.flip > 0.0 && draws.uniform() < self.flip;
-        let adjustments = self.jitter.map_or_else(Vec::new, |jitter| jitter.adjustments(&mut draws));
-        let erased = self.erasing.and_then(|erasing| erasing.rectangle(side, &mut draws));
-        Plan { region, side, flip, adjustments, erased }
+        let adjustments = self
+            .jitter
+            .map_or_else(Vec::new, |jitter| jitter.adjustments(&mut draws));
+        let erased = self
+            .erasing
+            .and_then(|erasing| erasing.rectangle(side, &mut draws));
+        Plan {
+            region,
+            side,
+            flip,
+            adjustments,
+            erased,
+        }
     }
 }
 
@@ -119,26 +134,66 @@ impl Crop {
     /// The part that is taken of an image, and the sides of the result.
     fn part(&self, width: usize, height: usize, draws: &mut Draws) -> (Region, usize) {
         match *self {
-            Crop::Whole => (Region { left: 0, top: 0, width, height }, width),
+            Crop::Whole => (
+                Region {
+                    left: 0,
+                    top: 0,
+                    width,
+                    height,
+                },
+                width,
+            ),
             Crop::Center(size) => {
                 let middle = |side: usize| ((side - size) as f64 / 2.0).round_ties_even() as usize;
-                (Region { left: middle(width), top: middle(height), width: size, height: size }, size)
+                (
+                    Region {
+                        left: middle(width),
+                        top: middle(height),
+                        width: size,
+                        height: size,
+                    },
+                    size,
+                )
             }
             Crop::Random(size) => {
-                let (top, left) = (draws.below(height - size + 1), draws.below(width - size + 1));
-                (Region { left, top, width: size, height: size }, size)
+                let (top, left) = (
+                    draws.below(height - size + 1),
+                    draws.below(width - size + 1),
+                );
+                (
+                    Region {
+                        left,
+                        top,
+                        width: size,
+                        height: size,
+                    },
+                    size,
+                )
             }
-            Crop::RandomResized { size, scale, ratio } => (random_part(width, height, scale, ratio, draws), size),
+            Crop::RandomResized { size, scale, ratio } => {
+                (random_part(width, height, scale, ratio, draws), size)
+            }
         }
     }
 }
 
-fn random_part(width: usize, height: usize, scale: [f64; 2], ratio: [f64; 2], draws: &mut Draws) -> Region {
+fn random_part(
+    width: usize,
+    height: usize,
+    scale: [f64; 2],
+    ratio: [f64; 2],
+    draws: &mut Draws,
+) -> Region {
     for _ in 0..ATTEMPTS {
         let (w, h) = rectangle((width * height) as f64, scale, ratio, draws);
         if 0 < w && w <= width && 0 < h && h <= height {
             let (top, left) = (draws.below(height - h + 1), draws.below(width - w + 1));
-            return Region { left, top, width: w, height: h };
+            return Region {
+                left,
+                top,
+                width: w,
+                height: h,
+            };
         }
     }
     middle_part(width, height, ratio)
@@ -152,11 +207,21 @@ fn middle_part(width: usize, height: usize, [narrowest, widest]: [f64; 2]) -> Re
         () if ratio > widest => ((height as f64 * widest).round_ties_even() as usize, height),
         () => (width, height),
     };
-    Region { left: (width - w) / 2, top: (height - h) / 2, width: w, height: h }
+    Region {
+        left: (width - w) / 2,
+        top: (height - h) / 2,
+        width: w,
+        height: h,
+    }
 }
 
 /// Width and height of a random rectangle; its ratio is uniform in its logarithm.
-fn rectangle(area: f64, [smallest, largest]: [f64; 2], ratio: [f64; 2], draws: &mut Draws) -> (usize, usize) {
+fn rectangle(
+    area: f64,
+    [smallest, largest]: [f64; 2],
+    ratio: [f64; 2],
+    draws: &mut Draws,
+) -> (usize, usize) {
     let area = area * draws.between(smallest, largest);
     let [low, high] = ratio.map(f64::ln);
     let ratio = draws.between(low, high).exp();
@@ -169,8 +234,11 @@ impl ColourJitter {
         let mut order = [0, 1, 2, 3];
         draws.choose(&mut order, 4);
         let mut factor = |bound: f64| draws.between((1.0 - bound).max(0.0), 1.0 + bound) as f32;
-        let (brightness, contrast, saturation) =
-            (factor(self.brightness), factor(self.contrast), factor(self.saturation));
+        let (brightness, contrast, saturation) = (
+            factor(self.brightness),
+            factor(self.contrast),
+            factor(self.saturation),
+        );
         let hue = draws.between(-self.hue, self.hue);
         let all = [
             (self.brightness, Adjustment::Brightness(brightness)),
@@ -195,8 +263,19 @@ impl RandomErasing {
         for _ in 0..ATTEMPTS {
             let (height, width) = rectangle((side * side) as f64, self.scale, self.ratio, draws);
             if height < side && width < side {
-                let (top, left) = (draws.below(side - height + 1), draws.below(side - width + 1));
-                return Some((Region { left, top, width, height }, self.colour));
+                let (top, left) = (
+                    draws.below(side - height + 1),
+                    draws.below(side - width + 1),
+                );
+                return Some((
+                    Region {
+                        left,
+                        top,
+                        width,
+                        height,
+                    },
+                    self.colour,
+                ));
             }
         }
         None
@@ -207,11 +286,24 @@ impl Plan {
     /// Carries the plan out on its part of the stored image, into `side * side * channels` bytes.
     pub(super) fn apply(&self, part: &Raster, out: &mut [u8]) {
         let (side, channels) = (self.side, part.channels);
-        resize(part, part.region(), [side, side], Region { left: 0, top: 0, width: side, height: side }, out);
+        resize(
+            part,
+            part.region(),
+            [side, side],
+            Region {
+                left: 0,
+                top: 0,
+                width: side,
+                height: side,
+            },
+            out,
+        );
         if self.flip {
             flip(out, side, channels);
         }
-        self.adjustments.iter().for_each(|change| change.apply(out, channels));
+        self.adjustments
+            .iter()
+            .for_each(|change| change.apply(out, channels));
         if let Some((region, colour)) = self.erased {
             erase(out, side, channels, region, colour);
         }
@@ -228,8 +320,16 @@ fn flip(pixels: &mut [u8], side: usize, channels: usize) {
 }
 
 fn erase(pixels: &mut [u8], side: usize, channels: usize, region: Region, colour: [u8; 3]) {
-    for row in pixels.chunks_exact_mut(side * channels).skip(region.top).take(region.height) {
-        for pixel in row.chunks_exact_mut(channels).skip(region.left).take(region.width) {
+    for row in pixels
+        .chunks_exact_mut(side * channels)
+        .skip(region.top)
+        .take(region.height)
+    {
+        for pixel in row
+            .chunks_exact_mut(channels)
+            .skip(region.left)
+            .take(region.width)
+        {
             pixel.copy_from_slice(&paint(colour, channels)[..channels]);
         }
     }
@@ -237,5 +337,9 @@ fn erase(pixels: &mut [u8], side: usize, channels: usize, region: Region, colour
 
 /// A colour, or how light it is.
 pub(super) fn paint([red, green, blue]: [u8; 3], channels: usize) -> [u8; 3] {
-    if channels == 1 { [super::raster::luma(red, green, blue); 3] } else { [red, green, blue] }
+    if channels == 1 {
+        [super::raster::luma(red, green, blue); 3]
+    } else {
+        [red, green, blue]
+    }
 }

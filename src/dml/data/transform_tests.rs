@@ -6,13 +6,22 @@ use tch::{Device, Kind, Tensor};
 
 use super::{listing::*, *};
 
-const RANDOM_RESIZED: Crop = Crop::RandomResized { size: 16, scale: [0.16, 1.0], ratio: [0.75, 4.0 / 3.0] };
+const RANDOM_RESIZED: Crop = Crop::RandomResized {
+    size: 16,
+    scale: [0.16, 1.0],
+    ratio: [0.75, 4.0 / 3.0],
+};
 
 fn everything() -> Transform {
     Transform {
         crop: RANDOM_RESIZED,
         flip: 0.5,
-        jitter: Some(ColourJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.2 }),
+        jitter: Some(ColourJitter {
+            brightness: 0.4,
+            contrast: 0.4,
+            saturation: 0.4,
+            hue: 0.2,
+        }),
         erasing: Some(RandomErasing {
             probability: 0.5,
             scale: [0.02, 0.33],
@@ -25,44 +34,89 @@ fn everything() -> Transform {
 /// Images of several shapes, kept or streamed.
 fn images(folder: &std::path::Path, cache: Cache) -> Arc<ImageStore> {
     let part = |name: &str, count: u32| Part {
-        classes: vec![Class { name: name.into(), category: None }],
+        classes: vec![Class {
+            name: name.into(),
+            category: None,
+        }],
         images: (0..count)
             .map(|number| {
                 let path = folder.join(format!("{name} {number}.png"));
                 let pixel = |x: u32, y: u32| {
-                    image::Rgb([(x * 5 + y) as u8, (y * 3 + 9 * number) as u8, (x * y / 5) as u8 ^ 90])
+                    image::Rgb([
+                        (x * 5 + y) as u8,
+                        (y * 3 + 9 * number) as u8,
+                        (x * y / 5) as u8 ^ 90,
+                    ])
                 };
-                image::RgbImage::from_fn(40 + 7 * number, 60 - 5 * number, pixel).save(&path).unwrap();
-                Image { path, class: 0, role: Role::Both, bounding_box: None }
+                image::RgbImage::from_fn(40 + 7 * number, 60 - 5 * number, pixel)
+                    .save(&path)
+                    .unwrap();
+                Image {
+                    path,
+                    class: 0,
+                    role: Role::Both,
+                    bounding_box: None,
+                }
             })
             .collect(),
     };
     let source = Source::Files {
         title: "Patterns".into(),
         root: "/".into(),
-        listing: Listing { training: part("a", 5), test: part("b", 1) },
+        listing: Listing {
+            training: part("a", 5),
+            test: part("b", 1),
+        },
     };
-    let stored = StoredImages { size: ImageSize::ShortSide(32), colour: Colour::Rgb, bounding_boxes: false };
+    let stored = StoredImages {
+        size: ImageSize::ShortSide(32),
+        colour: Colour::Rgb,
+        bounding_boxes: false,
+    };
     let into = folder.join(format!("{cache:?}"));
-    Preparation::new(&source, stored, cache, &into).unwrap().run(&|_, _| ()).unwrap();
+    Preparation::new(&source, stored, cache, &into)
+        .unwrap()
+        .run(&|_, _| ())
+        .unwrap();
     PreparedData::open(&into).unwrap().images
 }
 
 fn batches(images: &Arc<ImageStore>, transform: Transform) -> Batches {
-    Batches { images: Arc::clone(images), transform, seed: 3, device: Device::Cpu }
+    Batches {
+        images: Arc::clone(images),
+        transform,
+        seed: 3,
+        device: Device::Cpu,
+    }
 }
 
 const PLACES: [i64; 12] = [0, 1, 2, 3, 4, 5, 0, 0, 1, 2, 3, 4];
 
 #[test]
 fn a_crop_never_leaves_the_image() {
-    for crop in [RANDOM_RESIZED, Crop::Random(9), Crop::Center(9), Crop::Whole] {
-        let transform = Transform { crop, ..everything() };
+    for crop in [
+        RANDOM_RESIZED,
+        Crop::Random(9),
+        Crop::Center(9),
+        Crop::Whole,
+    ] {
+        let transform = Transform {
+            crop,
+            ..everything()
+        };
         for step in 0..500 {
             let sides = [[9, 9], [200, 10], [10, 200], [57, 31]][step as usize % 4];
             let plan = transform.plan(sides, 1, step, 0);
-            let Region { left, top, width, height } = plan.region;
-            assert!(width > 0 && height > 0 && left + width <= sides[0] && top + height <= sides[1], "{plan:?}");
+            let Region {
+                left,
+                top,
+                width,
+                height,
+            } = plan.region;
+            assert!(
+                width > 0 && height > 0 && left + width <= sides[0] && top + height <= sides[1],
+                "{plan:?}"
+            );
         }
     }
 }
@@ -70,7 +124,9 @@ fn a_crop_never_leaves_the_image() {
 #[test]
 fn random_parts_have_the_areas_and_ratios_that_were_asked_for() {
     let transform = Transform::plain(RANDOM_RESIZED);
-    let parts: Vec<Region> = (0..4000).map(|step| transform.plan([300, 300], 1, step, 0).region).collect();
+    let parts: Vec<Region> = (0..4000)
+        .map(|step| transform.plan([300, 300], 1, step, 0).region)
+        .collect();
     let area = |part: &Region| (part.width * part.height) as f64 / 90_000.0;
     assert!(parts.iter().all(|part| (0.155..=1.0).contains(&area(part))));
     let ratio = |part: &Region| part.width as f64 / part.height as f64;
@@ -82,19 +138,45 @@ fn random_parts_have_the_areas_and_ratios_that_were_asked_for() {
 
 #[test]
 fn a_part_that_cannot_be_found_is_the_middle_in_an_allowed_ratio() {
-    let part = Transform::plain(RANDOM_RESIZED).plan([1000, 10], 0, 0, 0).region;
+    let part = Transform::plain(RANDOM_RESIZED)
+        .plan([1000, 10], 0, 0, 0)
+        .region;
     assert_eq!((part.height, part.top), (10, 0));
     assert!(part.width <= 13, "{part:?}");
-    let crop = Crop::RandomResized { size: 8, scale: [1.0, 1.0], ratio: [0.75, 4.0 / 3.0] };
+    let crop = Crop::RandomResized {
+        size: 8,
+        scale: [1.0, 1.0],
+        ratio: [0.75, 4.0 / 3.0],
+    };
     let part = Transform::plain(crop).plan([1000, 10], 0, 0, 0).region;
-    assert_eq!(part, Region { left: 493, top: 0, width: 13, height: 10 });
+    assert_eq!(
+        part,
+        Region {
+            left: 493,
+            top: 0,
+            width: 13,
+            height: 10
+        }
+    );
 }
 
 #[test]
 fn the_middle_is_rounded_as_torchvision_does() {
-    let middle = |sides| Transform::plain(Crop::Center(227)).plan(sides, 0, 0, 0).region;
+    let middle = |sides| {
+        Transform::plain(Crop::Center(227))
+            .plan(sides, 0, 0, 0)
+            .region
+    };
     // 14.5 becomes 14, and 57.5 becomes 58: to the even one.
-    assert_eq!(middle([256, 342]), Region { left: 14, top: 58, width: 227, height: 227 });
+    assert_eq!(
+        middle([256, 342]),
+        Region {
+            left: 14,
+            top: 58,
+            width: 227,
+            height: 227
+        }
+    );
 }
 
 #[test]
@@ -103,11 +185,26 @@ fn batches_are_the_same_however_they_are_made() {
     let kept = images(folder.path(), Cache::Always);
     let streamed = images(folder.path(), Cache::Never);
     let expected = batches(&kept, everything()).batch(7, &PLACES).unwrap();
-    assert_eq!((expected.size(), expected.kind()), (vec![12, 3, 16, 16], Kind::Uint8));
-    assert_eq!(batches(&streamed, everything()).batch(7, &PLACES).unwrap(), expected);
-    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    assert_eq!(alone.install(|| batches(&kept, everything()).batch(7, &PLACES).unwrap()), expected);
-    assert_ne!(batches(&kept, everything()).batch(8, &PLACES).unwrap(), expected);
+    assert_eq!(
+        (expected.size(), expected.kind()),
+        (vec![12, 3, 16, 16], Kind::Uint8)
+    );
+    assert_eq!(
+        batches(&streamed, everything()).batch(7, &PLACES).unwrap(),
+        expected
+    );
+    let alone = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
+    assert_eq!(
+        alone.install(|| batches(&kept, everything()).batch(7, &PLACES).unwrap()),
+        expected
+    );
+    assert_ne!(
+        batches(&kept, everything()).batch(8, &PLACES).unwrap(),
+        expected
+    );
 }
 
 #[test]
@@ -116,12 +213,17 @@ fn a_loader_goes_on_at_any_step_with_the_same_batches() {
     let images = images(folder.path(), Cache::Always);
     let of = |from| {
         let places = |step: u64| (step < 6).then(|| vec![step as i64 % 6, 0]);
-        Loader::new(batches(&images, everything()), places, from, 2).map(Result::unwrap).collect::<Vec<Tensor>>()
+        Loader::new(batches(&images, everything()), places, from, 2)
+            .map(Result::unwrap)
+            .collect::<Vec<Tensor>>()
     };
     let all = of(0);
     assert_eq!((all.len(), of(6).len()), (6, 0));
     assert_eq!(of(4), all[4..]);
-    assert_eq!(all[5], batches(&images, everything()).batch(5, &[5, 0]).unwrap());
+    assert_eq!(
+        all[5],
+        batches(&images, everything()).batch(5, &[5, 0]).unwrap()
+    );
 }
 
 #[test]
@@ -138,9 +240,21 @@ fn an_image_that_is_gone_ends_a_loader_with_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path(), Cache::Never);
     std::fs::remove_file(folder.path().join("a 3.png")).unwrap();
-    let mut loader = Loader::new(batches(&images, everything()), |step| Some(vec![step as i64 + 2]), 0, 1);
+    let mut loader = Loader::new(
+        batches(&images, everything()),
+        |step| Some(vec![step as i64 + 2]),
+        0,
+        1,
+    );
     assert!(loader.next().unwrap().is_ok());
-    assert!(loader.next().unwrap().unwrap_err().to_string().contains("a 3.png"));
+    assert!(
+        loader
+            .next()
+            .unwrap()
+            .unwrap_err()
+            .to_string()
+            .contains("a 3.png")
+    );
     assert!(loader.next().is_none());
 }
 
@@ -150,15 +264,40 @@ fn tensor_operations_give_the_same_images() {
     let images = images(folder.path(), Cache::Always);
     for (transform, allowed) in [
         (Transform::plain(RANDOM_RESIZED), 1.0),
-        (Transform { flip: 0.5, ..Transform::plain(Crop::Random(20)) }, 0.0),
-        (Transform { jitter: None, ..everything() }, 1.0),
-        (Transform { crop: Crop::Center(30), ..everything() }, 8.0),
+        (
+            Transform {
+                flip: 0.5,
+                ..Transform::plain(Crop::Random(20))
+            },
+            0.0,
+        ),
+        (
+            Transform {
+                jitter: None,
+                ..everything()
+            },
+            1.0,
+        ),
+        (
+            Transform {
+                crop: Crop::Center(30),
+                ..everything()
+            },
+            8.0,
+        ),
     ] {
         let batches = batches(&images, transform);
         let here = batches.batch(2, &PLACES).unwrap().to_kind(Kind::Float);
         let there = batches.on_device(2, &PLACES).unwrap().to_kind(Kind::Float);
         let difference = (here - there).abs();
-        let (largest, mean) = (difference.max().double_value(&[]), difference.mean(Kind::Float).double_value(&[]));
-        assert!(largest <= allowed && mean < 0.05, "{:?}: largest {largest}, mean {mean}", batches.transform);
+        let (largest, mean) = (
+            difference.max().double_value(&[]),
+            difference.mean(Kind::Float).double_value(&[]),
+        );
+        assert!(
+            largest <= allowed && mean < 0.05,
+            "{:?}: largest {largest}, mean {mean}",
+            batches.transform
+        );
     }
 }

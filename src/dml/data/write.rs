@@ -20,17 +20,25 @@ impl WholeFile {
     pub(super) fn create(path: &Path) -> Result<WholeFile, DataError> {
         let temporary = with_suffix(path, ".incomplete");
         let file = File::create(&temporary).map_err(DataError::disk("create", &temporary))?;
-        Ok(WholeFile { file, temporary, path: path.into() })
+        Ok(WholeFile {
+            file,
+            temporary,
+            path: path.into(),
+        })
     }
 
     /// Adds to the file.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), DataError> {
-        self.file.write_all(bytes).map_err(DataError::disk("write", &self.path))
+        self.file
+            .write_all(bytes)
+            .map_err(DataError::disk("write", &self.path))
     }
 
     /// Puts the file under its name, for good.
     pub(super) fn finish(self) -> Result<(), DataError> {
-        self.file.sync_all().map_err(DataError::disk("write", &self.path))?;
+        self.file
+            .sync_all()
+            .map_err(DataError::disk("write", &self.path))?;
         fs::rename(&self.temporary, &self.path).map_err(DataError::disk("write", &self.path))?;
         sync_folder_of(&self.path)
     }
@@ -50,8 +58,13 @@ pub(super) fn create_folder(path: &Path) -> Result<(), DataError> {
 
 /// Makes what was renamed in the folder of `path` survive a power failure.
 pub(super) fn sync_folder_of(path: &Path) -> Result<(), DataError> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(DataError::disk("write", folder))
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(DataError::disk("write", folder))
 }
 
 /// The same path with something appended to its last part.

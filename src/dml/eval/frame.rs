@@ -45,32 +45,64 @@ pub(super) struct Extent {
 
 impl Frame {
     /// One that suits these rows.
-    pub(super) fn new(queries: &Rows, references: &Rows, comparison: Comparison, processor: Processor) -> Frame {
+    pub(super) fn new(
+        queries: &Rows,
+        references: &Rows,
+        comparison: Comparison,
+        processor: Processor,
+    ) -> Frame {
         let square = |row: &[f32]| processor.similarity(Comparison::Dot, row, row);
-        let longest =
-            |rows: &Rows| (0..rows.len()).into_par_iter().map(|row| square(rows.row(row))).reduce(|| 0.0, f64::max);
+        let longest = |rows: &Rows| {
+            (0..rows.len())
+                .into_par_iter()
+                .map(|row| square(rows.row(row)))
+                .reduce(|| 0.0, f64::max)
+        };
         let length = longest(queries).max(longest(references)).sqrt();
-        let scale = if length > 0.0 { (-length.log2().ceil()).clamp(-120.0, 120.0).exp2() as f32 } else { 1.0 };
+        let scale = if length > 0.0 {
+            (-length.log2().ceil()).clamp(-120.0, 120.0).exp2() as f32
+        } else {
+            1.0
+        };
         let mut centre = vec![0.0; references.width()];
         let step = references.len().div_ceil(SAMPLE).max(1);
         let share = f64::from(scale) / references.len().div_ceil(step) as f64;
         for row in (0..references.len()).step_by(step) {
-            centre.iter_mut().zip(references.row(row)).for_each(|(sum, value)| *sum += f64::from(*value) * share);
+            centre
+                .iter_mut()
+                .zip(references.row(row))
+                .for_each(|(sum, value)| *sum += f64::from(*value) * share);
         }
         let centre: Vec<f32> = centre.into_iter().map(|value| value as f32).collect();
         let of_centre = square(&centre);
         let reach = (length * f64::from(scale)).powi(2).max(1.0);
-        Frame { scale, centre, of_centre, reach, comparison, processor }
+        Frame {
+            scale,
+            centre,
+            of_centre,
+            reach,
+            comparison,
+            processor,
+        }
     }
 
     /// What is known of this row.
     pub(super) fn extent(&self, row: &[f32]) -> Extent {
-        let Measured { square, with_centre, largest } = self.processor.measure(row, &self.centre, self.scale);
+        let Measured {
+            square,
+            with_centre,
+            largest,
+        } = self.processor.measure(row, &self.centre, self.scale);
         let (offset, shift) = match self.comparison {
             Comparison::Cosine | Comparison::Dot => (-with_centre, -with_centre - self.of_centre),
             Comparison::Euclidean => (square / 2.0, square / 2.0),
         };
-        Extent { length: square.sqrt(), largest, offset, shift }
+        Extent {
+            length: square.sqrt(),
+            largest,
+            offset,
+            shift,
+        }
     }
 
     /// Turns a similarity to this query into the number to compare products, less their offsets, with.

@@ -1,6 +1,9 @@
 //! The inner loops, for each kind of [`Processor`].
 
-#![expect(unsafe_code, reason = "functions for a kind of processor are called where that kind was detected")]
+#![expect(
+    unsafe_code,
+    reason = "functions for a kind of processor are called where that kind was detected"
+)]
 
 use super::rows::{Comparison, dot, squared_distance};
 use crate::processor::{Processor, for_every_processor};
@@ -57,7 +60,8 @@ fn micro<const M: usize, const N: usize>(a: &[Pair], b: &[Pair], to: &mut [i32],
     for (a, b) in a.as_chunks::<M>().0.iter().zip(b.as_chunks::<N>().0) {
         for row in 0..M {
             for column in 0..N {
-                let [first, second] = [0, 1].map(|of| i32::from(a[row][of]) * i32::from(b[column][of]));
+                let [first, second] =
+                    [0, 1].map(|of| i32::from(a[row][of]) * i32::from(b[column][of]));
                 sums[row][column] += first + second;
             }
         }
@@ -78,7 +82,12 @@ macro_rules! micro_of {
         fn $name(a: &[Pair], b: &[Pair], to: &mut [i32], stride: usize) {
             use std::arch::x86_64::*;
             let mut sums = [[$zero(); 2]; $rows];
-            for (a, b) in a.as_chunks::<$rows>().0.iter().zip(b.as_chunks::<{ 2 * $lanes }>().0) {
+            for (a, b) in a
+                .as_chunks::<$rows>()
+                .0
+                .iter()
+                .zip(b.as_chunks::<{ 2 * $lanes }>().0)
+            {
                 // SAFETY: there are two registers of pairs.
                 let b = [0, 1].map(|half| unsafe { $load(b.as_ptr().add(half * $lanes).cast()) });
                 for (&[first, second], sums) in a.iter().zip(&mut sums) {
@@ -138,20 +147,33 @@ const LANES: usize = 16;
 fn measure(row: &[f32], centre: &[f32], scale: f32) -> Measured {
     let (mut squares, mut products, mut largest) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
     let mut take = |lane: usize, value: f32, centre: f32| {
-        let (value, centre) = (f64::from(value * scale) - f64::from(centre), f64::from(centre));
+        let (value, centre) = (
+            f64::from(value * scale) - f64::from(centre),
+            f64::from(centre),
+        );
         squares[lane] += value * value;
         products[lane] += value * centre;
-        largest[lane] = if value.abs() > largest[lane] { value.abs() } else { largest[lane] };
+        largest[lane] = if value.abs() > largest[lane] {
+            value.abs()
+        } else {
+            largest[lane]
+        };
     };
-    let ((rows, rest), (centres, rest_of_centre)) = (row.as_chunks::<LANES>(), centre.as_chunks::<LANES>());
+    let ((rows, rest), (centres, rest_of_centre)) =
+        (row.as_chunks::<LANES>(), centre.as_chunks::<LANES>());
     for (row, centre) in rows.iter().zip(centres) {
         (0..LANES).for_each(|lane| take(lane, row[lane], centre[lane]));
     }
-    rest.iter().zip(rest_of_centre).enumerate().for_each(|(lane, (value, centre))| take(lane, *value, *centre));
+    rest.iter()
+        .zip(rest_of_centre)
+        .enumerate()
+        .for_each(|(lane, (value, centre))| take(lane, *value, *centre));
     Measured {
         square: squares.iter().sum(),
         with_centre: products.iter().sum(),
-        largest: largest.iter().fold(0.0, |largest, &value| f64::max(largest, value)),
+        largest: largest
+            .iter()
+            .fold(0.0, |largest, &value| f64::max(largest, value)),
     }
 }
 
@@ -160,15 +182,21 @@ fn measure(row: &[f32], centre: &[f32], scale: f32) -> Measured {
 fn residue(row: &[f32], centre: &[f32], scale: f32, whole: &[i16], unit: f32) -> f64 {
     let mut squares = [0.0; LANES];
     let mut take = |lane: usize, value: f32, centre: f32, whole: i16| {
-        let lost = f64::from(value * scale) - f64::from(centre) - f64::from(whole) * f64::from(unit);
+        let lost =
+            f64::from(value * scale) - f64::from(centre) - f64::from(whole) * f64::from(unit);
         squares[lane] += lost * lost;
     };
-    let ((rows, rest), (centres, rest_of_centre)) = (row.as_chunks::<LANES>(), centre.as_chunks::<LANES>());
+    let ((rows, rest), (centres, rest_of_centre)) =
+        (row.as_chunks::<LANES>(), centre.as_chunks::<LANES>());
     let (wholes, rest_of_whole) = whole.as_chunks::<LANES>();
     for ((row, centre), whole) in rows.iter().zip(centres).zip(wholes) {
         (0..LANES).for_each(|lane| take(lane, row[lane], centre[lane], whole[lane]));
     }
-    let rest = rest.iter().zip(rest_of_centre).zip(rest_of_whole).enumerate();
+    let rest = rest
+        .iter()
+        .zip(rest_of_centre)
+        .zip(rest_of_whole)
+        .enumerate();
     rest.for_each(|(lane, ((value, centre), whole))| take(lane, *value, *centre, *whole));
     squares.iter().sum()
 }
@@ -196,7 +224,11 @@ fn to_products(sums: &[i32], unit: f32, units: &[f32], to: &mut [f32]) {
 #[inline(always)]
 fn mask(values: &mut [f32], classes: &[u32], class: u32) {
     for (value, &of) in values.iter_mut().zip(classes) {
-        *value = if of == class { f32::NEG_INFINITY } else { *value };
+        *value = if of == class {
+            f32::NEG_INFINITY
+        } else {
+            *value
+        };
     }
 }
 
@@ -222,7 +254,8 @@ fn largest(values: &[f32]) -> f32 {
             lanes[lane] = larger(lanes[lane], lanes[lane + half]);
         }
     }
-    rest.iter().fold(lanes[0], |largest, &value| larger(largest, value))
+    rest.iter()
+        .fold(lanes[0], |largest, &value| larger(largest, value))
 }
 
 /// How many values are above `high`, and how many at least `low`.
@@ -236,9 +269,13 @@ fn count(values: &[f32], low: f32, high: f32) -> (u32, u32) {
             possible[lane] = possible[lane].wrapping_add(u32::from(chunk[lane] >= low));
         }
     }
-    let of_rest = |test: &dyn Fn(f32) -> bool| rest.iter().filter(|value| test(**value)).count() as u32;
+    let of_rest =
+        |test: &dyn Fn(f32) -> bool| rest.iter().filter(|value| test(**value)).count() as u32;
     let sum = |lanes: [u32; 16]| lanes.iter().sum::<u32>();
-    (sum(above) + of_rest(&|value| value > high), sum(possible) + of_rest(&|value| value >= low))
+    (
+        sum(above) + of_rest(&|value| value > high),
+        sum(possible) + of_rest(&|value| value >= low),
+    )
 }
 
 /// Puts the places of values from `low` to `high` into `found` and says how many there are.
@@ -246,7 +283,9 @@ fn count(values: &[f32], low: f32, high: f32) -> (u32, u32) {
 fn find(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize {
     let mut count = 0;
     for (start, chunk) in (0u32..).step_by(16).zip(values.chunks(16)) {
-        if chunk.iter().fold(false, |any, value| any | ((*value >= low) & (*value <= high))) {
+        if chunk.iter().fold(false, |any, value| {
+            any | ((*value >= low) & (*value <= high))
+        }) {
             for (place, value) in (start..).zip(chunk) {
                 found[count] = place;
                 count = count.wrapping_add(usize::from((*value >= low) & (*value <= high)));

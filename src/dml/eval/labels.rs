@@ -27,14 +27,21 @@ impl Classes {
         let of_queries = queries.iter().map(&mut number).collect();
         let classes = numbers.len();
         let mut starts = vec![0; classes + 1];
-        of_references.iter().for_each(|&class| starts[class as usize + 1] += 1);
+        of_references
+            .iter()
+            .for_each(|&class| starts[class as usize + 1] += 1);
         (0..classes).for_each(|class| starts[class + 1] += starts[class]);
         let (mut next, mut members) = (starts.clone(), vec![0; references.len()]);
         for (image, &class) in (0..).zip(&of_references) {
             members[next[class as usize]] = image;
             next[class as usize] += 1;
         }
-        Classes { of_queries, of_references, members, starts }
+        Classes {
+            of_queries,
+            of_references,
+            members,
+            starts,
+        }
     }
 
     /// The references of a class, in order of their index.
@@ -45,12 +52,18 @@ impl Classes {
 
 /// For each row the first one that equals it.
 pub(super) fn twins(rows: &Rows) -> Vec<u32> {
-    let hashes: Vec<u64> = (0..rows.len()).into_par_iter().map(|row| hash(rows.row(row))).collect();
+    let hashes: Vec<u64> = (0..rows.len())
+        .into_par_iter()
+        .map(|row| hash(rows.row(row)))
+        .collect();
     let mut first = HashMap::<u64, Vec<u32>>::with_capacity(rows.len());
     let mut twins = Vec::with_capacity(rows.len());
     for (row, hash) in (0u32..).zip(hashes) {
         let alike = first.entry(hash).or_default();
-        let twin = alike.iter().copied().find(|&other| rows.row(other as usize) == rows.row(row as usize));
+        let twin = alike
+            .iter()
+            .copied()
+            .find(|&other| rows.row(other as usize) == rows.row(row as usize));
         twins.push(twin.unwrap_or_else(|| {
             alike.push(row);
             row

@@ -57,7 +57,11 @@ pub struct Resources {
 impl Resources {
     /// This device, 256 MiB of main memory and 1 GiB on the device: enough to be fast.
     pub fn on(device: Device) -> Resources {
-        Resources { device, budget: 256 << 20, device_budget: 1 << 30 }
+        Resources {
+            device,
+            budget: 256 << 20,
+            device_budget: 1 << 30,
+        }
     }
 
     /// Whether libtorch computes approximate products.
@@ -99,6 +103,8 @@ pub enum EvalError {
         references: usize,
     },
     /// No query has an image to find.
-    #[error("no image has another of its class among those that are searched, so there is nothing to retrieve")]
+    #[error(
+        "no image has another of its class among those that are searched, so there is nothing to retrieve"
+    )]
     NoQueries,
 }

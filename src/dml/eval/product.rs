@@ -51,30 +51,62 @@ pub(super) struct Side<'a> {
 
 impl<'a> Side<'a> {
     pub(super) fn new(rows: &'a Rows, frame: &'a Frame) -> Side<'a> {
-        let extents: Vec<Extent> = (0..rows.len()).into_par_iter().map(|row| frame.extent(rows.row(row))).collect();
-        let units: Vec<f32> = extents.par_iter().map(|extent| unit(extent, rows.width())).collect();
+        let extents: Vec<Extent> = (0..rows.len())
+            .into_par_iter()
+            .map(|row| frame.extent(rows.row(row)))
+            .collect();
+        let units: Vec<f32> = extents
+            .par_iter()
+            .map(|extent| unit(extent, rows.width()))
+            .collect();
         let residue = |whole: &mut Vec<i16>, row: usize| {
             quantise(frame, rows.row(row), units[row], whole);
-            frame.processor.residue(rows.row(row), &frame.centre, frame.scale, whole, units[row]).sqrt()
+            frame
+                .processor
+                .residue(rows.row(row), &frame.centre, frame.scale, whole, units[row])
+                .sqrt()
         };
         let whole = || vec![0; rows.width()];
-        let residues: Vec<f64> = (0..rows.len()).into_par_iter().map_init(whole, residue).collect();
+        let residues: Vec<f64> = (0..rows.len())
+            .into_par_iter()
+            .map_init(whole, residue)
+            .collect();
         let of_tile = |(extents, residues): (&[Extent], &[f64])| {
-            extents.iter().zip(residues).fold(Bounds::default(), |bounds, (of, residue)| Bounds {
-                length: bounds.length.max(of.length),
-                residue: bounds.residue.max(*residue),
-                offset: bounds.offset.max(of.offset.abs()),
-            })
+            extents
+                .iter()
+                .zip(residues)
+                .fold(Bounds::default(), |bounds, (of, residue)| Bounds {
+                    length: bounds.length.max(of.length),
+                    residue: bounds.residue.max(*residue),
+                    offset: bounds.offset.max(of.offset.abs()),
+                })
         };
-        let of_tiles: Vec<Bounds> = extents.chunks(TILE).zip(residues.chunks(TILE)).map(of_tile).collect();
+        let of_tiles: Vec<Bounds> = extents
+            .chunks(TILE)
+            .zip(residues.chunks(TILE))
+            .map(of_tile)
+            .collect();
         let of_all = of_tile((&extents, &residues));
         let offsets = extents.iter().map(|of| of.offset as f32).collect();
-        Side { rows, frame, extents, residues, of_tiles, of_all, units, offsets }
+        Side {
+            rows,
+            frame,
+            extents,
+            residues,
+            of_tiles,
+            of_all,
+            units,
+            offsets,
+        }
     }
 
     /// By how much, at most, a product of this row with one of the `other` side's tile is wrong, less its offset.
     pub(super) fn radius(&self, row: usize, other: &Side, tile: usize) -> f64 {
-        let (length, lost, b) = (self.extents[row].length, self.residues[row], other.of_tiles[tile]);
+        let (length, lost, b) = (
+            self.extents[row].length,
+            self.residues[row],
+            other.of_tiles[tile],
+        );
         let residue = lost * b.length + (length + lost) * b.residue;
         let product = (length + lost) * (b.length + b.residue);
         // The sum, in whole numbers, is exact. Its five roundings on the way to the result are halves of this.
@@ -114,12 +146,19 @@ impl<'a> Side<'a> {
             for place in 0..panel {
                 let row = tile * TILE + strip * panel + place;
                 if row < self.rows.len() {
-                    quantise(self.frame, self.rows.row(row), self.units[row], &mut whole[..width]);
+                    quantise(
+                        self.frame,
+                        self.rows.row(row),
+                        self.units[row],
+                        &mut whole[..width],
+                    );
                 } else {
                     whole.fill(0);
                 }
                 let places = to[place..].iter_mut().step_by(panel);
-                places.zip(whole.as_chunks().0).for_each(|(to, pair)| *to = *pair);
+                places
+                    .zip(whole.as_chunks().0)
+                    .for_each(|(to, pair)| *to = *pair);
             }
         }
     }
@@ -133,7 +172,9 @@ fn unit(of: &Extent, width: usize) -> f32 {
 }
 
 fn quantise(frame: &Frame, row: &[f32], unit: f32, to: &mut [i16]) {
-    frame.processor.quantise(row, &frame.centre, frame.scale, 1.0 / unit, to);
+    frame
+        .processor
+        .quantise(row, &frame.centre, frame.scale, 1.0 / unit, to);
 }
 
 /// The approximate products of some rows of the left side with some of the right.
@@ -185,19 +226,32 @@ pub(super) fn tiles(
                 packed
             })
             .collect();
-        let scratch = || (packed(), vec![0; rows * TILE], vec![0.0; TILE * TILE], vec![0.0; TILE * TILE]);
-        left_tiles.clone().into_par_iter().with_max_len(1).for_each_init(
-            scratch,
-            |(own, sums, values, spare), tile| {
+        let scratch = || {
+            (
+                packed(),
+                vec![0; rows * TILE],
+                vec![0.0; TILE * TILE],
+                vec![0.0; TILE * TILE],
+            )
+        };
+        left_tiles
+            .clone()
+            .into_par_iter()
+            .with_max_len(1)
+            .for_each_init(scratch, |(own, sums, values, spare), tile| {
                 left.pack(tile, rows, own);
                 for (other, packed) in range.clone().zip(&others) {
                     if which == Which::All || other >= tile {
                         multiply((left, tile, own), (right, other, packed), sums, values);
-                        visit(Tile { left: tile, right: other, values, spare });
+                        visit(Tile {
+                            left: tile,
+                            right: other,
+                            values,
+                            spare,
+                        });
                     }
                 }
-            },
-        );
+            });
     }
 }
 
@@ -210,11 +264,19 @@ fn multiply((left, tile, a): Part, (right, other, b): Part, sums: &mut [i32], to
     let pairs = left.rows.width().div_ceil(2);
     let units = &right.units[Tile::rows(other, right.units.len())];
     let of_rows = left.units[Tile::rows(tile, left.units.len())].chunks(rows);
-    for ((a, of_rows), to) in a.chunks_exact(rows * pairs).zip(of_rows).zip(to.chunks_exact_mut(rows * TILE)) {
+    for ((a, of_rows), to) in a
+        .chunks_exact(rows * pairs)
+        .zip(of_rows)
+        .zip(to.chunks_exact_mut(rows * TILE))
+    {
         for (column, b) in b.chunks_exact(columns * pairs).enumerate() {
             processor.multiply(a, b, &mut sums[column * columns..], TILE);
         }
-        for ((sums, &unit), to) in sums.chunks_exact(TILE).zip(of_rows).zip(to.chunks_exact_mut(TILE)) {
+        for ((sums, &unit), to) in sums
+            .chunks_exact(TILE)
+            .zip(of_rows)
+            .zip(to.chunks_exact_mut(TILE))
+        {
             processor.to_products(sums, unit, units, to);
         }
     }
@@ -231,7 +293,8 @@ mod tests {
         random::{Draws, Purpose},
     };
 
-    const COMPARISONS: [Comparison; 3] = [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot];
+    const COMPARISONS: [Comparison; 3] =
+        [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot];
 
     /// Rows of this width around a point, of which some are many times as long as others.
     fn cloud(seed: u64, len: usize, width: usize, (point, spread): (f32, f64)) -> Rows {
@@ -252,14 +315,28 @@ mod tests {
     ) {
         let (left, right) = (Side::new(queries, frame), Side::new(references, frame));
         let seen = Mutex::new(0);
-        tiles((&left, &right), 0..left.tiles(), Which::All, 1 << 16, |tile| {
-            for (query, values) in Tile::rows(tile.left, queries.len()).zip(tile.values.chunks_exact(TILE)) {
-                for (reference, value) in Tile::rows(tile.right, references.len()).zip(values) {
-                    check(&left, &right, query, reference, f64::from(value - right.offsets[reference]));
-                    *seen.lock().unwrap() += 1;
+        tiles(
+            (&left, &right),
+            0..left.tiles(),
+            Which::All,
+            1 << 16,
+            |tile| {
+                for (query, values) in
+                    Tile::rows(tile.left, queries.len()).zip(tile.values.chunks_exact(TILE))
+                {
+                    for (reference, value) in Tile::rows(tile.right, references.len()).zip(values) {
+                        check(
+                            &left,
+                            &right,
+                            query,
+                            reference,
+                            f64::from(value - right.offsets[reference]),
+                        );
+                        *seen.lock().unwrap() += 1;
+                    }
                 }
-            }
-        });
+            },
+        );
         assert_eq!(*seen.lock().unwrap(), queries.len() * references.len());
     }
 
@@ -268,19 +345,39 @@ mod tests {
         for ((width, place), processor) in [1, 3, 64, 129]
             .into_iter()
             .flat_map(|width| {
-                [(0.0, 1.0), (5.0, 1e-3), (-1e-20, 1e-22), (1e15, 1e9), (0.0, 3e36)].map(|place| (width, place))
+                [
+                    (0.0, 1.0),
+                    (5.0, 1e-3),
+                    (-1e-20, 1e-22),
+                    (1e15, 1e9),
+                    (0.0, 3e36),
+                ]
+                .map(|place| (width, place))
             })
-            .flat_map(|case| Processor::available().into_iter().map(move |processor| (case, processor)))
+            .flat_map(|case| {
+                Processor::available()
+                    .into_iter()
+                    .map(move |processor| (case, processor))
+            })
         {
             let (queries, references) = (cloud(1, 40, width, place), cloud(2, 230, width, place));
             for comparison in COMPARISONS {
                 let frame = Frame::new(&queries, &references, comparison, processor);
-                side_by_side(&queries, &references, &frame, |left, right, query, reference, product| {
-                    let similarity = comparison.similarity(queries.row(query), references.row(reference));
-                    let wrong = (product - left.threshold(query, similarity)).abs();
-                    let radius = left.radius(query, right, reference / TILE) + left.slack();
-                    assert!(wrong <= radius, "{wrong:e} > {radius:e}: {comparison:?} {processor:?} {width} {place:?}");
-                });
+                side_by_side(
+                    &queries,
+                    &references,
+                    &frame,
+                    |left, right, query, reference, product| {
+                        let similarity =
+                            comparison.similarity(queries.row(query), references.row(reference));
+                        let wrong = (product - left.threshold(query, similarity)).abs();
+                        let radius = left.radius(query, right, reference / TILE) + left.slack();
+                        assert!(
+                            wrong <= radius,
+                            "{wrong:e} > {radius:e}: {comparison:?} {processor:?} {width} {place:?}"
+                        );
+                    },
+                );
             }
         }
     }
@@ -293,8 +390,13 @@ mod tests {
             let side = Side::new(&rows, &frame);
             let similarity = |row| Comparison::Cosine.similarity(rows.row(0), rows.row(row));
             let thresholds = || (1..300).map(|row| side.threshold(0, similarity(row)));
-            let range = thresholds().fold(f64::MIN, f64::max) - thresholds().fold(f64::MAX, f64::min);
-            assert!(side.radius(0, &side, 0) < range / 100.0, "{:e} of {range:e}", side.radius(0, &side, 0));
+            let range =
+                thresholds().fold(f64::MIN, f64::max) - thresholds().fold(f64::MAX, f64::min);
+            assert!(
+                side.radius(0, &side, 0) < range / 100.0,
+                "{:e} of {range:e}",
+                side.radius(0, &side, 0)
+            );
         }
     }
 }

@@ -91,13 +91,30 @@ pub(super) fn ranks_by(
     let others = (!ptr::eq(of.queries, of.references)).then(|| Side::new(of.references, &frame));
     let references = others.as_ref().unwrap_or(&queries);
     let bands = bands(of, depth, budget / 2);
-    let which = if matches!(of.itself, Itself::AtItsIndex) && bands.len() == 1 { Which::Upper } else { Which::All };
+    let which = if matches!(of.itself, Itself::AtItsIndex) && bands.len() == 1 {
+        Which::Upper
+    } else {
+        Which::All
+    };
     for band in bands {
         let numbers = band.start / TILE..band.end.div_ceil(TILE);
-        let targets =
-            Targets::new(of, depth, band, |query, similarity| queries.threshold(query, similarity), processor);
-        let counting = Counting { of, left: &queries, right: references, targets: &targets, processor };
-        tiles((&queries, references), numbers, which, budget / 2, |tile| counting.see(tile, which));
+        let targets = Targets::new(
+            of,
+            depth,
+            band,
+            |query, similarity| queries.threshold(query, similarity),
+            processor,
+        );
+        let counting = Counting {
+            of,
+            left: &queries,
+            right: references,
+            targets: &targets,
+            processor,
+        };
+        tiles((&queries, references), numbers, which, budget / 2, |tile| {
+            counting.see(tile, which)
+        });
         let mut found = Vec::new();
         for query in targets.queries.clone() {
             targets.ranks(query, &mut found);
@@ -112,7 +129,9 @@ pub(super) fn bands(of: &Comparing, depth: Depth, bytes: usize) -> Vec<Range<usi
     let (mut bands, mut start, mut held) = (Vec::new(), 0, 0);
     for tile in (0..queries).step_by(TILE) {
         let end = queries.min(tile + TILE);
-        let targets: usize = (tile..end).map(|query| depth.wanted(of.right_answers(query))).sum();
+        let targets: usize = (tile..end)
+            .map(|query| depth.wanted(of.right_answers(query)))
+            .sum();
         if held > 0 && held + targets * TARGET_BYTES > bytes {
             bands.push(start..tile);
             (start, held) = (tile, 0);
@@ -135,31 +154,51 @@ impl Depth {
 impl Comparing<'_> {
     /// How many images there are for a query to find.
     pub(super) fn right_answers(&self, query: usize) -> usize {
-        self.classes.members(self.classes.of_queries[query]).len() - usize::from(self.itself.of(query).is_some())
+        self.classes.members(self.classes.of_queries[query]).len()
+            - usize::from(self.itself.of(query).is_some())
     }
 
     fn similarity(&self, query: usize, reference: usize, processor: Processor) -> f64 {
-        processor.similarity(self.comparison, self.queries.row(query), self.references.row(reference))
+        processor.similarity(
+            self.comparison,
+            self.queries.row(query),
+            self.references.row(reference),
+        )
     }
 
     /// Those of each query. Queries of a class are next to each other in time, as their targets are in a cache then.
-    fn targets_of_all(&self, depth: Depth, queries: Range<usize>, processor: Processor) -> Vec<Vec<(f64, u32)>> {
+    fn targets_of_all(
+        &self,
+        depth: Depth,
+        queries: Range<usize>,
+        processor: Processor,
+    ) -> Vec<Vec<(f64, u32)>> {
         let mut by_class: Vec<usize> = queries.clone().collect();
         by_class.sort_by_key(|&query| self.classes.of_queries[query]);
-        let found: Vec<Vec<(f64, u32)>> =
-            by_class.par_iter().map(|&query| self.targets(query, depth, processor)).collect();
+        let found: Vec<Vec<(f64, u32)>> = by_class
+            .par_iter()
+            .map(|&query| self.targets(query, depth, processor))
+            .collect();
         let mut ordered = vec![Vec::new(); queries.len()];
-        by_class.iter().zip(found).for_each(|(&query, targets)| ordered[query - queries.start] = targets);
+        by_class
+            .iter()
+            .zip(found)
+            .for_each(|(&query, targets)| ordered[query - queries.start] = targets);
         ordered
     }
 
     /// The most similar images of a query's class, in order.
     fn targets(&self, query: usize, depth: Depth, processor: Processor) -> Vec<(f64, u32)> {
-        let members = self.classes.members(self.classes.of_queries[query]).iter().copied();
+        let members = self
+            .classes
+            .members(self.classes.of_queries[query])
+            .iter()
+            .copied();
         let itself = self.itself.of(query);
         let others = members.filter(|&image| Some(image as usize) != itself);
-        let mut targets: Vec<(f64, u32)> =
-            others.map(|image| (self.similarity(query, image as usize, processor), image)).collect();
+        let mut targets: Vec<(f64, u32)> = others
+            .map(|image| (self.similarity(query, image as usize, processor), image))
+            .collect();
         targets.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         targets.truncate(depth.wanted(targets.len()));
         targets
@@ -204,7 +243,10 @@ impl Targets {
         let all = starts[found.len()];
         let zeros = || (0..all).map(|_| AtomicU32::new(0)).collect();
         let (nearer, equal_before, equal_after) = (zeros(), zeros(), zeros());
-        let alive = found.iter().map(|targets| AtomicU32::new(targets.len() as u32)).collect();
+        let alive = found
+            .iter()
+            .map(|targets| AtomicU32::new(targets.len() as u32))
+            .collect();
         let (mut similarities, mut images) = (Vec::with_capacity(all), Vec::with_capacity(all));
         let mut thresholds = Vec::with_capacity(all);
         for (query, targets) in queries.clone().zip(found) {
@@ -252,9 +294,14 @@ impl Targets {
         let places = self.places(query);
         let targets = &self.similarity[places.clone()];
         let not_nearer = targets.partition_point(|target| *target > similarity);
-        let farther = not_nearer + targets[not_nearer..].partition_point(|target| *target == similarity);
+        let farther =
+            not_nearer + targets[not_nearer..].partition_point(|target| *target == similarity);
         for place in places.start + not_nearer..places.start + farther {
-            let equal = if image < self.image[place] as usize { &self.equal_before } else { &self.equal_after };
+            let equal = if image < self.image[place] as usize {
+                &self.equal_before
+            } else {
+                &self.equal_after
+            };
             equal[place].fetch_add(1, Relaxed);
         }
         if farther < targets.len() {
@@ -284,10 +331,17 @@ impl Targets {
         let mut nearer = 0;
         for (before, place) in (1..).zip(self.places(query)).take(self.alive(query)) {
             nearer += self.nearer[place].load(Relaxed);
-            let (smaller, larger) = (self.equal_before[place].load(Relaxed), self.equal_after[place].load(Relaxed));
+            let (smaller, larger) = (
+                self.equal_before[place].load(Relaxed),
+                self.equal_after[place].load(Relaxed),
+            );
             let optimistic = nearer + before;
             let (by_index, pessimistic) = (optimistic + smaller, optimistic + smaller + larger);
-            found.push(Rank { by_index, optimistic, pessimistic });
+            found.push(Rank {
+                by_index,
+                optimistic,
+                pessimistic,
+            });
         }
     }
 }
@@ -318,7 +372,11 @@ impl Counting<'_> {
         let classes = self.of.classes;
         for (row, values) in rows.clone().zip(tile.values.chunks_exact_mut(TILE)) {
             let values = &mut values[..columns.len()];
-            self.processor.mask(values, &classes.of_references[columns.clone()], classes.of_queries[row]);
+            self.processor.mask(
+                values,
+                &classes.of_references[columns.clone()],
+                classes.of_queries[row],
+            );
         }
         if which == Which::Upper && tile.left != tile.right {
             self.processor.transpose(tile.values, TILE, tile.spare);
@@ -338,8 +396,14 @@ impl Counting<'_> {
     ) {
         for (query, values) in queries.zip(values.chunks_exact_mut(TILE)) {
             let values = &mut values[..references.len()];
-            self.processor.subtract(values, &self.right.offsets[references.clone()]);
-            self.count(&Products { query, first: references.start, values, margin: margin(query) });
+            self.processor
+                .subtract(values, &self.right.offsets[references.clone()]);
+            self.count(&Products {
+                query,
+                first: references.start,
+                values,
+                margin: margin(query),
+            });
         }
     }
 
@@ -352,7 +416,12 @@ impl Counting<'_> {
         let thresholds = &self.targets.threshold[self.targets.places(products.query)][..alive];
         // One more, because a place is written before it is known whether it counts.
         let mut found = [0; TILE + 1];
-        let count = self.processor.find(products.values, thresholds[alive - 1] - products.margin, f32::MAX, &mut found);
+        let count = self.processor.find(
+            products.values,
+            thresholds[alive - 1] - products.margin,
+            f32::MAX,
+            &mut found,
+        );
         if count == 0 {
             return;
         }
@@ -369,7 +438,8 @@ impl Counting<'_> {
         let start = self.targets.places(products.query).start;
         let mut exact = None;
         for &near in found {
-            let (open, mut above) = self.place(thresholds, products.values[near as usize], products.margin);
+            let (open, mut above) =
+                self.place(thresholds, products.values[near as usize], products.margin);
             for target in (open..above).rev() {
                 if self.is_nearer(products, near as usize, start + target, &mut exact) {
                     above = target;
@@ -390,7 +460,14 @@ impl Counting<'_> {
         }
         let certain = thresholds.partition_point(|threshold| *threshold > high);
         // They are few, as a rule.
-        (certain, certain + thresholds[certain..].iter().take_while(|threshold| **threshold >= low).count())
+        (
+            certain,
+            certain
+                + thresholds[certain..]
+                    .iter()
+                    .take_while(|threshold| **threshold >= low)
+                    .count(),
+        )
     }
 
     /// As [`count_each`](Self::count_each), for all products, target by target.
@@ -400,7 +477,11 @@ impl Counting<'_> {
         for (place, threshold) in (start..).zip(thresholds) {
             let (low, high) = (threshold - products.margin, threshold + products.margin);
             let (above, possible) = self.processor.count(products.values, low, high);
-            let open = if possible > above { self.resolve(products, place, low, high, &mut exact) } else { 0 };
+            let open = if possible > above {
+                self.resolve(products, place, low, high, &mut exact)
+            } else {
+                0
+            };
             let nearer = above + open;
             if nearer > counted {
                 self.targets.nearer[place].fetch_add(nearer - counted, Relaxed);
@@ -410,7 +491,14 @@ impl Counting<'_> {
     }
 
     /// How many of the products that are too close to tell are above after all.
-    fn resolve(&self, products: &Products, place: usize, low: f32, high: f32, exact: &mut Option<Exact>) -> u32 {
+    fn resolve(
+        &self,
+        products: &Products,
+        place: usize,
+        low: f32,
+        high: f32,
+        exact: &mut Option<Exact>,
+    ) -> u32 {
         let mut found = [0; TILE + 1];
         let count = self.processor.find(products.values, low, high, &mut found);
         let mut nearer = 0;
@@ -421,7 +509,13 @@ impl Counting<'_> {
     }
 
     /// Whether an image is more similar than a target; if exactly as similar, that is counted.
-    fn is_nearer(&self, products: &Products, near: usize, place: usize, exact: &mut Option<Exact>) -> bool {
+    fn is_nearer(
+        &self,
+        products: &Products,
+        near: usize,
+        place: usize,
+        exact: &mut Option<Exact>,
+    ) -> bool {
         let image = products.first + near;
         let (similarity, target) = (self.targets.similarity[place], self.targets.image[place]);
         let of_image = if self.of.twins[image] == self.of.twins[target as usize] {
@@ -430,7 +524,11 @@ impl Counting<'_> {
             self.exact(products, near, exact)
         };
         if of_image == similarity {
-            let equal = if image < target as usize { &self.targets.equal_before } else { &self.targets.equal_after };
+            let equal = if image < target as usize {
+                &self.targets.equal_before
+            } else {
+                &self.targets.equal_after
+            };
             equal[place].fetch_add(1, Relaxed);
         }
         of_image > similarity
@@ -439,7 +537,9 @@ impl Counting<'_> {
     fn exact(&self, products: &Products, near: usize, exact: &mut Option<Exact>) -> f64 {
         let known = &mut exact.get_or_insert(Exact([f64::NAN; TILE])).0[near];
         if known.is_nan() {
-            *known = self.of.similarity(products.query, products.first + near, self.processor);
+            *known = self
+                .of
+                .similarity(products.query, products.first + near, self.processor);
         }
         *known
     }

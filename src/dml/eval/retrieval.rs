@@ -39,11 +39,22 @@ impl Labelled {
     ///
     /// # Errors
     /// If there are not as many labels.
-    pub fn new(rows: Rows, labels: Vec<i64>, comparison: Comparison) -> Result<Labelled, EvalError> {
+    pub fn new(
+        rows: Rows,
+        labels: Vec<i64>,
+        comparison: Comparison,
+    ) -> Result<Labelled, EvalError> {
         if rows.len() != labels.len() {
-            return Err(EvalError::Labels { embeddings: rows.len(), labels: labels.len() });
+            return Err(EvalError::Labels {
+                embeddings: rows.len(),
+                labels: labels.len(),
+            });
         }
-        Ok(Labelled { rows: comparison.prepare(rows), labels, comparison })
+        Ok(Labelled {
+            rows: comparison.prepare(rows),
+            labels,
+            comparison,
+        })
     }
 
     /// The embeddings as they are compared: for [`Comparison::Cosine`], normalised.
@@ -60,7 +71,11 @@ impl Labelled {
     #[must_use]
     pub fn part(&self, images: &[usize]) -> Labelled {
         let labels = images.iter().map(|&image| self.labels[image]).collect();
-        Labelled { rows: self.rows.part(images), labels, comparison: self.comparison }
+        Labelled {
+            rows: self.rows.part(images),
+            labels,
+            comparison: self.comparison,
+        }
     }
 
     /// How they are compared.
@@ -97,7 +112,10 @@ impl<'a> Search<'a> {
     pub fn sides(self) -> (&'a Labelled, &'a Labelled) {
         match self {
             Search::Within(images) => (images, images),
-            Search::Between { queries, gallery } | Search::Overlapping { queries, gallery, .. } => (queries, gallery),
+            Search::Between { queries, gallery }
+            | Search::Overlapping {
+                queries, gallery, ..
+            } => (queries, gallery),
         }
     }
 
@@ -188,19 +206,34 @@ pub struct Retrieval {
 ///
 /// # Panics
 /// If queries and gallery are not to be compared in the same way, or it is not said of each query whether it is in both.
-pub fn retrieve(search: Search, depth: Depth, resources: Resources) -> Result<Retrieval, EvalError> {
+pub fn retrieve(
+    search: Search,
+    depth: Depth,
+    resources: Resources,
+) -> Result<Retrieval, EvalError> {
     retrieve_by(search, depth, resources, resources.by_libtorch())
 }
 
 /// As [`retrieve`], by libtorch even on the CPU if this is wanted.
-fn retrieve_by(search: Search, depth: Depth, resources: Resources, by_libtorch: bool) -> Result<Retrieval, EvalError> {
+fn retrieve_by(
+    search: Search,
+    depth: Depth,
+    resources: Resources,
+    by_libtorch: bool,
+) -> Result<Retrieval, EvalError> {
     let (queries, gallery) = search.sides();
-    assert_eq!(queries.comparison, gallery.comparison, "queries and gallery are compared in one way");
+    assert_eq!(
+        queries.comparison, gallery.comparison,
+        "queries and gallery are compared in one way"
+    );
     if let Itself::At(places) = search.itself() {
         assert_eq!(places.len(), queries.labels.len(), "a place for each query");
     }
     if queries.rows.width() != gallery.rows.width() {
-        return Err(EvalError::Widths { queries: queries.rows.width(), references: gallery.rows.width() });
+        return Err(EvalError::Widths {
+            queries: queries.rows.width(),
+            references: gallery.rows.width(),
+        });
     }
     let classes = Classes::new(&queries.labels, &gallery.labels);
     let twins = twins(&gallery.rows);
@@ -219,7 +252,13 @@ fn retrieve_by(search: Search, depth: Depth, resources: Resources, by_libtorch: 
     let hear = |query: usize, ranks: &[Rank]| {
         let right_answers = comparing.right_answers(query);
         if right_answers > 0 {
-            answered.push(Query::of(query, queries.labels[query], ranks, right_answers, depth));
+            answered.push(Query::of(
+                query,
+                queries.labels[query],
+                ranks,
+                right_answers,
+                depth,
+            ));
         }
     };
     if by_libtorch {
@@ -230,14 +269,18 @@ fn retrieve_by(search: Search, depth: Depth, resources: Resources, by_libtorch: 
     Ok(Retrieval {
         lone: queries.rows.len() - answered.len(),
         queries: answered,
-        duplicates: (0u32..).zip(&twins).filter(|(image, twin)| image != *twin).count(),
+        duplicates: (0u32..)
+            .zip(&twins)
+            .filter(|(image, twin)| image != *twin)
+            .count(),
         mean_cosine: mean_cosine(&gallery.rows),
     })
 }
 
 impl Query {
     fn of(image: usize, label: i64, ranks: &[Rank], right_answers: usize, depth: Depth) -> Query {
-        let scores = |order: fn(&Rank) -> u32| Scores::of(ranks.iter().map(order), right_answers, depth);
+        let scores =
+            |order: fn(&Rank) -> u32| Scores::of(ranks.iter().map(order), right_answers, depth);
         Query {
             image: image as u32,
             label,
@@ -292,7 +335,9 @@ impl Retrieval {
             *sum += value(query);
             *count += 1.0;
         }
-        sums.into_iter().map(|(label, (sum, count))| (label, sum / count)).collect()
+        sums.into_iter()
+            .map(|(label, (sum, count))| (label, sum / count))
+            .collect()
     }
 
     /// Recall@`k`.
@@ -327,7 +372,9 @@ impl Retrieval {
 
     /// Whether some value would be another if equally similar images were in another order.
     pub fn has_ties(&self) -> bool {
-        self.queries.iter().any(|query| query.optimistic != query.pessimistic)
+        self.queries
+            .iter()
+            .any(|query| query.optimistic != query.pessimistic)
     }
 }
 
@@ -337,11 +384,18 @@ const PORTION: usize = 1024;
 fn mean_cosine(rows: &Rows) -> f64 {
     let portions: Vec<(Vec<f64>, f64)> = (0..rows.len().div_ceil(PORTION))
         .into_par_iter()
-        .map(|portion| sum_of_directions(rows, portion * PORTION..rows.len().min((portion + 1) * PORTION)))
+        .map(|portion| {
+            sum_of_directions(
+                rows,
+                portion * PORTION..rows.len().min((portion + 1) * PORTION),
+            )
+        })
         .collect();
     let (mut sum, mut directions) = (vec![0.0; rows.width()], 0.0);
     for (of_portion, count) in portions {
-        sum.iter_mut().zip(of_portion).for_each(|(sum, value)| *sum += value);
+        sum.iter_mut()
+            .zip(of_portion)
+            .for_each(|(sum, value)| *sum += value);
         directions += count;
     }
     if directions < 2.0 {
@@ -356,7 +410,9 @@ fn sum_of_directions(rows: &Rows, range: Range<usize>) -> (Vec<f64>, f64) {
     for row in range.map(|row| rows.row(row)) {
         let length = dot(row, row).sqrt();
         if length > 0.0 {
-            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value) / length);
+            sum.iter_mut()
+                .zip(row)
+                .for_each(|(sum, value)| *sum += f64::from(*value) / length);
             directions += 1.0;
         }
     }

@@ -39,12 +39,23 @@ impl Rows {
     /// # Panics
     /// If `values` is no whole number of rows.
     pub fn new(values: Vec<f32>, width: usize) -> Result<Rows, EvalError> {
-        assert!(width > 0 && values.len().is_multiple_of(width), "{} numbers in rows of {width}", values.len());
-        match values.par_chunks(PORTION).position_first(|portion| !portion.iter().all(|value| value.is_finite())) {
+        assert!(
+            width > 0 && values.len().is_multiple_of(width),
+            "{} numbers in rows of {width}",
+            values.len()
+        );
+        match values
+            .par_chunks(PORTION)
+            .position_first(|portion| !portion.iter().all(|value| value.is_finite()))
+        {
             None => Ok(Rows { values, width }),
             Some(portion) => {
-                let first = values[portion * PORTION..].iter().position(|value| !value.is_finite());
-                Err(EvalError::NotFinite { image: (portion * PORTION + first.unwrap_or(0)) / width })
+                let first = values[portion * PORTION..]
+                    .iter()
+                    .position(|value| !value.is_finite());
+                Err(EvalError::NotFinite {
+                    image: (portion * PORTION + first.unwrap_or(0)) / width,
+                })
             }
         }
     }
@@ -54,7 +65,11 @@ impl Rows {
     /// # Errors
     /// If a number is not finite.
     pub fn from_tensor(matrix: &Tensor) -> Result<Rows, EvalError> {
-        let matrix = matrix.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+        let matrix = matrix
+            .detach()
+            .to_device(Device::Cpu)
+            .to_kind(Kind::Float)
+            .contiguous();
         let mut values = vec![0.0; matrix.numel()];
         matrix.copy_data(&mut values, matrix.numel());
         Rows::new(values, matrix.size()[1] as usize)
@@ -83,7 +98,14 @@ impl Rows {
     /// Some of them, by their index.
     #[must_use]
     pub fn part(&self, rows: &[usize]) -> Rows {
-        Rows { values: rows.iter().flat_map(|&row| self.row(row)).copied().collect(), width: self.width }
+        Rows {
+            values: rows
+                .iter()
+                .flat_map(|&row| self.row(row))
+                .copied()
+                .collect(),
+            width: self.width,
+        }
     }
 
     /// All numbers, row after row.
@@ -99,12 +121,15 @@ impl Rows {
     /// Gives each row the Euclidean length one. A row of zeros stays one.
     #[must_use]
     pub fn normalised(mut self) -> Rows {
-        self.values.par_chunks_exact_mut(self.width).for_each(|row| {
-            let length = dot(row, row).sqrt();
-            if length > 0.0 {
-                row.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
-            }
-        });
+        self.values
+            .par_chunks_exact_mut(self.width)
+            .for_each(|row| {
+                let length = dot(row, row).sqrt();
+                if length > 0.0 {
+                    row.iter_mut()
+                        .for_each(|value| *value = (f64::from(*value) / length) as f32);
+                }
+            });
         self
     }
 }

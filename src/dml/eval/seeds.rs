@@ -19,7 +19,11 @@ const PATIENCE: usize = 16;
 /// Draws as many rows as there shall be clusters. Where all rows equal a centre already, the first one is repeated.
 pub(super) fn seeds(rows: &Rows, clusters: usize, seed: u64, resources: Resources) -> Rows {
     let mut draws = Draws::new(seed, Purpose::Clusters, 0, 0);
-    let mut distances = Distances { rows, nearest: vec![f64::INFINITY; rows.len()], up_to: Vec::new() };
+    let mut distances = Distances {
+        rows,
+        nearest: vec![f64::INFINITY; rows.len()],
+        up_to: Vec::new(),
+    };
     let mut chosen = vec![draws.below(rows.len())];
     let mut known = 0;
     while chosen.len() < clusters {
@@ -54,10 +58,22 @@ impl Distances<'_> {
     fn add(&mut self, centres: &[usize], resources: Resources) {
         let rows = self.rows;
         let centres = rows.part(centres);
-        let found = among((rows, &centres), Comparison::Euclidean, Itself::Nowhere, 1, resources);
-        self.nearest.par_iter_mut().enumerate().for_each(|(row, nearest)| {
-            *nearest = nearest.min(distance(rows.row(row), centres.row(found.of(row)[0] as usize)));
-        });
+        let found = among(
+            (rows, &centres),
+            Comparison::Euclidean,
+            Itself::Nowhere,
+            1,
+            resources,
+        );
+        self.nearest
+            .par_iter_mut()
+            .enumerate()
+            .for_each(|(row, nearest)| {
+                *nearest = nearest.min(distance(
+                    rows.row(row),
+                    centres.row(found.of(row)[0] as usize),
+                ));
+            });
         let sums = self.nearest.iter().scan(0.0, |sum, distance| {
             *sum += distance;
             Some(*sum)
@@ -72,8 +88,13 @@ impl Distances<'_> {
     /// Draws a row, and refuses it if a centre among `since` is too near.
     fn draw(&self, since: &[usize], draws: &mut Draws) -> Option<usize> {
         let place = draws.uniform() * self.total();
-        let row = self.up_to.partition_point(|sum| *sum <= place).min(self.rows.len() - 1);
-        let now = since.iter().map(|&centre| distance(self.rows.row(row), self.rows.row(centre)));
+        let row = self
+            .up_to
+            .partition_point(|sum| *sum <= place)
+            .min(self.rows.len() - 1);
+        let now = since
+            .iter()
+            .map(|&centre| distance(self.rows.row(row), self.rows.row(centre)));
         let now = now.fold(self.nearest[row], f64::min);
         (draws.uniform() * self.nearest[row] < now).then_some(row)
     }
@@ -91,8 +112,12 @@ mod tests {
     fn one_by_one(rows: &Rows, clusters: usize, draws: &mut Draws) -> Vec<usize> {
         let mut chosen = vec![draws.below(rows.len())];
         while chosen.len() < clusters {
-            let of =
-                |row| chosen.iter().map(|&centre| distance(rows.row(row), rows.row(centre))).fold(f64::MAX, f64::min);
+            let of = |row| {
+                chosen
+                    .iter()
+                    .map(|&centre| distance(rows.row(row), rows.row(centre)))
+                    .fold(f64::MAX, f64::min)
+            };
             let distances: Vec<f64> = (0..rows.len()).map(of).collect();
             let mut left = draws.uniform() * distances.iter().sum::<f64>();
             let drawn = distances.iter().position(|distance| {
@@ -109,7 +134,9 @@ mod tests {
         let values = [0.0, 0.3, 1.0, 1.2, 4.0, 4.5, 9.0f32];
         let rows = Rows::new(values.to_vec(), 1).unwrap();
         let (clusters, trials) = (5, 8_000);
-        let set = |chosen: &mut dyn Iterator<Item = usize>| chosen.fold(0usize, |set, row| set | 1 << row);
+        let set = |chosen: &mut dyn Iterator<Item = usize>| {
+            chosen.fold(0usize, |set, row| set | 1 << row)
+        };
         let mut counts = vec![[0.0; 2]; 1 << values.len()];
         for seed in 0..trials {
             let found = seeds(&rows, clusters, seed, Resources::default());
@@ -118,11 +145,17 @@ mod tests {
             let mut draws = Draws::new(seed, Purpose::Weights, 1, 0);
             counts[set(&mut one_by_one(&rows, clusters, &mut draws).into_iter())][1] += 1.0;
         }
-        let seen: Vec<[f64; 2]> = counts.into_iter().filter(|[ours, theirs]| ours + theirs > 20.0).collect();
+        let seen: Vec<[f64; 2]> = counts
+            .into_iter()
+            .filter(|[ours, theirs]| ours + theirs > 20.0)
+            .collect();
         assert!(seen.len() > 8, "{} sets", seen.len());
         for [ours, theirs] in seen {
             let sigma = (ours + theirs).sqrt();
-            assert!((ours - theirs).abs() < 4.5 * sigma, "{ours} and {theirs} of {trials}");
+            assert!(
+                (ours - theirs).abs() < 4.5 * sigma,
+                "{ours} and {theirs} of {trials}"
+            );
         }
     }
 
@@ -130,7 +163,12 @@ mod tests {
     fn no_row_is_drawn_twice_while_others_are_left() {
         let rows = Rows::new((0..600).map(|value| (value % 300) as f32).collect(), 2).unwrap();
         let found = seeds(&rows, 150, 1, Resources::default());
-        let mut first: Vec<u32> = found.values().iter().step_by(2).map(|value| *value as u32).collect();
+        let mut first: Vec<u32> = found
+            .values()
+            .iter()
+            .step_by(2)
+            .map(|value| *value as u32)
+            .collect();
         first.sort_unstable();
         first.dedup();
         assert_eq!(first.len(), 150);

@@ -34,9 +34,13 @@ impl Loss for Angular {
         let (of, others) = batch.positive_pairs();
         let (_, negatives) = batch.references.masks(batch.labels);
         let references = &batch.references.embeddings;
-        let (anchors, positives) = (batch.embeddings.index(&[Some(&of)]), references.index(&[Some(&others)]));
+        let (anchors, positives) = (
+            batch.embeddings.index(&[Some(&of)]),
+            references.index(&[Some(&others)]),
+        );
         let squared_tangent = self.alpha.to_radians().tan().powi(2);
-        let products = (&anchors * &positives).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
+        let products =
+            (&anchors * &positives).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
         let to_all = ((anchors + positives) * (4.0 * squared_tangent)).matmul(&references.tr());
         let push = rows::log_sum_exp(&to_all, &negatives.index_select(0, &of));
         let values = rows::softplus(&(push - products * (2.0 * (1.0 + squared_tangent))));
@@ -58,8 +62,9 @@ mod tests {
             .filter(|&(a, p)| a != p && labels[a] == labels[p])
             .map(|(a, p)| {
                 let negatives = (0..12).filter(|&n| labels[n] != labels[a]);
-                let sum =
-                    negatives.map(|n| (4.0 * squared_tangent * (products[a][n] + products[p][n])).exp()).sum::<f64>();
+                let sum = negatives
+                    .map(|n| (4.0 * squared_tangent * (products[a][n] + products[p][n])).exp())
+                    .sum::<f64>();
                 (sum * (-2.0 * (1.0 + squared_tangent) * products[a][p]).exp()).ln_1p()
             })
             .collect();
@@ -71,7 +76,9 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/angular.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(Angular { alpha: setting("alpha") })
+            Box::new(Angular {
+                alpha: setting("alpha"),
+            })
         });
     }
 

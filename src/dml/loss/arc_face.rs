@@ -34,8 +34,16 @@ pub struct ArcFace {
 impl ArcFace {
     /// With a margin in degrees, `scale` before the softmax, and weights drawn from a normal distribution.
     pub fn new(degrees: f64, scale: f64, start: &Start) -> ArcFace {
-        let weights = Slot::new("weights", &[start.classes, start.width], Initial::Normal(1.0));
-        ArcFace { margin: degrees.to_radians(), scale, weights: Parameters::of_loss(vec![weights], start) }
+        let weights = Slot::new(
+            "weights",
+            &[start.classes, start.width],
+            Initial::Normal(1.0),
+        );
+        ArcFace {
+            margin: degrees.to_radians(),
+            scale,
+            weights: Parameters::of_loss(vec![weights], start),
+        }
     }
 }
 
@@ -90,7 +98,11 @@ mod tests {
             let margin = f64::to_radians(degrees);
             for (row, &label) in logits.iter_mut().zip(&labels) {
                 let widened = row[label].acos() + margin;
-                row[label] = if widened <= PI { widened.cos() } else { row[label] - margin * margin.sin() };
+                row[label] = if widened <= PI {
+                    widened.cos()
+                } else {
+                    row[label] - margin * margin.sin()
+                };
             }
             logits.iter_mut().flatten().for_each(|logit| *logit *= 10.0);
             assert!((of_all_pairs(&loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
@@ -101,7 +113,15 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/arc_face.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(ArcFace::new(setting("margin"), setting("scale"), &Start { classes: 5, width: 4, ..START }))
+            Box::new(ArcFace::new(
+                setting("margin"),
+                setting("scale"),
+                &Start {
+                    classes: 5,
+                    width: 4,
+                    ..START
+                },
+            ))
         });
     }
 

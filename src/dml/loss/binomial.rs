@@ -48,13 +48,23 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_pairs_written_as_a_loop() {
-        let loss = Binomial { alpha: 3.0, base: 0.4, cost: 5.0 };
+        let loss = Binomial {
+            alpha: 3.0,
+            base: 0.4,
+            cost: 5.0,
+        };
         let sides = sides(loss.distance());
         let mean = |terms: Vec<f64>| terms.iter().sum::<f64>() / terms.len() as f64;
-        let pull =
-            sides.iter().flat_map(|(positives, _)| positives).map(|s| (-3.0 * (s - 0.4)).exp().ln_1p()).collect();
-        let push =
-            sides.iter().flat_map(|(_, negatives)| negatives).map(|s| (15.0 * (s - 0.4)).exp().ln_1p()).collect();
+        let pull = sides
+            .iter()
+            .flat_map(|(positives, _)| positives)
+            .map(|s| (-3.0 * (s - 0.4)).exp().ln_1p())
+            .collect();
+        let push = sides
+            .iter()
+            .flat_map(|(_, negatives)| negatives)
+            .map(|s| (15.0 * (s - 0.4)).exp().ln_1p())
+            .collect();
         assert!((of_all_pairs(&loss) - mean(pull) - mean(push)).abs() < 1e-12);
     }
 
@@ -62,12 +72,23 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/binomial.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(Binomial { alpha: setting("alpha"), base: setting("base"), cost: setting("cost") })
+            Box::new(Binomial {
+                alpha: setting("alpha"),
+                base: setting("base"),
+                cost: setting("cost"),
+            })
         });
     }
 
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
-        is_empty_for(&Binomial { alpha: 2.0, base: 0.5, cost: 25.0 }, &[0]);
+        is_empty_for(
+            &Binomial {
+                alpha: 2.0,
+                base: 0.5,
+                cost: 25.0,
+            },
+            &[0],
+        );
     }
 }

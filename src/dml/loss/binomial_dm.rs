@@ -41,7 +41,11 @@ impl Loss for BinomialDm {
         let (near, filled) = rows::packed(&excess, &positives);
         let pull = rows::mean(&rows::softplus(&(near * self.beta)), &filled);
         let push = rows::mean(&rows::softplus(&(&excess * -self.alpha)), &negatives);
-        let sum = if self.scaled { pull * (2.0 / self.beta) + push * (2.0 / self.alpha) } else { pull + push };
+        let sum = if self.scaled {
+            pull * (2.0 / self.beta) + push * (2.0 / self.alpha)
+        } else {
+            pull + push
+        };
         let lacks = rows::have_both(&positives, &negatives).logical_not();
         Terms::of([Part::of_anchors(sum.masked_fill(&lacks, 0.0))])
     }
@@ -54,13 +58,26 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
-        let loss = BinomialDm { alpha: 7.0, beta: 3.0, base: 0.4, scaled: false };
+        let loss = BinomialDm {
+            alpha: 7.0,
+            beta: 3.0,
+            base: 0.4,
+            scaled: false,
+        };
         let mean = |terms: Vec<f64>| terms.iter().sum::<f64>() / terms.len() as f64;
-        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-            let pull = positives.iter().map(|s| (-3.0 * (s - 0.4)).exp().ln_1p()).collect();
-            let push = negatives.iter().map(|s| (7.0 * (s - 0.4)).exp().ln_1p()).collect();
-            mean(pull) + mean(push)
-        });
+        let terms = sides(loss.distance())
+            .into_iter()
+            .map(|(positives, negatives)| {
+                let pull = positives
+                    .iter()
+                    .map(|s| (-3.0 * (s - 0.4)).exp().ln_1p())
+                    .collect();
+                let push = negatives
+                    .iter()
+                    .map(|s| (7.0 * (s - 0.4)).exp().ln_1p())
+                    .collect();
+                mean(pull) + mean(push)
+            });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
     }
 
@@ -79,8 +96,32 @@ mod tests {
 
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
-        is_empty_for(&BinomialDm { alpha: 40.0, beta: 2.0, base: 0.5, scaled: true }, &[0]);
-        is_empty_for(&BinomialDm { alpha: 40.0, beta: 2.0, base: 0.5, scaled: true }, &[0, 0, 0]);
-        is_empty_for(&BinomialDm { alpha: 40.0, beta: 2.0, base: 0.5, scaled: true }, &[0, 1, 2]);
+        is_empty_for(
+            &BinomialDm {
+                alpha: 40.0,
+                beta: 2.0,
+                base: 0.5,
+                scaled: true,
+            },
+            &[0],
+        );
+        is_empty_for(
+            &BinomialDm {
+                alpha: 40.0,
+                beta: 2.0,
+                base: 0.5,
+                scaled: true,
+            },
+            &[0, 0, 0],
+        );
+        is_empty_for(
+            &BinomialDm {
+                alpha: 40.0,
+                beta: 2.0,
+                base: 0.5,
+                scaled: true,
+            },
+            &[0, 1, 2],
+        );
     }
 }

@@ -49,12 +49,23 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
-        let loss = Circle { margin: 0.3, gamma: 5.0 };
-        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-            let pull = positives.iter().map(|s| (-5.0 * (1.3 - s).max(0.0) * (s - 0.7)).exp()).sum::<f64>();
-            let push = negatives.iter().map(|s| (5.0 * (s + 0.3).max(0.0) * (s - 0.3)).exp()).sum::<f64>();
-            (pull * push).ln_1p()
-        });
+        let loss = Circle {
+            margin: 0.3,
+            gamma: 5.0,
+        };
+        let terms = sides(loss.distance())
+            .into_iter()
+            .map(|(positives, negatives)| {
+                let pull = positives
+                    .iter()
+                    .map(|s| (-5.0 * (1.3 - s).max(0.0) * (s - 0.7)).exp())
+                    .sum::<f64>();
+                let push = negatives
+                    .iter()
+                    .map(|s| (5.0 * (s + 0.3).max(0.0) * (s - 0.3)).exp())
+                    .sum::<f64>();
+                (pull * push).ln_1p()
+            });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
     }
 
@@ -62,14 +73,35 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/circle.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(Circle { margin: setting("margin"), gamma: setting("gamma") })
+            Box::new(Circle {
+                margin: setting("margin"),
+                gamma: setting("gamma"),
+            })
         });
     }
 
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
-        is_empty_for(&Circle { margin: 0.4, gamma: 80.0 }, &[0]);
-        is_empty_for(&Circle { margin: 0.4, gamma: 80.0 }, &[0, 0, 0]);
-        is_empty_for(&Circle { margin: 0.4, gamma: 80.0 }, &[0, 1, 2]);
+        is_empty_for(
+            &Circle {
+                margin: 0.4,
+                gamma: 80.0,
+            },
+            &[0],
+        );
+        is_empty_for(
+            &Circle {
+                margin: 0.4,
+                gamma: 80.0,
+            },
+            &[0, 0, 0],
+        );
+        is_empty_for(
+            &Circle {
+                margin: 0.4,
+                gamma: 80.0,
+            },
+            &[0, 1, 2],
+        );
     }
 }

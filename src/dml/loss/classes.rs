@@ -28,7 +28,13 @@ pub struct Start {
 /// Returns a term for each image: the cross entropy of its row of `logits` `[n, classes]` with its label, times
 /// its weight in `weights` `[n]`.
 pub(super) fn cross_entropy(logits: &Tensor, batch: &Batch, weights: &Tensor) -> Terms {
-    let values = logits.cross_entropy_loss(batch.labels, None::<Tensor>, tch::Reduction::None, -100, 0.0);
+    let values = logits.cross_entropy_loss(
+        batch.labels,
+        None::<Tensor>,
+        tch::Reduction::None,
+        -100,
+        0.0,
+    );
     Terms::of([Part::of_anchors(values * weights)])
 }
 
@@ -41,8 +47,8 @@ pub(super) fn own_class(batch: &Batch, classes: i64) -> Tensor {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::{
-        ArcFace, CosFace, Loss, LossValue, NormalisedSoftmax, ProxyAnchor, ProxyNca, ProxyNcaPp, SoftTriple,
-        SoftTripleSettings, tests::batch,
+        ArcFace, CosFace, Loss, LossValue, NormalisedSoftmax, ProxyAnchor, ProxyNca, ProxyNcaPp,
+        SoftTriple, SoftTripleSettings, tests::batch,
     };
     use super::*;
     use crate::{
@@ -53,21 +59,41 @@ pub(super) mod tests {
     };
 
     /// For the batch of [`batch`]: four classes, width three.
-    pub(in super::super) const START: Start = Start { classes: 4, width: 3, seed: 7, part: 0, device: Device::Cpu };
+    pub(in super::super) const START: Start = Start {
+        classes: 4,
+        width: 3,
+        seed: 7,
+        part: 0,
+        device: Device::Cpu,
+    };
 
     /// The same loss in double precision.
     pub(in super::super) fn in_double<L: Loss>(mut loss: L) -> L {
-        let Some(parameters) = loss.parameters_mut() else { return loss };
-        let copies: Vec<(String, Tensor)> =
-            parameters.named().map(|(name, tensor)| (name.to_owned(), tensor.detach().copy())).collect();
-        parameters
-            .set_all(Kind::Double, |name| copies.iter().find(|(copy, _)| copy == name).unwrap().1.shallow_clone());
+        let Some(parameters) = loss.parameters_mut() else {
+            return loss;
+        };
+        let copies: Vec<(String, Tensor)> = parameters
+            .named()
+            .map(|(name, tensor)| (name.to_owned(), tensor.detach().copy()))
+            .collect();
+        parameters.set_all(Kind::Double, |name| {
+            copies
+                .iter()
+                .find(|(copy, _)| copy == name)
+                .unwrap()
+                .1
+                .shallow_clone()
+        });
         loss
     }
 
     /// The only parameter of a loss.
     pub(in super::super) fn only_parameter(loss: &dyn Loss) -> Tensor {
-        loss.parameters().and_then(|parameters| parameters.named().next()).unwrap().1.shallow_clone()
+        loss.parameters()
+            .and_then(|parameters| parameters.named().next())
+            .unwrap()
+            .1
+            .shallow_clone()
     }
 
     /// The cosines of the embeddings of [`batch`] with the rows of a loss's parameter, and the labels.
@@ -77,12 +103,17 @@ pub(super) mod tests {
         let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
         let cosine = |x: &[f64], y: &[f64]| product(x, y) / (product(x, x) * product(y, y)).sqrt();
         let of = |x: &Vec<f64>| proxies.iter().map(|y| cosine(x, y)).collect();
-        (embeddings.iter().map(of).collect(), labels.into_iter().map(|label| label as usize).collect())
+        (
+            embeddings.iter().map(of).collect(),
+            labels.into_iter().map(|label| label as usize).collect(),
+        )
     }
 
     /// The mean over images of -log softmax at the label, as a loop.
     pub(in super::super) fn mean_cross_entropy(logits: &[Vec<f64>], labels: &[usize]) -> f64 {
-        let term = |(row, &label): (&Vec<f64>, &usize)| row.iter().map(|x| (x - row[label]).exp()).sum::<f64>().ln();
+        let term = |(row, &label): (&Vec<f64>, &usize)| {
+            row.iter().map(|x| (x - row[label]).exp()).sum::<f64>().ln()
+        };
         logits.iter().zip(labels).map(term).sum::<f64>() / labels.len() as f64
     }
 
@@ -90,27 +121,49 @@ pub(super) mod tests {
     /// the rows of the parameter, are opposite to them, or zero.
     pub(in super::super) fn is_stable(loss: &dyn Loss) {
         let proxies = only_parameter(loss).detach();
-        let raw = Tensor::cat(&[&proxies, &-&proxies, &proxies.zeros_like()], 0).set_requires_grad(true);
+        let raw =
+            Tensor::cat(&[&proxies, &-&proxies, &proxies.zeros_like()], 0).set_requires_grad(true);
         for label in 0..START.classes {
             let labels = Tensor::full([raw.size()[0]], label, (Kind::Int64, Device::Cpu));
             let found = cost(loss, &normalise(&raw), &labels);
-            let named = loss.parameters().into_iter().flat_map(Parameters::named).map(|(_, tensor)| tensor);
+            let named = loss
+                .parameters()
+                .into_iter()
+                .flat_map(Parameters::named)
+                .map(|(_, tensor)| tensor);
             let inputs: Vec<&Tensor> = named.chain([&raw]).collect();
             let gradients = Tensor::run_backward(&[&found.value], &inputs, false, false);
-            assert!(is_finite(&found.value) && gradients.iter().all(is_finite), "{} {gradients:?}", found.value);
+            assert!(
+                is_finite(&found.value) && gradients.iter().all(is_finite),
+                "{} {gradients:?}",
+                found.value
+            );
         }
     }
 
     /// The root of the mean square of many initial numbers, and their greatest size.
     fn spread(loss: &dyn Loss) -> (f64, f64) {
         let numbers = only_parameter(loss).detach().to_kind(Kind::Double);
-        (numbers.square().mean(None::<Kind>).sqrt().double_value(&[]), numbers.abs().max().double_value(&[]))
+        (
+            numbers.square().mean(None::<Kind>).sqrt().double_value(&[]),
+            numbers.abs().max().double_value(&[]),
+        )
     }
 
     #[test]
     fn initial_numbers_are_distributed_as_the_references_distribute_them() {
-        let start = &Start { classes: 200, width: 50, ..START };
-        let settings = SoftTripleSettings { centres: 2, la: 20.0, gamma: 0.1, delta: 0.01, regulariser: 0.2 };
+        let start = &Start {
+            classes: 200,
+            width: 50,
+            ..START
+        };
+        let settings = SoftTripleSettings {
+            centres: 2,
+            la: 20.0,
+            gamma: 0.1,
+            delta: 0.01,
+            regulariser: 0.2,
+        };
         let losses: [(Box<dyn Loss>, f64); 7] = [
             (Box::new(ProxyNca::new(1.0, start)), 1.0),
             (Box::new(ProxyNcaPp::new(1.0, start)), 0.125),
@@ -118,11 +171,17 @@ pub(super) mod tests {
             (Box::new(NormalisedSoftmax::new(0.05, start)), 1.0),
             (Box::new(CosFace::new(0.35, 64.0, start)), 1.0),
             (Box::new(ArcFace::new(28.6, 64.0, start)), 1.0),
-            (Box::new(SoftTriple::new(settings, start)), 0.05 / f64::sqrt(3.0)),
+            (
+                Box::new(SoftTriple::new(settings, start)),
+                0.05 / f64::sqrt(3.0),
+            ),
         ];
         for (loss, deviation) in losses {
             let (found, greatest) = spread(&*loss);
-            assert!((found / deviation - 1.0).abs() < 0.03, "{found} instead of {deviation}");
+            assert!(
+                (found / deviation - 1.0).abs() < 0.03,
+                "{found} instead of {deviation}"
+            );
             // Normal numbers go beyond three deviations, uniform ones end at the root of three.
             assert!((greatest > 3.0 * deviation) == (deviation != 0.05 / f64::sqrt(3.0)));
         }
@@ -131,12 +190,22 @@ pub(super) mod tests {
     #[test]
     fn the_first_initial_numbers_never_change() {
         // If this fails, runs with the same name no longer have the same result.
-        let first = |part| only_parameter(&ProxyNca::new(1.0, &Start { part, ..START })).double_value(&[0, 0]) as f32;
+        let first = |part| {
+            only_parameter(&ProxyNca::new(1.0, &Start { part, ..START })).double_value(&[0, 0])
+                as f32
+        };
         assert_eq!([first(0), first(1)], [0.7032254, -1.9173433]);
     }
 
     fn cost(loss: &dyn Loss, embeddings: &Tensor, labels: &Tensor) -> LossValue {
         let references = &References::batch(embeddings, labels);
-        Batch { embeddings, labels, references, chosen: None, distance: loss.distance() }.cost(loss, loss.reduction())
+        Batch {
+            embeddings,
+            labels,
+            references,
+            chosen: None,
+            distance: loss.distance(),
+        }
+        .cost(loss, loss.reduction())
     }
 }

@@ -52,12 +52,22 @@ impl Loss for Clustering {
 
     fn terms(&self, batch: &Batch) -> Terms {
         let own = batch.distance.matrix(batch.embeddings, batch.embeddings);
-        let nearest = if batch.distance.is_inverted() { 1.0 } else { 0.0 };
+        let nearest = if batch.distance.is_inverted() {
+            1.0
+        } else {
+            0.0
+        };
         // Rounding would set an image apart from itself.
         let itself = Tensor::eye(batch.images(), (Kind::Bool, own.device()));
-        let distances = batch.distance.excess_over(&own, nearest).masked_fill(&itself, 0.0);
+        let distances = batch
+            .distance
+            .excess_over(&own, nearest)
+            .masked_fill(&itself, 0.0);
         let (values, classes) = batch.labels.internal_unique(true, true);
-        let classes: Vec<usize> = whole(&classes).into_iter().map(|class| class as usize).collect();
+        let classes: Vec<usize> = whole(&classes)
+            .into_iter()
+            .map(|class| class as usize)
+            .collect();
         let count = values.size()[0] as usize;
         let search = Search::new(numbers(&distances), &classes, count, self.gamma);
         let medoids = search.medoids(self.refinements);
@@ -78,7 +88,9 @@ fn sum_at(distances: &Tensor, others: &[usize]) -> Tensor {
 
 fn whole(values: &Tensor) -> Vec<i64> {
     let mut numbers = vec![0; values.numel()];
-    values.to_device(tch::Device::Cpu).copy_data(&mut numbers, values.numel());
+    values
+        .to_device(tch::Device::Cpu)
+        .copy_data(&mut numbers, values.numel());
     numbers
 }
 
@@ -90,13 +102,24 @@ fn numbers(matrix: &Tensor) -> Vec<Vec<f64>> {
         .to_device(tch::Device::Cpu)
         .contiguous()
         .copy_data(&mut numbers, matrix.numel());
-    numbers.chunks(matrix.size()[1].max(1) as usize).map(<[f64]>::to_vec).collect()
+    numbers
+        .chunks(matrix.size()[1].max(1) as usize)
+        .map(<[f64]>::to_vec)
+        .collect()
 }
 
 impl<'a> Search<'a> {
     fn new(distances: Vec<Vec<f64>>, classes: &'a [usize], count: usize, gamma: f64) -> Search<'a> {
-        let surprise = (0..=classes.len()).map(|size| (classes.len() as f64 / size as f64).ln()).collect();
-        Search { distances, classes, count, gamma, surprise }
+        let surprise = (0..=classes.len())
+            .map(|size| (classes.len() as f64 / size as f64).ln())
+            .collect();
+        Search {
+            distances,
+            classes,
+            count,
+            gamma,
+            surprise,
+        }
     }
 
     /// The medoids that cost most, as far as the search finds them.
@@ -141,36 +164,63 @@ impl<'a> Search<'a> {
     }
 
     fn objective(&self, medoids: &[usize], clusters: &[usize]) -> f64 {
-        let away = clusters.iter().zip(&self.distances).map(|(&cluster, distances)| distances[medoids[cluster]]);
+        let away = clusters
+            .iter()
+            .zip(&self.distances)
+            .map(|(&cluster, distances)| distances[medoids[cluster]]);
         self.gamma * self.unlikeness(clusters) - away.sum::<f64>()
     }
 
     /// For each image the place of its nearest medoid. A medoid is its own.
     fn clusters(&self, medoids: &[usize]) -> Vec<usize> {
         let first = vec![0; self.classes.len()];
-        (1..medoids.len()).fold(first, |clusters, place| self.joined(&clusters, &medoids[..place], medoids[place]))
+        (1..medoids.len()).fold(first, |clusters, place| {
+            self.joined(&clusters, &medoids[..place], medoids[place])
+        })
     }
 
     /// The clusters when `image` joins these medoids.
     fn joined(&self, clusters: &[usize], medoids: &[usize], image: usize) -> Vec<usize> {
         let is_closer = |other: usize, medoid: usize| {
-            other == image || (other != medoid && self.distances[other][image] < self.distances[other][medoid])
+            other == image
+                || (other != medoid && self.distances[other][image] < self.distances[other][medoid])
         };
-        let joins = |other: usize, cluster: usize| medoids.is_empty() || is_closer(other, medoids[cluster]);
+        let joins =
+            |other: usize, cluster: usize| medoids.is_empty() || is_closer(other, medoids[cluster]);
         let clusters = clusters.iter().enumerate();
-        clusters.map(|(other, &cluster)| if joins(other, cluster) { medoids.len() } else { cluster }).collect()
+        clusters
+            .map(|(other, &cluster)| {
+                if joins(other, cluster) {
+                    medoids.len()
+                } else {
+                    cluster
+                }
+            })
+            .collect()
     }
 
     fn nearest(&self, medoids: &[usize]) -> Vec<usize> {
-        self.clusters(medoids).into_iter().map(|cluster| medoids[cluster]).collect()
+        self.clusters(medoids)
+            .into_iter()
+            .map(|cluster| medoids[cluster])
+            .collect()
     }
 
     /// For each image the medoid of its class.
     fn nearest_of_classes(&self) -> Vec<usize> {
-        let members = |class: usize| (0..self.classes.len()).filter(move |&image| self.classes[image] == class);
-        let away = |medoid: usize, class: usize| members(class).map(|image| self.distances[image][medoid]).sum::<f64>();
+        let members = |class: usize| {
+            (0..self.classes.len()).filter(move |&image| self.classes[image] == class)
+        };
+        let away = |medoid: usize, class: usize| {
+            members(class)
+                .map(|image| self.distances[image][medoid])
+                .sum::<f64>()
+        };
         let medoids: Vec<usize> = (0..self.count)
-            .map(|class| first_largest(members(class).map(|medoid| (-away(medoid, class), medoid))).unwrap_or(0))
+            .map(|class| {
+                first_largest(members(class).map(|medoid| (-away(medoid, class), medoid)))
+                    .unwrap_or(0)
+            })
             .collect();
         self.classes.iter().map(|&class| medoids[class]).collect()
     }
@@ -178,7 +228,10 @@ impl<'a> Search<'a> {
     /// One minus the mutual information of clusters and classes over the root of the product of their entropies; 0 if
     /// there is one of each.
     fn unlikeness(&self, clusters: &[usize]) -> f64 {
-        let cells = clusters.iter().zip(self.classes).map(|(&cluster, &class)| cluster * self.count + class);
+        let cells = clusters
+            .iter()
+            .zip(self.classes)
+            .map(|(&cluster, &class)| cluster * self.count + class);
         let both = self.entropy(cells, self.count * self.count);
         let clusters = self.entropy(clusters.iter().copied(), self.count);
         let classes = self.entropy(self.classes.iter().copied(), self.count);
@@ -201,7 +254,9 @@ impl<'a> Search<'a> {
 
 /// Of these values and images the image of the largest value, the first one of equals.
 fn first_largest(scored: impl Iterator<Item = (f64, usize)>) -> Option<usize> {
-    scored.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, image)| image)
+    scored
+        .reduce(|best, next| if next.0 > best.0 { next } else { best })
+        .map(|(_, image)| image)
 }
 
 #[cfg(test)]
@@ -222,14 +277,35 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/clustering.json"), |settings| {
             let gamma = settings["gamma"].as_f64().unwrap();
-            Box::new(Clustering { gamma, refinements: settings["refinements"].as_u64().unwrap() as usize })
+            Box::new(Clustering {
+                gamma,
+                refinements: settings["refinements"].as_u64().unwrap() as usize,
+            })
         });
     }
 
     #[test]
     fn a_batch_of_one_or_of_one_class_is_empty() {
-        is_empty_for(&Clustering { gamma: 1.0, refinements: 5 }, &[0]);
-        is_empty_for(&Clustering { gamma: 1.0, refinements: 5 }, &[0, 1, 2]);
-        is_empty_for(&Clustering { gamma: 1.0, refinements: 5 }, &[4, 4, 4]);
+        is_empty_for(
+            &Clustering {
+                gamma: 1.0,
+                refinements: 5,
+            },
+            &[0],
+        );
+        is_empty_for(
+            &Clustering {
+                gamma: 1.0,
+                refinements: 5,
+            },
+            &[0, 1, 2],
+        );
+        is_empty_for(
+            &Clustering {
+                gamma: 1.0,
+                refinements: 5,
+            },
+            &[4, 4, 4],
+        );
     }
 }

@@ -50,21 +50,33 @@ impl Contrastive {
             return terms;
         }
         let nothing = terms.eq(0.0);
-        terms.masked_fill(&nothing, 1.0).pow_tensor_scalar(self.power).masked_fill(&nothing, 0.0)
+        terms
+            .masked_fill(&nothing, 1.0)
+            .pow_tensor_scalar(self.power)
+            .masked_fill(&nothing, 0.0)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{agrees_with, agrees_with_golden_values, batch, is_empty_for, of_all_pairs};
+    use super::super::tests::{
+        agrees_with, agrees_with_golden_values, batch, is_empty_for, of_all_pairs,
+    };
     use super::*;
 
     #[test]
     fn it_is_the_sum_over_pairs_written_as_a_loop() {
-        let loss = Contrastive { pos_margin: 0.3, neg_margin: 1.1, power: 1.0 };
+        let loss = Contrastive {
+            pos_margin: 0.3,
+            neg_margin: 1.1,
+            power: 1.0,
+        };
         let (_, distances, labels) = batch(loss.distance());
         let (mut far, mut close) = (Vec::new(), Vec::new());
-        for (a, b) in (0..12).flat_map(|a| (0..12).map(move |b| (a, b))).filter(|(a, b)| a != b) {
+        for (a, b) in (0..12)
+            .flat_map(|a| (0..12).map(move |b| (a, b)))
+            .filter(|(a, b)| a != b)
+        {
             let (terms, term) = match labels[a] == labels[b] {
                 true => (&mut far, distances[a][b] - 0.3),
                 false => (&mut close, 1.1 - distances[a][b]),
@@ -81,13 +93,31 @@ mod tests {
         agrees_with(include_str!("testdata/contrastive.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
             let (pos_margin, neg_margin) = (setting("pos_margin"), setting("neg_margin"));
-            Box::new(Contrastive { pos_margin, neg_margin, power: setting("power") })
+            Box::new(Contrastive {
+                pos_margin,
+                neg_margin,
+                power: setting("power"),
+            })
         });
     }
 
     #[test]
     fn a_batch_whose_pairs_cost_nothing_is_empty() {
-        is_empty_for(&Contrastive { pos_margin: 3.0, neg_margin: -1.0, power: 1.0 }, &[0, 0, 1, 1]);
-        is_empty_for(&Contrastive { pos_margin: 0.0, neg_margin: 1.0, power: 2.0 }, &[0]);
+        is_empty_for(
+            &Contrastive {
+                pos_margin: 3.0,
+                neg_margin: -1.0,
+                power: 1.0,
+            },
+            &[0, 0, 1, 1],
+        );
+        is_empty_for(
+            &Contrastive {
+                pos_margin: 0.0,
+                neg_margin: 1.0,
+                power: 2.0,
+            },
+            &[0],
+        );
     }
 }

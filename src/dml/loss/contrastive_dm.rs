@@ -49,7 +49,8 @@ mod tests {
         let sum: f64 = sides(loss.distance())
             .iter()
             .map(|(positives, negatives)| {
-                positives.iter().map(|s| 1.0 - s).sum::<f64>() + negatives.iter().filter(|&&s| s > 0.3).sum::<f64>()
+                positives.iter().map(|s| 1.0 - s).sum::<f64>()
+                    + negatives.iter().filter(|&&s| s > 0.3).sum::<f64>()
             })
             .sum();
         assert!((of_all_pairs(&loss) - sum / 12.0).abs() < 1e-12);
@@ -59,7 +60,9 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/contrastive_dm.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(ContrastiveDm { margin: setting("margin") })
+            Box::new(ContrastiveDm {
+                margin: setting("margin"),
+            })
         });
     }
 

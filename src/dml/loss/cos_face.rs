@@ -26,8 +26,16 @@ pub struct CosFace {
 impl CosFace {
     /// With this margin on cosines, `scale` before the softmax, and weights drawn from a normal distribution.
     pub fn new(margin: f64, scale: f64, start: &Start) -> CosFace {
-        let weights = Slot::new("weights", &[start.classes, start.width], Initial::Normal(1.0));
-        CosFace { margin, scale, weights: Parameters::of_loss(vec![weights], start) }
+        let weights = Slot::new(
+            "weights",
+            &[start.classes, start.width],
+            Initial::Normal(1.0),
+        );
+        CosFace {
+            margin,
+            scale,
+            weights: Parameters::of_loss(vec![weights], start),
+        }
     }
 }
 
@@ -76,7 +84,10 @@ mod tests {
     fn it_is_the_sum_over_images_written_as_a_loop() {
         let loss = in_double(CosFace::new(0.3, 10.0, &START));
         let (mut logits, labels) = cosines(&loss);
-        logits.iter_mut().zip(&labels).for_each(|(row, &label)| row[label] -= 0.3);
+        logits
+            .iter_mut()
+            .zip(&labels)
+            .for_each(|(row, &label)| row[label] -= 0.3);
         logits.iter_mut().flatten().for_each(|logit| *logit *= 10.0);
         assert!((of_all_pairs(&loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
     }
@@ -85,7 +96,15 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/cos_face.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(CosFace::new(setting("margin"), setting("scale"), &Start { classes: 5, width: 4, ..START }))
+            Box::new(CosFace::new(
+                setting("margin"),
+                setting("scale"),
+                &Start {
+                    classes: 5,
+                    width: 4,
+                    ..START
+                },
+            ))
         });
     }
 

@@ -67,26 +67,39 @@ mod tests {
     #[test]
     fn it_is_the_sum_over_anchors_and_bins_written_as_a_loop() {
         let loss = FastAp { bins: 7 };
-        let pulse =
-            |distance: f64, bin: usize| (1.0 - (distance - bin as f64 * 4.0 / 7.0).abs() / (4.0 / 7.0)).max(0.0);
-        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-            let histogram =
-                |distances: &[f64], bin| distances.iter().map(|&distance| pulse(distance, bin)).sum::<f64>();
-            let (mut precision, mut hits, mut all) = (0.0, 0.0, 0.0);
-            for bin in 0..=7 {
-                hits += histogram(&positives, bin);
-                all += histogram(&positives, bin) + histogram(&negatives, bin);
-                precision += if all > 0.0 { histogram(&positives, bin) * hits / all } else { 0.0 };
-            }
-            1.0 - precision / positives.len() as f64
-        });
+        let pulse = |distance: f64, bin: usize| {
+            (1.0 - (distance - bin as f64 * 4.0 / 7.0).abs() / (4.0 / 7.0)).max(0.0)
+        };
+        let terms = sides(loss.distance())
+            .into_iter()
+            .map(|(positives, negatives)| {
+                let histogram = |distances: &[f64], bin| {
+                    distances
+                        .iter()
+                        .map(|&distance| pulse(distance, bin))
+                        .sum::<f64>()
+                };
+                let (mut precision, mut hits, mut all) = (0.0, 0.0, 0.0);
+                for bin in 0..=7 {
+                    hits += histogram(&positives, bin);
+                    all += histogram(&positives, bin) + histogram(&negatives, bin);
+                    precision += if all > 0.0 {
+                        histogram(&positives, bin) * hits / all
+                    } else {
+                        0.0
+                    };
+                }
+                1.0 - precision / positives.len() as f64
+            });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
     }
 
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/fast_ap.json"), |settings| {
-            Box::new(FastAp { bins: settings["bins"].as_i64().unwrap() })
+            Box::new(FastAp {
+                bins: settings["bins"].as_i64().unwrap(),
+            })
         });
     }
 

@@ -32,9 +32,20 @@ impl Loss for GeneralisedLifted {
 
     fn terms(&self, batch: &Batch) -> Terms {
         let (distances, (positives, negatives)) = (batch.distances(), batch.masks());
-        let pull = rows::log_sum_exp(&batch.distance.excess_over(&distances, self.pos_margin), &positives);
-        let push = rows::log_sum_exp(&batch.distance.excess_over(&distances, self.neg_margin).neg(), &negatives);
-        Terms::of([Part::of_anchors((rows::or_zero(&pull) + rows::or_zero(&push)).relu())])
+        let pull = rows::log_sum_exp(
+            &batch.distance.excess_over(&distances, self.pos_margin),
+            &positives,
+        );
+        let push = rows::log_sum_exp(
+            &batch
+                .distance
+                .excess_over(&distances, self.neg_margin)
+                .neg(),
+            &negatives,
+        );
+        Terms::of([Part::of_anchors(
+            (rows::or_zero(&pull) + rows::or_zero(&push)).relu(),
+        )])
     }
 }
 
@@ -45,25 +56,42 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
-        let loss = GeneralisedLifted { neg_margin: 1.2, pos_margin: 0.1 };
-        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-            let pull = positives.iter().map(|d| (d - 0.1).exp()).sum::<f64>();
-            let push = negatives.iter().map(|d| (1.2 - d).exp()).sum::<f64>();
-            (pull.ln() + push.ln()).max(0.0)
-        });
+        let loss = GeneralisedLifted {
+            neg_margin: 1.2,
+            pos_margin: 0.1,
+        };
+        let terms = sides(loss.distance())
+            .into_iter()
+            .map(|(positives, negatives)| {
+                let pull = positives.iter().map(|d| (d - 0.1).exp()).sum::<f64>();
+                let push = negatives.iter().map(|d| (1.2 - d).exp()).sum::<f64>();
+                (pull.ln() + push.ln()).max(0.0)
+            });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
     }
 
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
-        agrees_with(include_str!("testdata/generalised_lifted.json"), |settings| {
-            let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(GeneralisedLifted { neg_margin: setting("neg_margin"), pos_margin: setting("pos_margin") })
-        });
+        agrees_with(
+            include_str!("testdata/generalised_lifted.json"),
+            |settings| {
+                let setting = |name: &str| settings[name].as_f64().unwrap();
+                Box::new(GeneralisedLifted {
+                    neg_margin: setting("neg_margin"),
+                    pos_margin: setting("pos_margin"),
+                })
+            },
+        );
     }
 
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
-        is_empty_for(&GeneralisedLifted { neg_margin: 1.0, pos_margin: 0.0 }, &[0]);
+        is_empty_for(
+            &GeneralisedLifted {
+                neg_margin: 1.0,
+                pos_margin: 0.0,
+            },
+            &[0],
+        );
     }
 }

@@ -52,9 +52,16 @@ impl Loss for HierarchicalTriplet {
             return Terms::default();
         }
         let classes = Classes::of(&batch.references.embeddings, &batch.references.labels);
-        let margins = self.margins(&classes).to_kind(distances.kind()).to_device(distances.device());
+        let margins = self
+            .margins(&classes)
+            .to_kind(distances.kind())
+            .to_device(distances.device());
         let class = |images: &Tensor| classes.of_references.index(&[Some(images)]);
-        let margin = at(&margins, &class(&triplets.positive), &class(&triplets.negative));
+        let margin = at(
+            &margins,
+            &class(&triplets.positive),
+            &class(&triplets.negative),
+        );
         let positive = at(&distances, &triplets.anchor, &triplets.positive);
         let negative = at(&distances, &triplets.anchor, &triplets.negative);
         let violation = batch.distance.excess(&positive, &negative) + margin;
@@ -67,7 +74,11 @@ impl HierarchicalTriplet {
     fn margins(&self, classes: &Classes) -> Tensor {
         let step = (4.0 - classes.spread) / self.levels as f64;
         let level = |height: f64| {
-            let count = if step > 0.0 { ((height - classes.spread) / step).ceil() } else { 0.0 };
+            let count = if step > 0.0 {
+                ((height - classes.spread) / step).ceil()
+            } else {
+                0.0
+            };
             classes.spread + step * count.clamp(0.0, self.levels as f64)
         };
         let heights = joined(&classes.distances);
@@ -88,25 +99,40 @@ impl Classes {
         let count = values.size()[0];
         let members = of_references.one_hot(count).to_kind(Kind::Double);
         let embeddings = embeddings.detach().to_kind(Kind::Double);
-        let sizes = members.sum_dim_intlist([0i64].as_slice(), false, None::<Kind>).unsqueeze(1);
+        let sizes = members
+            .sum_dim_intlist([0i64].as_slice(), false, None::<Kind>)
+            .unsqueeze(1);
         let means = members.tr().matmul(&embeddings) / &sizes;
-        let lengths = embeddings.square().sum_dim_intlist([1i64].as_slice(), true, None::<Kind>);
+        let lengths = embeddings
+            .square()
+            .sum_dim_intlist([1i64].as_slice(), true, None::<Kind>);
         let lengths = members.tr().matmul(&lengths) / &sizes;
         let between = &lengths + lengths.tr() - means.matmul(&means.tr()) * 2.0;
         // Within a class images are not compared with themselves.
-        let within = between.diagonal(0, 0, 1) * sizes.squeeze_dim(1) / (sizes.squeeze_dim(1) - 1.0).clamp_min(1.0);
+        let within = between.diagonal(0, 0, 1) * sizes.squeeze_dim(1)
+            / (sizes.squeeze_dim(1) - 1.0).clamp_min(1.0);
         let within = within.clamp_min(0.0);
         let distances = between.diagonal_scatter(&within, 0, 0, 1);
         let several = sizes.squeeze_dim(1).gt(1.0);
         let spread = (&within * &several).sum(None::<Kind>) / several.sum(Kind::Int64).clamp_min(1);
-        Classes { of_references, distances: numbers(&distances, count), spread: spread.double_value(&[]) }
+        Classes {
+            of_references,
+            distances: numbers(&distances, count),
+            spread: spread.double_value(&[]),
+        }
     }
 }
 
 fn numbers(matrix: &Tensor, size: i64) -> Vec<Vec<f64>> {
     let mut numbers = vec![0.0; (size * size) as usize];
-    matrix.to_device(Device::Cpu).contiguous().copy_data(&mut numbers, (size * size) as usize);
-    numbers.chunks(size.max(1) as usize).map(<[f64]>::to_vec).collect()
+    matrix
+        .to_device(Device::Cpu)
+        .contiguous()
+        .copy_data(&mut numbers, (size * size) as usize);
+    numbers
+        .chunks(size.max(1) as usize)
+        .map(<[f64]>::to_vec)
+        .collect()
 }
 
 /// Returns the threshold at which each two classes are joined, directly or by way of others: the largest step on the
@@ -118,14 +144,16 @@ fn joined(distances: &[Vec<f64>]) -> Vec<Vec<f64>> {
     // For each class outside the tree the closest one in it.
     let mut closest = vec![0; count];
     let mut outside: Vec<usize> = (1..count).collect();
-    while let Some((place, &class)) = outside
-        .iter()
-        .enumerate()
-        .min_by(|(_, a), (_, b)| distances[**a][closest[**a]].total_cmp(&distances[**b][closest[**b]]))
-    {
+    while let Some((place, &class)) = outside.iter().enumerate().min_by(|(_, a), (_, b)| {
+        distances[**a][closest[**a]].total_cmp(&distances[**b][closest[**b]])
+    }) {
         let (parent, step) = (closest[class], distances[class][closest[class]]);
         for &other in &tree {
-            let height = if other == parent { step } else { step.max(heights[parent][other]) };
+            let height = if other == parent {
+                step
+            } else {
+                step.max(heights[parent][other])
+            };
             heights[class][other] = height;
             heights[other][class] = height;
         }
@@ -147,15 +175,28 @@ mod tests {
 
     #[test]
     fn classes_are_joined_by_way_of_others() {
-        let distances = [[0.0, 1.0, 5.0, 9.0], [1.0, 0.0, 2.0, 8.0], [5.0, 2.0, 0.0, 7.0], [9.0, 8.0, 7.0, 0.0]];
+        let distances = [
+            [0.0, 1.0, 5.0, 9.0],
+            [1.0, 0.0, 2.0, 8.0],
+            [5.0, 2.0, 0.0, 7.0],
+            [9.0, 8.0, 7.0, 0.0],
+        ];
         let heights = joined(&distances.map(|row| row.to_vec()));
-        let expected = [[0.0, 1.0, 2.0, 7.0], [1.0, 0.0, 2.0, 7.0], [2.0, 2.0, 0.0, 7.0], [7.0, 7.0, 7.0, 0.0]];
+        let expected = [
+            [0.0, 1.0, 2.0, 7.0],
+            [1.0, 0.0, 2.0, 7.0],
+            [2.0, 2.0, 0.0, 7.0],
+            [7.0, 7.0, 7.0, 0.0],
+        ];
         assert_eq!(heights, expected);
     }
 
     #[test]
     fn it_is_the_sum_over_triplets_written_as_a_loop() {
-        let loss = HierarchicalTriplet { margin: 0.1, levels: 16 };
+        let loss = HierarchicalTriplet {
+            margin: 0.1,
+            levels: 16,
+        };
         let (_, distances, labels) = batch(loss.distance());
         let mean = |one: i64, other: i64| {
             let pairs = (0..12).flat_map(|a| (0..12).map(move |b| (a, b)));
@@ -163,7 +204,9 @@ mod tests {
             let terms: Vec<f64> = pairs.map(|(a, b)| distances[a][b]).collect();
             terms.iter().sum::<f64>() / terms.len() as f64
         };
-        let between = (0..4).map(|one| (0..4).map(|other| mean(one, other)).collect()).collect::<Vec<Vec<f64>>>();
+        let between = (0..4)
+            .map(|one| (0..4).map(|other| mean(one, other)).collect())
+            .collect::<Vec<Vec<f64>>>();
         let mut height = between.clone();
         for by in 0..4 {
             for (one, other) in (0..4).flat_map(|one| (0..4).map(move |other| (one, other))) {
@@ -173,11 +216,15 @@ mod tests {
         let spread = (0..4).map(|class| between[class][class]).sum::<f64>() / 4.0;
         let level = |one: usize, other: usize| {
             let levels = (0..=16).map(|step| spread + (4.0 - spread) / 16.0 * f64::from(step));
-            levels.into_iter().find(|&level| level >= height[one][other]).unwrap()
+            levels
+                .into_iter()
+                .find(|&level| level >= height[one][other])
+                .unwrap()
         };
         let (mut sum, mut count) = (0.0, 0);
-        for (a, p) in
-            (0..12).flat_map(|a| (0..12).map(move |p| (a, p))).filter(|&(a, p)| a != p && labels[a] == labels[p])
+        for (a, p) in (0..12)
+            .flat_map(|a| (0..12).map(move |p| (a, p)))
+            .filter(|&(a, p)| a != p && labels[a] == labels[p])
         {
             for n in (0..12).filter(|&n| labels[a] != labels[n]) {
                 let (one, other) = (labels[a] as usize, labels[n] as usize);
@@ -191,16 +238,28 @@ mod tests {
 
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
-        agrees_with(include_str!("testdata/hierarchical_triplet.json"), |settings| {
-            let (margin, levels) = (settings["margin"].as_f64().unwrap(), settings["levels"].as_i64().unwrap());
-            Box::new(HierarchicalTriplet { margin, levels })
-        });
+        agrees_with(
+            include_str!("testdata/hierarchical_triplet.json"),
+            |settings| {
+                let (margin, levels) = (
+                    settings["margin"].as_f64().unwrap(),
+                    settings["levels"].as_i64().unwrap(),
+                );
+                Box::new(HierarchicalTriplet { margin, levels })
+            },
+        );
     }
 
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
         for labels in [[0].as_slice(), &[0, 0, 0], &[0, 1, 2]] {
-            is_empty_for(&HierarchicalTriplet { margin: 0.1, levels: 16 }, labels);
+            is_empty_for(
+                &HierarchicalTriplet {
+                    margin: 0.1,
+                    levels: 16,
+                },
+                labels,
+            );
         }
     }
 }

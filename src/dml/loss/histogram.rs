@@ -39,7 +39,11 @@ impl Loss for Histogram {
         let positive = density(&places, &positives, self.bins);
         let negative = density(&places, &negatives, self.bins);
         let closer = rows::running_sums(&negative);
-        Terms::of([Part::of_others((positive * closer).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>))])
+        Terms::of([Part::of_others((positive * closer).sum_dim_intlist(
+            [1i64].as_slice(),
+            false,
+            None::<Kind>,
+        ))])
     }
 }
 
@@ -49,7 +53,11 @@ fn pairs(batch: &Batch) -> (Tensor, Tensor) {
     let anchors = rows::have_both(&positives, &negatives).unsqueeze(1);
     let once = |pairs: Tensor| {
         let pairs = pairs.logical_and(&anchors);
-        if batch.is_own_reference() { pairs.logical_or(&pairs.tr()).triu(1) } else { pairs }
+        if batch.is_own_reference() {
+            pairs.logical_or(&pairs.tr()).triu(1)
+        } else {
+            pairs
+        }
     };
     (once(positives), once(negatives))
 }
@@ -69,10 +77,20 @@ mod tests {
     fn it_is_the_sum_over_bins_written_as_a_loop() {
         let loss = Histogram { bins: 7 };
         let sides = sides(loss.distance());
-        let pulse = |s: f64, bin: usize| (1.0 - (s + 1.0 - bin as f64 * 2.0 / 7.0).abs() * 3.5).max(0.0);
-        let density = |all: &[f64], bin| all.iter().map(|&s| pulse(s, bin)).sum::<f64>() / all.len() as f64;
-        let positives: Vec<f64> = sides.iter().flat_map(|(positives, _)| positives).copied().collect();
-        let negatives: Vec<f64> = sides.iter().flat_map(|(_, negatives)| negatives).copied().collect();
+        let pulse =
+            |s: f64, bin: usize| (1.0 - (s + 1.0 - bin as f64 * 2.0 / 7.0).abs() * 3.5).max(0.0);
+        let density =
+            |all: &[f64], bin| all.iter().map(|&s| pulse(s, bin)).sum::<f64>() / all.len() as f64;
+        let positives: Vec<f64> = sides
+            .iter()
+            .flat_map(|(positives, _)| positives)
+            .copied()
+            .collect();
+        let negatives: Vec<f64> = sides
+            .iter()
+            .flat_map(|(_, negatives)| negatives)
+            .copied()
+            .collect();
         let sum = |bin| (0..=bin).map(|bin| density(&positives, bin)).sum::<f64>();
         let expected: f64 = (0..=7).map(|bin| density(&negatives, bin) * sum(bin)).sum();
         assert!((of_all_pairs(&loss) - expected).abs() < 1e-12);
@@ -81,7 +99,9 @@ mod tests {
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/histogram.json"), |settings| {
-            Box::new(Histogram { bins: settings["bins"].as_i64().unwrap() })
+            Box::new(Histogram {
+                bins: settings["bins"].as_i64().unwrap(),
+            })
         });
     }
 

@@ -40,14 +40,24 @@ impl Loss for Lifted {
             return Terms::default();
         }
         let counts = rows::counts(&distances, &pairs.anchor_neg, &pairs.negative);
-        let exponents = batch.distance.excess_over(&distances, self.neg_margin).neg() + counts.log();
+        let exponents = batch
+            .distance
+            .excess_over(&distances, self.neg_margin)
+            .neg()
+            + counts.log();
         let of_images = rows::log_sum_exp(&exponents, &counts.gt(0.0));
         let of_references = of_references(&of_images, batch);
-        let of_pairs = [of_images.index(&[Some(&pairs.anchor_pos)]), of_references.index(&[Some(&pairs.positive)])];
+        let of_pairs = [
+            of_images.index(&[Some(&pairs.anchor_pos)]),
+            of_references.index(&[Some(&pairs.positive)]),
+        ];
         let push = rows::or_zero(&Tensor::stack(&of_pairs, 1).logsumexp([1], false));
         let positive = at(&distances, &pairs.anchor_pos, &pairs.positive);
         let violation = push + batch.distance.excess_over(&positive, self.pos_margin);
-        Terms::of([Part::of_tuples(violation.relu().square() / 2.0, &pairs.anchor_pos)])
+        Terms::of([Part::of_tuples(
+            violation.relu().square() / 2.0,
+            &pairs.anchor_pos,
+        )])
     }
 }
 
@@ -57,7 +67,11 @@ fn of_references(of_images: &Tensor, batch: &Batch) -> Tensor {
     let images = own.ge(0).nonzero().squeeze_dim(1);
     let none = batch.references.labels.full_like(batch.images());
     let rows = none.index_put(&[Some(own.index(&[Some(&images)]))], &images, false);
-    let nothing = Tensor::full([1], f64::NEG_INFINITY, (of_images.kind(), of_images.device()));
+    let nothing = Tensor::full(
+        [1],
+        f64::NEG_INFINITY,
+        (of_images.kind(), of_images.device()),
+    );
     Tensor::cat(&[of_images, &nothing], 0).index(&[Some(rows)])
 }
 
@@ -68,30 +82,65 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_pairs_written_as_a_loop() {
-        let loss = Lifted { neg_margin: 1.2, pos_margin: 0.1 };
+        let loss = Lifted {
+            neg_margin: 1.2,
+            pos_margin: 0.1,
+        };
         let (_, distances, labels) = batch(loss.distance());
-        let sum =
-            |a: usize| (0..12).filter(|&n| labels[n] != labels[a]).map(|n| (1.2 - distances[a][n]).exp()).sum::<f64>();
+        let sum = |a: usize| {
+            (0..12)
+                .filter(|&n| labels[n] != labels[a])
+                .map(|n| (1.2 - distances[a][n]).exp())
+                .sum::<f64>()
+        };
         let pairs = (0..12).flat_map(|a| (0..12).map(move |p| (a, p)));
         let terms: Vec<f64> = pairs
             .filter(|&(a, p)| a != p && labels[a] == labels[p])
-            .map(|(a, p)| ((sum(a) + sum(p)).ln() + distances[a][p] - 0.1).max(0.0).powi(2) / 2.0)
+            .map(|(a, p)| {
+                ((sum(a) + sum(p)).ln() + distances[a][p] - 0.1)
+                    .max(0.0)
+                    .powi(2)
+                    / 2.0
+            })
             .collect();
-        assert!((of_all_pairs(&loss) - terms.iter().sum::<f64>() / terms.len() as f64).abs() < 1e-12);
+        assert!(
+            (of_all_pairs(&loss) - terms.iter().sum::<f64>() / terms.len() as f64).abs() < 1e-12
+        );
     }
 
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/lifted.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(Lifted { neg_margin: setting("neg_margin"), pos_margin: setting("pos_margin") })
+            Box::new(Lifted {
+                neg_margin: setting("neg_margin"),
+                pos_margin: setting("pos_margin"),
+            })
         });
     }
 
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
-        is_empty_for(&Lifted { neg_margin: 1.0, pos_margin: 0.0 }, &[0]);
-        is_empty_for(&Lifted { neg_margin: 1.0, pos_margin: 0.0 }, &[0, 0, 0]);
-        is_empty_for(&Lifted { neg_margin: 1.0, pos_margin: 0.0 }, &[0, 1, 2]);
+        is_empty_for(
+            &Lifted {
+                neg_margin: 1.0,
+                pos_margin: 0.0,
+            },
+            &[0],
+        );
+        is_empty_for(
+            &Lifted {
+                neg_margin: 1.0,
+                pos_margin: 0.0,
+            },
+            &[0, 0, 0],
+        );
+        is_empty_for(
+            &Lifted {
+                neg_margin: 1.0,
+                pos_margin: 0.0,
+            },
+            &[0, 1, 2],
+        );
     }
 }

@@ -47,12 +47,17 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
-        let loss = LiftedDm { alpha: 7.0, beta: 3.0 };
-        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-            let pull = positives.iter().map(|s| (-3.0 * s).exp()).sum::<f64>();
-            let push = negatives.iter().map(|s| (7.0 * s).exp()).sum::<f64>();
-            2.0 / 3.0 * pull.ln() + 2.0 / 7.0 * push.ln()
-        });
+        let loss = LiftedDm {
+            alpha: 7.0,
+            beta: 3.0,
+        };
+        let terms = sides(loss.distance())
+            .into_iter()
+            .map(|(positives, negatives)| {
+                let pull = positives.iter().map(|s| (-3.0 * s).exp()).sum::<f64>();
+                let push = negatives.iter().map(|s| (7.0 * s).exp()).sum::<f64>();
+                2.0 / 3.0 * pull.ln() + 2.0 / 7.0 * push.ln()
+            });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
     }
 
@@ -60,14 +65,35 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/lifted_dm.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(LiftedDm { alpha: setting("alpha"), beta: setting("beta") })
+            Box::new(LiftedDm {
+                alpha: setting("alpha"),
+                beta: setting("beta"),
+            })
         });
     }
 
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
-        is_empty_for(&LiftedDm { alpha: 40.0, beta: 2.0 }, &[0]);
-        is_empty_for(&LiftedDm { alpha: 40.0, beta: 2.0 }, &[0, 0, 0]);
-        is_empty_for(&LiftedDm { alpha: 40.0, beta: 2.0 }, &[0, 1, 2]);
+        is_empty_for(
+            &LiftedDm {
+                alpha: 40.0,
+                beta: 2.0,
+            },
+            &[0],
+        );
+        is_empty_for(
+            &LiftedDm {
+                alpha: 40.0,
+                beta: 2.0,
+            },
+            &[0, 0, 0],
+        );
+        is_empty_for(
+            &LiftedDm {
+                alpha: 40.0,
+                beta: 2.0,
+            },
+            &[0, 1, 2],
+        );
     }
 }

@@ -56,13 +56,20 @@ impl Margin {
             Boundary::Learnt => Some(Parameters::of_loss(vec![slot(1)], start)),
             Boundary::PerClass => Some(Parameters::of_loss(vec![slot(start.classes)], start)),
         };
-        Margin { settings, parameters }
+        Margin {
+            settings,
+            parameters,
+        }
     }
 
     /// The boundary of each anchor: `[t]`, or `[1]` if all have the same.
     fn boundaries(&self, batch: &Batch, anchors: &Tensor) -> Tensor {
         let Some(parameters) = &self.parameters else {
-            return Tensor::full([1], self.settings.beta, (batch.embeddings.kind(), batch.embeddings.device()));
+            return Tensor::full(
+                [1],
+                self.settings.beta,
+                (batch.embeddings.kind(), batch.embeddings.device()),
+            );
         };
         let beta = parameters.get("beta");
         match self.settings.boundary {
@@ -102,11 +109,15 @@ impl Loss for Margin {
         let negative = at(&distances, &triplets.anchor, &triplets.negative);
         let boundaries = self.boundaries(batch, &triplets.anchor);
         let too_far = (batch.distance.excess(&positive, &boundaries) + self.settings.margin).relu();
-        let too_close = (batch.distance.excess(&boundaries, &negative) + self.settings.margin).relu();
+        let too_close =
+            (batch.distance.excess(&boundaries, &negative) + self.settings.margin).relu();
         let values = Tensor::cat(&[too_far, too_close], 0);
         let added = self.penalty(&boundaries, &values).into_iter().collect();
         let anchors = Tensor::cat(&[&triplets.anchor, &triplets.anchor], 0);
-        Terms { parts: vec![Part::of_tuples(values, &anchors)], added }
+        Terms {
+            parts: vec![Part::of_tuples(values, &anchors)],
+            added,
+        }
     }
 
     fn parameters(&self) -> Option<&Parameters> {
@@ -128,7 +139,12 @@ mod tests {
     };
     use super::*;
 
-    const SETTINGS: MarginSettings = MarginSettings { margin: 0.2, beta: 1.2, boundary: Boundary::Fixed, nu: 0.0 };
+    const SETTINGS: MarginSettings = MarginSettings {
+        margin: 0.2,
+        beta: 1.2,
+        boundary: Boundary::Fixed,
+        nu: 0.0,
+    };
 
     fn named(settings: &Value) -> Box<dyn Loss> {
         let number = |name: &str| settings[name].as_f64().unwrap();
@@ -137,8 +153,19 @@ mod tests {
             "learnt" => Boundary::Learnt,
             _ => Boundary::PerClass,
         };
-        let settings = MarginSettings { margin: number("margin"), beta: number("beta"), boundary, nu: number("nu") };
-        Box::new(Margin::new(settings, &Start { classes: 5, ..START }))
+        let settings = MarginSettings {
+            margin: number("margin"),
+            beta: number("beta"),
+            boundary,
+            nu: number("nu"),
+        };
+        Box::new(Margin::new(
+            settings,
+            &Start {
+                classes: 5,
+                ..START
+            },
+        ))
     }
 
     /// The mean of non-zero terms, and how many triplets there are for each non-zero term.
@@ -146,7 +173,10 @@ mod tests {
         let (_, distances, labels) = batch(Distance::Euclidean);
         let (mut sum, mut count, mut triplets) = (0.0, 0.0, 0.0);
         let same = |a: usize, b: usize| labels[a] == labels[b];
-        for (a, p) in (0..12).flat_map(|a| (0..12).map(move |p| (a, p))).filter(|&(a, p)| a != p && same(a, p)) {
+        for (a, p) in (0..12)
+            .flat_map(|a| (0..12).map(move |p| (a, p)))
+            .filter(|&(a, p)| a != p && same(a, p))
+        {
             for n in (0..12).filter(|&n| !same(a, n)) {
                 triplets += 1.0;
                 for term in [distances[a][p] - beta + 0.2, beta - distances[a][n] + 0.2] {
@@ -160,14 +190,36 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_triplets_written_as_a_loop() {
-        let loss = Margin::new(MarginSettings { nu: 0.5, ..SETTINGS }, &START);
+        let loss = Margin::new(
+            MarginSettings {
+                nu: 0.5,
+                ..SETTINGS
+            },
+            &START,
+        );
         assert!((of_all_pairs(&loss) - written_as_a_loop(1.2).0).abs() < 1e-12);
         // Exact in single precision, in which parameters start.
-        let settings = MarginSettings { beta: 0.75, nu: 0.5, ..SETTINGS };
+        let settings = MarginSettings {
+            beta: 0.75,
+            nu: 0.5,
+            ..SETTINGS
+        };
         let (terms, per_term) = written_as_a_loop(0.75);
-        let learnt = in_double(Margin::new(MarginSettings { boundary: Boundary::Learnt, ..settings }, &START));
+        let learnt = in_double(Margin::new(
+            MarginSettings {
+                boundary: Boundary::Learnt,
+                ..settings
+            },
+            &START,
+        ));
         assert!((of_all_pairs(&learnt) - terms - 0.5 * 0.75).abs() < 1e-12);
-        let per_class = in_double(Margin::new(MarginSettings { boundary: Boundary::PerClass, ..settings }, &START));
+        let per_class = in_double(Margin::new(
+            MarginSettings {
+                boundary: Boundary::PerClass,
+                ..settings
+            },
+            &START,
+        ));
         assert!((of_all_pairs(&per_class) - terms - 0.5 * 0.75 * per_term).abs() < 1e-12);
     }
 
@@ -179,7 +231,14 @@ mod tests {
     #[test]
     fn a_batch_without_triplets_is_empty() {
         for boundary in [Boundary::Fixed, Boundary::Learnt, Boundary::PerClass] {
-            let loss = in_double(Margin::new(MarginSettings { boundary, nu: 1.0, ..SETTINGS }, &START));
+            let loss = in_double(Margin::new(
+                MarginSettings {
+                    boundary,
+                    nu: 1.0,
+                    ..SETTINGS
+                },
+                &START,
+            ));
             is_empty_for(&loss, &[0, 0, 0]);
             is_empty_for(&loss, &[0]);
         }
@@ -187,9 +246,20 @@ mod tests {
 
     #[test]
     fn without_a_term_only_one_boundary_for_all_is_still_penalised() {
-        let settings = MarginSettings { margin: -9.0, beta: 0.5, nu: 1.0, ..SETTINGS };
+        let settings = MarginSettings {
+            margin: -9.0,
+            beta: 0.5,
+            nu: 1.0,
+            ..SETTINGS
+        };
         for (boundary, expected) in [(Boundary::Learnt, 0.5), (Boundary::PerClass, 0.0)] {
-            let loss = in_double(Margin::new(MarginSettings { boundary, ..settings }, &START));
+            let loss = in_double(Margin::new(
+                MarginSettings {
+                    boundary,
+                    ..settings
+                },
+                &START,
+            ));
             assert_eq!(of_all_pairs(&loss), expected);
         }
     }

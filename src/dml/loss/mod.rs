@@ -145,7 +145,8 @@ impl Batch<'_> {
 
     /// Returns the distances of all images from all references: `[n, m]`.
     pub fn distances(&self) -> Tensor {
-        self.distance.matrix(self.embeddings, &self.references.embeddings)
+        self.distance
+            .matrix(self.embeddings, &self.references.embeddings)
     }
 
     /// Returns the same with larger meaning closer, whichever way the distance points: `[n, m]`.
@@ -172,7 +173,11 @@ impl Batch<'_> {
     pub fn positive_pairs(&self) -> (Tensor, Tensor) {
         match self.chosen {
             Some(tuples) => {
-                let Pairs { anchor_pos, positive, .. } = tuples.pairs();
+                let Pairs {
+                    anchor_pos,
+                    positive,
+                    ..
+                } = tuples.pairs();
                 (anchor_pos, positive)
             }
             None => coordinates(&self.references.masks(self.labels).0),
@@ -181,7 +186,11 @@ impl Batch<'_> {
 
     /// Returns the terms of the pairs that count: what `pull` makes of the distances of positive pairs, and what
     /// `push` makes of those of negative pairs, one by one.
-    pub fn terms_of_pairs(&self, pull: impl Fn(&Tensor) -> Tensor, push: impl Fn(&Tensor) -> Tensor) -> Terms {
+    pub fn terms_of_pairs(
+        &self,
+        pull: impl Fn(&Tensor) -> Tensor,
+        push: impl Fn(&Tensor) -> Tensor,
+    ) -> Terms {
         let distances = self.distances();
         let listed = |values: &dyn Fn(&Tensor) -> Tensor, anchors: &Tensor, others: &Tensor| {
             Part::of_tuples(values(&at(&distances, anchors, others)), anchors)
@@ -190,10 +199,21 @@ impl Batch<'_> {
             // Nearly all pairs are negative, so these stay a matrix.
             let (positives, negatives) = self.references.masks(self.labels);
             let (anchors, others) = coordinates(&positives);
-            return Terms::of([listed(&pull, &anchors, &others), Part::of_marked(&push(&distances), negatives)]);
+            return Terms::of([
+                listed(&pull, &anchors, &others),
+                Part::of_marked(&push(&distances), negatives),
+            ]);
         };
-        let Pairs { anchor_pos, positive, anchor_neg, negative } = tuples.pairs();
-        Terms::of([listed(&pull, &anchor_pos, &positive), listed(&push, &anchor_neg, &negative)])
+        let Pairs {
+            anchor_pos,
+            positive,
+            anchor_neg,
+            negative,
+        } = tuples.pairs();
+        Terms::of([
+            listed(&pull, &anchor_pos, &positive),
+            listed(&push, &anchor_neg, &negative),
+        ])
     }
 
     /// Returns the triplets that count.
@@ -207,7 +227,9 @@ impl Batch<'_> {
     /// Returns the pairs that count as two masks `[n, m]`, of positives and of negatives. A pair counts once,
     /// however often a miner lists it.
     pub fn masks(&self) -> (Tensor, Tensor) {
-        let Some(tuples) = self.chosen else { return self.references.masks(self.labels) };
+        let Some(tuples) = self.chosen else {
+            return self.references.masks(self.labels);
+        };
         let pairs = tuples.pairs();
         let shape = [self.images(), self.references.labels.size()[0]];
         let marked = |rows: &Tensor, columns: &Tensor| {
@@ -215,7 +237,10 @@ impl Batch<'_> {
             let yes = Tensor::ones(rows.size(), (Kind::Bool, rows.device()));
             mask.index_put(&[Some(rows), Some(columns)], &yes, false)
         };
-        (marked(&pairs.anchor_pos, &pairs.positive), marked(&pairs.anchor_neg, &pairs.negative))
+        (
+            marked(&pairs.anchor_pos, &pairs.positive),
+            marked(&pairs.anchor_neg, &pairs.negative),
+        )
     }
 
     /// Returns a weight `[n]` for each image, of which a loss without pairs makes use: how often a miner chose it,
@@ -233,17 +258,27 @@ impl Batch<'_> {
 
     fn how_often_chosen(&self, with_others: bool) -> Tensor {
         let options = (self.embeddings.kind(), self.embeddings.device());
-        let Some(tuples) = self.chosen else { return Tensor::ones([self.images()], options) };
+        let Some(tuples) = self.chosen else {
+            return Tensor::ones([self.images()], options);
+        };
         let (anchors, others) = match tuples {
-            Tuples::Pairs(pairs) => (vec![&pairs.anchor_pos, &pairs.anchor_neg], [&pairs.positive, &pairs.negative]),
-            Tuples::Triplets(triplets) => (vec![&triplets.anchor], [&triplets.positive, &triplets.negative]),
+            Tuples::Pairs(pairs) => (
+                vec![&pairs.anchor_pos, &pairs.anchor_neg],
+                [&pairs.positive, &pairs.negative],
+            ),
+            Tuples::Triplets(triplets) => (
+                vec![&triplets.anchor],
+                [&triplets.positive, &triplets.negative],
+            ),
         };
         let others = others.into_iter().filter(|_| with_others);
         let indices = Tensor::cat(&anchors.into_iter().chain(others).collect::<Vec<_>>(), 0);
         if indices.numel() == 0 {
             return Tensor::zeros([self.images()], options);
         }
-        let counts = indices.bincount(None::<Tensor>, self.images()).to_kind(options.0);
+        let counts = indices
+            .bincount(None::<Tensor>, self.images())
+            .to_kind(options.0);
         &counts / counts.max()
     }
 
@@ -253,9 +288,15 @@ impl Batch<'_> {
         let empty = terms.are_zero();
         if empty && terms.added.is_empty() {
             // Zero, but still a function of the embeddings; and not a number if they are not.
-            return LossValue { value: self.embeddings.sum(None::<Kind>) * 0.0, empty };
+            return LossValue {
+                value: self.embeddings.sum(None::<Kind>) * 0.0,
+                empty,
+            };
         }
-        LossValue { value: terms.reduce(reduction, self.images()), empty }
+        LossValue {
+            value: terms.reduce(reduction, self.images()),
+            empty,
+        }
     }
 }
 
@@ -296,21 +337,43 @@ pub(crate) mod tests {
         match case["loss"].as_str().unwrap() {
             "contrastive" => {
                 let (pos_margin, neg_margin) = (setting("pos_margin"), setting("neg_margin"));
-                Box::new(Contrastive { pos_margin, neg_margin, power: 1.0 })
+                Box::new(Contrastive {
+                    pos_margin,
+                    neg_margin,
+                    power: 1.0,
+                })
             }
-            "triplet" => Box::new(Triplet { margin: setting("margin"), swap: false, smooth: false }),
-            "multi_similarity" => {
-                Box::new(MultiSimilarity { alpha: setting("alpha"), beta: setting("beta"), base: setting("base") })
-            }
+            "triplet" => Box::new(Triplet {
+                margin: setting("margin"),
+                swap: false,
+                smooth: false,
+            }),
+            "multi_similarity" => Box::new(MultiSimilarity {
+                alpha: setting("alpha"),
+                beta: setting("beta"),
+                base: setting("base"),
+            }),
             other => panic!("golden loss {other}"),
         }
     }
 
-    fn value(loss: &dyn Loss, miner: Option<&dyn Miner>, embeddings: &Tensor, labels: &Tensor) -> LossValue {
+    fn value(
+        loss: &dyn Loss,
+        miner: Option<&dyn Miner>,
+        embeddings: &Tensor,
+        labels: &Tensor,
+    ) -> LossValue {
         let references = &References::batch(embeddings, labels);
         let chosen = miner.map(|miner| miner.mine(embeddings, labels, references, &mut draws()));
         let (chosen, distance) = (chosen.as_ref(), loss.distance());
-        Batch { embeddings, labels, references, chosen, distance }.cost(loss, loss.reduction())
+        Batch {
+            embeddings,
+            labels,
+            references,
+            chosen,
+            distance,
+        }
+        .cost(loss, loss.reduction())
     }
 
     fn draws() -> Draws {
@@ -324,13 +387,28 @@ pub(crate) mod tests {
         let cases: Vec<&Value> = cases.iter().filter(|case| case["loss"] == name).collect();
         assert_eq!(cases.len(), 9);
         let precisions = [(Kind::Double, 1e-10), (Kind::Float, 1e-5)];
-        for (case, (kind, tolerance)) in cases.into_iter().flat_map(|case| precisions.map(|of| (case, of))) {
-            let raw = tensor(&golden["embeddings"]).to_kind(kind).set_requires_grad(true);
+        for (case, (kind, tolerance)) in cases
+            .into_iter()
+            .flat_map(|case| precisions.map(|of| (case, of)))
+        {
+            let raw = tensor(&golden["embeddings"])
+                .to_kind(kind)
+                .set_requires_grad(true);
             let miner = named_miner(&case["miner"]);
-            let loss = value(&*named_loss(case), miner.as_deref(), &normalise(&raw), &labels(&golden["labels"]));
+            let loss = value(
+                &*named_loss(case),
+                miner.as_deref(),
+                &normalise(&raw),
+                &labels(&golden["labels"]),
+            );
             let what = format!("{name} {} {} {kind:?}", case["settings"], case["miner"]);
             assert_close(&loss.value, &tensor(&case["value"]), tolerance, &what);
-            assert_close(&gradient(&loss.value, &raw), &tensor(&case["gradient"]), tolerance, &what);
+            assert_close(
+                &gradient(&loss.value, &raw),
+                &tensor(&case["gradient"]),
+                tolerance,
+                &what,
+            );
         }
     }
 
@@ -346,27 +424,63 @@ pub(crate) mod tests {
     pub(super) fn agrees_within(single: f64, text: &str, make: fn(&Value) -> Box<dyn Loss>) {
         let golden = golden(text);
         let cases = golden["cases"].as_array().unwrap();
-        assert!(cases.len() >= 3, "its defaults and at least two other settings");
+        assert!(
+            cases.len() >= 3,
+            "its defaults and at least two other settings"
+        );
         let precisions = [(Kind::Double, 1e-10), (Kind::Float, single)];
-        for (case, (kind, tolerance)) in cases.iter().flat_map(|case| precisions.map(|of| (case, of))) {
-            let raw = tensor(&golden["embeddings"]).to_kind(kind).set_requires_grad(true);
+        for (case, (kind, tolerance)) in cases
+            .iter()
+            .flat_map(|case| precisions.map(|of| (case, of)))
+        {
+            let raw = tensor(&golden["embeddings"])
+                .to_kind(kind)
+                .set_requires_grad(true);
             let mut loss = make(&case["settings"]);
             if let Some(parameters) = loss.parameters_mut() {
                 parameters.set_all(kind, |name| tensor(&case["parameters"][name]));
             }
             let miner = case.get("miner").and_then(|name| named_miner(name));
-            let embeddings = if case.get("raw").is_some() { raw.shallow_clone() } else { normalise(&raw) };
-            let found = value(&*loss, miner.as_deref(), &embeddings, &labels(&golden["labels"])).value;
+            let embeddings = if case.get("raw").is_some() {
+                raw.shallow_clone()
+            } else {
+                normalise(&raw)
+            };
+            let found = value(
+                &*loss,
+                miner.as_deref(),
+                &embeddings,
+                &labels(&golden["labels"]),
+            )
+            .value;
             let what = format!("{} {:?} {kind:?}", case["settings"], case.get("miner"));
             assert_close(&found, &tensor(&case["value"]), tolerance, &what);
-            let named: Vec<(&str, &Tensor)> = loss.parameters().into_iter().flat_map(Parameters::named).collect();
-            let inputs: Vec<&Tensor> = named.iter().map(|(_, tensor)| *tensor).chain([&raw]).collect();
+            let named: Vec<(&str, &Tensor)> = loss
+                .parameters()
+                .into_iter()
+                .flat_map(Parameters::named)
+                .collect();
+            let inputs: Vec<&Tensor> = named
+                .iter()
+                .map(|(_, tensor)| *tensor)
+                .chain([&raw])
+                .collect();
             let gradients = Tensor::run_backward(&[&found], &inputs, false, false);
             for ((name, _), gradient) in named.iter().zip(&gradients) {
                 let what = format!("{name} of {what}");
-                assert_close(gradient, &tensor(&case["parameter_gradients"][name]), tolerance, &what);
+                assert_close(
+                    gradient,
+                    &tensor(&case["parameter_gradients"][name]),
+                    tolerance,
+                    &what,
+                );
             }
-            assert_close(&gradients[named.len()], &tensor(&case["gradient"]), tolerance, &what);
+            assert_close(
+                &gradients[named.len()],
+                &tensor(&case["gradient"]),
+                tolerance,
+                &what,
+            );
         }
     }
 
@@ -374,7 +488,11 @@ pub(crate) mod tests {
     pub(super) fn batch(distance: Distance) -> (Tensor, Vec<Vec<f64>>, Vec<i64>) {
         let embeddings = normalise(&noise(1, 12, 3));
         let distances = rows(&distance.matrix(&embeddings, &embeddings));
-        (embeddings, distances, (0..12).map(|image| image % 5 % 4).collect())
+        (
+            embeddings,
+            distances,
+            (0..12).map(|image| image % 5 % 4).collect(),
+        )
     }
 
     /// For each anchor of that batch the distances of its positives, and of its negatives.
@@ -384,13 +502,17 @@ pub(crate) mod tests {
             let others = (0..12).filter(|&b| a != b && (labels[a] == labels[b]) == same);
             others.map(|b| distances[a][b]).collect()
         };
-        (0..12).map(|a| (others(a, true), others(a, false))).collect()
+        (0..12)
+            .map(|a| (others(a, true), others(a, false)))
+            .collect()
     }
 
     /// The loss of that batch on all pairs.
     pub(super) fn of_all_pairs(loss: &dyn Loss) -> f64 {
         let (embeddings, _, labels) = batch(loss.distance());
-        value(loss, None, &embeddings, &Tensor::from_slice(&labels)).value.double_value(&[])
+        value(loss, None, &embeddings, &Tensor::from_slice(&labels))
+            .value
+            .double_value(&[])
     }
 
     /// Asserts that this loss of normalised noise with these labels is zero, empty and has a zero gradient.
@@ -399,6 +521,9 @@ pub(crate) mod tests {
         let loss = value(loss, None, &normalise(&raw), &Tensor::from_slice(labels));
         assert!(loss.empty);
         assert_eq!(loss.value.double_value(&[]), 0.0);
-        assert_eq!(gradient(&loss.value, &raw).abs().max().double_value(&[]), 0.0);
+        assert_eq!(
+            gradient(&loss.value, &raw).abs().max().double_value(&[]),
+            0.0
+        );
     }
 }

@@ -49,7 +49,11 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
-        let loss = MultiSimilarity { alpha: 3.0, beta: 7.0, base: 0.4 };
+        let loss = MultiSimilarity {
+            alpha: 3.0,
+            beta: 7.0,
+            base: 0.4,
+        };
         let (_, similarities, labels) = batch(loss.distance());
         let mut sum = 0.0;
         for a in 0..12 {
@@ -72,12 +76,23 @@ mod tests {
 
     #[test]
     fn a_batch_without_pairs_is_empty() {
-        is_empty_for(&MultiSimilarity { alpha: 2.0, beta: 50.0, base: 0.5 }, &[0]);
+        is_empty_for(
+            &MultiSimilarity {
+                alpha: 2.0,
+                beta: 50.0,
+                base: 0.5,
+            },
+            &[0],
+        );
     }
 
     #[test]
     fn a_thousandfold_sharpness_does_not_overflow() {
-        let loss = MultiSimilarity { alpha: 1e4, beta: 1e5, base: -1.0 };
+        let loss = MultiSimilarity {
+            alpha: 1e4,
+            beta: 1e5,
+            base: -1.0,
+        };
         assert!(of_all_pairs(&loss).is_finite());
     }
 }

@@ -31,7 +31,9 @@ impl Loss for NPair {
         let first = first_of_each(&batch.labels.index(&[Some(&anchors)]));
         let [anchors, positives] = [anchors, positives].map(|side| side.index(&[Some(&first)]));
         let references = batch.references.embeddings.index(&[Some(&positives)]);
-        let distances = batch.distance.matrix(&batch.embeddings.index(&[Some(&anchors)]), &references);
+        let distances = batch
+            .distance
+            .matrix(&batch.embeddings.index(&[Some(&anchors)]), &references);
         let closeness = batch.distance.closeness(&distances);
         let values = closeness.logsumexp([1], false) - closeness.diagonal(0, 0, 1);
         Terms::of([Part::of_tuples(values, &anchors)])
@@ -41,7 +43,9 @@ impl Loss for NPair {
 /// The place of the first of each of these labels.
 fn first_of_each(labels: &Tensor) -> Tensor {
     let order = labels.argsort_stable(true, 0, false);
-    let (_, _, counts) = labels.index(&[Some(&order)]).unique_consecutive(false, true, 0);
+    let (_, _, counts) = labels
+        .index(&[Some(&order)])
+        .unique_consecutive(false, true, 0);
     order.index(&[Some(counts.cumsum(0, Kind::Int64) - counts)])
 }
 
@@ -55,7 +59,10 @@ mod tests {
         let (_, similarities, _) = batch(NPair.distance());
         let pairs = [(0, 4), (1, 6), (2, 7), (3, 8)];
         let terms = pairs.map(|(a, p)| {
-            let sum = pairs.iter().map(|&(_, other)| similarities[a][other].exp()).sum::<f64>();
+            let sum = pairs
+                .iter()
+                .map(|&(_, other)| similarities[a][other].exp())
+                .sum::<f64>();
             -(similarities[a][p].exp() / sum).ln()
         });
         assert!((of_all_pairs(&NPair) - terms.iter().sum::<f64>() / 4.0).abs() < 1e-12);

@@ -35,7 +35,10 @@ impl Loss for Nca {
         let (near, filled) = rows::packed(&logarithms, &positives);
         let anchors = rows::with_any(&positives);
         let values = -rows::log_sum_exp(&near, &filled).index(&[Some(&anchors)]);
-        Terms::of([Part::of_tuples(values * batch.weights().index(&[Some(&anchors)]), &anchors)])
+        Terms::of([Part::of_tuples(
+            values * batch.weights().index(&[Some(&anchors)]),
+            &anchors,
+        )])
     }
 }
 
@@ -47,10 +50,13 @@ mod tests {
     #[test]
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
         let loss = Nca { scale: 3.0 };
-        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-            let sum = |distances: &[f64]| distances.iter().map(|d| (-3.0 * d).exp()).sum::<f64>();
-            -(sum(&positives) / (sum(&positives) + sum(&negatives))).ln()
-        });
+        let terms = sides(loss.distance())
+            .into_iter()
+            .map(|(positives, negatives)| {
+                let sum =
+                    |distances: &[f64]| distances.iter().map(|d| (-3.0 * d).exp()).sum::<f64>();
+                -(sum(&positives) / (sum(&positives) + sum(&negatives))).ln()
+            });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
     }
 
@@ -58,7 +64,9 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/nca.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(Nca { scale: setting("scale") })
+            Box::new(Nca {
+                scale: setting("scale"),
+            })
         });
     }
 

@@ -35,10 +35,15 @@ impl Loss for NcaDm {
     fn terms(&self, batch: &Batch) -> Terms {
         let (closeness, (positives, negatives)) = (batch.closeness(), batch.masks());
         let near = nearest(&closeness, &positives.logical_or(&negatives), self.k);
-        let closest = closeness.masked_fill(&positives.logical_not(), f64::NEG_INFINITY).detach().max_dim(1, true).0;
+        let closest = closeness
+            .masked_fill(&positives.logical_not(), f64::NEG_INFINITY)
+            .detach()
+            .max_dim(1, true)
+            .0;
         let within = positives.logical_and(&near);
-        let instead =
-            positives.logical_and(&closeness.eq_tensor(&closest)).logical_and(&within.any_dim(1, true).logical_not());
+        let instead = positives
+            .logical_and(&closeness.eq_tensor(&closest))
+            .logical_and(&within.any_dim(1, true).logical_not());
         let kept = within.logical_or(&instead);
         let exponents = &closeness * self.alpha;
         let all = rows::log_sum_exp(&exponents, &kept.logical_or(&negatives.logical_and(&near)));
@@ -54,7 +59,9 @@ fn nearest(closeness: &Tensor, kept: &Tensor, k: i64) -> Tensor {
     if k >= closeness.size()[1] {
         return kept.shallow_clone();
     }
-    let candidates = closeness.detach().masked_fill(&kept.logical_not(), f64::NEG_INFINITY);
+    let candidates = closeness
+        .detach()
+        .masked_fill(&kept.logical_not(), f64::NEG_INFINITY);
     let next = candidates.topk(k + 1, 1, true, true).0.narrow(1, k, 1);
     candidates.gt_tensor(&next)
 }
@@ -68,18 +75,25 @@ mod tests {
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
         for k in [1, 3, 20] {
             let loss = NcaDm { alpha: 5.0, k };
-            let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-                let mut all = [positives.clone(), negatives.clone()].concat();
-                all.sort_by(|a, b| b.total_cmp(a));
-                let threshold = all.get(k as usize).copied().unwrap_or(-2.0);
-                let near = |s: &[f64]| s.iter().copied().filter(|&s| s > threshold).collect::<Vec<f64>>();
-                let mut kept = near(&positives);
-                if kept.is_empty() {
-                    kept.push(positives.iter().copied().fold(-2.0, f64::max));
-                }
-                let sum = |s: &[f64]| s.iter().map(|s| (5.0 * s).exp()).sum::<f64>();
-                -(sum(&kept) / (sum(&kept) + sum(&near(&negatives)))).ln()
-            });
+            let terms = sides(loss.distance())
+                .into_iter()
+                .map(|(positives, negatives)| {
+                    let mut all = [positives.clone(), negatives.clone()].concat();
+                    all.sort_by(|a, b| b.total_cmp(a));
+                    let threshold = all.get(k as usize).copied().unwrap_or(-2.0);
+                    let near = |s: &[f64]| {
+                        s.iter()
+                            .copied()
+                            .filter(|&s| s > threshold)
+                            .collect::<Vec<f64>>()
+                    };
+                    let mut kept = near(&positives);
+                    if kept.is_empty() {
+                        kept.push(positives.iter().copied().fold(-2.0, f64::max));
+                    }
+                    let sum = |s: &[f64]| s.iter().map(|s| (5.0 * s).exp()).sum::<f64>();
+                    -(sum(&kept) / (sum(&kept) + sum(&near(&negatives)))).ln()
+                });
             assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
         }
     }
@@ -88,7 +102,10 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/nca_dm.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(NcaDm { alpha: setting("alpha"), k: settings["k"].as_i64().unwrap() })
+            Box::new(NcaDm {
+                alpha: setting("alpha"),
+                k: settings["k"].as_i64().unwrap(),
+            })
         });
     }
 

@@ -22,8 +22,15 @@ pub struct NormalisedSoftmax {
 impl NormalisedSoftmax {
     /// With this temperature, and weights drawn from a normal distribution.
     pub fn new(temperature: f64, start: &Start) -> NormalisedSoftmax {
-        let weights = Slot::new("weights", &[start.classes, start.width], Initial::Normal(1.0));
-        NormalisedSoftmax { temperature, weights: Parameters::of_loss(vec![weights], start) }
+        let weights = Slot::new(
+            "weights",
+            &[start.classes, start.width],
+            Initial::Normal(1.0),
+        );
+        NormalisedSoftmax {
+            temperature,
+            weights: Parameters::of_loss(vec![weights], start),
+        }
     }
 }
 
@@ -37,8 +44,14 @@ impl Loss for NormalisedSoftmax {
     }
 
     fn terms(&self, batch: &Batch) -> Terms {
-        let distances = batch.distance.matrix(batch.embeddings, &normalise(self.weights.get("weights")));
-        cross_entropy(&(batch.distance.closeness(&distances) / self.temperature), batch, &batch.weights())
+        let distances = batch
+            .distance
+            .matrix(batch.embeddings, &normalise(self.weights.get("weights")));
+        cross_entropy(
+            &(batch.distance.closeness(&distances) / self.temperature),
+            batch,
+            &batch.weights(),
+        )
     }
 
     fn compares(&self) -> Compares {
@@ -66,16 +79,29 @@ mod tests {
     fn it_is_the_sum_over_images_written_as_a_loop() {
         let loss = in_double(NormalisedSoftmax::new(0.2, &START));
         let (cosines, labels) = cosines(&loss);
-        let logits: Vec<Vec<f64>> = cosines.iter().map(|row| row.iter().map(|cosine| cosine / 0.2).collect()).collect();
+        let logits: Vec<Vec<f64>> = cosines
+            .iter()
+            .map(|row| row.iter().map(|cosine| cosine / 0.2).collect())
+            .collect();
         assert!((of_all_pairs(&loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
     }
 
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
-        agrees_with(include_str!("testdata/normalised_softmax.json"), |settings| {
-            let start = Start { classes: 5, width: 4, ..START };
-            Box::new(NormalisedSoftmax::new(settings["temperature"].as_f64().unwrap(), &start))
-        });
+        agrees_with(
+            include_str!("testdata/normalised_softmax.json"),
+            |settings| {
+                let start = Start {
+                    classes: 5,
+                    width: 4,
+                    ..START
+                };
+                Box::new(NormalisedSoftmax::new(
+                    settings["temperature"].as_f64().unwrap(),
+                    &start,
+                ))
+            },
+        );
     }
 
     #[test]

@@ -55,17 +55,23 @@ mod tests {
             .into_iter()
             .flat_map(|(positives, negatives)| {
                 let sum = negatives.iter().map(|s| (s / 0.3).exp()).sum::<f64>();
-                positives.into_iter().map(move |s| -((s / 0.3).exp() / ((s / 0.3).exp() + sum)).ln())
+                positives
+                    .into_iter()
+                    .map(move |s| -((s / 0.3).exp() / ((s / 0.3).exp() + sum)).ln())
             })
             .collect();
-        assert!((of_all_pairs(&loss) - terms.iter().sum::<f64>() / terms.len() as f64).abs() < 1e-12);
+        assert!(
+            (of_all_pairs(&loss) - terms.iter().sum::<f64>() / terms.len() as f64).abs() < 1e-12
+        );
     }
 
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/nt_xent.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(NtXent { temperature: setting("temperature") })
+            Box::new(NtXent {
+                temperature: setting("temperature"),
+            })
         });
     }
 

@@ -4,9 +4,10 @@ use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    Angular, Batch, Binomial, BinomialDm, Circle, Clustering, Compares, Contrastive, ContrastiveDm, FastAp,
-    GeneralisedLifted, HierarchicalTriplet, Histogram, Lifted, LiftedDm, Loss, MultiSimilarity, NPair, Nca, NcaDm,
-    NtXent, RecallAtK, SemiHardDm, SmoothAp, SnrContrastive, SupCon, Triplet, tests::named_miner,
+    Angular, Batch, Binomial, BinomialDm, Circle, Clustering, Compares, Contrastive, ContrastiveDm,
+    FastAp, GeneralisedLifted, HierarchicalTriplet, Histogram, Lifted, LiftedDm, Loss,
+    MultiSimilarity, NPair, Nca, NcaDm, NtXent, RecallAtK, SemiHardDm, SmoothAp, SnrContrastive,
+    SupCon, Triplet, tests::named_miner,
 };
 use crate::{
     distance::{Distance, normalise},
@@ -22,56 +23,196 @@ const MINERS: [&str; 3] = ["none", "semi_hard", "multi_similarity"];
 /// Every loss with its usual settings, and some with extreme ones.
 fn every_loss() -> Vec<(&'static str, Box<dyn Loss>)> {
     vec![
-        ("contrastive", Box::new(Contrastive { pos_margin: 0.0, neg_margin: 1.0, power: 1.0 })),
-        ("contrastive squared", Box::new(Contrastive { pos_margin: 0.0, neg_margin: 1.0, power: 2.0 })),
+        (
+            "contrastive",
+            Box::new(Contrastive {
+                pos_margin: 0.0,
+                neg_margin: 1.0,
+                power: 1.0,
+            }),
+        ),
+        (
+            "contrastive squared",
+            Box::new(Contrastive {
+                pos_margin: 0.0,
+                neg_margin: 1.0,
+                power: 2.0,
+            }),
+        ),
         ("contrastive_dm", Box::new(ContrastiveDm { margin: 0.5 })),
-        ("triplet", Box::new(Triplet { margin: 0.05, swap: false, smooth: false })),
-        ("triplet swapped", Box::new(Triplet { margin: 0.05, swap: true, smooth: true })),
-        ("lifted", Box::new(Lifted { neg_margin: 1.0, pos_margin: 0.0 })),
-        ("generalised_lifted", Box::new(GeneralisedLifted { neg_margin: 1.0, pos_margin: 0.0 })),
-        ("lifted_dm", Box::new(LiftedDm { alpha: 40.0, beta: 2.0 })),
-        ("binomial", Box::new(Binomial { alpha: 2.0, base: 0.5, cost: 25.0 })),
-        ("binomial_dm", Box::new(BinomialDm { alpha: 40.0, beta: 2.0, base: 0.5, scaled: false })),
+        (
+            "triplet",
+            Box::new(Triplet {
+                margin: 0.05,
+                swap: false,
+                smooth: false,
+            }),
+        ),
+        (
+            "triplet swapped",
+            Box::new(Triplet {
+                margin: 0.05,
+                swap: true,
+                smooth: true,
+            }),
+        ),
+        (
+            "lifted",
+            Box::new(Lifted {
+                neg_margin: 1.0,
+                pos_margin: 0.0,
+            }),
+        ),
+        (
+            "generalised_lifted",
+            Box::new(GeneralisedLifted {
+                neg_margin: 1.0,
+                pos_margin: 0.0,
+            }),
+        ),
+        (
+            "lifted_dm",
+            Box::new(LiftedDm {
+                alpha: 40.0,
+                beta: 2.0,
+            }),
+        ),
+        (
+            "binomial",
+            Box::new(Binomial {
+                alpha: 2.0,
+                base: 0.5,
+                cost: 25.0,
+            }),
+        ),
+        (
+            "binomial_dm",
+            Box::new(BinomialDm {
+                alpha: 40.0,
+                beta: 2.0,
+                base: 0.5,
+                scaled: false,
+            }),
+        ),
         ("nca", Box::new(Nca { scale: 1.0 })),
         ("nca, sharp", Box::new(Nca { scale: 1e4 })),
         ("nca_dm", Box::new(NcaDm { alpha: 16.0, k: 32 })),
         ("nca_dm, few", Box::new(NcaDm { alpha: 16.0, k: 2 })),
-        ("semi_hard_dm", Box::new(SemiHardDm { alpha: 40.0, beta: 2.0, base: 0.5 })),
-        ("multi_similarity", Box::new(MultiSimilarity { alpha: 2.0, beta: 50.0, base: 0.5 })),
-        ("multi_similarity, extreme", Box::new(MultiSimilarity { alpha: 0.001, beta: 200.0, base: 0.5 })),
+        (
+            "semi_hard_dm",
+            Box::new(SemiHardDm {
+                alpha: 40.0,
+                beta: 2.0,
+                base: 0.5,
+            }),
+        ),
+        (
+            "multi_similarity",
+            Box::new(MultiSimilarity {
+                alpha: 2.0,
+                beta: 50.0,
+                base: 0.5,
+            }),
+        ),
+        (
+            "multi_similarity, extreme",
+            Box::new(MultiSimilarity {
+                alpha: 0.001,
+                beta: 200.0,
+                base: 0.5,
+            }),
+        ),
         ("nt_xent", Box::new(NtXent { temperature: 0.07 })),
         ("nt_xent, cold", Box::new(NtXent { temperature: 1e-5 })),
         ("sup_con", Box::new(SupCon { temperature: 0.1 })),
         ("sup_con, cold", Box::new(SupCon { temperature: 1e-5 })),
-        ("circle", Box::new(Circle { margin: 0.4, gamma: 80.0 })),
-        ("snr_contrastive", Box::new(SnrContrastive { pos_margin: 0.0, neg_margin: 1.0 })),
+        (
+            "circle",
+            Box::new(Circle {
+                margin: 0.4,
+                gamma: 80.0,
+            }),
+        ),
+        (
+            "snr_contrastive",
+            Box::new(SnrContrastive {
+                pos_margin: 0.0,
+                neg_margin: 1.0,
+            }),
+        ),
         ("n_pair", Box::new(NPair)),
         ("angular", Box::new(Angular { alpha: 40.0 })),
         ("angular, wide", Box::new(Angular { alpha: 89.0 })),
         ("fast_ap", Box::new(FastAp { bins: 10 })),
         ("histogram", Box::new(Histogram { bins: 100 })),
-        ("smooth_ap", Box::new(SmoothAp { temperature: 0.01, itself: true })),
-        ("smooth_ap, others", Box::new(SmoothAp { temperature: 0.01, itself: false })),
+        (
+            "smooth_ap",
+            Box::new(SmoothAp {
+                temperature: 0.01,
+                itself: true,
+            }),
+        ),
+        (
+            "smooth_ap, others",
+            Box::new(SmoothAp {
+                temperature: 0.01,
+                itself: false,
+            }),
+        ),
         ("recall_at_k", recall_at_k()),
-        ("hierarchical_triplet", Box::new(HierarchicalTriplet { margin: 0.1, levels: 16 })),
-        ("clustering", Box::new(Clustering { gamma: 1.0, refinements: 5 })),
+        (
+            "hierarchical_triplet",
+            Box::new(HierarchicalTriplet {
+                margin: 0.1,
+                levels: 16,
+            }),
+        ),
+        (
+            "clustering",
+            Box::new(Clustering {
+                gamma: 1.0,
+                refinements: 5,
+            }),
+        ),
     ]
 }
 
 fn recall_at_k() -> Box<dyn Loss> {
-    Box::new(RecallAtK { ks: vec![1.0, 2.0, 4.0, 8.0, 16.0], rank_temperature: 0.01, k_temperature: 1.0 })
+    Box::new(RecallAtK {
+        ks: vec![1.0, 2.0, 4.0, 8.0, 16.0],
+        rank_temperature: 0.01,
+        k_temperature: 1.0,
+    })
 }
 
-fn cost(loss: &dyn Loss, miner: &str, embeddings: &Tensor, labels: &Tensor, references: &References) -> Tensor {
+fn cost(
+    loss: &dyn Loss,
+    miner: &str,
+    embeddings: &Tensor,
+    labels: &Tensor,
+    references: &References,
+) -> Tensor {
     let mut draws = Draws::new(0, Purpose::Mining, 0, 0);
     let miner = named_miner(&Value::from(miner));
     let chosen = miner.map(|miner| miner.mine(embeddings, labels, references, &mut draws));
-    let batch = Batch { embeddings, labels, references, chosen: chosen.as_ref(), distance: loss.distance() };
+    let batch = Batch {
+        embeddings,
+        labels,
+        references,
+        chosen: chosen.as_ref(),
+        distance: loss.distance(),
+    };
     batch.cost(loss, loss.reduction()).value
 }
 
 fn in_batch(loss: &dyn Loss, miner: &str, embeddings: &Tensor, labels: &Tensor) -> Tensor {
-    cost(loss, miner, embeddings, labels, &References::batch(embeddings, labels))
+    cost(
+        loss,
+        miner,
+        embeddings,
+        labels,
+        &References::batch(embeddings, labels),
+    )
 }
 
 fn labels() -> Tensor {
@@ -89,7 +230,8 @@ fn the_order_of_the_batch_does_not_matter() {
     for (name, loss) in every_loss().iter().filter(|(name, _)| *name != "n_pair") {
         for miner in MINERS {
             let expected = in_batch(&**loss, miner, &embeddings, &labels());
-            let [embeddings, labels] = [&embeddings, &labels()].map(|all| all.index_select(0, &order()));
+            let [embeddings, labels] =
+                [&embeddings, &labels()].map(|all| all.index_select(0, &order()));
             let found = in_batch(&**loss, miner, &embeddings, &labels);
             assert_close(&found, &expected, 1e-9, &format!("{name}, {miner}"));
         }
@@ -100,10 +242,18 @@ fn the_order_of_the_batch_does_not_matter() {
 fn the_names_of_classes_do_not_matter() {
     let embeddings = normalise(&noise(1, 12, 4));
     let renamed = Tensor::from_slice(&[900i64, -3, 17, 4, 1 << 40]).index_select(0, &labels());
-    for ((name, loss), miner) in every_loss().iter().flat_map(|loss| MINERS.map(|miner| (loss, miner))) {
+    for ((name, loss), miner) in every_loss()
+        .iter()
+        .flat_map(|loss| MINERS.map(|miner| (loss, miner)))
+    {
         let expected = in_batch(&**loss, miner, &embeddings, &labels());
         // The N-pair loss takes classes in another order.
-        assert_close(&in_batch(&**loss, miner, &embeddings, &renamed), &expected, 1e-9, &format!("{name}, {miner}"));
+        assert_close(
+            &in_batch(&**loss, miner, &embeddings, &renamed),
+            &expected,
+            1e-9,
+            &format!("{name}, {miner}"),
+        );
     }
 }
 
@@ -120,11 +270,22 @@ fn a_memory_that_holds_just_the_batch_costs_the_same_in_any_order() {
     // An N-pair loss takes the first pair of a class; a histogram loss can tell only in a batch which pairs differ in
     // their order alone.
     let others = ["n_pair", "histogram"];
-    let comparing = all.iter().filter(|(name, loss)| loss.compares() == Compares::References && !others.contains(name));
+    let comparing = all
+        .iter()
+        .filter(|(name, loss)| loss.compares() == Compares::References && !others.contains(name));
     for (name, loss) in comparing {
         for miner in ["none", "semi_hard"] {
             // Without pairs, an anchor's weight is how often it was chosen; positives of a memory do not count.
-            if miner != "none" && ["nca", "nca, sharp", "fast_ap", "smooth_ap", "smooth_ap, others"].contains(name) {
+            if miner != "none"
+                && [
+                    "nca",
+                    "nca, sharp",
+                    "fast_ap",
+                    "smooth_ap",
+                    "smooth_ap, others",
+                ]
+                .contains(name)
+            {
                 continue;
             }
             let expected = in_batch(&**loss, miner, &embeddings, &labels());
@@ -146,12 +307,29 @@ fn values_and_gradients_against_other_references_are_those_of_the_reference() {
     };
     for case in golden["cases"].as_array().unwrap() {
         let raw = tensor(&golden["embeddings"]).set_requires_grad(true);
-        let (name, miner) = (case["loss"].as_str().unwrap(), case["miner"].as_str().unwrap());
-        let loss = every_loss().into_iter().find(|(other, _)| *other == name).unwrap().1;
+        let (name, miner) = (
+            case["loss"].as_str().unwrap(),
+            case["miner"].as_str().unwrap(),
+        );
+        let loss = every_loss()
+            .into_iter()
+            .find(|(other, _)| *other == name)
+            .unwrap()
+            .1;
         let labels = testing::labels(&golden["labels"]);
         let found = cost(&*loss, miner, &normalise(&raw), &labels, &references);
-        assert_close(&found, &tensor(&case["value"]), 1e-10, &format!("{name}, {miner}"));
-        assert_close(&gradient(&found, &raw), &tensor(&case["gradient"]), 1e-10, &format!("{name}, {miner}"));
+        assert_close(
+            &found,
+            &tensor(&case["value"]),
+            1e-10,
+            &format!("{name}, {miner}"),
+        );
+        assert_close(
+            &gradient(&found, &raw),
+            &tensor(&case["gradient"]),
+            1e-10,
+            &format!("{name}, {miner}"),
+        );
     }
 }
 
@@ -160,48 +338,102 @@ fn gradients_are_those_of_small_differences() {
     let (raw, step) = (noise(7, 12, 3), 1e-6);
     // Some weights and margins are functions of the embeddings through which no gradient is meant to flow.
     let constant_parts = ["circle", "hierarchical_triplet"];
-    let too_sharp = |name: &str| ["cold", "sharp", "wide"].iter().any(|word| name.ends_with(word));
-    for (name, loss) in every_loss().iter().filter(|(name, _)| !constant_parts.contains(name) && !too_sharp(name)) {
+    let too_sharp = |name: &str| {
+        ["cold", "sharp", "wide"]
+            .iter()
+            .any(|word| name.ends_with(word))
+    };
+    for (name, loss) in every_loss()
+        .iter()
+        .filter(|(name, _)| !constant_parts.contains(name) && !too_sharp(name))
+    {
         let value = |raw: &Tensor| in_batch(&**loss, "none", &normalise(raw), &labels());
         let leaf = raw.copy().set_requires_grad(true);
         let found = gradient(&value(&leaf), &leaf);
         let differences: Vec<f64> = (0..36i64)
             .map(|place| {
-                let change = Tensor::zeros([36], (Kind::Double, Device::Cpu)).index_fill(0, &Tensor::from(place), step);
+                let change = Tensor::zeros([36], (Kind::Double, Device::Cpu)).index_fill(
+                    0,
+                    &Tensor::from(place),
+                    step,
+                );
                 let change = change.view([12, 3]);
-                (value(&(&raw + &change)) - value(&(&raw - &change))).double_value(&[]) / (2.0 * step)
+                (value(&(&raw + &change)) - value(&(&raw - &change))).double_value(&[])
+                    / (2.0 * step)
             })
             .collect();
-        assert_close(&found, &Tensor::from_slice(&differences).view([12, 3]), 1e-5, name);
+        assert_close(
+            &found,
+            &Tensor::from_slice(&differences).view([12, 3]),
+            1e-5,
+            name,
+        );
     }
 }
 
 #[test]
 fn batches_that_break_things_have_finite_costs_and_gradients() {
-    let zero_row = Tensor::cat(&[noise(3, 7, 4), Tensor::zeros([1, 4], (Kind::Double, Device::Cpu))], 0);
+    let zero_row = Tensor::cat(
+        &[
+            noise(3, 7, 4),
+            Tensor::zeros([1, 4], (Kind::Double, Device::Cpu)),
+        ],
+        0,
+    );
     let batches: [(&str, Tensor, &[i64]); 10] = [
         ("one class only", noise(1, 6, 4), &[5; 6]),
         ("every class once", noise(2, 6, 4), &[0, 1, 2, 3, 4, 5]),
         ("a zero vector", zero_row, &[0, 0, 1, 1, 2, 2, 3, 3]),
-        ("duplicates", noise(4, 4, 4).repeat([2, 1]), &[0, 1, 2, 3, 0, 1, 2, 3]),
-        ("duplicates across classes", noise(4, 4, 4).repeat([2, 1]), &[0, 0, 1, 1, 2, 2, 3, 3]),
-        ("all the same", noise(5, 1, 4).repeat([6, 1]), &[0, 0, 1, 1, 2, 2]),
+        (
+            "duplicates",
+            noise(4, 4, 4).repeat([2, 1]),
+            &[0, 1, 2, 3, 0, 1, 2, 3],
+        ),
+        (
+            "duplicates across classes",
+            noise(4, 4, 4).repeat([2, 1]),
+            &[0, 0, 1, 1, 2, 2, 3, 3],
+        ),
+        (
+            "all the same",
+            noise(5, 1, 4).repeat([6, 1]),
+            &[0, 0, 1, 1, 2, 2],
+        ),
         ("a batch of one", noise(6, 1, 4), &[3]),
         ("tiny", noise(7, 6, 4) * 1e-20, &[0, 0, 1, 1, 2, 2]),
         ("huge", noise(8, 6, 4) * 1e20, &[0, 0, 1, 1, 2, 2]),
-        ("odd labels", noise(9, 6, 4), &[1 << 40, -7, 3, 1 << 40, -7, 3]),
+        (
+            "odd labels",
+            noise(9, 6, 4),
+            &[1 << 40, -7, 3, 1 << 40, -7, 3],
+        ),
     ];
-    for ((name, raw, labels), miner) in batches.iter().flat_map(|batch| MINERS.map(|miner| (batch, miner))) {
+    for ((name, raw, labels), miner) in batches
+        .iter()
+        .flat_map(|batch| MINERS.map(|miner| (batch, miner)))
+    {
         for (loss_name, loss) in every_loss() {
-            let term = Term { miner: named_miner(&Value::from(miner)), ..Term::of(loss) };
+            let term = Term {
+                miner: named_miner(&Value::from(miner)),
+                ..Term::of(loss)
+            };
             let memory = Some(Xbm::new(10, 4, Device::Cpu));
-            let mut objective = Objective { memory, ..Objective::of(term) };
+            let mut objective = Objective {
+                memory,
+                ..Objective::of(term)
+            };
             for step in 0..2 {
                 let raw = raw.to_kind(Kind::Float).set_requires_grad(true);
                 let found = objective.step(&normalise(&raw), &Tensor::from_slice(labels), step);
                 let gradient = gradient(&found.value, &raw);
-                assert!(is_finite(&found.value) && is_finite(&gradient), "{loss_name}, {miner}: {name}");
-                assert!(!found.empty || gradient.abs().max().double_value(&[]) == 0.0, "{loss_name}, {miner}: {name}");
+                assert!(
+                    is_finite(&found.value) && is_finite(&gradient),
+                    "{loss_name}, {miner}: {name}"
+                );
+                assert!(
+                    !found.empty || gradient.abs().max().double_value(&[]) == 0.0,
+                    "{loss_name}, {miner}: {name}"
+                );
             }
         }
     }
@@ -209,18 +441,31 @@ fn batches_that_break_things_have_finite_costs_and_gradients() {
 
 #[test]
 fn embeddings_of_a_network_in_bfloat16_cost_nearly_what_they_are_worth() {
-    let (raw, labels) = (noise(1, 24, 16), Tensor::from_slice(&[0i64, 1, 2, 3]).repeat([6]));
+    let (raw, labels) = (
+        noise(1, 24, 16),
+        Tensor::from_slice(&[0i64, 1, 2, 3]).repeat([6]),
+    );
     let rounded = raw.to_kind(Kind::BFloat16);
-    let too_sharp = |name: &str| ["cold", "sharp", "wide", "extreme"].iter().any(|word| name.ends_with(word));
+    let too_sharp = |name: &str| {
+        ["cold", "sharp", "wide", "extreme"]
+            .iter()
+            .any(|word| name.ends_with(word))
+    };
     for (name, loss) in every_loss() {
         let cost = |raw: &Tensor| {
             let raw = raw.to_kind(Kind::Float).set_requires_grad(true);
             let found = in_batch(&*loss, "none", &normalise(&raw), &labels);
-            assert!(is_finite(&found) && is_finite(&gradient(&found, &raw)), "{name}");
+            assert!(
+                is_finite(&found) && is_finite(&gradient(&found, &raw)),
+                "{name}"
+            );
             found.detach().double_value(&[])
         };
         let (found, exact) = (cost(&rounded), cost(&raw));
-        assert!(too_sharp(name) || (found - exact).abs() < 0.02 * (1.0 + exact.abs()), "{name}: {found}, {exact}");
+        assert!(
+            too_sharp(name) || (found - exact).abs() < 0.02 * (1.0 + exact.abs()),
+            "{name}: {found}, {exact}"
+        );
     }
 }
 
@@ -228,9 +473,14 @@ fn embeddings_of_a_network_in_bfloat16_cost_nearly_what_they_are_worth() {
 fn two_large_classes_have_finite_costs_and_gradients() {
     let labels = Tensor::from_slice(&[[0i64; 64], [1; 64]].concat());
     for (name, loss) in every_loss() {
-        let raw = noise(1, 128, 4).to_kind(Kind::Float).set_requires_grad(true);
+        let raw = noise(1, 128, 4)
+            .to_kind(Kind::Float)
+            .set_requires_grad(true);
         let found = in_batch(&*loss, "none", &normalise(&raw), &labels);
-        assert!(is_finite(&found) && is_finite(&gradient(&found, &raw)), "{name}");
+        assert!(
+            is_finite(&found) && is_finite(&gradient(&found, &raw)),
+            "{name}"
+        );
     }
 }
 
@@ -244,19 +494,40 @@ fn every_distance_has_a_finite_cost_and_gradient() {
         Distance::DotProduct,
         Distance::Lp { p: 1.0 },
     ];
-    for ((name, loss), distance) in every_loss().iter().flat_map(|loss| distances.map(|distance| (loss, distance))) {
+    for ((name, loss), distance) in every_loss()
+        .iter()
+        .flat_map(|loss| distances.map(|distance| (loss, distance)))
+    {
         let raw = noise(1, 12, 4).to_kind(Kind::Float).set_requires_grad(true);
         let (embeddings, labels) = (&normalise(&raw), &labels());
         let references = &References::batch(embeddings, labels);
-        let found = Batch { embeddings, labels, references, chosen: None, distance }.cost(&**loss, loss.reduction());
-        assert!(is_finite(&found.value) && is_finite(&gradient(&found.value, &raw)), "{name}, {distance:?}");
+        let found = Batch {
+            embeddings,
+            labels,
+            references,
+            chosen: None,
+            distance,
+        }
+        .cost(&**loss, loss.reduction());
+        assert!(
+            is_finite(&found.value) && is_finite(&gradient(&found.value, &raw)),
+            "{name}, {distance:?}"
+        );
     }
 }
 
 #[test]
 fn embeddings_that_are_not_numbers_make_no_zero_loss() {
     let embeddings = Tensor::full([12, 3], f64::NAN, (Kind::Double, Device::Cpu));
-    for ((name, loss), miner) in every_loss().iter().flat_map(|loss| MINERS.map(|miner| (loss, miner))) {
-        assert!(in_batch(&**loss, miner, &embeddings, &labels()).double_value(&[]).is_nan(), "{name}, {miner}");
+    for ((name, loss), miner) in every_loss()
+        .iter()
+        .flat_map(|loss| MINERS.map(|miner| (loss, miner)))
+    {
+        assert!(
+            in_batch(&**loss, miner, &embeddings, &labels())
+                .double_value(&[])
+                .is_nan(),
+            "{name}, {miner}"
+        );
     }
 }

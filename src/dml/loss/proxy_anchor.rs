@@ -28,8 +28,16 @@ impl ProxyAnchor {
     pub fn new(margin: f64, alpha: f64, start: &Start) -> ProxyAnchor {
         // He et al., ICCV 2015, for as many outputs as there are classes; the proxies' length matters to optimisers.
         let deviation = (2.0 / start.classes as f64).sqrt();
-        let proxies = Slot::new("proxies", &[start.classes, start.width], Initial::Normal(deviation));
-        ProxyAnchor { margin, alpha, proxies: Parameters::of_loss(vec![proxies], start) }
+        let proxies = Slot::new(
+            "proxies",
+            &[start.classes, start.width],
+            Initial::Normal(deviation),
+        );
+        ProxyAnchor {
+            margin,
+            alpha,
+            proxies: Parameters::of_loss(vec![proxies], start),
+        }
     }
 }
 
@@ -44,9 +52,17 @@ impl Loss for ProxyAnchor {
 
     fn terms(&self, batch: &Batch) -> Terms {
         let proxies = normalise(self.proxies.get("proxies"));
-        let distances = batch.distance.matrix(batch.embeddings, &proxies).tr().contiguous();
+        let distances = batch
+            .distance
+            .matrix(batch.embeddings, &proxies)
+            .tr()
+            .contiguous();
         let own = own_class(batch, proxies.size()[0]).tr().contiguous();
-        let shift = if batch.chosen.is_some() { batch.weights() - 1.0 } else { Tensor::from(0f32) };
+        let shift = if batch.chosen.is_some() {
+            batch.weights() - 1.0
+        } else {
+            Tensor::from(0f32)
+        };
         let exponents = |excess: Tensor| excess * self.alpha + &shift;
         let too_far = exponents(batch.distance.excess_over(&distances, self.margin));
         let too_close = exponents(batch.distance.excess_over(&distances, -self.margin).neg());
@@ -80,7 +96,14 @@ mod tests {
     #[test]
     fn it_is_the_sum_over_classes_written_as_a_loop() {
         // A fifth class has no images.
-        let loss = in_double(ProxyAnchor::new(0.2, 8.0, &Start { classes: 5, ..START }));
+        let loss = in_double(ProxyAnchor::new(
+            0.2,
+            8.0,
+            &Start {
+                classes: 5,
+                ..START
+            },
+        ));
         let (cosines, labels) = cosines(&loss);
         let (mut pull, mut push) = (0.0, 0.0);
         for class in 0..5 {
@@ -101,7 +124,15 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/proxy_anchor.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(ProxyAnchor::new(setting("margin"), setting("alpha"), &Start { classes: 5, width: 4, ..START }))
+            Box::new(ProxyAnchor::new(
+                setting("margin"),
+                setting("alpha"),
+                &Start {
+                    classes: 5,
+                    width: 4,
+                    ..START
+                },
+            ))
         });
     }
 

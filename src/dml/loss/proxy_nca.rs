@@ -24,8 +24,15 @@ pub struct ProxyNca {
 impl ProxyNca {
     /// With `scale` as the sharpness of the softmax, and proxies drawn from a normal distribution.
     pub fn new(scale: f64, start: &Start) -> ProxyNca {
-        let proxies = Slot::new("proxies", &[start.classes, start.width], Initial::Normal(1.0));
-        ProxyNca { scale, proxies: Parameters::of_loss(vec![proxies], start) }
+        let proxies = Slot::new(
+            "proxies",
+            &[start.classes, start.width],
+            Initial::Normal(1.0),
+        );
+        ProxyNca {
+            scale,
+            proxies: Parameters::of_loss(vec![proxies], start),
+        }
     }
 }
 
@@ -39,8 +46,14 @@ impl Loss for ProxyNca {
     }
 
     fn terms(&self, batch: &Batch) -> Terms {
-        let distances = batch.distance.matrix(batch.embeddings, &normalise(self.proxies.get("proxies")));
-        cross_entropy(&(batch.distance.closeness(&distances) * self.scale), batch, &batch.anchor_weights())
+        let distances = batch
+            .distance
+            .matrix(batch.embeddings, &normalise(self.proxies.get("proxies")));
+        cross_entropy(
+            &(batch.distance.closeness(&distances) * self.scale),
+            batch,
+            &batch.anchor_weights(),
+        )
     }
 
     fn compares(&self) -> Compares {
@@ -69,7 +82,11 @@ mod tests {
         let loss = in_double(ProxyNca::new(3.0, &START));
         let (cosines, labels) = cosines(&loss);
         // The square of a distance between embeddings of length one is 2 - 2 times their cosine.
-        let of = |row: &Vec<f64>| row.iter().map(|cosine| -3.0 * (2.0 - 2.0 * cosine)).collect();
+        let of = |row: &Vec<f64>| {
+            row.iter()
+                .map(|cosine| -3.0 * (2.0 - 2.0 * cosine))
+                .collect()
+        };
         let logits: Vec<Vec<f64>> = cosines.iter().map(of).collect();
         assert!((of_all_pairs(&loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
     }
@@ -77,7 +94,11 @@ mod tests {
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/proxy_nca.json"), |settings| {
-            let start = Start { classes: 5, width: 4, ..START };
+            let start = Start {
+                classes: 5,
+                width: 4,
+                ..START
+            };
             Box::new(ProxyNca::new(settings["scale"].as_f64().unwrap(), &start))
         });
     }

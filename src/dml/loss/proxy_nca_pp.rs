@@ -23,8 +23,15 @@ pub struct ProxyNcaPp {
 impl ProxyNcaPp {
     /// With this temperature of the softmax, and proxies drawn from a normal distribution.
     pub fn new(temperature: f64, start: &Start) -> ProxyNcaPp {
-        let proxies = Slot::new("proxies", &[start.classes, start.width], Initial::Normal(0.125));
-        ProxyNcaPp { temperature, proxies: Parameters::of_loss(vec![proxies], start) }
+        let proxies = Slot::new(
+            "proxies",
+            &[start.classes, start.width],
+            Initial::Normal(0.125),
+        );
+        ProxyNcaPp {
+            temperature,
+            proxies: Parameters::of_loss(vec![proxies], start),
+        }
     }
 }
 
@@ -38,8 +45,14 @@ impl Loss for ProxyNcaPp {
     }
 
     fn terms(&self, batch: &Batch) -> Terms {
-        let distances = batch.distance.matrix(batch.embeddings, &normalise(self.proxies.get("proxies")));
-        cross_entropy(&(batch.distance.closeness(&distances) / self.temperature), batch, &batch.anchor_weights())
+        let distances = batch
+            .distance
+            .matrix(batch.embeddings, &normalise(self.proxies.get("proxies")));
+        cross_entropy(
+            &(batch.distance.closeness(&distances) / self.temperature),
+            batch,
+            &batch.anchor_weights(),
+        )
     }
 
     fn compares(&self) -> Compares {
@@ -67,7 +80,11 @@ mod tests {
     fn it_is_the_sum_over_images_written_as_a_loop() {
         let loss = in_double(ProxyNcaPp::new(1.0 / 9.0, &START));
         let (cosines, labels) = cosines(&loss);
-        let of = |row: &Vec<f64>| row.iter().map(|cosine| -9.0 * (2.0 - 2.0 * cosine)).collect();
+        let of = |row: &Vec<f64>| {
+            row.iter()
+                .map(|cosine| -9.0 * (2.0 - 2.0 * cosine))
+                .collect()
+        };
         let logits: Vec<Vec<f64>> = cosines.iter().map(of).collect();
         assert!((of_all_pairs(&loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
     }
@@ -75,8 +92,15 @@ mod tests {
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/proxy_nca_pp.json"), |settings| {
-            let start = Start { classes: 5, width: 4, ..START };
-            Box::new(ProxyNcaPp::new(settings["temperature"].as_f64().unwrap(), &start))
+            let start = Start {
+                classes: 5,
+                width: 4,
+                ..START
+            };
+            Box::new(ProxyNcaPp::new(
+                settings["temperature"].as_f64().unwrap(),
+                &start,
+            ))
         });
     }
 

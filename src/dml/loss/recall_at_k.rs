@@ -38,10 +38,19 @@ impl Loss for RecallAtK {
 
     fn terms(&self, batch: &Batch) -> Terms {
         let (positives, negatives) = batch.references.masks(batch.labels);
-        let recall = rows::of_ranks(&(batch.closeness() / self.rank_temperature), &positives, &negatives, |ranks| {
-            let recalls = self.ks.iter().map(|&k| self.recall(&ranks, k)).collect::<Vec<_>>();
-            Tensor::stack(&recalls, 1).mean_dim([1i64].as_slice(), false, None::<Kind>)
-        });
+        let recall = rows::of_ranks(
+            &(batch.closeness() / self.rank_temperature),
+            &positives,
+            &negatives,
+            |ranks| {
+                let recalls = self
+                    .ks
+                    .iter()
+                    .map(|&k| self.recall(&ranks, k))
+                    .collect::<Vec<_>>();
+                Tensor::stack(&recalls, 1).mean_dim([1i64].as_slice(), false, None::<Kind>)
+            },
+        );
         let anchors = rows::with_any(&positives);
         let missed: Tensor = 1.0 - recall.index(&[Some(&anchors)]);
         Terms::of([Part::of_tuples(missed, &anchors)])
@@ -64,17 +73,26 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
-        let loss = RecallAtK { ks: vec![1.0, 3.0], rank_temperature: 0.1, k_temperature: 0.5 };
+        let loss = RecallAtK {
+            ks: vec![1.0, 3.0],
+            rank_temperature: 0.1,
+            k_temperature: 0.5,
+        };
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-            let others = || positives.iter().chain(&negatives);
-            let rank = |p: f64| 0.5 + others().map(|s| sigmoid((s - p) / 0.1)).sum::<f64>();
-            let recall = |k: f64| {
-                let found = positives.iter().map(|&p| sigmoid((k - rank(p)) / 0.5)).sum::<f64>();
-                found.min(k) / k.min(positives.len() as f64)
-            };
-            1.0 - (recall(1.0) + recall(3.0)) / 2.0
-        });
+        let terms = sides(loss.distance())
+            .into_iter()
+            .map(|(positives, negatives)| {
+                let others = || positives.iter().chain(&negatives);
+                let rank = |p: f64| 0.5 + others().map(|s| sigmoid((s - p) / 0.1)).sum::<f64>();
+                let recall = |k: f64| {
+                    let found = positives
+                        .iter()
+                        .map(|&p| sigmoid((k - rank(p)) / 0.5))
+                        .sum::<f64>();
+                    found.min(k) / k.min(positives.len() as f64)
+                };
+                1.0 - (recall(1.0) + recall(3.0)) / 2.0
+            });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
     }
 
@@ -92,7 +110,11 @@ mod tests {
 
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
-        let loss = RecallAtK { ks: vec![1.0], rank_temperature: 0.01, k_temperature: 1.0 };
+        let loss = RecallAtK {
+            ks: vec![1.0],
+            rank_temperature: 0.01,
+            k_temperature: 1.0,
+        };
         is_empty_for(&loss, &[0]);
         is_empty_for(&loss, &[0, 1, 2]);
     }

@@ -17,12 +17,16 @@ pub(super) fn count(kept: &Tensor) -> Tensor {
 /// Returns how often each pair is listed, in the shape of `like` `[n, m]`.
 pub(super) fn counts(like: &Tensor, anchors: &Tensor, others: &Tensor) -> Tensor {
     let once = Tensor::ones(anchors.size(), (like.kind(), like.device()));
-    like.detach().zeros_like().index_put(&[Some(anchors), Some(others)], &once, true)
+    like.detach()
+        .zeros_like()
+        .index_put(&[Some(anchors), Some(others)], &once, true)
 }
 
 /// Returns which rows have kept elements in both masks: `[n]`.
 pub(super) fn have_both(positives: &Tensor, negatives: &Tensor) -> Tensor {
-    positives.any_dim(1, false).logical_and(&negatives.any_dim(1, false))
+    positives
+        .any_dim(1, false)
+        .logical_and(&negatives.any_dim(1, false))
 }
 
 /// Returns the rows in which anything is kept, as indices.
@@ -32,7 +36,9 @@ pub(super) fn with_any(kept: &Tensor) -> Tensor {
 
 /// Returns the sum of the kept elements of each row: `[n]`.
 pub(super) fn sum(values: &Tensor, kept: &Tensor) -> Tensor {
-    values.masked_fill(&kept.logical_not(), 0.0).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)
+    values
+        .masked_fill(&kept.logical_not(), 0.0)
+        .sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)
 }
 
 /// Returns the mean of the kept elements of each row, 0 where there is none: `[n]`.
@@ -42,14 +48,18 @@ pub(super) fn mean(values: &Tensor, kept: &Tensor) -> Tensor {
 
 /// Returns `log sum exp` of the kept elements of each row, minus infinity where there is none: `[n]`.
 pub(super) fn log_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
-    exponents.masked_fill(&kept.logical_not(), f64::NEG_INFINITY).logsumexp([1], false)
+    exponents
+        .masked_fill(&kept.logical_not(), f64::NEG_INFINITY)
+        .logsumexp([1], false)
 }
 
 /// Returns the logarithm of each element's share in the `sum exp` of the kept elements of its row: `[n, m]`; of what is
 /// not kept, a large negative number.
 pub(super) fn log_shares(exponents: &Tensor, kept: &Tensor) -> Tensor {
     // Not minus infinity, of which a row without any kept element would become NaN.
-    exponents.masked_fill(&kept.logical_not(), f64::from(f32::MIN)).log_softmax(1, None::<Kind>)
+    exponents
+        .masked_fill(&kept.logical_not(), f64::from(f32::MIN))
+        .log_softmax(1, None::<Kind>)
 }
 
 /// Returns `log(1 + sum exp)` of the kept elements of each row, 0 where there is none: `[n]`.
@@ -64,10 +74,23 @@ pub(super) fn packed(values: &Tensor, kept: &Tensor) -> (Tensor, Tensor) {
     let (counts, whole) = (count(kept), (Kind::Int64, values.device()));
     let firsts = counts.cumsum(0, Kind::Int64) - &counts;
     let places = Tensor::arange(rows.size()[0], whole) - firsts.index_select(0, &rows);
-    let most = if rows.numel() == 0 { 0 } else { counts.max().int64_value(&[]) };
-    let filled = Tensor::arange(most, whole).unsqueeze(0).less_tensor(&counts.unsqueeze(1));
+    let most = if rows.numel() == 0 {
+        0
+    } else {
+        counts.max().int64_value(&[])
+    };
+    let filled = Tensor::arange(most, whole)
+        .unsqueeze(0)
+        .less_tensor(&counts.unsqueeze(1));
     let empty = Tensor::zeros([values.size()[0], most], (values.kind(), values.device()));
-    (empty.index_put(&[Some(&rows), Some(&places)], &at(values, &rows, &columns), false), filled)
+    (
+        empty.index_put(
+            &[Some(&rows), Some(&places)],
+            &at(values, &rows, &columns),
+            false,
+        ),
+        filled,
+    )
 }
 
 /// Returns `values` with 0 in the place of minus infinity, the logarithm of an empty sum.
@@ -78,27 +101,38 @@ pub(super) fn or_zero(values: &Tensor) -> Tensor {
 /// Returns `log(1 + exp x)`, to the last digit for any x: PyTorch's `softplus` is a line from 20 on, which is exact in
 /// single precision.
 pub(super) fn softplus(x: &Tensor) -> Tensor {
-    if x.kind() == Kind::Double { x.neg().log_sigmoid().neg() } else { x.softplus() }
+    if x.kind() == Kind::Double {
+        x.neg().log_sigmoid().neg()
+    } else {
+        x.softplus()
+    }
 }
 
 /// Returns a histogram of the kept elements of each row: `[n, bins + 1]`. A value between two whole numbers counts
 /// for both, the more for the closer one; values are taken to be within 0 and `bins`.
 pub(super) fn soft_histogram(values: &Tensor, kept: &Tensor, bins: i64) -> Tensor {
     let values = values.clamp(0.0, bins as f64);
-    let below = values.detach().floor().clamp_max((bins - 1) as f64).nan_to_num(0.0, 0.0, 0.0);
+    let below = values
+        .detach()
+        .floor()
+        .clamp_max((bins - 1) as f64)
+        .nan_to_num(0.0, 0.0, 0.0);
     let weight = kept.to_kind(values.kind());
     let above = (&values - &below) * &weight;
-    let (rows, columns) =
-        (Tensor::arange(values.size()[0], (Kind::Int64, values.device())), below.to_kind(Kind::Int64));
+    let (rows, columns) = (
+        Tensor::arange(values.size()[0], (Kind::Int64, values.device())),
+        below.to_kind(Kind::Int64),
+    );
     let rows = rows.unsqueeze(1).expand_as(&columns);
     // Unlike a scatter, adding with indices is deterministic on a GPU.
-    let empty = Tensor::zeros([values.size()[0], bins + 1], (values.kind(), values.device()));
+    let empty = Tensor::zeros(
+        [values.size()[0], bins + 1],
+        (values.kind(), values.device()),
+    );
     let next = &columns + 1;
-    empty.index_put(&[Some(&rows), Some(&columns)], &(&weight - &above), true).index_put(
-        &[Some(&rows), Some(&next)],
-        &above,
-        true,
-    )
+    empty
+        .index_put(&[Some(&rows), Some(&columns)], &(&weight - &above), true)
+        .index_put(&[Some(&rows), Some(&next)], &above, true)
 }
 
 /// Returns sums over all elements up to each, along rows: `[n, k]`. As a product, since a scan of PyTorch need not give
@@ -111,14 +145,24 @@ pub(super) fn running_sums(values: &Tensor) -> Tensor {
 /// Returns `terms(rows, first)` `[n]` of all rows of `values` `[n, m]`, where `terms` maps some rows, from `first` on,
 /// to one number each and may take `cost` times the room of a row. Only some rows at a time are worked on, and only
 /// their derivatives are kept, so that memory does not grow with the number of rows.
-pub(super) fn in_chunks(values: &Tensor, cost: i64, terms: impl Fn(&Tensor, i64) -> Tensor) -> Tensor {
+pub(super) fn in_chunks(
+    values: &Tensor,
+    cost: i64,
+    terms: impl Fn(&Tensor, i64) -> Tensor,
+) -> Tensor {
     let (n, m) = (values.size()[0], values.size()[1]);
     let length = (CHUNK / (cost * m).max(1)).clamp(1, n.max(1));
     if length >= n || !values.requires_grad() {
         return terms(values, 0);
     }
     let starts = (0..n).step_by(length as usize);
-    let chunks = starts.map(|first| linear(&values.narrow(0, first, length.min(n - first)), first, &terms));
+    let chunks = starts.map(|first| {
+        linear(
+            &values.narrow(0, first, length.min(n - first)),
+            first,
+            &terms,
+        )
+    });
     Tensor::cat(&chunks.collect::<Vec<_>>(), 0)
 }
 
@@ -142,7 +186,11 @@ pub(super) fn of_ranks(
     negatives: &Tensor,
     terms: impl Fn(Ranks) -> Tensor,
 ) -> Tensor {
-    let most = if positives.numel() == 0 { 1 } else { count(positives).max().int64_value(&[]).max(1) };
+    let most = if positives.numel() == 0 {
+        1
+    } else {
+        count(positives).max().int64_value(&[]).max(1)
+    };
     in_chunks(closeness, most, |rows, first| {
         let images = rows.size()[0];
         let some = |mask: &Tensor| mask.narrow(0, first, images);
@@ -158,12 +206,21 @@ fn ranks(closeness: &Tensor, positives: &Tensor, negatives: &Tensor) -> Ranks {
     // A positive is among the positives itself: half a place before itself.
     let among_positives = of(positives) + 0.5;
     let among_all = &among_positives + of(negatives);
-    Ranks { anchors, images: closeness.size()[0], among_positives, among_all }
+    Ranks {
+        anchors,
+        images: closeness.size()[0],
+        among_positives,
+        among_all,
+    }
 }
 
 /// Returns the sum of the values of each anchor: `[images]` from `[t]`.
 pub(super) fn sum_of_each(values: &Tensor, anchors: &Tensor, images: i64) -> Tensor {
-    Tensor::zeros([images], (values.kind(), values.device())).index_put(&[Some(anchors)], values, true)
+    Tensor::zeros([images], (values.kind(), values.device())).index_put(
+        &[Some(anchors)],
+        values,
+        true,
+    )
 }
 
 /// Returns the terms of these rows as a linear function of them, with the value and the derivative of `terms` there.
@@ -186,7 +243,10 @@ mod tests {
         let kept = Tensor::from_slice(&[true, false, true, false, false, false]).view([2, 3]);
         let logarithms = log_sum_exp(&values, &kept);
         assert_eq!(logarithms.double_value(&[1]), f64::NEG_INFINITY);
-        let all = or_zero(&logarithms) + sum(&values, &kept) + mean(&values, &kept) + softplus(&logarithms);
+        let all = or_zero(&logarithms)
+            + sum(&values, &kept)
+            + mean(&values, &kept)
+            + softplus(&logarithms);
         assert_eq!(all.double_value(&[1]), 0.0);
         let gradient = gradient(&all.sum(None::<Kind>), &values);
         assert!(is_finite(&gradient));
@@ -195,12 +255,23 @@ mod tests {
 
     #[test]
     fn packed_rows_hold_what_was_kept_in_its_order() {
-        let values = Tensor::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).view([2, 3]).set_requires_grad(true);
+        let values = Tensor::from_slice(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+            .view([2, 3])
+            .set_requires_grad(true);
         let kept = Tensor::from_slice(&[true, false, true, false, true, false]).view([2, 3]);
         let (found, filled) = packed(&values, &kept);
-        assert_eq!(found, Tensor::from_slice(&[1.0, 3.0, 5.0, 0.0]).view([2, 2]));
-        assert_eq!(filled, Tensor::from_slice(&[true, true, true, false]).view([2, 2]));
-        assert_eq!(gradient(&found.sum(None::<Kind>), &values), kept.to_kind(Kind::Double));
+        assert_eq!(
+            found,
+            Tensor::from_slice(&[1.0, 3.0, 5.0, 0.0]).view([2, 2])
+        );
+        assert_eq!(
+            filled,
+            Tensor::from_slice(&[true, true, true, false]).view([2, 2])
+        );
+        assert_eq!(
+            gradient(&found.sum(None::<Kind>), &values),
+            kept.to_kind(Kind::Double)
+        );
         assert_eq!(packed(&values, &kept.zeros_like()).0.size(), [2, 0]);
     }
 
@@ -209,26 +280,48 @@ mod tests {
         let values = Tensor::from_slice(&[0.0, 1.25, 3.0, 9.0]).view([1, 4]);
         let kept = Tensor::from_slice(&[true, true, true, false]).view([1, 4]);
         let expected = Tensor::from_slice(&[1.0, 0.75, 0.25, 1.0]).view([1, 4]);
-        assert_close(&soft_histogram(&values, &kept, 3), &expected, 1e-15, "histogram");
+        assert_close(
+            &soft_histogram(&values, &kept, 3),
+            &expected,
+            1e-15,
+            "histogram",
+        );
     }
 
     #[test]
     fn running_sums_are_sums_of_all_before() {
         let found = running_sums(&Tensor::from_slice(&[1.0, 2.0, 4.0]).view([1, 3]));
-        assert_close(&found, &Tensor::from_slice(&[1.0, 3.0, 7.0]).view([1, 3]), 0.0, "sums");
+        assert_close(
+            &found,
+            &Tensor::from_slice(&[1.0, 3.0, 7.0]).view([1, 3]),
+            0.0,
+            "sums",
+        );
     }
 
     #[test]
     fn chunks_change_neither_value_nor_gradient() {
         let values = noise(1, 5, 4).set_requires_grad(true);
         let terms = |rows: &Tensor, first: i64| {
-            let scale = Tensor::arange_start(first, first + rows.size()[0], (Kind::Double, tch::Device::Cpu));
-            rows.tanh().square().sum_dim_intlist([1i64].as_slice(), false, None::<Kind>) * scale
+            let scale = Tensor::arange_start(
+                first,
+                first + rows.size()[0],
+                (Kind::Double, tch::Device::Cpu),
+            );
+            rows.tanh()
+                .square()
+                .sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)
+                * scale
         };
         let whole = terms(&values, 0);
         let chunked = in_chunks(&values, CHUNK / 8, terms);
         assert_close(&chunked, &whole, 1e-15, "value");
         let expected = gradient(&whole.square().sum(None::<Kind>), &values);
-        assert_close(&gradient(&chunked.square().sum(None::<Kind>), &values), &expected, 1e-14, "gradient");
+        assert_close(
+            &gradient(&chunked.square().sum(None::<Kind>), &values),
+            &expected,
+            1e-14,
+            "gradient",
+        );
     }
 }

@@ -38,12 +38,15 @@ impl Loss for SemiHardDm {
         let fixed = distances.detach();
         let closest_positive = batch.distance.closest_of(&fixed, &positives);
         let farthest_negative = batch.distance.farthest_of(&fixed, &negatives);
-        let positives = positives.logical_and(&batch.distance.is_farther(&farthest_negative, &fixed));
-        let negatives = negatives.logical_and(&batch.distance.is_farther(&fixed, &closest_positive));
+        let positives =
+            positives.logical_and(&batch.distance.is_farther(&farthest_negative, &fixed));
+        let negatives =
+            negatives.logical_and(&batch.distance.is_farther(&fixed, &closest_positive));
         let excess = batch.distance.excess_over(&distances, self.base);
         let (near, filled) = rows::packed(&excess, &positives);
         let pull = rows::log_one_plus_sum_exp(&(near * self.beta), &filled) * (2.0 / self.beta);
-        let push = rows::log_one_plus_sum_exp(&(&excess * -self.alpha), &negatives) * (2.0 / self.alpha);
+        let push =
+            rows::log_one_plus_sum_exp(&(&excess * -self.alpha), &negatives) * (2.0 / self.alpha);
         let lacks = rows::have_both(&positives, &negatives).logical_not();
         Terms::of([Part::of_anchors((pull + push).masked_fill(&lacks, 0.0))])
     }
@@ -56,17 +59,32 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
-        let loss = SemiHardDm { alpha: 7.0, beta: 3.0, base: 0.4 };
-        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-            let most = positives.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let least = negatives.iter().copied().fold(f64::INFINITY, f64::min);
-            let pull: Vec<f64> = positives.iter().filter(|&&s| s > least).map(|s| (-3.0 * (s - 0.4)).exp()).collect();
-            let push: Vec<f64> = negatives.iter().filter(|&&s| s < most).map(|s| (7.0 * (s - 0.4)).exp()).collect();
-            if pull.is_empty() || push.is_empty() {
-                return 0.0;
-            }
-            2.0 / 3.0 * pull.iter().sum::<f64>().ln_1p() + 2.0 / 7.0 * push.iter().sum::<f64>().ln_1p()
-        });
+        let loss = SemiHardDm {
+            alpha: 7.0,
+            beta: 3.0,
+            base: 0.4,
+        };
+        let terms = sides(loss.distance())
+            .into_iter()
+            .map(|(positives, negatives)| {
+                let most = positives.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let least = negatives.iter().copied().fold(f64::INFINITY, f64::min);
+                let pull: Vec<f64> = positives
+                    .iter()
+                    .filter(|&&s| s > least)
+                    .map(|s| (-3.0 * (s - 0.4)).exp())
+                    .collect();
+                let push: Vec<f64> = negatives
+                    .iter()
+                    .filter(|&&s| s < most)
+                    .map(|s| (7.0 * (s - 0.4)).exp())
+                    .collect();
+                if pull.is_empty() || push.is_empty() {
+                    return 0.0;
+                }
+                2.0 / 3.0 * pull.iter().sum::<f64>().ln_1p()
+                    + 2.0 / 7.0 * push.iter().sum::<f64>().ln_1p()
+            });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
     }
 
@@ -74,14 +92,39 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/semi_hard_dm.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(SemiHardDm { alpha: setting("alpha"), beta: setting("beta"), base: setting("base") })
+            Box::new(SemiHardDm {
+                alpha: setting("alpha"),
+                beta: setting("beta"),
+                base: setting("base"),
+            })
         });
     }
 
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
-        is_empty_for(&SemiHardDm { alpha: 40.0, beta: 2.0, base: 0.5 }, &[0]);
-        is_empty_for(&SemiHardDm { alpha: 40.0, beta: 2.0, base: 0.5 }, &[0, 0, 0]);
-        is_empty_for(&SemiHardDm { alpha: 40.0, beta: 2.0, base: 0.5 }, &[0, 1, 2]);
+        is_empty_for(
+            &SemiHardDm {
+                alpha: 40.0,
+                beta: 2.0,
+                base: 0.5,
+            },
+            &[0],
+        );
+        is_empty_for(
+            &SemiHardDm {
+                alpha: 40.0,
+                beta: 2.0,
+                base: 0.5,
+            },
+            &[0, 0, 0],
+        );
+        is_empty_for(
+            &SemiHardDm {
+                alpha: 40.0,
+                beta: 2.0,
+                base: 0.5,
+            },
+            &[0, 1, 2],
+        );
     }
 }

@@ -37,10 +37,23 @@ impl Loss for SmoothAp {
 
     fn terms(&self, batch: &Batch) -> Terms {
         let (others, negatives) = batch.references.masks(batch.labels);
-        let positives = if self.itself { others.logical_or(&copies(batch)) } else { others };
-        let precision = rows::of_ranks(&(batch.closeness() / self.temperature), &positives, &negatives, |ranks| {
-            rows::sum_of_each(&(ranks.among_positives / ranks.among_all), &ranks.anchors, ranks.images)
-        });
+        let positives = if self.itself {
+            others.logical_or(&copies(batch))
+        } else {
+            others
+        };
+        let precision = rows::of_ranks(
+            &(batch.closeness() / self.temperature),
+            &positives,
+            &negatives,
+            |ranks| {
+                rows::sum_of_each(
+                    &(ranks.among_positives / ranks.among_all),
+                    &ranks.anchors,
+                    ranks.images,
+                )
+            },
+        );
         let anchors = rows::with_any(&positives);
         let missed: Tensor = 1.0 - precision / rows::count(&positives).clamp_min(1);
         let values = missed * batch.weights();
@@ -64,22 +77,36 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
-        let loss = SmoothAp { temperature: 0.1, itself: false };
+        let loss = SmoothAp {
+            temperature: 0.1,
+            itself: false,
+        };
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x / 0.1).exp());
-        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-            let above = |p: f64, others: &[f64]| others.iter().map(|s| sigmoid(s - p)).sum::<f64>();
-            let precision = |p: f64| (0.5 + above(p, &positives)) / (0.5 + above(p, &positives) + above(p, &negatives));
-            1.0 - positives.iter().map(|&p| precision(p)).sum::<f64>() / positives.len() as f64
-        });
+        let terms = sides(loss.distance())
+            .into_iter()
+            .map(|(positives, negatives)| {
+                let above =
+                    |p: f64, others: &[f64]| others.iter().map(|s| sigmoid(s - p)).sum::<f64>();
+                let precision = |p: f64| {
+                    (0.5 + above(p, &positives))
+                        / (0.5 + above(p, &positives) + above(p, &negatives))
+                };
+                1.0 - positives.iter().map(|&p| precision(p)).sum::<f64>() / positives.len() as f64
+            });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
     }
 
     #[test]
     fn values_and_gradients_are_those_of_the_reference() {
         let make = |settings: &Value| -> Box<dyn Loss> {
-            let (temperature, itself) =
-                (settings["temperature"].as_f64().unwrap(), settings["itself"].as_bool().unwrap());
-            Box::new(SmoothAp { temperature, itself })
+            let (temperature, itself) = (
+                settings["temperature"].as_f64().unwrap(),
+                settings["itself"].as_bool().unwrap(),
+            );
+            Box::new(SmoothAp {
+                temperature,
+                itself,
+            })
         };
         // Sharp sigmoids multiply what rounding does to similarities.
         agrees_within(5e-5, include_str!("testdata/smooth_ap.json"), make);
@@ -88,7 +115,19 @@ mod tests {
 
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
-        is_empty_for(&SmoothAp { temperature: 0.01, itself: false }, &[0]);
-        is_empty_for(&SmoothAp { temperature: 0.01, itself: false }, &[0, 1, 2]);
+        is_empty_for(
+            &SmoothAp {
+                temperature: 0.01,
+                itself: false,
+            },
+            &[0],
+        );
+        is_empty_for(
+            &SmoothAp {
+                temperature: 0.01,
+                itself: false,
+            },
+            &[0, 1, 2],
+        );
     }
 }

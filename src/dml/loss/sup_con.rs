@@ -29,7 +29,8 @@ impl Loss for SupCon {
     }
 
     fn terms(&self, batch: &Batch) -> Terms {
-        let (scaled, (positives, negatives)) = (batch.closeness() / self.temperature, batch.masks());
+        let (scaled, (positives, negatives)) =
+            (batch.closeness() / self.temperature, batch.masks());
         let all = rows::log_sum_exp(&scaled, &positives.logical_or(&negatives));
         let lacks = positives.any_dim(1, false).logical_not();
         let (near, filled) = rows::packed(&scaled, &positives);
@@ -46,10 +47,20 @@ mod tests {
     #[test]
     fn it_is_the_sum_over_anchors_written_as_a_loop() {
         let loss = SupCon { temperature: 0.3 };
-        let terms = sides(loss.distance()).into_iter().map(|(positives, negatives)| {
-            let sum = positives.iter().chain(&negatives).map(|s| (s / 0.3).exp()).sum::<f64>();
-            positives.iter().map(|s| -((s / 0.3).exp() / sum).ln()).sum::<f64>() / positives.len() as f64
-        });
+        let terms = sides(loss.distance())
+            .into_iter()
+            .map(|(positives, negatives)| {
+                let sum = positives
+                    .iter()
+                    .chain(&negatives)
+                    .map(|s| (s / 0.3).exp())
+                    .sum::<f64>();
+                positives
+                    .iter()
+                    .map(|s| -((s / 0.3).exp() / sum).ln())
+                    .sum::<f64>()
+                    / positives.len() as f64
+            });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
     }
 
@@ -57,7 +68,9 @@ mod tests {
     fn values_and_gradients_are_those_of_the_reference() {
         agrees_with(include_str!("testdata/sup_con.json"), |settings| {
             let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(SupCon { temperature: setting("temperature") })
+            Box::new(SupCon {
+                temperature: setting("temperature"),
+            })
         });
     }
 

@@ -40,9 +40,17 @@ impl Loss for Triplet {
         let (distances, triplets) = (batch.distances(), batch.triplets());
         let positive = at(&distances, &triplets.anchor, &triplets.positive);
         let negative = at(&distances, &triplets.anchor, &triplets.negative);
-        let negative = if self.swap { from_the_closer(batch, &triplets, &negative) } else { negative };
+        let negative = if self.swap {
+            from_the_closer(batch, &triplets, &negative)
+        } else {
+            negative
+        };
         let violation = batch.distance.excess(&positive, &negative) + self.margin;
-        let values = if self.smooth { rows::softplus(&violation) } else { violation.relu() };
+        let values = if self.smooth {
+            rows::softplus(&violation)
+        } else {
+            violation.relu()
+        };
         Terms::of([Part::of_tuples(values, &triplets.anchor)])
     }
 }
@@ -51,7 +59,9 @@ impl Loss for Triplet {
 fn from_the_closer(batch: &Batch, triplets: &Triplets, from_anchors: &Tensor) -> Tensor {
     let references = &batch.references.embeddings;
     let (positives, places) = triplets.positive.internal_unique(true, true);
-    let distances = batch.distance.matrix(&references.index(&[Some(positives)]), references);
+    let distances = batch
+        .distance
+        .matrix(&references.index(&[Some(positives)]), references);
     let from_positives = at(&distances, &places, &triplets.negative);
     if batch.distance.is_inverted() {
         from_anchors.maximum(&from_positives)
@@ -62,16 +72,23 @@ fn from_the_closer(batch: &Batch, triplets: &Triplets, from_anchors: &Tensor) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{agrees_with, agrees_with_golden_values, batch, is_empty_for, of_all_pairs};
+    use super::super::tests::{
+        agrees_with, agrees_with_golden_values, batch, is_empty_for, of_all_pairs,
+    };
     use super::*;
 
     #[test]
     fn it_is_the_sum_over_triplets_written_as_a_loop() {
-        let loss = Triplet { margin: 0.2, swap: false, smooth: false };
+        let loss = Triplet {
+            margin: 0.2,
+            swap: false,
+            smooth: false,
+        };
         let (_, distances, labels) = batch(loss.distance());
         let (mut sum, mut count) = (0.0, 0);
-        for (a, p) in
-            (0..12).flat_map(|a| (0..12).map(move |p| (a, p))).filter(|&(a, p)| a != p && labels[a] == labels[p])
+        for (a, p) in (0..12)
+            .flat_map(|a| (0..12).map(move |p| (a, p)))
+            .filter(|&(a, p)| a != p && labels[a] == labels[p])
         {
             for n in (0..12).filter(|&n| labels[a] != labels[n]) {
                 let term = distances[a][p] - distances[a][n] + 0.2;
@@ -89,14 +106,39 @@ mod tests {
         agrees_with_golden_values("triplet");
         agrees_with(include_str!("testdata/triplet.json"), |settings| {
             let on = |name: &str| settings[name].as_bool().unwrap();
-            Box::new(Triplet { margin: settings["margin"].as_f64().unwrap(), swap: on("swap"), smooth: on("smooth") })
+            Box::new(Triplet {
+                margin: settings["margin"].as_f64().unwrap(),
+                swap: on("swap"),
+                smooth: on("smooth"),
+            })
         });
     }
 
     #[test]
     fn a_batch_without_triplets_is_empty() {
-        is_empty_for(&Triplet { margin: 0.05, swap: true, smooth: true }, &[0, 0, 0]);
-        is_empty_for(&Triplet { margin: 0.05, swap: true, smooth: true }, &[0, 1, 2]);
-        is_empty_for(&Triplet { margin: 0.05, swap: true, smooth: true }, &[0]);
+        is_empty_for(
+            &Triplet {
+                margin: 0.05,
+                swap: true,
+                smooth: true,
+            },
+            &[0, 0, 0],
+        );
+        is_empty_for(
+            &Triplet {
+                margin: 0.05,
+                swap: true,
+                smooth: true,
+            },
+            &[0, 1, 2],
+        );
+        is_empty_for(
+            &Triplet {
+                margin: 0.05,
+                swap: true,
+                smooth: true,
+            },
+            &[0],
+        );
     }
 }

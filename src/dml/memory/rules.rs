@@ -38,7 +38,11 @@ pub enum SelfExclusion {
 
 impl Default for Rules {
     fn default() -> Rules {
-        Rules { include_batch: true, self_exclusion: SelfExclusion::default(), batch_loss: true }
+        Rules {
+            include_batch: true,
+            self_exclusion: SelfExclusion::default(),
+            batch_loss: true,
+        }
     }
 }
 
@@ -46,7 +50,11 @@ impl Rules {
     /// Returns what a batch is compared with, and puts the batch into the memory, before or after; nothing if
     /// there is nothing to compare with.
     pub fn recall(&self, memory: &mut Xbm, arrivals: &Arrivals) -> Option<References> {
-        let own = Tensor::full(arrivals.labels.size(), -1, (Kind::Int64, arrivals.labels.device()));
+        let own = Tensor::full(
+            arrivals.labels.size(),
+            -1,
+            (Kind::Int64, arrivals.labels.device()),
+        );
         if self.include_batch {
             let slots = memory.enqueue(arrivals);
             let (embeddings, labels) = memory.filled();
@@ -70,12 +78,27 @@ impl Rules {
         unknown: Tensor,
     ) -> References {
         match self.self_exclusion {
-            SelfExclusion::Index => References { embeddings, labels, own: slots, dropped: None },
+            SelfExclusion::Index => References {
+                embeddings,
+                labels,
+                own: slots,
+                dropped: None,
+            },
             SelfExclusion::Similarity => {
                 let same = no_grad(|| arrivals.embeddings.matmul(&embeddings.tr()).ge(SAME));
-                References { embeddings, labels, own: unknown, dropped: Some(same) }
+                References {
+                    embeddings,
+                    labels,
+                    own: unknown,
+                    dropped: Some(same),
+                }
             }
-            SelfExclusion::Nothing => References { embeddings, labels, own: unknown, dropped: None },
+            SelfExclusion::Nothing => References {
+                embeddings,
+                labels,
+                own: unknown,
+                dropped: None,
+            },
         }
     }
 }

@@ -135,7 +135,15 @@ impl Xbm {
             Wrap::Tail if first < self.next => 0,
             Wrap::Tail => end,
         };
-        let slots: Vec<i64> = (0..batch).map(|row| if row < lost { -1 } else { (first + row - lost) % size }).collect();
+        let slots: Vec<i64> = (0..batch)
+            .map(|row| {
+                if row < lost {
+                    -1
+                } else {
+                    (first + row - lost) % size
+                }
+            })
+            .collect();
         for (row, &slot) in slots.iter().enumerate().filter(|(_, slot)| **slot >= 0) {
             self.images[slot as usize] = images.map_or(-1, |images| images[row]);
         }
@@ -156,27 +164,47 @@ impl Xbm {
             self.places.insert(image, slot);
         }
         // A later image may have taken the slot of an earlier one.
-        images.iter().map(|image| self.places.get(image).copied().unwrap_or(-1)).collect()
+        images
+            .iter()
+            .map(|image| self.places.get(image).copied().unwrap_or(-1))
+            .collect()
     }
 
     /// Of several images in one slot the last remains.
     fn write(&mut self, slots: &[i64], arrivals: &Arrivals) {
-        let rows_of: BTreeMap<i64, i64> = slots.iter().copied().zip(0..).filter(|(slot, _)| *slot >= 0).collect();
+        let rows_of: BTreeMap<i64, i64> = slots
+            .iter()
+            .copied()
+            .zip(0..)
+            .filter(|(slot, _)| *slot >= 0)
+            .collect();
         let (slots, rows): (Vec<i64>, Vec<i64>) = rows_of.into_iter().unzip();
-        slots.iter().for_each(|&slot| self.steps[slot as usize] = arrivals.step as i64);
-        let on_device = |indices: &[i64]| Tensor::from_slice(indices).to_device(self.labels.device());
+        slots
+            .iter()
+            .for_each(|&slot| self.steps[slot as usize] = arrivals.step as i64);
+        let on_device =
+            |indices: &[i64]| Tensor::from_slice(indices).to_device(self.labels.device());
         let (slots, rows) = (on_device(&slots), on_device(&rows));
         no_grad(|| {
-            let embeddings = arrivals.embeddings.detach().to_kind(self.embeddings.kind()).index_select(0, &rows);
+            let embeddings = arrivals
+                .embeddings
+                .detach()
+                .to_kind(self.embeddings.kind())
+                .index_select(0, &rows);
             let _ = self.embeddings.index_copy_(0, &slots, &embeddings);
-            let _ = self.labels.index_copy_(0, &slots, &arrivals.labels.index_select(0, &rows));
+            let _ = self
+                .labels
+                .index_copy_(0, &slots, &arrivals.labels.index_select(0, &rows));
         });
     }
 
     /// Returns the embeddings `[filled, width]` and labels `[filled]` that are there, in the order of their
     /// slots. They share the memory's storage: the next [`enqueue`](Self::enqueue) changes them.
     pub fn filled(&self) -> (Tensor, Tensor) {
-        (self.embeddings.narrow(0, 0, self.filled), self.labels.narrow(0, 0, self.filled))
+        (
+            self.embeddings.narrow(0, 0, self.filled),
+            self.labels.narrow(0, 0, self.filled),
+        )
     }
 
     /// How many embeddings it can hold.
@@ -187,19 +215,30 @@ impl Xbm {
     /// Returns how the memory is doing, before this batch enters it.
     pub fn condition(&self, arrivals: &Arrivals) -> Condition {
         let filled = &self.steps[..self.filled as usize];
-        let ages = filled.iter().map(|&step| (arrivals.step as i64 - step) as f64);
+        let ages = filled
+            .iter()
+            .map(|&step| (arrivals.step as i64 - step) as f64);
         Condition {
             fill: self.filled as f64 / self.size() as f64,
             age: ages.sum::<f64>() / filled.len().max(1) as f64,
-            drift: arrivals.images.and_then(|images| self.drift(arrivals.embeddings, images)),
+            drift: arrivals
+                .images
+                .and_then(|images| self.drift(arrivals.embeddings, images)),
         }
     }
 
     fn drift(&self, embeddings: &Tensor, images: &[i64]) -> Option<f64> {
-        let wanted: BTreeMap<i64, i64> = images.iter().copied().zip(0..).filter(|(image, _)| *image >= 0).collect();
+        let wanted: BTreeMap<i64, i64> = images
+            .iter()
+            .copied()
+            .zip(0..)
+            .filter(|(image, _)| *image >= 0)
+            .collect();
         let mut latest = BTreeMap::<i64, i64>::new();
         for slot in 0..self.filled {
-            let Some(&row) = wanted.get(&self.images[slot as usize]) else { continue };
+            let Some(&row) = wanted.get(&self.images[slot as usize]) else {
+                continue;
+            };
             let known = latest.entry(row).or_insert(slot);
             if self.steps[*known as usize] < self.steps[slot as usize] {
                 *known = slot;
@@ -209,10 +248,19 @@ impl Xbm {
             return None;
         }
         let (rows, slots): (Vec<i64>, Vec<i64>) = latest.into_iter().unzip();
-        let on_device = |indices: &[i64]| Tensor::from_slice(indices).to_device(self.labels.device());
-        let now = embeddings.detach().to_kind(self.embeddings.kind()).index_select(0, &on_device(&rows));
+        let on_device =
+            |indices: &[i64]| Tensor::from_slice(indices).to_device(self.labels.device());
+        let now = embeddings
+            .detach()
+            .to_kind(self.embeddings.kind())
+            .index_select(0, &on_device(&rows));
         let moved: Tensor = now - self.embeddings.index_select(0, &on_device(&slots));
-        Some(moved.norm_scalaropt_dim(2.0, [1], false).mean(Kind::Double).double_value(&[]))
+        Some(
+            moved
+                .norm_scalaropt_dim(2.0, [1], false)
+                .mean(Kind::Double)
+                .double_value(&[]),
+        )
     }
 
     /// Returns a copy of everything it holds.
@@ -230,7 +278,8 @@ impl Xbm {
     /// Continues from a copy made by [`state`](Self::state) of a memory of the same size and rules.
     pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
         let whole = |count: i64| Tensor::zeros([count], (Kind::Int64, Device::Cpu));
-        let (mut images, mut steps, mut position) = (whole(self.size()), whole(self.size()), whole(2));
+        let (mut images, mut steps, mut position) =
+            (whole(self.size()), whole(self.size()), whole(2));
         overwrite(
             &mut [
                 ("embeddings", &mut self.embeddings),
@@ -241,12 +290,19 @@ impl Xbm {
             ],
             state,
         )?;
-        let numbers = |tensor: &Tensor| Vec::<i64>::try_from(tensor).expect("a list of whole numbers");
+        let numbers =
+            |tensor: &Tensor| Vec::<i64>::try_from(tensor).expect("a list of whole numbers");
         (self.images, self.steps) = (numbers(&images), numbers(&steps));
         (self.next, self.filled) = (position.int64_value(&[0]), position.int64_value(&[1]));
         self.places = match self.key {
             Key::Fifo => BTreeMap::new(),
-            Key::Image => self.images.iter().copied().zip(0..).filter(|(image, _)| *image >= 0).collect(),
+            Key::Image => self
+                .images
+                .iter()
+                .copied()
+                .zip(0..)
+                .filter(|(image, _)| *image >= 0)
+                .collect(),
         };
         Ok(())
     }
@@ -260,7 +316,12 @@ mod tests {
     fn add_images(memory: &mut Xbm, images: &[i64], step: u64) -> Vec<i64> {
         let labels = Tensor::from_slice(images);
         let embeddings = labels.unsqueeze(1).to_kind(Kind::Float);
-        let arrivals = Arrivals { embeddings: &embeddings, labels: &labels, images: Some(images), step };
+        let arrivals = Arrivals {
+            embeddings: &embeddings,
+            labels: &labels,
+            images: Some(images),
+            step,
+        };
         Vec::try_from(memory.enqueue(&arrivals)).unwrap()
     }
 
@@ -271,7 +332,10 @@ mod tests {
     fn held(memory: &Xbm) -> Vec<i64> {
         let (embeddings, labels) = memory.filled();
         assert!(embeddings.squeeze_dim(1) == labels.to_kind(Kind::Float));
-        assert_eq!(Vec::<i64>::try_from(&labels).unwrap(), memory.images[..memory.filled as usize]);
+        assert_eq!(
+            Vec::<i64>::try_from(&labels).unwrap(),
+            memory.images[..memory.filled as usize]
+        );
         Vec::try_from(labels).unwrap()
     }
 
@@ -294,13 +358,34 @@ mod tests {
     #[test]
     fn ten_slots_and_batches_of_four_end_as_in_either_reference() {
         let mut modulo = memory(10, Wrap::Modulo, Key::Fifo);
-        let places = [0, 4, 8, 12, 16].map(|first| (add(&mut modulo, first..first + 4), modulo.next));
-        let expected = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1], [2, 3, 4, 5], [6, 7, 8, 9]].map(Vec::from);
-        assert_eq!(places, std::array::from_fn(|i| (expected[i].clone(), [4, 8, 2, 6, 0][i])));
+        let places =
+            [0, 4, 8, 12, 16].map(|first| (add(&mut modulo, first..first + 4), modulo.next));
+        let expected = [
+            [0, 1, 2, 3],
+            [4, 5, 6, 7],
+            [8, 9, 0, 1],
+            [2, 3, 4, 5],
+            [6, 7, 8, 9],
+        ]
+        .map(Vec::from);
+        assert_eq!(
+            places,
+            std::array::from_fn(|i| (expected[i].clone(), [4, 8, 2, 6, 0][i]))
+        );
         let mut tail = memory(10, Wrap::Tail, Key::Fifo);
         let places = [0, 4, 8, 12, 16].map(|first| (add(&mut tail, first..first + 4), tail.next));
-        let expected = [[0, 1, 2, 3], [4, 5, 6, 7], [6, 7, 8, 9], [0, 1, 2, 3], [4, 5, 6, 7]].map(Vec::from);
-        assert_eq!(places, std::array::from_fn(|i| (expected[i].clone(), [4, 8, 0, 4, 8][i])));
+        let expected = [
+            [0, 1, 2, 3],
+            [4, 5, 6, 7],
+            [6, 7, 8, 9],
+            [0, 1, 2, 3],
+            [4, 5, 6, 7],
+        ]
+        .map(Vec::from);
+        assert_eq!(
+            places,
+            std::array::from_fn(|i| (expected[i].clone(), [4, 8, 0, 4, 8][i]))
+        );
         assert_eq!(held(&tail), [12, 13, 14, 15, 16, 17, 18, 19, 10, 11]);
     }
 
@@ -336,13 +421,24 @@ mod tests {
         // Twice in one batch it is there once, and the second one remains.
         let labels = Tensor::from_slice(&[8i64, 8]);
         let embeddings = Tensor::from_slice(&[1.0f32, 2.0]).unsqueeze(1);
-        let arrivals = Arrivals { embeddings: &embeddings, labels: &labels, images: Some(&[8, 8]), step: 2 };
-        assert_eq!(Vec::<i64>::try_from(memory.enqueue(&arrivals)).unwrap(), [1, 1]);
+        let arrivals = Arrivals {
+            embeddings: &embeddings,
+            labels: &labels,
+            images: Some(&[8, 8]),
+            step: 2,
+        };
+        assert_eq!(
+            Vec::<i64>::try_from(memory.enqueue(&arrivals)).unwrap(),
+            [1, 1]
+        );
         assert_eq!(memory.filled().0.double_value(&[1, 0]), 2.0);
         // Of a full memory the slots go round; image 7 is there at the start of the batch and lost at its end.
         assert_eq!(add_images(&mut memory, &[7, 5, 6], 3), [-1, 3, 0]);
         assert_eq!(memory.images, [6, 8, 9, 5]);
-        assert_eq!(memory.places, BTreeMap::from([(5, 3), (6, 0), (8, 1), (9, 2)]));
+        assert_eq!(
+            memory.places,
+            BTreeMap::from([(5, 3), (6, 0), (8, 1), (9, 2)])
+        );
     }
 
     #[test]
@@ -352,7 +448,12 @@ mod tests {
         for step in 0..50 {
             let images = draws.choose(&mut (0..30).collect::<Vec<i64>>(), 7).to_vec();
             let slots = add_images(&mut memory, &images, step);
-            assert!(slots.iter().zip(&images).all(|(&slot, &image)| memory.images[slot as usize] == image));
+            assert!(
+                slots
+                    .iter()
+                    .zip(&images)
+                    .all(|(&slot, &image)| memory.images[slot as usize] == image)
+            );
         }
         let mut images = held(&memory);
         images.sort_unstable();
@@ -365,29 +466,58 @@ mod tests {
         let condition = |memory: &Xbm, embeddings: &[f32], images: &[i64], step| {
             let embeddings = Tensor::from_slice(embeddings).unsqueeze(1);
             let labels = Tensor::from_slice(images);
-            memory.condition(&Arrivals { embeddings: &embeddings, labels: &labels, images: Some(images), step })
+            memory.condition(&Arrivals {
+                embeddings: &embeddings,
+                labels: &labels,
+                images: Some(images),
+                step,
+            })
         };
         let empty = condition(&memory, &[1.0], &[1], 5);
-        assert_eq!(empty, Condition { fill: 0.0, age: 0.0, drift: None });
+        assert_eq!(
+            empty,
+            Condition {
+                fill: 0.0,
+                age: 0.0,
+                drift: None
+            }
+        );
         add_images(&mut memory, &[1, 2], 5);
         add_images(&mut memory, &[2, 3], 8);
         // Image 2 moved from 2 to 2.5, image 3 from 3 to 4; image 9 is not there.
         let found = condition(&memory, &[2.5, 4.0, 0.0], &[2, 3, 9], 10);
-        assert_eq!(found, Condition { fill: 0.5, age: 3.5, drift: Some(0.75) });
+        assert_eq!(
+            found,
+            Condition {
+                fill: 0.5,
+                age: 3.5,
+                drift: Some(0.75)
+            }
+        );
         assert_eq!(condition(&memory, &[2.5], &[9], 10).drift, None);
     }
 
     #[test]
     fn a_restored_memory_goes_on_as_the_original() {
-        for (wrap, key) in [(Wrap::Modulo, Key::Fifo), (Wrap::Tail, Key::Fifo), (Wrap::Modulo, Key::Image)] {
+        for (wrap, key) in [
+            (Wrap::Modulo, Key::Fifo),
+            (Wrap::Tail, Key::Fifo),
+            (Wrap::Modulo, Key::Image),
+        ] {
             let mut one = memory(5, wrap, key);
             add_images(&mut one, &[0, 1, 2, 3], 1);
             let state = one.state();
             let mut other = memory(5, wrap, key);
             other.restore(&state).unwrap();
-            assert_eq!(add_images(&mut one, &[1, 4, 5], 2), add_images(&mut other, &[1, 4, 5], 2));
+            assert_eq!(
+                add_images(&mut one, &[1, 4, 5], 2),
+                add_images(&mut other, &[1, 4, 5], 2)
+            );
             assert_eq!(held(&one), held(&other));
-            assert_eq!((&one.steps, &one.places, one.next), (&other.steps, &other.places, other.next));
+            assert_eq!(
+                (&one.steps, &one.places, one.next),
+                (&other.steps, &other.places, other.next)
+            );
             assert_eq!(state[1].1.int64_value(&[0]), 0, "the state is a copy");
         }
     }
@@ -396,8 +526,13 @@ mod tests {
     fn a_state_of_another_size_is_refused_and_changes_nothing() {
         let mut memory = Xbm::new(5, 1, Device::Cpu);
         add(&mut memory, 0..2);
-        let error = memory.restore(&Xbm::new(4, 1, Device::Cpu).state()).unwrap_err();
-        assert_eq!(error.to_string(), "tensor `embeddings` has the shape [4, 1] instead of [5, 1]");
+        let error = memory
+            .restore(&Xbm::new(4, 1, Device::Cpu).state())
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "tensor `embeddings` has the shape [4, 1] instead of [5, 1]"
+        );
         let error = memory.restore(&[]).unwrap_err();
         assert_eq!(error.to_string(), "the state has no tensor `embeddings`");
         assert_eq!(held(&memory), [0, 1]);

@@ -26,9 +26,18 @@ impl Miner for Angular {
     }
 
     fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
-        let Candidates { embeddings, references, positives, negatives, .. } = candidates;
+        let Candidates {
+            embeddings,
+            references,
+            positives,
+            negatives,
+            ..
+        } = candidates;
         let (anchors, partners) = coordinates(positives);
-        let (from, to) = (embeddings.index_select(0, &anchors), references.index_select(0, &partners));
+        let (from, to) = (
+            embeddings.index_select(0, &anchors),
+            references.index_select(0, &partners),
+        );
         // One row for each positive pair.
         let width: Tensor = (&from - &to).norm_scalaropt_dim(2.0, [1], true);
         let height = Distance::Euclidean.matrix(&((from + to) / 2.0), references);
@@ -51,12 +60,15 @@ mod tests {
     #[test]
     fn the_angle_is_measured_from_the_negative_to_half_the_pair() {
         // Half the pair is 1 wide; seen from a height of 1 that is 45 degrees, from a height of 2 it is 26.6.
-        let embeddings = Tensor::from_slice2(&[[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, -2.0], [0.0, 0.0]]);
+        let embeddings =
+            Tensor::from_slice2(&[[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, -2.0], [0.0, 0.0]]);
         let labels = Tensor::from_slice(&[0i64, 0, 1, 2, 3]);
         let chosen = |degrees| {
             let mut draws = Draws::new(0, Purpose::Mining, 0, 0);
             let references = References::batch(&embeddings, &labels);
-            let triplets = Angular { degrees }.mine(&embeddings, &labels, &references, &mut draws).triplets();
+            let triplets = Angular { degrees }
+                .mine(&embeddings, &labels, &references, &mut draws)
+                .triplets();
             [&triplets.anchor, &triplets.positive, &triplets.negative].map(list)
         };
         assert_eq!(chosen(44.9), [[0, 0, 1, 1], [1, 1, 0, 0], [2, 4, 2, 4]]);
@@ -67,7 +79,9 @@ mod tests {
     #[test]
     fn choices_are_those_of_the_reference_in_its_order() {
         agrees_with_the_reference_in_its_order("angular", |settings| {
-            Box::new(Angular { degrees: settings["angle"].as_f64().unwrap() })
+            Box::new(Angular {
+                degrees: settings["angle"].as_f64().unwrap(),
+            })
         });
     }
 }

@@ -23,8 +23,17 @@ impl Miner for BatchHard {
     fn choose(&self, candidates: &Candidates, draws: &mut Draws) -> Tuples {
         let hardest = BatchEasyHard::both(Strategy::Hard).choose(candidates, draws);
         // Either list has one pair for each anchor that is left.
-        let Pairs { anchor_pos, positive, negative, .. } = hardest.pairs();
-        Tuples::Triplets(Triplets { anchor: anchor_pos, positive, negative })
+        let Pairs {
+            anchor_pos,
+            positive,
+            negative,
+            ..
+        } = hardest.pairs();
+        Tuples::Triplets(Triplets {
+            anchor: anchor_pos,
+            positive,
+            negative,
+        })
     }
 }
 
@@ -35,7 +44,10 @@ mod tests {
 
     #[test]
     fn the_farthest_positive_meets_the_closest_negative() {
-        assert_eq!(partners(&BatchHard, &[0.5, 2.0, 1.0], &[3.0, 0.25, 0.75]), (vec![2], vec![5]));
+        assert_eq!(
+            partners(&BatchHard, &[0.5, 2.0, 1.0], &[3.0, 0.25, 0.75]),
+            (vec![2], vec![5])
+        );
     }
 
     #[test]
@@ -45,7 +57,13 @@ mod tests {
 
     #[test]
     fn without_a_positive_or_a_negative_nothing_is_chosen() {
-        assert_eq!(partners(&BatchHard, &[], &[0.5, 1.0]), (Vec::new(), Vec::new()));
-        assert_eq!(partners(&BatchHard, &[0.5, 1.0], &[]), (Vec::new(), Vec::new()));
+        assert_eq!(
+            partners(&BatchHard, &[], &[0.5, 1.0]),
+            (Vec::new(), Vec::new())
+        );
+        assert_eq!(
+            partners(&BatchHard, &[0.5, 1.0], &[]),
+            (Vec::new(), Vec::new())
+        );
     }
 }

@@ -34,12 +34,15 @@ impl DistanceWeighted {
     fn weights(&self, distances: &Tensor, negatives: &Tensor, dimension: f64) -> Tensor {
         let distances = distances.to_kind(Kind::Double).clamp_min(self.cutoff);
         let log_height: Tensor = (distances.square() / -4.0).log1p();
-        let log_weights = distances.log() * (2.0 - dimension) - log_height * ((dimension - 3.0) / 2.0);
+        let log_weights =
+            distances.log() * (2.0 - dimension) - log_height * ((dimension - 3.0) / 2.0);
         let possible = negatives.logical_and(&distances.lt(self.nonzero_loss_cutoff));
         let possible = possible.logical_and(&log_weights.isfinite());
         let log_weights = log_weights.masked_fill(&possible.logical_not(), f64::NEG_INFINITY);
         let largest = log_weights.amax([1], true);
-        (log_weights - largest).exp().masked_fill(&possible.logical_not(), 0.0)
+        (log_weights - largest)
+            .exp()
+            .masked_fill(&possible.logical_not(), 0.0)
     }
 }
 
@@ -49,19 +52,31 @@ impl Miner for DistanceWeighted {
     }
 
     fn choose(&self, candidates: &Candidates, draws: &mut Draws) -> Tuples {
-        let Candidates { embeddings, distances, positives, negatives, .. } = candidates;
+        let Candidates {
+            embeddings,
+            distances,
+            positives,
+            negatives,
+            ..
+        } = candidates;
         let weights = self.weights(distances, negatives, embeddings.size()[1] as f64);
         let can_choose = weights.gt(0.0).any_dim(1, true);
         let (anchor, positive) = coordinates(&positives.logical_and(&can_choose));
         let numbers: Vec<f64> = (0..anchor.numel()).map(|_| draws.uniform()).collect();
-        let numbers = Tensor::from_slice(&numbers).to_device(weights.device()).unsqueeze(1);
+        let numbers = Tensor::from_slice(&numbers)
+            .to_device(weights.device())
+            .unsqueeze(1);
         // The first place at which the sum of weights exceeds a uniform share of their total.
         let sums = weights.cumsum(1, Kind::Double).index_select(0, &anchor);
         let last = sums.size()[1] - 1;
         let total = sums.narrow(1, last, 1);
         let negative = (numbers * total).searchsorted(&sums, false, true, "right", None::<&Tensor>);
         let negative = negative.squeeze_dim(1).clamp_max(last);
-        Tuples::Triplets(Triplets { anchor, positive, negative })
+        Tuples::Triplets(Triplets {
+            anchor,
+            positive,
+            negative,
+        })
     }
 }
 
@@ -76,22 +91,43 @@ mod tests {
         tuples::{References, Triplets},
     };
 
-    const DEFAULT: DistanceWeighted = DistanceWeighted { cutoff: 0.5, nonzero_loss_cutoff: 1.4 };
+    const DEFAULT: DistanceWeighted = DistanceWeighted {
+        cutoff: 0.5,
+        nonzero_loss_cutoff: 1.4,
+    };
 
     /// One pair of class 0, of which the first image is at these distances from images of class 1.
     fn circle(distances: &[f64], dimension: i64) -> (Tensor, Tensor) {
-        let angles = distances.iter().map(|distance| 2.0 * (distance / 2.0f64).asin());
+        let angles = distances
+            .iter()
+            .map(|distance| 2.0 * (distance / 2.0f64).asin());
         let angles: Vec<f64> = [0.0, -0.1].into_iter().chain(angles).collect();
-        let labels: Vec<i64> = (0..angles.len() as i64).map(|image| image.min(2) / 2).collect();
+        let labels: Vec<i64> = (0..angles.len() as i64)
+            .map(|image| image.min(2) / 2)
+            .collect();
         let angles = Tensor::from_slice(&angles);
-        let rest = Tensor::zeros([angles.size()[0], dimension - 2], (Kind::Double, tch::Device::Cpu));
+        let rest = Tensor::zeros(
+            [angles.size()[0], dimension - 2],
+            (Kind::Double, tch::Device::Cpu),
+        );
         let plane = Tensor::stack(&[angles.cos(), angles.sin()], 1);
         (Tensor::cat(&[plane, rest], 1), Tensor::from_slice(&labels))
     }
 
-    fn mined(miner: &DistanceWeighted, (embeddings, labels): &(Tensor, Tensor), occasion: u64) -> Triplets {
+    fn mined(
+        miner: &DistanceWeighted,
+        (embeddings, labels): &(Tensor, Tensor),
+        occasion: u64,
+    ) -> Triplets {
         let mut draws = Draws::new(3, Purpose::Mining, occasion, 0);
-        miner.mine(embeddings, labels, &References::batch(embeddings, labels), &mut draws).triplets()
+        miner
+            .mine(
+                embeddings,
+                labels,
+                &References::batch(embeddings, labels),
+                &mut draws,
+            )
+            .triplets()
     }
 
     #[test]
@@ -103,16 +139,28 @@ mod tests {
             let trials = 4000;
             for occasion in 0..trials {
                 let triplets = mined(&DEFAULT, &batch, occasion);
-                let places = list(&triplets.anchor).into_iter().zip(list(&triplets.negative));
-                places.filter(|&(anchor, _)| anchor == 0).for_each(|(_, place)| counts[place as usize - 2] += 1.0);
+                let places = list(&triplets.anchor)
+                    .into_iter()
+                    .zip(list(&triplets.negative));
+                places
+                    .filter(|&(anchor, _)| anchor == 0)
+                    .for_each(|(_, place)| counts[place as usize - 2] += 1.0);
             }
             let power = (dimension - 3) as f64 / 2.0;
-            let weight = |d: f64| d.max(0.5).powi(2 - dimension as i32) * (1.0 - d.max(0.5).powi(2) / 4.0).powf(-power);
-            let weights: Vec<f64> = distances.map(|d| if d < 1.4 { weight(d) } else { 0.0 }).to_vec();
+            let weight = |d: f64| {
+                d.max(0.5).powi(2 - dimension as i32)
+                    * (1.0 - d.max(0.5).powi(2) / 4.0).powf(-power)
+            };
+            let weights: Vec<f64> = distances
+                .map(|d| if d < 1.4 { weight(d) } else { 0.0 })
+                .to_vec();
             let total: f64 = weights.iter().sum();
             for (count, weight) in counts.iter().zip(&weights) {
                 let expected = trials as f64 * weight / total;
-                assert!((count - expected).abs() <= 4.5 * expected.sqrt(), "{dimension}: {counts:?}, {weights:?}");
+                assert!(
+                    (count - expected).abs() <= 4.5 * expected.sqrt(),
+                    "{dimension}: {counts:?}, {weights:?}"
+                );
             }
         }
     }
@@ -134,23 +182,41 @@ mod tests {
     fn every_positive_pair_gets_one_negative_and_the_same_draws_give_the_same() {
         let labels = Tensor::from_slice(&[0i64, 1, 2, 0, 1, 2, 0, 1]);
         let batch = (normalise(&noise(1, 8, 4)), labels);
-        let miner = DistanceWeighted { cutoff: 0.5, nonzero_loss_cutoff: 2.0 };
+        let miner = DistanceWeighted {
+            cutoff: 0.5,
+            nonzero_loss_cutoff: 2.0,
+        };
         let columns = |occasion| {
-            let Triplets { anchor, positive, negative } = mined(&miner, &batch, occasion);
+            let Triplets {
+                anchor,
+                positive,
+                negative,
+            } = mined(&miner, &batch, occasion);
             [anchor, positive, negative].map(|column| list(&column))
         };
         let [anchors, positives, negatives] = columns(1);
         assert_eq!(anchors, [0, 0, 1, 1, 2, 3, 3, 4, 4, 5, 6, 6, 7, 7]);
         assert_eq!(positives, [3, 6, 4, 7, 5, 0, 6, 1, 7, 2, 0, 3, 1, 4]);
-        assert!(anchors.iter().zip(&negatives).all(|(anchor, negative)| anchor % 3 != negative % 3));
+        assert!(
+            anchors
+                .iter()
+                .zip(&negatives)
+                .all(|(anchor, negative)| anchor % 3 != negative % 3)
+        );
         assert_eq!(columns(1), columns(1));
         assert_ne!(columns(1), columns(2));
     }
 
     #[test]
     fn an_anchor_without_a_negative_within_the_cutoff_is_left_out() {
-        assert_eq!(list(&mined(&DEFAULT, &circle(&[1.5, 1.9], 4), 0).anchor), [0i64; 0]);
-        let alone = (normalise(&noise(1, 3, 4)), Tensor::from_slice(&[5i64, 5, 5]));
+        assert_eq!(
+            list(&mined(&DEFAULT, &circle(&[1.5, 1.9], 4), 0).anchor),
+            [0i64; 0]
+        );
+        let alone = (
+            normalise(&noise(1, 3, 4)),
+            Tensor::from_slice(&[5i64, 5, 5]),
+        );
         assert_eq!(list(&mined(&DEFAULT, &alone, 0).anchor), [0i64; 0]);
     }
 }

@@ -37,7 +37,10 @@ impl HardAware {
         let room = count - before.sum(Kind::Int64);
         let first = equal.logical_and(&equal.cumsum(0, Kind::Int64).le_tensor(&room));
         let kept = before.logical_or(&first).nonzero().squeeze_dim(1);
-        (anchors.index_select(0, &kept), others.index_select(0, &kept))
+        (
+            anchors.index_select(0, &kept),
+            others.index_select(0, &kept),
+        )
     }
 }
 
@@ -47,10 +50,21 @@ impl Miner for HardAware {
     }
 
     fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
-        let Candidates { distance, distances, positives, negatives, .. } = candidates;
+        let Candidates {
+            distance,
+            distances,
+            positives,
+            negatives,
+            ..
+        } = candidates;
         let (anchor_pos, positive) = self.extremes(distances, positives, !distance.is_inverted());
         let (anchor_neg, negative) = self.extremes(distances, negatives, distance.is_inverted());
-        Tuples::Pairs(Pairs { anchor_pos, positive, anchor_neg, negative })
+        Tuples::Pairs(Pairs {
+            anchor_pos,
+            positive,
+            anchor_neg,
+            negative,
+        })
     }
 }
 
@@ -61,7 +75,13 @@ mod tests {
 
     #[test]
     fn the_hardest_share_is_kept_and_rounded_up() {
-        let chosen = |share| partners(&HardAware { share }, &[0.5, 2.0, 1.0], &[3.0, 0.25, 0.75, 0.25]);
+        let chosen = |share| {
+            partners(
+                &HardAware { share },
+                &[0.5, 2.0, 1.0],
+                &[3.0, 0.25, 0.75, 0.25],
+            )
+        };
         assert_eq!(chosen(0.5), (vec![2, 3], vec![5, 7]));
         assert_eq!(chosen(1e-9), (vec![2], vec![5]));
         assert_eq!(chosen(1.0), (vec![1, 2, 3], vec![4, 5, 6, 7]));
@@ -70,7 +90,9 @@ mod tests {
     #[test]
     fn choices_are_those_of_the_reference() {
         agrees_with_the_reference("hard_aware", |settings| {
-            Box::new(HardAware { share: settings["filter_percentage"].as_f64().unwrap() })
+            Box::new(HardAware {
+                share: settings["filter_percentage"].as_f64().unwrap(),
+            })
         });
     }
 

@@ -42,8 +42,19 @@ pub trait Miner: Send {
     fn choose(&self, candidates: &Candidates, draws: &mut Draws) -> Tuples;
 
     /// Returns its choice for a batch: `embeddings` `[n, d]`, `labels` `[n]`.
-    fn mine(&self, embeddings: &Tensor, labels: &Tensor, references: &References, draws: &mut Draws) -> Tuples {
-        no_grad(|| self.choose(&Candidates::new(self.distance(), embeddings, labels, references), draws))
+    fn mine(
+        &self,
+        embeddings: &Tensor,
+        labels: &Tensor,
+        references: &References,
+        draws: &mut Draws,
+    ) -> Tuples {
+        no_grad(|| {
+            self.choose(
+                &Candidates::new(self.distance(), embeddings, labels, references),
+                draws,
+            )
+        })
     }
 }
 
@@ -72,7 +83,14 @@ impl Candidates<'_> {
     ) -> Candidates<'a> {
         let (positives, negatives) = references.masks(labels);
         let distances = distance.matrix(embeddings, &references.embeddings);
-        Candidates { embeddings, references: &references.embeddings, distance, distances, positives, negatives }
+        Candidates {
+            embeddings,
+            references: &references.embeddings,
+            distance,
+            distances,
+            positives,
+            negatives,
+        }
     }
 }
 
@@ -113,7 +131,10 @@ mod tests {
 
     /// For each golden case of the miner `name`: the case, and what the miner made for it chooses within the
     /// batch and against other embeddings.
-    pub(super) fn golden_choices(name: &str, make: fn(&Value) -> Box<dyn Miner>) -> Vec<(Value, Tuples, Tuples)> {
+    pub(super) fn golden_choices(
+        name: &str,
+        make: fn(&Value) -> Box<dyn Miner>,
+    ) -> Vec<(Value, Tuples, Tuples)> {
         let golden = golden(include_str!("testdata/chosen.json"));
         let embeddings = normalise(&tensor(&golden["embeddings"]));
         let labels_of_batch = labels(&golden["labels"]);
@@ -121,20 +142,45 @@ mod tests {
         let within = References::batch(&embeddings, &labels_of_batch);
         let others = normalise(&tensor(&golden["references"]));
         let labels_of_others = labels(&golden["reference_labels"]);
-        let against = References { embeddings: others, labels: labels_of_others, own, dropped: None };
-        let cases = golden["cases"].as_array().unwrap().iter().filter(|case| case["miner"] == name);
-        let mine = |miner: &dyn Miner, references| miner.mine(&embeddings, &labels_of_batch, references, &mut draws());
-        let choices: Vec<_> =
-            cases.map(|case| (case.clone(), mine(&*make(case), &within), mine(&*make(case), &against))).collect();
+        let against = References {
+            embeddings: others,
+            labels: labels_of_others,
+            own,
+            dropped: None,
+        };
+        let cases = golden["cases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|case| case["miner"] == name);
+        let mine = |miner: &dyn Miner, references| {
+            miner.mine(&embeddings, &labels_of_batch, references, &mut draws())
+        };
+        let choices: Vec<_> = cases
+            .map(|case| {
+                (
+                    case.clone(),
+                    mine(&*make(case), &within),
+                    mine(&*make(case), &against),
+                )
+            })
+            .collect();
         assert_eq!(choices.len(), 3);
         choices
     }
 
     /// For each case of `name` among the rules of the reference: its settings, and the choices with what the
     /// reference chooses.
-    fn choices_beside_the_reference(name: &str, make: fn(&Value) -> Box<dyn Miner>) -> Vec<(Value, Tuples, Value)> {
+    fn choices_beside_the_reference(
+        name: &str,
+        make: fn(&Value) -> Box<dyn Miner>,
+    ) -> Vec<(Value, Tuples, Value)> {
         let golden = golden(include_str!("testdata/rules.json"));
-        let cases = golden["cases"].as_array().unwrap().iter().filter(|case| case["miner"] == name);
+        let cases = golden["cases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|case| case["miner"] == name);
         let distance = |case: &Value| match case["distance"].as_str().unwrap() {
             "euclidean" => Distance::Euclidean,
             "cosine" => Distance::Cosine,
@@ -146,11 +192,19 @@ mod tests {
         let others = normalise(&tensor(&golden["references"]));
         let own = Tensor::full(labels_of_batch.size(), -1, (Kind::Int64, tch::Device::Cpu));
         let labels_of_others = labels(&golden["reference_labels"]);
-        let against = References { embeddings: others, labels: labels_of_others, own, dropped: None };
+        let against = References {
+            embeddings: others,
+            labels: labels_of_others,
+            own,
+            dropped: None,
+        };
         let mut choices = Vec::new();
         for case in cases {
             for (references, name) in [(&batch, "batch"), (&against, "references")] {
-                let miner = By { distance: distance(case), miner: make(&case["settings"]) };
+                let miner = By {
+                    distance: distance(case),
+                    miner: make(&case["settings"]),
+                };
                 let found = miner.mine(&embeddings, &labels_of_batch, references, &mut draws());
                 choices.push((case["settings"].clone(), found, case[name].clone()));
             }
@@ -162,13 +216,25 @@ mod tests {
     /// As the reference gives them: three lists for triplets, four for pairs.
     fn lists(tuples: &Tuples) -> Vec<Vec<i64>> {
         match tuples {
-            Tuples::Triplets(all) => [&all.anchor, &all.positive, &all.negative].map(list).to_vec(),
-            Tuples::Pairs(all) => [&all.anchor_pos, &all.positive, &all.anchor_neg, &all.negative].map(list).to_vec(),
+            Tuples::Triplets(all) => [&all.anchor, &all.positive, &all.negative]
+                .map(list)
+                .to_vec(),
+            Tuples::Pairs(all) => [
+                &all.anchor_pos,
+                &all.positive,
+                &all.anchor_neg,
+                &all.negative,
+            ]
+            .map(list)
+            .to_vec(),
         }
     }
 
     /// Compares with every case of `name`.
-    pub(super) fn agrees_with_the_reference_in_its_order(name: &str, make: fn(&Value) -> Box<dyn Miner>) {
+    pub(super) fn agrees_with_the_reference_in_its_order(
+        name: &str,
+        make: fn(&Value) -> Box<dyn Miner>,
+    ) {
         for (settings, found, expected) in choices_beside_the_reference(name, make) {
             assert_eq!(lists(&found), columns(&expected), "{name} {settings}");
         }
@@ -178,8 +244,16 @@ mod tests {
     pub(super) fn agrees_with_the_reference(name: &str, make: fn(&Value) -> Box<dyn Miner>) {
         for (settings, found, expected) in choices_beside_the_reference(name, make) {
             let (found, expected) = (lists(&found), columns(&expected));
-            assert_eq!(sorted(&found[0], &found[1]), sorted(&expected[0], &expected[1]), "{name} {settings}");
-            assert_eq!(sorted(&found[2], &found[3]), sorted(&expected[2], &expected[3]), "{name} {settings}");
+            assert_eq!(
+                sorted(&found[0], &found[1]),
+                sorted(&expected[0], &expected[1]),
+                "{name} {settings}"
+            );
+            assert_eq!(
+                sorted(&found[2], &found[3]),
+                sorted(&expected[2], &expected[3]),
+                "{name} {settings}"
+            );
         }
     }
 
@@ -201,9 +275,14 @@ mod tests {
 
     /// One anchor of class 0 (image 0), `positives` of its class and `negatives` of another, with this
     /// distance or similarity to the anchor each. Returns what the miner pairs the anchor with.
-    pub(super) fn partners(miner: &dyn Miner, positives: &[f64], negatives: &[f64]) -> (Vec<i64>, Vec<i64>) {
+    pub(super) fn partners(
+        miner: &dyn Miner,
+        positives: &[f64],
+        negatives: &[f64],
+    ) -> (Vec<i64>, Vec<i64>) {
         let to_anchor = Tensor::from_slice(&[&[0.0], positives, negatives].concat()).unsqueeze(0);
-        let place = Tensor::arange(to_anchor.size()[1], (Kind::Int64, tch::Device::Cpu)).unsqueeze(0);
+        let place =
+            Tensor::arange(to_anchor.size()[1], (Kind::Int64, tch::Device::Cpu)).unsqueeze(0);
         let is_negative = place.gt(positives.len() as i64);
         let is_positive = place.gt(0).logical_and(&is_negative.logical_not());
         let nothing = Tensor::zeros([0, 1], (Kind::Double, tch::Device::Cpu));
@@ -215,7 +294,9 @@ mod tests {
             positives: is_positive,
             negatives: is_negative,
         };
-        let Pairs { positive, negative, .. } = miner.choose(&candidates, &mut draws()).pairs();
+        let Pairs {
+            positive, negative, ..
+        } = miner.choose(&candidates, &mut draws()).pairs();
         (list(&positive), list(&negative))
     }
 
@@ -224,29 +305,60 @@ mod tests {
         let embeddings = crate::testing::noise(1, 6, 3).set_requires_grad(true);
         let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2]);
         let references = References::batch(&embeddings, &labels);
-        let pairs = MultiSimilarity { epsilon: 2.0 }.mine(&embeddings, &labels, &references, &mut draws()).pairs();
+        let pairs = MultiSimilarity { epsilon: 2.0 }
+            .mine(&embeddings, &labels, &references, &mut draws())
+            .pairs();
         assert!(!pairs.positive.requires_grad());
         assert_eq!(pairs.positive.size(), [6]);
     }
 
     fn all_miners() -> Vec<(&'static str, Box<dyn Miner>)> {
         let gap = |keep| Box::new(TripletMargin { margin: 0.3, keep });
-        let extreme = |positive, negative| Box::new(BatchEasyHard::new(positive, negative).unwrap());
+        let extreme =
+            |positive, negative| Box::new(BatchEasyHard::new(positive, negative).unwrap());
         vec![
             ("semi_hard", Box::new(SemiHard { margin: 0.5 })),
             ("all_triplets", gap(Violation::All)),
             ("hard", gap(Violation::Hard)),
             ("easy", gap(Violation::Easy)),
             ("batch_hard", Box::new(BatchHard)),
-            ("easy positives", extreme(Strategy::Easy, Strategy::SemiHard)),
-            ("semi-hard positives", extreme(Strategy::SemiHard, Strategy::Hard)),
+            (
+                "easy positives",
+                extreme(Strategy::Easy, Strategy::SemiHard),
+            ),
+            (
+                "semi-hard positives",
+                extreme(Strategy::SemiHard, Strategy::Hard),
+            ),
             ("all positives", extreme(Strategy::All, Strategy::Hard)),
-            ("distance_weighted", Box::new(DistanceWeighted { cutoff: 0.5, nonzero_loss_cutoff: 1.9 })),
-            ("multi_similarity", Box::new(MultiSimilarity { epsilon: 0.1 })),
-            ("pair_margin", Box::new(PairMargin { pos_margin: 0.2, neg_margin: 1.2 })),
+            (
+                "distance_weighted",
+                Box::new(DistanceWeighted {
+                    cutoff: 0.5,
+                    nonzero_loss_cutoff: 1.9,
+                }),
+            ),
+            (
+                "multi_similarity",
+                Box::new(MultiSimilarity { epsilon: 0.1 }),
+            ),
+            (
+                "pair_margin",
+                Box::new(PairMargin {
+                    pos_margin: 0.2,
+                    neg_margin: 1.2,
+                }),
+            ),
             ("hard_aware", Box::new(HardAware { share: 1.0 })),
             ("angular", Box::new(Angular { degrees: 15.0 })),
-            ("uniform_histogram", Box::new(UniformHistogram { bins: 5, pos_per_bin: 2, neg_per_bin: 3 })),
+            (
+                "uniform_histogram",
+                Box::new(UniformHistogram {
+                    bins: 5,
+                    pos_per_bin: 2,
+                    neg_per_bin: 3,
+                }),
+            ),
         ]
     }
 
@@ -258,18 +370,40 @@ mod tests {
         // The copies lie at places 5 and up, from the last to the first.
         let references = References {
             embeddings: Tensor::cat(&[&older, &embeddings.flip([0])], 0),
-            labels: Tensor::cat(&[&Tensor::from_slice(&[0i64, 1, 2, 4, 4]), &labels.flip([0])], 0),
+            labels: Tensor::cat(
+                &[&Tensor::from_slice(&[0i64, 1, 2, 4, 4]), &labels.flip([0])],
+                0,
+            ),
             own: Tensor::arange(9, (Kind::Int64, tch::Device::Cpu)) * -1 + 13,
             dropped: None,
         };
         for (name, miner) in all_miners() {
-            let Pairs { anchor_pos, positive, anchor_neg, negative } =
-                miner.mine(&embeddings, &labels, &references, &mut draws()).pairs();
+            let Pairs {
+                anchor_pos,
+                positive,
+                anchor_neg,
+                negative,
+            } = miner
+                .mine(&embeddings, &labels, &references, &mut draws())
+                .pairs();
             let label = |all: &Tensor, place: &Tensor| all.index_select(0, place);
-            assert!(positive.numel() > 0 && negative.numel() > 0, "{name} found nothing");
-            assert!(!list(&anchor_pos).into_iter().zip(list(&positive)).any(|(a, p)| p == 13 - a), "{name}");
-            assert!(label(&labels, &anchor_pos) == label(&references.labels, &positive), "{name}");
-            let different = label(&labels, &anchor_neg).ne_tensor(&label(&references.labels, &negative));
+            assert!(
+                positive.numel() > 0 && negative.numel() > 0,
+                "{name} found nothing"
+            );
+            assert!(
+                !list(&anchor_pos)
+                    .into_iter()
+                    .zip(list(&positive))
+                    .any(|(a, p)| p == 13 - a),
+                "{name}"
+            );
+            assert!(
+                label(&labels, &anchor_pos) == label(&references.labels, &positive),
+                "{name}"
+            );
+            let different =
+                label(&labels, &anchor_neg).ne_tensor(&label(&references.labels, &negative));
             assert_eq!(different.all().int64_value(&[]), 1, "{name}");
         }
     }
@@ -279,15 +413,21 @@ mod tests {
         let batches: [(Tensor, &[i64]); 4] = [
             (crate::testing::noise(1, 6, 4), &[5; 6]),
             (crate::testing::noise(2, 6, 4), &[0, 1, 2, 3, 4, 5]),
-            (crate::testing::noise(3, 1, 4).repeat([6, 1]), &[0, 0, 1, 1, 2, 2]),
+            (
+                crate::testing::noise(3, 1, 4).repeat([6, 1]),
+                &[0, 0, 1, 1, 2, 2],
+            ),
             (crate::testing::noise(4, 1, 4), &[3]),
         ];
-        for ((embeddings, labels), (name, miner)) in
-            batches.iter().flat_map(|batch| all_miners().into_iter().map(move |m| (batch, m)))
+        for ((embeddings, labels), (name, miner)) in batches
+            .iter()
+            .flat_map(|batch| all_miners().into_iter().map(move |m| (batch, m)))
         {
             let (embeddings, labels) = (normalise(embeddings), Tensor::from_slice(labels));
             let references = References::batch(&embeddings, &labels);
-            let pairs = miner.mine(&embeddings, &labels, &references, &mut draws()).pairs();
+            let pairs = miner
+                .mine(&embeddings, &labels, &references, &mut draws())
+                .pairs();
             assert_eq!(pairs.anchor_pos.size(), pairs.positive.size(), "{name}");
             assert_eq!(pairs.anchor_neg.size(), pairs.negative.size(), "{name}");
         }

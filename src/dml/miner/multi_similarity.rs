@@ -27,12 +27,25 @@ impl Miner for MultiSimilarity {
     }
 
     fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
-        let Candidates { distance, distances, positives, negatives, .. } = candidates;
+        let Candidates {
+            distance,
+            distances,
+            positives,
+            negatives,
+            ..
+        } = candidates;
         let closest_negative = distance.closest_of(distances, negatives);
         let farthest_positive = distance.farthest_of(distances, positives);
-        let hard_positive = distance.excess(distances, &closest_negative).gt(-self.epsilon);
-        let hard_negative = distance.excess(&farthest_positive, distances).gt(-self.epsilon);
-        Tuples::Pairs(Pairs::marked(&positives.logical_and(&hard_positive), &negatives.logical_and(&hard_negative)))
+        let hard_positive = distance
+            .excess(distances, &closest_negative)
+            .gt(-self.epsilon);
+        let hard_negative = distance
+            .excess(&farthest_positive, distances)
+            .gt(-self.epsilon);
+        Tuples::Pairs(Pairs::marked(
+            &positives.logical_and(&hard_positive),
+            &negatives.logical_and(&hard_negative),
+        ))
     }
 }
 
@@ -44,8 +57,11 @@ mod tests {
     #[test]
     fn pairs_that_overlap_by_less_than_epsilon_are_kept() {
         // The most similar negative is at 0.5, the least similar positive at 0.25.
-        let (positives, negatives) =
-            partners(&MultiSimilarity { epsilon: 0.125 }, &[0.25, 0.5, 0.625, 0.75], &[0.5, 0.25, 0.125, 0.0]);
+        let (positives, negatives) = partners(
+            &MultiSimilarity { epsilon: 0.125 },
+            &[0.25, 0.5, 0.625, 0.75],
+            &[0.5, 0.25, 0.125, 0.0],
+        );
         assert_eq!(positives, [1, 2]);
         assert_eq!(negatives, [5, 6]);
     }
@@ -53,7 +69,9 @@ mod tests {
     #[test]
     fn choices_are_those_of_the_reference() {
         let make = |case: &serde_json::Value| -> Box<dyn Miner> {
-            Box::new(MultiSimilarity { epsilon: case["epsilon"].as_f64().unwrap() })
+            Box::new(MultiSimilarity {
+                epsilon: case["epsilon"].as_f64().unwrap(),
+            })
         };
         for (case, batch, references) in golden_choices("multi_similarity", make) {
             for (found, expected) in [(batch, &case["batch"]), (references, &case["references"])] {
@@ -69,7 +87,13 @@ mod tests {
     #[test]
     fn without_a_positive_or_a_negative_nothing_is_chosen() {
         let nothing = (Vec::new(), Vec::new());
-        assert_eq!(partners(&MultiSimilarity { epsilon: 9.0 }, &[], &[0.5, 1.0]), nothing);
-        assert_eq!(partners(&MultiSimilarity { epsilon: 9.0 }, &[0.5, 1.0], &[]), nothing);
+        assert_eq!(
+            partners(&MultiSimilarity { epsilon: 9.0 }, &[], &[0.5, 1.0]),
+            nothing
+        );
+        assert_eq!(
+            partners(&MultiSimilarity { epsilon: 9.0 }, &[0.5, 1.0], &[]),
+            nothing
+        );
     }
 }

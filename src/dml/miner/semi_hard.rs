@@ -21,7 +21,11 @@ impl Miner for SemiHard {
     }
 
     fn choose(&self, candidates: &Candidates, draws: &mut Draws) -> Tuples {
-        TripletMargin { margin: self.margin, keep: Violation::SemiHard }.choose(candidates, draws)
+        TripletMargin {
+            margin: self.margin,
+            keep: Violation::SemiHard,
+        }
+        .choose(candidates, draws)
     }
 }
 
@@ -33,7 +37,11 @@ mod tests {
     #[test]
     fn only_negatives_within_the_band_are_kept_each_with_its_positive() {
         // Gaps to the positive at 1.0: -0.5, 0, 0.125, 0.25, 0.375; to the one at 2.0 all are negative.
-        let (positives, negatives) = partners(&SemiHard { margin: 0.25 }, &[1.0, 2.0], &[0.5, 1.0, 1.125, 1.25, 1.375]);
+        let (positives, negatives) = partners(
+            &SemiHard { margin: 0.25 },
+            &[1.0, 2.0],
+            &[0.5, 1.0, 1.125, 1.25, 1.375],
+        );
         assert_eq!(positives, [1, 1]);
         assert_eq!(negatives, [5, 6]);
     }
@@ -41,12 +49,19 @@ mod tests {
     #[test]
     fn choices_are_those_of_the_reference_in_its_order() {
         let make = |case: &serde_json::Value| -> Box<dyn Miner> {
-            Box::new(SemiHard { margin: case["margin"].as_f64().unwrap() })
+            Box::new(SemiHard {
+                margin: case["margin"].as_f64().unwrap(),
+            })
         };
         for (case, batch, references) in golden_choices("semi_hard", make) {
             for (found, expected) in [(batch, &case["batch"]), (references, &case["references"])] {
                 let found = found.triplets();
-                assert_eq!([&found.anchor, &found.positive, &found.negative].map(list).to_vec(), columns(expected));
+                assert_eq!(
+                    [&found.anchor, &found.positive, &found.negative]
+                        .map(list)
+                        .to_vec(),
+                    columns(expected)
+                );
             }
         }
     }
@@ -54,7 +69,13 @@ mod tests {
     #[test]
     fn without_a_positive_or_a_negative_nothing_is_chosen() {
         let nothing = (Vec::new(), Vec::new());
-        assert_eq!(partners(&SemiHard { margin: 9.0 }, &[], &[0.5, 1.0]), nothing);
-        assert_eq!(partners(&SemiHard { margin: 9.0 }, &[0.5, 1.0], &[]), nothing);
+        assert_eq!(
+            partners(&SemiHard { margin: 9.0 }, &[], &[0.5, 1.0]),
+            nothing
+        );
+        assert_eq!(
+            partners(&SemiHard { margin: 9.0 }, &[0.5, 1.0], &[]),
+            nothing
+        );
     }
 }

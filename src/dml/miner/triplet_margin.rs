@@ -54,12 +54,22 @@ impl Miner for TripletMargin {
     }
 
     fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
-        let Candidates { distance, distances, positives, negatives, .. } = candidates;
+        let Candidates {
+            distance,
+            distances,
+            positives,
+            negatives,
+            ..
+        } = candidates;
         // One row for each positive pair: no list of all triplets is needed.
         let (anchors, partners) = coordinates(positives);
         let to_positive = at(distances, &anchors, &partners).unsqueeze(1);
         let gap = distance.excess(&distances.index_select(0, &anchors), &to_positive);
-        let (pair, negative) = coordinates(&self.kept(&gap).logical_and(&negatives.index_select(0, &anchors)));
+        let (pair, negative) = coordinates(
+            &self
+                .kept(&gap)
+                .logical_and(&negatives.index_select(0, &anchors)),
+        );
         Tuples::Triplets(Triplets {
             anchor: anchors.index_select(0, &pair),
             positive: partners.index_select(0, &pair),
@@ -87,7 +97,8 @@ mod tests {
     #[test]
     fn each_kind_keeps_its_part_of_the_gaps() {
         // Gaps to the positive at 1.0: -0.5, 0, 0.125, 0.25, 0.375.
-        let negatives = |name| partners(&miner(name, 0.25), &[1.0], &[0.5, 1.0, 1.125, 1.25, 1.375]).1;
+        let negatives =
+            |name| partners(&miner(name, 0.25), &[1.0], &[0.5, 1.0, 1.125, 1.25, 1.375]).1;
         assert_eq!(negatives("all"), [2, 3, 4, 5]);
         assert_eq!(negatives("hard"), [2, 3]);
         assert_eq!(negatives("semihard"), [4, 5]);
@@ -99,15 +110,24 @@ mod tests {
     #[test]
     fn choices_are_those_of_the_reference_in_its_order() {
         agrees_with_the_reference_in_its_order("triplet_margin", |settings| {
-            Box::new(miner(settings["type_of_triplets"].as_str().unwrap(), settings["margin"].as_f64().unwrap()))
+            Box::new(miner(
+                settings["type_of_triplets"].as_str().unwrap(),
+                settings["margin"].as_f64().unwrap(),
+            ))
         });
     }
 
     #[test]
     fn without_a_positive_or_a_negative_nothing_is_chosen() {
         for name in ["all", "hard", "semihard", "easy"] {
-            assert_eq!(partners(&miner(name, 0.1), &[], &[0.5, 1.0]), (Vec::new(), Vec::new()));
-            assert_eq!(partners(&miner(name, 0.1), &[0.5, 1.0], &[]), (Vec::new(), Vec::new()));
+            assert_eq!(
+                partners(&miner(name, 0.1), &[], &[0.5, 1.0]),
+                (Vec::new(), Vec::new())
+            );
+            assert_eq!(
+                partners(&miner(name, 0.1), &[0.5, 1.0], &[]),
+                (Vec::new(), Vec::new())
+            );
         }
     }
 }

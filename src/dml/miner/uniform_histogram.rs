@@ -26,7 +26,13 @@ pub struct UniformHistogram {
 
 impl UniformHistogram {
     /// Draws from what `mask` marks.
-    fn drawn(&self, distances: &Tensor, mask: &Tensor, per_bin: usize, draws: &mut Draws) -> (Tensor, Tensor) {
+    fn drawn(
+        &self,
+        distances: &Tensor,
+        mask: &Tensor,
+        per_bin: usize,
+        draws: &mut Draws,
+    ) -> (Tensor, Tensor) {
         let (anchors, others) = coordinates(mask);
         if anchors.numel() == 0 {
             return (anchors, others);
@@ -35,13 +41,21 @@ impl UniformHistogram {
         let order = bins.argsort_stable(true, 0, false);
         let places = places(&bins.bincount(None::<Tensor>, self.bins), per_bin, draws);
         let chosen = order.index_select(0, &places.to_device(order.device()));
-        (anchors.index_select(0, &chosen), others.index_select(0, &chosen))
+        (
+            anchors.index_select(0, &chosen),
+            others.index_select(0, &chosen),
+        )
     }
 
     /// The bin of each distance, from 0. A bin includes its lower end, the last one its upper end as well.
     fn bins_of(&self, distances: &Tensor) -> Tensor {
         let options = (distances.kind(), distances.device());
-        let ends = Tensor::linspace_tensor_tensor(&distances.min(), &distances.max(), self.bins + 1, options);
+        let ends = Tensor::linspace_tensor_tensor(
+            &distances.min(),
+            &distances.max(),
+            self.bins + 1,
+            options,
+        );
         (distances.bucketize(&ends, false, true) - 1).clamp(0, self.bins - 1)
     }
 }
@@ -51,7 +65,12 @@ fn places(counts: &Tensor, per_bin: usize, draws: &mut Draws) -> Tensor {
     let (mut places, mut start) = (Vec::new(), 0);
     // Read at once: each number of a GPU would be waited for.
     let counts = counts.to_device(tch::Device::Cpu);
-    for count in counts.iter::<i64>().into_iter().flatten().filter(|&count| count > 0) {
+    for count in counts
+        .iter::<i64>()
+        .into_iter()
+        .flatten()
+        .filter(|&count| count > 0)
+    {
         places.extend((0..per_bin).map(|_| start + draws.below(count as usize) as i64));
         start += count;
     }
@@ -64,10 +83,20 @@ impl Miner for UniformHistogram {
     }
 
     fn choose(&self, candidates: &Candidates, draws: &mut Draws) -> Tuples {
-        let Candidates { distances, positives, negatives, .. } = candidates;
+        let Candidates {
+            distances,
+            positives,
+            negatives,
+            ..
+        } = candidates;
         let (anchor_pos, positive) = self.drawn(distances, positives, self.pos_per_bin, draws);
         let (anchor_neg, negative) = self.drawn(distances, negatives, self.neg_per_bin, draws);
-        Tuples::Pairs(Pairs { anchor_pos, positive, anchor_neg, negative })
+        Tuples::Pairs(Pairs {
+            anchor_pos,
+            positive,
+            anchor_neg,
+            negative,
+        })
     }
 }
 
@@ -80,13 +109,28 @@ mod tests {
 
     #[test]
     fn every_bin_that_holds_pairs_gives_as_many_and_each_of_its_pairs_is_equally_likely() {
-        let miner = UniformHistogram { bins: 4, pos_per_bin: 3000, neg_per_bin: 2 };
+        let miner = UniformHistogram {
+            bins: 4,
+            pos_per_bin: 3000,
+            neg_per_bin: 2,
+        };
         // Bins of width 1: two distances in the first, none in the second, one and three in the others.
         let (positives, negatives) = partners(&miner, &[0.0, 0.5, 2.0, 3.0, 3.5, 4.0], &[1.0, 1.0]);
         assert_eq!(positives.len(), 9000);
         let count = |place| positives.iter().filter(|&&found| found == place).count() as f64;
-        for (place, expected) in [(1, 1500.0), (2, 1500.0), (3, 3000.0), (4, 1000.0), (5, 1000.0), (6, 1000.0)] {
-            assert!((count(place) - expected).abs() <= 4.0 * f64::sqrt(expected), "{place}: {}", count(place));
+        for (place, expected) in [
+            (1, 1500.0),
+            (2, 1500.0),
+            (3, 3000.0),
+            (4, 1000.0),
+            (5, 1000.0),
+            (6, 1000.0),
+        ] {
+            assert!(
+                (count(place) - expected).abs() <= 4.0 * f64::sqrt(expected),
+                "{place}: {}",
+                count(place)
+            );
         }
         // All at one distance are in one bin.
         assert_eq!(negatives.len(), 2);
@@ -95,19 +139,38 @@ mod tests {
     #[test]
     fn bins_are_those_of_the_reference() {
         // The reference compares with the ends of the bins one by one.
-        let distances: Vec<f64> = (0..50).map(|place| f64::from(place * place % 37) / 10.0 + 0.3).collect();
-        let miner = UniformHistogram { bins: 7, pos_per_bin: 1, neg_per_bin: 1 };
+        let distances: Vec<f64> = (0..50)
+            .map(|place| f64::from(place * place % 37) / 10.0 + 0.3)
+            .collect();
+        let miner = UniformHistogram {
+            bins: 7,
+            pos_per_bin: 1,
+            neg_per_bin: 1,
+        };
         let found: Vec<i64> = list(&miner.bins_of(&Tensor::from_slice(&distances)));
-        let ends = Vec::<f64>::try_from(Tensor::linspace(0.3, 3.9, 8, (Kind::Double, tch::Device::Cpu))).unwrap();
+        let ends = Vec::<f64>::try_from(Tensor::linspace(
+            0.3,
+            3.9,
+            8,
+            (Kind::Double, tch::Device::Cpu),
+        ))
+        .unwrap();
         for (distance, bin) in distances.iter().zip(found) {
             let bin = bin as usize;
-            assert!(ends[bin] <= *distance && (*distance < ends[bin + 1] || bin == 6), "{distance} in {bin}");
+            assert!(
+                ends[bin] <= *distance && (*distance < ends[bin + 1] || bin == 6),
+                "{distance} in {bin}"
+            );
         }
     }
 
     #[test]
     fn the_same_draws_give_the_same_pairs_and_no_pairs_give_none() {
-        let miner = UniformHistogram { bins: 5, pos_per_bin: 2, neg_per_bin: 3 };
+        let miner = UniformHistogram {
+            bins: 5,
+            pos_per_bin: 2,
+            neg_per_bin: 3,
+        };
         let chosen = || partners(&miner, &[0.1, 0.2, 0.9], &[0.3, 0.4, 0.5, 1.0]);
         assert_eq!(chosen(), chosen());
         assert_eq!(partners(&miner, &[], &[]), (vec![], vec![]));

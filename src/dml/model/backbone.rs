@@ -133,7 +133,9 @@ impl Backbone {
     /// Whether its maps are faster on the CPU with the channels of a pixel side by side (`benches/README.md`).
     pub(super) fn likes_channels_last(&self) -> bool {
         match self {
-            Backbone::Conv4 | Backbone::Pixels | Backbone::Vit(..) | Backbone::TorchScript(_) => false,
+            Backbone::Conv4 | Backbone::Pixels | Backbone::Vit(..) | Backbone::TorchScript(_) => {
+                false
+            }
             Backbone::BnInception(_)
             | Backbone::ResNet(..)
             | Backbone::GoogLeNet
@@ -167,10 +169,12 @@ impl Backbone {
     /// What keeps images of so many pixels a side from passing through all its layers, if anything does.
     pub fn obstacle(&self, image_size: i64) -> Option<&'static str> {
         match self {
-            Backbone::BnInception(_) if !bn_inception::fits(image_size) => {
-                Some("a map of an odd size would be halved in two ways; a multiple of 32 always works")
+            Backbone::BnInception(_) if !bn_inception::fits(image_size) => Some(
+                "a map of an odd size would be halved in two ways; a multiple of 32 always works",
+            ),
+            Backbone::Vit(..) if !vit::fits(image_size) => {
+                Some("its patches have 16 pixels; a multiple of 16 works")
             }
-            Backbone::Vit(..) if !vit::fits(image_size) => Some("its patches have 16 pixels; a multiple of 16 works"),
             _ => None,
         }
     }

@@ -91,7 +91,13 @@ impl BnInception {
             convolution(plan, "conv2_3x3_reduce", Shape::new(64, 64, 1)),
             convolution(plan, "conv2_3x3", Shape::new(64, 192, 3)),
         ];
-        BnInception { stem, blocks: BLOCKS.iter().map(|widths| Block::new(plan, widths, border)).collect() }
+        BnInception {
+            stem,
+            blocks: BLOCKS
+                .iter()
+                .map(|widths| Block::new(plan, widths, border))
+                .collect(),
+        }
     }
 }
 
@@ -101,14 +107,16 @@ fn convolution(plan: &mut Plan, name: &str, shape: Shape) -> ConvNorm {
 
 impl Block {
     fn new(plan: &mut Plan, widths: &Widths, border: BorderAverage) -> Block {
-        let &Widths(block, inputs, single, [reduced, small], [reduced_double, double], projection) = widths;
+        let &Widths(block, inputs, single, [reduced, small], [reduced_double, double], projection) =
+            widths;
         let pool = match block {
             "3c" | "4e" => Pool::Halving,
             "5b" => Pool::Largest,
             _ => Pool::Average(border),
         };
         let stride = if matches!(pool, Pool::Halving) { 2 } else { 1 };
-        let mut of = |branch: &str, shape| convolution(plan, &format!("inception_{block}_{branch}"), shape);
+        let mut of =
+            |branch: &str, shape| convolution(plan, &format!("inception_{block}_{branch}"), shape);
         Block {
             single: (single > 0).then(|| of("1x1", Shape::new(inputs, single, 1))),
             small: [
@@ -121,7 +129,8 @@ impl Block {
                 of("double_3x3_2", Shape::new(double, double, 3).stride(stride)),
             ],
             pool,
-            projection: (projection > 0).then(|| of("pool_proj", Shape::new(inputs, projection, 1))),
+            projection: (projection > 0)
+                .then(|| of("pool_proj", Shape::new(inputs, projection, 1))),
         }
     }
 
@@ -134,7 +143,11 @@ impl Block {
             Pool::Largest => map.max_pool2d(3, 1, 1, 1, true),
             Pool::Halving => max_pool_3x3(map, 0, true),
         };
-        let mut branches: Vec<Tensor> = self.single.iter().map(|single| single.relu(pass, map)).collect();
+        let mut branches: Vec<Tensor> = self
+            .single
+            .iter()
+            .map(|single| single.relu(pass, map))
+            .collect();
         branches.push(through(&self.small, pass, map));
         branches.push(through(&self.double, pass, map));
         branches.push(match &self.projection {
@@ -146,7 +159,11 @@ impl Block {
 }
 
 fn through(convolutions: &[ConvNorm], pass: &Pass, map: &Tensor) -> Tensor {
-    convolutions.iter().fold(map.shallow_clone(), |map, convolution| convolution.relu(pass, &map))
+    convolutions
+        .iter()
+        .fold(map.shallow_clone(), |map, convolution| {
+            convolution.relu(pass, &map)
+        })
 }
 
 impl Trunk for BnInception {
@@ -154,6 +171,8 @@ impl Trunk for BnInception {
         let (first, second) = self.stem.split_at(1);
         let first = max_pool_3x3(&through(first, pass, images), 0, true);
         let second = max_pool_3x3(&through(second, pass, &first), 0, true);
-        self.blocks.iter().fold(second, |map, block| block.forward(pass, &map))
+        self.blocks
+            .iter()
+            .fold(second, |map, block| block.forward(pass, &map))
     }
 }

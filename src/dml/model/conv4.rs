@@ -30,13 +30,16 @@ impl Conv4 {
             let names = [format!("block{number}.conv"), format!("block{number}.bn")];
             ConvNorm::new(plan, &names[0], &names[1], Shape::new(inputs, FEATURES, 3))
         };
-        Conv4 { blocks: (1..).zip(inputs).map(block).collect() }
+        Conv4 {
+            blocks: (1..).zip(inputs).map(block).collect(),
+        }
     }
 }
 
 impl Trunk for Conv4 {
     fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
-        let block = |map: Tensor, block: &ConvNorm| block.relu(pass, &map).max_pool2d(2, 2, 0, 1, false);
+        let block =
+            |map: Tensor, block: &ConvNorm| block.relu(pass, &map).max_pool2d(2, 2, 0, 1, false);
         self.blocks.iter().fold(images.shallow_clone(), block)
     }
 }
@@ -52,21 +55,36 @@ mod tests {
 
     /// The formula of the same name in `scripts/golden.py`.
     fn pattern(count: i64, index: i64, bound: f64) -> Tensor {
-        let number = |place| ((place * 7919 + index * 104_729) % 2003 - 1001) as f64 / 1001.0 * bound;
-        Tensor::from_slice(&(0..count).map(|place| number(place) as f32).collect::<Vec<_>>())
+        let number =
+            |place| ((place * 7919 + index * 104_729) % 2003 - 1001) as f64 / 1001.0 * bound;
+        Tensor::from_slice(
+            &(0..count)
+                .map(|place| number(place) as f32)
+                .collect::<Vec<_>>(),
+        )
     }
 
     /// The network of a golden case, with its weights.
     fn patterned(case: &Value) -> Network {
-        let (channels, image_size) = (case["channels"].as_i64().unwrap(), case["image_size"].as_i64().unwrap());
+        let (channels, image_size) = (
+            case["channels"].as_i64().unwrap(),
+            case["image_size"].as_i64().unwrap(),
+        );
         let embedding = case["embedding"].as_i64();
         let config = NetworkConfig::new(Backbone::Conv4, channels, image_size, embedding);
         let mut network = Network::new(config, 0, Device::Cpu).unwrap();
-        let weights = (0..).zip(network.parameters()).map(|(index, (name, parameter))| {
-            let inputs = parameter.numel() as f64 / parameter.size()[0] as f64;
-            let bound = if parameter.dim() == 1 { 0.2 } else { 1.0 / inputs.sqrt() };
-            pattern(parameter.numel() as i64, index, bound) + f64::from(name.ends_with("bn.weight"))
-        });
+        let weights = (0..)
+            .zip(network.parameters())
+            .map(|(index, (name, parameter))| {
+                let inputs = parameter.numel() as f64 / parameter.size()[0] as f64;
+                let bound = if parameter.dim() == 1 {
+                    0.2
+                } else {
+                    1.0 / inputs.sqrt()
+                };
+                pattern(parameter.numel() as i64, index, bound)
+                    + f64::from(name.ends_with("bn.weight"))
+            });
         let mut state = network.state();
         state[0].1 = Tensor::cat(&weights.collect::<Vec<_>>(), 0);
         network.restore(&state).unwrap();
@@ -74,9 +92,13 @@ mod tests {
     }
 
     fn images(case: &Value) -> Tensor {
-        let (channels, size) = (case["channels"].as_i64().unwrap(), case["image_size"].as_i64().unwrap());
-        let bytes: Vec<u8> =
-            (0..4 * channels * size * size).map(|place| ((place * 31 + place / 97) % 256) as u8).collect();
+        let (channels, size) = (
+            case["channels"].as_i64().unwrap(),
+            case["image_size"].as_i64().unwrap(),
+        );
+        let bytes: Vec<u8> = (0..4 * channels * size * size)
+            .map(|place| ((place * 31 + place / 97) % 256) as u8)
+            .collect();
         Tensor::from_slice(&bytes).view([4, channels, size, size])
     }
 
@@ -91,13 +113,32 @@ mod tests {
             let gradient = network.gradient(&(trained * weights).sum(Kind::Float));
             let statistics = &network.state()[1].1;
             assert_close(statistics, &tensor(&case["statistics"]), 1e-5, "statistics");
-            assert_close(&network.forward(&images(case), false), &tensor(&case["eval"]), 1e-5, "in evaluation");
-            let sizes: Vec<i64> = network.parameters().map(|(_, parameter)| parameter.numel() as i64).collect();
+            assert_close(
+                &network.forward(&images(case), false),
+                &tensor(&case["eval"]),
+                1e-5,
+                "in evaluation",
+            );
+            let sizes: Vec<i64> = network
+                .parameters()
+                .map(|(_, parameter)| parameter.numel() as i64)
+                .collect();
             let parts = gradient.split_with_sizes(&sizes, 0);
             let norms = Tensor::stack(&parts.iter().map(Tensor::norm).collect::<Vec<_>>(), 0);
-            assert_close(&norms, &tensor(&case["gradient_norms"]), 1e-5, "norms of gradients");
-            let firsts = Tensor::stack(&parts.iter().map(|part| part.get(0)).collect::<Vec<_>>(), 0);
-            assert_close(&firsts, &tensor(&case["gradient_firsts"]), 1e-5, "first numbers of gradients");
+            assert_close(
+                &norms,
+                &tensor(&case["gradient_norms"]),
+                1e-5,
+                "norms of gradients",
+            );
+            let firsts =
+                Tensor::stack(&parts.iter().map(|part| part.get(0)).collect::<Vec<_>>(), 0);
+            assert_close(
+                &firsts,
+                &tensor(&case["gradient_firsts"]),
+                1e-5,
+                "first numbers of gradients",
+            );
         }
     }
 }

@@ -15,9 +15,17 @@ use super::{
 
 pub(super) const FEATURES: i64 = 1280;
 
-pub(super) const INPUT: Input = Input { white: 255.0, mean: [127.0; 3], deviation: [128.0; 3], ..Input::imagenet(32) };
+pub(super) const INPUT: Input = Input {
+    white: 255.0,
+    mean: [127.0; 3],
+    deviation: [128.0; 3],
+    ..Input::imagenet(32)
+};
 
-const SETTINGS: NormSettings = NormSettings { epsilon: 1e-3, momentum: 0.01 };
+const SETTINGS: NormSettings = NormSettings {
+    epsilon: 1e-3,
+    momentum: 0.01,
+};
 
 /// Of each stage: expansion, channels, blocks, kernel, and the stride of the first block.
 const STAGES: [(i64, i64, i64, i64, i64); 7] = [
@@ -47,11 +55,21 @@ impl EfficientNetLite0 {
                 let stride = if number == 0 { first_stride } else { 1 };
                 let (name, width) = (format!("_blocks.{}", blocks.len()), inputs * expansion);
                 let mut of = |conv: &str, norm: &str, shape| {
-                    convolution(plan, &format!("{name}.{conv}"), &format!("{name}.{norm}"), shape)
+                    convolution(
+                        plan,
+                        &format!("{name}.{conv}"),
+                        &format!("{name}.{norm}"),
+                        shape,
+                    )
                 };
                 blocks.push(Inverted {
-                    expand: (expansion > 1).then(|| of("_expand_conv", "_bn0", Shape::new(inputs, width, 1))),
-                    depthwise: of("_depthwise_conv", "_bn1", Shape::depthwise(width, kernel).stride(stride)),
+                    expand: (expansion > 1)
+                        .then(|| of("_expand_conv", "_bn0", Shape::new(inputs, width, 1))),
+                    depthwise: of(
+                        "_depthwise_conv",
+                        "_bn1",
+                        Shape::depthwise(width, kernel).stride(stride),
+                    ),
                     project: of("_project_conv", "_bn2", Shape::new(width, outputs, 1)),
                     adds: stride == 1 && inputs == outputs,
                 });
@@ -69,7 +87,12 @@ fn convolution(plan: &mut Plan, conv: &str, norm: &str, shape: Shape) -> ConvNor
 
 impl Trunk for EfficientNetLite0 {
     fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
-        let map = self.blocks.iter().fold(self.stem.relu6(pass, images), |map, block| block.forward(pass, &map));
+        let map = self
+            .blocks
+            .iter()
+            .fold(self.stem.relu6(pass, images), |map, block| {
+                block.forward(pass, &map)
+            });
         self.last.relu6(pass, &map)
     }
 }

@@ -22,7 +22,11 @@ fn arrays(path: &str) -> Option<State> {
 }
 
 fn array<'a>(state: &'a State, name: &str) -> &'a Tensor {
-    &state.iter().find(|(candidate, _)| candidate == name).unwrap().1
+    &state
+        .iter()
+        .find(|(candidate, _)| candidate == name)
+        .unwrap()
+        .1
 }
 
 fn weights(path: &str) -> Option<State> {
@@ -31,7 +35,10 @@ fn weights(path: &str) -> Option<State> {
 
 /// The pooled features of images that are already as the backbone's input makes them.
 fn features(backbone: Backbone, weights: &State, images: &Tensor) -> Tensor {
-    let config = NetworkConfig { normalise: false, ..NetworkConfig::new(backbone, 3, images.size()[3], None) };
+    let config = NetworkConfig {
+        normalise: false,
+        ..NetworkConfig::new(backbone, 3, images.size()[3], None)
+    };
     let network = Network::pretrained(config, weights, 0, Device::Cpu).unwrap();
     let pass = network.pass(false);
     let seen = network.laid_out(images.to_kind(Kind::Float));
@@ -40,41 +47,83 @@ fn features(backbone: Backbone, weights: &State, images: &Tensor) -> Tensor {
 
 #[test]
 fn bn_inception_gives_the_features_of_its_reference_with_and_without_padding_in_averages() {
-    let Some(golden) = arrays("golden/backbones/bn_inception_random_io.npz") else { return };
+    let Some(golden) = arrays("golden/backbones/bn_inception_random_io.npz") else {
+        return;
+    };
     let weights = weights("golden/backbones/bn_inception_random.safetensors").unwrap();
-    for (border, name) in [(BorderAverage::WithPadding, "cip1"), (BorderAverage::WithoutPadding, "cip0")] {
-        let features = features(Backbone::BnInception(border), &weights, array(&golden, "input"));
-        assert_close(&features, array(&golden, &format!("feat1024_{name}")), 1e-4, name);
-        let classes = features.linear(array(&weights, "last_linear.weight"), Some(array(&weights, "last_linear.bias")));
-        assert_close(&classes.softmax(1, None), array(&golden, &format!("softmax_{name}")), 1e-4, name);
+    for (border, name) in [
+        (BorderAverage::WithPadding, "cip1"),
+        (BorderAverage::WithoutPadding, "cip0"),
+    ] {
+        let features = features(
+            Backbone::BnInception(border),
+            &weights,
+            array(&golden, "input"),
+        );
+        assert_close(
+            &features,
+            array(&golden, &format!("feat1024_{name}")),
+            1e-4,
+            name,
+        );
+        let classes = features.linear(
+            array(&weights, "last_linear.weight"),
+            Some(array(&weights, "last_linear.bias")),
+        );
+        assert_close(
+            &classes.softmax(1, None),
+            array(&golden, &format!("softmax_{name}")),
+            1e-4,
+            name,
+        );
     }
 }
 
 #[test]
 fn resnet_50_gives_the_features_of_its_reference_with_the_stride_in_either_place() {
-    let Some(weights) = weights("weights/resnet50_v1_pruned.safetensors") else { return };
+    let Some(weights) = weights("weights/resnet50_v1_pruned.safetensors") else {
+        return;
+    };
     for (stride_on, name) in [(StrideOn::Conv1x1, "1x1"), (StrideOn::Conv3x3, "3x3")] {
         let golden = arrays(&format!("golden/backbones/resnet50_stride{name}.npz")).unwrap();
-        let features = features(Backbone::ResNet(Depth::D50, stride_on), &weights, array(&golden, "input"));
+        let features = features(
+            Backbone::ResNet(Depth::D50, stride_on),
+            &weights,
+            array(&golden, "input"),
+        );
         assert_close(&features, array(&golden, "feat"), 1e-4, name);
-        let classes = features.linear(array(&weights, "fc.weight"), Some(array(&weights, "fc.bias")));
+        let classes = features.linear(
+            array(&weights, "fc.weight"),
+            Some(array(&weights, "fc.bias")),
+        );
         assert_close(&classes, array(&golden, "logits"), 1e-4, name);
     }
 }
 
 #[test]
 fn efficientnet_lite0_gives_the_features_of_its_reference() {
-    let Some(golden) = arrays("golden/backbones/efficientnet_lite0.npz") else { return };
+    let Some(golden) = arrays("golden/backbones/efficientnet_lite0.npz") else {
+        return;
+    };
     let weights = weights("weights/efficientnet_lite0.safetensors").unwrap();
-    let features = features(Backbone::EfficientNetLite0, &weights, array(&golden, "input"));
+    let features = features(
+        Backbone::EfficientNetLite0,
+        &weights,
+        array(&golden, "input"),
+    );
     assert_close(&features, array(&golden, "feat"), 1e-4, "features");
-    let classes = features.linear(array(&weights, "_fc.weight"), Some(array(&weights, "_fc.bias")));
+    let classes = features.linear(
+        array(&weights, "_fc.weight"),
+        Some(array(&weights, "_fc.bias")),
+    );
     assert_close(&classes, array(&golden, "logits"), 1e-4, "classes");
 }
 
 #[test]
 fn squeezenet_gives_the_features_of_its_reference() {
-    let Some(golden) = arrays("golden/backbones/squeezenet1_1.npz") else { return };
+    let Some(golden) = arrays("golden/backbones/squeezenet1_1.npz") else {
+        return;
+    };
     let weights = weights("weights/squeezenet1_1.safetensors").unwrap();
     let features = features(Backbone::SqueezeNet, &weights, array(&golden, "input"));
     assert_close(&features, array(&golden, "feat"), 1e-4, "features");
@@ -82,8 +131,9 @@ fn squeezenet_gives_the_features_of_its_reference() {
 
 /// The formula of the same name in `scripts/golden_backbones.py`.
 fn pattern(count: i64, index: i64) -> Tensor {
-    let numbers: Vec<f64> =
-        (0..count).map(|place| ((place * 7919 + index * 104_729) % 2003 - 1001) as f64 / 1001.0).collect();
+    let numbers: Vec<f64> = (0..count)
+        .map(|place| ((place * 7919 + index * 104_729) % 2003 - 1001) as f64 / 1001.0)
+        .collect();
     Tensor::from_slice(&numbers)
 }
 
@@ -139,35 +189,72 @@ fn forward(network: &Network, images: &Tensor, train: bool) -> Tensor {
 fn features_and_gradients_are_those_of_torchvision_and_timm() {
     let golden = crate::testing::golden(include_str!("testdata/backbones.json"));
     for case in golden["cases"].as_array().unwrap() {
-        let (name, size) = (case["name"].as_str().unwrap(), case["size"].as_i64().unwrap());
+        let (name, size) = (
+            case["name"].as_str().unwrap(),
+            case["size"].as_i64().unwrap(),
+        );
         let backbone = named(name);
         let weights = patterned(&backbone, size);
-        assert_eq!(weights.len() as u64, case["tensors"].as_u64().unwrap(), "{name}");
-        let config = NetworkConfig { normalise: false, ..NetworkConfig::new(backbone, 3, size, None) };
+        assert_eq!(
+            weights.len() as u64,
+            case["tensors"].as_u64().unwrap(),
+            "{name}"
+        );
+        let config = NetworkConfig {
+            normalise: false,
+            ..NetworkConfig::new(backbone, 3, size, None)
+        };
         let network = Network::pretrained(config, &weights, 0, Device::Cpu).unwrap();
-        let images = pattern(4 * 3 * size * size, 1).view([4, 3, size, size]).to_kind(Kind::Float);
+        let images = pattern(4 * 3 * size * size, 1)
+            .view([4, 3, size, size])
+            .to_kind(Kind::Float);
         let features = forward(&network, &network.laid_out(images.shallow_clone()), false);
-        assert_close(&shortened(&features), &tensor(&case["features"]), 1e-4, name);
-        let gradient =
-            network.gradient(&(&features * pattern(features.numel() as i64, 3).view_as(&features)).sum(None));
-        let sizes: Vec<i64> = network.parameters().map(|(_, parameter)| parameter.numel() as i64).collect();
+        assert_close(
+            &shortened(&features),
+            &tensor(&case["features"]),
+            1e-4,
+            name,
+        );
+        let gradient = network.gradient(
+            &(&features * pattern(features.numel() as i64, 3).view_as(&features)).sum(None),
+        );
+        let sizes: Vec<i64> = network
+            .parameters()
+            .map(|(_, parameter)| parameter.numel() as i64)
+            .collect();
         let parts = gradient.split_with_sizes(&sizes, 0);
         for (parameter, expected) in case["gradients"].as_object().unwrap() {
-            let place = network.parameters().position(|(candidate, _)| candidate == parameter).unwrap();
+            let place = network
+                .parameters()
+                .position(|(candidate, _)| candidate == parameter)
+                .unwrap();
             let like = network.parameters().nth(place).unwrap().1;
             // The numbers of a kernel may lie with their channels side by side.
             let part = match like.is_contiguous() {
                 true => parts[place].shallow_clone(),
-                false => parts[place].view_as(&like.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]).reshape([-1]),
+                false => parts[place]
+                    .view_as(&like.permute([0, 2, 3, 1]))
+                    .permute([0, 3, 1, 2])
+                    .reshape([-1]),
             };
             let part = part.to_kind(Kind::Double);
             let found = Tensor::cat(&[part.norm().view([1]), part.narrow(0, 0, 3)], 0);
-            assert_close(&found, &tensor(expected), 1e-3, &format!("gradient of {name} {parameter}"));
+            assert_close(
+                &found,
+                &tensor(expected),
+                1e-3,
+                &format!("gradient of {name} {parameter}"),
+            );
         }
         if !case["train"].is_null() {
             // With four numbers in a channel, batch norms magnify rounding a thousand times: sums in the same order.
             let features = no_grad(|| forward(&network, &images, true));
-            assert_close(&shortened(&features), &tensor(&case["train"]), 2e-3, &format!("{name} in training"));
+            assert_close(
+                &shortened(&features),
+                &tensor(&case["train"]),
+                2e-3,
+                &format!("{name} in training"),
+            );
         }
     }
 }
@@ -177,7 +264,12 @@ fn position_embeddings_are_resampled_as_timm_does() {
     let golden = crate::testing::golden(include_str!("testdata/backbones.json"));
     let positions = |name: &str| tensor(&golden["positions"][name]).to_kind(Kind::Float);
     for (name, count) in [("smaller", 10), ("larger", 37)] {
-        assert_close(&vit::resampled(&positions("had"), count), &positions(name), 1e-5, name);
+        assert_close(
+            &vit::resampled(&positions("had"), count),
+            &positions(name),
+            1e-5,
+            name,
+        );
     }
     assert!(vit::resampled(&positions("had"), 17) == positions("had"));
 }
@@ -188,19 +280,32 @@ fn in_bfloat16_a_trunk_computes_nearly_the_same_and_its_own_numbers_stay_single(
         let weights = patterned(&named(name), 32);
         let network = |precision| {
             let batch_norm = BatchNorm::FrozenStatistics;
-            let config = NetworkConfig { precision, batch_norm, ..NetworkConfig::new(named(name), 3, 32, Some(4)) };
+            let config = NetworkConfig {
+                precision,
+                batch_norm,
+                ..NetworkConfig::new(named(name), 3, 32, Some(4))
+            };
             Network::pretrained(config, &weights, 0, Device::Cpu).unwrap()
         };
         let (single, rounded) = (network(Precision::Single), network(Precision::Bf16));
         let of = |network: &Network| {
             let embeddings = network.forward(&bytes(6, 32), true);
-            let gradient = network.gradient(&(&embeddings * pattern(24, 4).view([6, 4])).sum(Kind::Float));
+            let gradient =
+                network.gradient(&(&embeddings * pattern(24, 4).view([6, 4])).sum(Kind::Float));
             (embeddings.detach(), gradient)
         };
         let ((expected, wanted), (found, gradient)) = (of(&single), of(&rounded));
-        assert!([&found, &gradient, &rounded.state()[0].1].iter().all(|tensor| tensor.kind() == Kind::Float), "{name}");
+        assert!(
+            [&found, &gradient, &rounded.state()[0].1]
+                .iter()
+                .all(|tensor| tensor.kind() == Kind::Float),
+            "{name}"
+        );
         assert!(found != expected, "{name}");
-        let similarity = (&found * &expected).sum_dim_intlist(1, false, Kind::Float).min().double_value(&[]);
+        let similarity = (&found * &expected)
+            .sum_dim_intlist(1, false, Kind::Float)
+            .min()
+            .double_value(&[]);
         assert!(similarity > 0.99, "{name}: {similarity}");
         let cosine = gradient.dot(&wanted) / (gradient.norm() * wanted.norm());
         assert!(cosine.double_value(&[]) > 0.9, "{name}: {cosine:?}");
@@ -212,29 +317,52 @@ fn small(batch_norm: BatchNorm, freeze: &[&str]) -> Network {
     let backbone = named("resnet18");
     let weights = patterned(&backbone, 32);
     let freeze = freeze.iter().map(|&name| name.to_owned()).collect();
-    let config = NetworkConfig { batch_norm, freeze, ..NetworkConfig::new(backbone, 3, 32, Some(4)) };
+    let config = NetworkConfig {
+        batch_norm,
+        freeze,
+        ..NetworkConfig::new(backbone, 3, 32, Some(4))
+    };
     Network::pretrained(config, &weights, 0, Device::Cpu).unwrap()
 }
 
 fn bytes(count: i64, size: i64) -> Tensor {
-    ((pattern(count * 3 * size * size, 2) + 1.0) * 127.5).to_kind(Kind::Uint8).view([count, 3, size, size])
+    ((pattern(count * 3 * size * size, 2) + 1.0) * 127.5)
+        .to_kind(Kind::Uint8)
+        .view([count, 3, size, size])
 }
 
 #[test]
 fn a_norm_folded_into_its_convolution_has_the_value_and_the_gradients_of_the_two_of_them() {
     use layers::{ConvNorm, Shape};
     let mut plan = Plan::default();
-    let layer = ConvNorm::new(&mut plan, "conv", "norm", Shape::new(3, 5, 3).stride(2).biased());
+    let layer = ConvNorm::new(
+        &mut plan,
+        "conv",
+        "norm",
+        Shape::new(3, 5, 3).stride(2).biased(),
+    );
     let leaf = |slot: &Slot, index| (pattern(slot.len(), index) + 1.5).view(slot.shape());
-    let parameters: Vec<Tensor> =
-        (0..).zip(&plan.parameters).map(|(index, slot)| leaf(slot, index).set_requires_grad(true)).collect();
-    let statistics: Vec<Tensor> = (7..).zip(&plan.statistics).map(|(index, slot)| leaf(slot, index)).collect();
+    let parameters: Vec<Tensor> = (0..)
+        .zip(&plan.parameters)
+        .map(|(index, slot)| leaf(slot, index).set_requires_grad(true))
+        .collect();
+    let statistics: Vec<Tensor> = (7..)
+        .zip(&plan.statistics)
+        .map(|(index, slot)| leaf(slot, index))
+        .collect();
     let map = pattern(2 * 3 * 8 * 8, 9).view([2, 3, 8, 8]);
     let (frozen, numbers) = ([false; 4], Kind::Double);
-    let pass =
-        Pass { parameters: &parameters, statistics: &statistics, frozen: &frozen, batch_statistics: false, numbers };
+    let pass = Pass {
+        parameters: &parameters,
+        statistics: &statistics,
+        frozen: &frozen,
+        batch_statistics: false,
+        numbers,
+    };
     let folded = layer.forward(&pass, &map);
-    let [weight, bias, scale, shift] = &parameters[..] else { panic!("four parameters") };
+    let [weight, bias, scale, shift] = &parameters[..] else {
+        panic!("four parameters")
+    };
     let convolved = map.conv2d(weight, Some(bias), 2, 1, 1, 1);
     let unfolded = convolved.batch_norm(
         Some(scale),
@@ -269,15 +397,32 @@ fn frozen_norms_give_the_same_in_training_and_keep_their_statistics() {
 
 #[test]
 fn what_is_frozen_is_no_part_of_the_trainable_numbers_and_of_the_gradient() {
-    let names = |network: &Network| network.parameters().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+    let names = |network: &Network| {
+        network
+            .parameters()
+            .map(|(name, _)| name.to_owned())
+            .collect::<Vec<_>>()
+    };
     let count = |mut network: Network| network.flat_parameters().numel();
     let norms = 4800 * 2;
-    assert_eq!(count(small(BatchNorm::Train, &[])) - count(small(BatchNorm::Frozen, &[])), norms);
+    assert_eq!(
+        count(small(BatchNorm::Train, &[])) - count(small(BatchNorm::Frozen, &[])),
+        norms
+    );
     let network = small(BatchNorm::Train, &["conv1", "bn1", "layer1"]);
-    assert!(names(&network).iter().all(|name| name.starts_with("layer2") || !name.starts_with("layer1")));
+    assert!(
+        names(&network)
+            .iter()
+            .all(|name| name.starts_with("layer2") || !name.starts_with("layer1"))
+    );
     assert_eq!(names(&network)[0], "layer2.0.conv1.weight");
     let gradient = network.gradient(&network.forward(&bytes(3, 32), true).get(0).sum(None));
-    assert_eq!(gradient.size(), small(BatchNorm::Train, &["conv1", "bn1", "layer1"]).flat_parameters().size());
+    assert_eq!(
+        gradient.size(),
+        small(BatchNorm::Train, &["conv1", "bn1", "layer1"])
+            .flat_parameters()
+            .size()
+    );
     let whole = small(BatchNorm::Train, &[]);
     let state = network.state();
     assert_eq!(state.len(), 3);
@@ -289,11 +434,21 @@ fn what_is_frozen_is_no_part_of_the_trainable_numbers_and_of_the_gradient() {
 
 #[test]
 fn a_layer_that_is_not_there_cannot_be_frozen() {
-    let config =
-        NetworkConfig { freeze: vec!["layer".to_owned()], ..NetworkConfig::new(named("resnet18"), 3, 32, None) };
+    let config = NetworkConfig {
+        freeze: vec!["layer".to_owned()],
+        ..NetworkConfig::new(named("resnet18"), 3, 32, None)
+    };
     let error = Network::new(config, 0, Device::Cpu).unwrap_err();
-    let known = ["bn1", "conv1", "layer1", "layer2", "layer3", "layer4"].map(str::to_owned).to_vec();
-    assert_eq!(error, ModelError::NoSuchLayer { name: "layer".to_owned(), known });
+    let known = ["bn1", "conv1", "layer1", "layer2", "layer3", "layer4"]
+        .map(str::to_owned)
+        .to_vec();
+    assert_eq!(
+        error,
+        ModelError::NoSuchLayer {
+            name: "layer".to_owned(),
+            known
+        }
+    );
 }
 
 #[test]
@@ -304,17 +459,29 @@ fn weights_that_do_not_fit_are_refused_by_name() {
         change(&mut weights);
         weights::check(&backbone, &weights).unwrap_err()
     };
-    let place = |weights: &State, name: &str| weights.iter().position(|(candidate, _)| candidate == name).unwrap();
-    let missing = refused(&|weights| drop(weights.remove(place(weights, "layer1.0.bn2.running_var"))));
+    let place = |weights: &State, name: &str| {
+        weights
+            .iter()
+            .position(|(candidate, _)| candidate == name)
+            .unwrap()
+    };
+    let missing =
+        refused(&|weights| drop(weights.remove(place(weights, "layer1.0.bn2.running_var"))));
     assert_eq!(missing.missing, ["layer1.0.bn2.running_var"]);
-    assert_eq!(missing.to_string(), "the weights do not fit; missing: `layer1.0.bn2.running_var`");
+    assert_eq!(
+        missing.to_string(),
+        "the weights do not fit; missing: `layer1.0.bn2.running_var`"
+    );
     let surplus = refused(&|weights| weights.push(("layer9.weight".to_owned(), pattern(1, 0))));
     assert_eq!(surplus.surplus, ["layer9.weight"]);
     let shape = refused(&|weights| {
         let place = place(weights, "bn1.weight");
         weights[place].1 = weights[place].1.view([1, 64]);
     });
-    assert_eq!(shape.shapes, [("bn1.weight".to_owned(), vec![1, 64], vec![64])]);
+    assert_eq!(
+        shape.shapes,
+        [("bn1.weight".to_owned(), vec![1, 64], vec![64])]
+    );
     let half = refused(&|weights| {
         let place = place(weights, "bn1.weight");
         weights[place].1 = weights[place].1.to_kind(Kind::Half);
@@ -329,16 +496,26 @@ fn classifiers_and_counters_in_a_file_are_left_aside() {
     weights.push(("fc.weight".to_owned(), pattern(1, 0)));
     weights.push(("bn1.num_batches_tracked".to_owned(), pattern(1, 0)));
     let fit = weights::check(&backbone, &weights).unwrap();
-    assert_eq!((fit.used, fit.ignored), (100, vec!["bn1.num_batches_tracked".to_owned(), "fc.weight".to_owned()]));
+    assert_eq!(
+        (fit.used, fit.ignored),
+        (
+            100,
+            vec!["bn1.num_batches_tracked".to_owned(), "fc.weight".to_owned()]
+        )
+    );
 }
 
 #[test]
 fn images_that_do_not_pass_through_a_backbone_are_refused() {
-    let refused =
-        |backbone, size| Network::new(NetworkConfig::new(backbone, 3, size, None), 0, Device::Cpu).unwrap_err();
+    let refused = |backbone, size| {
+        Network::new(NetworkConfig::new(backbone, 3, size, None), 0, Device::Cpu).unwrap_err()
+    };
     let vit = refused(named("vit_s16"), 40);
     assert!(matches!(vit, ModelError::ImageSize { image_size: 40, .. }));
     let inception = refused(Backbone::BnInception(BorderAverage::WithPadding), 40);
     assert!(matches!(inception, ModelError::ImageSize { .. }));
-    assert!(matches!(refused(named("resnet18"), 31), ModelError::SmallImage { .. }));
+    assert!(matches!(
+        refused(named("resnet18"), 31),
+        ModelError::SmallImage { .. }
+    ));
 }

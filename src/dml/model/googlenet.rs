@@ -14,9 +14,16 @@ use super::{
 
 pub(super) const FEATURES: i64 = 1024;
 
-pub(super) const INPUT: Input = Input { mean: [0.5; 3], deviation: [0.5; 3], ..Input::imagenet(32) };
+pub(super) const INPUT: Input = Input {
+    mean: [0.5; 3],
+    deviation: [0.5; 3],
+    ..Input::imagenet(32)
+};
 
-const SETTINGS: NormSettings = NormSettings { epsilon: 1e-3, ..NORM };
+const SETTINGS: NormSettings = NormSettings {
+    epsilon: 1e-3,
+    ..NORM
+};
 
 /// Channels: of the block's input, of the 1x1 branch, of the two 3x3 branches (reduced, then the result), and of the
 /// projection behind the pooling.
@@ -58,18 +65,31 @@ impl GoogLeNet {
             convolution(plan, "conv2", Shape::new(64, 64, 1)),
             convolution(plan, "conv3", Shape::new(64, 192, 3)),
         ];
-        GoogLeNet { stem, blocks: BLOCKS.iter().map(|widths| Block::new(plan, widths)).collect() }
+        GoogLeNet {
+            stem,
+            blocks: BLOCKS
+                .iter()
+                .map(|widths| Block::new(plan, widths))
+                .collect(),
+        }
     }
 }
 
 fn convolution(plan: &mut Plan, name: &str, shape: Shape) -> ConvNorm {
-    ConvNorm::with(plan, &format!("{name}.conv"), &format!("{name}.bn"), shape, SETTINGS)
+    ConvNorm::with(
+        plan,
+        &format!("{name}.conv"),
+        &format!("{name}.bn"),
+        shape,
+        SETTINGS,
+    )
 }
 
 impl Block {
     fn new(plan: &mut Plan, widths: &Widths) -> Block {
         let &Widths(name, inputs, single, small, other, projection) = widths;
-        let mut of = |branch: &str, shape| convolution(plan, &format!("inception{name}.{branch}"), shape);
+        let mut of =
+            |branch: &str, shape| convolution(plan, &format!("inception{name}.{branch}"), shape);
         Block {
             name,
             single: of("branch1", Shape::new(inputs, single, 1)),

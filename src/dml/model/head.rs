@@ -32,20 +32,42 @@ pub(super) struct Layers(Vec<Linear>);
 
 impl Layers {
     pub(super) fn new(plan: &mut Plan, head: &Head, features: i64, width: i64) -> Layers {
-        let normal = |fan: i64| [Initial::Normal((2.0 / fan as f64).sqrt()), Initial::Constant(0.0)];
+        let normal = |fan: i64| {
+            [
+                Initial::Normal((2.0 / fan as f64).sqrt()),
+                Initial::Constant(0.0),
+            ]
+        };
         let hidden = match head {
             Head::Linear => &[][..],
             Head::Kaiming(Fan::In) => {
-                return Layers(vec![Linear::with(plan, "embedding", features, width, normal(features))]);
+                return Layers(vec![Linear::with(
+                    plan,
+                    "embedding",
+                    features,
+                    width,
+                    normal(features),
+                )]);
             }
             Head::Kaiming(Fan::Out) => {
-                return Layers(vec![Linear::with(plan, "embedding", features, width, normal(width))]);
+                return Layers(vec![Linear::with(
+                    plan,
+                    "embedding",
+                    features,
+                    width,
+                    normal(width),
+                )]);
             }
             Head::Mlp(hidden) => hidden,
         };
         let (mut layers, mut inputs) = (Vec::new(), features);
         for (number, &outputs) in hidden.iter().enumerate() {
-            layers.push(Linear::new(plan, &format!("hidden{number}"), inputs, outputs));
+            layers.push(Linear::new(
+                plan,
+                &format!("hidden{number}"),
+                inputs,
+                outputs,
+            ));
             inputs = outputs;
         }
         layers.push(Linear::new(plan, "embedding", inputs, width));
@@ -54,6 +76,11 @@ impl Layers {
 
     pub(super) fn forward(&self, pass: &Pass, features: &Tensor) -> Tensor {
         let (last, hidden) = self.0.split_last().expect("a head has a last layer");
-        last.forward(pass, &hidden.iter().fold(features.shallow_clone(), |map, layer| layer.forward(pass, &map).relu()))
+        last.forward(
+            pass,
+            &hidden.iter().fold(features.shallow_clone(), |map, layer| {
+                layer.forward(pass, &map).relu()
+            }),
+        )
     }
 }

@@ -37,13 +37,27 @@ impl Input {
     /// The channels as they are, from 0 to 1.
     pub(super) const fn plain(least: i64) -> Input {
         let (mean, deviation) = ([0.0; 3], [1.0; 3]);
-        Input { colours: Colours::AsGiven, white: 1.0, mean, deviation, native: least, least }
+        Input {
+            colours: Colours::AsGiven,
+            white: 1.0,
+            mean,
+            deviation,
+            native: least,
+            least,
+        }
     }
 
     /// The mean and deviation of ImageNet, as torchvision has them; trained at 224 pixels.
     pub(super) const fn imagenet(least: i64) -> Input {
         let (mean, deviation) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-        Input { colours: Colours::Rgb, white: 1.0, mean, deviation, native: 224, least }
+        Input {
+            colours: Colours::Rgb,
+            white: 1.0,
+            mean,
+            deviation,
+            native: 224,
+            least,
+        }
     }
 
     /// Channels that the first layer sees, for images of so many.
@@ -67,11 +81,15 @@ impl Input {
         };
         let scale = of_channels(&|channel| self.white / 255.0 / self.deviation[channel]);
         let shift = of_channels(&|channel| -self.mean[channel] / self.deviation[channel]);
-        let [count, channels, height, width] = bytes.size()[..] else { unreachable!("images have four dimensions") };
+        let [count, channels, height, width] = bytes.size()[..] else {
+            unreachable!("images have four dimensions")
+        };
         let by_pixel = bytes.permute([0, 2, 3, 1]);
         if channels == 3 && by_pixel.is_contiguous() {
             // A row at a time: loops over the three numbers of a pixel would be slow.
-            let rows = by_pixel.view([count * height, width * 3]).to_kind(Kind::Float);
+            let rows = by_pixel
+                .view([count * height, width * 3])
+                .to_kind(Kind::Float);
             let seen = shift.repeat([width]).addcmul(&rows, &scale.repeat([width]));
             return seen.view([count, height, width, 3]).permute([0, 3, 1, 2]);
         }
@@ -90,18 +108,40 @@ mod tests {
     }
 
     fn seen(input: Input, bytes: &[u8]) -> Vec<f64> {
-        Vec::<f64>::try_from(input.normalise(&pixel(bytes)).flatten(0, -1).to_kind(Kind::Double)).unwrap()
+        Vec::<f64>::try_from(
+            input
+                .normalise(&pixel(bytes))
+                .flatten(0, -1)
+                .to_kind(Kind::Double),
+        )
+        .unwrap()
     }
 
     #[test]
     fn each_backbone_sees_colours_in_its_own_order_and_range() {
         let close = |found: Vec<f64>, expected: &[f64]| {
-            assert_close(&Tensor::from_slice(&found), &Tensor::from_slice(expected), 1e-6, "pixel");
+            assert_close(
+                &Tensor::from_slice(&found),
+                &Tensor::from_slice(expected),
+                1e-6,
+                "pixel",
+            );
         };
         close(seen(Input::plain(1), &[0, 51, 255]), &[0.0, 0.2, 1.0]);
-        close(seen(Input::imagenet(1), &[255, 0, 51]), &[0.515 / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]);
-        let caffe = Input { colours: Colours::Bgr, white: 255.0, mean: [104.0, 117.0, 128.0], ..Input::plain(1) };
-        close(seen(caffe, &[10, 20, 30]), &[30.0 - 104.0, 20.0 - 117.0, 10.0 - 128.0]);
+        close(
+            seen(Input::imagenet(1), &[255, 0, 51]),
+            &[0.515 / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225],
+        );
+        let caffe = Input {
+            colours: Colours::Bgr,
+            white: 255.0,
+            mean: [104.0, 117.0, 128.0],
+            ..Input::plain(1)
+        };
+        close(
+            seen(caffe, &[10, 20, 30]),
+            &[30.0 - 104.0, 20.0 - 117.0, 10.0 - 128.0],
+        );
     }
 
     #[test]

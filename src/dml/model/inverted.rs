@@ -20,7 +20,13 @@ impl Inverted {
             Some(expand) => &expand.relu6(pass, map),
             None => map,
         };
-        let mut result = self.project.forward(pass, &self.depthwise.relu6(pass, wide));
-        if self.adds { result.g_add_(map) } else { result }
+        let mut result = self
+            .project
+            .forward(pass, &self.depthwise.relu6(pass, wide));
+        if self.adds {
+            result.g_add_(map)
+        } else {
+            result
+        }
     }
 }

@@ -48,7 +48,12 @@ pub(super) struct Parameter(usize);
 pub(super) struct Statistic(usize);
 
 impl Plan {
-    pub(super) fn parameter(&mut self, name: impl Into<String>, shape: &[i64], initial: Initial) -> Parameter {
+    pub(super) fn parameter(
+        &mut self,
+        name: impl Into<String>,
+        shape: &[i64],
+        initial: Initial,
+    ) -> Parameter {
         self.parameters.push(Slot::new(name, shape, initial));
         Parameter(self.parameters.len() - 1)
     }
@@ -59,7 +64,8 @@ impl Plan {
     }
 
     fn kernels(&mut self, name: String, shape: &[i64], initial: Initial) -> Parameter {
-        self.parameters.push(Slot::new(name, shape, initial).channels_last(self.channels_last));
+        self.parameters
+            .push(Slot::new(name, shape, initial).channels_last(self.channels_last));
         Parameter(self.parameters.len() - 1)
     }
 
@@ -125,12 +131,23 @@ impl Shape {
     /// A square kernel, odd, that keeps the size of the map; no bias.
     pub(super) fn new(inputs: i64, outputs: i64, kernel: i64) -> Shape {
         let padding = Padding::Each((kernel - 1) / 2);
-        Shape { inputs, outputs, kernel, stride: 1, padding, groups: 1, biased: false }
+        Shape {
+            inputs,
+            outputs,
+            kernel,
+            stride: 1,
+            padding,
+            groups: 1,
+            biased: false,
+        }
     }
 
     /// One kernel for each channel.
     pub(super) fn depthwise(channels: i64, kernel: i64) -> Shape {
-        Shape { groups: channels, ..Shape::new(channels, channels, kernel) }
+        Shape {
+            groups: channels,
+            ..Shape::new(channels, channels, kernel)
+        }
     }
 
     pub(super) fn stride(self, stride: i64) -> Shape {
@@ -139,16 +156,25 @@ impl Shape {
 
     /// Pads by so many zeros on each side.
     pub(super) fn padding(self, padding: i64) -> Shape {
-        Shape { padding: Padding::Each(padding), ..self }
+        Shape {
+            padding: Padding::Each(padding),
+            ..self
+        }
     }
 
     /// Pads as TensorFlow does.
     pub(super) fn same(self) -> Shape {
-        Shape { padding: Padding::Same, ..self }
+        Shape {
+            padding: Padding::Same,
+            ..self
+        }
     }
 
     pub(super) fn biased(self) -> Shape {
-        Shape { biased: true, ..self }
+        Shape {
+            biased: true,
+            ..self
+        }
     }
 
     fn fan_in(&self) -> i64 {
@@ -176,32 +202,72 @@ pub(super) struct Conv {
 
 impl Conv {
     pub(super) fn new(plan: &mut Plan, name: &str, shape: Shape) -> Conv {
-        let sizes = [shape.outputs, shape.inputs / shape.groups, shape.kernel, shape.kernel];
-        let weight = plan.kernels(format!("{name}.weight"), &sizes, shape.initial(plan.convolutions));
-        let bias =
-            |plan: &mut Plan| plan.parameter(format!("{name}.bias"), &[shape.outputs], Initial::FanIn(shape.fan_in()));
-        Conv { shape, weight, bias: shape.biased.then(|| bias(plan)) }
+        let sizes = [
+            shape.outputs,
+            shape.inputs / shape.groups,
+            shape.kernel,
+            shape.kernel,
+        ];
+        let weight = plan.kernels(
+            format!("{name}.weight"),
+            &sizes,
+            shape.initial(plan.convolutions),
+        );
+        let bias = |plan: &mut Plan| {
+            plan.parameter(
+                format!("{name}.bias"),
+                &[shape.outputs],
+                Initial::FanIn(shape.fan_in()),
+            )
+        };
+        Conv {
+            shape,
+            weight,
+            bias: shape.biased.then(|| bias(plan)),
+        }
     }
 
     pub(super) fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
-        self.with(map, &pass.parameter(self.weight), self.bias.map(|bias| pass.parameter(bias)).as_ref())
+        self.with(
+            map,
+            &pass.parameter(self.weight),
+            self.bias.map(|bias| pass.parameter(bias)).as_ref(),
+        )
     }
 
     fn with(&self, map: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-        let Shape { kernel, stride, padding, groups, .. } = self.shape;
+        let Shape {
+            kernel,
+            stride,
+            padding,
+            groups,
+            ..
+        } = self.shape;
         let map = &map.to_kind(weight.kind());
         // Weights with channels side by side would make such a map of any other.
-        let weight = if map.is_contiguous() { weight.contiguous() } else { weight.shallow_clone() };
-        let convolve = |map: &Tensor, padding: i64| map.conv2d(&weight, bias, stride, padding, 1, groups);
+        let weight = if map.is_contiguous() {
+            weight.contiguous()
+        } else {
+            weight.shallow_clone()
+        };
+        let convolve =
+            |map: &Tensor, padding: i64| map.conv2d(&weight, bias, stride, padding, 1, groups);
         match padding {
             Padding::Each(padding) => convolve(map, padding),
             Padding::Same => {
-                let missing = |size: i64| (((size + stride - 1) / stride - 1) * stride + kernel - size).max(0);
+                let missing = |size: i64| {
+                    (((size + stride - 1) / stride - 1) * stride + kernel - size).max(0)
+                };
                 let (height, width) = (missing(map.size()[2]), missing(map.size()[3]));
                 if height == width && height % 2 == 0 {
                     return convolve(map, height / 2);
                 }
-                let sides = [width / 2, width - width / 2, height / 2, height - height / 2];
+                let sides = [
+                    width / 2,
+                    width - width / 2,
+                    height / 2,
+                    height - height / 2,
+                ];
                 convolve(&map.constant_pad_nd(sides), 0)
             }
         }
@@ -228,12 +294,16 @@ pub(super) struct NormSettings {
 }
 
 /// PyTorch's defaults.
-pub(super) const NORM: NormSettings = NormSettings { epsilon: 1e-5, momentum: 0.1 };
+pub(super) const NORM: NormSettings = NormSettings {
+    epsilon: 1e-5,
+    momentum: 0.1,
+};
 
 impl Norm {
     fn new(plan: &mut Plan, name: &str, channels: i64, settings: NormSettings) -> Norm {
         let part = |part: &str| format!("{name}.{part}");
-        plan.norms.extend([plan.parameters.len(), plan.parameters.len() + 1]);
+        plan.norms
+            .extend([plan.parameters.len(), plan.parameters.len() + 1]);
         Norm {
             scale: plan.parameter(part("weight"), &[channels], Initial::Constant(1.0)),
             shift: plan.parameter(part("bias"), &[channels], Initial::Constant(0.0)),
@@ -282,8 +352,17 @@ impl ConvNorm {
         ConvNorm::with(plan, conv, norm, shape, NORM)
     }
 
-    pub(super) fn with(plan: &mut Plan, conv: &str, norm: &str, shape: Shape, settings: NormSettings) -> ConvNorm {
-        ConvNorm { conv: Conv::new(plan, conv, shape), norm: Norm::new(plan, norm, shape.outputs, settings) }
+    pub(super) fn with(
+        plan: &mut Plan,
+        conv: &str,
+        norm: &str,
+        shape: Shape,
+        settings: NormSettings,
+    ) -> ConvNorm {
+        ConvNorm {
+            conv: Conv::new(plan, conv, shape),
+            norm: Norm::new(plan, norm, shape.outputs, settings),
+        }
     }
 
     pub(super) fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
@@ -296,7 +375,11 @@ impl ConvNorm {
             Some(bias) => shift + pass.master(bias) * scale,
             None => shift,
         };
-        self.conv.with(map, &weight.to_kind(pass.numbers), Some(&bias.to_kind(pass.numbers)))
+        self.conv.with(
+            map,
+            &weight.to_kind(pass.numbers),
+            Some(&bias.to_kind(pass.numbers)),
+        )
     }
 
     /// The same, with ReLU behind it.
@@ -320,11 +403,23 @@ pub(super) struct Linear {
 impl Linear {
     /// With PyTorch's default initial numbers.
     pub(super) fn new(plan: &mut Plan, name: &str, inputs: i64, outputs: i64) -> Linear {
-        Linear::with(plan, name, inputs, outputs, [Initial::FanIn(inputs), Initial::FanIn(inputs)])
+        Linear::with(
+            plan,
+            name,
+            inputs,
+            outputs,
+            [Initial::FanIn(inputs), Initial::FanIn(inputs)],
+        )
     }
 
     /// With these initial weights and biases.
-    pub(super) fn with(plan: &mut Plan, name: &str, inputs: i64, outputs: i64, initial: [Initial; 2]) -> Linear {
+    pub(super) fn with(
+        plan: &mut Plan,
+        name: &str,
+        inputs: i64,
+        outputs: i64,
+        initial: [Initial; 2],
+    ) -> Linear {
         let [of_weight, of_bias] = initial;
         Linear {
             weight: plan.parameter(format!("{name}.weight"), &[outputs, inputs], of_weight),
@@ -333,7 +428,10 @@ impl Linear {
     }
 
     pub(super) fn forward(&self, pass: &Pass, features: &Tensor) -> Tensor {
-        features.to_kind(pass.numbers).linear(&pass.parameter(self.weight), Some(&pass.parameter(self.bias)))
+        features.to_kind(pass.numbers).linear(
+            &pass.parameter(self.weight),
+            Some(&pass.parameter(self.bias)),
+        )
     }
 }
 
@@ -358,7 +456,13 @@ impl LayerNorm {
 
     pub(super) fn forward(&self, pass: &Pass, features: &Tensor) -> Tensor {
         let (scale, shift) = (pass.master(self.scale), pass.master(self.shift));
-        let normed = features.to_kind(Kind::Float).layer_norm(self.width, Some(scale), Some(shift), self.epsilon, true);
+        let normed = features.to_kind(Kind::Float).layer_norm(
+            self.width,
+            Some(scale),
+            Some(shift),
+            self.epsilon,
+            true,
+        );
         normed.to_kind(pass.numbers)
     }
 }

@@ -125,7 +125,9 @@ pub enum BatchNorm {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
     /// Pooling would leave nothing of the image.
-    #[error("images of {image_size} pixels a side are too small: this backbone needs at least {smallest}")]
+    #[error(
+        "images of {image_size} pixels a side are too small: this backbone needs at least {smallest}"
+    )]
     SmallImage {
         /// Pixels a side.
         image_size: i64,
@@ -218,29 +220,56 @@ impl Network {
         Network::build(config, Some(weights), seed, device)
     }
 
-    fn build(config: NetworkConfig, weights: Option<&State>, seed: u64, device: Device) -> Result<Network, ModelError> {
+    fn build(
+        config: NetworkConfig,
+        weights: Option<&State>,
+        seed: u64,
+        device: Device,
+    ) -> Result<Network, ModelError> {
         check(&config)?;
-        let mut plan = Plan { channels_last: config.backbone.likes_channels_last(), ..Plan::default() };
+        let mut plan = Plan {
+            channels_last: config.backbone.likes_channels_last(),
+            ..Plan::default()
+        };
         let input = config.backbone.input();
-        let mut trunk = config.backbone.trunk(&mut plan, input.channels(config.channels), config.image_size);
+        let mut trunk = config.backbone.trunk(
+            &mut plan,
+            input.channels(config.channels),
+            config.image_size,
+        );
         if let Some(weights) = weights {
             weights::fill(&mut plan, &config.backbone, weights)?;
         }
         let mut frozen = frozen(&plan, &config)?;
-        let trainable = plan.parameters.iter().zip(&frozen).filter(|(_, frozen)| !**frozen);
+        let trainable = plan
+            .parameters
+            .iter()
+            .zip(&frozen)
+            .filter(|(_, frozen)| !**frozen);
         let trunk_numbers = trainable.map(|(slot, _)| slot.len()).sum();
         let pool = Pool::new(&mut plan, config.pooling.unwrap_or_default());
-        let head = config.embedding.map(|width| Layers::new(&mut plan, &config.head, config.features(), width));
+        let head = config
+            .embedding
+            .map(|width| Layers::new(&mut plan, &config.head, config.features(), width));
         frozen.resize(plan.parameters.len(), false);
         let numbered = (0..).zip(plan.parameters).zip(&frozen);
         let (constants, parameters): (Vec<_>, Vec<_>) = numbered.partition(|(_, frozen)| **frozen);
-        let slots = |slots: Vec<((u64, Slot), &bool)>| slots.into_iter().map(|(slot, _)| slot).collect();
+        let slots =
+            |slots: Vec<((u64, Slot), &bool)>| slots.into_iter().map(|(slot, _)| slot).collect();
         let mut parameters = Parameters::new(slots(parameters), seed, device).trainable();
         let mut constants = Parameters::new(slots(constants), seed, device);
         let statistics = Parameters::new((0..).zip(plan.statistics).collect(), seed, device);
         let mut of_part = [0, 0];
-        for (tensor, &frozen) in trunk.adopt(&placed(&frozen, &parameters, &constants)).into_iter().zip(&frozen) {
-            let part = if frozen { &mut constants } else { &mut parameters };
+        for (tensor, &frozen) in trunk
+            .adopt(&placed(&frozen, &parameters, &constants))
+            .into_iter()
+            .zip(&frozen)
+        {
+            let part = if frozen {
+                &mut constants
+            } else {
+                &mut parameters
+            };
             part.replace(of_part[usize::from(frozen)], tensor);
             of_part[usize::from(frozen)] += 1;
         }
@@ -299,17 +328,37 @@ impl Network {
 
     /// From what the trunk gives.
     fn embeddings(&self, pass: &Pass, features: Tensor) -> Tensor {
-        let (pass, features) = (&Pass { numbers: Kind::Float, ..*pass }, features.to_kind(Kind::Float));
-        let pooled = if features.dim() == 4 { self.pool.forward(pass, &features) } else { features };
+        let (pass, features) = (
+            &Pass {
+                numbers: Kind::Float,
+                ..*pass
+            },
+            features.to_kind(Kind::Float),
+        );
+        let pooled = if features.dim() == 4 {
+            self.pool.forward(pass, &features)
+        } else {
+            features
+        };
         let normed = match self.config.layer_norm {
-            true => pooled.layer_norm(self.config.features(), None::<&Tensor>, None::<&Tensor>, 1e-5, true),
+            true => pooled.layer_norm(
+                self.config.features(),
+                None::<&Tensor>,
+                None::<&Tensor>,
+                1e-5,
+                true,
+            ),
             false => pooled,
         };
         let embeddings = match &self.head {
             Some(head) => head.forward(pass, &normed),
             None => normed,
         };
-        if self.config.normalise { normalise(&embeddings) } else { embeddings }
+        if self.config.normalise {
+            normalise(&embeddings)
+        } else {
+            embeddings
+        }
     }
 
     /// Returns which numbers of [`flat_parameters`](Self::flat_parameters) belong to which group: the trunk's first,
@@ -317,8 +366,14 @@ impl Network {
     /// out.
     pub fn groups(&self) -> Vec<(Group, Range<i64>)> {
         let all = self.parameters.flat().numel() as i64;
-        let groups = [(Group::Trunk, 0..self.trunk_numbers), (Group::Head, self.trunk_numbers..all)];
-        groups.into_iter().filter(|(_, range)| !range.is_empty()).collect()
+        let groups = [
+            (Group::Trunk, 0..self.trunk_numbers),
+            (Group::Head, self.trunk_numbers..all),
+        ];
+        groups
+            .into_iter()
+            .filter(|(_, range)| !range.is_empty())
+            .collect()
     }
 
     /// While the trunk is held, [`forward`](Self::forward) makes no graph for it, and its gradients are zero: the
@@ -337,7 +392,9 @@ impl Network {
 
     /// How many numbers an embedding has.
     pub fn width(&self) -> i64 {
-        self.config.embedding.unwrap_or_else(|| self.config.features())
+        self.config
+            .embedding
+            .unwrap_or_else(|| self.config.features())
     }
 
     /// Where it computes.
@@ -370,15 +427,23 @@ impl Network {
     /// Returns a copy of all weights and running statistics: `parameters`, `statistics` and, if something is frozen,
     /// `constants`, all flat.
     pub fn state(&self) -> State {
-        let parts =
-            [("parameters", &self.parameters), ("statistics", &self.statistics), ("constants", &self.constants)];
-        let kept = parts.into_iter().filter(|(name, part)| *name != "constants" || part.flat().numel() > 0);
+        let parts = [
+            ("parameters", &self.parameters),
+            ("statistics", &self.statistics),
+            ("constants", &self.constants),
+        ];
+        let kept = parts
+            .into_iter()
+            .filter(|(name, part)| *name != "constants" || part.flat().numel() > 0);
         kept.map(|(name, part)| copy(name, part.flat())).collect()
     }
 
     /// Continues from a copy made by [`state`](Self::state) of a network of the same make.
     pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
-        let mut targets = vec![("parameters", self.parameters.flat_mut()), ("statistics", self.statistics.flat_mut())];
+        let mut targets = vec![
+            ("parameters", self.parameters.flat_mut()),
+            ("statistics", self.statistics.flat_mut()),
+        ];
         if self.constants.flat().numel() > 0 {
             targets.push(("constants", self.constants.flat_mut()));
         }
@@ -389,7 +454,12 @@ impl Network {
 impl NetworkConfig {
     /// A backbone with its own pooling, a linear head if the embedding has a width, and nothing frozen; embeddings
     /// have length one.
-    pub fn new(backbone: Backbone, channels: i64, image_size: i64, embedding: Option<i64>) -> NetworkConfig {
+    pub fn new(
+        backbone: Backbone,
+        channels: i64,
+        image_size: i64,
+        embedding: Option<i64>,
+    ) -> NetworkConfig {
         NetworkConfig {
             backbone,
             channels,
@@ -412,9 +482,13 @@ impl NetworkConfig {
 }
 
 fn check(config: &NetworkConfig) -> Result<(), ModelError> {
-    let (image_size, channels, input) = (config.image_size, config.channels, config.backbone.input());
+    let (image_size, channels, input) =
+        (config.image_size, config.channels, config.backbone.input());
     if image_size < input.least {
-        return Err(ModelError::SmallImage { image_size, smallest: input.least });
+        return Err(ModelError::SmallImage {
+            image_size,
+            smallest: input.least,
+        });
     }
     if let Some(why) = config.backbone.obstacle(image_size) {
         return Err(ModelError::ImageSize { image_size, why });
@@ -429,11 +503,19 @@ fn check(config: &NetworkConfig) -> Result<(), ModelError> {
         Head::Mlp(hidden) => hidden.as_slice(),
         Head::Linear | Head::Kaiming(_) => &[],
     };
-    if let Some(&found) = config.embedding.iter().chain([&channels]).chain(hidden).find(|&&width| width < 1) {
+    if let Some(&found) = config
+        .embedding
+        .iter()
+        .chain([&channels])
+        .chain(hidden)
+        .find(|&&width| width < 1)
+    {
         return Err(ModelError::Width { found });
     }
     match input.colours {
-        Colours::Rgb | Colours::Bgr if channels != 1 && channels != 3 => Err(ModelError::Channels { found: channels }),
+        Colours::Rgb | Colours::Bgr if channels != 1 && channels != 3 => {
+            Err(ModelError::Channels { found: channels })
+        }
         Colours::AsGiven | Colours::Rgb | Colours::Bgr => Ok(()),
     }
 }
@@ -446,13 +528,20 @@ fn frozen(plan: &Plan, config: &NetworkConfig) -> Result<Vec<bool>, ModelError> 
     }
     for name in &config.freeze {
         let belongs = |slot: &Slot| {
-            slot.name().strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
+            slot.name()
+                .strip_prefix(name.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
         };
-        let places: Vec<usize> = (0..frozen.len()).filter(|&place| belongs(&plan.parameters[place])).collect();
+        let places: Vec<usize> = (0..frozen.len())
+            .filter(|&place| belongs(&plan.parameters[place]))
+            .collect();
         if places.is_empty() {
             let first = |slot: &Slot| slot.name().split('.').next().unwrap_or_default().to_owned();
             let known: BTreeSet<String> = plan.parameters.iter().map(first).collect();
-            return Err(ModelError::NoSuchLayer { name: name.clone(), known: known.into_iter().collect() });
+            return Err(ModelError::NoSuchLayer {
+                name: name.clone(),
+                known: known.into_iter().collect(),
+            });
         }
         places.into_iter().for_each(|place| frozen[place] = true);
     }
@@ -462,8 +551,18 @@ fn frozen(plan: &Plan, config: &NetworkConfig) -> Result<Vec<bool>, ModelError> 
 /// All parameters in the order of the plan.
 fn placed(frozen: &[bool], parameters: &Parameters, constants: &Parameters) -> Vec<Tensor> {
     let (mut parameters, mut constants) = (parameters.views().iter(), constants.views().iter());
-    let next = |&frozen: &bool| if frozen { constants.next() } else { parameters.next() };
-    frozen.iter().filter_map(next).map(Tensor::shallow_clone).collect()
+    let next = |&frozen: &bool| {
+        if frozen {
+            constants.next()
+        } else {
+            parameters.next()
+        }
+    };
+    frozen
+        .iter()
+        .filter_map(next)
+        .map(Tensor::shallow_clone)
+        .collect()
 }
 
 #[cfg(test)]
@@ -482,11 +581,18 @@ mod tests {
     /// Images of noise.
     fn images(config: &NetworkConfig, count: i64) -> Tensor {
         let shape = [count, config.channels, config.image_size, config.image_size];
-        ((noise(1, 1, shape.iter().product()) + 1.0) * 127.5).to_kind(Kind::Uint8).view(shape)
+        ((noise(1, 1, shape.iter().product()) + 1.0) * 127.5)
+            .to_kind(Kind::Uint8)
+            .view(shape)
     }
 
     fn parameter(network: &Network, wanted: &str) -> Tensor {
-        network.parameters().find(|(name, _)| *name == wanted).unwrap().1.detach()
+        network
+            .parameters()
+            .find(|(name, _)| *name == wanted)
+            .unwrap()
+            .1
+            .detach()
     }
 
     #[test]
@@ -499,17 +605,45 @@ mod tests {
     #[test]
     fn initial_weights_are_distributed_as_pytorch_distributes_them() {
         let network = network(small(), 4);
-        for (name, inputs) in [("block1.conv.weight", 9.0), ("block3.conv.weight", 576.0), ("embedding.weight", 64.0)] {
+        for (name, inputs) in [
+            ("block1.conv.weight", 9.0),
+            ("block3.conv.weight", 576.0),
+            ("embedding.weight", 64.0),
+        ] {
             let bound = 1.0 / f64::sqrt(inputs);
             let weights = parameter(&network, name).to_kind(Kind::Double);
             let largest = weights.abs().max().double_value(&[]);
-            assert!(largest <= bound * (1.0 + 1e-6) && largest > bound * 0.95, "{name}");
+            assert!(
+                largest <= bound * (1.0 + 1e-6) && largest > bound * 0.95,
+                "{name}"
+            );
             let deviation = weights.square().mean(None::<Kind>).sqrt().double_value(&[]);
-            assert!((deviation / (bound / f64::sqrt(3.0)) - 1.0).abs() < 0.1, "{name}");
+            assert!(
+                (deviation / (bound / f64::sqrt(3.0)) - 1.0).abs() < 0.1,
+                "{name}"
+            );
         }
-        assert!(parameter(&network, "block2.bn.weight").eq(1.0).all().int64_value(&[]) != 0);
-        assert!(parameter(&network, "block2.bn.bias").eq(0.0).all().int64_value(&[]) != 0);
-        assert!(parameter(&network, "embedding.bias").abs().max().double_value(&[]) > 0.0);
+        assert!(
+            parameter(&network, "block2.bn.weight")
+                .eq(1.0)
+                .all()
+                .int64_value(&[])
+                != 0
+        );
+        assert!(
+            parameter(&network, "block2.bn.bias")
+                .eq(0.0)
+                .all()
+                .int64_value(&[])
+                != 0
+        );
+        assert!(
+            parameter(&network, "embedding.bias")
+                .abs()
+                .max()
+                .double_value(&[])
+                > 0.0
+        );
     }
 
     #[test]
@@ -535,21 +669,43 @@ mod tests {
     fn the_groups_are_the_trunk_and_then_the_head() {
         let of = |config| network(config, 1).groups();
         let trunk = 64 * 9 + 3 * 64 * 576 + 8 * 64;
-        assert_eq!(of(small()), [(Group::Trunk, 0..trunk), (Group::Head, trunk..trunk + 65 * 3)]);
-        assert_eq!(of(NetworkConfig { embedding: None, ..small() }), [(Group::Trunk, 0..trunk)]);
-        assert_eq!(of(NetworkConfig { backbone: Backbone::Pixels, embedding: None, ..small() }), []);
+        assert_eq!(
+            of(small()),
+            [
+                (Group::Trunk, 0..trunk),
+                (Group::Head, trunk..trunk + 65 * 3)
+            ]
+        );
+        assert_eq!(
+            of(NetworkConfig {
+                embedding: None,
+                ..small()
+            }),
+            [(Group::Trunk, 0..trunk)]
+        );
+        assert_eq!(
+            of(NetworkConfig {
+                backbone: Backbone::Pixels,
+                embedding: None,
+                ..small()
+            }),
+            []
+        );
     }
 
     #[test]
     fn a_held_trunk_has_no_gradient_and_leaves_that_of_the_head_as_it_is() {
         let mut network = network(small(), 1);
         let images = images(&small(), 4);
-        let gradient = |network: &Network| network.gradient(&network.forward(&images, true).get(0).sum(None::<Kind>));
+        let gradient = |network: &Network| {
+            network.gradient(&network.forward(&images, true).get(0).sum(None::<Kind>))
+        };
         let free = gradient(&network);
         network.hold_trunk(true);
         let held = gradient(&network);
         let [(_, trunk), (_, head)] = network.groups().try_into().unwrap();
-        let part = |of: &Tensor, range: &Range<i64>| of.narrow(0, range.start, range.end - range.start);
+        let part =
+            |of: &Tensor, range: &Range<i64>| of.narrow(0, range.start, range.end - range.start);
         assert!(part(&held, &trunk).abs().max().double_value(&[]) == 0.0);
         assert!(part(&held, &head) == part(&free, &head));
         assert!(part(&free, &trunk).abs().max().double_value(&[]) > 0.0);
@@ -573,15 +729,27 @@ mod tests {
         let state = original.state();
         let mut other = network(small(), 2);
         other.restore(&state).unwrap();
-        assert!(other.forward(&images(&small(), 3), false) == original.forward(&images(&small(), 3), false));
+        assert!(
+            other.forward(&images(&small(), 3), false)
+                == original.forward(&images(&small(), 3), false)
+        );
         let _ = original.forward(&images(&small(), 4), true);
         assert!(state[1].1 != original.state()[1].1, "the state is a copy");
     }
 
     #[test]
     fn a_state_of_another_network_is_refused() {
-        let mut wide = network(NetworkConfig { embedding: Some(4), ..small() }, 1);
-        assert!(matches!(wide.restore(&network(small(), 1).state()), Err(StateError::Shape { .. })));
+        let mut wide = network(
+            NetworkConfig {
+                embedding: Some(4),
+                ..small()
+            },
+            1,
+        );
+        assert!(matches!(
+            wide.restore(&network(small(), 1).state()),
+            Err(StateError::Shape { .. })
+        ));
     }
 
     #[test]
@@ -591,7 +759,10 @@ mod tests {
         let images = Tensor::from_slice(&[0u8, 30, 40, 0, 0, 0, 0, 0]).view([2, 1, 2, 2]);
         let embeddings = rows(&network.forward(&images, true));
         assert!(
-            embeddings[0].iter().zip([0.0, 0.6, 0.8, 0.0]).all(|(found, expected)| (found - expected).abs() < 1e-6)
+            embeddings[0]
+                .iter()
+                .zip([0.0, 0.6, 0.8, 0.0])
+                .all(|(found, expected)| (found - expected).abs() < 1e-6)
         );
         assert_eq!(embeddings[1], [0.0; 4]);
         assert_eq!((network.width(), network.flat_parameters().numel()), (4, 0));
@@ -612,9 +783,30 @@ mod tests {
     #[test]
     fn networks_that_cannot_be_are_refused() {
         let refused = |config| Network::new(config, 0, Device::Cpu).unwrap_err();
-        let error = refused(NetworkConfig { image_size: 15, ..small() });
-        assert_eq!(error, ModelError::SmallImage { image_size: 15, smallest: 16 });
-        assert_eq!(refused(NetworkConfig { embedding: Some(0), ..small() }), ModelError::Width { found: 0 });
-        assert_eq!(refused(NetworkConfig { channels: 0, ..small() }), ModelError::Width { found: 0 });
+        let error = refused(NetworkConfig {
+            image_size: 15,
+            ..small()
+        });
+        assert_eq!(
+            error,
+            ModelError::SmallImage {
+                image_size: 15,
+                smallest: 16
+            }
+        );
+        assert_eq!(
+            refused(NetworkConfig {
+                embedding: Some(0),
+                ..small()
+            }),
+            ModelError::Width { found: 0 }
+        );
+        assert_eq!(
+            refused(NetworkConfig {
+                channels: 0,
+                ..small()
+            }),
+            ModelError::Width { found: 0 }
+        );
     }
 }

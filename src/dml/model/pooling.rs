@@ -38,7 +38,9 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(plan: &mut Plan, pooling: Pooling) -> Pool {
         let power = match pooling {
-            Pooling::Gem { p, trainable: true } => Some(plan.parameter("pool.p", &[1], Initial::Constant(p as f32))),
+            Pooling::Gem { p, trainable: true } => {
+                Some(plan.parameter("pool.p", &[1], Initial::Constant(p as f32)))
+            }
             Pooling::Gem { .. } | Pooling::Average | Pooling::Max | Pooling::AverageMax => None,
         };
         Pool { pooling, power }
@@ -75,7 +77,13 @@ mod tests {
         let pool = Pool::new(&mut Plan::default(), pooling);
         let frozen = vec![false; parameters.len()];
         let numbers = Kind::Double;
-        let pass = Pass { parameters, statistics: &[], frozen: &frozen, batch_statistics: false, numbers };
+        let pass = Pass {
+            parameters,
+            statistics: &[],
+            frozen: &frozen,
+            batch_statistics: false,
+            numbers,
+        };
         pool.forward(&pass, map)
     }
 
@@ -85,30 +93,84 @@ mod tests {
 
     #[test]
     fn the_sum_of_both_is_average_plus_max() {
-        let [average, max, sum] =
-            [Pooling::Average, Pooling::Max, Pooling::AverageMax].map(|pooling| pooled(pooling, &[], &map()));
+        let [average, max, sum] = [Pooling::Average, Pooling::Max, Pooling::AverageMax]
+            .map(|pooling| pooled(pooling, &[], &map()));
         assert_close(&sum, &(&average + &max), 1e-12, "sum");
         assert_close(&max.get(1).get(2), &map().get(1).get(2).max(), 1e-12, "max");
     }
 
     #[test]
     fn the_generalised_mean_lies_between_average_and_max() {
-        let gem = |p| pooled(Pooling::Gem { p, trainable: false }, &[], &map());
-        assert_close(&gem(1.0), &pooled(Pooling::Average, &[], &map()), 1e-9, "p = 1");
-        assert_close(&gem(500.0), &pooled(Pooling::Max, &[], &map()), 1e-2, "large p");
-        let by_hand =
-            map().pow_tensor_scalar(3.0).mean_dim([2i64, 3].as_slice(), false, None).pow_tensor_scalar(1.0 / 3.0);
+        let gem = |p| {
+            pooled(
+                Pooling::Gem {
+                    p,
+                    trainable: false,
+                },
+                &[],
+                &map(),
+            )
+        };
+        assert_close(
+            &gem(1.0),
+            &pooled(Pooling::Average, &[], &map()),
+            1e-9,
+            "p = 1",
+        );
+        assert_close(
+            &gem(500.0),
+            &pooled(Pooling::Max, &[], &map()),
+            1e-2,
+            "large p",
+        );
+        let by_hand = map()
+            .pow_tensor_scalar(3.0)
+            .mean_dim([2i64, 3].as_slice(), false, None)
+            .pow_tensor_scalar(1.0 / 3.0);
         assert_close(&gem(3.0), &by_hand, 1e-5, "p = 3");
     }
 
     #[test]
     fn a_trained_power_starts_as_the_fixed_one_and_has_a_gradient() {
         let power = Tensor::from_slice(&[3.0f64]).set_requires_grad(true);
-        let trained = pooled(Pooling::Gem { p: 3.0, trainable: true }, &[power.shallow_clone()], &map());
-        assert_close(&trained, &pooled(Pooling::Gem { p: 3.0, trainable: false }, &[], &map()), 1e-9, "value");
+        let trained = pooled(
+            Pooling::Gem {
+                p: 3.0,
+                trainable: true,
+            },
+            &[power.shallow_clone()],
+            &map(),
+        );
+        assert_close(
+            &trained,
+            &pooled(
+                Pooling::Gem {
+                    p: 3.0,
+                    trainable: false,
+                },
+                &[],
+                &map(),
+            ),
+            1e-9,
+            "value",
+        );
         let slope = gradient(&trained.sum(Kind::Double), &power).double_value(&[0]);
-        let at = |p: f64| pooled(Pooling::Gem { p, trainable: false }, &[], &map()).sum(Kind::Double).double_value(&[]);
+        let at = |p: f64| {
+            pooled(
+                Pooling::Gem {
+                    p,
+                    trainable: false,
+                },
+                &[],
+                &map(),
+            )
+            .sum(Kind::Double)
+            .double_value(&[])
+        };
         let expected = (at(3.001) - at(2.999)) / 0.002;
-        assert!((slope - expected).abs() < 1e-5 * expected.abs(), "{slope} {expected}");
+        assert!(
+            (slope - expected).abs() < 1e-5 * expected.abs(),
+            "{slope} {expected}"
+        );
     }
 }

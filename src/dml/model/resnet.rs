@@ -76,7 +76,9 @@ impl ResNet {
         plan.convolutions = Convolutions::FanOut;
         let stem = ConvNorm::new(plan, "conv1", "bn1", Shape::new(3, 64, 7).stride(2));
         let (mut blocks, mut inputs) = (Vec::new(), 64);
-        for (stage, (count, width)) in (1..).zip(depth.blocks().into_iter().zip([64, 128, 256, 512])) {
+        for (stage, (count, width)) in
+            (1..).zip(depth.blocks().into_iter().zip([64, 128, 256, 512]))
+        {
             for number in 0..count {
                 let stride = if stage > 1 && number == 0 { 2 } else { 1 };
                 let outputs = width * depth.expansion();
@@ -87,7 +89,12 @@ impl ResNet {
                 };
                 let shortcut = Shape::new(inputs, outputs, 1).stride(stride);
                 let shortcut = (stride > 1 || inputs != outputs).then_some(shortcut);
-                blocks.push(Block::new(plan, &format!("layer{stage}.{number}"), shapes, shortcut));
+                blocks.push(Block::new(
+                    plan,
+                    &format!("layer{stage}.{number}"),
+                    shapes,
+                    shortcut,
+                ));
                 inputs = outputs;
             }
         }
@@ -96,7 +103,10 @@ impl ResNet {
 }
 
 fn basic(inputs: i64, width: i64, stride: i64) -> Vec<Shape> {
-    vec![Shape::new(inputs, width, 3).stride(stride), Shape::new(width, width, 3)]
+    vec![
+        Shape::new(inputs, width, 3).stride(stride),
+        Shape::new(width, width, 3),
+    ]
 }
 
 fn bottleneck(inputs: i64, width: i64, strides: [i64; 2]) -> Vec<Shape> {
@@ -111,16 +121,32 @@ fn bottleneck(inputs: i64, width: i64, strides: [i64; 2]) -> Vec<Shape> {
 impl Block {
     fn new(plan: &mut Plan, name: &str, shapes: Vec<Shape>, shortcut: Option<Shape>) -> Block {
         let convolution = |(number, shape): (i64, Shape)| {
-            ConvNorm::new(plan, &format!("{name}.conv{number}"), &format!("{name}.bn{number}"), shape)
+            ConvNorm::new(
+                plan,
+                &format!("{name}.conv{number}"),
+                &format!("{name}.bn{number}"),
+                shape,
+            )
         };
         let convolutions = (1..).zip(shapes).map(convolution).collect();
-        let names = [format!("{name}.downsample.0"), format!("{name}.downsample.1")];
-        Block { convolutions, shortcut: shortcut.map(|shape| ConvNorm::new(plan, &names[0], &names[1], shape)) }
+        let names = [
+            format!("{name}.downsample.0"),
+            format!("{name}.downsample.1"),
+        ];
+        Block {
+            convolutions,
+            shortcut: shortcut.map(|shape| ConvNorm::new(plan, &names[0], &names[1], shape)),
+        }
     }
 
     fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
-        let (last, first) = self.convolutions.split_last().expect("a block has convolutions");
-        let inner = first.iter().fold(map.shallow_clone(), |map, convolution| convolution.relu(pass, &map));
+        let (last, first) = self
+            .convolutions
+            .split_last()
+            .expect("a block has convolutions");
+        let inner = first.iter().fold(map.shallow_clone(), |map, convolution| {
+            convolution.relu(pass, &map)
+        });
         let shortcut = match &self.shortcut {
             Some(shortcut) => shortcut.forward(pass, map),
             None => map.shallow_clone(),
@@ -132,6 +158,8 @@ impl Block {
 impl Trunk for ResNet {
     fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
         let stem = max_pool_3x3(&self.stem.relu(pass, images), 1, false);
-        self.blocks.iter().fold(stem, |map, block| block.forward(pass, &map))
+        self.blocks
+            .iter()
+            .fold(stem, |map, block| block.forward(pass, &map))
     }
 }

@@ -43,14 +43,23 @@ struct Fire {
 impl SqueezeNet {
     pub(super) fn new(plan: &mut Plan) -> SqueezeNet {
         plan.convolutions = Convolutions::HeUniform;
-        let stem = Conv::new(plan, "features.0", Shape::new(3, 64, 3).stride(2).padding(0).biased());
-        SqueezeNet { stem, blocks: BLOCKS.map(|block| Fire::new(plan, block)).into() }
+        let stem = Conv::new(
+            plan,
+            "features.0",
+            Shape::new(3, 64, 3).stride(2).padding(0).biased(),
+        );
+        SqueezeNet {
+            stem,
+            blocks: BLOCKS.map(|block| Fire::new(plan, block)).into(),
+        }
     }
 }
 
 impl Fire {
     fn new(plan: &mut Plan, (place, inputs, squeezed, expanded): (i64, i64, i64, i64)) -> Fire {
-        let mut of = |name: &str, shape: Shape| Conv::new(plan, &format!("features.{place}.{name}"), shape.biased());
+        let mut of = |name: &str, shape: Shape| {
+            Conv::new(plan, &format!("features.{place}.{name}"), shape.biased())
+        };
         Fire {
             squeeze: of("squeeze", Shape::new(inputs, squeezed, 1)),
             small: of("expand1x1", Shape::new(squeezed, expanded, 1)),
@@ -60,15 +69,24 @@ impl Fire {
     }
 
     fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
-        let map = if self.pooled { &max_pool_3x3(map, 0, true) } else { map };
+        let map = if self.pooled {
+            &max_pool_3x3(map, 0, true)
+        } else {
+            map
+        };
         let squeezed = self.squeeze.forward(pass, map).relu_();
-        join(&[self.small.forward(pass, &squeezed).relu_(), self.large.forward(pass, &squeezed).relu_()])
+        join(&[
+            self.small.forward(pass, &squeezed).relu_(),
+            self.large.forward(pass, &squeezed).relu_(),
+        ])
     }
 }
 
 impl Trunk for SqueezeNet {
     fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
         let stem = self.stem.forward(pass, images).relu_();
-        self.blocks.iter().fold(stem, |map, block| block.forward(pass, &map))
+        self.blocks
+            .iter()
+            .fold(stem, |map, block| block.forward(pass, &map))
     }
 }

@@ -39,12 +39,20 @@ impl TorchScript {
     ///
     /// # Errors
     /// If it is no module, has nothing to train, or does not make features of such images.
-    pub fn new(file: Vec<u8>, input: Input, channels: i64, image_size: i64) -> Result<TorchScript, ModelError> {
+    pub fn new(
+        file: Vec<u8>,
+        input: Input,
+        channels: i64,
+        image_size: i64,
+    ) -> Result<TorchScript, ModelError> {
         let (module, _) = load(&file, Device::Cpu)?;
         let shape = [2, input.channels(channels), image_size, image_size];
         let images = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
         let features = no_grad(|| module.forward_ts(&[images])).map_err(|error| {
-            refused(format!("it does not take images {shape:?} and give a tensor: {}", last_line(&error.to_string())))
+            refused(format!(
+                "it does not take images {shape:?} and give a tensor: {}",
+                last_line(&error.to_string())
+            ))
         })?;
         let (features, gives_a_map) = match (features.kind(), features.size()[..].as_ref()) {
             (Kind::Float, &[2, features]) => (features, false),
@@ -55,7 +63,12 @@ impl TorchScript {
                 )));
             }
         };
-        Ok(TorchScript { file: Arc::new(file), input, features, gives_a_map })
+        Ok(TorchScript {
+            file: Arc::new(file),
+            input,
+            features,
+            gives_a_map,
+        })
     }
 
     /// How many parameters the module in a file of these bytes has.
@@ -72,20 +85,24 @@ impl TorchScript {
             let place = plan.parameter(name, &tensor.size(), Initial::Constant(0.0));
             plan.give(place, &tensor);
         }
-        Scripted { file: Arc::clone(&self.file), module }
+        Scripted {
+            file: Arc::clone(&self.file),
+            module,
+        }
     }
 }
 
 /// What a module of which only the parameters can be reached can be part of.
 pub(super) fn check(config: &NetworkConfig) -> Result<(), ModelError> {
     if config.batch_norm != BatchNorm::FrozenStatistics {
-        let why =
-            "its batch norms cannot be told what to do, and use the statistics that they have: `frozen_statistics`";
+        let why = "its batch norms cannot be told what to do, and use the statistics that they have: `frozen_statistics`";
         return Err(refused(why.to_owned()));
     }
     match config.precision {
         Precision::Single => Ok(()),
-        Precision::Bf16 => Err(refused("it computes in the precision that it has: `f32`".to_owned())),
+        Precision::Bf16 => Err(refused(
+            "it computes in the precision that it has: `f32`".to_owned(),
+        )),
     }
 }
 
@@ -95,22 +112,37 @@ fn refused(why: String) -> ModelError {
 
 /// What libtorch says of a failure begins with where in its own code that was.
 fn last_line(message: &str) -> &str {
-    message.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or(message)
+    message
+        .lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty())
+        .unwrap_or(message)
 }
 
 fn load(mut file: &[u8], device: Device) -> Result<(CModule, Vec<(String, Tensor)>), ModelError> {
     let unreadable = |error: tch::TchError| {
         let message = error.to_string();
-        refused(format!("it is no file of `torch.jit.save`: {}", message.lines().next().unwrap_or_default()))
+        refused(format!(
+            "it is no file of `torch.jit.save`: {}",
+            message.lines().next().unwrap_or_default()
+        ))
     };
     f_set_graph_executor_optimize(false).map_err(unreadable)?;
     let mut module = CModule::load_data_on_device(&mut file, device).map_err(unreadable)?;
     module.f_set_eval().map_err(unreadable)?;
     let mut parameters = module.named_parameters().map_err(unreadable)?;
     parameters.sort_by(|(one, _), (other, _)| one.cmp(other));
-    match parameters.iter().find(|(_, tensor)| tensor.kind() != Kind::Float) {
-        Some((name, tensor)) => Err(refused(format!("its parameter `{name}` is {:?}, not Float", tensor.kind()))),
-        None if parameters.is_empty() => Err(refused("it has no parameters, there is nothing to train".to_owned())),
+    match parameters
+        .iter()
+        .find(|(_, tensor)| tensor.kind() != Kind::Float)
+    {
+        Some((name, tensor)) => Err(refused(format!(
+            "its parameter `{name}` is {:?}, not Float",
+            tensor.kind()
+        ))),
+        None if parameters.is_empty() => Err(refused(
+            "it has no parameters, there is nothing to train".to_owned(),
+        )),
         None => Ok((module, parameters)),
     }
 }
@@ -127,11 +159,14 @@ impl Trunk for Scripted {
         let device = views.first().map_or(Device::Cpu, Tensor::device);
         let (module, parameters) = load(&self.file, device).expect("it was loaded before");
         self.module = module;
-        let bound = parameters.into_iter().zip(views).map(|((_, mut own), view)| {
-            let trained = view.requires_grad();
-            no_grad(|| own.set_data(&view.detach()));
-            own.set_requires_grad(trained)
-        });
+        let bound = parameters
+            .into_iter()
+            .zip(views)
+            .map(|((_, mut own), view)| {
+                let trained = view.requires_grad();
+                no_grad(|| own.set_data(&view.detach()));
+                own.set_requires_grad(trained)
+            });
         bound.collect()
     }
 
@@ -158,15 +193,20 @@ mod tests {
 
     /// The formula of the same name in `scripts/golden_torchscript.py`.
     fn pattern(count: i64) -> Tensor {
-        let numbers: Vec<f64> =
-            (0..count).map(|place| ((place * 7919 + 104_729) % 2003 - 1001) as f64 / 1001.0).collect();
+        let numbers: Vec<f64> = (0..count)
+            .map(|place| ((place * 7919 + 104_729) % 2003 - 1001) as f64 / 1001.0)
+            .collect();
         Tensor::from_slice(&numbers).to_kind(Kind::Float)
     }
 
     fn config(name: &str) -> NetworkConfig {
         let module = TorchScript::new(file(name), Input::imagenet(1), 3, 16).unwrap();
         let batch_norm = BatchNorm::FrozenStatistics;
-        NetworkConfig { batch_norm, normalise: false, ..NetworkConfig::new(Backbone::TorchScript(module), 3, 16, None) }
+        NetworkConfig {
+            batch_norm,
+            normalise: false,
+            ..NetworkConfig::new(Backbone::TorchScript(module), 3, 16, None)
+        }
     }
 
     #[test]
@@ -179,25 +219,50 @@ mod tests {
             // The third run would be the first that is optimised.
             let runs = [0; 4].map(|_| {
                 let features = network.trunk.forward(&network.pass(true), &images);
-                let loss = (&features * pattern(features.numel() as i64).view_as(&features)).sum(Kind::Float);
+                let loss = (&features * pattern(features.numel() as i64).view_as(&features))
+                    .sum(Kind::Float);
                 (features.flatten(0, -1).detach(), network.gradient(&loss))
             });
             assert!(runs.iter().all(|run| *run == runs[0]), "{name}");
             let (features, gradient) = &runs[0];
-            assert_close(features, &tensor(&case["features"]).to_kind(Kind::Float), 1e-5, name);
+            assert_close(
+                features,
+                &tensor(&case["features"]).to_kind(Kind::Float),
+                1e-5,
+                name,
+            );
             // By name, the weights of the first layer come after its biases.
             let of_first = gradient.narrow(0, 4, 4 * 27);
-            assert_close(&of_first, &tensor(&case["gradient"]).to_kind(Kind::Float), 1e-4, name);
+            assert_close(
+                &of_first,
+                &tensor(&case["gradient"]).to_kind(Kind::Float),
+                1e-4,
+                name,
+            );
             *network.flat_parameters() -= gradient * 0.1;
-            let after = network.trunk.forward(&network.pass(true), &images).flatten(0, -1);
-            assert!((after - features).abs().max().double_value(&[]) > 1e-3, "{name}");
+            let after = network
+                .trunk
+                .forward(&network.pass(true), &images)
+                .flatten(0, -1);
+            assert!(
+                (after - features).abs().max().double_value(&[]) > 1e-3,
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn frozen_parameters_of_a_module_stay_out_of_the_gradient() {
         let freeze = vec!["0".to_owned(), "1".to_owned()];
-        let network = Network::new(NetworkConfig { freeze, ..config("features") }, 0, Device::Cpu).unwrap();
+        let network = Network::new(
+            NetworkConfig {
+                freeze,
+                ..config("features")
+            },
+            0,
+            Device::Cpu,
+        )
+        .unwrap();
         let images = Tensor::ones([2, 3, 16, 16], (Kind::Uint8, Device::Cpu));
         let gradient = network.gradient(&network.forward(&images, true).sum(Kind::Float));
         assert_eq!(gradient.size(), [5 * 197]);
@@ -208,10 +273,30 @@ mod tests {
     fn files_and_settings_that_cannot_be_are_refused_in_a_sentence() {
         let message = |found: Result<TorchScript, ModelError>| found.unwrap_err().to_string();
         let of = |file| message(TorchScript::new(file, Input::imagenet(1), 3, 16));
-        assert!(of(b"no zip".to_vec()).contains("it is no file of `torch.jit.save`"), "{}", of(b"no zip".to_vec()));
-        let small = message(TorchScript::new(file("features"), Input::imagenet(1), 3, 20));
-        assert!(small.contains("does not take images [2, 3, 20, 20]"), "{small}");
-        let train = NetworkConfig { batch_norm: BatchNorm::Train, ..config("map") };
-        assert!(Network::new(train, 0, Device::Cpu).unwrap_err().to_string().contains("`frozen_statistics`"));
+        assert!(
+            of(b"no zip".to_vec()).contains("it is no file of `torch.jit.save`"),
+            "{}",
+            of(b"no zip".to_vec())
+        );
+        let small = message(TorchScript::new(
+            file("features"),
+            Input::imagenet(1),
+            3,
+            20,
+        ));
+        assert!(
+            small.contains("does not take images [2, 3, 20, 20]"),
+            "{small}"
+        );
+        let train = NetworkConfig {
+            batch_norm: BatchNorm::Train,
+            ..config("map")
+        };
+        assert!(
+            Network::new(train, 0, Device::Cpu)
+                .unwrap_err()
+                .to_string()
+                .contains("`frozen_statistics`")
+        );
     }
 }

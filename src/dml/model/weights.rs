@@ -33,11 +33,19 @@ impl fmt::Display for Misfit {
         let shape = |(name, found, expected): &(String, Vec<i64>, Vec<i64>)| {
             format!("`{name}` {found:?} instead of {expected:?}")
         };
-        let quoted = |names: &[String]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+        let quoted = |names: &[String]| {
+            names
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+        };
         let parts = [
             ("missing: ", quoted(&self.missing)),
             ("not in this backbone: ", quoted(&self.surplus)),
-            ("of another shape: ", self.shapes.iter().map(shape).collect()),
+            (
+                "of another shape: ",
+                self.shapes.iter().map(shape).collect(),
+            ),
             ("not in single precision: ", quoted(&self.precisions)),
         ];
         let parts: Vec<String> = parts
@@ -82,13 +90,26 @@ pub fn check(backbone: &Backbone, weights: &State) -> Result<Fit, Misfit> {
 /// Makes weights the initial numbers of a plan that holds a trunk and nothing else.
 pub(super) fn fill(plan: &mut Plan, backbone: &Backbone, weights: &State) -> Result<Fit, Misfit> {
     let is_ignored = |name: &str| {
-        name.ends_with("num_batches_tracked") || backbone.classifiers().iter().any(|prefix| name.starts_with(prefix))
+        name.ends_with("num_batches_tracked")
+            || backbone
+                .classifiers()
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
     };
-    let mut slots: Vec<&mut Slot> = plan.parameters.iter_mut().chain(&mut plan.statistics).collect();
-    let (mut misfit, mut ignored, mut used) = (Misfit::default(), Vec::new(), vec![false; slots.len()]);
+    let mut slots: Vec<&mut Slot> = plan
+        .parameters
+        .iter_mut()
+        .chain(&mut plan.statistics)
+        .collect();
+    let (mut misfit, mut ignored, mut used) =
+        (Misfit::default(), Vec::new(), vec![false; slots.len()]);
     for (name, tensor) in weights {
         let Some(place) = slots.iter().position(|slot| slot.name() == name) else {
-            let list = if is_ignored(name) { &mut ignored } else { &mut misfit.surplus };
+            let list = if is_ignored(name) {
+                &mut ignored
+            } else {
+                &mut misfit.surplus
+            };
             list.push(name.clone());
             continue;
         };
@@ -96,19 +117,28 @@ pub(super) fn fill(plan: &mut Plan, backbone: &Backbone, weights: &State) -> Res
         let slot = &mut slots[place];
         let tensor = backbone.adapted(name, tensor, slot.shape());
         if tensor.size() != slot.shape() {
-            misfit.shapes.push((name.clone(), tensor.size(), slot.shape().to_vec()));
+            misfit
+                .shapes
+                .push((name.clone(), tensor.size(), slot.shape().to_vec()));
         } else if tensor.kind() != Kind::Float {
             misfit.precisions.push(name.clone());
         } else {
             slot.give(&tensor);
         }
     }
-    let absent = slots.iter().zip(&used).filter(|(_, used)| !**used).map(|(slot, _)| slot.name().to_owned());
+    let absent = slots
+        .iter()
+        .zip(&used)
+        .filter(|(_, used)| !**used)
+        .map(|(slot, _)| slot.name().to_owned());
     misfit.missing = absent.collect();
     ignored.sort();
     misfit.surplus.sort();
     match misfit == Misfit::default() {
-        true => Ok(Fit { used: slots.len(), ignored }),
+        true => Ok(Fit {
+            used: slots.len(),
+            ignored,
+        }),
         false => Err(misfit),
     }
 }

@@ -29,7 +29,9 @@ impl Rule for Adam {
     }
 
     fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment) {
-        let [first, second, largest @ ..] = kept else { unreachable!("Adam keeps two moments") };
+        let [first, second, largest @ ..] = kept else {
+            unreachable!("Adam keeps two moments")
+        };
         let gradient = decayed(gradient, parameters, self.weight_decay);
         let _ = first.lerp_(&gradient, 1.0 - self.betas[0]);
         *second *= self.betas[1];
@@ -63,7 +65,13 @@ mod tests {
 
     #[test]
     fn a_restored_optimiser_continues_bit_for_bit() {
-        let rule = Adam { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, amsgrad: true, weight_decay: 0.01 };
+        let rule = Adam {
+            lr: 0.1,
+            betas: [0.9, 0.99],
+            epsilon: 1e-8,
+            amsgrad: true,
+            weight_decay: 0.01,
+        };
         continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
     }
 }

@@ -22,7 +22,13 @@ pub struct AdamW {
 
 impl AdamW {
     fn adam(&self) -> Adam {
-        Adam { lr: self.lr, betas: self.betas, epsilon: self.epsilon, amsgrad: self.amsgrad, weight_decay: 0.0 }
+        Adam {
+            lr: self.lr,
+            betas: self.betas,
+            epsilon: self.epsilon,
+            amsgrad: self.amsgrad,
+            weight_decay: 0.0,
+        }
     }
 }
 
@@ -52,7 +58,13 @@ mod tests {
 
     #[test]
     fn a_restored_optimiser_continues_bit_for_bit() {
-        let rule = AdamW { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, amsgrad: false, weight_decay: 0.01 };
+        let rule = AdamW {
+            lr: 0.1,
+            betas: [0.9, 0.99],
+            epsilon: 1e-8,
+            amsgrad: false,
+            weight_decay: 0.01,
+        };
         continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
     }
 }

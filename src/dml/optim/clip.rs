@@ -17,7 +17,8 @@ impl Clip {
     pub fn apply(self, gradient: &Tensor) -> Tensor {
         no_grad(|| match self {
             Clip::Norm(bound) => {
-                let scale = (gradient.square().sum(None::<Kind>).sqrt() + 1e-6).reciprocal() * bound;
+                let scale =
+                    (gradient.square().sum(None::<Kind>).sqrt() + 1e-6).reciprocal() * bound;
                 gradient * scale.clamp_max(1.0)
             }
             Clip::Value(bound) => gradient.clamp(-bound, bound),
@@ -37,13 +38,22 @@ mod tests {
         let golden = golden(include_str!("testdata/clip.json"));
         let bounded = |case: &Value| {
             let bound = case["bound"].as_f64().unwrap();
-            if case["by"] == "norm" { Clip::Norm(bound) } else { Clip::Value(bound) }
+            if case["by"] == "norm" {
+                Clip::Norm(bound)
+            } else {
+                Clip::Value(bound)
+            }
         };
         let cases = golden["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 6);
         for case in cases {
             let clipped = bounded(case).apply(&tensor(&golden["gradient"]));
-            assert_close(&clipped, &tensor(&case["clipped"]), 1e-14, &case["by"].to_string());
+            assert_close(
+                &clipped,
+                &tensor(&case["clipped"]),
+                1e-14,
+                &case["by"].to_string(),
+            );
         }
     }
 
@@ -51,7 +61,10 @@ mod tests {
     fn a_gradient_of_zero_or_of_nothing_stays_what_it_is() {
         for numbers in [&[0.0f64; 3][..], &[]] {
             let gradient = Tensor::from_slice(numbers);
-            assert!(Clip::Norm(1.0).apply(&gradient) == gradient && Clip::Value(1.0).apply(&gradient) == gradient);
+            assert!(
+                Clip::Norm(1.0).apply(&gradient) == gradient
+                    && Clip::Value(1.0).apply(&gradient) == gradient
+            );
         }
     }
 }

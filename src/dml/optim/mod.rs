@@ -56,21 +56,45 @@ pub struct Optimizer {
 impl Optimizer {
     /// Returns an optimiser of `parameters` `[p]` that has done no step yet.
     pub fn new(rule: impl Rule + 'static, parameters: &Tensor) -> Optimizer {
-        let kept = rule.kept().iter().map(|_| parameters.detach().zeros_like()).collect();
-        Optimizer { rule: Box::new(rule), kept, steps: Tensor::from_slice(&[0i64]) }
+        let kept = rule
+            .kept()
+            .iter()
+            .map(|_| parameters.detach().zeros_like())
+            .collect();
+        Optimizer {
+            rule: Box::new(rule),
+            kept,
+            steps: Tensor::from_slice(&[0i64]),
+        }
     }
 
     /// Changes `parameters` `[p]` in place, given their `gradient` `[p]`, with the learning rate times `rate`.
     pub fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor, rate: f64) {
         self.steps += 1;
-        let at = Moment { step: self.steps(), rate };
+        let at = Moment {
+            step: self.steps(),
+            rate,
+        };
         let part = |of: &Tensor, first: i64, length: i64| of.narrow(0, first, length);
-        let (total, most) =
-            (parameters.numel() as i64, if parameters.device() == Device::Cpu { PART } else { i64::MAX });
+        let (total, most) = (
+            parameters.numel() as i64,
+            if parameters.device() == Device::Cpu {
+                PART
+            } else {
+                i64::MAX
+            },
+        );
         for first in (0..total).step_by(most as usize) {
             let length = most.min(total - first);
-            let mut kept: Vec<Tensor> = self.kept.iter().map(|kept| part(kept, first, length)).collect();
-            let (mut parameters, gradient) = (part(parameters, first, length), part(gradient, first, length));
+            let mut kept: Vec<Tensor> = self
+                .kept
+                .iter()
+                .map(|kept| part(kept, first, length))
+                .collect();
+            let (mut parameters, gradient) = (
+                part(parameters, first, length),
+                part(gradient, first, length),
+            );
             no_grad(|| self.rule.update(&mut parameters, &gradient, &mut kept, at));
         }
     }
@@ -82,7 +106,12 @@ impl Optimizer {
 
     /// Returns a copy of what it keeps, and of the number of steps.
     pub fn state(&self) -> State {
-        let kept = self.rule.kept().iter().zip(&self.kept).map(|(name, kept)| copy(name, kept));
+        let kept = self
+            .rule
+            .kept()
+            .iter()
+            .zip(&self.kept)
+            .map(|(name, kept)| copy(name, kept));
         kept.chain([copy("steps", &self.steps)]).collect()
     }
 
@@ -96,7 +125,11 @@ impl Optimizer {
 
 /// Adds an L2 penalty to the gradient, as PyTorch's `weight_decay` does.
 fn decayed(gradient: &Tensor, parameters: &Tensor, weight_decay: f64) -> Tensor {
-    if weight_decay == 0.0 { gradient.shallow_clone() } else { gradient + parameters * weight_decay }
+    if weight_decay == 0.0 {
+        gradient.shallow_clone()
+    } else {
+        gradient + parameters * weight_decay
+    }
 }
 
 #[cfg(test)]
@@ -115,21 +148,59 @@ mod tests {
         match case["rule"].as_str().unwrap() {
             "adam" => {
                 let (betas, epsilon, amsgrad) = (betas(), setting("eps"), flag("amsgrad"));
-                Optimizer::new(Adam { lr, betas, epsilon, amsgrad, weight_decay }, parameters)
+                Optimizer::new(
+                    Adam {
+                        lr,
+                        betas,
+                        epsilon,
+                        amsgrad,
+                        weight_decay,
+                    },
+                    parameters,
+                )
             }
             "adam_w" => {
                 let (betas, epsilon, amsgrad) = (betas(), setting("eps"), flag("amsgrad"));
-                Optimizer::new(AdamW { lr, betas, epsilon, amsgrad, weight_decay }, parameters)
+                Optimizer::new(
+                    AdamW {
+                        lr,
+                        betas,
+                        epsilon,
+                        amsgrad,
+                        weight_decay,
+                    },
+                    parameters,
+                )
             }
             "rms_prop" => {
-                let (alpha, epsilon, momentum) = (setting("alpha"), setting("eps"), setting("momentum"));
+                let (alpha, epsilon, momentum) =
+                    (setting("alpha"), setting("eps"), setting("momentum"));
                 let centered = flag("centered");
-                Optimizer::new(RmsProp { lr, alpha, epsilon, momentum, centered, weight_decay }, parameters)
+                Optimizer::new(
+                    RmsProp {
+                        lr,
+                        alpha,
+                        epsilon,
+                        momentum,
+                        centered,
+                        weight_decay,
+                    },
+                    parameters,
+                )
             }
             "sgd" => {
                 let dampening = case["settings"]["dampening"].as_f64().unwrap_or(0.0);
                 let (momentum, nesterov) = (setting("momentum"), flag("nesterov"));
-                Optimizer::new(Sgd { lr, momentum, dampening, nesterov, weight_decay }, parameters)
+                Optimizer::new(
+                    Sgd {
+                        lr,
+                        momentum,
+                        dampening,
+                        nesterov,
+                        weight_decay,
+                    },
+                    parameters,
+                )
             }
             other => panic!("golden rule {other}"),
         }
@@ -152,14 +223,23 @@ mod tests {
             let gradients = golden["gradients"].as_array().unwrap();
             for (gradient, expected) in gradients.iter().zip(case["path"].as_array().unwrap()) {
                 optimizer.step(&mut parameters, &tensor(gradient), 1.0);
-                assert_close(&parameters, &tensor(expected), 1e-14, &format!("{name} {}", case["settings"]));
+                assert_close(
+                    &parameters,
+                    &tensor(expected),
+                    1e-14,
+                    &format!("{name} {}", case["settings"]),
+                );
             }
             assert_eq!(optimizer.steps(), 20);
         }
     }
 
     fn cases_of<'a>(file: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-        file["cases"].as_array().unwrap().iter().filter(move |case| case["rule"] == name)
+        file["cases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(move |case| case["rule"] == name)
     }
 
     /// Interrupts `make()` after three of six steps.
@@ -177,14 +257,22 @@ mod tests {
         assert_eq!(other.steps(), 6);
     }
 
-    const SGD: Sgd = Sgd { lr: 0.1, momentum: 0.9, dampening: 0.0, nesterov: false, weight_decay: 0.1 };
+    const SGD: Sgd = Sgd {
+        lr: 0.1,
+        momentum: 0.9,
+        dampening: 0.0,
+        nesterov: false,
+        weight_decay: 0.1,
+    };
 
     #[test]
     fn a_scaled_rate_is_another_learning_rate() {
         let end = |lr: f64, rate: f64| {
             let mut parameters = noise(1, 1, 6).view([6]);
             let mut optimizer = Optimizer::new(Sgd { lr, ..SGD }, &parameters);
-            (2..5).for_each(|step| optimizer.step(&mut parameters, &noise(step, 1, 6).view([6]), rate));
+            (2..5).for_each(|step| {
+                optimizer.step(&mut parameters, &noise(step, 1, 6).view([6]), rate)
+            });
             parameters
         };
         assert!(end(0.5, 0.25) == end(0.125, 1.0));
@@ -194,8 +282,16 @@ mod tests {
     fn a_state_of_another_rule_is_refused() {
         let parameters = noise(1, 1, 6).view([6]);
         let sgd = Optimizer::new(SGD, &parameters);
-        let adam = Adam { lr: 0.1, betas: [0.9, 0.99], epsilon: 1e-8, amsgrad: false, weight_decay: 0.0 };
-        let error = Optimizer::new(adam, &parameters).restore(&sgd.state()).unwrap_err();
+        let adam = Adam {
+            lr: 0.1,
+            betas: [0.9, 0.99],
+            epsilon: 1e-8,
+            amsgrad: false,
+            weight_decay: 0.0,
+        };
+        let error = Optimizer::new(adam, &parameters)
+            .restore(&sgd.state())
+            .unwrap_err();
         assert_eq!(error.to_string(), "the state has no tensor `first_moment`");
     }
 

@@ -33,7 +33,12 @@ pub struct PlateauState {
 
 impl Default for PlateauState {
     fn default() -> Self {
-        PlateauState { rate: 1.0, best: f64::NEG_INFINITY, bad: 0, cooling: 0 }
+        PlateauState {
+            rate: 1.0,
+            best: f64::NEG_INFINITY,
+            bad: 0,
+            cooling: 0,
+        }
     }
 }
 
@@ -68,8 +73,10 @@ mod tests {
         let cases = golden["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 3);
         for case in cases {
-            let (number, count) =
-                (|name: &str| case[name].as_f64().unwrap(), |name: &str| case[name].as_u64().unwrap());
+            let (number, count) = (
+                |name: &str| case[name].as_f64().unwrap(),
+                |name: &str| case[name].as_u64().unwrap(),
+            );
             let mut plateau = Plateau {
                 patience: count("patience"),
                 factor: number("factor"),
@@ -80,7 +87,10 @@ mod tests {
             };
             for (score, expected) in scores.iter().zip(case["factors"].as_array().unwrap()) {
                 plateau.see(score.as_f64().unwrap());
-                assert!((plateau.state.rate - expected.as_f64().unwrap()).abs() < 1e-12, "{case}");
+                assert!(
+                    (plateau.state.rate - expected.as_f64().unwrap()).abs() < 1e-12,
+                    "{case}"
+                );
             }
         }
     }

@@ -25,11 +25,17 @@ pub struct RmsProp {
 
 impl Rule for RmsProp {
     fn kept(&self) -> &'static [&'static str] {
-        if self.centered { &["mean_square", "velocity", "mean"] } else { &["mean_square", "velocity"] }
+        if self.centered {
+            &["mean_square", "velocity", "mean"]
+        } else {
+            &["mean_square", "velocity"]
+        }
     }
 
     fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment) {
-        let [mean_square, velocity, means @ ..] = kept else { unreachable!("RMSprop keeps a mean and a velocity") };
+        let [mean_square, velocity, means @ ..] = kept else {
+            unreachable!("RMSprop keeps a mean and a velocity")
+        };
         let gradient = decayed(gradient, parameters, self.weight_decay);
         *mean_square *= self.alpha;
         *mean_square += gradient.square() * (1.0 - self.alpha);
@@ -61,7 +67,14 @@ mod tests {
 
     #[test]
     fn a_restored_optimiser_continues_bit_for_bit() {
-        let rule = RmsProp { lr: 0.1, alpha: 0.9, epsilon: 1e-8, momentum: 0.9, centered: true, weight_decay: 0.01 };
+        let rule = RmsProp {
+            lr: 0.1,
+            alpha: 0.9,
+            epsilon: 1e-8,
+            momentum: 0.9,
+            centered: true,
+            weight_decay: 0.01,
+        };
         continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
     }
 }

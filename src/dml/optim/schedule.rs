@@ -38,13 +38,15 @@ pub enum Schedule {
 impl Schedule {
     /// The factor at `time`.
     pub fn factor(&self, time: u64) -> f64 {
-        let power = |factor: f64, changes: u64| factor.powi(i32::try_from(changes).unwrap_or(i32::MAX));
+        let power =
+            |factor: f64, changes: u64| factor.powi(i32::try_from(changes).unwrap_or(i32::MAX));
         match self {
             Schedule::Constant => 1.0,
             Schedule::Step { every, factor } => power(*factor, time / every.max(&1)),
-            Schedule::MultiStep { at, factor } => {
-                power(*factor, at.iter().filter(|&&change| change <= time).count() as u64)
-            }
+            Schedule::MultiStep { at, factor } => power(
+                *factor,
+                at.iter().filter(|&&change| change <= time).count() as u64,
+            ),
             Schedule::Cosine { over, floor } => {
                 let done = time.min(*over) as f64 / (*over).max(1) as f64;
                 floor + (1.0 - floor) * (1.0 + (PI * done).cos()) / 2.0
@@ -66,7 +68,11 @@ impl WarmUp {
     /// The factor at `time`.
     pub fn factor(&self, time: u64) -> f64 {
         let done = time.min(self.over) as f64 / self.over.max(1) as f64;
-        if time >= self.over { 1.0 } else { self.from + (1.0 - self.from) * done }
+        if time >= self.over {
+            1.0
+        } else {
+            self.from + (1.0 - self.from) * done
+        }
     }
 }
 
@@ -82,12 +88,21 @@ mod tests {
         let time = |value: &Value| value.as_u64().unwrap();
         match case["schedule"].as_str().unwrap() {
             "constant" => Schedule::Constant,
-            "step" => Schedule::Step { every: time(&case["every"]), factor: number("factor") },
+            "step" => Schedule::Step {
+                every: time(&case["every"]),
+                factor: number("factor"),
+            },
             "multi_step" => {
                 let at = case["at"].as_array().unwrap().iter().map(time).collect();
-                Schedule::MultiStep { at, factor: number("factor") }
+                Schedule::MultiStep {
+                    at,
+                    factor: number("factor"),
+                }
             }
-            "cosine" => Schedule::Cosine { over: time(&case["over"]), floor: number("floor") },
+            "cosine" => Schedule::Cosine {
+                over: time(&case["over"]),
+                floor: number("floor"),
+            },
             other => panic!("golden schedule {other}"),
         }
     }
@@ -99,17 +114,31 @@ mod tests {
         assert_eq!(cases.len(), 9);
         for case in cases {
             let schedule = named_schedule(case);
-            let warm_up = case["warm_up"].as_u64().map(|over| WarmUp { over, from: case["from"].as_f64().unwrap() });
+            let warm_up = case["warm_up"].as_u64().map(|over| WarmUp {
+                over,
+                from: case["from"].as_f64().unwrap(),
+            });
             for (time, expected) in (0..).zip(case["factors"].as_array().unwrap()) {
-                let factor = schedule.factor(time) * warm_up.map_or(1.0, |warm_up| warm_up.factor(time));
-                assert!((factor - expected.as_f64().unwrap()).abs() < 1e-12, "{case} at {time}: {factor}");
+                let factor =
+                    schedule.factor(time) * warm_up.map_or(1.0, |warm_up| warm_up.factor(time));
+                assert!(
+                    (factor - expected.as_f64().unwrap()).abs() < 1e-12,
+                    "{case} at {time}: {factor}"
+                );
             }
         }
     }
 
     #[test]
     fn a_cosine_stays_at_its_floor() {
-        let schedule = Schedule::Cosine { over: 10, floor: 0.1 };
-        assert!([10, 11, 1_000].iter().all(|&time| (schedule.factor(time) - 0.1).abs() < 1e-15));
+        let schedule = Schedule::Cosine {
+            over: 10,
+            floor: 0.1,
+        };
+        assert!(
+            [10, 11, 1_000]
+                .iter()
+                .all(|&time| (schedule.factor(time) - 0.1).abs() < 1e-15)
+        );
     }
 }

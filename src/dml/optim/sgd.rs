@@ -27,7 +27,9 @@ impl Rule for Sgd {
     }
 
     fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment) {
-        let [velocity] = kept else { unreachable!("SGD keeps one velocity") };
+        let [velocity] = kept else {
+            unreachable!("SGD keeps one velocity")
+        };
         let gradient = decayed(gradient, parameters, self.weight_decay);
         let undamped = at.step == 1 || self.momentum == 0.0;
         *velocity *= self.momentum;
@@ -55,7 +57,13 @@ mod tests {
 
     #[test]
     fn a_restored_optimiser_continues_bit_for_bit() {
-        let rule = Sgd { lr: 0.1, momentum: 0.9, dampening: 0.1, nesterov: false, weight_decay: 0.01 };
+        let rule = Sgd {
+            lr: 0.1,
+            momentum: 0.9,
+            dampening: 0.1,
+            nesterov: false,
+            weight_decay: 0.01,
+        };
         continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
     }
 }

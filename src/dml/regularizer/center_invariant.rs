@@ -13,7 +13,9 @@ pub struct CenterInvariant;
 
 impl Regularizer for CenterInvariant {
     fn terms(&self, embeddings: &Tensor) -> Tensor {
-        let lengths = embeddings.square().sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
+        let lengths = embeddings
+            .square()
+            .sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);
         let mean = lengths.sum(None::<Kind>) / (lengths.numel().max(1) as f64);
         (lengths - mean).square() / 4.0
     }

@@ -23,6 +23,9 @@ impl Regularizer for LpNorm {
         }
         // The slope of a power below 1 is infinite at 0.
         let zero = norms.eq(0.0);
-        norms.masked_fill(&zero, 1.0).pow_tensor_scalar(self.power).masked_fill(&zero, 0.0)
+        norms
+            .masked_fill(&zero, 1.0)
+            .pow_tensor_scalar(self.power)
+            .masked_fill(&zero, 0.0)
     }
 }

@@ -37,16 +37,31 @@ mod tests {
         for case in golden["cases"].as_array().unwrap() {
             let number = |name: &str| case["settings"][name].as_f64().unwrap();
             let regularizer: Box<dyn Regularizer> = match case["regularizer"].as_str().unwrap() {
-                "lp_norm" => Box::new(LpNorm { p: number("p"), power: number("power") }),
+                "lp_norm" => Box::new(LpNorm {
+                    p: number("p"),
+                    power: number("power"),
+                }),
                 "zero_mean" => Box::new(ZeroMean),
                 "center_invariant" => Box::new(CenterInvariant),
                 other => panic!("golden regularizer {other}"),
             };
             for (kind, tolerance) in [(Kind::Double, 1e-10), (Kind::Float, 1e-5)] {
-                let embeddings = tensor(&golden["embeddings"]).to_kind(kind).set_requires_grad(true);
+                let embeddings = tensor(&golden["embeddings"])
+                    .to_kind(kind)
+                    .set_requires_grad(true);
                 let found = regularizer.cost(&embeddings);
-                assert_close(&found, &tensor(&case["value"]), tolerance, &case.to_string());
-                assert_close(&gradient(&found, &embeddings), &tensor(&case["gradient"]), tolerance, &case.to_string());
+                assert_close(
+                    &found,
+                    &tensor(&case["value"]),
+                    tolerance,
+                    &case.to_string(),
+                );
+                assert_close(
+                    &gradient(&found, &embeddings),
+                    &tensor(&case["gradient"]),
+                    tolerance,
+                    &case.to_string(),
+                );
             }
         }
     }
@@ -65,7 +80,10 @@ mod tests {
             let cost = regularizer.cost(&zero);
             assert_eq!(cost.double_value(&[]), 0.0);
             assert!(is_finite(&gradient(&cost, &zero)));
-            assert_eq!(regularizer.cost(&zero.narrow(0, 0, 0)).double_value(&[]), 0.0);
+            assert_eq!(
+                regularizer.cost(&zero.narrow(0, 0, 0)).double_value(&[]),
+                0.0
+            );
         }
     }
 }

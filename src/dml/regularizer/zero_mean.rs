@@ -13,6 +13,8 @@ pub struct ZeroMean;
 
 impl Regularizer for ZeroMean {
     fn terms(&self, embeddings: &Tensor) -> Tensor {
-        embeddings.sum_dim_intlist([1i64].as_slice(), false, None::<Kind>).abs()
+        embeddings
+            .sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)
+            .abs()
     }
 }

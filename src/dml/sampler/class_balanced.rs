@@ -21,9 +21,16 @@ impl ClassBalanced {
     /// If there are no images, or the batch has none.
     pub fn new(labels: &[i64], batch: usize, seed: u64) -> Result<ClassBalanced, SamplerError> {
         if batch == 0 || labels.is_empty() {
-            return Err(SamplerError::TooFewImages { batch, images: labels.len() });
+            return Err(SamplerError::TooFewImages {
+                batch,
+                images: labels.len(),
+            });
         }
-        Ok(ClassBalanced { classes: Classes::new(labels).0.into_values().collect(), batch, seed })
+        Ok(ClassBalanced {
+            classes: Classes::new(labels).0.into_values().collect(),
+            batch,
+            seed,
+        })
     }
 }
 
@@ -48,8 +55,15 @@ mod tests {
         let labels = labels();
         let sampler = ClassBalanced::new(&labels, 10, 1).unwrap();
         let mut counts = vec![0.0; labels.len()];
-        (0..6000).flat_map(|step| sampler.batch(step)).for_each(|image| counts[image as usize] += 1.0);
-        let size = |image: usize| labels.iter().filter(|&&label| label == labels[image]).count() as f64;
+        (0..6000)
+            .flat_map(|step| sampler.batch(step))
+            .for_each(|image| counts[image as usize] += 1.0);
+        let size = |image: usize| {
+            labels
+                .iter()
+                .filter(|&&label| label == labels[image])
+                .count() as f64
+        };
         are_near(&counts, |image| 60_000.0 / 7.0 / size(image));
     }
 
@@ -62,7 +76,10 @@ mod tests {
     fn without_images_there_are_no_batches() {
         assert_eq!(
             ClassBalanced::new(&labels(), 0, 0).unwrap_err(),
-            SamplerError::TooFewImages { batch: 0, images: 42 }
+            SamplerError::TooFewImages {
+                batch: 0,
+                images: 42
+            }
         );
         assert!(ClassBalanced::new(&[], 2, 0).is_err());
     }

@@ -41,8 +41,19 @@ mod tests {
         for batch in (0..50).map(|step| sampler.batch(step)) {
             let pairs: Vec<_> = batch.chunks(2).collect();
             let label = |image: i64| labels[image as usize];
-            assert!(pairs.iter().all(|pair| pair[0] != pair[1] && label(pair[0]) == label(pair[1])));
-            assert_eq!(pairs.iter().map(|pair| label(pair[0])).collect::<BTreeSet<_>>().len(), 7);
+            assert!(
+                pairs
+                    .iter()
+                    .all(|pair| pair[0] != pair[1] && label(pair[0]) == label(pair[1]))
+            );
+            assert_eq!(
+                pairs
+                    .iter()
+                    .map(|pair| label(pair[0]))
+                    .collect::<BTreeSet<_>>()
+                    .len(),
+                7
+            );
         }
         is_pure(&|seed| Box::new(FixedPairs::new(&labels, 6, seed).unwrap()));
     }
@@ -50,8 +61,27 @@ mod tests {
     #[test]
     fn impossible_batches_are_refused() {
         let refused = |labels: &[i64], batch| FixedPairs::new(labels, batch, 0).unwrap_err();
-        assert_eq!(refused(&labels(), 5), SamplerError::NotAMultiple { batch: 5, per_class: 2 });
-        assert_eq!(refused(&labels(), 16), SamplerError::TooFewClasses { needed: 8, classes: 7 });
-        assert_eq!(refused(&[0, 0, 1], 4), SamplerError::SmallClass { class: 1, images: 1, per_class: 2 });
+        assert_eq!(
+            refused(&labels(), 5),
+            SamplerError::NotAMultiple {
+                batch: 5,
+                per_class: 2
+            }
+        );
+        assert_eq!(
+            refused(&labels(), 16),
+            SamplerError::TooFewClasses {
+                needed: 8,
+                classes: 7
+            }
+        );
+        assert_eq!(
+            refused(&[0, 0, 1], 4),
+            SamplerError::SmallClass {
+                class: 1,
+                images: 1,
+                per_class: 2
+            }
+        );
     }
 }

@@ -40,27 +40,55 @@ impl Hierarchical {
     ///
     /// # Errors
     /// If there is no such batch.
-    pub fn new(labels: &[i64], above: &[i64], parts: Parts, seed: u64) -> Result<Hierarchical, SamplerError> {
-        let Parts { batch, super_classes: needed, per_class } = parts;
+    pub fn new(
+        labels: &[i64],
+        above: &[i64],
+        parts: Parts,
+        seed: u64,
+    ) -> Result<Hierarchical, SamplerError> {
+        let Parts {
+            batch,
+            super_classes: needed,
+            per_class,
+        } = parts;
         if batch == 0 || needed == 0 || !batch.is_multiple_of(needed) {
-            return Err(SamplerError::UnevenSuperClasses { batch, super_classes: needed });
+            return Err(SamplerError::UnevenSuperClasses {
+                batch,
+                super_classes: needed,
+            });
         }
         let part = batch / needed;
         if per_class == 0 || !part.is_multiple_of(per_class) {
-            return Err(SamplerError::NotAMultiple { batch: part, per_class });
+            return Err(SamplerError::NotAMultiple {
+                batch: part,
+                per_class,
+            });
         }
         let classes = part / per_class;
         let mut super_classes = BTreeMap::<i64, Vec<Vec<i64>>>::new();
         for images in Classes::new(labels).0.into_values() {
-            super_classes.entry(above[images[0] as usize]).or_default().push(images);
+            super_classes
+                .entry(above[images[0] as usize])
+                .or_default()
+                .push(images);
         }
         let mut super_classes: Vec<_> = super_classes.into_values().collect();
         super_classes.retain(|of| of.len() >= classes);
         if super_classes.len() < needed {
             let found = super_classes.len();
-            return Err(SamplerError::TooFewSuperClasses { needed, classes, found });
+            return Err(SamplerError::TooFewSuperClasses {
+                needed,
+                classes,
+                found,
+            });
         }
-        Ok(Hierarchical { super_classes, super_classes_in_batch: needed, classes, per_class, seed })
+        Ok(Hierarchical {
+            super_classes,
+            super_classes_in_batch: needed,
+            classes,
+            per_class,
+            seed,
+        })
     }
 }
 
@@ -89,8 +117,9 @@ mod tests {
 
     /// 4 super-classes of 2, 3, 4 and 5 classes of 6 images.
     fn labels() -> (Vec<i64>, Vec<i64>) {
-        let above: Vec<i64> =
-            (0..14).map(|class| [2, 5, 9, 14].iter().filter(|&&end| end <= class).count() as i64).collect();
+        let above: Vec<i64> = (0..14)
+            .map(|class| [2, 5, 9, 14].iter().filter(|&&end| end <= class).count() as i64)
+            .collect();
         let labels: Vec<i64> = (0..84).map(|image| image % 14).collect();
         let above = labels.iter().map(|&label| above[label as usize]).collect();
         (labels, above)
@@ -101,7 +130,11 @@ mod tests {
         Hierarchical::new(&labels, &above, parts, seed)
     }
 
-    const PARTS: Parts = Parts { batch: 24, super_classes: 2, per_class: 4 };
+    const PARTS: Parts = Parts {
+        batch: 24,
+        super_classes: 2,
+        per_class: 4,
+    };
 
     #[test]
     fn a_batch_holds_equal_parts_of_distinct_super_classes() {
@@ -111,8 +144,10 @@ mod tests {
         for batch in (0..3000).map(|step| sampler.batch(step)) {
             assert_eq!(batch.iter().collect::<BTreeSet<_>>().len(), 24);
             for half in batch.chunks(12) {
-                let above: BTreeSet<i64> = half.iter().map(|&image| above[image as usize]).collect();
-                let classes: BTreeSet<i64> = half.iter().map(|&image| labels[image as usize]).collect();
+                let above: BTreeSet<i64> =
+                    half.iter().map(|&image| above[image as usize]).collect();
+                let classes: BTreeSet<i64> =
+                    half.iter().map(|&image| labels[image as usize]).collect();
                 assert_eq!((above.len(), classes.len()), (1, 3));
                 // The first super-class is too small for three classes.
                 counts[*above.first().unwrap() as usize - 1] += 1.0;
@@ -124,9 +159,20 @@ mod tests {
 
     #[test]
     fn classes_that_are_too_small_have_their_images_repeated() {
-        let sampler = sampler(Parts { batch: 28, super_classes: 2, per_class: 7 }, 3).unwrap();
+        let sampler = sampler(
+            Parts {
+                batch: 28,
+                super_classes: 2,
+                per_class: 7,
+            },
+            3,
+        )
+        .unwrap();
         for class in sampler.batch(0).chunks(7) {
-            assert!((1..=6).contains(&class.iter().collect::<BTreeSet<_>>().len()), "{class:?}");
+            assert!(
+                (1..=6).contains(&class.iter().collect::<BTreeSet<_>>().len()),
+                "{class:?}"
+            );
         }
     }
 
@@ -137,11 +183,36 @@ mod tests {
 
     #[test]
     fn impossible_batches_are_refused() {
-        let refused =
-            |batch, super_classes, per_class| sampler(Parts { batch, super_classes, per_class }, 0).unwrap_err();
-        assert_eq!(refused(24, 5, 4), SamplerError::UnevenSuperClasses { batch: 24, super_classes: 5 });
-        assert_eq!(refused(24, 2, 5), SamplerError::NotAMultiple { batch: 12, per_class: 5 });
-        let too_few = |needed, classes, found| SamplerError::TooFewSuperClasses { needed, classes, found };
+        let refused = |batch, super_classes, per_class| {
+            sampler(
+                Parts {
+                    batch,
+                    super_classes,
+                    per_class,
+                },
+                0,
+            )
+            .unwrap_err()
+        };
+        assert_eq!(
+            refused(24, 5, 4),
+            SamplerError::UnevenSuperClasses {
+                batch: 24,
+                super_classes: 5
+            }
+        );
+        assert_eq!(
+            refused(24, 2, 5),
+            SamplerError::NotAMultiple {
+                batch: 12,
+                per_class: 5
+            }
+        );
+        let too_few = |needed, classes, found| SamplerError::TooFewSuperClasses {
+            needed,
+            classes,
+            found,
+        };
         assert_eq!(refused(40, 2, 4), too_few(2, 5, 1));
     }
 }

@@ -22,19 +22,36 @@ impl MPerClass {
     ///
     /// # Errors
     /// If there is no such batch.
-    pub fn new(labels: &[i64], batch: usize, per_class: usize, seed: u64) -> Result<MPerClass, SamplerError> {
+    pub fn new(
+        labels: &[i64],
+        batch: usize,
+        per_class: usize,
+        seed: u64,
+    ) -> Result<MPerClass, SamplerError> {
         if batch == 0 || per_class == 0 || !batch.is_multiple_of(per_class) {
             return Err(SamplerError::NotAMultiple { batch, per_class });
         }
         let (classes, needed) = (Classes::new(labels), batch / per_class);
         if classes.0.len() < needed {
-            return Err(SamplerError::TooFewClasses { needed, classes: classes.0.len() });
+            return Err(SamplerError::TooFewClasses {
+                needed,
+                classes: classes.0.len(),
+            });
         }
-        Ok(MPerClass { classes, classes_in_batch: needed, per_class, seed })
+        Ok(MPerClass {
+            classes,
+            classes_in_batch: needed,
+            per_class,
+            seed,
+        })
     }
 
     fn images(&self, step: u64, place: u64, images: &[i64]) -> Vec<i64> {
-        draw_of_class(images, self.per_class, &mut Draws::new(self.seed, Purpose::Batch, step, place))
+        draw_of_class(
+            images,
+            self.per_class,
+            &mut Draws::new(self.seed, Purpose::Batch, step, place),
+        )
     }
 }
 
@@ -42,8 +59,12 @@ impl Sampler for MPerClass {
     /// The images of a class follow each other.
     fn batch(&self, step: u64) -> Vec<i64> {
         let mut classes: Vec<&Vec<i64>> = self.classes.0.values().collect();
-        let chosen = Draws::new(self.seed, Purpose::Batch, step, 0).choose(&mut classes, self.classes_in_batch);
-        (1..).zip(chosen).flat_map(|(place, images)| self.images(step, place, images)).collect()
+        let chosen = Draws::new(self.seed, Purpose::Batch, step, 0)
+            .choose(&mut classes, self.classes_in_batch);
+        (1..)
+            .zip(chosen)
+            .flat_map(|(place, images)| self.images(step, place, images))
+            .collect()
     }
 }
 
@@ -63,7 +84,11 @@ mod tests {
             assert_eq!(batch.iter().collect::<BTreeSet<_>>().len(), 12);
             let classes: Vec<i64> = batch.iter().map(|&image| labels[image as usize]).collect();
             assert_eq!(classes.iter().collect::<BTreeSet<_>>().len(), 4);
-            assert!(classes.chunks(3).all(|class| class.iter().all(|&label| label == class[0])));
+            assert!(
+                classes
+                    .chunks(3)
+                    .all(|class| class.iter().all(|&label| label == class[0]))
+            );
         }
     }
 
@@ -72,17 +97,34 @@ mod tests {
         let labels = labels();
         let sampler = MPerClass::new(&labels, 10, 5, 5).unwrap();
         let mut repeated = 0;
-        for class in (0..200).flat_map(|step| sampler.batch(step).chunks(5).map(<[i64]>::to_vec).collect::<Vec<_>>()) {
+        for class in (0..200).flat_map(|step| {
+            sampler
+                .batch(step)
+                .chunks(5)
+                .map(<[i64]>::to_vec)
+                .collect::<Vec<_>>()
+        }) {
             let label = labels[class[0] as usize];
             let (size, distinct) = (3 + label / 10, class.iter().collect::<BTreeSet<_>>().len());
             assert!(class.iter().all(|&image| labels[image as usize] == label));
-            assert!(if size >= 5 { distinct == 5 } else { distinct < 5 }, "{class:?}");
+            assert!(
+                if size >= 5 {
+                    distinct == 5
+                } else {
+                    distinct < 5
+                },
+                "{class:?}"
+            );
             repeated += usize::from(size < 5);
         }
         assert!(repeated > 50);
         let alone = MPerClass::new(&[0, 1, 1], 4, 2, 5).unwrap();
         assert!(
-            (0..20).map(|step| alone.batch(step)).all(|batch| batch.iter().filter(|&&image| image == 0).count() == 2)
+            (0..20).map(|step| alone.batch(step)).all(|batch| batch
+                .iter()
+                .filter(|&&image| image == 0)
+                .count()
+                == 2)
         );
     }
 
@@ -97,17 +139,51 @@ mod tests {
         let sampler = MPerClass::new(&labels, 6, 3, 1).unwrap();
         let mut counts = vec![0.0; labels.len()];
         let steps = 20_000;
-        (0..steps).flat_map(|step| sampler.batch(step)).for_each(|image| counts[image as usize] += 1.0);
-        let size = |image: usize| labels.iter().filter(|&&label| label == labels[image]).count() as f64;
-        are_near(&counts, |image| steps as f64 * (2.0 / 7.0) * (3.0 / size(image)));
+        (0..steps)
+            .flat_map(|step| sampler.batch(step))
+            .for_each(|image| counts[image as usize] += 1.0);
+        let size = |image: usize| {
+            labels
+                .iter()
+                .filter(|&&label| label == labels[image])
+                .count() as f64
+        };
+        are_near(&counts, |image| {
+            steps as f64 * (2.0 / 7.0) * (3.0 / size(image))
+        });
     }
 
     #[test]
     fn impossible_batches_are_refused() {
-        let refused = |batch, per_class| MPerClass::new(&labels(), batch, per_class, 0).unwrap_err();
-        assert_eq!(refused(10, 3), SamplerError::NotAMultiple { batch: 10, per_class: 3 });
-        assert_eq!(refused(0, 3), SamplerError::NotAMultiple { batch: 0, per_class: 3 });
-        assert_eq!(refused(3, 0), SamplerError::NotAMultiple { batch: 3, per_class: 0 });
-        assert_eq!(refused(24, 3), SamplerError::TooFewClasses { needed: 8, classes: 7 });
+        let refused =
+            |batch, per_class| MPerClass::new(&labels(), batch, per_class, 0).unwrap_err();
+        assert_eq!(
+            refused(10, 3),
+            SamplerError::NotAMultiple {
+                batch: 10,
+                per_class: 3
+            }
+        );
+        assert_eq!(
+            refused(0, 3),
+            SamplerError::NotAMultiple {
+                batch: 0,
+                per_class: 3
+            }
+        );
+        assert_eq!(
+            refused(3, 0),
+            SamplerError::NotAMultiple {
+                batch: 3,
+                per_class: 0
+            }
+        );
+        assert_eq!(
+            refused(24, 3),
+            SamplerError::TooFewClasses {
+                needed: 8,
+                classes: 7
+            }
+        );
     }
 }

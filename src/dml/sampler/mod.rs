@@ -69,7 +69,9 @@ pub enum SamplerError {
         images: usize,
     },
     /// The batch is not made of whole super-classes.
-    #[error("a batch of {batch} images is not a positive multiple of {super_classes} super-classes")]
+    #[error(
+        "a batch of {batch} images is not a positive multiple of {super_classes} super-classes"
+    )]
     UnevenSuperClasses {
         /// Images in a batch.
         batch: usize,
@@ -77,7 +79,9 @@ pub enum SamplerError {
         super_classes: usize,
     },
     /// There are too few super-classes that are large enough.
-    #[error("a batch needs {needed} super-classes of at least {classes} classes, but there are only {found}")]
+    #[error(
+        "a batch needs {needed} super-classes of at least {classes} classes, but there are only {found}"
+    )]
     TooFewSuperClasses {
         /// How many a batch needs.
         needed: usize,
@@ -104,7 +108,11 @@ impl Classes {
     /// Sees that no image needs to be repeated.
     fn hold_at_least(&self, per_class: usize) -> Result<(), SamplerError> {
         match self.0.iter().find(|(_, images)| images.len() < per_class) {
-            Some((&class, images)) => Err(SamplerError::SmallClass { class, images: images.len(), per_class }),
+            Some((&class, images)) => Err(SamplerError::SmallClass {
+                class,
+                images: images.len(),
+                per_class,
+            }),
             None => Ok(()),
         }
     }
@@ -113,7 +121,9 @@ impl Classes {
 /// Draws so many images of a class: distinct ones, or with replacement if it has fewer.
 fn draw_of_class(images: &[i64], count: usize, draws: &mut Draws) -> Vec<i64> {
     if images.len() < count {
-        return (0..count).map(|_| images[draws.below(images.len())]).collect();
+        return (0..count)
+            .map(|_| images[draws.below(images.len())])
+            .collect();
     }
     draws.choose(&mut images.to_vec(), count).to_vec()
 }
@@ -128,7 +138,9 @@ mod tests {
         let mut draws = Draws::new(1, Purpose::Batch, 0, 0);
         let mut counts = BTreeMap::<Vec<i64>, f64>::new();
         for _ in 0..8000 {
-            *counts.entry(draw_of_class(&[4, 7], 3, &mut draws)).or_default() += 1.0;
+            *counts
+                .entry(draw_of_class(&[4, 7], 3, &mut draws))
+                .or_default() += 1.0;
             let mut whole = draw_of_class(&[1, 2, 3], 3, &mut draws);
             whole.sort_unstable();
             assert_eq!(whole, [1, 2, 3]);
@@ -139,7 +151,13 @@ mod tests {
 
     /// 7 classes of 3 to 9 images, interleaved.
     pub(super) fn labels() -> Vec<i64> {
-        (0..9).flat_map(|round| (0..7).filter(move |class| round < 3 + class).map(|class| class * 10)).collect()
+        (0..9)
+            .flat_map(|round| {
+                (0..7)
+                    .filter(move |class| round < 3 + class)
+                    .map(|class| class * 10)
+            })
+            .collect()
     }
 
     /// Asserts that a batch depends on seed and step alone.
@@ -155,7 +173,10 @@ mod tests {
     pub(super) fn are_near(counts: &[f64], expected: impl Fn(usize) -> f64) {
         for (place, count) in counts.iter().enumerate() {
             let expected = expected(place);
-            assert!((count - expected).abs() < 5.0 * expected.sqrt(), "{place}: {count} instead of {expected}");
+            assert!(
+                (count - expected).abs() < 5.0 * expected.sqrt(),
+                "{place}: {count} instead of {expected}"
+            );
         }
     }
 }

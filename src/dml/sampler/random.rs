@@ -23,7 +23,11 @@ impl Random {
         if batch == 0 || batch > images {
             return Err(SamplerError::TooFewImages { batch, images });
         }
-        Ok(Random { images, batch, seed })
+        Ok(Random {
+            images,
+            batch,
+            seed,
+        })
     }
 }
 
@@ -47,14 +51,19 @@ mod tests {
     fn a_pass_takes_no_image_twice_and_leaves_out_less_than_a_batch() {
         let sampler = Random::new(22, 5, 3).unwrap();
         let pass = |number: u64| {
-            let mut images: Vec<i64> = (0..4).flat_map(|place| sampler.batch(4 * number + place)).collect();
+            let mut images: Vec<i64> = (0..4)
+                .flat_map(|place| sampler.batch(4 * number + place))
+                .collect();
             images.sort_unstable();
             images
         };
         for number in 0..20 {
             let images = pass(number);
             assert_eq!(images.len(), 20);
-            assert!(images.windows(2).all(|pair| pair[0] < pair[1]), "{images:?}");
+            assert!(
+                images.windows(2).all(|pair| pair[0] < pair[1]),
+                "{images:?}"
+            );
         }
         assert_ne!(sampler.batch(0), sampler.batch(4));
     }
@@ -63,14 +72,22 @@ mod tests {
     fn every_image_is_equally_likely() {
         let sampler = Random::new(22, 5, 1).unwrap();
         let mut counts = vec![0.0; 22];
-        (0..8000).flat_map(|step| sampler.batch(step)).for_each(|image| counts[image as usize] += 1.0);
+        (0..8000)
+            .flat_map(|step| sampler.batch(step))
+            .for_each(|image| counts[image as usize] += 1.0);
         are_near(&counts, |_| 40_000.0 / 22.0);
         is_pure(&|seed| Box::new(Random::new(50, 7, seed).unwrap()));
     }
 
     #[test]
     fn impossible_batches_are_refused() {
-        assert_eq!(Random::new(4, 5, 0).unwrap_err(), SamplerError::TooFewImages { batch: 5, images: 4 });
+        assert_eq!(
+            Random::new(4, 5, 0).unwrap_err(),
+            SamplerError::TooFewImages {
+                batch: 5,
+                images: 4
+            }
+        );
         assert!(Random::new(4, 0, 0).is_err());
     }
 }

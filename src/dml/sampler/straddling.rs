@@ -23,15 +23,28 @@ impl Straddling {
     ///
     /// # Errors
     /// If there is no such batch.
-    pub fn new(labels: &[i64], batch: usize, per_class: usize, seed: u64) -> Result<Straddling, SamplerError> {
+    pub fn new(
+        labels: &[i64],
+        batch: usize,
+        per_class: usize,
+        seed: u64,
+    ) -> Result<Straddling, SamplerError> {
         if batch == 0 || per_class == 0 {
             return Err(SamplerError::NotAMultiple { batch, per_class });
         }
         let classes = Classes::new(labels);
         if classes.0.is_empty() {
-            return Err(SamplerError::TooFewClasses { needed: 1, classes: 0 });
+            return Err(SamplerError::TooFewClasses {
+                needed: 1,
+                classes: 0,
+            });
         }
-        Ok(Straddling { classes: classes.0.into_values().collect(), batch, per_class, seed })
+        Ok(Straddling {
+            classes: classes.0.into_values().collect(),
+            batch,
+            per_class,
+            seed,
+        })
     }
 
     /// Those images of a pass that lie at places `from` to `to` of it.
@@ -40,8 +53,12 @@ impl Straddling {
         let last = to.div_ceil(self.per_class);
         let order = Draws::new(self.seed, Purpose::Batch, pass, 0).choose(&mut order, last);
         let first = from / self.per_class;
-        let images = (first..last).flat_map(|place| self.images(pass, place as u64 + 1, order[place]));
-        images.skip(from - first * self.per_class).take(to - from).collect()
+        let images =
+            (first..last).flat_map(|place| self.images(pass, place as u64 + 1, order[place]));
+        images
+            .skip(from - first * self.per_class)
+            .take(to - from)
+            .collect()
     }
 
     fn images(&self, pass: u64, place: u64, class: usize) -> Vec<i64> {
@@ -75,7 +92,9 @@ mod tests {
 
     fn classes_of(labels: &[i64], images: &[i64]) -> BTreeMap<i64, usize> {
         let mut counts = BTreeMap::new();
-        images.iter().for_each(|&image| *counts.entry(labels[image as usize]).or_default() += 1);
+        images
+            .iter()
+            .for_each(|&image| *counts.entry(labels[image as usize]).or_default() += 1);
         counts
     }
 
@@ -84,9 +103,13 @@ mod tests {
         let labels = labels();
         for batch in [4, 5, 21, 50] {
             let sampler = Straddling::new(&labels, batch, 3, 5).unwrap();
-            let stream: Vec<i64> = (0..(21 * 5 / batch as u64 + 1)).flat_map(|step| sampler.batch(step)).collect();
+            let stream: Vec<i64> = (0..(21 * 5 / batch as u64 + 1))
+                .flat_map(|step| sampler.batch(step))
+                .collect();
             let small = Straddling::new(&labels, batch, 4, 5).unwrap();
-            let repeating: Vec<i64> = (0..(28 * 5 / batch as u64 + 1)).flat_map(|step| small.batch(step)).collect();
+            let repeating: Vec<i64> = (0..(28 * 5 / batch as u64 + 1))
+                .flat_map(|step| small.batch(step))
+                .collect();
             for pass in repeating.chunks_exact(28) {
                 // The class of three images has one of them twice or more, the others none.
                 let images = pass.iter().collect::<std::collections::BTreeSet<_>>().len();
@@ -94,7 +117,10 @@ mod tests {
                 assert!((25..28).contains(&images), "{pass:?}");
             }
             for pass in stream.chunks_exact(21) {
-                assert!(classes_of(&labels, pass).values().all(|&count| count == 3), "{batch}: {pass:?}");
+                assert!(
+                    classes_of(&labels, pass).values().all(|&count| count == 3),
+                    "{batch}: {pass:?}"
+                );
                 let mut images = pass.to_vec();
                 images.sort_unstable();
                 assert!(images.windows(2).all(|pair| pair[0] < pair[1]));
@@ -116,9 +142,16 @@ mod tests {
             twice += usize::from(counts.values().any(|&count| count == 8));
         }
         // k classes on one side of an end and 8 - k on the other share one unless they all differ.
-        let differ = |k: u32| (0..k).map(|i| f64::from(75 - (8 - k) - i) / f64::from(75 - i)).product::<f64>();
+        let differ = |k: u32| {
+            (0..k)
+                .map(|i| f64::from(75 - (8 - k) - i) / f64::from(75 - i))
+                .product::<f64>()
+        };
         let expected: f64 = (1..8).map(|k| 100.0 * (1.0 - differ(k))).sum();
-        assert!((twice as f64 - expected).abs() < 4.0 * expected.sqrt(), "{twice} instead of {expected}");
+        assert!(
+            (twice as f64 - expected).abs() < 4.0 * expected.sqrt(),
+            "{twice} instead of {expected}"
+        );
     }
 
     #[test]
@@ -128,7 +161,14 @@ mod tests {
 
     #[test]
     fn impossible_batches_are_refused() {
-        let refused = |batch, per_class| Straddling::new(&labels(), batch, per_class, 0).unwrap_err();
-        assert_eq!(refused(0, 3), SamplerError::NotAMultiple { batch: 0, per_class: 3 });
+        let refused =
+            |batch, per_class| Straddling::new(&labels(), batch, per_class, 0).unwrap_err();
+        assert_eq!(
+            refused(0, 3),
+            SamplerError::NotAMultiple {
+                batch: 0,
+                per_class: 3
+            }
+        );
     }
 }

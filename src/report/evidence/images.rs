@@ -31,8 +31,15 @@ pub(super) fn of(
         let metric = runs.metrics[primary(&runs.metrics)?];
         let reference = references[line].filter(|&reference| reference != line);
         let above = reference.and_then(|reference| {
-            let other = means[reference].as_ref().filter(|other| other.classes == own.classes)?;
-            let differences: Vec<f64> = own.values.iter().zip(&other.values).map(|(a, b)| a - b).collect();
+            let other = means[reference]
+                .as_ref()
+                .filter(|other| other.classes == own.classes)?;
+            let differences: Vec<f64> = own
+                .values
+                .iter()
+                .zip(&other.values)
+                .map(|(a, b)| a - b)
+                .collect();
             let resampled = over_classes(&differences, &own.classes, CONFIDENCE, REPLICATES, SEED)?;
             Some((lines[reference].name(axes), resampled))
         });
@@ -50,22 +57,34 @@ pub(super) fn of(
 }
 
 /// What each query measured in the mean over the runs. None if a run does not tell, or has other queries.
-fn mean(runs: &Runs<'_>, queries: &(dyn Fn(&Row, Metric) -> Option<Queries> + Sync)) -> Option<Queries> {
+fn mean(
+    runs: &Runs<'_>,
+    queries: &(dyn Fn(&Row, Metric) -> Option<Queries> + Sync),
+) -> Option<Queries> {
     let metric = runs.metrics[primary(&runs.metrics)?];
     let mut sum: Option<Queries> = None;
-    let finished: Vec<&Row> =
-        runs.rows.iter().filter(|row| matches!(row.state, RunState::Finished(_))).copied().collect();
+    let finished: Vec<&Row> = runs
+        .rows
+        .iter()
+        .filter(|row| matches!(row.state, RunState::Finished(_)))
+        .copied()
+        .collect();
     for row in &finished {
         let next = queries(row, metric)?;
         match &mut sum {
             None => sum = Some(next),
             Some(sum) if sum.classes == next.classes => {
-                sum.values.iter_mut().zip(next.values).for_each(|(sum, value)| *sum += value);
+                sum.values
+                    .iter_mut()
+                    .zip(next.values)
+                    .for_each(|(sum, value)| *sum += value);
             }
             Some(_) => return None,
         }
     }
     let mut mean = sum?;
-    mean.values.iter_mut().for_each(|value| *value /= finished.len() as f64);
+    mean.values
+        .iter_mut()
+        .for_each(|value| *value /= finished.len() as f64);
     Some(mean)
 }

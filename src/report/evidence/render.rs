@@ -13,12 +13,18 @@ impl Evidence {
         let mut text = format!("# {}: statistics\n", escape(&self.sweep));
         text.push_str(&self.comparisons());
         text.push_str(&self.test_images());
-        self.rankings.iter().for_each(|ranking| text.push_str(&ranking.markdown()));
+        self.rankings
+            .iter()
+            .for_each(|ranking| text.push_str(&ranking.markdown()));
         text
     }
 
     fn comparisons(&self) -> String {
-        let reference = if self.has_baseline { "the baseline" } else { "the best" };
+        let reference = if self.has_baseline {
+            "the baseline"
+        } else {
+            "the best"
+        };
         let mut text = format!(
             "\n## Against {reference}\n\nPaired on the same seeds and folds; the folds of a seed are averaged, so a seed is one \
              pair. The difference is in percentage points, above zero if the method is better, with its 95 % Student-t interval. \
@@ -26,7 +32,11 @@ impl Evidence {
              the difference in its own standard deviations, without the bias of few seeds. More: about so many more seeds would \
              show a difference of this size (level 5 %, power 80 %). All other metrics are in the CSV file.\n"
         );
-        let primary: Vec<&Comparison> = self.comparisons.iter().filter(|comparison| comparison.is_primary).collect();
+        let primary: Vec<&Comparison> = self
+            .comparisons
+            .iter()
+            .filter(|comparison| comparison.is_primary)
+            .collect();
         for of_block in primary.chunk_by(|a, b| a.block() == b.block()) {
             text.push_str(&format!("\n### {}\n\n", escape(&of_block[0].block())));
             let headings = [
@@ -42,8 +52,14 @@ impl Evidence {
                 "more",
             ];
             text.push_str(&row(headings.into_iter()));
-            text.push_str(&row((0..headings.len()).map(|column| if column < 3 { ":---" } else { "---:" })));
-            text.extend(of_block.iter().map(|comparison| row(comparison.cells().into_iter())));
+            text.push_str(&row(
+                (0..headings.len()).map(|column| if column < 3 { ":---" } else { "---:" })
+            ));
+            text.extend(
+                of_block
+                    .iter()
+                    .map(|comparison| row(comparison.cells().into_iter())),
+            );
         }
         text
     }
@@ -60,9 +76,23 @@ impl Evidence {
         for of_block in self.images.chunk_by(|a, b| a.block == b.block) {
             let Images { block, queries, .. } = &of_block[0];
             text.push_str(&format!("\n### {}, {queries} queries\n\n", escape(block)));
-            text.push_str(&row(["method", "metric", "mean", "over queries", "over classes", "above"].into_iter()));
-            text.push_str(&row([":---", ":---", "---:", "---:", "---:", ":---"].into_iter()));
-            text.extend(of_block.iter().map(|images| row(images.cells().into_iter())));
+            text.push_str(&row([
+                "method",
+                "metric",
+                "mean",
+                "over queries",
+                "over classes",
+                "above",
+            ]
+            .into_iter()));
+            text.push_str(&row(
+                [":---", ":---", "---:", "---:", "---:", ":---"].into_iter()
+            ));
+            text.extend(
+                of_block
+                    .iter()
+                    .map(|images| row(images.cells().into_iter())),
+            );
         }
         text
     }
@@ -95,15 +125,24 @@ impl Evidence {
         for comparison in &self.comparisons {
             writer.write_record(comparison.fields())?;
         }
-        let bytes = writer.into_inner().map_err(|error| ::csv::Error::from(error.into_error()))?;
+        let bytes = writer
+            .into_inner()
+            .map_err(|error| ::csv::Error::from(error.into_error()))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Critical-difference diagrams as SVG, each with the name of its file.
     pub fn diagrams(&self) -> Vec<(String, String)> {
         let diagram = |ranking: &Ranking| {
-            let methods: Vec<(&str, f64)> = ranking.methods.iter().map(|(name, rank)| (name.as_str(), *rank)).collect();
-            (ranking.file(), critical_difference_diagram(&methods, ranking.critical))
+            let methods: Vec<(&str, f64)> = ranking
+                .methods
+                .iter()
+                .map(|(name, rank)| (name.as_str(), *rank))
+                .collect();
+            (
+                ranking.file(),
+                critical_difference_diagram(&methods, ranking.critical),
+            )
         };
         self.rankings.iter().map(diagram).collect()
     }
@@ -122,18 +161,27 @@ impl Comparison {
             p(paired.and_then(|paired| paired.t).map(|test| test.p)),
             p(self.holm),
             p(paired.and_then(|paired| paired.wilcoxon).map(|test| test.p)),
-            paired.and_then(|paired| paired.hedges).map_or("–".to_owned(), |g| format!("{g:.2}")),
-            paired.and_then(|paired| paired.more).map_or("–".to_owned(), |more| more.to_string()),
+            paired
+                .and_then(|paired| paired.hedges)
+                .map_or("–".to_owned(), |g| format!("{g:.2}")),
+            paired
+                .and_then(|paired| paired.more)
+                .map_or("–".to_owned(), |more| more.to_string()),
         ]
     }
 
     fn fields(&self) -> Vec<String> {
         let paired = self.paired.as_ref();
         let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-        let (t, wilcoxon) = (paired.and_then(|paired| paired.t), paired.and_then(|paired| paired.wilcoxon));
+        let (t, wilcoxon) = (
+            paired.and_then(|paired| paired.t),
+            paired.and_then(|paired| paired.wilcoxon),
+        );
         vec![
             self.dataset.clone(),
-            self.together.map(|together| together.to_string()).unwrap_or_default(),
+            self.together
+                .map(|together| together.to_string())
+                .unwrap_or_default(),
             self.method.clone(),
             self.reference.clone(),
             self.metric.to_string(),
@@ -148,7 +196,10 @@ impl Comparison {
             number(wilcoxon.map(|test| test.rank_biserial)),
             number(paired.and_then(|paired| paired.cohen)),
             number(paired.and_then(|paired| paired.hedges)),
-            paired.and_then(|paired| paired.more).map(|more| more.to_string()).unwrap_or_default(),
+            paired
+                .and_then(|paired| paired.more)
+                .map(|more| more.to_string())
+                .unwrap_or_default(),
         ]
     }
 }
@@ -158,13 +209,17 @@ impl Images {
         let percent = |value: f64| format!("{:.2}", 100.0 * value);
         let ends = |resampled: &Option<Resampled>| {
             let ends = resampled.map(|resampled| resampled.interval);
-            ends.map_or("–".to_owned(), |interval| format!("{} to {}", percent(interval.low), percent(interval.high)))
+            ends.map_or("–".to_owned(), |interval| {
+                format!("{} to {}", percent(interval.low), percent(interval.high))
+            })
         };
         let above = self.above.as_ref();
         vec![
             escape(&self.method),
             self.metric.heading(),
-            self.over_queries.map_or("–".to_owned(), |resampled| percent(resampled.interval.mean)),
+            self.over_queries.map_or("–".to_owned(), |resampled| {
+                percent(resampled.interval.mean)
+            }),
             ends(&self.over_queries),
             ends(&self.over_classes),
             above.map_or(String::new(), |(name, resampled)| {
@@ -183,7 +238,10 @@ impl Ranking {
     }
 
     fn markdown(&self) -> String {
-        let together = self.together.map(|together| format!(", {together}")).unwrap_or_default();
+        let together = self
+            .together
+            .map(|together| format!(", {together}"))
+            .unwrap_or_default();
         let datasets: Vec<String> = self
             .datasets
             .iter()
@@ -203,21 +261,34 @@ impl Ranking {
         );
         text.push_str(&row(["method", "mean rank"].into_iter()));
         text.push_str(&row([":---", "---:"].into_iter()));
-        text.extend(self.methods.iter().map(|(name, rank)| row([escape(name), format!("{rank:.2}")].into_iter())));
+        text.extend(
+            self.methods
+                .iter()
+                .map(|(name, rank)| row([escape(name), format!("{rank:.2}")].into_iter())),
+        );
         text
     }
 }
 
 /// `+1.25 (+0.50 to +2.00)`.
 fn points(interval: &Interval) -> String {
-    let [mean, low, high] = [interval.mean, interval.low, interval.high].map(|value| format!("{:+.2}", 100.0 * value));
+    let [mean, low, high] =
+        [interval.mean, interval.low, interval.high].map(|value| format!("{:+.2}", 100.0 * value));
     format!("{mean} ({low} to {high})")
 }
 
 fn p_value(p: f64) -> String {
-    if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
+    if p < 0.001 {
+        "< 0.001".to_owned()
+    } else {
+        format!("{p:.3}")
+    }
 }
 
 fn equals(p: f64) -> String {
-    if p < 0.001 { p_value(p) } else { format!("= {}", p_value(p)) }
+    if p < 0.001 {
+        p_value(p)
+    } else {
+        format!("= {}", p_value(p))
+    }
 }

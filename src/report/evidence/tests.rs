@@ -4,8 +4,12 @@ use super::*;
 use crate::RunState;
 
 fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
-    let scores = [(Metric::MapAtR, value), (Metric::RecallAt(1), 2.0 * value)].into_iter().collect();
-    let run: RunId = format!("{:08x}{seed:08x}", method.len() * 16 + dataset.len()).parse().unwrap();
+    let scores = [(Metric::MapAtR, value), (Metric::RecallAt(1), 2.0 * value)]
+        .into_iter()
+        .collect();
+    let run: RunId = format!("{:08x}{seed:08x}", method.len() * 16 + dataset.len())
+        .parse()
+        .unwrap();
     Row {
         dataset: dataset.to_owned(),
         method: method.to_owned(),
@@ -15,7 +19,13 @@ fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
         fold: None,
         together: None,
         run,
-        state: RunState::Finished(Evaluated { classes: 2, images: 4, gallery: None, lone: 0, scores }),
+        state: RunState::Finished(Evaluated {
+            classes: 2,
+            images: 4,
+            gallery: None,
+            lone: 0,
+            scores,
+        }),
     }
 }
 
@@ -29,7 +39,11 @@ fn rows(datasets: &[&str]) -> Vec<Row> {
             ("Contrastive", [0.30, 0.33, 0.30, 0.31]),
             ("Pixels", [0.1; 4]),
         ] {
-            rows.extend((0..).zip(values).map(|(seed, value)| row(dataset, method, seed, value)));
+            rows.extend(
+                (0..)
+                    .zip(values)
+                    .map(|(seed, value)| row(dataset, method, seed, value)),
+            );
         }
     }
     rows
@@ -38,24 +52,43 @@ fn rows(datasets: &[&str]) -> Vec<Row> {
 fn ask(rows: &[Row], baseline: Option<&str>) -> Evidence {
     let queries = |row: &Row, _: Metric| {
         let own = if row.method == "MS" { 0.5 } else { 0.25 };
-        (row.method != "Contrastive").then(|| Queries { classes: vec![0, 0, 1, 1], values: vec![own, 0.0, own, 1.0] })
+        (row.method != "Contrastive").then(|| Queries {
+            classes: vec![0, 0, 1, 1],
+            values: vec![own, 0.0, own, 1.0],
+        })
     };
     let metrics = |_: &str| vec![Metric::RecallAt(1), Metric::MapAtR];
-    let question = Question { sweep: "tiny", metrics: &metrics, baseline, queries: &queries };
+    let question = Question {
+        sweep: "tiny",
+        metrics: &metrics,
+        baseline,
+        queries: &queries,
+    };
     evidence(rows, &question).unwrap().unwrap()
 }
 
 #[test]
 fn methods_are_compared_with_the_baseline_seed_by_seed() {
     let evidence = ask(&rows(&["A"]), Some("Triplet"));
-    let by_map: Vec<&Comparison> = evidence.comparisons.iter().filter(|c| c.is_primary).collect();
-    assert_eq!(by_map.iter().map(|c| c.method.as_str()).collect::<Vec<_>>(), ["MS", "Contrastive", "Pixels"]);
+    let by_map: Vec<&Comparison> = evidence
+        .comparisons
+        .iter()
+        .filter(|c| c.is_primary)
+        .collect();
+    assert_eq!(
+        by_map.iter().map(|c| c.method.as_str()).collect::<Vec<_>>(),
+        ["MS", "Contrastive", "Pixels"]
+    );
     let paired = by_map[0].paired.as_ref().unwrap();
     // Differences 0.02, 0.01, 0.01 and 0.04: mean 0.02, deviation sqrt(0.0006 / 3) = 0.0141421, t = 2.828427 with three
     // degrees of freedom.
     assert!((paired.difference.mean - 0.02).abs() < 1e-12);
     assert!((paired.t.unwrap().t - 8f64.sqrt()).abs() < 1e-9);
-    assert!((paired.t.unwrap().p - 0.066_276).abs() < 1e-5, "{:?}", paired.t);
+    assert!(
+        (paired.t.unwrap().p - 0.066_276).abs() < 1e-5,
+        "{:?}",
+        paired.t
+    );
     // All four differences have one sign: 2 of 16.
     assert!((paired.wilcoxon.unwrap().p - 0.125).abs() < 1e-12);
     // Of three tests it has the largest p value.
@@ -66,7 +99,12 @@ fn methods_are_compared_with_the_baseline_seed_by_seed() {
 #[test]
 fn without_a_baseline_the_best_is_the_reference() {
     let evidence = ask(&rows(&["A"]), None);
-    assert!(evidence.comparisons.iter().all(|c| c.reference == "MS" && c.method != "MS"));
+    assert!(
+        evidence
+            .comparisons
+            .iter()
+            .all(|c| c.reference == "MS" && c.method != "MS")
+    );
     assert!(evidence.markdown().contains("## Against the best"));
 }
 
@@ -77,10 +115,19 @@ fn three_data_sets_have_a_ranking_and_two_have_none() {
     let ranking = &evidence.rankings[0];
     // The same order on all three: χ² = 12 / (3 · 3 · 4) · (9 + 36 + 81) - 3 · 3 · 4 = 6, p = exp(-3).
     assert!((ranking.chi_squared - 6.0).abs() < 1e-9 && (ranking.p - (-3f64).exp()).abs() < 1e-9);
-    let names: Vec<&str> = ranking.methods.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = ranking
+        .methods
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(names, ["MS", "Triplet", "Contrastive"]);
-    let [(name, svg)] = &evidence.diagrams()[..] else { panic!("one diagram") };
-    assert!(name == "ranks.svg" && svg.contains("Triplet (2.00)"), "{svg}");
+    let [(name, svg)] = &evidence.diagrams()[..] else {
+        panic!("one diagram")
+    };
+    assert!(
+        name == "ranks.svg" && svg.contains("Triplet (2.00)"),
+        "{svg}"
+    );
 }
 
 #[test]
@@ -91,8 +138,16 @@ fn what_each_query_measured_is_resampled() {
     assert!((images.over_queries.unwrap().interval.mean - 0.5).abs() < 1e-12);
     // In both classes one of two queries gains 0.25.
     let (name, above) = images.above.as_ref().unwrap();
-    assert_eq!((name.as_str(), above.interval.low, above.interval.high), ("Triplet", 0.125, 0.125));
-    assert!(evidence.images.iter().all(|images| images.method != "Contrastive"));
+    assert_eq!(
+        (name.as_str(), above.interval.low, above.interval.high),
+        ("Triplet", 0.125, 0.125)
+    );
+    assert!(
+        evidence
+            .images
+            .iter()
+            .all(|images| images.method != "Contrastive")
+    );
 }
 
 #[test]
@@ -179,6 +234,15 @@ fn the_evidence_is_a_page() {
 #[test]
 fn nothing_to_compare_is_no_evidence() {
     let metrics = |_: &str| vec![Metric::MapAtR];
-    let question = Question { sweep: "tiny", metrics: &metrics, baseline: None, queries: &|_, _| None };
-    assert!(evidence(&[row("A", "MS", 0, 0.5)], &question).unwrap().is_none());
+    let question = Question {
+        sweep: "tiny",
+        metrics: &metrics,
+        baseline: None,
+        queries: &|_, _| None,
+    };
+    assert!(
+        evidence(&[row("A", "MS", 0, 0.5)], &question)
+            .unwrap()
+            .is_none()
+    );
 }

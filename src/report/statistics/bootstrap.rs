@@ -20,7 +20,12 @@ pub struct Resampled {
 pub type ClassOf = u32;
 
 /// The mean over queries, every query drawn on its own. `replicates` is best 2000 or more. None for fewer than two.
-pub fn over_queries(values: &[f64], confidence: f64, replicates: usize, seed: u64) -> Option<Resampled> {
+pub fn over_queries(
+    values: &[f64],
+    confidence: f64,
+    replicates: usize,
+    seed: u64,
+) -> Option<Resampled> {
     let sample: Vec<(f64, f64)> = values.iter().map(|value| (*value, 1.0)).collect();
     bootstrap(&sample, confidence, replicates, seed)
 }
@@ -44,24 +49,40 @@ pub fn over_classes(
         *sum += value;
         *count += 1.0;
     }
-    bootstrap(&sums.into_values().collect::<Vec<_>>(), confidence, replicates, seed)
+    bootstrap(
+        &sums.into_values().collect::<Vec<_>>(),
+        confidence,
+        replicates,
+        seed,
+    )
 }
 
 /// The ratio of sums Σa / Σb over units (a, b) that are drawn together, with its interval. None for fewer than two
 /// units or no replicates.
-pub fn bootstrap(units: &[(f64, f64)], confidence: f64, replicates: usize, seed: u64) -> Option<Resampled> {
+pub fn bootstrap(
+    units: &[(f64, f64)],
+    confidence: f64,
+    replicates: usize,
+    seed: u64,
+) -> Option<Resampled> {
     if units.len() < 2 || replicates < 2 {
         return None;
     }
     let score = ratio(units.iter().copied());
-    let mut scores: Vec<f64> = (0..replicates).map(|replicate| resampled(units, seed, replicate)).collect();
+    let mut scores: Vec<f64> = (0..replicates)
+        .map(|replicate| resampled(units, seed, replicate))
+        .collect();
     scores.sort_by(f64::total_cmp);
     let error = super::deviation(&scores)?;
     let shares = bca_shares(units, score, &scores, confidence).unwrap_or_else(|| {
         let tail = 0.5 - 0.5 * confidence;
         (tail, 1.0 - tail)
     });
-    let interval = Interval { mean: score, low: quantile(&scores, shares.0), high: quantile(&scores, shares.1) };
+    let interval = Interval {
+        mean: score,
+        low: quantile(&scores, shares.0),
+        high: quantile(&scores, shares.1),
+    };
     Some(Resampled { interval, error })
 }
 
@@ -88,7 +109,12 @@ fn mix(mut word: u64) -> u64 {
 }
 
 /// Which quantiles of the replicates bound the BCa interval; none where all replicates lie on one side.
-fn bca_shares(units: &[(f64, f64)], score: f64, scores: &[f64], confidence: f64) -> Option<(f64, f64)> {
+fn bca_shares(
+    units: &[(f64, f64)],
+    score: f64,
+    scores: &[f64],
+    confidence: f64,
+) -> Option<(f64, f64)> {
     let below = scores.iter().filter(|other| **other < score).count() as f64;
     let equal = scores.iter().filter(|other| **other == score).count() as f64;
     let share = (below + 0.5 * equal) / scores.len() as f64;
@@ -101,15 +127,28 @@ fn bca_shares(units: &[(f64, f64)], score: f64, scores: &[f64], confidence: f64)
         let shifted = bias + normal().inverse_cdf(tail);
         normal().cdf(bias + shifted / (1.0 - acceleration * shifted))
     };
-    Some((corrected(0.5 - 0.5 * confidence), corrected(0.5 + 0.5 * confidence)))
+    Some((
+        corrected(0.5 - 0.5 * confidence),
+        corrected(0.5 + 0.5 * confidence),
+    ))
 }
 
 /// The skewness of the influence of single units, by leaving each out in turn.
 fn acceleration(units: &[(f64, f64)]) -> Option<f64> {
-    let (a, b) = units.iter().fold((0.0, 0.0), |(a, b), unit| (a + unit.0, b + unit.1));
-    let without: Vec<f64> = units.iter().map(|unit| (a - unit.0) / (b - unit.1)).collect();
+    let (a, b) = units
+        .iter()
+        .fold((0.0, 0.0), |(a, b), unit| (a + unit.0, b + unit.1));
+    let without: Vec<f64> = units
+        .iter()
+        .map(|unit| (a - unit.0) / (b - unit.1))
+        .collect();
     let centre = mean(&without)?;
-    let sum = |power: i32| without.iter().map(|value| (centre - value).powi(power)).sum::<f64>();
+    let sum = |power: i32| {
+        without
+            .iter()
+            .map(|value| (centre - value).powi(power))
+            .sum::<f64>()
+    };
     let squares = sum(2);
     (squares > 0.0).then(|| sum(3) / (6.0 * squares.powf(1.5)))
 }

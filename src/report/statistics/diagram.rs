@@ -40,15 +40,31 @@ pub fn critical_difference_diagram(methods: &[(&str, f64)], difference: f64) -> 
     put(line((x(1.0), 34.0), (end, 34.0), 1.5));
     put(line((x(1.0), 30.0), (x(1.0), 38.0), 1.5));
     put(line((end, 30.0), (end, 38.0), 1.5));
-    put(text((0.5 * (x(1.0) + end), 22.0), "middle", &format!("critical difference {difference:.2}")));
+    put(text(
+        (0.5 * (x(1.0) + end), 22.0),
+        "middle",
+        &format!("critical difference {difference:.2}"),
+    ));
     put(line((LEFT, AXIS), (RIGHT, AXIS), 1.5));
     for rank in 1..=last {
-        put(line((x(rank as f64), AXIS - 6.0), (x(rank as f64), AXIS), 1.5));
-        put(text((x(rank as f64), AXIS - 10.0), "middle", &rank.to_string()));
+        put(line(
+            (x(rank as f64), AXIS - 6.0),
+            (x(rank as f64), AXIS),
+            1.5,
+        ));
+        put(text(
+            (x(rank as f64), AXIS - 10.0),
+            "middle",
+            &rank.to_string(),
+        ));
     }
     for (place, (from, to)) in groups.iter().enumerate() {
         let y = AXIS + 12.0 + BAR * place as f64;
-        put(line((x(ranks[*from]) - 3.0, y), (x(ranks[*to]) + 3.0, y), 4.0));
+        put(line(
+            (x(ranks[*from]) - 3.0, y),
+            (x(ranks[*to]) + 3.0, y),
+            4.0,
+        ));
     }
     for (place, (name, rank)) in sorted.iter().enumerate() {
         // The better half at the left from the top down, the other at the right from the bottom up.
@@ -63,7 +79,11 @@ pub fn critical_difference_diagram(methods: &[(&str, f64)], difference: f64) -> 
             x(*rank),
             x(*rank)
         ));
-        put(text((edge + away, y + 4.5), anchor, &format!("{name} ({rank:.2})")));
+        put(text(
+            (edge + away, y + 4.5),
+            anchor,
+            &format!("{name} ({rank:.2})"),
+        ));
     }
     svg.push_str("</svg>\n");
     svg
@@ -74,7 +94,10 @@ pub fn critical_difference_diagram(methods: &[(&str, f64)], difference: f64) -> 
 fn groups(ranks: &[f64], difference: f64) -> Vec<(usize, usize)> {
     let mut groups: Vec<(usize, usize)> = Vec::new();
     for first in 0..ranks.len() {
-        let last = ranks.iter().rposition(|rank| rank - ranks[first] < difference).unwrap_or(first);
+        let last = ranks
+            .iter()
+            .rposition(|rank| rank - ranks[first] < difference)
+            .unwrap_or(first);
         if last > first && groups.last().is_none_or(|group| last > group.1) {
             groups.push((first, last));
         }
@@ -99,7 +122,10 @@ fn text(at: (f64, f64), anchor: &str, words: &str) -> String {
             other => write!(escaped, "{other}"),
         };
     }
-    format!("<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{escaped}</text>", at.0, at.1)
+    format!(
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{escaped}</text>",
+        at.0, at.1
+    )
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 pub use bootstrap::{ClassOf, Resampled, bootstrap, over_classes, over_queries};
 pub use diagram::critical_difference_diagram;
-pub use paired::{Paired, TTest, Wilcoxon, WilcoxonMethod, paired, paired_t, seeds_needed, wilcoxon};
+pub use paired::{
+    Paired, TTest, Wilcoxon, WilcoxonMethod, paired, paired_t, seeds_needed, wilcoxon,
+};
 pub use several::{Friedman, friedman, holm, nemenyi_difference};
 
 /// A mean and its confidence interval.
@@ -36,7 +38,11 @@ pub struct Interval {
 pub fn student(values: &[f64], confidence: f64) -> Option<Interval> {
     let mean = mean(values)?;
     let half = half_width(deviation(values)?, values.len() as f64, confidence)?;
-    Some(Interval { mean, low: mean - half, high: mean + half })
+    Some(Interval {
+        mean,
+        low: mean - half,
+        high: mean + half,
+    })
 }
 
 /// Half the width of Student's interval for the mean of `count` values with this standard deviation; none for fewer
@@ -53,7 +59,10 @@ pub fn mean(values: &[f64]) -> Option<f64> {
 /// The standard deviation with n - 1 in the denominator; none for fewer than two values.
 pub fn deviation(values: &[f64]) -> Option<f64> {
     let mean = mean(values).filter(|_| values.len() > 1)?;
-    let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+    let squares: f64 = values
+        .iter()
+        .map(|value| (value - mean) * (value - mean))
+        .sum();
     Some((squares / (values.len() as f64 - 1.0)).sqrt())
 }
 

@@ -67,7 +67,10 @@ pub enum WilcoxonMethod {
 pub fn paired(first: &[f64], second: &[f64]) -> Option<Paired> {
     let differences = differences(first, second);
     let difference = student(&differences, 0.95)?;
-    let cohen = mean(&differences).zip(deviation(&differences)).filter(|(_, s)| *s > 0.0).map(|(mean, s)| mean / s);
+    let cohen = mean(&differences)
+        .zip(deviation(&differences))
+        .filter(|(_, s)| *s > 0.0)
+        .map(|(mean, s)| mean / s);
     let correction = 1.0 - 3.0 / (4.0 * (differences.len() as f64 - 1.0) - 1.0);
     Some(Paired {
         pairs: differences.len(),
@@ -76,7 +79,9 @@ pub fn paired(first: &[f64], second: &[f64]) -> Option<Paired> {
         wilcoxon: wilcoxon(first, second),
         cohen,
         hedges: cohen.map(|d| d * correction),
-        more: cohen.and_then(|d| seeds_needed(d, 0.05, 0.8)).map(|needed| needed.saturating_sub(differences.len())),
+        more: cohen
+            .and_then(|d| seeds_needed(d, 0.05, 0.8))
+            .map(|needed| needed.saturating_sub(differences.len())),
     })
 }
 
@@ -91,10 +96,16 @@ fn differences(first: &[f64], second: &[f64]) -> Vec<f64> {
 /// If there are not as many of one as of the other.
 pub fn paired_t(first: &[f64], second: &[f64]) -> Option<TTest> {
     let differences = differences(first, second);
-    let (mean, deviation) = (mean(&differences)?, deviation(&differences).filter(|s| *s > 0.0)?);
+    let (mean, deviation) = (
+        mean(&differences)?,
+        deviation(&differences).filter(|s| *s > 0.0)?,
+    );
     let statistic = mean / (deviation / (differences.len() as f64).sqrt());
     let student = t(differences.len() as f64 - 1.0)?;
-    Some(TTest { t: statistic, p: 2.0 * student.cdf(-statistic.abs()) })
+    Some(TTest {
+        t: statistic,
+        p: 2.0 * student.cdf(-statistic.abs()),
+    })
 }
 
 /// The Wilcoxon signed-rank test as `scipy.stats.wilcoxon` has it: zeros are left out, the p value exact where it
@@ -109,9 +120,17 @@ pub fn wilcoxon(first: &[f64], second: &[f64]) -> Option<Wilcoxon> {
     if differences.is_empty() {
         return None;
     }
-    let sizes: Vec<f64> = differences.iter().map(|difference| difference.abs()).collect();
+    let sizes: Vec<f64> = differences
+        .iter()
+        .map(|difference| difference.abs())
+        .collect();
     let ranks = ranks(&sizes);
-    let up: f64 = ranks.iter().zip(&differences).filter(|(_, d)| **d > 0.0).map(|(rank, _)| rank).sum();
+    let up: f64 = ranks
+        .iter()
+        .zip(&differences)
+        .filter(|(_, d)| **d > 0.0)
+        .map(|(rank, _)| rank)
+        .sum();
     let (count, tied) = (ranks.len(), ties(&sizes));
     let total = count as f64 * (count as f64 + 1.0) / 2.0;
     let statistic = up.min(total - up);
@@ -121,9 +140,17 @@ pub fn wilcoxon(first: &[f64], second: &[f64]) -> Option<Wilcoxon> {
     } else {
         // n(n + 1)(2n + 1) / 24, less (t³ - t) / 48 for every group of t equal ones.
         let variance = total * (2.0 * count as f64 + 1.0) / 12.0 - tied / 48.0;
-        (2.0 * normal().cdf((statistic - total / 2.0) / variance.sqrt()), WilcoxonMethod::Normal)
+        (
+            2.0 * normal().cdf((statistic - total / 2.0) / variance.sqrt()),
+            WilcoxonMethod::Normal,
+        )
     };
-    Some(Wilcoxon { statistic, p: p.min(1.0), method, rank_biserial: (2.0 * up - total) / total })
+    Some(Wilcoxon {
+        statistic,
+        p: p.min(1.0),
+        method,
+        rank_biserial: (2.0 * up - total) / total,
+    })
 }
 
 /// Twice the share of the ways to sign the ranks that give a positive sum of at most `statistic`.

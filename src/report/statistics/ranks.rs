@@ -6,7 +6,10 @@ pub(super) fn ranks(values: &[f64]) -> Vec<f64> {
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let mut ranks = vec![0.0; values.len()];
     for tied in order.chunk_by(|&a, &b| values[a] == values[b]) {
-        let first = order.iter().position(|place| place == &tied[0]).expect("a chunk of the order");
+        let first = order
+            .iter()
+            .position(|place| place == &tied[0])
+            .expect("a chunk of the order");
         let shared = first as f64 + (tied.len() as f64 + 1.0) / 2.0;
         tied.iter().for_each(|&place| ranks[place] = shared);
     }

@@ -44,9 +44,15 @@ pub fn friedman(scores: &[Vec<f64>]) -> Option<Friedman> {
     let mut sums = vec![0.0; methods];
     let mut tied = 0.0;
     for row in scores {
-        assert_eq!(row.len(), methods, "every data set has a score of every method");
+        assert_eq!(
+            row.len(),
+            methods,
+            "every data set has a score of every method"
+        );
         let negative: Vec<f64> = row.iter().map(|score| -score).collect();
-        sums.iter_mut().zip(ranks(&negative)).for_each(|(sum, rank)| *sum += rank);
+        sums.iter_mut()
+            .zip(ranks(&negative))
+            .for_each(|(sum, rank)| *sum += rank);
         tied += ties(row);
     }
     let k = methods as f64;
@@ -55,9 +61,14 @@ pub fn friedman(scores: &[Vec<f64>]) -> Option<Friedman> {
         return None;
     }
     let squares: f64 = sums.iter().map(|sum| sum * sum).sum();
-    let chi_squared = (12.0 / (sets * k * (k + 1.0)) * squares - 3.0 * sets * (k + 1.0)) / correction;
+    let chi_squared =
+        (12.0 / (sets * k * (k + 1.0)) * squares - 3.0 * sets * (k + 1.0)) / correction;
     let p = ChiSquared::new(k - 1.0).ok()?.sf(chi_squared);
-    Some(Friedman { chi_squared, p, mean_ranks: sums.iter().map(|sum| sum / sets).collect() })
+    Some(Friedman {
+        chi_squared,
+        p,
+        mean_ranks: sums.iter().map(|sum| sum / sets).collect(),
+    })
 }
 
 /// The difference of mean ranks from which two methods differ at the level `alpha` (Nemenyi 1963; Demšar, "Statistical
@@ -73,7 +84,11 @@ fn range_quantile(count: usize, probability: f64) -> f64 {
     let (mut low, mut high) = (0.0, 40.0);
     for _ in 0..80 {
         let middle = 0.5 * (low + high);
-        if range_cdf(count, middle) < probability { low = middle } else { high = middle }
+        if range_cdf(count, middle) < probability {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     0.5 * (low + high)
 }
@@ -88,6 +103,8 @@ fn range_cdf(count: usize, q: f64) -> f64 {
         let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
         density * (normal().cdf(z + q) - normal().cdf(z)).powi(power)
     };
-    let sum: f64 = (0..=steps).map(|step| integrand(-reach - q + f64::from(step) * width)).sum();
+    let sum: f64 = (0..=steps)
+        .map(|step| integrand(-reach - q + f64::from(step) * width))
+        .sum();
     count as f64 * sum * width
 }

@@ -58,7 +58,10 @@ fn golden() -> Golden {
 
 #[track_caller]
 fn close(ours: f64, theirs: f64) {
-    assert!((ours - theirs).abs() <= 1e-9 * theirs.abs().max(1.0), "{ours} is not {theirs}");
+    assert!(
+        (ours - theirs).abs() <= 1e-9 * theirs.abs().max(1.0),
+        "{ours} is not {theirs}"
+    );
 }
 
 #[test]
@@ -79,7 +82,12 @@ fn intervals_tests_and_effects_agree_with_scipy() {
 
 #[test]
 fn p_values_adjusted_by_holm_never_decrease_in_order() {
-    let close_to = |p: &[f64], adjusted: &[f64]| holm(p).iter().zip(adjusted).for_each(|(a, b)| close(*a, *b));
+    let close_to = |p: &[f64], adjusted: &[f64]| {
+        holm(p)
+            .iter()
+            .zip(adjusted)
+            .for_each(|(a, b)| close(*a, *b))
+    };
     // By hand: 4 · 0.005, 3 · 0.01, 2 · 0.03, and 0.04, which may not be less than the one before.
     close_to(&[0.01, 0.04, 0.03, 0.005], &[0.03, 0.06, 0.06, 0.02]);
     close_to(&[0.5, 0.9, 0.02], &[1.0, 1.0, 0.06]);
@@ -92,7 +100,10 @@ fn the_friedman_test_and_its_critical_difference_agree_with_scipy() {
         let test = friedman(&case.scores).unwrap();
         close(test.chi_squared, case.friedman[0]);
         close(test.p, case.friedman[1]);
-        test.mean_ranks.into_iter().zip(case.ranks).for_each(|(ours, theirs)| close(ours, theirs));
+        test.mean_ranks
+            .into_iter()
+            .zip(case.ranks)
+            .for_each(|(ours, theirs)| close(ours, theirs));
     }
     for case in golden().nemenyi {
         let ours = nemenyi_difference(case.methods, case.sets, case.alpha);
@@ -107,8 +118,16 @@ fn bootstrap_intervals_are_near_those_of_scipy() {
     for case in golden().bootstrap {
         let ours = over_queries(&case.values, 0.95, 20_000, 1).unwrap();
         let width = case.interval[1] - case.interval[0];
-        assert!((ours.interval.low - case.interval[0]).abs() < 0.05 * width, "{ours:?} {:?}", case.interval);
-        assert!((ours.interval.high - case.interval[1]).abs() < 0.05 * width, "{ours:?} {:?}", case.interval);
+        assert!(
+            (ours.interval.low - case.interval[0]).abs() < 0.05 * width,
+            "{ours:?} {:?}",
+            case.interval
+        );
+        assert!(
+            (ours.interval.high - case.interval[1]).abs() < 0.05 * width,
+            "{ours:?} {:?}",
+            case.interval
+        );
         assert!((ours.error / case.error - 1.0).abs() < 0.03);
     }
 }
@@ -129,18 +148,34 @@ fn two_units_give_the_bootstrap_that_can_be_counted_by_hand() {
     assert_eq!((result.interval.low, result.interval.high), (0.0, 1.0));
     assert_eq!(over_queries(&[0.5], 0.95, 100, 0), None);
     let constant = over_queries(&[0.5; 9], 0.95, 100, 0).unwrap();
-    assert_eq!(constant.interval, Interval { mean: 0.5, low: 0.5, high: 0.5 });
+    assert_eq!(
+        constant.interval,
+        Interval {
+            mean: 0.5,
+            low: 0.5,
+            high: 0.5
+        }
+    );
 }
 
 #[test]
 fn classes_are_drawn_whole_and_weigh_by_their_queries() {
     // Two classes, one all right, one all wrong: as many queries as there are say no more than the two classes.
-    let (values, classes): (Vec<f64>, Vec<ClassOf>) = (0..200).map(|i| (f64::from(i % 2), i as u32 % 2)).unzip();
-    let (by_query, by_class) =
-        (over_queries(&values, 0.95, 2000, 5).unwrap(), over_classes(&values, &classes, 0.95, 2000, 5).unwrap());
+    let (values, classes): (Vec<f64>, Vec<ClassOf>) =
+        (0..200).map(|i| (f64::from(i % 2), i as u32 % 2)).unzip();
+    let (by_query, by_class) = (
+        over_queries(&values, 0.95, 2000, 5).unwrap(),
+        over_classes(&values, &classes, 0.95, 2000, 5).unwrap(),
+    );
     assert_eq!(by_query.interval.mean, by_class.interval.mean);
-    assert!((by_query.error - 0.5 / 200f64.sqrt()).abs() < 0.002, "{by_query:?}");
-    assert!((by_class.error - 0.125f64.sqrt()).abs() < 0.02, "{by_class:?}");
+    assert!(
+        (by_query.error - 0.5 / 200f64.sqrt()).abs() < 0.002,
+        "{by_query:?}"
+    );
+    assert!(
+        (by_class.error - 0.125f64.sqrt()).abs() < 0.02,
+        "{by_class:?}"
+    );
 }
 
 #[test]
@@ -155,15 +190,27 @@ fn what_cannot_be_said_is_not_said() {
 fn three_pairs_in_one_direction_are_as_significant_as_three_can_be() {
     let test = wilcoxon(&[3.0, 5.0, 9.0], &[2.0, 3.0, 4.0]).unwrap();
     // One of the eight ways to sign three ranks, twice.
-    assert_eq!((test.statistic, test.p, test.rank_biserial), (0.0, 0.25, 1.0));
+    assert_eq!(
+        (test.statistic, test.p, test.rank_biserial),
+        (0.0, 0.25, 1.0)
+    );
     assert_eq!(test.method, WilcoxonMethod::Exact);
 }
 
 #[test]
 fn the_power_note_agrees_with_the_noncentral_t_distribution() {
-    for Needed { effect, alpha, power, pairs } in golden().needed {
+    for Needed {
+        effect,
+        alpha,
+        power,
+        pairs,
+    } in golden().needed
+    {
         let ours = seeds_needed(effect, alpha, power).unwrap();
-        assert!(ours.abs_diff(pairs) <= 1, "{effect} {alpha}: {ours} is not {pairs}");
+        assert!(
+            ours.abs_diff(pairs) <= 1,
+            "{effect} {alpha}: {ours} is not {pairs}"
+        );
     }
     assert_eq!(seeds_needed(0.0, 0.05, 0.8), None);
     let clear = paired(&[1.0, 1.1, 1.2, 1.05], &[0.0, 0.12, 0.19, 0.06]).unwrap();

@@ -22,7 +22,12 @@ impl Card {
         source: &'static str,
         search: &'static str,
     ) -> Card {
-        Card { name, formula, source, search }
+        Card {
+            name,
+            formula,
+            source,
+            search,
+        }
     }
 }
 
@@ -125,7 +130,12 @@ impl Loss {
             "Yuan et al., CVPR 2019",
             "pos_margin [0, 2], neg_margin [0, 2], zero_mean regularizer [0, 1]",
         ),
-        Card::new("n_pair", "cross entropy of a p^T, one anchor and one positive of each class", "Sohn, NIPS 2016", ""),
+        Card::new(
+            "n_pair",
+            "cross entropy of a p^T, one anchor and one positive of each class",
+            "Sohn, NIPS 2016",
+            "",
+        ),
         Card::new(
             "angular",
             "mean over positive pairs of log(1 + sum_n e^(4 tan^2(alpha) (a + p) n - 2 (1 + tan^2(alpha)) a p))",

@@ -37,15 +37,29 @@ impl Loss {
             | Loss::Triplet(_)
             | Loss::Margin(_)
             | Loss::Lifted(_)
-            | Loss::GeneralisedLifted(_) => &[Euclidean, Cosine, SquaredEuclidean, DotProduct, SignalToNoise],
-            Loss::MultiSimilarity(_) => &[Cosine, Euclidean, SquaredEuclidean, DotProduct, SignalToNoise],
+            | Loss::GeneralisedLifted(_) => &[
+                Euclidean,
+                Cosine,
+                SquaredEuclidean,
+                DotProduct,
+                SignalToNoise,
+            ],
+            Loss::MultiSimilarity(_) => &[
+                Cosine,
+                Euclidean,
+                SquaredEuclidean,
+                DotProduct,
+                SignalToNoise,
+            ],
             Loss::NtXent(_) | Loss::SupCon(_) => &[Cosine, Euclidean, DotProduct],
             Loss::Nca(_) | Loss::FastAp(_) => &[SquaredEuclidean, Euclidean, Cosine],
             Loss::Histogram(_) => &[Cosine, Euclidean, SquaredEuclidean],
             Loss::NPair(_) => &[Cosine, DotProduct],
             Loss::SnrContrastive(_) => &[SignalToNoise],
             Loss::Clustering(_) | Loss::Angular(_) => &[Euclidean],
-            Loss::HierarchicalTriplet(_) | Loss::ProxyNca(_) | Loss::ProxyNcaPp(_) => &[SquaredEuclidean],
+            Loss::HierarchicalTriplet(_) | Loss::ProxyNca(_) | Loss::ProxyNcaPp(_) => {
+                &[SquaredEuclidean]
+            }
             Loss::ContrastiveDm(_)
             | Loss::LiftedDm(_)
             | Loss::Binomial(_)
@@ -76,7 +90,9 @@ impl Loss {
     /// Whether a batch without two images of a class teaches it nothing.
     pub fn needs_positives(&self) -> bool {
         match self {
-            Loss::Sum(summands) => summands.iter().any(|summand| summand.loss.needs_positives()),
+            Loss::Sum(summands) => summands
+                .iter()
+                .any(|summand| summand.loss.needs_positives()),
             other => other.compares() != Some(Compares::Classes),
         }
     }
@@ -97,31 +113,60 @@ impl Loss {
             Some(Compares::Batch) if memory.is_some() => {
                 return misfit(
                     "memory",
-                    format!("`{name}` looks at a batch as a whole: there is nothing to compare with a memory"),
+                    format!(
+                        "`{name}` looks at a batch as a whole: there is nothing to compare with a memory"
+                    ),
                 );
             }
             Some(Compares::Batch) if miner.is_some() => {
-                return misfit("miner", format!("`{name}` looks at a batch as a whole: there is nothing to mine"));
+                return misfit(
+                    "miner",
+                    format!("`{name}` looks at a batch as a whole: there is nothing to mine"),
+                );
             }
             Some(Compares::Everything) if miner.is_some() => {
-                return misfit("miner", format!("`{name}` counts all pairs: a miner would change nothing"));
+                return misfit(
+                    "miner",
+                    format!("`{name}` counts all pairs: a miner would change nothing"),
+                );
             }
             Some(Compares::Classes) if memory.is_some() => {
                 return misfit(
                     "memory",
-                    format!("`{name}` compares images with classes, not with other images: a memory adds nothing"),
+                    format!(
+                        "`{name}` compares images with classes, not with other images: a memory adds nothing"
+                    ),
                 );
             }
-            Some(Compares::Batch | Compares::Classes | Compares::Everything | Compares::All | Compares::Chosen) => {}
+            Some(
+                Compares::Batch
+                | Compares::Classes
+                | Compares::Everything
+                | Compares::All
+                | Compares::Chosen,
+            ) => {}
         }
         let accepted = |distance: Distance| {
-            let family = if let Distance::Lp(_) = distance { Euclidean } else { distance };
+            let family = if let Distance::Lp(_) = distance {
+                Euclidean
+            } else {
+                distance
+            };
             self.distances().contains(&family)
         };
-        distance.filter(|&distance| !accepted(distance)).and_then(|_| {
-            let names: Vec<String> = self.distances().iter().map(crate::canonical_json).collect();
-            misfit("distance", format!("`{name}` is not defined on that distance, only on {}", names.join(", ")))
-        })
+        distance
+            .filter(|&distance| !accepted(distance))
+            .and_then(|_| {
+                let names: Vec<String> =
+                    self.distances().iter().map(crate::canonical_json).collect();
+                misfit(
+                    "distance",
+                    format!(
+                        "`{name}` is not defined on that distance, only on {}",
+                        names.join(", ")
+                    ),
+                )
+            })
     }
 
     fn compares(&self) -> Option<Compares> {
@@ -144,7 +189,11 @@ impl Loss {
             | Loss::Histogram(_)
             | Loss::HierarchicalTriplet(_)
             | Loss::Margin(_) => Compares::Chosen,
-            Loss::Nca(_) | Loss::NcaDm(_) | Loss::FastAp(_) | Loss::SmoothAp(_) | Loss::NPair(_) => Compares::All,
+            Loss::Nca(_)
+            | Loss::NcaDm(_)
+            | Loss::FastAp(_)
+            | Loss::SmoothAp(_)
+            | Loss::NPair(_) => Compares::All,
             Loss::RecallAtK(_) => Compares::Everything,
             Loss::Clustering(_) => Compares::Batch,
             Loss::ProxyNca(_)
@@ -159,10 +208,24 @@ impl Loss {
     }
 }
 
-fn misfit_of_sum(distance: Option<Distance>, reduction: Option<Reduction>, miner: Option<&Miner>) -> Option<Misfit> {
-    let own = |key| Misfit { key, reason: format!("in a sum, each loss has its own {key}: set it there") };
-    let given = [("distance", distance.is_some()), ("reduction", reduction.is_some()), ("miner", miner.is_some())];
-    given.into_iter().find(|(_, given)| *given).map(|(key, _)| own(key))
+fn misfit_of_sum(
+    distance: Option<Distance>,
+    reduction: Option<Reduction>,
+    miner: Option<&Miner>,
+) -> Option<Misfit> {
+    let own = |key| Misfit {
+        key,
+        reason: format!("in a sum, each loss has its own {key}: set it there"),
+    };
+    let given = [
+        ("distance", distance.is_some()),
+        ("reduction", reduction.is_some()),
+        ("miner", miner.is_some()),
+    ];
+    given
+        .into_iter()
+        .find(|(_, given)| *given)
+        .map(|(key, _)| own(key))
 }
 
 #[cfg(test)]
@@ -176,12 +239,29 @@ mod tests {
         let miner = Miner::SemiHard(SemiHard::default());
         let key = |misfit: Option<Misfit>| misfit.map(|misfit| misfit.key);
         let proxies = Loss::ProxyAnchor(ProxyAnchor::default());
-        assert_eq!(key(proxies.misfit(None, None, None, Some(&xbm))), Some("memory"));
-        assert_eq!(key(proxies.misfit(Some(SignalToNoise), None, None, None)), Some("distance"));
+        assert_eq!(
+            key(proxies.misfit(None, None, None, Some(&xbm))),
+            Some("memory")
+        );
+        assert_eq!(
+            key(proxies.misfit(Some(SignalToNoise), None, None, None)),
+            Some("distance")
+        );
         let batch = Loss::Clustering(Clustering::default());
-        assert_eq!(key(batch.misfit(None, None, Some(&miner), None)), Some("miner"));
+        assert_eq!(
+            key(batch.misfit(None, None, Some(&miner), None)),
+            Some("miner")
+        );
         let pairs = Loss::Contrastive(Contrastive::default());
-        assert_eq!(pairs.misfit(Some(Distance::Lp(1.0)), Some(Reduction::Sum), Some(&miner), Some(&xbm)), None);
+        assert_eq!(
+            pairs.misfit(
+                Some(Distance::Lp(1.0)),
+                Some(Reduction::Sum),
+                Some(&miner),
+                Some(&xbm)
+            ),
+            None
+        );
         let sum = Loss::Sum(vec![Summand {
             weight: 1.0,
             loss: pairs,
@@ -190,7 +270,10 @@ mod tests {
             miner: None,
             regularizer: None,
         }]);
-        assert_eq!(key(sum.misfit(None, None, Some(&miner), None)), Some("miner"));
+        assert_eq!(
+            key(sum.misfit(None, None, Some(&miner), None)),
+            Some("miner")
+        );
         assert_eq!(sum.misfit(None, None, None, Some(&xbm)), None);
     }
 

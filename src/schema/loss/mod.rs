@@ -19,12 +19,14 @@ use crate::{Distance, Miner, Reduction, Regularizer};
 pub use cards::Card;
 pub use fit::Misfit;
 pub use proxies::{
-    ArcFace, Boundary, CosFace, Margin, NormalisedSoftmax, ProxyAnchor, ProxyNca, ProxyNcaPp, SoftTriple,
+    ArcFace, Boundary, CosFace, Margin, NormalisedSoftmax, ProxyAnchor, ProxyNca, ProxyNcaPp,
+    SoftTriple,
 };
 pub use rankings::{Clustering, FastAp, HierarchicalTriplet, Histogram, RecallAtK, SmoothAp};
 pub use tuples::{
-    Angular, Binomial, BinomialDm, Circle, Contrastive, ContrastiveDm, GeneralisedLifted, Lifted, LiftedDm,
-    MultiSimilarity, NPair, Nca, NcaDm, NtXent, SemiHardDm, SnrContrastive, SupCon, Triplet,
+    Angular, Binomial, BinomialDm, Circle, Contrastive, ContrastiveDm, GeneralisedLifted, Lifted,
+    LiftedDm, MultiSimilarity, NPair, Nca, NcaDm, NtXent, SemiHardDm, SnrContrastive, SupCon,
+    Triplet,
 };
 
 /// Declares the enum of all losses and the list of their defaults.
@@ -114,6 +116,9 @@ impl Loss {
     /// Its name, as a sweep file spells it.
     pub fn name(&self) -> String {
         let value = serde_json::to_value(self).unwrap_or_default();
-        value.as_object().and_then(|object| object.keys().next().cloned()).unwrap_or_default()
+        value
+            .as_object()
+            .and_then(|object| object.keys().next().cloned())
+            .unwrap_or_default()
     }
 }

@@ -33,8 +33,11 @@ const POSITIVE: &[(&str, &[&str])] = &[
 ];
 
 /// Settings that must not be below 0, by loss.
-const NOT_NEGATIVE: &[(&str, &[&str])] =
-    &[("margin", &["nu"]), ("clustering", &["gamma"]), ("soft_triple", &["regulariser"])];
+const NOT_NEGATIVE: &[(&str, &[&str])] = &[
+    ("margin", &["nu"]),
+    ("clustering", &["gamma"]),
+    ("soft_triple", &["regulariser"]),
+];
 
 impl Loss {
     /// The first setting that cannot be what it is, by name, and why. A sum has none itself.
@@ -43,11 +46,15 @@ impl Loss {
         let settings = serde_json::to_value(self).unwrap_or_default();
         let fields = settings.get(&name).and_then(Value::as_object)?;
         let has = |rules: &[(&str, &[&str])], key: &str| {
-            rules.iter().any(|(loss, keys)| *loss == name && keys.contains(&key))
+            rules
+                .iter()
+                .any(|(loss, keys)| *loss == name && keys.contains(&key))
         };
         fields.iter().find_map(|(key, value)| {
             let fault = match value.as_f64() {
-                Some(number) if number <= 0.0 && has(POSITIVE, key) => Some("expected a number above 0".to_owned()),
+                Some(number) if number <= 0.0 && has(POSITIVE, key) => {
+                    Some("expected a number above 0".to_owned())
+                }
                 Some(number) if number < 0.0 && has(NOT_NEGATIVE, key) => {
                     Some("expected a number of at least 0".to_owned())
                 }
@@ -66,7 +73,11 @@ fn fault(value: &Value) -> Option<String> {
         Value::Array(numbers) if numbers.iter().any(|number| number.as_u64() == Some(0)) => {
             Some("expected numbers above 0".to_owned())
         }
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+        Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => None,
     }
 }
 
@@ -84,14 +95,23 @@ mod tests {
 
     #[test]
     fn every_rule_is_about_a_setting_that_exists() {
-        let rules = POSITIVE.iter().map(|rule| (rule, 0)).chain(NOT_NEGATIVE.iter().map(|rule| (rule, -1)));
+        let rules = POSITIVE
+            .iter()
+            .map(|rule| (rule, 0))
+            .chain(NOT_NEGATIVE.iter().map(|rule| (rule, -1)));
         for ((name, keys), wrong) in rules {
-            let loss = Loss::every().into_iter().find(|loss| loss.name() == *name).unwrap();
+            let loss = Loss::every()
+                .into_iter()
+                .find(|loss| loss.name() == *name)
+                .unwrap();
             let mut text = serde_json::to_value(loss).unwrap();
             for key in *keys {
                 text[name][key] = Value::from(wrong);
                 let changed: Loss = serde_json::from_value(text.clone()).unwrap();
-                assert_eq!(changed.out_of_range().map(|(key, _)| key).as_deref(), Some(*key));
+                assert_eq!(
+                    changed.out_of_range().map(|(key, _)| key).as_deref(),
+                    Some(*key)
+                );
                 text[name][key] = Value::from(1);
             }
         }
@@ -99,11 +119,17 @@ mod tests {
 
     #[test]
     fn numbers_that_are_none_are_refused() {
-        let margin = Loss::Triplet(Triplet { margin: f64::NAN, ..Triplet::default() });
+        let margin = Loss::Triplet(Triplet {
+            margin: f64::NAN,
+            ..Triplet::default()
+        });
         assert_eq!(margin.out_of_range().unwrap().0, "margin");
         let cold = Loss::NtXent(NtXent { temperature: 0.0 });
         assert_eq!(cold.out_of_range().unwrap().0, "temperature");
-        let none = Loss::RecallAtK(RecallAtK { ks: vec![], ..RecallAtK::default() });
+        let none = Loss::RecallAtK(RecallAtK {
+            ks: vec![],
+            ..RecallAtK::default()
+        });
         assert_eq!(none.out_of_range().unwrap().0, "ks");
     }
 }

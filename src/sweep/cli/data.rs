@@ -89,26 +89,40 @@ impl Data {
 }
 
 /// Those that have a reader of their own.
-const KNOWN: [Dataset; 5] = [Dataset::Omniglot, Dataset::Cub200, Dataset::Cars196, Dataset::Sop, Dataset::InShop];
+const KNOWN: [Dataset; 5] = [
+    Dataset::Omniglot,
+    Dataset::Cub200,
+    Dataset::Cars196,
+    Dataset::Sop,
+    Dataset::InShop,
+];
 
 /// The data set of this name; a name that nobody knows is a user's own.
 fn named(name: &str) -> Result<Dataset, Exit> {
     if name == "glyphs" {
-        return Err(Exit::mistake("glyphs are drawn by the program: there are no files to add, to check or to show"));
+        return Err(Exit::mistake(
+            "glyphs are drawn by the program: there are no files to add, to check or to show",
+        ));
     }
     if let Some(known) = KNOWN.into_iter().find(|known| known.name() == name) {
         return Ok(known);
     }
     if !Own::is_name(name) {
-        return Err(Exit::mistake(format!("`{name}` is no name for a data set: letters, digits, `-` and `_`")));
+        return Err(Exit::mistake(format!(
+            "`{name}` is no name for a data set: letters, digits, `-` and `_`"
+        )));
     }
     let normal = |name: &str| name.to_lowercase().replace(['-', '_'], "");
-    let near = |known: &&Dataset| strsim::damerau_levenshtein(&normal(known.name()), &normal(name)) <= 1;
+    let near =
+        |known: &&Dataset| strsim::damerau_levenshtein(&normal(known.name()), &normal(name)) <= 1;
     match KNOWN.iter().find(near) {
-        Some(known) => {
-            Err(Exit::mistake(format!("`{name}`: did you mean `{}`? if not, choose another name", known.name())))
-        }
-        None => Ok(Dataset::Own(Own { name: name.to_owned() })),
+        Some(known) => Err(Exit::mistake(format!(
+            "`{name}`: did you mean `{}`? if not, choose another name",
+            known.name()
+        ))),
+        None => Ok(Dataset::Own(Own {
+            name: name.to_owned(),
+        })),
     }
 }
 
@@ -153,13 +167,20 @@ impl Add {
     fn run(&self) -> Result<(), Exit> {
         for path in &self.from {
             if !path.exists() {
-                return Err(Exit::mistake(format!("there is no file or folder `{}`", path.display())));
+                return Err(Exit::mistake(format!(
+                    "there is no file or folder `{}`",
+                    path.display()
+                )));
             }
         }
         let dataset = named(&self.name)?;
         let into = absolute(&self.root).join(dataset.folder());
         let images = self.import(&dataset, &into)?;
-        tell(&format!("{}: {images} images verified in `{}`", dataset.title(), into.display()));
+        tell(&format!(
+            "{}: {images} images verified in `{}`",
+            dataset.title(),
+            into.display()
+        ));
         if let Some(found) = registered(&into)? {
             tell(&format!("{}\n{}", found.layout, described(&found)));
         }
@@ -178,11 +199,17 @@ impl Add {
             allow_other_counts: self.allow_other_counts,
         });
         let prefix = format!("adding {}", dataset.title());
-        let bar = if *dataset == Dataset::Omniglot { Bar::images(&prefix) } else { Bar::bytes(&prefix) };
+        let bar = if *dataset == Dataset::Omniglot {
+            Bar::images(&prefix)
+        } else {
+            Bar::bytes(&prefix)
+        };
         match foreground::attempt(&trainer, work, all_cores(), Some(&bar)) {
             Ok(Finished::Imported { images }) => Ok(images),
             Err(Exit::Mistake(message)) if message.contains("not what was published") => {
-                Err(Exit::Mistake(format!("{message}\nhint: to use it all the same, add `--allow-other-counts`")))
+                Err(Exit::Mistake(format!(
+                    "{message}\nhint: to use it all the same, add `--allow-other-counts`"
+                )))
             }
             Err(exit) => Err(exit),
             Ok(_) => Err(no_last_word()),
@@ -219,10 +246,18 @@ fn described(found: &Registration) -> String {
         found.test_classes
     );
     if (found.queries, found.references) != (found.test_images, found.test_images) {
-        let _ = write!(text, ": {} queries, {} in the gallery", found.queries, found.references);
+        let _ = write!(
+            text,
+            ": {} queries, {} in the gallery",
+            found.queries, found.references
+        );
     }
     if found.lone_test_classes > 0 {
-        let _ = write!(text, "\n  {} test classes have a single image", found.lone_test_classes);
+        let _ = write!(
+            text,
+            "\n  {} test classes have a single image",
+            found.lone_test_classes
+        );
     }
     found.differences.iter().for_each(|line| {
         let _ = write!(text, "\n  not as published: {line}");
@@ -233,9 +268,15 @@ fn described(found: &Registration) -> String {
 impl List {
     fn run(&self) -> Result<(), Exit> {
         let entries = fs::read_dir(&self.root).map_err(|error| {
-            Exit::mistake(format!("failed to read the data root `{}`: {error}", self.root.display()))
+            Exit::mistake(format!(
+                "failed to read the data root `{}`: {error}",
+                self.root.display()
+            ))
         })?;
-        let mut folders: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+        let mut folders: Vec<PathBuf> = entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .collect();
         folders.sort();
         let mut text = String::new();
         for folder in folders {
@@ -247,9 +288,14 @@ impl List {
             }
         }
         if text.is_empty() {
-            return Err(Exit::mistake(format!("no data set was added in `{}`", self.root.display())));
+            return Err(Exit::mistake(format!(
+                "no data set was added in `{}`",
+                self.root.display()
+            )));
         }
-        show(&format!("{text}glyphs: drawn by the program, as many classes as a sweep file asks for\n"))
+        show(&format!(
+            "{text}glyphs: drawn by the program, as many classes as a sweep file asks for\n"
+        ))
     }
 }
 
@@ -260,7 +306,12 @@ mod tests {
     #[test]
     fn a_name_is_known_new_or_a_likely_mistake() {
         assert_eq!(named("in_shop").unwrap(), Dataset::InShop);
-        assert_eq!(named("birds").unwrap(), Dataset::Own(Own { name: "birds".to_owned() }));
+        assert_eq!(
+            named("birds").unwrap(),
+            Dataset::Own(Own {
+                name: "birds".to_owned()
+            })
+        );
         for wrong in ["glyphs", "cub-200", "CUB200", "inshop", "cars19", "a/b", ""] {
             assert!(named(wrong).is_err(), "{wrong}");
         }

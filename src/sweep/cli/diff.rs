@@ -136,13 +136,25 @@ impl Fate {
         let pairs = pairs(&before.plan, &after.plan);
         let replaced: BTreeSet<RunId> = pairs.iter().map(|(old, _)| *old).collect();
         let replacing: BTreeSet<RunId> = pairs.iter().map(|(_, new)| *new).collect();
-        let only = |runs: &BTreeSet<RunId>, others: &BTreeSet<RunId>, paired: &BTreeSet<RunId>| -> BTreeSet<RunId> {
-            runs.difference(others).filter(|run| !paired.contains(run)).copied().collect()
+        let only = |runs: &BTreeSet<RunId>,
+                    others: &BTreeSet<RunId>,
+                    paired: &BTreeSet<RunId>|
+         -> BTreeSet<RunId> {
+            runs.difference(others)
+                .filter(|run| !paired.contains(run))
+                .copied()
+                .collect()
         };
         Ok(Fate {
             version: 1,
-            before: Side { file: before.sweep.file.clone(), runs: old.len() },
-            after: Side { file: after.sweep.file.clone(), runs: new.len() },
+            before: Side {
+                file: before.sweep.file.clone(),
+                runs: old.len(),
+            },
+            after: Side {
+                file: after.sweep.file.clone(),
+                runs: new.len(),
+            },
             kept: old.intersection(&new).copied().collect(),
             changed: changes(&pairs, &before.plan, &after.plan),
             added: groups(&only(&new, &old, &replacing), &after.plan, &before.plan),
@@ -157,16 +169,37 @@ impl Fate {
 type Label<'p> = (&'p str, &'p str, &'p [(String, String)], u64, Option<u32>);
 
 fn label(member: &Member) -> Label<'_> {
-    let Member { dataset, method, settings, seed, fold, .. } = member;
-    (dataset, method, settings, *seed, fold.map(|fold| fold.index))
+    let Member {
+        dataset,
+        method,
+        settings,
+        seed,
+        fold,
+        ..
+    } = member;
+    (
+        dataset,
+        method,
+        settings,
+        *seed,
+        fold.map(|fold| fold.index),
+    )
 }
 
 /// Runs that have taken the place of others, of which neither is in both plans.
 fn pairs(before: &Plan, after: &Plan) -> BTreeSet<(RunId, RunId)> {
-    let lost = |member: &&Member| !after.runs.contains_key(&member.run) && before.runs.contains_key(&member.run);
-    let old: BTreeMap<Label<'_>, RunId> =
-        before.members.iter().filter(lost).map(|member| (label(member), member.run)).collect();
-    let won = |member: &&Member| !before.runs.contains_key(&member.run) && after.runs.contains_key(&member.run);
+    let lost = |member: &&Member| {
+        !after.runs.contains_key(&member.run) && before.runs.contains_key(&member.run)
+    };
+    let old: BTreeMap<Label<'_>, RunId> = before
+        .members
+        .iter()
+        .filter(lost)
+        .map(|member| (label(member), member.run))
+        .collect();
+    let won = |member: &&Member| {
+        !before.runs.contains_key(&member.run) && after.runs.contains_key(&member.run)
+    };
     let pair = |member: &Member| Some((*old.get(&label(member))?, member.run));
     after.members.iter().filter(won).filter_map(pair).collect()
 }
@@ -174,12 +207,25 @@ fn pairs(before: &Plan, after: &Plan) -> BTreeSet<(RunId, RunId)> {
 fn changes(pairs: &BTreeSet<(RunId, RunId)>, before: &Plan, after: &Plan) -> Vec<Change> {
     let stored = |plan: &Plan, run: &RunId| difference::stored(&plan.runs[run].identity);
     let pairs: Vec<&(RunId, RunId)> = pairs.iter().collect();
-    let compared: Vec<Vec<Difference>> =
-        pairs.par_iter().map(|(old, new)| difference::between(&stored(before, old), &stored(after, new))).collect();
+    let compared: Vec<Vec<Difference>> = pairs
+        .par_iter()
+        .map(|(old, new)| difference::between(&stored(before, old), &stored(after, new)))
+        .collect();
     let mut changes: BTreeMap<_, Change> = BTreeMap::new();
     for (&&(old, new), differences) in pairs.iter().zip(compared) {
-        for Difference { component, key, left, right } in differences {
-            let place = (component, key.clone(), in_words(left.as_ref()), in_words(right.as_ref()));
+        for Difference {
+            component,
+            key,
+            left,
+            right,
+        } in differences
+        {
+            let place = (
+                component,
+                key.clone(),
+                in_words(left.as_ref()),
+                in_words(right.as_ref()),
+            );
             let change = changes.entry(place).or_insert_with(|| Change {
                 key,
                 before: left,
@@ -188,7 +234,9 @@ fn changes(pairs: &BTreeSet<(RunId, RunId)>, before: &Plan, after: &Plan) -> Vec
                 runs: Vec::new(),
             });
             change.runs.push((old, new));
-            change.methods.extend(after.member_of(new).map(|member| member.method.clone()));
+            change
+                .methods
+                .extend(after.member_of(new).map(|member| member.method.clone()));
         }
     }
     changes.into_values().collect()
@@ -198,17 +246,40 @@ fn changes(pairs: &BTreeSet<(RunId, RunId)>, before: &Plan, after: &Plan) -> Vec
 fn searches(before: &Opened, after: &Opened) -> Vec<Searched> {
     let described = |opened: &Opened| -> BTreeMap<String, Value> {
         let studies = opened.plan.studies.iter();
-        studies.map(|study| (studies::row(study, &opened.plan), described(study, &opened.sweep))).collect()
+        studies
+            .map(|study| {
+                (
+                    studies::row(study, &opened.plan),
+                    described(study, &opened.sweep),
+                )
+            })
+            .collect()
     };
     let (old, new) = (described(before), described(after));
     let mut found: BTreeMap<_, Searched> = BTreeMap::new();
     for (row, now) in &new {
         let Some(then) = old.get(row) else { continue };
-        for Difference { key, left, right, .. } in difference::between(then, now) {
+        for Difference {
+            key, left, right, ..
+        } in difference::between(then, now)
+        {
             let key = key.trim_start_matches("method.").to_owned();
-            let place = (key.clone(), in_words(left.as_ref()), in_words(right.as_ref()));
-            let searched = || Searched { key, before: left, after: right, rows: BTreeSet::new() };
-            found.entry(place).or_insert_with(searched).rows.insert(row.clone());
+            let place = (
+                key.clone(),
+                in_words(left.as_ref()),
+                in_words(right.as_ref()),
+            );
+            let searched = || Searched {
+                key,
+                before: left,
+                after: right,
+                rows: BTreeSet::new(),
+            };
+            found
+                .entry(place)
+                .or_insert_with(searched)
+                .rows
+                .insert(row.clone());
         }
     }
     found.into_values().collect()
@@ -226,14 +297,30 @@ fn groups(runs: &BTreeSet<RunId>, of: &Plan, other: &Plan) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     // In the order of the table; those of searches, which are not in it, last.
-    let in_table = of.members.iter().map(|member| member.run).filter(|run| runs.contains(run));
+    let in_table = of
+        .members
+        .iter()
+        .map(|member| member.run)
+        .filter(|run| runs.contains(run));
     for run in in_table.chain(runs.iter().copied()) {
-        let own = of.member_of(run).and_then(|member| traits(member).into_iter().find(|it| !known.contains(it)));
-        let is_trial = of.runs.get(&run).is_some_and(|planned| planned.member.is_none());
-        let other = if is_trial { "trials of searches" } else { "other combinations" };
+        let own = of
+            .member_of(run)
+            .and_then(|member| traits(member).into_iter().find(|it| !known.contains(it)));
+        let is_trial = of
+            .runs
+            .get(&run)
+            .is_some_and(|planned| planned.member.is_none());
+        let other = if is_trial {
+            "trials of searches"
+        } else {
+            "other combinations"
+        };
         let by = own.unwrap_or_else(|| other.to_owned());
         let place = *places.entry(by.clone()).or_insert_with(|| {
-            groups.push(Group { by, runs: BTreeSet::new() });
+            groups.push(Group {
+                by,
+                runs: BTreeSet::new(),
+            });
             groups.len() - 1
         });
         groups[place].runs.insert(run);
@@ -243,17 +330,36 @@ fn groups(runs: &BTreeSet<RunId>, of: &Plan, other: &Plan) -> Vec<Group> {
 
 /// All that a repetition is told apart by.
 fn traits(member: &Member) -> Vec<String> {
-    let mut traits = vec![format!("data set {}", member.dataset), format!("method {}", member.method)];
-    traits.extend(member.settings.iter().map(|(axis, value)| format!("{axis} = {value}")));
+    let mut traits = vec![
+        format!("data set {}", member.dataset),
+        format!("method {}", member.method),
+    ];
+    traits.extend(
+        member
+            .settings
+            .iter()
+            .map(|(axis, value)| format!("{axis} = {value}")),
+    );
     traits.extend(member.fold.map(|fold| format!("{} folds", fold.of)));
     traits.push(format!("seed {}", member.seed));
     traits
 }
 
 fn finished(plan: &Plan, ledger: &Ledger) -> Result<BTreeSet<RunId>, Exit> {
-    let begun: Vec<RunId> = ledger.runs()?.into_iter().filter(|run| plan.runs.contains_key(run)).collect();
-    let states: Vec<_> = begun.par_iter().map(|&run| Ok((run, ledger.state(run)?))).collect::<Result<_, Exit>>()?;
-    Ok(states.into_iter().filter(|(_, state)| matches!(state, RunState::Recorded(_))).map(|(run, _)| run).collect())
+    let begun: Vec<RunId> = ledger
+        .runs()?
+        .into_iter()
+        .filter(|run| plan.runs.contains_key(run))
+        .collect();
+    let states: Vec<_> = begun
+        .par_iter()
+        .map(|&run| Ok((run, ledger.state(run)?)))
+        .collect::<Result<_, Exit>>()?;
+    Ok(states
+        .into_iter()
+        .filter(|(_, state)| matches!(state, RunState::Recorded(_)))
+        .map(|(run, _)| run)
+        .collect())
 }
 
 /// A key with more values than this is summed up.
@@ -262,10 +368,26 @@ const FEW: usize = 6;
 const FEW_METHODS: usize = 3;
 
 fn as_text(fate: &Fate) -> Vec<String> {
-    let Fate { before, after, kept, changed, added, dropped, finished, .. } = fate;
-    let changed_runs: BTreeSet<RunId> = changed.iter().flat_map(|change| &change.runs).map(|(_, new)| *new).collect();
+    let Fate {
+        before,
+        after,
+        kept,
+        changed,
+        added,
+        dropped,
+        finished,
+        ..
+    } = fate;
+    let changed_runs: BTreeSet<RunId> = changed
+        .iter()
+        .flat_map(|change| &change.runs)
+        .map(|(_, new)| *new)
+        .collect();
     let count = |groups: &[Group]| groups.iter().map(|group| group.runs.len()).sum::<usize>();
-    let there = |runs: &mut dyn Iterator<Item = &RunId>| match runs.filter(|run| finished.contains(run)).count() {
+    let there = |runs: &mut dyn Iterator<Item = &RunId>| match runs
+        .filter(|run| finished.contains(run))
+        .count()
+    {
         0 => String::new(),
         finished => format!(", {finished} of them finished already"),
     };
@@ -274,11 +396,19 @@ fn as_text(fate: &Fate) -> Vec<String> {
         format!("{}: {}", after.file.display(), counted(after.runs, "run")),
         String::new(),
         format!("  kept     {:>6}{}", kept.len(), there(&mut kept.iter())),
-        format!("  changed  {:>6}{}", changed_runs.len(), there(&mut changed_runs.iter())),
+        format!(
+            "  changed  {:>6}{}",
+            changed_runs.len(),
+            there(&mut changed_runs.iter())
+        ),
     ];
     lines.extend(change_lines(changed, changed_runs.len()));
     let mut added_runs = added.iter().flat_map(|group| &group.runs);
-    lines.push(format!("  added    {:>6}{}", count(added), there(&mut added_runs)));
+    lines.push(format!(
+        "  added    {:>6}{}",
+        count(added),
+        there(&mut added_runs)
+    ));
     lines.extend(group_lines(added));
     lines.push(format!("  dropped  {:>6}", count(dropped)));
     lines.extend(group_lines(dropped));
@@ -290,12 +420,21 @@ fn as_text(fate: &Fate) -> Vec<String> {
 }
 
 fn search_line(searched: &Searched) -> String {
-    let Searched { key, before, after, rows } = searched;
+    let Searched {
+        key,
+        before,
+        after,
+        rows,
+    } = searched;
     let rows = match rows.len() {
         1..=FEW_METHODS => rows.iter().cloned().collect::<Vec<_>>().join("; "),
         more => format!("{more} rows"),
     };
-    format!("             {key}: {} -> {}  ({rows})", in_words(before.as_ref()), in_words(after.as_ref()))
+    format!(
+        "             {key}: {} -> {}  ({rows})",
+        in_words(before.as_ref()),
+        in_words(after.as_ref())
+    )
 }
 
 fn change_lines(changes: &[Change], all: usize) -> Vec<String> {
@@ -307,33 +446,67 @@ fn change_lines(changes: &[Change], all: usize) -> Vec<String> {
         }
     }
     let line = |key: &str, values: &str, changes: &[&Change]| {
-        let runs: BTreeSet<RunId> = changes.iter().flat_map(|change| &change.runs).map(|(_, new)| *new).collect();
-        let methods: BTreeSet<&str> = changes.iter().flat_map(|change| &change.methods).map(String::as_str).collect();
+        let runs: BTreeSet<RunId> = changes
+            .iter()
+            .flat_map(|change| &change.runs)
+            .map(|(_, new)| *new)
+            .collect();
+        let methods: BTreeSet<&str> = changes
+            .iter()
+            .flat_map(|change| &change.methods)
+            .map(String::as_str)
+            .collect();
         let whose = match methods.len() {
             _ if runs.len() == all => String::new(),
             0 => String::new(),
-            1..=FEW_METHODS => format!(" of {}", methods.into_iter().collect::<Vec<_>>().join("; ")),
+            1..=FEW_METHODS => {
+                format!(" of {}", methods.into_iter().collect::<Vec<_>>().join("; "))
+            }
             more => format!(" of {more} methods"),
         };
-        format!("             {key}: {values}  ({}{whose})", counted(runs.len(), "run"))
+        format!(
+            "             {key}: {values}  ({}{whose})",
+            counted(runs.len(), "run")
+        )
     };
     let of_key = |(key, changes): (&str, Vec<&Change>)| match changes.len() {
-        0..=FEW => changes.iter().map(|change| line(key, &arrow(change), &[change])).collect(),
-        many => vec![line(key, &format!("{many} different changes, such as {}", arrow(changes[0])), &changes)],
+        0..=FEW => changes
+            .iter()
+            .map(|change| line(key, &arrow(change), &[change]))
+            .collect(),
+        many => vec![line(
+            key,
+            &format!("{many} different changes, such as {}", arrow(changes[0])),
+            &changes,
+        )],
     };
     of_keys.into_iter().flat_map(of_key).collect()
 }
 
 fn arrow(change: &Change) -> String {
-    format!("{} -> {}", in_words(change.before.as_ref()), in_words(change.after.as_ref()))
+    format!(
+        "{} -> {}",
+        in_words(change.before.as_ref()),
+        in_words(change.after.as_ref())
+    )
 }
 
 fn group_lines(groups: &[Group]) -> Vec<String> {
-    let line = |group: &Group| format!("             {}  ({})", group.by, counted(group.runs.len(), "run"));
+    let line = |group: &Group| {
+        format!(
+            "             {}  ({})",
+            group.by,
+            counted(group.runs.len(), "run")
+        )
+    };
     let mut lines: Vec<String> = groups.iter().take(2 * FEW).map(line).collect();
     if let Some(rest) = groups.get(2 * FEW..).filter(|rest| !rest.is_empty()) {
         let runs = rest.iter().map(|group| group.runs.len()).sum();
-        lines.push(format!("             {} others  ({})", rest.len(), counted(runs, "run")));
+        lines.push(format!(
+            "             {} others  ({})",
+            rest.len(),
+            counted(runs, "run")
+        ));
     }
     lines
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use clap::Args;
-use schema::{Attempt, Device, Event, Finished, Labels, PROTOCOL, PrepareWork, Recipe, TrainWork, Work};
+use schema::{
+    Attempt, Device, Event, Finished, Labels, PROTOCOL, PrepareWork, Recipe, TrainWork, Work,
+};
 
 use super::{Exit, Opened, Target, counted, plan::describe, show};
 use crate::{
@@ -52,7 +54,11 @@ const INTERRUPTED: u64 = 3;
 impl Doctor {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
-        if self.determinism { self.compare(&trainer) } else { self.survey(&trainer) }
+        if self.determinism {
+            self.compare(&trainer)
+        } else {
+            self.survey(&trainer)
+        }
     }
 
     fn survey(&self, trainer: &Trainer) -> Result<(), Exit> {
@@ -64,13 +70,26 @@ impl Doctor {
         let folder = absolute(&self.results);
         let lines = [
             ("sweep", env!("CARGO_PKG_VERSION").to_owned()),
-            ("trainer", format!("{}, `{}`", trainer.description.trainer, trainer.program.display())),
+            (
+                "trainer",
+                format!(
+                    "{}, `{}`",
+                    trainer.description.trainer,
+                    trainer.program.display()
+                ),
+            ),
             ("libtorch", trainer.description.libtorch.clone()),
             ("CPU cores", cores.to_string()),
             ("CUDA devices", gpus),
-            ("free disk", free_space(&folder).unwrap_or_else(|| "unknown".to_owned())),
+            (
+                "free disk",
+                free_space(&folder).unwrap_or_else(|| "unknown".to_owned()),
+            ),
         ];
-        let lines: String = lines.iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect();
+        let lines: String = lines
+            .iter()
+            .map(|(name, value)| format!("{name:<13} {value}\n"))
+            .collect();
         show(&lines)
     }
 
@@ -78,9 +97,17 @@ impl Doctor {
         let opened = self.open()?;
         let trial = Trial::new(trainer, &opened)?;
         let [first, again] = ["first", "again"].map(|name| trial.train(name, None));
-        let parts = trial.train("parts", Some(INTERRUPTED)).and_then(|_| trial.train("parts", None));
+        let parts = trial
+            .train("parts", Some(INTERRUPTED))
+            .and_then(|_| trial.train("parts", None));
         let (first, again, parts) = (first?, again?, parts?);
-        let verdict = |same| if same { "the same bits" } else { "DIFFERENT bits" };
+        let verdict = |same| {
+            if same {
+                "the same bits"
+            } else {
+                "DIFFERENT bits"
+            }
+        };
         let mut text = format!(
             "{}\n  trained twice            {}\n  stopped and continued    {}\n",
             trial.title,
@@ -100,14 +127,24 @@ impl Doctor {
 
     fn open(&self) -> Result<Opened, Exit> {
         if let Some(file) = &self.file {
-            let target = Target { file: file.clone(), overrides: Vec::new(), results: self.results.clone() };
+            let target = Target {
+                file: file.clone(),
+                overrides: Vec::new(),
+                results: self.results.clone(),
+            };
             return target.open();
         }
         let sweep = Sweep::parse(Path::new("doctor.toml"), SMALL, &[], String::new())?;
         let ledger = Ledger::new(&self.results);
         let machine = Machine::survey(env::var("CUDA_VISIBLE_DEVICES").ok().as_deref());
-        let plan = Plan::new(&sweep, &ledger, machine.numerics(&sweep.resources)).map_err(Exit::mistake)?;
-        Ok(Opened { sweep, ledger, machine, plan })
+        let plan = Plan::new(&sweep, &ledger, machine.numerics(&sweep.resources))
+            .map_err(Exit::mistake)?;
+        Ok(Opened {
+            sweep,
+            ledger,
+            machine,
+            plan,
+        })
     }
 }
 
@@ -125,8 +162,16 @@ struct Trial<'a> {
 impl Trial<'_> {
     /// The first method of the sweep that is trained, with its data prepared.
     fn new<'a>(trainer: &'a Trainer, opened: &Opened) -> Result<Trial<'a>, Exit> {
-        let Opened { sweep, plan, machine, .. } = opened;
-        let trained = plan.members.iter().find(|member| plan.runs[&member.run].identity.recipe.training.is_some());
+        let Opened {
+            sweep,
+            plan,
+            machine,
+            ..
+        } = opened;
+        let trained = plan
+            .members
+            .iter()
+            .find(|member| plan.runs[&member.run].identity.recipe.training.is_some());
         let member = trained.ok_or_else(|| Exit::mistake("the sweep trains nothing"))?;
         let run = &plan.runs[&member.run];
         let mut recipe = run.identity.recipe.clone();
@@ -145,7 +190,15 @@ impl Trial<'_> {
         );
         let folder = tempfile::tempdir().map_err(Exit::stuck)?;
         let weights = run.weights.as_deref().map(absolute);
-        let trial = Trial { trainer, title, folder, recipe, weights, device, threads };
+        let trial = Trial {
+            trainer,
+            title,
+            folder,
+            recipe,
+            weights,
+            device,
+            threads,
+        };
         let data = &plan.data[&run.data];
         trial.attempt(
             Work::Prepare(PrepareWork {
@@ -164,7 +217,13 @@ impl Trial<'_> {
     fn work(&self, name: &str) -> TrainWork {
         let (recipe, data) = (self.recipe.clone(), self.folder.path().join("data"));
         let (run, weights) = (self.folder.path().join(name), self.weights.clone());
-        TrainWork { recipe, data, run, weights, checkpoint_seconds: 0.0 }
+        TrainWork {
+            recipe,
+            data,
+            run,
+            weights,
+            checkpoint_seconds: 0.0,
+        }
     }
 
     /// Trains, or continues, and returns the bytes of what was trained; none if it was stopped after some step.
@@ -183,7 +242,13 @@ impl Trial<'_> {
 
     fn attempt(&self, work: Work, stop_after: Option<u64>) -> Result<Option<Event>, Exit> {
         let (device, threads) = (self.device, self.threads);
-        let attempt = Attempt { protocol: PROTOCOL, number: 1, device, threads, work };
+        let attempt = Attempt {
+            protocol: PROTOCOL,
+            number: 1,
+            device,
+            threads,
+            work,
+        };
         let last = dialogue(self.trainer, &attempt, |event| match event {
             Event::Checkpoint { step } if Some(*step) == stop_after => Answer::Stop,
             _ => Answer::GoOn,
@@ -204,13 +269,23 @@ fn named(device: Device) -> &'static str {
 
 /// Free space where a folder is, or will be.
 fn free_space(folder: &Path) -> Option<String> {
-    Some(format!("{:.1} GB for `{}`", free_bytes(folder)? / 1e9, folder.display()))
+    Some(format!(
+        "{:.1} GB for `{}`",
+        free_bytes(folder)? / 1e9,
+        folder.display()
+    ))
 }
 
 /// The same in bytes.
 pub(super) fn free_bytes(folder: &Path) -> Option<f64> {
     // A relative path that is not there yet will be below the folder that one is in.
-    let there = folder.ancestors().map(|above| if above == Path::new("") { Path::new(".") } else { above });
+    let there = folder.ancestors().map(|above| {
+        if above == Path::new("") {
+            Path::new(".")
+        } else {
+            above
+        }
+    });
     let disk = rustix::fs::statvfs(there.into_iter().find(|above| above.exists())?).ok()?;
     Some(disk.f_bavail as f64 * disk.f_frsize as f64)
 }

@@ -7,8 +7,8 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use schema::{
-    Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Finished, Identity, MeasureWork, Measured, Metric,
-    RunId, Scores, Work,
+    Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Finished, Identity, MeasureWork,
+    Measured, Metric, RunId, Scores, Work,
 };
 
 use super::{
@@ -48,7 +48,12 @@ pub(super) struct Evaluate {
     #[arg(long, value_name = "FILE", requires = "embeddings")]
     labels: Option<PathBuf>,
     /// The embeddings that are searched for, if they are not the same
-    #[arg(long, value_name = "FILE", requires = "query_labels", requires = "embeddings")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "query_labels",
+        requires = "embeddings"
+    )]
     query_embeddings: Option<PathBuf>,
     /// Their labels
     #[arg(long, value_name = "FILE", requires = "query_embeddings")]
@@ -109,8 +114,18 @@ impl Evaluate {
         if !self.metrics.is_empty() {
             return self.metrics.clone();
         }
-        let others = [Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR, Metric::Map, Metric::Mrr];
-        RECALL_AT.into_iter().map(Metric::RecallAt).chain(others).collect()
+        let others = [
+            Metric::PrecisionAt1,
+            Metric::RPrecision,
+            Metric::MapAtR,
+            Metric::Map,
+            Metric::Mrr,
+        ];
+        RECALL_AT
+            .into_iter()
+            .map(Metric::RecallAt)
+            .chain(others)
+            .collect()
     }
 
     fn measure(&self, gallery: EmbeddingFiles) -> Result<(), Exit> {
@@ -140,30 +155,61 @@ impl Evaluate {
 
     fn measure_again(&self, run: &str) -> Result<(), Exit> {
         let found = self.place.find(run)?;
-        let work =
-            EvaluateWork { recipe: found.identity.recipe, data: found.data, run: found.run, metrics: self.metrics() };
+        let work = EvaluateWork {
+            recipe: found.identity.recipe,
+            data: found.data,
+            run: found.run,
+            metrics: self.metrics(),
+        };
         match self.place.attempt(Work::Evaluate(work))? {
-            Finished::Evaluated(Evaluated { images, gallery, lone, scores, .. }) => {
-                self.print(&scores, &Counts { images, gallery, lone })
-            }
+            Finished::Evaluated(Evaluated {
+                images,
+                gallery,
+                lone,
+                scores,
+                ..
+            }) => self.print(
+                &scores,
+                &Counts {
+                    images,
+                    gallery,
+                    lone,
+                },
+            ),
             _ => Err(no_last_word()),
         }
     }
 
     fn print(&self, scores: &Scores, measured: &impl Measurement) -> Result<(), Exit> {
         if self.json {
-            let text = serde_json::to_string(scores).map_err(|error| Exit::mistake(error.to_string()))?;
+            let text =
+                serde_json::to_string(scores).map_err(|error| Exit::mistake(error.to_string()))?;
             return show(&(text + "\n"));
         }
-        let width = scores.keys().map(|metric| metric.to_string().len()).max().unwrap_or(0);
+        let width = scores
+            .keys()
+            .map(|metric| metric.to_string().len())
+            .max()
+            .unwrap_or(0);
         let bounds = measured.bounds();
         let lines = scores.iter().map(|(metric, value)| {
             let percent = |value: f64| format!("{:.2}", 100.0 * value);
-            let between = bounds.and_then(|(worst, best)| Some((*worst.get(metric)?, *best.get(metric)?)));
-            let between = between.filter(|(worst, best)| worst != best);
             let between =
-                between.map(|(worst, best)| format!("   {} to {} by the order of ties", percent(worst), percent(best)));
-            format!("{:width$}  {:>6}{}\n", metric.to_string(), percent(*value), between.unwrap_or_default())
+                bounds.and_then(|(worst, best)| Some((*worst.get(metric)?, *best.get(metric)?)));
+            let between = between.filter(|(worst, best)| worst != best);
+            let between = between.map(|(worst, best)| {
+                format!(
+                    "   {} to {} by the order of ties",
+                    percent(worst),
+                    percent(best)
+                )
+            });
+            format!(
+                "{:width$}  {:>6}{}\n",
+                metric.to_string(),
+                percent(*value),
+                between.unwrap_or_default()
+            )
         });
         let counts = measured.counts();
         let queries = counts.images - counts.lone;
@@ -176,7 +222,10 @@ impl Evaluate {
         } else {
             String::new()
         };
-        show(&format!("{}{of}{lone}; values in percent\n", lines.collect::<String>()))
+        show(&format!(
+            "{}{of}{lone}; values in percent\n",
+            lines.collect::<String>()
+        ))
     }
 }
 
@@ -206,7 +255,11 @@ impl Measurement for Counts {
 
 impl Measurement for Measured {
     fn counts(&self) -> Counts {
-        Counts { images: self.images, gallery: self.gallery, lone: self.lone }
+        Counts {
+            images: self.images,
+            gallery: self.gallery,
+            lone: self.lone,
+        }
     }
 
     fn bounds(&self) -> Option<(&Scores, &Scores)> {
@@ -221,10 +274,16 @@ fn remarks(measured: &Measured) -> Vec<String> {
     let mut remarks = Vec::new();
     if measured.duplicates > 0 {
         let searched = measured.gallery.unwrap_or(measured.images);
-        remarks.push(format!("note: {} of {searched} embeddings exactly equal another", measured.duplicates));
+        remarks.push(format!(
+            "note: {} of {searched} embeddings exactly equal another",
+            measured.duplicates
+        ));
     }
     if measured.mean_cosine > COLLAPSED {
-        remarks.push(format!("note: the embeddings have collapsed: their mean cosine is {:.4}", measured.mean_cosine));
+        remarks.push(format!(
+            "note: the embeddings have collapsed: their mean cosine is {:.4}",
+            measured.mean_cosine
+        ));
     }
     remarks
 }
@@ -232,10 +291,16 @@ fn remarks(measured: &Measured) -> Vec<String> {
 fn files(embeddings: &Path, labels: &Path) -> Result<EmbeddingFiles, Exit> {
     for path in [embeddings, labels] {
         if !path.is_file() {
-            return Err(Exit::mistake(format!("there is no file `{}`", path.display())));
+            return Err(Exit::mistake(format!(
+                "there is no file `{}`",
+                path.display()
+            )));
         }
     }
-    Ok(EmbeddingFiles { embeddings: absolute(embeddings), labels: absolute(labels) })
+    Ok(EmbeddingFiles {
+        embeddings: absolute(embeddings),
+        labels: absolute(labels),
+    })
 }
 
 /// A run that is there, and its data.
@@ -252,16 +317,29 @@ impl Place {
             Ok(id) => Ledger::new(absolute(&self.results)).run(id),
             Err(_) => absolute(Path::new(run)),
         };
-        let identity: Option<Identity> = read_json(&folder.join("identity.json")).map_err(Exit::mistake)?;
-        let missing = || Exit::mistake(format!("there is no run `{run}`; `sweep status FILE` names them"));
+        let identity: Option<Identity> =
+            read_json(&folder.join("identity.json")).map_err(Exit::mistake)?;
+        let missing = || {
+            Exit::mistake(format!(
+                "there is no run `{run}`; `sweep status FILE` names them"
+            ))
+        };
         let identity = identity.ok_or_else(missing)?;
         if !folder.join("model.safetensors").is_file() {
             return Err(Exit::mistake(format!("run `{run}` is not trained yet")));
         }
         // results/runs/ID and results/data/ID
         let results = folder.parent().and_then(Path::parent).unwrap_or(&folder);
-        let data = DataId::of(&identity.recipe.dataset, &identity.recipe.images, &identity.data);
-        Ok(Found { data: Ledger::new(results).data(data), identity, run: folder })
+        let data = DataId::of(
+            &identity.recipe.dataset,
+            &identity.recipe.images,
+            &identity.data,
+        );
+        Ok(Found {
+            data: Ledger::new(results).data(data),
+            identity,
+            run: folder,
+        })
     }
 
     /// Has a trainer do the work, and returns what came of it.

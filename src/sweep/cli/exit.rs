@@ -52,7 +52,11 @@ impl Exit {
     }
 
     pub(super) fn message(&self, colour: bool) -> Option<String> {
-        let label = if colour { "\x1b[1;31merror\x1b[0m" } else { "error" };
+        let label = if colour {
+            "\x1b[1;31merror\x1b[0m"
+        } else {
+            "error"
+        };
         match self {
             Exit::Diagnosed(diagnostic) => Some(diagnostic.render(colour)),
             Exit::Mistake(message) | Exit::Stuck(message) | Exit::Locked(message) => {

@@ -8,8 +8,19 @@ use super::{Exit, progress::Bar};
 use crate::run::trainer::{Trainer, converse};
 
 /// Has a trainer do the work on the CPU, and returns what came of it.
-pub(super) fn attempt(trainer: &Trainer, work: Work, threads: u32, bar: Option<&Bar>) -> Result<Finished, Exit> {
-    let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads, work };
+pub(super) fn attempt(
+    trainer: &Trainer,
+    work: Work,
+    threads: u32,
+    bar: Option<&Bar>,
+) -> Result<Finished, Exit> {
+    let attempt = Attempt {
+        protocol: PROTOCOL,
+        number: 1,
+        device: Device::Cpu,
+        threads,
+        work,
+    };
     let last = converse(trainer, &attempt, |event| {
         if let (Event::Progress { done, total, .. }, Some(bar)) = (event, bar) {
             bar.set(*done, *total);

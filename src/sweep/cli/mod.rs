@@ -131,7 +131,9 @@ impl Target {
 
     /// Keeps the file in the results folder, as it is now.
     fn keep(&self, opened: &Opened) -> Result<(), Exit> {
-        Ok(opened.ledger.keep_sweep(&opened.sweep.name, &resolved(&self.file, &self.overrides)?)?)
+        Ok(opened
+            .ledger
+            .keep_sweep(&opened.sweep.name, &resolved(&self.file, &self.overrides)?)?)
     }
 }
 
@@ -139,8 +141,14 @@ impl Opened {
     fn new(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
         let ledger = Ledger::new(results);
         let machine = Machine::survey(env::var("CUDA_VISIBLE_DEVICES").ok().as_deref());
-        let plan = Plan::new(&sweep, &ledger, machine.numerics(&sweep.resources)).map_err(Exit::mistake)?;
-        Ok(Opened { sweep, ledger, machine, plan })
+        let plan = Plan::new(&sweep, &ledger, machine.numerics(&sweep.resources))
+            .map_err(Exit::mistake)?;
+        Ok(Opened {
+            sweep,
+            ledger,
+            machine,
+            plan,
+        })
     }
 }
 
@@ -151,7 +159,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // A closed pipe is no reason to complain about a help text.
             let _ = error.print();
-            return if error.use_stderr() { Exit::MISTAKE } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                Exit::MISTAKE
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     let result = match &cli.command {
@@ -196,14 +208,19 @@ fn show(text: &str) -> Result<(), Exit> {
 }
 
 fn print(mut output: impl Write, text: &str) -> io::Result<()> {
-    output.write_all(text.as_bytes()).and_then(|()| output.flush())
+    output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
 }
 
 /// Prints a result for programs, as it is made.
 fn show_json(value: &impl Serialize) -> Result<(), Exit> {
     let mut output = BufWriter::new(io::stdout().lock());
     let written = serde_json::to_writer_pretty(&mut output, value).map_err(io::Error::from);
-    match written.and_then(|()| writeln!(output)).and_then(|()| output.flush()) {
+    match written
+        .and_then(|()| writeln!(output))
+        .and_then(|()| output.flush())
+    {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Exit::NobodyReads),
         Err(error) => Err(Exit::stuck(format!("failed to print: {error}"))),
@@ -231,5 +248,9 @@ impl From<Diagnostic> for Exit {
 
 /// `1 run`, `2 runs`.
 fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    if count == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{count} {noun}s")
+    }
 }

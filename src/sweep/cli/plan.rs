@@ -60,14 +60,32 @@ impl PlanCommand {
         let opened = self.target.open()?;
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
         if self.dot || self.mermaid {
-            let language = if self.dot { Language::Dot } else { Language::Mermaid };
+            let language = if self.dot {
+                Language::Dot
+            } else {
+                Language::Mermaid
+            };
             return show(&picture::of(&opened.plan, &freshness, language));
         }
-        let origins = if self.origins { origins::of(&self.target, &opened)? } else { Vec::new() };
-        let forecast = forecast::of(&opened.plan, &freshness, &opened.ledger, &opened.sweep.data_root)?;
+        let origins = if self.origins {
+            origins::of(&self.target, &opened)?
+        } else {
+            Vec::new()
+        };
+        let forecast = forecast::of(
+            &opened.plan,
+            &freshness,
+            &opened.ledger,
+            &opened.sweep.data_root,
+        )?;
         match self.json {
             true => show_json(&json::Whole::of(&opened, &freshness, &forecast, origins)),
-            false => show(&(self.as_text(&opened, &freshness, &forecast, &origins).join("\n") + "\n")),
+            false => show(
+                &(self
+                    .as_text(&opened, &freshness, &forecast, &origins)
+                    .join("\n")
+                    + "\n"),
+            ),
         }
     }
 
@@ -80,7 +98,11 @@ impl PlanCommand {
     ) -> Vec<String> {
         let Opened { sweep, plan, .. } = opened;
         let mut lines = vec![format!("{}: {}", sweep.name, check::arithmetic(sweep))];
-        lines.extend(plan.missing.iter().map(|missing| format!("missing: {missing}")));
+        lines.extend(
+            plan.missing
+                .iter()
+                .map(|missing| format!("missing: {missing}")),
+        );
         lines.extend(sweep.refinements.iter().cloned());
         lines.extend(sweep.fairness.paragraph());
         lines.push(String::new());
@@ -108,9 +130,17 @@ const MANY: usize = 200;
 fn each_run(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
     let members = &opened.plan.members;
     let names: Vec<String> = members.iter().map(describe).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let width = names
+        .iter()
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or(0);
     let line = |(place, (member, name)): (usize, (&Member, String))| {
-        format!("  {}  {name:width$}  {}", member.run, standing_of(place, member, opened, freshness))
+        format!(
+            "  {}  {name:width$}  {}",
+            member.run,
+            standing_of(place, member, opened, freshness)
+        )
     };
     members.iter().zip(names).enumerate().map(line).collect()
 }
@@ -121,15 +151,30 @@ fn summed_up(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
     let mut places: BTreeMap<(&str, &str, String), usize> = BTreeMap::new();
     for (place, member) in opened.plan.members.iter().enumerate() {
         let standing = standing_of(place, member, opened, freshness);
-        let key = (member.dataset.as_str(), member.method.as_str(), standing.clone());
+        let key = (
+            member.dataset.as_str(),
+            member.method.as_str(),
+            standing.clone(),
+        );
         let group = *places.entry(key).or_insert_with(|| {
-            groups.push((format!("{}: {}", member.dataset, member.method), standing, 0, member.run));
+            groups.push((
+                format!("{}: {}", member.dataset, member.method),
+                standing,
+                0,
+                member.run,
+            ));
             groups.len() - 1
         });
         groups[group].2 += 1;
     }
-    let width = groups.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
-    let line = |(name, standing, count, run)| format!("  {name:width$}  {count:>7} {standing} (such as {run})");
+    let width = groups
+        .iter()
+        .map(|(name, ..)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let line = |(name, standing, count, run)| {
+        format!("  {name:width$}  {count:>7} {standing} (such as {run})")
+    };
     let mut lines: Vec<String> = groups.into_iter().map(line).collect();
     lines.push("  (--runs lists each)".to_owned());
     lines
@@ -150,7 +195,14 @@ fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
         Err(error) => return vec![format!("  cannot run here: {error}")],
     };
     let mut lines = vec![format!("  in {}", slot_names(&slots))];
-    let (todo, unknown) = (forecast.verbs.values().map(|expected| expected.todo).sum::<usize>(), forecast.unknown());
+    let (todo, unknown) = (
+        forecast
+            .verbs
+            .values()
+            .map(|expected| expected.todo)
+            .sum::<usize>(),
+        forecast.unknown(),
+    );
     if todo + forecast.ahead == 0 {
         return lines;
     }
@@ -163,16 +215,29 @@ fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
             0 => String::new(),
             unknown => format!(", and {} that nothing is known of", counted(unknown, "job")),
         };
-        lines.push(format!("  time      about {}, for {} of work{rest}", duration(wall), duration(seconds)));
+        lines.push(format!(
+            "  time      about {}, for {} of work{rest}",
+            duration(wall),
+            duration(seconds)
+        ));
         if slots.iter().any(|slot| slot.device == Device::Cuda) {
             let hours = seconds / 3600.0 / f64::from(sweep.resources.runs_per_gpu);
             lines.push(format!("  GPU hours about {hours:.1}"));
         }
     }
-    for (verb, expected) in forecast.verbs.iter().filter(|(_, expected)| expected.todo > 0) {
-        let known = expected.known.iter().map(|(ground, count)| format!("{count} {}", ground.words()));
+    for (verb, expected) in forecast
+        .verbs
+        .iter()
+        .filter(|(_, expected)| expected.todo > 0)
+    {
+        let known = expected
+            .known
+            .iter()
+            .map(|(ground, count)| format!("{count} {}", ground.words()));
         let unknown = Some(expected.unknown()).filter(|&count| count > 0 && unknown < todo);
-        let parts: Vec<String> = known.chain(unknown.map(|count| format!("{count} unknown"))).collect();
+        let parts: Vec<String> = known
+            .chain(unknown.map(|count| format!("{count} unknown")))
+            .collect();
         if !parts.is_empty() {
             lines.push(format!("              {verb:<9} {}", parts.join("; ")));
         }
@@ -186,12 +251,17 @@ fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
 }
 
 fn disk(opened: &Opened, forecast: &Forecast) -> String {
-    let free = free_bytes(opened.ledger.root()).map_or(String::new(), |free| format!("; {} are free", size(free)));
+    let free = free_bytes(opened.ledger.root())
+        .map_or(String::new(), |free| format!("; {} are free", size(free)));
     match (forecast.bytes, forecast.unsized_jobs) {
         (0, 1..) => format!("  disk      unknown{free}"),
         (bytes, 0) => format!("  disk      about {}{free}", size(bytes as f64)),
         (bytes, unknown) => {
-            format!("  disk      about {}, and {} of unknown size{free}", size(bytes as f64), counted(unknown, "job"))
+            format!(
+                "  disk      about {}, and {} of unknown size{free}",
+                size(bytes as f64),
+                counted(unknown, "job")
+            )
         }
     }
 }
@@ -222,43 +292,84 @@ fn made_of(opened: &Opened) -> Vec<String> {
     let mut lines = Vec::new();
     let points = &opened.sweep.points;
     for point in points.iter().take(if points.len() > FEW { 1 } else { FEW }) {
-        let settings: Vec<String> = point.settings.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
-        let searched = point.methods.iter().find(|method| method.search.is_some()).or(point.methods.first());
+        let settings: Vec<String> = point
+            .settings
+            .iter()
+            .map(|(axis, value)| format!("{axis} = {value}"))
+            .collect();
+        let searched = point
+            .methods
+            .iter()
+            .find(|method| method.search.is_some())
+            .or(point.methods.first());
         let training = searched.map_or(Value::Null, |method| as_written(method, &point.training).1);
         let shared = [
-            ("data", canonical_json(&json!({ "dataset": point.dataset, "images": point.images }))),
+            (
+                "data",
+                canonical_json(&json!({ "dataset": point.dataset, "images": point.images })),
+            ),
             ("transform", canonical_json(&point.transform)),
             ("model", canonical_json(&point.model)),
             ("steps", canonical_json(&training["steps"])),
             ("sampler", canonical_json(&training["sampler"])),
             ("optimizer", canonical_json(&training["optimizer"])),
         ];
-        lines.push(format!("  all methods {}", settings.join(", ")).trim_end().to_owned());
+        lines.push(
+            format!("  all methods {}", settings.join(", "))
+                .trim_end()
+                .to_owned(),
+        );
         lines.extend(shared.map(|(name, value)| format!("    {name:<9} {value}")));
         let of_losses = Some(&training["loss_optimizer"]).filter(|optimizer| !optimizer.is_null());
-        lines.extend(of_losses.map(|optimizer| format!("    of losses {}", canonical_json(optimizer))));
+        lines.extend(
+            of_losses.map(|optimizer| format!("    of losses {}", canonical_json(optimizer))),
+        );
     }
     if points.len() > FEW {
-        lines.push(format!("  and {} other settings: {}", points.len() - 1, opened.sweep.axes.join(" x ")));
+        lines.push(format!(
+            "  and {} other settings: {}",
+            points.len() - 1,
+            opened.sweep.axes.join(" x ")
+        ));
     }
     for (method, training) in first_of_each(&opened.sweep) {
         lines.push(format!("  {}", method.table.name));
         let written = as_written(method, training).0;
         let parts = PARTS.iter().filter(|part| !written[**part].is_null());
-        lines.extend(parts.map(|part| format!("    {} {}", part.replace('_', " "), canonical_json(&written[*part]))));
+        lines.extend(parts.map(|part| {
+            format!(
+                "    {} {}",
+                part.replace('_', " "),
+                canonical_json(&written[*part])
+            )
+        }));
     }
     lines
 }
 
 /// What sets a method apart, by key.
-const PARTS: [&str; 9] =
-    ["baseline", "loss", "distance", "reduction", "regularizer", "miner", "memory", "sampler", "loss_optimizer"];
+const PARTS: [&str; 9] = [
+    "baseline",
+    "loss",
+    "distance",
+    "reduction",
+    "regularizer",
+    "miner",
+    "memory",
+    "sampler",
+    "loss_optimizer",
+];
 
 /// Each method where it first appears, with the training around it.
 fn first_of_each(sweep: &Sweep) -> Vec<(&Method, &TrainingTable)> {
     let mut seen = BTreeSet::new();
-    let methods = sweep.points.iter().flat_map(|point| point.methods.iter().map(|method| (method, &point.training)));
-    methods.filter(|(method, _)| seen.insert(&method.table.name)).collect()
+    let methods = sweep
+        .points
+        .iter()
+        .flat_map(|point| point.methods.iter().map(|method| (method, &point.training)));
+    methods
+        .filter(|(method, _)| seen.insert(&method.table.name))
+        .collect()
 }
 
 /// `2 slots (cpu 0, cpu 1)`.
@@ -270,9 +381,18 @@ pub(super) fn slot_names(slots: &[Slot]) -> String {
 /// `Triplet, seed 1, fold 2 of 4, model.embedding = 64`.
 pub(super) fn describe(member: &Member) -> String {
     let mut parts = vec![member.method.clone()];
-    parts.extend(member.settings.iter().map(|(axis, value)| format!("{axis} = {value}")));
+    parts.extend(
+        member
+            .settings
+            .iter()
+            .map(|(axis, value)| format!("{axis} = {value}")),
+    );
     parts.push(format!("seed {}", member.seed));
-    parts.extend(member.fold.map(|fold| format!("fold {} of {}", fold.index + 1, fold.of)));
+    parts.extend(
+        member
+            .fold
+            .map(|fold| format!("fold {} of {}", fold.index + 1, fold.of)),
+    );
     format!("{}: {}", member.dataset, parts.join(", "))
 }
 
@@ -281,15 +401,24 @@ pub(super) fn describe_run(run: RunId, plan: &Plan) -> String {
     if let Some(member) = plan.member_of(run) {
         return describe(member);
     }
-    let Some((study, trial)) = plan.trial_of(run) else { return run.to_string() };
-    let fold = study.trials[trial].runs.iter().position(|of_fold| *of_fold == run).unwrap_or(0);
+    let Some((study, trial)) = plan.trial_of(run) else {
+        return run.to_string();
+    };
+    let fold = study.trials[trial]
+        .runs
+        .iter()
+        .position(|of_fold| *of_fold == run)
+        .unwrap_or(0);
     let member = &plan.members[study.members.start + fold];
     let seed = format!("seed {}", member.seed);
     describe(member).replacen(&seed, &format!("trial {}", trial + 1), 1)
 }
 
 fn standing(run: RunId, freshness: &FreshnessOf) -> String {
-    match (freshness.get(&Job::Train(run)), freshness.get(&Job::Evaluate(run))) {
+    match (
+        freshness.get(&Job::Train(run)),
+        freshness.get(&Job::Evaluate(run)),
+    ) {
         (Some(Freshness::Stale(reason)), _) => format!("train: {reason}"),
         (_, Some(Freshness::Stale(reason))) => format!("evaluate: {reason}"),
         _ => "there".to_owned(),

@@ -72,7 +72,10 @@ impl Pace {
 
     /// Seconds for one of weight 1.
     fn of(&self, verb: &str) -> Option<f64> {
-        self.0.get(verb).filter(|(weight, _)| *weight > 0.0).map(|(weight, seconds)| seconds / weight)
+        self.0
+            .get(verb)
+            .filter(|(weight, _)| *weight > 0.0)
+            .map(|(weight, seconds)| seconds / weight)
     }
 }
 
@@ -91,10 +94,17 @@ struct Line {
 impl Progress {
     pub(super) fn new(plan: &Plan, freshness: &FreshnessOf) -> Progress {
         let plain = !io::stderr().is_terminal();
-        let target = if plain { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target = if plain {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
         let bars = MultiProgress::with_draw_target(target);
         let overall = bars.add(ProgressBar::new(0));
-        overall.set_style(style("{prefix} [{bar:30}] {percent:>3} %  {elapsed} gone, {msg}", "=> "));
+        overall.set_style(style(
+            "{prefix} [{bar:30}] {percent:>3} %  {elapsed} gone, {msg}",
+            "=> ",
+        ));
         overall.set_prefix("sweep");
         overall.enable_steady_tick(Duration::from_millis(500));
         let mut progress = Progress {
@@ -131,25 +141,35 @@ impl Progress {
 
     /// How long it will take if jobs go on as those before them. Unknown before the first step of a training.
     fn to_go(&self) -> Option<Duration> {
-        let mut left: BTreeMap<&str, f64> =
-            self.ahead.iter().map(|(&verb, ahead)| (verb, ahead.weight as f64)).collect();
+        let mut left: BTreeMap<&str, f64> = self
+            .ahead
+            .iter()
+            .map(|(&verb, ahead)| (verb, ahead.weight as f64))
+            .collect();
         for (job, &weight) in &self.weights {
             let done = self.fractions.get(job).copied().unwrap_or(0.0);
             *left.entry(job.verb()).or_default() += weight as f64 * (1.0 - done);
         }
-        let seconds = left.iter().filter(|(_, left)| **left > 0.0).map(|(&verb, left)| match self.pace.of(verb) {
-            Some(pace) => Some(pace * left),
-            None if verb == TRAIN => Some(self.pace_of_running()? * left),
-            // Short beside the trainings.
-            None => Some(0.0),
-        });
+        let seconds = left
+            .iter()
+            .filter(|(_, left)| **left > 0.0)
+            .map(|(&verb, left)| match self.pace.of(verb) {
+                Some(pace) => Some(pace * left),
+                None if verb == TRAIN => Some(self.pace_of_running()? * left),
+                // Short beside the trainings.
+                None => Some(0.0),
+            });
         let seconds: f64 = seconds.sum::<Option<f64>>()?;
         Some(Duration::from_secs_f64(seconds / self.abreast as f64))
     }
 
     /// Seconds for a step of the trainings that run now.
     fn pace_of_running(&self) -> Option<f64> {
-        let lines = self.running.iter().filter(|(job, _)| job.verb() == TRAIN).map(|(_, line)| line);
+        let lines = self
+            .running
+            .iter()
+            .filter(|(job, _)| job.verb() == TRAIN)
+            .map(|(_, line)| line);
         let (mut steps, mut seconds) = (0, 0.0);
         for line in lines.filter(|line| line.done > line.from) {
             steps += line.done - line.from;
@@ -160,7 +180,9 @@ impl Progress {
 
     /// Takes the bars from the screen.
     pub(super) fn close(&mut self) {
-        self.running.values().for_each(|line| line.bar.finish_and_clear());
+        self.running
+            .values()
+            .for_each(|line| line.bar.finish_and_clear());
         self.overall.finish_and_clear();
     }
 
@@ -174,14 +196,21 @@ impl Progress {
     }
 
     fn redraw(&mut self) {
-        self.overall.set_position(self.fractions.values().sum::<f64>() as u64);
+        self.overall
+            .set_position(self.fractions.values().sum::<f64>() as u64);
         self.overall.set_message(self.summary());
     }
 
     /// `12 of 96 jobs, 4 min 5 s to go`.
     fn summary(&self) -> String {
-        let to_go = self.to_go().map_or_else(|| "unknown time".to_owned(), duration);
-        format!("{} of {}, {to_go} to go", self.ended, counted(self.jobs, "job"))
+        let to_go = self
+            .to_go()
+            .map_or_else(|| "unknown time".to_owned(), duration);
+        format!(
+            "{} of {}, {to_go} to go",
+            self.ended,
+            counted(self.jobs, "job")
+        )
     }
 
     fn name(&self, job: Job) -> &str {
@@ -202,7 +231,11 @@ impl Progress {
 
 impl Watcher for Progress {
     fn started(&mut self, job: Job, attempt: u32, slot: &str) {
-        let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+        let again = if attempt > 1 {
+            format!(", attempt {attempt}")
+        } else {
+            String::new()
+        };
         if self.plain {
             tell(&format!("started   {} on {slot}{again}", self.name(job)));
         }
@@ -218,7 +251,9 @@ impl Watcher for Progress {
         if let Event::Remark { text } = event {
             self.say(&format!("          {text}"));
         }
-        let Some(line) = self.running.get_mut(&job) else { return };
+        let Some(line) = self.running.get_mut(&job) else {
+            return;
+        };
         line.hear(event);
         let fraction = line.fraction();
         self.fractions.insert(job, fraction);
@@ -227,14 +262,19 @@ impl Watcher for Progress {
     }
 
     fn ended(&mut self, job: Job, end: &End, again: bool) {
-        let Some(line) = self.running.remove(&job) else { return };
+        let Some(line) = self.running.remove(&job) else {
+            return;
+        };
         line.bar.finish_and_clear();
         let took = duration(line.begun.elapsed());
         match end {
             End::Finished => {
                 self.ended += 1;
                 self.fractions.insert(job, 1.0);
-                let weight = self.weights.get(&job).map_or(0.0, |&weight| weight as f64 * line.share());
+                let weight = self
+                    .weights
+                    .get(&job)
+                    .map_or(0.0, |&weight| weight as f64 * line.share());
                 self.pace.note(job, weight, line.begun.elapsed());
                 self.say(&format!("finished  {} in {took}", self.name(job)));
             }
@@ -242,7 +282,10 @@ impl Watcher for Progress {
             End::Failed { message, .. } => {
                 self.ended += usize::from(!again);
                 let next = if again { "; trying again" } else { "" };
-                self.say(&format!("failed    {} after {took}: {message}{next}", self.name(job)));
+                self.say(&format!(
+                    "failed    {} after {took}: {message}{next}",
+                    self.name(job)
+                ));
             }
         }
         self.redraw();
@@ -264,7 +307,15 @@ impl Watcher for Progress {
 
 impl Line {
     fn new(bar: ProgressBar) -> Line {
-        Line { bar, begun: Instant::now(), from: 0, done: 0, total: 0, loss: None, score: None }
+        Line {
+            bar,
+            begun: Instant::now(),
+            from: 0,
+            done: 0,
+            total: 0,
+            loss: None,
+            score: None,
+        }
     }
 
     fn hear(&mut self, event: &Event) {
@@ -278,7 +329,9 @@ impl Line {
                 self.loss = loss.or(self.loss);
             }
             Event::Scores { validation, .. } => {
-                self.score = validation.last_key_value().map(|(&metric, &value)| (metric, value));
+                self.score = validation
+                    .last_key_value()
+                    .map(|(&metric, &value)| (metric, value));
             }
             Event::Remark { .. }
             | Event::Memory { .. }
@@ -293,18 +346,29 @@ impl Line {
 
     /// How much of the job this attempt has done, as a fraction.
     fn share(&self) -> f64 {
-        if self.total == 0 { 1.0 } else { self.total.saturating_sub(self.from) as f64 / self.total as f64 }
+        if self.total == 0 {
+            1.0
+        } else {
+            self.total.saturating_sub(self.from) as f64 / self.total as f64
+        }
     }
 
     fn fraction(&self) -> f64 {
-        if self.total == 0 { 0.0 } else { self.done as f64 / self.total as f64 }
+        if self.total == 0 {
+            0.0
+        } else {
+            self.done as f64 / self.total as f64
+        }
     }
 
     fn message(&self) -> String {
-        let rate = self.done.saturating_sub(self.from) as f64 / self.begun.elapsed().as_secs_f64().max(1e-3);
+        let rate = self.done.saturating_sub(self.from) as f64
+            / self.begun.elapsed().as_secs_f64().max(1e-3);
         let mut parts = vec![format!("{rate:.1}/s")];
         parts.extend(self.loss.map(|loss| format!("loss {loss:.4}")));
-        parts.extend(self.score.map(|(metric, value)| format!("validation {} {:.1}", metric.heading(), 100.0 * value)));
+        parts.extend(self.score.map(|(metric, value)| {
+            format!("validation {} {:.1}", metric.heading(), 100.0 * value)
+        }));
         parts.join("  ")
     }
 
@@ -334,11 +398,19 @@ enum Unit {
 
 impl Bar {
     pub(super) fn images(prefix: &str) -> Bar {
-        Bar::of(prefix, Unit::Images, "{prefix} [{bar:30}] {pos}/{len} images  {per_sec}, {eta} to go")
+        Bar::of(
+            prefix,
+            Unit::Images,
+            "{prefix} [{bar:30}] {pos}/{len} images  {per_sec}, {eta} to go",
+        )
     }
 
     pub(super) fn bytes(prefix: &str) -> Bar {
-        Bar::of(prefix, Unit::Bytes, "{prefix} [{bar:30}] {bytes}/{total_bytes}  {bytes_per_sec}, {eta} to go")
+        Bar::of(
+            prefix,
+            Unit::Bytes,
+            "{prefix} [{bar:30}] {bytes}/{total_bytes}  {bytes_per_sec}, {eta} to go",
+        )
     }
 
     fn of(prefix: &str, unit: Unit, template: &str) -> Bar {
@@ -348,7 +420,12 @@ impl Bar {
         if !io::stderr().is_terminal() {
             tell(prefix);
         }
-        Bar { bar, unit, begun: Instant::now(), last_plain: Cell::new(Instant::now()) }
+        Bar {
+            bar,
+            unit,
+            begun: Instant::now(),
+            last_plain: Cell::new(Instant::now()),
+        }
     }
 
     pub(super) fn set(&self, done: u64, total: u64) {
@@ -356,7 +433,10 @@ impl Bar {
         self.bar.set_position(done);
         if !io::stderr().is_terminal() && self.last_plain.get().elapsed() >= PLAIN_EVERY {
             self.last_plain.set(Instant::now());
-            tell(&format!("  {}", self.unit.line(done, total, self.begun.elapsed())));
+            tell(&format!(
+                "  {}",
+                self.unit.line(done, total, self.begun.elapsed())
+            ));
         }
     }
 
@@ -369,7 +449,9 @@ impl Unit {
     /// `1200/11788 images, 240/s, 44.1 s to go`
     fn line(self, done: u64, total: u64, gone: Duration) -> String {
         let rate = done as f64 / gone.as_secs_f64().max(1e-3);
-        let left = duration(Duration::from_secs_f64(total.saturating_sub(done) as f64 / rate.max(1e-3)));
+        let left = duration(Duration::from_secs_f64(
+            total.saturating_sub(done) as f64 / rate.max(1e-3),
+        ));
         let megabytes = |bytes: f64| format!("{:.0}", bytes / 1e6);
         match self {
             Unit::Images => format!("{done}/{total} images, {rate:.0}/s, {left} to go"),
@@ -383,7 +465,9 @@ impl Unit {
 
 fn style(template: &str, characters: &str) -> ProgressStyle {
     // A template that does not parse is a mistake of ours, seen at once; the default style still works.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars(characters)
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars(characters)
 }
 
 const TRAIN: &str = "train";
@@ -396,15 +480,28 @@ fn weight(job: Job, plan: &Plan) -> u64 {
 }
 
 fn steps(planned: &PlannedRun) -> u64 {
-    planned.identity.recipe.training.as_ref().map_or(0, |training| training.steps)
+    planned
+        .identity
+        .recipe
+        .training
+        .as_ref()
+        .map_or(0, |training| training.steps)
 }
 
 /// What searches will still lead to at most.
 fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
     let longest = plan.runs.values().map(steps).max().unwrap_or(0);
     let mut ahead: BTreeMap<&str, Ahead> = BTreeMap::new();
-    for study in plan.studies.iter().filter(|study| study.standing == Standing::Open) {
-        let folds = study.trials.first().map_or(1, |trial| trial.runs.len()).max(1);
+    for study in plan
+        .studies
+        .iter()
+        .filter(|study| study.standing == Standing::Open)
+    {
+        let folds = study
+            .trials
+            .first()
+            .map_or(1, |trial| trial.runs.len())
+            .max(1);
         let trials = folds * study.budget.saturating_sub(study.trials.len());
         let repetitions = study.members.len();
         let kinds = [
@@ -414,7 +511,10 @@ fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
         ];
         for (verb, jobs, weight) in kinds {
             let all = ahead.entry(verb).or_default();
-            *all = Ahead { jobs: all.jobs + jobs, weight: all.weight + jobs as u64 * weight };
+            *all = Ahead {
+                jobs: all.jobs + jobs,
+                weight: all.weight + jobs as u64 * weight,
+            };
         }
     }
     ahead
@@ -426,11 +526,25 @@ fn name(job: Job, plan: &Plan) -> String {
             let title = plan.data.get(&data).map_or("", |data| data.dataset.title());
             format!("prepare {title}")
         }
-        Job::Train(run) | Job::Evaluate(run) => format!("{} {}", job.verb(), describe_run(run, plan)),
+        Job::Train(run) | Job::Evaluate(run) => {
+            format!("{} {}", job.verb(), describe_run(run, plan))
+        }
         Job::Ensemble(id) => {
-            let member = plan.ensembles.get(&id).map(|ensemble| &plan.members[ensemble.members[0]]);
-            let folds = |member: &Member| describe(&Member { fold: None, ..member.clone() });
-            format!("{} {}", job.verb(), member.map_or_else(|| id.to_string(), folds))
+            let member = plan
+                .ensembles
+                .get(&id)
+                .map(|ensemble| &plan.members[ensemble.members[0]]);
+            let folds = |member: &Member| {
+                describe(&Member {
+                    fold: None,
+                    ..member.clone()
+                })
+            };
+            format!(
+                "{} {}",
+                job.verb(),
+                member.map_or_else(|| id.to_string(), folds)
+            )
         }
     }
 }
@@ -452,8 +566,14 @@ mod tests {
     #[test]
     fn a_plain_line_has_a_rate_and_what_is_left() {
         let line = |unit: Unit, done, total| unit.line(done, total, Duration::from_secs(5));
-        assert_eq!(line(Unit::Images, 1200, 11_788), "1200/11788 images, 240/s, 44.1 s to go");
-        assert_eq!(line(Unit::Bytes, 50_000_000, 2_000_000_000), "50/2000 MB, 10 MB/s, 3 min 15 s to go");
+        assert_eq!(
+            line(Unit::Images, 1200, 11_788),
+            "1200/11788 images, 240/s, 44.1 s to go"
+        );
+        assert_eq!(
+            line(Unit::Bytes, 50_000_000, 2_000_000_000),
+            "50/2000 MB, 10 MB/s, 3 min 15 s to go"
+        );
         assert!(line(Unit::Images, 0, 0).starts_with("0/0 images, 0/s"));
     }
 }

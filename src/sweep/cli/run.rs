@@ -62,7 +62,11 @@ impl Run {
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
         let todo: usize = tally(&freshness).values().map(|(todo, _)| todo).sum();
         let tally = if todo == 0 {
-            tell(&format!("{}: {}; all there", opened.sweep.name, arithmetic(&opened.sweep)));
+            tell(&format!(
+                "{}: {}; all there",
+                opened.sweep.name,
+                arithmetic(&opened.sweep)
+            ));
             Tally::default()
         } else {
             self.work(&mut opened, freshness)?
@@ -79,20 +83,40 @@ impl Run {
             false => format!(" --{name} {}", path.display()),
         };
         let results = flag("results", &self.target.results, "results");
-        format!("{}{results}{}", opened.sweep.command, flag("reports", self.destination.folder(), "reports"))
+        format!(
+            "{}{results}{}",
+            opened.sweep.command,
+            flag("reports", self.destination.folder(), "reports")
+        )
     }
 
     fn work(&self, opened: &mut Opened, freshness: FreshnessOf) -> Result<Tally, Exit> {
-        let Opened { sweep, ledger, plan, machine } = opened;
+        let Opened {
+            sweep,
+            ledger,
+            plan,
+            machine,
+        } = opened;
         let slots = machine.slots(&sweep.resources).map_err(Exit::mistake)?;
         let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
         check_device(&trainer, &slots)?;
         let interrupts = Arc::new(AtomicU32::new(0));
         watch_for_interrupts(&interrupts)?;
-        tell(&format!("{}: {}, {}", sweep.name, arithmetic(sweep), slot_names(&slots)));
+        tell(&format!(
+            "{}: {}, {}",
+            sweep.name,
+            arithmetic(sweep),
+            slot_names(&slots)
+        ));
         let mut progress = Progress::new(plan, &freshness);
-        let mut session =
-            Session { plan, ledger, trainer: &trainer.program, slots: &slots, sweep, interrupts: &interrupts };
+        let mut session = Session {
+            plan,
+            ledger,
+            trainer: &trainer.program,
+            slots: &slots,
+            sweep,
+            interrupts: &interrupts,
+        };
         let tally = session.run(freshness, &mut progress);
         progress.close();
         tally.map_err(|error| match error {
@@ -107,20 +131,42 @@ impl Run {
 /// All that is missing at once, where it comes from and which command adds it.
 fn missing(opened: &Opened) -> Exit {
     let root = opened.sweep.data_root.display();
-    let absent = opened.plan.data.values().filter(|data| data.source.is_none() && data.dataset.files() != Files::Drawn);
+    let absent = opened
+        .plan
+        .data
+        .values()
+        .filter(|data| data.source.is_none() && data.dataset.files() != Files::Drawn);
     let of_data: BTreeSet<String> = absent
         .map(|data| match data.dataset.download() {
             Some((files, page)) => {
-                format!("from {page}:\n      sweep data add {} {files} --root {root}", data.dataset.folder())
+                format!(
+                    "from {page}:\n      sweep data add {} {files} --root {root}",
+                    data.dataset.folder()
+                )
             }
-            None => format!("your own:\n      sweep data add {} DOWNLOADED... --root {root}", data.dataset.folder()),
+            None => format!(
+                "your own:\n      sweep data add {} DOWNLOADED... --root {root}",
+                data.dataset.folder()
+            ),
         })
         .collect();
-    let backbones = opened.sweep.points.iter().map(|point| &point.model.backbone);
+    let backbones = opened
+        .sweep
+        .points
+        .iter()
+        .map(|point| &point.model.backbone);
     let usual: BTreeSet<String> = backbones
-        .filter(|_| opened.plan.missing.iter().any(|missing| missing.contains("weights")))
+        .filter(|_| {
+            opened
+                .plan
+                .missing
+                .iter()
+                .any(|missing| missing.contains("weights"))
+        })
         .filter_map(Backbone::usual_weights)
-        .map(|page| format!("from {page}:\n      scripts/convert_weights.py FILE.pth FILE.safetensors"))
+        .map(|page| {
+            format!("from {page}:\n      scripts/convert_weights.py FILE.pth FILE.safetensors")
+        })
         .collect();
     let list = opened.plan.missing.join("\n       ");
     let hints: Vec<String> = of_data.into_iter().chain(usual).collect();

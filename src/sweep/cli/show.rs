@@ -1,7 +1,10 @@
 //! `sweep show`: the parts that a sweep file can name, with formulas, defaults and sources.
 
 use clap::{Args, ValueEnum};
-use schema::{Card, Dataset, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule, canonical_json};
+use schema::{
+    Card, Dataset, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule,
+    canonical_json,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -77,14 +80,46 @@ impl Show {
             Kind::Losses => entries(Loss::CARDS, &Loss::every(), "loss", wanted, "Loss"),
             Kind::Miners => entries(Miner::CARDS, &Miner::every(), "miner", wanted, "Miner"),
             Kind::Memories => entries(Memory::CARDS, &Memory::every(), "memory", wanted, "Memory"),
-            Kind::Distances => entries(Distance::CARDS, &Distance::every(), "distance", wanted, "Distance"),
-            Kind::Reductions => entries(Reduction::CARDS, &Reduction::every(), "reduction", wanted, "Reduction"),
-            Kind::Samplers => entries(Sampler::CARDS, &Sampler::every(), "sampler", wanted, "Sampler"),
-            Kind::Schedules => entries(Schedule::CARDS, &Schedule::every(), "schedule", wanted, "Schedule"),
-            Kind::Optimizers => entries(Optimizer::CARDS, &Optimizer::every(), "optimizer", wanted, "Optimizer"),
+            Kind::Distances => entries(
+                Distance::CARDS,
+                &Distance::every(),
+                "distance",
+                wanted,
+                "Distance",
+            ),
+            Kind::Reductions => entries(
+                Reduction::CARDS,
+                &Reduction::every(),
+                "reduction",
+                wanted,
+                "Reduction",
+            ),
+            Kind::Samplers => entries(
+                Sampler::CARDS,
+                &Sampler::every(),
+                "sampler",
+                wanted,
+                "Sampler",
+            ),
+            Kind::Schedules => entries(
+                Schedule::CARDS,
+                &Schedule::every(),
+                "schedule",
+                wanted,
+                "Schedule",
+            ),
+            Kind::Optimizers => entries(
+                Optimizer::CARDS,
+                &Optimizer::every(),
+                "optimizer",
+                wanted,
+                "Optimizer",
+            ),
         };
         if entries.is_empty() {
-            return Err(Exit::mistake(format!("nothing here has `{wanted}` in its name")));
+            return Err(Exit::mistake(format!(
+                "nothing here has `{wanted}` in its name"
+            )));
         }
         show(&(entries.join("\n\n") + "\n"))
     }
@@ -96,28 +131,59 @@ fn presets(wanted: &str) -> Vec<String> {
         return vec![text.trim_end().to_owned()];
     }
     let all = presets::names().filter(|name| name.contains(wanted));
-    let first_line = |name| presets::text(name).and_then(|text| text.lines().next()).unwrap_or_default();
-    all.map(|name| format!("presets/{name}\n    {}", first_line(name).trim_start_matches("# "))).collect()
+    let first_line = |name| {
+        presets::text(name)
+            .and_then(|text| text.lines().next())
+            .unwrap_or_default()
+    };
+    all.map(|name| {
+        format!(
+            "presets/{name}\n    {}",
+            first_line(name).trim_start_matches("# ")
+        )
+    })
+    .collect()
 }
 
 /// A paragraph for each rule of fairness.
 fn rules(wanted: &str) -> Vec<String> {
-    let named = Rule::ALL.into_iter().filter(|rule| rule.to_string().contains(wanted));
+    let named = Rule::ALL
+        .into_iter()
+        .filter(|rule| rule.to_string().contains(wanted));
     named
         .map(|rule| {
-            let binding = if rule.is_binding() { "binding under a protocol" } else { "a warning" };
+            let binding = if rule.is_binding() {
+                "binding under a protocol"
+            } else {
+                "a warning"
+            };
             format!("{rule}  {} ({binding})\n    {}", rule.title(), rule.why())
         })
         .collect()
 }
 
 /// One paragraph for each part; cards and defaults are in the same order.
-fn entries<T: Serialize>(cards: &[Card], defaults: &[T], key: &str, wanted: &str, of: &str) -> Vec<String> {
+fn entries<T: Serialize>(
+    cards: &[Card],
+    defaults: &[T],
+    key: &str,
+    wanted: &str,
+    of: &str,
+) -> Vec<String> {
     let schema = json_schema();
-    let parts = cards.iter().zip(defaults).filter(|(card, _)| card.name.contains(wanted));
+    let parts = cards
+        .iter()
+        .zip(defaults)
+        .filter(|(card, _)| card.name.contains(wanted));
     let entry = |(card, default): (&Card, &T)| {
-        let settings = if wanted.is_empty() { Vec::new() } else { settings(&schema, of, card.name) };
-        [vec![entry(card, default, key)], settings].concat().join("\n")
+        let settings = if wanted.is_empty() {
+            Vec::new()
+        } else {
+            settings(&schema, of, card.name)
+        };
+        [vec![entry(card, default, key)], settings]
+            .concat()
+            .join("\n")
     };
     parts.map(entry).collect()
 }
@@ -125,7 +191,9 @@ fn entries<T: Serialize>(cards: &[Card], defaults: &[T], key: &str, wanted: &str
 /// One paragraph for each choice of a kind of which the types themselves tell everything.
 fn choices(of: &str, key: &str, wanted: &str) -> Vec<String> {
     let schema = json_schema();
-    let named = names(&schema, of).into_iter().filter(|(name, ..)| name.contains(wanted));
+    let named = names(&schema, of)
+        .into_iter()
+        .filter(|(name, ..)| name.contains(wanted));
     named
         .map(|(name, description, has_value)| {
             let settings = settings(&schema, of, &name);
@@ -134,7 +202,9 @@ fn choices(of: &str, key: &str, wanted: &str) -> Vec<String> {
                 (true, []) => format!("{key} = {{ {name} = .. }}"),
                 (true, _) => format!("{key}.{name} = {{}}"),
             };
-            [vec![written, format!("    {description}")], settings].concat().join("\n")
+            [vec![written, format!("    {description}")], settings]
+                .concat()
+                .join("\n")
         })
         .collect()
 }
@@ -143,12 +213,20 @@ fn choices(of: &str, key: &str, wanted: &str) -> Vec<String> {
 fn names(schema: &Value, of: &str) -> Vec<(String, String, bool)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let options = schema["definitions"][of]["oneOf"].as_array();
-    let choice = |option: &Value| match option["properties"].as_object().and_then(|properties| properties.keys().next())
+    let choice = |option: &Value| match option["properties"]
+        .as_object()
+        .and_then(|properties| properties.keys().next())
     {
         Some(name) => vec![(name.clone(), text(&option["description"]), true)],
         None => {
-            let plain = option["enum"].as_array().into_iter().flatten().chain(option.get("const"));
-            plain.map(|name| (text(name), text(&option["description"]), false)).collect()
+            let plain = option["enum"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .chain(option.get("const"));
+            plain
+                .map(|name| (text(name), text(&option["description"]), false))
+                .collect()
         }
     };
     options.into_iter().flatten().flat_map(choice).collect()
@@ -157,27 +235,48 @@ fn names(schema: &Value, of: &str) -> Vec<(String, String, bool)> {
 /// What each setting of a choice means, and its default.
 fn settings(schema: &Value, of: &str, name: &str) -> Vec<String> {
     let options = schema["definitions"][of]["oneOf"].as_array();
-    let of_choice = options.into_iter().flatten().find_map(|option| option["properties"].get(name));
-    let definition = of_choice.and_then(reference).map_or(&Value::Null, |name| &schema["definitions"][name]);
+    let of_choice = options
+        .into_iter()
+        .flatten()
+        .find_map(|option| option["properties"].get(name));
+    let definition = of_choice
+        .and_then(reference)
+        .map_or(&Value::Null, |name| &schema["definitions"][name]);
     let properties = definition["properties"].as_object();
-    let width = properties.into_iter().flatten().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let width = properties
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.len())
+        .max()
+        .unwrap_or(0);
     let line = |(name, setting): (&String, &Value)| {
         let meaning = setting["description"].as_str().unwrap_or_default();
-        let is_needed = definition["required"].as_array().is_some_and(|required| required.contains(&json!(name)));
+        let is_needed = definition["required"]
+            .as_array()
+            .is_some_and(|required| required.contains(&json!(name)));
         let default = match setting.get("default") {
             Some(default) => format!(" Default: {}", in_toml(default)),
             None if is_needed => " Has to be given.".to_owned(),
             None => String::new(),
         };
-        format!("    {name:width$}  {meaning}{default}").trim_end().to_owned()
+        format!("    {name:width$}  {meaning}{default}")
+            .trim_end()
+            .to_owned()
     };
     properties.into_iter().flatten().map(line).collect()
 }
 
 /// The name of the definition that a schema refers to.
 fn reference(schema: &Value) -> Option<&str> {
-    let alternatives = ["anyOf", "allOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten();
-    let path = schema["$ref"].as_str().or_else(|| alternatives.filter_map(|option| option["$ref"].as_str()).next());
+    let alternatives = ["anyOf", "allOf"]
+        .into_iter()
+        .filter_map(|key| schema[key].as_array())
+        .flatten();
+    let path = schema["$ref"].as_str().or_else(|| {
+        alternatives
+            .filter_map(|option| option["$ref"].as_str())
+            .next()
+    });
     path?.rsplit('/').next()
 }
 
@@ -186,22 +285,39 @@ fn data_sets(wanted: &str) -> Vec<String> {
     let known = |name: &str| serde_json::from_value::<Dataset>(Value::from(name)).ok();
     let facts = |entry: String| {
         let name = entry.split('"').nth(1).unwrap_or_default().to_owned();
-        let Some(dataset) = known(&name) else { return entry };
-        let classes = dataset.published().classes.map(|classes| format!("    trained on {classes} classes"));
+        let Some(dataset) = known(&name) else {
+            return entry;
+        };
+        let classes = dataset
+            .published()
+            .classes
+            .map(|classes| format!("    trained on {classes} classes"));
         let recall: Vec<String> = dataset.recall_at().iter().map(u32::to_string).collect();
         let recall = format!("    Recall@{}", recall.join(", "));
         let add = format!("    sweep data add {} DOWNLOADED...", dataset.folder());
-        [Some(entry), classes, Some(recall), Some(add)].into_iter().flatten().collect::<Vec<_>>().join("\n")
+        [Some(entry), classes, Some(recall), Some(add)]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("\n")
     };
-    choices("Dataset", "dataset", wanted).into_iter().map(facts).collect()
+    choices("Dataset", "dataset", wanted)
+        .into_iter()
+        .map(facts)
+        .collect()
 }
 
 /// The protocols, or the text of the one of this name.
 fn protocols(wanted: &str) -> Vec<String> {
     let schema = json_schema();
-    match names(&schema, "Protocol").into_iter().find(|(name, ..)| name == wanted) {
+    match names(&schema, "Protocol")
+        .into_iter()
+        .find(|(name, ..)| name == wanted)
+    {
         Some((name, description, _)) => vec![
-            format!("protocol = \"{name}\"\n    {description}\n    Rules that it binds to: `sweep show rules`"),
+            format!(
+                "protocol = \"{name}\"\n    {description}\n    Rules that it binds to: `sweep show rules`"
+            ),
             presets(&name).join("\n\n"),
         ],
         None => choices("Protocol", "protocol", wanted),
@@ -214,7 +330,10 @@ fn entry(card: &Card, default: &impl Serialize, key: &str) -> String {
         lines.push(format!("    {}", card.source));
     }
     if !card.search.is_empty() {
-        lines.push(format!("    searched by the Reality Check in {}", card.search));
+        lines.push(format!(
+            "    searched by the Reality Check in {}",
+            card.search
+        ));
     }
     lines.join("\n")
 }
@@ -236,7 +355,10 @@ pub(super) fn in_toml(value: &Value) -> String {
     match value {
         Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
         Value::Object(fields) => {
-            let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key} = {}", in_toml(value))).collect();
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|(key, value)| format!("{key} = {}", in_toml(value)))
+                .collect();
             format!("{{ {} }}", fields.join(", "))
         }
         other => canonical_json(other),

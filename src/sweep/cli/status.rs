@@ -29,21 +29,34 @@ impl Status {
         let (mut finished, mut begun, mut lines) = (0, 0, Vec::new());
         for &run in plan.runs.keys() {
             let name = describe_run(run, plan);
-            if let Some(Trained { empty_steps, steps, .. }) = ledger.trained(run)?.filter(Trained::was_mostly_idle) {
-                lines.push(format!("  idle      {run}  {name}: no pair counted in {empty_steps} of {steps} steps"));
+            if let Some(Trained {
+                empty_steps, steps, ..
+            }) = ledger.trained(run)?.filter(Trained::was_mostly_idle)
+            {
+                lines.push(format!(
+                    "  idle      {run}  {name}: no pair counted in {empty_steps} of {steps} steps"
+                ));
             }
             match state_of(run, plan, ledger)? {
                 RunState::Finished(_) => finished += 1,
                 RunState::Broken { how, step } => {
                     finished += 1;
-                    lines.push(format!("  {:<9} {run}  {name}, {} at step {step}", how.word(), how.reason()));
+                    lines.push(format!(
+                        "  {:<9} {run}  {name}, {} at step {step}",
+                        how.word(),
+                        how.reason()
+                    ));
                 }
                 RunState::Failed { message, .. } => {
                     lines.push(format!("  failed    {run}  {name}: {message}"));
                     lines.push(format!("            log: {}", self.log(ledger, run)?));
                 }
                 RunState::Missing => match ledger.state(run)? {
-                    OnDisk::New if plan.runs[&run].member.is_none() && ledger.trained(run)?.is_some() => finished += 1,
+                    OnDisk::New
+                        if plan.runs[&run].member.is_none() && ledger.trained(run)?.is_some() =>
+                    {
+                        finished += 1
+                    }
                     OnDisk::New => {}
                     OnDisk::Interrupted => {
                         begun += 1;
@@ -56,24 +69,46 @@ impl Status {
                 },
             }
         }
-        let mut summary = format!("{finished} of {} finished, {begun} begun", counted(plan.runs.len(), "run"));
+        let mut summary = format!(
+            "{finished} of {} finished, {begun} begun",
+            counted(plan.runs.len(), "run")
+        );
         if !plan.ensembles.is_empty() {
             let joined = ensembles(plan, ledger, &mut lines)?;
-            summary.push_str(&format!("; {joined} of {} measured", counted(plan.ensembles.len(), "ensemble")));
+            summary.push_str(&format!(
+                "; {joined} of {} measured",
+                counted(plan.ensembles.len(), "ensemble")
+            ));
         }
         lines.insert(0, format!("{}: {summary}", opened.sweep.name));
         lines.splice(1..1, studies::standings(&opened));
-        lines.splice(1..1, plan.missing.iter().map(|missing| format!("missing: {missing}")));
+        lines.splice(
+            1..1,
+            plan.missing
+                .iter()
+                .map(|missing| format!("missing: {missing}")),
+        );
         let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
-        let todo: usize = super::plan::tally(&freshness).values().map(|(todo, _)| todo).sum();
+        let todo: usize = super::plan::tally(&freshness)
+            .values()
+            .map(|(todo, _)| todo)
+            .sum();
         if todo > 0 {
-            lines.push(format!("{} left: `{}`", counted(todo, "job"), opened.sweep.command));
+            lines.push(format!(
+                "{} left: `{}`",
+                counted(todo, "job"),
+                opened.sweep.command
+            ));
         }
         show(&(lines.join("\n") + "\n"))
     }
 
     fn log(&self, ledger: &Ledger, run: schema::RunId) -> Result<String, Exit> {
-        let job = if ledger.attempts(Job::Evaluate(run))? > 0 { Job::Evaluate(run) } else { Job::Train(run) };
+        let job = if ledger.attempts(Job::Evaluate(run))? > 0 {
+            Job::Evaluate(run)
+        } else {
+            Job::Train(run)
+        };
         Ok(log(ledger, job)?)
     }
 }
@@ -83,16 +118,30 @@ fn ensembles(plan: &Plan, ledger: &Ledger, lines: &mut Vec<String>) -> Result<us
     let mut measured = 0;
     for (&id, ensemble) in &plan.ensembles {
         let of = ensemble.members.first().map(|&place| &plan.members[place]);
-        let name = of.map_or_else(|| id.to_string(), |member| describe(&Member { fold: None, ..member.clone() }));
+        let name = of.map_or_else(
+            || id.to_string(),
+            |member| {
+                describe(&Member {
+                    fold: None,
+                    ..member.clone()
+                })
+            },
+        );
         match state_of_ensemble(id, plan, ledger)? {
             RunState::Finished(_) => measured += 1,
             RunState::Broken { how, .. } => {
-                lines.push(format!("  unjoined  {id}  {name}, all folds: one of them is {}", how.word()));
+                lines.push(format!(
+                    "  unjoined  {id}  {name}, all folds: one of them is {}",
+                    how.word()
+                ));
             }
             RunState::Failed { message, .. } => {
                 lines.push(format!("  failed    {id}  {name}, all folds: {message}"));
                 if ledger.attempts(Job::Ensemble(id))? > 0 {
-                    lines.push(format!("            log: {}", log(ledger, Job::Ensemble(id))?));
+                    lines.push(format!(
+                        "            log: {}",
+                        log(ledger, Job::Ensemble(id))?
+                    ));
                 }
             }
             RunState::Missing => {}

@@ -11,7 +11,9 @@ use crate::{
 /// How values were searched, what was selected for each row, and what is suspicious about it.
 pub(super) fn facts(opened: &Opened) -> Vec<String> {
     let (sweep, studies) = (&opened.sweep, &opened.plan.studies);
-    let Some(first) = studies.first() else { return Vec::new() };
+    let Some(first) = studies.first() else {
+        return Vec::new();
+    };
     let settings = first.search(sweep).settings();
     let select = sweep.points[first.point].training.selecting();
     let how = format!(
@@ -21,20 +23,40 @@ pub(super) fn facts(opened: &Opened) -> Vec<String> {
         sweep.folds.len(),
         select.heading(),
     );
-    let of_study =
-        |study: &Study| [vec![format!("{}.", outcome(study, &opened.plan))], warnings(study, opened)].concat();
+    let of_study = |study: &Study| {
+        [
+            vec![format!("{}.", outcome(study, &opened.plan))],
+            warnings(study, opened),
+        ]
+        .concat()
+    };
     [vec![how], studies.iter().flat_map(of_study).collect()].concat()
 }
 
 /// `Triplet on Omniglot: loss.triplet.margin 0.1; trial 3 of 4, validation 45.21 ± 1.30 (standard error); 1 trial failed`
 pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
     let name = row(study, plan);
-    let failed = study.trials.iter().filter(|trial| trial.outcome == Outcome::Failed).count();
-    let failed = if failed == 0 { String::new() } else { format!("; {} failed", counted(failed, "trial")) };
+    let failed = study
+        .trials
+        .iter()
+        .filter(|trial| trial.outcome == Outcome::Failed)
+        .count();
+    let failed = if failed == 0 {
+        String::new()
+    } else {
+        format!("; {} failed", counted(failed, "trial"))
+    };
     let Some(trial) = study.selected() else {
-        let ended = study.trials.iter().filter(|trial| trial.outcome != Outcome::Pending).count();
+        let ended = study
+            .trials
+            .iter()
+            .filter(|trial| trial.outcome != Outcome::Pending)
+            .count();
         return match study.standing {
-            Standing::Hopeless => format!("{name}: nothing is selected, all {} trials failed", study.budget),
+            Standing::Hopeless => format!(
+                "{name}: nothing is selected, all {} trials failed",
+                study.budget
+            ),
             Standing::Open | Standing::Selected(_) => {
                 format!(
                     "{name}: nothing is selected yet, {ended} of {} have ended{failed}",
@@ -43,16 +65,27 @@ pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
             }
         };
     };
-    let values: Vec<String> = trial.point.iter().map(|(name, value)| format!("{name} {}", short(value))).collect();
+    let values: Vec<String> = trial
+        .point
+        .iter()
+        .map(|(name, value)| format!("{name} {}", short(value)))
+        .collect();
     let number = study.number_of_selected().map_or(0, |number| number + 1);
     let score = match trial.outcome {
-        Outcome::Finished { mean, sem: Some(sem) } => {
+        Outcome::Finished {
+            mean,
+            sem: Some(sem),
+        } => {
             format!("{:.2} ± {:.2} (standard error)", 100.0 * mean, 100.0 * sem)
         }
         Outcome::Finished { mean, sem: None } => format!("{:.2}", 100.0 * mean),
         Outcome::Failed | Outcome::Pending => String::new(),
     };
-    format!("{name}: {}; trial {number} of {}, validation {score}{failed}", values.join(", "), study.budget)
+    format!(
+        "{name}: {}; trial {number} of {}, validation {score}{failed}",
+        values.join(", "),
+        study.budget
+    )
 }
 
 fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
@@ -69,14 +102,26 @@ fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
             short(&at.bound)
         )
     };
-    study.at_bounds(&opened.sweep).into_iter().map(warning).collect()
+    study
+        .at_bounds(&opened.sweep)
+        .into_iter()
+        .map(warning)
+        .collect()
 }
 
 /// `Triplet on Omniglot, model.embedding = 64`.
 pub(super) fn row(study: &Study, plan: &Plan) -> String {
     let member = &plan.members[study.members.start];
-    let settings = member.settings.iter().map(|(axis, value)| format!(", {axis} = {value}"));
-    format!("{} on {}{}", member.method, member.dataset, settings.collect::<String>())
+    let settings = member
+        .settings
+        .iter()
+        .map(|(axis, value)| format!(", {axis} = {value}"));
+    format!(
+        "{} on {}{}",
+        member.method,
+        member.dataset,
+        settings.collect::<String>()
+    )
 }
 
 fn short(value: &Value) -> String {
@@ -92,19 +137,30 @@ fn short(value: &Value) -> String {
 /// Never, but for want of memory.
 pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let header =
-        ["dataset", "method", "settings", "trial", "outcome", "mean", "sem", "folds", "selected", "key", "value"];
+    let header = [
+        "dataset", "method", "settings", "trial", "outcome", "mean", "sem", "folds", "selected",
+        "key", "value",
+    ];
     writer.write_record(header).map_err(Exit::stuck)?;
     for study in &opened.plan.studies {
         let member = &opened.plan.members[study.members.start];
         for (number, trial) in study.trials.iter().enumerate() {
             let (outcome, mean, sem) = match trial.outcome {
                 Outcome::Finished { mean, sem } => ("finished", Some(mean), sem),
-                Outcome::Failed => (trial.broken.map_or("failed", schema::Breakdown::word), None, None),
+                Outcome::Failed => (
+                    trial.broken.map_or("failed", schema::Breakdown::word),
+                    None,
+                    None,
+                ),
                 Outcome::Pending => ("pending", None, None),
             };
-            let number_or_nothing = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
-            let folds: Vec<String> = trial.folds.iter().map(|fold| number_or_nothing(*fold)).collect();
+            let number_or_nothing =
+                |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
+            let folds: Vec<String> = trial
+                .folds
+                .iter()
+                .map(|fold| number_or_nothing(*fold))
+                .collect();
             for (key, value) in &trial.point {
                 let record = [
                     member.dataset.clone(),
@@ -128,7 +184,11 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
 }
 
 fn settings(member: &Member) -> String {
-    let settings: Vec<String> = member.settings.iter().map(|(axis, value)| format!("{axis} = {value}")).collect();
+    let settings: Vec<String> = member
+        .settings
+        .iter()
+        .map(|(axis, value)| format!("{axis} = {value}"))
+        .collect();
     settings.join(", ")
 }
 
@@ -146,16 +206,34 @@ pub(super) fn standings(opened: &Opened) -> Vec<String> {
     if open.is_empty() {
         return Vec::new();
     }
-    let counts: Vec<String> = open.into_iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let counts: Vec<String> = open
+        .into_iter()
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
     let searches = opened.plan.studies.len();
-    vec![format!("  {} {}: {}", searches, if searches == 1 { "search" } else { "searches" }, counts.join(", "))]
+    vec![format!(
+        "  {} {}: {}",
+        searches,
+        if searches == 1 { "search" } else { "searches" },
+        counts.join(", ")
+    )]
 }
 
 /// How a search stands, in the place of the standing of its repetitions.
 pub(super) fn waiting(opened: &Opened, member: usize) -> String {
-    let study = opened.plan.studies.iter().find(|study| study.members.contains(&member));
-    let Some(study) = study else { return "there".to_owned() };
-    let ended = study.trials.iter().filter(|trial| trial.outcome != Outcome::Pending).count();
+    let study = opened
+        .plan
+        .studies
+        .iter()
+        .find(|study| study.members.contains(&member));
+    let Some(study) = study else {
+        return "there".to_owned();
+    };
+    let ended = study
+        .trials
+        .iter()
+        .filter(|trial| trial.outcome != Outcome::Pending)
+        .count();
     match study.standing {
         Standing::Hopeless => "never: no trial of its search ended well".to_owned(),
         Standing::Open | Standing::Selected(_) => {

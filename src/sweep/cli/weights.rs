@@ -100,8 +100,12 @@ impl WeightsCommand {
 impl Add {
     fn run(&self) -> Result<(), Exit> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if !self.name.chars().all(plain) || !self.name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-            return Err(Exit::mistake("the name becomes a file: letters, digits, `-`, `_` and `.`"));
+        if !self.name.chars().all(plain)
+            || !self.name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        {
+            return Err(Exit::mistake(
+                "the name becomes a file: letters, digits, `-`, `_` and `.`",
+            ));
         }
         let fit = self.folder.fit(&self.file, &self.backbone)?;
         let manifest = Manifest {
@@ -113,7 +117,12 @@ impl Add {
         };
         let root = &self.folder.root;
         let kept = keep(&self.file, root, &self.name, &manifest);
-        kept.map_err(|error| Exit::stuck(format!("failed to keep the weights in `{}`: {error}", root.display())))?;
+        kept.map_err(|error| {
+            Exit::stuck(format!(
+                "failed to keep the weights in `{}`: {error}",
+                root.display()
+            ))
+        })?;
         let ignored = match fit.1 {
             0 => String::new(),
             ignored => format!(", {ignored} of a classifier or counters left aside"),
@@ -152,8 +161,14 @@ impl List {
         let root = &self.folder.root;
         let mut lines = String::new();
         for name in weights::names(root) {
-            let Some(manifest) = weights::read(root, &name).map_err(Exit::mistake)? else { continue };
-            let notes: Vec<String> = manifest.source.into_iter().chain(manifest.licence).collect();
+            let Some(manifest) = weights::read(root, &name).map_err(Exit::mistake)? else {
+                continue;
+            };
+            let notes: Vec<String> = manifest
+                .source
+                .into_iter()
+                .chain(manifest.licence)
+                .collect();
             let short: String = manifest.sha256.to_string().chars().take(12).collect();
             lines += &format!(
                 "{name}  {}  {} tensors  sha256 {short}  {}",
@@ -173,10 +188,17 @@ impl List {
 impl Check {
     fn run(&self) -> Result<(), Exit> {
         let root = &self.folder.root;
-        let names = if self.names.is_empty() { weights::names(root) } else { self.names.clone() };
+        let names = if self.names.is_empty() {
+            weights::names(root)
+        } else {
+            self.names.clone()
+        };
         for name in names {
             let Some(manifest) = weights::read(root, &name).map_err(Exit::mistake)? else {
-                return Err(Exit::mistake(format!("there are no weights `{name}` in `{}`", root.display())));
+                return Err(Exit::mistake(format!(
+                    "there are no weights `{name}` in `{}`",
+                    root.display()
+                )));
             };
             let file = weights::file(root, &name);
             let found = hash(&file)?;
@@ -188,7 +210,10 @@ impl Check {
                 )));
             }
             let (used, _) = self.folder.fit(&file, &manifest.architecture)?;
-            tell(&format!("{name}: {used} tensors of `{}`, as they were added", manifest.architecture));
+            tell(&format!(
+                "{name}: {used} tensors of `{}`, as they were added",
+                manifest.architecture
+            ));
         }
         Ok(())
     }
@@ -198,17 +223,27 @@ impl Folder {
     /// How many tensors the backbone takes from the file, and how many are left aside.
     fn fit(&self, file: &Path, backbone: &str) -> Result<(u64, usize), Exit> {
         if !file.is_file() {
-            return Err(Exit::mistake(format!("there is no file `{}`", file.display())));
+            return Err(Exit::mistake(format!(
+                "there is no file `{}`",
+                file.display()
+            )));
         }
-        let Some(backbone) = Backbone::pretrainable().find(|candidate| candidate.name() == backbone) else {
-            let names = Backbone::pretrainable().map(|backbone| backbone.name()).collect::<Vec<_>>();
+        let Some(backbone) =
+            Backbone::pretrainable().find(|candidate| candidate.name() == backbone)
+        else {
+            let names = Backbone::pretrainable()
+                .map(|backbone| backbone.name())
+                .collect::<Vec<_>>();
             return Err(Exit::mistake(format!(
                 "there are no weights of a backbone `{backbone}`, but of {}",
                 names.join(", ")
             )));
         };
         let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
-        let work = Work::Weights(WeightsWork { backbone, file: absolute(file) });
+        let work = Work::Weights(WeightsWork {
+            backbone,
+            file: absolute(file),
+        });
         match foreground::attempt(&trainer, work, 1, None)? {
             Finished::Fitted { used, ignored } => Ok((used, ignored.len())),
             _ => Err(no_last_word()),

@@ -73,12 +73,22 @@ impl Why {
     /// The sweep of the file, or all that were run before, as far as they can still be read.
     fn sweeps(&self, ledger: &Ledger) -> Result<Vec<Opened>, Exit> {
         if let Some(file) = &self.file {
-            return Ok(vec![Opened::new(Sweep::read(file, &self.overrides)?, &self.results)?]);
+            return Ok(vec![Opened::new(
+                Sweep::read(file, &self.overrides)?,
+                &self.results,
+            )?]);
         }
         let folder = ledger.root().join("sweeps");
-        let files = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-        let mut files: Vec<PathBuf> =
-            files.filter(|file| file.extension().is_some_and(|extension| extension == "toml")).collect();
+        let files = fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()));
+        let mut files: Vec<PathBuf> = files
+            .filter(|file| {
+                file.extension()
+                    .is_some_and(|extension| extension == "toml")
+            })
+            .collect();
         files.sort();
         let open = |file: &PathBuf| Opened::new(Sweep::read(file, &[]).ok()?, &self.results).ok();
         Ok(files.iter().filter_map(open).collect())
@@ -106,7 +116,11 @@ impl Why {
             ))),
             _ => {
                 let names: Vec<String> = found.iter().take(8).map(RunId::to_string).collect();
-                let more = if found.len() > names.len() { ", .." } else { "" };
+                let more = if found.len() > names.len() {
+                    ", .."
+                } else {
+                    ""
+                };
                 Err(Exit::mistake(format!(
                     "{} runs begin with `{}`: {}{more}",
                     found.len(),
@@ -120,7 +134,9 @@ impl Why {
 
 impl Story {
     fn of(run: RunId, ledger: &Ledger, sweeps: &[Opened]) -> Result<Story, Exit> {
-        let of = sweeps.iter().find(|opened| opened.plan.runs.contains_key(&run));
+        let of = sweeps
+            .iter()
+            .find(|opened| opened.plan.runs.contains_key(&run));
         let planned = of.map(|opened| difference::stored(&opened.plan.runs[&run].identity));
         let identity = match planned {
             Some(identity) => Some(identity),
@@ -136,15 +152,24 @@ impl Story {
             state: ledger.state(run)?,
             stale,
             attempts: attempts(run, ledger)?,
-            nearest: identity.map(|identity| difference::nearest(run, &identity, ledger)).transpose()?.flatten(),
+            nearest: identity
+                .map(|identity| difference::nearest(run, &identity, ledger))
+                .transpose()?
+                .flatten(),
         })
     }
 
     fn as_text(&self, ledger: &Ledger) -> Vec<String> {
         let mut lines = match &self.member {
-            Some((name, file)) => vec![format!("{}  {name}", self.run), format!("  of {}", file.display())],
+            Some((name, file)) => vec![
+                format!("{}  {name}", self.run),
+                format!("  of {}", file.display()),
+            ],
             None => {
-                vec![self.run.to_string(), "  of no sweep that was run here: name its file to know more".to_owned()]
+                vec![
+                    self.run.to_string(),
+                    "  of no sweep that was run here: name its file to know more".to_owned(),
+                ]
             }
         };
         lines.push(format!("  {}", self.standing()));
@@ -154,9 +179,23 @@ impl Story {
             _ => lines.push("attempts:".to_owned()),
         }
         for (job, number, ended) in &self.attempts {
-            lines.push(format!("  {} {number}: {}", job.verb(), told(ended.as_ref())));
-            if let Some(Ended { end: End::Failed { .. }, .. }) = ended {
-                lines.push(format!("    log: {}", ledger.attempt_folder(*job, *number).join("log.txt").display()));
+            lines.push(format!(
+                "  {} {number}: {}",
+                job.verb(),
+                told(ended.as_ref())
+            ));
+            if let Some(Ended {
+                end: End::Failed { .. },
+                ..
+            }) = ended
+            {
+                lines.push(format!(
+                    "    log: {}",
+                    ledger
+                        .attempt_folder(*job, *number)
+                        .join("log.txt")
+                        .display()
+                ));
             }
         }
         lines.push(String::new());
@@ -171,11 +210,17 @@ impl Story {
             (RunState::Recorded(record), None) => match &record.outcome {
                 Outcome::Finished(_) => "finished: its result is reused".to_owned(),
                 Outcome::Broken { how, step } => {
-                    format!("{} at step {step}, which is its result and reused: {}", how.word(), how.reason())
+                    format!(
+                        "{} at step {step}, which is its result and reused: {}",
+                        how.word(),
+                        how.reason()
+                    )
                 }
             },
             (RunState::Trained(_), None) => "trained, not measured".to_owned(),
-            (RunState::Interrupted, None) => "interrupted: has a checkpoint to continue from".to_owned(),
+            (RunState::Interrupted, None) => {
+                "interrupted: has a checkpoint to continue from".to_owned()
+            }
             (RunState::New, None) => "has no result".to_owned(),
         }
     }
@@ -187,19 +232,24 @@ impl Story {
         let Some(first) = differences.first() else {
             return vec![format!("the finished run {other} has the same identity")];
         };
-        let mut lines = vec![format!("the nearest other finished run, {other}, has another {}:", first.component)];
+        let mut lines = vec![format!(
+            "the nearest other finished run, {other}, has another {}:",
+            first.component
+        )];
         lines.extend(differences.iter().map(|found| {
-            let (there, here) = (in_words(found.left.as_ref()), in_words(found.right.as_ref()));
+            let (there, here) = (
+                in_words(found.left.as_ref()),
+                in_words(found.right.as_ref()),
+            );
             format!("  {}: {there} there, {here} here", found.key)
         }));
         lines
     }
 
     fn as_json(&self) -> Value {
-        let attempts = self
-            .attempts
-            .iter()
-            .map(|(job, number, ended)| json!({ "job": job.verb(), "number": number, "ended": ended }));
+        let attempts = self.attempts.iter().map(
+            |(job, number, ended)| json!({ "job": job.verb(), "number": number, "ended": ended }),
+        );
         json!({
             "version": 1,
             "run": self.run,
@@ -241,11 +291,22 @@ fn attempts(run: RunId, ledger: &Ledger) -> Result<Vec<Tried>, Exit> {
 fn told(ended: Option<&Ended>) -> String {
     match ended {
         None => "cut off: no end is noted, or it is still running".to_owned(),
-        Some(Ended { end: End::Finished, .. }) => "finished".to_owned(),
-        Some(Ended { end: End::Stopped, .. }) => "stopped on request, with a checkpoint".to_owned(),
-        Some(Ended { end: End::Failed { message, .. }, signal: Some(signal), .. }) => {
+        Some(Ended {
+            end: End::Finished, ..
+        }) => "finished".to_owned(),
+        Some(Ended {
+            end: End::Stopped, ..
+        }) => "stopped on request, with a checkpoint".to_owned(),
+        Some(Ended {
+            end: End::Failed { message, .. },
+            signal: Some(signal),
+            ..
+        }) => {
             format!("failed with signal {signal}: {message}")
         }
-        Some(Ended { end: End::Failed { message, .. }, .. }) => format!("failed: {message}"),
+        Some(Ended {
+            end: End::Failed { message, .. },
+            ..
+        }) => format!("failed: {message}"),
     }
 }

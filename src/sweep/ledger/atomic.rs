@@ -12,9 +12,15 @@ use std::{
 /// # Errors
 /// Any step failed; the old file, if there was one, is still there, and the temporary one is not.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let name = path
+        .file_name()
+        .ok_or(io::ErrorKind::InvalidInput)?
+        .to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}", std::process::id()));
     let written = write_and_sync(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {

@@ -67,20 +67,34 @@ struct Remembered {
 ///
 /// # Errors
 /// It is not there or cannot be read.
-pub fn locate(ledger: &Ledger, dataset: &Dataset, root: &Path) -> Result<Located, FingerprintError> {
+pub fn locate(
+    ledger: &Ledger,
+    dataset: &Dataset,
+    root: &Path,
+) -> Result<Located, FingerprintError> {
     if dataset.files() == Files::Drawn {
-        return Ok(Located { source: None, fingerprint: Fingerprint::of_parameters(dataset) });
+        return Ok(Located {
+            source: None,
+            fingerprint: Fingerprint::of_parameters(dataset),
+        });
     }
     let Some(source) = home(dataset, root) else {
         let (name, root) = (dataset.folder().to_owned(), absolute(root));
-        return Err(FingerprintError::Missing { missing: format!("{name}/{}", first_of(dataset)), name, root });
+        return Err(FingerprintError::Missing {
+            missing: format!("{name}/{}", first_of(dataset)),
+            name,
+            root,
+        });
     };
     let files = match dataset.files() {
         Files::Folders(folders) => list(&source, folders)?,
         Files::Drawn | Files::Listed => listed(&source)?,
     };
     let fingerprint = remembered_or_computed(ledger, &source, &files)?;
-    Ok(Located { source: Some(source), fingerprint })
+    Ok(Located {
+        source: Some(source),
+        fingerprint,
+    })
 }
 
 /// What `sweep data add` found of a data set, if it was added.
@@ -92,7 +106,9 @@ pub fn registration(dataset: &Dataset, root: &Path) -> Option<Registration> {
 /// The data set's own folder, if it is there.
 fn home(dataset: &Dataset, root: &Path) -> Option<PathBuf> {
     let candidates = [root.join(dataset.folder()), root.to_owned()];
-    candidates.into_iter().find(|folder| folder.join(first_of(dataset)).exists())
+    candidates
+        .into_iter()
+        .find(|folder| folder.join(first_of(dataset)).exists())
 }
 
 /// What must be in the data set's own folder, if it is there at all.
@@ -126,7 +142,13 @@ fn remembered_or_computed(
         return Ok(known.fingerprint.clone());
     }
     let fingerprint = hash_contents(files)?;
-    all.insert(key, Remembered { stamp, fingerprint: fingerprint.clone() });
+    all.insert(
+        key,
+        Remembered {
+            stamp,
+            fingerprint: fingerprint.clone(),
+        },
+    );
     // Where nothing can be written, planning still works.
     let _ = write_json(&path, &all);
     Ok(fingerprint)
@@ -134,10 +156,16 @@ fn remembered_or_computed(
 
 fn hash_contents(files: &[ListedFile]) -> Result<Fingerprint, FingerprintError> {
     let hash_one = |file: &ListedFile| {
-        let bytes = fs::read(&file.path).map_err(|source| FingerprintError::Io { path: file.path.clone(), source })?;
+        let bytes = fs::read(&file.path).map_err(|source| FingerprintError::Io {
+            path: file.path.clone(),
+            source,
+        })?;
         Ok(blake3::hash(&bytes))
     };
-    let hashes: Vec<blake3::Hash> = files.par_iter().map(hash_one).collect::<Result<_, FingerprintError>>()?;
+    let hashes: Vec<blake3::Hash> = files
+        .par_iter()
+        .map(hash_one)
+        .collect::<Result<_, FingerprintError>>()?;
     let mut all = blake3::Hasher::new();
     for (file, hash) in files.iter().zip(hashes) {
         all.update(file.name.as_bytes());
@@ -159,20 +187,35 @@ fn stamp(files: &[ListedFile]) -> String {
 /// All files in the table of images, in its order.
 fn listed(source: &Path) -> Result<Vec<ListedFile>, FingerprintError> {
     let table = source.join(Registration::LISTING);
-    let failed = |source| FingerprintError::Table { path: table.clone(), source };
-    let rows: Vec<csv::StringRecord> =
-        csv::Reader::from_path(&table).and_then(|mut reader| reader.records().collect()).map_err(failed)?;
+    let failed = |source| FingerprintError::Table {
+        path: table.clone(),
+        source,
+    };
+    let rows: Vec<csv::StringRecord> = csv::Reader::from_path(&table)
+        .and_then(|mut reader| reader.records().collect())
+        .map_err(failed)?;
     let file = |row: &csv::StringRecord| {
         let path = source.join(row.get(0).unwrap_or_default());
         let (size, modified) = size_and_time(&path)?;
-        Ok(ListedFile { path, name: row.iter().skip(1).collect::<Vec<_>>().join("\0"), size, modified })
+        Ok(ListedFile {
+            path,
+            name: row.iter().skip(1).collect::<Vec<_>>().join("\0"),
+            size,
+            modified,
+        })
     };
     rows.par_iter().map(file).collect()
 }
 
 fn size_and_time(path: &Path) -> Result<(u64, u128), FingerprintError> {
-    let metadata = fs::metadata(path).map_err(|source| FingerprintError::Io { path: path.to_owned(), source })?;
-    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let metadata = fs::metadata(path).map_err(|source| FingerprintError::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let modified = metadata
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok((metadata.len(), modified.unwrap_or_default().as_nanos()))
 }
 
@@ -182,7 +225,10 @@ fn list(source: &Path, folders: &[&str]) -> Result<Vec<ListedFile>, FingerprintE
     let mut open: Vec<String> = folders.iter().map(|&folder| folder.to_owned()).collect();
     while let Some(folder) = open.pop() {
         let path = source.join(&folder);
-        let io = |source| FingerprintError::Io { path: path.clone(), source };
+        let io = |source| FingerprintError::Io {
+            path: path.clone(),
+            source,
+        };
         for entry in fs::read_dir(&path).map_err(io)? {
             let entry = entry.map_err(io)?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -195,7 +241,12 @@ fn list(source: &Path, folders: &[&str]) -> Result<Vec<ListedFile>, FingerprintE
                 open.push(name);
             } else {
                 let (size, modified) = size_and_time(&path)?;
-                files.push(ListedFile { path, name, size, modified });
+                files.push(ListedFile {
+                    path,
+                    name,
+                    size,
+                    modified,
+                });
             }
         }
     }
@@ -215,18 +266,29 @@ mod tests {
     }
 
     fn fingerprint(root: &Path, results: &Path) -> Fingerprint {
-        locate(&Ledger::new(results), &Dataset::Omniglot, root).unwrap().fingerprint
+        locate(&Ledger::new(results), &Dataset::Omniglot, root)
+            .unwrap()
+            .fingerprint
     }
 
     #[test]
     fn the_same_content_elsewhere_has_the_same_fingerprint() {
-        let (a, b, results) =
-            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (a, b, results) = (
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+        );
         omniglot(a.path(), "one");
         omniglot(b.path(), "one");
         fs::write(b.path().join("omniglot/images_background/._a.png"), "junk").unwrap();
-        assert_eq!(fingerprint(a.path(), results.path()), fingerprint(b.path(), results.path()));
-        assert_eq!(fingerprint(a.path(), results.path()), fingerprint(&a.path().join("omniglot"), results.path()));
+        assert_eq!(
+            fingerprint(a.path(), results.path()),
+            fingerprint(b.path(), results.path())
+        );
+        assert_eq!(
+            fingerprint(a.path(), results.path()),
+            fingerprint(&a.path().join("omniglot"), results.path())
+        );
     }
 
     #[test]
@@ -235,7 +297,11 @@ mod tests {
         omniglot(root.path(), "one");
         let before = fingerprint(root.path(), results.path());
         assert_eq!(before, fingerprint(root.path(), results.path()));
-        fs::write(root.path().join("omniglot/images_background/a.png"), "other").unwrap();
+        fs::write(
+            root.path().join("omniglot/images_background/a.png"),
+            "other",
+        )
+        .unwrap();
         assert_ne!(before, fingerprint(root.path(), results.path()));
     }
 
@@ -247,9 +313,17 @@ mod tests {
             let own = root.path().join("birds");
             fs::create_dir_all(own.join(folder)).unwrap();
             fs::write(own.join(folder).join("1.jpg"), content).unwrap();
-            fs::write(own.join("listing.csv"), format!("path,label\n{folder}/1.jpg,{label}\n")).unwrap();
-            let dataset = Dataset::Own(schema::Own { name: "birds".to_owned() });
-            locate(&Ledger::new(results.path()), &dataset, root.path()).unwrap().fingerprint
+            fs::write(
+                own.join("listing.csv"),
+                format!("path,label\n{folder}/1.jpg,{label}\n"),
+            )
+            .unwrap();
+            let dataset = Dataset::Own(schema::Own {
+                name: "birds".to_owned(),
+            });
+            locate(&Ledger::new(results.path()), &dataset, root.path())
+                .unwrap()
+                .fingerprint
         };
         assert_eq!(of("a", "0", "x"), of("b", "0", "x"));
         assert_ne!(of("a", "0", "x"), of("a", "1", "x"));
@@ -259,7 +333,13 @@ mod tests {
     #[test]
     fn a_missing_data_set_is_named_with_the_place_looked_at() {
         let (root, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let error = locate(&Ledger::new(results.path()), &Dataset::Omniglot, root.path()).unwrap_err().to_string();
+        let error = locate(
+            &Ledger::new(results.path()),
+            &Dataset::Omniglot,
+            root.path(),
+        )
+        .unwrap_err()
+        .to_string();
         assert!(error.contains("omniglot/images_background"), "{error}");
     }
 }

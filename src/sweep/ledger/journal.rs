@@ -102,7 +102,10 @@ impl Journal {
         let contents = parse(&bytes);
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
         if contents.whole < bytes.len() {
-            let mut torn = OpenOptions::new().append(true).create(true).open(root.join("journal.torn"))?;
+            let mut torn = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(root.join("journal.torn"))?;
             torn.write_all(&bytes[contents.whole..])?;
             torn.write_all(b"\n")?;
             torn.sync_all()?;
@@ -118,8 +121,14 @@ impl Journal {
     /// # Errors
     /// It could not be written; the journal must not be used any more.
     pub fn append(&mut self, what: Decision) -> io::Result<()> {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let entry = Entry { seq: self.next, time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX), what };
+        let time = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let entry = Entry {
+            seq: self.next,
+            time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+            what,
+        };
         let json = serde_json::to_string(&entry)?;
         let line = format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes()));
         self.file.write_all(line.as_bytes())?;
@@ -146,9 +155,18 @@ fn path(root: &Path) -> PathBuf {
 }
 
 fn parse(bytes: &[u8]) -> Contents {
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    let mut contents = Contents { whole, ..Contents::default() };
-    for line in bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+    let whole = bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |at| at + 1);
+    let mut contents = Contents {
+        whole,
+        ..Contents::default()
+    };
+    for line in bytes[..whole]
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         match entry(line) {
             Some(entry) => contents.entries.push(entry),
             None => contents.damaged += 1,
@@ -161,7 +179,9 @@ fn entry(line: &[u8]) -> Option<Entry> {
     let (sum, json) = line.split_at_checked(8)?;
     let json = json.strip_prefix(b" ")?;
     let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok()?;
-    (sum == crc32c::crc32c(json)).then(|| serde_json::from_slice(json).ok()).flatten()
+    (sum == crc32c::crc32c(json))
+        .then(|| serde_json::from_slice(json).ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -172,7 +192,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut journal, _) = Journal::open(folder.path()).unwrap();
         for pid in 0..entries {
-            journal.append(Decision::Opened { sweep: "ü".to_owned(), pid: pid as u32 }).unwrap();
+            journal
+                .append(Decision::Opened {
+                    sweep: "ü".to_owned(),
+                    pid: pid as u32,
+                })
+                .unwrap();
         }
         let bytes = fs::read(path(folder.path())).unwrap();
         (folder, bytes)
@@ -184,9 +209,16 @@ mod tests {
         for length in 0..bytes.len() {
             let folder = tempfile::tempdir().unwrap();
             fs::write(path(folder.path()), &bytes[..length]).unwrap();
-            let whole = bytes[..length].iter().filter(|&&byte| byte == b'\n').count();
+            let whole = bytes[..length]
+                .iter()
+                .filter(|&&byte| byte == b'\n')
+                .count();
             let (mut journal, contents) = Journal::open(folder.path()).unwrap();
-            assert_eq!((contents.entries.len(), contents.damaged), (whole, 0), "cut at {length}");
+            assert_eq!(
+                (contents.entries.len(), contents.damaged),
+                (whole, 0),
+                "cut at {length}"
+            );
             journal.append(Decision::Closed).unwrap();
             let entries = read(folder.path()).unwrap().entries;
             assert_eq!(

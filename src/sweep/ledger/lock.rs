@@ -38,16 +38,27 @@ pub enum LockError {
 impl Lock {
     pub(super) fn acquire(root: &Path) -> Result<Lock, LockError> {
         let path = root.join("LOCK");
-        let io = |source| LockError::Io { path: path.clone(), source };
+        let io = |source| LockError::Io {
+            path: path.clone(),
+            source,
+        };
         fs::create_dir_all(root).map_err(io)?;
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let _ = file.read_to_string(&mut holder); // Only to be helpful: the lock itself is the fact.
-                return Err(LockError::Held { folder: root.to_owned(), holder: holder.trim().to_owned() });
+                return Err(LockError::Held {
+                    folder: root.to_owned(),
+                    holder: holder.trim().to_owned(),
+                });
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }

@@ -33,7 +33,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schema::{DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, Record, RunId, StudyId, Trained};
+use schema::{
+    DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, Record, RunId, StudyId,
+    Trained,
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
@@ -147,7 +150,11 @@ pub enum LedgerError {
 impl LedgerError {
     fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
         let path = path.to_owned();
-        move |source| LedgerError::Io { doing, path, source }
+        move |source| LedgerError::Io {
+            doing,
+            path,
+            source,
+        }
     }
 }
 
@@ -187,7 +194,10 @@ impl Ledger {
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn ensemble_record(&self, ensemble: EnsembleId) -> Result<Option<EnsembleRecord>, LedgerError> {
+    pub fn ensemble_record(
+        &self,
+        ensemble: EnsembleId,
+    ) -> Result<Option<EnsembleRecord>, LedgerError> {
         read_json(&self.ensemble(ensemble).join("record.json"))
     }
 
@@ -195,7 +205,11 @@ impl Ledger {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn publish_ensemble(&self, ensemble: EnsembleId, record: &EnsembleRecord) -> Result<(), LedgerError> {
+    pub fn publish_ensemble(
+        &self,
+        ensemble: EnsembleId,
+        record: &EnsembleRecord,
+    ) -> Result<(), LedgerError> {
         write_json(&self.ensemble(ensemble).join("record.json"), record)
     }
 
@@ -257,7 +271,9 @@ impl Ledger {
     pub fn runs(&self) -> Result<BTreeSet<RunId>, LedgerError> {
         let folder = self.root.join("runs");
         match fs::read_dir(&folder) {
-            Ok(entries) => Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()),
+            Ok(entries) => Ok(entries
+                .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+                .collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
             Err(error) => Err(LedgerError::io("list", &folder)(error)),
         }
@@ -277,7 +293,11 @@ impl Ledger {
         {
             return Ok(RunState::Trained(trained));
         }
-        Ok(if folder.join("checkpoint.safetensors").is_file() { RunState::Interrupted } else { RunState::New })
+        Ok(if folder.join("checkpoint.safetensors").is_file() {
+            RunState::Interrupted
+        } else {
+            RunState::New
+        })
     }
 
     /// How a run's training went, if it has ended.
@@ -344,7 +364,11 @@ impl Ledger {
     /// The file cannot be written.
     pub fn describe_run(&self, identity: &Identity) -> Result<(), LedgerError> {
         let path = self.run(identity.run()).join("identity.json");
-        if path.is_file() { Ok(()) } else { write_json(&path, identity) }
+        if path.is_file() {
+            Ok(())
+        } else {
+            write_json(&path, identity)
+        }
     }
 
     /// What a run's name is the hash of, as it was written when the run began, maybe by an older program.
@@ -385,7 +409,9 @@ impl Ledger {
     pub fn remove_model(&self, run: RunId) -> Result<(), LedgerError> {
         let path = self.run(run).join("model.safetensors");
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LedgerError::io("remove", &path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(LedgerError::io("remove", &path)(error))
+            }
             _ => Ok(()),
         }
     }
@@ -424,7 +450,10 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerEr
         Err(error) => return Err(LedgerError::io("read", path)(error)),
     };
     let value = serde_json::from_slice(&bytes);
-    value.map(Some).map_err(|source| LedgerError::Damaged { path: path.to_owned(), source })
+    value.map(Some).map_err(|source| LedgerError::Damaged {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes a JSON file, whole or not at all.
@@ -432,8 +461,10 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerEr
 /// # Errors
 /// It cannot be written.
 pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), LedgerError> {
-    let mut bytes =
-        serde_json::to_vec_pretty(value).map_err(|source| LedgerError::Damaged { path: path.to_owned(), source })?;
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| LedgerError::Damaged {
+        path: path.to_owned(),
+        source,
+    })?;
     bytes.push(b'\n');
     atomic::write(path, &bytes).map_err(LedgerError::io("write", path))
 }

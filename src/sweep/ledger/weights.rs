@@ -67,7 +67,11 @@ pub enum WeightsError {
 pub const ROOT: &str = "weights";
 
 fn elsewhere(root: &Path) -> String {
-    if root == Path::new(ROOT) { String::new() } else { format!(" --root {}", root.display()) }
+    if root == Path::new(ROOT) {
+        String::new()
+    } else {
+        format!(" --root {}", root.display())
+    }
 }
 
 /// The file of the weights of this name.
@@ -82,10 +86,18 @@ pub fn manifest(root: &Path, name: &str) -> PathBuf {
 
 /// The names of all weights that were added, sorted.
 pub fn names(root: &Path) -> Vec<String> {
-    let entries = fs::read_dir(root).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path());
-    let manifests = entries.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    let mut names: Vec<String> =
-        manifests.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+    let entries = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+        .map(|entry| entry.path());
+    let manifests = entries.filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "toml")
+    });
+    let mut names: Vec<String> = manifests
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
     names.sort();
     names
 }
@@ -99,24 +111,45 @@ pub fn read(root: &Path, name: &str) -> Result<Option<Manifest>, WeightsError> {
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(WeightsError::Unreadable { path, why: error.to_string() }),
+        Err(error) => {
+            return Err(WeightsError::Unreadable {
+                path,
+                why: error.to_string(),
+            });
+        }
     };
-    toml::from_str(&text).map(Some).map_err(|error| WeightsError::Unreadable { path, why: error.message().to_owned() })
+    toml::from_str(&text)
+        .map(Some)
+        .map_err(|error| WeightsError::Unreadable {
+            path,
+            why: error.message().to_owned(),
+        })
 }
 
 /// Finds the weights that a backbone of a sweep file names: their file and their hash.
 ///
 /// # Errors
 /// They are not there, or of another backbone.
-pub fn locate(root: &Path, backbone: &Backbone) -> Result<Option<(PathBuf, Weights)>, WeightsError> {
-    let Some(name) = backbone.weights().map(Weights::to_string) else { return Ok(None) };
+pub fn locate(
+    root: &Path,
+    backbone: &Backbone,
+) -> Result<Option<(PathBuf, Weights)>, WeightsError> {
+    let Some(name) = backbone.weights().map(Weights::to_string) else {
+        return Ok(None);
+    };
     let file = file(root, &name);
     let backbone = backbone.name();
     match read(root, &name)?.filter(|_| file.is_file()) {
-        None => Err(WeightsError::Missing { name, root: root.to_owned(), backbone }),
-        Some(manifest) if manifest.architecture != backbone => {
-            Err(WeightsError::Architecture { name, found: manifest.architecture, backbone })
-        }
+        None => Err(WeightsError::Missing {
+            name,
+            root: root.to_owned(),
+            backbone,
+        }),
+        Some(manifest) if manifest.architecture != backbone => Err(WeightsError::Architecture {
+            name,
+            found: manifest.architecture,
+            backbone,
+        }),
         Some(manifest) => Ok(Some((file, manifest.sha256))),
     }
 }
@@ -145,8 +178,13 @@ mod tests {
     fn added_weights_are_found_by_their_name_and_known_by_their_hash() {
         let root = tempfile::tempdir().unwrap();
         added(root.path());
-        let (file, hash) = locate(root.path(), &named("resnet18", "mine")).unwrap().unwrap();
-        assert_eq!((file, hash), (root.path().join("mine.safetensors"), Weights::named("abc")));
+        let (file, hash) = locate(root.path(), &named("resnet18", "mine"))
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (file, hash),
+            (root.path().join("mine.safetensors"), Weights::named("abc"))
+        );
         assert_eq!(names(root.path()), ["mine"]);
         assert!(locate(root.path(), &Backbone::Conv4).unwrap().is_none());
     }
@@ -155,17 +193,31 @@ mod tests {
     fn weights_that_are_missing_are_told_with_the_command_that_adds_them() {
         let root = tempfile::tempdir().unwrap();
         added(root.path());
-        let error = locate(root.path(), &named("resnet50", "imagenet")).unwrap_err().to_string();
-        assert!(error.contains("sweep weights add imagenet FILE.safetensors --backbone resnet50 --root"), "{error}");
+        let error = locate(root.path(), &named("resnet50", "imagenet"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error
+                .contains("sweep weights add imagenet FILE.safetensors --backbone resnet50 --root"),
+            "{error}"
+        );
         fs::remove_file(root.path().join("mine.safetensors")).unwrap();
-        assert!(matches!(locate(root.path(), &named("resnet18", "mine")), Err(WeightsError::Missing { .. })));
+        assert!(matches!(
+            locate(root.path(), &named("resnet18", "mine")),
+            Err(WeightsError::Missing { .. })
+        ));
     }
 
     #[test]
     fn weights_of_another_backbone_are_refused() {
         let root = tempfile::tempdir().unwrap();
         added(root.path());
-        let error = locate(root.path(), &named("resnet50", "mine")).unwrap_err().to_string();
-        assert_eq!(error, "the weights `mine` are of `resnet18`, not of `resnet50`");
+        let error = locate(root.path(), &named("resnet50", "mine"))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "the weights `mine` are of `resnet18`, not of `resnet50`"
+        );
     }
 }

@@ -71,21 +71,36 @@ pub fn stored(identity: &Identity) -> Value {
 ///
 /// # Errors
 /// A result is damaged.
-pub fn nearest(run: RunId, identity: &Value, ledger: &Ledger) -> Result<Option<(RunId, Vec<Difference>)>, LedgerError> {
-    let runs: Vec<RunId> = ledger.runs()?.into_iter().filter(|&other| other != run).collect();
+pub fn nearest(
+    run: RunId,
+    identity: &Value,
+    ledger: &Ledger,
+) -> Result<Option<(RunId, Vec<Difference>)>, LedgerError> {
+    let runs: Vec<RunId> = ledger
+        .runs()?
+        .into_iter()
+        .filter(|&other| other != run)
+        .collect();
     let compared = |&other: &RunId| -> Result<Option<(RunId, Vec<Difference>)>, LedgerError> {
-        let Some(theirs) = ledger.identity(other)? else { return Ok(None) };
+        let Some(theirs) = ledger.identity(other)? else {
+            return Ok(None);
+        };
         match ledger.state(other)? {
             RunState::Recorded(_) => Ok(Some((other, between(&theirs, identity)))),
             RunState::New | RunState::Interrupted | RunState::Trained(_) => Ok(None),
         }
     };
     let compared: Vec<_> = runs.par_iter().map(compared).collect::<Result<_, _>>()?;
-    Ok(compared.into_iter().flatten().min_by_key(|(other, differences)| {
-        let of_draw = |difference: &&Difference| matches!(difference.component, Component::Seed | Component::Fold);
-        let values: usize = differences.iter().map(Difference::values).sum();
-        (values, differences.iter().filter(of_draw).count(), *other)
-    }))
+    Ok(compared
+        .into_iter()
+        .flatten()
+        .min_by_key(|(other, differences)| {
+            let of_draw = |difference: &&Difference| {
+                matches!(difference.component, Component::Seed | Component::Fold)
+            };
+            let values: usize = differences.iter().map(Difference::values).sum();
+            (values, differences.iter().filter(of_draw).count(), *other)
+        }))
 }
 
 impl Difference {
@@ -103,7 +118,12 @@ fn leaves(value: &Value) -> usize {
     }
 }
 
-fn compare(path: &mut Vec<String>, left: Option<&Value>, right: Option<&Value>, differences: &mut Vec<Difference>) {
+fn compare(
+    path: &mut Vec<String>,
+    left: Option<&Value>,
+    right: Option<&Value>,
+    differences: &mut Vec<Difference>,
+) {
     if left == right {
         return;
     }
@@ -119,7 +139,12 @@ fn compare(path: &mut Vec<String>, left: Option<&Value>, right: Option<&Value>, 
         return;
     }
     let (component, key) = spelled(path);
-    differences.push(Difference { component, key, left: left.cloned(), right: right.cloned() });
+    differences.push(Difference {
+        component,
+        key,
+        left: left.cloned(),
+        right: right.cloned(),
+    });
 }
 
 /// Whether two tables are choices, such as `{ triplet = { .. } }`, of different things.
@@ -132,7 +157,14 @@ fn chooses_another(
 }
 
 /// What belongs to a method in a sweep file, though it is part of the training in a recipe.
-const OF_METHODS: [&str; 6] = ["loss", "distance", "reduction", "regularizer", "miner", "memory"];
+const OF_METHODS: [&str; 6] = [
+    "loss",
+    "distance",
+    "reduction",
+    "regularizer",
+    "miner",
+    "memory",
+];
 
 /// The key as a sweep file has it.
 fn spelled(path: &[String]) -> (Component, String) {
@@ -167,9 +199,11 @@ mod tests {
     use super::*;
 
     fn told(left: &Value, right: &Value) -> Vec<String> {
-        let value = |value: Option<Value>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+        let value =
+            |value: Option<Value>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let told = between(left, right).into_iter();
-        told.map(|found| format!("{} {} {}", found.key, value(found.left), value(found.right))).collect()
+        told.map(|found| format!("{} {} {}", found.key, value(found.left), value(found.right)))
+            .collect()
     }
 
     fn identity() -> Value {
@@ -193,8 +227,16 @@ mod tests {
         assert!(told(&identity(), &identity()).is_empty());
         let cases = [
             ("/recipe/training/steps", json!(20), "training.steps 10 20"),
-            ("/recipe/training/loss/triplet/margin", json!(0.2), "loss.triplet.margin 0.1 0.2"),
-            ("/recipe/images/size/square", json!(32), "data.image_size 28 32"),
+            (
+                "/recipe/training/loss/triplet/margin",
+                json!(0.2),
+                "loss.triplet.margin 0.1 0.2",
+            ),
+            (
+                "/recipe/images/size/square",
+                json!(32),
+                "data.image_size 28 32",
+            ),
             ("/recipe/seed", json!(1), "seed 0 1"),
             ("/data", json!("cd"), "data \"ab\" \"cd\""),
             ("/schema", json!(3), "schema 2 3"),
@@ -207,10 +249,15 @@ mod tests {
 
     #[test]
     fn another_choice_is_one_difference_and_not_one_for_each_setting() {
-        let other = with("/recipe/training/loss", json!({ "contrastive": { "pos_margin": 0.0, "neg_margin": 0.5 } }));
+        let other = with(
+            "/recipe/training/loss",
+            json!({ "contrastive": { "pos_margin": 0.0, "neg_margin": 0.5 } }),
+        );
         assert_eq!(
             told(&identity(), &other),
-            [r#"loss {"triplet":{"margin":0.1}} {"contrastive":{"neg_margin":0.5,"pos_margin":0.0}}"#]
+            [
+                r#"loss {"triplet":{"margin":0.1}} {"contrastive":{"neg_margin":0.5,"pos_margin":0.0}}"#
+            ]
         );
     }
 
@@ -220,7 +267,10 @@ mod tests {
         other["data"] = json!("cd");
         other["recipe"]["training"]["miner"] = json!({ "semi_hard": {} });
         other["numerics"] = json!({ "cuda": { "precision": "f32" } });
-        let keys: Vec<String> = between(&identity(), &other).into_iter().map(|found| found.key).collect();
+        let keys: Vec<String> = between(&identity(), &other)
+            .into_iter()
+            .map(|found| found.key)
+            .collect();
         assert_eq!(keys, ["miner", "data", "schema", "resources.device"]);
     }
 }

@@ -1,8 +1,8 @@
 //! Methods x axis values x seeds x folds: the recipe of each repetition of each cell.
 
 use schema::{
-    Backbone, BatchNorm, Fingerprint, Fold, Identity, Metric, Model, Numerics, Recipe, RunId, SCHEMA, Schedule,
-    StudyId, Training, Weights,
+    Backbone, BatchNorm, Fingerprint, Fold, Identity, Metric, Model, Numerics, Recipe, RunId,
+    SCHEMA, Schedule, StudyId, Training, Weights,
 };
 
 use super::Member;
@@ -21,7 +21,11 @@ pub(super) struct Cell<'a> {
 
 impl Cell<'_> {
     /// All repetitions, the folds of each seed one after the other, with this training of this method.
-    pub(super) fn members(&self, method: &MethodTable, training: &TrainingTable) -> Vec<(Member, Box<Identity>)> {
+    pub(super) fn members(
+        &self,
+        method: &MethodTable,
+        training: &TrainingTable,
+    ) -> Vec<(Member, Box<Identity>)> {
         let sweep = self.sweep;
         let mut members = Vec::with_capacity(sweep.seeds.len() * sweep.folds.len());
         let seeds: Vec<u64> = match is_drawn(method, self.weights) {
@@ -47,13 +51,20 @@ impl Cell<'_> {
     pub(super) fn undecided(&self, study: StudyId) -> Vec<Member> {
         let folds = || self.sweep.folds.iter().enumerate();
         let of_seed = |&seed: &u64| {
-            folds().map(move |(place, &fold)| self.member(seed, fold, RunId::undecided(study, seed, place)))
+            folds().map(move |(place, &fold)| {
+                self.member(seed, fold, RunId::undecided(study, seed, place))
+            })
         };
         self.sweep.seeds.iter().flat_map(of_seed).collect()
     }
 
     /// The run of each fold with this seed alone.
-    pub(super) fn trial(&self, method: &MethodTable, training: &TrainingTable, seed: u64) -> Vec<Identity> {
+    pub(super) fn trial(
+        &self,
+        method: &MethodTable,
+        training: &TrainingTable,
+        seed: u64,
+    ) -> Vec<Identity> {
         let of_fold = |&fold| {
             let mut identity = self.identity(method, training, fold);
             identity.recipe.seed = seed;
@@ -62,9 +73,19 @@ impl Cell<'_> {
         self.sweep.folds.iter().map(of_fold).collect()
     }
 
-    fn identity(&self, method: &MethodTable, training: &TrainingTable, fold: Option<Fold>) -> Identity {
+    fn identity(
+        &self,
+        method: &MethodTable,
+        training: &TrainingTable,
+        fold: Option<Fold>,
+    ) -> Identity {
         let recipe = recipe(self.point, method, training, self.weights, fold);
-        Identity { schema: SCHEMA, recipe, data: self.data.clone(), numerics: self.numerics }
+        Identity {
+            schema: SCHEMA,
+            recipe,
+            data: self.data.clone(),
+            numerics: self.numerics,
+        }
     }
 
     fn member(&self, seed: u64, fold: Option<Fold>, run: RunId) -> Member {
@@ -101,20 +122,43 @@ fn recipe(
         Some(weights) => point.model.backbone.clone().with_weights(weights.clone()),
         None => point.model.backbone.clone(),
     };
-    let model = Model { backbone, ..point.model.clone() };
+    let model = Model {
+        backbone,
+        ..point.model.clone()
+    };
     let (model, training, fold) = match method.baseline {
         Some(Baseline::Pixels) => (Model::new(Backbone::Pixels, None), None, None),
         Some(Baseline::Untrained) => (untrained(model), None, None),
-        Some(Baseline::Trunk) => (Model { embedding: None, head: None, ..untrained(model) }, None, None),
+        Some(Baseline::Trunk) => (
+            Model {
+                embedding: None,
+                head: None,
+                ..untrained(model)
+            },
+            None,
+            None,
+        ),
         None => (model, self::training(training, method, fold), fold),
     };
     let mut transform = point.transform.clone();
     transform.train = transform.train.filter(|_| training.is_some());
-    Recipe { dataset: point.dataset.clone(), images: point.images, transform, fold, model, training, seed: 0 }
+    Recipe {
+        dataset: point.dataset.clone(),
+        images: point.images,
+        transform,
+        fold,
+        model,
+        training,
+        seed: 0,
+    }
 }
 
 fn untrained(model: Model) -> Model {
-    Model { batch_norm: BatchNorm::untrained(&model.backbone), freeze: Vec::new(), ..model }
+    Model {
+        batch_norm: BatchNorm::untrained(&model.backbone),
+        freeze: Vec::new(),
+        ..model
+    }
 }
 
 fn training(shared: &TrainingTable, method: &MethodTable, fold: Option<Fold>) -> Option<Training> {
@@ -135,7 +179,10 @@ fn training(shared: &TrainingTable, method: &MethodTable, fold: Option<Fold>) ->
             .or(shared.loss_optimizer.as_ref())
             .filter(|_| loss.has_parameters())
             .cloned(),
-        head_optimizer: shared.head_optimizer.clone().filter(|head| *head != shared.optimizer),
+        head_optimizer: shared
+            .head_optimizer
+            .clone()
+            .filter(|head| *head != shared.optimizer),
         schedule: shared.schedule.clone().unwrap_or(Schedule::Constant),
         warm_up: shared.warm_up.clone(),
         freeze_trunk: shared.freeze_trunk.clone(),

@@ -9,7 +9,8 @@ use std::{
 
 use rayon::prelude::*;
 use schema::{
-    Attempt, Cache, DataId, Dataset, Glyphs, Identity, ImageSize, Registration, RunId, Trained, Work, canonical_json,
+    Attempt, Cache, DataId, Dataset, Glyphs, Identity, ImageSize, Registration, RunId, Trained,
+    Work, canonical_json,
 };
 use serde::Serialize;
 
@@ -58,7 +59,10 @@ impl Forecast {
     /// much as those that are known.
     pub fn seconds(&self) -> f64 {
         let known: f64 = self.verbs.values().map(|expected| expected.seconds).sum();
-        let trainings = self.verbs.get("train").map_or(0.0, |expected| expected.mean());
+        let trainings = self
+            .verbs
+            .get("train")
+            .map_or(0.0, |expected| expected.mean());
         known + self.ahead as f64 * trainings
     }
 
@@ -113,13 +117,25 @@ impl Ground {
 ///
 /// # Errors
 /// A file there is damaged.
-pub fn of(plan: &Plan, freshness: &FreshnessOf, ledger: &Ledger, data_root: &Path) -> Result<Forecast, LedgerError> {
-    let todo = freshness.iter().filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
+pub fn of(
+    plan: &Plan,
+    freshness: &FreshnessOf,
+    ledger: &Ledger,
+    data_root: &Path,
+) -> Result<Forecast, LedgerError> {
+    let todo = freshness
+        .iter()
+        .filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
     let todo: Vec<Job> = todo.map(|(&job, _)| job).collect();
     let past = Past::read(ledger)?;
-    let expected: Vec<_> =
-        todo.par_iter().map(|&job| (job, past.time(job, plan), past.size(job, plan, data_root))).collect();
-    let mut forecast = Forecast { ahead: ahead(plan), ..Forecast::default() };
+    let expected: Vec<_> = todo
+        .par_iter()
+        .map(|&job| (job, past.time(job, plan), past.size(job, plan, data_root)))
+        .collect();
+    let mut forecast = Forecast {
+        ahead: ahead(plan),
+        ..Forecast::default()
+    };
     for (job, time, size) in expected {
         let of_verb = forecast.verbs.entry(job.verb()).or_default();
         of_verb.todo += 1;
@@ -142,7 +158,11 @@ fn ahead(plan: &Plan) -> usize {
         let folds = study.trials.first().map_or(1, |trial| trial.runs.len());
         folds * study.budget.saturating_sub(study.trials.len()) + study.members.len()
     };
-    plan.studies.iter().filter(|study| study.standing == Standing::Open).map(of_study).sum()
+    plan.studies
+        .iter()
+        .filter(|study| study.standing == Standing::Open)
+        .map(of_study)
+        .sum()
 }
 
 /// What jobs have taken, each list by what they have in common.
@@ -161,11 +181,23 @@ impl Past {
     fn read(ledger: &Ledger) -> Result<Past, LedgerError> {
         let seconds = seconds(ledger)?;
         let mut past = Past::default();
-        for (&job, &seconds) in seconds.iter().filter(|(job, _)| matches!(job, Job::Prepare(_))) {
+        for (&job, &seconds) in seconds
+            .iter()
+            .filter(|(job, _)| matches!(job, Job::Prepare(_)))
+        {
             let attempt: Option<Attempt> =
-                read_json(&ledger.attempt_folder(job, 1).join("attempt.json")).ok().flatten();
-            if let Some(Attempt { work: Work::Prepare(work), .. }) = attempt {
-                past.preparations.entry(canonical_json(&work.dataset)).or_default().push(seconds);
+                read_json(&ledger.attempt_folder(job, 1).join("attempt.json"))
+                    .ok()
+                    .flatten();
+            if let Some(Attempt {
+                work: Work::Prepare(work),
+                ..
+            }) = attempt
+            {
+                past.preparations
+                    .entry(canonical_json(&work.dataset))
+                    .or_default()
+                    .push(seconds);
             }
         }
         let trained: Vec<RunId> = seconds
@@ -177,13 +209,22 @@ impl Past {
             })
             .take(RECENT)
             .collect();
-        let read: Vec<_> = trained.par_iter().map(|&run| finished(run, ledger)).collect::<Result<_, _>>()?;
+        let read: Vec<_> = trained
+            .par_iter()
+            .map(|&run| finished(run, ledger))
+            .collect::<Result<_, _>>()?;
         for (run, identity, trained, bytes) in read.into_iter().flatten() {
-            let add = |list: &mut BTreeMap<String, Vec<f64>>, key, value| list.entry(key).or_default().push(value);
+            let add = |list: &mut BTreeMap<String, Vec<f64>>, key, value| {
+                list.entry(key).or_default().push(value)
+            };
             let training = seconds[&Job::Train(run)];
             add(&mut past.recipes, recipe(&identity), training);
             if trained.steps > 0 {
-                add(&mut past.steps, network(&identity), training / trained.steps as f64);
+                add(
+                    &mut past.steps,
+                    network(&identity),
+                    training / trained.steps as f64,
+                );
             }
             if let Some(&measurement) = seconds.get(&Job::Evaluate(run)) {
                 add(&mut past.measurements, test(&identity), measurement);
@@ -197,21 +238,31 @@ impl Past {
         match job {
             Job::Train(run) => {
                 let identity = &plan.runs.get(&run)?.identity;
-                let same = usual(&self.recipes, || recipe(identity)).map(|seconds| (Ground::Recipe, seconds));
+                let same = usual(&self.recipes, || recipe(identity))
+                    .map(|seconds| (Ground::Recipe, seconds));
                 same.or_else(|| {
                     let steps = identity.recipe.training.as_ref()?.steps as f64;
-                    Some((Ground::Steps, steps * usual(&self.steps, || network(identity))?))
+                    Some((
+                        Ground::Steps,
+                        steps * usual(&self.steps, || network(identity))?,
+                    ))
                 })
             }
             Job::Evaluate(run) => Some((Ground::Measurement, self.measurement(run, plan)?)),
             // As long as measuring each of its networks alone.
             Job::Ensemble(id) => {
                 let runs = &plan.ensembles.get(&id)?.runs;
-                Some((Ground::Measurement, runs.len() as f64 * self.measurement(*runs.first()?, plan)?))
+                Some((
+                    Ground::Measurement,
+                    runs.len() as f64 * self.measurement(*runs.first()?, plan)?,
+                ))
             }
             Job::Prepare(data) => {
                 let dataset = &plan.data.get(&data)?.dataset;
-                Some((Ground::Preparation, usual(&self.preparations, || canonical_json(dataset))?))
+                Some((
+                    Ground::Preparation,
+                    usual(&self.preparations, || canonical_json(dataset))?,
+                ))
             }
         }
     }
@@ -235,7 +286,11 @@ impl Past {
 
 /// The median of what has this in common. Where nothing is known no key is made: a hundred thousand take a second.
 fn usual(lists: &BTreeMap<String, Vec<f64>>, key: impl FnOnce() -> String) -> Option<f64> {
-    if lists.is_empty() { None } else { lists.get(&key()).map(|list| median(list)) }
+    if lists.is_empty() {
+        None
+    } else {
+        lists.get(&key()).map(|list| median(list))
+    }
 }
 
 /// The seconds that each finished job has taken, in all of its attempts.
@@ -245,7 +300,8 @@ fn seconds(ledger: &Ledger) -> Result<BTreeMap<Job, f64>, LedgerError> {
         path: ledger.root().to_owned(),
         source,
     })?;
-    let (mut started, mut spent, mut finished) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+    let (mut started, mut spent, mut finished) =
+        (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
     for entry in contents.entries {
         match entry.what {
             Decision::Started { job, attempt, .. } => {
@@ -253,7 +309,8 @@ fn seconds(ledger: &Ledger) -> Result<BTreeMap<Job, f64>, LedgerError> {
             }
             Decision::Ended { job, attempt, end } => {
                 if let Some(begun) = started.remove(&(job, attempt)) {
-                    *spent.entry(job).or_insert(0.0) += entry.time.saturating_sub(begun) as f64 / 1e3;
+                    *spent.entry(job).or_insert(0.0) +=
+                        entry.time.saturating_sub(begun) as f64 / 1e3;
                 }
                 if end == End::Finished {
                     finished.insert(job);
@@ -268,12 +325,25 @@ fn seconds(ledger: &Ledger) -> Result<BTreeMap<Job, f64>, LedgerError> {
 
 /// What is known of a run that was trained. Those that an older program left are passed over.
 #[allow(clippy::type_complexity)]
-fn finished(run: RunId, ledger: &Ledger) -> Result<Option<(RunId, Identity, Trained, f64)>, LedgerError> {
-    let identity = ledger.identity(run)?.and_then(|identity| serde_json::from_value(identity).ok());
+fn finished(
+    run: RunId,
+    ledger: &Ledger,
+) -> Result<Option<(RunId, Identity, Trained, f64)>, LedgerError> {
+    let identity = ledger
+        .identity(run)?
+        .and_then(|identity| serde_json::from_value(identity).ok());
     let trained = ledger.trained(run)?;
-    let files = fs::read_dir(ledger.run(run)).into_iter().flatten().flatten();
-    let bytes: u64 = files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
-    Ok(identity.zip(trained).map(|(identity, trained)| (run, identity, trained, bytes as f64)))
+    let files = fs::read_dir(ledger.run(run))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let bytes: u64 = files
+        .filter_map(|file| file.metadata().ok())
+        .map(|file| file.len())
+        .sum();
+    Ok(identity
+        .zip(trained)
+        .map(|(identity, trained)| (run, identity, trained, bytes as f64)))
 }
 
 /// The recipe, whatever its seed and fold.
@@ -287,14 +357,29 @@ fn recipe(identity: &Identity) -> String {
 /// What a step takes time for.
 fn network(identity: &Identity) -> String {
     let recipe = &identity.recipe;
-    let batch = recipe.training.as_ref().map(|training| (&training.sampler, training.accumulate, training.chunk));
-    canonical_json(&(&recipe.model, &recipe.images, &recipe.transform, batch, identity.numerics))
+    let batch = recipe
+        .training
+        .as_ref()
+        .map(|training| (&training.sampler, training.accumulate, training.chunk));
+    canonical_json(&(
+        &recipe.model,
+        &recipe.images,
+        &recipe.transform,
+        batch,
+        identity.numerics,
+    ))
 }
 
 /// What measuring takes time for.
 fn test(identity: &Identity) -> String {
     let recipe = &identity.recipe;
-    canonical_json(&(&recipe.model, &recipe.images, &recipe.transform.test, &recipe.dataset, identity.numerics))
+    canonical_json(&(
+        &recipe.model,
+        &recipe.images,
+        &recipe.transform.test,
+        &recipe.dataset,
+        identity.numerics,
+    ))
 }
 
 /// What a run's folder takes room for.
@@ -304,18 +389,30 @@ fn weights(identity: &Identity) -> String {
 
 /// The bytes of a prepared data set, if all its images have the same size and it is known how many there are.
 fn images(data: DataId, plan: &Plan, data_root: &Path) -> Option<u64> {
-    let PlannedData { dataset, images, cache, .. } = plan.data.get(&data)?;
+    let PlannedData {
+        dataset,
+        images,
+        cache,
+        ..
+    } = plan.data.get(&data)?;
     let side = match (images.size, cache) {
         (_, Cache::Never) => return Some(0),
         (ImageSize::Square(side), _) => u64::from(side),
         (ImageSize::ShortSide(_), _) => return None,
     };
     let count = match dataset {
-        Dataset::Glyphs(Glyphs { classes, test_classes, per_class, .. }) => {
-            (u64::from(*classes) + u64::from(*test_classes)) * u64::from(*per_class)
-        }
+        Dataset::Glyphs(Glyphs {
+            classes,
+            test_classes,
+            per_class,
+            ..
+        }) => (u64::from(*classes) + u64::from(*test_classes)) * u64::from(*per_class),
         dataset => {
-            let Registration { training_images, test_images, .. } = registration(dataset, data_root)?;
+            let Registration {
+                training_images,
+                test_images,
+                ..
+            } = registration(dataset, data_root)?;
             training_images + test_images
         }
     };

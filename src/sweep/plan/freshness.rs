@@ -96,10 +96,16 @@ pub fn extend(
         new.push((Job::Train(run), train));
         new.extend(planned.member.map(|_| (Job::Evaluate(run), evaluate)));
     }
-    for &id in plan.ensembles.keys().filter(|&&id| is_new(Job::Ensemble(id))) {
+    for &id in plan
+        .ensembles
+        .keys()
+        .filter(|&&id| is_new(Job::Ensemble(id)))
+    {
         new.push((Job::Ensemble(id), of_ensemble(id, plan, ledger, report)?));
     }
-    let stale = new.iter().filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
+    let stale = new
+        .iter()
+        .filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
     let needed: BTreeSet<DataId> = stale.filter_map(|(job, _)| data_of(*job, plan)).collect();
     for &data in plan.data.keys().filter(|&&data| is_new(Job::Prepare(data))) {
         let prepare = match (ledger.is_prepared(data), needed.contains(&data)) {
@@ -119,7 +125,10 @@ fn data_of(job: Job, plan: &Plan) -> Option<DataId> {
     match job {
         Job::Prepare(data) => Some(data),
         Job::Train(run) | Job::Evaluate(run) => of_run(&run),
-        Job::Ensemble(id) => plan.ensembles.get(&id).and_then(|ensemble| of_run(ensemble.runs.first()?)),
+        Job::Ensemble(id) => plan
+            .ensembles
+            .get(&id)
+            .and_then(|ensemble| of_run(ensemble.runs.first()?)),
     }
 }
 
@@ -128,7 +137,9 @@ fn absent(identity: &Identity) -> Option<Reason> {
     let weights = identity.recipe.model.backbone.weights();
     match identity.data.is_missing() {
         true => Some(Reason::NoData),
-        false => weights.filter(|weights| weights.is_missing()).map(|_| Reason::NoWeights),
+        false => weights
+            .filter(|weights| weights.is_missing())
+            .map(|_| Reason::NoWeights),
     }
 }
 
@@ -149,7 +160,10 @@ fn of_run(
         RunState::Recorded(record) => match unmeasured(&record, metrics) {
             missing if missing.is_empty() => (Fresh, Fresh),
             missing if ledger.has_model(run) => (Fresh, Stale(Reason::Unmeasured(missing))),
-            missing => (Stale(reason(train, false, ledger)?), Stale(Reason::Unmeasured(missing))),
+            missing => (
+                Stale(reason(train, false, ledger)?),
+                Stale(Reason::Unmeasured(missing)),
+            ),
         },
         RunState::Trained(_) => (Fresh, Stale(reason(evaluate, false, ledger)?)),
         RunState::Interrupted => (Stale(reason(train, true, ledger)?), Stale(Reason::New)),
@@ -158,10 +172,19 @@ fn of_run(
 }
 
 /// Where a training went wrong there is nothing to measure together.
-fn of_ensemble(id: EnsembleId, plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<Freshness, LedgerError> {
+fn of_ensemble(
+    id: EnsembleId,
+    plan: &Plan,
+    ledger: &Ledger,
+    report: &ReportTable,
+) -> Result<Freshness, LedgerError> {
     let runs = &plan.ensembles[&id].runs;
     for &run in runs {
-        if let RunState::Recorded(Record { outcome: Outcome::Broken { .. }, .. }) = ledger.state(run)? {
+        if let RunState::Recorded(Record {
+            outcome: Outcome::Broken { .. },
+            ..
+        }) = ledger.state(run)?
+        {
             return Ok(Freshness::NotNeeded);
         }
     }
@@ -176,7 +199,11 @@ fn of_ensemble(id: EnsembleId, plan: &Plan, ledger: &Ledger, report: &ReportTabl
 }
 
 fn absent_of(evaluated: &Evaluated, metrics: &[Metric]) -> Vec<Metric> {
-    metrics.iter().copied().filter(|metric| !evaluated.scores.contains_key(metric)).collect()
+    metrics
+        .iter()
+        .copied()
+        .filter(|metric| !evaluated.scores.contains_key(metric))
+        .collect()
 }
 
 fn unmeasured(record: &Record, metrics: &[Metric]) -> Vec<Metric> {

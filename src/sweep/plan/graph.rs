@@ -41,7 +41,9 @@ pub(super) fn of(plan: &Plan) -> DiGraph<Node, ()> {
     let report = graph.add_node(Node::Report);
     for (&run, planned) in &plan.runs {
         let prepare = Job::Prepare(planned.data);
-        let prepare = *jobs.entry(prepare).or_insert_with(|| graph.add_node(Node::Job(prepare)));
+        let prepare = *jobs
+            .entry(prepare)
+            .or_insert_with(|| graph.add_node(Node::Job(prepare)));
         let train = graph.add_node(Node::Job(Job::Train(run)));
         jobs.insert(Job::Train(run), train);
         graph.add_edge(prepare, train, ());
@@ -61,8 +63,15 @@ pub(super) fn of(plan: &Plan) -> DiGraph<Node, ()> {
     }
     for study in &plan.studies {
         let select = graph.add_node(Node::Select(study.id));
-        let trials: BTreeSet<RunId> = study.trials.iter().flat_map(|trial| &trial.runs).copied().collect();
-        let chosen = plan.members[study.members.clone()].iter().map(|member| member.run);
+        let trials: BTreeSet<RunId> = study
+            .trials
+            .iter()
+            .flat_map(|trial| &trial.runs)
+            .copied()
+            .collect();
+        let chosen = plan.members[study.members.clone()]
+            .iter()
+            .map(|member| member.run);
         let chosen: BTreeSet<RunId> = chosen.filter(|run| plan.runs.contains_key(run)).collect();
         for run in trials {
             graph.add_edge(jobs[&Job::Train(run)], select, ());

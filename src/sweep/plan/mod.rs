@@ -21,7 +21,8 @@ use std::{
 use petgraph::graph::DiGraph;
 use rayon::prelude::*;
 use schema::{
-    Backbone, Cache, DataId, Dataset, EnsembleId, Fingerprint, Fold, Identity, Numerics, RunId, StoredImages, Weights,
+    Backbone, Cache, DataId, Dataset, EnsembleId, Fingerprint, Fold, Identity, Numerics, RunId,
+    StoredImages, Weights,
 };
 use serde::Serialize;
 
@@ -133,18 +134,35 @@ impl Plan {
     /// # Errors
     /// A data set cannot be read, or weights are of another backbone.
     pub fn new(sweep: &Sweep, ledger: &Ledger, numerics: Numerics) -> Result<Plan, PlanError> {
-        let (mut members, mut runs, mut studies, mut missing) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
+        let (mut members, mut runs, mut studies, mut missing) =
+            (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
         let mut given = Given::default();
-        let places: Vec<Places> =
-            sweep.points.iter().map(|point| given.of(point, sweep, ledger, &mut missing)).collect::<Result<_, _>>()?;
-        let lines = sweep.points.iter().zip(&places).enumerate().flat_map(|(at, (point, places))| {
-            point.methods.iter().enumerate().map(move |(place, method)| ((at, place), point, method, places))
-        });
+        let places: Vec<Places> = sweep
+            .points
+            .iter()
+            .map(|point| given.of(point, sweep, ledger, &mut missing))
+            .collect::<Result<_, _>>()?;
+        let lines =
+            sweep
+                .points
+                .iter()
+                .zip(&places)
+                .enumerate()
+                .flat_map(|(at, (point, places))| {
+                    point
+                        .methods
+                        .iter()
+                        .enumerate()
+                        .map(move |(place, method)| ((at, place), point, method, places))
+                });
         let lines: Vec<((usize, usize), &Point, &Method, &Places)> = lines.collect();
         let expanded = |&(_, point, method, places): &(_, &Point, &Method, &Places)| {
             let cell = given.cell(sweep, point, method, places, numerics);
             match method.search {
-                None => (Line::Fixed(cell.members(&method.table, &point.training)), None),
+                None => (
+                    Line::Fixed(cell.members(&method.table, &point.training)),
+                    None,
+                ),
                 Some(_) => {
                     let study = Study::new(&cell, given.of_study(places));
                     (Line::Undecided(cell.undecided(study.id)), Some(study))
@@ -153,15 +171,24 @@ impl Plan {
         };
         let expanded: Vec<_> = lines.par_iter().map(expanded).collect();
         for ((of_line, study), ((point, method), .., places)) in expanded.into_iter().zip(lines) {
-            let (data, file) = (given.data[places.data].0, &given.weights[places.weights].1.0);
+            let (data, file) = (
+                given.data[places.data].0,
+                &given.weights[places.weights].1.0,
+            );
             let first = members.len();
             match of_line {
                 Line::Undecided(undecided) => members.extend(undecided),
                 Line::Fixed(fixed) => {
                     for (member, identity) in fixed {
                         runs.entry(member.run).or_insert_with(|| {
-                            let weights = identity.recipe.model.backbone.weights().and(file.clone());
-                            PlannedRun { identity, data, weights, member: Some(members.len()) }
+                            let weights =
+                                identity.recipe.model.backbone.weights().and(file.clone());
+                            PlannedRun {
+                                identity,
+                                data,
+                                weights,
+                                member: Some(members.len()),
+                            }
                         });
                         members.push(member);
                     }
@@ -169,8 +196,21 @@ impl Plan {
             }
             studies.extend(study.map(|study| study.placed(point, method, first..members.len())));
         }
-        let (data, ensembles, graph) = (given.data.into_iter().collect(), BTreeMap::new(), DiGraph::new());
-        let mut plan = Plan { members, runs, data, ensembles, studies, graph, missing, numerics };
+        let (data, ensembles, graph) = (
+            given.data.into_iter().collect(),
+            BTreeMap::new(),
+            DiGraph::new(),
+        );
+        let mut plan = Plan {
+            members,
+            runs,
+            data,
+            ensembles,
+            studies,
+            graph,
+            missing,
+            numerics,
+        };
         plan.grow(sweep, ledger, None)?;
         Ok(plan)
     }
@@ -188,8 +228,15 @@ impl Plan {
 
     /// The study and the number of the first trial that a run is of.
     pub fn trial_of(&self, run: RunId) -> Option<(&Study, usize)> {
-        let trial = |study: &Study| study.trials.iter().position(|trial| trial.runs.contains(&run));
-        self.studies.iter().find_map(|study| Some((study, trial(study)?)))
+        let trial = |study: &Study| {
+            study
+                .trials
+                .iter()
+                .position(|trial| trial.runs.contains(&run))
+        };
+        self.studies
+            .iter()
+            .find_map(|study| Some((study, trial(study)?)))
     }
 }
 
@@ -211,8 +258,15 @@ fn ensembles(
         let runs: Vec<RunId> = of_folds.iter().map(|member| member.run).collect();
         let is_decided = runs.iter().all(|run| planned.contains_key(run));
         if is_decided && runs.windows(2).any(|pair| pair[0] != pair[1]) {
-            let planned = || PlannedEnsemble { runs: runs.clone(), members: Vec::new() };
-            ensembles.entry(EnsembleId::of(&runs)).or_insert_with(planned).members.push(place);
+            let planned = || PlannedEnsemble {
+                runs: runs.clone(),
+                members: Vec::new(),
+            };
+            ensembles
+                .entry(EnsembleId::of(&runs))
+                .or_insert_with(planned)
+                .members
+                .push(place);
         }
     }
     ensembles
@@ -243,13 +297,17 @@ impl Given {
         missing: &mut Vec<String>,
     ) -> Result<Places, PlanError> {
         let is_it = |(_, known): &(_, PlannedData)| {
-            (&known.dataset, known.images, known.cache) == (&point.dataset, point.images, point.cache)
+            (&known.dataset, known.images, known.cache)
+                == (&point.dataset, point.images, point.cache)
         };
         let data = match self.data.iter().position(is_it) {
             Some(position) => position,
             None => {
                 let planned = locate(sweep, point, ledger, missing)?;
-                self.data.push((DataId::of(&planned.dataset, &planned.images, &planned.fingerprint), planned));
+                self.data.push((
+                    DataId::of(&planned.dataset, &planned.images, &planned.fingerprint),
+                    planned,
+                ));
                 self.data.len() - 1
             }
         };
@@ -257,7 +315,10 @@ impl Given {
         let weights = match self.weights.iter().position(|(known, _)| known == backbone) {
             Some(position) => position,
             None => {
-                self.weights.push((backbone.clone(), start(&sweep.resources.weights, backbone, missing)?));
+                self.weights.push((
+                    backbone.clone(),
+                    start(&sweep.resources.weights, backbone, missing)?,
+                ));
                 self.weights.len() - 1
             }
         };
@@ -273,17 +334,32 @@ impl Given {
         numerics: Numerics,
     ) -> Cell<'a> {
         let data = &self.data[places.data].1.fingerprint;
-        Cell { sweep, point, method, data, weights: self.weights[places.weights].1.1.as_ref(), numerics }
+        Cell {
+            sweep,
+            point,
+            method,
+            data,
+            weights: self.weights[places.weights].1.1.as_ref(),
+            numerics,
+        }
     }
 
     fn of_study(&self, places: &Places) -> study::Given {
         let (file, weights) = self.weights[places.weights].1.clone();
-        study::Given { data: self.data[places.data].0, file, weights }
+        study::Given {
+            data: self.data[places.data].0,
+            file,
+            weights,
+        }
     }
 }
 
 /// The file and the hash of the weights that a backbone starts from, if it does.
-fn start(root: &Path, backbone: &Backbone, missing: &mut Vec<String>) -> Result<Start, WeightsError> {
+fn start(
+    root: &Path,
+    backbone: &Backbone,
+    missing: &mut Vec<String>,
+) -> Result<Start, WeightsError> {
     match weights::locate(root, backbone) {
         Ok(located) => Ok(located.unzip()),
         Err(error @ WeightsError::Missing { .. }) => {
@@ -307,7 +383,8 @@ fn locate(
     ledger: &Ledger,
     missing: &mut Vec<String>,
 ) -> Result<PlannedData, FingerprintError> {
-    let (source, fingerprint) = match fingerprint::locate(ledger, &point.dataset, &sweep.data_root) {
+    let (source, fingerprint) = match fingerprint::locate(ledger, &point.dataset, &sweep.data_root)
+    {
         Ok(located) => (located.source, located.fingerprint),
         Err(error @ FingerprintError::Missing { .. }) => {
             note(missing, &error);
@@ -316,7 +393,13 @@ fn locate(
         Err(error) => return Err(error),
     };
     let (dataset, images, cache) = (point.dataset.clone(), point.images, point.cache);
-    Ok(PlannedData { dataset, images, cache, fingerprint, source })
+    Ok(PlannedData {
+        dataset,
+        images,
+        cache,
+        fingerprint,
+        source,
+    })
 }
 
 #[cfg(test)]

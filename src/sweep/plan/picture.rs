@@ -34,7 +34,11 @@ struct Jobs {
 /// Draws the jobs of a plan; those that are to do stand out.
 pub fn of(plan: &Plan, freshness: &FreshnessOf, language: Language) -> String {
     let each = plan.graph.node_count() <= FEW;
-    let names: Vec<String> = plan.graph.node_weights().map(|node| name(node, plan, each)).collect();
+    let names: Vec<String> = plan
+        .graph
+        .node_weights()
+        .map(|node| name(node, plan, each))
+        .collect();
     let mut boxes: BTreeMap<&str, Jobs> = BTreeMap::new();
     for (node, name) in plan.graph.node_weights().zip(&names) {
         let known = boxes.entry(name).or_default();
@@ -44,10 +48,18 @@ pub fn of(plan: &Plan, freshness: &FreshnessOf, language: Language) -> String {
             Node::Select(_) | Node::Report => false,
         });
     }
-    let ends = plan.graph.edge_indices().filter_map(|edge| plan.graph.edge_endpoints(edge));
-    let edges: BTreeSet<(&str, &str)> =
-        ends.map(|(from, to)| (names[from.index()].as_str(), names[to.index()].as_str())).collect();
-    let numbers: BTreeMap<&str, usize> = boxes.keys().zip(0..).map(|(name, number)| (*name, number)).collect();
+    let ends = plan
+        .graph
+        .edge_indices()
+        .filter_map(|edge| plan.graph.edge_endpoints(edge));
+    let edges: BTreeSet<(&str, &str)> = ends
+        .map(|(from, to)| (names[from.index()].as_str(), names[to.index()].as_str()))
+        .collect();
+    let numbers: BTreeMap<&str, usize> = boxes
+        .keys()
+        .zip(0..)
+        .map(|(name, number)| (*name, number))
+        .collect();
     match language {
         Language::Dot => dot(&boxes, &edges, &numbers),
         Language::Mermaid => mermaid(&boxes, &edges, &numbers),
@@ -61,29 +73,46 @@ fn name(node: &Node, plan: &Plan, each: bool) -> String {
         Node::Select(id) => {
             let study = plan.studies.iter().find(|study| study.id == id);
             let member = study.and_then(|study| plan.members.get(study.members.start));
-            return member
-                .map_or_else(|| node.to_string(), |member| format!("select {}, {}", member.dataset, member.method));
+            return member.map_or_else(
+                || node.to_string(),
+                |member| format!("select {}, {}", member.dataset, member.method),
+            );
         }
         Node::Report => return node.to_string(),
     };
     let member = match job {
         Job::Prepare(data) => {
-            return format!("prepare {}", plan.data.get(&data).map_or("", |data| data.dataset.title()));
+            return format!(
+                "prepare {}",
+                plan.data.get(&data).map_or("", |data| data.dataset.title())
+            );
         }
         Job::Train(run) | Job::Evaluate(run) => plan.member_of(run),
-        Job::Ensemble(id) => plan.ensembles.get(&id).and_then(|planned| plan.members.get(*planned.members.first()?)),
+        Job::Ensemble(id) => plan
+            .ensembles
+            .get(&id)
+            .and_then(|planned| plan.members.get(*planned.members.first()?)),
     };
-    let Some(member) = member else { return of_trial(job, plan) };
+    let Some(member) = member else {
+        return of_trial(job, plan);
+    };
     let group = format!("{} {}, {}", job.verb(), member.dataset, member.method);
     if !each {
         return group;
     }
-    let settings = member.settings.iter().map(|(axis, value)| format!(", {axis} = {value}"));
+    let settings = member
+        .settings
+        .iter()
+        .map(|(axis, value)| format!(", {axis} = {value}"));
     let fold = match (job, member.fold) {
         (Job::Ensemble(_), _) | (_, None) => String::new(),
         (_, Some(fold)) => format!(", fold {} of {}", fold.index + 1, fold.of),
     };
-    format!("{group}{}, seed {}{fold}", settings.collect::<String>(), member.seed)
+    format!(
+        "{group}{}, seed {}{fold}",
+        settings.collect::<String>(),
+        member.seed
+    )
 }
 
 /// The trials of a search share a node.
@@ -93,7 +122,12 @@ fn of_trial(job: Job, plan: &Plan) -> String {
         Job::Prepare(_) | Job::Ensemble(_) => None,
     };
     match study.and_then(|study| plan.members.get(study.members.start)) {
-        Some(member) => format!("{} trials of {}, {}", job.verb(), member.dataset, member.method),
+        Some(member) => format!(
+            "{} trials of {}, {}",
+            job.verb(),
+            member.dataset,
+            member.method
+        ),
         None => job.to_string(),
     }
 }
@@ -103,13 +137,27 @@ fn counts(Jobs { all, todo }: &Jobs) -> Option<String> {
     (*all > 1).then(|| format!("{all} jobs, {todo} to do"))
 }
 
-fn dot(boxes: &BTreeMap<&str, Jobs>, edges: &BTreeSet<(&str, &str)>, numbers: &BTreeMap<&str, usize>) -> String {
-    let mut text = String::from("digraph sweep {\n  rankdir = LR\n  node [shape = box, fontname = \"sans-serif\"]\n");
+fn dot(
+    boxes: &BTreeMap<&str, Jobs>,
+    edges: &BTreeSet<(&str, &str)>,
+    numbers: &BTreeMap<&str, usize>,
+) -> String {
+    let mut text = String::from(
+        "digraph sweep {\n  rankdir = LR\n  node [shape = box, fontname = \"sans-serif\"]\n",
+    );
     for (name, jobs) in boxes {
         let counts = counts(jobs).map_or(String::new(), |counts| format!("\\n{counts}"));
-        let style = if jobs.todo > 0 { ", style = bold" } else { ", color = gray" };
+        let style = if jobs.todo > 0 {
+            ", style = bold"
+        } else {
+            ", color = gray"
+        };
         let label = name.replace('\\', "\\\\").replace('"', "\\\"");
-        let _ = writeln!(text, "  n{} [label = \"{label}{counts}\"{style}]", numbers[name]);
+        let _ = writeln!(
+            text,
+            "  n{} [label = \"{label}{counts}\"{style}]",
+            numbers[name]
+        );
     }
     for (from, to) in edges {
         let _ = writeln!(text, "  n{} -> n{}", numbers[from], numbers[to]);
@@ -117,7 +165,11 @@ fn dot(boxes: &BTreeMap<&str, Jobs>, edges: &BTreeSet<(&str, &str)>, numbers: &B
     text + "}\n"
 }
 
-fn mermaid(boxes: &BTreeMap<&str, Jobs>, edges: &BTreeSet<(&str, &str)>, numbers: &BTreeMap<&str, usize>) -> String {
+fn mermaid(
+    boxes: &BTreeMap<&str, Jobs>,
+    edges: &BTreeSet<(&str, &str)>,
+    numbers: &BTreeMap<&str, usize>,
+) -> String {
     let mut text = String::from("flowchart LR\n");
     for (name, jobs) in boxes {
         let counts = counts(jobs).map_or(String::new(), |counts| format!("<br/>{counts}"));

@@ -8,7 +8,10 @@
 
 use std::ops::Range;
 
-use schema::{Breakdown, DataId, Failure, Metric, Outcome as Ended, Record, RunId, StudyId, Weights, canonical_json};
+use schema::{
+    Breakdown, DataId, Failure, Metric, Outcome as Ended, Record, RunId, StudyId, Weights,
+    canonical_json,
+};
 use serde_json::json;
 
 use super::{Identity, Plan, PlannedRun, expand::Cell};
@@ -92,12 +95,27 @@ impl Study {
         let id = StudyId::of(&description(cell));
         let budget = cell.method.search.as_deref().map_or(0, Search::trials);
         let (members, trials, standing) = (0..0, Vec::new(), Standing::Open);
-        Study { id, point: 0, method: 0, members, budget, trials, kept: 0, standing, given }
+        Study {
+            id,
+            point: 0,
+            method: 0,
+            members,
+            budget,
+            trials,
+            kept: 0,
+            standing,
+            given,
+        }
     }
 
     /// The same, knowing its place in the sweep and its members' in the plan.
     pub(super) fn placed(self, point: usize, method: usize, members: Range<usize>) -> Study {
-        Study { point, method, members, ..self }
+        Study {
+            point,
+            method,
+            members,
+            ..self
+        }
     }
 
     /// The search itself.
@@ -131,18 +149,26 @@ impl Study {
     /// The selected values that lie so near a bound that better ones may lie beyond.
     pub fn at_bounds(&self, sweep: &Sweep) -> Vec<AtBound> {
         let space = self.search(sweep).space();
-        self.selected().map(|trial| space.at_bounds(&trial.point, NEAR)).unwrap_or_default()
+        self.selected()
+            .map(|trial| space.at_bounds(&trial.point, NEAR))
+            .unwrap_or_default()
     }
 
     /// Takes in what became of the trials.
     fn learn(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<(), LedgerError> {
         let select = sweep.points[self.point].training.selecting();
-        for trial in self.trials.iter_mut().filter(|trial| trial.outcome == Outcome::Pending) {
+        for trial in self
+            .trials
+            .iter_mut()
+            .filter(|trial| trial.outcome == Outcome::Pending)
+        {
             for place in 0..trial.runs.len() {
                 if trial.folds[place].is_none() {
                     match of_run(trial.runs[place], ledger, select)? {
                         OfRun::Pending => {}
-                        OfRun::Failed(how) => (trial.outcome, trial.broken) = (Outcome::Failed, how),
+                        OfRun::Failed(how) => {
+                            (trial.outcome, trial.broken) = (Outcome::Failed, how)
+                        }
                         OfRun::Validated(score) => trial.folds[place] = Some(score),
                     }
                 }
@@ -161,12 +187,21 @@ impl Study {
         if let Some(point) = kept.get(number).filter(|_| number < search.trials()) {
             return Some(point.clone());
         }
-        let history: Vec<Tried> =
-            self.trials.iter().map(|trial| Tried { point: trial.point.clone(), outcome: trial.outcome }).collect();
+        let history: Vec<Tried> = self
+            .trials
+            .iter()
+            .map(|trial| Tried {
+                point: trial.point.clone(),
+                outcome: trial.outcome,
+            })
+            .collect();
         match search.suggest(&history, number) {
             Suggestion::Try(point) => return Some(point),
             Suggestion::Wait { .. } => {}
-            Suggestion::Exhausted if history.iter().any(|trial| trial.outcome == Outcome::Pending) => {}
+            Suggestion::Exhausted
+                if history
+                    .iter()
+                    .any(|trial| trial.outcome == Outcome::Pending) => {}
             Suggestion::Exhausted => {
                 self.standing = best(&history).map_or(Standing::Hopeless, Standing::Selected);
             }
@@ -176,17 +211,30 @@ impl Study {
 }
 
 fn of_run(run: RunId, ledger: &Ledger, select: Metric) -> Result<OfRun, LedgerError> {
-    if let RunState::Recorded(Record { outcome: Ended::Broken { how, .. }, .. }) = ledger.state(run)? {
+    if let RunState::Recorded(Record {
+        outcome: Ended::Broken { how, .. },
+        ..
+    }) = ledger.state(run)?
+    {
         return Ok(OfRun::Failed(Some(how)));
     }
     // Of a trial the scores are kept, not the network.
-    let score = ledger.trained(run)?.and_then(|trained| trained.validation?.get(&select).copied());
+    let score = ledger
+        .trained(run)?
+        .and_then(|trained| trained.validation?.get(&select).copied());
     if let Some(score) = score {
-        return Ok(if score.is_finite() { OfRun::Validated(score) } else { OfRun::Failed(None) });
+        return Ok(if score.is_finite() {
+            OfRun::Validated(score)
+        } else {
+            OfRun::Failed(None)
+        });
     }
     let end = ledger.last_exit(Job::Train(run))?.map(|exit| exit.end);
     Ok(match end {
-        Some(End::Failed { class: Failure::Recipe, .. }) => OfRun::Failed(None),
+        Some(End::Failed {
+            class: Failure::Recipe,
+            ..
+        }) => OfRun::Failed(None),
         _ => OfRun::Pending,
     })
 }
@@ -195,15 +243,25 @@ fn of_run(run: RunId, ledger: &Ledger, select: Metric) -> Result<OfRun, LedgerEr
 fn finished(folds: &[f64]) -> Outcome {
     let n = folds.len() as f64;
     let mean = folds.iter().sum::<f64>() / n;
-    let variance = folds.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    Outcome::Finished { mean, sem: (folds.len() > 1).then(|| (variance / n).sqrt()) }
+    let variance = folds
+        .iter()
+        .map(|score| (score - mean).powi(2))
+        .sum::<f64>()
+        / (n - 1.0);
+    Outcome::Finished {
+        mean,
+        sem: (folds.len() > 1).then(|| (variance / n).sqrt()),
+    }
 }
 
 /// What all trials of a study have in common. Studies belong to a sweep, so that nobody finds his budget spent by
 /// another search.
 fn description(cell: &Cell<'_>) -> String {
     let search = cell.method.search.as_deref();
-    let names: Vec<&str> = search.into_iter().flat_map(|search| search.space().names()).collect();
+    let names: Vec<&str> = search
+        .into_iter()
+        .flat_map(|search| search.space().names())
+        .collect();
     let dimensions = names.iter().copied();
     let (method, training) = without(&cell.method.table, &cell.point.training, dimensions);
     let point = cell.point;
@@ -218,7 +276,9 @@ fn description(cell: &Cell<'_>) -> String {
 impl Plan {
     /// The open studies that a run is a trial of.
     pub fn open_studies_of(&self, run: RunId) -> impl Iterator<Item = &Study> {
-        self.studies.iter().filter(move |study| study.standing == Standing::Open && study.has(run))
+        self.studies
+            .iter()
+            .filter(move |study| study.standing == Standing::Open && study.has(run))
     }
 
     /// Takes in what became of trials, and adds those that are now known and the repetitions of what is now selected.
@@ -226,15 +286,28 @@ impl Plan {
     ///
     /// # Errors
     /// A result is damaged.
-    pub fn grow(&mut self, sweep: &Sweep, ledger: &Ledger, after: Option<RunId>) -> Result<Vec<RunId>, LedgerError> {
+    pub fn grow(
+        &mut self,
+        sweep: &Sweep,
+        ledger: &Ledger,
+        after: Option<RunId>,
+    ) -> Result<Vec<RunId>, LedgerError> {
         let mut new = Vec::new();
-        let open = |plan: &Plan| plan.studies.iter().filter(|study| study.standing == Standing::Open).count();
+        let open = |plan: &Plan| {
+            plan.studies
+                .iter()
+                .filter(|study| study.standing == Standing::Open)
+                .count()
+        };
         let open_before = open(self);
         let mut studies = std::mem::take(&mut self.studies);
         let is_meant = |study: &Study| after.is_none_or(|run| study.has(run));
-        let meant = studies.iter_mut().filter(|study| study.standing == Standing::Open && is_meant(study));
-        let grown: Result<Vec<()>, LedgerError> =
-            meant.map(|study| self.grow_one(study, sweep, ledger, &mut new)).collect();
+        let meant = studies
+            .iter_mut()
+            .filter(|study| study.standing == Standing::Open && is_meant(study));
+        let grown: Result<Vec<()>, LedgerError> = meant
+            .map(|study| self.grow_one(study, sweep, ledger, &mut new))
+            .collect();
         self.studies = studies;
         grown?;
         // What is selected may be what another method has, so that nothing is new but the row that it stands in.
@@ -269,19 +342,35 @@ impl Plan {
     fn trial(&mut self, study: &Study, point: Point, sweep: &Sweep, new: &mut Vec<RunId>) -> Trial {
         let seed = TRIALS + study.search(sweep).settings().seed;
         let identities = match tables(study, &point, sweep) {
-            Ok((method, training)) => self.with_cell(study, sweep, |cell| cell.trial(&method, &training, seed)),
+            Ok((method, training)) => {
+                self.with_cell(study, sweep, |cell| cell.trial(&method, &training, seed))
+            }
             Err(_) => Vec::new(),
         };
         // A point that does not fit the file's types is a trial without runs, and a failed one.
-        let outcome = if identities.is_empty() { Outcome::Failed } else { Outcome::Pending };
-        let runs: Vec<RunId> =
-            identities.into_iter().map(|identity| self.add(study, Box::new(identity), None, new)).collect();
-        Trial { point, folds: vec![None; runs.len()], runs, outcome, broken: None }
+        let outcome = if identities.is_empty() {
+            Outcome::Failed
+        } else {
+            Outcome::Pending
+        };
+        let runs: Vec<RunId> = identities
+            .into_iter()
+            .map(|identity| self.add(study, Box::new(identity), None, new))
+            .collect();
+        Trial {
+            point,
+            folds: vec![None; runs.len()],
+            runs,
+            outcome,
+            broken: None,
+        }
     }
 
     /// Gives the members of a study the runs with what it selected.
     fn select(&mut self, study: &Study, best: usize, sweep: &Sweep, new: &mut Vec<RunId>) {
-        let Ok((method, training)) = tables(study, &study.trials[best].point, sweep) else { return };
+        let Ok((method, training)) = tables(study, &study.trials[best].point, sweep) else {
+            return;
+        };
         let members = self.with_cell(study, sweep, |cell| cell.members(&method, &training));
         for (place, (member, identity)) in study.members.clone().zip(members) {
             self.add(study, identity, Some(place), new);
@@ -289,12 +378,28 @@ impl Plan {
         }
     }
 
-    fn add(&mut self, study: &Study, identity: Box<Identity>, member: Option<usize>, new: &mut Vec<RunId>) -> RunId {
+    fn add(
+        &mut self,
+        study: &Study,
+        identity: Box<Identity>,
+        member: Option<usize>,
+        new: &mut Vec<RunId>,
+    ) -> RunId {
         let run = identity.run();
         let planned = self.runs.entry(run).or_insert_with(|| {
             new.push(run);
-            let weights = identity.recipe.model.backbone.weights().and(study.given.file.clone());
-            PlannedRun { identity, data: study.given.data, weights, member: None }
+            let weights = identity
+                .recipe
+                .model
+                .backbone
+                .weights()
+                .and(study.given.file.clone());
+            PlannedRun {
+                identity,
+                data: study.given.data,
+                weights,
+                member: None,
+            }
         });
         planned.member = planned.member.or(member);
         run
@@ -313,9 +418,18 @@ impl Plan {
     }
 }
 
-fn tables(study: &Study, point: &Point, sweep: &Sweep) -> Result<(MethodTable, TrainingTable), serde_json::Error> {
+fn tables(
+    study: &Study,
+    point: &Point,
+    sweep: &Sweep,
+) -> Result<(MethodTable, TrainingTable), serde_json::Error> {
     let dimensions = study.search(sweep).space().names();
-    at_point(&study.method(sweep).table, &sweep.points[study.point].training, dimensions, point)
+    at_point(
+        &study.method(sweep).table,
+        &sweep.points[study.point].training,
+        dimensions,
+        point,
+    )
 }
 
 #[cfg(test)]

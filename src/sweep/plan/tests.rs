@@ -47,7 +47,12 @@ fn desk(text: &str) -> Desk {
     let folder = tempfile::tempdir().unwrap();
     let (sweep, plan) = read(folder.path(), text);
     let ledger = Ledger::new(folder.path().join("results"));
-    Desk { sweep, ledger, plan, folder }
+    Desk {
+        sweep,
+        ledger,
+        plan,
+        folder,
+    }
 }
 
 fn read(folder: &Path, text: &str) -> (Sweep, Plan) {
@@ -69,20 +74,42 @@ impl Desk {
     }
 
     fn any_run_of(&self, method: &str) -> RunId {
-        self.plan.members.iter().find(|member| member.method == method).unwrap().run
+        self.plan
+            .members
+            .iter()
+            .find(|member| member.method == method)
+            .unwrap()
+            .run
     }
 
     fn train(&self, run: RunId) {
-        let trained =
-            Trained { end: TrainingEnd::Completed, steps: 10, kept_step: 10, validation: None, empty_steps: 0 };
+        let trained = Trained {
+            end: TrainingEnd::Completed,
+            steps: 10,
+            kept_step: 10,
+            validation: None,
+            empty_steps: 0,
+        };
         self.ledger.publish_trained(run, &trained).unwrap();
         fs::write(self.ledger.run(run).join("model.safetensors"), "").unwrap();
     }
 
     fn record(&self, run: RunId, metrics: &[Metric]) {
         let scores = metrics.iter().map(|&metric| (metric, 0.5)).collect();
-        let outcome = Outcome::Finished(Evaluated { classes: 4, images: 80, gallery: None, lone: 0, scores });
-        self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome }).unwrap();
+        let outcome = Outcome::Finished(Evaluated {
+            classes: 4,
+            images: 80,
+            gallery: None,
+            lone: 0,
+            scores,
+        });
+        self.ledger
+            .publish_record(&Record {
+                schema: SCHEMA,
+                run,
+                outcome,
+            })
+            .unwrap();
     }
 }
 
@@ -90,12 +117,21 @@ impl Desk {
 fn every_cell_has_its_repetitions_and_equal_recipes_are_one_run() {
     let desk = desk(SWEEP);
     let runs_of = |method: &str| {
-        let members = desk.plan.members.iter().filter(|member| member.method == method);
-        let runs: std::collections::BTreeSet<_> = members.clone().map(|member| member.run).collect();
+        let members = desk
+            .plan
+            .members
+            .iter()
+            .filter(|member| member.method == method);
+        let runs: std::collections::BTreeSet<_> =
+            members.clone().map(|member| member.run).collect();
         (members.count(), runs.len())
     };
     assert_eq!(runs_of("A"), (8, 8), "2 embeddings x 2 seeds x 2 folds");
-    assert_eq!(runs_of("Untrained"), (8, 4), "a fold holds nothing out of a network that is not trained");
+    assert_eq!(
+        runs_of("Untrained"),
+        (8, 4),
+        "a fold holds nothing out of a network that is not trained"
+    );
     assert_eq!(runs_of("Pixels"), (8, 1), "pixels depend on nothing");
 }
 
@@ -104,37 +140,72 @@ fn the_graph_goes_from_preparation_to_the_report() {
     let desk = desk(SWEEP);
     let order = toposort(&desk.plan.graph, None).unwrap();
     assert_eq!(order.len(), 1 + 2 * 13 + 4 + 1);
-    assert!(matches!(desk.plan.graph[order[0]], Node::Job(Job::Prepare(_))));
+    assert!(matches!(
+        desk.plan.graph[order[0]],
+        Node::Job(Job::Prepare(_))
+    ));
     assert_eq!(desk.plan.graph[*order.last().unwrap()], Node::Report);
 }
 
 #[test]
 fn the_folds_of_a_cell_and_a_seed_are_measured_together_once_each_is_measured() {
     let desk = desk(SWEEP);
-    assert_eq!(desk.plan.ensembles.len(), 4, "2 embeddings x 2 seeds; what no fold changes has none");
+    assert_eq!(
+        desk.plan.ensembles.len(),
+        4,
+        "2 embeddings x 2 seeds; what no fold changes has none"
+    );
     for (&id, ensemble) in &desk.plan.ensembles {
         let member = &desk.plan.members[ensemble.members[0]];
-        assert_eq!((member.method.as_str(), member.run, ensemble.runs.len()), ("A", ensemble.runs[0], 2));
-        let place = desk.plan.graph.node_indices().find(|&node| desk.plan.graph[node] == Node::Job(Job::Ensemble(id)));
-        let before = desk.plan.graph.neighbors_directed(place.unwrap(), petgraph::Direction::Incoming);
+        assert_eq!(
+            (member.method.as_str(), member.run, ensemble.runs.len()),
+            ("A", ensemble.runs[0], 2)
+        );
+        let place = desk
+            .plan
+            .graph
+            .node_indices()
+            .find(|&node| desk.plan.graph[node] == Node::Job(Job::Ensemble(id)));
+        let before = desk
+            .plan
+            .graph
+            .neighbors_directed(place.unwrap(), petgraph::Direction::Incoming);
         let before: Vec<Node> = before.map(|node| desk.plan.graph[node]).collect();
-        assert!(ensemble.runs.iter().all(|&run| before.contains(&Node::Job(Job::Evaluate(run)))), "{before:?}");
+        assert!(
+            ensemble
+                .runs
+                .iter()
+                .all(|&run| before.contains(&Node::Job(Job::Evaluate(run)))),
+            "{before:?}"
+        );
     }
 }
 
 #[test]
 fn names_of_runs_depend_on_recipes_and_not_on_the_words_around_them() {
     let desk = desk(SWEEP);
-    let renamed =
-        SWEEP.replace("\"A\"", "\"Other\"").replace("name = \"test\"", "name = \"else\"\n[resources]\nslots = 3\n");
+    let renamed = SWEEP.replace("\"A\"", "\"Other\"").replace(
+        "name = \"test\"",
+        "name = \"else\"\n[resources]\nslots = 3\n",
+    );
     let renamed = renamed
         .replace("seeds = 2", "")
         .replace("folds = 2", "")
         .replace("[data]", "[report]\nmetrics = [\"map@r\"]\n[data]");
-    let (_, same) = read(desk.folder.path(), &renamed.replace("[resources]", "seeds = 2\nfolds = 2\n[resources]"));
+    let (_, same) = read(
+        desk.folder.path(),
+        &renamed.replace("[resources]", "seeds = 2\nfolds = 2\n[resources]"),
+    );
     assert!(desk.plan.runs.keys().eq(same.runs.keys()));
-    let (_, other) = read(desk.folder.path(), &SWEEP.replace("steps = 10", "steps = 11"));
-    let shared = other.runs.keys().filter(|run| desk.plan.runs.contains_key(run)).count();
+    let (_, other) = read(
+        desk.folder.path(),
+        &SWEEP.replace("steps = 10", "steps = 11"),
+    );
+    let shared = other
+        .runs
+        .keys()
+        .filter(|run| desk.plan.runs.contains_key(run))
+        .count();
     assert_eq!(shared, 5, "only the baselines, which no training touches");
 }
 
@@ -148,12 +219,29 @@ fn each_job_knows_why_it_runs() {
 
     fs::create_dir_all(desk.ledger.run(run)).unwrap();
     fs::write(desk.ledger.run(run).join("checkpoint.safetensors"), "").unwrap();
-    assert_eq!(desk.freshness()[&train], Freshness::Stale(Reason::Interrupted));
+    assert_eq!(
+        desk.freshness()[&train],
+        Freshness::Stale(Reason::Interrupted)
+    );
 
     let (_, folder) = desk.ledger.new_attempt(train).unwrap();
-    let end = End::Failed { class: schema::Failure::Data, message: "a damaged image".to_owned() };
-    write_json(&folder.join("exit.json"), &Exit { end, code: Some(1), signal: None }).unwrap();
-    assert_eq!(desk.freshness()[&train], Freshness::Stale(Reason::Failed("a damaged image".to_owned())));
+    let end = End::Failed {
+        class: schema::Failure::Data,
+        message: "a damaged image".to_owned(),
+    };
+    write_json(
+        &folder.join("exit.json"),
+        &Exit {
+            end,
+            code: Some(1),
+            signal: None,
+        },
+    )
+    .unwrap();
+    assert_eq!(
+        desk.freshness()[&train],
+        Freshness::Stale(Reason::Failed("a damaged image".to_owned()))
+    );
 
     desk.train(run);
     assert_eq!(
@@ -169,13 +257,33 @@ fn each_job_knows_why_it_runs() {
     assert_eq!(desk.freshness()[&evaluate], Freshness::Fresh);
 
     assert_eq!(desk.freshness()[&prepare], Freshness::Stale(Reason::New));
-    desk.plan.runs.keys().for_each(|&run| desk.record(run, &desk.metrics()));
+    desk.plan
+        .runs
+        .keys()
+        .for_each(|&run| desk.record(run, &desk.metrics()));
     let ensemble = *desk.plan.ensembles.keys().next().unwrap();
-    assert_eq!(desk.freshness()[&Job::Ensemble(ensemble)], Freshness::Stale(Reason::New));
+    assert_eq!(
+        desk.freshness()[&Job::Ensemble(ensemble)],
+        Freshness::Stale(Reason::New)
+    );
     for (&id, ensemble) in &desk.plan.ensembles {
-        let scores = desk.metrics().into_iter().map(|metric| (metric, 0.5)).collect();
-        let evaluated = Evaluated { classes: 4, images: 80, gallery: None, lone: 0, scores };
-        let record = EnsembleRecord { schema: SCHEMA, runs: ensemble.runs.clone(), evaluated };
+        let scores = desk
+            .metrics()
+            .into_iter()
+            .map(|metric| (metric, 0.5))
+            .collect();
+        let evaluated = Evaluated {
+            classes: 4,
+            images: 80,
+            gallery: None,
+            lone: 0,
+            scores,
+        };
+        let record = EnsembleRecord {
+            schema: SCHEMA,
+            runs: ensemble.runs.clone(),
+            evaluated,
+        };
         desk.ledger.publish_ensemble(id, &record).unwrap();
     }
     assert_eq!(desk.freshness()[&prepare], Freshness::NotNeeded);
@@ -183,11 +291,14 @@ fn each_job_knows_why_it_runs() {
 
 #[test]
 fn a_missing_data_set_can_be_planned_but_never_counts_as_there() {
-    let desk =
-        desk(&SWEEP.replace(
-            "dataset.glyphs = { classes = 8, test_classes = 4 }",
-            "dataset = \"omniglot\"\nroot = \"/nowhere\"",
-        ));
+    let desk = desk(&SWEEP.replace(
+        "dataset.glyphs = { classes = 8, test_classes = 4 }",
+        "dataset = \"omniglot\"\nroot = \"/nowhere\"",
+    ));
     assert_eq!(desk.plan.missing.len(), 1);
-    assert!(desk.plan.missing[0].contains("/nowhere"), "{}", desk.plan.missing[0]);
+    assert!(
+        desk.plan.missing[0].contains("/nowhere"),
+        "{}",
+        desk.plan.missing[0]
+    );
 }

@@ -22,8 +22,10 @@ use crate::ledger::{Job, write_json};
 
 /// libtorch frees its buffers after a step and wants the same ones in the next. By default glibc gives large ones
 /// back to the system in between, and a fifth of a training on the CPU goes into page faults.
-const KEEP_BUFFERS: [(&str, &str); 2] =
-    [("MALLOC_MMAP_THRESHOLD_", "4294967296"), ("MALLOC_TRIM_THRESHOLD_", "4294967296")];
+const KEEP_BUFFERS: [(&str, &str); 2] = [
+    ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
+    ("MALLOC_TRIM_THRESHOLD_", "4294967296"),
+];
 
 /// What a process tells the session, with the attempt that it speaks of.
 #[derive(Debug)]
@@ -65,22 +67,41 @@ impl Child {
         write_json(&order, attempt).map_err(io::Error::other)?;
         let log = File::create(folder.join("log.txt"))?;
         let mut command = Command::new(program);
-        command.arg(&order).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).process_group(0);
+        command
+            .arg(&order)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .process_group(0);
         command.envs(KEEP_BUFFERS);
         if let Some(visible) = &slot.visible {
-            command.env("CUDA_DEVICE_ORDER", "PCI_BUS_ID").env("CUDA_VISIBLE_DEVICES", visible);
+            command
+                .env("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+                .env("CUDA_VISIBLE_DEVICES", visible);
         }
         let mut process = command.spawn()?;
         let lifeline = process.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
         let (number, folder) = (attempt.number, folder.to_owned());
         thread::spawn(move || {
-            let tell = |word| messages.send(Message { job, attempt: number, word });
+            let tell = |word| {
+                messages.send(Message {
+                    job,
+                    attempt: number,
+                    word,
+                })
+            };
             let end = listen(process, &folder, |event| tell(Word::Said(event)).is_ok());
             // If nobody listens any more the orchestrator is leaving, and the lifeline ends the process.
             let _ = tell(Word::Exited(end));
         });
-        Ok(Child { attempt: number, heard: Instant::now(), hung: false, group, lifeline })
+        Ok(Child {
+            attempt: number,
+            heard: Instant::now(),
+            hung: false,
+            group,
+            lifeline,
+        })
     }
 
     /// Asks it to write a checkpoint and leave.
@@ -113,9 +134,17 @@ impl Drop for Child {
 }
 
 /// Keeps all it says in `events.jsonl`, passes on what is understood, and waits for its end.
-fn listen(mut process: process::Child, folder: &Path, mut tell: impl FnMut(Event) -> bool) -> ProcessEnd {
+fn listen(
+    mut process: process::Child,
+    folder: &Path,
+    mut tell: impl FnMut(Event) -> bool,
+) -> ProcessEnd {
     if let Some(output) = process.stdout.take() {
-        let mut events = OpenOptions::new().append(true).create(true).open(folder.join("events.jsonl")).ok();
+        let mut events = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(folder.join("events.jsonl"))
+            .ok();
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
             if let Some(file) = &mut events {
                 // The copy is for people; without space for it the run itself goes on.
@@ -131,7 +160,12 @@ fn listen(mut process: process::Child, folder: &Path, mut tell: impl FnMut(Event
     match process.wait() {
         Ok(status) => {
             let (code, signal) = (status.code(), status.signal());
-            ProcessEnd { code, signal, last_words: last_line(folder.join("log.txt")), hung: false }
+            ProcessEnd {
+                code,
+                signal,
+                last_words: last_line(folder.join("log.txt")),
+                hung: false,
+            }
         }
         Err(_) => ProcessEnd::default(),
     }
@@ -140,6 +174,10 @@ fn listen(mut process: process::Child, folder: &Path, mut tell: impl FnMut(Event
 fn last_line(log: PathBuf) -> Option<String> {
     let text = std::fs::read(log).ok()?;
     let text = String::from_utf8_lossy(&text);
-    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    let line = text
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty())?;
     Some(line.chars().take(300).collect())
 }

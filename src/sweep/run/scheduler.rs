@@ -124,7 +124,10 @@ struct JobState {
 #[derive(Debug)]
 enum State {
     Waiting,
-    Running { slot: usize, last_word: Option<LastWord> },
+    Running {
+        slot: usize,
+        last_word: Option<LastWord>,
+    },
     Reused,
     Done,
     Failed,
@@ -140,8 +143,14 @@ impl Scheduler {
     /// A scheduler for the stale jobs of a plan, with `slots` places for them.
     pub fn new(plan: &Plan, freshness: &FreshnessOf, slots: usize, retries: u32) -> Scheduler {
         let (jobs, ready) = (BTreeMap::new(), BTreeSet::new());
-        let mut scheduler =
-            Scheduler { jobs, ready, slots: vec![None; slots], retries, interrupts: 0, disk_full: false };
+        let mut scheduler = Scheduler {
+            jobs,
+            ready,
+            slots: vec![None; slots],
+            retries,
+            interrupts: 0,
+            disk_full: false,
+        };
         scheduler.learn(plan, freshness);
         scheduler
     }
@@ -160,9 +169,22 @@ impl Scheduler {
                 && !self.jobs.contains_key(&job)
             {
                 let is_stale = matches!(freshness.get(&job), Some(Freshness::Stale(_)));
-                let state = if is_stale { State::Waiting } else { State::Reused };
+                let state = if is_stale {
+                    State::Waiting
+                } else {
+                    State::Reused
+                };
                 let rank = (urgency(job), places.get(&job).copied().unwrap_or(0));
-                self.jobs.insert(job, JobState { rank, state, unfinished: 0, dependents: Vec::new(), crashes: 0 });
+                self.jobs.insert(
+                    job,
+                    JobState {
+                        rank,
+                        state,
+                        unfinished: 0,
+                        dependents: Vec::new(),
+                        crashes: 0,
+                    },
+                );
                 new.push((index, job));
             }
         }
@@ -173,14 +195,21 @@ impl Scheduler {
                 }
             }
         }
-        let startable =
-            |job: &Job| self.jobs.get(job).filter(|state| state.may_start()).map(|state| (state.rank, *job));
-        self.ready.extend(new.iter().filter_map(|(_, job)| startable(job)));
+        let startable = |job: &Job| {
+            self.jobs
+                .get(job)
+                .filter(|state| state.may_start())
+                .map(|state| (state.rank, *job))
+        };
+        self.ready
+            .extend(new.iter().filter_map(|(_, job)| startable(job)));
     }
 
     /// Lets a job wait for another, unless that is done.
     fn make_wait(&mut self, job: Job, before: Job) {
-        let Some(state) = self.jobs.get_mut(&before) else { return };
+        let Some(state) = self.jobs.get_mut(&before) else {
+            return;
+        };
         if matches!(state.state, State::Reused | State::Done) {
             return;
         }
@@ -209,7 +238,11 @@ impl Scheduler {
 
     /// What became of all jobs.
     pub fn tally(&self) -> Tally {
-        let mut tally = Tally { interrupted: self.interrupts > 0, disk_full: self.disk_full, ..Tally::default() };
+        let mut tally = Tally {
+            interrupted: self.interrupts > 0,
+            disk_full: self.disk_full,
+            ..Tally::default()
+        };
         for job in self.jobs.values() {
             match job.state {
                 State::Reused => tally.reused += 1,
@@ -232,22 +265,34 @@ impl Scheduler {
             | Event::Memory { .. }
             | Event::Checkpoint { .. } => return Vec::new(),
         };
-        if let Some(JobState { state: State::Running { last_word, .. }, .. }) = self.jobs.get_mut(&job) {
+        if let Some(JobState {
+            state: State::Running { last_word, .. },
+            ..
+        }) = self.jobs.get_mut(&job)
+        {
             *last_word = Some(word);
         }
         Vec::new()
     }
 
     fn exited(&mut self, job: Job, end: &ProcessEnd) -> Vec<Action> {
-        let Some(state) = self.jobs.get_mut(&job) else { return Vec::new() };
-        let State::Running { slot, last_word } = std::mem::replace(&mut state.state, State::Waiting) else {
+        let Some(state) = self.jobs.get_mut(&job) else {
+            return Vec::new();
+        };
+        let State::Running { slot, last_word } =
+            std::mem::replace(&mut state.state, State::Waiting)
+        else {
             return Vec::new();
         };
         self.slots[slot] = None;
         match last_word {
             Some(LastWord::Finished(finished)) if end.code == Some(0) => self.finish(job, finished),
             Some(LastWord::Failed(class, message)) => self.fail(job, class, message),
-            _ if self.interrupts > 0 => vec![Action::Ended { job, end: End::Stopped, again: false }],
+            _ if self.interrupts > 0 => vec![Action::Ended {
+                job,
+                end: End::Stopped,
+                again: false,
+            }],
             _ => self.crashed(job, end),
         }
     }
@@ -259,17 +304,30 @@ impl Scheduler {
         {
             // There is nothing to measure, alone or with others: the publication of the training is the run's record.
             let evaluate = Job::Evaluate(run);
-            let ensembles = self.jobs.get(&evaluate).map(|state| state.dependents.clone()).unwrap_or_default();
+            let ensembles = self
+                .jobs
+                .get(&evaluate)
+                .map(|state| state.dependents.clone())
+                .unwrap_or_default();
             for pointless in ensembles.into_iter().chain([evaluate]) {
                 self.done(pointless);
                 self.ready.retain(|&(_, job)| job != pointless);
             }
         }
-        vec![Action::Publish { job, finished }, Action::Ended { job, end: End::Finished, again: false }]
+        vec![
+            Action::Publish { job, finished },
+            Action::Ended {
+                job,
+                end: End::Finished,
+                again: false,
+            },
+        ]
     }
 
     fn done(&mut self, job: Job) {
-        let Some(state) = self.jobs.get_mut(&job) else { return };
+        let Some(state) = self.jobs.get_mut(&job) else {
+            return;
+        };
         state.state = State::Done;
         for dependent in state.dependents.clone() {
             if let Some(state) = self.jobs.get_mut(&dependent) {
@@ -286,11 +344,19 @@ impl Scheduler {
             state.state = State::Failed;
         }
         self.disk_full |= class == Failure::Disk;
-        vec![Action::Ended { job, end: End::Failed { class, message }, again: false }]
+        vec![Action::Ended {
+            job,
+            end: End::Failed { class, message },
+            again: false,
+        }]
     }
 
     fn crashed(&mut self, job: Job, end: &ProcessEnd) -> Vec<Action> {
-        let class = if end.hung { Failure::Hung } else { Failure::Crashed };
+        let class = if end.hung {
+            Failure::Hung
+        } else {
+            Failure::Crashed
+        };
         let mut message = match (end.signal, end.code) {
             _ if end.hung => "said nothing for too long and was killed".to_owned(),
             (Some(9), _) => "killed by signal 9; out of memory?".to_owned(),
@@ -301,20 +367,34 @@ impl Scheduler {
         if let Some(words) = &end.last_words {
             message = format!("{message}: {words}");
         }
-        let Some(state) = self.jobs.get_mut(&job) else { return Vec::new() };
+        let Some(state) = self.jobs.get_mut(&job) else {
+            return Vec::new();
+        };
         state.crashes += 1;
         if state.crashes > self.retries {
             return self.fail(job, class, message);
         }
         self.ready.insert((state.rank, job));
-        vec![Action::Ended { job, end: End::Failed { class, message }, again: true }]
+        vec![Action::Ended {
+            job,
+            end: End::Failed { class, message },
+            again: true,
+        }]
     }
 
     /// The first time trainers are asked to leave, the second time they are killed.
     fn interrupt(&mut self) -> Vec<Action> {
         self.interrupts += 1;
         let running = self.slots.iter().flatten().copied();
-        running.map(|job| if self.interrupts == 1 { Action::Stop(job) } else { Action::Kill(job) }).collect()
+        running
+            .map(|job| {
+                if self.interrupts == 1 {
+                    Action::Stop(job)
+                } else {
+                    Action::Kill(job)
+                }
+            })
+            .collect()
     }
 
     fn fill(&mut self) -> Vec<Action> {
@@ -325,7 +405,10 @@ impl Scheduler {
         {
             self.slots[slot] = Some(job);
             if let Some(state) = self.jobs.get_mut(&job) {
-                state.state = State::Running { slot, last_word: None };
+                state.state = State::Running {
+                    slot,
+                    last_word: None,
+                };
             }
             actions.push(Action::Start { job, slot });
         }
@@ -353,7 +436,11 @@ fn places(plan: &Plan) -> BTreeMap<Job, usize> {
     for (place, member) in plan.members.iter().enumerate().rev() {
         places.extend([Job::Train(member.run), Job::Evaluate(member.run)].map(|job| (job, place)));
     }
-    places.extend(plan.ensembles.iter().map(|(&id, ensemble)| (Job::Ensemble(id), ensemble.members[0])));
+    places.extend(
+        plan.ensembles
+            .iter()
+            .map(|(&id, ensemble)| (Job::Ensemble(id), ensemble.members[0])),
+    );
     places
 }
 

@@ -12,8 +12,8 @@ use std::{
 };
 
 use schema::{
-    Attempt, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Finished, Metric, Outcome, PROTOCOL, PrepareWork,
-    Record, RunId, SCHEMA, StudyId, TrainWork, TrainingEnd, Work,
+    Attempt, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Finished, Metric, Outcome,
+    PROTOCOL, PrepareWork, Record, RunId, SCHEMA, StudyId, TrainWork, TrainingEnd, Work,
 };
 use thiserror::Error;
 
@@ -63,7 +63,10 @@ pub enum SessionError {
 
 impl SessionError {
     fn journal(ledger: &Ledger, source: io::Error) -> SessionError {
-        SessionError::Journal { folder: ledger.root().to_owned(), source }
+        SessionError::Journal {
+            folder: ledger.root().to_owned(),
+            source,
+        }
     }
 }
 
@@ -98,17 +101,37 @@ impl Session<'_> {
     ///
     /// # Errors
     /// The orchestrator itself could not go on; failures of jobs are in the tally.
-    pub fn run(&mut self, freshness: FreshnessOf, watcher: &mut dyn Watcher) -> Result<Tally, SessionError> {
-        let journal = Journal::open(self.ledger.root()).map_err(|source| SessionError::journal(self.ledger, source))?.0;
+    pub fn run(
+        &mut self,
+        freshness: FreshnessOf,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Tally, SessionError> {
+        let journal = Journal::open(self.ledger.root())
+            .map_err(|source| SessionError::journal(self.ledger, source))?
+            .0;
         for (&data, planned) in &self.plan.data {
-            planned.source.iter().try_for_each(|source| self.ledger.place_images(data, source))?;
+            planned
+                .source
+                .iter()
+                .try_for_each(|source| self.ledger.place_images(data, source))?;
         }
         let (sender, receiver) = mpsc::channel();
         let (children, exits) = (BTreeMap::new(), BTreeMap::new());
         let retries = self.sweep.resources.retries;
         let mut scheduler = Scheduler::new(self.plan, &freshness, self.slots.len(), retries);
-        let mut running = Running { session: self, freshness, journal, children, exits, sender, receiver };
-        running.note(Decision::Opened { sweep: running.session.sweep.name.clone(), pid: std::process::id() })?;
+        let mut running = Running {
+            session: self,
+            freshness,
+            journal,
+            children,
+            exits,
+            sender,
+            receiver,
+        };
+        running.note(Decision::Opened {
+            sweep: running.session.sweep.name.clone(),
+            pid: std::process::id(),
+        })?;
         running.keep_studies()?;
         running.carry_out(scheduler.on(Input::Begin), watcher)?;
         let mut heeded = 0;
@@ -164,9 +187,12 @@ impl Session<'_> {
             }
             Job::Ensemble(id) => {
                 let runs = self.runs_of(id);
-                let members = runs
-                    .iter()
-                    .map(|run| (self.plan.runs[run].identity.recipe.clone(), absolute(&self.ledger.run(*run))));
+                let members = runs.iter().map(|run| {
+                    (
+                        self.plan.runs[run].identity.recipe.clone(),
+                        absolute(&self.ledger.run(*run)),
+                    )
+                });
                 Work::Ensemble(EnsembleWork {
                     members: members.collect(),
                     data: absolute(&self.ledger.data(self.plan.runs[&runs[0]].data)),
@@ -179,8 +205,15 @@ impl Session<'_> {
 
     /// What is asked for and what was measured before: two sweeps that share a run both keep their columns.
     fn metrics_of(&self, run: RunId) -> Result<Vec<Metric>, LedgerError> {
-        let mut metrics = self.sweep.report.metrics(&self.plan.runs[&run].identity.recipe.dataset);
-        if let RunState::Recorded(Record { outcome: Outcome::Finished(evaluated), .. }) = self.ledger.state(run)? {
+        let mut metrics = self
+            .sweep
+            .report
+            .metrics(&self.plan.runs[&run].identity.recipe.dataset);
+        if let RunState::Recorded(Record {
+            outcome: Outcome::Finished(evaluated),
+            ..
+        }) = self.ledger.state(run)?
+        {
             metrics.extend(evaluated.scores.keys());
         }
         metrics.sort();
@@ -189,9 +222,16 @@ impl Session<'_> {
     }
 
     fn metrics_of_ensemble(&self, id: EnsembleId) -> Result<Vec<Metric>, LedgerError> {
-        let mut metrics = self.sweep.report.metrics(&self.plan.runs[&self.runs_of(id)[0]].identity.recipe.dataset);
+        let mut metrics = self
+            .sweep
+            .report
+            .metrics(&self.plan.runs[&self.runs_of(id)[0]].identity.recipe.dataset);
         let before = self.ledger.ensemble_record(id)?;
-        metrics.extend(before.iter().flat_map(|record| record.evaluated.scores.keys()));
+        metrics.extend(
+            before
+                .iter()
+                .flat_map(|record| record.evaluated.scores.keys()),
+        );
         metrics.sort();
         metrics.dedup();
         Ok(metrics)
@@ -207,8 +247,15 @@ impl Session<'_> {
             (Job::Train(run), Finished::Trained(trained)) => {
                 if let TrainingEnd::Broken(how) = trained.end {
                     // Before `trained.json`: a run with that file alone would be measured.
-                    let outcome = Outcome::Broken { how, step: trained.steps };
-                    self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome })?;
+                    let outcome = Outcome::Broken {
+                        how,
+                        step: trained.steps,
+                    };
+                    self.ledger.publish_record(&Record {
+                        schema: SCHEMA,
+                        run,
+                        outcome,
+                    })?;
                 }
                 self.ledger.publish_trained(run, &trained)?;
                 if self.plan.runs[&run].member.is_none() {
@@ -218,11 +265,22 @@ impl Session<'_> {
             }
             (Job::Evaluate(run), Finished::Evaluated(evaluated)) => {
                 let outcome = Outcome::Finished(evaluated);
-                self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome })?;
+                self.ledger.publish_record(&Record {
+                    schema: SCHEMA,
+                    run,
+                    outcome,
+                })?;
             }
             (Job::Ensemble(id), Finished::Evaluated(evaluated)) => {
                 let runs = self.runs_of(id).to_vec();
-                self.ledger.publish_ensemble(id, &EnsembleRecord { schema: SCHEMA, runs, evaluated })?;
+                self.ledger.publish_ensemble(
+                    id,
+                    &EnsembleRecord {
+                        schema: SCHEMA,
+                        runs,
+                        evaluated,
+                    },
+                )?;
             }
             (
                 job,
@@ -254,9 +312,23 @@ fn trained(input: &Input) -> Option<RunId> {
 
 impl Running<'_, '_> {
     /// Lets the studies that a run is a trial of go on.
-    fn grow(&mut self, run: RunId, scheduler: &mut Scheduler, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
-        let Session { plan, ledger, sweep, .. } = &mut *self.session;
-        if plan.runs.get(&run).is_none_or(|planned| planned.member.is_some()) {
+    fn grow(
+        &mut self,
+        run: RunId,
+        scheduler: &mut Scheduler,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), SessionError> {
+        let Session {
+            plan,
+            ledger,
+            sweep,
+            ..
+        } = &mut *self.session;
+        if plan
+            .runs
+            .get(&run)
+            .is_none_or(|planned| planned.member.is_some())
+        {
             return Ok(());
         }
         let open: Vec<StudyId> = plan.open_studies_of(run).map(|study| study.id).collect();
@@ -266,8 +338,13 @@ impl Running<'_, '_> {
         for &study in &over {
             watcher.selected(plan, study);
             let trial = study.number_of_selected();
-            let decision = Decision::Selected { study: study.id, trial };
-            self.journal.append(decision).map_err(|source| SessionError::journal(ledger, source))?;
+            let decision = Decision::Selected {
+                study: study.id,
+                trial,
+            };
+            self.journal
+                .append(decision)
+                .map_err(|source| SessionError::journal(ledger, source))?;
         }
         if new.is_empty() && over.is_empty() {
             return Ok(());
@@ -282,8 +359,16 @@ impl Running<'_, '_> {
     /// Writes down which points the studies have decided on.
     fn keep_studies(&mut self) -> Result<(), SessionError> {
         let Session { plan, ledger, .. } = &mut *self.session;
-        for study in plan.studies.iter_mut().filter(|study| study.kept < study.trials.len()) {
-            let points: Vec<_> = study.trials.iter().map(|trial| trial.point.clone()).collect();
+        for study in plan
+            .studies
+            .iter_mut()
+            .filter(|study| study.kept < study.trials.len())
+        {
+            let points: Vec<_> = study
+                .trials
+                .iter()
+                .map(|trial| trial.point.clone())
+                .collect();
             ledger.keep_points(study.id, &points)?;
             study.kept = points.len();
         }
@@ -293,7 +378,9 @@ impl Running<'_, '_> {
     /// What happens next that the scheduler has to know; `None` after a moment without news.
     fn next(&mut self, watcher: &mut dyn Watcher) -> Option<Input> {
         if let Some(limit) = self.session.sweep.resources.silence() {
-            self.children.values_mut().for_each(|child| child.kill_if_silent(limit));
+            self.children
+                .values_mut()
+                .for_each(|child| child.kill_if_silent(limit));
         }
         let message = match self.receiver.recv_timeout(TICK) {
             Ok(message) => message,
@@ -303,7 +390,10 @@ impl Running<'_, '_> {
             }
         };
         // The last words of an attempt that was given up are not those of the one after it.
-        let child = self.children.get_mut(&message.job).filter(|child| child.attempt == message.attempt)?;
+        let child = self
+            .children
+            .get_mut(&message.job)
+            .filter(|child| child.attempt == message.attempt)?;
         match message.word {
             Word::Said(event) => {
                 child.heard = Instant::now();
@@ -311,14 +401,21 @@ impl Running<'_, '_> {
                 Some(Input::Said(message.job, event))
             }
             Word::Exited(end) => {
-                let end = ProcessEnd { hung: child.hung, ..end };
+                let end = ProcessEnd {
+                    hung: child.hung,
+                    ..end
+                };
                 self.exits.insert(message.job, end.clone());
                 Some(Input::Exited(message.job, end))
             }
         }
     }
 
-    fn carry_out(&mut self, actions: Vec<Action>, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
+    fn carry_out(
+        &mut self,
+        actions: Vec<Action>,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), SessionError> {
         for action in actions {
             match action {
                 Action::Start { job, slot } => self.start(job, slot, watcher)?,
@@ -339,31 +436,84 @@ impl Running<'_, '_> {
         Ok(())
     }
 
-    fn start(&mut self, job: Job, slot: usize, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
+    fn start(
+        &mut self,
+        job: Job,
+        slot: usize,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), SessionError> {
         let session = &*self.session;
         let slot = &session.slots[slot];
         let (number, folder) = session.ledger.new_attempt(job)?;
         let (device, threads) = (slot.device, session.sweep.resources.threads);
-        let attempt = Attempt { protocol: PROTOCOL, number, device, threads, work: session.work(job)? };
-        let started = Decision::Started { job, attempt: number, slot: slot.name.clone() };
-        self.journal.append(started).map_err(|source| SessionError::journal(session.ledger, source))?;
+        let attempt = Attempt {
+            protocol: PROTOCOL,
+            number,
+            device,
+            threads,
+            work: session.work(job)?,
+        };
+        let started = Decision::Started {
+            job,
+            attempt: number,
+            slot: slot.name.clone(),
+        };
+        self.journal
+            .append(started)
+            .map_err(|source| SessionError::journal(session.ledger, source))?;
         watcher.started(job, number, &slot.name);
-        let child = Child::start(session.trainer, job, &attempt, slot, &folder, self.sender.clone());
-        let child = child.map_err(|source| LedgerError::Io { doing: "start the trainer for", path: folder, source })?;
+        let child = Child::start(
+            session.trainer,
+            job,
+            &attempt,
+            slot,
+            &folder,
+            self.sender.clone(),
+        );
+        let child = child.map_err(|source| LedgerError::Io {
+            doing: "start the trainer for",
+            path: folder,
+            source,
+        })?;
         self.children.insert(job, child);
         Ok(())
     }
 
-    fn ended(&mut self, job: Job, end: End, again: bool, watcher: &mut dyn Watcher) -> Result<(), SessionError> {
-        let Some(child) = self.children.remove(&job) else { return Ok(()) };
+    fn ended(
+        &mut self,
+        job: Job,
+        end: End,
+        again: bool,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), SessionError> {
+        let Some(child) = self.children.remove(&job) else {
+            return Ok(());
+        };
         watcher.ended(job, &end, again);
-        let path = self.session.ledger.attempt_folder(job, child.attempt).join("exit.json");
+        let path = self
+            .session
+            .ledger
+            .attempt_folder(job, child.attempt)
+            .join("exit.json");
         let process = self.exits.remove(&job).unwrap_or_default();
-        write_json(&path, &Exit { end: end.clone(), code: process.code, signal: process.signal })?;
-        self.note(Decision::Ended { job, attempt: child.attempt, end })
+        write_json(
+            &path,
+            &Exit {
+                end: end.clone(),
+                code: process.code,
+                signal: process.signal,
+            },
+        )?;
+        self.note(Decision::Ended {
+            job,
+            attempt: child.attempt,
+            end,
+        })
     }
 
     fn note(&mut self, decision: Decision) -> Result<(), SessionError> {
-        self.journal.append(decision).map_err(|source| SessionError::journal(self.session.ledger, source))
+        self.journal
+            .append(decision)
+            .map_err(|source| SessionError::journal(self.session.ledger, source))
     }
 }

@@ -51,10 +51,18 @@ impl Machine {
         let installed = entries("/proc/driver/nvidia/gpus", |_| true).max(entries("/dev", is_gpu));
         let gpus = match visible {
             _ if installed == 0 => Vec::new(),
-            Some(list) => list.split(',').map(str::trim).filter(|gpu| !gpu.is_empty()).map(str::to_owned).collect(),
+            Some(list) => list
+                .split(',')
+                .map(str::trim)
+                .filter(|gpu| !gpu.is_empty())
+                .map(str::to_owned)
+                .collect(),
             None => (0..installed).map(|index| index.to_string()).collect(),
         };
-        Machine { gpus, cores: thread::available_parallelism().map_or(1, usize::from) }
+        Machine {
+            gpus,
+            cores: thread::available_parallelism().map_or(1, usize::from),
+        }
     }
 
     /// The kind of device the sweep will use here.
@@ -70,7 +78,9 @@ impl Machine {
     /// The kind of arithmetic that follows.
     pub fn numerics(&self, resources: &Resources) -> Numerics {
         match self.device(resources) {
-            Device::Cpu => Numerics::Cpu { threads: resources.threads },
+            Device::Cpu => Numerics::Cpu {
+                threads: resources.threads,
+            },
             Device::Cuda => Numerics::Cuda,
         }
     }
@@ -89,7 +99,13 @@ impl Machine {
     fn cpu_slots(&self, resources: &Resources) -> Vec<Slot> {
         let fitting = u32::try_from(self.cores).unwrap_or(u32::MAX) / resources.threads;
         let count = resources.slots.unwrap_or(fitting.max(1));
-        (0..count).map(|index| Slot { name: format!("cpu {index}"), device: Device::Cpu, visible: None }).collect()
+        (0..count)
+            .map(|index| Slot {
+                name: format!("cpu {index}"),
+                device: Device::Cpu,
+                visible: None,
+            })
+            .collect()
     }
 
     fn gpu_slots(&self, resources: &Resources) -> Result<Vec<Slot>, SlotError> {
@@ -98,15 +114,25 @@ impl Machine {
         }
         let chosen: Vec<usize> = match &resources.gpus {
             Gpus::All => (0..self.gpus.len()).collect(),
-            Gpus::These(indices) => indices.iter().map(|&index| self.gpu(index)).collect::<Result<_, _>>()?,
+            Gpus::These(indices) => indices
+                .iter()
+                .map(|&index| self.gpu(index))
+                .collect::<Result<_, _>>()?,
         };
         let mut slots = Vec::new();
         // The first share of every GPU comes before the second of any: few runs spread out.
         for share in 0..resources.runs_per_gpu {
             for &gpu in &chosen {
-                let name =
-                    if resources.runs_per_gpu == 1 { format!("gpu {gpu}") } else { format!("gpu {gpu}.{share}") };
-                slots.push(Slot { name, device: Device::Cuda, visible: Some(self.gpus[gpu].clone()) });
+                let name = if resources.runs_per_gpu == 1 {
+                    format!("gpu {gpu}")
+                } else {
+                    format!("gpu {gpu}.{share}")
+                };
+                slots.push(Slot {
+                    name,
+                    device: Device::Cuda,
+                    visible: Some(self.gpus[gpu].clone()),
+                });
             }
         }
         Ok(slots)
@@ -114,19 +140,25 @@ impl Machine {
 
     fn gpu(&self, index: u32) -> Result<usize, SlotError> {
         let count = self.gpus.len();
-        usize::try_from(index).ok().filter(|&gpu| gpu < count).ok_or(SlotError::NoSuchGpu { index, count })
+        usize::try_from(index)
+            .ok()
+            .filter(|&gpu| gpu < count)
+            .ok_or(SlotError::NoSuchGpu { index, count })
     }
 }
 
 /// How many entries of a folder have such a name; none if there is no such folder.
 fn entries(folder: &str, counts: fn(&str) -> bool) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_name().to_str().is_some_and(counts)).count()
+    entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(counts))
+        .count()
 }
 
 /// `nvidia0`, but not `nvidiactl`: containers may have the devices without the driver's folder.
 fn is_gpu(name: &str) -> bool {
-    name.strip_prefix("nvidia").is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+    name.strip_prefix("nvidia")
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -134,7 +166,10 @@ mod tests {
     use super::*;
 
     fn machine(gpus: usize) -> Machine {
-        Machine { gpus: (0..gpus).map(|gpu| gpu.to_string()).collect(), cores: 8 }
+        Machine {
+            gpus: (0..gpus).map(|gpu| gpu.to_string()).collect(),
+            cores: 8,
+        }
     }
 
     fn names(slots: &[Slot]) -> Vec<&str> {
@@ -144,28 +179,56 @@ mod tests {
     #[test]
     fn devices_of_gpus_are_told_from_those_of_their_driver() {
         assert!(is_gpu("nvidia0") && is_gpu("nvidia12"));
-        assert!(!["nvidiactl", "nvidia-uvm", "nvidia", "null"].into_iter().any(is_gpu));
+        assert!(
+            !["nvidiactl", "nvidia-uvm", "nvidia", "null"]
+                .into_iter()
+                .any(is_gpu)
+        );
     }
 
     #[test]
     fn cpu_slots_fill_the_cores() {
-        let resources = Resources { threads: 3, ..Resources::default() };
-        assert_eq!(names(&machine(0).slots(&resources).unwrap()), ["cpu 0", "cpu 1"]);
-        let more_threads_than_cores = Resources { threads: 64, ..Resources::default() };
+        let resources = Resources {
+            threads: 3,
+            ..Resources::default()
+        };
+        assert_eq!(
+            names(&machine(0).slots(&resources).unwrap()),
+            ["cpu 0", "cpu 1"]
+        );
+        let more_threads_than_cores = Resources {
+            threads: 64,
+            ..Resources::default()
+        };
         assert_eq!(machine(0).slots(&more_threads_than_cores).unwrap().len(), 1);
     }
 
     #[test]
     fn runs_spread_over_gpus_before_they_share_one() {
-        let resources = Resources { runs_per_gpu: 2, ..Resources::default() };
-        assert_eq!(names(&machine(2).slots(&resources).unwrap()), ["gpu 0.0", "gpu 1.0", "gpu 0.1", "gpu 1.1"]);
+        let resources = Resources {
+            runs_per_gpu: 2,
+            ..Resources::default()
+        };
+        assert_eq!(
+            names(&machine(2).slots(&resources).unwrap()),
+            ["gpu 0.0", "gpu 1.0", "gpu 0.1", "gpu 1.1"]
+        );
     }
 
     #[test]
     fn a_gpu_that_is_not_there_is_an_error() {
-        let wanted = Resources { device: DeviceChoice::Cuda, ..Resources::default() };
+        let wanted = Resources {
+            device: DeviceChoice::Cuda,
+            ..Resources::default()
+        };
         assert!(matches!(machine(0).slots(&wanted), Err(SlotError::NoGpu)));
-        let third = Resources { gpus: Gpus::These(vec![2]), ..Resources::default() };
-        assert!(matches!(machine(2).slots(&third), Err(SlotError::NoSuchGpu { index: 2, count: 2 })));
+        let third = Resources {
+            gpus: Gpus::These(vec![2]),
+            ..Resources::default()
+        };
+        assert!(matches!(
+            machine(2).slots(&third),
+            Err(SlotError::NoSuchGpu { index: 2, count: 2 })
+        ));
     }
 }

@@ -65,29 +65,51 @@ impl Trainer {
             None => beside_or_on_path()?,
         };
         let output = Command::new(&program).arg("--describe").output();
-        let output = output.map_err(|source| TrainerError::Start { program: program.clone(), source })?;
+        let output = output.map_err(|source| TrainerError::Start {
+            program: program.clone(),
+            source,
+        })?;
         let log = String::from_utf8_lossy(&output.stderr);
         if let Some(line) = log.lines().find(|line| is_loader_error(line)) {
-            return Err(TrainerError::NoLibtorch { program, detail: loader_detail(line) });
+            return Err(TrainerError::NoLibtorch {
+                program,
+                detail: loader_detail(line),
+            });
         }
-        let incompatible = |detail: String| TrainerError::Incompatible { program: program.clone(), detail };
-        let description: Description = serde_json::from_slice(&output.stdout)
-            .map_err(|error| incompatible(format!("its answer to --describe is not understood ({error})")))?;
+        let incompatible = |detail: String| TrainerError::Incompatible {
+            program: program.clone(),
+            detail,
+        };
+        let description: Description = serde_json::from_slice(&output.stdout).map_err(|error| {
+            incompatible(format!(
+                "its answer to --describe is not understood ({error})"
+            ))
+        })?;
         if description.protocol != PROTOCOL {
-            return Err(incompatible(format!("it speaks protocol {}, not {PROTOCOL}", description.protocol)));
+            return Err(incompatible(format!(
+                "it speaks protocol {}, not {PROTOCOL}",
+                description.protocol
+            )));
         }
-        Ok(Trainer { program, description })
+        Ok(Trainer {
+            program,
+            description,
+        })
     }
 }
 
 fn beside_or_on_path() -> Result<PathBuf, TrainerError> {
-    let own = env::current_exe().and_then(|path| path.canonicalize()).unwrap_or_default();
+    let own = env::current_exe()
+        .and_then(|path| path.canonicalize())
+        .unwrap_or_default();
     let beside = own.with_file_name("sweep-trainer");
     if beside.is_file() {
         return Ok(beside);
     }
     let path = env::var_os("PATH").unwrap_or_default();
-    let on_path = env::split_paths(&path).map(|folder| folder.join("sweep-trainer")).find(|program| program.is_file());
+    let on_path = env::split_paths(&path)
+        .map(|folder| folder.join("sweep-trainer"))
+        .find(|program| program.is_file());
     on_path.ok_or(TrainerError::NotFound { beside: own })
 }
 
@@ -97,7 +119,11 @@ fn is_loader_error(line: &str) -> bool {
 
 /// Without the program's name, which the message has already.
 fn loader_detail(line: &str) -> String {
-    line.splitn(3, ": ").last().unwrap_or(line).trim().to_owned()
+    line.splitn(3, ": ")
+        .last()
+        .unwrap_or(line)
+        .trim()
+        .to_owned()
 }
 
 /// What a trainer is told in answer to an event.
@@ -133,7 +159,10 @@ pub fn dialogue(
     attempt: &Attempt,
     mut hear: impl FnMut(&Event) -> Answer,
 ) -> Result<Option<Event>, TrainerError> {
-    let start = |source| TrainerError::Start { program: trainer.program.clone(), source };
+    let start = |source| TrainerError::Start {
+        program: trainer.program.clone(),
+        source,
+    };
     let mut order = tempfile::NamedTempFile::new().map_err(start)?;
     serde_json::to_writer(&mut order, attempt).map_err(|error| start(error.into()))?;
     order.flush().map_err(start)?;

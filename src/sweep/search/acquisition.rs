@@ -19,7 +19,11 @@ pub(super) fn log_improvement(mean: f64, deviation: f64, incumbent: f64) -> (f64
     if z > -8.0 {
         let (density, cumulative) = (density(z), cumulative(z));
         let scaled = density + z * cumulative;
-        return (libm::log(deviation * scaled), cumulative / (deviation * scaled), density / (deviation * scaled));
+        return (
+            libm::log(deviation * scaled),
+            cumulative / (deviation * scaled),
+            density / (deviation * scaled),
+        );
     }
     // The tails' asymptotic series (Abramowitz & Stegun 26.2.12), which does not cancel.
     let inverse = 1.0 / (z * z);
@@ -27,7 +31,11 @@ pub(super) fn log_improvement(mean: f64, deviation: f64, incumbent: f64) -> (f64
     let cumulative = (1.0 - inverse * (1.0 - inverse * (3.0 - inverse * 15.0))) / -z;
     let log_density = -0.5 * z * z - 0.5 * libm::log(2.0 * PI);
     let log = libm::log(deviation) + log_density + libm::log(scaled);
-    (log, cumulative / (deviation * scaled), 1.0 / (deviation * scaled))
+    (
+        log,
+        cumulative / (deviation * scaled),
+        1.0 / (deviation * scaled),
+    )
 }
 
 #[cfg(test)]
@@ -39,8 +47,14 @@ mod tests {
         let (log, _, _) = log_improvement(1.0, 2.0, 0.0);
         let expected = 2.0 * (density(0.5) + 0.5 * cumulative(0.5));
         assert!((log - expected.ln()).abs() < 1e-14);
-        let (near, far) = (log_improvement(-7.999_999, 1.0, 0.0), log_improvement(-8.000_001, 1.0, 0.0));
-        assert!((near.0 - far.0).abs() < 1e-3 && (near.1 / far.1 - 1.0).abs() < 1e-3, "{near:?} {far:?}");
+        let (near, far) = (
+            log_improvement(-7.999_999, 1.0, 0.0),
+            log_improvement(-8.000_001, 1.0, 0.0),
+        );
+        assert!(
+            (near.0 - far.0).abs() < 1e-3 && (near.1 / far.1 - 1.0).abs() < 1e-3,
+            "{near:?} {far:?}"
+        );
     }
 
     #[test]
@@ -54,7 +68,10 @@ mod tests {
                 (high - low) / (2.0 * step)
             };
             assert!((slope(step, 0.0) / by_mean - 1.0).abs() < 1e-4, "{mean}");
-            assert!((slope(0.0, step) / by_deviation - 1.0).abs() < 1e-4, "{mean}");
+            assert!(
+                (slope(0.0, step) / by_deviation - 1.0).abs() < 1e-4,
+                "{mean}"
+            );
         }
     }
 }

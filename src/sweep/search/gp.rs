@@ -35,7 +35,10 @@ pub(super) fn suggest(space: &Space, known: &[Known], draws: &mut Draws) -> Unit
     let score = |unit: &Unit| model.log_improvement(&features(unit), incumbent, None);
 
     let mut proposals = proposals(space, known, draws);
-    let mut scored: Vec<(f64, Unit)> = proposals.drain(..).map(|unit| (score(&unit), unit)).collect();
+    let mut scored: Vec<(f64, Unit)> = proposals
+        .drain(..)
+        .map(|unit| (score(&unit), unit))
+        .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut best: Option<(f64, Unit)> = None;
     for (_, unit) in scored.iter().take(REFINED) {
@@ -47,16 +50,30 @@ pub(super) fn suggest(space: &Space, known: &[Known], draws: &mut Draws) -> Unit
     }
     let mut rest = scored.into_iter().map(|(_, unit)| unit);
     best.map_or_else(
-        || space.new_unit(known, || rest.next().unwrap_or_else(|| space.unit(|_| draws.uniform()))),
+        || {
+            space.new_unit(known, || {
+                rest.next()
+                    .unwrap_or_else(|| space.unit(|_| draws.uniform()))
+            })
+        },
         |(_, unit)| unit,
     )
 }
 
 /// Proposals all over the space, and near its best points.
 fn proposals(space: &Space, known: &[Known], draws: &mut Draws) -> Vec<Unit> {
-    let mut proposals: Vec<Unit> = (0..SPREAD).map(|_| space.unit(|_| draws.uniform())).collect();
-    let mut best: Vec<&Known> = known.iter().filter(|known| known.mean().is_some()).collect();
-    best.sort_by(|a, b| b.mean().unwrap_or(f64::MIN).total_cmp(&a.mean().unwrap_or(f64::MIN)));
+    let mut proposals: Vec<Unit> = (0..SPREAD)
+        .map(|_| space.unit(|_| draws.uniform()))
+        .collect();
+    let mut best: Vec<&Known> = known
+        .iter()
+        .filter(|known| known.mean().is_some())
+        .collect();
+    best.sort_by(|a, b| {
+        b.mean()
+            .unwrap_or(f64::MIN)
+            .total_cmp(&a.mean().unwrap_or(f64::MIN))
+    });
     for centre in best.into_iter().take(CENTRES) {
         for number in 0..AROUND {
             let width = [0.2, 0.05, 0.01][number % 3];
@@ -71,7 +88,9 @@ fn near(space: &Space, centre: &Unit, width: f64, draws: &mut Draws) -> Unit {
     space.unit(|place| {
         let (jump, step) = (draws.uniform(), draws.normal());
         let anywhere = draws.uniform();
-        let Some(at) = centre[place] else { return anywhere };
+        let Some(at) = centre[place] else {
+            return anywhere;
+        };
         if space.dimensions[place].range.is_choice() {
             return if jump < 0.2 { anywhere } else { at };
         }
@@ -97,8 +116,15 @@ fn refine(space: &Space, model: &Model, incumbent: f64, start: &Unit) -> Unit {
 fn ascend(space: &Space, model: &Model, incumbent: f64, unit: &Unit) -> Unit {
     let start = features(unit);
     let free = |place: usize| unit[place].is_some() && !space.dimensions[place].range.is_choice();
-    let bounds: Vec<(f64, f64)> =
-        (0..start.len()).map(|place| if free(place) { (0.0, 1.0) } else { (start[place], start[place]) }).collect();
+    let bounds: Vec<(f64, f64)> = (0..start.len())
+        .map(|place| {
+            if free(place) {
+                (0.0, 1.0)
+            } else {
+                (start[place], start[place])
+            }
+        })
+        .collect();
     let (end, _) = minimise(
         |at, gradient| {
             let value = -model.log_improvement(at, incumbent, Some(gradient));
@@ -109,7 +135,10 @@ fn ascend(space: &Space, model: &Model, incumbent: f64, unit: &Unit) -> Unit {
         &bounds,
         40,
     );
-    unit.iter().enumerate().map(|(place, unit)| unit.map(|_| space.snap(place, end[place]))).collect()
+    unit.iter()
+        .enumerate()
+        .map(|(place, unit)| unit.map(|_| space.snap(place, end[place])))
+        .collect()
 }
 
 fn step(space: &Space, model: &Model, incumbent: f64, start: &Unit) -> Unit {
@@ -128,7 +157,9 @@ fn step(space: &Space, model: &Model, incumbent: f64, start: &Unit) -> Unit {
 
 /// The point with another value of one dimension: any of a choice, the next lower and higher of the others.
 fn neighbours(space: &Space, place: usize, unit: &Unit) -> Vec<Unit> {
-    let (Some(at), Some(levels)) = (unit[place], space.dimensions[place].range.levels()) else { return Vec::new() };
+    let (Some(at), Some(levels)) = (unit[place], space.dimensions[place].range.levels()) else {
+        return Vec::new();
+    };
     let part = |at: f64| (at + 0.5) / levels as f64;
     let own = (at * levels as f64).floor();
     let values: Vec<f64> = if space.dimensions[place].range.is_choice() {
@@ -136,7 +167,9 @@ fn neighbours(space: &Space, place: usize, unit: &Unit) -> Vec<Unit> {
     } else {
         vec![own - 1.0, own + 1.0]
     };
-    let inside = values.into_iter().filter(|&value| value != own && value >= 0.0 && value < levels as f64);
+    let inside = values
+        .into_iter()
+        .filter(|&value| value != own && value >= 0.0 && value < levels as f64);
     inside
         .map(|value| {
             let mut unit = unit.clone();
@@ -166,16 +199,31 @@ impl Observations {
         let means: Vec<f64> = known.iter().filter_map(Known::mean).collect();
         let count = means.len() as f64;
         let centre = means.iter().sum::<f64>() / count;
-        let variance = means.iter().map(|mean| (mean - centre) * (mean - centre)).sum::<f64>() / count;
+        let variance = means
+            .iter()
+            .map(|mean| (mean - centre) * (mean - centre))
+            .sum::<f64>()
+            / count;
         let deviation = if variance > 0.0 { variance.sqrt() } else { 1.0 };
         let worst = means.iter().copied().fold(f64::INFINITY, f64::min);
-        let choices = space.dimensions.iter().map(|dimension| dimension.range.is_choice()).collect();
-        let mut observations = Observations { points: vec![], values: vec![], noise: vec![], choices };
+        let choices = space
+            .dimensions
+            .iter()
+            .map(|dimension| dimension.range.is_choice())
+            .collect();
+        let mut observations = Observations {
+            points: vec![],
+            values: vec![],
+            noise: vec![],
+            choices,
+        };
         for trial in known {
             let (value, noise) = match trial.outcome {
-                Outcome::Finished { mean, sem } => {
-                    (mean, sem.filter(|sem| sem.is_finite()).map_or(0.0, |sem| sem / deviation))
-                }
+                Outcome::Finished { mean, sem } => (
+                    mean,
+                    sem.filter(|sem| sem.is_finite())
+                        .map_or(0.0, |sem| sem / deviation),
+                ),
                 Outcome::Failed => (worst, FAILED_NOISE),
                 Outcome::Pending => continue,
             };
@@ -219,7 +267,12 @@ impl Model {
         let bounds = bounds(dimensions);
         let mut best: Option<(Hyperparameters, f64)> = None;
         for start in starts(dimensions, draws) {
-            let found = minimise(|at, gradient| likelihood.negative_log(at, gradient), &start, &bounds, 40);
+            let found = minimise(
+                |at, gradient| likelihood.negative_log(at, gradient),
+                &start,
+                &bounds,
+                40,
+            );
             if best.as_ref().is_none_or(|best| found.1 < best.1) {
                 best = Some(found);
             }
@@ -230,15 +283,25 @@ impl Model {
 
     fn new(observations: Observations, hyperparameters: Hyperparameters) -> Model {
         let dimensions = observations.choices.len();
-        let sharpness: Vec<f64> = hyperparameters[..dimensions].iter().map(|log| libm::exp(-2.0 * log)).collect();
+        let sharpness: Vec<f64> = hyperparameters[..dimensions]
+            .iter()
+            .map(|log| libm::exp(-2.0 * log))
+            .collect();
         let variance = libm::exp(hyperparameters[dimensions]);
         let mut nugget = libm::exp(hyperparameters[dimensions + 1]);
         let factor = loop {
             let rows = (0..observations.points.len()).map(|i| {
                 let row = (0..=i).map(|j| {
                     let (a, b) = (&observations.points[i], &observations.points[j]);
-                    let noise = if i == j { nugget + observations.noise[i] } else { 0.0 };
-                    kernel(squared_distance(a, b, &sharpness, &observations.choices), variance) + noise
+                    let noise = if i == j {
+                        nugget + observations.noise[i]
+                    } else {
+                        0.0
+                    };
+                    kernel(
+                        squared_distance(a, b, &sharpness, &observations.choices),
+                        variance,
+                    ) + noise
                 });
                 row.collect()
             });
@@ -248,13 +311,23 @@ impl Model {
             }
         };
         let (mean, weights) = centre(&factor, &observations.values);
-        Model { observations, hyperparameters, sharpness, variance, mean, factor, weights }
+        Model {
+            observations,
+            hyperparameters,
+            sharpness,
+            variance,
+            mean,
+            factor,
+            weights,
+        }
     }
 
     /// The same, with every pending trial observed where it was expected.
     fn believing(mut self, space: &Space, known: &[Known]) -> Model {
         debug_assert_eq!(space.dimensions.len(), self.observations.choices.len());
-        let pending = known.iter().filter(|known| known.outcome == Outcome::Pending);
+        let pending = known
+            .iter()
+            .filter(|known| known.outcome == Outcome::Pending);
         let believed: Vec<(Vec<f64>, f64)> = pending
             .map(|known| features(&known.unit))
             .map(|point| {
@@ -274,14 +347,23 @@ impl Model {
     }
 
     fn covariances(&self, at: &[f64]) -> Vec<f64> {
-        let distance = |point| squared_distance(at, point, &self.sharpness, &self.observations.choices);
-        self.observations.points.iter().map(|point| kernel(distance(point), self.variance)).collect()
+        let distance =
+            |point| squared_distance(at, point, &self.sharpness, &self.observations.choices);
+        self.observations
+            .points
+            .iter()
+            .map(|point| kernel(distance(point), self.variance))
+            .collect()
     }
 
     /// The highest mean of the process at the points that it knows.
     fn incumbent(&self) -> f64 {
         let mean = |point: &Vec<f64>| self.mean + dot(&self.covariances(point), &self.weights);
-        self.observations.points.iter().map(mean).fold(f64::NEG_INFINITY, f64::max)
+        self.observations
+            .points
+            .iter()
+            .map(mean)
+            .fold(f64::NEG_INFINITY, f64::max)
     }
 
     /// The logarithm of the expected improvement, and, where wanted, its gradient.
@@ -295,8 +377,15 @@ impl Model {
         if let Some(gradient) = gradient {
             gradient.fill(0.0);
             let solved = self.factor.backward(explained);
-            for ((point, weight), solved) in self.observations.points.iter().zip(&self.weights).zip(&solved) {
-                let distance = squared_distance(at, point, &self.sharpness, &self.observations.choices);
+            for ((point, weight), solved) in self
+                .observations
+                .points
+                .iter()
+                .zip(&self.weights)
+                .zip(&solved)
+            {
+                let distance =
+                    squared_distance(at, point, &self.sharpness, &self.observations.choices);
                 // d mean = weight·dk; d deviation = -solved·dk / deviation; dk = slope·2·sharpness·difference.
                 let slope = 2.0 * kernel_slope(distance, self.variance);
                 let factor = slope * (by_mean * weight - by_deviation * solved / deviation);
@@ -357,7 +446,9 @@ fn starts(dimensions: usize, draws: &mut Draws) -> Vec<Hyperparameters> {
         start
     };
     let mut random = all(0.0, -9.0);
-    random[..dimensions].iter_mut().for_each(|length| *length = -1.5 + 2.5 * draws.uniform());
+    random[..dimensions]
+        .iter_mut()
+        .for_each(|length| *length = -1.5 + 2.5 * draws.uniform());
     vec![all(-0.5, -9.0), all(-1.5, -14.0), all(0.3, -3.0), random]
 }
 
@@ -374,27 +465,57 @@ impl Likelihood<'_> {
         for (i, a) in observations.points.iter().enumerate() {
             for b in &observations.points[..i] {
                 let parts = a.iter().zip(b).zip(&observations.choices);
-                differences.push(parts.map(|((a, b), choice)| squared_difference(*a, *b, *choice)).collect());
+                differences.push(
+                    parts
+                        .map(|((a, b), choice)| squared_difference(*a, *b, *choice))
+                        .collect(),
+                );
             }
         }
-        Likelihood { observations, differences }
+        Likelihood {
+            observations,
+            differences,
+        }
     }
 
     /// Its negative logarithm without constants, with the priors, and the gradient.
     fn negative_log(&self, at: &[f64], gradient: &mut [f64]) -> f64 {
         let dimensions = self.observations.choices.len();
-        let sharpness: Vec<f64> = at[..dimensions].iter().map(|log| libm::exp(-2.0 * log)).collect();
+        let sharpness: Vec<f64> = at[..dimensions]
+            .iter()
+            .map(|log| libm::exp(-2.0 * log))
+            .collect();
         let (variance, nugget) = (libm::exp(at[dimensions]), libm::exp(at[dimensions + 1]));
-        let squares: Vec<f64> = self.differences.iter().map(|parts| dot(parts, &sharpness)).collect();
+        let squares: Vec<f64> = self
+            .differences
+            .iter()
+            .map(|parts| dot(parts, &sharpness))
+            .collect();
         let mut pair = squares.iter();
-        let rows = self.observations.noise.iter().enumerate().map(|(i, noise)| {
-            let mut row: Vec<f64> = pair.by_ref().take(i).map(|&square| kernel(square, variance)).collect();
-            row.push(variance + nugget + noise);
-            row
-        });
-        let Some(factor) = Cholesky::new(rows.collect()) else { return f64::INFINITY };
+        let rows = self
+            .observations
+            .noise
+            .iter()
+            .enumerate()
+            .map(|(i, noise)| {
+                let mut row: Vec<f64> = pair
+                    .by_ref()
+                    .take(i)
+                    .map(|&square| kernel(square, variance))
+                    .collect();
+                row.push(variance + nugget + noise);
+                row
+            });
+        let Some(factor) = Cholesky::new(rows.collect()) else {
+            return f64::INFINITY;
+        };
         let (mean, weights) = centre(&factor, &self.observations.values);
-        let centred: Vec<f64> = self.observations.values.iter().map(|value| value - mean).collect();
+        let centred: Vec<f64> = self
+            .observations
+            .values
+            .iter()
+            .map(|value| value - mean)
+            .collect();
         let mut value = 0.5 * dot(&centred, &weights) + 0.5 * factor.log_determinant();
 
         // The derivative by a hyperparameter is half the trace of (inverse - weights·weightsᵀ)·dK.
@@ -430,9 +551,19 @@ mod tests {
 
     fn observations() -> Observations {
         let mut draws = Draws::new(3, 0, Purpose::Random);
-        let points: Vec<Vec<f64>> = (0..12).map(|i| vec![draws.uniform(), draws.uniform(), f64::from(i % 2)]).collect();
-        let values = points.iter().map(|point| (3.0 * point[0]).sin() + point[1] * point[2]).collect();
-        Observations { points, values, noise: vec![1e-3; 12], choices: vec![false, false, true] }
+        let points: Vec<Vec<f64>> = (0..12)
+            .map(|i| vec![draws.uniform(), draws.uniform(), f64::from(i % 2)])
+            .collect();
+        let values = points
+            .iter()
+            .map(|point| (3.0 * point[0]).sin() + point[1] * point[2])
+            .collect();
+        Observations {
+            points,
+            values,
+            noise: vec![1e-3; 12],
+            choices: vec![false, false, true],
+        }
     }
 
     #[test]
@@ -481,7 +612,12 @@ mod tests {
         let mut certain = observations();
         certain.noise = vec![0.0; 12];
         let model = Model::new(certain, vec![-0.5, -0.5, 0.0, 0.0, -18.0]);
-        for (point, value) in model.observations.points.iter().zip(&model.observations.values) {
+        for (point, value) in model
+            .observations
+            .points
+            .iter()
+            .zip(&model.observations.values)
+        {
             let mean = model.mean + dot(&model.covariances(point), &model.weights);
             assert!((mean - value).abs() < 1e-4, "{mean} {value}");
         }

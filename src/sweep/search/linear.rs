@@ -52,7 +52,12 @@ impl Cholesky {
 
     /// The logarithm of the determinant of L·Lᵀ.
     pub(super) fn log_determinant(&self) -> f64 {
-        2.0 * self.rows.iter().enumerate().map(|(i, row)| libm::log(row[i])).sum::<f64>()
+        2.0 * self
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(i, row)| libm::log(row[i]))
+            .sum::<f64>()
     }
 
     /// (L·Lᵀ)⁻¹, its lower triangle in rows.
@@ -68,7 +73,13 @@ impl Cholesky {
             }
             columns.push(column);
         }
-        (0..size).map(|i| (0..=i).map(|j| dot(&columns[i], &columns[j][i - j..])).collect()).collect()
+        (0..size)
+            .map(|i| {
+                (0..=i)
+                    .map(|j| dot(&columns[i], &columns[j][i - j..]))
+                    .collect()
+            })
+            .collect()
     }
 }
 

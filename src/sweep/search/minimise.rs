@@ -17,24 +17,39 @@ pub(super) fn minimise(
     let mut value = function(&at, &mut gradient);
     let mut inverse = identity(size);
     for _ in 0..steps {
-        let free: Vec<bool> = (0..size).map(|i| !blocked(at[i], gradient[i], bounds[i])).collect();
+        let free: Vec<bool> = (0..size)
+            .map(|i| !blocked(at[i], gradient[i], bounds[i]))
+            .collect();
         let mut direction = step_direction(&inverse, &gradient, &free);
         if dot(&direction, &gradient) >= 0.0 {
             inverse = identity(size);
             direction = step_direction(&inverse, &gradient, &free);
         }
-        let longest = direction.iter().fold(0.0f64, |longest, step| longest.max(step.abs()));
+        let longest = direction
+            .iter()
+            .fold(0.0f64, |longest, step| longest.max(step.abs()));
         if longest < 1e-9 {
             break;
         }
-        let widest = bounds.iter().fold(0.0f64, |widest, (low, high)| widest.max(high - low));
+        let widest = bounds
+            .iter()
+            .fold(0.0f64, |widest, (low, high)| widest.max(high - low));
         let mut length = (0.25 * widest / longest).min(1.0);
         let mut next_gradient = vec![0.0; size];
         let mut accepted = None;
         for _ in 0..12 {
-            let moved: Vec<f64> = at.iter().zip(&direction).map(|(at, step)| at + length * step).collect();
+            let moved: Vec<f64> = at
+                .iter()
+                .zip(&direction)
+                .map(|(at, step)| at + length * step)
+                .collect();
             let next = project(&moved, bounds);
-            let gain: f64 = next.iter().zip(&at).zip(&gradient).map(|((next, at), slope)| (next - at) * slope).sum();
+            let gain: f64 = next
+                .iter()
+                .zip(&at)
+                .zip(&gradient)
+                .map(|((next, at), slope)| (next - at) * slope)
+                .sum();
             let reached = function(&next, &mut next_gradient);
             if reached.is_finite() && reached <= value + 1e-4 * gain {
                 accepted = Some((next, reached));
@@ -42,9 +57,15 @@ pub(super) fn minimise(
             }
             length *= 0.35;
         }
-        let Some((next, reached)) = accepted else { break };
+        let Some((next, reached)) = accepted else {
+            break;
+        };
         let moved: Vec<f64> = next.iter().zip(&at).map(|(next, at)| next - at).collect();
-        let bent: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(next, before)| next - before).collect();
+        let bent: Vec<f64> = next_gradient
+            .iter()
+            .zip(&gradient)
+            .map(|(next, before)| next - before)
+            .collect();
         update(&mut inverse, &moved, &bent);
         let gained = value - reached;
         (at, value, gradient) = (next, reached, next_gradient);
@@ -56,7 +77,10 @@ pub(super) fn minimise(
 }
 
 fn project(at: &[f64], bounds: &[(f64, f64)]) -> Vec<f64> {
-    at.iter().zip(bounds).map(|(at, (low, high))| at.clamp(*low, *high)).collect()
+    at.iter()
+        .zip(bounds)
+        .map(|(at, (low, high))| at.clamp(*low, *high))
+        .collect()
 }
 
 /// Whether a coordinate is at a bound that descent would cross.
@@ -65,12 +89,22 @@ fn blocked(at: f64, slope: f64, (low, high): (f64, f64)) -> bool {
 }
 
 fn identity(size: usize) -> Vec<Vec<f64>> {
-    (0..size).map(|i| (0..size).map(|j| if i == j { 1.0 } else { 0.0 }).collect()).collect()
+    (0..size)
+        .map(|i| (0..size).map(|j| if i == j { 1.0 } else { 0.0 }).collect())
+        .collect()
 }
 
 fn step_direction(inverse: &[Vec<f64>], gradient: &[f64], free: &[bool]) -> Vec<f64> {
-    let slope: Vec<f64> = gradient.iter().zip(free).map(|(slope, free)| if *free { *slope } else { 0.0 }).collect();
-    inverse.iter().zip(free).map(|(row, free)| if *free { -dot(row, &slope) } else { 0.0 }).collect()
+    let slope: Vec<f64> = gradient
+        .iter()
+        .zip(free)
+        .map(|(slope, free)| if *free { *slope } else { 0.0 })
+        .collect();
+    inverse
+        .iter()
+        .zip(free)
+        .map(|(row, free)| if *free { -dot(row, &slope) } else { 0.0 })
+        .collect()
 }
 
 /// The update of Broyden, Fletcher, Goldfarb and Shanno for the inverse of the Hessian.
@@ -83,7 +117,8 @@ fn update(inverse: &mut [Vec<f64>], moved: &[f64], bent: &[f64]) {
     let weight = (1.0 + dot(bent, &turned) / curvature) / curvature;
     for i in 0..moved.len() {
         for j in 0..moved.len() {
-            inverse[i][j] += weight * moved[i] * moved[j] - (turned[i] * moved[j] + moved[i] * turned[j]) / curvature;
+            inverse[i][j] += weight * moved[i] * moved[j]
+                - (turned[i] * moved[j] + moved[i] * turned[j]) / curvature;
         }
     }
 }

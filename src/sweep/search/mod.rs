@@ -148,13 +148,18 @@ pub enum SearchError {
     #[error(transparent)]
     Space(#[from] SpaceError),
     /// A grid cannot hold all numbers between two.
-    #[error("a grid search cannot try all values of `{0}`: list them, `{{ grid = [..] }}`, or choose another strategy")]
+    #[error(
+        "a grid search cannot try all values of `{0}`: list them, `{{ grid = [..] }}`, or choose another strategy"
+    )]
     Continuous(String),
     /// Nothing to do.
     #[error("`{0}` must be at least 1")]
     Zero(&'static str),
     /// The Sobol sequence ends there.
-    #[error("a Sobol sequence has at most {} dimensions and 65536 points", sobol_burley::NUM_DIMENSIONS)]
+    #[error(
+        "a Sobol sequence has at most {} dimensions and 65536 points",
+        sobol_burley::NUM_DIMENSIONS
+    )]
     TooLarge,
 }
 
@@ -170,7 +175,9 @@ impl SearchError {
                 | SpaceError::Condition { name, .. },
             )
             | SearchError::Continuous(name) => Some(name),
-            SearchError::Space(SpaceError::Empty) | SearchError::Zero(_) | SearchError::TooLarge => None,
+            SearchError::Space(SpaceError::Empty)
+            | SearchError::Zero(_)
+            | SearchError::TooLarge => None,
         }
     }
 }
@@ -189,17 +196,25 @@ impl Search {
     /// If the space makes no sense, or not with this strategy.
     pub fn new(space: Space, settings: Settings) -> Result<Search, SearchError> {
         space.check()?;
-        for (name, value) in [("trials", settings.trials), ("parallelism", settings.parallelism)] {
+        for (name, value) in [
+            ("trials", settings.trials),
+            ("parallelism", settings.parallelism),
+        ] {
             if value == 0 {
                 return Err(SearchError::Zero(name));
             }
         }
         if settings.strategy == Strategy::Grid
-            && let Some(dimension) = space.dimensions.iter().find(|dimension| dimension.range.levels().is_none())
+            && let Some(dimension) = space
+                .dimensions
+                .iter()
+                .find(|dimension| dimension.range.levels().is_none())
         {
             return Err(SearchError::Continuous(dimension.name.clone()));
         }
-        if space.dimensions.len() > sobol_burley::NUM_DIMENSIONS as usize || settings.trials > 1 << 16 {
+        if space.dimensions.len() > sobol_burley::NUM_DIMENSIONS as usize
+            || settings.trials > 1 << 16
+        {
             return Err(SearchError::TooLarge);
         }
         Ok(Search { space, settings })
@@ -219,7 +234,9 @@ impl Search {
     pub fn trials(&self) -> usize {
         match self.settings.strategy {
             Strategy::Grid => self.settings.trials.min(self.space.grid_size()),
-            Strategy::Random | Strategy::Sobol | Strategy::Tpe | Strategy::Gp => self.settings.trials,
+            Strategy::Random | Strategy::Sobol | Strategy::Tpe | Strategy::Gp => {
+                self.settings.trials
+            }
         }
     }
 
@@ -248,7 +265,9 @@ impl Search {
             && trial >= self.settings.startup(self.space.dimensions.len());
         (0..trial).find(|&earlier| match history.get(earlier) {
             None => true,
-            Some(trial) => looks_at_results && earlier < needed && trial.outcome == Outcome::Pending,
+            Some(trial) => {
+                looks_at_results && earlier < needed && trial.outcome == Outcome::Pending
+            }
         })
     }
 
@@ -265,13 +284,19 @@ impl Search {
             .enumerate()
             .filter_map(|(number, trial)| {
                 let unit = self.space.encode(&trial.point)?;
-                Some(Known { unit, outcome: outcome(number, trial.outcome) })
+                Some(Known {
+                    unit,
+                    outcome: outcome(number, trial.outcome),
+                })
             })
             .collect()
     }
 
     fn unit(&self, known: &[Known], trial: usize) -> Unit {
-        let finished = known.iter().filter(|known| matches!(known.outcome, Outcome::Finished { .. })).count();
+        let finished = known
+            .iter()
+            .filter(|known| matches!(known.outcome, Outcome::Finished { .. }))
+            .count();
         let ready = trial >= self.settings.startup(self.space.dimensions.len()) && finished > 1;
         let draws = |purpose| Draws::new(self.settings.seed, trial, purpose);
         match self.settings.strategy {
@@ -279,7 +304,8 @@ impl Search {
             Strategy::Gp if ready => gp::suggest(&self.space, known, &mut draws(Purpose::Gp)),
             Strategy::Grid | Strategy::Random => {
                 let draws = &mut draws(Purpose::Random);
-                self.space.new_unit(known, || self.space.unit(|_| draws.uniform()))
+                self.space
+                    .new_unit(known, || self.space.unit(|_| draws.uniform()))
             }
             Strategy::Sobol | Strategy::Tpe | Strategy::Gp => self.sobol(known, trial),
         }
@@ -289,12 +315,23 @@ impl Search {
     fn sobol(&self, known: &[Known], trial: usize) -> Unit {
         let scramble = draw::Draws::new(self.settings.seed, 0, Purpose::Sobol).next_u32();
         let place = |dimension: usize| {
-            f64::from(sobol_burley::sample(index(trial), index(dimension), scramble)).clamp(0.0, 1.0 - f64::EPSILON)
+            f64::from(sobol_burley::sample(
+                index(trial),
+                index(dimension),
+                scramble,
+            ))
+            .clamp(0.0, 1.0 - f64::EPSILON)
         };
         let mut draws = Draws::new(self.settings.seed, trial, Purpose::Random);
         let mut first = true;
         self.space.new_unit(known, || {
-            let unit = self.space.unit(|dimension| if first { place(dimension) } else { draws.uniform() });
+            let unit = self.space.unit(|dimension| {
+                if first {
+                    place(dimension)
+                } else {
+                    draws.uniform()
+                }
+            });
             first = false;
             unit
         })

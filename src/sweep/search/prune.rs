@@ -41,22 +41,33 @@ pub struct MedianRule {
 
 impl Default for MedianRule {
     fn default() -> MedianRule {
-        MedianRule { trials: 5, steps: 0 }
+        MedianRule {
+            trials: 5,
+            steps: 0,
+        }
     }
 }
 
 impl MedianRule {
     /// Whether the trial with the curve `own` should stop.
     pub fn stops(&self, own: &Curve, others: &[&Curve]) -> bool {
-        let Some(&(step, _)) = own.last().filter(|(step, _)| *step >= self.steps) else { return false };
-        let as_far = others.iter().filter(|curve| curve.last().is_some_and(|(last, _)| *last >= step));
+        let Some(&(step, _)) = own.last().filter(|(step, _)| *step >= self.steps) else {
+            return false;
+        };
+        let as_far = others
+            .iter()
+            .filter(|curve| curve.last().is_some_and(|(last, _)| *last >= step));
         let mut means: Vec<f64> = as_far.filter_map(|curve| mean_up_to(curve, step)).collect();
         if means.len() < self.trials.max(1) {
             return false;
         }
         means.sort_by(f64::total_cmp);
         let middle = means.len() / 2;
-        let median = if means.len() % 2 == 1 { means[middle] } else { 0.5 * (means[middle - 1] + means[middle]) };
+        let median = if means.len() % 2 == 1 {
+            means[middle]
+        } else {
+            0.5 * (means[middle - 1] + means[middle])
+        };
         highest_up_to(own, step).is_some_and(|highest| highest < median)
     }
 }
@@ -80,11 +91,19 @@ fn three() -> u64 {
 impl Asha {
     /// Whether the trial with the curve `own` should stop.
     pub fn stops(&self, own: &Curve, others: &[&Curve]) -> bool {
-        let Some(&(step, _)) = own.last() else { return false };
+        let Some(&(step, _)) = own.last() else {
+            return false;
+        };
         self.rungs(step).any(|rung| {
-            let Some(score) = highest_up_to(own, rung) else { return false };
-            let reached = others.iter().filter(|curve| curve.last().is_some_and(|(last, _)| *last >= rung));
-            let scores: Vec<f64> = reached.filter_map(|curve| highest_up_to(curve, rung)).collect();
+            let Some(score) = highest_up_to(own, rung) else {
+                return false;
+            };
+            let reached = others
+                .iter()
+                .filter(|curve| curve.last().is_some_and(|(last, _)| *last >= rung));
+            let scores: Vec<f64> = reached
+                .filter_map(|curve| highest_up_to(curve, rung))
+                .collect();
             let better = scores.iter().filter(|other| **other > score).count() as u64;
             // With fewer than `factor` at the rung only the best goes on.
             better >= ((scores.len() as u64 + 1) / self.factor.max(2)).max(1)
@@ -93,18 +112,28 @@ impl Asha {
 
     fn rungs(&self, until: u64) -> impl Iterator<Item = u64> {
         let factor = self.factor.max(2);
-        std::iter::successors(Some(self.first.max(1)), move |rung| rung.checked_mul(factor))
-            .take_while(move |rung| *rung <= until)
+        std::iter::successors(Some(self.first.max(1)), move |rung| {
+            rung.checked_mul(factor)
+        })
+        .take_while(move |rung| *rung <= until)
     }
 }
 
 fn mean_up_to(curve: &Curve, step: u64) -> Option<f64> {
-    let scores: Vec<f64> = curve.iter().filter(|(at, _)| *at <= step).map(|(_, score)| *score).collect();
+    let scores: Vec<f64> = curve
+        .iter()
+        .filter(|(at, _)| *at <= step)
+        .map(|(_, score)| *score)
+        .collect();
     (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
 }
 
 fn highest_up_to(curve: &Curve, step: u64) -> Option<f64> {
-    curve.iter().filter(|(at, _)| *at <= step).map(|(_, score)| *score).reduce(f64::max)
+    curve
+        .iter()
+        .filter(|(at, _)| *at <= step)
+        .map(|(_, score)| *score)
+        .reduce(f64::max)
 }
 
 #[cfg(test)]
@@ -113,26 +142,49 @@ mod tests {
 
     #[test]
     fn a_trial_below_the_median_of_the_running_means_stops() {
-        let rule = MedianRule { trials: 3, steps: 0 };
-        let (low, middle, high) = ([(1, 0.1), (2, 0.3)], [(1, 0.3), (2, 0.5)], [(1, 0.5), (2, 0.7)]);
+        let rule = MedianRule {
+            trials: 3,
+            steps: 0,
+        };
+        let (low, middle, high) = (
+            [(1, 0.1), (2, 0.3)],
+            [(1, 0.3), (2, 0.5)],
+            [(1, 0.5), (2, 0.7)],
+        );
         let others: [&Curve; 3] = [&low, &middle, &high];
         // The means up to step 2 are 0.2, 0.4 and 0.6; the median is 0.4.
         assert!(rule.stops(&[(1, 0.39), (2, 0.35)], &others));
         assert!(!rule.stops(&[(1, 0.41), (2, 0.1)], &others));
-        assert!(!rule.stops(&[(1, 0.0)], &others[..2]), "too few to judge by");
-        assert!(!MedianRule { trials: 3, steps: 2 }.stops(&[(1, 0.0)], &others), "too early");
+        assert!(
+            !rule.stops(&[(1, 0.0)], &others[..2]),
+            "too few to judge by"
+        );
+        assert!(
+            !MedianRule {
+                trials: 3,
+                steps: 2
+            }
+            .stops(&[(1, 0.0)], &others),
+            "too early"
+        );
     }
 
     #[test]
     fn a_third_goes_on_at_each_rung() {
-        let rule = Asha { first: 10, factor: 3 };
+        let rule = Asha {
+            first: 10,
+            factor: 3,
+        };
         let curves: Vec<Vec<(u64, f64)>> = (0..5).map(|i| vec![(10, f64::from(i))]).collect();
         let others: Vec<&Curve> = curves.iter().map(Vec::as_slice).collect();
         // Six trials reach the first rung, so the best two go on.
         assert!(!rule.stops(&[(10, 3.5)], &others));
         assert!(rule.stops(&[(10, 2.5)], &others));
         assert!(!rule.stops(&[(9, 0.0)], &others), "before the rung");
-        assert!(!rule.stops(&[(30, 9.0)], &others), "the first at the second rung");
+        assert!(
+            !rule.stops(&[(30, 9.0)], &others),
+            "the first at the second rung"
+        );
         assert!(!rule.stops(&[(10, 0.0)], &[]));
     }
 }

@@ -99,7 +99,9 @@ pub enum SpaceError {
     #[error("`{0}`: list at least one value, and each value once")]
     Values(String),
     /// A condition refers to nothing.
-    #[error("`{name}` depends on `{on}`, which is not a grid or choice above it with the value {is}")]
+    #[error(
+        "`{name}` depends on `{on}`, which is not a grid or choice above it with the value {is}"
+    )]
     Condition {
         /// The dimension.
         name: String,
@@ -137,9 +139,10 @@ impl Range {
     pub(super) fn levels(&self) -> Option<usize> {
         match self {
             Range::Uniform(_) | Range::LogUniform(_) => None,
-            Range::Int([low, high]) | Range::LogInt([low, high]) => {
-                Some(usize::try_from(high.abs_diff(*low)).map_or(usize::MAX, |steps| steps.saturating_add(1)))
-            }
+            Range::Int([low, high]) | Range::LogInt([low, high]) => Some(
+                usize::try_from(high.abs_diff(*low))
+                    .map_or(usize::MAX, |steps| steps.saturating_add(1)),
+            ),
             Range::Grid(values) | Range::Choice(values) => Some(values.len()),
         }
     }
@@ -163,10 +166,14 @@ impl Range {
         let between = |low: f64, high: f64| low + (high - low) * unit;
         match self {
             Range::Uniform([low, high]) => rounded(between(*low, *high), *low, *high),
-            Range::LogUniform([low, high]) => {
-                rounded(libm::exp(between(libm::log(*low), libm::log(*high))), *low, *high)
+            Range::LogUniform([low, high]) => rounded(
+                libm::exp(between(libm::log(*low), libm::log(*high))),
+                *low,
+                *high,
+            ),
+            Range::Int([low, high]) => {
+                whole(between(*low as f64 - 0.5, *high as f64 + 0.5), *low, *high)
             }
-            Range::Int([low, high]) => whole(between(*low as f64 - 0.5, *high as f64 + 0.5), *low, *high),
             Range::LogInt([low, high]) => {
                 let (first, last) = (libm::log(*low as f64 - 0.5), libm::log(*high as f64 + 0.5));
                 whole(libm::exp(between(first, last)), *low, *high)
@@ -182,11 +189,19 @@ impl Range {
         let within = |low: f64, high: f64, value: f64| (value - low) / (high - low);
         let unit = match self {
             Range::Uniform([low, high]) => within(*low, *high, value.as_f64()?),
-            Range::LogUniform([low, high]) => within(libm::log(*low), libm::log(*high), libm::log(value.as_f64()?)),
-            Range::Int([low, high]) => within(*low as f64 - 0.5, *high as f64 + 0.5, value.as_f64()?),
-            Range::LogInt([low, high]) => {
-                within(libm::log(*low as f64 - 0.5), libm::log(*high as f64 + 0.5), libm::log(value.as_f64()?))
+            Range::LogUniform([low, high]) => within(
+                libm::log(*low),
+                libm::log(*high),
+                libm::log(value.as_f64()?),
+            ),
+            Range::Int([low, high]) => {
+                within(*low as f64 - 0.5, *high as f64 + 0.5, value.as_f64()?)
             }
+            Range::LogInt([low, high]) => within(
+                libm::log(*low as f64 - 0.5),
+                libm::log(*high as f64 + 0.5),
+                libm::log(value.as_f64()?),
+            ),
             Range::Grid(values) | Range::Choice(values) => {
                 let place = values.iter().position(|listed| same(listed, value))?;
                 (place as f64 + 0.5) / values.len() as f64
@@ -202,7 +217,9 @@ const OUTSIDE: f64 = 2.0;
 impl Space {
     /// The names of all dimensions.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.dimensions.iter().map(|dimension| dimension.name.as_str())
+        self.dimensions
+            .iter()
+            .map(|dimension| dimension.name.as_str())
     }
 
     pub(super) fn check(&self) -> Result<(), SpaceError> {
@@ -219,7 +236,11 @@ impl Space {
                 && !above.iter().any(|other| condition.can_hold(other))
             {
                 let Condition { name: on, is } = condition.clone();
-                return Err(SpaceError::Condition { name: dimension.name.clone(), on, is });
+                return Err(SpaceError::Condition {
+                    name: dimension.name.clone(),
+                    on,
+                    is,
+                });
             }
         }
         Ok(())
@@ -228,7 +249,9 @@ impl Space {
     /// The coordinates with these numbers, each at the middle of its part where there are parts.
     pub(super) fn unit(&self, mut number: impl FnMut(usize) -> f64) -> Unit {
         // Every dimension takes its number, active or not, so that it always gets the same one.
-        let mut unit: Unit = (0..self.dimensions.len()).map(|place| Some(self.snap(place, number(place)))).collect();
+        let mut unit: Unit = (0..self.dimensions.len())
+            .map(|place| Some(self.snap(place, number(place))))
+            .collect();
         self.deactivate(&mut unit);
         unit
     }
@@ -238,7 +261,9 @@ impl Space {
         match self.dimensions[place].range.levels() {
             None => unit,
             Some(levels) => {
-                let part = (unit * levels as f64).floor().clamp(0.0, levels as f64 - 1.0);
+                let part = (unit * levels as f64)
+                    .floor()
+                    .clamp(0.0, levels as f64 - 1.0);
                 (part + 0.5) / levels as f64
             }
         }
@@ -247,11 +272,20 @@ impl Space {
     /// Takes their coordinate from the dimensions that do not matter, and gives 1/2 to those that now do.
     pub(super) fn deactivate(&self, unit: &mut Unit) {
         for (place, dimension) in self.dimensions.iter().enumerate() {
-            let Some(condition) = &dimension.when else { continue };
-            let on = self.dimensions[..place].iter().position(|other| other.name == condition.name);
-            let active = on
-                .is_some_and(|on| unit[on].is_some_and(|at| same(&self.dimensions[on].range.value(at), &condition.is)));
-            unit[place] = if active { unit[place].or(Some(self.snap(place, 0.5))) } else { None };
+            let Some(condition) = &dimension.when else {
+                continue;
+            };
+            let on = self.dimensions[..place]
+                .iter()
+                .position(|other| other.name == condition.name);
+            let active = on.is_some_and(|on| {
+                unit[on].is_some_and(|at| same(&self.dimensions[on].range.value(at), &condition.is))
+            });
+            unit[place] = if active {
+                unit[place].or(Some(self.snap(place, 0.5)))
+            } else {
+                None
+            };
         }
     }
 
@@ -266,11 +300,16 @@ impl Space {
     pub(super) fn encode(&self, point: &Point) -> Option<Unit> {
         let mut unit = Unit::new();
         for dimension in &self.dimensions {
-            let active = dimension
-                .when
-                .as_ref()
-                .is_none_or(|condition| point.get(&condition.name).is_some_and(|value| same(value, &condition.is)));
-            let at = if active { Some(dimension.range.unit(point.get(&dimension.name)?)?) } else { None };
+            let active = dimension.when.as_ref().is_none_or(|condition| {
+                point
+                    .get(&condition.name)
+                    .is_some_and(|value| same(value, &condition.is))
+            });
+            let at = if active {
+                Some(dimension.range.unit(point.get(&dimension.name)?)?)
+            } else {
+                None
+            };
             if at.is_some_and(|at| !(-OUTSIDE..=1.0 + OUTSIDE).contains(&at)) {
                 return None;
             }
@@ -299,8 +338,15 @@ impl Space {
     /// How many combinations of values there are.
     pub(super) fn grid_size(&self) -> usize {
         // With conditions the combinations must be walked; without, they are a product.
-        if self.dimensions.iter().all(|dimension| dimension.when.is_none()) {
-            let levels = self.dimensions.iter().map(|dimension| dimension.range.levels().unwrap_or(usize::MAX));
+        if self
+            .dimensions
+            .iter()
+            .all(|dimension| dimension.when.is_none())
+        {
+            let levels = self
+                .dimensions
+                .iter()
+                .map(|dimension| dimension.range.levels().unwrap_or(usize::MAX));
             return levels.fold(1, usize::saturating_mul);
         }
         let mut size = 0;
@@ -326,9 +372,15 @@ impl Space {
     }
 
     /// Visits combinations in order until the visitor has enough.
-    fn walk(&self, prefix: &mut Unit, visit: &mut impl FnMut(&Unit) -> ControlFlow<()>) -> ControlFlow<()> {
+    fn walk(
+        &self,
+        prefix: &mut Unit,
+        visit: &mut impl FnMut(&Unit) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let place = prefix.len();
-        let Some(dimension) = self.dimensions.get(place) else { return visit(prefix) };
+        let Some(dimension) = self.dimensions.get(place) else {
+            return visit(prefix);
+        };
         let mut padded = prefix.clone();
         padded.resize(self.dimensions.len(), Some(0.5));
         self.deactivate(&mut padded);
@@ -346,7 +398,10 @@ impl Space {
     ///
     /// Grids count at their first and last value, choices never.
     pub fn at_bounds(&self, point: &Point, share: f64) -> Vec<AtBound> {
-        self.dimensions.iter().filter_map(|dimension| dimension.at_bound(point.get(&dimension.name)?, share)).collect()
+        self.dimensions
+            .iter()
+            .filter_map(|dimension| dimension.at_bound(point.get(&dimension.name)?, share))
+            .collect()
     }
 }
 
@@ -355,15 +410,30 @@ impl Dimension {
         let name = || self.name.clone();
         match &self.range {
             Range::Grid(values) | Range::Choice(values) => {
-                let repeated = (1..values.len()).any(|place| values[..place].iter().any(|v| same(v, &values[place])));
-                if values.is_empty() || repeated { Err(SpaceError::Values(name())) } else { Ok(()) }
+                let repeated = (1..values.len())
+                    .any(|place| values[..place].iter().any(|v| same(v, &values[place])));
+                if values.is_empty() || repeated {
+                    Err(SpaceError::Values(name()))
+                } else {
+                    Ok(())
+                }
             }
             Range::Uniform(_) | Range::LogUniform(_) | Range::Int(_) | Range::LogInt(_) => {
-                let Some((low, high, logarithmic)) = self.range.bounds() else { return Ok(()) };
+                let Some((low, high, logarithmic)) = self.range.bounds() else {
+                    return Ok(());
+                };
                 if !(low < high && (high - low).is_finite()) {
-                    return Err(SpaceError::Bounds { name: name(), low, high });
+                    return Err(SpaceError::Bounds {
+                        name: name(),
+                        low,
+                        high,
+                    });
                 }
-                if logarithmic && low <= 0.0 { Err(SpaceError::Logarithm { name: name(), low }) } else { Ok(()) }
+                if logarithmic && low <= 0.0 {
+                    Err(SpaceError::Logarithm { name: name(), low })
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -374,9 +444,15 @@ impl Dimension {
             Range::Grid(values) if values.len() < 2 => return None,
             Range::Grid(values) => (values.first()?.clone(), values.last()?.clone()),
             Range::Int([low, high]) | Range::LogInt([low, high]) => ((*low).into(), (*high).into()),
-            Range::Uniform([low, high]) | Range::LogUniform([low, high]) => ((*low).into(), (*high).into()),
+            Range::Uniform([low, high]) | Range::LogUniform([low, high]) => {
+                ((*low).into(), (*high).into())
+            }
         };
-        let (first, last, at) = (self.range.unit(&low)?, self.range.unit(&high)?, self.range.unit(value)?);
+        let (first, last, at) = (
+            self.range.unit(&low)?,
+            self.range.unit(&high)?,
+            self.range.unit(value)?,
+        );
         let at = (at - first) / (last - first);
         let (side, bound) = if at <= share {
             (Side::Lower, low)
@@ -385,7 +461,12 @@ impl Dimension {
         } else {
             return None;
         };
-        Some(AtBound { name: self.name.clone(), value: value.clone(), bound, side })
+        Some(AtBound {
+            name: self.name.clone(),
+            value: value.clone(),
+            bound,
+            side,
+        })
     }
 }
 

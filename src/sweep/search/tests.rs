@@ -16,7 +16,17 @@ fn mixed() -> Space {
 }
 
 fn search(space: Space, strategy: Strategy, trials: usize, parallelism: usize) -> Search {
-    Search::new(space, Settings { strategy, trials, seed: 7, parallelism, startup: Some(4) }).unwrap()
+    Search::new(
+        space,
+        Settings {
+            strategy,
+            trials,
+            seed: 7,
+            parallelism,
+            startup: Some(4),
+        },
+    )
+    .unwrap()
 }
 
 fn point_of(suggestion: Suggestion) -> Point {
@@ -27,12 +37,20 @@ fn point_of(suggestion: Suggestion) -> Point {
 }
 
 fn score(point: &Point) -> Outcome {
-    let (lr, size) = (point["lr"].as_f64().unwrap(), point["size"].as_f64().unwrap());
-    let momentum = point.get("momentum").map_or(0.0, |momentum| momentum.as_f64().unwrap());
+    let (lr, size) = (
+        point["lr"].as_f64().unwrap(),
+        point["size"].as_f64().unwrap(),
+    );
+    let momentum = point
+        .get("momentum")
+        .map_or(0.0, |momentum| momentum.as_f64().unwrap());
     if size > 8.5 {
         return Outcome::Failed;
     }
-    Outcome::Finished { mean: momentum - (lr.log10() + 3.0).powi(2) - 0.1 * size, sem: Some(0.01) }
+    Outcome::Finished {
+        mean: momentum - (lr.log10() + 3.0).powi(2) - 0.1 * size,
+        sem: Some(0.01),
+    }
 }
 
 /// The history of a search in which every result is there when it is asked for.
@@ -40,12 +58,20 @@ fn run(search: &Search) -> Vec<Trial> {
     let mut history = Vec::new();
     for trial in 0..search.trials() {
         let point = point_of(search.suggest(&history, trial));
-        history.push(Trial { outcome: score(&point), point });
+        history.push(Trial {
+            outcome: score(&point),
+            point,
+        });
     }
     history
 }
 
-const LEARNING: [Strategy; 4] = [Strategy::Random, Strategy::Sobol, Strategy::Tpe, Strategy::Gp];
+const LEARNING: [Strategy; 4] = [
+    Strategy::Random,
+    Strategy::Sobol,
+    Strategy::Tpe,
+    Strategy::Gp,
+];
 
 #[test]
 fn suggestions_lie_in_the_space_and_are_never_repeated() {
@@ -55,7 +81,12 @@ fn suggestions_lie_in_the_space_and_are_never_repeated() {
             assert!((1e-6..=1.0).contains(&point["lr"].as_f64().unwrap()));
             assert!((2..=9).contains(&point["size"].as_i64().unwrap()));
             assert_eq!(point.contains_key("momentum"), point["optimizer"] == "sgd");
-            assert!(history[..number].iter().all(|earlier| earlier.point != *point), "{strategy:?} {number}");
+            assert!(
+                history[..number]
+                    .iter()
+                    .all(|earlier| earlier.point != *point),
+                "{strategy:?} {number}"
+            );
         }
     }
 }
@@ -82,8 +113,15 @@ fn a_suggestion_depends_on_no_result_that_it_should_not_know() {
         for trial in 0..complete.len() {
             // The results of the three trials before, less one that would end now, are not there yet.
             let mut history = complete[..trial].to_vec();
-            history.iter_mut().skip((trial + 1).saturating_sub(3)).for_each(|late| late.outcome = Outcome::Pending);
-            assert_eq!(search.suggest(&history, trial), Suggestion::Try(complete[trial].point.clone()), "{strategy:?}");
+            history
+                .iter_mut()
+                .skip((trial + 1).saturating_sub(3))
+                .for_each(|late| late.outcome = Outcome::Pending);
+            assert_eq!(
+                search.suggest(&history, trial),
+                Suggestion::Try(complete[trial].point.clone()),
+                "{strategy:?}"
+            );
         }
     }
 }
@@ -95,16 +133,28 @@ fn a_search_waits_for_the_first_result_that_it_needs() {
     history[3].outcome = Outcome::Pending;
     assert_eq!(gp.suggest(&history, 6), Suggestion::Wait { trial: 3 });
     assert_eq!(gp.suggest(&history[..4], 6), Suggestion::Wait { trial: 3 });
-    assert!(matches!(gp.suggest(&history, 4), Suggestion::Try(_)), "trial 3 may be running beside trial 4");
+    assert!(
+        matches!(gp.suggest(&history, 4), Suggestion::Try(_)),
+        "trial 3 may be running beside trial 4"
+    );
     let sobol = search(mixed(), Strategy::Sobol, 12, 1);
-    assert!(matches!(sobol.suggest(&history, 6), Suggestion::Try(_)), "needs no result at all");
+    assert!(
+        matches!(sobol.suggest(&history, 6), Suggestion::Try(_)),
+        "needs no result at all"
+    );
     assert_eq!(gp.suggest(&history, 12), Suggestion::Exhausted);
 }
 
 #[test]
 fn another_seed_is_another_search() {
     let first = |seed| {
-        let settings = Settings { strategy: Strategy::Sobol, trials: 1, seed, parallelism: 1, startup: None };
+        let settings = Settings {
+            strategy: Strategy::Sobol,
+            trials: 1,
+            seed,
+            parallelism: 1,
+            startup: None,
+        };
         point_of(Search::new(mixed(), settings).unwrap().suggest(&[], 0))
     };
     assert_eq!(first(1), first(1));
@@ -117,7 +167,10 @@ fn failures_alone_teach_nothing_and_stop_nothing() {
         let search = search(mixed(), strategy, 10, 1);
         let mut history = Vec::new();
         for trial in 0..10 {
-            history.push(Trial { point: point_of(search.suggest(&history, trial)), outcome: Outcome::Failed });
+            history.push(Trial {
+                point: point_of(search.suggest(&history, trial)),
+                outcome: Outcome::Failed,
+            });
         }
         assert_eq!(best(&history), None);
     }
@@ -129,7 +182,10 @@ fn a_value_that_is_not_a_number_is_a_failure() {
     let mut failed = run(&gp)[..8].to_vec();
     let mut undefined = failed.clone();
     failed[2].outcome = Outcome::Failed;
-    undefined[2].outcome = Outcome::Finished { mean: f64::NAN, sem: None };
+    undefined[2].outcome = Outcome::Finished {
+        mean: f64::NAN,
+        sem: None,
+    };
     assert_eq!(gp.suggest(&failed, 8), gp.suggest(&undefined, 8));
 }
 
@@ -141,38 +197,59 @@ fn equal_results_and_a_single_value_are_no_obstacle() {
         let mut history = Vec::new();
         for trial in 0..8 {
             let point = point_of(search.suggest(&history, trial));
-            history.push(Trial { point, outcome: Outcome::Finished { mean: 0.5, sem: None } });
+            history.push(Trial {
+                point,
+                outcome: Outcome::Finished {
+                    mean: 0.5,
+                    sem: None,
+                },
+            });
         }
     }
 }
 
 #[test]
 fn bounds_may_change_between_trials() {
-    let range = |high: f64| space(json!([{ "name": "scale", "range": { "uniform": [0.0, high] } }]));
+    let range =
+        |high: f64| space(json!([{ "name": "scale", "range": { "uniform": [0.0, high] } }]));
     for strategy in [Strategy::Tpe, Strategy::Gp] {
         let narrow = search(range(100.0), strategy, 20, 1);
         let mut history = Vec::new();
         for trial in 0..12 {
             let point = point_of(narrow.suggest(&history, trial));
             let mean = point["scale"].as_f64().unwrap();
-            history.push(Trial { point, outcome: Outcome::Finished { mean, sem: None } });
+            history.push(Trial {
+                point,
+                outcome: Outcome::Finished { mean, sem: None },
+            });
         }
         let wide = search(range(200.0), strategy, 20, 1);
         let next = point_of(wide.suggest(&history, 12));
         assert!((0.0..=200.0).contains(&next["scale"].as_f64().unwrap()));
         let narrower = search(range(10.0), strategy, 20, 1);
         let next = point_of(narrower.suggest(&history, 12));
-        assert!((0.0..=10.0).contains(&next["scale"].as_f64().unwrap()), "{next:?}");
+        assert!(
+            (0.0..=10.0).contains(&next["scale"].as_f64().unwrap()),
+            "{next:?}"
+        );
     }
     // What lay at the bound is at the bound no more, and the climb goes on beyond it.
     let gp = search(range(200.0), Strategy::Gp, 20, 1);
     let climbing: Vec<Trial> = [10.0, 40.0, 70.0, 100.0]
         .map(|at| Trial {
             point: [("scale".into(), at.into())].into(),
-            outcome: Outcome::Finished { mean: at, sem: None },
+            outcome: Outcome::Finished {
+                mean: at,
+                sem: None,
+            },
         })
         .to_vec();
-    assert!(point_of(gp.suggest(&climbing, 4))["scale"].as_f64().unwrap() > 100.0);
+    assert!(
+        point_of(gp.suggest(&climbing, 4))["scale"]
+            .as_f64()
+            .unwrap()
+            > 100.0
+    );
 }
 
 #[test]
@@ -184,7 +261,9 @@ fn a_grid_is_every_combination_once_the_last_dimension_fastest() {
     ]));
     let grid = search(space, Strategy::Grid, 100, 1);
     assert_eq!(grid.trials(), 6);
-    let points: Vec<_> = (0..6).map(|t| serde_json::to_string(&point_of(grid.suggest(&[], t))).unwrap()).collect();
+    let points: Vec<_> = (0..6)
+        .map(|t| serde_json::to_string(&point_of(grid.suggest(&[], t))).unwrap())
+        .collect();
     assert_eq!(
         points,
         [
@@ -214,7 +293,10 @@ fn every_level_of_an_integer_is_equally_likely_and_logarithms_are_uniform() {
         levels[point["n"].as_u64().unwrap() as usize] += 1;
         small += usize::from(point["t"].as_f64().unwrap() < 1e-2);
         below_32 += usize::from(point["b"].as_u64().unwrap() < 32);
-        history.push(Trial { point, outcome: Outcome::Pending });
+        history.push(Trial {
+            point,
+            outcome: Outcome::Pending,
+        });
     }
     // A Sobol sequence of a power of two points fills every half and quarter evenly.
     assert_eq!(levels, [0, 64, 64, 64, 64]);
@@ -227,14 +309,28 @@ fn every_level_of_an_integer_is_equally_likely_and_logarithms_are_uniform() {
 fn a_suggested_number_is_short() {
     let range = space(json!([{ "name": "x", "range": { "uniform": [-0.2, 2.0] } }]));
     for trial in 0..20 {
-        let x = &point_of(search(range.clone(), Strategy::Random, 20, 1).suggest(&run_blind(trial), trial))["x"];
-        assert!(x.to_string().trim_start_matches(['-', '0', '.']).replace('.', "").len() <= 6, "{x}");
+        let x = &point_of(
+            search(range.clone(), Strategy::Random, 20, 1).suggest(&run_blind(trial), trial),
+        )["x"];
+        assert!(
+            x.to_string()
+                .trim_start_matches(['-', '0', '.'])
+                .replace('.', "")
+                .len()
+                <= 6,
+            "{x}"
+        );
     }
 }
 
 fn run_blind(trials: usize) -> Vec<Trial> {
     let point = |n: usize| Point::from([("x".to_owned(), Value::from(n as f64 / 1000.0))]);
-    (0..trials).map(|n| Trial { point: point(n), outcome: Outcome::Pending }).collect()
+    (0..trials)
+        .map(|n| Trial {
+            point: point(n),
+            outcome: Outcome::Pending,
+        })
+        .collect()
 }
 
 #[test]
@@ -246,22 +342,42 @@ fn the_best_point_is_told_when_it_touches_a_bound() {
         { "name": "c", "range": { "choice": ["a", "b"] } },
     ]));
     let point = |s: f64, t: f64, g: i64| {
-        Point::from([("s".into(), s.into()), ("t".into(), t.into()), ("g".into(), g.into()), ("c".into(), "a".into())])
+        Point::from([
+            ("s".into(), s.into()),
+            ("t".into(), t.into()),
+            ("g".into(), g.into()),
+            ("c".into(), "a".into()),
+        ])
     };
     assert_eq!(space.at_bounds(&point(50.0, 1e-2, 16), 0.02), []);
     let touched = space.at_bounds(&point(99.0, 1.1e-4, 8), 0.02);
-    let sides: Vec<_> = touched.iter().map(|at| (at.name.as_str(), at.side, at.bound.clone())).collect();
+    let sides: Vec<_> = touched
+        .iter()
+        .map(|at| (at.name.as_str(), at.side, at.bound.clone()))
+        .collect();
     assert_eq!(
         sides,
-        [("s", Side::Upper, json!(100.0)), ("t", Side::Lower, json!(1e-4)), ("g", Side::Lower, json!(8))]
+        [
+            ("s", Side::Upper, json!(100.0)),
+            ("t", Side::Lower, json!(1e-4)),
+            ("g", Side::Lower, json!(8))
+        ]
     );
 }
 
 #[test]
 fn spaces_that_make_no_sense_are_refused() {
     let refused = |dimensions| {
-        let settings = Settings { strategy: Strategy::Grid, trials: 1, seed: 0, parallelism: 1, startup: None };
-        Search::new(space(dimensions), settings).unwrap_err().to_string()
+        let settings = Settings {
+            strategy: Strategy::Grid,
+            trials: 1,
+            seed: 0,
+            parallelism: 1,
+            startup: None,
+        };
+        Search::new(space(dimensions), settings)
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(
         refused(json!([{ "name": "m", "range": { "uniform": [1.0, 1.0] } }])),
@@ -276,12 +392,17 @@ fn spaces_that_make_no_sense_are_refused() {
         "`m`: list at least one value, and each value once"
     );
     assert_eq!(
-        refused(json!([{ "name": "k", "range": { "int": [1, 2] }, "when": { "name": "miner", "is": "hard" } }])),
+        refused(
+            json!([{ "name": "k", "range": { "int": [1, 2] }, "when": { "name": "miner", "is": "hard" } }])
+        ),
         "`k` depends on `miner`, which is not a grid or choice above it with the value \"hard\""
     );
     assert_eq!(
         refused(json!([{ "name": "m", "range": { "uniform": [0.0, 1.0] } }])),
         "a grid search cannot try all values of `m`: list them, `{ grid = [..] }`, or choose another strategy"
     );
-    assert_eq!(refused(json!([])), "nothing is searched: give a value of a method a range, `{ uniform = [a, b] }`");
+    assert_eq!(
+        refused(json!([])),
+        "nothing is searched: give a value of a method a range, `{ uniform = [a, b] }`"
+    );
 }

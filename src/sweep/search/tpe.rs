@@ -16,18 +16,34 @@ use super::{
 const PROPOSALS: usize = 256;
 
 pub(super) fn suggest(space: &Space, known: &[Known], draws: &mut Draws) -> Unit {
-    let inside = |known: &&Known| known.unit.iter().flatten().all(|at| (0.0..=1.0).contains(at));
+    let inside = |known: &&Known| {
+        known
+            .unit
+            .iter()
+            .flatten()
+            .all(|at| (0.0..=1.0).contains(at))
+    };
     let mut ranked: Vec<&Known> = known.iter().filter(inside).collect();
     // Stable: of equals the earlier one ranks higher. What has no value comes last.
-    ranked.sort_by(|a, b| b.mean().unwrap_or(f64::NEG_INFINITY).total_cmp(&a.mean().unwrap_or(f64::NEG_INFINITY)));
+    ranked.sort_by(|a, b| {
+        b.mean()
+            .unwrap_or(f64::NEG_INFINITY)
+            .total_cmp(&a.mean().unwrap_or(f64::NEG_INFINITY))
+    });
     let finished = ranked.iter().filter(|known| known.mean().is_some()).count();
     let (good, bad) = ranked.split_at(finished.div_ceil(10).min(25));
     let (good, bad) = (Density::new(space, good), Density::new(space, bad));
-    let mut proposals: Vec<(f64, Unit)> =
-        (0..PROPOSALS).map(|_| good.draw(draws)).map(|unit| (good.log(&unit) - bad.log(&unit), unit)).collect();
+    let mut proposals: Vec<(f64, Unit)> = (0..PROPOSALS)
+        .map(|_| good.draw(draws))
+        .map(|unit| (good.log(&unit) - bad.log(&unit), unit))
+        .collect();
     proposals.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut proposals = proposals.into_iter().map(|(_, unit)| unit);
-    space.new_unit(known, || proposals.next().unwrap_or_else(|| space.unit(|_| draws.uniform())))
+    space.new_unit(known, || {
+        proposals
+            .next()
+            .unwrap_or_else(|| space.unit(|_| draws.uniform()))
+    })
 }
 
 /// The deviation of every kernel, in widths of the range. Of a few dozen trials rules of thumb such as Scott's make
@@ -45,15 +61,19 @@ struct Density<'a> {
 
 impl<'a> Density<'a> {
     fn new(space: &'a Space, trials: &[&'a Known]) -> Density<'a> {
-        Density { space, centres: trials.iter().map(|trial| &trial.unit).collect() }
+        Density {
+            space,
+            centres: trials.iter().map(|trial| &trial.unit).collect(),
+        }
     }
 
     fn draw(&self, draws: &mut Draws) -> Unit {
         let centre = self.centres.get(draws.below(self.centres.len() + 1));
-        self.space.unit(|place| match centre.and_then(|centre| centre[place]) {
-            None => draws.uniform(),
-            Some(at) => self.near(place, at, draws),
-        })
+        self.space
+            .unit(|place| match centre.and_then(|centre| centre[place]) {
+                None => draws.uniform(),
+                Some(at) => self.near(place, at, draws),
+            })
     }
 
     /// A coordinate from the kernel around another.
@@ -73,7 +93,11 @@ impl<'a> Density<'a> {
 
     fn log(&self, unit: &Unit) -> f64 {
         let prior = 1.0;
-        let sum: f64 = self.centres.iter().map(|centre| self.kernel(centre, unit)).sum();
+        let sum: f64 = self
+            .centres
+            .iter()
+            .map(|centre| self.kernel(centre, unit))
+            .sum();
         libm::log((sum + prior) / (self.centres.len() as f64 + 1.0))
     }
 
@@ -81,7 +105,9 @@ impl<'a> Density<'a> {
     fn kernel(&self, centre: &Unit, unit: &Unit) -> f64 {
         let mut product = 1.0;
         for (place, (centre, at)) in centre.iter().zip(unit).enumerate() {
-            let (Some(centre), Some(at)) = (centre, at) else { continue };
+            let (Some(centre), Some(at)) = (centre, at) else {
+                continue;
+            };
             product *= self.relative(place, *centre, *at);
         }
         product
@@ -91,7 +117,11 @@ impl<'a> Density<'a> {
         let range = &self.space.dimensions[place].range;
         let part = range.levels().map(|levels| 1.0 / levels as f64);
         if range.is_choice() {
-            let kept = if (centre - at).abs() < 1e-9 { (1.0 - STRAY) / part.unwrap_or(1.0) } else { 0.0 };
+            let kept = if (centre - at).abs() < 1e-9 {
+                (1.0 - STRAY) / part.unwrap_or(1.0)
+            } else {
+                0.0
+            };
             return kept + STRAY;
         }
         let below = |at: f64| cumulative((at - centre) / WIDTH);

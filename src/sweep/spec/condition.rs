@@ -49,11 +49,17 @@ impl Condition {
         for (key, wanted) in table.iter() {
             let key = Key::read(source, key, wanted.get_ref(), "a condition")?;
             if key.method().is_some() {
-                return Err(source.at(&key.place, "a condition is about settings that all methods share"));
+                return Err(source.at(
+                    &key.place,
+                    "a condition is about settings that all methods share",
+                ));
             }
             match column(axes, &key) {
                 Some((axis, column)) => {
-                    let rows = axes[axis].rows.iter().map(|row| is_meant(wanted.get_ref(), row[column].get_ref()));
+                    let rows = axes[axis]
+                        .rows
+                        .iter()
+                        .map(|row| is_meant(wanted.get_ref(), row[column].get_ref()));
                     let rows: Vec<bool> = rows.collect();
                     misspelt(source, wanted, &axes[axis], column)?;
                     condition.rows.push((axis, rows));
@@ -85,7 +91,9 @@ impl<'a> Override<'a> {
         let shape = "an [[override]] has a condition `when = { .. }` and settings `set = { .. }`";
         let mut when = None;
         let mut set = Vec::new();
-        let DeValue::Table(table) = table.into_inner() else { return Err(source.at(&place, shape)) };
+        let DeValue::Table(table) = table.into_inner() else {
+            return Err(source.at(&place, shape));
+        };
         for (key, value) in table {
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("when", _) => when = Some(Condition::read(source, &value, base, &grid.shared)?),
@@ -93,8 +101,14 @@ impl<'a> Override<'a> {
                     for (key, value) in settings.clone() {
                         let key = Key::read(source, &key, value.get_ref(), "overridden")?;
                         key.check_method(source, methods)?;
-                        if column(&grid.shared, &key).or(column(&grid.own, &key)).is_some() {
-                            let message = format!("`{}` is an axis: its values are reported as they are", key.name);
+                        if column(&grid.shared, &key)
+                            .or(column(&grid.own, &key))
+                            .is_some()
+                        {
+                            let message = format!(
+                                "`{}` is an axis: its values are reported as they are",
+                                key.name
+                            );
                             return Err(source.at(&key.place, message));
                         }
                         set.push((key, value));
@@ -105,9 +119,9 @@ impl<'a> Override<'a> {
         }
         match when {
             Some(when) if !set.is_empty() => Ok(Override { place, when, set }),
-            _ => Err(source
-                .at(&place, shape)
-                .with_hint("when = { dataset = \"omniglot\" }  and  set = { \"training.steps\" = 500 }")),
+            _ => Err(source.at(&place, shape).with_hint(
+                "when = { dataset = \"omniglot\" }  and  set = { \"training.steps\" = 500 }",
+            )),
         }
     }
 }
@@ -123,8 +137,12 @@ pub(super) fn column(axes: &[Axis<'_>], key: &Key) -> Option<(usize, usize)> {
 /// Whether a value, or one of a list of values, means this setting.
 pub(super) fn is_meant(wanted: &DeValue<'_>, setting: &DeValue<'_>) -> bool {
     match (wanted, setting) {
-        (DeValue::Array(several), DeValue::Array(_)) if means(wanted, setting) => !several.is_empty(),
-        (DeValue::Array(several), _) => several.iter().any(|wanted| means(wanted.get_ref(), setting)),
+        (DeValue::Array(several), DeValue::Array(_)) if means(wanted, setting) => {
+            !several.is_empty()
+        }
+        (DeValue::Array(several), _) => several
+            .iter()
+            .any(|wanted| means(wanted.get_ref(), setting)),
         _ => means(wanted, setting),
     }
 }
@@ -136,16 +154,31 @@ fn misspelt(
     axis: &Axis<'_>,
     column: usize,
 ) -> Result<(), Diagnostic> {
-    let names: Vec<&str> = axis.rows.iter().filter_map(|row| name_of(row[column].get_ref())).collect();
+    let names: Vec<&str> = axis
+        .rows
+        .iter()
+        .filter_map(|row| name_of(row[column].get_ref()))
+        .collect();
     let each: Vec<&Spanned<DeValue<'_>>> = match wanted.get_ref() {
         DeValue::Array(several) => several.iter().collect(),
         _ => vec![wanted],
     };
     for wanted in each {
-        let Some(name) = wanted.get_ref().as_str().filter(|name| !names.contains(name)) else { continue };
+        let Some(name) = wanted
+            .get_ref()
+            .as_str()
+            .filter(|name| !names.contains(name))
+        else {
+            continue;
+        };
         if let Some(near) = nearest(name, names.iter().copied()) {
-            let message = format!("the axis `{}` has no value `{name}`", axis.keys[column].name);
-            return Err(source.at(&wanted.span(), message).with_hint(format!("did you mean `{near}`?")));
+            let message = format!(
+                "the axis `{}` has no value `{name}`",
+                axis.keys[column].name
+            );
+            return Err(source
+                .at(&wanted.span(), message)
+                .with_hint(format!("did you mean `{near}`?")));
         }
     }
     Ok(())
@@ -155,16 +188,26 @@ fn misspelt(
 fn name_of<'v>(value: &'v DeValue<'_>) -> Option<&'v str> {
     match value {
         DeValue::String(name) => Some(name),
-        DeValue::Table(choice) if choice.len() == 1 => choice.keys().next().map(|key| key.get_ref().as_ref()),
+        DeValue::Table(choice) if choice.len() == 1 => {
+            choice.keys().next().map(|key| key.get_ref().as_ref())
+        }
         _ => None,
     }
 }
 
 fn not_set(source: &Source<'_>, key: &Key, axes: &[Axis<'_>]) -> Diagnostic {
-    let names = axes.iter().flat_map(|axis| &axis.keys).map(|key| key.name.as_str());
-    let diagnostic = source.at(&key.place, format!("`{}` is neither an axis nor set in the file", key.name));
+    let names = axes
+        .iter()
+        .flat_map(|axis| &axis.keys)
+        .map(|key| key.name.as_str());
+    let diagnostic = source.at(
+        &key.place,
+        format!("`{}` is neither an axis nor set in the file", key.name),
+    );
     match nearest(&key.name, names) {
         Some(near) => diagnostic.with_hint(format!("did you mean `{near}`?")),
-        None => diagnostic.with_hint("a condition sees only what is written: give the key its default in the file"),
+        None => diagnostic.with_hint(
+            "a condition sees only what is written: give the key its default in the file",
+        ),
     }
 }

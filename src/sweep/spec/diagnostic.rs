@@ -21,12 +21,27 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A mistake that concerns the file as a whole.
     pub fn of_file(file: &Path, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { file: file.to_owned(), text: String::new(), place: None, message: message.into(), hint: None }
+        Diagnostic {
+            file: file.to_owned(),
+            text: String::new(),
+            place: None,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// A mistake at `place`, in bytes, of `text`.
-    pub fn at(file: &Path, text: &str, place: Range<usize>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { text: text.to_owned(), place: Some(place), ..Diagnostic::of_file(file, message) }
+    pub fn at(
+        file: &Path,
+        text: &str,
+        place: Range<usize>,
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic {
+            text: text.to_owned(),
+            place: Some(place),
+            ..Diagnostic::of_file(file, message)
+        }
     }
 
     /// Adds what would be right.
@@ -53,7 +68,11 @@ impl Diagnostic {
     }
 
     fn rendered(&self, level: Level<'_>, colour: bool) -> String {
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         let path = self.file.display().to_string();
         let title = level.primary_title(self.message.as_str());
         let mut report = vec![match &self.place {
@@ -65,7 +84,11 @@ impl Diagnostic {
             None => title.element(annotate_snippets::Origin::path(path)),
         }];
         if let Some(hint) = &self.hint {
-            report.push(Group::with_title(Level::HELP.with_name(Some("hint")).secondary_title(hint.as_str())));
+            report.push(Group::with_title(
+                Level::HELP
+                    .with_name(Some("hint"))
+                    .secondary_title(hint.as_str()),
+            ));
         }
         renderer.render(&report)
     }
@@ -74,7 +97,11 @@ impl Diagnostic {
     fn visible(&self, place: &Range<usize>) -> Range<usize> {
         let start = place.start.min(self.text.len());
         let end = place.end.clamp(start, self.text.len());
-        let line = self.text.get(start..end).and_then(|slice| slice.find('\n')).map_or(end, |at| start + at);
+        let line = self
+            .text
+            .get(start..end)
+            .and_then(|slice| slice.find('\n'))
+            .map_or(end, |at| start + at);
         start..line.max(start)
     }
 }
@@ -88,7 +115,10 @@ impl fmt::Display for Diagnostic {
 impl std::error::Error for Diagnostic {}
 
 /// The candidate that `found` is most likely a misspelling of.
-pub(super) fn nearest<'a>(found: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(
+    found: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(found, candidate), candidate))

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::{Point, diagnostic::Diagnostic};
 
 /// What has to hold for the rows of a table to be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub enum Rule {
     /// The same trunk.
     F1,
@@ -85,12 +87,20 @@ impl Rule {
                  the loss's."
             }
             Rule::F2 => "Weights trained on more or other images are an advantage of their own.",
-            Rule::F3 => "Recall grows with the width of the embedding: 64 numbers do not compare with 512.",
-            Rule::F4 => "A larger batch holds more and harder negatives. How many images are of one class may differ.",
+            Rule::F3 => {
+                "Recall grows with the width of the embedding: 64 numbers do not compare with 512."
+            }
+            Rule::F4 => {
+                "A larger batch holds more and harder negatives. How many images are of one class may differ."
+            }
             Rule::F5 => "Larger crops and gentler augmentation raise every method.",
-            Rule::F6 => "An optimiser suits one loss better than another; only its rates may be searched.",
+            Rule::F6 => {
+                "An optimiser suits one loss better than another; only its rates may be searched."
+            }
             Rule::F7 => "Whoever tries more settings, or trains longer, finds the better one.",
-            Rule::F8 => "Folds differ in difficulty. A sweep has one set of folds, so this holds by construction.",
+            Rule::F8 => {
+                "Folds differ in difficulty. A sweep has one set of folds, so this holds by construction."
+            }
             Rule::F9 => "Other ways to stop keep other weights.",
             Rule::F10 => {
                 "The best of several rows of one method, chosen by its numbers on test classes, is better than what anyone \
@@ -99,7 +109,9 @@ impl Rule {
             Rule::F11 => {
                 "Two seeds say how far apart two runs were, but no test can tell their difference from chance."
             }
-            Rule::F12 => "The difference of two single runs is within what a seed does. No best row is marked then.",
+            Rule::F12 => {
+                "The difference of two single runs is within what a seed does. No best row is marked then."
+            }
         }
     }
 
@@ -168,15 +180,30 @@ pub(super) enum Key {
 pub(super) fn check(points: &[Point], seeds: &[u64], folds: &[Option<Fold>]) -> Vec<Found> {
     let mut found = compared::check(points);
     found.extend(compared::chosen_on_test(points));
-    let of_seeds = |rule, what: String| Found { rule, what, point: 0, key: Key::Shared("sweep.seeds".to_owned()) };
-    let trained = points.iter().flat_map(|point| &point.methods).any(|method| method.table.loss.is_some());
+    let of_seeds = |rule, what: String| Found {
+        rule,
+        what,
+        point: 0,
+        key: Key::Shared("sweep.seeds".to_owned()),
+    };
+    let trained = points
+        .iter()
+        .flat_map(|point| &point.methods)
+        .any(|method| method.table.loss.is_some());
     if trained && seeds.len() < 3 {
-        let what = if seeds.len() == 1 { "there is one seed".to_owned() } else { "there are two seeds".to_owned() };
+        let what = if seeds.len() == 1 {
+            "there is one seed".to_owned()
+        } else {
+            "there are two seeds".to_owned()
+        };
         found.push(of_seeds(Rule::F11, what));
     }
     if trained && seeds.len() == 1 {
-        let folds =
-            if folds.len() > 1 { "a single run of each method and fold" } else { "a single run of each method" };
+        let folds = if folds.len() > 1 {
+            "a single run of each method and fold"
+        } else {
+            "a single run of each method"
+        };
         found.push(of_seeds(Rule::F12, folds.to_owned()));
     }
     found.sort_by_key(|found| found.rule);
@@ -186,7 +213,9 @@ pub(super) fn check(points: &[Point], seeds: &[u64], folds: &[Option<Fold>]) -> 
 impl Fairness {
     /// The rules that do not hold and are not waived.
     pub fn open(&self) -> impl Iterator<Item = &Violation> {
-        self.violations.iter().filter(|violation| violation.waived.is_none())
+        self.violations
+            .iter()
+            .filter(|violation| violation.waived.is_none())
     }
 
     /// The first that a sweep under a protocol cannot have.
@@ -210,9 +239,14 @@ impl Fairness {
     /// What is said below the tables.
     pub fn lines(&self) -> Vec<String> {
         let line = |violation: &Violation| {
-            let Violation { rule, what, waived, .. } = violation;
+            let Violation {
+                rule, what, waived, ..
+            } = violation;
             match waived {
-                Some(reason) => format!("{rule}, {}, is waived: {what}. Reason: {reason}", rule.title()),
+                Some(reason) => format!(
+                    "{rule}, {}, is waived: {what}. Reason: {reason}",
+                    rule.title()
+                ),
                 None => format!("{rule}, {}, does not hold: {what}.", rule.title()),
             }
         };

@@ -6,8 +6,9 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use schema::{
-    Cache, Clip, Colour, Cut, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric, Miner, Model,
-    Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages, TrainingHalf, Transform, WarmUp,
+    Cache, Clip, Colour, Cut, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric,
+    Miner, Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages,
+    TrainingHalf, Transform, WarmUp,
 };
 use schemars::JsonSchema;
 use serde::{
@@ -344,14 +345,17 @@ impl<'de> Visitor<'de> for FoldsVisitor {
     }
 
     fn visit_i64<E: Error>(self, count: i64) -> Result<Folds, E> {
-        let of = u32::try_from(count).map_err(|_| E::custom(format!("{count} folds, expected at least 2")))?;
+        let of = u32::try_from(count)
+            .map_err(|_| E::custom(format!("{count} folds, expected at least 2")))?;
         Ok(Folds { of, cut: Cut::Even })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Folds, A::Error> {
         match map.next_entry::<Cut, u32>()? {
             Some((cut, of)) if map.next_key::<Cut>()?.is_none() => Ok(Folds { of, cut }),
-            _ => Err(A::Error::custom("expected one kind of folds: `{ reality_check = 4 }`")),
+            _ => Err(A::Error::custom(
+                "expected one kind of folds: `{ reality_check = 4 }`",
+            )),
         }
     }
 }
@@ -414,7 +418,9 @@ impl<'de> Visitor<'de> for GpusVisitor {
     fn visit_str<E: Error>(self, text: &str) -> Result<Gpus, E> {
         match text {
             "all" => Ok(Gpus::All),
-            _ => Err(E::custom(format!("`{text}`, expected \"all\" or a list of GPU indices"))),
+            _ => Err(E::custom(format!(
+                "`{text}`, expected \"all\" or a list of GPU indices"
+            ))),
         }
     }
 

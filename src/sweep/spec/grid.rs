@@ -97,8 +97,15 @@ impl<'a> Grid<'a> {
         }
         axes.sort_by_key(|axis: &Axis<'_>| axis.keys[0].place.start);
         check(source, &axes, methods)?;
-        let (own, shared) = axes.into_iter().partition(|axis: &Axis<'_>| axis.keys[0].method().is_some());
-        let mut grid = Grid { shared, own, excludes: Vec::new(), includes: Vec::new() };
+        let (own, shared) = axes
+            .into_iter()
+            .partition(|axis: &Axis<'_>| axis.keys[0].method().is_some());
+        let mut grid = Grid {
+            shared,
+            own,
+            excludes: Vec::new(),
+            includes: Vec::new(),
+        };
         for include in tables(source, table, "include")? {
             let include = grid.include(source, include)?;
             grid.includes.push(include);
@@ -112,7 +119,12 @@ impl<'a> Grid<'a> {
 
     /// The names of all axes.
     pub(super) fn names(&self) -> Vec<String> {
-        self.shared.iter().chain(&self.own).flat_map(|axis| &axis.keys).map(|key| key.name.clone()).collect()
+        self.shared
+            .iter()
+            .chain(&self.own)
+            .flat_map(|axis| &axis.keys)
+            .map(|key| key.name.clone())
+            .collect()
     }
 
     /// All combinations, the last axis changing fastest, and in words what excludes and includes did.
@@ -122,10 +134,18 @@ impl<'a> Grid<'a> {
         methods: &[Participant<'_>],
     ) -> Result<(Vec<Combination>, Vec<String>), Diagnostic> {
         let lengths: Vec<usize> = self.shared.iter().map(|axis| axis.listed).collect();
-        let total = lengths.iter().try_fold(1_usize, |product, &length| product.checked_mul(length));
+        let total = lengths
+            .iter()
+            .try_fold(1_usize, |product, &length| product.checked_mul(length));
         if total.is_none_or(|total| total > MOST) {
-            let place = self.shared.first().map_or(0..0, |axis| axis.keys[0].place.clone());
-            return Err(source.at(&place, format!("the axes have more than {MOST} combinations")));
+            let place = self
+                .shared
+                .first()
+                .map_or(0..0, |axis| axis.keys[0].place.clone());
+            return Err(source.at(
+                &place,
+                format!("the axes have more than {MOST} combinations"),
+            ));
         }
         let own = self.own_rows(methods);
         let mut all = Vec::new();
@@ -166,12 +186,24 @@ impl<'a> Grid<'a> {
             ));
         }
         for include in &self.includes {
-            let further = include.combinations.iter().filter(|rows| in_grid.insert((*rows).clone()));
-            let further: Vec<Combination> = further.map(|rows| combination(rows.clone(), methods, &own)).collect();
+            let further = include
+                .combinations
+                .iter()
+                .filter(|rows| in_grid.insert((*rows).clone()));
+            let further: Vec<Combination> = further
+                .map(|rows| combination(rows.clone(), methods, &own))
+                .collect();
             if further.is_empty() {
-                return Err(source.at(&include.place, "the include adds nothing: its combinations are there already"));
+                return Err(source.at(
+                    &include.place,
+                    "the include adds nothing: its combinations are there already",
+                ));
             }
-            words.push(format!("[[include]] in line {} adds {}", source.line(include.place.start), further.len()));
+            words.push(format!(
+                "[[include]] in line {} adds {}",
+                source.line(include.place.start),
+                further.len()
+            ));
             all.extend(further);
         }
         Ok((all, words))
@@ -180,33 +212,64 @@ impl<'a> Grid<'a> {
     /// For each method the combinations of its own axes.
     fn own_rows(&self, methods: &[Participant<'_>]) -> Vec<Vec<Vec<(usize, usize)>>> {
         let of_method = |name: &str| {
-            let axes = self.own.iter().enumerate().filter(|(_, axis)| axis.keys[0].method() == Some(name));
-            let (positions, lengths): (Vec<usize>, Vec<usize>) = axes.map(|(at, axis)| (at, axis.listed)).unzip();
-            odometer(&lengths).map(|rows| positions.iter().copied().zip(rows).collect()).collect()
+            let axes = self
+                .own
+                .iter()
+                .enumerate()
+                .filter(|(_, axis)| axis.keys[0].method() == Some(name));
+            let (positions, lengths): (Vec<usize>, Vec<usize>) =
+                axes.map(|(at, axis)| (at, axis.listed)).unzip();
+            odometer(&lengths)
+                .map(|rows| positions.iter().copied().zip(rows).collect())
+                .collect()
         };
-        methods.iter().map(|method| of_method(method.name)).collect()
+        methods
+            .iter()
+            .map(|method| of_method(method.name))
+            .collect()
     }
 
-    fn include(&mut self, source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Include, Diagnostic> {
+    fn include(
+        &mut self,
+        source: &Source<'_>,
+        table: Spanned<DeValue<'a>>,
+    ) -> Result<Include, Diagnostic> {
         let place = table.span();
         let named = self.named(source, table, "included")?;
         let mut choices = Vec::with_capacity(self.shared.len());
         for (position, axis) in self.shared.iter_mut().enumerate() {
-            let columns = named.iter().filter(|(_, (at, _), _)| *at == position).count();
+            let columns = named
+                .iter()
+                .filter(|(_, (at, _), _)| *at == position)
+                .count();
             if columns == 0 {
                 choices.push((0..axis.listed).collect());
                 continue;
             }
-            if let Some(absent) = axis.keys.iter().find(|key| named.iter().all(|(named, ..)| named.path != key.path)) {
-                let message =
-                    format!("`{}` varies together with the others of its [[zip]]: give it a value too", absent.name);
+            if let Some(absent) = axis
+                .keys
+                .iter()
+                .find(|key| named.iter().all(|(named, ..)| named.path != key.path))
+            {
+                let message = format!(
+                    "`{}` varies together with the others of its [[zip]]: give it a value too",
+                    absent.name
+                );
                 return Err(source.at(&place, message));
             }
             choices.push(axis.rows_of(source, &named)?);
         }
         let lengths: Vec<usize> = choices.iter().map(Vec::len).collect();
-        let combinations = odometer(&lengths).map(|at| at.iter().zip(&choices).map(|(&at, rows)| rows[at]).collect());
-        Ok(Include { place, combinations: combinations.collect() })
+        let combinations = odometer(&lengths).map(|at| {
+            at.iter()
+                .zip(&choices)
+                .map(|(&at, rows)| rows[at])
+                .collect()
+        });
+        Ok(Include {
+            place,
+            combinations: combinations.collect(),
+        })
     }
 
     /// The keys of an include, each with its axis.
@@ -217,11 +280,15 @@ impl<'a> Grid<'a> {
         table: Spanned<DeValue<'a>>,
         what: &str,
     ) -> Result<Vec<(Key, (usize, usize), Spanned<DeValue<'a>>)>, Diagnostic> {
-        let DeValue::Table(table) = table.into_inner() else { return Ok(Vec::new()) };
+        let DeValue::Table(table) = table.into_inner() else {
+            return Ok(Vec::new());
+        };
         let mut named = Vec::with_capacity(table.len());
         for (key, value) in table {
             let key = Key::read(source, &key, value.get_ref(), what)?;
-            let Some(at) = column(&self.shared, &key) else { return Err(self.no_axis(source, &key)) };
+            let Some(at) = column(&self.shared, &key) else {
+                return Err(self.no_axis(source, &key));
+            };
             named.push((key, at, value));
         }
         Ok(named)
@@ -233,9 +300,17 @@ impl<'a> Grid<'a> {
         table: &Spanned<DeValue<'a>>,
         methods: &[String],
     ) -> Result<Exclude, Diagnostic> {
-        let mut exclude = Exclude { place: table.span(), methods: None, shared: Vec::new(), own: Vec::new() };
+        let mut exclude = Exclude {
+            place: table.span(),
+            methods: None,
+            shared: Vec::new(),
+            own: Vec::new(),
+        };
         let Some(table) = table.get_ref().as_table().filter(|table| !table.is_empty()) else {
-            return Err(source.at(&exclude.place, "the exclude has no keys: it would leave out everything"));
+            return Err(source.at(
+                &exclude.place,
+                "the exclude has no keys: it would leave out everything",
+            ));
         };
         for (key, wanted) in table.iter() {
             if key.get_ref() == "method" {
@@ -247,9 +322,14 @@ impl<'a> Grid<'a> {
                 None => (&self.shared, &mut exclude.shared),
                 Some(_) => (&self.own, &mut exclude.own),
             };
-            let Some((axis, column)) = column(axes, &key) else { return Err(self.no_axis(source, &key)) };
-            let rows: Vec<bool> =
-                axes[axis].rows.iter().map(|row| is_meant(wanted.get_ref(), row[column].get_ref())).collect();
+            let Some((axis, column)) = column(axes, &key) else {
+                return Err(self.no_axis(source, &key));
+            };
+            let rows: Vec<bool> = axes[axis]
+                .rows
+                .iter()
+                .map(|row| is_meant(wanted.get_ref(), row[column].get_ref()))
+                .collect();
             if !rows.contains(&true) {
                 return Err(self.no_value(source, wanted, &axes[axis], column));
             }
@@ -263,7 +343,9 @@ impl<'a> Grid<'a> {
         let diagnostic = source.at(&key.place, format!("`{}` is no axis", key.name));
         match nearest(&key.name, names.iter().map(String::as_str)) {
             Some(near) => diagnostic.with_hint(format!("did you mean `{near}`?")),
-            None if names.is_empty() => diagnostic.with_hint("there are no axes: add some under [axes]"),
+            None if names.is_empty() => {
+                diagnostic.with_hint("there are no axes: add some under [axes]")
+            }
             None => diagnostic.with_hint(format!("the axes are {}", names.join(", "))),
         }
     }
@@ -276,9 +358,17 @@ impl<'a> Grid<'a> {
         column: usize,
     ) -> Diagnostic {
         let name = &axis.keys[column].name;
-        let values: Vec<&str> = axis.rows.iter().take(12).map(|row| &source.text[row[column].span()]).collect();
+        let values: Vec<&str> = axis
+            .rows
+            .iter()
+            .take(12)
+            .map(|row| &source.text[row[column].span()])
+            .collect();
         source
-            .at(&wanted.span(), format!("the axis `{name}` has no such value"))
+            .at(
+                &wanted.span(),
+                format!("the axis `{name}` has no such value"),
+            )
             .with_hint(format!("its values are {}", values.join(", ")))
     }
 }
@@ -293,18 +383,35 @@ impl<'a> Axis<'a> {
         let wanted: Vec<&Spanned<DeValue<'a>>> = self
             .keys
             .iter()
-            .filter_map(|key| named.iter().find(|(named, ..)| named.path == key.path).map(|(_, _, value)| value))
+            .filter_map(|key| {
+                named
+                    .iter()
+                    .find(|(named, ..)| named.path == key.path)
+                    .map(|(_, _, value)| value)
+            })
             .collect();
         let is_list = |column: usize, value: &Spanned<DeValue<'a>>| {
-            value.get_ref().is_array() && !self.rows.iter().any(|row| row[column].get_ref().is_array())
+            value.get_ref().is_array()
+                && !self.rows.iter().any(|row| row[column].get_ref().is_array())
         };
         let rows: Vec<Vec<Spanned<DeValue<'a>>>> = match wanted[..] {
-            [list] if is_list(0, list) => {
-                list.get_ref().as_array().into_iter().flat_map(|array| array.iter()).map(|v| vec![v.clone()]).collect()
-            }
-            _ => match wanted.iter().enumerate().find(|(column, value)| is_list(*column, value)) {
+            [list] if is_list(0, list) => list
+                .get_ref()
+                .as_array()
+                .into_iter()
+                .flat_map(|array| array.iter())
+                .map(|v| vec![v.clone()])
+                .collect(),
+            _ => match wanted
+                .iter()
+                .enumerate()
+                .find(|(column, value)| is_list(*column, value))
+            {
                 Some((_, list)) => {
-                    return Err(source.at(&list.span(), "one value: its [[zip]] varies several keys together"));
+                    return Err(source.at(
+                        &list.span(),
+                        "one value: its [[zip]] varies several keys together",
+                    ));
                 }
                 None => vec![wanted.into_iter().cloned().collect()],
             },
@@ -313,8 +420,11 @@ impl<'a> Axis<'a> {
     }
 
     fn position_of(&mut self, wanted: Vec<Spanned<DeValue<'a>>>) -> usize {
-        let is_it =
-            |row: &Vec<Spanned<DeValue<'a>>>| row.iter().zip(&wanted).all(|(l, r)| means(r.get_ref(), l.get_ref()));
+        let is_it = |row: &Vec<Spanned<DeValue<'a>>>| {
+            row.iter()
+                .zip(&wanted)
+                .all(|(l, r)| means(r.get_ref(), l.get_ref()))
+        };
         match self.rows.iter().position(is_it) {
             Some(position) => position,
             None => {
@@ -327,21 +437,49 @@ impl<'a> Axis<'a> {
 
 impl Exclude {
     fn matches(&self, rows: &[usize], variant: &Variant, method: &str) -> bool {
-        let row_of = |axis: usize| variant.rows.iter().find(|(own, _)| *own == axis).map(|(_, row)| *row);
-        self.methods.as_ref().is_none_or(|methods| methods.iter().any(|name| name == method))
+        let row_of = |axis: usize| {
+            variant
+                .rows
+                .iter()
+                .find(|(own, _)| *own == axis)
+                .map(|(_, row)| *row)
+        };
+        self.methods
+            .as_ref()
+            .is_none_or(|methods| methods.iter().any(|name| name == method))
             && self.shared.iter().all(|(axis, meant)| meant[rows[*axis]])
-            && self.own.iter().all(|(axis, meant)| row_of(*axis).is_some_and(|row| meant[row]))
+            && self
+                .own
+                .iter()
+                .all(|(axis, meant)| row_of(*axis).is_some_and(|row| meant[row]))
     }
 }
 
-fn combination(rows: Vec<usize>, methods: &[Participant<'_>], own: &[Vec<Vec<(usize, usize)>>]) -> Combination {
-    let present = methods.iter().enumerate().filter(|(_, method)| method.when.holds(&rows));
-    let variants =
-        present.flat_map(|(method, _)| own[method].iter().map(move |rows| Variant { method, rows: rows.clone() }));
-    Combination { variants: variants.collect(), rows }
+fn combination(
+    rows: Vec<usize>,
+    methods: &[Participant<'_>],
+    own: &[Vec<Vec<(usize, usize)>>],
+) -> Combination {
+    let present = methods
+        .iter()
+        .enumerate()
+        .filter(|(_, method)| method.when.holds(&rows));
+    let variants = present.flat_map(|(method, _)| {
+        own[method].iter().map(move |rows| Variant {
+            method,
+            rows: rows.clone(),
+        })
+    });
+    Combination {
+        variants: variants.collect(),
+        rows,
+    }
 }
 
-fn plain_axes<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Vec<Axis<'a>>, Diagnostic> {
+fn plain_axes<'a>(
+    source: &Source<'_>,
+    table: Spanned<DeValue<'a>>,
+) -> Result<Vec<Axis<'a>>, Diagnostic> {
     let place = table.span();
     let DeValue::Table(table) = table.into_inner() else {
         return Err(source.at(&place, "`axes` is a table: one key for each axis"));
@@ -349,24 +487,40 @@ fn plain_axes<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Ve
     let axis = |(key, values): (_, Spanned<DeValue<'a>>)| {
         let (key, values) = list(source, &key, values)?;
         let rows: Vec<_> = values.into_iter().map(|value| vec![value]).collect();
-        Ok(Axis { keys: vec![key], listed: rows.len(), rows })
+        Ok(Axis {
+            keys: vec![key],
+            listed: rows.len(),
+            rows,
+        })
     };
     table.into_iter().map(axis).collect()
 }
 
 fn zipped<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Axis<'a>, Diagnostic> {
     let place = table.span();
-    let DeValue::Table(table) = table.into_inner() else { return Err(source.at(&place, "a zip is a table")) };
+    let DeValue::Table(table) = table.into_inner() else {
+        return Err(source.at(&place, "a zip is a table"));
+    };
     let mut columns: Vec<(Key, Vec<Spanned<DeValue<'a>>>)> = Vec::with_capacity(table.len());
     for (key, values) in table {
         let place = values.span();
         let (key, values) = list(source, &key, values)?;
-        if let Some((first, expected)) = columns.first().filter(|(_, first)| first.len() != values.len()) {
-            let message =
-                format!("{} values, but `{}` has {}: they vary together", values.len(), first.name, expected.len());
+        if let Some((first, expected)) = columns
+            .first()
+            .filter(|(_, first)| first.len() != values.len())
+        {
+            let message = format!(
+                "{} values, but `{}` has {}: they vary together",
+                values.len(),
+                first.name,
+                expected.len()
+            );
             return Err(source.at(&place, message));
         }
-        if columns.first().is_some_and(|(first, _)| first.method() != key.method()) {
+        if columns
+            .first()
+            .is_some_and(|(first, _)| first.method() != key.method())
+        {
             return Err(source
                 .at(&key.place, "a zip is about settings of one method, or about settings that all methods share")
                 .with_hint("[[override]] with `when` and `set` changes a method's setting where an axis has a value"));
@@ -375,14 +529,17 @@ fn zipped<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Axis<'
     }
     columns.sort_by_key(|(key, _)| key.place.start);
     if columns.len() < 2 {
-        return Err(
-            source.at(&place, "a [[zip]] has at least two keys that vary together; a single key belongs under [axes]")
-        );
+        return Err(source.at(
+            &place,
+            "a [[zip]] has at least two keys that vary together; a single key belongs under [axes]",
+        ));
     }
     let (keys, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
     let listed = columns[0].len();
     let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
-    let rows = (0..listed).map(|_| columns.iter_mut().filter_map(Iterator::next).collect()).collect();
+    let rows = (0..listed)
+        .map(|_| columns.iter_mut().filter_map(Iterator::next).collect())
+        .collect();
     Ok(Axis { keys, rows, listed })
 }
 
@@ -440,14 +597,19 @@ pub(super) fn tables<'a>(
     table: &mut DeTable<'a>,
     name: &str,
 ) -> Result<Vec<Spanned<DeValue<'a>>>, Diagnostic> {
-    let Some(value) = table.remove(name) else { return Ok(Vec::new()) };
+    let Some(value) = table.remove(name) else {
+        return Ok(Vec::new());
+    };
     let place = value.span();
     match value.into_inner() {
         DeValue::Array(tables) if tables.iter().all(|table| table.get_ref().is_table()) => {
             Ok(tables.into_iter().collect())
         }
         _ => Err(source
-            .at(&place, format!("`{name}` stands in double brackets, as often as needed"))
+            .at(
+                &place,
+                format!("`{name}` stands in double brackets, as often as needed"),
+            )
             .with_hint(format!("[[{name}]]"))),
     }
 }

@@ -5,7 +5,9 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use schema::{Card, Loss, Memory, Miner, Optimizer, Sampler, Schedule};
-use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema as schema_of};
+use schemars::{
+    JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema as schema_of,
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -81,7 +83,10 @@ fn tidy(value: &mut Value) {
                 schema.remove("default");
             }
             if let Some(Value::String(text)) = schema.get_mut("description") {
-                *text = text.replace("[`", "`").replace("`]", "`").replace('\n', " ");
+                *text = text
+                    .replace("[`", "`")
+                    .replace("`]", "`")
+                    .replace('\n', " ");
                 if let Some((sentence, _)) = text.rsplit_once("; see `") {
                     *text = format!("{sentence}.");
                 }
@@ -95,11 +100,17 @@ fn tidy(value: &mut Value) {
 
 /// Says of each choice what `sweep show` says of it.
 fn describe(definition: &mut Value, cards: &[Card]) {
-    let Some(Value::Array(options)) = definition.get_mut("oneOf") else { return };
+    let Some(Value::Array(options)) = definition.get_mut("oneOf") else {
+        return;
+    };
     for option in options {
-        let named = |card: &&Card| option["properties"].get(card.name).is_some() || option["const"] == card.name;
+        let named = |card: &&Card| {
+            option["properties"].get(card.name).is_some() || option["const"] == card.name
+        };
         if let Some(card) = cards.iter().find(named) {
-            let text = [card.formula, card.source].into_iter().filter(|text| !text.is_empty());
+            let text = [card.formula, card.source]
+                .into_iter()
+                .filter(|text| !text.is_empty());
             option["description"] = json!(text.collect::<Vec<_>>().join(". "));
         }
     }
@@ -110,7 +121,10 @@ fn allow_searched(definitions: &mut Map<String, Value>) {
     let mut reached = BTreeSet::new();
     let mut open: Vec<String> = SEARCHED_IN.map(str::to_owned).to_vec();
     while let Some(name) = open.pop() {
-        if let Some(definition) = definitions.get(&name).filter(|_| reached.insert(name.clone())) {
+        if let Some(definition) = definitions
+            .get(&name)
+            .filter(|_| reached.insert(name.clone()))
+        {
             references(definition, &mut open);
         }
     }
@@ -125,7 +139,10 @@ fn allow_searched(definitions: &mut Map<String, Value>) {
 fn references(schema: &Value, found: &mut Vec<String>) {
     match schema {
         Value::Object(fields) => {
-            let name = fields.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+            let name = fields
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|path| path.rsplit('/').next());
             found.extend(name.map(str::to_owned));
             fields.values().for_each(|field| references(field, found));
         }
@@ -136,7 +153,9 @@ fn references(schema: &Value, found: &mut Vec<String>) {
 
 /// Widens the properties of a schema and of its alternatives.
 fn allow_within(schema: &mut Value, is_table: bool) {
-    let Some(schema) = schema.as_object_mut() else { return };
+    let Some(schema) = schema.as_object_mut() else {
+        return;
+    };
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         for (key, property) in properties {
             if !is_table || !NEVER_SEARCHED.contains(&key.as_str()) {
@@ -147,7 +166,9 @@ fn allow_within(schema: &mut Value, is_table: bool) {
     }
     for alternatives in ["oneOf", "anyOf", "allOf"] {
         if let Some(Value::Array(options)) = schema.get_mut(alternatives) {
-            options.iter_mut().for_each(|option| allow_within(option, false));
+            options
+                .iter_mut()
+                .for_each(|option| allow_within(option, false));
         }
     }
     if let Some(items) = schema.get_mut("items") {
@@ -157,14 +178,22 @@ fn allow_within(schema: &mut Value, is_table: bool) {
 }
 
 fn widen(property: &mut Value) {
-    let is_scalar = ["number", "integer", "boolean", "string"].iter().any(|kind| property["type"] == *kind);
-    let refers = ["$ref", "allOf", "anyOf", "oneOf"].iter().any(|key| property.get(key).is_some());
+    let is_scalar = ["number", "integer", "boolean", "string"]
+        .iter()
+        .any(|kind| property["type"] == *kind);
+    let refers = ["$ref", "allOf", "anyOf", "oneOf"]
+        .iter()
+        .any(|key| property.get(key).is_some());
     if !is_scalar && !refers {
         return;
     }
     let mut plain = std::mem::take(property);
-    let description = plain.as_object_mut().and_then(|plain| plain.remove("description"));
-    let default = plain.as_object_mut().and_then(|plain| plain.remove("default"));
+    let description = plain
+        .as_object_mut()
+        .and_then(|plain| plain.remove("description"));
+    let default = plain
+        .as_object_mut()
+        .and_then(|plain| plain.remove("default"));
     let mut options = match plain.get_mut("anyOf").map(Value::take) {
         Some(Value::Array(options)) => options,
         _ => vec![plain],
@@ -203,14 +232,22 @@ fn searched_value() -> Value {
 fn loosen(root: &mut Value, definitions: &mut Map<String, Value>) {
     let mut needed = Map::new();
     for (key, name) in TABLES {
-        let required = definitions[name].as_object_mut().and_then(|definition| definition.remove("required"));
+        let required = definitions[name]
+            .as_object_mut()
+            .and_then(|definition| definition.remove("required"));
         if let Some(required) = required {
             needed.insert(key.to_owned(), json!({ "required": required }));
         }
     }
-    let required = root.as_object_mut().and_then(|root| root.remove("required")).unwrap_or_default();
-    let with_protocol = json!({ "required": ["sweep"], "properties": { "sweep": { "required": ["protocol"] } } });
-    let mut elsewhere = ["extends", "axes", "zip"].map(|key| json!({ "required": [key] })).to_vec();
+    let required = root
+        .as_object_mut()
+        .and_then(|root| root.remove("required"))
+        .unwrap_or_default();
+    let with_protocol =
+        json!({ "required": ["sweep"], "properties": { "sweep": { "required": ["protocol"] } } });
+    let mut elsewhere = ["extends", "axes", "zip"]
+        .map(|key| json!({ "required": [key] }))
+        .to_vec();
     elsewhere.push(with_protocol);
     root["if"] = json!({ "anyOf": elsewhere });
     root["then"] = json!({});
@@ -353,7 +390,11 @@ mod tests {
         let (validator, mut files) = (validator(), 0);
         for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("sweeps")).unwrap() {
             let file = file.unwrap().path();
-            assert_conforms(&file.display().to_string(), &fs::read_to_string(&file).unwrap(), &validator);
+            assert_conforms(
+                &file.display().to_string(),
+                &fs::read_to_string(&file).unwrap(),
+                &validator,
+            );
             files += 1;
         }
         assert!(files >= 3);
@@ -448,11 +489,27 @@ mod tests {
     #[test]
     fn settings_are_explained_where_they_are_written() {
         let schema = json_schema();
-        let explained = |pointer: &str| schema.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        assert!(explained("/definitions/TrainingTable/properties/steps/description").contains("Steps to train"));
+        let explained = |pointer: &str| {
+            schema
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        assert!(
+            explained("/definitions/TrainingTable/properties/steps/description")
+                .contains("Steps to train")
+        );
         assert!(!explained("/definitions/Triplet/properties/margin/description").is_empty());
-        assert_eq!(schema.pointer("/definitions/Triplet/properties/margin/default"), Some(&json!(0.05)));
+        assert_eq!(
+            schema.pointer("/definitions/Triplet/properties/margin/default"),
+            Some(&json!(0.05))
+        );
         let losses = schema["definitions"]["Loss"]["oneOf"].as_array().unwrap();
-        assert!(losses.iter().all(|loss| !loss["description"].as_str().unwrap().starts_with("See ")));
+        assert!(
+            losses
+                .iter()
+                .all(|loss| !loss["description"].as_str().unwrap().starts_with("See "))
+        );
     }
 }

@@ -13,8 +13,18 @@ use super::{
 };
 
 /// Tables that determine no result, or that are about the sweep as a whole.
-const FIXED: [&str; 10] =
-    ["sweep", "resources", "report", "waive", "search", "axes", "zip", "include", "exclude", "override"];
+const FIXED: [&str; 10] = [
+    "sweep",
+    "resources",
+    "report",
+    "waive",
+    "search",
+    "axes",
+    "zip",
+    "include",
+    "exclude",
+    "override",
+];
 
 /// Which setting is meant, and where that is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +60,9 @@ impl Key {
                 DeValue::Table(inner) if !FIXED.contains(&table) => quoted(name, inner),
                 _ => "it is `dataset` or a dotted key in quotes: \"model.embedding\", \"training.steps\"".to_owned(),
             };
-            return Err(source.at(&place, format!("`{name}` cannot be {what}")).with_hint(hint));
+            return Err(source
+                .at(&place, format!("`{name}` cannot be {what}"))
+                .with_hint(hint));
         }
         let last = path.last().map(String::as_str).unwrap_or_default();
         let is_fixed = FIXED.contains(&table)
@@ -58,9 +70,15 @@ impl Key {
             || (table == "method" && (path.len() < 3 || ["name", "when"].contains(&last)));
         if is_fixed {
             let hint = "it is `dataset` or a dotted key under `data`, `model`, `training` or `method.NAME`, in quotes: \"model.embedding\"";
-            return Err(source.at(&place, format!("`{name}` cannot be {what}")).with_hint(hint));
+            return Err(source
+                .at(&place, format!("`{name}` cannot be {what}"))
+                .with_hint(hint));
         }
-        Ok(Key { name: name.to_owned(), path, place })
+        Ok(Key {
+            name: name.to_owned(),
+            path,
+            place,
+        })
     }
 
     /// The method whose setting it is.
@@ -74,14 +92,28 @@ impl Key {
     }
 
     /// Refuses a method that the file does not have.
-    pub(super) fn check_method(&self, source: &Source<'_>, methods: &[String]) -> Result<(), Diagnostic> {
-        let Some(name) = self.method().filter(|&name| methods.iter().all(|known| known != name)) else { return Ok(()) };
+    pub(super) fn check_method(
+        &self,
+        source: &Source<'_>,
+        methods: &[String],
+    ) -> Result<(), Diagnostic> {
+        let Some(name) = self
+            .method()
+            .filter(|&name| methods.iter().all(|known| known != name))
+        else {
+            return Ok(());
+        };
         Err(source.unknown_method(&self.place, name, methods))
     }
 }
 
 impl Source<'_> {
-    pub(super) fn unknown_method(&self, place: &Range<usize>, name: &str, methods: &[String]) -> Diagnostic {
+    pub(super) fn unknown_method(
+        &self,
+        place: &Range<usize>,
+        name: &str,
+        methods: &[String],
+    ) -> Diagnostic {
         let names: Vec<String> = methods.iter().map(|name| format!("`{name}`")).collect();
         let diagnostic = self.at(place, format!("there is no method named `{name}`"));
         match nearest(name, methods.iter().map(String::as_str)) {
@@ -106,7 +138,10 @@ fn quoted(name: &str, table: &DeTable<'_>) -> String {
 }
 
 /// The value at a path, through tables and arrays.
-pub(super) fn value_at<'t, 'a>(table: &'t DeTable<'a>, path: &[String]) -> Option<&'t Spanned<DeValue<'a>>> {
+pub(super) fn value_at<'t, 'a>(
+    table: &'t DeTable<'a>,
+    path: &[String],
+) -> Option<&'t Spanned<DeValue<'a>>> {
     let (first, rest) = path.split_first()?;
     let mut value = table.get(first.as_str())?;
     for part in rest {
@@ -126,19 +161,31 @@ pub(super) fn put<'a>(
     place: &Range<usize>,
     value: Spanned<DeValue<'a>>,
 ) -> Result<(), String> {
-    let Some((first, rest)) = path.split_first() else { return Ok(()) };
+    let Some((first, rest)) = path.split_first() else {
+        return Ok(());
+    };
     if rest.is_empty() {
-        table.insert(Spanned::new(place.clone(), Cow::Owned(first.clone())), value);
+        table.insert(
+            Spanned::new(place.clone(), Cow::Owned(first.clone())),
+            value,
+        );
         return Ok(());
     }
     if !table.contains_key(first.as_str()) {
         let empty = Spanned::new(place.clone(), DeValue::Table(DeTable::new()));
-        table.insert(Spanned::new(place.clone(), Cow::Owned(first.clone())), empty);
+        table.insert(
+            Spanned::new(place.clone(), Cow::Owned(first.clone())),
+            empty,
+        );
     }
     match table.get_mut(first.as_str()).map(Spanned::get_mut) {
         Some(DeValue::Table(inner)) => put(inner, rest, place, value),
         Some(DeValue::Array(items)) => put_in_array(items, first, rest, place, value),
-        Some(other) => Err(format!("`{first}` is a {}, so it has no key `{}`", other.type_str(), rest.join("."))),
+        Some(other) => Err(format!(
+            "`{first}` is a {}, so it has no key `{}`",
+            other.type_str(),
+            rest.join(".")
+        )),
         None => Ok(()),
     }
 }
@@ -150,8 +197,16 @@ fn put_in_array<'a>(
     place: &Range<usize>,
     value: Spanned<DeValue<'a>>,
 ) -> Result<(), String> {
-    let position = path[0].parse::<usize>().ok().filter(|&position| position < items.len());
-    let Some(position) = position else { return Err(format!("`{name}` is a list, so it has no key `{}`", path[0])) };
+    let position = path[0]
+        .parse::<usize>()
+        .ok()
+        .filter(|&position| position < items.len());
+    let Some(position) = position else {
+        return Err(format!(
+            "`{name}` is a list, so it has no key `{}`",
+            path[0]
+        ));
+    };
     let mut items = items.iter_mut();
     match (items.nth(position).map(Spanned::get_mut), &path[1..]) {
         (Some(old), []) => *old = value.into_inner(),
@@ -165,13 +220,20 @@ fn put_in_array<'a>(
 pub(super) fn same(left: &DeValue<'_>, right: &DeValue<'_>) -> bool {
     match (left, right) {
         (DeValue::Array(left), DeValue::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right.iter()).all(|(l, r)| same(l.get_ref(), r.get_ref()))
+            left.len() == right.len()
+                && left
+                    .iter()
+                    .zip(right.iter())
+                    .all(|(l, r)| same(l.get_ref(), r.get_ref()))
         }
         (DeValue::Table(left), DeValue::Table(right)) => {
             let mut pairs = left.iter();
             left.len() == right.len()
-                && pairs
-                    .all(|(key, l)| right.get(key.get_ref().as_ref()).is_some_and(|r| same(l.get_ref(), r.get_ref())))
+                && pairs.all(|(key, l)| {
+                    right
+                        .get(key.get_ref().as_ref())
+                        .is_some_and(|r| same(l.get_ref(), r.get_ref()))
+                })
         }
         (DeValue::String(left), DeValue::String(right)) => left == right,
         (DeValue::Boolean(left), DeValue::Boolean(right)) => left == right,
@@ -183,7 +245,9 @@ pub(super) fn same(left: &DeValue<'_>, right: &DeValue<'_>) -> bool {
 /// Whether a condition's value means this setting: the same, or the name of a choice that has settings of its own.
 pub(super) fn means(condition: &DeValue<'_>, setting: &DeValue<'_>) -> bool {
     match (condition, setting) {
-        (DeValue::String(name), DeValue::Table(choice)) => choice.len() == 1 && choice.contains_key(name.as_ref()),
+        (DeValue::String(name), DeValue::Table(choice)) => {
+            choice.len() == 1 && choice.contains_key(name.as_ref())
+        }
         _ => same(condition, setting),
     }
 }

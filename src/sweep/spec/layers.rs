@@ -95,7 +95,11 @@ impl Layer {
 impl<'a> Layers<'a> {
     /// Reads all that the file at `path`, which has this text, builds on.
     pub(super) fn gather(path: &'a Path, text: &str) -> Result<Layers<'a>, Diagnostic> {
-        let mut layers = Layers { path, text: String::new(), layers: Vec::new() };
+        let mut layers = Layers {
+            path,
+            text: String::new(),
+            layers: Vec::new(),
+        };
         layers.add(path, text, &mut Vec::new())?;
         Ok(layers)
     }
@@ -104,8 +108,14 @@ impl<'a> Layers<'a> {
         above.push(path.canonicalize().unwrap_or_else(|_| path.to_owned()));
         for name in names(path, text)? {
             let place = name.span();
-            let base = find(path, name.get_ref()).map_err(|mistake| mistake.at(path, text, place.clone()))?;
-            if above.contains(&base.path.canonicalize().unwrap_or_else(|_| base.path.clone())) {
+            let base = find(path, name.get_ref())
+                .map_err(|mistake| mistake.at(path, text, place.clone()))?;
+            if above.contains(
+                &base
+                    .path
+                    .canonicalize()
+                    .unwrap_or_else(|_| base.path.clone()),
+            ) {
                 let message = format!("`{}` builds on itself", base.path.display());
                 return Err(Diagnostic::at(path, text, place, message));
             }
@@ -114,26 +124,38 @@ impl<'a> Layers<'a> {
         above.pop();
         let text = ranges::written_out(&Source::of_file(path, text))?;
         let start = self.text.len();
-        self.layers.push(Layer { path: path.to_owned(), start, padded: format!("{}{text}", " ".repeat(start)) });
+        self.layers.push(Layer {
+            path: path.to_owned(),
+            start,
+            padded: format!("{}{text}", " ".repeat(start)),
+        });
         self.text.push_str(&text);
         Ok(())
     }
 
     /// The text that all positions are in.
     pub(super) fn source(&self) -> Source<'_> {
-        Source { path: self.path, text: &self.text, layers: &self.layers }
+        Source {
+            path: self.path,
+            text: &self.text,
+            layers: &self.layers,
+        }
     }
 
     /// All settings, without `extends`.
     pub(super) fn table(&self) -> Result<Spanned<DeTable<'_>>, Diagnostic> {
         let mut all = Spanned::new(0..0, DeTable::new());
         for layer in &self.layers {
-            let table = DeTable::parse(&layer.padded).map_err(|error| from_toml(self.source(), &error))?;
+            let table =
+                DeTable::parse(&layer.padded).map_err(|error| from_toml(self.source(), &error))?;
             let (span, mut table) = (table.span(), table.into_inner());
             table.remove("extends");
             let mut below = all.into_inner();
             lay_over(&mut below, table);
-            all = Spanned::new(span.start.max(layer.start)..span.end.max(layer.start), below);
+            all = Spanned::new(
+                span.start.max(layer.start)..span.end.max(layer.start),
+                below,
+            );
         }
         Ok(all)
     }
@@ -151,7 +173,9 @@ fn lay_over<'a>(below: &mut DeTable<'a>, above: DeTable<'a>) {
             (DeValue::Array(under), DeValue::Array(over)) if key.get_ref() == "override" => {
                 over.into_iter().for_each(|item| under.push(item))
             }
-            (DeValue::Table(under), DeValue::Table(over)) if !chooses_anew(key.get_ref().as_ref(), under, &over) => {
+            (DeValue::Table(under), DeValue::Table(over))
+                if !chooses_anew(key.get_ref().as_ref(), under, &over) =>
+            {
                 lay_over(under, over);
             }
             (_, over) => *under = Spanned::new(span, over),
@@ -160,26 +184,39 @@ fn lay_over<'a>(below: &mut DeTable<'a>, above: DeTable<'a>) {
 }
 
 fn chooses_anew(key: &str, under: &DeTable<'_>, over: &DeTable<'_>) -> bool {
-    CHOICES.contains(&key) && !over.iter().any(|(name, _)| under.contains_key(name.get_ref().as_ref()))
+    CHOICES.contains(&key)
+        && !over
+            .iter()
+            .any(|(name, _)| under.contains_key(name.get_ref().as_ref()))
 }
 
 /// The names in `extends`. A file that does not parse is reported where all are read.
 fn names<'a>(path: &Path, text: &'a str) -> Result<Vec<Spanned<Cow<'a, str>>>, Diagnostic> {
-    let Ok(table) = DeTable::parse(text) else { return Ok(Vec::new()) };
+    let Ok(table) = DeTable::parse(text) else {
+        return Ok(Vec::new());
+    };
     let mut table = table.into_inner();
     let protocol = protocol(&table);
-    let Some(extends) = table.remove("extends") else { return Ok(protocol.into_iter().collect()) };
+    let Some(extends) = table.remove("extends") else {
+        return Ok(protocol.into_iter().collect());
+    };
     let wrong = |place| {
         Diagnostic::at(path, text, place, "`extends` is a list of files or presets")
             .with_hint("extends = [\"presets/xbm\"]")
     };
     let place = extends.span();
-    let DeValue::Array(names) = extends.into_inner() else { return Err(wrong(place)) };
+    let DeValue::Array(names) = extends.into_inner() else {
+        return Err(wrong(place));
+    };
     let name = |value: Spanned<DeValue<'a>>| match (value.span(), value.into_inner()) {
         (place, DeValue::String(name)) => Ok(Spanned::new(place, name)),
         (place, _) => Err(wrong(place)),
     };
-    protocol.map(Ok).into_iter().chain(names.into_iter().map(name)).collect()
+    protocol
+        .map(Ok)
+        .into_iter()
+        .chain(names.into_iter().map(name))
+        .collect()
 }
 
 /// The preset of the protocol that a file follows. Of an unknown one the types tell.
@@ -207,18 +244,38 @@ impl NotFound {
 
 /// A preset, or a file beside the one that names it.
 fn find(named_by: &Path, name: &str) -> Result<Base, NotFound> {
-    if let Some(preset) = name.strip_prefix("presets/").filter(|preset| !preset.ends_with(".toml")) {
+    if let Some(preset) = name
+        .strip_prefix("presets/")
+        .filter(|preset| !preset.ends_with(".toml"))
+    {
         let Some(text) = presets::text(preset) else {
-            let meant = nearest(preset, presets::names()).map(|name| format!("did you mean `presets/{name}`?"));
-            let hint =
-                meant.unwrap_or_else(|| format!("there are {}", presets::names().collect::<Vec<_>>().join(", ")));
-            return Err(NotFound { message: format!("there is no preset `{preset}`"), hint: Some(hint) });
+            let meant = nearest(preset, presets::names())
+                .map(|name| format!("did you mean `presets/{name}`?"));
+            let hint = meant.unwrap_or_else(|| {
+                format!(
+                    "there are {}",
+                    presets::names().collect::<Vec<_>>().join(", ")
+                )
+            });
+            return Err(NotFound {
+                message: format!("there is no preset `{preset}`"),
+                hint: Some(hint),
+            });
         };
-        return Ok(Base { path: name.into(), text: text.into() });
+        return Ok(Base {
+            path: name.into(),
+            text: text.into(),
+        });
     }
     let path = named_by.parent().unwrap_or(Path::new("")).join(name);
     match fs::read_to_string(&path) {
-        Ok(text) => Ok(Base { path, text: text.into() }),
-        Err(error) => Err(NotFound { message: format!("cannot read `{}`: {error}", path.display()), hint: None }),
+        Ok(text) => Ok(Base {
+            path,
+            text: text.into(),
+        }),
+        Err(error) => Err(NotFound {
+            message: format!("cannot read `{}`: {error}", path.display()),
+            hint: None,
+        }),
     }
 }

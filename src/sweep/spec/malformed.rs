@@ -8,8 +8,14 @@ use super::Sweep;
 #[test]
 fn every_malformed_file_has_exactly_its_message() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/malformed");
-    let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    let mut files: Vec<_> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "toml")
+    });
     files.sort();
     assert!(files.len() >= 50, "{}", files.len());
     for file in files {
@@ -23,6 +29,11 @@ fn every_malformed_file_has_exactly_its_message() {
         if env::var_os("UPDATE_MESSAGES").is_some() {
             fs::write(&expected, &message).unwrap();
         }
-        assert_eq!(message, fs::read_to_string(&expected).unwrap_or_default(), "{}", name.display());
+        assert_eq!(
+            message,
+            fs::read_to_string(&expected).unwrap_or_default(),
+            "{}",
+            name.display()
+        );
     }
 }

@@ -35,8 +35,8 @@ pub use diagnostic::Diagnostic;
 use document::{Document, Reading};
 pub use fairness::{Fairness, Rule, Violation, Waiver};
 pub use file::{
-    Baseline, DataTable, DeviceChoice, Folds, Gpus, MethodTable, Protocol, Resources, SweepFile, SweepTable,
-    TrainingTable,
+    Baseline, DataTable, DeviceChoice, Folds, Gpus, MethodTable, Protocol, Resources, SweepFile,
+    SweepTable, TrainingTable,
 };
 use grid::{Combination, Variant};
 pub use json_schema::json_schema;
@@ -127,15 +127,28 @@ impl Sweep {
     /// The first mistake found, with its place in the file.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Sweep, Diagnostic> {
         let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-        let sets: String = overrides.iter().map(|set| format!(" --set '{set}'")).collect();
-        Sweep::parse(path, &text, overrides, format!("sweep run {}{sets}", path.display()))
+        let sets: String = overrides
+            .iter()
+            .map(|set| format!(" --set '{set}'"))
+            .collect();
+        Sweep::parse(
+            path,
+            &text,
+            overrides,
+            format!("sweep run {}{sets}", path.display()),
+        )
     }
 
     /// Checks a text, as if it were the file at `path`.
     ///
     /// # Errors
     /// The first mistake found, with its place.
-    pub(crate) fn parse(path: &Path, text: &str, overrides: &[String], command: String) -> Result<Sweep, Diagnostic> {
+    pub(crate) fn parse(
+        path: &Path,
+        text: &str,
+        overrides: &[String],
+        command: String,
+    ) -> Result<Sweep, Diagnostic> {
         let text = document::with_overrides(path, text, overrides)?;
         let layers = Layers::gather(path, &text)?;
         let document = Document::parse(&layers)?;
@@ -143,15 +156,21 @@ impl Sweep {
         let mut points = Vec::with_capacity(combinations.len());
         let halves = Halves::default();
         for chunk in combinations.chunks(CHUNK) {
-            let read: Vec<_> = chunk.par_iter().map(|combination| point(&document, combination, &halves)).collect();
+            let read: Vec<_> = chunk
+                .par_iter()
+                .map(|combination| point(&document, combination, &halves))
+                .collect();
             for point in read {
                 points.push(point?);
             }
         }
-        let Some(first) = combinations.first() else { return Err(Diagnostic::of_file(path, "the sweep is empty")) };
+        let Some(first) = combinations.first() else {
+            return Err(Diagnostic::of_file(path, "the sweep is empty"));
+        };
         let reading = &document.first_reading(first);
         let first: SweepFile = document.read(reading)?;
-        validate::report(&first.report, &document.method_names()).map_err(|fault| document.point_at(reading, fault))?;
+        validate::report(&first.report, &document.method_names())
+            .map_err(|fault| document.point_at(reading, fault))?;
         let folds = match first.sweep.folds {
             Some(Folds { of, cut }) => Fold::all(of, cut).map(Some).collect(),
             None => vec![None],
@@ -185,7 +204,10 @@ struct Halves(Mutex<BTreeMap<(PathBuf, String), TrainingHalf>>);
 
 impl Halves {
     fn of(&self, data: &DataTable) -> TrainingHalf {
-        let look_up = || data.dataset.training_half(registration(&data.dataset, &data.root).as_ref());
+        let look_up = || {
+            data.dataset
+                .training_half(registration(&data.dataset, &data.root).as_ref())
+        };
         let key = (data.root.clone(), canonical_json(&data.dataset));
         match self.0.lock() {
             Ok(mut known) => *known.entry(key).or_insert_with(look_up),
@@ -195,18 +217,36 @@ impl Halves {
 }
 
 /// Reads and checks one combination.
-fn point(document: &Document<'_>, combination: &Combination, halves: &Halves) -> Result<Point, Diagnostic> {
+fn point(
+    document: &Document<'_>,
+    combination: &Combination,
+    halves: &Halves,
+) -> Result<Point, Diagnostic> {
     let mut shared: Option<SweepFile> = None;
     let mut methods: Vec<(&Variant, Method)> = Vec::with_capacity(combination.variants.len());
     let readings = document.readings(combination);
     for chunk in readings.chunks(CHUNK) {
-        let read: Vec<_> = chunk.par_iter().map(|reading| read(document, reading, halves)).collect();
+        let read: Vec<_> = chunk
+            .par_iter()
+            .map(|reading| read(document, reading, halves))
+            .collect();
         for (read, reading) in read.into_iter().zip(chunk) {
             let (mut file, searches) = read?;
             let tables = std::mem::take(&mut file.method).into_iter().zip(searches);
-            let tables = reading.variants.iter().zip(tables).filter(|((_, is_new), _)| *is_new);
+            let tables = reading
+                .variants
+                .iter()
+                .zip(tables)
+                .filter(|((_, is_new), _)| *is_new);
             methods.extend(tables.map(|(&(variant, _), (table, search))| {
-                (variant, Method { settings: document.own_settings(variant), table, search })
+                (
+                    variant,
+                    Method {
+                        settings: document.own_settings(variant),
+                        table,
+                        search,
+                    },
+                )
             }));
             shared.get_or_insert(file);
         }
@@ -229,18 +269,42 @@ fn point(document: &Document<'_>, combination: &Combination, halves: &Halves) ->
 type Searches = Vec<Option<Arc<Search>>>;
 
 /// Reads and checks the file under one reading, with every probe of its searched values, and the search of each method.
-fn read(document: &Document<'_>, reading: &Reading<'_>, halves: &Halves) -> Result<(SweepFile, Searches), Diagnostic> {
+fn read(
+    document: &Document<'_>,
+    reading: &Reading<'_>,
+    halves: &Halves,
+) -> Result<(SweepFile, Searches), Diagnostic> {
     let searched = document.searched(reading)?;
     let file = checked(document, reading, halves)?;
-    let probes = searched.iter().flatten().map(|searched| searched.probes.len()).max().unwrap_or(1);
+    let probes = searched
+        .iter()
+        .flatten()
+        .map(|searched| searched.probes.len())
+        .max()
+        .unwrap_or(1);
     for probe in 1..probes {
-        checked(document, &Reading { probe, variants: reading.variants.clone(), ..*reading }, halves)?;
+        checked(
+            document,
+            &Reading {
+                probe,
+                variants: reading.variants.clone(),
+                ..*reading
+            },
+            halves,
+        )?;
     }
-    let searches = searched.iter().map(|searched| search(document, &file, searched)).collect::<Result<_, _>>()?;
+    let searches = searched
+        .iter()
+        .map(|searched| search(document, &file, searched))
+        .collect::<Result<_, _>>()?;
     Ok((file, searches))
 }
 
-fn checked(document: &Document<'_>, reading: &Reading<'_>, halves: &Halves) -> Result<SweepFile, Diagnostic> {
+fn checked(
+    document: &Document<'_>,
+    reading: &Reading<'_>,
+    halves: &Halves,
+) -> Result<SweepFile, Diagnostic> {
     let mut file: SweepFile = document.read(reading)?;
     file.data.half = halves.of(&file.data);
     validate::check(&file).map_err(|fault| document.point_at(reading, fault))?;
@@ -253,10 +317,15 @@ fn search(
     file: &SweepFile,
     searched: &[Searched<'_>],
 ) -> Result<Option<Arc<Search>>, Diagnostic> {
-    let Some(first) = searched.first() else { return Ok(None) };
+    let Some(first) = searched.first() else {
+        return Ok(None);
+    };
     let Some(settings) = &file.search else {
         return Err(document
-            .at(&first.place, "a searched value needs a [search] that says how it is chosen")
+            .at(
+                &first.place,
+                "a searched value needs a [search] that says how it is chosen",
+            )
             .with_hint("[search] strategy = \"gp\", trials = 50"));
     };
     if file.sweep.folds.is_none() {
@@ -264,11 +333,18 @@ fn search(
             .at(&first.place, "a searched value is chosen on validation classes, and without folds there are none")
             .with_hint("set `folds` in [sweep]: folds = 4"));
     }
-    let space = Space { dimensions: searched.iter().map(|searched| searched.dimension.clone()).collect() };
+    let space = Space {
+        dimensions: searched
+            .iter()
+            .map(|searched| searched.dimension.clone())
+            .collect(),
+    };
     match Search::new(space, settings.clone()) {
         Ok(search) => Ok(Some(Arc::new(search))),
         Err(error) => {
-            let named = searched.iter().find(|searched| error.dimension() == Some(&searched.dimension.name));
+            let named = searched
+                .iter()
+                .find(|searched| error.dimension() == Some(&searched.dimension.name));
             Err(document.at(&named.unwrap_or(first).place, error.to_string()))
         }
     }

@@ -10,7 +10,9 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{diagnostic::Diagnostic, document::with_overrides, layers::Layers, source::Source, unreadable};
+use super::{
+    diagnostic::Diagnostic, document::with_overrides, layers::Layers, source::Source, unreadable,
+};
 
 /// A value and where it is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +51,20 @@ pub fn origins(path: &Path, overrides: &[String]) -> Result<Vec<Origin>, Diagnos
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
     let mut origins = written(path, &text)?;
     if !overrides.is_empty() {
-        let is_set =
-            |origin: &Origin| overrides.iter().filter_map(|set| key_of(set)).any(|key| origin.key.starts_with(&key));
+        let is_set = |origin: &Origin| {
+            overrides
+                .iter()
+                .filter_map(|set| key_of(set))
+                .any(|key| origin.key.starts_with(&key))
+        };
         origins.retain(|origin| !is_set(origin));
-        let set = written(path, &with_overrides(path, &text, overrides)?)?.into_iter().filter(is_set);
-        origins.extend(set.map(|origin| Origin { from: From::Set, ..origin }));
+        let set = written(path, &with_overrides(path, &text, overrides)?)?
+            .into_iter()
+            .filter(is_set);
+        origins.extend(set.map(|origin| Origin {
+            from: From::Set,
+            ..origin
+        }));
         origins.sort_by(|a, b| a.key.cmp(&b.key));
     }
     Ok(origins)
@@ -69,19 +80,33 @@ fn written(path: &Path, text: &str) -> Result<Vec<Origin>, Diagnostic> {
     let layers = Layers::gather(path, text)?;
     let table = layers.table()?;
     let mut origins = Vec::new();
-    walk(&layers.source(), &mut Vec::new(), table.get_ref(), &mut origins);
+    walk(
+        &layers.source(),
+        &mut Vec::new(),
+        table.get_ref(),
+        &mut origins,
+    );
     origins.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(origins)
 }
 
-fn walk(source: &Source<'_>, key: &mut Vec<String>, table: &DeTable<'_>, origins: &mut Vec<Origin>) {
+fn walk(
+    source: &Source<'_>,
+    key: &mut Vec<String>,
+    table: &DeTable<'_>,
+    origins: &mut Vec<Origin>,
+) {
     for (name, value) in table {
         key.push(name.get_ref().to_string());
         match value.get_ref() {
             DeValue::Table(inner) if !inner.is_empty() => walk(source, key, inner, origins),
-            DeValue::Array(rows) if !rows.is_empty() && rows.iter().all(|row| row.get_ref().is_table()) => {
+            DeValue::Array(rows)
+                if !rows.is_empty() && rows.iter().all(|row| row.get_ref().is_table()) =>
+            {
                 for (position, row) in rows.iter().enumerate() {
-                    let Some(row) = row.get_ref().as_table() else { continue };
+                    let Some(row) = row.get_ref().as_table() else {
+                        continue;
+                    };
                     let named = row.get("name").and_then(|name| name.get_ref().as_str());
                     key.push(named.map_or_else(|| position.to_string(), str::to_owned));
                     walk(source, key, row, origins);
@@ -98,8 +123,15 @@ fn origin(source: &Source<'_>, key: &[String], value: &Spanned<DeValue<'_>>) -> 
     let place = value.span();
     let text = source.text.get(place.clone()).unwrap_or_default();
     let value = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let from = From::File(source.file(place.start).to_owned(), source.line(place.start));
-    Origin { key: key.to_owned(), value, from }
+    let from = From::File(
+        source.file(place.start).to_owned(),
+        source.line(place.start),
+    );
+    Origin {
+        key: key.to_owned(),
+        value,
+        from,
+    }
 }
 
 #[cfg(test)]
@@ -112,8 +144,10 @@ mod tests {
         let file = folder.path().join("a.toml");
         let text = "extends = [\"presets/xbm\"]\n[sweep]\nname = \"a\"\n[training]\nsteps = 10\n";
         fs::write(&file, text).unwrap();
-        let set =
-            ["sweep.seeds=3".to_owned(), "method.\"Contrastive + XBM\".loss.contrastive_dm.margin=0.4".to_owned()];
+        let set = [
+            "sweep.seeds=3".to_owned(),
+            "method.\"Contrastive + XBM\".loss.contrastive_dm.margin=0.4".to_owned(),
+        ];
         let origins = origins(&file, &set).unwrap();
         let of = |key: &[&str]| {
             let origin = origins.iter().find(|origin| origin.key == key).unwrap();
@@ -126,6 +160,8 @@ mod tests {
         assert_eq!(of(&["training", "steps"]), "10 a.toml:5");
         assert_eq!(of(&["sweep", "folds"]), "4 xbm:6");
         assert_eq!(of(&["sweep", "seeds"]), "3 --set");
-        assert!(of(&["method", "Contrastive + XBM", "name"]).starts_with("\"Contrastive + XBM\" xbm:"));
+        assert!(
+            of(&["method", "Contrastive + XBM", "name"]).starts_with("\"Contrastive + XBM\" xbm:")
+        );
     }
 }

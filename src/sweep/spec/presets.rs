@@ -4,7 +4,10 @@
 /// The presets: name and text.
 const PRESETS: [(&str, &str); 7] = [
     ("deep_metric", include_str!("presets/deep_metric.toml")),
-    ("multi_similarity", include_str!("presets/multi_similarity.toml")),
+    (
+        "multi_similarity",
+        include_str!("presets/multi_similarity.toml"),
+    ),
     ("proxy_anchor", include_str!("presets/proxy_anchor.toml")),
     ("proxy_nca_pp", include_str!("presets/proxy_nca_pp.toml")),
     ("reality_check", include_str!("presets/reality_check.toml")),
@@ -19,5 +22,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// The text of one.
 pub fn text(name: &str) -> Option<&'static str> {
-    PRESETS.iter().find(|(candidate, _)| *candidate == name).map(|(_, text)| *text)
+    PRESETS
+        .iter()
+        .find(|(candidate, _)| *candidate == name)
+        .map(|(_, text)| *text)
 }

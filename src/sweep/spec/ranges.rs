@@ -21,9 +21,14 @@ const MOST: f64 = 100_000.0;
 pub(super) fn written_out(source: &Source<'_>) -> Result<String, Diagnostic> {
     let mut text = source.text.to_owned();
     // A file that does not parse is reported by `Document::parse`.
-    let Ok(document) = DeTable::parse(source.text) else { return Ok(text) };
+    let Ok(document) = DeTable::parse(source.text) else {
+        return Ok(text);
+    };
     let mut lists = Vec::new();
-    for table in TABLES.iter().filter_map(|&name| document.get_ref().get(name)) {
+    for table in TABLES
+        .iter()
+        .filter_map(|&name| document.get_ref().get(name))
+    {
         match table.get_ref() {
             DeValue::Table(table) => in_table(source, table, &mut lists)?,
             DeValue::Array(tables) => {
@@ -35,7 +40,9 @@ pub(super) fn written_out(source: &Source<'_>) -> Result<String, Diagnostic> {
         }
     }
     lists.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
-    lists.into_iter().for_each(|(place, list)| text.replace_range(place, &list));
+    lists
+        .into_iter()
+        .for_each(|(place, list)| text.replace_range(place, &list));
     Ok(text)
 }
 
@@ -45,11 +52,17 @@ fn in_table(
     lists: &mut Vec<(Range<usize>, String)>,
 ) -> Result<(), Diagnostic> {
     for (_, value) in table.iter() {
-        let Some(range) = value.get_ref().as_table() else { continue };
-        let Some((kind, bounds)) = range.iter().next().filter(|_| range.len() == 1) else { continue };
+        let Some(range) = value.get_ref().as_table() else {
+            continue;
+        };
+        let Some((kind, bounds)) = range.iter().next().filter(|_| range.len() == 1) else {
+            continue;
+        };
         let values = match kind.get_ref().as_ref() {
             "linspace" => spaced(source, bounds, "linspace", |a, b, part| a + (b - a) * part)?,
-            "logspace" => spaced(source, bounds, "logspace", |a, b, part| a * (b / a).powf(part))?,
+            "logspace" => spaced(source, bounds, "logspace", |a, b, part| {
+                a * (b / a).powf(part)
+            })?,
             "range" => stepped(source, bounds)?,
             _ => continue,
         };
@@ -69,7 +82,12 @@ fn spaced(
     let [a, b, count] = three(source, bounds, &hint)?;
     let place = bounds.span();
     if count.fract() != 0.0 || !(2.0..=MOST).contains(&count) {
-        return Err(source.at(&place, format!("{count} values, expected a whole number from 2")).with_hint(hint));
+        return Err(source
+            .at(
+                &place,
+                format!("{count} values, expected a whole number from 2"),
+            )
+            .with_hint(hint));
     }
     if kind == "logspace" && (a <= 0.0 || b <= 0.0) {
         return Err(source.at(&place, "a logarithmic range has bounds above 0"));
@@ -83,7 +101,9 @@ fn spaced(
         step if step == last => b,
         step => rounded(at(a, b, step / last)),
     };
-    Ok((0..count as usize).map(|step| format!("{:?}", value(step))).collect())
+    Ok((0..count as usize)
+        .map(|step| format!("{:?}", value(step)))
+        .collect())
 }
 
 /// `a`, `a + step` and so on, up to and with `b` if it is met.
@@ -96,9 +116,17 @@ fn stepped(source: &Source<'_>, bounds: &Spanned<DeValue<'_>>) -> Result<Vec<Str
         return Err(source.at(&bounds.span(), message).with_hint(hint));
     }
     let is_whole = [a, b, step].iter().all(|number| number.fract() == 0.0);
-    let written = |value: f64| if is_whole { format!("{value}") } else { format!("{value:?}") };
+    let written = |value: f64| {
+        if is_whole {
+            format!("{value}")
+        } else {
+            format!("{value:?}")
+        }
+    };
     let count = (steps + 1e-9).floor() as usize;
-    Ok((0..=count).map(|number| written(rounded(a + step * number as f64))).collect())
+    Ok((0..=count)
+        .map(|number| written(rounded(a + step * number as f64)))
+        .collect())
 }
 
 /// Twelve digits: what a person would have written, not `0.30000000000000004`.
@@ -106,13 +134,21 @@ fn rounded(value: f64) -> f64 {
     format!("{value:.11e}").parse().unwrap_or(value)
 }
 
-fn three(source: &Source<'_>, bounds: &Spanned<DeValue<'_>>, hint: &str) -> Result<[f64; 3], Diagnostic> {
+fn three(
+    source: &Source<'_>,
+    bounds: &Spanned<DeValue<'_>>,
+    hint: &str,
+) -> Result<[f64; 3], Diagnostic> {
     let numbers = bounds.get_ref().as_array().map(|array| {
-        let numbers = array.iter().filter_map(|item| number(item.get_ref()).filter(|number| number.is_finite()));
+        let numbers = array
+            .iter()
+            .filter_map(|item| number(item.get_ref()).filter(|number| number.is_finite()));
         (array.len(), numbers.collect::<Vec<f64>>())
     });
     match numbers {
         Some((3, numbers)) if numbers.len() == 3 => Ok([numbers[0], numbers[1], numbers[2]]),
-        _ => Err(source.at(&bounds.span(), "a range is three numbers").with_hint(hint)),
+        _ => Err(source
+            .at(&bounds.span(), "a range is three numbers")
+            .with_hint(hint)),
     }
 }

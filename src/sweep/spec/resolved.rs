@@ -22,8 +22,8 @@ pub fn resolved(path: &Path, overrides: &[String]) -> Result<String, Diagnostic>
     let text = with_overrides(path, &text, overrides)?;
     let layers = Layers::gather(path, &text)?;
     let table = layers.table()?;
-    let table =
-        toml::Table::deserialize(Deserializer::from(table)).map_err(|error| from_toml(layers.source(), &error))?;
+    let table = toml::Table::deserialize(Deserializer::from(table))
+        .map_err(|error| from_toml(layers.source(), &error))?;
     toml::to_string(&table).map_err(|error| Diagnostic::of_file(path, error.to_string()))
 }
 
@@ -54,9 +54,18 @@ mod tests {
         let text = resolved(&file, &["sweep.seeds=3".to_owned()]).unwrap();
         assert!(!text.contains("extends"), "{text}");
         fs::write(&kept, text).unwrap();
-        let (original, kept) = (Sweep::read(&file, &["sweep.seeds=3".to_owned()]), Sweep::read(&kept, &[]));
+        let (original, kept) = (
+            Sweep::read(&file, &["sweep.seeds=3".to_owned()]),
+            Sweep::read(&kept, &[]),
+        );
         let (original, kept) = (original.unwrap(), kept.unwrap());
-        assert_eq!(format!("{:?}", original.points), format!("{:?}", kept.points));
-        assert_eq!((original.seeds.len(), original.points.len()), (kept.seeds.len(), 3));
+        assert_eq!(
+            format!("{:?}", original.points),
+            format!("{:?}", kept.points)
+        );
+        assert_eq!(
+            (original.seeds.len(), original.points.len()),
+            (kept.seeds.len(), 3)
+        );
     }
 }

@@ -37,7 +37,9 @@ pub(super) struct Searched<'a> {
 
 /// Whether a value anywhere in this table is searched, or nearly.
 pub(super) fn is_in(table: &DeTable<'_>) -> bool {
-    kind(table).is_some() || misspelt(table).is_some() || table.values().any(|value| is_in_value(value.get_ref()))
+    kind(table).is_some()
+        || misspelt(table).is_some()
+        || table.values().any(|value| is_in_value(value.get_ref()))
 }
 
 fn is_in_value(value: &DeValue<'_>) -> bool {
@@ -89,7 +91,10 @@ fn gather_value<'a>(
                 Ok(())
             }
             (None, Some(meant)) => Err(source
-                .at(&value.span(), "this is neither a value nor a range of searched values")
+                .at(
+                    &value.span(),
+                    "this is neither a value nor a range of searched values",
+                )
                 .with_hint(format!("did you mean `{meant}`?"))),
             (None, None) => gather(source, table, path, prefix, found),
         },
@@ -107,15 +112,27 @@ fn gather_value<'a>(
 
 /// The kind of searched value that a table is.
 fn kind<'t>(table: &'t DeTable<'_>) -> Option<&'t str> {
-    let kind = table.keys().map(|key| key.get_ref().as_ref()).find(|key| KINDS.contains(key))?;
-    table.keys().all(|key| [kind, "when"].contains(&key.get_ref().as_ref())).then_some(kind)
+    let kind = table
+        .keys()
+        .map(|key| key.get_ref().as_ref())
+        .find(|key| KINDS.contains(key))?;
+    table
+        .keys()
+        .all(|key| [kind, "when"].contains(&key.get_ref().as_ref()))
+        .then_some(kind)
 }
 
 /// The kind that a table nearly is: two numbers under a name that is close to one.
 fn misspelt(table: &DeTable<'_>) -> Option<&'static str> {
     let (key, bounds) = table.iter().next().filter(|_| table.len() == 1)?;
-    let bounds = bounds.get_ref().as_array().filter(|bounds| bounds.len() == 2)?;
-    bounds.iter().all(|bound| number(bound.get_ref()).is_some()).then_some(())?;
+    let bounds = bounds
+        .get_ref()
+        .as_array()
+        .filter(|bounds| bounds.len() == 2)?;
+    bounds
+        .iter()
+        .all(|bound| number(bound.get_ref()).is_some())
+        .then_some(())?;
     nearest(key.get_ref(), KINDS)
 }
 
@@ -129,7 +146,9 @@ fn searched<'a>(
 ) -> Result<Searched<'a>, Diagnostic> {
     let list = &table[kind];
     let Some(items) = list.get_ref().as_array() else {
-        return Err(source.at(&list.span(), format!("`{kind}` has a list")).with_hint(example(kind)));
+        return Err(source
+            .at(&list.span(), format!("`{kind}` has a list"))
+            .with_hint(example(kind)));
     };
     let range = match kind {
         "uniform" => Range::Uniform(two(source, list, kind, number)?),
@@ -139,9 +158,21 @@ fn searched<'a>(
         "grid" => Range::Grid(items.iter().map(|item| plain(item.get_ref())).collect()),
         _ => Range::Choice(items.iter().map(|item| plain(item.get_ref())).collect()),
     };
-    let when = table.get("when").map(|when| condition(source, when, prefix)).transpose()?;
-    let dimension = Dimension { name: format!("{prefix}{}", path.join(".")), range, when };
-    Ok(Searched { path: path.to_owned(), place, dimension, probes: items.iter().cloned().collect() })
+    let when = table
+        .get("when")
+        .map(|when| condition(source, when, prefix))
+        .transpose()?;
+    let dimension = Dimension {
+        name: format!("{prefix}{}", path.join(".")),
+        range,
+        when,
+    };
+    Ok(Searched {
+        path: path.to_owned(),
+        place,
+        dimension,
+        probes: items.iter().cloned().collect(),
+    })
 }
 
 /// Both bounds of a range.
@@ -151,25 +182,57 @@ fn two<T>(
     kind: &str,
     read: impl Fn(&DeValue<'_>) -> Option<T>,
 ) -> Result<[T; 2], Diagnostic> {
-    let bounds = list.get_ref().as_array().map(|items| items.iter().map(|item| read(item.get_ref())));
+    let bounds = list
+        .get_ref()
+        .as_array()
+        .map(|items| items.iter().map(|item| read(item.get_ref())));
     let bounds: Option<Vec<T>> = bounds.and_then(Iterator::collect);
-    bounds.and_then(|bounds| <[T; 2]>::try_from(bounds).ok()).ok_or_else(|| {
-        let numbers = if kind.ends_with("int") { "whole numbers" } else { "numbers" };
-        source.at(&list.span(), format!("`{kind}` has two {numbers}, the bounds")).with_hint(example(kind))
-    })
+    bounds
+        .and_then(|bounds| <[T; 2]>::try_from(bounds).ok())
+        .ok_or_else(|| {
+            let numbers = if kind.ends_with("int") {
+                "whole numbers"
+            } else {
+                "numbers"
+            };
+            source
+                .at(
+                    &list.span(),
+                    format!("`{kind}` has two {numbers}, the bounds"),
+                )
+                .with_hint(example(kind))
+        })
 }
 
 /// `when = { "loss.sum.0.weight" = 1 }`: where an earlier choice has this value.
-fn condition(source: &Source<'_>, when: &Spanned<DeValue<'_>>, prefix: &str) -> Result<Condition, Diagnostic> {
-    let entry = when.get_ref().as_table().filter(|table| table.len() == 1).and_then(|table| table.iter().next());
+fn condition(
+    source: &Source<'_>,
+    when: &Spanned<DeValue<'_>>,
+    prefix: &str,
+) -> Result<Condition, Diagnostic> {
+    let entry = when
+        .get_ref()
+        .as_table()
+        .filter(|table| table.len() == 1)
+        .and_then(|table| table.iter().next());
     let Some((name, is)) = entry else {
         return Err(source
-            .at(&when.span(), "a searched value matters `when` one earlier choice has one value")
+            .at(
+                &when.span(),
+                "a searched value matters `when` one earlier choice has one value",
+            )
             .with_hint("when = { \"miner.semi_hard.margin\" = 0.1 }"));
     };
     let name = name.get_ref();
     let is_whole = prefix.is_empty() || name.starts_with(prefix);
-    Ok(Condition { name: if is_whole { name.to_string() } else { format!("{prefix}{name}") }, is: plain(is.get_ref()) })
+    Ok(Condition {
+        name: if is_whole {
+            name.to_string()
+        } else {
+            format!("{prefix}{name}")
+        },
+        is: plain(is.get_ref()),
+    })
 }
 
 fn example(kind: &str) -> String {
@@ -189,23 +252,29 @@ fn plain(value: &DeValue<'_>) -> Value {
         DeValue::Boolean(truth) => (*truth).into(),
         DeValue::Datetime(time) => time.to_string().into(),
         DeValue::Array(items) => items.iter().map(|item| plain(item.get_ref())).collect(),
-        DeValue::Table(table) => {
-            table.iter().map(|(key, value)| (key.get_ref().to_string(), plain(value.get_ref()))).collect()
-        }
+        DeValue::Table(table) => table
+            .iter()
+            .map(|(key, value)| (key.get_ref().to_string(), plain(value.get_ref())))
+            .collect(),
     }
 }
 
 /// Puts a probe in the place of each searched value: this one, or the last of those that have fewer.
 pub(super) fn probe<'a>(table: &mut DeTable<'a>, searched: &[Searched<'a>], probe: usize) {
     for searched in searched {
-        let Some(last) = searched.probes.len().checked_sub(1) else { continue };
+        let Some(last) = searched.probes.len().checked_sub(1) else {
+            continue;
+        };
         if let Some(place) = place_in(table, &searched.path) {
             *place = searched.probes[probe.min(last)].clone();
         }
     }
 }
 
-fn place_in<'t, 'a>(table: &'t mut DeTable<'a>, path: &[String]) -> Option<&'t mut Spanned<DeValue<'a>>> {
+fn place_in<'t, 'a>(
+    table: &'t mut DeTable<'a>,
+    path: &[String],
+) -> Option<&'t mut Spanned<DeValue<'a>>> {
     let (first, rest) = path.split_first()?;
     let mut value = table.get_mut(first.as_str())?;
     for part in rest {
@@ -232,8 +301,15 @@ pub fn at_point<'n>(
     dimensions: impl Iterator<Item = &'n str>,
     point: &Point,
 ) -> Result<(MethodTable, TrainingTable), serde_json::Error> {
-    let (method, training) = with(method, training, dimensions.map(|name| (name, point.get(name).cloned())));
-    Ok((serde_json::from_value(method)?, serde_json::from_value(training)?))
+    let (method, training) = with(
+        method,
+        training,
+        dimensions.map(|name| (name, point.get(name).cloned())),
+    );
+    Ok((
+        serde_json::from_value(method)?,
+        serde_json::from_value(training)?,
+    ))
 }
 
 /// A method and the training around it without these searched values: what all trials share.
@@ -247,8 +323,15 @@ pub fn without<'n>(
 
 /// A method and the training around it as the file has them, with searched values as their ranges.
 pub fn as_written(method: &Method, training: &TrainingTable) -> (Value, Value) {
-    let dimensions = method.search.iter().flat_map(|search| &search.space().dimensions);
-    with(&method.table, training, dimensions.map(|dimension| (dimension.name.as_str(), Some(json!(dimension.range)))))
+    let dimensions = method
+        .search
+        .iter()
+        .flat_map(|search| &search.space().dimensions);
+    with(
+        &method.table,
+        training,
+        dimensions.map(|dimension| (dimension.name.as_str(), Some(json!(dimension.range)))),
+    )
 }
 
 fn with<'n>(
@@ -279,7 +362,10 @@ fn put(root: &mut Value, path: &str, value: Option<Value>) {
                 return;
             }
             Value::Object(fields) => fields.get_mut(part),
-            Value::Array(items) => part.parse::<usize>().ok().and_then(|position| items.get_mut(position)),
+            Value::Array(items) => part
+                .parse::<usize>()
+                .ok()
+                .and_then(|position| items.get_mut(position)),
             _ => None,
         };
         match next {

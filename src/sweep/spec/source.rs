@@ -19,7 +19,11 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     /// A single file.
     pub(super) fn of_file(path: &'a Path, text: &'a str) -> Source<'a> {
-        Source { path, text, layers: &[] }
+        Source {
+            path,
+            text,
+            layers: &[],
+        }
     }
 
     pub(super) fn at(&self, place: &Range<usize>, message: impl Into<String>) -> Diagnostic {
@@ -29,8 +33,16 @@ impl<'a> Source<'a> {
         }
     }
 
-    pub(super) fn unknown_key(&self, place: &Range<usize>, found: &str, known: &[&str]) -> Diagnostic {
-        let diagnostic = self.at(place, format!("unknown key `{found}`, expected {}", alternatives(known)));
+    pub(super) fn unknown_key(
+        &self,
+        place: &Range<usize>,
+        found: &str,
+        known: &[&str],
+    ) -> Diagnostic {
+        let diagnostic = self.at(
+            place,
+            format!("unknown key `{found}`, expected {}", alternatives(known)),
+        );
         match nearest(found, known.iter().copied()) {
             Some(near) => diagnostic.with_hint(format!("did you mean `{near}`?")),
             None => diagnostic,
@@ -39,7 +51,10 @@ impl<'a> Source<'a> {
 
     /// The file of a place.
     pub(super) fn file(&self, at: usize) -> &Path {
-        self.layers.iter().rfind(|layer| layer.start <= at).map_or(self.path, |layer| &layer.path)
+        self.layers
+            .iter()
+            .rfind(|layer| layer.start <= at)
+            .map_or(self.path, |layer| &layer.path)
     }
 
     /// Whether a place is in the file itself, not in one that it builds on.
@@ -49,8 +64,16 @@ impl<'a> Source<'a> {
 
     /// The line of a place in its file, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
-        let start = self.layers.iter().rfind(|layer| layer.start <= at).map_or(0, |layer| layer.start);
-        1 + self.text[start..].bytes().take(at - start).filter(|&byte| byte == b'\n').count()
+        let start = self
+            .layers
+            .iter()
+            .rfind(|layer| layer.start <= at)
+            .map_or(0, |layer| layer.start);
+        1 + self.text[start..]
+            .bytes()
+            .take(at - start)
+            .filter(|&byte| byte == b'\n')
+            .count()
     }
 }
 

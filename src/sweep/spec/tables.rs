@@ -44,7 +44,13 @@ impl ReportTable {
     /// What is measured on a data set: the columns of all its tables.
     pub fn metrics(&self, dataset: &Dataset) -> Vec<Metric> {
         let mut metrics = self.usual(dataset);
-        for metric in self.layout.0.iter().flat_map(|layout| layout.metrics(dataset.recall_at())).flatten() {
+        for metric in self
+            .layout
+            .0
+            .iter()
+            .flat_map(|layout| layout.metrics(dataset.recall_at()))
+            .flatten()
+        {
             if !metrics.contains(&metric) {
                 metrics.push(metric);
             }
@@ -54,13 +60,17 @@ impl ReportTable {
 
     /// The columns of a table in this layout.
     pub fn columns(&self, layout: Layout, dataset: &Dataset) -> Vec<Metric> {
-        layout.metrics(dataset.recall_at()).unwrap_or_else(|| self.usual(dataset))
+        layout
+            .metrics(dataset.recall_at())
+            .unwrap_or_else(|| self.usual(dataset))
     }
 
     fn usual(&self, dataset: &Dataset) -> Vec<Metric> {
         let usual = || {
             let recall = dataset.recall_at().iter().copied().map(Metric::RecallAt);
-            recall.chain([Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR]).collect()
+            recall
+                .chain([Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR])
+                .collect()
         };
         self.metrics.clone().unwrap_or_else(usual)
     }
@@ -88,7 +98,9 @@ impl<'de> Visitor<'de> for LayoutsVisitor {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Layouts, E> {
-        Ok(Layouts(vec![Layout::deserialize(StrDeserializer::new(name))?]))
+        Ok(Layouts(vec![Layout::deserialize(StrDeserializer::new(
+            name,
+        ))?]))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Layouts, A::Error> {
@@ -116,7 +128,11 @@ impl Visitor<'_> for QuotedVisitor {
     }
 
     fn visit_bool<E: Error>(self, shown: bool) -> Result<Quoted, E> {
-        Ok(if shown { Quoted::BuiltIn } else { Quoted::Nothing })
+        Ok(if shown {
+            Quoted::BuiltIn
+        } else {
+            Quoted::Nothing
+        })
     }
 
     fn visit_str<E: Error>(self, path: &str) -> Result<Quoted, E> {

@@ -24,7 +24,12 @@ loss.triplet = { margin = 0.2 }
 "#;
 
 fn parse(text: &str) -> Result<Sweep, Diagnostic> {
-    Sweep::parse(Path::new("test.toml"), text, &[], "sweep run test.toml".to_owned())
+    Sweep::parse(
+        Path::new("test.toml"),
+        text,
+        &[],
+        "sweep run test.toml".to_owned(),
+    )
 }
 
 fn with(overrides: &[&str]) -> Result<Sweep, Diagnostic> {
@@ -41,10 +46,17 @@ fn edited(old: &str, new: &str) -> String {
 #[test]
 fn a_right_file_has_one_point_one_seed_and_no_folds() {
     let sweep = parse(RIGHT).unwrap();
-    assert_eq!((sweep.points.len(), sweep.seeds, sweep.folds), (1, vec![0], vec![None]));
+    assert_eq!(
+        (sweep.points.len(), sweep.seeds, sweep.folds),
+        (1, vec![0], vec![None])
+    );
     assert_eq!(sweep.points[0].dataset, Dataset::Omniglot);
-    let headings: Vec<String> =
-        sweep.report.metrics(&sweep.points[0].dataset).iter().map(|metric| metric.heading()).collect();
+    let headings: Vec<String> = sweep
+        .report
+        .metrics(&sweep.points[0].dataset)
+        .iter()
+        .map(|metric| metric.heading())
+        .collect();
     assert_eq!(headings, ["R@1", "R@2", "R@4", "R@8", "P@1", "RP", "MAP@R"]);
 }
 
@@ -55,18 +67,27 @@ fn each_data_set_is_measured_as_papers_measure_it_unless_the_file_says_otherwise
             Metric::RecallAt(k) => Some(*k),
             _ => None,
         };
-        ReportTable::default().metrics(dataset).iter().filter_map(is_recall).collect::<Vec<u32>>()
+        ReportTable::default()
+            .metrics(dataset)
+            .iter()
+            .filter_map(is_recall)
+            .collect::<Vec<u32>>()
     };
     assert_eq!(recalls(&Dataset::Cub200), [1, 2, 4, 8, 16, 32]);
     assert_eq!(recalls(&Dataset::Sop), [1, 10, 100, 1000]);
     assert_eq!(recalls(&Dataset::InShop), [1, 10, 20, 30, 40, 50]);
-    let given = ReportTable { metrics: Some(vec![Metric::MapAtR]), ..ReportTable::default() };
+    let given = ReportTable {
+        metrics: Some(vec![Metric::MapAtR]),
+        ..ReportTable::default()
+    };
     assert_eq!(given.metrics(&Dataset::Cub200), [Metric::MapAtR]);
 }
 
 #[test]
 fn a_mistake_is_shown_with_its_line_a_caret_and_a_way_out() {
-    let message = parse(&edited("embedding = 64", "embeding = 64")).unwrap_err().render(false);
+    let message = parse(&edited("embedding = 64", "embeding = 64"))
+        .unwrap_err()
+        .render(false);
     let expected = "\
 error: unknown key `embeding`, expected one of `backbone`, `pooling`, `layer_norm`, `embedding`, `head`, `normalise`, `batch_norm`, `freeze`, `precision`
  --> test.toml:9:1
@@ -87,15 +108,55 @@ fn every_mistake_has_its_message_and_its_place() {
             "unknown name `omniglto`, expected one of `glyphs`, `omniglot`",
             "5:11",
         ),
-        ("steps = 10", "steps = \"10\"", "a text \"10\", expected a whole number", "12:9"),
-        ("steps = 10", "steps = -1", "the number `-1`, expected a whole number", "12:9"),
-        ("steps = 10", "steps = 0", "nothing is trained in 0 steps", "12:9"),
-        ("steps = 10", "steps = 10\nsteps = 20", "this key is there already", "13:1"),
+        (
+            "steps = 10",
+            "steps = \"10\"",
+            "a text \"10\", expected a whole number",
+            "12:9",
+        ),
+        (
+            "steps = 10",
+            "steps = -1",
+            "the number `-1`, expected a whole number",
+            "12:9",
+        ),
+        (
+            "steps = 10",
+            "steps = 0",
+            "nothing is trained in 0 steps",
+            "12:9",
+        ),
+        (
+            "steps = 10",
+            "steps = 10\nsteps = 20",
+            "this key is there already",
+            "13:1",
+        ),
         ("steps = 10", "steps = ", "a value is missing", "12:9"),
-        ("loss.triplet", "loss.tripel", "unknown name `tripel`", "18:6"),
-        ("margin = 0.2", "margin = nan", "expected a finite number", "18:27"),
-        ("margin = 0.2", "margn = 0.2", "unknown key `margn`, expected one of `margin`, `swap`, `smooth`", "18:18"),
-        ("loss.triplet = { margin = 0.2 }", "", "the method has no loss", "17:8"),
+        (
+            "loss.triplet",
+            "loss.tripel",
+            "unknown name `tripel`",
+            "18:6",
+        ),
+        (
+            "margin = 0.2",
+            "margin = nan",
+            "expected a finite number",
+            "18:27",
+        ),
+        (
+            "margin = 0.2",
+            "margn = 0.2",
+            "unknown key `margn`, expected one of `margin`, `swap`, `smooth`",
+            "18:18",
+        ),
+        (
+            "loss.triplet = { margin = 0.2 }",
+            "",
+            "the method has no loss",
+            "17:8",
+        ),
         (
             "loss.triplet = { margin = 0.2 }",
             "baseline = \"pixels\"\nmemory.xbm = { size = 64 }",
@@ -114,7 +175,12 @@ fn every_mistake_has_its_message_and_its_place() {
             "the memory would never be used",
             "19:40",
         ),
-        ("loss.triplet = { margin = 0.2 }", "loss.triplet = {}\nmemory.xbm = {}", "missing key `size`", "19:"),
+        (
+            "loss.triplet = { margin = 0.2 }",
+            "loss.triplet = {}\nmemory.xbm = {}",
+            "missing key `size`",
+            "19:",
+        ),
         (
             "loss.triplet = { margin = 0.2 }",
             "loss.triplet = {}\nmemory.xbm = { size = 64, ratio = 0.5 }",
@@ -205,16 +271,36 @@ fn every_mistake_has_its_message_and_its_place() {
             "a run trains on only 19280",
             "13:",
         ),
-        ("m_per_class = { batch = 8, per_class = 4 }", "class_balanced = { batch = 1 }", "at least 2 images", "13:"),
+        (
+            "m_per_class = { batch = 8, per_class = 4 }",
+            "class_balanced = { batch = 1 }",
+            "at least 2 images",
+            "13:",
+        ),
         (
             "m_per_class = { batch = 8, per_class = 4 }",
             "hierarchical = { batch = 20 }",
             "not a multiple of super_classes * per_class = 2 * 4",
             "13:",
         ),
-        ("batch = 8", "batch = 10", "10 is not a multiple of per_class = 4", "13:33"),
-        ("per_class = 4", "per_class = 1", "positive pairs only with at least 2 images", "13:48"),
-        ("batch = 8, per_class = 4", "batch = 42, per_class = 21", "a class has only 20 images", "13:"),
+        (
+            "batch = 8",
+            "batch = 10",
+            "10 is not a multiple of per_class = 4",
+            "13:33",
+        ),
+        (
+            "per_class = 4",
+            "per_class = 1",
+            "positive pairs only with at least 2 images",
+            "13:48",
+        ),
+        (
+            "batch = 8, per_class = 4",
+            "batch = 42, per_class = 21",
+            "a class has only 20 images",
+            "13:",
+        ),
         (
             "batch = 8, per_class = 4",
             "batch = 4000, per_class = 4",
@@ -240,30 +326,98 @@ fn every_mistake_has_its_message_and_its_place() {
             "no method has a loss with parameters of its own",
             "15:",
         ),
-        ("loss.triplet = { margin = 0.2 }", "loss.margin = { nu = -1 }", "expected a number of at least 0", "18:22"),
-        ("loss.triplet = { margin = 0.2 }", "loss.proxy_anchor = { alpha = 0 }", "a number above 0", "18:31"),
-        ("name = \"test\"", "name = \"a/b\"", "the name becomes a folder", "2:8"),
-        ("name = \"test\"", "name = \"test\"\nseeds = []", "there are no seeds", "3:9"),
-        ("name = \"test\"", "name = \"test\"\nseeds = [1, 1]", "a seed is named twice", "3:9"),
-        ("name = \"test\"", "name = \"test\"\nfolds = 1", "at least 2 folds", "3:9"),
-        ("name = \"test\"", "name = \"test\"\nfolds = { odd = 4 }", "unknown", "3:"),
-        ("name = \"test\"", "name = \"test\"\nfolds.reality_check = 1", "at least 2 folds", "3:"),
-        ("embedding = 64", "embedding = 64\n[axes]\n\"model.embedding\" = []", "has no values", "11:21"),
-        ("embedding = 64", "embedding = 64\n[axes]\n\"model.embedding\" = 3", "is no array of values", "11:21"),
-        ("embedding = 64", "embedding = 64\n[axes]\n\"model.embedding\" = [3, 0]", "at least 1 dimension", "11:25"),
-        ("embedding = 64", "embedding = 64\n[axes]\n\"model.embeding\" = [3]", "unknown key `embeding`", "11:1"),
+        (
+            "loss.triplet = { margin = 0.2 }",
+            "loss.margin = { nu = -1 }",
+            "expected a number of at least 0",
+            "18:22",
+        ),
+        (
+            "loss.triplet = { margin = 0.2 }",
+            "loss.proxy_anchor = { alpha = 0 }",
+            "a number above 0",
+            "18:31",
+        ),
+        (
+            "name = \"test\"",
+            "name = \"a/b\"",
+            "the name becomes a folder",
+            "2:8",
+        ),
+        (
+            "name = \"test\"",
+            "name = \"test\"\nseeds = []",
+            "there are no seeds",
+            "3:9",
+        ),
+        (
+            "name = \"test\"",
+            "name = \"test\"\nseeds = [1, 1]",
+            "a seed is named twice",
+            "3:9",
+        ),
+        (
+            "name = \"test\"",
+            "name = \"test\"\nfolds = 1",
+            "at least 2 folds",
+            "3:9",
+        ),
+        (
+            "name = \"test\"",
+            "name = \"test\"\nfolds = { odd = 4 }",
+            "unknown",
+            "3:",
+        ),
+        (
+            "name = \"test\"",
+            "name = \"test\"\nfolds.reality_check = 1",
+            "at least 2 folds",
+            "3:",
+        ),
+        (
+            "embedding = 64",
+            "embedding = 64\n[axes]\n\"model.embedding\" = []",
+            "has no values",
+            "11:21",
+        ),
+        (
+            "embedding = 64",
+            "embedding = 64\n[axes]\n\"model.embedding\" = 3",
+            "is no array of values",
+            "11:21",
+        ),
+        (
+            "embedding = 64",
+            "embedding = 64\n[axes]\n\"model.embedding\" = [3, 0]",
+            "at least 1 dimension",
+            "11:25",
+        ),
+        (
+            "embedding = 64",
+            "embedding = 64\n[axes]\n\"model.embeding\" = [3]",
+            "unknown key `embeding`",
+            "11:1",
+        ),
         (
             "embedding = 64",
             "embedding = 64\n[axes]\n\"resources.threads\" = [3]",
             "`resources.threads` cannot be an axis",
             "11:1",
         ),
-        ("embedding = 64", "embedding = 64\n[report]\nmetrics = [\"recall@0\"]", "unknown metric `recall@0`", "11:11"),
+        (
+            "embedding = 64",
+            "embedding = 64\n[report]\nmetrics = [\"recall@0\"]",
+            "unknown metric `recall@0`",
+            "11:11",
+        ),
     ];
     for (old, new, message, place) in cases {
         let shown = parse(&edited(old, new)).expect_err(new).render(false);
         assert!(shown.contains(message), "{new}: {shown}");
-        assert!(shown.contains(&format!("test.toml:{place}")), "{new}: {shown}");
+        assert!(
+            shown.contains(&format!("test.toml:{place}")),
+            "{new}: {shown}"
+        );
     }
 }
 
@@ -275,9 +429,20 @@ fn axes_multiply_and_the_data_set_is_no_setting() {
     );
     let sweep = parse(&text).unwrap();
     assert_eq!(sweep.axes, ["model.embedding", "data.dataset"]);
-    let points: Vec<_> =
-        sweep.points.iter().map(|point| (point.dataset.name(), point.settings[0].1.as_str())).collect();
-    assert_eq!(points, [("omniglot", "32"), ("glyphs", "32"), ("omniglot", "64"), ("glyphs", "64")]);
+    let points: Vec<_> = sweep
+        .points
+        .iter()
+        .map(|point| (point.dataset.name(), point.settings[0].1.as_str()))
+        .collect();
+    assert_eq!(
+        points,
+        [
+            ("omniglot", "32"),
+            ("glyphs", "32"),
+            ("omniglot", "64"),
+            ("glyphs", "64")
+        ]
+    );
     assert!(sweep.points.iter().all(|point| point.settings.len() == 1));
 }
 
@@ -290,16 +455,39 @@ fn overrides_come_before_everything_else_and_are_shown_in_their_place() {
         "sweep.seeds=[3, 4]",
     ])
     .unwrap();
-    assert_eq!((sweep.points[0].training.steps, sweep.name.as_str(), sweep.seeds), (99, "other", vec![3, 4]));
+    assert_eq!(
+        (
+            sweep.points[0].training.steps,
+            sweep.name.as_str(),
+            sweep.seeds
+        ),
+        (99, "other", vec![3, 4])
+    );
     assert_eq!(
         sweep.points[0].methods[0].table.loss,
-        Some(schema::Loss::Triplet(schema::Triplet { margin: 0.5, ..schema::Triplet::default() }))
+        Some(schema::Loss::Triplet(schema::Triplet {
+            margin: 0.5,
+            ..schema::Triplet::default()
+        }))
     );
     let wrong = with(&["training.steps=no"]).unwrap_err().render(false);
-    assert!(wrong.contains("steps = \"no\"") && wrong.contains("test.toml:12:9"), "{wrong}");
-    let unknown = with(&["method.Contrastive.loss.triplet.margin=1"]).unwrap_err().render(false);
-    assert!(unknown.contains("there is no method named `Contrastive`, only `Triplet`"), "{unknown}");
-    assert!(with(&["training.steps"]).unwrap_err().render(false).contains("expected key=value"));
+    assert!(
+        wrong.contains("steps = \"no\"") && wrong.contains("test.toml:12:9"),
+        "{wrong}"
+    );
+    let unknown = with(&["method.Contrastive.loss.triplet.margin=1"])
+        .unwrap_err()
+        .render(false);
+    assert!(
+        unknown.contains("there is no method named `Contrastive`, only `Triplet`"),
+        "{unknown}"
+    );
+    assert!(
+        with(&["training.steps"])
+            .unwrap_err()
+            .render(false)
+            .contains("expected key=value")
+    );
 }
 
 #[test]
@@ -312,42 +500,102 @@ fn the_sweeps_that_come_with_the_program_are_right() {
 
 #[test]
 fn the_sweep_that_the_readme_explains_is_right() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let block = readme.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let block = readme
+        .split("```toml")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
     let sweep = parse(block).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!((sweep.points.len(), sweep.seeds.len(), sweep.folds.len()), (2, 3, 4));
+    assert_eq!(
+        (sweep.points.len(), sweep.seeds.len(), sweep.folds.len()),
+        (2, 3, 4)
+    );
 }
 
 #[test]
 fn a_missing_file_is_named_and_its_likely_name_suggested() {
-    let message = Sweep::read(Path::new("nowhere/sweep"), &[]).unwrap_err().render(false);
-    assert!(message.contains("nowhere/sweep") && message.contains("is it `nowhere/sweep.toml`?"), "{message}");
+    let message = Sweep::read(Path::new("nowhere/sweep"), &[])
+        .unwrap_err()
+        .render(false);
+    assert!(
+        message.contains("nowhere/sweep") && message.contains("is it `nowhere/sweep.toml`?"),
+        "{message}"
+    );
 }
 
 #[test]
 fn combinations_that_make_no_sense_are_refused_with_their_place() {
     let cases = [
-        ("loss.proxy_anchor = {}\nmemory.xbm = { size = 64 }", "compares images with classes", "19:"),
+        (
+            "loss.proxy_anchor = {}\nmemory.xbm = { size = 64 }",
+            "compares images with classes",
+            "19:",
+        ),
         (
             "loss.cos_face = {}\ndistance = \"euclidean\"",
             "`cos_face` is not defined on that distance, only on \"cosine\"",
             "19:12",
         ),
-        ("loss.clustering = {}\nminer.semi_hard = {}", "there is nothing to mine", "19:"),
-        ("loss.triplet = {}\nloss_optimizer.adam = {}", "`triplet` has no parameters of its own", "19:"),
-        ("loss.triplet = {}\ndistance = { lp = 0.5 }", "expected a number of at least 1", "19:"),
-        ("loss.triplet = {}\nreduction = { threshold = { low = 1, high = 0 } }", "no term would count", "19:"),
-        ("loss.nt_xent = { temperature = 0.0 }", "expected a number above 0", "18:32"),
+        (
+            "loss.clustering = {}\nminer.semi_hard = {}",
+            "there is nothing to mine",
+            "19:",
+        ),
+        (
+            "loss.triplet = {}\nloss_optimizer.adam = {}",
+            "`triplet` has no parameters of its own",
+            "19:",
+        ),
+        (
+            "loss.triplet = {}\ndistance = { lp = 0.5 }",
+            "expected a number of at least 1",
+            "19:",
+        ),
+        (
+            "loss.triplet = {}\nreduction = { threshold = { low = 1, high = 0 } }",
+            "no term would count",
+            "19:",
+        ),
+        (
+            "loss.nt_xent = { temperature = 0.0 }",
+            "expected a number above 0",
+            "18:32",
+        ),
         ("loss.sum = []", "the sum is empty", "18:"),
-        ("loss.sum = [{ loss.triplet = {} }]\nminer.semi_hard = {}", "each loss has its own miner", "19:"),
-        ("loss.triplet = {}\nsampler.m_per_class = { batch = 8, per_class = 1 }", "positive pairs only with", "19:"),
-        ("baseline = \"pixels\"\ndistance = \"cosine\"", "a baseline is not trained", "19:12"),
-        ("loss.whatever = {}", "known are contrastive, contrastive_dm", "18:6"),
+        (
+            "loss.sum = [{ loss.triplet = {} }]\nminer.semi_hard = {}",
+            "each loss has its own miner",
+            "19:",
+        ),
+        (
+            "loss.triplet = {}\nsampler.m_per_class = { batch = 8, per_class = 1 }",
+            "positive pairs only with",
+            "19:",
+        ),
+        (
+            "baseline = \"pixels\"\ndistance = \"cosine\"",
+            "a baseline is not trained",
+            "19:12",
+        ),
+        (
+            "loss.whatever = {}",
+            "known are contrastive, contrastive_dm",
+            "18:6",
+        ),
     ];
     for (method, message, place) in cases {
-        let shown = parse(&edited("loss.triplet = { margin = 0.2 }", method)).expect_err(method).render(false);
+        let shown = parse(&edited("loss.triplet = { margin = 0.2 }", method))
+            .expect_err(method)
+            .render(false);
         assert!(shown.contains(message), "{method}: {shown}");
-        assert!(shown.contains(&format!("test.toml:{place}")), "{method}: {shown}");
+        assert!(
+            shown.contains(&format!("test.toml:{place}")),
+            "{method}: {shown}"
+        );
     }
 }
 
@@ -360,9 +608,15 @@ fn a_training_that_makes_no_sense_is_refused_with_its_place() {
         ("select = \"recall@1\"", "there is nothing to validate on"),
         ("schedule.step = { every = 3 }", "wanted string or table"),
         ("schedule.step = { every.steps = 0 }", "expected at least 1"),
-        ("schedule.multi_step = { at.epochs = [3, 3] }", "each later than the one before"),
+        (
+            "schedule.multi_step = { at.epochs = [3, 3] }",
+            "each later than the one before",
+        ),
         ("schedule.cosine = { floor = 1.0 }", "from 0 to below 1"),
-        ("warm_up = { over.steps = 10, from = 2.0 }", "expected a number from 0 to 1"),
+        (
+            "warm_up = { over.steps = 10, from = 2.0 }",
+            "expected a number from 0 to 1",
+        ),
         ("warm_up = { from = 0.1 }", "missing key `over`"),
         ("freeze_trunk.epochs = 0", "expected at least 1"),
         ("clip.norm = 0", "expected a number above 0"),
@@ -371,18 +625,38 @@ fn a_training_that_makes_no_sense_is_refused_with_its_place() {
         ("chunk = 0", "at least 1 image"),
         ("epoch_steps = 0", "at least 1 step"),
         ("guards.collapse = 2.0", "1 for never"),
-        ("head_optimizer.sgd = { nesterov = true }", "it needs `momentum` above 0"),
-        ("head_optimizer.sgd = { lr = 0 }", "expected a number above 0"),
+        (
+            "head_optimizer.sgd = { nesterov = true }",
+            "it needs `momentum` above 0",
+        ),
+        (
+            "head_optimizer.sgd = { lr = 0 }",
+            "expected a number above 0",
+        ),
     ] {
         let found = parse(&edited(optimizer, &format!("{optimizer}\n{line}"))).unwrap_err();
         let shown = found.to_string();
-        assert!(shown.contains(expected) && shown.contains("test.toml:15:"), "{line}\n{shown}");
+        assert!(
+            shown.contains(expected) && shown.contains("test.toml:15:"),
+            "{line}\n{shown}"
+        );
     }
-    let without_validation =
-        edited("name = \"test\"", "name = \"test\"\nfolds = 4").replace(optimizer, "optimizer.adam = {}\npatience = 3");
-    assert!(parse(&without_validation).unwrap_err().to_string().contains("it counts validations"));
-    let headless = edited("embedding = 64\n", "").replace(optimizer, "optimizer.adam = {}\nfreeze_trunk.steps = 1");
-    assert!(parse(&headless).unwrap_err().to_string().contains("the model has no head"));
+    let without_validation = edited("name = \"test\"", "name = \"test\"\nfolds = 4")
+        .replace(optimizer, "optimizer.adam = {}\npatience = 3");
+    assert!(
+        parse(&without_validation)
+            .unwrap_err()
+            .to_string()
+            .contains("it counts validations")
+    );
+    let headless = edited("embedding = 64\n", "")
+        .replace(optimizer, "optimizer.adam = {}\nfreeze_trunk.steps = 1");
+    assert!(
+        parse(&headless)
+            .unwrap_err()
+            .to_string()
+            .contains("the model has no head")
+    );
 }
 
 #[test]
@@ -407,32 +681,99 @@ guards = { dead_steps = 0, collapse = 1.0 }"#;
 #[test]
 fn each_loss_of_a_sum_is_checked_as_if_it_stood_alone() {
     let cases = [
-        ("loss.triplet = { margin = inf }", "", "expected a finite number", "18:60"),
-        ("loss.contrastive = {}", "weight = nan", "expected a number above 0", "18:66"),
-        ("loss.contrastive = {}", "distance = { lp = 0.5 }", "expected a number of at least 1", "18:"),
-        ("loss.contrastive = {}", "reduction = { threshold = { low = 1, high = 0 } }", "no term would count", "18:"),
-        ("loss.contrastive = {}", "regularizer = { lp_norm = -1 }", "expected a number of at least 0", "18:"),
-        ("loss.contrastive = {}", "miner.semi_hard = { margin = -1 }", "expected a number above 0", "18:"),
-        ("loss.cos_face = {}", "miner.hard_aware = { share = 2 }", "at most 1", "18:"),
-        ("loss.contrastive = {}", "miner.hard = { distance = { lp = 0 } }", "expected a number of at least 1", "18:"),
-        ("loss.cos_face = {}", "distance = \"euclidean\"", "not defined on that distance", "18:"),
-        ("loss.clustering = {}", "miner.semi_hard = {}", "there is nothing to mine", "18:"),
-        ("loss.sum = [{ loss.triplet = {} }]", "", "a sum within a sum", "18:"),
+        (
+            "loss.triplet = { margin = inf }",
+            "",
+            "expected a finite number",
+            "18:60",
+        ),
+        (
+            "loss.contrastive = {}",
+            "weight = nan",
+            "expected a number above 0",
+            "18:66",
+        ),
+        (
+            "loss.contrastive = {}",
+            "distance = { lp = 0.5 }",
+            "expected a number of at least 1",
+            "18:",
+        ),
+        (
+            "loss.contrastive = {}",
+            "reduction = { threshold = { low = 1, high = 0 } }",
+            "no term would count",
+            "18:",
+        ),
+        (
+            "loss.contrastive = {}",
+            "regularizer = { lp_norm = -1 }",
+            "expected a number of at least 0",
+            "18:",
+        ),
+        (
+            "loss.contrastive = {}",
+            "miner.semi_hard = { margin = -1 }",
+            "expected a number above 0",
+            "18:",
+        ),
+        (
+            "loss.cos_face = {}",
+            "miner.hard_aware = { share = 2 }",
+            "at most 1",
+            "18:",
+        ),
+        (
+            "loss.contrastive = {}",
+            "miner.hard = { distance = { lp = 0 } }",
+            "expected a number of at least 1",
+            "18:",
+        ),
+        (
+            "loss.cos_face = {}",
+            "distance = \"euclidean\"",
+            "not defined on that distance",
+            "18:",
+        ),
+        (
+            "loss.clustering = {}",
+            "miner.semi_hard = {}",
+            "there is nothing to mine",
+            "18:",
+        ),
+        (
+            "loss.sum = [{ loss.triplet = {} }]",
+            "",
+            "a sum within a sum",
+            "18:",
+        ),
     ];
     let with = |loss: &str, chosen: &str, memory: &str| {
         let separator = if chosen.is_empty() { "" } else { ", " };
-        let sum = format!("loss.sum = [{{ loss.nca = {{}} }}, {{ {loss}{separator}{chosen} }}]{memory}");
+        let sum =
+            format!("loss.sum = [{{ loss.nca = {{}} }}, {{ {loss}{separator}{chosen} }}]{memory}");
         parse(&edited("loss.triplet = { margin = 0.2 }", &sum)).map_err(|error| error.render(false))
     };
     for (loss, chosen, message, place) in cases {
         let shown = with(loss, chosen, "").expect_err(chosen);
         assert!(shown.contains(message), "{chosen}: {shown}");
-        assert!(shown.contains(&format!("test.toml:{place}")), "{chosen}: {shown}");
+        assert!(
+            shown.contains(&format!("test.toml:{place}")),
+            "{chosen}: {shown}"
+        );
     }
     let shown = with("loss.cos_face = {}", "", "\nmemory.xbm = { size = 64 }").unwrap_err();
-    assert!(shown.contains("a memory adds nothing") && shown.contains("test.toml:18:"), "{shown}");
+    assert!(
+        shown.contains("a memory adds nothing") && shown.contains("test.toml:18:"),
+        "{shown}"
+    );
     let right = "miner.hard_aware = {}, reduction = \"sum\", regularizer = { zero_mean = 0.1 }, weight = 0.5";
-    with("loss.contrastive = {}", right, "\nmemory.xbm = { size = 64 }").unwrap();
+    with(
+        "loss.contrastive = {}",
+        right,
+        "\nmemory.xbm = { size = 64 }",
+    )
+    .unwrap();
 }
 
 #[test]
@@ -455,8 +796,23 @@ fn refined(more: &str) -> Sweep {
 
 /// Data set and further settings of each point.
 fn settings(sweep: &Sweep) -> Vec<String> {
-    let values = |settings: &[(String, String)]| settings.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>();
-    sweep.points.iter().map(|point| format!("{} {}", point.dataset.name(), values(&point.settings).join(" "))).collect()
+    let values = |settings: &[(String, String)]| {
+        settings
+            .iter()
+            .map(|(_, value)| value.clone())
+            .collect::<Vec<_>>()
+    };
+    sweep
+        .points
+        .iter()
+        .map(|point| {
+            format!(
+                "{} {}",
+                point.dataset.name(),
+                values(&point.settings).join(" ")
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -465,8 +821,22 @@ fn keys_of_a_zip_vary_together_and_multiply_with_the_axes() {
         "{RIGHT}\n[axes]\n\"data.image_size\" = [28, 56]\n[[zip]]\n\"model.embedding\" = [8, 16]\n\"training.steps\" = [5, 6]\n"
     );
     let sweep = parse(&text).unwrap();
-    assert_eq!(settings(&sweep), ["omniglot 28 8 5", "omniglot 28 16 6", "omniglot 56 8 5", "omniglot 56 16 6"]);
-    assert_eq!((sweep.points[3].images.size.short_side(), sweep.points[3].training.steps), (56, 6));
+    assert_eq!(
+        settings(&sweep),
+        [
+            "omniglot 28 8 5",
+            "omniglot 28 16 6",
+            "omniglot 56 8 5",
+            "omniglot 56 16 6"
+        ]
+    );
+    assert_eq!(
+        (
+            sweep.points[3].images.size.short_side(),
+            sweep.points[3].training.steps
+        ),
+        (56, 6)
+    );
 }
 
 #[test]
@@ -474,7 +844,10 @@ fn excludes_take_away_and_includes_add() {
     let sweep = refined(
         "[[exclude]]\ndataset = \"glyphs\"\n\"model.embedding\" = [32, 64]\n[[include]]\ndataset = \"glyphs\"\n\"model.embedding\" = [64, 128]\n",
     );
-    assert_eq!(settings(&sweep), ["omniglot 32", "omniglot 64", "glyphs 64", "glyphs 128"]);
+    assert_eq!(
+        settings(&sweep),
+        ["omniglot 32", "omniglot 64", "glyphs 64", "glyphs 128"]
+    );
     assert_eq!(
         sweep.refinements,
         [
@@ -489,7 +862,11 @@ fn an_exclude_may_be_about_one_method() {
     let sweep = refined(
         "[[exclude]]\nmethod = \"Triplet\"\n\"model.embedding\" = 64\n[[method]]\nname = \"Other\"\nloss.contrastive = {}\n",
     );
-    let methods: Vec<usize> = sweep.points.iter().map(|point| point.methods.len()).collect();
+    let methods: Vec<usize> = sweep
+        .points
+        .iter()
+        .map(|point| point.methods.len())
+        .collect();
     assert_eq!(methods, [2, 1, 2, 1]);
     assert_eq!(sweep.points[1].methods[0].table.name, "Other");
 }
@@ -499,7 +876,11 @@ fn a_method_may_be_there_in_some_settings_only() {
     let sweep = refined(
         "[[method]]\nname = \"Other\"\nwhen = { dataset = \"glyphs\", \"training.steps\" = [10, 20] }\nloss.contrastive = {}\n",
     );
-    let methods: Vec<usize> = sweep.points.iter().map(|point| point.methods.len()).collect();
+    let methods: Vec<usize> = sweep
+        .points
+        .iter()
+        .map(|point| point.methods.len())
+        .collect();
     assert_eq!(methods, [1, 1, 2, 2]);
 }
 
@@ -512,9 +893,16 @@ fn overrides_change_settings_where_their_condition_holds() {
         Some(schema::Loss::Triplet(triplet)) => triplet.margin,
         _ => panic!("another loss"),
     };
-    let changed: Vec<_> = sweep.points.iter().map(|point| (point.training.steps, margin(point))).collect();
+    let changed: Vec<_> = sweep
+        .points
+        .iter()
+        .map(|point| (point.training.steps, margin(point)))
+        .collect();
     assert_eq!(changed, [(10, 0.2), (10, 0.2), (99, 0.7), (99, 0.7)]);
-    assert_eq!(sweep.refinements, ["[[override]] in line 23 holds in 2 of 4 settings"]);
+    assert_eq!(
+        sweep.refinements,
+        ["[[override]] in line 23 holds in 2 of 4 settings"]
+    );
 }
 
 #[test]
@@ -523,12 +911,26 @@ fn an_axis_over_a_setting_of_one_method_multiplies_that_method_alone() {
         "{RIGHT}\n[[method]]\nname = \"Other, one\"\nloss.contrastive = {{}}\n[axes]\n\"model.embedding\" = [8, 16]\n\"method.'Triplet'.loss.triplet.margin\" = {{ linspace = [0.1, 0.3, 3] }}\n"
     );
     let sweep = parse(&text).unwrap();
-    let lines: Vec<_> =
-        sweep.points[1].methods.iter().map(|method| (&method.table.name[..], &method.settings[..])).collect();
+    let lines: Vec<_> = sweep.points[1]
+        .methods
+        .iter()
+        .map(|method| (&method.table.name[..], &method.settings[..]))
+        .collect();
     let margin = |value: &str| [("loss.triplet.margin".to_owned(), value.to_owned())];
     let [first, second, third] = [margin("0.1"), margin("0.2"), margin("0.3")];
-    assert_eq!(lines, [("Triplet", &first[..]), ("Triplet", &second), ("Triplet", &third), ("Other, one", &[])]);
-    assert_eq!(sweep.points[1].settings, [("model.embedding".to_owned(), "16".to_owned())]);
+    assert_eq!(
+        lines,
+        [
+            ("Triplet", &first[..]),
+            ("Triplet", &second),
+            ("Triplet", &third),
+            ("Other, one", &[])
+        ]
+    );
+    assert_eq!(
+        sweep.points[1].settings,
+        [("model.embedding".to_owned(), "16".to_owned())]
+    );
 }
 
 #[test]
@@ -536,11 +938,24 @@ fn ranges_are_the_numbers_a_person_would_have_written() {
     let values = |range: &str| {
         let text = format!("{RIGHT}\n[axes]\n\"training.optimizer.adam.lr\" = {range}\n");
         let sweep = parse(&text).unwrap_or_else(|error| panic!("{error}"));
-        sweep.points.into_iter().map(|mut point| point.settings.remove(0).1).collect::<Vec<_>>()
+        sweep
+            .points
+            .into_iter()
+            .map(|mut point| point.settings.remove(0).1)
+            .collect::<Vec<_>>()
     };
-    assert_eq!(values("{ linspace = [0.1, 0.5, 5] }"), ["0.1", "0.2", "0.3", "0.4", "0.5"]);
-    assert_eq!(values("{ logspace = [1e-4, 1, 5] }"), ["0.0001", "0.001", "0.01", "0.1", "1.0"]);
-    assert_eq!(values("{ range = [0.1, 0.35, 0.1] }"), ["0.1", "0.2", "0.3"]);
+    assert_eq!(
+        values("{ linspace = [0.1, 0.5, 5] }"),
+        ["0.1", "0.2", "0.3", "0.4", "0.5"]
+    );
+    assert_eq!(
+        values("{ logspace = [1e-4, 1, 5] }"),
+        ["0.0001", "0.001", "0.01", "0.1", "1.0"]
+    );
+    assert_eq!(
+        values("{ range = [0.1, 0.35, 0.1] }"),
+        ["0.1", "0.2", "0.3"]
+    );
     assert_eq!(values("{ range = [3, 1, -1] }"), ["3", "2", "1"]);
 }
 
@@ -555,33 +970,90 @@ fn images_can_be_stored_and_transformed_in_these_ways() {
             "test.center_crop = 224\ntrain = { random_resized_crop = {}, flip = 0.5 }",
             224,
         ),
-        ("resize = 64", "test.center_crop = 48\ntrain = { random_crop = 40, random_erasing = {} }", 48),
+        (
+            "resize = 64",
+            "test.center_crop = 48\ntrain = { random_crop = 40, random_erasing = {} }",
+            48,
+        ),
     ];
     for (data, transform, side) in cases {
         let new = format!("dataset = \"omniglot\"\n{data}\n[transform]\n{transform}");
         let sweep = parse(&edited("dataset = \"omniglot\"", &new)).expect(data);
-        assert_eq!(sweep.points[0].transform.test_side(&sweep.points[0].images), side);
+        assert_eq!(
+            sweep.points[0].transform.test_side(&sweep.points[0].images),
+            side
+        );
     }
 }
 
 #[test]
 fn sizes_that_cannot_work_are_refused() {
     let cases = [
-        ("resize = 256\nimage_size = 28", "", "either to squares", "6:10"),
+        (
+            "resize = 256\nimage_size = 28",
+            "",
+            "either to squares",
+            "6:10",
+        ),
         ("resize = 256", "", "in a batch all are squares", "6:10"),
-        ("resize = 256", "test.center_crop = 300", "300 pixels cannot be cut out of images of 256", "8:20"),
-        ("resize = 256", "train = { random_resized_crop = {} }", "in a batch all are squares", "6:10"),
-        ("resize = 64", "test.center_crop = 32\ntrain = { flip = 0.5 }", "in a batch all are squares", "9:"),
-        ("", "train = { center_crop = 20, random_crop = 20 }", "an image is cropped once", "8:"),
-        ("", "train = { flip = 2.0 }", "expected a probability", "8:18"),
-        ("", "train = { colour_jitter = { hue = 0.1 } }", "grey images have neither", "8:"),
-        ("", "train = { random_crop = 12 }", "`conv4` makes the image smaller", "8:"),
-        ("", "train = { random_resized_crop = { scale = [0.5, 0.2] } }", "two fractions of the area", "8:"),
+        (
+            "resize = 256",
+            "test.center_crop = 300",
+            "300 pixels cannot be cut out of images of 256",
+            "8:20",
+        ),
+        (
+            "resize = 256",
+            "train = { random_resized_crop = {} }",
+            "in a batch all are squares",
+            "6:10",
+        ),
+        (
+            "resize = 64",
+            "test.center_crop = 32\ntrain = { flip = 0.5 }",
+            "in a batch all are squares",
+            "9:",
+        ),
+        (
+            "",
+            "train = { center_crop = 20, random_crop = 20 }",
+            "an image is cropped once",
+            "8:",
+        ),
+        (
+            "",
+            "train = { flip = 2.0 }",
+            "expected a probability",
+            "8:18",
+        ),
+        (
+            "",
+            "train = { colour_jitter = { hue = 0.1 } }",
+            "grey images have neither",
+            "8:",
+        ),
+        (
+            "",
+            "train = { random_crop = 12 }",
+            "`conv4` makes the image smaller",
+            "8:",
+        ),
+        (
+            "",
+            "train = { random_resized_crop = { scale = [0.5, 0.2] } }",
+            "two fractions of the area",
+            "8:",
+        ),
     ];
     for (data, transform, message, place) in cases {
         let new = format!("dataset = \"omniglot\"\n{data}\n[transform]\n{transform}");
-        let shown = parse(&edited("dataset = \"omniglot\"", &new)).expect_err(transform).render(false);
-        assert!(shown.contains(message) && shown.contains(&format!("test.toml:{place}")), "{transform}: {shown}");
+        let shown = parse(&edited("dataset = \"omniglot\"", &new))
+            .expect_err(transform)
+            .render(false);
+        assert!(
+            shown.contains(message) && shown.contains(&format!("test.toml:{place}")),
+            "{transform}: {shown}"
+        );
     }
 }
 
@@ -608,16 +1080,30 @@ fn every_preset_needs_only_data_and_backbone_and_gives_way_to_the_file() {
         let sweep = parse(&extending).unwrap_or_else(|found| panic!("{preset}: {found}"));
         assert_eq!(sweep.points[0].methods.len(), 1);
         let own = "[training]\nsteps = 7\noptimizer.sgd = { lr = 0.5 }";
-        let changed = parse(&format!("{extending}\n{own}")).unwrap_or_else(|found| panic!("{preset}: {found}"));
+        let changed = parse(&format!("{extending}\n{own}"))
+            .unwrap_or_else(|found| panic!("{preset}: {found}"));
         let training = &changed.points[0].training;
         assert_eq!(
             (training.steps, training.optimizer.clone()),
-            (7, schema::Optimizer::Sgd(schema::Sgd { lr: 0.5, ..Default::default() }))
+            (
+                7,
+                schema::Optimizer::Sgd(schema::Sgd {
+                    lr: 0.5,
+                    ..Default::default()
+                })
+            )
         );
         assert_eq!(training.sampler, sweep.points[0].training.sampler);
         let methods = BESIDE.find("[[method]]").unwrap();
-        let proper = parse(&format!("extends = [\"presets/{preset}\"]\n{}", &BESIDE[..methods]));
-        assert_eq!(proper.is_ok(), presets::text(preset).unwrap().contains("\n[[method]]"), "{preset}");
+        let proper = parse(&format!(
+            "extends = [\"presets/{preset}\"]\n{}",
+            &BESIDE[..methods]
+        ));
+        assert_eq!(
+            proper.is_ok(),
+            presets::text(preset).unwrap().contains("\n[[method]]"),
+            "{preset}"
+        );
     }
 }
 
@@ -632,7 +1118,10 @@ fn a_mistake_is_shown_in_the_file_where_it_stands() {
     );
     write("top.toml", &format!("extends = [\"base.toml\"]\n{BESIDE}"));
     let shown = read("top.toml").unwrap_err().to_string();
-    assert!(shown.contains("base.toml:4:25") && shown.contains("optimizer.adam = { lr = -1 }"), "{shown}");
+    assert!(
+        shown.contains("base.toml:4:25") && shown.contains("optimizer.adam = { lr = -1 }"),
+        "{shown}"
+    );
 
     write("base.toml", "[training]\nsteps = \"ten\"\n");
     let shown = read("top.toml").unwrap_err().to_string();
@@ -642,31 +1131,59 @@ fn a_mistake_is_shown_in_the_file_where_it_stands() {
     let shown = read("top.toml").unwrap_err().to_string();
     assert!(shown.contains("base.toml:1:"), "{shown}");
 
-    write("top.toml", &format!("extends = [\"base.toml\"]\n{}", BESIDE.replace("\"conv4\"", "\"conv5\"")));
-    write("base.toml", "[training]\nsteps = 10\nsampler.m_per_class = { batch = 8 }\noptimizer.adam = {}\n");
+    write(
+        "top.toml",
+        &format!(
+            "extends = [\"base.toml\"]\n{}",
+            BESIDE.replace("\"conv4\"", "\"conv5\"")
+        ),
+    );
+    write(
+        "base.toml",
+        "[training]\nsteps = 10\nsampler.m_per_class = { batch = 8 }\noptimizer.adam = {}\n",
+    );
     let shown = read("top.toml").unwrap_err().to_string();
-    assert!(shown.contains("top.toml:10:12") && shown.contains("did you mean `conv4`"), "{shown}");
+    assert!(
+        shown.contains("top.toml:10:12") && shown.contains("did you mean `conv4`"),
+        "{shown}"
+    );
 }
 
 #[test]
 fn files_that_build_on_themselves_or_on_nothing_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    let refused = |name: &str| Sweep::read(&folder.path().join(name), &[]).unwrap_err().to_string();
+    let refused = |name: &str| {
+        Sweep::read(&folder.path().join(name), &[])
+            .unwrap_err()
+            .to_string()
+    };
     write("a.toml", "extends = [\"b.toml\"]\n");
     write("b.toml", "\nextends = [\"a.toml\"]\n");
     let shown = refused("a.toml");
-    assert!(shown.contains("builds on itself") && shown.contains("b.toml:2:12"), "{shown}");
+    assert!(
+        shown.contains("builds on itself") && shown.contains("b.toml:2:12"),
+        "{shown}"
+    );
     for (line, expected) in [
         ("extends = [\"nothing.toml\"]", "cannot read"),
         ("extends = [\"presets/xmb\"]", "did you mean `presets/xbm`?"),
-        ("extends = [\"presets/quite_another\"]", "there are deep_metric, "),
-        ("extends = \"presets/xbm\"", "`extends` is a list of files or presets"),
+        (
+            "extends = [\"presets/quite_another\"]",
+            "there are deep_metric, ",
+        ),
+        (
+            "extends = \"presets/xbm\"",
+            "`extends` is a list of files or presets",
+        ),
         ("extends = [3]", "`extends` is a list of files or presets"),
     ] {
         write("c.toml", line);
         let shown = refused("c.toml");
-        assert!(shown.contains(expected) && shown.contains("c.toml:1:1"), "{shown}");
+        assert!(
+            shown.contains(expected) && shown.contains("c.toml:1:1"),
+            "{shown}"
+        );
     }
 }
 
@@ -674,26 +1191,58 @@ fn files_that_build_on_themselves_or_on_nothing_are_refused() {
 fn later_files_lie_over_earlier_ones_and_all_under_the_file_itself() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write("one.toml", "[training]\nsteps = 1\nvalidate_every = 1\npatience = 1\n[sweep]\nfolds = 2\n");
-    write("two.toml", "extends = [\"one.toml\"]\n[training]\nsteps = 2\nvalidate_every = 2\n");
+    write(
+        "one.toml",
+        "[training]\nsteps = 1\nvalidate_every = 1\npatience = 1\n[sweep]\nfolds = 2\n",
+    );
+    write(
+        "two.toml",
+        "extends = [\"one.toml\"]\n[training]\nsteps = 2\nvalidate_every = 2\n",
+    );
     let own = "[training]\nsteps = 3\nsampler.m_per_class = { batch = 8 }\noptimizer.adam = {}";
-    write("top.toml", &format!("extends = [\"one.toml\", \"two.toml\"]\n{BESIDE}\n{own}"));
-    let training = Sweep::read(&folder.path().join("top.toml"), &[]).unwrap().points.remove(0).training;
-    assert_eq!((training.steps, training.validate_every, training.patience), (3, Some(2), Some(1)));
+    write(
+        "top.toml",
+        &format!("extends = [\"one.toml\", \"two.toml\"]\n{BESIDE}\n{own}"),
+    );
+    let training = Sweep::read(&folder.path().join("top.toml"), &[])
+        .unwrap()
+        .points
+        .remove(0)
+        .training;
+    assert_eq!(
+        (training.steps, training.validate_every, training.patience),
+        (3, Some(2), Some(1))
+    );
 }
 
 #[test]
 fn every_column_of_every_layout_is_measured() {
-    let sweep =
-        parse(&format!("{RIGHT}\n[report]\nlayout = [\"reality_check\", \"benchmark\"]\nmetrics = [\"map\"]\n"))
-            .unwrap();
+    let sweep = parse(&format!(
+        "{RIGHT}\n[report]\nlayout = [\"reality_check\", \"benchmark\"]\nmetrics = [\"map\"]\n"
+    ))
+    .unwrap();
     let measured = sweep.report.metrics(&Dataset::Sop);
     let recalls = [1, 10, 100, 1000].map(Metric::RecallAt);
     let three = [Metric::PrecisionAt1, Metric::RPrecision, Metric::MapAtR];
     assert_eq!(measured, [&[Metric::Map][..], &three, &recalls].concat());
-    assert_eq!(sweep.report.columns(report::Layout::Benchmark, &Dataset::Sop), recalls);
-    assert_eq!(sweep.report.columns(report::Layout::RealityCheck, &Dataset::Sop), three);
-    assert_eq!(sweep.report.columns(report::Layout::DataSets, &Dataset::Sop), [Metric::Map]);
+    assert_eq!(
+        sweep
+            .report
+            .columns(report::Layout::Benchmark, &Dataset::Sop),
+        recalls
+    );
+    assert_eq!(
+        sweep
+            .report
+            .columns(report::Layout::RealityCheck, &Dataset::Sop),
+        three
+    );
+    assert_eq!(
+        sweep
+            .report
+            .columns(report::Layout::DataSets, &Dataset::Sop),
+        [Metric::Map]
+    );
 }
 
 #[test]
@@ -702,9 +1251,12 @@ fn the_reality_check_adds_up_to_its_8400_tuning_runs() {
     let sweep = Sweep::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
     let tuning = |is_meant: &dyn Fn(&str) -> bool| -> (usize, usize) {
         let methods = sweep.points.iter().flat_map(|point| &point.methods);
-        let searches =
-            methods.filter(|method| is_meant(&method.table.name)).filter_map(|method| method.search.as_deref());
-        let runs: Vec<usize> = searches.map(|search| search.trials() * sweep.folds.len()).collect();
+        let searches = methods
+            .filter(|method| is_meant(&method.table.name))
+            .filter_map(|method| method.search.as_deref());
+        let runs: Vec<usize> = searches
+            .map(|search| search.trials() * sweep.folds.len())
+            .collect();
         (runs.len(), runs.iter().sum())
     };
     let is_further = |name: &str| name.ends_with("(Deep_Metric)") || name.ends_with("XBM");
@@ -713,7 +1265,14 @@ fn the_reality_check_adds_up_to_its_8400_tuning_runs() {
     assert_eq!(tuning(&is_further), (6 * 3, 6 * 3 * 50 * 4));
     assert_eq!(
         (sweep.seeds.len(), sweep.folds[1]),
-        (10, Some(Fold { index: 1, of: 4, cut: schema::Cut::RealityCheck }))
+        (
+            10,
+            Some(Fold {
+                index: 1,
+                of: 4,
+                cut: schema::Cut::RealityCheck
+            })
+        )
     );
 }
 
@@ -722,18 +1281,35 @@ fn the_published_search_spaces_differ_between_data_sets_where_they_did() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sweeps/reality_check.toml");
     let sweep = Sweep::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
     let range = |point: usize, method: &str, name: &str| {
-        let method = sweep.points[point].methods.iter().find(|candidate| candidate.table.name == method).unwrap();
+        let method = sweep.points[point]
+            .methods
+            .iter()
+            .find(|candidate| candidate.table.name == method)
+            .unwrap();
         let dimensions = &method.search.as_ref().unwrap().space().dimensions;
-        dimensions.iter().find(|dimension| dimension.name == name).map(|dimension| dimension.range.clone())
+        dimensions
+            .iter()
+            .find(|dimension| dimension.name == name)
+            .map(|dimension| dimension.range.clone())
     };
     let temperature = |point| range(point, "NT-Xent", "loss.nt_xent.temperature");
     assert_eq!(temperature(0), Some(Range::LogUniform([1e-4, 100.0])));
     assert_eq!(temperature(1), Some(Range::LogUniform([1e-5, 100.0])));
     let regulariser = |point| range(point, "SoftTriple", "loss.soft_triple.regulariser");
-    assert_eq!((regulariser(0), regulariser(2)), (Some(Range::Uniform([0.0, 1.0])), None));
-    let of_points = |value: fn(&Point) -> Option<u64>| sweep.points.iter().map(value).collect::<Vec<_>>();
-    assert_eq!(of_points(|point| point.training.validate_every), [Some(200), Some(500), Some(2000)]);
-    assert_eq!(of_points(|point| point.training.patience), [Some(5), Some(3), Some(2)]);
+    assert_eq!(
+        (regulariser(0), regulariser(2)),
+        (Some(Range::Uniform([0.0, 1.0])), None)
+    );
+    let of_points =
+        |value: fn(&Point) -> Option<u64>| sweep.points.iter().map(value).collect::<Vec<_>>();
+    assert_eq!(
+        of_points(|point| point.training.validate_every),
+        [Some(200), Some(500), Some(2000)]
+    );
+    assert_eq!(
+        of_points(|point| point.training.patience),
+        [Some(5), Some(3), Some(2)]
+    );
 }
 
 const UNDER_A_PROTOCOL: &str = r#"
@@ -756,15 +1332,29 @@ sampler.straddling = { batch = 64, per_class = 4 }
 #[test]
 fn a_sweep_under_a_protocol_has_its_settings_and_has_to_keep_its_rules() {
     let message = parse(UNDER_A_PROTOCOL).unwrap_err().render(false);
-    assert!(message.starts_with("error: F4") && message.contains("15:"), "{message}");
-    let waived = format!("{UNDER_A_PROTOCOL}\n[[waive]]\nrule = \"F4\"\nreason = \"to see what a batch is worth\"\n");
+    assert!(
+        message.starts_with("error: F4") && message.contains("15:"),
+        "{message}"
+    );
+    let waived = format!(
+        "{UNDER_A_PROTOCOL}\n[[waive]]\nrule = \"F4\"\nreason = \"to see what a batch is worth\"\n"
+    );
     let sweep = parse(&waived).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(sweep.protocol, Some(Protocol::RealityCheck));
-    let schema::Optimizer::RmsProp(optimizer) = &sweep.points[0].training.optimizer else { panic!() };
+    let schema::Optimizer::RmsProp(optimizer) = &sweep.points[0].training.optimizer else {
+        panic!()
+    };
     let search = sweep.points[0].methods[0].search.as_ref().unwrap();
-    assert_eq!((optimizer.lr, search.settings().trials, sweep.seeds.len()), (1e-6, 50, 10));
-    let without = parse(&UNDER_A_PROTOCOL.replace("protocol = \"reality_check\"", "")).unwrap_err().render(false);
+    assert_eq!(
+        (optimizer.lr, search.settings().trials, sweep.seeds.len()),
+        (1e-6, 50, 10)
+    );
+    let without = parse(&UNDER_A_PROTOCOL.replace("protocol = \"reality_check\"", ""))
+        .unwrap_err()
+        .render(false);
     assert!(without.contains("missing key"), "{without}");
-    let other = parse(&UNDER_A_PROTOCOL.replace("\"reality_check\"", "\"reality_chek\"")).unwrap_err().render(false);
+    let other = parse(&UNDER_A_PROTOCOL.replace("\"reality_check\"", "\"reality_chek\""))
+        .unwrap_err()
+        .render(false);
     assert!(other.contains("reality_check"), "{other}");
 }

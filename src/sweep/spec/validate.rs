@@ -39,7 +39,11 @@ pub(super) fn check(file: &SweepFile) -> Checked {
     let mut waived = BTreeSet::new();
     for (place, waiver) in file.waive.iter().enumerate() {
         let key = |name: &str| format!("waive.{place}.{name}");
-        require(waived.insert(waiver.rule), &key("rule"), "this rule is waived already")?;
+        require(
+            waived.insert(waiver.rule),
+            &key("rule"),
+            "this rule is waived already",
+        )?;
         require(
             !waiver.reason.trim().is_empty(),
             &key("reason"),
@@ -51,20 +55,43 @@ pub(super) fn check(file: &SweepFile) -> Checked {
 
 /// What is wrong about the tables of a sweep with these methods.
 pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
-    let ReportTable { metrics, layout, baseline, published: _ } = report;
+    let ReportTable {
+        metrics,
+        layout,
+        baseline,
+        published: _,
+    } = report;
     if let Some(metrics) = metrics {
-        require(!metrics.is_empty(), "report.metrics", "the table has no columns")?;
-        require(all_different(metrics), "report.metrics", "a metric is named twice")?;
+        require(
+            !metrics.is_empty(),
+            "report.metrics",
+            "the table has no columns",
+        )?;
+        require(
+            all_different(metrics),
+            "report.metrics",
+            "a metric is named twice",
+        )?;
     }
     require(!layout.0.is_empty(), "report.layout", "there is no table")?;
-    require(all_different(&layout.0), "report.layout", "a layout is named twice")?;
-    let Some(baseline) = baseline.as_deref().filter(|name| !methods.contains(name)) else { return Ok(()) };
+    require(
+        all_different(&layout.0),
+        "report.layout",
+        "a layout is named twice",
+    )?;
+    let Some(baseline) = baseline.as_deref().filter(|name| !methods.contains(name)) else {
+        return Ok(());
+    };
     let hint = match nearest(baseline, methods.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("there are `{}`", methods.join("`, `")),
     };
     let message = format!("there is no method named `{baseline}`");
-    Err(Fault { key: "report.baseline".to_owned(), message, hint: Some(hint) })
+    Err(Fault {
+        key: "report.baseline".to_owned(),
+        message,
+        hint: Some(hint),
+    })
 }
 
 fn sweep(file: &SweepFile) -> Checked {
@@ -77,21 +104,32 @@ fn sweep(file: &SweepFile) -> Checked {
     )?;
     let seeds = &file.sweep.seeds.0;
     require(!seeds.is_empty(), "sweep.seeds", "there are no seeds")?;
-    require(all_different(seeds), "sweep.seeds", "a seed is named twice: equal seeds give equal runs")?;
+    require(
+        all_different(seeds),
+        "sweep.seeds",
+        "a seed is named twice: equal seeds give equal runs",
+    )?;
     match (file.sweep.folds, file.data.half.classes) {
-        (Some(Folds { of: 0 | 1, .. }), _) => {
-            fault("sweep.folds", "cross-validation needs at least 2 folds; leave the key out for none")
-        }
+        (Some(Folds { of: 0 | 1, .. }), _) => fault(
+            "sweep.folds",
+            "cross-validation needs at least 2 folds; leave the key out for none",
+        ),
         (Some(Folds { of, .. }), Some(classes)) if of > classes / 2 => fault(
             "sweep.folds",
-            format!("{of} folds of {classes} training classes leave fewer than 2 classes in a fold"),
+            format!(
+                "{of} folds of {classes} training classes leave fewer than 2 classes in a fold"
+            ),
         ),
         _ => Ok(()),
     }
 }
 
 fn data(file: &SweepFile) -> Checked {
-    require(!file.data.root.as_os_str().is_empty(), "data.root", "the path is empty")?;
+    require(
+        !file.data.root.as_os_str().is_empty(),
+        "data.root",
+        "the path is empty",
+    )?;
     match &file.data.dataset {
         Dataset::Own(own) => require(
             Own::is_name(&own.name),
@@ -101,8 +139,16 @@ fn data(file: &SweepFile) -> Checked {
         Dataset::Glyphs(glyphs) => {
             let key = |name: &str| format!("data.dataset.glyphs.{name}");
             let enough = |n: u32| (2..=1_000_000).contains(&n);
-            require(enough(glyphs.classes), &key("classes"), "expected 2 to 1000000 classes")?;
-            require(enough(glyphs.test_classes), &key("test_classes"), "expected 2 to 1000000 classes")?;
+            require(
+                enough(glyphs.classes),
+                &key("classes"),
+                "expected 2 to 1000000 classes",
+            )?;
+            require(
+                enough(glyphs.test_classes),
+                &key("test_classes"),
+                "expected 2 to 1000000 classes",
+            )?;
             require(
                 (2..=10_000).contains(&glyphs.per_class),
                 &key("per_class"),
@@ -116,11 +162,16 @@ fn data(file: &SweepFile) -> Checked {
 /// The fewest classes that any run of the sweep trains on, if it is known how many there are.
 fn training_classes(file: &SweepFile) -> Option<u32> {
     let classes = file.data.half.classes?;
-    let largest = file
-        .sweep
-        .folds
-        .and_then(|Folds { of, cut }| Fold::all(of, cut).map(|fold| fold.held_out(classes).len()).max());
-    Some(classes.saturating_sub(largest.map_or(0, |held_out| u32::try_from(held_out).unwrap_or(classes))))
+    let largest = file.sweep.folds.and_then(|Folds { of, cut }| {
+        Fold::all(of, cut)
+            .map(|fold| fold.held_out(classes).len())
+            .max()
+    });
+    Some(
+        classes.saturating_sub(
+            largest.map_or(0, |held_out| u32::try_from(held_out).unwrap_or(classes)),
+        ),
+    )
 }
 
 /// The fewest images that any run of the sweep trains on, as far as it is known.
@@ -129,12 +180,24 @@ fn training_images(file: &SweepFile) -> Option<u64> {
 }
 
 fn methods(file: &SweepFile) -> Checked {
-    require(!file.method.is_empty(), "sweep", "there are no methods: add at least one [[method]]")?;
+    require(
+        !file.method.is_empty(),
+        "sweep",
+        "there are no methods: add at least one [[method]]",
+    )?;
     let mut names = BTreeSet::new();
     for (position, method) in file.method.iter().enumerate() {
         let key = |name: &str| format!("method.{position}.{name}");
-        require(!method.name.trim().is_empty(), &key("name"), "the name is empty")?;
-        require(names.insert(&method.name), &key("name"), "another method has the same name")?;
+        require(
+            !method.name.trim().is_empty(),
+            &key("name"),
+            "the name is empty",
+        )?;
+        require(
+            names.insert(&method.name),
+            &key("name"),
+            "another method has the same name",
+        )?;
         self::method(method, &key, file)?;
     }
     Ok(())
@@ -144,7 +207,10 @@ fn method(method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) 
     match (&method.loss, method.baseline) {
         (Some(loss), None) => trained(loss, method, key, file),
         (None, Some(_)) => baseline(method, key),
-        (Some(_), Some(_)) => fault(key("baseline"), "a method has either a loss or is a baseline, not both"),
+        (Some(_), Some(_)) => fault(
+            key("baseline"),
+            "a method has either a loss or is a baseline, not both",
+        ),
         (None, None) => fault(
             key("name"),
             "the method has no loss: set `loss.NAME = { .. }`, or `baseline = \"pixels\"` or `\"untrained\"`",
@@ -152,7 +218,12 @@ fn method(method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) 
     }
 }
 
-fn trained(loss: &Loss, method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
+fn trained(
+    loss: &Loss,
+    method: &MethodTable,
+    key: &dyn Fn(&str) -> String,
+    file: &SweepFile,
+) -> Checked {
     // What is chosen about the only loss of a method is what is chosen about each in a sum.
     let whole = Summand {
         weight: 1.0,
@@ -165,13 +236,20 @@ fn trained(loss: &Loss, method: &MethodTable, key: &dyn Fn(&str) -> String, file
     losses::summand(&whole, method.memory.as_ref(), key)?;
     if let Some(of_loss) = &method.loss_optimizer {
         let name = loss.name();
-        require(loss.has_parameters(), &key("loss_optimizer"), format!("`{name}` has no parameters of its own"))?;
+        require(
+            loss.has_parameters(),
+            &key("loss_optimizer"),
+            format!("`{name}` has no parameters of its own"),
+        )?;
         training::optimizer(of_loss, &key("loss_optimizer"))?;
     }
     if let Some(sampler) = &method.sampler {
         sampling::sampler(sampler, &key("sampler"), loss.needs_positives(), file)?;
     }
-    method.memory.iter().try_for_each(|memory| mining::memory(memory, key, file))
+    method
+        .memory
+        .iter()
+        .try_for_each(|memory| mining::memory(memory, key, file))
 }
 
 /// A baseline is not trained, so nothing that belongs to training can stand beside it.
@@ -186,16 +264,31 @@ fn baseline(method: &MethodTable, key: &dyn Fn(&str) -> String) -> Checked {
         ("loss_optimizer", method.loss_optimizer.is_some()),
     ];
     match training.into_iter().find(|(_, given)| *given) {
-        Some((name, _)) => fault(key(name), format!("a baseline is not trained, so it has no {name}")),
+        Some((name, _)) => fault(
+            key(name),
+            format!("a baseline is not trained, so it has no {name}"),
+        ),
         None => Ok(()),
     }
 }
 
 fn resources(resources: &Resources) -> Checked {
     let key = |name: &str| format!("resources.{name}");
-    require((1..=1024).contains(&resources.threads), &key("threads"), "expected 1 to 1024 threads")?;
-    require((1..=64).contains(&resources.runs_per_gpu), &key("runs_per_gpu"), "expected 1 to 64 runs")?;
-    require(resources.slots != Some(0), &key("slots"), "nothing can run in 0 slots")?;
+    require(
+        (1..=1024).contains(&resources.threads),
+        &key("threads"),
+        "expected 1 to 1024 threads",
+    )?;
+    require(
+        (1..=64).contains(&resources.runs_per_gpu),
+        &key("runs_per_gpu"),
+        "expected 1 to 64 runs",
+    )?;
+    require(
+        resources.slots != Some(0),
+        &key("slots"),
+        "nothing can run in 0 slots",
+    )?;
     not_negative(resources.hang_minutes, &key("hang_minutes"))?;
     not_negative(resources.checkpoint_seconds, &key("checkpoint_seconds"))
 }
@@ -209,15 +302,27 @@ fn finite(number: f64, key: &str) -> Checked {
 }
 
 fn fraction(number: f64, key: &str) -> Checked {
-    require((0.0..1.0).contains(&number), key, "expected a number from 0 to below 1")
+    require(
+        (0.0..1.0).contains(&number),
+        key,
+        "expected a number from 0 to below 1",
+    )
 }
 
 fn positive(number: f64, key: &str) -> Checked {
-    require(number.is_finite() && number > 0.0, key, "expected a number above 0")
+    require(
+        number.is_finite() && number > 0.0,
+        key,
+        "expected a number above 0",
+    )
 }
 
 fn not_negative(number: f64, key: &str) -> Checked {
-    require(number.is_finite() && number >= 0.0, key, "expected a number of at least 0")
+    require(
+        number.is_finite() && number >= 0.0,
+        key,
+        "expected a number of at least 0",
+    )
 }
 
 fn all_different<T: Ord>(items: &[T]) -> bool {
@@ -225,5 +330,9 @@ fn all_different<T: Ord>(items: &[T]) -> bool {
 }
 
 fn fault(key: impl Into<String>, message: impl Into<String>) -> Checked {
-    Err(Fault { key: key.into(), message: message.into(), hint: None })
+    Err(Fault {
+        key: key.into(),
+        message: message.into(),
+        hint: None,
+    })
 }

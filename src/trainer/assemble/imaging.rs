@@ -30,7 +30,13 @@ pub(crate) fn cache(cache: Cache) -> data::Cache {
 /// What is done to images that are trained on, and to those that are measured on.
 pub(crate) fn transforms(transform: &Transform) -> (data::Transform, data::Transform) {
     let test = data::Transform::plain(center(transform.test.center_crop));
-    (transform.train.as_ref().map_or_else(|| test.clone(), training), test)
+    (
+        transform
+            .train
+            .as_ref()
+            .map_or_else(|| test.clone(), training),
+        test,
+    )
 }
 
 fn center(crop: Option<u32>) -> data::Crop {
@@ -39,21 +45,36 @@ fn center(crop: Option<u32>) -> data::Crop {
 
 fn training(train: &TrainTransform) -> data::Transform {
     let crop = match (&train.random_resized_crop, train.random_crop) {
-        (Some(crop), _) => data::Crop::RandomResized { size: crop.size as usize, scale: crop.scale, ratio: crop.ratio },
+        (Some(crop), _) => data::Crop::RandomResized {
+            size: crop.size as usize,
+            scale: crop.scale,
+            ratio: crop.ratio,
+        },
         (None, Some(size)) => data::Crop::Random(size as usize),
         (None, None) => center(train.center_crop),
     };
-    let jitter = train.colour_jitter.as_ref().map(|jitter| data::ColourJitter {
-        brightness: jitter.brightness,
-        contrast: jitter.contrast,
-        saturation: jitter.saturation,
-        hue: jitter.hue,
-    });
-    let erasing = train.random_erasing.as_ref().map(|erasing| data::RandomErasing {
-        probability: erasing.probability,
-        scale: erasing.scale,
-        ratio: erasing.ratio,
-        colour: erasing.colour,
-    });
-    data::Transform { crop, flip: train.flip, jitter, erasing }
+    let jitter = train
+        .colour_jitter
+        .as_ref()
+        .map(|jitter| data::ColourJitter {
+            brightness: jitter.brightness,
+            contrast: jitter.contrast,
+            saturation: jitter.saturation,
+            hue: jitter.hue,
+        });
+    let erasing = train
+        .random_erasing
+        .as_ref()
+        .map(|erasing| data::RandomErasing {
+            probability: erasing.probability,
+            scale: erasing.scale,
+            ratio: erasing.ratio,
+            colour: erasing.colour,
+        });
+    data::Transform {
+        crop,
+        flip: train.flip,
+        jitter,
+        erasing,
+    }
 }

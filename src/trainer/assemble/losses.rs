@@ -24,8 +24,15 @@ pub(crate) fn terms(training: &Training, start: &Start) -> Result<Vec<Term>, Fai
         miner: training.miner.clone(),
         regularizer: training.regularizer.clone(),
     };
-    let summands = if let Loss::Sum(summands) = &training.loss { summands } else { &vec![only()] };
-    (0..).zip(summands).map(|(part, summand)| term(summand, &Start { part, ..*start })).collect()
+    let summands = if let Loss::Sum(summands) = &training.loss {
+        summands
+    } else {
+        &vec![only()]
+    };
+    (0..)
+        .zip(summands)
+        .map(|(part, summand)| term(summand, &Start { part, ..*start }))
+        .collect()
 }
 
 fn term(summand: &Summand, start: &Start) -> Result<Term, Failed> {
@@ -35,70 +42,167 @@ fn term(summand: &Summand, start: &Start) -> Result<Term, Failed> {
         distance: summand.distance.map_or(own.distance, distance),
         reduction: summand.reduction.map_or(own.reduction, reduction),
         regularizer: summand.regularizer.as_ref().map(regularizer),
-        miner: summand.miner.as_ref().map(mining::miner).transpose().map_err(impossible)?,
+        miner: summand
+            .miner
+            .as_ref()
+            .map(mining::miner)
+            .transpose()
+            .map_err(impossible)?,
         ..own
     })
 }
 
 fn loss(loss: &Loss, start: &Start) -> Result<Box<dyn loss::Loss>, Failed> {
     Ok(match loss.clone() {
-        Loss::Contrastive(schema::Contrastive { pos_margin, neg_margin, power }) => {
-            Box::new(loss::Contrastive { pos_margin, neg_margin, power })
+        Loss::Contrastive(schema::Contrastive {
+            pos_margin,
+            neg_margin,
+            power,
+        }) => Box::new(loss::Contrastive {
+            pos_margin,
+            neg_margin,
+            power,
+        }),
+        Loss::ContrastiveDm(schema::ContrastiveDm { margin }) => {
+            Box::new(loss::ContrastiveDm { margin })
         }
-        Loss::ContrastiveDm(schema::ContrastiveDm { margin }) => Box::new(loss::ContrastiveDm { margin }),
-        Loss::Triplet(schema::Triplet { margin, swap, smooth }) => Box::new(loss::Triplet { margin, swap, smooth }),
-        Loss::Lifted(schema::Lifted { neg_margin, pos_margin }) => Box::new(loss::Lifted { neg_margin, pos_margin }),
-        Loss::GeneralisedLifted(schema::GeneralisedLifted { neg_margin, pos_margin }) => {
-            Box::new(loss::GeneralisedLifted { neg_margin, pos_margin })
+        Loss::Triplet(schema::Triplet {
+            margin,
+            swap,
+            smooth,
+        }) => Box::new(loss::Triplet {
+            margin,
+            swap,
+            smooth,
+        }),
+        Loss::Lifted(schema::Lifted {
+            neg_margin,
+            pos_margin,
+        }) => Box::new(loss::Lifted {
+            neg_margin,
+            pos_margin,
+        }),
+        Loss::GeneralisedLifted(schema::GeneralisedLifted {
+            neg_margin,
+            pos_margin,
+        }) => Box::new(loss::GeneralisedLifted {
+            neg_margin,
+            pos_margin,
+        }),
+        Loss::LiftedDm(schema::LiftedDm { alpha, beta }) => {
+            Box::new(loss::LiftedDm { alpha, beta })
         }
-        Loss::LiftedDm(schema::LiftedDm { alpha, beta }) => Box::new(loss::LiftedDm { alpha, beta }),
-        Loss::Binomial(schema::Binomial { alpha, base, cost }) => Box::new(loss::Binomial { alpha, base, cost }),
-        Loss::BinomialDm(schema::BinomialDm { alpha, beta, base, scaled }) => {
-            Box::new(loss::BinomialDm { alpha, beta, base, scaled })
+        Loss::Binomial(schema::Binomial { alpha, base, cost }) => {
+            Box::new(loss::Binomial { alpha, base, cost })
         }
+        Loss::BinomialDm(schema::BinomialDm {
+            alpha,
+            beta,
+            base,
+            scaled,
+        }) => Box::new(loss::BinomialDm {
+            alpha,
+            beta,
+            base,
+            scaled,
+        }),
         Loss::Nca(schema::Nca { scale }) => Box::new(loss::Nca { scale }),
         Loss::NcaDm(schema::NcaDm { alpha, k }) => Box::new(loss::NcaDm { alpha, k: k.into() }),
-        Loss::SemiHardDm(schema::SemiHardDm { alpha, beta, base }) => Box::new(loss::SemiHardDm { alpha, beta, base }),
+        Loss::SemiHardDm(schema::SemiHardDm { alpha, beta, base }) => {
+            Box::new(loss::SemiHardDm { alpha, beta, base })
+        }
         Loss::MultiSimilarity(schema::MultiSimilarity { alpha, beta, base }) => {
             Box::new(loss::MultiSimilarity { alpha, beta, base })
         }
         Loss::NtXent(schema::NtXent { temperature }) => Box::new(loss::NtXent { temperature }),
         Loss::SupCon(schema::SupCon { temperature }) => Box::new(loss::SupCon { temperature }),
         Loss::Circle(schema::Circle { margin, gamma }) => Box::new(loss::Circle { margin, gamma }),
-        Loss::SnrContrastive(schema::SnrContrastive { pos_margin, neg_margin }) => {
-            Box::new(loss::SnrContrastive { pos_margin, neg_margin })
-        }
+        Loss::SnrContrastive(schema::SnrContrastive {
+            pos_margin,
+            neg_margin,
+        }) => Box::new(loss::SnrContrastive {
+            pos_margin,
+            neg_margin,
+        }),
         Loss::NPair(schema::NPair {}) => Box::new(loss::NPair),
         Loss::Angular(schema::Angular { alpha }) => Box::new(loss::Angular { alpha }),
         Loss::FastAp(schema::FastAp { bins }) => Box::new(loss::FastAp { bins: bins.into() }),
-        Loss::Histogram(schema::Histogram { bins }) => Box::new(loss::Histogram { bins: bins.into() }),
-        Loss::SmoothAp(schema::SmoothAp { temperature, itself }) => Box::new(loss::SmoothAp { temperature, itself }),
-        Loss::RecallAtK(schema::RecallAtK { ks, rank_temperature, k_temperature }) => {
+        Loss::Histogram(schema::Histogram { bins }) => {
+            Box::new(loss::Histogram { bins: bins.into() })
+        }
+        Loss::SmoothAp(schema::SmoothAp {
+            temperature,
+            itself,
+        }) => Box::new(loss::SmoothAp {
+            temperature,
+            itself,
+        }),
+        Loss::RecallAtK(schema::RecallAtK {
+            ks,
+            rank_temperature,
+            k_temperature,
+        }) => {
             let ks = ks.into_iter().map(f64::from).collect();
-            Box::new(loss::RecallAtK { ks, rank_temperature, k_temperature })
+            Box::new(loss::RecallAtK {
+                ks,
+                rank_temperature,
+                k_temperature,
+            })
         }
         Loss::HierarchicalTriplet(schema::HierarchicalTriplet { margin, levels }) => {
-            Box::new(loss::HierarchicalTriplet { margin, levels: levels.into() })
+            Box::new(loss::HierarchicalTriplet {
+                margin,
+                levels: levels.into(),
+            })
         }
-        Loss::Clustering(schema::Clustering { gamma, refinements }) => {
-            Box::new(loss::Clustering { gamma, refinements: refinements as usize })
-        }
-        Loss::Margin(schema::Margin { margin, beta, nu, boundary }) => {
-            let settings = loss::MarginSettings { margin, beta, nu, boundary: self::boundary(boundary) };
+        Loss::Clustering(schema::Clustering { gamma, refinements }) => Box::new(loss::Clustering {
+            gamma,
+            refinements: refinements as usize,
+        }),
+        Loss::Margin(schema::Margin {
+            margin,
+            beta,
+            nu,
+            boundary,
+        }) => {
+            let settings = loss::MarginSettings {
+                margin,
+                beta,
+                nu,
+                boundary: self::boundary(boundary),
+            };
             Box::new(loss::Margin::new(settings, start))
         }
         Loss::ProxyNca(schema::ProxyNca { scale }) => Box::new(loss::ProxyNca::new(scale, start)),
-        Loss::ProxyNcaPp(schema::ProxyNcaPp { temperature }) => Box::new(loss::ProxyNcaPp::new(temperature, start)),
+        Loss::ProxyNcaPp(schema::ProxyNcaPp { temperature }) => {
+            Box::new(loss::ProxyNcaPp::new(temperature, start))
+        }
         Loss::ProxyAnchor(schema::ProxyAnchor { margin, alpha }) => {
             Box::new(loss::ProxyAnchor::new(margin, alpha, start))
         }
         Loss::NormalisedSoftmax(schema::NormalisedSoftmax { temperature }) => {
             Box::new(loss::NormalisedSoftmax::new(temperature, start))
         }
-        Loss::CosFace(schema::CosFace { margin, scale }) => Box::new(loss::CosFace::new(margin, scale, start)),
-        Loss::ArcFace(schema::ArcFace { margin, scale }) => Box::new(loss::ArcFace::new(margin, scale, start)),
-        Loss::SoftTriple(schema::SoftTriple { centres, la, gamma, delta, regulariser }) => {
-            let settings = loss::SoftTripleSettings { centres: centres.into(), la, gamma, delta, regulariser };
+        Loss::CosFace(schema::CosFace { margin, scale }) => {
+            Box::new(loss::CosFace::new(margin, scale, start))
+        }
+        Loss::ArcFace(schema::ArcFace { margin, scale }) => {
+            Box::new(loss::ArcFace::new(margin, scale, start))
+        }
+        Loss::SoftTriple(schema::SoftTriple {
+            centres,
+            la,
+            gamma,
+            delta,
+            regulariser,
+        }) => {
+            let settings = loss::SoftTripleSettings {
+                centres: centres.into(),
+                la,
+                gamma,
+                delta,
+                regulariser,
+            };
             Box::new(loss::SoftTriple::new(settings, start))
         }
         Loss::Sum(_) => return Err(Failed::recipe("a sum of losses cannot contain another sum")),
@@ -138,7 +242,9 @@ fn reduction(reduction: Reduction) -> reduce::Reduction {
 fn regularizer(regularizer: &Regularizer) -> (f64, Box<dyn regularizer::Regularizer>) {
     match *regularizer {
         Regularizer::ZeroMean(weight) => (weight, Box::new(regularizer::ZeroMean)),
-        Regularizer::LpNorm(weight) => (weight, Box::new(regularizer::LpNorm { p: 2.0, power: 1.0 })),
+        Regularizer::LpNorm(weight) => {
+            (weight, Box::new(regularizer::LpNorm { p: 2.0, power: 1.0 }))
+        }
         Regularizer::CenterInvariant(weight) => (weight, Box::new(regularizer::CenterInvariant)),
     }
 }

@@ -17,13 +17,21 @@ pub(super) fn miner(miner: &Miner) -> Result<Box<dyn miner::Miner>, MinerError> 
         Miner::AllTriplets(m) => by(m.distance, gap(m.margin, Violation::All)),
         Miner::BatchHard(m) => by(m.distance, miner::BatchHard),
         Miner::BatchEasyHard(m) => by(m.distance, batch_easy_hard(m)?),
-        Miner::DistanceWeighted(schema::DistanceWeightedMiner { cutoff, nonzero_loss_cutoff }) => {
-            Box::new(miner::DistanceWeighted { cutoff: *cutoff, nonzero_loss_cutoff: *nonzero_loss_cutoff })
-        }
+        Miner::DistanceWeighted(schema::DistanceWeightedMiner {
+            cutoff,
+            nonzero_loss_cutoff,
+        }) => Box::new(miner::DistanceWeighted {
+            cutoff: *cutoff,
+            nonzero_loss_cutoff: *nonzero_loss_cutoff,
+        }),
         Miner::MultiSimilarity(m) => by(m.distance, miner::MultiSimilarity { epsilon: m.epsilon }),
-        Miner::PairMargin(m) => {
-            by(m.distance, miner::PairMargin { pos_margin: m.pos_margin, neg_margin: m.neg_margin })
-        }
+        Miner::PairMargin(m) => by(
+            m.distance,
+            miner::PairMargin {
+                pos_margin: m.pos_margin,
+                neg_margin: m.neg_margin,
+            },
+        ),
         Miner::HardAware(m) => by(m.distance, miner::HardAware { share: m.share }),
         Miner::Angular(m) => Box::new(miner::Angular { degrees: m.degrees }),
         Miner::UniformHistogram(m) => by(m.distance, uniform_histogram(m)),
@@ -34,7 +42,9 @@ fn gap(margin: f64, keep: Violation) -> miner::TripletMargin {
     miner::TripletMargin { margin, keep }
 }
 
-fn batch_easy_hard(settings: &schema::BatchEasyHardMiner) -> Result<miner::BatchEasyHard, MinerError> {
+fn batch_easy_hard(
+    settings: &schema::BatchEasyHardMiner,
+) -> Result<miner::BatchEasyHard, MinerError> {
     let strategy = |strategy| match strategy {
         MinerStrategy::Easy => miner::Strategy::Easy,
         MinerStrategy::SemiHard => miner::Strategy::SemiHard,
@@ -57,6 +67,9 @@ fn uniform_histogram(settings: &schema::UniformHistogramMiner) -> miner::Uniform
 fn by(distance: Option<Distance>, miner: impl miner::Miner + 'static) -> Box<dyn miner::Miner> {
     match distance {
         None => Box::new(miner),
-        Some(other) => Box::new(By { distance: losses::distance(other), miner: Box::new(miner) }),
+        Some(other) => Box::new(By {
+            distance: losses::distance(other),
+            miner: Box::new(miner),
+        }),
     }
 }

@@ -20,14 +20,22 @@ use crate::{Failed, process::log};
 ///
 /// # Errors
 /// If there is no such network, or the file is not the one that the recipe means.
-pub(crate) fn network(recipe: &Recipe, weights: Option<&Path>, device: Device) -> Result<Network, Failed> {
+pub(crate) fn network(
+    recipe: &Recipe,
+    weights: Option<&Path>,
+    device: Device,
+) -> Result<Network, Failed> {
     let expected = recipe.model.backbone.weights();
     if let (Some(expected), Some(file)) = (expected, weights) {
         verify(file, expected)?;
     }
     let config = config(recipe, weights)?;
-    match weights.filter(|_| expected.is_some() && !matches!(config.backbone, model::Backbone::TorchScript(_))) {
-        Some(file) => Network::pretrained(config, &read(file)?, recipe.seed, device).map_err(impossible),
+    match weights.filter(|_| {
+        expected.is_some() && !matches!(config.backbone, model::Backbone::TorchScript(_))
+    }) {
+        Some(file) => {
+            Network::pretrained(config, &read(file)?, recipe.seed, device).map_err(impossible)
+        }
         None => Network::new(config, recipe.seed, device).map_err(impossible),
     }
 }
@@ -47,14 +55,24 @@ pub(crate) fn weights_fit(file: &Path, backbone: &Backbone) -> Result<weights::F
     if let Backbone::Torchscript(_) = backbone {
         let used = TorchScript::parameters(&bytes(file)?);
         let used = used.map_err(|error| Failed::data(format!("`{}`: {error}", file.display())))?;
-        return Ok(weights::Fit { used, ignored: Vec::new() });
+        return Ok(weights::Fit {
+            used,
+            ignored: Vec::new(),
+        });
     }
-    weights::check(&of(backbone), &read(file)?)
-        .map_err(|misfit| Failed::data(format!("`{}` is not of `{}`: {misfit}", file.display(), backbone.name())))
+    weights::check(&of(backbone), &read(file)?).map_err(|misfit| {
+        Failed::data(format!(
+            "`{}` is not of `{}`: {misfit}",
+            file.display(),
+            backbone.name()
+        ))
+    })
 }
 
 fn verify(file: &Path, expected: &Weights) -> Result<(), Failed> {
-    let found = File::open(file).and_then(Weights::of_file).map_err(|error| unreadable(file, &error.to_string()))?;
+    let found = File::open(file)
+        .and_then(Weights::of_file)
+        .map_err(|error| unreadable(file, &error.to_string()))?;
     if found != *expected {
         return Err(Failed::data(format!(
             "`{}` has changed since it was added: its SHA-256 is {found}, not {expected}",
@@ -73,12 +91,24 @@ fn read(file: &Path) -> Result<State, Failed> {
 }
 
 fn unreadable(file: &Path, why: &str) -> Failed {
-    Failed::data(format!("cannot read the weights `{}`: {why}", file.display()))
+    Failed::data(format!(
+        "cannot read the weights `{}`: {why}",
+        file.display()
+    ))
 }
 
 fn config(recipe: &Recipe, file: Option<&Path>) -> Result<NetworkConfig, Failed> {
-    let Model { backbone, pooling, layer_norm, embedding, head, normalise, batch_norm, freeze, precision } =
-        &recipe.model;
+    let Model {
+        backbone,
+        pooling,
+        layer_norm,
+        embedding,
+        head,
+        normalise,
+        batch_norm,
+        freeze,
+        precision,
+    } = &recipe.model;
     let channels = i64::from(recipe.images.colour.channels());
     let image_size = i64::from(recipe.transform.test_side(&recipe.images));
     Ok(NetworkConfig {
@@ -109,13 +139,27 @@ fn torchscript(
     channels: i64,
     image_size: i64,
 ) -> Result<model::Backbone, Failed> {
-    let file = file.ok_or_else(|| Failed::data("the attempt does not say where the TorchScript module lies"))?;
-    let Seen { colours, white, mean, deviation } = script.input;
+    let file = file.ok_or_else(|| {
+        Failed::data("the attempt does not say where the TorchScript module lies")
+    })?;
+    let Seen {
+        colours,
+        white,
+        mean,
+        deviation,
+    } = script.input;
     let colours = match colours {
         ColourOrder::Rgb => Colours::Rgb,
         ColourOrder::Bgr => Colours::Bgr,
     };
-    let input = Input { colours, white, mean, deviation, native: image_size, least: 1 };
+    let input = Input {
+        colours,
+        white,
+        mean,
+        deviation,
+        native: image_size,
+        least: 1,
+    };
     let module = TorchScript::new(bytes(file)?, input, channels, image_size);
     let module = module.map_err(|error| Failed::data(format!("`{}`: {error}", file.display())))?;
     Ok(model::Backbone::TorchScript(module))
@@ -133,7 +177,9 @@ fn of(backbone: &Backbone) -> model::Backbone {
     match backbone {
         Backbone::Conv4 => model::Backbone::Conv4,
         Backbone::Pixels => model::Backbone::Pixels,
-        Backbone::BnInception(own) if own.count_padding => model::Backbone::BnInception(BorderAverage::WithPadding),
+        Backbone::BnInception(own) if own.count_padding => {
+            model::Backbone::BnInception(BorderAverage::WithPadding)
+        }
         Backbone::BnInception(_) => model::Backbone::BnInception(BorderAverage::WithoutPadding),
         Backbone::Resnet18(_) => model::Backbone::ResNet(Depth::D18, model::StrideOn::Conv3x3),
         Backbone::Resnet50(own) => model::Backbone::ResNet(Depth::D50, of_stride(own.stride_on)),
@@ -175,9 +221,15 @@ fn of_head(head: &schema::Head) -> model::Head {
     use model::Fan;
     use schema::{LinearHead, LinearInitial};
     match head {
-        schema::Head::Linear(LinearHead { initial: LinearInitial::KaimingFanIn }) => model::Head::Kaiming(Fan::In),
-        schema::Head::Linear(LinearHead { initial: LinearInitial::KaimingFanOut }) => model::Head::Kaiming(Fan::Out),
-        schema::Head::Mlp(mlp) => model::Head::Mlp(mlp.hidden.iter().copied().map(i64::from).collect()),
+        schema::Head::Linear(LinearHead {
+            initial: LinearInitial::KaimingFanIn,
+        }) => model::Head::Kaiming(Fan::In),
+        schema::Head::Linear(LinearHead {
+            initial: LinearInitial::KaimingFanOut,
+        }) => model::Head::Kaiming(Fan::Out),
+        schema::Head::Mlp(mlp) => {
+            model::Head::Mlp(mlp.hidden.iter().copied().map(i64::from).collect())
+        }
     }
 }
 
@@ -192,7 +244,10 @@ mod tests {
         recipe.images.size = ImageSize::Square(64);
         recipe.images.colour = Colour::Rgb;
         let freeze = freeze.iter().map(|&layer| layer.to_owned()).collect();
-        recipe.model = Model { freeze, ..Model::new(backbone.clone(), None) };
+        recipe.model = Model {
+            freeze,
+            ..Model::new(backbone.clone(), None)
+        };
         recipe
     }
 
@@ -204,16 +259,25 @@ mod tests {
         for backbone in kinds.chain([Backbone::Conv4]) {
             let layers = backbone.layers();
             let all = network(&recipe(&backbone, layers), None, tch::Device::Cpu).unwrap();
-            assert!(all.groups().is_empty(), "{}: with all layers frozen something is trained", backbone.name());
+            assert!(
+                all.groups().is_empty(),
+                "{}: with all layers frozen something is trained",
+                backbone.name()
+            );
             assert!(layers.iter().all(|layer| backbone.has_layer(layer)));
             let refused = network(&recipe(&backbone, &["layer"]), None, tch::Device::Cpu);
-            assert!(refused.is_err() && !backbone.has_layer("layer"), "{}", backbone.name());
+            assert!(
+                refused.is_err() && !backbone.has_layer("layer"),
+                "{}",
+                backbone.name()
+            );
         }
     }
 
     #[test]
     fn the_sizes_that_a_sweep_file_can_choose_are_those_that_pass() {
-        let built_in = Backbone::pretrainable().filter(|one| !matches!(one, Backbone::Torchscript(_)));
+        let built_in =
+            Backbone::pretrainable().filter(|one| !matches!(one, Backbone::Torchscript(_)));
         for backbone in built_in.chain([Backbone::Conv4]) {
             for side in backbone.least_image()..400 {
                 let passes = of(&backbone).obstacle(i64::from(side)).is_none();

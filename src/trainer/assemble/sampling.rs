@@ -26,12 +26,27 @@ pub(crate) fn sampler(
             let per_class = *per_class as usize;
             Box::new(sampler::Straddling::new(labels, batch, per_class, seed).map_err(impossible)?)
         }
-        Sampler::Random(_) => Box::new(sampler::Random::new(labels.len(), batch, seed).map_err(impossible)?),
-        Sampler::ClassBalanced(_) => Box::new(sampler::ClassBalanced::new(labels, batch, seed).map_err(impossible)?),
-        Sampler::FixedPairs(_) => Box::new(sampler::FixedPairs::new(labels, batch, seed).map_err(impossible)?),
-        Sampler::Hierarchical(schema::Hierarchical { super_classes, per_class, .. }) => {
-            let above = above.ok_or_else(|| Failed::recipe("the classes of this data have no super-classes"))?;
-            let parts = Parts { batch, super_classes: *super_classes as usize, per_class: *per_class as usize };
+        Sampler::Random(_) => {
+            Box::new(sampler::Random::new(labels.len(), batch, seed).map_err(impossible)?)
+        }
+        Sampler::ClassBalanced(_) => {
+            Box::new(sampler::ClassBalanced::new(labels, batch, seed).map_err(impossible)?)
+        }
+        Sampler::FixedPairs(_) => {
+            Box::new(sampler::FixedPairs::new(labels, batch, seed).map_err(impossible)?)
+        }
+        Sampler::Hierarchical(schema::Hierarchical {
+            super_classes,
+            per_class,
+            ..
+        }) => {
+            let above = above
+                .ok_or_else(|| Failed::recipe("the classes of this data have no super-classes"))?;
+            let parts = Parts {
+                batch,
+                super_classes: *super_classes as usize,
+                per_class: *per_class as usize,
+            };
             Box::new(sampler::Hierarchical::new(labels, above, parts, seed).map_err(impossible)?)
         }
     })
@@ -43,10 +58,13 @@ pub(crate) fn super_classes(names: &[String]) -> Option<Vec<i64>> {
     let mut known: Vec<&str> = Vec::new();
     let number = |name| {
         let (above, _) = str::split_once(name, '/')?;
-        let place = known.iter().position(|known| *known == above).unwrap_or_else(|| {
-            known.push(above);
-            known.len() - 1
-        });
+        let place = known
+            .iter()
+            .position(|known| *known == above)
+            .unwrap_or_else(|| {
+                known.push(above);
+                known.len() - 1
+            });
         Some(place as i64)
     };
     names.iter().map(String::as_str).map(number).collect()
@@ -58,8 +76,17 @@ mod tests {
 
     #[test]
     fn super_classes_are_what_stands_before_the_slash() {
-        let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let omniglot = names(&["Korean/character01", "Korean/character02", "Latin/character01", "Korean/character03"]);
+        let names = |all: &[&str]| {
+            all.iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
+        let omniglot = names(&[
+            "Korean/character01",
+            "Korean/character02",
+            "Latin/character01",
+            "Korean/character03",
+        ]);
         assert_eq!(super_classes(&omniglot), Some(vec![0, 0, 1, 0]));
         assert_eq!(super_classes(&names(&["glyph000001", "glyph000002"])), None);
     }

@@ -11,9 +11,9 @@ use std::{
 };
 
 use schema::{
-    Attempt, Backbone, Cache, Colour, Contrastive, Dataset, Description, Device, Event, Fingerprint, Finished, Glyphs,
-    ImageSize, Loss, MPerClass, Model, Optimizer, PROTOCOL, PrepareWork, Recipe, Sampler, Sgd, StoredImages, TrainWork,
-    Training, Transform, Work,
+    Attempt, Backbone, Cache, Colour, Contrastive, Dataset, Description, Device, Event,
+    Fingerprint, Finished, Glyphs, ImageSize, Loss, MPerClass, Model, Optimizer, PROTOCOL,
+    PrepareWork, Recipe, Sampler, Sgd, StoredImages, TrainWork, Training, Transform, Work,
 };
 use tempfile::TempDir;
 
@@ -22,20 +22,35 @@ const ENDLESS: u64 = 1_000_000_000;
 
 fn trainer() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sweep-trainer"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
 fn recipe(steps: u64) -> Recipe {
     Recipe {
-        dataset: Dataset::Glyphs(Glyphs { classes: 4, test_classes: 2, per_class: 4, seed: 0 }),
-        images: StoredImages { size: ImageSize::Square(16), colour: Colour::Grey, bounding_boxes: false },
+        dataset: Dataset::Glyphs(Glyphs {
+            classes: 4,
+            test_classes: 2,
+            per_class: 4,
+            seed: 0,
+        }),
+        images: StoredImages {
+            size: ImageSize::Square(16),
+            colour: Colour::Grey,
+            bounding_boxes: false,
+        },
         transform: Transform::default(),
         fold: None,
         model: Model::new(Backbone::Conv4, Some(4)),
         training: Some(Training::new(
             Loss::Contrastive(Contrastive::default()),
-            Sampler::MPerClass(MPerClass { batch: 4, per_class: 2 }),
+            Sampler::MPerClass(MPerClass {
+                batch: 4,
+                per_class: 2,
+            }),
             Optimizer::Sgd(Sgd::default()),
             steps,
         )),
@@ -44,7 +59,13 @@ fn recipe(steps: u64) -> Recipe {
 }
 
 fn write(folder: &Path, work: Work) -> std::path::PathBuf {
-    let attempt = Attempt { protocol: PROTOCOL, number: 1, device: Device::Cpu, threads: 1, work };
+    let attempt = Attempt {
+        protocol: PROTOCOL,
+        number: 1,
+        device: Device::Cpu,
+        threads: 1,
+        work,
+    };
     let path = folder.join("attempt.json");
     fs::write(&path, serde_json::to_vec(&attempt).unwrap()).unwrap();
     path
@@ -53,13 +74,33 @@ fn write(folder: &Path, work: Work) -> std::path::PathBuf {
 /// A folder with a prepared data set, and the command that trains on it for so many steps.
 fn training(steps: u64) -> (TempDir, Command) {
     let folder = tempfile::tempdir().unwrap();
-    let (recipe, data, run) = (recipe(steps), folder.path().join("data"), folder.path().join("run"));
+    let (recipe, data, run) = (
+        recipe(steps),
+        folder.path().join("data"),
+        folder.path().join("run"),
+    );
     let (dataset, images, into) = (recipe.dataset.clone(), recipe.images, data.clone());
     let fingerprint = Fingerprint::of_parameters(&dataset);
-    let prepare = Work::Prepare(PrepareWork { dataset, fingerprint, images, cache: Cache::Auto, source: None, into });
-    let output = trainer().arg(write(folder.path(), prepare)).output().unwrap();
+    let prepare = Work::Prepare(PrepareWork {
+        dataset,
+        fingerprint,
+        images,
+        cache: Cache::Auto,
+        source: None,
+        into,
+    });
+    let output = trainer()
+        .arg(write(folder.path(), prepare))
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let work = Work::Train(TrainWork { recipe, data, run, weights: None, checkpoint_seconds: 3600.0 });
+    let work = Work::Train(TrainWork {
+        recipe,
+        data,
+        run,
+        weights: None,
+        checkpoint_seconds: 3600.0,
+    });
     let mut command = trainer();
     command.arg(write(folder.path(), work));
     (folder, command)
@@ -67,7 +108,11 @@ fn training(steps: u64) -> (TempDir, Command) {
 
 /// Starts a training in a process group of its own, with a pipe to it, and waits until it is under way.
 fn started(command: &mut Command) -> (Child, impl Iterator<Item = Event>) {
-    let mut child = command.stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut events = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap());
     assert_eq!(events.next(), Some(Event::Started { from: 0 }));
@@ -77,7 +122,9 @@ fn started(command: &mut Command) -> (Child, impl Iterator<Item = Event>) {
 
 fn events(output: &Output) -> Vec<Event> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[test]
@@ -98,7 +145,12 @@ fn an_attempt_that_cannot_be_used_is_exit_code_2_and_no_event() {
     let path = folder.path().join("attempt.json");
     fs::write(&path, r#"{"protocol": 1, "tpyo": 2}"#).unwrap();
     let missing = folder.path().join("missing.json");
-    for arguments in [vec![], vec!["--what"], vec![path.to_str().unwrap()], vec![missing.to_str().unwrap()]] {
+    for arguments in [
+        vec![],
+        vec!["--what"],
+        vec![path.to_str().unwrap()],
+        vec![missing.to_str().unwrap()],
+    ] {
         let output = trainer().args(&arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(output.stdout.is_empty() && !output.stderr.is_empty());
@@ -112,12 +164,18 @@ fn a_training_ends_with_its_result_or_its_failure() {
     assert_eq!(output.status.code(), Some(0));
     let said = events(&output);
     assert_eq!(said.first(), Some(&Event::Started { from: 0 }));
-    assert!(matches!(said.last(), Some(Event::Finished(Finished::Trained(_)))), "{said:?}");
+    assert!(
+        matches!(said.last(), Some(Event::Finished(Finished::Trained(_)))),
+        "{said:?}"
+    );
 
     fs::remove_dir_all(folder.path().join("data")).unwrap();
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(matches!(events(&output).last(), Some(Event::Failed { .. })), "{output:?}");
+    assert!(
+        matches!(events(&output).last(), Some(Event::Failed { .. })),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -128,13 +186,20 @@ fn told_to_stop_it_writes_a_checkpoint_and_leaves() {
     line.write_all(b"stop\n").unwrap();
     let said: Vec<Event> = events.collect();
     assert_eq!(child.wait().unwrap().code(), Some(3));
-    let Some(Event::Checkpoint { step }) = said.last() else { panic!("{said:?}") };
+    let Some(Event::Checkpoint { step }) = said.last() else {
+        panic!("{said:?}")
+    };
     assert!(folder.path().join("run/checkpoint.safetensors").exists());
 
     let mut child = command.stdin(Stdio::null()).spawn().unwrap();
     let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    assert_eq!(serde_json::from_str::<Event>(&first).unwrap(), Event::Started { from: *step });
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    assert_eq!(
+        serde_json::from_str::<Event>(&first).unwrap(),
+        Event::Started { from: *step }
+    );
     // Nobody listens any more.
     assert_eq!(child.wait().unwrap().code(), Some(3));
 }

@@ -14,16 +14,26 @@ const TIMES: usize = 4;
 ///
 /// # Errors
 /// If the data is not there or the recipe is impossible.
-pub(crate) fn probe(work: &TrainWork, threads: u32, device: tch::Device, say: Listener) -> Result<End, Failed> {
+pub(crate) fn probe(
+    work: &TrainWork,
+    threads: u32,
+    device: tch::Device,
+    say: Listener,
+) -> Result<End, Failed> {
     let data = split::open(&work.recipe, &work.data)?;
-    let Some(training) = &work.recipe.training else { return Err(Failed::recipe("nothing is trained")) };
+    let Some(training) = &work.recipe.training else {
+        return Err(Failed::recipe("nothing is trained"));
+    };
     let ground = Ground::new(work, training, &data, threads, device)?;
     say(Event::Started { from: 0 });
     let first = Session::fresh(&ground)?.trace(&ground)?;
     let mut different: Vec<String> = Vec::new();
     for _ in 1..TIMES {
         let again = Session::fresh(&ground)?.trace(&ground)?;
-        let changed = first.iter().zip(&again).filter(|((_, one), (_, other))| one != other);
+        let changed = first
+            .iter()
+            .zip(&again)
+            .filter(|((_, one), (_, other))| one != other);
         for ((name, _), _) in changed {
             if !different.contains(name) {
                 different.push(name.clone());
@@ -36,15 +46,28 @@ pub(crate) fn probe(work: &TrainWork, threads: u32, device: tch::Device, say: Li
 impl Session {
     /// What the first step computes, in its order; gradients from the last layer to the first, as they come about.
     fn trace(mut self, ground: &Ground) -> Result<Vec<(String, Tensor)>, Failed> {
-        let mut trace = vec![("initial weights".to_owned(), self.network.flat_parameters().copy())];
+        let mut trace = vec![(
+            "initial weights".to_owned(),
+            self.network.flat_parameters().copy(),
+        )];
         let (images, labels, numbers) = ground.batch(0)?;
         let embedded = Embedded::new(&self.network, &images, ground.training.chunk.map(i64::from));
-        trace.extend([("batch".to_owned(), images), ("embeddings".to_owned(), embedded.embeddings().detach())]);
-        let arrivals = Arrivals { embeddings: embedded.embeddings(), labels: &labels, images: Some(&numbers), step: 0 };
+        trace.extend([
+            ("batch".to_owned(), images),
+            ("embeddings".to_owned(), embedded.embeddings().detach()),
+        ]);
+        let arrivals = Arrivals {
+            embeddings: embedded.embeddings(),
+            labels: &labels,
+            images: Some(&numbers),
+            step: 0,
+        };
         let loss = self.objective.step_of(&arrivals).value;
         trace.push(("loss".to_owned(), loss.detach()));
         let (of_network, of_losses) = embedded.gradients(&self.network, &self.objective, &loss);
-        let of_losses = of_losses.into_iter().map(|gradient| ("gradient of a loss's parameters".to_owned(), gradient));
+        let of_losses = of_losses
+            .into_iter()
+            .map(|gradient| ("gradient of a loss's parameters".to_owned(), gradient));
         trace.extend(of_losses);
         trace.extend(self.named(&of_network).into_iter().rev());
         Ok(trace)
@@ -56,7 +79,10 @@ impl Session {
         let part = |(name, parameter): (&str, &Tensor)| {
             let length = parameter.numel() as i64;
             end += length;
-            (format!("gradient of {name}"), flat.narrow(0, end - length, length))
+            (
+                format!("gradient of {name}"),
+                flat.narrow(0, end - length, length),
+            )
         };
         self.network.parameters().map(part).collect()
     }

@@ -23,9 +23,18 @@ pub(super) const PUBLISHED: Counts = Counts {
 };
 
 pub(super) const LAYOUTS: [Layout; 3] = [
-    Layout { name: "`car_ims` with `cars_annos.mat`", list: together },
-    Layout { name: "the devkit, with `cars_train` and `cars_test`", list: devkit },
-    Layout { name: "the same class folders below `train` and `test`", list: folders::merged },
+    Layout {
+        name: "`car_ims` with `cars_annos.mat`",
+        list: together,
+    },
+    Layout {
+        name: "the devkit, with `cars_train` and `cars_test`",
+        list: devkit,
+    },
+    Layout {
+        name: "the same class folders below `train` and `test`",
+        list: folders::merged,
+    },
 ];
 
 fn together(root: &Path) -> Result<Option<Listing>, DataError> {
@@ -40,18 +49,28 @@ fn together(root: &Path) -> Result<Option<Listing>, DataError> {
 }
 
 fn devkit(root: &Path) -> Result<Option<Listing>, DataError> {
-    let kit = [root.to_owned(), root.join("devkit")].into_iter().find(|kit| kit.join("cars_train_annos.mat").is_file());
+    let kit = [root.to_owned(), root.join("devkit")]
+        .into_iter()
+        .find(|kit| kit.join("cars_train_annos.mat").is_file());
     let Some(kit) = kit else { return Ok(None) };
     let labelled = [&kit, root].map(|folder| folder.join("cars_test_annos_withlabels.mat"));
     let test = labelled.iter().find(|path| path.is_file()).ok_or_else(|| {
-        DataError::missing(&labelled[0], "the classes of the second half; `cars_test_annos.mat` does not have them")
+        DataError::missing(
+            &labelled[0],
+            "the classes of the second half; `cars_test_annos.mat` does not have them",
+        )
     })?;
     let meta = kit.join("cars_meta.mat");
     let names = class_names(&meta, &mat::read(&meta)?)?;
     let mut all = Vec::new();
-    for (path, folder) in [(&kit.join("cars_train_annos.mat"), "cars_train"), (test, "cars_test")] {
+    for (path, folder) in [
+        (&kit.join("cars_train_annos.mat"), "cars_train"),
+        (test, "cars_test"),
+    ] {
         let folder = image_folder(root, folder)?;
-        all.extend(rows(path, &mat::read(path)?, &names, |row| Ok(folder.join(row.text("fname")?)))?);
+        all.extend(rows(path, &mat::read(path)?, &names, |row| {
+            Ok(folder.join(row.text("fname")?))
+        })?);
     }
     Ok(Some(halves(all)))
 }
@@ -69,9 +88,10 @@ fn image_folder(root: &Path, name: &str) -> Result<PathBuf, DataError> {
 fn class_names(path: &Path, variables: &[(String, Array)]) -> Result<Vec<String>, DataError> {
     let wrong = || DataError::unreadable(path, "it has no list `class_names`");
     match variables.iter().find(|(name, _)| name == "class_names") {
-        Some((_, Array::Cells(names))) => {
-            names.iter().map(|name| name.text().map(str::to_owned).ok_or_else(wrong)).collect()
-        }
+        Some((_, Array::Cells(names))) => names
+            .iter()
+            .map(|name| name.text().map(str::to_owned).ok_or_else(wrong))
+            .collect(),
         _ => Err(wrong()),
     }
 }
@@ -86,28 +106,50 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn text(&self, field: &str) -> Result<&'a str, DataError> {
-        self.field(field).and_then(Array::text).ok_or_else(|| self.without(field))
+        self.field(field)
+            .and_then(Array::text)
+            .ok_or_else(|| self.without(field))
     }
 
     /// A class, counted from 1.
     fn class(&self) -> Result<usize, DataError> {
-        let number = self.field("class").and_then(Array::number).filter(|class| *class >= 1.0 && class.fract() == 0.0);
-        number.map(|class| class as usize).ok_or_else(|| self.without("class"))
+        let number = self
+            .field("class")
+            .and_then(Array::number)
+            .filter(|class| *class >= 1.0 && class.fract() == 0.0);
+        number
+            .map(|class| class as usize)
+            .ok_or_else(|| self.without("class"))
     }
 
     /// The box, if there is one.
     fn bounding_box(&self) -> Option<[u32; 4]> {
-        let corner = |field| self.field(field).and_then(Array::number).filter(|pixel| *pixel >= 1.0);
+        let corner = |field| {
+            self.field(field)
+                .and_then(Array::number)
+                .filter(|pixel| *pixel >= 1.0)
+        };
         let [left, top] = [corner("bbox_x1")?, corner("bbox_y1")?].map(|pixel| pixel as u32 - 1);
-        Some([left, top, corner("bbox_x2")? as u32, corner("bbox_y2")? as u32])
+        Some([
+            left,
+            top,
+            corner("bbox_x2")? as u32,
+            corner("bbox_y2")? as u32,
+        ])
     }
 
     fn field(&self, field: &str) -> Option<&'a Array> {
-        self.names.iter().position(|name| name == field).and_then(|place| self.values.get(place))
+        self.names
+            .iter()
+            .position(|name| name == field)
+            .and_then(|place| self.values.get(place))
     }
 
     fn without(&self, field: &str) -> DataError {
-        DataError::unreadable(self.path, format!("annotation {} has no `{field}`", self.place + 1))
+        DataError::unreadable(
+            self.path,
+            format!("annotation {} has no `{field}`", self.place + 1),
+        )
     }
 }
 
@@ -117,16 +159,36 @@ fn rows(
     class_names: &[String],
     image: impl Fn(&Fields) -> Result<PathBuf, DataError>,
 ) -> Result<Vec<Row<usize>>, DataError> {
-    let Some((_, Array::Structs { fields, rows })) = variables.iter().find(|(name, _)| name == "annotations") else {
-        return Err(DataError::unreadable(path, "it has no structs `annotations`"));
+    let Some((_, Array::Structs { fields, rows })) =
+        variables.iter().find(|(name, _)| name == "annotations")
+    else {
+        return Err(DataError::unreadable(
+            path,
+            "it has no structs `annotations`",
+        ));
     };
     let row = |(place, values): (usize, &Vec<Array>)| {
-        let row = Fields { path, place, names: fields, values };
+        let row = Fields {
+            path,
+            place,
+            names: fields,
+            values,
+        };
         let class = row.class()?;
         let name = class_names.get(class - 1).ok_or_else(|| {
-            DataError::unreadable(path, format!("annotation {} has class {class} of {}", place + 1, class_names.len()))
+            DataError::unreadable(
+                path,
+                format!(
+                    "annotation {} has class {class} of {}",
+                    place + 1,
+                    class_names.len()
+                ),
+            )
         })?;
-        Ok(Row { bounding_box: row.bounding_box(), ..Row::new(class, name, image(&row)?) })
+        Ok(Row {
+            bounding_box: row.bounding_box(),
+            ..Row::new(class, name, image(&row)?)
+        })
     };
     rows.iter().enumerate().map(row).collect()
 }

@@ -8,22 +8,39 @@ use std::{collections::BTreeSet, path::Path};
 use super::{DataError, Layout, Listing, Row, folders_in, halves, inside, is_image, part};
 
 pub(super) const LAYOUTS: [Layout; 2] = [
-    Layout { name: "class folders below `train` and `test`", list: apart },
-    Layout { name: "a folder for each class", list: together },
+    Layout {
+        name: "class folders below `train` and `test`",
+        list: apart,
+    },
+    Layout {
+        name: "a folder for each class",
+        list: together,
+    },
 ];
 
 type Rows = Vec<Row<String>>;
 
 fn apart(root: &Path) -> Result<Option<Listing>, DataError> {
-    let Some((training, test)) = train_and_test(root)? else { return Ok(None) };
-    Ok(Some(Listing { training: part(training), test: part(test) }))
+    let Some((training, test)) = train_and_test(root)? else {
+        return Ok(None);
+    };
+    Ok(Some(Listing {
+        training: part(training),
+        test: part(test),
+    }))
 }
 
 /// The images of `train` and `test` as one, for data sets whose images were split for classification.
 /// Nothing if the two have different classes.
 pub(super) fn merged(root: &Path) -> Result<Option<Listing>, DataError> {
-    let Some((mut all, test)) = train_and_test(root)? else { return Ok(None) };
-    let classes = |rows: &Rows| rows.iter().map(|row| row.key.clone()).collect::<BTreeSet<_>>();
+    let Some((mut all, test)) = train_and_test(root)? else {
+        return Ok(None);
+    };
+    let classes = |rows: &Rows| {
+        rows.iter()
+            .map(|row| row.key.clone())
+            .collect::<BTreeSet<_>>()
+    };
     let same = classes(&all) == classes(&test);
     all.extend(test);
     Ok(same.then(|| halves(all)))
@@ -47,7 +64,9 @@ fn train_and_test(root: &Path) -> Result<Option<(Rows, Rows)>, DataError> {
 fn rows(folder: &Path) -> Result<Rows, DataError> {
     let mut rows = Vec::new();
     for (class, path) in folders_in(folder)? {
-        let images = inside(&path)?.into_iter().filter(|(name, _)| is_image(name));
+        let images = inside(&path)?
+            .into_iter()
+            .filter(|(name, _)| is_image(name));
         rows.extend(images.map(|(_, path)| Row::new(class.clone(), class.clone(), path)));
     }
     Ok(rows)

@@ -23,11 +23,15 @@ pub(super) const PUBLISHED: Counts = Counts {
     references: 12_612,
 };
 
-pub(super) const LAYOUTS: [Layout; 1] =
-    [Layout { name: "`list_eval_partition.txt` with the folder `img`", list: official }];
+pub(super) const LAYOUTS: [Layout; 1] = [Layout {
+    name: "`list_eval_partition.txt` with the folder `img`",
+    list: official,
+}];
 
 fn official(root: &Path) -> Result<Option<Listing>, DataError> {
-    let Some(list) = list_of(root, "list_eval_partition.txt") else { return Ok(None) };
+    let Some(list) = list_of(root, "list_eval_partition.txt") else {
+        return Ok(None);
+    };
     let lines = text::required(&list, "the list of all images")?;
     let lines = counted(&list, &lines)?;
     let images = image_folder(root)?;
@@ -35,30 +39,56 @@ fn official(root: &Path) -> Result<Option<Listing>, DataError> {
     let (mut training, mut test) = (Vec::new(), Vec::new());
     for line in lines {
         let [path, item, status] = line.words("a path, an article and a status")?;
-        let file = path.strip_prefix("img/").ok_or_else(|| line.wrong(format!("`{path}` is not below `img`")))?;
+        let file = path
+            .strip_prefix("img/")
+            .ok_or_else(|| line.wrong(format!("`{path}` is not below `img`")))?;
         let (half, role) = match status {
             "train" => (&mut training, Role::Both),
             "query" => (&mut test, Role::Query),
             "gallery" => (&mut test, Role::Gallery),
-            other => return Err(line.wrong(format!("`{other}` is neither `train`, `query` nor `gallery`"))),
+            other => {
+                return Err(line.wrong(format!(
+                    "`{other}` is neither `train`, `query` nor `gallery`"
+                )));
+            }
         };
-        let class = Class { name: item.to_owned(), category: category(file) };
+        let class = Class {
+            name: item.to_owned(),
+            category: category(file),
+        };
         let bounding_box = boxes.get(path).copied();
-        half.push(Row { class, role, bounding_box, ..Row::new(item.to_owned(), "", images.join(file)) });
+        half.push(Row {
+            class,
+            role,
+            bounding_box,
+            ..Row::new(item.to_owned(), "", images.join(file))
+        });
     }
-    Ok(Some(Listing { training: part(training), test: part(test) }))
+    Ok(Some(Listing {
+        training: part(training),
+        test: part(test),
+    }))
 }
 
 /// A list of the download, wherever it was put.
 fn list_of(root: &Path, name: &str) -> Option<PathBuf> {
-    ["", "Eval", "Anno"].map(|folder| root.join(folder).join(name)).into_iter().find(|list| list.is_file())
+    ["", "Eval", "Anno"]
+        .map(|folder| root.join(folder).join(name))
+        .into_iter()
+        .find(|list| list.is_file())
 }
 
 /// The lines of a list below its number of lines and the names of its columns.
 fn counted<'a>(list: &Path, lines: &'a [text::Line]) -> Result<&'a [text::Line], DataError> {
-    let [count, _, lines @ ..] = lines else { return Err(DataError::unreadable(list, "it has no header")) };
+    let [count, _, lines @ ..] = lines else {
+        return Err(DataError::unreadable(list, "it has no header"));
+    };
     if count.number(&count.text)? as usize != lines.len() {
-        return Err(count.wrong(format!("it announces {} images, but lists {}", count.text, lines.len())));
+        return Err(count.wrong(format!(
+            "it announces {} images, but lists {}",
+            count.text,
+            lines.len()
+        )));
     }
     Ok(lines)
 }
@@ -66,7 +96,9 @@ fn counted<'a>(list: &Path, lines: &'a [text::Line]) -> Result<&'a [text::Line],
 /// The box of each image, by its path in the lists.
 fn boxes(root: &Path, images: &Path) -> Result<BTreeMap<String, [u32; 4]>, DataError> {
     let list = list_of(root, "list_bbox_inshop.txt").filter(|_| images.ends_with("img"));
-    let Some(list) = list else { return Ok(BTreeMap::new()) };
+    let Some(list) = list else {
+        return Ok(BTreeMap::new());
+    };
     let lines = text::required(&list, "the box of each image")?;
     let of_image = |line: &text::Line| {
         let [path, _clothes, _pose, corners @ ..] =
@@ -82,8 +114,13 @@ fn boxes(root: &Path, images: &Path) -> Result<BTreeMap<String, [u32; 4]>, DataE
 
 /// Where the paths that begin with `img/` lead: images of 256 pixels, or the large ones if only they are there.
 fn image_folder(root: &Path) -> Result<PathBuf, DataError> {
-    let places = ["img", "Img/img", "img_highres", "Img/img_highres"].map(|folder| root.join(folder));
-    places.iter().find(|place| place.is_dir()).cloned().ok_or_else(|| DataError::missing(&places[0], "the images"))
+    let places =
+        ["img", "Img/img", "img_highres", "Img/img_highres"].map(|folder| root.join(folder));
+    places
+        .iter()
+        .find(|place| place.is_dir())
+        .cloned()
+        .ok_or_else(|| DataError::missing(&places[0], "the images"))
 }
 
 /// `WOMEN/Dresses` of `WOMEN/Dresses/id_00000002/02_1_front.jpg`.

@@ -9,20 +9,32 @@ use std::path::Path;
 use super::{DataError, Layout, Listing, Role, Row, label_key, named_by_folders, part, text};
 
 pub(super) const LAYOUTS: [Layout; 2] = [
-    Layout { name: "`train.txt`, `query.txt` and `gallery.txt`", list: with_gallery },
-    Layout { name: "`train.txt` and `test.txt`", list: plain },
+    Layout {
+        name: "`train.txt`, `query.txt` and `gallery.txt`",
+        list: with_gallery,
+    },
+    Layout {
+        name: "`train.txt` and `test.txt`",
+        list: plain,
+    },
 ];
 
 fn plain(root: &Path) -> Result<Option<Listing>, DataError> {
-    let (train, test) = (text::lines(&root.join("train.txt"))?, text::lines(&root.join("test.txt"))?);
-    let (Some(train), Some(test)) = (train, test) else { return Ok(None) };
+    let (train, test) = (
+        text::lines(&root.join("train.txt"))?,
+        text::lines(&root.join("test.txt"))?,
+    );
+    let (Some(train), Some(test)) = (train, test) else {
+        return Ok(None);
+    };
     let half = |lines| rows(root, lines, Role::Both);
     Ok(Some(listing(half(train)?, half(test)?)))
 }
 
 fn with_gallery(root: &Path) -> Result<Option<Listing>, DataError> {
     let list = |name| text::lines(&root.join(name));
-    let (Some(train), Some(query), Some(gallery)) = (list("train.txt")?, list("query.txt")?, list("gallery.txt")?)
+    let (Some(train), Some(query), Some(gallery)) =
+        (list("train.txt")?, list("query.txt")?, list("gallery.txt")?)
     else {
         return Ok(None);
     };
@@ -36,19 +48,30 @@ type Rows = Vec<Row<(u64, String)>>;
 fn listing(mut training: Rows, mut test: Rows) -> Listing {
     named_by_folders(&mut training);
     named_by_folders(&mut test);
-    Listing { training: part(training), test: part(test) }
+    Listing {
+        training: part(training),
+        test: part(test),
+    }
 }
 
 fn rows(root: &Path, lines: Vec<text::Line>, role: Role) -> Result<Rows, DataError> {
     let row = |line: text::Line| {
         let separator = |c: char| c == ',' || c.is_whitespace();
-        let (path, label) =
-            line.text.rsplit_once(separator).ok_or_else(|| line.wrong("expected a path and a label"))?;
+        let (path, label) = line
+            .text
+            .rsplit_once(separator)
+            .ok_or_else(|| line.wrong("expected a path and a label"))?;
         let path = path.trim_end_matches(separator);
         if path.is_empty() || label.is_empty() {
-            return Err(line.wrong(format!("expected a path and a label, found `{}`", line.text)));
+            return Err(line.wrong(format!(
+                "expected a path and a label, found `{}`",
+                line.text
+            )));
         }
-        Ok(Row { role, ..Row::new(label_key(label), label, root.join(path)) })
+        Ok(Row {
+            role,
+            ..Row::new(label_key(label), label, root.join(path))
+        })
     };
     lines.into_iter().map(row).collect()
 }

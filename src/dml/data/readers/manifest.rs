@@ -21,16 +21,37 @@ use super::{Class, DataError, Layout, Listing, Role, Row, halves, inside, label_
 use crate::data::write::WholeFile;
 
 pub(super) const LAYOUTS: [Layout; 2] = [
-    Layout { name: "`manifest.csv`", list: named },
-    Layout { name: "another table with the columns `path` and `label`", list: other },
+    Layout {
+        name: "`manifest.csv`",
+        list: named,
+    },
+    Layout {
+        name: "another table with the columns `path` and `label`",
+        list: other,
+    },
 ];
 
-const COLUMNS: [&str; 11] =
-    ["path", "label", "class_name", "split", "is_query", "is_gallery", "category", "x_1", "y_1", "x_2", "y_2"];
+const COLUMNS: [&str; 11] = [
+    "path",
+    "label",
+    "class_name",
+    "split",
+    "is_query",
+    "is_gallery",
+    "category",
+    "x_1",
+    "y_1",
+    "x_2",
+    "y_2",
+];
 
 fn named(root: &Path) -> Result<Option<Listing>, DataError> {
     let path = root.join("manifest.csv");
-    if path.is_file() { read(&path).map(Some) } else { Ok(None) }
+    if path.is_file() {
+        read(&path).map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 fn other(root: &Path) -> Result<Option<Listing>, DataError> {
@@ -53,7 +74,9 @@ fn other(root: &Path) -> Result<Option<Listing>, DataError> {
 fn has_columns(table: &Path) -> Result<bool, DataError> {
     let text = text::text(table)?.unwrap_or_default();
     let header = text.lines().next().unwrap_or_default();
-    Ok(["path", "label"].iter().all(|column| header.split(',').any(|name| name.trim() == *column)))
+    Ok(["path", "label"]
+        .iter()
+        .all(|column| header.split(',').any(|name| name.trim() == *column)))
 }
 
 /// Reads a table.
@@ -65,18 +88,33 @@ pub fn read(path: &Path) -> Result<Listing, DataError> {
     let table = Table::new(path, &text)?;
     let root = path.parent().unwrap_or(Path::new("."));
     let (mut training, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
-    for record in csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes()).into_records() {
+    for record in csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes())
+        .into_records()
+    {
         let record = record.map_err(|error| DataError::unreadable(path, error))?;
-        let cells = Cells { table: &table, record };
+        let cells = Cells {
+            table: &table,
+            record,
+        };
         let row = cells.row(root)?;
         match cells.get("split") {
             Some("train") | None => training.push(row),
             Some("validation" | "val") => validation.push(row),
             Some("test") => test.push(row),
-            Some(other) => return Err(cells.wrong(format!("the split `{other}` is neither `train` nor `test`"))),
+            Some(other) => {
+                return Err(
+                    cells.wrong(format!("the split `{other}` is neither `train` nor `test`"))
+                );
+            }
         }
     }
-    match (table.column("split").is_some(), validation.is_empty(), test.is_empty()) {
+    match (
+        table.column("split").is_some(),
+        validation.is_empty(),
+        test.is_empty(),
+    ) {
         (false, _, _) => Ok(halves(training)),
         (true, false, false) => Err(DataError::unreadable(
             path,
@@ -84,7 +122,10 @@ pub fn read(path: &Path) -> Result<Listing, DataError> {
         )),
         (true, _, _) => {
             test.append(&mut validation);
-            Ok(Listing { training: part(training), test: part(test) })
+            Ok(Listing {
+                training: part(training),
+                test: part(test),
+            })
         }
     }
 }
@@ -97,17 +138,31 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn new(path: &'a Path, text: &str) -> Result<Table<'a>, DataError> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-        let columns = reader.headers().map_err(|error| DataError::unreadable(path, error))?.clone();
-        let known = |name: &str| COLUMNS.contains(&name) || name == "sequence" || name.starts_with('_');
+        let mut reader = csv::ReaderBuilder::new()
+            .trim(csv::Trim::All)
+            .from_reader(text.as_bytes());
+        let columns = reader
+            .headers()
+            .map_err(|error| DataError::unreadable(path, error))?
+            .clone();
+        let known =
+            |name: &str| COLUMNS.contains(&name) || name == "sequence" || name.starts_with('_');
         if let Some(unknown) = columns.iter().find(|name| !known(name)) {
             let known = COLUMNS.join("`, `");
-            let why = format!("its column `{unknown}` is none of `{known}`; to keep it, let its name begin with `_`");
+            let why = format!(
+                "its column `{unknown}` is none of `{known}`; to keep it, let its name begin with `_`"
+            );
             return Err(DataError::unreadable(path, why));
         }
         let table = Table { path, columns };
-        match ["path", "label"].into_iter().find(|column| table.column(column).is_none()) {
-            Some(column) => Err(DataError::unreadable(path, format!("it has no column `{column}`"))),
+        match ["path", "label"]
+            .into_iter()
+            .find(|column| table.column(column).is_none())
+        {
+            Some(column) => Err(DataError::unreadable(
+                path,
+                format!("it has no column `{column}`"),
+            )),
             None => Ok(table),
         }
     }
@@ -136,15 +191,25 @@ impl Cells<'_> {
     }
 
     fn needed(&self, column: &str) -> Result<&str, DataError> {
-        self.get(column).ok_or_else(|| self.wrong(format!("there is no {column}")))
+        self.get(column)
+            .ok_or_else(|| self.wrong(format!("there is no {column}")))
     }
 
     fn row(&self, root: &Path) -> Result<Row<(u64, String)>, DataError> {
         let label = self.needed("label")?;
         let name = self.get("class_name").unwrap_or(label).to_owned();
-        let class = Class { name, category: self.get("category").map(str::to_owned) };
+        let class = Class {
+            name,
+            category: self.get("category").map(str::to_owned),
+        };
         let path: PathBuf = root.join(self.needed("path")?);
-        Ok(Row { key: label_key(label), class, path, role: self.role()?, bounding_box: self.bounding_box()? })
+        Ok(Row {
+            key: label_key(label),
+            class,
+            path,
+            role: self.role()?,
+            bounding_box: self.bounding_box()?,
+        })
     }
 
     fn role(&self) -> Result<Role, DataError> {
@@ -162,7 +227,9 @@ impl Cells<'_> {
             None => Ok(None),
             Some("true" | "True" | "TRUE" | "1" | "1.0") => Ok(Some(true)),
             Some("false" | "False" | "FALSE" | "0" | "0.0") => Ok(Some(false)),
-            Some(other) => Err(self.wrong(format!("`{column}` is `{other}`, neither `true` nor `false`"))),
+            Some(other) => Err(self.wrong(format!(
+                "`{column}` is `{other}`, neither `true` nor `false`"
+            ))),
         }
     }
 
@@ -173,7 +240,9 @@ impl Cells<'_> {
             found => {
                 let mut pixels = [0; 4];
                 for ((pixel, side), found) in pixels.iter_mut().zip(sides).zip(found) {
-                    *pixel = found.and_then(whole).ok_or_else(|| self.wrong(format!("`{side}` is no pixel")))?;
+                    *pixel = found
+                        .and_then(whole)
+                        .ok_or_else(|| self.wrong(format!("`{side}` is no pixel")))?;
                 }
                 Ok(Some(pixels))
             }
@@ -201,12 +270,20 @@ pub fn write(listing: &Listing, root: &Path, path: &Path) -> Result<(), DataErro
         for image in &part.images {
             let class = &part.classes[image.class as usize];
             let file = image.path.strip_prefix(root).unwrap_or(&image.path);
-            let file =
-                file.to_str().ok_or_else(|| DataError::unreadable(file, "its name is not valid UTF-8; rename it"))?;
+            let file = file.to_str().ok_or_else(|| {
+                DataError::unreadable(file, "its name is not valid UTF-8; rename it")
+            })?;
             let label = (first + image.class).to_string();
-            let mut record: Vec<String> = [file, &label, &class.name, split].map(str::to_owned).into();
+            let mut record: Vec<String> =
+                [file, &label, &class.name, split].map(str::to_owned).into();
             let roles = [image.role.is_query(), image.role.is_reference()];
-            record.extend(roles.map(|yes| if half == "training" { String::new() } else { yes.to_string() }));
+            record.extend(roles.map(|yes| {
+                if half == "training" {
+                    String::new()
+                } else {
+                    yes.to_string()
+                }
+            }));
             record.push(class.category.clone().unwrap_or_default());
             match image.bounding_box {
                 Some(sides) => record.extend(sides.map(|side| side.to_string())),
@@ -216,7 +293,9 @@ pub fn write(listing: &Listing, root: &Path, path: &Path) -> Result<(), DataErro
         }
         first += part.classes.len() as u32;
     }
-    let bytes = table.into_inner().map_err(|error| DataError::disk("write", path)(error.into_error()))?;
+    let bytes = table
+        .into_inner()
+        .map_err(|error| DataError::disk("write", path)(error.into_error()))?;
     let mut file = WholeFile::create(path)?;
     file.write(&bytes)?;
     file.finish()

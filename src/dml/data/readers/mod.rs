@@ -86,7 +86,10 @@ impl Reader {
             Reader::InShop => &in_shop::LAYOUTS,
             Reader::Own => &[],
         };
-        own.iter().chain(&manifest::LAYOUTS).chain(&lists::LAYOUTS).chain(&folders::LAYOUTS)
+        own.iter()
+            .chain(&manifest::LAYOUTS)
+            .chain(&lists::LAYOUTS)
+            .chain(&folders::LAYOUTS)
     }
 
     /// What there is in it, as its authors or the papers that use it say.
@@ -113,14 +116,23 @@ impl Reader {
         for layout in self.layouts() {
             for root in &places {
                 if let Some(listing) = (layout.list)(root)? {
-                    listing.check().map_err(|error| refused(root, layout, &error))?;
+                    listing
+                        .check()
+                        .map_err(|error| refused(root, layout, &error))?;
                     all_there(&listing)?;
-                    return Ok(Found { layout: layout.name, root: root.clone(), listing });
+                    return Ok(Found {
+                        layout: layout.name,
+                        root: root.clone(),
+                        listing,
+                    });
                 }
             }
         }
         let known: Vec<&str> = self.layouts().map(|layout| layout.name).collect();
-        Err(DataError::unreadable(&folder, format!("no known layout lies there: {}", known.join("; "))))
+        Err(DataError::unreadable(
+            &folder,
+            format!("no known layout lies there: {}", known.join("; ")),
+        ))
     }
 }
 
@@ -133,7 +145,10 @@ fn places(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut places = vec![folder.to_owned()];
     let mut level = places.clone();
     for _ in 0..DEPTH {
-        let inner = level.iter().map(|folder| folders_in(folder)).collect::<Result<Vec<_>, _>>()?;
+        let inner = level
+            .iter()
+            .map(|folder| folders_in(folder))
+            .collect::<Result<Vec<_>, _>>()?;
         level = inner.into_iter().flatten().map(|(_, path)| path).collect();
         places.extend(level.iter().cloned());
     }
@@ -148,7 +163,12 @@ fn inside(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
         let path = entry.map_err(unreadable)?.path();
         let name = path.file_name().and_then(|name| name.to_str());
         match name {
-            None => return Err(DataError::unreadable(&path, "its name is not valid UTF-8; rename it")),
+            None => {
+                return Err(DataError::unreadable(
+                    &path,
+                    "its name is not valid UTF-8; rename it",
+                ));
+            }
             Some(name) if is_clutter(name) => {}
             Some(name) => found.push((name.to_owned(), path)),
         }
@@ -158,23 +178,36 @@ fn inside(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
 }
 
 fn folders_in(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
-    Ok(inside(folder)?.into_iter().filter(|(name, path)| !is_image(name) && path.is_dir()).collect())
+    Ok(inside(folder)?
+        .into_iter()
+        .filter(|(name, path)| !is_image(name) && path.is_dir())
+        .collect())
 }
 
 fn is_image(name: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    ["jpg", "jpeg", "png"].iter().any(|image| ending.eq_ignore_ascii_case(image))
+    ["jpg", "jpeg", "png"]
+        .iter()
+        .any(|image| ending.eq_ignore_ascii_case(image))
 }
 
 /// Sees that every listed file is a file.
 fn all_there(listing: &Listing) -> Result<(), DataError> {
-    let images: Vec<&Image> = listing.halves().into_iter().flat_map(|(_, part)| &part.images).collect();
+    let images: Vec<&Image> = listing
+        .halves()
+        .into_iter()
+        .flat_map(|(_, part)| &part.images)
+        .collect();
     let wrong = |image: &&Image| match fs::metadata(&image.path) {
         Ok(metadata) if metadata.is_file() => None,
-        Ok(_) => Some(DataError::unreadable(&image.path, "it is a folder, not an image")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Some(DataError::missing(&image.path, "an image that the data set lists"))
-        }
+        Ok(_) => Some(DataError::unreadable(
+            &image.path,
+            "it is a folder, not an image",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(DataError::missing(
+            &image.path,
+            "an image that the data set lists",
+        )),
         Err(error) => Some(DataError::unreadable(&image.path, error)),
     };
     images.par_iter().find_map_first(wrong).map_or(Ok(()), Err)
@@ -193,8 +226,17 @@ struct Row<K> {
 impl<K> Row<K> {
     /// An image that is a query and a reference, whole, of a class without a super-class.
     fn new(key: K, class: impl Into<String>, path: PathBuf) -> Row<K> {
-        let class = Class { name: class.into(), category: None };
-        Row { key, class, path, role: Role::Both, bounding_box: None }
+        let class = Class {
+            name: class.into(),
+            category: None,
+        };
+        Row {
+            key,
+            class,
+            path,
+            role: Role::Both,
+            bounding_box: None,
+        }
     }
 }
 
@@ -209,14 +251,23 @@ fn part<K: Ord>(mut rows: Vec<Row<K>>) -> Part {
             last = Some(row.key);
         }
         let class = part.classes.len() as u32 - 1;
-        part.images.push(Image { path: row.path, class, role: row.role, bounding_box: row.bounding_box });
+        part.images.push(Image {
+            path: row.path,
+            class,
+            role: row.role,
+            bounding_box: row.bounding_box,
+        });
     }
     part
 }
 
 /// Trains on the first half of the classes, rounded down, and tests on the others.
 fn halves<K: Ord>(rows: Vec<Row<K>>) -> Listing {
-    Listing { training: part(rows), test: Part::default() }.in_halves()
+    Listing {
+        training: part(rows),
+        test: Part::default(),
+    }
+    .in_halves()
 }
 
 /// The order of labels: numbers by value, and other texts, after all numbers, by letters.
@@ -228,13 +279,23 @@ fn label_key(label: &str) -> (u64, String) {
 ///
 /// Some lists number the classes of the test half from 0 again; their folders still tell them apart.
 fn named_by_folders<K: Ord + Clone>(rows: &mut [Row<K>]) {
-    let folder_of =
-        |row: &Row<K>| row.path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let folder_of = |row: &Row<K>| {
+        row.path
+            .parent()
+            .and_then(Path::file_name)
+            .map(|name| name.to_string_lossy().into_owned())
+    };
     let (mut folder_of_class, mut class_of_folder) = (BTreeMap::new(), BTreeMap::new());
     for row in rows.iter() {
         let Some(folder) = folder_of(row) else { return };
-        if *folder_of_class.entry(row.key.clone()).or_insert_with(|| folder.clone()) != folder
-            || *class_of_folder.entry(folder).or_insert_with(|| row.key.clone()) != row.key
+        if *folder_of_class
+            .entry(row.key.clone())
+            .or_insert_with(|| folder.clone())
+            != folder
+            || *class_of_folder
+                .entry(folder)
+                .or_insert_with(|| row.key.clone())
+                != row.key
         {
             return;
         }

@@ -17,21 +17,30 @@ pub(super) const PUBLISHED: Counts = Counts {
     references: 60_502,
 };
 
-pub(super) const LAYOUTS: [Layout; 1] =
-    [Layout { name: "`Ebay_train.txt` and `Ebay_test.txt`, with a folder for each kind", list: official }];
+pub(super) const LAYOUTS: [Layout; 1] = [Layout {
+    name: "`Ebay_train.txt` and `Ebay_test.txt`, with a folder for each kind",
+    list: official,
+}];
 
 const HEADER: &str = "image_id class_id super_class_id path";
 
 fn official(root: &Path) -> Result<Option<Listing>, DataError> {
     let kept_apart = root.join("Info_Files");
-    let lists = if kept_apart.is_dir() { &kept_apart } else { root };
+    let lists = if kept_apart.is_dir() {
+        &kept_apart
+    } else {
+        root
+    };
     if !lists.join("Ebay_train.txt").is_file() {
         return Ok(None);
     }
     let images = root.join("images");
     let images = if images.is_dir() { &images } else { root };
     let half = |file| half(&lists.join(file), images);
-    Ok(Some(Listing { training: half("Ebay_train.txt")?, test: half("Ebay_test.txt")? }))
+    Ok(Some(Listing {
+        training: half("Ebay_train.txt")?,
+        test: half("Ebay_test.txt")?,
+    }))
 }
 
 fn half(list: &Path, images: &Path) -> Result<Part, DataError> {
@@ -43,10 +52,21 @@ fn half(list: &Path, images: &Path) -> Result<Part, DataError> {
         return Err(header.wrong(format!("expected `{HEADER}`")));
     }
     let row = |line: &text::Line| {
-        let [_, class, _, path] = line.words("an image, its class, its super-class and its path")?;
-        let kind = path.split_once('/').map_or(path, |(folder, _)| folder.strip_suffix("_final").unwrap_or(folder));
-        let named = Class { name: class.to_owned(), category: Some(kind.to_owned()) };
-        Ok(Row { class: named, ..Row::new(line.number(class)?, "", images.join(path)) })
+        let [_, class, _, path] =
+            line.words("an image, its class, its super-class and its path")?;
+        let kind = path.split_once('/').map_or(path, |(folder, _)| {
+            folder.strip_suffix("_final").unwrap_or(folder)
+        });
+        let named = Class {
+            name: class.to_owned(),
+            category: Some(kind.to_owned()),
+        };
+        Ok(Row {
+            class: named,
+            ..Row::new(line.number(class)?, "", images.join(path))
+        })
     };
-    Ok(part(lines.iter().map(row).collect::<Result<_, DataError>>()?))
+    Ok(part(
+        lines.iter().map(row).collect::<Result<_, DataError>>()?,
+    ))
 }

@@ -19,13 +19,27 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 fn summary(found: &Found) -> String {
     let of_part = |part: &Part| {
         let class = |(label, class): (usize, &Class)| {
-            let images = part.images.iter().filter(|image| image.class as usize == label);
-            let files: Vec<_> = images.map(|image| image.path.file_name().unwrap().to_string_lossy()).collect();
+            let images = part
+                .images
+                .iter()
+                .filter(|image| image.class as usize == label);
+            let files: Vec<_> = images
+                .map(|image| image.path.file_name().unwrap().to_string_lossy())
+                .collect();
             format!("{}: {}", class.full_name(), files.join(" "))
         };
-        part.classes.iter().enumerate().map(class).collect::<Vec<_>>().join(", ")
+        part.classes
+            .iter()
+            .enumerate()
+            .map(class)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
-    format!("{} | {}", of_part(&found.listing.training), of_part(&found.listing.test))
+    format!(
+        "{} | {}",
+        of_part(&found.listing.training),
+        of_part(&found.listing.test)
+    )
 }
 
 fn read(reader: Reader, files: &[(&str, &str)]) -> String {
@@ -41,7 +55,10 @@ const CUB: [(&str, &str); 6] = [
         "CUB_200_2011/images.txt",
         "1 001.Albatross/a_1.jpg\n2 002.Auk/b_1.jpg\n3 001.Albatross/._a_1.jpg\n4 002.Auk/b_2.jpg\n",
     ),
-    ("CUB_200_2011/image_class_labels.txt", "1 1\n2 2\n3 1\n4 2\n"),
+    (
+        "CUB_200_2011/image_class_labels.txt",
+        "1 1\n2 2\n3 1\n4 2\n",
+    ),
     ("CUB_200_2011/train_test_split.txt", "1 0\n2 1\n3 1\n4 0\n"),
     ("CUB_200_2011/images/001.Albatross/a_1.jpg", ""),
     ("CUB_200_2011/images/002.Auk/b_1.jpg", ""),
@@ -50,13 +67,24 @@ const CUB: [(&str, &str); 6] = [
 
 #[test]
 fn birds_are_split_by_class_and_never_by_the_list_that_splits_images() {
-    assert_eq!(read(Reader::Cub200, &CUB), "001.Albatross: a_1.jpg | 002.Auk: b_1.jpg b_2.jpg");
-    assert!(boxes(&Reader::Cub200.find(folder(&CUB).path()).unwrap()).iter().all(Option::is_none));
+    assert_eq!(
+        read(Reader::Cub200, &CUB),
+        "001.Albatross: a_1.jpg | 002.Auk: b_1.jpg b_2.jpg"
+    );
+    assert!(
+        boxes(&Reader::Cub200.find(folder(&CUB).path()).unwrap())
+            .iter()
+            .all(Option::is_none)
+    );
 }
 
 /// The box of each image, those to train on first.
 fn boxes(found: &Found) -> Vec<Option<[u32; 4]>> {
-    let images = found.listing.halves().into_iter().flat_map(|(_, part)| &part.images);
+    let images = found
+        .listing
+        .halves()
+        .into_iter()
+        .flat_map(|(_, part)| &part.images);
     images.map(|image| image.bounding_box).collect()
 }
 
@@ -64,18 +92,42 @@ fn boxes(found: &Found) -> Vec<Option<[u32; 4]>> {
 fn every_list_of_boxes_is_read_in_its_own_way() {
     let list = "1 60.0 27.0 325.0 304.0\n2 0.0 0.0 1.0 1.0\n4 5.0 6.0 7.0 8.0\n";
     let birds = folder(&[&CUB[..], &[("CUB_200_2011/bounding_boxes.txt", list)]].concat());
-    let expected = [Some([60, 27, 385, 331]), Some([0, 0, 1, 1]), Some([5, 6, 12, 14])];
+    let expected = [
+        Some([60, 27, 385, 331]),
+        Some([0, 0, 1, 1]),
+        Some([5, 6, 12, 14]),
+    ];
     assert_eq!(boxes(&Reader::Cub200.find(birds.path()).unwrap()), expected);
-    let wrong = refused(Reader::Cub200, &[&CUB[..], &[("CUB_200_2011/bounding_boxes.txt", "1 60 27 325\n")]].concat());
-    assert!(wrong.contains("line 1: `1 60 27 325` is not an image's number and its box"), "{wrong}");
+    let wrong = refused(
+        Reader::Cub200,
+        &[
+            &CUB[..],
+            &[("CUB_200_2011/bounding_boxes.txt", "1 60 27 325\n")],
+        ]
+        .concat(),
+    );
+    assert!(
+        wrong.contains("line 1: `1 60 27 325` is not an image's number and its box"),
+        "{wrong}"
+    );
 
     let list = "2\nimage_name clothes_type pose_type x_1 y_1 x_2 y_2\n\
         img/MEN/Shorts/id_2/2.jpg  2 1  050 049 208 256\nimg/WOMEN/Dresses/id_1/1.jpg 3 1 1 2 3 4\n";
     let clothes = folder(&[&IN_SHOP[..], &[("Anno/list_bbox_inshop.txt", list)]].concat());
     let expected = [Some([1, 2, 3, 4]), None, Some([50, 49, 208, 256]), None];
-    assert_eq!(boxes(&Reader::InShop.find(clothes.path()).unwrap()), expected);
-    fs::rename(clothes.path().join("Img/img"), clothes.path().join("Img/img_highres")).unwrap();
-    assert_eq!(boxes(&Reader::InShop.find(clothes.path()).unwrap()), [None; 4]);
+    assert_eq!(
+        boxes(&Reader::InShop.find(clothes.path()).unwrap()),
+        expected
+    );
+    fs::rename(
+        clothes.path().join("Img/img"),
+        clothes.path().join("Img/img_highres"),
+    )
+    .unwrap();
+    assert_eq!(
+        boxes(&Reader::InShop.find(clothes.path()).unwrap()),
+        [None; 4]
+    );
 }
 
 #[test]
@@ -85,12 +137,16 @@ fn a_listed_image_that_is_missing_or_a_folder_is_named() {
     let mut folder_instead = CUB;
     folder_instead[5].0 = "CUB_200_2011/images/002.Auk/b_2.jpg/inner.jpg";
     let message = refused(Reader::Cub200, &folder_instead);
-    assert!(message.contains("it is a folder, not an image"), "{message}");
+    assert!(
+        message.contains("it is a folder, not an image"),
+        "{message}"
+    );
 }
 
 #[test]
 fn the_official_lists_of_birds_have_the_published_counts() {
-    let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/layouts/CUB_200_2011");
+    let lists =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/layouts/CUB_200_2011");
     if !lists.exists() {
         println!("skipped: `{}` is absent", lists.display());
         return;
@@ -99,8 +155,14 @@ fn the_official_lists_of_birds_have_the_published_counts() {
     for file in ["images.txt", "image_class_labels.txt", "bounding_boxes.txt"] {
         fs::copy(lists.join(file), root.path().join(file)).unwrap();
     }
-    for line in fs::read_to_string(lists.join("images.txt")).unwrap().lines() {
-        let path = root.path().join("images").join(line.split_once(' ').unwrap().1);
+    for line in fs::read_to_string(lists.join("images.txt"))
+        .unwrap()
+        .lines()
+    {
+        let path = root
+            .path()
+            .join("images")
+            .join(line.split_once(' ').unwrap().1);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "").unwrap();
     }
@@ -113,10 +175,21 @@ fn the_official_lists_of_birds_have_the_published_counts() {
 
 #[test]
 fn cars_are_read_from_their_annotations() {
-    let root = folder(&[("car_ims/000001.jpg", ""), ("car_ims/000002.jpg", ""), ("car_ims/000003.jpg", "")]);
-    fs::write(root.path().join("cars_annos.mat"), include_bytes!("../testdata/compressed.mat")).unwrap();
+    let root = folder(&[
+        ("car_ims/000001.jpg", ""),
+        ("car_ims/000002.jpg", ""),
+        ("car_ims/000003.jpg", ""),
+    ]);
+    fs::write(
+        root.path().join("cars_annos.mat"),
+        include_bytes!("../testdata/compressed.mat"),
+    )
+    .unwrap();
     let found = Reader::Cars196.find(root.path()).unwrap();
-    assert_eq!(summary(&found), "AM General Hummer SUV 2000: 000001.jpg | Citroën 2CV: 000002.jpg 000003.jpg");
+    assert_eq!(
+        summary(&found),
+        "AM General Hummer SUV 2000: 000001.jpg | Citroën 2CV: 000002.jpg 000003.jpg"
+    );
 
     let annotations = include_bytes!("../testdata/plain.mat");
     fs::write(root.path().join("cars_annos.mat"), &annotations[..900]).unwrap();
@@ -127,11 +200,18 @@ fn cars_are_read_from_their_annotations() {
 #[test]
 fn both_halves_of_the_cars_devkit_are_merged_and_the_one_without_classes_is_not_enough() {
     let root = folder(&[("devkit/readme.txt", "")]);
-    let (train, test) = (root.path().join("cars_train/cars_train"), root.path().join("cars_test"));
+    let (train, test) = (
+        root.path().join("cars_train/cars_train"),
+        root.path().join("cars_test"),
+    );
     fs::create_dir_all(&train).unwrap();
     fs::create_dir_all(&test).unwrap();
     let write = |name: &str| {
-        fs::write(root.path().join("devkit").join(name), include_bytes!("../testdata/devkit.mat")).unwrap();
+        fs::write(
+            root.path().join("devkit").join(name),
+            include_bytes!("../testdata/devkit.mat"),
+        )
+        .unwrap();
     };
     write("cars_train_annos.mat");
     write("cars_meta.mat");
@@ -140,21 +220,44 @@ fn both_halves_of_the_cars_devkit_are_merged_and_the_one_without_classes_is_not_
         fs::write(test.join(file), "").unwrap();
     }
     let error = Reader::Cars196.find(root.path()).unwrap_err().to_string();
-    assert!(error.contains("cars_test_annos_withlabels.mat` is missing"), "{error}");
+    assert!(
+        error.contains("cars_test_annos_withlabels.mat` is missing"),
+        "{error}"
+    );
     write("cars_test_annos_withlabels.mat");
     let found = Reader::Cars196.find(root.path()).unwrap();
-    assert_eq!(found.layout, "the devkit, with `cars_train` and `cars_test`");
-    assert_eq!(summary(&found), "Hummer: 00001.jpg 00001.jpg | 2CV: 00002.jpg 00002.jpg");
+    assert_eq!(
+        found.layout,
+        "the devkit, with `cars_train` and `cars_test`"
+    );
+    assert_eq!(
+        summary(&found),
+        "Hummer: 00001.jpg 00001.jpg | 2CV: 00002.jpg 00002.jpg"
+    );
     // Corners are counted from 1 in the file, and the second one is inside.
-    assert_eq!(boxes(&found)[1..3], [Some([38, 115, 569, 375]), Some([0, 0, 8, 6])]);
+    assert_eq!(
+        boxes(&found)[1..3],
+        [Some([38, 115, 569, 375]), Some([0, 0, 8, 6])]
+    );
 }
 
 #[test]
 fn class_folders_that_split_the_images_of_cars_are_merged_but_nobody_elses() {
-    let files = [("train/a/1.jpg", ""), ("train/b/1.jpg", ""), ("test/a/2.jpg", ""), ("test/b/2.jpg", "")];
-    assert_eq!(read(Reader::Cars196, &files), "a: 2.jpg 1.jpg | b: 2.jpg 1.jpg");
+    let files = [
+        ("train/a/1.jpg", ""),
+        ("train/b/1.jpg", ""),
+        ("test/a/2.jpg", ""),
+        ("test/b/2.jpg", ""),
+    ];
+    assert_eq!(
+        read(Reader::Cars196, &files),
+        "a: 2.jpg 1.jpg | b: 2.jpg 1.jpg"
+    );
     let message = refused(Reader::Own, &files);
-    assert!(message.contains("2 classes are in both halves: `a`, …"), "{message}");
+    assert!(
+        message.contains("2 classes are in both halves: `a`, …"),
+        "{message}"
+    );
 }
 
 const SOP: [(&str, &str); 6] = [
@@ -162,7 +265,10 @@ const SOP: [(&str, &str); 6] = [
         "Ebay_train.txt",
         "image_id class_id super_class_id path\n1 1 1 bicycle_final/1_0.JPG\n2 1 1 bicycle_final/1_1.JPG\n3 2 2 mug_final/2_0.JPG\n",
     ),
-    ("Ebay_test.txt", "image_id class_id super_class_id path\r\n4 10 2 mug_final/10_0.JPG\r\n"),
+    (
+        "Ebay_test.txt",
+        "image_id class_id super_class_id path\r\n4 10 2 mug_final/10_0.JPG\r\n",
+    ),
     ("bicycle_final/1_0.JPG", ""),
     ("bicycle_final/1_1.JPG", ""),
     ("mug_final/2_0.JPG", ""),
@@ -171,12 +277,18 @@ const SOP: [(&str, &str); 6] = [
 
 #[test]
 fn products_have_super_classes_and_classes_in_the_order_of_their_numbers() {
-    assert_eq!(read(Reader::Sop, &SOP), "bicycle/1: 1_0.JPG 1_1.JPG, mug/2: 2_0.JPG | mug/10: 10_0.JPG");
+    assert_eq!(
+        read(Reader::Sop, &SOP),
+        "bicycle/1: 1_0.JPG 1_1.JPG, mug/2: 2_0.JPG | mug/10: 10_0.JPG"
+    );
     let moved = SOP.map(|(name, content)| match name.strip_prefix("Ebay") {
         Some(list) => (format!("Info_Files/Ebay{list}"), content),
         None => (format!("images/{name}"), content),
     });
-    let moved: Vec<(&str, &str)> = moved.iter().map(|(name, content)| (name.as_str(), *content)).collect();
+    let moved: Vec<(&str, &str)> = moved
+        .iter()
+        .map(|(name, content)| (name.as_str(), *content))
+        .collect();
     assert!(read(Reader::Sop, &moved).ends_with("mug/10: 10_0.JPG"));
 }
 
@@ -187,10 +299,17 @@ fn a_wrong_header_and_a_wrong_line_are_named_with_their_place() {
         files[1].1 = list;
         refused(Reader::Sop, &files)
     };
-    assert!(with_test("id class path\n").contains("line 1: expected `image_id class_id super_class_id path`"));
-    assert!(with_test("image_id class_id super_class_id path\n\n4 10 mug_final/10_0.JPG\n").contains("line 3:"));
     assert!(
-        with_test("image_id class_id super_class_id path\n4 x 2 mug_final/10_0.JPG\n").contains("`x` is not a number")
+        with_test("id class path\n")
+            .contains("line 1: expected `image_id class_id super_class_id path`")
+    );
+    assert!(
+        with_test("image_id class_id super_class_id path\n\n4 10 mug_final/10_0.JPG\n")
+            .contains("line 3:")
+    );
+    assert!(
+        with_test("image_id class_id super_class_id path\n4 x 2 mug_final/10_0.JPG\n")
+            .contains("`x` is not a number")
     );
 }
 
@@ -211,8 +330,17 @@ const IN_SHOP: [(&str, &str); 5] = [
 fn clothes_have_queries_and_a_gallery() {
     let folder = folder(&IN_SHOP);
     let found = Reader::InShop.find(folder.path()).unwrap();
-    assert_eq!(summary(&found), "WOMEN-Dresses/id_1: 1.jpg | MEN-Shorts/id_2: 1.jpg 2.jpg, MEN-Tees/id_3: 1.jpg");
-    let roles: Vec<Role> = found.listing.test.images.iter().map(|image| image.role).collect();
+    assert_eq!(
+        summary(&found),
+        "WOMEN-Dresses/id_1: 1.jpg | MEN-Shorts/id_2: 1.jpg 2.jpg, MEN-Tees/id_3: 1.jpg"
+    );
+    let roles: Vec<Role> = found
+        .listing
+        .test
+        .images
+        .iter()
+        .map(|image| image.role)
+        .collect();
     assert_eq!(roles, [Role::Query, Role::Gallery, Role::Gallery]);
 }
 
@@ -222,7 +350,10 @@ fn clothes_without_what_a_query_searches_for_are_refused() {
     let text = files[0].1.replacen("id_3  gallery", "id_3  query", 1);
     files[0].1 = &text;
     let message = refused(Reader::InShop, &files);
-    assert!(message.contains("1 query class has no gallery image: `id_3`"), "{message}");
+    assert!(
+        message.contains("1 query class has no gallery image: `id_3`"),
+        "{message}"
+    );
     let text = text.replacen('4', "5", 1);
     files[0].1 = &text;
     assert!(refused(Reader::InShop, &files).contains("announces 5 images, but lists 4"));
@@ -230,7 +361,12 @@ fn clothes_without_what_a_query_searches_for_are_refused() {
 
 #[test]
 fn lists_may_have_spaces_commas_gaps_a_byte_order_mark_and_either_line_end() {
-    let images = [("my pictures/a 1.jpg", ""), ("my pictures/b,2.jpg", ""), ("my pictures/c.jpg", ""), ("d.jpg", "")];
+    let images = [
+        ("my pictures/a 1.jpg", ""),
+        ("my pictures/b,2.jpg", ""),
+        ("my pictures/c.jpg", ""),
+        ("d.jpg", ""),
+    ];
     let with = |train, test| {
         let files = [&images[..], &[("train.txt", train), ("test.txt", test)]].concat();
         read(Reader::Own, &files)
@@ -238,15 +374,28 @@ fn lists_may_have_spaces_commas_gaps_a_byte_order_mark_and_either_line_end() {
     let expected = "3: a 1.jpg, 10: b,2.jpg | 11: d.jpg c.jpg";
     let spaces = "\u{feff}my pictures/b,2.jpg 10\r\nmy pictures/a 1.jpg 3\r\n\r\n";
     assert_eq!(with(spaces, "my pictures/c.jpg\t11\nd.jpg 11"), expected);
-    assert_eq!(with("my pictures/b,2.jpg,10\nmy pictures/a 1.jpg,3\n", "my pictures/c.jpg, 11\nd.jpg,11\n"), expected);
+    assert_eq!(
+        with(
+            "my pictures/b,2.jpg,10\nmy pictures/a 1.jpg,3\n",
+            "my pictures/c.jpg, 11\nd.jpg,11\n"
+        ),
+        expected
+    );
 }
 
 #[test]
 fn lists_that_number_both_halves_from_0_are_told_apart_by_their_folders() {
     let images = [("x/1.jpg", ""), ("y/1.jpg", "")];
     let lists = [("train.txt", "x/1.jpg 0\n"), ("test.txt", "y/1.jpg 0\n")];
-    assert_eq!(read(Reader::Own, &[images, lists].concat()), "x: 1.jpg | y: 1.jpg");
-    let lists = [("train.txt", "x/1.jpg 0\n"), ("test.txt", "x/2.jpg 0\n"), ("x/2.jpg", "")];
+    assert_eq!(
+        read(Reader::Own, &[images, lists].concat()),
+        "x: 1.jpg | y: 1.jpg"
+    );
+    let lists = [
+        ("train.txt", "x/1.jpg 0\n"),
+        ("test.txt", "x/2.jpg 0\n"),
+        ("x/2.jpg", ""),
+    ];
     assert!(refused(Reader::Own, &[&images[..], &lists].concat()).contains("both halves: `x`"));
 }
 
@@ -262,7 +411,10 @@ fn lists_may_have_a_query_and_a_gallery_file() {
     ];
     let folder = folder(&files);
     let counts = Reader::InShop.find(folder.path()).unwrap().listing.counts();
-    assert_eq!((counts.training_images, counts.queries, counts.references), (1, 1, 1));
+    assert_eq!(
+        (counts.training_images, counts.queries, counts.references),
+        (1, 1, 1)
+    );
 }
 
 #[test]
@@ -270,16 +422,41 @@ fn a_line_that_is_not_text_or_has_no_label_is_named() {
     let folder = folder(&[("train.txt", "a.jpg 0"), ("a.jpg", "")]);
     fs::write(folder.path().join("test.txt"), b"a.jpg 1\nb\xff.jpg 1\n").unwrap();
     let error = Reader::Own.find(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("test.txt`: line 2: it is not valid UTF-8"), "{error}");
-    let message = refused(Reader::Own, &[("train.txt", "a.jpg 0"), ("test.txt", "a.jpg"), ("a.jpg", "")]);
-    assert!(message.contains("line 1: expected a path and a label"), "{message}");
+    assert!(
+        error.contains("test.txt`: line 2: it is not valid UTF-8"),
+        "{error}"
+    );
+    let message = refused(
+        Reader::Own,
+        &[
+            ("train.txt", "a.jpg 0"),
+            ("test.txt", "a.jpg"),
+            ("a.jpg", ""),
+        ],
+    );
+    assert!(
+        message.contains("line 1: expected a path and a label"),
+        "{message}"
+    );
 }
 
 #[test]
 fn class_folders_are_cut_into_halves_or_stay_apart() {
-    let together = [("images/b/1.jpg", ""), ("images/a/2.JPEG", ""), ("images/c/3.png", ""), ("images/c/._3.png", "")];
-    assert_eq!(read(Reader::Own, &together), "a: 2.JPEG | b: 1.jpg, c: 3.png");
-    let apart = [("train/b/1.jpg", ""), ("test/a/2.jpg", ""), ("notes.txt", "")];
+    let together = [
+        ("images/b/1.jpg", ""),
+        ("images/a/2.JPEG", ""),
+        ("images/c/3.png", ""),
+        ("images/c/._3.png", ""),
+    ];
+    assert_eq!(
+        read(Reader::Own, &together),
+        "a: 2.JPEG | b: 1.jpg, c: 3.png"
+    );
+    let apart = [
+        ("train/b/1.jpg", ""),
+        ("test/a/2.jpg", ""),
+        ("notes.txt", ""),
+    ];
     assert_eq!(read(Reader::Own, &apart), "b: 1.jpg | a: 2.jpg");
 }
 
@@ -288,7 +465,14 @@ fn class_folders_are_cut_into_halves_or_stay_apart() {
 fn a_name_that_is_not_text_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     let folder = folder(&[("a/1.jpg", ""), ("b/1.jpg", "")]);
-    fs::write(folder.path().join("a").join(std::ffi::OsStr::from_bytes(b"\xff.jpg")), "").unwrap();
+    fs::write(
+        folder
+            .path()
+            .join("a")
+            .join(std::ffi::OsStr::from_bytes(b"\xff.jpg")),
+        "",
+    )
+    .unwrap();
     let error = Reader::Own.find(folder.path()).unwrap_err().to_string();
     assert!(error.contains("not valid UTF-8"), "{error}");
 }
@@ -307,15 +491,34 @@ fn a_manifest_has_roles_boxes_and_categories() {
     let folder = folder(&table(text));
     let found = Reader::Own.find(folder.path()).unwrap();
     assert_eq!(summary(&found), "tools/7: 1.jpg | 9: 2.jpg 3.jpg 4.jpg");
-    assert_eq!(found.listing.training.images[0].bounding_box, Some([1, 2, 30, 40]));
-    let test: Vec<_> = found.listing.test.images.iter().map(|image| (image.role, image.bounding_box)).collect();
-    assert_eq!(test, [(Role::Query, None), (Role::Gallery, Some([0, 0, 5, 6])), (Role::Both, None)]);
+    assert_eq!(
+        found.listing.training.images[0].bounding_box,
+        Some([1, 2, 30, 40])
+    );
+    let test: Vec<_> = found
+        .listing
+        .test
+        .images
+        .iter()
+        .map(|image| (image.role, image.bounding_box))
+        .collect();
+    assert_eq!(
+        test,
+        [
+            (Role::Query, None),
+            (Role::Gallery, Some([0, 0, 5, 6])),
+            (Role::Both, None)
+        ]
+    );
 }
 
 #[test]
 fn a_manifest_needs_but_paths_and_labels() {
     let text = "path,label,class_name\n1.jpg,10,ten\n2.jpg,9,nine\n3.jpg,x,ex\n4.jpg,9,nine\n";
-    assert_eq!(read(Reader::Own, &table(text)), "nine: 2.jpg 4.jpg | ten: 1.jpg, ex: 3.jpg");
+    assert_eq!(
+        read(Reader::Own, &table(text)),
+        "nine: 2.jpg 4.jpg | ten: 1.jpg, ex: 3.jpg"
+    );
     let mut elsewhere = table(text);
     elsewhere[4].0 = "deep/labels.csv";
     let moved = text.replace("\n1", "\n../1").replace("\n2", "\n../2");
@@ -332,11 +535,26 @@ fn what_is_wrong_with_a_manifest_is_said_with_its_line() {
     };
     says("path,lable\n1.jpg,1\n", "its column `lable` is none of");
     says("path,split\n1.jpg,train\n", "it has no column `label`");
-    says("path,label,split\n1.jpg,1,training\n", "line 2: the split `training`");
-    says("path,label,split\n1.jpg,1,train\n2.jpg,2,test\n3.jpg,3,validation\n", "folds choose");
-    says("path,label,split\n1.jpg,1,train\n2.jpg,1,test\n", "1 class is in both halves: `1`");
-    says("path,label,split,is_query\n1.jpg,1,train,\n2.jpg,2,test,maybe\n", "`is_query` is `maybe`");
-    says("path,label,split,x_1\n1.jpg,1,train,3\n2.jpg,2,test,\n", "line 2: `y_1` is no pixel");
+    says(
+        "path,label,split\n1.jpg,1,training\n",
+        "line 2: the split `training`",
+    );
+    says(
+        "path,label,split\n1.jpg,1,train\n2.jpg,2,test\n3.jpg,3,validation\n",
+        "folds choose",
+    );
+    says(
+        "path,label,split\n1.jpg,1,train\n2.jpg,1,test\n",
+        "1 class is in both halves: `1`",
+    );
+    says(
+        "path,label,split,is_query\n1.jpg,1,train,\n2.jpg,2,test,maybe\n",
+        "`is_query` is `maybe`",
+    );
+    says(
+        "path,label,split,x_1\n1.jpg,1,train,3\n2.jpg,2,test,\n",
+        "line 2: `y_1` is no pixel",
+    );
     says("path,label\n1.jpg,1,2\n", "2 fields");
     says("path,label\n1.jpg,\n", "line 2: there is no label");
 }
@@ -351,11 +569,19 @@ fn a_table_gives_back_what_was_written() {
     manifest::write(&listing, &real, &table).unwrap();
     assert_eq!(manifest::read(&table).unwrap(), listing);
     let text = fs::read_to_string(&table).unwrap();
-    assert!(text.contains("\nImg/img/MEN/Shorts/id_2/1.jpg,1,id_2,test,true,false,MEN/Shorts,1,2,3,4\n"), "{text}");
+    assert!(
+        text.contains(
+            "\nImg/img/MEN/Shorts/id_2/1.jpg,1,id_2,test,true,false,MEN/Shorts,1,2,3,4\n"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_folder_of_nothing_known_says_what_is_known() {
     let message = refused(Reader::Sop, &[("readme.txt", "")]);
-    assert!(message.contains("Ebay_train.txt") && message.contains("manifest.csv"), "{message}");
+    assert!(
+        message.contains("Ebay_train.txt") && message.contains("manifest.csv"),
+        "{message}"
+    );
 }

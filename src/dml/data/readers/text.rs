@@ -19,12 +19,15 @@ impl Line {
     /// Its words.
     pub(super) fn words<const N: usize>(&self, what: &str) -> Result<[&str; N], DataError> {
         let words: Vec<&str> = self.text.split_whitespace().collect();
-        words.try_into().map_err(|_| self.wrong(format!("`{}` is not {what}", self.text)))
+        words
+            .try_into()
+            .map_err(|_| self.wrong(format!("`{}` is not {what}", self.text)))
     }
 
     /// A word of it as a number.
     pub(super) fn number(&self, word: &str) -> Result<u32, DataError> {
-        word.parse().map_err(|_| self.wrong(format!("`{word}` is not a number")))
+        word.parse()
+            .map_err(|_| self.wrong(format!("`{word}` is not a number")))
     }
 
     /// A word of it as whole pixels, perhaps written as `12.0`.
@@ -40,12 +43,20 @@ impl Line {
 
 /// Returns the lines of a file, or nothing if there is no such file.
 pub(super) fn lines(path: &Path) -> Result<Option<Vec<Line>>, DataError> {
-    let Some(text) = text(path)? else { return Ok(None) };
+    let Some(text) = text(path)? else {
+        return Ok(None);
+    };
     let line = |(place, text): (usize, &str)| {
         let text = text.trim();
-        (!text.is_empty()).then(|| Line { file: path.to_owned(), number: place + 1, text: text.to_owned() })
+        (!text.is_empty()).then(|| Line {
+            file: path.to_owned(),
+            number: place + 1,
+            text: text.to_owned(),
+        })
     };
-    Ok(Some(text.split('\n').enumerate().filter_map(line).collect()))
+    Ok(Some(
+        text.split('\n').enumerate().filter_map(line).collect(),
+    ))
 }
 
 /// As [`lines`], but the file must be there.
@@ -61,10 +72,20 @@ pub(super) fn text(path: &Path) -> Result<Option<String>, DataError> {
         Err(error) => return Err(DataError::unreadable(path, error)),
     };
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))),
+        Ok(text) => Ok(Some(
+            text.strip_prefix('\u{feff}')
+                .map(str::to_owned)
+                .unwrap_or(text),
+        )),
         Err(error) => {
-            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count();
-            Err(DataError::unreadable(path, format!("line {line}: it is not valid UTF-8")))
+            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
+                .iter()
+                .filter(|&&b| b == b'\n')
+                .count();
+            Err(DataError::unreadable(
+                path,
+                format!("line {line}: it is not valid UTF-8"),
+            ))
         }
     }
 }

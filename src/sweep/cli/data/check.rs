@@ -31,7 +31,10 @@ impl Check {
         let (dataset, source) = self.added.find()?;
         let bar = Bar::images(&format!("checking {}", dataset.title()));
         let title = format!("{} in `{}`", dataset.title(), source.display());
-        match self.added.attempt(Work::Inspect(InspectWork { dataset, source }), &bar)? {
+        match self
+            .added
+            .attempt(Work::Inspect(InspectWork { dataset, source }), &bar)?
+        {
             Finished::Inspected(found) => {
                 show(&format!("{title}\n{}", described(&found)))?;
                 verdict(&found)
@@ -46,19 +49,30 @@ fn verdict(found: &Inspected) -> Result<(), Exit> {
         0 => Ok(()),
         corrupt => {
             let of: u64 = found.halves.iter().map(|half| half.images).sum();
-            Err(Exit::Mistake(format!("{corrupt} of {of} images cannot be read; download or unpack them again")))
+            Err(Exit::Mistake(format!(
+                "{corrupt} of {of} images cannot be read; download or unpack them again"
+            )))
         }
     }
 }
 
 fn described(found: &Inspected) -> String {
     let mut text: String = found.halves.iter().map(half).collect();
-    let formats: Vec<String> = found.formats.iter().map(|(format, count)| format!("{count} {format}")).collect();
+    let formats: Vec<String> = found
+        .formats
+        .iter()
+        .map(|(format, count)| format!("{count} {format}"))
+        .collect();
     let whole: u64 = found.formats.values().sum();
     // Writing to a string cannot fail.
     if whole > 0 {
-        let _ =
-            writeln!(text, "  files   {}; {} in colour, {} grey", formats.join(", "), whole - found.grey, found.grey);
+        let _ = writeln!(
+            text,
+            "  files   {}; {} in colour, {} grey",
+            formats.join(", "),
+            whole - found.grey,
+            found.grey
+        );
     }
     for (name, sides) in [("width ", found.widths), ("height", found.heights)] {
         if let Some([least, median, greatest]) = sides {
@@ -67,14 +81,19 @@ fn described(found: &Inspected) -> String {
         }
     }
     if found.boxes > 0 {
-        let _ = writeln!(text, "  boxes   {} with a box to cut out", counted(found.boxes as usize, "image"));
+        let _ = writeln!(
+            text,
+            "  boxes   {} with a box to cut out",
+            counted(found.boxes as usize, "image")
+        );
     }
     text + &outside(found) + &duplicates(found) + &corrupt(found)
 }
 
 fn half(half: &InspectedHalf) -> String {
-    let apart =
-        half.queries_and_gallery.map(|[queries, gallery]| format!("; {queries} queries, {gallery} in the gallery"));
+    let apart = half
+        .queries_and_gallery
+        .map(|[queries, gallery]| format!("; {queries} queries, {gallery} in the gallery"));
     format!(
         "  {:<6}  {} images of {} classes, {}{}\n",
         half.half.word(),
@@ -87,13 +106,22 @@ fn half(half: &InspectedHalf) -> String {
 
 /// `8 to 30 pixels, median 20`, or `20 pixels` if that is all.
 fn range([least, median, greatest]: [u64; 3], of: &str) -> String {
-    if least == greatest { format!("{least}{of}") } else { format!("{least} to {greatest}{of}, median {median}") }
+    if least == greatest {
+        format!("{least}{of}")
+    } else {
+        format!("{least} to {greatest}{of}, median {median}")
+    }
 }
 
 fn outside(found: &Inspected) -> String {
-    let Some(first) = found.outside.first() else { return String::new() };
+    let Some(first) = found.outside.first() else {
+        return String::new();
+    };
     let images = counted(found.outside.len(), "image");
-    format!("boxes that reach out of their image and are cut off: {images}, the first is {}\n", first.path)
+    format!(
+        "boxes that reach out of their image and are cut off: {images}, the first is {}\n",
+        first.path
+    )
 }
 
 fn corrupt(found: &Inspected) -> String {
@@ -101,7 +129,11 @@ fn corrupt(found: &Inspected) -> String {
         return "cannot be read: none\n".to_owned();
     }
     let lines = found.corrupt.iter().map(|line| format!("  {line}\n"));
-    format!("cannot be read: {}\n{}", counted(found.corrupt.len(), "image"), lines.collect::<String>())
+    format!(
+        "cannot be read: {}\n{}",
+        counted(found.corrupt.len(), "image"),
+        lines.collect::<String>()
+    )
 }
 
 /// How bad it is that these images are equal: the worse, the greater.
@@ -117,7 +149,11 @@ impl Kind {
         if group.iter().any(|image| image.half != group[0].half) {
             return Kind::BothHalves;
         }
-        if group.iter().any(|image| image.class != group[0].class) { Kind::SeveralClasses } else { Kind::OneClass }
+        if group.iter().any(|image| image.class != group[0].class) {
+            Kind::SeveralClasses
+        } else {
+            Kind::OneClass
+        }
     }
 
     fn words(self) -> &'static str {
@@ -133,12 +169,19 @@ fn duplicates(found: &Inspected) -> String {
     if found.duplicates.is_empty() {
         return "exactly the same: none\n".to_owned();
     }
-    let mut groups: Vec<(Kind, &Vec<InspectedImage>)> =
-        found.duplicates.iter().map(|group| (Kind::of(group), group)).collect();
+    let mut groups: Vec<(Kind, &Vec<InspectedImage>)> = found
+        .duplicates
+        .iter()
+        .map(|group| (Kind::of(group), group))
+        .collect();
     groups.sort_by_key(|(kind, _)| std::cmp::Reverse(*kind));
     let of = |wanted: Kind| groups.iter().filter(|(kind, _)| *kind == wanted).count();
-    let counts = [Kind::BothHalves, Kind::SeveralClasses, Kind::OneClass].map(|kind| (of(kind), kind));
-    let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {}", kind.words()));
+    let counts =
+        [Kind::BothHalves, Kind::SeveralClasses, Kind::OneClass].map(|kind| (of(kind), kind));
+    let counts = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, kind)| format!("{count} {}", kind.words()));
     let mut text = format!(
         "exactly the same: {} of images ({})\n",
         counted(groups.len(), "group"),
@@ -155,7 +198,10 @@ fn duplicates(found: &Inspected) -> String {
 
 /// The files of a group, the last one always among them.
 fn files(group: &[InspectedImage]) -> String {
-    let mut files: Vec<String> = group.iter().map(|image| format!("{} {}", image.half.word(), image.path)).collect();
+    let mut files: Vec<String> = group
+        .iter()
+        .map(|image| format!("{} {}", image.half.word(), image.path))
+        .collect();
     if files.len() > FILES {
         let left_out = files.len() - FILES;
         files.splice(FILES - 1..group.len() - 1, [format!("{left_out} others")]);
@@ -170,13 +216,22 @@ mod tests {
     use super::*;
 
     fn image(half: Half, class: &str, path: &str) -> InspectedImage {
-        InspectedImage { half, class: class.to_owned(), path: path.to_owned() }
+        InspectedImage {
+            half,
+            class: class.to_owned(),
+            path: path.to_owned(),
+        }
     }
 
     #[test]
     fn equal_images_across_halves_come_first_and_no_line_is_endless() {
-        let half =
-            |half| InspectedHalf { half, classes: 2, images: 30, per_class: [1, 4, 9], queries_and_gallery: None };
+        let half = |half| InspectedHalf {
+            half,
+            classes: 2,
+            images: 30,
+            per_class: [1, 4, 9],
+            queries_and_gallery: None,
+        };
         let mut found = Inspected {
             halves: vec![half(Half::Train), half(Half::Test)],
             formats: [("JPEG".to_owned(), 60)].into(),
@@ -186,22 +241,49 @@ mod tests {
             boxes: 0,
             outside: Vec::new(),
             corrupt: Vec::new(),
-            duplicates: vec![vec![image(Half::Train, "a", "1"), image(Half::Train, "b", "2")]],
+            duplicates: vec![vec![
+                image(Half::Train, "a", "1"),
+                image(Half::Train, "b", "2"),
+            ]],
         };
-        found.duplicates.push(vec![image(Half::Train, "a", "3"), image(Half::Test, "c", "4")]);
-        found.duplicates.extend((0..25).map(|_| vec![image(Half::Test, "c", "5"), image(Half::Test, "c", "6")]));
+        found.duplicates.push(vec![
+            image(Half::Train, "a", "3"),
+            image(Half::Test, "c", "4"),
+        ]);
+        found.duplicates.extend(
+            (0..25).map(|_| vec![image(Half::Test, "c", "5"), image(Half::Test, "c", "6")]),
+        );
         let text = described(&found);
-        assert!(text.starts_with("  train   30 images of 2 classes, 1 to 9 of each, median 4\n"), "{text}");
-        assert!(text.contains("  width   8 to 30 pixels, median 20\n  height  9 pixels\n"), "{text}");
-        assert!(text.contains("27 groups of images (1 TO TRAIN ON AND TO TEST ON, 1 OF SEVERAL"), "{text}");
-        let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what} in {text}"));
+        assert!(
+            text.starts_with("  train   30 images of 2 classes, 1 to 9 of each, median 4\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("  width   8 to 30 pixels, median 20\n  height  9 pixels\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("27 groups of images (1 TO TRAIN ON AND TO TEST ON, 1 OF SEVERAL"),
+            "{text}"
+        );
+        let place = |what: &str| {
+            text.find(what)
+                .unwrap_or_else(|| panic!("{what} in {text}"))
+        };
         assert!(place("train 3, test 4") < place("train 1, train 2"));
         assert!(place("train 1, train 2") < place("of one class: test 5, test 6"));
-        assert!(text.contains("and 7 more") && text.ends_with("cannot be read: none\n"), "{text}");
+        assert!(
+            text.contains("and 7 more") && text.ends_with("cannot be read: none\n"),
+            "{text}"
+        );
         assert!(verdict(&found).is_ok());
-        let many: Vec<_> = (0..9).map(|number| image(Half::Test, "c", &number.to_string())).collect();
+        let many: Vec<_> = (0..9)
+            .map(|number| image(Half::Test, "c", &number.to_string()))
+            .collect();
         assert_eq!(files(&many), "test 0, test 1, test 2, 5 others, test 8");
         found.corrupt.push("cannot use `x`: it is empty".to_owned());
-        assert!(matches!(verdict(&found), Err(Exit::Mistake(message)) if message.starts_with("1 of 60 images")));
+        assert!(
+            matches!(verdict(&found), Err(Exit::Mistake(message)) if message.starts_with("1 of 60 images"))
+        );
     }
 }

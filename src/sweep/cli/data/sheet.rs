@@ -53,10 +53,24 @@ impl Show {
         let into = absolute(&self.out.clone().unwrap_or_else(named));
         let bar = Bar::images(&format!("drawing {}", dataset.title()));
         let (classes, per_class) = (self.classes, self.per_class);
-        let work = SheetWork { dataset, source, half, classes, per_class, into: into.clone() };
+        let work = SheetWork {
+            dataset,
+            source,
+            half,
+            classes,
+            per_class,
+            into: into.clone(),
+        };
         match self.added.attempt(Work::Sheet(work), &bar)? {
-            Finished::Sheet { classes, images, corrupt } => {
-                tell(&format!("{} of {classes} classes", counted(images as usize, "image")));
+            Finished::Sheet {
+                classes,
+                images,
+                corrupt,
+            } => {
+                tell(&format!(
+                    "{} of {classes} classes",
+                    counted(images as usize, "image")
+                ));
                 corrupt.iter().for_each(|line| tell(&format!("  {line}")));
                 show(&format!("{}\n", into.display()))
             }

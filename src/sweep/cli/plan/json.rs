@@ -53,7 +53,13 @@ impl<'p> Whole<'p> {
     ) -> Whole<'p> {
         let plan = &opened.plan;
         let run = |(id, planned): (&RunId, &'p crate::plan::PlannedRun)| {
-            (id.to_string(), Run { data: planned.data, made_of: &planned.identity })
+            (
+                id.to_string(),
+                Run {
+                    data: planned.data,
+                    made_of: &planned.identity,
+                },
+            )
         };
         Whole {
             version: 1,
@@ -81,8 +87,15 @@ fn job((&job, freshness): (&Job, &Freshness)) -> JobAt {
 /// What comes before what, as pairs.
 fn order<S: Serializer>(plan: &&Plan, serializer: S) -> Result<S::Ok, S::Error> {
     let mut pairs = serializer.serialize_seq(Some(plan.graph.edge_count()))?;
-    for (before, after) in plan.graph.edge_indices().filter_map(|edge| plan.graph.edge_endpoints(edge)) {
-        pairs.serialize_element(&[plan.graph[before].to_string(), plan.graph[after].to_string()])?;
+    for (before, after) in plan
+        .graph
+        .edge_indices()
+        .filter_map(|edge| plan.graph.edge_endpoints(edge))
+    {
+        pairs.serialize_element(&[
+            plan.graph[before].to_string(),
+            plan.graph[after].to_string(),
+        ])?;
     }
     pairs.end()
 }

@@ -16,10 +16,16 @@ pub(super) fn of(target: &Target, opened: &Opened) -> Result<Vec<[String; 3]>, E
     let written = origins(&target.file, &target.overrides)?;
     // `{}` says only that all else is at its default.
     let settings = written.iter().filter(|origin| origin.value != "{}");
-    let said: BTreeSet<String> = settings.flat_map(|origin| told(&origin.key, opened)).collect();
-    let mut all: Vec<[String; 3]> =
-        written.into_iter().map(|Origin { key, value, from }| [spelled(&key), value, from.to_string()]).collect();
-    let defaults = defaults(opened).into_iter().filter(|(key, _)| !is_said(key, &said));
+    let said: BTreeSet<String> = settings
+        .flat_map(|origin| told(&origin.key, opened))
+        .collect();
+    let mut all: Vec<[String; 3]> = written
+        .into_iter()
+        .map(|Origin { key, value, from }| [spelled(&key), value, from.to_string()])
+        .collect();
+    let defaults = defaults(opened)
+        .into_iter()
+        .filter(|(key, _)| !is_said(key, &said));
     all.extend(defaults.map(|(key, value)| [key, in_toml(&value), "default".to_owned()]));
     all.sort();
     Ok(all)
@@ -28,7 +34,9 @@ pub(super) fn of(target: &Target, opened: &Opened) -> Result<Vec<[String; 3]>, E
 /// A table of three columns.
 pub(super) fn lines(origins: &[[String; 3]]) -> Vec<String> {
     let width = |column: usize| {
-        let cells = origins.iter().map(|row| row[column].chars().count().min(MOST));
+        let cells = origins
+            .iter()
+            .map(|row| row[column].chars().count().min(MOST));
         cells.max().unwrap_or(0)
     };
     let (keys, values) = (width(0), width(1));
@@ -36,7 +44,10 @@ pub(super) fn lines(origins: &[[String; 3]]) -> Vec<String> {
         true => text.chars().take(MOST - 2).chain("..".chars()).collect(),
         false => text.to_owned(),
     };
-    origins.iter().map(|[key, value, from]| format!("  {key:keys$}  {:values$}  {from}", cut(value))).collect()
+    origins
+        .iter()
+        .map(|[key, value, from]| format!("  {key:keys$}  {:values$}  {from}", cut(value)))
+        .collect()
 }
 
 /// Longer values are cut.
@@ -44,24 +55,47 @@ const MOST: usize = 60;
 
 /// A key as one writes it, with quotes where it needs them.
 fn spelled(key: &[String]) -> String {
-    key.iter().map(|part| toml_edit::Key::new(part).to_string()).collect::<Vec<_>>().join(".")
+    key.iter()
+        .map(|part| toml_edit::Key::new(part).to_string())
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 /// The settings that a written key speaks of: itself, or what an axis or an override puts in its place.
 fn told(key: &[String], opened: &Opened) -> Vec<String> {
-    let methods = || opened.sweep.points.first().into_iter().flat_map(|point| &point.methods);
+    let methods = || {
+        opened
+            .sweep
+            .points
+            .first()
+            .into_iter()
+            .flat_map(|point| &point.methods)
+    };
     match key.first().map(String::as_str) {
         Some("axes" | "zip" | "include" | "override") => {
-            let name = key.last().map_or("", |name| if name == "dataset" { "data.dataset" } else { name });
+            let name = key.last().map_or("", |name| {
+                if name == "dataset" {
+                    "data.dataset"
+                } else {
+                    name
+                }
+            });
             let parts = toml_edit::Key::parse(name).unwrap_or_default();
-            vec![spelled(&parts.iter().map(|part| part.get().to_owned()).collect::<Vec<_>>())]
+            vec![spelled(
+                &parts
+                    .iter()
+                    .map(|part| part.get().to_owned())
+                    .collect::<Vec<_>>(),
+            )]
         }
         _ => {
             // What is said of all methods is said of each.
             let shared = spelled(key);
-            let of_each = shared
-                .strip_prefix("training.")
-                .map(|rest| methods().map(|method| format!("{}.{rest}", method_key(&method.table.name))).collect());
+            let of_each = shared.strip_prefix("training.").map(|rest| {
+                methods()
+                    .map(|method| format!("{}.{rest}", method_key(&method.table.name)))
+                    .collect()
+            });
             [vec![shared], of_each.unwrap_or_default()].concat()
         }
     }
@@ -77,13 +111,18 @@ fn is_said(key: &str, said: &BTreeSet<String>) -> bool {
     let below = format!("{key}.");
     said.contains(key)
         || above.into_iter().any(|above| said.contains(above))
-        || said.range(below.clone()..).next().is_some_and(|next| next.starts_with(&below))
+        || said
+            .range(below.clone()..)
+            .next()
+            .is_some_and(|next| next.starts_with(&below))
 }
 
 /// All settings that came of the file, in the first combination of axis values.
 fn defaults(opened: &Opened) -> Vec<(String, Value)> {
     let mut leaves = Vec::new();
-    let Some(point) = opened.sweep.points.first() else { return leaves };
+    let Some(point) = opened.sweep.points.first() else {
+        return leaves;
+    };
     let mut shared = json!({
         "data": { "root": opened.sweep.data_root, "dataset": point.dataset, "cache": point.cache },
         "transform": point.transform,
@@ -100,7 +139,11 @@ fn defaults(opened: &Opened) -> Vec<(String, Value)> {
     flatten(&mut Vec::new(), &shared, &mut leaves);
     for (method, training) in first_of_each(&opened.sweep) {
         let (written, _) = as_written(method, training);
-        flatten(&mut vec!["method".to_owned(), method.table.name.clone()], &written, &mut leaves);
+        flatten(
+            &mut vec!["method".to_owned(), method.table.name.clone()],
+            &written,
+            &mut leaves,
+        );
     }
     leaves
 }

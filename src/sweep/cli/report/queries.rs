@@ -45,8 +45,14 @@ pub(super) struct Folders<'a> {
 
 impl<'a> Folders<'a> {
     pub(super) fn of(plan: &Plan, ledger: &'a Ledger) -> Folders<'a> {
-        let ensembles = plan.ensembles.iter().filter_map(|(&id, ensemble)| Some((*ensemble.runs.first()?, id)));
-        Folders { ledger, ensembles: ensembles.collect() }
+        let ensembles = plan
+            .ensembles
+            .iter()
+            .filter_map(|(&id, ensemble)| Some((*ensemble.runs.first()?, id)));
+        Folders {
+            ledger,
+            ensembles: ensembles.collect(),
+        }
     }
 
     /// What a row's run measured for each query. None if its file is not there or does not tell.
@@ -55,14 +61,23 @@ impl<'a> Folders<'a> {
     }
 
     fn folder(&self, row: &Row) -> PathBuf {
-        let ensemble = self.ensembles.get(&row.run).filter(|_| row.together == Some(Together::Concatenated));
-        ensemble.map_or_else(|| self.ledger.run(row.run), |&ensemble| self.ledger.ensemble(ensemble))
+        let ensemble = self
+            .ensembles
+            .get(&row.run)
+            .filter(|_| row.together == Some(Together::Concatenated));
+        ensemble.map_or_else(
+            || self.ledger.run(row.run),
+            |&ensemble| self.ledger.ensemble(ensemble),
+        )
     }
 }
 
 /// The queries of a file that have something to find.
 fn read(path: &Path, metric: Metric) -> Option<Queries> {
-    let mut queries = Queries { classes: Vec::new(), values: Vec::new() };
+    let mut queries = Queries {
+        classes: Vec::new(),
+        values: Vec::new(),
+    };
     for query in csv::Reader::from_path(path).ok()?.deserialize() {
         let query: Query = query.ok()?;
         if let Some(value) = query.value(metric) {
@@ -80,8 +95,11 @@ mod tests {
     #[test]
     fn each_metric_is_read_from_its_column() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "image,label,first_rank,r_precision,ap@r,ap\n0,7,3,0.5,0.25,\n1,9,1,1,1,\n")
-            .unwrap();
+        std::fs::write(
+            file.path(),
+            "image,label,first_rank,r_precision,ap@r,ap\n0,7,3,0.5,0.25,\n1,9,1,1,1,\n",
+        )
+        .unwrap();
         let values = |metric| read(file.path(), metric).map(|queries| queries.values);
         assert_eq!(values(Metric::RecallAt(2)), Some(vec![0.0, 1.0]));
         assert_eq!(values(Metric::MapAtR), Some(vec![0.25, 1.0]));

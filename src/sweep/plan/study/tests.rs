@@ -43,7 +43,11 @@ struct Desk {
 fn desk(text: &str) -> Desk {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::new(folder.path().join("results"));
-    Desk { sweep: read(folder.path(), text), ledger, folder }
+    Desk {
+        sweep: read(folder.path(), text),
+        ledger,
+        folder,
+    }
 }
 
 fn read(folder: &Path, text: &str) -> Sweep {
@@ -61,32 +65,68 @@ impl Desk {
     fn train(&self, run: RunId, score: f64) {
         let scores: Scores = [(Metric::MapAtR, score)].into();
         let (end, validation) = (TrainingEnd::Completed, Some(scores));
-        let trained = Trained { end, steps: 10, kept_step: 10, validation, empty_steps: 0 };
+        let trained = Trained {
+            end,
+            steps: 10,
+            kept_step: 10,
+            validation,
+            empty_steps: 0,
+        };
         self.ledger.publish_trained(run, &trained).unwrap();
     }
 
     fn break_down(&self, run: RunId) {
-        let outcome = Ended::Broken { how: Breakdown::Diverged, step: 3 };
-        self.ledger.publish_record(&Record { schema: SCHEMA, run, outcome }).unwrap();
+        let outcome = Ended::Broken {
+            how: Breakdown::Diverged,
+            step: 3,
+        };
+        self.ledger
+            .publish_record(&Record {
+                schema: SCHEMA,
+                run,
+                outcome,
+            })
+            .unwrap();
     }
 
     fn fail(&self, run: RunId, class: Failure) {
         let (_, folder) = self.ledger.new_attempt(Job::Train(run)).unwrap();
-        let end = End::Failed { class, message: "made to".to_owned() };
-        write_json(&folder.join("exit.json"), &Exit { end, code: Some(1), signal: None }).unwrap();
+        let end = End::Failed {
+            class,
+            message: "made to".to_owned(),
+        };
+        write_json(
+            &folder.join("exit.json"),
+            &Exit {
+                end,
+                code: Some(1),
+                signal: None,
+            },
+        )
+        .unwrap();
     }
 
     /// Ends the open runs of trials, the first or the last of them first, until the study is over.
     fn finish(&self, mut plan: Plan, backwards: bool) -> Plan {
         loop {
-            let pending = plan.studies[0].trials.iter().filter(|trial| trial.outcome == Outcome::Pending);
-            let open =
-                pending.flat_map(|trial| trial.runs.iter().zip(0..).map(|(&run, fold)| (run, fold, &trial.point)));
+            let pending = plan.studies[0]
+                .trials
+                .iter()
+                .filter(|trial| trial.outcome == Outcome::Pending);
+            let open = pending.flat_map(|trial| {
+                trial
+                    .runs
+                    .iter()
+                    .zip(0..)
+                    .map(|(&run, fold)| (run, fold, &trial.point))
+            });
             let open: Vec<(RunId, u32, Point)> = open
                 .filter(|(run, ..)| self.ledger.trained(*run).unwrap().is_none())
                 .map(|(run, fold, point)| (run, fold, point.clone()))
                 .collect();
-            let Some((run, fold, point)) = (if backwards { open.last() } else { open.first() }).cloned() else {
+            let Some((run, fold, point)) =
+                (if backwards { open.last() } else { open.first() }).cloned()
+            else {
                 return plan;
             };
             self.train(run, score(&point) + 0.01 * f64::from(fold));
@@ -97,7 +137,10 @@ impl Desk {
 
 /// Best at a margin of 0.3 and a rate of 0.1.
 fn score(point: &Point) -> f64 {
-    let (margin, rate) = (value(point, "loss.triplet.margin"), value(point, "training.optimizer.sgd.lr"));
+    let (margin, rate) = (
+        value(point, "loss.triplet.margin"),
+        value(point, "training.optimizer.sgd.lr"),
+    );
     0.6 - (margin - 0.3).powi(2) - 0.1 * (rate.log10() + 1.0).powi(2)
 }
 
@@ -106,7 +149,11 @@ fn value(point: &Point, name: &str) -> f64 {
 }
 
 fn points(plan: &Plan) -> Vec<Point> {
-    plan.studies[0].trials.iter().map(|trial| trial.point.clone()).collect()
+    plan.studies[0]
+        .trials
+        .iter()
+        .map(|trial| trial.point.clone())
+        .collect()
 }
 
 #[test]
@@ -114,9 +161,16 @@ fn the_trials_that_need_no_results_are_planned_at_once() {
     let desk = desk(SWEEP);
     let plan = desk.plan();
     let study = &plan.studies[0];
-    assert_eq!((study.trials.len(), study.budget, study.standing), (3, 8, Standing::Open));
+    assert_eq!(
+        (study.trials.len(), study.budget, study.standing),
+        (3, 8, Standing::Open)
+    );
     assert!(study.trials.iter().all(|trial| trial.runs.len() == 2));
-    let of_trials = plan.runs.values().filter(|planned| planned.member.is_none()).count();
+    let of_trials = plan
+        .runs
+        .values()
+        .filter(|planned| planned.member.is_none())
+        .count();
     assert_eq!(of_trials, 3 * 2);
     // Three seeds of the untrained network, whom no fold changes, are in the table.
     assert_eq!((plan.runs.len(), plan.members.len()), (6 + 3, 2 * 3 * 2));
@@ -129,13 +183,21 @@ fn what_is_selected_has_its_rows_also_where_another_method_has_the_same_recipe()
         .replace("uniform = [0, 1]", "grid = [0.1, 0.3]")
         .replace("strategy = \"gp\"", "strategy = \"grid\"")
         .replace("trials = 8\n    startup = 3", "trials = 2")
-        .replace("baseline = \"untrained\"", "loss.triplet = { margin = 0.3 }");
+        .replace(
+            "baseline = \"untrained\"",
+            "loss.triplet = { margin = 0.3 }",
+        );
     let desk = desk(&text);
     let mut plan = desk.plan();
     let trials: Vec<(RunId, f64)> = plan.studies[0]
         .trials
         .iter()
-        .flat_map(|trial| trial.runs.iter().map(|&run| (run, value(&trial.point, "loss.triplet.margin"))))
+        .flat_map(|trial| {
+            trial
+                .runs
+                .iter()
+                .map(|&run| (run, value(&trial.point, "loss.triplet.margin")))
+        })
         .collect();
     assert_eq!(trials.len(), 2 * 2);
     for (run, score) in trials {
@@ -143,7 +205,11 @@ fn what_is_selected_has_its_rows_also_where_another_method_has_the_same_recipe()
         plan.grow(&desk.sweep, &desk.ledger, Some(run)).unwrap();
     }
     assert_eq!(plan.studies[0].standing, Standing::Selected(1));
-    let rows: Vec<usize> = plan.ensembles.values().map(|ensemble| ensemble.members.len()).collect();
+    let rows: Vec<usize> = plan
+        .ensembles
+        .values()
+        .map(|ensemble| ensemble.members.len())
+        .collect();
     assert_eq!(rows, [2, 2, 2]);
 }
 
@@ -155,8 +221,11 @@ fn a_trial_has_a_seed_that_no_repetition_has_and_is_never_measured_on_test_class
     assert_eq!(study.trials.len(), 8);
     for run in study.trials.iter().flat_map(|trial| &trial.runs) {
         assert_eq!(plan.runs[run].identity.recipe.seed, TRIALS);
-        let jobs: Vec<&Node> =
-            plan.graph.node_weights().filter(|node| node.to_string().contains(&run.to_string())).collect();
+        let jobs: Vec<&Node> = plan
+            .graph
+            .node_weights()
+            .filter(|node| node.to_string().contains(&run.to_string()))
+            .collect();
         assert_eq!(jobs, [&Node::Job(Job::Train(*run))]);
     }
 }
@@ -167,15 +236,26 @@ fn what_is_selected_is_repeated_with_every_seed_on_every_fold() {
     let plan = desk.finish(desk.plan(), false);
     let study = &plan.studies[0];
     let selected = study.selected().unwrap();
-    let highest = study.trials.iter().map(|trial| score(&trial.point)).fold(f64::MIN, f64::max);
+    let highest = study
+        .trials
+        .iter()
+        .map(|trial| score(&trial.point))
+        .fold(f64::MIN, f64::max);
     assert_eq!(score(&selected.point), highest);
     assert_eq!(study.members, 6..12);
     for member in &plan.members[study.members.clone()] {
         let recipe = &plan.runs[&member.run].identity.recipe;
         let training = recipe.training.as_ref().unwrap();
-        let schema::Loss::Triplet(triplet) = &training.loss else { panic!("{:?}", training.loss) };
-        assert_eq!(triplet.margin, value(&selected.point, "loss.triplet.margin"));
-        let schema::Optimizer::Sgd(sgd) = &training.optimizer else { panic!("{:?}", training.optimizer) };
+        let schema::Loss::Triplet(triplet) = &training.loss else {
+            panic!("{:?}", training.loss)
+        };
+        assert_eq!(
+            triplet.margin,
+            value(&selected.point, "loss.triplet.margin")
+        );
+        let schema::Optimizer::Sgd(sgd) = &training.optimizer else {
+            panic!("{:?}", training.optimizer)
+        };
         assert_eq!(sgd.lr, value(&selected.point, "training.optimizer.sgd.lr"));
         assert_eq!((recipe.seed, recipe.fold), (member.seed, member.fold));
     }
@@ -194,27 +274,47 @@ fn an_interrupted_study_asks_for_the_same_trials_in_whatever_order_they_end() {
     let resumed = desk(SWEEP);
     plan = resumed.plan();
     while plan.studies[0].standing == Standing::Open {
-        let open = plan.studies[0].trials.iter().find(|trial| trial.outcome == Outcome::Pending).unwrap();
+        let open = plan.studies[0]
+            .trials
+            .iter()
+            .find(|trial| trial.outcome == Outcome::Pending)
+            .unwrap();
         for (place, &run) in open.runs.iter().enumerate() {
             resumed.train(run, score(&open.point) + 0.01 * place as f64);
         }
         plan = resumed.plan();
     }
     assert_eq!(points(&plan), points(&expected));
-    let runs = |plan: &Plan| plan.members.iter().map(|member| member.run).collect::<Vec<_>>();
+    let runs = |plan: &Plan| {
+        plan.members
+            .iter()
+            .map(|member| member.run)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(runs(&plan), runs(&expected));
 }
 
 #[test]
 fn a_trial_that_breaks_down_fails_and_one_that_was_lost_is_waited_for() {
     let desk = desk(SWEEP);
-    let runs: Vec<Vec<RunId>> = desk.plan().studies[0].trials.iter().map(|trial| trial.runs.clone()).collect();
+    let runs: Vec<Vec<RunId>> = desk.plan().studies[0]
+        .trials
+        .iter()
+        .map(|trial| trial.runs.clone())
+        .collect();
     desk.break_down(runs[0][1]);
     desk.fail(runs[1][0], Failure::Crashed);
     desk.fail(runs[2][0], Failure::Recipe);
     let plan = desk.plan();
-    let outcomes: Vec<Outcome> = plan.studies[0].trials.iter().map(|trial| trial.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Failed, Outcome::Pending, Outcome::Failed]);
+    let outcomes: Vec<Outcome> = plan.studies[0]
+        .trials
+        .iter()
+        .map(|trial| trial.outcome)
+        .collect();
+    assert_eq!(
+        outcomes,
+        [Outcome::Failed, Outcome::Pending, Outcome::Failed]
+    );
     assert_eq!(plan.studies[0].trials[0].broken, Some(Breakdown::Diverged));
 }
 
@@ -222,13 +322,24 @@ fn a_trial_that_breaks_down_fails_and_one_that_was_lost_is_waited_for() {
 fn a_study_whose_trials_all_fail_selects_nothing() {
     let desk = desk(SWEEP);
     let mut plan = desk.plan();
-    while let Some(trial) = plan.studies[0].trials.iter().find(|trial| trial.outcome == Outcome::Pending) {
+    while let Some(trial) = plan.studies[0]
+        .trials
+        .iter()
+        .find(|trial| trial.outcome == Outcome::Pending)
+    {
         desk.break_down(trial.runs[0]);
         plan = desk.plan();
     }
     let study = &plan.studies[0];
-    assert_eq!((study.trials.len(), study.standing), (8, Standing::Hopeless));
-    assert!(plan.members[study.members.clone()].iter().all(|member| !plan.runs.contains_key(&member.run)));
+    assert_eq!(
+        (study.trials.len(), study.standing),
+        (8, Standing::Hopeless)
+    );
+    assert!(
+        plan.members[study.members.clone()]
+            .iter()
+            .all(|member| !plan.runs.contains_key(&member.run))
+    );
     assert!(plan.ensembles.is_empty());
 }
 
@@ -238,20 +349,33 @@ fn trials_stay_what_they_are_when_their_bounds_are_edited() {
     let plan = desk.plan();
     let (id, before) = (plan.studies[0].id, points(&plan));
     desk.ledger.keep_points(id, &before).unwrap();
-    desk.sweep = read(desk.folder.path(), &SWEEP.replace("uniform = [0, 1]", "uniform = [0, 9]"));
+    desk.sweep = read(
+        desk.folder.path(),
+        &SWEEP.replace("uniform = [0, 1]", "uniform = [0, 9]"),
+    );
     let plan = desk.finish(desk.plan(), false);
     assert_eq!(plan.studies[0].id, id);
     assert_eq!(points(&plan)[..3], before);
-    assert!(points(&plan)[3..].iter().any(|point| value(point, "loss.triplet.margin") > 1.0));
+    assert!(
+        points(&plan)[3..]
+            .iter()
+            .any(|point| value(point, "loss.triplet.margin") > 1.0)
+    );
 }
 
 #[test]
 fn searches_of_two_sweeps_share_runs_but_no_budget() {
     let (one, mut other) = (desk(SWEEP), desk(SWEEP));
-    other.sweep = read(other.folder.path(), &SWEEP.replace("name = \"test\"", "name = \"other\""));
+    other.sweep = read(
+        other.folder.path(),
+        &SWEEP.replace("name = \"test\"", "name = \"other\""),
+    );
     let (one, other) = (one.plan(), other.plan());
     assert_ne!(one.studies[0].id, other.studies[0].id);
-    assert_eq!(one.studies[0].trials[0].runs, other.studies[0].trials[0].runs);
+    assert_eq!(
+        one.studies[0].trials[0].runs,
+        other.studies[0].trials[0].runs
+    );
 }
 
 #[test]
@@ -263,10 +387,22 @@ fn a_value_that_matters_only_with_an_earlier_choice_is_left_out_elsewhere() {
     let plan = desk(&text).plan();
     let mut seen = [false, false];
     for trial in &plan.studies[0].trials {
-        let training = plan.runs[&trial.runs[0]].identity.recipe.training.as_ref().unwrap();
-        let schema::Loss::Triplet(triplet) = &training.loss else { panic!("{:?}", training.loss) };
+        let training = plan.runs[&trial.runs[0]]
+            .identity
+            .recipe
+            .training
+            .as_ref()
+            .unwrap();
+        let schema::Loss::Triplet(triplet) = &training.loss else {
+            panic!("{:?}", training.loss)
+        };
         let default = schema::Triplet::default().margin;
-        assert_eq!(triplet.margin == default, !triplet.swap, "{:?}", trial.point);
+        assert_eq!(
+            triplet.margin == default,
+            !triplet.swap,
+            "{:?}",
+            trial.point
+        );
         seen[usize::from(triplet.swap)] = true;
     }
     assert_eq!(seen, [true, true]);

@@ -56,9 +56,13 @@ impl Stage {
                 test_images: 80,
             }),
             Job::Train(_) => Finished::Trained(trained(TrainingEnd::Completed)),
-            Job::Evaluate(_) | Job::Ensemble(_) => {
-                Finished::Evaluated(Evaluated { classes: 4, images: 80, gallery: None, lone: 0, scores: Scores::new() })
-            }
+            Job::Evaluate(_) | Job::Ensemble(_) => Finished::Evaluated(Evaluated {
+                classes: 4,
+                images: 80,
+                gallery: None,
+                lone: 0,
+                scores: Scores::new(),
+            }),
         };
         self.say(job, Event::Finished(finished));
         self.exit(job, Some(0), None)
@@ -69,16 +73,38 @@ impl Stage {
     }
 
     fn exit(&mut self, job: Job, code: Option<i32>, signal: Option<i32>) -> Vec<Action> {
-        self.scheduler.on(Input::Exited(job, ProcessEnd { code, signal, ..ProcessEnd::default() }))
+        self.scheduler.on(Input::Exited(
+            job,
+            ProcessEnd {
+                code,
+                signal,
+                ..ProcessEnd::default()
+            },
+        ))
     }
 }
 
 fn trained(end: TrainingEnd) -> Trained {
-    Trained { end, steps: 10, kept_step: 10, validation: None, empty_steps: 0 }
+    Trained {
+        end,
+        steps: 10,
+        kept_step: 10,
+        validation: None,
+        empty_steps: 0,
+    }
 }
 
 fn starts(actions: &[Action]) -> Vec<Job> {
-    actions.iter().filter_map(|action| if let Action::Start { job, .. } = action { Some(*job) } else { None }).collect()
+    actions
+        .iter()
+        .filter_map(|action| {
+            if let Action::Start { job, .. } = action {
+                Some(*job)
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 #[test]
@@ -97,7 +123,13 @@ fn jobs_start_when_all_they_need_is_done_and_measuring_comes_before_more_trainin
         assert_eq!(starts(&stage.finish(done)), next);
     }
     assert!(stage.scheduler.is_over());
-    assert_eq!(stage.scheduler.tally(), Tally { done: 5, ..Tally::default() });
+    assert_eq!(
+        stage.scheduler.tally(),
+        Tally {
+            done: 5,
+            ..Tally::default()
+        }
+    );
 }
 
 #[test]
@@ -114,7 +146,13 @@ fn a_result_is_published_before_it_is_written_down_as_finished() {
     stage.scheduler.on(Input::Begin);
     let actions = stage.finish(stage.prepare);
     assert!(matches!(actions[0], Action::Publish { .. }));
-    assert!(matches!(actions[1], Action::Ended { end: End::Finished, .. }));
+    assert!(matches!(
+        actions[1],
+        Action::Ended {
+            end: End::Finished,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -125,19 +163,48 @@ fn a_crash_is_tried_again_as_often_as_allowed_and_then_fails() {
     assert!(matches!(first[0], Action::Ended { again: true, .. }));
     assert_eq!(starts(&first), [stage.prepare]);
     let second = stage.exit(stage.prepare, None, Some(9));
-    assert!(matches!(&second[0], Action::Ended { again: false, end: End::Failed { class: Failure::Crashed, .. }, .. }));
+    assert!(matches!(
+        &second[0],
+        Action::Ended {
+            again: false,
+            end: End::Failed {
+                class: Failure::Crashed,
+                ..
+            },
+            ..
+        }
+    ));
     assert_eq!(starts(&second), []);
     assert!(stage.scheduler.is_over());
-    assert_eq!(stage.scheduler.tally(), Tally { failed: 1, not_started: 4, ..Tally::default() });
+    assert_eq!(
+        stage.scheduler.tally(),
+        Tally {
+            failed: 1,
+            not_started: 4,
+            ..Tally::default()
+        }
+    );
 }
 
 #[test]
 fn an_attempt_that_hung_is_made_again_and_called_by_its_name() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
-    let hung = ProcessEnd { signal: Some(9), hung: true, ..ProcessEnd::default() };
+    let hung = ProcessEnd {
+        signal: Some(9),
+        hung: true,
+        ..ProcessEnd::default()
+    };
     let actions = stage.scheduler.on(Input::Exited(stage.prepare, hung));
-    let Action::Ended { end: End::Failed { class: Failure::Hung, message }, again: true, .. } = &actions[0] else {
+    let Action::Ended {
+        end: End::Failed {
+            class: Failure::Hung,
+            message,
+        },
+        again: true,
+        ..
+    } = &actions[0]
+    else {
         panic!("{actions:?}");
     };
     assert_eq!(message, "said nothing for too long and was killed");
@@ -149,8 +216,14 @@ fn a_good_last_word_with_a_bad_exit_is_a_crash() {
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let job = Job::Train(stage.runs[0]);
-    stage.say(job, Event::Finished(Finished::Trained(trained(TrainingEnd::Completed))));
-    assert!(matches!(stage.exit(job, None, Some(11))[0], Action::Ended { again: true, .. }));
+    stage.say(
+        job,
+        Event::Finished(Finished::Trained(trained(TrainingEnd::Completed))),
+    );
+    assert!(matches!(
+        stage.exit(job, None, Some(11))[0],
+        Action::Ended { again: true, .. }
+    ));
 }
 
 #[test]
@@ -159,7 +232,13 @@ fn a_reported_failure_is_not_tried_again_and_does_not_stop_the_others() {
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
-    stage.say(a, Event::Failed { class: Failure::Data, message: "x".to_owned() });
+    stage.say(
+        a,
+        Event::Failed {
+            class: Failure::Data,
+            message: "x".to_owned(),
+        },
+    );
     assert_eq!(starts(&stage.exit(a, Some(1), None)), [b]);
 }
 
@@ -169,7 +248,13 @@ fn a_full_disk_lets_the_running_end_and_starts_nothing_more() {
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
-    stage.say(a, Event::Failed { class: Failure::Disk, message: "full".to_owned() });
+    stage.say(
+        a,
+        Event::Failed {
+            class: Failure::Disk,
+            message: "full".to_owned(),
+        },
+    );
     assert_eq!(starts(&stage.exit(a, Some(1), None)), []);
     assert!(!stage.scheduler.is_over());
     assert_eq!(starts(&stage.finish(b)), []);
@@ -183,7 +268,12 @@ fn a_diverged_run_is_not_measured() {
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
-    stage.say(a, Event::Finished(Finished::Trained(trained(TrainingEnd::Broken(Breakdown::Diverged)))));
+    stage.say(
+        a,
+        Event::Finished(Finished::Trained(trained(TrainingEnd::Broken(
+            Breakdown::Diverged,
+        )))),
+    );
     assert_eq!(starts(&stage.exit(a, Some(0), None)), [b]);
 }
 
@@ -191,10 +281,23 @@ fn a_diverged_run_is_not_measured() {
 fn the_first_interrupt_asks_and_the_second_kills() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
-    assert_eq!(stage.scheduler.on(Input::Interrupt), [Action::Stop(stage.prepare)]);
-    assert_eq!(stage.scheduler.on(Input::Interrupt), [Action::Kill(stage.prepare)]);
+    assert_eq!(
+        stage.scheduler.on(Input::Interrupt),
+        [Action::Stop(stage.prepare)]
+    );
+    assert_eq!(
+        stage.scheduler.on(Input::Interrupt),
+        [Action::Kill(stage.prepare)]
+    );
     let actions = stage.exit(stage.prepare, Some(3), None);
-    assert_eq!(actions, [Action::Ended { job: stage.prepare, end: End::Stopped, again: false }]);
+    assert_eq!(
+        actions,
+        [Action::Ended {
+            job: stage.prepare,
+            end: End::Stopped,
+            again: false
+        }]
+    );
     assert!(stage.scheduler.is_over());
     assert!(stage.scheduler.tally().interrupted);
 }
@@ -204,7 +307,13 @@ fn words_of_a_job_that_does_not_run_change_nothing() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
     let job = Job::Train(stage.runs[0]);
-    stage.say(job, Event::Failed { class: Failure::Data, message: "late".to_owned() });
+    stage.say(
+        job,
+        Event::Failed {
+            class: Failure::Data,
+            message: "late".to_owned(),
+        },
+    );
     assert_eq!(stage.exit(job, Some(1), None), []);
     assert_eq!(stage.scheduler.tally().failed, 0);
 }

@@ -27,7 +27,13 @@ struct Condition {
 
 impl Condition {
     fn shared(rule: Rule, key: &'static str, value: String, shown: String) -> Condition {
-        Condition { rule, key, is_own: false, value, shown }
+        Condition {
+            rule,
+            key,
+            is_own: false,
+            value,
+            shown,
+        }
     }
 }
 
@@ -45,17 +51,31 @@ pub(super) fn check(points: &[Point]) -> Vec<Found> {
     let mut datasets: BTreeMap<&str, Vec<(&str, Seen<'_>)>> = BTreeMap::new();
     for (place, point) in points.iter().enumerate() {
         let shared = of_point(point);
-        for method in point.methods.iter().filter(|method| method.table.loss.is_some()) {
+        for method in point
+            .methods
+            .iter()
+            .filter(|method| method.table.loss.is_some())
+        {
             let methods = datasets.entry(point.dataset.title()).or_default();
             let name = method.table.name.as_str();
-            let position = methods.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-                methods.push((name, Seen::new()));
-                methods.len() - 1
-            });
+            let position = methods
+                .iter()
+                .position(|(known, _)| *known == name)
+                .unwrap_or_else(|| {
+                    methods.push((name, Seen::new()));
+                    methods.len() - 1
+                });
             for condition in shared.iter().chain(&of_method(point, method)) {
-                let values = methods[position].1.entry((condition.rule, key_of(condition))).or_default();
+                let values = methods[position]
+                    .1
+                    .entry((condition.rule, key_of(condition)))
+                    .or_default();
                 if !values.contains_key(&condition.value) {
-                    let sight = Sight { point: place, method, condition: condition.clone() };
+                    let sight = Sight {
+                        point: place,
+                        method,
+                        condition: condition.clone(),
+                    };
                     values.insert(condition.value.clone(), sight);
                 }
             }
@@ -63,9 +83,13 @@ pub(super) fn check(points: &[Point]) -> Vec<Found> {
     }
     let mut found: Vec<Found> = Vec::new();
     for methods in datasets.values() {
-        let keys: BTreeSet<(Rule, &str)> = methods.iter().flat_map(|(_, seen)| seen.keys().copied()).collect();
+        let keys: BTreeSet<(Rule, &str)> = methods
+            .iter()
+            .flat_map(|(_, seen)| seen.keys().copied())
+            .collect();
         for key in keys {
-            let new = differing(methods, key).filter(|new| found.iter().all(|known| known.rule != new.rule));
+            let new = differing(methods, key)
+                .filter(|new| found.iter().all(|known| known.rule != new.rule));
             found.extend(new);
         }
     }
@@ -84,20 +108,36 @@ fn key_of(condition: &Condition) -> &'static str {
 
 /// Those that have other values than most.
 fn differing(methods: &[(&str, Seen<'_>)], key: (Rule, &str)) -> Option<Found> {
-    let values = |seen: &Seen<'_>| -> Option<Vec<String>> { Some(seen.get(&key)?.keys().cloned().collect()) };
-    let all: Vec<(&str, &Seen<'_>, Vec<String>)> =
-        methods.iter().filter_map(|(name, seen)| Some((*name, seen, values(seen)?))).collect();
+    let values = |seen: &Seen<'_>| -> Option<Vec<String>> {
+        Some(seen.get(&key)?.keys().cloned().collect())
+    };
+    let all: Vec<(&str, &Seen<'_>, Vec<String>)> = methods
+        .iter()
+        .filter_map(|(name, seen)| Some((*name, seen, values(seen)?)))
+        .collect();
     let votes = |values: &Vec<String>| all.iter().filter(|(_, _, other)| other == values).count();
     // The first of those that most have.
-    let usual = all.iter().rev().max_by_key(|(_, _, values)| votes(values))?;
-    let others: Vec<_> = all.iter().filter(|(_, _, values)| *values != usual.2).collect();
+    let usual = all
+        .iter()
+        .rev()
+        .max_by_key(|(_, _, values)| votes(values))?;
+    let others: Vec<_> = all
+        .iter()
+        .filter(|(_, _, values)| *values != usual.2)
+        .collect();
     let (_, seen, values) = others.first()?;
     let sights = seen.get(&key)?;
-    let own = values.iter().find(|value| !usual.2.contains(value)).or(values.first())?;
+    let own = values
+        .iter()
+        .find(|value| !usual.2.contains(value))
+        .or(values.first())?;
     let sight = sights.get(own)?;
     let shown = |seen: &Seen<'_>| {
         let sights = seen.get(&key).into_iter().flat_map(BTreeMap::values);
-        sights.map(|sight| sight.condition.shown.as_str()).collect::<Vec<_>>().join(" and ")
+        sights
+            .map(|sight| sight.condition.shown.as_str())
+            .collect::<Vec<_>>()
+            .join(" and ")
     };
     let names: Vec<&str> = others.iter().map(|(name, ..)| *name).collect();
     let words = match (shown(seen), shown(usual.1)) {
@@ -121,7 +161,10 @@ fn of_point(point: &Point) -> Vec<Condition> {
     let (model, training) = (&point.model, &point.training);
     let weights = model.backbone.weights();
     let trunk = match weights {
-        Some(_) => model.backbone.clone().with_weights(schema::Weights::missing()),
+        Some(_) => model
+            .backbone
+            .clone()
+            .with_weights(schema::Weights::missing()),
         None => model.backbone.clone(),
     };
     let whole = (
@@ -135,16 +178,29 @@ fn of_point(point: &Point) -> Vec<Condition> {
         model.precision,
     );
     let weights = weights.map_or_else(|| "random".to_owned(), canonical_json);
-    let width = model.embedding.map_or_else(|| "no embedding layer".to_owned(), |width| format!("{width}-d"));
+    let width = model.embedding.map_or_else(
+        || "no embedding layer".to_owned(),
+        |width| format!("{width}-d"),
+    );
     let steps = format!("{} steps", training.steps);
     let select = training.selecting().heading();
     let choice = canonical_json(&(training.select, training.validate_every, training.patience));
     let family = name_of(&training.optimizer);
     vec![
-        Condition::shared(Rule::F1, "model.backbone", canonical_json(&whole), name_of(&trunk)),
+        Condition::shared(
+            Rule::F1,
+            "model.backbone",
+            canonical_json(&whole),
+            name_of(&trunk),
+        ),
         Condition::shared(Rule::F2, "model.backbone", weights.clone(), weights),
         Condition::shared(Rule::F3, "model.embedding", width.clone(), width),
-        Condition::shared(Rule::F5, "transform", canonical_json(&(point.images, &point.transform)), String::new()),
+        Condition::shared(
+            Rule::F5,
+            "transform",
+            canonical_json(&(point.images, &point.transform)),
+            String::new(),
+        ),
         Condition::shared(Rule::F6, "training.optimizer", family.clone(), family),
         Condition::shared(Rule::F7, "training.steps", steps.clone(), steps),
         Condition::shared(Rule::F9, "training.select", choice, select),
@@ -155,7 +211,8 @@ fn of_point(point: &Point) -> Vec<Condition> {
 fn of_method(point: &Point, method: &Method) -> Vec<Condition> {
     let training = &point.training;
     let own_sampler = method.table.sampler.as_ref();
-    let batch = u64::from(own_sampler.unwrap_or(&training.sampler).batch()) * training.accumulate.unwrap_or(1);
+    let batch = u64::from(own_sampler.unwrap_or(&training.sampler).batch())
+        * training.accumulate.unwrap_or(1);
     let searched = match &method.search {
         Some(search) => format!("{} trials of a search", search.trials()),
         None => "nothing searched".to_owned(),
@@ -163,19 +220,36 @@ fn of_method(point: &Point, method: &Method) -> Vec<Condition> {
     let mut conditions = vec![
         Condition {
             rule: Rule::F4,
-            key: if own_sampler.is_some() { "sampler" } else { "training.sampler" },
+            key: if own_sampler.is_some() {
+                "sampler"
+            } else {
+                "training.sampler"
+            },
             is_own: own_sampler.is_some(),
             value: batch.to_string(),
             shown: format!("{batch} images in a step"),
         },
-        Condition { rule: Rule::F7, key: "loss", is_own: true, value: searched.clone(), shown: searched },
+        Condition {
+            rule: Rule::F7,
+            key: "loss",
+            is_own: true,
+            value: searched.clone(),
+            shown: searched,
+        },
     ];
     let own = method.table.loss_optimizer.as_ref();
     if method.table.loss.as_ref().is_some_and(Loss::has_parameters) {
-        let family = name_of(own.or(training.loss_optimizer.as_ref()).unwrap_or(&training.optimizer));
+        let family = name_of(
+            own.or(training.loss_optimizer.as_ref())
+                .unwrap_or(&training.optimizer),
+        );
         conditions.push(Condition {
             rule: Rule::F6,
-            key: if own.is_some() { "loss_optimizer" } else { "training.loss_optimizer" },
+            key: if own.is_some() {
+                "loss_optimizer"
+            } else {
+                "training.loss_optimizer"
+            },
             is_own: own.is_some(),
             shown: format!("{family} for its own parameters"),
             value: family,
@@ -188,7 +262,11 @@ fn of_method(point: &Point, method: &Method) -> Vec<Condition> {
 fn name_of(choice: &impl Serialize) -> String {
     match serde_json::to_value(choice) {
         Ok(Value::String(name)) => name,
-        Ok(Value::Object(variant)) => variant.into_iter().next().map(|(name, _)| name).unwrap_or_default(),
+        Ok(Value::Object(variant)) => variant
+            .into_iter()
+            .next()
+            .map(|(name, _)| name)
+            .unwrap_or_default(),
         Ok(_) | Err(_) => String::new(),
     }
 }
@@ -196,10 +274,20 @@ fn name_of(choice: &impl Serialize) -> String {
 /// A method with several rows on the same data, told apart by settings of its own.
 pub(super) fn chosen_on_test(points: &[Point]) -> Option<Found> {
     for (place, point) in points.iter().enumerate() {
-        for method in point.methods.iter().filter(|method| method.table.loss.is_some()) {
-            let Some((key, _)) = method.settings.first() else { continue };
+        for method in point
+            .methods
+            .iter()
+            .filter(|method| method.table.loss.is_some())
+        {
+            let Some((key, _)) = method.settings.first() else {
+                continue;
+            };
             let name = &method.table.name;
-            let rows = point.methods.iter().filter(|other| other.table.name == *name).count();
+            let rows = point
+                .methods
+                .iter()
+                .filter(|other| other.table.name == *name)
+                .count();
             if rows > 1 {
                 let what = format!(
                     "{name} has {rows} rows that differ in `{key}`: the best of them is chosen on test classes"

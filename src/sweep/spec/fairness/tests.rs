@@ -33,15 +33,28 @@ loss.proxy_nca = {}
 "#;
 
 fn fairness(text: &str) -> Fairness {
-    Sweep::parse(Path::new("test.toml"), text, &[], String::new()).unwrap_or_else(|error| panic!("{error}")).fairness
+    Sweep::parse(Path::new("test.toml"), text, &[], String::new())
+        .unwrap_or_else(|error| panic!("{error}"))
+        .fairness
 }
 
 /// The rules that do not hold after an edit, and what is said of the first.
 fn after(old: &str, new: &str) -> (Vec<Rule>, String) {
     assert_eq!(FAIR.matches(old).count(), 1, "{old}");
     let fairness = fairness(&FAIR.replace(old, new));
-    let what = fairness.violations.first().map(|violation| violation.what.clone()).unwrap_or_default();
-    (fairness.violations.iter().map(|violation| violation.rule).collect(), what)
+    let what = fairness
+        .violations
+        .first()
+        .map(|violation| violation.what.clone())
+        .unwrap_or_default();
+    (
+        fairness
+            .violations
+            .iter()
+            .map(|violation| violation.rule)
+            .collect(),
+        what,
+    )
 }
 
 #[test]
@@ -49,15 +62,27 @@ fn equal_conditions_are_fair() {
     assert!(fairness(FAIR).violations.is_empty());
     // Everything at two sizes, and a row that nothing is trained for.
     let baseline = "[[method]]\nname = \"Pixels\"\nbaseline = \"pixels\"\n[axes]\n\"model.embedding\" = [64, 128]\n";
-    assert!(fairness(&format!("{FAIR}\n{baseline}")).violations.is_empty());
+    assert!(
+        fairness(&format!("{FAIR}\n{baseline}"))
+            .violations
+            .is_empty()
+    );
 }
 
 #[test]
 fn a_batch_of_its_own_is_noticed_and_how_it_is_formed_is_not() {
-    let own = |batch| format!("loss.proxy_nca = {{}}\nsampler.m_per_class = {{ batch = {batch}, per_class = 1 }}");
+    let own = |batch| {
+        format!("loss.proxy_nca = {{}}\nsampler.m_per_class = {{ batch = {batch}, per_class = 1 }}")
+    };
     assert_eq!(after("loss.proxy_nca = {}", &own(8)).0, []);
     let (rules, what) = after("loss.proxy_nca = {}", &own(16));
-    assert_eq!((rules, what.as_str()), (vec![F4], "ProxyNCA: 16 images in a step, Triplet 8 images in a step"));
+    assert_eq!(
+        (rules, what.as_str()),
+        (
+            vec![F4],
+            "ProxyNCA: 16 images in a step, Triplet 8 images in a step"
+        )
+    );
 }
 
 #[test]
@@ -67,7 +92,10 @@ fn only_optimisers_of_the_same_kind_of_parameters_are_compared() {
     let two = format!("{other}\n[[method]]\nname = \"CosFace\"\nloss.cos_face = {{}}");
     let (rules, what) = after("loss.proxy_nca = {}", &two);
     assert_eq!(rules, [F6]);
-    assert!(what.contains("sgd for its own parameters") || what.contains("adam for its own parameters"), "{what}");
+    assert!(
+        what.contains("sgd for its own parameters") || what.contains("adam for its own parameters"),
+        "{what}"
+    );
 }
 
 #[test]
@@ -76,13 +104,29 @@ fn a_method_under_other_settings_than_the_others_is_noticed() {
         let exclude = format!("[[exclude]]\nmethod = \"ProxyNCA\"\n\"{key}\" = {without}\n");
         fairness(&format!("{FAIR}\n[axes]\n\"{key}\" = {values}\n{exclude}"))
     };
-    let rules = |fairness: &Fairness| fairness.violations.iter().map(|violation| violation.rule).collect::<Vec<_>>();
+    let rules = |fairness: &Fairness| {
+        fairness
+            .violations
+            .iter()
+            .map(|violation| violation.rule)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(rules(&only("model.embedding", "[64, 128]", "128")), [F3]);
     assert_eq!(rules(&only("training.steps", "[10, 20]", "10")), [F7]);
-    assert_eq!(rules(&only("model.batch_norm", "[\"train\", \"frozen\"]", "\"train\"")), [F1]);
+    assert_eq!(
+        rules(&only(
+            "model.batch_norm",
+            "[\"train\", \"frozen\"]",
+            "\"train\""
+        )),
+        [F1]
+    );
     assert_eq!(rules(&only("data.image_size", "[28, 64]", "64")), [F5]);
     let fairness = only("model.embedding", "[64, 128]", "128");
-    assert_eq!(fairness.violations[0].what, "ProxyNCA: 64-d, Triplet 128-d and 64-d");
+    assert_eq!(
+        fairness.violations[0].what,
+        "ProxyNCA: 64-d, Triplet 128-d and 64-d"
+    );
 }
 
 #[test]
@@ -91,18 +135,40 @@ fn a_method_without_a_search_among_others_with_one_is_noticed() {
     let searched = |text: &str| {
         text.replace("seeds = 3", "seeds = 3\nfolds = 2")
             .replace("{ margin = 0.2 }", "{ margin = { uniform = [0.1, 0.3] } }")
-            .replace("loss.contrastive = {}", "loss.contrastive = { neg_margin = { uniform = [0.1, 0.9] } }")
+            .replace(
+                "loss.contrastive = {}",
+                "loss.contrastive = { neg_margin = { uniform = [0.1, 0.9] } }",
+            )
     };
     let fairness = fairness(&format!("{}\n{search}", searched(FAIR)));
-    assert_eq!(fairness.violations.iter().map(|violation| violation.rule).collect::<Vec<_>>(), [F7]);
-    assert_eq!(fairness.violations[0].what, "ProxyNCA: nothing searched, Triplet 4 trials of a search");
+    assert_eq!(
+        fairness
+            .violations
+            .iter()
+            .map(|violation| violation.rule)
+            .collect::<Vec<_>>(),
+        [F7]
+    );
+    assert_eq!(
+        fairness.violations[0].what,
+        "ProxyNCA: nothing searched, Triplet 4 trials of a search"
+    );
     assert_eq!(fairness.violations[0].shown.line(), Some(28));
 }
 
 #[test]
 fn several_rows_of_one_method_are_chosen_on_test() {
-    let fairness = fairness(&format!("{FAIR}\n[axes]\n\"method.Triplet.loss.triplet.margin\" = [0.1, 0.2]\n"));
-    assert_eq!(fairness.violations.iter().map(|violation| violation.rule).collect::<Vec<_>>(), [F10]);
+    let fairness = fairness(&format!(
+        "{FAIR}\n[axes]\n\"method.Triplet.loss.triplet.margin\" = [0.1, 0.2]\n"
+    ));
+    assert_eq!(
+        fairness
+            .violations
+            .iter()
+            .map(|violation| violation.rule)
+            .collect::<Vec<_>>(),
+        [F10]
+    );
     insta::assert_snapshot!(fairness.violations[0].shown.warning(false), @r#"
     warning: F10, test classes choose nothing, does not hold: Triplet has 2 rows that differ in `loss.triplet.margin`: the best of them is chosen on test classes
       --> test.toml:30:41
@@ -116,28 +182,50 @@ fn several_rows_of_one_method_are_chosen_on_test() {
 
 #[test]
 fn few_seeds_are_told_by_how_few_they_are() {
-    assert_eq!(after("seeds = 3", "seeds = 2"), (vec![F11], "there are two seeds".to_owned()));
+    assert_eq!(
+        after("seeds = 3", "seeds = 2"),
+        (vec![F11], "there are two seeds".to_owned())
+    );
     assert_eq!(after("seeds = 3", "").0, [F11, F12]);
 }
 
 #[test]
 fn a_waived_rule_is_told_with_its_reason_and_no_longer_warned_of() {
     let text = FAIR.replace("seeds = 3", "seeds = 2");
-    let waived = fairness(&format!("{text}\n[[waive]]\nrule = \"F11\"\nreason = \"an example.\"\n"));
-    assert_eq!((waived.open().count(), waived.unneeded.len(), waived.paragraph()), (0, 0, None));
+    let waived = fairness(&format!(
+        "{text}\n[[waive]]\nrule = \"F11\"\nreason = \"an example.\"\n"
+    ));
+    assert_eq!(
+        (
+            waived.open().count(),
+            waived.unneeded.len(),
+            waived.paragraph()
+        ),
+        (0, 0, None)
+    );
     assert_eq!(
         waived.lines(),
-        ["F11, there are at least three seeds, is waived: there are two seeds. Reason: an example."]
+        [
+            "F11, there are at least three seeds, is waived: there are two seeds. Reason: an example."
+        ]
     );
     let open = fairness(&text);
-    assert_eq!(open.lines(), ["F11, there are at least three seeds, does not hold: there are two seeds."]);
+    assert_eq!(
+        open.lines(),
+        ["F11, there are at least three seeds, does not hold: there are two seeds."]
+    );
     let paragraph = open.paragraph().unwrap();
-    assert!(paragraph.starts_with("fairness: F11 there are two seeds (line 3); "), "{paragraph}");
+    assert!(
+        paragraph.starts_with("fairness: F11 there are two seeds (line 3); "),
+        "{paragraph}"
+    );
 }
 
 #[test]
 fn a_waiver_that_nothing_needs_is_a_warning() {
-    let fairness = fairness(&format!("{FAIR}\n[[waive]]\nrule = \"F4\"\nreason = \"who knows\"\n"));
+    let fairness = fairness(&format!(
+        "{FAIR}\n[[waive]]\nrule = \"F4\"\nreason = \"who knows\"\n"
+    ));
     insta::assert_snapshot!(fairness.unneeded[0].warning(false), @r#"
     warning: F4, all methods have as many images in a step, holds: there is nothing to waive
       --> test.toml:30:8

@@ -10,7 +10,10 @@ const SIDES: std::ops::RangeInclusive<u32> = 8..=1024;
 pub(super) fn check(file: &SweepFile) -> Checked {
     let (data, transform) = (&file.data, &file.transform);
     if data.image_size.is_some() && data.resize.is_some() {
-        return fault("data.resize", "images are resized either to squares (`image_size`) or by their shorter side");
+        return fault(
+            "data.resize",
+            "images are resized either to squares (`image_size`) or by their shorter side",
+        );
     }
     side(data.images().size.short_side(), stored_key(file))?;
     if let Some(crop) = transform.test.center_crop {
@@ -18,7 +21,9 @@ pub(super) fn check(file: &SweepFile) -> Checked {
     }
     match &transform.train {
         Some(train) => training(train, file)?,
-        None if transform.test.center_crop.is_none() => shape(stored_key(file), "transform.test", file)?,
+        None if transform.test.center_crop.is_none() => {
+            shape(stored_key(file), "transform.test", file)?
+        }
         None => {}
     }
     if transform.test.center_crop.is_none() {
@@ -30,17 +35,31 @@ pub(super) fn check(file: &SweepFile) -> Checked {
 /// Pixels a side of the images that reach the network, to measure on and to train on, each with the key that says so.
 pub(super) fn sides(file: &SweepFile) -> [(&'static str, u32); 2] {
     let (transform, images) = (&file.transform, file.data.images());
-    let test = transform.test.center_crop.map_or(stored_key(file), |_| "transform.test.center_crop");
+    let test = transform
+        .test
+        .center_crop
+        .map_or(stored_key(file), |_| "transform.test.center_crop");
     let train = transform.train.as_ref().map_or(test, |_| "transform.train");
-    [(test, transform.test_side(&images)), (train, transform.train_side(&images))]
+    [
+        (test, transform.test_side(&images)),
+        (train, transform.train_side(&images)),
+    ]
 }
 
 fn stored_key(file: &SweepFile) -> &'static str {
-    if file.data.resize.is_some() { "data.resize" } else { "data.image_size" }
+    if file.data.resize.is_some() {
+        "data.resize"
+    } else {
+        "data.image_size"
+    }
 }
 
 fn side(pixels: u32, key: &str) -> Checked {
-    require(SIDES.contains(&pixels), key, format!("{pixels} pixels, expected 8 to 1024"))
+    require(
+        SIDES.contains(&pixels),
+        key,
+        format!("{pixels} pixels, expected 8 to 1024"),
+    )
 }
 
 /// Images in a batch are squares of one size.
@@ -59,25 +78,36 @@ fn shape(key: &str, transform: &str, file: &SweepFile) -> Checked {
 fn cut(crop: u32, key: &str, file: &SweepFile) -> Checked {
     side(crop, key)?;
     let stored = file.data.images().size.short_side();
-    require(crop <= stored, key, format!("{crop} pixels cannot be cut out of images of {stored}"))
+    require(
+        crop <= stored,
+        key,
+        format!("{crop} pixels cannot be cut out of images of {stored}"),
+    )
 }
 
 fn training(train: &TrainTransform, file: &SweepFile) -> Checked {
     let key = |name: &str| format!("transform.train.{name}");
-    match (&train.random_resized_crop, train.random_crop, train.center_crop) {
+    match (
+        &train.random_resized_crop,
+        train.random_crop,
+        train.center_crop,
+    ) {
         (Some(crop), None, None) => resized_crop(crop, &key("random_resized_crop"))?,
         (None, Some(crop), None) => cut(crop, &key("random_crop"), file)?,
         (None, None, Some(crop)) => cut(crop, &key("center_crop"), file)?,
         (None, None, None) => shape("transform.train", "transform.train", file)?,
-        _ => {
-            fault("transform.train", "an image is cropped once: one of random_resized_crop, random_crop, center_crop")?
-        }
+        _ => fault(
+            "transform.train",
+            "an image is cropped once: one of random_resized_crop, random_crop, center_crop",
+        )?,
     }
     probability(train.flip, &key("flip"))?;
     if let Some(jitter) = &train.colour_jitter {
         colour_jitter(jitter, &key("colour_jitter"), file)?;
     }
-    train.random_erasing.as_ref().map_or(Ok(()), |erasing| random_erasing(erasing, &key("random_erasing")))
+    train.random_erasing.as_ref().map_or(Ok(()), |erasing| {
+        random_erasing(erasing, &key("random_erasing"))
+    })
 }
 
 fn resized_crop(crop: &RandomResizedCrop, key: &str) -> Checked {
@@ -93,12 +123,24 @@ fn random_erasing(erasing: &RandomErasing, key: &str) -> Checked {
 }
 
 fn colour_jitter(jitter: &ColourJitter, key: &str, file: &SweepFile) -> Checked {
-    let factors = [("brightness", jitter.brightness), ("contrast", jitter.contrast), ("saturation", jitter.saturation)];
+    let factors = [
+        ("brightness", jitter.brightness),
+        ("contrast", jitter.contrast),
+        ("saturation", jitter.saturation),
+    ];
     for (name, value) in factors {
         let message = "expected a number of at least 0";
-        require(value.is_finite() && value >= 0.0, &format!("{key}.{name}"), message)?;
+        require(
+            value.is_finite() && value >= 0.0,
+            &format!("{key}.{name}"),
+            message,
+        )?;
     }
-    require((0.0..=0.5).contains(&jitter.hue), &format!("{key}.hue"), "expected a number from 0 to 0.5")?;
+    require(
+        (0.0..=0.5).contains(&jitter.hue),
+        &format!("{key}.hue"),
+        "expected a number from 0 to 0.5",
+    )?;
     let grey = file.data.images().colour == Colour::Grey;
     require(
         !grey || (jitter.saturation == 0.0 && jitter.hue == 0.0),
@@ -108,13 +150,25 @@ fn colour_jitter(jitter: &ColourJitter, key: &str, file: &SweepFile) -> Checked 
 }
 
 fn probability(value: f64, key: &str) -> Checked {
-    require((0.0..=1.0).contains(&value), key, "expected a probability from 0 to 1")
+    require(
+        (0.0..=1.0).contains(&value),
+        key,
+        "expected a probability from 0 to 1",
+    )
 }
 
 fn scale([low, high]: [f64; 2], key: &str) -> Checked {
-    require(0.0 < low && low <= high && high <= 1.0, key, "expected two fractions of the area, the smaller one first")
+    require(
+        0.0 < low && low <= high && high <= 1.0,
+        key,
+        "expected two fractions of the area, the smaller one first",
+    )
 }
 
 fn ratio([low, high]: [f64; 2], key: &str) -> Checked {
-    require(0.0 < low && low <= high && high.is_finite(), key, "expected two ratios above 0, the smaller one first")
+    require(
+        0.0 < low && low <= high && high.is_finite(),
+        key,
+        "expected two ratios above 0, the smaller one first",
+    )
 }

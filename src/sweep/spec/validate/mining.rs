@@ -1,6 +1,8 @@
 //! Miners and memories.
 
-use schema::{BatchEasyHardMiner, Memory, MemoryKey, MemorySize, MemoryWrap, Miner, MinerStrategy, Xbm};
+use schema::{
+    BatchEasyHardMiner, Memory, MemoryKey, MemorySize, MemoryWrap, Miner, MinerStrategy, Xbm,
+};
 
 use super::{Checked, SweepFile, fault, finite, positive, require, training_images};
 
@@ -10,17 +12,24 @@ pub(super) fn miner(miner: &Miner, key: &dyn Fn(&str) -> String) -> Checked {
         Miner::Hard(_) | Miner::BatchHard(_) => Ok(()),
         Miner::Easy(miner) => finite(miner.margin, &key("miner.easy.margin")),
         Miner::AllTriplets(miner) => finite(miner.margin, &key("miner.all_triplets.margin")),
-        Miner::BatchEasyHard(miner) => batch_easy_hard(miner, &|name| key(&format!("miner.batch_easy_hard.{name}"))),
+        Miner::BatchEasyHard(miner) => {
+            batch_easy_hard(miner, &|name| key(&format!("miner.batch_easy_hard.{name}")))
+        }
         Miner::DistanceWeighted(miner) => {
             let key = |name: &str| key(&format!("miner.distance_weighted.{name}"));
             positive(miner.cutoff, &key("cutoff"))?;
             require(
                 miner.nonzero_loss_cutoff > miner.cutoff && miner.nonzero_loss_cutoff <= 2.0,
                 &key("nonzero_loss_cutoff"),
-                format!("expected a number above cutoff = {} and at most 2", miner.cutoff),
+                format!(
+                    "expected a number above cutoff = {} and at most 2",
+                    miner.cutoff
+                ),
             )
         }
-        Miner::MultiSimilarity(miner) => finite(miner.epsilon, &key("miner.multi_similarity.epsilon")),
+        Miner::MultiSimilarity(miner) => {
+            finite(miner.epsilon, &key("miner.multi_similarity.epsilon"))
+        }
         Miner::PairMargin(miner) => {
             finite(miner.pos_margin, &key("miner.pair_margin.pos_margin"))?;
             finite(miner.neg_margin, &key("miner.pair_margin.neg_margin"))
@@ -37,9 +46,17 @@ pub(super) fn miner(miner: &Miner, key: &dyn Fn(&str) -> String) -> Checked {
         ),
         Miner::UniformHistogram(miner) => {
             let key = |name: &str| key(&format!("miner.uniform_histogram.{name}"));
-            require((1..=100_000).contains(&miner.bins), &key("bins"), "expected 1 to 100000 ranges")?;
+            require(
+                (1..=100_000).contains(&miner.bins),
+                &key("bins"),
+                "expected 1 to 100000 ranges",
+            )?;
             let drawn = miner.pos_per_bin > 0 && miner.neg_per_bin > 0;
-            require(drawn, &key("pos_per_bin"), "nothing would be drawn from a range")
+            require(
+                drawn,
+                &key("pos_per_bin"),
+                "nothing would be drawn from a range",
+            )
         }
     }
 }
@@ -62,9 +79,19 @@ fn batch_easy_hard(miner: &BatchEasyHardMiner, key: &dyn Fn(&str) -> String) -> 
 }
 
 fn range(range: Option<[f64; 2]>, strategy: MinerStrategy, key: &str) -> Checked {
-    let Some([low, high]) = range else { return Ok(()) };
-    require(strategy != MinerStrategy::All, key, "a range restricts which one is chosen, it has no meaning for `all`")?;
-    require(low <= high, key, format!("no distance lies in the range from {low} to {high}"))
+    let Some([low, high]) = range else {
+        return Ok(());
+    };
+    require(
+        strategy != MinerStrategy::All,
+        key,
+        "a range restricts which one is chosen, it has no meaning for `all`",
+    )?;
+    require(
+        low <= high,
+        key,
+        format!("no distance lies in the range from {low} to {high}"),
+    )
 }
 
 pub(super) fn memory(memory: &Memory, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
@@ -74,7 +101,10 @@ pub(super) fn memory(memory: &Memory, key: &dyn Fn(&str) -> String, file: &Sweep
     require(
         xbm.start_step < file.training.steps,
         &key("start_step"),
-        format!("the memory would never be used: training has {} steps", file.training.steps),
+        format!(
+            "the memory would never be used: training has {} steps",
+            file.training.steps
+        ),
     )?;
     positive(xbm.weight, &key("weight"))?;
     require(
@@ -88,14 +118,24 @@ fn size(xbm: &Xbm, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
     let images = training_images(file).unwrap_or(u64::MAX);
     let (key, size) = match xbm.size {
         MemorySize::Size(_) => (key("size"), xbm.size.of(images)),
-        MemorySize::Ratio(ratio) if ratio > 0.0 && ratio <= 1.0 => (key("ratio"), xbm.size.of(images)),
-        MemorySize::Ratio(_) => return fault(key("ratio"), "expected a number above 0 and at most 1"),
+        MemorySize::Ratio(ratio) if ratio > 0.0 && ratio <= 1.0 => {
+            (key("ratio"), xbm.size.of(images))
+        }
+        MemorySize::Ratio(_) => {
+            return fault(key("ratio"), "expected a number above 0 and at most 1");
+        }
     };
     let batch = file.training.sampler.batch();
-    require(size >= u64::from(batch), &key, format!("{size} embeddings do not hold one batch of {batch}"))?;
+    require(
+        size >= u64::from(batch),
+        &key,
+        format!("{size} embeddings do not hold one batch of {batch}"),
+    )?;
     require(
         size <= images,
         &key,
-        format!("{size} embeddings, but a run trains on only {images} images: some would be in memory twice"),
+        format!(
+            "{size} embeddings, but a run trains on only {images} images: some would be in memory twice"
+        ),
     )
 }

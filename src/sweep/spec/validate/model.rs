@@ -11,7 +11,10 @@ pub(super) fn model(file: &SweepFile) -> Checked {
     }
     match model.embedding {
         Some(0) => fault("model.embedding", "an embedding has at least 1 dimension")?,
-        Some(width @ 65_537..) => fault("model.embedding", format!("{width} dimensions, expected at most 65536"))?,
+        Some(width @ 65_537..) => fault(
+            "model.embedding",
+            format!("{width} dimensions, expected at most 65536"),
+        )?,
         Some(_) | None => {}
     }
     pooling(model)?;
@@ -22,7 +25,9 @@ pub(super) fn model(file: &SweepFile) -> Checked {
 
 fn freeze(model: &Model) -> Checked {
     let backbone = &model.backbone;
-    let Some(unknown) = model.freeze.iter().find(|name| !backbone.has_layer(name)) else { return Ok(()) };
+    let Some(unknown) = model.freeze.iter().find(|name| !backbone.has_layer(name)) else {
+        return Ok(());
+    };
     Err(Fault {
         key: "model.freeze".to_owned(),
         message: format!("`{}` has no layer `{unknown}`", backbone.name()),
@@ -47,26 +52,35 @@ fn backbone(backbone: &Backbone, image_size: u32, key: &str) -> Checked {
     require(
         image_size >= least,
         key,
-        format!("`{name}` makes the image smaller again and again: it needs at least {least} pixels"),
+        format!(
+            "`{name}` makes the image smaller again and again: it needs at least {least} pixels"
+        ),
     )?;
     if let Backbone::Torchscript(script) = backbone {
         let example = "`backbone.torchscript = { weights = \"NAME\" }`";
-        let message = format!("the module itself is missing: {example}, after `sweep weights add NAME FILE`");
+        let message =
+            format!("the module itself is missing: {example}, after `sweep weights add NAME FILE`");
         require(script.weights.is_some(), "model.backbone", message)?;
     }
     if backbone.fits(image_size) {
         return Ok(());
     }
     match backbone {
-        Backbone::VitS16(_) | Backbone::VitB16(_) => {
-            fault(key, format!("`{name}` cuts the image into patches of 16 pixels: expected a multiple of 16"))
-        }
+        Backbone::VitS16(_) | Backbone::VitB16(_) => fault(
+            key,
+            format!("`{name}` cuts the image into patches of 16 pixels: expected a multiple of 16"),
+        ),
         _ => {
             let smaller = (least..image_size).rev().find(|&side| backbone.fits(side));
             let larger = (image_size..).find(|&side| backbone.fits(side));
-            let near: Vec<String> = smaller.into_iter().chain(larger).map(|side| side.to_string()).collect();
-            let message =
-                format!("`{name}` halves the image again and again, and {image_size} pixels do not come out even");
+            let near: Vec<String> = smaller
+                .into_iter()
+                .chain(larger)
+                .map(|side| side.to_string())
+                .collect();
+            let message = format!(
+                "`{name}` halves the image again and again, and {image_size} pixels do not come out even"
+            );
             fault(key, format!("{message}: expected {}", near.join(" or ")))
         }
     }
@@ -77,15 +91,30 @@ fn torchscript(model: &Model) -> Checked {
     if !matches!(model.backbone, Backbone::Torchscript(_)) {
         return Ok(());
     }
-    let frozen = "a TorchScript module keeps the statistics that it has: expected \"frozen_statistics\"";
-    require(model.batch_norm == BatchNorm::FrozenStatistics, "model.batch_norm", frozen)?;
-    require(model.precision == Precision::F32, "model.precision", "a TorchScript module computes in f32")
+    let frozen =
+        "a TorchScript module keeps the statistics that it has: expected \"frozen_statistics\"";
+    require(
+        model.batch_norm == BatchNorm::FrozenStatistics,
+        "model.batch_norm",
+        frozen,
+    )?;
+    require(
+        model.precision == Precision::F32,
+        "model.precision",
+        "a TorchScript module computes in f32",
+    )
 }
 
 fn pooling(model: &Model) -> Checked {
-    let Some(pooling) = model.pooling else { return Ok(()) };
+    let Some(pooling) = model.pooling else {
+        return Ok(());
+    };
     let name = model.backbone.name();
-    require(model.backbone.gives_a_map(), "model.pooling", format!("`{name}` gives no map, there is nothing to pool"))?;
+    require(
+        model.backbone.gives_a_map(),
+        "model.pooling",
+        format!("`{name}` gives no map, there is nothing to pool"),
+    )?;
     match pooling {
         Pooling::Gem(Gem { p, .. }) => positive(p, "model.pooling.gem.p"),
         Pooling::Avg | Pooling::Max | Pooling::AvgMax => Ok(()),
@@ -93,12 +122,23 @@ fn pooling(model: &Model) -> Checked {
 }
 
 fn head(model: &Model) -> Checked {
-    let Some(head) = &model.head else { return Ok(()) };
-    require(model.embedding.is_some(), "model.head", "a head needs `model.embedding`, the width of what it gives")?;
+    let Some(head) = &model.head else {
+        return Ok(());
+    };
+    require(
+        model.embedding.is_some(),
+        "model.head",
+        "a head needs `model.embedding`, the width of what it gives",
+    )?;
     match head {
         Head::Mlp(mlp) => {
-            let widths = !mlp.hidden.is_empty() && mlp.hidden.iter().all(|width| (1..=65_536).contains(width));
-            require(widths, "model.head.mlp.hidden", "expected at least one width, each from 1 to 65536")
+            let widths = !mlp.hidden.is_empty()
+                && mlp.hidden.iter().all(|width| (1..=65_536).contains(width));
+            require(
+                widths,
+                "model.head.mlp.hidden",
+                "expected at least one width, each from 1 to 65536",
+            )
         }
         Head::Linear(_) => Ok(()),
     }

@@ -2,7 +2,9 @@
 
 use schema::{Clip, Loss, Optimizer, Schedule, Span, WarmUp};
 
-use super::{Checked, SweepFile, TrainingTable, fault, fraction, not_negative, positive, require, sampling};
+use super::{
+    Checked, SweepFile, TrainingTable, fault, fraction, not_negative, positive, require, sampling,
+};
 
 pub(super) fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
     require(
@@ -12,7 +14,9 @@ pub(super) fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
     )?;
     validation(training, file)?;
     let sharing = file.method.iter().filter(|method| method.sampler.is_none());
-    let needs_positives = sharing.filter_map(|method| method.loss.as_ref()).any(Loss::needs_positives);
+    let needs_positives = sharing
+        .filter_map(|method| method.loss.as_ref())
+        .any(Loss::needs_positives);
     sampling::sampler(&training.sampler, "training.sampler", needs_positives, file)?;
     optimizers(training, file)?;
     rates(training)?;
@@ -26,18 +30,37 @@ fn validation(training: &TrainingTable, file: &SweepFile) -> Checked {
         ("validate_every", training.validate_every.is_some()),
         ("select", training.select.is_some()),
         ("patience", training.patience.is_some()),
-        ("schedule.plateau", matches!(training.schedule, Some(Schedule::Plateau(_)))),
+        (
+            "schedule.plateau",
+            matches!(training.schedule, Some(Schedule::Plateau(_))),
+        ),
     ];
-    if let Some((key, _)) = asked.into_iter().find(|(_, given)| *given && file.sweep.folds.is_none()) {
+    if let Some((key, _)) = asked
+        .into_iter()
+        .find(|(_, given)| *given && file.sweep.folds.is_none())
+    {
         let message = "there is nothing to validate on: set `sweep.folds`, or leave the key out";
         return fault(format!("training.{key}"), message);
     }
-    require(training.validate_every != Some(0), "training.validate_every", "expected at least 1 step")?;
-    require(training.patience != Some(0), "training.patience", "expected at least 1 validation")?;
-    let waits = training.patience.is_some() || matches!(training.schedule, Some(Schedule::Plateau(_)));
+    require(
+        training.validate_every != Some(0),
+        "training.validate_every",
+        "expected at least 1 step",
+    )?;
+    require(
+        training.patience != Some(0),
+        "training.patience",
+        "expected at least 1 validation",
+    )?;
+    let waits =
+        training.patience.is_some() || matches!(training.schedule, Some(Schedule::Plateau(_)));
     require(
         !waits || training.validate_every.is_some(),
-        if training.patience.is_some() { "training.patience" } else { "training.schedule.plateau" },
+        if training.patience.is_some() {
+            "training.patience"
+        } else {
+            "training.schedule.plateau"
+        },
         "it counts validations: set `training.validate_every`",
     )
 }
@@ -47,23 +70,40 @@ fn optimizers(training: &TrainingTable, file: &SweepFile) -> Checked {
     let head_is_there = file.model.embedding.is_some();
     if let Some(head) = &training.head_optimizer {
         optimizer(head, "training.head_optimizer")?;
-        require(head_is_there, "training.head_optimizer", "the model has no head: set `model.embedding`")?;
+        require(
+            head_is_there,
+            "training.head_optimizer",
+            "the model has no head: set `model.embedding`",
+        )?;
     }
     if let Some(span) = &training.freeze_trunk {
         at_least_one(span, "training.freeze_trunk")?;
-        require(head_is_there, "training.freeze_trunk", "the model has no head to train: set `model.embedding`")?;
+        require(
+            head_is_there,
+            "training.freeze_trunk",
+            "the model has no head to train: set `model.embedding`",
+        )?;
     }
-    let Some(of_losses) = &training.loss_optimizer else { return Ok(()) };
+    let Some(of_losses) = &training.loss_optimizer else {
+        return Ok(());
+    };
     optimizer(of_losses, "training.loss_optimizer")?;
     require(
-        file.method.iter().filter_map(|method| method.loss.as_ref()).any(Loss::has_parameters),
+        file.method
+            .iter()
+            .filter_map(|method| method.loss.as_ref())
+            .any(Loss::has_parameters),
         "training.loss_optimizer",
         "no method has a loss with parameters of its own",
     )
 }
 
 fn rates(training: &TrainingTable) -> Checked {
-    require(training.epoch_steps != Some(0), "training.epoch_steps", "an epoch has at least 1 step")?;
+    require(
+        training.epoch_steps != Some(0),
+        "training.epoch_steps",
+        "an epoch has at least 1 step",
+    )?;
     training.schedule.iter().try_for_each(schedule)?;
     training.warm_up.iter().try_for_each(warm_up)
 }
@@ -86,7 +126,10 @@ fn schedule(schedule: &Schedule) -> Checked {
             positive(multi_step.factor, &key("multi_step.factor"))
         }
         Schedule::Cosine(cosine) => {
-            cosine.over.iter().try_for_each(|over| at_least_one(over, &key("cosine.over")))?;
+            cosine
+                .over
+                .iter()
+                .try_for_each(|over| at_least_one(over, &key("cosine.over")))?;
             fraction(cosine.floor, &key("cosine.floor"))
         }
         Schedule::Plateau(plateau) => {
@@ -100,7 +143,11 @@ fn schedule(schedule: &Schedule) -> Checked {
 
 fn warm_up(warm_up: &WarmUp) -> Checked {
     at_least_one(&warm_up.over, "training.warm_up.over")?;
-    require((0.0..=1.0).contains(&warm_up.from), "training.warm_up.from", "expected a number from 0 to 1")
+    require(
+        (0.0..=1.0).contains(&warm_up.from),
+        "training.warm_up.from",
+        "expected a number from 0 to 1",
+    )
 }
 
 fn at_least_one(span: &Span, key: &str) -> Checked {
@@ -114,13 +161,25 @@ fn sizes(training: &TrainingTable) -> Checked {
         Some(Clip::Value(bound)) => positive(bound, "training.clip.value")?,
         None => {}
     }
-    require(training.accumulate != Some(0), "training.accumulate", "a step has at least 1 batch")?;
-    require(training.chunk != Some(0), "training.chunk", "a chunk has at least 1 image")
+    require(
+        training.accumulate != Some(0),
+        "training.accumulate",
+        "a step has at least 1 batch",
+    )?;
+    require(
+        training.chunk != Some(0),
+        "training.chunk",
+        "a chunk has at least 1 image",
+    )
 }
 
 fn guards(training: &TrainingTable) -> Checked {
     let bound = training.guards.collapse;
-    require(bound > 0.0 && bound <= 1.0, "training.guards.collapse", "expected a number above 0, and 1 for never")
+    require(
+        bound > 0.0 && bound <= 1.0,
+        "training.guards.collapse",
+        "expected a number above 0, and 1 for never",
+    )
 }
 
 pub(super) fn optimizer(optimizer: &Optimizer, table: &str) -> Checked {
@@ -162,5 +221,9 @@ pub(super) fn optimizer(optimizer: &Optimizer, table: &str) -> Checked {
 fn adaptive(lr: f64, betas: [f64; 2], epsilon: f64, key: &dyn Fn(&str) -> String) -> Checked {
     positive(lr, &key("lr"))?;
     positive(epsilon, &key("epsilon"))?;
-    require(betas.iter().all(|beta| (0.0..1.0).contains(beta)), &key("betas"), "expected two numbers from 0 to below 1")
+    require(
+        betas.iter().all(|beta| (0.0..1.0).contains(beta)),
+        &key("betas"),
+        "expected two numbers from 0 to below 1",
+    )
 }
