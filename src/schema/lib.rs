@@ -36,6 +36,8 @@ mod record;
 mod sampler;
 mod schedule;
 mod settings;
+#[cfg(test)]
+mod written_tests;
 
 pub use attempt::{
     Attempt, Comparison, Description, Device, EmbeddingFiles, EnsembleWork, EvaluateWork, Half,

@@ -202,7 +202,9 @@ impl TryFrom<XbmTable> for Xbm {
                 return Err("a memory has either a `size` or a `ratio`, not both");
             }
             (None, None) => {
-                return Err("missing field `size` (or `ratio`, of the images that a run trains on)");
+                return Err(
+                    "missing field `size` (or `ratio`, of the images that a run trains on)",
+                );
             }
         };
         let plain = Xbm::new(size);

@@ -403,4 +403,6 @@ fn locate(
 }
 
 #[cfg(test)]
+mod ids_tests;
+#[cfg(test)]
 mod tests;
