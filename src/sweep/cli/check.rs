@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::{Exit, Target, colour_on_stderr, counted, show, tell};
-use crate::spec::Sweep;
+use crate::config::Sweep;
 
 /// Checks a sweep file without running, reading data or writing anything.
 #[derive(Debug, Args)]

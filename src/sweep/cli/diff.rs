@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 use super::{Exit, Opened, counted, show, show::in_toml, show_json, studies};
 use crate::{
+    config::{Sweep, as_written},
     ledger::{Ledger, RunState},
     plan::{
         Member, Plan, Study,
         difference::{self, Difference},
     },
-    spec::{Sweep, as_written},
 };
 
 /// Tells which runs are kept, changed, added and dropped from one sweep file to another, or since the file was last

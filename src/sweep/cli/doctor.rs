@@ -13,13 +13,13 @@ use schema::{
 
 use super::{Exit, Opened, Target, counted, plan::describe, show};
 use crate::{
+    config::Sweep,
     ledger::{Ledger, absolute},
     plan::Plan,
     run::{
         slots::Machine,
         trainer::{Answer, Trainer, dialogue},
     },
-    spec::Sweep,
 };
 
 /// Tells what the program found here: trainer, libtorch, processors, GPUs, disk.

@@ -3,8 +3,8 @@
 use std::{fmt::Display, process::ExitCode};
 
 use crate::{
+    config::Diagnostic,
     ledger::{LedgerError, LockError},
-    spec::Diagnostic,
 };
 
 /// Any end but a good one.

@@ -35,10 +35,10 @@ pub use exit::Exit;
 use serde::Serialize;
 
 use crate::{
+    config::{Diagnostic, Sweep, resolved},
     ledger::Ledger,
     plan::Plan,
     run::slots::Machine,
-    spec::{Diagnostic, Sweep, resolved},
 };
 
 /// Fair comparisons of deep-metric-learning methods: a TOML file in, a table with confidence intervals out.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Exit, Opened, Target, check, counted, doctor::free_bytes, show, show_json, studies};
 use crate::{
+    config::{Method, Sweep, TrainingTable, as_written},
     ledger::Job,
     plan::{
         Member, Plan,
@@ -19,7 +20,6 @@ use crate::{
         picture::{self, Language},
     },
     run::slots::Slot,
-    spec::{Method, Sweep, TrainingTable, as_written},
 };
 
 /// Shows what would run and what is reused, each run with its name and the reason, and how long it will take as far as

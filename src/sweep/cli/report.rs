@@ -18,8 +18,8 @@ pub(super) use rows::{state_of, state_of_ensemble};
 
 use super::{Exit, Opened, Target, colour_on_stdout, show, studies, tell};
 use crate::{
+    config::{Quoted, Sweep},
     ledger::atomic,
-    spec::{Quoted, Sweep},
 };
 
 /// Makes the tables from the results that are there, and prints them.

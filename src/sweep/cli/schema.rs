@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Exit, show_json};
-use crate::spec::json_schema;
+use crate::config::json_schema;
 
 /// Prints a JSON Schema of sweep files, with which editors complete keys, explain settings and mark mistakes.
 #[derive(Debug, Args)]

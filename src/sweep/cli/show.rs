@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Exit, show};
-use crate::spec::{Rule, json_schema, presets};
+use crate::config::{Rule, json_schema, presets};
 
 /// Shows the parts that a sweep file can name: what each computes, its settings with their defaults, where it
 /// comes from, and the bounds within which the Reality Check searched.

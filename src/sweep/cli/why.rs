@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::{Exit, Opened, diff::in_words, plan::describe_run, show, show_json};
 use crate::{
+    config::Sweep,
     ledger::{End, Exit as Ended, Job, Ledger, RunState},
     plan::{
         difference::{self, Difference},
         freshness::{self, Freshness},
     },
-    spec::Sweep,
 };
 
 /// Tells why a run has to run or is reused, what attempts there were, and in what it differs from the finished run that

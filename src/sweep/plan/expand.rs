@@ -6,7 +6,7 @@ use schema::{
 };
 
 use super::Member;
-use crate::spec::{Baseline, Method, MethodTable, Point, Sweep, TrainingTable};
+use crate::config::{Baseline, Method, MethodTable, Point, Sweep, TrainingTable};
 
 /// Everything that the runs of one row of the table have in common.
 pub(super) struct Cell<'a> {

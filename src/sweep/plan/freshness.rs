@@ -9,8 +9,8 @@ use schema::{DataId, EnsembleId, Evaluated, Identity, Metric, Outcome, Record, R
 
 use super::{Plan, PlannedRun};
 use crate::{
+    config::ReportTable,
     ledger::{End, Job, Ledger, LedgerError, RunState},
-    spec::ReportTable,
 };
 
 /// Whether a job has to run.

@@ -30,12 +30,12 @@ pub use graph::Node;
 pub use study::{Standing, Study, Trial};
 
 use crate::{
+    config::{Method, Point, Sweep},
     ledger::{
         Ledger, LedgerError,
         fingerprint::{self, FingerprintError},
         weights::{self, WeightsError},
     },
-    spec::{Method, Point, Sweep},
 };
 use expand::Cell;
 

@@ -16,9 +16,9 @@ use serde_json::json;
 
 use super::{Identity, Plan, PlannedRun, expand::Cell};
 use crate::{
+    config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
     ledger::{End, Job, Ledger, LedgerError, RunState},
     search::{AtBound, Outcome, Point, Search, Suggestion, Trial as Tried, best},
-    spec::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
 };
 
 /// Seeds of trials begin here, and those of the table end before.

@@ -24,6 +24,7 @@ use super::{
     slots::Slot,
 };
 use crate::{
+    config::Sweep,
     ledger::{
         End, Exit, Job, Ledger, LedgerError, RunState, absolute,
         journal::{Decision, Journal},
@@ -33,7 +34,6 @@ use crate::{
         Plan, Standing, Study,
         freshness::{self, FreshnessOf},
     },
-    spec::Sweep,
 };
 
 /// How long to wait for news before looking at interrupts and letting the watcher redraw.

@@ -5,7 +5,7 @@ use std::{fs, thread};
 use schema::{Device, Numerics};
 use thiserror::Error;
 
-use crate::spec::{DeviceChoice, Gpus, Resources};
+use crate::config::{DeviceChoice, Gpus, Resources};
 
 /// A place where one attempt can execute at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]

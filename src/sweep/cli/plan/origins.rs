@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::first_of_each;
 use crate::{
     cli::{Exit, Opened, Target, show::in_toml},
-    spec::{Origin, as_written, origins},
+    config::{Origin, as_written, origins},
 };
 
 /// Key, value and origin of everything that is set, or left at its default.

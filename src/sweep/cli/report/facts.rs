@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::{
     cli::check::arithmetic,
+    config::{Method, Point, Sweep, as_written},
     ledger::fingerprint::registration,
-    spec::{Method, Point, Sweep, as_written},
 };
 
 /// What all trained methods have in common, searched values as their ranges.

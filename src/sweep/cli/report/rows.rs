@@ -7,9 +7,9 @@ use schema::{EnsembleId, Outcome, RunId};
 
 use crate::{
     cli::counted,
+    config::Sweep,
     ledger::{End, Job, Ledger, LedgerError, RunState as OnDisk},
     plan::{Member, Plan},
-    spec::Sweep,
 };
 
 /// A row for each member of the plan and, if there are folds, for each cell and seed whose folds are measured together.

@@ -3,7 +3,7 @@ use std::path::Path;
 use schema::{Breakdown, Evaluated, Numerics, Prepared, Scores, Trained};
 
 use super::*;
-use crate::{ledger::Ledger, plan::freshness, spec::Sweep};
+use crate::{config::Sweep, ledger::Ledger, plan::freshness};
 
 const TWO_METHODS: &str = r#"
     [sweep]

@@ -366,7 +366,7 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::*;
-    use crate::spec::presets;
+    use crate::config::presets;
 
     fn as_json(text: &str) -> Value {
         serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap()

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{Rule::*, *};
-use crate::spec::Sweep;
+use crate::config::Sweep;
 
 const FAIR: &str = r#"[sweep]
 name = "test"

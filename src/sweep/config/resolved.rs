@@ -30,7 +30,7 @@ pub fn resolved(path: &Path, overrides: &[String]) -> Result<String, Diagnostic>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Sweep;
+    use crate::config::Sweep;
 
     #[test]
     fn the_resolved_text_is_a_sweep_file_of_the_same_sweep() {

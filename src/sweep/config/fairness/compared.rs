@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Found, Key, Rule};
-use crate::spec::{Method, Point};
+use crate::config::{Method, Point};
 
 /// One thing that has to be the same.
 #[derive(Clone)]
