@@ -6,7 +6,7 @@ use std::{env, fmt::Write as _, fs, path::Path};
 use schema::{Numerics, canonical_json};
 
 use super::Plan;
-use crate::{ledger::Ledger, spec::Sweep};
+use crate::{config::Sweep, ledger::Ledger};
 
 /// Ids that are listed one by one; all of them are in the hash.
 const LISTED: usize = 3;
