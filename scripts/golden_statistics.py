@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the golden values of `report::statistics`, from SciPy: src/report/statistics/testdata/scipy.json.
+"""Writes the golden values of `report::stats`, from SciPy: src/report/stats/testdata/scipy.json.
 
 `make golden` runs it in `.venv-golden`, or run it there yourself. The result is the same each time.
 """
@@ -89,7 +89,7 @@ def write_all():
             bootstrapped((random.random(60) ** 4).round(4)),
         ],
     }
-    path = ROOT / "src/report/statistics/testdata/scipy.json"
+    path = ROOT / "src/report/stats/testdata/scipy.json"
     path.parent.mkdir(exist_ok=True)
     lines = (f"{json.dumps(name)}: [\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]" for name, cases in golden.items())
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -8,7 +8,7 @@ use schema::Metric;
 use crate::{
     gather::Runs,
     standing::{Candidate, FEWEST, Standing, best, differences},
-    statistics::paired,
+    stats::paired,
     summary::Summary,
     table::{At, candidate},
 };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     gather::Results,
-    statistics::{holm, mean, paired_t},
+    stats::{holm, mean, paired_t},
     summary::Summary,
 };
 

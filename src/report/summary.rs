@@ -10,7 +10,7 @@ use polars::prelude::{DataFrame, GroupBy, PolarsResult};
 
 use crate::{
     frame::{Observation, frame},
-    statistics,
+    stats,
 };
 
 /// Statistics over the repetitions of one cell.
@@ -94,7 +94,7 @@ fn aggregate(groups: &GroupBy<'_>) -> PolarsResult<DataFrame> {
 /// Half the width of the 95 % Student-t confidence interval of the mean of so many values with this
 /// standard deviation. None for fewer than two.
 pub(crate) fn half_width(deviation: f64, count: u32) -> Option<f64> {
-    statistics::half_width(deviation, f64::from(count), 0.95)
+    stats::half_width(deviation, f64::from(count), 0.95)
 }
 
 #[cfg(test)]

@@ -1,218 +1,248 @@
-use serde::Deserialize;
+use schema::{Evaluated, RunId};
 
 use super::*;
+use crate::RunState;
 
-#[derive(Deserialize)]
-struct Golden {
-    paired: Vec<Pair>,
-    friedman: Vec<Sets>,
-    nemenyi: Vec<Difference>,
-    needed: Vec<Needed>,
-    bootstrap: Vec<Resample>,
-}
-
-#[derive(Deserialize)]
-struct Pair {
-    first: Vec<f64>,
-    second: Vec<f64>,
-    interval: [f64; 2],
-    t: [f64; 2],
-    wilcoxon: [f64; 2],
-    cohen: f64,
-    hedges: f64,
-}
-
-#[derive(Deserialize)]
-struct Needed {
-    effect: f64,
-    alpha: f64,
-    power: f64,
-    pairs: usize,
-}
-
-#[derive(Deserialize)]
-struct Sets {
-    scores: Vec<Vec<f64>>,
-    friedman: [f64; 2],
-    ranks: Vec<f64>,
-}
-
-#[derive(Deserialize)]
-struct Difference {
-    methods: usize,
-    sets: usize,
-    alpha: f64,
-    difference: f64,
-}
-
-#[derive(Deserialize)]
-struct Resample {
-    values: Vec<f64>,
-    interval: [f64; 2],
-    error: f64,
-}
-
-fn golden() -> Golden {
-    serde_json::from_str(include_str!("testdata/scipy.json")).unwrap()
-}
-
-#[track_caller]
-fn close(ours: f64, theirs: f64) {
-    assert!(
-        (ours - theirs).abs() <= 1e-9 * theirs.abs().max(1.0),
-        "{ours} is not {theirs}"
-    );
-}
-
-#[test]
-fn intervals_tests_and_effects_agree_with_scipy() {
-    for case in golden().paired {
-        let interval = student(&case.first, 0.95).unwrap();
-        close(interval.low, case.interval[0]);
-        close(interval.high, case.interval[1]);
-        let paired = paired(&case.first, &case.second).unwrap();
-        close(paired.t.unwrap().t, case.t[0]);
-        close(paired.t.unwrap().p, case.t[1]);
-        close(paired.wilcoxon.unwrap().statistic, case.wilcoxon[0]);
-        close(paired.wilcoxon.unwrap().p, case.wilcoxon[1]);
-        close(paired.cohen.unwrap(), case.cohen);
-        close(paired.hedges.unwrap(), case.hedges);
+fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
+    let scores = [(Metric::MapAtR, value), (Metric::RecallAt(1), 2.0 * value)]
+        .into_iter()
+        .collect();
+    let run: RunId = format!("{:08x}{seed:08x}", method.len() * 16 + dataset.len())
+        .parse()
+        .unwrap();
+    Row {
+        dataset: dataset.to_owned(),
+        method: method.to_owned(),
+        is_baseline: method == "Pixels",
+        settings: Vec::new(),
+        seed,
+        fold: None,
+        together: None,
+        run,
+        state: RunState::Finished(Evaluated {
+            classes: 2,
+            images: 4,
+            gallery: None,
+            lone: 0,
+            scores,
+        }),
     }
 }
 
-#[test]
-fn p_values_adjusted_by_holm_never_decrease_in_order() {
-    let close_to = |p: &[f64], adjusted: &[f64]| {
-        holm(p)
-            .iter()
-            .zip(adjusted)
-            .for_each(|(a, b)| close(*a, *b))
-    };
-    // By hand: 4 · 0.005, 3 · 0.01, 2 · 0.03, and 0.04, which may not be less than the one before.
-    close_to(&[0.01, 0.04, 0.03, 0.005], &[0.03, 0.06, 0.06, 0.02]);
-    close_to(&[0.5, 0.9, 0.02], &[1.0, 1.0, 0.06]);
-    assert!(holm(&[]).is_empty());
-}
-
-#[test]
-fn the_friedman_test_and_its_critical_difference_agree_with_scipy() {
-    for case in golden().friedman {
-        let test = friedman(&case.scores).unwrap();
-        close(test.chi_squared, case.friedman[0]);
-        close(test.p, case.friedman[1]);
-        test.mean_ranks
-            .into_iter()
-            .zip(case.ranks)
-            .for_each(|(ours, theirs)| close(ours, theirs));
-    }
-    for case in golden().nemenyi {
-        let ours = nemenyi_difference(case.methods, case.sets, case.alpha);
-        close(ours, case.difference);
-    }
-    assert_eq!(friedman(&[vec![1.0, 1.0, 1.0], vec![2.0, 2.0, 2.0]]), None);
-    assert_eq!(friedman(&[vec![1.0, 2.0], vec![2.0, 1.0]]), None);
-}
-
-#[test]
-fn bootstrap_intervals_are_near_those_of_scipy() {
-    for case in golden().bootstrap {
-        let ours = over_queries(&case.values, 0.95, 20_000, 1).unwrap();
-        let width = case.interval[1] - case.interval[0];
-        assert!(
-            (ours.interval.low - case.interval[0]).abs() < 0.05 * width,
-            "{ours:?} {:?}",
-            case.interval
-        );
-        assert!(
-            (ours.interval.high - case.interval[1]).abs() < 0.05 * width,
-            "{ours:?} {:?}",
-            case.interval
-        );
-        assert!((ours.error / case.error - 1.0).abs() < 0.03);
-    }
-}
-
-#[test]
-fn a_bootstrap_is_the_same_each_time_and_another_with_another_seed() {
-    let values: Vec<f64> = (0..40).map(|i| f64::from(i * i % 17)).collect();
-    let of = |seed| over_queries(&values, 0.95, 500, seed).unwrap();
-    assert_eq!(of(1), of(1));
-    assert_ne!(of(1), of(2));
-}
-
-#[test]
-fn two_units_give_the_bootstrap_that_can_be_counted_by_hand() {
-    // Replicates are 0, 1/2, 1/2 and 1 with a quarter each: a standard deviation of √(1/8).
-    let result = over_queries(&[0.0, 1.0], 0.95, 40_000, 3).unwrap();
-    assert!((result.error - 0.125f64.sqrt()).abs() < 0.003);
-    assert_eq!((result.interval.low, result.interval.high), (0.0, 1.0));
-    assert_eq!(over_queries(&[0.5], 0.95, 100, 0), None);
-    let constant = over_queries(&[0.5; 9], 0.95, 100, 0).unwrap();
-    assert_eq!(
-        constant.interval,
-        Interval {
-            mean: 0.5,
-            low: 0.5,
-            high: 0.5
+/// Four seeds of three methods and of pixels, on data sets of these names.
+fn rows(datasets: &[&str]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for dataset in datasets {
+        for (method, values) in [
+            ("MS", [0.36, 0.38, 0.34, 0.36]),
+            ("Triplet", [0.34, 0.37, 0.33, 0.32]),
+            ("Contrastive", [0.30, 0.33, 0.30, 0.31]),
+            ("Pixels", [0.1; 4]),
+        ] {
+            rows.extend(
+                (0..)
+                    .zip(values)
+                    .map(|(seed, value)| row(dataset, method, seed, value)),
+            );
         }
-    );
-}
-
-#[test]
-fn classes_are_drawn_whole_and_weigh_by_their_queries() {
-    // Two classes, one all right, one all wrong: as many queries as there are say no more than the two classes.
-    let (values, classes): (Vec<f64>, Vec<ClassOf>) =
-        (0..200).map(|i| (f64::from(i % 2), i as u32 % 2)).unzip();
-    let (by_query, by_class) = (
-        over_queries(&values, 0.95, 2000, 5).unwrap(),
-        over_classes(&values, &classes, 0.95, 2000, 5).unwrap(),
-    );
-    assert_eq!(by_query.interval.mean, by_class.interval.mean);
-    assert!(
-        (by_query.error - 0.5 / 200f64.sqrt()).abs() < 0.002,
-        "{by_query:?}"
-    );
-    assert!(
-        (by_class.error - 0.125f64.sqrt()).abs() < 0.02,
-        "{by_class:?}"
-    );
-}
-
-#[test]
-fn what_cannot_be_said_is_not_said() {
-    assert_eq!(student(&[0.5], 0.95), None);
-    assert_eq!(paired(&[0.5], &[0.25]), None);
-    assert_eq!(paired_t(&[1.0, 2.0, 3.0], &[0.5, 1.5, 2.5]), None);
-    assert_eq!(wilcoxon(&[1.0, 2.0], &[1.0, 2.0]), None);
-}
-
-#[test]
-fn three_pairs_in_one_direction_are_as_significant_as_three_can_be() {
-    let test = wilcoxon(&[3.0, 5.0, 9.0], &[2.0, 3.0, 4.0]).unwrap();
-    // One of the eight ways to sign three ranks, twice.
-    assert_eq!(
-        (test.statistic, test.p, test.rank_biserial),
-        (0.0, 0.25, 1.0)
-    );
-    assert_eq!(test.method, WilcoxonMethod::Exact);
-}
-
-#[test]
-fn the_power_note_agrees_with_the_noncentral_t_distribution() {
-    for Needed {
-        effect,
-        alpha,
-        power,
-        pairs,
-    } in golden().needed
-    {
-        let ours = seeds_needed(effect, alpha, power).unwrap();
-        assert!(
-            ours.abs_diff(pairs) <= 1,
-            "{effect} {alpha}: {ours} is not {pairs}"
-        );
     }
-    assert_eq!(seeds_needed(0.0, 0.05, 0.8), None);
-    let clear = paired(&[1.0, 1.1, 1.2, 1.05], &[0.0, 0.12, 0.19, 0.06]).unwrap();
-    assert_eq!(clear.more, Some(0));
+    rows
+}
+
+fn ask(rows: &[Row], baseline: Option<&str>) -> Statistics {
+    let queries = |row: &Row, _: Metric| {
+        let own = if row.method == "MS" { 0.5 } else { 0.25 };
+        (row.method != "Contrastive").then(|| Queries {
+            classes: vec![0, 0, 1, 1],
+            values: vec![own, 0.0, own, 1.0],
+        })
+    };
+    let metrics = |_: &str| vec![Metric::RecallAt(1), Metric::MapAtR];
+    let question = Question {
+        sweep: "tiny",
+        metrics: &metrics,
+        baseline,
+        queries: &queries,
+    };
+    statistics(rows, &question).unwrap().unwrap()
+}
+
+#[test]
+fn methods_are_compared_with_the_baseline_seed_by_seed() {
+    let statistics = ask(&rows(&["A"]), Some("Triplet"));
+    let by_map: Vec<&Comparison> = statistics
+        .comparisons
+        .iter()
+        .filter(|c| c.is_primary)
+        .collect();
+    assert_eq!(
+        by_map.iter().map(|c| c.method.as_str()).collect::<Vec<_>>(),
+        ["MS", "Contrastive", "Pixels"]
+    );
+    let paired = by_map[0].paired.as_ref().unwrap();
+    // Differences 0.02, 0.01, 0.01 and 0.04: mean 0.02, deviation sqrt(0.0006 / 3) = 0.0141421, t = 2.828427 with three
+    // degrees of freedom.
+    assert!((paired.difference.mean - 0.02).abs() < 1e-12);
+    assert!((paired.t.unwrap().t - 8f64.sqrt()).abs() < 1e-9);
+    assert!(
+        (paired.t.unwrap().p - 0.066_276).abs() < 1e-5,
+        "{:?}",
+        paired.t
+    );
+    // All four differences have one sign: 2 of 16.
+    assert!((paired.wilcoxon.unwrap().p - 0.125).abs() < 1e-12);
+    // Of three tests it has the largest p value.
+    assert_eq!(by_map[0].holm, Some(paired.t.unwrap().p));
+    assert!(by_map[2].holm.unwrap() < 0.001);
+}
+
+#[test]
+fn without_a_baseline_the_best_is_the_reference() {
+    let statistics = ask(&rows(&["A"]), None);
+    assert!(
+        statistics
+            .comparisons
+            .iter()
+            .all(|c| c.reference == "MS" && c.method != "MS")
+    );
+    assert!(statistics.markdown().contains("## Against the best"));
+}
+
+#[test]
+fn three_data_sets_have_a_ranking_and_two_have_none() {
+    assert!(ask(&rows(&["A", "BB"]), None).rankings.is_empty());
+    let statistics = ask(&rows(&["A", "BB", "CCC"]), None);
+    let ranking = &statistics.rankings[0];
+    // The same order on all three: χ² = 12 / (3 · 3 · 4) · (9 + 36 + 81) - 3 · 3 · 4 = 6, p = exp(-3).
+    assert!((ranking.chi_squared - 6.0).abs() < 1e-9 && (ranking.p - (-3f64).exp()).abs() < 1e-9);
+    let names: Vec<&str> = ranking
+        .methods
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(names, ["MS", "Triplet", "Contrastive"]);
+    let [(name, svg)] = &statistics.diagrams()[..] else {
+        panic!("one diagram")
+    };
+    assert!(
+        name == "ranks.svg" && svg.contains("Triplet (2.00)"),
+        "{svg}"
+    );
+}
+
+#[test]
+fn what_each_query_measured_is_resampled() {
+    let statistics = ask(&rows(&["A"]), Some("Triplet"));
+    let images = &statistics.images[0];
+    assert_eq!((images.method.as_str(), images.queries), ("MS", 4));
+    assert!((images.over_queries.unwrap().interval.mean - 0.5).abs() < 1e-12);
+    // In both classes one of two queries gains 0.25.
+    let (name, above) = images.above.as_ref().unwrap();
+    assert_eq!(
+        (name.as_str(), above.interval.low, above.interval.high),
+        ("Triplet", 0.125, 0.125)
+    );
+    assert!(
+        statistics
+            .images
+            .iter()
+            .all(|images| images.method != "Contrastive")
+    );
+}
+
+#[test]
+fn the_statistics_are_a_page() {
+    let statistics = ask(&rows(&["A", "BB", "CCC"]), Some("Triplet"));
+    insta::assert_snapshot!(statistics.markdown(), @r#"
+    # tiny: statistics
+
+    ## Against the baseline
+
+    Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one pair. The difference is in percentage points, above zero if the method is better, with its 95 % Student-t interval. p of a paired t test, the same adjusted by Holm over all rows here, p of a Wilcoxon signed-rank test; Hedges' g is the difference in its own standard deviations, without the bias of few seeds. More: about so many more seeds would show a difference of this size (level 5 %, power 80 %). All other metrics are in the CSV file.
+
+    ### A
+
+    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
+    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 2 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0 |
+    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
+
+    ### BB
+
+    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
+    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 2 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0 |
+    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
+
+    ### CCC
+
+    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
+    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 2 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0 |
+    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
+
+    ## Over test images
+
+    The mean over the runs for each query, resampled 2000 times (BCa, 95 %): each query for itself, or all queries of a class together, which is what other classes might have given. Above: the difference from another method, over classes; it speaks of these trained networks, not of other seeds.
+
+    ### A, 4 queries
+
+    | method | metric | mean | over queries | over classes | above |
+    | :--- | :--- | ---: | ---: | ---: | :--- |
+    | MS | MAP@R | 50.00 | 12.50 to 87.50 | 25.00 to 75.00 | Triplet: +12.50 (+12.50 to +12.50) |
+    | Triplet | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 |  |
+    | Pixels | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 | Triplet: +0.00 (+0.00 to +0.00) |
+
+    ### BB, 4 queries
+
+    | method | metric | mean | over queries | over classes | above |
+    | :--- | :--- | ---: | ---: | ---: | :--- |
+    | MS | MAP@R | 50.00 | 12.50 to 87.50 | 25.00 to 75.00 | Triplet: +12.50 (+12.50 to +12.50) |
+    | Triplet | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 |  |
+    | Pixels | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 | Triplet: +0.00 (+0.00 to +0.00) |
+
+    ### CCC, 4 queries
+
+    | method | metric | mean | over queries | over classes | above |
+    | :--- | :--- | ---: | ---: | ---: | :--- |
+    | MS | MAP@R | 50.00 | 12.50 to 87.50 | 25.00 to 75.00 | Triplet: +12.50 (+12.50 to +12.50) |
+    | Triplet | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 |  |
+    | Pixels | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 | Triplet: +0.00 (+0.00 to +0.00) |
+
+    ## Over data sets
+
+    The ranks of 3 methods on A (MAP@R), BB (MAP@R), CCC (MAP@R). Friedman test: χ² = 6.00, p = 0.050. Two methods whose mean ranks are 1.91 or more apart differ (Nemenyi, level 5 %); the diagram joins those that do not. With few data sets it can tell little.
+
+    ![mean ranks](ranks.svg)
+
+    | method | mean rank |
+    | :--- | ---: |
+    | MS | 1.00 |
+    | Triplet | 2.00 |
+    | Contrastive | 3.00 |
+    "#);
+    insta::assert_snapshot!(statistics.csv().unwrap().lines().take(3).collect::<Vec<_>>().join("\n"), @r#"
+    dataset,folds,method,against,metric,seeds,difference,low,high,t,p_t,p_holm,p_wilcoxon,rank_biserial,cohen_d,hedges_g,more_seeds
+    A,,MS,Triplet,recall@1,4,0.03999999999999998,-0.0050065872645636,0.08500658726456356,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,2
+    A,,MS,Triplet,map@r,4,0.01999999999999999,-0.0025032936322818,0.04250329363228178,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,2
+    "#);
+}
+
+#[test]
+fn nothing_to_compare_gives_no_statistics() {
+    let metrics = |_: &str| vec![Metric::MapAtR];
+    let question = Question {
+        sweep: "tiny",
+        metrics: &metrics,
+        baseline: None,
+        queries: &|_, _| None,
+    };
+    assert!(
+        statistics(&[row("A", "MS", 0, 0.5)], &question)
+            .unwrap()
+            .is_none()
+    );
 }

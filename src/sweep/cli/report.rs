@@ -95,16 +95,16 @@ impl Destination {
             baseline: sweep.report.baseline.as_deref(),
             queries: &|row, metric| folders.queries(row, metric),
         };
-        let Some(evidence) = report::evidence(rows, &question).map_err(Exit::stuck)? else {
+        let Some(statistics) = report::statistics(rows, &question).map_err(Exit::stuck)? else {
             return Ok(());
         };
-        write(&folder.join("statistics.md"), &evidence.markdown())?;
+        write(&folder.join("statistics.md"), &statistics.markdown())?;
         write(
             &folder.join("statistics.csv"),
-            &evidence.csv().map_err(Exit::stuck)?,
+            &statistics.csv().map_err(Exit::stuck)?,
         )?;
         let mut written = vec![folder.join("statistics.{md,csv}").display().to_string()];
-        for (name, diagram) in evidence.diagrams() {
+        for (name, diagram) in statistics.diagrams() {
             write(&folder.join(&name), &diagram)?;
             written.push(folder.join(name).display().to_string());
         }

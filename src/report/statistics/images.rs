@@ -8,7 +8,7 @@ use crate::{
     Row, RunState,
     claims::primary,
     gather::Runs,
-    statistics::{over_classes, over_queries},
+    stats::{over_classes, over_queries},
 };
 
 /// Samples of a bootstrap.

@@ -7,7 +7,7 @@ use crate::{
     claims::primary,
     gather::Runs,
     standing::LEVEL,
-    statistics::{friedman, nemenyi_difference},
+    stats::{friedman, nemenyi_difference},
     table::At,
 };
 

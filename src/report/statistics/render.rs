@@ -1,13 +1,13 @@
-//! Evidence as Markdown, as CSV and as diagrams.
+//! Statistics as Markdown, as CSV and as diagrams.
 
-use super::{Comparison, Evidence, Images, Ranking};
+use super::{Comparison, Images, Ranking, Statistics};
 use crate::{
     ReportError,
     markdown::{escape, row},
-    statistics::{Interval, Resampled, critical_difference_diagram},
+    stats::{Interval, Resampled, critical_difference_diagram},
 };
 
-impl Evidence {
+impl Statistics {
     /// All of it as Markdown; comparisons by the metric that tells most.
     pub fn markdown(&self) -> String {
         let mut text = format!("# {}: statistics\n", escape(&self.sweep));

@@ -1,0 +1,75 @@
+//! How sure a comparison may be, in plain functions of numbers.
+//!
+//! Pairs are results of two methods under the same conditions: the same data set, seed and fold. All tests are
+//! two-sided. What needs more values than there are is `None`, never a guess. Reference: SciPy, to which the tests
+//! hold every number (`scripts/golden_statistics.py`); the exceptions, which SciPy has not, say where they are from.
+
+mod bootstrap;
+mod diagram;
+mod paired;
+mod ranks;
+mod several;
+#[cfg(test)]
+mod tests;
+
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
+pub use bootstrap::{ClassOf, Resampled, bootstrap, over_classes, over_queries};
+pub use diagram::critical_difference_diagram;
+pub use paired::{
+    Paired, TTest, Wilcoxon, WilcoxonMethod, paired, paired_t, seeds_needed, wilcoxon,
+};
+pub use several::{Friedman, friedman, holm, nemenyi_difference};
+
+/// A mean and its confidence interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// The mean.
+    pub mean: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+/// The mean of the values and its Student-t interval, mean ± t·s/√n with n - 1 degrees of freedom.
+///
+/// `confidence` is a share such as 0.95. None for fewer than two values.
+pub fn student(values: &[f64], confidence: f64) -> Option<Interval> {
+    let mean = mean(values)?;
+    let half = half_width(deviation(values)?, values.len() as f64, confidence)?;
+    Some(Interval {
+        mean,
+        low: mean - half,
+        high: mean + half,
+    })
+}
+
+/// Half the width of Student's interval for the mean of `count` values with this standard deviation; none for fewer
+/// than two.
+pub(crate) fn half_width(deviation: f64, count: f64, confidence: f64) -> Option<f64> {
+    Some(t(count - 1.0)?.inverse_cdf(0.5 + 0.5 * confidence) * deviation / count.sqrt())
+}
+
+/// The mean; none of nothing.
+pub fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// The standard deviation with n - 1 in the denominator; none for fewer than two values.
+pub fn deviation(values: &[f64]) -> Option<f64> {
+    let mean = mean(values).filter(|_| values.len() > 1)?;
+    let squares: f64 = values
+        .iter()
+        .map(|value| (value - mean) * (value - mean))
+        .sum();
+    Some((squares / (values.len() as f64 - 1.0)).sqrt())
+}
+
+fn t(freedom: f64) -> Option<StudentsT> {
+    StudentsT::new(0.0, 1.0, freedom).ok()
+}
+
+fn normal() -> Normal {
+    Normal::standard()
+}
