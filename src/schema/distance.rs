@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use crate::Card;
+use crate::{Card, Setting};
 
 /// How far apart two embeddings are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,8 @@ pub enum Distance {
     /// The p-norm of the difference, p from 1 on.
     Lp(#[serde(deserialize_with = "norm")] f64),
 }
+
+impl Setting for Distance {}
 
 fn norm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     match f64::deserialize(deserializer)? {

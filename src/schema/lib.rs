@@ -28,11 +28,12 @@ mod images;
 mod loss;
 mod memory;
 mod metric;
-mod miner;
 mod model;
 mod optimizer;
+mod parts;
 mod recipe;
 mod record;
+pub mod renamed;
 mod sampler;
 mod schedule;
 mod settings;
@@ -61,17 +62,13 @@ pub use images::{
 pub use loss::*;
 pub use memory::{Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, SelfExclusion, Xbm};
 pub use metric::{Metric, ParseMetricError, Scores};
-pub use miner::{
-    AllTripletsMiner, AngularMiner, BatchEasyHardMiner, BatchHardMiner, DistanceWeightedMiner,
-    EasyMiner, HardAwareMiner, HardMiner, Miner, MinerStrategy, MultiSimilarityMiner,
-    PairMarginMiner, SemiHard, UniformHistogramMiner,
-};
 pub use model::{
     Backbone, BatchNorm, BnInception, Bottleneck, ColourOrder, Gem, Head, LinearHead,
     LinearInitial, Mlp, Model, Pooling, Precision, Pretrained, Seen, StrideOn, Torchscript, Vit,
     VitInput, Weights,
 };
 pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};
+pub use parts::*;
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
 pub use record::{EnsembleRecord, Evaluated, Outcome, Record};
 pub use sampler::{

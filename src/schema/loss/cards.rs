@@ -1,35 +1,7 @@
 //! What `sweep show losses` tells of each loss: formula, source, and the search space of the Reality Check.
 
 use super::Loss;
-
-/// What there is to know about one part that a sweep file can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Card {
-    /// Its name in a sweep file.
-    pub name: &'static str,
-    /// What it computes. d is a distance, s a similarity, a an anchor, p a positive, n a negative.
-    pub formula: &'static str,
-    /// Where it comes from.
-    pub source: &'static str,
-    /// The bounds within which the Reality Check searched its settings. Empty: it is not among its methods.
-    pub search: &'static str,
-}
-
-impl Card {
-    pub(crate) const fn new(
-        name: &'static str,
-        formula: &'static str,
-        source: &'static str,
-        search: &'static str,
-    ) -> Card {
-        Card {
-            name,
-            formula,
-            source,
-            search,
-        }
-    }
-}
+use crate::Card;
 
 impl Loss {
     /// The card of every loss, in the order of [`Loss::every`].

@@ -231,12 +231,12 @@ fn misfit_of_sum(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Clustering, Contrastive, ProxyAnchor, SemiHard, Summand, Xbm};
+    use crate::{Clustering, Contrastive, ProxyAnchor, SemiHardMiner, Summand, Xbm};
 
     #[test]
     fn combinations_that_make_no_sense_are_refused_with_the_key_at_fault() {
         let xbm = Memory::Xbm(serde_json::from_str::<Xbm>(r#"{"size": 64}"#).unwrap());
-        let miner = Miner::SemiHard(SemiHard::default());
+        let miner = Miner::SemiHard(SemiHardMiner::default());
         let key = |misfit: Option<Misfit>| misfit.map(|misfit| misfit.key);
         let proxies = Loss::ProxyAnchor(ProxyAnchor::default());
         assert_eq!(

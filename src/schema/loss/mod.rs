@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Distance, Miner, Reduction, Regularizer};
 
-pub use cards::Card;
 pub use fit::Misfit;
 pub use proxies::{
     ArcFace, Boundary, CosFace, Margin, NormalisedSoftmax, ProxyAnchor, ProxyNca, ProxyNcaPp,

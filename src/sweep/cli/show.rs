@@ -329,10 +329,10 @@ fn entry(card: &Card, default: &impl Serialize, key: &str) -> String {
     if !card.source.is_empty() {
         lines.push(format!("    {}", card.source));
     }
-    if !card.search.is_empty() {
+    if !card.published_search.is_empty() {
         lines.push(format!(
             "    searched by the Reality Check in {}",
-            card.search
+            card.published_search
         ));
     }
     lines.join("\n")

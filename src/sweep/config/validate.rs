@@ -297,10 +297,6 @@ fn require(holds: bool, key: &str, message: impl Into<String>) -> Checked {
     if holds { Ok(()) } else { fault(key, message) }
 }
 
-fn finite(number: f64, key: &str) -> Checked {
-    require(number.is_finite(), key, "expected a finite number")
-}
-
 fn fraction(number: f64, key: &str) -> Checked {
     require(
         (0.0..1.0).contains(&number),

@@ -1,0 +1,15 @@
+//! Parts: the choices that a sweep file can name.
+//!
+//! All facts about one part are in one file: its settings with their defaults and ranges, what it
+//! computes, where it comes from, and what it can be combined with. [`part`] holds the trait that
+//! every part implements and the macros that declare one part and one kind of parts; [`range`]
+//! holds the ranges of settings. How a part computes is in the crate `dml`.
+
+pub(crate) mod part;
+pub(crate) mod range;
+
+mod miner;
+
+pub use miner::*;
+pub use part::{Card, OutOfRange, Part};
+pub use range::{Range, Setting};

@@ -1,0 +1,76 @@
+//! Keys of sweep files that were renamed.
+//!
+//! A sweep file is written with the new spelling. The serialised form of a recipe keeps the old one,
+//! because the id of a run is a hash of it. Types carry both spellings in their serde attributes;
+//! this table is for programs that handle JSON or TOML without the types.
+
+use serde_json::Value;
+
+/// Renamed keys and choices: (old, new). The old spelling is what a recipe serialises to; the new
+/// one is what a user writes and reads.
+pub const RENAMED: &[(&str, &str)] = &[];
+
+/// Returns the new spelling of a renamed key or choice, if `old` is one.
+pub fn renamed(old: &str) -> Option<&'static str> {
+    RENAMED
+        .iter()
+        .find(|(known, _)| *known == old)
+        .map(|(_, new)| *new)
+}
+
+/// Returns a serialised recipe, or a piece of one, in the spelling that a user reads.
+pub fn in_new_spelling(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(key, value)| {
+                let key = renamed(&key).map_or(key, str::to_owned);
+                (key, in_new_spelling(value))
+            });
+            Value::Object(fields.collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(in_new_spelling).collect()),
+        Value::String(text) => Value::String(renamed(&text).map_or(text, str::to_owned)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::{Serialize, de::DeserializeOwned};
+
+    use super::*;
+    use crate::Miner;
+
+    /// Asserts that each value serialises to the old spelling and is read from both. Returns the
+    /// renamed keys and choices that occur.
+    fn renamed_in<T>(values: Vec<T>) -> BTreeSet<&'static str>
+    where
+        T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        let mut found = BTreeSet::new();
+        for value in values {
+            let old = serde_json::to_value(&value).unwrap();
+            let new = in_new_spelling(old.clone());
+            let text = old.to_string();
+            for (key, new_key) in RENAMED {
+                assert!(!text.contains(&format!("\"{new_key}\"")), "{text}");
+                if text.contains(&format!("\"{key}\"")) {
+                    found.insert(*key);
+                }
+            }
+            assert_eq!(serde_json::from_value::<T>(old).unwrap(), value);
+            assert_eq!(serde_json::from_value::<T>(new).unwrap(), value);
+        }
+        found
+    }
+
+    #[test]
+    fn every_renamed_key_is_written_the_old_way_and_read_both_ways() {
+        let found = [renamed_in(Miner::every())];
+        let found: BTreeSet<&str> = found.into_iter().flatten().collect();
+        let listed: BTreeSet<&str> = RENAMED.iter().map(|(old, _)| *old).collect();
+        assert_eq!(found, listed);
+    }
+}
