@@ -86,7 +86,10 @@ fn measure(
     let images = images.map_err(|error| score::unmeasurable(&error))?;
     let searching = Searching::new(images, &data.test_roles);
     let scored = score::score(searching.search(), metrics, device)?;
-    publish(&folder.join("queries.csv"), &table(&scored, &searching))?;
+    durable::write(
+        &folder.join("queries.csv"),
+        table(&scored, &searching).as_bytes(),
+    )?;
     let evaluated = Evaluated {
         classes: data.test_classes.len() as u64,
         images: searching.queries() as u64,
@@ -188,13 +191,6 @@ fn unusable(path: &Path, why: &str) -> Failed {
         "cannot use the network `{}`: {why}",
         path.display()
     ))
-}
-
-/// Writes a text that gets its name only when it is complete.
-fn publish(path: &Path, text: &str) -> Result<(), Failed> {
-    let temporary = path.with_extension("incomplete");
-    let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|cause| Failed::disk(path, &cause))
 }
 
 /// The scores of each query, a line each, with its number among the test images.

@@ -7,7 +7,7 @@ use dml::{
 use image::{Rgb, RgbImage, imageops};
 use schema::{Event, Finished, NeighboursWork};
 
-use crate::{End, Failed, Listener, Stop, evaluate, score, split};
+use crate::{End, Failed, Listener, Stop, evaluate, files, score, split};
 
 /// Pixels a side that an image is enlarged to, at least.
 const SIDE: u32 = 96;
@@ -62,9 +62,7 @@ pub(crate) fn neighbours(
     )?;
     let is_right = |&image: &usize| images.labels[image] == images.labels[query];
     let picture = draw(&data, &images.places, query, &found, is_right)?;
-    picture
-        .save(&work.into)
-        .map_err(|error| Failed::disk(&work.into, &std::io::Error::other(error)))?;
+    files::write_png(&picture, &work.into)?;
     let right = found.iter().filter(|image| is_right(image)).count() as u32;
     Ok(End::Finished(Finished::Drawn {
         right,

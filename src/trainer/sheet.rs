@@ -5,10 +5,10 @@ use dml::data::{
     listing::{Image, Part, Role},
 };
 use font8x8::UnicodeFonts;
-use image::{ImageFormat, Rgb, RgbImage, imageops};
+use image::{Rgb, RgbImage, imageops};
 use schema::{Event, Finished, Half, SheetWork};
 
-use crate::{Failed, Listener, inspect, prepare::with_progress};
+use crate::{Failed, Listener, files, inspect, prepare::with_progress};
 
 /// Pixels a side of the square that an image is fitted into.
 const SIDE: u32 = 96;
@@ -49,8 +49,7 @@ pub(crate) fn sheet(work: &SheetWork, say: Listener) -> Result<Finished, Failed>
             })
         })
     });
-    let saved = picture.save_with_format(&work.into, ImageFormat::Png);
-    saved.map_err(|error| Failed::disk(&work.into, &std::io::Error::other(error)))?;
+    files::write_png(&picture, &work.into)?;
     Ok(Finished::Sheet {
         classes: rows.len() as u32,
         images: images as u32,

@@ -51,7 +51,7 @@ pub(crate) fn train(
     say: Listener,
 ) -> Result<End, Failed> {
     let data = split::open(&work.recipe, &work.data)?;
-    fs::create_dir_all(&work.run).map_err(|cause| Failed::disk(&work.run, &cause))?;
+    durable::create_folder(&work.run)?;
     keep_script(work)?;
     let Some(training) = &work.recipe.training else {
         return leave_untrained(work, device, say);
@@ -74,12 +74,7 @@ fn keep_script(work: &TrainWork) -> Result<(), Failed> {
     else {
         return Ok(());
     };
-    let (kept, incomplete) = (
-        files::script(&work.run),
-        files::script(&work.run).with_extension("incomplete"),
-    );
-    let copied = fs::copy(file, &incomplete).and_then(|_| fs::rename(&incomplete, &kept));
-    copied.map_err(|cause| Failed::disk(&kept, &cause))
+    Ok(durable::copy(file, &files::script(&work.run))?)
 }
 
 fn leave_untrained(work: &TrainWork, device: tch::Device, say: Listener) -> Result<End, Failed> {

@@ -10,12 +10,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use durable::{create_folder, sync_parent};
+
 use super::{
     DataError, Progress,
     archive::unpack,
     listing::{Counts, Listing},
     readers::{Found, Reader, manifest},
-    write::{create_folder, sync_folder_of},
 };
 
 /// The table of a data set's images, in its own folder.
@@ -108,7 +109,7 @@ fn register(
     publish(request.into)?;
     let path = request.into.join(LISTING);
     manifest::write(&found.listing, root, &path)?;
-    sync_folder_of(&path)?;
+    sync_parent(&path)?;
     Ok(Added {
         layout: found.layout,
         listing: manifest::read(&path)?,

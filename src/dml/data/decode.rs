@@ -47,7 +47,7 @@ pub(super) fn decode_as_it_is(path: &Path) -> Result<(&'static str, Raster), Dat
 /// # Errors
 /// As for [`decode`], as far as the first bytes tell.
 pub(super) fn sides(path: &Path) -> Result<(usize, usize), DataError> {
-    let read = |limit| {
+    let read = |limit| -> Result<Vec<u8>, DataError> {
         let mut head = Vec::new();
         let file = fs::File::open(path).map_err(|error| unread(path, error))?;
         file.take(limit)

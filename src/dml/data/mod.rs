@@ -27,12 +27,13 @@ pub mod readers;
 mod resize;
 mod stored;
 mod transform;
-mod write;
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
+
+use durable::DiskError;
 
 pub use self::{
     adding::LISTING,
@@ -112,16 +113,9 @@ pub enum DataError {
         /// What is wrong with it, and what to do if that can be known.
         why: String,
     },
-    /// The disk would not take what was to be written.
-    #[error("{}", disk_message(doing, path, cause))]
-    Disk {
-        /// What was being done.
-        doing: &'static str,
-        /// To which file or folder.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
+    /// The disk does not accept a file or folder.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
 }
 
 impl DataError {
@@ -143,18 +137,10 @@ impl DataError {
         DataError::unreadable(path, format!("it is damaged ({why}); remove its folder"))
     }
 
-    fn disk(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataError {
-        let path = path.into();
-        move |cause| DataError::Disk { doing, path, cause }
-    }
-}
-
-fn disk_message(doing: &str, path: &Path, cause: &io::Error) -> String {
-    match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("the disk is full: cannot {doing} `{}`", path.display())
-        }
-        _ => format!("cannot {doing} `{}`: {cause}", path.display()),
+    /// Returns a function for `map_err` that adds the action and the path to a system error.
+    fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataError {
+        let at = DiskError::at(action, path);
+        move |cause| DataError::Disk(at(cause))
     }
 }
 
@@ -180,17 +166,6 @@ mod tests {
         let mut sorted = one;
         sorted.sort_unstable();
         assert_eq!(sorted, labels);
-    }
-
-    #[test]
-    fn a_full_disk_is_called_a_full_disk() {
-        let error = DataError::disk("write", Path::new("/data/images.u8"))(
-            io::ErrorKind::StorageFull.into(),
-        );
-        assert_eq!(
-            error.to_string(),
-            "the disk is full: cannot write `/data/images.u8`"
-        );
     }
 }
 

@@ -14,6 +14,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use durable::{create_folder, sync_parent};
 use rayon::prelude::*;
 
 use super::{
@@ -21,7 +22,6 @@ use super::{
     archive::{Archive, is_clutter},
     listing::{Class, Image, Listing, Part, Role},
     raster::Raster,
-    write::{create_folder, sync_folder_of},
 };
 
 /// One of the two class-disjoint halves.
@@ -524,7 +524,7 @@ impl Staging {
         }
         fs::rename(self.folder.join(half.folder), &place)
             .map_err(DataError::disk("create", &place))?;
-        sync_folder_of(&place)
+        Ok(sync_parent(&place)?)
     }
 }
 

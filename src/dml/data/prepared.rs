@@ -16,6 +16,7 @@ use std::{
     },
 };
 
+use durable::{WholeFile, create_folder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,6 @@ use super::{
     listing::{Class, Listing, Part, Role},
     omniglot,
     stored::{Origin, Sides, room},
-    write::{WholeFile, create_folder},
 };
 
 /// Version of the folder's layout and of how images come about: raised whenever either changes.
@@ -255,7 +255,7 @@ impl Preparation<'_> {
                 let blake3 = self.write_images(&mut file, progress)?;
                 // From here on there is no index that could speak of other images than those beside it.
                 remove_if_there(&index)?;
-                file.finish()?;
+                file.publish()?;
                 (blake3, None)
             }
         };
@@ -294,12 +294,13 @@ impl Preparation<'_> {
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total as u64);
             image
         };
-        let mut write = |images: Vec<Result<Raster, DataError>>| {
-            images.into_iter().try_for_each(|image| {
+        let mut write = |images: Vec<Result<Raster, DataError>>| -> Result<(), DataError> {
+            for image in images {
                 let pixels = image?.pixels;
                 hasher.update(&pixels);
-                file.write(&pixels)
-            })
+                file.append(&pixels)?;
+            }
+            Ok(())
         };
         for portion in self.portions() {
             let before = std::mem::take(&mut decoded);
@@ -356,9 +357,7 @@ fn remove_if_there(path: &Path) -> Result<(), DataError> {
 fn write_index(path: &Path, index: &Index) -> Result<(), DataError> {
     let text =
         serde_json::to_vec(index).map_err(|error| DataError::disk("write", path)(error.into()))?;
-    let mut file = WholeFile::create(path)?;
-    file.write(&text)?;
-    file.finish()
+    Ok(durable::write(path, &text)?)
 }
 
 /// What a source consists of, before any image is decoded.
@@ -403,7 +402,7 @@ impl Contents<'_> {
         halves: &[omniglot::Half; 2],
     ) -> Result<Contents<'static>, DataError> {
         let mut paths = Vec::new();
-        let mut half = |which| {
+        let mut half = |which| -> Result<Half, DataError> {
             let mut half = Half::default();
             for character in omniglot::characters(root, which)? {
                 half.push(character.name, character.drawings.len());
@@ -591,9 +590,7 @@ fn write_root(root: &Path, into: &Path) -> Result<(), DataError> {
     let text = root
         .to_str()
         .ok_or_else(|| DataError::unreadable(root, "its path is not valid UTF-8"))?;
-    let mut file = WholeFile::create(&into.join(ROOT))?;
-    file.write(text.as_bytes())?;
-    file.finish()
+    Ok(durable::write(&into.join(ROOT), text.as_bytes())?)
 }
 
 fn read_index(path: &Path) -> Result<Index, DataError> {

@@ -2,6 +2,8 @@
 
 use std::{fmt::Display, process::ExitCode};
 
+use durable::DiskError;
+
 use crate::{
     config::Diagnostic,
     ledger::{LedgerError, LockError},
@@ -65,6 +67,12 @@ impl Exit {
             Exit::RunsFailed(message) | Exit::Interrupted(message) => Some(message.clone()),
             Exit::NobodyReads => None,
         }
+    }
+}
+
+impl From<DiskError> for Exit {
+    fn from(error: DiskError) -> Exit {
+        Exit::stuck(error)
     }
 }
 

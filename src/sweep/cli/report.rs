@@ -17,10 +17,7 @@ use schema::{Dataset, Metric};
 pub(super) use rows::{state_of, state_of_ensemble};
 
 use super::{Exit, Opened, Target, colour_on_stdout, show, studies, tell};
-use crate::{
-    config::{Quoted, Sweep},
-    ledger::atomic,
-};
+use crate::config::{Quoted, Sweep};
 
 /// Makes the tables from the results that are there, and prints them.
 #[derive(Debug, Args)]
@@ -117,8 +114,7 @@ impl Destination {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Exit> {
-    let written = atomic::write(path, text.as_bytes());
-    written.map_err(|error| Exit::stuck(format!("failed to write `{}`: {error}", path.display())))
+    Ok(durable::write(path, text.as_bytes())?)
 }
 
 /// The tables of all layouts, each with the name of its files: the first is `table`, others have their own.

@@ -120,10 +120,12 @@ impl Run {
         let tally = session.run(freshness, &mut progress);
         progress.close();
         tally.map_err(|error| match error {
-            SessionError::Ledger(LedgerError::Io { .. }) | SessionError::Journal { .. } => {
-                Exit::stuck(format!("{error}\nfinished runs are safe; mend the cause and give the same command again"))
-            }
-            SessionError::Ledger(LedgerError::Damaged { .. }) | SessionError::WrongResult { .. } => Exit::stuck(error),
+            SessionError::Ledger(LedgerError::Disk(_) | LedgerError::Io { .. })
+            | SessionError::Journal { .. } => Exit::stuck(format!(
+                "{error}\nfinished runs are safe; mend the cause and give the same command again"
+            )),
+            SessionError::Ledger(LedgerError::Damaged { .. })
+            | SessionError::WrongResult { .. } => Exit::stuck(error),
         })
     }
 }

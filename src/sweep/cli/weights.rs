@@ -116,13 +116,7 @@ impl Add {
             licence: self.licence.clone(),
         };
         let root = &self.folder.root;
-        let kept = keep(&self.file, root, &self.name, &manifest);
-        kept.map_err(|error| {
-            Exit::stuck(format!(
-                "failed to keep the weights in `{}`: {error}",
-                root.display()
-            ))
-        })?;
+        keep(&self.file, root, &self.name, &manifest)?;
         let ignored = match fit.1 {
             0 => String::new(),
             ignored => format!(", {ignored} of a classifier or counters left aside"),
@@ -139,16 +133,20 @@ impl Add {
 }
 
 /// The manifest comes last: without it, nothing was added.
-fn keep(from: &Path, root: &Path, name: &str, manifest: &Manifest) -> std::io::Result<()> {
-    fs::create_dir_all(root)?;
+fn keep(from: &Path, root: &Path, name: &str, manifest: &Manifest) -> Result<(), Exit> {
+    let text = toml::to_string(manifest).map_err(Exit::stuck)?;
     let file = weights::file(root, name);
-    if fs::canonicalize(from)? != fs::canonicalize(&file).unwrap_or_default() {
-        let incomplete = file.with_extension("incomplete");
-        fs::copy(from, &incomplete)?;
-        fs::rename(&incomplete, &file)?;
+    let is_in_place = match (fs::canonicalize(from), fs::canonicalize(&file)) {
+        (Ok(from), Ok(file)) => from == file,
+        (Err(_), _) | (_, Err(_)) => false,
+    };
+    if !is_in_place {
+        durable::copy(from, &file)?;
     }
-    let text = toml::to_string(manifest).map_err(std::io::Error::other)?;
-    fs::write(weights::manifest(root, name), text)
+    Ok(durable::write(
+        &weights::manifest(root, name),
+        text.as_bytes(),
+    )?)
 }
 
 fn hash(file: &Path) -> Result<Weights, Exit> {

@@ -18,10 +18,9 @@
 //! ```
 //!
 //! The folders are the truth: a job is done when its `index.json`, `trained.json` or `record.json` is there,
-//! and each of these appears whole or not at all ([`atomic`]). The [`journal`] tells in which order things
+//! and each of these appears whole or not at all ([`durable`]). The [`journal`] tells in which order things
 //! happened and can be lost without harm. Runs belong to no sweep: two sweeps with the same run share it.
 
-pub mod atomic;
 pub mod fingerprint;
 pub mod journal;
 mod lock;
@@ -33,6 +32,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use durable::DiskError;
 use schema::{
     DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, Record, RunId, StudyId,
     Trained,
@@ -127,7 +127,10 @@ pub enum RunState {
 /// A file under `results/` that cannot be used.
 #[derive(Debug, Error)]
 pub enum LedgerError {
-    /// Reading or writing failed.
+    /// A file cannot be written.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Reading failed.
     #[error("failed to {doing} `{}`: {source}", path.display())]
     Io {
         /// What was being done.
@@ -254,7 +257,7 @@ impl Ledger {
         let path = self.data(data).join(PrepareWork::ROOT);
         let now = absolute(source).display().to_string();
         if fs::read_to_string(&path).is_ok_and(|known| known != now) {
-            atomic::write(&path, now.as_bytes()).map_err(LedgerError::io("write", &path))?;
+            durable::write(&path, now.as_bytes())?;
         }
         Ok(())
     }
@@ -391,7 +394,7 @@ impl Ledger {
     pub fn keep_sweep(&self, name: &str, text: &str) -> Result<(), LedgerError> {
         let path = self.sweep(name);
         let text = format!("# The sweep as it was last run, with all that it builds on.\n\n{text}");
-        atomic::write(&path, text.as_bytes()).map_err(LedgerError::io("write", &path))
+        Ok(durable::write(&path, text.as_bytes())?)
     }
 
     /// Publishes that a run is trained.
@@ -466,5 +469,5 @@ pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), L
         source,
     })?;
     bytes.push(b'\n');
-    atomic::write(path, &bytes).map_err(LedgerError::io("write", path))
+    Ok(durable::write(path, &bytes)?)
 }

@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 
 use super::{Class, DataError, Layout, Listing, Role, Row, halves, inside, label_key, part, text};
-use crate::data::write::WholeFile;
 
 pub(super) const LAYOUTS: [Layout; 2] = [
     Layout {
@@ -296,7 +295,5 @@ pub fn write(listing: &Listing, root: &Path, path: &Path) -> Result<(), DataErro
     let bytes = table
         .into_inner()
         .map_err(|error| DataError::disk("write", path)(error.into_error()))?;
-    let mut file = WholeFile::create(path)?;
-    file.write(&bytes)?;
-    file.finish()
+    Ok(durable::write(path, &bytes)?)
 }

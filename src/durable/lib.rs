@@ -1,0 +1,86 @@
+//! Files that appear whole or not at all, also after a power cut.
+//!
+//! Every file that the project reads back later is written here: into a temporary file beside it,
+//! then fsync, rename and fsync of the folder. A reader sees the old content or the new one, never a
+//! mixture. [`write`] takes bytes, [`copy`] a file, and [`WholeFile`] a stream. The temporary file
+//! has a fixed name, so that the next attempt overwrites what a killed process left; a lock on it
+//! lets concurrent writers of one file take turns.
+//!
+//! This is a crate of its own because `dml`, `trainer` and `sweep` all write such files, `dml` must
+//! not depend on `sweep`, and `schema` holds data only. [`DiskError`] is the one error for a disk
+//! that does not accept a file; it keeps the system's error kind.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod error;
+mod whole_file;
+
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
+
+pub use error::DiskError;
+pub use whole_file::WholeFile;
+
+/// Writes or replaces the file at `path`, and creates its folder if necessary.
+///
+/// # Errors
+/// A step failed. An earlier file of this name is unchanged, and the temporary file is removed.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let mut file = WholeFile::create(path)?;
+    file.append(bytes)?;
+    file.publish()
+}
+
+/// Copies the content of `from` to `to`, which is written like any other file.
+///
+/// # Errors
+/// `from` cannot be read, or `to` cannot be written.
+pub fn copy(from: &Path, to: &Path) -> Result<(), DiskError> {
+    let mut source = File::open(from).map_err(DiskError::at("read", from))?;
+    let mut file = WholeFile::create(to)?;
+    io::copy(&mut source, &mut file).map_err(DiskError::at("write", to))?;
+    file.publish()
+}
+
+/// Creates a folder and its missing parents; their names survive a power cut.
+///
+/// # Errors
+/// One of them cannot be created.
+pub fn create_folder(path: &Path) -> Result<(), DiskError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    create_folder(parent(path))?;
+    match fs::create_dir(path) {
+        Ok(()) => sync_parent(path),
+        // Another process was faster.
+        Err(_) if path.is_dir() => Ok(()),
+        Err(cause) => Err(DiskError::at("create", path)(cause)),
+    }
+}
+
+/// Makes the creation, renaming or removal of `path` survive a power cut: fsync of its folder.
+///
+/// # Errors
+/// The folder cannot be opened or synchronized.
+pub fn sync_parent(path: &Path) -> Result<(), DiskError> {
+    let folder = parent(path);
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(DiskError::at("write", folder))
+}
+
+/// Returns the folder that contains `path`.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => path,
+    }
+}
+
+#[cfg(test)]
+mod tests;

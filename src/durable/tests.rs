@@ -1,0 +1,82 @@
+use std::{fs, io, os::unix::fs::symlink, path::Path, thread};
+
+use super::*;
+
+#[test]
+fn a_full_disk_is_called_a_full_disk() {
+    let path = Path::new("/data/images.u8");
+    let full = DiskError::at("write", path)(io::ErrorKind::StorageFull.into());
+    assert!(full.is_full());
+    assert_eq!(
+        full.to_string(),
+        "the disk is full: cannot write `/data/images.u8`"
+    );
+    let denied = DiskError::at("create", path)(io::ErrorKind::PermissionDenied.into());
+    assert!(!denied.is_full());
+    assert_eq!(
+        denied.to_string(),
+        "cannot create `/data/images.u8`: permission denied"
+    );
+}
+
+#[test]
+fn a_write_replaces_the_file_and_leaves_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/record.json");
+    write(&path, b"the first, longer one").unwrap();
+    write(&path, b"the second").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"the second");
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_failed_write_keeps_the_old_file_and_removes_the_temporary_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    let temporary = folder.path().join("model.incomplete");
+    write(&path, b"old").unwrap();
+    symlink("/dev/full", &temporary).unwrap();
+    assert!(write(&path, b"new").unwrap_err().is_full());
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    assert!(fs::symlink_metadata(&temporary).is_err());
+}
+
+#[test]
+fn what_a_killed_process_left_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("images.u8");
+    fs::write(folder.path().join("images.u8.incomplete"), "half of it").unwrap();
+    write(&path, b"whole").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"whole");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn concurrent_writers_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fingerprints.json");
+    let write_often = |letter: u8| {
+        for length in 1..200 {
+            write(&path, &vec![letter; length * 50]).unwrap();
+            let read = fs::read(&path).unwrap();
+            assert!(read.iter().all(|byte| *byte == read[0]));
+        }
+    };
+    thread::scope(|scope| {
+        for letter in [b'a', b'b', b'c'] {
+            scope.spawn(move || write_often(letter));
+        }
+    });
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_copy_is_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("a"), folder.path().join("b/c"));
+    fs::write(&from, "content").unwrap();
+    copy(&from, &to).unwrap();
+    fs::remove_file(&from).unwrap();
+    assert_eq!(fs::read(&to).unwrap(), b"content");
+    assert_eq!(copy(&from, &to).unwrap_err().action, "read");
+}

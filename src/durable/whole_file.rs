@@ -1,0 +1,127 @@
+//! A file that is written piece by piece and published at the end.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use crate::{DiskError, create_folder, parent, sync_parent};
+
+/// A file that gets its name only when it is complete and on disk.
+///
+/// Dropped before [`publish`](WholeFile::publish), it leaves nothing behind.
+#[derive(Debug)]
+pub struct WholeFile {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    published: bool,
+}
+
+impl WholeFile {
+    /// Begins a file, and creates its folder if necessary. What a killed process left is overwritten.
+    ///
+    /// # Errors
+    /// The folder or the temporary file cannot be created.
+    pub fn create(path: &Path) -> Result<WholeFile, DiskError> {
+        create_folder(parent(path))?;
+        let temporary = temporary(path);
+        let file = open_locked(&temporary).map_err(DiskError::at("write", path))?;
+        Ok(WholeFile {
+            file,
+            temporary,
+            path: path.to_owned(),
+            published: false,
+        })
+    }
+
+    /// Returns the path of the temporary file, for libraries that write to a path only. They must
+    /// write into the existing file, not replace it.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Writes the next bytes.
+    ///
+    /// # Errors
+    /// The disk does not accept them.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.write_all(bytes)
+            .map_err(|cause| DiskError::at("write", &self.path)(cause))
+    }
+
+    /// Gives the file its name, replacing an earlier file.
+    ///
+    /// # Errors
+    /// The content does not reach the disk, or the file cannot be renamed.
+    pub fn publish(mut self) -> Result<(), DiskError> {
+        self.sync_and_rename()
+            .map_err(DiskError::at("write", &self.path))?;
+        self.published = true;
+        sync_parent(&self.path)
+    }
+
+    fn sync_and_rename(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        if !self.published {
+            // The first error is the one to report; a leftover is overwritten by the next attempt.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Returns the path with `.incomplete` appended to its last component.
+fn temporary(path: &Path) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(".incomplete");
+    name.into()
+}
+
+/// Opens the temporary file, empty, once no other writer holds it.
+fn open_locked(temporary: &Path) -> io::Result<File> {
+    loop {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(temporary)?;
+        // Some network file systems have no locks; there, one file must have one writer at a time.
+        let _ = file.lock();
+        // The previous writer may have renamed or removed the file that was opened.
+        if is_at(&file, temporary)? {
+            if file.metadata()?.len() > 0 {
+                file.set_len(0)?;
+            }
+            return Ok(file);
+        }
+    }
+}
+
+/// True if this open file is the one that `path` names now.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let opened = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(named) => Ok(named.dev() == opened.dev() && named.ino() == opened.ino()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
