@@ -14,7 +14,7 @@ use dml::{
         Backbone, BatchNorm, BorderAverage, Depth, Network, NetworkConfig, Precision, StrideOn,
     },
     objective::{Objective, Term},
-    optim::{Adam, Optimizer},
+    optim::FlatOptimizer,
 };
 use rustix::time::{ClockId, clock_gettime};
 use tch::{Device, Kind, Tensor};
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 struct Training {
     network: Network,
     objective: Objective,
-    optimizer: Optimizer,
+    optimizer: FlatOptimizer,
     images: Tensor,
     labels: Tensor,
 }
@@ -81,16 +81,16 @@ impl Training {
     fn new(config: NetworkConfig) -> Training {
         let mut network = Network::new(config, 0, Device::Cpu)
             .expect("these images pass through these backbones");
-        let rule = Adam {
+        let adam = schema::Adam {
             lr: 1e-6,
-            betas: [0.9, 0.999],
-            epsilon: 1e-8,
-            amsgrad: false,
-            weight_decay: 0.0,
+            ..schema::Adam::default()
         };
         let count = Tensor::arange(BATCH, (Kind::Int64, Device::Cpu));
         Training {
-            optimizer: Optimizer::new(rule, network.flat_parameters()),
+            optimizer: FlatOptimizer::new(
+                &schema::Optimizer::Adam(adam),
+                network.flat_parameters(),
+            ),
             network,
             objective: Objective::of(Term::of(Box::new(MultiSimilarity {
                 alpha: 2.0,

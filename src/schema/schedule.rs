@@ -18,6 +18,13 @@ pub enum Span<T = u64> {
 }
 
 impl<T> Span<T> {
+    /// Returns the number of steps or epochs.
+    pub fn amount(&self) -> &T {
+        match self {
+            Span::Steps(amount) | Span::Epochs(amount) => amount,
+        }
+    }
+
     /// The name of its key, and the number.
     pub fn named(&self) -> (&'static str, &T) {
         match self {

@@ -7,7 +7,7 @@ mod network;
 mod remembering;
 mod sampling;
 
-use std::{ops::Range, path::Path};
+use std::path::Path;
 
 use dml::{
     data::{
@@ -15,14 +15,12 @@ use dml::{
         readers::{Reader, manifest},
     },
     loss,
-    model::{Group, Network},
+    model::Network,
     objective::Objective,
-    optim,
 };
-use schema::{Dataset, Optimizer, Training};
-use tch::Tensor;
+use schema::{Dataset, Training};
 
-use crate::{Failed, optimizers::Optimizers};
+use crate::Failed;
 
 pub(crate) use imaging::{cache, stored, transforms};
 pub(crate) use network::{network, warn_of_precision, weights_fit};
@@ -116,125 +114,6 @@ pub(crate) fn objective(
             labels.len(),
         ),
         None => Ok(objective),
-    }
-}
-
-/// What changes the weights of this network, and the parameters of each loss that has some.
-///
-/// # Errors
-/// If the network has no weights.
-pub(crate) fn optimizers(
-    training: &Training,
-    network: &mut Network,
-    objective: &mut Objective,
-) -> Result<Optimizers, Failed> {
-    let groups = network.groups();
-    if groups.is_empty() {
-        return Err(Failed::recipe(
-            "this model has no weights, there is nothing to train",
-        ));
-    }
-    let weights = network.flat_parameters();
-    let of_group = |(group, range): (Group, Range<i64>)| {
-        let chosen = match group {
-            Group::Trunk => &training.optimizer,
-            Group::Head => training
-                .head_optimizer
-                .as_ref()
-                .unwrap_or(&training.optimizer),
-        };
-        let optimizer = optimizer(
-            chosen,
-            &weights.narrow(0, range.start, range.end - range.start),
-        );
-        (group, range, optimizer)
-    };
-    let of_losses = training
-        .loss_optimizer
-        .as_ref()
-        .unwrap_or(&training.optimizer);
-    Ok(Optimizers {
-        groups: groups.into_iter().map(of_group).collect(),
-        losses: objective
-            .flat_parameters()
-            .into_iter()
-            .map(|own| optimizer(of_losses, own))
-            .collect(),
-        clip: training.clip.map(|clip| match clip {
-            schema::Clip::Norm(bound) => optim::Clip::Norm(bound),
-            schema::Clip::Value(bound) => optim::Clip::Value(bound),
-        }),
-    })
-}
-
-fn optimizer(optimizer: &Optimizer, parameters: &Tensor) -> optim::Optimizer {
-    match *optimizer {
-        Optimizer::Adam(schema::Adam {
-            lr,
-            betas,
-            epsilon,
-            amsgrad,
-            weight_decay,
-        }) => optim::Optimizer::new(
-            optim::Adam {
-                lr,
-                betas,
-                epsilon,
-                amsgrad,
-                weight_decay,
-            },
-            parameters,
-        ),
-        Optimizer::AdamW(schema::AdamW {
-            lr,
-            betas,
-            epsilon,
-            amsgrad,
-            weight_decay,
-        }) => optim::Optimizer::new(
-            optim::AdamW {
-                lr,
-                betas,
-                epsilon,
-                amsgrad,
-                weight_decay,
-            },
-            parameters,
-        ),
-        Optimizer::RmsProp(schema::RmsProp {
-            lr,
-            alpha,
-            epsilon,
-            momentum,
-            centered,
-            weight_decay,
-        }) => {
-            let rule = optim::RmsProp {
-                lr,
-                alpha,
-                epsilon,
-                momentum,
-                centered,
-                weight_decay,
-            };
-            optim::Optimizer::new(rule, parameters)
-        }
-        Optimizer::Sgd(schema::Sgd {
-            lr,
-            momentum,
-            dampening,
-            nesterov,
-            weight_decay,
-        }) => optim::Optimizer::new(
-            optim::Sgd {
-                lr,
-                momentum,
-                dampening,
-                nesterov,
-                weight_decay,
-            },
-            parameters,
-        ),
     }
 }
 

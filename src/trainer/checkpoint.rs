@@ -155,12 +155,12 @@ fn header(identity: &str, snapshot: &Snapshot) -> String {
         progress: snapshot.progress,
         plateau: snapshot.plateau.map(
             |PlateauState {
-                 rate,
+                 factor,
                  best,
                  bad,
                  cooling,
              }| PlateauHeader {
-                rate_bits: rate.to_bits(),
+                rate_bits: factor.to_bits(),
                 best_bits: best.to_bits(),
                 bad,
                 cooling,
@@ -210,7 +210,7 @@ fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
                  bad,
                  cooling,
              }| PlateauState {
-                rate: f64::from_bits(rate_bits),
+                factor: f64::from_bits(rate_bits),
                 best: f64::from_bits(best_bits),
                 bad,
                 cooling,
@@ -296,7 +296,7 @@ mod tests {
                 ..Progress::default()
             },
             plateau: Some(PlateauState {
-                rate: 0.1 + 0.2,
+                factor: 0.1 + 0.2,
                 best: f64::NEG_INFINITY,
                 bad: 3,
                 cooling: 1,

@@ -3,7 +3,7 @@
 //! [`process`] is the executable around [`run`]: arguments, standard streams, threads, exit codes. [`run`] does
 //! what an [`Attempt`] says and tells of it in [`Event`]s. `assemble` is the one place where the words of a recipe
 //! become losses, miners, samplers and networks; `split` and `searching` choose the images; `train`, `evaluate` and `prepare` do the
-//! work; `pace`, `optimizers` and `guard` are parts of training; `checkpoint` and `files` make it survive; `lifeline` ends it when nobody listens any more.
+//! work; `schedule`, `optimizers` and `guard` are parts of training; `checkpoint` and `files` make it survive; `lifeline` ends it when nobody listens any more.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -20,11 +20,11 @@ mod lifeline;
 mod measure;
 mod neighbours;
 mod optimizers;
-mod pace;
 mod prepare;
 pub mod process;
 mod read;
 mod remember;
+mod schedule;
 mod score;
 mod searching;
 mod sheet;

@@ -16,6 +16,7 @@ use dml::{
     memory::Arrivals,
     model::Network,
     objective::Objective,
+    optim::LrSchedule,
     sampler::Sampler,
     state::{State, StateError},
 };
@@ -32,10 +33,9 @@ use crate::{
     evaluate,
     feed::Feed,
     files,
-    optimizers::{Gradients, Optimizers},
-    pace::Pace,
+    optimizers::{Gradients, OptimizerStep, Optimizers},
     process::log,
-    remember,
+    remember, schedule,
     split::{self, Images, Split},
 };
 
@@ -186,7 +186,9 @@ struct Session {
     network: Network,
     objective: Objective,
     optimizers: Optimizers,
-    pace: Pace,
+    lr_schedule: LrSchedule,
+    /// The first step that trains the trunk.
+    unfreeze_at: u64,
     progress: Progress,
     best: Option<Best>,
 }
@@ -210,14 +212,15 @@ impl Session {
         let weights = ground.work.weights.as_deref();
         let mut network = assemble::network(&ground.work.recipe, weights, ground.feed.device())?;
         let mut objective = assemble::objective(training, &network, labels, seed)?;
-        let optimizers = assemble::optimizers(training, &mut network, &mut objective)?;
+        let optimizers = Optimizers::new(training, &mut network, &mut objective)?;
         let images_of_a_step = ground.sampler.batch(0).len() * training.accumulate as usize;
-        let pace = Pace::new(training, labels.len(), images_of_a_step);
+        let length = schedule::length(training, labels.len(), images_of_a_step);
         Ok(Session {
             network,
             objective,
             optimizers,
-            pace,
+            lr_schedule: schedule::lr_schedule(training, length),
+            unfreeze_at: schedule::unfreeze_at(training, length),
             progress: Progress::default(),
             best: None,
         })
@@ -249,7 +252,7 @@ impl Session {
         if let (Some(memory), Some(state)) = (&mut self.objective.memory, &snapshot.memory) {
             memory.restore(state)?;
         }
-        self.pace.restore(snapshot.plateau);
+        self.lr_schedule.restore(snapshot.plateau);
         (self.progress, self.best) = (snapshot.progress, snapshot.best);
         Ok(())
     }
@@ -257,7 +260,7 @@ impl Session {
     fn save(&self, ground: &Ground, say: Listener) -> Result<(), Failed> {
         let snapshot = Snapshot {
             progress: self.progress,
-            plateau: self.pace.state(),
+            plateau: self.lr_schedule.state(),
             best: self.best.as_ref().map(Best::share),
             network: self.network.state(),
             losses: self.objective.state(),
@@ -319,8 +322,8 @@ impl Session {
     /// Does one step and returns its loss, unless training has gone wrong.
     fn step(&mut self, ground: &Ground, say: Listener) -> Result<Result<f64, Breakdown>, Failed> {
         let (training, step) = (ground.training, self.progress.step);
-        let trunk_is_held = self.pace.holds_trunk(step);
-        self.network.hold_trunk(trunk_is_held);
+        let trunk_frozen = step < self.unfreeze_at;
+        self.network.set_trunk_frozen(trunk_frozen);
         let batches = step * training.accumulate..(step + 1) * training.accumulate;
         let mut passes = Vec::new();
         for batch in batches {
@@ -335,13 +338,15 @@ impl Session {
         if let Some(gradients) =
             Gradients::mean(passes.into_iter().map(|pass| pass.gradients).collect())
         {
-            let rate = self.pace.rate(step);
+            let optimizer_step = OptimizerStep {
+                rate: self.lr_schedule.factor(step),
+                trunk_frozen,
+            };
             self.optimizers.step(
                 &mut self.network,
                 &mut self.objective,
                 &gradients,
-                rate,
-                trunk_is_held,
+                optimizer_step,
             );
         }
         self.progress.step += 1;
@@ -425,7 +430,7 @@ impl Session {
             validation: scores.clone(),
         });
         let score = scores[&training.select];
-        self.pace.see(score);
+        self.lr_schedule.observe(score);
         if self
             .best
             .as_ref()

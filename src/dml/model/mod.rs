@@ -201,7 +201,7 @@ pub struct Network {
     frozen: Vec<bool>,
     /// How many of the trainable numbers are the trunk's; they come first.
     trunk_numbers: i64,
-    trunk_is_held: bool,
+    trunk_frozen: bool,
 }
 
 impl Network {
@@ -286,7 +286,7 @@ impl Network {
             placed,
             frozen,
             trunk_numbers,
-            trunk_is_held: false,
+            trunk_frozen: false,
         })
     }
 
@@ -296,7 +296,7 @@ impl Network {
     pub fn forward(&self, images: &Tensor, train: bool) -> Tensor {
         let images = images.to_device(self.device());
         let pass = self.pass(train);
-        let features = match self.trunk_is_held {
+        let features = match self.trunk_frozen {
             true => no_grad(|| self.trunk.forward(&pass, &self.seen(&images))),
             false => self.trunk.forward(&pass, &self.seen(&images)),
         };
@@ -376,10 +376,10 @@ impl Network {
             .collect()
     }
 
-    /// While the trunk is held, [`forward`](Self::forward) makes no graph for it, and its gradients are zero: the
-    /// cheap way to train the head alone, as in a warm-up. Its batch norms still follow `train`.
-    pub fn hold_trunk(&mut self, held: bool) {
-        self.trunk_is_held = held;
+    /// Freezes or unfreezes the trunk. While it is frozen, [`forward`](Self::forward) records no graph for it and its
+    /// gradients are zero, which makes training the head alone cheap. Its batch norms still follow `train`.
+    pub fn set_trunk_frozen(&mut self, frozen: bool) {
+        self.trunk_frozen = frozen;
     }
 
     /// Does something and puts running statistics back to what they were before.
@@ -694,14 +694,14 @@ mod tests {
     }
 
     #[test]
-    fn a_held_trunk_has_no_gradient_and_leaves_that_of_the_head_as_it_is() {
+    fn a_frozen_trunk_has_no_gradient_and_leaves_that_of_the_head_unchanged() {
         let mut network = network(small(), 1);
         let images = images(&small(), 4);
         let gradient = |network: &Network| {
             network.gradient(&network.forward(&images, true).get(0).sum(None::<Kind>))
         };
         let free = gradient(&network);
-        network.hold_trunk(true);
+        network.set_trunk_frozen(true);
         let held = gradient(&network);
         let [(_, trunk), (_, head)] = network.groups().try_into().unwrap();
         let part =

@@ -1,42 +1,34 @@
 //! Adam. Kingma & Ba, ICLR 2015, Algorithm 1; `epsilon` is added after the bias correction of the second moment.
 //! Reference: `torch.optim.Adam`; weight decay is added to the gradient (not decoupled as in AdamW).
 
+use schema::Adam;
 use tch::Tensor;
 
-use super::{Moment, Rule, decayed};
+use super::{StepInfo, UpdateRule, with_weight_decay};
 
-/// Adam with bias correction.
-#[derive(Clone, Debug)]
-pub struct Adam {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay rates of the first and the second moment.
-    pub betas: [f64; 2],
-    /// Added to the denominator.
-    pub epsilon: f64,
-    /// Divides by the largest second moment so far. Reddi, Kale & Kumar, ICLR 2018, Algorithm 2.
-    pub amsgrad: bool,
-    /// L2 penalty.
-    pub weight_decay: f64,
-}
-
-impl Rule for Adam {
-    fn kept(&self) -> &'static [&'static str] {
+impl UpdateRule for Adam {
+    fn buffers(&self) -> &'static [&'static str] {
         match self.amsgrad {
             true => &["first_moment", "second_moment", "largest_moment"],
             false => &["first_moment", "second_moment"],
         }
     }
 
-    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment) {
-        let [first, second, largest @ ..] = kept else {
-            unreachable!("Adam keeps two moments")
+    fn update(
+        &self,
+        parameters: &mut Tensor,
+        gradient: &Tensor,
+        buffers: &mut [Tensor],
+        at: StepInfo,
+    ) {
+        let [first, second, largest @ ..] = buffers else {
+            unreachable!("Adam has two moments")
         };
-        let gradient = decayed(gradient, parameters, self.weight_decay);
+        let gradient = with_weight_decay(gradient, parameters, self.weight_decay);
         let _ = first.lerp_(&gradient, 1.0 - self.betas[0]);
         *second *= self.betas[1];
         *second += gradient.square() * (1.0 - self.betas[1]);
-        let correction = |beta: f64| 1.0 - beta.powf(at.step as f64);
+        let correction = |beta: f64| 1.0 - beta.powf(at.number as f64);
         let scale = match largest.first_mut() {
             Some(largest) => {
                 let now = largest.maximum(second);
@@ -52,10 +44,9 @@ impl Rule for Adam {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{
-        Optimizer,
-        tests::{agrees_with_golden_values, continues_bit_for_bit},
-    };
+    use schema::Optimizer;
+
+    use super::super::tests::{agrees_with_golden_values, continues_bit_for_bit};
     use super::*;
 
     #[test]
@@ -64,14 +55,14 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_optimiser_continues_bit_for_bit() {
-        let rule = Adam {
+    fn a_restored_optimizer_continues_bit_for_bit() {
+        let settings = Adam {
             lr: 0.1,
             betas: [0.9, 0.99],
             epsilon: 1e-8,
             amsgrad: true,
             weight_decay: 0.01,
         };
-        continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
+        continues_bit_for_bit(&Optimizer::Adam(settings));
     }
 }

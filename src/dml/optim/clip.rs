@@ -1,29 +1,22 @@
-//! Bounds on gradients.
+//! Clipping of gradients.
 //! Reference: `torch.nn.utils.clip_grad_norm_` and `clip_grad_value_`.
 
+use schema::Clip;
 use tch::{Kind, Tensor, no_grad};
 
-/// How large a gradient may be. The weights of a network are clipped together, and so are those of each loss.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Clip {
-    /// A gradient whose Euclidean norm is above this is scaled down to it, but for 1e-6 in the denominator.
-    Norm(f64),
-    /// Numbers beyond plus and minus this are brought back to it.
-    Value(f64),
-}
-
-impl Clip {
-    /// Returns the clipped gradient `[p]`.
-    pub fn apply(self, gradient: &Tensor) -> Tensor {
-        no_grad(|| match self {
-            Clip::Norm(bound) => {
-                let scale =
-                    (gradient.square().sum(None::<Kind>).sqrt() + 1e-6).reciprocal() * bound;
-                gradient * scale.clamp_max(1.0)
-            }
-            Clip::Value(bound) => gradient.clamp(-bound, bound),
-        })
-    }
+/// Returns the clipped gradient `[p]`.
+///
+/// A gradient whose Euclidean norm exceeds [`Clip::Norm`] is scaled down to it, but for 1e-6 in the denominator;
+/// [`Clip::Value`] clamps each element.
+pub fn clip(gradient: &Tensor, clip: Clip) -> Tensor {
+    no_grad(|| match clip {
+        Clip::Norm(bound) => {
+            let norm = gradient.square().sum(None::<Kind>).sqrt();
+            let scale = (norm + 1e-6).reciprocal() * bound;
+            gradient * scale.clamp_max(1.0)
+        }
+        Clip::Value(bound) => gradient.clamp(-bound, bound),
+    })
 }
 
 #[cfg(test)]
@@ -33,21 +26,21 @@ mod tests {
     use super::*;
     use crate::testing::{assert_close, golden, tensor};
 
+    fn bounded(case: &Value) -> Clip {
+        let bound = case["bound"].as_f64().unwrap();
+        match case["by"].as_str().unwrap() {
+            "norm" => Clip::Norm(bound),
+            _ => Clip::Value(bound),
+        }
+    }
+
     #[test]
     fn gradients_are_clipped_as_in_the_reference() {
         let golden = golden(include_str!("testdata/clip.json"));
-        let bounded = |case: &Value| {
-            let bound = case["bound"].as_f64().unwrap();
-            if case["by"] == "norm" {
-                Clip::Norm(bound)
-            } else {
-                Clip::Value(bound)
-            }
-        };
         let cases = golden["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 6);
         for case in cases {
-            let clipped = bounded(case).apply(&tensor(&golden["gradient"]));
+            let clipped = clip(&tensor(&golden["gradient"]), bounded(case));
             assert_close(
                 &clipped,
                 &tensor(&case["clipped"]),
@@ -58,13 +51,11 @@ mod tests {
     }
 
     #[test]
-    fn a_gradient_of_zero_or_of_nothing_stays_what_it_is() {
-        for numbers in [&[0.0f64; 3][..], &[]] {
-            let gradient = Tensor::from_slice(numbers);
-            assert!(
-                Clip::Norm(1.0).apply(&gradient) == gradient
-                    && Clip::Value(1.0).apply(&gradient) == gradient
-            );
+    fn a_zero_or_empty_gradient_is_unchanged() {
+        for values in [&[0.0f64; 3][..], &[]] {
+            let gradient = Tensor::from_slice(values);
+            assert!(clip(&gradient, Clip::Norm(1.0)) == gradient);
+            assert!(clip(&gradient, Clip::Value(1.0)) == gradient);
         }
     }
 }

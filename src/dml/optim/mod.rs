@@ -1,8 +1,8 @@
-//! Optimisers on flat tensors.
+//! Optimizers on flat tensors.
 //!
-//! All parameters of a network lie in one flat tensor, and so does their gradient. A [`Rule`] is then a handful of
-//! operations whatever the network, and an [`Optimizer`]'s state is a few tensors.
-//! The rules are PyTorch's, in the same order of operations.
+//! All parameters of a network are views of one flat tensor, and their gradients are another. An [`UpdateRule`] is
+//! therefore a handful of operations whatever the network, and the state of a [`FlatOptimizer`] is a few tensors. The
+//! settings of each rule are [`schema`]'s; the updates are PyTorch's, in the same order of operations.
 
 mod adam;
 mod adam_w;
@@ -12,198 +12,152 @@ mod rms_prop;
 mod schedule;
 mod sgd;
 
+use schema::Optimizer;
 use tch::{Device, Tensor, no_grad};
 
 use crate::state::{State, StateError, copy, overwrite};
 
-pub use adam::Adam;
-pub use adam_w::AdamW;
-pub use clip::Clip;
-pub use plateau::{Plateau, PlateauState};
-pub use rms_prop::RmsProp;
-pub use schedule::{Schedule, WarmUp};
-pub use sgd::Sgd;
+pub use clip::clip;
+pub use schedule::{LrSchedule, PlateauState, TrainingLength};
 
-/// How parameters follow their gradient.
-pub trait Rule: Send {
-    /// Names of the tensors, of the parameters' shape and zero at first, that it keeps between steps.
-    fn kept(&self) -> &'static [&'static str];
+/// Changes parameters according to their gradient, element by element.
+pub trait UpdateRule: Send {
+    /// Returns the names of the buffers that the rule keeps between steps. Each has the shape of the parameters and
+    /// starts at zero.
+    fn buffers(&self) -> &'static [&'static str];
 
-    /// Changes `parameters` `[p]`, given the `gradient` `[p]`, what it kept, and when this is: each number by itself.
-    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment);
+    /// Updates `parameters` `[p]` in place, given their `gradient` `[p]` and the buffers `[p]`.
+    fn update(
+        &self,
+        parameters: &mut Tensor,
+        gradient: &Tensor,
+        buffers: &mut [Tensor],
+        at: StepInfo,
+    );
 }
 
-/// When a rule is used.
+/// The step of an update.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// The number of this step, from 1.
-    pub step: i64,
-    /// What the learning rate is multiplied by, see [`Schedule`].
+pub struct StepInfo {
+    /// Number of the step, from 1.
+    pub number: i64,
+    /// Factor of the learning rate, see [`LrSchedule`].
     pub rate: f64,
 }
 
-/// On the CPU, so many numbers are changed at a time: all that a rule needs of them stays in a cache, and there are
-/// enough for several threads.
-const PART: i64 = 1 << 16;
+/// Parameters updated at a time on the CPU: few enough that all buffers of a part stay in the cache, and enough for
+/// several threads.
+const CPU_PART: i64 = 1 << 16;
 
-/// A rule with what it keeps between steps.
-pub struct Optimizer {
-    rule: Box<dyn Rule>,
-    kept: Vec<Tensor>,
+/// An update rule with its buffers.
+pub struct FlatOptimizer {
+    rule: Box<dyn UpdateRule>,
+    buffers: Vec<Tensor>,
     steps: Tensor,
 }
 
-impl Optimizer {
-    /// Returns an optimiser of `parameters` `[p]` that has done no step yet.
-    pub fn new(rule: impl Rule + 'static, parameters: &Tensor) -> Optimizer {
-        let kept = rule
-            .kept()
+impl FlatOptimizer {
+    /// Returns an optimizer of `parameters` `[p]` at step 0.
+    pub fn new(settings: &Optimizer, parameters: &Tensor) -> FlatOptimizer {
+        let rule = update_rule(settings);
+        let buffers = rule
+            .buffers()
             .iter()
             .map(|_| parameters.detach().zeros_like())
             .collect();
-        Optimizer {
-            rule: Box::new(rule),
-            kept,
+        FlatOptimizer {
+            rule,
+            buffers,
             steps: Tensor::from_slice(&[0i64]),
         }
     }
 
-    /// Changes `parameters` `[p]` in place, given their `gradient` `[p]`, with the learning rate times `rate`.
+    /// Updates `parameters` `[p]` in place, given their `gradient` `[p]`, with the learning rate times `rate`.
     pub fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor, rate: f64) {
         self.steps += 1;
-        let at = Moment {
-            step: self.steps(),
+        let at = StepInfo {
+            number: self.steps(),
             rate,
         };
-        let part = |of: &Tensor, first: i64, length: i64| of.narrow(0, first, length);
-        let (total, most) = (
-            parameters.numel() as i64,
-            if parameters.device() == Device::Cpu {
-                PART
-            } else {
-                i64::MAX
-            },
-        );
-        for first in (0..total).step_by(most as usize) {
-            let length = most.min(total - first);
-            let mut kept: Vec<Tensor> = self
-                .kept
+        let total = parameters.numel() as i64;
+        let part = match parameters.device() {
+            Device::Cpu => CPU_PART,
+            _ => i64::MAX,
+        };
+        for first in (0..total).step_by(part as usize) {
+            let length = part.min(total - first);
+            let mut buffers: Vec<Tensor> = self
+                .buffers
                 .iter()
-                .map(|kept| part(kept, first, length))
+                .map(|buffer| buffer.narrow(0, first, length))
                 .collect();
-            let (mut parameters, gradient) = (
-                part(parameters, first, length),
-                part(gradient, first, length),
-            );
-            no_grad(|| self.rule.update(&mut parameters, &gradient, &mut kept, at));
+            let mut parameters = parameters.narrow(0, first, length);
+            let gradient = gradient.narrow(0, first, length);
+            no_grad(|| {
+                self.rule
+                    .update(&mut parameters, &gradient, &mut buffers, at)
+            });
         }
     }
 
-    /// How many steps have been done.
+    /// Returns the number of steps so far.
     pub fn steps(&self) -> i64 {
         self.steps.int64_value(&[0])
     }
 
-    /// Returns a copy of what it keeps, and of the number of steps.
+    /// Returns a copy of the buffers and of the number of steps.
     pub fn state(&self) -> State {
-        let kept = self
-            .rule
-            .kept()
-            .iter()
-            .zip(&self.kept)
-            .map(|(name, kept)| copy(name, kept));
-        kept.chain([copy("steps", &self.steps)]).collect()
+        let names = self.rule.buffers().iter();
+        let buffers = names
+            .zip(&self.buffers)
+            .map(|(name, buffer)| copy(name, buffer));
+        buffers.chain([copy("steps", &self.steps)]).collect()
     }
 
     /// Continues from a copy made by [`state`](Self::state).
+    ///
+    /// # Errors
+    /// If the state is that of another rule or of other parameters.
     pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
-        let names = self.rule.kept().iter().copied().chain(["steps"]);
-        let tensors = self.kept.iter_mut().chain([&mut self.steps]);
+        let names = self.rule.buffers().iter().copied().chain(["steps"]);
+        let tensors = self.buffers.iter_mut().chain([&mut self.steps]);
         overwrite(&mut names.zip(tensors).collect::<Vec<_>>(), state)
     }
 }
 
-/// Adds an L2 penalty to the gradient, as PyTorch's `weight_decay` does.
-fn decayed(gradient: &Tensor, parameters: &Tensor, weight_decay: f64) -> Tensor {
-    if weight_decay == 0.0 {
-        gradient.shallow_clone()
-    } else {
-        gradient + parameters * weight_decay
+fn update_rule(settings: &Optimizer) -> Box<dyn UpdateRule> {
+    match settings {
+        Optimizer::Adam(adam) => Box::new(adam.clone()),
+        Optimizer::AdamW(adam_w) => Box::new(adam_w.clone()),
+        Optimizer::RmsProp(rms_prop) => Box::new(rms_prop.clone()),
+        Optimizer::Sgd(sgd) => Box::new(sgd.clone()),
     }
+}
+
+/// Returns the gradient with the L2 penalty added, as PyTorch's `weight_decay` does.
+fn with_weight_decay(gradient: &Tensor, parameters: &Tensor, weight_decay: f64) -> Tensor {
+    if weight_decay == 0.0 {
+        return gradient.shallow_clone();
+    }
+    gradient + parameters * weight_decay
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use schema::{Adam, Sgd};
+    use serde_json::{Value, json};
     use tch::Kind;
 
     use super::*;
     use crate::testing::{assert_close, golden, noise, tensor};
 
-    fn named_rule(case: &Value, parameters: &Tensor) -> Optimizer {
-        let betas = || [0, 1].map(|index| case["settings"]["betas"][index].as_f64().unwrap());
-        let setting = |name: &str| case["settings"][name].as_f64().unwrap();
-        let (lr, weight_decay) = (setting("lr"), setting("weight_decay"));
-        let flag = |name: &str| case["settings"][name].as_bool().unwrap_or(false);
-        match case["rule"].as_str().unwrap() {
-            "adam" => {
-                let (betas, epsilon, amsgrad) = (betas(), setting("eps"), flag("amsgrad"));
-                Optimizer::new(
-                    Adam {
-                        lr,
-                        betas,
-                        epsilon,
-                        amsgrad,
-                        weight_decay,
-                    },
-                    parameters,
-                )
-            }
-            "adam_w" => {
-                let (betas, epsilon, amsgrad) = (betas(), setting("eps"), flag("amsgrad"));
-                Optimizer::new(
-                    AdamW {
-                        lr,
-                        betas,
-                        epsilon,
-                        amsgrad,
-                        weight_decay,
-                    },
-                    parameters,
-                )
-            }
-            "rms_prop" => {
-                let (alpha, epsilon, momentum) =
-                    (setting("alpha"), setting("eps"), setting("momentum"));
-                let centered = flag("centered");
-                Optimizer::new(
-                    RmsProp {
-                        lr,
-                        alpha,
-                        epsilon,
-                        momentum,
-                        centered,
-                        weight_decay,
-                    },
-                    parameters,
-                )
-            }
-            "sgd" => {
-                let dampening = case["settings"]["dampening"].as_f64().unwrap_or(0.0);
-                let (momentum, nesterov) = (setting("momentum"), flag("nesterov"));
-                Optimizer::new(
-                    Sgd {
-                        lr,
-                        momentum,
-                        dampening,
-                        nesterov,
-                        weight_decay,
-                    },
-                    parameters,
-                )
-            }
-            other => panic!("golden rule {other}"),
+    /// The settings of a golden case, which has PyTorch's names.
+    fn settings(case: &Value) -> Optimizer {
+        let mut settings = case["settings"].clone();
+        if let Some(epsilon) = settings.as_object_mut().unwrap().remove("eps") {
+            settings["epsilon"] = epsilon;
         }
+        serde_json::from_value(json!({ case["rule"].as_str().unwrap(): settings })).unwrap()
     }
 
     /// Compares twenty steps of the rule `name` with those of PyTorch.
@@ -219,7 +173,7 @@ mod tests {
         assert!(cases.len() >= 2);
         for (golden, case) in cases {
             let mut parameters = tensor(&golden["start"]);
-            let mut optimizer = named_rule(case, &parameters);
+            let mut optimizer = FlatOptimizer::new(&settings(case), &parameters);
             let gradients = golden["gradients"].as_array().unwrap();
             for (gradient, expected) in gradients.iter().zip(case["path"].as_array().unwrap()) {
                 optimizer.step(&mut parameters, &tensor(gradient), 1.0);
@@ -242,34 +196,35 @@ mod tests {
             .filter(move |case| case["rule"] == name)
     }
 
-    /// Interrupts `make()` after three of six steps.
-    pub(super) fn continues_bit_for_bit(make: impl Fn(&Tensor) -> Optimizer) {
+    /// Interrupts an optimizer after three of six steps.
+    pub(super) fn continues_bit_for_bit(settings: &Optimizer) {
         let gradient = |step| noise(step, 1, 6).view([6]).to_kind(Kind::Float);
         let mut parameters = gradient(100);
-        let mut optimizer = make(&parameters);
+        let mut optimizer = FlatOptimizer::new(settings, &parameters);
         (0..3).for_each(|step| optimizer.step(&mut parameters, &gradient(step), 0.5));
         let (mut copy, state) = (parameters.copy(), optimizer.state());
         (3..6).for_each(|step| optimizer.step(&mut parameters, &gradient(step), 0.5));
-        let mut other = make(&copy);
+        let mut other = FlatOptimizer::new(settings, &copy);
         other.restore(&state).unwrap();
         (3..6).for_each(|step| other.step(&mut copy, &gradient(step), 0.5));
         assert!(copy == parameters);
         assert_eq!(other.steps(), 6);
     }
 
-    const SGD: Sgd = Sgd {
-        lr: 0.1,
-        momentum: 0.9,
-        dampening: 0.0,
-        nesterov: false,
-        weight_decay: 0.1,
-    };
+    fn sgd(lr: f64) -> Optimizer {
+        Optimizer::Sgd(Sgd {
+            lr,
+            momentum: 0.9,
+            weight_decay: 0.1,
+            ..Sgd::default()
+        })
+    }
 
     #[test]
     fn a_scaled_rate_is_another_learning_rate() {
         let end = |lr: f64, rate: f64| {
             let mut parameters = noise(1, 1, 6).view([6]);
-            let mut optimizer = Optimizer::new(Sgd { lr, ..SGD }, &parameters);
+            let mut optimizer = FlatOptimizer::new(&sgd(lr), &parameters);
             (2..5).for_each(|step| {
                 optimizer.step(&mut parameters, &noise(step, 1, 6).view([6]), rate)
             });
@@ -281,15 +236,9 @@ mod tests {
     #[test]
     fn a_state_of_another_rule_is_refused() {
         let parameters = noise(1, 1, 6).view([6]);
-        let sgd = Optimizer::new(SGD, &parameters);
-        let adam = Adam {
-            lr: 0.1,
-            betas: [0.9, 0.99],
-            epsilon: 1e-8,
-            amsgrad: false,
-            weight_decay: 0.0,
-        };
-        let error = Optimizer::new(adam, &parameters)
+        let sgd = FlatOptimizer::new(&sgd(0.1), &parameters);
+        let adam = Optimizer::Adam(Adam::default());
+        let error = FlatOptimizer::new(&adam, &parameters)
             .restore(&sgd.state())
             .unwrap_err();
         assert_eq!(error.to_string(), "the state has no tensor `first_moment`");
@@ -298,7 +247,7 @@ mod tests {
     #[test]
     fn a_network_without_parameters_can_be_optimised() {
         let mut parameters = Tensor::from_slice(&[0f32; 0]);
-        let mut optimizer = Optimizer::new(SGD, &parameters);
+        let mut optimizer = FlatOptimizer::new(&sgd(0.1), &parameters);
         let gradient = parameters.zeros_like();
         optimizer.step(&mut parameters, &gradient, 1.0);
         assert_eq!(parameters.numel(), 0);

@@ -2,29 +2,13 @@
 //! the step and not the velocity.
 //! Reference: `torch.optim.RMSprop`; weight decay is added to the gradient.
 
+use schema::RmsProp;
 use tch::Tensor;
 
-use super::{Moment, Rule, decayed};
+use super::{StepInfo, UpdateRule, with_weight_decay};
 
-/// RMSprop with momentum.
-#[derive(Clone, Debug)]
-pub struct RmsProp {
-    /// Learning rate.
-    pub lr: f64,
-    /// Decay rate of the mean of squared gradients.
-    pub alpha: f64,
-    /// Added to the denominator.
-    pub epsilon: f64,
-    /// Momentum.
-    pub momentum: f64,
-    /// Divides by the deviation of gradients from their mean, not by their root mean square.
-    pub centered: bool,
-    /// L2 penalty.
-    pub weight_decay: f64,
-}
-
-impl Rule for RmsProp {
-    fn kept(&self) -> &'static [&'static str] {
+impl UpdateRule for RmsProp {
+    fn buffers(&self) -> &'static [&'static str] {
         if self.centered {
             &["mean_square", "velocity", "mean"]
         } else {
@@ -32,11 +16,17 @@ impl Rule for RmsProp {
         }
     }
 
-    fn update(&self, parameters: &mut Tensor, gradient: &Tensor, kept: &mut [Tensor], at: Moment) {
-        let [mean_square, velocity, means @ ..] = kept else {
-            unreachable!("RMSprop keeps a mean and a velocity")
+    fn update(
+        &self,
+        parameters: &mut Tensor,
+        gradient: &Tensor,
+        buffers: &mut [Tensor],
+        at: StepInfo,
+    ) {
+        let [mean_square, velocity, means @ ..] = buffers else {
+            unreachable!("RMSprop has a mean and a velocity")
         };
-        let gradient = decayed(gradient, parameters, self.weight_decay);
+        let gradient = with_weight_decay(gradient, parameters, self.weight_decay);
         *mean_square *= self.alpha;
         *mean_square += gradient.square() * (1.0 - self.alpha);
         let spread = match means.first_mut() {
@@ -54,10 +44,9 @@ impl Rule for RmsProp {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{
-        Optimizer,
-        tests::{agrees_with_golden_values, continues_bit_for_bit},
-    };
+    use schema::Optimizer;
+
+    use super::super::tests::{agrees_with_golden_values, continues_bit_for_bit};
     use super::*;
 
     #[test]
@@ -66,8 +55,8 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_optimiser_continues_bit_for_bit() {
-        let rule = RmsProp {
+    fn a_restored_optimizer_continues_bit_for_bit() {
+        let settings = RmsProp {
             lr: 0.1,
             alpha: 0.9,
             epsilon: 1e-8,
@@ -75,6 +64,6 @@ mod tests {
             centered: true,
             weight_decay: 0.01,
         };
-        continues_bit_for_bit(|parameters| Optimizer::new(rule.clone(), parameters));
+        continues_bit_for_bit(&Optimizer::RmsProp(settings));
     }
 }
