@@ -1,23 +1,35 @@
-//! The vocabulary of `sweep`: the page to read first.
+//! The vocabulary of `sweep`. Read this page first.
 //!
 //! Everything here is plain data that crosses a boundary: between the sweep file and the plan, between
 //! the orchestrator and a trainer process, between a finished run and a table. There is no input or
 //! output, no libtorch and no data frame here, so every other crate can depend on it.
 //!
-//! | word | what it is |
+//! | word | meaning |
 //! | --- | --- |
-//! | sweep | a TOML file and all it leads to |
-//! | method | one row of the table: a loss, with its miner and its memory |
-//! | axis | a key of the sweep file with several reported values |
+//! | sweep | a TOML file, and everything that it causes to run |
+//! | method | one row of the table: a loss with its miner and memory, or a baseline |
+//! | axis | a key of the sweep file with several values, all of which are reported |
+//! | point | one combination of axis values; in a search, one combination of searched values |
+//! | member | one result that a table needs: a method at a point, with one seed and one fold |
 //! | recipe | everything that determines one run's result: [`Recipe`] |
-//! | run | one training of one recipe, named by its [`RunId`] |
+//! | run | one training of one recipe, identified by its [`RunId`] |
+//! | identity | the content that a run's id is the hash of: [`Identity`] |
+//! | fingerprint | the hash of a data set's content: [`Fingerprint`] |
 //! | fold | a class-disjoint part of the training classes, held out for validation: [`Fold`] |
-//! | job | a node of the graph: prepare, train, evaluate or report |
-//! | slot | a place where a job can execute: a share of a GPU, or CPU threads |
-//! | attempt | one start of a job: [`Attempt`]; the [`Work`] in it says what to do |
-//! | event | what a trainer says while it works: [`Event`] |
-//! | record | a finished run's result: [`Record`] |
-//! | cell | a number in a table, with the records behind it |
+//! | study | the search for one method's values at one point of the axes: [`StudyId`] |
+//! | trial | one point of a study, trained on every fold and scored on the validation classes |
+//! | objective | in a search: the score to maximize; in training: the loss with its miner and memory |
+//! | ensemble | the networks of all folds of a seed, measured as one: [`EnsembleId`] |
+//! | job | a node of the graph: prepare, train, evaluate or measure an ensemble |
+//! | freshness | whether a job has to run, and why |
+//! | slot | where a job can run: a share of a GPU, or CPU threads |
+//! | attempt | one start of a job: [`Attempt`]; its [`Work`] is the request |
+//! | event | one message from a trainer: [`Event`] |
+//! | record | the result of a finished run: [`Record`] |
+//! | cell | a value in a table, with the records that it summarizes |
+//!
+//! Three ways into the code: `id.rs` beside this file hashes an [`Identity`] into a [`RunId`]; `src/dml/eval` computes
+//! the metrics; `src/sweep/run` starts trainers and kills them. `docs/architecture.md` walks each of them.
 
 mod attempt;
 mod dataset;

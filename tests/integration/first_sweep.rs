@@ -1,5 +1,8 @@
 //! A sweep as one hopes for it: plan, run, look, run again.
 
+use schema::{Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule};
+use sweep::config::Rule;
+
 use crate::desk::{Desk, SMALL};
 
 #[test]
@@ -121,19 +124,35 @@ fn help_comes_at_once_and_without_libtorch() {
 fn every_kind_of_part_is_shown_and_what_is_shown_can_be_written_in_a_sweep_file() {
     let desk = Desk::new(SMALL);
     for (kind, first, count) in [
-        ("losses", "loss.contrastive = {", 32),
-        ("miners", "miner.semi_hard = {", 12),
-        ("memories", "memory.xbm = { size = 1024", 1),
-        ("distances", "distance = \"cosine\"", 6),
-        ("reductions", "reduction = \"mean\"", 6),
+        ("losses", "loss.contrastive = {", Loss::every().len()),
+        ("miners", "miner.semi_hard = {", Miner::every().len()),
+        (
+            "memories",
+            "memory.xbm = { size = 1024",
+            Memory::every().len(),
+        ),
+        (
+            "distances",
+            "distance = \"cosine\"",
+            Distance::every().len(),
+        ),
+        (
+            "reductions",
+            "reduction = \"mean\"",
+            Reduction::every().len(),
+        ),
         (
             "samplers",
             "sampler.m_per_class = { batch = 32, per_class = 4 }",
-            6,
+            Sampler::every().len(),
         ),
-        ("optimizers", "optimizer.adam = {", 4),
-        ("schedules", "schedule.cosine = {", 5),
-        ("rules", "F4  all methods have as many images in a step", 12),
+        ("optimizers", "optimizer.adam = {", Optimizer::every().len()),
+        ("schedules", "schedule.cosine = {", Schedule::every().len()),
+        (
+            "rules",
+            "F4  all methods have as many images in a step",
+            Rule::ALL.len(),
+        ),
     ] {
         let shown = desk
             .sweep(&["show", kind])

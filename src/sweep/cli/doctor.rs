@@ -28,7 +28,7 @@ use crate::{
 Examples:
   sweep doctor
   sweep doctor --determinism                      train a few steps twice, and once with an interruption
-  sweep doctor --determinism sweeps/mine.toml     the first method of a sweep, on its device")]
+  sweep doctor --determinism sweeps/omniglot.toml     the first method of a sweep, on its device")]
 pub(super) struct Doctor {
     /// Train a few steps of a sweep's first method again and again and compare the bits
     #[arg(long)]

@@ -7,6 +7,8 @@ mod check;
 mod data;
 mod diff;
 mod doctor;
+#[cfg(test)]
+mod documentation;
 mod evaluate;
 mod exit;
 mod foreground;

@@ -499,10 +499,10 @@ fn the_sweeps_that_come_with_the_program_are_right() {
 }
 
 #[test]
-fn the_sweep_that_the_readme_explains_is_right() {
-    let readme =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let block = readme
+fn the_complete_file_of_the_documentation_has_two_points_three_seeds_and_four_folds() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sweep-file.md");
+    let page = fs::read_to_string(page).unwrap();
+    let block = page
         .split("```toml")
         .nth(1)
         .unwrap()
