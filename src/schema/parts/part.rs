@@ -130,7 +130,11 @@ macro_rules! part {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields, default)]
-        pub struct $name { $($(#[$field_doc])* pub $field: $type),* }
+        pub struct $name { $(
+            $(#[$field_doc])*
+            $(#[schemars(transform = $range)])?
+            pub $field: $type
+        ),* }
 
         impl Default for $name {
             fn default() -> Self {

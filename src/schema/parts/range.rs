@@ -2,6 +2,9 @@
 
 use std::ops::Bound;
 
+use schemars::{Schema, transform::Transform};
+use serde_json::{Map, Value};
+
 /// An interval of numbers. Ends are written with [`above`], [`at_least`], [`Range::at_most`] and
 /// [`Range::below`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +68,32 @@ impl Range {
             Bound::Unbounded => String::new(),
         };
         format!("expected a number{low}{high}")
+    }
+}
+
+/// Writes the range into the JSON Schema of a setting, or of the values of a list.
+impl Transform for Range {
+    fn transform(&mut self, schema: &mut Schema) {
+        match schema.get_mut("items").and_then(Value::as_object_mut) {
+            Some(items) => self.write(items),
+            None => self.write(schema.ensure_object()),
+        }
+    }
+}
+
+impl Range {
+    fn write(&self, schema: &mut Map<String, Value>) {
+        let bounds = [
+            (self.low, "minimum", "exclusiveMinimum"),
+            (self.high, "maximum", "exclusiveMaximum"),
+        ];
+        for (bound, included, excluded) in bounds {
+            match bound {
+                Bound::Included(value) => schema.insert(included.to_owned(), value.into()),
+                Bound::Excluded(value) => schema.insert(excluded.to_owned(), value.into()),
+                Bound::Unbounded => None,
+            };
+        }
     }
 }
 

@@ -279,14 +279,19 @@ impl Types {
         }
         vec![match schema["type"].as_str() {
             _ if schema.get("const").is_some() => format!("`{}`", in_toml(&schema["const"])),
-            Some("integer") => "integer".to_owned(),
-            Some("number") => "number".to_owned(),
+            Some("integer") => format!("integer{}", range(schema)),
+            Some("number") => format!("number{}", range(schema)),
             Some("boolean") => "boolean".to_owned(),
             Some("string") => "string".to_owned(),
             Some("array") => {
                 let items = self.type_of(&schema["items"], self.resolved(&schema["items"]).0);
-                let is_word = items.chars().all(char::is_alphabetic);
-                format!("list of {items}{}", if is_word { "s" } else { "" })
+                match items.split_once(' ') {
+                    Some((word, range)) if word.chars().all(char::is_alphabetic) => {
+                        format!("list of {word}s {range}")
+                    }
+                    None if items.chars().all(char::is_alphabetic) => format!("list of {items}s"),
+                    _ => format!("list of {items}"),
+                }
             }
             Some("object") => "table".to_owned(),
             _ => "value".to_owned(),
@@ -307,12 +312,34 @@ impl Types {
     }
 }
 
+/// Returns the range of a number in words, or nothing if every value of its type is allowed.
+fn range(schema: &Value) -> String {
+    let is_unsigned = schema["format"]
+        .as_str()
+        .is_some_and(|format| format.starts_with("uint"));
+    let mut words = Vec::new();
+    for (key, word) in [
+        ("exclusiveMinimum", "above"),
+        ("minimum", "of at least"),
+        ("exclusiveMaximum", "below"),
+        ("maximum", "of at most"),
+    ] {
+        let bound = schema[key].as_f64();
+        if let Some(bound) =
+            bound.filter(|&bound| !(is_unsigned && key == "minimum" && bound == 0.0))
+        {
+            words.push(format!(" {word} {bound}"));
+        }
+    }
+    words.join(" and")
+}
+
 /// Returns formula, source and published search of a part.
 fn facts(card: &Card) -> String {
     let facts = [
         ("Formula", card.formula),
         ("Source", card.source),
-        ("Published search", card.search),
+        ("Published search", card.published_search),
     ];
     let lines = facts
         .iter()
