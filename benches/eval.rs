@@ -8,7 +8,10 @@
 
 use std::{env, fs, time::Instant};
 
-use dml::eval::{Comparison, Depth, Labelled, Resources, Rows, Search, retrieve};
+use dml::eval::{
+    Comparison, Embeddings, EvalResources, LabeledEmbeddings, RankDepth, RetrievalTask, TieOrder,
+    retrieve,
+};
 use tch::{Cuda, Device, Tensor};
 
 fn main() {
@@ -45,29 +48,35 @@ fn main() {
         .view([-1, width as i64])
         .to_device(device);
     let set = |values, labels| {
-        Rows::new(values, width).and_then(|rows| Labelled::new(rows, labels, Comparison::Cosine))
+        Embeddings::new(values, width)
+            .and_then(|rows| LabeledEmbeddings::new(rows, labels, Comparison::Cosine))
     };
     if device.is_cuda() {
         // Its libraries take seconds to start.
         let few =
             set(values[..1000 * width].to_vec(), vec![0; 1000]).expect("they belong together");
-        retrieve(Search::Within(&few), Depth::Nearest, Resources::on(device))
-            .expect("there is something to find");
+        retrieve(
+            RetrievalTask::Within(&few),
+            RankDepth::Nearest,
+            EvalResources::on(device),
+        )
+        .expect("there is something to find");
     }
     let held = memory("VmRSS");
     let begun = Instant::now();
     let first = set(values, labels).expect("they belong together");
     let gallery = rest.map(|(values, labels)| set(values, labels).expect("they belong together"));
     let search = match &gallery {
-        Some(gallery) => Search::Between {
+        Some(gallery) => RetrievalTask::Between {
             queries: &first,
             gallery,
         },
-        None => Search::Within(&first),
+        None => RetrievalTask::Within(&first),
     };
-    let found = retrieve(search, Depth::Nearest, Resources::on(device))
+    let found = retrieve(search, RankDepth::Nearest, EvalResources::on(device))
         .expect("there is something to find");
-    let scores: Vec<f64> = [1, 10, 100, 1000].map(|k| found.recall(k)).into();
+    let means = found.means(TieOrder::ByIndex);
+    let scores: Vec<f64> = [1, 10, 100, 1000].map(|k| means.recall(k)).into();
     let seconds = begun.elapsed().as_secs_f64();
     let above = memory("VmHWM") - held;
     println!(
@@ -78,9 +87,9 @@ fn main() {
         } else {
             of_product(&product)
         },
-        found.precision_at_1(),
-        found.r_precision(),
-        found.map_at_r(),
+        means.recall(1),
+        means.r_precision(),
+        means.map_at_r(),
     );
 }
 

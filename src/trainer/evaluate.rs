@@ -7,7 +7,9 @@ use std::{fmt::Write, fs, path::Path};
 
 use dml::{
     data::PreparedData,
-    eval::{Comparison, EvalError, Labelled, Rows, Search, ensemble::concatenated},
+    eval::{
+        Comparison, Embeddings, EvalError, LabeledEmbeddings, RetrievalTask, ensemble::concatenated,
+    },
     model::Network,
 };
 use schema::{EnsembleWork, EvaluateWork, Evaluated, Event, Finished, Metric, Recipe, Scores};
@@ -40,7 +42,7 @@ pub(crate) fn evaluate(
     let Some(embeddings) = embedded(&work.recipe, &data, &work.run, device, stop, say)? else {
         return Ok(End::Stopped);
     };
-    let rows = Rows::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?;
+    let rows = Embeddings::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?;
     measure(rows, &data, &work.metrics, device, &work.run)
 }
 
@@ -61,7 +63,9 @@ pub(crate) fn ensemble(
         let Some(embeddings) = embedded(recipe, &data, run, device, stop, say)? else {
             return Ok(End::Stopped);
         };
-        parts.push(Rows::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?);
+        parts.push(
+            Embeddings::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?,
+        );
         opened = Some(data);
     }
     let data = opened.ok_or_else(|| Failed::recipe("an ensemble needs members"))?;
@@ -76,13 +80,13 @@ pub(crate) fn ensemble(
 
 /// Compares the test images, whose embeddings these are, and leaves the scores of each query in a folder.
 fn measure(
-    rows: Rows,
+    rows: Embeddings,
     data: &PreparedData,
     metrics: &[Metric],
     device: tch::Device,
     folder: &Path,
 ) -> Result<End, Failed> {
-    let images = Labelled::new(rows, data.test_labels.clone(), Comparison::Cosine);
+    let images = LabeledEmbeddings::new(rows, data.test_labels.clone(), Comparison::Cosine);
     let images = images.map_err(|error| score::unmeasurable(&error))?;
     let searching = Searching::new(images, &data.test_roles);
     let scored = score::score(searching.search(), metrics, device)?;
@@ -94,7 +98,7 @@ fn measure(
         classes: data.test_classes.len() as u64,
         images: searching.queries() as u64,
         gallery: searching.gallery().map(|images| images as u64),
-        lone: scored.retrieval.lone as u64,
+        lone: scored.retrieval.without_positive as u64,
         scores: scored.scores,
     };
     Ok(End::Finished(Finished::Evaluated(evaluated)))
@@ -238,11 +242,11 @@ pub(crate) fn validate(
     let chunks =
         embeddings(network, feed, &validation.places).collect::<Result<Vec<_>, Failed>>()?;
     let embeddings = joined(network, &chunks);
-    if let Err(EvalError::NotFinite { .. }) = Rows::from_tensor(&embeddings) {
+    if let Err(EvalError::NotFinite { .. }) = Embeddings::from_tensor(&embeddings) {
         return Ok(None);
     }
     let images = score::labelled(embeddings, validation.labels.clone(), Comparison::Cosine)?;
     Ok(Some(
-        score::score(Search::Within(&images), metrics, network.device())?.scores,
+        score::score(RetrievalTask::Within(&images), metrics, network.device())?.scores,
     ))
 }

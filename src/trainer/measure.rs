@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use dml::eval::{Comparison, EvalError, Labelled, Rows, Search};
+use dml::eval::{Comparison, Embeddings, EvalError, LabeledEmbeddings, RetrievalTask, TieOrder};
 use schema::{EmbeddingFiles, Event, Finished, MeasureWork, Measured, Scores};
 
 use crate::{
@@ -30,11 +30,11 @@ pub(crate) fn measure(work: &MeasureWork, say: Listener) -> Result<Finished, Fai
         .map(|queries| labelled(queries, comparison, &mut numbers))
         .transpose()?;
     let search = match &queries {
-        Some(queries) => Search::Between {
+        Some(queries) => RetrievalTask::Between {
             queries,
             gallery: &gallery,
         },
-        None => Search::Within(&gallery),
+        None => RetrievalTask::Within(&gallery),
     };
     let scored = score::score(search, &work.metrics, tch::Device::Cpu)?;
     let ties = scored.retrieval.has_ties();
@@ -46,13 +46,13 @@ pub(crate) fn measure(work: &MeasureWork, say: Listener) -> Result<Finished, Fai
         }
     };
     Ok(Finished::Measured(Box::new(Measured {
-        images: search.sides().0.labels().len() as u64,
+        images: search.queries().labels().len() as u64,
         gallery: queries.is_some().then(|| gallery.labels().len() as u64),
-        lone: scored.retrieval.lone as u64,
+        lone: scored.retrieval.without_positive as u64,
         duplicates: scored.retrieval.duplicates as u64,
         mean_cosine: scored.retrieval.mean_cosine,
-        optimistic: under(|query| &query.optimistic),
-        pessimistic: under(|query| &query.pessimistic),
+        optimistic: under(TieOrder::Optimistic),
+        pessimistic: under(TieOrder::Pessimistic),
         scores: scored.scores,
     })))
 }
@@ -61,12 +61,12 @@ fn labelled(
     files: &EmbeddingFiles,
     comparison: Comparison,
     numbers: &mut Numbers,
-) -> Result<Labelled, Failed> {
+) -> Result<LabeledEmbeddings, Failed> {
     let (values, width) = read::embeddings(&files.embeddings)?;
     let labels = read::labels(&files.labels)?;
     let wrong = |error: EvalError| wrong(&error, files);
-    Labelled::new(
-        Rows::new(values, width).map_err(wrong)?,
+    LabeledEmbeddings::new(
+        Embeddings::new(values, width).map_err(wrong)?,
         numbers.of(labels),
         comparison,
     )

@@ -2,7 +2,7 @@
 
 use dml::{
     data::{Colour, PreparedData, Region, listing::Role},
-    eval::{Comparison, Labelled, Resources, Search, nearest},
+    eval::{Comparison, EvalResources, LabeledEmbeddings, RetrievalTask, nearest},
 };
 use image::{Rgb, RgbImage, imageops};
 use schema::{Event, Finished, NeighboursWork};
@@ -58,7 +58,7 @@ pub(crate) fn neighbours(
         &embedded,
         &data.test_roles,
         work.count as usize,
-        Resources::on(device),
+        EvalResources::on(device),
     )?;
     let is_right = |&image: &usize| images.labels[image] == images.labels[query];
     let picture = draw(&data, &images.places, query, &found, is_right)?;
@@ -85,10 +85,10 @@ fn no_query(image: usize, roles: &[Role]) -> String {
 /// The nearest to one image of those that can be found, which it is not itself.
 fn of_one(
     query: usize,
-    images: &Labelled,
+    images: &LabeledEmbeddings,
     roles: &[Role],
     count: usize,
-    resources: Resources,
+    resources: EvalResources,
 ) -> Result<Vec<usize>, Failed> {
     let searched: Vec<usize> = (0..roles.len())
         .filter(|&image| roles[image].is_reference())
@@ -97,8 +97,8 @@ fn of_one(
         .binary_search(&query)
         .ok()
         .map(|place| place as u32)];
-    let (one, gallery) = (images.part(&[query]), images.part(&searched));
-    let search = Search::Overlapping {
+    let (one, gallery) = (images.select(&[query]), images.select(&searched));
+    let search = RetrievalTask::Overlapping {
         queries: &one,
         gallery: &gallery,
         itself: &itself,
@@ -166,7 +166,7 @@ fn framed(
         width: side,
         height: side,
     };
-    let square = data.images.part(place, middle)?;
+    let square = data.images.select(place, middle)?;
     let (side, pixels) = (side as u32, square.in_colour(Colour::Rgb).pixels);
     let image = RgbImage::from_raw(side, side, pixels).expect("three bytes for each pixel");
     let enlarged = imageops::resize(

@@ -1,8 +1,8 @@
 //! From embeddings to the values of the metrics that are wanted.
 
 use dml::eval::{
-    Agreement, Comparison, Depth, EvalError, Labelled, Order, Resources, Retrieval, Rows, Search,
-    cluster, retrieve,
+    Agreement, Comparison, Embeddings, EvalError, EvalResources, LabeledEmbeddings, RankDepth,
+    Retrieval, RetrievalTask, TieOrder, cluster, retrieve,
 };
 use schema::{Metric, Scores};
 use tch::{Device, Tensor};
@@ -27,9 +27,9 @@ pub(crate) fn labelled(
     embeddings: Tensor,
     labels: Vec<i64>,
     comparison: Comparison,
-) -> Result<Labelled, Failed> {
-    let rows = Rows::from_tensor(&embeddings);
-    rows.and_then(|rows| Labelled::new(rows, labels, comparison))
+) -> Result<LabeledEmbeddings, Failed> {
+    let rows = Embeddings::from_tensor(&embeddings);
+    rows.and_then(|rows| LabeledEmbeddings::new(rows, labels, comparison))
         .map_err(|error| unmeasurable(&error))
 }
 
@@ -37,15 +37,19 @@ pub(crate) fn labelled(
 ///
 /// # Errors
 /// If there is nothing to retrieve.
-pub(crate) fn score(search: Search, metrics: &[Metric], device: Device) -> Result<Scored, Failed> {
-    let resources = Resources::on(device);
+pub(crate) fn score(
+    search: RetrievalTask,
+    metrics: &[Metric],
+    device: Device,
+) -> Result<Scored, Failed> {
+    let resources = EvalResources::on(device);
     let retrieval =
         retrieve(search, depth(metrics), resources).map_err(|error| unmeasurable(&error))?;
-    let (queries, _) = search.sides();
+    let queries = search.queries();
     let of_clusters = metrics.iter().any(|metric| metric.is_of_clusters());
     let agreement =
         of_clusters.then(|| Agreement::of(queries.labels(), &cluster(queries, SEED, resources)));
-    let scores = scores(&retrieval, agreement, metrics, |query| &query.scores);
+    let scores = scores(&retrieval, agreement, metrics, TieOrder::ByIndex);
     Ok(Scored {
         retrieval,
         scores,
@@ -55,7 +59,7 @@ pub(crate) fn score(search: Search, metrics: &[Metric], device: Device) -> Resul
 
 impl Scored {
     /// The values under another order of images that are exactly equally similar.
-    pub(crate) fn under(&self, order: Order) -> Scores {
+    pub(crate) fn under(&self, order: TieOrder) -> Scores {
         let metrics: Vec<Metric> = self.scores.keys().copied().collect();
         scores(&self.retrieval, self.agreement, &metrics, order)
     }
@@ -64,42 +68,41 @@ impl Scored {
 /// The ranks that these metrics need.
 fn depth(metrics: &[Metric]) -> Depth {
     let of_metric = |metric: &Metric| match metric {
-        Metric::RecallAt(_) | Metric::PrecisionAt1 | Metric::Mrr => Depth::First,
-        Metric::Nmi | Metric::Ami | Metric::F1 => Depth::First,
-        Metric::RPrecision | Metric::MapAtR => Depth::Nearest,
-        Metric::Map => Depth::All,
+        Metric::RecallAt(_) | Metric::PrecisionAt1 | Metric::Mrr => RankDepth::First,
+        Metric::Nmi | Metric::Ami | Metric::F1 => RankDepth::First,
+        Metric::RPrecision | Metric::MapAtR => RankDepth::Nearest,
+        Metric::Map => RankDepth::All,
     };
     // The scores that are kept of each query need no more than this in any case.
     metrics
         .iter()
         .map(of_metric)
-        .fold(Depth::Nearest, Depth::max)
+        .fold(RankDepth::Nearest, RankDepth::max)
 }
 
 fn scores(
     retrieval: &Retrieval,
     agreement: Option<Agreement>,
     metrics: &[Metric],
-    order: Order,
+    order: TieOrder,
 ) -> Scores {
-    let mean = |value: &dyn Fn(&dml::eval::Scores) -> Option<f64>| {
-        Some(retrieval.mean(|query| value(order(query)).unwrap_or(f64::NAN)))
-    };
-    let value = |metric: Metric| match metric {
-        Metric::RecallAt(k) => mean(&|scores| Some(scores.recall(k as usize))),
-        Metric::PrecisionAt1 => mean(&|scores| Some(scores.recall(1))),
-        Metric::RPrecision => mean(&|scores| scores.r_precision),
-        Metric::MapAtR => mean(&|scores| scores.ap_at_r),
-        Metric::Map => mean(&|scores| scores.ap),
-        Metric::Mrr => mean(&|scores| Some(1.0 / f64::from(scores.first))),
-        Metric::Nmi => agreement.map(|agreement| agreement.nmi),
-        Metric::Ami => agreement.map(|agreement| agreement.ami),
-        Metric::F1 => agreement.map(|agreement| agreement.f1),
-    };
-    metrics
-        .iter()
-        .filter_map(|&metric| Some((metric, value(metric)?)))
-        .collect()
+    let means = retrieval.means(order);
+    let mut scores = Scores::new();
+    for &metric in metrics {
+        let value = match metric {
+            Metric::RecallAt(k) => Some(means.recall(k as usize)),
+            Metric::PrecisionAt1 => Some(means.recall(1)),
+            Metric::RPrecision => Some(means.r_precision()),
+            Metric::MapAtR => Some(means.map_at_r()),
+            Metric::Map => Some(means.map()),
+            Metric::Mrr => Some(means.mrr()),
+            Metric::Nmi => agreement.map(|agreement| agreement.nmi),
+            Metric::Ami => agreement.map(|agreement| agreement.ami),
+            Metric::F1 => agreement.map(|agreement| agreement.f1),
+        };
+        scores.extend(value.map(|value| (metric, value)));
+    }
+    scores
 }
 
 pub(crate) fn unmeasurable(error: &EvalError) -> Failed {

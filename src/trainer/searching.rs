@@ -2,17 +2,17 @@
 
 use dml::{
     data::listing::Role,
-    eval::{Labelled, Search},
+    eval::{LabeledEmbeddings, RetrievalTask},
 };
 
 /// Test images, ready to be searched for each other.
 pub(crate) enum Searching {
     /// Each is a query and searched for by all the others.
-    Within(Labelled),
+    Within(LabeledEmbeddings),
     /// The data set says which are queries and which are searched. An image can be both.
     Apart {
-        queries: Labelled,
-        gallery: Labelled,
+        queries: LabeledEmbeddings,
+        gallery: LabeledEmbeddings,
         /// The number of each query among the test images.
         images: Vec<usize>,
         /// Where each query is in the gallery, if it is there.
@@ -22,7 +22,7 @@ pub(crate) enum Searching {
 
 impl Searching {
     /// Images with the part that each has.
-    pub(crate) fn new(images: Labelled, roles: &[Role]) -> Searching {
+    pub(crate) fn new(images: LabeledEmbeddings, roles: &[Role]) -> Searching {
         if roles.iter().all(|role| *role == Role::Both) {
             return Searching::Within(images);
         }
@@ -37,21 +37,21 @@ impl Searching {
             .map(|query| gallery.binary_search(query).ok().map(|place| place as u32));
         Searching::Apart {
             itself: itself.collect(),
-            gallery: images.part(&gallery),
-            queries: images.part(&queries),
+            gallery: images.select(&gallery),
+            queries: images.select(&queries),
             images: queries,
         }
     }
 
-    pub(crate) fn search(&self) -> Search<'_> {
+    pub(crate) fn search(&self) -> RetrievalTask<'_> {
         match self {
-            Searching::Within(images) => Search::Within(images),
+            Searching::Within(images) => RetrievalTask::Within(images),
             Searching::Apart {
                 queries,
                 gallery,
                 itself,
                 ..
-            } => Search::Overlapping {
+            } => RetrievalTask::Overlapping {
                 queries,
                 gallery,
                 itself,
@@ -61,7 +61,7 @@ impl Searching {
 
     /// How many queries there are.
     pub(crate) fn queries(&self) -> usize {
-        self.search().sides().0.labels().len()
+        self.search().queries().labels().len()
     }
 
     /// How many images are searched, if they are told from the queries.
@@ -83,15 +83,16 @@ impl Searching {
 
 #[cfg(test)]
 mod tests {
-    use dml::eval::{Comparison, Depth, Resources, Rows, retrieve};
+    use dml::eval::{Comparison, Embeddings, EvalResources, RankDepth, retrieve};
 
     use super::*;
 
     #[test]
     fn queries_keep_their_numbers_and_do_not_find_themselves() {
         // On a line, at 0, 1, 3, 4, 10: by their distance.
-        let rows = Rows::new(vec![0.0, 1.0, 3.0, 4.0, 10.0], 1).unwrap();
-        let images = Labelled::new(rows, vec![0, 1, 1, 0, 0], Comparison::Euclidean).unwrap();
+        let rows = Embeddings::new(vec![0.0, 1.0, 3.0, 4.0, 10.0], 1).unwrap();
+        let images =
+            LabeledEmbeddings::new(rows, vec![0, 1, 1, 0, 0], Comparison::Euclidean).unwrap();
         let roles = [
             Role::Gallery,
             Role::Query,
@@ -100,14 +101,14 @@ mod tests {
             Role::Gallery,
         ];
         let searching = Searching::new(images.clone(), &roles);
-        let found = retrieve(searching.search(), Depth::All, Resources::default()).unwrap();
+        let found = retrieve(searching.search(), RankDepth::All, EvalResources::default()).unwrap();
         // Image 1 finds 0, then 2; image 2 finds 3, 0, 4, but none of its class; image 3 finds 2, 0, 4.
         let first: Vec<_> = found
             .queries
             .iter()
             .map(|query| (searching.image_of(query.image as usize), query.scores.first))
             .collect();
-        assert_eq!((first, found.lone), (vec![(1, 2), (3, 2)], 1));
+        assert_eq!((first, found.without_positive), (vec![(1, 2), (3, 2)], 1));
         assert_eq!((searching.queries(), searching.gallery()), (3, Some(4)));
 
         let all = Searching::new(images, &[Role::Both; 5]);

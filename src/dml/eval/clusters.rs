@@ -1,47 +1,46 @@
 //! How well clusters of the embeddings agree with the classes.
 //!
-//! Lloyd's k-means, which begins with k-means++, finds as many clusters as there are classes. Mutual information is
-//! normalised by the arithmetic mean of both entropies, as scikit-learn does since 0.22. AMI: Vinh, Epps & Bailey, JMLR 2010, equation 24a. F1: of the pairs of images that share a cluster and
-//! those that share a class, as in Song et al., "Deep Metric Learning via Lifted Structured Feature Embedding", 2016.
+//! Lloyd's k-means, initialized by k-means++, finds as many clusters as there are classes.
+//!
+//! - NMI: mutual information divided by the arithmetic mean of both entropies (scikit-learn since
+//!   0.22).
+//! - AMI: Vinh, Epps & Bailey, JMLR 2010, equation 24a.
+//! - F1: over pairs of images that share a cluster and pairs that share a class (Song et al., "Deep
+//!   Metric Learning via Lifted Structured Feature Embedding", CVPR 2016).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Comparison, Labelled, Resources, Rows, neighbours::among, retrieval::Itself, seeds::seeds,
+    embeddings::Embeddings, neighbors::nearest_by_distance, resources::EvalResources, seeds::seeds,
+    task::LabeledEmbeddings,
 };
 
-/// Rounds of k-means at most; pytorch-metric-learning's do as many.
+/// Largest number of rounds of k-means, as in pytorch-metric-learning.
 const ROUNDS: usize = 20;
 
 /// How well a clustering agrees with the classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Agreement {
-    /// Normalised mutual information, by the arithmetic mean of the entropies.
+    /// Normalized mutual information.
     pub nmi: f64,
-    /// Adjusted mutual information, likewise.
+    /// Adjusted mutual information.
     pub ami: f64,
-    /// The harmonic mean of precision and recall of pairs.
+    /// Harmonic mean of precision and recall of pairs.
     pub f1: f64,
 }
 
-/// Clusters embeddings as they are compared into as many clusters as they have classes; the number of each one's.
-/// A cluster that loses all its images keeps its centre.
-pub fn cluster(images: &Labelled, seed: u64, resources: Resources) -> Vec<i64> {
+/// Clusters embeddings into as many clusters as they have classes and returns the cluster of each.
+/// A cluster that loses all its images keeps its center.
+pub fn cluster(images: &LabeledEmbeddings, seed: u64, resources: EvalResources) -> Vec<i64> {
     let classes = images.labels().iter().collect::<BTreeSet<_>>().len();
     k_means(images.rows(), classes, seed, resources)
 }
 
-fn k_means(rows: &Rows, clusters: usize, seed: u64, resources: Resources) -> Vec<i64> {
-    let mut centres = seeds(rows, clusters, seed, resources);
+fn k_means(rows: &Embeddings, clusters: usize, seed: u64, resources: EvalResources) -> Vec<i64> {
+    let mut centers = seeds(rows, clusters, seed, resources);
     let mut assigned = Vec::new();
     for _ in 0..ROUNDS {
-        let nearest = among(
-            (rows, &centres),
-            Comparison::Euclidean,
-            Itself::Nowhere,
-            1,
-            resources,
-        );
+        let nearest = nearest_by_distance(rows, &centers, resources);
         let now: Vec<i64> = (0..rows.len())
             .map(|row| i64::from(nearest.of(row)[0]))
             .collect();
@@ -49,35 +48,39 @@ fn k_means(rows: &Rows, clusters: usize, seed: u64, resources: Resources) -> Vec
             break;
         }
         assigned = now;
-        centres = means(rows, &assigned, &centres);
+        centers = means(rows, &assigned, &centers);
     }
     assigned
 }
 
-fn means(rows: &Rows, assigned: &[i64], centres: &Rows) -> Rows {
+/// Returns the mean of the rows of each cluster; the previous center of an empty one.
+fn means(rows: &Embeddings, assigned: &[i64], centers: &Embeddings) -> Embeddings {
     let width = rows.width();
-    let (mut sums, mut counts) = (vec![0.0; centres.values().len()], vec![0.0; centres.len()]);
+    let mut sums = vec![0.0; centers.values().len()];
+    let mut counts = vec![0.0; centers.len()];
     for (row, &cluster) in assigned.iter().enumerate() {
         let cluster = cluster as usize;
         counts[cluster] += 1.0;
         let sum = &mut sums[cluster * width..][..width];
-        sum.iter_mut()
-            .zip(rows.row(row))
-            .for_each(|(sum, value)| *sum += f64::from(*value));
+        for (sum, value) in sum.iter_mut().zip(rows.row(row)) {
+            *sum += f64::from(*value);
+        }
     }
-    let value = |(place, sum): (usize, &f64)| match counts[place / width] {
-        0.0 => centres.values()[place],
-        count => (sum / count) as f32,
-    };
-    Rows::new(sums.iter().enumerate().map(value).collect(), width)
-        .expect("means of finite rows are finite")
+    let mut means = centers.values().to_vec();
+    for (index, sum) in sums.iter().enumerate() {
+        let count = counts[index / width];
+        if count > 0.0 {
+            means[index] = (sum / count) as f32;
+        }
+    }
+    Embeddings::new(means, width).expect("means of finite rows are finite")
 }
 
 impl Agreement {
-    /// Compares the classes of some images with their clusters.
+    /// Compares the classes of images with their clusters.
     ///
     /// # Panics
-    /// If there are not as many of both, or none.
+    /// If the lengths differ or there are no images.
     pub fn of(classes: &[i64], clusters: &[i64]) -> Agreement {
         assert_eq!(
             classes.len(),
@@ -85,47 +88,57 @@ impl Agreement {
             "each image has a class and a cluster"
         );
         assert!(!classes.is_empty(), "there are images");
-        let table = Table::new(classes, clusters);
-        let (information, [of_classes, of_clusters]) = (table.information(), table.entropies());
-        let mean = of_classes.midpoint(of_clusters);
+        let table = ContingencyTable::new(classes, clusters);
+        let f1 = table.f1();
         if table.classes.len() == 1 && table.clusters.len() == 1 {
             return Agreement {
                 nmi: 1.0,
                 ami: 1.0,
-                f1: table.f1(),
+                f1,
             };
         }
-        let expected = table.expected_information();
-        let (gain, most) = (information - expected, mean - expected);
-        let most = if most < 0.0 {
-            most.min(-f64::EPSILON)
-        } else {
-            most.max(f64::EPSILON)
-        };
-        let nmi = if information <= f64::EPSILON {
-            0.0
-        } else {
-            information / mean
-        };
+        let information = table.information();
+        let mean_entropy = table
+            .entropy(&table.classes)
+            .midpoint(table.entropy(&table.clusters));
         Agreement {
-            nmi,
-            ami: gain / most,
-            f1: table.f1(),
+            nmi: normalized(information, mean_entropy),
+            ami: adjusted(information, mean_entropy, table.expected_information()),
+            f1,
         }
     }
 }
 
-/// How many images each class and each cluster has, and both together.
-struct Table {
+fn normalized(information: f64, mean_entropy: f64) -> f64 {
+    if information <= f64::EPSILON {
+        0.0
+    } else {
+        information / mean_entropy
+    }
+}
+
+fn adjusted(information: f64, mean_entropy: f64, expected: f64) -> f64 {
+    let largest = mean_entropy - expected;
+    // As scikit-learn: away from zero, whose sign is kept.
+    let largest = if largest < 0.0 {
+        largest.min(-f64::EPSILON)
+    } else {
+        largest.max(f64::EPSILON)
+    };
+    (information - expected) / largest
+}
+
+/// Number of images by class, by cluster and by both.
+struct ContingencyTable {
     images: f64,
     classes: BTreeMap<i64, u64>,
     clusters: BTreeMap<i64, u64>,
     both: BTreeMap<(i64, i64), u64>,
 }
 
-impl Table {
-    fn new(classes: &[i64], clusters: &[i64]) -> Table {
-        let mut table = Table {
+impl ContingencyTable {
+    fn new(classes: &[i64], clusters: &[i64]) -> ContingencyTable {
+        let mut table = ContingencyTable {
             images: classes.len() as f64,
             classes: BTreeMap::new(),
             clusters: BTreeMap::new(),
@@ -139,60 +152,65 @@ impl Table {
         table
     }
 
+    /// Returns the mutual information of classes and clusters.
     fn information(&self) -> f64 {
-        let term = |((class, cluster), &count): (&(i64, i64), &u64)| {
+        let mut sum = 0.0;
+        for ((class, cluster), &count) in &self.both {
             let alone = self.classes[class] as f64 * self.clusters[cluster] as f64;
-            count as f64 / self.images * (count as f64 * self.images / alone).ln()
-        };
-        self.both.iter().map(term).sum::<f64>().max(0.0)
+            let count = count as f64;
+            sum += count / self.images * (count * self.images / alone).ln();
+        }
+        sum.max(0.0)
     }
 
-    fn entropies(&self) -> [f64; 2] {
-        [&self.classes, &self.clusters].map(|sizes| {
-            let share = |size: &u64| *size as f64 / self.images;
-            -sizes
-                .values()
-                .map(|size| share(size) * share(size).ln())
-                .sum::<f64>()
-        })
+    fn entropy(&self, groups: &BTreeMap<i64, u64>) -> f64 {
+        let mut sum = 0.0;
+        for &size in groups.values() {
+            let share = size as f64 / self.images;
+            sum += share * share.ln();
+        }
+        -sum
     }
 
-    /// The mean information of clusterings at random with clusters and classes of these sizes.
+    /// Returns the mean information of random clusterings with classes and clusters of these sizes.
     fn expected_information(&self) -> f64 {
-        let factorials = log_factorials(self.images as usize);
-        let images = self.images as usize;
-        let of_pair = |a: usize, b: usize| {
-            let smallest = (a + b).saturating_sub(images).max(1);
-            let term = |both: usize| {
-                let information = both as f64 / self.images
-                    * (self.images * both as f64 / (a as f64 * b as f64)).ln();
-                let above =
-                    factorials[a] + factorials[b] + factorials[images - a] + factorials[images - b];
-                let below = factorials[images]
-                    + factorials[both]
-                    + factorials[a - both]
-                    + factorials[b - both]
-                    + factorials[images + both - a - b];
-                information * (above - below).exp()
-            };
-            (smallest..=a.min(b)).map(term).sum::<f64>()
-        };
-        let (classes, clusters) = (by_size(&self.classes), by_size(&self.clusters));
-        let pairs = classes
-            .iter()
-            .flat_map(|class| clusters.iter().map(move |cluster| (class, cluster)));
-        pairs
-            .map(|((a, many), (b, times))| many * times * of_pair(*a, *b))
-            .sum()
+        let log_factorials = log_factorials(self.images as usize);
+        let cluster_sizes = by_size(&self.clusters);
+        let mut sum = 0.0;
+        for (class, classes) in by_size(&self.classes) {
+            for &(cluster, clusters) in &cluster_sizes {
+                sum += classes * clusters * self.expected_of_pair(class, cluster, &log_factorials);
+            }
+        }
+        sum
     }
 
+    /// Returns the expected information from a class of `a` images and a cluster of `b`.
+    fn expected_of_pair(&self, a: usize, b: usize, log_factorials: &[f64]) -> f64 {
+        let images = self.images as usize;
+        let smallest = (a + b).saturating_sub(images).max(1);
+        let mut sum = 0.0;
+        for both in smallest..=a.min(b) {
+            let alone = a as f64 * b as f64;
+            let information = both as f64 / self.images * (self.images * both as f64 / alone).ln();
+            let above = log_factorials[a]
+                + log_factorials[b]
+                + log_factorials[images - a]
+                + log_factorials[images - b];
+            let below = log_factorials[images]
+                + log_factorials[both]
+                + log_factorials[a - both]
+                + log_factorials[b - both]
+                + log_factorials[images + both - a - b];
+            sum += information * (above - below).exp();
+        }
+        sum
+    }
+
+    /// Returns F1 over pairs of images; 1 if no two images share a class or a cluster.
     fn f1(&self) -> f64 {
-        let pairs = |count: &u64| (count * (count - 1) / 2) as f64;
-        let (shared, of_classes) = (
-            self.both.values().map(pairs).sum::<f64>(),
-            self.classes.values().map(pairs).sum::<f64>(),
-        );
-        let total = of_classes + self.clusters.values().map(pairs).sum::<f64>();
+        let shared = pairs(self.both.values());
+        let total = pairs(self.classes.values()) + pairs(self.clusters.values());
         if total == 0.0 {
             1.0
         } else {
@@ -201,26 +219,32 @@ impl Table {
     }
 }
 
-/// How many groups there are of each size.
+/// Returns the number of pairs within groups of these sizes.
+fn pairs<'a>(sizes: impl Iterator<Item = &'a u64>) -> f64 {
+    sizes.map(|size| (size * (size - 1) / 2) as f64).sum()
+}
+
+/// Returns the sizes of the groups with the number of groups of each size.
 fn by_size(groups: &BTreeMap<i64, u64>) -> Vec<(usize, f64)> {
     let mut sizes = BTreeMap::<usize, f64>::new();
-    groups
-        .values()
-        .for_each(|&size| *sizes.entry(size as usize).or_default() += 1.0);
+    for &size in groups.values() {
+        *sizes.entry(size as usize).or_default() += 1.0;
+    }
     sizes.into_iter().collect()
 }
 
-/// The logarithms of 0!, 1!, .. `last`!, summed with what rounding loses (Kahan).
+/// Returns ln 0!, ln 1!, .. ln `last`!, by Kahan summation.
 fn log_factorials(last: usize) -> Vec<f64> {
-    let (mut sum, mut lost) = (0.0f64, 0.0f64);
+    let mut sum = 0.0f64;
+    let mut lost = 0.0f64;
     let mut logarithms = vec![0.0];
-    logarithms.extend((1..=last).map(|number| {
+    for number in 1..=last {
         let term = (number as f64).ln() - lost;
         let next = sum + term;
         lost = (next - sum) - term;
         sum = next;
-        sum
-    }));
+        logarithms.push(sum);
+    }
     logarithms
 }
 
@@ -228,6 +252,7 @@ fn log_factorials(last: usize) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::{
+        eval::Comparison,
         random::{Draws, Purpose},
         testing::{golden, whole},
     };
@@ -249,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn clusters_that_lie_apart_are_found_whatever_the_number_of_threads() {
+    fn well_separated_clusters_are_found_with_any_number_of_threads() {
         let mut draws = Draws::new(3, Purpose::Weights, 0, 0);
         let labels: Vec<i64> = (0..300).map(|image| image % 6).collect();
         let value = |image: usize, column: usize| if image % 6 == column { 1.0 } else { 0.0 };
@@ -257,9 +282,13 @@ mod tests {
         let values = places
             .map(|(image, column)| (value(image, column) + 0.01 * draws.normal()) as f32)
             .collect();
-        let images =
-            Labelled::new(Rows::new(values, 6).unwrap(), labels, Comparison::Cosine).unwrap();
-        let clusters = cluster(&images, 0, Resources::default());
+        let images = LabeledEmbeddings::new(
+            Embeddings::new(values, 6).unwrap(),
+            labels,
+            Comparison::Cosine,
+        )
+        .unwrap();
+        let clusters = cluster(&images, 0, EvalResources::default());
         let agreement = Agreement::of(images.labels(), &clusters);
         assert!(
             agreement.nmi > 0.999 && agreement.ami > 0.999 && agreement.f1 > 0.999,
@@ -273,9 +302,9 @@ mod tests {
             one.install(|| cluster(
                 &images,
                 0,
-                Resources {
+                EvalResources {
                     budget: 0,
-                    ..Resources::default()
+                    ..EvalResources::default()
                 }
             )),
             clusters
@@ -284,13 +313,16 @@ mod tests {
 
     #[test]
     fn equal_embeddings_make_one_cluster() {
-        let images = Labelled::new(
-            Rows::new(vec![1.0; 40], 4).unwrap(),
+        let images = LabeledEmbeddings::new(
+            Embeddings::new(vec![1.0; 40], 4).unwrap(),
             (0..10).map(|i| i / 5).collect(),
             Comparison::Cosine,
         )
         .unwrap();
-        let agreement = Agreement::of(images.labels(), &cluster(&images, 1, Resources::default()));
+        let agreement = Agreement::of(
+            images.labels(),
+            &cluster(&images, 1, EvalResources::default()),
+        );
         assert_eq!((agreement.nmi, agreement.ami), (0.0, 0.0));
     }
 }

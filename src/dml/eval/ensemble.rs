@@ -1,28 +1,30 @@
-//! What several networks make of the same images, taken together, as the Reality Check reports it.
+//! Ensembles: several networks' embeddings of the same images, as reported in the Reality Check.
 //!
-//! *Separated* is the mean of what each network scores alone, which whoever has the scores takes. *Concatenated* is one
-//! score, that of the networks' normalised embeddings joined end to end.
+//! *Separated* is the mean of the networks' scores, computed from those scores. *Concatenated* is
+//! the score of their normalized embeddings joined end to end.
 
 use rayon::prelude::*;
 
-use super::Rows;
+use super::embeddings::Embeddings;
 
-/// Joins the embeddings of the same images by several networks: each normalised, put end to end, normalised again.
+/// Joins the embeddings of the same images by several networks: normalizes each, concatenates them
+/// and normalizes the result.
 ///
 /// # Panics
-/// If there are none, or they are not of as many images.
-pub fn concatenated(parts: Vec<Rows>) -> Rows {
-    let parts: Vec<Rows> = parts.into_iter().map(Rows::normalised).collect();
-    let (images, width) = (parts[0].len(), parts.iter().map(Rows::width).sum());
+/// If `parts` is empty or their numbers of images differ.
+pub fn concatenated(parts: Vec<Embeddings>) -> Embeddings {
+    let parts: Vec<Embeddings> = parts.into_iter().map(Embeddings::normalized).collect();
+    let images = parts[0].len();
+    let width = parts.iter().map(Embeddings::width).sum();
     assert!(
         parts.iter().all(|part| part.len() == images),
         "an ensemble is of the same images"
     );
     let joined = |image| parts.iter().flat_map(move |part| part.row(image)).copied();
     let values = (0..images).into_par_iter().flat_map_iter(joined).collect();
-    Rows::new(values, width)
-        .expect("normalised numbers are finite")
-        .normalised()
+    Embeddings::new(values, width)
+        .expect("normalized values are finite")
+        .normalized()
 }
 
 #[cfg(test)]
@@ -32,8 +34,8 @@ mod tests {
     #[test]
     fn each_network_has_the_same_weight_in_a_concatenation() {
         let (long, short) = (
-            Rows::new(vec![30.0, 40.0], 2).unwrap(),
-            Rows::new(vec![0.0, 0.1, 0.0], 3).unwrap(),
+            Embeddings::new(vec![30.0, 40.0], 2).unwrap(),
+            Embeddings::new(vec![0.0, 0.1, 0.0], 3).unwrap(),
         );
         let joined = concatenated(vec![long, short]);
         let half = 0.5f32.sqrt();

@@ -1,22 +1,25 @@
-//! The inner loops, for each kind of [`Processor`].
+//! Inner loops, compiled for each instruction set of [`Processor`].
+//!
+//! Rows are multiplied as 16-bit integers ([`super::product`]), whose sums of products are exact in
+//! 32 bits. The other loops compare, count and find `f32` values.
 
 #![expect(
     unsafe_code,
-    reason = "functions for a kind of processor are called where that kind was detected"
+    reason = "functions for an instruction set are called where it was detected"
 )]
 
-use super::rows::{Comparison, dot, squared_distance};
+use super::embeddings::{Comparison, similarity};
 use crate::processor::{Processor, for_every_processor};
 
 impl Processor {
     for_every_processor! {
-        fn multiply_by_parts(a: &[Pair], b: &[Pair], to: &mut [i32], stride: usize) =
+        fn multiply_pairs(a: &[Pair], b: &[Pair], to: &mut [i32], stride: usize) =
             [micro::<4, 8>, micro_avx2, micro_avx512];
-        pub(super) fn measure(row: &[f32], centre: &[f32], scale: f32) -> Measured = [measure, measure, measure];
-        pub(super) fn residue(row: &[f32], centre: &[f32], scale: f32, whole: &[i16], unit: f32) -> f64 =
+        pub(super) fn measure(row: &[f32], center: &[f32], scale: f32) -> RowSums = [measure, measure, measure];
+        pub(super) fn residue(row: &[f32], center: &[f32], scale: f32, quantized: &[i16], unit: f32) -> f64 =
             [residue, residue, residue];
-        pub(super) fn quantise(row: &[f32], centre: &[f32], scale: f32, per_unit: f32, to: &mut [i16]) =
-            [quantise, quantise, quantise];
+        pub(super) fn quantize(row: &[f32], center: &[f32], scale: f32, per_unit: f32, to: &mut [i16]) =
+            [quantize, quantize, quantize];
         pub(super) fn to_products(sums: &[i32], unit: f32, units: &[f32], to: &mut [f32]) =
             [to_products, to_products, to_products];
         pub(super) fn mask(values: &mut [f32], classes: &[u32], class: u32) = [mask, mask, mask];
@@ -28,7 +31,7 @@ impl Processor {
         pub(super) fn similarity(comparison: Comparison, a: &[f32], b: &[f32]) -> f64 = [similarity, similarity, similarity];
     }
 
-    /// Rows of the left and of the right side that are multiplied at a time.
+    /// Returns how many left and right rows [`multiply`](Self::multiply) takes.
     pub(super) fn shape(self) -> (usize, usize) {
         match self {
             Processor::Any => (4, 8),
@@ -39,15 +42,16 @@ impl Processor {
         }
     }
 
-    /// The sums of products of as many rows as [`shape`](Self::shape) says with as many others. Sides hold all rows'
-    /// first pairs of columns, then all second ones, and so on. No sum may be larger than its type can hold.
+    /// Computes the products of a panel of left rows with a panel of right rows, see
+    /// [`shape`](Self::shape). A panel holds the first pair of columns of all its rows, then the
+    /// second, and so on. No sum may overflow.
     pub(super) fn multiply(self, a: &[Pair], b: &[Pair], to: &mut [i32], stride: usize) {
         #[cfg(target_arch = "x86_64")]
         if self == Processor::Avx512Vnni {
-            // SAFETY: `available` detected what the function needs.
+            // SAFETY: `available` detected AVX-512 VNNI.
             return unsafe { micro_vnni(a, b, to, stride) };
         }
-        self.multiply_by_parts(a, b, to, stride);
+        self.multiply_pairs(a, b, to, stride);
     }
 }
 
@@ -60,9 +64,7 @@ fn micro<const M: usize, const N: usize>(a: &[Pair], b: &[Pair], to: &mut [i32],
     for (a, b) in a.as_chunks::<M>().0.iter().zip(b.as_chunks::<N>().0) {
         for row in 0..M {
             for column in 0..N {
-                let [first, second] =
-                    [0, 1].map(|of| i32::from(a[row][of]) * i32::from(b[column][of]));
-                sums[row][column] += first + second;
+                sums[row][column] += pair_product(a[row], b[column]);
             }
         }
     }
@@ -71,7 +73,12 @@ fn micro<const M: usize, const N: usize>(a: &[Pair], b: &[Pair], to: &mut [i32],
     }
 }
 
-/// Makes a function as [`micro`] of instructions for two registers of columns.
+#[inline(always)]
+fn pair_product(a: Pair, b: Pair) -> i32 {
+    i32::from(a[0]) * i32::from(b[0]) + i32::from(a[1]) * i32::from(b[1])
+}
+
+/// Defines a [`micro`] that holds two registers of columns.
 #[cfg(target_arch = "x86_64")]
 macro_rules! micro_of {
     (
@@ -88,7 +95,7 @@ macro_rules! micro_of {
                 .iter()
                 .zip(b.as_chunks::<{ 2 * $lanes }>().0)
             {
-                // SAFETY: there are two registers of pairs.
+                // SAFETY: `b` holds two registers of pairs.
                 let b = [0, 1].map(|half| unsafe { $load(b.as_ptr().add(half * $lanes).cast()) });
                 for (&[first, second], sums) in a.iter().zip(&mut sums) {
                     let $a = $spread(i32::from(first) & 0xffff | i32::from(second) << 16);
@@ -100,7 +107,7 @@ macro_rules! micro_of {
             for (row, sums) in sums.iter().enumerate() {
                 let to = &mut to[row * stride..][..2 * $lanes];
                 for (half, sum) in sums.iter().enumerate() {
-                    // SAFETY: there is place for two registers of sums.
+                    // SAFETY: `to` has room for two registers.
                     unsafe { $store(to.as_mut_ptr().add(half * $lanes).cast(), *sum) };
                 }
             }
@@ -129,90 +136,90 @@ micro_of!(
     |sum, a, b| _mm512_dpwssd_epi32(*sum, a, b)
 );
 
-/// What is known of a row, times a scale and less a centre.
+/// Sums over a row, scaled and centered.
 #[derive(Clone, Copy)]
-pub(super) struct Measured {
-    /// The square of its length.
+pub(super) struct RowSums {
+    /// Squared length.
     pub(super) square: f64,
-    /// Its product with the centre.
-    pub(super) with_centre: f64,
-    /// The largest magnitude of its numbers.
+    /// Product with the center.
+    pub(super) with_center: f64,
+    /// Largest magnitude of a value.
     pub(super) largest: f64,
 }
 
-/// Numbers that are summed side by side.
+/// Partial sums of a row.
 const LANES: usize = 16;
 
 #[inline(always)]
-fn measure(row: &[f32], centre: &[f32], scale: f32) -> Measured {
+fn measure(row: &[f32], center: &[f32], scale: f32) -> RowSums {
     let (mut squares, mut products, mut largest) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-    let mut take = |lane: usize, value: f32, centre: f32| {
-        let (value, centre) = (
-            f64::from(value * scale) - f64::from(centre),
-            f64::from(centre),
+    let mut take = |lane: usize, value: f32, center: f32| {
+        let (value, center) = (
+            f64::from(value * scale) - f64::from(center),
+            f64::from(center),
         );
         squares[lane] += value * value;
-        products[lane] += value * centre;
+        products[lane] += value * center;
         largest[lane] = if value.abs() > largest[lane] {
             value.abs()
         } else {
             largest[lane]
         };
     };
-    let ((rows, rest), (centres, rest_of_centre)) =
-        (row.as_chunks::<LANES>(), centre.as_chunks::<LANES>());
-    for (row, centre) in rows.iter().zip(centres) {
-        (0..LANES).for_each(|lane| take(lane, row[lane], centre[lane]));
+    let ((rows, rest), (centers, rest_of_center)) =
+        (row.as_chunks::<LANES>(), center.as_chunks::<LANES>());
+    for (row, center) in rows.iter().zip(centers) {
+        (0..LANES).for_each(|lane| take(lane, row[lane], center[lane]));
     }
     rest.iter()
-        .zip(rest_of_centre)
+        .zip(rest_of_center)
         .enumerate()
-        .for_each(|(lane, (value, centre))| take(lane, *value, *centre));
-    Measured {
+        .for_each(|(lane, (value, center))| take(lane, *value, *center));
+    RowSums {
         square: squares.iter().sum(),
-        with_centre: products.iter().sum(),
+        with_center: products.iter().sum(),
         largest: largest
             .iter()
             .fold(0.0, |largest, &value| f64::max(largest, value)),
     }
 }
 
-/// The square of the length of what is lost by writing a row in whole numbers.
+/// Returns the squared length of the quantization error of a row.
 #[inline(always)]
-fn residue(row: &[f32], centre: &[f32], scale: f32, whole: &[i16], unit: f32) -> f64 {
+fn residue(row: &[f32], center: &[f32], scale: f32, quantized: &[i16], unit: f32) -> f64 {
     let mut squares = [0.0; LANES];
-    let mut take = |lane: usize, value: f32, centre: f32, whole: i16| {
+    let mut take = |lane: usize, value: f32, center: f32, quantized: i16| {
         let lost =
-            f64::from(value * scale) - f64::from(centre) - f64::from(whole) * f64::from(unit);
+            f64::from(value * scale) - f64::from(center) - f64::from(quantized) * f64::from(unit);
         squares[lane] += lost * lost;
     };
-    let ((rows, rest), (centres, rest_of_centre)) =
-        (row.as_chunks::<LANES>(), centre.as_chunks::<LANES>());
-    let (wholes, rest_of_whole) = whole.as_chunks::<LANES>();
-    for ((row, centre), whole) in rows.iter().zip(centres).zip(wholes) {
-        (0..LANES).for_each(|lane| take(lane, row[lane], centre[lane], whole[lane]));
+    let ((rows, rest), (centers, rest_of_center)) =
+        (row.as_chunks::<LANES>(), center.as_chunks::<LANES>());
+    let (quantized, rest_of_quantized) = quantized.as_chunks::<LANES>();
+    for ((row, center), quantized) in rows.iter().zip(centers).zip(quantized) {
+        (0..LANES).for_each(|lane| take(lane, row[lane], center[lane], quantized[lane]));
     }
     let rest = rest
         .iter()
-        .zip(rest_of_centre)
-        .zip(rest_of_whole)
+        .zip(rest_of_center)
+        .zip(rest_of_quantized)
         .enumerate();
-    rest.for_each(|(lane, ((value, centre), whole))| take(lane, *value, *centre, *whole));
+    rest.for_each(|(lane, ((value, center), quantized))| take(lane, *value, *center, *quantized));
     squares.iter().sum()
 }
 
-/// Writes the numbers of a row, times `scale` and less the `centre`, in whole numbers of a unit, the nearest, of
-/// which there are 32,767 at most.
+/// Rounds a row, scaled and centered, to integer multiples of a unit. Their magnitude must not
+/// exceed 32,767.
 #[inline(always)]
-fn quantise(row: &[f32], centre: &[f32], scale: f32, per_unit: f32, to: &mut [i16]) {
-    // Beside this number there is no place for fractions, and whole numbers are the last bits of the sum.
+fn quantize(row: &[f32], center: &[f32], scale: f32, per_unit: f32, to: &mut [i16]) {
+    // 1.5 · 2^23: adding it rounds to an integer, which is then in the low bits of the sum.
     const ROUND: f32 = 12_582_912.0;
-    for ((value, centre), to) in row.iter().zip(centre).zip(to) {
-        *to = ((value * scale - centre) * per_unit + ROUND).to_bits() as i16;
+    for ((value, center), to) in row.iter().zip(center).zip(to) {
+        *to = ((value * scale - center) * per_unit + ROUND).to_bits() as i16;
     }
 }
 
-/// Turns sums of products of whole numbers into products of rows.
+/// Converts sums of integer products into products of rows.
 #[inline(always)]
 fn to_products(sums: &[i32], unit: f32, units: &[f32], to: &mut [f32]) {
     for ((sum, of_other), to) in sums.iter().zip(units).zip(to) {
@@ -220,7 +227,7 @@ fn to_products(sums: &[i32], unit: f32, units: &[f32], to: &mut [f32]) {
     }
 }
 
-/// Puts minus infinity in the place of values whose class this is.
+/// Replaces the values of one class by negative infinity.
 #[inline(always)]
 fn mask(values: &mut [f32], classes: &[u32], class: u32) {
     for (value, &of) in values.iter_mut().zip(classes) {
@@ -258,7 +265,7 @@ fn largest(values: &[f32]) -> f32 {
         .fold(lanes[0], |largest, &value| larger(largest, value))
 }
 
-/// How many values are above `high`, and how many at least `low`.
+/// Returns how many values are above `high`, and how many are at least `low`.
 #[inline(always)]
 fn count(values: &[f32], low: f32, high: f32) -> (u32, u32) {
     let (chunks, rest) = values.as_chunks::<16>();
@@ -269,16 +276,17 @@ fn count(values: &[f32], low: f32, high: f32) -> (u32, u32) {
             possible[lane] = possible[lane].wrapping_add(u32::from(chunk[lane] >= low));
         }
     }
-    let of_rest =
-        |test: &dyn Fn(f32) -> bool| rest.iter().filter(|value| test(**value)).count() as u32;
-    let sum = |lanes: [u32; 16]| lanes.iter().sum::<u32>();
-    (
-        sum(above) + of_rest(&|value| value > high),
-        sum(possible) + of_rest(&|value| value >= low),
-    )
+    let mut all_above = above.iter().sum::<u32>();
+    let mut all_possible = possible.iter().sum::<u32>();
+    for &value in rest {
+        all_above += u32::from(value > high);
+        all_possible += u32::from(value >= low);
+    }
+    (all_above, all_possible)
 }
 
-/// Puts the places of values from `low` to `high` into `found` and says how many there are.
+/// Writes the indices of values from `low` to `high` into `found` and returns their number.
+/// `found` must have room for one index more than there are values.
 #[inline(always)]
 fn find(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize {
     let mut count = 0;
@@ -286,8 +294,8 @@ fn find(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize {
         if chunk.iter().fold(false, |any, value| {
             any | ((*value >= low) & (*value <= high))
         }) {
-            for (place, value) in (start..).zip(chunk) {
-                found[count] = place;
+            for (index, value) in (start..).zip(chunk) {
+                found[count] = index;
                 count = count.wrapping_add(usize::from((*value >= low) & (*value <= high)));
             }
         }
@@ -295,7 +303,7 @@ fn find(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize {
     count
 }
 
-/// As [`count`], with the instructions that compare 16 numbers into the bits of a mask.
+/// Like [`count`], comparing 16 values into the bits of a mask.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 fn count_avx512(values: &[f32], low: f32, high: f32) -> (u32, u32) {
@@ -304,7 +312,7 @@ fn count_avx512(values: &[f32], low: f32, high: f32) -> (u32, u32) {
     let (lows, highs) = (_mm512_set1_ps(low), _mm512_set1_ps(high));
     let (mut above, mut possible) = count(rest, low, high);
     for chunk in chunks {
-        // SAFETY: a chunk is 16 numbers.
+        // SAFETY: a chunk holds 16 values.
         let chunk = unsafe { _mm512_loadu_ps(chunk.as_ptr()) };
         above += _mm512_cmp_ps_mask::<_CMP_GT_OQ>(chunk, highs).count_ones();
         possible += _mm512_cmp_ps_mask::<_CMP_GE_OQ>(chunk, lows).count_ones();
@@ -312,7 +320,7 @@ fn count_avx512(values: &[f32], low: f32, high: f32) -> (u32, u32) {
     (above, possible)
 }
 
-/// As [`find`], in the same way.
+/// Like [`find`], comparing 16 values into the bits of a mask.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 fn find_avx512(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize {
@@ -321,7 +329,7 @@ fn find_avx512(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize 
     let (lows, highs) = (_mm512_set1_ps(low), _mm512_set1_ps(high));
     let mut count = 0;
     for (start, chunk) in (0u32..).step_by(16).zip(chunks) {
-        // SAFETY: a chunk is 16 numbers.
+        // SAFETY: a chunk holds 16 values.
         let chunk = unsafe { _mm512_loadu_ps(chunk.as_ptr()) };
         let from = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(chunk, lows);
         let mut within = _mm512_mask_cmp_ps_mask::<_CMP_LE_OQ>(from, chunk, highs);
@@ -332,16 +340,16 @@ fn find_avx512(values: &[f32], low: f32, high: f32, found: &mut [u32]) -> usize 
         }
     }
     let first = values.len() - rest.len();
-    for (place, value) in (first..).zip(rest) {
+    for (index, value) in (first..).zip(rest) {
         if *value >= low && *value <= high {
-            found[count] = place as u32;
+            found[count] = index as u32;
             count += 1;
         }
     }
     count
 }
 
-/// Transposes a square whose side is a multiple of 8.
+/// Transposes a square matrix whose side is a multiple of 8.
 #[inline(always)]
 fn transpose(from: &[f32], stride: usize, to: &mut [f32]) {
     for (strip, to) in to.chunks_exact_mut(stride * 8).enumerate() {
@@ -350,13 +358,5 @@ fn transpose(from: &[f32], stride: usize, to: &mut [f32]) {
                 to[column * stride + row] = *value;
             }
         }
-    }
-}
-
-#[inline(always)]
-fn similarity(comparison: Comparison, a: &[f32], b: &[f32]) -> f64 {
-    match comparison {
-        Comparison::Cosine | Comparison::Dot => dot(a, b),
-        Comparison::Euclidean => -squared_distance(a, b),
     }
 }

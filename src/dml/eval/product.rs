@@ -1,194 +1,203 @@
-//! Approximate dot products of all rows of one set with all of another, tile by tile, and how wrong they can be.
+//! Approximate dot products of all rows of one set with all rows of another, tile by tile, with
+//! bounds of their errors.
 //!
-//! Rows are written in whole numbers of 16 bits, each row, in its [`Frame`], in a unit of its own. Processors sum
-//! products of such numbers without any error, and twice as many at a time as of single precision. Nothing is decided
-//! by them alone: whoever uses them looks at the exact similarity where the [`radius`](Side::radius) of the error leaves
-//! a question open. So no result depends on how, or in tiles of what size, they were computed.
+//! Each row, in its [`RowFrame`](super::frame::RowFrame), is quantized to 16-bit integers with a
+//! unit of its own. Integer sums of products are exact, and a processor computes twice as many per
+//! instruction as in `f32`. Callers compute the exact similarity wherever the
+//! [`radius`](QuantizedRows::radius) of the error leaves a question open, so no result depends on
+//! the order of the computation or on the size of a tile.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::{
-    frame::{Extent, Frame},
+    embeddings::Embeddings,
+    frame::{FramedRows, RowExtent, RowFrame},
     kernel::Pair,
-    rows::Rows,
 };
 
-/// Rows and columns of a tile: small enough that all it needs stays in a core's cache.
+/// Rows and columns of a tile. Everything a tile needs fits into a core's cache.
 pub(super) const TILE: usize = 192;
 
-/// The largest number of a row in its unit.
-const LARGEST: f64 = 32_767.0;
+/// Largest quantized value.
+const MAX_VALUE: f64 = 32_767.0;
 
-/// The greatest length of a row in its unit: the square of one more would be too large for a sum of products.
-const LONGEST: f64 = 46_340.0;
+/// Largest length of a quantized row: the square of the next integer exceeds `i32`.
+const MAX_LENGTH: f64 = 46_340.0;
 
-/// Bounds of some rows.
+/// Upper bounds over some rows.
 #[derive(Clone, Copy, Default)]
-struct Bounds {
+struct RowBounds {
     length: f64,
-    /// The length of what rounding takes off them.
+    /// Length of the quantization error.
     residue: f64,
-    /// The magnitude of what is taken off products with them.
+    /// Magnitude of the offset.
     offset: f64,
 }
 
 /// One of the two sets whose products are computed.
-pub(super) struct Side<'a> {
-    pub(super) rows: &'a Rows,
-    frame: &'a Frame,
-    extents: Vec<Extent>,
-    /// The length of what rounding takes off each row.
+pub(super) struct QuantizedRows<'a> {
+    pub(super) framed: FramedRows<'a>,
+    /// Length of the quantization error of each row.
     residues: Vec<f64>,
-    of_tiles: Vec<Bounds>,
-    of_all: Bounds,
-    /// One of the whole numbers that each row is written in.
+    tile_bounds: Vec<RowBounds>,
+    bounds: RowBounds,
+    /// Value of the integer 1 in each row.
     units: Vec<f32>,
-    /// What is taken off products with each row, so that of two rows the more similar one has the larger product.
+    /// Subtracted from products with each row as the reference: of two references, the more
+    /// similar one then has the larger product.
     pub(super) offsets: Vec<f32>,
 }
 
-impl<'a> Side<'a> {
-    pub(super) fn new(rows: &'a Rows, frame: &'a Frame) -> Side<'a> {
-        let extents: Vec<Extent> = (0..rows.len())
-            .into_par_iter()
-            .map(|row| frame.extent(rows.row(row)))
-            .collect();
-        let units: Vec<f32> = extents
+impl<'a> QuantizedRows<'a> {
+    pub(super) fn new(rows: &'a Embeddings, frame: &'a RowFrame) -> QuantizedRows<'a> {
+        let framed = FramedRows::new(rows, frame);
+        let units: Vec<f32> = framed
+            .extents
             .par_iter()
             .map(|extent| unit(extent, rows.width()))
             .collect();
-        let residue = |whole: &mut Vec<i16>, row: usize| {
-            quantise(frame, rows.row(row), units[row], whole);
-            frame
-                .processor
-                .residue(rows.row(row), &frame.centre, frame.scale, whole, units[row])
-                .sqrt()
-        };
-        let whole = || vec![0; rows.width()];
         let residues: Vec<f64> = (0..rows.len())
             .into_par_iter()
-            .map_init(whole, residue)
+            .map_init(
+                || vec![0; rows.width()],
+                |buffer, row| residue(&framed, row, units[row], buffer),
+            )
             .collect();
-        let of_tile = |(extents, residues): (&[Extent], &[f64])| {
-            extents
-                .iter()
-                .zip(residues)
-                .fold(Bounds::default(), |bounds, (of, residue)| Bounds {
-                    length: bounds.length.max(of.length),
-                    residue: bounds.residue.max(*residue),
-                    offset: bounds.offset.max(of.offset.abs()),
-                })
-        };
-        let of_tiles: Vec<Bounds> = extents
+        let tile_bounds = framed
+            .extents
             .chunks(TILE)
             .zip(residues.chunks(TILE))
-            .map(of_tile)
+            .map(|(extents, residues)| RowBounds::over(extents, residues))
             .collect();
-        let of_all = of_tile((&extents, &residues));
-        let offsets = extents.iter().map(|of| of.offset as f32).collect();
-        Side {
-            rows,
-            frame,
-            extents,
+        let offsets = framed.extents.iter().map(|extent| extent.offset as f32);
+        QuantizedRows {
+            tile_bounds,
+            bounds: RowBounds::over(&framed.extents, &residues),
+            offsets: offsets.collect(),
+            framed,
             residues,
-            of_tiles,
-            of_all,
             units,
-            offsets,
         }
     }
 
-    /// By how much, at most, a product of this row with one of the `other` side's tile is wrong, less its offset.
-    pub(super) fn radius(&self, row: usize, other: &Side, tile: usize) -> f64 {
-        let (length, lost, b) = (
-            self.extents[row].length,
-            self.residues[row],
-            other.of_tiles[tile],
-        );
-        let residue = lost * b.length + (length + lost) * b.residue;
-        let product = (length + lost) * (b.length + b.residue);
-        // The sum, in whole numbers, is exact. Its five roundings on the way to the result are halves of this.
-        let single = 3.0 * f64::from(f32::EPSILON) * (product + b.offset);
-        // What is too small for a number of single precision is lost.
-        1.001 * (residue + single + self.frame.rounding()) + 1e-30
+    pub(super) fn len(&self) -> usize {
+        self.framed.rows.len()
     }
 
-    /// Turns a similarity to this row into the number to compare products, less their offsets, with.
-    pub(super) fn threshold(&self, row: usize, similarity: f64) -> f64 {
-        self.frame.threshold(&self.extents[row], similarity)
+    fn width(&self) -> usize {
+        self.framed.rows.width()
     }
 
-    /// By how much, at most, a threshold is wrong.
+    fn tiles(&self) -> usize {
+        self.len().div_ceil(TILE)
+    }
+
+    /// Returns the largest error of a product of this row with a row of the `other` side's tile,
+    /// minus its offset.
+    pub(super) fn radius(&self, row: usize, other: &QuantizedRows, tile: usize) -> f64 {
+        let length = self.framed.extents[row].length;
+        let lost = self.residues[row];
+        let bounds = other.tile_bounds[tile];
+        let residue = lost * bounds.length + (length + lost) * bounds.residue;
+        let product = (length + lost) * (bounds.length + bounds.residue);
+        // The integer sum is exact. Its conversion to the result rounds five times, by half an
+        // epsilon each.
+        let single = 3.0 * f64::from(f32::EPSILON) * (product + bounds.offset);
+        // Covers underflow to subnormal `f32`.
+        1.001 * (residue + single + self.slack()) + 1e-30
+    }
+
+    /// Returns the largest error of a threshold.
     pub(super) fn slack(&self) -> f64 {
-        self.frame.rounding()
+        self.framed.frame.rounding()
     }
 
-    /// How far apart a product with this row and a threshold must be for single precision to say which is larger.
-    pub(super) fn margin(&self, row: usize, other: &Side, tile: usize) -> f32 {
-        // Products, thresholds and both more or less the margin are rounded.
-        let magnitude = self.extents[row].length * other.of_all.length + other.of_all.offset;
+    /// Returns how far a product with this row must be from a threshold to decide in `f32` which of
+    /// the two is larger.
+    pub(super) fn margin(&self, row: usize, other: &QuantizedRows, tile: usize) -> f32 {
+        // The product, the threshold and threshold ± margin are rounded.
+        let length = self.framed.extents[row].length;
+        let magnitude = length * other.bounds.length + other.bounds.offset;
         let single = 2.0 * f64::from(f32::EPSILON) * magnitude;
         (1.001 * (self.radius(row, other, tile) + self.slack() + single)) as f32
     }
 
-    fn tiles(&self) -> usize {
-        self.rows.len().div_ceil(TILE)
-    }
-
-    /// The rows of a tile, `panel` of them side by side, one pair of columns after the other.
+    /// Packs the rows of a tile into panels of `panel` rows: one pair of columns after another.
     fn pack(&self, tile: usize, panel: usize, to: &mut [Pair]) {
-        let width = self.rows.width();
-        let pairs = width.div_ceil(2);
-        let mut whole = vec![0; 2 * pairs];
+        let pairs = self.width().div_ceil(2);
+        let mut buffer = vec![0; 2 * pairs];
         for (strip, to) in to.chunks_exact_mut(panel * pairs).enumerate() {
-            for place in 0..panel {
-                let row = tile * TILE + strip * panel + place;
-                if row < self.rows.len() {
-                    quantise(
-                        self.frame,
-                        self.rows.row(row),
-                        self.units[row],
-                        &mut whole[..width],
-                    );
+            for position in 0..panel {
+                let row = tile * TILE + strip * panel + position;
+                if row < self.len() {
+                    let values = &mut buffer[..self.width()];
+                    quantize(&self.framed, row, self.units[row], values);
                 } else {
-                    whole.fill(0);
+                    buffer.fill(0);
                 }
-                let places = to[place..].iter_mut().step_by(panel);
-                places
-                    .zip(whole.as_chunks().0)
-                    .for_each(|(to, pair)| *to = *pair);
+                let column = to[position..].iter_mut().step_by(panel);
+                for (to, pair) in column.zip(buffer.as_chunks().0) {
+                    *to = *pair;
+                }
             }
         }
     }
 }
 
-/// One of the whole numbers that a row of this width is written in.
-fn unit(of: &Extent, width: usize) -> f32 {
-    // Rounding to whole numbers makes it longer by half a unit in each direction.
-    let longest = LONGEST - 1.0 - (width as f64).sqrt() / 2.0;
-    (of.largest / LARGEST).max(of.length / longest).max(1e-30) as f32
+impl RowBounds {
+    fn over(extents: &[RowExtent], residues: &[f64]) -> RowBounds {
+        let mut bounds = RowBounds::default();
+        for (extent, residue) in extents.iter().zip(residues) {
+            bounds.length = bounds.length.max(extent.length);
+            bounds.residue = bounds.residue.max(*residue);
+            bounds.offset = bounds.offset.max(extent.offset.abs());
+        }
+        bounds
+    }
 }
 
-fn quantise(frame: &Frame, row: &[f32], unit: f32, to: &mut [i16]) {
+/// Returns the unit of a row: the smallest that neither exceeds the range of an integer nor lets a
+/// sum of products overflow.
+fn unit(extent: &RowExtent, width: usize) -> f32 {
+    // Rounding lengthens the row by up to half a unit in each dimension.
+    let max_length = MAX_LENGTH - 1.0 - (width as f64).sqrt() / 2.0;
+    let by_value = extent.largest / MAX_VALUE;
+    let by_length = extent.length / max_length;
+    by_value.max(by_length).max(1e-30) as f32
+}
+
+fn quantize(framed: &FramedRows, row: usize, unit: f32, to: &mut [i16]) {
+    let frame = framed.frame;
+    let values = framed.rows.row(row);
     frame
         .processor
-        .quantise(row, &frame.centre, frame.scale, 1.0 / unit, to);
+        .quantize(values, &frame.center, frame.scale, 1.0 / unit, to);
 }
 
-/// The approximate products of some rows of the left side with some of the right.
+fn residue(framed: &FramedRows, row: usize, unit: f32, buffer: &mut [i16]) -> f64 {
+    quantize(framed, row, unit, buffer);
+    let frame = framed.frame;
+    let values = framed.rows.row(row);
+    frame
+        .processor
+        .residue(values, &frame.center, frame.scale, buffer, unit)
+        .sqrt()
+}
+
+/// The approximate products of some left rows with some right rows.
 pub(super) struct Tile<'a> {
     pub(super) left: usize,
     pub(super) right: usize,
-    /// A row of [`TILE`] numbers for each row of the left side.
+    /// [`TILE`] products for each left row.
     pub(super) values: &'a mut [f32],
-    /// As much room again.
+    /// Scratch memory of the same size.
     pub(super) spare: &'a mut [f32],
 }
 
 impl Tile<'_> {
-    /// Which rows of a side of `len` rows the tile of this number has.
+    /// Returns the rows of a tile of a side with `len` rows.
     pub(super) fn rows(tile: usize, len: usize) -> Range<usize> {
         tile * TILE..len.min((tile + 1) * TILE)
     }
@@ -196,90 +205,113 @@ impl Tile<'_> {
 
 /// Which tiles are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum TileSelection {
     All,
-    /// Of a product of a set with itself: those on the diagonal and to its right.
+    /// Of the product of a set with itself: the diagonal and the tiles to the right of it.
     Upper,
 }
 
-/// Computes products and has `visit` look at each tile, from several threads at a time. `bytes` bound what is held
-/// of the right side; the left tiles are those of `left_tiles`.
-pub(super) fn tiles(
-    (left, right): (&Side, &Side),
-    left_tiles: Range<usize>,
-    which: Which,
-    bytes: usize,
-    visit: impl Fn(Tile) + Sync,
-) {
-    let (rows, columns) = left.frame.processor.shape();
-    let pairs = TILE * left.rows.width().div_ceil(2);
-    let packed = || vec![Pair::default(); pairs];
-    let held = (bytes / (pairs * size_of::<Pair>())).max(1);
-    for start in (0..right.tiles()).step_by(held) {
-        let range = start..right.tiles().min(start + held);
-        let others: Vec<Vec<Pair>> = range
-            .clone()
+/// A product of two sets of rows, computed tile by tile.
+pub(super) struct TiledProduct<'a> {
+    pub(super) left: &'a QuantizedRows<'a>,
+    pub(super) right: &'a QuantizedRows<'a>,
+    /// Left tiles to compute.
+    pub(super) left_tiles: Range<usize>,
+    pub(super) selection: TileSelection,
+    /// Bytes of packed right rows to hold at a time.
+    pub(super) budget: usize,
+}
+
+/// Memory that a thread reuses from tile to tile.
+struct Scratch {
+    packed: Vec<Pair>,
+    sums: Vec<i32>,
+    values: Vec<f32>,
+    spare: Vec<f32>,
+}
+
+impl TiledProduct<'_> {
+    /// Computes the tiles and calls `visit` with each, from several threads at a time.
+    pub(super) fn for_each(&self, visit: impl Fn(Tile) + Sync) {
+        let held = (self.budget / (self.tile_pairs() * size_of::<Pair>())).max(1);
+        for start in (0..self.right.tiles()).step_by(held) {
+            let right = start..self.right.tiles().min(start + held);
+            self.compute(right, &visit);
+        }
+    }
+
+    fn compute(&self, right: Range<usize>, visit: &(impl Fn(Tile) + Sync)) {
+        let (panel, right_panel) = self.processor_shape();
+        let right: Vec<PackedTile> = right
             .into_par_iter()
             .map(|tile| {
-                let mut packed = packed();
-                right.pack(tile, columns, &mut packed);
-                packed
+                let mut pairs = vec![Pair::default(); self.tile_pairs()];
+                self.right.pack(tile, right_panel, &mut pairs);
+                PackedTile { tile, pairs }
             })
             .collect();
-        let scratch = || {
-            (
-                packed(),
-                vec![0; rows * TILE],
-                vec![0.0; TILE * TILE],
-                vec![0.0; TILE * TILE],
-            )
-        };
-        left_tiles
-            .clone()
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each_init(scratch, |(own, sums, values, spare), tile| {
-                left.pack(tile, rows, own);
-                for (other, packed) in range.clone().zip(&others) {
-                    if which == Which::All || other >= tile {
-                        multiply((left, tile, own), (right, other, packed), sums, values);
+        let left_tiles = self.left_tiles.clone().into_par_iter().with_max_len(1);
+        left_tiles.for_each_init(
+            || self.scratch(panel),
+            |scratch, left| {
+                self.left.pack(left, panel, &mut scratch.packed);
+                for right in &right {
+                    if self.selection == TileSelection::All || right.tile >= left {
+                        self.multiply(left, right, scratch);
                         visit(Tile {
-                            left: tile,
-                            right: other,
-                            values,
-                            spare,
+                            left,
+                            right: right.tile,
+                            values: &mut scratch.values,
+                            spare: &mut scratch.spare,
                         });
                     }
                 }
-            });
+            },
+        );
+    }
+
+    /// Multiplies the packed left tile with a right tile.
+    fn multiply(&self, left: usize, right: &PackedTile, scratch: &mut Scratch) {
+        let processor = self.left.framed.frame.processor;
+        let (panel, right_panel) = processor.shape();
+        let pairs = self.left.width().div_ceil(2);
+        let right_units = &self.right.units[Tile::rows(right.tile, self.right.len())];
+        let left_units = self.left.units[Tile::rows(left, self.left.len())].chunks(panel);
+        let panels = scratch.packed.chunks_exact(panel * pairs);
+        let strips = scratch.values.chunks_exact_mut(panel * TILE);
+        for ((a, units), to) in panels.zip(left_units).zip(strips) {
+            for (column, b) in right.pairs.chunks_exact(right_panel * pairs).enumerate() {
+                processor.multiply(a, b, &mut scratch.sums[column * right_panel..], TILE);
+            }
+            let rows = scratch.sums.chunks_exact(TILE).zip(units);
+            for ((sums, &unit), to) in rows.zip(to.chunks_exact_mut(TILE)) {
+                processor.to_products(sums, unit, right_units, to);
+            }
+        }
+    }
+
+    fn processor_shape(&self) -> (usize, usize) {
+        self.left.framed.frame.processor.shape()
+    }
+
+    /// Returns the pairs of a packed tile.
+    fn tile_pairs(&self) -> usize {
+        TILE * self.left.width().div_ceil(2)
+    }
+
+    fn scratch(&self, panel: usize) -> Scratch {
+        Scratch {
+            packed: vec![Pair::default(); self.tile_pairs()],
+            sums: vec![0; panel * TILE],
+            values: vec![0.0; TILE * TILE],
+            spare: vec![0.0; TILE * TILE],
+        }
     }
 }
 
-/// A tile of a side, packed.
-type Part<'a> = (&'a Side<'a>, usize, &'a [Pair]);
-
-fn multiply((left, tile, a): Part, (right, other, b): Part, sums: &mut [i32], to: &mut [f32]) {
-    let processor = left.frame.processor;
-    let (rows, columns) = processor.shape();
-    let pairs = left.rows.width().div_ceil(2);
-    let units = &right.units[Tile::rows(other, right.units.len())];
-    let of_rows = left.units[Tile::rows(tile, left.units.len())].chunks(rows);
-    for ((a, of_rows), to) in a
-        .chunks_exact(rows * pairs)
-        .zip(of_rows)
-        .zip(to.chunks_exact_mut(rows * TILE))
-    {
-        for (column, b) in b.chunks_exact(columns * pairs).enumerate() {
-            processor.multiply(a, b, &mut sums[column * columns..], TILE);
-        }
-        for ((sums, &unit), to) in sums
-            .chunks_exact(TILE)
-            .zip(of_rows)
-            .zip(to.chunks_exact_mut(TILE))
-        {
-            processor.to_products(sums, unit, units, to);
-        }
-    }
+struct PackedTile {
+    tile: usize,
+    pairs: Vec<Pair>,
 }
 
 #[cfg(test)]
@@ -288,7 +320,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        eval::Comparison,
+        eval::embeddings::{Comparison, similarity},
         processor::Processor,
         random::{Draws, Purpose},
     };
@@ -296,52 +328,54 @@ mod tests {
     const COMPARISONS: [Comparison; 3] =
         [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot];
 
-    /// Rows of this width around a point, of which some are many times as long as others.
-    fn cloud(seed: u64, len: usize, width: usize, (point, spread): (f32, f64)) -> Rows {
+    /// Returns rows of this width around a point; some are 30 times as far away as others.
+    fn cloud(seed: u64, len: usize, width: usize, (point, spread): (f32, f64)) -> Embeddings {
         let mut draws = Draws::new(seed, Purpose::Weights, 0, 0);
         let mut values = Vec::new();
         for row in 0..len {
             let longer = if row % 7 == 0 { 30.0 } else { 1.0 };
             values.extend((0..width).map(|_| point + (spread * longer * draws.normal()) as f32));
         }
-        Rows::new(values, width).unwrap()
+        Embeddings::new(values, width).unwrap()
     }
 
     fn side_by_side(
-        queries: &Rows,
-        references: &Rows,
-        frame: &Frame,
-        check: impl Fn(&Side, &Side, usize, usize, f64) + Sync,
+        queries: &Embeddings,
+        references: &Embeddings,
+        frame: &RowFrame,
+        check: impl Fn(&QuantizedRows, &QuantizedRows, usize, usize, f64) + Sync,
     ) {
-        let (left, right) = (Side::new(queries, frame), Side::new(references, frame));
+        let left = QuantizedRows::new(queries, frame);
+        let right = QuantizedRows::new(references, frame);
         let seen = Mutex::new(0);
-        tiles(
-            (&left, &right),
-            0..left.tiles(),
-            Which::All,
-            1 << 16,
-            |tile| {
-                for (query, values) in
-                    Tile::rows(tile.left, queries.len()).zip(tile.values.chunks_exact(TILE))
-                {
-                    for (reference, value) in Tile::rows(tile.right, references.len()).zip(values) {
-                        check(
-                            &left,
-                            &right,
-                            query,
-                            reference,
-                            f64::from(value - right.offsets[reference]),
-                        );
-                        *seen.lock().unwrap() += 1;
-                    }
+        let product = TiledProduct {
+            left: &left,
+            right: &right,
+            left_tiles: 0..left.tiles(),
+            selection: TileSelection::All,
+            budget: 1 << 16,
+        };
+        product.for_each(|tile| {
+            for (query, values) in
+                Tile::rows(tile.left, queries.len()).zip(tile.values.chunks_exact(TILE))
+            {
+                for (reference, value) in Tile::rows(tile.right, references.len()).zip(values) {
+                    check(
+                        &left,
+                        &right,
+                        query,
+                        reference,
+                        f64::from(value - right.offsets[reference]),
+                    );
+                    *seen.lock().unwrap() += 1;
                 }
-            },
-        );
+            }
+        });
         assert_eq!(*seen.lock().unwrap(), queries.len() * references.len());
     }
 
     #[test]
-    fn products_are_as_wrong_as_they_say_at_most() {
+    fn the_error_of_a_product_is_within_its_radius() {
         for ((width, place), processor) in [1, 3, 64, 129]
             .into_iter()
             .flat_map(|width| {
@@ -362,15 +396,15 @@ mod tests {
         {
             let (queries, references) = (cloud(1, 40, width, place), cloud(2, 230, width, place));
             for comparison in COMPARISONS {
-                let frame = Frame::new(&queries, &references, comparison, processor);
+                let frame = RowFrame::new(&queries, &references, comparison, processor);
                 side_by_side(
                     &queries,
                     &references,
                     &frame,
                     |left, right, query, reference, product| {
                         let similarity =
-                            comparison.similarity(queries.row(query), references.row(reference));
-                        let wrong = (product - left.threshold(query, similarity)).abs();
+                            similarity(comparison, queries.row(query), references.row(reference));
+                        let wrong = (product - left.framed.threshold(query, similarity)).abs();
                         let radius = left.radius(query, right, reference / TILE) + left.slack();
                         assert!(
                             wrong <= radius,
@@ -383,13 +417,13 @@ mod tests {
     }
 
     #[test]
-    fn products_tell_embeddings_apart_however_close_together_they_are() {
+    fn products_distinguish_embeddings_that_are_close_together() {
         for spread in [1.0, 1e-2, 1e-4] {
-            let rows = Comparison::Cosine.prepare(cloud(3, 300, 32, (1.0, spread)));
-            let frame = Frame::new(&rows, &rows, Comparison::Cosine, Processor::best());
-            let side = Side::new(&rows, &frame);
-            let similarity = |row| Comparison::Cosine.similarity(rows.row(0), rows.row(row));
-            let thresholds = || (1..300).map(|row| side.threshold(0, similarity(row)));
+            let rows = cloud(3, 300, 32, (1.0, spread)).prepared(Comparison::Cosine);
+            let frame = RowFrame::new(&rows, &rows, Comparison::Cosine, Processor::best());
+            let side = QuantizedRows::new(&rows, &frame);
+            let similarity = |row| similarity(Comparison::Cosine, rows.row(0), rows.row(row));
+            let thresholds = || (1..300).map(|row| side.framed.threshold(0, similarity(row)));
             let range =
                 thresholds().fold(f64::MIN, f64::max) - thresholds().fold(f64::MAX, f64::min);
             assert!(

@@ -1,28 +1,38 @@
-//! The first centres of clusters: k-means++, many at a time.
+//! Initial centers of clusters by k-means++, many at a time.
 //!
-//! Arthur & Vassilvitskii, "k-means++", SODA 2007: each next centre is a row drawn with a probability proportional to
-//! its squared distance from the nearest centre so far. Drawing with distances from some centres ago and accepting a
-//! row with the probability *distance now / distance then* gives the same probabilities, and needs the distances
-//! of that row alone. So those of all rows are brought up to date for many centres at once, as a product of matrices.
+//! Arthur & Vassilvitskii, "k-means++", SODA 2007: each next center is a row drawn with a
+//! probability proportional to its squared distance from the nearest center so far. Drawing with
+//! outdated distances and accepting a row with probability *current distance / outdated distance*
+//! gives the same probabilities but needs the current distance of one row only. All distances are
+//! updated for many centers at once, as a product of matrices.
 
 use rayon::prelude::*;
 
-use super::{Comparison, Resources, Rows, neighbours::among, retrieval::Itself};
+use super::{
+    embeddings::{Embeddings, squared_distance},
+    neighbors::nearest_by_distance,
+    resources::EvalResources,
+};
 use crate::random::{Draws, Purpose};
 
-/// Centres drawn at most before distances are brought up to date.
-const MOST: usize = 1024;
+/// Largest number of centers drawn between two updates of the distances.
+const MAX_DRAWN: usize = 1024;
 
-/// Rows refused before they are.
-const PATIENCE: usize = 16;
+/// Rejected rows after which the distances are updated.
+const MAX_REJECTED: usize = 16;
 
-/// Draws as many rows as there shall be clusters. Where all rows equal a centre already, the first one is repeated.
-pub(super) fn seeds(rows: &Rows, clusters: usize, seed: u64, resources: Resources) -> Rows {
+/// Draws `clusters` rows. If all rows equal a center already, repeats the first row.
+pub(super) fn seeds(
+    rows: &Embeddings,
+    clusters: usize,
+    seed: u64,
+    resources: EvalResources,
+) -> Embeddings {
     let mut draws = Draws::new(seed, Purpose::Clusters, 0, 0);
-    let mut distances = Distances {
+    let mut distances = CenterDistances {
         rows,
         nearest: vec![f64::INFINITY; rows.len()],
-        up_to: Vec::new(),
+        cumulative: Vec::new(),
     };
     let mut chosen = vec![draws.below(rows.len())];
     let mut known = 0;
@@ -33,75 +43,61 @@ pub(super) fn seeds(rows: &Rows, clusters: usize, seed: u64, resources: Resource
             chosen.resize(clusters, 0);
             break;
         }
-        let most = clusters.min(known + known.min(MOST));
-        let mut refused = 0;
-        while chosen.len() < most && refused < PATIENCE {
+        let most = clusters.min(known + known.min(MAX_DRAWN));
+        let mut rejected = 0;
+        while chosen.len() < most && rejected < MAX_REJECTED {
             match distances.draw(&chosen[known..], &mut draws) {
                 Some(row) => chosen.push(row),
-                None => refused += 1,
+                None => rejected += 1,
             }
         }
     }
-    rows.part(&chosen)
+    rows.select(&chosen)
 }
 
-/// The squared distance of each row from the nearest of some centres.
-struct Distances<'a> {
-    rows: &'a Rows,
+/// Squared distance of each row from the nearest center.
+struct CenterDistances<'a> {
+    rows: &'a Embeddings,
     nearest: Vec<f64>,
-    /// The sums of those up to each row.
-    up_to: Vec<f64>,
+    /// Cumulative sums of `nearest`.
+    cumulative: Vec<f64>,
 }
 
-impl Distances<'_> {
-    /// Takes further centres into account.
-    fn add(&mut self, centres: &[usize], resources: Resources) {
+impl CenterDistances<'_> {
+    /// Updates the distances with further centers.
+    fn add(&mut self, centers: &[usize], resources: EvalResources) {
         let rows = self.rows;
-        let centres = rows.part(centres);
-        let found = among(
-            (rows, &centres),
-            Comparison::Euclidean,
-            Itself::Nowhere,
-            1,
-            resources,
-        );
-        self.nearest
-            .par_iter_mut()
-            .enumerate()
-            .for_each(|(row, nearest)| {
-                *nearest = nearest.min(distance(
-                    rows.row(row),
-                    centres.row(found.of(row)[0] as usize),
-                ));
-            });
-        let sums = self.nearest.iter().scan(0.0, |sum, distance| {
-            *sum += distance;
-            Some(*sum)
+        let centers = rows.select(centers);
+        let found = nearest_by_distance(rows, &centers, resources);
+        let nearest = self.nearest.par_iter_mut().enumerate();
+        nearest.for_each(|(row, nearest)| {
+            let center = centers.row(found.of(row)[0] as usize);
+            *nearest = nearest.min(squared_distance(rows.row(row), center));
         });
-        self.up_to = sums.collect();
+        self.cumulative.clear();
+        let mut sum = 0.0;
+        for distance in &self.nearest {
+            sum += distance;
+            self.cumulative.push(sum);
+        }
     }
 
     fn total(&self) -> f64 {
-        self.up_to.last().copied().unwrap_or(0.0)
+        self.cumulative.last().copied().unwrap_or(0.0)
     }
 
-    /// Draws a row, and refuses it if a centre among `since` is too near.
-    fn draw(&self, since: &[usize], draws: &mut Draws) -> Option<usize> {
-        let place = draws.uniform() * self.total();
-        let row = self
-            .up_to
-            .partition_point(|sum| *sum <= place)
-            .min(self.rows.len() - 1);
-        let now = since
-            .iter()
-            .map(|&centre| distance(self.rows.row(row), self.rows.row(centre)));
-        let now = now.fold(self.nearest[row], f64::min);
-        (draws.uniform() * self.nearest[row] < now).then_some(row)
+    /// Draws a row; rejects it if one of the `new` centers is too near.
+    fn draw(&self, new: &[usize], draws: &mut Draws) -> Option<usize> {
+        let drawn = draws.uniform() * self.total();
+        let row = self.cumulative.partition_point(|sum| *sum <= drawn);
+        let row = row.min(self.rows.len() - 1);
+        let mut current = self.nearest[row];
+        for &center in new {
+            let distance = squared_distance(self.rows.row(row), self.rows.row(center));
+            current = current.min(distance);
+        }
+        (draws.uniform() * self.nearest[row] < current).then_some(row)
     }
-}
-
-fn distance(a: &[f32], b: &[f32]) -> f64 {
-    -Comparison::Euclidean.similarity(a, b)
 }
 
 #[cfg(test)]
@@ -109,13 +105,13 @@ mod tests {
     use super::*;
 
     /// Centres drawn one after the other, each from distances to all before.
-    fn one_by_one(rows: &Rows, clusters: usize, draws: &mut Draws) -> Vec<usize> {
+    fn one_by_one(rows: &Embeddings, clusters: usize, draws: &mut Draws) -> Vec<usize> {
         let mut chosen = vec![draws.below(rows.len())];
         while chosen.len() < clusters {
             let of = |row| {
                 chosen
                     .iter()
-                    .map(|&centre| distance(rows.row(row), rows.row(centre)))
+                    .map(|&center| squared_distance(rows.row(row), rows.row(center)))
                     .fold(f64::MAX, f64::min)
             };
             let distances: Vec<f64> = (0..rows.len()).map(of).collect();
@@ -130,16 +126,16 @@ mod tests {
     }
 
     #[test]
-    fn sets_of_centres_are_as_likely_as_if_drawn_one_by_one() {
+    fn sets_of_centers_are_as_likely_as_if_drawn_one_by_one() {
         let values = [0.0, 0.3, 1.0, 1.2, 4.0, 4.5, 9.0f32];
-        let rows = Rows::new(values.to_vec(), 1).unwrap();
+        let rows = Embeddings::new(values.to_vec(), 1).unwrap();
         let (clusters, trials) = (5, 8_000);
         let set = |chosen: &mut dyn Iterator<Item = usize>| {
             chosen.fold(0usize, |set, row| set | 1 << row)
         };
         let mut counts = vec![[0.0; 2]; 1 << values.len()];
         for seed in 0..trials {
-            let found = seeds(&rows, clusters, seed, Resources::default());
+            let found = seeds(&rows, clusters, seed, EvalResources::default());
             let place = |value: &f32| values.iter().position(|other| other == value).unwrap();
             counts[set(&mut found.values().iter().map(place))][0] += 1.0;
             let mut draws = Draws::new(seed, Purpose::Weights, 1, 0);
@@ -161,8 +157,9 @@ mod tests {
 
     #[test]
     fn no_row_is_drawn_twice_while_others_are_left() {
-        let rows = Rows::new((0..600).map(|value| (value % 300) as f32).collect(), 2).unwrap();
-        let found = seeds(&rows, 150, 1, Resources::default());
+        let rows =
+            Embeddings::new((0..600).map(|value| (value % 300) as f32).collect(), 2).unwrap();
+        let found = seeds(&rows, 150, 1, EvalResources::default());
         let mut first: Vec<u32> = found
             .values()
             .iter()

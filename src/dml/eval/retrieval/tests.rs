@@ -4,16 +4,15 @@ use tch::Device;
 
 use super::*;
 use crate::{
-    eval::ranks::ranks_by,
-    processor::Processor,
+    eval::{Comparison, LabeledEmbeddings, similarity},
     random::{Draws, Purpose},
     testing::{golden, noise, tensor, whole},
 };
 
 const COMPARISONS: [Comparison; 3] = [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot];
 
-fn rows_of(values: &[f32], width: usize) -> Rows {
-    Rows::new(values.to_vec(), width).unwrap()
+fn rows_of(values: &[f32], width: usize) -> Embeddings {
+    Embeddings::new(values.to_vec(), width).unwrap()
 }
 
 /// Embeddings around the centres of classes of random size, some of them alone, some exact duplicates, and some that
@@ -24,7 +23,7 @@ fn adversarial(
     width: usize,
     classes: usize,
     comparison: Comparison,
-) -> Labelled {
+) -> LabeledEmbeddings {
     let mut draws = Draws::new(seed, Purpose::Weights, 1, 0);
     let centres: Vec<f32> = (0..classes * width)
         .map(|_| draws.normal() as f32)
@@ -45,23 +44,21 @@ fn adversarial(
             });
         }
     }
-    Labelled::new(rows_of(&values, width), labels, comparison).unwrap()
+    LabeledEmbeddings::new(rows_of(&values, width), labels, comparison).unwrap()
 }
 
-/// The ranks by the definition: all similarities, sorted.
-fn by_definition(search: Search) -> Vec<Query> {
-    let (queries, gallery) = search.sides();
-    let mut answered = Vec::new();
-    for query in 0..queries.rows.len() {
-        let others: Vec<usize> = (0..gallery.rows.len())
-            .filter(|&other| Some(other) != search.itself().of(query))
+/// Returns the results by the definition: all similarities, sorted.
+fn by_definition(task: RetrievalTask) -> Vec<QueryResult> {
+    let (queries, gallery) = (task.queries(), task.gallery());
+    let mut results = Vec::new();
+    for query in 0..queries.rows().len() {
+        let others: Vec<usize> = (0..gallery.rows().len())
+            .filter(|&other| Some(other) != task.self_match().of(query))
             .collect();
-        let similarity = |other: usize| {
-            queries
-                .comparison
-                .similarity(queries.rows.row(query), gallery.rows.row(other))
-        };
-        let right = |other: usize| gallery.labels[other] == queries.labels[query];
+        let row = queries.rows().row(query);
+        let similarity =
+            |other: usize| similarity(queries.comparison(), row, gallery.rows().row(other));
+        let right = |other: usize| gallery.labels()[other] == queries.labels()[query];
         let ranks = |tie: &dyn Fn(usize) -> (bool, usize)| {
             let mut order: Vec<(f64, usize)> = others
                 .iter()
@@ -74,23 +71,29 @@ fn by_definition(search: Search) -> Vec<Query> {
                 .map(|(rank, _)| rank)
                 .collect::<Vec<u32>>()
         };
-        let right_answers = others.iter().filter(|other| right(**other)).count();
-        if right_answers > 0 {
-            let scores = |ranks: Vec<u32>| Scores::of(ranks.into_iter(), right_answers, Depth::All);
-            answered.push(Query {
+        let positives = others.iter().filter(|other| right(**other)).count();
+        if positives > 0 {
+            let scores =
+                |ranks: Vec<u32>| QueryScores::new(ranks.into_iter(), positives, RankDepth::All);
+            results.push(QueryResult {
                 image: query as u32,
-                label: queries.labels[query],
+                label: queries.labels()[query],
                 scores: scores(ranks(&|other| (false, other))),
                 optimistic: scores(ranks(&|other| (!right(other), other))),
                 pessimistic: scores(ranks(&|other| (right(other), other))),
             });
         }
     }
-    answered
+    results
 }
 
-fn within(images: &Labelled) -> Retrieval {
-    retrieve(Search::Within(images), Depth::All, Resources::default()).unwrap()
+fn within(images: &LabeledEmbeddings) -> Retrieval {
+    retrieve(
+        RetrievalTask::Within(images),
+        RankDepth::All,
+        EvalResources::default(),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -101,10 +104,10 @@ fn ranks_are_those_of_a_sort_of_exact_similarities() {
             let found = within(&images);
             assert_eq!(
                 found.queries,
-                by_definition(Search::Within(&images)),
+                by_definition(RetrievalTask::Within(&images)),
                 "{comparison:?}"
             );
-            assert!(found.duplicates > 0 || images.rows.len() < 100);
+            assert!(found.duplicates > 0 || images.rows().len() < 100);
         }
     }
 }
@@ -124,15 +127,15 @@ fn a_query_that_is_in_the_gallery_too_does_not_find_itself() {
                     .map(|place| place as u32)
             })
             .collect();
-        let (queries, gallery) = (gallery.part(&searching), gallery.part(&searched));
-        let search = Search::Overlapping {
+        let (queries, gallery) = (gallery.select(&searching), gallery.select(&searched));
+        let task = RetrievalTask::Overlapping {
             queries: &queries,
             gallery: &gallery,
             itself: &itself,
         };
-        for depth in [Depth::Nearest, Depth::All] {
-            let found = retrieve(search, depth, Resources::default()).unwrap();
-            let first = |queries: &[Query]| {
+        for depth in [RankDepth::Nearest, RankDepth::All] {
+            let found = retrieve(task, depth, EvalResources::default()).unwrap();
+            let first = |queries: &[QueryResult]| {
                 queries
                     .iter()
                     .map(|query| query.scores.first)
@@ -140,15 +143,15 @@ fn a_query_that_is_in_the_gallery_too_does_not_find_itself() {
             };
             assert_eq!(
                 first(&found.queries),
-                first(&by_definition(search)),
+                first(&by_definition(task)),
                 "{comparison:?}"
             );
         }
         assert_eq!(
-            retrieve(search, Depth::All, Resources::default())
+            retrieve(task, RankDepth::All, EvalResources::default())
                 .unwrap()
                 .queries,
-            by_definition(search),
+            by_definition(task),
             "{comparison:?}"
         );
     }
@@ -159,27 +162,27 @@ fn queries_search_a_gallery_that_is_another_set() {
     for (seed, comparison) in (1..).zip(COMPARISONS) {
         let queries = adversarial(seed, 210, 6, 20, comparison);
         let gallery = adversarial(seed, 430, 6, 25, comparison);
-        let search = Search::Between {
+        let task = RetrievalTask::Between {
             queries: &queries,
             gallery: &gallery,
         };
         assert_eq!(
-            retrieve(search, Depth::All, Resources::default())
+            retrieve(task, RankDepth::All, EvalResources::default())
                 .unwrap()
                 .queries,
-            by_definition(search),
+            by_definition(task),
             "{comparison:?}"
         );
         // Some of both are equal: they are other images all the same.
-        let search = Search::Between {
+        let task = RetrievalTask::Between {
             queries: &gallery,
             gallery: &queries,
         };
         assert_eq!(
-            retrieve(search, Depth::All, Resources::default())
+            retrieve(task, RankDepth::All, EvalResources::default())
                 .unwrap()
                 .queries,
-            by_definition(search),
+            by_definition(task),
             "{comparison:?}"
         );
     }
@@ -189,18 +192,23 @@ fn queries_search_a_gallery_that_is_another_set() {
 fn less_depth_gives_the_same_values_of_what_it_gives() {
     let images = adversarial(4, 500, 4, 12, Comparison::Cosine);
     let all = within(&images);
-    for depth in [Depth::First, Depth::Nearest] {
-        let found = retrieve(Search::Within(&images), depth, Resources::default()).unwrap();
+    for depth in [RankDepth::First, RankDepth::Nearest] {
+        let found = retrieve(
+            RetrievalTask::Within(&images),
+            depth,
+            EvalResources::default(),
+        )
+        .unwrap();
         for (found, all) in found.queries.iter().zip(&all.queries) {
             for order in [
-                |query: &Query| query.scores,
-                |query: &Query| query.optimistic,
-                |query: &Query| query.pessimistic,
+                |query: &QueryResult| query.scores,
+                |query: &QueryResult| query.optimistic,
+                |query: &QueryResult| query.pessimistic,
             ] {
                 let (found, all) = (order(found), order(all));
                 assert_eq!(found.first, all.first);
                 assert_eq!(found.ap, None);
-                if depth == Depth::Nearest {
+                if depth == RankDepth::Nearest {
                     assert_eq!(
                         (found.r_precision, found.ap_at_r),
                         (all.r_precision, all.ap_at_r)
@@ -217,8 +225,13 @@ fn less_depth_gives_the_same_values_of_what_it_gives() {
 fn neither_the_budget_nor_the_number_of_threads_changes_a_result() {
     for comparison in COMPARISONS {
         let images = adversarial(5, 900, 7, 40, comparison);
-        for depth in [Depth::First, Depth::Nearest, Depth::All] {
-            let expected = retrieve(Search::Within(&images), depth, Resources::default()).unwrap();
+        for depth in [RankDepth::First, RankDepth::Nearest, RankDepth::All] {
+            let expected = retrieve(
+                RetrievalTask::Within(&images),
+                depth,
+                EvalResources::default(),
+            )
+            .unwrap();
             for (threads, budget) in [(1, 1 << 30), (3, 0), (2, 40_000), (1, 1)] {
                 let pool = ThreadPoolBuilder::new()
                     .num_threads(threads)
@@ -226,11 +239,11 @@ fn neither_the_budget_nor_the_number_of_threads_changes_a_result() {
                     .unwrap();
                 let found = pool.install(|| {
                     retrieve(
-                        Search::Within(&images),
+                        RetrievalTask::Within(&images),
                         depth,
-                        Resources {
+                        EvalResources {
                             budget,
-                            ..Resources::default()
+                            ..EvalResources::default()
                         },
                     )
                     .unwrap()
@@ -242,58 +255,46 @@ fn neither_the_budget_nor_the_number_of_threads_changes_a_result() {
 }
 
 #[test]
-fn no_kind_of_processor_changes_a_result() {
+fn no_instruction_set_changes_a_result() {
     for comparison in COMPARISONS {
         let images = adversarial(6, 400, 19, 25, comparison);
-        let expected = by_definition(Search::Within(&images));
-        let (classes, twins) = (
-            Classes::new(&images.labels, &images.labels),
-            twins(&images.rows),
-        );
-        let comparing = Comparing {
-            queries: &images.rows,
-            references: &images.rows,
-            comparison,
-            itself: Itself::AtItsIndex,
+        let expected = by_definition(RetrievalTask::Within(&images));
+        let classes = ClassIndex::new(images.labels(), images.labels());
+        let problem = RankProblem {
+            queries: images.rows(),
+            references: images.rows(),
+            self_match: SelfMatch::SameIndex,
             classes: &classes,
-            twins: &twins,
+            first_equal: &first_equal(images.rows()),
+            depth: RankDepth::All,
         };
+        let budget = EvalResources::default().budget;
         for processor in Processor::available() {
             let mut found = Vec::new();
-            ranks_by(
-                &comparing,
-                Depth::All,
-                Resources::default().budget,
-                processor,
-                |query, ranks| {
-                    let right_answers = comparing.right_answers(query);
-                    if right_answers > 0 {
-                        found.push(Query::of(
-                            query,
-                            images.labels[query],
-                            ranks,
-                            right_answers,
-                            Depth::All,
-                        ));
-                    }
-                },
-            );
+            ranks(&problem, comparison, budget, processor, |query, ranks| {
+                let positives = problem.positives(query);
+                if positives > 0 {
+                    let label = images.labels()[query];
+                    let result = QueryResult::new(query, label, ranks, positives, RankDepth::All);
+                    found.push(result);
+                }
+            });
             assert_eq!(found, expected, "{processor:?}, {comparison:?}");
         }
     }
 }
 
-/// Demands that libtorch finds the same, with much and with little room on its device.
-fn demand_the_same_of_libtorch(search: Search, what: &str) {
-    for depth in [Depth::First, Depth::Nearest, Depth::All] {
-        let expected = retrieve(search, depth, Resources::default()).unwrap();
+/// Asserts that libtorch finds the same, with much and with little memory on its device.
+fn assert_same_by_libtorch(task: RetrievalTask, what: &str) {
+    for depth in [RankDepth::First, RankDepth::Nearest, RankDepth::All] {
+        let expected = retrieve(task, depth, EvalResources::default()).unwrap();
         for (budget, device_budget) in [(1 << 28, 1 << 30), (0, 0), (1 << 14, 1 << 20)] {
-            let resources = Resources {
+            let resources = EvalResources {
                 device: Device::Cpu,
                 budget,
                 device_budget,
             };
-            let found = retrieve_by(search, depth, resources, true).unwrap();
+            let found = retrieve_with(task, depth, resources, true).unwrap();
             assert_eq!(found, expected, "{what}, {depth:?}, {resources:?}");
         }
     }
@@ -303,10 +304,10 @@ fn demand_the_same_of_libtorch(search: Search, what: &str) {
 fn libtorch_finds_the_same_to_the_last_bit() {
     for (seed, comparison) in (20..).zip(COMPARISONS) {
         let of = |values: Vec<f32>, width, labels: &[i64]| {
-            Labelled::new(rows_of(&values, width), labels.to_vec(), comparison).unwrap()
+            LabeledEmbeddings::new(rows_of(&values, width), labels.to_vec(), comparison).unwrap()
         };
         let images = adversarial(seed, 300, 7, 25, Comparison::Dot);
-        let (values, labels) = (images.rows.values(), &images.labels);
+        let (values, labels) = (images.rows().values(), images.labels());
         let changed = |change: &dyn Fn(usize, f32) -> f32| {
             of(
                 values
@@ -337,8 +338,8 @@ fn libtorch_finds_the_same_to_the_last_bit() {
             (changed(&|_, value| 1e-30 * value), "tiny"),
             (changed(&|_, value| 1e18 * value), "huge"),
         ] {
-            demand_the_same_of_libtorch(
-                Search::Within(&images),
+            assert_same_by_libtorch(
+                RetrievalTask::Within(&images),
                 &format!("{what}, {comparison:?}"),
             );
         }
@@ -352,22 +353,22 @@ fn libtorch_searches_a_gallery_in_the_same_way() {
             adversarial(seed, 210, 6, 20, comparison),
             adversarial(seed, 430, 6, 25, comparison),
         );
-        let search = Search::Between {
+        let task = RetrievalTask::Between {
             queries: &queries,
             gallery: &gallery,
         };
-        demand_the_same_of_libtorch(search, &format!("{comparison:?}"));
+        assert_same_by_libtorch(task, &format!("{comparison:?}"));
         let searching: Vec<usize> = (0..430).filter(|image| image % 3 > 0).rev().collect();
         let searched: Vec<usize> = (0..430).filter(|image| image % 5 > 0).collect();
         let place = |query| searched.binary_search(query).ok().map(|place| place as u32);
         let itself: Vec<Option<u32>> = searching.iter().map(place).collect();
-        let (queries, gallery) = (gallery.part(&searching), gallery.part(&searched));
-        let search = Search::Overlapping {
+        let (queries, gallery) = (gallery.select(&searching), gallery.select(&searched));
+        let task = RetrievalTask::Overlapping {
             queries: &queries,
             gallery: &gallery,
             itself: &itself,
         };
-        demand_the_same_of_libtorch(search, &format!("overlapping, {comparison:?}"));
+        assert_same_by_libtorch(task, &format!("overlapping, {comparison:?}"));
     }
 }
 
@@ -378,16 +379,12 @@ fn the_order_of_the_images_changes_nothing_but_ties() {
     Draws::new(1, Purpose::Batch, 0, 0).choose(&mut order, 500);
     let values: Vec<f32> = order
         .iter()
-        .flat_map(|&image| images.rows.row(image))
+        .flat_map(|&image| images.rows().row(image))
         .copied()
         .collect();
-    let labels = order.iter().map(|&image| images.labels[image]).collect();
-    // They are normalised already: doing that again could change the last bit.
-    let shuffled = Labelled {
-        rows: rows_of(&values, 6),
-        labels,
-        comparison: Comparison::Cosine,
-    };
+    let labels = order.iter().map(|&image| images.labels()[image]).collect();
+    // Normalized a second time, a row could change in its last bit: the order is by dot product.
+    let shuffled = LabeledEmbeddings::new(rows_of(&values, 6), labels, Comparison::Dot).unwrap();
     let (found, expected) = (within(&shuffled), within(&images));
     assert!(expected.has_ties());
     for query in &found.queries {
@@ -414,15 +411,17 @@ fn lengths_of_any_size_are_compared_exactly() {
     {
         let images = adversarial(8, 250, 5, 20, Comparison::Dot);
         let values: Vec<f32> = images
-            .rows
+            .rows()
             .values()
             .iter()
             .map(|value| value * factor)
             .collect();
-        let images = Labelled::new(rows_of(&values, 5), images.labels, comparison).unwrap();
+        let images =
+            LabeledEmbeddings::new(rows_of(&values, 5), images.labels().to_vec(), comparison)
+                .unwrap();
         assert_eq!(
             within(&images).queries,
-            by_definition(Search::Within(&images)),
+            by_definition(RetrievalTask::Within(&images)),
             "{factor:e} {comparison:?}"
         );
     }
@@ -432,16 +431,18 @@ fn lengths_of_any_size_are_compared_exactly() {
 fn clouds_far_from_the_origin_are_compared_exactly() {
     let images = adversarial(9, 300, 8, 20, Comparison::Dot);
     let values: Vec<f32> = images
-        .rows
+        .rows()
         .values()
         .iter()
         .map(|value| value + 1000.0)
         .collect();
     for comparison in COMPARISONS {
-        let images = Labelled::new(rows_of(&values, 8), images.labels.clone(), comparison).unwrap();
+        let images =
+            LabeledEmbeddings::new(rows_of(&values, 8), images.labels().to_vec(), comparison)
+                .unwrap();
         assert_eq!(
             within(&images).queries,
-            by_definition(Search::Within(&images)),
+            by_definition(RetrievalTask::Within(&images)),
             "{comparison:?}"
         );
     }
@@ -453,13 +454,20 @@ fn embeddings_that_all_but_coincide_are_compared_exactly() {
     for nearness in [1e2, 1e4, 1e6] {
         let near =
             |(place, value): (usize, &f32)| value + if place % 8 == 3 { nearness } else { 0.0 };
-        let values: Vec<f32> = images.rows.values().iter().enumerate().map(near).collect();
+        let values: Vec<f32> = images
+            .rows()
+            .values()
+            .iter()
+            .enumerate()
+            .map(near)
+            .collect();
         for comparison in COMPARISONS {
             let images =
-                Labelled::new(rows_of(&values, 8), images.labels.clone(), comparison).unwrap();
+                LabeledEmbeddings::new(rows_of(&values, 8), images.labels().to_vec(), comparison)
+                    .unwrap();
             assert_eq!(
                 within(&images).queries,
-                by_definition(Search::Within(&images)),
+                by_definition(RetrievalTask::Within(&images)),
                 "{comparison:?} {nearness}"
             );
         }
@@ -467,8 +475,8 @@ fn embeddings_that_all_but_coincide_are_compared_exactly() {
 }
 
 /// The scores of a query with ten right answers at these ranks.
-fn of_ten(ranks: &[u32]) -> Scores {
-    Scores::of(ranks.iter().copied(), 10, Depth::All)
+fn of_ten(ranks: &[u32]) -> QueryScores {
+    QueryScores::new(ranks.iter().copied(), 10, RankDepth::All)
 }
 
 #[test]
@@ -508,27 +516,28 @@ fn metrics_are_those_of_the_reference() {
     let golden = golden(include_str!("../testdata/retrieval.json"));
     for case in golden["cases"].as_array().unwrap() {
         let labelled = |embeddings: &str, labels: &str| {
-            let rows = Rows::from_tensor(&tensor(&case[embeddings])).unwrap();
-            Labelled::new(rows, whole(&case[labels]), comparison(&case["comparison"])).unwrap()
+            let rows = Embeddings::from_tensor(&tensor(&case[embeddings])).unwrap();
+            LabeledEmbeddings::new(rows, whole(&case[labels]), comparison(&case["comparison"]))
+                .unwrap()
         };
         let gallery = labelled("embeddings", "labels");
         let queries = (!case["queries"].is_null()).then(|| labelled("queries", "query_labels"));
         let shared: Vec<usize> = (0..case["shared"].as_u64().unwrap_or(0) as usize).collect();
         let itself: Vec<Option<u32>> = shared.iter().map(|&place| Some(place as u32)).collect();
-        let part = gallery.part(&shared);
-        let search = match &queries {
-            Some(queries) => Search::Between {
+        let part = gallery.select(&shared);
+        let task = match &queries {
+            Some(queries) => RetrievalTask::Between {
                 queries,
                 gallery: &gallery,
             },
-            None if !shared.is_empty() => Search::Overlapping {
+            None if !shared.is_empty() => RetrievalTask::Overlapping {
                 queries: &part,
                 gallery: &gallery,
                 itself: &itself,
             },
-            None => Search::Within(&gallery),
+            None => RetrievalTask::Within(&gallery),
         };
-        let found = retrieve(search, Depth::All, Resources::default()).unwrap();
+        let found = retrieve(task, RankDepth::All, EvalResources::default()).unwrap();
         let agree = |value: f64, name: &str| {
             let expected = case["expected"][name].as_f64().unwrap();
             assert!(
@@ -537,21 +546,22 @@ fn metrics_are_those_of_the_reference() {
                 case["name"]
             );
         };
-        agree(found.precision_at_1(), "precision_at_1");
-        agree(found.r_precision(), "r_precision");
-        agree(found.map_at_r(), "mean_average_precision_at_r");
-        agree(found.map(), "mean_average_precision");
-        agree(found.mrr(), "mean_reciprocal_rank");
+        let means = found.means(TieOrder::ByIndex);
+        agree(means.recall(1), "precision_at_1");
+        agree(means.r_precision(), "r_precision");
+        agree(means.map_at_r(), "mean_average_precision_at_r");
+        agree(means.map(), "mean_average_precision");
+        agree(means.mrr(), "mean_reciprocal_rank");
         for (k, expected) in case["expected"]["recall"].as_object().unwrap() {
             assert_eq!(
-                found.recall(k.parse().unwrap()),
+                means.recall(k.parse().unwrap()),
                 expected.as_f64().unwrap(),
                 "{} recall@{k}",
                 case["name"]
             );
         }
         assert_eq!(
-            found.lone as i64,
+            found.without_positive as i64,
             case["expected"]["lone"].as_i64().unwrap()
         );
     }
@@ -569,26 +579,23 @@ fn comparison(name: &Value) -> Comparison {
 fn a_collapsed_embedding_scores_as_badly_as_it_should() {
     // Ten classes of four, in order of class: by index, the nearest of every image are images 0 to 3.
     let labels: Vec<i64> = (0..40).map(|image| image / 4).collect();
-    let one_point = Rows::from_tensor(&noise(1, 1, 64).repeat([40, 1])).unwrap();
+    let one_point = Embeddings::from_tensor(&noise(1, 1, 64).repeat([40, 1])).unwrap();
     for (rows, mean_cosine) in [
         (rows_of(&[1.0; 320], 8), 1.0),
         (rows_of(&[0.0; 320], 8), 1.0),
         (one_point, 1.0),
     ] {
-        let found = within(&Labelled::new(rows, labels.clone(), Comparison::Cosine).unwrap());
-        assert!((found.precision_at_1() - 0.1).abs() < 1e-12, "{found:?}");
-        assert!(found.map_at_r() < 0.15, "{found:?}");
+        let found =
+            within(&LabeledEmbeddings::new(rows, labels.clone(), Comparison::Cosine).unwrap());
+        let means = found.means(TieOrder::ByIndex);
+        assert!((means.recall(1) - 0.1).abs() < 1e-12, "{found:?}");
+        assert!(means.map_at_r() < 0.15, "{found:?}");
         assert_eq!((found.duplicates, found.has_ties()), (39, true));
         assert!((found.mean_cosine - mean_cosine).abs() < 1e-6);
-        // A program that lets the right answers win ties says 100 %, one that lets them lose says 0 %.
-        let mean = |order: Order| found.mean(|query| order(query).recall(1));
-        assert_eq!(
-            (
-                mean(|query| &query.optimistic),
-                mean(|query| &query.pessimistic)
-            ),
-            (1.0, 0.0)
-        );
+        // Right answers that always win ties would give 100 %, those that always lose 0 %.
+        let recall = |order| found.means(order).recall(1);
+        assert_eq!(recall(TieOrder::Optimistic), 1.0);
+        assert_eq!(recall(TieOrder::Pessimistic), 0.0);
     }
 }
 
@@ -599,33 +606,31 @@ fn perfect_embeddings_score_one_hundred_percent() {
         .iter()
         .flat_map(|&label| [0, 1, 2].map(|class| f32::from(u8::from(label == class))))
         .collect();
-    let found = within(&Labelled::new(rows_of(&values, 3), labels, Comparison::Cosine).unwrap());
+    let found =
+        within(&LabeledEmbeddings::new(rows_of(&values, 3), labels, Comparison::Cosine).unwrap());
+    let means = found.means(TieOrder::ByIndex);
     assert_eq!(
-        (found.recall(1), found.r_precision(), found.map_at_r()),
+        (means.recall(1), means.r_precision(), means.map_at_r()),
         (1.0, 1.0, 1.0)
     );
-    assert_eq!(
-        (found.map(), found.mrr(), found.queries.len(), found.lone),
-        (1.0, 1.0, 8, 0)
-    );
+    assert_eq!((means.map(), means.mrr()), (1.0, 1.0));
+    assert_eq!((found.queries.len(), found.without_positive), (8, 0));
 }
 
 #[test]
 fn an_image_alone_in_its_class_is_no_query_but_a_wrong_answer() {
     let rows = rows_of(&[1.0, 0.0, 0.9, 0.5, 0.95, 0.2], 2);
-    let found = within(&Labelled::new(rows, vec![4, 4, 9], Comparison::Cosine).unwrap());
-    assert_eq!((found.queries.len(), found.lone), (2, 1));
-    assert_eq!((found.recall(1), found.recall(2)), (0.0, 1.0));
-    assert_eq!(
-        found.by_label(|query| query.scores.recall(2)),
-        BTreeMap::from([(4, 1.0)])
-    );
+    let found = within(&LabeledEmbeddings::new(rows, vec![4, 4, 9], Comparison::Cosine).unwrap());
+    assert_eq!((found.queries.len(), found.without_positive), (2, 1));
+    let means = found.means(TieOrder::ByIndex);
+    assert_eq!((means.recall(1), means.recall(2)), (0.0, 1.0));
 }
 
 #[test]
 fn what_cannot_be_measured_is_an_error() {
     let rows = || rows_of(&[1.0, 0.0, 0.5, 0.5, 0.0, 1.0], 2);
-    let labelled = |labels: &[i64]| Labelled::new(rows(), labels.to_vec(), Comparison::Cosine);
+    let labelled =
+        |labels: &[i64]| LabeledEmbeddings::new(rows(), labels.to_vec(), Comparison::Cosine);
     assert_eq!(
         labelled(&[0, 1]).unwrap_err(),
         EvalError::Labels {
@@ -635,16 +640,21 @@ fn what_cannot_be_measured_is_an_error() {
     );
     let images = labelled(&[0, 1, 2]).unwrap();
     assert_eq!(
-        retrieve(Search::Within(&images), Depth::All, Resources::default()).unwrap_err(),
+        retrieve(
+            RetrievalTask::Within(&images),
+            RankDepth::All,
+            EvalResources::default()
+        )
+        .unwrap_err(),
         EvalError::NoQueries
     );
-    let wide = Labelled::new(rows_of(&[1.0; 3], 3), vec![0], Comparison::Cosine).unwrap();
-    let search = Search::Between {
+    let wide = LabeledEmbeddings::new(rows_of(&[1.0; 3], 3), vec![0], Comparison::Cosine).unwrap();
+    let task = RetrievalTask::Between {
         queries: &wide,
         gallery: &images,
     };
     assert_eq!(
-        retrieve(search, Depth::All, Resources::default()).unwrap_err(),
+        retrieve(task, RankDepth::All, EvalResources::default()).unwrap_err(),
         EvalError::Widths {
             queries: 3,
             references: 2
@@ -654,7 +664,7 @@ fn what_cannot_be_measured_is_an_error() {
         let mut values = vec![1.0; 40_000];
         values[30_007] = wrong;
         assert_eq!(
-            Rows::new(values, 4).unwrap_err(),
+            Embeddings::new(values, 4).unwrap_err(),
             EvalError::NotFinite { image: 7501 }
         );
     }

@@ -1,0 +1,31 @@
+//! Why embeddings cannot be evaluated.
+
+/// Embeddings that cannot be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvalError {
+    /// An embedding contains NaN or an infinity.
+    #[error("the embedding of image {image} is not finite")]
+    NotFinite {
+        /// Index of the first such image.
+        image: usize,
+    },
+    /// The number of labels differs from the number of embeddings.
+    #[error("there are {embeddings} embeddings but {labels} labels")]
+    Labels {
+        /// Number of embeddings.
+        embeddings: usize,
+        /// Number of labels.
+        labels: usize,
+    },
+    /// Queries and references have different widths.
+    #[error("the queries have {queries} values each but the references have {references}")]
+    Widths {
+        /// Width of a query.
+        queries: usize,
+        /// Width of a reference.
+        references: usize,
+    },
+    /// No query has a reference of its class.
+    #[error("no query has another image of its class in the gallery: there is nothing to retrieve")]
+    NoQueries,
+}

@@ -1,0 +1,173 @@
+//! What is searched for, and among which images.
+
+use super::{
+    embeddings::{Comparison, Embeddings},
+    error::EvalError,
+};
+
+/// Embeddings with the labels of their images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabeledEmbeddings {
+    rows: Embeddings,
+    labels: Vec<i64>,
+    comparison: Comparison,
+}
+
+impl LabeledEmbeddings {
+    /// Joins embeddings with their labels; `comparison` determines how they are compared.
+    ///
+    /// # Errors
+    /// If the number of labels differs from the number of embeddings.
+    pub fn new(
+        rows: Embeddings,
+        labels: Vec<i64>,
+        comparison: Comparison,
+    ) -> Result<LabeledEmbeddings, EvalError> {
+        if rows.len() != labels.len() {
+            return Err(EvalError::Labels {
+                embeddings: rows.len(),
+                labels: labels.len(),
+            });
+        }
+        Ok(LabeledEmbeddings {
+            rows: rows.prepared(comparison),
+            labels,
+            comparison,
+        })
+    }
+
+    /// Returns the embeddings as they are compared: normalized for [`Comparison::Cosine`].
+    pub fn rows(&self) -> &Embeddings {
+        &self.rows
+    }
+
+    /// Returns the label of each image.
+    pub fn labels(&self) -> &[i64] {
+        &self.labels
+    }
+
+    /// Returns the images at `indices`, in that order.
+    #[must_use]
+    pub fn select(&self, indices: &[usize]) -> LabeledEmbeddings {
+        LabeledEmbeddings {
+            rows: self.rows.select(indices),
+            labels: indices.iter().map(|&index| self.labels[index]).collect(),
+            comparison: self.comparison,
+        }
+    }
+
+    /// Returns how the embeddings are compared.
+    pub fn comparison(&self) -> Comparison {
+        self.comparison
+    }
+}
+
+/// Which images are queries, and in which images they search for their class.
+#[derive(Clone, Copy, Debug)]
+pub enum RetrievalTask<'a> {
+    /// Each image of a set searches all others of the set.
+    Within(&'a LabeledEmbeddings),
+    /// Each query searches all images of a gallery.
+    Between {
+        /// The queries.
+        queries: &'a LabeledEmbeddings,
+        /// The gallery, compared in the same way.
+        gallery: &'a LabeledEmbeddings,
+    },
+    /// Each query searches all images of a gallery except itself, if it is there.
+    Overlapping {
+        /// The queries.
+        queries: &'a LabeledEmbeddings,
+        /// The gallery, compared in the same way.
+        gallery: &'a LabeledEmbeddings,
+        /// Index of each query in the gallery, if it is there.
+        itself: &'a [Option<u32>],
+    },
+}
+
+impl<'a> RetrievalTask<'a> {
+    /// Returns the queries.
+    pub fn queries(self) -> &'a LabeledEmbeddings {
+        match self {
+            RetrievalTask::Within(images) => images,
+            RetrievalTask::Between { queries, .. } | RetrievalTask::Overlapping { queries, .. } => {
+                queries
+            }
+        }
+    }
+
+    /// Returns the images that are searched.
+    pub fn gallery(self) -> &'a LabeledEmbeddings {
+        match self {
+            RetrievalTask::Within(images) => images,
+            RetrievalTask::Between { gallery, .. } | RetrievalTask::Overlapping { gallery, .. } => {
+                gallery
+            }
+        }
+    }
+
+    pub(super) fn self_match(self) -> SelfMatch<'a> {
+        match self {
+            RetrievalTask::Within(_) => SelfMatch::SameIndex,
+            RetrievalTask::Between { .. } => SelfMatch::Never,
+            RetrievalTask::Overlapping { itself, .. } => SelfMatch::Listed(itself),
+        }
+    }
+
+    /// # Errors
+    /// If queries and gallery differ in width.
+    pub(super) fn check_widths(self) -> Result<(), EvalError> {
+        let queries = self.queries().rows.width();
+        let references = self.gallery().rows.width();
+        if queries == references {
+            Ok(())
+        } else {
+            Err(EvalError::Widths {
+                queries,
+                references,
+            })
+        }
+    }
+}
+
+/// Which reference is the query itself, and therefore no answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SelfMatch<'a> {
+    /// The one at the query's index: queries and references are one set.
+    SameIndex,
+    /// None: the sets are disjoint.
+    Never,
+    /// The one listed for the query.
+    Listed(&'a [Option<u32>]),
+}
+
+impl SelfMatch<'_> {
+    pub(super) fn of(self, query: usize) -> Option<usize> {
+        match self {
+            SelfMatch::SameIndex => Some(query),
+            SelfMatch::Never => None,
+            SelfMatch::Listed(indices) => indices[query].map(|index| index as usize),
+        }
+    }
+
+    /// Returns the largest number of references excluded for a query: 0 or 1.
+    pub(super) fn max_excluded(self) -> usize {
+        let excludes = match self {
+            SelfMatch::SameIndex => true,
+            SelfMatch::Never => false,
+            SelfMatch::Listed(indices) => indices.iter().any(Option::is_some),
+        };
+        usize::from(excludes)
+    }
+}
+
+/// A search for the `count` nearest references of each query.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NeighborProblem<'a> {
+    pub(super) queries: &'a Embeddings,
+    pub(super) references: &'a Embeddings,
+    pub(super) comparison: Comparison,
+    pub(super) self_match: SelfMatch<'a>,
+    /// At least 1; every query has as many references other than itself.
+    pub(super) count: usize,
+}
