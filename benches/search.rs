@@ -4,12 +4,12 @@
 use std::io::{self, BufRead, Write};
 
 use serde::Deserialize;
-use sweep::search::{Search, Settings, Space, Suggestion, Trial};
+use sweep::search::{Search, Settings, Space, Suggestion, TrialRecord};
 
 #[derive(Deserialize)]
 struct Question {
     search: Parts,
-    history: Vec<Trial>,
+    history: Vec<TrialRecord>,
     trial: usize,
 }
 

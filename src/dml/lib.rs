@@ -1,10 +1,11 @@
-//! Deep metric learning on libtorch: what trains an embedding and what measures it.
+//! Deep metric learning on libtorch: training and evaluation of embeddings.
 //!
-//! The parts are orthogonal. A [`loss`] turns distances of pairs or triplets into terms; a [`miner`] chooses
-//! which it sees; a [`memory`] adds earlier embeddings; an [`objective`] puts these together. A [`sampler`] forms
-//! the batches; a [`model`] makes the embeddings; an [`optim`]iser changes it; [`data`] brings images and labels;
-//! [`eval`] measures retrieval.
-//! Nothing here knows of sweeps, files of settings or processes: the crate can be used alone.
+//! The parts are orthogonal. A [`loss`] maps distances of pairs or triplets to terms, a [`miner`]
+//! selects the pairs or triplets, a [`memory`] adds embeddings of earlier batches, and an
+//! [`objective`] combines the three. A [`sampler`] forms batches, a [`model`] computes embeddings,
+//! [`optim`] updates its parameters, [`data`] loads images and labels, [`eval`] measures retrieval.
+//!
+//! The crate knows neither sweeps nor processes and can be used alone.
 
 #![warn(missing_docs)]
 

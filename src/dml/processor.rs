@@ -1,13 +1,13 @@
-//! Inner loops for several kinds of processors; the best that this one has is chosen at run time.
+//! Inner loops compiled for several instruction sets, of which the best is chosen at run time.
 //!
-//! Loops are written once, in plain Rust, which the compiler turns into instructions of each kind.
+//! A loop is written once, in plain Rust; the compiler vectorizes it for each instruction set.
 
 use std::sync::OnceLock;
 
-/// What a processor can do.
+/// An instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Processor {
-    /// What every processor can.
+    /// The baseline of the target.
     Any,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
@@ -15,14 +15,14 @@ pub(crate) enum Processor {
     /// AVX-512.
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// AVX-512 with sums of products of whole numbers.
+    /// AVX-512 with dot products of integers (VNNI).
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
 }
 
 #[cfg(target_arch = "x86_64")]
 impl Processor {
-    /// All of which this is one, the best last.
+    /// All supported instruction sets, from least to most capable.
     pub(crate) fn available() -> Vec<Processor> {
         let mut available = vec![Processor::Any];
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -44,21 +44,21 @@ impl Processor {
 
 #[cfg(not(target_arch = "x86_64"))]
 impl Processor {
-    /// All of which this is one, the best last.
+    /// All supported instruction sets, from least to most capable.
     pub(crate) fn available() -> Vec<Processor> {
         vec![Processor::Any]
     }
 }
 
 impl Processor {
-    /// The best of which this is one.
+    /// The most capable supported instruction set.
     pub(crate) fn best() -> Processor {
         static BEST: OnceLock<Processor> = OnceLock::new();
         *BEST.get_or_init(|| Processor::available().pop().unwrap_or(Processor::Any))
     }
 }
 
-/// Whether this processor multiplies bfloat16 numbers.
+/// True if the processor has instructions that multiply bfloat16 values.
 pub(crate) fn has_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx512bf16");
@@ -66,7 +66,7 @@ pub(crate) fn has_bf16() -> bool {
     false
 }
 
-/// Makes methods of [`Processor`] of functions that are inlined into one for each kind.
+/// Defines methods of [`Processor`] that dispatch to one copy of a function per instruction set.
 macro_rules! for_every_processor {
     ($($visible:vis fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = [$any:path, $avx2:path, $avx512:path];)*) => {$(
         #[cfg(target_arch = "x86_64")]
@@ -81,9 +81,9 @@ macro_rules! for_every_processor {
             }
             match self {
                 Processor::Any => $any($($argument),*),
-                // SAFETY: `available` detected what the function needs.
+                // SAFETY: `available` detected AVX2 and FMA.
                 Processor::Avx2 => unsafe { avx2($($argument),*) },
-                // SAFETY: as above.
+                // SAFETY: `available` detected these AVX-512 extensions.
                 Processor::Avx512 | Processor::Avx512Vnni => unsafe { avx512($($argument),*) },
             }
         }

@@ -1,10 +1,14 @@
-//! Random numbers without state: every draw is a pure function of what it is for.
+//! Counter-based random numbers: every draw is a pure function of its purpose.
 //!
-//! A [`Draws`] is named by a seed, a [`Purpose`] and two counters (say, step and item) and then gives as many
-//! numbers as wanted. Resuming at step 1000 needs no saved generator, and two threads never share one.
-//! Underneath is Philox 4x32-10 (Salmon et al., SC 2011), checked against its published test vectors.
+//! [`Draws`] is an unlimited sequence that is identified by a seed, a [`Purpose`] and two counters,
+//! such as step and item. Resuming at step 1000 needs no saved generator state, and threads never
+//! share a generator. The generator is Philox 4x32-10 (Salmon et al., SC 2011), checked against its
+//! published test vectors.
+//!
+//! Separate from the generators of `sweep::search` and of the bootstrap in `report`, which do not
+//! depend on this crate: results of existing runs follow from each of the three streams.
 
-/// What numbers are drawn for: draws with different purposes are independent.
+/// What numbers are drawn for. Draws for different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Purpose {
@@ -12,21 +16,21 @@ pub enum Purpose {
     Weights = 1,
     /// Which classes and images form a batch. Counters: step, class within the batch plus one.
     Batch = 2,
-    /// The permutation of labels for the control experiment. Counters: 0, 0.
+    /// The permutation of labels of the control experiment. Counters: 0, 0.
     Labels = 3,
     /// The strokes of a class of glyphs. Counters: class, 0.
     Strokes = 4,
-    /// The execution of those strokes in one image. Counters: class, image within the class.
+    /// The variation of the strokes in one image. Counters: class, image within the class.
     Execution = 5,
-    /// Initial numbers of a loss's own parameters. Counters: parameter tensor, part of the objective.
+    /// Initial parameters of a loss. Counters: parameter tensor, index of the loss.
     Proxies = 6,
-    /// What a miner leaves to chance. Counters: step, part of the objective.
+    /// Random choices of a miner. Counters: step, index of the loss.
     Mining = 7,
-    /// Which images a memory holds when it is first used. Counters: 0, 0.
+    /// The images that initially fill a memory. Counters: 0, 0.
     Filling = 8,
-    /// Crops, flips and changes of colour. Counters: step, place within the batch.
+    /// Crops, flips and color jitter. Counters: step, index within the batch.
     Transform = 9,
-    /// The first centres of clusters. Counters: 0, 0.
+    /// The initial centers of clusters. Counters: 0, 0.
     Clusters = 20,
 }
 
@@ -41,8 +45,8 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// The sequence for this seed, purpose and pair of counters. Only the lower 48 bits of `first` and
-    /// the lower 32 bits of `second` tell sequences apart.
+    /// Returns the sequence of this seed, purpose and pair of counters. Only the lower 48 bits of
+    /// `first` and the lower 32 bits of `second` distinguish sequences.
     pub fn new(seed: u64, purpose: Purpose, first: u64, second: u64) -> Draws {
         let (high, low) = halves(first);
         Draws {
@@ -54,7 +58,7 @@ impl Draws {
         }
     }
 
-    /// The next 32 random bits.
+    /// Returns the next 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
         if self.used == 4 {
             self.buffer = philox(
@@ -68,24 +72,23 @@ impl Draws {
         self.buffer[self.used - 1]
     }
 
-    /// The next number, uniform on [0, 1), a multiple of 2^-53.
+    /// Returns the next multiple of 2^-53, uniform on [0, 1).
     pub fn uniform(&mut self) -> f64 {
-        let (high, low) = (
-            u64::from(self.next_u32() >> 5),
-            u64::from(self.next_u32() >> 6),
-        );
+        let high = u64::from(self.next_u32() >> 5);
+        let low = u64::from(self.next_u32() >> 6);
         ((high << 26) | low) as f64 / (1u64 << 53) as f64
     }
 
-    /// The next number, uniform on [low, high).
+    /// Returns the next number, uniform on [low, high).
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
-    /// The next number, normal with mean 0 and variance 1: Marsaglia's polar method, one of its two results.
+    /// Returns the next standard normal number: one of the two results of Marsaglia's polar method.
     pub fn normal(&mut self) -> f64 {
         loop {
-            let (x, y) = (self.between(-1.0, 1.0), self.between(-1.0, 1.0));
+            let x = self.between(-1.0, 1.0);
+            let y = self.between(-1.0, 1.0);
             let square = x * x + y * y;
             if square > 0.0 && square < 1.0 {
                 return x * (-2.0 * square.ln() / square).sqrt();
@@ -93,7 +96,7 @@ impl Draws {
         }
     }
 
-    /// The next whole number, uniform below `bound`, without bias.
+    /// Returns the next integer, uniform on `0..bound`, without bias.
     ///
     /// # Panics
     /// If `bound` is 0.
@@ -107,14 +110,14 @@ impl Draws {
         (product >> 32) as usize
     }
 
-    /// Moves a uniformly chosen subset of `count` items, in random order, to the front.
+    /// Moves a uniform random sample of `count` items, in random order, to the front and returns it.
     ///
     /// # Panics
     /// If there are fewer items than `count`.
     pub fn choose<'a, T>(&mut self, items: &'a mut [T], count: usize) -> &'a [T] {
-        for place in 0..count {
-            let chosen = place + self.below(items.len() - place);
-            items.swap(place, chosen);
+        for index in 0..count {
+            let chosen = index + self.below(items.len() - index);
+            items.swap(index, chosen);
         }
         &items[..count]
     }

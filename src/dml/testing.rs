@@ -1,4 +1,4 @@
-//! What several tests need: golden values, written by `scripts/golden.py`, and comparisons of tensors.
+//! Helpers of tests: golden values, written by `scripts/golden_*.py`, and comparisons of tensors.
 
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
@@ -18,24 +18,24 @@ pub(crate) fn tensor(value: &Value) -> Tensor {
     Tensor::stack(&items.iter().map(tensor).collect::<Vec<_>>(), 0)
 }
 
-/// Returns a list of whole numbers.
-pub(crate) fn whole(value: &Value) -> Vec<i64> {
+/// Returns a list of integers.
+pub(crate) fn integers(value: &Value) -> Vec<i64> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
-/// Returns a list of whole numbers as a tensor.
+/// Returns a list of integers as a tensor.
 pub(crate) fn labels(value: &Value) -> Tensor {
-    Tensor::from_slice(&whole(value))
+    Tensor::from_slice(&integers(value))
 }
 
-/// Returns `[n, d]` numbers, uniform between -1 and 1, in double precision.
+/// Returns `[n, d]` values, uniform between -1 and 1, in `f64`.
 pub(crate) fn noise(seed: u64, n: i64, d: i64) -> Tensor {
     let mut draws = Draws::new(seed, Purpose::Weights, 0, 0);
     let numbers: Vec<f64> = (0..n * d).map(|_| draws.between(-1.0, 1.0)).collect();
     Tensor::from_slice(&numbers).view([n, d])
 }
 
-/// Returns the numbers of a matrix.
+/// Returns the values of a matrix.
 pub(crate) fn rows(matrix: &Tensor) -> Vec<Vec<f64>> {
     Vec::<Vec<f64>>::try_from(matrix.to_kind(Kind::Double)).unwrap()
 }
@@ -49,13 +49,11 @@ pub(crate) fn is_finite(tensor: &Tensor) -> bool {
     tensor.isfinite().all().int64_value(&[]) != 0
 }
 
-/// Returns the largest difference, relative to the largest expected number.
+/// Returns the largest difference, relative to the largest expected value.
 pub(crate) fn difference(found: &Tensor, expected: &Tensor) -> f64 {
     assert_eq!(found.size(), expected.size());
-    let (found, expected) = (
-        found.detach().to(Device::Cpu).to_kind(Kind::Double),
-        expected.to_kind(Kind::Double),
-    );
+    let found = found.detach().to(Device::Cpu).to_kind(Kind::Double);
+    let expected = expected.to_kind(Kind::Double);
     let scale = expected.abs().max().double_value(&[]);
     (found - expected).abs().max().double_value(&[]) / if scale == 0.0 { 1.0 } else { scale }
 }

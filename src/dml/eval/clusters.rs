@@ -254,14 +254,14 @@ mod tests {
     use crate::{
         eval::Comparison,
         random::{Draws, Purpose},
-        testing::{golden, whole},
+        testing::{golden, integers},
     };
 
     #[test]
     fn agreement_is_that_of_the_reference() {
         let golden = golden(include_str!("testdata/agreement.json"));
         for case in golden["cases"].as_array().unwrap() {
-            let found = Agreement::of(&whole(&case["classes"]), &whole(&case["clusters"]));
+            let found = Agreement::of(&integers(&case["classes"]), &integers(&case["clusters"]));
             for (value, name) in [(found.nmi, "nmi"), (found.ami, "ami"), (found.f1, "f1")] {
                 let expected = case[name].as_f64().unwrap();
                 assert!(

@@ -121,7 +121,7 @@ mod tests {
     use crate::{
         distance::normalise,
         random::Purpose,
-        testing::{golden, labels, tensor, whole},
+        testing::{golden, integers, labels, tensor},
         tuples::Pairs,
     };
 

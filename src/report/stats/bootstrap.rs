@@ -1,7 +1,9 @@
-//! The bootstrap over queries and over classes: how far a score depends on which images were asked for.
+//! The bootstrap over queries and over classes: how much a score depends on the sample of images.
 //!
-//! Draws come from a counter-based generator (SplitMix64 of seed, replicate and draw: Steele et al. 2014), so that an
-//! interval is the same each time. The interval is BCa (Efron 1987), or plain percentile where BCa is not defined.
+//! The interval is BCa (Efron 1987), or the percentile interval where BCa is undefined. Draws come
+//! from SplitMix64 (Steele et al. 2014) seeded by seed and replicate, so an interval is
+//! reproducible. Separate from the generators of `dml::random` and `sweep::search`, on which this
+//! crate does not depend; published intervals follow from this stream.
 
 use statrs::distribution::ContinuousCDF;
 
@@ -10,16 +12,17 @@ use super::{Interval, mean, normal};
 /// A score with its bootstrap interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resampled {
-    /// The score of the sample itself, and the ends of the interval.
+    /// The score of the sample and the ends of its interval.
     pub interval: Interval,
-    /// The standard deviation of the replicates.
+    /// Standard deviation of the replicates.
     pub error: f64,
 }
 
-/// The class of a query, by number.
+/// Index of the class of a query.
 pub type ClassOf = u32;
 
-/// The mean over queries, every query drawn on its own. `replicates` is best 2000 or more. None for fewer than two.
+/// Bootstraps the mean over queries, drawn one by one. Use 2,000 replicates or more. None for fewer
+/// than two queries.
 pub fn over_queries(
     values: &[f64],
     confidence: f64,
@@ -30,11 +33,11 @@ pub fn over_queries(
     bootstrap(&sample, confidence, replicates, seed)
 }
 
-/// The mean over queries, all queries of a class drawn together: what another sample of classes would have given.
-/// Its interval is the wider one and the one that speaks of new classes. None for fewer than two classes.
+/// Bootstraps the mean over queries, drawn class by class. This interval covers new classes and is
+/// the wider one. None for fewer than two classes.
 ///
 /// # Panics
-/// If there are not as many classes as values.
+/// If the numbers of values and classes differ.
 pub fn over_classes(
     values: &[f64],
     classes: &[ClassOf],
@@ -49,16 +52,11 @@ pub fn over_classes(
         *sum += value;
         *count += 1.0;
     }
-    bootstrap(
-        &sums.into_values().collect::<Vec<_>>(),
-        confidence,
-        replicates,
-        seed,
-    )
+    let units: Vec<(f64, f64)> = sums.into_values().collect();
+    bootstrap(&units, confidence, replicates, seed)
 }
 
-/// The ratio of sums Σa / Σb over units (a, b) that are drawn together, with its interval. None for fewer than two
-/// units or no replicates.
+/// Bootstraps the ratio Σa / Σb over units (a, b). None for fewer than two units or replicates.
 pub fn bootstrap(
     units: &[(f64, f64)],
     confidence: f64,
@@ -74,10 +72,8 @@ pub fn bootstrap(
         .collect();
     scores.sort_by(f64::total_cmp);
     let error = super::deviation(&scores)?;
-    let shares = bca_shares(units, score, &scores, confidence).unwrap_or_else(|| {
-        let tail = 0.5 - 0.5 * confidence;
-        (tail, 1.0 - tail)
-    });
+    let tail = 0.5 - 0.5 * confidence;
+    let shares = bca_shares(units, score, &scores, confidence).unwrap_or((tail, 1.0 - tail));
     let interval = Interval {
         mean: score,
         low: quantile(&scores, shares.0),
@@ -95,7 +91,7 @@ fn resampled(units: &[(f64, f64)], seed: u64, replicate: usize) -> f64 {
     let mut state = mix(seed ^ mix(replicate as u64));
     ratio((0..units.len()).map(|_| {
         state = state.wrapping_add(GOLDEN);
-        // The upper half of the product is uniform below the number of units, up to a bias of one in 2⁶⁴.
+        // The high 64 bits of the product are uniform below the number of units.
         units[((u128::from(mix(state)) * units.len() as u128) >> 64) as usize]
     }))
 }
@@ -108,7 +104,8 @@ fn mix(mut word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// Which quantiles of the replicates bound the BCa interval; none where all replicates lie on one side.
+/// Returns the quantiles of the replicates that bound the BCa interval. None if all replicates are on
+/// one side of the score.
 fn bca_shares(
     units: &[(f64, f64)],
     score: f64,
@@ -133,7 +130,7 @@ fn bca_shares(
     ))
 }
 
-/// The skewness of the influence of single units, by leaving each out in turn.
+/// Returns the acceleration: the skewness of the jackknife, by leaving out each unit in turn.
 fn acceleration(units: &[(f64, f64)]) -> Option<f64> {
     let (a, b) = units
         .iter()
@@ -142,21 +139,17 @@ fn acceleration(units: &[(f64, f64)]) -> Option<f64> {
         .iter()
         .map(|unit| (a - unit.0) / (b - unit.1))
         .collect();
-    let centre = mean(&without)?;
-    let sum = |power: i32| {
-        without
-            .iter()
-            .map(|value| (centre - value).powi(power))
-            .sum::<f64>()
-    };
-    let squares = sum(2);
-    (squares > 0.0).then(|| sum(3) / (6.0 * squares.powf(1.5)))
+    let center = mean(&without)?;
+    let differences = without.iter().map(|value| center - value);
+    let squares: f64 = differences.clone().map(|value| value.powi(2)).sum();
+    let cubes: f64 = differences.map(|value| value.powi(3)).sum();
+    (squares > 0.0).then(|| cubes / (6.0 * squares.powf(1.5)))
 }
 
-/// The quantile of sorted values, between neighbours linearly.
+/// Returns the quantile of sorted values, linearly interpolated.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let (below, part) = (place.floor() as usize, place.fract());
+    let position = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
+    let below = position.floor() as usize;
     let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] + part * (sorted[above] - sorted[below])
+    sorted[below] + position.fract() * (sorted[above] - sorted[below])
 }

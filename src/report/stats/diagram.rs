@@ -1,20 +1,20 @@
-//! The critical-difference diagram (Demšar, JMLR 2006): mean ranks on an axis, the best at the left, and a bar under
-//! every group of methods whose ranks are too close to tell apart.
+//! The critical-difference diagram (Demšar, JMLR 2006): mean ranks on an axis, the best at the left,
+//! and a bar below every group of methods whose ranks do not differ significantly.
 
 use std::fmt::Write;
 
 const WIDTH: f64 = 720.0;
-/// Where the axis begins and ends; names stand beside it.
+/// Start and end of the axis; names are beside it.
 const LEFT: f64 = 200.0;
 const RIGHT: f64 = 520.0;
 const AXIS: f64 = 76.0;
 const LINE: f64 = 20.0;
 const BAR: f64 = 8.0;
 
-/// The diagram as an SVG document.
+/// Returns the diagram as an SVG document.
 ///
-/// `methods` are names and mean ranks (1 is the best, as [`super::friedman`] gives them), `difference` is the critical
-/// one of [`super::nemenyi_difference`].
+/// `methods` are names with mean ranks from [`super::friedman`]; `difference` is the critical one,
+/// from [`super::nemenyi_difference`].
 pub fn critical_difference_diagram(methods: &[(&str, f64)], difference: f64) -> String {
     let mut sorted: Vec<(&str, f64)> = methods.to_vec();
     sorted.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -35,7 +35,7 @@ pub fn critical_difference_diagram(methods: &[(&str, f64)], difference: f64) -> 
         svg.push_str(&element);
         svg.push('\n');
     };
-    // The critical difference, to scale, over the axis.
+    // The critical difference, to scale, above the axis.
     let end = x(1.0 + difference).min(WIDTH - 10.0);
     put(line((x(1.0), 34.0), (end, 34.0), 1.5));
     put(line((x(1.0), 30.0), (x(1.0), 38.0), 1.5));
@@ -67,7 +67,7 @@ pub fn critical_difference_diagram(methods: &[(&str, f64)], difference: f64) -> 
         ));
     }
     for (place, (name, rank)) in sorted.iter().enumerate() {
-        // The better half at the left from the top down, the other at the right from the bottom up.
+        // The better half is at the left, top down; the other at the right, bottom up.
         let (row, edge, anchor, away) = if place < half {
             (place, LEFT - 20.0, "end", -6.0)
         } else {
@@ -89,8 +89,7 @@ pub fn critical_difference_diagram(methods: &[(&str, f64)], difference: f64) -> 
     svg
 }
 
-/// The longest runs of sorted ranks that lie within the difference, as (first, last); none of one alone, none inside
-/// another.
+/// Returns the maximal runs of at least two sorted ranks within the difference, as (first, last).
 fn groups(ranks: &[f64], difference: f64) -> Vec<(usize, usize)> {
     let mut groups: Vec<(usize, usize)> = Vec::new();
     for first in 0..ranks.len() {

@@ -1,8 +1,9 @@
-//! How sure a comparison may be, in plain functions of numbers.
+//! Confidence intervals and significance tests, as plain functions of numbers.
 //!
-//! Pairs are results of two methods under the same conditions: the same data set, seed and fold. All tests are
-//! two-sided. What needs more values than there are is `None`, never a guess. Reference: SciPy, to which the tests
-//! hold every number (`scripts/golden_statistics.py`); the exceptions, which SciPy has not, say where they are from.
+//! Pairs are results of two methods under the same conditions: data set, seed and fold. All tests
+//! are two-sided. A function that needs more values than it gets returns `None`. Reference: SciPy
+//! (`scripts/golden_statistics.py` writes the expected values); functions that SciPy lacks cite
+//! their source.
 
 mod bootstrap;
 mod diagram;
@@ -26,15 +27,15 @@ pub use several::{Friedman, friedman, holm, nemenyi_difference};
 pub struct Interval {
     /// The mean.
     pub mean: f64,
-    /// The lower end.
+    /// Lower end.
     pub low: f64,
-    /// The upper end.
+    /// Upper end.
     pub high: f64,
 }
 
-/// The mean of the values and its Student-t interval, mean ± t·s/√n with n - 1 degrees of freedom.
+/// Returns the mean and its Student-t interval, mean ± t·s/√n with n - 1 degrees of freedom.
 ///
-/// `confidence` is a share such as 0.95. None for fewer than two values.
+/// `confidence` is a probability such as 0.95. None for fewer than two values.
 pub fn student(values: &[f64], confidence: f64) -> Option<Interval> {
     let mean = mean(values)?;
     let half = half_width(deviation(values)?, values.len() as f64, confidence)?;
@@ -45,18 +46,18 @@ pub fn student(values: &[f64], confidence: f64) -> Option<Interval> {
     })
 }
 
-/// Half the width of Student's interval for the mean of `count` values with this standard deviation; none for fewer
-/// than two.
+/// Returns half the width of the Student-t interval of the mean of `count` values with this standard
+/// deviation. None for fewer than two.
 pub(crate) fn half_width(deviation: f64, count: f64, confidence: f64) -> Option<f64> {
     Some(t(count - 1.0)?.inverse_cdf(0.5 + 0.5 * confidence) * deviation / count.sqrt())
 }
 
-/// The mean; none of nothing.
+/// Returns the mean; none for no values.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The standard deviation with n - 1 in the denominator; none for fewer than two values.
+/// Returns the standard deviation with denominator n - 1; none for fewer than two values.
 pub fn deviation(values: &[f64]) -> Option<f64> {
     let mean = mean(values).filter(|_| values.len() > 1)?;
     let squares: f64 = values

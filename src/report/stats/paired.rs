@@ -1,4 +1,4 @@
-//! Two methods under the same conditions.
+//! Comparison of two methods by paired results.
 
 use statrs::distribution::ContinuousCDF;
 
@@ -8,62 +8,62 @@ use super::{
     student, t,
 };
 
-/// Everything about the differences of two methods.
+/// Interval, tests and effect sizes of the differences of two methods.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Paired {
-    /// How many pairs.
+    /// Number of pairs.
     pub pairs: usize,
-    /// The mean difference, first less second, and its 95 % Student-t interval.
+    /// The mean difference, first minus second, with its 95 % Student-t interval.
     pub difference: Interval,
     /// The paired t test; none if all differences are equal.
     pub t: Option<TTest>,
     /// The Wilcoxon signed-rank test; none if all differences are zero.
     pub wilcoxon: Option<Wilcoxon>,
-    /// Cohen's d for paired differences, their mean in standard deviations (Lakens 2013, d_z).
+    /// Cohen's d_z: the mean difference in standard deviations of the differences (Lakens 2013).
     pub cohen: Option<f64>,
-    /// The same without its bias in small samples (Hedges 1981): d_z · (1 - 3 / (4(n - 1) - 1)).
+    /// Corrected for the bias of small samples (Hedges 1981): d_z · (1 - 3 / (4(n - 1) - 1)).
     pub hedges: Option<f64>,
-    /// How many pairs more would show a difference of this size, see [`seeds_needed`]; 0 if these do.
+    /// Number of additional pairs to detect a difference of this size, see [`seeds_needed`].
     pub more: Option<usize>,
 }
 
 /// The result of a paired t test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TTest {
-    /// The statistic.
+    /// Statistic.
     pub t: f64,
-    /// The two-sided p value.
+    /// Two-sided p value.
     pub p: f64,
 }
 
 /// The result of a Wilcoxon signed-rank test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wilcoxon {
-    /// The smaller of the two sums of ranks.
+    /// The smaller of both rank sums.
     pub statistic: f64,
-    /// The two-sided p value.
+    /// Two-sided p value.
     pub p: f64,
-    /// How it was computed.
+    /// How the p value was computed.
     pub method: WilcoxonMethod,
-    /// The matched-pairs rank-biserial correlation (Kerby 2014): the share of the rank sum that speaks for the
-    /// first less the share that speaks for the second, from -1 to 1.
+    /// Matched-pairs rank-biserial correlation (Kerby 2014): the share of the rank sum in favor of the
+    /// first minus that in favor of the second, from -1 to 1.
     pub rank_biserial: f64,
 }
 
-/// Where a Wilcoxon p value comes from.
+/// How a Wilcoxon p value is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WilcoxonMethod {
-    /// The distribution over all ways to sign the ranks: up to 50 differences, of which no two are equal and none is
-    /// zero, or up to 13 of any kind.
+    /// The distribution over all signs of the ranks: for up to 50 differences without ties or zeros,
+    /// or up to 13 of any kind.
     Exact,
-    /// The normal approximation, corrected for ties; zeros are left out; no continuity correction.
+    /// The normal approximation with tie correction, without zeros and continuity correction.
     Normal,
 }
 
-/// The comparison of `first` with `second`, pair by pair. None for fewer than two pairs.
+/// Compares `first` with `second`, pair by pair. None for fewer than two pairs.
 ///
 /// # Panics
-/// If there are not as many of one as of the other.
+/// If the lengths differ.
 pub fn paired(first: &[f64], second: &[f64]) -> Option<Paired> {
     let differences = differences(first, second);
     let difference = student(&differences, 0.95)?;
@@ -93,13 +93,11 @@ fn differences(first: &[f64], second: &[f64]) -> Vec<f64> {
 /// The paired t test. None for fewer than two pairs or if all differences are equal.
 ///
 /// # Panics
-/// If there are not as many of one as of the other.
+/// If the lengths differ.
 pub fn paired_t(first: &[f64], second: &[f64]) -> Option<TTest> {
     let differences = differences(first, second);
-    let (mean, deviation) = (
-        mean(&differences)?,
-        deviation(&differences).filter(|s| *s > 0.0)?,
-    );
+    let mean = mean(&differences)?;
+    let deviation = deviation(&differences).filter(|deviation| *deviation > 0.0)?;
     let statistic = mean / (deviation / (differences.len() as f64).sqrt());
     let student = t(differences.len() as f64 - 1.0)?;
     Some(TTest {
@@ -108,11 +106,11 @@ pub fn paired_t(first: &[f64], second: &[f64]) -> Option<TTest> {
     })
 }
 
-/// The Wilcoxon signed-rank test as `scipy.stats.wilcoxon` has it: zeros are left out, the p value exact where it
-/// can be. None if there is no difference at all.
+/// The Wilcoxon signed-rank test like `scipy.stats.wilcoxon`: without zeros, with an exact p value
+/// where possible. None if all differences are zero.
 ///
 /// # Panics
-/// If there are not as many of one as of the other.
+/// If the lengths differ.
 pub fn wilcoxon(first: &[f64], second: &[f64]) -> Option<Wilcoxon> {
     let mut differences = differences(first, second);
     let all = differences.len();
@@ -131,14 +129,15 @@ pub fn wilcoxon(first: &[f64], second: &[f64]) -> Option<Wilcoxon> {
         .filter(|(_, d)| **d > 0.0)
         .map(|(rank, _)| rank)
         .sum();
-    let (count, tied) = (ranks.len(), ties(&sizes));
+    let count = ranks.len();
+    let tied = ties(&sizes);
     let total = count as f64 * (count as f64 + 1.0) / 2.0;
     let statistic = up.min(total - up);
     let exact = all <= 13 || (count == all && tied == 0.0 && count <= 50);
     let (p, method) = if exact {
         (exact_p(statistic, &ranks), WilcoxonMethod::Exact)
     } else {
-        // n(n + 1)(2n + 1) / 24, less (t³ - t) / 48 for every group of t equal ones.
+        // n(n + 1)(2n + 1) / 24 minus (t³ - t) / 48 for every group of t ties.
         let variance = total * (2.0 * count as f64 + 1.0) / 12.0 - tied / 48.0;
         (
             2.0 * normal().cdf((statistic - total / 2.0) / variance.sqrt()),
@@ -153,9 +152,9 @@ pub fn wilcoxon(first: &[f64], second: &[f64]) -> Option<Wilcoxon> {
     })
 }
 
-/// Twice the share of the ways to sign the ranks that give a positive sum of at most `statistic`.
+/// Returns twice the fraction of all signs of the ranks whose positive sum is at most `statistic`.
 fn exact_p(statistic: f64, ranks: &[f64]) -> f64 {
-    // Ranks are multiples of a half; sums are counted in halves.
+    // Ranks are multiples of 1/2: sums are counted in halves.
     let mut ways = vec![1.0];
     for rank in ranks.iter().map(|rank| (2.0 * rank) as usize) {
         let mut next = vec![0.0; ways.len() + rank];
@@ -169,12 +168,13 @@ fn exact_p(statistic: f64, ranks: &[f64]) -> f64 {
     2.0 * at_most / ways.iter().sum::<f64>()
 }
 
-/// How many pairs a paired t test needs to find a difference of `effect` standard deviations at the level `alpha`
-/// with probability `power`: the smallest n, at least 3, with
+/// Returns how many pairs a paired t test needs to detect a difference of `effect` standard
+/// deviations at level `alpha` with probability `power`: the smallest n, at least 3, with
 /// n ≥ ((z(1 - alpha/2) + z(power)) / effect)² + z(1 - alpha/2)² / 2,
-/// the normal approximation with Guenther's correction (The American Statistician 35, 1981). None for no effect.
+/// the normal approximation with Guenther's correction (The American Statistician 35, 1981). None if
+/// `effect` is 0.
 ///
-/// The effect seen in few pairs is itself uncertain: this is a note for planning, not a result.
+/// An effect observed in few pairs is uncertain: use this for planning, not as a result.
 pub fn seeds_needed(effect: f64, alpha: f64, power: f64) -> Option<usize> {
     if effect == 0.0 || !effect.is_finite() {
         return None;

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::{Exit, Opened, counted};
 use crate::{
     plan::{Member, Plan, Standing, Study},
-    search::{Outcome, Side, Value},
+    search::{BoundSide, TrialOutcome},
 };
 
 /// How values were searched, what was selected for each row, and what is suspicious about it.
@@ -39,7 +41,7 @@ pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
     let failed = study
         .trials
         .iter()
-        .filter(|trial| trial.outcome == Outcome::Failed)
+        .filter(|trial| trial.outcome == TrialOutcome::Failed)
         .count();
     let failed = if failed == 0 {
         String::new()
@@ -50,7 +52,7 @@ pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
         let ended = study
             .trials
             .iter()
-            .filter(|trial| trial.outcome != Outcome::Pending)
+            .filter(|trial| trial.outcome != TrialOutcome::Pending)
             .count();
         return match study.standing {
             Standing::Hopeless => format!(
@@ -72,14 +74,14 @@ pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
         .collect();
     let number = study.number_of_selected().map_or(0, |number| number + 1);
     let score = match trial.outcome {
-        Outcome::Finished {
+        TrialOutcome::Finished {
             mean,
             sem: Some(sem),
         } => {
             format!("{:.2} ± {:.2} (standard error)", 100.0 * mean, 100.0 * sem)
         }
-        Outcome::Finished { mean, sem: None } => format!("{:.2}", 100.0 * mean),
-        Outcome::Failed | Outcome::Pending => String::new(),
+        TrialOutcome::Finished { mean, sem: None } => format!("{:.2}", 100.0 * mean),
+        TrialOutcome::Failed | TrialOutcome::Pending => String::new(),
     };
     format!(
         "{name}: {}; trial {number} of {}, validation {score}{failed}",
@@ -91,8 +93,8 @@ pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
 fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
     let warning = |at: crate::search::AtBound| {
         let side = match at.side {
-            Side::Lower => "lower",
-            Side::Upper => "upper",
+            BoundSide::Lower => "lower",
+            BoundSide::Upper => "upper",
         };
         format!(
             "Warning: {}: {} {} lies at the {side} bound {}; a wider range may hold better values.",
@@ -146,13 +148,13 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
         let member = &opened.plan.members[study.members.start];
         for (number, trial) in study.trials.iter().enumerate() {
             let (outcome, mean, sem) = match trial.outcome {
-                Outcome::Finished { mean, sem } => ("finished", Some(mean), sem),
-                Outcome::Failed => (
+                TrialOutcome::Finished { mean, sem } => ("finished", Some(mean), sem),
+                TrialOutcome::Failed => (
                     trial.broken.map_or("failed", schema::Breakdown::word),
                     None,
                     None,
                 ),
-                Outcome::Pending => ("pending", None, None),
+                TrialOutcome::Pending => ("pending", None, None),
             };
             let number_or_nothing =
                 |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
@@ -232,7 +234,7 @@ pub(super) fn waiting(opened: &Opened, member: usize) -> String {
     let ended = study
         .trials
         .iter()
-        .filter(|trial| trial.outcome != Outcome::Pending)
+        .filter(|trial| trial.outcome != TrialOutcome::Pending)
         .count();
     match study.standing {
         Standing::Hopeless => "never: no trial of its search ended well".to_owned(),

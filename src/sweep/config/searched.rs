@@ -19,7 +19,7 @@ use super::{
     key::{number, whole},
     source::Source,
 };
-use crate::search::{Condition, Dimension, Point, Range};
+use crate::search::{ActiveIf, Dimension, Range, TrialPoint};
 
 /// The kinds of searched values.
 pub(super) const KINDS: [&str; 6] = ["uniform", "log_uniform", "int", "log_int", "grid", "choice"];
@@ -209,7 +209,7 @@ fn condition(
     source: &Source<'_>,
     when: &Spanned<DeValue<'_>>,
     prefix: &str,
-) -> Result<Condition, Diagnostic> {
+) -> Result<ActiveIf, Diagnostic> {
     let entry = when
         .get_ref()
         .as_table()
@@ -225,7 +225,7 @@ fn condition(
     };
     let name = name.get_ref();
     let is_whole = prefix.is_empty() || name.starts_with(prefix);
-    Ok(Condition {
+    Ok(ActiveIf {
         name: if is_whole {
             name.to_string()
         } else {
@@ -299,7 +299,7 @@ pub fn at_point<'n>(
     method: &MethodTable,
     training: &TrainingTable,
     dimensions: impl Iterator<Item = &'n str>,
-    point: &Point,
+    point: &TrialPoint,
 ) -> Result<(MethodTable, TrainingTable), serde_json::Error> {
     let (method, training) = with(
         method,

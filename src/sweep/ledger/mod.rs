@@ -42,7 +42,7 @@ use thiserror::Error;
 
 pub use lock::{Lock, LockError};
 
-use crate::search::Point;
+use crate::search::TrialPoint;
 
 /// A job that leaves something under `results/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -220,7 +220,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn points_of(&self, study: StudyId) -> Result<Vec<Point>, LedgerError> {
+    pub fn points_of(&self, study: StudyId) -> Result<Vec<TrialPoint>, LedgerError> {
         Ok(read_json(&self.study(study))?.unwrap_or_default())
     }
 
@@ -228,7 +228,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep_points(&self, study: StudyId, points: &[Point]) -> Result<(), LedgerError> {
+    pub fn keep_points(&self, study: StudyId, points: &[TrialPoint]) -> Result<(), LedgerError> {
         write_json(&self.study(study), points)
     }
 

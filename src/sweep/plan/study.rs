@@ -18,7 +18,7 @@ use super::{Identity, Plan, PlannedRun, expand::Cell};
 use crate::{
     config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
     ledger::{End, Job, Ledger, LedgerError, RunState},
-    search::{AtBound, Outcome, Point, Search, Suggestion, Trial as Tried, best},
+    search::{AtBound, Search, Suggestion, TrialOutcome, TrialPoint, TrialRecord, best},
 };
 
 /// Seeds of trials begin here, and those of the table end before.
@@ -61,13 +61,13 @@ pub(super) struct Given {
 #[derive(Clone, Debug)]
 pub struct Trial {
     /// The searched values.
-    pub point: Point,
+    pub point: TrialPoint,
     /// Its runs, by fold.
     pub runs: Vec<RunId>,
     /// The validation score of each fold that has ended well.
     pub folds: Vec<Option<f64>>,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: TrialOutcome,
     /// How the first run that broke down did so.
     pub broken: Option<Breakdown>,
 }
@@ -160,21 +160,21 @@ impl Study {
         for trial in self
             .trials
             .iter_mut()
-            .filter(|trial| trial.outcome == Outcome::Pending)
+            .filter(|trial| trial.outcome == TrialOutcome::Pending)
         {
             for place in 0..trial.runs.len() {
                 if trial.folds[place].is_none() {
                     match of_run(trial.runs[place], ledger, select)? {
                         OfRun::Pending => {}
                         OfRun::Failed(how) => {
-                            (trial.outcome, trial.broken) = (Outcome::Failed, how)
+                            (trial.outcome, trial.broken) = (TrialOutcome::Failed, how)
                         }
                         OfRun::Validated(score) => trial.folds[place] = Some(score),
                     }
                 }
             }
             let folds: Option<Vec<f64>> = trial.folds.iter().copied().collect();
-            if let (Outcome::Pending, Some(folds)) = (trial.outcome, folds) {
+            if let (TrialOutcome::Pending, Some(folds)) = (trial.outcome, folds) {
                 trial.outcome = finished(&folds);
             }
         }
@@ -182,15 +182,15 @@ impl Study {
     }
 
     /// The point of the next trial, if it is known; otherwise notes how the study stands.
-    fn next(&mut self, search: &Search, kept: &[Point]) -> Option<Point> {
+    fn next(&mut self, search: &Search, kept: &[TrialPoint]) -> Option<TrialPoint> {
         let number = self.trials.len();
         if let Some(point) = kept.get(number).filter(|_| number < search.trials()) {
             return Some(point.clone());
         }
-        let history: Vec<Tried> = self
+        let history: Vec<TrialRecord> = self
             .trials
             .iter()
-            .map(|trial| Tried {
+            .map(|trial| TrialRecord {
                 point: trial.point.clone(),
                 outcome: trial.outcome,
             })
@@ -201,7 +201,7 @@ impl Study {
             Suggestion::Exhausted
                 if history
                     .iter()
-                    .any(|trial| trial.outcome == Outcome::Pending) => {}
+                    .any(|trial| trial.outcome == TrialOutcome::Pending) => {}
             Suggestion::Exhausted => {
                 self.standing = best(&history).map_or(Standing::Hopeless, Standing::Selected);
             }
@@ -240,7 +240,7 @@ fn of_run(run: RunId, ledger: &Ledger, select: Metric) -> Result<OfRun, LedgerEr
 }
 
 /// The mean over folds, and its standard error.
-fn finished(folds: &[f64]) -> Outcome {
+fn finished(folds: &[f64]) -> TrialOutcome {
     let n = folds.len() as f64;
     let mean = folds.iter().sum::<f64>() / n;
     let variance = folds
@@ -248,7 +248,7 @@ fn finished(folds: &[f64]) -> Outcome {
         .map(|score| (score - mean).powi(2))
         .sum::<f64>()
         / (n - 1.0);
-    Outcome::Finished {
+    TrialOutcome::Finished {
         mean,
         sem: (folds.len() > 1).then(|| (variance / n).sqrt()),
     }
@@ -339,7 +339,13 @@ impl Plan {
         Ok(())
     }
 
-    fn trial(&mut self, study: &Study, point: Point, sweep: &Sweep, new: &mut Vec<RunId>) -> Trial {
+    fn trial(
+        &mut self,
+        study: &Study,
+        point: TrialPoint,
+        sweep: &Sweep,
+        new: &mut Vec<RunId>,
+    ) -> Trial {
         let seed = TRIALS + study.search(sweep).settings().seed;
         let identities = match tables(study, &point, sweep) {
             Ok((method, training)) => {
@@ -349,9 +355,9 @@ impl Plan {
         };
         // A point that does not fit the file's types is a trial without runs, and a failed one.
         let outcome = if identities.is_empty() {
-            Outcome::Failed
+            TrialOutcome::Failed
         } else {
-            Outcome::Pending
+            TrialOutcome::Pending
         };
         let runs: Vec<RunId> = identities
             .into_iter()
@@ -420,7 +426,7 @@ impl Plan {
 
 fn tables(
     study: &Study,
-    point: &Point,
+    point: &TrialPoint,
     sweep: &Sweep,
 ) -> Result<(MethodTable, TrainingTable), serde_json::Error> {
     let dimensions = study.search(sweep).space().names();

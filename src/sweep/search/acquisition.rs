@@ -1,23 +1,25 @@
-//! Expected improvement in logarithms, which has a slope even where the improvement itself rounds to zero.
-//! Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian Optimization", NeurIPS 2023.
+//! The logarithm of the expected improvement, whose gradient remains useful where the improvement
+//! itself rounds to zero. Ament et al., "Unexpected Improvements to Expected Improvement for Bayesian Optimization", NeurIPS 2023.
 
 use std::f64::consts::{PI, SQRT_2};
 
-/// The normal density.
+/// The standard normal density.
 fn density(z: f64) -> f64 {
     libm::exp(-0.5 * z * z) / (2.0 * PI).sqrt()
 }
 
-/// The normal distribution function.
+/// The standard normal distribution function.
 pub(super) fn cumulative(z: f64) -> f64 {
     0.5 * libm::erfc(-z / SQRT_2)
 }
 
-/// The logarithm of E[max(0, X - incumbent)] for X normal, with its derivatives by mean and deviation.
+/// Returns the logarithm of E[max(0, X - incumbent)] for normal X, with its derivatives by mean and
+/// standard deviation.
 pub(super) fn log_improvement(mean: f64, deviation: f64, incumbent: f64) -> (f64, f64, f64) {
     let z = (mean - incumbent) / deviation;
     if z > -8.0 {
-        let (density, cumulative) = (density(z), cumulative(z));
+        let density = density(z);
+        let cumulative = cumulative(z);
         let scaled = density + z * cumulative;
         return (
             libm::log(deviation * scaled),
@@ -25,7 +27,7 @@ pub(super) fn log_improvement(mean: f64, deviation: f64, incumbent: f64) -> (f64
             density / (deviation * scaled),
         );
     }
-    // The tails' asymptotic series (Abramowitz & Stegun 26.2.12), which does not cancel.
+    // The asymptotic series of the tail (Abramowitz & Stegun 26.2.12), which does not cancel.
     let inverse = 1.0 / (z * z);
     let scaled = inverse * (1.0 - inverse * (3.0 - inverse * (15.0 - inverse * 105.0)));
     let cumulative = (1.0 - inverse * (1.0 - inverse * (3.0 - inverse * 15.0))) / -z;

@@ -1,46 +1,47 @@
 //! Expected improvement under a Gaussian process.
 //!
-//! The process has a constant mean and a Matern-5/2 kernel with a length scale for each dimension; two values of a
-//! choice are one unit apart, and a dimension that is not active counts as in the middle. An observation's noise is
-//! its standard error over folds plus a nugget that is learnt, as Ax has it. Length scales, variance and
-//! nugget maximise the marginal likelihood, with weak priors and from several starts. The mean of the process at
-//! the best observed point, not the luckiest observation, is what is to be improved upon.
+//! The process has a constant mean and a Matérn-5/2 kernel with a length scale per dimension. Two
+//! values of a choice are one unit apart; an inactive dimension has coordinate 1/2. The noise
+//! variance of an observation is the squared standard error over folds plus a learned nugget, as in
+//! Ax. Length scales, variance and nugget maximize the marginal likelihood, with weak priors, from
+//! several starts. The incumbent is the highest mean of the process at an observed point, not the
+//! luckiest observation.
 
 use super::{
-    Known, Outcome,
+    Known, TrialOutcome,
     acquisition::log_improvement,
-    draw::Draws,
     linear::{Cholesky, dot},
-    minimise::minimise,
-    space::{Space, Unit},
+    minimize::minimize,
+    rng::SearchRng,
+    space::{Space, UnitPoint},
 };
 
 const ROOT5: f64 = 2.236_067_977_499_79;
 
-/// How many proposals are drawn all over the space, and around each of the best points.
+/// Number of proposals drawn from the whole space, and around each of the best points.
 const SPREAD: usize = 512;
 const AROUND: usize = 32;
-/// How many of the best points proposals are drawn around, and how many proposals are refined.
+/// Number of best points around which proposals are drawn, and of proposals that are refined.
 const CENTRES: usize = 4;
 const REFINED: usize = 6;
 
-/// The standard deviation of a failed trial's imputed value, in standard deviations of the finished ones.
+/// Standard deviation of the value imputed for a failed trial, relative to that of finished ones.
 const FAILED_NOISE: f64 = 0.5;
 
-/// The point of highest expected improvement that was not tried.
-pub(super) fn suggest(space: &Space, known: &[Known], draws: &mut Draws) -> Unit {
+/// Returns the new point with the highest expected improvement.
+pub(super) fn suggest(space: &Space, known: &[Known], rng: &mut SearchRng) -> UnitPoint {
     let observations = Observations::new(space, known);
-    let model = Model::fit(observations, draws).believing(space, known);
+    let model = GaussianProcess::fit(observations, rng).believing(space, known);
     let incumbent = model.incumbent();
-    let score = |unit: &Unit| model.log_improvement(&features(unit), incumbent, None);
+    let score = |unit: &UnitPoint| model.log_improvement(&features(unit), incumbent, None);
 
-    let mut proposals = proposals(space, known, draws);
-    let mut scored: Vec<(f64, Unit)> = proposals
+    let mut proposals = proposals(space, known, rng);
+    let mut scored: Vec<(f64, UnitPoint)> = proposals
         .drain(..)
         .map(|unit| (score(&unit), unit))
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut best: Option<(f64, Unit)> = None;
+    let mut best: Option<(f64, UnitPoint)> = None;
     for (_, unit) in scored.iter().take(REFINED) {
         let refined = refine(space, &model, incumbent, unit);
         let found = (score(&refined), refined);
@@ -52,19 +53,17 @@ pub(super) fn suggest(space: &Space, known: &[Known], draws: &mut Draws) -> Unit
     best.map_or_else(
         || {
             space.new_unit(known, || {
-                rest.next()
-                    .unwrap_or_else(|| space.unit(|_| draws.uniform()))
+                rest.next().unwrap_or_else(|| space.unit(|_| rng.uniform()))
             })
         },
         |(_, unit)| unit,
     )
 }
 
-/// Proposals all over the space, and near its best points.
-fn proposals(space: &Space, known: &[Known], draws: &mut Draws) -> Vec<Unit> {
-    let mut proposals: Vec<Unit> = (0..SPREAD)
-        .map(|_| space.unit(|_| draws.uniform()))
-        .collect();
+/// Draws proposals from the whole space and near its best points.
+fn proposals(space: &Space, known: &[Known], rng: &mut SearchRng) -> Vec<UnitPoint> {
+    let mut proposals: Vec<UnitPoint> =
+        (0..SPREAD).map(|_| space.unit(|_| rng.uniform())).collect();
     let mut best: Vec<&Known> = known
         .iter()
         .filter(|known| known.mean().is_some())
@@ -74,33 +73,33 @@ fn proposals(space: &Space, known: &[Known], draws: &mut Draws) -> Vec<Unit> {
             .unwrap_or(f64::MIN)
             .total_cmp(&a.mean().unwrap_or(f64::MIN))
     });
-    for centre in best.into_iter().take(CENTRES) {
+    for center in best.into_iter().take(CENTRES) {
         for number in 0..AROUND {
             let width = [0.2, 0.05, 0.01][number % 3];
-            proposals.push(near(space, &centre.unit, width, draws));
+            proposals.push(near(space, &center.unit, width, rng));
         }
     }
     proposals
 }
 
-/// A point near another: numbers move a little, now and then a choice changes.
-fn near(space: &Space, centre: &Unit, width: f64, draws: &mut Draws) -> Unit {
-    space.unit(|place| {
-        let (jump, step) = (draws.uniform(), draws.normal());
-        let anywhere = draws.uniform();
-        let Some(at) = centre[place] else {
+/// Draws a point near another: numbers move a little, a choice changes occasionally.
+fn near(space: &Space, center: &UnitPoint, width: f64, rng: &mut SearchRng) -> UnitPoint {
+    space.unit(|index| {
+        let (jump, step) = (rng.uniform(), rng.normal());
+        let anywhere = rng.uniform();
+        let Some(at) = center[index] else {
             return anywhere;
         };
-        if space.dimensions[place].range.is_choice() {
+        if space.dimensions[index].range.is_choice() {
             return if jump < 0.2 { anywhere } else { at };
         }
         (at + width * step).clamp(0.0, 1.0)
     })
 }
 
-/// A local maximum of the improvement: ascent along numbers, then to and fro between neighbouring values of what
-/// has only some, until neither helps.
-fn refine(space: &Space, model: &Model, incumbent: f64, start: &Unit) -> Unit {
+/// Returns a local maximum of the improvement: gradient ascent over floats alternates with steps to
+/// neighboring values of the other dimensions until neither helps.
+fn refine(space: &Space, model: &GaussianProcess, incumbent: f64, start: &UnitPoint) -> UnitPoint {
     let mut unit = start.clone();
     for _ in 0..2 {
         unit = ascend(space, model, incumbent, &unit);
@@ -113,19 +112,19 @@ fn refine(space: &Space, model: &Model, incumbent: f64, start: &Unit) -> Unit {
     unit
 }
 
-fn ascend(space: &Space, model: &Model, incumbent: f64, unit: &Unit) -> Unit {
+fn ascend(space: &Space, model: &GaussianProcess, incumbent: f64, unit: &UnitPoint) -> UnitPoint {
     let start = features(unit);
-    let free = |place: usize| unit[place].is_some() && !space.dimensions[place].range.is_choice();
+    let free = |index: usize| unit[index].is_some() && !space.dimensions[index].range.is_choice();
     let bounds: Vec<(f64, f64)> = (0..start.len())
-        .map(|place| {
-            if free(place) {
+        .map(|index| {
+            if free(index) {
                 (0.0, 1.0)
             } else {
-                (start[place], start[place])
+                (start[index], start[index])
             }
         })
         .collect();
-    let (end, _) = minimise(
+    let (end, _) = minimize(
         |at, gradient| {
             let value = -model.log_improvement(at, incumbent, Some(gradient));
             gradient.iter_mut().for_each(|slope| *slope = -*slope);
@@ -137,32 +136,33 @@ fn ascend(space: &Space, model: &Model, incumbent: f64, unit: &Unit) -> Unit {
     );
     unit.iter()
         .enumerate()
-        .map(|(place, unit)| unit.map(|_| space.snap(place, end[place])))
+        .map(|(index, unit)| unit.map(|_| space.snap(index, end[index])))
         .collect()
 }
 
-fn step(space: &Space, model: &Model, incumbent: f64, start: &Unit) -> Unit {
-    let score = |unit: &Unit| model.log_improvement(&features(unit), incumbent, None);
+fn step(space: &Space, model: &GaussianProcess, incumbent: f64, start: &UnitPoint) -> UnitPoint {
+    let score = |unit: &UnitPoint| model.log_improvement(&features(unit), incumbent, None);
     let (mut best, mut unit) = (score(start), start.clone());
-    for place in 0..start.len() {
-        for neighbour in neighbours(space, place, &unit) {
-            let value = score(&neighbour);
+    for index in 0..start.len() {
+        for neighbor in neighbors(space, index, &unit) {
+            let value = score(&neighbor);
             if value > best {
-                (best, unit) = (value, neighbour);
+                (best, unit) = (value, neighbor);
             }
         }
     }
     unit
 }
 
-/// The point with another value of one dimension: any of a choice, the next lower and higher of the others.
-fn neighbours(space: &Space, place: usize, unit: &Unit) -> Vec<Unit> {
-    let (Some(at), Some(levels)) = (unit[place], space.dimensions[place].range.levels()) else {
+/// Returns the points with another value of one dimension: any value of a choice, the next lower and
+/// higher ones otherwise.
+fn neighbors(space: &Space, index: usize, unit: &UnitPoint) -> Vec<UnitPoint> {
+    let (Some(at), Some(levels)) = (unit[index], space.dimensions[index].range.levels()) else {
         return Vec::new();
     };
     let part = |at: f64| (at + 0.5) / levels as f64;
     let own = (at * levels as f64).floor();
-    let values: Vec<f64> = if space.dimensions[place].range.is_choice() {
+    let values: Vec<f64> = if space.dimensions[index].range.is_choice() {
         (0..levels).map(|level| level as f64).collect()
     } else {
         vec![own - 1.0, own + 1.0]
@@ -173,24 +173,24 @@ fn neighbours(space: &Space, place: usize, unit: &Unit) -> Vec<Unit> {
     inside
         .map(|value| {
             let mut unit = unit.clone();
-            unit[place] = Some(part(value));
+            unit[index] = Some(part(value));
             space.deactivate(&mut unit);
             unit
         })
         .collect()
 }
 
-fn features(unit: &Unit) -> Vec<f64> {
+fn features(unit: &UnitPoint) -> Vec<f64> {
     unit.iter().map(|at| at.unwrap_or(0.5)).collect()
 }
 
-/// What the process is fitted to, standardised: mean 0 and variance 1 of the finished trials' values.
+/// The observed values, standardized: finished trials have mean 0 and variance 1.
 struct Observations {
     points: Vec<Vec<f64>>,
     values: Vec<f64>,
-    /// Variances of the values that are known beforehand.
+    /// Known noise variance of each value.
     noise: Vec<f64>,
-    /// Which dimensions are choices.
+    /// True for dimensions that are choices.
     choices: Vec<bool>,
 }
 
@@ -198,10 +198,10 @@ impl Observations {
     fn new(space: &Space, known: &[Known]) -> Observations {
         let means: Vec<f64> = known.iter().filter_map(Known::mean).collect();
         let count = means.len() as f64;
-        let centre = means.iter().sum::<f64>() / count;
+        let center = means.iter().sum::<f64>() / count;
         let variance = means
             .iter()
-            .map(|mean| (mean - centre) * (mean - centre))
+            .map(|mean| (mean - center) * (mean - center))
             .sum::<f64>()
             / count;
         let deviation = if variance > 0.0 { variance.sqrt() } else { 1.0 };
@@ -219,23 +219,23 @@ impl Observations {
         };
         for trial in known {
             let (value, noise) = match trial.outcome {
-                Outcome::Finished { mean, sem } => (
+                TrialOutcome::Finished { mean, sem } => (
                     mean,
                     sem.filter(|sem| sem.is_finite())
                         .map_or(0.0, |sem| sem / deviation),
                 ),
-                Outcome::Failed => (worst, FAILED_NOISE),
-                Outcome::Pending => continue,
+                TrialOutcome::Failed => (worst, FAILED_NOISE),
+                TrialOutcome::Pending => continue,
             };
             observations.points.push(features(&trial.unit));
-            observations.values.push((value - centre) / deviation);
+            observations.values.push((value - center) / deviation);
             observations.noise.push(noise * noise);
         }
         observations
     }
 }
 
-/// The squared difference of two values of a dimension.
+/// Returns the squared difference of two coordinates of a dimension.
 fn squared_difference(a: f64, b: f64, choice: bool) -> f64 {
     match choice {
         true if (a - b).abs() > 1e-9 => 1.0,
@@ -244,11 +244,11 @@ fn squared_difference(a: f64, b: f64, choice: bool) -> f64 {
     }
 }
 
-/// Length scales, variance and nugget, in logarithms: in this order, one number each.
+/// Logarithms of the length scales, the variance and the nugget, in this order.
 type Hyperparameters = Vec<f64>;
 
-/// A process that knows its observations.
-struct Model {
+/// A process conditioned on its observations.
+struct GaussianProcess {
     observations: Observations,
     hyperparameters: Hyperparameters,
     /// 1 / length scale².
@@ -256,18 +256,18 @@ struct Model {
     variance: f64,
     mean: f64,
     factor: Cholesky,
-    /// The inverse covariance times the centred values.
+    /// The inverse covariance times the centered values.
     weights: Vec<f64>,
 }
 
-impl Model {
-    fn fit(observations: Observations, draws: &mut Draws) -> Model {
+impl GaussianProcess {
+    fn fit(observations: Observations, rng: &mut SearchRng) -> GaussianProcess {
         let dimensions = observations.choices.len();
         let likelihood = Likelihood::new(&observations);
         let bounds = bounds(dimensions);
         let mut best: Option<(Hyperparameters, f64)> = None;
-        for start in starts(dimensions, draws) {
-            let found = minimise(
+        for start in starts(dimensions, rng) {
+            let found = minimize(
                 |at, gradient| likelihood.negative_log(at, gradient),
                 &start,
                 &bounds,
@@ -278,10 +278,10 @@ impl Model {
             }
         }
         let (hyperparameters, _) = best.expect("there are several starts");
-        Model::new(observations, hyperparameters)
+        GaussianProcess::new(observations, hyperparameters)
     }
 
-    fn new(observations: Observations, hyperparameters: Hyperparameters) -> Model {
+    fn new(observations: Observations, hyperparameters: Hyperparameters) -> GaussianProcess {
         let dimensions = observations.choices.len();
         let sharpness: Vec<f64> = hyperparameters[..dimensions]
             .iter()
@@ -310,8 +310,8 @@ impl Model {
                 None => nugget *= 10.0,
             }
         };
-        let (mean, weights) = centre(&factor, &observations.values);
-        Model {
+        let (mean, weights) = center(&factor, &observations.values);
+        GaussianProcess {
             observations,
             hyperparameters,
             sharpness,
@@ -322,12 +322,12 @@ impl Model {
         }
     }
 
-    /// The same, with every pending trial observed where it was expected.
-    fn believing(mut self, space: &Space, known: &[Known]) -> Model {
+    /// Adds every pending trial as an observation of its expected value.
+    fn believing(mut self, space: &Space, known: &[Known]) -> GaussianProcess {
         debug_assert_eq!(space.dimensions.len(), self.observations.choices.len());
         let pending = known
             .iter()
-            .filter(|known| known.outcome == Outcome::Pending);
+            .filter(|known| known.outcome == TrialOutcome::Pending);
         let believed: Vec<(Vec<f64>, f64)> = pending
             .map(|known| features(&known.unit))
             .map(|point| {
@@ -343,7 +343,7 @@ impl Model {
             self.observations.values.push(value);
             self.observations.noise.push(0.0);
         }
-        Model::new(self.observations, self.hyperparameters)
+        GaussianProcess::new(self.observations, self.hyperparameters)
     }
 
     fn covariances(&self, at: &[f64]) -> Vec<f64> {
@@ -356,7 +356,7 @@ impl Model {
             .collect()
     }
 
-    /// The highest mean of the process at the points that it knows.
+    /// Returns the highest mean of the process at an observed point.
     fn incumbent(&self) -> f64 {
         let mean = |point: &Vec<f64>| self.mean + dot(&self.covariances(point), &self.weights);
         self.observations
@@ -366,7 +366,7 @@ impl Model {
             .fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// The logarithm of the expected improvement, and, where wanted, its gradient.
+    /// Returns the logarithm of the expected improvement; writes its gradient if requested.
     fn log_improvement(&self, at: &[f64], incumbent: f64, gradient: Option<&mut [f64]>) -> f64 {
         let covariances = self.covariances(at);
         let mean = self.mean + dot(&covariances, &self.weights);
@@ -389,8 +389,8 @@ impl Model {
                 // d mean = weight·dk; d deviation = -solved·dk / deviation; dk = slope·2·sharpness·difference.
                 let slope = 2.0 * kernel_slope(distance, self.variance);
                 let factor = slope * (by_mean * weight - by_deviation * solved / deviation);
-                for (place, gradient) in gradient.iter_mut().enumerate() {
-                    *gradient += factor * self.sharpness[place] * (at[place] - point[place]);
+                for (index, gradient) in gradient.iter_mut().enumerate() {
+                    *gradient += factor * self.sharpness[index] * (at[index] - point[index]);
                 }
             }
         }
@@ -398,35 +398,35 @@ impl Model {
     }
 }
 
-/// The constant mean that makes the values most likely, and the weights of the centred values.
-fn centre(factor: &Cholesky, values: &[f64]) -> (f64, Vec<f64>) {
+/// Returns the most likely constant mean, and the weights of the centered values.
+fn center(factor: &Cholesky, values: &[f64]) -> (f64, Vec<f64>) {
     let ones = factor.solve(&vec![1.0; values.len()]);
     let mean = dot(&ones, values) / ones.iter().sum::<f64>();
-    let centred: Vec<f64> = values.iter().map(|value| value - mean).collect();
-    (mean, factor.solve(&centred))
+    let centered: Vec<f64> = values.iter().map(|value| value - mean).collect();
+    (mean, factor.solve(&centered))
 }
 
 fn squared_distance(a: &[f64], b: &[f64], sharpness: &[f64], choices: &[bool]) -> f64 {
     let mut sum = 0.0;
-    for place in 0..a.len() {
-        sum += sharpness[place] * squared_difference(a[place], b[place], choices[place]);
+    for index in 0..a.len() {
+        sum += sharpness[index] * squared_difference(a[index], b[index], choices[index]);
     }
     sum
 }
 
-/// The Matern-5/2 kernel of a squared distance.
+/// Returns the Matérn-5/2 kernel of a squared distance.
 fn kernel(square: f64, variance: f64) -> f64 {
     let distance = ROOT5 * square.sqrt();
     variance * (1.0 + distance + distance * distance / 3.0) * libm::exp(-distance)
 }
 
-/// Its derivative by the squared distance.
+/// Returns the derivative of the kernel by the squared distance.
 fn kernel_slope(square: f64, variance: f64) -> f64 {
     let distance = ROOT5 * square.sqrt();
     -5.0 / 6.0 * variance * (1.0 + distance) * libm::exp(-distance)
 }
 
-/// Normal priors on the logarithms, as (mean, standard deviation): length scale, variance, nugget.
+/// Returns normal priors of the logarithms as (mean, standard deviation).
 fn priors(dimensions: usize) -> impl Iterator<Item = (f64, f64)> {
     let length = (-1.2 + 0.25 * libm::log(dimensions as f64), 1.0);
     std::iter::repeat_n(length, dimensions).chain([(0.0, 1.5), (-11.5, 4.0)])
@@ -438,8 +438,8 @@ fn bounds(dimensions: usize) -> Vec<(f64, f64)> {
     bounds
 }
 
-/// Where the search for hyperparameters begins: smooth, wiggly, noisy, and at random.
-fn starts(dimensions: usize, draws: &mut Draws) -> Vec<Hyperparameters> {
+/// Returns the initial hyperparameters: smooth, wiggly, noisy and random.
+fn starts(dimensions: usize, rng: &mut SearchRng) -> Vec<Hyperparameters> {
     let all = |length: f64, nugget: f64| {
         let mut start = vec![length; dimensions];
         start.extend([0.0, nugget]);
@@ -448,14 +448,14 @@ fn starts(dimensions: usize, draws: &mut Draws) -> Vec<Hyperparameters> {
     let mut random = all(0.0, -9.0);
     random[..dimensions]
         .iter_mut()
-        .for_each(|length| *length = -1.5 + 2.5 * draws.uniform());
+        .for_each(|length| *length = -1.5 + 2.5 * rng.uniform());
     vec![all(-0.5, -9.0), all(-1.5, -14.0), all(0.3, -3.0), random]
 }
 
 /// The marginal likelihood of observations as a function of the hyperparameters.
 struct Likelihood<'a> {
     observations: &'a Observations,
-    /// The squared differences of every pair of points by dimension, in the order of a lower triangle.
+    /// Squared differences of every pair of points by dimension, in order of a lower triangle.
     differences: Vec<Vec<f64>>,
 }
 
@@ -478,7 +478,7 @@ impl Likelihood<'_> {
         }
     }
 
-    /// Its negative logarithm without constants, with the priors, and the gradient.
+    /// Returns the negative logarithm without constants, including the priors; writes the gradient.
     fn negative_log(&self, at: &[f64], gradient: &mut [f64]) -> f64 {
         let dimensions = self.observations.choices.len();
         let sharpness: Vec<f64> = at[..dimensions]
@@ -509,14 +509,14 @@ impl Likelihood<'_> {
         let Some(factor) = Cholesky::new(rows.collect()) else {
             return f64::INFINITY;
         };
-        let (mean, weights) = centre(&factor, &self.observations.values);
-        let centred: Vec<f64> = self
+        let (mean, weights) = center(&factor, &self.observations.values);
+        let centered: Vec<f64> = self
             .observations
             .values
             .iter()
             .map(|value| value - mean)
             .collect();
-        let mut value = 0.5 * dot(&centred, &weights) + 0.5 * factor.log_determinant();
+        let mut value = 0.5 * dot(&centered, &weights) + 0.5 * factor.log_determinant();
 
         // The derivative by a hyperparameter is half the trace of (inverse - weights·weightsᵀ)·dK.
         gradient.fill(0.0);
@@ -525,8 +525,8 @@ impl Likelihood<'_> {
             for j in 0..i {
                 let pull = inverse[i][j] - weights[i] * weights[j];
                 let slope = -2.0 * pull * kernel_slope(squares[pair], variance);
-                for place in 0..dimensions {
-                    gradient[place] += slope * self.differences[pair][place] * sharpness[place];
+                for index in 0..dimensions {
+                    gradient[index] += slope * self.differences[pair][index] * sharpness[index];
                 }
                 gradient[dimensions] += pull * kernel(squares[pair], variance);
                 pair += 1;
@@ -547,12 +547,12 @@ impl Likelihood<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::draw::Purpose;
+    use crate::search::rng::Stream;
 
     fn observations() -> Observations {
-        let mut draws = Draws::new(3, 0, Purpose::Random);
+        let mut rng = SearchRng::new(3, 0, Stream::Random);
         let points: Vec<Vec<f64>> = (0..12)
-            .map(|i| vec![draws.uniform(), draws.uniform(), f64::from(i % 2)])
+            .map(|i| vec![rng.uniform(), rng.uniform(), f64::from(i % 2)])
             .collect();
         let values = points
             .iter()
@@ -573,36 +573,36 @@ mod tests {
         let at = [-0.7, 0.2, 0.4, 0.3, -4.0];
         let mut gradient = [0.0; 5];
         likelihood.negative_log(&at, &mut gradient);
-        for place in 0..5 {
+        for index in 0..5 {
             let slope = |step: f64| {
                 let mut moved = at;
-                moved[place] += step;
+                moved[index] += step;
                 likelihood.negative_log(&moved, &mut [0.0; 5])
             };
             let expected = (slope(1e-5) - slope(-1e-5)) / 2e-5;
             assert!(
-                (gradient[place] - expected).abs() < 1e-5 * (1.0 + expected.abs()),
-                "{place}: {gradient:?} {expected}"
+                (gradient[index] - expected).abs() < 1e-5 * (1.0 + expected.abs()),
+                "{index}: {gradient:?} {expected}"
             );
         }
     }
 
     #[test]
     fn the_gradient_of_the_improvement_is_its_slope() {
-        let model = Model::new(observations(), vec![-0.5, -0.2, 0.0, 0.1, -8.0]);
+        let model = GaussianProcess::new(observations(), vec![-0.5, -0.2, 0.0, 0.1, -8.0]);
         let incumbent = model.incumbent();
         let (at, mut gradient) = ([0.4, 0.7, 1.0], [0.0; 3]);
         model.log_improvement(&at, incumbent, Some(&mut gradient));
-        for place in 0..2 {
+        for index in 0..2 {
             let value = |step: f64| {
                 let mut moved = at;
-                moved[place] += step;
+                moved[index] += step;
                 model.log_improvement(&moved, incumbent, None)
             };
             let expected = (value(1e-6) - value(-1e-6)) / 2e-6;
             assert!(
-                (gradient[place] - expected).abs() < 1e-4 * (1.0 + expected.abs()),
-                "{place}: {gradient:?} {expected}"
+                (gradient[index] - expected).abs() < 1e-4 * (1.0 + expected.abs()),
+                "{index}: {gradient:?} {expected}"
             );
         }
     }
@@ -611,7 +611,7 @@ mod tests {
     fn the_process_goes_through_certain_observations_and_is_unsure_elsewhere() {
         let mut certain = observations();
         certain.noise = vec![0.0; 12];
-        let model = Model::new(certain, vec![-0.5, -0.5, 0.0, 0.0, -18.0]);
+        let model = GaussianProcess::new(certain, vec![-0.5, -0.5, 0.0, 0.0, -18.0]);
         for (point, value) in model
             .observations
             .points

@@ -1,12 +1,13 @@
-//! Linear algebra for a few hundred points: the Cholesky factor of a covariance, and what it solves.
+//! Cholesky decomposition of a covariance matrix of a few hundred points.
 
-/// The lower factor L of a symmetric positive definite matrix L·Lᵀ, row by row: row i has i + 1 numbers.
+/// The lower factor L of a symmetric positive definite matrix L·Lᵀ; row i has i + 1 values.
 pub(super) struct Cholesky {
     rows: Vec<Vec<f64>>,
 }
 
 impl Cholesky {
-    /// The factor of a matrix of which the lower triangle is given in rows; none if it is not positive definite.
+    /// Decomposes a matrix given by the rows of its lower triangle. None if it is not positive
+    /// definite.
     pub(super) fn new(mut rows: Vec<Vec<f64>>) -> Option<Cholesky> {
         for i in 0..rows.len() {
             let (above, rest) = rows.split_at_mut(i);
@@ -23,7 +24,7 @@ impl Cholesky {
         Some(Cholesky { rows })
     }
 
-    /// L⁻¹b.
+    /// Returns L⁻¹b.
     pub(super) fn forward(&self, b: &[f64]) -> Vec<f64> {
         let mut x = Vec::with_capacity(b.len());
         for (row, b) in self.rows.iter().zip(b) {
@@ -33,7 +34,7 @@ impl Cholesky {
         x
     }
 
-    /// L⁻ᵀb.
+    /// Returns L⁻ᵀb.
     pub(super) fn backward(&self, mut b: Vec<f64>) -> Vec<f64> {
         for (i, row) in self.rows.iter().enumerate().rev() {
             b[i] /= row[i];
@@ -45,12 +46,12 @@ impl Cholesky {
         b
     }
 
-    /// (L·Lᵀ)⁻¹b.
+    /// Returns (L·Lᵀ)⁻¹b.
     pub(super) fn solve(&self, b: &[f64]) -> Vec<f64> {
         self.backward(self.forward(b))
     }
 
-    /// The logarithm of the determinant of L·Lᵀ.
+    /// Returns the logarithm of the determinant of L·Lᵀ.
     pub(super) fn log_determinant(&self) -> f64 {
         2.0 * self
             .rows
@@ -60,7 +61,7 @@ impl Cholesky {
             .sum::<f64>()
     }
 
-    /// (L·Lᵀ)⁻¹, its lower triangle in rows.
+    /// Returns (L·Lᵀ)⁻¹ as the rows of its lower triangle.
     pub(super) fn inverse(&self) -> Vec<Vec<f64>> {
         // Column j of L⁻¹ is zero above j; the inverse is L⁻ᵀ·L⁻¹.
         let size = self.rows.len();

@@ -1,28 +1,27 @@
-//! Which point of a method's search space the next trial tries.
+//! Which point of a method's search space the next trial evaluates.
 //!
-//! [`Search::suggest`] is a pure function of the space, the settings, the results so far and the number of the
-//! trial: no clock, no state, no generator. Trial `t` is suggested from the results of trials `0..=t-p`, `p` being
-//! the declared parallelism; the trials after those count as pending even if they have ended in the meantime. An
-//! interrupted, resumed or luckier sweep therefore asks for the same trials. Arithmetic avoids the platform's own
-//! mathematical functions, so that another machine asks for the same trials too.
+//! [`Search::suggest`] is a pure function of the space, the settings, the results so far and the
+//! number of the trial: no clock, no state. Trial `t` is suggested from the results of trials
+//! `0..=t-p`, where `p` is the declared parallelism; later trials count as pending even if they
+//! have ended. An interrupted or resumed sweep therefore evaluates the same points. Arithmetic
+//! avoids the mathematical functions of the platform, so every machine suggests the same points.
 //!
-//! The rules that all strategies share:
-//! - The objective is maximised.
-//! - A pending trial counts as one that turned out as the model expects (Ginsbourger et al. 2010, "kriging
-//!   believer") in `gp`, as a bad one in `tpe`, and is not tried again in any.
-//! - A failed trial is worse than every finished one, never 0: in `tpe` it is among the bad, in `gp` it has the
-//!   worst finished value, less certain than any measurement.
-//! - No point is suggested twice while a moderate effort finds another: equal recipes are equal runs.
-//! - Bounds may be edited between trials. A trial outside the new bounds stays what it is to `gp`, which sees
-//!   beyond them; the others forget it. A value that the space cannot express any more is forgotten by all.
-//! - A suggested number has six significant digits.
+//! Rules of all strategies:
+//! - The objective is maximized.
+//! - A pending trial has the value that the model expects ("kriging believer", Ginsbourger et al.
+//!   2010) in `gp`, and is among the bad ones in `tpe`. No strategy repeats it.
+//! - A failed trial is worse than every finished one: among the bad ones in `tpe`; the worst
+//!   finished value, with more noise than any measurement, in `gp`.
+//! - No point is suggested twice unless a hundred proposals find no other.
+//! - Bounds may be edited between trials. `gp` keeps trials outside the new bounds, the others
+//!   ignore them. All ignore values that the space can no longer express.
+//! - Suggested numbers have six significant digits.
 
 mod acquisition;
-mod draw;
 mod gp;
 mod linear;
-mod minimise;
-mod prune;
+mod minimize;
+mod rng;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -30,30 +29,30 @@ mod tpe;
 
 use serde::{Deserialize, Serialize};
 
-pub use prune::{Asha, Curve, MedianRule, Pruning};
-pub use space::{AtBound, Condition, Dimension, Point, Range, Side, Space, SpaceError, Value};
+pub use space::{ActiveIf, AtBound, BoundSide, Dimension, Range, Space, SpaceError, TrialPoint};
 
-use draw::{Draws, Purpose};
-use space::Unit;
+use rng::{SearchRng, Stream};
+use space::UnitPoint;
 
 /// How the points of a study are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Strategy {
-    /// Every combination of `grid`, `choice` and `int` values, the last dimension fastest.
+    /// Every combination of `grid`, `choice` and `int` values; the last dimension varies fastest.
     Grid,
     /// Independent uniform draws.
     Random,
-    /// A Sobol sequence, scrambled by the seed (Owen 1995; Burley 2020): uniform, and evenly spread.
+    /// A Sobol sequence scrambled by the seed (Owen 1995; Burley 2020): uniform and evenly spread.
     Sobol,
     /// Tree-structured Parzen estimator (Bergstra et al. 2011), multivariate (Falkner et al. 2018).
     Tpe,
-    /// Expected improvement under a Gaussian process: few trials, numbers more than choices, noise.
+    /// Expected improvement under a Gaussian process: for few and noisy trials, with more numbers
+    /// than choices.
     Gp,
 }
 
 impl Strategy {
-    /// As the file has it.
+    /// Returns the name in the sweep file.
     pub fn name(self) -> &'static str {
         match self {
             Strategy::Grid => "grid",
@@ -65,21 +64,21 @@ impl Strategy {
     }
 }
 
-/// What a study is told beside its space.
+/// Settings of a search.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// How points are chosen.
     pub strategy: Strategy,
-    /// How many trials there are. A grid has at most as many as it has points.
+    /// Number of trials. A grid has at most as many as it has points.
     pub trials: usize,
-    /// Names the random draws.
+    /// Seed of the random draws.
     #[serde(default)]
     pub seed: u64,
-    /// How many trials run at a time; determines which results a suggestion knows.
+    /// Number of trials that run at a time; determines which results a suggestion uses.
     #[serde(default = "one")]
     pub parallelism: usize,
-    /// How many Sobol points come before `tpe` and `gp` look at results: [`Settings::startup`] if absent.
+    /// Number of Sobol points before `tpe` and `gp` use results; [`Settings::startup`] if absent.
     #[serde(default)]
     pub startup: Option<usize>,
 }
@@ -89,8 +88,8 @@ fn one() -> usize {
 }
 
 impl Settings {
-    /// The number of Sobol points before the model takes over, in a space with `dimensions`: what is set, or else
-    /// 10 for `tpe` and, for `gp`, as many as there are dimensions but at least 5.
+    /// Returns the number of Sobol points before the model is used, in a space with `dimensions`.
+    /// Default: 10 for `tpe`, the number of dimensions but at least 5 for `gp`.
     pub fn startup(&self, dimensions: usize) -> usize {
         self.startup.unwrap_or(match self.strategy {
             Strategy::Grid | Strategy::Random | Strategy::Sobol => 0,
@@ -100,62 +99,62 @@ impl Settings {
     }
 }
 
-/// One point that was suggested, and what became of it. Its number is its place in the history.
+/// A suggested point and its outcome. The number of the trial is its index in the history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Trial {
+pub struct TrialRecord {
     /// The point.
-    pub point: Point,
-    /// What became of it.
-    pub outcome: Outcome,
+    pub point: TrialPoint,
+    /// The outcome.
+    pub outcome: TrialOutcome,
 }
 
-/// What became of a trial.
+/// The outcome of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Outcome {
+pub enum TrialOutcome {
     /// It was measured.
     Finished {
-        /// The objective: the mean over folds. Higher is better.
+        /// The objective, the mean over folds; higher is better.
         mean: f64,
-        /// The standard error of that mean, if there are several folds.
+        /// Standard error of the mean, if there are several folds.
         sem: Option<f64>,
     },
-    /// Any of its runs failed, diverged or gave no finite number.
+    /// One of its runs failed, diverged or returned a value that is not finite.
     Failed,
     /// It has not ended.
     Pending,
 }
 
-/// What to do about a trial.
+/// What the next trial does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Suggestion {
-    /// Try this point.
-    Try(Point),
-    /// Ask again when this trial has ended.
+    /// Evaluate this point.
+    Try(TrialPoint),
+    /// Wait until this trial has ended.
     Wait {
-        /// The first trial whose result is needed and not there.
+        /// The first trial whose result is needed and missing.
         trial: usize,
     },
-    /// There is no such trial: the number of trials or the grid is exhausted.
+    /// There is no such trial: all trials, or all points of the grid, are suggested.
     Exhausted,
 }
 
-/// Why there can be no search.
+/// Why a search is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SearchError {
-    /// The space makes no sense.
+    /// The space is invalid.
     #[error(transparent)]
     Space(#[from] SpaceError),
-    /// A grid cannot hold all numbers between two.
+    /// A grid search over a continuous range.
     #[error(
         "a grid search cannot try all values of `{0}`: list them, `{{ grid = [..] }}`, or choose another strategy"
     )]
     Continuous(String),
-    /// Nothing to do.
+    /// A setting is 0.
     #[error("`{0}` must be at least 1")]
     Zero(&'static str),
-    /// The Sobol sequence ends there.
+    /// Beyond the limits of the Sobol sequence.
     #[error(
         "a Sobol sequence has at most {} dimensions and 65536 points",
         sobol_burley::NUM_DIMENSIONS
@@ -164,7 +163,7 @@ pub enum SearchError {
 }
 
 impl SearchError {
-    /// The dimension that is at fault, if it is a single one.
+    /// Returns the dimension at fault, if it is a single one.
     pub fn dimension(&self) -> Option<&String> {
         match self {
             SearchError::Space(
@@ -182,7 +181,7 @@ impl SearchError {
     }
 }
 
-/// A search: a space and how to go through it.
+/// A search of a space.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
     space: Space,
@@ -190,47 +189,42 @@ pub struct Search {
 }
 
 impl Search {
-    /// The search of `space` as `settings` has it.
+    /// Creates the search.
     ///
     /// # Errors
-    /// If the space makes no sense, or not with this strategy.
+    /// If the space or the settings are invalid, or do not suit each other.
     pub fn new(space: Space, settings: Settings) -> Result<Search, SearchError> {
         space.check()?;
-        for (name, value) in [
-            ("trials", settings.trials),
-            ("parallelism", settings.parallelism),
-        ] {
-            if value == 0 {
-                return Err(SearchError::Zero(name));
-            }
+        if settings.trials == 0 {
+            return Err(SearchError::Zero("trials"));
+        }
+        if settings.parallelism == 0 {
+            return Err(SearchError::Zero("parallelism"));
         }
         if settings.strategy == Strategy::Grid
-            && let Some(dimension) = space
-                .dimensions
-                .iter()
-                .find(|dimension| dimension.range.levels().is_none())
+            && let Some(dimension) = space.first_continuous()
         {
             return Err(SearchError::Continuous(dimension.name.clone()));
         }
-        if space.dimensions.len() > sobol_burley::NUM_DIMENSIONS as usize
-            || settings.trials > 1 << 16
-        {
+        let is_beyond_sobol = space.dimensions.len() > sobol_burley::NUM_DIMENSIONS as usize
+            || settings.trials > 1 << 16;
+        if is_beyond_sobol {
             return Err(SearchError::TooLarge);
         }
         Ok(Search { space, settings })
     }
 
-    /// The space that is searched.
+    /// Returns the space.
     pub fn space(&self) -> &Space {
         &self.space
     }
 
-    /// How it is gone through.
+    /// Returns the settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// How many trials the search has: the declared number, or all points of a smaller grid.
+    /// Returns the number of trials: the declared number, or all points of a smaller grid.
     pub fn trials(&self) -> usize {
         match self.settings.strategy {
             Strategy::Grid => self.settings.trials.min(self.space.grid_size()),
@@ -240,11 +234,11 @@ impl Search {
         }
     }
 
-    /// What trial `trial` tries, given what became of those before it.
+    /// Returns what trial `trial` does, given the earlier trials.
     ///
-    /// Of `history` the points of all earlier trials are used and the outcomes of those that ended `parallelism`
-    /// trials ago; the rest may say anything and changes nothing.
-    pub fn suggest(&self, history: &[Trial], trial: usize) -> Suggestion {
+    /// Uses the points of all earlier trials in `history`, and the outcomes of those at least
+    /// `parallelism` trials ago.
+    pub fn suggest(&self, history: &[TrialRecord], trial: usize) -> Suggestion {
         if trial >= self.trials() {
             return Suggestion::Exhausted;
         }
@@ -258,111 +252,115 @@ impl Search {
         Suggestion::Try(self.space.decode(&self.unit(&known, trial)))
     }
 
-    /// The first earlier trial of which something is needed that is not there.
-    fn missing(&self, history: &[Trial], trial: usize) -> Option<usize> {
-        let needed = (trial + 1).saturating_sub(self.settings.parallelism);
-        let looks_at_results = matches!(self.settings.strategy, Strategy::Tpe | Strategy::Gp)
-            && trial >= self.settings.startup(self.space.dimensions.len());
+    /// Returns the first earlier trial whose point or needed result is missing.
+    fn missing(&self, history: &[TrialRecord], trial: usize) -> Option<usize> {
+        let needed = self.known_outcomes(trial);
+        let uses_results = matches!(self.settings.strategy, Strategy::Tpe | Strategy::Gp)
+            && self.is_past_startup(trial);
         (0..trial).find(|&earlier| match history.get(earlier) {
             None => true,
             Some(trial) => {
-                looks_at_results && earlier < needed && trial.outcome == Outcome::Pending
+                uses_results && earlier < needed && trial.outcome == TrialOutcome::Pending
             }
         })
     }
 
-    /// The earlier trials in the coordinates of the space, without what this suggestion must not know.
-    fn known(&self, history: &[Trial], trial: usize) -> Vec<Known> {
-        let needed = (trial + 1).saturating_sub(self.settings.parallelism);
-        let outcome = |number: usize, outcome| match outcome {
-            _ if number >= needed => Outcome::Pending,
-            Outcome::Finished { mean, .. } if !mean.is_finite() => Outcome::Failed,
-            Outcome::Finished { .. } | Outcome::Failed | Outcome::Pending => outcome,
-        };
-        history[..trial]
-            .iter()
-            .enumerate()
-            .filter_map(|(number, trial)| {
-                let unit = self.space.encode(&trial.point)?;
-                Some(Known {
-                    unit,
-                    outcome: outcome(number, trial.outcome),
-                })
-            })
-            .collect()
+    /// Returns how many of the first trials have an outcome that this trial may use.
+    fn known_outcomes(&self, trial: usize) -> usize {
+        (trial + 1).saturating_sub(self.settings.parallelism)
     }
 
-    fn unit(&self, known: &[Known], trial: usize) -> Unit {
-        let finished = known
-            .iter()
-            .filter(|known| matches!(known.outcome, Outcome::Finished { .. }))
-            .count();
-        let ready = trial >= self.settings.startup(self.space.dimensions.len()) && finished > 1;
-        let draws = |purpose| Draws::new(self.settings.seed, trial, purpose);
+    fn is_past_startup(&self, trial: usize) -> bool {
+        trial >= self.settings.startup(self.space.dimensions.len())
+    }
+
+    /// Returns the earlier trials in coordinates, as far as this trial may use them.
+    fn known(&self, history: &[TrialRecord], trial: usize) -> Vec<Known> {
+        let usable = self.known_outcomes(trial);
+        let mut known = Vec::new();
+        for (number, trial) in history[..trial].iter().enumerate() {
+            let Some(unit) = self.space.encode(&trial.point) else {
+                continue;
+            };
+            let outcome = match trial.outcome {
+                _ if number >= usable => TrialOutcome::Pending,
+                TrialOutcome::Finished { mean, .. } if !mean.is_finite() => TrialOutcome::Failed,
+                outcome @ (TrialOutcome::Finished { .. }
+                | TrialOutcome::Failed
+                | TrialOutcome::Pending) => outcome,
+            };
+            known.push(Known { unit, outcome });
+        }
+        known
+    }
+
+    fn unit(&self, known: &[Known], trial: usize) -> UnitPoint {
+        let finished = known.iter().filter(|known| known.mean().is_some()).count();
+        let ready = self.is_past_startup(trial) && finished > 1;
         match self.settings.strategy {
-            Strategy::Tpe if ready => tpe::suggest(&self.space, known, &mut draws(Purpose::Tpe)),
-            Strategy::Gp if ready => gp::suggest(&self.space, known, &mut draws(Purpose::Gp)),
+            Strategy::Tpe if ready => {
+                tpe::suggest(&self.space, known, &mut self.rng(trial, Stream::Tpe))
+            }
+            Strategy::Gp if ready => {
+                gp::suggest(&self.space, known, &mut self.rng(trial, Stream::Gp))
+            }
             Strategy::Grid | Strategy::Random => {
-                let draws = &mut draws(Purpose::Random);
+                let mut rng = self.rng(trial, Stream::Random);
                 self.space
-                    .new_unit(known, || self.space.unit(|_| draws.uniform()))
+                    .new_unit(known, || self.space.unit(|_| rng.uniform()))
             }
             Strategy::Sobol | Strategy::Tpe | Strategy::Gp => self.sobol(known, trial),
         }
     }
 
-    /// The Sobol point of this trial, or a random one if it was tried already.
-    fn sobol(&self, known: &[Known], trial: usize) -> Unit {
-        let scramble = draw::Draws::new(self.settings.seed, 0, Purpose::Sobol).next_u32();
-        let place = |dimension: usize| {
-            f64::from(sobol_burley::sample(
-                index(trial),
-                index(dimension),
-                scramble,
-            ))
-            .clamp(0.0, 1.0 - f64::EPSILON)
-        };
-        let mut draws = Draws::new(self.settings.seed, trial, Purpose::Random);
-        let mut first = true;
+    fn rng(&self, trial: usize, stream: Stream) -> SearchRng {
+        SearchRng::new(self.settings.seed, trial, stream)
+    }
+
+    /// Returns the Sobol point of this trial, or a random one if it was suggested before.
+    fn sobol(&self, known: &[Known], trial: usize) -> UnitPoint {
+        let scramble = self.rng(0, Stream::Sobol).next_u32();
+        let mut sobol = Some(
+            self.space
+                .unit(|dimension| sobol_coordinate(trial, dimension, scramble)),
+        );
+        let mut rng = self.rng(trial, Stream::Random);
         self.space.new_unit(known, || {
-            let unit = self.space.unit(|dimension| {
-                if first {
-                    place(dimension)
-                } else {
-                    draws.uniform()
-                }
-            });
-            first = false;
-            unit
+            sobol
+                .take()
+                .unwrap_or_else(|| self.space.unit(|_| rng.uniform()))
         })
     }
 }
 
-fn index(number: usize) -> u32 {
-    u32::try_from(number).expect("checked when the search was made")
+fn sobol_coordinate(trial: usize, dimension: usize, scramble: u32) -> f64 {
+    let trial = u32::try_from(trial).expect("checked by `Search::new`");
+    let dimension = u32::try_from(dimension).expect("checked by `Search::new`");
+    let coordinate = f64::from(sobol_burley::sample(trial, dimension, scramble));
+    coordinate.clamp(0.0, 1.0 - f64::EPSILON)
 }
 
-/// An earlier trial as a suggestion may know it.
+/// An earlier trial, as far as a suggestion may use it.
 #[derive(Clone, Debug)]
 struct Known {
-    unit: Unit,
-    outcome: Outcome,
+    unit: UnitPoint,
+    outcome: TrialOutcome,
 }
 
 impl Known {
     fn mean(&self) -> Option<f64> {
         match self.outcome {
-            Outcome::Finished { mean, .. } => Some(mean),
-            Outcome::Failed | Outcome::Pending => None,
+            TrialOutcome::Finished { mean, .. } => Some(mean),
+            TrialOutcome::Failed | TrialOutcome::Pending => None,
         }
     }
 }
 
-/// The best finished trial: its number, the earliest among equals. By the measured mean, not by a model's.
-pub fn best(history: &[Trial]) -> Option<usize> {
+/// Returns the number of the best finished trial by its measured mean, the earliest among equals.
+pub fn best(history: &[TrialRecord]) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for (number, trial) in history.iter().enumerate() {
-        if let Outcome::Finished { mean, .. } = trial.outcome
+        if let TrialOutcome::Finished { mean, .. } = trial.outcome
             && mean.is_finite()
             && best.is_none_or(|(_, highest)| mean > highest)
         {

@@ -1,25 +1,24 @@
-//! The space of a search, and its coordinates.
+//! The search space and its coordinates.
 //!
-//! A [`Point`] holds values in the user's units. Strategies work on [`Unit`] coordinates, one for each dimension:
-//! a float lies between 0 and 1 along its scale, an integer or a grid value at the middle of one of as many equal
-//! parts, a choice likewise (without meaning to its order), and a dimension that is not active has none.
+//! A [`TrialPoint`] holds values in the user's units. Strategies work with a [`UnitPoint`], which
+//! has a coordinate for each dimension: a float is mapped to [0, 1] along its scale; integers, grid
+//! values and choices divide [0, 1] into equal parts and are mapped to their middles; an inactive
+//! dimension has no coordinate.
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Known;
 
-/// A value of a dimension, as in the sweep file.
-pub type Value = serde_json::Value;
-
 /// The values of the active dimensions, by name.
-pub type Point = BTreeMap<String, Value>;
+pub type TrialPoint = BTreeMap<String, Value>;
 
-/// The coordinates of a point, in the order of the dimensions.
-pub(super) type Unit = Vec<Option<f64>>;
+/// The coordinates of a point, in order of the dimensions; none where a dimension is inactive.
+pub(super) type UnitPoint = Vec<Option<f64>>;
 
-/// What is searched: named dimensions, in the order of the file.
+/// Named dimensions, in order of the sweep file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Space {
@@ -27,57 +26,57 @@ pub struct Space {
     pub dimensions: Vec<Dimension>,
 }
 
-/// One searched value.
+/// A searched value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dimension {
     /// Its key in the sweep file.
     pub name: String,
-    /// Where its values come from.
+    /// Its values.
     pub range: Range,
-    /// When it matters; always, if absent.
+    /// When it is active; always, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub when: Option<Condition>,
+    pub when: Option<ActiveIf>,
 }
 
-/// A dimension matters only where an earlier one has this value.
+/// A dimension is active only where an earlier one has this value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Condition {
+pub struct ActiveIf {
     /// The earlier dimension, a choice or a grid.
     pub name: String,
     /// One of its values.
     pub is: Value,
 }
 
-/// Where the values of a dimension come from.
+/// The values of a dimension.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Range {
-    /// A float between two.
+    /// A float between two bounds.
     Uniform([f64; 2]),
-    /// A float between two positive ones, its logarithm uniform.
+    /// A float between two positive bounds, uniform in its logarithm.
     LogUniform([f64; 2]),
-    /// A whole number between two, both included.
+    /// An integer between two bounds, both included.
     Int([i64; 2]),
-    /// A whole number between two positive ones, both included, its logarithm about uniform.
+    /// An integer between two positive bounds, both included, about uniform in its logarithm.
     LogInt([i64; 2]),
-    /// One of these, in an order that means something: `[8, 16, 32]`.
+    /// One of these values, whose order is meaningful: `[8, 16, 32]`.
     Grid(Vec<Value>),
-    /// One of these, in no order.
+    /// One of these values, in no order.
     Choice(Vec<Value>),
 }
 
-/// Why a space makes no sense.
+/// Why a space is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SpaceError {
-    /// Nothing to search.
+    /// There are no dimensions.
     #[error("nothing is searched: give a value of a method a range, `{{ uniform = [a, b] }}`")]
     Empty,
-    /// Two dimensions have one name.
+    /// Two dimensions have the same name.
     #[error("`{0}` is searched twice")]
     Twice(String),
-    /// The bounds are not in order, or not numbers.
+    /// The bounds are not in ascending order, or not finite.
     #[error("`{name}`: the lower bound {low} must be a number below the upper bound {high}")]
     Bounds {
         /// The dimension.
@@ -87,7 +86,7 @@ pub enum SpaceError {
         /// Its upper bound.
         high: f64,
     },
-    /// A logarithmic range touches zero.
+    /// The lower bound of a logarithmic range is not positive.
     #[error("`{name}`: the lower bound of a logarithmic range must be above 0, not {low}")]
     Logarithm {
         /// The dimension.
@@ -95,39 +94,39 @@ pub enum SpaceError {
         /// Its lower bound.
         low: f64,
     },
-    /// A list is empty or names a value twice.
+    /// A list is empty or contains a value twice.
     #[error("`{0}`: list at least one value, and each value once")]
     Values(String),
-    /// A condition refers to nothing.
+    /// A condition refers to no earlier grid or choice with this value.
     #[error(
         "`{name}` depends on `{on}`, which is not a grid or choice above it with the value {is}"
     )]
     Condition {
         /// The dimension.
         name: String,
-        /// What its condition refers to.
+        /// The dimension of its condition.
         on: String,
-        /// The value that it should have.
+        /// The value of its condition.
         is: Value,
     },
 }
 
-/// A value of the best point that is close to a bound: the range was perhaps too narrow.
+/// A selected value close to a bound: the range may be too narrow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AtBound {
     /// The dimension.
     pub name: String,
     /// Its value.
     pub value: Value,
-    /// The bound that it is close to.
+    /// The bound.
     pub bound: Value,
-    /// Which of the two.
-    pub side: Side,
+    /// Which bound.
+    pub side: BoundSide,
 }
 
-/// A side of a range.
+/// Lower or upper bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum BoundSide {
     /// The lower bound.
     Lower,
     /// The upper bound.
@@ -135,7 +134,7 @@ pub enum Side {
 }
 
 impl Range {
-    /// How many values there are; none where they are not counted.
+    /// Returns the number of values; none for floats.
     pub(super) fn levels(&self) -> Option<usize> {
         match self {
             Range::Uniform(_) | Range::LogUniform(_) => None,
@@ -161,7 +160,7 @@ impl Range {
         }
     }
 
-    /// From a coordinate to a value.
+    /// Returns the value at a coordinate.
     fn value(&self, unit: f64) -> Value {
         let between = |low: f64, high: f64| low + (high - low) * unit;
         match self {
@@ -184,7 +183,8 @@ impl Range {
         }
     }
 
-    /// From a value to its coordinate; beyond 0 and 1 outside the bounds. None if it has none.
+    /// Returns the coordinate of a value, outside [0, 1] if the value is out of bounds. None if it
+    /// has no coordinate.
     fn unit(&self, value: &Value) -> Option<f64> {
         let within = |low: f64, high: f64, value: f64| (value - low) / (high - low);
         let unit = match self {
@@ -203,31 +203,38 @@ impl Range {
                 libm::log(value.as_f64()?),
             ),
             Range::Grid(values) | Range::Choice(values) => {
-                let place = values.iter().position(|listed| same(listed, value))?;
-                (place as f64 + 0.5) / values.len() as f64
+                let index = values.iter().position(|listed| same(listed, value))?;
+                (index as f64 + 0.5) / values.len() as f64
             }
         };
         unit.is_finite().then_some(unit)
     }
 }
 
-/// A coordinate that no dimension goes beyond far enough to make distances meaningless.
+/// Largest distance of a known coordinate from [0, 1]. Beyond it, distances are meaningless.
 const OUTSIDE: f64 = 2.0;
 
 impl Space {
-    /// The names of all dimensions.
+    /// Returns the names of all dimensions.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.dimensions
             .iter()
             .map(|dimension| dimension.name.as_str())
     }
 
+    /// Returns the first dimension whose values cannot be listed.
+    pub(super) fn first_continuous(&self) -> Option<&Dimension> {
+        self.dimensions
+            .iter()
+            .find(|dimension| dimension.range.levels().is_none())
+    }
+
     pub(super) fn check(&self) -> Result<(), SpaceError> {
         if self.dimensions.is_empty() {
             return Err(SpaceError::Empty);
         }
-        for (place, dimension) in self.dimensions.iter().enumerate() {
-            let above = &self.dimensions[..place];
+        for (index, dimension) in self.dimensions.iter().enumerate() {
+            let above = &self.dimensions[..index];
             if above.iter().any(|other| other.name == dimension.name) {
                 return Err(SpaceError::Twice(dimension.name.clone()));
             }
@@ -235,7 +242,7 @@ impl Space {
             if let Some(condition) = &dimension.when
                 && !above.iter().any(|other| condition.can_hold(other))
             {
-                let Condition { name: on, is } = condition.clone();
+                let ActiveIf { name: on, is } = condition.clone();
                 return Err(SpaceError::Condition {
                     name: dimension.name.clone(),
                     on,
@@ -246,19 +253,19 @@ impl Space {
         Ok(())
     }
 
-    /// The coordinates with these numbers, each at the middle of its part where there are parts.
-    pub(super) fn unit(&self, mut number: impl FnMut(usize) -> f64) -> Unit {
-        // Every dimension takes its number, active or not, so that it always gets the same one.
-        let mut unit: Unit = (0..self.dimensions.len())
-            .map(|place| Some(self.snap(place, number(place))))
+    /// Returns the point with these coordinates, each moved to the middle of its part.
+    pub(super) fn unit(&self, mut number: impl FnMut(usize) -> f64) -> UnitPoint {
+        // Inactive dimensions take a number too, so that every dimension always gets the same one.
+        let mut unit: UnitPoint = (0..self.dimensions.len())
+            .map(|index| Some(self.snap(index, number(index))))
             .collect();
         self.deactivate(&mut unit);
         unit
     }
 
-    /// This coordinate, or the middle of the part that it lies in.
-    pub(super) fn snap(&self, place: usize, unit: f64) -> f64 {
-        match self.dimensions[place].range.levels() {
+    /// Returns the middle of the part that contains the coordinate, or the coordinate of a float.
+    pub(super) fn snap(&self, index: usize, unit: f64) -> f64 {
+        match self.dimensions[index].range.levels() {
             None => unit,
             Some(levels) => {
                 let part = (unit * levels as f64)
@@ -269,36 +276,36 @@ impl Space {
         }
     }
 
-    /// Takes their coordinate from the dimensions that do not matter, and gives 1/2 to those that now do.
-    pub(super) fn deactivate(&self, unit: &mut Unit) {
-        for (place, dimension) in self.dimensions.iter().enumerate() {
+    /// Removes the coordinates of inactive dimensions; sets those of newly active ones to 1/2.
+    pub(super) fn deactivate(&self, unit: &mut UnitPoint) {
+        for (index, dimension) in self.dimensions.iter().enumerate() {
             let Some(condition) = &dimension.when else {
                 continue;
             };
-            let on = self.dimensions[..place]
+            let on = self.dimensions[..index]
                 .iter()
                 .position(|other| other.name == condition.name);
             let active = on.is_some_and(|on| {
                 unit[on].is_some_and(|at| same(&self.dimensions[on].range.value(at), &condition.is))
             });
-            unit[place] = if active {
-                unit[place].or(Some(self.snap(place, 0.5)))
+            unit[index] = if active {
+                unit[index].or(Some(self.snap(index, 0.5)))
             } else {
                 None
             };
         }
     }
 
-    pub(super) fn decode(&self, unit: &Unit) -> Point {
+    pub(super) fn decode(&self, unit: &UnitPoint) -> TrialPoint {
         let value = |(dimension, unit): (&Dimension, &Option<f64>)| {
             Some((dimension.name.clone(), dimension.range.value((*unit)?)))
         };
         self.dimensions.iter().zip(unit).filter_map(value).collect()
     }
 
-    /// The coordinates of a point; none if a value that matters is absent or cannot be expressed.
-    pub(super) fn encode(&self, point: &Point) -> Option<Unit> {
-        let mut unit = Unit::new();
+    /// Returns the coordinates of a point; none if an active value is absent or has no coordinate.
+    pub(super) fn encode(&self, point: &TrialPoint) -> Option<UnitPoint> {
+        let mut unit = UnitPoint::new();
         for dimension in &self.dimensions {
             let active = dimension.when.as_ref().is_none_or(|condition| {
                 point
@@ -318,8 +325,12 @@ impl Space {
         Some(unit)
     }
 
-    /// The first of a hundred proposals that is none of the known points, or the last of them.
-    pub(super) fn new_unit(&self, known: &[Known], mut propose: impl FnMut() -> Unit) -> Unit {
+    /// Returns the first of a hundred proposals that is not a known point, or the last proposal.
+    pub(super) fn new_unit(
+        &self,
+        known: &[Known],
+        mut propose: impl FnMut() -> UnitPoint,
+    ) -> UnitPoint {
         let mut unit = propose();
         for _ in 0..100 {
             if !self.is_known(known, &unit) {
@@ -330,14 +341,14 @@ impl Space {
         unit
     }
 
-    pub(super) fn is_known(&self, known: &[Known], unit: &Unit) -> bool {
+    pub(super) fn is_known(&self, known: &[Known], unit: &UnitPoint) -> bool {
         let point = self.decode(unit);
         known.iter().any(|known| self.decode(&known.unit) == point)
     }
 
-    /// How many combinations of values there are.
+    /// Returns the number of combinations of values.
     pub(super) fn grid_size(&self) -> usize {
-        // With conditions the combinations must be walked; without, they are a product.
+        // Without conditions it is a product; with conditions the combinations are counted.
         if self
             .dimensions
             .iter()
@@ -350,41 +361,42 @@ impl Space {
             return levels.fold(1, usize::saturating_mul);
         }
         let mut size = 0;
-        let _ = self.walk(&mut Unit::new(), &mut |_| {
+        let _ = self.walk(&mut UnitPoint::new(), &mut |_| {
             size += 1;
             ControlFlow::Continue(())
         });
         size
     }
 
-    /// The combination with this number, the last dimension fastest.
-    pub(super) fn grid_point(&self, number: usize) -> Point {
-        let (mut place, mut found) = (0, Point::new());
-        let _ = self.walk(&mut Unit::new(), &mut |unit| {
-            if place == number {
+    /// Returns the combination with this number; the last dimension varies fastest.
+    pub(super) fn grid_point(&self, number: usize) -> TrialPoint {
+        let mut index = 0;
+        let mut found = TrialPoint::new();
+        let _ = self.walk(&mut UnitPoint::new(), &mut |unit| {
+            if index == number {
                 found = self.decode(unit);
                 return ControlFlow::Break(());
             }
-            place += 1;
+            index += 1;
             ControlFlow::Continue(())
         });
         found
     }
 
-    /// Visits combinations in order until the visitor has enough.
+    /// Visits combinations in order until `visit` breaks.
     fn walk(
         &self,
-        prefix: &mut Unit,
-        visit: &mut impl FnMut(&Unit) -> ControlFlow<()>,
+        prefix: &mut UnitPoint,
+        visit: &mut impl FnMut(&UnitPoint) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let place = prefix.len();
-        let Some(dimension) = self.dimensions.get(place) else {
+        let index = prefix.len();
+        let Some(dimension) = self.dimensions.get(index) else {
             return visit(prefix);
         };
         let mut padded = prefix.clone();
         padded.resize(self.dimensions.len(), Some(0.5));
         self.deactivate(&mut padded);
-        let levels = padded[place].and_then(|_| dimension.range.levels());
+        let levels = padded[index].and_then(|_| dimension.range.levels());
         for level in 0..levels.unwrap_or(1) {
             prefix.push(levels.map(|levels| (level as f64 + 0.5) / levels as f64));
             let flow = self.walk(prefix, visit);
@@ -394,10 +406,9 @@ impl Space {
         ControlFlow::Continue(())
     }
 
-    /// The values of `point` within `share` of the width of their range, along its scale, of a bound.
-    ///
-    /// Grids count at their first and last value, choices never.
-    pub fn at_bounds(&self, point: &Point, share: f64) -> Vec<AtBound> {
+    /// Returns the values of `point` that are near a bound: within `share` of the width of their
+    /// range, along its scale. A grid is near at its first and last value, a choice never.
+    pub fn at_bounds(&self, point: &TrialPoint, share: f64) -> Vec<AtBound> {
         self.dimensions
             .iter()
             .filter_map(|dimension| dimension.at_bound(point.get(&dimension.name)?, share))
@@ -411,7 +422,7 @@ impl Dimension {
         match &self.range {
             Range::Grid(values) | Range::Choice(values) => {
                 let repeated = (1..values.len())
-                    .any(|place| values[..place].iter().any(|v| same(v, &values[place])));
+                    .any(|index| values[..index].iter().any(|v| same(v, &values[index])));
                 if values.is_empty() || repeated {
                     Err(SpaceError::Values(name()))
                 } else {
@@ -448,16 +459,13 @@ impl Dimension {
                 ((*low).into(), (*high).into())
             }
         };
-        let (first, last, at) = (
-            self.range.unit(&low)?,
-            self.range.unit(&high)?,
-            self.range.unit(value)?,
-        );
-        let at = (at - first) / (last - first);
+        let first = self.range.unit(&low)?;
+        let last = self.range.unit(&high)?;
+        let at = (self.range.unit(value)? - first) / (last - first);
         let (side, bound) = if at <= share {
-            (Side::Lower, low)
+            (BoundSide::Lower, low)
         } else if at >= 1.0 - share {
-            (Side::Upper, high)
+            (BoundSide::Upper, high)
         } else {
             return None;
         };
@@ -470,7 +478,7 @@ impl Dimension {
     }
 }
 
-impl Condition {
+impl ActiveIf {
     fn can_hold(&self, on: &Dimension) -> bool {
         match &on.range {
             Range::Grid(values) | Range::Choice(values) => {
@@ -481,7 +489,7 @@ impl Condition {
     }
 }
 
-/// Whether two values are the same; `1` and `1.0` are.
+/// True if two values are equal; `1` equals `1.0`.
 fn same(a: &Value, b: &Value) -> bool {
     match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) => a == b,
@@ -490,7 +498,7 @@ fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// A number with six significant digits, within the bounds.
+/// Returns the number with six significant digits, within the bounds.
 fn rounded(value: f64, low: f64, high: f64) -> Value {
     let short: f64 = format!("{value:.5e}").parse().unwrap_or(value);
     short.clamp(low, high).into()

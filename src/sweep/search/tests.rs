@@ -29,14 +29,14 @@ fn search(space: Space, strategy: Strategy, trials: usize, parallelism: usize) -
     .unwrap()
 }
 
-fn point_of(suggestion: Suggestion) -> Point {
+fn point_of(suggestion: Suggestion) -> TrialPoint {
     match suggestion {
         Suggestion::Try(point) => point,
         Suggestion::Wait { .. } | Suggestion::Exhausted => panic!("{suggestion:?}"),
     }
 }
 
-fn score(point: &Point) -> Outcome {
+fn score(point: &TrialPoint) -> TrialOutcome {
     let (lr, size) = (
         point["lr"].as_f64().unwrap(),
         point["size"].as_f64().unwrap(),
@@ -45,20 +45,20 @@ fn score(point: &Point) -> Outcome {
         .get("momentum")
         .map_or(0.0, |momentum| momentum.as_f64().unwrap());
     if size > 8.5 {
-        return Outcome::Failed;
+        return TrialOutcome::Failed;
     }
-    Outcome::Finished {
+    TrialOutcome::Finished {
         mean: momentum - (lr.log10() + 3.0).powi(2) - 0.1 * size,
         sem: Some(0.01),
     }
 }
 
 /// The history of a search in which every result is there when it is asked for.
-fn run(search: &Search) -> Vec<Trial> {
+fn run(search: &Search) -> Vec<TrialRecord> {
     let mut history = Vec::new();
     for trial in 0..search.trials() {
         let point = point_of(search.suggest(&history, trial));
-        history.push(Trial {
+        history.push(TrialRecord {
             outcome: score(&point),
             point,
         });
@@ -77,7 +77,7 @@ const LEARNING: [Strategy; 4] = [
 fn suggestions_lie_in_the_space_and_are_never_repeated() {
     for strategy in LEARNING {
         let history = run(&search(mixed(), strategy, 20, 1));
-        for (number, Trial { point, .. }) in history.iter().enumerate() {
+        for (number, TrialRecord { point, .. }) in history.iter().enumerate() {
             assert!((1e-6..=1.0).contains(&point["lr"].as_f64().unwrap()));
             assert!((2..=9).contains(&point["size"].as_i64().unwrap()));
             assert_eq!(point.contains_key("momentum"), point["optimizer"] == "sgd");
@@ -96,8 +96,8 @@ fn the_models_find_what_chance_does_not() {
     let best_of = |strategy| {
         let history = run(&search(mixed(), strategy, 30, 1));
         match history[best(&history).unwrap()].outcome {
-            Outcome::Finished { mean, .. } => mean,
-            Outcome::Failed | Outcome::Pending => panic!("the best trial finished"),
+            TrialOutcome::Finished { mean, .. } => mean,
+            TrialOutcome::Failed | TrialOutcome::Pending => panic!("the best trial finished"),
         }
     };
     // The best there is: lr 1e-3, size 2, momentum 1.
@@ -116,7 +116,7 @@ fn a_suggestion_depends_on_no_result_that_it_should_not_know() {
             history
                 .iter_mut()
                 .skip((trial + 1).saturating_sub(3))
-                .for_each(|late| late.outcome = Outcome::Pending);
+                .for_each(|late| late.outcome = TrialOutcome::Pending);
             assert_eq!(
                 search.suggest(&history, trial),
                 Suggestion::Try(complete[trial].point.clone()),
@@ -130,7 +130,7 @@ fn a_suggestion_depends_on_no_result_that_it_should_not_know() {
 fn a_search_waits_for_the_first_result_that_it_needs() {
     let gp = search(mixed(), Strategy::Gp, 12, 2);
     let mut history = run(&gp);
-    history[3].outcome = Outcome::Pending;
+    history[3].outcome = TrialOutcome::Pending;
     assert_eq!(gp.suggest(&history, 6), Suggestion::Wait { trial: 3 });
     assert_eq!(gp.suggest(&history[..4], 6), Suggestion::Wait { trial: 3 });
     assert!(
@@ -167,9 +167,9 @@ fn failures_alone_teach_nothing_and_stop_nothing() {
         let search = search(mixed(), strategy, 10, 1);
         let mut history = Vec::new();
         for trial in 0..10 {
-            history.push(Trial {
+            history.push(TrialRecord {
                 point: point_of(search.suggest(&history, trial)),
-                outcome: Outcome::Failed,
+                outcome: TrialOutcome::Failed,
             });
         }
         assert_eq!(best(&history), None);
@@ -181,8 +181,8 @@ fn a_value_that_is_not_a_number_is_a_failure() {
     let gp = search(mixed(), Strategy::Gp, 12, 1);
     let mut failed = run(&gp)[..8].to_vec();
     let mut undefined = failed.clone();
-    failed[2].outcome = Outcome::Failed;
-    undefined[2].outcome = Outcome::Finished {
+    failed[2].outcome = TrialOutcome::Failed;
+    undefined[2].outcome = TrialOutcome::Finished {
         mean: f64::NAN,
         sem: None,
     };
@@ -197,9 +197,9 @@ fn equal_results_and_a_single_value_are_no_obstacle() {
         let mut history = Vec::new();
         for trial in 0..8 {
             let point = point_of(search.suggest(&history, trial));
-            history.push(Trial {
+            history.push(TrialRecord {
                 point,
-                outcome: Outcome::Finished {
+                outcome: TrialOutcome::Finished {
                     mean: 0.5,
                     sem: None,
                 },
@@ -218,9 +218,9 @@ fn bounds_may_change_between_trials() {
         for trial in 0..12 {
             let point = point_of(narrow.suggest(&history, trial));
             let mean = point["scale"].as_f64().unwrap();
-            history.push(Trial {
+            history.push(TrialRecord {
                 point,
-                outcome: Outcome::Finished { mean, sem: None },
+                outcome: TrialOutcome::Finished { mean, sem: None },
             });
         }
         let wide = search(range(200.0), strategy, 20, 1);
@@ -235,10 +235,10 @@ fn bounds_may_change_between_trials() {
     }
     // What lay at the bound is at the bound no more, and the climb goes on beyond it.
     let gp = search(range(200.0), Strategy::Gp, 20, 1);
-    let climbing: Vec<Trial> = [10.0, 40.0, 70.0, 100.0]
-        .map(|at| Trial {
+    let climbing: Vec<TrialRecord> = [10.0, 40.0, 70.0, 100.0]
+        .map(|at| TrialRecord {
             point: [("scale".into(), at.into())].into(),
-            outcome: Outcome::Finished {
+            outcome: TrialOutcome::Finished {
                 mean: at,
                 sem: None,
             },
@@ -293,9 +293,9 @@ fn every_level_of_an_integer_is_equally_likely_and_logarithms_are_uniform() {
         levels[point["n"].as_u64().unwrap() as usize] += 1;
         small += usize::from(point["t"].as_f64().unwrap() < 1e-2);
         below_32 += usize::from(point["b"].as_u64().unwrap() < 32);
-        history.push(Trial {
+        history.push(TrialRecord {
             point,
-            outcome: Outcome::Pending,
+            outcome: TrialOutcome::Pending,
         });
     }
     // A Sobol sequence of a power of two points fills every half and quarter evenly.
@@ -323,12 +323,12 @@ fn a_suggested_number_is_short() {
     }
 }
 
-fn run_blind(trials: usize) -> Vec<Trial> {
-    let point = |n: usize| Point::from([("x".to_owned(), Value::from(n as f64 / 1000.0))]);
+fn run_blind(trials: usize) -> Vec<TrialRecord> {
+    let point = |n: usize| TrialPoint::from([("x".to_owned(), Value::from(n as f64 / 1000.0))]);
     (0..trials)
-        .map(|n| Trial {
+        .map(|n| TrialRecord {
             point: point(n),
-            outcome: Outcome::Pending,
+            outcome: TrialOutcome::Pending,
         })
         .collect()
 }
@@ -342,7 +342,7 @@ fn the_best_point_is_told_when_it_touches_a_bound() {
         { "name": "c", "range": { "choice": ["a", "b"] } },
     ]));
     let point = |s: f64, t: f64, g: i64| {
-        Point::from([
+        TrialPoint::from([
             ("s".into(), s.into()),
             ("t".into(), t.into()),
             ("g".into(), g.into()),
@@ -358,9 +358,9 @@ fn the_best_point_is_told_when_it_touches_a_bound() {
     assert_eq!(
         sides,
         [
-            ("s", Side::Upper, json!(100.0)),
-            ("t", Side::Lower, json!(1e-4)),
-            ("g", Side::Lower, json!(8))
+            ("s", BoundSide::Upper, json!(100.0)),
+            ("t", BoundSide::Lower, json!(1e-4)),
+            ("g", BoundSide::Lower, json!(8))
         ]
     );
 }

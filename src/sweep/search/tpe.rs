@@ -1,30 +1,25 @@
-//! The tree-structured Parzen estimator: propose where good trials are dense and bad ones are not.
+//! The tree-structured Parzen estimator: proposes points where good trials are dense and bad ones
+//! are not.
 //!
-//! Bergstra et al. 2011; multivariate as in BOHB (Falkner et al. 2018), so that values that are good only together
-//! are found together; the prior after Watanabe 2023. The better tenth of the finished trials
-//! is good; the rest, failed and pending ones are bad. A density is the mean of one kernel around each of its
-//! trials and of the uniform prior; a dimension that is not active in a trial is uniform in its kernel.
+//! Bergstra et al. 2011; multivariate as in BOHB (Falkner et al. 2018), so that values that are
+//! good only in combination are proposed in combination; prior after Watanabe 2023. The best tenth
+//! of the finished trials is good; the others, failed and pending ones are bad. A density is the
+//! mean of a kernel around each of its trials and the uniform prior; an inactive dimension is
+//! uniform in a kernel.
 
 use super::{
     Known,
     acquisition::cumulative,
-    draw::Draws,
-    space::{Space, Unit},
+    rng::SearchRng,
+    space::{Space, UnitPoint},
 };
 
-/// How many points are drawn from the density of the good, to find the one least like the bad.
+/// Number of points drawn from the density of good trials, of which the best ratio is suggested.
 const PROPOSALS: usize = 256;
 
-pub(super) fn suggest(space: &Space, known: &[Known], draws: &mut Draws) -> Unit {
-    let inside = |known: &&Known| {
-        known
-            .unit
-            .iter()
-            .flatten()
-            .all(|at| (0.0..=1.0).contains(at))
-    };
-    let mut ranked: Vec<&Known> = known.iter().filter(inside).collect();
-    // Stable: of equals the earlier one ranks higher. What has no value comes last.
+pub(super) fn suggest(space: &Space, known: &[Known], rng: &mut SearchRng) -> UnitPoint {
+    let mut ranked: Vec<&Known> = known.iter().filter(|known| is_inside(known)).collect();
+    // Stable: of equal trials the earlier one ranks higher. Trials without a value rank last.
     ranked.sort_by(|a, b| {
         b.mean()
             .unwrap_or(f64::NEG_INFINITY)
@@ -32,9 +27,10 @@ pub(super) fn suggest(space: &Space, known: &[Known], draws: &mut Draws) -> Unit
     });
     let finished = ranked.iter().filter(|known| known.mean().is_some()).count();
     let (good, bad) = ranked.split_at(finished.div_ceil(10).min(25));
-    let (good, bad) = (Density::new(space, good), Density::new(space, bad));
-    let mut proposals: Vec<(f64, Unit)> = (0..PROPOSALS)
-        .map(|_| good.draw(draws))
+    let good = Density::new(space, good);
+    let bad = Density::new(space, bad);
+    let mut proposals: Vec<(f64, UnitPoint)> = (0..PROPOSALS)
+        .map(|_| good.draw(rng))
         .map(|unit| (good.log(&unit) - bad.log(&unit), unit))
         .collect();
     proposals.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -42,92 +38,102 @@ pub(super) fn suggest(space: &Space, known: &[Known], draws: &mut Draws) -> Unit
     space.new_unit(known, || {
         proposals
             .next()
-            .unwrap_or_else(|| space.unit(|_| draws.uniform()))
+            .unwrap_or_else(|| space.unit(|_| rng.uniform()))
     })
 }
 
-/// The deviation of every kernel, in widths of the range. Of a few dozen trials rules of thumb such as Scott's make
-/// kernels so wide that the search goes nowhere in particular (benches/README.md).
+/// True if all coordinates are within the bounds.
+fn is_inside(known: &Known) -> bool {
+    let mut coordinates = known.unit.iter().flatten();
+    coordinates.all(|at| (0.0..=1.0).contains(at))
+}
+
+/// Standard deviation of every kernel, as a share of the range. For a few dozen trials, rules of
+/// thumb such as Scott's make kernels too wide for the search to focus (benches/README.md).
 const WIDTH: f64 = 0.07;
 
-/// The probability that a choice is drawn anew, uniformly.
+/// Probability that a choice is drawn from the uniform distribution.
 const STRAY: f64 = 0.15;
 
-/// A mixture of kernels, one around each trial, and the uniform prior.
+/// A mixture of one kernel around each trial and the uniform prior.
 struct Density<'a> {
     space: &'a Space,
-    centres: Vec<&'a Unit>,
+    centers: Vec<&'a UnitPoint>,
 }
 
 impl<'a> Density<'a> {
     fn new(space: &'a Space, trials: &[&'a Known]) -> Density<'a> {
         Density {
             space,
-            centres: trials.iter().map(|trial| &trial.unit).collect(),
+            centers: trials.iter().map(|trial| &trial.unit).collect(),
         }
     }
 
-    fn draw(&self, draws: &mut Draws) -> Unit {
-        let centre = self.centres.get(draws.below(self.centres.len() + 1));
+    fn draw(&self, rng: &mut SearchRng) -> UnitPoint {
+        let center = self.centers.get(rng.below(self.centers.len() + 1));
         self.space
-            .unit(|place| match centre.and_then(|centre| centre[place]) {
-                None => draws.uniform(),
-                Some(at) => self.near(place, at, draws),
+            .unit(|index| match center.and_then(|center| center[index]) {
+                None => rng.uniform(),
+                Some(at) => self.near(index, at, rng),
             })
     }
 
-    /// A coordinate from the kernel around another.
-    fn near(&self, place: usize, at: f64, draws: &mut Draws) -> f64 {
-        if self.space.dimensions[place].range.is_choice() {
-            let keep = draws.uniform() < 1.0 - STRAY;
-            let anywhere = draws.uniform();
+    /// Draws a coordinate from the kernel around another.
+    fn near(&self, index: usize, at: f64, rng: &mut SearchRng) -> f64 {
+        if self.space.dimensions[index].range.is_choice() {
+            let keep = rng.uniform() < 1.0 - STRAY;
+            let anywhere = rng.uniform();
             return if keep { at } else { anywhere };
         }
         loop {
-            let drawn = at + WIDTH * draws.normal();
+            let drawn = at + WIDTH * rng.normal();
             if (0.0..1.0).contains(&drawn) {
                 return drawn;
             }
         }
     }
 
-    fn log(&self, unit: &Unit) -> f64 {
+    fn log(&self, unit: &UnitPoint) -> f64 {
         let prior = 1.0;
         let sum: f64 = self
-            .centres
+            .centers
             .iter()
-            .map(|centre| self.kernel(centre, unit))
+            .map(|center| self.kernel(center, unit))
             .sum();
-        libm::log((sum + prior) / (self.centres.len() as f64 + 1.0))
+        libm::log((sum + prior) / (self.centers.len() as f64 + 1.0))
     }
 
-    /// The density at a point of the kernel around another, relative to the uniform one.
-    fn kernel(&self, centre: &Unit, unit: &Unit) -> f64 {
+    /// Returns the density of a kernel at a point, relative to the uniform density.
+    fn kernel(&self, center: &UnitPoint, unit: &UnitPoint) -> f64 {
         let mut product = 1.0;
-        for (place, (centre, at)) in centre.iter().zip(unit).enumerate() {
-            let (Some(centre), Some(at)) = (centre, at) else {
+        for (index, (center, at)) in center.iter().zip(unit).enumerate() {
+            let (Some(center), Some(at)) = (center, at) else {
                 continue;
             };
-            product *= self.relative(place, *centre, *at);
+            product *= self.relative(index, *center, *at);
         }
         product
     }
 
-    fn relative(&self, place: usize, centre: f64, at: f64) -> f64 {
-        let range = &self.space.dimensions[place].range;
+    fn relative(&self, index: usize, center: f64, at: f64) -> f64 {
+        let range = &self.space.dimensions[index].range;
         let part = range.levels().map(|levels| 1.0 / levels as f64);
         if range.is_choice() {
-            let kept = if (centre - at).abs() < 1e-9 {
+            let kept = if (center - at).abs() < 1e-9 {
                 (1.0 - STRAY) / part.unwrap_or(1.0)
             } else {
                 0.0
             };
             return kept + STRAY;
         }
-        let below = |at: f64| cumulative((at - centre) / WIDTH);
-        let inside = below(1.0) - below(0.0);
-        // Of a value that stands for a part of the range, the mean density over that part.
+        let inside = mass(center, 0.0, 1.0);
+        // A value represents a part of the range: the mean density over that part.
         let half = 0.5 * part.unwrap_or(1e-4).max(1e-4);
-        (below(at + half) - below(at - half)) / (2.0 * half * inside)
+        mass(center, at - half, at + half) / (2.0 * half * inside)
     }
+}
+
+/// Returns the probability that the normal kernel around `center` assigns to an interval.
+fn mass(center: f64, low: f64, high: f64) -> f64 {
+    cumulative((high - center) / WIDTH) - cumulative((low - center) / WIDTH)
 }

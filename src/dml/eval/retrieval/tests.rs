@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     eval::{Comparison, LabeledEmbeddings, similarity},
     random::{Draws, Purpose},
-    testing::{golden, noise, tensor, whole},
+    testing::{golden, integers, noise, tensor},
 };
 
 const COMPARISONS: [Comparison; 3] = [Comparison::Cosine, Comparison::Euclidean, Comparison::Dot];
@@ -517,8 +517,12 @@ fn metrics_are_those_of_the_reference() {
     for case in golden["cases"].as_array().unwrap() {
         let labelled = |embeddings: &str, labels: &str| {
             let rows = Embeddings::from_tensor(&tensor(&case[embeddings])).unwrap();
-            LabeledEmbeddings::new(rows, whole(&case[labels]), comparison(&case["comparison"]))
-                .unwrap()
+            LabeledEmbeddings::new(
+                rows,
+                integers(&case[labels]),
+                comparison(&case["comparison"]),
+            )
+            .unwrap()
         };
         let gallery = labelled("embeddings", "labels");
         let queries = (!case["queries"].is_null()).then(|| labelled("queries", "query_labels"));

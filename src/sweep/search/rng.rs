@@ -1,26 +1,30 @@
-//! Random numbers without state: the output of BLAKE3 for the name of what they are for.
+//! Random numbers of a search: the extendable output of BLAKE3 for seed, trial and stream.
+//!
+//! Separate from Philox in `dml::random`, because this crate does not depend on `dml`, and from
+//! SplitMix64 in the bootstrap of `report`: the suggestions of every existing study follow from
+//! this stream.
 
 use blake3::{Hasher, OutputReader};
 
-/// What numbers are drawn for.
+/// What numbers are drawn for; streams are independent.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Purpose {
+pub(super) enum Stream {
     Random,
     Sobol,
     Tpe,
     Gp,
 }
 
-/// A sequence of random numbers, named by the seed of a search, a trial and a purpose.
-pub(super) struct Draws(OutputReader);
+/// The random numbers of a trial.
+pub(super) struct SearchRng(OutputReader);
 
-impl Draws {
-    pub(super) fn new(seed: u64, trial: usize, purpose: Purpose) -> Draws {
+impl SearchRng {
+    pub(super) fn new(seed: u64, trial: usize, stream: Stream) -> SearchRng {
         let mut hasher = Hasher::new_derive_key("sweep search draws");
         hasher.update(&seed.to_le_bytes());
         hasher.update(&(trial as u64).to_le_bytes());
-        hasher.update(&[purpose as u8]);
-        Draws(hasher.finalize_xof())
+        hasher.update(&[stream as u8]);
+        SearchRng(hasher.finalize_xof())
     }
 
     pub(super) fn next_u32(&mut self) -> u32 {
@@ -29,17 +33,18 @@ impl Draws {
         u32::from_le_bytes(bytes)
     }
 
-    /// Uniform on [0, 1), a multiple of 2^-53.
+    /// Returns a multiple of 2^-53, uniform on [0, 1).
     pub(super) fn uniform(&mut self) -> f64 {
         let mut bytes = [0; 8];
         self.0.fill(&mut bytes);
         (u64::from_le_bytes(bytes) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Normal with mean 0 and variance 1: Marsaglia's polar method, one of its two results.
+    /// Returns a standard normal number: one of the two results of Marsaglia's polar method.
     pub(super) fn normal(&mut self) -> f64 {
         loop {
-            let (x, y) = (2.0 * self.uniform() - 1.0, 2.0 * self.uniform() - 1.0);
+            let x = 2.0 * self.uniform() - 1.0;
+            let y = 2.0 * self.uniform() - 1.0;
             let square = x * x + y * y;
             if square > 0.0 && square < 1.0 {
                 return x * (-2.0 * libm::log(square) / square).sqrt();
@@ -47,7 +52,7 @@ impl Draws {
         }
     }
 
-    /// Uniform on `0..bound`; the bias, `bound` in 2^53, is of no account.
+    /// Returns an integer, uniform on `0..bound` with a negligible bias of `bound` in 2^53.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         (self.uniform() * bound as f64) as usize
     }

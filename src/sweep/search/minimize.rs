@@ -1,11 +1,13 @@
-//! Local minimisation of a smooth function in a box: BFGS on the free coordinates, projected line search.
+//! Local minimization of a smooth function in a box: BFGS on the free coordinates with a projected
+//! line search.
 
 use super::linear::dot;
 
-/// The place near `start` where `function` is lowest within the bounds, and its value there.
+/// Returns a local minimum of `function` within the bounds, starting from `start`, and its value.
 ///
-/// The function writes its gradient. A value that is not finite is taken for a wall.
-pub(super) fn minimise(
+/// `function` writes its gradient to its second argument. Steps to a value that is not finite are
+/// rejected.
+pub(super) fn minimize(
     mut function: impl FnMut(&[f64], &mut [f64]) -> f64,
     start: &[f64],
     bounds: &[(f64, f64)],
@@ -83,7 +85,7 @@ fn project(at: &[f64], bounds: &[(f64, f64)]) -> Vec<f64> {
         .collect()
 }
 
-/// Whether a coordinate is at a bound that descent would cross.
+/// True if a coordinate is at a bound that descent would cross.
 fn blocked(at: f64, slope: f64, (low, high): (f64, f64)) -> bool {
     (at <= low && slope > 0.0) || (at >= high && slope < 0.0)
 }
