@@ -166,7 +166,7 @@ fn framed(
         width: side,
         height: side,
     };
-    let square = data.images.select(place, middle)?;
+    let square = data.images.part(place, middle)?;
     let (side, pixels) = (side as u32, square.in_colour(Colour::Rgb).pixels);
     let image = RgbImage::from_raw(side, side, pixels).expect("three bytes for each pixel");
     let enlarged = imageops::resize(

@@ -66,7 +66,7 @@ impl Scored {
 }
 
 /// The ranks that these metrics need.
-fn depth(metrics: &[Metric]) -> Depth {
+fn depth(metrics: &[Metric]) -> RankDepth {
     let of_metric = |metric: &Metric| match metric {
         Metric::RecallAt(_) | Metric::PrecisionAt1 | Metric::Mrr => RankDepth::First,
         Metric::Nmi | Metric::Ami | Metric::F1 => RankDepth::First,

@@ -259,7 +259,7 @@ mod tests {
 
     /// Golden index lists.
     pub(super) fn columns(value: &Value) -> Vec<Vec<i64>> {
-        value.as_array().unwrap().iter().map(whole).collect()
+        value.as_array().unwrap().iter().map(integers).collect()
     }
 
     pub(super) fn list(indices: &Tensor) -> Vec<i64> {
