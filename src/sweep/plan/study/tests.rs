@@ -112,7 +112,7 @@ impl Desk {
             let pending = plan.studies[0]
                 .trials
                 .iter()
-                .filter(|trial| trial.outcome == Outcome::Pending);
+                .filter(|trial| trial.outcome == TrialOutcome::Pending);
             let open = pending.flat_map(|trial| {
                 trial
                     .runs
@@ -277,7 +277,7 @@ fn an_interrupted_study_asks_for_the_same_trials_in_whatever_order_they_end() {
         let open = plan.studies[0]
             .trials
             .iter()
-            .find(|trial| trial.outcome == Outcome::Pending)
+            .find(|trial| trial.outcome == TrialOutcome::Pending)
             .unwrap();
         for (place, &run) in open.runs.iter().enumerate() {
             resumed.train(run, score(&open.point) + 0.01 * place as f64);
@@ -313,7 +313,7 @@ fn a_trial_that_breaks_down_fails_and_one_that_was_lost_is_waited_for() {
         .collect();
     assert_eq!(
         outcomes,
-        [Outcome::Failed, Outcome::Pending, Outcome::Failed]
+        [TrialOutcome::Failed, TrialOutcome::Pending, TrialOutcome::Failed]
     );
     assert_eq!(plan.studies[0].trials[0].broken, Some(Breakdown::Diverged));
 }
@@ -325,7 +325,7 @@ fn a_study_whose_trials_all_fail_selects_nothing() {
     while let Some(trial) = plan.studies[0]
         .trials
         .iter()
-        .find(|trial| trial.outcome == Outcome::Pending)
+        .find(|trial| trial.outcome == TrialOutcome::Pending)
     {
         desk.break_down(trial.runs[0]);
         plan = desk.plan();
