@@ -120,7 +120,7 @@ impl Desk {
                     .zip(0..)
                     .map(|(&run, fold)| (run, fold, &trial.point))
             });
-            let open: Vec<(RunId, u32, Point)> = open
+            let open: Vec<(RunId, u32, TrialPoint)> = open
                 .filter(|(run, ..)| self.ledger.trained(*run).unwrap().is_none())
                 .map(|(run, fold, point)| (run, fold, point.clone()))
                 .collect();
@@ -136,7 +136,7 @@ impl Desk {
 }
 
 /// Best at a margin of 0.3 and a rate of 0.1.
-fn score(point: &Point) -> f64 {
+fn score(point: &TrialPoint) -> f64 {
     let (margin, rate) = (
         value(point, "loss.triplet.margin"),
         value(point, "training.optimizer.sgd.lr"),
@@ -144,11 +144,11 @@ fn score(point: &Point) -> f64 {
     0.6 - (margin - 0.3).powi(2) - 0.1 * (rate.log10() + 1.0).powi(2)
 }
 
-fn value(point: &Point, name: &str) -> f64 {
+fn value(point: &TrialPoint, name: &str) -> f64 {
     point[name].as_f64().unwrap()
 }
 
-fn points(plan: &Plan) -> Vec<Point> {
+fn points(plan: &Plan) -> Vec<TrialPoint> {
     plan.studies[0]
         .trials
         .iter()
@@ -306,7 +306,7 @@ fn a_trial_that_breaks_down_fails_and_one_that_was_lost_is_waited_for() {
     desk.fail(runs[1][0], Failure::Crashed);
     desk.fail(runs[2][0], Failure::Recipe);
     let plan = desk.plan();
-    let outcomes: Vec<Outcome> = plan.studies[0]
+    let outcomes: Vec<TrialOutcome> = plan.studies[0]
         .trials
         .iter()
         .map(|trial| trial.outcome)
