@@ -313,7 +313,11 @@ fn a_trial_that_breaks_down_fails_and_one_that_was_lost_is_waited_for() {
         .collect();
     assert_eq!(
         outcomes,
-        [TrialOutcome::Failed, TrialOutcome::Pending, TrialOutcome::Failed]
+        [
+            TrialOutcome::Failed,
+            TrialOutcome::Pending,
+            TrialOutcome::Failed
+        ]
     );
     assert_eq!(plan.studies[0].trials[0].broken, Some(Breakdown::Diverged));
 }
