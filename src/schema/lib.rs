@@ -33,11 +33,9 @@
 
 mod attempt;
 mod dataset;
-mod distance;
 mod event;
 mod id;
 mod images;
-mod loss;
 mod memory;
 mod metric;
 mod model;
@@ -58,7 +56,6 @@ pub use attempt::{
     TrainWork, WeightsWork, Work,
 };
 pub use dataset::{Dataset, Files, Glyphs, Own, Registration, TrainingHalf};
-pub use distance::{Distance, Reduction, Regularizer};
 pub use event::{
     Breakdown, Event, Failure, Finished, Inspected, InspectedHalf, InspectedImage, Measured,
     Prepared, Trained, TrainingEnd,
@@ -71,7 +68,6 @@ pub use images::{
     Cache, Colour, ColourJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages,
     TestTransform, TrainTransform, Transform,
 };
-pub use loss::*;
 pub use memory::{Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, SelfExclusion, Xbm};
 pub use metric::{Metric, ParseMetricError, Scores};
 pub use model::{

@@ -241,13 +241,8 @@ impl Memory {
     }
 
     /// What there is to know about each, in the order of [`Memory::every`].
-    pub const CARDS: &[Card] = &[Card::new(
-        "xbm",
-        "the latest embeddings; also ratio in the place of size, include_batch, batch_loss, self_exclusion (index, \
-         similarity, none), wrap (modulo, tail), init (empty, forward_pass), key (fifo, unique), preset (reference, pml)",
-        "Wang et al., CVPR 2020",
-        "",
-    )];
+    pub const CARDS: &[Card] = &[Card::new("xbm", "the latest embeddings; also ratio in the place of size, include_batch, batch_loss, self_exclusion (index, \
+         similarity, none), wrap (modulo, tail), init (empty, forward_pass), key (fifo, unique), preset (reference, pml)").from("Wang et al., CVPR 2020")];
 }
 
 #[cfg(test)]

@@ -95,26 +95,19 @@ impl Optimizer {
         Card::new(
             "adam",
             "PyTorch's Adam; weight decay is added to the gradient",
-            "Kingma & Ba, ICLR 2015",
-            "",
-        ),
+        )
+        .from("Kingma & Ba, ICLR 2015"),
         Card::new(
             "adam_w",
             "PyTorch's AdamW; weight decay shrinks the weights",
-            "Loshchilov & Hutter, ICLR 2019",
-            "",
-        ),
+        )
+        .from("Loshchilov & Hutter, ICLR 2019"),
         Card::new(
             "rms_prop",
             "PyTorch's RMSprop, with momentum; what the Reality Check trains with",
-            "Hinton, 2012",
-            "",
-        ),
-        Card::new(
-            "sgd",
-            "PyTorch's SGD, with momentum",
-            "Robbins & Monro, 1951; Polyak, 1964",
-            "",
-        ),
+        )
+        .from("Hinton, 2012"),
+        Card::new("sgd", "PyTorch's SGD, with momentum")
+            .from("Robbins & Monro, 1951; Polyak, 1964"),
     ];
 }

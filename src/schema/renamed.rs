@@ -8,7 +8,13 @@ use serde_json::Value;
 
 /// Renamed keys and choices: (old, new). The old spelling is what a recipe serialises to; the new
 /// one is what a user writes and reads.
-pub const RENAMED: &[(&str, &str)] = &[];
+pub const RENAMED: &[(&str, &str)] = &[
+    ("centres", "centers"),
+    ("generalised_lifted", "generalized_lifted"),
+    ("learnt", "learned"),
+    ("normalised_softmax", "normalized_softmax"),
+    ("regulariser", "regularizer"),
+];
 
 /// Returns the new spelling of a renamed key or choice, if `old` is one.
 pub fn renamed(old: &str) -> Option<&'static str> {
@@ -41,7 +47,7 @@ mod tests {
     use serde::{Serialize, de::DeserializeOwned};
 
     use super::*;
-    use crate::Miner;
+    use crate::{Boundary, Loss};
 
     /// Asserts that each value serialises to the old spelling and is read from both. Returns the
     /// renamed keys and choices that occur.
@@ -68,7 +74,10 @@ mod tests {
 
     #[test]
     fn every_renamed_key_is_written_the_old_way_and_read_both_ways() {
-        let found = [renamed_in(Miner::every())];
+        let found = [
+            renamed_in(Loss::every()),
+            renamed_in(vec![Boundary::Learned]),
+        ];
         let found: BTreeSet<&str> = found.into_iter().flatten().collect();
         let listed: BTreeSet<&str> = RENAMED.iter().map(|(old, _)| *old).collect();
         assert_eq!(found, listed);

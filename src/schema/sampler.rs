@@ -133,36 +133,11 @@ impl Sampler {
 
     /// What there is to know about each, in the order of [`Sampler::every`].
     pub const CARDS: &[Card] = &[
-        Card::new(
-            "m_per_class",
-            "batch / per_class distinct classes, per_class images of each, repeated only if it has fewer",
-            "pytorch-metric-learning, MPerClassSampler with a batch size",
-            "",
-        ),
-        Card::new(
-            "straddling",
-            "passes over all classes in random order, per_class images of each; batches straddle passes",
-            "the Reality Check's program",
-            "",
-        ),
-        Card::new("random", "passes over all images in random order", "", ""),
-        Card::new(
-            "class_balanced",
-            "a random class, then a random image of it, both with replacement",
-            "",
-            "",
-        ),
-        Card::new(
-            "fixed_pairs",
-            "two images of each of batch / 2 distinct classes",
-            "Sohn, NIPS 2016",
-            "",
-        ),
-        Card::new(
-            "hierarchical",
-            "super_classes first, then classes within them, then per_class images; Omniglot's alphabets",
-            "the samplers of ROADMAP and of HTL",
-            "",
-        ),
+        Card::new("m_per_class", "batch / per_class distinct classes, per_class images of each, repeated only if it has fewer").from("pytorch-metric-learning, MPerClassSampler with a batch size"),
+        Card::new("straddling", "passes over all classes in random order, per_class images of each; batches straddle passes").from("the Reality Check's program"),
+        Card::new("random", "passes over all images in random order"),
+        Card::new("class_balanced", "a random class, then a random image of it, both with replacement"),
+        Card::new("fixed_pairs", "two images of each of batch / 2 distinct classes").from("Sohn, NIPS 2016"),
+        Card::new("hierarchical", "super_classes first, then classes within them, then per_class images; Omniglot's alphabets").from("the samplers of ROADMAP and of HTL"),
     ];
 }

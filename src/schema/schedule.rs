@@ -165,30 +165,10 @@ impl Schedule {
 
     /// What there is to know about each, in the order of [`Schedule::every`].
     pub const CARDS: &[Card] = &[
-        Card::new("constant", "learning rates stay what they are", "", ""),
-        Card::new(
-            "step",
-            "rates x factor after each `every.steps` or `every.epochs`",
-            "PyTorch's StepLR",
-            "",
-        ),
-        Card::new(
-            "multi_step",
-            "rates x factor at each of `at.steps` or `at.epochs`",
-            "PyTorch's MultiStepLR",
-            "",
-        ),
-        Card::new(
-            "cosine",
-            "rates x floor + (1 - floor) (1 + cos(pi t / over)) / 2; `over` is all of training if left out",
-            "Loshchilov & Hutter, ICLR 2017, without restarts; PyTorch's CosineAnnealingLR",
-            "",
-        ),
-        Card::new(
-            "plateau",
-            "rates x factor when more than `patience` validations brought no better score; needs folds",
-            "PyTorch's ReduceLROnPlateau",
-            "",
-        ),
+        Card::new("constant", "learning rates stay what they are"),
+        Card::new("step", "rates x factor after each `every.steps` or `every.epochs`").from("PyTorch's StepLR"),
+        Card::new("multi_step", "rates x factor at each of `at.steps` or `at.epochs`").from("PyTorch's MultiStepLR"),
+        Card::new("cosine", "rates x floor + (1 - floor) (1 + cos(pi t / over)) / 2; `over` is all of training if left out").from("Loshchilov & Hutter, ICLR 2017, without restarts; PyTorch's CosineAnnealingLR"),
+        Card::new("plateau", "rates x factor when more than `patience` validations brought no better score; needs folds").from("PyTorch's ReduceLROnPlateau"),
     ];
 }

@@ -1252,7 +1252,7 @@ fn every_loss_trains_and_its_own_distance_is_the_first_that_makes_sense_for_it()
     let mut place = Place::new(tiny());
     let mut models = std::collections::BTreeMap::new();
     for loss in Loss::every() {
-        let name = loss.name();
+        let name = loss.key();
         let default = model_after(&mut place, &name, |training| training.loss = loss.clone());
         let own = loss.distances().first().copied();
         let explicit = model_after(&mut place, &format!("{name} explicit"), |training| {
@@ -1274,7 +1274,7 @@ fn every_distance_that_makes_sense_for_a_loss_trains() {
     let mut place = Place::new(tiny());
     for loss in Loss::every() {
         for &distance in &loss.distances()[1..] {
-            let name = format!("{} {distance:?}", loss.name());
+            let name = format!("{} {distance:?}", loss.key());
             let change = |training: &mut Training| {
                 (training.loss, training.distance) = (loss.clone(), Some(distance))
             };

@@ -8,8 +8,16 @@
 pub(crate) mod part;
 pub(crate) mod range;
 
+mod distance;
+mod loss;
 mod miner;
+mod reduction;
+mod regularizer;
 
+pub use distance::Distance;
+pub use loss::*;
 pub use miner::*;
 pub use part::{Card, OutOfRange, Part};
 pub use range::{Range, Setting};
+pub use reduction::Reduction;
+pub use regularizer::Regularizer;

@@ -80,18 +80,19 @@ impl Card {
         }
     }
 
-    pub(crate) const fn new(
-        name: &'static str,
-        formula: &'static str,
-        source: &'static str,
-        published_search: &'static str,
-    ) -> Card {
+    /// Returns a card without a source.
+    pub(crate) const fn new(name: &'static str, formula: &'static str) -> Card {
         Card {
             name,
             formula,
-            source,
-            published_search,
+            source: "",
+            published_search: "",
         }
+    }
+
+    /// Returns this card with a source.
+    pub(crate) const fn from(self, source: &'static str) -> Card {
+        Card { source, ..self }
     }
 }
 

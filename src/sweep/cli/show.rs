@@ -81,14 +81,14 @@ impl Show {
             Kind::Miners => entries(Miner::CARDS, &Miner::every(), "miner", wanted, "Miner"),
             Kind::Memories => entries(Memory::CARDS, &Memory::every(), "memory", wanted, "Memory"),
             Kind::Distances => entries(
-                Distance::CARDS,
+                &cards(Distance::every(), Distance::card),
                 &Distance::every(),
                 "distance",
                 wanted,
                 "Distance",
             ),
             Kind::Reductions => entries(
-                Reduction::CARDS,
+                &cards(Reduction::every(), Reduction::card),
                 &Reduction::every(),
                 "reduction",
                 wanted,
@@ -160,6 +160,10 @@ fn rules(wanted: &str) -> Vec<String> {
             format!("{rule}  {} ({binding})\n    {}", rule.title(), rule.why())
         })
         .collect()
+}
+
+fn cards<T>(parts: Vec<T>, card: fn(&T) -> Card) -> Vec<Card> {
+    parts.iter().map(card).collect()
 }
 
 /// One paragraph for each part; cards and defaults are in the same order.

@@ -9,7 +9,7 @@ mod training;
 
 use std::collections::BTreeSet;
 
-use schema::{Dataset, Fold, Loss, Own, Summand};
+use schema::{Dataset, Fold, Loss, Own, WeightedLoss};
 
 use super::{
     diagnostic::nearest,
@@ -225,17 +225,16 @@ fn trained(
     file: &SweepFile,
 ) -> Checked {
     // What is chosen about the only loss of a method is what is chosen about each in a sum.
-    let whole = Summand {
-        weight: 1.0,
-        loss: loss.clone(),
+    let whole = WeightedLoss {
         distance: method.distance,
         reduction: method.reduction,
         miner: method.miner.clone(),
         regularizer: method.regularizer.clone(),
+        ..WeightedLoss::of(loss.clone())
     };
-    losses::summand(&whole, method.memory.as_ref(), key)?;
+    losses::weighted(&whole, method.memory.as_ref(), key)?;
     if let Some(of_loss) = &method.loss_optimizer {
-        let name = loss.name();
+        let name = loss.key();
         require(
             loss.has_parameters(),
             &key("loss_optimizer"),

@@ -6,7 +6,7 @@ use dml::{
     objective::Term,
     reduce, regularizer,
 };
-use schema::{Boundary, Distance, Loss, Reduction, Regularizer, Summand, Training};
+use schema::{Boundary, Distance, Loss, Reduction, Regularizer, Training, WeightedLoss};
 
 use super::{impossible, mining};
 use crate::Failed;
@@ -16,7 +16,7 @@ use crate::Failed;
 /// # Errors
 /// If the recipe asks for something impossible.
 pub(crate) fn terms(training: &Training, start: &Start) -> Result<Vec<Term>, Failed> {
-    let only = || Summand {
+    let only = || WeightedLoss {
         weight: 1.0,
         loss: training.loss.clone(),
         distance: training.distance,
@@ -35,7 +35,7 @@ pub(crate) fn terms(training: &Training, start: &Start) -> Result<Vec<Term>, Fai
         .collect()
 }
 
-fn term(summand: &Summand, start: &Start) -> Result<Term, Failed> {
+fn term(summand: &WeightedLoss, start: &Start) -> Result<Term, Failed> {
     let own = Term::of(loss(&summand.loss, start)?);
     Ok(Term {
         weight: summand.weight,
@@ -82,7 +82,7 @@ fn loss(loss: &Loss, start: &Start) -> Result<Box<dyn loss::Loss>, Failed> {
             neg_margin,
             pos_margin,
         }),
-        Loss::GeneralisedLifted(schema::GeneralisedLifted {
+        Loss::GeneralizedLifted(schema::GeneralizedLifted {
             neg_margin,
             pos_margin,
         }) => Box::new(loss::GeneralisedLifted {
@@ -180,7 +180,7 @@ fn loss(loss: &Loss, start: &Start) -> Result<Box<dyn loss::Loss>, Failed> {
         Loss::ProxyAnchor(schema::ProxyAnchor { margin, alpha }) => {
             Box::new(loss::ProxyAnchor::new(margin, alpha, start))
         }
-        Loss::NormalisedSoftmax(schema::NormalisedSoftmax { temperature }) => {
+        Loss::NormalizedSoftmax(schema::NormalizedSoftmax { temperature }) => {
             Box::new(loss::NormalisedSoftmax::new(temperature, start))
         }
         Loss::CosFace(schema::CosFace { margin, scale }) => {
@@ -190,18 +190,18 @@ fn loss(loss: &Loss, start: &Start) -> Result<Box<dyn loss::Loss>, Failed> {
             Box::new(loss::ArcFace::new(margin, scale, start))
         }
         Loss::SoftTriple(schema::SoftTriple {
-            centres,
+            centers,
             la,
             gamma,
             delta,
-            regulariser,
+            regularizer,
         }) => {
             let settings = loss::SoftTripleSettings {
-                centres: centres.into(),
+                centres: centers.into(),
                 la,
                 gamma,
                 delta,
-                regulariser,
+                regulariser: regularizer,
             };
             Box::new(loss::SoftTriple::new(settings, start))
         }
@@ -212,7 +212,7 @@ fn loss(loss: &Loss, start: &Start) -> Result<Box<dyn loss::Loss>, Failed> {
 fn boundary(boundary: Boundary) -> loss::Boundary {
     match boundary {
         Boundary::Fixed => loss::Boundary::Fixed,
-        Boundary::Learnt => loss::Boundary::Learnt,
+        Boundary::Learned => loss::Boundary::Learnt,
         Boundary::PerClass => loss::Boundary::PerClass,
     }
 }

@@ -1,80 +1,59 @@
-//! A loss and all that is chosen about it, whether it stands alone or in a sum.
+//! A loss and all choices about it, alone or in a sum.
 
-use schema::{Loss, Memory, Reduction, Regularizer, Summand};
+use schema::{Combination, Loss, Memory, OutOfRange, WeightedLoss};
 
-use super::{Checked, fault, mining, not_negative, positive, require};
+use super::{Checked, fault, mining, positive, require};
 
-/// Checks one loss, and each of which it is the sum. `key` leads to the table that the loss stands in.
-pub(super) fn summand(
-    summand: &Summand,
+/// Checks one loss and, if it is a sum, each loss of it. `key` returns the path of a key in the
+/// table of this loss.
+pub(super) fn weighted(
+    one: &WeightedLoss,
     memory: Option<&Memory>,
     key: &dyn Fn(&str) -> String,
 ) -> Checked {
-    let Summand {
-        weight,
-        loss,
-        distance,
-        reduction,
-        miner,
-        regularizer,
-    } = summand;
-    positive(*weight, &key("weight"))?;
-    if let Some((setting, message)) = loss.out_of_range() {
-        return fault(key(&format!("loss.{}.{setting}", loss.name())), message);
+    let loss = &one.loss;
+    positive(one.weight, &key("weight"))?;
+    in_range(loss.check(), &key(&format!("loss.{}", loss.key())))?;
+    if let Some(reduction) = &one.reduction {
+        in_range(reduction.check(), &key("reduction"))?;
     }
-    reduction
-        .iter()
-        .try_for_each(|reduction| self::reduction(reduction, key))?;
-    regularizer
-        .iter()
-        .try_for_each(|regularizer| self::regularizer(regularizer, key))?;
-    miner
-        .iter()
-        .try_for_each(|miner| mining::miner(miner, key))?;
-    if let Some(misfit) = loss.misfit(*distance, *reduction, miner.as_ref(), memory) {
-        return fault(key(misfit.key), misfit.reason);
+    if let Some(regularizer) = &one.regularizer {
+        in_range(regularizer.check(), &key("regularizer"))?;
     }
-    if let Loss::Sum(summands) = loss {
-        sum(summands, memory, key)
-    } else {
-        Ok(())
+    if let Some(miner) = &one.miner {
+        mining::miner(miner, key)?;
     }
-}
-
-fn sum(summands: &[Summand], memory: Option<&Memory>, key: &dyn Fn(&str) -> String) -> Checked {
-    require(!summands.is_empty(), &key("loss.sum"), "the sum is empty")?;
-    summands
-        .iter()
-        .enumerate()
-        .try_for_each(|(place, summand)| {
-            let key = |name: &str| key(&format!("loss.sum.{place}.{name}"));
-            let is_sum = matches!(summand.loss, Loss::Sum(_));
-            require(!is_sum, &key("loss"), "a sum within a sum: write one sum")?;
-            self::summand(summand, memory, &key)
-        })
-}
-
-fn reduction(reduction: &Reduction, key: &dyn Fn(&str) -> String) -> Checked {
-    match reduction {
-        Reduction::Threshold { low, high } => require(
-            low < high,
-            &key("reduction.threshold"),
-            "`low` is not below `high`: no term would count",
-        ),
-        Reduction::Mean
-        | Reduction::AvgNonZero
-        | Reduction::Sum
-        | Reduction::PerImage
-        | Reduction::PerAnchor => Ok(()),
-    }
-}
-
-fn regularizer(regularizer: &Regularizer, key: &dyn Fn(&str) -> String) -> Checked {
-    let (name, weight) = match regularizer {
-        Regularizer::LpNorm(weight) => ("lp_norm", weight),
-        Regularizer::ZeroMean(weight) => ("zero_mean", weight),
-        Regularizer::CenterInvariant(weight) => ("center_invariant", weight),
+    let combination = Combination {
+        distance: one.distance,
+        reduction: one.reduction,
+        miner: one.miner.as_ref(),
+        memory,
     };
-    // A search may well find that none is best.
-    not_negative(*weight, &key(&format!("regularizer.{name}")))
+    if let Err(incompatible) = loss.check_combination(combination) {
+        return fault(key(incompatible.key), incompatible.reason);
+    }
+    if let Loss::Sum(losses) = loss {
+        sum(losses, memory, key)?;
+    }
+    Ok(())
+}
+
+fn sum(losses: &[WeightedLoss], memory: Option<&Memory>, key: &dyn Fn(&str) -> String) -> Checked {
+    require(
+        !losses.is_empty(),
+        &key("loss.sum"),
+        "the sum is empty: write at least one loss",
+    )?;
+    for (index, one) in losses.iter().enumerate() {
+        let key = |name: &str| key(&format!("loss.sum.{index}.{name}"));
+        let is_sum = matches!(one.loss, Loss::Sum(_));
+        require(!is_sum, &key("loss"), "a sum within a sum: write one sum")?;
+        weighted(one, memory, &key)?;
+    }
+    Ok(())
+}
+
+/// Turns a setting that is out of range into a fault at its key, below the key of its part.
+pub(super) fn in_range(checked: Result<(), OutOfRange>, part: &str) -> Checked {
+    checked.or_else(|OutOfRange { setting, reason }| fault(format!("{part}.{setting}"), reason))
 }

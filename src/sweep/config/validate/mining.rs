@@ -1,13 +1,11 @@
 //! Miners and memories.
 
-use schema::{Memory, MemoryKey, MemorySize, MemoryWrap, Miner, OutOfRange, Xbm};
+use schema::{Memory, MemoryKey, MemorySize, MemoryWrap, Miner, Xbm};
 
-use super::{Checked, SweepFile, fault, positive, require, training_images};
+use super::{Checked, SweepFile, fault, losses::in_range, positive, require, training_images};
 
 pub(super) fn miner(miner: &Miner, key: &dyn Fn(&str) -> String) -> Checked {
-    miner.check().or_else(|OutOfRange { setting, reason }| {
-        fault(key(&format!("miner.{}.{setting}", miner.key())), reason)
-    })
+    in_range(miner.check(), &key(&format!("miner.{}", miner.key())))
 }
 
 pub(super) fn memory(memory: &Memory, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {

@@ -1,0 +1,260 @@
+//! What each loss can be combined with.
+//!
+//! Combinations that make no sense are refused when a sweep file is checked, with a reason.
+
+use super::Loss;
+use crate::{Distance, Memory, Miner, Reduction};
+
+/// What a loss compares the images of a batch with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReferenceKind {
+    /// Images of the batch or of a memory, in pairs or triplets that a miner may choose.
+    Tuples,
+    /// All images of the batch or of a memory. A miner only weights the images of the batch.
+    WeightedImages,
+    /// All images of the batch or of a memory. A miner changes nothing.
+    AllImages,
+    /// The batch as a whole: neither a memory nor a miner changes anything.
+    Batch,
+    /// Parameters of the classes, such as proxies. A memory adds nothing.
+    Classes,
+}
+
+impl ReferenceKind {
+    /// True if images are compared with other images, which may come from a memory.
+    pub fn is_images(self) -> bool {
+        match self {
+            ReferenceKind::Tuples | ReferenceKind::WeightedImages | ReferenceKind::AllImages => {
+                true
+            }
+            ReferenceKind::Batch | ReferenceKind::Classes => false,
+        }
+    }
+}
+
+/// Facts about a loss.
+#[derive(Clone, Copy, Debug)]
+pub struct LossFacts {
+    /// The distances on which the loss is defined, its default first. A p-norm is accepted wherever
+    /// the Euclidean distance is.
+    pub distances: &'static [Distance],
+    /// The default reduction of its terms.
+    pub reduction: Reduction,
+    /// What it compares the images of a batch with.
+    pub references: ReferenceKind,
+}
+
+/// What every loss declares.
+pub trait LossPart {
+    /// Returns the facts that do not depend on its settings.
+    fn facts(&self) -> LossFacts;
+
+    /// True if the loss has trainable parameters.
+    fn has_parameters(&self) -> bool {
+        self.facts().references == ReferenceKind::Classes
+    }
+}
+
+/// Every distance, the Euclidean one first.
+pub(super) const ANY_DISTANCE: &[Distance] = &[
+    Distance::Euclidean,
+    Distance::Cosine,
+    Distance::SquaredEuclidean,
+    Distance::DotProduct,
+    Distance::SignalToNoise,
+];
+
+/// What a method combines a loss with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Combination<'a> {
+    /// Absent: the default of the loss.
+    pub distance: Option<Distance>,
+    /// Absent: the default of the loss.
+    pub reduction: Option<Reduction>,
+    /// Absent: the loss sees all pairs or triplets.
+    pub miner: Option<&'a Miner>,
+    /// Absent: the loss sees the batch only.
+    pub memory: Option<&'a Memory>,
+}
+
+/// Why a combination makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incompatible {
+    /// The key at fault: `distance`, `reduction`, `miner` or `memory`.
+    pub key: &'static str,
+    /// One sentence.
+    pub reason: String,
+}
+
+impl Loss {
+    /// Returns the distances on which this loss is defined, its default first; none for a sum.
+    pub fn distances(&self) -> &'static [Distance] {
+        self.part().map_or(&[], |part| part.facts().distances)
+    }
+
+    /// True if this loss has trainable parameters.
+    pub fn has_parameters(&self) -> bool {
+        match self {
+            Loss::Sum(losses) => losses.iter().any(|one| one.loss.has_parameters()),
+            other => other.part().is_some_and(LossPart::has_parameters),
+        }
+    }
+
+    /// True if a batch without two images of one class has no gradient.
+    pub fn needs_positives(&self) -> bool {
+        match self {
+            Loss::Sum(losses) => losses.iter().any(|one| one.loss.needs_positives()),
+            other => other
+                .part()
+                .is_some_and(|part| part.facts().references != ReferenceKind::Classes),
+        }
+    }
+
+    /// Checks that this loss can be combined with these choices. The losses of a sum are checked
+    /// one by one.
+    ///
+    /// # Errors
+    /// Returns the first choice that makes no sense.
+    pub fn check_combination(&self, with: Combination) -> Result<(), Incompatible> {
+        let Some(part) = self.part() else {
+            return check_sum(with);
+        };
+        let facts = part.facts();
+        if let Some((key, reason)) = useless(facts.references, with) {
+            let reason = format!("`{}` {reason}", self.key());
+            return Err(Incompatible { key, reason });
+        }
+        match with.distance {
+            Some(distance) if !is_accepted(distance, facts.distances) => Err(Incompatible {
+                key: "distance",
+                reason: format!(
+                    "`{}` is not defined on this distance: choose one of {}",
+                    self.key(),
+                    names(facts.distances)
+                ),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Returns the choice that a loss with these references cannot use, and why.
+fn useless(references: ReferenceKind, with: Combination) -> Option<(&'static str, &'static str)> {
+    let has_memory = with.memory.is_some();
+    let has_miner = with.miner.is_some();
+    match references {
+        ReferenceKind::Batch if has_memory => Some((
+            "memory",
+            "uses a batch as a whole and cannot use a memory: remove `memory`",
+        )),
+        ReferenceKind::Batch if has_miner => Some((
+            "miner",
+            "uses a batch as a whole and cannot use a miner: remove `miner`",
+        )),
+        ReferenceKind::AllImages if has_miner => Some((
+            "miner",
+            "uses all pairs and cannot use a miner: remove `miner`",
+        )),
+        ReferenceKind::Classes if has_memory => Some((
+            "memory",
+            "compares images with classes and cannot use a memory of images: remove `memory`",
+        )),
+        ReferenceKind::Tuples
+        | ReferenceKind::WeightedImages
+        | ReferenceKind::AllImages
+        | ReferenceKind::Batch
+        | ReferenceKind::Classes => None,
+    }
+}
+
+fn is_accepted(distance: Distance, accepted: &[Distance]) -> bool {
+    match distance {
+        Distance::Lp(_) => accepted.contains(&Distance::Euclidean),
+        Distance::Cosine
+        | Distance::Euclidean
+        | Distance::SquaredEuclidean
+        | Distance::DotProduct
+        | Distance::SignalToNoise => accepted.contains(&distance),
+    }
+}
+
+fn names(distances: &[Distance]) -> String {
+    let names: Vec<String> = distances
+        .iter()
+        .map(|distance| format!("`{}`", distance.key()))
+        .collect();
+    names.join(", ")
+}
+
+fn check_sum(with: Combination) -> Result<(), Incompatible> {
+    let chosen = [
+        ("distance", with.distance.is_some()),
+        ("reduction", with.reduction.is_some()),
+        ("miner", with.miner.is_some()),
+    ];
+    match chosen.into_iter().find(|(_, is_chosen)| *is_chosen) {
+        Some((key, _)) => Err(Incompatible {
+            key,
+            reason: format!("in a sum, each loss has its own `{key}`: write it there"),
+        }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Clustering, Contrastive, ProxyAnchor, SemiHardMiner, WeightedLoss, Xbm};
+
+    fn key_at_fault(loss: &Loss, with: Combination) -> Option<&'static str> {
+        loss.check_combination(with).err().map(|error| error.key)
+    }
+
+    #[test]
+    fn combinations_that_make_no_sense_are_refused_with_the_key_at_fault() {
+        let xbm = Memory::Xbm(serde_json::from_str::<Xbm>(r#"{"size": 64}"#).unwrap());
+        let miner = Miner::SemiHard(SemiHardMiner::default());
+        let with_memory = Combination {
+            memory: Some(&xbm),
+            ..Combination::default()
+        };
+        let with_miner = Combination {
+            miner: Some(&miner),
+            ..Combination::default()
+        };
+        let on_noise = Combination {
+            distance: Some(Distance::SignalToNoise),
+            ..Combination::default()
+        };
+        let proxies = Loss::ProxyAnchor(ProxyAnchor::default());
+        assert_eq!(key_at_fault(&proxies, with_memory), Some("memory"));
+        assert_eq!(key_at_fault(&proxies, on_noise), Some("distance"));
+        let batch = Loss::Clustering(Clustering::default());
+        assert_eq!(key_at_fault(&batch, with_miner), Some("miner"));
+        let pairs = Loss::Contrastive(Contrastive::default());
+        let all = Combination {
+            distance: Some(Distance::Lp(1.0)),
+            reduction: Some(Reduction::Sum),
+            miner: Some(&miner),
+            memory: Some(&xbm),
+        };
+        assert_eq!(key_at_fault(&pairs, all), None);
+        let sum = Loss::Sum(vec![WeightedLoss::of(pairs)]);
+        assert_eq!(key_at_fault(&sum, with_miner), Some("miner"));
+        assert_eq!(key_at_fault(&sum, with_memory), None);
+    }
+
+    #[test]
+    fn every_loss_accepts_its_own_distances() {
+        for loss in Loss::every() {
+            assert!(!loss.distances().is_empty());
+            for &distance in loss.distances() {
+                let with = Combination {
+                    distance: Some(distance),
+                    ..Combination::default()
+                };
+                assert_eq!(key_at_fault(&loss, with), None);
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Weighted sums of losses.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Loss;
+use crate::{Distance, Miner, Reduction, Regularizer};
+
+/// One loss of a sum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedLoss {
+    /// Weight in the sum.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// The loss; not a sum itself.
+    pub loss: Loss,
+    /// The distance between embeddings. Absent: the default of the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<Distance>,
+    /// The reduction of its terms. Absent: the default of the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reduction: Option<Reduction>,
+    /// Chooses the pairs or triplets. Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub miner: Option<Miner>,
+    /// A penalty on embeddings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regularizer: Option<Regularizer>,
+}
+
+impl WeightedLoss {
+    /// Returns this loss with weight 1 and its defaults.
+    pub fn of(loss: Loss) -> WeightedLoss {
+        WeightedLoss {
+            weight: one(),
+            loss,
+            distance: None,
+            reduction: None,
+            miner: None,
+            regularizer: None,
+        }
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
