@@ -1,12 +1,12 @@
 //! Keys of sweep files that were renamed.
 //!
-//! A sweep file is written with the new spelling. The serialised form of a recipe keeps the old one,
+//! A sweep file is written with the new spelling. The serialized form of a recipe keeps the old one,
 //! because the id of a run is a hash of it. Types carry both spellings in their serde attributes;
 //! this table is for programs that handle JSON or TOML without the types.
 
 use serde_json::Value;
 
-/// Renamed keys and choices: (old, new). The old spelling is what a recipe serialises to; the new
+/// Renamed keys and choices: (old, new). The old spelling is what a recipe serializes to; the new
 /// one is what a user writes and reads.
 pub const RENAMED: &[(&str, &str)] = &[
     ("centres", "centers"),
@@ -24,7 +24,32 @@ pub fn renamed(old: &str) -> Option<&'static str> {
         .map(|(_, new)| *new)
 }
 
-/// Returns a serialised recipe, or a piece of one, in the spelling that a user reads.
+/// New keys that are also the key of something that was never renamed: (new, its parent).
+const ONLY_BELOW: &[(&str, &str)] = &[("regularizer", "soft_triple")];
+
+/// Returns a dotted key, such as `loss.soft_triple.centers`, in the spelling that a recipe serializes
+/// to.
+pub fn in_old_spelling(path: &str) -> String {
+    let mut keys = Vec::new();
+    let mut parent = "";
+    for key in path.split('.') {
+        keys.push(old_spelling(key, parent));
+        parent = key;
+    }
+    keys.join(".")
+}
+
+fn old_spelling<'k>(key: &'k str, parent: &str) -> &'k str {
+    let elsewhere = ONLY_BELOW
+        .iter()
+        .any(|(new, below)| *new == key && *below != parent);
+    RENAMED
+        .iter()
+        .find(|(_, new)| *new == key && !elsewhere)
+        .map_or(key, |(old, _)| *old)
+}
+
+/// Returns a serialized recipe, or a piece of one, in the spelling that a user reads.
 pub fn in_new_spelling(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -49,7 +74,7 @@ mod tests {
     use super::*;
     use crate::{Boundary, Loss};
 
-    /// Asserts that each value serialises to the old spelling and is read from both. Returns the
+    /// Asserts that each value serializes to the old spelling and is read from both. Returns the
     /// renamed keys and choices that occur.
     fn renamed_in<T>(values: Vec<T>) -> BTreeSet<&'static str>
     where
@@ -70,6 +95,16 @@ mod tests {
             assert_eq!(serde_json::from_value::<T>(new).unwrap(), value);
         }
         found
+    }
+
+    #[test]
+    fn a_dotted_key_has_its_old_spelling_only_where_it_was_renamed() {
+        let old = "loss.soft_triple.regulariser";
+        assert_eq!(in_old_spelling("loss.soft_triple.regularizer"), old);
+        assert_eq!(
+            in_old_spelling("regularizer.zero_mean"),
+            "regularizer.zero_mean"
+        );
     }
 
     #[test]

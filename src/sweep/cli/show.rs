@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use schema::{
     Card, Dataset, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule,
-    canonical_json,
+    canonical_json, renamed::in_new_spelling,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -344,7 +344,8 @@ fn entry(card: &Card, default: &impl Serialize, key: &str) -> String {
 
 /// A part with its settings as one would write it in a sweep file.
 fn as_written(part: &impl Serialize, key: &str) -> String {
-    let Ok(Value::Object(variant)) = serde_json::to_value(part) else {
+    let value = in_new_spelling(serde_json::to_value(part).unwrap_or_default());
+    let Value::Object(variant) = value else {
         return format!("{key} = {}", canonical_json(part));
     };
     let written = variant.iter().map(|(name, settings)| match settings {

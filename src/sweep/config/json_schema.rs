@@ -434,7 +434,7 @@ mod tests {
             [[method]]
             name = "M"
             when = { dataset = "omniglot" }
-            loss.margin = { margin = { uniform = [0.0, 1.0] }, beta = { grid = [0.5, 1.0] }, boundary = { choice = ["learnt", "constant"] } }
+            loss.margin = { margin = { uniform = [0.0, 1.0] }, beta = { grid = [0.5, 1.0] }, boundary = { choice = ["learned", "constant"] } }
             miner.distance_weighted = {}
             distance = { lp = 1 }
             memory.xbm = { size = { int = [64, 512] }, preset = "pml" }

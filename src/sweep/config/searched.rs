@@ -6,6 +6,7 @@
 
 use std::ops::Range as Place;
 
+use schema::renamed::in_old_spelling;
 use serde_json::{Value, json};
 use toml::{
     Spanned,
@@ -350,6 +351,7 @@ fn with<'n>(
 }
 
 fn put(root: &mut Value, path: &str, value: Option<Value>) {
+    let path = in_old_spelling(path);
     let mut place = root;
     let mut parts = path.split('.').peekable();
     while let Some(part) = parts.next() {

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use schema::{
     Breakdown, DataId, Failure, Metric, Outcome as Ended, Record, RunId, StudyId, Weights,
-    canonical_json,
+    canonical_json, renamed::in_old_spelling,
 };
 use serde_json::json;
 
@@ -265,8 +265,9 @@ fn description(cell: &Cell<'_>) -> String {
     let dimensions = names.iter().copied();
     let (method, training) = without(&cell.method.table, &cell.point.training, dimensions);
     let point = cell.point;
+    let written: Vec<String> = names.iter().copied().map(in_old_spelling).collect();
     canonical_json(&json!({
-        "sweep": cell.sweep.name, "method": method, "training": training, "searched": names, "folds": cell.sweep.folds,
+        "sweep": cell.sweep.name, "method": method, "training": training, "searched": written, "folds": cell.sweep.folds,
         "seed": search.map(|search| search.settings().seed), "strategy": search.map(|search| search.settings().strategy),
         "dataset": point.dataset, "images": point.images, "transform": point.transform, "model": point.model,
         "weights": cell.weights, "data": cell.data, "numerics": cell.numerics,
