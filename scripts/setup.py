@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Finds or installs libtorch 2.11 and leaves the link target/libtorch to it.
+"""Finds or installs libtorch 2.11 and makes the link target/libtorch to it.
 
-Taken is the first of these that there is:
-  1. the folder that the environment variable LIBTORCH names
-  2. the torch 2.11 that `python3` can import
-  3. the one in the project's own .venv, installed there by pip if need be:
-     1.3 GB on a machine without an NVIDIA GPU, 4.7 GB on one with
+The first of these that exists is used:
+  1. the folder in the environment variable LIBTORCH
+  2. torch 2.11, if `python3` can import it
+  3. torch 2.11 in the project's .venv, where pip installs it if necessary:
+     1.3 GB on a machine without an NVIDIA GPU, 4.7 GB on a machine with one
 
-`.cargo/config.toml` points LIBTORCH at the link, so that afterwards cargo and editors need nothing else.
-Does nothing when the link is right. Needs Python 3.10 and its standard library only.
+`.cargo/config.toml` sets LIBTORCH to the link, so cargo and editors need nothing else.
+Does nothing if the link is right. Needs only Python 3.10 and its standard library.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-TORCH = "2.11.0"  # the version that the crate `tch` in Cargo.toml is made for
+TORCH = "2.11.0"  # the version that the crate `tch` in Cargo.toml is built for
 ROOT = Path(__file__).resolve().parent.parent
 LINK = ROOT / "target" / "libtorch"
 VENV = ROOT / ".venv"
 LIBRARY = "libtorch_cpu.dylib" if sys.platform == "darwin" else "libtorch_cpu.so"
 
-# What the CPU part of the wheel loads; all else that the wheel declares is for computing on a GPU.
+# The libraries that the CPU part of the wheel loads. The wheel's other dependencies are for GPUs.
 WITHOUT_GPU = ["--no-deps", f"torch=={TORCH}", "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"]
 WITH_GPU = [f"torch=={TORCH}"]
 
 
 class Problem(Exception):
-    """Something that the user has to mend; says how."""
+    """A problem that the user can fix. The message says how."""
 
 
 def main() -> int:
@@ -53,13 +53,13 @@ def check_tools() -> None:
         found = ".".join(map(str, sys.version_info[:2]))
         raise Problem(f"this is Python {found}, but 3.10 or newer is needed; run `python3.X scripts/setup.py` with one")
     if not shutil.which("cargo"):
-        raise Problem("there is no cargo; install Rust with rustup, or put ~/.cargo/bin on the PATH")
+        raise Problem("cargo is not on the PATH; install Rust with rustup, or add ~/.cargo/bin to the PATH")
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "c++").split()[0], "c++", "g++", "clang++")):
-        raise Problem("there is no C++ compiler; on Debian and Ubuntu: sudo apt install g++")
+        raise Problem("no C++ compiler found; on Debian and Ubuntu: sudo apt install g++")
 
 
 def find() -> tuple[Path, str]:
-    """Returns the folder of a usable libtorch and, for people, where it comes from."""
+    """Returns the folder of a usable libtorch, and a description of its origin."""
     named = os.environ.get("LIBTORCH")
     if named and Path(named).absolute() != LINK:
         return given(Path(named)), "$LIBTORCH"
@@ -77,7 +77,7 @@ def given(path: Path) -> Path:
     if fault:
         raise Problem(
             f"LIBTORCH={path} cannot be used: {fault}.\n"
-            f"  Set it to a libtorch {TORCH} for C++, or let this install one: unset LIBTORCH"
+            f"  Set it to a libtorch {TORCH} for C++, or run `unset LIBTORCH` to have one installed"
         )
     if has_gpu() and not has_cuda(path):
         print(f"setup: warning: LIBTORCH={path} cannot use this machine's GPU", file=sys.stderr)
@@ -106,7 +106,7 @@ def importable_torch() -> Path | None:
     if not fault and has_gpu() and not has_cuda(path):
         fault = "it cannot use this machine's GPU"
     if fault:
-        print(f"setup: passing over the Python torch at {path}: {fault}")
+        print(f"setup: not using the Python torch at {path}: {fault}")
     return None if fault else path
 
 
@@ -116,7 +116,7 @@ def own_venv() -> Path:
     path = site_packages() / "torch"
     fault = fault_of(path) or loading_fault(path)
     if fault:
-        raise Problem(f"the torch in .venv cannot be used: {fault}; install it anew: rm -rf .venv && make setup")
+        raise Problem(f"the torch in .venv cannot be used: {fault}; reinstall it: rm -rf .venv && make setup")
     return path
 
 
@@ -124,34 +124,34 @@ def install() -> None:
     packages, gigabytes = (WITH_GPU, 10) if has_gpu() else (WITHOUT_GPU, 3)
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < gigabytes:
-        raise Problem(f"installing torch takes {gigabytes} GB, but the disk has {free:.1f} GB left; make room for it")
+        raise Problem(f"installing torch takes {gigabytes} GB, but the disk has {free:.1f} GB free; free some space")
     pip = make_venv()
     print(f"setup: installing torch {TORCH} into .venv {'for this GPU' if has_gpu() else 'for the CPU'}, once")
-    # An interrupted installation leaves what pip takes for an installed package: hence --ignore-installed.
+    # pip takes an interrupted installation for a complete one: hence --ignore-installed.
     command = [*pip, "install", "--disable-pip-version-check", "--ignore-installed", *packages]
     if subprocess.run(command, check=False).returncode != 0:
         raise Problem(
-            f"pip could not install torch {TORCH}; its own message is above.\n"
-            f"  Without a network: get a libtorch {TORCH} for C++ another way and `export LIBTORCH=/its/folder`.\n"
-            f"  If there is no such version for this Python ({sys.version.split()[0]}), use one from 3.10 to 3.14.\n"
+            f"pip failed to install torch {TORCH}; see its message above.\n"
+            f"  Without a network: copy libtorch {TORCH} for C++ here and `export LIBTORCH=/its/folder`.\n"
+            f"  If torch {TORCH} does not support this Python ({sys.version.split()[0]}), use one from 3.10 to 3.14.\n"
             "  Then: make setup"
         )
 
 
 def make_venv() -> list[str]:
-    """Makes or mends .venv, and returns the command that is its pip."""
+    """Creates or repairs .venv, and returns the command that runs its pip."""
     python = VENV / "bin" / "python"
     if works(str(python), "-m", "pip", "--version"):
         return [str(python), "-m", "pip"]
     if works(sys.executable, "-c", "import venv, ensurepip"):
         if subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False).returncode == 0:
             return [str(python), "-m", "pip"]
-        raise Problem("python3 -m venv .venv failed; its own message is above. Try: rm -rf .venv && make setup")
-    # Debian splits Python: without python3-venv there may still be python3-pip, which can install elsewhere.
+        raise Problem("python3 -m venv .venv failed; see its message above. Try: rm -rf .venv && make setup")
+    # Debian splits Python: without python3-venv, python3-pip can still install into the environment.
     bare = works(sys.executable, "-m", "pip", "--version")
     if bare and works(sys.executable, "-m", "venv", "--without-pip", str(VENV)):
         return [sys.executable, "-m", "pip", "--python", str(python)]
-    raise Problem("this Python cannot make virtual environments; on Debian and Ubuntu: sudo apt install python3-venv")
+    raise Problem("this Python cannot create virtual environments; on Debian and Ubuntu: sudo apt install python3-venv")
 
 
 def works(*command: str) -> bool:
@@ -162,7 +162,7 @@ def works(*command: str) -> bool:
 
 
 def installed_whole() -> bool:
-    """Whether pip finished: it writes RECORD last."""
+    """True if pip finished the installation: it writes RECORD last."""
     packages = ["torch", "nvidia_cuda_runtime"] + (["nvidia_cudnn*", "nvidia_nccl*"] if has_gpu() else [])
     if sys.platform != "linux":
         packages = ["torch"]
@@ -182,23 +182,23 @@ def has_cuda(libtorch: Path) -> bool:
 
 
 def fault_of(libtorch: Path) -> str | None:
-    """What is wrong with a folder of libtorch as far as a look tells, or None."""
+    """Returns what is wrong with the files of a libtorch folder, or None."""
     if not libtorch.is_dir():
-        return "there is no such folder"
+        return "the folder does not exist"
     if not (libtorch / "lib" / LIBRARY).exists():
         return f"it has no lib/{LIBRARY}"
     if not (libtorch / "include" / "torch" / "csrc" / "api" / "include" / "torch" / "torch.h").exists():
         return "it has no C++ headers in include/"
     version = version_of(libtorch)
     if version is None:
-        return "its version cannot be told"
+        return "its version is unknown"
     if version.split("+")[0] != TORCH:
         return f"it is version {version}, not {TORCH}"
     return None
 
 
 def loading_fault(libtorch: Path) -> str | None:
-    """What the system says when it loads the library, or None."""
+    """Loads the library, and returns the error of the system, or None."""
     try:
         ctypes.CDLL(str((libtorch / "lib" / LIBRARY).resolve()))
     except OSError as error:
@@ -232,7 +232,7 @@ def text_of(path: Path) -> str:
 
 
 def link_to(libtorch: Path) -> bool:
-    """Makes the link, and returns whether it was another before."""
+    """Makes the link. Returns True if it changed."""
     before = os.readlink(LINK) if LINK.is_symlink() else None
     if before == str(libtorch):
         return False
@@ -249,7 +249,7 @@ def link_to(libtorch: Path) -> bool:
 
 
 def forget_builds() -> None:
-    """Has cargo build anew what was built with another libtorch: it cannot see where the link leads."""
+    """Removes what was built with another libtorch. Cargo does not notice that the link leads elsewhere."""
     for profile in ([], ["--release"]):
         packages = [part for name in ("torch-sys", "dml", "trainer") for part in ("--package", name)]
         subprocess.run(["cargo", "clean", "--quiet", *profile, *packages], cwd=ROOT, check=False, capture_output=True)

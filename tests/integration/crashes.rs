@@ -1,4 +1,4 @@
-//! `kill -9` at any moment, then the same command: nothing lost, nothing twice, the same bytes in the end.
+//! `kill -9` at any moment, then the same command: nothing is lost or repeated, and the final bytes are the same.
 
 use std::{thread, time::Duration};
 
@@ -14,12 +14,12 @@ enum Victim {
 }
 
 #[test]
-fn twenty_kills_at_random_moments_change_nothing() {
+fn twenty_kills_at_random_times_do_not_change_the_results() {
     kills_change_nothing(&SMALL.replace("steps = 12", "steps = 120"), 20);
 }
 
 #[test]
-fn a_search_that_is_killed_at_random_moments_selects_and_repeats_the_same() {
+fn a_search_that_is_killed_at_random_times_selects_the_same_trials() {
     let search = "folds = 2\n\n[search]\nstrategy = \"tpe\"\ntrials = 5\nstartup = 2\n\n[data]";
     let sweep = SMALL
         .replace("[data]", search)
@@ -28,7 +28,7 @@ fn a_search_that_is_killed_at_random_moments_selects_and_repeats_the_same() {
     let trials = desk.read("reports/small/search.csv");
     assert_eq!(trials.lines().count(), 1 + 5, "{trials}");
     assert_eq!(trials.matches(",true,").count(), 1, "{trials}");
-    // Two methods with two seeds on two folds; of trials there are only scores.
+    // Two methods with two seeds on two folds; trials leave only scores.
     assert_eq!(desk.in_runs("record.json").len(), 2 * 2 * 2);
     assert_eq!(
         (
@@ -43,7 +43,7 @@ fn kills_change_nothing(sweep: &str, kills_wanted: usize) -> Desk {
     let undisturbed = Desk::new(sweep);
     undisturbed.run().assert_code(0);
 
-    // More steps a second than kills: the whole takes about as long as the waits between them.
+    // There are more steps per second than kills, so the test takes about as long as the waits between them.
     let desk = Desk::new(&sweep.replace("slots = 2", "slots = 2\nretries = 100")).slowly(15);
     let mut kills = 0;
     for round in 0.. {
@@ -82,7 +82,7 @@ fn kills_change_nothing(sweep: &str, kills_wanted: usize) -> Desk {
     desk
 }
 
-/// Kills, and says whether there was anybody to kill.
+/// Kills a process. Returns true if there was one.
 fn kill(victim: Victim, orchestrator: u32, desk: &Desk) -> bool {
     let orchestrator = orchestrator.cast_signed();
     let victims = match victim {
@@ -94,7 +94,7 @@ fn kill(victim: Victim, orchestrator: u32, desk: &Desk) -> bool {
     victims.iter().filter(|pid| kill(pid)).count() > 0
 }
 
-/// SplitMix64: the same moments in every run of the test.
+/// SplitMix64, so that every run of the test kills at the same times.
 fn random(seed: u64) -> u64 {
     let word = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,4 +1,4 @@
-//! Data sets of files: added, trained on and measured by the real trainer.
+//! Data sets of files, with the real trainer: adding, training, measuring.
 
 use std::{fs, path::Path};
 
@@ -42,7 +42,7 @@ device = "cpu"
 metrics = ["recall@1", "map@r"]
 "#;
 
-/// A square with a stripe; its number says where and how light.
+/// Draws a square with a stripe; the number determines its position and brightness.
 fn draw(path: &Path, number: u8) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let stripe = u32::from(number) % 16;
@@ -56,7 +56,7 @@ fn draw(path: &Path, number: u8) {
     image.save_with_format(path, ImageFormat::Png).unwrap();
 }
 
-/// In-Shop as it is downloaded, but with four articles to train on and two to test on.
+/// Writes In-Shop in its published layout, with four training and two test articles.
 fn in_shop(desk: &Desk) {
     let mut lines = Vec::new();
     let parts = [
@@ -92,7 +92,7 @@ fn in_shop(desk: &Desk) {
 }
 
 #[test]
-fn clothes_are_added_trained_on_and_searched_for_in_their_gallery() {
+fn in_shop_queries_are_searched_in_the_gallery() {
     let desk = Desk::real(SWEEP);
     in_shop(&desk);
     desk.sweep(&["data", "add", "in_shop", "download"])
@@ -129,7 +129,7 @@ fn clothes_are_added_trained_on_and_searched_for_in_their_gallery() {
 }
 
 #[test]
-fn a_check_names_what_cannot_be_read_and_what_is_there_twice() {
+fn a_check_lists_unreadable_and_duplicate_images() {
     let desk = Desk::real(SWEEP);
     in_shop(&desk);
     desk.sweep(&["data", "check", "in_shop"])
@@ -175,7 +175,7 @@ fn a_check_names_what_cannot_be_read_and_what_is_there_twice() {
         .assert_says("7 images of 2 classes")
         .assert_says("it is a folder");
     let sheet = image::load_from_memory(&fs::read(show.out.trim_end()).unwrap()).unwrap();
-    // A row for each class; beside the names, room for the four images of the larger one.
+    // One row per class, with space for the names and the four images of the larger class.
     assert_eq!(
         (sheet.width(), sheet.height()),
         (204 + 4 * 106, 6 + 2 * 106)

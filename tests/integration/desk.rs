@@ -1,4 +1,4 @@
-//! A folder to work in, and the programs to start there.
+//! A temporary working folder, and the programs that run in it.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A sweep of two methods that the fake trainer "trains" in no time.
+/// A sweep of two methods that the fake trainer finishes at once.
 pub(crate) const SMALL: &str = r#"
 [sweep]
 name = "small"
@@ -41,14 +41,14 @@ slots = 2
 checkpoint_seconds = 0
 "#;
 
-/// A folder to work in, with one sweep file.
+/// A temporary working folder with one sweep file.
 pub(crate) struct Desk {
     folder: TempDir,
     trainer: PathBuf,
     step_ms: u32,
 }
 
-/// What a command printed and how it ended.
+/// The output and the exit code of a command.
 pub(crate) struct Done {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -56,12 +56,12 @@ pub(crate) struct Done {
 }
 
 impl Desk {
-    /// With the fake trainer.
+    /// Creates a desk with the fake trainer.
     pub(crate) fn new(sweep: &str) -> Desk {
         Desk::with_trainer(sweep, Path::new(env!("CARGO_BIN_EXE_fake-trainer")))
     }
 
-    /// With the real one, which lies beside `sweep`.
+    /// Creates a desk with the real trainer, in the folder of `sweep`.
     pub(crate) fn real(sweep: &str) -> Desk {
         let trainer = Path::new(env!("CARGO_BIN_EXE_sweep")).with_file_name("sweep-trainer");
         assert!(
@@ -81,7 +81,7 @@ impl Desk {
         desk
     }
 
-    /// Makes each step of the fake trainer take a while.
+    /// Makes each step of the fake trainer take this long.
     pub(crate) fn slowly(self, step_ms: u32) -> Desk {
         Desk { step_ms, ..self }
     }
@@ -94,7 +94,7 @@ impl Desk {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// The table, as it was written.
+    /// Returns the written table.
     pub(crate) fn table(&self) -> String {
         self.read("reports/small/table.md")
     }
@@ -103,17 +103,17 @@ impl Desk {
         Done::from(self.command(arguments).output().unwrap())
     }
 
-    /// The path of the desk's trainer.
+    /// Returns the path of the trainer.
     pub(crate) fn trainer(&self) -> &str {
         self.trainer.to_str().unwrap()
     }
 
-    /// `sweep run sweep.toml` with the desk's trainer.
+    /// Runs `sweep run sweep.toml` with the trainer of the desk.
     pub(crate) fn run(&self) -> Done {
         self.sweep(&self.run_arguments())
     }
 
-    /// The same in the background.
+    /// Starts `sweep run sweep.toml` in the background.
     pub(crate) fn start(&self) -> std::process::Child {
         let mut command = self.command(&self.run_arguments());
         command
@@ -139,7 +139,7 @@ impl Desk {
         command
     }
 
-    /// The processes that work on this desk, the orchestrator apart.
+    /// Returns the ids of the trainers that work in this folder.
     pub(crate) fn trainers(&self) -> Vec<i32> {
         let here = self.folder.path().to_str().unwrap();
         let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
@@ -152,7 +152,7 @@ impl Desk {
         processes.collect()
     }
 
-    /// Fails if a trainer outlives its orchestrator by more than a few seconds.
+    /// Fails if a trainer outlives its orchestrator by more than ten seconds.
     pub(crate) fn assert_no_orphans(&self) {
         let begun = Instant::now();
         while !self.trainers().is_empty() {
@@ -165,7 +165,7 @@ impl Desk {
         }
     }
 
-    /// The lines of the journal, without their checksums.
+    /// Returns the entries of the journal, without their checksums.
     pub(crate) fn journal(&self) -> Vec<serde_json::Value> {
         let journal = self.read("results/journal.jsonl");
         journal
@@ -174,7 +174,7 @@ impl Desk {
             .collect()
     }
 
-    /// How often each job was finished, according to the journal.
+    /// Counts how often each job finished, according to the journal.
     pub(crate) fn finished(&self) -> std::collections::BTreeMap<String, usize> {
         let mut finished = std::collections::BTreeMap::new();
         for entry in self.journal() {
@@ -186,7 +186,7 @@ impl Desk {
         finished
     }
 
-    /// All files with this name under `results/runs`, as `run id -> content`.
+    /// Returns the files of this name in all run folders, by run id.
     pub(crate) fn in_runs(&self, name: &str) -> std::collections::BTreeMap<String, Vec<u8>> {
         let runs = fs::read_dir(self.path("results/runs")).unwrap();
         let files = runs.filter_map(|run| {

@@ -1,4 +1,4 @@
-//! Mistakes of users: one clear message each, exit code 1, nothing written.
+//! Mistakes of users: each gives one clear message and exit code 1, and writes nothing.
 
 use crate::desk::{Desk, SMALL};
 
@@ -15,7 +15,7 @@ fn a_mistake_in_the_file_is_shown_with_a_caret_and_nothing_is_written() {
 }
 
 #[test]
-fn a_missing_file_a_missing_command_and_a_wrong_flag_have_code_1() {
+fn a_missing_file_a_missing_command_and_a_wrong_flag_exit_with_1() {
     let desk = Desk::new(SMALL);
     desk.sweep(&["run", "nowhere.toml"])
         .assert_code(1)
@@ -29,7 +29,7 @@ fn a_missing_file_a_missing_command_and_a_wrong_flag_have_code_1() {
 }
 
 #[test]
-fn a_missing_data_set_is_named_with_the_command_that_adds_it() {
+fn a_missing_data_set_is_reported_with_the_command_that_adds_it() {
     let data = "dataset.glyphs = { classes = 8, test_classes = 4, per_class = 4 }";
     let desk = Desk::new(&SMALL.replace(data, "dataset = \"omniglot\""));
     desk.sweep(&["plan", "sweep.toml"])
@@ -42,7 +42,7 @@ fn a_missing_data_set_is_named_with_the_command_that_adds_it() {
 }
 
 #[test]
-fn a_missing_trainer_is_told_with_the_command_that_builds_it() {
+fn a_missing_trainer_is_reported_with_the_command_that_builds_it() {
     let desk = Desk::new(SMALL);
     let gone = desk.sweep(&["run", "sweep.toml", "--trainer", "/nowhere/sweep-trainer"]);
     gone.assert_code(1)
@@ -55,7 +55,7 @@ fn a_missing_trainer_is_told_with_the_command_that_builds_it() {
 }
 
 #[test]
-fn a_trainer_without_libtorch_is_told_with_the_command_that_gets_it() {
+fn a_trainer_without_libtorch_is_reported_with_the_command_that_installs_it() {
     use std::os::unix::fs::PermissionsExt;
     let desk = Desk::new(SMALL);
     let script = "#!/bin/sh\necho \"$0: error while loading shared libraries: libtorch_cpu.so: cannot open shared object file\" >&2\nexit 127\n";
@@ -68,7 +68,7 @@ fn a_trainer_without_libtorch_is_told_with_the_command_that_gets_it() {
 }
 
 #[test]
-fn a_gpu_that_is_not_there_is_told() {
+fn a_missing_gpu_is_reported() {
     if std::path::Path::new("/proc/driver/nvidia/gpus").exists() {
         eprintln!("skipped: this machine has a GPU");
         return;
@@ -78,14 +78,14 @@ fn a_gpu_that_is_not_there_is_told() {
 }
 
 #[test]
-fn results_that_cannot_be_written_are_told_with_code_3() {
+fn unwritable_results_exit_with_3() {
     let desk = Desk::new(SMALL);
     std::fs::write(desk.path("results"), "a file in the place of the folder").unwrap();
     desk.run().assert_code(3).assert_says("results");
 }
 
 #[test]
-fn a_damaged_record_is_named_and_not_overwritten() {
+fn a_damaged_record_is_reported_and_not_overwritten() {
     let desk = Desk::new(SMALL);
     desk.run().assert_code(0);
     let run = desk.in_runs("record.json").into_keys().next().unwrap();

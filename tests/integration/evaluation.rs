@@ -1,10 +1,10 @@
-//! Embeddings of anyone, and finished runs, measured from the command line by the real trainer.
+//! `sweep evaluate` and `sweep neighbours` with the real trainer.
 
 use std::fs;
 
 use crate::desk::{Desk, Done};
 
-/// Two classes around two directions, and a third image of one that lies astray.
+/// Two classes around two directions, with one outlier.
 const EMBEDDINGS: &str = "1,0\n0.9,0.1\n0,1\n0.1,0.9\n0.2,0.8\n";
 const LABELS: &str = "cat\r\ncat\r\ndog\r\ndog\r\ncat\r\n";
 
@@ -30,7 +30,7 @@ fn numbers(done: &Done) -> serde_json::Map<String, serde_json::Value> {
 }
 
 #[test]
-fn embeddings_of_anyone_are_measured() {
+fn embeddings_from_files_are_measured() {
     let desk = desk();
     evaluate(&desk, &[])
         .assert_code(0)
@@ -44,7 +44,7 @@ fn embeddings_of_anyone_are_measured() {
         names.iter().all(|name| found.contains_key(*name)) && found.len() == names.len(),
         "{found:?}"
     );
-    // The astray cat finds two dogs first; the others find all of their class before.
+    // The outlier of the cats ranks two dogs first; all others rank their own class first.
     let close = |name: &str, value: f64| {
         let found = found[name].as_f64().unwrap();
         assert!(
@@ -61,7 +61,7 @@ fn embeddings_of_anyone_are_measured() {
 }
 
 #[test]
-fn queries_may_be_other_images_than_those_searched() {
+fn queries_may_differ_from_the_searched_images() {
     let desk = desk();
     fs::write(desk.path("q.csv"), "x,y\n1,0.05\n0.05,1\n").unwrap();
     fs::write(desk.path("ql.txt"), "cat\nbird").unwrap();
@@ -81,7 +81,7 @@ fn queries_may_be_other_images_than_those_searched() {
 }
 
 #[test]
-fn a_mistake_in_the_files_is_one_clear_message() {
+fn a_mistake_in_the_files_gives_one_clear_message() {
     let desk = desk();
     desk.sweep(&["evaluate"])
         .assert_code(1)

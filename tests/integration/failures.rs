@@ -1,4 +1,4 @@
-//! Runs that go wrong are shown as such, and the others go on.
+//! Failed runs are shown as failed, and the others continue.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::desk::{Desk, SMALL};
 
-/// The small sweep with these seeds; the fake trainer misbehaves for some.
+/// Returns the small sweep with these seeds; the fake trainer misbehaves for some of them.
 fn with_seeds(seeds: &str) -> Desk {
     Desk::new(&SMALL.replace("seeds = 2", &format!("seeds = {seeds}")))
 }
 
 #[test]
-fn a_run_that_always_crashes_is_failed_and_the_rest_has_its_table() {
+fn a_run_that_always_crashes_fails_and_the_others_have_a_table() {
     let desk = with_seeds("[0, 101]");
     desk.run()
         .assert_code(2)
@@ -38,7 +38,7 @@ fn a_run_that_always_crashes_is_failed_and_the_rest_has_its_table() {
 }
 
 #[test]
-fn a_run_that_crashes_once_is_tried_again() {
+fn a_run_that_crashes_once_is_retried() {
     let desk = with_seeds("[102]");
     desk.run().assert_code(0).assert_says("trying again");
     desk.sweep(&["status", "sweep.toml"])
@@ -46,7 +46,7 @@ fn a_run_that_crashes_once_is_tried_again() {
 }
 
 #[test]
-fn a_run_that_hangs_is_killed_and_tried_again() {
+fn a_run_that_hangs_is_killed_and_retried() {
     let hasty = SMALL
         .replace("seeds = 2", "seeds = [108]")
         .replace("slots = 2", "slots = 2\nhang_minutes = 0.02");
@@ -60,7 +60,7 @@ fn a_run_that_hangs_is_killed_and_tried_again() {
 }
 
 #[test]
-fn a_reported_failure_names_its_cause_and_is_tried_again_by_the_next_command_only() {
+fn a_reported_failure_shows_its_cause_and_is_retried_only_by_the_next_command() {
     let desk = with_seeds("[0, 103]");
     desk.run()
         .assert_code(2)
@@ -86,7 +86,7 @@ fn a_diverged_run_is_shown_as_diverged_and_not_as_zero() {
 }
 
 #[test]
-fn a_miner_that_finds_nothing_is_warned_of_beside_the_table() {
+fn a_miner_that_finds_nothing_causes_a_warning_beside_the_table() {
     let desk = with_seeds("[0, 107]");
     desk.run().assert_code(0);
     let table = desk.table();
@@ -100,7 +100,7 @@ fn a_miner_that_finds_nothing_is_warned_of_beside_the_table() {
 }
 
 #[test]
-fn a_full_disk_stops_the_sweep_with_a_clear_word() {
+fn a_full_disk_stops_the_sweep_with_a_clear_message() {
     let desk = Desk::new(
         &SMALL
             .replace("seeds = 2", "seeds = [105, 0]")
@@ -110,7 +110,7 @@ fn a_full_disk_stops_the_sweep_with_a_clear_word() {
 }
 
 #[test]
-fn an_interrupted_sweep_keeps_its_checkpoints_and_leaves_nobody_behind() {
+fn an_interrupted_sweep_keeps_its_checkpoints_and_leaves_no_trainer_behind() {
     let desk = Desk::new(&SMALL.replace("steps = 12", "steps = 400")).slowly(20);
     let mut child = desk.start();
     wait_for(|| !desk.in_runs_if_any("checkpoint.safetensors").is_empty());
@@ -140,7 +140,7 @@ fn a_trainer_that_does_not_stop_is_killed_by_the_second_interrupt() {
 }
 
 #[test]
-fn a_second_orchestrator_in_the_same_folder_is_refused_and_harms_nothing() {
+fn a_second_sweep_in_the_same_folder_is_refused_and_changes_nothing() {
     let desk = Desk::new(&SMALL.replace("steps = 12", "steps = 50")).slowly(20);
     let mut first = desk.start();
     wait_for(|| !desk.in_runs_if_any("checkpoint.safetensors").is_empty());

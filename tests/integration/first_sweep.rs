@@ -1,4 +1,4 @@
-//! A sweep as one hopes for it: plan, run, look, run again.
+//! The usual course of a sweep: check, plan, run, report, run again.
 
 use schema::{Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule};
 use sweep::config::Rule;
@@ -108,7 +108,7 @@ fn axes_become_columns_and_folds_become_repetitions() {
 }
 
 #[test]
-fn help_comes_at_once_and_without_libtorch() {
+fn help_is_printed_without_libtorch() {
     let desk = Desk::new(SMALL);
     desk.sweep(&["--help"])
         .assert_code(0)
@@ -121,7 +121,7 @@ fn help_comes_at_once_and_without_libtorch() {
 }
 
 #[test]
-fn every_kind_of_part_is_shown_and_what_is_shown_can_be_written_in_a_sweep_file() {
+fn sweep_show_lists_every_part_and_its_output_is_valid_in_a_sweep_file() {
     let desk = Desk::new(SMALL);
     for (kind, first, count) in [
         ("losses", "loss.contrastive = {", Loss::every().len()),
@@ -177,7 +177,7 @@ fn every_kind_of_part_is_shown_and_what_is_shown_can_be_written_in_a_sweep_file(
 }
 
 #[test]
-fn a_rule_that_does_not_hold_is_shown_with_its_place_and_below_the_table_until_it_is_waived() {
+fn a_violated_rule_is_shown_in_the_file_and_below_the_table_until_it_is_waived() {
     let own_batch = "sampler.m_per_class = { batch = 16 }\n\n[resources]";
     let unfair = SMALL
         .replace("seeds = 2", "seeds = 3")

@@ -1,7 +1,7 @@
-//! The programs as a user starts them. One binary, so that the slow link happens once.
+//! Runs the programs as a user does. One test binary, so that there is one slow link.
 //!
-//! Most stories use `fake-trainer` (tests/support), which speaks the protocol without libtorch and misbehaves on
-//! request; [`training`] uses the real one.
+//! Most tests use `fake-trainer` (tests/support), which follows the protocol without libtorch and misbehaves on request;
+//! [`training`] uses the real trainer.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,9 +1,9 @@
-//! What one asks before and after a run: what has changed, and why.
+//! `sweep diff`, `why`, `plan` and `show`: questions before and after a run.
 
 use crate::desk::{Desk, SMALL};
 
 #[test]
-fn a_change_is_told_by_key_and_against_what_was_last_run() {
+fn diff_shows_changed_keys_since_the_last_run() {
     let desk = Desk::new(SMALL);
     desk.sweep(&["diff", "sweep.toml"])
         .assert_code(1)
@@ -50,7 +50,7 @@ fn a_renamed_method_keeps_its_runs() {
 }
 
 #[test]
-fn why_names_what_sets_a_run_apart_and_what_was_tried() {
+fn why_shows_the_differences_and_attempts_of_a_run() {
     let desk = Desk::new(&SMALL.replace("seeds = 2", "seeds = [0, 101]"));
     desk.run().assert_code(2);
     let name_of = |member: &str, set: &str| {
@@ -84,7 +84,7 @@ fn why_names_what_sets_a_run_apart_and_what_was_tried() {
 }
 
 #[test]
-fn a_plan_tells_what_the_rest_will_cost_once_something_like_it_has_finished() {
+fn a_plan_forecasts_the_cost_once_a_similar_run_has_finished() {
     let desk = Desk::new(SMALL);
     desk.sweep(&["plan", "sweep.toml"])
         .assert_code(0)
@@ -110,7 +110,7 @@ fn a_plan_tells_what_the_rest_will_cost_once_something_like_it_has_finished() {
 }
 
 #[test]
-fn a_plan_tells_where_each_value_is_from_and_draws_its_jobs() {
+fn a_plan_shows_the_origin_of_each_value_and_draws_its_jobs() {
     let desk = Desk::new(SMALL);
     let origins = desk
         .sweep(&[
@@ -151,7 +151,7 @@ fn a_plan_tells_where_each_value_is_from_and_draws_its_jobs() {
 }
 
 #[test]
-fn whatever_a_file_can_name_is_shown_with_its_settings() {
+fn sweep_show_explains_the_settings_of_every_part() {
     let desk = Desk::new(SMALL);
     let kinds = [
         ("losses", "loss.triplet"),

@@ -1,4 +1,4 @@
-//! Stories with the real trainer.
+//! Training with the real trainer.
 
 use std::{fs, io::Write, path::Path, thread, time::Duration};
 
@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::desk::{Desk, Done};
 
-/// Easy glyphs and a small network: a few seconds for each run.
+/// Easy glyphs and a small network: each run takes a few seconds.
 const LEARNING: &str = r#"
 [sweep]
 name = "small"
@@ -41,7 +41,7 @@ checkpoint_seconds = 0
 metrics = ["recall@1", "map@r"]
 "#;
 
-/// The mean MAP@R of a method, in percent, from the table's CSV.
+/// Returns the mean MAP@R of a method in percent, from the CSV table.
 fn map_at_r(desk: &Desk, method: &str) -> f64 {
     let csv = desk.read("reports/small/table.csv");
     let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
@@ -58,7 +58,7 @@ fn map_at_r(desk: &Desk, method: &str) -> f64 {
 }
 
 #[test]
-fn learning_is_real_and_shuffled_labels_teach_nothing() {
+fn training_improves_retrieval_and_shuffled_labels_do_not() {
     let desk = Desk::real(LEARNING);
     desk.run().assert_code(0).assert_says("Glyphs (synthetic)");
     let (untrained, trained) = (
@@ -81,7 +81,7 @@ fn learning_is_real_and_shuffled_labels_teach_nothing() {
 }
 
 #[test]
-fn killed_trainings_end_with_the_same_bits() {
+fn killed_training_ends_with_the_same_bits() {
     let sweep = LEARNING
         .replace("seeds = 2", "seeds = 1\nfolds = 2")
         .replace("steps = 200", "steps = 24\nvalidate_every = 8");
@@ -122,7 +122,7 @@ fn killed_trainings_end_with_the_same_bits() {
 }
 
 #[test]
-fn the_real_omniglot_is_added_and_a_damaged_image_in_it_is_named() {
+fn the_real_omniglot_is_added_and_a_damaged_image_in_it_is_reported() {
     let archives = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/omniglot");
     if !archives.is_dir() {
         eprintln!(
@@ -162,7 +162,7 @@ fn the_real_omniglot_is_added_and_a_damaged_image_in_it_is_named() {
 }
 
 #[test]
-fn what_is_no_archive_is_refused() {
+fn a_file_that_is_not_an_archive_is_refused() {
     let desk = Desk::real(LEARNING);
     let add = |name: &str| -> Done { desk.sweep(&["data", "add", "omniglot", name]) };
     add("nowhere.zip")

@@ -1,10 +1,10 @@
-//! Trained weights, from a file to a plan.
+//! `sweep weights`, and plans that use weights.
 
 use std::fs;
 
 use crate::desk::{Desk, Done, SMALL};
 
-/// Two runs that start from weights called `trained`.
+/// Returns a sweep of two runs that start from weights named `trained`.
 fn sweep() -> String {
     SMALL
         .replace(
@@ -17,7 +17,7 @@ fn sweep() -> String {
         )
 }
 
-/// With a file to add. What it holds is the trainer's affair.
+/// Creates a desk with a file to add. Only the trainer reads it.
 fn desk() -> Desk {
     let desk = Desk::new(&sweep());
     fs::write(desk.path("some.safetensors"), "abc").unwrap();
@@ -38,7 +38,7 @@ fn add(desk: &Desk, name: &str) -> Done {
 }
 
 #[test]
-fn weights_that_were_added_are_listed_and_checked() {
+fn added_weights_are_listed_and_checked() {
     let desk = desk();
     desk.sweep(&["weights", "list"])
         .assert_code(0)
@@ -63,7 +63,7 @@ fn weights_that_were_added_are_listed_and_checked() {
 }
 
 #[test]
-fn a_name_that_is_no_file_name_and_a_backbone_that_is_none_are_refused() {
+fn an_invalid_name_and_an_unknown_backbone_are_refused() {
     let desk = desk();
     add(&desk, "../trained")
         .assert_code(1)
@@ -91,7 +91,7 @@ fn a_name_that_is_no_file_name_and_a_backbone_that_is_none_are_refused() {
 }
 
 #[test]
-fn a_sweep_without_its_weights_can_be_planned_and_not_run() {
+fn a_sweep_with_missing_weights_can_be_planned_but_not_run() {
     let desk = desk();
     let how = "sweep weights add trained FILE.safetensors --backbone squeezenet";
     desk.sweep(&["plan", "sweep.toml"])

@@ -7,7 +7,10 @@ use clap::Args;
 use super::{Exit, Target, colour_on_stderr, counted, show, tell};
 use crate::config::Sweep;
 
-/// Checks a sweep file without running, reading data or writing anything.
+/// Check a sweep file without running it
+///
+/// Prints the number of results, and warns about rules of a fair comparison that do not hold. Reads no data and writes
+/// nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

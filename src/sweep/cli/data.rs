@@ -23,23 +23,25 @@ use crate::{
     run::trainer::Trainer,
 };
 
-/// Commands about data sets.
+/// Add, list, check and draw data sets
 #[derive(Debug, Subcommand)]
 pub(super) enum Data {
-    /// Unpack, link and verify a downloaded data set
+    /// Add a downloaded data set
     Add(Add),
-    /// List the data sets that were added
+    /// List data sets
     List(List),
-    /// Decode every image of a data set once and say what they are like
+    /// Decode every image and report problems
     Check(check::Check),
-    /// Draw some images of some classes of a data set
+    /// Draw some images of each class
     Show(sheet::Show),
 }
 
-/// Brings what was downloaded into the data root, reads its lists and verifies its counts.
+/// Add a downloaded data set
+///
+/// Unpacks archives, links folders, and verifies the published number of images and classes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Names: omniglot, cub200, cars196, sop, in_shop; any other name is a data set of your own.
+`sweep show data` lists the known names. Any other name is a data set of your own.
 
 Examples:
   sweep data add omniglot images_background.zip images_evaluation.zip
@@ -47,21 +49,21 @@ Examples:
   sweep data add cars196 car_ims.tgz cars_annos.mat
   sweep data add cars196 cars_train.tgz cars_test.tgz car_devkit.tgz cars_test_annos_withlabels.mat
   sweep data add sop Stanford_Online_Products.zip
-  sweep data add in_shop /datasets/inshop                   a folder with Eval/ and Img/: it is linked to
-  sweep data add birds ~/birds --root /datasets             your own: a manifest.csv, lists, or a folder per class")]
+  sweep data add in_shop /datasets/inshop                   a folder with Eval/ and Img/
+  sweep data add birds ~/birds --root /datasets             your own images")]
 pub(super) struct Add {
-    /// Which data set it is, or a new name
+    /// Name of a known data set, or a new name
     name: String,
-    /// Downloaded archives, folders that are already unpacked, and single files such as annotations
+    /// Archives, unpacked folders and annotation files
     #[arg(required = true)]
     from: Vec<PathBuf>,
-    /// The data root: the data set gets a folder of its own in it
+    /// Folder of data sets
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     root: PathBuf,
-    /// Copy folders; otherwise they stay where they are and are linked to
+    /// Copy folders instead of linking them
     #[arg(long)]
     copy: bool,
-    /// Accept other counts than the published ones; tables will say so
+    /// Accept counts that differ from the published ones; tables say so
     #[arg(long)]
     allow_other_counts: bool,
     /// A program to use in the place of `sweep-trainer`
@@ -69,10 +71,10 @@ pub(super) struct Add {
     trainer: Option<PathBuf>,
 }
 
-/// Lists the data sets that were added.
+/// List data sets
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// The data root
+    /// Folder of data sets
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     root: PathBuf,
 }
@@ -129,9 +131,9 @@ fn named(name: &str) -> Result<Dataset, Exit> {
 /// A data set that was added.
 #[derive(Debug, Args)]
 struct Added {
-    /// Which data set: a name that `sweep data list` shows
+    /// Name of a data set, as `sweep data list` shows it
     name: String,
-    /// The data root
+    /// Folder of data sets
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     root: PathBuf,
     /// A program to use in the place of `sweep-trainer`

@@ -21,27 +21,29 @@ use crate::{
     },
 };
 
-/// Tells which runs are kept, changed, added and dropped from one sweep file to another, or since the file was last
-/// run, and by which key. Runs nothing.
+/// Show which runs an edit of a sweep file affects
+///
+/// Compares a file with its last run, or two files, and lists the runs that are kept, changed, added and dropped, by key.
+/// Runs nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sweep diff sweeps/omniglot.toml                              what have I changed since I last ran it?
-  sweep diff sweeps/omniglot.toml --set training.steps=100     what would this change?
+  sweep diff sweeps/omniglot.toml                              edits since the last run
+  sweep diff sweeps/omniglot.toml --set training.steps=100     the effect of an override
   sweep diff old.toml new.toml
   sweep diff old.toml new.toml --json | jq '.changed[] | [.key, .before, .after, .runs]'")]
 pub(super) struct Diff {
-    /// The sweep file, or the older of two
+    /// The sweep file, or the older of two files
     a: PathBuf,
-    /// The newer of two; without, A is compared with what `sweep run` last ran under its name
+    /// The newer of two files [default: compare A with its last run]
     b: Option<PathBuf>,
-    /// Put a value into the newer sweep first
+    /// Override a value of the newer sweep for this command
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Where runs are kept
+    /// Folder of finished and interrupted runs
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
-    /// Print everything as one JSON object, with the name of each run
+    /// Print one JSON object, with the id of each run
     #[arg(long)]
     json: bool,
 }

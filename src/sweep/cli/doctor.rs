@@ -22,21 +22,21 @@ use crate::{
     },
 };
 
-/// Tells what the program found here: trainer, libtorch, processors, GPUs, disk.
+/// Check the machine: trainer, libtorch, GPUs, disk, determinism
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sweep doctor
-  sweep doctor --determinism                      train a few steps twice, and once with an interruption
-  sweep doctor --determinism sweeps/omniglot.toml     the first method of a sweep, on its device")]
+  sweep doctor --determinism                      train a few steps repeatedly and compare the bits
+  sweep doctor --determinism sweeps/omniglot.toml     with the first method of this sweep")]
 pub(super) struct Doctor {
-    /// Train a few steps of a sweep's first method again and again and compare the bits
+    /// Train a few steps repeatedly, once with an interruption, and compare the bits
     #[arg(long)]
     determinism: bool,
-    /// The sweep file; without one, a small training that needs no data
+    /// Sweep file whose first method is trained [default: a small training without data files]
     #[arg(requires = "determinism")]
     file: Option<PathBuf>,
-    /// Where runs are kept
+    /// Folder of finished and interrupted runs
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
     /// A program to use in the place of `sweep-trainer`

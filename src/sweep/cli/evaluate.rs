@@ -22,15 +22,16 @@ use crate::{
     run::trainer::Trainer,
 };
 
-/// Measures how well embeddings retrieve images of their class: exactly, and whatever made them. Without query files,
-/// each image is a query against all the others. With RUN, a finished run is measured once more.
+/// Evaluate embeddings from any program, or a finished run again
+///
+/// Without query files, each image is a query against all others. Results are exact.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Files:
   embeddings  n rows of d numbers: .npy (float32 or float64), .safetensors, or CSV
-  labels      n labels: .npy (whole numbers), or any text, one a line
+  labels      n labels: .npy (integers), or text with one label per line
 
-Metrics: recall@K, precision@1, r_precision, map@r, map, mrr, and of clusters nmi, ami, f1 (these take longer).
+Metrics: recall@K, precision@1, r_precision, map@r, map, mrr; of clusters, which take longer: nmi, ami, f1.
 
 Examples:
   sweep evaluate --embeddings test.npy --labels test.txt
@@ -38,16 +39,16 @@ Examples:
       --query-embeddings query.npy --query-labels query.txt --metrics recall@1,recall@10,map@r --json
   sweep evaluate 6b1c5a0e7a1f2d34 --metrics nmi,ami")]
 pub(super) struct Evaluate {
-    /// A run's id or its folder
+    /// Id or folder of a run
     #[arg(conflicts_with = "embeddings")]
     run: Option<String>,
-    /// The embeddings that are searched
+    /// Embeddings to search
     #[arg(long, value_name = "FILE", requires = "labels")]
     embeddings: Option<PathBuf>,
-    /// Their labels
+    /// Labels of the embeddings
     #[arg(long, value_name = "FILE", requires = "embeddings")]
     labels: Option<PathBuf>,
-    /// The embeddings that are searched for, if they are not the same
+    /// Embeddings of queries, if they differ from the searched ones
     #[arg(
         long,
         value_name = "FILE",
@@ -55,16 +56,16 @@ pub(super) struct Evaluate {
         requires = "embeddings"
     )]
     query_embeddings: Option<PathBuf>,
-    /// Their labels
+    /// Labels of the queries
     #[arg(long, value_name = "FILE", requires = "query_embeddings")]
     query_labels: Option<PathBuf>,
-    /// What to measure, with commas between
+    /// Metrics, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = Metric::from_str)]
     metrics: Vec<Metric>,
     /// How embeddings are compared
     #[arg(long, value_enum, default_value = "cosine", conflicts_with = "run")]
     distance: Distance,
-    /// Print one JSON object of names and numbers
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -74,10 +75,10 @@ pub(super) struct Evaluate {
 /// Where runs and the trainer are.
 #[derive(Debug, Args)]
 pub(super) struct Place {
-    /// Where runs are kept
+    /// Folder of finished and interrupted runs
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
-    /// CPU threads to use; as many as there are cores if none is said
+    /// Number of CPU threads [default: all cores]
     #[arg(long, value_name = "COUNT")]
     threads: Option<u32>,
     /// A program to use in the place of `sweep-trainer`
@@ -87,11 +88,11 @@ pub(super) struct Place {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Distance {
-    /// By the cosine of the angle between them; they need not be normalised
+    /// Cosine similarity; embeddings need not be normalized
     Cosine,
-    /// By their Euclidean distance
+    /// Euclidean distance
     Euclidean,
-    /// By their dot product
+    /// Dot product
     Dot,
 }
 

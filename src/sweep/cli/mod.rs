@@ -43,7 +43,7 @@ use crate::{
     run::slots::Machine,
 };
 
-/// Fair comparisons of deep-metric-learning methods: a TOML file in, a table with confidence intervals out.
+/// Compare deep-metric-learning methods fairly: a TOML file in, a table with confidence intervals out
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
@@ -53,50 +53,53 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 First steps:
-  sweep run sweeps/quickstart.toml           a built-in data set, three minutes on a laptop
-  sweep data add omniglot images_*.zip       unpack and verify a downloaded data set into data/
-  sweep plan sweeps/omniglot.toml            what would run, what is there already, and why
-  sweep run sweeps/omniglot.toml             run it; the same command again resumes it
+  sweep run sweeps/quickstart.toml       compare losses on a built-in data set
+  sweep data add omniglot images_*.zip   add a downloaded data set
+  sweep plan sweeps/omniglot.toml        see what would run
+  sweep run sweeps/omniglot.toml         run it; the same command resumes it
+  sweep show losses                      see what a sweep file can name
 
 Exit codes:
   0    done
-  1    a mistake in the command, the sweep file, the data or the set-up; nothing was lost
-  2    the sweep ended, but some runs failed; the table shows them as failed
-  3    the sweep could not go on: a disk is full, or results cannot be written
-  4    another `sweep` is running in the same results folder
-  130  interrupted; the same command resumes";
+  1    a mistake in the command, the sweep file, the data or the set-up
+  2    the sweep ended, but some runs failed; the table shows which
+  3    the sweep could not continue, for example because a disk is full
+  4    another `sweep` works in the same results folder
+  130  interrupted; the same command resumes
+
+Documentation: README.md and docs/";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check a sweep file and say what it amounts to
+    /// Check a sweep file without running it
     Check(check::Check),
-    /// Show what would run, what is there already, and why
+    /// Show what would run, why, and how long it takes
     Plan(plan::PlanCommand),
-    /// Tell which runs a change of a sweep file keeps, adds, drops and changes, and by which key
+    /// Show which runs an edit of a sweep file affects
     Diff(diff::Diff),
-    /// Run a sweep, or resume it, and print its table
+    /// Run or resume a sweep and print its table
     Run(run::Run),
-    /// Show how far a sweep is and what failed
+    /// Show progress and failures
     Status(status::Status),
-    /// Tell why a run has to run, what has been tried, and what sets it apart from the nearest finished one
+    /// Explain why a run has to run, or is reused
     Why(why::Why),
-    /// Make the table from what is there
+    /// Rebuild the table from finished runs
     Report(report::Report),
-    /// Show the losses, miners and other parts that a sweep file can name
+    /// List losses, miners and everything else that a sweep file can name
     Show(show::Show),
-    /// Print a JSON Schema of sweep files, for completion and checking in editors
+    /// Print a JSON Schema of sweep files for editors
     Schema(schema::SchemaCommand),
-    /// Measure anyone's embeddings, or a finished run once more
+    /// Evaluate embeddings from any program, or a finished run again
     Evaluate(evaluate::Evaluate),
-    /// Draw a test image and those nearest to it
+    /// Draw a test image and its nearest neighbors
     Neighbours(neighbours::Neighbours),
-    /// Add downloaded data sets, look at them and check them
+    /// Add, list, check and draw data sets
     #[command(subcommand)]
     Data(data::Data),
-    /// Add trained weights, or verify those that were added
+    /// Add, list and verify pretrained weights
     #[command(subcommand)]
     Weights(weights::WeightsCommand),
-    /// Tell what this machine can do, and whether it computes the same bits twice
+    /// Check the machine: trainer, libtorch, GPUs, disk, determinism
     Doctor(doctor::Doctor),
 }
 
@@ -105,11 +108,11 @@ enum Command {
 struct Target {
     /// The sweep file
     file: PathBuf,
-    /// Put a value into the sweep file first, e.g. --set training.steps=500 or
-    /// --set 'method."Triplet, semi-hard".loss.triplet.margin=0.2'
+    /// Override a value for this command, e.g. --set training.steps=500 or
+    /// --set 'method."Triplet, semi-hard".loss.triplet.margin=0.2'; the file stays as it is
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Where runs are kept
+    /// Folder of finished and interrupted runs
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
 }

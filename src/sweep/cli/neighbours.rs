@@ -8,22 +8,23 @@ use schema::{Finished, NeighboursWork, Work};
 use super::{Exit, evaluate::Place, foreground::no_last_word, show, tell};
 use crate::ledger::absolute;
 
-/// Draws a test image and those nearest to it, in green frames those of its class and in red ones the others, and
-/// prints where the picture is.
+/// Draw a test image and its nearest neighbors
+///
+/// Neighbors of the same class have green frames, others have red ones. Prints the path of the picture.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   sweep neighbours 6b1c5a0e7a1f2d34 --query 17 --count 20")]
 pub(super) struct Neighbours {
-    /// A run's id or its folder
+    /// Id or folder of a run
     run: String,
-    /// Which test image, counted from 0
+    /// Index of the test image, from 0
     #[arg(long, value_name = "IMAGE")]
     query: u64,
-    /// How many neighbours
+    /// Number of neighbors
     #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: u32,
-    /// The picture to write; neighbours-IMAGE.png in the run's folder if none is said
+    /// Picture to write [default: neighbours-IMAGE.png in the folder of the run]
     #[arg(long, value_name = "FILE")]
     into: Option<PathBuf>,
     #[command(flatten)]

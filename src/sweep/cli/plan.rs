@@ -22,35 +22,36 @@ use crate::{
     run::slots::Slot,
 };
 
-/// Shows what would run and what is reused, each run with its name and the reason, and how long it will take as far as
-/// finished runs tell. Runs nothing.
+/// Show what would run, why, and how long it takes
+///
+/// Lists each run with its id and the reason why it runs or is reused. Runs nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sweep plan sweeps/omniglot.toml
-  sweep plan sweeps/omniglot.toml --set training.steps=100      what would a change run anew? (see also `sweep diff`)
-  sweep plan sweeps/omniglot.toml --origins                     where does each value come from?
-  sweep plan sweeps/omniglot.toml --dot | dot -Tsvg > plan.svg  a picture of its jobs
+  sweep plan sweeps/omniglot.toml --set training.steps=100      the effect of an override
+  sweep plan sweeps/omniglot.toml --origins                     the file and line of each value
+  sweep plan sweeps/omniglot.toml --dot | dot -Tsvg > plan.svg  draw the jobs
   sweep plan sweeps/omniglot.toml --json | jq '.jobs[] | select(.todo)'
 
-The time is that of finished runs like those that are to run: of the same recipe with another seed or fold, or of the
-same network, images and batch, by steps. Where nothing like a run has finished, it is said to be unknown.")]
+Times are estimated from similar finished runs: the same recipe with another seed or fold, or the same network, images
+and batch, in proportion to the steps. Without a similar run, the time is unknown.")]
 pub(super) struct PlanCommand {
     #[command(flatten)]
     target: Target,
-    /// List every run, however many there are
+    /// List every run, even if there are many
     #[arg(long)]
     runs: bool,
-    /// Show where each value is from: the file and line, a preset, --set, or the default
+    /// Show the origin of each value: file and line, preset, --set or default
     #[arg(long)]
     origins: bool,
-    /// Print everything as one JSON object: members, recipes, jobs, their order and the forecast
+    /// Print one JSON object: members, recipes, jobs, their order and the forecast
     #[arg(long, group = "form")]
     json: bool,
-    /// Print the jobs as a graph for Graphviz
+    /// Print the graph of jobs for Graphviz
     #[arg(long, group = "form")]
     dot: bool,
-    /// Print the jobs as a graph for Mermaid, which code hosts draw in Markdown
+    /// Print the graph of jobs for Mermaid, which code hosts draw in Markdown
     #[arg(long, group = "form")]
     mermaid: bool,
 }

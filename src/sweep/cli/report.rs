@@ -19,8 +19,14 @@ pub(super) use rows::{state_of, state_of_ensemble};
 use super::{Exit, Opened, Target, colour_on_stdout, show, studies, tell};
 use crate::config::{Quoted, Sweep};
 
-/// Makes the tables from the results that are there, and prints them.
+/// Rebuild the table from finished runs
+///
+/// Prints the tables and writes them, with their statistics, to reports/NAME/. Runs nothing.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sweep report sweeps/omniglot.toml
+  sweep report sweeps/omniglot.toml --set 'report.layout=\"benchmark\"'")]
 pub(super) struct Report {
     #[command(flatten)]
     target: Target,
@@ -31,7 +37,7 @@ pub(super) struct Report {
 /// Where tables go.
 #[derive(Debug, Args)]
 pub(super) struct Destination {
-    /// Where tables are written, in a folder with the sweep's name
+    /// Folder of tables; each sweep has a folder with its name in it
     #[arg(long, value_name = "FOLDER", default_value = "reports")]
     reports: PathBuf,
 }

@@ -32,21 +32,22 @@ use crate::{
     },
 };
 
-/// Runs a sweep to its table. Finished runs are not repeated and interrupted ones continue from their last
-/// checkpoint, so resuming is the same command again.
+/// Run or resume a sweep and print its table
+///
+/// Finished runs are reused and interrupted ones continue from their last checkpoint, so the same command resumes a sweep.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sweep run sweeps/quickstart.toml
   sweep run sweeps/omniglot.toml --set data.root=/datasets/omniglot
   sweep run sweeps/omniglot.toml --set training.steps=100 --set sweep.name=trial
-  sweep run sweeps/omniglot.toml            again, after Ctrl-C, a crash or an edit: resumes")]
+  sweep run sweeps/omniglot.toml            resume after Ctrl-C, a crash or an edit")]
 pub(super) struct Run {
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
     destination: Destination,
-    /// A program to use in the place of `sweep-trainer`
+    /// Program to run instead of `sweep-trainer`; see docs/trainer-protocol.md
     #[arg(long, value_name = "PROGRAM")]
     trainer: Option<PathBuf>,
 }

@@ -5,22 +5,24 @@ use clap::Args;
 use super::{Exit, show_json};
 use crate::config::json_schema;
 
-/// Prints a JSON Schema of sweep files, with which editors complete keys, explain settings and mark mistakes.
+/// Print a JSON Schema of sweep files for editors
+///
+/// With it, editors complete keys, explain settings and mark mistakes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Once:
+Create the schema once:
   sweep schema > sweep.schema.json
 
-Then, as the first line of a sweep file beside it:
+Write this as the first line of a sweep file in the same folder:
   #:schema ./sweep.schema.json
 
-Editors with Taplo understand that line: VS Code with \"Even Better TOML\", Neovim, Helix and Emacs with
-`taplo lsp`, and on the command line `taplo lint FILE`. For all sweep files of a project write instead, into .taplo.toml:
+Editors with Taplo read that line: VS Code with \"Even Better TOML\"; Neovim, Helix and Emacs with `taplo lsp`. For all
+sweep files of a project, write this into .taplo.toml instead:
   [[rule]]
   include = [\"sweeps/*.toml\"]
   schema.path = \"./sweep.schema.json\"
 
-The schema knows every key and its type; what goes with what is for `sweep check FILE` to say.")]
+The schema knows keys and types. `sweep check FILE` also knows which settings go together.")]
 pub(super) struct SchemaCommand {}
 
 impl SchemaCommand {

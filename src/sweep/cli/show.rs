@@ -11,20 +11,21 @@ use serde_json::{Value, json};
 use super::{Exit, show};
 use crate::config::{Rule, json_schema, presets};
 
-/// Shows the parts that a sweep file can name: what each computes, its settings with their defaults, where it
-/// comes from, and the bounds within which the Reality Check searched.
+/// List losses, miners and everything else that a sweep file can name
+///
+/// Shows what each computes, its settings and defaults, its source, and the ranges that the Reality Check searched.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sweep show losses                     all of them: formula, defaults, source
-  sweep show losses triplet             with what each setting means
+  sweep show losses                     formula, defaults and source of each loss
+  sweep show losses triplet             also the meaning of each setting
   sweep show backbones resnet
-  sweep show data                       data sets, and what is measured on them
-  sweep show protocol reality_check     all that the protocol stands for")]
+  sweep show data                       data sets and their usual metrics
+  sweep show protocol reality_check     all settings of the protocol")]
 pub(super) struct Show {
-    /// Which kind of part
+    /// Kind of part
     kind: Kind,
-    /// Only parts whose name contains this
+    /// Show only parts whose name contains this, in detail
     name: Option<String>,
 }
 
@@ -54,14 +55,14 @@ enum Kind {
     Regularizers,
     /// `strategy = "NAME"` in [search]
     Strategies,
-    /// `dataset = "NAME"` in [data], with classes and the usual Recall@K
+    /// `dataset = "NAME"` in [data]
     Data,
-    /// `extends = ["presets/NAME"]`; with a name, its text
+    /// `extends = ["presets/NAME"]`; with a name, the preset itself
     Presets,
-    /// `protocol = "NAME"` in [sweep]; with a name, all that it stands for
+    /// `protocol = "NAME"` in [sweep]; with a name, all its settings
     #[value(alias = "protocol")]
     Protocols,
-    /// What has to hold for methods to be compared, and why; `[[waive]] rule = "F4"` waives one
+    /// Rules of a fair comparison; `[[waive]] rule = "F4"` waives one
     Rules,
 }
 

@@ -15,8 +15,13 @@ use crate::{
     plan::{Member, Plan, freshness},
 };
 
-/// Shows how far a sweep is. Can be asked at any time, also while it runs.
+/// Show progress and failures
+///
+/// Works at any time, also while the sweep runs.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sweep status sweeps/omniglot.toml")]
 pub(super) struct Status {
     #[command(flatten)]
     target: Target,

@@ -21,56 +21,58 @@ use crate::{
     run::trainer::Trainer,
 };
 
-/// Commands about trained weights.
+/// Add, list and verify pretrained weights
 #[derive(Debug, Subcommand)]
 pub(super) enum WeightsCommand {
-    /// Verify trained weights and keep them under a name that sweep files use
+    /// Verify pretrained weights and keep them under a name
     Add(Add),
-    /// Show what was added
+    /// List weights
     List(List),
-    /// Verify again what was added: hash, names, shapes
+    /// Verify added weights again: hash, names, shapes
     Check(Check),
 }
 
-/// Verifies that a file holds every tensor of a backbone in its shape, copies it to the folder of weights and writes a
-/// manifest beside it.
+/// Verify pretrained weights and keep them under a name
+///
+/// Verifies every tensor's name and shape, copies the file to the folder of weights, and writes a manifest beside it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   scripts/convert_weights.py resnet50-0676ba61.pth imagenet.safetensors
   sweep weights add imagenet imagenet.safetensors --backbone resnet50 --source torchvision --licence BSD-3-Clause
-then, in a sweep file:
+
+Then, in a sweep file:
   [model]
   backbone.resnet50 = { weights = \"imagenet\" }")]
 pub(super) struct Add {
-    /// What sweep files shall call them
+    /// Name for sweep files
     name: String,
-    /// A safetensors file; `scripts/convert_weights.py` makes one of a `.pth` file
+    /// A safetensors file; `scripts/convert_weights.py` converts `.pth` files
     file: PathBuf,
-    /// The backbone they are of, as a sweep file names it
+    /// Backbone, as a sweep file names it
     #[arg(long)]
     backbone: String,
-    /// Where they come from, for the record
+    /// Origin, for the record
     #[arg(long)]
     source: Option<String>,
-    /// Their licence, for the record
+    /// License, for the record
     #[arg(long)]
     licence: Option<String>,
     #[command(flatten)]
     folder: Folder,
 }
 
-/// Shows what was added.
+/// List weights
 #[derive(Debug, Args)]
 pub(super) struct List {
     #[command(flatten)]
     folder: Folder,
 }
 
-/// Verifies again what was added.
+/// Verify added weights again
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Which; all if none is named
+    /// Names of weights [default: all]
     names: Vec<String>,
     #[command(flatten)]
     folder: Folder,
@@ -79,7 +81,7 @@ pub(super) struct Check {
 /// Where weights are.
 #[derive(Debug, Args)]
 struct Folder {
-    /// The folder of weights
+    /// Folder of weights
     #[arg(long, value_name = "FOLDER", default_value = ROOT)]
     root: PathBuf,
     /// A program to use in the place of `sweep-trainer`

@@ -16,29 +16,30 @@ use crate::{
     },
 };
 
-/// Tells why a run has to run or is reused, what attempts there were, and in what it differs from the finished run that
-/// is most like it.
+/// Explain why a run has to run, or is reused
+///
+/// Lists the attempts at the run, and how it differs from the most similar finished run.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sweep why 7f2c                                a run of any sweep that was run before, by the start of its name
-  sweep why 7f2c sweeps/omniglot.toml           a run of this file; `sweep plan` prints their names
+  sweep why 7f2c                                a run of any earlier sweep, by the start of its id
+  sweep why 7f2c sweeps/omniglot.toml           a run of this file; `sweep plan` lists the ids
   sweep why 7f2c --json | jq '.differences[0]'
 
-Runs differ by a setting, the content of the data set, the held-out fold, the seed, the version of what recipes
-mean, or the kind of arithmetic. Equal runs are one run, whatever sweep and method they belong to.")]
+Two runs differ by a setting, the content of the data set, the held-out fold, the seed, the kind of device, or the version
+of the program's formats. Equal runs are the same run, in whatever sweep and method they occur.")]
 pub(super) struct Why {
-    /// The name of a run, or its beginning
+    /// Id of a run, or its beginning
     run: String,
-    /// The sweep file that it is of; without, the sweeps that were run before are looked through
+    /// Sweep file with the run [default: all earlier sweeps]
     file: Option<PathBuf>,
-    /// Put a value into the sweep file first
+    /// Override a value for this command
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Where runs are kept
+    /// Folder of finished and interrupted runs
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
-    /// Print everything as one JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }

@@ -10,8 +10,9 @@ use super::{
     Added,
 };
 
-/// Decodes every image once and tells counts, sizes and formats, images that cannot be read, and images that are
-/// exactly the same. Exits with 1 if there are images that cannot be read.
+/// Decode every image and report problems
+///
+/// Prints counts, sizes and formats, and lists unreadable and duplicate images. Exits with 1 if an image is unreadable.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

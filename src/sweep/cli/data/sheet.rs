@@ -11,8 +11,9 @@ use super::{
 };
 use crate::ledger::absolute;
 
-/// Draws some images of some classes, a class a row with its name, and prints where the picture is. Queries have blue
-/// frames where the data set tells them from a gallery.
+/// Draw some images of each class
+///
+/// Draws one row per class, and prints the path of the picture. Queries have blue frames if the data set has a gallery.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -20,25 +21,25 @@ Example:
 pub(in crate::cli) struct Show {
     #[command(flatten)]
     added: Added,
-    /// Which half of it
+    /// Training or test classes
     #[arg(long, value_enum, default_value = "train")]
     split: Split,
-    /// How many classes, evenly spread over all
+    /// Number of classes, evenly spread
     #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=200))]
     classes: u32,
-    /// How many images of each
+    /// Number of images of each class
     #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=100))]
     per_class: u32,
-    /// The picture to write; NAME-SPLIT.png if none is said
+    /// Picture to write [default: NAME-SPLIT.png]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Split {
-    /// What is trained on
+    /// Training classes
     Train,
-    /// What is tested on
+    /// Test classes
     Test,
 }
 
