@@ -26,13 +26,9 @@ use crate::{
 /// Add, list, check and draw data sets
 #[derive(Debug, Subcommand)]
 pub(super) enum Data {
-    /// Add a downloaded data set
     Add(Add),
-    /// List data sets
     List(List),
-    /// Decode every image and report problems
     Check(check::Check),
-    /// Draw some images of each class
     Show(sheet::Show),
 }
 

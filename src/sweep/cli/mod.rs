@@ -71,35 +71,21 @@ Documentation: README.md and docs/";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check a sweep file without running it
     Check(check::Check),
-    /// Show what would run, why, and how long it takes
     Plan(plan::PlanCommand),
-    /// Show which runs an edit of a sweep file affects
     Diff(diff::Diff),
-    /// Run or resume a sweep and print its table
     Run(run::Run),
-    /// Show progress and failures
     Status(status::Status),
-    /// Explain why a run has to run, or is reused
     Why(why::Why),
-    /// Rebuild the table from finished runs
     Report(report::Report),
-    /// List losses, miners and everything else that a sweep file can name
     Show(show::Show),
-    /// Print a JSON Schema of sweep files for editors
     Schema(schema::SchemaCommand),
-    /// Evaluate embeddings from any program, or a finished run again
     Evaluate(evaluate::Evaluate),
-    /// Draw a test image and its nearest neighbors
     Neighbours(neighbours::Neighbours),
-    /// Add, list, check and draw data sets
     #[command(subcommand)]
     Data(data::Data),
-    /// Add, list and verify pretrained weights
     #[command(subcommand)]
     Weights(weights::WeightsCommand),
-    /// Check the machine: trainer, libtorch, GPUs, disk, determinism
     Doctor(doctor::Doctor),
 }
 

@@ -34,8 +34,8 @@ Examples:
   sweep plan sweeps/omniglot.toml --dot | dot -Tsvg > plan.svg  draw the jobs
   sweep plan sweeps/omniglot.toml --json | jq '.jobs[] | select(.todo)'
 
-Times are estimated from similar finished runs: the same recipe with another seed or fold, or the same network, images
-and batch, in proportion to the steps. Without a similar run, the time is unknown.")]
+Times are estimated from similar finished runs: the same recipe with another seed or fold, or the same network, \
+images and batch, in proportion to the steps. Without a similar run, the time is unknown.")]
 pub(super) struct PlanCommand {
     #[command(flatten)]
     target: Target,

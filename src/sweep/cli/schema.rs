@@ -16,8 +16,8 @@ Create the schema once:
 Write this as the first line of a sweep file in the same folder:
   #:schema ./sweep.schema.json
 
-Editors with Taplo read that line: VS Code with \"Even Better TOML\"; Neovim, Helix and Emacs with `taplo lsp`. For all
-sweep files of a project, write this into .taplo.toml instead:
+Editors with Taplo read that line: VS Code with \"Even Better TOML\"; Neovim, Helix and Emacs with `taplo lsp`. \
+For all sweep files of a project, write this into .taplo.toml instead:
   [[rule]]
   include = [\"sweeps/*.toml\"]
   schema.path = \"./sweep.schema.json\"

@@ -24,11 +24,8 @@ use crate::{
 /// Add, list and verify pretrained weights
 #[derive(Debug, Subcommand)]
 pub(super) enum WeightsCommand {
-    /// Verify pretrained weights and keep them under a name
     Add(Add),
-    /// List weights
     List(List),
-    /// Verify added weights again: hash, names, shapes
     Check(Check),
 }
 

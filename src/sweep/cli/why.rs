@@ -26,8 +26,8 @@ Examples:
   sweep why 7f2c sweeps/omniglot.toml           a run of this file; `sweep plan` lists the ids
   sweep why 7f2c --json | jq '.differences[0]'
 
-Two runs differ by a setting, the content of the data set, the held-out fold, the seed, the kind of device, or the version
-of the program's formats. Equal runs are the same run, in whatever sweep and method they occur.")]
+Two runs differ by a setting, the content of the data set, the held-out fold, the seed, the kind of device, or the \
+version of the program's formats. Equal runs are the same run, in whatever sweep and method they occur.")]
 pub(super) struct Why {
     /// Id of a run, or its beginning
     run: String,
