@@ -1,104 +1,91 @@
-//! What a table lets one claim: whether the best of a column is distinguishable from the runner-up, and if not, how many
-//! more seeds would settle it.
+//! What a table lets one claim: whether the best row of a column is distinguishable from the
+//! runner-up, and if not, how many more seeds would settle it.
 
 use std::collections::BTreeMap;
 
-use schema::Metric;
+use polars::prelude::PolarsResult;
 
 use crate::{
-    gather::Runs,
-    standing::{Candidate, FEWEST, Standing, best, differences},
+    key::{CellIndex, Panel},
+    measured::Measured,
+    significance::{FEWEST, Significance},
     stats::paired,
-    summary::Summary,
-    table::{At, candidate},
 };
 
-/// One sentence for each data set and way to take folds together, by its most telling metric.
+/// One sentence for each data set and way to combine folds, by its primary metric.
 pub(crate) fn claims(
-    lines: &[Runs<'_>],
-    summaries: &BTreeMap<At, Summary>,
-    standings: &BTreeMap<At, Standing>,
-    axes: &[String],
-) -> Vec<String> {
+    measured: &Measured<'_>,
+    significance: &BTreeMap<CellIndex, Significance>,
+) -> PolarsResult<Vec<String>> {
     let mut claims = Vec::new();
-    let mut first = 0;
-    for of_block in lines.chunk_by(|a, b| (a.dataset, a.together) == (b.dataset, b.together)) {
-        let cells = primary(&of_block[0].metrics)
-            .map(|metric| (first..first + of_block.len()).map(move |line| (line, metric)));
-        let cells: Vec<At> = cells.into_iter().flatten().collect();
-        claims.extend(claim(lines, &cells, summaries, standings, axes));
-        first += of_block.len();
+    for (panel, cells) in primary_cells(measured) {
+        if let Some(claim) = claim(measured, &cells, significance)? {
+            claims.push(format!("{}: {claim}", measured.names.panel(panel)));
+        }
     }
-    claims
+    Ok(claims)
 }
 
-/// The metric that comparisons are judged by: MAP@R if it is there, for it tells most.
-pub(crate) fn primary(metrics: &[Metric]) -> Option<usize> {
-    metrics
-        .iter()
-        .position(|metric| *metric == Metric::MapAtR)
-        .or((!metrics.is_empty()).then_some(0))
+/// The cells of each panel by its primary metric.
+fn primary_cells(measured: &Measured<'_>) -> BTreeMap<Panel, Vec<CellIndex>> {
+    let mut panels: BTreeMap<Panel, Vec<CellIndex>> = BTreeMap::new();
+    for (line, runs) in measured.lines.iter().enumerate() {
+        if let Some(metric) = runs.primary() {
+            let cells = panels.entry(runs.panel).or_default();
+            cells.push(CellIndex { line, metric });
+        }
+    }
+    panels
 }
 
 fn claim(
-    lines: &[Runs<'_>],
-    cells: &[At],
-    summaries: &BTreeMap<At, Summary>,
-    standings: &BTreeMap<At, Standing>,
-    axes: &[String],
-) -> Option<String> {
-    let candidates: Vec<Candidate<'_>> = cells
-        .iter()
-        .map(|&cell| candidate(lines, summaries, cell))
-        .collect();
-    let first = best(&candidates)?;
-    let is_open = |place: &usize| {
-        standings
-            .get(&cells[*place])
-            .is_none_or(|standing| *standing != Standing::Worse)
+    measured: &Measured<'_>,
+    cells: &[CellIndex],
+    significance: &BTreeMap<CellIndex, Significance>,
+) -> PolarsResult<Option<String>> {
+    let Some(best) = measured.best(cells) else {
+        return Ok(None);
     };
-    let trained =
-        |place: &usize| !candidates[*place].is_baseline && candidates[*place].summary.is_some();
-    let others = (0..cells.len())
-        .filter(|place| *place != first)
-        .filter(is_open)
-        .filter(trained);
-    let mean = |place: usize| {
-        candidates[place]
-            .summary
-            .map_or(f64::NAN, |summary| summary.mean)
+    let mut others = cells.to_vec();
+    others.retain(|cell| {
+        let is_open = significance.get(cell) != Some(&Significance::Worse);
+        *cell != best && is_open && !measured.line(*cell).is_baseline
+    });
+    let Some(second) = measured.best(&others) else {
+        return Ok(None);
     };
-    let second = others.reduce(|a, b| if mean(b) > mean(a) { b } else { a })?;
-    let (line, metric) = cells[first];
-    let metric = lines[line].metrics[metric].heading();
-    let [best, other] = [first, second].map(|place| lines[cells[place].0].name(axes));
-    let differences = differences(candidates[first].results, candidates[second].results);
-    let more = paired(&differences, &vec![0.0; differences.len()]).and_then(|paired| paired.more);
-    Some(format!(
-        "{}: {}",
-        lines[line].block(),
-        sentence(differences.len(), more, [&best, &other], &metric)
-    ))
+    let differences = measured.records.differences(&[(best, second)])?.concat();
+    let paired = paired(&differences, &vec![0.0; differences.len()]);
+    Ok(Some(sentence(&Comparison {
+        seeds: differences.len(),
+        more: paired.and_then(|paired| paired.more),
+        best: &measured.name(best.line),
+        other: &measured.name(second.line),
+        metric: &measured.metric(best).heading(),
+    })))
 }
 
-fn sentence(seeds: usize, more: Option<usize>, [best, other]: [&str; 2], metric: &str) -> String {
-    if seeds < FEWEST {
-        let have = match seeds {
-            0 => "without a seed in common".to_owned(),
-            1 => "with one seed".to_owned(),
-            _ => format!("with {seeds} seeds"),
-        };
-        let settle = more.map(|more| {
-            format!(
-                ", and about {} would settle {best} against {other} by {metric}",
-                more.max(FEWEST - seeds)
-            )
-        });
-        return format!(
-            "nothing can be claimed {have}. A test needs at least {} more{}.",
-            FEWEST - seeds,
-            settle.unwrap_or_default()
-        );
+/// The best row and its runner-up.
+struct Comparison<'a> {
+    /// Seeds that both have.
+    seeds: usize,
+    /// About as many more would show a difference of this size.
+    more: Option<usize>,
+    best: &'a str,
+    other: &'a str,
+    metric: &'a str,
+}
+
+fn sentence(comparison: &Comparison<'_>) -> String {
+    let Comparison {
+        seeds,
+        more,
+        best,
+        other,
+        metric,
+    } = comparison;
+    if *seeds < FEWEST {
+        return too_few(comparison);
     }
     let settle = match more {
         Some(0) => "a few more seeds would settle it".to_owned(),
@@ -108,13 +95,45 @@ fn sentence(seeds: usize, more: Option<usize>, [best, other]: [&str; 2], metric:
     format!("{other} is not distinguishable from {best} by {metric} with {seeds} seeds; {settle}.")
 }
 
+fn too_few(comparison: &Comparison<'_>) -> String {
+    let Comparison {
+        seeds,
+        more,
+        best,
+        other,
+        metric,
+    } = comparison;
+    let have = match seeds {
+        0 => "without a seed in common".to_owned(),
+        1 => "with one seed".to_owned(),
+        _ => format!("with {seeds} seeds"),
+    };
+    let needed = FEWEST - seeds;
+    let settle = match more {
+        Some(more) => {
+            let more = more.max(&needed);
+            format!(", and about {more} would settle {best} against {other} by {metric}")
+        }
+        None => String::new(),
+    };
+    format!("nothing can be claimed {have}. A test needs at least {needed} more{settle}.")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_claim_says_what_would_settle_it() {
-        let say = |seeds, more| sentence(seeds, more, ["A", "B"], "MAP@R");
+        let say = |seeds, more| {
+            sentence(&Comparison {
+                seeds,
+                more,
+                best: "A",
+                other: "B",
+                metric: "MAP@R",
+            })
+        };
         assert_eq!(
             say(1, None),
             "nothing can be claimed with one seed. A test needs at least 2 more."
@@ -126,15 +145,6 @@ mod tests {
         assert_eq!(
             say(5, Some(12)),
             "B is not distinguishable from A by MAP@R with 5 seeds; about 12 more would settle it (power 80 %)."
-        );
-    }
-
-    #[test]
-    fn map_at_r_tells_most() {
-        assert_eq!(primary(&[Metric::RecallAt(1), Metric::MapAtR]), Some(1));
-        assert_eq!(
-            (primary(&[Metric::RecallAt(1)]), primary(&[])),
-            (Some(0), None)
         );
     }
 }

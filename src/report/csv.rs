@@ -5,22 +5,27 @@ use std::collections::BTreeSet;
 use schema::Metric;
 
 use crate::{
-    ReportError, Table, published,
-    standing::Standing,
-    table::{Block, Cell, Group, Line, Value},
+    ReportError, Table,
+    key::Slice,
+    model::{Block, Cell, Group, Line, Value},
+    published,
+    significance::Significance,
 };
 
-/// The columns of one group: those of the same group in all blocks.
+/// The columns of the same group in all blocks.
 struct Columns {
+    slice: Slice,
     heading: String,
     metrics: Vec<Metric>,
 }
 
 impl Table {
-    /// The table as CSV: fractions in full precision, empty where nothing was measured. `n` runs finished of
-    /// `of`; `<metric>_ci95` is half the width of the confidence interval, `<metric>_standing` tells `best`,
-    /// `not_distinguishable`, `worse` and `too_few`. Columns of a group have its name before theirs. Published rows come
-    /// first, with `published` in the column `run`.
+    /// Returns the table as CSV: fractions in full precision, empty where nothing was measured.
+    ///
+    /// `n` of `of` runs finished; `<metric>_ci95` is half the width of the confidence interval,
+    /// `<metric>_standing` is `best`, `not_distinguishable`, `worse` or `too_few`. The heading of a
+    /// group comes before those of its columns. Published rows come first, with `published` in the
+    /// column `run`.
     ///
     /// # Errors
     /// If the text cannot be written.
@@ -29,138 +34,145 @@ impl Table {
         let groups = self.groups();
         writer.write_record(self.csv_headings(&groups))?;
         for block in &self.blocks {
-            for (lines, run) in [(&block.published, "published"), (&block.lines, "here")] {
-                for line in lines {
-                    writer.write_record(self.fields(block, line, run, &groups))?;
-                }
+            for line in &block.published {
+                writer.write_record(self.fields(block, line, "published", &groups))?;
+            }
+            for line in &block.lines {
+                writer.write_record(self.fields(block, line, "here", &groups))?;
             }
         }
-        let bytes = writer
-            .into_inner()
-            .map_err(|error| ::csv::Error::from(error.into_error()))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        text(writer)
     }
 
-    /// The groups of all blocks, by first appearance, with all that any block measures in them. Their own order of
-    /// metrics stays, unless they differ.
+    /// The groups of all blocks, by first appearance, each with all metrics that any block measures.
     fn groups(&self) -> Vec<Columns> {
         let mut groups: Vec<Columns> = Vec::new();
         for group in self.blocks.iter().flat_map(|block| &block.groups) {
-            let Some(known) = groups
-                .iter_mut()
-                .find(|known| known.heading == group.heading)
-            else {
-                groups.push(Columns {
+            match groups.iter_mut().find(|known| known.slice == group.slice) {
+                Some(known) => known.add(&group.metrics),
+                None => groups.push(Columns {
+                    slice: group.slice,
                     heading: group.heading.clone(),
                     metrics: group.metrics.clone(),
-                });
-                continue;
-            };
-            let all: BTreeSet<Metric> = known
-                .metrics
-                .iter()
-                .chain(&group.metrics)
-                .copied()
-                .collect();
-            if all.len() > known.metrics.len() {
-                known.metrics = all.into_iter().collect();
+                }),
             }
         }
         groups
     }
 
-    fn has(&self, what: impl Fn(&Block) -> bool) -> bool {
-        self.blocks.iter().any(what)
+    fn has_datasets(&self) -> bool {
+        self.blocks
+            .iter()
+            .any(|block| block.slice.dataset.is_some())
+    }
+
+    fn has_folds(&self) -> bool {
+        self.blocks
+            .iter()
+            .any(|block| block.slice.together.is_some())
+    }
+
+    fn has_published(&self) -> bool {
+        self.blocks.iter().any(|block| !block.published.is_empty())
     }
 
     fn csv_headings(&self, groups: &[Columns]) -> Vec<String> {
         let mut headings = Vec::new();
-        headings.extend(
-            self.has(|block| block.dataset.is_some())
-                .then(|| "dataset".to_owned()),
-        );
-        headings.extend(
-            self.has(|block| block.together.is_some())
-                .then(|| "folds".to_owned()),
-        );
+        if self.has_datasets() {
+            headings.push("dataset".to_owned());
+        }
+        if self.has_folds() {
+            headings.push("folds".to_owned());
+        }
         headings.push("method".to_owned());
         headings.extend(self.axes.iter().cloned());
-        headings.extend(
-            self.has(|block| !block.published.is_empty())
-                .then(|| "run".to_owned()),
-        );
+        if self.has_published() {
+            headings.push("run".to_owned());
+        }
         for group in groups {
-            let prefix = if group.heading.is_empty() {
-                String::new()
-            } else {
-                format!("{} ", group.heading)
-            };
-            let mut push = |name: String| headings.push(format!("{prefix}{name}"));
-            push("n".to_owned());
-            push("of".to_owned());
-            for metric in &group.metrics {
-                push(metric.to_string());
-                push(format!("{metric}_ci95"));
-                push(format!("{metric}_standing"));
-            }
+            headings.extend(group.headings());
         }
         headings
     }
 
     fn fields(&self, block: &Block, line: &Line, run: &str, groups: &[Columns]) -> Vec<String> {
         let mut fields = Vec::new();
-        let dataset = || block.dataset.clone().unwrap_or_default();
-        let together = || {
-            block
-                .together
-                .map(|together| together.to_string())
-                .unwrap_or_default()
-        };
-        fields.extend(self.has(|block| block.dataset.is_some()).then(dataset));
-        fields.extend(self.has(|block| block.together.is_some()).then(together));
+        if self.has_datasets() {
+            let dataset = block.slice.dataset;
+            fields.push(dataset.map_or_else(String::new, |key| self.names.title(key).to_owned()));
+        }
+        if self.has_folds() {
+            let together = block.slice.together;
+            fields.push(together.map_or_else(String::new, |together| together.to_string()));
+        }
         fields.push(line.method.clone());
         fields.extend(line.settings.iter().cloned());
-        fields.extend(
-            self.has(|block| !block.published.is_empty())
-                .then(|| run.to_owned()),
-        );
+        if self.has_published() {
+            fields.push(run.to_owned());
+        }
         for columns in groups {
-            let place = block
-                .groups
-                .iter()
-                .position(|group| group.heading == columns.heading);
-            fields.extend(numbers(
-                line,
-                place.map(|place| (place, &block.groups[place])),
-                columns,
-            ));
+            fields.extend(columns.values(block, line));
         }
         fields
     }
 }
 
-/// The numbers of a line in one group.
-fn numbers(line: &Line, group: Option<(usize, &Group)>, columns: &Columns) -> Vec<String> {
-    let part = group.and_then(|(place, group)| Some((line.parts[place].as_ref()?, group)));
-    let mut fields = match part {
-        Some((part, _)) if part.of > 0 => vec![part.finished.to_string(), part.of.to_string()],
-        Some(_) | None => vec![String::new(); 2],
-    };
-    for metric in &columns.metrics {
-        let cell = part.and_then(|(part, group)| {
-            let place = group
-                .metrics
-                .iter()
-                .position(|of_group| of_group == metric)?;
-            part.cells.get(place)
-        });
-        fields.extend(cell.map(values).unwrap_or_default());
+impl Columns {
+    /// Adds metrics; their order stays if there is nothing to add.
+    fn add(&mut self, metrics: &[Metric]) {
+        let all: BTreeSet<Metric> = self.metrics.iter().chain(metrics).copied().collect();
+        if all.len() > self.metrics.len() {
+            self.metrics = all.into_iter().collect();
+        }
     }
-    fields
+
+    fn headings(&self) -> Vec<String> {
+        let mut names = vec!["n".to_owned(), "of".to_owned()];
+        for metric in &self.metrics {
+            names.push(metric.to_string());
+            names.push(format!("{metric}_ci95"));
+            names.push(format!("{metric}_standing"));
+        }
+        if !self.heading.is_empty() {
+            for name in &mut names {
+                *name = format!("{} {name}", self.heading);
+            }
+        }
+        names
+    }
+
+    /// The values of a line in these columns.
+    fn values(&self, block: &Block, line: &Line) -> Vec<String> {
+        let mut groups = block.groups.iter().zip(&line.parts);
+        let found = groups.find(|(group, _)| group.slice == self.slice);
+        let Some((group, Some(part))) = found else {
+            return vec![String::new(); 2 + 3 * self.metrics.len()];
+        };
+        let mut fields = match part.of {
+            0 => vec![String::new(); 2],
+            of => vec![part.finished.to_string(), of.to_string()],
+        };
+        for metric in &self.metrics {
+            let cell = cell(group, &part.cells, *metric);
+            fields.extend(cell.map(values).unwrap_or_default());
+        }
+        fields
+    }
+}
+
+fn cell<'c>(group: &Group, cells: &'c [Cell], metric: Metric) -> Option<&'c Cell> {
+    let position = group.metrics.iter().position(|other| *other == metric)?;
+    cells.get(position)
 }
 
 fn values(cell: &Cell) -> [String; 3] {
-    let text = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let significance = match cell.significance {
+        Some(Significance::Best) => "best",
+        Some(Significance::NotDistinguishable) => "not_distinguishable",
+        Some(Significance::Worse) => "worse",
+        Some(Significance::TooFew) => "too_few",
+        None => "",
+    };
     let (value, half_width) = match &cell.value {
         Value::Measured(summary) => (Some(summary.mean), summary.half_width),
         Value::Published(quoted) => (
@@ -169,17 +181,27 @@ fn values(cell: &Cell) -> [String; 3] {
         ),
         Value::Broken(_) | Value::Failed | Value::Missing => (None, None),
     };
-    let standing = match cell.standing {
-        Some(Standing::Best) => "best",
-        Some(Standing::NotDistinguishable) => "not_distinguishable",
-        Some(Standing::Worse) => "worse",
-        Some(Standing::TooFew) => "too_few",
-        None => "",
-    };
-    [text(value), text(half_width), standing.to_owned()]
+    [
+        optional(value),
+        optional(half_width),
+        significance.to_owned(),
+    ]
 }
 
-/// A percentage with the digits that it was printed with, as a fraction: 53.6 is 0.536.
+/// The value in full precision; empty if there is none.
+pub(crate) fn optional(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// A percentage with the digits that were printed, as a fraction: 53.6 is 0.536.
 fn fraction(percent: Option<f64>) -> Option<f64> {
     percent.map(|percent| (percent * 1e6).round() / 1e8)
+}
+
+/// The text that was written.
+pub(crate) fn text(writer: ::csv::Writer<Vec<u8>>) -> Result<String, ReportError> {
+    let bytes = writer
+        .into_inner()
+        .map_err(|error| ::csv::Error::from(error.into_error()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

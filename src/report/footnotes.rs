@@ -1,105 +1,116 @@
-//! What is said about runs that are not finished: those that went wrong in a footnote to their cells, those that are
-//! still to come in one sentence.
+//! Notes on runs that did not finish: failures in a footnote to their cells, runs that have not
+//! finished yet in one sentence.
 
 use schema::Metric;
 
-use crate::{
-    Row, RunState,
-    gather::{Runs, measured},
-    table::Value,
-};
+use crate::{Row, RunState, gather::RowRuns, measured::Measured, model::Value};
 
-/// More runs to come than this are counted and not named.
+/// More unfinished runs than this are counted rather than named.
 const NAMED: usize = 6;
 
-/// Why a cell without any value has none: the worst that happened to any of its runs.
-pub(crate) fn reason(rows: &[&Row]) -> Value {
-    let broken = rows.iter().filter_map(|row| match row.state {
+/// What failed in one line.
+pub(crate) struct Footnote {
+    /// The position of the line.
+    pub(crate) line: usize,
+    pub(crate) text: String,
+}
+
+/// Why a cell has no value: the worst outcome of its runs.
+pub(crate) fn reason(runs: &[&Row]) -> Value {
+    let broken = runs.iter().filter_map(|row| match row.state {
         RunState::Broken { how, .. } => Some(how),
         RunState::Finished(_) | RunState::Failed { .. } | RunState::Missing => None,
     });
-    match broken.min() {
-        Some(how) => Value::Broken(how),
-        None if rows
-            .iter()
-            .any(|row| matches!(row.state, RunState::Failed { .. })) =>
-        {
-            Value::Failed
-        }
-        None => Value::Missing,
+    if let Some(how) = broken.min() {
+        return Value::Broken(how);
+    }
+    let has_failed = runs
+        .iter()
+        .any(|row| matches!(row.state, RunState::Failed { .. }));
+    if has_failed {
+        Value::Failed
+    } else {
+        Value::Missing
     }
 }
 
-/// What went wrong with the runs of a line, if anything did.
-pub(crate) fn of(runs: &Runs<'_>, axes: &[String]) -> Option<String> {
-    let wrong = |row: &&Row| {
-        Some(format!(
-            "{} {}",
-            repetition(row),
-            what_went_wrong(row, &runs.metrics)?
-        ))
-    };
-    let wrong: Vec<String> = runs.rows.iter().filter_map(wrong).collect();
-    (!wrong.is_empty()).then(|| {
-        format!(
-            "{}, {}: {}.",
-            runs.block(),
-            runs.name(axes),
-            wrong.join("; ")
-        )
-    })
+/// A footnote for each line with failures.
+pub(crate) fn failures(measured: &Measured<'_>) -> Vec<Footnote> {
+    let mut footnotes = Vec::new();
+    for (line, runs) in measured.lines.iter().enumerate() {
+        let failures = failures_of(runs);
+        if !failures.is_empty() {
+            let text = format!("{}: {}.", place(measured, line), failures.join("; "));
+            footnotes.push(Footnote { line, text });
+        }
+    }
+    footnotes
 }
 
-fn what_went_wrong(row: &Row, metrics: &[Metric]) -> Option<String> {
+/// `Omniglot, Triplet (embedding 64)`.
+fn place(measured: &Measured<'_>, line: usize) -> String {
+    let panel = measured.names.panel(measured.lines[line].panel);
+    format!("{panel}, {}", measured.name(line))
+}
+
+fn failures_of(runs: &RowRuns<'_>) -> Vec<String> {
+    let mut failures = Vec::new();
+    for row in &runs.runs {
+        if let Some(failure) = failure(row, &runs.metrics) {
+            failures.push(format!("{} {failure}", repetition(row)));
+        }
+    }
+    failures
+}
+
+fn failure(row: &Row, metrics: &[Metric]) -> Option<String> {
     match &row.state {
         RunState::Finished(_) => {
             let absent = metrics
                 .iter()
-                .filter(|&&metric| measured(row, metric).is_none());
+                .filter(|metric| row.measured(**metric).is_none());
             let absent: Vec<String> = absent.map(|metric| format!("`{metric}`")).collect();
             (!absent.is_empty()).then(|| format!("finished without {}", absent.join(", ")))
         }
         RunState::Broken { how, step } => {
             Some(format!("{} ({} at step {step})", how.word(), how.reason()))
         }
-        RunState::Failed { class: _, message } => Some(format!(
-            "failed ({})",
-            message
-                .trim()
-                .trim_end_matches('.')
-                .replace(['\n', '\r'], " ")
-        )),
+        RunState::Failed { class: _, message } => {
+            let message = message.trim().trim_end_matches('.');
+            Some(format!("failed ({})", message.replace(['\n', '\r'], " ")))
+        }
         RunState::Missing => None,
     }
 }
 
 /// `seed 2, fold 1 of 4`.
 fn repetition(row: &Row) -> String {
-    let fold = row
-        .fold
-        .map(|fold| format!(", fold {} of {}", u64::from(fold.index) + 1, fold.of));
-    format!("seed {}{}", row.seed, fold.unwrap_or_default())
+    match row.fold {
+        Some(fold) => format!(
+            "seed {}, fold {} of {}",
+            row.seed,
+            u64::from(fold.index) + 1,
+            fold.of
+        ),
+        None => format!("seed {}", row.seed),
+    }
 }
 
-/// Which runs are not there yet.
-pub(crate) fn to_come(lines: &[Runs<'_>], axes: &[String]) -> Option<String> {
+/// Names or counts the runs that have not finished.
+pub(crate) fn to_come(measured: &Measured<'_>) -> Option<String> {
     let mut named = Vec::new();
     let mut all = 0;
-    for runs in lines {
+    for (line, runs) in measured.lines.iter().enumerate() {
         let missing: Vec<String> = runs
-            .rows
+            .runs
             .iter()
             .filter(|row| matches!(row.state, RunState::Missing))
             .map(|row| repetition(row))
             .collect();
         all += missing.len();
         if !missing.is_empty() {
-            named.push(format!(
-                "{}, {} ({})",
-                runs.block(),
-                runs.name(axes),
-                missing.join("; ")
-            ));
+            let place = place(measured, line);
+            named.push(format!("{place} ({})", missing.join("; ")));
         }
     }
     match all {

@@ -1,191 +1,225 @@
-//! Which runs belong to one line of one data set, and what they measured.
+//! Gathers the runs of each line: one method, under one combination of axis values, on one data set.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::Metric;
+use schema::{Dataset, Metric};
 
-use crate::{Row, RunState, Together, frame::Observation};
+use crate::{
+    Row, RunState, Titles,
+    key::{DatasetIndex, Panel, RowKey},
+};
 
-/// What was measured, by seed and fold.
-pub(crate) type Results = BTreeMap<(u64, Option<u32>), f64>;
-
-/// The runs of one line of one data set.
-pub(crate) struct Runs<'a> {
-    pub(crate) dataset: &'a str,
-    pub(crate) together: Option<Together>,
-    pub(crate) method: &'a str,
+/// The runs of one line.
+pub(crate) struct RowRuns<'a> {
+    pub(crate) panel: Panel,
+    pub(crate) key: RowKey,
     pub(crate) is_baseline: bool,
-    /// In the order of the axes; empty where one does not apply.
-    pub(crate) settings: Vec<String>,
-    /// Where the line stands among those of a table: its method's place, then its settings'.
-    pub(crate) place: (Option<usize>, Vec<Option<usize>>),
     pub(crate) metrics: Vec<Metric>,
     /// Each run once, by fold and seed.
-    pub(crate) rows: Vec<&'a Row>,
-    /// What was measured of each metric. A run that serves several seeds, as one without training does, counts for each.
-    pub(crate) results: Vec<Results>,
+    pub(crate) runs: Vec<&'a Row>,
+    /// Runs that serve further seeds, as one without training does, under those seeds.
+    pub(crate) repeats: Vec<&'a Row>,
 }
 
-/// The names of all axes, by first appearance.
-pub(crate) fn axes(rows: &[Row]) -> Vec<String> {
-    distinct(
-        rows.iter()
-            .flat_map(|row| row.settings.iter().map(|(axis, _)| axis)),
-    )
-}
-
-/// All lines: data sets, methods and values of axes in the order in which they first appear.
-pub(crate) fn lines<'a>(
-    rows: &'a [Row],
-    axes: &[String],
-    metrics_of: &dyn Fn(&str) -> Vec<Metric>,
-) -> Vec<Runs<'a>> {
-    let datasets = distinct(rows.iter().map(|row| &row.dataset));
-    let methods = distinct(rows.iter().map(|row| &row.method));
-    let values: Vec<Vec<String>> = axes
-        .iter()
-        .map(|axis| distinct(rows.iter().filter_map(|row| setting(row, axis))))
-        .collect();
-    let mut lines: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
-    for row in rows {
-        let settings: Vec<Option<usize>> = axes
-            .iter()
-            .zip(&values)
-            .map(|(axis, values)| setting(row, axis).and_then(|v| place(values, v)))
-            .collect();
-        let line = (place(&methods, &row.method), settings);
-        lines
-            .entry((place(&datasets, &row.dataset), row.together, line))
-            .or_default()
-            .push(row);
-    }
-    lines
-        .into_iter()
-        .map(|((.., place), rows)| line(rows, place, axes, metrics_of))
-        .collect()
-}
-
-fn line<'a>(
-    mut rows: Vec<&'a Row>,
-    place: (Option<usize>, Vec<Option<usize>>),
-    axes: &[String],
-    metrics_of: &dyn Fn(&str) -> Vec<Metric>,
-) -> Runs<'a> {
-    let metrics = metrics_of(&rows[0].dataset);
-    let results = metrics
-        .iter()
-        .map(|&metric| results(&rows, metric))
-        .collect();
-    rows.sort_by_key(|row| (row.run, row.state.rank(), row.seed, row.fold));
-    rows.dedup_by_key(|row| row.run);
-    rows.sort_by_key(|row| (row.fold, row.seed, row.run));
-    Runs {
-        dataset: &rows[0].dataset,
-        together: rows[0].together,
-        method: &rows[0].method,
-        is_baseline: rows[0].is_baseline,
-        settings: axes
-            .iter()
-            .map(|axis| setting(rows[0], axis).cloned().unwrap_or_default())
-            .collect(),
-        place,
-        metrics,
-        results,
-        rows,
-    }
-}
-
-fn results(rows: &[&Row], metric: Metric) -> Results {
-    let result = |row: &&Row| {
-        Some((
-            (row.seed, row.fold.map(|fold| fold.index)),
-            measured(row, metric)?,
-        ))
-    };
-    rows.iter().filter_map(result).collect()
-}
-
-impl Runs<'_> {
-    /// What was measured of the metric at this place, by seed; each run once.
-    pub(crate) fn observations(
-        &self,
-        metric: usize,
-        cell: u32,
-    ) -> impl Iterator<Item = Observation> {
-        let value = move |row: &&Row| {
-            Some(Observation {
-                cell,
-                seed: row.seed,
-                value: measured(row, self.metrics[metric])?,
-            })
-        };
-        self.rows.iter().filter_map(value)
-    }
-
-    /// The method with the values of its axes: `Triplet (embedding 64)`.
-    pub(crate) fn name(&self, axes: &[String]) -> String {
-        let settings: Vec<String> = axes
-            .iter()
-            .zip(&self.settings)
-            .filter(|(_, value)| !value.is_empty())
-            .map(|(axis, value)| format!("{axis} {value}"))
-            .collect();
-        if settings.is_empty() {
-            self.method.to_owned()
-        } else {
-            format!("{} ({})", self.method, settings.join(", "))
-        }
-    }
-
-    /// The data set, and how its folds are taken together.
-    pub(crate) fn block(&self) -> String {
-        block(self.dataset, self.together)
+impl RowRuns<'_> {
+    /// The position of the metric by which comparisons are judged: MAP@R where it is measured, as
+    /// the most informative.
+    pub(crate) fn primary(&self) -> Option<usize> {
+        primary(&self.metrics)
     }
 
     pub(crate) fn finished(&self) -> usize {
-        self.rows
+        self.runs
             .iter()
             .filter(|row| matches!(row.state, RunState::Finished(_)))
             .count()
     }
-}
 
-/// A data set, and how its folds are taken together: `Omniglot, separated`.
-pub(crate) fn block(dataset: &str, together: Option<Together>) -> String {
-    match together {
-        Some(together) => format!("{dataset}, {together}"),
-        None => dataset.to_owned(),
+    /// The number of runs that measured a metric.
+    pub(crate) fn measured(&self, metric: Metric) -> usize {
+        self.runs
+            .iter()
+            .filter(|row| row.measured(metric).is_some())
+            .count()
     }
 }
 
-/// What a run measured, if it is a number.
-pub(crate) fn measured(row: &Row, metric: Metric) -> Option<f64> {
-    match &row.state {
-        RunState::Finished(evaluated) => evaluated
-            .scores
-            .get(&metric)
-            .copied()
-            .filter(|value| value.is_finite()),
-        RunState::Broken { .. } | RunState::Failed { .. } | RunState::Missing => None,
+fn primary(metrics: &[Metric]) -> Option<usize> {
+    let map_at_r = metrics.iter().position(|metric| *metric == Metric::MapAtR);
+    map_at_r.or((!metrics.is_empty()).then_some(0))
+}
+
+/// What is printed for each key.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Names {
+    pub(crate) datasets: Titles,
+    methods: Vec<String>,
+    axes: Vec<Axis>,
+}
+
+/// An axis and its values by first appearance.
+#[derive(Clone, Debug, PartialEq)]
+struct Axis {
+    name: String,
+    values: Vec<String>,
+}
+
+impl Names {
+    fn of(rows: &[Row]) -> Names {
+        let names = rows.iter().flat_map(|row| &row.settings);
+        let names = distinct(names.map(|setting| setting.axis.as_str()));
+        Names {
+            datasets: Titles::of(rows.iter().map(|row| &row.dataset)),
+            methods: distinct(rows.iter().map(|row| row.method.as_str())),
+            axes: names.into_iter().map(|name| Axis::of(name, rows)).collect(),
+        }
     }
+
+    fn panel_of(&self, row: &Row) -> Option<Panel> {
+        Some(Panel {
+            dataset: self.dataset(&row.dataset)?,
+            together: row.together,
+        })
+    }
+
+    fn key_of(&self, row: &Row) -> Option<RowKey> {
+        let values = self.axes.iter().map(|axis| axis.position(row));
+        Some(RowKey {
+            method: position(&self.methods, &row.method)?,
+            values: values.collect(),
+        })
+    }
+
+    /// The key of a data set, if it has rows.
+    pub(crate) fn dataset(&self, dataset: &Dataset) -> Option<DatasetIndex> {
+        self.datasets.position(dataset).map(DatasetIndex)
+    }
+
+    pub(crate) fn title(&self, dataset: DatasetIndex) -> &str {
+        self.datasets.at(dataset.0)
+    }
+
+    pub(crate) fn method(&self, key: &RowKey) -> &str {
+        &self.methods[key.method]
+    }
+
+    pub(crate) fn is_method(&self, key: &RowKey, name: &str) -> bool {
+        self.method(key) == name
+    }
+
+    pub(crate) fn axes(&self) -> Vec<String> {
+        self.axes.iter().map(|axis| axis.name.clone()).collect()
+    }
+
+    /// The value of each axis; empty where it does not apply.
+    pub(crate) fn settings(&self, key: &RowKey) -> Vec<String> {
+        let values = self.axes.iter().zip(&key.values);
+        values
+            .map(|(axis, value)| value.map(|value| axis.values[value].clone()))
+            .map(Option::unwrap_or_default)
+            .collect()
+    }
+
+    /// The method with its axis values: `Triplet (embedding 64)`.
+    pub(crate) fn row(&self, key: &RowKey) -> String {
+        let mut settings = Vec::new();
+        for (axis, value) in self.axes.iter().zip(&key.values) {
+            if let Some(value) = *value {
+                settings.push(format!("{} {}", axis.name, axis.values[value]));
+            }
+        }
+        match settings[..] {
+            [] => self.method(key).to_owned(),
+            _ => format!("{} ({})", self.method(key), settings.join(", ")),
+        }
+    }
+
+    /// The data set, and how its folds are combined: `Omniglot, separated`.
+    pub(crate) fn panel(&self, panel: Panel) -> String {
+        match panel.together {
+            Some(together) => format!("{}, {together}", self.title(panel.dataset)),
+            None => self.title(panel.dataset).to_owned(),
+        }
+    }
+}
+
+impl Axis {
+    fn of(name: String, rows: &[Row]) -> Axis {
+        let values = distinct(rows.iter().filter_map(|row| row.setting(&name)));
+        Axis { name, values }
+    }
+
+    fn position(&self, row: &Row) -> Option<usize> {
+        position(&self.values, row.setting(&self.name)?)
+    }
+}
+
+/// The lines, and what is printed for their keys. Data sets, methods and axis values are in the
+/// order of first appearance.
+pub(crate) fn gather<'a>(
+    rows: &'a [Row],
+    metrics_of: &dyn Fn(&Dataset) -> Vec<Metric>,
+) -> (Names, Vec<RowRuns<'a>>) {
+    let names = Names::of(rows);
+    let mut grouped: BTreeMap<(Panel, RowKey), Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        if let (Some(panel), Some(key)) = (names.panel_of(row), names.key_of(row)) {
+            grouped.entry((panel, key)).or_default().push(row);
+        }
+    }
+    let mut lines = Vec::with_capacity(grouped.len());
+    for ((panel, key), rows) in grouped {
+        let metrics = metrics_of(&rows[0].dataset);
+        let is_baseline = rows[0].is_baseline;
+        let (runs, repeats) = once(rows);
+        lines.push(RowRuns {
+            panel,
+            key,
+            is_baseline,
+            metrics,
+            runs,
+            repeats,
+        });
+    }
+    (names, lines)
+}
+
+/// Each run once, by fold and seed, and the runs that serve further seeds.
+fn once(mut rows: Vec<&Row>) -> (Vec<&Row>, Vec<&Row>) {
+    rows.sort_by_key(|row| (row.run, row.state.rank(), row.seed, row.fold));
+    let mut known = BTreeSet::new();
+    let (mut runs, mut repeats): (Vec<&Row>, Vec<&Row>) =
+        rows.into_iter().partition(|row| known.insert(row.run));
+    runs.sort_by_key(|row| (row.fold, row.seed, row.run));
+    let mut served: BTreeSet<_> = runs
+        .iter()
+        .map(|row| (row.run, row.seed, row.fold))
+        .collect();
+    repeats.retain(|row| served.insert((row.run, row.seed, row.fold)));
+    (runs, repeats)
 }
 
 /// The distinct texts, by first appearance.
-pub(crate) fn distinct<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<String> {
+fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     texts
-        .filter(|text| seen.insert(text.as_str()))
-        .cloned()
+        .filter(|text| seen.insert(*text))
+        .map(str::to_owned)
         .collect()
 }
 
-fn place(texts: &[String], text: &str) -> Option<usize> {
+fn position(texts: &[String], text: &str) -> Option<usize> {
     texts.iter().position(|other| other == text)
 }
 
-fn setting<'a>(row: &'a Row, axis: &str) -> Option<&'a String> {
-    row.settings
-        .iter()
-        .find(|(name, _)| name == axis)
-        .map(|(_, value)| value)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn map_at_r_is_the_most_informative_metric() {
+        assert_eq!(primary(&[Metric::RecallAt(1), Metric::MapAtR]), Some(1));
+        assert_eq!(primary(&[Metric::RecallAt(1)]), Some(0));
+        assert_eq!(primary(&[]), None);
+    }
 }

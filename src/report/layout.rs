@@ -1,16 +1,16 @@
-//! How a table is laid out, as one general description: what stands one under the other, what side by side, and in
-//! which order the rows come.
+//! Layouts of tables, as data: what is below each other, what is side by side, and the order of rows.
 
 use schema::Metric;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Together,
-    gather::Runs,
-    table::{Block, Group, Line, Part},
+    gather::{Names, RowRuns},
+    key::Slice,
+    model::{Block, Group, Line, Part},
 };
 
-/// The layouts that there are.
+/// The layouts of a table.
 #[derive(
     Clone,
     Copy,
@@ -26,18 +26,18 @@ use crate::{
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
-    /// Each data set has a table of its own, with all its metrics; so have concatenated folds.
+    /// A table for each data set, with all its metrics, and one more for its concatenated folds.
     #[default]
     DataSets,
     /// Data sets side by side, each with its own Recall@K, as most papers print it.
     Benchmark,
-    /// Each data set has a table with concatenated and separated folds side by side, as in "A Metric Learning Reality
-    /// Check" (ECCV 2020), tables 2 to 4: P@1, RP and MAP@R, untrained rows on top.
+    /// A table for each data set with concatenated and separated folds side by side, as in "A Metric
+    /// Learning Reality Check" (ECCV 2020), tables 2 to 4: P@1, RP and MAP@R, untrained rows on top.
     RealityCheck,
 }
 
 impl Layout {
-    /// Its name in a sweep file and in those of tables.
+    /// The name of the layout in sweep files and in the names of table files.
     pub fn name(self) -> &'static str {
         match self {
             Layout::DataSets => "data_sets",
@@ -46,7 +46,8 @@ impl Layout {
         }
     }
 
-    /// The metrics that it shows of a data set with this list of K; none if it shows whatever is measured.
+    /// The metrics of the layout for a data set with this list of K; none if it shows all that are
+    /// measured.
     pub fn metrics(self, recall_at: &[u32]) -> Option<Vec<Metric>> {
         match self {
             Layout::DataSets => None,
@@ -65,155 +66,161 @@ impl Layout {
                 data_sets: Along::Blocks,
                 folds: Along::Blocks,
                 baselines_first: false,
-                joined_first: false,
+                concatenated_first: false,
             },
             Layout::Benchmark => Shape {
                 data_sets: Along::Groups,
                 folds: Along::Blocks,
                 baselines_first: true,
-                joined_first: false,
+                concatenated_first: false,
             },
             Layout::RealityCheck => Shape {
                 data_sets: Along::Blocks,
                 folds: Along::Groups,
                 baselines_first: true,
-                joined_first: true,
+                concatenated_first: true,
             },
         }
     }
 }
 
-/// What a layout is made of.
+/// The description of a layout.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     data_sets: Along,
     /// Separated and concatenated folds.
     folds: Along,
-    /// Whether rows without training come on top of the others.
+    /// True if rows without training come first.
     baselines_first: bool,
-    /// Whether concatenated folds come before separated ones.
-    joined_first: bool,
+    /// True if concatenated folds come before separated ones.
+    concatenated_first: bool,
 }
 
-/// Where the values of a dimension stand.
+/// The direction in which a dimension extends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Along {
-    /// One under the other, each with a heading and rows of its own.
+    /// Below each other, each with its own heading and rows.
     Blocks,
     /// Side by side, as groups of columns.
     Groups,
 }
 
-/// Which data set and which kind of folds a block or a group shows; none for all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slice<'a> {
-    pub(crate) dataset: Option<&'a str>,
-    pub(crate) together: Option<Together>,
-}
-
-impl Slice<'_> {
-    /// `Omniglot, separated`.
-    pub(crate) fn heading(&self) -> String {
-        let together = self.together.map(|together| together.to_string());
-        let parts: Vec<String> = self
-            .dataset
-            .map(str::to_owned)
-            .into_iter()
-            .chain(together)
-            .collect();
-        parts.join(", ")
-    }
+/// A line of runs with the part of the table that shows it.
+pub(crate) struct Placed<'a> {
+    pub(crate) runs: &'a RowRuns<'a>,
+    pub(crate) part: Part,
 }
 
 impl Shape {
-    fn slice<'a>(&self, runs: &Runs<'a>, along: Along) -> Slice<'a> {
+    /// The slice of a dimension to which a line belongs.
+    fn slice(&self, runs: &RowRuns<'_>, along: Along) -> Slice {
         Slice {
-            dataset: (self.data_sets == along).then_some(runs.dataset),
-            together: runs.together.filter(|_| self.folds == along),
+            dataset: (self.data_sets == along).then_some(runs.panel.dataset),
+            together: runs.panel.together.filter(|_| self.folds == along),
         }
     }
 
     /// The slices of these lines, by first appearance.
-    fn slices<'a>(&self, lines: &[(&Runs<'a>, Part)], along: Along) -> Vec<Slice<'a>> {
-        let mut slices: Vec<Slice<'a>> = Vec::new();
-        for (runs, _) in lines {
-            let slice = self.slice(runs, along);
+    fn slices(&self, lines: &[&Placed<'_>], along: Along) -> Vec<Slice> {
+        let mut slices: Vec<Slice> = Vec::new();
+        for line in lines {
+            let slice = self.slice(line.runs, along);
             if !slices.contains(&slice) {
                 slices.push(slice);
             }
         }
-        if self.joined_first && self.folds == along {
+        if self.concatenated_first && self.folds == along {
             slices.sort_by_key(|slice| slice.together != Some(Together::Concatenated));
         }
         slices
     }
-}
 
-/// Puts the parts of all lines in their places.
-pub(crate) fn blocks(layout: Layout, lines: &[(&Runs<'_>, Part)]) -> Vec<Block> {
-    let shape = layout.shape();
-    let block = |slice: Slice<'_>| {
-        let inside: Vec<(&Runs<'_>, Part)> = lines
-            .iter()
-            .filter(|(runs, _)| shape.slice(runs, Along::Blocks) == slice)
-            .cloned()
-            .collect();
-        block(&shape, slice, &inside)
-    };
-    shape
-        .slices(lines, Along::Blocks)
-        .into_iter()
-        .map(block)
-        .collect()
-}
-
-fn block(shape: &Shape, slice: Slice<'_>, inside: &[(&Runs<'_>, Part)]) -> Block {
-    let groups = shape.slices(inside, Along::Groups);
-    let mut rows: Vec<&Runs<'_>> = inside.iter().map(|(runs, _)| *runs).collect();
-    rows.sort_by_key(|runs| {
-        (
-            shape.baselines_first && !runs.is_baseline,
-            runs.place.clone(),
-        )
-    });
-    rows.dedup_by_key(|runs| runs.place.clone());
-    let part = |row: &Runs<'_>, group: &Slice<'_>| {
-        let is_it =
-            |runs: &Runs<'_>| runs.place == row.place && shape.slice(runs, Along::Groups) == *group;
+    /// The lines of a slice.
+    fn inside<'p, 'a>(
+        &self,
+        lines: &[&'p Placed<'a>],
+        along: Along,
+        slice: Slice,
+    ) -> Vec<&'p Placed<'a>> {
+        let mut inside = lines.to_vec();
+        inside.retain(|line| self.slice(line.runs, along) == slice);
         inside
-            .iter()
-            .find(|(runs, _)| is_it(runs))
-            .map(|(_, part)| part.clone())
-    };
-    let metrics = |group: &Slice<'_>| {
-        let first = inside
-            .iter()
-            .find(|(runs, _)| shape.slice(runs, Along::Groups) == *group);
-        first
-            .map(|(runs, _)| runs.metrics.clone())
-            .unwrap_or_default()
-    };
-    Block {
-        dataset: slice.dataset.map(str::to_owned),
-        together: slice.together,
-        heading: slice.heading(),
-        lines: rows
-            .iter()
-            .map(|row| Line {
-                method: row.method.to_owned(),
-                settings: row.settings.clone(),
-                parts: groups.iter().map(|group| part(row, group)).collect(),
-            })
-            .collect(),
-        groups: groups
-            .iter()
-            .map(|group| Group {
-                dataset: group.dataset.or(slice.dataset).map(str::to_owned),
-                together: group.together.or(slice.together),
-                heading: group.heading(),
-                metrics: metrics(group),
-            })
-            .collect(),
-        published: Vec::new(),
     }
+
+    /// A line for each distinct row, in the order of the table.
+    fn rows<'p, 'a>(&self, lines: &[&'p Placed<'a>]) -> Vec<&'p RowRuns<'a>> {
+        let mut rows: Vec<&RowRuns<'_>> = lines.iter().map(|line| line.runs).collect();
+        rows.sort_by_key(|runs| {
+            let is_later = self.baselines_first && !runs.is_baseline;
+            (is_later, &runs.key)
+        });
+        rows.dedup_by_key(|runs| &runs.key);
+        rows
+    }
+}
+
+/// Arranges the parts of all lines.
+pub(crate) fn blocks(layout: Layout, names: &Names, lines: &[Placed<'_>]) -> Vec<Block> {
+    let shape = layout.shape();
+    let lines: Vec<&Placed<'_>> = lines.iter().collect();
+    let mut blocks = Vec::new();
+    for slice in shape.slices(&lines, Along::Blocks) {
+        let inside = shape.inside(&lines, Along::Blocks, slice);
+        blocks.push(block(&shape, names, slice, &inside));
+    }
+    blocks
+}
+
+fn block(shape: &Shape, names: &Names, slice: Slice, inside: &[&Placed<'_>]) -> Block {
+    let slices = shape.slices(inside, Along::Groups);
+    let mut groups = Vec::with_capacity(slices.len());
+    let mut columns = Vec::with_capacity(slices.len());
+    for of_group in slices {
+        let lines = shape.inside(inside, Along::Groups, of_group);
+        groups.push(group(names, slice, of_group, &lines));
+        columns.push(lines);
+    }
+    let mut lines = Vec::new();
+    for row in shape.rows(inside) {
+        let parts = columns.iter().map(|column| part(row, column));
+        lines.push(Line {
+            method: names.method(&row.key).to_owned(),
+            settings: names.settings(&row.key),
+            parts: parts.collect(),
+        });
+    }
+    Block {
+        slice,
+        heading: heading(names, slice),
+        groups,
+        published: Vec::new(),
+        lines,
+    }
+}
+
+fn group(names: &Names, block: Slice, slice: Slice, lines: &[&Placed<'_>]) -> Group {
+    let first = lines.first();
+    Group {
+        slice,
+        shows: Slice {
+            dataset: slice.dataset.or(block.dataset),
+            together: slice.together.or(block.together),
+        },
+        heading: heading(names, slice),
+        metrics: first.map_or_else(Vec::new, |line| line.runs.metrics.clone()),
+    }
+}
+
+/// The part of a row in one group of columns.
+fn part(row: &RowRuns<'_>, column: &[&Placed<'_>]) -> Option<Part> {
+    let line = column.iter().find(|line| line.runs.key == row.key)?;
+    Some(line.part.clone())
+}
+
+/// `Omniglot, separated`.
+fn heading(names: &Names, slice: Slice) -> String {
+    let dataset = slice.dataset.map(|dataset| names.title(dataset).to_owned());
+    let together = slice.together.map(|together| together.to_string());
+    let parts: Vec<String> = dataset.into_iter().chain(together).collect();
+    parts.join(", ")
 }

@@ -1,14 +1,15 @@
 //! Records in, comparison tables out.
 //!
-//! The rows of a sweep's runs are gathered into the cells of a table (`gather`) and aggregated by polars, which only
-//! `frame` and `summary` know; `standing` says who is best and who cannot be told from it; `layout` puts everything in its
-//! place, and `table` knows what each cell says. [`Table::markdown`], [`Table::csv`] and [`Table::terminal`] are thin
-//! renderers of that. [`statistics`](fn@statistics) compares methods beyond the table, with the tests of [`stats`]: plain functions of numbers.
-//! Nothing here reads or writes files.
+//! The runs of a sweep are gathered into lines (`gather`), their records into one polars data frame
+//! (`frame`), which answers every question about values: the mean of a cell, the differences of two.
+//! `significance` finds the best of each column and what is not distinguishable from it; `table`
+//! assembles a view (`model`) in one of several layouts; [`Table::markdown`], [`Table::csv`] and
+//! [`Table::terminal`] render it. [`statistics`](fn@statistics) compares methods in more detail, with
+//! the tests of [`stats`], plain functions of numbers. Data sets and rows are identified by keys
+//! (`key`); [`Titles`] makes the titles that are printed. Nothing here reads or writes files.
 //!
-//! A cell never hides anything: it is the mean over the runs that finished, says how many of them there should
-//! have been where some are missing, and is a word, never 0, where none finished. Every run that went wrong is
-//! named below the tables.
+//! A cell hides nothing: it is the mean over the finished runs, gives their number if some are
+//! missing, and is a word, never 0, if none finished. Every failure is named below the table.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -20,20 +21,28 @@ mod csv;
 mod footnotes;
 mod frame;
 mod gather;
+mod key;
 mod layout;
+mod legend;
 mod markdown;
+mod measured;
+mod model;
+mod moments;
 mod row;
-mod standing;
+mod significance;
 mod statistics;
 mod summary;
 mod table;
 mod terminal;
+mod title;
 
 pub use layout::Layout;
+pub use model::Table;
 pub use published::{Published, PublishedError};
-pub use row::{Caption, Row, RunState, Together};
+pub use row::{Caption, Row, RunState, Setting, Together};
 pub use statistics::{Queries, Question, Statistics, statistics};
-pub use table::{Description, ReportError, Table, table};
+pub use table::{Description, ReportError, table};
+pub use title::Titles;
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,13 @@
-//! The table as GitHub-flavoured Markdown.
+//! The table as GitHub-flavored Markdown.
 
 use crate::{
     Table,
-    standing::Standing,
-    table::{Block, Cell, Group, Line, Part},
+    model::{Block, Cell, Group, Line, Part},
+    significance::Significance,
 };
 
 impl Table {
-    /// The table as Markdown, with its notes and its caption.
+    /// Returns the table as Markdown, with its notes and its caption.
     pub fn markdown(&self) -> String {
         let mut text = format!("# {}\n", escape(&self.caption.sweep));
         for block in &self.blocks {
@@ -17,166 +17,160 @@ impl Table {
             text.push_str(&format!("\n{}", self.markdown_block(block)));
         }
         text.push_str(&format!("\n{}\n", self.legend("Bold")));
-        let footnotes: String = (1..)
-            .zip(&self.footnotes)
-            .map(|(number, note)| format!("{number}. {note}\n"))
-            .collect();
-        if !footnotes.is_empty() {
-            text.push_str(&format!("\n{footnotes}"));
+        if !self.footnotes.is_empty() {
+            text.push('\n');
         }
-        text.extend(self.to_come.iter().map(|missing| format!("\n{missing}\n")));
+        for (number, note) in (1..).zip(&self.footnotes) {
+            text.push_str(&format!("{number}. {}\n", one_line(note)));
+        }
+        if let Some(missing) = &self.to_come {
+            text.push_str(&format!("\n{}\n", one_line(missing)));
+        }
         for (heading, items) in self.lists() {
             text.push_str(&list(heading, items));
         }
-        text.push_str(&format!(
-            "\nMade with `{}`.\n",
-            self.caption.command.replace('`', "'")
-        ));
+        let command = self.caption.command.replace('`', "'");
+        text.push_str(&format!("\nMade with `{}`.\n", one_line(&command)));
         text
     }
 
     fn markdown_block(&self, block: &Block) -> String {
         let names = 1 + self.axes.len();
-        let heading = |(above, name): &(String, String)| match above.as_str() {
-            "" => escape(name),
-            above => format!("{}<br>{}", escape(above), escape(name)),
-        };
-        let headings: Vec<String> = self.headings(block).iter().map(heading).collect();
-        let rule: Vec<_> = (0..headings.len())
-            .map(|column| if column < names { ":---" } else { "---:" })
-            .collect();
-        let mut text = format!("{}{}", row(headings.iter()), row(rule.into_iter()));
-        let apart = |words: &str| {
-            row((0..headings.len()).map(|column| if column == 0 { words } else { "" }))
-        };
+        let headings = self.headings(block);
+        let mut rule = vec![":---"; names];
+        rule.resize(headings.len(), "---:");
+        let mut text = row(headings.iter().map(Heading::markdown));
+        text.push_str(&row(rule.iter()));
         if !block.published.is_empty() {
-            text.push_str(&apart("*Published, not run here:*"));
-            text.extend(
-                block
-                    .published
-                    .iter()
-                    .map(|line| row(quoted(line, block).into_iter())),
-            );
-            text.push_str(&apart("*Run here:*"));
+            text.push_str(&separator("*Published, not run here:*", headings.len()));
+            for line in &block.published {
+                text.push_str(&row(quoted(line, block).iter()));
+            }
+            text.push_str(&separator("*Run here:*", headings.len()));
         }
-        text.extend(
-            block
-                .lines
-                .iter()
-                .map(|line| row(cells(line, block).into_iter())),
-        );
+        for line in &block.lines {
+            text.push_str(&row(cells(line, block).iter()));
+        }
         text
     }
 
-    /// The headings of all columns, names, settings, metrics and number of runs, each below that of its group, which
-    /// stands above its first column.
-    pub(crate) fn headings(&self, block: &Block) -> Vec<(String, String)> {
-        let alone = |name: String| (String::new(), name);
-        let of_group = |group: &Group| {
-            let metrics = group
-                .metrics
-                .iter()
-                .map(|metric| metric.heading())
-                .enumerate();
-            let above = |place| {
-                if place == 0 {
-                    group.heading.clone()
-                } else {
-                    String::new()
-                }
-            };
-            metrics
-                .map(|(place, metric)| (above(place), metric))
-                .collect::<Vec<_>>()
-        };
-        [alone("method".to_owned())]
-            .into_iter()
-            .chain(self.axes.iter().cloned().map(alone))
-            .chain(block.groups.iter().flat_map(of_group))
-            .chain([alone("runs".to_owned())])
-            .collect()
+    /// The headings of all columns: method, axes, metrics, and number of runs.
+    pub(crate) fn headings(&self, block: &Block) -> Vec<Heading> {
+        let mut headings = vec![Heading::alone("method")];
+        headings.extend(self.axes.iter().map(|axis| Heading::alone(axis)));
+        for group in &block.groups {
+            headings.extend(of_group(group));
+        }
+        headings.push(Heading::alone("runs"));
+        headings
     }
 }
 
+/// The heading of a column.
+pub(crate) struct Heading {
+    /// The heading of its group, at the first column of the group; else empty.
+    pub(crate) group: String,
+    pub(crate) name: String,
+}
+
+impl Heading {
+    fn alone(name: &str) -> Heading {
+        Heading {
+            group: String::new(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn markdown(&self) -> String {
+        let name = escape(&self.name);
+        match self.group.as_str() {
+            "" => name,
+            group => format!("{}<br>{name}", escape(group)),
+        }
+    }
+}
+
+fn of_group(group: &Group) -> Vec<Heading> {
+    let names = group.metrics.iter().map(|metric| metric.heading());
+    let mut headings: Vec<Heading> = names.map(|name| Heading::alone(&name)).collect();
+    if let Some(first) = headings.first_mut() {
+        first.group.clone_from(&group.heading);
+    }
+    headings
+}
+
+/// A row with nothing but words in its first cell.
+fn separator(words: &str, columns: usize) -> String {
+    let mut cells = vec![""; columns];
+    cells[0] = words;
+    row(cells.iter())
+}
+
 fn cells(line: &Line, block: &Block) -> Vec<String> {
-    let names = [&line.method]
-        .into_iter()
-        .chain(&line.settings)
-        .map(|text| escape(text));
-    names
-        .chain(numbers(line, block, marked))
-        .chain([line.runs()])
-        .collect()
+    let mut cells = vec![escape(&line.method)];
+    cells.extend(line.settings.iter().map(|setting| escape(setting)));
+    cells.extend(values(line, block, marked));
+    cells.push(line.runs());
+    cells
 }
 
 fn quoted(line: &Line, block: &Block) -> Vec<String> {
-    let names = [&line.method].into_iter().chain(&line.settings);
-    let names = names.map(|text| {
-        if text.is_empty() {
-            String::new()
-        } else {
-            format!("*{}*", escape(text))
-        }
-    });
-    let italic = |cell: &Cell, _: &str| {
-        if cell.text() == "–" {
-            cell.text()
-        } else {
-            format!("*{}*", cell.text())
-        }
-    };
-    names
-        .chain(numbers(line, block, italic))
-        .chain([String::new()])
-        .collect()
+    let mut cells = vec![italic(&escape(&line.method))];
+    cells.extend(line.settings.iter().map(|setting| italic(&escape(setting))));
+    cells.extend(values(line, block, |cell, _| italic(&cell.text())));
+    cells.push(String::new());
+    cells
 }
 
-/// The cells of all groups as `show` has them; the first of a part bears its footnote. Nothing where there was nothing
-/// to run.
-pub(crate) fn numbers<T: Default>(
+fn italic(text: &str) -> String {
+    match text {
+        "" | "–" => text.to_owned(),
+        text => format!("*{text}*"),
+    }
+}
+
+/// The cells of all groups as `show` renders them, each with the superscript that follows it; default
+/// values where there was nothing to run.
+pub(crate) fn values<T: Default>(
     line: &Line,
     block: &Block,
     show: impl Fn(&Cell, &str) -> T,
 ) -> Vec<T> {
-    let mut numbers = Vec::new();
+    let mut values = Vec::new();
     for (part, group) in line.parts.iter().zip(&block.groups) {
-        match part {
-            Some(part) => {
-                let footnote = |place| {
-                    if place == 0 {
-                        part.superscript()
-                    } else {
-                        String::new()
-                    }
-                };
-                let cells = part.cells.iter().enumerate();
-                numbers.extend(cells.map(|(place, cell)| show(cell, &footnote(place))));
-            }
-            None => numbers.extend(group.metrics.iter().map(|_| T::default())),
+        let Some(part) = part else {
+            values.extend(group.metrics.iter().map(|_| T::default()));
+            continue;
+        };
+        // The first cell of a part bears its footnote.
+        let mut footnote = part.superscript();
+        for cell in &part.cells {
+            values.push(show(cell, &footnote));
+            footnote.clear();
         }
     }
-    numbers
+    values
 }
 
 fn marked(cell: &Cell, footnote: &str) -> String {
-    let number = match cell.standing {
-        Some(Standing::Best) => format!("**{}**", cell.text()),
-        Some(Standing::NotDistinguishable) => format!("{} ≈", cell.text()),
-        Some(Standing::Worse | Standing::TooFew) | None => cell.text(),
+    let value = match cell.significance {
+        Some(Significance::Best) => format!("**{}**", cell.text()),
+        Some(Significance::NotDistinguishable) => format!("{} ≈", cell.text()),
+        Some(Significance::Worse | Significance::TooFew) | None => cell.text(),
     };
-    format!("{number}{}{footnote}", cell.share())
+    format!("{value}{}{footnote}", cell.share())
 }
 
 impl Part {
-    /// The number of its footnote, small and raised.
-    pub(crate) fn superscript(&self) -> String {
+    /// The number of its footnote as a superscript.
+    fn superscript(&self) -> String {
         const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
-        let digits = self
-            .footnote
-            .map(|number| number.to_string())
-            .unwrap_or_default();
+        let Some(number) = self.footnote else {
+            return String::new();
+        };
+        let digits = number.to_string().into_bytes();
         digits
-            .bytes()
+            .into_iter()
             .map(|digit| DIGITS[usize::from(digit - b'0')])
             .collect()
     }
@@ -195,14 +189,19 @@ fn list(heading: &str, items: &[String]) -> String {
     if items.is_empty() {
         return String::new();
     }
-    let items: String = items
-        .iter()
-        .map(|item| format!("- {}\n", item.replace(['\n', '\r'], " ")))
-        .collect();
-    format!("\n{heading}:\n\n{items}")
+    let mut text = format!("\n{heading}:\n\n");
+    for item in items {
+        text.push_str(&format!("- {}\n", one_line(item)));
+    }
+    text
 }
 
-/// Takes the meaning from characters that would end a cell or change its type.
+/// The text without line breaks.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
+/// Escapes the characters that would end a cell or format it.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {

@@ -1,40 +1,42 @@
-//! Rows quoted from publications, shown above ours and visibly apart: nothing of them was run here.
+//! Rows quoted from publications, shown apart from those that were run here.
 //!
-//! They come from CSV text, a line for each method on one data set:
+//! They are read from CSV text, a line for each method on one data set:
 //!
 //! ```text
 //! dataset,folds,method,source,recall@1,recall@2
-//! cub200,,HDC,"where the numbers stand",53.6,65.7
+//! cub200,,HDC,"the publication",53.6,65.7
 //! ```
 //!
-//! `dataset` is the name in a sweep file; `folds` is empty, `separated` or `concatenated`; all further columns are names
-//! of metrics. Values are percentages exactly as they were printed, `26.53 ± 0.29` with an interval, and empty where none
-//! was. Lines that begin with `#` are left out.
+//! `dataset` is the name in a sweep file; `folds` is empty, `separated` or `concatenated`; all further
+//! columns are names of metrics. Values are percentages exactly as they were printed, `26.53 ± 0.29`
+//! with an interval, and empty if none was printed. Lines that begin with `#` are comments.
 
 use std::collections::BTreeMap;
 
-use schema::Metric;
+use schema::{Dataset, Metric};
 
 use crate::{
     Together,
-    table::{Block, Cell, Group, Line, Part, Value},
+    gather::Names,
+    key::DatasetIndex,
+    model::{Block, Cell, Group, Line, Part, Value},
 };
 
-/// What comes with the program: the two tables of the Deep_Metric repository.
+/// The rows that come with the program: the two tables of the Deep_Metric repository.
 pub const BUILT_IN: &str = include_str!("published/deep_metric.csv");
 
-/// One method on one data set, as someone published it.
+/// One method on one data set, as published.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
-    /// The data set's title.
-    pub dataset: String,
-    /// How folds are taken together, if there are some.
+    /// The data set.
+    pub dataset: Dataset,
+    /// How folds are combined, if there are folds.
     pub together: Option<Together>,
-    /// The method's name.
+    /// The name of the method.
     pub method: String,
-    /// Where it stands.
+    /// The publication.
     pub source: String,
-    /// What was printed, in percent.
+    /// The printed values, in percent.
     pub scores: BTreeMap<Metric, String>,
 }
 
@@ -50,78 +52,111 @@ pub struct PublishedError {
 const FIXED: [&str; 4] = ["dataset", "folds", "method", "source"];
 
 impl Published {
-    /// Reads rows; `title` gives the title of a data set by its name, none for one that is not in the table.
+    /// Reads rows. `datasets` returns the data sets of a name, none for a name that the table does not
+    /// show; a row holds for each of them.
     ///
     /// # Errors
-    /// With the line, if something is not what it should be.
+    /// With the line, if a row is malformed.
     pub fn read(
         text: &str,
-        title: impl Fn(&str) -> Option<String>,
+        datasets: impl Fn(&str) -> Vec<Dataset>,
     ) -> Result<Vec<Published>, PublishedError> {
         let mut reader = ::csv::ReaderBuilder::new()
             .comment(Some(b'#'))
             .trim(::csv::Trim::All)
             .from_reader(text.as_bytes());
-        let headings = reader
-            .headers()
-            .map_err(|error| at(1, error.to_string()))?
-            .clone();
-        let heading_line = headings.position().map_or(1, ::csv::Position::line);
-        if !headings.iter().take(FIXED.len()).eq(FIXED) {
-            return Err(at(
-                heading_line,
-                format!("expected the columns {} and then metrics", FIXED.join(",")),
-            ));
-        }
-        let metrics: Vec<Metric> = headings
-            .iter()
-            .skip(FIXED.len())
-            .map(|name| {
-                name.parse()
-                    .map_err(|error: schema::ParseMetricError| at(heading_line, error.to_string()))
-            })
-            .collect::<Result<_, _>>()?;
+        let metrics = metrics(&mut reader)?;
         let mut rows = Vec::new();
         for record in reader.records() {
             let record = record.map_err(|error| {
-                at(
-                    error.position().map_or(0, ::csv::Position::line),
-                    error.to_string(),
-                )
+                let line = error.position().map_or(0, ::csv::Position::line);
+                at(line, error.to_string())
             })?;
             let line = record.position().map_or(0, ::csv::Position::line);
-            rows.extend(row(&record, &metrics, &title).map_err(|reason| at(line, reason))?);
+            let row = Quoted::read(&record, &metrics).map_err(|reason| at(line, reason))?;
+            let datasets = datasets(row.dataset).into_iter();
+            rows.extend(datasets.map(|dataset| row.on(dataset)));
         }
         Ok(rows)
     }
 }
 
-fn row(
+/// The metrics of the columns.
+fn metrics(reader: &mut ::csv::Reader<&[u8]>) -> Result<Vec<Metric>, PublishedError> {
+    let headings = reader
+        .headers()
+        .map_err(|error| at(1, error.to_string()))?
+        .clone();
+    let line = headings.position().map_or(1, ::csv::Position::line);
+    if !headings.iter().take(FIXED.len()).eq(FIXED) {
+        let columns = FIXED.join(",");
+        let reason = format!("expected the columns {columns} and then metrics");
+        return Err(at(line, reason));
+    }
+    let mut metrics = Vec::new();
+    for name in headings.iter().skip(FIXED.len()) {
+        let metric = name.parse::<Metric>();
+        metrics.push(metric.map_err(|error| at(line, error.to_string()))?);
+    }
+    Ok(metrics)
+}
+
+/// One line of the text.
+struct Quoted<'r> {
+    dataset: &'r str,
+    together: Option<Together>,
+    method: &'r str,
+    source: &'r str,
+    scores: BTreeMap<Metric, String>,
+}
+
+impl Quoted<'_> {
+    fn read<'r>(record: &'r ::csv::StringRecord, metrics: &[Metric]) -> Result<Quoted<'r>, String> {
+        let field = |column: usize| record.get(column).unwrap_or_default();
+        let quoted = Quoted {
+            dataset: field(0),
+            together: together(field(1))?,
+            method: field(2),
+            source: field(3),
+            scores: scores(record, metrics)?,
+        };
+        if quoted.method.is_empty() || quoted.source.is_empty() {
+            return Err("a published row needs a method and a source".to_owned());
+        }
+        Ok(quoted)
+    }
+
+    fn on(&self, dataset: Dataset) -> Published {
+        Published {
+            dataset,
+            together: self.together,
+            method: self.method.to_owned(),
+            source: self.source.to_owned(),
+            scores: self.scores.clone(),
+        }
+    }
+}
+
+fn together(folds: &str) -> Result<Option<Together>, String> {
+    match folds {
+        "" => Ok(None),
+        "separated" => Ok(Some(Together::Separated)),
+        "concatenated" => Ok(Some(Together::Concatenated)),
+        other => Err(format!(
+            "`{other}` in `folds`, expected nothing, `separated` or `concatenated`"
+        )),
+    }
+}
+
+fn scores(
     record: &::csv::StringRecord,
     metrics: &[Metric],
-    title: &impl Fn(&str) -> Option<String>,
-) -> Result<Option<Published>, String> {
-    let field = |place: usize| record.get(place).unwrap_or_default().to_owned();
-    let together = match record.get(1).unwrap_or_default() {
-        "" => None,
-        "separated" => Some(Together::Separated),
-        "concatenated" => Some(Together::Concatenated),
-        other => {
-            return Err(format!(
-                "`{other}` in `folds`, expected nothing, `separated` or `concatenated`"
-            ));
-        }
-    };
-    let [method, source] = [field(2), field(3)];
-    if method.is_empty() || source.is_empty() {
-        return Err("a published row needs a method and a source".to_owned());
-    }
+) -> Result<BTreeMap<Metric, String>, String> {
     let mut scores = BTreeMap::new();
-    for (metric, text) in metrics
-        .iter()
-        .zip(record.iter().skip(FIXED.len()))
-        .filter(|(_, text)| !text.is_empty())
-    {
+    for (metric, text) in metrics.iter().zip(record.iter().skip(FIXED.len())) {
+        if text.is_empty() {
+            continue;
+        }
         if value(text).is_none_or(|value| !(0.0..=100.0).contains(&value)) {
             return Err(format!(
                 "`{text}` for {metric}, expected a percentage, `53.6` or `53.6 ± 0.3`"
@@ -129,13 +164,7 @@ fn row(
         }
         scores.insert(*metric, text.to_owned());
     }
-    Ok(title(&field(0)).map(|dataset| Published {
-        dataset,
-        together,
-        method,
-        source,
-        scores,
-    }))
+    Ok(scores)
 }
 
 fn at(line: u64, reason: String) -> PublishedError {
@@ -147,97 +176,158 @@ pub(crate) fn value(text: &str) -> Option<f64> {
     text.split('±').next()?.trim().parse().ok()
 }
 
-/// Half the width of its interval, if it has one.
+/// Half the width of the interval, if it has one.
 pub(crate) fn half_width(text: &str) -> Option<f64> {
     text.split_once('±')?.1.trim().parse().ok()
 }
 
-/// The published rows of a block: those with anything to show in it, by first appearance.
-pub(crate) fn lines(rows: &[Published], block: &Block, axes: usize) -> Vec<Line> {
-    let mut methods: Vec<&str> = Vec::new();
-    for row in rows {
-        if !methods.contains(&row.method.as_str()) {
-            methods.push(&row.method);
+/// Published rows, each with its place in the table.
+pub(crate) struct Quotes<'a>(Vec<Quote<'a>>);
+
+struct Quote<'a> {
+    row: &'a Published,
+    dataset: DatasetIndex,
+    line: LineKey<'a>,
+}
+
+/// What one line shows: a method, and which one of its publications if several print the same
+/// method on the same data set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct LineKey<'a> {
+    method: &'a str,
+    publication: usize,
+}
+
+impl<'a> Quotes<'a> {
+    /// The rows on data sets that were run.
+    pub(crate) fn of(rows: &'a [Published], names: &Names) -> Quotes<'a> {
+        let mut quotes: Vec<Quote<'a>> = Vec::new();
+        for row in rows {
+            let Some(dataset) = names.dataset(&row.dataset) else {
+                continue;
+            };
+            let same = quotes.iter().filter(|quote| {
+                let other = quote.row;
+                (quote.dataset, other.together, &other.method)
+                    == (dataset, row.together, &row.method)
+            });
+            let line = LineKey {
+                method: &row.method,
+                publication: same.count(),
+            };
+            quotes.push(Quote { row, dataset, line });
         }
+        Quotes(quotes)
     }
-    let line = |method: &str| Line {
-        method: method.to_owned(),
-        settings: vec![String::new(); axes],
-        parts: block
-            .groups
-            .iter()
-            .map(|group| part(rows, method, group))
-            .collect(),
-    };
-    let lines = methods.into_iter().map(line);
-    lines
-        .filter(|line| line.parts.iter().any(Option::is_some))
-        .collect()
-}
 
-fn part(rows: &[Published], method: &str, group: &Group) -> Option<Part> {
-    let row = rows
-        .iter()
-        .find(|row| row.method == method && row.belongs_to(group))?;
-    let cell = |metric: &Metric| {
-        let value = row
-            .scores
-            .get(metric)
-            .map_or(Value::Missing, |text| Value::Published(text.clone()));
-        Cell {
-            value,
-            runs: 0,
-            of: 0,
-            standing: None,
+    /// The lines of a block: those with anything to show in it, by first appearance.
+    pub(crate) fn lines(&self, block: &Block, axes: usize) -> Vec<Line> {
+        let mut keys: Vec<LineKey<'_>> = Vec::new();
+        for quote in &self.0 {
+            if !keys.contains(&quote.line) {
+                keys.push(quote.line);
+            }
         }
-    };
-    let cells: Vec<Cell> = group.metrics.iter().map(cell).collect();
-    let is_empty = cells.iter().all(|cell| cell.value == Value::Missing);
-    (!is_empty).then_some(Part {
-        finished: 0,
-        of: 0,
-        cells,
-        footnote: None,
-    })
-}
-
-impl Published {
-    /// A single model is what a separated one is.
-    fn belongs_to(&self, group: &Group) -> bool {
-        let folds = self.together == group.together
-            || (self.together.is_none() && group.together == Some(Together::Separated));
-        folds && group.dataset.as_ref() == Some(&self.dataset)
+        let mut lines = Vec::new();
+        for key in keys {
+            let parts: Vec<Option<Part>> = block
+                .groups
+                .iter()
+                .map(|group| self.part(key, group))
+                .collect();
+            if parts.iter().any(Option::is_some) {
+                lines.push(Line {
+                    method: key.method.to_owned(),
+                    settings: vec![String::new(); axes],
+                    parts,
+                });
+            }
+        }
+        lines
     }
-}
 
-/// Where the rows that are shown stand, one line for each source.
-pub(crate) fn sources(rows: &[Published], blocks: &[Block]) -> Vec<String> {
-    let mut sources: Vec<(&str, Vec<&str>)> = Vec::new();
-    let shown = |row: &&Published| {
-        let groups = blocks.iter().flat_map(|block| &block.groups);
-        groups
+    fn part(&self, key: LineKey<'_>, group: &Group) -> Option<Part> {
+        let mut quotes = self.0.iter().filter(|quote| quote.line == key);
+        quotes.find(|quote| quote.belongs_to(group))?.part(group)
+    }
+
+    /// The publications of the rows that are shown, one line each.
+    pub(crate) fn sources(&self, blocks: &[Block]) -> Vec<String> {
+        let mut sources: Vec<(&str, Vec<&str>)> = Vec::new();
+        for quote in self.0.iter().filter(|quote| quote.is_shown(blocks)) {
+            let method = quote.row.method.as_str();
+            let source = quote.row.source.as_str();
+            match sources.iter_mut().find(|(known, _)| *known == source) {
+                Some((_, methods)) if methods.contains(&method) => {}
+                Some((_, methods)) => methods.push(method),
+                None => sources.push((source, vec![method])),
+            }
+        }
+        sources
             .into_iter()
-            .any(|group| part(std::slice::from_ref(row), &row.method, group).is_some())
-    };
-    for row in rows.iter().filter(shown) {
-        match sources.iter_mut().find(|(source, _)| *source == row.source) {
-            Some((_, methods)) if methods.contains(&row.method.as_str()) => {}
-            Some((_, methods)) => methods.push(&row.method),
-            None => sources.push((&row.source, vec![&row.method])),
-        }
+            .map(|(source, methods)| format!("{}: {source}", methods.join(", ")))
+            .collect()
     }
-    sources
-        .into_iter()
-        .map(|(source, methods)| format!("{}: {source}", methods.join(", ")))
-        .collect()
+}
+
+impl Quote<'_> {
+    /// True if the group shows this data set and folds; a single model counts as separated.
+    fn belongs_to(&self, group: &Group) -> bool {
+        let together = self.row.together;
+        let is_single = together.is_none() && group.shows.together == Some(Together::Separated);
+        let fits = together == group.shows.together || is_single;
+        fits && group.shows.dataset == Some(self.dataset)
+    }
+
+    fn is_shown(&self, blocks: &[Block]) -> bool {
+        let mut groups = blocks.iter().flat_map(|block| &block.groups);
+        groups.any(|group| self.belongs_to(group) && self.part(group).is_some())
+    }
+
+    /// The printed values of the metrics of a group; none if there are none.
+    fn part(&self, group: &Group) -> Option<Part> {
+        let scores = &self.row.scores;
+        if !group
+            .metrics
+            .iter()
+            .any(|metric| scores.contains_key(metric))
+        {
+            return None;
+        }
+        let mut cells = Vec::with_capacity(group.metrics.len());
+        for metric in &group.metrics {
+            let value = match scores.get(metric) {
+                Some(text) => Value::Published(text.clone()),
+                None => Value::Missing,
+            };
+            cells.push(Cell {
+                value,
+                runs: 0,
+                of: 0,
+                significance: None,
+            });
+        }
+        Some(Part {
+            finished: 0,
+            of: 0,
+            cells,
+            footnote: None,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use schema::Own;
+
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Published>, PublishedError> {
-        Published::read(text, |name| Some(name.to_uppercase()))
+        Published::read(text, |name| {
+            vec![Dataset::Own(Own {
+                name: name.to_owned(),
+            })]
+        })
     }
 
     #[test]
@@ -246,8 +336,8 @@ mod tests {
             read("# quoted\ndataset,folds,method,source,recall@1,map@r\ncub200,separated,MS,paper,,\"20.1 ± 0.1\"\n")
                 .unwrap();
         assert_eq!(
-            (rows.len(), rows[0].dataset.as_str(), rows[0].together),
-            (1, "CUB200", Some(Together::Separated))
+            (rows.len(), rows[0].dataset.name(), rows[0].together),
+            (1, "cub200", Some(Together::Separated))
         );
         assert_eq!(
             rows[0].scores,
@@ -264,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_line() {
+    fn a_mistake_is_reported_with_its_line() {
         let head = "dataset,folds,method,source,recall@1";
         let cases = [
             (
@@ -299,13 +389,13 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_with_the_program_can_be_read_and_names_its_source() {
+    fn built_in_rows_are_valid_and_name_their_source() {
         let rows = read(BUILT_IN).unwrap();
         assert_eq!(rows.len(), 7 + 7 + 6 + 3);
         assert!(rows.iter().all(|row| row.source.contains("Deep_Metric")));
         let margin = rows
             .iter()
-            .find(|row| row.method == "Margin" && row.dataset == "SOP")
+            .find(|row| row.method == "Margin" && row.dataset.name() == "sop")
             .unwrap();
         assert_eq!(margin.scores[&Metric::RecallAt(1000)], "98.0");
     }

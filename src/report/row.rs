@@ -1,38 +1,80 @@
-//! What a table is made of: one [`Row`] for each run, and the facts for its caption.
+//! The input of a table: one [`Row`] for each run, and the text around the table.
 
 use std::fmt;
 
-use schema::{Breakdown, Evaluated, Failure, Fold, RunId};
+use schema::{Breakdown, Dataset, Evaluated, Failure, Fold, Metric, RunId};
+use serde::{Serialize, Serializer};
 
 /// One run, and where it belongs in a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// The title of its data set.
-    pub dataset: String,
-    /// The name of its method.
+    /// Its data set.
+    pub dataset: Dataset,
+    /// The name of its method, unique in a sweep.
     pub method: String,
-    /// Whether nothing was trained for it: pixels, features, an untrained network.
+    /// True if nothing was trained for it: pixels, features, an untrained network.
     pub is_baseline: bool,
-    /// The values of further axes, by name.
-    pub settings: Vec<(String, String)>,
+    /// The values of further axes.
+    pub settings: Vec<Setting>,
     /// The seed of the run.
     pub seed: u64,
     /// The fold that it held out, if any.
     pub fold: Option<Fold>,
-    /// How the models of all folds are taken together, if there are folds.
+    /// How the models of all folds are combined, if there are folds.
     pub together: Option<Together>,
-    /// The name of the run; of several that are concatenated, the first.
+    /// The id of the run; for a concatenation, that of its first run.
     pub run: RunId,
-    /// What became of it.
+    /// Its outcome.
     pub state: RunState,
 }
 
-/// How the models of all folds are taken together.
+impl Row {
+    /// The value of an axis, if it applies.
+    pub(crate) fn setting(&self, axis: &str) -> Option<&str> {
+        let setting = self.settings.iter().find(|setting| setting.axis == axis)?;
+        Some(&setting.value)
+    }
+
+    /// The value of a metric, if it was measured and is finite.
+    pub(crate) fn measured(&self, metric: Metric) -> Option<f64> {
+        match &self.state {
+            RunState::Finished(evaluated) => {
+                let value = evaluated.scores.get(&metric).copied();
+                value.filter(|value| value.is_finite())
+            }
+            RunState::Broken { .. } | RunState::Failed { .. } | RunState::Missing => None,
+        }
+    }
+}
+
+/// The value of one axis.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Setting {
+    /// The key that varies, such as `model.embedding`.
+    pub axis: String,
+    /// Its value, as the sweep file has it.
+    pub value: String,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", self.axis, self.value)
+    }
+}
+
+/// A pair of axis and value.
+impl Serialize for Setting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.axis, &self.value).serialize(serializer)
+    }
+}
+
+/// How the models of all folds are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Together {
     /// Each is measured alone.
     Separated,
-    /// Their embeddings are joined and measured once.
+    /// Their embeddings are concatenated and measured once.
     Concatenated,
 }
 
@@ -45,31 +87,31 @@ impl fmt::Display for Together {
     }
 }
 
-/// What became of a run.
+/// The outcome of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunState {
     /// It was measured.
     Finished(Evaluated),
-    /// Its training went wrong.
+    /// Its training diverged or collapsed.
     Broken {
-        /// How.
+        /// The kind of breakdown.
         how: Breakdown,
-        /// After how many steps.
+        /// The step at which it was noticed.
         step: u64,
     },
-    /// An attempt at it failed.
+    /// An attempt failed.
     Failed {
-        /// What kind of failure.
+        /// The class of the failure.
         class: Failure,
-        /// One sentence about it.
+        /// The failure in one sentence.
         message: String,
     },
-    /// It was not started, or did not come to its end.
+    /// It has not started, or has not finished.
     Missing,
 }
 
 impl RunState {
-    /// The more is known of a run, the smaller. Of two rows about one run the smaller counts.
+    /// Orders states by how much they tell: of two rows about one run, the smaller counts.
     pub(crate) fn rank(&self) -> u8 {
         match self {
             RunState::Finished(_) => 0,
@@ -80,15 +122,15 @@ impl RunState {
     }
 }
 
-/// What is said around the tables.
+/// The text around a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caption {
     /// The name of the sweep.
     pub sweep: String,
-    /// The command that makes the tables again.
+    /// The command that reproduces the table.
     pub command: String,
-    /// Facts: seeds, folds, how much data.
+    /// Facts: seeds, folds, amount of data.
     pub lines: Vec<String>,
-    /// Which rules of fairness do not hold, and which of them were waived why.
+    /// Rules of fairness that do not hold, with the reasons of those that were waived.
     pub fairness: Vec<String>,
 }

@@ -1,42 +1,44 @@
-//! The table for a terminal: aligned columns, the best in bold or, without colour, with a star.
+//! The table for a terminal: aligned columns, the best in bold or, without color, with a star.
 
 use crate::{
     Table,
-    markdown::numbers,
-    standing::Standing,
-    table::{Block, Cell, Line},
+    markdown::{one_line, values},
+    model::{Block, Cell, Line},
+    significance::Significance,
 };
 
-/// A table with groups side by side that is wider than so many characters is shown with one below the other.
+/// A wider table with groups side by side is shown with its groups below each other.
 const WIDEST: usize = 120;
 
-/// What a cell says, and how it stands to the best of its column.
+/// The text of a cell, and how the cell compares with the best of its column.
 #[derive(Clone, Debug, Default)]
 struct Text {
     words: String,
-    standing: Option<Standing>,
+    significance: Option<Significance>,
 }
 
+type TextRow = Vec<Text>;
+
 impl Table {
-    /// The table with aligned columns. With `colour` it uses ANSI escapes for bold and nothing else.
-    pub fn terminal(&self, colour: bool) -> String {
-        let mut text = format!("{}\n", bold(&self.caption.sweep, colour));
+    /// Returns the table with aligned columns. `color` allows ANSI escapes, for bold only.
+    pub fn terminal(&self, color: bool) -> String {
+        let mut text = format!("{}\n", bold(&one_line(&self.caption.sweep), color));
         for block in &self.blocks {
             if !block.heading.is_empty() {
-                text.push_str(&format!("\n{}\n", bold(&block.heading, colour)));
+                text.push_str(&format!("\n{}\n", bold(&block.heading, color)));
             }
-            text.push_str(&self.terminal_block(block, colour));
+            text.push_str(&self.terminal_block(block, color));
         }
-        text.push_str(&format!(
-            "\n{}\n",
-            self.legend(if colour { "Bold" } else { "*" })
-        ));
+        let best = if color { "Bold" } else { "*" };
+        text.push_str(&format!("\n{}\n", self.legend(best)));
         let footnotes: Vec<String> = (1..)
             .zip(&self.footnotes)
             .map(|(number, note)| format!("{number}. {note}"))
             .collect();
         text.push_str(&list("Footnotes", &footnotes));
-        text.extend(self.to_come.iter().map(|missing| format!("\n{missing}\n")));
+        if let Some(missing) = &self.to_come {
+            text.push_str(&format!("\n{}\n", one_line(missing)));
+        }
         for (heading, items) in self.lists() {
             text.push_str(&list(heading, items));
         }
@@ -44,146 +46,154 @@ impl Table {
         text
     }
 
-    fn terminal_block(&self, block: &Block, colour: bool) -> String {
+    fn terminal_block(&self, block: &Block, color: bool) -> String {
         let rows = self.rows(block);
         let width: usize = widths(&rows).iter().map(|width| width + 2).sum();
         if width <= WIDEST || block.groups.len() < 2 {
-            return format!("\n{}", self.lay_out(rows, colour));
+            return format!("\n{}", self.lay_out(&rows, color));
         }
-        let groups = (0..block.groups.len()).map(|place| {
-            let alone = only(block, place);
-            let heading = bold(&block.groups[place].heading, colour);
-            format!("\n{heading}\n\n{}", self.lay_out(self.rows(&alone), colour))
-        });
-        groups.collect()
+        let mut text = String::new();
+        for (position, group) in block.groups.iter().enumerate() {
+            let heading = bold(&group.heading, color);
+            let rows = self.rows(&only(block, position));
+            text.push_str(&format!("\n{heading}\n\n{}", self.lay_out(&rows, color)));
+        }
+        text
     }
 
-    /// All rows, those with headings first: two of them if columns have groups.
-    fn rows(&self, block: &Block) -> Vec<Vec<Text>> {
-        let (above, headings): (Vec<String>, Vec<String>) =
-            self.headings(block).into_iter().unzip();
-        let mut rows = vec![headings.into_iter().map(plain).collect::<Vec<Text>>()];
-        if above.iter().any(|heading| !heading.is_empty()) {
-            rows.insert(0, above.into_iter().map(plain).collect());
+    /// All rows, those with headings first: two if columns have groups. An empty row is a rule.
+    fn rows(&self, block: &Block) -> Vec<TextRow> {
+        let headings = self.headings(block);
+        let columns = headings.len();
+        let mut rows = Vec::new();
+        if headings.iter().any(|heading| !heading.group.is_empty()) {
+            rows.push(
+                headings
+                    .iter()
+                    .map(|heading| plain(&heading.group))
+                    .collect(),
+            );
         }
-        let columns = rows[0].len();
-        let apart = |words: &str| {
-            let mut row = vec![Text::default(); columns];
-            row[0].words = words.to_owned();
-            row
-        };
+        rows.push(
+            headings
+                .iter()
+                .map(|heading| plain(&heading.name))
+                .collect(),
+        );
         rows.push(Vec::new());
         if !block.published.is_empty() {
-            rows.push(apart("Published, not run here:"));
+            rows.push(separator("Published, not run here:", columns));
             rows.extend(block.published.iter().map(|line| cells(line, block)));
-            rows.push(apart("Run here:"));
+            rows.push(separator("Run here:", columns));
         }
         rows.extend(block.lines.iter().map(|line| cells(line, block)));
         rows
     }
 
     /// Aligned lines; an empty row becomes a rule.
-    fn lay_out(&self, rows: Vec<Vec<Text>>, colour: bool) -> String {
-        let widths = widths(&rows);
-        let rule: Vec<Text> = widths
+    fn lay_out(&self, rows: &[TextRow], color: bool) -> String {
+        let widths = widths(rows);
+        let rule: TextRow = widths
             .iter()
-            .map(|&width| plain("─".repeat(width)))
+            .map(|width| plain(&"─".repeat(*width)))
             .collect();
         let names = 1 + self.axes.len();
-        let line = |row: &Vec<Text>| {
-            aligned(
-                if row.is_empty() { &rule } else { row },
-                &widths,
-                names,
-                colour,
-            )
-        };
-        rows.iter().map(line).collect()
+        let mut text = String::new();
+        for row in rows {
+            let row = if row.is_empty() { &rule } else { row };
+            text.push_str(&aligned(row, &widths, names, color));
+        }
+        text
     }
 }
 
+/// A row with nothing but words in its first cell.
+fn separator(words: &str, columns: usize) -> TextRow {
+    let mut row = vec![Text::default(); columns];
+    row[0].words = words.to_owned();
+    row
+}
+
 /// The block with one of its groups.
-fn only(block: &Block, place: usize) -> Block {
+fn only(block: &Block, position: usize) -> Block {
     let mut alone = block.clone();
-    alone.groups = vec![block.groups[place].clone()];
+    alone.groups = vec![block.groups[position].clone()];
     alone.groups[0].heading.clear();
     for line in alone.lines.iter_mut().chain(&mut alone.published) {
-        line.parts = vec![line.parts[place].take()];
+        line.parts = vec![line.parts[position].take()];
     }
     alone.lines.retain(|line| line.parts[0].is_some());
     alone.published.retain(|line| line.parts[0].is_some());
     alone
 }
 
-fn cells(line: &Line, block: &Block) -> Vec<Text> {
-    let names = [&line.method]
-        .into_iter()
-        .chain(&line.settings)
-        .map(|name| plain(name.replace(['\n', '\r'], " ")));
-    names
-        .chain(numbers(line, block, number))
-        .chain([plain(line.runs())])
-        .collect()
+fn cells(line: &Line, block: &Block) -> TextRow {
+    let mut cells = vec![plain(&line.method)];
+    cells.extend(line.settings.iter().map(|setting| plain(setting)));
+    cells.extend(values(line, block, value));
+    cells.push(plain(&line.runs()));
+    cells
 }
 
-fn number(cell: &Cell, footnote: &str) -> Text {
+fn value(cell: &Cell, footnote: &str) -> Text {
     Text {
         words: format!("{}{}{footnote}", cell.text(), cell.share()),
-        standing: cell.standing,
+        significance: cell.significance,
     }
 }
 
-fn plain(words: String) -> Text {
+fn plain(words: &str) -> Text {
     Text {
-        words,
-        standing: None,
+        words: one_line(words),
+        significance: None,
     }
 }
 
-fn widths(rows: &[Vec<Text>]) -> Vec<usize> {
+/// The width of each column in characters.
+fn widths(rows: &[TextRow]) -> Vec<usize> {
     let columns = rows.first().map_or(0, Vec::len);
-    let width = |row: &Vec<Text>, column: usize| {
-        row.get(column).map_or(0, |text| text.words.chars().count())
-    };
-    // A line that sets rows apart may run on over the columns behind the names.
-    let counts = |row: &&Vec<Text>| row.iter().skip(1).any(|text| !text.words.is_empty());
-    (0..columns)
-        .map(|column| {
-            rows.iter()
-                .filter(counts)
-                .map(|row| width(row, column))
-                .max()
-                .unwrap_or(0)
-        })
-        .collect()
+    let mut widths = vec![0; columns];
+    for row in rows {
+        // The words of a separator may run over the columns after the first.
+        if row.iter().skip(1).all(|text| text.words.is_empty()) {
+            continue;
+        }
+        for (width, text) in widths.iter_mut().zip(row) {
+            *width = text.words.chars().count().max(*width);
+        }
+    }
+    widths
 }
 
-/// One row: the first `names` columns begin, the others end, at the same place. A column of numbers leaves
-/// room for a mark.
-fn aligned(row: &[Text], widths: &[usize], names: usize, colour: bool) -> String {
+/// One row: the first `names` columns are aligned to the left, the others to the right, with space
+/// for a mark.
+fn aligned(row: &[Text], widths: &[usize], names: usize, color: bool) -> String {
     let mut line = String::new();
     for (column, (text, width)) in row.iter().zip(widths).enumerate() {
         let space = " ".repeat(width.saturating_sub(text.words.chars().count()));
-        let is_best = text.standing == Some(Standing::Best);
-        let shown = bold(&text.words, colour && is_best);
-        let mark = match text.standing {
-            Some(Standing::Best) if !colour => '*',
-            Some(Standing::NotDistinguishable) => '≈',
-            Some(Standing::Best | Standing::Worse | Standing::TooFew) | None => ' ',
-        };
-        let cell = if column < names {
-            format!("{shown}{space} ")
+        let is_best = text.significance == Some(Significance::Best);
+        let shown = bold(&text.words, color && is_best);
+        if column < names {
+            line.push_str(&format!("{shown}{space}  "));
         } else {
-            format!("{space}{shown}{mark}")
-        };
-        line.push_str(&cell);
-        line.push(' ');
+            line.push_str(&format!("{space}{shown}{} ", text.mark(color)));
+        }
     }
     format!("{}\n", line.trim_end())
 }
 
-fn bold(text: &str, colour: bool) -> String {
-    if colour {
+impl Text {
+    fn mark(&self, color: bool) -> char {
+        match self.significance {
+            Some(Significance::Best) if !color => '*',
+            Some(Significance::NotDistinguishable) => '≈',
+            Some(Significance::Best | Significance::Worse | Significance::TooFew) | None => ' ',
+        }
+    }
+}
+
+fn bold(text: &str, color: bool) -> String {
+    if color {
         format!("\u{1b}[1m{text}\u{1b}[0m")
     } else {
         text.to_owned()
@@ -194,9 +204,9 @@ fn list(heading: &str, items: &[String]) -> String {
     if items.is_empty() {
         return String::new();
     }
-    let items: String = items
-        .iter()
-        .map(|item| format!("  {}\n", item.replace(['\n', '\r'], " ")))
-        .collect();
-    format!("\n{heading}:\n{items}")
+    let mut text = format!("\n{heading}:\n");
+    for item in items {
+        text.push_str(&format!("  {}\n", one_line(item)));
+    }
+    text
 }

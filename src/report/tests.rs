@@ -1,11 +1,10 @@
 //! Whole tables, as a person sees them.
 
-use schema::{Breakdown, Evaluated, Failure, Fold, Metric, RunId};
+use schema::{Breakdown, Dataset, Evaluated, Failure, Fold, Glyphs, Metric, Own, RunId};
 
 use crate::{
-    Caption, Description, Layout, Published, Row, RunState, Table, Together,
-    standing::Standing,
-    table::{Cell, table},
+    Caption, Description, Layout, Published, Question, Row, RunState, Setting, Table, Together,
+    model::Cell, significance::Significance, table,
 };
 
 const METRICS: [Metric; 2] = [Metric::RecallAt(1), Metric::MapAtR];
@@ -23,6 +22,12 @@ fn finished(recall: f64, map: f64) -> RunState {
     })
 }
 
+fn own(name: &str) -> Dataset {
+    Dataset::Own(Own {
+        name: name.to_owned(),
+    })
+}
+
 fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Row {
     let run: RunId = format!(
         "{:016x}",
@@ -31,7 +36,7 @@ fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Row {
     .parse()
     .unwrap();
     Row {
-        dataset: dataset.to_owned(),
+        dataset: own(dataset),
         method: method.to_owned(),
         is_baseline: method == "Pixels",
         settings: Vec::new(),
@@ -56,7 +61,7 @@ fn table_of(rows: &[Row]) -> Table {
     laid_out(rows, Layout::DataSets, &|_| METRICS.to_vec())
 }
 
-fn laid_out(rows: &[Row], layout: Layout, metrics: &dyn Fn(&str) -> Vec<Metric>) -> Table {
+fn laid_out(rows: &[Row], layout: Layout, metrics: &dyn Fn(&Dataset) -> Vec<Metric>) -> Table {
     table(
         rows,
         &Description {
@@ -256,7 +261,7 @@ fn the_same_values_in_another_order_are_an_exact_tie() {
     assert!(
         cells(&table)
             .iter()
-            .all(|cell| cell.standing == Some(Standing::Best))
+            .all(|cell| cell.significance == Some(Significance::Best))
     );
 }
 
@@ -290,14 +295,17 @@ fn a_run_shared_by_two_methods_counts_for_both() {
     assert!(
         cells(&table)
             .iter()
-            .all(|cell| cell.standing == Some(Standing::Best))
+            .all(|cell| cell.significance == Some(Significance::Best))
     );
 }
 
 #[test]
 fn further_axes_are_further_columns() {
     let at = |dim: &str, seed, value| Row {
-        settings: vec![("embedding".to_owned(), dim.to_owned())],
+        settings: vec![Setting {
+            axis: "embedding".to_owned(),
+            value: dim.to_owned(),
+        }],
         fold: Some(Fold {
             index: 0,
             of: 4,
@@ -362,6 +370,168 @@ fn a_name_may_hold_pipes_and_commas() {
     );
 }
 
+/// Names that are hard to keep apart: they contain each other, separators, and words of the report.
+const NAMES: [&str; 9] = [
+    "Triplet",
+    "Triplet seed 1",
+    "Triplet, seed 1, fold 1 of 2",
+    "Triplet (embedding 64)",
+    "trial 1",
+    "separated",
+    "a|b, \"c\"; d",
+    "two\nlines",
+    "Glyphs (synthetic), 20 classes",
+];
+
+/// Two seeds of each of these methods on data sets of one title, Triplet with two embeddings.
+fn confusable() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for classes in [20, 40, 60] {
+        let dataset = Dataset::Glyphs(Glyphs {
+            classes,
+            test_classes: 10,
+            per_class: 20,
+            seed: 0,
+        });
+        for (number, name) in NAMES.iter().enumerate() {
+            for embedding in ["64", "128"] {
+                for seed in 0..3 {
+                    let value = 0.01 * (number + 1) as f64 + 0.1 * f64::from(classes) / 60.0;
+                    let value = value + if seed == 1 { 0.002 } else { 0.0 };
+                    let run = format!("{classes:04x}{number:04x}{embedding:0>4}{seed:04x}");
+                    rows.push(Row {
+                        dataset: dataset.clone(),
+                        settings: vec![Setting {
+                            axis: "embedding".to_owned(),
+                            value: embedding.to_owned(),
+                        }],
+                        run: run.parse().unwrap(),
+                        ..row("", name, seed, finished(value, value / 2.0))
+                    });
+                }
+            }
+        }
+    }
+    rows.retain(|row| row.method == "Triplet" || row.settings[0].value == "64");
+    for row in &mut rows {
+        if row.method != "Triplet" {
+            row.settings.clear();
+        }
+    }
+    rows
+}
+
+#[test]
+fn data_sets_of_one_title_are_never_averaged() {
+    let rows = confusable();
+    let table = table_of(&rows);
+    let headings: Vec<&str> = table.blocks.iter().map(|b| b.heading.as_str()).collect();
+    assert_eq!(
+        headings,
+        [
+            "Glyphs (synthetic), 20 classes",
+            "Glyphs (synthetic), 40 classes",
+            "Glyphs (synthetic), 60 classes"
+        ]
+    );
+    for block in &table.blocks {
+        assert_eq!(block.lines.len(), NAMES.len() + 1);
+        assert!(block.lines.iter().all(|line| line.runs() == "3"));
+    }
+    let benchmark = laid_out(&rows, Layout::Benchmark, &|_| METRICS.to_vec());
+    assert_eq!(benchmark.blocks[0].groups.len(), 3);
+    assert_eq!(benchmark.blocks[0].lines.len(), NAMES.len() + 1);
+}
+
+#[test]
+fn every_name_stays_apart_in_every_format() {
+    let rows = confusable();
+    for layout in [Layout::DataSets, Layout::Benchmark, Layout::RealityCheck] {
+        let table = laid_out(&rows, layout, &|_| METRICS.to_vec());
+        let lines: usize = table.blocks.iter().map(|block| block.lines.len()).sum();
+        let csv = table.csv().unwrap();
+        let mut reader = csv::Reader::from_reader(csv.as_bytes());
+        assert_eq!(reader.records().count(), lines);
+        let markdown = table.markdown();
+        let columns = |line: &str| line.replace("\\|", "").matches('|').count();
+        let mut rows = markdown.lines().filter(|line| line.starts_with('|'));
+        let first = columns(rows.next().unwrap());
+        assert!(rows.all(|line| columns(line) == first), "{markdown}");
+        let terminal = table.terminal(false);
+        assert!(terminal.contains("\ntwo lines "), "{terminal}");
+    }
+}
+
+#[test]
+fn statistics_compare_rows_by_key_whatever_they_are_called() {
+    let rows = confusable();
+    let question = Question {
+        sweep: "tiny",
+        metrics: &|_| vec![Metric::MapAtR],
+        baseline: Some("Triplet seed 1"),
+        queries: &|_, _| None,
+    };
+    let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
+    assert_eq!(statistics.comparisons.len(), 3 * NAMES.len());
+    assert!(statistics.comparisons.iter().all(|c| c.seeds == 3));
+    // Named like `Triplet` with an embedding of 64, and ranked beside it.
+    assert_eq!(statistics.rankings[0].methods.len(), NAMES.len() + 1);
+    let csv = statistics.csv().unwrap();
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    assert_eq!(reader.records().count(), 3 * NAMES.len());
+}
+
+#[test]
+fn published_rows_of_one_method_by_two_publications_are_both_shown() {
+    let text = "dataset,folds,method,source,recall@1\nA,,MS,one paper,50\nA,,MS,another paper,60\n";
+    let published = Published::read(text, |name| vec![own(name)]).unwrap();
+    let rows = [row("A", "MS", 0, finished(0.5, 0.5))];
+    let description = Description {
+        layout: Layout::DataSets,
+        metrics: &|_| vec![Metric::RecallAt(1)],
+        published: &published,
+        caption: &caption(),
+    };
+    let markdown = table(&rows, &description).unwrap().markdown();
+    assert!(
+        markdown.contains("| *MS* | *50* |  |\n| *MS* | *60* |  |"),
+        "{markdown}"
+    );
+}
+
+#[test]
+fn all_runs_of_a_seed_count_in_means_and_in_tests() {
+    let mut rows: Vec<Row> = (0..3)
+        .flat_map(|seed| {
+            let value = 0.5 + 0.01 * seed as f64;
+            [
+                row("A", "one", seed, finished(value, value)),
+                row("A", "other", seed, finished(0.4, 0.4)),
+            ]
+        })
+        .collect();
+    let again = Row {
+        run: "00000000000000aa".parse().unwrap(),
+        ..row("A", "one", 0, finished(0.7, 0.7))
+    };
+    rows.push(again);
+    let question = Question {
+        sweep: "tiny",
+        metrics: &|_| vec![Metric::MapAtR],
+        baseline: Some("other"),
+        queries: &|_, _| None,
+    };
+    let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
+    let difference = &statistics.comparisons[0]
+        .paired
+        .as_ref()
+        .unwrap()
+        .difference;
+    // Seed 0 has the mean 0.6, so the differences are 0.2, 0.11 and 0.12.
+    assert!((difference.mean - 0.43 / 3.0).abs() < 1e-12);
+    assert_eq!(cells(&table_of(&rows))[1].text(), "54.33 ± 12.25");
+}
+
 #[test]
 fn a_metric_that_was_not_measured_is_noted() {
     let mut run = row("Omniglot", "Triplet", 0, finished(0.8, 0.5));
@@ -382,8 +552,8 @@ fn each_data_set_has_columns_of_its_own_and_the_csv_has_all() {
         row("A", "Triplet", 0, finished(0.8, 0.5)),
         row("B", "Triplet", 0, finished(0.7, 0.4)),
     ];
-    let metrics_of = |title: &str| {
-        if title == "A" {
+    let metrics_of = |dataset: &Dataset| {
+        if dataset.title() == "A" {
             vec![Metric::MapAtR]
         } else {
             vec![Metric::RecallAt(1)]
@@ -528,7 +698,7 @@ fn the_reality_check_layout_has_folds_side_by_side_and_untrained_rows_on_top() {
     | Triplet | 82.40 ± 2.19 | 41.20 ± 1.09 | 67.40 ± 2.19 | 31.20 ± 1.09 | 5, 10 |
     | MS | 92.20 ± 2.19 ≈ | 46.10 ± 1.09 ≈ | 77.20 ± 2.19 ≈ | 36.10 ± 1.09 ≈ | 5, 10 |
 
-    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over all rows and data sets for each metric. Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by those of all folds, normalised, are joined and normalised again, and measured once for each seed.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over all rows and data sets for each metric. Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by those of all folds, normalized, are concatenated and normalized again, and measured once for each seed.
 
     What can be claimed:
 
@@ -550,16 +720,16 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
     let mut rows = study();
     rows.retain(|row| {
         row.together == Some(Together::Separated)
-            && !(row.method == "MS" && row.dataset == "Cars-196")
+            && !(row.method == "MS" && row.dataset == own("Cars-196"))
     });
     rows.iter_mut().for_each(|row| row.together = None);
-    let metrics = |title: &str| match title {
+    let metrics = |dataset: &Dataset| match dataset.title() {
         "Cars-196" => vec![Metric::RecallAt(1), Metric::MapAtR],
         _ => vec![Metric::RecallAt(1)],
     };
     let published = "dataset,folds,method,source,recall@1,map@r\nCUB-200-2011,,HDC,its paper,53.6,\n\
                      Cars-196,,HTL,its paper,81.4,\nCars-196,,MS,another paper,,20.1 ± 0.3\n";
-    let published = Published::read(published, |name| Some(name.to_owned())).unwrap();
+    let published = Published::read(published, |name| vec![own(name)]).unwrap();
     let caption = Caption {
         fairness: vec!["F4 is waived: losses of classes.".to_owned()],
         ..caption()

@@ -37,25 +37,6 @@ impl Identity {
     pub fn run(&self) -> RunId {
         RunId(short_hash(self))
     }
-
-    /// The names of the runs that differ from this one in the seed alone, much faster than one by one.
-    pub fn runs(&self, seeds: &[u64]) -> Vec<RunId> {
-        // No seed that anyone gives, and if it is given elsewhere in the recipe, that is noticed.
-        const MARK: u64 = 0x9E37_79B9_7F4A_7C15;
-        let with = |seed| {
-            let mut identity = self.clone();
-            identity.recipe.seed = seed;
-            identity
-        };
-        let (text, mark) = (canonical_json(&with(MARK)), MARK.to_string());
-        match text.split(&mark).collect::<Vec<_>>()[..] {
-            [before, after] => seeds
-                .iter()
-                .map(|seed| RunId(hashed(&format!("{before}{seed}{after}"))))
-                .collect(),
-            _ => seeds.iter().map(|&seed| with(seed).run()).collect(),
-        }
-    }
 }
 
 /// The kind of arithmetic a run was computed with: a CPU result never stands in for a GPU's.
@@ -406,17 +387,5 @@ mod tests {
         let id = identity().run();
         assert_eq!(id.to_string().parse::<RunId>().unwrap(), id);
         assert!("0123".parse::<RunId>().is_err());
-    }
-
-    #[test]
-    fn runs_that_differ_in_the_seed_have_the_names_they_have_one_by_one() {
-        let mut identity = identity();
-        let seeds = [0, 7, u64::MAX];
-        let together = identity.runs(&seeds);
-        let one_by_one = seeds.map(|seed| {
-            identity.recipe.seed = seed;
-            identity.run()
-        });
-        assert_eq!(together, one_by_one);
     }
 }

@@ -1,90 +1,132 @@
-//! The bootstrap over test images, from what each query of each run measured.
+//! Intervals over test images: the bootstrap over the values of each query.
 
 use rayon::prelude::*;
 use schema::Metric;
 
-use super::{Images, Queries};
+use super::{Queries, References};
 use crate::{
     Row, RunState,
-    claims::primary,
-    gather::Runs,
-    stats::{over_classes, over_queries},
+    gather::RowRuns,
+    key::{CellIndex, Panel, RowKey},
+    measured::Measured,
+    stats::{Resampled, over_classes, over_queries},
 };
 
-/// Samples of a bootstrap.
+/// Replicates of the bootstrap.
 const REPLICATES: usize = 2000;
-/// The level of its intervals.
+/// The confidence of its intervals.
 const CONFIDENCE: f64 = 0.95;
-/// Names its draws.
+/// The seed of its draws.
 const SEED: u64 = 0;
 
-/// For each line whose runs tell what they measured for each query.
-pub(super) fn of(
-    lines: &[Runs<'_>],
-    references: &[Option<usize>],
-    axes: &[String],
-    queries: &(dyn Fn(&Row, Metric) -> Option<Queries> + Sync),
-) -> Vec<Images> {
-    let means: Vec<Option<Queries>> = lines.par_iter().map(|runs| mean(runs, queries)).collect();
-    let images = |(line, runs): (usize, &Runs<'_>)| {
-        let own = means[line].as_ref()?;
-        let metric = runs.metrics[primary(&runs.metrics)?];
-        let reference = references[line].filter(|&reference| reference != line);
-        let above = reference.and_then(|reference| {
-            let other = means[reference]
-                .as_ref()
-                .filter(|other| other.classes == own.classes)?;
-            let differences: Vec<f64> = own
-                .values
-                .iter()
-                .zip(&other.values)
-                .map(|(a, b)| a - b)
-                .collect();
-            let resampled = over_classes(&differences, &own.classes, CONFIDENCE, REPLICATES, SEED)?;
-            Some((lines[reference].name(axes), resampled))
-        });
-        Some(Images {
-            block: runs.block(),
-            method: runs.name(axes),
-            metric,
-            queries: own.values.len(),
-            over_queries: over_queries(&own.values, CONFIDENCE, REPLICATES, SEED),
-            over_classes: over_classes(&own.values, &own.classes, CONFIDENCE, REPLICATES, SEED),
-            above,
-        })
-    };
-    lines.par_iter().enumerate().filter_map(images).collect()
+/// The intervals of one line.
+#[derive(Clone, Debug)]
+pub(crate) struct Images {
+    pub(crate) panel: Panel,
+    pub(crate) row: RowKey,
+    pub(crate) metric: Metric,
+    pub(crate) queries: usize,
+    pub(crate) over_queries: Option<Resampled>,
+    pub(crate) over_classes: Option<Resampled>,
+    pub(crate) above: Option<Above>,
 }
 
-/// What each query measured in the mean over the runs. None if a run does not tell, or has other queries.
+/// The difference from the reference, over classes.
+#[derive(Clone, Debug)]
+pub(crate) struct Above {
+    pub(crate) reference: RowKey,
+    pub(crate) difference: Resampled,
+}
+
+/// The intervals of each line whose runs tell the values of their queries.
+pub(super) fn of(
+    measured: &Measured<'_>,
+    references: &References,
+    queries: &(dyn Fn(&Row, Metric) -> Option<Queries> + Sync),
+) -> Vec<Images> {
+    let means: Vec<Option<Queries>> = measured
+        .lines
+        .par_iter()
+        .map(|runs| mean(runs, queries))
+        .collect();
+    (0..measured.lines.len())
+        .into_par_iter()
+        .filter_map(|line| images(measured, references, &means, line))
+        .collect()
+}
+
+fn images(
+    measured: &Measured<'_>,
+    references: &References,
+    means: &[Option<Queries>],
+    line: usize,
+) -> Option<Images> {
+    let own = means[line].as_ref()?;
+    let runs = &measured.lines[line];
+    let metric = runs.primary()?;
+    let cell = CellIndex { line, metric };
+    let reference = references.get(&cell).filter(|other| **other != cell);
+    let above = reference.and_then(|reference| {
+        let difference = difference(own, means[reference.line].as_ref()?)?;
+        Some(Above {
+            reference: measured.line(*reference).key.clone(),
+            difference,
+        })
+    });
+    Some(Images {
+        panel: runs.panel,
+        row: runs.key.clone(),
+        metric: measured.metric(cell),
+        queries: own.values.len(),
+        over_queries: over_queries(&own.values, CONFIDENCE, REPLICATES, SEED),
+        over_classes: over_classes(&own.values, &own.classes, CONFIDENCE, REPLICATES, SEED),
+        above,
+    })
+}
+
+/// The difference over classes; none if the queries are not the same.
+fn difference(own: &Queries, other: &Queries) -> Option<Resampled> {
+    if own.classes != other.classes {
+        return None;
+    }
+    let pairs = own.values.iter().zip(&other.values);
+    let differences: Vec<f64> = pairs.map(|(own, other)| own - other).collect();
+    over_classes(&differences, &own.classes, CONFIDENCE, REPLICATES, SEED)
+}
+
+/// The mean of each query over the finished runs; none if a run does not tell its queries, or has
+/// others.
 fn mean(
-    runs: &Runs<'_>,
+    runs: &RowRuns<'_>,
     queries: &(dyn Fn(&Row, Metric) -> Option<Queries> + Sync),
 ) -> Option<Queries> {
-    let metric = runs.metrics[primary(&runs.metrics)?];
+    let metric = runs.metrics[runs.primary()?];
     let mut sum: Option<Queries> = None;
-    let finished: Vec<&Row> = runs
-        .rows
-        .iter()
-        .filter(|row| matches!(row.state, RunState::Finished(_)))
-        .copied()
-        .collect();
-    for row in &finished {
-        let next = queries(row, metric)?;
-        match &mut sum {
-            None => sum = Some(next),
-            Some(sum) if sum.classes == next.classes => {
-                sum.values
-                    .iter_mut()
-                    .zip(next.values)
-                    .for_each(|(sum, value)| *sum += value);
-            }
-            Some(_) => return None,
+    let mut finished = 0;
+    for row in &runs.runs {
+        if !matches!(row.state, RunState::Finished(_)) {
+            continue;
         }
+        finished += 1;
+        let next = queries(row, metric)?;
+        sum = Some(match sum {
+            None => next,
+            Some(sum) => add(sum, next)?,
+        });
     }
     let mut mean = sum?;
-    mean.values
-        .iter_mut()
-        .for_each(|value| *value /= finished.len() as f64);
+    for value in &mut mean.values {
+        *value /= f64::from(finished);
+    }
     Some(mean)
+}
+
+fn add(mut sum: Queries, next: Queries) -> Option<Queries> {
+    if sum.classes != next.classes {
+        return None;
+    }
+    for (sum, value) in sum.values.iter_mut().zip(next.values) {
+        *sum += value;
+    }
+    Some(sum)
 }

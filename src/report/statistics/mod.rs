@@ -1,48 +1,52 @@
-//! How far the numbers of a table can be trusted: every method against a reference, what other test images would have
-//! given, and whether methods differ over data sets. Written beside the table, for who wants to know.
+//! Statistics beyond the table, for readers who want to know how far to trust it: every method against
+//! a reference, intervals over test images, and ranks over data sets.
 
 mod images;
 mod ranking;
 mod render;
 
-use schema::Metric;
+use std::collections::BTreeMap;
+
+use schema::{Dataset, Metric};
 
 use crate::{
-    ReportError, Row, Together,
-    claims::primary,
-    gather::{self, Runs, block},
-    standing::differences,
-    stats::{ClassOf, Paired, Resampled, holm, paired},
-    table::{At, summaries},
+    ReportError, Row,
+    gather::{Names, RowRuns},
+    key::{CellIndex, Panel, RowKey},
+    measured::Measured,
+    stats::{ClassOf, Paired, holm, paired},
 };
+use images::Images;
+use ranking::Ranking;
 
-/// What is asked about the runs of a sweep.
+/// What to compare.
 pub struct Question<'a> {
     /// The name of the sweep.
     pub sweep: &'a str,
-    /// The metrics of each data set, which is given by its title.
-    pub metrics: &'a dyn Fn(&str) -> Vec<Metric>,
+    /// The metrics of each data set.
+    pub metrics: &'a dyn Fn(&Dataset) -> Vec<Metric>,
     /// The method that all others are compared with; without one, the best of each column.
     pub baseline: Option<&'a str>,
-    /// What a run measured for each query, if that is known.
+    /// The values of each query of a run, if they are known.
     pub queries: &'a (dyn Fn(&Row, Metric) -> Option<Queries> + Sync),
 }
 
-/// What a run measured for each query of its test images.
+/// The values of a metric for each query of a run's test images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Queries {
     /// The class of each query.
     pub classes: Vec<ClassOf>,
-    /// The value of each.
+    /// The value of each query.
     pub values: Vec<f64>,
 }
 
-/// The answers.
+/// The statistics of a sweep, ready to be rendered.
 #[derive(Clone, Debug)]
 pub struct Statistics {
     sweep: String,
-    /// Whether the file names what the others are compared with.
+    /// True if the sweep names the method that others are compared with.
     has_baseline: bool,
+    pub(crate) names: Names,
     pub(crate) comparisons: Vec<Comparison>,
     pub(crate) images: Vec<Images>,
     pub(crate) rankings: Vec<Ranking>,
@@ -51,14 +55,13 @@ pub struct Statistics {
 /// A method and a reference on the same seeds and folds.
 #[derive(Clone, Debug)]
 pub(crate) struct Comparison {
-    pub(crate) dataset: String,
-    pub(crate) together: Option<Together>,
-    pub(crate) method: String,
-    pub(crate) reference: String,
+    pub(crate) panel: Panel,
+    pub(crate) row: RowKey,
+    pub(crate) reference: RowKey,
     pub(crate) metric: Metric,
-    /// Whether the metric is the one that comparisons are judged by.
+    /// True if comparisons are judged by this metric.
     pub(crate) is_primary: bool,
-    /// Seeds that both have.
+    /// The number of seeds that both have.
     pub(crate) seeds: usize,
     /// None for fewer than two seeds.
     pub(crate) paired: Option<Paired>,
@@ -67,68 +70,25 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    /// The data set, and how its folds are taken together.
-    fn block(&self) -> String {
-        block(&self.dataset, self.together)
+    fn p(&self) -> Option<f64> {
+        self.paired.as_ref()?.t.map(|test| test.p)
     }
 }
 
-/// What other test images would have given.
-#[derive(Clone, Debug)]
-pub(crate) struct Images {
-    pub(crate) block: String,
-    pub(crate) method: String,
-    pub(crate) metric: Metric,
-    pub(crate) queries: usize,
-    pub(crate) over_queries: Option<Resampled>,
-    pub(crate) over_classes: Option<Resampled>,
-    /// The method and by how much this one is above it, over classes.
-    pub(crate) above: Option<(String, Resampled)>,
-}
+/// The reference of each cell: the baseline, or the best of the column.
+type References = BTreeMap<CellIndex, CellIndex>;
 
-/// The methods ranked over data sets.
-#[derive(Clone, Debug)]
-pub(crate) struct Ranking {
-    pub(crate) together: Option<Together>,
-    pub(crate) metrics: Vec<Metric>,
-    pub(crate) datasets: Vec<String>,
-    pub(crate) chi_squared: f64,
-    pub(crate) p: f64,
-    /// From this difference of mean ranks on two methods differ.
-    pub(crate) critical: f64,
-    /// Methods with their mean ranks, the best first.
-    pub(crate) methods: Vec<(String, f64)>,
-}
-
-/// The statistics of these runs, if there is anything to compare.
+/// Computes the statistics of these runs, if there is anything to compare.
 ///
 /// # Errors
-/// If the aggregation fails, which no content of the rows should bring about.
+/// If the aggregation fails, which no content of the rows should cause.
 pub fn statistics(
     rows: &[Row],
     question: &Question<'_>,
 ) -> Result<Option<Statistics>, ReportError> {
-    let axes = gather::axes(rows);
-    let lines = gather::lines(rows, &axes, question.metrics);
-    let summaries = summaries(&lines)?;
-    let mean = |cell: At| summaries.get(&cell).map(|summary| summary.mean);
-    let mut comparisons = Vec::new();
-    let mut references = Vec::with_capacity(lines.len());
-    for (line, runs) in lines.iter().enumerate() {
-        references.push(None);
-        for (place, &metric) in runs.metrics.iter().enumerate() {
-            let is_primary = primary(&runs.metrics) == Some(place);
-            let Some(reference) = reference(&lines, (line, place), question.baseline, &mean) else {
-                continue;
-            };
-            if is_primary {
-                references[line] = Some(reference);
-            }
-            if reference != line && mean((line, place)).is_some() {
-                comparisons.push(comparison(&lines, &axes, [line, reference], place, metric));
-            }
-        }
-    }
+    let measured = Measured::of(rows, question.metrics)?;
+    let references = references(&measured, question.baseline);
+    let mut comparisons = comparisons(&measured, &references)?;
     if comparisons.is_empty() {
         return Ok(None);
     }
@@ -136,81 +96,93 @@ pub fn statistics(
     Ok(Some(Statistics {
         sweep: question.sweep.to_owned(),
         has_baseline: question.baseline.is_some(),
-        images: images::of(&lines, &references, &axes, question.queries),
-        rankings: ranking::of(&lines, &axes, &mean),
+        images: images::of(&measured, &references, question.queries),
+        rankings: ranking::of(&measured),
         comparisons,
+        names: measured.names,
     }))
 }
 
-/// The line that a cell is compared with: the baseline under the same settings, or the best of the column.
-fn reference(
-    lines: &[Runs<'_>],
-    (line, metric): At,
-    baseline: Option<&str>,
-    mean: &dyn Fn(At) -> Option<f64>,
-) -> Option<usize> {
-    let runs = &lines[line];
-    let fits = |other: &Runs<'_>| {
-        let named = baseline.is_none_or(|name| {
-            let settings = other.settings.iter().zip(&runs.settings);
-            other.method == name
-                && settings
-                    .into_iter()
-                    .all(|(a, b)| a.is_empty() || b.is_empty() || a == b)
-        });
-        named && (other.dataset, other.together) == (runs.dataset, runs.together)
-    };
-    let means = (0..lines.len())
-        .filter(|&other| fits(&lines[other]))
-        .filter_map(|other| Some((other, mean((other, metric))?)));
-    means
-        .reduce(|best, next| if next.1 > best.1 { next } else { best })
-        .map(|(other, _)| other)
-}
-
-fn comparison(
-    lines: &[Runs<'_>],
-    axes: &[String],
-    [line, reference]: [usize; 2],
-    place: usize,
-    metric: Metric,
-) -> Comparison {
-    let runs = &lines[line];
-    let differences = differences(&runs.results[place], &lines[reference].results[place]);
-    Comparison {
-        dataset: runs.dataset.to_owned(),
-        together: runs.together,
-        method: runs.name(axes),
-        reference: lines[reference].name(axes),
-        metric,
-        is_primary: primary(&runs.metrics) == Some(place),
-        seeds: differences.len(),
-        paired: paired(&differences, &vec![0.0; differences.len()]),
-        holm: None,
+fn references(measured: &Measured<'_>, baseline: Option<&str>) -> References {
+    let mut references = References::new();
+    for column in measured.columns() {
+        let best = measured.best(&column);
+        for &cell in &column {
+            let reference = match baseline {
+                Some(name) => best_of(measured, &column, cell, name),
+                None => best,
+            };
+            references.extend(reference.map(|reference| (cell, reference)));
+        }
     }
+    references
 }
 
-/// Adjusts p values within each metric: the others are seldom more than the same question asked again.
+/// The best of the baseline's rows under the same axis values as a cell.
+fn best_of(
+    measured: &Measured<'_>,
+    column: &[CellIndex],
+    cell: CellIndex,
+    baseline: &str,
+) -> Option<CellIndex> {
+    let key = &measured.line(cell).key;
+    let mut candidates = column.to_vec();
+    candidates.retain(|other| {
+        let other = &measured.line(*other).key;
+        measured.names.is_method(other, baseline) && are_compatible(key, other)
+    });
+    measured.best(&candidates)
+}
+
+/// True if two rows have the same value of every axis that applies to both.
+fn are_compatible(one: &RowKey, other: &RowKey) -> bool {
+    let mut values = one.values.iter().zip(&other.values);
+    values.all(|(a, b)| a.is_none() || b.is_none() || a == b)
+}
+
+/// All comparisons, by line and metric.
+fn comparisons(
+    measured: &Measured<'_>,
+    references: &References,
+) -> Result<Vec<Comparison>, ReportError> {
+    let mut pairs = Vec::new();
+    for (&cell, &reference) in references {
+        if cell != reference && measured.summaries.contains_key(&cell) {
+            pairs.push((cell, reference));
+        }
+    }
+    let differences = measured.records.differences(&pairs)?;
+    let mut comparisons = Vec::with_capacity(pairs.len());
+    for ((cell, reference), differences) in pairs.into_iter().zip(differences) {
+        let runs: &RowRuns<'_> = measured.line(cell);
+        comparisons.push(Comparison {
+            panel: runs.panel,
+            row: runs.key.clone(),
+            reference: measured.line(reference).key.clone(),
+            metric: measured.metric(cell),
+            is_primary: runs.primary() == Some(cell.metric),
+            seeds: differences.len(),
+            paired: paired(&differences, &vec![0.0; differences.len()]),
+            holm: None,
+        });
+    }
+    Ok(comparisons)
+}
+
+/// Adjusts p values within each metric: other metrics are seldom more than the same question asked
+/// again.
 fn adjust(comparisons: &mut [Comparison]) {
-    let mut metrics: Vec<Metric> = comparisons
-        .iter()
-        .map(|comparison| comparison.metric)
-        .collect();
-    metrics.sort_unstable();
-    metrics.dedup();
-    for metric in metrics {
-        let p = |comparison: &Comparison| comparison.paired.as_ref()?.t.map(|test| test.p);
-        let tested: Vec<usize> = (0..comparisons.len())
-            .filter(|&place| {
-                comparisons[place].metric == metric && p(&comparisons[place]).is_some()
-            })
-            .collect();
-        let values: Vec<f64> = tested
-            .iter()
-            .filter_map(|&place| p(&comparisons[place]))
-            .collect();
-        for (place, adjusted) in tested.into_iter().zip(holm(&values)) {
-            comparisons[place].holm = Some(adjusted);
+    let mut families: BTreeMap<Metric, Vec<&mut Comparison>> = BTreeMap::new();
+    for comparison in comparisons {
+        if comparison.p().is_some() {
+            let family = families.entry(comparison.metric).or_default();
+            family.push(comparison);
+        }
+    }
+    for family in families.into_values() {
+        let p: Vec<f64> = family.iter().filter_map(|test| test.p()).collect();
+        for (comparison, adjusted) in family.into_iter().zip(holm(&p)) {
+            comparison.holm = Some(adjusted);
         }
     }
 }

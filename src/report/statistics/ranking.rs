@@ -1,85 +1,111 @@
-//! The ranks of trained methods over several data sets.
+//! Ranks of trained methods over several data sets.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::Metric;
 
-use super::Ranking;
 use crate::{
-    claims::primary,
-    gather::Runs,
-    standing::LEVEL,
+    Together,
+    key::{CellIndex, DatasetIndex, RowKey},
+    measured::Measured,
+    significance::LEVEL,
     stats::{friedman, nemenyi_difference},
-    table::At,
 };
 
 /// The fewest data sets over which methods are ranked.
 const FEWEST: usize = 3;
 
-/// One ranking for each way to take folds together, if there are three data sets on which the same three methods or more
-/// were measured.
-pub(super) fn of(
-    lines: &[Runs<'_>],
-    axes: &[String],
-    mean: &dyn Fn(At) -> Option<f64>,
-) -> Vec<Ranking> {
-    let mut ways: Vec<_> = lines.iter().map(|runs| runs.together).collect();
-    ways.sort_unstable();
-    ways.dedup();
-    let ranking = |together| {
-        let of_way = || {
-            lines
-                .iter()
-                .enumerate()
-                .filter(move |(_, runs)| runs.together == together && !runs.is_baseline)
-        };
-        let mut datasets: Vec<(&str, Metric)> = Vec::new();
-        for (_, runs) in of_way() {
-            let metric = runs.metrics[primary(&runs.metrics)?];
-            if datasets.iter().all(|(known, _)| *known != runs.dataset) {
-                datasets.push((runs.dataset, metric));
-            }
+/// Methods ranked over data sets.
+#[derive(Clone, Debug)]
+pub(crate) struct Ranking {
+    pub(crate) together: Option<Together>,
+    /// The data sets, each with its primary metric.
+    pub(crate) datasets: Vec<(DatasetIndex, Metric)>,
+    pub(crate) chi_squared: f64,
+    pub(crate) p: f64,
+    /// Two methods differ whose mean ranks differ by at least this much.
+    pub(crate) critical: f64,
+    /// Methods with their mean ranks, the best first.
+    pub(crate) methods: Vec<(RowKey, f64)>,
+}
+
+/// The scores by the primary metric of each data set.
+#[derive(Default)]
+struct Scores<'a> {
+    datasets: BTreeMap<DatasetIndex, Metric>,
+    rows: Vec<&'a RowKey>,
+    values: BTreeMap<(DatasetIndex, &'a RowKey), f64>,
+}
+
+/// One ranking for each way to combine folds, if at least three data sets measured the same three
+/// methods or more.
+pub(super) fn of(measured: &Measured<'_>) -> Vec<Ranking> {
+    let ways: BTreeSet<Option<Together>> = measured
+        .lines
+        .iter()
+        .map(|runs| runs.panel.together)
+        .collect();
+    ways.into_iter()
+        .filter_map(|together| ranking(measured, together))
+        .collect()
+}
+
+fn ranking(measured: &Measured<'_>, together: Option<Together>) -> Option<Ranking> {
+    let scores = scores(measured, together)?;
+    if scores.datasets.len() < FEWEST {
+        return None;
+    }
+    let rows = scores.complete();
+    let mut table = Vec::with_capacity(scores.datasets.len());
+    for &dataset in scores.datasets.keys() {
+        let values = rows.iter().map(|row| scores.values[&(dataset, *row)]);
+        table.push(values.collect::<Vec<f64>>());
+    }
+    let test = friedman(&table)?;
+    let rows = rows.into_iter().cloned();
+    let mut methods: Vec<(RowKey, f64)> = rows.zip(test.mean_ranks).collect();
+    methods.sort_by(|a, b| a.1.total_cmp(&b.1));
+    Some(Ranking {
+        together,
+        chi_squared: test.chi_squared,
+        p: test.p,
+        critical: nemenyi_difference(methods.len(), table.len(), LEVEL),
+        methods,
+        datasets: scores.datasets.into_iter().collect(),
+    })
+}
+
+/// The scores of all trained methods; none if a data set has no metric.
+fn scores<'a>(measured: &'a Measured<'_>, together: Option<Together>) -> Option<Scores<'a>> {
+    let mut scores = Scores::default();
+    for (line, runs) in measured.lines.iter().enumerate() {
+        if runs.panel.together != together || runs.is_baseline {
+            continue;
         }
-        let score = |dataset: &str, name: &str| {
-            let (line, runs) =
-                of_way().find(|(_, runs)| runs.dataset == dataset && runs.name(axes) == name)?;
-            mean((line, primary(&runs.metrics)?))
-        };
-        let mut names: Vec<String> = Vec::new();
-        for (_, runs) in of_way() {
-            let name = runs.name(axes);
-            let everywhere = datasets
-                .iter()
-                .all(|(dataset, _)| score(dataset, &name).is_some());
-            if everywhere && !names.contains(&name) {
-                names.push(name);
-            }
+        let dataset = runs.panel.dataset;
+        let metric = runs.primary()?;
+        scores
+            .datasets
+            .entry(dataset)
+            .or_insert(runs.metrics[metric]);
+        if !scores.rows.contains(&&runs.key) {
+            scores.rows.push(&runs.key);
         }
-        if datasets.len() < FEWEST {
-            return None;
+        if let Some(mean) = measured.mean(CellIndex { line, metric }) {
+            scores.values.insert((dataset, &runs.key), mean);
         }
-        let scores: Vec<Vec<f64>> = datasets
-            .iter()
-            .map(|(dataset, _)| {
-                names
-                    .iter()
-                    .filter_map(|name| score(dataset, name))
-                    .collect()
-            })
-            .collect();
-        let test = friedman(&scores)?;
-        let mut methods: Vec<(String, f64)> = names.into_iter().zip(test.mean_ranks).collect();
-        methods.sort_by(|a, b| a.1.total_cmp(&b.1));
-        Some(Ranking {
-            together,
-            metrics: datasets.iter().map(|(_, metric)| *metric).collect(),
-            datasets: datasets
-                .iter()
-                .map(|(dataset, _)| (*dataset).to_owned())
-                .collect(),
-            chi_squared: test.chi_squared,
-            p: test.p,
-            critical: nemenyi_difference(methods.len(), datasets.len(), LEVEL),
-            methods,
-        })
-    };
-    ways.into_iter().filter_map(ranking).collect()
+    }
+    Some(scores)
+}
+
+impl<'a> Scores<'a> {
+    /// The rows that have a score on every data set.
+    fn complete(&self) -> Vec<&'a RowKey> {
+        let mut rows = self.rows.clone();
+        rows.retain(|row| {
+            let mut datasets = self.datasets.keys();
+            datasets.all(|dataset| self.values.contains_key(&(*dataset, *row)))
+        });
+        rows
+    }
 }

@@ -3,19 +3,68 @@
 use super::{Comparison, Images, Ranking, Statistics};
 use crate::{
     ReportError,
+    csv::{optional, text},
     markdown::{escape, row},
     stats::{Interval, Resampled, critical_difference_diagram},
 };
 
+const PAIRED: &str = "Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one \
+                      pair. The difference is in percentage points, positive if the method is better, with its 95 % \
+                      Student-t interval. p of a paired t test, the same adjusted by Holm over all rows here, p of a \
+                      Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard deviation, \
+                      corrected for few seeds. More: about this number of further seeds would show a difference of \
+                      this size (level 5 %, power 80 %). All other metrics are in the CSV file.";
+
+const IMAGES: &str = "The mean over the runs for each query, resampled 2000 times (BCa, 95 %): each query on its own, or \
+                      all queries of a class together, which estimates the effect of other classes. Above: the \
+                      difference from another method, over classes; it is about these trained networks, not about \
+                      other seeds.";
+
+const COMPARED: [&str; 10] = [
+    "method",
+    "against",
+    "metric",
+    "difference",
+    "seeds",
+    "p (t)",
+    "p (Holm)",
+    "p (Wilcoxon)",
+    "g",
+    "more",
+];
+
+const FIELDS: [&str; 17] = [
+    "dataset",
+    "folds",
+    "method",
+    "against",
+    "metric",
+    "seeds",
+    "difference",
+    "low",
+    "high",
+    "t",
+    "p_t",
+    "p_holm",
+    "p_wilcoxon",
+    "rank_biserial",
+    "cohen_d",
+    "hedges_g",
+    "more_seeds",
+];
+
+/// Stands for a value that cannot be computed.
+const NONE: &str = "–";
+
 impl Statistics {
-    /// All of it as Markdown; comparisons by the metric that tells most.
+    /// Returns the statistics as Markdown; comparisons by the primary metric only.
     pub fn markdown(&self) -> String {
         let mut text = format!("# {}: statistics\n", escape(&self.sweep));
         text.push_str(&self.comparisons());
         text.push_str(&self.test_images());
-        self.rankings
-            .iter()
-            .for_each(|ranking| text.push_str(&ranking.markdown()));
+        for ranking in &self.rankings {
+            text.push_str(&self.ranking(ranking));
+        }
         text
     }
 
@@ -25,207 +74,171 @@ impl Statistics {
         } else {
             "the best"
         };
-        let mut text = format!(
-            "\n## Against {reference}\n\nPaired on the same seeds and folds; the folds of a seed are averaged, so a seed is one \
-             pair. The difference is in percentage points, above zero if the method is better, with its 95 % Student-t interval. \
-             p of a paired t test, the same adjusted by Holm over all rows here, p of a Wilcoxon signed-rank test; Hedges' g is \
-             the difference in its own standard deviations, without the bias of few seeds. More: about so many more seeds would \
-             show a difference of this size (level 5 %, power 80 %). All other metrics are in the CSV file.\n"
-        );
-        let primary: Vec<&Comparison> = self
-            .comparisons
-            .iter()
-            .filter(|comparison| comparison.is_primary)
-            .collect();
-        for of_block in primary.chunk_by(|a, b| a.block() == b.block()) {
-            text.push_str(&format!("\n### {}\n\n", escape(&of_block[0].block())));
-            let headings = [
-                "method",
-                "against",
-                "metric",
-                "difference",
-                "seeds",
-                "p (t)",
-                "p (Holm)",
-                "p (Wilcoxon)",
-                "g",
-                "more",
-            ];
-            text.push_str(&row(headings.into_iter()));
-            text.push_str(&row(
-                (0..headings.len()).map(|column| if column < 3 { ":---" } else { "---:" })
-            ));
-            text.extend(
-                of_block
-                    .iter()
-                    .map(|comparison| row(comparison.cells().into_iter())),
-            );
+        let mut text = format!("\n## Against {reference}\n\n{PAIRED}\n");
+        let mut primary: Vec<&Comparison> = self.comparisons.iter().collect();
+        primary.retain(|comparison| comparison.is_primary);
+        for of_panel in primary.chunk_by(|a, b| a.panel == b.panel) {
+            let panel = self.names.panel(of_panel[0].panel);
+            text.push_str(&format!("\n### {}\n\n", escape(&panel)));
+            text.push_str(&row(COMPARED.iter()));
+            text.push_str(&rule(3, COMPARED.len()));
+            for comparison in of_panel {
+                text.push_str(&row(self.comparison(comparison).iter()));
+            }
         }
         text
+    }
+
+    /// The cells of a comparison.
+    fn comparison(&self, comparison: &Comparison) -> Vec<String> {
+        let paired = comparison.paired.as_ref();
+        let difference = paired.map(|paired| points(&paired.difference));
+        let wilcoxon = paired.and_then(|paired| paired.wilcoxon);
+        let hedges = paired.and_then(|paired| paired.hedges);
+        let more = paired.and_then(|paired| paired.more);
+        vec![
+            escape(&self.names.row(&comparison.row)),
+            escape(&self.names.row(&comparison.reference)),
+            comparison.metric.heading(),
+            or_none(difference),
+            comparison.seeds.to_string(),
+            or_none(comparison.p().map(p_value)),
+            or_none(comparison.holm.map(p_value)),
+            or_none(wilcoxon.map(|test| p_value(test.p))),
+            or_none(hedges.map(|g| format!("{g:.2}"))),
+            or_none(more.map(|more| more.to_string())),
+        ]
     }
 
     fn test_images(&self) -> String {
         if self.images.is_empty() {
             return String::new();
         }
-        let mut text =
-            "\n## Over test images\n\nThe mean over the runs for each query, resampled 2000 times (BCa, 95 %): \
-             each query for itself, or all queries of a class together, which is what other classes might have given. Above: the \
-             difference from another method, over classes; it speaks of these trained networks, not of other seeds.\n"
-                .to_owned();
-        for of_block in self.images.chunk_by(|a, b| a.block == b.block) {
-            let Images { block, queries, .. } = &of_block[0];
-            text.push_str(&format!("\n### {}, {queries} queries\n\n", escape(block)));
-            text.push_str(&row([
-                "method",
-                "metric",
-                "mean",
-                "over queries",
-                "over classes",
-                "above",
-            ]
-            .into_iter()));
-            text.push_str(&row(
-                [":---", ":---", "---:", "---:", "---:", ":---"].into_iter()
-            ));
-            text.extend(
-                of_block
-                    .iter()
-                    .map(|images| row(images.cells().into_iter())),
-            );
+        let headings = [
+            "method",
+            "metric",
+            "mean",
+            "over queries",
+            "over classes",
+            "above",
+        ];
+        let mut text = format!("\n## Over test images\n\n{IMAGES}\n");
+        for of_panel in self.images.chunk_by(|a, b| a.panel == b.panel) {
+            let panel = self.names.panel(of_panel[0].panel);
+            let queries = of_panel[0].queries;
+            text.push_str(&format!("\n### {}, {queries} queries\n\n", escape(&panel)));
+            text.push_str(&row(headings.iter()));
+            text.push_str("| :--- | :--- | ---: | ---: | ---: | :--- |\n");
+            for images in of_panel {
+                text.push_str(&row(self.of_images(images).iter()));
+            }
         }
         text
     }
 
-    /// Comparisons by all metrics as CSV, differences as fractions.
+    /// The cells of the intervals of a line.
+    fn of_images(&self, images: &Images) -> Vec<String> {
+        let mean = images.over_queries.map(|resampled| resampled.interval.mean);
+        let above = images.above.as_ref().map(|above| {
+            let reference = escape(&self.names.row(&above.reference));
+            format!("{reference}: {}", points(&above.difference.interval))
+        });
+        vec![
+            escape(&self.names.row(&images.row)),
+            images.metric.heading(),
+            or_none(mean.map(percent)),
+            or_none(images.over_queries.map(ends)),
+            or_none(images.over_classes.map(ends)),
+            above.unwrap_or_default(),
+        ]
+    }
+
+    fn ranking(&self, ranking: &Ranking) -> String {
+        let folds = ranking.together.map(|together| format!(", {together}"));
+        let mut datasets = Vec::new();
+        for (dataset, metric) in &ranking.datasets {
+            let title = escape(self.names.title(*dataset));
+            datasets.push(format!("{title} ({})", metric.heading()));
+        }
+        let mut text = format!(
+            "\n## Over data sets{}\n\nThe ranks of {} methods on {}. Friedman test: χ² = {:.2}, p {}. Two methods differ \
+             whose mean ranks are {:.2} or more apart (Nemenyi, level 5 %); the diagram joins those that do not. With few \
+             data sets the test has little power.\n\n![mean ranks]({})\n\n",
+            folds.unwrap_or_default(),
+            ranking.methods.len(),
+            datasets.join(", "),
+            ranking.chi_squared,
+            equals(ranking.p),
+            ranking.critical,
+            ranking.file()
+        );
+        text.push_str(&row(["method", "mean rank"].iter()));
+        text.push_str(&rule(1, 2));
+        for (key, rank) in &ranking.methods {
+            let name = escape(&self.names.row(key));
+            text.push_str(&row([name, format!("{rank:.2}")].iter()));
+        }
+        text
+    }
+
+    /// Returns the comparisons by all metrics as CSV, differences as fractions.
     ///
     /// # Errors
     /// If the text cannot be written.
     pub fn csv(&self) -> Result<String, ReportError> {
         let mut writer = ::csv::Writer::from_writer(Vec::new());
-        writer.write_record([
-            "dataset",
-            "folds",
-            "method",
-            "against",
-            "metric",
-            "seeds",
-            "difference",
-            "low",
-            "high",
-            "t",
-            "p_t",
-            "p_holm",
-            "p_wilcoxon",
-            "rank_biserial",
-            "cohen_d",
-            "hedges_g",
-            "more_seeds",
-        ])?;
+        writer.write_record(FIELDS)?;
         for comparison in &self.comparisons {
-            writer.write_record(comparison.fields())?;
+            writer.write_record(self.fields(comparison))?;
         }
-        let bytes = writer
-            .into_inner()
-            .map_err(|error| ::csv::Error::from(error.into_error()))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        text(writer)
     }
 
-    /// Critical-difference diagrams as SVG, each with the name of its file.
+    fn fields(&self, comparison: &Comparison) -> Vec<String> {
+        let paired = comparison.paired.as_ref();
+        let difference = paired.map(|paired| &paired.difference);
+        let t = paired.and_then(|paired| paired.t);
+        let wilcoxon = paired.and_then(|paired| paired.wilcoxon);
+        let together = comparison.panel.together;
+        let more = paired.and_then(|paired| paired.more);
+        vec![
+            self.names.title(comparison.panel.dataset).to_owned(),
+            together.map_or_else(String::new, |together| together.to_string()),
+            self.names.row(&comparison.row),
+            self.names.row(&comparison.reference),
+            comparison.metric.to_string(),
+            comparison.seeds.to_string(),
+            optional(difference.map(|interval| interval.mean)),
+            optional(difference.map(|interval| interval.low)),
+            optional(difference.map(|interval| interval.high)),
+            optional(t.map(|test| test.t)),
+            optional(t.map(|test| test.p)),
+            optional(comparison.holm),
+            optional(wilcoxon.map(|test| test.p)),
+            optional(wilcoxon.map(|test| test.rank_biserial)),
+            optional(paired.and_then(|paired| paired.cohen)),
+            optional(paired.and_then(|paired| paired.hedges)),
+            more.map_or_else(String::new, |more| more.to_string()),
+        ]
+    }
+
+    /// Returns critical-difference diagrams as SVG, each with the name of its file.
     pub fn diagrams(&self) -> Vec<(String, String)> {
-        let diagram = |ranking: &Ranking| {
-            let methods: Vec<(&str, f64)> = ranking
+        let mut diagrams = Vec::new();
+        for ranking in &self.rankings {
+            let methods: Vec<(String, f64)> = ranking
                 .methods
+                .iter()
+                .map(|(key, rank)| (self.names.row(key), *rank))
+                .collect();
+            let methods: Vec<(&str, f64)> = methods
                 .iter()
                 .map(|(name, rank)| (name.as_str(), *rank))
                 .collect();
-            (
-                ranking.file(),
-                critical_difference_diagram(&methods, ranking.critical),
-            )
-        };
-        self.rankings.iter().map(diagram).collect()
-    }
-}
-
-impl Comparison {
-    fn cells(&self) -> Vec<String> {
-        let paired = self.paired.as_ref();
-        let p = |value: Option<f64>| value.map_or("–".to_owned(), p_value);
-        vec![
-            escape(&self.method),
-            escape(&self.reference),
-            self.metric.heading(),
-            paired.map_or("–".to_owned(), |paired| points(&paired.difference)),
-            self.seeds.to_string(),
-            p(paired.and_then(|paired| paired.t).map(|test| test.p)),
-            p(self.holm),
-            p(paired.and_then(|paired| paired.wilcoxon).map(|test| test.p)),
-            paired
-                .and_then(|paired| paired.hedges)
-                .map_or("–".to_owned(), |g| format!("{g:.2}")),
-            paired
-                .and_then(|paired| paired.more)
-                .map_or("–".to_owned(), |more| more.to_string()),
-        ]
-    }
-
-    fn fields(&self) -> Vec<String> {
-        let paired = self.paired.as_ref();
-        let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-        let (t, wilcoxon) = (
-            paired.and_then(|paired| paired.t),
-            paired.and_then(|paired| paired.wilcoxon),
-        );
-        vec![
-            self.dataset.clone(),
-            self.together
-                .map(|together| together.to_string())
-                .unwrap_or_default(),
-            self.method.clone(),
-            self.reference.clone(),
-            self.metric.to_string(),
-            self.seeds.to_string(),
-            number(paired.map(|paired| paired.difference.mean)),
-            number(paired.map(|paired| paired.difference.low)),
-            number(paired.map(|paired| paired.difference.high)),
-            number(t.map(|test| test.t)),
-            number(t.map(|test| test.p)),
-            number(self.holm),
-            number(wilcoxon.map(|test| test.p)),
-            number(wilcoxon.map(|test| test.rank_biserial)),
-            number(paired.and_then(|paired| paired.cohen)),
-            number(paired.and_then(|paired| paired.hedges)),
-            paired
-                .and_then(|paired| paired.more)
-                .map(|more| more.to_string())
-                .unwrap_or_default(),
-        ]
-    }
-}
-
-impl Images {
-    fn cells(&self) -> Vec<String> {
-        let percent = |value: f64| format!("{:.2}", 100.0 * value);
-        let ends = |resampled: &Option<Resampled>| {
-            let ends = resampled.map(|resampled| resampled.interval);
-            ends.map_or("–".to_owned(), |interval| {
-                format!("{} to {}", percent(interval.low), percent(interval.high))
-            })
-        };
-        let above = self.above.as_ref();
-        vec![
-            escape(&self.method),
-            self.metric.heading(),
-            self.over_queries.map_or("–".to_owned(), |resampled| {
-                percent(resampled.interval.mean)
-            }),
-            ends(&self.over_queries),
-            ends(&self.over_classes),
-            above.map_or(String::new(), |(name, resampled)| {
-                format!("{}: {}", escape(name), points(&resampled.interval))
-            }),
-        ]
+            let diagram = critical_difference_diagram(&methods, ranking.critical);
+            diagrams.push((ranking.file(), diagram));
+        }
+        diagrams
     }
 }
 
@@ -236,38 +249,27 @@ impl Ranking {
             None => "ranks.svg".to_owned(),
         }
     }
+}
 
-    fn markdown(&self) -> String {
-        let together = self
-            .together
-            .map(|together| format!(", {together}"))
-            .unwrap_or_default();
-        let datasets: Vec<String> = self
-            .datasets
-            .iter()
-            .zip(&self.metrics)
-            .map(|(dataset, metric)| format!("{} ({})", escape(dataset), metric.heading()))
-            .collect();
-        let mut text = format!(
-            "\n## Over data sets{together}\n\nThe ranks of {} methods on {}. Friedman test: χ² = {:.2}, p {}. Two methods whose \
-             mean ranks are {:.2} or more apart differ (Nemenyi, level 5 %); the diagram joins those that do not. With few data \
-             sets it can tell little.\n\n![mean ranks]({})\n\n",
-            self.methods.len(),
-            datasets.join(", "),
-            self.chi_squared,
-            equals(self.p),
-            self.critical,
-            self.file()
-        );
-        text.push_str(&row(["method", "mean rank"].into_iter()));
-        text.push_str(&row([":---", "---:"].into_iter()));
-        text.extend(
-            self.methods
-                .iter()
-                .map(|(name, rank)| row([escape(name), format!("{rank:.2}")].into_iter())),
-        );
-        text
-    }
+fn or_none(text: Option<String>) -> String {
+    text.unwrap_or_else(|| NONE.to_owned())
+}
+
+/// The rule below the headings, of which the first are names.
+fn rule(names: usize, columns: usize) -> String {
+    let mut cells = vec![":---"; names];
+    cells.resize(columns, "---:");
+    row(cells.iter())
+}
+
+fn percent(value: f64) -> String {
+    format!("{:.2}", 100.0 * value)
+}
+
+/// `12.50 to 87.50`.
+fn ends(resampled: Resampled) -> String {
+    let Interval { low, high, .. } = resampled.interval;
+    format!("{} to {}", percent(low), percent(high))
 }
 
 /// `+1.25 (+0.50 to +2.00)`.

@@ -1,4 +1,4 @@
-use schema::{Evaluated, RunId};
+use schema::{Evaluated, Own, RunId};
 
 use super::*;
 use crate::RunState;
@@ -11,7 +11,9 @@ fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
         .parse()
         .unwrap();
     Row {
-        dataset: dataset.to_owned(),
+        dataset: Dataset::Own(Own {
+            name: dataset.to_owned(),
+        }),
         method: method.to_owned(),
         is_baseline: method == "Pixels",
         settings: Vec::new(),
@@ -57,7 +59,7 @@ fn ask(rows: &[Row], baseline: Option<&str>) -> Statistics {
             values: vec![own, 0.0, own, 1.0],
         })
     };
-    let metrics = |_: &str| vec![Metric::RecallAt(1), Metric::MapAtR];
+    let metrics = |_: &Dataset| vec![Metric::RecallAt(1), Metric::MapAtR];
     let question = Question {
         sweep: "tiny",
         metrics: &metrics,
@@ -76,7 +78,10 @@ fn methods_are_compared_with_the_baseline_seed_by_seed() {
         .filter(|c| c.is_primary)
         .collect();
     assert_eq!(
-        by_map.iter().map(|c| c.method.as_str()).collect::<Vec<_>>(),
+        by_map
+            .iter()
+            .map(|c| statistics.names.row(&c.row))
+            .collect::<Vec<_>>(),
         ["MS", "Contrastive", "Pixels"]
     );
     let paired = by_map[0].paired.as_ref().unwrap();
@@ -103,7 +108,8 @@ fn without_a_baseline_the_best_is_the_reference() {
         statistics
             .comparisons
             .iter()
-            .all(|c| c.reference == "MS" && c.method != "MS")
+            .map(|c| [&c.reference, &c.row].map(|key| statistics.names.row(key)))
+            .all(|[reference, row]| reference == "MS" && row != "MS")
     );
     assert!(statistics.markdown().contains("## Against the best"));
 }
@@ -115,10 +121,10 @@ fn three_data_sets_have_a_ranking_and_two_have_none() {
     let ranking = &statistics.rankings[0];
     // The same order on all three: χ² = 12 / (3 · 3 · 4) · (9 + 36 + 81) - 3 · 3 · 4 = 6, p = exp(-3).
     assert!((ranking.chi_squared - 6.0).abs() < 1e-9 && (ranking.p - (-3f64).exp()).abs() < 1e-9);
-    let names: Vec<&str> = ranking
+    let names: Vec<String> = ranking
         .methods
         .iter()
-        .map(|(name, _)| name.as_str())
+        .map(|(key, _)| statistics.names.row(key))
         .collect();
     assert_eq!(names, ["MS", "Triplet", "Contrastive"]);
     let [(name, svg)] = &statistics.diagrams()[..] else {
@@ -134,19 +140,19 @@ fn three_data_sets_have_a_ranking_and_two_have_none() {
 fn what_each_query_measured_is_resampled() {
     let statistics = ask(&rows(&["A"]), Some("Triplet"));
     let images = &statistics.images[0];
-    assert_eq!((images.method.as_str(), images.queries), ("MS", 4));
+    assert_eq!(statistics.names.row(&images.row), "MS");
+    assert_eq!(images.queries, 4);
     assert!((images.over_queries.unwrap().interval.mean - 0.5).abs() < 1e-12);
     // In both classes one of two queries gains 0.25.
-    let (name, above) = images.above.as_ref().unwrap();
-    assert_eq!(
-        (name.as_str(), above.interval.low, above.interval.high),
-        ("Triplet", 0.125, 0.125)
-    );
+    let above = images.above.as_ref().unwrap();
+    assert_eq!(statistics.names.row(&above.reference), "Triplet");
+    let interval = above.difference.interval;
+    assert_eq!((interval.low, interval.high), (0.125, 0.125));
     assert!(
         statistics
             .images
             .iter()
-            .all(|images| images.method != "Contrastive")
+            .all(|images| statistics.names.row(&images.row) != "Contrastive")
     );
 }
 
@@ -158,7 +164,7 @@ fn the_statistics_are_a_page() {
 
     ## Against the baseline
 
-    Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one pair. The difference is in percentage points, above zero if the method is better, with its 95 % Student-t interval. p of a paired t test, the same adjusted by Holm over all rows here, p of a Wilcoxon signed-rank test; Hedges' g is the difference in its own standard deviations, without the bias of few seeds. More: about so many more seeds would show a difference of this size (level 5 %, power 80 %). All other metrics are in the CSV file.
+    Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one pair. The difference is in percentage points, positive if the method is better, with its 95 % Student-t interval. p of a paired t test, the same adjusted by Holm over all rows here, p of a Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard deviation, corrected for few seeds. More: about this number of further seeds would show a difference of this size (level 5 %, power 80 %). All other metrics are in the CSV file.
 
     ### A
 
@@ -186,7 +192,7 @@ fn the_statistics_are_a_page() {
 
     ## Over test images
 
-    The mean over the runs for each query, resampled 2000 times (BCa, 95 %): each query for itself, or all queries of a class together, which is what other classes might have given. Above: the difference from another method, over classes; it speaks of these trained networks, not of other seeds.
+    The mean over the runs for each query, resampled 2000 times (BCa, 95 %): each query on its own, or all queries of a class together, which estimates the effect of other classes. Above: the difference from another method, over classes; it is about these trained networks, not about other seeds.
 
     ### A, 4 queries
 
@@ -214,7 +220,7 @@ fn the_statistics_are_a_page() {
 
     ## Over data sets
 
-    The ranks of 3 methods on A (MAP@R), BB (MAP@R), CCC (MAP@R). Friedman test: χ² = 6.00, p = 0.050. Two methods whose mean ranks are 1.91 or more apart differ (Nemenyi, level 5 %); the diagram joins those that do not. With few data sets it can tell little.
+    The ranks of 3 methods on A (MAP@R), BB (MAP@R), CCC (MAP@R). Friedman test: χ² = 6.00, p = 0.050. Two methods differ whose mean ranks are 1.91 or more apart (Nemenyi, level 5 %); the diagram joins those that do not. With few data sets the test has little power.
 
     ![mean ranks](ranks.svg)
 
@@ -233,7 +239,7 @@ fn the_statistics_are_a_page() {
 
 #[test]
 fn nothing_to_compare_gives_no_statistics() {
-    let metrics = |_: &str| vec![Metric::MapAtR];
+    let metrics = |_: &Dataset| vec![Metric::MapAtR];
     let question = Question {
         sweep: "tiny",
         metrics: &metrics,

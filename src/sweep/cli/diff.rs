@@ -7,16 +7,17 @@ use std::{
 
 use clap::Args;
 use rayon::prelude::*;
-use schema::RunId;
+use report::{Setting, Titles};
+use schema::{Dataset, RunId, canonical_json};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, counted, show, show::in_toml, show_json, studies};
+use super::{Exit, Opened, counted, show, show::in_toml, show_json};
 use crate::{
     config::{Sweep, as_written},
     ledger::{Ledger, RunState},
     plan::{
-        Member, Plan, Study,
+        Member, Plan, RowId, Study,
         difference::{self, Difference},
     },
 };
@@ -167,43 +168,89 @@ impl Fate {
     }
 }
 
-/// What a repetition is called, whatever its recipe.
-type Label<'p> = (&'p str, &'p str, &'p [(String, String)], u64, Option<u32>);
-
-fn label(member: &Member) -> Label<'_> {
-    let Member {
-        dataset,
-        method,
-        settings,
-        seed,
-        fold,
-        ..
-    } = member;
-    (
-        dataset,
-        method,
-        settings,
-        *seed,
-        fold.map(|fold| fold.index),
-    )
+/// A repetition, whatever its recipe.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Repetition {
+    row: RowId,
+    seed: u64,
+    fold: Option<u32>,
 }
 
-/// Runs that have taken the place of others, of which neither is in both plans.
+/// The data sets of the older plan with those that replace them in the newer one.
+struct Counterparts<'p>(Vec<(&'p Dataset, &'p Dataset)>);
+
+impl<'p> Counterparts<'p> {
+    /// A data set of both plans stays; others of the same name replace each other in their order.
+    fn of(before: &'p Plan, after: &'p Plan) -> Counterparts<'p> {
+        let old = datasets(before);
+        let new = datasets(after);
+        let mut replacements: Vec<&Dataset> = new.clone();
+        replacements.retain(|dataset| !old.contains(dataset));
+        let mut pairs = Vec::with_capacity(old.len());
+        for dataset in old {
+            if new.contains(&dataset) {
+                pairs.push((dataset, dataset));
+                continue;
+            }
+            let name = dataset.name();
+            let replacement = replacements.iter().position(|other| other.name() == name);
+            if let Some(position) = replacement {
+                pairs.push((dataset, replacements.remove(position)));
+            }
+        }
+        Counterparts(pairs)
+    }
+
+    /// The row of the newer plan that a member of the older one belongs to.
+    fn row(&self, member: &Member) -> Option<RowId> {
+        let mut pairs = self.0.iter();
+        let (_, dataset) = pairs.find(|(old, _)| **old == member.dataset)?;
+        Some(RowId::new(dataset, &member.method, &member.settings))
+    }
+}
+
+/// The data sets of a plan, each once, in the order of its members.
+fn datasets(plan: &Plan) -> Vec<&Dataset> {
+    let mut datasets: Vec<&Dataset> = Vec::new();
+    for member in &plan.members {
+        if !datasets.contains(&&member.dataset) {
+            datasets.push(&member.dataset);
+        }
+    }
+    datasets
+}
+
+fn repetition(row: RowId, member: &Member) -> Repetition {
+    Repetition {
+        row,
+        seed: member.seed,
+        fold: member.fold.map(|fold| fold.index),
+    }
+}
+
+/// Runs that replace others; none of them is in both plans.
 fn pairs(before: &Plan, after: &Plan) -> BTreeSet<(RunId, RunId)> {
-    let lost = |member: &&Member| {
-        !after.runs.contains_key(&member.run) && before.runs.contains_key(&member.run)
-    };
-    let old: BTreeMap<Label<'_>, RunId> = before
-        .members
-        .iter()
-        .filter(lost)
-        .map(|member| (label(member), member.run))
-        .collect();
-    let won = |member: &&Member| {
-        !before.runs.contains_key(&member.run) && after.runs.contains_key(&member.run)
-    };
-    let pair = |member: &Member| Some((*old.get(&label(member))?, member.run));
-    after.members.iter().filter(won).filter_map(pair).collect()
+    let counterparts = Counterparts::of(before, after);
+    let mut replaced = BTreeMap::new();
+    for member in members_without(before, after) {
+        if let Some(row) = counterparts.row(member) {
+            replaced.insert(repetition(row, member), member.run);
+        }
+    }
+    let mut pairs = BTreeSet::new();
+    for member in members_without(after, before) {
+        if let Some(&old) = replaced.get(&repetition(member.row(), member)) {
+            pairs.insert((old, member.run));
+        }
+    }
+    pairs
+}
+
+/// The members of a plan whose runs the other does not have.
+fn members_without<'p>(plan: &'p Plan, other: &'p Plan) -> impl Iterator<Item = &'p Member> {
+    plan.members.iter().filter(|member| {
+        plan.runs.contains_key(&member.run) && !other.runs.contains_key(&member.run)
+    })
 }
 
 fn changes(pairs: &BTreeSet<(RunId, RunId)>, before: &Plan, after: &Plan) -> Vec<Change> {
@@ -222,19 +269,16 @@ fn changes(pairs: &BTreeSet<(RunId, RunId)>, before: &Plan, after: &Plan) -> Vec
             right,
         } in differences
         {
-            let place = (
-                component,
-                key.clone(),
-                in_words(left.as_ref()),
-                in_words(right.as_ref()),
-            );
-            let change = changes.entry(place).or_insert_with(|| Change {
-                key,
-                before: left,
-                after: right,
-                methods: BTreeSet::new(),
-                runs: Vec::new(),
-            });
+            let values = canonical_json(&(&left, &right));
+            let change = changes
+                .entry((component, key.clone(), values))
+                .or_insert_with(|| Change {
+                    key,
+                    before: left,
+                    after: right,
+                    methods: BTreeSet::new(),
+                    runs: Vec::new(),
+                });
             change.runs.push((old, new));
             change
                 .methods
@@ -246,105 +290,131 @@ fn changes(pairs: &BTreeSet<(RunId, RunId)>, before: &Plan, after: &Plan) -> Vec
 
 /// In what the searches for the same rows differ, ranges included.
 fn searches(before: &Opened, after: &Opened) -> Vec<Searched> {
-    let described = |opened: &Opened| -> BTreeMap<String, Value> {
-        let studies = opened.plan.studies.iter();
-        studies
-            .map(|study| {
-                (
-                    studies::row(study, &opened.plan),
-                    described(study, &opened.sweep),
-                )
-            })
-            .collect()
-    };
-    let (old, new) = (described(before), described(after));
-    let mut found: BTreeMap<_, Searched> = BTreeMap::new();
-    for (row, now) in &new {
-        let Some(then) = old.get(row) else { continue };
+    let counterparts = Counterparts::of(&before.plan, &after.plan);
+    let mut old: BTreeMap<RowId, Value> = BTreeMap::new();
+    for study in &before.plan.studies {
+        let member = &before.plan.members[study.members.start];
+        if let Some(row) = counterparts.row(member) {
+            old.insert(row, described(study, &before.sweep));
+        }
+    }
+    let mut found: BTreeMap<(String, String), Searched> = BTreeMap::new();
+    for study in &after.plan.studies {
+        let row = after.plan.members[study.members.start].row();
+        let Some(then) = old.get(&row) else { continue };
+        let now = described(study, &after.sweep);
         for Difference {
             key, left, right, ..
-        } in difference::between(then, now)
+        } in difference::between(then, &now)
         {
-            let key = key.trim_start_matches("method.").to_owned();
-            let place = (
-                key.clone(),
-                in_words(left.as_ref()),
-                in_words(right.as_ref()),
-            );
-            let searched = || Searched {
-                key,
-                before: left,
-                after: right,
-                rows: BTreeSet::new(),
-            };
-            found
-                .entry(place)
-                .or_insert_with(searched)
-                .rows
-                .insert(row.clone());
+            let values = canonical_json(&(&left, &right));
+            let searched = found
+                .entry((key.clone(), values))
+                .or_insert_with(|| Searched {
+                    key,
+                    before: left,
+                    after: right,
+                    rows: BTreeSet::new(),
+                });
+            searched.rows.insert(after.plan.name_of_study(study));
         }
     }
     found.into_values().collect()
 }
 
-/// All that a search depends on, in the words of the file.
+/// All that a search depends on, with the keys of the file; those of the method come first.
 fn described(study: &Study, sweep: &Sweep) -> Value {
-    let (method, training) = as_written(study.method(sweep), &sweep.points[study.point].training);
-    json!({ "method": method, "training": training, "search": study.search(sweep).settings() })
+    let method = study.method(sweep);
+    let training = &sweep.points[study.point].training;
+    let (mut described, training) = as_written(method, training);
+    described["training"] = training;
+    described["search"] = json!(study.search(sweep).settings());
+    described
 }
 
-/// Runs by the first thing about them that the other plan does not have.
+/// Runs by the first of their traits that no member of the other plan has.
 fn groups(runs: &BTreeSet<RunId>, of: &Plan, other: &Plan) -> Vec<Group> {
-    let known: BTreeSet<String> = other.members.iter().flat_map(traits).collect();
+    let known: BTreeSet<Trait> = other.members.iter().flat_map(traits).collect();
+    let titles = Titles::of(datasets(of).into_iter().chain(datasets(other)));
     let mut groups: Vec<Group> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut positions: BTreeMap<GroupKey, usize> = BTreeMap::new();
     // In the order of the table; those of searches, which are not in it, last.
-    let in_table = of
-        .members
-        .iter()
-        .map(|member| member.run)
-        .filter(|run| runs.contains(run));
+    let in_table = of.members.iter().map(|member| member.run);
+    let in_table = in_table.filter(|run| runs.contains(run));
     for run in in_table.chain(runs.iter().copied()) {
-        let own = of
-            .member_of(run)
-            .and_then(|member| traits(member).into_iter().find(|it| !known.contains(it)));
-        let is_trial = of
-            .runs
-            .get(&run)
-            .is_some_and(|planned| planned.member.is_none());
-        let other = if is_trial {
-            "trials of searches"
-        } else {
-            "other combinations"
-        };
-        let by = own.unwrap_or_else(|| other.to_owned());
-        let place = *places.entry(by.clone()).or_insert_with(|| {
+        let key = group_of(run, of, &known);
+        let group = *positions.entry(key.clone()).or_insert_with(|| {
+            let dataset = of.member_of(run).map(|member| &member.dataset);
             groups.push(Group {
-                by,
+                by: key.text(dataset.map(|dataset| titles.title(dataset))),
                 runs: BTreeSet::new(),
             });
             groups.len() - 1
         });
-        groups[place].runs.insert(run);
+        groups[group].runs.insert(run);
     }
     groups
 }
 
-/// All that a repetition is told apart by.
-fn traits(member: &Member) -> Vec<String> {
+/// What the runs of a group have in common.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum GroupKey {
+    Trait(Trait),
+    Trials,
+    Combinations,
+}
+
+/// One thing by which repetitions differ.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Trait {
+    /// The canonical value of the data set.
+    Dataset(String),
+    Method(String),
+    Setting(Setting),
+    Folds(u32),
+    Seed(u64),
+}
+
+fn group_of(run: RunId, of: &Plan, known: &BTreeSet<Trait>) -> GroupKey {
+    if let Some(member) = of.member_of(run) {
+        let mut traits = traits(member).into_iter();
+        return match traits.find(|own| !known.contains(own)) {
+            Some(own) => GroupKey::Trait(own),
+            None => GroupKey::Combinations,
+        };
+    }
+    match of.runs.contains_key(&run) {
+        true => GroupKey::Trials,
+        false => GroupKey::Combinations,
+    }
+}
+
+fn traits(member: &Member) -> Vec<Trait> {
     let mut traits = vec![
-        format!("data set {}", member.dataset),
-        format!("method {}", member.method),
+        Trait::Dataset(canonical_json(&member.dataset)),
+        Trait::Method(member.method.clone()),
     ];
-    traits.extend(
-        member
-            .settings
-            .iter()
-            .map(|(axis, value)| format!("{axis} = {value}")),
-    );
-    traits.extend(member.fold.map(|fold| format!("{} folds", fold.of)));
-    traits.push(format!("seed {}", member.seed));
+    traits.extend(member.settings.iter().cloned().map(Trait::Setting));
+    traits.extend(member.fold.map(|fold| Trait::Folds(fold.of)));
+    traits.push(Trait::Seed(member.seed));
     traits
+}
+
+impl GroupKey {
+    /// The group in words; `title` is that of its data set.
+    fn text(&self, title: Option<&str>) -> String {
+        match self {
+            GroupKey::Trait(Trait::Dataset(value)) => {
+                format!("data set {}", title.unwrap_or(value))
+            }
+            GroupKey::Trait(Trait::Method(method)) => format!("method {method}"),
+            GroupKey::Trait(Trait::Setting(setting)) => setting.to_string(),
+            GroupKey::Trait(Trait::Folds(folds)) => format!("{folds} folds"),
+            GroupKey::Trait(Trait::Seed(seed)) => format!("seed {seed}"),
+            GroupKey::Trials => "trials of searches".to_owned(),
+            GroupKey::Combinations => "other combinations".to_owned(),
+        }
+    }
 }
 
 fn finished(plan: &Plan, ledger: &Ledger) -> Result<BTreeSet<RunId>, Exit> {

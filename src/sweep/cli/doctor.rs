@@ -11,7 +11,7 @@ use schema::{
     Attempt, Device, Event, Finished, Labels, PROTOCOL, PrepareWork, Recipe, TrainWork, Work,
 };
 
-use super::{Exit, Opened, Target, counted, plan::describe, show};
+use super::{Exit, Opened, Target, counted, show};
 use crate::{
     config::Sweep,
     ledger::{Ledger, absolute},
@@ -184,7 +184,7 @@ impl Trial<'_> {
         let threads = sweep.resources.threads;
         let title = format!(
             "{}, {STEPS} steps on {} ({}):",
-            describe(member),
+            plan.name_of_member(member),
             named(device),
             counted(threads as usize, "thread")
         );

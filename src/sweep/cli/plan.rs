@@ -6,7 +6,8 @@ mod origins;
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
-use schema::{Device, RunId, canonical_json};
+use report::Setting;
+use schema::{Device, StudyId, canonical_json};
 use serde_json::{Value, json};
 
 use super::{Exit, Opened, Target, check, counted, doctor::free_bytes, show, show_json, studies};
@@ -14,9 +15,9 @@ use crate::{
     config::{Method, Sweep, TrainingTable, as_written},
     ledger::Job,
     plan::{
-        Member, Plan,
+        RowId,
         forecast::{self, Forecast},
-        freshness::{self, Freshness, FreshnessOf},
+        freshness::{self, Freshness, FreshnessOf, Reason},
         picture::{self, Language},
     },
     run::slots::Slot,
@@ -128,64 +129,107 @@ impl PlanCommand {
 /// More members than this are summed up.
 const MANY: usize = 200;
 
-fn each_run(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
-    let members = &opened.plan.members;
-    let names: Vec<String> = members.iter().map(describe).collect();
-    let width = names
-        .iter()
-        .map(|name| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    let line = |(place, (member, name)): (usize, (&Member, String))| {
-        format!(
-            "  {}  {name:width$}  {}",
-            member.run,
-            standing_of(place, member, opened, freshness)
-        )
-    };
-    members.iter().zip(names).enumerate().map(line).collect()
+/// What a plan shows of a member's run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Todo<'p> {
+    Train(&'p Reason),
+    Evaluate(&'p Reason),
+    Nothing,
+    /// Its study has not selected anything yet.
+    Selection(StudyId),
 }
 
-/// How many members of each method stand how, with one of them.
-fn summed_up(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
-    let mut groups: Vec<(String, String, usize, RunId)> = Vec::new();
-    let mut places: BTreeMap<(&str, &str, String), usize> = BTreeMap::new();
-    for (place, member) in opened.plan.members.iter().enumerate() {
-        let standing = standing_of(place, member, opened, freshness);
-        let key = (
-            member.dataset.as_str(),
-            member.method.as_str(),
-            standing.clone(),
-        );
-        let group = *places.entry(key).or_insert_with(|| {
-            groups.push((
-                format!("{}: {}", member.dataset, member.method),
-                standing,
-                0,
-                member.run,
-            ));
-            groups.len() - 1
-        });
-        groups[group].2 += 1;
+impl<'p> Todo<'p> {
+    fn of(position: usize, opened: &Opened, freshness: &'p FreshnessOf) -> Todo<'p> {
+        let run = opened.plan.members[position].run;
+        if !opened.plan.runs.contains_key(&run)
+            && let Some(study) = opened.plan.study_of(position)
+        {
+            return Todo::Selection(study.id);
+        }
+        if let Some(Freshness::Stale(reason)) = freshness.get(&Job::Train(run)) {
+            return Todo::Train(reason);
+        }
+        if let Some(Freshness::Stale(reason)) = freshness.get(&Job::Evaluate(run)) {
+            return Todo::Evaluate(reason);
+        }
+        Todo::Nothing
     }
-    let width = groups
+
+    fn text(self, opened: &Opened) -> String {
+        match self {
+            Todo::Train(reason) => format!("train: {reason}"),
+            Todo::Evaluate(reason) => format!("evaluate: {reason}"),
+            Todo::Nothing => "there".to_owned(),
+            Todo::Selection(study) => studies::waiting(opened, study),
+        }
+    }
+}
+
+fn each_run(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
+    let plan = &opened.plan;
+    let names: Vec<String> = plan
+        .members
         .iter()
-        .map(|(name, ..)| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    let line = |(name, standing, count, run)| {
-        format!("  {name:width$}  {count:>7} {standing} (such as {run})")
-    };
-    let mut lines: Vec<String> = groups.into_iter().map(line).collect();
-    lines.push("  (--runs lists each)".to_owned());
+        .map(|member| plan.name_of_member(member))
+        .collect();
+    let width = widest(&names);
+    let mut lines = Vec::with_capacity(names.len());
+    for (position, name) in names.iter().enumerate() {
+        let run = plan.members[position].run;
+        let todo = Todo::of(position, opened, freshness).text(opened);
+        lines.push(format!("  {run}  {name:width$}  {todo}"));
+    }
     lines
 }
 
-fn standing_of(place: usize, member: &Member, opened: &Opened, freshness: &FreshnessOf) -> String {
-    match opened.plan.runs.contains_key(&member.run) {
-        true => standing(member.run, freshness),
-        false => studies::waiting(opened, place),
+fn widest(names: &[String]) -> usize {
+    let widths = names.iter().map(|name| name.chars().count());
+    widths.max().unwrap_or(0)
+}
+
+/// Members of one method on one data set that have the same to do.
+struct Group<'p> {
+    todo: Todo<'p>,
+    /// The position of the first.
+    first: usize,
+    count: usize,
+}
+
+/// The number of members of each method by what they have to do, with one of them.
+fn summed_up(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
+    let plan = &opened.plan;
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut positions: BTreeMap<(RowId, Todo<'_>), usize> = BTreeMap::new();
+    for (position, member) in plan.members.iter().enumerate() {
+        let todo = Todo::of(position, opened, freshness);
+        let key = (member.method_on_data(), todo);
+        let group = *positions.entry(key).or_insert_with(|| {
+            groups.push(Group {
+                todo,
+                first: position,
+                count: 0,
+            });
+            groups.len() - 1
+        });
+        groups[group].count += 1;
     }
+    let names: Vec<String> = groups
+        .iter()
+        .map(|group| plan.name_of_method(&plan.members[group.first]))
+        .collect();
+    let width = widest(&names);
+    let mut lines = Vec::with_capacity(groups.len() + 1);
+    for (group, name) in groups.iter().zip(&names) {
+        let Group { todo, count, first } = group;
+        let todo = todo.text(opened);
+        let run = plan.members[*first].run;
+        lines.push(format!(
+            "  {name:width$}  {count:>7} {todo} (such as {run})"
+        ));
+    }
+    lines.push("  (--runs lists each)".to_owned());
+    lines
 }
 
 /// Time, GPU-hours and room on disk, and how they are known.
@@ -234,7 +278,7 @@ fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
         let known = expected
             .known
             .iter()
-            .map(|(ground, count)| format!("{count} {}", ground.words()));
+            .map(|(basis, count)| format!("{count} {}", basis.words()));
         let unknown = Some(expected.unknown()).filter(|&count| count > 0 && unknown < todo);
         let parts: Vec<String> = known
             .chain(unknown.map(|count| format!("{count} unknown")))
@@ -293,11 +337,7 @@ fn made_of(opened: &Opened) -> Vec<String> {
     let mut lines = Vec::new();
     let points = &opened.sweep.points;
     for point in points.iter().take(if points.len() > FEW { 1 } else { FEW }) {
-        let settings: Vec<String> = point
-            .settings
-            .iter()
-            .map(|(axis, value)| format!("{axis} = {value}"))
-            .collect();
+        let settings: Vec<String> = point.settings.iter().map(Setting::to_string).collect();
         let searched = point
             .methods
             .iter()
@@ -377,53 +417,6 @@ fn first_of_each(sweep: &Sweep) -> Vec<(&Method, &TrainingTable)> {
 pub(super) fn slot_names(slots: &[Slot]) -> String {
     let names: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
     format!("{} ({})", counted(slots.len(), "slot"), names.join(", "))
-}
-
-/// `Triplet, seed 1, fold 2 of 4, model.embedding = 64`.
-pub(super) fn describe(member: &Member) -> String {
-    let mut parts = vec![member.method.clone()];
-    parts.extend(
-        member
-            .settings
-            .iter()
-            .map(|(axis, value)| format!("{axis} = {value}")),
-    );
-    parts.push(format!("seed {}", member.seed));
-    parts.extend(
-        member
-            .fold
-            .map(|fold| format!("fold {} of {}", fold.index + 1, fold.of)),
-    );
-    format!("{}: {}", member.dataset, parts.join(", "))
-}
-
-/// The first repetition of a cell whose result a run is, or the trial that it is of.
-pub(super) fn describe_run(run: RunId, plan: &Plan) -> String {
-    if let Some(member) = plan.member_of(run) {
-        return describe(member);
-    }
-    let Some((study, trial)) = plan.trial_of(run) else {
-        return run.to_string();
-    };
-    let fold = study.trials[trial]
-        .runs
-        .iter()
-        .position(|of_fold| *of_fold == run)
-        .unwrap_or(0);
-    let member = &plan.members[study.members.start + fold];
-    let seed = format!("seed {}", member.seed);
-    describe(member).replacen(&seed, &format!("trial {}", trial + 1), 1)
-}
-
-fn standing(run: RunId, freshness: &FreshnessOf) -> String {
-    match (
-        freshness.get(&Job::Train(run)),
-        freshness.get(&Job::Evaluate(run)),
-    ) {
-        (Some(Freshness::Stale(reason)), _) => format!("train: {reason}"),
-        (_, Some(Freshness::Stale(reason))) => format!("evaluate: {reason}"),
-        _ => "there".to_owned(),
-    }
 }
 
 /// For each verb how many jobs are to do and how many are not.

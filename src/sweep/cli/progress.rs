@@ -10,16 +10,11 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schema::{Event, Metric};
 
-use super::{
-    counted,
-    plan::{describe, describe_run},
-    studies::outcome,
-    tell,
-};
+use super::{counted, studies::outcome, tell};
 use crate::{
     ledger::{End, Job},
     plan::{
-        Member, Plan, PlannedRun, Standing, Study,
+        Plan, PlannedRun, Study, StudyState,
         freshness::{Freshness, FreshnessOf},
     },
     run::Watcher,
@@ -131,7 +126,7 @@ impl Progress {
         for (&job, freshness) in freshness {
             if matches!(freshness, Freshness::Stale(_)) && !self.weights.contains_key(&job) {
                 self.weights.insert(job, weight(job, plan));
-                self.names.insert(job, name(job, plan));
+                self.names.insert(job, plan.name_of_job(job));
             }
         }
         self.ahead = ahead(plan);
@@ -495,7 +490,7 @@ fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
     for study in plan
         .studies
         .iter()
-        .filter(|study| study.standing == Standing::Open)
+        .filter(|study| study.state == StudyState::Open)
     {
         let folds = study
             .trials
@@ -518,35 +513,6 @@ fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
         }
     }
     ahead
-}
-
-fn name(job: Job, plan: &Plan) -> String {
-    match job {
-        Job::Prepare(data) => {
-            let title = plan.data.get(&data).map_or("", |data| data.dataset.title());
-            format!("prepare {title}")
-        }
-        Job::Train(run) | Job::Evaluate(run) => {
-            format!("{} {}", job.verb(), describe_run(run, plan))
-        }
-        Job::Ensemble(id) => {
-            let member = plan
-                .ensembles
-                .get(&id)
-                .map(|ensemble| &plan.members[ensemble.members[0]]);
-            let folds = |member: &Member| {
-                describe(&Member {
-                    fold: None,
-                    ..member.clone()
-                })
-            };
-            format!(
-                "{} {}",
-                job.verb(),
-                member.map_or_else(|| id.to_string(), folds)
-            )
-        }
-    }
 }
 
 /// `8.3 s`, `2 min 5 s`, `1 h 20 min`.

@@ -11,8 +11,8 @@ use std::{
 
 use clap::Args;
 use queries::Folders;
-use report::{Caption, Description, Layout, Published, Question, Row, Table};
-use schema::{Dataset, Metric};
+use report::{Caption, Description, Published, Question, Row, Table, published::BUILT_IN};
+use schema::Dataset;
 
 pub(super) use rows::{state_of, state_of_ensemble};
 
@@ -78,7 +78,7 @@ impl Destination {
         Ok(())
     }
 
-    /// Writes what is known beyond the tables, and says where.
+    /// Writes the statistics, and where they are.
     fn write_statistics(&self, opened: &Opened, rows: &[Row], folder: &Path) -> Result<(), Exit> {
         let Opened {
             sweep,
@@ -86,15 +86,10 @@ impl Destination {
             plan,
             ..
         } = opened;
-        let metrics = |title: &str| {
-            titled(sweep, title)
-                .map(|dataset| sweep.report.metrics(dataset))
-                .unwrap_or_default()
-        };
         let folders = Folders::of(plan, ledger);
         let question = Question {
             sweep: &sweep.name,
-            metrics: &metrics,
+            metrics: &|dataset| sweep.report.metrics(dataset),
             baseline: sweep.report.baseline.as_deref(),
             queries: &|row, metric| folders.queries(row, metric),
         };
@@ -123,15 +118,13 @@ fn write(path: &Path, text: &str) -> Result<(), Exit> {
     Ok(durable::write(path, text.as_bytes())?)
 }
 
-/// The tables of all layouts, each with the name of its files: the first is `table`, others have their own.
+/// The tables of all layouts, each with the name of its files: `table` for the first, their own for
+/// others.
 fn tables(opened: &Opened, rows: &[Row]) -> Result<Vec<(String, Table)>, Exit> {
     let Opened { sweep, ledger, .. } = opened;
-    let lines = [
-        facts::facts(sweep, rows),
-        studies::facts(opened),
-        rows::idle(rows, ledger)?,
-    ]
-    .concat();
+    let mut lines = facts::facts(opened, rows);
+    lines.extend(studies::facts(opened));
+    lines.extend(rows::idle(rows, ledger)?);
     let caption = Caption {
         sweep: sweep.name.clone(),
         command: sweep.command.clone(),
@@ -139,70 +132,57 @@ fn tables(opened: &Opened, rows: &[Row]) -> Result<Vec<(String, Table)>, Exit> {
         fairness: sweep.fairness.lines(),
     };
     let published = published(sweep)?;
-    let table = |(place, &layout): (usize, &Layout)| {
-        let columns = |dataset: &Dataset| sweep.report.columns(layout, dataset);
-        let metrics =
-            |title: &str| -> Vec<Metric> { titled(sweep, title).map(columns).unwrap_or_default() };
+    let mut tables = Vec::new();
+    for &layout in &sweep.report.layout.0 {
+        let name = match tables.len() {
+            0 => "table".to_owned(),
+            _ => format!("table-{}", layout.name()),
+        };
         let description = Description {
             layout,
-            metrics: &metrics,
+            metrics: &|dataset| sweep.report.columns(layout, dataset),
             published: &published,
             caption: &caption,
         };
-        let name = if place == 0 {
-            "table".to_owned()
-        } else {
-            format!("table-{}", layout.name())
-        };
-        Ok((
-            name,
-            report::table(rows, &description).map_err(Exit::stuck)?,
-        ))
-    };
-    sweep
-        .report
-        .layout
-        .0
-        .iter()
-        .enumerate()
-        .map(table)
-        .collect()
+        let table = report::table(rows, &description).map_err(Exit::stuck)?;
+        tables.push((name, table));
+    }
+    Ok(tables)
 }
 
-/// The data set of this title.
-fn titled<'a>(sweep: &'a Sweep, title: &str) -> Option<&'a Dataset> {
-    sweep
-        .points
-        .iter()
-        .map(|point| &point.dataset)
-        .find(|dataset| dataset.title() == title)
-}
-
-/// The published rows to be shown on the data sets of this sweep.
+/// The published rows on the data sets of this sweep.
 fn published(sweep: &Sweep) -> Result<Vec<Published>, Exit> {
-    let (place, text) = match &sweep.report.published {
-        Quoted::Nothing => return Ok(Vec::new()),
-        Quoted::BuiltIn => (
-            PathBuf::from("published rows"),
-            report::published::BUILT_IN.to_owned(),
-        ),
-        Quoted::File(path) => {
-            let path = sweep.file.parent().unwrap_or(Path::new("")).join(path);
-            let text = fs::read_to_string(&path);
-            let text = text.map_err(|error| {
-                Exit::mistake(format!("cannot read `{}`: {error}", path.display()))
-            })?;
-            (path, text)
+    match &sweep.report.published {
+        Quoted::Nothing => Ok(Vec::new()),
+        Quoted::BuiltIn => {
+            let of_program = |name: &str| {
+                let mut datasets = named(sweep, name);
+                datasets.retain(|dataset| !matches!(dataset, Dataset::Own(_)));
+                datasets
+            };
+            Published::read(BUILT_IN, of_program)
+                .map_err(|error| Exit::mistake(format!("published rows, {error}")))
         }
-    };
-    let title = |name: &str| {
-        let named = sweep
-            .points
-            .iter()
-            .map(|point| &point.dataset)
-            .find(|dataset| dataset.name() == name);
-        named.map(|dataset| dataset.title().to_owned())
-    };
-    let rows = Published::read(&text, title);
-    rows.map_err(|error| Exit::mistake(format!("`{}`, {error}", place.display())))
+        Quoted::File(path) => {
+            let folder = sweep.file.parent().unwrap_or(Path::new(""));
+            let path = folder.join(path);
+            let shown = path.display();
+            let text = fs::read_to_string(&path)
+                .map_err(|error| Exit::mistake(format!("cannot read `{shown}`: {error}")))?;
+            Published::read(&text, |name| named(sweep, name))
+                .map_err(|error| Exit::mistake(format!("`{shown}`, {error}")))
+        }
+    }
+}
+
+/// The data sets of this name in a sweep file, each once.
+fn named(sweep: &Sweep, name: &str) -> Vec<Dataset> {
+    let mut datasets: Vec<Dataset> = Vec::new();
+    for point in &sweep.points {
+        let dataset = &point.dataset;
+        if dataset.name() == name && !datasets.contains(dataset) {
+            datasets.push(dataset.clone());
+        }
+    }
+    datasets
 }

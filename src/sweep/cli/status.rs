@@ -6,13 +6,12 @@ use schema::Trained;
 
 use super::{
     Exit, Target, counted,
-    plan::{describe, describe_run},
     report::{state_of, state_of_ensemble},
     show, studies,
 };
 use crate::{
     ledger::{Job, Ledger, LedgerError, RunState as OnDisk},
-    plan::{Member, Plan, freshness},
+    plan::{Plan, freshness},
 };
 
 /// Show progress and failures
@@ -33,7 +32,7 @@ impl Status {
         let (plan, ledger) = (&opened.plan, &opened.ledger);
         let (mut finished, mut begun, mut lines) = (0, 0, Vec::new());
         for &run in plan.runs.keys() {
-            let name = describe_run(run, plan);
+            let name = plan.name_of_run(run);
             if let Some(Trained {
                 empty_steps, steps, ..
             }) = ledger.trained(run)?.filter(Trained::was_mostly_idle)
@@ -86,7 +85,7 @@ impl Status {
             ));
         }
         lines.insert(0, format!("{}: {summary}", opened.sweep.name));
-        lines.splice(1..1, studies::standings(&opened));
+        lines.splice(1..1, studies::states(&opened));
         lines.splice(
             1..1,
             plan.missing
@@ -121,22 +120,13 @@ impl Status {
 /// How many ensembles are measured; those that failed, or of which a run went wrong, get lines of their own.
 fn ensembles(plan: &Plan, ledger: &Ledger, lines: &mut Vec<String>) -> Result<usize, LedgerError> {
     let mut measured = 0;
-    for (&id, ensemble) in &plan.ensembles {
-        let of = ensemble.members.first().map(|&place| &plan.members[place]);
-        let name = of.map_or_else(
-            || id.to_string(),
-            |member| {
-                describe(&Member {
-                    fold: None,
-                    ..member.clone()
-                })
-            },
-        );
+    for &id in plan.ensembles.keys() {
+        let name = plan.name_of_ensemble(id);
         match state_of_ensemble(id, plan, ledger)? {
             RunState::Finished(_) => measured += 1,
             RunState::Broken { how, .. } => {
                 lines.push(format!(
-                    "  unjoined  {id}  {name}, all folds: one of them is {}",
+                    "  skipped   {id}  {name}, all folds: not ensembled, one of them is {}",
                     how.word()
                 ));
             }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use report::Setting;
+use schema::StudyId;
 use serde_json::Value;
 
 use super::{Exit, Opened, counted};
 use crate::{
-    plan::{Member, Plan, Standing, Study},
+    plan::{Member, Plan, Study, StudyState},
     search::{BoundSide, TrialOutcome},
 };
 
@@ -37,7 +39,7 @@ pub(super) fn facts(opened: &Opened) -> Vec<String> {
 
 /// `Triplet on Omniglot: loss.triplet.margin 0.1; trial 3 of 4, validation 45.21 ± 1.30 (standard error); 1 trial failed`
 pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
-    let name = row(study, plan);
+    let name = plan.name_of_study(study);
     let failed = study
         .trials
         .iter()
@@ -54,12 +56,12 @@ pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
             .iter()
             .filter(|trial| trial.outcome != TrialOutcome::Pending)
             .count();
-        return match study.standing {
-            Standing::Hopeless => format!(
+        return match study.state {
+            StudyState::Hopeless => format!(
                 "{name}: nothing is selected, all {} trials failed",
                 study.budget
             ),
-            Standing::Open | Standing::Selected(_) => {
+            StudyState::Open | StudyState::Selected(_) => {
                 format!(
                     "{name}: nothing is selected yet, {ended} of {} have ended{failed}",
                     counted(study.budget, "trial")
@@ -98,7 +100,7 @@ fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
         };
         format!(
             "Warning: {}: {} {} lies at the {side} bound {}; a wider range may hold better values.",
-            row(study, &opened.plan),
+            opened.plan.name_of_study(study),
             at.name,
             short(&at.value),
             short(&at.bound)
@@ -109,21 +111,6 @@ fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
         .into_iter()
         .map(warning)
         .collect()
-}
-
-/// `Triplet on Omniglot, model.embedding = 64`.
-pub(super) fn row(study: &Study, plan: &Plan) -> String {
-    let member = &plan.members[study.members.start];
-    let settings = member
-        .settings
-        .iter()
-        .map(|(axis, value)| format!(", {axis} = {value}"));
-    format!(
-        "{} on {}{}",
-        member.method,
-        member.dataset,
-        settings.collect::<String>()
-    )
 }
 
 fn short(value: &Value) -> String {
@@ -165,7 +152,7 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
                 .collect();
             for (key, value) in &trial.point {
                 let record = [
-                    member.dataset.clone(),
+                    opened.plan.title_of(member).to_owned(),
                     member.method.clone(),
                     settings(member),
                     (number + 1).to_string(),
@@ -173,7 +160,7 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
                     number_or_nothing(mean),
                     number_or_nothing(sem),
                     folds.join(" "),
-                    (study.standing == Standing::Selected(number)).to_string(),
+                    (study.state == StudyState::Selected(number)).to_string(),
                     key.clone(),
                     short(value),
                 ];
@@ -186,22 +173,18 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
 }
 
 fn settings(member: &Member) -> String {
-    let settings: Vec<String> = member
-        .settings
-        .iter()
-        .map(|(axis, value)| format!("{axis} = {value}"))
-        .collect();
+    let settings: Vec<String> = member.settings.iter().map(Setting::to_string).collect();
     settings.join(", ")
 }
 
 /// How far each search is, for `sweep status`.
-pub(super) fn standings(opened: &Opened) -> Vec<String> {
+pub(super) fn states(opened: &Opened) -> Vec<String> {
     let mut open: BTreeMap<&str, usize> = BTreeMap::new();
     for study in &opened.plan.studies {
-        let word = match study.standing {
-            Standing::Open => "open",
-            Standing::Selected(_) => "done",
-            Standing::Hopeless => "without any trial that ended well",
+        let word = match study.state {
+            StudyState::Open => "open",
+            StudyState::Selected(_) => "done",
+            StudyState::Hopeless => "failed in all trials",
         };
         *open.entry(word).or_default() += 1;
     }
@@ -221,24 +204,19 @@ pub(super) fn standings(opened: &Opened) -> Vec<String> {
     )]
 }
 
-/// How a search stands, in the place of the standing of its repetitions.
-pub(super) fn waiting(opened: &Opened, member: usize) -> String {
-    let study = opened
-        .plan
-        .studies
-        .iter()
-        .find(|study| study.members.contains(&member));
-    let Some(study) = study else {
+/// The state of a study, shown for the members that wait for it.
+pub(super) fn waiting(opened: &Opened, id: StudyId) -> String {
+    let Some(study) = opened.plan.studies.iter().find(|study| study.id == id) else {
         return "there".to_owned();
     };
-    let ended = study
+    let pending = study
         .trials
         .iter()
-        .filter(|trial| trial.outcome != TrialOutcome::Pending)
-        .count();
-    match study.standing {
-        Standing::Hopeless => "never: no trial of its search ended well".to_owned(),
-        Standing::Open | Standing::Selected(_) => {
+        .filter(|trial| trial.outcome == TrialOutcome::Pending);
+    let ended = study.trials.len() - pending.count();
+    match study.state {
+        StudyState::Hopeless => "never: all trials of its search failed".to_owned(),
+        StudyState::Open | StudyState::Selected(_) => {
             format!("after its search: {ended} of {} trials", study.budget)
         }
     }

@@ -6,7 +6,7 @@ use clap::Args;
 use schema::{Outcome, RunId};
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, diff::in_words, plan::describe_run, show, show_json};
+use super::{Exit, Opened, diff::in_words, show, show_json};
 use crate::{
     config::Sweep,
     ledger::{End, Exit as Ended, Job, Ledger, RunState},
@@ -149,7 +149,7 @@ impl Story {
         };
         Ok(Story {
             run,
-            member: of.map(|opened| (name(run, opened), opened.sweep.file.clone())),
+            member: of.map(|opened| (opened.plan.name_of_run(run), opened.sweep.file.clone())),
             state: ledger.state(run)?,
             stale,
             attempts: attempts(run, ledger)?,
@@ -263,10 +263,6 @@ impl Story {
             "differences": self.nearest.as_ref().map(|(_, differences)| differences),
         })
     }
-}
-
-fn name(run: RunId, opened: &Opened) -> String {
-    describe_run(run, &opened.plan)
 }
 
 /// Why the plan has it run.

@@ -4,6 +4,7 @@
 
 use std::{ops::Range, path::Path};
 
+use report::Setting;
 use serde::Deserialize;
 use toml::{
     Spanned,
@@ -280,25 +281,36 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The values of the axes as the file spells them, without the data set, which every table shows anyway.
-    pub(super) fn settings(&self, combination: &Combination) -> Vec<(String, String)> {
-        let rows = self.grid.shared.iter().zip(&combination.rows);
-        let cells = rows.flat_map(|(axis, &row)| axis.keys.iter().zip(&axis.rows[row]));
-        let shown = cells.filter(|(key, _)| key.name != "data.dataset");
-        shown
-            .map(|(key, value)| (key.name.clone(), self.spelled(value)))
-            .collect()
+    /// The values of the axes as the file spells them, without those of the data set, whose title
+    /// every table shows.
+    pub(super) fn settings(&self, combination: &Combination) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        for (axis, &row) in self.grid.shared.iter().zip(&combination.rows) {
+            for (key, value) in axis.keys.iter().zip(&axis.rows[row]) {
+                if !key.is_of_dataset() {
+                    settings.push(Setting {
+                        axis: key.name.clone(),
+                        value: self.spelled(value),
+                    });
+                }
+            }
+        }
+        settings
     }
 
     /// The same for the axes of a method's own.
-    pub(super) fn own_settings(&self, variant: &Variant) -> Vec<(String, String)> {
-        let cells = variant.rows.iter().flat_map(|&(axis, row)| {
+    pub(super) fn own_settings(&self, variant: &Variant) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        for &(axis, row) in &variant.rows {
             let axis = &self.grid.own[axis];
-            axis.keys.iter().zip(&axis.rows[row])
-        });
-        cells
-            .map(|(key, value)| (key.in_method().join("."), self.spelled(value)))
-            .collect()
+            for (key, value) in axis.keys.iter().zip(&axis.rows[row]) {
+                settings.push(Setting {
+                    axis: key.in_method().join("."),
+                    value: self.spelled(value),
+                });
+            }
+        }
+        settings
     }
 
     fn spelled(&self, value: &Spanned<DeValue<'_>>) -> String {

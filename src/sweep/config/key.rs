@@ -86,6 +86,11 @@ impl Key {
         (self.path[0] == "method").then(|| self.path[1].as_str())
     }
 
+    /// True if it is the data set or one of its settings.
+    pub(super) fn is_of_dataset(&self) -> bool {
+        self.path[0] == "data" && self.path[1] == "dataset"
+    }
+
     /// The path below the method.
     pub(super) fn in_method(&self) -> &[String] {
         &self.path[2..]

@@ -43,6 +43,7 @@ pub use json_schema::json_schema;
 use layers::Layers;
 pub use origins::{From, Origin, origins};
 use rayon::prelude::*;
+use report::Setting;
 pub use resolved::resolved;
 use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};
 use searched::Searched;
@@ -91,8 +92,8 @@ pub struct Sweep {
 /// One combination of axis values, with all settings under it.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// Axis name and value, as written in the file; the data set is not among them.
-    pub settings: Vec<(String, String)>,
+    /// The values of the axes; the data set is not among them.
+    pub settings: Vec<Setting>,
     /// The data set.
     pub dataset: Dataset,
     /// How its images are stored.
@@ -112,8 +113,8 @@ pub struct Point {
 /// One row of the table at one point.
 #[derive(Clone, Debug)]
 pub struct Method {
-    /// Values of axes over its own settings, as written in the file.
-    pub settings: Vec<(String, String)>,
+    /// The values of axes over its own settings.
+    pub settings: Vec<Setting>,
     /// What it is; where a value is searched, with a probe in its place.
     pub table: MethodTable,
     /// How its searched values are chosen, if it has some.

@@ -432,7 +432,7 @@ fn axes_multiply_and_the_data_set_is_no_setting() {
     let points: Vec<_> = sweep
         .points
         .iter()
-        .map(|point| (point.dataset.name(), point.settings[0].1.as_str()))
+        .map(|point| (point.dataset.name(), point.settings[0].value.as_str()))
         .collect();
     assert_eq!(
         points,
@@ -796,10 +796,10 @@ fn refined(more: &str) -> Sweep {
 
 /// Data set and further settings of each point.
 fn settings(sweep: &Sweep) -> Vec<String> {
-    let values = |settings: &[(String, String)]| {
+    let values = |settings: &[report::Setting]| {
         settings
             .iter()
-            .map(|(_, value)| value.clone())
+            .map(|setting| setting.value.clone())
             .collect::<Vec<_>>()
     };
     sweep
@@ -916,7 +916,13 @@ fn an_axis_over_a_setting_of_one_method_multiplies_that_method_alone() {
         .iter()
         .map(|method| (&method.table.name[..], &method.settings[..]))
         .collect();
-    let margin = |value: &str| [("loss.triplet.margin".to_owned(), value.to_owned())];
+    let setting = |axis: &str, value: &str| {
+        [report::Setting {
+            axis: axis.to_owned(),
+            value: value.to_owned(),
+        }]
+    };
+    let margin = |value: &str| setting("loss.triplet.margin", value);
     let [first, second, third] = [margin("0.1"), margin("0.2"), margin("0.3")];
     assert_eq!(
         lines,
@@ -927,10 +933,7 @@ fn an_axis_over_a_setting_of_one_method_multiplies_that_method_alone() {
             ("Other, one", &[])
         ]
     );
-    assert_eq!(
-        sweep.points[1].settings,
-        [("model.embedding".to_owned(), "16".to_owned())]
-    );
+    assert_eq!(sweep.points[1].settings, setting("model.embedding", "16"));
 }
 
 #[test]
@@ -941,7 +944,7 @@ fn ranges_are_the_numbers_a_person_would_have_written() {
         sweep
             .points
             .into_iter()
-            .map(|mut point| point.settings.remove(0).1)
+            .map(|mut point| point.settings.remove(0).value)
             .collect::<Vec<_>>()
     };
     assert_eq!(

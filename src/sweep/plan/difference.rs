@@ -1,4 +1,4 @@
-//! In what two runs differ: their identities side by side, component by component, in the words of a sweep file.
+//! In what two runs differ: their identities, component by component, with the keys of a sweep file.
 
 use std::{collections::BTreeSet, fmt};
 

@@ -1,4 +1,4 @@
-//! Methods x axis values x seeds x folds: the recipe of each repetition of each cell.
+//! Methods x axis values x seeds x folds: the recipe of every repetition of every cell.
 
 use schema::{
     Backbone, BatchNorm, Fingerprint, Fold, Identity, Metric, Model, Numerics, Recipe, RunId,
@@ -14,48 +14,48 @@ pub(super) struct Cell<'a> {
     pub(super) point: &'a Point,
     pub(super) method: &'a Method,
     pub(super) data: &'a Fingerprint,
-    /// Those that the backbone starts from.
+    /// Those from which the backbone starts.
     pub(super) weights: Option<&'a Weights>,
     pub(super) numerics: Numerics,
 }
 
 impl Cell<'_> {
-    /// All repetitions, the folds of each seed one after the other, with this training of this method.
+    /// All repetitions with this training of this method, by seed and fold.
     pub(super) fn members(
         &self,
         method: &MethodTable,
         training: &TrainingTable,
     ) -> Vec<(Member, Box<Identity>)> {
         let sweep = self.sweep;
-        let mut members = Vec::with_capacity(sweep.seeds.len() * sweep.folds.len());
-        let seeds: Vec<u64> = match is_drawn(method, self.weights) {
-            true => sweep.seeds.clone(),
-            false => vec![0; sweep.seeds.len()],
-        };
-        let of_fold = |&fold| {
-            let identity = self.identity(method, training, fold);
-            (fold, identity.runs(&seeds), identity)
-        };
-        let folds: Vec<_> = sweep.folds.iter().map(of_fold).collect();
-        for (place, &seed) in sweep.seeds.iter().enumerate() {
-            for (fold, runs, identity) in &folds {
+        let mut seeds = sweep.seeds.clone();
+        if !is_drawn(method, self.weights) {
+            seeds.fill(0);
+        }
+        let mut folds = Vec::with_capacity(sweep.folds.len());
+        for &fold in &sweep.folds {
+            folds.push((fold, self.identity(method, training, fold)));
+        }
+        let mut members = Vec::with_capacity(seeds.len() * folds.len());
+        for (&seed, &of_recipe) in sweep.seeds.iter().zip(&seeds) {
+            for (fold, identity) in &folds {
                 let mut identity = Box::new(identity.clone());
-                identity.recipe.seed = seeds[place];
-                members.push((self.member(seed, *fold, runs[place]), identity));
+                identity.recipe.seed = of_recipe;
+                members.push((self.member(seed, *fold, identity.run()), identity));
             }
         }
         members
     }
 
-    /// The same while a study has not selected anything: no run has its final name.
+    /// The same while a study has not selected anything: the ids of runs are not final.
     pub(super) fn undecided(&self, study: StudyId) -> Vec<Member> {
-        let folds = || self.sweep.folds.iter().enumerate();
-        let of_seed = |&seed: &u64| {
-            folds().map(move |(place, &fold)| {
-                self.member(seed, fold, RunId::undecided(study, seed, place))
-            })
-        };
-        self.sweep.seeds.iter().flat_map(of_seed).collect()
+        let mut members = Vec::new();
+        for &seed in &self.sweep.seeds {
+            for (position, &fold) in self.sweep.folds.iter().enumerate() {
+                let run = RunId::undecided(study, seed, position);
+                members.push(self.member(seed, fold, run));
+            }
+        }
+        members
     }
 
     /// The run of each fold with this seed alone.
@@ -65,12 +65,13 @@ impl Cell<'_> {
         training: &TrainingTable,
         seed: u64,
     ) -> Vec<Identity> {
-        let of_fold = |&fold| {
+        let mut identities = Vec::with_capacity(self.sweep.folds.len());
+        for &fold in &self.sweep.folds {
             let mut identity = self.identity(method, training, fold);
             identity.recipe.seed = seed;
-            identity
-        };
-        self.sweep.folds.iter().map(of_fold).collect()
+            identities.push(identity);
+        }
+        identities
     }
 
     fn identity(
@@ -91,7 +92,7 @@ impl Cell<'_> {
     fn member(&self, seed: u64, fold: Option<Fold>, run: RunId) -> Member {
         Member {
             method: self.method.table.name.clone(),
-            dataset: self.point.dataset.title().to_owned(),
+            dataset: self.point.dataset.clone(),
             settings: [&self.point.settings[..], &self.method.settings].concat(),
             seed,
             fold,
@@ -100,7 +101,7 @@ impl Cell<'_> {
     }
 }
 
-/// Whether the seed changes anything: not for pixels, nor for features that were trained before.
+/// True if the result depends on the seed: not for pixels, nor for pretrained features.
 fn is_drawn(method: &MethodTable, weights: Option<&Weights>) -> bool {
     match method.baseline {
         Some(Baseline::Pixels) => false,
@@ -109,8 +110,8 @@ fn is_drawn(method: &MethodTable, weights: Option<&Weights>) -> bool {
     }
 }
 
-/// What determines nothing is left out, so that equal results have equal names: no fold for a network
-/// that is not trained, nor what only training heeds. Every seed has this recipe with itself in the place of 0.
+/// The recipe with seed 0. It leaves out what cannot change the result, so that equal results have equal
+/// ids: no fold for an untrained network, nor settings of training alone.
 fn recipe(
     point: &Point,
     method: &MethodTable,
@@ -172,7 +173,7 @@ fn training(shared: &TrainingTable, method: &MethodTable, fold: Option<Fold>) ->
         memory: method.memory.clone(),
         sampler: method.sampler.as_ref().unwrap_or(&shared.sampler).clone(),
         optimizer: shared.optimizer.clone(),
-        // Where it changes nothing, it is no part of the run's identity either.
+        // It is part of the run's identity only where it changes the result.
         loss_optimizer: method
             .loss_optimizer
             .as_ref()

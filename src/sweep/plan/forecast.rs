@@ -15,7 +15,7 @@ use schema::{
 use serde::Serialize;
 
 use super::{
-    Plan, PlannedData, Standing, Study,
+    Plan, PlannedData, Study, StudyState,
     freshness::{Freshness, FreshnessOf},
 };
 use crate::ledger::{
@@ -51,7 +51,7 @@ pub struct Expected {
     /// The seconds of those that something is known of, one after the other.
     pub seconds: f64,
     /// How many there are of these, by what is known.
-    pub known: BTreeMap<Ground, usize>,
+    pub known: BTreeMap<Basis, usize>,
 }
 
 impl Forecast {
@@ -90,7 +90,7 @@ impl Expected {
 /// How an expectation is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ground {
+pub enum Basis {
     /// From the same recipe with another seed or fold.
     Recipe,
     /// From the same network, images and batch, in proportion to the steps.
@@ -101,14 +101,14 @@ pub enum Ground {
     Preparation,
 }
 
-impl Ground {
+impl Basis {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
-            Ground::Recipe => "from the same recipe with another seed or fold",
-            Ground::Steps => "from the same network, images and batch, by steps",
-            Ground::Measurement => "from the same network on the same data set",
-            Ground::Preparation => "from the same data set, stored in another way",
+            Basis::Recipe => "from the same recipe with another seed or fold",
+            Basis::Steps => "from the same network, images and batch, by steps",
+            Basis::Measurement => "from the same network on the same data set",
+            Basis::Preparation => "from the same data set, stored in another way",
         }
     }
 }
@@ -139,9 +139,9 @@ pub fn of(
     for (job, time, size) in expected {
         let of_verb = forecast.verbs.entry(job.verb()).or_default();
         of_verb.todo += 1;
-        if let Some((ground, seconds)) = time {
+        if let Some((basis, seconds)) = time {
             of_verb.seconds += seconds;
-            *of_verb.known.entry(ground).or_default() += 1;
+            *of_verb.known.entry(basis).or_default() += 1;
             forecast.longest = forecast.longest.max(seconds);
         }
         match size {
@@ -160,7 +160,7 @@ fn ahead(plan: &Plan) -> usize {
     };
     plan.studies
         .iter()
-        .filter(|study| study.standing == Standing::Open)
+        .filter(|study| study.state == StudyState::Open)
         .map(of_study)
         .sum()
 }
@@ -234,33 +234,33 @@ impl Past {
         Ok(past)
     }
 
-    fn time(&self, job: Job, plan: &Plan) -> Option<(Ground, f64)> {
+    fn time(&self, job: Job, plan: &Plan) -> Option<(Basis, f64)> {
         match job {
             Job::Train(run) => {
                 let identity = &plan.runs.get(&run)?.identity;
                 let same = usual(&self.recipes, || recipe(identity))
-                    .map(|seconds| (Ground::Recipe, seconds));
+                    .map(|seconds| (Basis::Recipe, seconds));
                 same.or_else(|| {
                     let steps = identity.recipe.training.as_ref()?.steps as f64;
                     Some((
-                        Ground::Steps,
+                        Basis::Steps,
                         steps * usual(&self.steps, || network(identity))?,
                     ))
                 })
             }
-            Job::Evaluate(run) => Some((Ground::Measurement, self.measurement(run, plan)?)),
+            Job::Evaluate(run) => Some((Basis::Measurement, self.measurement(run, plan)?)),
             // As long as measuring each of its networks alone.
             Job::Ensemble(id) => {
                 let runs = &plan.ensembles.get(&id)?.runs;
                 Some((
-                    Ground::Measurement,
+                    Basis::Measurement,
                     runs.len() as f64 * self.measurement(*runs.first()?, plan)?,
                 ))
             }
             Job::Prepare(data) => {
                 let dataset = &plan.data.get(&data)?.dataset;
                 Some((
-                    Ground::Preparation,
+                    Basis::Preparation,
                     usual(&self.preparations, || canonical_json(dataset))?,
                 ))
             }

@@ -25,7 +25,7 @@ pub enum Freshness {
 }
 
 /// Why a job has to run.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// There is no result and no part of one.
     New,

@@ -1,15 +1,17 @@
-//! From a checked sweep to a graph of jobs, each with the reason why it runs or need not.
+//! From a checked sweep to a graph of jobs, each with the reason why it has to run or not.
 //!
-//! [`expand`] multiplies methods, axis values, seeds and folds into members of the table, each with the recipe
-//! of its run; equal recipes are one run. [`study`] makes the plan grow: by trials, and by the repetitions of the best
-//! of them. [`graph`] orders the jobs of all runs. [`freshness`] compares them with what lies under `results/`.
-//! [`difference`] tells in what two runs differ, [`forecast`] what the rest will cost, and [`picture`] draws it.
+//! [`expand`] multiplies methods, axis values, seeds and folds into members of the table, each with the
+//! recipe of its run; equal recipes are one run. [`study`] grows the plan: by trials, and by the
+//! repetitions of the best trial. [`graph`] orders the jobs of all runs, [`freshness`] compares them
+//! with the contents of `results/`, [`naming`] names them for people. [`difference`] finds in what two
+//! runs differ, [`forecast`] estimates the cost of the remaining jobs, and [`picture`] draws the graph.
 
 pub mod difference;
 mod expand;
 pub mod forecast;
 pub mod freshness;
 mod graph;
+mod naming;
 pub mod picture;
 pub mod study;
 
@@ -18,19 +20,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use graph::Node;
 use petgraph::graph::DiGraph;
 use rayon::prelude::*;
+use report::{Setting, Titles};
 use schema::{
     Backbone, Cache, DataId, Dataset, EnsembleId, Fingerprint, Fold, Identity, Numerics, RunId,
-    StoredImages, Weights,
+    StoredImages, Weights, canonical_json,
 };
-use serde::Serialize;
-
-pub use graph::Node;
-pub use study::{Standing, Study, Trial};
+pub use study::{Study, StudyState, Trial};
 
 use crate::{
-    config::{Method, Point, Sweep},
+    config::{Point, Sweep},
     ledger::{
         Ledger, LedgerError,
         fingerprint::{self, FingerprintError},
@@ -48,13 +49,15 @@ pub struct Plan {
     pub runs: BTreeMap<RunId, PlannedRun>,
     /// The prepared data sets that they need.
     pub data: BTreeMap<DataId, PlannedData>,
+    /// The titles of the data sets.
+    pub titles: Titles,
     /// The runs of all folds of one cell and seed, to be measured together.
     pub ensembles: BTreeMap<EnsembleId, PlannedEnsemble>,
     /// The searches for the members whose values are not all fixed.
     pub studies: Vec<Study>,
     /// Jobs, with an edge from each to those that wait for it.
     pub graph: DiGraph<Node, ()>,
-    /// Data sets and weights that are not in their place. Runs with them have names that are not final.
+    /// Missing data sets and weights. The ids of runs with them are not final.
     pub missing: Vec<String>,
     /// The kind of arithmetic.
     pub numerics: Numerics,
@@ -75,14 +78,14 @@ pub enum PlanError {
 }
 
 /// One repetition of one cell of the table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Member {
-    /// The method's name.
+    /// The name of the method, unique in the sweep.
     pub method: String,
-    /// The data set's title.
-    pub dataset: String,
-    /// Further axis values, by name.
-    pub settings: Vec<(String, String)>,
+    /// The data set.
+    pub dataset: Dataset,
+    /// The values of further axes.
+    pub settings: Vec<Setting>,
     /// The seed.
     pub seed: u64,
     /// The held-out fold.
@@ -91,16 +94,47 @@ pub struct Member {
     pub run: RunId,
 }
 
+/// A row of the table as data: what its members have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowId {
+    /// The canonical value of the data set.
+    dataset: String,
+    method: String,
+    settings: Vec<Setting>,
+}
+
+impl Member {
+    /// The row to which it belongs.
+    pub fn row(&self) -> RowId {
+        RowId::new(&self.dataset, &self.method, &self.settings)
+    }
+
+    /// The method on the data set, whatever the axis values.
+    pub(crate) fn method_on_data(&self) -> RowId {
+        RowId::new(&self.dataset, &self.method, &[])
+    }
+}
+
+impl RowId {
+    pub(crate) fn new(dataset: &Dataset, method: &str, settings: &[Setting]) -> RowId {
+        RowId {
+            dataset: canonical_json(dataset),
+            method: method.to_owned(),
+            settings: settings.to_vec(),
+        }
+    }
+}
+
 /// A run and where its images come from.
 #[derive(Clone, Debug)]
 pub struct PlannedRun {
-    /// All that its name is the hash of.
+    /// Everything that its id is the hash of.
     pub identity: Box<Identity>,
     /// The prepared data set.
     pub data: DataId,
-    /// The file with the weights that it starts from, if it does.
+    /// The file of the weights from which it starts, if any.
     pub weights: Option<PathBuf>,
-    /// The first member of the plan whose result it is, by position; none if it is only a trial's.
+    /// The position of the first member whose result it is; none if it belongs to a trial only.
     pub member: Option<usize>,
 }
 
@@ -109,269 +143,290 @@ pub struct PlannedRun {
 pub struct PlannedEnsemble {
     /// Its runs, by fold.
     pub runs: Vec<RunId>,
-    /// The members of the plan with the first fold whose ensemble it is, by position: at least one.
+    /// The positions of the members with the first fold whose ensemble it is: at least one.
     pub members: Vec<usize>,
 }
 
 /// A data set to prepare.
 #[derive(Clone, Debug)]
 pub struct PlannedData {
-    /// Which.
+    /// The data set.
     pub dataset: Dataset,
     /// How its images are stored.
     pub images: StoredImages,
-    /// Whether decoded images are kept on disk.
+    /// Where decoded images are cached.
     pub cache: Cache,
-    /// Its content.
+    /// The hash of its content.
     pub fingerprint: Fingerprint,
-    /// Its folder; absent for one that the program draws itself.
+    /// Its folder; none for one that the program draws itself.
     pub source: Option<PathBuf>,
 }
 
 impl Plan {
-    /// Plans a sweep for one kind of arithmetic. A data set or weights that are missing are noted, not an error.
+    /// Plans a sweep for one kind of arithmetic. Missing data sets and weights are noted, not an error.
     ///
     /// # Errors
     /// A data set cannot be read, or weights are of another backbone.
     pub fn new(sweep: &Sweep, ledger: &Ledger, numerics: Numerics) -> Result<Plan, PlanError> {
-        let (mut members, mut runs, mut studies, mut missing) =
-            (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
-        let mut given = Given::default();
-        let places: Vec<Places> = sweep
-            .points
-            .iter()
-            .map(|point| given.of(point, sweep, ledger, &mut missing))
-            .collect::<Result<_, _>>()?;
-        let lines =
-            sweep
-                .points
-                .iter()
-                .zip(&places)
-                .enumerate()
-                .flat_map(|(at, (point, places))| {
-                    point
-                        .methods
-                        .iter()
-                        .enumerate()
-                        .map(move |(place, method)| ((at, place), point, method, places))
-                });
-        let lines: Vec<((usize, usize), &Point, &Method, &Places)> = lines.collect();
-        let expanded = |&(_, point, method, places): &(_, &Point, &Method, &Places)| {
-            let cell = given.cell(sweep, point, method, places, numerics);
-            match method.search {
-                None => (
-                    Line::Fixed(cell.members(&method.table, &point.training)),
-                    None,
-                ),
-                Some(_) => {
-                    let study = Study::new(&cell, given.of_study(places));
-                    (Line::Undecided(cell.undecided(study.id)), Some(study))
-                }
-            }
-        };
-        let expanded: Vec<_> = lines.par_iter().map(expanded).collect();
-        for ((of_line, study), ((point, method), .., places)) in expanded.into_iter().zip(lines) {
-            let (data, file) = (
-                given.data[places.data].0,
-                &given.weights[places.weights].1.0,
-            );
-            let first = members.len();
-            match of_line {
-                Line::Undecided(undecided) => members.extend(undecided),
-                Line::Fixed(fixed) => {
-                    for (member, identity) in fixed {
-                        runs.entry(member.run).or_insert_with(|| {
-                            let weights =
-                                identity.recipe.model.backbone.weights().and(file.clone());
-                            PlannedRun {
-                                identity,
-                                data,
-                                weights,
-                                member: Some(members.len()),
-                            }
-                        });
-                        members.push(member);
-                    }
-                }
-            }
-            studies.extend(study.map(|study| study.placed(point, method, first..members.len())));
-        }
-        let (data, ensembles, graph) = (
-            given.data.into_iter().collect(),
-            BTreeMap::new(),
-            DiGraph::new(),
-        );
         let mut plan = Plan {
-            members,
-            runs,
-            data,
-            ensembles,
-            studies,
-            graph,
-            missing,
+            members: Vec::new(),
+            runs: BTreeMap::new(),
+            data: BTreeMap::new(),
+            titles: Titles::of(sweep.points.iter().map(|point| &point.dataset)),
+            ensembles: BTreeMap::new(),
+            studies: Vec::new(),
+            graph: DiGraph::new(),
+            missing: Vec::new(),
             numerics,
         };
+        let mut inputs = Inputs::default();
+        let mut rows = Vec::new();
+        for (point, settings) in sweep.points.iter().enumerate() {
+            let of_point = inputs.of(settings, sweep, ledger, &mut plan.missing)?;
+            let methods = 0..settings.methods.len();
+            rows.extend(methods.map(|method| SweepRow {
+                point,
+                method,
+                inputs: of_point,
+            }));
+        }
+        let expanded: Vec<Expanded> = rows
+            .par_iter()
+            .map(|row| row.expand(sweep, &inputs, numerics))
+            .collect();
+        for (row, expanded) in rows.iter().zip(expanded) {
+            plan.add_row(row, expanded, &inputs);
+        }
+        plan.data = inputs.data.into_iter().collect();
         plan.grow(sweep, ledger, None)?;
         Ok(plan)
     }
 
-    /// Brings what follows from members and runs up to date.
+    /// Adds the members of a row, and their runs as far as they are known.
+    fn add_row(&mut self, row: &SweepRow, expanded: Expanded, inputs: &Inputs) {
+        let first = self.members.len();
+        match expanded {
+            Expanded::Fixed(members) => {
+                for (member, identity) in members {
+                    self.add_member(member, identity, inputs.of_runs(row.inputs));
+                }
+            }
+            Expanded::Searched(members, study) => {
+                self.members.extend(members);
+                let members = first..self.members.len();
+                self.studies
+                    .push(study.placed(row.point, row.method, members));
+            }
+        }
+    }
+
+    fn add_member(&mut self, member: Member, identity: Box<Identity>, inputs: RunInputs) {
+        let position = self.members.len();
+        self.runs.entry(member.run).or_insert_with(|| {
+            let starts = identity.recipe.model.backbone.weights().is_some();
+            PlannedRun {
+                identity,
+                data: inputs.data,
+                weights: inputs.file.filter(|_| starts),
+                member: Some(position),
+            }
+        });
+        self.members.push(member);
+    }
+
+    /// Updates what follows from members and runs.
     fn link(&mut self, sweep: &Sweep) {
         self.ensembles = ensembles(&self.members, &self.runs, sweep.folds.len());
         self.graph = graph::of(self);
     }
 
-    /// The first repetition of a cell whose result a run is.
+    /// The first member whose result a run is.
     pub fn member_of(&self, run: RunId) -> Option<&Member> {
         self.members.get(self.runs.get(&run)?.member?)
     }
 
-    /// The study and the number of the first trial that a run is of.
+    /// The first trial to which a run belongs: its study, and its position.
     pub fn trial_of(&self, run: RunId) -> Option<(&Study, usize)> {
-        let trial = |study: &Study| {
-            study
-                .trials
-                .iter()
-                .position(|trial| trial.runs.contains(&run))
-        };
+        for study in &self.studies {
+            let mut trials = study.trials.iter();
+            if let Some(trial) = trials.position(|trial| trial.runs.contains(&run)) {
+                return Some((study, trial));
+            }
+        }
+        None
+    }
+
+    /// The study of a member whose values are searched.
+    pub fn study_of(&self, member: usize) -> Option<&Study> {
         self.studies
             .iter()
-            .find_map(|study| Some((study, trial(study)?)))
+            .find(|study| study.members.contains(&member))
     }
 }
 
-/// The members of one method under one combination of axis values.
-enum Line {
-    Fixed(Vec<(Member, Box<Identity>)>),
-    Undecided(Vec<Member>),
+/// A row of the sweep, by the positions of its point and its method.
+struct SweepRow {
+    point: usize,
+    method: usize,
+    inputs: InputIndex,
 }
 
-/// The ensembles of these members, of which the folds of one cell and seed follow each other. What no fold changes
-/// has none, nor what is not selected yet.
+/// The members of one row.
+enum Expanded {
+    Fixed(Vec<(Member, Box<Identity>)>),
+    Searched(Vec<Member>, Study),
+}
+
+impl SweepRow {
+    fn expand(&self, sweep: &Sweep, inputs: &Inputs, numerics: Numerics) -> Expanded {
+        let point = &sweep.points[self.point];
+        let method = &point.methods[self.method];
+        let cell = Cell {
+            sweep,
+            point,
+            method,
+            data: &inputs.data[self.inputs.data].1.fingerprint,
+            weights: inputs.weights[self.inputs.weights].weights.as_ref(),
+            numerics,
+        };
+        if method.search.is_none() {
+            return Expanded::Fixed(cell.members(&method.table, &point.training));
+        }
+        let study = Study::new(&cell, inputs.of_runs(self.inputs));
+        Expanded::Searched(cell.undecided(study.id), study)
+    }
+}
+
+/// The ensembles of these members, in which the folds of one cell and seed follow each other. There is
+/// none for runs that are the same in every fold, nor for those that are not selected yet.
 fn ensembles(
     members: &[Member],
     planned: &BTreeMap<RunId, PlannedRun>,
     folds: usize,
 ) -> BTreeMap<EnsembleId, PlannedEnsemble> {
-    let mut ensembles = BTreeMap::new();
-    for (place, of_folds) in (0..).step_by(folds).zip(members.chunks(folds)) {
+    let mut ensembles: BTreeMap<EnsembleId, PlannedEnsemble> = BTreeMap::new();
+    for (position, of_folds) in (0..).step_by(folds).zip(members.chunks(folds)) {
         let runs: Vec<RunId> = of_folds.iter().map(|member| member.run).collect();
         let is_decided = runs.iter().all(|run| planned.contains_key(run));
-        if is_decided && runs.windows(2).any(|pair| pair[0] != pair[1]) {
-            let planned = || PlannedEnsemble {
-                runs: runs.clone(),
-                members: Vec::new(),
-            };
-            ensembles
-                .entry(EnsembleId::of(&runs))
-                .or_insert_with(planned)
-                .members
-                .push(place);
+        let is_one_run = runs.windows(2).all(|pair| pair[0] == pair[1]);
+        if !is_decided || is_one_run {
+            continue;
         }
+        let ensemble = ensembles
+            .entry(EnsembleId::of(&runs))
+            .or_insert_with(|| PlannedEnsemble {
+                runs,
+                members: Vec::new(),
+            });
+        ensemble.members.push(position);
     }
     ensembles
 }
 
-/// The file of weights and their hash.
-type Start = (Option<PathBuf>, Option<Weights>);
-
-/// What runs are given from outside, each looked up once however many points need it.
+/// The files that runs read, each looked up once for all points that need it.
 #[derive(Default)]
-struct Given {
+struct Inputs {
     data: Vec<(DataId, PlannedData)>,
-    weights: Vec<(Backbone, Start)>,
+    weights: Vec<StartWeights>,
 }
 
-/// What a point is given, by position.
-struct Places {
+/// The weights from which a backbone starts.
+struct StartWeights {
+    backbone: Backbone,
+    file: Option<PathBuf>,
+    weights: Option<Weights>,
+}
+
+/// The inputs of a point, by position.
+#[derive(Clone, Copy)]
+struct InputIndex {
     data: usize,
     weights: usize,
 }
 
-impl Given {
+/// The inputs of the runs of one row.
+#[derive(Clone, Debug)]
+struct RunInputs {
+    data: DataId,
+    /// The file of the weights.
+    file: Option<PathBuf>,
+    weights: Option<Weights>,
+}
+
+impl Inputs {
     fn of(
         &mut self,
         point: &Point,
         sweep: &Sweep,
         ledger: &Ledger,
         missing: &mut Vec<String>,
-    ) -> Result<Places, PlanError> {
-        let is_it = |(_, known): &(_, PlannedData)| {
-            (&known.dataset, known.images, known.cache)
-                == (&point.dataset, point.images, point.cache)
-        };
-        let data = match self.data.iter().position(is_it) {
+    ) -> Result<InputIndex, PlanError> {
+        let data = self.data.iter().position(|(_, known)| known.is_of(point));
+        let data = match data {
             Some(position) => position,
             None => {
                 let planned = locate(sweep, point, ledger, missing)?;
-                self.data.push((
-                    DataId::of(&planned.dataset, &planned.images, &planned.fingerprint),
-                    planned,
-                ));
+                let id = DataId::of(&planned.dataset, &planned.images, &planned.fingerprint);
+                self.data.push((id, planned));
                 self.data.len() - 1
             }
         };
         let backbone = &point.model.backbone;
-        let weights = match self.weights.iter().position(|(known, _)| known == backbone) {
+        let weights = self
+            .weights
+            .iter()
+            .position(|known| known.backbone == *backbone);
+        let weights = match weights {
             Some(position) => position,
             None => {
-                self.weights.push((
-                    backbone.clone(),
-                    start(&sweep.resources.weights, backbone, missing)?,
-                ));
+                let root = &sweep.resources.weights;
+                self.weights.push(start_weights(root, backbone, missing)?);
                 self.weights.len() - 1
             }
         };
-        Ok(Places { data, weights })
+        Ok(InputIndex { data, weights })
     }
 
-    fn cell<'a>(
-        &'a self,
-        sweep: &'a Sweep,
-        point: &'a Point,
-        method: &'a Method,
-        places: &Places,
-        numerics: Numerics,
-    ) -> Cell<'a> {
-        let data = &self.data[places.data].1.fingerprint;
-        Cell {
-            sweep,
-            point,
-            method,
-            data,
-            weights: self.weights[places.weights].1.1.as_ref(),
-            numerics,
-        }
-    }
-
-    fn of_study(&self, places: &Places) -> study::Given {
-        let (file, weights) = self.weights[places.weights].1.clone();
-        study::Given {
-            data: self.data[places.data].0,
-            file,
-            weights,
+    fn of_runs(&self, index: InputIndex) -> RunInputs {
+        let start = &self.weights[index.weights];
+        RunInputs {
+            data: self.data[index.data].0,
+            file: start.file.clone(),
+            weights: start.weights.clone(),
         }
     }
 }
 
-/// The file and the hash of the weights that a backbone starts from, if it does.
-fn start(
+impl PlannedData {
+    fn is_of(&self, point: &Point) -> bool {
+        self.dataset == point.dataset && self.images == point.images && self.cache == point.cache
+    }
+}
+
+/// The file and the hash of the weights from which a backbone starts, if any.
+fn start_weights(
     root: &Path,
     backbone: &Backbone,
     missing: &mut Vec<String>,
-) -> Result<Start, WeightsError> {
-    match weights::locate(root, backbone) {
-        Ok(located) => Ok(located.unzip()),
+) -> Result<StartWeights, WeightsError> {
+    let (file, weights) = match weights::locate(root, backbone) {
+        Ok(located) => located.unzip(),
         Err(error @ WeightsError::Missing { .. }) => {
             note(missing, &error);
-            Ok((None, Some(Weights::missing())))
+            (None, Some(Weights::missing()))
         }
-        Err(error) => Err(error),
-    }
+        Err(error) => return Err(error),
+    };
+    Ok(StartWeights {
+        backbone: backbone.clone(),
+        file,
+        weights,
+    })
 }
 
-fn note(missing: &mut Vec<String>, what: &impl ToString) {
-    let message = what.to_string();
+/// Adds a message once.
+fn note(missing: &mut Vec<String>, error: &impl ToString) {
+    let message = error.to_string();
     if !missing.contains(&message) {
         missing.push(message);
     }
@@ -383,8 +438,8 @@ fn locate(
     ledger: &Ledger,
     missing: &mut Vec<String>,
 ) -> Result<PlannedData, FingerprintError> {
-    let (source, fingerprint) = match fingerprint::locate(ledger, &point.dataset, &sweep.data_root)
-    {
+    let located = fingerprint::locate(ledger, &point.dataset, &sweep.data_root);
+    let (source, fingerprint) = match located {
         Ok(located) => (located.source, located.fingerprint),
         Err(error @ FingerprintError::Missing { .. }) => {
             note(missing, &error);
@@ -392,11 +447,10 @@ fn locate(
         }
         Err(error) => return Err(error),
     };
-    let (dataset, images, cache) = (point.dataset.clone(), point.images, point.cache);
     Ok(PlannedData {
-        dataset,
-        images,
-        cache,
+        dataset: point.dataset.clone(),
+        images: point.images,
+        cache: point.cache,
         fingerprint,
         source,
     })

@@ -1,18 +1,20 @@
-//! The graph of jobs as a picture: each job a node, or, where there are many, one node for all jobs of a kind, a data set
-//! and a method.
+//! The graph of jobs as a picture: a node for each job or, if there are many, a node for all jobs of a
+//! kind, a data set and a method.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
 };
 
+use schema::{DataId, StudyId};
+
 use super::{
-    Node, Plan,
+    Member, Node, Plan, RowId,
     freshness::{Freshness, FreshnessOf},
 };
 use crate::ledger::Job;
 
-/// More nodes than this are summed up.
+/// More nodes than this are combined.
 const FEW: usize = 40;
 
 /// The language of a picture.
@@ -24,161 +26,195 @@ pub enum Language {
     Mermaid,
 }
 
-/// Jobs that share a node.
-#[derive(Default)]
-struct Jobs {
+/// What a box of the picture stands for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum BoxKey {
+    Prepare(DataId),
+    /// The trials of the search for a method on a data set.
+    Trials(RowId),
+    Select(StudyId),
+    /// One job.
+    Job(Job),
+    /// All jobs of this verb of a method on a data set.
+    Jobs(&'static str, RowId),
+    Report,
+}
+
+/// A box and the jobs in it.
+struct Box {
+    label: String,
+    number: usize,
     all: usize,
     todo: usize,
 }
 
-/// Draws the jobs of a plan; those that are to do stand out.
+/// The boxes of a picture and the arrows between them.
+struct Picture {
+    boxes: BTreeMap<BoxKey, Box>,
+    arrows: BTreeSet<(usize, usize)>,
+}
+
+/// Draws the jobs of a plan; those that have to run stand out.
 pub fn of(plan: &Plan, freshness: &FreshnessOf, language: Language) -> String {
-    let each = plan.graph.node_count() <= FEW;
-    let names: Vec<String> = plan
-        .graph
-        .node_weights()
-        .map(|node| name(node, plan, each))
-        .collect();
-    let mut boxes: BTreeMap<&str, Jobs> = BTreeMap::new();
-    for (node, name) in plan.graph.node_weights().zip(&names) {
-        let known = boxes.entry(name).or_default();
-        known.all += 1;
-        known.todo += usize::from(match node {
-            Node::Job(job) => matches!(freshness.get(job), Some(Freshness::Stale(_))),
-            Node::Select(_) | Node::Report => false,
-        });
-    }
-    let ends = plan
-        .graph
-        .edge_indices()
-        .filter_map(|edge| plan.graph.edge_endpoints(edge));
-    let edges: BTreeSet<(&str, &str)> = ends
-        .map(|(from, to)| (names[from.index()].as_str(), names[to.index()].as_str()))
-        .collect();
-    let numbers: BTreeMap<&str, usize> = boxes
-        .keys()
-        .zip(0..)
-        .map(|(name, number)| (*name, number))
-        .collect();
+    let picture = Picture::of(plan, freshness);
     match language {
-        Language::Dot => dot(&boxes, &edges, &numbers),
-        Language::Mermaid => mermaid(&boxes, &edges, &numbers),
+        Language::Dot => picture.dot(),
+        Language::Mermaid => picture.mermaid(),
     }
 }
 
-/// What is written into a node: the job, or what it has in common with others.
-fn name(node: &Node, plan: &Plan, each: bool) -> String {
+impl Picture {
+    fn of(plan: &Plan, freshness: &FreshnessOf) -> Picture {
+        let each = plan.graph.node_count() <= FEW;
+        let keys: Vec<BoxKey> = plan
+            .graph
+            .node_weights()
+            .map(|node| key(node, plan, each))
+            .collect();
+        let mut boxes: BTreeMap<BoxKey, Box> = BTreeMap::new();
+        for (node, key) in plan.graph.node_weights().zip(&keys) {
+            let known = boxes.entry(key.clone()).or_insert_with(|| Box {
+                label: label(node, key, plan),
+                number: 0,
+                all: 0,
+                todo: 0,
+            });
+            known.all += 1;
+            known.todo += usize::from(has_to_run(node, freshness));
+        }
+        for (number, known) in boxes.values_mut().enumerate() {
+            known.number = number;
+        }
+        let mut arrows = BTreeSet::new();
+        for edge in plan.graph.edge_indices() {
+            if let Some((from, to)) = plan.graph.edge_endpoints(edge) {
+                let [from, to] = [from, to].map(|node| boxes[&keys[node.index()]].number);
+                arrows.insert((from, to));
+            }
+        }
+        Picture { boxes, arrows }
+    }
+
+    fn dot(&self) -> String {
+        let mut text = String::from(
+            "digraph sweep {\n  rankdir = LR\n  node [shape = box, fontname = \"sans-serif\"]\n",
+        );
+        for known in self.boxes.values() {
+            let counts = known
+                .counts()
+                .map_or(String::new(), |counts| format!("\\n{counts}"));
+            let style = if known.todo > 0 {
+                ", style = bold"
+            } else {
+                ", color = gray"
+            };
+            let label = known.label.replace('\\', "\\\\").replace('"', "\\\"");
+            let number = known.number;
+            let _ = writeln!(text, "  n{number} [label = \"{label}{counts}\"{style}]");
+        }
+        for (from, to) in &self.arrows {
+            let _ = writeln!(text, "  n{from} -> n{to}");
+        }
+        text + "}\n"
+    }
+
+    fn mermaid(&self) -> String {
+        let mut text = String::from("flowchart LR\n");
+        for known in self.boxes.values() {
+            let counts = known
+                .counts()
+                .map_or(String::new(), |counts| format!("<br/>{counts}"));
+            let class = if known.todo > 0 { ":::todo" } else { "" };
+            let label = known.label.replace('"', "#quot;");
+            let number = known.number;
+            let _ = writeln!(text, "  n{number}[\"{label}{counts}\"]{class}");
+        }
+        for (from, to) in &self.arrows {
+            let _ = writeln!(text, "  n{from} --> n{to}");
+        }
+        text + "  classDef todo stroke-width:3px\n"
+    }
+}
+
+impl Box {
+    /// `3 jobs, 2 to do`, for boxes of several.
+    fn counts(&self) -> Option<String> {
+        (self.all > 1).then(|| format!("{} jobs, {} to do", self.all, self.todo))
+    }
+}
+
+fn has_to_run(node: &Node, freshness: &FreshnessOf) -> bool {
+    match node {
+        Node::Job(job) => matches!(freshness.get(job), Some(Freshness::Stale(_))),
+        Node::Select(_) | Node::Report => false,
+    }
+}
+
+/// The box of a node: its own, or one that it shares with others.
+fn key(node: &Node, plan: &Plan, each: bool) -> BoxKey {
+    let job = match *node {
+        Node::Job(Job::Prepare(data)) => return BoxKey::Prepare(data),
+        Node::Job(job) => job,
+        Node::Select(study) => return BoxKey::Select(study),
+        Node::Report => return BoxKey::Report,
+    };
+    match member_of(job, plan) {
+        Some(_) if each => BoxKey::Job(job),
+        Some(member) => BoxKey::Jobs(job.verb(), member.method_on_data()),
+        None => match searched_by(job, plan) {
+            Some(member) => BoxKey::Trials(member.method_on_data()),
+            None => BoxKey::Job(job),
+        },
+    }
+}
+
+/// The text of a box, that of all of its nodes.
+fn label(node: &Node, key: &BoxKey, plan: &Plan) -> String {
     let job = match *node {
         Node::Job(job) => job,
         Node::Select(id) => {
             let study = plan.studies.iter().find(|study| study.id == id);
-            let member = study.and_then(|study| plan.members.get(study.members.start));
-            return member.map_or_else(
-                || node.to_string(),
-                |member| format!("select {}, {}", member.dataset, member.method),
-            );
+            return match study {
+                Some(study) => format!("select {}", plan.name_of_study(study)),
+                None => node.to_string(),
+            };
         }
         Node::Report => return node.to_string(),
     };
-    let member = match job {
-        Job::Prepare(data) => {
-            return format!(
-                "prepare {}",
-                plan.data.get(&data).map_or("", |data| data.dataset.title())
-            );
+    let of_method = |member: &Member| plan.name_of_method(member);
+    let shared = match key {
+        BoxKey::Jobs(..) => member_of(job, plan).map(of_method),
+        BoxKey::Trials(_) => {
+            let name = searched_by(job, plan).map(of_method);
+            name.map(|name| format!("trials of {name}"))
         }
+        BoxKey::Prepare(_) | BoxKey::Select(_) | BoxKey::Job(_) | BoxKey::Report => None,
+    };
+    match shared {
+        Some(name) => format!("{} {name}", job.verb()),
+        None => plan.name_of_job(job),
+    }
+}
+
+/// The first member whose result a job makes.
+fn member_of(job: Job, plan: &Plan) -> Option<&Member> {
+    match job {
+        Job::Prepare(_) => None,
         Job::Train(run) | Job::Evaluate(run) => plan.member_of(run),
-        Job::Ensemble(id) => plan
-            .ensembles
-            .get(&id)
-            .and_then(|planned| plan.members.get(*planned.members.first()?)),
-    };
-    let Some(member) = member else {
-        return of_trial(job, plan);
-    };
-    let group = format!("{} {}, {}", job.verb(), member.dataset, member.method);
-    if !each {
-        return group;
+        Job::Ensemble(id) => {
+            let first = plan.ensembles.get(&id)?.members.first()?;
+            plan.members.get(*first)
+        }
     }
-    let settings = member
-        .settings
-        .iter()
-        .map(|(axis, value)| format!(", {axis} = {value}"));
-    let fold = match (job, member.fold) {
-        (Job::Ensemble(_), _) | (_, None) => String::new(),
-        (_, Some(fold)) => format!(", fold {} of {}", fold.index + 1, fold.of),
-    };
-    format!(
-        "{group}{}, seed {}{fold}",
-        settings.collect::<String>(),
-        member.seed
-    )
 }
 
-/// The trials of a search share a node.
-fn of_trial(job: Job, plan: &Plan) -> String {
-    let study = match job {
-        Job::Train(run) | Job::Evaluate(run) => plan.trial_of(run).map(|(study, _)| study),
+/// The first member of the row that a trial belongs to.
+fn searched_by(job: Job, plan: &Plan) -> Option<&Member> {
+    match job {
+        Job::Train(run) | Job::Evaluate(run) => {
+            let (study, _) = plan.trial_of(run)?;
+            plan.members.get(study.members.start)
+        }
         Job::Prepare(_) | Job::Ensemble(_) => None,
-    };
-    match study.and_then(|study| plan.members.get(study.members.start)) {
-        Some(member) => format!(
-            "{} trials of {}, {}",
-            job.verb(),
-            member.dataset,
-            member.method
-        ),
-        None => job.to_string(),
     }
-}
-
-/// `3 jobs, 2 to do`, for nodes of several.
-fn counts(Jobs { all, todo }: &Jobs) -> Option<String> {
-    (*all > 1).then(|| format!("{all} jobs, {todo} to do"))
-}
-
-fn dot(
-    boxes: &BTreeMap<&str, Jobs>,
-    edges: &BTreeSet<(&str, &str)>,
-    numbers: &BTreeMap<&str, usize>,
-) -> String {
-    let mut text = String::from(
-        "digraph sweep {\n  rankdir = LR\n  node [shape = box, fontname = \"sans-serif\"]\n",
-    );
-    for (name, jobs) in boxes {
-        let counts = counts(jobs).map_or(String::new(), |counts| format!("\\n{counts}"));
-        let style = if jobs.todo > 0 {
-            ", style = bold"
-        } else {
-            ", color = gray"
-        };
-        let label = name.replace('\\', "\\\\").replace('"', "\\\"");
-        let _ = writeln!(
-            text,
-            "  n{} [label = \"{label}{counts}\"{style}]",
-            numbers[name]
-        );
-    }
-    for (from, to) in edges {
-        let _ = writeln!(text, "  n{} -> n{}", numbers[from], numbers[to]);
-    }
-    text + "}\n"
-}
-
-fn mermaid(
-    boxes: &BTreeMap<&str, Jobs>,
-    edges: &BTreeSet<(&str, &str)>,
-    numbers: &BTreeMap<&str, usize>,
-) -> String {
-    let mut text = String::from("flowchart LR\n");
-    for (name, jobs) in boxes {
-        let counts = counts(jobs).map_or(String::new(), |counts| format!("<br/>{counts}"));
-        let class = if jobs.todo > 0 { ":::todo" } else { "" };
-        let label = name.replace('"', "#quot;");
-        let _ = writeln!(text, "  n{}[\"{label}{counts}\"]{class}", numbers[name]);
-    }
-    for (from, to) in edges {
-        let _ = writeln!(text, "  n{} --> n{}", numbers[from], numbers[to]);
-    }
-    text + "  classDef todo stroke-width:3px\n"
 }

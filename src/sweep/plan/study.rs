@@ -9,12 +9,12 @@
 use std::ops::Range;
 
 use schema::{
-    Breakdown, DataId, Failure, Metric, Outcome as Ended, Record, RunId, StudyId, Weights,
-    canonical_json, renamed::in_old_spelling,
+    Breakdown, Failure, Metric, Outcome as Ended, Record, RunId, StudyId, canonical_json,
+    renamed::in_old_spelling,
 };
 use serde_json::json;
 
-use super::{Identity, Plan, PlannedRun, expand::Cell};
+use super::{Identity, Plan, PlannedRun, RunInputs, expand::Cell};
 use crate::{
     config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
     ledger::{End, Job, Ledger, LedgerError, RunState},
@@ -45,16 +45,8 @@ pub struct Study {
     /// How many of their points are on disk.
     pub kept: usize,
     /// How far it is.
-    pub standing: Standing,
-    given: Given,
-}
-
-/// What its runs are given from outside.
-#[derive(Clone, Debug)]
-pub(super) struct Given {
-    pub(super) data: DataId,
-    pub(super) file: Option<std::path::PathBuf>,
-    pub(super) weights: Option<Weights>,
+    pub state: StudyState,
+    inputs: RunInputs,
 }
 
 /// One point of a study.
@@ -74,8 +66,8 @@ pub struct Trial {
 
 /// How far a study is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Trials are outstanding.
+pub enum StudyState {
+    /// Trials are outstate.
     Open,
     /// All have ended, and this one is the best.
     Selected(usize),
@@ -91,10 +83,10 @@ enum OfRun {
 }
 
 impl Study {
-    pub(super) fn new(cell: &Cell<'_>, given: Given) -> Study {
+    pub(super) fn new(cell: &Cell<'_>, inputs: RunInputs) -> Study {
         let id = StudyId::of(&description(cell));
         let budget = cell.method.search.as_deref().map_or(0, Search::trials);
-        let (members, trials, standing) = (0..0, Vec::new(), Standing::Open);
+        let (members, trials, state) = (0..0, Vec::new(), StudyState::Open);
         Study {
             id,
             point: 0,
@@ -103,8 +95,8 @@ impl Study {
             budget,
             trials,
             kept: 0,
-            standing,
-            given,
+            state,
+            inputs,
         }
     }
 
@@ -131,9 +123,9 @@ impl Study {
 
     /// The selected trial, counted from 0.
     pub fn number_of_selected(&self) -> Option<usize> {
-        match self.standing {
-            Standing::Selected(trial) => Some(trial),
-            Standing::Open | Standing::Hopeless => None,
+        match self.state {
+            StudyState::Selected(trial) => Some(trial),
+            StudyState::Open | StudyState::Hopeless => None,
         }
     }
 
@@ -203,7 +195,7 @@ impl Study {
                     .iter()
                     .any(|trial| trial.outcome == TrialOutcome::Pending) => {}
             Suggestion::Exhausted => {
-                self.standing = best(&history).map_or(Standing::Hopeless, Standing::Selected);
+                self.state = best(&history).map_or(StudyState::Hopeless, StudyState::Selected);
             }
         }
         None
@@ -279,7 +271,7 @@ impl Plan {
     pub fn open_studies_of(&self, run: RunId) -> impl Iterator<Item = &Study> {
         self.studies
             .iter()
-            .filter(move |study| study.standing == Standing::Open && study.has(run))
+            .filter(move |study| study.state == StudyState::Open && study.has(run))
     }
 
     /// Takes in what became of trials, and adds those that are now known and the repetitions of what is now selected.
@@ -297,7 +289,7 @@ impl Plan {
         let open = |plan: &Plan| {
             plan.studies
                 .iter()
-                .filter(|study| study.standing == Standing::Open)
+                .filter(|study| study.state == StudyState::Open)
                 .count()
         };
         let open_before = open(self);
@@ -305,7 +297,7 @@ impl Plan {
         let is_meant = |study: &Study| after.is_none_or(|run| study.has(run));
         let meant = studies
             .iter_mut()
-            .filter(|study| study.standing == Standing::Open && is_meant(study));
+            .filter(|study| study.state == StudyState::Open && is_meant(study));
         let grown: Result<Vec<()>, LedgerError> = meant
             .map(|study| self.grow_one(study, sweep, ledger, &mut new))
             .collect();
@@ -334,7 +326,7 @@ impl Plan {
             study.trials.push(trial);
             study.learn(sweep, ledger)?;
         }
-        if let Standing::Selected(best) = study.standing {
+        if let StudyState::Selected(best) = study.state {
             self.select(study, best, sweep, new);
         }
         Ok(())
@@ -400,10 +392,10 @@ impl Plan {
                 .model
                 .backbone
                 .weights()
-                .and(study.given.file.clone());
+                .and(study.inputs.file.clone());
             PlannedRun {
                 identity,
-                data: study.given.data,
+                data: study.inputs.data,
                 weights,
                 member: None,
             }
@@ -418,8 +410,8 @@ impl Plan {
             sweep,
             point,
             method: study.method(sweep),
-            data: &self.data[&study.given.data].fingerprint,
-            weights: study.given.weights.as_ref(),
+            data: &self.data[&study.inputs.data].fingerprint,
+            weights: study.inputs.weights.as_ref(),
             numerics: self.numerics,
         })
     }

@@ -31,7 +31,7 @@ use crate::{
         write_json,
     },
     plan::{
-        Plan, Standing, Study,
+        Plan, Study, StudyState,
         freshness::{self, FreshnessOf},
     },
 };
@@ -333,7 +333,7 @@ impl Running<'_, '_> {
         }
         let open: Vec<StudyId> = plan.open_studies_of(run).map(|study| study.id).collect();
         let new = plan.grow(sweep, ledger, Some(run))?;
-        let is_over = |study: &&Study| study.standing != Standing::Open && open.contains(&study.id);
+        let is_over = |study: &&Study| study.state != StudyState::Open && open.contains(&study.id);
         let over: Vec<&Study> = plan.studies.iter().filter(is_over).collect();
         for &study in &over {
             watcher.selected(plan, study);

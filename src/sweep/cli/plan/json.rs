@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use schema::{DataId, Identity, RunId};
+use report::Setting;
+use schema::{DataId, Fold, Identity, RunId};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 
 use crate::{
@@ -21,7 +22,7 @@ pub(super) struct Whole<'p> {
     version: u32,
     sweep: &'p str,
     missing: &'p [String],
-    members: &'p [Member],
+    members: Vec<MemberAt<'p>>,
     runs: BTreeMap<String, Run<'p>>,
     jobs: Vec<JobAt>,
     #[serde(serialize_with = "order")]
@@ -29,6 +30,18 @@ pub(super) struct Whole<'p> {
     forecast: &'p Forecast,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     origins: Vec<[String; 3]>,
+}
+
+/// A member of the table.
+#[derive(Serialize)]
+struct MemberAt<'p> {
+    method: &'p str,
+    /// The title of the data set.
+    dataset: &'p str,
+    settings: &'p [Setting],
+    seed: u64,
+    fold: Option<Fold>,
+    run: RunId,
 }
 
 #[derive(Serialize)]
@@ -52,25 +65,38 @@ impl<'p> Whole<'p> {
         origins: Vec<[String; 3]>,
     ) -> Whole<'p> {
         let plan = &opened.plan;
-        let run = |(id, planned): (&RunId, &'p crate::plan::PlannedRun)| {
-            (
-                id.to_string(),
-                Run {
-                    data: planned.data,
-                    made_of: &planned.identity,
-                },
-            )
-        };
+        let mut runs = BTreeMap::new();
+        for (id, planned) in &plan.runs {
+            let run = Run {
+                data: planned.data,
+                made_of: &planned.identity,
+            };
+            runs.insert(id.to_string(), run);
+        }
+        let members = plan.members.iter();
         Whole {
             version: 1,
             sweep: &opened.sweep.name,
             missing: &plan.missing,
-            members: &plan.members,
-            runs: plan.runs.iter().map(run).collect(),
+            members: members.map(|member| MemberAt::of(member, plan)).collect(),
+            runs,
             jobs: freshness.iter().map(job).collect(),
             order: plan,
             forecast,
             origins,
+        }
+    }
+}
+
+impl<'p> MemberAt<'p> {
+    fn of(member: &'p Member, plan: &'p Plan) -> MemberAt<'p> {
+        MemberAt {
+            method: &member.method,
+            dataset: plan.title_of(member),
+            settings: &member.settings,
+            seed: member.seed,
+            fold: member.fold,
+            run: member.run,
         }
     }
 }

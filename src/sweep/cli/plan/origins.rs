@@ -1,5 +1,5 @@
-//! `sweep plan --origins`: each value and where it is from. What is written nowhere has its default, which is read off the
-//! settings that came of the file.
+//! `sweep plan --origins`: each setting with its value and its origin. A setting that is not written has
+//! its default, taken from the typed settings.
 
 use std::collections::BTreeSet;
 
@@ -11,22 +11,26 @@ use crate::{
     config::{Origin, as_written, origins},
 };
 
-/// Key, value and origin of everything that is set, or left at its default.
+/// A key as its parts.
+type KeyPath = Vec<String>;
+
+/// Key, value and origin of every setting, written or default.
 pub(super) fn of(target: &Target, opened: &Opened) -> Result<Vec<[String; 3]>, Exit> {
     let written = origins(&target.file, &target.overrides)?;
-    // `{}` says only that all else is at its default.
+    // `{}` only states that all settings have their defaults.
     let settings = written.iter().filter(|origin| origin.value != "{}");
-    let said: BTreeSet<String> = settings
-        .flat_map(|origin| told(&origin.key, opened))
+    let set: BTreeSet<KeyPath> = settings
+        .flat_map(|origin| settings_of(&origin.key, opened))
         .collect();
-    let mut all: Vec<[String; 3]> = written
-        .into_iter()
-        .map(|Origin { key, value, from }| [spelled(&key), value, from.to_string()])
-        .collect();
-    let defaults = defaults(opened)
-        .into_iter()
-        .filter(|(key, _)| !is_said(key, &said));
-    all.extend(defaults.map(|(key, value)| [key, in_toml(&value), "default".to_owned()]));
+    let mut all = Vec::new();
+    for Origin { key, value, from } in written {
+        all.push([spelled(&key), value, from.to_string()]);
+    }
+    for (key, value) in defaults(opened) {
+        if !is_set(&key, &set) {
+            all.push([spelled(&key), in_toml(&value), "default".to_owned()]);
+        }
+    }
     all.sort();
     Ok(all)
 }
@@ -61,64 +65,42 @@ fn spelled(key: &[String]) -> String {
         .join(".")
 }
 
-/// The settings that a written key speaks of: itself, or what an axis or an override puts in its place.
-fn told(key: &[String], opened: &Opened) -> Vec<String> {
-    let methods = || {
-        opened
-            .sweep
-            .points
-            .first()
-            .into_iter()
-            .flat_map(|point| &point.methods)
-    };
-    match key.first().map(String::as_str) {
-        Some("axes" | "zip" | "include" | "override") => {
-            let name = key.last().map_or("", |name| {
-                if name == "dataset" {
-                    "data.dataset"
-                } else {
-                    name
-                }
-            });
-            let parts = toml_edit::Key::parse(name).unwrap_or_default();
-            vec![spelled(
-                &parts
-                    .iter()
-                    .map(|part| part.get().to_owned())
-                    .collect::<Vec<_>>(),
-            )]
-        }
-        _ => {
-            // What is said of all methods is said of each.
-            let shared = spelled(key);
-            let of_each = shared.strip_prefix("training.").map(|rest| {
-                methods()
-                    .map(|method| format!("{}.{rest}", method_key(&method.table.name)))
-                    .collect()
-            });
-            [vec![shared], of_each.unwrap_or_default()].concat()
+/// The settings that a written key sets: itself, or those that an axis or an override sets.
+fn settings_of(key: &[String], opened: &Opened) -> Vec<KeyPath> {
+    if let Some("axes" | "zip" | "include" | "override") = key.first().map(String::as_str) {
+        let name = match key.last().map_or("", String::as_str) {
+            "dataset" => "data.dataset",
+            name => name,
+        };
+        let parts = toml_edit::Key::parse(name).unwrap_or_default();
+        return vec![parts.iter().map(|part| part.get().to_owned()).collect()];
+    }
+    let mut settings = vec![key.to_vec()];
+    // A setting of `[training]` is one of each method.
+    if let [table, rest @ ..] = key
+        && table == "training"
+        && let Some(point) = opened.sweep.points.first()
+    {
+        for method in &point.methods {
+            settings.push([&method_path(&method.table.name), rest].concat());
         }
     }
+    settings
 }
 
-fn method_key(name: &str) -> String {
-    spelled(&["method".to_owned(), name.to_owned()])
+fn method_path(name: &str) -> KeyPath {
+    vec!["method".to_owned(), name.to_owned()]
 }
 
-/// Whether a key, a part of its value or what it is a part of is written somewhere.
-fn is_said(key: &str, said: &BTreeSet<String>) -> bool {
-    let above = key.match_indices('.').map(|(end, _)| &key[..end]);
-    let below = format!("{key}.");
-    said.contains(key)
-        || above.into_iter().any(|above| said.contains(above))
-        || said
-            .range(below.clone()..)
-            .next()
-            .is_some_and(|next| next.starts_with(&below))
+/// True if a key, a part of its value or a table that contains it is set.
+fn is_set(key: &[String], set: &BTreeSet<KeyPath>) -> bool {
+    let is_above = (1..=key.len()).any(|length| set.contains(&key[..length]));
+    let mut below = set.range(key.to_vec()..);
+    is_above || below.next().is_some_and(|next| next.starts_with(key))
 }
 
-/// All settings that came of the file, in the first combination of axis values.
-fn defaults(opened: &Opened) -> Vec<(String, Value)> {
+/// All settings in the first combination of axis values.
+fn defaults(opened: &Opened) -> Vec<(KeyPath, Value)> {
     let mut leaves = Vec::new();
     let Some(point) = opened.sweep.points.first() else {
         return leaves;
@@ -139,16 +121,12 @@ fn defaults(opened: &Opened) -> Vec<(String, Value)> {
     flatten(&mut Vec::new(), &shared, &mut leaves);
     for (method, training) in first_of_each(&opened.sweep) {
         let (written, _) = as_written(method, training);
-        flatten(
-            &mut vec!["method".to_owned(), method.table.name.clone()],
-            &written,
-            &mut leaves,
-        );
+        flatten(&mut method_path(&method.table.name), &written, &mut leaves);
     }
     leaves
 }
 
-fn flatten(key: &mut Vec<String>, value: &Value, leaves: &mut Vec<(String, Value)>) {
+fn flatten(key: &mut KeyPath, value: &Value, leaves: &mut Vec<(KeyPath, Value)>) {
     match value {
         Value::Null => {}
         Value::Object(fields) if !fields.is_empty() => {
@@ -158,6 +136,6 @@ fn flatten(key: &mut Vec<String>, value: &Value, leaves: &mut Vec<(String, Value
                 key.pop();
             }
         }
-        leaf => leaves.push((spelled(key), leaf.clone())),
+        leaf => leaves.push((key.clone(), leaf.clone())),
     }
 }

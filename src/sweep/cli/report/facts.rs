@@ -1,4 +1,4 @@
-//! What a reader has to know to trust the numbers of a table, or not to.
+//! What a reader has to know to judge the numbers of a table.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    cli::check::arithmetic,
+    cli::{Opened, check::arithmetic},
     config::{Method, Point, Sweep, as_written},
     ledger::fingerprint::registration,
 };
@@ -72,80 +72,97 @@ fn in_words(setting: &impl Serialize) -> String {
     }
 }
 
-/// What a reader has to know to trust the numbers, or not to.
-pub(super) fn facts(sweep: &Sweep, rows: &[Row]) -> Vec<String> {
+/// What a reader has to know to judge the numbers, each fact once.
+pub(super) fn facts(opened: &Opened, rows: &[Row]) -> Vec<String> {
+    let sweep = &opened.sweep;
     let mut lines = vec![format!("{}.", arithmetic(sweep))];
     for point in &sweep.points {
-        let measured = rows.iter().find_map(|row| match &row.state {
-            RunState::Finished(evaluated) if row.dataset == point.dataset.title() => {
-                Some(evaluated)
-            }
-            _ => None,
-        });
-        if let Some(measured) = measured {
-            let (images, side) = (measured.images, point.transform.test_side(&point.images));
-            let searched = match measured.gallery {
-                Some(gallery) => {
-                    format!("{images} queries against {gallery} images, all at {side} px")
-                }
-                None => {
-                    format!("{images} images at {side} px, each a query against all the others")
-                }
-            };
-            let (title, classes) = (point.dataset.title(), measured.classes);
-            lines.push(format!(
-                "{title}: measured on {classes} classes never trained on, {searched}."
-            ));
-        }
-        if point
-            .methods
-            .iter()
-            .any(|method| method.table.loss.is_some())
-        {
-            lines.push(conditions(point));
-            lines.extend(
-                point
-                    .methods
-                    .iter()
-                    .filter_map(|method| exception(method, point)),
-            );
-        }
-        if matches!(point.dataset, Dataset::Glyphs(_)) {
-            lines.push(
-                "Glyphs are synthetic: drawn by the program, they say nothing about photographs."
-                    .to_owned(),
-            );
-        }
-        if let Some(found) = registration(&point.dataset, &sweep.data_root)
-            .filter(|found| !found.differences.is_empty())
-        {
-            let differences = found
-                .differences
-                .iter()
-                .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-            lines.push(format!(
-                "{} is not as published ({}): its numbers compare with no published ones.",
-                point.dataset.title(),
-                differences.collect::<Vec<_>>().join("; ")
-            ));
-        }
-        if point.training.labels == Labels::Shuffled {
-            lines.push("Control experiment: trained on shuffled labels.".to_owned());
-        }
+        lines.extend(of_point(point, opened, rows));
     }
-    lines.push(match sweep.folds.first() {
-        Some(Some(fold)) => format!(
-            "Weights were chosen by validation {} on {} class-disjoint folds{}; test classes chose nothing.",
-            sweep.points[0].training.selecting().heading(),
-            fold.of,
-            match fold.cut {
-                Cut::Even => "",
-                Cut::RealityCheck => " as the Reality Check cuts them (classes left over are validated on in no fold)",
-            }
-        ),
-        _ => "The weights of the last step are measured; nothing was chosen on any split.".to_owned(),
-    });
+    lines.push(selection(sweep));
     let mut seen = BTreeSet::new();
     lines.retain(|line| seen.insert(line.clone()));
     lines
+}
+
+fn of_point(point: &Point, opened: &Opened, rows: &[Row]) -> Vec<String> {
+    let title = opened.plan.titles.title(&point.dataset);
+    let mut lines = Vec::new();
+    lines.extend(test_images(point, title, rows));
+    let is_trained = |method: &Method| method.table.loss.is_some();
+    if point.methods.iter().any(is_trained) {
+        lines.push(conditions(point));
+        let exceptions = point.methods.iter();
+        lines.extend(exceptions.filter_map(|method| exception(method, point)));
+    }
+    if matches!(point.dataset, Dataset::Glyphs(_)) {
+        lines.push(GLYPHS.to_owned());
+    }
+    lines.extend(departures(point, title, &opened.sweep));
+    if point.training.labels == Labels::Shuffled {
+        lines.push("Control experiment: trained on shuffled labels.".to_owned());
+    }
+    lines
+}
+
+const GLYPHS: &str =
+    "Glyphs are synthetic: drawn by the program, they say nothing about photographs.";
+
+/// What was measured on a data set, once a run has finished.
+fn test_images(point: &Point, title: &str, rows: &[Row]) -> Option<String> {
+    let mut of_dataset = rows.iter().filter(|row| row.dataset == point.dataset);
+    let measured = of_dataset.find_map(|row| match &row.state {
+        RunState::Finished(evaluated) => Some(evaluated),
+        RunState::Broken { .. } | RunState::Failed { .. } | RunState::Missing => None,
+    })?;
+    let side = point.transform.test_side(&point.images);
+    let images = measured.images;
+    let searched = match measured.gallery {
+        Some(gallery) => {
+            format!("{images} queries against {gallery} images, all at {side} px")
+        }
+        None => {
+            format!("{images} images at {side} px, each a query against all the others")
+        }
+    };
+    let classes = measured.classes;
+    Some(format!(
+        "{title}: measured on {classes} classes never trained on, {searched}."
+    ))
+}
+
+/// How the files of a data set differ from the published ones.
+fn departures(point: &Point, title: &str, sweep: &Sweep) -> Option<String> {
+    let found = registration(&point.dataset, &sweep.data_root)?;
+    if found.differences.is_empty() {
+        return None;
+    }
+    let mut differences = Vec::new();
+    for line in &found.differences {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        differences.push(words.join(" "));
+    }
+    let differences = differences.join("; ");
+    Some(format!(
+        "{title} is not as published ({differences}): its numbers compare with no published ones."
+    ))
+}
+
+/// What the measured weights were selected by.
+fn selection(sweep: &Sweep) -> String {
+    let Some(Some(fold)) = sweep.folds.first() else {
+        return "The weights of the last step are measured; nothing was chosen on any split."
+            .to_owned();
+    };
+    let select = sweep.points[0].training.selecting().heading();
+    let cut = match fold.cut {
+        Cut::Even => "",
+        Cut::RealityCheck => {
+            " as the Reality Check cuts them (classes left over are validated on in no fold)"
+        }
+    };
+    format!(
+        "Weights were chosen by validation {select} on {} class-disjoint folds{cut}; test classes chose nothing.",
+        fold.of
+    )
 }

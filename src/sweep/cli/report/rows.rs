@@ -1,4 +1,4 @@
-//! The rows of a report: what became of each run of the plan.
+//! The rows of a report: the outcome of each run of the plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +12,49 @@ use crate::{
     plan::{Member, Plan},
 };
 
-/// A row for each member of the plan and, if there are folds, for each cell and seed whose folds are measured together.
+/// A row for each member of the plan and, if there are folds, one for each cell and seed whose folds are
+/// concatenated.
 pub(super) fn rows(sweep: &Sweep, plan: &Plan, ledger: &Ledger) -> Result<Vec<Row>, LedgerError> {
-    let methods = sweep
+    let baselines = baselines(sweep);
+    let mut rows = Vec::with_capacity(plan.members.len());
+    for member in &plan.members {
+        let state = state_of(member.run, plan, ledger)?;
+        rows.push(separated(member, &baselines, state));
+    }
+    let mut ensembled: BTreeSet<usize> = BTreeSet::new();
+    for (&id, ensemble) in &plan.ensembles {
+        let state = state_of_ensemble(id, plan, ledger)?;
+        for &position in &ensemble.members {
+            let member = &plan.members[position];
+            rows.push(concatenated(member, &baselines, state.clone()));
+            ensembled.insert(position);
+        }
+    }
+    // A run that is the same in every fold has the same result alone and concatenated with itself.
+    for (position, member) in plan.members.iter().enumerate() {
+        let is_first = member.fold.is_some_and(|fold| fold.index == 0);
+        if is_first && !ensembled.contains(&position) {
+            let state = state_of(member.run, plan, ledger)?;
+            rows.push(concatenated(member, &baselines, state));
+        }
+    }
+    Ok(rows)
+}
+
+/// The names of the methods that are not trained.
+fn baselines(sweep: &Sweep) -> BTreeSet<&str> {
+    sweep
         .points
         .iter()
         .flat_map(|point| &point.methods)
-        .map(|method| &method.table);
-    let baselines: BTreeSet<&str> = methods
+        .map(|method| &method.table)
         .filter(|table| table.baseline.is_some())
         .map(|table| table.name.as_str())
-        .collect();
-    let row = |member: &Member, state| Row {
+        .collect()
+}
+
+fn separated(member: &Member, baselines: &BTreeSet<&str>, state: RunState) -> Row {
+    Row {
         dataset: member.dataset.clone(),
         method: member.method.clone(),
         is_baseline: baselines.contains(member.method.as_str()),
@@ -33,38 +64,18 @@ pub(super) fn rows(sweep: &Sweep, plan: &Plan, ledger: &Ledger) -> Result<Vec<Ro
         together: member.fold.map(|_| Together::Separated),
         run: member.run,
         state,
-    };
-    let concatenated = |member: &Member, state| Row {
-        fold: None,
-        together: Some(Together::Concatenated),
-        ..row(member, state)
-    };
-    let mut rows = Vec::with_capacity(plan.members.len());
-    for member in &plan.members {
-        rows.push(row(member, state_of(member.run, plan, ledger)?));
     }
-    let mut joined: BTreeSet<usize> = BTreeSet::new();
-    for (&id, ensemble) in &plan.ensembles {
-        let state = state_of_ensemble(id, plan, ledger)?;
-        joined.extend(&ensemble.members);
-        rows.extend(
-            ensemble
-                .members
-                .iter()
-                .map(|&place| concatenated(&plan.members[place], state.clone())),
-        );
-    }
-    // What no fold changes is the same alone and joined with itself.
-    let is_first = |member: &Member| member.fold.is_some_and(|fold| fold.index == 0);
-    for (place, member) in plan.members.iter().enumerate() {
-        if is_first(member) && !joined.contains(&place) {
-            rows.push(concatenated(member, state_of(member.run, plan, ledger)?));
-        }
-    }
-    Ok(rows)
 }
 
-/// What is known of an ensemble; without a result, the worst of its runs.
+fn concatenated(member: &Member, baselines: &BTreeSet<&str>, state: RunState) -> Row {
+    Row {
+        fold: None,
+        together: Some(Together::Concatenated),
+        ..separated(member, baselines, state)
+    }
+}
+
+/// The outcome of an ensemble; without a result, the worst of its runs.
 pub(in crate::cli) fn state_of_ensemble(
     id: EnsembleId,
     plan: &Plan,
@@ -83,20 +94,14 @@ pub(in crate::cli) fn state_of_ensemble(
         .iter()
         .map(|&run| state_of(run, plan, ledger))
         .collect::<Result<_, _>>()?;
-    let (broken, rest): (Vec<_>, Vec<_>) = states
-        .into_iter()
-        .partition(|state| matches!(state, RunState::Broken { .. }));
-    let failed = rest
-        .into_iter()
-        .find(|state| matches!(state, RunState::Failed { .. }));
-    Ok(broken
-        .into_iter()
-        .next()
-        .or(failed)
-        .unwrap_or(RunState::Missing))
+    let broken = |state: &&RunState| matches!(state, RunState::Broken { .. });
+    let failed = |state: &&RunState| matches!(state, RunState::Failed { .. });
+    let worst = states.iter().find(broken);
+    let worst = worst.or_else(|| states.iter().find(failed));
+    Ok(worst.cloned().unwrap_or(RunState::Missing))
 }
 
-/// A warning for each method whose miner or margins left nothing to learn from in most steps.
+/// A warning for each method whose miner or margins left no pair in most steps.
 pub(super) fn idle(rows: &[Row], ledger: &Ledger) -> Result<Vec<String>, LedgerError> {
     let mut runs: BTreeMap<&str, BTreeSet<RunId>> = BTreeMap::new();
     for row in rows {
@@ -109,14 +114,14 @@ pub(super) fn idle(rows: &[Row], ledger: &Ledger) -> Result<Vec<String>, LedgerE
     }
     let warning = |(method, runs): (&str, BTreeSet<RunId>)| {
         format!(
-            "Warning: {method} learnt nothing in most steps of {}: no pair counted.",
+            "Warning: {method} learned nothing in most steps of {}: no pair counted.",
             counted(runs.len(), "run")
         )
     };
     Ok(runs.into_iter().map(warning).collect())
 }
 
-/// What is known of a run: its result, or why there is none.
+/// The outcome of a run: its result, or the reason why there is none.
 pub(in crate::cli) fn state_of(
     run: RunId,
     plan: &Plan,

@@ -48,7 +48,7 @@ struct Sight<'a> {
 
 /// The rules that do not hold because methods differ, each once.
 pub(super) fn check(points: &[Point]) -> Vec<Found> {
-    let mut datasets: BTreeMap<&str, Vec<(&str, Seen<'_>)>> = BTreeMap::new();
+    let mut datasets: BTreeMap<String, Vec<(&str, Seen<'_>)>> = BTreeMap::new();
     for (place, point) in points.iter().enumerate() {
         let shared = of_point(point);
         for method in point
@@ -56,7 +56,7 @@ pub(super) fn check(points: &[Point]) -> Vec<Found> {
             .iter()
             .filter(|method| method.table.loss.is_some())
         {
-            let methods = datasets.entry(point.dataset.title()).or_default();
+            let methods = datasets.entry(canonical_json(&point.dataset)).or_default();
             let name = method.table.name.as_str();
             let position = methods
                 .iter()
@@ -279,7 +279,7 @@ pub(super) fn chosen_on_test(points: &[Point]) -> Option<Found> {
             .iter()
             .filter(|method| method.table.loss.is_some())
         {
-            let Some((key, _)) = method.settings.first() else {
+            let Some(setting) = method.settings.first() else {
                 continue;
             };
             let name = &method.table.name;
@@ -288,15 +288,16 @@ pub(super) fn chosen_on_test(points: &[Point]) -> Option<Found> {
                 .iter()
                 .filter(|other| other.table.name == *name)
                 .count();
+            let axis = &setting.axis;
             if rows > 1 {
                 let what = format!(
-                    "{name} has {rows} rows that differ in `{key}`: the best of them is chosen on test classes"
+                    "{name} has {rows} rows that differ in `{axis}`: the best of them is chosen on test classes"
                 );
                 return Some(Found {
                     rule: Rule::F10,
                     what,
                     point: place,
-                    key: Key::OfMethod(name.clone(), key.clone()),
+                    key: Key::OfMethod(name.clone(), axis.clone()),
                 });
             }
         }

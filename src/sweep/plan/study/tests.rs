@@ -162,8 +162,8 @@ fn the_trials_that_need_no_results_are_planned_at_once() {
     let plan = desk.plan();
     let study = &plan.studies[0];
     assert_eq!(
-        (study.trials.len(), study.budget, study.standing),
-        (3, 8, Standing::Open)
+        (study.trials.len(), study.budget, study.state),
+        (3, 8, StudyState::Open)
     );
     assert!(study.trials.iter().all(|trial| trial.runs.len() == 2));
     let of_trials = plan
@@ -204,7 +204,7 @@ fn what_is_selected_has_its_rows_also_where_another_method_has_the_same_recipe()
         desk.train(run, score);
         plan.grow(&desk.sweep, &desk.ledger, Some(run)).unwrap();
     }
-    assert_eq!(plan.studies[0].standing, Standing::Selected(1));
+    assert_eq!(plan.studies[0].state, StudyState::Selected(1));
     let rows: Vec<usize> = plan
         .ensembles
         .values()
@@ -269,11 +269,11 @@ fn an_interrupted_study_asks_for_the_same_trials_in_whatever_order_they_end() {
     let other = desk(SWEEP);
     let mut plan = other.finish(other.plan(), true);
     assert_eq!(points(&plan), points(&expected));
-    assert_eq!(plan.studies[0].standing, expected.studies[0].standing);
+    assert_eq!(plan.studies[0].state, expected.studies[0].state);
     // Planned anew from what lies there, after each trial.
     let resumed = desk(SWEEP);
     plan = resumed.plan();
-    while plan.studies[0].standing == Standing::Open {
+    while plan.studies[0].state == StudyState::Open {
         let open = plan.studies[0]
             .trials
             .iter()
@@ -335,10 +335,7 @@ fn a_study_whose_trials_all_fail_selects_nothing() {
         plan = desk.plan();
     }
     let study = &plan.studies[0];
-    assert_eq!(
-        (study.trials.len(), study.standing),
-        (8, Standing::Hopeless)
-    );
+    assert_eq!((study.trials.len(), study.state), (8, StudyState::Hopeless));
     assert!(
         plan.members[study.members.clone()]
             .iter()

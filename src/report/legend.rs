@@ -1,0 +1,59 @@
+//! What is printed below every table: what its values and marks mean, and lists of remarks.
+
+use crate::{
+    Together,
+    model::{Part, Table},
+    significance::Significance,
+};
+
+const VALUES: &str = "Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is \
+                      half the width of the 95 % Student-t interval over the seeds, absent for a single one.";
+
+const TESTS: &str = "from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted \
+                     by Holm over all rows and data sets for each metric.";
+
+const FOLDS: &str = "Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by \
+                     those of all folds, normalized, are concatenated and normalized again, and measured once for each seed.";
+
+impl Table {
+    /// What the values and their marks mean; `best` is the mark of the highest.
+    pub(crate) fn legend(&self, best: &str) -> String {
+        let mut sentences = vec![VALUES.to_owned()];
+        if self.parts().any(|part| part.finished < part.of) {
+            sentences.push("n/N: only n of N runs finished.".to_owned());
+        }
+        if self.has(Significance::Best) {
+            sentences.push(format!("{best}: the highest mean of its column."));
+        }
+        if self.has(Significance::NotDistinguishable) {
+            sentences.push(format!("≈: not distinguishable {TESTS}"));
+        } else if self.has(Significance::Worse) {
+            sentences.push(format!("All others are distinguishable {TESTS}"));
+        }
+        let mut groups = self.blocks.iter().flat_map(|block| &block.groups);
+        if groups.any(|group| group.shows.together == Some(Together::Concatenated)) {
+            sentences.push(FOLDS.to_owned());
+        }
+        sentences.join(" ")
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        let lines = self.blocks.iter().flat_map(|block| &block.lines);
+        lines.flat_map(|line| &line.parts).flatten()
+    }
+
+    fn has(&self, significance: Significance) -> bool {
+        let mut cells = self.parts().flat_map(|part| &part.cells);
+        cells.any(|cell| cell.significance == Some(significance))
+    }
+
+    /// The lists below the table, each with its heading.
+    pub(crate) fn lists(&self) -> [(&'static str, &[String]); 4] {
+        [
+            ("What can be claimed", &self.claims),
+            ("Published, not run here", &self.sources),
+            ("Fairness", &self.caption.fairness),
+            ("Facts", &self.caption.lines),
+        ]
+    }
+}

@@ -1,0 +1,82 @@
+//! The gathered lines with everything that was measured on them: what tables, claims and statistics
+//! are computed from.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::PolarsResult;
+use schema::{Dataset, Metric};
+
+use crate::{
+    Row,
+    frame::Records,
+    gather::{Names, RowRuns, gather},
+    key::{CellIndex, Panel},
+    summary::Summary,
+};
+
+/// Lines, their records, and the summary of each cell.
+pub(crate) struct Measured<'a> {
+    pub(crate) names: Names,
+    pub(crate) lines: Vec<RowRuns<'a>>,
+    pub(crate) records: Records,
+    pub(crate) summaries: BTreeMap<CellIndex, Summary>,
+}
+
+impl<'a> Measured<'a> {
+    pub(crate) fn of(
+        rows: &'a [Row],
+        metrics_of: &dyn Fn(&Dataset) -> Vec<Metric>,
+    ) -> PolarsResult<Measured<'a>> {
+        let (names, lines) = gather(rows, metrics_of);
+        let records = Records::of(&lines)?;
+        let summaries = records.summaries()?;
+        Ok(Measured {
+            names,
+            lines,
+            records,
+            summaries,
+        })
+    }
+
+    pub(crate) fn mean(&self, cell: CellIndex) -> Option<f64> {
+        self.summaries.get(&cell).map(|summary| summary.mean)
+    }
+
+    pub(crate) fn line(&self, cell: CellIndex) -> &RowRuns<'a> {
+        &self.lines[cell.line]
+    }
+
+    pub(crate) fn metric(&self, cell: CellIndex) -> Metric {
+        self.lines[cell.line].metrics[cell.metric]
+    }
+
+    /// What is printed for the row of a line.
+    pub(crate) fn name(&self, line: usize) -> String {
+        self.names.row(&self.lines[line].key)
+    }
+
+    /// The cells that are compared with each other: one metric in one panel.
+    pub(crate) fn columns(&self) -> Vec<Vec<CellIndex>> {
+        let mut columns: BTreeMap<(Panel, usize), Vec<CellIndex>> = BTreeMap::new();
+        for (line, runs) in self.lines.iter().enumerate() {
+            for metric in 0..runs.metrics.len() {
+                let column = columns.entry((runs.panel, metric)).or_default();
+                column.push(CellIndex { line, metric });
+            }
+        }
+        columns.into_values().collect()
+    }
+
+    /// The first cell with the highest mean.
+    pub(crate) fn best(&self, cells: &[CellIndex]) -> Option<CellIndex> {
+        let mut best: Option<(CellIndex, f64)> = None;
+        for &cell in cells {
+            if let Some(mean) = self.mean(cell)
+                && best.is_none_or(|(_, highest)| mean > highest)
+            {
+                best = Some((cell, mean));
+            }
+        }
+        best.map(|(cell, _)| cell)
+    }
+}

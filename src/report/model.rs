@@ -1,0 +1,146 @@
+//! The view of a table: what every cell shows, ready to be rendered.
+
+use schema::{Breakdown, Metric};
+
+use crate::{Caption, gather::Names, key::Slice, significance::Significance, summary::Summary};
+
+/// A finished comparison.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    pub(crate) caption: Caption,
+    pub(crate) names: Names,
+    pub(crate) axes: Vec<String>,
+    pub(crate) blocks: Vec<Block>,
+    /// On cells whose runs failed, by number from 1.
+    pub(crate) footnotes: Vec<String>,
+    /// Runs that have not finished.
+    pub(crate) to_come: Option<String>,
+    /// What can and what cannot be claimed.
+    pub(crate) claims: Vec<String>,
+    /// Sources of published rows.
+    pub(crate) sources: Vec<String>,
+}
+
+/// Lines under one heading.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Block {
+    pub(crate) slice: Slice,
+    /// Empty if there is only one block.
+    pub(crate) heading: String,
+    /// Columns side by side.
+    pub(crate) groups: Vec<Group>,
+    /// Quoted rows.
+    pub(crate) published: Vec<Line>,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// Columns of one data set, or of one way to combine folds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Group {
+    /// What tells this group apart from the others of its block.
+    pub(crate) slice: Slice,
+    /// Its data set and folds, be they of the group or of the whole block.
+    pub(crate) shows: Slice,
+    /// Empty if there is only one group.
+    pub(crate) heading: String,
+    pub(crate) metrics: Vec<Metric>,
+}
+
+/// One method under one combination of axis values.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) method: String,
+    /// In the order of [`Table::axes`]; empty where an axis does not apply.
+    pub(crate) settings: Vec<String>,
+    /// In the order of [`Block::groups`]; none where the method was not to run.
+    pub(crate) parts: Vec<Option<Part>>,
+}
+
+/// The cells of a line in one group.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) finished: usize,
+    pub(crate) of: usize,
+    /// In the order of [`Group::metrics`].
+    pub(crate) cells: Vec<Cell>,
+    /// The number of the footnote on its failures.
+    pub(crate) footnote: Option<usize>,
+}
+
+/// One number, or the reason why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cell {
+    pub(crate) value: Value,
+    /// The number of runs behind it.
+    pub(crate) runs: usize,
+    /// The number of runs that were planned.
+    pub(crate) of: usize,
+    pub(crate) significance: Option<Significance>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Measured(Summary),
+    /// As it was printed, in percent.
+    Published(String),
+    Broken(Breakdown),
+    Failed,
+    Missing,
+}
+
+impl Cell {
+    /// The value in percent with two decimals, or a word.
+    pub(crate) fn text(&self) -> String {
+        match &self.value {
+            Value::Measured(summary) => percent(summary),
+            Value::Published(text) => text.clone(),
+            Value::Broken(how) => how.word().to_owned(),
+            Value::Failed => "failed".to_owned(),
+            Value::Missing => "–".to_owned(),
+        }
+    }
+
+    /// ` (2/4)` after a value with missing runs.
+    pub(crate) fn share(&self) -> String {
+        match &self.value {
+            Value::Measured(_) if self.runs < self.of => format!(" ({}/{})", self.runs, self.of),
+            Value::Measured(_)
+            | Value::Published(_)
+            | Value::Broken(_)
+            | Value::Failed
+            | Value::Missing => String::new(),
+        }
+    }
+}
+
+/// `79.85 ± 0.67`.
+fn percent(summary: &Summary) -> String {
+    let mean = format!("{:.2}", 100.0 * summary.mean);
+    match summary.half_width {
+        Some(half_width) => format!("{mean} ± {:.2}", 100.0 * half_width),
+        None => mean,
+    }
+}
+
+impl Part {
+    /// The number of finished runs, and of all runs if some are missing.
+    fn runs(&self) -> String {
+        if self.finished == self.of {
+            self.of.to_string()
+        } else {
+            format!("{}/{}", self.finished, self.of)
+        }
+    }
+}
+
+impl Line {
+    /// The runs of all its parts, once if they are equal.
+    pub(crate) fn runs(&self) -> String {
+        let parts = self.parts.iter().flatten().filter(|part| part.of > 0);
+        let mut runs: Vec<String> = parts.map(Part::runs).collect();
+        if runs.iter().all(|other| *other == runs[0]) {
+            runs.truncate(1);
+        }
+        runs.join(", ")
+    }
+}

@@ -1,0 +1,230 @@
+//! Names of rows, runs and jobs for people: made from data, here alone.
+//!
+//! Plans, progress, status and captions show the same names. Nothing is looked up by a name, and no
+//! name is taken apart again.
+
+use std::fmt;
+
+use report::Setting;
+use schema::{EnsembleId, Fold, RunId};
+
+use super::{Member, Plan, Study};
+use crate::ledger::Job;
+
+/// A repetition of a row: `Omniglot: Triplet, model.embedding = 64, seed 1, fold 2 of 4`.
+struct Repetition<'p> {
+    dataset: &'p str,
+    method: &'p str,
+    settings: &'p [Setting],
+    number: Number,
+    fold: Option<Fold>,
+}
+
+/// Which repetition of a row a run is.
+enum Number {
+    Seed(u64),
+    /// A trial of the search for the row, counted from 1.
+    Trial(usize),
+}
+
+impl fmt::Display for Repetition<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.dataset, one_line(self.method))?;
+        for setting in self.settings {
+            write!(f, ", {}", one_line(&setting.to_string()))?;
+        }
+        match self.number {
+            Number::Seed(seed) => write!(f, ", seed {seed}")?,
+            Number::Trial(trial) => write!(f, ", trial {trial}")?,
+        }
+        match self.fold {
+            Some(fold) => write!(f, ", fold {} of {}", fold.index + 1, fold.of),
+            None => Ok(()),
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
+impl Plan {
+    /// Names a member: `Omniglot: Triplet, seed 1, fold 2 of 4`.
+    pub fn name_of_member(&self, member: &Member) -> String {
+        let number = Number::Seed(member.seed);
+        self.repetition(member, number, member.fold).to_string()
+    }
+
+    /// Names the first member whose result a run is, or the trial to which it belongs:
+    /// `Omniglot: Triplet, trial 3, fold 2 of 4`.
+    pub fn name_of_run(&self, run: RunId) -> String {
+        if let Some(member) = self.member_of(run) {
+            return self.name_of_member(member);
+        }
+        let Some((study, trial)) = self.trial_of(run) else {
+            return run.to_string();
+        };
+        let runs = &study.trials[trial].runs;
+        let fold = runs.iter().position(|other| *other == run).unwrap_or(0);
+        let member = &self.members[study.members.start + fold];
+        let number = Number::Trial(trial + 1);
+        self.repetition(member, number, member.fold).to_string()
+    }
+
+    /// Names all folds of a cell and seed: `Omniglot: Triplet, seed 1`.
+    pub fn name_of_ensemble(&self, id: EnsembleId) -> String {
+        let planned = self.ensembles.get(&id);
+        let first = planned.and_then(|planned| planned.members.first());
+        match first.map(|position| &self.members[*position]) {
+            Some(member) => {
+                let number = Number::Seed(member.seed);
+                self.repetition(member, number, None).to_string()
+            }
+            None => id.to_string(),
+        }
+    }
+
+    /// Names a job: `train Omniglot: Triplet, seed 1`.
+    pub fn name_of_job(&self, job: Job) -> String {
+        let name = match job {
+            Job::Prepare(data) => match self.data.get(&data) {
+                Some(planned) => self.titles.title(&planned.dataset).to_owned(),
+                None => data.to_string(),
+            },
+            Job::Train(run) | Job::Evaluate(run) => self.name_of_run(run),
+            Job::Ensemble(id) => self.name_of_ensemble(id),
+        };
+        format!("{} {name}", job.verb())
+    }
+
+    /// Names the row that a study searches for: `Triplet on Omniglot, model.embedding = 64`.
+    pub fn name_of_study(&self, study: &Study) -> String {
+        let member = &self.members[study.members.start];
+        let method = one_line(&member.method);
+        let mut name = format!("{method} on {}", self.title_of(member));
+        for setting in &member.settings {
+            name.push_str(&format!(", {}", one_line(&setting.to_string())));
+        }
+        name
+    }
+
+    /// Names a method on a data set: `Omniglot: Triplet`.
+    pub fn name_of_method(&self, member: &Member) -> String {
+        format!("{}: {}", self.title_of(member), one_line(&member.method))
+    }
+
+    /// The title of a member's data set.
+    pub fn title_of<'p>(&'p self, member: &'p Member) -> &'p str {
+        self.titles.title(&member.dataset)
+    }
+
+    fn repetition<'p>(
+        &'p self,
+        member: &'p Member,
+        number: Number,
+        fold: Option<Fold>,
+    ) -> Repetition<'p> {
+        Repetition {
+            dataset: self.title_of(member),
+            method: &member.method,
+            settings: &member.settings,
+            number,
+            fold,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs};
+
+    use schema::Numerics;
+
+    use super::*;
+    use crate::{config::Sweep, ledger::Ledger};
+
+    /// Two data sets of one title, methods whose names contain each other and the words of a name, one
+    /// of them searched.
+    const SWEEP: &str = r#"
+        [sweep]
+        name = "test"
+        seeds = 2
+        folds = 2
+        [model]
+        backbone = "conv4"
+        [axes]
+        dataset = [
+            { glyphs = { classes = 20, test_classes = 10 } },
+            { glyphs = { classes = 40, test_classes = 10 } },
+        ]
+        "model.embedding" = [16, 32]
+        [training]
+        steps = 10
+        sampler.m_per_class = { batch = 8 }
+        optimizer.sgd = {}
+        [search]
+        strategy = "random"
+        trials = 2
+        [[method]]
+        name = "Triplet"
+        loss.triplet = {}
+        [[method]]
+        name = "Triplet seed 1"
+        loss.triplet = { margin = { uniform = [0, 1] } }
+        [[method]]
+        name = "Triplet, trial 1, fold 1 of 2"
+        loss.triplet = { margin = 0.3 }
+        [[method]]
+        name = "a|\"b\"\nc"
+        loss.triplet = { margin = 0.4 }
+    "#;
+
+    fn plan() -> Plan {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.toml");
+        fs::write(&file, SWEEP).unwrap();
+        let sweep = Sweep::read(&file, &[]).unwrap();
+        let ledger = Ledger::new(folder.path().join("results"));
+        Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1 }).unwrap()
+    }
+
+    #[test]
+    fn every_member_and_every_run_has_a_name_of_its_own() {
+        let plan = plan();
+        let members = plan.members.iter();
+        let names: BTreeSet<String> = members.map(|it| plan.name_of_member(it)).collect();
+        assert_eq!(names.len(), 2 * 2 * 2 * 2 * 4);
+        assert!(names.iter().all(|name| !name.contains('\n')));
+        assert!(names.contains(
+            "Glyphs (synthetic), 20 classes: Triplet, model.embedding = 16, seed 1, fold 2 of 2"
+        ));
+        let runs = plan.runs.keys();
+        let names: BTreeSet<String> = runs.map(|run| plan.name_of_run(*run)).collect();
+        assert_eq!(names.len(), plan.runs.len());
+        let ensembles = plan.ensembles.keys();
+        let names: BTreeSet<String> = ensembles.map(|id| plan.name_of_ensemble(*id)).collect();
+        assert_eq!(names.len(), plan.ensembles.len());
+    }
+
+    #[test]
+    fn a_trial_is_named_as_one_whatever_its_method_is_called() {
+        let plan = plan();
+        let study = &plan.studies[0];
+        let run = study.trials[0].runs[1];
+        assert_eq!(
+            plan.name_of_job(Job::Train(run)),
+            "train Glyphs (synthetic), 20 classes: Triplet seed 1, model.embedding = 16, trial 1, fold 2 of 2"
+        );
+        assert_eq!(
+            plan.name_of_study(study),
+            "Triplet seed 1 on Glyphs (synthetic), 20 classes, model.embedding = 16"
+        );
+    }
+
+    #[test]
+    fn rows_are_told_apart_by_their_values() {
+        let plan = plan();
+        let rows: BTreeSet<_> = plan.members.iter().map(Member::row).collect();
+        assert_eq!(rows.len(), 2 * 2 * 4);
+    }
+}
