@@ -17,7 +17,7 @@ fn finished(recall: f64, map: f64) -> RunState {
         classes: 10,
         images: 200,
         gallery: None,
-        lone: 0,
+        without_positive: 0,
         scores,
     })
 }

@@ -24,6 +24,7 @@
 //! | freshness | whether a job has to run, and why |
 //! | slot | where a job can run: a share of a GPU, or CPU threads |
 //! | attempt | one start of a job: [`Attempt`]; its [`Work`] is the request |
+//! | task | one kind of work, with the type of its reply: [`Task`] |
 //! | event | one message from a trainer: [`Event`] |
 //! | record | the result of a finished run: [`Record`] |
 //! | cell | a value in a table, with the records that it summarizes |
@@ -44,22 +45,17 @@ mod parts;
 mod recipe;
 mod record;
 pub mod renamed;
+mod reply;
 mod sampler;
 mod schedule;
 mod settings;
+mod work;
 #[cfg(test)]
 mod written_tests;
 
-pub use attempt::{
-    Attempt, Comparison, Description, Device, EmbeddingFiles, EnsembleWork, EvaluateWork, Half,
-    ImportWork, InspectWork, MeasureWork, NeighboursWork, PROTOCOL, PrepareWork, SheetWork,
-    TrainWork, WeightsWork, Work,
-};
+pub use attempt::{Attempt, Description, Device, PROTOCOL};
 pub use dataset::{Dataset, Files, Glyphs, Own, Registration, TrainingHalf};
-pub use event::{
-    Breakdown, Event, Failure, Finished, Inspected, InspectedHalf, InspectedImage, Measured,
-    Prepared, Trained, TrainingEnd,
-};
+pub use event::{Event, Failure};
 pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, RunId, SCHEMA, StudyId,
     canonical_json,
@@ -79,9 +75,18 @@ pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use parts::*;
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
 pub use record::{EnsembleRecord, Evaluated, Outcome, Record};
+pub use reply::{
+    Breakdown, Drawn, Finished, Fitted, Imported, Inspected, InspectedHalf, InspectedImage,
+    Measured, Prepared, Probed, SheetDrawn, Trained, TrainingEnd, WrongReply,
+};
 pub use sampler::{
     ClassBalanced, FixedPairs, Hierarchical, MPerClass, RandomSampler, Sampler, Straddling,
 };
 pub use schedule::{
     Clip, Cosine, Guards, MultiStep, Plateau, Schedule, Span, StepSchedule, WarmUp,
+};
+pub use work::{
+    Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, Half, ImportWork, InspectWork,
+    MeasureWork, NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork,
+    Work, run_files,
 };

@@ -1,58 +1,59 @@
-//! A finished run's result.
+//! The result of a finished run.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Breakdown, RunId, Scores};
 
-/// A finished run's result: what a table is made of.
+/// The result of a finished run: tables are made of these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// See [`SCHEMA`](crate::SCHEMA).
     pub schema: u32,
-    /// Which run.
+    /// The run.
     pub run: RunId,
-    /// What came of it.
+    /// Its result.
     pub outcome: Outcome,
 }
 
-/// What several runs together came to.
+/// The result of several runs measured as an ensemble.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnsembleRecord {
     /// See [`SCHEMA`](crate::SCHEMA).
     pub schema: u32,
-    /// The runs whose embeddings were joined, in order.
+    /// The runs whose embeddings were concatenated, in order.
     pub runs: Vec<RunId>,
-    /// What was measured.
+    /// The result.
     pub evaluated: Evaluated,
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The test classes were measured.
     Finished(Evaluated),
-    /// Training went wrong.
+    /// The training broke down.
     Broken {
-        /// How.
+        /// The kind of breakdown.
         how: Breakdown,
-        /// After how many steps.
+        /// Training steps before it.
         step: u64,
     },
 }
 
-/// What was measured, and on how much.
+/// Metrics of the test classes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluated {
-    /// Classes, none of them trained on.
+    /// The number of test classes; none of them was trained on.
     pub classes: u64,
-    /// Images that were searched for, each among all the others if there is no gallery.
+    /// The number of queries; without a gallery, each is searched among all the others.
     pub images: u64,
-    /// Images that were searched, if the data set tells queries from a gallery.
+    /// The number of gallery images, if the data set separates them from queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gallery: Option<u64>,
-    /// Queries left out because no other image that was searched is of their class.
-    pub lone: u64,
+    /// Queries left out because no image that is searched has their class.
+    #[serde(rename = "lone")]
+    pub without_positive: u64,
     /// The values, as fractions.
     pub scores: Scores,
 }

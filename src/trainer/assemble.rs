@@ -40,7 +40,7 @@ pub(crate) fn source(dataset: &Dataset, root: Option<&Path>) -> Result<data::Sou
         })),
         Dataset::Omniglot => {
             let root =
-                root.ok_or_else(|| Failed::data("the attempt does not say where Omniglot lies"))?;
+                root.ok_or_else(|| Failed::data("the attempt does not emit where Omniglot lies"))?;
             Ok(data::Source::Omniglot {
                 root: root.to_owned(),
             })
@@ -48,7 +48,7 @@ pub(crate) fn source(dataset: &Dataset, root: Option<&Path>) -> Result<data::Sou
         listed => {
             let missing = || {
                 Failed::data(format!(
-                    "the attempt does not say where {} lies",
+                    "the attempt does not emit where {} lies",
                     listed.title()
                 ))
             };

@@ -12,11 +12,11 @@ use dml::{
     },
     model::Network,
 };
-use schema::{EnsembleWork, EvaluateWork, Evaluated, Event, Finished, Metric, Recipe, Scores};
+use schema::{EnsembleWork, EvaluateWork, Evaluated, Event, Metric, Recipe, Scores};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::{
-    End, Failed, Listener, Stop, Throttle, assemble,
+    Emit, End, Failed, Stop, Throttle, assemble,
     feed::Feed,
     files,
     score::{self, Scored},
@@ -35,11 +35,11 @@ pub(crate) fn evaluate(
     work: &EvaluateWork,
     device: tch::Device,
     stop: &Stop,
-    say: Listener,
-) -> Result<End, Failed> {
-    say(Event::Started { from: 0 });
+    emit: Emit,
+) -> Result<End<Evaluated>, Failed> {
+    emit(Event::Started { from: 0 });
     let data = split::open(&work.recipe, &work.data)?;
-    let Some(embeddings) = embedded(&work.recipe, &data, &work.run, device, stop, say)? else {
+    let Some(embeddings) = embedded(&work.recipe, &data, &work.run, device, stop, emit)? else {
         return Ok(End::Stopped);
     };
     let rows = Embeddings::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?;
@@ -54,13 +54,13 @@ pub(crate) fn ensemble(
     work: &EnsembleWork,
     device: tch::Device,
     stop: &Stop,
-    say: Listener,
-) -> Result<End, Failed> {
-    say(Event::Started { from: 0 });
+    emit: Emit,
+) -> Result<End<Evaluated>, Failed> {
+    emit(Event::Started { from: 0 });
     let (mut parts, mut opened) = (Vec::new(), None);
     for (recipe, run) in &work.members {
         let data = split::open(recipe, &work.data)?;
-        let Some(embeddings) = embedded(recipe, &data, run, device, stop, say)? else {
+        let Some(embeddings) = embedded(recipe, &data, run, device, stop, emit)? else {
             return Ok(End::Stopped);
         };
         parts.push(
@@ -85,23 +85,23 @@ fn measure(
     metrics: &[Metric],
     device: tch::Device,
     folder: &Path,
-) -> Result<End, Failed> {
+) -> Result<End<Evaluated>, Failed> {
     let images = LabeledEmbeddings::new(rows, data.test_labels.clone(), Comparison::Cosine);
     let images = images.map_err(|error| score::unmeasurable(&error))?;
     let searching = Searching::new(images, &data.test_roles);
     let scored = score::score(searching.search(), metrics, device)?;
     durable::write(
-        &folder.join("queries.csv"),
+        &files::queries(folder),
         table(&scored, &searching).as_bytes(),
     )?;
     let evaluated = Evaluated {
         classes: data.test_classes.len() as u64,
         images: searching.queries() as u64,
         gallery: searching.gallery().map(|images| images as u64),
-        lone: scored.retrieval.without_positive as u64,
+        without_positive: scored.retrieval.without_positive as u64,
         scores: scored.scores,
     };
-    Ok(End::Finished(Finished::Evaluated(evaluated)))
+    Ok(End::Finished(evaluated))
 }
 
 /// Returns the embeddings of the test images by the network in the run's folder, from there if they were computed
@@ -115,9 +115,9 @@ pub(crate) fn embedded(
     run: &Path,
     device: tch::Device,
     stop: &Stop,
-    say: Listener,
+    emit: Emit,
 ) -> Result<Option<Tensor>, Failed> {
-    let (path, key) = (run.join("embeddings.safetensors"), key(recipe, data, run)?);
+    let (path, key) = (files::embeddings(run), key(recipe, data, run)?);
     if let Some(embeddings) = kept(&path, &key) {
         return Ok(Some(embeddings));
     }
@@ -137,7 +137,7 @@ pub(crate) fn embedded(
             return Ok(None);
         }
         if throttle.ready() || done == total {
-            say(Event::Progress {
+            emit(Event::Progress {
                 done,
                 total,
                 loss: None,

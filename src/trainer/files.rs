@@ -8,6 +8,7 @@ use std::{
 use durable::{DiskError, WholeFile};
 use image::{ImageFormat, RgbImage};
 use safetensors::SafeTensorError;
+use schema::run_files;
 use serde::Serialize;
 use tch::{TchError, Tensor};
 
@@ -18,17 +19,27 @@ pub(crate) type Tensors = Vec<(String, Tensor)>;
 
 /// Returns the path of the trained network in a run's folder.
 pub(crate) fn model(run: &Path) -> PathBuf {
-    run.join("model.safetensors")
+    run.join(run_files::MODEL)
 }
 
 /// Returns the path of the TorchScript module that a network consists of, in a run's folder.
 pub(crate) fn script(run: &Path) -> PathBuf {
-    run.join("backbone.pt")
+    run.join(run_files::SCRIPT)
 }
 
 /// Returns the path of the checkpoint of an unfinished training, in a run's folder.
 pub(crate) fn checkpoint(run: &Path) -> PathBuf {
-    run.join("checkpoint.safetensors")
+    run.join(run_files::CHECKPOINT)
+}
+
+/// Returns the path of the embeddings of the test images, in a run's folder.
+pub(crate) fn embeddings(run: &Path) -> PathBuf {
+    run.join(run_files::EMBEDDINGS)
+}
+
+/// Returns the path of the scores of each query, in a run's or ensemble's folder.
+pub(crate) fn queries(folder: &Path) -> PathBuf {
+    folder.join(run_files::QUERIES)
 }
 
 /// Writes tensors, from whatever device, as a safetensors file.

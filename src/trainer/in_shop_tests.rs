@@ -4,7 +4,7 @@
 //! images, as pixels, is that of their angles, and neighbours can be told by hand.
 
 use image::GrayImage;
-use schema::{EnsembleWork, NeighboursWork};
+use schema::{Drawn, EnsembleWork, NeighboursWork};
 
 use super::*;
 
@@ -90,7 +90,7 @@ pub(super) fn place(recipe: Recipe) -> Place {
     };
     assert_eq!(
         place.attempt(Work::Import(import)),
-        Ok(End::Finished(Finished::Imported { images: 30 }))
+        Ok(End::Finished(Finished::Imported(Imported { images: 30 })))
     );
     prepare(&place, into);
     place
@@ -124,7 +124,7 @@ fn is_as_by_hand(evaluated: &Evaluated) {
             evaluated.classes,
             evaluated.images,
             evaluated.gallery,
-            evaluated.lone
+            evaluated.without_positive
         ),
         (3, 4, Some(5), 0)
     );
@@ -215,11 +215,17 @@ fn neighbours_of_a_query_are_of_the_gallery() {
     };
     assert_eq!(
         neighbours(1, 3),
-        Ok(End::Finished(Finished::Drawn { right: 2, of: 3 }))
+        Ok(End::Finished(Finished::Drawn(Drawn {
+            correct: 2,
+            count: 3
+        })))
     );
     assert_eq!(
         neighbours(7, 100),
-        Ok(End::Finished(Finished::Drawn { right: 1, of: 5 }))
+        Ok(End::Finished(Finished::Drawn(Drawn {
+            correct: 1,
+            count: 5
+        })))
     );
     let refused = neighbours(4, 3).unwrap_err();
     assert!(
@@ -313,7 +319,11 @@ fn a_table_says_who_is_searched_for_and_an_image_can_be_both() {
     let evaluated = place.evaluated("run");
     // 0 finds c at 20, then b at 24, not itself; 8 finds b at 0 first; 60 finds b at 24, then c at 20.
     assert_eq!(
-        (evaluated.images, evaluated.gallery, evaluated.lone),
+        (
+            evaluated.images,
+            evaluated.gallery,
+            evaluated.without_positive
+        ),
         (3, Some(3), 0)
     );
     let queries = fs::read_to_string(place.run("run").join("queries.csv")).unwrap();

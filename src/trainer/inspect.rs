@@ -7,26 +7,24 @@ use dml::data::{
     listing::{Listing, Part, Role},
     omniglot,
 };
-use schema::{
-    Dataset, Event, Finished, Half, InspectWork, Inspected, InspectedHalf, InspectedImage,
-};
+use schema::{Dataset, Event, Half, InspectWork, Inspected, InspectedHalf, InspectedImage};
 
-use crate::{Failed, Listener, assemble, prepare::with_progress};
+use crate::{Emit, Failed, assemble, prepare::with_progress};
 
 /// Decodes every image and tells what they are like.
 ///
 /// # Errors
 /// If the data set is not there, or its lists make no sense.
-pub(crate) fn inspect(work: &InspectWork, say: Listener) -> Result<Finished, Failed> {
-    say(Event::Started { from: 0 });
+pub(crate) fn inspect(work: &InspectWork, emit: Emit) -> Result<Inspected, Failed> {
+    emit(Event::Started { from: 0 });
     let listing = listing(&work.dataset, &work.source)?;
-    let found = with_progress(say, |progress| Inspection::of(&listing, progress));
+    let found = with_progress(emit, |progress| Inspection::of(&listing, progress));
     let image = |place: usize| image(&listing, place, &work.source);
     let images = listing
         .halves()
         .into_iter()
         .flat_map(|(_, part)| &part.images);
-    Ok(Finished::Inspected(Box::new(Inspected {
+    Ok(Inspected {
         halves: vec![
             half(Half::Train, &listing.training),
             half(Half::Test, &listing.test),
@@ -51,7 +49,7 @@ pub(crate) fn inspect(work: &InspectWork, say: Listener) -> Result<Finished, Fai
             .into_iter()
             .map(|group| group.into_iter().map(image).collect())
             .collect(),
-    })))
+    })
 }
 
 /// The files of a data set.

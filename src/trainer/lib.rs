@@ -36,61 +36,86 @@ use std::{
     time::{Duration, Instant},
 };
 
-use schema::{Attempt, Event, Finished, WeightsWork, Work};
+use schema::{
+    Attempt, EnsembleWork, EvaluateWork, Event, Finished, Fitted, ImportWork, InspectWork,
+    MeasureWork, NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork,
+    Work,
+};
 
 pub use failed::Failed;
 pub use lifeline::Stop;
 
-/// Hears what happens. It may be called from any thread.
-pub type Listener<'a> = &'a mut (dyn FnMut(Event) + Send);
+/// Receives the events of an attempt, from any thread.
+pub type Emit<'a> = &'a mut (dyn FnMut(Event) + Send);
 
-/// How an attempt ended, if it did not fail.
+/// The end of an attempt that did not fail, with the reply of its task.
 #[derive(Clone, Debug, PartialEq)]
-pub enum End {
+pub enum End<Reply = Finished> {
     /// The work is done.
-    Finished(Finished),
-    /// It was asked to stop, and did. A training can be continued from its checkpoint.
+    Finished(Reply),
+    /// The work was stopped on request. A training resumes from its checkpoint.
     Stopped,
 }
 
-/// Does what the attempt says, unless `stop` is requested, and tells `say` of it.
+/// Does the work of an attempt, unless `stop` is requested, and emits its events.
 ///
-/// The first event is [`Event::Started`]; the last one, [`Event::Finished`] or [`Event::Failed`], is left to
-/// the caller, who gets it as the result. A panic within is [`schema::Failure::Internal`].
+/// The first event is [`Event::Started`]. The last one, [`Event::Finished`] or [`Event::Failed`], is
+/// the returned value, for the caller to emit. A panic is [`schema::Failure::Internal`].
 ///
 /// # Errors
 /// If the work cannot be done, with the class of the failure.
-pub fn run(attempt: &Attempt, stop: &Stop, say: Listener) -> Result<End, Failed> {
-    catch_unwind(AssertUnwindSafe(|| work(attempt, stop, say)))
+pub fn run(attempt: &Attempt, stop: &Stop, emit: Emit) -> Result<End, Failed> {
+    catch_unwind(AssertUnwindSafe(|| work(attempt, stop, emit)))
         .unwrap_or_else(|panic| Err(Failed::from_panic(panic.as_ref())))
 }
 
-fn work(attempt: &Attempt, stop: &Stop, say: Listener) -> Result<End, Failed> {
+fn work(attempt: &Attempt, stop: &Stop, emit: Emit) -> Result<End, Failed> {
     let device = device::open(attempt.device)?;
     match &attempt.work {
-        Work::Import(work) => prepare::import(work, say).map(End::Finished),
-        Work::Inspect(work) => inspect::inspect(work, say).map(End::Finished),
-        Work::Sheet(work) => sheet::sheet(work, say).map(End::Finished),
-        Work::Weights(work) => fitted(work).map(End::Finished),
-        Work::Prepare(work) => prepare::prepare(work, say).map(End::Finished),
-        Work::Train(work) => train::train(work, attempt.threads, device, stop, say),
-        Work::Probe(work) => train::probe(work, attempt.threads, device, say),
-        Work::Evaluate(work) => evaluate::evaluate(work, device, stop, say),
-        Work::Ensemble(work) => evaluate::ensemble(work, device, stop, say),
-        Work::Measure(work) => measure::measure(work, say).map(End::Finished),
-        Work::Neighbours(work) => neighbours::neighbours(work, device, stop, say),
+        Work::Import(work) => finished::<ImportWork>(prepare::import(work, emit)),
+        Work::Inspect(work) => finished::<InspectWork>(inspect::inspect(work, emit)),
+        Work::Sheet(work) => finished::<SheetWork>(sheet::sheet(work, emit)),
+        Work::Weights(work) => finished::<WeightsWork>(fitted(work)),
+        Work::Prepare(work) => finished::<PrepareWork>(prepare::prepare(work, emit)),
+        Work::Train(work) => {
+            let threads = attempt.threads;
+            ended::<TrainWork>(train::train(work, threads, device, stop, emit))
+        }
+        Work::Probe(work) => {
+            let threads = attempt.threads;
+            finished::<ProbeWork>(train::probe(work, threads, device, emit))
+        }
+        Work::Evaluate(work) => ended::<EvaluateWork>(evaluate::evaluate(work, device, stop, emit)),
+        Work::Ensemble(work) => ended::<EnsembleWork>(evaluate::ensemble(work, device, stop, emit)),
+        Work::Measure(work) => finished::<MeasureWork>(measure::measure(work, emit)),
+        Work::Neighbours(work) => {
+            ended::<NeighboursWork>(neighbours::neighbours(work, device, stop, emit))
+        }
     }
 }
 
-fn fitted(work: &WeightsWork) -> Result<Finished, Failed> {
+/// Converts the reply of a task that always runs to its end.
+fn finished<T: Task>(reply: Result<T::Reply, Failed>) -> Result<End, Failed> {
+    Ok(End::Finished(reply?.into()))
+}
+
+/// Converts the end of a task that can be stopped.
+fn ended<T: Task>(end: Result<End<T::Reply>, Failed>) -> Result<End, Failed> {
+    match end? {
+        End::Finished(reply) => Ok(End::Finished(reply.into())),
+        End::Stopped => Ok(End::Stopped),
+    }
+}
+
+fn fitted(work: &WeightsWork) -> Result<Fitted, Failed> {
     let fit = assemble::weights_fit(&work.file, &work.backbone)?;
-    Ok(Finished::Fitted {
+    Ok(Fitted {
         used: fit.used as u64,
         ignored: fit.ignored,
     })
 }
 
-/// Lets something happen a few times a second at most.
+/// Limits how often something happens: a few times a second at most.
 struct Throttle {
     last: Option<Instant>,
 }
@@ -102,7 +127,7 @@ impl Throttle {
         Throttle { last: None }
     }
 
-    /// Whether it is time again.
+    /// True if enough time has passed since the last time this was true.
     fn ready(&mut self) -> bool {
         let ready = self
             .last

@@ -3,10 +3,10 @@
 use std::{collections::HashMap, path::Path};
 
 use dml::eval::{Comparison, Embeddings, EvalError, LabeledEmbeddings, RetrievalTask, TieOrder};
-use schema::{EmbeddingFiles, Event, Finished, MeasureWork, Measured, Scores};
+use schema::{EmbeddingFiles, Event, MeasureWork, Measured, Scores};
 
 use crate::{
-    Failed, Listener,
+    Emit, Failed,
     read::{self, Labels},
     score,
 };
@@ -15,8 +15,8 @@ use crate::{
 ///
 /// # Errors
 /// If files cannot be read or do not belong together, or there is nothing to retrieve.
-pub(crate) fn measure(work: &MeasureWork, say: Listener) -> Result<Finished, Failed> {
-    say(Event::Started { from: 0 });
+pub(crate) fn measure(work: &MeasureWork, emit: Emit) -> Result<Measured, Failed> {
+    emit(Event::Started { from: 0 });
     let comparison = match work.comparison {
         schema::Comparison::Cosine => Comparison::Cosine,
         schema::Comparison::Euclidean => Comparison::Euclidean,
@@ -45,16 +45,16 @@ pub(crate) fn measure(work: &MeasureWork, say: Listener) -> Result<Finished, Fai
             Scores::new()
         }
     };
-    Ok(Finished::Measured(Box::new(Measured {
+    Ok(Measured {
         images: search.queries().labels().len() as u64,
         gallery: queries.is_some().then(|| gallery.labels().len() as u64),
-        lone: scored.retrieval.without_positive as u64,
+        without_positive: scored.retrieval.without_positive as u64,
         duplicates: scored.retrieval.duplicates as u64,
         mean_cosine: scored.retrieval.mean_cosine,
         optimistic: under(TieOrder::Optimistic),
         pessimistic: under(TieOrder::Pessimistic),
         scores: scored.scores,
-    })))
+    })
 }
 
 fn labelled(

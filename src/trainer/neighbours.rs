@@ -5,9 +5,9 @@ use dml::{
     eval::{Comparison, EvalResources, LabeledEmbeddings, RetrievalTask, nearest},
 };
 use image::{Rgb, RgbImage, imageops};
-use schema::{Event, Finished, NeighboursWork};
+use schema::{Drawn, Event, NeighboursWork};
 
-use crate::{End, Failed, Listener, Stop, evaluate, files, score, split};
+use crate::{Emit, End, Failed, Stop, evaluate, files, score, split};
 
 /// Pixels a side that an image is enlarged to, at least.
 const SIDE: u32 = 96;
@@ -30,9 +30,9 @@ pub(crate) fn neighbours(
     work: &NeighboursWork,
     device: tch::Device,
     stop: &Stop,
-    say: Listener,
-) -> Result<End, Failed> {
-    say(Event::Started { from: 0 });
+    emit: Emit,
+) -> Result<End<Drawn>, Failed> {
+    emit(Event::Started { from: 0 });
     let data = split::open(&work.recipe, &work.data)?;
     let images = split::test(&data);
     let query = work.query as usize;
@@ -48,7 +48,7 @@ pub(crate) fn neighbours(
         }
         Some(_) => {}
     }
-    let Some(embeddings) = evaluate::embedded(&work.recipe, &data, &work.run, device, stop, say)?
+    let Some(embeddings) = evaluate::embedded(&work.recipe, &data, &work.run, device, stop, emit)?
     else {
         return Ok(End::Stopped);
     };
@@ -63,10 +63,10 @@ pub(crate) fn neighbours(
     let is_right = |&image: &usize| images.labels[image] == images.labels[query];
     let picture = draw(&data, &images.places, query, &found, is_right)?;
     files::write_png(&picture, &work.into)?;
-    let right = found.iter().filter(|image| is_right(image)).count() as u32;
-    Ok(End::Finished(Finished::Drawn {
-        right,
-        of: found.len() as u32,
+    let correct = found.iter().filter(|image| is_right(image)).count() as u32;
+    Ok(End::Finished(Drawn {
+        correct,
+        count: found.len() as u32,
     }))
 }
 

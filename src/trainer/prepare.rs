@@ -8,32 +8,32 @@ use dml::data::{
     omniglot,
     readers::Reader,
 };
-use schema::{Dataset, Event, Finished, ImportWork, PrepareWork, Prepared, Registration};
+use schema::{Dataset, Event, ImportWork, Imported, PrepareWork, Prepared, Registration};
 
-use crate::{Failed, Listener, Throttle, assemble, files, process::log};
+use crate::{Emit, Failed, Throttle, assemble, files, process::log};
 
 /// Unpacks and verifies what a user downloaded.
 ///
 /// # Errors
 /// If it is not what it should be, or the disk does not take it.
-pub(crate) fn import(work: &ImportWork, say: Listener) -> Result<Finished, Failed> {
-    say(Event::Started { from: 0 });
+pub(crate) fn import(work: &ImportWork, emit: Emit) -> Result<Imported, Failed> {
+    emit(Event::Started { from: 0 });
     let images = match (&work.dataset, assemble::reader(&work.dataset)) {
-        (Dataset::Omniglot, _) => with_progress(say, |progress| {
+        (Dataset::Omniglot, _) => with_progress(emit, |progress| {
             omniglot::import(&work.from, &work.into, progress)
         })?,
-        (_, Some(reader)) => register(work, reader, say)?,
+        (_, Some(reader)) => register(work, reader, emit)?,
         (_, None) => {
             return Err(Failed::recipe(
                 "glyphs are drawn by the program, there is nothing to import",
             ));
         }
     };
-    Ok(Finished::Imported { images })
+    Ok(Imported { images })
 }
 
 /// Takes a data set in and writes down what was found.
-fn register(work: &ImportWork, reader: Reader, say: Listener) -> Result<u64, Failed> {
+fn register(work: &ImportWork, reader: Reader, emit: Emit) -> Result<u64, Failed> {
     let request = Request {
         reader,
         from: &work.from,
@@ -45,7 +45,7 @@ fn register(work: &ImportWork, reader: Reader, say: Listener) -> Result<u64, Fai
         },
         other_counts: work.allow_other_counts,
     };
-    let added = with_progress(say, |progress| adding::add(&request, progress))?;
+    let added = with_progress(emit, |progress| adding::add(&request, progress))?;
     let registration = registration(added);
     files::write_json(&registration, &work.into.join(Registration::FILE))?;
     Ok(registration.training_images + registration.test_images)
@@ -81,19 +81,19 @@ fn registration(added: Added) -> Registration {
 ///
 /// # Errors
 /// If the data set is not what it should be, or the disk does not take the result.
-pub(crate) fn prepare(work: &PrepareWork, say: Listener) -> Result<Finished, Failed> {
-    say(Event::Started { from: 0 });
+pub(crate) fn prepare(work: &PrepareWork, emit: Emit) -> Result<Prepared, Failed> {
+    emit(Event::Started { from: 0 });
     let source = assemble::source(&work.dataset, work.source.as_deref())?;
     let stored = assemble::stored(&work.images);
     if let Some(there) = already_there(&work.into, &source, &stored) {
-        return Ok(Finished::Prepared(prepared(there)));
+        return Ok(prepared(there));
     }
     let preparation = Preparation::new(&source, stored, assemble::cache(work.cache), &work.into)?;
     let text = preparation.estimate();
     log(&text);
-    say(Event::Remark { text });
-    let counts = with_progress(say, |progress| preparation.run(progress))?;
-    Ok(Finished::Prepared(prepared(counts)))
+    emit(Event::Remark { text });
+    let counts = with_progress(emit, |progress| preparation.run(progress))?;
+    Ok(prepared(counts))
 }
 
 fn already_there(folder: &Path, source: &Source, stored: &StoredImages) -> Option<Summary> {
@@ -128,15 +128,15 @@ fn prepared(counts: Summary) -> Prepared {
 }
 
 /// Turns calls from any thread into events, a few a second.
-pub(crate) fn with_progress<T>(say: Listener, work: impl FnOnce(data::Progress) -> T) -> T {
-    let listener = Mutex::new((say, Throttle::new()));
+pub(crate) fn with_progress<T>(emit: Emit, work: impl FnOnce(data::Progress) -> T) -> T {
+    let listener = Mutex::new((emit, Throttle::new()));
     work(&|done, total| {
         let Ok(mut guard) = listener.lock() else {
             return;
         };
-        let (say, throttle) = &mut *guard;
+        let (emit, throttle) = &mut *guard;
         if throttle.ready() || done == total {
-            say(Event::Progress {
+            emit(Event::Progress {
                 done,
                 total,
                 loss: None,

@@ -84,16 +84,16 @@ fn attempt(path: &Path) -> Exit {
     let stop = Stop::new();
     lifeline::watch(stop.clone());
     limit_threads(attempt.threads);
-    let mut say = |event| {
+    let mut emit = |event| {
         if write(&event).is_err() {
             // Nobody listens: what was computed is worth keeping, going on is not.
             stop.request();
         }
     };
-    match crate::run(&attempt, &stop, &mut say) {
-        Ok(End::Finished(finished)) => last(&mut say, Event::Finished(finished), Exit::Finished),
+    match crate::run(&attempt, &stop, &mut emit) {
+        Ok(End::Finished(finished)) => last(&mut emit, Event::Finished(finished), Exit::Finished),
         Ok(End::Stopped) => Exit::Stopped,
-        Err(failed) => last(&mut say, failed.into(), Exit::Failed),
+        Err(failed) => last(&mut emit, failed.into(), Exit::Failed),
     }
 }
 
@@ -109,8 +109,8 @@ fn read(path: &Path) -> Result<Attempt, String> {
     Ok(attempt)
 }
 
-fn last(say: &mut dyn FnMut(Event), event: Event, exit: Exit) -> Exit {
-    say(event);
+fn last(emit: &mut dyn FnMut(Event), event: Event, exit: Exit) -> Exit {
+    emit(event);
     exit
 }
 

@@ -9,7 +9,7 @@ use dml::{
 use schema::{Event, Memory, MemoryInit};
 use tch::{Tensor, no_grad};
 
-use crate::{Failed, Listener, feed::Feed, split::Images};
+use crate::{Emit, Failed, feed::Feed, split::Images};
 
 /// Steps between two words about the memory.
 const EVERY: u64 = 100;
@@ -61,11 +61,11 @@ pub(crate) fn fill(
 }
 
 /// Says how the memory is doing, if it is time and there is one in use.
-pub(crate) fn report(objective: &Objective, arrivals: &Arrivals, say: Listener) {
+pub(crate) fn report(objective: &Objective, arrivals: &Arrivals, emit: Emit) {
     let due = arrivals.step.is_multiple_of(EVERY) && arrivals.step >= objective.memory_start;
     if let Some(memory) = objective.memory.as_ref().filter(|_| due) {
         let condition = memory.condition(arrivals);
-        say(Event::Memory {
+        emit(Event::Memory {
             step: arrivals.step,
             fill: condition.fill,
             age: condition.age,

@@ -6,9 +6,9 @@ use dml::data::{
 };
 use font8x8::UnicodeFonts;
 use image::{Rgb, RgbImage, imageops};
-use schema::{Event, Finished, Half, SheetWork};
+use schema::{Event, Half, SheetDrawn, SheetWork};
 
-use crate::{Failed, Listener, files, inspect, prepare::with_progress};
+use crate::{Emit, Failed, files, inspect, prepare::with_progress};
 
 /// Pixels a side of the square that an image is fitted into.
 const SIDE: u32 = 96;
@@ -29,8 +29,8 @@ const BLUE: Rgb<u8> = Rgb([0, 90, 200]);
 ///
 /// # Errors
 /// If the data set is not there, or the picture cannot be written.
-pub(crate) fn sheet(work: &SheetWork, say: Listener) -> Result<Finished, Failed> {
-    say(Event::Started { from: 0 });
+pub(crate) fn sheet(work: &SheetWork, emit: Emit) -> Result<SheetDrawn, Failed> {
+    emit(Event::Started { from: 0 });
     let listing = inspect::listing(&work.dataset, &work.source)?;
     let part = match work.half {
         Half::Train => &listing.training,
@@ -38,7 +38,7 @@ pub(crate) fn sheet(work: &SheetWork, say: Listener) -> Result<Finished, Failed>
     };
     let rows = rows(part, work.classes as usize, work.per_class as usize);
     let (mut corrupt, mut images) = (Vec::new(), 0);
-    let picture = with_progress(say, |progress| {
+    let picture = with_progress(emit, |progress| {
         let total = rows.iter().map(|(_, row)| row.len() as u64).sum();
         draw(&rows, &mut |image| {
             images += 1;
@@ -50,7 +50,7 @@ pub(crate) fn sheet(work: &SheetWork, say: Listener) -> Result<Finished, Failed>
         })
     });
     files::write_png(&picture, &work.into)?;
-    Ok(Finished::Sheet {
+    Ok(SheetDrawn {
         classes: rows.len() as u32,
         images: images as u32,
         corrupt,

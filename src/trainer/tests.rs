@@ -22,10 +22,10 @@ use dml::{
 use schema::{
     Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Colour, Contrastive, Cut,
     Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fold, Glyphs,
-    ImageSize, ImportWork, Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric, Model,
-    Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, Pretrained, ProxyAnchor, Recipe,
-    Registration, RmsProp, Sampler, Sgd, Span, StoredImages, Torchscript, TrainWork, Trained,
-    Training, TrainingEnd, Transform, Triplet, WarmUp, Weights, Work, Xbm,
+    ImageSize, ImportWork, Imported, Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric,
+    Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, Pretrained, ProxyAnchor,
+    Recipe, Registration, RmsProp, Sampler, Sgd, Span, StoredImages, Torchscript, TrainWork,
+    Trained, Training, TrainingEnd, Transform, Triplet, WarmUp, Weights, Work, Xbm,
 };
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
@@ -111,7 +111,7 @@ impl Place {
         self.listen(work, &Stop::new(), &mut |_| {})
     }
 
-    fn listen(&self, work: Work, stop: &Stop, say: crate::Listener) -> Result<End, Failed> {
+    fn listen(&self, work: Work, stop: &Stop, emit: crate::Emit) -> Result<End, Failed> {
         run(
             &Attempt {
                 protocol: PROTOCOL,
@@ -121,7 +121,7 @@ impl Place {
                 work,
             },
             stop,
-            say,
+            emit,
         )
     }
 
@@ -688,7 +688,11 @@ fn an_evaluation_agrees_with_a_direct_computation() {
     let expected = expected.means(TieOrder::ByIndex);
 
     assert_eq!(
-        (evaluated.classes, evaluated.images, evaluated.lone),
+        (
+            evaluated.classes,
+            evaluated.images,
+            evaluated.without_positive
+        ),
         (4, 20, 0)
     );
     assert_eq!(evaluated.scores.len(), METRICS.len());
@@ -716,9 +720,9 @@ fn embeddings_are_kept_as_long_as_the_network_is_the_same() {
     // Another metric is measured without looking at an image.
     let kept = fs::read(&path).unwrap();
     let mut progress = 0;
-    let say = &mut |event| progress += i32::from(matches!(event, Event::Progress { .. }));
+    let emit = &mut |event| progress += i32::from(matches!(event, Event::Progress { .. }));
     place
-        .listen(place.evaluate("run"), &Stop::new(), say)
+        .listen(place.evaluate("run"), &Stop::new(), emit)
         .unwrap();
     assert_eq!(progress, 0);
 
@@ -932,7 +936,10 @@ fn a_users_own_folders_are_registered_and_prepared() {
         allow_other_counts: false,
     };
     let finished = place.attempt(Work::Import(work.clone())).unwrap();
-    assert_eq!(finished, End::Finished(Finished::Imported { images: 5 }));
+    assert_eq!(
+        finished,
+        End::Finished(Finished::Imported(Imported { images: 5 }))
+    );
     let text = std::fs::read_to_string(into.join(Registration::FILE)).unwrap();
     let found: Registration = serde_json::from_str(&text).unwrap();
     assert_eq!(

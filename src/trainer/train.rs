@@ -20,15 +20,13 @@ use dml::{
     sampler::Sampler,
     state::{State, StateError},
 };
-use schema::{
-    Backbone, Breakdown, Event, Finished, Metric, TrainWork, Trained, Training, TrainingEnd,
-};
+use schema::{Backbone, Breakdown, Event, Metric, TrainWork, Trained, Training, TrainingEnd};
 use tch::Tensor;
 
 pub(crate) use probe::probe;
 
 use crate::{
-    End, Failed, Listener, Stop, Throttle, assemble,
+    Emit, End, Failed, Stop, Throttle, assemble,
     checkpoint::{self, Best, Progress, Snapshot},
     evaluate,
     feed::Feed,
@@ -48,21 +46,21 @@ pub(crate) fn train(
     threads: u32,
     device: tch::Device,
     stop: &Stop,
-    say: Listener,
-) -> Result<End, Failed> {
+    emit: Emit,
+) -> Result<End<Trained>, Failed> {
     let data = split::open(&work.recipe, &work.data)?;
     durable::create_folder(&work.run)?;
     keep_script(work)?;
     let Some(training) = &work.recipe.training else {
-        return leave_untrained(work, device, say);
+        return leave_untrained(work, device, emit);
     };
     assemble::warn_of_precision(&work.recipe.model, device);
     let ground = Ground::new(work, training, &data, threads, device)?;
     let mut session = Session::resume(&ground)?;
-    say(Event::Started {
+    emit(Event::Started {
         from: session.progress.step,
     });
-    match session.train(&ground, stop, say)? {
+    match session.train(&ground, stop, emit)? {
         Some(end) => session.finish(work, end),
         None => Ok(End::Stopped),
     }
@@ -77,9 +75,13 @@ fn keep_script(work: &TrainWork) -> Result<(), Failed> {
     Ok(durable::copy(file, &files::script(&work.run))?)
 }
 
-fn leave_untrained(work: &TrainWork, device: tch::Device, say: Listener) -> Result<End, Failed> {
+fn leave_untrained(
+    work: &TrainWork,
+    device: tch::Device,
+    emit: Emit,
+) -> Result<End<Trained>, Failed> {
     let network = assemble::network(&work.recipe, work.weights.as_deref(), device)?;
-    say(Event::Started { from: 0 });
+    emit(Event::Started { from: 0 });
     let (steps, kept_step, empty_steps) = (0, 0, 0);
     let trained = Trained {
         end: TrainingEnd::Completed,
@@ -92,10 +94,10 @@ fn leave_untrained(work: &TrainWork, device: tch::Device, say: Listener) -> Resu
 }
 
 /// Writes the network that was kept. Only then is the checkpoint no longer needed.
-fn leave(work: &TrainWork, network: &State, trained: Trained) -> Result<End, Failed> {
+fn leave(work: &TrainWork, network: &State, trained: Trained) -> Result<End<Trained>, Failed> {
     files::write(network, &files::model(&work.run))?;
     remove(&files::checkpoint(&work.run));
-    Ok(End::Finished(Finished::Trained(trained)))
+    Ok(End::Finished(trained))
 }
 
 /// A file that cannot be removed is a nuisance, no failure.
@@ -257,7 +259,7 @@ impl Session {
         Ok(())
     }
 
-    fn save(&self, ground: &Ground, say: Listener) -> Result<(), Failed> {
+    fn save(&self, ground: &Ground, emit: Emit) -> Result<(), Failed> {
         let snapshot = Snapshot {
             progress: self.progress,
             plateau: self.lr_schedule.state(),
@@ -272,7 +274,7 @@ impl Session {
             &ground.identity,
             &snapshot,
         )?;
-        say(Event::Checkpoint {
+        emit(Event::Checkpoint {
             step: self.progress.step,
         });
         Ok(())
@@ -283,36 +285,36 @@ impl Session {
         &mut self,
         ground: &Ground,
         stop: &Stop,
-        say: Listener,
+        emit: Emit,
     ) -> Result<Option<TrainingEnd>, Failed> {
         let (mut saved, mut throttle) = (Instant::now(), Throttle::new());
         let total = ground.training.steps;
         if self.progress.step == 0
-            && let Some(end) = self.validate(ground, say)?
+            && let Some(end) = self.validate(ground, emit)?
         {
             return Ok(Some(end));
         }
         while self.progress.step < total {
             if stop.requested() {
-                self.save(ground, say)?;
+                self.save(ground, emit)?;
                 return Ok(None);
             }
-            let loss = match self.step(ground, say)? {
+            let loss = match self.step(ground, emit)? {
                 Ok(loss) => loss,
                 Err(how) => return Ok(Some(TrainingEnd::Broken(how))),
             };
             if throttle.ready() {
-                say(Event::Progress {
+                emit(Event::Progress {
                     done: self.progress.step,
                     total,
                     loss: Some(loss),
                 });
             }
-            if let Some(end) = self.validate(ground, say)? {
+            if let Some(end) = self.validate(ground, emit)? {
                 return Ok(Some(end));
             }
             if saved.elapsed().as_secs_f64() >= ground.work.checkpoint_seconds {
-                self.save(ground, say)?;
+                self.save(ground, emit)?;
                 saved = Instant::now();
             }
         }
@@ -320,14 +322,14 @@ impl Session {
     }
 
     /// Does one step and returns its loss, unless training has gone wrong.
-    fn step(&mut self, ground: &Ground, say: Listener) -> Result<Result<f64, Breakdown>, Failed> {
+    fn step(&mut self, ground: &Ground, emit: Emit) -> Result<Result<f64, Breakdown>, Failed> {
         let (training, step) = (ground.training, self.progress.step);
         let trunk_frozen = step < self.unfreeze_at;
         self.network.set_trunk_frozen(trunk_frozen);
         let batches = step * training.accumulate..(step + 1) * training.accumulate;
         let mut passes = Vec::new();
         for batch in batches {
-            match self.pass(ground, batch, say)? {
+            match self.pass(ground, batch, emit)? {
                 Ok(pass) => passes.push(pass),
                 Err(how) => return Ok(Err(how)),
             }
@@ -369,7 +371,7 @@ impl Session {
         &mut self,
         ground: &Ground,
         batch: u64,
-        say: Listener,
+        emit: Emit,
     ) -> Result<Result<Pass, Breakdown>, Failed> {
         let (images, labels, numbers) = ground.batch(batch)?;
         self.fill_memory(ground, batch, numbers.len())?;
@@ -381,7 +383,7 @@ impl Session {
             images: Some(&numbers),
             step: batch,
         };
-        remember::report(&self.objective, &arrivals, say);
+        remember::report(&self.objective, &arrivals, emit);
         let cost = self.objective.step_of(&arrivals);
         let loss = cost.value.double_value(&[]);
         if !loss.is_finite() {
@@ -412,7 +414,7 @@ impl Session {
     }
 
     /// Validates if it is time, and remembers the network if it is the best. Answers how training ends, if it does.
-    fn validate(&mut self, ground: &Ground, say: Listener) -> Result<Option<TrainingEnd>, Failed> {
+    fn validate(&mut self, ground: &Ground, emit: Emit) -> Result<Option<TrainingEnd>, Failed> {
         let (training, step) = (ground.training, self.progress.step);
         let Some(images) = ground
             .validation(step)
@@ -425,7 +427,7 @@ impl Session {
         else {
             return Ok(Some(TrainingEnd::Broken(Breakdown::Diverged)));
         };
-        say(Event::Scores {
+        emit(Event::Scores {
             step,
             validation: scores.clone(),
         });
@@ -468,7 +470,7 @@ impl Session {
         }
     }
 
-    fn finish(self, work: &TrainWork, end: TrainingEnd) -> Result<End, Failed> {
+    fn finish(self, work: &TrainWork, end: TrainingEnd) -> Result<End<Trained>, Failed> {
         let Progress {
             step: steps,
             empty_steps,

@@ -28,8 +28,8 @@ use std::{
 };
 
 use schema::{
-    Attempt, Breakdown, Description, Evaluated, Event, Failure, Finished, Metric, PROTOCOL,
-    Prepared, Recipe, TrainWork, Trained, TrainingEnd, Work,
+    Attempt, Breakdown, Description, Evaluated, Event, Failure, Finished, Fitted, Imported, Metric,
+    PROTOCOL, Prepared, Probed, Recipe, TrainWork, Trained, TrainingEnd, Work,
 };
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -49,21 +49,20 @@ fn main() {
     thread::spawn(hold_the_lifeline);
     let attempt: Attempt = serde_json::from_slice(&fs::read(argument).unwrap()).unwrap();
     match &attempt.work {
-        Work::Import(_) => say(&Event::Finished(Finished::Imported { images: 0 })),
-        Work::Weights(_) => say(&Event::Finished(Finished::Fitted {
+        Work::Import(_) => finish(Imported { images: 0 }),
+        Work::Weights(_) => finish(Fitted {
             used: 0,
             ignored: Vec::new(),
-        })),
+        }),
         Work::Prepare(work) => {
             fs::create_dir_all(&work.into).unwrap();
             publish(&work.into.join("index.json"), "{}");
-            let prepared = Prepared {
+            finish(Prepared {
                 training_classes: 2,
                 training_images: 4,
                 test_classes: 2,
                 test_images: 4,
-            };
-            say(&Event::Finished(Finished::Prepared(prepared)));
+            });
         }
         Work::Train(work) => train(work, attempt.number),
         Work::Evaluate(work) => evaluate(&[&work.run], &work.metrics),
@@ -80,9 +79,9 @@ fn main() {
         Work::Measure(_) | Work::Neighbours(_) | Work::Inspect(_) | Work::Sheet(_) => {
             panic!("no test asks the fake trainer for this")
         }
-        Work::Probe(_) => say(&Event::Finished(Finished::Probed {
+        Work::Probe(_) => finish(Probed {
             different: Vec::new(),
-        })),
+        }),
     }
 }
 
@@ -105,7 +104,7 @@ fn train(work: &TrainWork, attempt: u32) {
                 .fold(0, |state, byte| hash(state, byte.into())),
         ),
     };
-    say(&Event::Started { from: step });
+    emit(&Event::Started { from: step });
     while step < steps {
         misbehave(&work.recipe, attempt, step, steps);
         thread::sleep(Duration::from_millis(
@@ -114,8 +113,8 @@ fn train(work: &TrainWork, attempt: u32) {
         state = hash(state, step);
         step += 1;
         publish(&checkpoint, &format!("{step} {state}"));
-        say(&Event::Checkpoint { step });
-        say(&Event::Progress {
+        emit(&Event::Checkpoint { step });
+        emit(&Event::Progress {
             done: step,
             total: steps,
             loss: Some(1.0 / step as f64),
@@ -142,12 +141,12 @@ fn train(work: &TrainWork, attempt: u32) {
         validation,
         empty_steps,
     };
-    say(&Event::Finished(Finished::Trained(trained)));
+    finish(trained);
 }
 
 fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
     let failed = |class, message: &str| {
-        say(&Event::Failed {
+        emit(&Event::Failed {
             class,
             message: message.to_owned(),
         });
@@ -166,7 +165,7 @@ fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
                 validation: None,
                 empty_steps: 0,
             };
-            say(&Event::Finished(Finished::Trained(trained)));
+            finish(trained);
             exit(0);
         }
         108 if attempt == 1 && step == steps / 2 => thread::sleep(Duration::from_secs(3600)),
@@ -189,13 +188,13 @@ fn evaluate(runs: &[&Path], metrics: &[Metric]) {
         .enumerate()
         .map(|(at, &metric)| (metric, score(at)))
         .collect();
-    say(&Event::Finished(Finished::Evaluated(Evaluated {
+    finish(Evaluated {
         classes: 2,
         images: 4,
         gallery: None,
-        lone: 0,
+        without_positive: 0,
         scores,
-    })));
+    });
 }
 
 /// SplitMix64's output function.
@@ -210,12 +209,14 @@ fn hash(state: u64, step: u64) -> u64 {
 }
 
 fn publish(path: &Path, text: &str) {
-    let temporary = path.with_extension("new");
-    fs::write(&temporary, text).unwrap();
-    fs::rename(temporary, path).unwrap();
+    durable::write(path, text.as_bytes()).unwrap();
 }
 
-fn say(event: &Event) {
+fn finish(reply: impl Into<Finished>) {
+    emit(&Event::Finished(reply.into()));
+}
+
+fn emit(event: &Event) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{}", serde_json::to_string(event).unwrap())
         .and_then(|()| out.flush())

@@ -25,7 +25,7 @@ fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
             classes: 2,
             images: 4,
             gallery: None,
-            lone: 0,
+            without_positive: 0,
             scores,
         }),
     }

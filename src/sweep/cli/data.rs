@@ -10,11 +10,11 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use schema::{Dataset, Files, Finished, ImportWork, Own, Registration, Work};
+use schema::{Dataset, Files, ImportWork, Own, Registration, Task};
 
 use super::{
     Exit,
-    foreground::{self, all_cores, no_last_word},
+    foreground::{self, all_cores},
     progress::Bar,
     show, tell,
 };
@@ -155,9 +155,9 @@ impl Added {
     }
 
     /// Has the trainer do the work, and returns what came of it.
-    fn attempt(&self, work: Work, bar: &Bar) -> Result<Finished, Exit> {
-        let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
-        foreground::attempt(&trainer, work, all_cores(), Some(bar))
+    fn attempt<T: Task>(&self, task: T, bar: &Bar) -> Result<T::Reply, Exit> {
+        let trainer = Trainer::find(self.trainer.as_deref())?;
+        foreground::attempt(&trainer, task, all_cores(), Some(bar))
     }
 }
 
@@ -188,14 +188,14 @@ impl Add {
     /// Has the trainer read it, and returns how many images there are.
     fn import(&self, dataset: &Dataset, into: &Path) -> Result<u64, Exit> {
         let from = self.from.iter().map(|path| absolute(path)).collect();
-        let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
-        let work = Work::Import(ImportWork {
+        let trainer = Trainer::find(self.trainer.as_deref())?;
+        let work = ImportWork {
             dataset: dataset.clone(),
             from,
             into: into.to_owned(),
             copy: self.copy,
             allow_other_counts: self.allow_other_counts,
-        });
+        };
         let prefix = format!("adding {}", dataset.title());
         let bar = if *dataset == Dataset::Omniglot {
             Bar::images(&prefix)
@@ -203,14 +203,13 @@ impl Add {
             Bar::bytes(&prefix)
         };
         match foreground::attempt(&trainer, work, all_cores(), Some(&bar)) {
-            Ok(Finished::Imported { images }) => Ok(images),
+            Ok(imported) => Ok(imported.images),
             Err(Exit::Mistake(message)) if message.contains("not what was published") => {
                 Err(Exit::Mistake(format!(
                     "{message}\nhint: to use it all the same, add `--allow-other-counts`"
                 )))
             }
             Err(exit) => Err(exit),
-            Ok(_) => Err(no_last_word()),
         }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Exit, Opened, counted, show, show::in_toml, show_json};
 use crate::{
     config::{Sweep, as_written},
-    ledger::{Ledger, RunState},
+    ledger::{Ledger, RunStage},
     plan::{
         Member, Plan, RowId, Study,
         difference::{self, Difference},
@@ -429,7 +429,7 @@ fn finished(plan: &Plan, ledger: &Ledger) -> Result<BTreeSet<RunId>, Exit> {
         .collect::<Result<_, Exit>>()?;
     Ok(states
         .into_iter()
-        .filter(|(_, state)| matches!(state, RunState::Recorded(_)))
+        .filter(|(_, state)| matches!(state, RunStage::Recorded(_)))
         .map(|(run, _)| run)
         .collect())
 }

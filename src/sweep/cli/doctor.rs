@@ -7,18 +7,16 @@ use std::{
 };
 
 use clap::Args;
-use schema::{
-    Attempt, Device, Event, Finished, Labels, PROTOCOL, PrepareWork, Recipe, TrainWork, Work,
-};
+use schema::{Device, Event, Labels, PrepareWork, ProbeWork, Recipe, Task, TrainWork};
 
 use super::{Exit, Opened, Target, counted, show};
 use crate::{
     config::Sweep,
-    ledger::{Ledger, absolute},
+    ledger::{Ledger, RunFolder, absolute},
     plan::Plan,
     run::{
         slots::Machine,
-        trainer::{Answer, Trainer, dialogue},
+        trainer::{Answer, Foreground, Trainer},
     },
 };
 
@@ -53,7 +51,7 @@ const INTERRUPTED: u64 = 3;
 
 impl Doctor {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
+        let trainer = Trainer::find(self.trainer.as_deref())?;
         if self.determinism {
             self.compare(&trainer)
         } else {
@@ -200,17 +198,15 @@ impl Trial<'_> {
             threads,
         };
         let data = &plan.data[&run.data];
-        trial.attempt(
-            Work::Prepare(PrepareWork {
-                dataset: data.dataset.clone(),
-                fingerprint: data.fingerprint.clone(),
-                images: data.images,
-                cache: data.cache,
-                source: data.source.as_deref().map(absolute),
-                into: trial.folder.path().join("data"),
-            }),
-            None,
-        )?;
+        let prepare = PrepareWork {
+            dataset: data.dataset.clone(),
+            fingerprint: data.fingerprint.clone(),
+            images: data.images,
+            cache: data.cache,
+            source: data.source.as_deref().map(absolute),
+            into: trial.folder.path().join("data"),
+        };
+        trial.attempt(prepare, None)?;
         Ok(trial)
     }
 
@@ -228,35 +224,28 @@ impl Trial<'_> {
 
     /// Trains, or continues, and returns the bytes of what was trained; none if it was stopped after some step.
     fn train(&self, name: &str, stop_after: Option<u64>) -> Result<Option<Vec<u8>>, Exit> {
-        self.attempt(Work::Train(self.work(name)), stop_after)?;
-        Ok(fs::read(self.folder.path().join(name).join("model.safetensors")).ok())
+        self.attempt(self.work(name), stop_after)?;
+        Ok(fs::read(RunFolder::at(self.folder.path().join(name)).model()).ok())
     }
 
     /// What is not the same each time within the first step, in the order in which it is computed.
     fn probe(&self) -> Result<Vec<String>, Exit> {
-        match self.attempt(Work::Probe(self.work("probe")), None)? {
-            Some(Event::Finished(Finished::Probed { different })) => Ok(different),
-            other => Err(Exit::mistake(format!("the trainer ended with {other:?}"))),
-        }
+        let training = self.work("probe");
+        let probed = self.attempt(ProbeWork { training }, None)?;
+        Ok(probed.map_or_else(Vec::new, |probed| probed.different))
     }
 
-    fn attempt(&self, work: Work, stop_after: Option<u64>) -> Result<Option<Event>, Exit> {
-        let (device, threads) = (self.device, self.threads);
-        let attempt = Attempt {
-            protocol: PROTOCOL,
-            number: 1,
-            device,
-            threads,
-            work,
+    /// Has the trainer do a task; `None` if it was stopped after a step.
+    fn attempt<T: Task>(&self, task: T, stop_after: Option<u64>) -> Result<Option<T::Reply>, Exit> {
+        let foreground = Foreground {
+            trainer: self.trainer,
+            device: self.device,
+            threads: self.threads,
         };
-        let last = dialogue(self.trainer, &attempt, |event| match event {
+        Ok(foreground.attempt(task, |event| match event {
             Event::Checkpoint { step } if Some(*step) == stop_after => Answer::Stop,
-            _ => Answer::GoOn,
-        });
-        match last.map_err(Exit::mistake)? {
-            Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),
-            last => Ok(last),
-        }
+            _ => Answer::Continue,
+        })?)
     }
 }
 

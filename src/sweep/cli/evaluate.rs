@@ -7,18 +7,18 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use schema::{
-    Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Finished, Identity, MeasureWork,
-    Measured, Metric, RunId, Scores, Work,
+    Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Identity, MeasureWork, Measured,
+    Metric, RunId, Scores, Task,
 };
 
 use super::{
     Exit,
-    foreground::{self, all_cores, no_last_word},
+    foreground::{self, all_cores},
     progress::Bar,
     show, tell,
 };
 use crate::{
-    ledger::{Ledger, absolute, read_json},
+    ledger::{Ledger, RunFolder, absolute, read_json},
     run::trainer::Trainer,
 };
 
@@ -139,19 +139,17 @@ impl Evaluate {
             Distance::Euclidean => Comparison::Euclidean,
             Distance::Dot => Comparison::Dot,
         };
-        match self.place.attempt(Work::Measure(MeasureWork {
+        let measured = self.place.attempt(MeasureWork {
             gallery,
             queries,
             comparison,
             metrics: self.metrics(),
-        }))? {
-            Finished::Measured(measured) => {
-                self.print(&measured.scores, &*measured)?;
-                remarks(&measured).iter().for_each(|remark| tell(remark));
-                Ok(())
-            }
-            _ => Err(no_last_word()),
+        })?;
+        self.print(&measured.scores, &measured)?;
+        for remark in remarks(&measured) {
+            tell(&remark);
         }
+        Ok(())
     }
 
     fn measure_again(&self, run: &str) -> Result<(), Exit> {
@@ -159,26 +157,11 @@ impl Evaluate {
         let work = EvaluateWork {
             recipe: found.identity.recipe,
             data: found.data,
-            run: found.run,
+            run: found.run.path().to_owned(),
             metrics: self.metrics(),
         };
-        match self.place.attempt(Work::Evaluate(work))? {
-            Finished::Evaluated(Evaluated {
-                images,
-                gallery,
-                lone,
-                scores,
-                ..
-            }) => self.print(
-                &scores,
-                &Counts {
-                    images,
-                    gallery,
-                    lone,
-                },
-            ),
-            _ => Err(no_last_word()),
-        }
+        let evaluated = self.place.attempt(work)?;
+        self.print(&evaluated.scores, &evaluated)
     }
 
     fn print(&self, scores: &Scores, measured: &impl Measurement) -> Result<(), Exit> {
@@ -213,18 +196,21 @@ impl Evaluate {
             )
         });
         let counts = measured.counts();
-        let queries = counts.images - counts.lone;
+        let queries = counts.images - counts.without_positive;
         let of = match counts.gallery {
             Some(gallery) => format!("{queries} queries against {gallery} images"),
             None => format!("{queries} queries, each against all the others"),
         };
-        let lone = if counts.lone > 0 {
-            format!("; {} without an image to find left out", counts.lone)
+        let left_out = if counts.without_positive > 0 {
+            format!(
+                "; {} without an image to find left out",
+                counts.without_positive
+            )
         } else {
             String::new()
         };
         show(&format!(
-            "{}{of}{lone}; values in percent\n",
+            "{}{of}{left_out}; values in percent\n",
             lines.collect::<String>()
         ))
     }
@@ -233,7 +219,7 @@ impl Evaluate {
 struct Counts {
     images: u64,
     gallery: Option<u64>,
-    lone: u64,
+    without_positive: u64,
 }
 
 /// What a table says beside the values.
@@ -244,9 +230,13 @@ trait Measurement {
     fn bounds(&self) -> Option<(&Scores, &Scores)>;
 }
 
-impl Measurement for Counts {
+impl Measurement for Evaluated {
     fn counts(&self) -> Counts {
-        Counts { ..*self }
+        Counts {
+            images: self.images,
+            gallery: self.gallery,
+            without_positive: self.without_positive,
+        }
     }
 
     fn bounds(&self) -> Option<(&Scores, &Scores)> {
@@ -259,7 +249,7 @@ impl Measurement for Measured {
         Counts {
             images: self.images,
             gallery: self.gallery,
-            lone: self.lone,
+            without_positive: self.without_positive,
         }
     }
 
@@ -307,7 +297,7 @@ fn files(embeddings: &Path, labels: &Path) -> Result<EmbeddingFiles, Exit> {
 /// A run that is there, and its data.
 pub(super) struct Found {
     pub(super) identity: Identity,
-    pub(super) run: PathBuf,
+    pub(super) run: RunFolder,
     pub(super) data: PathBuf,
 }
 
@@ -316,37 +306,34 @@ impl Place {
     pub(super) fn find(&self, run: &str) -> Result<Found, Exit> {
         let folder = match run.parse::<RunId>() {
             Ok(id) => Ledger::new(absolute(&self.results)).run(id),
-            Err(_) => absolute(Path::new(run)),
+            Err(_) => RunFolder::at(absolute(Path::new(run))),
         };
-        let identity: Option<Identity> =
-            read_json(&folder.join("identity.json")).map_err(Exit::mistake)?;
+        let identity: Option<Identity> = read_json(&folder.identity()).map_err(Exit::mistake)?;
         let missing = || {
             Exit::mistake(format!(
                 "there is no run `{run}`; `sweep status FILE` names them"
             ))
         };
         let identity = identity.ok_or_else(missing)?;
-        if !folder.join("model.safetensors").is_file() {
+        if !folder.model().is_file() {
             return Err(Exit::mistake(format!("run `{run}` is not trained yet")));
         }
-        // results/runs/ID and results/data/ID
-        let results = folder.parent().and_then(Path::parent).unwrap_or(&folder);
         let data = DataId::of(
             &identity.recipe.dataset,
             &identity.recipe.images,
             &identity.data,
         );
         Ok(Found {
-            data: Ledger::new(results).data(data),
+            data: Ledger::new(folder.results()).data(data),
             identity,
             run: folder,
         })
     }
 
     /// Has a trainer do the work, and returns what came of it.
-    pub(super) fn attempt(&self, work: Work) -> Result<Finished, Exit> {
-        let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
+    pub(super) fn attempt<T: Task>(&self, task: T) -> Result<T::Reply, Exit> {
+        let trainer = Trainer::find(self.trainer.as_deref())?;
         let threads = self.threads.unwrap_or_else(all_cores);
-        foreground::attempt(&trainer, work, threads, Some(&Bar::images("embedding")))
+        foreground::attempt(&trainer, task, threads, Some(&Bar::images("embedding")))
     }
 }

@@ -1,47 +1,43 @@
-//! Work that a command has a trainer do at once, beside any sweep.
+//! Tasks that a command has done at once, outside of any sweep.
 
 use std::thread;
 
-use schema::{Attempt, Device, Event, Finished, PROTOCOL, Work};
+use schema::{Device, Event, Task};
 
 use super::{Exit, progress::Bar};
-use crate::run::trainer::{Trainer, converse};
+use crate::run::trainer::{Answer, Foreground, Trainer, TrainerError};
 
-/// Has a trainer do the work on the CPU, and returns what came of it.
-pub(super) fn attempt(
+/// Has a trainer do a task on the CPU and returns its reply.
+pub(super) fn attempt<T: Task>(
     trainer: &Trainer,
-    work: Work,
+    task: T,
     threads: u32,
     bar: Option<&Bar>,
-) -> Result<Finished, Exit> {
-    let attempt = Attempt {
-        protocol: PROTOCOL,
-        number: 1,
+) -> Result<T::Reply, Exit> {
+    let foreground = Foreground {
+        trainer,
         device: Device::Cpu,
         threads,
-        work,
     };
-    let last = converse(trainer, &attempt, |event| {
+    let reply = foreground.attempt(task, |event| {
         if let (Event::Progress { done, total, .. }, Some(bar)) = (event, bar) {
             bar.set(*done, *total);
         }
+        Answer::Continue
     });
     if let Some(bar) = bar {
         bar.close();
     }
-    match last.map_err(Exit::mistake)? {
-        Some(Event::Finished(finished)) => Ok(finished),
-        Some(Event::Failed { message, .. }) => Err(Exit::Mistake(message)),
-        _ => Err(no_last_word()),
+    reply?.ok_or_else(|| Exit::mistake("the trainer was stopped"))
+}
+
+impl From<TrainerError> for Exit {
+    fn from(error: TrainerError) -> Exit {
+        Exit::mistake(error)
     }
 }
 
-/// As many threads as the machine has cores.
+/// Returns the number of CPU cores.
 pub(super) fn all_cores() -> u32 {
     thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
-}
-
-/// The trainer ended otherwise than such work ends.
-pub(super) fn no_last_word() -> Exit {
-    Exit::Mistake("the trainer left without a last word".to_owned())
 }

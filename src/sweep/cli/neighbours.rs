@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use schema::{Finished, NeighboursWork, Work};
+use schema::NeighboursWork;
 
-use super::{Exit, evaluate::Place, foreground::no_last_word, show, tell};
+use super::{Exit, evaluate::Place, show, tell};
 use crate::ledger::absolute;
 
 /// Draw a test image and its nearest neighbors
@@ -34,22 +34,23 @@ pub(super) struct Neighbours {
 impl Neighbours {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let found = self.place.find(&self.run)?;
-        let beside = || found.run.join(format!("neighbours-{}.png", self.query));
-        let into = self.into.as_deref().map_or_else(beside, absolute);
+        let into = match &self.into {
+            Some(into) => absolute(into),
+            None => found.run.neighbors(self.query),
+        };
         let work = NeighboursWork {
             recipe: found.identity.recipe,
             data: found.data,
-            run: found.run.clone(),
+            run: found.run.path().to_owned(),
             query: self.query,
             count: self.count,
             into: into.clone(),
         };
-        match self.place.attempt(Work::Neighbours(work))? {
-            Finished::Drawn { right, of } => {
-                tell(&format!("{right} of {of} are of its class"));
-                show(&format!("{}\n", into.display()))
-            }
-            _ => Err(no_last_word()),
-        }
+        let drawn = self.place.attempt(work)?;
+        tell(&format!(
+            "{} of {} are of its class",
+            drawn.correct, drawn.count
+        ));
+        show(&format!("{}\n", into.display()))
     }
 }

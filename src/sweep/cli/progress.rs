@@ -12,7 +12,7 @@ use schema::{Event, Metric};
 
 use super::{counted, studies::outcome, tell};
 use crate::{
-    ledger::{End, Job},
+    ledger::{AttemptEnd, Job},
     plan::{
         Plan, PlannedRun, Study, StudyState,
         freshness::{Freshness, FreshnessOf},
@@ -242,7 +242,7 @@ impl Watcher for Progress {
         self.redraw();
     }
 
-    fn said(&mut self, job: Job, event: &Event) {
+    fn on_event(&mut self, job: Job, event: &Event) {
         if let Event::Remark { text } = event {
             self.say(&format!("          {text}"));
         }
@@ -256,14 +256,14 @@ impl Watcher for Progress {
         self.say_plainly();
     }
 
-    fn ended(&mut self, job: Job, end: &End, again: bool) {
+    fn ended(&mut self, job: Job, end: &AttemptEnd, again: bool) {
         let Some(line) = self.running.remove(&job) else {
             return;
         };
         line.bar.finish_and_clear();
         let took = duration(line.begun.elapsed());
         match end {
-            End::Finished => {
+            AttemptEnd::Finished => {
                 self.ended += 1;
                 self.fractions.insert(job, 1.0);
                 let weight = self
@@ -273,8 +273,8 @@ impl Watcher for Progress {
                 self.pace.note(job, weight, line.begun.elapsed());
                 self.say(&format!("finished  {} in {took}", self.name(job)));
             }
-            End::Stopped => self.say(&format!("stopped   {} after {took}", self.name(job))),
-            End::Failed { message, .. } => {
+            AttemptEnd::Stopped => self.say(&format!("stopped   {} after {took}", self.name(job))),
+            AttemptEnd::Failed { message, .. } => {
                 self.ended += usize::from(!again);
                 let next = if again { "; trying again" } else { "" };
                 self.say(&format!(

@@ -99,7 +99,7 @@ impl Run {
             machine,
         } = opened;
         let slots = machine.slots(&sweep.resources).map_err(Exit::mistake)?;
-        let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
+        let trainer = Trainer::find(self.trainer.as_deref())?;
         check_device(&trainer, &slots)?;
         let interrupts = Arc::new(AtomicU32::new(0));
         watch_for_interrupts(&interrupts)?;
@@ -125,8 +125,9 @@ impl Run {
             | SessionError::Journal { .. } => Exit::stuck(format!(
                 "{error}\nfinished runs are safe; mend the cause and give the same command again"
             )),
-            SessionError::Ledger(LedgerError::Damaged { .. })
-            | SessionError::WrongResult { .. } => Exit::stuck(error),
+            SessionError::Ledger(LedgerError::Damaged { .. }) | SessionError::WrongReply { .. } => {
+                Exit::stuck(error)
+            }
         })
     }
 }

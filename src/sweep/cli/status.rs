@@ -10,7 +10,7 @@ use super::{
     show, studies,
 };
 use crate::{
-    ledger::{Job, Ledger, LedgerError, RunState as OnDisk},
+    ledger::{Job, Ledger, LedgerError, RunStage},
     plan::{Plan, freshness},
 };
 
@@ -56,17 +56,17 @@ impl Status {
                     lines.push(format!("            log: {}", self.log(ledger, run)?));
                 }
                 RunState::Missing => match ledger.state(run)? {
-                    OnDisk::New
+                    RunStage::New
                         if plan.runs[&run].member.is_none() && ledger.trained(run)?.is_some() =>
                     {
                         finished += 1
                     }
-                    OnDisk::New => {}
-                    OnDisk::Interrupted => {
+                    RunStage::New => {}
+                    RunStage::Interrupted => {
                         begun += 1;
                         lines.push(format!("  begun     {run}  {name}, has a checkpoint"));
                     }
-                    OnDisk::Trained(_) | OnDisk::Recorded(_) => {
+                    RunStage::Trained(_) | RunStage::Recorded(_) => {
                         begun += 1;
                         lines.push(format!("  trained   {run}  {name}, not yet measured"));
                     }
@@ -147,5 +147,5 @@ fn ensembles(plan: &Plan, ledger: &Ledger, lines: &mut Vec<String>) -> Result<us
 
 fn log(ledger: &Ledger, job: Job) -> Result<String, LedgerError> {
     let folder = ledger.attempt_folder(job, ledger.attempts(job)?);
-    Ok(folder.join("log.txt").display().to_string())
+    Ok(folder.log().display().to_string())
 }

@@ -6,13 +6,9 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use schema::{Backbone, Finished, Weights, WeightsWork, Work};
+use schema::{Backbone, Weights, WeightsWork};
 
-use super::{
-    Exit, counted,
-    foreground::{self, no_last_word},
-    show, tell,
-};
+use super::{Exit, counted, foreground, show, tell};
 use crate::{
     ledger::{
         absolute,
@@ -236,14 +232,12 @@ impl Folder {
                 names.join(", ")
             )));
         };
-        let trainer = Trainer::find(self.trainer.as_deref()).map_err(Exit::mistake)?;
-        let work = Work::Weights(WeightsWork {
+        let trainer = Trainer::find(self.trainer.as_deref())?;
+        let work = WeightsWork {
             backbone,
             file: absolute(file),
-        });
-        match foreground::attempt(&trainer, work, 1, None)? {
-            Finished::Fitted { used, ignored } => Ok((used, ignored.len())),
-            _ => Err(no_last_word()),
-        }
+        };
+        let fitted = foreground::attempt(&trainer, work, 1, None)?;
+        Ok((fitted.used, fitted.ignored.len()))
     }
 }

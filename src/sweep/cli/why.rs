@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Exit, Opened, diff::in_words, show, show_json};
 use crate::{
     config::Sweep,
-    ledger::{End, Exit as Ended, Job, Ledger, RunState},
+    ledger::{AttemptEnd, AttemptExit, Job, Ledger, RunStage},
     plan::{
         difference::{self, Difference},
         freshness::{self, Freshness},
@@ -45,14 +45,14 @@ pub(super) struct Why {
 }
 
 /// An attempt at a job of the run, and how it ended, if that is known.
-type Tried = (Job, u32, Option<Ended>);
+type Tried = (Job, u32, Option<AttemptExit>);
 
 /// All that is known of a run.
 struct Story {
     run: RunId,
     /// Which repetition it is, and of what sweep.
     member: Option<(String, PathBuf)>,
-    state: RunState,
+    state: RunStage,
     /// Why it has to run, from the plan of the sweep.
     stale: Option<String>,
     attempts: Vec<Tried>,
@@ -185,17 +185,14 @@ impl Story {
                 job.verb(),
                 told(ended.as_ref())
             ));
-            if let Some(Ended {
-                end: End::Failed { .. },
+            if let Some(AttemptExit {
+                end: AttemptEnd::Failed { .. },
                 ..
             }) = ended
             {
                 lines.push(format!(
                     "    log: {}",
-                    ledger
-                        .attempt_folder(*job, *number)
-                        .join("log.txt")
-                        .display()
+                    ledger.attempt_folder(*job, *number).log().display()
                 ));
             }
         }
@@ -208,7 +205,7 @@ impl Story {
     fn standing(&self) -> String {
         match (&self.state, &self.stale) {
             (_, Some(reason)) => format!("has to run: {reason}"),
-            (RunState::Recorded(record), None) => match &record.outcome {
+            (RunStage::Recorded(record), None) => match &record.outcome {
                 Outcome::Finished(_) => "finished: its result is reused".to_owned(),
                 Outcome::Broken { how, step } => {
                     format!(
@@ -218,11 +215,11 @@ impl Story {
                     )
                 }
             },
-            (RunState::Trained(_), None) => "trained, not measured".to_owned(),
-            (RunState::Interrupted, None) => {
+            (RunStage::Trained(_), None) => "trained, not measured".to_owned(),
+            (RunStage::Interrupted, None) => {
                 "interrupted: has a checkpoint to continue from".to_owned()
             }
-            (RunState::New, None) => "has no result".to_owned(),
+            (RunStage::New, None) => "has no result".to_owned(),
         }
     }
 
@@ -285,24 +282,26 @@ fn attempts(run: RunId, ledger: &Ledger) -> Result<Vec<Tried>, Exit> {
     Ok(tried)
 }
 
-fn told(ended: Option<&Ended>) -> String {
+fn told(ended: Option<&AttemptExit>) -> String {
     match ended {
         None => "cut off: no end is noted, or it is still running".to_owned(),
-        Some(Ended {
-            end: End::Finished, ..
+        Some(AttemptExit {
+            end: AttemptEnd::Finished,
+            ..
         }) => "finished".to_owned(),
-        Some(Ended {
-            end: End::Stopped, ..
+        Some(AttemptExit {
+            end: AttemptEnd::Stopped,
+            ..
         }) => "stopped on request, with a checkpoint".to_owned(),
-        Some(Ended {
-            end: End::Failed { message, .. },
+        Some(AttemptExit {
+            end: AttemptEnd::Failed { message, .. },
             signal: Some(signal),
             ..
         }) => {
             format!("failed with signal {signal}: {message}")
         }
-        Some(Ended {
-            end: End::Failed { message, .. },
+        Some(AttemptExit {
+            end: AttemptEnd::Failed { message, .. },
             ..
         }) => format!("failed: {message}"),
     }

@@ -15,7 +15,7 @@ use std::{
 use schema::StudyId;
 use serde::{Deserialize, Serialize};
 
-use super::{End, Job};
+use super::{AttemptEnd, Job};
 
 /// One decision, with its place in the order of all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub enum Decision {
         /// Which attempt.
         attempt: u32,
         /// How.
-        end: End,
+        end: AttemptEnd,
     },
     /// A search is over.
     Selected {

@@ -1,27 +1,31 @@
-//! What lies where under `results/`, how it gets there, and what can be read from it.
+//! The results folder: its layout, and how its files are written and read.
 //!
 //! ```text
 //! results/
 //!   LOCK  journal.jsonl  fingerprints.json
-//!   data/<data id>/   index.json  images.u8                     a prepared data set
+//!   data/<data id>/   index.json  images.u8            a prepared data set;
+//!                     root                             instead of images.u8, if images are not kept
 //!                     prepare/0001/ ...
-//!   runs/<run id>/    identity.json                             what the run id is the hash of
-//!                     checkpoint.safetensors                    while it trains
-//!                     model.safetensors  trained.json           once it is trained
-//!                     record.json                               once it is measured
-//!                     train/0001/  evaluate/0001/               one folder for each attempt:
+//!   runs/<run id>/    identity.json                    what the run id is the hash of
+//!                     checkpoint.safetensors           while the run trains
+//!                     model.safetensors  trained.json  after training
+//!                     backbone.pt                      the module of a TorchScript backbone
+//!                     record.json  queries.csv         after measuring: metrics, scores per query
+//!                     embeddings.safetensors           of the test images, for further metrics
+//!                     train/0001/  evaluate/0001/      one folder per attempt:
 //!                         attempt.json events.jsonl log.txt exit.json
-//!   sweeps/<name>.toml                                          a sweep as it was last run
-//!   ensembles/<id>/   record.json                               the runs of all folds, measured as one
+//!   ensembles/<id>/   record.json  queries.csv         the runs of all folds as an ensemble
 //!                     ensemble/0001/ ...
-//!   studies/<id>.json                                           the points of a search's trials, in order
+//!   studies/<id>.json                                  the points of a study's trials, in order
+//!   sweeps/<name>.toml                                 a sweep as it was last run
 //! ```
 //!
-//! The folders are the truth: a job is done when its `index.json`, `trained.json` or `record.json` is there,
-//! and each of these appears whole or not at all ([`durable`]). The [`journal`] tells in which order things
-//! happened and can be lost without harm. Runs belong to no sweep: two sweeps with the same run share it.
+//! A job is done when its `index.json`, `trained.json` or `record.json` exists, and each of these
+//! appears whole or not at all ([`durable`]). The [`journal`] records the order of events and can be
+//! lost without harm. Runs belong to no sweep: two sweeps with the same run share it.
 
 pub mod fingerprint;
+mod folders;
 pub mod journal;
 mod lock;
 pub mod weights;
@@ -40,6 +44,7 @@ use schema::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
+pub use folders::{AttemptFolder, RunFolder};
 pub use lock::{Lock, LockError};
 
 use crate::search::TrialPoint;
@@ -83,9 +88,9 @@ impl fmt::Display for Job {
 
 /// How an attempt ended; `exit.json` in its folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exit {
+pub struct AttemptExit {
     /// What came of it.
-    pub end: End,
+    pub end: AttemptEnd,
     /// The exit code of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
@@ -97,7 +102,7 @@ pub struct Exit {
 /// What came of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum End {
+pub enum AttemptEnd {
     /// It finished, and its result was published.
     Finished,
     /// It was asked to stop, and left a checkpoint.
@@ -113,7 +118,7 @@ pub enum End {
 
 /// How far a run is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum RunState {
+pub enum RunStage {
     /// Nothing is there.
     New,
     /// A checkpoint is there.
@@ -184,13 +189,13 @@ impl Ledger {
     }
 
     /// The folder of a run.
-    pub fn run(&self, run: RunId) -> PathBuf {
-        self.root.join("runs").join(run.to_string())
+    pub fn run(&self, run: RunId) -> RunFolder {
+        RunFolder::at(self.root.join("runs").join(run.to_string()))
     }
 
     /// The folder of an ensemble.
-    pub fn ensemble(&self, ensemble: EnsembleId) -> PathBuf {
-        self.root.join("ensembles").join(ensemble.to_string())
+    pub fn ensemble(&self, ensemble: EnsembleId) -> RunFolder {
+        RunFolder::at(self.root.join("ensembles").join(ensemble.to_string()))
     }
 
     /// What was measured of an ensemble, if it was.
@@ -201,7 +206,7 @@ impl Ledger {
         &self,
         ensemble: EnsembleId,
     ) -> Result<Option<EnsembleRecord>, LedgerError> {
-        read_json(&self.ensemble(ensemble).join("record.json"))
+        read_json(&self.ensemble(ensemble).record())
     }
 
     /// Publishes an ensemble's result.
@@ -213,7 +218,7 @@ impl Ledger {
         ensemble: EnsembleId,
         record: &EnsembleRecord,
     ) -> Result<(), LedgerError> {
-        write_json(&self.ensemble(ensemble).join("record.json"), record)
+        write_json(&self.ensemble(ensemble).record(), record)
     }
 
     /// The points of a study's trials that were decided on, by number.
@@ -264,7 +269,7 @@ impl Ledger {
 
     /// Whether a run's trained network is there.
     pub fn has_model(&self, run: RunId) -> bool {
-        self.run(run).join("model.safetensors").is_file()
+        self.run(run).model().is_file()
     }
 
     /// All runs that were ever begun.
@@ -286,20 +291,20 @@ impl Ledger {
     ///
     /// # Errors
     /// A file of the run is damaged.
-    pub fn state(&self, run: RunId) -> Result<RunState, LedgerError> {
+    pub fn state(&self, run: RunId) -> Result<RunStage, LedgerError> {
         let folder = self.run(run);
-        if let Some(record) = read_json(&folder.join("record.json"))? {
-            return Ok(RunState::Recorded(record));
+        if let Some(record) = read_json(&folder.record())? {
+            return Ok(RunStage::Recorded(record));
         }
         if let Some(trained) = self.trained(run)?
             && self.has_model(run)
         {
-            return Ok(RunState::Trained(trained));
+            return Ok(RunStage::Trained(trained));
         }
-        Ok(if folder.join("checkpoint.safetensors").is_file() {
-            RunState::Interrupted
+        Ok(if folder.checkpoint().is_file() {
+            RunStage::Interrupted
         } else {
-            RunState::New
+            RunStage::New
         })
     }
 
@@ -308,14 +313,14 @@ impl Ledger {
     /// # Errors
     /// The file is damaged.
     pub fn trained(&self, run: RunId) -> Result<Option<Trained>, LedgerError> {
-        read_json(&self.run(run).join("trained.json"))
+        read_json(&self.run(run).trained())
     }
 
     /// How the latest attempt at a job ended; `None` if there was none or it was cut off.
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn last_exit(&self, job: Job) -> Result<Option<Exit>, LedgerError> {
+    pub fn last_exit(&self, job: Job) -> Result<Option<AttemptExit>, LedgerError> {
         match self.attempts(job)? {
             0 => Ok(None),
             number => self.exit(job, number),
@@ -326,8 +331,8 @@ impl Ledger {
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn exit(&self, job: Job, attempt: u32) -> Result<Option<Exit>, LedgerError> {
-        read_json(&self.attempt_folder(job, attempt).join("exit.json"))
+    pub fn exit(&self, job: Job, attempt: u32) -> Result<Option<AttemptExit>, LedgerError> {
+        read_json(&self.attempt_folder(job, attempt).exit())
     }
 
     /// How many attempts at a job there have been.
@@ -345,19 +350,19 @@ impl Ledger {
         Ok(numbers.max().unwrap_or(0))
     }
 
-    /// The folder of one attempt, numbered from 1.
-    pub fn attempt_folder(&self, job: Job, number: u32) -> PathBuf {
-        self.job_folder(job).join(format!("{number:04}"))
+    /// Returns the folder of one attempt, numbered from 1.
+    pub fn attempt_folder(&self, job: Job, number: u32) -> AttemptFolder {
+        AttemptFolder(self.job_folder(job).join(format!("{number:04}")))
     }
 
     /// Makes the folder of a new attempt; the number tells which it is.
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn new_attempt(&self, job: Job) -> Result<(u32, PathBuf), LedgerError> {
+    pub fn new_attempt(&self, job: Job) -> Result<(u32, AttemptFolder), LedgerError> {
         let number = self.attempts(job)? + 1;
         let folder = self.attempt_folder(job, number);
-        fs::create_dir_all(&folder).map_err(LedgerError::io("create", &folder))?;
+        durable::create_folder(folder.path())?;
         Ok((number, folder))
     }
 
@@ -366,7 +371,7 @@ impl Ledger {
     /// # Errors
     /// The file cannot be written.
     pub fn describe_run(&self, identity: &Identity) -> Result<(), LedgerError> {
-        let path = self.run(identity.run()).join("identity.json");
+        let path = self.run(identity.run()).identity();
         if path.is_file() {
             Ok(())
         } else {
@@ -379,7 +384,7 @@ impl Ledger {
     /// # Errors
     /// The file is damaged.
     pub fn identity(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {
-        read_json(&self.run(run).join("identity.json"))
+        read_json(&self.run(run).identity())
     }
 
     /// The sweep of this name as it was last run.
@@ -402,7 +407,7 @@ impl Ledger {
     /// # Errors
     /// The file cannot be written.
     pub fn publish_trained(&self, run: RunId, trained: &Trained) -> Result<(), LedgerError> {
-        write_json(&self.run(run).join("trained.json"), trained)
+        write_json(&self.run(run).trained(), trained)
     }
 
     /// Removes a network that nothing will be measured on.
@@ -410,7 +415,7 @@ impl Ledger {
     /// # Errors
     /// The file cannot be removed.
     pub fn remove_model(&self, run: RunId) -> Result<(), LedgerError> {
-        let path = self.run(run).join("model.safetensors");
+        let path = self.run(run).model();
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(LedgerError::io("remove", &path)(error))
@@ -424,16 +429,16 @@ impl Ledger {
     /// # Errors
     /// The file cannot be written.
     pub fn publish_record(&self, record: &Record) -> Result<(), LedgerError> {
-        write_json(&self.run(record.run).join("record.json"), record)
+        write_json(&self.run(record.run).record(), record)
     }
 
     fn job_folder(&self, job: Job) -> PathBuf {
-        let folder = match job {
-            Job::Prepare(data) => self.data(data),
-            Job::Train(run) | Job::Evaluate(run) => self.run(run),
-            Job::Ensemble(ensemble) => self.ensemble(ensemble),
-        };
-        folder.join(job.verb())
+        let verb = job.verb();
+        match job {
+            Job::Prepare(data) => self.data(data).join(verb),
+            Job::Train(run) | Job::Evaluate(run) => self.run(run).path().join(verb),
+            Job::Ensemble(ensemble) => self.ensemble(ensemble).path().join(verb),
+        }
     }
 }
 

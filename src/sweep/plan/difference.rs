@@ -7,7 +7,7 @@ use schema::{Identity, RunId};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::ledger::{Ledger, LedgerError, RunState};
+use crate::ledger::{Ledger, LedgerError, RunStage};
 
 /// One component of an identity that two runs do not share.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -86,8 +86,8 @@ pub fn nearest(
             return Ok(None);
         };
         match ledger.state(other)? {
-            RunState::Recorded(_) => Ok(Some((other, between(&theirs, identity)))),
-            RunState::New | RunState::Interrupted | RunState::Trained(_) => Ok(None),
+            RunStage::Recorded(_) => Ok(Some((other, between(&theirs, identity)))),
+            RunStage::New | RunStage::Interrupted | RunStage::Trained(_) => Ok(None),
         }
     };
     let compared: Vec<_> = runs.par_iter().map(compared).collect::<Result<_, _>>()?;

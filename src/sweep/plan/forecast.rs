@@ -19,7 +19,7 @@ use super::{
     freshness::{Freshness, FreshnessOf},
 };
 use crate::ledger::{
-    End, Job, Ledger, LedgerError,
+    AttemptEnd, Job, Ledger, LedgerError,
     fingerprint::registration,
     journal::{self, Decision},
     read_json,
@@ -185,10 +185,9 @@ impl Past {
             .iter()
             .filter(|(job, _)| matches!(job, Job::Prepare(_)))
         {
-            let attempt: Option<Attempt> =
-                read_json(&ledger.attempt_folder(job, 1).join("attempt.json"))
-                    .ok()
-                    .flatten();
+            let attempt: Option<Attempt> = read_json(&ledger.attempt_folder(job, 1).attempt())
+                .ok()
+                .flatten();
             if let Some(Attempt {
                 work: Work::Prepare(work),
                 ..
@@ -312,7 +311,7 @@ fn seconds(ledger: &Ledger) -> Result<BTreeMap<Job, f64>, LedgerError> {
                     *spent.entry(job).or_insert(0.0) +=
                         entry.time.saturating_sub(begun) as f64 / 1e3;
                 }
-                if end == End::Finished {
+                if end == AttemptEnd::Finished {
                     finished.insert(job);
                 }
             }
@@ -333,7 +332,7 @@ fn finished(
         .identity(run)?
         .and_then(|identity| serde_json::from_value(identity).ok());
     let trained = ledger.trained(run)?;
-    let files = fs::read_dir(ledger.run(run))
+    let files = fs::read_dir(ledger.run(run).path())
         .into_iter()
         .flatten()
         .flatten();

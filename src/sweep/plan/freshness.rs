@@ -10,7 +10,7 @@ use schema::{DataId, EnsembleId, Evaluated, Identity, Metric, Outcome, Record, R
 use super::{Plan, PlannedRun};
 use crate::{
     config::ReportTable,
-    ledger::{End, Job, Ledger, LedgerError, RunState},
+    ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
 };
 
 /// Whether a job has to run.
@@ -157,7 +157,7 @@ fn of_run(
         return Ok((Fresh, NotNeeded));
     }
     Ok(match ledger.state(run)? {
-        RunState::Recorded(record) => match unmeasured(&record, metrics) {
+        RunStage::Recorded(record) => match unmeasured(&record, metrics) {
             missing if missing.is_empty() => (Fresh, Fresh),
             missing if ledger.has_model(run) => (Fresh, Stale(Reason::Unmeasured(missing))),
             missing => (
@@ -165,9 +165,9 @@ fn of_run(
                 Stale(Reason::Unmeasured(missing)),
             ),
         },
-        RunState::Trained(_) => (Fresh, Stale(reason(evaluate, false, ledger)?)),
-        RunState::Interrupted => (Stale(reason(train, true, ledger)?), Stale(Reason::New)),
-        RunState::New => (Stale(reason(train, false, ledger)?), Stale(Reason::New)),
+        RunStage::Trained(_) => (Fresh, Stale(reason(evaluate, false, ledger)?)),
+        RunStage::Interrupted => (Stale(reason(train, true, ledger)?), Stale(Reason::New)),
+        RunStage::New => (Stale(reason(train, false, ledger)?), Stale(Reason::New)),
     })
 }
 
@@ -180,7 +180,7 @@ fn of_ensemble(
 ) -> Result<Freshness, LedgerError> {
     let runs = &plan.ensembles[&id].runs;
     for &run in runs {
-        if let RunState::Recorded(Record {
+        if let RunStage::Recorded(Record {
             outcome: Outcome::Broken { .. },
             ..
         }) = ledger.state(run)?
@@ -215,8 +215,8 @@ fn unmeasured(record: &Record, metrics: &[Metric]) -> Vec<Metric> {
 
 fn reason(job: Job, has_checkpoint: bool, ledger: &Ledger) -> Result<Reason, LedgerError> {
     let failure = ledger.last_exit(job)?.and_then(|exit| match exit.end {
-        End::Failed { message, .. } => Some(message),
-        End::Finished | End::Stopped => None,
+        AttemptEnd::Failed { message, .. } => Some(message),
+        AttemptEnd::Finished | AttemptEnd::Stopped => None,
     });
     Ok(match failure {
         Some(message) => Reason::Failed(message),

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{Identity, Plan, PlannedRun, RunInputs, expand::Cell};
 use crate::{
     config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
-    ledger::{End, Job, Ledger, LedgerError, RunState},
+    ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
     search::{AtBound, Search, Suggestion, TrialOutcome, TrialPoint, TrialRecord, best},
 };
 
@@ -203,7 +203,7 @@ impl Study {
 }
 
 fn of_run(run: RunId, ledger: &Ledger, select: Metric) -> Result<OfRun, LedgerError> {
-    if let RunState::Recorded(Record {
+    if let RunStage::Recorded(Record {
         outcome: Ended::Broken { how, .. },
         ..
     }) = ledger.state(run)?
@@ -223,7 +223,7 @@ fn of_run(run: RunId, ledger: &Ledger, select: Metric) -> Result<OfRun, LedgerEr
     }
     let end = ledger.last_exit(Job::Train(run))?.map(|exit| exit.end);
     Ok(match end {
-        Some(End::Failed {
+        Some(AttemptEnd::Failed {
             class: Failure::Recipe,
             ..
         }) => OfRun::Failed(None),

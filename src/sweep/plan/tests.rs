@@ -8,7 +8,7 @@ use super::{
     freshness::{Freshness, FreshnessOf, Reason},
     *,
 };
-use crate::ledger::{End, Exit, Job, write_json};
+use crate::ledger::{AttemptEnd, AttemptExit, Job, write_json};
 
 const SWEEP: &str = r#"
     [sweep]
@@ -91,7 +91,7 @@ impl Desk {
             empty_steps: 0,
         };
         self.ledger.publish_trained(run, &trained).unwrap();
-        fs::write(self.ledger.run(run).join("model.safetensors"), "").unwrap();
+        fs::write(self.ledger.run(run).model(), "").unwrap();
     }
 
     fn record(&self, run: RunId, metrics: &[Metric]) {
@@ -100,7 +100,7 @@ impl Desk {
             classes: 4,
             images: 80,
             gallery: None,
-            lone: 0,
+            without_positive: 0,
             scores,
         });
         self.ledger
@@ -217,21 +217,21 @@ fn each_job_knows_why_it_runs() {
     let prepare = Job::Prepare(*desk.plan.data.keys().next().unwrap());
     assert_eq!(desk.freshness()[&train], Freshness::Stale(Reason::New));
 
-    fs::create_dir_all(desk.ledger.run(run)).unwrap();
-    fs::write(desk.ledger.run(run).join("checkpoint.safetensors"), "").unwrap();
+    fs::create_dir_all(desk.ledger.run(run).path()).unwrap();
+    fs::write(desk.ledger.run(run).checkpoint(), "").unwrap();
     assert_eq!(
         desk.freshness()[&train],
         Freshness::Stale(Reason::Interrupted)
     );
 
     let (_, folder) = desk.ledger.new_attempt(train).unwrap();
-    let end = End::Failed {
+    let end = AttemptEnd::Failed {
         class: schema::Failure::Data,
         message: "a damaged image".to_owned(),
     };
     write_json(
-        &folder.join("exit.json"),
-        &Exit {
+        &folder.exit(),
+        &AttemptExit {
             end,
             code: Some(1),
             signal: None,
@@ -276,7 +276,7 @@ fn each_job_knows_why_it_runs() {
             classes: 4,
             images: 80,
             gallery: None,
-            lone: 0,
+            without_positive: 0,
             scores,
         };
         let record = EnsembleRecord {

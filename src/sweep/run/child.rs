@@ -1,14 +1,15 @@
-//! One trainer process: started in a process group of its own, read line by line, and never left behind.
+//! One trainer process, in a process group of its own.
 //!
-//! The pipe to its standard input is its lifeline: the orchestrator never writes more than `stop` to it, and
-//! when the orchestrator dies, however it dies, the pipe closes and the trainer ends itself.
+//! A thread reads its events line by line. Dropping the [`Child`] kills the group. The pipe to its
+//! standard input is a lifeline: the orchestrator writes nothing but `stop` to it, and when the
+//! orchestrator dies for any reason, the pipe closes and the trainer ends itself.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File},
     io::{self, BufRead, BufReader, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
-    path::{Path, PathBuf},
-    process::{self, ChildStdin, Command, Stdio},
+    path::Path,
+    process::{self, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc::Sender,
     thread,
     time::{Duration, Instant},
@@ -18,26 +19,27 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use schema::{Attempt, Event};
 
 use super::{scheduler::ProcessEnd, slots::Slot};
-use crate::ledger::{Job, write_json};
+use crate::ledger::{AttemptFolder, Job, write_json};
 
-/// libtorch frees its buffers after a step and wants the same ones in the next. By default glibc gives large ones
-/// back to the system in between, and a fifth of a training on the CPU goes into page faults.
+/// Makes glibc keep large buffers. libtorch frees its buffers after each step and allocates the same
+/// ones in the next; by default glibc returns them to the system in between, and page faults take
+/// a fifth of the time of a training on the CPU.
 const KEEP_BUFFERS: [(&str, &str); 2] = [
     ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
     ("MALLOC_TRIM_THRESHOLD_", "4294967296"),
 ];
 
-/// What a process tells the session, with the attempt that it speaks of.
+/// A notice from one attempt.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) job: Job,
     pub(super) attempt: u32,
-    pub(super) word: Word,
+    pub(super) notice: Notice,
 }
 
 #[derive(Debug)]
-pub(super) enum Word {
-    Said(Event),
+pub(super) enum Notice {
+    Event(Event),
     Exited(ProcessEnd),
 }
 
@@ -45,9 +47,9 @@ pub(super) enum Word {
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) attempt: u32,
-    /// When it last said something.
-    pub(super) heard: Instant,
-    /// Whether it was killed for its silence.
+    /// The time of its last event.
+    pub(super) last_event: Instant,
+    /// True if it was killed because it reported nothing for too long.
     pub(super) hung: bool,
     group: Option<Pid>,
     lifeline: ChildStdin,
@@ -60,12 +62,12 @@ impl Child {
         job: Job,
         attempt: &Attempt,
         slot: &Slot,
-        folder: &Path,
+        folder: &AttemptFolder,
         messages: Sender<Message>,
     ) -> io::Result<Child> {
-        let order = folder.join("attempt.json");
+        let order = folder.attempt();
         write_json(&order, attempt).map_err(io::Error::other)?;
-        let log = File::create(folder.join("log.txt"))?;
+        let log = File::create(folder.log())?;
         let mut command = Command::new(program);
         command
             .arg(&order)
@@ -82,43 +84,37 @@ impl Child {
         let mut process = command.spawn()?;
         let lifeline = process.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
-        let (number, folder) = (attempt.number, folder.to_owned());
-        thread::spawn(move || {
-            let tell = |word| {
-                messages.send(Message {
-                    job,
-                    attempt: number,
-                    word,
-                })
-            };
-            let end = listen(process, &folder, |event| tell(Word::Said(event)).is_ok());
-            // If nobody listens any more the orchestrator is leaving, and the lifeline ends the process.
-            let _ = tell(Word::Exited(end));
-        });
+        let reader = Reader {
+            job,
+            attempt: attempt.number,
+            folder: folder.clone(),
+            messages,
+        };
+        thread::spawn(move || reader.read_to_end(process));
         Ok(Child {
-            attempt: number,
-            heard: Instant::now(),
+            attempt: attempt.number,
+            last_event: Instant::now(),
             hung: false,
             group,
             lifeline,
         })
     }
 
-    /// Asks it to write a checkpoint and leave.
-    pub(super) fn ask_to_stop(&mut self) {
-        // If it is already gone there is nobody to ask.
+    /// Requests that it writes a checkpoint and exits.
+    pub(super) fn request_stop(&mut self) {
+        // An error means that it has exited already.
         let _ = self.lifeline.write_all(b"stop\n");
     }
 
-    /// Kills it if it has said nothing for longer than this.
+    /// Kills it if its last event is older than `limit`.
     pub(super) fn kill_if_silent(&mut self, limit: Duration) {
-        if !self.hung && self.heard.elapsed() > limit {
+        if !self.hung && self.last_event.elapsed() > limit {
             self.hung = true;
             self.kill();
         }
     }
 
-    /// Kills it and all it started.
+    /// Kills its process group.
     pub(super) fn kill(&self) {
         if let Some(group) = self.group {
             // An error means that nothing is left to kill.
@@ -133,46 +129,65 @@ impl Drop for Child {
     }
 }
 
-/// Keeps all it says in `events.jsonl`, passes on what is understood, and waits for its end.
-fn listen(
-    mut process: process::Child,
-    folder: &Path,
-    mut tell: impl FnMut(Event) -> bool,
-) -> ProcessEnd {
-    if let Some(output) = process.stdout.take() {
-        let mut events = OpenOptions::new()
+/// Reads the output of a process in a thread and sends what it finds to the session.
+struct Reader {
+    job: Job,
+    attempt: u32,
+    folder: AttemptFolder,
+    messages: Sender<Message>,
+}
+
+impl Reader {
+    /// Keeps all lines in the attempt's folder, sends the events, and waits for the process to end.
+    fn read_to_end(self, mut process: process::Child) {
+        if let Some(output) = process.stdout.take() {
+            self.read_events(output);
+        }
+        let end = match process.wait() {
+            Ok(status) => ProcessEnd {
+                code: status.code(),
+                signal: status.signal(),
+                last_line: last_line(&self.folder.log()),
+                hung: false,
+            },
+            Err(_) => ProcessEnd::default(),
+        };
+        self.send(Notice::Exited(end));
+    }
+
+    fn read_events(&self, output: ChildStdout) {
+        let mut copy = File::options()
             .append(true)
             .create(true)
-            .open(folder.join("events.jsonl"))
+            .open(self.folder.events())
             .ok();
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-            if let Some(file) = &mut events {
-                // The copy is for people; without space for it the run itself goes on.
+            if let Some(file) = &mut copy {
+                // The copy is for people; the run continues without it if the disk is full.
                 let _ = file.write_all(&[&line[..], b"\n"].concat());
             }
             if let Ok(event) = serde_json::from_slice(&line)
-                && !tell(event)
+                && !self.send(Notice::Event(event))
             {
                 break;
             }
         }
     }
-    match process.wait() {
-        Ok(status) => {
-            let (code, signal) = (status.code(), status.signal());
-            ProcessEnd {
-                code,
-                signal,
-                last_words: last_line(folder.join("log.txt")),
-                hung: false,
-            }
-        }
-        Err(_) => ProcessEnd::default(),
+
+    /// Returns false if the session has ended; then the lifeline ends the process.
+    fn send(&self, notice: Notice) -> bool {
+        let message = Message {
+            job: self.job,
+            attempt: self.attempt,
+            notice,
+        };
+        self.messages.send(message).is_ok()
     }
 }
 
-fn last_line(log: PathBuf) -> Option<String> {
-    let text = std::fs::read(log).ok()?;
+/// Returns the last line of a log that is not empty, shortened.
+fn last_line(log: &Path) -> Option<String> {
+    let text = fs::read(log).ok()?;
     let text = String::from_utf8_lossy(&text);
     let line = text
         .lines()

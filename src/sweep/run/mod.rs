@@ -1,7 +1,7 @@
 //! Executes a plan: one trainer process for each attempt at a job.
 //!
-//! The [`scheduler`] decides and does nothing; the [`session`] does and decides nothing; a [`child`] is one
-//! process; [`slots`] says where there is room. Whoever wants to show progress implements [`Watcher`].
+//! The [`scheduler`] decides, without side effects; the [`session`] carries the decisions out. A
+//! [`child`] is one process, [`slots`] is where processes can run, and a [`Watcher`] shows progress.
 
 mod child;
 pub mod scheduler;
@@ -12,21 +12,21 @@ pub mod trainer;
 use schema::Event;
 
 use crate::{
-    ledger::{End, Job},
+    ledger::{AttemptEnd, Job},
     plan::{Plan, Study, freshness::FreshnessOf},
 };
 
-/// Is told what happens; nothing depends on what it makes of it.
+/// Receives what happens, for display.
 pub trait Watcher {
     /// An attempt starts in a slot.
     fn started(&mut self, job: Job, attempt: u32, slot: &str);
-    /// A trainer said something.
-    fn said(&mut self, job: Job, event: &Event);
+    /// A trainer reported an event.
+    fn on_event(&mut self, job: Job, event: &Event);
     /// An attempt ended; `again` if another one follows.
-    fn ended(&mut self, job: Job, end: &End, again: bool);
-    /// A search is over.
+    fn ended(&mut self, job: Job, end: &AttemptEnd, again: bool);
+    /// A study ended.
     fn selected(&mut self, plan: &Plan, study: &Study);
-    /// Further jobs have turned out to be needed.
+    /// The plan has new jobs.
     fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf);
     /// Nothing happened for a moment.
     fn tick(&mut self);

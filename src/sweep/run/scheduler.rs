@@ -1,14 +1,13 @@
 //! Decides which jobs may start, and when.
 //!
-//! The scheduler holds no processes, files or clocks. It is told what happened ([`Input`]) and answers what to
-//! do ([`Action`]); [`super::session`] carries the answers out. All of retry, failure and interruption can
-//! therefore be read, and tested, in this one file.
+//! The scheduler is a pure state machine without processes, files or clocks: [`Scheduler::on`] maps
+//! an [`Input`] to [`Action`]s, and [`super::session`] carries them out. Retry, failure and
+//! interruption can therefore be read, and tested, in this one file.
 //!
-//! A job waits until all it depends on is done. Of the jobs that are ready, one that prepares comes before one
-//! that measures, and that before one that trains, so that results appear early; otherwise the order is the
-//! table's. An attempt that crashed or hung is made again a few
-//! times; a failure that the trainer itself reported is not, because it would only happen again. When a disk is
-//! full nothing new starts.
+//! A job waits until all jobs it depends on are done. Among the ready jobs, preparing comes before
+//! measuring and measuring before training, so that results appear early; ties are broken by the
+//! order of the table. An attempt that crashed or hung is repeated a few times. A failure that the
+//! trainer reported is not, because it would happen again. When a disk is full, nothing new starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,27 +15,27 @@ use petgraph::Direction;
 use schema::{Event, Failure, Finished, TrainingEnd};
 
 use crate::{
-    ledger::{End, Job},
+    ledger::{AttemptEnd, Job},
     plan::{
         Node, Plan,
         freshness::{Freshness, FreshnessOf},
     },
 };
 
-/// What happened.
+/// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// All is ready to begin.
+    /// The session begins.
     Begin,
-    /// A trainer said something.
-    Said(Job, Event),
-    /// A trainer's process is gone.
+    /// A trainer reported an event.
+    Event(Job, Event),
+    /// A trainer's process ended.
     Exited(Job, ProcessEnd),
-    /// The user wants to leave.
+    /// The user interrupted.
     Interrupt,
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessEnd {
     /// Its exit code, unless a signal killed it.
@@ -44,57 +43,57 @@ pub struct ProcessEnd {
     /// The signal that killed it.
     pub signal: Option<i32>,
     /// The last line of its log.
-    pub last_words: Option<String>,
-    /// Whether it was killed because it said nothing for too long.
+    pub last_line: Option<String>,
+    /// True if it was killed because it reported nothing for too long.
     pub hung: bool,
 }
 
-/// What to do.
+/// An instruction to the session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Start an attempt at a job in a slot.
     Start {
         /// The job.
         job: Job,
-        /// The slot, by its position.
+        /// The index of the slot.
         slot: usize,
     },
-    /// Put a result where others find it.
+    /// Publish a result in the ledger.
     Publish {
-        /// Whose.
+        /// The job.
         job: Job,
-        /// The result.
+        /// Its result.
         finished: Finished,
     },
-    /// Write down how an attempt ended.
+    /// Record the end of an attempt.
     Ended {
-        /// Of which job.
+        /// The job.
         job: Job,
-        /// How.
-        end: End,
-        /// Whether another attempt follows.
+        /// How the attempt ended.
+        end: AttemptEnd,
+        /// True if another attempt follows.
         again: bool,
     },
-    /// Ask a trainer to write a checkpoint and leave.
+    /// Request that a trainer writes a checkpoint and exits.
     Stop(Job),
     /// Kill a trainer.
     Kill(Job),
 }
 
-/// What became of all jobs.
+/// The number of jobs by what became of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Jobs whose results were there before.
+    /// Jobs whose results existed before.
     pub reused: usize,
-    /// Jobs that were done now.
+    /// Jobs that were done in this session.
     pub done: usize,
     /// Jobs that failed.
     pub failed: usize,
-    /// Jobs that could not start, because another failed or the sweep was interrupted.
+    /// Jobs that did not start or finish, because another failed or the sweep was interrupted.
     pub not_started: usize,
-    /// Whether the user interrupted.
+    /// True if the user interrupted.
     pub interrupted: bool,
-    /// Whether a disk was full.
+    /// True if a disk was full.
     pub disk_full: bool,
 }
 
@@ -109,7 +108,7 @@ pub struct Scheduler {
     disk_full: bool,
 }
 
-/// What comes first of the jobs that are ready: the kind of job, then its place in the table.
+/// The order of ready jobs: by the kind of job, then by the row of the table.
 type Rank = (u8, usize);
 
 #[derive(Debug)]
@@ -126,43 +125,44 @@ enum State {
     Waiting,
     Running {
         slot: usize,
-        last_word: Option<LastWord>,
+        report: Option<Box<Report>>,
     },
     Reused,
     Done,
     Failed,
 }
 
+/// The result that a trainer reported before its process ends.
 #[derive(Debug)]
-enum LastWord {
+enum Report {
     Finished(Finished),
     Failed(Failure, String),
 }
 
 impl Scheduler {
-    /// A scheduler for the stale jobs of a plan, with `slots` places for them.
+    /// Creates a scheduler for the stale jobs of a plan, `slots` of which may run at a time.
     pub fn new(plan: &Plan, freshness: &FreshnessOf, slots: usize, retries: u32) -> Scheduler {
-        let (jobs, ready) = (BTreeMap::new(), BTreeSet::new());
         let mut scheduler = Scheduler {
-            jobs,
-            ready,
+            jobs: BTreeMap::new(),
+            ready: BTreeSet::new(),
             slots: vec![None; slots],
             retries,
             interrupts: 0,
             disk_full: false,
         };
-        scheduler.learn(plan, freshness);
+        scheduler.add_jobs(plan, freshness);
         scheduler
     }
 
-    /// Takes in the jobs that a plan has grown by and answers what to do.
+    /// Adds the new jobs of a plan that has grown.
     pub fn grow(&mut self, plan: &Plan, freshness: &FreshnessOf) -> Vec<Action> {
-        self.learn(plan, freshness);
+        self.add_jobs(plan, freshness);
         self.fill()
     }
 
-    fn learn(&mut self, plan: &Plan, freshness: &FreshnessOf) {
-        let places = places(plan);
+    /// Adds the jobs of the plan that are not known yet.
+    fn add_jobs(&mut self, plan: &Plan, freshness: &FreshnessOf) {
+        let rows = rows(plan);
         let mut new = Vec::new();
         for index in plan.graph.node_indices() {
             if let Node::Job(job) = plan.graph[index]
@@ -174,7 +174,7 @@ impl Scheduler {
                 } else {
                     State::Reused
                 };
-                let rank = (urgency(job), places.get(&job).copied().unwrap_or(0));
+                let rank = (urgency(job), rows.get(&job).copied().unwrap_or(0));
                 self.jobs.insert(
                     job,
                     JobState {
@@ -195,17 +195,15 @@ impl Scheduler {
                 }
             }
         }
-        let startable = |job: &Job| {
-            self.jobs
-                .get(job)
-                .filter(|state| state.may_start())
-                .map(|state| (state.rank, *job))
-        };
-        self.ready
-            .extend(new.iter().filter_map(|(_, job)| startable(job)));
+        for (_, job) in new {
+            let state = &self.jobs[&job];
+            if state.may_start() {
+                self.ready.insert((state.rank, job));
+            }
+        }
     }
 
-    /// Lets a job wait for another, unless that is done.
+    /// Makes a job wait for another one, unless that is done.
     fn make_wait(&mut self, job: Job, before: Job) {
         let Some(state) = self.jobs.get_mut(&before) else {
             return;
@@ -219,24 +217,24 @@ impl Scheduler {
         }
     }
 
-    /// Takes in what happened and answers what to do, in that order.
+    /// Updates the state and returns what to do, in order.
     pub fn on(&mut self, input: Input) -> Vec<Action> {
         let mut actions = match input {
             Input::Begin => Vec::new(),
-            Input::Said(job, event) => self.said(job, event),
-            Input::Exited(job, end) => self.exited(job, &end),
-            Input::Interrupt => self.interrupt(),
+            Input::Event(job, event) => self.on_event(job, event),
+            Input::Exited(job, end) => self.on_exit(job, &end),
+            Input::Interrupt => self.on_interrupt(),
         };
         actions.extend(self.fill());
         actions
     }
 
-    /// Whether nothing runs and nothing can start.
+    /// True if nothing runs and nothing can start.
     pub fn is_over(&self) -> bool {
         self.slots.iter().all(Option::is_none) && (self.ready.is_empty() || self.is_draining())
     }
 
-    /// What became of all jobs.
+    /// Counts the jobs by what became of them.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally {
             interrupted: self.interrupts > 0,
@@ -254,10 +252,10 @@ impl Scheduler {
         tally
     }
 
-    fn said(&mut self, job: Job, event: Event) -> Vec<Action> {
-        let word = match event {
-            Event::Finished(finished) => LastWord::Finished(finished),
-            Event::Failed { class, message } => LastWord::Failed(class, message),
+    fn on_event(&mut self, job: Job, event: Event) -> Vec<Action> {
+        let reported = match event {
+            Event::Finished(finished) => Report::Finished(finished),
+            Event::Failed { class, message } => Report::Failed(class, message),
             Event::Started { .. }
             | Event::Progress { .. }
             | Event::Remark { .. }
@@ -266,31 +264,30 @@ impl Scheduler {
             | Event::Checkpoint { .. } => return Vec::new(),
         };
         if let Some(JobState {
-            state: State::Running { last_word, .. },
+            state: State::Running { report, .. },
             ..
         }) = self.jobs.get_mut(&job)
         {
-            *last_word = Some(word);
+            *report = Some(Box::new(reported));
         }
         Vec::new()
     }
 
-    fn exited(&mut self, job: Job, end: &ProcessEnd) -> Vec<Action> {
+    fn on_exit(&mut self, job: Job, end: &ProcessEnd) -> Vec<Action> {
         let Some(state) = self.jobs.get_mut(&job) else {
             return Vec::new();
         };
-        let State::Running { slot, last_word } =
-            std::mem::replace(&mut state.state, State::Waiting)
+        let State::Running { slot, report } = std::mem::replace(&mut state.state, State::Waiting)
         else {
             return Vec::new();
         };
         self.slots[slot] = None;
-        match last_word {
-            Some(LastWord::Finished(finished)) if end.code == Some(0) => self.finish(job, finished),
-            Some(LastWord::Failed(class, message)) => self.fail(job, class, message),
+        match report.map(|report| *report) {
+            Some(Report::Finished(finished)) if end.code == Some(0) => self.finish(job, finished),
+            Some(Report::Failed(class, message)) => self.fail(job, class, message),
             _ if self.interrupts > 0 => vec![Action::Ended {
                 job,
-                end: End::Stopped,
+                end: AttemptEnd::Stopped,
                 again: false,
             }],
             _ => self.crashed(job, end),
@@ -302,7 +299,8 @@ impl Scheduler {
         if let (Job::Train(run), Finished::Trained(trained)) = (job, &finished)
             && matches!(trained.end, TrainingEnd::Broken(_))
         {
-            // There is nothing to measure, alone or with others: the publication of the training is the run's record.
+            // There is nothing to measure, alone or in an ensemble: publishing the training
+            // publishes the run's record.
             let evaluate = Job::Evaluate(run);
             let ensembles = self
                 .jobs
@@ -318,7 +316,7 @@ impl Scheduler {
             Action::Publish { job, finished },
             Action::Ended {
                 job,
-                end: End::Finished,
+                end: AttemptEnd::Finished,
                 again: false,
             },
         ]
@@ -346,7 +344,7 @@ impl Scheduler {
         self.disk_full |= class == Failure::Disk;
         vec![Action::Ended {
             job,
-            end: End::Failed { class, message },
+            end: AttemptEnd::Failed { class, message },
             again: false,
         }]
     }
@@ -357,15 +355,9 @@ impl Scheduler {
         } else {
             Failure::Crashed
         };
-        let mut message = match (end.signal, end.code) {
-            _ if end.hung => "said nothing for too long and was killed".to_owned(),
-            (Some(9), _) => "killed by signal 9; out of memory?".to_owned(),
-            (Some(signal), _) => format!("killed by signal {signal}"),
-            (None, Some(code)) => format!("left with exit code {code} without a last word"),
-            (None, None) => "could not be started".to_owned(),
-        };
-        if let Some(words) = &end.last_words {
-            message = format!("{message}: {words}");
+        let mut message = describe_crash(end);
+        if let Some(line) = &end.last_line {
+            message = format!("{message}: {line}");
         }
         let Some(state) = self.jobs.get_mut(&job) else {
             return Vec::new();
@@ -377,13 +369,13 @@ impl Scheduler {
         self.ready.insert((state.rank, job));
         vec![Action::Ended {
             job,
-            end: End::Failed { class, message },
+            end: AttemptEnd::Failed { class, message },
             again: true,
         }]
     }
 
-    /// The first time trainers are asked to leave, the second time they are killed.
-    fn interrupt(&mut self) -> Vec<Action> {
+    /// Stops the trainers at the first interrupt and kills them at the second.
+    fn on_interrupt(&mut self) -> Vec<Action> {
         self.interrupts += 1;
         let running = self.slots.iter().flatten().copied();
         running
@@ -405,10 +397,7 @@ impl Scheduler {
         {
             self.slots[slot] = Some(job);
             if let Some(state) = self.jobs.get_mut(&job) {
-                state.state = State::Running {
-                    slot,
-                    last_word: None,
-                };
+                state.state = State::Running { slot, report: None };
             }
             actions.push(Action::Start { job, slot });
         }
@@ -426,24 +415,37 @@ impl JobState {
     }
 }
 
-/// Where in the table the result of a job appears first.
-fn places(plan: &Plan) -> BTreeMap<Job, usize> {
-    let mut places = BTreeMap::new();
-    for study in &plan.studies {
-        let runs = study.trials.iter().flat_map(|trial| &trial.runs);
-        places.extend(runs.map(|&run| (Job::Train(run), study.members.start)));
+/// Describes the end of a process that reported no result.
+fn describe_crash(end: &ProcessEnd) -> String {
+    match (end.signal, end.code) {
+        _ if end.hung => "reported nothing for too long and was killed".to_owned(),
+        (Some(9), _) => "killed by signal 9; out of memory?".to_owned(),
+        (Some(signal), _) => format!("killed by signal {signal}"),
+        (None, Some(code)) => format!("exited (code {code}) without reporting a result"),
+        (None, None) => "could not be started".to_owned(),
     }
-    for (place, member) in plan.members.iter().enumerate().rev() {
-        places.extend([Job::Train(member.run), Job::Evaluate(member.run)].map(|job| (job, place)));
-    }
-    places.extend(
-        plan.ensembles
-            .iter()
-            .map(|(&id, ensemble)| (Job::Ensemble(id), ensemble.members[0])),
-    );
-    places
 }
 
+/// Returns the first row of the table that depends on each job.
+fn rows(plan: &Plan) -> BTreeMap<Job, usize> {
+    let mut rows = BTreeMap::new();
+    for study in &plan.studies {
+        for &run in study.trials.iter().flat_map(|trial| &trial.runs) {
+            rows.insert(Job::Train(run), study.members.start);
+        }
+    }
+    // Backwards, so that the first row of a shared run remains.
+    for (row, member) in plan.members.iter().enumerate().rev() {
+        rows.insert(Job::Train(member.run), row);
+        rows.insert(Job::Evaluate(member.run), row);
+    }
+    for (&id, ensemble) in &plan.ensembles {
+        rows.insert(Job::Ensemble(id), ensemble.members[0]);
+    }
+    rows
+}
+
+/// Ranks the kinds of job; ready jobs of a lower rank start first.
 fn urgency(job: Job) -> u8 {
     match job {
         Job::Prepare(_) => 0,

@@ -1,4 +1,5 @@
-//! The loop that carries out what the scheduler decides: starts trainers, listens, publishes, writes down.
+//! The loop that carries out the scheduler's actions: starts trainers, receives their events,
+//! publishes results and keeps the journal.
 
 use std::{
     collections::BTreeMap,
@@ -13,20 +14,21 @@ use std::{
 
 use schema::{
     Attempt, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Finished, Metric, Outcome,
-    PROTOCOL, PrepareWork, Record, RunId, SCHEMA, StudyId, TrainWork, TrainingEnd, Work,
+    PROTOCOL, PrepareWork, Record, RunId, SCHEMA, StudyId, Task, TrainWork, Trained, TrainingEnd,
+    Work, WrongReply,
 };
 use thiserror::Error;
 
 use super::{
     Watcher,
-    child::{Child, Message, Word},
+    child::{Child, Message, Notice},
     scheduler::{Action, Input, ProcessEnd, Scheduler, Tally},
     slots::Slot,
 };
 use crate::{
     config::Sweep,
     ledger::{
-        End, Exit, Job, Ledger, LedgerError, RunState, absolute,
+        AttemptEnd, AttemptExit, Job, Ledger, LedgerError, RunStage, absolute,
         journal::{Decision, Journal},
         write_json,
     },
@@ -36,10 +38,10 @@ use crate::{
     },
 };
 
-/// How long to wait for news before looking at interrupts and letting the watcher redraw.
+/// The longest wait for a message before interrupts are checked and the watcher redraws.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Why the orchestrator could not go on. Finished runs are safe.
+/// The orchestrator cannot continue. Finished runs are kept.
 #[derive(Debug, Error)]
 pub enum SessionError {
     /// A result or an attempt could not be written.
@@ -48,15 +50,15 @@ pub enum SessionError {
     /// The journal could not be written.
     #[error("failed to write the journal in `{}`: {source}", folder.display())]
     Journal {
-        /// Where.
+        /// The results folder.
         folder: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// A trainer said that it finished something else than it was asked to do.
-    #[error("the trainer finished `{job}` with a result of another kind of job")]
-    WrongResult {
-        /// What it was asked to do.
+    /// A trainer replied to another kind of task.
+    #[error("the trainer reported for `{job}` the result of another kind of work")]
+    WrongReply {
+        /// The job.
         job: Job,
     },
 }
@@ -70,19 +72,19 @@ impl SessionError {
     }
 }
 
-/// Everything a session works with.
+/// One execution of a plan.
 pub struct Session<'a> {
-    /// What there is to do; grows as trials end.
+    /// The jobs; grows as trials end.
     pub plan: &'a mut Plan,
-    /// Where it is kept.
+    /// The results folder.
     pub ledger: &'a Ledger,
     /// The trainer's executable.
     pub trainer: &'a Path,
-    /// Where there is room.
+    /// The slots for trainers.
     pub slots: &'a [Slot],
-    /// What the plan is of.
+    /// The sweep of the plan.
     pub sweep: &'a Sweep,
-    /// How often the user asked to leave.
+    /// The number of interrupts by the user so far.
     pub interrupts: &'a AtomicU32,
 }
 
@@ -97,10 +99,10 @@ struct Running<'r, 'a> {
 }
 
 impl Session<'_> {
-    /// Runs all stale jobs to their end.
+    /// Runs all stale jobs.
     ///
     /// # Errors
-    /// The orchestrator itself could not go on; failures of jobs are in the tally.
+    /// The orchestrator itself cannot continue; failed jobs are in the tally.
     pub fn run(
         &mut self,
         freshness: FreshnessOf,
@@ -110,21 +112,19 @@ impl Session<'_> {
             .map_err(|source| SessionError::journal(self.ledger, source))?
             .0;
         for (&data, planned) in &self.plan.data {
-            planned
-                .source
-                .iter()
-                .try_for_each(|source| self.ledger.place_images(data, source))?;
+            if let Some(source) = &planned.source {
+                self.ledger.place_images(data, source)?;
+            }
         }
         let (sender, receiver) = mpsc::channel();
-        let (children, exits) = (BTreeMap::new(), BTreeMap::new());
         let retries = self.sweep.resources.retries;
         let mut scheduler = Scheduler::new(self.plan, &freshness, self.slots.len(), retries);
         let mut running = Running {
             session: self,
             freshness,
             journal,
-            children,
-            exits,
+            children: BTreeMap::new(),
+            exits: BTreeMap::new(),
             sender,
             receiver,
         };
@@ -134,10 +134,10 @@ impl Session<'_> {
         })?;
         running.keep_studies()?;
         running.carry_out(scheduler.on(Input::Begin), watcher)?;
-        let mut heeded = 0;
+        let mut handled = 0;
         while !scheduler.is_over() {
-            if running.session.interrupts.load(Ordering::Relaxed) > heeded {
-                heeded += 1;
+            if running.session.interrupts.load(Ordering::Relaxed) > handled {
+                handled += 1;
                 running.carry_out(scheduler.on(Input::Interrupt), watcher)?;
             }
             if let Some(input) = running.next(watcher) {
@@ -171,7 +171,7 @@ impl Session<'_> {
                 Work::Train(TrainWork {
                     recipe: planned.identity.recipe.clone(),
                     data: absolute(&self.ledger.data(planned.data)),
-                    run: absolute(&self.ledger.run(run)),
+                    run: absolute(self.ledger.run(run).path()),
                     weights: planned.weights.as_deref().map(absolute),
                     checkpoint_seconds: self.sweep.resources.checkpoint_seconds,
                 })
@@ -181,7 +181,7 @@ impl Session<'_> {
                 Work::Evaluate(EvaluateWork {
                     recipe: planned.identity.recipe.clone(),
                     data: absolute(&self.ledger.data(planned.data)),
-                    run: absolute(&self.ledger.run(run)),
+                    run: absolute(self.ledger.run(run).path()),
                     metrics: self.metrics_of(run)?,
                 })
             }
@@ -190,26 +190,27 @@ impl Session<'_> {
                 let members = runs.iter().map(|run| {
                     (
                         self.plan.runs[run].identity.recipe.clone(),
-                        absolute(&self.ledger.run(*run)),
+                        absolute(self.ledger.run(*run).path()),
                     )
                 });
                 Work::Ensemble(EnsembleWork {
                     members: members.collect(),
                     data: absolute(&self.ledger.data(self.plan.runs[&runs[0]].data)),
-                    into: absolute(&self.ledger.ensemble(id)),
+                    into: absolute(self.ledger.ensemble(id).path()),
                     metrics: self.metrics_of_ensemble(id)?,
                 })
             }
         })
     }
 
-    /// What is asked for and what was measured before: two sweeps that share a run both keep their columns.
+    /// Returns the metrics of the sweep and those measured before: two sweeps that share a run both
+    /// keep their columns.
     fn metrics_of(&self, run: RunId) -> Result<Vec<Metric>, LedgerError> {
         let mut metrics = self
             .sweep
             .report
             .metrics(&self.plan.runs[&run].identity.recipe.dataset);
-        if let RunState::Recorded(Record {
+        if let RunStage::Recorded(Record {
             outcome: Outcome::Finished(evaluated),
             ..
         }) = self.ledger.state(run)?
@@ -241,77 +242,67 @@ impl Session<'_> {
         &self.plan.ensembles[&id].runs
     }
 
+    /// Writes the result of a job where other jobs and reports find it.
     fn publish(&self, job: Job, finished: Finished) -> Result<(), SessionError> {
-        match (job, finished) {
-            (Job::Prepare(_), Finished::Prepared(_)) => {}
-            (Job::Train(run), Finished::Trained(trained)) => {
-                if let TrainingEnd::Broken(how) = trained.end {
-                    // Before `trained.json`: a run with that file alone would be measured.
-                    let outcome = Outcome::Broken {
-                        how,
-                        step: trained.steps,
-                    };
-                    self.ledger.publish_record(&Record {
-                        schema: SCHEMA,
-                        run,
-                        outcome,
-                    })?;
-                }
-                self.ledger.publish_trained(run, &trained)?;
-                if self.plan.runs[&run].member.is_none() {
-                    // A trial has told all that it is for.
-                    self.ledger.remove_model(run)?;
-                }
+        match job {
+            Job::Prepare(_) => reply::<PrepareWork>(job, finished).map(|_| ()),
+            Job::Train(run) => self.publish_trained(run, &reply::<TrainWork>(job, finished)?),
+            Job::Evaluate(run) => {
+                let evaluated = reply::<EvaluateWork>(job, finished)?;
+                self.publish_outcome(run, Outcome::Finished(evaluated))
             }
-            (Job::Evaluate(run), Finished::Evaluated(evaluated)) => {
-                let outcome = Outcome::Finished(evaluated);
-                self.ledger.publish_record(&Record {
+            Job::Ensemble(id) => {
+                let record = EnsembleRecord {
                     schema: SCHEMA,
-                    run,
-                    outcome,
-                })?;
+                    runs: self.runs_of(id).to_vec(),
+                    evaluated: reply::<EnsembleWork>(job, finished)?,
+                };
+                Ok(self.ledger.publish_ensemble(id, &record)?)
             }
-            (Job::Ensemble(id), Finished::Evaluated(evaluated)) => {
-                let runs = self.runs_of(id).to_vec();
-                self.ledger.publish_ensemble(
-                    id,
-                    &EnsembleRecord {
-                        schema: SCHEMA,
-                        runs,
-                        evaluated,
-                    },
-                )?;
-            }
-            (
-                job,
-                Finished::Imported { .. }
-                | Finished::Inspected(_)
-                | Finished::Sheet { .. }
-                | Finished::Fitted { .. }
-                | Finished::Prepared(_)
-                | Finished::Trained(_)
-                | Finished::Evaluated(_)
-                | Finished::Measured(_)
-                | Finished::Drawn { .. }
-                | Finished::Probed { .. },
-            ) => {
-                return Err(SessionError::WrongResult { job });
-            }
+        }
+    }
+
+    fn publish_trained(&self, run: RunId, trained: &Trained) -> Result<(), SessionError> {
+        if let TrainingEnd::Broken(how) = trained.end {
+            // Before `trained.json`: a run with that file alone would be measured.
+            let step = trained.steps;
+            self.publish_outcome(run, Outcome::Broken { how, step })?;
+        }
+        self.ledger.publish_trained(run, trained)?;
+        let is_trial = self.plan.runs[&run].member.is_none();
+        if is_trial {
+            // Nothing is measured on a trial's network: its validation scores are its result.
+            self.ledger.remove_model(run)?;
         }
         Ok(())
     }
+
+    fn publish_outcome(&self, run: RunId, outcome: Outcome) -> Result<(), SessionError> {
+        let record = Record {
+            schema: SCHEMA,
+            run,
+            outcome,
+        };
+        Ok(self.ledger.publish_record(&record)?)
+    }
 }
 
-/// The run whose training is over, one way or another.
+/// Returns the reply to a job's task.
+fn reply<T: Task>(job: Job, finished: Finished) -> Result<T::Reply, SessionError> {
+    T::Reply::try_from(finished).map_err(|WrongReply| SessionError::WrongReply { job })
+}
+
+/// Returns the run whose training has ended, successfully or not.
 fn trained(input: &Input) -> Option<RunId> {
-    match input {
-        Input::Exited(Job::Train(run), _) => Some(*run),
-        _ => None,
+    if let Input::Exited(Job::Train(run), _) = input {
+        Some(*run)
+    } else {
+        None
     }
 }
 
 impl Running<'_, '_> {
-    /// Lets the studies that a run is a trial of go on.
+    /// Continues the studies that have the run among their trials.
     fn grow(
         &mut self,
         run: RunId,
@@ -356,7 +347,7 @@ impl Running<'_, '_> {
         self.carry_out(actions, watcher)
     }
 
-    /// Writes down which points the studies have decided on.
+    /// Keeps the points that the studies have chosen, in the ledger.
     fn keep_studies(&mut self) -> Result<(), SessionError> {
         let Session { plan, ledger, .. } = &mut *self.session;
         for study in plan
@@ -375,12 +366,12 @@ impl Running<'_, '_> {
         Ok(())
     }
 
-    /// What happens next that the scheduler has to know; `None` after a moment without news.
+    /// Waits for the next input of the scheduler; `None` after a moment without one.
     fn next(&mut self, watcher: &mut dyn Watcher) -> Option<Input> {
         if let Some(limit) = self.session.sweep.resources.silence() {
-            self.children
-                .values_mut()
-                .for_each(|child| child.kill_if_silent(limit));
+            for child in self.children.values_mut() {
+                child.kill_if_silent(limit);
+            }
         }
         let message = match self.receiver.recv_timeout(TICK) {
             Ok(message) => message,
@@ -389,18 +380,18 @@ impl Running<'_, '_> {
                 return None;
             }
         };
-        // The last words of an attempt that was given up are not those of the one after it.
+        // A late message of an earlier attempt must not be taken for one of the current attempt.
         let child = self
             .children
             .get_mut(&message.job)
             .filter(|child| child.attempt == message.attempt)?;
-        match message.word {
-            Word::Said(event) => {
-                child.heard = Instant::now();
-                watcher.said(message.job, &event);
-                Some(Input::Said(message.job, event))
+        match message.notice {
+            Notice::Event(event) => {
+                child.last_event = Instant::now();
+                watcher.on_event(message.job, &event);
+                Some(Input::Event(message.job, event))
             }
-            Word::Exited(end) => {
+            Notice::Exited(end) => {
                 let end = ProcessEnd {
                     hung: child.hung,
                     ..end
@@ -423,7 +414,7 @@ impl Running<'_, '_> {
                 Action::Ended { job, end, again } => self.ended(job, end, again, watcher)?,
                 Action::Stop(job) => {
                     if let Some(child) = self.children.get_mut(&job) {
-                        child.ask_to_stop();
+                        child.request_stop();
                     }
                 }
                 Action::Kill(job) => {
@@ -472,7 +463,7 @@ impl Running<'_, '_> {
         );
         let child = child.map_err(|source| LedgerError::Io {
             doing: "start the trainer for",
-            path: folder,
+            path: folder.path().to_owned(),
             source,
         })?;
         self.children.insert(job, child);
@@ -482,7 +473,7 @@ impl Running<'_, '_> {
     fn ended(
         &mut self,
         job: Job,
-        end: End,
+        end: AttemptEnd,
         again: bool,
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
@@ -494,11 +485,11 @@ impl Running<'_, '_> {
             .session
             .ledger
             .attempt_folder(job, child.attempt)
-            .join("exit.json");
+            .exit();
         let process = self.exits.remove(&job).unwrap_or_default();
         write_json(
             &path,
-            &Exit {
+            &AttemptExit {
                 end: end.clone(),
                 code: process.code,
                 signal: process.signal,

@@ -1,61 +1,85 @@
-//! The trainer's executable: where it is, and whether it can work here.
+//! The trainer's executable: finds it, checks that it can work here, and runs single tasks with it.
+//!
+//! A sweep starts trainers through [`super::session`]; commands that do one thing, such as
+//! `sweep evaluate`, use [`Foreground`].
 
 use std::{
     env,
     io::{self, BufRead, BufReader, Write},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{ChildStdout, Command, ExitStatus, Stdio},
 };
 
-use schema::{Attempt, Description, Event, PROTOCOL};
+use schema::{Attempt, Description, Device, Event, PROTOCOL, Task, Work};
+use tempfile::NamedTempFile;
 use thiserror::Error;
 
-/// Why there is no trainer to work with.
+/// The exit code of a trainer that stopped on request; see [`Attempt`].
+const STOPPED: i32 = 3;
+
+/// A trainer cannot be used, or a task in the foreground failed.
 #[derive(Debug, Error)]
 pub enum TrainerError {
-    /// There is no such program.
+    /// There is no trainer.
     #[error("there is no `sweep-trainer` beside `{}` nor on the PATH; build it with `cargo build --workspace`, or install it with `make install`", beside.display())]
     NotFound {
-        /// The orchestrator's own executable.
+        /// The executable of `sweep`.
         beside: PathBuf,
     },
-    /// It cannot be started.
+    /// The trainer cannot be started.
     #[error("failed to start the trainer `{}`: {source}", program.display())]
     Start {
-        /// Which program.
+        /// The trainer's path.
         program: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// It starts, but the system cannot load libtorch for it.
+    /// The system cannot load the trainer's libtorch.
     #[error("the trainer `{}` cannot load libtorch ({detail}); run `make setup` to get it, then build again", program.display())]
     NoLibtorch {
-        /// Which program.
+        /// The trainer's path.
         program: PathBuf,
-        /// The loader's words.
+        /// The loader's message.
         detail: String,
     },
-    /// It starts, but does not answer as it should.
-    #[error("`{}` is no trainer for this version of sweep: {detail}; build both with `cargo build --workspace`", program.display())]
+    /// The program does not answer like a trainer of this version.
+    #[error("`{}` is not a trainer for this version of sweep: {detail}; build both with `cargo build --workspace`", program.display())]
     Incompatible {
-        /// Which program.
+        /// The trainer's path.
         program: PathBuf,
-        /// What it did.
+        /// The difference.
         detail: String,
     },
+    /// The trainer reported a failure.
+    #[error("{message}")]
+    Failed {
+        /// The trainer's message.
+        message: String,
+    },
+    /// The trainer exited without a result.
+    #[error("the trainer exited ({}) without reporting a result", ending(status))]
+    NoResult {
+        /// How its process ended.
+        status: ExitStatus,
+    },
+    /// The trainer replied to another kind of task.
+    #[error("the trainer reported the result of another kind of work")]
+    WrongReply,
 }
 
-/// A trainer that answered.
+/// A trainer that can work here.
 #[derive(Clone, Debug)]
 pub struct Trainer {
     /// Its executable.
     pub program: PathBuf,
-    /// What it said of itself.
+    /// Its answer to `--describe`.
     pub description: Description,
 }
 
 impl Trainer {
-    /// Finds the trainer (`chosen`, or beside this executable, or on the PATH) and asks who it is.
+    /// Finds the trainer (`chosen`, or beside this executable, or on the PATH) and runs it with
+    /// `--describe`.
     ///
     /// # Errors
     /// There is none, or it cannot work here.
@@ -76,26 +100,26 @@ impl Trainer {
                 detail: loader_detail(line),
             });
         }
-        let incompatible = |detail: String| TrainerError::Incompatible {
-            program: program.clone(),
-            detail,
-        };
-        let description: Description = serde_json::from_slice(&output.stdout).map_err(|error| {
-            incompatible(format!(
-                "its answer to --describe is not understood ({error})"
-            ))
-        })?;
-        if description.protocol != PROTOCOL {
-            return Err(incompatible(format!(
-                "it speaks protocol {}, not {PROTOCOL}",
-                description.protocol
-            )));
+        match description(&output.stdout) {
+            Ok(description) => Ok(Trainer {
+                program,
+                description,
+            }),
+            Err(detail) => Err(TrainerError::Incompatible { program, detail }),
         }
-        Ok(Trainer {
-            program,
-            description,
-        })
     }
+}
+
+fn description(answer: &[u8]) -> Result<Description, String> {
+    let description: Description = serde_json::from_slice(answer)
+        .map_err(|error| format!("its answer to --describe cannot be read ({error})"))?;
+    if description.protocol != PROTOCOL {
+        return Err(format!(
+            "it uses protocol {}, not {PROTOCOL}",
+            description.protocol
+        ));
+    }
+    Ok(description)
 }
 
 fn beside_or_on_path() -> Result<PathBuf, TrainerError> {
@@ -117,7 +141,7 @@ fn is_loader_error(line: &str) -> bool {
     line.contains("error while loading shared libraries") || line.contains("symbol lookup error")
 }
 
-/// Without the program's name, which the message has already.
+/// Returns the loader's message without the program's name.
 fn loader_detail(line: &str) -> String {
     line.splitn(3, ": ")
         .last()
@@ -126,66 +150,111 @@ fn loader_detail(line: &str) -> String {
         .to_owned()
 }
 
-/// What a trainer is told in answer to an event.
+/// How the orchestrator answers an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Nothing.
-    GoOn,
-    /// To write a checkpoint and leave.
+    /// The work continues.
+    Continue,
+    /// The trainer writes a checkpoint and exits.
     Stop,
 }
 
-/// Has one attempt made in the foreground, and returns its last word.
-///
-/// # Errors
-/// The trainer cannot be started.
-pub fn converse(
-    trainer: &Trainer,
-    attempt: &Attempt,
-    mut hear: impl FnMut(&Event),
-) -> Result<Option<Event>, TrainerError> {
-    dialogue(trainer, attempt, |event| {
-        hear(event);
-        Answer::GoOn
-    })
+/// Runs single attempts while the user waits, outside of any sweep.
+#[derive(Clone, Copy, Debug)]
+pub struct Foreground<'a> {
+    /// The trainer to start.
+    pub trainer: &'a Trainer,
+    /// The device to compute on.
+    pub device: Device,
+    /// CPU threads to use.
+    pub threads: u32,
 }
 
-/// The same with a word to the trainer now and then.
-///
-/// # Errors
-/// The trainer cannot be started.
-pub fn dialogue(
-    trainer: &Trainer,
-    attempt: &Attempt,
-    mut hear: impl FnMut(&Event) -> Answer,
-) -> Result<Option<Event>, TrainerError> {
-    let start = |source| TrainerError::Start {
-        program: trainer.program.clone(),
-        source,
-    };
-    let mut order = tempfile::NamedTempFile::new().map_err(start)?;
-    serde_json::to_writer(&mut order, attempt).map_err(|error| start(error.into()))?;
-    order.flush().map_err(start)?;
-    let mut process = Command::new(&trainer.program)
-        .arg(order.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(start)?;
-    let mut last = None;
-    if let Some(output) = process.stdout.take() {
-        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-            if let Ok(event) = serde_json::from_slice(&line) {
-                if hear(&event) == Answer::Stop
-                    && let Some(lifeline) = &mut process.stdin
-                {
-                    // If it is already gone there is nobody to ask.
-                    let _ = lifeline.write_all(b"stop\n");
-                }
-                last = Some(event);
-            }
+impl Foreground<'_> {
+    /// Makes one attempt at a task. Returns its reply; `None` if the trainer stopped on request.
+    ///
+    /// # Errors
+    /// The trainer cannot be started, fails, or does not reply to this task.
+    pub fn attempt<T: Task>(
+        &self,
+        task: T,
+        on_event: impl FnMut(&Event) -> Answer,
+    ) -> Result<Option<T::Reply>, TrainerError> {
+        let (last, status) = self.converse(task.into(), on_event)?;
+        match last {
+            Some(Event::Finished(finished)) if status.success() => T::Reply::try_from(finished)
+                .map(Some)
+                .map_err(|_| TrainerError::WrongReply),
+            Some(Event::Failed { message, .. }) => Err(TrainerError::Failed { message }),
+            _ if status.code() == Some(STOPPED) => Ok(None),
+            _ => Err(TrainerError::NoResult { status }),
         }
     }
-    process.wait().map_err(start)?;
-    Ok(last)
+
+    /// Runs a trainer and returns its last event and how its process ended.
+    fn converse(
+        &self,
+        work: Work,
+        mut on_event: impl FnMut(&Event) -> Answer,
+    ) -> Result<(Option<Event>, ExitStatus), TrainerError> {
+        let attempt = Attempt {
+            protocol: PROTOCOL,
+            number: 1,
+            device: self.device,
+            threads: self.threads,
+            work,
+        };
+        let file = attempt_file(&attempt).map_err(|source| self.cannot_start(source))?;
+        let mut process = Command::new(&self.trainer.program)
+            .arg(file.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|source| self.cannot_start(source))?;
+        let mut last = None;
+        for event in events(process.stdout.take()) {
+            if on_event(&event) == Answer::Stop
+                && let Some(lifeline) = &mut process.stdin
+            {
+                // An error means that the trainer has exited already.
+                let _ = lifeline.write_all(b"stop\n");
+            }
+            last = Some(event);
+        }
+        let status = process.wait().map_err(|source| self.cannot_start(source))?;
+        Ok((last, status))
+    }
+
+    fn cannot_start(&self, source: io::Error) -> TrainerError {
+        TrainerError::Start {
+            program: self.trainer.program.clone(),
+            source,
+        }
+    }
+}
+
+/// Writes an attempt into a temporary file, which is removed when it is dropped.
+fn attempt_file(attempt: &Attempt) -> io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    serde_json::to_writer(&mut file, attempt)?;
+    file.flush()?;
+    Ok(file)
+}
+
+/// Returns the events in a trainer's output; lines that are not events are skipped.
+fn events(output: Option<ChildStdout>) -> impl Iterator<Item = Event> {
+    output
+        .into_iter()
+        .flat_map(|output| BufReader::new(output).split(b'\n'))
+        .map_while(Result::ok)
+        .filter_map(|line| serde_json::from_slice(&line).ok())
+}
+
+/// Describes the end of a process: `code 1`, `signal 9`.
+fn ending(status: &ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "unknown status".to_owned(),
+    }
 }

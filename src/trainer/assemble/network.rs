@@ -140,7 +140,7 @@ fn torchscript(
     image_size: i64,
 ) -> Result<model::Backbone, Failed> {
     let file = file.ok_or_else(|| {
-        Failed::data("the attempt does not say where the TorchScript module lies")
+        Failed::data("the attempt does not emit where the TorchScript module lies")
     })?;
     let Seen {
         colours,

@@ -1,11 +1,11 @@
 //! Says which part of a training step gives other bits the second time.
 
 use dml::{gradient_cache::Embedded, memory::Arrivals};
-use schema::{Event, Finished, TrainWork};
+use schema::{Event, ProbeWork, Probed};
 use tch::Tensor;
 
 use super::{Ground, Session, split};
-use crate::{End, Failed, Listener};
+use crate::{Emit, Failed};
 
 /// How often the first step is compared with itself.
 const TIMES: usize = 4;
@@ -15,17 +15,18 @@ const TIMES: usize = 4;
 /// # Errors
 /// If the data is not there or the recipe is impossible.
 pub(crate) fn probe(
-    work: &TrainWork,
+    work: &ProbeWork,
     threads: u32,
     device: tch::Device,
-    say: Listener,
-) -> Result<End, Failed> {
+    emit: Emit,
+) -> Result<Probed, Failed> {
+    let work = &work.training;
     let data = split::open(&work.recipe, &work.data)?;
     let Some(training) = &work.recipe.training else {
         return Err(Failed::recipe("nothing is trained"));
     };
     let ground = Ground::new(work, training, &data, threads, device)?;
-    say(Event::Started { from: 0 });
+    emit(Event::Started { from: 0 });
     let first = Session::fresh(&ground)?.trace(&ground)?;
     let mut different: Vec<String> = Vec::new();
     for _ in 1..TIMES {
@@ -40,7 +41,7 @@ pub(crate) fn probe(
             }
         }
     }
-    Ok(End::Finished(Finished::Probed { different }))
+    Ok(Probed { different })
 }
 
 impl Session {

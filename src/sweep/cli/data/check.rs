@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use clap::Args;
-use schema::{Finished, InspectWork, Inspected, InspectedHalf, InspectedImage, Work};
+use schema::{InspectWork, Inspected, InspectedHalf, InspectedImage};
 
 use super::{
-    super::{Exit, counted, foreground::no_last_word, progress::Bar, show},
+    super::{Exit, counted, progress::Bar, show},
     Added,
 };
 
@@ -32,16 +32,9 @@ impl Check {
         let (dataset, source) = self.added.find()?;
         let bar = Bar::images(&format!("checking {}", dataset.title()));
         let title = format!("{} in `{}`", dataset.title(), source.display());
-        match self
-            .added
-            .attempt(Work::Inspect(InspectWork { dataset, source }), &bar)?
-        {
-            Finished::Inspected(found) => {
-                show(&format!("{title}\n{}", described(&found)))?;
-                verdict(&found)
-            }
-            _ => Err(no_last_word()),
-        }
+        let found = self.added.attempt(InspectWork { dataset, source }, &bar)?;
+        show(&format!("{title}\n{}", described(&found)))?;
+        verdict(&found)
     }
 }
 

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use schema::{Finished, Half, SheetWork, Work};
+use schema::{Half, SheetWork};
 
 use super::{
-    super::{Exit, counted, foreground::no_last_word, progress::Bar, show, tell},
+    super::{Exit, counted, progress::Bar, show, tell},
     Added,
 };
 use crate::ledger::absolute;
@@ -62,20 +62,15 @@ impl Show {
             per_class,
             into: into.clone(),
         };
-        match self.added.attempt(Work::Sheet(work), &bar)? {
-            Finished::Sheet {
-                classes,
-                images,
-                corrupt,
-            } => {
-                tell(&format!(
-                    "{} of {classes} classes",
-                    counted(images as usize, "image")
-                ));
-                corrupt.iter().for_each(|line| tell(&format!("  {line}")));
-                show(&format!("{}\n", into.display()))
-            }
-            _ => Err(no_last_word()),
+        let drawn = self.added.attempt(work, &bar)?;
+        tell(&format!(
+            "{} of {} classes",
+            counted(drawn.images as usize, "image"),
+            drawn.classes
+        ));
+        for line in &drawn.corrupt {
+            tell(&format!("  {line}"));
         }
+        show(&format!("{}\n", into.display()))
     }
 }

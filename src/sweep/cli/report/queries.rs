@@ -1,15 +1,15 @@
 //! What a run or an ensemble measured for each query, as `queries.csv` in its folder has it.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use report::{Queries, Row, Together};
 use schema::{EnsembleId, Metric, RunId};
 use serde::Deserialize;
 
-use crate::{ledger::Ledger, plan::Plan};
+use crate::{
+    ledger::{Ledger, RunFolder},
+    plan::Plan,
+};
 
 /// One line of the file; what is not measured, or of a query that has nothing to find, is empty.
 #[derive(Debug, Deserialize)]
@@ -57,10 +57,10 @@ impl<'a> Folders<'a> {
 
     /// What a row's run measured for each query. None if its file is not there or does not tell.
     pub(super) fn queries(&self, row: &Row, metric: Metric) -> Option<Queries> {
-        read(&self.folder(row).join("queries.csv"), metric)
+        read(&self.folder(row).queries(), metric)
     }
 
-    fn folder(&self, row: &Row) -> PathBuf {
+    fn folder(&self, row: &Row) -> RunFolder {
         let ensemble = self
             .ensembles
             .get(&row.run)

@@ -8,7 +8,7 @@ use schema::{EnsembleId, Outcome, RunId};
 use crate::{
     cli::counted,
     config::Sweep,
-    ledger::{End, Job, Ledger, LedgerError, RunState as OnDisk},
+    ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
     plan::{Member, Plan},
 };
 
@@ -84,7 +84,7 @@ pub(in crate::cli) fn state_of_ensemble(
     if let Some(record) = ledger.ensemble_record(id)? {
         return Ok(RunState::Finished(record.evaluated));
     }
-    if let Some(End::Failed { class, message }) =
+    if let Some(AttemptEnd::Failed { class, message }) =
         ledger.last_exit(Job::Ensemble(id))?.map(|exit| exit.end)
     {
         return Ok(RunState::Failed { class, message });
@@ -127,7 +127,7 @@ pub(in crate::cli) fn state_of(
     plan: &Plan,
     ledger: &Ledger,
 ) -> Result<RunState, LedgerError> {
-    if let OnDisk::Recorded(record) = ledger.state(run)? {
+    if let RunStage::Recorded(record) = ledger.state(run)? {
         return Ok(match record.outcome {
             Outcome::Finished(evaluated) => RunState::Finished(evaluated),
             Outcome::Broken { how, step } => RunState::Broken { how, step },
@@ -141,7 +141,9 @@ pub(in crate::cli) fn state_of(
         .into_iter()
         .flatten()
     {
-        if let Some(End::Failed { class, message }) = ledger.last_exit(job)?.map(|exit| exit.end) {
+        if let Some(AttemptEnd::Failed { class, message }) =
+            ledger.last_exit(job)?.map(|exit| exit.end)
+        {
             return Ok(RunState::Failed { class, message });
         }
     }

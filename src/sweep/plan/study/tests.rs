@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    ledger::{Exit, write_json},
+    ledger::{AttemptExit, write_json},
     plan::Node,
 };
 
@@ -91,13 +91,13 @@ impl Desk {
 
     fn fail(&self, run: RunId, class: Failure) {
         let (_, folder) = self.ledger.new_attempt(Job::Train(run)).unwrap();
-        let end = End::Failed {
+        let end = AttemptEnd::Failed {
             class,
             message: "made to".to_owned(),
         };
         write_json(
-            &folder.join("exit.json"),
-            &Exit {
+            &folder.exit(),
+            &AttemptExit {
                 end,
                 code: Some(1),
                 signal: None,

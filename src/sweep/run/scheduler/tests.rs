@@ -24,7 +24,7 @@ const TWO_METHODS: &str = r#"
     loss.contrastive = {}
 "#;
 
-/// A scheduler with the plan of two methods on one data set, told and asked by hand.
+/// A scheduler with the plan of two methods on one data set, driven by hand.
 struct Stage {
     scheduler: Scheduler,
     prepare: Job,
@@ -60,16 +60,16 @@ impl Stage {
                 classes: 4,
                 images: 80,
                 gallery: None,
-                lone: 0,
+                without_positive: 0,
                 scores: Scores::new(),
             }),
         };
-        self.say(job, Event::Finished(finished));
+        self.emit(job, Event::Finished(finished));
         self.exit(job, Some(0), None)
     }
 
-    fn say(&mut self, job: Job, event: Event) {
-        assert_eq!(self.scheduler.on(Input::Said(job, event)), []);
+    fn emit(&mut self, job: Job, event: Event) {
+        assert_eq!(self.scheduler.on(Input::Event(job, event)), []);
     }
 
     fn exit(&mut self, job: Job, code: Option<i32>, signal: Option<i32>) -> Vec<Action> {
@@ -149,7 +149,7 @@ fn a_result_is_published_before_it_is_written_down_as_finished() {
     assert!(matches!(
         actions[1],
         Action::Ended {
-            end: End::Finished,
+            end: AttemptEnd::Finished,
             ..
         }
     ));
@@ -167,7 +167,7 @@ fn a_crash_is_tried_again_as_often_as_allowed_and_then_fails() {
         &second[0],
         Action::Ended {
             again: false,
-            end: End::Failed {
+            end: AttemptEnd::Failed {
                 class: Failure::Crashed,
                 ..
             },
@@ -197,7 +197,7 @@ fn an_attempt_that_hung_is_made_again_and_called_by_its_name() {
     };
     let actions = stage.scheduler.on(Input::Exited(stage.prepare, hung));
     let Action::Ended {
-        end: End::Failed {
+        end: AttemptEnd::Failed {
             class: Failure::Hung,
             message,
         },
@@ -207,16 +207,16 @@ fn an_attempt_that_hung_is_made_again_and_called_by_its_name() {
     else {
         panic!("{actions:?}");
     };
-    assert_eq!(message, "said nothing for too long and was killed");
+    assert_eq!(message, "reported nothing for too long and was killed");
 }
 
 #[test]
-fn a_good_last_word_with_a_bad_exit_is_a_crash() {
+fn a_good_result_with_a_bad_exit_is_a_crash() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let job = Job::Train(stage.runs[0]);
-    stage.say(
+    stage.emit(
         job,
         Event::Finished(Finished::Trained(trained(TrainingEnd::Completed))),
     );
@@ -232,7 +232,7 @@ fn a_reported_failure_is_not_tried_again_and_does_not_stop_the_others() {
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
-    stage.say(
+    stage.emit(
         a,
         Event::Failed {
             class: Failure::Data,
@@ -248,7 +248,7 @@ fn a_full_disk_lets_the_running_end_and_starts_nothing_more() {
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
-    stage.say(
+    stage.emit(
         a,
         Event::Failed {
             class: Failure::Disk,
@@ -268,7 +268,7 @@ fn a_diverged_run_is_not_measured() {
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
-    stage.say(
+    stage.emit(
         a,
         Event::Finished(Finished::Trained(trained(TrainingEnd::Broken(
             Breakdown::Diverged,
@@ -278,7 +278,7 @@ fn a_diverged_run_is_not_measured() {
 }
 
 #[test]
-fn the_first_interrupt_asks_and_the_second_kills() {
+fn the_first_interrupt_stops_trainers_and_the_second_kills_them() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
     assert_eq!(
@@ -294,7 +294,7 @@ fn the_first_interrupt_asks_and_the_second_kills() {
         actions,
         [Action::Ended {
             job: stage.prepare,
-            end: End::Stopped,
+            end: AttemptEnd::Stopped,
             again: false
         }]
     );
@@ -303,11 +303,11 @@ fn the_first_interrupt_asks_and_the_second_kills() {
 }
 
 #[test]
-fn words_of_a_job_that_does_not_run_change_nothing() {
+fn events_of_a_job_that_does_not_run_change_nothing() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
     let job = Job::Train(stage.runs[0]);
-    stage.say(
+    stage.emit(
         job,
         Event::Failed {
             class: Failure::Data,

@@ -1,0 +1,305 @@
+//! The results of work: one struct for each kind of reply, and [`Finished`], the enum of all.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Evaluated, Half, Scores};
+
+/// The result of any kind of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finished {
+    /// A data set is unpacked and verified.
+    Imported(Imported),
+    /// Every image of a data set was decoded.
+    Inspected(Inspected),
+    /// A sheet of images is written.
+    Sheet(SheetDrawn),
+    /// The weights fit the backbone.
+    Fitted(Fitted),
+    /// A data set is prepared.
+    Prepared(Prepared),
+    /// A training ended.
+    Trained(Trained),
+    /// The test classes are measured.
+    Evaluated(Evaluated),
+    /// Embeddings from files are measured.
+    Measured(Measured),
+    /// A picture of nearest neighbors is written.
+    Drawn(Drawn),
+    /// The first training step was computed several times.
+    Probed(Probed),
+}
+
+/// A trainer replied with the result of another kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongReply;
+
+/// Declares the variant of each reply.
+macro_rules! replies {
+    ($($variant:ident($reply:ty);)*) => {$(
+        impl From<$reply> for Finished {
+            fn from(reply: $reply) -> Finished {
+                Finished::$variant(reply)
+            }
+        }
+
+        impl TryFrom<Finished> for $reply {
+            type Error = WrongReply;
+
+            fn try_from(finished: Finished) -> Result<$reply, WrongReply> {
+                if let Finished::$variant(reply) = finished {
+                    Ok(reply)
+                } else {
+                    Err(WrongReply)
+                }
+            }
+        }
+    )*};
+}
+
+replies! {
+    Imported(Imported);
+    Inspected(Inspected);
+    Sheet(SheetDrawn);
+    Fitted(Fitted);
+    Prepared(Prepared);
+    Trained(Trained);
+    Evaluated(Evaluated);
+    Measured(Measured);
+    Drawn(Drawn);
+    Probed(Probed);
+}
+
+/// A data set that was unpacked and verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The number of images.
+    pub images: u64,
+}
+
+/// A summary of the images of a data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inspected {
+    /// Both halves, the training half first.
+    pub halves: Vec<InspectedHalf>,
+    /// The number of intact images of each format.
+    pub formats: BTreeMap<String, u64>,
+    /// The number of intact images with one channel.
+    pub grey: u64,
+    /// Minimum, median and maximum width in pixels; `None` if no image is intact.
+    pub widths: Option<[u64; 3]>,
+    /// Minimum, median and maximum height in pixels.
+    pub heights: Option<[u64; 3]>,
+    /// The number of images with a bounding box.
+    pub boxes: u64,
+    /// Images whose bounding box exceeds the image.
+    pub outside: Vec<InspectedImage>,
+    /// One sentence for each image that cannot be decoded.
+    pub corrupt: Vec<String>,
+    /// Groups of images with identical pixels.
+    pub duplicates: Vec<Vec<InspectedImage>>,
+}
+
+/// The size of one half of a data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InspectedHalf {
+    /// The half.
+    pub half: Half,
+    /// The number of classes.
+    pub classes: u64,
+    /// The number of images.
+    pub images: u64,
+    /// Minimum, median and maximum number of images per class.
+    pub per_class: [u64; 3],
+    /// The number of queries and of gallery images, if the data set separates them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queries_and_gallery: Option<[u64; 2]>,
+}
+
+/// An image that an inspection mentions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InspectedImage {
+    /// Its half.
+    pub half: Half,
+    /// Its class.
+    pub class: String,
+    /// Its file, relative to the data set's own folder if it is inside.
+    pub path: String,
+}
+
+/// A sheet of images that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SheetDrawn {
+    /// The number of classes on it.
+    pub classes: u32,
+    /// The number of images on it.
+    pub images: u32,
+    /// One sentence for each image that cannot be decoded.
+    pub corrupt: Vec<String>,
+}
+
+/// Weights that fit a backbone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fitted {
+    /// The number of tensors that the backbone uses.
+    pub used: u64,
+    /// The names of the others: classifier weights, batch counters.
+    pub ignored: Vec<String>,
+}
+
+/// The size of a prepared data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// The number of training classes.
+    pub training_classes: u64,
+    /// The number of training images.
+    pub training_images: u64,
+    /// The number of test classes.
+    pub test_classes: u64,
+    /// The number of test images.
+    pub test_images: u64,
+}
+
+/// The summary of a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trained {
+    /// How the training ended.
+    pub end: TrainingEnd,
+    /// Steps done.
+    pub steps: u64,
+    /// The step whose weights were kept: the best on validation, or the last.
+    pub kept_step: u64,
+    /// The validation scores of those weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Scores>,
+    /// Steps without a pair or triplet that contributed to the loss.
+    pub empty_steps: u64,
+}
+
+impl Trained {
+    /// True if most steps were empty, as when a miner finds no pairs: a sign of unsuitable settings.
+    pub fn was_mostly_idle(&self) -> bool {
+        2 * self.empty_steps > self.steps
+    }
+}
+
+/// How a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainingEnd {
+    /// All steps were done.
+    Completed,
+    /// Validation stopped improving.
+    OutOfPatience,
+    /// The training broke down; its network is not measured.
+    Broken(Breakdown),
+}
+
+/// How a training broke down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Breakdown {
+    /// The loss was not finite.
+    Diverged,
+    /// All images had nearly the same embedding.
+    Collapsed,
+    /// No pair or triplet contributed to the loss any more.
+    Dead,
+}
+
+impl Breakdown {
+    /// Returns the word that tables show.
+    pub fn word(self) -> &'static str {
+        match self {
+            Breakdown::Diverged => "diverged",
+            Breakdown::Collapsed => "collapsed",
+            Breakdown::Dead => "dead",
+        }
+    }
+
+    /// Returns the explanation.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Breakdown::Diverged => "the loss was not a finite number",
+            Breakdown::Collapsed => "all images had nearly the same embedding",
+            Breakdown::Dead => "nothing contributed to the loss any more",
+        }
+    }
+}
+
+/// Metrics of embeddings from files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The number of queries; without a gallery, each is searched among all the others.
+    pub images: u64,
+    /// The number of gallery images, if separate from the queries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gallery: Option<u64>,
+    /// Queries left out because no image that is searched has their class.
+    #[serde(rename = "lone")]
+    pub without_positive: u64,
+    /// Searched embeddings that exactly equal an earlier one.
+    pub duplicates: u64,
+    /// The mean cosine between two searched embeddings: near 1 if they have collapsed.
+    pub mean_cosine: f64,
+    /// The values, as fractions.
+    pub scores: Scores,
+    /// The values if correct images came first among equally similar ones; empty without ties.
+    pub optimistic: Scores,
+    /// The values if correct images came last among equally similar ones; empty without ties.
+    pub pessimistic: Scores,
+}
+
+/// A picture of nearest neighbors that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drawn {
+    /// The number of neighbors of the query's class.
+    #[serde(rename = "right")]
+    pub correct: u32,
+    /// The number of neighbors.
+    #[serde(rename = "of")]
+    pub count: u32,
+}
+
+/// The result of computing the first training step several times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// The tensors whose bits differed, in the order in which they are computed.
+    pub different: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Event;
+
+    /// Lines that trainers of protocol 1 write.
+    const LINES: [&str; 6] = [
+        r#"{"finished":{"imported":{"images":5}}}"#,
+        r#"{"finished":{"fitted":{"used":2,"ignored":["fc.weight"]}}}"#,
+        r#"{"finished":{"sheet":{"classes":2,"images":4,"corrupt":[]}}}"#,
+        r#"{"finished":{"drawn":{"right":1,"of":5}}}"#,
+        r#"{"finished":{"probed":{"different":["loss"]}}}"#,
+        r#"{"finished":{"evaluated":{"classes":2,"images":4,"lone":1,"scores":{"map@r":0.5}}}}"#,
+    ];
+
+    #[test]
+    fn replies_keep_their_form_on_the_wire() {
+        for line in LINES {
+            let event: Event = serde_json::from_str(line).unwrap();
+            assert_eq!(serde_json::to_string(&event).unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn a_reply_of_another_kind_is_refused() {
+        let finished = Finished::from(Imported { images: 5 });
+        assert_eq!(Imported::try_from(finished.clone()).unwrap().images, 5);
+        assert_eq!(Trained::try_from(finished), Err(WrongReply));
+    }
+}

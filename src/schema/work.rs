@@ -1,0 +1,317 @@
+//! The kinds of work that a trainer does.
+//!
+//! Each kind is a struct, and a [`Task`]: its type determines the type of its reply. [`Work`] is
+//! the enum of all of them, as it is written into an [`Attempt`](crate::Attempt).
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Backbone, Cache, Dataset, Drawn, Evaluated, Fingerprint, Finished, Fitted, Imported, Inspected,
+    Measured, Metric, Prepared, Probed, Recipe, SheetDrawn, StoredImages, Trained, WrongReply,
+};
+
+/// One kind of work. The orchestrator expects [`Reply`](Task::Reply) and nothing else from it.
+pub trait Task: Into<Work> {
+    /// The result that a trainer reports for this kind of work.
+    type Reply: Into<Finished> + TryFrom<Finished, Error = WrongReply>;
+}
+
+/// Declares the variant and the reply of each task.
+macro_rules! tasks {
+    ($($variant:ident($task:ty) -> $reply:ty;)*) => {$(
+        impl Task for $task {
+            type Reply = $reply;
+        }
+
+        impl From<$task> for Work {
+            fn from(task: $task) -> Work {
+                Work::$variant(task)
+            }
+        }
+    )*};
+}
+
+tasks! {
+    Import(ImportWork) -> Imported;
+    Weights(WeightsWork) -> Fitted;
+    Inspect(InspectWork) -> Inspected;
+    Sheet(SheetWork) -> SheetDrawn;
+    Prepare(PrepareWork) -> Prepared;
+    Train(TrainWork) -> Trained;
+    Evaluate(EvaluateWork) -> Evaluated;
+    Ensemble(EnsembleWork) -> Evaluated;
+    Measure(MeasureWork) -> Measured;
+    Neighbours(NeighboursWork) -> Drawn;
+    Probe(ProbeWork) -> Probed;
+}
+
+/// Work of any kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Unpack and verify a downloaded data set.
+    Import(ImportWork),
+    /// Verify a file of trained weights.
+    Weights(WeightsWork),
+    /// Decode every image of a data set and summarize them.
+    Inspect(InspectWork),
+    /// Draw some images of a data set.
+    Sheet(SheetWork),
+    /// Decode and resize a data set once for all runs.
+    Prepare(PrepareWork),
+    /// Train, starting from the latest checkpoint if there is one.
+    Train(TrainWork),
+    /// Embed and measure the test classes.
+    Evaluate(EvaluateWork),
+    /// Measure several networks as an ensemble.
+    Ensemble(EnsembleWork),
+    /// Measure embeddings from files.
+    Measure(MeasureWork),
+    /// Draw the nearest neighbors of a test image.
+    Neighbours(NeighboursWork),
+    /// Compute the first training step several times and compare the bits.
+    Probe(ProbeWork),
+}
+
+/// Unpacks and verifies a downloaded data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportWork {
+    /// The expected data set.
+    pub dataset: Dataset,
+    /// Archives, or unpacked folders.
+    pub from: Vec<PathBuf>,
+    /// The data set's own folder, created if necessary.
+    pub into: PathBuf,
+    /// True to copy folders; otherwise they are linked.
+    #[serde(default)]
+    pub copy: bool,
+    /// True to accept counts that differ from the published ones.
+    #[serde(default)]
+    pub allow_other_counts: bool,
+}
+
+/// Decodes every image of a data set and summarizes them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InspectWork {
+    /// The data set.
+    pub dataset: Dataset,
+    /// The data set's own folder.
+    pub source: PathBuf,
+}
+
+/// Draws some images of some classes, one row per class, with the class names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SheetWork {
+    /// The data set.
+    pub dataset: Dataset,
+    /// The data set's own folder.
+    pub source: PathBuf,
+    /// The half to draw from.
+    pub half: Half,
+    /// The number of classes, evenly spaced among all.
+    pub classes: u32,
+    /// The number of images per class, evenly spaced among its images.
+    pub per_class: u32,
+    /// The PNG file to write.
+    pub into: PathBuf,
+}
+
+/// One of the two class-disjoint halves of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Half {
+    /// The classes for training and validation.
+    Train,
+    /// The test classes.
+    Test,
+}
+
+impl Half {
+    /// Returns the name used by commands and tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Half::Train => "train",
+            Half::Test => "test",
+        }
+    }
+}
+
+/// Verifies that a file holds the weights of a backbone, tensor by tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightsWork {
+    /// The expected backbone.
+    pub backbone: Backbone,
+    /// A safetensors file.
+    pub file: PathBuf,
+}
+
+/// Decodes and resizes a data set once for all runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrepareWork {
+    /// The data set.
+    pub dataset: Dataset,
+    /// The hash of its content.
+    pub fingerprint: Fingerprint,
+    /// The storage format of its images.
+    pub images: StoredImages,
+    /// Whether decoded images are kept on disk.
+    #[serde(default)]
+    pub cache: Cache,
+    /// The data set's own folder; `None` for a data set that the program draws.
+    pub source: Option<PathBuf>,
+    /// The folder for the result.
+    pub into: PathBuf,
+}
+
+impl PrepareWork {
+    /// The file in [`into`](Self::into) that holds the path of [`source`](Self::source), if images
+    /// are decoded on demand instead of kept.
+    pub const ROOT: &str = "root";
+}
+
+/// The names of the files that trainers write into a run's folder.
+pub mod run_files {
+    /// The checkpoint of an unfinished training.
+    pub const CHECKPOINT: &str = "checkpoint.safetensors";
+    /// The trained network.
+    pub const MODEL: &str = "model.safetensors";
+    /// The TorchScript module that a network consists of, if it does.
+    pub const SCRIPT: &str = "backbone.pt";
+    /// The embeddings of the test images.
+    pub const EMBEDDINGS: &str = "embeddings.safetensors";
+    /// The scores of each query, a CSV file.
+    pub const QUERIES: &str = "queries.csv";
+}
+
+/// Trains, starting from the latest checkpoint if there is one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainWork {
+    /// The recipe to train.
+    pub recipe: Recipe,
+    /// The folder of the prepared data set.
+    pub data: PathBuf,
+    /// The folder of the run, for `checkpoint.safetensors` and `model.safetensors`.
+    pub run: PathBuf,
+    /// The file of trained weights that the model starts from, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
+    /// Seconds between two checkpoints; 0 writes one after each step.
+    pub checkpoint_seconds: f64,
+}
+
+/// Computes the first step of a training several times and compares the bits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProbeWork {
+    /// The training.
+    pub training: TrainWork,
+}
+
+/// Embeds and measures the test classes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateWork {
+    /// The recipe that was trained.
+    pub recipe: Recipe,
+    /// The folder of the prepared data set.
+    pub data: PathBuf,
+    /// The folder of the run, with its `model.safetensors`.
+    pub run: PathBuf,
+    /// The metrics to compute.
+    pub metrics: Vec<Metric>,
+}
+
+/// Measures several networks as an ensemble: their embeddings of the test images are normalized,
+/// concatenated and normalized again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnsembleWork {
+    /// The recipe and the folder of each run.
+    pub members: Vec<(Recipe, PathBuf)>,
+    /// The folder of the prepared data set.
+    pub data: PathBuf,
+    /// The folder for the scores of each query.
+    pub into: PathBuf,
+    /// The metrics to compute.
+    pub metrics: Vec<Metric>,
+}
+
+/// Measures embeddings from files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasureWork {
+    /// The images that are searched.
+    pub gallery: EmbeddingFiles,
+    /// The queries; `None` to use each image of the gallery as a query against all the others.
+    pub queries: Option<EmbeddingFiles>,
+    /// The similarity of two embeddings.
+    pub comparison: Comparison,
+    /// The metrics to compute.
+    pub metrics: Vec<Metric>,
+}
+
+/// The files of some embeddings and their labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingFiles {
+    /// `[n, d]` floating-point values, as `.npy`, `.safetensors` or CSV.
+    pub embeddings: PathBuf,
+    /// `n` labels: integers as `.npy`, or any text, one label per line.
+    pub labels: PathBuf,
+}
+
+/// The similarity by which embeddings are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// Cosine similarity.
+    #[default]
+    Cosine,
+    /// Euclidean distance.
+    Euclidean,
+    /// Dot product.
+    Dot,
+}
+
+/// Draws the nearest neighbors of a test image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NeighboursWork {
+    /// The recipe that was trained.
+    pub recipe: Recipe,
+    /// The folder of the prepared data set.
+    pub data: PathBuf,
+    /// The folder of the run, with its `model.safetensors`.
+    pub run: PathBuf,
+    /// The index of the query among the test images.
+    pub query: u64,
+    /// The number of neighbors.
+    pub count: u32,
+    /// The PNG file to write.
+    pub into: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_work_keeps_its_form_on_the_wire() {
+        let inspect = r#"{"inspect":{"dataset":"omniglot","source":"/data/omniglot"}}"#;
+        let work: Work = serde_json::from_str(inspect).unwrap();
+        assert_eq!(serde_json::to_string(&work).unwrap(), inspect);
+        let task = InspectWork {
+            dataset: Dataset::Omniglot,
+            source: "/data/omniglot".into(),
+        };
+        assert_eq!(Work::from(task), work);
+    }
+}
