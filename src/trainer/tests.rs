@@ -255,7 +255,7 @@ fn with_loss_parameters() -> [Recipe; 3] {
     };
     [
         with(Loss::ProxyAnchor(ProxyAnchor::default()), Some(rms_prop)),
-        with(margin(Boundary::Learnt), None),
+        with(margin(Boundary::Learned), None),
         with(
             margin(Boundary::PerClass),
             Some(Optimizer::Sgd(Sgd {
@@ -1260,7 +1260,7 @@ fn every_loss_trains_and_its_own_distance_is_the_first_that_makes_sense_for_it()
     let mut models = std::collections::BTreeMap::new();
     for loss in Loss::every() {
         let name = loss.key();
-        let default = model_after(&mut place, &name, |training| training.loss = loss.clone());
+        let default = model_after(&mut place, name, |training| training.loss = loss.clone());
         let own = loss.distances().first().copied();
         let explicit = model_after(&mut place, &format!("{name} explicit"), |training| {
             (training.loss, training.distance) = (loss.clone(), own);
