@@ -62,6 +62,9 @@ pub enum Cut {
 }
 
 impl Cut {
+    /// All cuts.
+    pub const ALL: [Cut; 2] = [Cut::Even, Cut::RealityCheck];
+
     fn is_even(&self) -> bool {
         *self == Cut::Even
     }

@@ -1,8 +1,6 @@
-//! `when`, and `[[override]]`: settings that hold only in some combinations.
+//! `when`: the combinations of axis values in which a setting or a method is used.
 //!
-//! A condition looks at the values of the axes and of the file, never at what another override sets.
-
-use std::ops::Range;
+//! A condition compares the values of axes and of the file, never those that an override sets.
 
 use toml::{
     Spanned,
@@ -10,8 +8,8 @@ use toml::{
 };
 
 use super::{
+    axis::{Axis, column},
     diagnostic::{Diagnostic, nearest},
-    grid::{Axis, Grid},
     key::{Key, means, value_at},
     source::Source,
 };
@@ -23,14 +21,6 @@ pub(super) struct Condition {
     never: bool,
     /// For an axis, by position, which of its rows are meant.
     rows: Vec<(usize, Vec<bool>)>,
-}
-
-/// `[[override]]`: other values where a condition holds.
-#[derive(Debug)]
-pub(super) struct Override<'a> {
-    pub(super) place: Range<usize>,
-    pub(super) when: Condition,
-    pub(super) set: Vec<(Key, Spanned<DeValue<'a>>)>,
 }
 
 impl Condition {
@@ -50,7 +40,7 @@ impl Condition {
             let key = Key::read(source, key, wanted.get_ref(), "a condition")?;
             if key.method().is_some() {
                 return Err(source.at(
-                    &key.place,
+                    &key.span,
                     "a condition is about settings that all methods share",
                 ));
             }
@@ -77,61 +67,6 @@ impl Condition {
     pub(super) fn holds(&self, rows: &[usize]) -> bool {
         !self.never && self.rows.iter().all(|(axis, meant)| meant[rows[*axis]])
     }
-}
-
-impl<'a> Override<'a> {
-    pub(super) fn read(
-        source: &Source<'_>,
-        table: Spanned<DeValue<'a>>,
-        base: &DeTable<'a>,
-        grid: &Grid<'a>,
-        methods: &[String],
-    ) -> Result<Override<'a>, Diagnostic> {
-        let place = table.span();
-        let shape = "an [[override]] has a condition `when = { .. }` and settings `set = { .. }`";
-        let mut when = None;
-        let mut set = Vec::new();
-        let DeValue::Table(table) = table.into_inner() else {
-            return Err(source.at(&place, shape));
-        };
-        for (key, value) in table {
-            match (key.get_ref().as_ref(), value.get_ref()) {
-                ("when", _) => when = Some(Condition::read(source, &value, base, &grid.shared)?),
-                ("set", DeValue::Table(settings)) => {
-                    for (key, value) in settings.clone() {
-                        let key = Key::read(source, &key, value.get_ref(), "overridden")?;
-                        key.check_method(source, methods)?;
-                        if column(&grid.shared, &key)
-                            .or(column(&grid.own, &key))
-                            .is_some()
-                        {
-                            let message = format!(
-                                "`{}` is an axis: its values are reported as they are",
-                                key.name
-                            );
-                            return Err(source.at(&key.place, message));
-                        }
-                        set.push((key, value));
-                    }
-                }
-                (other, _) => return Err(source.unknown_key(&key.span(), other, &["when", "set"])),
-            }
-        }
-        match when {
-            Some(when) if !set.is_empty() => Ok(Override { place, when, set }),
-            _ => Err(source.at(&place, shape).with_hint(
-                "when = { dataset = \"omniglot\" }  and  set = { \"training.steps\" = 500 }",
-            )),
-        }
-    }
-}
-
-/// Which axis has a key, and in which column.
-pub(super) fn column(axes: &[Axis<'_>], key: &Key) -> Option<(usize, usize)> {
-    axes.iter().enumerate().find_map(|(position, axis)| {
-        let column = axis.keys.iter().position(|known| known.path == key.path)?;
-        Some((position, column))
-    })
 }
 
 /// Whether a value, or one of a list of values, means this setting.
@@ -201,7 +136,7 @@ fn not_set(source: &Source<'_>, key: &Key, axes: &[Axis<'_>]) -> Diagnostic {
         .flat_map(|axis| &axis.keys)
         .map(|key| key.name.as_str());
     let diagnostic = source.at(
-        &key.place,
+        &key.span,
         format!("`{}` is neither an axis nor set in the file", key.name),
     );
     match nearest(&key.name, names) {

@@ -13,7 +13,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 pub struct Diagnostic {
     file: PathBuf,
     text: String,
-    place: Option<Range<usize>>,
+    span: Option<Range<usize>>,
     message: String,
     hint: Option<String>,
 }
@@ -24,7 +24,7 @@ impl Diagnostic {
         Diagnostic {
             file: file.to_owned(),
             text: String::new(),
-            place: None,
+            span: None,
             message: message.into(),
             hint: None,
         }
@@ -34,12 +34,12 @@ impl Diagnostic {
     pub fn at(
         file: &Path,
         text: &str,
-        place: Range<usize>,
+        span: Range<usize>,
         message: impl Into<String>,
     ) -> Diagnostic {
         Diagnostic {
             text: text.to_owned(),
-            place: Some(place),
+            span: Some(span),
             ..Diagnostic::of_file(file, message)
         }
     }
@@ -53,7 +53,7 @@ impl Diagnostic {
 
     /// The line of its place, from 1.
     pub fn line(&self) -> Option<usize> {
-        let before = self.text.get(..self.place.as_ref()?.start)?;
+        let before = self.text.get(..self.span.as_ref()?.start)?;
         Some(1 + before.bytes().filter(|&byte| byte == b'\n').count())
     }
 
@@ -75,11 +75,11 @@ impl Diagnostic {
         };
         let path = self.file.display().to_string();
         let title = level.primary_title(self.message.as_str());
-        let mut report = vec![match &self.place {
-            Some(place) => title.element(
+        let mut report = vec![match &self.span {
+            Some(span) => title.element(
                 Snippet::source(self.text.as_str())
                     .path(path)
-                    .annotation(AnnotationKind::Primary.span(self.visible(place))),
+                    .annotation(AnnotationKind::Primary.span(self.visible(span))),
             ),
             None => title.element(annotate_snippets::Origin::path(path)),
         }];
@@ -94,9 +94,9 @@ impl Diagnostic {
     }
 
     /// Only the first line of the place: a table's span may go on for a page.
-    fn visible(&self, place: &Range<usize>) -> Range<usize> {
-        let start = place.start.min(self.text.len());
-        let end = place.end.clamp(start, self.text.len());
+    fn visible(&self, span: &Range<usize>) -> Range<usize> {
+        let start = span.start.min(self.text.len());
+        let end = span.end.clamp(start, self.text.len());
         let line = self
             .text
             .get(start..end)

@@ -2,7 +2,7 @@
 //!
 //! A value taken from an axis keeps its position in the `[axes]` table, so a mistake in it is shown there.
 
-use std::{ops::Range, path::Path};
+use std::ops::Range;
 
 use report::Setting;
 use serde::Deserialize;
@@ -12,15 +12,18 @@ use toml::{
 };
 
 use super::{
-    condition::{Condition, Override},
-    diagnostic::{Diagnostic, nearest},
+    condition::Condition,
+    diagnostic::Diagnostic,
     fairness::{Fairness, Found, Key, Violation, Waiver},
+    fault::Fault,
+    grammar::Grammar,
     grid::{Combination, Grid, Participant, Variant, tables},
-    key::{put, value_at},
+    key::{Key as Setting, put, value_at},
     layers::Layers,
+    overrides::Override,
     searched::{self, Searched},
     source::Source,
-    validate::Fault,
+    toml_error::from_toml,
 };
 
 /// A file cut into what all methods share, the methods, and what makes combinations of them.
@@ -36,7 +39,7 @@ pub(super) struct Document<'a> {
 
 struct Method<'a> {
     name: String,
-    place: Range<usize>,
+    span: Range<usize>,
     table: DeTable<'a>,
     when: Condition,
 }
@@ -63,14 +66,14 @@ impl<'a> Document<'a> {
             .into_iter()
             .map(|override_| Override::read(&source, override_, table, &grid, &names));
         let overrides = overrides.collect::<Result<_, _>>()?;
-        let with_when = |(name, place, mut method): (String, Range<usize>, DeTable<'a>)| {
+        let with_when = |(name, span, mut method): (String, Range<usize>, DeTable<'a>)| {
             let when = match method.remove("when") {
                 Some(when) => Condition::read(&source, &when, table, &grid.shared)?,
                 None => Condition::default(),
             };
             Ok(Method {
                 name,
-                place,
+                span,
                 table: method,
                 when,
             })
@@ -126,7 +129,7 @@ impl<'a> Document<'a> {
             let message = format!("the method `{}` is in no combination", method.name);
             return Err(self
                 .source
-                .at(&method.place, message)
+                .at(&method.span, message)
                 .with_hint("look at its `when` and at [[exclude]]"));
         }
         for change in &self.overrides {
@@ -134,10 +137,10 @@ impl<'a> Document<'a> {
                 .iter()
                 .filter(|combination| change.when.holds(&combination.rows))
                 .count();
-            if holds == 0 && !self.source.is_own(change.place.start) {
+            if holds == 0 && !self.source.is_own(change.span.start) {
                 continue;
             }
-            let line = self.source.line(change.place.start);
+            let line = self.source.line(change.span.start);
             words.push(format!(
                 "[[override]] in line {line} holds in {holds} of {} settings",
                 combinations.len()
@@ -195,12 +198,12 @@ impl<'a> Document<'a> {
 
     /// Shows a fault of the checked settings where its value stands.
     pub(super) fn point_at(&self, reading: &Reading<'_>, fault: Fault) -> Diagnostic {
-        let place = self
+        let span = self
             .probed(reading)
             .ok()
             .and_then(|table| place_of(table.get_ref(), &fault.key));
-        let diagnostic = match place {
-            Some(place) => self.source.at(&place, fault.message),
+        let diagnostic = match span {
+            Some(span) => self.source.at(&span, fault.message),
             None => Diagnostic::of_file(
                 self.source.path,
                 format!("`{}`: {}", fault.key, fault.message),
@@ -262,14 +265,14 @@ impl<'a> Document<'a> {
             .iter()
             .enumerate()
             .filter(|(_, waiver)| !is_needed(waiver))
-            .map(|(place, waiver)| {
+            .map(|(index, waiver)| {
                 let message = format!(
                     "{}, {}, holds: there is nothing to waive",
                     waiver.rule,
                     waiver.rule.title()
                 );
                 let fault = Fault {
-                    key: format!("waive.{place}.rule"),
+                    key: format!("waive.{index}.rule"),
                     message,
                     hint: None,
                 };
@@ -369,7 +372,7 @@ impl<'a> Document<'a> {
             if let Some(first) = searched::in_table(&self.source, inner, "")?.first() {
                 let message =
                     format!("a value of [{name}] is not searched: all methods of a table share it");
-                return Err(self.source.at(&first.place, message).with_hint(
+                return Err(self.source.at(&first.span, message).with_hint(
                     "searched values stand in a [[method]] or in [training]; to report several values, make an axis",
                 ));
             }
@@ -401,8 +404,43 @@ impl<'a> Document<'a> {
     }
 
     /// Shows a mistake in a search at a place in the file.
-    pub(super) fn at(&self, place: &Range<usize>, message: impl Into<String>) -> Diagnostic {
-        self.source.at(place, message)
+    pub(super) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
+        self.source.at(span, message)
+    }
+
+    /// The settings of the overrides that hold where the axes have these rows.
+    fn overridden(&self, rows: &[usize]) -> impl Iterator<Item = &(Setting, Spanned<DeValue<'a>>)> {
+        self.overrides
+            .iter()
+            .filter(|change| change.when.holds(rows))
+            .flat_map(|change| &change.set)
+    }
+
+    fn put_shared(
+        &self,
+        table: &mut DeTable<'a>,
+        key: &Setting,
+        value: &Spanned<DeValue<'a>>,
+    ) -> Result<(), Diagnostic> {
+        let root = Grammar::of_sweep_files().root();
+        put(table, &key.path, &key.span, value.clone(), Some(root))
+            .map_err(|reason| self.source.at(&key.span, reason))
+    }
+
+    fn put_own(
+        &self,
+        method: &mut DeTable<'a>,
+        key: &Setting,
+        value: &Spanned<DeValue<'a>>,
+    ) -> Result<(), Diagnostic> {
+        put(
+            method,
+            key.in_method(),
+            &key.span,
+            value.clone(),
+            key.method_node(),
+        )
+        .map_err(|reason| self.source.at(&key.span, reason))
     }
 
     fn merged(&self, reading: &Reading<'_>) -> Result<Spanned<DeTable<'a>>, Diagnostic> {
@@ -416,45 +454,27 @@ impl<'a> Document<'a> {
             .collect();
         for (axis, &row) in self.grid.shared.iter().zip(rows) {
             for (key, value) in axis.keys.iter().zip(&axis.rows[row]) {
-                put(table, &key.path, &key.place, value.clone())
-                    .map_err(|reason| self.source.at(&key.place, reason))?;
+                self.put_shared(table, key, value)?;
             }
         }
-        for (key, value) in self
-            .overrides
-            .iter()
-            .filter(|change| change.when.holds(rows))
-            .flat_map(|change| &change.set)
-        {
-            let placed = match key.method() {
-                None => put(table, &key.path, &key.place, value.clone()),
-                Some(name) => {
-                    match reading
-                        .variants
-                        .iter()
-                        .position(|(variant, _)| self.methods[variant.method].name == name)
-                    {
-                        Some(position) => put(
-                            &mut methods[position],
-                            key.in_method(),
-                            &key.place,
-                            value.clone(),
-                        ),
-                        None => Ok(()),
-                    }
-                }
+        for (key, value) in self.overridden(rows) {
+            let Some(name) = key.method() else {
+                self.put_shared(table, key, value)?;
+                continue;
             };
-            placed.map_err(|reason| self.source.at(&key.place, reason))?;
+            let index = reading
+                .variants
+                .iter()
+                .position(|(variant, _)| self.methods[variant.method].name == name);
+            if let Some(index) = index {
+                self.put_own(&mut methods[index], key, value)?;
+            }
         }
         for ((variant, _), method) in reading.variants.iter().zip(&mut methods) {
             for &(axis, row) in &variant.rows {
-                for (key, value) in self.grid.own[axis]
-                    .keys
-                    .iter()
-                    .zip(&self.grid.own[axis].rows[row])
-                {
-                    put(method, key.in_method(), &key.place, value.clone())
-                        .map_err(|reason| self.source.at(&key.place, reason))?;
+                let axis = &self.grid.own[axis];
+                for (key, value) in axis.keys.iter().zip(&axis.rows[row]) {
+                    self.put_own(method, key, value)?;
                 }
             }
         }
@@ -462,10 +482,10 @@ impl<'a> Document<'a> {
             let places = reading
                 .variants
                 .iter()
-                .map(|(variant, _)| self.methods[variant.method].place.clone());
+                .map(|(variant, _)| self.methods[variant.method].span.clone());
             let methods = places
                 .zip(methods)
-                .map(|(place, method)| Spanned::new(place, DeValue::Table(method)));
+                .map(|(span, method)| Spanned::new(span, DeValue::Table(method)));
             let methods: DeArray<'a> = methods.collect();
             table.insert(
                 Spanned::new(0..0, "method".into()),
@@ -484,7 +504,7 @@ fn take_methods<'a>(
     let methods = tables(source, table, "method")?
         .into_iter()
         .filter_map(|method| {
-            let place = method.span();
+            let span = method.span();
             let DeValue::Table(method) = method.into_inner() else {
                 return None;
             };
@@ -493,7 +513,7 @@ fn take_methods<'a>(
                 .and_then(|name| name.get_ref().as_str())
                 .unwrap_or_default()
                 .to_owned();
-            Some((name, place, method))
+            Some((name, span, method))
         });
     Ok(methods.collect())
 }
@@ -505,184 +525,4 @@ fn place_of(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
         .rev()
         .find_map(|depth| value_at(table, &path[..depth]))
         .map(Spanned::span)
-}
-
-/// Edits the text itself, so that every later message shows the line that is in force.
-pub(super) fn with_overrides(
-    path: &Path,
-    text: &str,
-    overrides: &[String],
-) -> Result<String, Diagnostic> {
-    if overrides.is_empty() {
-        return Ok(text.to_owned());
-    }
-    // A file that does not parse is reported with its own positions by `Document::parse`.
-    let Ok(mut document) = text.parse::<toml_edit::DocumentMut>() else {
-        return Ok(text.to_owned());
-    };
-    for assignment in overrides {
-        override_one(&mut document, assignment).map_err(|reason| {
-            Diagnostic::of_file(path, format!("--set {assignment}: {reason}"))
-                .with_hint("--set training.steps=500, --set 'method.\"Triplet, semi-hard\".loss.triplet.margin=0.2'")
-        })?;
-    }
-    Ok(document.to_string())
-}
-
-fn override_one(document: &mut toml_edit::DocumentMut, assignment: &str) -> Result<(), String> {
-    let (key, value) = assignment.split_once('=').ok_or("expected key=value")?;
-    let value = parse_value(value.trim());
-    let keys = toml_edit::Key::parse(key.trim()).map_err(|_| {
-        format!("`{key}` is not a key; a part with spaces or dots needs double quotes")
-    })?;
-    let mut keys: Vec<&str> = keys.iter().map(toml_edit::Key::get).collect();
-    let Some(last) = keys.pop() else {
-        return Err("expected key=value".to_owned());
-    };
-    let mut table: &mut dyn toml_edit::TableLike = document.as_table_mut();
-    let mut keys = keys.into_iter();
-    while let Some(key) = keys.next() {
-        let item = table.entry(key).or_insert_with(toml_edit::table);
-        table = match item {
-            toml_edit::Item::ArrayOfTables(rows) => {
-                let name = keys
-                    .next()
-                    .ok_or_else(|| format!("`{key}` needs the name of a row"))?;
-                row_named(rows, name)?
-            }
-            item => item
-                .as_table_like_mut()
-                .ok_or_else(|| format!("`{key}` is not a table"))?,
-        };
-    }
-    match table.get_mut(last).and_then(toml_edit::Item::as_value_mut) {
-        Some(old) => {
-            let decor = old.decor().clone();
-            *old = value;
-            *old.decor_mut() = decor;
-        }
-        None => {
-            table.insert(last, toml_edit::Item::Value(value));
-        }
-    }
-    Ok(())
-}
-
-fn row_named<'r>(
-    rows: &'r mut toml_edit::ArrayOfTables,
-    name: &str,
-) -> Result<&'r mut dyn toml_edit::TableLike, String> {
-    let names: Vec<String> = rows
-        .iter()
-        .filter_map(|row| Some(row.get("name")?.as_str()?.to_owned()))
-        .collect();
-    let Some(row) = rows
-        .iter_mut()
-        .find(|row| row.get("name").and_then(toml_edit::Item::as_str) == Some(name))
-    else {
-        return Err(format!(
-            "there is no method named `{name}`, only `{}`",
-            names.join("`, `")
-        ));
-    };
-    Ok(row)
-}
-
-/// TOML if it is, otherwise text: `--set sweep.name=mine` needs no quotes within quotes.
-fn parse_value(text: &str) -> toml_edit::Value {
-    text.parse().unwrap_or_else(|_| text.into())
-}
-
-pub(super) fn from_toml(source: Source<'_>, error: &toml::de::Error) -> Diagnostic {
-    let is_empty = error.span().is_some_and(|place| {
-        source
-            .text
-            .get(place)
-            .is_some_and(|text| text.trim().is_empty())
-    });
-    let message = match error.message().starts_with("string values must be quoted") && is_empty {
-        true => "a value is missing".to_owned(),
-        false => shortened(&in_plain_words(error.message())),
-    };
-    let diagnostic = match error.span() {
-        Some(place) => source.at(&place, message),
-        None => Diagnostic::of_file(source.path, message),
-    };
-    match suggestion(error.message()) {
-        Some(hint) => diagnostic.with_hint(hint),
-        None => diagnostic,
-    }
-}
-
-/// Serde speaks of Rust's types; users know TOML's.
-fn in_plain_words(message: &str) -> String {
-    const WORDS: [(&str, &str); 21] = [
-        (
-            "string values must be quoted, expected literal string",
-            "a text needs quotes",
-        ),
-        ("duplicate key", "this key is there already"),
-        (
-            "wanted exactly 1 element, more than 1 element",
-            "only one can be chosen here, and there are several",
-        ),
-        (
-            "wanted exactly 1 element, found 0 elements",
-            "one has to be chosen here: `NAME = { .. }`",
-        ),
-        (
-            "invalid type: unit variant, expected newtype variant",
-            "this one has settings: `{ NAME = { .. } }`, `{}` for its defaults",
-        ),
-        (
-            "invalid type: newtype variant, expected unit variant",
-            "this one has no settings: its name in quotes is all",
-        ),
-        ("expected a sequence", "expected a list"),
-        ("unknown field", "unknown key"),
-        ("missing field", "missing key"),
-        ("unknown variant", "unknown name"),
-        ("invalid type: string", "a text"),
-        ("invalid type: boolean", "the boolean"),
-        ("invalid type: integer", "the number"),
-        ("invalid type: floating point", "the number"),
-        ("invalid type: sequence", "an array"),
-        ("invalid type: map", "a table"),
-        ("invalid value: integer", "the number"),
-        ("expected u32", "expected a whole number from 0"),
-        ("expected u64", "expected a whole number from 0"),
-        ("expected f64", "expected a number"),
-        ("expected a string", "expected a text in quotes"),
-    ];
-    WORDS
-        .iter()
-        .fold(message.to_owned(), |message, (rust, plain)| {
-            message.replace(rust, plain)
-        })
-}
-
-/// More known names than this are no longer read, only the one that was meant.
-const FEW: usize = 13;
-
-/// Finds the misspelt word and the known ones in serde's message. A long list of the known ones becomes the hint if
-/// none of them is near.
-fn suggestion(message: &str) -> Option<String> {
-    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
-        return None;
-    }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let found = quoted.next()?;
-    let known: Vec<&str> = quoted.collect();
-    match nearest(found, known.iter().copied()) {
-        Some(name) => Some(format!("did you mean `{name}`?")),
-        None if known.len() > FEW => Some(format!("known are {}", known.join(", "))),
-        None => None,
-    }
-}
-
-fn shortened(message: &str) -> String {
-    match message.split_once(", expected one of ") {
-        Some((unknown, names)) if names.split('`').count() / 2 > FEW => unknown.to_owned(),
-        _ => message.to_owned(),
-    }
 }

@@ -3,20 +3,21 @@
 //! Keys that are not here are refused, and so is every value of another type. What a key means for a result
 //! is told at the type it becomes in `schema`.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use schema::{
-    Cache, Clip, Colour, Cut, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric,
-    Miner, Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages,
-    TrainingHalf, Transform, WarmUp,
+    Cache, Clip, Colour, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric, Miner,
+    Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages, TrainingHalf,
+    Transform, WarmUp,
 };
-use schemars::JsonSchema;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
-};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
+use serde::{Deserialize, Serialize};
 
-use super::{fairness::Waiver, json_schema, tables::ReportTable};
+use super::{
+    fairness::Waiver,
+    forms::{Folds, Gpus, Seeds},
+    tables::ReportTable,
+};
 use crate::search::Settings;
 
 /// A whole file.
@@ -24,6 +25,7 @@ use crate::search::Settings;
 #[serde(deny_unknown_fields)]
 pub struct SweepFile {
     /// `[sweep]`
+    #[schemars(extend("x-fixed" = true))]
     pub sweep: SweepTable,
     /// `[data]`
     pub data: DataTable,
@@ -38,41 +40,59 @@ pub struct SweepFile {
     #[serde(default)]
     pub method: Vec<MethodTable>,
     /// `[search]`: how searched values, such as `{ uniform = [0.1, 0.9] }`, are chosen.
+    #[schemars(extend("x-fixed" = true))]
     pub search: Option<Settings>,
     /// `[resources]`
     #[serde(default)]
+    #[schemars(extend("x-fixed" = true))]
     pub resources: Resources,
     /// `[report]`
     #[serde(default)]
+    #[schemars(extend("x-fixed" = true))]
     pub report: ReportTable,
     /// `[[waive]]`, one for each rule of fairness that need not hold.
     #[serde(default)]
+    #[schemars(extend("x-fixed" = true))]
     pub waive: Vec<Waiver>,
     /// `[axes]`: settings with several values, each combination of which becomes a row or a table of its own.
     #[serde(default)]
-    #[schemars(schema_with = "json_schema::axes")]
+    #[schemars(extend("x-fixed" = true))]
     pub axes: PutInPlace,
     /// `[[zip]]`: settings that vary together.
     #[serde(default)]
-    #[schemars(schema_with = "json_schema::zip")]
+    #[schemars(extend("x-fixed" = true))]
     pub zip: PutInPlace,
     /// `[[include]]`: further combinations of axis values.
     #[serde(default)]
-    #[schemars(schema_with = "json_schema::include")]
+    #[schemars(extend("x-fixed" = true))]
     pub include: PutInPlace,
     /// `[[exclude]]`: combinations of axis values, and of methods, that are left out.
     #[serde(default)]
-    #[schemars(schema_with = "json_schema::exclude")]
+    #[schemars(extend("x-fixed" = true))]
     pub exclude: PutInPlace,
     /// `[[override]]`: other settings where a condition holds.
     #[serde(default)]
-    #[schemars(schema_with = "json_schema::overrides")]
+    #[schemars(extend("x-fixed" = true))]
     pub r#override: PutInPlace,
 }
 
 /// Stands for a table that is gone: its values have been put in their places before.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct PutInPlace;
+
+impl JsonSchema for PutInPlace {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PutInPlace".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        schema_of!({})
+    }
+}
 
 /// `[sweep]`: what the sweep is called and how often each recipe is repeated.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -113,6 +133,7 @@ impl Protocol {
 pub struct DataTable {
     /// The folder with one folder for each data set, or the data set's own.
     #[serde(default = "data_root")]
+    #[schemars(extend("x-fixed" = true))]
     pub root: PathBuf,
     /// Its name, with parameters if it has any.
     pub dataset: Dataset,
@@ -205,8 +226,13 @@ impl TrainingTable {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MethodTable {
-    /// As the table shall show it.
+    /// The name in the table.
+    #[schemars(extend("x-fixed" = true))]
     pub name: String,
+    /// The combinations of axis values in which the method takes part.
+    #[serde(default, skip_serializing)]
+    #[schemars(extend("x-fixed" = true))]
+    pub when: PutInPlace,
     /// What is trained for.
     pub loss: Option<Loss>,
     /// How far apart embeddings are; absent: the loss's own distance.
@@ -226,6 +252,25 @@ pub struct MethodTable {
     pub loss_optimizer: Option<Optimizer>,
     /// Instead of a loss: nothing is trained.
     pub baseline: Option<Baseline>,
+}
+
+impl MethodTable {
+    /// Returns the method without all that belongs to training.
+    pub(super) fn untrained(&self) -> MethodTable {
+        MethodTable {
+            name: self.name.clone(),
+            when: PutInPlace,
+            loss: None,
+            distance: None,
+            reduction: None,
+            regularizer: None,
+            miner: None,
+            memory: None,
+            sampler: None,
+            loss_optimizer: None,
+            baseline: self.baseline,
+        }
+    }
 }
 
 /// A row that nothing is trained for.
@@ -299,136 +344,4 @@ pub enum DeviceChoice {
     Cpu,
     /// GPUs.
     Cuda,
-}
-
-/// Which GPUs to use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Gpus {
-    /// All that are visible.
-    All,
-    /// These, by index.
-    These(Vec<u32>),
-}
-
-/// `seeds = 3` for 0, 1 and 2, or a list.
-#[derive(Clone, Debug)]
-pub struct Seeds(pub Vec<u64>);
-
-impl Default for Seeds {
-    fn default() -> Self {
-        Seeds(vec![0])
-    }
-}
-
-/// `folds = 4`, or `folds.reality_check = 4`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Folds {
-    /// How many.
-    pub of: u32,
-    /// Where they begin and end.
-    pub cut: Cut,
-}
-
-impl<'de> Deserialize<'de> for Folds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FoldsVisitor)
-    }
-}
-
-struct FoldsVisitor;
-
-impl<'de> Visitor<'de> for FoldsVisitor {
-    type Value = Folds;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of folds or `{ reality_check = 4 }`")
-    }
-
-    fn visit_i64<E: Error>(self, count: i64) -> Result<Folds, E> {
-        let of = u32::try_from(count)
-            .map_err(|_| E::custom(format!("{count} folds, expected at least 2")))?;
-        Ok(Folds { of, cut: Cut::Even })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Folds, A::Error> {
-        match map.next_entry::<Cut, u32>()? {
-            Some((cut, of)) if map.next_key::<Cut>()?.is_none() => Ok(Folds { of, cut }),
-            _ => Err(A::Error::custom(
-                "expected one kind of folds: `{ reality_check = 4 }`",
-            )),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Seeds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SeedsVisitor)
-    }
-}
-
-struct SeedsVisitor;
-
-impl<'de> Visitor<'de> for SeedsVisitor {
-    type Value = Seeds;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a count of seeds or a list of seeds")
-    }
-
-    fn visit_i64<E: Error>(self, count: i64) -> Result<Seeds, E> {
-        match u64::try_from(count) {
-            Ok(count @ 1..=100_000) => Ok(Seeds((0..count).collect())),
-            _ => Err(E::custom(format!("{count} seeds, expected 1 to 100000"))),
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Seeds, A::Error> {
-        let mut seeds = Vec::new();
-        while let Some(seed) = sequence.next_element()? {
-            seeds.push(seed);
-        }
-        Ok(Seeds(seeds))
-    }
-}
-
-impl<'de> Deserialize<'de> for Gpus {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(GpusVisitor)
-    }
-}
-
-impl Serialize for Gpus {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Gpus::All => serializer.serialize_str("all"),
-            Gpus::These(indices) => indices.serialize(serializer),
-        }
-    }
-}
-
-struct GpusVisitor;
-
-impl<'de> Visitor<'de> for GpusVisitor {
-    type Value = Gpus;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"all\" or a list of GPU indices")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Gpus, E> {
-        match text {
-            "all" => Ok(Gpus::All),
-            _ => Err(E::custom(format!(
-                "`{text}`, expected \"all\" or a list of GPU indices"
-            ))),
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Gpus, A::Error> {
-        let mut gpus = Vec::new();
-        while let Some(index) = sequence.next_element()? {
-            gpus.push(index);
-        }
-        Ok(Gpus::These(gpus))
-    }
 }

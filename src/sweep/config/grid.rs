@@ -15,7 +15,8 @@ use toml::{
 };
 
 use super::{
-    condition::{Condition, column, is_meant},
+    axis::{Axis, column},
+    condition::{Condition, is_meant},
     diagnostic::{Diagnostic, nearest},
     key::{Key, means},
     searched,
@@ -24,16 +25,6 @@ use super::{
 
 /// More combinations than this are a slip of the pen.
 const MOST: usize = 10_000_000;
-
-/// One axis, or several that vary together.
-#[derive(Debug)]
-pub(super) struct Axis<'a> {
-    pub(super) keys: Vec<Key>,
-    /// One value for each key.
-    pub(super) rows: Vec<Vec<Spanned<DeValue<'a>>>>,
-    /// How many of the rows span the grid; those after them come from includes.
-    listed: usize,
-}
 
 #[derive(Debug)]
 pub(super) struct Grid<'a> {
@@ -47,7 +38,7 @@ pub(super) struct Grid<'a> {
 
 #[derive(Debug)]
 struct Exclude {
-    place: Range<usize>,
+    span: Range<usize>,
     methods: Option<Vec<String>>,
     /// For an axis, by position, which of its rows are meant.
     shared: Vec<(usize, Vec<bool>)>,
@@ -56,7 +47,7 @@ struct Exclude {
 
 #[derive(Debug)]
 struct Include {
-    place: Range<usize>,
+    span: Range<usize>,
     combinations: Vec<Vec<usize>>,
 }
 
@@ -95,7 +86,7 @@ impl<'a> Grid<'a> {
         for zip in tables(source, table, "zip")? {
             axes.push(zipped(source, zip)?);
         }
-        axes.sort_by_key(|axis: &Axis<'_>| axis.keys[0].place.start);
+        axes.sort_by_key(|axis: &Axis<'_>| axis.keys[0].span.start);
         check(source, &axes, methods)?;
         let (own, shared) = axes
             .into_iter()
@@ -138,12 +129,12 @@ impl<'a> Grid<'a> {
             .iter()
             .try_fold(1_usize, |product, &length| product.checked_mul(length));
         if total.is_none_or(|total| total > MOST) {
-            let place = self
+            let span = self
                 .shared
                 .first()
-                .map_or(0..0, |axis| axis.keys[0].place.clone());
+                .map_or(0..0, |axis| axis.keys[0].span.clone());
             return Err(source.at(
-                &place,
+                &span,
                 format!("the axes have more than {MOST} combinations"),
             ));
         }
@@ -176,11 +167,11 @@ impl<'a> Grid<'a> {
         let mut words = Vec::new();
         for (exclude, count) in self.excludes.iter().zip(left_out) {
             if count == 0 {
-                return Err(source.at(&exclude.place, "the exclude matches no combination").with_hint(
+                return Err(source.at(&exclude.span, "the exclude matches no combination").with_hint(
                     "each of its keys must have a value that the axis has; take the table out if it is no longer needed",
                 ));
             }
-            let line = source.line(exclude.place.start);
+            let line = source.line(exclude.span.start);
             words.push(format!(
                 "[[exclude]] in line {line} leaves out {count} of {of} combinations of a method and a setting"
             ));
@@ -195,13 +186,13 @@ impl<'a> Grid<'a> {
                 .collect();
             if further.is_empty() {
                 return Err(source.at(
-                    &include.place,
+                    &include.span,
                     "the include adds nothing: its combinations are there already",
                 ));
             }
             words.push(format!(
                 "[[include]] in line {} adds {}",
-                source.line(include.place.start),
+                source.line(include.span.start),
                 further.len()
             ));
             all.extend(further);
@@ -234,7 +225,7 @@ impl<'a> Grid<'a> {
         source: &Source<'_>,
         table: Spanned<DeValue<'a>>,
     ) -> Result<Include, Diagnostic> {
-        let place = table.span();
+        let span = table.span();
         let named = self.named(source, table, "included")?;
         let mut choices = Vec::with_capacity(self.shared.len());
         for (position, axis) in self.shared.iter_mut().enumerate() {
@@ -255,7 +246,7 @@ impl<'a> Grid<'a> {
                     "`{}` varies together with the others of its [[zip]]: give it a value too",
                     absent.name
                 );
-                return Err(source.at(&place, message));
+                return Err(source.at(&span, message));
             }
             choices.push(axis.rows_of(source, &named)?);
         }
@@ -267,7 +258,7 @@ impl<'a> Grid<'a> {
                 .collect()
         });
         Ok(Include {
-            place,
+            span,
             combinations: combinations.collect(),
         })
     }
@@ -301,14 +292,14 @@ impl<'a> Grid<'a> {
         methods: &[String],
     ) -> Result<Exclude, Diagnostic> {
         let mut exclude = Exclude {
-            place: table.span(),
+            span: table.span(),
             methods: None,
             shared: Vec::new(),
             own: Vec::new(),
         };
         let Some(table) = table.get_ref().as_table().filter(|table| !table.is_empty()) else {
             return Err(source.at(
-                &exclude.place,
+                &exclude.span,
                 "the exclude has no keys: it would leave out everything",
             ));
         };
@@ -340,7 +331,7 @@ impl<'a> Grid<'a> {
 
     fn no_axis(&self, source: &Source<'_>, key: &Key) -> Diagnostic {
         let names = self.names();
-        let diagnostic = source.at(&key.place, format!("`{}` is no axis", key.name));
+        let diagnostic = source.at(&key.span, format!("`{}` is no axis", key.name));
         match nearest(&key.name, names.iter().map(String::as_str)) {
             Some(near) => diagnostic.with_hint(format!("did you mean `{near}`?")),
             None if names.is_empty() => {
@@ -480,9 +471,9 @@ fn plain_axes<'a>(
     source: &Source<'_>,
     table: Spanned<DeValue<'a>>,
 ) -> Result<Vec<Axis<'a>>, Diagnostic> {
-    let place = table.span();
+    let span = table.span();
     let DeValue::Table(table) = table.into_inner() else {
-        return Err(source.at(&place, "`axes` is a table: one key for each axis"));
+        return Err(source.at(&span, "`axes` is a table: one key for each axis"));
     };
     let axis = |(key, values): (_, Spanned<DeValue<'a>>)| {
         let (key, values) = list(source, &key, values)?;
@@ -497,13 +488,13 @@ fn plain_axes<'a>(
 }
 
 fn zipped<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Axis<'a>, Diagnostic> {
-    let place = table.span();
+    let span = table.span();
     let DeValue::Table(table) = table.into_inner() else {
-        return Err(source.at(&place, "a zip is a table"));
+        return Err(source.at(&span, "a zip is a table"));
     };
     let mut columns: Vec<(Key, Vec<Spanned<DeValue<'a>>>)> = Vec::with_capacity(table.len());
     for (key, values) in table {
-        let place = values.span();
+        let span = values.span();
         let (key, values) = list(source, &key, values)?;
         if let Some((first, expected)) = columns
             .first()
@@ -515,22 +506,22 @@ fn zipped<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Axis<'
                 first.name,
                 expected.len()
             );
-            return Err(source.at(&place, message));
+            return Err(source.at(&span, message));
         }
         if columns
             .first()
             .is_some_and(|(first, _)| first.method() != key.method())
         {
             return Err(source
-                .at(&key.place, "a zip is about settings of one method, or about settings that all methods share")
+                .at(&key.span, "a zip is about settings of one method, or about settings that all methods share")
                 .with_hint("[[override]] with `when` and `set` changes a method's setting where an axis has a value"));
         }
         columns.push((key, values));
     }
-    columns.sort_by_key(|(key, _)| key.place.start);
+    columns.sort_by_key(|(key, _)| key.span.start);
     if columns.len() < 2 {
         return Err(source.at(
-            &place,
+            &span,
             "a [[zip]] has at least two keys that vary together; a single key belongs under [axes]",
         ));
     }
@@ -549,9 +540,9 @@ fn list<'a>(
     values: Spanned<DeValue<'a>>,
 ) -> Result<(Key, Vec<Spanned<DeValue<'a>>>), Diagnostic> {
     let key = Key::read(source, key, values.get_ref(), "an axis")?;
-    let (name, place) = (&key.name, values.span());
+    let (name, span) = (&key.name, values.span());
     match values.into_inner() {
-        DeValue::Array(array) if array.is_empty() => Err(source.at(&place, format!("the axis `{name}` has no values"))),
+        DeValue::Array(array) if array.is_empty() => Err(source.at(&span, format!("the axis `{name}` has no values"))),
         DeValue::Array(array) => {
             let mut seen = BTreeSet::new();
             if let Some(twice) = array.iter().find(|value| !seen.insert(&source.text[value.span()])) {
@@ -560,16 +551,16 @@ fn list<'a>(
             Ok((key, array.into_iter().collect()))
         }
         DeValue::Table(range) if range.len() == 1 && range.keys().all(|kind| searched::KINDS.contains(&kind.get_ref().as_ref())) => {
-            Err(source.at(&place, format!("the axis `{name}` is reported, not searched")).with_hint(
+            Err(source.at(&span, format!("the axis `{name}` is reported, not searched")).with_hint(
                 "a searched value stands in its [[method]]; an axis has a list, or `{ linspace = [from, to, how many] }`",
             ))
         }
         DeValue::Table(range) if let Some(kind) = misspelt(&range) => Err(source
-            .at(&place, format!("the axis `{name}` is neither a list of values nor a range"))
+            .at(&span, format!("the axis `{name}` is neither a list of values nor a range"))
             .with_hint(format!("did you mean `{kind}`?"))),
         _ => Err(source
-            .at(&place, format!("the axis `{name}` is no array of values"))
-            .with_hint(format!("[{}]", &source.text[place.clone()]))),
+            .at(&span, format!("the axis `{name}` is no array of values"))
+            .with_hint(format!("[{}]", &source.text[span.clone()]))),
     }
 }
 
@@ -585,7 +576,7 @@ fn check(source: &Source<'_>, axes: &[Axis<'_>], methods: &[String]) -> Result<(
     for key in axes.iter().flat_map(|axis| &axis.keys) {
         key.check_method(source, methods)?;
         if seen.insert(&key.path, key).is_some() {
-            return Err(source.at(&key.place, format!("`{}` varies twice", key.name)));
+            return Err(source.at(&key.span, format!("`{}` varies twice", key.name)));
         }
     }
     Ok(())
@@ -600,14 +591,14 @@ pub(super) fn tables<'a>(
     let Some(value) = table.remove(name) else {
         return Ok(Vec::new());
     };
-    let place = value.span();
+    let span = value.span();
     match value.into_inner() {
         DeValue::Array(tables) if tables.iter().all(|table| table.get_ref().is_table()) => {
             Ok(tables.into_iter().collect())
         }
         _ => Err(source
             .at(
-                &place,
+                &span,
                 format!("`{name}` stands in double brackets, as often as needed"),
             )
             .with_hint(format!("[[{name}]]"))),

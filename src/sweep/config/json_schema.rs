@@ -2,37 +2,21 @@
 //! and widened where a file may say more than these: axes and ranges, searched values, and what is left to the files
 //! that a file extends. It is a help while writing; `sweep check` has the last word.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use schema::{Card, Loss, Memory, Miner, Optimizer, Sampler, Schedule};
-use schemars::{
-    JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema as schema_of,
-};
+use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::{
-    file::{Folds, Gpus, Seeds, SweepFile},
+    file::{MethodTable, TrainingTable},
+    grammar::{FIXED, Grammar},
     searched,
-    tables::{Layouts, Quoted},
 };
-
-/// Where a value of these tables, or of what they are made of, may be searched.
-const SEARCHED_IN: [&str; 2] = ["TrainingTable", "MethodTable"];
-/// What keys in them are never searched.
-const NEVER_SEARCHED: [&str; 3] = ["name", "when", "baseline"];
-/// Tables of which something may be missing in a file that builds on others or has axes.
-const TABLES: [(&str, &str); 5] = [
-    ("sweep", "SweepTable"),
-    ("data", "DataTable"),
-    ("model", "Model"),
-    ("training", "TrainingTable"),
-    ("search", "Settings"),
-];
 
 /// The schema, in the draft that editors of TOML understand.
 pub fn json_schema() -> Value {
-    let generator = SchemaSettings::draft07().into_generator();
-    let mut root = generator.into_root_schema_for::<SweepFile>().to_value();
+    let mut root = Grammar::of_sweep_files().schema().clone();
     tidy(&mut root);
     let mut definitions = take(&mut root, "definitions");
     for (name, cards) in [
@@ -45,10 +29,20 @@ pub fn json_schema() -> Value {
     ] {
         describe(&mut definitions[name], cards);
     }
-    definitions["MethodTable"]["properties"]["when"] = condition();
+    let when = &mut definitions[&*MethodTable::schema_name()]["properties"]["when"];
+    widen_with(when, condition());
     allow_searched(&mut definitions);
     definitions.insert("Searched".to_owned(), searched_value());
     loosen(&mut root, &mut definitions);
+    for (key, table) in [
+        ("axes", axes()),
+        ("zip", zip()),
+        ("include", include()),
+        ("exclude", include()),
+        ("override", overrides()),
+    ] {
+        widen_with(&mut root["properties"][key], table);
+    }
     root["properties"]["extends"] = json!({
         "description": "Files that this one builds on, and presets: see `sweep show presets`.",
         "type": "array", "items": { "type": "string" },
@@ -57,6 +51,13 @@ pub fn json_schema() -> Value {
     root["description"] = json!("A comparison of deep-metric-learning methods, for `sweep run`.");
     root["definitions"] = Value::Object(definitions);
     root
+}
+
+/// Adds what the types leave open to the schema of a property.
+fn widen_with(property: &mut Value, schema: Value) {
+    if let (Some(property), Value::Object(schema)) = (property.as_object_mut(), schema) {
+        property.extend(schema);
+    }
 }
 
 fn take(root: &mut Value, key: &str) -> Map<String, Value> {
@@ -82,6 +83,7 @@ fn tidy(value: &mut Value) {
             if schema.get("default").is_some_and(Value::is_null) {
                 schema.remove("default");
             }
+            schema.remove(FIXED);
             if let Some(Value::String(text)) = schema.get_mut("description") {
                 *text = text
                     .replace("[`", "`")
@@ -119,7 +121,8 @@ fn describe(definition: &mut Value, cards: &[Card]) {
 /// Lets a range of searched values stand for every number, choice and switch of a method or of the training.
 fn allow_searched(definitions: &mut Map<String, Value>) {
     let mut reached = BTreeSet::new();
-    let mut open: Vec<String> = SEARCHED_IN.map(str::to_owned).to_vec();
+    let tables = [TrainingTable::schema_name(), MethodTable::schema_name()];
+    let mut open: Vec<String> = tables.iter().map(|name| name.to_string()).collect();
     while let Some(name) = open.pop() {
         if let Some(definition) = definitions
             .get(&name)
@@ -129,21 +132,33 @@ fn allow_searched(definitions: &mut Map<String, Value>) {
         }
     }
     for name in reached {
-        let is_table = SEARCHED_IN.contains(&name.as_str());
         if let Some(definition) = definitions.get_mut(&name) {
-            allow_within(definition, is_table);
+            allow_within(definition);
         }
     }
+}
+
+/// The name of the definition that a property refers to, if it is a single one.
+fn referenced(property: &Value) -> Option<&str> {
+    let mut schema = property;
+    while schema.get("$ref").is_none() {
+        let options = schema.get("allOf").or(schema.get("anyOf"))?;
+        let [only] = options.as_array()?.as_slice() else {
+            return None;
+        };
+        schema = only;
+    }
+    definition_of(schema)
+}
+
+fn definition_of(schema: &Value) -> Option<&str> {
+    schema["$ref"].as_str()?.strip_prefix("#/definitions/")
 }
 
 fn references(schema: &Value, found: &mut Vec<String>) {
     match schema {
         Value::Object(fields) => {
-            let name = fields
-                .get("$ref")
-                .and_then(Value::as_str)
-                .and_then(|path| path.rsplit('/').next());
-            found.extend(name.map(str::to_owned));
+            found.extend(definition_of(schema).map(str::to_owned));
             fields.values().for_each(|field| references(field, found));
         }
         Value::Array(items) => items.iter().for_each(|item| references(item, found)),
@@ -152,27 +167,28 @@ fn references(schema: &Value, found: &mut Vec<String>) {
 }
 
 /// Widens the properties of a schema and of its alternatives.
-fn allow_within(schema: &mut Value, is_table: bool) {
+fn allow_within(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else {
         return;
     };
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        for (key, property) in properties {
-            if !is_table || !NEVER_SEARCHED.contains(&key.as_str()) {
-                allow_within(property, false);
+        for property in properties.values_mut() {
+            let is_fixed = property
+                .as_object_mut()
+                .and_then(|property| property.remove(FIXED));
+            if is_fixed.is_none() {
+                allow_within(property);
                 widen(property);
             }
         }
     }
     for alternatives in ["oneOf", "anyOf", "allOf"] {
         if let Some(Value::Array(options)) = schema.get_mut(alternatives) {
-            options
-                .iter_mut()
-                .for_each(|option| allow_within(option, false));
+            options.iter_mut().for_each(allow_within);
         }
     }
     if let Some(items) = schema.get_mut("items") {
-        allow_within(items, false);
+        allow_within(items);
         widen(items);
     }
 }
@@ -231,12 +247,16 @@ fn searched_value() -> Value {
 /// What types ask for need not stand in a file that builds on others, or in which axes say it.
 fn loosen(root: &mut Value, definitions: &mut Map<String, Value>) {
     let mut needed = Map::new();
-    for (key, name) in TABLES {
-        let required = definitions[name]
-            .as_object_mut()
-            .and_then(|definition| definition.remove("required"));
+    let tables = root["properties"].as_object();
+    for (key, table) in tables.into_iter().flatten() {
+        let required = referenced(table).and_then(|name| {
+            definitions
+                .get_mut(name)?
+                .as_object_mut()?
+                .remove("required")
+        });
         if let Some(required) = required {
-            needed.insert(key.to_owned(), json!({ "required": required }));
+            needed.insert(key.clone(), json!({ "required": required }));
         }
     }
     let required = root
@@ -262,31 +282,26 @@ fn condition() -> Value {
 }
 
 /// `[axes]`
-pub(super) fn axes(_: &mut SchemaGenerator) -> Schema {
-    schema_of!({ "type": "object", "additionalProperties": values_of_an_axis() })
+fn axes() -> Value {
+    json!({ "type": "object", "additionalProperties": values_of_an_axis() })
 }
 
 /// `[[zip]]`
-pub(super) fn zip(_: &mut SchemaGenerator) -> Schema {
-    schema_of!({
+fn zip() -> Value {
+    json!({
         "type": "array",
         "items": { "type": "object", "additionalProperties": values_of_an_axis(), "minProperties": 2 },
     })
 }
 
-/// `[[include]]`
-pub(super) fn include(_: &mut SchemaGenerator) -> Schema {
-    schema_of!({ "type": "array", "items": { "type": "object", "minProperties": 1 } })
-}
-
-/// `[[exclude]]`
-pub(super) fn exclude(generator: &mut SchemaGenerator) -> Schema {
-    include(generator)
+/// `[[include]]` and `[[exclude]]`
+fn include() -> Value {
+    json!({ "type": "array", "items": { "type": "object", "minProperties": 1 } })
 }
 
 /// `[[override]]`
-pub(super) fn overrides(_: &mut SchemaGenerator) -> Schema {
-    schema_of!({
+fn overrides() -> Value {
+    json!({
         "type": "array",
         "items": {
             "type": "object",
@@ -311,54 +326,6 @@ fn values_of_an_axis() -> Value {
         range("logspace", "from, to, how many"),
         range("range", "from, to, step"),
     ] })
-}
-
-/// Types that read themselves in more than one form.
-macro_rules! forms {
-    ($($name:ident: $schema:tt)*) => { $(
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-                schema_of!($schema)
-            }
-        }
-    )* };
-}
-
-forms! {
-    Seeds: { "anyOf": [
-        { "type": "integer", "minimum": 1, "maximum": 100_000 },
-        { "type": "array", "items": { "type": "integer", "minimum": 0 }, "minItems": 1, "uniqueItems": true },
-    ] }
-    Folds: { "anyOf": [
-        { "type": "integer", "minimum": 2 },
-        {
-            "type": "object",
-            "properties": {
-                "even": { "type": "integer", "minimum": 2 }, "reality_check": { "type": "integer", "minimum": 2 },
-            },
-            "minProperties": 1, "maxProperties": 1, "additionalProperties": false,
-        },
-    ] }
-    Gpus: { "anyOf": [
-        { "const": "all" },
-        { "type": "array", "items": { "type": "integer", "minimum": 0 } },
-    ] }
-    Quoted: { "anyOf": [{ "type": "boolean" }, { "type": "string" }] }
-}
-
-impl JsonSchema for Layouts {
-    fn schema_name() -> Cow<'static, str> {
-        "Layouts".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let one = generator.subschema_for::<report::Layout>();
-        schema_of!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }] })
-    }
 }
 
 #[cfg(test)]

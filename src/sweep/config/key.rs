@@ -9,22 +9,12 @@ use toml::{
 
 use super::{
     diagnostic::{Diagnostic, nearest},
+    grammar::{Grammar, Node},
     source::Source,
 };
 
-/// Tables that determine no result, or that are about the sweep as a whole.
-const FIXED: [&str; 10] = [
-    "sweep",
-    "resources",
-    "report",
-    "waive",
-    "search",
-    "axes",
-    "zip",
-    "include",
-    "exclude",
-    "override",
-];
+const SETTINGS: &str = "it is `dataset` or a dotted key under `data`, `transform`, `model`, `training` or \
+     `method.NAME`, in quotes: \"model.embedding\"";
 
 /// Which setting is meant, and where that is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +22,7 @@ pub(super) struct Key {
     /// As the file spells it, `dataset` in full.
     pub(super) name: String,
     pub(super) path: Vec<String>,
-    pub(super) place: Range<usize>,
+    pub(super) span: Range<usize>,
 }
 
 impl Key {
@@ -47,43 +37,37 @@ impl Key {
             "dataset" => "data.dataset",
             other => other,
         };
-        let place = key.span();
+        let span = key.span();
         let parts = toml_edit::Key::parse(name).map_err(|_| {
-            source.at(&place, format!("`{name}` is not a key")).with_hint(
+            source.at(&span, format!("`{name}` is not a key")).with_hint(
                 "a part with spaces or dots needs quotes of its own: \"method.'Triplet, semi-hard'.loss.triplet.margin\"",
             )
         })?;
         let path: Vec<String> = parts.iter().map(|part| part.get().to_owned()).collect();
-        let table = path.first().map(String::as_str).unwrap_or_default();
-        if path.len() < 2 {
+        if path.len() < 2 || is_fixed(&path) {
             let hint = match value {
-                DeValue::Table(inner) if !FIXED.contains(&table) => quoted(name, inner),
-                _ => "it is `dataset` or a dotted key in quotes: \"model.embedding\", \"training.steps\"".to_owned(),
+                DeValue::Table(inner) if !is_fixed(&path) => quoted(name, inner),
+                _ => SETTINGS.to_owned(),
             };
             return Err(source
-                .at(&place, format!("`{name}` cannot be {what}"))
-                .with_hint(hint));
-        }
-        let last = path.last().map(String::as_str).unwrap_or_default();
-        let is_fixed = FIXED.contains(&table)
-            || name == "data.root"
-            || (table == "method" && (path.len() < 3 || ["name", "when"].contains(&last)));
-        if is_fixed {
-            let hint = "it is `dataset` or a dotted key under `data`, `model`, `training` or `method.NAME`, in quotes: \"model.embedding\"";
-            return Err(source
-                .at(&place, format!("`{name}` cannot be {what}"))
+                .at(&span, format!("`{name}` cannot be {what}"))
                 .with_hint(hint));
         }
         Ok(Key {
             name: name.to_owned(),
             path,
-            place,
+            span,
         })
     }
 
     /// The method whose setting it is.
     pub(super) fn method(&self) -> Option<&str> {
-        (self.path[0] == "method").then(|| self.path[1].as_str())
+        (self.path[0] == METHOD).then(|| self.path[1].as_str())
+    }
+
+    /// What the grammar allows in a method.
+    pub(super) fn method_node(&self) -> Option<Node<'static>> {
+        node_of(&self.path[..2])
     }
 
     /// True if it is the data set or one of its settings.
@@ -108,19 +92,40 @@ impl Key {
         else {
             return Ok(());
         };
-        Err(source.unknown_method(&self.place, name, methods))
+        Err(source.unknown_method(&self.span, name, methods))
     }
 }
+
+/// Finds what the grammar allows at a dotted key, in which a method has its name for an index.
+fn node_of(path: &[String]) -> Option<Node<'static>> {
+    let root = Grammar::of_sweep_files().root();
+    match path {
+        [first, _, rest @ ..] if first == METHOD => root.child(METHOD)?.items()?.descend(rest),
+        path => root.descend(path),
+    }
+}
+
+/// True if a key is about the sweep as a whole, and not a setting that can vary.
+fn is_fixed(path: &[String]) -> bool {
+    let is_method = path.first().is_some_and(|first| first == METHOD);
+    let is_whole_method = is_method && path.len() < 3;
+    let depths = [1, path.len()];
+    let mut nodes = depths.iter().filter_map(|&depth| node_of(&path[..depth]));
+    is_whole_method || nodes.any(Node::is_fixed)
+}
+
+/// The table of methods, which are known by their names and not by an index.
+const METHOD: &str = "method";
 
 impl Source<'_> {
     pub(super) fn unknown_method(
         &self,
-        place: &Range<usize>,
+        span: &Range<usize>,
         name: &str,
         methods: &[String],
     ) -> Diagnostic {
         let names: Vec<String> = methods.iter().map(|name| format!("`{name}`")).collect();
-        let diagnostic = self.at(place, format!("there is no method named `{name}`"));
+        let diagnostic = self.at(span, format!("there is no method named `{name}`"));
         match nearest(name, methods.iter().map(String::as_str)) {
             Some(near) => diagnostic.with_hint(format!("did you mean `{near}`?")),
             None => diagnostic.with_hint(format!("there are {}", names.join(", "))),
@@ -159,39 +164,61 @@ pub(super) fn value_at<'t, 'a>(
     Some(value)
 }
 
-/// Puts `value` at a path, making tables on the way.
+/// Puts `value` at a path, making tables on the way; `node` is what the grammar allows at `table`.
+///
+/// # Errors
+/// The path leads through a value that is no table, or into another choice than the one made there.
 pub(super) fn put<'a>(
     table: &mut DeTable<'a>,
     path: &[String],
-    place: &Range<usize>,
+    span: &Range<usize>,
     value: Spanned<DeValue<'a>>,
+    node: Option<Node<'_>>,
 ) -> Result<(), String> {
     let Some((first, rest)) = path.split_first() else {
         return Ok(());
     };
+    let key = || Spanned::new(span.clone(), Cow::Owned(first.clone()));
     if rest.is_empty() {
-        table.insert(
-            Spanned::new(place.clone(), Cow::Owned(first.clone())),
-            value,
-        );
+        table.insert(key(), value);
         return Ok(());
     }
+    let node = node.and_then(|node| node.child(first));
     if !table.contains_key(first.as_str()) {
-        let empty = Spanned::new(place.clone(), DeValue::Table(DeTable::new()));
-        table.insert(
-            Spanned::new(place.clone(), Cow::Owned(first.clone())),
-            empty,
-        );
+        let empty = Spanned::new(span.clone(), DeValue::Table(DeTable::new()));
+        table.insert(key(), empty);
     }
-    match table.get_mut(first.as_str()).map(Spanned::get_mut) {
-        Some(DeValue::Table(inner)) => put(inner, rest, place, value),
-        Some(DeValue::Array(items)) => put_in_array(items, first, rest, place, value),
-        Some(other) => Err(format!(
+    let Some(inner) = table.get_mut(first.as_str()).map(Spanned::get_mut) else {
+        return Ok(());
+    };
+    if node.is_some_and(Node::is_choice) {
+        is_chosen(inner, first, rest)?;
+    }
+    match inner {
+        DeValue::Table(inner) => put(inner, rest, span, value, node),
+        DeValue::Array(items) => put_in_array(items, first, rest, span, value, node),
+        other => Err(format!(
             "`{first}` is a {}, so it has no key `{}`",
             other.type_str(),
             rest.join(".")
         )),
-        None => Ok(()),
+    }
+}
+
+/// Refuses a path into one choice where another is made.
+fn is_chosen(choice: &DeValue<'_>, key: &str, path: &[String]) -> Result<(), String> {
+    let chosen = match choice {
+        DeValue::Table(table) => table.keys().next().map(|name| name.get_ref().as_ref()),
+        DeValue::String(name) => Some(name.as_ref()),
+        _ => None,
+    };
+    match chosen {
+        Some(chosen) if chosen != path[0] => Err(format!(
+            "`{key}` is `{chosen}` here, so it has no `{}`; give `{key}` as a whole: `{{ {} = .. }}`",
+            path.join("."),
+            path[0]
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -199,24 +226,24 @@ fn put_in_array<'a>(
     items: &mut DeArray<'a>,
     name: &str,
     path: &[String],
-    place: &Range<usize>,
+    span: &Range<usize>,
     value: Spanned<DeValue<'a>>,
+    node: Option<Node<'_>>,
 ) -> Result<(), String> {
-    let position = path[0]
+    let Some((index, rest)) = path.split_first() else {
+        return Ok(());
+    };
+    let item = index
         .parse::<usize>()
         .ok()
-        .filter(|&position| position < items.len());
-    let Some(position) = position else {
-        return Err(format!(
-            "`{name}` is a list, so it has no key `{}`",
-            path[0]
-        ));
-    };
-    let mut items = items.iter_mut();
-    match (items.nth(position).map(Spanned::get_mut), &path[1..]) {
-        (Some(old), []) => *old = value.into_inner(),
-        (Some(DeValue::Table(inner)), rest) => return put(inner, rest, place, value),
-        (Some(_) | None, _) => return Err(format!("`{name}` has no key `{}`", path.join("."))),
+        .and_then(|index| items.iter_mut().nth(index));
+    match (item.map(Spanned::get_mut), rest) {
+        (Some(item), []) => *item = value.into_inner(),
+        (Some(DeValue::Table(inner)), rest) => {
+            return put(inner, rest, span, value, node.and_then(Node::items));
+        }
+        (Some(_), _) => return Err(format!("`{name}` has no key `{}`", path.join("."))),
+        (None, _) => return Err(format!("`{name}` is a list and has no item `{index}`")),
     }
     Ok(())
 }

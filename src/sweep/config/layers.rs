@@ -29,33 +29,12 @@ use toml::{
 
 use super::{
     diagnostic::{Diagnostic, nearest},
-    document::from_toml,
     file::Protocol,
-    presets, ranges,
-    source::Source,
+    grammar::{Grammar, Node},
+    presets, ranges, searched,
+    source::{Layer, Source},
+    toml_error::from_toml,
 };
-
-/// Keys of tables with one key, the name of what is chosen.
-const CHOICES: [&str; 18] = [
-    "optimizer",
-    "head_optimizer",
-    "loss_optimizer",
-    "sampler",
-    "schedule",
-    "clip",
-    "dataset",
-    "backbone",
-    "loss",
-    "miner",
-    "memory",
-    "distance",
-    "reduction",
-    "regularizer",
-    "freeze_trunk",
-    "every",
-    "at",
-    "over",
-];
 
 /// A sweep file with all it builds on.
 pub(super) struct Layers<'a> {
@@ -65,31 +44,10 @@ pub(super) struct Layers<'a> {
     layers: Vec<Layer>,
 }
 
-/// One of the files.
-#[derive(Debug)]
-pub(super) struct Layer {
-    pub(super) path: PathBuf,
-    /// Where its text begins in that of all.
-    pub(super) start: usize,
-    /// Its text behind as many spaces: parsed, it has the positions of the text of all.
-    padded: String,
-}
-
 /// A name in `extends`, and what it stands for.
 struct Base {
     path: PathBuf,
     text: Cow<'static, str>,
-}
-
-impl Layer {
-    pub(super) fn text(&self) -> &str {
-        &self.padded[self.start..]
-    }
-
-    /// A place in this text alone.
-    pub(super) fn local(&self, place: &Range<usize>) -> Range<usize> {
-        place.start - self.start..place.end.saturating_sub(self.start)
-    }
 }
 
 impl<'a> Layers<'a> {
@@ -107,9 +65,9 @@ impl<'a> Layers<'a> {
     fn add(&mut self, path: &Path, text: &str, above: &mut Vec<PathBuf>) -> Result<(), Diagnostic> {
         above.push(path.canonicalize().unwrap_or_else(|_| path.to_owned()));
         for name in names(path, text)? {
-            let place = name.span();
+            let span = name.span();
             let base = find(path, name.get_ref())
-                .map_err(|mistake| mistake.at(path, text, place.clone()))?;
+                .map_err(|mistake| mistake.at(path, text, span.clone()))?;
             if above.contains(
                 &base
                     .path
@@ -117,18 +75,14 @@ impl<'a> Layers<'a> {
                     .unwrap_or_else(|_| base.path.clone()),
             ) {
                 let message = format!("`{}` builds on itself", base.path.display());
-                return Err(Diagnostic::at(path, text, place, message));
+                return Err(Diagnostic::at(path, text, span, message));
             }
             self.add(&base.path, &base.text, above)?;
         }
         above.pop();
         let text = ranges::written_out(&Source::of_file(path, text))?;
         let start = self.text.len();
-        self.layers.push(Layer {
-            path: path.to_owned(),
-            start,
-            padded: format!("{}{text}", " ".repeat(start)),
-        });
+        self.layers.push(Layer::new(path, &text, start));
         self.text.push_str(&text);
         Ok(())
     }
@@ -147,11 +101,11 @@ impl<'a> Layers<'a> {
         let mut all = Spanned::new(0..0, DeTable::new());
         for layer in &self.layers {
             let table =
-                DeTable::parse(&layer.padded).map_err(|error| from_toml(self.source(), &error))?;
+                DeTable::parse(layer.padded()).map_err(|error| from_toml(self.source(), &error))?;
             let (span, mut table) = (table.span(), table.into_inner());
             table.remove("extends");
             let mut below = all.into_inner();
-            lay_over(&mut below, table);
+            lay_over(&mut below, table, Some(Grammar::of_sweep_files().root()));
             all = Spanned::new(
                 span.start.max(layer.start)..span.end.max(layer.start),
                 below,
@@ -161,33 +115,36 @@ impl<'a> Layers<'a> {
     }
 }
 
-/// Lays one table over another.
-fn lay_over<'a>(below: &mut DeTable<'a>, above: DeTable<'a>) {
+/// Lays one table over another; `node` is what the grammar allows there.
+fn lay_over<'a>(below: &mut DeTable<'a>, above: DeTable<'a>, node: Option<Node<'_>>) {
     for (key, value) in above {
-        let Some(under) = below.get_mut(key.get_ref().as_ref()) else {
+        let name = key.get_ref().as_ref();
+        let inner = node.and_then(|node| node.child(name));
+        let Some(under) = below.get_mut(name) else {
             below.insert(key, value);
             continue;
         };
         let span = value.span();
         match (under.get_mut(), value.into_inner()) {
-            (DeValue::Array(under), DeValue::Array(over)) if key.get_ref() == "override" => {
-                over.into_iter().for_each(|item| under.push(item))
+            (DeValue::Array(under), DeValue::Array(over)) if name == "override" => {
+                over.into_iter().for_each(|item| under.push(item));
             }
-            (DeValue::Table(under), DeValue::Table(over))
-                if !chooses_anew(key.get_ref().as_ref(), under, &over) =>
-            {
-                lay_over(under, over);
+            (DeValue::Table(under), DeValue::Table(over)) if !replaces(&over, under, inner) => {
+                lay_over(under, over, inner);
             }
             (_, over) => *under = Spanned::new(span, over),
         }
     }
 }
 
-fn chooses_anew(key: &str, under: &DeTable<'_>, over: &DeTable<'_>) -> bool {
-    CHOICES.contains(&key)
-        && !over
-            .iter()
-            .any(|(name, _)| under.contains_key(name.get_ref().as_ref()))
+/// True if `over` chooses something else than `under`, or one of them is a searched value.
+fn replaces(over: &DeTable<'_>, under: &DeTable<'_>, node: Option<Node<'_>>) -> bool {
+    let share_a_key = || {
+        over.keys()
+            .any(|name| under.contains_key(name.get_ref().as_ref()))
+    };
+    let is_choice = node.is_some_and(Node::is_choice);
+    is_choice && !share_a_key() || searched::is_one(over) || searched::is_one(under)
 }
 
 /// The names in `extends`. A file that does not parse is reported where all are read.
@@ -200,17 +157,17 @@ fn names<'a>(path: &Path, text: &'a str) -> Result<Vec<Spanned<Cow<'a, str>>>, D
     let Some(extends) = table.remove("extends") else {
         return Ok(protocol.into_iter().collect());
     };
-    let wrong = |place| {
-        Diagnostic::at(path, text, place, "`extends` is a list of files or presets")
+    let wrong = |span| {
+        Diagnostic::at(path, text, span, "`extends` is a list of files or presets")
             .with_hint("extends = [\"presets/xbm\"]")
     };
-    let place = extends.span();
+    let span = extends.span();
     let DeValue::Array(names) = extends.into_inner() else {
-        return Err(wrong(place));
+        return Err(wrong(span));
     };
     let name = |value: Spanned<DeValue<'a>>| match (value.span(), value.into_inner()) {
-        (place, DeValue::String(name)) => Ok(Spanned::new(place, name)),
-        (place, _) => Err(wrong(place)),
+        (span, DeValue::String(name)) => Ok(Spanned::new(span, name)),
+        (span, _) => Err(wrong(span)),
     };
     protocol
         .map(Ok)
@@ -233,8 +190,8 @@ struct NotFound {
 }
 
 impl NotFound {
-    fn at(self, path: &Path, text: &str, place: Range<usize>) -> Diagnostic {
-        let diagnostic = Diagnostic::at(path, text, place, self.message);
+    fn at(self, path: &Path, text: &str, span: Range<usize>) -> Diagnostic {
+        let diagnostic = Diagnostic::at(path, text, span, self.message);
         match self.hint {
             Some(hint) => diagnostic.with_hint(hint),
             None => diagnostic,

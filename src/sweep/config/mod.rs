@@ -6,22 +6,29 @@
 //! key its type and knows no others;
 //! [`validate`] refuses what types cannot exclude. A [`Sweep`] that exists can be planned.
 
+mod axis;
 mod condition;
 mod diagnostic;
 mod document;
 mod fairness;
+mod fault;
 mod file;
+mod forms;
+mod grammar;
 mod grid;
 mod json_schema;
 mod key;
 mod layers;
 mod origins;
+mod overrides;
 pub mod presets;
 mod ranges;
 mod resolved;
 mod searched;
+mod set;
 mod source;
 mod tables;
+mod toml_error;
 mod validate;
 
 use std::{
@@ -35,9 +42,11 @@ pub use diagnostic::Diagnostic;
 use document::{Document, Reading};
 pub use fairness::{Fairness, Rule, Violation, Waiver};
 pub use file::{
-    Baseline, DataTable, DeviceChoice, Folds, Gpus, MethodTable, Protocol, Resources, SweepFile,
-    SweepTable, TrainingTable,
+    Baseline, DataTable, DeviceChoice, MethodTable, Protocol, Resources, SweepFile, SweepTable,
+    TrainingTable,
 };
+pub use forms::{Folds, Gpus, Seeds};
+pub use grammar::{Grammar, Node};
 use grid::{Combination, Variant};
 pub use json_schema::json_schema;
 use layers::Layers;
@@ -150,7 +159,7 @@ impl Sweep {
         overrides: &[String],
         command: String,
     ) -> Result<Sweep, Diagnostic> {
-        let text = document::with_overrides(path, text, overrides)?;
+        let text = set::with_assignments(path, text, overrides)?;
         let layers = Layers::gather(path, &text)?;
         let document = Document::parse(&layers)?;
         let (combinations, refinements) = document.combinations()?;
@@ -324,14 +333,14 @@ fn search(
     let Some(settings) = &file.search else {
         return Err(document
             .at(
-                &first.place,
+                &first.span,
                 "a searched value needs a [search] that says how it is chosen",
             )
             .with_hint("[search] strategy = \"gp\", trials = 50"));
     };
     if file.sweep.folds.is_none() {
         return Err(document
-            .at(&first.place, "a searched value is chosen on validation classes, and without folds there are none")
+            .at(&first.span, "a searched value is chosen on validation classes, and without folds there are none")
             .with_hint("set `folds` in [sweep]: folds = 4"));
     }
     let space = Space {
@@ -346,7 +355,7 @@ fn search(
             let named = searched
                 .iter()
                 .find(|searched| error.dimension() == Some(&searched.dimension.name));
-            Err(document.at(&named.unwrap_or(first).place, error.to_string()))
+            Err(document.at(&named.unwrap_or(first).span, error.to_string()))
         }
     }
 }
@@ -359,6 +368,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     }
 }
 
+#[cfg(test)]
+mod choices_tests;
 #[cfg(test)]
 mod malformed;
 #[cfg(test)]

@@ -10,9 +10,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{
-    diagnostic::Diagnostic, document::with_overrides, layers::Layers, source::Source, unreadable,
-};
+use super::{diagnostic::Diagnostic, layers::Layers, set, source::Source, unreadable};
 
 /// A value and where it is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,11 +52,11 @@ pub fn origins(path: &Path, overrides: &[String]) -> Result<Vec<Origin>, Diagnos
         let is_set = |origin: &Origin| {
             overrides
                 .iter()
-                .filter_map(|set| key_of(set))
+                .filter_map(|assignment| set::key_of(assignment))
                 .any(|key| origin.key.starts_with(&key))
         };
         origins.retain(|origin| !is_set(origin));
-        let set = written(path, &with_overrides(path, &text, overrides)?)?
+        let set = written(path, &set::with_assignments(path, &text, overrides)?)?
             .into_iter()
             .filter(is_set);
         origins.extend(set.map(|origin| Origin {
@@ -68,12 +66,6 @@ pub fn origins(path: &Path, overrides: &[String]) -> Result<Vec<Origin>, Diagnos
         origins.sort_by(|a, b| a.key.cmp(&b.key));
     }
     Ok(origins)
-}
-
-/// The key of `key=value`.
-fn key_of(set: &str) -> Option<Vec<String>> {
-    let keys = toml_edit::Key::parse(set.split_once('=')?.0.trim()).ok()?;
-    Some(keys.iter().map(|key| key.get().to_owned()).collect())
 }
 
 fn written(path: &Path, text: &str) -> Result<Vec<Origin>, Diagnostic> {
@@ -120,13 +112,10 @@ fn walk(
 }
 
 fn origin(source: &Source<'_>, key: &[String], value: &Spanned<DeValue<'_>>) -> Origin {
-    let place = value.span();
-    let text = source.text.get(place.clone()).unwrap_or_default();
+    let span = value.span();
+    let text = source.text.get(span.clone()).unwrap_or_default();
     let value = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let from = From::File(
-        source.file(place.start).to_owned(),
-        source.line(place.start),
-    );
+    let from = From::File(source.file(span.start).to_owned(), source.line(span.start));
     Origin {
         key: key.to_owned(),
         value,

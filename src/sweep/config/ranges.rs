@@ -39,10 +39,10 @@ pub(super) fn written_out(source: &Source<'_>) -> Result<String, Diagnostic> {
             _ => {}
         }
     }
-    lists.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
+    lists.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
     lists
         .into_iter()
-        .for_each(|(place, list)| text.replace_range(place, &list));
+        .for_each(|(span, list)| text.replace_range(span, &list));
     Ok(text)
 }
 
@@ -80,20 +80,20 @@ fn spaced(
 ) -> Result<Vec<String>, Diagnostic> {
     let hint = format!("{kind} = [from, to, how many]");
     let [a, b, count] = three(source, bounds, &hint)?;
-    let place = bounds.span();
+    let span = bounds.span();
     if count.fract() != 0.0 || !(2.0..=MOST).contains(&count) {
         return Err(source
             .at(
-                &place,
+                &span,
                 format!("{count} values, expected a whole number from 2"),
             )
             .with_hint(hint));
     }
     if kind == "logspace" && (a <= 0.0 || b <= 0.0) {
-        return Err(source.at(&place, "a logarithmic range has bounds above 0"));
+        return Err(source.at(&span, "a logarithmic range has bounds above 0"));
     }
     if a == b {
-        return Err(source.at(&place, "the range has one value only"));
+        return Err(source.at(&span, "the range has one value only"));
     }
     let last = count - 1.0;
     let value = |step: usize| match step as f64 {

@@ -7,9 +7,7 @@ use serde::Deserialize;
 use toml::de::Deserializer;
 
 use super::{
-    diagnostic::Diagnostic,
-    document::{from_toml, with_overrides},
-    layers::Layers,
+    diagnostic::Diagnostic, layers::Layers, set::with_assignments, toml_error::from_toml,
     unreadable,
 };
 
@@ -19,7 +17,7 @@ use super::{
 /// The first mistake found, with its place in the file.
 pub fn resolved(path: &Path, overrides: &[String]) -> Result<String, Diagnostic> {
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-    let text = with_overrides(path, &text, overrides)?;
+    let text = with_assignments(path, &text, overrides)?;
     let layers = Layers::gather(path, &text)?;
     let table = layers.table()?;
     let table = toml::Table::deserialize(Deserializer::from(table))

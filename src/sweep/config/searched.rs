@@ -4,7 +4,7 @@
 //! space, and one of its probes, a bound or a listed value, stands in its place: so the file is typed and checked as
 //! any other, once for each probe.
 
-use std::ops::Range as Place;
+use std::ops::Range as Bytes;
 
 use schema::renamed::in_old_spelling;
 use serde_json::{Value, json};
@@ -30,10 +30,15 @@ pub(super) const KINDS: [&str; 6] = ["uniform", "log_uniform", "int", "log_int",
 pub(super) struct Searched<'a> {
     /// The keys that lead to it, from the table that was looked through.
     path: Vec<String>,
-    pub(super) place: Place<usize>,
+    pub(super) span: Bytes<usize>,
     pub(super) dimension: Dimension,
     /// Its bounds, or the values of its list.
     pub(super) probes: Vec<Spanned<DeValue<'a>>>,
+}
+
+/// True if this table is a searched value.
+pub(super) fn is_one(table: &DeTable<'_>) -> bool {
+    kind(table).is_some()
 }
 
 /// Whether a value anywhere in this table is searched, or nearly.
@@ -59,7 +64,7 @@ pub(super) fn in_table<'a>(
 ) -> Result<Vec<Searched<'a>>, Diagnostic> {
     let mut found = Vec::new();
     gather(source, table, &mut Vec::new(), prefix, &mut found)?;
-    found.sort_by_key(|searched| searched.place.start);
+    found.sort_by_key(|searched| searched.span.start);
     Ok(found)
 }
 
@@ -141,7 +146,7 @@ fn searched<'a>(
     source: &Source<'_>,
     table: &DeTable<'a>,
     kind: &str,
-    place: Place<usize>,
+    span: Bytes<usize>,
     path: &[String],
     prefix: &str,
 ) -> Result<Searched<'a>, Diagnostic> {
@@ -170,7 +175,7 @@ fn searched<'a>(
     };
     Ok(Searched {
         path: path.to_owned(),
-        place,
+        span,
         dimension,
         probes: items.iter().cloned().collect(),
     })
@@ -266,13 +271,13 @@ pub(super) fn probe<'a>(table: &mut DeTable<'a>, searched: &[Searched<'a>], prob
         let Some(last) = searched.probes.len().checked_sub(1) else {
             continue;
         };
-        if let Some(place) = place_in(table, &searched.path) {
-            *place = searched.probes[probe.min(last)].clone();
+        if let Some(slot) = slot_in(table, &searched.path) {
+            *slot = searched.probes[probe.min(last)].clone();
         }
     }
 }
 
-fn place_in<'t, 'a>(
+fn slot_in<'t, 'a>(
     table: &'t mut DeTable<'a>,
     path: &[String],
 ) -> Option<&'t mut Spanned<DeValue<'a>>> {
@@ -352,10 +357,10 @@ fn with<'n>(
 
 fn put(root: &mut Value, path: &str, value: Option<Value>) {
     let path = in_old_spelling(path);
-    let mut place = root;
+    let mut slot = root;
     let mut parts = path.split('.').peekable();
     while let Some(part) = parts.next() {
-        let next = match place {
+        let next = match slot {
             Value::Object(fields) if parts.peek().is_none() => {
                 match value {
                     Some(value) => fields.insert(part.to_owned(), value),
@@ -371,11 +376,11 @@ fn put(root: &mut Value, path: &str, value: Option<Value>) {
             _ => None,
         };
         match next {
-            Some(next) => place = next,
+            Some(next) => slot = next,
             None => return,
         }
     }
     if let Some(value) = value {
-        *place = value;
+        *slot = value;
     }
 }

@@ -1,11 +1,11 @@
 //! The text of a sweep file and of those that it builds on, and how to point into it.
 
-use std::{ops::Range, path::Path};
-
-use super::{
-    diagnostic::{Diagnostic, nearest},
-    layers::Layer,
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
 };
+
+use super::diagnostic::{Diagnostic, nearest};
 
 /// The text that is in force, and the file it is from, or the files, one behind the other.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,41 @@ pub(super) struct Source<'a> {
     pub(super) text: &'a str,
     /// Which file begins where, if there are several.
     pub(super) layers: &'a [Layer],
+}
+
+/// One of the files.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) path: PathBuf,
+    /// Where its text begins in that of all.
+    pub(super) start: usize,
+    /// Its text behind as many spaces: parsed, it has the positions of the text of all.
+    padded: String,
+}
+
+impl Layer {
+    /// A file whose text begins at `start` in the text of all.
+    pub(super) fn new(path: &Path, text: &str, start: usize) -> Layer {
+        Layer {
+            path: path.to_owned(),
+            start,
+            padded: format!("{}{text}", " ".repeat(start)),
+        }
+    }
+
+    /// The text behind `start` spaces: parsed, it has the spans of the text of all.
+    pub(super) fn padded(&self) -> &str {
+        &self.padded
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.padded[self.start..]
+    }
+
+    /// A place in this text alone.
+    pub(super) fn local(&self, span: &Range<usize>) -> Range<usize> {
+        span.start - self.start..span.end.saturating_sub(self.start)
+    }
 }
 
 impl<'a> Source<'a> {
@@ -26,21 +61,21 @@ impl<'a> Source<'a> {
         }
     }
 
-    pub(super) fn at(&self, place: &Range<usize>, message: impl Into<String>) -> Diagnostic {
-        match self.layers.iter().rfind(|layer| layer.start <= place.start) {
-            Some(layer) => Diagnostic::at(&layer.path, layer.text(), layer.local(place), message),
-            None => Diagnostic::at(self.path, self.text, place.clone(), message),
+    pub(super) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
+        match self.layers.iter().rfind(|layer| layer.start <= span.start) {
+            Some(layer) => Diagnostic::at(&layer.path, layer.text(), layer.local(span), message),
+            None => Diagnostic::at(self.path, self.text, span.clone(), message),
         }
     }
 
     pub(super) fn unknown_key(
         &self,
-        place: &Range<usize>,
+        span: &Range<usize>,
         found: &str,
         known: &[&str],
     ) -> Diagnostic {
         let diagnostic = self.at(
-            place,
+            span,
             format!("unknown key `{found}`, expected {}", alternatives(known)),
         );
         match nearest(found, known.iter().copied()) {

@@ -1,10 +1,10 @@
 //! `[report]`: which tables a sweep leads to, what they show, and what they are compared with.
 
-use std::{fmt, path::PathBuf};
+use std::{borrow::Cow, fmt, path::PathBuf};
 
 use report::Layout;
 use schema::{Dataset, Metric};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, SeqAccess, Visitor, value::StrDeserializer},
@@ -137,5 +137,26 @@ impl Visitor<'_> for QuotedVisitor {
 
     fn visit_str<E: Error>(self, path: &str) -> Result<Quoted, E> {
         Ok(Quoted::File(path.into()))
+    }
+}
+
+impl JsonSchema for Layouts {
+    fn schema_name() -> Cow<'static, str> {
+        "Layouts".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<report::Layout>();
+        schema_of!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1, "uniqueItems": true }] })
+    }
+}
+
+impl JsonSchema for Quoted {
+    fn schema_name() -> Cow<'static, str> {
+        "Quoted".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        schema_of!({ "anyOf": [{ "type": "boolean" }, { "type": "string" }] })
     }
 }

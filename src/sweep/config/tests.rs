@@ -160,7 +160,7 @@ fn every_mistake_has_its_message_and_its_place() {
         (
             "loss.triplet = { margin = 0.2 }",
             "baseline = \"pixels\"\nmemory.xbm = { size = 64 }",
-            "a baseline is not trained, so it has no memory",
+            "a baseline is not trained, so it has no `memory`",
             "19:",
         ),
         (

@@ -10,23 +10,15 @@ mod training;
 use std::collections::BTreeSet;
 
 use schema::{Dataset, Fold, Loss, Own, WeightedLoss};
+use serde_json::Value;
 
 use super::{
     diagnostic::nearest,
-    file::{Folds, MethodTable, Resources, SweepFile, TrainingTable},
+    fault::{Checked, Fault},
+    file::{MethodTable, Resources, SweepFile, TrainingTable},
+    forms::Folds,
     tables::ReportTable,
 };
-
-/// A setting that cannot stand.
-#[derive(Debug)]
-pub(super) struct Fault {
-    /// Its dotted key, with positions in arrays as numbers.
-    pub(super) key: String,
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
-}
-
-type Checked = Result<(), Fault>;
 
 pub(super) fn check(file: &SweepFile) -> Checked {
     sweep(file)?;
@@ -37,8 +29,8 @@ pub(super) fn check(file: &SweepFile) -> Checked {
     methods(file)?;
     resources(&file.resources)?;
     let mut waived = BTreeSet::new();
-    for (place, waiver) in file.waive.iter().enumerate() {
-        let key = |name: &str| format!("waive.{place}.{name}");
+    for (index, waiver) in file.waive.iter().enumerate() {
+        let key = |name: &str| format!("waive.{index}.{name}");
         require(
             waived.insert(waiver.rule),
             &key("rule"),
@@ -251,21 +243,21 @@ fn trained(
         .try_for_each(|memory| mining::memory(memory, key, file))
 }
 
-/// A baseline is not trained, so nothing that belongs to training can stand beside it.
+/// Refuses every setting of a baseline beside its name: they all belong to training.
 fn baseline(method: &MethodTable, key: &dyn Fn(&str) -> String) -> Checked {
-    let training = [
-        ("distance", method.distance.is_some()),
-        ("reduction", method.reduction.is_some()),
-        ("regularizer", method.regularizer.is_some()),
-        ("miner", method.miner.is_some()),
-        ("memory", method.memory.is_some()),
-        ("sampler", method.sampler.is_some()),
-        ("loss_optimizer", method.loss_optimizer.is_some()),
-    ];
-    match training.into_iter().find(|(_, given)| *given) {
+    let Ok(Value::Object(settings)) = serde_json::to_value(method) else {
+        return Ok(());
+    };
+    let Ok(Value::Object(bare)) = serde_json::to_value(method.untrained()) else {
+        return Ok(());
+    };
+    match settings
+        .iter()
+        .find(|(name, value)| bare.get(*name) != Some(value))
+    {
         Some((name, _)) => fault(
             key(name),
-            format!("a baseline is not trained, so it has no {name}"),
+            format!("a baseline is not trained, so it has no `{name}`: remove it"),
         ),
         None => Ok(()),
     }

@@ -1,0 +1,189 @@
+//! Values that can be written in more than one form: `seeds = 3` or a list, `gpus = "all"` or a list.
+
+use std::{borrow::Cow, fmt};
+
+use schema::Cut;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::json;
+
+/// Which GPUs to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gpus {
+    /// All that are visible.
+    All,
+    /// These, by index.
+    These(Vec<u32>),
+}
+
+/// `seeds = 3` for 0, 1 and 2, or a list.
+#[derive(Clone, Debug)]
+pub struct Seeds(pub Vec<u64>);
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Seeds(vec![0])
+    }
+}
+
+/// `folds = 4`, or `folds.reality_check = 4`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Folds {
+    /// How many.
+    pub of: u32,
+    /// Where they begin and end.
+    pub cut: Cut,
+}
+
+impl<'de> Deserialize<'de> for Folds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FoldsVisitor)
+    }
+}
+
+struct FoldsVisitor;
+
+impl<'de> Visitor<'de> for FoldsVisitor {
+    type Value = Folds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of folds or `{ reality_check = 4 }`")
+    }
+
+    fn visit_i64<E: Error>(self, count: i64) -> Result<Folds, E> {
+        let of = u32::try_from(count)
+            .map_err(|_| E::custom(format!("{count} folds, expected at least 2")))?;
+        Ok(Folds { of, cut: Cut::Even })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Folds, A::Error> {
+        match map.next_entry::<Cut, u32>()? {
+            Some((cut, of)) if map.next_key::<Cut>()?.is_none() => Ok(Folds { of, cut }),
+            _ => Err(A::Error::custom(
+                "expected one kind of folds: `{ reality_check = 4 }`",
+            )),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Seeds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SeedsVisitor)
+    }
+}
+
+struct SeedsVisitor;
+
+impl<'de> Visitor<'de> for SeedsVisitor {
+    type Value = Seeds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a count of seeds or a list of seeds")
+    }
+
+    fn visit_i64<E: Error>(self, count: i64) -> Result<Seeds, E> {
+        match u64::try_from(count) {
+            Ok(count @ 1..=100_000) => Ok(Seeds((0..count).collect())),
+            _ => Err(E::custom(format!("{count} seeds, expected 1 to 100000"))),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Seeds, A::Error> {
+        let mut seeds = Vec::new();
+        while let Some(seed) = sequence.next_element()? {
+            seeds.push(seed);
+        }
+        Ok(Seeds(seeds))
+    }
+}
+
+impl<'de> Deserialize<'de> for Gpus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(GpusVisitor)
+    }
+}
+
+impl Serialize for Gpus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Gpus::All => serializer.serialize_str("all"),
+            Gpus::These(indices) => indices.serialize(serializer),
+        }
+    }
+}
+
+struct GpusVisitor;
+
+impl<'de> Visitor<'de> for GpusVisitor {
+    type Value = Gpus;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"all\" or a list of GPU indices")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Gpus, E> {
+        match text {
+            "all" => Ok(Gpus::All),
+            _ => Err(E::custom(format!(
+                "`{text}`, expected \"all\" or a list of GPU indices"
+            ))),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Gpus, A::Error> {
+        let mut gpus = Vec::new();
+        while let Some(index) = sequence.next_element()? {
+            gpus.push(index);
+        }
+        Ok(Gpus::These(gpus))
+    }
+}
+
+impl JsonSchema for Seeds {
+    fn schema_name() -> Cow<'static, str> {
+        "Seeds".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        schema_of!({ "anyOf": [
+            { "type": "integer", "minimum": 1, "maximum": 100_000 },
+            { "type": "array", "items": { "type": "integer", "minimum": 0 }, "minItems": 1, "uniqueItems": true },
+        ] })
+    }
+}
+
+impl JsonSchema for Folds {
+    fn schema_name() -> Cow<'static, str> {
+        "Folds".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        let mut forms = vec![json!({ "type": "integer", "minimum": 2 })];
+        forms.extend(Cut::ALL.map(|cut| {
+            let name = json!(cut);
+            json!({
+                "type": "object",
+                "properties": { name.as_str().unwrap_or_default(): { "type": "integer", "minimum": 2 } },
+                "required": [name],
+                "additionalProperties": false,
+            })
+        }));
+        schema_of!({ "anyOf": forms })
+    }
+}
+
+impl JsonSchema for Gpus {
+    fn schema_name() -> Cow<'static, str> {
+        "Gpus".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        schema_of!({ "anyOf": [
+            { "const": "all" },
+            { "type": "array", "items": { "type": "integer", "minimum": 0 } },
+        ] })
+    }
+}

@@ -1,0 +1,100 @@
+//! Messages of the TOML parser and of serde, in the words of someone who writes TOML.
+
+use super::{
+    diagnostic::{Diagnostic, nearest},
+    source::Source,
+};
+
+pub(super) fn from_toml(source: Source<'_>, error: &toml::de::Error) -> Diagnostic {
+    let is_empty = error.span().is_some_and(|span| {
+        source
+            .text
+            .get(span)
+            .is_some_and(|text| text.trim().is_empty())
+    });
+    let message = match error.message().starts_with("string values must be quoted") && is_empty {
+        true => "a value is missing".to_owned(),
+        false => shortened(&in_plain_words(error.message())),
+    };
+    let diagnostic = match error.span() {
+        Some(span) => source.at(&span, message),
+        None => Diagnostic::of_file(source.path, message),
+    };
+    match suggestion(error.message()) {
+        Some(hint) => diagnostic.with_hint(hint),
+        None => diagnostic,
+    }
+}
+
+/// Serde speaks of Rust's types; users know TOML's.
+fn in_plain_words(message: &str) -> String {
+    const WORDS: [(&str, &str); 21] = [
+        (
+            "string values must be quoted, expected literal string",
+            "a text needs quotes",
+        ),
+        ("duplicate key", "this key is there already"),
+        (
+            "wanted exactly 1 element, more than 1 element",
+            "only one can be chosen here, and there are several",
+        ),
+        (
+            "wanted exactly 1 element, found 0 elements",
+            "one has to be chosen here: `NAME = { .. }`",
+        ),
+        (
+            "invalid type: unit variant, expected newtype variant",
+            "this one has settings: `{ NAME = { .. } }`, `{}` for its defaults",
+        ),
+        (
+            "invalid type: newtype variant, expected unit variant",
+            "this one has no settings: its name in quotes is all",
+        ),
+        ("expected a sequence", "expected a list"),
+        ("unknown field", "unknown key"),
+        ("missing field", "missing key"),
+        ("unknown variant", "unknown name"),
+        ("invalid type: string", "a text"),
+        ("invalid type: boolean", "the boolean"),
+        ("invalid type: integer", "the number"),
+        ("invalid type: floating point", "the number"),
+        ("invalid type: sequence", "an array"),
+        ("invalid type: map", "a table"),
+        ("invalid value: integer", "the number"),
+        ("expected u32", "expected a whole number from 0"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected f64", "expected a number"),
+        ("expected a string", "expected a text in quotes"),
+    ];
+    WORDS
+        .iter()
+        .fold(message.to_owned(), |message, (rust, plain)| {
+            message.replace(rust, plain)
+        })
+}
+
+/// More known names than this are no longer read, only the one that was meant.
+const FEW: usize = 13;
+
+/// Finds the misspelt word and the known ones in serde's message. A long list of the known ones becomes the hint if
+/// none of them is near.
+fn suggestion(message: &str) -> Option<String> {
+    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
+        return None;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let found = quoted.next()?;
+    let known: Vec<&str> = quoted.collect();
+    match nearest(found, known.iter().copied()) {
+        Some(name) => Some(format!("did you mean `{name}`?")),
+        None if known.len() > FEW => Some(format!("known are {}", known.join(", "))),
+        None => None,
+    }
+}
+
+fn shortened(message: &str) -> String {
+    match message.split_once(", expected one of ") {
+        Some((unknown, names)) if names.split('`').count() / 2 > FEW => unknown.to_owned(),
+        _ => message.to_owned(),
+    }
+}
