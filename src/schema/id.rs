@@ -20,13 +20,14 @@ use crate::{Dataset, Glyphs, Recipe, StoredImages};
 pub const SCHEMA: u32 = 3;
 
 /// Everything that a [`RunId`] is the hash of; stored beside each run so that two can be compared.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Identity {
     /// See [`SCHEMA`].
     pub schema: u32,
     /// What was asked for.
     pub recipe: Recipe,
     /// The content of the data.
+    #[schemars(with = "String")]
     pub data: Fingerprint,
     /// The kind of arithmetic.
     pub numerics: Numerics,
@@ -40,7 +41,7 @@ impl Identity {
 }
 
 /// The kind of arithmetic a run was computed with: a CPU result never stands in for a GPU's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Numerics {
     /// On the CPU. The number of threads changes the order of summation.

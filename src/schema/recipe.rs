@@ -10,7 +10,7 @@ use crate::{
 
 /// Everything that determines one run's result, apart from the bytes of the data and the kind of
 /// arithmetic (see [`Identity`](crate::Identity)).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// The data set.
@@ -34,7 +34,9 @@ pub struct Recipe {
 
 /// One of `of` class-disjoint parts of the training classes, in the order of the class list; the run
 /// trains on the others, validates on this one and keeps its best checkpoint by [`Training::select`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Fold {
     /// Which part, from 0.
@@ -97,7 +99,7 @@ impl Fold {
 }
 
 /// How a network is trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
     /// The loss.

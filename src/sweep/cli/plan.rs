@@ -376,30 +376,14 @@ fn made_of(opened: &Opened) -> Vec<String> {
     for (method, training) in first_of_each(&opened.sweep) {
         lines.push(format!("  {}", method.table.name));
         let written = as_written(method, training).0;
-        let parts = PARTS.iter().filter(|part| !written[**part].is_null());
-        lines.extend(parts.map(|part| {
-            format!(
-                "    {} {}",
-                part.replace('_', " "),
-                canonical_json(&written[*part])
-            )
+        let settings = written.as_object().into_iter().flatten();
+        let given = settings.filter(|(key, value)| *key != "name" && !value.is_null());
+        lines.extend(given.map(|(key, value)| {
+            format!("    {} {}", key.replace('_', " "), canonical_json(value))
         }));
     }
     lines
 }
-
-/// What sets a method apart, by key.
-const PARTS: [&str; 9] = [
-    "baseline",
-    "loss",
-    "distance",
-    "reduction",
-    "regularizer",
-    "miner",
-    "memory",
-    "sampler",
-    "loss_optimizer",
-];
 
 /// Each method where it first appears, with the training around it.
 fn first_of_each(sweep: &Sweep) -> Vec<(&Method, &TrainingTable)> {

@@ -68,7 +68,12 @@ impl Choice {
         let table =
             read().unwrap_or_else(|mistake| panic!("{way} {}: {mistake}\n{text}", self.key()));
         let made = at(&Value::Table(table), &self.path);
-        assert_eq!(names_of(&made), [self.name.clone()], "{way} {}", self.key());
+        assert_eq!(
+            names_of(&made),
+            [self.name.as_str()],
+            "{way} {}",
+            self.key()
+        );
     }
 }
 

@@ -236,7 +236,7 @@ fn put_in_array<'a>(
     let item = index
         .parse::<usize>()
         .ok()
-        .and_then(|index| items.iter_mut().nth(index));
+        .and_then(|index| items.get_mut(index));
     match (item.map(Spanned::get_mut), rest) {
         (Some(item), []) => *item = value.into_inner(),
         (Some(DeValue::Table(inner)), rest) => {

@@ -1,13 +1,16 @@
 //! In what two runs differ: their identities, component by component, with the keys of a sweep file.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::LazyLock};
 
 use rayon::prelude::*;
 use schema::{Identity, RunId};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::ledger::{Ledger, LedgerError, RunStage};
+use crate::{
+    config::{Grammar, Node},
+    ledger::{Ledger, LedgerError, RunStage},
+};
 
 /// One component of an identity that two runs do not share.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,7 +59,9 @@ impl fmt::Display for Component {
 /// All components in which two identities, as they are stored, differ. Old ones may lack what new ones have.
 pub fn between(left: &Value, right: &Value) -> Vec<Difference> {
     let mut differences = Vec::new();
-    compare(&mut Vec::new(), Some(left), Some(right), &mut differences);
+    let path = &mut Vec::new();
+    let root = Some(STORED.root());
+    compare(path, root, Some(left), Some(right), &mut differences);
     differences.sort_by(|a, b| (a.component, &a.key).cmp(&(b.component, &b.key)));
     differences
 }
@@ -118,8 +123,13 @@ fn leaves(value: &Value) -> usize {
     }
 }
 
+/// What an identity may look like.
+static STORED: LazyLock<Grammar> = LazyLock::new(Grammar::of_stored::<Identity>);
+
+/// Finds the differences at a path, for which the grammar has a node unless it is from an older version.
 fn compare(
     path: &mut Vec<String>,
+    node: Option<Node<'_>>,
     left: Option<&Value>,
     right: Option<&Value>,
     differences: &mut Vec<Difference>,
@@ -128,12 +138,13 @@ fn compare(
         return;
     }
     if let (Some(Value::Object(ours)), Some(Value::Object(theirs))) = (left, right)
-        && !chooses_another(path, ours, theirs)
+        && !chooses_another(node, ours, theirs)
     {
         let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         for key in keys {
             path.push(key.clone());
-            compare(path, ours.get(key), theirs.get(key), differences);
+            let node = node.and_then(|node| node.child(key));
+            compare(path, node, ours.get(key), theirs.get(key), differences);
             path.pop();
         }
         return;
@@ -147,24 +158,24 @@ fn compare(
     });
 }
 
-/// Whether two tables are choices, such as `{ triplet = { .. } }`, of different things.
+/// True if two tables choose different things, such as `{ triplet = { .. } }` and `{ circle = { .. } }`.
 fn chooses_another(
-    path: &[String],
+    node: Option<Node<'_>>,
     ours: &serde_json::Map<String, Value>,
     theirs: &serde_json::Map<String, Value>,
 ) -> bool {
-    !path.is_empty() && ours.len() == 1 && theirs.len() == 1 && ours.keys().ne(theirs.keys())
+    node.is_some_and(Node::is_choice) && ours.keys().ne(theirs.keys())
 }
 
-/// What belongs to a method in a sweep file, though it is part of the training in a recipe.
-const OF_METHODS: [&str; 6] = [
-    "loss",
-    "distance",
-    "reduction",
-    "regularizer",
-    "miner",
-    "memory",
-];
+/// True if a setting of a training stands in a `[[method]]` of a sweep file and nowhere else.
+fn is_of_method(key: &str) -> bool {
+    let root = Grammar::of_sweep_files().root();
+    let has_key = |table: &[&str]| {
+        let table = root.descend(table);
+        table.and_then(|table| table.child(key)).is_some()
+    };
+    has_key(&["method", "0"]) && !has_key(&["training"])
+}
 
 /// The key as a sweep file has it.
 fn spelled(path: &[String]) -> (Component, String) {
@@ -176,7 +187,7 @@ fn spelled(path: &[String]) -> (Component, String) {
         ["recipe", "images", "size", "square"] => (Component::Recipe, "data.image_size".to_owned()),
         ["recipe", "images", "size", "short_side"] => (Component::Recipe, "data.resize".to_owned()),
         ["recipe", "images", ref rest @ ..] => (Component::Recipe, dotted("data", rest)),
-        ["recipe", "training", part, ref rest @ ..] if OF_METHODS.contains(&part) => {
+        ["recipe", "training", part, ref rest @ ..] if is_of_method(part) => {
             (Component::Recipe, dotted(part, rest))
         }
         ["recipe", first, ref rest @ ..] => (Component::Recipe, dotted(first, rest)),
