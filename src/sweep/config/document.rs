@@ -18,7 +18,7 @@ use super::{
     fault::Fault,
     grammar::Grammar,
     grid::{Combination, Grid, Participant, Variant, tables},
-    key::{Key as Setting, put, value_at},
+    key::{self, put, value_at},
     layers::Layers,
     overrides::Override,
     searched::{self, Searched},
@@ -409,7 +409,10 @@ impl<'a> Document<'a> {
     }
 
     /// The settings of the overrides that hold where the axes have these rows.
-    fn overridden(&self, rows: &[usize]) -> impl Iterator<Item = &(Setting, Spanned<DeValue<'a>>)> {
+    fn overridden(
+        &self,
+        rows: &[usize],
+    ) -> impl Iterator<Item = &(key::Key, Spanned<DeValue<'a>>)> {
         self.overrides
             .iter()
             .filter(|change| change.when.holds(rows))
@@ -419,7 +422,7 @@ impl<'a> Document<'a> {
     fn put_shared(
         &self,
         table: &mut DeTable<'a>,
-        key: &Setting,
+        key: &key::Key,
         value: &Spanned<DeValue<'a>>,
     ) -> Result<(), Diagnostic> {
         let root = Grammar::of_sweep_files().root();
@@ -430,7 +433,7 @@ impl<'a> Document<'a> {
     fn put_own(
         &self,
         method: &mut DeTable<'a>,
-        key: &Setting,
+        key: &key::Key,
         value: &Spanned<DeValue<'a>>,
     ) -> Result<(), Diagnostic> {
         put(
