@@ -14,7 +14,7 @@ use tch::Tensor;
 use crate::{
     Failed,
     files::{self, Tensors},
-    guard::Noticed,
+    monitor::BreakdownMonitor,
 };
 
 /// Version of what is in a checkpoint: raised whenever an old one would be continued otherwise.
@@ -46,7 +46,8 @@ pub(crate) struct Progress {
     pub(crate) empty_steps: u64,
     /// Validations since the best one.
     pub(crate) unimproved: u64,
-    pub(crate) noticed: Noticed,
+    #[serde(rename = "noticed")]
+    pub(crate) monitor: BreakdownMonitor,
 }
 
 /// The best network so far, by validation.

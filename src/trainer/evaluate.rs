@@ -19,8 +19,8 @@ use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
     feed::Feed,
     files,
+    retrieval_set::RetrievalSet,
     score::{self, Scored},
-    searching::Searching,
     split::{self, Images},
 };
 
@@ -88,16 +88,13 @@ fn measure(
 ) -> Result<End<Evaluated>, Failed> {
     let images = LabeledEmbeddings::new(rows, data.test_labels.clone(), Comparison::Cosine);
     let images = images.map_err(|error| score::unmeasurable(&error))?;
-    let searching = Searching::new(images, &data.test_roles);
-    let scored = score::score(searching.search(), metrics, device)?;
-    durable::write(
-        &files::queries(folder),
-        table(&scored, &searching).as_bytes(),
-    )?;
+    let set = RetrievalSet::new(images, &data.test_roles);
+    let scored = score::score(set.task(), metrics, device)?;
+    durable::write(&files::queries(folder), table(&scored, &set).as_bytes())?;
     let evaluated = Evaluated {
         classes: data.test_classes.len() as u64,
-        images: searching.queries() as u64,
-        gallery: searching.gallery().map(|images| images as u64),
+        images: set.queries() as u64,
+        gallery: set.gallery().map(|images| images as u64),
         without_positive: scored.retrieval.without_positive as u64,
         scores: scored.scores,
     };
@@ -198,11 +195,11 @@ fn unusable(path: &Path, why: &str) -> Failed {
 }
 
 /// The scores of each query, a line each, with its number among the test images.
-fn table(scored: &Scored, searching: &Searching) -> String {
+fn table(scored: &Scored, set: &RetrievalSet) -> String {
     let mut table = "image,label,first_rank,r_precision,ap@r,ap\n".to_owned();
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for query in &scored.retrieval.queries {
-        let (image, scores) = (searching.image_of(query.image as usize), &query.scores);
+        let (image, scores) = (set.image_of(query.image as usize), &query.scores);
         let numbers = [scores.r_precision, scores.ap_at_r, scores.ap]
             .map(number)
             .join(",");

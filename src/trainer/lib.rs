@@ -1,9 +1,11 @@
 //! One attempt at one job: a recipe in, events out.
 //!
-//! [`process`] is the executable around [`run`]: arguments, standard streams, threads, exit codes. [`run`] does
-//! what an [`Attempt`] says and tells of it in [`Event`]s. `assemble` is the one place where the words of a recipe
-//! become losses, miners, samplers and networks; `split` and `searching` choose the images; `train`, `evaluate` and `prepare` do the
-//! work; `schedule`, `optimizers` and `guard` are parts of training; `checkpoint` and `files` make it survive; `lifeline` ends it when nobody listens any more.
+//! [`process`] is the executable around [`run`]: arguments, standard streams, threads, exit codes.
+//! [`run`] does the work of an [`Attempt`] and emits [`Event`]s. `assemble` builds losses, miners,
+//! samplers and networks from a recipe; `split` and `retrieval_set` choose images. `train`,
+//! `evaluate` and `prepare` do the main kinds of work; `schedule`, `optimizers` and `monitor` are
+//! parts of training. `checkpoint` and `files` write to the run's folder, and `parent_watch` ends the
+//! process when the orchestrator dies.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -14,19 +16,19 @@ mod evaluate;
 mod failed;
 mod feed;
 mod files;
-mod guard;
 mod inspect;
-mod lifeline;
 mod measure;
+mod monitor;
 mod neighbours;
 mod optimizers;
+mod parent_watch;
 mod prepare;
 pub mod process;
 mod read;
 mod remember;
+mod retrieval_set;
 mod schedule;
 mod score;
-mod searching;
 mod sheet;
 mod split;
 mod train;
@@ -43,7 +45,7 @@ use schema::{
 };
 
 pub use failed::Failed;
-pub use lifeline::Stop;
+pub use parent_watch::Stop;
 
 /// Receives the events of an attempt, from any thread.
 pub type Emit<'a> = &'a mut (dyn FnMut(Event) + Send);

@@ -10,7 +10,7 @@ use std::{
 
 use schema::{Attempt, Description, Event, PROTOCOL};
 
-use crate::{End, Stop, device, lifeline};
+use crate::{End, Stop, device, parent_watch};
 
 const USAGE: &str = "\
 One attempt at one job of a sweep: a recipe in, events out.
@@ -82,7 +82,7 @@ fn attempt(path: &Path) -> Exit {
         }
     };
     let stop = Stop::new();
-    lifeline::watch(stop.clone());
+    parent_watch::watch(stop.clone());
     limit_threads(attempt.threads);
     let mut emit = |event| {
         if write(&event).is_err() {

@@ -55,18 +55,18 @@ pub(crate) fn train(
         return leave_untrained(work, device, emit);
     };
     assemble::warn_of_precision(&work.recipe.model, device);
-    let ground = Ground::new(work, training, &data, threads, device)?;
-    let mut session = Session::resume(&ground)?;
+    let context = TrainContext::new(work, training, &data, threads, device)?;
+    let mut state = TrainState::resume(&context)?;
     emit(Event::Started {
-        from: session.progress.step,
+        from: state.progress.step,
     });
-    match session.train(&ground, stop, emit)? {
-        Some(end) => session.finish(work, end),
+    match state.train(&context, stop, emit)? {
+        Some(end) => state.finish(work, end),
         None => Ok(End::Stopped),
     }
 }
 
-/// A module of TorchScript is needed whenever its weights are used, and stays with them.
+/// Copies a TorchScript module into the run's folder: it is needed wherever its weights are used.
 fn keep_script(work: &TrainWork) -> Result<(), Failed> {
     let (Backbone::Torchscript(_), Some(file)) = (&work.recipe.model.backbone, &work.weights)
     else {
@@ -93,14 +93,14 @@ fn leave_untrained(
     leave(work, &network.state(), trained)
 }
 
-/// Writes the network that was kept. Only then is the checkpoint no longer needed.
+/// Writes the network that was kept, then removes the checkpoint.
 fn leave(work: &TrainWork, network: &State, trained: Trained) -> Result<End<Trained>, Failed> {
     files::write(network, &files::model(&work.run))?;
     remove(&files::checkpoint(&work.run));
     Ok(End::Finished(trained))
 }
 
-/// A file that cannot be removed is a nuisance, no failure.
+/// Removes a file; a failure is only logged.
 fn remove(path: &Path) {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -110,27 +110,27 @@ fn remove(path: &Path) {
     }
 }
 
-/// What does not change while training.
-struct Ground<'a> {
+/// The parts of a training that do not change from step to step.
+struct TrainContext<'a> {
     work: &'a TrainWork,
     training: &'a Training,
-    /// Whose checkpoints are trusted.
+    /// Identifies the checkpoints that this training may resume from.
     identity: String,
     feed: Feed,
     split: Split,
-    /// Where the images trained on are among all.
+    /// The indices of the training images among all images.
     places: Arc<Vec<i64>>,
     sampler: Arc<dyn Sampler>,
 }
 
-impl Ground<'_> {
+impl TrainContext<'_> {
     fn new<'a>(
         work: &'a TrainWork,
         training: &'a Training,
         data: &PreparedData,
         threads: u32,
         device: tch::Device,
-    ) -> Result<Ground<'a>, Failed> {
+    ) -> Result<TrainContext<'a>, Failed> {
         let split = Split::new(&work.recipe, &data.training_labels)?;
         if training.validate_every == Some(0) {
             return Err(Failed::recipe(
@@ -143,7 +143,7 @@ impl Ground<'_> {
             ));
         }
         let above = split.training.super_classes(data);
-        Ok(Ground {
+        Ok(TrainContext {
             work,
             training,
             identity: checkpoint::identity(&work.recipe, data, threads, device),
@@ -160,7 +160,7 @@ impl Ground<'_> {
         })
     }
 
-    /// The images of a batch, by its number, their labels, and their numbers among the images trained on.
+    /// Returns the images of a batch, their labels, and their indices among the training images.
     fn batch(&self, number: u64) -> Result<(Tensor, Tensor, Vec<i64>), Failed> {
         let chosen = self.sampler.batch(number);
         let labels: Vec<i64> = chosen
@@ -175,7 +175,7 @@ impl Ground<'_> {
         ))
     }
 
-    /// The validation images, if there is to be a validation after so many steps.
+    /// Returns the validation images if validation is due after `steps` steps.
     fn validation(&self, steps: u64) -> Option<&Images> {
         let every = self.training.validate_every?;
         let due = steps.is_multiple_of(every) || steps == self.training.steps;
@@ -183,8 +183,8 @@ impl Ground<'_> {
     }
 }
 
-/// A training under way.
-struct Session {
+/// The state of a training: what changes from step to step.
+struct TrainState {
     network: Network,
     objective: Objective,
     optimizers: Optimizers,
@@ -195,29 +195,29 @@ struct Session {
     best: Option<Best>,
 }
 
-/// What came of one batch.
-struct Pass {
+/// The result of one batch; a step averages the gradients of several.
+struct BatchResult {
     loss: f64,
     empty: bool,
-    /// Without a graph.
+    /// Detached from the graph.
     embeddings: Tensor,
     gradients: Gradients,
 }
 
-impl Session {
-    fn fresh(ground: &Ground) -> Result<Session, Failed> {
+impl TrainState {
+    fn fresh(context: &TrainContext) -> Result<TrainState, Failed> {
         let (training, labels, seed) = (
-            ground.training,
-            &ground.split.training.labels,
-            ground.work.recipe.seed,
+            context.training,
+            &context.split.training.labels,
+            context.work.recipe.seed,
         );
-        let weights = ground.work.weights.as_deref();
-        let mut network = assemble::network(&ground.work.recipe, weights, ground.feed.device())?;
+        let weights = context.work.weights.as_deref();
+        let mut network = assemble::network(&context.work.recipe, weights, context.feed.device())?;
         let mut objective = assemble::objective(training, &network, labels, seed)?;
         let optimizers = Optimizers::new(training, &mut network, &mut objective)?;
-        let images_of_a_step = ground.sampler.batch(0).len() * training.accumulate as usize;
+        let images_of_a_step = context.sampler.batch(0).len() * training.accumulate as usize;
         let length = schedule::length(training, labels.len(), images_of_a_step);
-        Ok(Session {
+        Ok(TrainState {
             network,
             objective,
             optimizers,
@@ -228,13 +228,13 @@ impl Session {
         })
     }
 
-    /// Continues from the checkpoint in the run's folder. If there is none, or it cannot be used, starts afresh.
-    fn resume(ground: &Ground) -> Result<Session, Failed> {
-        let path = files::checkpoint(&ground.work.run);
-        let mut session = Session::fresh(ground)?;
-        let restored = match checkpoint::load(&path, &ground.identity) {
-            Ok(None) => return Ok(session),
-            Ok(Some(snapshot)) => session.restore(snapshot).map_err(|error| error.to_string()),
+    /// Resumes from the checkpoint in the run's folder; without a usable one, starts from scratch.
+    fn resume(context: &TrainContext) -> Result<TrainState, Failed> {
+        let path = files::checkpoint(&context.work.run);
+        let mut state = TrainState::fresh(context)?;
+        let restored = match checkpoint::load(&path, &context.identity) {
+            Ok(None) => return Ok(state),
+            Ok(Some(snapshot)) => state.restore(snapshot).map_err(|error| error.to_string()),
             Err(why) => Err(why),
         };
         if let Err(why) = restored {
@@ -242,9 +242,9 @@ impl Session {
                 "the checkpoint `{}` is not used: {why}",
                 path.display()
             ));
-            return Session::fresh(ground);
+            return TrainState::fresh(context);
         }
-        Ok(session)
+        Ok(state)
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<(), StateError> {
@@ -259,7 +259,7 @@ impl Session {
         Ok(())
     }
 
-    fn save(&self, ground: &Ground, emit: Emit) -> Result<(), Failed> {
+    fn save(&self, context: &TrainContext, emit: Emit) -> Result<(), Failed> {
         let snapshot = Snapshot {
             progress: self.progress,
             plateau: self.lr_schedule.state(),
@@ -270,8 +270,8 @@ impl Session {
             memory: self.objective.memory.as_ref().map(|memory| memory.state()),
         };
         checkpoint::save(
-            &files::checkpoint(&ground.work.run),
-            &ground.identity,
+            &files::checkpoint(&context.work.run),
+            &context.identity,
             &snapshot,
         )?;
         emit(Event::Checkpoint {
@@ -280,26 +280,26 @@ impl Session {
         Ok(())
     }
 
-    /// Does the steps that are left and says how that ended; nothing if it was stopped before.
+    /// Does the remaining steps. Returns how the training ended; `None` if it was stopped.
     fn train(
         &mut self,
-        ground: &Ground,
+        context: &TrainContext,
         stop: &Stop,
         emit: Emit,
     ) -> Result<Option<TrainingEnd>, Failed> {
         let (mut saved, mut throttle) = (Instant::now(), Throttle::new());
-        let total = ground.training.steps;
+        let total = context.training.steps;
         if self.progress.step == 0
-            && let Some(end) = self.validate(ground, emit)?
+            && let Some(end) = self.validate(context, emit)?
         {
             return Ok(Some(end));
         }
         while self.progress.step < total {
             if stop.requested() {
-                self.save(ground, emit)?;
+                self.save(context, emit)?;
                 return Ok(None);
             }
-            let loss = match self.step(ground, emit)? {
+            let loss = match self.step(context, emit)? {
                 Ok(loss) => loss,
                 Err(how) => return Ok(Some(TrainingEnd::Broken(how))),
             };
@@ -310,35 +310,41 @@ impl Session {
                     loss: Some(loss),
                 });
             }
-            if let Some(end) = self.validate(ground, emit)? {
+            if let Some(end) = self.validate(context, emit)? {
                 return Ok(Some(end));
             }
-            if saved.elapsed().as_secs_f64() >= ground.work.checkpoint_seconds {
-                self.save(ground, emit)?;
+            if saved.elapsed().as_secs_f64() >= context.work.checkpoint_seconds {
+                self.save(context, emit)?;
                 saved = Instant::now();
             }
         }
         Ok(Some(self.completed()))
     }
 
-    /// Does one step and returns its loss, unless training has gone wrong.
-    fn step(&mut self, ground: &Ground, emit: Emit) -> Result<Result<f64, Breakdown>, Failed> {
-        let (training, step) = (ground.training, self.progress.step);
+    /// Does one step and returns its loss, unless the training broke down.
+    fn step(
+        &mut self,
+        context: &TrainContext,
+        emit: Emit,
+    ) -> Result<Result<f64, Breakdown>, Failed> {
+        let (training, step) = (context.training, self.progress.step);
         let trunk_frozen = step < self.unfreeze_at;
         self.network.set_trunk_frozen(trunk_frozen);
         let batches = step * training.accumulate..(step + 1) * training.accumulate;
-        let mut passes = Vec::new();
+        let mut results = Vec::new();
         for batch in batches {
-            match self.pass(ground, batch, emit)? {
-                Ok(pass) => passes.push(pass),
+            match self.batch(context, batch, emit)? {
+                Ok(result) => results.push(result),
                 Err(how) => return Ok(Err(how)),
             }
         }
-        let loss = passes.iter().map(|pass| pass.loss).sum::<f64>() / passes.len() as f64;
-        let empty = passes.iter().all(|pass| pass.empty);
-        let last = passes.last().map(|pass| pass.embeddings.shallow_clone());
+        let loss = results.iter().map(|result| result.loss).sum::<f64>() / results.len() as f64;
+        let empty = results.iter().all(|result| result.empty);
+        let last = results
+            .last()
+            .map(|result| result.embeddings.shallow_clone());
         if let Some(gradients) =
-            Gradients::mean(passes.into_iter().map(|pass| pass.gradients).collect())
+            Gradients::mean(results.into_iter().map(|result| result.gradients).collect())
         {
             let optimizer_step = OptimizerStep {
                 rate: self.lr_schedule.factor(step),
@@ -353,29 +359,29 @@ impl Session {
         }
         self.progress.step += 1;
         self.progress.empty_steps += u64::from(empty);
-        let noticed = |embeddings| {
-            self.progress
-                .noticed
-                .see(&training.guards, step + 1, &embeddings, empty)
-        };
-        Ok(match last.and_then(noticed) {
-            Some(how) => Err(how),
-            None => Ok(loss),
-        })
+        let monitor = &mut self.progress.monitor;
+        let breakdown = last
+            .and_then(|embeddings| monitor.update(&training.guards, step + 1, &embeddings, empty));
+        Ok(breakdown.map_or(Ok(loss), Err))
     }
 
-    /// Takes one batch through the network and back. If its loss is not a finite number, then there is no step.
+    /// Computes the loss and the gradients of one batch, unless the loss is not finite.
     ///
-    /// The loss already waited for the device to know whether it is empty: to read it costs nothing more.
-    fn pass(
+    /// The loss has already synchronized with the device to find out whether it is empty, so
+    /// reading its value costs nothing more.
+    fn batch(
         &mut self,
-        ground: &Ground,
+        context: &TrainContext,
         batch: u64,
         emit: Emit,
-    ) -> Result<Result<Pass, Breakdown>, Failed> {
-        let (images, labels, numbers) = ground.batch(batch)?;
-        self.fill_memory(ground, batch, numbers.len())?;
-        let embedded = Embedded::new(&self.network, &images, ground.training.chunk.map(i64::from));
+    ) -> Result<Result<BatchResult, Breakdown>, Failed> {
+        let (images, labels, numbers) = context.batch(batch)?;
+        self.fill_memory(context, batch, numbers.len())?;
+        let embedded = Embedded::new(
+            &self.network,
+            &images,
+            context.training.chunk.map(i64::from),
+        );
         let embeddings = embedded.embeddings();
         let arrivals = Arrivals {
             embeddings,
@@ -392,7 +398,7 @@ impl Session {
         let embeddings = embeddings.detach();
         let gradients =
             Gradients::new(embedded.gradients(&self.network, &self.objective, &cost.value));
-        Ok(Ok(Pass {
+        Ok(Ok(BatchResult {
             loss,
             empty: cost.empty,
             embeddings,
@@ -400,10 +406,16 @@ impl Session {
         }))
     }
 
-    fn fill_memory(&mut self, ground: &Ground, batch: u64, size: usize) -> Result<(), Failed> {
-        let (objective, feed, split) = (&mut self.objective, &ground.feed, &ground.split.training);
+    fn fill_memory(
+        &mut self,
+        context: &TrainContext,
+        batch: u64,
+        size: usize,
+    ) -> Result<(), Failed> {
+        let (objective, feed, split) =
+            (&mut self.objective, &context.feed, &context.split.training);
         remember::fill(
-            ground.training.memory.as_ref(),
+            context.training.memory.as_ref(),
             objective,
             &self.network,
             feed,
@@ -413,17 +425,22 @@ impl Session {
         )
     }
 
-    /// Validates if it is time, and remembers the network if it is the best. Answers how training ends, if it does.
-    fn validate(&mut self, ground: &Ground, emit: Emit) -> Result<Option<TrainingEnd>, Failed> {
-        let (training, step) = (ground.training, self.progress.step);
-        let Some(images) = ground
+    /// Validates if it is due, and keeps the network if it is the best so far. Returns how the
+    /// training ends, if it does.
+    fn validate(
+        &mut self,
+        context: &TrainContext,
+        emit: Emit,
+    ) -> Result<Option<TrainingEnd>, Failed> {
+        let (training, step) = (context.training, self.progress.step);
+        let Some(images) = context
             .validation(step)
             .filter(|_| !self.has_validated(step))
         else {
             return Ok(None);
         };
         let metrics = measured(training.select);
-        let Some(scores) = evaluate::validate(&self.network, &ground.feed, images, &metrics)?
+        let Some(scores) = evaluate::validate(&self.network, &context.feed, images, &metrics)?
         else {
             return Ok(Some(TrainingEnd::Broken(Breakdown::Diverged)));
         };
@@ -453,12 +470,13 @@ impl Session {
         Ok(out_of_patience.then_some(TrainingEnd::OutOfPatience))
     }
 
-    /// Whether a training that was stopped before its first step had validated already.
+    /// True if a training that was stopped before its first step had already been validated.
     fn has_validated(&self, step: u64) -> bool {
         step == 0 && self.best.is_some()
     }
 
-    /// How a training of all steps ended: the last of them may have left weights that are no numbers.
+    /// Returns how a training of all steps ended: the last step may have left weights that are not
+    /// finite.
     fn completed(&mut self) -> TrainingEnd {
         let is_finite = |parameters: &mut Tensor| parameters.isfinite().all().int64_value(&[]) != 0;
         let finite = is_finite(self.network.flat_parameters())
@@ -494,7 +512,7 @@ impl Session {
     }
 }
 
-/// What is measured on validation classes.
+/// Returns the metrics of a validation.
 fn measured(select: Metric) -> Vec<Metric> {
     let metrics: BTreeSet<Metric> = [Metric::RecallAt(1), Metric::MapAtR, select].into();
     metrics.into_iter().collect()

@@ -1,16 +1,16 @@
-//! Says which part of a training step gives other bits the second time.
+//! Finds the part of a training step that computes different bits the second time.
 
 use dml::{gradient_cache::Embedded, memory::Arrivals};
 use schema::{Event, ProbeWork, Probed};
 use tch::Tensor;
 
-use super::{Ground, Session, split};
+use super::{TrainContext, TrainState, split};
 use crate::{Emit, Failed};
 
-/// How often the first step is compared with itself.
+/// The number of times that the first step is computed.
 const TIMES: usize = 4;
 
-/// Does the first step of a training several times from its beginning.
+/// Computes the first step of a training several times and compares the bits.
 ///
 /// # Errors
 /// If the data is not there or the recipe is impossible.
@@ -25,12 +25,12 @@ pub(crate) fn probe(
     let Some(training) = &work.recipe.training else {
         return Err(Failed::recipe("nothing is trained"));
     };
-    let ground = Ground::new(work, training, &data, threads, device)?;
+    let context = TrainContext::new(work, training, &data, threads, device)?;
     emit(Event::Started { from: 0 });
-    let first = Session::fresh(&ground)?.trace(&ground)?;
+    let first = TrainState::fresh(&context)?.trace(&context)?;
     let mut different: Vec<String> = Vec::new();
     for _ in 1..TIMES {
-        let again = Session::fresh(&ground)?.trace(&ground)?;
+        let again = TrainState::fresh(&context)?.trace(&context)?;
         let changed = first
             .iter()
             .zip(&again)
@@ -44,15 +44,20 @@ pub(crate) fn probe(
     Ok(Probed { different })
 }
 
-impl Session {
-    /// What the first step computes, in its order; gradients from the last layer to the first, as they come about.
-    fn trace(mut self, ground: &Ground) -> Result<Vec<(String, Tensor)>, Failed> {
+impl TrainState {
+    /// Returns the tensors that the first step computes, in order; gradients from the last layer to
+    /// the first.
+    fn trace(mut self, context: &TrainContext) -> Result<Vec<(String, Tensor)>, Failed> {
         let mut trace = vec![(
             "initial weights".to_owned(),
             self.network.flat_parameters().copy(),
         )];
-        let (images, labels, numbers) = ground.batch(0)?;
-        let embedded = Embedded::new(&self.network, &images, ground.training.chunk.map(i64::from));
+        let (images, labels, numbers) = context.batch(0)?;
+        let embedded = Embedded::new(
+            &self.network,
+            &images,
+            context.training.chunk.map(i64::from),
+        );
         trace.extend([
             ("batch".to_owned(), images),
             ("embeddings".to_owned(), embedded.embeddings().detach()),
@@ -74,7 +79,7 @@ impl Session {
         Ok(trace)
     }
 
-    /// The parts of a flat gradient of the network.
+    /// Splits a flat gradient into the gradients of the network's parameters.
     fn named(&self, flat: &Tensor) -> Vec<(String, Tensor)> {
         let mut end = 0;
         let part = |(name, parameter): (&str, &Tensor)| {

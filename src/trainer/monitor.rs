@@ -1,26 +1,27 @@
-//! Notices a training that has gone wrong although its loss is a number.
+//! Detects trainings that have broken down although their loss is finite.
 
 use schema::{Breakdown, Guards};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
-/// Steps between two looks at the embeddings of a batch.
+/// Steps between two checks of a batch's embeddings.
 const EVERY: u64 = 10;
-/// So many looks in a row must find them all the same.
-const LOOKS: u64 = 10;
+/// Consecutive checks that must find them collapsed.
+const CHECKS: u64 = 10;
 
-/// What has been noticed so far.
+/// Counts consecutive signs of a breakdown. It is part of a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Noticed {
-    /// Latest steps in a row in which nothing contributed to the loss.
+pub(crate) struct BreakdownMonitor {
+    /// Consecutive steps in which nothing contributed to the loss.
     empty_steps: u64,
-    /// Latest looks in a row at embeddings that were all nearly the same.
+    /// Consecutive checks in which all embeddings were nearly equal.
     equal: u64,
 }
 
-impl Noticed {
-    /// Takes in `step`: embeddings `[n, d]` of its last batch, and whether nothing contributed to its loss.
-    pub(crate) fn see(
+impl BreakdownMonitor {
+    /// Counts a step: embeddings `[n, d]` of its last batch, and whether nothing contributed to its
+    /// loss. Returns the breakdown, if there is one.
+    pub(crate) fn update(
         &mut self,
         guards: &Guards,
         step: u64,
@@ -35,14 +36,17 @@ impl Noticed {
                 0
             };
         }
-        if self.equal >= LOOKS {
-            return Some(Breakdown::Collapsed);
+        if self.equal >= CHECKS {
+            Some(Breakdown::Collapsed)
+        } else if guards.dead_steps > 0 && self.empty_steps >= guards.dead_steps {
+            Some(Breakdown::Dead)
+        } else {
+            None
         }
-        (guards.dead_steps > 0 && self.empty_steps >= guards.dead_steps).then_some(Breakdown::Dead)
     }
 }
 
-/// The mean cosine similarity of two different rows of length one; 0 if there are no two.
+/// Returns the mean cosine similarity of two different rows of unit length; 0 for fewer than two rows.
 fn mean_cosine(embeddings: &Tensor) -> f64 {
     let rows = embeddings.size()[0] as f64;
     if rows < 2.0 {
@@ -69,35 +73,35 @@ mod tests {
     }
 
     #[test]
-    fn only_many_steps_in_a_row_mean_something() {
+    fn only_consecutive_empty_steps_count() {
         let guards = Guards {
             dead_steps: 3,
             ..Guards::default()
         };
         let apart = Tensor::from_slice2(&[[1.0, 0.0], [0.0, 1.0]]);
-        let mut noticed = Noticed::default();
-        let mut see = |step, empty| noticed.see(&guards, step, &apart, empty);
+        let mut monitor = BreakdownMonitor::default();
+        let mut update = |step, empty| monitor.update(&guards, step, &apart, empty);
         assert_eq!(
             [
-                see(1, true),
-                see(2, true),
-                see(3, false),
-                see(4, true),
-                see(5, true)
+                update(1, true),
+                update(2, true),
+                update(3, false),
+                update(4, true),
+                update(5, true)
             ],
             [None; 5]
         );
-        assert_eq!(see(6, true), Some(Breakdown::Dead));
+        assert_eq!(update(6, true), Some(Breakdown::Dead));
     }
 
     #[test]
     fn guards_can_be_switched_off() {
         let same = Tensor::from_slice2(&[[0.6, 0.8]; 3]);
         let last = |guards: Guards| {
-            let mut noticed = Noticed::default();
+            let mut monitor = BreakdownMonitor::default();
             (1..=200).find_map(|step| {
-                noticed
-                    .see(&guards, step, &same, true)
+                monitor
+                    .update(&guards, step, &same, true)
                     .map(|how| (how, step))
             })
         };
