@@ -11,10 +11,10 @@ use std::{env, time::Duration};
 
 use dml::{
     distance::normalise,
-    loss::{self, Loss, Start},
+    loss::{self, ClassInit, Loss},
     memory::Xbm,
     miner::{self, Miner},
-    objective::{Objective, Term},
+    objective::{ConfiguredLoss, Objective},
     random::{Draws, Purpose},
     regularizer::{self, Regularizer},
     tuples::References,
@@ -44,7 +44,7 @@ fn main() {
     let word = arguments.get(1).map_or("", String::as_str);
     tch::set_num_threads(threads);
     for (name, loss) in losses().into_iter().filter(|(name, _)| name.contains(word)) {
-        let mut objective = Objective::of(Term::of(loss));
+        let mut objective = Objective::of(ConfiguredLoss::of(loss));
         for images in BATCHES {
             let (raw, labels) = batch(images);
             say("loss", name, images, || step(&mut objective, &raw, &labels));
@@ -74,7 +74,7 @@ fn main() {
         if "xbm".contains(word) || name.contains(word) {
             let mut objective = Objective {
                 memory: Some(full_memory()),
-                ..Objective::of(Term::of(loss))
+                ..Objective::of(ConfiguredLoss::of(loss))
             };
             let (raw, labels) = batch(MEMORY_BATCH);
             say("xbm", name, MEMORY_BATCH, || {
@@ -84,220 +84,27 @@ fn main() {
     }
 }
 
-/// Every loss, with settings that make sense.
+/// Every loss with its defaults.
 fn losses() -> Vec<(&'static str, Box<dyn Loss>)> {
-    let start = &Start {
+    let init = &ClassInit {
         classes: CLASSES,
         width: WIDTH,
         seed: 0,
         part: 0,
         device: Device::Cpu,
     };
-    let margin = loss::MarginSettings {
-        margin: 0.2,
-        beta: 1.2,
-        boundary: loss::Boundary::PerClass,
-        nu: 0.1,
-    };
-    let soft_triple = loss::SoftTripleSettings {
-        centres: 10,
-        la: 20.0,
-        gamma: 0.1,
-        delta: 0.01,
-        regulariser: 0.2,
-    };
-    let recall_at_k = loss::RecallAtK {
-        ks: vec![1.0, 2.0, 4.0],
-        rank_temperature: 0.01,
-        k_temperature: 1.0,
-    };
-    vec![
-        ("angular", Box::new(loss::Angular { alpha: 40.0 })),
-        ("arc_face", Box::new(loss::ArcFace::new(28.6, 64.0, start))),
-        (
-            "binomial",
-            Box::new(loss::Binomial {
-                alpha: 2.0,
-                base: 0.5,
-                cost: 25.0,
-            }),
-        ),
-        (
-            "binomial_dm",
-            Box::new(loss::BinomialDm {
-                alpha: 40.0,
-                beta: 2.0,
-                base: 0.5,
-                scaled: false,
-            }),
-        ),
-        (
-            "circle",
-            Box::new(loss::Circle {
-                margin: 0.4,
-                gamma: 80.0,
-            }),
-        ),
-        (
-            "clustering",
-            Box::new(loss::Clustering {
-                gamma: 1.0,
-                refinements: 1,
-            }),
-        ),
-        (
-            "contrastive",
-            Box::new(loss::Contrastive {
-                pos_margin: 0.0,
-                neg_margin: 1.0,
-                power: 1.0,
-            }),
-        ),
-        (
-            "contrastive_dm",
-            Box::new(loss::ContrastiveDm { margin: 0.5 }),
-        ),
-        ("cos_face", Box::new(loss::CosFace::new(0.35, 64.0, start))),
-        ("fast_ap", Box::new(loss::FastAp { bins: 10 })),
-        (
-            "generalised_lifted",
-            Box::new(loss::GeneralisedLifted {
-                neg_margin: 1.0,
-                pos_margin: 0.0,
-            }),
-        ),
-        (
-            "hierarchical_triplet",
-            Box::new(loss::HierarchicalTriplet {
-                margin: 0.1,
-                levels: 16,
-            }),
-        ),
-        ("histogram", Box::new(loss::Histogram { bins: 100 })),
-        (
-            "lifted",
-            Box::new(loss::Lifted {
-                neg_margin: 1.0,
-                pos_margin: 0.0,
-            }),
-        ),
-        (
-            "lifted_dm",
-            Box::new(loss::LiftedDm {
-                alpha: 40.0,
-                beta: 2.0,
-            }),
-        ),
-        ("margin", Box::new(loss::Margin::new(margin, start))),
-        (
-            "multi_similarity",
-            Box::new(loss::MultiSimilarity {
-                alpha: 2.0,
-                beta: 50.0,
-                base: 0.5,
-            }),
-        ),
-        ("n_pair", Box::new(loss::NPair)),
-        ("nca", Box::new(loss::Nca { scale: 1.0 })),
-        ("nca_dm", Box::new(loss::NcaDm { alpha: 16.0, k: 32 })),
-        (
-            "normalised_softmax",
-            Box::new(loss::NormalisedSoftmax::new(0.05, start)),
-        ),
-        ("nt_xent", Box::new(loss::NtXent { temperature: 0.07 })),
-        (
-            "proxy_anchor",
-            Box::new(loss::ProxyAnchor::new(0.1, 32.0, start)),
-        ),
-        ("proxy_nca", Box::new(loss::ProxyNca::new(1.0, start))),
-        (
-            "proxy_nca_pp",
-            Box::new(loss::ProxyNcaPp::new(1.0 / 9.0, start)),
-        ),
-        ("recall_at_k", Box::new(recall_at_k)),
-        (
-            "semi_hard_dm",
-            Box::new(loss::SemiHardDm {
-                alpha: 40.0,
-                beta: 2.0,
-                base: 0.5,
-            }),
-        ),
-        (
-            "smooth_ap",
-            Box::new(loss::SmoothAp {
-                temperature: 0.01,
-                itself: true,
-            }),
-        ),
-        (
-            "snr_contrastive",
-            Box::new(loss::SnrContrastive {
-                pos_margin: 0.0,
-                neg_margin: 1.0,
-            }),
-        ),
-        (
-            "soft_triple",
-            Box::new(loss::SoftTriple::new(soft_triple, start)),
-        ),
-        ("sup_con", Box::new(loss::SupCon { temperature: 0.1 })),
-        (
-            "triplet",
-            Box::new(loss::Triplet {
-                margin: 0.05,
-                swap: false,
-                smooth: false,
-            }),
-        ),
-    ]
+    let built = schema::Loss::every()
+        .into_iter()
+        .filter_map(|loss| Some((loss.key(), loss::build(&loss, init)?)));
+    built.collect()
 }
 
-/// Every miner, with settings that make sense.
+/// Every miner with its defaults.
 fn miners() -> Vec<(&'static str, Box<dyn Miner>)> {
-    let easy_positives =
-        miner::BatchEasyHard::new(miner::Strategy::Easy, miner::Strategy::SemiHard)
-            .expect("an easy positive goes with a semi-hard negative");
-    vec![
-        ("angular", Box::new(miner::Angular { degrees: 20.0 })),
-        ("batch_easy_hard", Box::new(easy_positives)),
-        ("batch_hard", Box::new(miner::BatchHard)),
-        (
-            "distance_weighted",
-            Box::new(miner::DistanceWeighted {
-                cutoff: 0.5,
-                nonzero_loss_cutoff: 1.4,
-            }),
-        ),
-        ("hard_aware", Box::new(miner::HardAware { share: 0.5 })),
-        (
-            "multi_similarity",
-            Box::new(miner::MultiSimilarity { epsilon: 0.1 }),
-        ),
-        (
-            "pair_margin",
-            Box::new(miner::PairMargin {
-                pos_margin: 0.2,
-                neg_margin: 0.8,
-            }),
-        ),
-        ("semi_hard", Box::new(miner::SemiHard { margin: 0.2 })),
-        (
-            "triplet_margin",
-            Box::new(miner::TripletMargin {
-                margin: 0.2,
-                keep: miner::Violation::All,
-            }),
-        ),
-        (
-            "uniform_histogram",
-            Box::new(miner::UniformHistogram {
-                bins: 100,
-                pos_per_bin: 25,
-                neg_per_bin: 33,
-            }),
-        ),
-    ]
+    let all = schema::Miner::every();
+    all.iter()
+        .map(|miner| (miner.key(), miner::build(miner)))
+        .collect()
 }
 
 /// Every penalty on embeddings.
@@ -321,9 +128,9 @@ fn batch(images: i64) -> (Tensor, Tensor) {
 fn step(objective: &mut Objective, raw: &Tensor, labels: &Tensor) {
     let value = objective.step(&normalise(raw), labels, 0).value;
     let parameters = objective
-        .terms
+        .losses
         .iter()
-        .filter_map(|term| term.loss.parameters());
+        .filter_map(|one| one.loss.parameters());
     let inputs: Vec<&Tensor> = parameters
         .flat_map(|own| own.named().map(|(_, tensor)| tensor))
         .chain([raw])

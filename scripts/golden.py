@@ -153,7 +153,7 @@ def mined():
                 torch.tensor(reference_labels),
             )
             lists = lambda tuples: [indices.tolist() for indices in tuples]
-            chosen.append({"miner": name, key: number, "batch": lists(own), "references": lists(other)})
+            chosen.append({"miner": name, "settings": {key: number}, "batch": lists(own), "references": lists(other)})
     values = {"embeddings": batch.tolist(), "labels": labels}
     values |= {"references": references.tolist(), "reference_labels": reference_labels, "cases": chosen}
     write("miner", "chosen", values)

@@ -13,7 +13,7 @@ DISTANCES = {"euclidean": LpDistance, "cosine": CosineSimilarity}
 
 TRIPLET_MARGIN = [
     {"margin": margin, "type_of_triplets": kind}
-    for kind, margins in {"all": [0.2, -0.4], "hard": [0.2, -0.1], "semihard": [0.2, 0.7], "easy": [0.2, 0.7]}.items()
+    for kind, margins in {"all": [0.2, -0.4], "hard": [0.2], "semihard": [0.2, 0.7], "easy": [0.2, 0.7]}.items()
     for margin in margins
 ]
 
@@ -31,6 +31,26 @@ BATCH_EASY_HARD += [
     {"pos_strategy": "semihard", "neg_strategy": "hard", **RANGES},
     {"pos_strategy": "hard", "neg_strategy": "easy", **RANGES},
 ]
+
+KINDS = {"all": "all_triplets", "hard": "hard", "semihard": "semi_hard", "easy": "easy"}
+
+
+def here(name, settings, distance):
+    """The key and the settings of the same miner in a sweep file."""
+    if name == "triplet_margin":
+        name = KINDS[settings["type_of_triplets"]]
+        settings = {} if name == "hard" else {"margin": settings["margin"]}
+    elif name == "batch_easy_hard":
+        strategies = {"positive": settings["pos_strategy"], "negative": settings["neg_strategy"]}
+        ranges = {"positive_range": settings["allowed_pos_range"], "negative_range": settings["allowed_neg_range"]}
+        settings = {key: value.replace("semihard", "semi_hard") for key, value in strategies.items()}
+        settings |= {key: value for key, value in ranges.items() if value}
+    elif name == "hard_aware":
+        settings = {"share": settings["filter_percentage"]}
+    elif name == "angular":
+        return name, {"degrees": settings["angle"]}
+    return name, {**settings, "distance": distance}
+
 
 BOTH, EUCLIDEAN = ["euclidean", "cosine"], ["euclidean"]
 
@@ -68,7 +88,8 @@ def write_rules(write):
                 miner = make(distance=DISTANCES[distance](), **setting)
                 own = miner(normalised[0], targets)
                 other = miner(normalised[0], targets, normalised[1], reference_targets)
-                case = {"miner": name, "distance": distance, "settings": setting}
+                key, own_settings = here(name, setting, distance)
+                case = {"miner": key, "settings": own_settings}
                 cases.append({**case, "batch": lists(own), "references": lists(other)})
     values = {"embeddings": batch.tolist(), "labels": labels}
     values |= {"references": references.tolist(), "reference_labels": reference_labels, "cases": cases}

@@ -269,7 +269,7 @@ LOSSES = {
         ALL,
     ),
     "lifted": (library(losses.LiftedStructureLoss), MARGINS, ALL),
-    "generalised_lifted": (library(losses.GeneralizedLiftedStructureLoss), MARGINS, ALL),
+    "generalized_lifted": (library(losses.GeneralizedLiftedStructureLoss), MARGINS, ALL),
     "lifted_dm": (formula(per_image(lifted_dm)), settings_of("alpha beta", (40.0, 2.0), (5.0, 3.0), (60.0, 30.0)), ALL),
     "binomial": (
         formula(binomial),
@@ -370,7 +370,7 @@ def cases_of(raw, value, settings, names, labels=LABELS):
 WITH_REFERENCES = {
     "contrastive": lambda: losses.ContrastiveLoss(),
     "triplet": lambda: losses.TripletMarginLoss(),
-    "generalised_lifted": lambda: losses.GeneralizedLiftedStructureLoss(),
+    "generalized_lifted": lambda: losses.GeneralizedLiftedStructureLoss(),
     "nca": lambda: losses.NCALoss(),
     "multi_similarity": lambda: losses.MultiSimilarityLoss(),
     "nt_xent": lambda: losses.NTXentLoss(),

@@ -55,7 +55,7 @@ PROXY_LOSSES = {
         ("proxies", "proxies", False),
         [{"margin": 0.1, "alpha": 32.0}, {"margin": 0.3, "alpha": 8.0}, {"margin": -0.2, "alpha": 1.0}],
     ),
-    "normalised_softmax": (
+    "normalized_softmax": (
         lambda temperature: losses.NormalizedSoftmaxLoss(CLASSES, WIDTH, temperature),
         ("weights", "W", True),
         [{"temperature": 0.05}, {"temperature": 0.5}, {"temperature": 2.0}],

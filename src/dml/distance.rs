@@ -1,61 +1,70 @@
-//! How far apart two embeddings are, or how similar, and which way round that counts.
+//! Distances and similarities between embeddings.
 //!
-//! A distance grows and a similarity shrinks as embeddings move apart. Losses and miners never ask which
-//! of the two they were given: they are written with [`Distance::excess`] and [`Distance::excess_over`],
-//! which are positive when the first argument is *farther* than the second, so that every loss works with
-//! every distance. This is the grammar of pytorch-metric-learning (PML), whose `margin` is `excess` here.
+//! A distance grows and a similarity shrinks as embeddings move apart. Losses and miners work with
+//! both: they are written with [`DistanceExt::excess`] and [`DistanceExt::excess_over`], which are
+//! positive if the first argument is *farther* than the second. This is the convention of
+//! pytorch-metric-learning (PML), whose `margin` is `excess` here.
 //!
-//! Differs from PML: embeddings are taken as they are. A network normalises them itself, once, with
+//! Differs from PML: embeddings are taken as they are. A network normalizes them once, with
 //! [`normalise`]; PML does so within each loss and each miner.
 
+pub use schema::Distance;
 use tch::{Kind, Tensor};
 
-/// A way to compare two embeddings.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Distance {
-    /// The Euclidean distance, `|x - y|`.
-    Euclidean,
-    /// The cosine of the angle between embeddings of length one: their inner product. A similarity.
-    Cosine,
-    /// The square of the Euclidean distance, `|x - y|²`.
-    SquaredEuclidean,
-    /// The inverse of the signal-to-noise ratio, `Var(x - y) / Var(x)`, of variances over dimensions; not symmetric.
-    /// Yuan et al., CVPR 2019. A first argument without variance is given one of 1e-12.
-    SignalToNoise,
-    /// The length of the difference in another norm, `(sum |x - y|^p)^(1/p)`. Euclidean for 2.
-    Lp {
-        /// At least 1; infinite for the largest difference.
-        p: f64,
-    },
-    /// The inner product, of embeddings of any length. A similarity. The cosine, if their length is one.
-    DotProduct,
+/// What a distance computes.
+pub trait DistanceExt: Copy {
+    /// Returns all comparisons of `queries` `[n, d]` with `references` `[m, d]`: a matrix `[n, m]`.
+    fn matrix(self, queries: &Tensor, references: &Tensor) -> Tensor;
+
+    /// True if larger means closer, as for a similarity.
+    fn is_inverted(self) -> bool;
+
+    /// Returns by how much each element of `far` is farther than that of `near`; negative where it is closer.
+    fn excess(self, far: &Tensor, near: &Tensor) -> Tensor;
+
+    /// Returns a mask of where an element of `far` is farther than that of `near`.
+    fn is_farther(self, far: &Tensor, near: &Tensor) -> Tensor;
+
+    /// Returns by how much each element of `far` is farther than `threshold`; negative where it is closer.
+    fn excess_over(self, far: &Tensor, threshold: f64) -> Tensor;
+
+    /// Returns `matrix`, negated if it holds distances, so that larger means closer.
+    fn closeness(self, matrix: &Tensor) -> Tensor;
+
+    /// Returns a value that is farther than all others, in the direction of this distance.
+    fn farthest(self) -> f64;
+
+    /// Returns, for each row, the farthest of the values that `keep` marks; -[`farthest`](Self::farthest)
+    /// where it marks none. All shapes are `[n, m]`, the result is `[n, 1]`.
+    fn farthest_of(self, values: &Tensor, keep: &Tensor) -> Tensor;
+
+    /// Returns, for each row, the closest of the values that `keep` marks; [`farthest`](Self::farthest)
+    /// where it marks none. All shapes are `[n, m]`, the result is `[n, 1]`.
+    fn closest_of(self, values: &Tensor, keep: &Tensor) -> Tensor;
 }
 
-impl Distance {
-    /// Returns all comparisons of `queries` `[n, d]` with `references` `[m, d]`: a matrix `[n, m]`.
-    pub fn matrix(self, queries: &Tensor, references: &Tensor) -> Tensor {
+impl DistanceExt for Distance {
+    fn matrix(self, queries: &Tensor, references: &Tensor) -> Tensor {
         match self {
             Distance::Euclidean => euclidean(queries, references),
             Distance::Cosine | Distance::DotProduct => queries.matmul(&references.tr()),
-            Distance::Lp { p } => Tensor::cdist(queries, references, p, None),
+            Distance::Lp(p) => Tensor::cdist(queries, references, p, None),
             Distance::SquaredEuclidean => squared_euclidean(queries, references).relu(),
             Distance::SignalToNoise => signal_to_noise(queries, references),
         }
     }
 
-    /// Whether larger means closer.
-    pub fn is_inverted(self) -> bool {
+    fn is_inverted(self) -> bool {
         match self {
             Distance::Euclidean
             | Distance::SquaredEuclidean
             | Distance::SignalToNoise
-            | Distance::Lp { .. } => false,
+            | Distance::Lp(_) => false,
             Distance::Cosine | Distance::DotProduct => true,
         }
     }
 
-    /// Returns by how much each element of `far` is farther than that of `near`; negative where it is closer.
-    pub fn excess(self, far: &Tensor, near: &Tensor) -> Tensor {
+    fn excess(self, far: &Tensor, near: &Tensor) -> Tensor {
         if self.is_inverted() {
             near - far
         } else {
@@ -63,8 +72,7 @@ impl Distance {
         }
     }
 
-    /// Marks where an element of `far` is farther than that of `near`.
-    pub fn is_farther(self, far: &Tensor, near: &Tensor) -> Tensor {
+    fn is_farther(self, far: &Tensor, near: &Tensor) -> Tensor {
         if self.is_inverted() {
             far.less_tensor(near)
         } else {
@@ -72,8 +80,7 @@ impl Distance {
         }
     }
 
-    /// Returns by how much each element of `far` is farther than `threshold`; negative where it is closer.
-    pub fn excess_over(self, far: &Tensor, threshold: f64) -> Tensor {
+    fn excess_over(self, far: &Tensor, threshold: f64) -> Tensor {
         if self.is_inverted() {
             threshold - far
         } else {
@@ -81,8 +88,7 @@ impl Distance {
         }
     }
 
-    /// Returns `matrix`, the other way round if need be, so that larger means closer.
-    pub fn closeness(self, matrix: &Tensor) -> Tensor {
+    fn closeness(self, matrix: &Tensor) -> Tensor {
         if self.is_inverted() {
             matrix.shallow_clone()
         } else {
@@ -90,8 +96,7 @@ impl Distance {
         }
     }
 
-    /// Returns a value that is farther than all others, in the direction of this distance.
-    pub fn farthest(self) -> f64 {
+    fn farthest(self) -> f64 {
         if self.is_inverted() {
             f64::NEG_INFINITY
         } else {
@@ -99,9 +104,7 @@ impl Distance {
         }
     }
 
-    /// Returns, for each row, the farthest of the values that `keep` marks; -[`farthest`](Self::farthest)
-    /// where it marks none. All shapes are `[n, m]`, the result is `[n, 1]`.
-    pub fn farthest_of(self, values: &Tensor, keep: &Tensor) -> Tensor {
+    fn farthest_of(self, values: &Tensor, keep: &Tensor) -> Tensor {
         let kept = values.masked_fill(&keep.logical_not(), -self.farthest());
         if self.is_inverted() {
             kept.amin([1], true)
@@ -110,9 +113,7 @@ impl Distance {
         }
     }
 
-    /// Returns, for each row, the closest of the values that `keep` marks; [`farthest`](Self::farthest)
-    /// where it marks none. All shapes are `[n, m]`, the result is `[n, 1]`.
-    pub fn closest_of(self, values: &Tensor, keep: &Tensor) -> Tensor {
+    fn closest_of(self, values: &Tensor, keep: &Tensor) -> Tensor {
         let kept = values.masked_fill(&keep.logical_not(), self.farthest());
         if self.is_inverted() {
             kept.amax([1], true)
@@ -159,9 +160,13 @@ fn squared_length(x: &Tensor) -> Tensor {
 
 /// With their means removed, embeddings have squared lengths in place of variances: no `[n, m, d]` is needed.
 fn signal_to_noise(queries: &Tensor, references: &Tensor) -> Tensor {
-    let centred = |x: &Tensor| x - x.mean_dim([1i64].as_slice(), true, None::<Kind>);
-    let (queries, references) = (centred(queries), centred(references));
+    let queries = centered(queries);
+    let references = centered(references);
     squared_euclidean(&queries, &references).relu() / squared_length(&queries).clamp_min(1e-12)
+}
+
+fn centered(x: &Tensor) -> Tensor {
+    x - x.mean_dim([1i64].as_slice(), true, None::<Kind>)
 }
 
 #[cfg(test)]
@@ -175,9 +180,9 @@ mod tests {
         Distance::Cosine,
         Distance::DotProduct,
         Distance::SignalToNoise,
-        Distance::Lp { p: 1.0 },
-        Distance::Lp { p: 3.0 },
-        Distance::Lp { p: f64::INFINITY },
+        Distance::Lp(1.0),
+        Distance::Lp(3.0),
+        Distance::Lp(f64::INFINITY),
     ];
 
     fn named(name: &str) -> Distance {
@@ -187,8 +192,8 @@ mod tests {
             "cosine" => Distance::Cosine,
             "dot_product" => Distance::DotProduct,
             "signal_to_noise" => Distance::SignalToNoise,
-            "l1" => Distance::Lp { p: 1.0 },
-            "l3" => Distance::Lp { p: 3.0 },
+            "l1" => Distance::Lp(1.0),
+            "l3" => Distance::Lp(3.0),
             other => panic!("golden distance {other}"),
         }
     }

@@ -78,14 +78,15 @@ impl Embedded {
 
 #[cfg(test)]
 mod tests {
+    use schema::{ProxyAnchor, Triplet};
     use tch::Device;
 
     use super::*;
     use crate::{
-        loss::{ProxyAnchor, Start, Triplet},
+        loss::{BuildLoss, ClassInit},
         memory::Xbm,
         model::{Backbone, NetworkConfig},
-        objective::Term,
+        objective::ConfiguredLoss,
         testing::{assert_close, noise},
     };
 
@@ -104,25 +105,25 @@ mod tests {
     }
 
     fn objective() -> Objective {
-        let start = Start {
+        let init = ClassInit {
             classes: 4,
             width: 3,
             seed: 1,
             part: 0,
             device: Device::Cpu,
         };
-        let triplets = Term::of(Box::new(Triplet {
+        let triplets = ConfiguredLoss::of(Box::new(Triplet {
             margin: 0.2,
             swap: false,
             smooth: false,
         }));
-        let terms = vec![
-            Term::of(Box::new(ProxyAnchor::new(0.1, 32.0, &start))),
+        let losses = vec![
+            ConfiguredLoss::of(ProxyAnchor::default().build(&init)),
             triplets,
         ];
         Objective {
             memory: Some(Xbm::new(10, 3, Device::Cpu)),
-            ..Objective::sum(terms)
+            ..Objective::sum(losses)
         }
     }
 

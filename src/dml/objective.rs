@@ -1,6 +1,6 @@
-//! What training minimises: a loss with its miner, in the batch and against a memory.
+//! What training minimizes: a loss with its miner, in the batch and against a memory.
 //!
-//! A loss may be a weighted sum of several. At step `t` the value is `loss(batch, batch)`, plus
+//! An objective is a weighted sum of losses. At step `t` its value is `loss(batch, batch)`, plus
 //! `memory_weight * loss(batch, memory)` once `t >= memory_start`. Unless the [`Rules`] say otherwise, the batch
 //! enters the memory first, so it is part of it, and no image is compared with its own copy there. Miners choose in
 //! both terms. Until `memory_start` the memory stays empty.
@@ -19,28 +19,29 @@
 //! with references, say one with proxies, has no term against the memory.
 //!
 //! Losses with parameters of their own give them here as flat tensors, one for each such loss, to be changed by
-//! optimisers of their own; their gradients come out of the same pass as the network's.
+//! optimizers of their own; their gradients come out of the same pass as the network's.
 
+use schema::{OutOfRange, WeightedLoss};
 use tch::{Kind, Tensor};
 
 use crate::{
     distance::Distance,
-    loss::{Batch, Compares, Loss, LossValue},
+    loss::{self, ClassInit, Loss, LossInput, LossValue},
     memory::{Arrivals, Rules, Xbm},
-    miner::Miner,
+    miner::{self, Miner},
     model::Network,
     parameters::{self, Parameters},
     random::{Draws, Purpose},
     reduce::Reduction,
-    regularizer::Regularizer,
+    regularizer::{self, Regularizer},
     state::{State, StateError, copy, overwrite},
     tuples::References,
 };
 
-/// What training minimises.
+/// What training minimizes.
 pub struct Objective {
-    /// Losses that are added: one, as a rule.
-    pub terms: Vec<Term>,
+    /// The losses of the weighted sum, usually one.
+    pub losses: Vec<ConfiguredLoss>,
     /// Earlier embeddings. Absent: the losses see one batch.
     pub memory: Option<Xbm>,
     /// The first step that uses the memory, counted from 0.
@@ -53,30 +54,62 @@ pub struct Objective {
     pub seed: u64,
 }
 
-/// One loss, with all that can be chosen about it.
-pub struct Term {
-    /// What it counts for in the sum.
+/// One loss of an objective, with its distance, reduction, miner and regularizer.
+pub struct ConfiguredLoss {
+    /// Weight in the sum.
     pub weight: f64,
-    /// What embeddings cost.
+    /// The loss.
     pub loss: Box<dyn Loss>,
-    /// How far apart embeddings are.
+    /// The distance between embeddings.
     pub distance: Distance,
-    /// How the loss's terms become one number.
+    /// How the terms of the loss become one number.
     pub reduction: Reduction,
-    /// Which pairs or triplets the loss sees. Absent: all.
+    /// Chooses the pairs or triplets. Absent: all.
     pub miner: Option<Box<dyn Miner>>,
-    /// What the embeddings of the batch cost by themselves, and its weight, a factor beside that of the term.
+    /// A penalty on the embeddings of the batch, and its weight relative to the loss.
     pub regularizer: Option<(f64, Box<dyn Regularizer>)>,
 }
 
-impl Term {
-    /// The loss with its own distance and reduction, on all pairs or triplets.
-    pub fn of(loss: Box<dyn Loss>) -> Term {
-        let (distance, reduction) = (loss.distance(), loss.reduction());
-        Term {
+/// Why settings make no loss.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigureError {
+    /// The loss is a sum of others.
+    #[error("a sum of losses cannot contain another sum")]
+    Sum,
+    /// A setting of the miner is not allowed.
+    #[error(transparent)]
+    Miner(#[from] OutOfRange),
+}
+
+impl ConfiguredLoss {
+    /// Returns the loss with these settings.
+    ///
+    /// # Errors
+    /// If the loss is a sum, or a setting of the miner is not allowed.
+    pub fn new(
+        settings: &WeightedLoss,
+        init: &ClassInit,
+    ) -> Result<ConfiguredLoss, ConfigureError> {
+        let loss = loss::build(&settings.loss, init).ok_or(ConfigureError::Sum)?;
+        if let Some(miner) = &settings.miner {
+            miner.check()?;
+        }
+        Ok(ConfiguredLoss {
+            weight: settings.weight,
+            distance: settings.distance.unwrap_or(loss.distance()),
+            reduction: settings.reduction.unwrap_or(loss.reduction()),
+            miner: settings.miner.as_ref().map(miner::build),
+            regularizer: settings.regularizer.as_ref().map(regularizer::build),
+            loss,
+        })
+    }
+
+    /// Returns a loss with weight 1 and its defaults, on all pairs or triplets.
+    pub fn of(loss: Box<dyn Loss>) -> ConfiguredLoss {
+        ConfiguredLoss {
             weight: 1.0,
-            distance,
-            reduction,
+            distance: loss.distance(),
+            reduction: loss.reduction(),
             miner: None,
             regularizer: None,
             loss,
@@ -94,7 +127,7 @@ impl Term {
             .miner
             .as_ref()
             .map(|miner| miner.mine(embeddings, labels, references, draws));
-        let batch = Batch {
+        let batch = LossInput {
             embeddings,
             labels,
             references,
@@ -115,20 +148,19 @@ impl Term {
 }
 
 impl Objective {
-    /// Minimises one loss.
-    pub fn of(term: Term) -> Objective {
-        Objective::sum(vec![term])
+    /// Returns an objective of one loss.
+    pub fn of(loss: ConfiguredLoss) -> Objective {
+        Objective::sum(vec![loss])
     }
 
-    /// Minimises the sum of several.
-    pub fn sum(terms: Vec<Term>) -> Objective {
-        let memory_rules = Rules::default();
+    /// Returns an objective that is the sum of these losses.
+    pub fn sum(losses: Vec<ConfiguredLoss>) -> Objective {
         Objective {
-            terms,
+            losses,
             memory: None,
             memory_start: 0,
             memory_weight: 1.0,
-            memory_rules,
+            memory_rules: Rules::default(),
             seed: 0,
         }
     }
@@ -145,14 +177,14 @@ impl Objective {
         })
     }
 
-    /// The same for a batch of which it is perhaps known what its images are. Regularisers cost once, with a memory
-    /// too, and do not make a step count.
+    /// Like [`step`](Self::step), with optional image indices for the batch. Regularizers are added
+    /// once, with a memory too; a step with nothing else is empty.
     pub fn step_of(&mut self, arrivals: &Arrivals) -> LossValue {
         let LossValue { value, empty } = self.compared(arrivals);
         let regularized = self
-            .terms
+            .losses
             .iter()
-            .filter_map(|term| term.regularized(arrivals.embeddings));
+            .filter_map(|one| one.regularized(arrivals.embeddings));
         LossValue {
             value: regularized.fold(value, |sum, cost| sum + cost),
             empty,
@@ -167,9 +199,9 @@ impl Objective {
             ..
         } = *arrivals;
         let references = self.recall(arrivals);
-        let comparing = |term: &Term| term.loss.compares() == Compares::References;
+        let comparing = |one: &ConfiguredLoss| one.loss.facts().references.is_images();
         let batch_counts = self.memory_rules.batch_loss || references.is_none();
-        let in_batch = |term: &Term| batch_counts || !comparing(term);
+        let in_batch = |one: &ConfiguredLoss| batch_counts || !comparing(one);
         let in_batch = self.against(
             embeddings,
             labels,
@@ -193,14 +225,14 @@ impl Objective {
         labels: &Tensor,
         references: &References,
         occasion: u64,
-        which: impl Fn(&Term) -> bool,
+        which: impl Fn(&ConfiguredLoss) -> bool,
     ) -> LossValue {
         let costs = (0..)
-            .zip(&self.terms)
-            .filter(|(_, term)| which(term))
-            .map(|(place, term)| {
-                let mut draws = Draws::new(self.seed, Purpose::Mining, occasion, place);
-                term.cost(embeddings, labels, references, &mut draws)
+            .zip(&self.losses)
+            .filter(|(_, one)| which(one))
+            .map(|(index, one)| {
+                let mut draws = Draws::new(self.seed, Purpose::Mining, occasion, index);
+                one.cost(embeddings, labels, references, &mut draws)
             });
         let sum = |one: LossValue, other: LossValue| LossValue {
             value: one.value + other.value,
@@ -215,16 +247,16 @@ impl Objective {
     /// Returns the parameters `[p]` of each loss that has some. Changed in place, they change the loss.
     pub fn flat_parameters(&mut self) -> Vec<&mut Tensor> {
         let parameters = self
-            .terms
+            .losses
             .iter_mut()
-            .filter_map(|term| term.loss.parameters_mut());
+            .filter_map(|one| one.loss.parameters_mut());
         parameters.map(Parameters::flat_mut).collect()
     }
 
     /// Returns the gradient of a scalar `loss` with respect to the network's parameters, and those with respect to
     /// each of [`flat_parameters`](Self::flat_parameters), in one pass. The graph is freed.
     pub fn gradients(&self, network: &Network, loss: &Tensor) -> (Tensor, Vec<Tensor>) {
-        let own = self.terms.iter().filter_map(|term| term.loss.parameters());
+        let own = self.losses.iter().filter_map(|one| one.loss.parameters());
         let all: Vec<&Parameters> = [network.trainable()].into_iter().chain(own).collect();
         let mut gradients = parameters::gradients(&all, loss);
         (gradients.remove(0), gradients)
@@ -233,26 +265,26 @@ impl Objective {
     /// The same with respect to the embeddings themselves, if they are a leaf of the graph.
     pub(crate) fn gradients_at(&self, embeddings: &Tensor, loss: &Tensor) -> (Tensor, Vec<Tensor>) {
         let own: Vec<&Parameters> = self
-            .terms
+            .losses
             .iter()
-            .filter_map(|term| term.loss.parameters())
+            .filter_map(|one| one.loss.parameters())
             .collect();
         parameters::gradients_at(embeddings, &own, loss)
     }
 
     /// Returns a copy of the losses' own parameters; empty if there are none. The memory has a state of its own.
     pub fn state(&self) -> State {
-        let named = |(place, term): (usize, &Term)| {
-            Some(copy(&place.to_string(), term.loss.parameters()?.flat()))
+        let named = |(index, one): (usize, &ConfiguredLoss)| {
+            Some(copy(&index.to_string(), one.loss.parameters()?.flat()))
         };
-        self.terms.iter().enumerate().filter_map(named).collect()
+        self.losses.iter().enumerate().filter_map(named).collect()
     }
 
     /// Continues from a copy made by [`state`](Self::state) of an objective with the same losses.
     pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
-        let own = self.terms.iter_mut().enumerate();
-        let own = own.filter_map(|(place, term)| {
-            Some((place.to_string(), term.loss.parameters_mut()?.flat_mut()))
+        let own = self.losses.iter_mut().enumerate();
+        let own = own.filter_map(|(index, one)| {
+            Some((index.to_string(), one.loss.parameters_mut()?.flat_mut()))
         });
         let mut named: Vec<(String, &mut Tensor)> = own.collect();
         let mut targets: Vec<(&str, &mut Tensor)> = named
@@ -274,6 +306,7 @@ impl Objective {
 
 #[cfg(test)]
 mod tests {
+    use schema::{Boundary, Margin, ProxyAnchor, Triplet};
     use serde_json::Value;
     use tch::Device;
 
@@ -281,24 +314,23 @@ mod tests {
     use crate::{
         distance::normalise,
         loss::{
-            Boundary, Margin, MarginSettings, ProxyAnchor, Start, Triplet,
+            BuildLoss,
             tests::{named_loss, named_miner},
         },
         memory::SelfExclusion,
         model::{Backbone, NetworkConfig},
-        regularizer,
         testing::{assert_close, golden, gradient, is_finite, labels, noise, tensor},
     };
 
     fn objective(case: &Value, memory: Option<Xbm>) -> Objective {
-        let term = Term {
+        let configured = ConfiguredLoss {
             miner: named_miner(&case["miner"]),
-            ..Term::of(named_loss(case))
+            ..ConfiguredLoss::of(named_loss(case))
         };
         Objective {
             memory,
             memory_weight: 0.5,
-            ..Objective::of(term)
+            ..Objective::of(configured)
         }
     }
 
@@ -351,15 +383,15 @@ mod tests {
         let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]);
         for memory in [false, true] {
             let cost = |regularizer: Option<(f64, Box<dyn Regularizer>)>| {
-                let term = Term {
+                let configured = ConfiguredLoss {
                     weight: 0.5,
                     regularizer,
-                    ..Term::of(named_loss(&cases()[0]))
+                    ..ConfiguredLoss::of(named_loss(&cases()[0]))
                 };
                 let memory = memory.then(|| Xbm::of_kind(Kind::Double, 8, 5, Device::Cpu));
                 Objective {
                     memory,
-                    ..Objective::of(term)
+                    ..Objective::of(configured)
                 }
                 .step(&embeddings, &labels, 0)
                 .value
@@ -608,15 +640,15 @@ mod tests {
             own,
             dropped: None,
         };
-        let batch = Batch {
+        let batch = LossInput {
             embeddings: &second,
             labels: &labels,
             references: &references,
             chosen: None,
             distance,
         };
-        let term = &after.terms[0];
-        assert!(found == batch.cost(&*term.loss, term.reduction).value * 0.5);
+        let one = &after.losses[0];
+        assert!(found == batch.cost(&*one.loss, one.reduction).value * 0.5);
         assert!(
             is_finite(&gradient(&found, &raw)),
             "what entered afterwards left the gradient alone"
@@ -655,25 +687,25 @@ mod tests {
 
     /// Three losses, of which the second has no parameters, for embeddings of width 3 and four classes.
     fn with_proxies(seed: u64) -> Objective {
-        let start = |part| Start {
+        let init = |part| ClassInit {
             classes: 4,
             width: 3,
             seed,
             part,
             device: Device::Cpu,
         };
-        let proxies = |part| Term::of(Box::new(ProxyAnchor::new(0.1, 32.0, &start(part))));
-        let triplets = Term::of(Box::new(Triplet {
+        let proxies = |part| ConfiguredLoss::of(ProxyAnchor::default().build(&init(part)));
+        let triplets = ConfiguredLoss::of(Box::new(Triplet {
             margin: 0.2,
             swap: false,
             smooth: false,
         }));
-        let second = Term {
+        let second = ConfiguredLoss {
             weight: 0.5,
             ..proxies(2)
         };
         Objective {
-            terms: vec![proxies(0), triplets, second],
+            losses: vec![proxies(0), triplets, second],
             ..Objective::of(proxies(0))
         }
     }
@@ -696,7 +728,7 @@ mod tests {
         let (of_network, of_losses) = objective.gradients(&network, &whole);
         assert!(of_network == network.gradient(&alone));
         let views = [0, 2].map(|place| {
-            objective.terms[place]
+            objective.losses[place]
                 .loss
                 .parameters()
                 .unwrap()
@@ -722,20 +754,19 @@ mod tests {
     fn parameters_that_a_loss_does_not_depend_on_have_a_gradient_of_zero() {
         let config = NetworkConfig::new(Backbone::Conv4, 1, 16, Some(3));
         let network = Network::new(config, 1, Device::Cpu).unwrap();
-        let start = Start {
+        let init = ClassInit {
             classes: 4,
             width: 3,
             seed: 1,
             part: 0,
             device: Device::Cpu,
         };
-        let settings = MarginSettings {
-            margin: 0.2,
-            beta: 1.2,
+        let settings = Margin {
             boundary: Boundary::PerClass,
             nu: 0.1,
+            ..Margin::default()
         };
-        let mut objective = Objective::of(Term::of(Box::new(Margin::new(settings, &start))));
+        let mut objective = Objective::of(ConfiguredLoss::of(settings.build(&init)));
         let images = Tensor::zeros([1, 1, 16, 16], (Kind::Uint8, Device::Cpu));
         let loss = objective.step(
             &network.forward(&images, false),
@@ -760,7 +791,7 @@ mod tests {
         assert!(state[0].1 != state[1].1 && state != other.state());
         other.restore(&state).unwrap();
         assert_eq!(other.state(), state);
-        let mut without = Objective::of(Term::of(Box::new(Triplet {
+        let mut without = Objective::of(ConfiguredLoss::of(Box::new(Triplet {
             margin: 0.2,
             swap: false,
             smooth: false,
@@ -771,14 +802,14 @@ mod tests {
 
     #[test]
     fn a_loss_with_proxies_has_no_term_against_the_memory() {
-        let start = Start {
+        let init = ClassInit {
             classes: 4,
             width: 3,
             seed: 1,
             part: 0,
             device: Device::Cpu,
         };
-        let objective = || Objective::of(Term::of(Box::new(ProxyAnchor::new(0.1, 32.0, &start))));
+        let objective = || Objective::of(ConfiguredLoss::of(ProxyAnchor::default().build(&init)));
         let mut with = Objective {
             memory: Some(Xbm::new(20, 3, Device::Cpu)),
             ..objective()

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use tch::{Device, Tensor};
 
 use crate::{
-    loss::Start,
+    loss::ClassInit,
     random::{Draws, Purpose},
 };
 
@@ -139,9 +139,9 @@ impl Parameters {
     }
 
     /// Those of a loss, which are trained.
-    pub(crate) fn of_loss(slots: Vec<Slot>, start: &Start) -> Parameters {
-        let draws = |index| Draws::new(start.seed, Purpose::Proxies, index, start.part);
-        Parameters::drawn((0..).zip(slots).collect(), start.device, draws).trainable()
+    pub(crate) fn of_loss(slots: Vec<Slot>, init: &ClassInit) -> Parameters {
+        let draws = |index| Draws::new(init.seed, Purpose::Proxies, index, init.part);
+        Parameters::drawn((0..).zip(slots).collect(), init.device, draws).trainable()
     }
 
     /// Each slot starts with what is drawn for its number, the slots side by side on all cores.

@@ -1,8 +1,10 @@
-//! How the terms of a loss become one number.
+//! Reductions: how the terms of a loss become one number.
 //!
-//! A loss gives [`Terms`], one non-negative number for each pair, triplet, anchor or class; a [`Reduction`] makes
-//! one number of them. Parts, such as those of positive and of negative pairs, are reduced apart and then added.
+//! A loss returns [`Terms`], one non-negative number for each pair, triplet, anchor or class; a
+//! [`Reduction`] turns them into one number. Parts, such as those of positive and of negative pairs,
+//! are reduced separately and then added.
 
+pub use schema::Reduction;
 use tch::{Kind, Tensor};
 
 /// The terms of a loss, before they are reduced.
@@ -10,90 +12,69 @@ use tch::{Kind, Tensor};
 pub struct Terms {
     /// Parts that are reduced separately and then added.
     pub parts: Vec<Part>,
-    /// What is added as it is: scalars, such as a penalty on proxies. They do not make a batch count.
+    /// Scalars that are added without reduction, such as a penalty on proxies. A batch with nothing
+    /// else counts as empty.
     pub added: Vec<Tensor>,
 }
 
 /// Terms of one kind.
 #[derive(Debug)]
 pub struct Part {
-    /// The terms, `[t]` or `[n, m]`. None is negative, but for rounding.
+    /// The terms, `[t]` or `[n, m]`: non-negative, up to rounding.
     values: Tensor,
-    belong: Belong,
+    anchors: Anchors,
 }
 
-/// What terms belong to.
+/// The anchors of terms.
 #[derive(Debug)]
-enum Belong {
-    /// Each of `[t]` to this image of the batch.
-    To(Tensor),
-    /// Each row of `[n, m]` to an image of the batch, in its order. Only marked elements are terms; the others are 0.
-    InRows(Tensor),
-    /// To no image, but say a class.
-    ToNone,
-}
-
-/// How terms become one number.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Reduction {
-    /// The mean of all terms. PML `MeanReducer`.
-    Mean,
-    /// The mean of those that are not zero. PML `AvgNonZeroReducer`.
-    AvgNonZero,
-    /// The mean of those between two bounds, both excluded. PML `ThresholdReducer`.
-    Threshold {
-        /// Terms must be larger than this.
-        low: f64,
-        /// And smaller than this.
-        high: f64,
-    },
-    /// Their sum. PML `SumReducer`.
-    Sum,
-    /// The sum of all terms over the number of images in the batch, whether they have terms or not: what the
-    /// programs of Deep_Metric, MS and XBM do.
-    PerImage,
-    /// The mean of each anchor's terms, and of those the mean over the anchors that have any.
-    PerAnchor,
+enum Anchors {
+    /// `[t]`: the image of the batch that each term belongs to.
+    Listed(Tensor),
+    /// `[n, m]`: row i belongs to image i of the batch. Marks the elements that are terms; the others
+    /// are 0.
+    Rows(Tensor),
+    /// Terms belong to no image, but for instance to a class.
+    None,
 }
 
 impl Part {
-    /// Terms of pairs or triplets, `[t]` each, with their anchors.
+    /// Returns terms of pairs or triplets, `[t]` each, with their anchors.
     pub fn of_tuples(values: Tensor, anchors: &Tensor) -> Part {
         Part {
             values,
-            belong: Belong::To(anchors.shallow_clone()),
+            anchors: Anchors::Listed(anchors.shallow_clone()),
         }
     }
 
-    /// Terms of those pairs of a matrix that a mask marks, `[n, m]` both. For many pairs of each image that is less
-    /// work than a list.
+    /// Returns terms of the pairs that a mask marks, `[n, m]` both. For many pairs of each image this
+    /// is less work than a list.
     pub fn of_marked(values: &Tensor, marked: Tensor) -> Part {
         Part {
             values: values.masked_fill(&marked.logical_not(), 0.0),
-            belong: Belong::InRows(marked),
+            anchors: Anchors::Rows(marked),
         }
     }
 
-    /// One term for each image of the batch, in its order: `[n]`.
+    /// Returns one term for each image of the batch, in its order: `[n]`.
     pub fn of_anchors(values: Tensor) -> Part {
         let anchors = Tensor::arange(values.size()[0], (Kind::Int64, values.device()));
         Part {
             values,
-            belong: Belong::To(anchors),
+            anchors: Anchors::Listed(anchors),
         }
     }
 
-    /// Terms of something else: `[t]`.
+    /// Returns terms that belong to no image: `[t]`.
     pub fn of_others(values: Tensor) -> Part {
         Part {
             values,
-            belong: Belong::ToNone,
+            anchors: Anchors::None,
         }
     }
 }
 
 impl Terms {
-    /// Terms in parts that are reduced apart.
+    /// Returns terms in parts that are reduced separately.
     pub fn of(parts: impl IntoIterator<Item = Part>) -> Terms {
         Terms {
             parts: parts.into_iter().collect(),
@@ -101,16 +82,16 @@ impl Terms {
         }
     }
 
-    /// Whether no term differs from zero. A term that is not a number does.
+    /// True if all terms are 0. A term that is NaN is not.
     pub fn are_zero(&self) -> bool {
         self.parts.iter().all(|part| {
             part.values.numel() == 0 || part.values.abs().amax([0; 0], false) == Tensor::from(0.0)
         })
     }
 
-    /// Returns one number, for a batch of so many `images`. A part without terms is 0.
+    /// Returns one number, for a batch of `images` images. A part without terms is 0.
     ///
-    /// A term that is not a number makes the result none: PML's `AvgNonZeroReducer` would drop it silently.
+    /// If a term is NaN, so is the result; PML's `AvgNonZeroReducer` would drop the term.
     pub fn reduce(&self, reduction: Reduction, images: i64) -> Tensor {
         let reduced = self.parts.iter().map(|part| part.reduce(reduction, images));
         let mut all = reduced.chain(self.added.iter().map(Tensor::shallow_clone));
@@ -128,9 +109,9 @@ impl Part {
             Reduction::AvgNonZero => sum() / values.count_nonzero(None).clamp_min(1),
             Reduction::Threshold { low, high } => {
                 let outside = values.le(low).logical_or(&values.ge(high));
-                let outside = match &self.belong {
-                    Belong::InRows(marked) => outside.logical_or(&marked.logical_not()),
-                    Belong::To(_) | Belong::ToNone => outside,
+                let outside = match &self.anchors {
+                    Anchors::Rows(marked) => outside.logical_or(&marked.logical_not()),
+                    Anchors::Listed(_) | Anchors::None => outside,
                 };
                 let kept = values.numel() as i64 - outside.sum(Kind::Int64);
                 values.masked_fill(&outside, 0.0).sum(None::<Kind>) / kept.clamp_min(1)
@@ -141,30 +122,30 @@ impl Part {
         }
     }
 
-    /// How many terms there are.
+    /// Returns the number of terms.
     fn count(&self) -> Tensor {
-        match &self.belong {
-            Belong::InRows(marked) => marked.sum(Kind::Int64),
-            Belong::To(_) | Belong::ToNone => Tensor::from(self.values.numel() as i64),
+        match &self.anchors {
+            Anchors::Rows(marked) => marked.sum(Kind::Int64),
+            Anchors::Listed(_) | Anchors::None => Tensor::from(self.values.numel() as i64),
         }
     }
 
-    /// Terms that belong to no image each stand for themselves.
+    /// Returns the mean over anchors. Terms that belong to no image count one by one.
     fn mean_of_anchors(&self, images: i64) -> Tensor {
         let of_rows = |all: &Tensor, kind| all.sum_dim_intlist([1i64].as_slice(), false, kind);
-        let (sums, counts) = match &self.belong {
-            Belong::To(anchors) => {
+        let (sums, counts) = match &self.anchors {
+            Anchors::Listed(anchors) => {
                 let none = Tensor::zeros([images], (self.values.kind(), self.values.device()));
                 (
                     none.index_add(0, anchors, &self.values),
                     anchors.bincount(None::<Tensor>, images),
                 )
             }
-            Belong::InRows(marked) => (
+            Anchors::Rows(marked) => (
                 of_rows(&self.values, None),
                 of_rows(marked, Some(Kind::Int64)),
             ),
-            Belong::ToNone => return self.reduce(Reduction::Mean, images),
+            Anchors::None => return self.reduce(Reduction::Mean, images),
         };
         let with_terms = counts.gt(0).sum(Kind::Int64).clamp_min(1);
         (sums / counts.clamp_min(1)).sum(None::<Kind>) / with_terms

@@ -2,7 +2,6 @@
 
 mod imaging;
 mod losses;
-mod mining;
 mod network;
 mod remembering;
 mod sampling;
@@ -94,7 +93,7 @@ pub(crate) fn objective(
     seed: u64,
 ) -> Result<Objective, Failed> {
     let classes = labels.iter().max().map_or(0, |last| last + 1);
-    let start = loss::Start {
+    let init = loss::ClassInit {
         classes,
         width: network.width(),
         seed,
@@ -103,7 +102,7 @@ pub(crate) fn objective(
     };
     let objective = Objective {
         seed,
-        ..Objective::sum(losses::terms(training, &start)?)
+        ..Objective::sum(losses::losses(training, &init)?)
     };
     match &training.memory {
         Some(memory) => remembering::with_memory(

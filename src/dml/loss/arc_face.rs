@@ -9,83 +9,47 @@
 
 use std::f64::consts::PI;
 
+use schema::ArcFace;
+use tch::Tensor;
+
 use super::{
-    Batch, Compares, Loss, Start,
-    classes::{cross_entropy, own_class},
-};
-use crate::{
-    distance::{Distance, normalise},
-    parameters::{Initial, Parameters, Slot},
-    reduce::{Reduction, Terms},
+    BuildLoss, ClassInit, Loss, LossInput,
+    classes::{ClassLoss, ClassRows, Logits, own_class},
 };
 
-/// The largest cosine that has an angle of finite slope.
+/// The largest cosine at which the slope of the angle is finite.
 const NEARLY_ONE: f64 = 1.0 - 1e-7;
 
-/// ArcFace.
-#[derive(Debug)]
-pub struct ArcFace {
-    /// In radians.
-    margin: f64,
-    scale: f64,
-    weights: Parameters,
-}
+impl ClassRows for ArcFace {}
 
-impl ArcFace {
-    /// With a margin in degrees, `scale` before the softmax, and weights drawn from a normal distribution.
-    pub fn new(degrees: f64, scale: f64, start: &Start) -> ArcFace {
-        let weights = Slot::new(
-            "weights",
-            &[start.classes, start.width],
-            Initial::Normal(1.0),
-        );
-        ArcFace {
-            margin: degrees.to_radians(),
-            scale,
-            weights: Parameters::of_loss(vec![weights], start),
-        }
+impl Logits for ArcFace {
+    fn logits(&self, batch: &LossInput, weights: &Tensor) -> Tensor {
+        let cosines = batch.closeness_to(weights);
+        with_angular_margin(&cosines, self.margin.to_radians(), batch) * self.scale
     }
 }
 
-impl Loss for ArcFace {
-    fn distance(&self) -> Distance {
-        Distance::Cosine
-    }
+/// Returns `cosines` `[n, classes]` with the angle to the own class widened by `margin`, in radians.
+pub(super) fn with_angular_margin(cosines: &Tensor, margin: f64, batch: &LossInput) -> Tensor {
+    let own = cosines.gather(1, &batch.labels.unsqueeze(1), false);
+    let angles = own.clamp(-NEARLY_ONE, NEARLY_ONE).acos();
+    let widened = (&angles + margin).cos();
+    let beyond = own - margin * margin.sin();
+    let own = widened.where_self(&angles.le(PI - margin), &beyond);
+    own.where_self(&own_class(batch, cosines.size()[1]), cosines)
+}
 
-    fn reduction(&self) -> Reduction {
-        Reduction::Mean
-    }
-
-    fn terms(&self, batch: &Batch) -> Terms {
-        let weights = normalise(self.weights.get("weights"));
-        let cosines = batch.distance.matrix(batch.embeddings, &weights);
-        let own = cosines.gather(1, &batch.labels.unsqueeze(1), false);
-        let angles = own.clamp(-NEARLY_ONE, NEARLY_ONE).acos();
-        let widened = (&angles + self.margin).cos();
-        let beyond = own - self.margin * self.margin.sin();
-        let own = widened.where_self(&angles.le(PI - self.margin), &beyond);
-        let logits = own.where_self(&own_class(batch, weights.size()[0]), &cosines);
-        cross_entropy(&(logits * self.scale), batch, &batch.weights())
-    }
-
-    fn compares(&self) -> Compares {
-        Compares::Parameters
-    }
-
-    fn parameters(&self) -> Option<&Parameters> {
-        Some(&self.weights)
-    }
-
-    fn parameters_mut(&mut self) -> Option<&mut Parameters> {
-        Some(&mut self.weights)
+impl BuildLoss for ArcFace {
+    fn build(&self, init: &ClassInit) -> Box<dyn Loss> {
+        Box::new(ClassLoss::new(self.clone(), init))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{
-        classes::tests::{START, cosines, in_double, is_stable, mean_cross_entropy},
-        tests::{agrees_with, of_all_pairs},
+        classes::tests::{cosines, in_double, is_stable, mean_cross_entropy},
+        tests::of_all_pairs,
     };
     use super::*;
 
@@ -93,8 +57,11 @@ mod tests {
     fn it_is_the_sum_over_images_written_as_a_loop() {
         // With 80 degrees, some angles are widened beyond 180.
         for degrees in [20.0, 80.0] {
-            let loss = in_double(ArcFace::new(degrees, 10.0, &START));
-            let (mut logits, labels) = cosines(&loss);
+            let loss = in_double(&ArcFace {
+                margin: degrees,
+                scale: 10.0,
+            });
+            let (mut logits, labels) = cosines(&*loss);
             let margin = f64::to_radians(degrees);
             for (row, &label) in logits.iter_mut().zip(&labels) {
                 let widened = row[label].acos() + margin;
@@ -105,30 +72,17 @@ mod tests {
                 };
             }
             logits.iter_mut().flatten().for_each(|logit| *logit *= 10.0);
-            assert!((of_all_pairs(&loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
+            assert!((of_all_pairs(&*loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
         }
-    }
-
-    #[test]
-    fn values_and_gradients_are_those_of_the_reference() {
-        agrees_with(include_str!("testdata/arc_face.json"), |settings| {
-            let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(ArcFace::new(
-                setting("margin"),
-                setting("scale"),
-                &Start {
-                    classes: 5,
-                    width: 4,
-                    ..START
-                },
-            ))
-        });
     }
 
     #[test]
     fn angles_of_0_and_180_degrees_and_great_scales_give_finite_gradients() {
         for (degrees, scale) in [(28.6, 64.0), (0.0, 300.0), (90.0, 300.0), (28.6, 6e4)] {
-            is_stable(&ArcFace::new(degrees, scale, &START));
+            is_stable(&ArcFace {
+                margin: degrees,
+                scale,
+            });
         }
     }
 }

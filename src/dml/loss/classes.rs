@@ -1,65 +1,159 @@
-//! What losses share that compare images with parameters of classes instead of other images.
+//! Losses that compare images with parameters of classes instead of other images.
 //!
-//! Such parameters are called proxies, centres or weights, depending on the paper; here they are rows, one or more
-//! for each class, and a loss scales them to length one before it compares, as it expects of the embeddings. Their
-//! initial numbers are distributed as in pytorch-metric-learning (PML), but drawn from [`crate::random`].
-//! Labels are 0 to C - 1.
+//! Depending on the paper, these parameters are called proxies, centers or weights. Here they are
+//! rows, one or more for each class, scaled to length one before they are compared, as embeddings
+//! are. Their initial values are distributed as in pytorch-metric-learning (PML), but drawn from
+//! [`crate::random`]. Labels are 0 to C - 1.
+//!
+//! [`ClassLoss`] holds the rows. Most of these losses are a cross entropy and implement [`Logits`];
+//! the others implement [`ClassTerms`].
 
+use schema::{LossFacts, LossPart};
 use tch::{Device, Kind, Tensor};
 
-use super::Batch;
-use crate::reduce::{Part, Terms};
+use super::{Loss, LossInput};
+use crate::{
+    distance::normalise,
+    parameters::{Initial, Parameters, Slot},
+    reduce::{Part, Terms},
+};
 
-/// What the parameters of a loss start with.
+/// What the parameters of a loss are initialized from.
 #[derive(Clone, Copy, Debug)]
-pub struct Start {
-    /// How many classes there are.
+pub struct ClassInit {
+    /// Number of classes.
     pub classes: i64,
-    /// How many numbers an embedding has.
+    /// Dimension of the embeddings.
     pub width: i64,
-    /// Seed of the initial numbers.
+    /// Seed of the initial values.
     pub seed: u64,
-    /// Which loss of an objective it is: two of the same kind start with different numbers.
+    /// Index of the loss in an objective: two losses of one kind have different initial values.
     pub part: u64,
-    /// Where they are.
+    /// Where the parameters are stored.
     pub device: Device,
 }
 
-/// Returns a term for each image: the cross entropy of its row of `logits` `[n, classes]` with its label, times
-/// its weight in `weights` `[n]`.
-pub(super) fn cross_entropy(logits: &Tensor, batch: &Batch, weights: &Tensor) -> Terms {
-    let values = logits.cross_entropy_loss(
-        batch.labels,
-        None::<Tensor>,
-        tch::Reduction::None,
-        -100,
-        0.0,
-    );
-    Terms::of([Part::of_anchors(values * weights)])
+/// The rows that a loss compares images with.
+pub trait ClassRows: LossPart + Send {
+    /// Returns the name of the rows.
+    fn name(&self) -> &'static str {
+        "weights"
+    }
+
+    /// Returns the number of rows of each class; they are next to each other.
+    fn rows_per_class(&self) -> i64 {
+        1
+    }
+
+    /// Returns the distribution of the initial values.
+    fn initial(&self, _classes: i64) -> Initial {
+        Initial::Normal(1.0)
+    }
+}
+
+/// A loss of rows of classes.
+pub trait ClassTerms: ClassRows {
+    /// Returns the terms of a batch, given the rows `[classes * rows per class, d]` of length one.
+    fn terms(&self, batch: &LossInput, rows: &Tensor) -> Terms;
+}
+
+/// A loss that is the cross entropy of logits, with a term for each image.
+pub trait Logits: ClassRows {
+    /// Returns the logits `[n, classes]`, given the rows `[classes * rows per class, d]` of length
+    /// one.
+    fn logits(&self, batch: &LossInput, rows: &Tensor) -> Tensor;
+
+    /// Returns the weight of each image: `[n]`.
+    fn weights(&self, batch: &LossInput) -> Tensor {
+        batch.weights()
+    }
+
+    /// Returns a scalar that is added to the loss, given the rows.
+    fn penalty(&self, _rows: &Tensor) -> Option<Tensor> {
+        None
+    }
+}
+
+impl<S: Logits> ClassTerms for S {
+    fn terms(&self, batch: &LossInput, rows: &Tensor) -> Terms {
+        let values = self.logits(batch, rows).cross_entropy_loss(
+            batch.labels,
+            None::<Tensor>,
+            tch::Reduction::None,
+            -100,
+            0.0,
+        );
+        Terms {
+            parts: vec![Part::of_anchors(values * self.weights(batch))],
+            added: self.penalty(rows).into_iter().collect(),
+        }
+    }
+}
+
+/// A loss with its rows.
+#[derive(Debug)]
+pub struct ClassLoss<S> {
+    settings: S,
+    rows: Parameters,
+}
+
+impl<S: ClassTerms> ClassLoss<S> {
+    /// Returns a loss with its initial rows.
+    pub fn new(settings: S, init: &ClassInit) -> ClassLoss<S> {
+        let count = init.classes * settings.rows_per_class();
+        let initial = settings.initial(init.classes);
+        let rows = Slot::new(settings.name(), &[count, init.width], initial);
+        ClassLoss {
+            rows: Parameters::of_loss(vec![rows], init),
+            settings,
+        }
+    }
+}
+
+impl<S: ClassTerms> LossPart for ClassLoss<S> {
+    fn facts(&self) -> LossFacts {
+        self.settings.facts()
+    }
+}
+
+impl<S: ClassTerms> Loss for ClassLoss<S> {
+    fn terms(&self, batch: &LossInput) -> Terms {
+        let rows = normalise(self.rows.get(self.settings.name()));
+        self.settings.terms(batch, &rows)
+    }
+
+    fn parameters(&self) -> Option<&Parameters> {
+        Some(&self.rows)
+    }
+
+    fn parameters_mut(&mut self) -> Option<&mut Parameters> {
+        Some(&mut self.rows)
+    }
 }
 
 /// Returns a mask `[n, classes]` of the class of each image.
-pub(super) fn own_class(batch: &Batch, classes: i64) -> Tensor {
+pub(super) fn own_class(batch: &LossInput, classes: i64) -> Tensor {
     let all = Tensor::arange(classes, (Kind::Int64, batch.labels.device()));
     batch.labels.unsqueeze(1).eq_tensor(&all.unsqueeze(0))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{
-        ArcFace, CosFace, Loss, LossValue, NormalisedSoftmax, ProxyAnchor, ProxyNca, ProxyNcaPp,
-        SoftTriple, SoftTripleSettings, tests::batch,
+    use schema::{
+        ArcFace, CosFace, Distance, NormalizedSoftmax, ProxyAnchor, ProxyNca, ProxyNcaPp,
+        SoftTriple,
     };
+
+    use super::super::{BuildLoss, LossValue, tests::batch};
     use super::*;
     use crate::{
-        distance::{Distance, normalise},
         parameters::Parameters,
         testing::{is_finite, rows},
         tuples::References,
     };
 
     /// For the batch of [`batch`]: four classes, width three.
-    pub(in super::super) const START: Start = Start {
+    pub(in super::super) const START: ClassInit = ClassInit {
         classes: 4,
         width: 3,
         seed: 7,
@@ -67,8 +161,17 @@ pub(super) mod tests {
         device: Device::Cpu,
     };
 
-    /// The same loss in double precision.
-    pub(in super::super) fn in_double<L: Loss>(mut loss: L) -> L {
+    /// Returns a loss of [`START`] in double precision.
+    pub(in super::super) fn in_double(settings: &impl BuildLoss) -> Box<dyn Loss> {
+        in_double_from(settings, &START)
+    }
+
+    /// Returns a loss in double precision.
+    pub(in super::super) fn in_double_from(
+        settings: &impl BuildLoss,
+        init: &ClassInit,
+    ) -> Box<dyn Loss> {
+        let mut loss = settings.build(init);
         let Some(parameters) = loss.parameters_mut() else {
             return loss;
         };
@@ -77,12 +180,8 @@ pub(super) mod tests {
             .map(|(name, tensor)| (name.to_owned(), tensor.detach().copy()))
             .collect();
         parameters.set_all(Kind::Double, |name| {
-            copies
-                .iter()
-                .find(|(copy, _)| copy == name)
-                .unwrap()
-                .1
-                .shallow_clone()
+            let (_, tensor) = copies.iter().find(|(copy, _)| copy == name).unwrap();
+            tensor.shallow_clone()
         });
         loss
     }
@@ -119,7 +218,12 @@ pub(super) mod tests {
 
     /// Asserts that, in single precision, value and gradients are finite numbers for embeddings that coincide with
     /// the rows of the parameter, are opposite to them, or zero.
-    pub(in super::super) fn is_stable(loss: &dyn Loss) {
+    pub(in super::super) fn is_stable(settings: &impl BuildLoss) {
+        loss_is_stable(&*settings.build(&START));
+    }
+
+    /// Asserts the same of a loss of [`START`].
+    pub(in super::super) fn loss_is_stable(loss: &dyn Loss) {
         let proxies = only_parameter(loss).detach();
         let raw =
             Tensor::cat(&[&proxies, &-&proxies, &proxies.zeros_like()], 0).set_requires_grad(true);
@@ -152,29 +256,23 @@ pub(super) mod tests {
 
     #[test]
     fn initial_numbers_are_distributed_as_the_references_distribute_them() {
-        let start = &Start {
+        let init = &ClassInit {
             classes: 200,
             width: 50,
             ..START
         };
-        let settings = SoftTripleSettings {
-            centres: 2,
-            la: 20.0,
-            gamma: 0.1,
-            delta: 0.01,
-            regulariser: 0.2,
+        let soft_triple = SoftTriple {
+            centers: 2,
+            ..SoftTriple::default()
         };
-        let losses: [(Box<dyn Loss>, f64); 7] = [
-            (Box::new(ProxyNca::new(1.0, start)), 1.0),
-            (Box::new(ProxyNcaPp::new(1.0, start)), 0.125),
-            (Box::new(ProxyAnchor::new(0.1, 32.0, start)), 0.1),
-            (Box::new(NormalisedSoftmax::new(0.05, start)), 1.0),
-            (Box::new(CosFace::new(0.35, 64.0, start)), 1.0),
-            (Box::new(ArcFace::new(28.6, 64.0, start)), 1.0),
-            (
-                Box::new(SoftTriple::new(settings, start)),
-                0.05 / f64::sqrt(3.0),
-            ),
+        let losses = [
+            (ProxyNca::default().build(init), 1.0),
+            (ProxyNcaPp::default().build(init), 0.125),
+            (ProxyAnchor::default().build(init), 0.1),
+            (NormalizedSoftmax::default().build(init), 1.0),
+            (CosFace::default().build(init), 1.0),
+            (ArcFace::default().build(init), 1.0),
+            (soft_triple.build(init), 0.05 / f64::sqrt(3.0)),
         ];
         for (loss, deviation) in losses {
             let (found, greatest) = spread(&*loss);
@@ -191,15 +289,15 @@ pub(super) mod tests {
     fn the_first_initial_numbers_never_change() {
         // If this fails, runs with the same name no longer have the same result.
         let first = |part| {
-            only_parameter(&ProxyNca::new(1.0, &Start { part, ..START })).double_value(&[0, 0])
-                as f32
+            let loss = ProxyNca::default().build(&ClassInit { part, ..START });
+            only_parameter(&*loss).double_value(&[0, 0]) as f32
         };
         assert_eq!([first(0), first(1)], [0.7032254, -1.9173433]);
     }
 
     fn cost(loss: &dyn Loss, embeddings: &Tensor, labels: &Tensor) -> LossValue {
         let references = &References::batch(embeddings, labels);
-        Batch {
+        LossInput {
             embeddings,
             labels,
             references,

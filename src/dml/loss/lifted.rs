@@ -7,34 +7,18 @@
 //! once per pair. In a memory, a positive has negatives if it is a copy of an image of the batch; PML takes the
 //! negatives of whatever image of the batch has the same row number.
 
+use schema::Lifted;
 use tch::Tensor;
 
-use super::{Batch, Loss, rows};
+use super::{Loss, LossInput, rows};
 use crate::{
-    distance::Distance,
-    reduce::{Part, Reduction, Terms},
+    distance::DistanceExt,
+    reduce::{Part, Terms},
     tuples::at,
 };
 
-/// Lifted structure loss.
-#[derive(Clone, Debug)]
-pub struct Lifted {
-    /// Negatives are pushed away up to about this distance.
-    pub neg_margin: f64,
-    /// What a positive may be away.
-    pub pos_margin: f64,
-}
-
 impl Loss for Lifted {
-    fn distance(&self) -> Distance {
-        Distance::Euclidean
-    }
-
-    fn reduction(&self) -> Reduction {
-        Reduction::Mean
-    }
-
-    fn terms(&self, batch: &Batch) -> Terms {
+    fn terms(&self, batch: &LossInput) -> Terms {
         let (distances, pairs) = (batch.distances(), batch.pairs());
         if pairs.anchor_pos.numel() == 0 || pairs.anchor_neg.numel() == 0 {
             return Terms::default();
@@ -62,7 +46,7 @@ impl Loss for Lifted {
 }
 
 /// The sum of each reference that is an image of the batch, minus infinity for others: `[m]` from `[n]`.
-fn of_references(of_images: &Tensor, batch: &Batch) -> Tensor {
+fn of_references(of_images: &Tensor, batch: &LossInput) -> Tensor {
     let own = &batch.references.own;
     let images = own.ge(0).nonzero().squeeze_dim(1);
     let none = batch.references.labels.full_like(batch.images());
@@ -77,7 +61,7 @@ fn of_references(of_images: &Tensor, batch: &Batch) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{agrees_with, batch, is_empty_for, of_all_pairs};
+    use super::super::tests::{batch, is_empty_for, of_all_pairs};
     use super::*;
 
     #[test]
@@ -106,17 +90,6 @@ mod tests {
         assert!(
             (of_all_pairs(&loss) - terms.iter().sum::<f64>() / terms.len() as f64).abs() < 1e-12
         );
-    }
-
-    #[test]
-    fn values_and_gradients_are_those_of_the_reference() {
-        agrees_with(include_str!("testdata/lifted.json"), |settings| {
-            let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(Lifted {
-                neg_margin: setting("neg_margin"),
-                pos_margin: setting("pos_margin"),
-            })
-        });
     }
 
     #[test]

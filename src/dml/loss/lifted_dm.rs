@@ -6,31 +6,13 @@
 //! Reference: Deep_Metric `losses/LiftedStructure.py`. Differs: an image's own copy is known by its index, there by
 //! `s` near 1; each pair counts once, however often a miner lists it.
 
-use super::{Batch, Loss, rows};
-use crate::{
-    distance::Distance,
-    reduce::{Part, Reduction, Terms},
-};
+use schema::LiftedDm;
 
-/// Lifted structure loss on similarities.
-#[derive(Clone, Debug)]
-pub struct LiftedDm {
-    /// Sharpness of the push on negative pairs.
-    pub alpha: f64,
-    /// Sharpness of the pull on positive pairs.
-    pub beta: f64,
-}
+use super::{Loss, LossInput, rows};
+use crate::reduce::{Part, Terms};
 
 impl Loss for LiftedDm {
-    fn distance(&self) -> Distance {
-        Distance::Cosine
-    }
-
-    fn reduction(&self) -> Reduction {
-        Reduction::PerImage
-    }
-
-    fn terms(&self, batch: &Batch) -> Terms {
+    fn terms(&self, batch: &LossInput) -> Terms {
         let (closeness, (positives, negatives)) = (batch.closeness(), batch.masks());
         let (near, filled) = rows::packed(&closeness, &positives);
         let pull = rows::log_sum_exp(&(near * -self.beta), &filled) * (2.0 / self.beta);
@@ -42,7 +24,7 @@ impl Loss for LiftedDm {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{agrees_with, is_empty_for, of_all_pairs, sides};
+    use super::super::tests::{is_empty_for, of_all_pairs, sides};
     use super::*;
 
     #[test]
@@ -59,17 +41,6 @@ mod tests {
                 2.0 / 3.0 * pull.ln() + 2.0 / 7.0 * push.ln()
             });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn values_and_gradients_are_those_of_the_reference() {
-        agrees_with(include_str!("testdata/lifted_dm.json"), |settings| {
-            let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(LiftedDm {
-                alpha: setting("alpha"),
-                beta: setting("beta"),
-            })
-        });
     }
 
     #[test]

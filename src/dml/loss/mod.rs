@@ -1,9 +1,13 @@
-//! Losses: what a batch of embeddings costs.
+//! Losses: functions of a batch of embeddings that training minimizes.
 //!
-//! A loss turns a [`Batch`] into [`Terms`], one non-negative number for each pair, triplet, anchor or class; a
-//! [`Reduction`] makes one number of them. Which tuples there are is a miner's business, how far apart embeddings
-//! are a [`Distance`]'s: a loss here is some lines of tensor algebra, in one file of the same shape as all others.
-//! A loss with numbers of its own to train, such as proxies, keeps them as [`Parameters`].
+//! A loss turns a [`LossInput`] into [`Terms`], one non-negative number for each pair, triplet,
+//! anchor or class; a [`Reduction`] turns these into one number. Miners choose the tuples, and a
+//! [`Distance`] compares embeddings, so that a loss is some lines of tensor algebra, in one file of
+//! the same shape as all others.
+//!
+//! Settings, defaults and what a loss can be combined with are in [`schema`]. A loss without
+//! parameters is implemented on its settings; one with [`Parameters`], such as proxies, is built
+//! from them by [`BuildLoss`].
 
 mod angular;
 mod arc_face;
@@ -16,7 +20,9 @@ mod contrastive;
 mod contrastive_dm;
 mod cos_face;
 mod fast_ap;
-mod generalised_lifted;
+mod generalized_lifted;
+#[cfg(test)]
+mod golden;
 mod hierarchical_triplet;
 mod histogram;
 mod lifted;
@@ -26,7 +32,7 @@ mod multi_similarity;
 mod n_pair;
 mod nca;
 mod nca_dm;
-mod normalised_softmax;
+mod normalized_softmax;
 mod nt_xent;
 #[cfg(test)]
 mod properties;
@@ -42,103 +48,86 @@ mod soft_triple;
 mod sup_con;
 mod triplet;
 
+use schema::{Distance, LossPart, Reduction};
 use tch::{Kind, Tensor};
 
 use crate::{
-    distance::Distance,
+    distance::DistanceExt,
     parameters::Parameters,
-    reduce::{Part, Reduction, Terms},
+    reduce::{Part, Terms},
     tuples::{Pairs, References, Triplets, Tuples, all_pairs, at, coordinates},
 };
 
-pub use angular::Angular;
-pub use arc_face::ArcFace;
-pub use binomial::Binomial;
-pub use binomial_dm::BinomialDm;
-pub use circle::Circle;
-pub use classes::Start;
-pub use clustering::Clustering;
-pub use contrastive::Contrastive;
-pub use contrastive_dm::ContrastiveDm;
-pub use cos_face::CosFace;
-pub use fast_ap::FastAp;
-pub use generalised_lifted::GeneralisedLifted;
-pub use hierarchical_triplet::HierarchicalTriplet;
-pub use histogram::Histogram;
-pub use lifted::Lifted;
-pub use lifted_dm::LiftedDm;
-pub use margin::{Boundary, Margin, MarginSettings};
-pub use multi_similarity::MultiSimilarity;
-pub use n_pair::NPair;
-pub use nca::Nca;
-pub use nca_dm::NcaDm;
-pub use normalised_softmax::NormalisedSoftmax;
-pub use nt_xent::NtXent;
-pub use proxy_anchor::ProxyAnchor;
-pub use proxy_nca::ProxyNca;
-pub use proxy_nca_pp::ProxyNcaPp;
-pub use recall_at_k::RecallAtK;
-pub use semi_hard_dm::SemiHardDm;
-pub use smooth_ap::SmoothAp;
-pub use snr_contrastive::SnrContrastive;
-pub use soft_triple::{SoftTriple, SoftTripleSettings};
-pub use sup_con::SupCon;
-pub use triplet::Triplet;
+pub use classes::{ClassInit, ClassLoss, ClassRows, ClassTerms, Logits};
+pub use margin::MarginLoss;
 
-/// What a batch of embeddings costs.
-pub trait Loss: Send {
-    /// The distance it is a function of, unless another is chosen.
-    fn distance(&self) -> Distance;
-
-    /// How its terms become one number, unless otherwise chosen.
-    fn reduction(&self) -> Reduction;
-
-    /// What it compares the images of a batch with.
-    fn compares(&self) -> Compares {
-        Compares::References
-    }
-
+/// A loss that training minimizes.
+pub trait Loss: LossPart + Send {
     /// Returns the terms of a batch.
-    fn terms(&self, batch: &Batch) -> Terms;
+    fn terms(&self, batch: &LossInput) -> Terms;
 
-    /// Its own numbers to train.
+    /// Returns the trainable parameters of the loss, such as proxies, if it has any.
     fn parameters(&self) -> Option<&Parameters> {
         None
     }
 
-    /// The same, to change them.
+    /// Returns the trainable parameters of the loss, to change them.
     fn parameters_mut(&mut self) -> Option<&mut Parameters> {
         None
     }
+
+    /// Returns the default distance.
+    fn distance(&self) -> Distance {
+        self.facts().distances[0]
+    }
+
+    /// Returns the default reduction.
+    fn reduction(&self) -> Reduction {
+        self.facts().reduction
+    }
 }
 
-/// What a loss compares the images of a batch with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compares {
-    /// With references: the batch itself, or a memory.
-    References,
-    /// With each other alone. A memory adds nothing.
-    Batch,
-    /// With parameters of its own, such as proxies. A memory adds nothing.
-    Parameters,
+/// Settings from which a loss is built.
+pub trait BuildLoss {
+    /// Returns the loss, with initial parameters if it has any.
+    fn build(&self, init: &ClassInit) -> Box<dyn Loss>;
 }
 
-/// What a loss is computed from.
-pub struct Batch<'a> {
-    /// `[n, d]`, of length one unless the network was told otherwise.
+impl<L: Loss + Clone + 'static> BuildLoss for L {
+    fn build(&self, _init: &ClassInit) -> Box<dyn Loss> {
+        Box::new(self.clone())
+    }
+}
+
+macro_rules! implement_build {
+    ($($variant:ident),*) => {
+        /// Returns the loss with these settings; nothing for a sum, which is several losses.
+        pub fn build(settings: &schema::Loss, init: &ClassInit) -> Option<Box<dyn Loss>> {
+            match settings {
+                $(schema::Loss::$variant(settings) => Some(settings.build(init)),)*
+                schema::Loss::Sum(_) => None,
+            }
+        }
+    };
+}
+schema::for_each_loss!(implement_build);
+
+/// The input of a loss: a batch and what it is compared with.
+pub struct LossInput<'a> {
+    /// `[n, d]`, of length one unless the network does not normalize them.
     pub embeddings: &'a Tensor,
-    /// `[n]`, whole numbers. A loss with parameters for classes needs them to be 0 to C - 1.
+    /// `[n]`, integers. A loss with parameters of classes needs them to be 0 to C - 1.
     pub labels: &'a Tensor,
-    /// What the images are compared with: the batch itself, or a memory.
+    /// The images that the batch is compared with: the batch itself or a memory.
     pub references: &'a References,
-    /// What a miner chose. Absent: everything.
+    /// The pairs or triplets that a miner chose. Absent: all.
     pub chosen: Option<&'a Tuples>,
-    /// How far apart embeddings are.
+    /// The distance between embeddings.
     pub distance: Distance,
 }
 
-impl Batch<'_> {
-    /// Images in the batch, `n`.
+impl LossInput<'_> {
+    /// Returns the number of images in the batch, `n`.
     pub fn images(&self) -> i64 {
         self.labels.size()[0]
     }
@@ -149,19 +138,25 @@ impl Batch<'_> {
             .matrix(self.embeddings, &self.references.embeddings)
     }
 
-    /// Returns the same with larger meaning closer, whichever way the distance points: `[n, m]`.
+    /// Returns similarities to all references, larger meaning closer whatever the distance: `[n, m]`.
     pub fn closeness(&self) -> Tensor {
         self.distance.closeness(&self.distances())
     }
 
-    /// Whether the batch is its own reference.
+    /// Returns similarities of all images to these `rows` `[r, d]`: `[n, r]`.
+    pub fn closeness_to(&self, rows: &Tensor) -> Tensor {
+        let distances = self.distance.matrix(self.embeddings, rows);
+        self.distance.closeness(&distances)
+    }
+
+    /// True if anchors are compared with the batch itself rather than a memory.
     pub fn is_own_reference(&self) -> bool {
         let own = &self.references.own;
         self.images() == self.references.labels.size()[0]
             && own.equal(&Tensor::arange(self.images(), (Kind::Int64, own.device())))
     }
 
-    /// Returns the pairs that count.
+    /// Returns the chosen pairs.
     pub fn pairs(&self) -> Pairs {
         match self.chosen {
             Some(tuples) => tuples.pairs(),
@@ -169,7 +164,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Returns the anchors and the others of the positive pairs that count.
+    /// Returns the anchors and the positives of the chosen positive pairs.
     pub fn positive_pairs(&self) -> (Tensor, Tensor) {
         match self.chosen {
             Some(tuples) => {
@@ -184,39 +179,34 @@ impl Batch<'_> {
         }
     }
 
-    /// Returns the terms of the pairs that count: what `pull` makes of the distances of positive pairs, and what
-    /// `push` makes of those of negative pairs, one by one.
+    /// Returns the terms of the chosen pairs: `pull` of the distances of positive pairs and `push` of
+    /// the distances of negative pairs, element by element.
     pub fn terms_of_pairs(
         &self,
         pull: impl Fn(&Tensor) -> Tensor,
         push: impl Fn(&Tensor) -> Tensor,
     ) -> Terms {
         let distances = self.distances();
-        let listed = |values: &dyn Fn(&Tensor) -> Tensor, anchors: &Tensor, others: &Tensor| {
-            Part::of_tuples(values(&at(&distances, anchors, others)), anchors)
-        };
         let Some(tuples) = self.chosen else {
             // Nearly all pairs are negative, so these stay a matrix.
             let (positives, negatives) = self.references.masks(self.labels);
             let (anchors, others) = coordinates(&positives);
+            let positive = at(&distances, &anchors, &others);
             return Terms::of([
-                listed(&pull, &anchors, &others),
+                Part::of_tuples(pull(&positive), &anchors),
                 Part::of_marked(&push(&distances), negatives),
             ]);
         };
-        let Pairs {
-            anchor_pos,
-            positive,
-            anchor_neg,
-            negative,
-        } = tuples.pairs();
+        let pairs = tuples.pairs();
+        let positive = at(&distances, &pairs.anchor_pos, &pairs.positive);
+        let negative = at(&distances, &pairs.anchor_neg, &pairs.negative);
         Terms::of([
-            listed(&pull, &anchor_pos, &positive),
-            listed(&push, &anchor_neg, &negative),
+            Part::of_tuples(pull(&positive), &pairs.anchor_pos),
+            Part::of_tuples(push(&negative), &pairs.anchor_neg),
         ])
     }
 
-    /// Returns the triplets that count.
+    /// Returns the chosen triplets.
     pub fn triplets(&self) -> Triplets {
         match self.chosen {
             Some(tuples) => tuples.triplets(),
@@ -224,8 +214,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Returns the pairs that count as two masks `[n, m]`, of positives and of negatives. A pair counts once,
-    /// however often a miner lists it.
+    /// Returns the chosen pairs as two masks `[n, m]`, of positives and of negatives. A pair that a
+    /// miner lists several times counts once.
     pub fn masks(&self) -> (Tensor, Tensor) {
         let Some(tuples) = self.chosen else {
             return self.references.masks(self.labels);
@@ -243,15 +233,15 @@ impl Batch<'_> {
         )
     }
 
-    /// Returns a weight `[n]` for each image, of which a loss without pairs makes use: how often a miner chose it,
-    /// over the highest such count; 1 for all without a miner. PML `convert_to_weights`, which gives 1 for all to a
-    /// miner that chose nothing, too; here nothing counts then.
+    /// Returns a weight `[n]` for each image, for losses without pairs: how often a miner chose the
+    /// image, divided by the highest such count; 1 for all without a miner. PML `convert_to_weights`;
+    /// differs: if a miner chose nothing, PML's weights are all 1, here they are all 0.
     pub fn weights(&self) -> Tensor {
-        // In a memory positives and negatives are none of the batch.
+        // The positives and negatives of a memory are not images of the batch.
         self.how_often_chosen(self.chosen.is_some() && self.is_own_reference())
     }
 
-    /// Returns the same, of how often a miner chose it as an anchor.
+    /// Like [`weights`](Self::weights), but counts an image only where it is an anchor.
     pub fn anchor_weights(&self) -> Tensor {
         self.how_often_chosen(false)
     }
@@ -282,12 +272,12 @@ impl Batch<'_> {
         &counts / counts.max()
     }
 
-    /// Returns the loss of this batch.
+    /// Returns the value of a loss on this batch.
     pub fn cost(&self, loss: &dyn Loss, reduction: Reduction) -> LossValue {
         let terms = loss.terms(self);
         let empty = terms.are_zero();
         if empty && terms.added.is_empty() {
-            // Zero, but still a function of the embeddings; and not a number if they are not.
+            // Zero, but a function of the embeddings, and NaN if they are NaN.
             return LossValue {
                 value: self.embeddings.sum(None::<Kind>) * 0.0,
                 empty,
@@ -300,64 +290,60 @@ impl Batch<'_> {
     }
 }
 
-/// A loss as one number.
+/// The value of a loss.
 #[derive(Debug)]
 pub struct LossValue {
     /// A scalar through which gradients flow.
     pub value: Tensor,
-    /// Whether no pair or triplet contributed: there was none, or all of them cost nothing.
+    /// True if no pair or triplet contributed: there was none, or all their terms are 0.
     pub empty: bool,
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use serde_json::Value;
+    use schema::{MultiSimilarityMiner, SemiHardMiner};
+    use serde_json::{Value, json};
+    use tch::Device;
 
     use super::*;
     use crate::{
         distance::normalise,
-        miner::{self, Miner},
+        miner::Miner,
         random::{Draws, Purpose},
-        testing::{assert_close, golden, gradient, labels, noise, rows, tensor},
+        testing::{gradient, noise, rows},
     };
 
-    /// The miner of a golden case.
+    /// Returns the miner of a golden case.
     pub(crate) fn named_miner(name: &Value) -> Option<Box<dyn Miner>> {
         match name.as_str().unwrap() {
             "none" => None,
-            "semi_hard" => Some(Box::new(miner::SemiHard { margin: 0.2 })),
-            "multi_similarity" => Some(Box::new(miner::MultiSimilarity { epsilon: 0.1 })),
+            "semi_hard" => Some(Box::new(SemiHardMiner::default())),
+            "multi_similarity" => Some(Box::new(MultiSimilarityMiner::default())),
             other => panic!("golden miner {other}"),
         }
     }
 
-    /// The loss of a golden case.
+    /// Returns the loss of a golden case.
     pub(crate) fn named_loss(case: &Value) -> Box<dyn Loss> {
-        let setting = |name: &str| case["settings"][name].as_f64().unwrap();
-        match case["loss"].as_str().unwrap() {
-            "contrastive" => {
-                let (pos_margin, neg_margin) = (setting("pos_margin"), setting("neg_margin"));
-                Box::new(Contrastive {
-                    pos_margin,
-                    neg_margin,
-                    power: 1.0,
-                })
-            }
-            "triplet" => Box::new(Triplet {
-                margin: setting("margin"),
-                swap: false,
-                smooth: false,
-            }),
-            "multi_similarity" => Box::new(MultiSimilarity {
-                alpha: setting("alpha"),
-                beta: setting("beta"),
-                base: setting("base"),
-            }),
-            other => panic!("golden loss {other}"),
-        }
+        let name = case["loss"].as_str().unwrap();
+        build(&settings(name, &case["settings"]), &INIT).unwrap()
     }
 
-    fn value(
+    /// Returns the loss of this key with these settings.
+    pub(super) fn settings(key: &str, settings: &Value) -> schema::Loss {
+        serde_json::from_value(json!({ key: settings })).unwrap()
+    }
+
+    /// For the golden files: five classes, width four.
+    pub(super) const INIT: ClassInit = ClassInit {
+        classes: 5,
+        width: 4,
+        seed: 7,
+        part: 0,
+        device: Device::Cpu,
+    };
+
+    pub(super) fn value(
         loss: &dyn Loss,
         miner: Option<&dyn Miner>,
         embeddings: &Tensor,
@@ -365,123 +351,18 @@ pub(crate) mod tests {
     ) -> LossValue {
         let references = &References::batch(embeddings, labels);
         let chosen = miner.map(|miner| miner.mine(embeddings, labels, references, &mut draws()));
-        let (chosen, distance) = (chosen.as_ref(), loss.distance());
-        Batch {
+        LossInput {
             embeddings,
             labels,
             references,
-            chosen,
-            distance,
+            chosen: chosen.as_ref(),
+            distance: loss.distance(),
         }
         .cost(loss, loss.reduction())
     }
 
     fn draws() -> Draws {
         Draws::new(0, Purpose::Mining, 0, 0)
-    }
-
-    /// Compares value and gradient of the loss `name`, with and without miners, with those of PML.
-    pub(super) fn agrees_with_golden_values(name: &str) {
-        let golden = golden(include_str!("testdata/batch.json"));
-        let cases = golden["cases"].as_array().unwrap();
-        let cases: Vec<&Value> = cases.iter().filter(|case| case["loss"] == name).collect();
-        assert_eq!(cases.len(), 9);
-        let precisions = [(Kind::Double, 1e-10), (Kind::Float, 1e-5)];
-        for (case, (kind, tolerance)) in cases
-            .into_iter()
-            .flat_map(|case| precisions.map(|of| (case, of)))
-        {
-            let raw = tensor(&golden["embeddings"])
-                .to_kind(kind)
-                .set_requires_grad(true);
-            let miner = named_miner(&case["miner"]);
-            let loss = value(
-                &*named_loss(case),
-                miner.as_deref(),
-                &normalise(&raw),
-                &labels(&golden["labels"]),
-            );
-            let what = format!("{name} {} {} {kind:?}", case["settings"], case["miner"]);
-            assert_close(&loss.value, &tensor(&case["value"]), tolerance, &what);
-            assert_close(
-                &gradient(&loss.value, &raw),
-                &tensor(&case["gradient"]),
-                tolerance,
-                &what,
-            );
-        }
-    }
-
-    /// Compares value and gradient of a loss in every case of its own golden file: `{ embeddings, labels, cases }`,
-    /// each case with `settings`, which `make` understands, perhaps a `miner`, perhaps `raw` if embeddings are not
-    /// normalised, `value` and `gradient` with respect to the raw embeddings; for a loss with parameters also their
-    /// values and gradients by name.
-    pub(super) fn agrees_with(text: &str, make: fn(&Value) -> Box<dyn Loss>) {
-        agrees_within(1e-5, text, make);
-    }
-
-    /// The same with another tolerance in single precision.
-    pub(super) fn agrees_within(single: f64, text: &str, make: fn(&Value) -> Box<dyn Loss>) {
-        let golden = golden(text);
-        let cases = golden["cases"].as_array().unwrap();
-        assert!(
-            cases.len() >= 3,
-            "its defaults and at least two other settings"
-        );
-        let precisions = [(Kind::Double, 1e-10), (Kind::Float, single)];
-        for (case, (kind, tolerance)) in cases
-            .iter()
-            .flat_map(|case| precisions.map(|of| (case, of)))
-        {
-            let raw = tensor(&golden["embeddings"])
-                .to_kind(kind)
-                .set_requires_grad(true);
-            let mut loss = make(&case["settings"]);
-            if let Some(parameters) = loss.parameters_mut() {
-                parameters.set_all(kind, |name| tensor(&case["parameters"][name]));
-            }
-            let miner = case.get("miner").and_then(|name| named_miner(name));
-            let embeddings = if case.get("raw").is_some() {
-                raw.shallow_clone()
-            } else {
-                normalise(&raw)
-            };
-            let found = value(
-                &*loss,
-                miner.as_deref(),
-                &embeddings,
-                &labels(&golden["labels"]),
-            )
-            .value;
-            let what = format!("{} {:?} {kind:?}", case["settings"], case.get("miner"));
-            assert_close(&found, &tensor(&case["value"]), tolerance, &what);
-            let named: Vec<(&str, &Tensor)> = loss
-                .parameters()
-                .into_iter()
-                .flat_map(Parameters::named)
-                .collect();
-            let inputs: Vec<&Tensor> = named
-                .iter()
-                .map(|(_, tensor)| *tensor)
-                .chain([&raw])
-                .collect();
-            let gradients = Tensor::run_backward(&[&found], &inputs, false, false);
-            for ((name, _), gradient) in named.iter().zip(&gradients) {
-                let what = format!("{name} of {what}");
-                assert_close(
-                    gradient,
-                    &tensor(&case["parameter_gradients"][name]),
-                    tolerance,
-                    &what,
-                );
-            }
-            assert_close(
-                &gradients[named.len()],
-                &tensor(&case["gradient"]),
-                tolerance,
-                &what,
-            );
-        }
     }
 
     /// Twelve embeddings of four classes, the distances between them, and their labels.
@@ -515,7 +396,7 @@ pub(crate) mod tests {
             .double_value(&[])
     }
 
-    /// Asserts that this loss of normalised noise with these labels is zero, empty and has a zero gradient.
+    /// Asserts that this loss of normalized noise with these labels is zero, empty and has a zero gradient.
     pub(super) fn is_empty_for(loss: &dyn Loss, labels: &[i64]) {
         let raw = noise(2, labels.len() as i64, 3).set_requires_grad(true);
         let loss = value(loss, None, &normalise(&raw), &Tensor::from_slice(labels));

@@ -1,18 +1,17 @@
 //! What holds for every loss without parameters of its own.
 
+use schema::Distance;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    Angular, Batch, Binomial, BinomialDm, Circle, Clustering, Compares, Contrastive, ContrastiveDm,
-    FastAp, GeneralisedLifted, HierarchicalTriplet, Histogram, Lifted, LiftedDm, Loss,
-    MultiSimilarity, NPair, Nca, NcaDm, NtXent, RecallAtK, SemiHardDm, SmoothAp, SnrContrastive,
-    SupCon, Triplet, tests::named_miner,
+    Loss, LossInput, build,
+    tests::{self, INIT, named_miner},
 };
 use crate::{
-    distance::{Distance, normalise},
+    distance::normalise,
     memory::Xbm,
-    objective::{Objective, Term},
+    objective::{ConfiguredLoss, Objective},
     random::{Draws, Purpose},
     testing::{self, assert_close, golden, gradient, is_finite, noise, tensor},
     tuples::References,
@@ -20,170 +19,39 @@ use crate::{
 
 const MINERS: [&str; 3] = ["none", "semi_hard", "multi_similarity"];
 
-/// Every loss with its usual settings, and some with extreme ones.
-fn every_loss() -> Vec<(&'static str, Box<dyn Loss>)> {
-    vec![
-        (
-            "contrastive",
-            Box::new(Contrastive {
-                pos_margin: 0.0,
-                neg_margin: 1.0,
-                power: 1.0,
-            }),
-        ),
-        (
-            "contrastive squared",
-            Box::new(Contrastive {
-                pos_margin: 0.0,
-                neg_margin: 1.0,
-                power: 2.0,
-            }),
-        ),
-        ("contrastive_dm", Box::new(ContrastiveDm { margin: 0.5 })),
-        (
-            "triplet",
-            Box::new(Triplet {
-                margin: 0.05,
-                swap: false,
-                smooth: false,
-            }),
-        ),
-        (
-            "triplet swapped",
-            Box::new(Triplet {
-                margin: 0.05,
-                swap: true,
-                smooth: true,
-            }),
-        ),
-        (
-            "lifted",
-            Box::new(Lifted {
-                neg_margin: 1.0,
-                pos_margin: 0.0,
-            }),
-        ),
-        (
-            "generalised_lifted",
-            Box::new(GeneralisedLifted {
-                neg_margin: 1.0,
-                pos_margin: 0.0,
-            }),
-        ),
-        (
-            "lifted_dm",
-            Box::new(LiftedDm {
-                alpha: 40.0,
-                beta: 2.0,
-            }),
-        ),
-        (
-            "binomial",
-            Box::new(Binomial {
-                alpha: 2.0,
-                base: 0.5,
-                cost: 25.0,
-            }),
-        ),
-        (
-            "binomial_dm",
-            Box::new(BinomialDm {
-                alpha: 40.0,
-                beta: 2.0,
-                base: 0.5,
-                scaled: false,
-            }),
-        ),
-        ("nca", Box::new(Nca { scale: 1.0 })),
-        ("nca, sharp", Box::new(Nca { scale: 1e4 })),
-        ("nca_dm", Box::new(NcaDm { alpha: 16.0, k: 32 })),
-        ("nca_dm, few", Box::new(NcaDm { alpha: 16.0, k: 2 })),
-        (
-            "semi_hard_dm",
-            Box::new(SemiHardDm {
-                alpha: 40.0,
-                beta: 2.0,
-                base: 0.5,
-            }),
-        ),
-        (
-            "multi_similarity",
-            Box::new(MultiSimilarity {
-                alpha: 2.0,
-                beta: 50.0,
-                base: 0.5,
-            }),
-        ),
-        (
-            "multi_similarity, extreme",
-            Box::new(MultiSimilarity {
-                alpha: 0.001,
-                beta: 200.0,
-                base: 0.5,
-            }),
-        ),
-        ("nt_xent", Box::new(NtXent { temperature: 0.07 })),
-        ("nt_xent, cold", Box::new(NtXent { temperature: 1e-5 })),
-        ("sup_con", Box::new(SupCon { temperature: 0.1 })),
-        ("sup_con, cold", Box::new(SupCon { temperature: 1e-5 })),
-        (
-            "circle",
-            Box::new(Circle {
-                margin: 0.4,
-                gamma: 80.0,
-            }),
-        ),
-        (
-            "snr_contrastive",
-            Box::new(SnrContrastive {
-                pos_margin: 0.0,
-                neg_margin: 1.0,
-            }),
-        ),
-        ("n_pair", Box::new(NPair)),
-        ("angular", Box::new(Angular { alpha: 40.0 })),
-        ("angular, wide", Box::new(Angular { alpha: 89.0 })),
-        ("fast_ap", Box::new(FastAp { bins: 10 })),
-        ("histogram", Box::new(Histogram { bins: 100 })),
-        (
-            "smooth_ap",
-            Box::new(SmoothAp {
-                temperature: 0.01,
-                itself: true,
-            }),
-        ),
-        (
-            "smooth_ap, others",
-            Box::new(SmoothAp {
-                temperature: 0.01,
-                itself: false,
-            }),
-        ),
-        ("recall_at_k", recall_at_k()),
-        (
-            "hierarchical_triplet",
-            Box::new(HierarchicalTriplet {
-                margin: 0.1,
-                levels: 16,
-            }),
-        ),
-        (
-            "clustering",
-            Box::new(Clustering {
-                gamma: 1.0,
-                refinements: 5,
-            }),
-        ),
-    ]
+/// Every loss without parameters, with its default settings and some with extreme ones, by name.
+fn every_loss() -> Vec<(String, Box<dyn Loss>)> {
+    let defaults = schema::Loss::every()
+        .into_iter()
+        .map(|loss| (loss.key().to_owned(), loss));
+    let extremes = EXTREMES.iter().map(|(key, word, settings)| {
+        let settings: Value = serde_json::from_str(settings).unwrap();
+        let loss = tests::settings(key, &settings);
+        (format!("{key}, {word}"), loss)
+    });
+    defaults
+        .chain(extremes)
+        .filter(|(_, loss)| !loss.has_parameters())
+        .map(|(name, loss)| (name, build(&loss, &INIT).unwrap()))
+        .collect()
 }
 
-fn recall_at_k() -> Box<dyn Loss> {
-    Box::new(RecallAtK {
-        ks: vec![1.0, 2.0, 4.0, 8.0, 16.0],
-        rank_temperature: 0.01,
-        k_temperature: 1.0,
-    })
-}
+/// Extreme settings: key, a word for them, and the settings.
+const EXTREMES: [(&str, &str, &str); 9] = [
+    ("contrastive", "squared", r#"{ "power": 2.0 }"#),
+    ("triplet", "swapped", r#"{ "swap": true, "smooth": true }"#),
+    ("nca", "sharp", r#"{ "scale": 1e4 }"#),
+    ("nca_dm", "few", r#"{ "k": 2 }"#),
+    (
+        "multi_similarity",
+        "extreme",
+        r#"{ "alpha": 0.001, "beta": 200.0 }"#,
+    ),
+    ("nt_xent", "cold", r#"{ "temperature": 1e-5 }"#),
+    ("sup_con", "cold", r#"{ "temperature": 1e-5 }"#),
+    ("angular", "wide", r#"{ "alpha": 89.0 }"#),
+    ("smooth_ap", "others", r#"{ "itself": false }"#),
+];
 
 fn cost(
     loss: &dyn Loss,
@@ -195,7 +63,7 @@ fn cost(
     let mut draws = Draws::new(0, Purpose::Mining, 0, 0);
     let miner = named_miner(&Value::from(miner));
     let chosen = miner.map(|miner| miner.mine(embeddings, labels, references, &mut draws));
-    let batch = Batch {
+    let batch = LossInput {
         embeddings,
         labels,
         references,
@@ -227,7 +95,7 @@ fn order() -> Tensor {
 fn the_order_of_the_batch_does_not_matter() {
     let embeddings = normalise(&noise(1, 12, 4));
     // The pair that an N-pair loss takes from a class is its first.
-    for (name, loss) in every_loss().iter().filter(|(name, _)| *name != "n_pair") {
+    for (name, loss) in every_loss().iter().filter(|(name, _)| name != "n_pair") {
         for miner in MINERS {
             let expected = in_batch(&**loss, miner, &embeddings, &labels());
             let [embeddings, labels] =
@@ -270,9 +138,9 @@ fn a_memory_that_holds_just_the_batch_costs_the_same_in_any_order() {
     // An N-pair loss takes the first pair of a class; a histogram loss can tell only in a batch which pairs differ in
     // their order alone.
     let others = ["n_pair", "histogram"];
-    let comparing = all
-        .iter()
-        .filter(|(name, loss)| loss.compares() == Compares::References && !others.contains(name));
+    let comparing = all.iter().filter(|(name, loss)| {
+        loss.facts().references.is_images() && !others.contains(&name.as_str())
+    });
     for (name, loss) in comparing {
         for miner in ["none", "semi_hard"] {
             // Without pairs, an anchor's weight is how often it was chosen; positives of a memory do not count.
@@ -284,7 +152,7 @@ fn a_memory_that_holds_just_the_batch_costs_the_same_in_any_order() {
                     "smooth_ap",
                     "smooth_ap, others",
                 ]
-                .contains(name)
+                .contains(&name.as_str())
             {
                 continue;
             }
@@ -313,7 +181,7 @@ fn values_and_gradients_against_other_references_are_those_of_the_reference() {
         );
         let loss = every_loss()
             .into_iter()
-            .find(|(other, _)| *other == name)
+            .find(|(other, _)| other == name)
             .unwrap()
             .1;
         let labels = testing::labels(&golden["labels"]);
@@ -345,7 +213,7 @@ fn gradients_are_those_of_small_differences() {
     };
     for (name, loss) in every_loss()
         .iter()
-        .filter(|(name, _)| !constant_parts.contains(name) && !too_sharp(name))
+        .filter(|(name, _)| !constant_parts.contains(&name.as_str()) && !too_sharp(name))
     {
         let value = |raw: &Tensor| in_batch(&**loss, "none", &normalise(raw), &labels());
         let leaf = raw.copy().set_requires_grad(true);
@@ -413,14 +281,14 @@ fn batches_that_break_things_have_finite_costs_and_gradients() {
         .flat_map(|batch| MINERS.map(|miner| (batch, miner)))
     {
         for (loss_name, loss) in every_loss() {
-            let term = Term {
+            let configured = ConfiguredLoss {
                 miner: named_miner(&Value::from(miner)),
-                ..Term::of(loss)
+                ..ConfiguredLoss::of(loss)
             };
             let memory = Some(Xbm::new(10, 4, Device::Cpu));
             let mut objective = Objective {
                 memory,
-                ..Objective::of(term)
+                ..Objective::of(configured)
             };
             for step in 0..2 {
                 let raw = raw.to_kind(Kind::Float).set_requires_grad(true);
@@ -463,7 +331,7 @@ fn embeddings_of_a_network_in_bfloat16_cost_nearly_what_they_are_worth() {
         };
         let (found, exact) = (cost(&rounded), cost(&raw));
         assert!(
-            too_sharp(name) || (found - exact).abs() < 0.02 * (1.0 + exact.abs()),
+            too_sharp(&name) || (found - exact).abs() < 0.02 * (1.0 + exact.abs()),
             "{name}: {found}, {exact}"
         );
     }
@@ -492,7 +360,7 @@ fn every_distance_has_a_finite_cost_and_gradient() {
         Distance::SquaredEuclidean,
         Distance::SignalToNoise,
         Distance::DotProduct,
-        Distance::Lp { p: 1.0 },
+        Distance::Lp(1.0),
     ];
     for ((name, loss), distance) in every_loss()
         .iter()
@@ -501,7 +369,7 @@ fn every_distance_has_a_finite_cost_and_gradient() {
         let raw = noise(1, 12, 4).to_kind(Kind::Float).set_requires_grad(true);
         let (embeddings, labels) = (&normalise(&raw), &labels());
         let references = &References::batch(embeddings, labels);
-        let found = Batch {
+        let found = LossInput {
             embeddings,
             labels,
             references,

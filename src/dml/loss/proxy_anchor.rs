@@ -6,55 +6,37 @@
 //! image, less one, is added to its exponents.
 //! Reference: pytorch-metric-learning `ProxyAnchorLoss`. Differs: none.
 
+use schema::ProxyAnchor;
 use tch::Tensor;
 
-use super::{Batch, Compares, Loss, Start, classes::own_class, rows};
+use super::{
+    BuildLoss, ClassInit, Loss, LossInput,
+    classes::{ClassLoss, ClassRows, ClassTerms, own_class},
+    rows,
+};
 use crate::{
-    distance::{Distance, normalise},
-    parameters::{Initial, Parameters, Slot},
-    reduce::{Part, Reduction, Terms},
+    distance::DistanceExt,
+    parameters::Initial,
+    reduce::{Part, Terms},
 };
 
-/// Proxy-Anchor.
-#[derive(Debug)]
-pub struct ProxyAnchor {
-    margin: f64,
-    alpha: f64,
-    proxies: Parameters,
-}
+impl ClassRows for ProxyAnchor {
+    fn name(&self) -> &'static str {
+        "proxies"
+    }
 
-impl ProxyAnchor {
-    /// With this margin, `alpha` as the sharpness, and proxies drawn from a normal distribution.
-    pub fn new(margin: f64, alpha: f64, start: &Start) -> ProxyAnchor {
-        // He et al., ICCV 2015, for as many outputs as there are classes; the proxies' length matters to optimisers.
-        let deviation = (2.0 / start.classes as f64).sqrt();
-        let proxies = Slot::new(
-            "proxies",
-            &[start.classes, start.width],
-            Initial::Normal(deviation),
-        );
-        ProxyAnchor {
-            margin,
-            alpha,
-            proxies: Parameters::of_loss(vec![proxies], start),
-        }
+    /// He et al., ICCV 2015, for as many outputs as there are classes. The length of proxies matters
+    /// to optimizers.
+    fn initial(&self, classes: i64) -> Initial {
+        Initial::Normal((2.0 / classes as f64).sqrt())
     }
 }
 
-impl Loss for ProxyAnchor {
-    fn distance(&self) -> Distance {
-        Distance::Cosine
-    }
-
-    fn reduction(&self) -> Reduction {
-        Reduction::Mean
-    }
-
-    fn terms(&self, batch: &Batch) -> Terms {
-        let proxies = normalise(self.proxies.get("proxies"));
+impl ClassTerms for ProxyAnchor {
+    fn terms(&self, batch: &LossInput, proxies: &Tensor) -> Terms {
         let distances = batch
             .distance
-            .matrix(batch.embeddings, &proxies)
+            .matrix(batch.embeddings, proxies)
             .tr()
             .contiguous();
         let own = own_class(batch, proxies.size()[0]).tr().contiguous();
@@ -63,48 +45,45 @@ impl Loss for ProxyAnchor {
         } else {
             Tensor::from(0f32)
         };
-        let exponents = |excess: Tensor| excess * self.alpha + &shift;
-        let too_far = exponents(batch.distance.excess_over(&distances, self.margin));
-        let too_close = exponents(batch.distance.excess_over(&distances, -self.margin).neg());
+        let too_far = batch.distance.excess_over(&distances, self.margin);
+        let too_close = batch.distance.excess_over(&distances, -self.margin).neg();
+        let pull = rows::log_one_plus_sum_exp(&(too_far * self.alpha + &shift), &own);
+        let push =
+            rows::log_one_plus_sum_exp(&(too_close * self.alpha + &shift), &own.logical_not());
         let present = own.any_dim(1, false).nonzero().squeeze_dim(1);
-        let pull = rows::log_one_plus_sum_exp(&too_far, &own).index(&[Some(present)]);
-        let push = rows::log_one_plus_sum_exp(&too_close, &own.logical_not());
+        let pull = pull.index(&[Some(present)]);
         Terms::of([Part::of_others(pull), Part::of_others(push)])
     }
+}
 
-    fn compares(&self) -> Compares {
-        Compares::Parameters
-    }
-
-    fn parameters(&self) -> Option<&Parameters> {
-        Some(&self.proxies)
-    }
-
-    fn parameters_mut(&mut self) -> Option<&mut Parameters> {
-        Some(&mut self.proxies)
+impl BuildLoss for ProxyAnchor {
+    fn build(&self, init: &ClassInit) -> Box<dyn Loss> {
+        Box::new(ClassLoss::new(self.clone(), init))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{
-        classes::tests::{START, cosines, in_double, is_stable},
-        tests::{agrees_with, of_all_pairs},
+        classes::tests::{START, cosines, in_double_from, is_stable},
+        tests::of_all_pairs,
     };
     use super::*;
 
     #[test]
     fn it_is_the_sum_over_classes_written_as_a_loop() {
         // A fifth class has no images.
-        let loss = in_double(ProxyAnchor::new(
-            0.2,
-            8.0,
-            &Start {
+        let loss = in_double_from(
+            &ProxyAnchor {
+                margin: 0.2,
+                alpha: 8.0,
+            },
+            &ClassInit {
                 classes: 5,
                 ..START
             },
-        ));
-        let (cosines, labels) = cosines(&loss);
+        );
+        let (cosines, labels) = cosines(&*loss);
         let (mut pull, mut push) = (0.0, 0.0);
         for class in 0..5 {
             let (mut own, mut others) = (0.0, 0.0);
@@ -117,28 +96,15 @@ mod tests {
             pull += f64::ln_1p(own) / 4.0;
             push += f64::ln_1p(others) / 5.0;
         }
-        assert!((of_all_pairs(&loss) - pull - push).abs() < 1e-12);
-    }
-
-    #[test]
-    fn values_and_gradients_are_those_of_the_reference() {
-        agrees_with(include_str!("testdata/proxy_anchor.json"), |settings| {
-            let setting = |name: &str| settings[name].as_f64().unwrap();
-            Box::new(ProxyAnchor::new(
-                setting("margin"),
-                setting("alpha"),
-                &Start {
-                    classes: 5,
-                    width: 4,
-                    ..START
-                },
-            ))
-        });
+        assert!((of_all_pairs(&*loss) - pull - push).abs() < 1e-12);
     }
 
     #[test]
     fn a_thousandfold_sharpness_does_not_overflow() {
-        is_stable(&ProxyAnchor::new(0.1, 32.0, &START));
-        is_stable(&ProxyAnchor::new(0.1, 3e4, &START));
+        is_stable(&ProxyAnchor::default());
+        is_stable(&ProxyAnchor {
+            alpha: 3e4,
+            ..ProxyAnchor::default()
+        });
     }
 }

@@ -6,81 +6,48 @@
 //! Reference: pytorch-metric-learning (PML) `ProxyNCALoss`. Differs: no probability is so small that its image is
 //! dropped, as PML does at 0.
 
-use super::{Batch, Compares, Loss, Start, classes::cross_entropy};
-use crate::{
-    distance::{Distance, normalise},
-    parameters::{Initial, Parameters, Slot},
-    reduce::{Reduction, Terms},
+use schema::ProxyNca;
+use tch::Tensor;
+
+use super::{
+    BuildLoss, ClassInit, Loss, LossInput,
+    classes::{ClassLoss, ClassRows, Logits},
 };
 
-/// Proxy-NCA.
-#[derive(Debug)]
-pub struct ProxyNca {
-    /// Sharpness of the softmax.
-    scale: f64,
-    proxies: Parameters,
-}
-
-impl ProxyNca {
-    /// With `scale` as the sharpness of the softmax, and proxies drawn from a normal distribution.
-    pub fn new(scale: f64, start: &Start) -> ProxyNca {
-        let proxies = Slot::new(
-            "proxies",
-            &[start.classes, start.width],
-            Initial::Normal(1.0),
-        );
-        ProxyNca {
-            scale,
-            proxies: Parameters::of_loss(vec![proxies], start),
-        }
+impl ClassRows for ProxyNca {
+    fn name(&self) -> &'static str {
+        "proxies"
     }
 }
 
-impl Loss for ProxyNca {
-    fn distance(&self) -> Distance {
-        Distance::SquaredEuclidean
+impl Logits for ProxyNca {
+    fn logits(&self, batch: &LossInput, proxies: &Tensor) -> Tensor {
+        batch.closeness_to(proxies) * self.scale
     }
 
-    fn reduction(&self) -> Reduction {
-        Reduction::Mean
+    fn weights(&self, batch: &LossInput) -> Tensor {
+        batch.anchor_weights()
     }
+}
 
-    fn terms(&self, batch: &Batch) -> Terms {
-        let distances = batch
-            .distance
-            .matrix(batch.embeddings, &normalise(self.proxies.get("proxies")));
-        cross_entropy(
-            &(batch.distance.closeness(&distances) * self.scale),
-            batch,
-            &batch.anchor_weights(),
-        )
-    }
-
-    fn compares(&self) -> Compares {
-        Compares::Parameters
-    }
-
-    fn parameters(&self) -> Option<&Parameters> {
-        Some(&self.proxies)
-    }
-
-    fn parameters_mut(&mut self) -> Option<&mut Parameters> {
-        Some(&mut self.proxies)
+impl BuildLoss for ProxyNca {
+    fn build(&self, init: &ClassInit) -> Box<dyn Loss> {
+        Box::new(ClassLoss::new(self.clone(), init))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{
-        classes::tests::{START, cosines, in_double, is_stable, mean_cross_entropy},
-        tests::{agrees_with, of_all_pairs},
+        classes::tests::{cosines, in_double, is_stable, mean_cross_entropy},
+        tests::of_all_pairs,
     };
     use super::*;
 
     #[test]
     fn it_is_the_sum_over_images_written_as_a_loop() {
-        let loss = in_double(ProxyNca::new(3.0, &START));
-        let (cosines, labels) = cosines(&loss);
+        let loss = in_double(&ProxyNca { scale: 3.0 });
+        let (cosines, labels) = cosines(&*loss);
         // The square of a distance between embeddings of length one is 2 - 2 times their cosine.
         let of = |row: &Vec<f64>| {
             row.iter()
@@ -88,24 +55,12 @@ mod tests {
                 .collect()
         };
         let logits: Vec<Vec<f64>> = cosines.iter().map(of).collect();
-        assert!((of_all_pairs(&loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
-    }
-
-    #[test]
-    fn values_and_gradients_are_those_of_the_reference() {
-        agrees_with(include_str!("testdata/proxy_nca.json"), |settings| {
-            let start = Start {
-                classes: 5,
-                width: 4,
-                ..START
-            };
-            Box::new(ProxyNca::new(settings["scale"].as_f64().unwrap(), &start))
-        });
+        assert!((of_all_pairs(&*loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
     }
 
     #[test]
     fn a_thousandfold_sharpness_does_not_overflow() {
-        is_stable(&ProxyNca::new(1.0, &START));
-        is_stable(&ProxyNca::new(1e4, &START));
+        is_stable(&ProxyNca::default());
+        is_stable(&ProxyNca { scale: 1e4 });
     }
 }

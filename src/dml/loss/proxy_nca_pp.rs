@@ -6,107 +6,65 @@
 //! [`ProxyNca`](super::ProxyNca) by a name for the scale, and by proxies that start at an eighth of the length, as in
 //! the authors' program: a learning rate moves them eight times as far.
 
-use super::{Batch, Compares, Loss, Start, classes::cross_entropy};
-use crate::{
-    distance::{Distance, normalise},
-    parameters::{Initial, Parameters, Slot},
-    reduce::{Reduction, Terms},
+use schema::ProxyNcaPp;
+use tch::Tensor;
+
+use super::{
+    BuildLoss, ClassInit, Loss, LossInput,
+    classes::{ClassLoss, ClassRows, Logits},
 };
+use crate::parameters::Initial;
 
-/// ProxyNCA++.
-#[derive(Debug)]
-pub struct ProxyNcaPp {
-    temperature: f64,
-    proxies: Parameters,
-}
+impl ClassRows for ProxyNcaPp {
+    fn name(&self) -> &'static str {
+        "proxies"
+    }
 
-impl ProxyNcaPp {
-    /// With this temperature of the softmax, and proxies drawn from a normal distribution.
-    pub fn new(temperature: f64, start: &Start) -> ProxyNcaPp {
-        let proxies = Slot::new(
-            "proxies",
-            &[start.classes, start.width],
-            Initial::Normal(0.125),
-        );
-        ProxyNcaPp {
-            temperature,
-            proxies: Parameters::of_loss(vec![proxies], start),
-        }
+    fn initial(&self, _classes: i64) -> Initial {
+        Initial::Normal(0.125)
     }
 }
 
-impl Loss for ProxyNcaPp {
-    fn distance(&self) -> Distance {
-        Distance::SquaredEuclidean
+impl Logits for ProxyNcaPp {
+    fn logits(&self, batch: &LossInput, proxies: &Tensor) -> Tensor {
+        batch.closeness_to(proxies) / self.temperature
     }
 
-    fn reduction(&self) -> Reduction {
-        Reduction::Mean
+    fn weights(&self, batch: &LossInput) -> Tensor {
+        batch.anchor_weights()
     }
+}
 
-    fn terms(&self, batch: &Batch) -> Terms {
-        let distances = batch
-            .distance
-            .matrix(batch.embeddings, &normalise(self.proxies.get("proxies")));
-        cross_entropy(
-            &(batch.distance.closeness(&distances) / self.temperature),
-            batch,
-            &batch.anchor_weights(),
-        )
-    }
-
-    fn compares(&self) -> Compares {
-        Compares::Parameters
-    }
-
-    fn parameters(&self) -> Option<&Parameters> {
-        Some(&self.proxies)
-    }
-
-    fn parameters_mut(&mut self) -> Option<&mut Parameters> {
-        Some(&mut self.proxies)
+impl BuildLoss for ProxyNcaPp {
+    fn build(&self, init: &ClassInit) -> Box<dyn Loss> {
+        Box::new(ClassLoss::new(self.clone(), init))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{
-        classes::tests::{START, cosines, in_double, is_stable, mean_cross_entropy},
-        tests::{agrees_with, of_all_pairs},
+        classes::tests::{cosines, in_double, is_stable, mean_cross_entropy},
+        tests::of_all_pairs,
     };
     use super::*;
 
     #[test]
     fn it_is_the_sum_over_images_written_as_a_loop() {
-        let loss = in_double(ProxyNcaPp::new(1.0 / 9.0, &START));
-        let (cosines, labels) = cosines(&loss);
+        let loss = in_double(&ProxyNcaPp::default());
+        let (cosines, labels) = cosines(&*loss);
         let of = |row: &Vec<f64>| {
             row.iter()
                 .map(|cosine| -9.0 * (2.0 - 2.0 * cosine))
                 .collect()
         };
         let logits: Vec<Vec<f64>> = cosines.iter().map(of).collect();
-        assert!((of_all_pairs(&loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
-    }
-
-    #[test]
-    fn values_and_gradients_are_those_of_the_reference() {
-        agrees_with(include_str!("testdata/proxy_nca_pp.json"), |settings| {
-            let start = Start {
-                classes: 5,
-                width: 4,
-                ..START
-            };
-            Box::new(ProxyNcaPp::new(
-                settings["temperature"].as_f64().unwrap(),
-                &start,
-            ))
-        });
+        assert!((of_all_pairs(&*loss) - mean_cross_entropy(&logits, &labels)).abs() < 1e-12);
     }
 
     #[test]
     fn a_very_low_temperature_does_not_overflow() {
-        is_stable(&ProxyNcaPp::new(1.0 / 9.0, &START));
-        is_stable(&ProxyNcaPp::new(1e-4, &START));
+        is_stable(&ProxyNcaPp::default());
+        is_stable(&ProxyNcaPp { temperature: 1e-4 });
     }
 }

@@ -8,34 +8,17 @@
 //! Reference: pytorch-metric-learning (PML) `SmoothAPLoss`. Differs: classes may be of any sizes, in any order;
 //! there they must be of the same size, and as many as that.
 
+use schema::SmoothAp;
 use tch::{Kind, Tensor};
 
-use super::{Batch, Loss, rows};
+use super::{Loss, LossInput, rows};
 use crate::{
-    distance::Distance,
-    reduce::{Part, Reduction, Terms},
+    reduce::{Part, Terms},
     tuples::References,
 };
 
-/// Smooth-AP.
-#[derive(Clone, Debug)]
-pub struct SmoothAp {
-    /// Differences of similarities are divided by this: the smaller, the closer to the true rank.
-    pub temperature: f64,
-    /// Whether an image, or its copy in a memory, is among its own positives.
-    pub itself: bool,
-}
-
 impl Loss for SmoothAp {
-    fn distance(&self) -> Distance {
-        Distance::Cosine
-    }
-
-    fn reduction(&self) -> Reduction {
-        Reduction::Mean
-    }
-
-    fn terms(&self, batch: &Batch) -> Terms {
+    fn terms(&self, batch: &LossInput) -> Terms {
         let (others, negatives) = batch.references.masks(batch.labels);
         let positives = if self.itself {
             others.logical_or(&copies(batch))
@@ -62,7 +45,7 @@ impl Loss for SmoothAp {
 }
 
 /// Marks each image of the batch among the references.
-fn copies(batch: &Batch) -> Tensor {
+fn copies(batch: &LossInput) -> Tensor {
     let References { labels, own, .. } = batch.references;
     let columns = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));
     own.unsqueeze(1).eq_tensor(&columns.unsqueeze(0))
@@ -70,9 +53,7 @@ fn copies(batch: &Batch) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
-    use super::super::tests::{agrees_within, is_empty_for, of_all_pairs, sides};
+    use super::super::tests::{is_empty_for, of_all_pairs, sides};
     use super::*;
 
     #[test]
@@ -94,23 +75,6 @@ mod tests {
                 1.0 - positives.iter().map(|&p| precision(p)).sum::<f64>() / positives.len() as f64
             });
         assert!((of_all_pairs(&loss) - terms.sum::<f64>() / 12.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn values_and_gradients_are_those_of_the_reference() {
-        let make = |settings: &Value| -> Box<dyn Loss> {
-            let (temperature, itself) = (
-                settings["temperature"].as_f64().unwrap(),
-                settings["itself"].as_bool().unwrap(),
-            );
-            Box::new(SmoothAp {
-                temperature,
-                itself,
-            })
-        };
-        // Sharp sigmoids multiply what rounding does to similarities.
-        agrees_within(5e-5, include_str!("testdata/smooth_ap.json"), make);
-        agrees_within(5e-5, include_str!("testdata/smooth_ap_others.json"), make);
     }
 
     #[test]

@@ -1,26 +1,20 @@
 //! Triplets with a wide angle at the negative. Wang et al., "Deep Metric Learning with Angular Loss", ICCV 2017, Eq. 5.
 //!
-//! With the centre `c = (a + p) / 2`, the angle is `atan(|a - p| / (2 |n - c|))`; triplets above a threshold are kept.
+//! With the center `c = (a + p) / 2`, the angle is `atan(|a - p| / (2 |n - c|))`; triplets above a threshold are kept.
 //! Reference: pytorch-metric-learning (PML) `AngularMiner`, same order. Differs: PML adds 1e-6 to each coordinate
 //! of a difference; no list of all triplets is made here.
 
+use schema::AngularMiner;
 use tch::Tensor;
 
 use super::{Candidates, Miner};
 use crate::{
-    distance::Distance,
+    distance::{Distance, DistanceExt},
     random::Draws,
     tuples::{Triplets, Tuples, coordinates},
 };
 
-/// Chooses triplets by their angle.
-#[derive(Clone, Debug)]
-pub struct Angular {
-    /// The threshold in degrees, from 0 to below 90.
-    pub degrees: f64,
-}
-
-impl Miner for Angular {
+impl Miner for AngularMiner {
     fn distance(&self) -> Distance {
         Distance::Euclidean
     }
@@ -34,10 +28,8 @@ impl Miner for Angular {
             ..
         } = candidates;
         let (anchors, partners) = coordinates(positives);
-        let (from, to) = (
-            embeddings.index_select(0, &anchors),
-            references.index_select(0, &partners),
-        );
+        let from = embeddings.index_select(0, &anchors);
+        let to = references.index_select(0, &partners);
         // One row for each positive pair.
         let width: Tensor = (&from - &to).norm_scalaropt_dim(2.0, [1], true);
         let height = Distance::Euclidean.matrix(&((from + to) / 2.0), references);
@@ -53,7 +45,7 @@ impl Miner for Angular {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{agrees_with_the_reference_in_its_order, list};
+    use super::super::tests::list;
     use super::*;
     use crate::{random::Purpose, tuples::References};
 
@@ -66,7 +58,7 @@ mod tests {
         let chosen = |degrees| {
             let mut draws = Draws::new(0, Purpose::Mining, 0, 0);
             let references = References::batch(&embeddings, &labels);
-            let triplets = Angular { degrees }
+            let triplets = AngularMiner { degrees }
                 .mine(&embeddings, &labels, &references, &mut draws)
                 .triplets();
             [&triplets.anchor, &triplets.positive, &triplets.negative].map(list)
@@ -74,14 +66,5 @@ mod tests {
         assert_eq!(chosen(44.9), [[0, 0, 1, 1], [1, 1, 0, 0], [2, 4, 2, 4]]);
         assert_eq!(chosen(45.1), [[0, 1], [1, 0], [4, 4]]);
         assert_eq!(chosen(26.0)[2], [2, 3, 4, 2, 3, 4]);
-    }
-
-    #[test]
-    fn choices_are_those_of_the_reference_in_its_order() {
-        agrees_with_the_reference_in_its_order("angular", |settings| {
-            Box::new(Angular {
-                degrees: settings["angle"].as_f64().unwrap(),
-            })
-        });
     }
 }

@@ -10,6 +10,7 @@
 //! pair is taken once, as in the paper. PML subtracts the largest weight of the whole matrix before it takes the
 //! exponential, so that in high dimensions whole rows vanish; here it is that of the row.
 
+use schema::DistanceWeightedMiner;
 use tch::{Kind, Tensor};
 
 use super::{Candidates, Miner};
@@ -19,34 +20,27 @@ use crate::{
     tuples::{Triplets, Tuples, coordinates},
 };
 
-/// Draws negatives, most likely at distances where there are few.
-#[derive(Clone, Debug)]
-pub struct DistanceWeighted {
-    /// Closer negatives are as likely as those at this distance.
-    pub cutoff: f64,
-    /// Negatives that are not closer than this are never drawn.
-    pub nonzero_loss_cutoff: f64,
+/// Returns the weight of each negative, `[n, m]` in double precision; the largest of a row is 1.
+/// `dimension` is the dimension of the embeddings.
+fn weights(
+    miner: &DistanceWeightedMiner,
+    distances: &Tensor,
+    negatives: &Tensor,
+    dimension: f64,
+) -> Tensor {
+    let distances = distances.to_kind(Kind::Double).clamp_min(miner.cutoff);
+    let log_height: Tensor = (distances.square() / -4.0).log1p();
+    let log_weights = distances.log() * (2.0 - dimension) - log_height * ((dimension - 3.0) / 2.0);
+    let possible = negatives.logical_and(&distances.lt(miner.nonzero_loss_cutoff));
+    let possible = possible.logical_and(&log_weights.isfinite());
+    let log_weights = log_weights.masked_fill(&possible.logical_not(), f64::NEG_INFINITY);
+    let largest = log_weights.amax([1], true);
+    (log_weights - largest)
+        .exp()
+        .masked_fill(&possible.logical_not(), 0.0)
 }
 
-impl DistanceWeighted {
-    /// The weight of each negative, `[n, m]` in double precision; the largest of a row is 1. `dimension` is that
-    /// of the embeddings.
-    fn weights(&self, distances: &Tensor, negatives: &Tensor, dimension: f64) -> Tensor {
-        let distances = distances.to_kind(Kind::Double).clamp_min(self.cutoff);
-        let log_height: Tensor = (distances.square() / -4.0).log1p();
-        let log_weights =
-            distances.log() * (2.0 - dimension) - log_height * ((dimension - 3.0) / 2.0);
-        let possible = negatives.logical_and(&distances.lt(self.nonzero_loss_cutoff));
-        let possible = possible.logical_and(&log_weights.isfinite());
-        let log_weights = log_weights.masked_fill(&possible.logical_not(), f64::NEG_INFINITY);
-        let largest = log_weights.amax([1], true);
-        (log_weights - largest)
-            .exp()
-            .masked_fill(&possible.logical_not(), 0.0)
-    }
-}
-
-impl Miner for DistanceWeighted {
+impl Miner for DistanceWeightedMiner {
     fn distance(&self) -> Distance {
         Distance::Euclidean
     }
@@ -59,14 +53,14 @@ impl Miner for DistanceWeighted {
             negatives,
             ..
         } = candidates;
-        let weights = self.weights(distances, negatives, embeddings.size()[1] as f64);
+        let weights = weights(self, distances, negatives, embeddings.size()[1] as f64);
         let can_choose = weights.gt(0.0).any_dim(1, true);
         let (anchor, positive) = coordinates(&positives.logical_and(&can_choose));
         let numbers: Vec<f64> = (0..anchor.numel()).map(|_| draws.uniform()).collect();
         let numbers = Tensor::from_slice(&numbers)
             .to_device(weights.device())
             .unsqueeze(1);
-        // The first place at which the sum of weights exceeds a uniform share of their total.
+        // The first index at which the cumulative weight exceeds a uniform share of the total.
         let sums = weights.cumsum(1, Kind::Double).index_select(0, &anchor);
         let last = sums.size()[1] - 1;
         let total = sums.narrow(1, last, 1);
@@ -85,13 +79,13 @@ mod tests {
     use super::super::tests::list;
     use super::*;
     use crate::{
-        distance::normalise,
+        distance::{DistanceExt, normalise},
         random::Purpose,
         testing::{noise, rows},
         tuples::{References, Triplets},
     };
 
-    const DEFAULT: DistanceWeighted = DistanceWeighted {
+    const DEFAULT: DistanceWeightedMiner = DistanceWeightedMiner {
         cutoff: 0.5,
         nonzero_loss_cutoff: 1.4,
     };
@@ -115,7 +109,7 @@ mod tests {
     }
 
     fn mined(
-        miner: &DistanceWeighted,
+        miner: &DistanceWeightedMiner,
         (embeddings, labels): &(Tensor, Tensor),
         occasion: u64,
     ) -> Triplets {
@@ -172,7 +166,7 @@ mod tests {
             let embeddings = embeddings.to_kind(kind);
             let distances = Distance::Euclidean.matrix(&embeddings, &embeddings);
             let (_, negatives) = References::batch(&embeddings, &labels).masks(&labels);
-            let weights = DEFAULT.weights(&distances, &negatives, 2048.0);
+            let weights = weights(&DEFAULT, &distances, &negatives, 2048.0);
             let largest = rows(&weights.amax([1], true));
             assert!(largest.iter().all(|row| row[0] == 1.0), "{largest:?}");
         }
@@ -182,7 +176,7 @@ mod tests {
     fn every_positive_pair_gets_one_negative_and_the_same_draws_give_the_same() {
         let labels = Tensor::from_slice(&[0i64, 1, 2, 0, 1, 2, 0, 1]);
         let batch = (normalise(&noise(1, 8, 4)), labels);
-        let miner = DistanceWeighted {
+        let miner = DistanceWeightedMiner {
             cutoff: 0.5,
             nonzero_loss_cutoff: 2.0,
         };

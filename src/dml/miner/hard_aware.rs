@@ -4,49 +4,41 @@
 //! Reference: pytorch-metric-learning (PML) `HDCMiner`. Differs: pairs are listed row by row, not by distance, and of
 //! equal distances the first are kept; one level, as in PML, while the paper cascades three networks.
 
+use schema::HardAwareMiner;
 use tch::{Kind, Tensor};
 
 use super::{Candidates, Miner};
 use crate::{
-    distance::Distance,
+    distance::{Distance, DistanceExt},
     random::Draws,
     tuples::{Pairs, Tuples, at, coordinates},
 };
 
-/// Chooses a share of the pairs.
-#[derive(Clone, Debug)]
-pub struct HardAware {
-    /// The share that is kept, above 0 and at most 1.
-    pub share: f64,
-}
-
-impl HardAware {
-    /// The farthest or the closest of the pairs that `mask` marks, in the order of rows.
-    fn extremes(&self, distances: &Tensor, mask: &Tensor, largest: bool) -> (Tensor, Tensor) {
-        let (anchors, others) = coordinates(mask);
-        let pairs = anchors.numel() as i64;
-        let count = ((self.share * pairs as f64).ceil() as i64).min(pairs);
-        if count <= 0 {
-            return (anchors.narrow(0, 0, 0), others.narrow(0, 0, 0));
-        }
-        let distances = at(distances, &anchors, &others);
-        let distances = if largest { -distances } else { distances };
-        // Beyond the last that is kept all are, and of those equal to it the first.
-        let (last, _) = distances.kthvalue(count, 0, false);
-        let (before, equal) = (distances.less_tensor(&last), distances.eq_tensor(&last));
-        let room = count - before.sum(Kind::Int64);
-        let first = equal.logical_and(&equal.cumsum(0, Kind::Int64).le_tensor(&room));
-        let kept = before.logical_or(&first).nonzero().squeeze_dim(1);
-        (
-            anchors.index_select(0, &kept),
-            others.index_select(0, &kept),
-        )
+/// Returns a share of the pairs that `mask` marks, the farthest or the closest, in row order.
+fn extremes(share: f64, distances: &Tensor, mask: &Tensor, largest: bool) -> (Tensor, Tensor) {
+    let (anchors, others) = coordinates(mask);
+    let pairs = anchors.numel() as i64;
+    let count = ((share * pairs as f64).ceil() as i64).min(pairs);
+    if count <= 0 {
+        return (anchors.narrow(0, 0, 0), others.narrow(0, 0, 0));
     }
+    let distances = at(distances, &anchors, &others);
+    let distances = if largest { -distances } else { distances };
+    // Pairs closer than the last kept one are kept, and of the pairs equal to it the first.
+    let (last, _) = distances.kthvalue(count, 0, false);
+    let (before, equal) = (distances.less_tensor(&last), distances.eq_tensor(&last));
+    let room = count - before.sum(Kind::Int64);
+    let first = equal.logical_and(&equal.cumsum(0, Kind::Int64).le_tensor(&room));
+    let kept = before.logical_or(&first).nonzero().squeeze_dim(1);
+    (
+        anchors.index_select(0, &kept),
+        others.index_select(0, &kept),
+    )
 }
 
-impl Miner for HardAware {
+impl Miner for HardAwareMiner {
     fn distance(&self) -> Distance {
-        Distance::Euclidean
+        self.distance.unwrap_or(Distance::Euclidean)
     }
 
     fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
@@ -57,8 +49,10 @@ impl Miner for HardAware {
             negatives,
             ..
         } = candidates;
-        let (anchor_pos, positive) = self.extremes(distances, positives, !distance.is_inverted());
-        let (anchor_neg, negative) = self.extremes(distances, negatives, distance.is_inverted());
+        let (anchor_pos, positive) =
+            extremes(self.share, distances, positives, !distance.is_inverted());
+        let (anchor_neg, negative) =
+            extremes(self.share, distances, negatives, distance.is_inverted());
         Tuples::Pairs(Pairs {
             anchor_pos,
             positive,
@@ -70,14 +64,17 @@ impl Miner for HardAware {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{agrees_with_the_reference, partners};
+    use super::super::tests::partners;
     use super::*;
 
     #[test]
     fn the_hardest_share_is_kept_and_rounded_up() {
         let chosen = |share| {
             partners(
-                &HardAware { share },
+                &HardAwareMiner {
+                    share,
+                    distance: None,
+                },
                 &[0.5, 2.0, 1.0],
                 &[3.0, 0.25, 0.75, 0.25],
             )
@@ -88,17 +85,8 @@ mod tests {
     }
 
     #[test]
-    fn choices_are_those_of_the_reference() {
-        agrees_with_the_reference("hard_aware", |settings| {
-            Box::new(HardAware {
-                share: settings["filter_percentage"].as_f64().unwrap(),
-            })
-        });
-    }
-
-    #[test]
     fn positives_and_negatives_are_chosen_apart() {
-        let miner = HardAware { share: 0.5 };
+        let miner = HardAwareMiner::default();
         assert_eq!(partners(&miner, &[], &[0.5, 1.0]), (vec![], vec![1]));
         assert_eq!(partners(&miner, &[0.5, 1.0], &[]), (vec![2], vec![]));
     }

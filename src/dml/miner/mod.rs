@@ -1,44 +1,38 @@
-//! Miners: which of all pairs or triplets a loss gets to see.
+//! Miners: they choose the pairs or triplets that a loss sees.
 //!
-//! A miner looks at distances without leaving a trace in the gradient. It serves a batch against itself and a
-//! batch against a memory alike.
+//! A miner uses distances without a gradient. It chooses alike within a batch and between a batch and
+//! a memory. Settings are in [`schema`]; a miner is implemented on its settings.
 
+mod all_triplets;
 mod angular;
 mod batch_easy_hard;
 mod batch_hard;
 mod distance_weighted;
+mod easy;
+mod gap;
+#[cfg(test)]
+mod golden;
+mod hard;
 mod hard_aware;
 mod multi_similarity;
 mod pair_margin;
 mod semi_hard;
-mod triplet_margin;
 mod uniform_histogram;
 
 use tch::{Tensor, no_grad};
 
 use crate::{
-    distance::Distance,
+    distance::{Distance, DistanceExt},
     random::Draws,
     tuples::{References, Tuples},
 };
 
-pub use angular::Angular;
-pub use batch_easy_hard::{BatchEasyHard, MinerError, Strategy};
-pub use batch_hard::BatchHard;
-pub use distance_weighted::DistanceWeighted;
-pub use hard_aware::HardAware;
-pub use multi_similarity::MultiSimilarity;
-pub use pair_margin::PairMargin;
-pub use semi_hard::SemiHard;
-pub use triplet_margin::{TripletMargin, Violation};
-pub use uniform_histogram::UniformHistogram;
-
 /// Chooses pairs or triplets.
 pub trait Miner: Send {
-    /// The distance it judges by, unless another is chosen with [`By`].
+    /// Returns the distance by which it chooses.
     fn distance(&self) -> Distance;
 
-    /// Returns its choice. What it leaves to chance comes from `draws`.
+    /// Returns its choice. Random numbers come from `draws`.
     fn choose(&self, candidates: &Candidates, draws: &mut Draws) -> Tuples;
 
     /// Returns its choice for a batch: `embeddings` `[n, d]`, `labels` `[n]`.
@@ -50,23 +44,33 @@ pub trait Miner: Send {
         draws: &mut Draws,
     ) -> Tuples {
         no_grad(|| {
-            self.choose(
-                &Candidates::new(self.distance(), embeddings, labels, references),
-                draws,
-            )
+            let candidates = Candidates::new(self.distance(), embeddings, labels, references);
+            self.choose(&candidates, draws)
         })
     }
 }
 
-/// What a miner chooses from.
+macro_rules! implement_build {
+    ($($variant:ident),*) => {
+        /// Returns the miner with these settings.
+        pub fn build(settings: &schema::Miner) -> Box<dyn Miner> {
+            match settings {
+                $(schema::Miner::$variant(settings) => Box::new(settings.clone()),)*
+            }
+        }
+    };
+}
+schema::for_each_miner!(implement_build);
+
+/// The pairs that a miner chooses from.
 pub struct Candidates<'a> {
     /// `[n, d]`: the batch.
     pub embeddings: &'a Tensor,
-    /// `[m, d]`: what it is compared with.
+    /// `[m, d]`: the references.
     pub references: &'a Tensor,
-    /// How far apart embeddings are.
+    /// The distance between embeddings.
     pub distance: Distance,
-    /// `[n, m]`: of all images from all references.
+    /// `[n, m]`: distances of all images from all references.
     pub distances: Tensor,
     /// `[n, m]`: marks the positive pairs.
     pub positives: Tensor,
@@ -94,183 +98,20 @@ impl Candidates<'_> {
     }
 }
 
-/// A miner that judges by another distance than its own.
-pub struct By {
-    /// The distance.
-    pub distance: Distance,
-    /// The miner.
-    pub miner: Box<dyn Miner>,
-}
-
-impl Miner for By {
-    fn distance(&self) -> Distance {
-        self.distance
-    }
-
-    fn choose(&self, candidates: &Candidates, draws: &mut Draws) -> Tuples {
-        self.miner.choose(candidates, draws)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use schema::MultiSimilarityMiner;
     use tch::Kind;
 
     use super::*;
-    use crate::{
-        distance::normalise,
-        random::Purpose,
-        testing::{golden, integers, labels, tensor},
-        tuples::Pairs,
-    };
+    use crate::{distance::normalise, random::Purpose, tuples::Pairs};
 
     fn draws() -> Draws {
         Draws::new(0, Purpose::Mining, 0, 0)
     }
 
-    /// For each golden case of the miner `name`: the case, and what the miner made for it chooses within the
-    /// batch and against other embeddings.
-    pub(super) fn golden_choices(
-        name: &str,
-        make: fn(&Value) -> Box<dyn Miner>,
-    ) -> Vec<(Value, Tuples, Tuples)> {
-        let golden = golden(include_str!("testdata/chosen.json"));
-        let embeddings = normalise(&tensor(&golden["embeddings"]));
-        let labels_of_batch = labels(&golden["labels"]);
-        let own = Tensor::full(labels_of_batch.size(), -1, (Kind::Int64, tch::Device::Cpu));
-        let within = References::batch(&embeddings, &labels_of_batch);
-        let others = normalise(&tensor(&golden["references"]));
-        let labels_of_others = labels(&golden["reference_labels"]);
-        let against = References {
-            embeddings: others,
-            labels: labels_of_others,
-            own,
-            dropped: None,
-        };
-        let cases = golden["cases"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|case| case["miner"] == name);
-        let mine = |miner: &dyn Miner, references| {
-            miner.mine(&embeddings, &labels_of_batch, references, &mut draws())
-        };
-        let choices: Vec<_> = cases
-            .map(|case| {
-                (
-                    case.clone(),
-                    mine(&*make(case), &within),
-                    mine(&*make(case), &against),
-                )
-            })
-            .collect();
-        assert_eq!(choices.len(), 3);
-        choices
-    }
-
-    /// For each case of `name` among the rules of the reference: its settings, and the choices with what the
-    /// reference chooses.
-    fn choices_beside_the_reference(
-        name: &str,
-        make: fn(&Value) -> Box<dyn Miner>,
-    ) -> Vec<(Value, Tuples, Value)> {
-        let golden = golden(include_str!("testdata/rules.json"));
-        let cases = golden["cases"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|case| case["miner"] == name);
-        let distance = |case: &Value| match case["distance"].as_str().unwrap() {
-            "euclidean" => Distance::Euclidean,
-            "cosine" => Distance::Cosine,
-            other => panic!("{other}"),
-        };
-        let embeddings = normalise(&tensor(&golden["embeddings"]));
-        let labels_of_batch = labels(&golden["labels"]);
-        let batch = References::batch(&embeddings, &labels_of_batch);
-        let others = normalise(&tensor(&golden["references"]));
-        let own = Tensor::full(labels_of_batch.size(), -1, (Kind::Int64, tch::Device::Cpu));
-        let labels_of_others = labels(&golden["reference_labels"]);
-        let against = References {
-            embeddings: others,
-            labels: labels_of_others,
-            own,
-            dropped: None,
-        };
-        let mut choices = Vec::new();
-        for case in cases {
-            for (references, name) in [(&batch, "batch"), (&against, "references")] {
-                let miner = By {
-                    distance: distance(case),
-                    miner: make(&case["settings"]),
-                };
-                let found = miner.mine(&embeddings, &labels_of_batch, references, &mut draws());
-                choices.push((case["settings"].clone(), found, case[name].clone()));
-            }
-        }
-        assert!(choices.len() >= 4, "{name}");
-        choices
-    }
-
-    /// As the reference gives them: three lists for triplets, four for pairs.
-    fn lists(tuples: &Tuples) -> Vec<Vec<i64>> {
-        match tuples {
-            Tuples::Triplets(all) => [&all.anchor, &all.positive, &all.negative]
-                .map(list)
-                .to_vec(),
-            Tuples::Pairs(all) => [
-                &all.anchor_pos,
-                &all.positive,
-                &all.anchor_neg,
-                &all.negative,
-            ]
-            .map(list)
-            .to_vec(),
-        }
-    }
-
-    /// Compares with every case of `name`.
-    pub(super) fn agrees_with_the_reference_in_its_order(
-        name: &str,
-        make: fn(&Value) -> Box<dyn Miner>,
-    ) {
-        for (settings, found, expected) in choices_beside_the_reference(name, make) {
-            assert_eq!(lists(&found), columns(&expected), "{name} {settings}");
-        }
-    }
-
-    /// The same for a miner of pairs whose order means nothing.
-    pub(super) fn agrees_with_the_reference(name: &str, make: fn(&Value) -> Box<dyn Miner>) {
-        for (settings, found, expected) in choices_beside_the_reference(name, make) {
-            let (found, expected) = (lists(&found), columns(&expected));
-            assert_eq!(
-                sorted(&found[0], &found[1]),
-                sorted(&expected[0], &expected[1]),
-                "{name} {settings}"
-            );
-            assert_eq!(
-                sorted(&found[2], &found[3]),
-                sorted(&expected[2], &expected[3]),
-                "{name} {settings}"
-            );
-        }
-    }
-
-    /// Golden index lists.
-    pub(super) fn columns(value: &Value) -> Vec<Vec<i64>> {
-        value.as_array().unwrap().iter().map(integers).collect()
-    }
-
     pub(super) fn list(indices: &Tensor) -> Vec<i64> {
         Vec::try_from(indices).unwrap()
-    }
-
-    /// The pairs of two lists, in order.
-    pub(super) fn sorted(first: &[i64], second: &[i64]) -> Vec<(i64, i64)> {
-        let mut pairs: Vec<_> = first.iter().copied().zip(second.iter().copied()).collect();
-        pairs.sort_unstable();
-        pairs
     }
 
     /// One anchor of class 0 (image 0), `positives` of its class and `negatives` of another, with this
@@ -305,61 +146,38 @@ mod tests {
         let embeddings = crate::testing::noise(1, 6, 3).set_requires_grad(true);
         let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2]);
         let references = References::batch(&embeddings, &labels);
-        let pairs = MultiSimilarity { epsilon: 2.0 }
+        let miner = MultiSimilarityMiner {
+            epsilon: 2.0,
+            distance: None,
+        };
+        let pairs = miner
             .mine(&embeddings, &labels, &references, &mut draws())
             .pairs();
         assert!(!pairs.positive.requires_grad());
         assert_eq!(pairs.positive.size(), [6]);
     }
 
-    fn all_miners() -> Vec<(&'static str, Box<dyn Miner>)> {
-        let gap = |keep| Box::new(TripletMargin { margin: 0.3, keep });
-        let extreme =
-            |positive, negative| Box::new(BatchEasyHard::new(positive, negative).unwrap());
-        vec![
-            ("semi_hard", Box::new(SemiHard { margin: 0.5 })),
-            ("all_triplets", gap(Violation::All)),
-            ("hard", gap(Violation::Hard)),
-            ("easy", gap(Violation::Easy)),
-            ("batch_hard", Box::new(BatchHard)),
-            (
-                "easy positives",
-                extreme(Strategy::Easy, Strategy::SemiHard),
-            ),
-            (
-                "semi-hard positives",
-                extreme(Strategy::SemiHard, Strategy::Hard),
-            ),
-            ("all positives", extreme(Strategy::All, Strategy::Hard)),
-            (
-                "distance_weighted",
-                Box::new(DistanceWeighted {
-                    cutoff: 0.5,
-                    nonzero_loss_cutoff: 1.9,
-                }),
-            ),
-            (
-                "multi_similarity",
-                Box::new(MultiSimilarity { epsilon: 0.1 }),
-            ),
-            (
-                "pair_margin",
-                Box::new(PairMargin {
-                    pos_margin: 0.2,
-                    neg_margin: 1.2,
-                }),
-            ),
-            ("hard_aware", Box::new(HardAware { share: 1.0 })),
-            ("angular", Box::new(Angular { degrees: 15.0 })),
-            (
-                "uniform_histogram",
-                Box::new(UniformHistogram {
-                    bins: 5,
-                    pos_per_bin: 2,
-                    neg_per_bin: 3,
-                }),
-            ),
-        ]
+    /// Every miner with its defaults, and some with other settings, by name.
+    fn all_miners() -> Vec<(String, Box<dyn Miner>)> {
+        let defaults = schema::Miner::every()
+            .into_iter()
+            .map(|miner| (miner.key().to_owned(), miner));
+        let others = [
+            r#"{ "semi_hard": { "margin": 0.5 } }"#,
+            r#"{ "easy": { "margin": 0.3 } }"#,
+            r#"{ "batch_easy_hard": { "positive": "semi_hard", "negative": "hard" } }"#,
+            r#"{ "batch_easy_hard": { "positive": "all", "negative": "hard" } }"#,
+            r#"{ "distance_weighted": { "nonzero_loss_cutoff": 1.9 } }"#,
+            r#"{ "pair_margin": { "neg_margin": 1.2 } }"#,
+            r#"{ "hard_aware": { "share": 1.0 } }"#,
+            r#"{ "angular": { "degrees": 15.0 } }"#,
+            r#"{ "uniform_histogram": { "bins": 5, "pos_per_bin": 2, "neg_per_bin": 3 } }"#,
+        ];
+        let others = others.map(|text| (text.to_owned(), serde_json::from_str(text).unwrap()));
+        defaults
+            .chain(others)
+            .map(|(name, miner)| (name, build(&miner)))
+            .collect()
     }
 
     #[test]
@@ -367,7 +185,7 @@ mod tests {
         let embeddings = normalise(&crate::testing::noise(2, 9, 4));
         let labels = Tensor::from_slice(&[0i64, 1, 2, 0, 1, 2, 0, 1, 3]);
         let older = normalise(&crate::testing::noise(3, 5, 4));
-        // The copies lie at places 5 and up, from the last to the first.
+        // The copies are at indices 5 and up, from the last to the first.
         let references = References {
             embeddings: Tensor::cat(&[&older, &embeddings.flip([0])], 0),
             labels: Tensor::cat(

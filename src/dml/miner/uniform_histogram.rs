@@ -4,6 +4,7 @@
 //! bin that holds any, `pos_per_bin` pairs are drawn with replacement. So for negative pairs.
 //! Reference: pytorch-metric-learning `UniformHistogramMiner`, the same bins and probabilities.
 
+use schema::UniformHistogramMiner;
 use tch::Tensor;
 
 use super::{Candidates, Miner};
@@ -13,57 +14,43 @@ use crate::{
     tuples::{Pairs, Tuples, at, coordinates},
 };
 
-/// Draws as many pairs from every range of distances.
-#[derive(Clone, Debug)]
-pub struct UniformHistogram {
-    /// How many bins, at least 1.
-    pub bins: i64,
-    /// Positive pairs drawn from each.
-    pub pos_per_bin: usize,
-    /// Negative pairs drawn from each.
-    pub neg_per_bin: usize,
+/// Draws `per_bin` pairs from each bin of the pairs that `mask` marks.
+fn drawn(
+    bins: i64,
+    distances: &Tensor,
+    mask: &Tensor,
+    per_bin: usize,
+    draws: &mut Draws,
+) -> (Tensor, Tensor) {
+    let (anchors, others) = coordinates(mask);
+    if anchors.numel() == 0 {
+        return (anchors, others);
+    }
+    let bin_of_pair = bins_of(bins, &at(distances, &anchors, &others));
+    let order = bin_of_pair.argsort_stable(true, 0, false);
+    let counts = bin_of_pair.bincount(None::<Tensor>, bins);
+    let positions = positions(&counts, per_bin, draws);
+    let chosen = order.index_select(0, &positions.to_device(order.device()));
+    (
+        anchors.index_select(0, &chosen),
+        others.index_select(0, &chosen),
+    )
 }
 
-impl UniformHistogram {
-    /// Draws from what `mask` marks.
-    fn drawn(
-        &self,
-        distances: &Tensor,
-        mask: &Tensor,
-        per_bin: usize,
-        draws: &mut Draws,
-    ) -> (Tensor, Tensor) {
-        let (anchors, others) = coordinates(mask);
-        if anchors.numel() == 0 {
-            return (anchors, others);
-        }
-        let bins = self.bins_of(&at(distances, &anchors, &others));
-        let order = bins.argsort_stable(true, 0, false);
-        let places = places(&bins.bincount(None::<Tensor>, self.bins), per_bin, draws);
-        let chosen = order.index_select(0, &places.to_device(order.device()));
-        (
-            anchors.index_select(0, &chosen),
-            others.index_select(0, &chosen),
-        )
-    }
-
-    /// The bin of each distance, from 0. A bin includes its lower end, the last one its upper end as well.
-    fn bins_of(&self, distances: &Tensor) -> Tensor {
-        let options = (distances.kind(), distances.device());
-        let ends = Tensor::linspace_tensor_tensor(
-            &distances.min(),
-            &distances.max(),
-            self.bins + 1,
-            options,
-        );
-        (distances.bucketize(&ends, false, true) - 1).clamp(0, self.bins - 1)
-    }
+/// Returns the bin of each distance, from 0. A bin includes its lower end, the last one its upper end
+/// as well.
+fn bins_of(bins: i64, distances: &Tensor) -> Tensor {
+    let options = (distances.kind(), distances.device());
+    let ends =
+        Tensor::linspace_tensor_tensor(&distances.min(), &distances.max(), bins + 1, options);
+    (distances.bucketize(&ends, false, true) - 1).clamp(0, bins - 1)
 }
 
-/// Draws so many places from each bin, where those of a bin follow each other.
-fn places(counts: &Tensor, per_bin: usize, draws: &mut Draws) -> Tensor {
-    let (mut places, mut start) = (Vec::new(), 0);
-    // Read at once: each number of a GPU would be waited for.
+/// Draws `per_bin` positions from each bin, where the positions of a bin are consecutive.
+fn positions(counts: &Tensor, per_bin: usize, draws: &mut Draws) -> Tensor {
+    let mut positions = Vec::new();
+    let mut start = 0;
+    // Copied at once: reading single values from a GPU would synchronize for each.
     let counts = counts.to_device(tch::Device::Cpu);
     for count in counts
         .iter::<i64>()
@@ -71,15 +58,15 @@ fn places(counts: &Tensor, per_bin: usize, draws: &mut Draws) -> Tensor {
         .flatten()
         .filter(|&count| count > 0)
     {
-        places.extend((0..per_bin).map(|_| start + draws.below(count as usize) as i64));
+        positions.extend((0..per_bin).map(|_| start + draws.below(count as usize) as i64));
         start += count;
     }
-    Tensor::from_slice(&places)
+    Tensor::from_slice(&positions)
 }
 
-impl Miner for UniformHistogram {
+impl Miner for UniformHistogramMiner {
     fn distance(&self) -> Distance {
-        Distance::Euclidean
+        self.distance.unwrap_or(Distance::Euclidean)
     }
 
     fn choose(&self, candidates: &Candidates, draws: &mut Draws) -> Tuples {
@@ -89,8 +76,11 @@ impl Miner for UniformHistogram {
             negatives,
             ..
         } = candidates;
-        let (anchor_pos, positive) = self.drawn(distances, positives, self.pos_per_bin, draws);
-        let (anchor_neg, negative) = self.drawn(distances, negatives, self.neg_per_bin, draws);
+        let bins = i64::from(self.bins);
+        let (anchor_pos, positive) =
+            drawn(bins, distances, positives, self.pos_per_bin as usize, draws);
+        let (anchor_neg, negative) =
+            drawn(bins, distances, negatives, self.neg_per_bin as usize, draws);
         Tuples::Pairs(Pairs {
             anchor_pos,
             positive,
@@ -109,10 +99,11 @@ mod tests {
 
     #[test]
     fn every_bin_that_holds_pairs_gives_as_many_and_each_of_its_pairs_is_equally_likely() {
-        let miner = UniformHistogram {
+        let miner = UniformHistogramMiner {
             bins: 4,
             pos_per_bin: 3000,
             neg_per_bin: 2,
+            distance: None,
         };
         // Bins of width 1: two distances in the first, none in the second, one and three in the others.
         let (positives, negatives) = partners(&miner, &[0.0, 0.5, 2.0, 3.0, 3.5, 4.0], &[1.0, 1.0]);
@@ -142,12 +133,7 @@ mod tests {
         let distances: Vec<f64> = (0..50)
             .map(|place| f64::from(place * place % 37) / 10.0 + 0.3)
             .collect();
-        let miner = UniformHistogram {
-            bins: 7,
-            pos_per_bin: 1,
-            neg_per_bin: 1,
-        };
-        let found: Vec<i64> = list(&miner.bins_of(&Tensor::from_slice(&distances)));
+        let found: Vec<i64> = list(&bins_of(7, &Tensor::from_slice(&distances)));
         let ends = Vec::<f64>::try_from(Tensor::linspace(
             0.3,
             3.9,
@@ -166,10 +152,11 @@ mod tests {
 
     #[test]
     fn the_same_draws_give_the_same_pairs_and_no_pairs_give_none() {
-        let miner = UniformHistogram {
+        let miner = UniformHistogramMiner {
             bins: 5,
             pos_per_bin: 2,
             neg_per_bin: 3,
+            distance: None,
         };
         let chosen = || partners(&miner, &[0.1, 0.2, 0.9], &[0.3, 0.4, 0.5, 1.0]);
         assert_eq!(chosen(), chosen());

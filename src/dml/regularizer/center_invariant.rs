@@ -1,4 +1,4 @@
-//! Differences of length, which should be none. Wu et al., ICCV Workshops 2017, there of class centres.
+//! Differences of length, which should be none. Wu et al., ICCV Workshops 2017, there of class centers.
 //!
 //! Terms: one per embedding, `(|x|² - mean |x|²)² / 4`. Reference: pytorch-metric-learning
 //! `CenterInvariantRegularizer`.

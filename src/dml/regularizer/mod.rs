@@ -1,7 +1,8 @@
-//! Regularisers: what embeddings cost by themselves, whatever their labels.
+//! Regularizers: penalties on embeddings, whatever their labels.
 //!
-//! A regulariser gives one number for each embedding; their mean is added to a loss, see
-//! [`Term`](crate::objective::Term). Of embeddings of length one some say nothing: the network's setting decides.
+//! A regularizer returns one number for each embedding; their mean is added to a loss, see
+//! [`ConfiguredLoss`](crate::objective::ConfiguredLoss). Some are constant for embeddings of length
+//! one.
 
 mod center_invariant;
 mod lp_norm;
@@ -13,7 +14,17 @@ pub use center_invariant::CenterInvariant;
 pub use lp_norm::LpNorm;
 pub use zero_mean::ZeroMean;
 
-/// What embeddings cost by themselves.
+/// Returns the weight of a penalty, and the penalty.
+pub fn build(settings: &schema::Regularizer) -> (f64, Box<dyn Regularizer>) {
+    let regularizer: Box<dyn Regularizer> = match settings {
+        schema::Regularizer::LpNorm(_) => Box::new(LpNorm { p: 2.0, power: 1.0 }),
+        schema::Regularizer::ZeroMean(_) => Box::new(ZeroMean),
+        schema::Regularizer::CenterInvariant(_) => Box::new(CenterInvariant),
+    };
+    (settings.weight(), regularizer)
+}
+
+/// A penalty on embeddings.
 pub trait Regularizer: Send {
     /// Returns a number for each of the embeddings `[n, d]`: `[n]`.
     fn terms(&self, embeddings: &Tensor) -> Tensor;

@@ -5,6 +5,8 @@
 //! list of cards, and a macro that calls another macro with the names of all variants, with which
 //! the crate `dml` connects each part to its implementation.
 
+use std::fmt;
+
 use super::range::{Range, Setting};
 
 /// Facts about a part, and the check of its settings.
@@ -35,6 +37,14 @@ pub struct OutOfRange {
     /// What is expected.
     pub reason: String,
 }
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", self.setting, self.reason)
+    }
+}
+
+impl std::error::Error for OutOfRange {}
 
 impl OutOfRange {
     pub(crate) fn new(setting: &str, reason: impl Into<String>) -> OutOfRange {
