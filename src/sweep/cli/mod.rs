@@ -113,7 +113,11 @@ struct Opened {
 
 impl Target {
     fn read(&self) -> Result<Sweep, Exit> {
-        Ok(Sweep::read(&self.file, &self.overrides)?)
+        let sweep = Sweep::read(&self.file, &self.overrides)?;
+        for warning in &sweep.warnings {
+            tell(&warning.warning(colour_on_stderr()));
+        }
+        Ok(sweep)
     }
 
     fn open(&self) -> Result<Opened, Exit> {

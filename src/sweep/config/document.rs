@@ -35,6 +35,8 @@ pub(super) struct Document<'a> {
     overrides: Vec<Override<'a>>,
     /// Whether any value is searched.
     has_searched: bool,
+    /// About old spellings.
+    pub(super) warnings: Vec<Diagnostic>,
 }
 
 struct Method<'a> {
@@ -55,7 +57,9 @@ pub(super) struct Reading<'c> {
 
 impl<'a> Document<'a> {
     pub(super) fn parse(layers: &'a Layers<'_>) -> Result<Document<'a>, Diagnostic> {
-        let (source, mut shared) = (layers.source(), layers.table()?);
+        let source = layers.source();
+        let laid = layers.table()?;
+        let mut shared = laid.table;
         let table = shared.get_mut();
         let has_searched = searched::is_in(table);
         let methods = take_methods(&source, table)?;
@@ -89,6 +93,7 @@ impl<'a> Document<'a> {
             grid,
             overrides,
             has_searched,
+            warnings: laid.warnings,
         })
     }
 

@@ -90,7 +90,7 @@ impl JsonSchema for PutInPlace {
     }
 
     fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-        schema_of!({})
+        schema_of!({ "x-keyed": true })
     }
 }
 

@@ -15,6 +15,8 @@ use serde_json::Value;
 
 use super::file::SweepFile;
 
+/// Schema keyword of tables whose keys are dotted keys of settings: `[axes]`, `when`.
+pub(super) const KEYED: &str = "x-keyed";
 /// Schema keyword of keys that no axis, condition or override can name.
 pub(super) const FIXED: &str = "x-fixed";
 
@@ -125,6 +127,11 @@ impl<'g> Node<'g> {
     /// True if no axis, condition or override can name this key.
     pub(super) fn is_fixed(self) -> bool {
         self.schema[FIXED] == true
+    }
+
+    /// True if the keys of this table are dotted keys of settings.
+    pub(super) fn is_keyed(self) -> bool {
+        self.resolved()[KEYED] == true
     }
 
     /// Returns the schema of the value itself: references and options that may be absent resolved.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     file::{MethodTable, TrainingTable},
-    grammar::{FIXED, Grammar},
+    grammar::{FIXED, Grammar, KEYED},
     searched,
 };
 
@@ -84,6 +84,7 @@ fn tidy(value: &mut Value) {
                 schema.remove("default");
             }
             schema.remove(FIXED);
+            schema.remove(KEYED);
             if let Some(Value::String(text)) = schema.get_mut("description") {
                 *text = text
                     .replace("[`", "`")

@@ -38,12 +38,11 @@ impl Key {
             other => other,
         };
         let span = key.span();
-        let parts = toml_edit::Key::parse(name).map_err(|_| {
+        let path = parts(name).ok_or_else(|| {
             source.at(&span, format!("`{name}` is not a key")).with_hint(
                 "a part with spaces or dots needs quotes of its own: \"method.'Triplet, semi-hard'.loss.triplet.margin\"",
             )
         })?;
-        let path: Vec<String> = parts.iter().map(|part| part.get().to_owned()).collect();
         if path.len() < 2 || is_fixed(&path) {
             let hint = match value {
                 DeValue::Table(inner) if !is_fixed(&path) => quoted(name, inner),
@@ -96,8 +95,14 @@ impl Key {
     }
 }
 
+/// Splits a dotted key into its parts.
+pub(super) fn parts(key: &str) -> Option<Vec<String>> {
+    let parts = toml_edit::Key::parse(key).ok()?;
+    Some(parts.iter().map(|part| part.get().to_owned()).collect())
+}
+
 /// Finds what the grammar allows at a dotted key, in which a method has its name for an index.
-fn node_of(path: &[String]) -> Option<Node<'static>> {
+pub(super) fn node_of(path: &[String]) -> Option<Node<'static>> {
     let root = Grammar::of_sweep_files().root();
     match path {
         [first, _, rest @ ..] if first == METHOD => root.child(METHOD)?.items()?.descend(rest),

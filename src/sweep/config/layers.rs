@@ -31,7 +31,9 @@ use super::{
     diagnostic::{Diagnostic, nearest},
     file::Protocol,
     grammar::{Grammar, Node},
-    presets, ranges, searched,
+    presets, ranges,
+    respell::respell,
+    searched,
     source::{Layer, Source},
     toml_error::from_toml,
 };
@@ -48,6 +50,13 @@ pub(super) struct Layers<'a> {
 struct Base {
     path: PathBuf,
     text: Cow<'static, str>,
+}
+
+/// The settings of all files, one laid over the other.
+pub(super) struct Laid<'a> {
+    pub(super) table: Spanned<DeTable<'a>>,
+    /// Old spellings that were read.
+    pub(super) warnings: Vec<Diagnostic>,
 }
 
 impl<'a> Layers<'a> {
@@ -96,22 +105,32 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// All settings, without `extends`.
-    pub(super) fn table(&self) -> Result<Spanned<DeTable<'_>>, Diagnostic> {
+    /// Returns all settings, without `extends`, in the current spelling.
+    ///
+    /// # Errors
+    /// A file does not parse, or has a key in an old and in the current spelling.
+    pub(super) fn table(&self) -> Result<Laid<'_>, Diagnostic> {
         let mut all = Spanned::new(0..0, DeTable::new());
+        let mut warnings = Vec::new();
         for layer in &self.layers {
-            let table =
-                DeTable::parse(layer.padded()).map_err(|error| from_toml(self.source(), &error))?;
-            let (span, mut table) = (table.span(), table.into_inner());
+            let table = DeTable::parse(layer.padded());
+            let table = table.map_err(|error| from_toml(self.source(), &error))?;
+            let span = table.span();
+            let mut table = table.into_inner();
             table.remove("extends");
+            warnings.extend(respell(self.source(), &mut table)?);
             let mut below = all.into_inner();
-            lay_over(&mut below, table, Some(Grammar::of_sweep_files().root()));
+            let root = Grammar::of_sweep_files().root();
+            lay_over(&mut below, table, Some(root));
             all = Spanned::new(
                 span.start.max(layer.start)..span.end.max(layer.start),
                 below,
             );
         }
-        Ok(all)
+        Ok(Laid {
+            table: all,
+            warnings,
+        })
     }
 }
 

@@ -24,6 +24,7 @@ mod overrides;
 pub mod presets;
 mod ranges;
 mod resolved;
+mod respell;
 mod searched;
 mod set;
 mod source;
@@ -90,6 +91,8 @@ pub struct Sweep {
     pub folds: Vec<Option<Fold>>,
     /// Whether its methods may be compared.
     pub fairness: Fairness,
+    /// About old spellings of keys, each with its line.
+    pub warnings: Vec<Diagnostic>,
     /// What to measure and to show.
     pub report: ReportTable,
     /// Where and how to run.
@@ -199,6 +202,7 @@ impl Sweep {
             seeds: first.sweep.seeds.0,
             folds,
             fairness,
+            warnings: document.warnings.clone(),
             report: first.report,
             resources: first.resources,
             data_root: first.data.root,

@@ -70,7 +70,7 @@ pub fn origins(path: &Path, overrides: &[String]) -> Result<Vec<Origin>, Diagnos
 
 fn written(path: &Path, text: &str) -> Result<Vec<Origin>, Diagnostic> {
     let layers = Layers::gather(path, text)?;
-    let table = layers.table()?;
+    let table = layers.table()?.table;
     let mut origins = Vec::new();
     walk(
         &layers.source(),

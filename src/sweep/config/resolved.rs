@@ -19,7 +19,7 @@ pub fn resolved(path: &Path, overrides: &[String]) -> Result<String, Diagnostic>
     let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
     let text = with_assignments(path, &text, overrides)?;
     let layers = Layers::gather(path, &text)?;
-    let table = layers.table()?;
+    let table = layers.table()?.table;
     let table = toml::Table::deserialize(Deserializer::from(table))
         .map_err(|error| from_toml(layers.source(), &error))?;
     toml::to_string(&table).map_err(|error| Diagnostic::of_file(path, error.to_string()))

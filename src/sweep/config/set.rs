@@ -5,11 +5,13 @@
 
 use std::path::Path;
 
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Key, TableLike, Value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, TableLike, Value};
 
 use super::{
     diagnostic::Diagnostic,
     grammar::{Grammar, Node},
+    key,
+    respell::current,
 };
 
 const EXAMPLES: &str =
@@ -42,14 +44,13 @@ pub(super) fn with_assignments(
 /// Returns the parts of the key of `key=value`.
 pub(super) fn key_of(assignment: &str) -> Option<Vec<String>> {
     let (key, _) = assignment.split_once('=')?;
-    parts(key).ok()
+    key::parts(key.trim())
 }
 
 fn parts(key: &str) -> Result<Vec<String>, String> {
-    let keys = Key::parse(key.trim()).map_err(|_| {
+    key::parts(key.trim()).ok_or_else(|| {
         format!("`{key}` is not a key; a part with spaces or dots needs double quotes")
-    })?;
-    Ok(keys.iter().map(|key| key.get().to_owned()).collect())
+    })
 }
 
 fn assign_one(document: &mut DocumentMut, assignment: &str) -> Result<(), String> {
@@ -69,12 +70,13 @@ fn assign(
     let Some((first, rest)) = path.split_first() else {
         return Err("expected key=value".to_owned());
     };
-    let node = node.and_then(|node| node.child(first));
+    let first = &written(table, first, node);
+    let node = node.and_then(|node| node.child(&spelled(first, Some(node))));
     let Some(next) = rest.first() else {
         replace(table, first, value);
         return Ok(());
     };
-    if node.is_some_and(Node::is_choice) && !has_chosen(table, first, next) {
+    if node.is_some_and(Node::is_choice) && !has_chosen(table, first, next, node) {
         table.remove(first);
     }
     match table.entry(first).or_insert_with(toml_edit::table) {
@@ -89,9 +91,23 @@ fn assign(
 }
 
 /// True if a choice is `name` already.
-fn has_chosen(table: &dyn TableLike, choice: &str, name: &str) -> bool {
+fn has_chosen(table: &dyn TableLike, choice: &str, name: &str, node: Option<Node<'_>>) -> bool {
     let chosen = table.get(choice).and_then(Item::as_table_like);
-    chosen.is_some_and(|chosen| chosen.contains_key(name))
+    chosen.is_some_and(|chosen| chosen.contains_key(&written(chosen, name, node)))
+}
+
+/// Returns a key as the table has it: in the current or in an old spelling.
+fn written(table: &dyn TableLike, key: &str, node: Option<Node<'_>>) -> String {
+    let meant = spelled(key, node);
+    let mut keys = table.iter().map(|(known, _)| known);
+    let known = keys.find(|known| spelled(known, node) == meant);
+    known.unwrap_or(key).to_owned()
+}
+
+/// Returns a key in the current spelling.
+fn spelled(key: &str, node: Option<Node<'_>>) -> String {
+    let new = node.and_then(|node| current(key, node));
+    new.unwrap_or(key).to_owned()
 }
 
 /// Assigns in one table of an array of tables: a method by its name, others by their index.

@@ -1361,3 +1361,89 @@ fn a_sweep_under_a_protocol_has_its_settings_and_has_to_keep_its_rules() {
         .render(false);
     assert!(other.contains("reality_check"), "{other}");
 }
+
+#[test]
+fn old_spellings_are_read_with_one_warning_each() {
+    let old = r#"
+        loss.soft_triple = { centres = 2, regulariser = 0.1 }
+    "#;
+    let text = edited("loss.triplet = { margin = 0.2 }", old.trim());
+    let sweep = parse(&text).unwrap();
+    let warnings: Vec<String> = sweep.warnings.iter().map(|w| w.warning(false)).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    let expected = "\
+warning: `centres` is renamed to `centers`
+  --> test.toml:18:22
+   |
+18 | loss.soft_triple = { centres = 2, regulariser = 0.1 }
+   |                      ^^^^^^^
+   |
+hint: write `centers`";
+    assert_eq!(warnings[0], expected);
+    let new = old
+        .replace("centres", "centers")
+        .replace("regulariser", "regularizer");
+    let current = parse(&edited("loss.triplet = { margin = 0.2 }", new.trim())).unwrap();
+    assert!(current.warnings.is_empty());
+    assert_eq!(
+        format!("{:?}", sweep.points),
+        format!("{:?}", current.points)
+    );
+}
+
+#[test]
+fn old_spellings_are_read_in_axes_conditions_overrides_and_searched_values() {
+    let text = edited(
+        "loss.triplet = { margin = 0.2 }",
+        r#"loss.margin = { boundary = { choice = ["learnt", "fixed"] } }
+           [[method]]
+           name = "S"
+           loss.soft_triple = { centres = 2 }
+           [axes]
+           "method.S.loss.soft_triple.centres" = [2, 3]
+           "training.steps" = [10, 20]
+           [[override]]
+           when = { "training.steps" = 10 }
+           set = { "method.S.loss.soft_triple.regulariser" = 0.3 }
+           [search]
+           strategy = "random"
+           trials = 4
+        "#,
+    );
+    let text = text.replace("name = \"test\"", "name = \"test\"\nfolds = 2");
+    let sweep = parse(&text).unwrap_or_else(|mistake| panic!("{mistake}"));
+    assert_eq!(sweep.warnings.len(), 3, "{:#?}", sweep.warnings);
+    let search = sweep.points[0].methods[0].search.as_ref().unwrap();
+    assert_eq!(
+        search.space().dimensions[0].range,
+        Range::Choice(vec!["learned".into(), "fixed".into()])
+    );
+}
+
+#[test]
+fn an_old_and_a_current_spelling_are_one_key_in_every_layer() {
+    let text = edited(
+        "loss.triplet = { margin = 0.2 }",
+        "loss.soft_triple = { centers = 2 }",
+    );
+    for set in ["centres=3", "centers=3"] {
+        let set = [format!("method.Triplet.loss.soft_triple.{set}")];
+        let sweep = Sweep::parse(Path::new("test.toml"), &text, &set, String::new()).unwrap();
+        let loss = format!("{:?}", sweep.points[0].methods[0].table.loss);
+        assert!(loss.contains("centers: 3"), "{loss}");
+    }
+    let doubled = text.replace("{ centers = 2 }", "{ centers = 2, centres = 2 }");
+    let message = parse(&doubled).unwrap_err().render(false);
+    assert!(
+        message.contains("`centres` and `centers` are the same key"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_name_that_is_no_key_keeps_its_spelling() {
+    let text = edited("name = \"Triplet\"", "name = \"learnt\"");
+    let sweep = parse(&text).unwrap();
+    assert!(sweep.warnings.is_empty());
+    assert_eq!(sweep.points[0].methods[0].table.name, "learnt");
+}

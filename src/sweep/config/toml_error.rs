@@ -1,29 +1,44 @@
 //! Messages of the TOML parser and of serde, in the words of someone who writes TOML.
 
+use schema::renamed::RENAMED;
+
 use super::{
     diagnostic::{Diagnostic, nearest},
     source::Source,
 };
 
 pub(super) fn from_toml(source: Source<'_>, error: &toml::de::Error) -> Diagnostic {
+    let text = without_old_names(error.message());
     let is_empty = error.span().is_some_and(|span| {
         source
             .text
             .get(span)
             .is_some_and(|text| text.trim().is_empty())
     });
-    let message = match error.message().starts_with("string values must be quoted") && is_empty {
+    let message = match text.as_str().starts_with("string values must be quoted") && is_empty {
         true => "a value is missing".to_owned(),
-        false => shortened(&in_plain_words(error.message())),
+        false => shortened(&in_plain_words(text.as_str())),
     };
     let diagnostic = match error.span() {
         Some(span) => source.at(&span, message),
         None => Diagnostic::of_file(source.path, message),
     };
-    match suggestion(error.message()) {
+    match suggestion(text.as_str()) {
         Some(hint) => diagnostic.with_hint(hint),
         None => diagnostic,
     }
+}
+
+/// Leaves out the old spelling of names that are listed in the current one, too.
+fn without_old_names(message: &str) -> String {
+    let mut message = message.to_owned();
+    for (old, new) in RENAMED {
+        if message.contains(&format!("`{new}`")) {
+            message = message.replace(&format!("`{old}`, "), "");
+            message = message.replace(&format!(", `{old}`"), "");
+        }
+    }
+    message
 }
 
 /// Serde speaks of Rust's types; users know TOML's.
