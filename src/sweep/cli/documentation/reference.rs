@@ -8,7 +8,8 @@ use std::{collections::BTreeSet, env, fs};
 
 use clap::{Command, CommandFactory};
 use schema::{
-    Card, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule, canonical_json,
+    Card, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule, Triplet,
+    renamed::RENAMED,
 };
 use serde_json::{Map, Value};
 
@@ -155,6 +156,7 @@ impl Types {
             "rules" => return Some(rules()),
             "words" => return Some(words()),
             "commands" => return Some(commands()),
+            "renamed keys" => return Some(renamed_keys()),
             "quickstart table" => return Some(quickstart_table()),
             _ => {}
         }
@@ -406,6 +408,17 @@ fn quickstart_table() -> String {
     format!("\n{}\n", rows.collect::<Vec<_>>().join("\n"))
 }
 
+/// Returns the old and new names of renamed keys.
+fn renamed_keys() -> String {
+    let mut lines = vec!["| old | new |".to_owned(), "| --- | --- |".to_owned()];
+    lines.extend(
+        RENAMED
+            .iter()
+            .map(|(old, new)| format!("| `{old}` | `{new}` |")),
+    );
+    lines.join("\n")
+}
+
 /// Returns the help text of every command.
 fn commands() -> String {
     let mut sections = Vec::new();
@@ -581,6 +594,7 @@ fn the_reference_lists_every_setting_as_the_types_define_it() {
     missing.remove("metrics");
     let mut pages = docs();
     pages.push(Page::read(root().join("README.md")));
+    pages.push(Page::read(root().join("CHANGELOG.md")));
     for page in pages {
         let (text, sections) = written(&types, &page.name(), &page.text);
         for section in sections {
@@ -609,10 +623,9 @@ fn the_reference_lists_every_setting_as_the_types_define_it() {
 #[test]
 fn the_default_settings_of_a_part_are_those_of_its_type() {
     let types = Types::new();
-    let triplet = types.section("losses").unwrap();
-    let margin =
-        canonical_json(&serde_json::to_value(Loss::every()).unwrap()[2]["triplet"]["margin"]);
-    assert!(triplet.contains(&format!("| `margin` | number | `{margin}` |")));
+    let losses = types.section("losses").unwrap();
+    let margin = Triplet::default().margin;
+    assert!(losses.contains(&format!("| `margin` | number | `{margin}` |")));
 }
 
 #[test]
