@@ -31,58 +31,41 @@ struct Kind {
     /// The page with its section.
     page: &'static str,
     /// Formula, source and published search, for kinds that have cards.
-    cards: Vec<Card>,
+    cards: fn() -> Vec<Card>,
 }
 
-fn kinds() -> [Kind; 14] {
-    [
-        kind("losses", "Loss", "losses.md", Loss::CARDS.to_vec()),
-        kind("miners", "Miner", "losses.md", Miner::CARDS.to_vec()),
-        kind("memories", "Memory", "losses.md", Memory::CARDS.to_vec()),
-        kind(
-            "distances",
-            "Distance",
-            "losses.md",
-            Distance::every().iter().map(Distance::card).collect(),
-        ),
-        kind(
-            "reductions",
-            "Reduction",
-            "losses.md",
-            Reduction::every().iter().map(Reduction::card).collect(),
-        ),
-        kind("regularizers", "Regularizer", "losses.md", Vec::new()),
-        kind(
-            "samplers",
-            "Sampler",
-            "sweep-file.md",
-            Sampler::CARDS.to_vec(),
-        ),
-        kind(
-            "optimizers",
-            "Optimizer",
-            "sweep-file.md",
-            Optimizer::CARDS.to_vec(),
-        ),
-        kind(
-            "schedules",
-            "Schedule",
-            "sweep-file.md",
-            Schedule::CARDS.to_vec(),
-        ),
-        kind("backbones", "Backbone", "models.md", Vec::new()),
-        kind("data sets", "Dataset", "data.md", Vec::new()),
-        kind("strategies", "Strategy", "search.md", Vec::new()),
-        kind("metrics", "Metric", "evaluation.md", Vec::new()),
-        kind("rules", "Rule", "reports.md", Vec::new()),
-    ]
-}
+const KINDS: [Kind; 14] = [
+    kind("losses", "Loss", "losses.md", || Loss::CARDS.to_vec()),
+    kind("miners", "Miner", "losses.md", || Miner::CARDS.to_vec()),
+    kind("memories", "Memory", "losses.md", || Memory::CARDS.to_vec()),
+    kind("distances", "Distance", "losses.md", || {
+        Distance::every().iter().map(Distance::card).collect()
+    }),
+    kind("reductions", "Reduction", "losses.md", || {
+        Reduction::every().iter().map(Reduction::card).collect()
+    }),
+    kind("regularizers", "Regularizer", "losses.md", Vec::new),
+    kind("samplers", "Sampler", "sweep-file.md", || {
+        Sampler::CARDS.to_vec()
+    }),
+    kind("optimizers", "Optimizer", "sweep-file.md", || {
+        Optimizer::CARDS.to_vec()
+    }),
+    kind("schedules", "Schedule", "sweep-file.md", || {
+        Schedule::CARDS.to_vec()
+    }),
+    kind("backbones", "Backbone", "models.md", Vec::new),
+    kind("data sets", "Dataset", "data.md", Vec::new),
+    kind("strategies", "Strategy", "search.md", Vec::new),
+    kind("metrics", "Metric", "evaluation.md", Vec::new),
+    kind("rules", "Rule", "reports.md", Vec::new),
+];
 
-fn kind(
+const fn kind(
     section: &'static str,
     definition: &'static str,
     page: &'static str,
-    cards: Vec<Card>,
+    cards: fn() -> Vec<Card>,
 ) -> Kind {
     Kind {
         section,
@@ -160,7 +143,7 @@ impl Types {
             "quickstart table" => return Some(quickstart_table()),
             _ => {}
         }
-        if let Some(kind) = kinds().iter().find(|kind| kind.section == name) {
+        if let Some(kind) = KINDS.iter().find(|kind| kind.section == name) {
             return Some(self.parts(kind));
         }
         let (_, table) = self.tables().into_iter().find(|table| table.0 == name)?;
@@ -172,7 +155,8 @@ impl Types {
         let definition = self.definition(kind.definition);
         let choices = choices(definition);
         let plain = choices.iter().all(|choice| choice.value.is_none());
-        if plain && kind.cards.is_empty() {
+        let cards = (kind.cards)();
+        if plain && cards.is_empty() {
             let mut lines = vec!["| name | meaning |".to_owned(), "| --- | --- |".to_owned()];
             lines.extend(
                 choices.iter().map(|choice| {
@@ -181,7 +165,7 @@ impl Types {
             );
             return lines.join("\n");
         }
-        let entries = choices.iter().map(|choice| self.part(choice, &kind.cards));
+        let entries = choices.iter().map(|choice| self.part(choice, &cards));
         entries.collect::<Vec<_>>().join("\n\n")
     }
 
@@ -253,7 +237,7 @@ impl Types {
     fn meaning(&self, setting: &Value, name: Option<&str>, resolved: &Value) -> String {
         let mut sentences: Vec<String> = Vec::new();
         sentences.extend(setting["description"].as_str().map(escaped));
-        let linked = kinds().iter().any(|kind| Some(kind.definition) == name);
+        let linked = KINDS.iter().any(|kind| Some(kind.definition) == name);
         if !linked {
             for choice in choices(resolved) {
                 if choice.value.is_none() && !choice.meaning.is_empty() {
@@ -270,7 +254,7 @@ impl Types {
 
     /// Returns the values that a setting takes.
     fn type_of(&self, setting: &Value, name: Option<&str>) -> String {
-        if let Some(kind) = kinds().iter().find(|kind| Some(kind.definition) == name) {
+        if let Some(kind) = KINDS.iter().find(|kind| Some(kind.definition) == name) {
             let anchor = kind.section.replace(' ', "-");
             return format!("[{}]({}#{anchor})", singular(kind.section), kind.page);
         }
@@ -292,7 +276,7 @@ impl Types {
 
     fn types_of(&self, schema: &Value) -> Vec<String> {
         let (name, schema) = self.resolved(schema);
-        if kinds().iter().any(|kind| Some(kind.definition) == name) {
+        if KINDS.iter().any(|kind| Some(kind.definition) == name) {
             return vec![self.type_of(&Value::Null, name)];
         }
         let options = alternatives(schema);
@@ -491,7 +475,7 @@ fn only(properties: &Map<String, Value>) -> Option<(&str, &Value)> {
 
 /// Returns the tables inside a setting, each with the key that leads to it; `None` if it has none or a page of its own.
 fn inner_tables<'t>(name: Option<&str>, resolved: &'t Value) -> Option<Vec<(String, &'t Value)>> {
-    if kinds().iter().any(|kind| Some(kind.definition) == name) {
+    if KINDS.iter().any(|kind| Some(kind.definition) == name) {
         return None;
     }
     if resolved["properties"].is_object() {
@@ -589,7 +573,7 @@ fn written(types: &Types, page: &str, text: &str) -> (String, Vec<String>) {
 fn the_reference_lists_every_setting_as_the_types_define_it() {
     let types = Types::new();
     let mut missing: BTreeSet<String> = types.tables().into_iter().map(|table| table.0).collect();
-    missing.extend(kinds().iter().map(|kind| kind.section.to_owned()));
+    missing.extend(KINDS.iter().map(|kind| kind.section.to_owned()));
     // Their definitions are written by hand.
     missing.remove("metrics");
     let mut pages = docs();
