@@ -11,8 +11,8 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use dml::{
     data::{
-        Batches, Cache, Colour, Crop, ImageSize, Loader, Preparation, PreparedData, Source,
-        StoredImages, Transform,
+        Batches, Cache, Color, Dataset, ImageSize, Loader, Preparation, PreparedData,
+        RandomResizedCrop, Source, StoredImages, TrainTransform,
         listing::{Class, Image, Listing, Part, Role},
     },
     model::{Backbone, Depth, StrideOn},
@@ -104,7 +104,7 @@ fn source(folder: &Path) -> Source {
         images: paths.into_iter().map(image).collect(),
     };
     Source::Files {
-        title: "Photographs".into(),
+        dataset: Dataset::Cub200,
         root: "/".into(),
         listing: Listing {
             training,
@@ -116,7 +116,7 @@ fn source(folder: &Path) -> Source {
 fn images(source: &Source, side: u32, cache: Cache, into: &Path) -> PreparedData {
     let stored = StoredImages {
         size: ImageSize::ShortSide(side),
-        colour: Colour::Rgb,
+        color: Color::Rgb,
         bounding_boxes: false,
     };
     Preparation::new(source, stored, cache, into)
@@ -132,32 +132,36 @@ fn decoding(source: &Source) -> Taken {
     let all: Vec<i64> = (0..images.count() as i64).collect();
     let batches = Batches {
         images,
-        transform: Transform::plain(Crop::Center(224)),
+        transform: TrainTransform {
+            center_crop: Some(224),
+            ..TrainTransform::default()
+        },
         seed: 0,
         device: Device::Cpu,
     };
     Taken::of(all.len(), || {
-        for places in all.chunks(BATCH) {
-            let _ = batches.batch(0, places).expect("readable images");
+        for indices in all.chunks(BATCH) {
+            let _ = batches.batch(0, indices).expect("readable images");
         }
     })
 }
 
-/// From the cache to numbers that a network takes.
+/// From the cache to normalized batches.
 fn loading(source: &Source) -> Taken {
     let folder = tempfile::tempdir().expect("a folder");
     let images = images(source, 146, Cache::Always, folder.path()).images;
-    let crop = Crop::RandomResized {
+    let crop = RandomResizedCrop {
         size: 128,
         scale: [0.16, 1.0],
         ratio: [0.75, 4.0 / 3.0],
     };
-    let transform = Transform {
+    let transform = TrainTransform {
+        random_resized_crop: Some(crop),
         flip: 0.5,
-        ..Transform::plain(crop)
+        ..TrainTransform::default()
     };
     let count = images.count();
-    let places = move |step: u64| {
+    let indices = move |step: u64| {
         (step < STEPS).then(|| {
             (0..BATCH)
                 .map(|n| ((step as usize * BATCH + n) % count) as i64)
@@ -172,7 +176,7 @@ fn loading(source: &Source) -> Taken {
     };
     let input = Backbone::ResNet(Depth::D50, StrideOn::Conv3x3).input();
     Taken::of(STEPS as usize * BATCH, || {
-        for images in Loader::new(batches, places, 0, 2) {
+        for images in Loader::new(batches, indices, 0, 2) {
             let _ = input.normalise(&images.expect("readable images"));
         }
     })

@@ -322,7 +322,7 @@ mod tests {
                 dataset,
                 images: StoredImages {
                     size: crate::ImageSize::Square(28),
-                    colour: crate::Colour::Grey,
+                    color: crate::Color::Gray,
                     bounding_boxes: false,
                 },
                 transform: crate::Transform::default(),

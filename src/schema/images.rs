@@ -1,19 +1,20 @@
-//! What the images of a data set become: first once for all runs, then in every batch anew.
+//! Images: how they are stored once for all runs, and how they are transformed in every batch.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::settings;
 
-/// How the images of a data set are stored, decoded and resized once for all runs.
+/// How the images of a data set are stored: decoded and resized once for all runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoredImages {
     /// Their size.
     pub size: ImageSize,
-    /// Whether they have colours.
-    pub colour: Colour,
-    /// Whether each is cut to its bounding box first, if the data set has such boxes.
+    /// Whether they have colors.
+    #[serde(rename(serialize = "colour", deserialize = "color"), alias = "colour")]
+    pub color: Color,
+    /// Whether each is first cut to its bounding box, if the data set has boxes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub bounding_boxes: bool,
 }
@@ -26,14 +27,14 @@ fn is_false(flag: &bool) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageSize {
-    /// Stretched to squares of so many pixels a side.
+    /// Stretched to squares with this many pixels a side.
     Square(u32),
-    /// So many pixels on the shorter side, in the shape that each image has.
+    /// Scaled to this many pixels on the shorter side; each image keeps its shape.
     ShortSide(u32),
 }
 
 impl ImageSize {
-    /// The pixels on the shorter side.
+    /// Returns the pixels on the shorter side.
     pub fn short_side(self) -> u32 {
         match self {
             ImageSize::Square(side) | ImageSize::ShortSide(side) => side,
@@ -41,65 +42,88 @@ impl ImageSize {
     }
 }
 
-/// Whether images have colours.
+/// Whether images have colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Colour {
+pub enum Color {
     /// One channel.
-    Grey,
+    #[serde(rename(serialize = "grey", deserialize = "gray"), alias = "grey")]
+    Gray,
     /// Red, green and blue.
     Rgb,
 }
 
-impl Colour {
-    /// How many channels that are.
+impl Color {
+    /// Returns the number of channels.
     pub fn channels(self) -> u32 {
         match self {
-            Colour::Grey => 1,
-            Colour::Rgb => 3,
+            Color::Gray => 1,
+            Color::Rgb => 3,
         }
     }
 }
 
-/// Whether decoded images are kept on disk. No part of a result's identity: the pixels are the same.
+/// Whether decoded images are kept on disk. It is not part of a run's id: the pixels are the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cache {
-    /// If the disk has room for them; otherwise they are decoded whenever they are needed.
+    /// They are kept if the disk has room for them, and otherwise decoded whenever they are needed.
     #[default]
     Auto,
-    /// Or the sweep is refused.
+    /// They are kept; it is an error if the disk has no room.
     Always,
-    /// They are decoded whenever they are needed.
+    /// They are decoded whenever they are needed. Images that the program draws are kept.
     Never,
 }
 
 impl Transform {
-    /// Whether images are left as they are stored.
+    /// Returns true if images are left as they are stored.
     pub fn is_none(&self) -> bool {
         *self == Transform::default()
     }
 
-    /// Pixels a side of the images that are measured on.
-    pub fn test_side(&self, stored: &StoredImages) -> u32 {
-        self.test.center_crop.unwrap_or(stored.size.short_side())
+    /// Returns the transform of images that are measured.
+    pub fn of_test(&self) -> TrainTransform {
+        TrainTransform {
+            center_crop: self.test.center_crop,
+            ..TrainTransform::default()
+        }
     }
 
-    /// Pixels a side of the images that are trained on.
+    /// Returns the transform of images that are trained on.
+    pub fn of_training(&self) -> TrainTransform {
+        self.train.clone().unwrap_or_else(|| self.of_test())
+    }
+
+    /// Returns the pixels a side of the images that are measured.
+    pub fn test_side(&self, stored: &StoredImages) -> u32 {
+        self.of_test().side(stored)
+    }
+
+    /// Returns the pixels a side of the images that are trained on.
     pub fn train_side(&self, stored: &StoredImages) -> u32 {
-        let Some(train) = &self.train else {
-            return self.test_side(stored);
-        };
-        let resized = train.random_resized_crop.as_ref().map(|crop| crop.size);
+        self.of_training().side(stored)
+    }
+}
+
+impl TrainTransform {
+    /// Returns true if stored squares stay as they are.
+    pub fn is_identity(&self) -> bool {
+        *self == TrainTransform::default()
+    }
+
+    /// Returns the pixels a side of the result.
+    pub fn side(&self, stored: &StoredImages) -> u32 {
+        let resized = self.random_resized_crop.as_ref().map(|crop| crop.size);
         resized
-            .or(train.random_crop)
-            .or(train.center_crop)
+            .or(self.random_crop)
+            .or(self.center_crop)
             .unwrap_or(stored.size.short_side())
     }
 }
 
 settings! {
-    /// What is done to stored images in a batch.
+    /// Changes of stored images in a batch.
     Transform {
         /// To train on. Absent: the same as to measure on.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,47 +132,51 @@ settings! {
         test: TestTransform = TestTransform::default(),
     }
 
-    /// What is done to an image that is trained on: one of the crops, then the rest in this order. Every draw is a
-    /// function of seed, step and place in the batch.
+    /// Changes of an image that is trained on: at most one of the crops, then the others in this order. Every draw
+    /// is a function of seed, step and index in the batch.
     TrainTransform {
-        /// A random part, resized.
+        /// A random region, resized.
         #[serde(skip_serializing_if = "Option::is_none")]
         random_resized_crop: Option<RandomResizedCrop> = None,
-        /// A random square of so many pixels a side.
+        /// A random square with this many pixels a side.
         #[serde(skip_serializing_if = "Option::is_none")]
         random_crop: Option<u32> = None,
-        /// The square of so many pixels a side in the middle.
+        /// The central square with this many pixels a side.
         #[serde(skip_serializing_if = "Option::is_none")]
         center_crop: Option<u32> = None,
-        /// How probable it is that left and right are exchanged.
+        /// The probability of a horizontal flip.
         flip: f64 = 0.0,
-        /// Random changes of colour.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        colour_jitter: Option<ColourJitter> = None,
+        /// Random changes of color.
+        #[serde(
+            rename(serialize = "colour_jitter", deserialize = "color_jitter"),
+            alias = "colour_jitter",
+            skip_serializing_if = "Option::is_none"
+        )]
+        color_jitter: Option<ColorJitter> = None,
         /// Paints over a random rectangle.
         #[serde(skip_serializing_if = "Option::is_none")]
         random_erasing: Option<RandomErasing> = None,
     }
 
-    /// What is done to an image that is measured on.
+    /// Changes of an image that is measured.
     TestTransform {
-        /// The square of so many pixels a side in the middle. Absent: the whole image.
+        /// The central square with this many pixels a side. Absent: the whole image.
         #[serde(skip_serializing_if = "Option::is_none")]
         center_crop: Option<u32> = None,
     }
 
-    /// A random part of the image, resized to a square: torchvision's `RandomResizedCrop`.
+    /// A random region of the image, resized to a square: torchvision's `RandomResizedCrop`.
     RandomResizedCrop {
         /// Pixels a side of the result.
         size: u32 = 224,
-        /// The part's area, as a fraction of the image's.
+        /// Bounds of the region's area, as a fraction of the image's.
         scale: [f64; 2] = [0.08, 1.0],
-        /// Its width divided by its height.
+        /// Bounds of its width divided by its height.
         ratio: [f64; 2] = [3.0 / 4.0, 4.0 / 3.0],
     }
 
-    /// Random changes of colour, in random order: torchvision's `ColorJitter`.
-    ColourJitter {
+    /// Random changes of color, in random order: torchvision's `ColorJitter`.
+    ColorJitter {
         /// The factor is drawn from 1 minus this to 1 plus this.
         brightness: f64 = 0.0,
         /// The same for contrast.
@@ -161,13 +189,14 @@ settings! {
 
     /// Paints over a random rectangle: torchvision's `RandomErasing`, on bytes.
     RandomErasing {
-        /// How probable it is.
+        /// The probability.
         probability: f64 = 0.5,
-        /// The rectangle's area, as a fraction of the image's.
+        /// Bounds of the rectangle's area, as a fraction of the image's.
         scale: [f64; 2] = [0.02, 0.33],
-        /// Its height divided by its width.
+        /// Bounds of its height divided by its width.
         ratio: [f64; 2] = [0.3, 3.3],
-        /// The colour it is painted in; for grey images, as light as that.
-        colour: [u8; 3] = [124, 116, 104],
+        /// The paint; on gray images its luma.
+        #[serde(rename(serialize = "colour", deserialize = "color"), alias = "colour")]
+        color: [u8; 3] = [124, 116, 104],
     }
 }

@@ -33,7 +33,6 @@
 //! the metrics; `src/sweep/run` starts trainers and kills them. `docs/architecture.md` walks each of them.
 
 mod attempt;
-mod dataset;
 mod event;
 mod id;
 mod images;
@@ -54,14 +53,13 @@ mod work;
 mod written_tests;
 
 pub use attempt::{Attempt, Description, Device, PROTOCOL};
-pub use dataset::{Dataset, Files, Glyphs, Own, Registration, TrainingHalf};
 pub use event::{Event, Failure};
 pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, RunId, SCHEMA, StudyId,
     canonical_json,
 };
 pub use images::{
-    Cache, Colour, ColourJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages,
+    Cache, Color, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages,
     TestTransform, TrainTransform, Transform,
 };
 pub use memory::{Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, SelfExclusion, Xbm};

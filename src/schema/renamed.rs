@@ -10,7 +10,10 @@ use serde_json::Value;
 /// one is what a user writes and reads.
 pub const RENAMED: &[(&str, &str)] = &[
     ("centres", "centers"),
+    ("colour", "color"),
+    ("colour_jitter", "color_jitter"),
     ("generalised_lifted", "generalized_lifted"),
+    ("grey", "gray"),
     ("learnt", "learned"),
     ("normalised_softmax", "normalized_softmax"),
     ("regulariser", "regularizer"),
@@ -72,7 +75,9 @@ mod tests {
     use serde::{Serialize, de::DeserializeOwned};
 
     use super::*;
-    use crate::{Boundary, Loss};
+    use crate::{
+        Boundary, Color, ColorJitter, ImageSize, Loss, RandomErasing, StoredImages, TrainTransform,
+    };
 
     /// Asserts that each value serializes to the old spelling and is read from both. Returns the
     /// renamed keys and choices that occur.
@@ -97,6 +102,22 @@ mod tests {
         found
     }
 
+    fn stored(color: Color) -> StoredImages {
+        StoredImages {
+            size: ImageSize::Square(28),
+            color,
+            bounding_boxes: false,
+        }
+    }
+
+    fn jittered() -> TrainTransform {
+        TrainTransform {
+            color_jitter: Some(ColorJitter::default()),
+            random_erasing: Some(RandomErasing::default()),
+            ..TrainTransform::default()
+        }
+    }
+
     #[test]
     fn a_dotted_key_has_its_old_spelling_only_where_it_was_renamed() {
         let old = "loss.soft_triple.regulariser";
@@ -112,6 +133,8 @@ mod tests {
         let found = [
             renamed_in(Loss::every()),
             renamed_in(vec![Boundary::Learned]),
+            renamed_in([Color::Gray, Color::Rgb].map(stored).to_vec()),
+            renamed_in(vec![jittered()]),
         ];
         let found: BTreeSet<&str> = found.into_iter().flatten().collect();
         let listed: BTreeSet<&str> = RENAMED.iter().map(|(old, _)| *old).collect();

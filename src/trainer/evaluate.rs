@@ -16,8 +16,8 @@ use schema::{EnsembleWork, EvaluateWork, Evaluated, Event, Metric, Recipe, Score
 use tch::{Kind, Tensor, no_grad};
 
 use crate::{
-    Emit, End, Failed, Stop, Throttle, assemble,
-    feed::Feed,
+    End, Failed, Emit, Stop, Throttle, assemble,
+    batches::BatchSource,
     files,
     retrieval_set::RetrievalSet,
     score::{self, Scored},
@@ -122,11 +122,11 @@ pub(crate) fn embedded(
     let mut network = assemble::network(recipe, script.as_deref(), device)?;
     load(&mut network, run)?;
     let images = split::test(data);
-    let total = images.places.len() as u64;
+    let total = images.indices.len() as u64;
     let mut throttle = Throttle::new();
     let (mut chunks, mut done) = (Vec::new(), 0);
-    let feed = Feed::new(recipe, data, device)?;
-    for chunk in embeddings(&network, &feed, &images.places) {
+    let batches = BatchSource::new(recipe, data, device)?;
+    for chunk in embeddings(&network, &batches, &images.indices) {
         let chunk = chunk?;
         done += chunk.size()[0] as u64;
         chunks.push(chunk);
@@ -209,13 +209,14 @@ fn table(scored: &Scored, set: &RetrievalSet) -> String {
     table
 }
 
-/// Embeds the images at these places, chunk by chunk, in evaluation mode.
+/// Embeds the images with these indices, chunk by chunk, in evaluation mode.
 fn embeddings<'a>(
     network: &'a Network,
-    feed: &'a Feed,
-    places: &'a [i64],
+    batches: &'a BatchSource,
+    indices: &'a [i64],
 ) -> impl Iterator<Item = Result<Tensor, Failed>> + 'a {
-    feed.chunks(places, CHUNK)
+    batches
+        .chunks(indices, CHUNK)
         .map(|images| images.map(|images| no_grad(|| network.forward(&images, false))))
 }
 
@@ -232,12 +233,12 @@ fn joined(network: &Network, chunks: &[Tensor]) -> Tensor {
 /// If there is nothing to retrieve.
 pub(crate) fn validate(
     network: &Network,
-    feed: &Feed,
+    batches: &BatchSource,
     validation: &Images,
     metrics: &[Metric],
 ) -> Result<Option<Scores>, Failed> {
     let chunks =
-        embeddings(network, feed, &validation.places).collect::<Result<Vec<_>, Failed>>()?;
+        embeddings(network, batches, &validation.indices).collect::<Result<Vec<_>, Failed>>()?;
     let embeddings = joined(network, &chunks);
     if let Err(EvalError::NotFinite { .. }) = Embeddings::from_tensor(&embeddings) {
         return Ok(None);

@@ -1,25 +1,24 @@
-//! Looks at every image of a data set once: `sweep data check`.
+//! Inspects every image of a data set once: `sweep data check`.
 
 use std::path::Path;
 
 use dml::data::{
     Inspection, Source, Spread,
     listing::{Listing, Part, Role},
-    omniglot,
 };
 use schema::{Dataset, Event, Half, InspectWork, Inspected, InspectedHalf, InspectedImage};
 
-use crate::{Emit, Failed, assemble, prepare::with_progress};
+use crate::{Failed, Emit, prepare::with_progress};
 
-/// Decodes every image and tells what they are like.
+/// Decodes every image and returns their properties.
 ///
 /// # Errors
-/// If the data set is not there, or its lists make no sense.
+/// If the data set is not there, or its table is inconsistent.
 pub(crate) fn inspect(work: &InspectWork, emit: Emit) -> Result<Inspected, Failed> {
     emit(Event::Started { from: 0 });
     let listing = listing(&work.dataset, &work.source)?;
     let found = with_progress(emit, |progress| Inspection::of(&listing, progress));
-    let image = |place: usize| image(&listing, place, &work.source);
+    let image = |index: usize| image(&listing, index, &work.source);
     let images = listing
         .halves()
         .into_iter()
@@ -34,9 +33,9 @@ pub(crate) fn inspect(work: &InspectWork, emit: Emit) -> Result<Inspected, Faile
             .into_iter()
             .map(|(format, count)| (format.to_owned(), count))
             .collect(),
-        grey: found.grey,
-        widths: found.widths.map(numbers),
-        heights: found.heights.map(numbers),
+        grey: found.gray,
+        widths: found.widths.map(bounds),
+        heights: found.heights.map(bounds),
         boxes: images.filter(|image| image.bounding_box.is_some()).count() as u64,
         outside: found.outside.into_iter().map(image).collect(),
         corrupt: found
@@ -52,14 +51,13 @@ pub(crate) fn inspect(work: &InspectWork, emit: Emit) -> Result<Inspected, Faile
     })
 }
 
-/// The files of a data set.
+/// Returns the files of a data set.
 ///
 /// # Errors
-/// If there are none, or its lists make no sense.
+/// If it has none, or its table is inconsistent.
 pub(crate) fn listing(dataset: &Dataset, source: &Path) -> Result<Listing, Failed> {
-    match assemble::source(dataset, Some(source))? {
+    match Source::open(dataset, Some(source))? {
         Source::Files { listing, .. } => Ok(listing),
-        Source::Omniglot { root } => Ok(omniglot::listing(&root)?),
         Source::Glyphs(_) => Err(Failed::recipe(
             "glyphs are drawn by the program, they have no files",
         )),
@@ -67,31 +65,29 @@ pub(crate) fn listing(dataset: &Dataset, source: &Path) -> Result<Listing, Faile
 }
 
 fn half(half: Half, part: &Part) -> InspectedHalf {
-    let counted = |which: fn(Role) -> bool| {
-        part.images.iter().filter(|image| which(image.role)).count() as u64
-    };
     let apart = part.images.iter().any(|image| image.role != Role::Both);
     let sizes = Spread::of(part.sizes().into_iter().map(u64::from));
     InspectedHalf {
         half,
         classes: part.classes.len() as u64,
         images: part.images.len() as u64,
-        per_class: sizes.map_or([0; 3], numbers),
-        queries_and_gallery: apart.then(|| [counted(Role::is_query), counted(Role::is_reference)]),
+        per_class: sizes.map_or([0; 3], bounds),
+        queries_and_gallery: apart
+            .then(|| [part.count(Role::is_query), part.count(Role::is_reference)]),
     }
 }
 
-fn numbers(spread: Spread) -> [u64; 3] {
+fn bounds(spread: Spread) -> [u64; 3] {
     [spread.least, spread.median, spread.greatest]
 }
 
-fn image(listing: &Listing, place: usize, source: &Path) -> InspectedImage {
+fn image(listing: &Listing, index: usize, source: &Path) -> InspectedImage {
     let training = listing.training.images.len();
-    let (half, part, place) = match place.checked_sub(training) {
-        None => (Half::Train, &listing.training, place),
-        Some(place) => (Half::Test, &listing.test, place),
+    let (half, part, index) = match index.checked_sub(training) {
+        None => (Half::Train, &listing.training, index),
+        Some(index) => (Half::Test, &listing.test, index),
     };
-    let image = &part.images[place];
+    let image = &part.images[index];
     let path = image.path.strip_prefix(source).unwrap_or(&image.path);
     InspectedImage {
         half,

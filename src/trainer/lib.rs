@@ -10,11 +10,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod assemble;
+mod batches;
 mod checkpoint;
 mod device;
 mod evaluate;
 mod failed;
-mod feed;
 mod files;
 mod inspect;
 mod measure;

@@ -1,13 +1,16 @@
-//! Draws a test image and those nearest to it: in green frames those of its class, in red ones the others.
+//! Draws a test image and its nearest neighbors, in green frames if they are of its class and in red ones if not.
 
 use dml::{
-    data::{Colour, PreparedData, Region, listing::Role},
+    data::{Color, PreparedData, Region, listing::Role},
     eval::{Comparison, EvalResources, LabeledEmbeddings, RetrievalTask, nearest},
 };
 use image::{Rgb, RgbImage, imageops};
 use schema::{Drawn, Event, NeighboursWork};
 
-use crate::{Emit, End, Failed, Stop, evaluate, files, score, split};
+use crate::{
+    End, Failed, Emit, Stop, evaluate, files, score,
+    split::{self, Images},
+};
 
 /// Pixels a side that an image is enlarged to, at least.
 const SIDE: u32 = 96;
@@ -18,14 +21,14 @@ const GAP: u32 = 8;
 const IN_LINE: u32 = 10;
 
 const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
-const GREY: Rgb<u8> = Rgb([90, 90, 90]);
+const GRAY: Rgb<u8> = Rgb([90, 90, 90]);
 const GREEN: Rgb<u8> = Rgb([0, 158, 60]);
 const RED: Rgb<u8> = Rgb([214, 39, 40]);
 
-/// Draws the picture that the work asks for.
+/// Draws the picture.
 ///
 /// # Errors
-/// If there is no such image, the network cannot be used or the picture not be written.
+/// If there is no such image, the network cannot be used or the picture cannot be written.
 pub(crate) fn neighbours(
     work: &NeighboursWork,
     device: tch::Device,
@@ -60,12 +63,16 @@ pub(crate) fn neighbours(
         work.count as usize,
         EvalResources::on(device),
     )?;
-    let is_right = |&image: &usize| images.labels[image] == images.labels[query];
-    let picture = draw(&data, &images.places, query, &found, is_right)?;
-    files::write_png(&picture, &work.into)?;
-    let correct = found.iter().filter(|image| is_right(image)).count() as u32;
+    let drawing = Drawing {
+        data: &data,
+        images: &images,
+        query,
+        found: &found,
+    };
+    files::write_png(&drawing.draw()?, &work.into)?;
+    let right = found.iter().filter(|&&image| drawing.is_right(image));
     Ok(End::Finished(Drawn {
-        correct,
+        correct: right.count() as u32,
         count: found.len() as u32,
     }))
 }
@@ -79,10 +86,10 @@ fn no_query(image: usize, roles: &[Role]) -> String {
     let hint = next
         .map(|next| format!("; image {next} is a query"))
         .unwrap_or_default();
-    format!("test image {image} is in the gallery only, nothing is searched for with it{hint}")
+    format!("test image {image} is a gallery image and no query{hint}")
 }
 
-/// The nearest to one image of those that can be found, which it is not itself.
+/// Returns the references nearest to one image, except itself.
 fn of_one(
     query: usize,
     images: &LabeledEmbeddings,
@@ -96,7 +103,7 @@ fn of_one(
     let itself = [searched
         .binary_search(&query)
         .ok()
-        .map(|place| place as u32)];
+        .map(|index| index as u32)];
     let (one, gallery) = (images.select(&[query]), images.select(&searched));
     let search = RetrievalTask::Overlapping {
         queries: &one,
@@ -107,79 +114,76 @@ fn of_one(
     Ok(found
         .of(0)
         .iter()
-        .map(|&place| searched[place as usize])
+        .map(|&index| searched[index as usize])
         .collect())
 }
 
-fn draw(
-    data: &PreparedData,
-    places: &[i64],
+/// What is drawn.
+struct Drawing<'a> {
+    data: &'a PreparedData,
+    /// The test images among all images of the data set.
+    images: &'a Images,
+    /// The query, a test image.
     query: usize,
-    found: &[usize],
-    is_right: impl Fn(&usize) -> bool,
-) -> Result<RgbImage, Failed> {
-    let side = data.images.stored().size.short_side() as u32;
-    let factor = SIDE.div_ceil(side);
-    let cell = side * factor + 2 * FRAME + GAP;
-    let lines = (found.len() as u32).div_ceil(IN_LINE).max(1);
-    let columns = (found.len() as u32).min(IN_LINE) + 1;
-    // The query has a column of its own, with a wider gap beside it.
-    let mut picture = RgbImage::from_pixel(GAP + columns * cell + GAP, GAP + lines * cell, WHITE);
-    place(
-        &mut picture,
-        &framed(data, places[query], factor, GREY)?,
-        GAP,
-        GAP,
-    );
-    for (number, image) in (0u32..).zip(found) {
-        let colour = if is_right(image) { GREEN } else { RED };
-        let (x, y) = (
-            2 * GAP + (1 + number % IN_LINE) * cell,
-            GAP + number / IN_LINE * cell,
-        );
-        place(
-            &mut picture,
-            &framed(data, places[*image], factor, colour)?,
-            x,
-            y,
-        );
+    /// Its neighbors, test images, nearest first.
+    found: &'a [usize],
+}
+
+impl Drawing<'_> {
+    fn is_right(&self, image: usize) -> bool {
+        self.images.labels[image] == self.images.labels[self.query]
     }
-    Ok(picture)
-}
 
-fn place(picture: &mut RgbImage, part: &RgbImage, x: u32, y: u32) {
-    imageops::replace(picture, part, i64::from(x), i64::from(y));
-}
+    fn side(&self) -> u32 {
+        self.data.images.stored().size.short_side()
+    }
 
-/// The square in the middle of a stored image, enlarged.
-fn framed(
-    data: &PreparedData,
-    place: i64,
-    factor: u32,
-    colour: Rgb<u8>,
-) -> Result<RgbImage, Failed> {
-    let (place, side) = (place as usize, data.images.stored().size.short_side());
-    let [width, height] = data.images.sides(place);
-    let middle = Region {
-        left: (width - side) / 2,
-        top: (height - side) / 2,
-        width: side,
-        height: side,
-    };
-    let square = data.images.part(place, middle)?;
-    let (side, pixels) = (side as u32, square.in_colour(Colour::Rgb).pixels);
-    let image = RgbImage::from_raw(side, side, pixels).expect("three bytes for each pixel");
-    let enlarged = imageops::resize(
-        &image,
-        side * factor,
-        side * factor,
-        imageops::FilterType::Nearest,
-    );
-    let mut framed = RgbImage::from_pixel(
-        enlarged.width() + 2 * FRAME,
-        enlarged.height() + 2 * FRAME,
-        colour,
-    );
-    imageops::replace(&mut framed, &enlarged, i64::from(FRAME), i64::from(FRAME));
-    Ok(framed)
+    /// The factor by which images are enlarged.
+    fn factor(&self) -> u32 {
+        SIDE.div_ceil(self.side())
+    }
+
+    fn draw(&self) -> Result<RgbImage, Failed> {
+        let cell = self.side() * self.factor() + 2 * FRAME + GAP;
+        let count = self.found.len() as u32;
+        let lines = count.div_ceil(IN_LINE).max(1);
+        let columns = count.min(IN_LINE) + 1;
+        // The query has a column of its own, with a wider gap beside it.
+        let width = GAP + columns * cell + GAP;
+        let height = GAP + lines * cell;
+        let mut picture = RgbImage::from_pixel(width, height, WHITE);
+        let query = self.framed(self.query, GRAY)?;
+        imageops::replace(&mut picture, &query, GAP.into(), GAP.into());
+        for (number, &image) in (0u32..).zip(self.found) {
+            let color = if self.is_right(image) { GREEN } else { RED };
+            let x = 2 * GAP + (1 + number % IN_LINE) * cell;
+            let y = GAP + number / IN_LINE * cell;
+            let framed = self.framed(image, color)?;
+            imageops::replace(&mut picture, &framed, x.into(), y.into());
+        }
+        Ok(picture)
+    }
+
+    /// Returns the square in the middle of a test image, enlarged and in a frame.
+    fn framed(&self, image: usize, color: Rgb<u8>) -> Result<RgbImage, Failed> {
+        let index = self.images.indices[image] as usize;
+        let side = self.side() as usize;
+        let [width, height] = self.data.images.sides(index);
+        let middle = Region {
+            left: (width - side) / 2,
+            top: (height - side) / 2,
+            width: side,
+            height: side,
+        };
+        let square = self.data.images.part(index, middle)?;
+        let pixels = square.in_color(Color::Rgb).pixels;
+        let square = RgbImage::from_raw(self.side(), self.side(), pixels)
+            .expect("three bytes for each pixel");
+        let side = self.side() * self.factor();
+        let enlarged = imageops::resize(&square, side, side, imageops::FilterType::Nearest);
+        let outer = side + 2 * FRAME;
+        let mut framed = RgbImage::from_pixel(outer, outer, color);
+        imageops::replace(&mut framed, &enlarged, FRAME.into(), FRAME.into());
+        Ok(framed)
+    }
 }

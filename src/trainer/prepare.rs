@@ -1,41 +1,28 @@
-//! Makes data ready, once for all runs: unpacks what a user downloaded, decodes and resizes it.
+//! Adds data sets and prepares them, once for all runs.
 
-use std::{path::Path, sync::Mutex};
+use std::sync::Mutex;
 
 use dml::data::{
-    self, Preparation, PreparedData, Source, StoredImages, Summary,
+    self, Preparation, PreparedData, Source, Summary,
     adding::{self, Added, Folders, Request},
-    omniglot,
-    readers::Reader,
 };
-use schema::{Dataset, Event, ImportWork, Imported, PrepareWork, Prepared, Registration};
+use schema::{Event, Files, ImportWork, Imported, PrepareWork, Prepared, Registration};
 
-use crate::{Emit, Failed, Throttle, assemble, files, process::log};
+use crate::{Failed, Emit, Throttle, files, process::log};
 
-/// Unpacks and verifies what a user downloaded.
+/// Adds a data set that a user downloaded, and writes what was found.
 ///
 /// # Errors
-/// If it is not what it should be, or the disk does not take it.
+/// If the files are not those of the data set, or the disk does not take them.
 pub(crate) fn import(work: &ImportWork, emit: Emit) -> Result<Imported, Failed> {
     emit(Event::Started { from: 0 });
-    let images = match (&work.dataset, assemble::reader(&work.dataset)) {
-        (Dataset::Omniglot, _) => with_progress(emit, |progress| {
-            omniglot::import(&work.from, &work.into, progress)
-        })?,
-        (_, Some(reader)) => register(work, reader, emit)?,
-        (_, None) => {
-            return Err(Failed::recipe(
-                "glyphs are drawn by the program, there is nothing to import",
-            ));
-        }
-    };
-    Ok(Imported { images })
-}
-
-/// Takes a data set in and writes down what was found.
-fn register(work: &ImportWork, reader: Reader, emit: Emit) -> Result<u64, Failed> {
+    if work.dataset.files() == Files::Drawn {
+        return Err(Failed::recipe(
+            "glyphs are drawn by the program, there is nothing to import",
+        ));
+    }
     let request = Request {
-        reader,
+        dataset: work.dataset.clone(),
         from: &work.from,
         into: &work.into,
         folders: if work.copy {
@@ -48,7 +35,9 @@ fn register(work: &ImportWork, reader: Reader, emit: Emit) -> Result<u64, Failed
     let added = with_progress(emit, |progress| adding::add(&request, progress))?;
     let registration = registration(added);
     files::write_json(&registration, &work.into.join(Registration::FILE))?;
-    Ok(registration.training_images + registration.test_images)
+    Ok(Imported {
+        images: registration.training_images + registration.test_images,
+    })
 }
 
 fn registration(added: Added) -> Registration {
@@ -72,23 +61,22 @@ fn registration(added: Added) -> Registration {
         test_images: counts.test_images,
         queries: counts.queries,
         references: counts.references,
-        lone_test_classes: listing.test.lone_classes().len() as u32,
+        test_classes_without_positive: listing.test.classes_without_positive().len() as u32,
         differences,
     }
 }
 
-/// Decodes and resizes a data set. What is already there and whole is kept.
+/// Decodes and resizes a data set. An intact result of the same work is kept.
 ///
 /// # Errors
-/// If the data set is not what it should be, or the disk does not take the result.
+/// If the files are not those of the data set, or the disk does not take the result.
 pub(crate) fn prepare(work: &PrepareWork, emit: Emit) -> Result<Prepared, Failed> {
     emit(Event::Started { from: 0 });
-    let source = assemble::source(&work.dataset, work.source.as_deref())?;
-    let stored = assemble::stored(&work.images);
-    if let Some(there) = already_there(&work.into, &source, &stored) {
-        return Ok(prepared(there));
+    if let Some(counts) = already_there(work) {
+        return Ok(prepared(counts));
     }
-    let preparation = Preparation::new(&source, stored, assemble::cache(work.cache), &work.into)?;
+    let source = Source::open(&work.dataset, work.source.as_deref())?;
+    let preparation = Preparation::new(&source, work.images, work.cache, &work.into)?;
     let text = preparation.estimate();
     log(&text);
     emit(Event::Remark { text });
@@ -96,18 +84,18 @@ pub(crate) fn prepare(work: &PrepareWork, emit: Emit) -> Result<Prepared, Failed
     Ok(prepared(counts))
 }
 
-fn already_there(folder: &Path, source: &Source, stored: &StoredImages) -> Option<Summary> {
+/// Returns the counts of a finished preparation.
+fn already_there(work: &PrepareWork) -> Option<Summary> {
+    let folder = &work.into;
     if !folder.join("index.json").exists() {
         return None;
     }
     match PreparedData::open(folder) {
-        Ok(data) if data.source == source.title() && data.images.stored() == stored => {
-            Some(data.counts())
-        }
+        Ok(data) if data.is_of(&work.dataset, &work.images) => Some(data.counts()),
         Ok(_) => {
+            let folder = folder.display();
             log(&format!(
-                "`{}` holds another data set; it is prepared again",
-                folder.display()
+                "`{folder}` holds another data set; it is prepared again"
             ));
             None
         }

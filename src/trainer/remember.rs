@@ -9,7 +9,7 @@ use dml::{
 use schema::{Event, Memory, MemoryInit};
 use tch::{Tensor, no_grad};
 
-use crate::{Emit, Failed, feed::Feed, split::Images};
+use crate::{Failed, Emit, batches::BatchSource, split::Images};
 
 /// Steps between two words about the memory.
 const EVERY: u64 = 100;
@@ -22,7 +22,7 @@ pub(crate) fn fill(
     memory: Option<&Memory>,
     objective: &mut Objective,
     network: &Network,
-    feed: &Feed,
+    batches: &BatchSource,
     split: &Images,
     batch: u64,
     size: usize,
@@ -37,7 +37,7 @@ pub(crate) fn fill(
     let Some(memory) = objective.memory.as_mut().filter(|_| wanted) else {
         return Ok(());
     };
-    let mut all: Vec<i64> = (0..split.places.len() as i64).collect();
+    let mut all: Vec<i64> = (0..split.indices.len() as i64).collect();
     let count = all.len().min(memory.size() as usize);
     let chosen = Draws::new(objective.seed, Purpose::Filling, 0, 0).choose(&mut all, count);
     for portion in chosen.chunks(size.max(1)) {
@@ -47,9 +47,9 @@ pub(crate) fn fill(
                 .map(|&image| values[image as usize])
                 .collect::<Vec<_>>()
         };
-        let images = feed.images(&of(&split.places))?;
+        let images = batches.images(&of(&split.indices))?;
         let embeddings = no_grad(|| network.forward(&images, false));
-        let labels = Tensor::from_slice(&of(&split.labels)).to_device(feed.device());
+        let labels = Tensor::from_slice(&of(&split.labels)).to_device(batches.device());
         let _ = memory.enqueue(&Arrivals {
             embeddings: &embeddings,
             labels: &labels,

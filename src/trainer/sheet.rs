@@ -1,7 +1,7 @@
-//! Draws some images of some classes, a class a row with its name: `sweep data show`.
+//! Draws images of some classes, one row per class: `sweep data show`.
 
 use dml::data::{
-    Colour, decode,
+    Color, decode,
     listing::{Image, Part, Role},
 };
 use font8x8::UnicodeFonts;
@@ -15,7 +15,7 @@ const SIDE: u32 = 96;
 /// Pixels of a frame, and between images.
 const FRAME: u32 = 2;
 const GAP: u32 = 6;
-/// A letter is eight pixels a side, and so many of them fit on a line of a name.
+/// Pixels a side of a letter, and letters on a line of a name.
 const LETTER: u32 = 8;
 const LETTERS: usize = 24;
 
@@ -24,8 +24,8 @@ const BLACK: Rgb<u8> = Rgb([0, 0, 0]);
 const RED: Rgb<u8> = Rgb([214, 39, 40]);
 const BLUE: Rgb<u8> = Rgb([0, 90, 200]);
 
-/// Draws the sheet that the work asks for. Queries have blue frames, where they are told from a gallery; what cannot
-/// be decoded is a red cross.
+/// Draws the sheet. Queries have blue frames if there is a gallery. An image that cannot be decoded is a red
+/// cross.
 ///
 /// # Errors
 /// If the data set is not there, or the picture cannot be written.
@@ -37,7 +37,8 @@ pub(crate) fn sheet(work: &SheetWork, emit: Emit) -> Result<SheetDrawn, Failed> 
         Half::Test => &listing.test,
     };
     let rows = rows(part, work.classes as usize, work.per_class as usize);
-    let (mut corrupt, mut images) = (Vec::new(), 0);
+    let mut corrupt = Vec::new();
+    let mut images = 0;
     let picture = with_progress(emit, |progress| {
         let total = rows.iter().map(|(_, row)| row.len() as u64).sum();
         draw(&rows, &mut |image| {
@@ -57,7 +58,7 @@ pub(crate) fn sheet(work: &SheetWork, emit: Emit) -> Result<SheetDrawn, Failed> 
     })
 }
 
-/// The chosen classes, each with its name and the chosen images of it.
+/// Returns the chosen classes, each with its name and the chosen images of it.
 fn rows(part: &Part, classes: usize, per_class: usize) -> Vec<(String, Vec<&Image>)> {
     let mut of_classes: Vec<Vec<&Image>> = vec![Vec::new(); part.classes.len()];
     part.images
@@ -75,14 +76,15 @@ fn rows(part: &Part, classes: usize, per_class: usize) -> Vec<(String, Vec<&Imag
     spread(part.classes.len(), classes).map(row).collect()
 }
 
-/// So many of `total` places, evenly spread; all if there are fewer.
+/// Returns `wanted` of `total` indices, evenly spread; all if there are fewer.
 fn spread(total: usize, wanted: usize) -> impl Iterator<Item = usize> {
     let count = total.min(wanted);
-    (0..count).map(move |place| place * total / count)
+    (0..count).map(move |index| index * total / count)
 }
 
 fn draw(rows: &[(String, Vec<&Image>)], cell: &mut impl FnMut(&Image) -> RgbImage) -> RgbImage {
-    let (step, left) = (SIDE + 2 * FRAME + GAP, 2 * GAP + LETTERS as u32 * LETTER);
+    let step = SIDE + 2 * FRAME + GAP;
+    let left = 2 * GAP + LETTERS as u32 * LETTER;
     let columns = rows
         .iter()
         .map(|(_, images)| images.len() as u32)
@@ -94,16 +96,16 @@ fn draw(rows: &[(String, Vec<&Image>)], cell: &mut impl FnMut(&Image) -> RgbImag
         let top = GAP + row * step;
         write(&mut sheet, name, GAP, top + FRAME);
         for (column, image) in (0..).zip(images) {
-            let place = [left + column * step, top].map(i64::from);
-            imageops::replace(&mut sheet, &cell(image), place[0], place[1]);
+            let x = left + column * step;
+            imageops::replace(&mut sheet, &cell(image), x.into(), top.into());
         }
     }
     sheet
 }
 
-/// An image in a frame, as large as fits.
+/// Returns an image in a frame, as large as fits.
 fn cell(image: &Image) -> Result<RgbImage, dml::data::DataError> {
-    let decoded = decode(&image.path, Colour::Rgb)?;
+    let decoded = decode(&image.path, Color::Rgb)?;
     let (width, height) = (decoded.width as u32, decoded.height as u32);
     let pixels =
         RgbImage::from_raw(width, height, decoded.pixels).expect("three bytes for each pixel");
@@ -130,8 +132,8 @@ fn cell(image: &Image) -> Result<RgbImage, dml::data::DataError> {
     Ok(cell)
 }
 
-fn framed(colour: Rgb<u8>) -> RgbImage {
-    let mut cell = RgbImage::from_pixel(SIDE + 2 * FRAME, SIDE + 2 * FRAME, colour);
+fn framed(color: Rgb<u8>) -> RgbImage {
+    let mut cell = RgbImage::from_pixel(SIDE + 2 * FRAME, SIDE + 2 * FRAME, color);
     imageops::replace(
         &mut cell,
         &RgbImage::from_pixel(SIDE, SIDE, WHITE),
@@ -141,13 +143,13 @@ fn framed(colour: Rgb<u8>) -> RgbImage {
     cell
 }
 
-/// Stands for an image that cannot be decoded.
+/// Returns the cell of an image that cannot be decoded.
 fn crossed() -> RgbImage {
     let mut cell = framed(RED);
-    for place in FRAME..SIDE + FRAME {
-        for beside in [place, place + 1] {
-            cell.put_pixel(beside, place, RED);
-            cell.put_pixel(beside, SIDE + 2 * FRAME - 1 - place, RED);
+    for y in FRAME..SIDE + FRAME {
+        for x in [y, y + 1] {
+            cell.put_pixel(x, y, RED);
+            cell.put_pixel(x, SIDE + 2 * FRAME - 1 - y, RED);
         }
     }
     cell
@@ -223,13 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stays_in_its_place_whatever_it_is() {
+    fn a_name_of_any_length_stays_in_its_area() {
         let mut sheet = RgbImage::from_pixel(300, 200, WHITE);
         write(&mut sheet, &"Ä 鳥 long".repeat(100), GAP, 10);
         let ink = |x: u32, y: u32| *sheet.get_pixel(x, y) == BLACK;
         let inside = |x: u32, y: u32| (GAP..GAP + 192).contains(&x) && (10..10 + SIDE).contains(&y);
-        let places = || (0..300).flat_map(|x| (0..200).map(move |y| (x, y)));
-        assert!(places().all(|(x, y)| !ink(x, y) || inside(x, y)));
-        assert!(places().filter(|&(x, y)| ink(x, y)).count() > 500);
+        let pixels = || (0..300).flat_map(|x| (0..200).map(move |y| (x, y)));
+        assert!(pixels().all(|(x, y)| !ink(x, y) || inside(x, y)));
+        assert!(pixels().filter(|&(x, y)| ink(x, y)).count() > 500);
     }
 }

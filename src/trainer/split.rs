@@ -1,6 +1,6 @@
-//! What a recipe sees of a prepared data set: which images it trains on, validates on and is tested on.
+//! The images of a prepared data set that a recipe trains on, validates on and is tested on.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use dml::data::{self, PreparedData};
 use schema::{Labels, Recipe};
@@ -10,22 +10,18 @@ use crate::{Failed, assemble};
 /// Some images and their classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Images {
-    /// Where they are among all images of the data set.
-    pub(crate) places: Vec<i64>,
+    /// Their indices among all images of the data set.
+    pub(crate) indices: Vec<i64>,
     /// The class of each, numbered from 0 without gaps.
     pub(crate) labels: Vec<i64>,
 }
 
 impl Images {
-    /// The super-class of each, if the training classes that these are images of have any.
+    /// Returns the super-class of each, if the training classes have any.
     pub(crate) fn super_classes(&self, data: &PreparedData) -> Option<Vec<i64>> {
         let of_classes = assemble::super_classes(&data.training_classes)?;
-        Some(
-            self.places
-                .iter()
-                .map(|&place| of_classes[data.training_labels[place as usize] as usize])
-                .collect(),
-        )
+        let of_image = |&index: &i64| of_classes[data.training_labels[index as usize] as usize];
+        Some(self.indices.iter().map(of_image).collect())
     }
 }
 
@@ -33,42 +29,38 @@ impl Images {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Split {
     pub(crate) training: Images,
-    /// Those of the fold's classes, if there is a fold.
+    /// The images of the fold's classes, if there is a fold.
     pub(crate) validation: Option<Images>,
 }
 
-/// Opens the prepared data set that the recipe asks for.
+/// Opens the prepared data set of a recipe.
 ///
 /// # Errors
 /// If it is not there, is damaged or is another one.
 pub(crate) fn open(recipe: &Recipe, folder: &Path) -> Result<PreparedData, Failed> {
     let data = PreparedData::open(folder)?;
-    let wanted = assemble::stored(&recipe.images);
-    if data.source != recipe.dataset.title() || *data.images.stored() != wanted {
-        return Err(Failed::data(format!(
-            "`{}` holds {} with {:?}, not {} with {wanted:?}",
-            folder.display(),
-            data.source,
-            data.images.stored(),
-            recipe.dataset.title(),
-        )));
+    if data.is_of(&recipe.dataset, &recipe.images) {
+        return Ok(data);
     }
-    Ok(data)
+    let folder = folder.display();
+    Err(Failed::data(format!(
+        "`{folder}` was prepared from another data set or in another way; remove it"
+    )))
 }
 
-/// The test images.
+/// Returns the test images.
 pub(crate) fn test(data: &PreparedData) -> Images {
     Images {
-        places: data.test().map(|place| place as i64).collect(),
+        indices: data.test().map(|index| index as i64).collect(),
         labels: data.test_labels.clone(),
     }
 }
 
 impl Split {
-    /// Splits the images of the training classes as the recipe says.
+    /// Splits the images of the training classes by the fold of the recipe.
     ///
     /// # Errors
-    /// If there is no such fold, or it holds out nothing.
+    /// If there is no such fold, or it holds out no class.
     pub(crate) fn new(recipe: &Recipe, labels: &[i64]) -> Result<Split, Failed> {
         let held_out = held_out(recipe, labels)?;
         let training = select(labels, |class| !held_out.contains(&class));
@@ -103,18 +95,22 @@ fn held_out(recipe: &Recipe, labels: &[i64]) -> Result<std::ops::Range<i64>, Fai
     Ok(held_out.start.into()..held_out.end.into())
 }
 
-/// The images of some classes, which are numbered anew.
-fn select(labels: &[i64], of: impl Fn(i64) -> bool) -> Images {
-    let (mut images, mut classes) = (Images::default(), std::collections::BTreeMap::new());
-    for (place, &class) in (0..).zip(labels).filter(|(_, class)| of(**class)) {
+/// Returns the images of the selected classes, which are numbered from 0 again.
+fn select(labels: &[i64], is_selected: impl Fn(i64) -> bool) -> Images {
+    let mut images = Images::default();
+    let mut classes = BTreeMap::new();
+    for (index, &class) in (0..).zip(labels) {
+        if !is_selected(class) {
+            continue;
+        }
         let next = classes.len() as i64;
-        images.places.push(place);
+        images.indices.push(index);
         images.labels.push(*classes.entry(class).or_insert(next));
     }
     images
 }
 
-/// The images with the labels that the recipe trains on.
+/// Returns the images with the labels that the recipe trains on.
 fn relabelled(images: Images, recipe: &Recipe) -> Images {
     match recipe
         .training
@@ -163,14 +159,14 @@ mod tests {
         assert_eq!(
             split.training,
             Images {
-                places: vec![0, 1, 4, 5, 6, 7],
+                indices: vec![0, 1, 4, 5, 6, 7],
                 labels: vec![0, 0, 1, 1, 2, 2]
             }
         );
         assert_eq!(
             split.validation,
             Some(Images {
-                places: vec![2, 3],
+                indices: vec![2, 3],
                 labels: vec![0, 0]
             })
         );
@@ -179,7 +175,7 @@ mod tests {
             whole,
             Split {
                 training: Images {
-                    places: (0..8).collect(),
+                    indices: (0..8).collect(),
                     labels: labels.into()
                 },
                 validation: None

@@ -20,7 +20,7 @@ use dml::{
     },
 };
 use schema::{
-    Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Colour, Contrastive, Cut,
+    Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Color, Contrastive, Cut,
     Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fold, Glyphs,
     ImageSize, ImportWork, Imported, Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric,
     Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, Pretrained, ProxyAnchor,
@@ -173,7 +173,7 @@ fn counts(recipe: &Recipe) -> Prepared {
 pub(crate) fn squares(side: u32) -> StoredImages {
     StoredImages {
         size: ImageSize::Square(side),
-        colour: Colour::Grey,
+        color: Color::Gray,
         bounding_boxes: false,
     }
 }
@@ -946,7 +946,7 @@ fn a_users_own_folders_are_registered_and_prepared() {
         (
             found.training_classes,
             found.smallest_training_class,
-            found.lone_test_classes
+            found.test_classes_without_positive
         ),
         (1, 2, 1)
     );

@@ -26,11 +26,10 @@ use tch::Tensor;
 pub(crate) use probe::probe;
 
 use crate::{
-    Emit, End, Failed, Stop, Throttle, assemble,
+    End, Failed, Emit, Stop, Throttle, assemble,
+    batches::BatchSource,
     checkpoint::{self, Best, Progress, Snapshot},
-    evaluate,
-    feed::Feed,
-    files,
+    evaluate, files,
     optimizers::{Gradients, OptimizerStep, Optimizers},
     process::log,
     remember, schedule,
@@ -116,10 +115,10 @@ struct TrainContext<'a> {
     training: &'a Training,
     /// Identifies the checkpoints that this training may resume from.
     identity: String,
-    feed: Feed,
+    batches: BatchSource,
     split: Split,
     /// The indices of the training images among all images.
-    places: Arc<Vec<i64>>,
+    indices: Arc<Vec<i64>>,
     sampler: Arc<dyn Sampler>,
 }
 
@@ -147,8 +146,8 @@ impl TrainContext<'_> {
             work,
             training,
             identity: checkpoint::identity(&work.recipe, data, threads, device),
-            feed: Feed::new(&work.recipe, data, device)?.moved(data),
-            places: Arc::new(split.training.places.clone()),
+            batches: BatchSource::new(&work.recipe, data, device)?.on_device(data),
+            indices: Arc::new(split.training.indices.clone()),
             sampler: assemble::sampler(
                 &training.sampler,
                 &split.training.labels,
@@ -167,10 +166,10 @@ impl TrainContext<'_> {
             .iter()
             .map(|&image| self.split.training.labels[image as usize])
             .collect();
-        let images = self.feed.batch(number, &self.sampler, &self.places)?;
+        let images = self.batches.batch(number, &self.sampler, &self.indices)?;
         Ok((
             images,
-            Tensor::from_slice(&labels).to_device(self.feed.device()),
+            Tensor::from_slice(&labels).to_device(self.batches.device()),
             chosen,
         ))
     }
@@ -212,7 +211,7 @@ impl TrainState {
             context.work.recipe.seed,
         );
         let weights = context.work.weights.as_deref();
-        let mut network = assemble::network(&context.work.recipe, weights, context.feed.device())?;
+        let mut network = assemble::network(&context.work.recipe, weights, context.batches.device())?;
         let mut objective = assemble::objective(training, &network, labels, seed)?;
         let optimizers = Optimizers::new(training, &mut network, &mut objective)?;
         let images_of_a_step = context.sampler.batch(0).len() * training.accumulate as usize;
@@ -412,13 +411,13 @@ impl TrainState {
         batch: u64,
         size: usize,
     ) -> Result<(), Failed> {
-        let (objective, feed, split) =
-            (&mut self.objective, &context.feed, &context.split.training);
+        let (objective, batches, split) =
+            (&mut self.objective, &context.batches, &context.split.training);
         remember::fill(
             context.training.memory.as_ref(),
             objective,
             &self.network,
-            feed,
+            batches,
             split,
             batch,
             size,
@@ -440,7 +439,7 @@ impl TrainState {
             return Ok(None);
         };
         let metrics = measured(training.select);
-        let Some(scores) = evaluate::validate(&self.network, &context.feed, images, &metrics)?
+        let Some(scores) = evaluate::validate(&self.network, &context.batches, images, &metrics)?
         else {
             return Ok(Some(TrainingEnd::Broken(Breakdown::Diverged)));
         };

@@ -15,7 +15,7 @@ folds = 2
 [data]
 dataset = "in_shop"
 image_size = 16
-colour = "grey"
+color = "gray"
 
 [model]
 backbone = "conv4"
@@ -141,7 +141,7 @@ fn a_check_lists_unreadable_and_duplicate_images() {
         .assert_code(0)
         .assert_says("  train   12 images of 4 classes, 3 of each\n")
         .assert_says("  test    7 images of 2 classes, 3 to 4 of each, median 3; 3 queries, 4 in the gallery\n")
-        .assert_says("  files   19 PNG; 0 in colour, 19 grey\n  width   20 pixels\n")
+        .assert_says("  files   19 PNG; 0 in color, 19 gray\n  width   20 pixels\n")
         .assert_says("exactly the same: none\ncannot be read: none\n");
 
     let image = |item: u32, number: u32| {

@@ -1,105 +1,113 @@
-//! Takes what a user has, archives or folders, into a data set's own folder.
+//! Adds what a user downloaded, archives or folders, to a data set's own folder.
 //!
-//! That folder then holds `files`, with what was unpacked, copied or linked to, and `listing.csv`, the one table
-//! that says what there is: everything later reads this table and knows nothing of layouts. Both appear only when
-//! all of it was read, counted and found in order.
+//! That folder then holds `files`, with everything that was unpacked, copied or linked, and
+//! `listing.csv`, the table of images. Later steps read this table only and do not depend on layouts.
+//! Both appear only after all files are listed and their counts checked.
 
 use std::{
     fmt::Write,
-    fs, io,
+    fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
 use durable::{create_folder, sync_parent};
+use schema::{Counts, Dataset, Registration};
 
 use super::{
     DataError, Progress,
     archive::unpack,
-    listing::{Counts, Listing},
-    readers::{Found, Reader, manifest},
+    listing::Listing,
+    readers::{self, Found, manifest},
 };
-
-/// The table of a data set's images, in its own folder.
-pub const LISTING: &str = "listing.csv";
 
 const FILES: &str = "files";
 const INCOMPLETE: &str = ".incomplete";
 
-/// What is to be taken in.
+/// A data set to add.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// What it should be.
-    pub reader: Reader,
+    /// The data set.
+    pub dataset: Dataset,
     /// Archives (`.zip`, `.tar`, `.tar.gz`, `.tgz`), folders, and single files such as annotations.
     pub from: &'a [PathBuf],
     /// The data set's own folder. If it is among `from`, its files stay where they are.
     pub into: &'a Path,
-    /// What becomes of folders.
+    /// The treatment of folders.
     pub folders: Folders,
-    /// Whether other counts than the published ones are accepted.
+    /// True if counts may differ from the published ones.
     pub other_counts: bool,
 }
 
-/// What becomes of folders that are taken in.
+/// The treatment of folders that are added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folders {
-    /// They stay where they are and are linked to.
+    /// They are left in place and linked to.
     Link,
     /// They are copied.
     Copy,
 }
 
-/// A data set that was taken in.
+/// A data set that was added.
 #[derive(Debug)]
 pub struct Added {
-    /// The shape it had.
+    /// The layout of its files.
     pub layout: &'static str,
-    /// What there is.
+    /// Its images.
     pub listing: Listing,
-    /// How its counts differ from the published ones, one line each. Empty where they do not, or there are none.
+    /// Counts that differ from the published ones, one line each.
     pub differences: Vec<String>,
 }
 
-/// Takes a data set in. `progress` is told of bytes.
+/// Adds a data set. `progress` receives bytes.
 ///
 /// # Errors
-/// What is given is not what it should be, has other counts than the published ones, or does not fit on the disk.
+/// If the files are not those of the data set, their counts differ from the published ones, or they do
+/// not fit on the disk. Nothing new is left behind.
 pub fn add(request: &Request, progress: Progress) -> Result<Added, DataError> {
+    let is_new = !request.into.exists();
     create_folder(request.into)?;
+    let added = add_to_folder(request, progress);
+    if is_new && added.is_err() {
+        // A folder that is not empty stays.
+        let _ = fs::remove_dir(request.into);
+    }
+    added
+}
+
+fn add_to_folder(request: &Request, progress: Progress) -> Result<Added, DataError> {
     let into = request
         .into
         .canonicalize()
         .map_err(DataError::disk("open", request.into))?;
-    let in_place = request
-        .from
-        .iter()
-        .any(|path| path.canonicalize().is_ok_and(|path| path == into));
-    if in_place {
-        return register(request, request.reader.find(&into)?, &into, |_| Ok(()));
+    let is_into = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == into);
+    if request.from.iter().any(is_into) {
+        let found = readers::find(&request.dataset, &into)?;
+        return register(request, found, &into, |_| Ok(()));
     }
     let staging = Staging::create(into.join(INCOMPLETE))?;
     let files = staging.0.join(FILES);
     gather(request, &files, progress)?;
-    let found = request.reader.find(&files)?;
+    let found = readers::find(&request.dataset, &files)?;
     register(request, found, &staging.0, |into| {
-        let place = into.join(FILES);
-        if place.exists() {
-            fs::rename(&place, staging.0.join("replaced"))
-                .map_err(DataError::disk("replace", &place))?;
+        let target = into.join(FILES);
+        if target.exists() {
+            fs::rename(&target, staging.0.join("replaced"))
+                .map_err(DataError::disk("replace", &target))?;
         }
-        fs::rename(&files, &place).map_err(DataError::disk("create", &place))
+        fs::rename(&files, &target).map_err(DataError::disk("create", &target))
     })
 }
 
-/// Writes the table once the counts are accepted and `publish` has put the files in their place.
-/// Paths below `root` are relative in it.
+/// Checks the counts, calls `publish`, which moves the files into the data set's own folder, and writes
+/// the table. Paths below `root` are relative in it.
 fn register(
     request: &Request,
     found: Found,
     root: &Path,
     publish: impl FnOnce(&Path) -> Result<(), DataError>,
 ) -> Result<Added, DataError> {
-    let differences = differences(request.reader.published(), found.listing.counts());
+    let differences = differences(request.dataset.facts().counts, found.listing.counts());
     if !differences.is_empty() && !request.other_counts {
         return Err(DataError::unreadable(
             &found.root,
@@ -107,7 +115,7 @@ fn register(
         ));
     }
     publish(request.into)?;
-    let path = request.into.join(LISTING);
+    let path = request.into.join(Registration::LISTING);
     manifest::write(&found.listing, root, &path)?;
     sync_parent(&path)?;
     Ok(Added {
@@ -117,7 +125,7 @@ fn register(
     })
 }
 
-/// How much of each there is and how much there should be, where these differ.
+/// Returns a line for each count that differs from the published one.
 fn differences(published: Option<Counts>, found: Counts) -> Vec<String> {
     let Some(expected) = published else {
         return Vec::new();
@@ -144,13 +152,10 @@ fn gather(request: &Request, files: &Path, progress: Progress) -> Result<(), Dat
     create_folder(files)?;
     let mut total = 0;
     for path in request.from {
-        let metadata =
-            fs::metadata(path).map_err(|_| DataError::missing(path, "a file or folder to add"))?;
-        total += if metadata.is_file() {
-            metadata.len()
-        } else {
-            0
-        };
+        if !path.exists() {
+            return Err(DataError::missing(path, "a file or folder to add"));
+        }
+        total += file_bytes(path);
     }
     let mut done = 0;
     for path in request.from {
@@ -159,16 +164,18 @@ fn gather(request: &Request, files: &Path, progress: Progress) -> Result<(), Dat
         } else {
             take(path, &files.join(name_of(path)?), request.folders)?;
         }
-        done += fs::metadata(path).map_or(0, |metadata| {
-            if metadata.is_file() {
-                metadata.len()
-            } else {
-                0
-            }
-        });
+        done += file_bytes(path);
         progress(done, total);
     }
     Ok(())
+}
+
+/// Returns the size of a file, and 0 for a folder.
+fn file_bytes(path: &Path) -> u64 {
+    let metadata = fs::metadata(path).ok();
+    metadata
+        .filter(fs::Metadata::is_file)
+        .map_or(0, |metadata| metadata.len())
 }
 
 fn is_archive(path: &Path) -> bool {
@@ -182,7 +189,7 @@ fn is_archive(path: &Path) -> bool {
             .any(|ending| name.ends_with(ending))
 }
 
-/// The name that a file or folder itself has, also if it was given as `.` or through `..`.
+/// Returns the name of a file or folder, also if it was given as `.` or `..`.
 fn name_of(path: &Path) -> Result<std::ffi::OsString, DataError> {
     let named = match path.file_name() {
         Some(name) => Some(name.to_owned()),
@@ -196,9 +203,9 @@ fn name_of(path: &Path) -> Result<std::ffi::OsString, DataError> {
     })
 }
 
-/// Takes one folder or file in.
-fn take(path: &Path, place: &Path, folders: Folders) -> Result<(), DataError> {
-    if place.exists() {
+/// Links or copies one folder or file to `target`.
+fn take(path: &Path, target: &Path, folders: Folders) -> Result<(), DataError> {
+    if target.exists() {
         return Err(DataError::unreadable(
             path,
             "something else of this name was given before",
@@ -206,41 +213,31 @@ fn take(path: &Path, place: &Path, folders: Folders) -> Result<(), DataError> {
     }
     match folders {
         Folders::Link if path.is_dir() => {
-            let target = path
+            let original = path
                 .canonicalize()
                 .map_err(|error| DataError::unreadable(path, error))?;
-            link(&target, place).map_err(DataError::disk("create", place))
+            symlink(original, target).map_err(DataError::disk("create", target))
         }
-        _ => copy(path, place),
+        Folders::Link | Folders::Copy => copy(path, target),
     }
 }
 
-#[cfg(unix)]
-fn link(target: &Path, place: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(target, place)
-}
-
-#[cfg(windows)]
-fn link(target: &Path, place: &Path) -> io::Result<()> {
-    std::os::windows::fs::symlink_dir(target, place)
-}
-
-fn copy(path: &Path, place: &Path) -> Result<(), DataError> {
+fn copy(path: &Path, target: &Path) -> Result<(), DataError> {
     if !path.is_dir() {
-        return fs::copy(path, place)
+        return fs::copy(path, target)
             .map(|_| ())
-            .map_err(DataError::disk("write", place));
+            .map_err(DataError::disk("write", target));
     }
-    create_folder(place)?;
+    create_folder(target)?;
     for entry in fs::read_dir(path).map_err(|error| DataError::unreadable(path, error))? {
         let entry = entry.map_err(|error| DataError::unreadable(path, error))?;
-        copy(&entry.path(), &place.join(entry.file_name()))?;
+        copy(&entry.path(), &target.join(entry.file_name()))?;
     }
     Ok(())
 }
 
-/// A folder for what is not complete yet: inside of the data set's own, and so on the same disk. It goes when
-/// it is dropped.
+/// A folder for incomplete files, inside of the data set's own and so on the same disk. Removed when
+/// dropped.
 struct Staging(PathBuf);
 
 impl Staging {
@@ -255,7 +252,7 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next attempt. Links are removed, never what they lead to.
+        // Leftovers are removed by the next attempt. Links are removed, never their targets.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -264,6 +261,8 @@ impl Drop for Staging {
 mod tests {
     use flate2::{Compression, write::GzEncoder};
     use zip::{ZipWriter, write::SimpleFileOptions};
+
+    use std::io;
 
     use super::*;
     use crate::data::listing::Role;
@@ -321,7 +320,9 @@ mod tests {
 
     fn request<'a>(from: &'a [PathBuf], into: &'a Path) -> Request<'a> {
         Request {
-            reader: Reader::Own,
+            dataset: Dataset::Own(schema::Own {
+                name: "birds".to_owned(),
+            }),
             from,
             into,
             folders: Folders::Link,
@@ -347,8 +348,8 @@ mod tests {
             .iter()
             .chain(&unpacked)
             .enumerate()
-            .map(|(place, from)| {
-                let into = root.path().join(place.to_string());
+            .map(|(index, from)| {
+                let into = root.path().join(index.to_string());
                 let added = added(from, &into).unwrap();
                 assert_eq!(added.listing.counts().training_images, 1);
                 assert!(!into.join(INCOMPLETE).exists());
@@ -356,7 +357,7 @@ mod tests {
                     fs::read_to_string(into.join("files/own/images/b/1.jpg")).unwrap(),
                     "two"
                 );
-                fs::read_to_string(into.join(LISTING)).unwrap()
+                fs::read_to_string(into.join(Registration::LISTING)).unwrap()
             });
         let tables: Vec<String> = tables.collect();
         assert!(
@@ -367,7 +368,6 @@ mod tests {
         assert!(tables.iter().all(|table| *table == tables[0]));
     }
 
-    #[cfg(unix)]
     #[test]
     fn folders_are_linked_to_or_copied_and_never_changed() {
         let (source, root) = (folder(), tempfile::tempdir().unwrap());
@@ -389,17 +389,21 @@ mod tests {
     }
 
     #[test]
-    fn what_already_lies_in_its_place_stays_there() {
+    fn files_in_the_data_sets_own_folder_are_left_in_place() {
         let root = folder();
         let own = root.path().join("own");
         for _ in 0..2 {
             assert_eq!(added(&own, &own).unwrap().layout, "`manifest.csv`");
         }
         assert!(!own.join("files").exists());
-        let table = fs::read_to_string(own.join(LISTING)).unwrap();
+        let table = fs::read_to_string(own.join(Registration::LISTING)).unwrap();
         assert!(table.contains("\nimages/a/1.jpg,0,A,train,"), "{table}");
         assert_eq!(
-            manifest::read(&own.join(LISTING)).unwrap().test.images[0].role,
+            manifest::read(&own.join(Registration::LISTING))
+                .unwrap()
+                .test
+                .images[0]
+                .role,
             Role::Both
         );
     }
@@ -409,7 +413,7 @@ mod tests {
         let (source, root) = (folder(), tempfile::tempdir().unwrap());
         let (from, into) = ([source.path().join("own")], root.path().join("cub200"));
         let cub = Request {
-            reader: Reader::Cub200,
+            dataset: Dataset::Cub200,
             ..request(&from, &into)
         };
         let error = add(&cub, &|_, _| ()).unwrap_err().to_string();
@@ -417,7 +421,7 @@ mod tests {
             error.contains("\n  training images  expected    5864   found       1\n"),
             "{error}"
         );
-        assert!(!into.join(LISTING).exists() && !into.join("files").exists());
+        assert!(!into.join(Registration::LISTING).exists() && !into.join("files").exists());
         let added = add(
             &Request {
                 other_counts: true,

@@ -25,7 +25,7 @@ pub(super) struct Archive {
 pub(super) struct Entry {
     /// The parts of its path.
     pub(super) parts: Vec<String>,
-    /// Its place in the archive.
+    /// Its index in the archive.
     pub(super) index: usize,
 }
 
@@ -61,32 +61,12 @@ impl Archive {
         Ok(entries)
     }
 
-    /// Returns the bytes of a file in it, which must not be more than `limit`.
-    pub(super) fn read(&mut self, entry: &Entry, limit: u64) -> Result<Vec<u8>, DataError> {
-        let mut bytes = Vec::new();
-        let read = match self.zip.by_index(entry.index) {
-            Ok(file) => file
-                .take(limit + 1)
-                .read_to_end(&mut bytes)
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        match read {
-            Err(why) => Err(self.damaged(entry, &why)),
-            Ok(_) if bytes.len() as u64 > limit => Err(self.broken(
-                &entry.parts.join("/"),
-                &format!("it is larger than {limit} bytes"),
-            )),
-            Ok(_) => Ok(bytes),
-        }
-    }
-
-    fn copy(&mut self, entry: &Entry, place: &Path) -> Result<(), Unwritten> {
+    fn copy(&mut self, entry: &Entry, target: &Path) -> Result<(), Unwritten> {
         let mut file = self
             .zip
             .by_index(entry.index)
             .map_err(|error| Unwritten::Archive(io::Error::other(error)))?;
-        write_entry(&mut file, place)
+        write_entry(&mut file, target)
     }
 
     fn damaged(&self, entry: &Entry, why: &str) -> DataError {
@@ -104,7 +84,7 @@ impl Archive {
     }
 }
 
-/// Whether a file or folder of this name is none of ours.
+/// Returns true if a file or folder of this name is hidden or added by macOS.
 pub(super) fn is_clutter(name: &str) -> bool {
     name == "__MACOSX" || name.starts_with('.')
 }
@@ -132,10 +112,10 @@ fn not_a_whole_archive(path: &Path, error: &ZipError) -> String {
     }
 }
 
-/// Unpacks a whole archive into a folder. `progress` is told of the archive's bytes.
+/// Unpacks a whole archive into a folder. `progress` receives the archive's bytes.
 ///
 /// # Errors
-/// It is damaged, would write outside of the folder or has a file twice, or the disk does not take it.
+/// If it is damaged, would write outside of the folder or has a file twice, or the disk does not take it.
 pub(super) fn unpack(path: &Path, into: &Path, progress: Progress) -> Result<(), DataError> {
     let name = path.to_string_lossy().to_lowercase();
     if name.ends_with(".zip") {
@@ -151,10 +131,10 @@ fn unpack_zip(path: &Path, into: &Path, progress: Progress) -> Result<(), DataEr
     let (mut done, total) = (0, entries.len() as u64);
     let bytes = fs::metadata(path).map_or(0, |metadata| metadata.len());
     for entry in entries {
-        let place = into.join(entry.parts.join("/"));
-        let written = archive.copy(&entry, &place);
+        let target = into.join(entry.parts.join("/"));
+        let written = archive.copy(&entry, &target);
         written
-            .map_err(|error| error.into_data_error(&place, |why| archive.damaged(&entry, &why)))?;
+            .map_err(|error| error.into_data_error(&target, |why| archive.damaged(&entry, &why)))?;
         done += 1;
         progress(bytes / total.max(1) * done, bytes);
     }
@@ -196,16 +176,17 @@ fn unpack_tar(path: &Path, into: &Path, progress: Progress) -> Result<(), DataEr
             return Err(broken("it is a link"));
         }
         if kind.is_file() && !parts.iter().any(|part| is_clutter(part)) {
-            let place = into.join(parts.join("/"));
+            let target = into.join(parts.join("/"));
             let cut = |why: String| broken(&format!("{why}; download it again"));
-            write_entry(&mut entry, &place).map_err(|error| error.into_data_error(&place, cut))?;
+            write_entry(&mut entry, &target)
+                .map_err(|error| error.into_data_error(&target, cut))?;
         }
         progress(read.get(), total);
     }
     Ok(())
 }
 
-/// A file that says how much of it has been read.
+/// A file that counts the bytes read.
 struct Counted<'a> {
     file: File,
     read: &'a Cell<u64>,
@@ -226,19 +207,19 @@ enum Unwritten {
 }
 
 impl Unwritten {
-    fn into_data_error(self, place: &Path, broken: impl FnOnce(String) -> DataError) -> DataError {
+    fn into_data_error(self, target: &Path, broken: impl FnOnce(String) -> DataError) -> DataError {
         match self {
             Unwritten::Archive(error) => broken(error.to_string()),
-            Unwritten::Disk(error) => DataError::disk("write", place)(error),
+            Unwritten::Disk(error) => DataError::disk("write", target)(error),
         }
     }
 }
 
-fn write_entry(from: &mut dyn Read, place: &Path) -> Result<(), Unwritten> {
-    if let Some(folder) = place.parent() {
+fn write_entry(from: &mut dyn Read, target: &Path) -> Result<(), Unwritten> {
+    if let Some(folder) = target.parent() {
         fs::create_dir_all(folder).map_err(Unwritten::Disk)?;
     }
-    let mut file = File::create_new(place).map_err(Unwritten::Disk)?;
+    let mut file = File::create_new(target).map_err(Unwritten::Disk)?;
     let mut buffer = vec![0; 1 << 16];
     loop {
         match from.read(&mut buffer).map_err(Unwritten::Archive)? {

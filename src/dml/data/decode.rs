@@ -2,7 +2,7 @@
 //!
 //! JPEG and PNG are known by their first bytes, whatever the file is called. An orientation in EXIF is ignored and
 //! transparency is dropped, as torchvision does by default. Of 16 bits the upper 8 are kept. A file that ends too
-//! early is an error, never a half-grey image.
+//! early is an error, never a half-gray image.
 
 use std::{
     fs,
@@ -16,7 +16,9 @@ use zune_jpeg::{
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
 
-use super::{DataError, Raster, raster::Colour};
+use schema::Color;
+
+use super::{DataError, Raster};
 
 /// The most pixels a side that are decoded.
 const LARGEST: usize = 1 << 16;
@@ -28,9 +30,9 @@ const HEAD: u64 = 64 * 1024;
 ///
 /// # Errors
 /// If there is no such file, or it is no whole JPEG or PNG. The message names the file.
-pub fn decode(path: &Path, colour: Colour) -> Result<Raster, DataError> {
+pub fn decode(path: &Path, color: Color) -> Result<Raster, DataError> {
     let content = fs::read(path).map_err(|error| unread(path, error))?;
-    decoded(&content, colour).map_err(|why| DataError::unreadable(path, why))
+    decoded(&content, color).map_err(|why| DataError::unreadable(path, why))
 }
 
 /// Reads and decodes a file and leaves it the channels it has. Also tells its format.
@@ -85,8 +87,8 @@ fn format(content: &[u8]) -> Result<ImageFormat, String> {
     }
 }
 
-fn decoded(content: &[u8], colour: Colour) -> Result<Raster, String> {
-    Ok(as_it_is(content)?.1.in_colour(colour))
+fn decoded(content: &[u8], color: Color) -> Result<Raster, String> {
+    Ok(as_it_is(content)?.1.in_color(color))
 }
 
 fn as_it_is(content: &[u8]) -> Result<(&'static str, Raster), String> {
@@ -111,8 +113,8 @@ fn jpeg(content: &[u8]) -> Result<Raster, String> {
     decoder
         .decode_headers()
         .map_err(|error| unreadable(&error))?;
-    let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-    let (output, channels) = if grey {
+    let gray = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let (output, channels) = if gray {
         (ColorSpace::Luma, 1)
     } else {
         (ColorSpace::RGB, 3)
@@ -133,14 +135,14 @@ fn png(content: &[u8]) -> Result<Raster, String> {
         .map_err(|error| unreadable(&error))?;
     let (width, height) = (image.width() as usize, image.height() as usize);
     let (channels, pixels) = match image {
-        DynamicImage::ImageLuma8(grey) => (1, grey.into_raw()),
-        DynamicImage::ImageRgb8(colour) => (3, colour.into_raw()),
-        DynamicImage::ImageLumaA8(grey) => (1, without_alpha(grey.as_raw(), 2)),
-        DynamicImage::ImageRgba8(colour) => (3, without_alpha(colour.as_raw(), 4)),
-        DynamicImage::ImageLuma16(grey) => (1, upper_bytes(grey.as_raw(), 1, 1)),
-        DynamicImage::ImageRgb16(colour) => (3, upper_bytes(colour.as_raw(), 3, 3)),
-        DynamicImage::ImageLumaA16(grey) => (1, upper_bytes(grey.as_raw(), 2, 1)),
-        DynamicImage::ImageRgba16(colour) => (3, upper_bytes(colour.as_raw(), 4, 3)),
+        DynamicImage::ImageLuma8(gray) => (1, gray.into_raw()),
+        DynamicImage::ImageRgb8(color) => (3, color.into_raw()),
+        DynamicImage::ImageLumaA8(gray) => (1, without_alpha(gray.as_raw(), 2)),
+        DynamicImage::ImageRgba8(color) => (3, without_alpha(color.as_raw(), 4)),
+        DynamicImage::ImageLuma16(gray) => (1, upper_bytes(gray.as_raw(), 1, 1)),
+        DynamicImage::ImageRgb16(color) => (3, upper_bytes(color.as_raw(), 3, 3)),
+        DynamicImage::ImageLumaA16(gray) => (1, upper_bytes(gray.as_raw(), 2, 1)),
+        DynamicImage::ImageRgba16(color) => (3, upper_bytes(color.as_raw(), 4, 3)),
         other => {
             return Err(format!(
                 "its pixels are of an unknown kind ({:?})",

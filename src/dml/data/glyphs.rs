@@ -1,54 +1,46 @@
-//! Characters that nobody ever wrote: a data set which the program draws itself.
+//! Synthetic characters that the program draws itself.
 //!
-//! A class is a random program of two to four strokes, each a Bézier curve that often begins where an earlier
-//! one begins, ends or passes. An image is one execution of it: every control point is jittered, the whole is
-//! rotated, sheared, stretched and moved, and the pen has its own width. Comparing raw pixels therefore finds
-//! the class of an unseen character only now and then, while a small convolutional network learns to.
+//! A class is a random program of two to four strokes, each a Bézier curve that often starts on an
+//! earlier one. An image is one execution of the program: every control point is jittered, the whole
+//! is rotated, sheared, stretched and moved, and the pen has a width of its own. Raw pixels therefore
+//! rarely identify the class of an unseen character, while a small convolutional network learns to.
 //!
-//! Everything is computed with additions, multiplications, divisions and square roots of `f64`, whose results
-//! IEEE 754 fixes; no function of the platform's mathematics library is called. An image is the same bit for
-//! bit everywhere, and a test pins some.
+//! The only operations are additions, multiplications, divisions and square roots of `f64`, which
+//! IEEE 754 defines exactly. An image is the same bit for bit on every platform; a test pins some.
 
 use std::array;
 
-use crate::random::{Draws, Purpose};
+use schema::Glyphs;
 
-/// Version of the drawing: raised whenever the same [`Glyphs`] give other images than before.
-pub const DRAWING: u32 = 1;
+use crate::random::{Draws, Purpose};
 
 /// Straight pieces that a stroke is drawn as.
 const PIECES: usize = 14;
 
-/// A synthetic data set of characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glyphs {
-    /// Classes to train on.
-    pub classes: u32,
-    /// Further classes, to test on. They are numbered after the others.
-    pub test_classes: u32,
-    /// Images of each class.
-    pub per_class: u32,
-    /// Another seed draws another alphabet.
-    pub seed: u64,
+/// One image of a class of glyphs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Glyph {
+    /// The class, counted from 0; those to test on follow those to train on.
+    pub(super) class: u32,
+    /// The number of the image in its class.
+    pub(super) image: u32,
 }
 
-impl Glyphs {
-    /// Returns one image of a class: `size` × `size` pixels, row by row, ink 255 on 0.
-    pub fn draw(&self, class: u32, image: u32, size: u32) -> Vec<u8> {
-        let mut hand = Draws::new(self.seed, Purpose::Execution, class.into(), image.into());
-        let strokes = character(self.seed, class);
-        let strokes: Vec<Stroke> = strokes
-            .iter()
-            .map(|stroke| stroke.jittered(&mut hand))
-            .collect();
-        let deformation = Affine::drawn(&mut hand);
-        let pen = hand.between(PEN.0, PEN.1);
-        let lines: Vec<Line> = strokes
-            .iter()
-            .map(|stroke| stroke.line(&deformation))
-            .collect();
-        rasterized(&lines, pen, size as usize)
+/// Draws one image: `size` × `size` pixels, row by row, ink 255 on 0.
+pub(super) fn draw(glyphs: &Glyphs, glyph: Glyph, size: u32) -> Vec<u8> {
+    let Glyph { class, image } = glyph;
+    let mut hand = Draws::new(glyphs.seed, Purpose::Execution, class.into(), image.into());
+    let mut strokes = character(glyphs.seed, class);
+    for stroke in &mut strokes {
+        *stroke = stroke.jittered(&mut hand);
     }
+    let deformation = Affine::drawn(&mut hand);
+    let pen = hand.between(PEN.0, PEN.1);
+    let lines: Vec<Line> = strokes
+        .iter()
+        .map(|stroke| stroke.line(&deformation))
+        .collect();
+    rasterized(&lines, pen, size as usize)
 }
 
 /// Half the width of a line, in units of the image's side.
@@ -108,7 +100,7 @@ impl Stroke {
     }
 
     fn line(&self, deformation: &Affine) -> Line {
-        array::from_fn(|place| deformation.of(self.at(place as f64 / PIECES as f64)))
+        array::from_fn(|piece| deformation.of(self.at(piece as f64 / PIECES as f64)))
     }
 
     fn jittered(&self, hand: &mut Draws) -> Stroke {
@@ -342,18 +334,22 @@ mod tests {
         seed: 0,
     };
 
+    fn drawn(glyphs: &Glyphs, class: u32, image: u32, size: u32) -> Vec<u8> {
+        draw(glyphs, Glyph { class, image }, size)
+    }
+
     fn alphabet(glyphs: &Glyphs, size: u32) -> Vec<u8> {
         let classes = 0..glyphs.classes + glyphs.test_classes;
         classes
             .flat_map(|class| {
-                (0..glyphs.per_class).flat_map(move |image| glyphs.draw(class, image, size))
+                (0..glyphs.per_class).flat_map(move |image| drawn(glyphs, class, image, size))
             })
             .collect()
     }
 
     #[test]
     fn an_alphabet_is_the_same_bit_for_bit_everywhere() {
-        assert_eq!(DRAWING, 1, "a new drawing needs new hashes here");
+        assert_eq!(Glyphs::DRAWING, 1, "a new drawing needs new hashes here");
         let hash = |size| blake3::hash(&alphabet(&GLYPHS, size)).to_hex().to_string();
         assert_eq!(
             [hash(28), hash(64)],
@@ -366,10 +362,10 @@ mod tests {
 
     #[test]
     fn classes_images_and_seeds_differ() {
-        let image = GLYPHS.draw(0, 0, 28);
-        assert_ne!(image, GLYPHS.draw(1, 0, 28));
-        assert_ne!(image, GLYPHS.draw(0, 1, 28));
-        assert_ne!(image, Glyphs { seed: 1, ..GLYPHS }.draw(0, 0, 28));
+        let image = drawn(&GLYPHS, 0, 0, 28);
+        assert_ne!(image, drawn(&GLYPHS, 1, 0, 28));
+        assert_ne!(image, drawn(&GLYPHS, 0, 1, 28));
+        assert_ne!(image, drawn(&Glyphs { seed: 1, ..GLYPHS }, 0, 0, 28));
     }
 
     #[test]
@@ -380,7 +376,7 @@ mod tests {
             per_class: 50,
             seed: GLYPHS.seed,
         };
-        assert_eq!(GLYPHS.draw(7, 2, 28), more.draw(7, 2, 28));
+        assert_eq!(drawn(&GLYPHS, 7, 2, 28), drawn(&more, 7, 2, 28));
     }
 
     #[test]
@@ -396,7 +392,7 @@ mod tests {
     fn a_larger_drawing_shows_the_same() {
         use crate::data::Raster;
         for class in 0..GLYPHS.classes {
-            let (small, large) = (GLYPHS.draw(class, 0, 28), GLYPHS.draw(class, 0, 112));
+            let (small, large) = (drawn(&GLYPHS, class, 0, 28), drawn(&GLYPHS, class, 0, 112));
             let shrunk = Raster {
                 width: 112,
                 height: 112,

@@ -1,4 +1,4 @@
-//! What the images of a data set are really like: each is decoded once, as it is, and nothing is kept of it.
+//! Inspection of a data set: every image is decoded once, unchanged, and not kept.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,102 +7,100 @@ use std::{
 
 use rayon::prelude::*;
 
+use schema::Color;
+
 use super::{
-    Colour, DataError, Progress, Raster,
+    DataError, Progress, Raster,
     decode::decode_as_it_is,
     listing::{Image, Listing},
 };
 
-/// What the images of a data set are like. Images are known by their place: those to train on come first, then those
-/// to test on, each half in its order.
+/// Properties of the images of a data set. Indices count the images to train on first, then those to test
+/// on.
 #[derive(Debug, Default)]
 pub struct Inspection {
-    /// How many whole images there are of each format.
+    /// The number of readable images of each format.
     pub formats: BTreeMap<&'static str, u64>,
-    /// How many of them have one channel.
-    pub grey: u64,
-    /// Their widths in pixels; nothing if no image is whole.
+    /// The number of them with one channel.
+    pub gray: u64,
+    /// Their widths in pixels. Absent if no image is readable.
     pub widths: Option<Spread>,
     /// Their heights in pixels.
     pub heights: Option<Spread>,
-    /// Boxes that reach out of their image, in order of place.
+    /// Images with a box that is not inside of them, by index.
     pub outside: Vec<usize>,
-    /// Images that cannot be decoded, in order of place.
+    /// Images that cannot be decoded, by index.
     pub corrupt: Vec<(usize, DataError)>,
-    /// Images of exactly the same pixels, whatever their files: groups in order of place.
+    /// Groups of images with exactly the same pixels, by index.
     pub duplicates: Vec<Vec<usize>>,
 }
 
-/// The least, the middle and the greatest of some numbers; of an even number of them, the lower of both in the middle.
+/// The minimum, the lower median and the maximum of some values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spread {
-    /// The least.
+    /// The minimum.
     pub least: u64,
-    /// The middle.
+    /// The lower median.
     pub median: u64,
-    /// The greatest.
+    /// The maximum.
     pub greatest: u64,
 }
 
 impl Spread {
-    /// That of some numbers; nothing if there are none.
-    pub fn of(numbers: impl IntoIterator<Item = u64>) -> Option<Spread> {
-        let mut numbers: Vec<u64> = numbers.into_iter().collect();
-        numbers.sort_unstable();
-        let median = *numbers.get(numbers.len().saturating_sub(1) / 2)?;
+    /// Returns the spread of some values, if there are any.
+    pub fn of(values: impl IntoIterator<Item = u64>) -> Option<Spread> {
+        let mut values: Vec<u64> = values.into_iter().collect();
+        values.sort_unstable();
+        let median = *values.get(values.len().saturating_sub(1) / 2)?;
         Some(Spread {
-            least: *numbers.first()?,
+            least: *values.first()?,
             median,
-            greatest: *numbers.last()?,
+            greatest: *values.last()?,
         })
     }
 }
 
-/// What is remembered of an image.
+/// Properties of one image.
 struct Seen {
     format: &'static str,
     width: usize,
     height: usize,
-    grey: bool,
+    gray: bool,
     pixels: [u8; 32],
     box_fits: bool,
 }
 
 impl Inspection {
-    /// Decodes all images, in parallel. `progress` is told of images.
+    /// Decodes all images, in parallel. `progress` receives images.
     pub fn of(listing: &Listing, progress: Progress) -> Inspection {
         let images: Vec<&Image> = listing
             .halves()
             .into_iter()
             .flat_map(|(_, part)| &part.images)
             .collect();
-        let (done, total) = (AtomicU64::new(0), images.len() as u64);
+        let total = images.len() as u64;
+        let done = AtomicU64::new(0);
         let look = |image: &&Image| {
             let seen = Seen::of(image);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             seen
         };
+        let all: Vec<Result<Seen, DataError>> = images.par_iter().map(look).collect();
         let mut inspection = Inspection::default();
         let mut whole = Vec::new();
-        for (place, seen) in images
-            .par_iter()
-            .map(look)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .enumerate()
-        {
+        for (index, seen) in all.into_iter().enumerate() {
             match seen {
-                Ok(seen) => whole.push((place, seen)),
-                Err(error) => inspection.corrupt.push((place, error)),
+                Ok(seen) => whole.push((index, seen)),
+                Err(error) => inspection.corrupt.push((index, error)),
             }
         }
         inspection.widths = Spread::of(whole.iter().map(|(_, seen)| seen.width as u64));
         inspection.heights = Spread::of(whole.iter().map(|(_, seen)| seen.height as u64));
         inspection.duplicates = duplicates(&whole);
-        for (place, seen) in whole {
+        for (index, seen) in whole {
             *inspection.formats.entry(seen.format).or_default() += 1;
-            inspection.grey += u64::from(seen.grey);
-            inspection.outside.extend((!seen.box_fits).then_some(place));
+            inspection.gray += u64::from(seen.gray);
+            inspection.outside.extend((!seen.box_fits).then_some(index));
         }
         inspection
     }
@@ -124,30 +122,30 @@ impl Seen {
             format,
             width,
             height,
-            grey: channels == 1,
+            gray: channels == 1,
             pixels: hash(raster),
             box_fits,
         })
     }
 }
 
-/// The same for an image without colours, whether it is stored with one channel or with three.
+/// Returns a hash that is the same for a gray image with one channel and with three.
 fn hash(image: Raster) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(image.width as u64).to_le_bytes());
-    hasher.update(&image.in_colour(Colour::Rgb).pixels);
+    hasher.update(&image.in_color(Color::Rgb).pixels);
     *hasher.finalize().as_bytes()
 }
 
 fn duplicates(whole: &[(usize, Seen)]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut known = HashMap::new();
-    for (place, seen) in whole {
+    for (index, seen) in whole {
         match known.get(&seen.pixels) {
-            Some(&group) => groups[group as usize].push(*place),
+            Some(&group) => groups[group as usize].push(*index),
             None => {
                 known.insert(seen.pixels, groups.len() as u32);
-                groups.push(vec![*place]);
+                groups.push(vec![*index]);
             }
         }
     }
@@ -181,16 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn every_image_is_looked_at_and_what_is_wrong_with_it_is_said() {
+    fn every_image_is_inspected_and_its_fault_named() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        let grey = GrayImage::from_fn(10, 12, |x, y| Luma([(x * y) as u8]));
-        grey.save(root.join("grey.png")).unwrap();
+        let gray = GrayImage::from_fn(10, 12, |x, y| Luma([(x * y) as u8]));
+        gray.save(root.join("gray.png")).unwrap();
         RgbImage::from_fn(10, 12, |x, y| image::Rgb([(x * y) as u8; 3]))
             .save(root.join("same.png"))
             .unwrap();
         // Pixels one after the other are the same, but not their rows.
-        GrayImage::from_raw(12, 10, grey.into_raw())
+        GrayImage::from_raw(12, 10, gray.into_raw())
             .unwrap()
             .save(root.join("turned.png"))
             .unwrap();
@@ -209,7 +207,7 @@ mod tests {
             training: part(
                 root,
                 &[
-                    "grey.png",
+                    "gray.png",
                     "turned.png",
                     "whole.jpg",
                     "cut.jpg",
@@ -235,7 +233,7 @@ mod tests {
         });
         assert_eq!(last.into_inner().unwrap(), (11, 11));
         assert_eq!(found.formats, BTreeMap::from([("JPEG", 2), ("PNG", 4)]));
-        assert_eq!(found.grey, 2);
+        assert_eq!(found.gray, 2);
         assert_eq!(
             found.widths,
             Some(Spread {
@@ -254,10 +252,10 @@ mod tests {
         );
         assert_eq!(found.outside, [2, 6, 7]);
         assert_eq!(found.duplicates, [vec![0, 5], vec![2, 6]]);
-        let said: Vec<String> = found
+        let messages: Vec<String> = found
             .corrupt
             .iter()
-            .map(|(place, error)| format!("{place} {error}"))
+            .map(|(index, error)| format!("{index} {error}"))
             .collect();
         let expected = ["3 ", "4 ", "8 ", "9 ", "10 "].into_iter().zip([
             "it is not a readable image",
@@ -266,14 +264,17 @@ mod tests {
             "it is a folder, not an image",
             "is missing",
         ]);
-        assert_eq!(said.len(), 5);
-        for (said, (place, why)) in said.iter().zip(expected) {
-            assert!(said.starts_with(place) && said.contains(why), "{said}");
+        assert_eq!(messages.len(), 5);
+        for (message, (index, why)) in messages.iter().zip(expected) {
+            assert!(
+                message.starts_with(index) && message.contains(why),
+                "{message}"
+            );
         }
     }
 
     #[test]
-    fn the_middle_is_that_of_the_numbers_in_order() {
+    fn the_median_is_that_of_the_sorted_values() {
         assert_eq!(Spread::of([]), None);
         assert_eq!(
             Spread::of([5, 1, 9, 2]),

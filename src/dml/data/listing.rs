@@ -1,13 +1,14 @@
-//! What a data set consists of before any image is decoded: classes, and the files that show them.
+//! The classes of a data set and the files of their images, before any image is decoded.
 //!
-//! Readers of official layouts end in a [`Listing`], and [`Preparation`](super::Preparation) begins with one. Whether a
-//! listing makes sense is asked in one place, [`Listing::check`], whoever made it.
+//! A reader returns a [`Listing`], and a [`Preparation`](super::Preparation) starts from one. Its
+//! consistency is checked in one place: [`Listing::check`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
 };
 
+use schema::Counts;
 use serde::{Deserialize, Serialize};
 
 /// A data set's files, in two halves that share no class.
@@ -28,30 +29,30 @@ pub struct Part {
     pub images: Vec<Image>,
 }
 
-/// What images have in common.
+/// A class of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Class {
     /// Its name, unique in its half.
     pub name: String,
-    /// The super-class that it belongs to, if the data set has any: a kind of product, an alphabet.
+    /// Its super-class, if the data set has any: a kind of product, an alphabet.
     pub category: Option<String>,
 }
 
-/// An image that is still a file.
+/// The file of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Where it is: an absolute path.
+    /// Its absolute path.
     pub path: PathBuf,
-    /// Its class: an index of [`Part::classes`].
+    /// Its class: an index into [`Part::classes`].
     pub class: u32,
-    /// Its part in retrieval.
+    /// Its role in retrieval.
     pub role: Role,
-    /// The box to cut out before anything else: left, top, right, bottom in pixels; right and bottom are the
-    /// first column and row outside of it. Absent: the whole image.
+    /// The bounding box: left, top, right, bottom in pixels; right and bottom are the first column and row
+    /// outside of it. Absent: the whole image.
     pub bounding_box: Option<[u32; 4]>,
 }
 
-/// The part of an image in retrieval.
+/// The role of an image in retrieval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -65,46 +66,14 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether other images are searched for with it.
+    /// Returns true if it is a query.
     pub fn is_query(self) -> bool {
         self != Role::Gallery
     }
 
-    /// Whether it can be found.
+    /// Returns true if it is a reference.
     pub fn is_reference(self) -> bool {
         self != Role::Query
-    }
-}
-
-/// How much there is in a listing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Counts {
-    /// Classes to train on.
-    pub training_classes: u64,
-    /// Their images.
-    pub training_images: u64,
-    /// Classes to test on.
-    pub test_classes: u64,
-    /// Their images.
-    pub test_images: u64,
-    /// Test images that are queries.
-    pub queries: u64,
-    /// Test images that are references.
-    pub references: u64,
-}
-
-impl Counts {
-    /// Each with its name.
-    pub fn quantities(&self) -> [(&'static str, u64); 6] {
-        [
-            ("training classes", self.training_classes),
-            ("training images", self.training_images),
-            ("test classes", self.test_classes),
-            ("test images", self.test_images),
-            ("queries", self.queries),
-            ("references", self.references),
-        ]
     }
 }
 
@@ -180,12 +149,13 @@ fn more(count: usize) -> &'static str {
 }
 
 impl Listing {
-    /// Both halves, with their names.
+    /// Returns both halves with their names.
     pub fn halves(&self) -> [(&'static str, &Part); 2] {
         [("training", &self.training), ("test", &self.test)]
     }
 
-    /// The same images, but the first half of all classes, rounded down, is trained on and the others tested on.
+    /// Returns the same images with a new split: the first half of all classes, rounded down, to train on, and
+    /// the others to test on.
     #[must_use]
     pub fn in_halves(mut self) -> Listing {
         let training = self.training.classes.len();
@@ -211,32 +181,26 @@ impl Listing {
         self
     }
 
-    /// How much there is.
+    /// Returns the number of classes and images.
     pub fn counts(&self) -> Counts {
-        let tested = |which: fn(Role) -> bool| {
-            self.test
-                .images
-                .iter()
-                .filter(|image| which(image.role))
-                .count() as u64
-        };
         Counts {
             training_classes: self.training.classes.len() as u64,
             training_images: self.training.images.len() as u64,
             test_classes: self.test.classes.len() as u64,
             test_images: self.test.images.len() as u64,
-            queries: tested(Role::is_query),
-            references: tested(Role::is_reference),
+            queries: self.test.count(Role::is_query),
+            references: self.test.count(Role::is_reference),
         }
     }
 
-    /// Sees that the halves share no class and no file, that labels, names and boxes make sense, and that each
-    /// query class has something to be found in the gallery.
+    /// Checks that the halves share no class and no file, that labels, names and boxes are consistent, and
+    /// that each query class has a gallery image.
     ///
-    /// A test class with a single image is no error, as it can be a distractor; see [`Part::lone_classes`].
+    /// A test class with a single image is no error, as it can be a distractor; see
+    /// [`Part::classes_without_positive`].
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// Returns the first fault.
     pub fn check(&self) -> Result<(), ListingError> {
         for (half, part) in self.halves() {
             part.check(half)?;
@@ -281,17 +245,23 @@ impl Listing {
 }
 
 impl Class {
-    /// Its name after that of its super-class, as in `Korean/character05`.
+    /// Returns its name after that of its super-class, as in `bicycle/1`. A name that already starts with it,
+    /// as in `Korean/character05`, is returned as it is.
     pub fn full_name(&self) -> String {
-        match &self.category {
-            Some(category) => format!("{}/{}", category.replace('/', "-"), self.name),
-            None => self.name.clone(),
+        let Some(category) = &self.category else {
+            return self.name.clone();
+        };
+        let category = category.replace('/', "-") + "/";
+        if self.name.starts_with(&category) {
+            self.name.clone()
+        } else {
+            category + &self.name
         }
     }
 }
 
 impl Part {
-    /// How many images each class has.
+    /// Returns the number of images of each class.
     pub fn sizes(&self) -> Vec<u32> {
         let mut sizes = vec![0; self.classes.len()];
         for image in &self.images {
@@ -300,14 +270,20 @@ impl Part {
         sizes
     }
 
-    /// The classes whose queries have nothing right to find, because no other image shows them.
-    pub fn lone_classes(&self) -> Vec<&Class> {
+    /// Returns the classes with a single image, whose query has no positive.
+    pub fn classes_without_positive(&self) -> Vec<&Class> {
         self.classes
             .iter()
             .zip(self.sizes())
             .filter(|(_, size)| *size == 1)
             .map(|(class, _)| class)
             .collect()
+    }
+
+    /// Returns the number of images whose role satisfies the condition.
+    pub fn count(&self, condition: fn(Role) -> bool) -> u64 {
+        let images = self.images.iter();
+        images.filter(|image| condition(image.role)).count() as u64
     }
 
     fn check(&self, half: &'static str) -> Result<(), ListingError> {
@@ -339,7 +315,7 @@ impl Part {
         }
     }
 
-    /// Sees that what is searched for with queries that are nothing else can be found.
+    /// Checks that every class with queries that are no references has a reference.
     fn check_gallery(&self) -> Result<(), ListingError> {
         let mut roles: BTreeMap<u32, (bool, bool)> = BTreeMap::new();
         for image in &self.images {
@@ -430,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_tell_queries_from_references() {
+    fn queries_and_references_are_counted_apart() {
         assert_eq!(listing().check(), Ok(()));
         let counts = listing().counts();
         assert_eq!((counts.training_classes, counts.training_images), (2, 4));
@@ -446,16 +422,16 @@ mod tests {
     }
 
     #[test]
-    fn a_class_with_one_image_is_counted_as_lone() {
+    fn a_class_with_one_image_has_no_positive() {
         let listing = listing();
-        let lone: Vec<&str> = listing
+        let single: Vec<&str> = listing
             .test
-            .lone_classes()
+            .classes_without_positive()
             .iter()
             .map(|class| class.name.as_str())
             .collect();
-        assert_eq!(lone, ["d"]);
-        assert!(listing.training.lone_classes().is_empty());
+        assert_eq!(single, ["d"]);
+        assert!(listing.training.classes_without_positive().is_empty());
     }
 
     #[test]
@@ -513,10 +489,15 @@ mod tests {
             category: Some("WOMEN/Dresses".into()),
         };
         assert_eq!(class.full_name(), "WOMEN-Dresses/id_1");
+        let class = Class {
+            name: "Korean/character05".into(),
+            category: Some("Korean".into()),
+        };
+        assert_eq!(class.full_name(), "Korean/character05");
     }
 
     #[test]
-    fn each_thing_that_can_be_wrong_is_said() {
+    fn every_fault_is_named() {
         let refused = |change: fn(&mut Listing), says: &str| {
             let mut listing = listing();
             change(&mut listing);

@@ -1,7 +1,7 @@
-//! Batches, made ahead of the network by a thread of their own.
+//! Batches of transformed images, prefetched by a thread.
 //!
-//! A batch is a pure function of seed, step and the places that it is made of, so a training that resumes needs no
-//! state of its loader, and how many threads make it changes nothing.
+//! A batch is a pure function of seed, step and the indices of its images. A resumed training needs no
+//! state of its loader, and the number of threads changes nothing.
 
 use std::{
     sync::{
@@ -14,130 +14,135 @@ use std::{
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use super::{DataError, ImageStore, Plan, Transform, on_device::on_device};
+use schema::TrainTransform;
+
+use super::{AugmentParams, DataError, ImageStore, on_device::on_device, transform::DrawKey};
 
 /// Makes batches of transformed images.
 #[derive(Clone, Debug)]
 pub struct Batches {
-    /// Where the images are.
+    /// The stored images.
     pub images: Arc<ImageStore>,
-    /// What is done to them.
-    pub transform: Transform,
+    /// Their transform.
+    pub transform: TrainTransform,
     /// The seed of every random draw.
     pub seed: u64,
-    /// Where the batches go. On a GPU the images are cropped, resized and changed there.
+    /// The device of the batches. On a GPU, images are cropped, resized and changed there.
     pub device: Device,
 }
 
-/// A batch as far as it is made before it is on its device.
+/// A batch before it is moved to its device.
 #[derive(Debug)]
 enum Made {
-    /// All of it, `[n, channels, side, side]`.
+    /// Finished images, `[n, channels, side, side]`.
     Whole(Tensor),
-    /// The parts of the images that are needed, in the upper left of `[n, height, width, channels]`.
-    Parts { images: Tensor, plans: Vec<Plan> },
+    /// Regions still to be transformed, in the upper left of `[n, height, width, channels]`.
+    Regions {
+        images: Tensor,
+        params: Vec<AugmentParams>,
+    },
 }
 
 impl Batches {
-    /// The images at these places, `[n, channels, side, side]` of bytes, on the device.
+    /// Returns the images with these indices, `[n, channels, side, side]` of bytes, on the device.
     ///
     /// # Errors
-    /// If an image cannot be read any more.
-    pub fn batch(&self, step: u64, places: &[i64]) -> Result<Tensor, DataError> {
-        Ok(self.make(step, places)?.finish(self.device))
+    /// If an image can no longer be read.
+    pub fn batch(&self, step: u64, indices: &[i64]) -> Result<Tensor, DataError> {
+        Ok(self.make(step, indices)?.finish(self.device))
     }
 
-    /// The same, cropped, resized and changed on the device whatever it is.
+    /// As [`batch`](Self::batch), but cropped, resized and changed on the device even if it is the CPU.
     #[cfg(test)]
-    pub(super) fn on_device(&self, step: u64, places: &[i64]) -> Result<Tensor, DataError> {
-        Ok(self
-            .parts(places, self.plans(step, places))?
-            .finish(self.device))
+    pub(super) fn on_device(&self, step: u64, indices: &[i64]) -> Result<Tensor, DataError> {
+        let params = self.params(step, indices);
+        Ok(self.regions(indices, params)?.finish(self.device))
     }
 
-    fn make(&self, step: u64, places: &[i64]) -> Result<Made, DataError> {
-        let plans = self.plans(step, places);
+    fn make(&self, step: u64, indices: &[i64]) -> Result<Made, DataError> {
+        let params = self.params(step, indices);
         if self.device.is_cuda() {
-            self.parts(places, plans)
+            self.regions(indices, params)
         } else {
-            self.whole(places, &plans)
+            self.whole(indices, &params)
         }
     }
 
-    fn plans(&self, step: u64, places: &[i64]) -> Vec<Plan> {
-        let plan = |(number, &place): (usize, &i64)| {
-            self.transform.plan(
-                self.images.sides(place as usize),
-                self.seed,
+    fn params(&self, step: u64, indices: &[i64]) -> Vec<AugmentParams> {
+        let mut params = Vec::with_capacity(indices.len());
+        for (index, &image) in (0..).zip(indices) {
+            let key = DrawKey {
+                seed: self.seed,
                 step,
-                number as u64,
-            )
-        };
-        places.iter().enumerate().map(plan).collect()
+                index,
+            };
+            let sides = self.images.sides(image as usize);
+            params.push(AugmentParams::drawn(&self.transform, sides, key));
+        }
+        params
     }
 
-    fn whole(&self, places: &[i64], plans: &[Plan]) -> Result<Made, DataError> {
-        let stored = self.images.stored();
-        let (side, channels) = (self.transform.side(stored), stored.colour.channels());
-        let mut batch = Tensor::zeros(
-            [places.len(), side, side, channels].map(|side| side as i64),
-            BYTES,
-        );
-        let images = bytes_mut(&mut batch).par_chunks_exact_mut(side * side * channels);
-        images
-            .zip(places.par_iter().zip(plans))
-            .try_for_each(|(out, (&place, plan))| {
-                plan.apply(&self.images.part(place as usize, plan.region)?, out);
+    fn channels(&self) -> usize {
+        self.images.stored().color.channels() as usize
+    }
+
+    fn whole(&self, indices: &[i64], params: &[AugmentParams]) -> Result<Made, DataError> {
+        let side = self.transform.side(self.images.stored()) as usize;
+        let channels = self.channels();
+        let mut batch = bytes([indices.len(), side, side, channels]);
+        bytes_mut(&mut batch)
+            .par_chunks_exact_mut(side * side * channels)
+            .zip(indices.par_iter().zip(params))
+            .try_for_each(|(out, (&image, params))| {
+                params.apply(&self.images.part(image as usize, params.region)?, out);
                 Ok::<(), DataError>(())
             })?;
         Ok(Made::Whole(batch.permute([0, 3, 1, 2])))
     }
 
-    fn parts(&self, places: &[i64], mut plans: Vec<Plan>) -> Result<Made, DataError> {
-        let most = |side: fn(&Plan) -> usize| plans.iter().map(side).max().unwrap_or(1);
-        let (width, height) = (
-            most(|plan| plan.region.width),
-            most(|plan| plan.region.height),
-        );
-        let channels = self.images.stored().colour.channels();
-        let mut batch = Tensor::zeros(
-            [places.len(), height, width, channels].map(|side| side as i64),
-            BYTES,
-        );
-        let images = bytes_mut(&mut batch).par_chunks_exact_mut(height * width * channels);
-        images
-            .zip(places.par_iter().zip(&plans))
-            .try_for_each(|(out, (&place, plan))| {
-                let part = self.images.part(place as usize, plan.region)?;
-                let (rows, row) = (
-                    part.pixels.chunks_exact(part.width * channels),
-                    part.width * channels,
-                );
-                out.chunks_exact_mut(width * channels)
-                    .zip(rows)
-                    .for_each(|(out, pixels)| out[..row].copy_from_slice(pixels));
+    fn regions(&self, indices: &[i64], mut params: Vec<AugmentParams>) -> Result<Made, DataError> {
+        let width = params.iter().map(|params| params.region.width).max();
+        let height = params.iter().map(|params| params.region.height).max();
+        let width = width.unwrap_or(1);
+        let height = height.unwrap_or(1);
+        let channels = self.channels();
+        let mut batch = bytes([indices.len(), height, width, channels]);
+        bytes_mut(&mut batch)
+            .par_chunks_exact_mut(height * width * channels)
+            .zip(indices.par_iter().zip(&params))
+            .try_for_each(|(out, (&image, params))| {
+                let part = self.images.part(image as usize, params.region)?;
+                let row = part.width * channels;
+                let rows = out.chunks_exact_mut(width * channels);
+                for (out, pixels) in rows.zip(part.pixels.chunks_exact(row)) {
+                    out[..row].copy_from_slice(pixels);
+                }
                 Ok::<(), DataError>(())
             })?;
-        plans
-            .iter_mut()
-            .for_each(|plan| (plan.region.left, plan.region.top) = (0, 0));
-        Ok(Made::Parts {
+        for params in &mut params {
+            params.region.left = 0;
+            params.region.top = 0;
+        }
+        Ok(Made::Regions {
             images: batch,
-            plans,
+            params,
         })
     }
 }
 
-const BYTES: (Kind, Device) = (Kind::Uint8, Device::Cpu);
+/// Returns a tensor of zero bytes on the CPU.
+fn bytes(shape: [usize; 4]) -> Tensor {
+    Tensor::zeros(shape.map(|side| side as i64), (Kind::Uint8, Device::Cpu))
+}
 
-/// What a tensor of bytes that nothing else shares holds.
+/// Returns the bytes of a tensor that nothing else shares.
 #[expect(
     unsafe_code,
     reason = "threads write the images of a batch where they are used"
 )]
 fn bytes_mut(batch: &mut Tensor) -> &mut [u8] {
     assert!(batch.kind() == Kind::Uint8 && batch.device() == Device::Cpu && batch.is_contiguous());
-    // SAFETY: so many bytes lie there side by side, as long as the tensor does, which is borrowed meanwhile.
+    // SAFETY: a contiguous tensor of bytes has `numel` of them at `data_ptr`, and is borrowed meanwhile.
     unsafe { std::slice::from_raw_parts_mut(batch.data_ptr().cast(), batch.numel()) }
 }
 
@@ -145,12 +150,12 @@ impl Made {
     fn finish(self, device: Device) -> Tensor {
         match self {
             Made::Whole(images) => images.to_device(device),
-            Made::Parts { images, plans } => on_device(&images.to_device(device), &plans),
+            Made::Regions { images, params } => on_device(&images.to_device(device), &params),
         }
     }
 }
 
-/// Makes the batches of one step after another, some ahead of the one that is used.
+/// Makes the batches of successive steps, some ahead of the one that is used.
 #[derive(Debug)]
 pub struct Loader {
     device: Device,
@@ -160,20 +165,20 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Begins with the batch of step `from`; `places` tells which images belong to a step, and nothing after the
-    /// last. At most `ahead` finished batches wait.
+    /// Starts with the batch of step `from`. `indices` returns the images of a step, and `None` after the
+    /// last step. At most `ahead` finished batches wait.
     pub fn new(
         batches: Batches,
-        places: impl Fn(u64) -> Option<Vec<i64>> + Send + 'static,
+        indices: impl Fn(u64) -> Option<Vec<i64>> + Send + 'static,
         from: u64,
         ahead: usize,
     ) -> Loader {
         let (sender, made) = sync_channel(ahead);
         let device = batches.device;
         let thread = thread::spawn(move || {
-            let steps = (from..).map_while(|step| Some((step, places(step)?)));
-            for (step, places) in steps {
-                let batch = batches.make(step, &places);
+            let steps = (from..).map_while(|step| Some((step, indices(step)?)));
+            for (step, indices) in steps {
+                let batch = batches.make(step, &indices);
                 let failed = batch.is_err();
                 // Nobody waits for a batch any more, or for one after an error.
                 if sender.send(batch).is_err() || failed {
@@ -192,8 +197,8 @@ impl Loader {
 impl Iterator for Loader {
     type Item = Result<Tensor, DataError>;
 
-    /// The images of the next step, `[n, channels, side, side]` of bytes on the device; nothing after the last step
-    /// or an error.
+    /// Returns the images of the next step, `[n, channels, side, side]` of bytes on the device; `None` after
+    /// the last step or an error.
     fn next(&mut self) -> Option<Self::Item> {
         let made = self.made.as_ref()?.recv().ok()?;
         Some(made.map(|made| made.finish(self.device)))
@@ -204,7 +209,7 @@ impl Drop for Loader {
     fn drop(&mut self) {
         drop(self.made.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been printed, and whoever took batches saw them end.
+            // A panic of the thread has been printed, and its batches have ended.
             let _ = thread.join();
         }
     }

@@ -1,25 +1,23 @@
-//! Images and labels: where they come from and how a training gets at them.
+//! Images and labels: where they come from and how a training reads them.
 //!
-//! A [`Source`] is a data set with class-disjoint training and test halves. A [`Preparation`] decodes and resizes
-//! it once into a folder of two files, whatever the source was; [`PreparedData`] opens that folder, and many
-//! processes that do so share one copy of the images in memory. [`omniglot::import`] comes before
-//! both: it turns what a user downloaded into a verified folder.
+//! [`adding`] unpacks what a user downloaded, and the [`readers`] list its files. A [`Source`] is a data
+//! set with class-disjoint training and test halves. A [`Preparation`] decodes and resizes it once into
+//! a folder of two files. [`PreparedData`] opens that folder; all processes that open it share one copy
+//! of the images in memory. [`Batches`] and [`Loader`] transform images batch by batch.
 //!
-//! Nothing half-written is ever taken for whole: folders and files get their names only when they are
-//! complete, and the index, which says that there is something to open, comes last. What is wrong with the
-//! user's files is [`DataError::Missing`] or [`DataError::Unreadable`]; what is wrong with the machine's
-//! disk is [`DataError::Disk`].
+//! Files and folders get their names only when they are complete, and the index of a prepared data set
+//! is written last. Faults of the user's files are [`DataError::Missing`] or
+//! [`DataError::Unreadable`]; faults of the disk are [`DataError::Disk`].
 
 pub mod adding;
 mod archive;
-mod colours;
+mod colors;
 mod decode;
 mod glyphs;
 mod inspect;
 pub mod listing;
 mod loader;
 mod mat;
-pub mod omniglot;
 mod on_device;
 mod prepared;
 mod raster;
@@ -34,41 +32,40 @@ use std::{
 };
 
 use durable::DiskError;
+use schema::Registration;
+pub use schema::{
+    Cache, Color, ColorJitter, Dataset, Glyphs, ImageSize, RandomErasing, RandomResizedCrop,
+    StoredImages, TrainTransform,
+};
 
 pub use self::{
-    adding::LISTING,
-    colours::Adjustment,
+    colors::Adjustment,
     decode::decode,
-    glyphs::{DRAWING, Glyphs},
     inspect::{Inspection, Spread},
     listing::Listing,
     loader::{Batches, Loader},
     on_device::on_device,
-    prepared::{Cache, PREPARED, Preparation, PreparedData, ROOT, Summary},
-    raster::{Colour, Raster, Region},
-    stored::{ImageSize, ImageStore, StoredImages},
-    transform::{ColourJitter, Crop, Plan, RandomErasing, Transform},
+    prepared::{PREPARED, Preparation, PreparedData, Summary},
+    raster::{Raster, Region},
+    stored::ImageStore,
+    transform::{AugmentParams, DrawKey},
 };
 use crate::random::{Draws, Purpose};
 
-/// Is told how many of how many images are done, from any thread.
+/// Receives the number of images or bytes that are done, and the total, from any thread.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-/// A data set and where it lies.
+/// A data set and the location of its images.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// Drawn by the program itself.
     Glyphs(Glyphs),
-    /// Omniglot, as [`omniglot::import`] leaves it.
-    Omniglot {
-        /// The folder with `images_background` and `images_evaluation`.
-        root: PathBuf,
-    },
-    /// Files in the shape of any data set, as a reader found them.
+    /// Files, as a reader listed them.
     Files {
-        /// The name of the data set.
-        title: String,
-        /// The data set's own folder. When it moves, what is prepared of it can be told so: see [`ROOT`].
+        /// The data set.
+        dataset: Dataset,
+        /// The data set's own folder. It can move after it is prepared: see
+        /// [`PrepareWork::ROOT`](schema::PrepareWork::ROOT).
         root: PathBuf,
         /// The files, checked.
         listing: Listing,
@@ -76,33 +73,62 @@ pub enum Source {
 }
 
 impl Source {
-    /// The name of the data set. Synthetic data always says so.
-    pub fn title(&self) -> &str {
+    /// Opens a data set whose own folder is `root`, and reads its table of images.
+    ///
+    /// # Errors
+    /// If it has files and no folder is given, or the table is missing or inconsistent.
+    pub fn open(dataset: &Dataset, root: Option<&Path>) -> Result<Source, DataError> {
+        if let Dataset::Glyphs(glyphs) = dataset {
+            return Ok(Source::Glyphs(glyphs.clone()));
+        }
+        let facts = dataset.facts();
+        let Some(root) = root else {
+            let what = format!("the folder of {}; none is given", facts.title);
+            return Err(DataError::missing(Path::new(facts.folder), what));
+        };
+        let table = root.join(Registration::LISTING);
+        let listing = readers::manifest::read(&table)?;
+        let listing = if facts.equal_halves {
+            listing.in_halves()
+        } else {
+            listing
+        };
+        listing
+            .check()
+            .map_err(|error| DataError::unreadable(&table, error))?;
+        Ok(Source::Files {
+            dataset: dataset.clone(),
+            root: root.to_owned(),
+            listing,
+        })
+    }
+
+    /// Returns the data set.
+    pub fn dataset(&self) -> Dataset {
         match self {
-            Source::Glyphs(_) => "Glyphs (synthetic)",
-            Source::Omniglot { .. } => "Omniglot",
-            Source::Files { title, .. } => title,
+            Source::Glyphs(glyphs) => Dataset::Glyphs(glyphs.clone()),
+            Source::Files { dataset, .. } => dataset.clone(),
         }
     }
 
-    /// The data set's own folder; nothing for one that is drawn.
+    /// Returns the data set's own folder; empty for one that is drawn.
     fn root(&self) -> &Path {
         match self {
             Source::Glyphs(_) => Path::new(""),
-            Source::Omniglot { root } | Source::Files { root, .. } => root,
+            Source::Files { root, .. } => root,
         }
     }
 }
 
-/// Why images could not be had.
+/// Why images cannot be read or stored.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// Something that should be there is not.
     #[error("`{}` is missing: {what}", path.display())]
     Missing {
-        /// What was looked for.
+        /// The missing file or folder.
         path: PathBuf,
-        /// What it should have been, and what to do.
+        /// What it should be, and what to do.
         what: String,
     },
     /// A file or folder is there but cannot be used.
@@ -110,7 +136,7 @@ pub enum DataError {
     Unreadable {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it, and what to do if that can be known.
+        /// What is wrong with it, and what to do if that is known.
         why: String,
     },
     /// The disk does not accept a file or folder.
@@ -144,7 +170,7 @@ impl DataError {
     }
 }
 
-/// Returns the labels in a random order: as many images of each class as before, of no class any more.
+/// Returns a random permutation of the labels.
 pub fn shuffled(labels: &[i64], seed: u64) -> Vec<i64> {
     let mut labels = labels.to_vec();
     let count = labels.len();

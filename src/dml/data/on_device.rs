@@ -5,38 +5,29 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{Plan, colours::Adjustment, transform::paint};
+use super::{AugmentParams, colors::Adjustment, transform::paint};
 
-/// Carries out the plans on images of bytes `[n, height, width, channels]`, and returns bytes
+/// Applies the parameters to images of bytes `[n, height, width, channels]`, and returns bytes
 /// `[n, channels, side, side]` on the same device.
 ///
 /// # Panics
-/// If there are not as many plans as images, or they lead to squares of different sides.
-pub fn on_device(images: &Tensor, plans: &[Plan]) -> Tensor {
-    let (device, size) = (images.device(), images.size());
-    let Some(side) = plans.first().map(|plan| plan.side) else {
+/// If the numbers of images and parameters differ, or the resulting sides do.
+pub fn on_device(images: &Tensor, params: &[AugmentParams]) -> Tensor {
+    let device = images.device();
+    let size = images.size();
+    let Some(side) = params.first().map(|params| params.side) else {
         return Tensor::zeros([0, size[3], 0, 0], (Kind::Uint8, device));
     };
-    let (part, flipped): (Vec<_>, Vec<_>) =
-        plans.iter().map(|plan| (plan.region, plan.flip)).unzip();
-    let columns = weights(
-        &part
-            .iter()
-            .map(|part| [part.left, part.width])
-            .collect::<Vec<_>>(),
-        size[2],
-        side,
-        device,
-    );
-    let rows = weights(
-        &part
-            .iter()
-            .map(|part| [part.top, part.height])
-            .collect::<Vec<_>>(),
-        size[1],
-        side,
-        device,
-    );
+    let regions = || params.iter().map(|params| params.region);
+    let columns: Vec<_> = regions()
+        .map(|region| [region.left, region.width])
+        .collect();
+    let rows: Vec<_> = regions()
+        .map(|region| [region.top, region.height])
+        .collect();
+    let flipped: Vec<bool> = params.iter().map(|params| params.flip).collect();
+    let columns = weights(&columns, size[2], side, device);
+    let rows = weights(&rows, size[1], side, device);
     let mirrored = Tensor::from_slice(&flipped)
         .to_device(device)
         .view([-1, 1, 1]);
@@ -44,12 +35,12 @@ pub fn on_device(images: &Tensor, plans: &[Plan]) -> Tensor {
     let pixels = images.permute([0, 3, 1, 2]).to_kind(Kind::Float);
     let narrowed = rounded(&pixels.matmul(&columns.transpose(1, 2).unsqueeze(1)));
     let mut resized = rounded(&rows.unsqueeze(1).matmul(&narrowed));
-    adjust(&mut resized, plans);
-    erase(&mut resized, plans);
+    adjust(&mut resized, params);
+    erase(&mut resized, params);
     resized.to_kind(Kind::Uint8)
 }
 
-/// To the nearest whole number, halves upwards.
+/// Returns the nearest integers, halves rounded up.
 fn rounded(values: &Tensor) -> Tensor {
     (values + 0.5).floor().clamp(0.0, 255.0)
 }
@@ -75,67 +66,72 @@ fn weights(parts: &[[usize; 2]], from: i64, to: usize, device: Device) -> Tensor
     weights / total
 }
 
-/// Changes colours. Each image has its own order, so of each turn every kind is done to those whose turn it is.
-fn adjust(images: &mut Tensor, plans: &[Plan]) {
-    let turns = plans
-        .iter()
-        .map(|plan| plan.adjustments.len())
-        .max()
-        .unwrap_or(0);
-    for turn in 0..turns {
+/// Changes colors. Each image has its own order, so that in each turn every kind of change is applied to
+/// the images that are due for it.
+fn adjust(images: &mut Tensor, params: &[AugmentParams]) {
+    let turns = params.iter().map(|params| params.adjustments.len()).max();
+    for turn in 0..turns.unwrap_or(0) {
         for kind in [brightness, contrast, saturation, hue] {
-            let due = |(number, plan): (usize, &Plan)| {
-                Some((number as i64, kind(*plan.adjustments.get(turn)?)?))
-            };
-            let (numbers, factors): (Vec<i64>, Vec<f32>) =
-                plans.iter().enumerate().filter_map(due).unzip();
-            let Some(first) = numbers.first() else {
-                continue;
-            };
-            let change = plans[*first as usize].adjustments[turn];
-            let numbers = Tensor::from_slice(&numbers).to_device(images.device());
-            let factors = Tensor::from_slice(&factors)
-                .to_device(images.device())
-                .view([-1, 1, 1, 1]);
-            let changed = changed(&images.index_select(0, &numbers), change, &factors);
-            let _ = images.index_copy_(0, &numbers, &changed);
+            adjust_kind(images, params, turn, kind);
         }
     }
 }
 
+/// Applies one kind of change to the images for which it is the change of this turn.
+fn adjust_kind(
+    images: &mut Tensor,
+    params: &[AugmentParams],
+    turn: usize,
+    kind: fn(Adjustment) -> Option<f32>,
+) {
+    let mut indices = Vec::new();
+    let mut factors = Vec::new();
+    let mut example = None;
+    for (index, params) in (0_i64..).zip(params) {
+        let change = params.adjustments.get(turn).copied();
+        if let Some(factor) = change.and_then(kind) {
+            indices.push(index);
+            factors.push(factor);
+            example = change;
+        }
+    }
+    let Some(change) = example else { return };
+    let indices = Tensor::from_slice(&indices).to_device(images.device());
+    let factors = Tensor::from_slice(&factors).to_device(images.device());
+    let factors = factors.view([-1, 1, 1, 1]);
+    let changed = changed(&images.index_select(0, &indices), change, &factors);
+    let _ = images.index_copy_(0, &indices, &changed);
+}
+
 fn brightness(change: Adjustment) -> Option<f32> {
-    if let Adjustment::Brightness(factor) = change {
-        Some(factor)
-    } else {
-        None
+    match change {
+        Adjustment::Brightness(factor) => Some(factor),
+        Adjustment::Contrast(_) | Adjustment::Saturation(_) | Adjustment::Hue(_) => None,
     }
 }
 
 fn contrast(change: Adjustment) -> Option<f32> {
-    if let Adjustment::Contrast(factor) = change {
-        Some(factor)
-    } else {
-        None
+    match change {
+        Adjustment::Contrast(factor) => Some(factor),
+        Adjustment::Brightness(_) | Adjustment::Saturation(_) | Adjustment::Hue(_) => None,
     }
 }
 
 fn saturation(change: Adjustment) -> Option<f32> {
-    if let Adjustment::Saturation(factor) = change {
-        Some(factor)
-    } else {
-        None
+    match change {
+        Adjustment::Saturation(factor) => Some(factor),
+        Adjustment::Brightness(_) | Adjustment::Contrast(_) | Adjustment::Hue(_) => None,
     }
 }
 
 fn hue(change: Adjustment) -> Option<f32> {
-    if let Adjustment::Hue(shift) = change {
-        Some(shift)
-    } else {
-        None
+    match change {
+        Adjustment::Hue(shift) => Some(shift),
+        Adjustment::Brightness(_) | Adjustment::Contrast(_) | Adjustment::Saturation(_) => None,
     }
 }
 
-/// Images after a change of one kind, with a factor for each.
+/// Returns the images after a change of one kind, with a factor for each.
 fn changed(images: &Tensor, kind: Adjustment, factors: &Tensor) -> Tensor {
     match kind {
         Adjustment::Brightness(_) => blend(&images.zeros_like(), images, factors),
@@ -143,7 +139,9 @@ fn changed(images: &Tensor, kind: Adjustment, factors: &Tensor) -> Tensor {
             let mean = luma(images).mean_dim([1i64, 2, 3].as_slice(), true, Kind::Float);
             blend(&rounded(&mean), images, factors)
         }
-        _ if images.size()[1] == 1 => images.shallow_clone(),
+        Adjustment::Saturation(_) | Adjustment::Hue(_) if images.size()[1] == 1 => {
+            images.shallow_clone()
+        }
         Adjustment::Saturation(_) => blend(&luma(images), images, factors),
         Adjustment::Hue(_) => shifted(images, &(factors * 255.0).trunc()),
     }
@@ -155,7 +153,7 @@ fn blend(ground: &Tensor, images: &Tensor, factors: &Tensor) -> Tensor {
         .floor()
 }
 
-/// How light pixels are, `[n, 1, side, side]`.
+/// Returns the luma of pixels, `[n, 1, side, side]`.
 fn luma(images: &Tensor) -> Tensor {
     if images.size()[1] == 1 {
         return images.shallow_clone();
@@ -165,30 +163,24 @@ fn luma(images: &Tensor) -> Tensor {
         .floor()
 }
 
-/// Hues moved by so many 255ths of the circle.
+/// Shifts hues by 255ths of the circle.
 fn shifted(images: &Tensor, shift: &Tensor) -> Tensor {
-    let (red, green, blue) = (
-        images.narrow(1, 0, 1),
-        images.narrow(1, 1, 1),
-        images.narrow(1, 2, 1),
-    );
-    let (largest, smallest) = (
-        images.amax([1i64].as_slice(), true),
-        images.amin([1i64].as_slice(), true),
-    );
+    let [red, green, blue] = [0, 1, 2].map(|channel| images.narrow(1, channel, 1));
+    let largest = images.amax([1i64].as_slice(), true);
+    let smallest = images.amin([1i64].as_slice(), true);
     let range = (&largest - smallest).clamp_min(1.0);
     let below = |channel: &Tensor| (&largest - channel) / &range;
-    let (r, g, b) = (below(&red), below(&green), below(&blue));
+    let [r, g, b] = [&red, &green, &blue].map(below);
     let sixths = (&b - &g).where_self(
         &largest.eq_tensor(&red),
         &(&r - &b + 2.0).where_self(&largest.eq_tensor(&green), &(&g - &r + 4.0)),
     );
     let hue = ((sixths / 6.0 + 1.0).fmod(1.0) * 255.0).floor() + shift;
     let strength = (&range / largest.clamp_min(1.0) * 255.0).floor() / 255.0;
-    let grey = images
+    let gray = images
         .amax([1i64].as_slice(), true)
         .eq_tensor(&images.amin([1i64].as_slice(), true));
-    // A hue is a byte, and goes round.
+    // A hue is a byte and wraps around.
     let sixths = hue.remainder(256.0) * (6.0 / 255.0);
     let sector = sixths.floor();
     let rest = &sixths - &sector;
@@ -206,21 +198,21 @@ fn shifted(images: &Tensor, shift: &Tensor) -> Tensor {
         ],
         1,
     );
-    images.where_self(&grey, &turned)
+    images.where_self(&gray, &turned)
 }
 
-fn erase(images: &mut Tensor, plans: &[Plan]) {
+fn erase(images: &mut Tensor, params: &[AugmentParams]) {
     let channels = images.size()[1];
-    for (number, plan) in (0..).zip(plans) {
-        let Some((region, colour)) = plan.erased else {
+    for (index, params) in (0..).zip(params) {
+        let Some((region, color)) = params.erased else {
             continue;
         };
         let part = images
-            .get(number)
+            .get(index)
             .narrow(1, region.top as i64, region.height as i64);
         let mut part = part.narrow(2, region.left as i64, region.width as i64);
-        let paint = paint(colour, channels as usize).map(f32::from);
-        let colour = Tensor::from_slice(&paint[..channels as usize]).to_device(images.device());
-        part.copy_(&colour.view([-1, 1, 1]).expand_as(&part));
+        let paint = paint(color, channels as usize).map(f32::from);
+        let color = Tensor::from_slice(&paint[..channels as usize]).to_device(images.device());
+        part.copy_(&color.view([-1, 1, 1]).expand_as(&part));
     }
 }

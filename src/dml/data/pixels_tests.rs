@@ -59,10 +59,10 @@ fn difference(one: &[u8], other: &[u8]) -> (f64, u8) {
     )
 }
 
-fn decoded_as(content: &[u8], colour: Colour) -> Result<Raster, String> {
+fn decoded_as(content: &[u8], color: Color) -> Result<Raster, String> {
     let file = tempfile::NamedTempFile::with_suffix(".jpg").unwrap();
     fs::write(file.path(), content).unwrap();
-    decode(file.path(), colour).map_err(|error| {
+    decode(file.path(), color).map_err(|error| {
         let message = error.to_string();
         assert!(
             message.contains(&file.path().display().to_string()),
@@ -110,7 +110,7 @@ fn resizing_gives_the_pixels_of_pillow() {
 }
 
 #[test]
-fn changes_of_colour_give_the_pixels_of_torchvision() {
+fn changes_of_color_give_the_pixels_of_torchvision() {
     for case in cases("adjustments") {
         let factor = case["factor"].as_f64().unwrap() as f32;
         let change = match case["name"].as_str().unwrap() {
@@ -129,8 +129,8 @@ fn changes_of_colour_give_the_pixels_of_torchvision() {
 fn decoding_is_as_close_to_pillow_as_two_jpeg_decoders_are() {
     for case in cases("decoded") {
         let name = case["name"].as_str().unwrap();
-        for (colour, key) in [(Colour::Rgb, "rgb"), (Colour::Grey, "grey")] {
-            let image = decoded_as(&bytes(&case["file"]), colour).unwrap();
+        for (color, key) in [(Color::Rgb, "rgb"), (Color::Gray, "grey")] {
+            let image = decoded_as(&bytes(&case["file"]), color).unwrap();
             let (mean, largest) = difference(&image.pixels, &bytes(&case[key]));
             eprintln!("{name} {key}: mean {mean:.3} largest {largest}");
             let (mean_allowed, allowed) = if name.starts_with("jpeg") {
@@ -153,21 +153,21 @@ fn sixteen_bits_become_the_upper_eight() {
     image::ImageBuffer::from_fn(5, 4, pixel)
         .save(file.path())
         .unwrap();
-    let image = decode(file.path(), Colour::Grey).unwrap();
+    let image = decode(file.path(), Color::Gray).unwrap();
     assert_eq!(image.pixels[6], ((0x1234 + 0x10ff) >> 8) as u8);
 }
 
 #[test]
 fn a_png_named_jpg_is_read_as_what_it_is() {
     assert_eq!(
-        decoded_as(&file("png"), Colour::Rgb).unwrap().pixels,
+        decoded_as(&file("png"), Color::Rgb).unwrap().pixels,
         pattern(9, 7, 3).pixels
     );
 }
 
 #[test]
 fn an_orientation_in_exif_is_ignored() {
-    let image = decoded_as(&file("jpeg turned by exif"), Colour::Rgb).unwrap();
+    let image = decoded_as(&file("jpeg turned by exif"), Color::Rgb).unwrap();
     assert_eq!((image.width, image.height), (44, 36));
 }
 
@@ -190,7 +190,7 @@ fn a_file_that_ends_too_early_is_refused() {
             12,
             3,
         ] {
-            let error = decoded_as(&whole[..length], Colour::Rgb);
+            let error = decoded_as(&whole[..length], Color::Rgb);
             assert!(error.is_err(), "{name}: {length} of {} bytes", whole.len());
         }
     }
@@ -199,18 +199,18 @@ fn a_file_that_ends_too_early_is_refused() {
 #[test]
 fn what_is_no_image_is_refused() {
     assert!(
-        decoded_as(b"", Colour::Rgb)
+        decoded_as(b"", Color::Rgb)
             .unwrap_err()
             .contains("it is empty")
     );
     assert!(
-        decoded_as(b"GIF89a, or not", Colour::Rgb)
+        decoded_as(b"GIF89a, or not", Color::Rgb)
             .unwrap_err()
             .contains("neither a JPEG nor a PNG")
     );
     let folder = tempfile::tempdir().unwrap();
-    let error = decode(folder.path(), Colour::Rgb).unwrap_err().to_string();
+    let error = decode(folder.path(), Color::Rgb).unwrap_err().to_string();
     assert!(error.contains("it is a folder"), "{error}");
-    let error = decode(Path::new("/nowhere/at all.jpg"), Colour::Rgb).unwrap_err();
+    let error = decode(Path::new("/nowhere/at all.jpg"), Color::Rgb).unwrap_err();
     assert!(matches!(error, DataError::Missing { .. }), "{error}");
 }

@@ -1,15 +1,16 @@
-//! A data set that is decoded and resized: what trainings read.
+//! Prepared data sets: decoded and resized images, as trainings read them.
 //!
-//! The folder holds `images.u8`, the images one after another, those to train on first, in the order of
-//! classes and names; and `index.json`, which says what they are. The index is written last: a folder
-//! without one is not prepared. Of a data set too large for the disk there are the index and a file `root`, the path of
-//! the folder in which the index knows the images, and these are decoded whenever they are needed. Both ways all
-//! processes on a machine share one copy in its page cache.
+//! The folder holds `images.u8`, the images one after another, first those to train on, in the order of
+//! classes and names, and `index.json`, which describes them. The index is written last: a folder
+//! without one is not prepared. If the images do not fit on the disk, they are decoded whenever they are
+//! needed, and instead of `images.u8` there is a file `root` with the path of the folder to which the
+//! paths in the index are relative. Either way all processes on a machine share one copy in its page
+//! cache.
 
 use std::{
     fs, io,
     ops::Range,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,40 +21,28 @@ use durable::{WholeFile, create_folder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use schema::{Cache, Dataset, Glyphs, ImageSize, PrepareWork, StoredImages};
+
 use super::{
-    Colour, DataError, Glyphs, ImageSize, ImageStore, Progress, Raster, Source, StoredImages,
+    DataError, ImageStore, Progress, Raster, Source,
+    glyphs::{self, Glyph},
     listing::{Class, Listing, Part, Role},
-    omniglot,
-    stored::{Origin, Sides, room},
+    stored::{Decoding, Origin, Sides, room},
 };
 
-/// Version of the folder's layout and of how images come about: raised whenever either changes.
+/// Version of the folder's layout and of the pixels: raised whenever either changes.
 pub const PREPARED: u32 = 3;
 
 const IMAGES: &str = "images.u8";
 const INDEX: &str = "index.json";
 
-/// The file beside the index of images that are not kept: the path of the folder in which it knows them.
-pub const ROOT: &str = "root";
-
-/// Bytes of images that are in memory at a time while a data set is being prepared, and as many that are written.
+/// Bytes of decoded images in memory at a time; as many again are being written.
 const PORTION: usize = 64 << 20;
 
-/// Of the room on a disk, a cache takes nine tenths at most.
+/// A cache takes at most nine tenths of the free space on its disk.
 const ROOM: (u64, u64) = (9, 10);
 
-/// Whether decoded images are kept on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cache {
-    /// If there is room for them.
-    Auto,
-    /// Or it is an error.
-    Always,
-    /// Only those that do not come from files of their own: what the program draws, and Omniglot.
-    Never,
-}
-
-/// What there is in a prepared data set.
+/// The size of a prepared data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
@@ -71,7 +60,11 @@ pub struct Summary {
 #[serde(deny_unknown_fields)]
 struct Index {
     version: u32,
+    /// The title of the data set, for people who read the file.
     source: String,
+    /// Absent in folders that an earlier version prepared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dataset: Option<Dataset>,
     stored: StoredImages,
     counts: Summary,
     blake3: String,
@@ -85,25 +78,30 @@ struct Index {
     files: Option<Vec<Origin>>,
 }
 
-/// The classes of one half and, image by image, which of them it shows.
+/// The classes of one half, and the class of each image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Half {
     classes: Vec<String>,
-    /// What kind of thing each class is. Empty: nobody knows.
+    /// The super-class of each class. Empty: there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     categories: Vec<Option<String>>,
     labels: Vec<u32>,
-    /// The part of each image in retrieval. Empty: all are queries and references.
+    /// The role of each image in retrieval. Empty: all are queries and references.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<Role>,
 }
 
 impl Half {
-    fn push(&mut self, class: String, images: usize) {
-        self.labels
-            .extend(std::iter::repeat_n(self.classes.len() as u32, images));
-        self.classes.push(class);
+    fn of_glyphs(classes: Range<u32>, per_class: u32) -> Half {
+        let count = classes.len() as u32;
+        Half {
+            classes: classes.map(|class| format!("glyph{class:06}")).collect(),
+            labels: (0..count)
+                .flat_map(|class| (0..per_class).map(move |_| class))
+                .collect(),
+            ..Half::default()
+        }
     }
 
     fn of(part: &Part) -> Half {
@@ -132,24 +130,31 @@ impl Half {
 
 /// A data set about to be prepared: its size is known, no image is decoded.
 ///
-/// Omniglot's drawings, black on white and of 105 pixels a side, are inverted, ink high; glyphs are drawn in the size
-/// asked for.
+/// Glyphs are drawn in the requested size. Images that are dark on light are inverted before they are
+/// resized, if the data set's facts say so.
 pub struct Preparation<'a> {
     contents: Contents<'a>,
-    title: &'a str,
-    root: &'a Path,
-    stored: StoredImages,
+    target: Target<'a>,
     sides: Sides,
-    into: &'a Path,
-    room: u64,
     cached: bool,
 }
 
+/// What is prepared, and where.
+struct Target<'a> {
+    dataset: Dataset,
+    /// The data set's own folder.
+    root: &'a Path,
+    stored: StoredImages,
+    into: &'a Path,
+    /// Free bytes on its disk.
+    room: u64,
+}
+
 impl Preparation<'_> {
-    /// Looks at a data set that is to be prepared in the folder `into`.
+    /// Examines a data set that is to be prepared in the folder `into`.
     ///
     /// # Errors
-    /// If files are missing or no images, or a cache is demanded for which the disk has no room.
+    /// If files are missing or no images, or a cache is required for which the disk has no room.
     pub fn new<'a>(
         source: &'a Source,
         stored: StoredImages,
@@ -157,36 +162,29 @@ impl Preparation<'_> {
         into: &'a Path,
     ) -> Result<Preparation<'a>, DataError> {
         create_folder(into)?;
-        let named = (source.title(), source.root());
-        Preparation::of(
-            Contents::of(source)?,
-            named,
+        let target = Target {
+            dataset: source.dataset(),
+            root: source.root(),
             stored,
             into,
-            cache,
-            room(into)?,
-        )
+            room: room(into)?,
+        };
+        Preparation::of(Contents::of(source), target, cache)
     }
 
     fn of<'a>(
         contents: Contents<'a>,
-        (title, root): (&'a str, &'a Path),
-        stored: StoredImages,
-        into: &'a Path,
+        target: Target<'a>,
         cache: Cache,
-        room: u64,
     ) -> Result<Preparation<'a>, DataError> {
-        let sides = contents.sides(&stored)?;
+        let sides = contents.sides(&target.stored)?;
         let mut preparation = Preparation {
             contents,
-            title,
-            root,
-            stored,
+            target,
             sides,
-            into,
-            room,
             cached: true,
         };
+        let room = preparation.target.room;
         let fits = preparation.bytes() <= room / ROOM.1 * ROOM.0;
         let streams = matches!(preparation.contents.images, Images::Files(_));
         preparation.cached = match cache {
@@ -200,12 +198,13 @@ impl Preparation<'_> {
                 preparation.size(),
                 megabytes(room)
             );
-            return Err(DataError::disk("prepare", into)(io::Error::other(why)));
+            let error = io::Error::other(why);
+            return Err(DataError::disk("prepare", preparation.target.into)(error));
         }
         Ok(preparation)
     }
 
-    /// What will happen, for a person: how much there is, and whether it is kept.
+    /// Returns a sentence for the user: the size of the images, and whether they are kept.
     pub fn estimate(&self) -> String {
         let kept = if self.cached {
             "kept on disk"
@@ -214,15 +213,15 @@ impl Preparation<'_> {
         };
         format!(
             "{}: {}, {kept}; the disk has room for {}",
-            self.title,
+            self.target.dataset.title(),
             self.size(),
-            megabytes(self.room)
+            megabytes(self.target.room)
         )
     }
 
-    /// How many bytes all images have, decoded and resized.
+    /// Returns the bytes of all images, decoded and resized.
     pub fn bytes(&self) -> u64 {
-        self.sides.pixels() * self.stored.colour.channels() as u64
+        self.sides.pixels() * u64::from(self.target.stored.color.channels())
     }
 
     fn size(&self) -> String {
@@ -233,89 +232,85 @@ impl Preparation<'_> {
         )
     }
 
-    /// Decodes and resizes everything, and returns what there is.
+    /// Decodes and resizes all images, and returns their counts.
     ///
     /// # Errors
     /// If an image cannot be decoded or the disk does not take the result.
     pub fn run(self, progress: Progress) -> Result<Summary, DataError> {
-        let index = self.into.join(INDEX);
-        let (blake3, files) = match &self.contents.images {
-            Images::Files(files) if !self.cached => {
-                remove_if_there(&index)?;
-                remove_if_there(&self.into.join(IMAGES))?;
-                write_root(self.root, self.into)?;
-                progress(self.sides.count() as u64, self.sides.count() as u64);
-                (
-                    hash_of_files(files)?,
-                    Some(files.iter().map(|file| file.below(self.root)).collect()),
-                )
-            }
-            _ => {
-                let mut file = WholeFile::create(&self.into.join(IMAGES))?;
-                let blake3 = self.write_images(&mut file, progress)?;
-                // From here on there is no index that could speak of other images than those beside it.
-                remove_if_there(&index)?;
-                file.publish()?;
-                (blake3, None)
-            }
+        let written = match &self.contents.images {
+            Images::Files(files) if !self.cached => self.write_references(files, progress)?,
+            Images::Files(_) | Images::Drawn(_) => self.write_cache(progress)?,
         };
         let counts = self.contents.counts();
-        let sides = match self.sides {
-            Sides::Square { .. } => None,
-            Sides::Each(sides) => Some(sides),
+        let index = Index {
+            version: PREPARED,
+            source: self.target.dataset.title().to_owned(),
+            dataset: Some(self.target.dataset),
+            stored: self.target.stored,
+            counts,
+            blake3: written.blake3,
+            training: self.contents.training,
+            test: self.contents.test,
+            sides: self.sides.each(),
+            files: written.files,
         };
-        let Contents { training, test, .. } = self.contents;
-        let (version, source, stored) = (PREPARED, self.title.to_owned(), self.stored);
-        write_index(
-            &index,
-            &Index {
-                version,
-                source,
-                stored,
-                counts,
-                blake3,
-                training,
-                test,
-                sides,
-                files,
-            },
-        )?;
+        write_index(&self.target.into.join(INDEX), &index)?;
         Ok(counts)
+    }
+
+    /// Leaves the images in their files and writes where these are.
+    fn write_references(&self, files: &[Origin], progress: Progress) -> Result<Written, DataError> {
+        let root = self.target.root;
+        remove_if_there(&self.target.into.join(INDEX))?;
+        remove_if_there(&self.target.into.join(IMAGES))?;
+        write_root(root, self.target.into)?;
+        progress(self.sides.count() as u64, self.sides.count() as u64);
+        Ok(Written {
+            blake3: hash_of_files(files)?,
+            files: Some(files.iter().map(|file| file.below(root)).collect()),
+        })
+    }
+
+    /// Writes the decoded images.
+    fn write_cache(&self, progress: Progress) -> Result<Written, DataError> {
+        let mut file = WholeFile::create(&self.target.into.join(IMAGES))?;
+        let blake3 = self.write_images(&mut file, progress)?;
+        // The index of other images must be gone before these get their name.
+        remove_if_there(&self.target.into.join(INDEX))?;
+        file.publish()?;
+        Ok(Written {
+            blake3,
+            files: None,
+        })
     }
 
     /// Writes all images, decoded in parallel, and returns the hash of the file. While one portion is decoded, the
     /// one before is written.
     fn write_images(&self, file: &mut WholeFile, progress: Progress) -> Result<String, DataError> {
-        let (mut hasher, mut decoded, total) =
-            (blake3::Hasher::new(), Vec::new(), self.sides.count());
+        let decoding = self.target.decoding();
+        let total = self.sides.count() as u64;
         let done = AtomicU64::new(0);
-        let decode = |place| {
-            let image = self.contents.image(place, &self.stored);
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total as u64);
-            image
+        let decode = |image| {
+            let decoded = self.contents.image(image, &decoding);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+            decoded
         };
-        let mut write = |images: Vec<Result<Raster, DataError>>| -> Result<(), DataError> {
-            for image in images {
-                let pixels = image?.pixels;
-                hasher.update(&pixels);
-                file.append(&pixels)?;
-            }
-            Ok(())
-        };
+        let mut hasher = blake3::Hasher::new();
+        let mut decoded = Vec::new();
         for portion in self.portions() {
             let before = std::mem::take(&mut decoded);
             let (written, images) = rayon::join(
-                || write(before),
+                || write_all(before, file, &mut hasher),
                 || portion.into_par_iter().map(decode).collect(),
             );
             written?;
             decoded = images;
         }
-        write(decoded)?;
+        write_all(decoded, file, &mut hasher)?;
         Ok(hasher.finalize().to_hex().to_string())
     }
 
-    /// All places, in parts that fit into memory.
+    /// Returns the indices of all images in ranges that fit into memory.
     fn portions(&self) -> Vec<Range<usize>> {
         let count = self.sides.count();
         let size = (self.bytes() as usize).div_ceil(count.max(1)).max(1);
@@ -327,11 +322,41 @@ impl Preparation<'_> {
     }
 }
 
+impl Target<'_> {
+    fn decoding(&self) -> Decoding {
+        Decoding {
+            stored: self.stored,
+            inverted: self.dataset.facts().inverted,
+        }
+    }
+}
+
+/// What was written beside the index.
+struct Written {
+    /// The hash of all images, or of their files.
+    blake3: String,
+    /// The files, if there is no cache.
+    files: Option<Vec<Origin>>,
+}
+
+fn write_all(
+    images: Vec<Result<Raster, DataError>>,
+    file: &mut WholeFile,
+    hasher: &mut blake3::Hasher,
+) -> Result<(), DataError> {
+    for image in images {
+        let pixels = image?.pixels;
+        hasher.update(&pixels);
+        file.append(&pixels)?;
+    }
+    Ok(())
+}
+
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-/// Stands for the pixels that nobody has decoded yet: a hash of the files.
+/// Returns a hash of the files, in place of that of the decoded pixels.
 fn hash_of_files(files: &[Origin]) -> Result<String, DataError> {
     let hash_of = |origin: &Origin| {
         let content =
@@ -360,7 +385,7 @@ fn write_index(path: &Path, index: &Index) -> Result<(), DataError> {
     Ok(durable::write(path, &text)?)
 }
 
-/// What a source consists of, before any image is decoded.
+/// The contents of a source, before any image is decoded.
 struct Contents<'a> {
     training: Half,
     test: Half,
@@ -369,53 +394,25 @@ struct Contents<'a> {
 
 enum Images<'a> {
     Drawn(&'a Glyphs),
-    Omniglot(Vec<PathBuf>),
     Files(Vec<Origin>),
 }
 
 impl Contents<'_> {
-    fn of(source: &Source) -> Result<Contents<'_>, DataError> {
+    fn of(source: &Source) -> Contents<'_> {
         match source {
-            Source::Glyphs(glyphs) => Ok(Contents::of_glyphs(glyphs)),
-            Source::Omniglot { root } => Contents::of_omniglot(root, &omniglot::HALVES),
-            Source::Files { listing, .. } => Ok(Contents::of_files(listing)),
+            Source::Glyphs(glyphs) => Contents::of_glyphs(glyphs),
+            Source::Files { listing, .. } => Contents::of_files(listing),
         }
     }
 
     fn of_glyphs(glyphs: &Glyphs) -> Contents<'_> {
-        let half = |classes: Range<u32>| {
-            let mut half = Half::default();
-            classes
-                .for_each(|class| half.push(format!("glyph{class:06}"), glyphs.per_class as usize));
-            half
-        };
-        let (training, all) = (glyphs.classes, glyphs.classes + glyphs.test_classes);
+        let training = glyphs.classes;
+        let all = glyphs.classes + glyphs.test_classes;
         Contents {
-            training: half(0..training),
-            test: half(training..all),
+            training: Half::of_glyphs(0..training, glyphs.per_class),
+            test: Half::of_glyphs(training..all, glyphs.per_class),
             images: Images::Drawn(glyphs),
         }
-    }
-
-    fn of_omniglot(
-        root: &Path,
-        halves: &[omniglot::Half; 2],
-    ) -> Result<Contents<'static>, DataError> {
-        let mut paths = Vec::new();
-        let mut half = |which| -> Result<Half, DataError> {
-            let mut half = Half::default();
-            for character in omniglot::characters(root, which)? {
-                half.push(character.name, character.drawings.len());
-                paths.extend(character.drawings);
-            }
-            Ok(half)
-        };
-        let (training, test) = (half(halves[0])?, half(halves[1])?);
-        Ok(Contents {
-            training,
-            test,
-            images: Images::Omniglot(paths),
-        })
     }
 
     fn of_files(listing: &Listing) -> Contents<'static> {
@@ -446,7 +443,7 @@ impl Contents<'_> {
         }
     }
 
-    /// The sides of the images as they will be stored. Drawings are squares anyway.
+    /// Returns the sides of the images as they are stored. Drawings are always squares.
     fn sides(&self, stored: &StoredImages) -> Result<Sides, DataError> {
         match (&self.images, stored.size) {
             (Images::Files(files), ImageSize::ShortSide(_)) => {
@@ -457,30 +454,30 @@ impl Contents<'_> {
                 sides.map(Sides::Each)
             }
             (_, size) => Ok(Sides::Square {
-                side: size.short_side(),
+                side: size.short_side() as usize,
                 count: self.count(),
             }),
         }
     }
 
-    /// An image as it is stored.
-    fn image(&self, place: usize, stored: &StoredImages) -> Result<Raster, DataError> {
-        let side = stored.size.short_side();
-        let drawing = match &self.images {
-            Images::Files(files) => return files[place].stored(stored),
-            Images::Omniglot(paths) => omniglot::decode(&paths[place])?.resized(side, side),
-            Images::Drawn(glyphs) => {
-                let (place, per_class) = (place as u32, glyphs.per_class);
-                let pixels = glyphs.draw(place / per_class, place % per_class, side as u32);
-                Raster {
-                    width: side,
-                    height: side,
-                    channels: Colour::Grey.channels(),
-                    pixels,
-                }
-            }
+    /// Returns an image as it is stored.
+    fn image(&self, image: usize, decoding: &Decoding) -> Result<Raster, DataError> {
+        let glyphs = match &self.images {
+            Images::Files(files) => return files[image].stored(decoding),
+            Images::Drawn(glyphs) => glyphs,
         };
-        Ok(drawing.in_colour(stored.colour))
+        let side = decoding.stored.size.short_side();
+        let glyph = Glyph {
+            class: image as u32 / glyphs.per_class,
+            image: image as u32 % glyphs.per_class,
+        };
+        let drawing = Raster {
+            width: side as usize,
+            height: side as usize,
+            channels: 1,
+            pixels: glyphs::draw(glyphs, glyph, side),
+        };
+        Ok(drawing.in_color(decoding.stored.color))
     }
 }
 
@@ -489,8 +486,8 @@ impl Contents<'_> {
 pub struct PreparedData {
     /// All images: those to train on, then those to test on.
     pub images: Arc<ImageStore>,
-    /// The name of the data set.
-    pub source: String,
+    /// The data set. Absent if an earlier version prepared it.
+    pub dataset: Option<Dataset>,
     /// The names of the classes to train on, in the order of their labels.
     pub training_classes: Vec<String>,
     /// The names of the classes to test on, in the order of their labels.
@@ -503,7 +500,7 @@ pub struct PreparedData {
     pub training_labels: Vec<i64>,
     /// The class of each image to test on, from 0.
     pub test_labels: Vec<i64>,
-    /// The part of each image to test on in retrieval.
+    /// The role of each image to test on in retrieval.
     pub test_roles: Vec<Role>,
     /// The BLAKE3 hash of all images; of their files, if there is no cache.
     pub blake3: String,
@@ -516,26 +513,25 @@ impl PreparedData {
     /// If nothing is prepared there, or it is damaged.
     pub fn open(into: &Path) -> Result<PreparedData, DataError> {
         let index = read_index(&into.join(INDEX))?;
-        let count = index.training.labels.len() + index.test.labels.len();
+        let decoding = index.decoding();
+        let training_labels = index.training.labels();
+        let test_labels = index.test.labels();
         let sides = match index.sides {
             Some(sides) => Sides::Each(sides),
             None => Sides::Square {
-                side: index.stored.size.short_side(),
-                count,
+                side: index.stored.size.short_side() as usize,
+                count: training_labels.len() + test_labels.len(),
             },
         };
         let images = match index.files {
-            Some(files) => ImageStore::streamed(placed(files, into)?, index.stored, sides),
-            None => ImageStore::cached(&into.join(IMAGES), index.stored, sides)?,
+            Some(files) => ImageStore::streamed(located(files, into)?, decoding, sides),
+            None => ImageStore::cached(&into.join(IMAGES), decoding, sides)?,
         };
-        let labels = |half: &Half| half.labels.iter().map(|&label| i64::from(label)).collect();
-        let (training_labels, test_labels): (_, Vec<i64>) =
-            (labels(&index.training), labels(&index.test));
         let mut test_roles = index.test.roles;
         test_roles.resize(test_labels.len(), Role::Both);
         Ok(PreparedData {
             images: Arc::new(images),
-            source: index.source,
+            dataset: index.dataset,
             training_labels,
             test_labels,
             test_roles,
@@ -547,17 +543,24 @@ impl PreparedData {
         })
     }
 
-    /// Where the images to train on are among all.
+    /// Returns true if these are the images of a data set, stored in this way. Folders of earlier versions do
+    /// not name their data set, and are known by their location alone.
+    pub fn is_of(&self, dataset: &Dataset, stored: &StoredImages) -> bool {
+        let is_dataset = self.dataset.as_ref().is_none_or(|known| known == dataset);
+        is_dataset && self.images.stored() == stored
+    }
+
+    /// Returns the indices of the images to train on among all.
     pub fn training(&self) -> Range<usize> {
         0..self.training_labels.len()
     }
 
-    /// Where the images to test on are among all.
+    /// Returns the indices of the images to test on among all.
     pub fn test(&self) -> Range<usize> {
         self.training_labels.len()..self.training_labels.len() + self.test_labels.len()
     }
 
-    /// What there is.
+    /// Returns the number of classes and images.
     pub fn counts(&self) -> Summary {
         Summary {
             training_classes: self.training_classes.len() as u64,
@@ -568,9 +571,9 @@ impl PreparedData {
     }
 }
 
-/// Files where they lie now.
-fn placed(files: Vec<Origin>, into: &Path) -> Result<Vec<Origin>, DataError> {
-    let path = into.join(ROOT);
+/// Returns the files with their present paths.
+fn located(files: Vec<Origin>, into: &Path) -> Result<Vec<Origin>, DataError> {
+    let path = into.join(PrepareWork::ROOT);
     let root = fs::read_to_string(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             DataError::missing(&path, "the path of the folder with the images")
@@ -590,7 +593,10 @@ fn write_root(root: &Path, into: &Path) -> Result<(), DataError> {
     let text = root
         .to_str()
         .ok_or_else(|| DataError::unreadable(root, "its path is not valid UTF-8"))?;
-    Ok(durable::write(&into.join(ROOT), text.as_bytes())?)
+    Ok(durable::write(
+        &into.join(PrepareWork::ROOT),
+        text.as_bytes(),
+    )?)
 }
 
 fn read_index(path: &Path) -> Result<Index, DataError> {
@@ -616,10 +622,8 @@ fn read_index(path: &Path) -> Result<Index, DataError> {
 }
 
 fn check(index: &Index) -> Result<(), &'static str> {
-    let (counts, count) = (
-        index.counts,
-        index.training.labels.len() + index.test.labels.len(),
-    );
+    let counts = index.counts;
+    let count = index.training.labels.len() + index.test.labels.len();
     if !index
         .training
         .fits(counts.training_classes, counts.training_images)
@@ -643,7 +647,21 @@ fn check(index: &Index) -> Result<(), &'static str> {
     Ok(())
 }
 
+impl Index {
+    fn decoding(&self) -> Decoding {
+        let dataset = self.dataset.as_ref();
+        Decoding {
+            stored: self.stored,
+            inverted: dataset.is_some_and(|dataset| dataset.facts().inverted),
+        }
+    }
+}
+
 impl Half {
+    fn labels(&self) -> Vec<i64> {
+        self.labels.iter().map(|&label| i64::from(label)).collect()
+    }
+
     fn fits(&self, classes: u64, images: u64) -> bool {
         self.labels
             .iter()
@@ -657,7 +675,7 @@ impl Half {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Region, decode};
+    use crate::data::{Color, Region, decode};
 
     const GLYPHS: Glyphs = Glyphs {
         classes: 3,
@@ -666,10 +684,10 @@ mod tests {
         seed: 5,
     };
 
-    fn grey(side: u32) -> StoredImages {
+    fn gray(side: u32) -> StoredImages {
         StoredImages {
             size: ImageSize::Square(side),
-            colour: Colour::Grey,
+            color: Color::Gray,
             bounding_boxes: false,
         }
     }
@@ -679,23 +697,12 @@ mod tests {
     }
 
     fn prepared(folder: &Path) -> Summary {
-        prepare(&Source::Glyphs(GLYPHS), grey(12), folder).unwrap()
+        prepare(&Source::Glyphs(GLYPHS), gray(12), folder).unwrap()
     }
 
-    fn whole(data: &PreparedData, place: usize) -> Vec<u8> {
-        let [width, height] = data.images.sides(place);
-        data.images
-            .part(
-                place,
-                Region {
-                    left: 0,
-                    top: 0,
-                    width,
-                    height,
-                },
-            )
-            .unwrap()
-            .pixels
+    fn whole(data: &PreparedData, image: usize) -> Vec<u8> {
+        let region = Region::whole(data.images.sides(image));
+        data.images.part(image, region).unwrap().pixels
     }
 
     #[test]
@@ -712,7 +719,8 @@ mod tests {
         let squares = data.images.squares().unwrap().unwrap();
         assert_eq!(squares.size(), [20, 1, 12, 12]);
         // The second image of the first class to test on, which is drawn as the fourth of all.
-        assert_eq!(whole(&data, 13), GLYPHS.draw(3, 1, 12));
+        let fourth = glyphs::draw(&GLYPHS, Glyph { class: 3, image: 1 }, 12);
+        assert_eq!(whole(&data, 13), fourth);
         assert_eq!(
             data.images
                 .part(
@@ -726,7 +734,7 @@ mod tests {
                 )
                 .unwrap()
                 .pixels,
-            GLYPHS.draw(3, 1, 12)[24..60]
+            fourth[24..60]
         );
         let all = Vec::<u8>::try_from(squares.reshape([-1])).unwrap();
         assert_eq!(data.blake3, blake3::hash(&all).to_string());
@@ -737,7 +745,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let last = std::sync::Mutex::new((0, 0));
         let source = Source::Glyphs(GLYPHS);
-        let preparation = Preparation::new(&source, grey(8), Cache::Auto, folder.path()).unwrap();
+        let preparation = Preparation::new(&source, gray(8), Cache::Auto, folder.path()).unwrap();
         let note = |done, total| {
             let mut last = last.lock().unwrap();
             *last = (*last).max((done, total));
@@ -794,7 +802,7 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_the_fault_of_the_disk() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error =
-            prepare(&Source::Glyphs(GLYPHS), grey(8), &file.path().join("data")).unwrap_err();
+            prepare(&Source::Glyphs(GLYPHS), gray(8), &file.path().join("data")).unwrap_err();
         assert!(matches!(error, DataError::Disk { .. }), "{error}");
     }
 
@@ -806,9 +814,15 @@ mod tests {
             test_classes: 0,
             ..GLYPHS
         };
-        prepare(&Source::Glyphs(none), grey(8), folder.path()).unwrap();
+        prepare(&Source::Glyphs(none), gray(8), folder.path()).unwrap();
         let data = PreparedData::open(folder.path()).unwrap();
         assert_eq!(data.images.squares().unwrap().unwrap().size(), [0, 1, 8, 8]);
+    }
+
+    fn birds() -> Dataset {
+        Dataset::Own(schema::Own {
+            name: "birds".into(),
+        })
     }
 
     /// Two photographs of other shapes, one to train on and one to test on, the same file with two boxes.
@@ -838,16 +852,16 @@ mod tests {
         let training = part("left", (20, 10), Some([0, 0, 10, 10]), Role::Both);
         let test = part("right", (14, 31), Some([10, 0, 14, 20]), Role::Query);
         Source::Files {
-            title: "Halves".into(),
+            dataset: birds(),
             root: root.to_owned(),
             listing: Listing { training, test },
         }
     }
 
-    fn stored(size: ImageSize, colour: Colour, bounding_boxes: bool) -> StoredImages {
+    fn stored(size: ImageSize, color: Color, bounding_boxes: bool) -> StoredImages {
         StoredImages {
             size,
-            colour,
+            color,
             bounding_boxes,
         }
     }
@@ -858,7 +872,7 @@ mod tests {
         let source = files(root.path());
         prepare(
             &source,
-            stored(ImageSize::ShortSide(8), Colour::Rgb, false),
+            stored(ImageSize::ShortSide(8), Color::Rgb, false),
             into.path(),
         )
         .unwrap();
@@ -869,7 +883,7 @@ mod tests {
             [[16, 8], [8, 17]]
         );
         assert!(data.images.squares().unwrap().is_none());
-        let expected = decode(&root.path().join("right.png"), Colour::Rgb)
+        let expected = decode(&root.path().join("right.png"), Color::Rgb)
             .unwrap()
             .resized(8, 17);
         assert_eq!(whole(&data, 1), expected.pixels);
@@ -881,13 +895,13 @@ mod tests {
         let source = files(root.path());
         prepare(
             &source,
-            stored(ImageSize::Square(4), Colour::Rgb, true),
+            stored(ImageSize::Square(4), Color::Rgb, true),
             into.path(),
         )
         .unwrap();
         let data = PreparedData::open(into.path()).unwrap();
-        let blue = |place| {
-            whole(&data, place)
+        let blue = |image| {
+            whole(&data, image)
                 .as_chunks::<3>()
                 .0
                 .iter()
@@ -908,7 +922,7 @@ mod tests {
             tempfile::tempdir().unwrap(),
         );
         let source = files(root.path());
-        let stored = stored(ImageSize::ShortSide(9), Colour::Grey, true);
+        let stored = stored(ImageSize::ShortSide(9), Color::Gray, true);
         let open = |cache, folder: &Path| {
             Preparation::new(&source, stored, cache, folder)
                 .unwrap()
@@ -920,8 +934,8 @@ mod tests {
             open(Cache::Always, kept.path()),
             open(Cache::Never, streamed.path()),
         );
-        for place in 0..2 {
-            assert_eq!(whole(&kept, place), whole(&streamed, place));
+        for image in 0..2 {
+            assert_eq!(whole(&kept, image), whole(&streamed, image));
             let part = Region {
                 left: 1,
                 top: 3,
@@ -929,8 +943,8 @@ mod tests {
                 height: 4,
             };
             assert_eq!(
-                kept.images.part(place, part).unwrap(),
-                streamed.images.part(place, part).unwrap()
+                kept.images.part(image, part).unwrap(),
+                streamed.images.part(image, part).unwrap()
             );
         }
     }
@@ -942,7 +956,7 @@ mod tests {
             tempfile::tempdir().unwrap(),
             tempfile::tempdir().unwrap(),
         );
-        let stored = stored(ImageSize::Square(9), Colour::Rgb, true);
+        let stored = stored(ImageSize::Square(9), Color::Rgb, true);
         Preparation::new(&files(before.path()), stored, Cache::Never, into.path())
             .unwrap()
             .run(&|_, _| ())
@@ -962,9 +976,13 @@ mod tests {
             fs::rename(before.path().join(name), after.path().join(name)).unwrap();
         }
         assert!(pixels().is_err());
-        fs::write(into.path().join(ROOT), after.path().to_str().unwrap()).unwrap();
+        fs::write(
+            into.path().join(PrepareWork::ROOT),
+            after.path().to_str().unwrap(),
+        )
+        .unwrap();
         assert_eq!(pixels().unwrap(), expected);
-        fs::remove_file(into.path().join(ROOT)).unwrap();
+        fs::remove_file(into.path().join(PrepareWork::ROOT)).unwrap();
         assert!(matches!(
             PreparedData::open(into.path()),
             Err(DataError::Missing { .. })
@@ -976,19 +994,18 @@ mod tests {
         let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let source = files(root.path());
         let of = |cache, room| {
-            let stored = stored(ImageSize::Square(100), Colour::Rgb, false);
-            Preparation::of(
-                Contents::of(&source).unwrap(),
-                ("Halves", root.path()),
-                stored,
-                into.path(),
-                cache,
+            let target = Target {
+                dataset: birds(),
+                root: root.path(),
+                stored: stored(ImageSize::Square(100), Color::Rgb, false),
+                into: into.path(),
                 room,
-            )
+            };
+            Preparation::of(Contents::of(&source), target, cache)
         };
         assert_eq!(
             of(Cache::Auto, 60_000).unwrap().estimate(),
-            "Halves: 2 images of 0.1 MB in all, not kept, but decoded whenever they are needed; the disk has room for 0.1 MB"
+            "birds: 2 images of 0.1 MB in all, not kept, but decoded whenever they are needed; the disk has room for 0.1 MB"
         );
         assert!(of(Cache::Auto, 70_000).unwrap().cached);
         let error = of(Cache::Always, 60_000).err().unwrap().to_string();
@@ -996,57 +1013,63 @@ mod tests {
     }
 
     #[test]
-    fn drawings_are_ordered_by_class_and_inverted() {
-        use crate::data::omniglot::{Half, tests::unpacked};
-        let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let halves = [
-            Half {
-                folder: "images_background",
-                characters: 2,
+    fn drawings_that_are_dark_on_light_are_inverted_whether_kept_or_streamed() {
+        use crate::data::listing::Image;
+        let root = tempfile::tempdir().unwrap();
+        let drawing = |name: &str, black: u32| {
+            let path = root.path().join(name);
+            let pixel = |x: u32, _| image::Luma([if x < black { 0 } else { 255 }]);
+            image::GrayImage::from_fn(105, 105, pixel)
+                .save(&path)
+                .unwrap();
+            Part {
+                classes: vec![Class {
+                    name: format!("Korean/{name}"),
+                    category: Some("Korean".into()),
+                }],
+                images: vec![Image {
+                    path,
+                    class: 0,
+                    role: Role::Both,
+                    bounding_box: None,
+                }],
+            }
+        };
+        let source = Source::Files {
+            dataset: Dataset::Omniglot,
+            root: root.path().to_owned(),
+            listing: Listing {
+                training: drawing("1.png", 35),
+                test: drawing("2.png", 70),
             },
-            Half {
-                folder: "images_evaluation",
-                characters: 1,
-            },
-        ];
-        unpacked(root.path(), &halves);
-        let contents = Contents::of_omniglot(root.path(), &halves).unwrap();
-        let room = u64::MAX;
-        let preparation = Preparation::of(
-            contents,
-            ("Omniglot", root.path()),
-            grey(28),
-            into.path(),
-            Cache::Auto,
-            room,
-        )
-        .unwrap();
-        preparation.run(&|_, _| ()).unwrap();
-        let data = PreparedData::open(into.path()).unwrap();
+        };
+        for cache in [Cache::Always, Cache::Never] {
+            let into = tempfile::tempdir().unwrap();
+            Preparation::new(&source, gray(28), cache, into.path())
+                .unwrap()
+                .run(&|_, _| ())
+                .unwrap();
+            let data = PreparedData::open(into.path()).unwrap();
+            assert_eq!(data.training_classes, ["Korean/1.png"]);
+            let row = &whole(&data, 1)[..28];
+            assert_eq!((row[0], row[17], row[20], row[27]), (255, 255, 0, 0));
+        }
+    }
 
+    #[test]
+    fn a_folder_that_an_earlier_version_prepared_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        prepared(folder.path());
+        let path = folder.path().join(INDEX);
+        let mut index: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(
-            data.training_classes,
-            ["Alphabet_0/character00", "Alphabet_1/character01"]
+            PreparedData::open(folder.path()).unwrap().dataset,
+            Some(Dataset::Glyphs(GLYPHS))
         );
-        assert_eq!(data.test_classes, ["Alphabet_0/character00"]);
-        assert_eq!(
-            (data.training_labels.len(), data.test_labels.len()),
-            (40, 20)
-        );
-        // The helper draws white on the left and ink on the right.
-        let row = data
-            .images
-            .part(
-                39,
-                Region {
-                    left: 0,
-                    top: 14,
-                    width: 28,
-                    height: 1,
-                },
-            )
-            .unwrap()
-            .pixels;
-        assert_eq!((row[0], row[27]), (0, 255));
+        index.as_object_mut().unwrap().remove("dataset");
+        index["stored"]["bounding_boxes"] = false.into();
+        fs::write(&path, index.to_string()).unwrap();
+        assert_eq!(PreparedData::open(folder.path()).unwrap().dataset, None);
     }
 }

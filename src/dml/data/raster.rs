@@ -1,26 +1,6 @@
 //! A decoded image in memory.
 
-use serde::{Deserialize, Serialize};
-
-/// Whether an image has colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Colour {
-    /// One channel.
-    Grey,
-    /// Red, green, blue.
-    Rgb,
-}
-
-impl Colour {
-    /// How many channels that are.
-    pub fn channels(self) -> usize {
-        match self {
-            Colour::Grey => 1,
-            Colour::Rgb => 3,
-        }
-    }
-}
+use schema::Color;
 
 /// An image: rows from top to bottom, pixels from left to right, the channels of a pixel side by side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +15,7 @@ pub struct Raster {
     pub pixels: Vec<u8>,
 }
 
-/// A rectangle of whole pixels.
+/// A rectangle of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
     /// Pixels left of it.
@@ -49,25 +29,22 @@ pub struct Region {
 }
 
 impl Raster {
-    /// The whole image.
+    /// Returns the region of the whole image.
     pub fn region(&self) -> Region {
-        Region {
-            left: 0,
-            top: 0,
-            width: self.width,
-            height: self.height,
-        }
+        Region::whole([self.width, self.height])
     }
 
-    /// A part of the image, as an image.
+    /// Returns a region of the image as an image.
     ///
     /// # Panics
-    /// If it reaches over the image's border.
+    /// If the region is not inside the image.
     pub fn crop(&self, region: Region) -> Raster {
-        let (from, to) = (self.width * self.channels, region.width * self.channels);
-        let mut pixels = Vec::with_capacity(region.height * to);
+        let row = self.width * self.channels;
+        let start = region.left * self.channels;
+        let length = region.width * self.channels;
+        let mut pixels = Vec::with_capacity(region.height * length);
         for y in region.top..region.top + region.height {
-            pixels.extend_from_slice(&self.pixels[y * from + region.left * self.channels..][..to]);
+            pixels.extend_from_slice(&self.pixels[y * row + start..][..length]);
         }
         Raster {
             width: region.width,
@@ -77,11 +54,11 @@ impl Raster {
         }
     }
 
-    /// The same image with or without colours; grey is the luma of ITU-R 601-2, in whole numbers as Pillow has it.
-    pub fn in_colour(self, colour: Colour) -> Raster {
-        let pixels = match (self.channels, colour) {
-            (1, Colour::Rgb) => self.pixels.iter().flat_map(|&light| [light; 3]).collect(),
-            (3, Colour::Grey) => self
+    /// Returns the image with these channels. Gray is the luma of ITU-R 601-2 in integers, as in Pillow.
+    pub fn in_color(self, color: Color) -> Raster {
+        let pixels = match (self.channels, color) {
+            (1, Color::Rgb) => self.pixels.iter().flat_map(|&light| [light; 3]).collect(),
+            (3, Color::Gray) => self
                 .pixels
                 .as_chunks()
                 .0
@@ -91,14 +68,34 @@ impl Raster {
             _ => self.pixels,
         };
         Raster {
-            channels: colour.channels(),
+            channels: color.channels() as usize,
             pixels,
             ..self
         }
     }
+
+    /// Returns the negative of the image.
+    pub(super) fn inverted(mut self) -> Raster {
+        for value in &mut self.pixels {
+            *value = 255 - *value;
+        }
+        self
+    }
 }
 
-/// How light a colour is.
+impl Region {
+    /// Returns the region of an image with these sides.
+    pub fn whole([width, height]: [usize; 2]) -> Region {
+        Region {
+            left: 0,
+            top: 0,
+            width,
+            height,
+        }
+    }
+}
+
+/// Returns the luma of a color.
 pub(super) fn luma(red: u8, green: u8, blue: u8) -> u8 {
     ((u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000) >> 16)
         as u8
@@ -109,16 +106,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grey_and_back_changes_nothing_that_had_no_colour() {
-        let grey = Raster {
+    fn gray_and_back_changes_nothing_that_had_no_color() {
+        let gray = Raster {
             width: 2,
             height: 1,
             channels: 1,
             pixels: vec![3, 250],
         };
-        let colour = grey.clone().in_colour(Colour::Rgb);
-        assert_eq!(colour.pixels, [3, 3, 3, 250, 250, 250]);
-        assert_eq!(colour.in_colour(Colour::Grey), grey);
+        let color = gray.clone().in_color(Color::Rgb);
+        assert_eq!(color.pixels, [3, 3, 3, 250, 250, 250]);
+        assert_eq!(color.in_color(Color::Gray), gray);
     }
 
     #[test]

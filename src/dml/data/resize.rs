@@ -22,7 +22,7 @@ use crate::processor::{Processor, for_every_processor};
 const DIGITS: u32 = 22;
 const HALF: u32 = 1 << (DIGITS - 1);
 
-/// Bytes of a column that are narrowed at a time: 4 rows of pixels with three channels and a gap, or 16 of grey ones.
+/// Bytes of a column that are narrowed at a time: 4 rows of pixels with three channels and a gap, or 16 of gray ones.
 const LANES: usize = 16;
 
 /// Bytes of a row that are shortened at a time.
@@ -91,8 +91,8 @@ pub(super) fn resize(
     let rows = Windows::new(part.height, height, wanted.top..wanted.top + wanted.height);
     let mut narrowed = vec![0; rows.reach().len() * length];
     match image.channels {
-        1 => Processor::best().narrow_grey(&lines, rows.reach(), &columns, &mut narrowed),
-        3 => Processor::best().narrow_colour(&lines, rows.reach(), &columns, &mut narrowed),
+        1 => Processor::best().narrow_gray(&lines, rows.reach(), &columns, &mut narrowed),
+        3 => Processor::best().narrow_color(&lines, rows.reach(), &columns, &mut narrowed),
         channels => unreachable!("an image has 1 or 3 channels, not {channels}"),
     }
     Processor::best().shorten(&narrowed, &rows, length, out);
@@ -116,9 +116,9 @@ impl Lines<'_> {
 
 impl Processor {
     for_every_processor! {
-        fn narrow_grey(lines: &Lines, rows: Range<usize>, columns: &Windows, out: &mut [u8]) =
+        fn narrow_gray(lines: &Lines, rows: Range<usize>, columns: &Windows, out: &mut [u8]) =
             [narrow::<1>, narrow::<1>, narrow::<1>];
-        fn narrow_colour(lines: &Lines, rows: Range<usize>, columns: &Windows, out: &mut [u8]) =
+        fn narrow_color(lines: &Lines, rows: Range<usize>, columns: &Windows, out: &mut [u8]) =
             [narrow::<3>, narrow::<3>, narrow::<3>];
         fn shorten(narrowed: &[u8], rows: &Windows, length: usize, out: &mut [u8]) = [shorten, shorten, shorten];
     }
@@ -260,7 +260,7 @@ impl Windows {
 mod tests {
     use super::*;
 
-    fn grey(width: usize, pixels: &[u8]) -> Raster {
+    fn gray(width: usize, pixels: &[u8]) -> Raster {
         Raster {
             width,
             height: pixels.len() / width,
@@ -282,11 +282,11 @@ mod tests {
     fn halving_weighs_four_pixels_as_one_three_three_one() {
         // At the left border the outer pixel is cut off: (3 · 0 + 3 · 70 + 1 · 140) / 7.
         assert_eq!(
-            grey(4, &[0, 70, 140, 210].repeat(4)).resized(2, 2).pixels[..2],
+            gray(4, &[0, 70, 140, 210].repeat(4)).resized(2, 2).pixels[..2],
             [50, 160]
         );
         assert_eq!(
-            grey(8, &[0, 0, 80, 160, 0, 80, 0, 0].repeat(8))
+            gray(8, &[0, 0, 80, 160, 0, 80, 0, 0].repeat(8))
                 .resized(4, 4)
                 .pixels[1],
             90
@@ -297,7 +297,7 @@ mod tests {
     fn an_even_image_stays_even_whatever_its_size() {
         for (from, to) in [(105, 28), (105, 84), (3, 2), (2, 5), (1, 3), (400, 3)] {
             assert_eq!(
-                grey(from, &vec![255; from * from]).resized(to, to).pixels,
+                gray(from, &vec![255; from * from]).resized(to, to).pixels,
                 vec![255; to * to],
                 "{from} to {to}"
             );
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn the_same_size_changes_nothing_and_a_larger_one_interpolates() {
-        let image = grey(2, &[0, 100, 0, 100]);
+        let image = gray(2, &[0, 100, 0, 100]);
         assert_eq!(image.resized(2, 2), image);
         assert_eq!(image.resized(4, 4).pixels[..4], [0, 25, 75, 100]);
     }
@@ -387,7 +387,7 @@ mod tests {
         };
         let by = |processor: Processor| {
             let (mut narrowed, mut out) = (vec![0; 50 * 41 * 3], vec![0; 23 * 41 * 3]);
-            processor.narrow_colour(&lines, 0..50, &columns, &mut narrowed);
+            processor.narrow_color(&lines, 0..50, &columns, &mut narrowed);
             processor.shorten(&narrowed, &rows, 41 * 3, &mut out);
             out
         };

@@ -1,4 +1,4 @@
-//! How images are stored, and the pixels of stored images: from the cache, or made again from the files.
+//! The pixels of stored images: read from the cache, or decoded again from the files.
 //!
 //! The cache is one file of bytes, image after image, which all processes of a machine share through the page cache.
 //! Both ways give the same pixels.
@@ -9,58 +9,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schema::{ImageSize, StoredImages};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    Colour, DataError, Raster, Region,
+    DataError, Raster, Region,
     decode::{decode, sides},
 };
 
-/// How the images of a data set are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StoredImages {
-    /// Their size.
-    pub size: ImageSize,
-    /// Whether they have colours.
-    pub colour: Colour,
-    /// Whether each is cut to its bounding box first, if it has one.
-    pub bounding_boxes: bool,
-}
-
-/// The size of stored images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageSize {
-    /// Stretched to squares of so many pixels a side.
-    Square(u32),
-    /// So many pixels on the shorter side, in the shape that each image has.
-    ShortSide(u32),
-}
-
-impl ImageSize {
-    /// The pixels on the shorter side.
-    pub fn short_side(self) -> usize {
-        match self {
-            ImageSize::Square(side) | ImageSize::ShortSide(side) => side as usize,
-        }
-    }
-
-    /// The sides in which an image of these sides is stored.
-    pub(super) fn of(self, width: usize, height: usize) -> [usize; 2] {
-        let longer = |side: usize, long: usize, short: usize| side * long / short;
-        match self {
-            ImageSize::Square(side) => [side as usize; 2],
-            ImageSize::ShortSide(side) if width <= height => {
-                [side as usize, longer(side as usize, height, width)]
-            }
-            ImageSize::ShortSide(side) => [longer(side as usize, width, height), side as usize],
-        }
+/// Returns the sides, width and height, in which an image of these sides is stored.
+fn stored_sides(size: ImageSize, [width, height]: [usize; 2]) -> [usize; 2] {
+    let short = size.short_side() as usize;
+    match size {
+        ImageSize::Square(_) => [short; 2],
+        ImageSize::ShortSide(_) if width <= height => [short, short * height / width],
+        ImageSize::ShortSide(_) => [short * width / height, short],
     }
 }
 
-/// A file whose image is stored.
+/// The file of a stored image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Origin {
@@ -70,7 +38,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// The same with a path relative to `root`, if it lies there.
+    /// Returns the same with a path relative to `root`, if the file is below it.
     pub(super) fn below(&self, root: &Path) -> Origin {
         let path = self.path.strip_prefix(root).unwrap_or(&self.path);
         Origin {
@@ -79,48 +47,40 @@ impl Origin {
         }
     }
 
-    /// The sides in which it is stored, from the first bytes of the file.
+    /// Returns the sides in which it is stored, from the first bytes of the file.
     pub(super) fn stored_sides(&self, stored: &StoredImages) -> Result<[usize; 2], DataError> {
         let (width, height) = sides(&self.path)?;
-        let part = self.part(
-            stored,
-            Region {
-                left: 0,
-                top: 0,
-                width,
-                height,
-            },
-        )?;
-        Ok(stored.size.of(part.width, part.height))
+        let part = self.part(stored, Region::whole([width, height]))?;
+        Ok(stored_sides(stored.size, [part.width, part.height]))
     }
 
-    /// The image as it is stored.
-    pub(super) fn stored(&self, stored: &StoredImages) -> Result<Raster, DataError> {
-        let image = decode(&self.path, stored.colour)?;
-        let part = self.part(stored, image.region())?;
-        let [width, height] = stored.size.of(part.width, part.height);
-        Ok(image.resized_part(
-            part,
-            [width, height],
-            Region {
-                left: 0,
-                top: 0,
-                width,
-                height,
-            },
-        ))
+    /// Returns the image as it is stored.
+    pub(super) fn stored(&self, how: &Decoding) -> Result<Raster, DataError> {
+        let image = self.decoded(how)?;
+        let part = self.part(&how.stored, image.region())?;
+        let sides = stored_sides(how.stored.size, [part.width, part.height]);
+        Ok(image.resized_part(part, sides, Region::whole(sides)))
     }
 
-    /// What is wanted of the image as it is stored, if it still has these sides.
+    fn decoded(&self, how: &Decoding) -> Result<Raster, DataError> {
+        let image = decode(&self.path, how.stored.color)?;
+        Ok(if how.inverted {
+            image.inverted()
+        } else {
+            image
+        })
+    }
+
+    /// Returns a region of the image as it is stored, if it still has these sides.
     fn wanted(
         &self,
-        stored: &StoredImages,
+        how: &Decoding,
         sides: [usize; 2],
         wanted: Region,
     ) -> Result<Raster, DataError> {
-        let image = decode(&self.path, stored.colour)?;
-        let part = self.part(stored, image.region())?;
-        if stored.size.of(part.width, part.height) != sides {
+        let image = self.decoded(how)?;
+        let part = self.part(&how.stored, image.region())?;
+        if stored_sides(how.stored.size, [part.width, part.height]) != sides {
             return Err(DataError::unreadable(
                 &self.path,
                 "it has changed since it was prepared",
@@ -151,10 +111,19 @@ impl Origin {
     }
 }
 
+/// How the files of a data set are decoded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decoding {
+    /// How images are stored.
+    pub(super) stored: StoredImages,
+    /// True if images are inverted; see [`DatasetFacts::inverted`](schema::DatasetFacts).
+    pub(super) inverted: bool,
+}
+
 /// The pixels of a prepared data set. Threads may share it.
 #[derive(Debug)]
 pub struct ImageStore {
-    stored: StoredImages,
+    decoding: Decoding,
     sides: Sides,
     from: From,
 }
@@ -176,21 +145,25 @@ impl Sides {
         }
     }
 
-    pub(super) fn of(&self, place: usize) -> [usize; 2] {
+    pub(super) fn of(&self, image: usize) -> [usize; 2] {
         match self {
             Sides::Square { side, .. } => [*side; 2],
-            Sides::Each(sides) => sides[place],
+            Sides::Each(sides) => sides[image],
+        }
+    }
+
+    /// Returns the sides of each image, if they are not all squares of one size.
+    pub(super) fn each(self) -> Option<Vec<[usize; 2]>> {
+        match self {
+            Sides::Square { .. } => None,
+            Sides::Each(sides) => Some(sides),
         }
     }
 
     pub(super) fn pixels(&self) -> u64 {
-        (0..self.count())
-            .map(|place| {
-                self.of(place)
-                    .map(|side| side as u64)
-                    .iter()
-                    .product::<u64>()
-            })
+        let sides = (0..self.count()).map(|image| self.of(image));
+        sides
+            .map(|[width, height]| width as u64 * height as u64)
             .sum()
     }
 }
@@ -209,9 +182,10 @@ impl ImageStore {
     /// Opens the cache. No image is read yet.
     pub(super) fn cached(
         path: &Path,
-        stored: StoredImages,
+        decoding: Decoding,
         sides: Sides,
     ) -> Result<ImageStore, DataError> {
+        let channels = decoding.stored.color.channels() as usize;
         let file = File::open(path)
             .map_err(|_| DataError::missing(path, "the images of a prepared data set"))?;
         let found = file
@@ -220,9 +194,9 @@ impl ImageStore {
             .len();
         let mut first_bytes = vec![0];
         let mut end = 0;
-        for place in 0..sides.count() {
-            let [width, height] = sides.of(place);
-            end += (width * height * stored.colour.channels()) as u64;
+        for image in 0..sides.count() {
+            let [width, height] = sides.of(image);
+            end += (width * height * channels) as u64;
             first_bytes.push(end);
         }
         if found != end {
@@ -232,7 +206,7 @@ impl ImageStore {
             ));
         }
         Ok(ImageStore {
-            stored,
+            decoding,
             sides,
             from: From::Cache {
                 file,
@@ -242,39 +216,44 @@ impl ImageStore {
         })
     }
 
-    /// Takes the images from files, each time anew.
-    pub(super) fn streamed(files: Vec<Origin>, stored: StoredImages, sides: Sides) -> ImageStore {
+    /// Decodes the images from their files each time they are used.
+    pub(super) fn streamed(files: Vec<Origin>, decoding: Decoding, sides: Sides) -> ImageStore {
         ImageStore {
-            stored,
+            decoding,
             sides,
             from: From::Files(files),
         }
     }
 
-    /// How the images are stored.
+    /// Returns how the images are stored.
     pub fn stored(&self) -> &StoredImages {
-        &self.stored
+        &self.decoding.stored
     }
 
-    /// How many images there are.
+    fn channels(&self) -> usize {
+        self.stored().color.channels() as usize
+    }
+
+    /// Returns the number of images.
     pub fn count(&self) -> usize {
         self.sides.count()
     }
 
-    /// The width and height of an image.
-    pub fn sides(&self, place: usize) -> [usize; 2] {
-        self.sides.of(place)
+    /// Returns the width and height of an image.
+    pub fn sides(&self, image: usize) -> [usize; 2] {
+        self.sides.of(image)
     }
 
-    /// A part of an image; no more of it is read or made than that takes.
+    /// Returns a region of an image. No more of it is read or resized than that takes.
     ///
     /// # Errors
-    /// If the cache or the file cannot be read any more.
+    /// If the cache or the file can no longer be read.
     ///
     /// # Panics
-    /// If the part reaches over the image's border.
-    pub fn part(&self, place: usize, part: Region) -> Result<Raster, DataError> {
-        let (sides, channels) = (self.sides(place), self.stored.colour.channels());
+    /// If the region is not inside the image.
+    pub fn part(&self, image: usize, part: Region) -> Result<Raster, DataError> {
+        let sides = self.sides(image);
+        let channels = self.channels();
         match &self.from {
             From::Cache {
                 file,
@@ -283,7 +262,7 @@ impl ImageStore {
             } => {
                 let row = sides[0] * channels;
                 let mut pixels = vec![0; row * part.height];
-                let first = first_bytes[place] + (row * part.top) as u64;
+                let first = first_bytes[image] + (row * part.top) as u64;
                 file.read_exact_at(&mut pixels, first)
                     .map_err(|error| DataError::unreadable(path, error))?;
                 let rows = Raster {
@@ -298,12 +277,12 @@ impl ImageStore {
                     rows.crop(Region { top: 0, ..part })
                 })
             }
-            From::Files(files) => files[place].wanted(&self.stored, sides, part),
+            From::Files(files) => files[image].wanted(&self.decoding, sides, part),
         }
     }
 
-    /// All images, `[n, channels, side, side]` of bytes on the CPU, if they are squares in the cache. They lie in
-    /// a mapped file and are read from disk when they are first used.
+    /// Returns all images, `[n, channels, side, side]` of bytes on the CPU, if they are squares in the cache.
+    /// The tensor is a mapped file and is read from disk when it is first used.
     ///
     /// # Errors
     /// If the file cannot be mapped.
@@ -312,11 +291,9 @@ impl ImageStore {
         else {
             return Ok(None);
         };
-        let (side, count, channels) = (
-            *side as i64,
-            *count as i64,
-            self.stored.colour.channels() as i64,
-        );
+        let side = *side as i64;
+        let count = *count as i64;
+        let channels = self.channels() as i64;
         let bytes = count * side * side * channels;
         if bytes == 0 {
             return Ok(Some(Tensor::zeros(
@@ -334,7 +311,7 @@ impl ImageStore {
     }
 }
 
-/// The bytes that the disk of a folder has room for.
+/// Returns the free bytes on the disk of a folder.
 pub(super) fn room(folder: &Path) -> Result<u64, DataError> {
     let folder = fs::canonicalize(folder).map_err(DataError::disk("open", folder))?;
     let disk = rustix::fs::statvfs(&folder)

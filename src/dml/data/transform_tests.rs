@@ -6,29 +6,67 @@ use tch::{Device, Kind, Tensor};
 
 use super::{listing::*, *};
 
-const RANDOM_RESIZED: Crop = Crop::RandomResized {
+const RANDOM_RESIZED: RandomResizedCrop = RandomResizedCrop {
     size: 16,
     scale: [0.16, 1.0],
     ratio: [0.75, 4.0 / 3.0],
 };
 
-fn everything() -> Transform {
-    Transform {
-        crop: RANDOM_RESIZED,
+fn resized(crop: RandomResizedCrop) -> TrainTransform {
+    TrainTransform {
+        random_resized_crop: Some(crop),
+        ..TrainTransform::default()
+    }
+}
+
+fn cropped(size: u32) -> TrainTransform {
+    TrainTransform {
+        random_crop: Some(size),
+        ..TrainTransform::default()
+    }
+}
+
+fn centered(size: u32) -> TrainTransform {
+    TrainTransform {
+        center_crop: Some(size),
+        ..TrainTransform::default()
+    }
+}
+
+/// Every change but a crop.
+fn changed() -> TrainTransform {
+    TrainTransform {
         flip: 0.5,
-        jitter: Some(ColourJitter {
+        color_jitter: Some(ColorJitter {
             brightness: 0.4,
             contrast: 0.4,
             saturation: 0.4,
             hue: 0.2,
         }),
-        erasing: Some(RandomErasing {
+        random_erasing: Some(RandomErasing {
             probability: 0.5,
             scale: [0.02, 0.33],
             ratio: [0.3, 3.3],
-            colour: [124, 116, 104],
+            color: [124, 116, 104],
         }),
+        ..TrainTransform::default()
     }
+}
+
+fn everything() -> TrainTransform {
+    TrainTransform {
+        random_resized_crop: Some(RANDOM_RESIZED),
+        ..changed()
+    }
+}
+
+fn drawn(transform: &TrainTransform, sides: [usize; 2], step: u64) -> AugmentParams {
+    let key = DrawKey {
+        seed: 1,
+        step,
+        index: 0,
+    };
+    AugmentParams::drawn(transform, sides, key)
 }
 
 /// Images of several shapes, kept or streamed.
@@ -61,7 +99,9 @@ fn images(folder: &std::path::Path, cache: Cache) -> Arc<ImageStore> {
             .collect(),
     };
     let source = Source::Files {
-        title: "Patterns".into(),
+        dataset: Dataset::Own(schema::Own {
+            name: "patterns".into(),
+        }),
         root: "/".into(),
         listing: Listing {
             training: part("a", 5),
@@ -70,7 +110,7 @@ fn images(folder: &std::path::Path, cache: Cache) -> Arc<ImageStore> {
     };
     let stored = StoredImages {
         size: ImageSize::ShortSide(32),
-        colour: Colour::Rgb,
+        color: Color::Rgb,
         bounding_boxes: false,
     };
     let into = folder.join(format!("{cache:?}"));
@@ -81,7 +121,7 @@ fn images(folder: &std::path::Path, cache: Cache) -> Arc<ImageStore> {
     PreparedData::open(&into).unwrap().images
 }
 
-fn batches(images: &Arc<ImageStore>, transform: Transform) -> Batches {
+fn batches(images: &Arc<ImageStore>, transform: TrainTransform) -> Batches {
     Batches {
         images: Arc::clone(images),
         transform,
@@ -90,32 +130,23 @@ fn batches(images: &Arc<ImageStore>, transform: Transform) -> Batches {
     }
 }
 
-const PLACES: [i64; 12] = [0, 1, 2, 3, 4, 5, 0, 0, 1, 2, 3, 4];
+const INDICES: [i64; 12] = [0, 1, 2, 3, 4, 5, 0, 0, 1, 2, 3, 4];
 
 #[test]
 fn a_crop_never_leaves_the_image() {
-    for crop in [
-        RANDOM_RESIZED,
-        Crop::Random(9),
-        Crop::Center(9),
-        Crop::Whole,
-    ] {
-        let transform = Transform {
-            crop,
-            ..everything()
-        };
+    for transform in [everything(), cropped(9), centered(9), changed()] {
         for step in 0..500 {
             let sides = [[9, 9], [200, 10], [10, 200], [57, 31]][step as usize % 4];
-            let plan = transform.plan(sides, 1, step, 0);
+            let params = drawn(&transform, sides, step);
             let Region {
                 left,
                 top,
                 width,
                 height,
-            } = plan.region;
+            } = params.region;
             assert!(
                 width > 0 && height > 0 && left + width <= sides[0] && top + height <= sides[1],
-                "{plan:?}"
+                "{params:?}"
             );
         }
     }
@@ -123,9 +154,9 @@ fn a_crop_never_leaves_the_image() {
 
 #[test]
 fn random_parts_have_the_areas_and_ratios_that_were_asked_for() {
-    let transform = Transform::plain(RANDOM_RESIZED);
+    let transform = resized(RANDOM_RESIZED);
     let parts: Vec<Region> = (0..4000)
-        .map(|step| transform.plan([300, 300], 1, step, 0).region)
+        .map(|step| drawn(&transform, [300, 300], step).region)
         .collect();
     let area = |part: &Region| (part.width * part.height) as f64 / 90_000.0;
     assert!(parts.iter().all(|part| (0.155..=1.0).contains(&area(part))));
@@ -138,17 +169,15 @@ fn random_parts_have_the_areas_and_ratios_that_were_asked_for() {
 
 #[test]
 fn a_part_that_cannot_be_found_is_the_middle_in_an_allowed_ratio() {
-    let part = Transform::plain(RANDOM_RESIZED)
-        .plan([1000, 10], 0, 0, 0)
-        .region;
+    let part = drawn(&resized(RANDOM_RESIZED), [1000, 10], 0).region;
     assert_eq!((part.height, part.top), (10, 0));
     assert!(part.width <= 13, "{part:?}");
-    let crop = Crop::RandomResized {
+    let crop = RandomResizedCrop {
         size: 8,
         scale: [1.0, 1.0],
         ratio: [0.75, 4.0 / 3.0],
     };
-    let part = Transform::plain(crop).plan([1000, 10], 0, 0, 0).region;
+    let part = drawn(&resized(crop), [1000, 10], 0).region;
     assert_eq!(
         part,
         Region {
@@ -162,14 +191,9 @@ fn a_part_that_cannot_be_found_is_the_middle_in_an_allowed_ratio() {
 
 #[test]
 fn the_middle_is_rounded_as_torchvision_does() {
-    let middle = |sides| {
-        Transform::plain(Crop::Center(227))
-            .plan(sides, 0, 0, 0)
-            .region
-    };
     // 14.5 becomes 14, and 57.5 becomes 58: to the even one.
     assert_eq!(
-        middle([256, 342]),
+        drawn(&centered(227), [256, 342], 0).region,
         Region {
             left: 14,
             top: 58,
@@ -184,13 +208,13 @@ fn batches_are_the_same_however_they_are_made() {
     let folder = tempfile::tempdir().unwrap();
     let kept = images(folder.path(), Cache::Always);
     let streamed = images(folder.path(), Cache::Never);
-    let expected = batches(&kept, everything()).batch(7, &PLACES).unwrap();
+    let expected = batches(&kept, everything()).batch(7, &INDICES).unwrap();
     assert_eq!(
         (expected.size(), expected.kind()),
         (vec![12, 3, 16, 16], Kind::Uint8)
     );
     assert_eq!(
-        batches(&streamed, everything()).batch(7, &PLACES).unwrap(),
+        batches(&streamed, everything()).batch(7, &INDICES).unwrap(),
         expected
     );
     let alone = rayon::ThreadPoolBuilder::new()
@@ -198,11 +222,11 @@ fn batches_are_the_same_however_they_are_made() {
         .build()
         .unwrap();
     assert_eq!(
-        alone.install(|| batches(&kept, everything()).batch(7, &PLACES).unwrap()),
+        alone.install(|| batches(&kept, everything()).batch(7, &INDICES).unwrap()),
         expected
     );
     assert_ne!(
-        batches(&kept, everything()).batch(8, &PLACES).unwrap(),
+        batches(&kept, everything()).batch(8, &INDICES).unwrap(),
         expected
     );
 }
@@ -212,8 +236,8 @@ fn a_loader_goes_on_at_any_step_with_the_same_batches() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path(), Cache::Always);
     let of = |from| {
-        let places = |step: u64| (step < 6).then(|| vec![step as i64 % 6, 0]);
-        Loader::new(batches(&images, everything()), places, from, 2)
+        let indices = |step: u64| (step < 6).then(|| vec![step as i64 % 6, 0]);
+        Loader::new(batches(&images, everything()), indices, from, 2)
             .map(Result::unwrap)
             .collect::<Vec<Tensor>>()
     };
@@ -227,7 +251,7 @@ fn a_loader_goes_on_at_any_step_with_the_same_batches() {
 }
 
 #[test]
-fn a_loader_that_nobody_waits_for_ends() {
+fn a_dropped_loader_ends() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path(), Cache::Always);
     let mut loader = Loader::new(batches(&images, everything()), |_| Some(vec![0, 1]), 0, 1);
@@ -263,32 +287,32 @@ fn tensor_operations_give_the_same_images() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path(), Cache::Always);
     for (transform, allowed) in [
-        (Transform::plain(RANDOM_RESIZED), 1.0),
+        (resized(RANDOM_RESIZED), 1.0),
         (
-            Transform {
+            TrainTransform {
                 flip: 0.5,
-                ..Transform::plain(Crop::Random(20))
+                ..cropped(20)
             },
             0.0,
         ),
         (
-            Transform {
-                jitter: None,
+            TrainTransform {
+                color_jitter: None,
                 ..everything()
             },
             1.0,
         ),
         (
-            Transform {
-                crop: Crop::Center(30),
-                ..everything()
+            TrainTransform {
+                center_crop: Some(30),
+                ..changed()
             },
             8.0,
         ),
     ] {
         let batches = batches(&images, transform);
-        let here = batches.batch(2, &PLACES).unwrap().to_kind(Kind::Float);
-        let there = batches.on_device(2, &PLACES).unwrap().to_kind(Kind::Float);
+        let here = batches.batch(2, &INDICES).unwrap().to_kind(Kind::Float);
+        let there = batches.on_device(2, &INDICES).unwrap().to_kind(Kind::Float);
         let difference = (here - there).abs();
         let (largest, mean) = (
             difference.max().double_value(&[]),

@@ -8,12 +8,14 @@
 pub(crate) mod part;
 pub(crate) mod range;
 
+mod dataset;
 mod distance;
 mod loss;
 mod miner;
 mod reduction;
 mod regularizer;
 
+pub use dataset::*;
 pub use distance::Distance;
 pub use loss::*;
 pub use miner::*;

@@ -1,4 +1,4 @@
-//! `sweep data`: brings downloaded data sets into their place, and says what is there.
+//! `sweep data`: adds downloaded data sets, lists those that were added, and inspects their images.
 
 mod check;
 mod sheet;
@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use schema::{Dataset, Files, ImportWork, Own, Registration, Task};
+use schema::{Dataset, ImportWork, Own, Registration, Task};
 
 use super::{
     Exit,
@@ -19,7 +19,7 @@ use super::{
     show, tell,
 };
 use crate::{
-    ledger::{absolute, read_json},
+    ledger::{absolute, fingerprint::is_unpacked, read_json},
     run::trainer::Trainer,
 };
 
@@ -36,17 +36,7 @@ pub(super) enum Data {
 ///
 /// Unpacks archives, links folders, and verifies the published number of images and classes.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-`sweep show data` lists the known names. Any other name is a data set of your own.
-
-Examples:
-  sweep data add omniglot images_background.zip images_evaluation.zip
-  sweep data add cub200 CUB_200_2011.tgz
-  sweep data add cars196 car_ims.tgz cars_annos.mat
-  sweep data add cars196 cars_train.tgz cars_test.tgz car_devkit.tgz cars_test_annos_withlabels.mat
-  sweep data add sop Stanford_Online_Products.zip
-  sweep data add in_shop /datasets/inshop                   a folder with Eval/ and Img/
-  sweep data add birds ~/birds --root /datasets             your own images")]
+#[command(after_help = examples())]
 pub(super) struct Add {
     /// Name of a known data set, or a new name
     name: String,
@@ -86,42 +76,54 @@ impl Data {
     }
 }
 
-/// Those that have a reader of their own.
-const KNOWN: [Dataset; 5] = [
-    Dataset::Omniglot,
-    Dataset::Cub200,
-    Dataset::Cars196,
-    Dataset::Sop,
-    Dataset::InShop,
-];
+/// Returns a command for every data set that is downloaded, and one for a user's own.
+fn examples() -> String {
+    let mut text = "\
+`sweep show data` lists the known names. Any other name is a data set of your own.
 
-/// The data set of this name; a name that nobody knows is a user's own.
+Examples:
+"
+    .to_owned();
+    for dataset in Dataset::downloaded() {
+        let facts = dataset.facts();
+        if let Some(download) = facts.download {
+            let _ = writeln!(text, "  sweep data add {} {}", facts.folder, download.files);
+        }
+    }
+    text + "  sweep data add birds ~/birds --root /datasets             your own images"
+}
+
+/// Returns the data set with this name. An unknown name is a user's own data set.
 fn named(name: &str) -> Result<Dataset, Exit> {
     if name == "glyphs" {
         return Err(Exit::mistake(
-            "glyphs are drawn by the program: there are no files to add, to check or to show",
+            "glyphs are drawn by the program: they have no files to add, check or show",
         ));
-    }
-    if let Some(known) = KNOWN.into_iter().find(|known| known.name() == name) {
-        return Ok(known);
     }
     if !Own::is_name(name) {
         return Err(Exit::mistake(format!(
-            "`{name}` is no name for a data set: letters, digits, `-` and `_`"
+            "`{name}` cannot be the name of a data set: use letters, digits, `-` and `_`"
         )));
     }
-    let normal = |name: &str| name.to_lowercase().replace(['-', '_'], "");
-    let near =
-        |known: &&Dataset| strsim::damerau_levenshtein(&normal(known.name()), &normal(name)) <= 1;
-    match KNOWN.iter().find(near) {
-        Some(known) => Err(Exit::mistake(format!(
-            "`{name}`: did you mean `{}`? if not, choose another name",
-            known.name()
-        ))),
-        None => Ok(Dataset::Own(Own {
-            name: name.to_owned(),
-        })),
+    let known = Dataset::downloaded();
+    if let Some(dataset) = known.iter().find(|known| known.name() == name) {
+        return Ok(dataset.clone());
     }
+    if let Some(near) = known.iter().find(|known| is_near(known.name(), name)) {
+        let near = near.name();
+        return Err(Exit::mistake(format!(
+            "`{name}`: did you mean `{near}`? if not, choose another name"
+        )));
+    }
+    Ok(Dataset::Own(Own {
+        name: name.to_owned(),
+    }))
+}
+
+/// Returns true if names differ in at most one letter, apart from case, `-` and `_`.
+fn is_near(one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|name| name.to_lowercase().replace(['-', '_'], ""));
+    strsim::damerau_levenshtein(&one, &other) <= 1
 }
 
 /// A data set that was added.
@@ -138,16 +140,16 @@ struct Added {
 }
 
 impl Added {
-    /// The data set and its own folder.
+    /// Returns the data set and its own folder.
     fn find(&self) -> Result<(Dataset, PathBuf), Exit> {
         let dataset = named(&self.name)?;
         let home = absolute(&self.root).join(dataset.folder());
-        if is_there(&dataset, &home) {
+        if home.join(Registration::LISTING).is_file() {
             return Ok((dataset, home));
         }
         Err(Exit::Mistake(format!(
-            "there is no data set `{}` in `{}`\nhint: `sweep data list --root FOLDER` shows what there is, `sweep data \
-             add {} DOWNLOADED...` adds it",
+            "there is no data set `{}` in `{}`\nhint: `sweep data list --root FOLDER` lists data sets, `sweep data \
+             add {} DOWNLOADED...` adds one",
             self.name,
             self.root.display(),
             self.name
@@ -175,7 +177,7 @@ impl Add {
         let into = absolute(&self.root).join(dataset.folder());
         let images = self.import(&dataset, &into)?;
         tell(&format!(
-            "{}: {images} images verified in `{}`",
+            "{}: {images} images in `{}`",
             dataset.title(),
             into.display()
         ));
@@ -196,12 +198,7 @@ impl Add {
             copy: self.copy,
             allow_other_counts: self.allow_other_counts,
         };
-        let prefix = format!("adding {}", dataset.title());
-        let bar = if *dataset == Dataset::Omniglot {
-            Bar::images(&prefix)
-        } else {
-            Bar::bytes(&prefix)
-        };
+        let bar = Bar::bytes(&format!("adding {}", dataset.title()));
         match foreground::attempt(&trainer, work, all_cores(), Some(&bar)) {
             Ok(imported) => Ok(imported.images),
             Err(Exit::Mistake(message)) if message.contains("not what was published") => {
@@ -214,25 +211,11 @@ impl Add {
     }
 }
 
-/// Whether a data set was added in this folder.
-fn is_there(dataset: &Dataset, folder: &Path) -> bool {
-    match dataset.files() {
-        Files::Folders(folders) => folders.iter().all(|inner| folder.join(inner).is_dir()),
-        Files::Drawn | Files::Listed => folder.join(Registration::LISTING).is_file(),
-    }
-}
-
 fn registered(folder: &Path) -> Result<Option<Registration>, Exit> {
     read_json(&folder.join(Registration::FILE)).map_err(Exit::mistake)
 }
 
-/// What there is in Omniglot: exactly that, or it would not have been added.
-const OMNIGLOT: &str = "\
-`images_background` and `images_evaluation`
-  train  19280 images of 964 classes, 20 of each
-  test   13180 images of 659 classes";
-
-/// What there is, and what is strange about it.
+/// Returns the counts of a data set, and how they differ from what is usual.
 fn described(found: &Registration) -> String {
     let mut text = format!(
         "  train  {} images of {} classes, at least {} of each\n  test   {} images of {} classes",
@@ -249,11 +232,11 @@ fn described(found: &Registration) -> String {
             found.queries, found.references
         );
     }
-    if found.lone_test_classes > 0 {
+    if found.test_classes_without_positive > 0 {
         let _ = write!(
             text,
             "\n  {} test classes have a single image",
-            found.lone_test_classes
+            found.test_classes_without_positive
         );
     }
     found.differences.iter().for_each(|line| {
@@ -280,8 +263,12 @@ impl List {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
             if let Some(found) = registered(&folder)? {
                 let _ = writeln!(text, "{name}: {}\n{}", found.layout, described(&found));
-            } else if name == Dataset::Omniglot.folder() && is_there(&Dataset::Omniglot, &folder) {
-                let _ = writeln!(text, "{name}: {OMNIGLOT}");
+            } else if named(&name).is_ok_and(|dataset| is_unpacked(&dataset, &folder)) {
+                let (folder, root) = (folder.display(), self.root.display());
+                let _ = writeln!(
+                    text,
+                    "{name}: no table of images; run `sweep data add {name} {folder} --root {root}` to make it"
+                );
             }
         }
         if text.is_empty() {
@@ -299,6 +286,15 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_downloaded_data_set_is_found_by_its_name_and_in_the_examples() {
+        for dataset in Dataset::downloaded() {
+            let name = dataset.name();
+            assert_eq!(named(name).unwrap(), dataset);
+            assert!(examples().contains(&format!("sweep data add {name} ")));
+        }
+    }
 
     #[test]
     fn a_name_is_known_new_or_a_likely_mistake() {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use schema::{Backbone, Device, Files};
+use schema::{Backbone, Device, Download, Files};
 
 use super::{
     Exit, Opened, Target,
@@ -141,8 +141,8 @@ fn missing(opened: &Opened) -> Exit {
         .values()
         .filter(|data| data.source.is_none() && data.dataset.files() != Files::Drawn);
     let of_data: BTreeSet<String> = absent
-        .map(|data| match data.dataset.download() {
-            Some((files, page)) => {
+        .map(|data| match data.dataset.facts().download {
+            Some(Download { files, page }) => {
                 format!(
                     "from {page}:\n      sweep data add {} {files} --root {root}",
                     data.dataset.folder()

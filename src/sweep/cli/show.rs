@@ -294,7 +294,7 @@ fn data_sets(wanted: &str) -> Vec<String> {
             return entry;
         };
         let classes = dataset
-            .published()
+            .training_half(None)
             .classes
             .map(|classes| format!("    trained on {classes} classes"));
         let recall: Vec<String> = dataset.recall_at().iter().map(u32::to_string).collect();

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use schema::{
-    Cache, Clip, Colour, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric, Miner,
+    Cache, Clip, Color, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric, Miner,
     Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages, TrainingHalf,
     Transform, WarmUp,
 };
@@ -142,7 +142,8 @@ pub struct DataTable {
     /// Pixels on the shorter side that images are resized to, in their own shape.
     pub resize: Option<u32>,
     /// Absent: as the data set has it.
-    pub colour: Option<Colour>,
+    #[serde(alias = "colour")]
+    pub color: Option<Color>,
     /// Whether images are cut to their bounding boxes first.
     #[serde(default)]
     pub bounding_boxes: bool,
@@ -163,7 +164,7 @@ impl DataTable {
         let square = ImageSize::Square(self.image_size.unwrap_or(SIDE));
         StoredImages {
             size: self.resize.map_or(square, ImageSize::ShortSide),
-            colour: self.colour.unwrap_or(self.dataset.colour()),
+            color: self.color.unwrap_or(self.dataset.facts().color),
             bounding_boxes: self.bounding_boxes,
         }
     }

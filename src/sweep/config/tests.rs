@@ -969,7 +969,7 @@ fn images_can_be_stored_and_transformed_in_these_ways() {
         ("image_size = 84", "test.center_crop = 64", 64),
         ("resize = 256", "test.center_crop = 227", 227),
         (
-            "resize = 256\ncolour = \"rgb\"",
+            "resize = 256\ncolor = \"rgb\"",
             "test.center_crop = 224\ntrain = { random_resized_crop = {}, flip = 0.5 }",
             224,
         ),
@@ -1031,8 +1031,8 @@ fn sizes_that_cannot_work_are_refused() {
         ),
         (
             "",
-            "train = { colour_jitter = { hue = 0.1 } }",
-            "grey images have neither",
+            "train = { color_jitter = { hue = 0.1 } }",
+            "gray images have neither",
             "8:",
         ),
         (

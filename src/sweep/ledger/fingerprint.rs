@@ -1,7 +1,8 @@
-//! What a data set's files contain, as one hash: the part of a run's identity that no recipe can state.
+//! The fingerprint of a data set: one hash of all its files, which is part of the id of every run on it.
 //!
-//! Hashing 3 GB takes seconds, so the result is remembered in `results/fingerprints.json` together with the
-//! names, sizes and modification times it was computed from; when any of these differ it is computed again.
+//! Hashing 3 GB takes seconds, so that the result is stored in `results/fingerprints.json` together with
+//! the names, sizes and modification times from which it was computed. If any of these differ, it is
+//! computed again.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,7 @@ use super::{Ledger, absolute, read_json, write_json};
 /// Why a data set has no fingerprint.
 #[derive(Debug, Error)]
 pub enum FingerprintError {
-    /// The data set is not in its place.
+    /// The data set is not there.
     #[error("the data set `{name}` is not in `{}`: there is no `{missing}`", root.display())]
     Missing {
         /// The data set.
@@ -29,6 +30,16 @@ pub enum FingerprintError {
         root: PathBuf,
         /// The first folder or file that was looked for.
         missing: String,
+    },
+    /// The files are there, but not the table of images.
+    #[error("the data set `{name}` in `{}` has no table of images; run `sweep data add {name} {} --root {}` to make it, nothing is copied", folder.display(), folder.display(), root.display())]
+    Unlisted {
+        /// The data set.
+        name: String,
+        /// Its own folder.
+        folder: PathBuf,
+        /// The data root.
+        root: PathBuf,
     },
     /// The table of its images cannot be read.
     #[error("failed to read `{}`: {source}", path.display())]
@@ -66,29 +77,25 @@ struct Remembered {
 /// Finds a data set under `root` (as `root/<name>` or as `root` itself) and hashes its content.
 ///
 /// # Errors
-/// It is not there or cannot be read.
+/// If it is not there or cannot be read.
 pub fn locate(
     ledger: &Ledger,
     dataset: &Dataset,
     root: &Path,
 ) -> Result<Located, FingerprintError> {
-    if dataset.files() == Files::Drawn {
+    let facts = dataset.facts();
+    if facts.files == Files::Drawn {
         return Ok(Located {
             source: None,
             fingerprint: Fingerprint::of_parameters(dataset),
         });
     }
     let Some(source) = home(dataset, root) else {
-        let (name, root) = (dataset.folder().to_owned(), absolute(root));
-        return Err(FingerprintError::Missing {
-            missing: format!("{name}/{}", first_of(dataset)),
-            name,
-            root,
-        });
+        return Err(missing(dataset, root));
     };
-    let files = match dataset.files() {
-        Files::Folders(folders) => list(&source, folders)?,
+    let files = match facts.files {
         Files::Drawn | Files::Listed => listed(&source)?,
+        Files::Below(folders) => below(folders, listed(&source)?),
     };
     let fingerprint = remembered_or_computed(ledger, &source, &files)?;
     Ok(Located {
@@ -97,32 +104,60 @@ pub fn locate(
     })
 }
 
-/// What `sweep data add` found of a data set, if it was added.
+/// Returns what `sweep data add` found in a data set, if it was added.
 pub fn registration(dataset: &Dataset, root: &Path) -> Option<Registration> {
     let home = home(dataset, root)?;
     read_json(&home.join(Registration::FILE)).ok().flatten()
 }
 
-/// The data set's own folder, if it is there.
-fn home(dataset: &Dataset, root: &Path) -> Option<PathBuf> {
-    let candidates = [root.join(dataset.folder()), root.to_owned()];
-    candidates
-        .into_iter()
-        .find(|folder| folder.join(first_of(dataset)).exists())
+/// Returns the folders that can be the data set's own.
+fn candidates(dataset: &Dataset, root: &Path) -> [PathBuf; 2] {
+    [root.join(dataset.folder()), root.to_owned()]
 }
 
-/// What must be in the data set's own folder, if it is there at all.
-fn first_of(dataset: &Dataset) -> &'static str {
+/// Returns the data set's own folder, if it is there.
+fn home(dataset: &Dataset, root: &Path) -> Option<PathBuf> {
+    candidates(dataset, root)
+        .into_iter()
+        .find(|folder| folder.join(Registration::LISTING).exists())
+}
+
+fn missing(dataset: &Dataset, root: &Path) -> FingerprintError {
+    let name = dataset.folder().to_owned();
+    let unpacked = candidates(dataset, root)
+        .into_iter()
+        .find(|folder| is_unpacked(dataset, folder));
+    if let Some(folder) = unpacked {
+        let folder = absolute(&folder);
+        let root = if folder.ends_with(&name) {
+            folder.parent().unwrap_or(&folder).to_owned()
+        } else {
+            absolute(root)
+        };
+        return FingerprintError::Unlisted { name, folder, root };
+    }
+    FingerprintError::Missing {
+        missing: format!("{name}/{}", Registration::LISTING),
+        name,
+        root: absolute(root),
+    }
+}
+
+/// Returns true if the folder has the data set's files but no table of them: an earlier version made none
+/// for such data sets.
+pub fn is_unpacked(dataset: &Dataset, folder: &Path) -> bool {
     match dataset.files() {
-        Files::Folders([first, ..]) => first,
-        Files::Folders([]) | Files::Drawn | Files::Listed => Registration::LISTING,
+        Files::Drawn | Files::Listed => false,
+        Files::Below(folders) => {
+            !folder.join(Registration::LISTING).exists()
+                && folders.iter().all(|inner| folder.join(inner).is_dir())
+        }
     }
 }
 
 struct ListedFile {
     path: PathBuf,
-    /// What is hashed beside its content: its path relative to the data set's folder, with `/` between folders,
-    /// or whatever else the table of images says of it. The latter is the same wherever the files lie.
+    /// The text that is hashed with its content. It does not depend on the location of the files.
     name: String,
     size: u64,
     modified: u128,
@@ -184,7 +219,7 @@ fn stamp(files: &[ListedFile]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// All files in the table of images, in its order.
+/// Returns the files in the table of images, in its order, each with the other columns of its row.
 fn listed(source: &Path) -> Result<Vec<ListedFile>, FingerprintError> {
     let table = source.join(Registration::LISTING);
     let failed = |source| FingerprintError::Table {
@@ -219,50 +254,48 @@ fn size_and_time(path: &Path) -> Result<(u64, u128), FingerprintError> {
     Ok((metadata.len(), modified.unwrap_or_default().as_nanos()))
 }
 
-/// All files below the folders in the order of their names, hidden ones (such as `._*`) left out.
-fn list(source: &Path, folders: &[&str]) -> Result<Vec<ListedFile>, FingerprintError> {
-    let mut files = Vec::new();
-    let mut open: Vec<String> = folders.iter().map(|&folder| folder.to_owned()).collect();
-    while let Some(folder) = open.pop() {
-        let path = source.join(&folder);
-        let io = |source| FingerprintError::Io {
-            path: path.clone(),
-            source,
-        };
-        for entry in fs::read_dir(&path).map_err(io)? {
-            let entry = entry.map_err(io)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with('.') {
-                continue;
-            }
-            let name = format!("{folder}/{name}");
-            let path = entry.path();
-            if path.is_dir() {
-                open.push(name);
-            } else {
-                let (size, modified) = size_and_time(&path)?;
-                files.push(ListedFile {
-                    path,
-                    name,
-                    size,
-                    modified,
-                });
-            }
-        }
+/// Returns the files in the order of their paths from one of the folders on, each with that path.
+fn below(folders: &[&str], mut files: Vec<ListedFile>) -> Vec<ListedFile> {
+    for file in &mut files {
+        file.name = path_below(folders, &file.path);
     }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    files
+}
+
+/// Returns the end of a path from the last folder with one of these names on, with `/` between folders.
+fn path_below(folders: &[&str], path: &Path) -> String {
+    let parts: Vec<_> = path
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
+    let first = parts
+        .iter()
+        .rposition(|part| folders.contains(&part.as_ref()));
+    parts[first.unwrap_or(0)..].join("/")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn omniglot(root: &Path, content: &str) {
-        for folder in ["images_background", "images_evaluation"] {
-            fs::create_dir_all(root.join("omniglot").join(folder)).unwrap();
+    const DRAWINGS: [&str; 3] = [
+        "images_background/b/character01/1.png",
+        "images_background/a-b/character02/1.png",
+        "images_evaluation/c/character01/1.png",
+    ];
+
+    /// Two drawings to train on and one to test on, in `folder` of the data set's own folder.
+    fn omniglot(root: &Path, folder: &str, content: &str) {
+        let own = root.join("omniglot");
+        let mut table = "path,label,class_name,split\n".to_owned();
+        for (label, drawing) in DRAWINGS.iter().enumerate() {
+            let path = own.join(folder).join(drawing);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("{content} {label}")).unwrap();
+            table += &format!("{folder}{drawing},{label},c,train\n");
         }
-        fs::write(root.join("omniglot/images_background/a.png"), content).unwrap();
+        fs::write(own.join(Registration::LISTING), table).unwrap();
     }
 
     fn fingerprint(root: &Path, results: &Path) -> Fingerprint {
@@ -273,35 +306,64 @@ mod tests {
 
     #[test]
     fn the_same_content_elsewhere_has_the_same_fingerprint() {
-        let (a, b, results) = (
-            tempfile::tempdir().unwrap(),
-            tempfile::tempdir().unwrap(),
-            tempfile::tempdir().unwrap(),
-        );
-        omniglot(a.path(), "one");
-        omniglot(b.path(), "one");
-        fs::write(b.path().join("omniglot/images_background/._a.png"), "junk").unwrap();
+        let roots = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let results = tempfile::tempdir().unwrap();
+        omniglot(roots[0].path(), "", "one");
+        omniglot(roots[1].path(), "files/", "one");
+        let of = |root: &Path| fingerprint(root, results.path());
+        assert_eq!(of(roots[0].path()), of(roots[1].path()));
+        assert_eq!(of(roots[0].path()), of(&roots[0].path().join("omniglot")));
+    }
+
+    /// Ids of results on Omniglot contain this hash: of the sorted paths from the folders of the two halves
+    /// on, and of the files' contents.
+    #[test]
+    fn the_fingerprint_of_omniglot_never_changes() {
+        let root = tempfile::tempdir().unwrap();
+        omniglot(root.path(), "files/", "one");
+        let mut expected = blake3::Hasher::new();
+        for (drawing, content) in [
+            (DRAWINGS[1], "one 1"),
+            (DRAWINGS[0], "one 0"),
+            (DRAWINGS[2], "one 2"),
+        ] {
+            expected.update(drawing.as_bytes());
+            expected.update(&[0]);
+            expected.update(blake3::hash(content.as_bytes()).as_bytes());
+        }
+        let results = tempfile::tempdir().unwrap();
         assert_eq!(
-            fingerprint(a.path(), results.path()),
-            fingerprint(b.path(), results.path())
+            fingerprint(root.path(), results.path()),
+            Fingerprint::new(expected.finalize())
         );
-        assert_eq!(
-            fingerprint(a.path(), results.path()),
-            fingerprint(&a.path().join("omniglot"), results.path())
-        );
+    }
+
+    #[test]
+    fn a_folder_that_an_earlier_version_unpacked_is_added_again_in_place() {
+        let (root, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        omniglot(root.path(), "", "one");
+        let own = root.path().join("omniglot");
+        fs::remove_file(own.join(Registration::LISTING)).unwrap();
+        for root in [root.path(), &own] {
+            let ledger = Ledger::new(results.path());
+            let error = locate(&ledger, &Dataset::Omniglot, root).unwrap_err();
+            let command = format!(
+                "`sweep data add omniglot {} --root {}`",
+                own.display(),
+                own.parent().unwrap().display()
+            );
+            assert!(error.to_string().contains(&command), "{error}");
+        }
     }
 
     #[test]
     fn changed_content_is_noticed() {
         let (root, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        omniglot(root.path(), "one");
+        omniglot(root.path(), "", "one");
         let before = fingerprint(root.path(), results.path());
         assert_eq!(before, fingerprint(root.path(), results.path()));
-        fs::write(
-            root.path().join("omniglot/images_background/a.png"),
-            "other",
-        )
-        .unwrap();
+        let drawing = root.path().join("omniglot").join(DRAWINGS[0]);
+        fs::write(drawing, "other").unwrap();
         assert_ne!(before, fingerprint(root.path(), results.path()));
     }
 
@@ -331,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_data_set_is_named_with_the_place_looked_at() {
+    fn a_missing_data_set_is_named_with_its_table() {
         let (root, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let error = locate(
             &Ledger::new(results.path()),
@@ -340,6 +402,6 @@ mod tests {
         )
         .unwrap_err()
         .to_string();
-        assert!(error.contains("omniglot/images_background"), "{error}");
+        assert!(error.contains("omniglot/listing.csv"), "{error}");
     }
 }

@@ -9,8 +9,7 @@ use std::{
 
 use rayon::prelude::*;
 use schema::{
-    Attempt, Cache, DataId, Dataset, Glyphs, Identity, ImageSize, Registration, RunId, Trained,
-    Work, canonical_json,
+    Attempt, Cache, DataId, Files, Identity, ImageSize, RunId, Trained, Work, canonical_json,
 };
 use serde::Serialize;
 
@@ -399,27 +398,15 @@ fn images(data: DataId, plan: &Plan, data_root: &Path) -> Option<u64> {
         (ImageSize::Square(side), _) => u64::from(side),
         (ImageSize::ShortSide(_), _) => return None,
     };
-    let count = match dataset {
-        Dataset::Glyphs(Glyphs {
-            classes,
-            test_classes,
-            per_class,
-            ..
-        }) => (u64::from(*classes) + u64::from(*test_classes)) * u64::from(*per_class),
-        dataset => {
-            let Registration {
-                training_images,
-                test_images,
-                ..
-            } = registration(dataset, data_root)?;
-            training_images + test_images
-        }
+    let facts = dataset.facts();
+    let count = if facts.files == Files::Drawn {
+        let counts = facts.counts?;
+        counts.training_images + counts.test_images
+    } else {
+        let found = registration(dataset, data_root)?;
+        found.training_images + found.test_images
     };
-    let channels = match images.colour {
-        schema::Colour::Grey => 1,
-        schema::Colour::Rgb => 3,
-    };
-    Some(count * side * side * channels)
+    Some(count * side * side * u64::from(images.color.channels()))
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -109,7 +109,7 @@ fn config(recipe: &Recipe, file: Option<&Path>) -> Result<NetworkConfig, Failed>
         freeze,
         precision,
     } = &recipe.model;
-    let channels = i64::from(recipe.images.colour.channels());
+    let channels = i64::from(recipe.images.color.channels());
     let image_size = i64::from(recipe.transform.test_side(&recipe.images));
     Ok(NetworkConfig {
         backbone: match backbone {
@@ -235,14 +235,14 @@ fn of_head(head: &schema::Head) -> model::Head {
 
 #[cfg(test)]
 mod tests {
-    use schema::{Colour, ImageSize};
+    use schema::{Color, ImageSize};
 
     use super::*;
 
     fn recipe(backbone: &Backbone, freeze: &[&str]) -> Recipe {
         let mut recipe = crate::tests::tiny();
         recipe.images.size = ImageSize::Square(64);
-        recipe.images.colour = Colour::Rgb;
+        recipe.images.color = Color::Rgb;
         let freeze = freeze.iter().map(|&layer| layer.to_owned()).collect();
         recipe.model = Model {
             freeze,

@@ -11,9 +11,9 @@ use std::{
 };
 
 use schema::{
-    Attempt, Backbone, Cache, Colour, Contrastive, Dataset, Description, Device, Event,
-    Fingerprint, Finished, Glyphs, ImageSize, Loss, MPerClass, Model, Optimizer, PROTOCOL,
-    PrepareWork, Recipe, Sampler, Sgd, StoredImages, TrainWork, Training, Transform, Work,
+    Attempt, Backbone, Cache, Color, Contrastive, Dataset, Description, Device, Event, Fingerprint,
+    Finished, Glyphs, ImageSize, Loss, MPerClass, Model, Optimizer, PROTOCOL, PrepareWork, Recipe,
+    Sampler, Sgd, StoredImages, TrainWork, Training, Transform, Work,
 };
 use tempfile::TempDir;
 
@@ -39,7 +39,7 @@ fn recipe(steps: u64) -> Recipe {
         }),
         images: StoredImages {
             size: ImageSize::Square(16),
-            colour: Colour::Grey,
+            color: Color::Gray,
             bounding_boxes: false,
         },
         transform: Transform::default(),

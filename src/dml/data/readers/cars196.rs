@@ -9,17 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     super::mat::{self, Array},
-    Counts, DataError, Layout, Listing, Row, folders, halves,
-};
-
-/// Kim, Kim, Cho & Kwak, "Proxy Anchor Loss for Deep Metric Learning", 2020, section 4.1.
-pub(super) const PUBLISHED: Counts = Counts {
-    training_classes: 98,
-    training_images: 8_054,
-    test_classes: 98,
-    test_images: 8_131,
-    queries: 8_131,
-    references: 8_131,
+    DataError, Layout, Listing, Row, folders, halves,
 };
 
 pub(super) const LAYOUTS: [Layout; 3] = [

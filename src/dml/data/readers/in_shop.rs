@@ -11,17 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Class, Counts, DataError, Layout, Listing, Role, Row, part, text};
-
-/// As the official list has it.
-pub(super) const PUBLISHED: Counts = Counts {
-    training_classes: 3_997,
-    training_images: 25_882,
-    test_classes: 3_985,
-    test_images: 26_830,
-    queries: 14_218,
-    references: 12_612,
-};
+use super::{Class, DataError, Layout, Listing, Role, Row, part, text};
 
 pub(super) const LAYOUTS: [Layout; 1] = [Layout {
     name: "`list_eval_partition.txt` with the folder `img`",

@@ -16,6 +16,7 @@
 use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
+use schema::Registration;
 
 use super::{Class, DataError, Layout, Listing, Role, Row, halves, inside, label_key, part, text};
 
@@ -56,7 +57,7 @@ fn named(root: &Path) -> Result<Option<Listing>, DataError> {
 fn other(root: &Path) -> Result<Option<Listing>, DataError> {
     let mut tables = Vec::new();
     for (name, path) in inside(root)? {
-        if name.ends_with(".csv") && name != super::super::LISTING && has_columns(&path)? {
+        if name.ends_with(".csv") && name != Registration::LISTING && has_columns(&path)? {
             tables.push(path);
         }
     }

@@ -1,11 +1,12 @@
-//! Readers of data sets in the shapes in which they are downloaded, one file for each.
+//! Readers of data sets in the layouts in which they are downloaded, one file each.
 //!
-//! Every reader has a list of [`Layout`]s, the shapes in which its data set is passed on. [`Reader::find`] tries
-//! them on a folder and on the folders in it; the first that lies there is read. A layout whose files are there
-//! but wrong is an error, never a reason to try the next.
+//! A reader has a list of [`Layout`]s: the shapes in which its data set is passed on. [`find`] tries them
+//! on a folder and on the folders in it, and reads the first that is there. A layout whose files are
+//! there but wrong is an error, never a reason to try the next.
 //!
 //! | file | layouts |
 //! | --- | --- |
+//! | [`omniglot`] | `images_background` and `images_evaluation` |
 //! | [`cub200`] | the official folder |
 //! | [`cars196`] | `car_ims` with `cars_annos.mat`; the devkit with `cars_train` and `cars_test` |
 //! | [`sop`] | `Ebay_train.txt` and `Ebay_test.txt` |
@@ -14,7 +15,7 @@
 //! | [`lists`] | `train.txt` and `test.txt`, or `train.txt`, `query.txt` and `gallery.txt`, with a space or a comma |
 //! | [`folders`] | a folder for each class, all together or below `train` and `test` |
 //!
-//! The last three fit anybody's images, and the known data sets too when somebody has rearranged them.
+//! The last three fit any images, and the published data sets too where somebody has rearranged them.
 
 mod cars196;
 mod cub200;
@@ -22,6 +23,7 @@ mod folders;
 mod in_shop;
 mod lists;
 pub mod manifest;
+mod omniglot;
 mod sop;
 mod text;
 
@@ -32,130 +34,108 @@ use std::{
 };
 
 use rayon::prelude::*;
+use schema::Dataset;
 
 use super::{
     DataError,
     archive::is_clutter,
-    listing::{Class, Counts, Image, Listing, ListingError, Part, Role},
+    listing::{Class, Image, Listing, ListingError, Part, Role},
 };
-
-/// A data set that can be read, or anybody's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
-    /// Caltech-UCSD Birds-200-2011.
-    Cub200,
-    /// Stanford Cars.
-    Cars196,
-    /// Stanford Online Products.
-    Sop,
-    /// DeepFashion's in-shop clothes retrieval.
-    InShop,
-    /// A user's own images.
-    Own,
-}
 
 /// A shape in which a data set is passed on.
 struct Layout {
-    /// What it is called when it was found.
+    /// Its name in messages.
     name: &'static str,
-    /// Reads it, if it lies in this folder.
+    /// Reads it, if it is in this folder.
     list: fn(&Path) -> Result<Option<Listing>, DataError>,
 }
 
 /// A data set that was found.
 #[derive(Debug)]
 pub struct Found {
-    /// The shape it has.
+    /// Its layout.
     pub layout: &'static str,
-    /// The folder in which that shape lies.
+    /// The folder with that layout.
     pub root: PathBuf,
-    /// What there is, checked. All its files exist.
+    /// Its images, checked. All files exist.
     pub listing: Listing,
 }
 
-/// How deep below a folder a data set is looked for.
+/// The levels of folders in which a data set is looked for.
 const DEPTH: usize = 2;
 
-impl Reader {
-    /// The shapes it knows, the most telling first.
-    fn layouts(self) -> impl Iterator<Item = &'static Layout> {
-        let own: &[Layout] = match self {
-            Reader::Cub200 => &cub200::LAYOUTS,
-            Reader::Cars196 => &cars196::LAYOUTS,
-            Reader::Sop => &sop::LAYOUTS,
-            Reader::InShop => &in_shop::LAYOUTS,
-            Reader::Own => &[],
-        };
-        own.iter()
-            .chain(&manifest::LAYOUTS)
-            .chain(&lists::LAYOUTS)
-            .chain(&folders::LAYOUTS)
+/// Returns the layouts of a data set's authors.
+fn official_layouts(dataset: &Dataset) -> &'static [Layout] {
+    match dataset {
+        Dataset::Glyphs(_) | Dataset::Own(_) => &[],
+        Dataset::Omniglot => &omniglot::LAYOUTS,
+        Dataset::Cub200 => &cub200::LAYOUTS,
+        Dataset::Cars196 => &cars196::LAYOUTS,
+        Dataset::Sop | Dataset::SopHalves => &sop::LAYOUTS,
+        Dataset::InShop => &in_shop::LAYOUTS,
     }
+}
 
-    /// What there is in it, as its authors or the papers that use it say.
-    pub fn published(self) -> Option<Counts> {
-        match self {
-            Reader::Cub200 => Some(cub200::PUBLISHED),
-            Reader::Cars196 => Some(cars196::PUBLISHED),
-            Reader::Sop => Some(sop::PUBLISHED),
-            Reader::InShop => Some(in_shop::PUBLISHED),
-            Reader::Own => None,
+/// Returns all layouts in which a data set is looked for, the most specific first.
+fn layouts(dataset: &Dataset) -> impl Iterator<Item = &'static Layout> {
+    official_layouts(dataset)
+        .iter()
+        .chain(&manifest::LAYOUTS)
+        .chain(&lists::LAYOUTS)
+        .chain(&folders::LAYOUTS)
+}
+
+/// Finds a data set in a folder, or in a folder in it.
+///
+/// # Errors
+/// If no layout is there, or the one that is there is damaged, lacks files or is inconsistent.
+pub fn find(dataset: &Dataset, folder: &Path) -> Result<Found, DataError> {
+    let folder = folder.canonicalize().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => DataError::missing(folder, "a folder with images"),
+        _ => DataError::unreadable(folder, error),
+    })?;
+    let candidates = folders_below(&folder)?;
+    for layout in layouts(dataset) {
+        for root in &candidates {
+            let Some(listing) = (layout.list)(root)? else {
+                continue;
+            };
+            listing
+                .check()
+                .map_err(|error| refused(root, layout, &error))?;
+            check_files(&listing)?;
+            return Ok(Found {
+                layout: layout.name,
+                root: root.clone(),
+                listing,
+            });
         }
     }
-
-    /// Finds the data set in a folder, or in a folder in it.
-    ///
-    /// # Errors
-    /// If no layout lies there, or the one that does is damaged, lacks files or makes no sense.
-    pub fn find(self, folder: &Path) -> Result<Found, DataError> {
-        let folder = folder.canonicalize().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => DataError::missing(folder, "a folder with images"),
-            _ => DataError::unreadable(folder, error),
-        })?;
-        let places = places(&folder)?;
-        for layout in self.layouts() {
-            for root in &places {
-                if let Some(listing) = (layout.list)(root)? {
-                    listing
-                        .check()
-                        .map_err(|error| refused(root, layout, &error))?;
-                    all_there(&listing)?;
-                    return Ok(Found {
-                        layout: layout.name,
-                        root: root.clone(),
-                        listing,
-                    });
-                }
-            }
-        }
-        let known: Vec<&str> = self.layouts().map(|layout| layout.name).collect();
-        Err(DataError::unreadable(
-            &folder,
-            format!("no known layout lies there: {}", known.join("; ")),
-        ))
-    }
+    let known: Vec<&str> = layouts(dataset).map(|layout| layout.name).collect();
+    let why = format!("it has none of the known layouts: {}", known.join("; "));
+    Err(DataError::unreadable(&folder, why))
 }
 
 fn refused(root: &Path, layout: &Layout, error: &ListingError) -> DataError {
     DataError::unreadable(root, format!("read as {}: {error}", layout.name))
 }
 
-/// The folder and the folders in it, the nearest first.
-fn places(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut places = vec![folder.to_owned()];
-    let mut level = places.clone();
+/// Returns the folder and the folders in it, the nearest first.
+fn folders_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut all = vec![folder.to_owned()];
+    let mut level = all.clone();
     for _ in 0..DEPTH {
-        let inner = level
-            .iter()
-            .map(|folder| folders_in(folder))
-            .collect::<Result<Vec<_>, _>>()?;
-        level = inner.into_iter().flatten().map(|(_, path)| path).collect();
-        places.extend(level.iter().cloned());
+        let mut next = Vec::new();
+        for folder in &level {
+            next.extend(folders_in(folder)?.into_iter().map(|(_, path)| path));
+        }
+        all.extend(next.iter().cloned());
+        level = next;
     }
-    Ok(places)
+    Ok(all)
 }
 
-/// The names and paths in a folder in the order of names, without what is hidden.
+/// Returns the names and paths in a folder in the order of names, without hidden ones.
 fn inside(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
     let unreadable = |error: io::Error| DataError::unreadable(folder, error);
     let mut found = Vec::new();
@@ -191,8 +171,8 @@ fn is_image(name: &str) -> bool {
         .any(|image| ending.eq_ignore_ascii_case(image))
 }
 
-/// Sees that every listed file is a file.
-fn all_there(listing: &Listing) -> Result<(), DataError> {
+/// Checks that every listed file is a file.
+fn check_files(listing: &Listing) -> Result<(), DataError> {
     let images: Vec<&Image> = listing
         .halves()
         .into_iter()
@@ -213,9 +193,9 @@ fn all_there(listing: &Listing) -> Result<(), DataError> {
     images.par_iter().find_map_first(wrong).map_or(Ok(()), Err)
 }
 
-/// A listed image on its way into a half.
+/// A listed image.
 struct Row<K> {
-    /// Brings classes into order, and is equal for images of one class only.
+    /// The order of classes; equal only for images of one class.
     key: K,
     class: Class,
     path: PathBuf,
@@ -224,7 +204,7 @@ struct Row<K> {
 }
 
 impl<K> Row<K> {
-    /// An image that is a query and a reference, whole, of a class without a super-class.
+    /// Returns an image that is a query and a reference, without a box, of a class without a super-class.
     fn new(key: K, class: impl Into<String>, path: PathBuf) -> Row<K> {
         let class = Class {
             name: class.into(),
@@ -240,7 +220,7 @@ impl<K> Row<K> {
     }
 }
 
-/// Puts images into the order of classes, then of names, and numbers the classes from 0 without gaps.
+/// Sorts images by class, then by path, and numbers the classes from 0 without gaps.
 fn part<K: Ord>(mut rows: Vec<Row<K>>) -> Part {
     rows.sort_by(|one, other| (&one.key, &one.path).cmp(&(&other.key, &other.path)));
     let mut part = Part::default();
@@ -261,7 +241,7 @@ fn part<K: Ord>(mut rows: Vec<Row<K>>) -> Part {
     part
 }
 
-/// Trains on the first half of the classes, rounded down, and tests on the others.
+/// Returns a listing with the first half of the classes, rounded down, to train on.
 fn halves<K: Ord>(rows: Vec<Row<K>>) -> Listing {
     Listing {
         training: part(rows),
@@ -270,32 +250,23 @@ fn halves<K: Ord>(rows: Vec<Row<K>>) -> Listing {
     .in_halves()
 }
 
-/// The order of labels: numbers by value, and other texts, after all numbers, by letters.
+/// Returns the sort key of a label: numbers by value, then other texts alphabetically.
 fn label_key(label: &str) -> (u64, String) {
     (label.parse().unwrap_or(u64::MAX), label.to_owned())
 }
 
-/// Names classes by the folder their images lie in, where that says the same as their labels do.
+/// Names classes by the folder of their images, if folders and labels correspond one to one.
 ///
-/// Some lists number the classes of the test half from 0 again; their folders still tell them apart.
+/// Some lists number the classes of the test half from 0 again; their folders still distinguish them.
 fn named_by_folders<K: Ord + Clone>(rows: &mut [Row<K>]) {
-    let folder_of = |row: &Row<K>| {
-        row.path
-            .parent()
-            .and_then(Path::file_name)
-            .map(|name| name.to_string_lossy().into_owned())
-    };
-    let (mut folder_of_class, mut class_of_folder) = (BTreeMap::new(), BTreeMap::new());
+    let mut folder_of_class = BTreeMap::new();
+    let mut class_of_folder = BTreeMap::new();
     for row in rows.iter() {
         let Some(folder) = folder_of(row) else { return };
-        if *folder_of_class
-            .entry(row.key.clone())
-            .or_insert_with(|| folder.clone())
-            != folder
-            || *class_of_folder
-                .entry(folder)
-                .or_insert_with(|| row.key.clone())
-                != row.key
+        let of_class = folder_of_class.entry(row.key.clone());
+        let of_folder = class_of_folder.entry(folder.clone());
+        if *of_class.or_insert(folder.clone()) != folder
+            || *of_folder.or_insert(row.key.clone()) != row.key
         {
             return;
         }
@@ -303,6 +274,11 @@ fn named_by_folders<K: Ord + Clone>(rows: &mut [Row<K>]) {
     for row in rows {
         row.class.name = folder_of_class[&row.key].clone();
     }
+}
+
+fn folder_of<K>(row: &Row<K>) -> Option<String> {
+    let folder = row.path.parent()?.file_name()?;
+    Some(folder.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

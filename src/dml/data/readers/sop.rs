@@ -5,17 +5,7 @@
 
 use std::path::Path;
 
-use super::{Class, Counts, DataError, Layout, Listing, Part, Row, part, text};
-
-/// Section 3 of the paper.
-pub(super) const PUBLISHED: Counts = Counts {
-    training_classes: 11_318,
-    training_images: 59_551,
-    test_classes: 11_316,
-    test_images: 60_502,
-    queries: 60_502,
-    references: 60_502,
-};
+use super::{Class, DataError, Layout, Listing, Part, Row, part, text};
 
 pub(super) const LAYOUTS: [Layout; 1] = [Layout {
     name: "`Ebay_train.txt` and `Ebay_test.txt`, with a folder for each kind",

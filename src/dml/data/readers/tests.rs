@@ -4,6 +4,12 @@ use tempfile::TempDir;
 
 use super::*;
 
+fn own() -> Dataset {
+    Dataset::Own(schema::Own {
+        name: "birds".to_owned(),
+    })
+}
+
 /// A folder with these files; an image's content is of no concern to a reader.
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -42,12 +48,12 @@ fn summary(found: &Found) -> String {
     )
 }
 
-fn read(reader: Reader, files: &[(&str, &str)]) -> String {
-    summary(&reader.find(folder(files).path()).unwrap())
+fn read(dataset: &Dataset, files: &[(&str, &str)]) -> String {
+    summary(&find(dataset, folder(files).path()).unwrap())
 }
 
-fn refused(reader: Reader, files: &[(&str, &str)]) -> String {
-    reader.find(folder(files).path()).unwrap_err().to_string()
+fn refused(dataset: &Dataset, files: &[(&str, &str)]) -> String {
+    find(dataset, folder(files).path()).unwrap_err().to_string()
 }
 
 const CUB: [(&str, &str); 6] = [
@@ -68,11 +74,11 @@ const CUB: [(&str, &str); 6] = [
 #[test]
 fn birds_are_split_by_class_and_never_by_the_list_that_splits_images() {
     assert_eq!(
-        read(Reader::Cub200, &CUB),
+        read(&Dataset::Cub200, &CUB),
         "001.Albatross: a_1.jpg | 002.Auk: b_1.jpg b_2.jpg"
     );
     assert!(
-        boxes(&Reader::Cub200.find(folder(&CUB).path()).unwrap())
+        boxes(&find(&Dataset::Cub200, folder(&CUB).path()).unwrap())
             .iter()
             .all(Option::is_none)
     );
@@ -97,9 +103,12 @@ fn every_list_of_boxes_is_read_in_its_own_way() {
         Some([0, 0, 1, 1]),
         Some([5, 6, 12, 14]),
     ];
-    assert_eq!(boxes(&Reader::Cub200.find(birds.path()).unwrap()), expected);
+    assert_eq!(
+        boxes(&find(&Dataset::Cub200, birds.path()).unwrap()),
+        expected
+    );
     let wrong = refused(
-        Reader::Cub200,
+        &Dataset::Cub200,
         &[
             &CUB[..],
             &[("CUB_200_2011/bounding_boxes.txt", "1 60 27 325\n")],
@@ -116,7 +125,7 @@ fn every_list_of_boxes_is_read_in_its_own_way() {
     let clothes = folder(&[&IN_SHOP[..], &[("Anno/list_bbox_inshop.txt", list)]].concat());
     let expected = [Some([1, 2, 3, 4]), None, Some([50, 49, 208, 256]), None];
     assert_eq!(
-        boxes(&Reader::InShop.find(clothes.path()).unwrap()),
+        boxes(&find(&Dataset::InShop, clothes.path()).unwrap()),
         expected
     );
     fs::rename(
@@ -125,18 +134,18 @@ fn every_list_of_boxes_is_read_in_its_own_way() {
     )
     .unwrap();
     assert_eq!(
-        boxes(&Reader::InShop.find(clothes.path()).unwrap()),
+        boxes(&find(&Dataset::InShop, clothes.path()).unwrap()),
         [None; 4]
     );
 }
 
 #[test]
 fn a_listed_image_that_is_missing_or_a_folder_is_named() {
-    let missing = refused(Reader::Cub200, &CUB[..5]);
+    let missing = refused(&Dataset::Cub200, &CUB[..5]);
     assert!(missing.contains("b_2.jpg` is missing"), "{missing}");
     let mut folder_instead = CUB;
     folder_instead[5].0 = "CUB_200_2011/images/002.Auk/b_2.jpg/inner.jpg";
-    let message = refused(Reader::Cub200, &folder_instead);
+    let message = refused(&Dataset::Cub200, &folder_instead);
     assert!(
         message.contains("it is a folder, not an image"),
         "{message}"
@@ -166,8 +175,8 @@ fn the_official_lists_of_birds_have_the_published_counts() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "").unwrap();
     }
-    let found = Reader::Cub200.find(root.path()).unwrap();
-    assert_eq!(Some(found.listing.counts()), Reader::Cub200.published());
+    let found = find(&Dataset::Cub200, root.path()).unwrap();
+    assert_eq!(Some(found.listing.counts()), Dataset::Cub200.facts().counts);
     assert_eq!(found.listing.test.classes[0].name, "101.White_Pelican");
     assert_eq!(found.listing.training.sizes().into_iter().min(), Some(41));
     assert_eq!(boxes(&found).iter().flatten().count(), 11_788);
@@ -185,7 +194,7 @@ fn cars_are_read_from_their_annotations() {
         include_bytes!("../testdata/compressed.mat"),
     )
     .unwrap();
-    let found = Reader::Cars196.find(root.path()).unwrap();
+    let found = find(&Dataset::Cars196, root.path()).unwrap();
     assert_eq!(
         summary(&found),
         "AM General Hummer SUV 2000: 000001.jpg | Citroën 2CV: 000002.jpg 000003.jpg"
@@ -193,7 +202,9 @@ fn cars_are_read_from_their_annotations() {
 
     let annotations = include_bytes!("../testdata/plain.mat");
     fs::write(root.path().join("cars_annos.mat"), &annotations[..900]).unwrap();
-    let error = Reader::Cars196.find(root.path()).unwrap_err().to_string();
+    let error = find(&Dataset::Cars196, root.path())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("no whole MATLAB 5 file"), "{error}");
 }
 
@@ -219,13 +230,15 @@ fn both_halves_of_the_cars_devkit_are_merged_and_the_one_without_classes_is_not_
         fs::write(train.join(file), "").unwrap();
         fs::write(test.join(file), "").unwrap();
     }
-    let error = Reader::Cars196.find(root.path()).unwrap_err().to_string();
+    let error = find(&Dataset::Cars196, root.path())
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("cars_test_annos_withlabels.mat` is missing"),
         "{error}"
     );
     write("cars_test_annos_withlabels.mat");
-    let found = Reader::Cars196.find(root.path()).unwrap();
+    let found = find(&Dataset::Cars196, root.path()).unwrap();
     assert_eq!(
         found.layout,
         "the devkit, with `cars_train` and `cars_test`"
@@ -250,10 +263,10 @@ fn class_folders_that_split_the_images_of_cars_are_merged_but_nobody_elses() {
         ("test/b/2.jpg", ""),
     ];
     assert_eq!(
-        read(Reader::Cars196, &files),
+        read(&Dataset::Cars196, &files),
         "a: 2.jpg 1.jpg | b: 2.jpg 1.jpg"
     );
-    let message = refused(Reader::Own, &files);
+    let message = refused(&own(), &files);
     assert!(
         message.contains("2 classes are in both halves: `a`, …"),
         "{message}"
@@ -278,7 +291,7 @@ const SOP: [(&str, &str); 6] = [
 #[test]
 fn products_have_super_classes_and_classes_in_the_order_of_their_numbers() {
     assert_eq!(
-        read(Reader::Sop, &SOP),
+        read(&Dataset::Sop, &SOP),
         "bicycle/1: 1_0.JPG 1_1.JPG, mug/2: 2_0.JPG | mug/10: 10_0.JPG"
     );
     let moved = SOP.map(|(name, content)| match name.strip_prefix("Ebay") {
@@ -289,7 +302,7 @@ fn products_have_super_classes_and_classes_in_the_order_of_their_numbers() {
         .iter()
         .map(|(name, content)| (name.as_str(), *content))
         .collect();
-    assert!(read(Reader::Sop, &moved).ends_with("mug/10: 10_0.JPG"));
+    assert!(read(&Dataset::Sop, &moved).ends_with("mug/10: 10_0.JPG"));
 }
 
 #[test]
@@ -297,7 +310,7 @@ fn a_wrong_header_and_a_wrong_line_are_named_with_their_place() {
     let with_test = |list| {
         let mut files = SOP;
         files[1].1 = list;
-        refused(Reader::Sop, &files)
+        refused(&Dataset::Sop, &files)
     };
     assert!(
         with_test("id class path\n")
@@ -329,7 +342,7 @@ const IN_SHOP: [(&str, &str); 5] = [
 #[test]
 fn clothes_have_queries_and_a_gallery() {
     let folder = folder(&IN_SHOP);
-    let found = Reader::InShop.find(folder.path()).unwrap();
+    let found = find(&Dataset::InShop, folder.path()).unwrap();
     assert_eq!(
         summary(&found),
         "WOMEN-Dresses/id_1: 1.jpg | MEN-Shorts/id_2: 1.jpg 2.jpg, MEN-Tees/id_3: 1.jpg"
@@ -349,14 +362,14 @@ fn clothes_without_what_a_query_searches_for_are_refused() {
     let mut files = IN_SHOP;
     let text = files[0].1.replacen("id_3  gallery", "id_3  query", 1);
     files[0].1 = &text;
-    let message = refused(Reader::InShop, &files);
+    let message = refused(&Dataset::InShop, &files);
     assert!(
         message.contains("1 query class has no gallery image: `id_3`"),
         "{message}"
     );
     let text = text.replacen('4', "5", 1);
     files[0].1 = &text;
-    assert!(refused(Reader::InShop, &files).contains("announces 5 images, but lists 4"));
+    assert!(refused(&Dataset::InShop, &files).contains("announces 5 images, but lists 4"));
 }
 
 #[test]
@@ -369,7 +382,7 @@ fn lists_may_have_spaces_commas_gaps_a_byte_order_mark_and_either_line_end() {
     ];
     let with = |train, test| {
         let files = [&images[..], &[("train.txt", train), ("test.txt", test)]].concat();
-        read(Reader::Own, &files)
+        read(&own(), &files)
     };
     let expected = "3: a 1.jpg, 10: b,2.jpg | 11: d.jpg c.jpg";
     let spaces = "\u{feff}my pictures/b,2.jpg 10\r\nmy pictures/a 1.jpg 3\r\n\r\n";
@@ -388,7 +401,7 @@ fn lists_that_number_both_halves_from_0_are_told_apart_by_their_folders() {
     let images = [("x/1.jpg", ""), ("y/1.jpg", "")];
     let lists = [("train.txt", "x/1.jpg 0\n"), ("test.txt", "y/1.jpg 0\n")];
     assert_eq!(
-        read(Reader::Own, &[images, lists].concat()),
+        read(&own(), &[images, lists].concat()),
         "x: 1.jpg | y: 1.jpg"
     );
     let lists = [
@@ -396,7 +409,7 @@ fn lists_that_number_both_halves_from_0_are_told_apart_by_their_folders() {
         ("test.txt", "x/2.jpg 0\n"),
         ("x/2.jpg", ""),
     ];
-    assert!(refused(Reader::Own, &[&images[..], &lists].concat()).contains("both halves: `x`"));
+    assert!(refused(&own(), &[&images[..], &lists].concat()).contains("both halves: `x`"));
 }
 
 #[test]
@@ -410,7 +423,10 @@ fn lists_may_have_a_query_and_a_gallery_file() {
         ("img/b/2.jpg", ""),
     ];
     let folder = folder(&files);
-    let counts = Reader::InShop.find(folder.path()).unwrap().listing.counts();
+    let counts = find(&Dataset::InShop, folder.path())
+        .unwrap()
+        .listing
+        .counts();
     assert_eq!(
         (counts.training_images, counts.queries, counts.references),
         (1, 1, 1)
@@ -421,13 +437,13 @@ fn lists_may_have_a_query_and_a_gallery_file() {
 fn a_line_that_is_not_text_or_has_no_label_is_named() {
     let folder = folder(&[("train.txt", "a.jpg 0"), ("a.jpg", "")]);
     fs::write(folder.path().join("test.txt"), b"a.jpg 1\nb\xff.jpg 1\n").unwrap();
-    let error = Reader::Own.find(folder.path()).unwrap_err().to_string();
+    let error = find(&own(), folder.path()).unwrap_err().to_string();
     assert!(
         error.contains("test.txt`: line 2: it is not valid UTF-8"),
         "{error}"
     );
     let message = refused(
-        Reader::Own,
+        &own(),
         &[
             ("train.txt", "a.jpg 0"),
             ("test.txt", "a.jpg"),
@@ -448,16 +464,13 @@ fn class_folders_are_cut_into_halves_or_stay_apart() {
         ("images/c/3.png", ""),
         ("images/c/._3.png", ""),
     ];
-    assert_eq!(
-        read(Reader::Own, &together),
-        "a: 2.JPEG | b: 1.jpg, c: 3.png"
-    );
+    assert_eq!(read(&own(), &together), "a: 2.JPEG | b: 1.jpg, c: 3.png");
     let apart = [
         ("train/b/1.jpg", ""),
         ("test/a/2.jpg", ""),
         ("notes.txt", ""),
     ];
-    assert_eq!(read(Reader::Own, &apart), "b: 1.jpg | a: 2.jpg");
+    assert_eq!(read(&own(), &apart), "b: 1.jpg | a: 2.jpg");
 }
 
 #[cfg(target_os = "linux")]
@@ -473,7 +486,7 @@ fn a_name_that_is_not_text_is_refused() {
         "",
     )
     .unwrap();
-    let error = Reader::Own.find(folder.path()).unwrap_err().to_string();
+    let error = find(&own(), folder.path()).unwrap_err().to_string();
     assert!(error.contains("not valid UTF-8"), "{error}");
 }
 
@@ -489,7 +502,7 @@ fn a_manifest_has_roles_boxes_and_categories() {
         1.jpg,7,train,,,tools,1,2,30,40,\r\n2.jpg,9,validation,True,False,,,,,,\r\n\
         3.jpg,9,validation,False,True,,0.0,0.0,5.0,6.0,\r\n4.jpg,9,validation,True,True,,nan,nan,nan,nan,\r\n";
     let folder = folder(&table(text));
-    let found = Reader::Own.find(folder.path()).unwrap();
+    let found = find(&own(), folder.path()).unwrap();
     assert_eq!(summary(&found), "tools/7: 1.jpg | 9: 2.jpg 3.jpg 4.jpg");
     assert_eq!(
         found.listing.training.images[0].bounding_box,
@@ -516,7 +529,7 @@ fn a_manifest_has_roles_boxes_and_categories() {
 fn a_manifest_needs_but_paths_and_labels() {
     let text = "path,label,class_name\n1.jpg,10,ten\n2.jpg,9,nine\n3.jpg,x,ex\n4.jpg,9,nine\n";
     assert_eq!(
-        read(Reader::Own, &table(text)),
+        read(&own(), &table(text)),
         "nine: 2.jpg 4.jpg | ten: 1.jpg, ex: 3.jpg"
     );
     let mut elsewhere = table(text);
@@ -524,13 +537,13 @@ fn a_manifest_needs_but_paths_and_labels() {
     let moved = text.replace("\n1", "\n../1").replace("\n2", "\n../2");
     let moved = moved.replace("\n3", "\n../3").replace("\n4", "\n../4");
     elsewhere[4].1 = &moved;
-    assert!(read(Reader::Own, &elsewhere).starts_with("nine"));
+    assert!(read(&own(), &elsewhere).starts_with("nine"));
 }
 
 #[test]
 fn what_is_wrong_with_a_manifest_is_said_with_its_line() {
     let says = |text: &str, what: &str| {
-        let message = refused(Reader::Own, &table(text));
+        let message = refused(&own(), &table(text));
         assert!(message.contains(what), "{message}");
     };
     says("path,lable\n1.jpg,1\n", "its column `lable` is none of");
@@ -562,7 +575,7 @@ fn what_is_wrong_with_a_manifest_is_said_with_its_line() {
 #[test]
 fn a_table_gives_back_what_was_written() {
     let root = folder(&IN_SHOP);
-    let mut listing = Reader::InShop.find(root.path()).unwrap().listing;
+    let mut listing = find(&Dataset::InShop, root.path()).unwrap().listing;
     listing.test.images[0].bounding_box = Some([1, 2, 3, 4]);
     let real = root.path().canonicalize().unwrap();
     let table = real.join("listing.csv");
@@ -579,7 +592,7 @@ fn a_table_gives_back_what_was_written() {
 
 #[test]
 fn a_folder_of_nothing_known_says_what_is_known() {
-    let message = refused(Reader::Sop, &[("readme.txt", "")]);
+    let message = refused(&Dataset::Sop, &[("readme.txt", "")]);
     assert!(
         message.contains("Ebay_train.txt") && message.contains("manifest.csv"),
         "{message}"

@@ -1,4 +1,4 @@
-//! `sweep data check`: decodes every image of a data set once and says what they are like.
+//! `sweep data check`: decodes every image of a data set once and reports sizes, duplicates and damage.
 
 use std::fmt::Write;
 
@@ -62,7 +62,7 @@ fn described(found: &Inspected) -> String {
     if whole > 0 {
         let _ = writeln!(
             text,
-            "  files   {}; {} in colour, {} grey",
+            "  files   {}; {} in color, {} gray",
             formats.join(", "),
             whole - found.grey,
             found.grey
@@ -130,7 +130,7 @@ fn corrupt(found: &Inspected) -> String {
     )
 }
 
-/// How bad it is that these images are equal: the worse, the greater.
+/// Where identical images occur, from harmless to serious.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     OneClass,

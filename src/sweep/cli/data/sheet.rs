@@ -1,4 +1,4 @@
-//! `sweep data show`: draws some images of some classes, a class a row.
+//! `sweep data show`: draws images of some classes, one row per class.
 
 use std::path::PathBuf;
 

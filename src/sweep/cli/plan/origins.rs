@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use schema::renamed::in_new_spelling;
 use serde_json::{Value, json};
 
 use super::first_of_each;
@@ -112,7 +113,7 @@ fn defaults(opened: &Opened) -> Vec<(KeyPath, Value)> {
         "training": point.training,
         "resources": opened.sweep.resources,
     });
-    shared["data"]["colour"] = json!(point.images.colour);
+    shared["data"]["color"] = in_new_spelling(json!(point.images.color));
     shared["data"]["bounding_boxes"] = json!(point.images.bounding_boxes);
     match point.images.size {
         schema::ImageSize::Square(side) => shared["data"]["image_size"] = json!(side),

@@ -1,6 +1,6 @@
 //! Whether images can be stored and transformed as the file says.
 
-use schema::{Colour, ColourJitter, ImageSize, RandomErasing, RandomResizedCrop, TrainTransform};
+use schema::{Color, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop, TrainTransform};
 
 use super::{Checked, SweepFile, fault, require};
 
@@ -102,8 +102,8 @@ fn training(train: &TrainTransform, file: &SweepFile) -> Checked {
         )?,
     }
     probability(train.flip, &key("flip"))?;
-    if let Some(jitter) = &train.colour_jitter {
-        colour_jitter(jitter, &key("colour_jitter"), file)?;
+    if let Some(jitter) = &train.color_jitter {
+        color_jitter(jitter, &key("color_jitter"), file)?;
     }
     train.random_erasing.as_ref().map_or(Ok(()), |erasing| {
         random_erasing(erasing, &key("random_erasing"))
@@ -122,7 +122,7 @@ fn random_erasing(erasing: &RandomErasing, key: &str) -> Checked {
     ratio(erasing.ratio, &format!("{key}.ratio"))
 }
 
-fn colour_jitter(jitter: &ColourJitter, key: &str, file: &SweepFile) -> Checked {
+fn color_jitter(jitter: &ColorJitter, key: &str, file: &SweepFile) -> Checked {
     let factors = [
         ("brightness", jitter.brightness),
         ("contrast", jitter.contrast),
@@ -141,11 +141,11 @@ fn colour_jitter(jitter: &ColourJitter, key: &str, file: &SweepFile) -> Checked 
         &format!("{key}.hue"),
         "expected a number from 0 to 0.5",
     )?;
-    let grey = file.data.images().colour == Colour::Grey;
+    let is_gray = file.data.images().color == Color::Gray;
     require(
-        !grey || (jitter.saturation == 0.0 && jitter.hue == 0.0),
+        !is_gray || (jitter.saturation == 0.0 && jitter.hue == 0.0),
         key,
-        "grey images have neither saturation nor hue; `data.colour = \"rgb\"` gives them three channels",
+        "gray images have neither saturation nor hue; `data.color = \"rgb\"` gives them three channels",
     )
 }
 

@@ -1,6 +1,6 @@
 //! Samplers: batches that cannot be formed, or from which nothing could be learnt.
 
-use schema::{Dataset, FixedPairs, Hierarchical, MPerClass, Sampler, Straddling};
+use schema::{FixedPairs, Hierarchical, MPerClass, Sampler, Straddling};
 
 use super::{Checked, SweepFile, require, training_classes, training_images};
 
@@ -82,13 +82,14 @@ fn of_a_class(per_class: u32, least: u32, key: &str, file: &SweepFile) -> Checke
         "a batch has positive pairs only with at least 2 images of a class",
     )?;
     // Small classes among others have their images repeated; where all classes are as small, that makes no sense.
-    match (&file.data.dataset, file.data.half.smallest_class) {
-        (Dataset::Glyphs(_) | Dataset::Omniglot, Some(all)) => require(
+    let equal = file.data.dataset.facts().equal_classes;
+    match file.data.half.smallest_class.filter(|_| equal) {
+        Some(all) => require(
             per_class <= all,
             key,
             format!("a class has only {all} images"),
         ),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -133,27 +134,11 @@ fn hierarchical(
         super_classes,
         per_class,
     } = *settings;
-    match file.data.dataset {
-        Dataset::Cub200 | Dataset::Cars196 => {
-            require(
-                false,
-                &key("batch"),
-                "the classes have no super-classes: choose another sampler",
-            )?;
-        }
-        Dataset::Omniglot
-        | Dataset::Sop
-        | Dataset::SopHalves
-        | Dataset::InShop
-        | Dataset::Own(_) => {}
-        Dataset::Glyphs(_) => {
-            require(
-                false,
-                &key("batch"),
-                "glyphs have no super-classes: choose another sampler",
-            )?;
-        }
-    }
+    require(
+        file.data.dataset.facts().super_classes != Some(false),
+        &key("batch"),
+        "the classes have no super-classes: choose another sampler",
+    )?;
     of_a_class(per_class, least, &key("per_class"), file)?;
     require(
         super_classes > 0,

@@ -1,17 +1,17 @@
-//! Changes of colour, pixel by pixel as Pillow's `ImageEnhance` and torchvision's hue on Pillow images.
+//! Changes of color, pixel by pixel as Pillow's `ImageEnhance` and torchvision's hue on Pillow images.
 
 use super::raster::luma;
 
-/// A change of colour.
+/// A change of color.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Adjustment {
     /// A factor: 0 is black, 1 changes nothing.
     Brightness(f32),
-    /// A factor: 0 is the mean grey of the image, 1 changes nothing.
+    /// A factor: 0 is the mean gray of the image, 1 changes nothing.
     Contrast(f32),
-    /// A factor: 0 is grey, 1 changes nothing. Grey images stay as they are.
+    /// A factor: 0 is gray, 1 changes nothing. Gray images stay as they are.
     Saturation(f32),
-    /// A shift, from -0.5 to 0.5 of the circle. Grey images stay as they are.
+    /// A shift, from -0.5 to 0.5 of the circle. Gray images stay as they are.
     Hue(f32),
 }
 
@@ -23,7 +23,7 @@ impl Adjustment {
                 .iter_mut()
                 .for_each(|value| *value = blend(0, *value, factor)),
             (Adjustment::Contrast(factor), _) => {
-                let mean = mean_grey(pixels, channels);
+                let mean = mean_gray(pixels, channels);
                 pixels
                     .iter_mut()
                     .for_each(|value| *value = blend(mean, *value, factor));
@@ -31,8 +31,8 @@ impl Adjustment {
             (Adjustment::Saturation(_) | Adjustment::Hue(_), 1) => {}
             (Adjustment::Saturation(factor), _) => {
                 for pixel in pixels.as_chunks_mut::<3>().0 {
-                    let grey = luma(pixel[0], pixel[1], pixel[2]);
-                    *pixel = pixel.map(|value| blend(grey, value, factor));
+                    let gray = luma(pixel[0], pixel[1], pixel[2]);
+                    *pixel = pixel.map(|value| blend(gray, value, factor));
                 }
             }
             (Adjustment::Hue(shift), _) => {
@@ -55,7 +55,7 @@ fn blend(ground: u8, value: u8, factor: f32) -> u8 {
     (ground + factor * (value - ground)) as u8
 }
 
-fn mean_grey(pixels: &[u8], channels: usize) -> u8 {
+fn mean_gray(pixels: &[u8], channels: usize) -> u8 {
     let sum: u64 = match channels {
         1 => pixels.iter().map(|&value| u64::from(value)).sum(),
         _ => pixels

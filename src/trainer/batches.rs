@@ -1,0 +1,165 @@
+//! Batches of images of a prepared data set.
+//!
+//! Squares without a transform are read directly from the mapped file; all others go through a
+//! [`Loader`], which prefetches batches.
+
+use std::{cell::RefCell, sync::Arc};
+
+use dml::{
+    data::{Batches, Loader, PreparedData, TrainTransform},
+    sampler::Sampler,
+};
+use schema::Recipe;
+use tch::{Device, Tensor};
+
+use crate::Failed;
+
+/// The number of finished batches that are held ready.
+const AHEAD: usize = 2;
+
+/// The source of all batches of a run.
+pub(crate) struct BatchSource {
+    /// All images as they are stored, if they are squares and are used without a transform.
+    stored: Option<Tensor>,
+    training: Batches,
+    test: Batches,
+    prefetched: RefCell<Option<Prefetched>>,
+}
+
+/// The loader of the training batches.
+struct Prefetched {
+    /// The number of its next batch.
+    next: u64,
+    loader: Loader,
+}
+
+impl BatchSource {
+    /// Returns the batches of a recipe, for a network on this device.
+    ///
+    /// # Errors
+    /// If the images cannot be mapped.
+    pub(crate) fn new(
+        recipe: &Recipe,
+        data: &PreparedData,
+        device: Device,
+    ) -> Result<BatchSource, Failed> {
+        let batches = |transform: TrainTransform| Batches {
+            images: Arc::clone(&data.images),
+            transform,
+            seed: recipe.seed,
+            device,
+        };
+        let training = recipe.transform.of_training();
+        let test = recipe.transform.of_test();
+        let stored = if training.is_identity() || test.is_identity() {
+            data.images.squares()?
+        } else {
+            None
+        };
+        Ok(BatchSource {
+            stored,
+            training: batches(training),
+            test: batches(test),
+            prefetched: RefCell::new(None),
+        })
+    }
+
+    /// Moves the squares to train on to the device. The others are no longer available.
+    pub(crate) fn on_device(mut self, data: &PreparedData) -> BatchSource {
+        let count = data.training().len() as i64;
+        let device = self.device();
+        self.stored = self
+            .stored
+            .map(|images| images.narrow(0, 0, count).to_device(device));
+        self
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.test.device
+    }
+
+    /// Returns the stored images, if batches with this transform are taken from them.
+    fn stored_for(&self, batches: &Batches) -> Option<&Tensor> {
+        let stored = self.stored.as_ref();
+        stored.filter(|_| batches.transform.is_identity())
+    }
+
+    /// Returns the images with these indices, with the transform of test images.
+    ///
+    /// # Errors
+    /// If an image can no longer be read.
+    pub(crate) fn images(&self, indices: &[i64]) -> Result<Tensor, Failed> {
+        match self.stored_for(&self.test) {
+            Some(stored) => Ok(select(stored, indices)),
+            None => Ok(self.test.batch(0, indices)?),
+        }
+    }
+
+    /// Returns the same images as [`images`](Self::images), in chunks of `size`.
+    pub(crate) fn chunks<'a>(
+        &'a self,
+        indices: &'a [i64],
+        size: usize,
+    ) -> Box<dyn Iterator<Item = Result<Tensor, Failed>> + 'a> {
+        let chunks = indices.chunks(size);
+        if self.stored_for(&self.test).is_some() {
+            return Box::new(chunks.map(|indices| self.images(indices)));
+        }
+        let all: Vec<Vec<i64>> = chunks.map(<[i64]>::to_vec).collect();
+        let of_step = move |step: u64| all.get(step as usize).cloned();
+        let loader = Loader::new(self.test.clone(), of_step, 0, AHEAD);
+        Box::new(loader.map(|images| Ok(images?)))
+    }
+
+    /// Returns the images of a training batch, by its number. `indices` are those of the images that the
+    /// sampler chooses from. Successive batches are prefetched.
+    ///
+    /// # Errors
+    /// If an image can no longer be read.
+    pub(crate) fn batch(
+        &self,
+        number: u64,
+        sampler: &Arc<dyn Sampler>,
+        indices: &Arc<Vec<i64>>,
+    ) -> Result<Tensor, Failed> {
+        if let Some(stored) = self.stored_for(&self.training) {
+            return Ok(select(stored, &chosen(sampler.as_ref(), indices, number)));
+        }
+        let mut slot = self.prefetched.borrow_mut();
+        let mut prefetched = match slot.take() {
+            Some(prefetched) if prefetched.next == number => prefetched,
+            Some(_) | None => self.prefetch(number, sampler, indices),
+        };
+        let batch = prefetched
+            .loader
+            .next()
+            .ok_or_else(|| Failed::internal("the loader ended before the training"))?;
+        prefetched.next += 1;
+        *slot = Some(prefetched);
+        Ok(batch?)
+    }
+
+    fn prefetch(
+        &self,
+        number: u64,
+        sampler: &Arc<dyn Sampler>,
+        indices: &Arc<Vec<i64>>,
+    ) -> Prefetched {
+        let sampler = Arc::clone(sampler);
+        let indices = Arc::clone(indices);
+        let of_step = move |step| Some(chosen(sampler.as_ref(), &indices, step));
+        Prefetched {
+            next: number,
+            loader: Loader::new(self.training.clone(), of_step, number, AHEAD),
+        }
+    }
+}
+
+fn chosen(sampler: &dyn Sampler, indices: &[i64], number: u64) -> Vec<i64> {
+    let batch = sampler.batch(number);
+    batch.iter().map(|&image| indices[image as usize]).collect()
+}
+
+fn select(images: &Tensor, indices: &[i64]) -> Tensor {
+    images.index_select(0, &Tensor::from_slice(indices).to_device(images.device()))
+}
