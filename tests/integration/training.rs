@@ -145,8 +145,8 @@ fn the_real_omniglot_is_added_and_a_damaged_image_in_it_is_reported() {
         .assert_code(0)
         .assert_says("32460 images");
 
-    let image =
-        desk.path("data/omniglot/files/images_evaluation/characters_0951/character0965/0965_07.png");
+    let image = desk
+        .path("data/omniglot/files/images_evaluation/characters_0951/character0965/0965_07.png");
     let bytes = fs::read(&image).unwrap();
     fs::write(&image, &bytes[..bytes.len() / 2]).unwrap();
     desk.run().assert_code(2).assert_says("0965_07.png");
