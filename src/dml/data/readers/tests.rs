@@ -182,8 +182,7 @@ fn the_official_lists_of_birds_have_the_published_counts() {
     assert_eq!(boxes(&found).iter().flatten().count(), 11_788);
 }
 
-#[test]
-fn cars_are_read_from_their_annotations() {
+fn cars() -> TempDir {
     let root = folder(&[
         ("car_ims/000001.jpg", ""),
         ("car_ims/000002.jpg", ""),
@@ -194,6 +193,12 @@ fn cars_are_read_from_their_annotations() {
         include_bytes!("../testdata/compressed.mat"),
     )
     .unwrap();
+    root
+}
+
+#[test]
+fn cars_are_read_from_their_annotations() {
+    let root = cars();
     let found = find(&Dataset::Cars196, root.path()).unwrap();
     assert_eq!(
         summary(&found),
@@ -596,5 +601,109 @@ fn a_folder_of_nothing_known_says_what_is_known() {
     assert!(
         message.contains("Ebay_train.txt") && message.contains("manifest.csv"),
         "{message}"
+    );
+}
+
+/// A small folder in the layout of a data set's authors.
+fn example(dataset: &Dataset) -> TempDir {
+    match dataset {
+        Dataset::Glyphs(_) | Dataset::Own(_) => folder(&[]),
+        Dataset::Omniglot => written(&omniglot(20)),
+        Dataset::Cub200 => folder(&CUB),
+        Dataset::Cars196 => cars(),
+        Dataset::Sop | Dataset::SopHalves => folder(&SOP),
+        Dataset::InShop => folder(&IN_SHOP),
+    }
+}
+
+/// Two alphabets with a character each, and another alphabet to test on.
+fn omniglot(drawings: usize) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for character in [
+        "images_background/Korean/character02",
+        "images_background/Early_Aramaic/character01",
+        "images_evaluation/Tagalog/character01",
+    ] {
+        for number in 1..=drawings {
+            files.push((format!("{character}/{number:04}.png"), String::new()));
+        }
+    }
+    files
+}
+
+fn written(files: &[(String, String)]) -> TempDir {
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, content)| (name.as_str(), content.as_str()))
+        .collect();
+    folder(&files)
+}
+
+#[test]
+fn every_data_set_is_read_in_the_layout_of_its_authors() {
+    for dataset in Dataset::published() {
+        let folder = example(&dataset);
+        let found = find(&dataset, folder.path()).unwrap();
+        let official = official_layouts(&dataset);
+        assert!(official.iter().any(|layout| layout.name == found.layout));
+    }
+}
+
+#[test]
+fn characters_are_classes_in_the_order_of_their_names_with_alphabets_above() {
+    let found = find(&Dataset::Omniglot, written(&omniglot(20)).path()).unwrap();
+    let training = &found.listing.training;
+    let names: Vec<String> = training.classes.iter().map(Class::full_name).collect();
+    assert_eq!(names, ["Early_Aramaic/character01", "Korean/character02"]);
+    assert_eq!(training.classes[1].category.as_deref(), Some("Korean"));
+    assert!(
+        training.images[20]
+            .path
+            .ends_with("Korean/character02/0001.png")
+    );
+    assert_eq!(found.listing.counts().test_images, 20);
+}
+
+#[test]
+fn an_incomplete_omniglot_is_refused() {
+    let refused = |files: &[(String, String)]| {
+        let folder = written(files);
+        find(&Dataset::Omniglot, folder.path())
+            .unwrap_err()
+            .to_string()
+    };
+    let fewer = refused(&omniglot(19));
+    assert!(
+        fewer.contains("there are 19 drawings of `Early_Aramaic/character01`, not 20"),
+        "{fewer}"
+    );
+    let half = refused(&omniglot(20)[..40]);
+    assert!(
+        half.contains("give `images_evaluation.zip` as well"),
+        "{half}"
+    );
+}
+
+#[test]
+fn the_real_omniglot_has_the_published_counts() {
+    let archives = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/omniglot");
+    if !archives.is_dir() {
+        eprintln!("skipped: {} is not here", archives.display());
+        return;
+    }
+    let from = ["images_background.zip", "images_evaluation.zip"].map(|name| archives.join(name));
+    let folder = tempfile::tempdir().unwrap();
+    let request = crate::data::adding::Request {
+        dataset: Dataset::Omniglot,
+        from: &from,
+        into: folder.path(),
+        folders: crate::data::adding::Folders::Link,
+        other_counts: false,
+    };
+    let added = crate::data::adding::add(&request, &|_, _| ()).unwrap();
+    assert_eq!(added.differences, Vec::<String>::new());
+    assert_eq!(
+        added.listing.training.classes[0].name,
+        "Balinese/character01"
     );
 }
