@@ -16,7 +16,7 @@ use schema::{EnsembleWork, EvaluateWork, Evaluated, Event, Metric, Recipe, Score
 use tch::{Kind, Tensor, no_grad};
 
 use crate::{
-    End, Failed, Emit, Stop, Throttle, assemble,
+    Emit, End, Failed, Stop, Throttle, assemble,
     batches::BatchSource,
     files,
     retrieval_set::RetrievalSet,

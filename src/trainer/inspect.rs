@@ -8,7 +8,7 @@ use dml::data::{
 };
 use schema::{Dataset, Event, Half, InspectWork, Inspected, InspectedHalf, InspectedImage};
 
-use crate::{Failed, Emit, prepare::with_progress};
+use crate::{Emit, Failed, prepare::with_progress};
 
 /// Decodes every image and returns their properties.
 ///

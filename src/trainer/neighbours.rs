@@ -8,7 +8,7 @@ use image::{Rgb, RgbImage, imageops};
 use schema::{Drawn, Event, NeighboursWork};
 
 use crate::{
-    End, Failed, Emit, Stop, evaluate, files, score,
+    Emit, End, Failed, Stop, evaluate, files, score,
     split::{self, Images},
 };
 

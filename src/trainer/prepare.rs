@@ -8,7 +8,7 @@ use dml::data::{
 };
 use schema::{Event, Files, ImportWork, Imported, PrepareWork, Prepared, Registration};
 
-use crate::{Failed, Emit, Throttle, files, process::log};
+use crate::{Emit, Failed, Throttle, files, process::log};
 
 /// Adds a data set that a user downloaded, and writes what was found.
 ///

@@ -9,7 +9,7 @@ use dml::{
 use schema::{Event, Memory, MemoryInit};
 use tch::{Tensor, no_grad};
 
-use crate::{Failed, Emit, batches::BatchSource, split::Images};
+use crate::{Emit, Failed, batches::BatchSource, split::Images};
 
 /// Steps between two words about the memory.
 const EVERY: u64 = 100;

@@ -26,7 +26,7 @@ use tch::Tensor;
 pub(crate) use probe::probe;
 
 use crate::{
-    End, Failed, Emit, Stop, Throttle, assemble,
+    Emit, End, Failed, Stop, Throttle, assemble,
     batches::BatchSource,
     checkpoint::{self, Best, Progress, Snapshot},
     evaluate, files,
