@@ -141,7 +141,7 @@ mod tests {
                 classes: 2,
                 images: 4,
                 gallery: None,
-                lone: 0,
+                without_positive: 0,
                 scores: [(metric, value)].into(),
             }),
         }
