@@ -211,7 +211,8 @@ impl TrainState {
             context.work.recipe.seed,
         );
         let weights = context.work.weights.as_deref();
-        let mut network = assemble::network(&context.work.recipe, weights, context.batches.device())?;
+        let mut network =
+            assemble::network(&context.work.recipe, weights, context.batches.device())?;
         let mut objective = assemble::objective(training, &network, labels, seed)?;
         let optimizers = Optimizers::new(training, &mut network, &mut objective)?;
         let images_of_a_step = context.sampler.batch(0).len() * training.accumulate as usize;
@@ -411,8 +412,11 @@ impl TrainState {
         batch: u64,
         size: usize,
     ) -> Result<(), Failed> {
-        let (objective, batches, split) =
-            (&mut self.objective, &context.batches, &context.split.training);
+        let (objective, batches, split) = (
+            &mut self.objective,
+            &context.batches,
+            &context.split.training,
+        );
         remember::fill(
             context.training.memory.as_ref(),
             objective,
