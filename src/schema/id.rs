@@ -1,4 +1,4 @@
-//! Names that are hashes of content: what makes two runs the same run.
+//! Ids, which are hashes of content: what makes two runs the same run.
 //!
 //! | component | in the [`RunId`]? |
 //! | --- | --- |
@@ -10,13 +10,13 @@
 //! | where files lie, sweep, method and axis names, GPU index, number of slots | no |
 //! | how often checkpoints are written, which metrics are reported | no |
 
-use std::{fmt, ops::Range, str::FromStr};
+use std::{collections::BTreeMap, fmt, ops::Range, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{Dataset, Glyphs, Recipe, StoredImages};
 
-/// Version of everything that is hashed. Raised when an old result no longer means the same.
+/// Version of everything that is hashed; raised when old results are no longer valid.
 pub const SCHEMA: u32 = 3;
 
 /// Everything that a [`RunId`] is the hash of; stored beside each run so that two can be compared.
@@ -34,9 +34,23 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The name of the run.
+    /// Returns the id of the run.
     pub fn run(&self) -> RunId {
         RunId(short_hash(self))
+    }
+
+    /// Returns the ids of the runs that differ from this one in the seed alone, much faster than one by
+    /// one: everything but the seed is serialized once.
+    pub fn runs(&self, seeds: &[u64]) -> Vec<RunId> {
+        let mut identity = entries(self);
+        let mut recipe = entries(&self.recipe);
+        let mut runs = Vec::with_capacity(seeds.len());
+        for seed in seeds {
+            recipe.insert("seed".to_owned(), seed.to_string());
+            identity.insert("recipe".to_owned(), object(&recipe));
+            runs.push(RunId(hashed(&object(&identity))));
+        }
+        runs
     }
 }
 
@@ -53,46 +67,46 @@ pub enum Numerics {
     Cuda,
 }
 
-/// The name of a run: 16 hexadecimal digits of the BLAKE3 hash of its [`Identity`].
+/// The id of a run: 16 hexadecimal digits of the BLAKE3 hash of its [`Identity`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(u64);
 
-/// The name of a data set prepared for training: a hash of the data set, its content and how its
-/// images are stored.
+/// The id of a data set prepared for training: a hash of the data set, its content and the format of
+/// its stored images.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataId(u64);
 
-/// The name of several networks measured as one: a hash of their runs.
+/// The id of several networks measured as one: a hash of their runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EnsembleId(u64);
 
-/// The name of a search: a hash of what its trials share, not of the bounds between which it searches.
+/// The id of a study: a hash of what its trials share, without the ranges of its searched values.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StudyId(u64);
 
 impl StudyId {
-    /// The name of the study of what this text describes.
+    /// Returns the id of the study with this description.
     pub fn of(description: &str) -> StudyId {
         StudyId(short_hash(&(SCHEMA, "study", description)))
     }
 }
 
 impl RunId {
-    /// Stands for the run of what a study has not selected yet.
+    /// Returns a placeholder for a run that a study has not selected yet.
     pub fn undecided(study: StudyId, seed: u64, fold: usize) -> RunId {
         RunId(short_hash(&("undecided", study, seed, fold)))
     }
 }
 
 impl EnsembleId {
-    /// The name of these runs together, in this order.
+    /// Returns the id of these runs as an ensemble, in this order.
     pub fn of(runs: &[RunId]) -> EnsembleId {
         EnsembleId(short_hash(&(SCHEMA, "concatenated", runs)))
     }
 }
 
 impl DataId {
-    /// The name of `dataset` with the content `fingerprint`, stored as `images` says.
+    /// Returns the id of `dataset` with the content `fingerprint`, stored in the format `images`.
     pub fn of(dataset: &Dataset, images: &StoredImages, fingerprint: &Fingerprint) -> DataId {
         DataId(short_hash(&(SCHEMA, dataset, images, fingerprint)))
     }
@@ -109,19 +123,20 @@ impl Fingerprint {
         Fingerprint(hash.to_hex().to_string())
     }
 
-    /// The fingerprint of a data set that its own parameters, and how the program draws, determine entirely.
+    /// Returns the fingerprint of a synthetic data set, which its parameters and the version of the
+    /// drawing determine.
     pub fn of_parameters(dataset: &Dataset) -> Fingerprint {
         Fingerprint::new(blake3::hash(
             canonical_json(&(dataset, Glyphs::DRAWING)).as_bytes(),
         ))
     }
 
-    /// Stands for data that is not there. No run with it can ever be executed.
+    /// Returns a placeholder for missing data. No run with it can be executed.
     pub fn missing() -> Fingerprint {
         Fingerprint("missing".to_owned())
     }
 
-    /// Whether the data is not there.
+    /// True if the data is missing.
     pub fn is_missing(&self) -> bool {
         *self == Fingerprint::missing()
     }
@@ -133,7 +148,7 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// The one JSON text of a value: keys sorted, no white space, numbers in their shortest form.
+/// Returns the canonical JSON text of a value: keys sorted, no white space, shortest numbers.
 ///
 /// # Panics
 /// Never for the types of this crate, whose keys are all text.
@@ -150,8 +165,35 @@ pub fn canonical_json<T: Serialize + ?Sized>(value: &T) -> String {
     sorting.sorted
 }
 
-/// Copies a JSON text without white space and sorts the keys of its objects on the way. A tree of values would do the
-/// same, and take most of the time in which a hundred thousand runs are named.
+/// The fields of a struct: the canonical text of each by its name.
+fn entries<T: Serialize>(value: &T) -> BTreeMap<String, String> {
+    let text = serde_json::to_string(value).expect("plain data is JSON");
+    let mut sorting = Sorting {
+        text: &text,
+        at: 0,
+        sorted: String::with_capacity(text.len()),
+    };
+    sorting.entries()
+}
+
+/// The canonical text of an object with these fields.
+fn object(entries: &BTreeMap<String, String>) -> String {
+    let mut text = String::from("{");
+    for (name, value) in entries {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push('"');
+        text.push_str(name);
+        text.push_str("\":");
+        text.push_str(value);
+    }
+    text.push('}');
+    text
+}
+
+/// Copies a JSON text without white space and sorts the keys of its objects. A tree of values does the
+/// same, but would take most of the time of planning a hundred thousand runs.
 struct Sorting<'t> {
     text: &'t str,
     at: usize,
@@ -203,6 +245,21 @@ impl<'t> Sorting<'t> {
         self.sorted.push('}');
     }
 
+    /// The fields of an object, by name.
+    fn entries(&mut self) -> BTreeMap<String, String> {
+        let mut entries = BTreeMap::new();
+        self.at += 1;
+        while self.next() != b'}' {
+            self.at += usize::from(self.next() == b',');
+            let name = self.quoted().trim_matches('"').to_owned();
+            self.at += 1;
+            let start = self.sorted.len();
+            self.value();
+            entries.insert(name, self.sorted.split_off(start));
+        }
+        entries
+    }
+
     fn array(&mut self) {
         self.sorted.push('[');
         self.at += 1;
@@ -217,7 +274,7 @@ impl<'t> Sorting<'t> {
         self.sorted.push(']');
     }
 
-    /// A text with its quotes.
+    /// A string with its quotes.
     fn quoted(&mut self) -> &'t str {
         let start = self.at;
         self.at += 1;
@@ -245,7 +302,7 @@ fn hashed(text: &str) -> u64 {
     u64::from_be_bytes(bytes)
 }
 
-/// A text that is no identifier: not 16 hexadecimal digits.
+/// The error for a text that is no id: not 16 hexadecimal digits.
 #[derive(Debug)]
 pub struct ParseIdError(String);
 
@@ -354,13 +411,13 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_run_never_changes_silently() {
+    fn the_id_of_a_run_never_changes_silently() {
         // If this fails, results that users already have are no longer found: raise SCHEMA knowingly.
         assert_eq!(identity().run().to_string(), "b3827d73f4a88934");
     }
 
     #[test]
-    fn every_component_changes_the_name() {
+    fn every_component_changes_the_id() {
         let changes: [fn(&mut Identity); 7] = [
             |i| i.schema += 1,
             |i| i.recipe.seed += 1,
@@ -388,5 +445,18 @@ mod tests {
         let id = identity().run();
         assert_eq!(id.to_string().parse::<RunId>().unwrap(), id);
         assert!("0123".parse::<RunId>().is_err());
+    }
+
+    #[test]
+    fn runs_that_differ_in_the_seed_have_the_ids_that_they_have_one_by_one() {
+        let mut identity = identity();
+        // A seed that is also a number elsewhere in the recipe, and one that is a prefix of others.
+        let seeds = [0, 1, 10, 16, 28, 101, u64::MAX];
+        let together = identity.runs(&seeds);
+        let one_by_one = seeds.map(|seed| {
+            identity.recipe.seed = seed;
+            identity.run()
+        });
+        assert_eq!(together, one_by_one);
     }
 }

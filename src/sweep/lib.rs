@@ -1,10 +1,11 @@
 //! The orchestrator: from a sweep file to a finished table.
 //!
-//! [`config`] reads and checks what the user wrote; [`plan`] makes the graph of jobs of it and says which are
-//! already done; [`search`] suggests the next trial of a study; [`run`] executes the rest, one trainer process an
-//! attempt; [`ledger`] is the only part that knows what lies where under `results/`; [`cli`] is the only part that
-//! prints. Dependencies point one way, `config <- plan <- run <- cli`, with `ledger` below plan and run, and `search`
-//! below everything. Nothing here loads libtorch.
+//! [`config`] reads and checks a sweep file; [`plan`] turns it into a graph of jobs and finds those whose
+//! results exist; [`search`] suggests the next trial of a study; [`run`] executes the remaining jobs, one
+//! trainer process per attempt; [`ledger`] defines the layout of `results/`, its journal and its locks;
+//! [`cli`] parses commands and prints. Dependencies point one way, `config <- plan <- run <- cli`, with
+//! `search` and `ledger` below all of them: `config` reads what `ledger` knows of data sets. Nothing here
+//! loads libtorch.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -91,7 +91,7 @@ fn a_miner_that_finds_nothing_causes_a_warning_beside_the_table() {
     desk.run().assert_code(0);
     let table = desk.table();
     assert!(
-        table.contains("learnt nothing in most steps of 1 run: no pair counted"),
+        table.contains("learned nothing in most steps of 1 run: no pair counted"),
         "{table}"
     );
     desk.sweep(&["status", "sweep.toml"])

@@ -13,7 +13,7 @@ fn a_sweep_runs_to_its_table_and_a_second_time_runs_nothing() {
         .assert_says("2 methods x 2 seeds = 4 results");
     desk.sweep(&["plan", "sweep.toml"])
         .assert_code(0)
-        .assert_says("train        4 to do,    0 there");
+        .assert_says("train        4 to do,    0 done");
     let first = desk
         .run()
         .assert_code(0)
@@ -26,7 +26,7 @@ fn a_sweep_runs_to_its_table_and_a_second_time_runs_nothing() {
         .assert_says("4 of 4 runs finished");
     desk.sweep(&["plan", "sweep.toml"])
         .assert_code(0)
-        .assert_says("train        0 to do,    4 there");
+        .assert_says("train        0 to do,    4 done");
     let table = desk.table();
     let second = desk.run().assert_code(0).assert_says("all there");
     assert_eq!((first.out, table), (second.out, desk.table()));
@@ -60,7 +60,7 @@ fn an_edited_sweep_keeps_what_it_can() {
     // Contrastive has one more seed; Triplet has three new runs.
     desk.sweep(&["plan", "sweep.toml"])
         .assert_code(0)
-        .assert_says("train        4 to do,    2 there");
+        .assert_says("train        4 to do,    2 done");
     desk.run().assert_code(0);
     assert_eq!(desk.in_runs("record.json").len(), 4 + 4);
 }

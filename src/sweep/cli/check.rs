@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use super::{Exit, Target, colour_on_stderr, counted, show, tell};
+use super::{Exit, Target, color_on_stderr, counted, show, tell};
 use crate::config::Sweep;
 
 /// Check a sweep file without running it
@@ -32,7 +32,7 @@ impl Check {
         show(&(lines.join("\n") + "\n"))?;
         let open = sweep.fairness.open().map(|violation| &violation.shown);
         open.chain(&sweep.fairness.unneeded)
-            .for_each(|warning| tell(&warning.warning(colour_on_stderr())));
+            .for_each(|warning| tell(&warning.warning(color_on_stderr())));
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! The command line: parses, calls, prints. Nothing else in the crate prints, and only here are the clock, the
-//! environment and the terminal looked at.
+//! The command line: parses commands, calls the rest of the crate, and prints. Nothing else in the crate
+//! prints.
 //!
 //! Results go to standard output, everything else to standard error. One file for each command.
 
@@ -89,7 +89,7 @@ enum Command {
     Doctor(doctor::Doctor),
 }
 
-/// Which sweep, and where its results are: the same for all commands.
+/// The sweep and its results folder: the same for all commands.
 #[derive(Debug, Args)]
 struct Target {
     /// The sweep file
@@ -103,7 +103,7 @@ struct Target {
     results: PathBuf,
 }
 
-/// A sweep with its plan, as every command but `check` needs it.
+/// A sweep with its plan.
 struct Opened {
     sweep: Sweep,
     ledger: Ledger,
@@ -115,7 +115,7 @@ impl Target {
     fn read(&self) -> Result<Sweep, Exit> {
         let sweep = Sweep::read(&self.file, &self.overrides)?;
         for warning in &sweep.warnings {
-            tell(&warning.warning(colour_on_stderr()));
+            tell(&warning.warning(color_on_stderr()));
         }
         Ok(sweep)
     }
@@ -124,7 +124,7 @@ impl Target {
         Opened::new(self.read()?, &self.results)
     }
 
-    /// Keeps the file in the results folder, as it is now.
+    /// Keeps a copy of the file in the results folder.
     fn keep(&self, opened: &Opened) -> Result<(), Exit> {
         Ok(opened
             .ledger
@@ -147,12 +147,12 @@ impl Opened {
     }
 }
 
-/// Parses the command line, carries it out and tells how it ended.
+/// Parses and executes the command line.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed pipe is no reason to complain about a help text.
+            // A closed pipe is no error for a help text.
             let _ = error.print();
             return if error.use_stderr() {
                 Exit::MISTAKE
@@ -180,7 +180,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => {
-            if let Some(message) = exit.message(colour_on_stderr()) {
+            if let Some(message) = exit.message(color_on_stderr()) {
                 tell(&message);
             }
             exit.code()
@@ -190,7 +190,7 @@ pub fn main() -> ExitCode {
 
 /// Prints a result.
 fn show(text: &str) -> Result<(), Exit> {
-    // Looking for colours in a text without any takes longer than all the rest of a large plan.
+    // Stripping colors from a text without any takes longer than the rest of a large plan.
     let written = match text.contains('\x1b') {
         true => print(anstream::stdout().lock(), text),
         false => print(io::stdout().lock(), text),
@@ -208,7 +208,7 @@ fn print(mut output: impl Write, text: &str) -> io::Result<()> {
         .and_then(|()| output.flush())
 }
 
-/// Prints a result for programs, as it is made.
+/// Prints a result as JSON, while it is serialized.
 fn show_json(value: &impl Serialize) -> Result<(), Exit> {
     let mut output = BufWriter::new(io::stdout().lock());
     let written = serde_json::to_writer_pretty(&mut output, value).map_err(io::Error::from);
@@ -222,16 +222,16 @@ fn show_json(value: &impl Serialize) -> Result<(), Exit> {
     }
 }
 
-/// Says something about the work. If nobody can hear it, the work goes on.
+/// Prints a line about the work to standard error; a closed one is no error.
 fn tell(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
 }
 
-fn colour_on_stderr() -> bool {
+fn color_on_stderr() -> bool {
     !matches!(AutoStream::choice(&std::io::stderr()), ColorChoice::Never)
 }
 
-fn colour_on_stdout() -> bool {
+fn color_on_stdout() -> bool {
     !matches!(AutoStream::choice(&std::io::stdout()), ColorChoice::Never)
 }
 

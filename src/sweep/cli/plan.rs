@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use super::{Exit, Opened, Target, check, counted, doctor::free_bytes, show, show_json, studies};
 use crate::{
-    config::{Method, Sweep, TrainingTable, as_written},
+    config::{Method, Point, Sweep, TrainingTable, as_written},
     ledger::Job,
     plan::{
         RowId,
-        forecast::{self, Forecast},
+        forecast::{self, Expected, Forecast},
         freshness::{self, Freshness, FreshnessOf, Reason},
         picture::{self, Language},
     },
@@ -61,33 +61,27 @@ impl PlanCommand {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let opened = self.target.open()?;
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
-        if self.dot || self.mermaid {
-            let language = if self.dot {
-                Language::Dot
-            } else {
-                Language::Mermaid
-            };
+        if let Some(language) = self.language() {
             return show(&picture::of(&opened.plan, &freshness, language));
         }
-        let origins = if self.origins {
-            origins::of(&self.target, &opened)?
-        } else {
-            Vec::new()
+        let origins = match self.origins {
+            true => origins::of(&self.target, &opened)?,
+            false => Vec::new(),
         };
-        let forecast = forecast::of(
-            &opened.plan,
-            &freshness,
-            &opened.ledger,
-            &opened.sweep.data_root,
-        )?;
-        match self.json {
-            true => show_json(&json::Whole::of(&opened, &freshness, &forecast, origins)),
-            false => show(
-                &(self
-                    .as_text(&opened, &freshness, &forecast, &origins)
-                    .join("\n")
-                    + "\n"),
-            ),
+        let data_root = &opened.sweep.data_root;
+        let forecast = forecast::of(&opened.plan, &freshness, &opened.ledger, data_root)?;
+        if self.json {
+            return show_json(&json::Whole::of(&opened, &freshness, &forecast, origins));
+        }
+        let lines = self.as_text(&opened, &freshness, &forecast, &origins);
+        show(&(lines.join("\n") + "\n"))
+    }
+
+    fn language(&self) -> Option<Language> {
+        match (self.dot, self.mermaid) {
+            (true, _) => Some(Language::Dot),
+            (false, true) => Some(Language::Mermaid),
+            (false, false) => None,
         }
     }
 
@@ -100,16 +94,14 @@ impl PlanCommand {
     ) -> Vec<String> {
         let Opened { sweep, plan, .. } = opened;
         let mut lines = vec![format!("{}: {}", sweep.name, check::arithmetic(sweep))];
-        lines.extend(
-            plan.missing
-                .iter()
-                .map(|missing| format!("missing: {missing}")),
-        );
+        for missing in &plan.missing {
+            lines.push(format!("missing: {missing}"));
+        }
         lines.extend(sweep.refinements.iter().cloned());
         lines.extend(sweep.fairness.paragraph());
         lines.push(String::new());
         match origins {
-            [] => lines.extend(made_of(opened)),
+            [] => lines.extend(settings(opened)),
             origins => lines.extend(origins::lines(origins)),
         }
         lines.push(String::new());
@@ -118,15 +110,15 @@ impl PlanCommand {
             false => lines.extend(summed_up(opened, freshness)),
         }
         lines.push(String::new());
-        for (verb, (todo, there)) in tally(freshness) {
-            lines.push(format!("  {verb:<9} {todo:>4} to do, {there:>4} there"));
+        for (verb, Tally { todo, done }) in tally(freshness) {
+            lines.push(format!("  {verb:<9} {todo:>4} to do, {done:>4} done"));
         }
         lines.extend(costs(opened, forecast));
         lines
     }
 }
 
-/// More members than this are summed up.
+/// More members than this are grouped by method.
 const MANY: usize = 200;
 
 /// What a plan shows of a member's run.
@@ -160,7 +152,7 @@ impl<'p> Todo<'p> {
         match self {
             Todo::Train(reason) => format!("train: {reason}"),
             Todo::Evaluate(reason) => format!("evaluate: {reason}"),
-            Todo::Nothing => "there".to_owned(),
+            Todo::Nothing => "done".to_owned(),
             Todo::Selection(study) => studies::waiting(opened, study),
         }
     }
@@ -232,67 +224,71 @@ fn summed_up(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
     lines
 }
 
-/// Time, GPU-hours and room on disk, and how they are known.
+/// Time, GPU hours and disk space, and what the estimates are based on.
 fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
-    let Opened { sweep, machine, .. } = opened;
-    let slots = match machine.slots(&sweep.resources) {
+    let slots = match opened.machine.slots(&opened.sweep.resources) {
         Ok(slots) => slots,
         Err(error) => return vec![format!("  cannot run here: {error}")],
     };
     let mut lines = vec![format!("  in {}", slot_names(&slots))];
-    let (todo, unknown) = (
-        forecast
-            .verbs
-            .values()
-            .map(|expected| expected.todo)
-            .sum::<usize>(),
-        forecast.unknown(),
-    );
-    if todo + forecast.ahead == 0 {
+    if forecast.todo() + forecast.ahead == 0 {
         return lines;
     }
-    let seconds = forecast.seconds();
-    if unknown == todo {
-        lines.push("  time      unknown: nothing like these jobs has finished here yet".to_owned());
-    } else {
-        let wall = (seconds / slots.len() as f64).max(forecast.longest);
-        let rest = match unknown {
-            0 => String::new(),
-            unknown => format!(", and {} that nothing is known of", counted(unknown, "job")),
-        };
-        lines.push(format!(
-            "  time      about {}, for {} of work{rest}",
-            duration(wall),
-            duration(seconds)
-        ));
-        if slots.iter().any(|slot| slot.device == Device::Cuda) {
-            let hours = seconds / 3600.0 / f64::from(sweep.resources.runs_per_gpu);
-            lines.push(format!("  GPU hours about {hours:.1}"));
-        }
-    }
-    for (verb, expected) in forecast
-        .verbs
-        .iter()
-        .filter(|(_, expected)| expected.todo > 0)
-    {
-        let known = expected
-            .known
-            .iter()
-            .map(|(basis, count)| format!("{count} {}", basis.words()));
-        let unknown = Some(expected.unknown()).filter(|&count| count > 0 && unknown < todo);
-        let parts: Vec<String> = known
-            .chain(unknown.map(|count| format!("{count} unknown")))
-            .collect();
-        if !parts.is_empty() {
-            lines.push(format!("              {verb:<9} {}", parts.join("; ")));
+    lines.extend(time(opened, forecast, &slots));
+    for (verb, expected) in &forecast.verbs {
+        let bases = bases(expected, forecast);
+        if expected.todo > 0 && !bases.is_empty() {
+            lines.push(format!("{MARGIN}{verb:<9} {}", bases.join("; ")));
         }
     }
     if forecast.ahead > 0 {
         let ahead = counted(forecast.ahead, "training");
-        lines.push(format!("              searches will add up to {ahead}, counted as long as the others on average"));
+        lines.push(format!(
+            "{MARGIN}searches will add up to {ahead}, each estimated by the mean of the others"
+        ));
     }
     lines.push(disk(opened, forecast));
     lines
+}
+
+/// The indentation of details below a cost.
+const MARGIN: &str = "              ";
+
+fn time(opened: &Opened, forecast: &Forecast, slots: &[Slot]) -> Vec<String> {
+    let unknown = forecast.unknown();
+    if unknown == forecast.todo() {
+        return vec!["  time      unknown: no job like these has finished here yet".to_owned()];
+    }
+    let seconds = forecast.seconds();
+    let wall = (seconds / slots.len() as f64).max(forecast.longest);
+    let rest = match unknown {
+        0 => String::new(),
+        unknown => format!(", and {} without an estimate", counted(unknown, "job")),
+    };
+    let mut lines = vec![format!(
+        "  time      about {}, for {} of work{rest}",
+        duration(wall),
+        duration(seconds)
+    )];
+    if slots.iter().any(|slot| slot.device == Device::Cuda) {
+        let runs_per_gpu = f64::from(opened.sweep.resources.runs_per_gpu);
+        let hours = seconds / 3600.0 / runs_per_gpu;
+        lines.push(format!("  GPU hours about {hours:.1}"));
+    }
+    lines
+}
+
+/// What the estimates of one kind of jobs are based on.
+fn bases(expected: &Expected, forecast: &Forecast) -> Vec<String> {
+    let mut bases = Vec::new();
+    for (basis, count) in &expected.known {
+        bases.push(format!("{count} {}", basis.words()));
+    }
+    let unknown = expected.unknown();
+    if unknown > 0 && unknown < forecast.todo() {
+        bases.push(format!("{unknown} unknown"));
+    }
+    bases
 }
 
 fn disk(opened: &Opened, forecast: &Forecast) -> String {
@@ -329,72 +325,82 @@ fn size(bytes: f64) -> String {
     }
 }
 
-/// Of more combinations of axis values than this, only the first is shown in full.
+/// Of more points than this, only the first is shown in full.
 const FEW: usize = 8;
 
-/// What the methods share, then what tells them apart: each once, however many seeds and folds there are.
-fn made_of(opened: &Opened) -> Vec<String> {
-    let mut lines = Vec::new();
+/// The settings that all methods share, then those of each method, once for all seeds and folds.
+fn settings(opened: &Opened) -> Vec<String> {
     let points = &opened.sweep.points;
-    for point in points.iter().take(if points.len() > FEW { 1 } else { FEW }) {
-        let settings: Vec<String> = point.settings.iter().map(Setting::to_string).collect();
-        let searched = point
-            .methods
-            .iter()
-            .find(|method| method.search.is_some())
-            .or(point.methods.first());
-        let training = searched.map_or(Value::Null, |method| as_written(method, &point.training).1);
-        let shared = [
-            (
-                "data",
-                canonical_json(&json!({ "dataset": point.dataset, "images": point.images })),
-            ),
-            ("transform", canonical_json(&point.transform)),
-            ("model", canonical_json(&point.model)),
-            ("steps", canonical_json(&training["steps"])),
-            ("sampler", canonical_json(&training["sampler"])),
-            ("optimizer", canonical_json(&training["optimizer"])),
-        ];
-        lines.push(
-            format!("  all methods {}", settings.join(", "))
-                .trim_end()
-                .to_owned(),
-        );
-        lines.extend(shared.map(|(name, value)| format!("    {name:<9} {value}")));
-        let of_losses = Some(&training["loss_optimizer"]).filter(|optimizer| !optimizer.is_null());
-        lines.extend(
-            of_losses.map(|optimizer| format!("    of losses {}", canonical_json(optimizer))),
-        );
+    let shown = if points.len() > FEW { 1 } else { FEW };
+    let mut lines = Vec::new();
+    for point in points.iter().take(shown) {
+        lines.extend(of_point(point));
     }
     if points.len() > FEW {
-        lines.push(format!(
-            "  and {} other settings: {}",
-            points.len() - 1,
-            opened.sweep.axes.join(" x ")
-        ));
+        let others = points.len() - 1;
+        let axes = opened.sweep.axes.join(" x ");
+        lines.push(format!("  and {others} other settings: {axes}"));
     }
     for (method, training) in first_of_each(&opened.sweep) {
-        lines.push(format!("  {}", method.table.name));
-        let written = as_written(method, training).0;
-        let settings = written.as_object().into_iter().flatten();
-        let given = settings.filter(|(key, value)| *key != "name" && !value.is_null());
-        lines.extend(given.map(|(key, value)| {
-            format!("    {} {}", key.replace('_', " "), canonical_json(value))
-        }));
+        lines.extend(of_method(method, training));
     }
     lines
 }
 
-/// Each method where it first appears, with the training around it.
+fn of_point(point: &Point) -> Vec<String> {
+    let searched = point.methods.iter().find(|method| method.search.is_some());
+    let training = match searched.or(point.methods.first()) {
+        Some(method) => as_written(method, &point.training).1,
+        None => Value::Null,
+    };
+    let data = json!({ "dataset": point.dataset, "images": point.images });
+    let shared = [
+        ("data", canonical_json(&data)),
+        ("transform", canonical_json(&point.transform)),
+        ("model", canonical_json(&point.model)),
+        ("steps", canonical_json(&training["steps"])),
+        ("sampler", canonical_json(&training["sampler"])),
+        ("optimizer", canonical_json(&training["optimizer"])),
+    ];
+    let axes: Vec<String> = point.settings.iter().map(Setting::to_string).collect();
+    let heading = format!("  all methods {}", axes.join(", "));
+    let mut lines = vec![heading.trim_end().to_owned()];
+    for (name, value) in shared {
+        lines.push(format!("    {name:<9} {value}"));
+    }
+    let of_losses = &training["loss_optimizer"];
+    if !of_losses.is_null() {
+        lines.push(format!("    of losses {}", canonical_json(of_losses)));
+    }
+    lines
+}
+
+/// The settings of a method, its loss or baseline first.
+fn of_method(method: &Method, training: &TrainingTable) -> Vec<String> {
+    let mut lines = vec![format!("  {}", method.table.name)];
+    let written = as_written(method, training).0;
+    let mut parts: Vec<(&String, &Value)> = written.as_object().into_iter().flatten().collect();
+    parts.retain(|(key, value)| *key != "name" && !value.is_null());
+    parts.sort_by_key(|(key, _)| !["baseline", "loss"].contains(&key.as_str()));
+    for (key, value) in parts {
+        let key = key.replace('_', " ");
+        lines.push(format!("    {key} {}", canonical_json(value)));
+    }
+    lines
+}
+
+/// Each method where it first appears, with the training settings around it.
 fn first_of_each(sweep: &Sweep) -> Vec<(&Method, &TrainingTable)> {
     let mut seen = BTreeSet::new();
-    let methods = sweep
-        .points
-        .iter()
-        .flat_map(|point| point.methods.iter().map(|method| (method, &point.training)));
+    let mut methods = Vec::new();
+    for point in &sweep.points {
+        for method in &point.methods {
+            if seen.insert(&method.table.name) {
+                methods.push((method, &point.training));
+            }
+        }
+    }
     methods
-        .filter(|(method, _)| seen.insert(&method.table.name))
-        .collect()
 }
 
 /// `2 slots (cpu 0, cpu 1)`.
@@ -403,15 +409,22 @@ pub(super) fn slot_names(slots: &[Slot]) -> String {
     format!("{} ({})", counted(slots.len(), "slot"), names.join(", "))
 }
 
-/// For each verb how many jobs are to do and how many are not.
-pub(super) fn tally(freshness: &FreshnessOf) -> BTreeMap<&'static str, (usize, usize)> {
-    let mut tally = BTreeMap::new();
+/// How many jobs have to run, and how many do not.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) todo: usize,
+    pub(super) done: usize,
+}
+
+/// The tally of each kind of jobs.
+pub(super) fn tally(freshness: &FreshnessOf) -> BTreeMap<&'static str, Tally> {
+    let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
     for (job, freshness) in freshness {
-        let (stale, reused): &mut (usize, usize) = tally.entry(job.verb()).or_default();
+        let tally = tallies.entry(job.verb()).or_default();
         match freshness {
-            Freshness::Stale(_) => *stale += 1,
-            Freshness::Fresh | Freshness::NotNeeded => *reused += 1,
+            Freshness::Stale(_) => tally.todo += 1,
+            Freshness::Fresh | Freshness::NotNeeded => tally.done += 1,
         }
     }
-    tally
+    tallies
 }

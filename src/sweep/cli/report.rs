@@ -16,7 +16,7 @@ use schema::Dataset;
 
 pub(super) use rows::{state_of, state_of_ensemble};
 
-use super::{Exit, Opened, Target, colour_on_stdout, show, studies, tell};
+use super::{Exit, Opened, Target, color_on_stdout, show, studies, tell};
 use crate::config::{Quoted, Sweep};
 
 /// Rebuild the table from finished runs
@@ -63,7 +63,7 @@ impl Destination {
                 &folder.join(format!("{name}.csv")),
                 &table.csv().map_err(Exit::stuck)?,
             )?;
-            show(&table.terminal(colour_on_stdout()))?;
+            show(&table.terminal(color_on_stdout()))?;
             tell(&format!(
                 "\nwritten to {}",
                 folder.join(format!("{name}.{{md,csv}}")).display()

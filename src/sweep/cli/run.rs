@@ -61,7 +61,7 @@ impl Run {
         let lock = opened.ledger.lock()?;
         self.target.keep(&opened)?;
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
-        let todo: usize = tally(&freshness).values().map(|(todo, _)| todo).sum();
+        let todo: usize = tally(&freshness).values().map(|tally| tally.todo).sum();
         let tally = if todo == 0 {
             tell(&format!(
                 "{}: {}; all there",

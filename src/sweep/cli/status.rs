@@ -1,11 +1,12 @@
-//! `sweep status`: how far a sweep is and what failed.
+//! `sweep status`: the progress and the failures of a sweep.
 
 use clap::Args;
 use report::RunState;
-use schema::Trained;
+use schema::{RunId, Trained};
 
 use super::{
     Exit, Target, counted,
+    plan::tally,
     report::{state_of, state_of_ensemble},
     show, studies,
 };
@@ -30,94 +31,101 @@ impl Status {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let opened = self.target.open()?;
         let (plan, ledger) = (&opened.plan, &opened.ledger);
-        let (mut finished, mut begun, mut lines) = (0, 0, Vec::new());
+        let mut status = Progress::default();
         for &run in plan.runs.keys() {
-            let name = plan.name_of_run(run);
-            if let Some(Trained {
-                empty_steps, steps, ..
-            }) = ledger.trained(run)?.filter(Trained::was_mostly_idle)
-            {
-                lines.push(format!(
-                    "  idle      {run}  {name}: no pair counted in {empty_steps} of {steps} steps"
-                ));
-            }
-            match state_of(run, plan, ledger)? {
-                RunState::Finished(_) => finished += 1,
-                RunState::Broken { how, step } => {
-                    finished += 1;
-                    lines.push(format!(
-                        "  {:<9} {run}  {name}, {} at step {step}",
-                        how.word(),
-                        how.reason()
-                    ));
-                }
-                RunState::Failed { message, .. } => {
-                    lines.push(format!("  failed    {run}  {name}: {message}"));
-                    lines.push(format!("            log: {}", self.log(ledger, run)?));
-                }
-                RunState::Missing => match ledger.state(run)? {
-                    RunStage::New
-                        if plan.runs[&run].member.is_none() && ledger.trained(run)?.is_some() =>
-                    {
-                        finished += 1
-                    }
-                    RunStage::New => {}
-                    RunStage::Interrupted => {
-                        begun += 1;
-                        lines.push(format!("  begun     {run}  {name}, has a checkpoint"));
-                    }
-                    RunStage::Trained(_) | RunStage::Recorded(_) => {
-                        begun += 1;
-                        lines.push(format!("  trained   {run}  {name}, not yet measured"));
-                    }
-                },
-            }
+            status.add_run(run, plan, ledger)?;
         }
-        let mut summary = format!(
-            "{finished} of {} finished, {begun} begun",
-            counted(plan.runs.len(), "run")
-        );
+        let runs = counted(plan.runs.len(), "run");
+        let Progress {
+            finished, begun, ..
+        } = status;
+        let mut summary = format!("{finished} of {runs} finished, {begun} begun");
         if !plan.ensembles.is_empty() {
-            let joined = ensembles(plan, ledger, &mut lines)?;
-            summary.push_str(&format!(
-                "; {joined} of {} measured",
-                counted(plan.ensembles.len(), "ensemble")
-            ));
+            let measured = ensembles(plan, ledger, &mut status.lines)?;
+            let all = counted(plan.ensembles.len(), "ensemble");
+            summary.push_str(&format!("; {measured} of {all} measured"));
         }
-        lines.insert(0, format!("{}: {summary}", opened.sweep.name));
-        lines.splice(1..1, studies::states(&opened));
-        lines.splice(
-            1..1,
-            plan.missing
-                .iter()
-                .map(|missing| format!("missing: {missing}")),
-        );
+        let mut lines = vec![format!("{}: {summary}", opened.sweep.name)];
+        for missing in &plan.missing {
+            lines.push(format!("missing: {missing}"));
+        }
+        lines.extend(studies::states(&opened));
+        lines.extend(status.lines);
         let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
-        let todo: usize = super::plan::tally(&freshness)
-            .values()
-            .map(|(todo, _)| todo)
-            .sum();
+        let tallies = tally(&freshness);
+        let todo: usize = tallies.values().map(|tally| tally.todo).sum();
         if todo > 0 {
-            lines.push(format!(
-                "{} left: `{}`",
-                counted(todo, "job"),
-                opened.sweep.command
-            ));
+            let jobs = counted(todo, "job");
+            lines.push(format!("{jobs} left: `{}`", opened.sweep.command));
         }
         show(&(lines.join("\n") + "\n"))
     }
+}
 
-    fn log(&self, ledger: &Ledger, run: schema::RunId) -> Result<String, Exit> {
-        let job = if ledger.attempts(Job::Evaluate(run))? > 0 {
-            Job::Evaluate(run)
-        } else {
-            Job::Train(run)
-        };
-        Ok(log(ledger, job)?)
+/// The state of all runs.
+#[derive(Default)]
+struct Progress {
+    finished: usize,
+    begun: usize,
+    /// On runs that failed, or that have begun.
+    lines: Vec<String>,
+}
+
+impl Progress {
+    fn add_run(&mut self, run: RunId, plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
+        let trained = ledger.trained(run)?;
+        if let Some(idle) = trained.as_ref().filter(|trained| trained.was_mostly_idle()) {
+            let Trained {
+                empty_steps, steps, ..
+            } = idle;
+            let what = format!(": no pair counted in {empty_steps} of {steps} steps");
+            self.line("idle", run, plan, &what);
+        }
+        match state_of(run, plan, ledger)? {
+            RunState::Finished(_) => self.finished += 1,
+            RunState::Broken { how, step } => {
+                self.finished += 1;
+                let what = format!(", {} at step {step}", how.reason());
+                self.line(how.word(), run, plan, &what);
+            }
+            RunState::Failed { message, .. } => {
+                self.line("failed", run, plan, &format!(": {message}"));
+                self.lines.push(log_line(ledger, last_job(run, ledger)?)?);
+            }
+            RunState::Missing => match ledger.state(run)? {
+                // A trial is only validated.
+                RunStage::New if plan.runs[&run].member.is_none() && trained.is_some() => {
+                    self.finished += 1;
+                }
+                RunStage::New => {}
+                RunStage::Interrupted => {
+                    self.begun += 1;
+                    self.line("begun", run, plan, ", has a checkpoint");
+                }
+                RunStage::Trained(_) | RunStage::Recorded(_) => {
+                    self.begun += 1;
+                    self.line("trained", run, plan, ", not yet measured");
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, word: &str, run: RunId, plan: &Plan, what: &str) {
+        let name = plan.name_of_run(run);
+        self.lines.push(format!("  {word:<9} {run}  {name}{what}"));
     }
 }
 
-/// How many ensembles are measured; those that failed, or of which a run went wrong, get lines of their own.
+/// The job whose log explains a failure of a run.
+fn last_job(run: RunId, ledger: &Ledger) -> Result<Job, LedgerError> {
+    match ledger.attempts(Job::Evaluate(run))? {
+        0 => Ok(Job::Train(run)),
+        _ => Ok(Job::Evaluate(run)),
+    }
+}
+
+/// Counts the measured ensembles, and adds lines on those that failed or whose runs failed.
 fn ensembles(plan: &Plan, ledger: &Ledger, lines: &mut Vec<String>) -> Result<usize, LedgerError> {
     let mut measured = 0;
     for &id in plan.ensembles.keys() {
@@ -125,18 +133,15 @@ fn ensembles(plan: &Plan, ledger: &Ledger, lines: &mut Vec<String>) -> Result<us
         match state_of_ensemble(id, plan, ledger)? {
             RunState::Finished(_) => measured += 1,
             RunState::Broken { how, .. } => {
+                let how = how.word();
                 lines.push(format!(
-                    "  skipped   {id}  {name}, all folds: not ensembled, one of them is {}",
-                    how.word()
+                    "  skipped   {id}  {name}, all folds: not ensembled, one of them is {how}"
                 ));
             }
             RunState::Failed { message, .. } => {
                 lines.push(format!("  failed    {id}  {name}, all folds: {message}"));
                 if ledger.attempts(Job::Ensemble(id))? > 0 {
-                    lines.push(format!(
-                        "            log: {}",
-                        log(ledger, Job::Ensemble(id))?
-                    ));
+                    lines.push(log_line(ledger, Job::Ensemble(id))?);
                 }
             }
             RunState::Missing => {}
@@ -145,7 +150,7 @@ fn ensembles(plan: &Plan, ledger: &Ledger, lines: &mut Vec<String>) -> Result<us
     Ok(measured)
 }
 
-fn log(ledger: &Ledger, job: Job) -> Result<String, LedgerError> {
+fn log_line(ledger: &Ledger, job: Job) -> Result<String, LedgerError> {
     let folder = ledger.attempt_folder(job, ledger.attempts(job)?);
-    Ok(folder.log().display().to_string())
+    Ok(format!("            log: {}", folder.log().display()))
 }

@@ -33,14 +33,15 @@ impl Cell<'_> {
         }
         let mut folds = Vec::with_capacity(sweep.folds.len());
         for &fold in &sweep.folds {
-            folds.push((fold, self.identity(method, training, fold)));
+            let identity = self.identity(method, training, fold);
+            folds.push((fold, identity.runs(&seeds), identity));
         }
         let mut members = Vec::with_capacity(seeds.len() * folds.len());
-        for (&seed, &of_recipe) in sweep.seeds.iter().zip(&seeds) {
-            for (fold, identity) in &folds {
+        for (position, &seed) in sweep.seeds.iter().enumerate() {
+            for (fold, runs, identity) in &folds {
                 let mut identity = Box::new(identity.clone());
-                identity.recipe.seed = of_recipe;
-                members.push((self.member(seed, *fold, identity.run()), identity));
+                identity.recipe.seed = seeds[position];
+                members.push((self.member(seed, *fold, runs[position]), identity));
             }
         }
         members

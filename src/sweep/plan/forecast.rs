@@ -1,5 +1,5 @@
-//! How long the rest of a plan will take and what it needs on disk, from what jobs like it have taken here before: the
-//! times in the journal and the folders of finished runs. Where nothing like a job has finished, nothing is said of it.
+//! Estimates the time and the disk space of the remaining jobs from similar jobs that have finished here:
+//! the times in the journal and the folders of finished runs. Without a similar job there is no estimate.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use schema::{
 use serde::Serialize;
 
 use super::{
-    Plan, PlannedData, Study, StudyState,
+    Plan, PlannedData, StudyState,
     freshness::{Freshness, FreshnessOf},
 };
 use crate::ledger::{
@@ -24,38 +24,38 @@ use crate::ledger::{
     read_json,
 };
 
-/// As many of the runs that finished last are looked at.
+/// The number of recent runs on which estimates are based.
 const RECENT: usize = 2000;
 
-/// What is to be expected.
+/// The estimate for a plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Forecast {
-    /// For each verb, what is known of its jobs.
+    /// The estimate for each kind of jobs.
     pub verbs: BTreeMap<&'static str, Expected>,
-    /// The longest job that something is known of, in seconds.
+    /// The longest job with an estimate, in seconds.
     pub longest: f64,
-    /// Bytes that will be written under `results/`.
+    /// Bytes to be written under `results/`.
     pub bytes: u64,
-    /// Jobs to do of which that is not known.
+    /// The number of jobs whose size is unknown.
     pub unsized_jobs: usize,
-    /// Trainings that searches will add at most.
+    /// The largest number of trainings that searches may add.
     pub ahead: usize,
 }
 
-/// What is to be expected of all jobs of a kind.
+/// The estimate for all jobs of a kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Expected {
-    /// How many are to do.
+    /// The number of jobs to do.
     pub todo: usize,
-    /// The seconds of those that something is known of, one after the other.
+    /// The total time of those with an estimate, in seconds.
     pub seconds: f64,
-    /// How many there are of these, by what is known.
+    /// The number of jobs with an estimate, by its basis.
     pub known: BTreeMap<Basis, usize>,
 }
 
 impl Forecast {
-    /// The seconds of all jobs that something is known of, one after the other; trainings that searches will add count as
-    /// much as those that are known.
+    /// The total time of all jobs with an estimate, in seconds; trainings that searches may add count as
+    /// the mean of the others.
     pub fn seconds(&self) -> f64 {
         let known: f64 = self.verbs.values().map(|expected| expected.seconds).sum();
         let trainings = self
@@ -65,14 +65,19 @@ impl Forecast {
         known + self.ahead as f64 * trainings
     }
 
-    /// Jobs that nothing is known of.
+    /// The number of jobs to do.
+    pub fn todo(&self) -> usize {
+        self.verbs.values().map(|expected| expected.todo).sum()
+    }
+
+    /// The number of jobs without an estimate.
     pub fn unknown(&self) -> usize {
         self.verbs.values().map(Expected::unknown).sum()
     }
 }
 
 impl Expected {
-    /// The mean of those that something is known of.
+    /// The mean time of the jobs with an estimate.
     fn mean(&self) -> f64 {
         match self.known.values().sum::<usize>() {
             0 => 0.0,
@@ -80,39 +85,39 @@ impl Expected {
         }
     }
 
-    /// Jobs that nothing is known of.
+    /// The number of jobs without an estimate.
     pub fn unknown(&self) -> usize {
         self.todo - self.known.values().sum::<usize>()
     }
 }
 
-/// How an expectation is known.
+/// What an estimate is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// From the same recipe with another seed or fold.
+    /// The same recipe with another seed or fold.
     Recipe,
-    /// From the same network, images and batch, in proportion to the steps.
+    /// The same network, images and batch, in proportion to the steps.
     Steps,
-    /// From a measurement of the same network on the same data set.
+    /// The same network, measured on the same data set.
     Measurement,
-    /// From the same data set, stored in another way.
+    /// The same data set in another format.
     Preparation,
 }
 
 impl Basis {
-    /// In words.
+    /// The basis in words.
     pub fn words(self) -> &'static str {
         match self {
             Basis::Recipe => "from the same recipe with another seed or fold",
             Basis::Steps => "from the same network, images and batch, by steps",
             Basis::Measurement => "from the same network on the same data set",
-            Basis::Preparation => "from the same data set, stored in another way",
+            Basis::Preparation => "from the same data set in another format",
         }
     }
 }
 
-/// Looks at what has finished under `results/`.
+/// Estimates the jobs that have to run from those that have finished under `results/`.
 ///
 /// # Errors
 /// A file there is damaged.
@@ -151,28 +156,28 @@ pub fn of(
     Ok(forecast)
 }
 
-/// The trials that studies have not suggested yet, and the repetitions of what they have not selected yet.
+/// The largest number of trials and repetitions that open studies may add.
 fn ahead(plan: &Plan) -> usize {
-    let of_study = |study: &Study| {
-        let folds = study.trials.first().map_or(1, |trial| trial.runs.len());
-        folds * study.budget.saturating_sub(study.trials.len()) + study.members.len()
-    };
-    plan.studies
-        .iter()
-        .filter(|study| study.state == StudyState::Open)
-        .map(of_study)
-        .sum()
+    let mut ahead = 0;
+    for study in &plan.studies {
+        if study.state == StudyState::Open {
+            let folds = study.trials.first().map_or(1, |trial| trial.runs.len());
+            let trials = study.budget.saturating_sub(study.trials.len());
+            ahead += folds * trials + study.members.len();
+        }
+    }
+    ahead
 }
 
-/// What jobs have taken, each list by what they have in common.
+/// The costs of finished jobs, each list by what the jobs have in common.
 #[derive(Default)]
 struct Past {
     recipes: BTreeMap<String, Vec<f64>>,
-    /// Seconds of a step.
+    /// Seconds per step.
     steps: BTreeMap<String, Vec<f64>>,
     measurements: BTreeMap<String, Vec<f64>>,
     preparations: BTreeMap<String, Vec<f64>>,
-    /// Bytes of the folder of a run.
+    /// Bytes of a run's folder.
     folders: BTreeMap<String, Vec<f64>>,
 }
 
@@ -212,17 +217,11 @@ impl Past {
             .map(|&run| finished(run, ledger))
             .collect::<Result<_, _>>()?;
         for (run, identity, trained, bytes) in read.into_iter().flatten() {
-            let add = |list: &mut BTreeMap<String, Vec<f64>>, key, value| {
-                list.entry(key).or_default().push(value)
-            };
             let training = seconds[&Job::Train(run)];
             add(&mut past.recipes, recipe(&identity), training);
             if trained.steps > 0 {
-                add(
-                    &mut past.steps,
-                    network(&identity),
-                    training / trained.steps as f64,
-                );
+                let step = training / trained.steps as f64;
+                add(&mut past.steps, network(&identity), step);
             }
             if let Some(&measurement) = seconds.get(&Job::Evaluate(run)) {
                 add(&mut past.measurements, test(&identity), measurement);
@@ -282,7 +281,12 @@ impl Past {
     }
 }
 
-/// The median of what has this in common. Where nothing is known no key is made: a hundred thousand take a second.
+fn add(lists: &mut BTreeMap<String, Vec<f64>>, key: String, value: f64) {
+    lists.entry(key).or_default().push(value);
+}
+
+/// The median of the list of a key. Keys are made only if there are lists: a hundred thousand of them
+/// take a second.
 fn usual(lists: &BTreeMap<String, Vec<f64>>, key: impl FnOnce() -> String) -> Option<f64> {
     if lists.is_empty() {
         None
@@ -291,7 +295,7 @@ fn usual(lists: &BTreeMap<String, Vec<f64>>, key: impl FnOnce() -> String) -> Op
     }
 }
 
-/// The seconds that each finished job has taken, in all of its attempts.
+/// The seconds of each finished job, over all of its attempts.
 fn seconds(ledger: &Ledger) -> Result<BTreeMap<Job, f64>, LedgerError> {
     let contents = journal::read(ledger.root()).map_err(|source| LedgerError::Io {
         doing: "read the journal in",
