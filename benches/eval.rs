@@ -1,10 +1,11 @@
-//! How long `dml::eval` takes for embeddings in a file, and how much memory: `eval VALUES LABELS WIDTH [QUERIES]`.
+//! Measures time and memory of `dml::eval`: `eval VALUES LABELS WIDTH [QUERIES]`.
 //!
-//! VALUES are raw numbers of single precision, LABELS raw 64-bit whole numbers, both little-endian. With QUERIES, the
-//! first so many are queries against all the rest. One line of JSON for `benches/run.py`. In the environment, DEVICE is
-//! `cpu` or `cuda`, and THREADS how many of the CPU to use; for `cuda`, LD_PRELOAD has to name `libtorch_cuda.so`.
+//! VALUES is a file of `f32`, LABELS of `i64`, both raw and little-endian. The first QUERIES
+//! embeddings, if given, are queries against all others. Prints one line of JSON for
+//! `benches/run.py`. Environment: DEVICE is `cpu` or `cuda` (then LD_PRELOAD must name
+//! `libtorch_cuda.so`), THREADS the number of CPU threads.
 
-#![expect(clippy::print_stdout, reason = "its results are for standard output")]
+#![expect(clippy::print_stdout, reason = "it prints its results")]
 
 use std::{env, fs, time::Instant};
 
@@ -52,7 +53,7 @@ fn main() {
             .and_then(|rows| LabeledEmbeddings::new(rows, labels, Comparison::Cosine))
     };
     if device.is_cuda() {
-        // Its libraries take seconds to start.
+        // The libraries of the GPU take seconds to initialize.
         let few =
             set(values[..1000 * width].to_vec(), vec![0; 1000]).expect("they belong together");
         retrieve(
@@ -103,7 +104,7 @@ fn numbers<T, const N: usize>(path: &str, number: fn([u8; N]) -> T) -> Vec<T> {
         .collect()
 }
 
-/// MiB of this kind.
+/// Returns a memory figure of this process in MiB.
 fn memory(kind: &str) -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status
@@ -116,7 +117,7 @@ fn memory(kind: &str) -> f64 {
         / 1024.0
 }
 
-/// Seconds that the plain product of the matrix with itself takes libtorch, block by block.
+/// Returns how many seconds libtorch takes for the product of the matrix with itself, in blocks.
 fn of_product(matrix: &Tensor) -> f64 {
     let begun = Instant::now();
     for block in matrix.split(2048, 0) {

@@ -1,9 +1,10 @@
-//! How fast images come: decoded from files into a cache, and from the cache into batches.
+//! Measures how fast images are loaded: from files, and from the cache.
 //!
-//! `cargo bench --package dml --bench loader -- FOLDER [THREADS]`: every JPEG and PNG of the folder is decoded, resized
-//! to 256 pixels on its shorter side and cut to 224; then batches of 128 are made of images of 146 pixels by random
-//! resized crops to 128 and flips, and normalised as ResNet wants them. Prints one JSON object a
-//! line, with the processors' time for an image, which other work on the machine hardly changes.
+//! `cargo bench --package dml --bench loader -- FOLDER [THREADS]` decodes every JPEG and PNG of the
+//! folder, resizes it to 256 pixels on its shorter side and crops it to 224. Then it forms batches
+//! of 128 from cached images of 146 pixels by random resized crops to 128 and flips, normalized for
+//! ResNet. Prints one JSON object per line with the processor time per image, which other processes
+//! hardly influence.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
@@ -43,17 +44,18 @@ fn main() {
     report("loader", loading(&source));
 }
 
-/// What so many images took.
+/// The time that a number of images took.
 struct Taken {
     images: usize,
     seconds: f64,
-    /// Of all processors.
+    /// Processor seconds of all threads.
     processor: f64,
 }
 
 impl Taken {
     fn of(images: usize, work: impl FnOnce()) -> Taken {
-        let (begun, spent_before) = (Instant::now(), spent());
+        let begun = Instant::now();
+        let spent_before = spent();
         work();
         Taken {
             images,
@@ -63,7 +65,7 @@ impl Taken {
     }
 }
 
-/// Seconds of the processors' time that this process has had.
+/// Returns the processor seconds of this process so far.
 fn spent() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
@@ -77,7 +79,8 @@ fn report(
         processor,
     }: Taken,
 ) {
-    let (rate, milliseconds) = (images as f64 / seconds, processor * 1000.0 / images as f64);
+    let rate = images as f64 / seconds;
+    let milliseconds = processor * 1000.0 / images as f64;
     println!(
         r#"{{"name": "{name}", "images_per_second": {rate:.1}, "processor_milliseconds": {milliseconds:.3}}}"#
     );
@@ -125,7 +128,7 @@ fn images(source: &Source, side: u32, cache: Cache, into: &Path) -> PreparedData
     PreparedData::open(into).expect("what was prepared")
 }
 
-/// Decode, resize and crop, from the files.
+/// Decodes, resizes and crops files.
 fn decoding(source: &Source) -> Taken {
     let folder = tempfile::tempdir().expect("a folder");
     let images = images(source, 256, Cache::Never, folder.path()).images;
@@ -146,7 +149,7 @@ fn decoding(source: &Source) -> Taken {
     })
 }
 
-/// From the cache to normalized batches.
+/// Loads, augments and normalizes cached images.
 fn loading(source: &Source) -> Taken {
     let folder = tempfile::tempdir().expect("a folder");
     let images = images(source, 146, Cache::Always, folder.path()).images;

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Measures what is claimed about speed and writes the tables of benches/README.md.
+"""Measures speed and writes the tables of benches/README.md.
 
-  backbones  images per second of training a backbone, and of the same in Python (benches/peers/backbones.py)
-  losses     milliseconds of every loss and miner, and of the same in Python (benches/peers/losses.py)
-  training   steps per second of sweep-trainer and of the same training in Python (benches/peers/train.py)
-  search     how near to the best there is `sweep`'s searches and Optuna's samplers come (benches/peers/search.py)
+  backbones  images per second of training a backbone, here and in Python (benches/peers/backbones.py)
+  losses     milliseconds of every loss and miner, here and in Python (benches/peers/losses.py)
+  training   steps per second of a training, by sweep-trainer and in Python (benches/peers/train.py)
+  search     regret of `sweep`'s searches and of Optuna's samplers (benches/peers/search.py)
   eval       seconds and memory of dml::eval and of AccuracyCalculator with faiss (benches/peers/eval.py);
              with `--device cuda`, seconds of dml::eval on the GPU and on the CPU
-  images     images per second decoded, resized and cropped, and with torchvision; and from the cache into batches
+  images     images per second decoded, resized and cropped, here and with torchvision; and loaded from the cache
   expansion  seconds and memory of `sweep plan` for sweeps of 100,000 runs
-  overhead   what the orchestrator adds to a run that does nothing (fake-trainer)
+  overhead   time that the orchestrator adds to a run that does nothing (fake-trainer)
 
-Every figure is the median over alternations: A B A B A B, so that whatever else the machine does meets both.
+Every figure is the median over alternations (A B A B A B), so that other processes affect both sides alike.
 Run it as `make bench`, or `python3 benches/run.py training --device cuda --rounds 5`.
 """
 
@@ -58,7 +58,7 @@ def main() -> int:
             table = measure(args)
             print(f"\n{table}")
             if args.write:
-                put_into_readme(place_of(part, args), table)
+                put_into_readme(section_of(part, args), table)
     except (Failed, subprocess.CalledProcessError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -66,24 +66,24 @@ def main() -> int:
 
 
 class Failed(Exception):
-    """A measurement that could not be made."""
+    """A measurement failed."""
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "images", "search", "eval", "expansion", "overhead", []], help="all of them if none is named")
+    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "images", "search", "eval", "expansion", "overhead", []], help="default: all")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of a training")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--backbone", choices=["conv4", "resnet50"], default="conv4", help="of a training")
-    parser.add_argument("--image-size", type=int, default=28, help="of a training")
+    parser.add_argument("--backbone", choices=["conv4", "resnet50"], default="conv4", help="of the training")
+    parser.add_argument("--image-size", type=int, default=28, help="of the training")
     parser.add_argument("--rounds", type=int, default=3, help="alternations")
     parser.add_argument("--surfaces", type=Path, help="published searches to replay, see benches/peers/search.py")
-    parser.add_argument("--runs", type=int, default=40, help="empty runs to measure the overhead with")
+    parser.add_argument("--runs", type=int, default=40, help="empty runs that measure the overhead")
     parser.add_argument("--profile", choices=["release", "debug"], default="release")
-    parser.add_argument("--bin", type=Path, help="folder of programs that are already built, instead of a profile")
-    parser.add_argument("--python", type=Path, default=ROOT / ".venv-golden/bin/python", help="for the Python side")
+    parser.add_argument("--bin", type=Path, help="folder with built programs, instead of a profile")
+    parser.add_argument("--python", type=Path, default=ROOT / ".venv-golden/bin/python", help="interpreter of the Python side")
     parser.add_argument("--no-write", dest="write", action="store_false", help="only print the tables")
     return parser.parse_args()
 
@@ -99,7 +99,7 @@ def program(args: argparse.Namespace, name: str) -> str:
 
 
 def bench_program(args: argparse.Namespace, name: str) -> Path:
-    """The program of benches/NAME.rs, built if need be."""
+    """Returns the program of benches/NAME.rs, building it unless --bin is given."""
     if args.bin:
         return args.bin / name
     profile = ["--profile", "bench" if args.profile == "release" else "dev"]
@@ -114,7 +114,7 @@ def bench_program(args: argparse.Namespace, name: str) -> Path:
 
 def training(args: argparse.Namespace) -> str:
     if not args.python.exists():
-        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+        raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         work = {"dataset": GLYPHS, "fingerprint": "0" * 64, "images": images_of(args), "source": None, "into": str(data)}
@@ -142,13 +142,13 @@ def training(args: argparse.Namespace) -> str:
 NAMES = {"conv4": "Conv4", "resnet50": "ResNet-50"}
 
 
-def place_of(part: str, args: argparse.Namespace) -> str:
+def section_of(part: str, args: argparse.Namespace) -> str:
     if part == "eval" and args.device == "cuda":
         return "eval-cuda"
-    return training_place(args) if part == "training" else part
+    return training_section(args) if part == "training" else part
 
 
-def training_place(args: argparse.Namespace) -> str:
+def training_section(args: argparse.Namespace) -> str:
     return f"training-{args.device}" if args.backbone == "conv4" else f"training-{args.backbone}-{args.device}"
 
 
@@ -178,7 +178,7 @@ def train_ours(args: argparse.Namespace, folder: Path, data: Path, number: int) 
     events = trainer(args, folder, {"train": work})
     seconds = time.perf_counter() - begun
     progress = [(at, event["progress"]["done"]) for at, event in events if "progress" in event]
-    # The first progress comes after the first, slow steps; from there to the end it is even.
+    # The first steps are slow; the first progress event comes after them.
     (start, first), (end, last) = progress[min(1, len(progress) - 1)], (events[-1][0], args.steps)
     if last == first or "trained" not in events[-1][1].get("finished", {}):
         raise Failed(f"sweep-trainer ended with {events[-1][1]}; give it more --steps")
@@ -194,12 +194,12 @@ def train_theirs(args: argparse.Namespace, data: Path) -> tuple[float, float]:
     return json.loads(answer.stdout.splitlines()[-1])["steps_per_second"], seconds
 
 
-# What `sweep` sets for the trainers that it starts (src/sweep/run/child.rs).
+# As `sweep` sets them for its trainers (src/sweep/run/child.rs).
 KEEP_BUFFERS = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 
 
 def trainer(args: argparse.Namespace, folder: Path, work: dict) -> list[tuple[float, dict]]:
-    """Runs one attempt and returns its events, each with the time of its arrival."""
+    """Runs one attempt and returns its events with the times of their arrival."""
     attempt = {"protocol": 1, "number": 1, "device": args.device, "threads": args.threads, "work": work}
     path = folder / "attempt.json"
     path.write_text(json.dumps(attempt))
@@ -222,9 +222,9 @@ IMAGES_OF_A_STEP = 32
 
 
 def backbones(args: argparse.Namespace) -> str:
-    """Both sides live at the same time and take turns, step by step."""
+    """Both sides run at the same time and take turns, step by step."""
     if not args.python.exists():
-        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+        raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     profile = [] if args.profile == "release" else ["--profile", "dev"]
     bench = ["cargo", "bench", "--quiet", "--package", "dml", "--bench", "backbones", *profile, "--"]
     subprocess.run([*bench, "resnet50"], cwd=ROOT, check=True, stdin=subprocess.DEVNULL)
@@ -253,7 +253,7 @@ def backbones(args: argparse.Namespace) -> str:
 
 
 def in_turns(steps: int, *commands: tuple[list, dict[str, str]]) -> list[list[dict]]:
-    """What each of some programs that do a step for each line answers, after two steps to get warm."""
+    """Runs programs that do a step for each line of input, in turns. Returns their answers after two warm-up steps."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     programs = [subprocess.Popen(command, cwd=ROOT, env=os.environ | extra, **pipes) for command, extra in commands]
     turns = [[next_step(program) for program in programs] for _ in range(2 + steps)]
@@ -265,7 +265,7 @@ def in_turns(steps: int, *commands: tuple[list, dict[str, str]]) -> list[list[di
 
 def next_step(program: subprocess.Popen) -> dict:
     print(file=program.stdin, flush=True)
-    # Libraries print what they like before.
+    # Libraries may print other lines before.
     line = next((line for line in iter(program.stdout.readline, "") if line.startswith("{")), None)
     if line is None:
         raise Failed(f"{program.args} ended too soon")
@@ -277,7 +277,7 @@ def next_step(program: subprocess.Popen) -> dict:
 
 def losses(args: argparse.Namespace) -> str:
     if not args.python.exists():
-        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+        raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     profile = [] if args.profile == "release" else ["--profile", "dev"]
     bench = ["cargo", "bench", "--quiet", "--package", "dml", "--bench", "losses", *profile, "--", str(args.threads)]
     subprocess.run([*bench, "nothing has this name"], cwd=ROOT, check=True)
@@ -306,13 +306,13 @@ def losses(args: argparse.Namespace) -> str:
 
 
 def in_short(ours: dict, theirs: dict, batches: list[int]) -> str:
-    """How many times faster losses are, as the geometric mean of those that both have."""
+    """Returns by which factor losses are faster: the geometric mean over those that both sides have."""
     times = lambda batch: [theirs[case] / ours[case] for case in theirs if case[0] == "loss" and case[2] == batch]
     means = ", ".join(f"{statistics.geometric_mean(times(batch)):.1f} for batches of {batch}" for batch in batches if times(batch))
     return f"Losses are faster by a factor of {means} in the geometric mean."
 
 
-KINDS = {"loss": "loss", "miner": "miner", "regularizer": "regulariser", "xbm": "memory with loss"}
+KINDS = {"loss": "loss", "miner": "miner", "regularizer": "regularizer", "xbm": "memory with loss"}
 
 
 def times_of(command: list) -> dict[tuple[str, str, int], float]:
@@ -331,7 +331,7 @@ def median_times(rounds: list[dict]) -> dict:
 
 def search(args: argparse.Namespace) -> str:
     if not args.python.exists():
-        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+        raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     subprocess.run([args.python, "-m", "pip", "install", "--quiet", "optuna==5.0.0"], check=True)
     command = [args.python, "-W", "ignore", SEARCH_PEER, bench_program(args, "search")]
     command += ["--surfaces", args.surfaces] if args.surfaces else []
@@ -359,7 +359,7 @@ def search_table(args: argparse.Namespace, answer: dict) -> str:
 
 # Evaluation
 
-# Name, images, classes, width; the peer measures those of a data set's shape.
+# Name, images, classes, width, and whether the peer measures it too.
 SHAPES = [
     ("CUB", 5_924, 100, 512, True),
     ("SOP", 60_502, 11_316, 128, True),
@@ -374,7 +374,7 @@ def evaluation(args: argparse.Namespace) -> str:
     if args.device == "cuda":
         return evaluation_on_gpu(args)
     if not args.python.exists():
-        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+        raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     bench = [bench_program(args, "eval")]
     lines = [
         f"{machine(args)}, 2 CPU threads; medians of {args.rounds} alternations. Cosine; Recall@1, 10, 100 and 1000,",
@@ -397,7 +397,7 @@ def evaluation(args: argparse.Namespace) -> str:
 
 
 def make_embeddings(args: argparse.Namespace, files: list[str], images: int, classes: int, width: int) -> list:
-    """Writes embeddings and labels into these files. Returns the command that measures them in Python."""
+    """Writes embeddings and labels to these files. Returns the command that measures them in Python."""
     peer = [args.python, EVAL_PEER, *files, str(width)]
     subprocess.run([*peer, "--make", str(images), str(classes)], check=True)
     return peer
@@ -405,10 +405,10 @@ def make_embeddings(args: argparse.Namespace, files: list[str], images: int, cla
 
 def evaluation_on_gpu(args: argparse.Namespace) -> str:
     if not args.python.exists():
-        raise Failed("the embeddings are made by a Python with NumPy; run `make golden` once, or say --python")
+        raise Failed("making the embeddings needs a Python with NumPy: run `make golden` once, or give --python")
     bench = bench_program(args, "eval")
     threads = {"THREADS": str(os.cpu_count())}
-    # The program is not linked with libtorch's half for GPUs.
+    # The program is not linked with the CUDA library of libtorch.
     there = {"DEVICE": "cuda", "LD_PRELOAD": "libtorch_cuda.so", **threads}
     lines = [
         f"{machine(args)}, {os.cpu_count()} CPU threads; medians of {args.rounds} alternations. Cosine; Recall@1, 10, 100",
@@ -466,7 +466,7 @@ def evaluation_row(name: str, rounds: list[tuple[dict, dict | None]]) -> str:
 
 def images(args: argparse.Namespace) -> str:
     if not args.python.exists():
-        raise Failed("the Python side needs the packages of `make golden`; run that once, or say --python")
+        raise Failed("the Python side needs the packages of `make golden`: run that once, or give --python")
     profile = [] if args.profile == "release" else ["--profile", "dev"]
     peer = [args.python, ROOT / "benches/peers/images.py"]
     with tempfile.TemporaryDirectory() as folder:
@@ -509,7 +509,7 @@ def rates_of(command: list, extra: dict[str, str] = KEEP_BUFFERS) -> dict[str, d
 
 
 def expansion(args: argparse.Namespace) -> str:
-    """What it takes to plan 100,000 runs, from the file to the last line of the plan."""
+    """Measures planning 100,000 runs, from the file to the last line of the plan."""
     lines = [
         f"{machine(args)}. `sweep plan`, nothing of which was run before; medians of {args.rounds}.",
         "",
@@ -545,7 +545,7 @@ EXPANSIONS = [
 
 
 def usage_of(command: list) -> tuple[float, float, float]:
-    """Seconds, processor seconds and the most MB of memory."""
+    """Returns seconds, processor seconds and peak memory in MB."""
     begun = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)
@@ -556,7 +556,7 @@ def usage_of(command: list) -> tuple[float, float, float]:
 
 
 def overhead(args: argparse.Namespace) -> str:
-    """What a run costs beside its processes: a sweep of runs that do nothing, against those processes alone."""
+    """Compares a sweep of runs that do nothing with the same processes alone."""
     rounds = [(sweep_of_nothing(args), processes_of_nothing(args)) for _ in range(args.rounds)]
     sweep, alone = (statistics.median(values) for values in zip(*rounds))
     return "\n".join(
@@ -638,7 +638,7 @@ def put_into_readme(name: str, table: str) -> None:
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, found, rest = README.read_text().partition(begin)
     if not found:
-        raise Failed(f"{README} has no place for {name}")
+        raise Failed(f"{README} has no section {name}")
     README.write_text(f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}")
 
 

@@ -1,5 +1,6 @@
-//! Answers suggestions line by line: `{"search": {"space": .., "settings": ..}, "history": [..], "trial": 7}` in,
-//! a point out. benches/peers/search.py judges the searches with it.
+//! Suggests points for `benches/peers/search.py`: reads requests
+//! `{"search": {"space": .., "settings": ..}, "history": [..], "trial": 7}` line by line and prints
+//! a point for each.
 
 use std::io::{self, BufRead, Write};
 
@@ -7,14 +8,14 @@ use serde::Deserialize;
 use sweep::search::{Search, Settings, Space, Suggestion, TrialRecord};
 
 #[derive(Deserialize)]
-struct Question {
-    search: Parts,
+struct Request {
+    search: SearchParts,
     history: Vec<TrialRecord>,
     trial: usize,
 }
 
 #[derive(Deserialize)]
-struct Parts {
+struct SearchParts {
     space: Space,
     settings: Settings,
 }
@@ -22,7 +23,7 @@ struct Parts {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut output = io::stdout();
     for line in io::stdin().lock().lines() {
-        let Question {
+        let Request {
             search,
             history,
             trial,

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Trains a backbone on noise with torchvision, timm and pytorch-metric-learning, as benches/backbones.rs does here.
 
-A step for each line it reads, one JSON object each. Everything is as it is when nothing is said, but for batch norms
-in evaluation mode, as in the Reality Check. Needs the packages of `make golden`:
+Does a step and prints one JSON object for each line it reads. Everything has PyTorch's defaults except that batch norms
+are in evaluation mode, as in the Reality Check. Needs the packages of `make golden`:
 .venv-golden/bin/python benches/peers/backbones.py NAME [THREADS]
 """
 
@@ -20,7 +20,7 @@ BATCH, SIZE, PER_CLASS, WIDTH = 32, 128, 4, 128
 
 
 class ConvNorm(nn.Sequential):
-    """As the port of the Caffe weights by R. Cadene has it: a convolution with bias, batch norm, ReLU in place."""
+    """A convolution with bias, batch norm and in-place ReLU, as in R. Cadene's port of the Caffe weights."""
 
     def __init__(self, inputs, outputs, kernel, stride=1):
         convolution = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2)
@@ -28,7 +28,7 @@ class ConvNorm(nn.Sequential):
 
 
 class Block(nn.Module):
-    """Four branches side by side."""
+    """Four parallel branches."""
 
     def __init__(self, inputs, single, small, double, projection, last=False):
         super().__init__()

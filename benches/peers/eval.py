@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Measures the same embeddings with pytorch-metric-learning's AccuracyCalculator and faiss: eval.py VALUES LABELS WIDTH.
 
-With `--make N CLASSES`, writes such files instead: noisy points around the centres of classes, normalised. There is as
-much noise as lets two images of a class be more similar than others by some standard deviations in the mean.
-Recalls are not among its metrics: what it needs for them beside the neighbours is left out, in its favour.
+With `--make N CLASSES`, writes such files instead: normalized noisy points around class centers. The noise is such that
+two images of a class are more similar than others by some standard deviations on average.
+AccuracyCalculator has no Recall@K: the time it would need for that is left out, in its favor.
 """
 
 import argparse
@@ -25,11 +25,11 @@ def make(args):
     images, classes = args.make
     labels = np.arange(images, dtype=np.int64) % classes
     noise = (args.width**0.5 / args.deviations - 1) ** 0.5
-    centres = random.standard_normal((classes, args.width), dtype=np.float32)
+    centers = random.standard_normal((classes, args.width), dtype=np.float32)
     with open(args.values, "wb") as file:
         for start in range(0, images, 50_000):
             some = labels[start : start + 50_000]
-            rows = centres[some] + noise * random.standard_normal((len(some), args.width), dtype=np.float32)
+            rows = centers[some] + noise * random.standard_normal((len(some), args.width), dtype=np.float32)
             (rows / np.linalg.norm(rows, axis=1, keepdims=True)).tofile(file)
     labels.tofile(args.labels)
 

@@ -1,4 +1,4 @@
-"""The decoding of benches/loader.rs as one writes it with torchvision: Pillow, a DataLoader with workers."""
+"""The decoding of benches/loader.rs with torchvision: Pillow and a DataLoader with workers."""
 
 import argparse
 import json
@@ -25,7 +25,7 @@ class Photographs(torch.utils.data.Dataset):
 
 
 def photographs(folder, count):
-    """Makes files like photographs: 348 pixels on the shorter side, smooth with some noise."""
+    """Writes files like photographs: 348 pixels on the shorter side, smooth with some noise."""
     random = torch.Generator().manual_seed(0)
     folder.mkdir(parents=True)
     for number in range(count):
@@ -53,7 +53,7 @@ def main():
 
 
 def spent():
-    """Seconds of the processors' time that this process and its workers, as far as they have ended, have had."""
+    """Returns the processor seconds of this process and its finished workers."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 

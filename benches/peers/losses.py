@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Measures losses, miners, regularisers and the memory of pytorch-metric-learning, as benches/losses.rs measures ours.
+"""Measures losses, miners, regularizers and the memory of pytorch-metric-learning like benches/losses.rs.
 
-The same cases with the same settings, as far as it does not take too long; one JSON object a line. What it does not
-have of the forms of Deep_Metric is written with PyTorch alone here.
+The same cases with the same settings, except those that take too long; prints one JSON object per line. The forms of
+Deep_Metric that it lacks are written in plain PyTorch here.
 Needs the packages of `make golden`: .venv-golden/bin/python benches/peers/losses.py [THREADS [WORD]]
 """
 
@@ -17,14 +17,14 @@ WIDTH, CLASSES, PER_CLASS = 128, 128, 4
 BATCHES = [32, 128, 512]
 MEMORY, MEMORY_BATCH = 55_000, 64
 ENOUGH = 0.3
-# What takes longer than this is not measured with a larger batch: some of it would take minutes.
+# A case that takes longer is not measured with larger batches, where it would take minutes.
 TOO_LONG = 0.1
 SPARSE = {"weight_regularizer": regularizers.SparseCentersRegularizer(CLASSES, 10), "weight_reg_weight": 0.2}
 
 
 
 class PerAnchor(torch.nn.Module):
-    """A loss of Deep_Metric: a term of each anchor from its similarities, of which two masks mark the partners."""
+    """A loss of Deep_Metric: a term per anchor from its similarities and the masks of its partners."""
 
     def __init__(self, terms):
         super().__init__()
@@ -147,7 +147,7 @@ def penalise(raw, regularizer):
 
 
 def with_memory(loss):
-    """What `Objective` computes: the loss in the batch and that against the memory, which is full."""
+    """Computes the same as `Objective`: the loss in the batch plus the loss against a full memory."""
     memory = losses.CrossBatchMemory(loss, WIDTH, MEMORY)
     memory.embedding_memory = torch.nn.functional.normalize(noise(MEMORY))
     memory.label_memory, memory.has_been_filled = labels(MEMORY), True

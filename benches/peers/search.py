@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Judges `sweep`'s search against Optuna's samplers on functions with known answers.
+"""Compares `sweep`'s search with Optuna's samplers on functions with known optima.
 
-Every searcher gets the same functions, seeds and number of trials, one trial at a time. What counts is the regret
-of its choice: the best value there is less the true value of the trial with the best observed value. A seed names
-the searcher's draws and the observation noise. benches/run.py runs this; alone it prints one JSON object:
+Every searcher gets the same functions, seeds and number of trials, one trial at a time. The measure is the regret:
+the optimum minus the true value of the trial with the best observed value. A seed determines the searcher's draws and
+the observation noise. benches/run.py runs this; alone it prints one JSON object:
 
   .venv-golden/bin/python benches/peers/search.py PROGRAM [--seeds 20] [--trials 50] [--surfaces FOLDER]
 
 PROGRAM answers one JSON line `{"search": .., "history": .., "trial": ..}` with one point (benches/search.rs).
-FOLDER holds the published Bayesian optimisations of A Metric Learning Reality Check, one JSON file each with
-`ranges`, `params` and `trace_best_so_far`; from them the replay surfaces are made. Without it they are left out.
+FOLDER holds the published Bayesian optimizations of A Metric Learning Reality Check, one JSON file each with
+`ranges`, `params` and `trace_best_so_far`, from which the replay surfaces are made. Without it they are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REPLAYED = ["cub_soft_triple", "cub_multi_similarity_with_ms_miner", "sop_arcfac
 
 
 class Function:
-    """Something to maximise: a space in the form of a sweep file, its best value, its noise per observation."""
+    """A function to maximize: its space in the form of a sweep file, its optimum, its noise per observation."""
 
     def __init__(self, space, value, best, noise=0.0):
         self.space, self.value, self.best, self.noise = space, value, best, noise
@@ -60,7 +60,7 @@ def hartmann6(p):
 
 
 def mixed(p):
-    """A training in miniature: a learning rate, a width, an optimiser, and a momentum that only one of them has."""
+    """A miniature training: a learning rate, a width, an optimizer, and a momentum that only one optimizer has."""
     value = 0.8 - 0.02 * (math.log10(p["lr"]) + 3 + (1 if p["optimizer"] == "sgd" else 0)) ** 2
     value -= 0.0004 * (p["width"] - 24) ** 2 / 10
     if p["optimizer"] == "sgd":
@@ -116,7 +116,7 @@ def matern(r):
 
 
 def maximum(surface, dimensions):
-    """The highest value in the unit cube: many starts, refined."""
+    """Returns the highest value in the unit cube, refined from many starts."""
     from scipy.optimize import minimize
 
     starts = np.random.default_rng(0).random((4096, dimensions))
@@ -186,7 +186,7 @@ def with_sweep(program, strategy, function, trials, seed):
 
 
 def regrets(function, seen):
-    """After every trial: how much the trial with the best observed value falls short of the best there is."""
+    """Returns the regret after every trial."""
     chosen, answer = None, []
     for observed, true in seen:
         if chosen is None or observed > chosen[0]:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The training that `sweep-trainer` does, as one would write it with PyTorch and pytorch-metric-learning.
+"""The training of `sweep-trainer`, written with PyTorch and pytorch-metric-learning.
 
-The same network, sampler, loss, optimiser and images, which lie in memory as they do for `sweep-trainer`: no
-data loader, no augmentation, no logging, so that what is compared is the training itself. Prints one JSON object.
+The same network, sampler, loss, optimizer and images, which are held in memory as by `sweep-trainer`: no data loader,
+no augmentation, no logging, so that only the training is compared. Prints one JSON object.
 Needs the packages of `make golden`: .venv-golden/bin/python benches/peers/train.py --help
 """
 
@@ -21,7 +21,7 @@ from torch import nn
 
 
 class Conv4(nn.Module):
-    """Four blocks of 64 channels, the mean over what is left of the image, and a linear layer."""
+    """Four blocks of 64 channels, global average pooling and a linear layer."""
 
     def __init__(self, channels: int, embedding: int):
         super().__init__()
@@ -39,7 +39,7 @@ class Conv4(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """torchvision's, which sees a grey image as three equal channels."""
+    """ResNet-50 of torchvision; a gray image becomes three equal channels."""
 
     def __init__(self, channels: int, embedding: int):
         super().__init__()

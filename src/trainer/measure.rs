@@ -17,17 +17,12 @@ use crate::{
 /// If files cannot be read or do not belong together, or there is nothing to retrieve.
 pub(crate) fn measure(work: &MeasureWork, emit: Emit) -> Result<Measured, Failed> {
     emit(Event::Started { from: 0 });
-    let comparison = match work.comparison {
-        schema::Comparison::Cosine => Comparison::Cosine,
-        schema::Comparison::Euclidean => Comparison::Euclidean,
-        schema::Comparison::Dot => Comparison::Dot,
-    };
     let mut numbers = Numbers::default();
-    let gallery = labelled(&work.gallery, comparison, &mut numbers)?;
+    let gallery = labelled(&work.gallery, work.comparison, &mut numbers)?;
     let queries = work
         .queries
         .as_ref()
-        .map(|queries| labelled(queries, comparison, &mut numbers))
+        .map(|queries| labelled(queries, work.comparison, &mut numbers))
         .transpose()?;
     let search = match &queries {
         Some(queries) => RetrievalTask::Between {

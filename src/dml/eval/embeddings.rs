@@ -4,21 +4,10 @@
 //! fixed order, so it does not depend on the machine, the number of threads or the size of a block.
 
 use rayon::prelude::*;
+use schema::Comparison;
 use tch::{Device, Kind, Tensor};
 
 use super::error::EvalError;
-
-/// How embeddings are compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Comparison {
-    /// By the cosine of the angle between them.
-    #[default]
-    Cosine,
-    /// By their Euclidean distance.
-    Euclidean,
-    /// By their dot product.
-    Dot,
-}
 
 /// Embeddings of images: `len` rows of `width` finite values.
 #[derive(Clone, Debug, PartialEq)]

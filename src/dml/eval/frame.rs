@@ -8,11 +8,9 @@
 //! difference is compared.
 
 use rayon::prelude::*;
+use schema::Comparison;
 
-use super::{
-    embeddings::{Comparison, Embeddings},
-    kernel::RowSums,
-};
+use super::{embeddings::Embeddings, kernel::RowSums};
 use crate::processor::Processor;
 
 /// Rows that are averaged for the center.

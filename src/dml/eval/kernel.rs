@@ -8,7 +8,9 @@
     reason = "functions for an instruction set are called where it was detected"
 )]
 
-use super::embeddings::{Comparison, similarity};
+use schema::Comparison;
+
+use super::embeddings::similarity;
 use crate::processor::{Processor, for_every_processor};
 
 impl Processor {

@@ -45,10 +45,11 @@ mod task;
 mod top_k;
 
 pub use clusters::{Agreement, cluster};
-pub use embeddings::{Comparison, Embeddings, similarity};
+pub use embeddings::{Embeddings, similarity};
 pub use error::EvalError;
 pub use neighbors::{Neighbors, nearest};
 pub use resources::EvalResources;
 pub use retrieval::{MeanScores, QueryResult, QueryScores, Retrieval, TieOrder, retrieve};
+pub use schema::Comparison;
 pub use targets::RankDepth;
 pub use task::{LabeledEmbeddings, RetrievalTask};

@@ -1,8 +1,10 @@
 //! The nearest images of each query, in order. Exact, with memory for little more than the result.
 
+use schema::Comparison;
+
 use super::{
     device,
-    embeddings::{Comparison, Embeddings},
+    embeddings::Embeddings,
     error::EvalError,
     resources::EvalResources,
     task::{NeighborProblem, RetrievalTask, SelfMatch},

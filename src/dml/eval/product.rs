@@ -10,6 +10,7 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use schema::Comparison;
 
 use super::{
     embeddings::Embeddings,
@@ -320,7 +321,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        eval::embeddings::{Comparison, similarity},
+        eval::embeddings::similarity,
         processor::Processor,
         random::{Draws, Purpose},
     };

@@ -7,8 +7,9 @@
 
 use std::{ops::Range, ptr};
 
+use schema::Comparison;
+
 use super::{
-    embeddings::Comparison,
     frame::RowFrame,
     product::{QuantizedRows, TILE, Tile, TileSelection, TiledProduct},
     targets::{RankProblem, TargetRank, Targets},

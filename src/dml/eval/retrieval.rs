@@ -190,7 +190,7 @@ impl QueryResult {
     }
 
     /// Returns the scores under an order of equally similar images.
-    pub fn under(&self, order: TieOrder) -> &QueryScores {
+    fn under(&self, order: TieOrder) -> &QueryScores {
         match order {
             TieOrder::ByIndex => &self.scores,
             TieOrder::Optimistic => &self.optimistic,

@@ -1,9 +1,8 @@
 //! What is searched for, and among which images.
 
-use super::{
-    embeddings::{Comparison, Embeddings},
-    error::EvalError,
-};
+use schema::Comparison;
+
+use super::{embeddings::Embeddings, error::EvalError};
 
 /// Embeddings with the labels of their images.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,7 +20,7 @@ use super::{
     key::{number, whole},
     source::Source,
 };
-use crate::search::{ActiveIf, Dimension, Range, TrialPoint};
+use crate::search::{ActiveIf, Dimension, SearchRange, TrialPoint};
 
 /// The kinds of searched values.
 pub(super) const KINDS: [&str; 6] = ["uniform", "log_uniform", "int", "log_int", "grid", "choice"];
@@ -157,12 +157,12 @@ fn searched<'a>(
             .with_hint(example(kind)));
     };
     let range = match kind {
-        "uniform" => Range::Uniform(two(source, list, kind, number)?),
-        "log_uniform" => Range::LogUniform(two(source, list, kind, number)?),
-        "int" => Range::Int(two(source, list, kind, whole)?),
-        "log_int" => Range::LogInt(two(source, list, kind, whole)?),
-        "grid" => Range::Grid(items.iter().map(|item| plain(item.get_ref())).collect()),
-        _ => Range::Choice(items.iter().map(|item| plain(item.get_ref())).collect()),
+        "uniform" => SearchRange::Uniform(two(source, list, kind, number)?),
+        "log_uniform" => SearchRange::LogUniform(two(source, list, kind, number)?),
+        "int" => SearchRange::Int(two(source, list, kind, whole)?),
+        "log_int" => SearchRange::LogInt(two(source, list, kind, whole)?),
+        "grid" => SearchRange::Grid(items.iter().map(|item| plain(item.get_ref())).collect()),
+        _ => SearchRange::Choice(items.iter().map(|item| plain(item.get_ref())).collect()),
     };
     let when = table
         .get("when")

@@ -1,7 +1,7 @@
 use schema::Metric;
 
 use super::*;
-use crate::search::Range;
+use crate::search::SearchRange;
 
 const RIGHT: &str = r#"[sweep]
 name = "test"
@@ -1296,12 +1296,12 @@ fn the_published_search_spaces_differ_between_data_sets_where_they_did() {
             .map(|dimension| dimension.range.clone())
     };
     let temperature = |point| range(point, "NT-Xent", "loss.nt_xent.temperature");
-    assert_eq!(temperature(0), Some(Range::LogUniform([1e-4, 100.0])));
-    assert_eq!(temperature(1), Some(Range::LogUniform([1e-5, 100.0])));
+    assert_eq!(temperature(0), Some(SearchRange::LogUniform([1e-4, 100.0])));
+    assert_eq!(temperature(1), Some(SearchRange::LogUniform([1e-5, 100.0])));
     let regularizer = |point| range(point, "SoftTriple", "loss.soft_triple.regularizer");
     assert_eq!(
         (regularizer(0), regularizer(2)),
-        (Some(Range::Uniform([0.0, 1.0])), None)
+        (Some(SearchRange::Uniform([0.0, 1.0])), None)
     );
     let of_points =
         |value: fn(&Point) -> Option<u64>| sweep.points.iter().map(value).collect::<Vec<_>>();

@@ -29,7 +29,9 @@ mod tpe;
 
 use serde::{Deserialize, Serialize};
 
-pub use space::{ActiveIf, AtBound, BoundSide, Dimension, Range, Space, SpaceError, TrialPoint};
+pub use space::{
+    ActiveIf, AtBound, BoundSide, Dimension, SearchRange, Space, SpaceError, TrialPoint,
+};
 
 use rng::{SearchRng, Stream};
 use space::UnitPoint;
@@ -78,7 +80,8 @@ pub struct Settings {
     /// Number of trials that run at a time; determines which results a suggestion uses.
     #[serde(default = "one")]
     pub parallelism: usize,
-    /// Number of Sobol points before `tpe` and `gp` use results; [`Settings::startup`] if absent.
+    /// Number of Sobol points before `tpe` and `gp` use results. Default: 10 for `tpe`, the number
+    /// of dimensions but at least 5 for `gp`.
     #[serde(default)]
     pub startup: Option<usize>,
 }
@@ -88,9 +91,8 @@ fn one() -> usize {
 }
 
 impl Settings {
-    /// Returns the number of Sobol points before the model is used, in a space with `dimensions`.
-    /// Default: 10 for `tpe`, the number of dimensions but at least 5 for `gp`.
-    pub fn startup(&self, dimensions: usize) -> usize {
+    /// Returns the number of Sobol points before the model is used.
+    fn startup(&self, dimensions: usize) -> usize {
         self.startup.unwrap_or(match self.strategy {
             Strategy::Grid | Strategy::Random | Strategy::Sobol => 0,
             Strategy::Tpe => 10,

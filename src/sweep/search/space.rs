@@ -33,7 +33,7 @@ pub struct Dimension {
     /// Its key in the sweep file.
     pub name: String,
     /// Its values.
-    pub range: Range,
+    pub range: SearchRange,
     /// When it is active; always, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<ActiveIf>,
@@ -52,7 +52,7 @@ pub struct ActiveIf {
 /// The values of a dimension.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Range {
+pub enum SearchRange {
     /// A float between two bounds.
     Uniform([f64; 2]),
     /// A float between two positive bounds, uniform in its logarithm.
@@ -133,30 +133,30 @@ pub enum BoundSide {
     Upper,
 }
 
-impl Range {
+impl SearchRange {
     /// Returns the number of values; none for floats.
     pub(super) fn levels(&self) -> Option<usize> {
         match self {
-            Range::Uniform(_) | Range::LogUniform(_) => None,
-            Range::Int([low, high]) | Range::LogInt([low, high]) => Some(
+            SearchRange::Uniform(_) | SearchRange::LogUniform(_) => None,
+            SearchRange::Int([low, high]) | SearchRange::LogInt([low, high]) => Some(
                 usize::try_from(high.abs_diff(*low))
                     .map_or(usize::MAX, |steps| steps.saturating_add(1)),
             ),
-            Range::Grid(values) | Range::Choice(values) => Some(values.len()),
+            SearchRange::Grid(values) | SearchRange::Choice(values) => Some(values.len()),
         }
     }
 
     pub(super) fn is_choice(&self) -> bool {
-        matches!(self, Range::Choice(_))
+        matches!(self, SearchRange::Choice(_))
     }
 
     fn bounds(&self) -> Option<(f64, f64, bool)> {
         match self {
-            Range::Uniform([low, high]) => Some((*low, *high, false)),
-            Range::LogUniform([low, high]) => Some((*low, *high, true)),
-            Range::Int([low, high]) => Some((*low as f64, *high as f64, false)),
-            Range::LogInt([low, high]) => Some((*low as f64, *high as f64, true)),
-            Range::Grid(_) | Range::Choice(_) => None,
+            SearchRange::Uniform([low, high]) => Some((*low, *high, false)),
+            SearchRange::LogUniform([low, high]) => Some((*low, *high, true)),
+            SearchRange::Int([low, high]) => Some((*low as f64, *high as f64, false)),
+            SearchRange::LogInt([low, high]) => Some((*low as f64, *high as f64, true)),
+            SearchRange::Grid(_) | SearchRange::Choice(_) => None,
         }
     }
 
@@ -164,20 +164,20 @@ impl Range {
     fn value(&self, unit: f64) -> Value {
         let between = |low: f64, high: f64| low + (high - low) * unit;
         match self {
-            Range::Uniform([low, high]) => rounded(between(*low, *high), *low, *high),
-            Range::LogUniform([low, high]) => rounded(
+            SearchRange::Uniform([low, high]) => rounded(between(*low, *high), *low, *high),
+            SearchRange::LogUniform([low, high]) => rounded(
                 libm::exp(between(libm::log(*low), libm::log(*high))),
                 *low,
                 *high,
             ),
-            Range::Int([low, high]) => {
+            SearchRange::Int([low, high]) => {
                 whole(between(*low as f64 - 0.5, *high as f64 + 0.5), *low, *high)
             }
-            Range::LogInt([low, high]) => {
+            SearchRange::LogInt([low, high]) => {
                 let (first, last) = (libm::log(*low as f64 - 0.5), libm::log(*high as f64 + 0.5));
                 whole(libm::exp(between(first, last)), *low, *high)
             }
-            Range::Grid(values) | Range::Choice(values) => {
+            SearchRange::Grid(values) | SearchRange::Choice(values) => {
                 values[((unit * values.len() as f64) as usize).min(values.len() - 1)].clone()
             }
         }
@@ -188,21 +188,21 @@ impl Range {
     fn unit(&self, value: &Value) -> Option<f64> {
         let within = |low: f64, high: f64, value: f64| (value - low) / (high - low);
         let unit = match self {
-            Range::Uniform([low, high]) => within(*low, *high, value.as_f64()?),
-            Range::LogUniform([low, high]) => within(
+            SearchRange::Uniform([low, high]) => within(*low, *high, value.as_f64()?),
+            SearchRange::LogUniform([low, high]) => within(
                 libm::log(*low),
                 libm::log(*high),
                 libm::log(value.as_f64()?),
             ),
-            Range::Int([low, high]) => {
+            SearchRange::Int([low, high]) => {
                 within(*low as f64 - 0.5, *high as f64 + 0.5, value.as_f64()?)
             }
-            Range::LogInt([low, high]) => within(
+            SearchRange::LogInt([low, high]) => within(
                 libm::log(*low as f64 - 0.5),
                 libm::log(*high as f64 + 0.5),
                 libm::log(value.as_f64()?),
             ),
-            Range::Grid(values) | Range::Choice(values) => {
+            SearchRange::Grid(values) | SearchRange::Choice(values) => {
                 let index = values.iter().position(|listed| same(listed, value))?;
                 (index as f64 + 0.5) / values.len() as f64
             }
@@ -420,7 +420,7 @@ impl Dimension {
     fn check(&self) -> Result<(), SpaceError> {
         let name = || self.name.clone();
         match &self.range {
-            Range::Grid(values) | Range::Choice(values) => {
+            SearchRange::Grid(values) | SearchRange::Choice(values) => {
                 let repeated = (1..values.len())
                     .any(|index| values[..index].iter().any(|v| same(v, &values[index])));
                 if values.is_empty() || repeated {
@@ -429,7 +429,10 @@ impl Dimension {
                     Ok(())
                 }
             }
-            Range::Uniform(_) | Range::LogUniform(_) | Range::Int(_) | Range::LogInt(_) => {
+            SearchRange::Uniform(_)
+            | SearchRange::LogUniform(_)
+            | SearchRange::Int(_)
+            | SearchRange::LogInt(_) => {
                 let Some((low, high, logarithmic)) = self.range.bounds() else {
                     return Ok(());
                 };
@@ -451,11 +454,13 @@ impl Dimension {
 
     fn at_bound(&self, value: &Value, share: f64) -> Option<AtBound> {
         let (low, high) = match &self.range {
-            Range::Choice(_) => return None,
-            Range::Grid(values) if values.len() < 2 => return None,
-            Range::Grid(values) => (values.first()?.clone(), values.last()?.clone()),
-            Range::Int([low, high]) | Range::LogInt([low, high]) => ((*low).into(), (*high).into()),
-            Range::Uniform([low, high]) | Range::LogUniform([low, high]) => {
+            SearchRange::Choice(_) => return None,
+            SearchRange::Grid(values) if values.len() < 2 => return None,
+            SearchRange::Grid(values) => (values.first()?.clone(), values.last()?.clone()),
+            SearchRange::Int([low, high]) | SearchRange::LogInt([low, high]) => {
+                ((*low).into(), (*high).into())
+            }
+            SearchRange::Uniform([low, high]) | SearchRange::LogUniform([low, high]) => {
                 ((*low).into(), (*high).into())
             }
         };
@@ -481,10 +486,13 @@ impl Dimension {
 impl ActiveIf {
     fn can_hold(&self, on: &Dimension) -> bool {
         match &on.range {
-            Range::Grid(values) | Range::Choice(values) => {
+            SearchRange::Grid(values) | SearchRange::Choice(values) => {
                 on.name == self.name && values.iter().any(|value| same(value, &self.is))
             }
-            Range::Uniform(_) | Range::LogUniform(_) | Range::Int(_) | Range::LogInt(_) => false,
+            SearchRange::Uniform(_)
+            | SearchRange::LogUniform(_)
+            | SearchRange::Int(_)
+            | SearchRange::LogInt(_) => false,
         }
     }
 }

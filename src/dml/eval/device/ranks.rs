@@ -6,12 +6,12 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use schema::Comparison;
 use tch::{Kind, Tensor};
 
 use super::{CHUNK, DeviceBlock, DeviceProducts, OpenPair};
 use crate::{
     eval::{
-        embeddings::Comparison,
         frame::{FramedRows, RowFrame},
         product::TILE,
         resources::EvalResources,
