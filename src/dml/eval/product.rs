@@ -10,7 +10,6 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use schema::Comparison;
 
 use super::{
     embeddings::Embeddings,
@@ -318,6 +317,8 @@ struct PackedTile {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+
+    use schema::Comparison;
 
     use super::*;
     use crate::{
