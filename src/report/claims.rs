@@ -7,14 +7,14 @@ use polars::prelude::PolarsResult;
 
 use crate::{
     key::{CellIndex, Panel},
-    measured::Measured,
+    measured::MeasuredRows,
     significance::{FEWEST, Significance},
     stats::paired,
 };
 
 /// One sentence for each data set and way to combine folds, by its primary metric.
 pub(crate) fn claims(
-    measured: &Measured<'_>,
+    measured: &MeasuredRows<'_>,
     significance: &BTreeMap<CellIndex, Significance>,
 ) -> PolarsResult<Vec<String>> {
     let mut claims = Vec::new();
@@ -27,7 +27,7 @@ pub(crate) fn claims(
 }
 
 /// The cells of each panel by its primary metric.
-fn primary_cells(measured: &Measured<'_>) -> BTreeMap<Panel, Vec<CellIndex>> {
+fn primary_cells(measured: &MeasuredRows<'_>) -> BTreeMap<Panel, Vec<CellIndex>> {
     let mut panels: BTreeMap<Panel, Vec<CellIndex>> = BTreeMap::new();
     for (line, runs) in measured.lines.iter().enumerate() {
         if let Some(metric) = runs.primary() {
@@ -39,7 +39,7 @@ fn primary_cells(measured: &Measured<'_>) -> BTreeMap<Panel, Vec<CellIndex>> {
 }
 
 fn claim(
-    measured: &Measured<'_>,
+    measured: &MeasuredRows<'_>,
     cells: &[CellIndex],
     significance: &BTreeMap<CellIndex, Significance>,
 ) -> PolarsResult<Option<String>> {
@@ -56,7 +56,7 @@ fn claim(
     };
     let differences = measured.records.differences(&[(best, second)])?.concat();
     let paired = paired(&differences, &vec![0.0; differences.len()]);
-    Ok(Some(sentence(&Comparison {
+    Ok(Some(sentence(&TopTwo {
         seeds: differences.len(),
         more: paired.and_then(|paired| paired.more),
         best: &measured.name(best.line),
@@ -66,7 +66,7 @@ fn claim(
 }
 
 /// The best row and its runner-up.
-struct Comparison<'a> {
+struct TopTwo<'a> {
     /// Seeds that both have.
     seeds: usize,
     /// About as many more would show a difference of this size.
@@ -76,8 +76,8 @@ struct Comparison<'a> {
     metric: &'a str,
 }
 
-fn sentence(comparison: &Comparison<'_>) -> String {
-    let Comparison {
+fn sentence(comparison: &TopTwo<'_>) -> String {
+    let TopTwo {
         seeds,
         more,
         best,
@@ -95,8 +95,8 @@ fn sentence(comparison: &Comparison<'_>) -> String {
     format!("{other} is not distinguishable from {best} by {metric} with {seeds} seeds; {settle}.")
 }
 
-fn too_few(comparison: &Comparison<'_>) -> String {
-    let Comparison {
+fn too_few(comparison: &TopTwo<'_>) -> String {
+    let TopTwo {
         seeds,
         more,
         best,
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_claim_says_what_would_settle_it() {
         let say = |seeds, more| {
-            sentence(&Comparison {
+            sentence(&TopTwo {
                 seeds,
                 more,
                 best: "A",

@@ -3,7 +3,7 @@
 
 use schema::Metric;
 
-use crate::{Row, RunState, gather::RowRuns, measured::Measured, model::Value};
+use crate::{Row, RunState, gather::RowRuns, measured::MeasuredRows, model::Value};
 
 /// More unfinished runs than this are counted rather than named.
 const NAMED: usize = 6;
@@ -35,7 +35,7 @@ pub(crate) fn reason(runs: &[&Row]) -> Value {
 }
 
 /// A footnote for each line with failures.
-pub(crate) fn failures(measured: &Measured<'_>) -> Vec<Footnote> {
+pub(crate) fn failures(measured: &MeasuredRows<'_>) -> Vec<Footnote> {
     let mut footnotes = Vec::new();
     for (line, runs) in measured.lines.iter().enumerate() {
         let failures = failures_of(runs);
@@ -48,7 +48,7 @@ pub(crate) fn failures(measured: &Measured<'_>) -> Vec<Footnote> {
 }
 
 /// `Omniglot, Triplet (embedding 64)`.
-fn place(measured: &Measured<'_>, line: usize) -> String {
+fn place(measured: &MeasuredRows<'_>, line: usize) -> String {
     let panel = measured.names.panel(measured.lines[line].panel);
     format!("{panel}, {}", measured.name(line))
 }
@@ -97,7 +97,7 @@ fn repetition(row: &Row) -> String {
 }
 
 /// Names or counts the runs that have not finished.
-pub(crate) fn to_come(measured: &Measured<'_>) -> Option<String> {
+pub(crate) fn to_come(measured: &MeasuredRows<'_>) -> Option<String> {
     let mut named = Vec::new();
     let mut all = 0;
     for (line, runs) in measured.lines.iter().enumerate() {

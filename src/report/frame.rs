@@ -21,7 +21,7 @@ use crate::{gather::RowRuns, key::CellIndex, moments::Moments, summary::Summary}
 
 /// A finite value that a finished run measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Record {
+pub(crate) struct CellRecord {
     pub(crate) cell: CellIndex,
     pub(crate) seed: u64,
     pub(crate) fold: Option<u32>,
@@ -50,7 +50,7 @@ impl Records {
         Records::new(&records)
     }
 
-    pub(crate) fn new(records: &[Record]) -> PolarsResult<Records> {
+    pub(crate) fn new(records: &[CellRecord]) -> PolarsResult<Records> {
         let lines = records.iter().map(|record| record.cell.line as u32);
         let metrics = records.iter().map(|record| record.cell.metric as u32);
         let seeds = records.iter().map(|record| record.seed);
@@ -145,12 +145,12 @@ impl Records {
 }
 
 /// Adds what the runs of a line measured of one of its metrics.
-fn add(records: &mut Vec<Record>, cell: CellIndex, runs: &RowRuns<'_>) {
+fn add(records: &mut Vec<CellRecord>, cell: CellIndex, runs: &RowRuns<'_>) {
     let once = runs.runs.iter().map(|row| (row, false));
     let again = runs.repeats.iter().map(|row| (row, true));
     for (row, again) in once.chain(again) {
         if let Some(value) = row.measured(runs.metrics[cell.metric]) {
-            records.push(Record {
+            records.push(CellRecord {
                 cell,
                 seed: row.seed,
                 fold: row.fold.map(|fold| fold.index),
@@ -237,14 +237,14 @@ mod tests {
     use super::*;
 
     fn records(values: &[(usize, u64, Option<u32>, f64)]) -> Records {
-        let record = |&(line, seed, fold, value)| Record {
+        let record = |&(line, seed, fold, value)| CellRecord {
             cell: CellIndex { line, metric: 0 },
             seed,
             fold,
             value,
             again: false,
         };
-        let records: Vec<Record> = values.iter().map(record).collect();
+        let records: Vec<CellRecord> = values.iter().map(record).collect();
         Records::new(&records).unwrap()
     }
 

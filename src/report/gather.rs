@@ -54,12 +54,12 @@ fn primary(metrics: &[Metric]) -> Option<usize> {
 pub(crate) struct Names {
     pub(crate) datasets: Titles,
     methods: Vec<String>,
-    axes: Vec<Axis>,
+    axes: Vec<AxisValues>,
 }
 
 /// An axis and its values by first appearance.
 #[derive(Clone, Debug, PartialEq)]
-struct Axis {
+struct AxisValues {
     name: String,
     values: Vec<String>,
 }
@@ -71,7 +71,10 @@ impl Names {
         Names {
             datasets: Titles::of(rows.iter().map(|row| &row.dataset)),
             methods: distinct(rows.iter().map(|row| row.method.as_str())),
-            axes: names.into_iter().map(|name| Axis::of(name, rows)).collect(),
+            axes: names
+                .into_iter()
+                .map(|name| AxisValues::of(name, rows))
+                .collect(),
         }
     }
 
@@ -143,10 +146,10 @@ impl Names {
     }
 }
 
-impl Axis {
-    fn of(name: String, rows: &[Row]) -> Axis {
+impl AxisValues {
+    fn of(name: String, rows: &[Row]) -> AxisValues {
         let values = distinct(rows.iter().filter_map(|row| row.setting(&name)));
-        Axis { name, values }
+        AxisValues { name, values }
     }
 
     fn position(&self, row: &Row) -> Option<usize> {

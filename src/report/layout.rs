@@ -60,21 +60,21 @@ impl Layout {
         }
     }
 
-    fn shape(self) -> Shape {
+    fn shape(self) -> LayoutShape {
         match self {
-            Layout::DataSets => Shape {
+            Layout::DataSets => LayoutShape {
                 data_sets: Along::Blocks,
                 folds: Along::Blocks,
                 baselines_first: false,
                 concatenated_first: false,
             },
-            Layout::Benchmark => Shape {
+            Layout::Benchmark => LayoutShape {
                 data_sets: Along::Groups,
                 folds: Along::Blocks,
                 baselines_first: true,
                 concatenated_first: false,
             },
-            Layout::RealityCheck => Shape {
+            Layout::RealityCheck => LayoutShape {
                 data_sets: Along::Blocks,
                 folds: Along::Groups,
                 baselines_first: true,
@@ -86,7 +86,7 @@ impl Layout {
 
 /// The description of a layout.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+struct LayoutShape {
     data_sets: Along,
     /// Separated and concatenated folds.
     folds: Along,
@@ -111,7 +111,7 @@ pub(crate) struct Placed<'a> {
     pub(crate) part: Part,
 }
 
-impl Shape {
+impl LayoutShape {
     /// The slice of a dimension to which a line belongs.
     fn slice(&self, runs: &RowRuns<'_>, along: Along) -> Slice {
         Slice {
@@ -171,7 +171,7 @@ pub(crate) fn blocks(layout: Layout, names: &Names, lines: &[Placed<'_>]) -> Vec
     blocks
 }
 
-fn block(shape: &Shape, names: &Names, slice: Slice, inside: &[&Placed<'_>]) -> Block {
+fn block(shape: &LayoutShape, names: &Names, slice: Slice, inside: &[&Placed<'_>]) -> Block {
     let slices = shape.slices(inside, Along::Groups);
     let mut groups = Vec::with_capacity(slices.len());
     let mut columns = Vec::with_capacity(slices.len());

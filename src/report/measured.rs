@@ -15,22 +15,22 @@ use crate::{
 };
 
 /// Lines, their records, and the summary of each cell.
-pub(crate) struct Measured<'a> {
+pub(crate) struct MeasuredRows<'a> {
     pub(crate) names: Names,
     pub(crate) lines: Vec<RowRuns<'a>>,
     pub(crate) records: Records,
     pub(crate) summaries: BTreeMap<CellIndex, Summary>,
 }
 
-impl<'a> Measured<'a> {
+impl<'a> MeasuredRows<'a> {
     pub(crate) fn of(
         rows: &'a [Row],
         metrics_of: &dyn Fn(&Dataset) -> Vec<Metric>,
-    ) -> PolarsResult<Measured<'a>> {
+    ) -> PolarsResult<MeasuredRows<'a>> {
         let (names, lines) = gather(rows, metrics_of);
         let records = Records::of(&lines)?;
         let summaries = records.summaries()?;
-        Ok(Measured {
+        Ok(MeasuredRows {
             names,
             lines,
             records,

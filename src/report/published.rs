@@ -73,7 +73,7 @@ impl Published {
                 at(line, error.to_string())
             })?;
             let line = record.position().map_or(0, ::csv::Position::line);
-            let row = Quoted::read(&record, &metrics).map_err(|reason| at(line, reason))?;
+            let row = QuotedResult::read(&record, &metrics).map_err(|reason| at(line, reason))?;
             let datasets = datasets(row.dataset).into_iter();
             rows.extend(datasets.map(|dataset| row.on(dataset)));
         }
@@ -102,7 +102,7 @@ fn metrics(reader: &mut ::csv::Reader<&[u8]>) -> Result<Vec<Metric>, PublishedEr
 }
 
 /// One line of the text.
-struct Quoted<'r> {
+struct QuotedResult<'r> {
     dataset: &'r str,
     together: Option<Together>,
     method: &'r str,
@@ -110,10 +110,13 @@ struct Quoted<'r> {
     scores: BTreeMap<Metric, String>,
 }
 
-impl Quoted<'_> {
-    fn read<'r>(record: &'r ::csv::StringRecord, metrics: &[Metric]) -> Result<Quoted<'r>, String> {
+impl QuotedResult<'_> {
+    fn read<'r>(
+        record: &'r ::csv::StringRecord,
+        metrics: &[Metric],
+    ) -> Result<QuotedResult<'r>, String> {
         let field = |column: usize| record.get(column).unwrap_or_default();
-        let quoted = Quoted {
+        let quoted = QuotedResult {
             dataset: field(0),
             together: together(field(1))?,
             method: field(2),

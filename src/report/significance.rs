@@ -10,7 +10,7 @@ use schema::Metric;
 
 use crate::{
     key::CellIndex,
-    measured::Measured,
+    measured::MeasuredRows,
     stats::{holm, paired_t},
 };
 
@@ -46,7 +46,7 @@ struct Test {
 /// Cells without a value have no entry, nor those of a column with nothing to compare, or whose
 /// highest mean is that of a single run, on which no claim is based.
 pub(crate) fn significance(
-    measured: &Measured<'_>,
+    measured: &MeasuredRows<'_>,
 ) -> PolarsResult<BTreeMap<CellIndex, Significance>> {
     let pairs = pairs(measured);
     let differences = measured.records.differences(&pairs)?;
@@ -73,7 +73,7 @@ pub(crate) fn significance(
 }
 
 /// The best cell of each column with each cell of the column that has a value.
-fn pairs(measured: &Measured<'_>) -> Vec<(CellIndex, CellIndex)> {
+fn pairs(measured: &MeasuredRows<'_>) -> Vec<(CellIndex, CellIndex)> {
     let mut pairs = Vec::new();
     for mut column in measured.columns() {
         column.retain(|cell| measured.summaries.contains_key(cell));
@@ -87,7 +87,7 @@ fn pairs(measured: &Measured<'_>) -> Vec<(CellIndex, CellIndex)> {
 }
 
 /// True if the cell may be called the best: others are compared with it, and it is no single run.
-fn is_claimed(measured: &Measured<'_>, column: &[CellIndex], best: CellIndex) -> bool {
+fn is_claimed(measured: &MeasuredRows<'_>, column: &[CellIndex], best: CellIndex) -> bool {
     let is_single = measured.summaries[&best].seeds < 2;
     column.len() > 1 && (measured.line(best).is_baseline || !is_single)
 }
@@ -161,7 +161,7 @@ mod tests {
             let number: usize = dataset.name()[4..].parse().unwrap();
             vec![columns[number].0]
         };
-        let measured = Measured::of(&rows, &metrics).unwrap();
+        let measured = MeasuredRows::of(&rows, &metrics).unwrap();
         let found = significance(&measured).unwrap();
         let columns = measured.columns().into_iter();
         columns

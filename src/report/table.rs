@@ -11,7 +11,7 @@ use crate::{
     footnotes,
     key::CellIndex,
     layout::{self, Placed},
-    measured::Measured,
+    measured::MeasuredRows,
     model::{Cell, Part, Table, Value},
     published::Quotes,
     significance::{Significance, significance},
@@ -49,7 +49,7 @@ pub struct Description<'a> {
 /// # Errors
 /// If the aggregation fails, which no content of the rows should cause.
 pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, ReportError> {
-    let measured = Measured::of(rows, description.metrics)?;
+    let measured = MeasuredRows::of(rows, description.metrics)?;
     let significance = significance(&measured)?;
     let footnotes = footnotes::failures(&measured);
     let mut placed = Vec::with_capacity(measured.lines.len());
@@ -79,7 +79,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
 
 /// The cells of a line.
 fn part(
-    measured: &Measured<'_>,
+    measured: &MeasuredRows<'_>,
     significance: &BTreeMap<CellIndex, Significance>,
     line: usize,
 ) -> Part {

@@ -249,8 +249,12 @@ fn subtract(values: &mut [f32], offsets: &[f32]) {
 }
 
 #[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+#[inline(always)]
 fn largest(values: &[f32]) -> f32 {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
     let (chunks, rest) = values.as_chunks::<32>();
     let mut lanes = [f32::NEG_INFINITY; 32];
     for chunk in chunks {

@@ -104,7 +104,7 @@ impl CenterDistances<'_> {
 mod tests {
     use super::*;
 
-    /// Centres drawn one after the other, each from distances to all before.
+    /// Draws centers one by one, each from distances to all before.
     fn one_by_one(rows: &Embeddings, clusters: usize, draws: &mut Draws) -> Vec<usize> {
         let mut chosen = vec![draws.below(rows.len())];
         while chosen.len() < clusters {

@@ -55,14 +55,14 @@ struct Candidate {
 }
 
 /// The candidates of a query. References below the floor are none.
-struct Candidates {
+struct QueryCandidates {
     list: Vec<Candidate>,
     floor: f32,
 }
 
-impl Candidates {
-    fn none() -> Candidates {
-        Candidates {
+impl QueryCandidates {
+    fn none() -> QueryCandidates {
+        QueryCandidates {
             list: Vec::new(),
             floor: f32::NEG_INFINITY,
         }
@@ -83,7 +83,8 @@ struct TopK<'a> {
 impl TopK<'_> {
     /// Returns the nearest references of the queries of these tiles.
     fn nearest_of(&self, band: Range<usize>, budget: usize) -> Vec<u32> {
-        let found: Vec<Mutex<Vec<Candidates>>> = band.clone().map(|_| Mutex::default()).collect();
+        let found: Vec<Mutex<Vec<QueryCandidates>>> =
+            band.clone().map(|_| Mutex::default()).collect();
         let product = TiledProduct {
             left: self.left,
             right: self.right,
@@ -112,10 +113,10 @@ impl TopK<'_> {
     }
 
     /// Adds the candidates of a tile.
-    fn collect(&self, tile: Tile, found: &mut Vec<Candidates>) {
+    fn collect(&self, tile: Tile, found: &mut Vec<QueryCandidates>) {
         let rows = Tile::rows(tile.left, self.left.len());
         let columns = Tile::rows(tile.right, self.right.len());
-        found.resize_with(rows.len(), Candidates::none);
+        found.resize_with(rows.len(), QueryCandidates::none);
         for ((query, values), found) in rows.zip(tile.values.chunks_exact_mut(TILE)).zip(found) {
             let values = &mut values[..columns.len()];
             let offsets = &self.right.offsets[columns.clone()];
@@ -140,7 +141,7 @@ impl TopK<'_> {
         references: Range<usize>,
         values: &[f32],
         radius: f32,
-        found: &mut Candidates,
+        found: &mut QueryCandidates,
     ) {
         let itself = self.problem.self_match.of(query);
         for (image, &value) in references.zip(values) {
@@ -156,7 +157,7 @@ impl TopK<'_> {
     }
 
     /// Drops the candidates that cannot be among the nearest.
-    fn drop_hopeless(&self, found: &mut Candidates) {
+    fn drop_hopeless(&self, found: &mut QueryCandidates) {
         let last = self.problem.count - 1;
         found
             .list
@@ -167,7 +168,7 @@ impl TopK<'_> {
     }
 
     /// Keeps the nearest of the candidates, in order, by their exact similarity.
-    fn settle(&self, query: usize, found: &mut Candidates) {
+    fn settle(&self, query: usize, found: &mut QueryCandidates) {
         let row = self.problem.queries.row(query);
         let mut exact = Vec::with_capacity(found.list.len());
         for &Candidate { image, .. } in &found.list {

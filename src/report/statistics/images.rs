@@ -3,12 +3,12 @@
 use rayon::prelude::*;
 use schema::Metric;
 
-use super::{Queries, References};
+use super::{Queries, ReferenceCells};
 use crate::{
     Row, RunState,
     gather::RowRuns,
     key::{CellIndex, Panel, RowKey},
-    measured::Measured,
+    measured::MeasuredRows,
     stats::{Resampled, over_classes, over_queries},
 };
 
@@ -21,7 +21,7 @@ const SEED: u64 = 0;
 
 /// The intervals of one line.
 #[derive(Clone, Debug)]
-pub(crate) struct Images {
+pub(crate) struct ImageIntervals {
     pub(crate) panel: Panel,
     pub(crate) row: RowKey,
     pub(crate) metric: Metric,
@@ -40,10 +40,10 @@ pub(crate) struct Above {
 
 /// The intervals of each line whose runs tell the values of their queries.
 pub(super) fn of(
-    measured: &Measured<'_>,
-    references: &References,
+    measured: &MeasuredRows<'_>,
+    references: &ReferenceCells,
     queries: &(dyn Fn(&Row, Metric) -> Option<Queries> + Sync),
-) -> Vec<Images> {
+) -> Vec<ImageIntervals> {
     let means: Vec<Option<Queries>> = measured
         .lines
         .par_iter()
@@ -56,11 +56,11 @@ pub(super) fn of(
 }
 
 fn images(
-    measured: &Measured<'_>,
-    references: &References,
+    measured: &MeasuredRows<'_>,
+    references: &ReferenceCells,
     means: &[Option<Queries>],
     line: usize,
-) -> Option<Images> {
+) -> Option<ImageIntervals> {
     let own = means[line].as_ref()?;
     let runs = &measured.lines[line];
     let metric = runs.primary()?;
@@ -73,7 +73,7 @@ fn images(
             difference,
         })
     });
-    Some(Images {
+    Some(ImageIntervals {
         panel: runs.panel,
         row: runs.key.clone(),
         metric: measured.metric(cell),

@@ -13,10 +13,10 @@ use crate::{
     ReportError, Row,
     gather::{Names, RowRuns},
     key::{CellIndex, Panel, RowKey},
-    measured::Measured,
+    measured::MeasuredRows,
     stats::{ClassOf, Paired, holm, paired},
 };
-use images::Images;
+use images::ImageIntervals;
 use ranking::Ranking;
 
 /// What to compare.
@@ -47,14 +47,14 @@ pub struct Statistics {
     /// True if the sweep names the method that others are compared with.
     has_baseline: bool,
     pub(crate) names: Names,
-    pub(crate) comparisons: Vec<Comparison>,
-    pub(crate) images: Vec<Images>,
+    pub(crate) comparisons: Vec<PairedComparison>,
+    pub(crate) images: Vec<ImageIntervals>,
     pub(crate) rankings: Vec<Ranking>,
 }
 
 /// A method and a reference on the same seeds and folds.
 #[derive(Clone, Debug)]
-pub(crate) struct Comparison {
+pub(crate) struct PairedComparison {
     pub(crate) panel: Panel,
     pub(crate) row: RowKey,
     pub(crate) reference: RowKey,
@@ -69,14 +69,14 @@ pub(crate) struct Comparison {
     pub(crate) holm: Option<f64>,
 }
 
-impl Comparison {
+impl PairedComparison {
     fn p(&self) -> Option<f64> {
         self.paired.as_ref()?.t.map(|test| test.p)
     }
 }
 
 /// The reference of each cell: the baseline, or the best of the column.
-type References = BTreeMap<CellIndex, CellIndex>;
+type ReferenceCells = BTreeMap<CellIndex, CellIndex>;
 
 /// Computes the statistics of these runs, if there is anything to compare.
 ///
@@ -86,7 +86,7 @@ pub fn statistics(
     rows: &[Row],
     question: &Question<'_>,
 ) -> Result<Option<Statistics>, ReportError> {
-    let measured = Measured::of(rows, question.metrics)?;
+    let measured = MeasuredRows::of(rows, question.metrics)?;
     let references = references(&measured, question.baseline);
     let mut comparisons = comparisons(&measured, &references)?;
     if comparisons.is_empty() {
@@ -103,8 +103,8 @@ pub fn statistics(
     }))
 }
 
-fn references(measured: &Measured<'_>, baseline: Option<&str>) -> References {
-    let mut references = References::new();
+fn references(measured: &MeasuredRows<'_>, baseline: Option<&str>) -> ReferenceCells {
+    let mut references = ReferenceCells::new();
     for column in measured.columns() {
         let best = measured.best(&column);
         for &cell in &column {
@@ -120,7 +120,7 @@ fn references(measured: &Measured<'_>, baseline: Option<&str>) -> References {
 
 /// The best of the baseline's rows under the same axis values as a cell.
 fn best_of(
-    measured: &Measured<'_>,
+    measured: &MeasuredRows<'_>,
     column: &[CellIndex],
     cell: CellIndex,
     baseline: &str,
@@ -142,9 +142,9 @@ fn are_compatible(one: &RowKey, other: &RowKey) -> bool {
 
 /// All comparisons, by line and metric.
 fn comparisons(
-    measured: &Measured<'_>,
-    references: &References,
-) -> Result<Vec<Comparison>, ReportError> {
+    measured: &MeasuredRows<'_>,
+    references: &ReferenceCells,
+) -> Result<Vec<PairedComparison>, ReportError> {
     let mut pairs = Vec::new();
     for (&cell, &reference) in references {
         if cell != reference && measured.summaries.contains_key(&cell) {
@@ -155,7 +155,7 @@ fn comparisons(
     let mut comparisons = Vec::with_capacity(pairs.len());
     for ((cell, reference), differences) in pairs.into_iter().zip(differences) {
         let runs: &RowRuns<'_> = measured.line(cell);
-        comparisons.push(Comparison {
+        comparisons.push(PairedComparison {
             panel: runs.panel,
             row: runs.key.clone(),
             reference: measured.line(reference).key.clone(),
@@ -171,8 +171,8 @@ fn comparisons(
 
 /// Adjusts p values within each metric: other metrics are seldom more than the same question asked
 /// again.
-fn adjust(comparisons: &mut [Comparison]) {
-    let mut families: BTreeMap<Metric, Vec<&mut Comparison>> = BTreeMap::new();
+fn adjust(comparisons: &mut [PairedComparison]) {
+    let mut families: BTreeMap<Metric, Vec<&mut PairedComparison>> = BTreeMap::new();
     for comparison in comparisons {
         if comparison.p().is_some() {
             let family = families.entry(comparison.metric).or_default();

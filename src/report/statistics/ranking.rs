@@ -7,7 +7,7 @@ use schema::Metric;
 use crate::{
     Together,
     key::{CellIndex, DatasetIndex, RowKey},
-    measured::Measured,
+    measured::MeasuredRows,
     significance::LEVEL,
     stats::{friedman, nemenyi_difference},
 };
@@ -31,7 +31,7 @@ pub(crate) struct Ranking {
 
 /// The scores by the primary metric of each data set.
 #[derive(Default)]
-struct Scores<'a> {
+struct RankedScores<'a> {
     datasets: BTreeMap<DatasetIndex, Metric>,
     rows: Vec<&'a RowKey>,
     values: BTreeMap<(DatasetIndex, &'a RowKey), f64>,
@@ -39,7 +39,7 @@ struct Scores<'a> {
 
 /// One ranking for each way to combine folds, if at least three data sets measured the same three
 /// methods or more.
-pub(super) fn of(measured: &Measured<'_>) -> Vec<Ranking> {
+pub(super) fn of(measured: &MeasuredRows<'_>) -> Vec<Ranking> {
     let ways: BTreeSet<Option<Together>> = measured
         .lines
         .iter()
@@ -50,7 +50,7 @@ pub(super) fn of(measured: &Measured<'_>) -> Vec<Ranking> {
         .collect()
 }
 
-fn ranking(measured: &Measured<'_>, together: Option<Together>) -> Option<Ranking> {
+fn ranking(measured: &MeasuredRows<'_>, together: Option<Together>) -> Option<Ranking> {
     let scores = scores(measured, together)?;
     if scores.datasets.len() < FEWEST {
         return None;
@@ -76,8 +76,11 @@ fn ranking(measured: &Measured<'_>, together: Option<Together>) -> Option<Rankin
 }
 
 /// The scores of all trained methods; none if a data set has no metric.
-fn scores<'a>(measured: &'a Measured<'_>, together: Option<Together>) -> Option<Scores<'a>> {
-    let mut scores = Scores::default();
+fn scores<'a>(
+    measured: &'a MeasuredRows<'_>,
+    together: Option<Together>,
+) -> Option<RankedScores<'a>> {
+    let mut scores = RankedScores::default();
     for (line, runs) in measured.lines.iter().enumerate() {
         if runs.panel.together != together || runs.is_baseline {
             continue;
@@ -98,7 +101,7 @@ fn scores<'a>(measured: &'a Measured<'_>, together: Option<Together>) -> Option<
     Some(scores)
 }
 
-impl<'a> Scores<'a> {
+impl<'a> RankedScores<'a> {
     /// The rows that have a score on every data set.
     fn complete(&self) -> Vec<&'a RowKey> {
         let mut rows = self.rows.clone();

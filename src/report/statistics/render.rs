@@ -1,6 +1,6 @@
 //! Statistics as Markdown, as CSV and as diagrams.
 
-use super::{Comparison, Images, Ranking, Statistics};
+use super::{ImageIntervals, PairedComparison, Ranking, Statistics};
 use crate::{
     ReportError,
     csv::{optional, text},
@@ -75,7 +75,7 @@ impl Statistics {
             "the best"
         };
         let mut text = format!("\n## Against {reference}\n\n{PAIRED}\n");
-        let mut primary: Vec<&Comparison> = self.comparisons.iter().collect();
+        let mut primary: Vec<&PairedComparison> = self.comparisons.iter().collect();
         primary.retain(|comparison| comparison.is_primary);
         for of_panel in primary.chunk_by(|a, b| a.panel == b.panel) {
             let panel = self.names.panel(of_panel[0].panel);
@@ -90,7 +90,7 @@ impl Statistics {
     }
 
     /// The cells of a comparison.
-    fn comparison(&self, comparison: &Comparison) -> Vec<String> {
+    fn comparison(&self, comparison: &PairedComparison) -> Vec<String> {
         let paired = comparison.paired.as_ref();
         let difference = paired.map(|paired| points(&paired.difference));
         let wilcoxon = paired.and_then(|paired| paired.wilcoxon);
@@ -137,7 +137,7 @@ impl Statistics {
     }
 
     /// The cells of the intervals of a line.
-    fn of_images(&self, images: &Images) -> Vec<String> {
+    fn of_images(&self, images: &ImageIntervals) -> Vec<String> {
         let mean = images.over_queries.map(|resampled| resampled.interval.mean);
         let above = images.above.as_ref().map(|above| {
             let reference = escape(&self.names.row(&above.reference));
@@ -194,7 +194,7 @@ impl Statistics {
         text(writer)
     }
 
-    fn fields(&self, comparison: &Comparison) -> Vec<String> {
+    fn fields(&self, comparison: &PairedComparison) -> Vec<String> {
         let paired = comparison.paired.as_ref();
         let difference = paired.map(|paired| &paired.difference);
         let t = paired.and_then(|paired| paired.t);

@@ -72,7 +72,7 @@ fn ask(rows: &[Row], baseline: Option<&str>) -> Statistics {
 #[test]
 fn methods_are_compared_with_the_baseline_seed_by_seed() {
     let statistics = ask(&rows(&["A"]), Some("Triplet"));
-    let by_map: Vec<&Comparison> = statistics
+    let by_map: Vec<&PairedComparison> = statistics
         .comparisons
         .iter()
         .filter(|c| c.is_primary)

@@ -20,6 +20,8 @@ pub(super) fn ranks(values: &[f64]) -> Vec<f64> {
 pub(super) fn ties(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let cubes = |group: &[f64]| (group.len() as f64).powi(3) - group.len() as f64;
-    sorted.chunk_by(|a, b| a == b).map(cubes).sum()
+    let sizes = sorted
+        .chunk_by(|a, b| a == b)
+        .map(|group| group.len() as f64);
+    sizes.map(|size| size.powi(3) - size).sum()
 }

@@ -60,13 +60,13 @@ struct Fate {
     /// Repetitions of the same method, setting, seed and fold with another recipe, by key.
     changed: Vec<Change>,
     /// Runs of the newer sweep that stand for nothing in the older one.
-    added: Vec<Group>,
+    added: Vec<RunGroup>,
     /// Runs of the older sweep that nothing in the newer one stands for.
-    dropped: Vec<Group>,
+    dropped: Vec<RunGroup>,
     /// Runs of the newer sweep that are finished already.
     finished: BTreeSet<RunId>,
     /// What rows of both search otherwise, by key.
-    searches: Vec<Searched>,
+    searches: Vec<SearchChange>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,7 +87,7 @@ struct Change {
 
 /// One key of searches with another value or range.
 #[derive(Debug, Serialize)]
-struct Searched {
+struct SearchChange {
     key: String,
     before: Option<Value>,
     after: Option<Value>,
@@ -97,7 +97,7 @@ struct Searched {
 
 /// Runs that are only in one of the two, by what sets them apart.
 #[derive(Debug, Serialize)]
-struct Group {
+struct RunGroup {
     by: String,
     runs: BTreeSet<RunId>,
 }
@@ -170,7 +170,7 @@ impl Fate {
 
 /// A repetition, whatever its recipe.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Repetition {
+struct RowRepetition {
     row: RowId,
     seed: u64,
     fold: Option<u32>,
@@ -220,8 +220,8 @@ fn datasets(plan: &Plan) -> Vec<&Dataset> {
     datasets
 }
 
-fn repetition(row: RowId, member: &Member) -> Repetition {
-    Repetition {
+fn repetition(row: RowId, member: &Member) -> RowRepetition {
+    RowRepetition {
         row,
         seed: member.seed,
         fold: member.fold.map(|fold| fold.index),
@@ -289,7 +289,7 @@ fn changes(pairs: &BTreeSet<(RunId, RunId)>, before: &Plan, after: &Plan) -> Vec
 }
 
 /// In what the searches for the same rows differ, ranges included.
-fn searches(before: &Opened, after: &Opened) -> Vec<Searched> {
+fn searches(before: &Opened, after: &Opened) -> Vec<SearchChange> {
     let counterparts = Counterparts::of(&before.plan, &after.plan);
     let mut old: BTreeMap<RowId, Value> = BTreeMap::new();
     for study in &before.plan.studies {
@@ -298,7 +298,7 @@ fn searches(before: &Opened, after: &Opened) -> Vec<Searched> {
             old.insert(row, described(study, &before.sweep));
         }
     }
-    let mut found: BTreeMap<(String, String), Searched> = BTreeMap::new();
+    let mut found: BTreeMap<(String, String), SearchChange> = BTreeMap::new();
     for study in &after.plan.studies {
         let row = after.plan.members[study.members.start].row();
         let Some(then) = old.get(&row) else { continue };
@@ -310,7 +310,7 @@ fn searches(before: &Opened, after: &Opened) -> Vec<Searched> {
             let values = canonical_json(&(&left, &right));
             let searched = found
                 .entry((key.clone(), values))
-                .or_insert_with(|| Searched {
+                .or_insert_with(|| SearchChange {
                     key,
                     before: left,
                     after: right,
@@ -333,10 +333,10 @@ fn described(study: &Study, sweep: &Sweep) -> Value {
 }
 
 /// Runs by the first of their traits that no member of the other plan has.
-fn groups(runs: &BTreeSet<RunId>, of: &Plan, other: &Plan) -> Vec<Group> {
+fn groups(runs: &BTreeSet<RunId>, of: &Plan, other: &Plan) -> Vec<RunGroup> {
     let known: BTreeSet<Trait> = other.members.iter().flat_map(traits).collect();
     let titles = Titles::of(datasets(of).into_iter().chain(datasets(other)));
-    let mut groups: Vec<Group> = Vec::new();
+    let mut groups: Vec<RunGroup> = Vec::new();
     let mut positions: BTreeMap<GroupKey, usize> = BTreeMap::new();
     // In the order of the table; those of searches, which are not in it, last.
     let in_table = of.members.iter().map(|member| member.run);
@@ -345,7 +345,7 @@ fn groups(runs: &BTreeSet<RunId>, of: &Plan, other: &Plan) -> Vec<Group> {
         let key = group_of(run, of, &known);
         let group = *positions.entry(key.clone()).or_insert_with(|| {
             let dataset = of.member_of(run).map(|member| &member.dataset);
-            groups.push(Group {
+            groups.push(RunGroup {
                 by: key.text(dataset.map(|dataset| titles.title(dataset))),
                 runs: BTreeSet::new(),
             });
@@ -455,7 +455,7 @@ fn as_text(fate: &Fate) -> Vec<String> {
         .flat_map(|change| &change.runs)
         .map(|(_, new)| *new)
         .collect();
-    let count = |groups: &[Group]| groups.iter().map(|group| group.runs.len()).sum::<usize>();
+    let count = |groups: &[RunGroup]| groups.iter().map(|group| group.runs.len()).sum::<usize>();
     let there = |runs: &mut dyn Iterator<Item = &RunId>| match runs
         .filter(|run| finished.contains(run))
         .count()
@@ -491,8 +491,8 @@ fn as_text(fate: &Fate) -> Vec<String> {
     lines
 }
 
-fn search_line(searched: &Searched) -> String {
-    let Searched {
+fn search_line(searched: &SearchChange) -> String {
+    let SearchChange {
         key,
         before,
         after,
@@ -563,8 +563,8 @@ fn arrow(change: &Change) -> String {
     )
 }
 
-fn group_lines(groups: &[Group]) -> Vec<String> {
-    let line = |group: &Group| {
+fn group_lines(groups: &[RunGroup]) -> Vec<String> {
+    let line = |group: &RunGroup| {
         format!(
             "             {}  ({})",
             group.by,

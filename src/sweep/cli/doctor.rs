@@ -93,7 +93,7 @@ impl Doctor {
 
     fn compare(&self, trainer: &Trainer) -> Result<(), Exit> {
         let opened = self.open()?;
-        let trial = Trial::new(trainer, &opened)?;
+        let trial = Probe::new(trainer, &opened)?;
         let [first, again] = ["first", "again"].map(|name| trial.train(name, None));
         let parts = trial
             .train("parts", Some(INTERRUPTED))
@@ -147,7 +147,7 @@ impl Doctor {
 }
 
 /// A few steps of a training, in a folder that is removed afterwards.
-struct Trial<'a> {
+struct Probe<'a> {
     trainer: &'a Trainer,
     title: String,
     folder: tempfile::TempDir,
@@ -157,9 +157,9 @@ struct Trial<'a> {
     threads: u32,
 }
 
-impl Trial<'_> {
+impl Probe<'_> {
     /// The first method of the sweep that is trained, with its data prepared.
-    fn new<'a>(trainer: &'a Trainer, opened: &Opened) -> Result<Trial<'a>, Exit> {
+    fn new<'a>(trainer: &'a Trainer, opened: &Opened) -> Result<Probe<'a>, Exit> {
         let Opened {
             sweep,
             plan,
@@ -188,7 +188,7 @@ impl Trial<'_> {
         );
         let folder = tempfile::tempdir().map_err(Exit::stuck)?;
         let weights = run.weights.as_deref().map(absolute);
-        let trial = Trial {
+        let trial = Probe {
             trainer,
             title,
             folder,

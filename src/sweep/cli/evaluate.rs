@@ -64,17 +64,17 @@ pub(super) struct Evaluate {
     metrics: Vec<Metric>,
     /// How embeddings are compared
     #[arg(long, value_enum, default_value = "cosine", conflicts_with = "run")]
-    distance: Distance,
+    distance: ComparisonArg,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) place: ResultsArgs,
 }
 
 /// Where runs and the trainer are.
 #[derive(Debug, Args)]
-pub(super) struct Place {
+pub(super) struct ResultsArgs {
     /// Folder of finished and interrupted runs
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
@@ -87,7 +87,7 @@ pub(super) struct Place {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Distance {
+enum ComparisonArg {
     /// Cosine similarity; embeddings need not be normalized
     Cosine,
     /// Euclidean distance
@@ -135,9 +135,9 @@ impl Evaluate {
             _ => None,
         };
         let comparison = match self.distance {
-            Distance::Cosine => Comparison::Cosine,
-            Distance::Euclidean => Comparison::Euclidean,
-            Distance::Dot => Comparison::Dot,
+            ComparisonArg::Cosine => Comparison::Cosine,
+            ComparisonArg::Euclidean => Comparison::Euclidean,
+            ComparisonArg::Dot => Comparison::Dot,
         };
         let measured = self.place.attempt(MeasureWork {
             gallery,
@@ -216,7 +216,7 @@ impl Evaluate {
     }
 }
 
-struct Counts {
+struct ImageCounts {
     images: u64,
     gallery: Option<u64>,
     without_positive: u64,
@@ -224,15 +224,15 @@ struct Counts {
 
 /// What a table says beside the values.
 trait Measurement {
-    fn counts(&self) -> Counts;
+    fn counts(&self) -> ImageCounts;
 
     /// The values if the right ones of equally similar images come last, and if they come first.
     fn bounds(&self) -> Option<(&Scores, &Scores)>;
 }
 
 impl Measurement for Evaluated {
-    fn counts(&self) -> Counts {
-        Counts {
+    fn counts(&self) -> ImageCounts {
+        ImageCounts {
             images: self.images,
             gallery: self.gallery,
             without_positive: self.without_positive,
@@ -245,8 +245,8 @@ impl Measurement for Evaluated {
 }
 
 impl Measurement for Measured {
-    fn counts(&self) -> Counts {
-        Counts {
+    fn counts(&self) -> ImageCounts {
+        ImageCounts {
             images: self.images,
             gallery: self.gallery,
             without_positive: self.without_positive,
@@ -295,15 +295,15 @@ fn files(embeddings: &Path, labels: &Path) -> Result<EmbeddingFiles, Exit> {
 }
 
 /// A run that is there, and its data.
-pub(super) struct Found {
+pub(super) struct LocatedRun {
     pub(super) identity: Identity,
     pub(super) run: RunFolder,
     pub(super) data: PathBuf,
 }
 
-impl Place {
+impl ResultsArgs {
     /// The run of this id, or in this folder.
-    pub(super) fn find(&self, run: &str) -> Result<Found, Exit> {
+    pub(super) fn find(&self, run: &str) -> Result<LocatedRun, Exit> {
         let folder = match run.parse::<RunId>() {
             Ok(id) => Ledger::new(absolute(&self.results)).run(id),
             Err(_) => RunFolder::at(absolute(Path::new(run))),
@@ -323,7 +323,7 @@ impl Place {
             &identity.recipe.images,
             &identity.data,
         );
-        Ok(Found {
+        Ok(LocatedRun {
             data: Ledger::new(folder.results()).data(data),
             identity,
             run: folder,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use schema::NeighboursWork;
 
-use super::{Exit, evaluate::Place, show, tell};
+use super::{Exit, evaluate::ResultsArgs, show, tell};
 use crate::ledger::absolute;
 
 /// Draw a test image and its nearest neighbors
@@ -28,7 +28,7 @@ pub(super) struct Neighbours {
     #[arg(long, value_name = "FILE")]
     into: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: ResultsArgs,
 }
 
 impl Neighbours {

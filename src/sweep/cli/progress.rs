@@ -36,7 +36,7 @@ pub(super) struct Progress {
     abreast: usize,
     jobs: usize,
     ended: usize,
-    running: BTreeMap<Job, Line>,
+    running: BTreeMap<Job, JobLine>,
     bars: MultiProgress,
     overall: ProgressBar,
     plain: bool,
@@ -75,7 +75,7 @@ impl Pace {
 }
 
 /// One running job.
-struct Line {
+struct JobLine {
     bar: ProgressBar,
     begun: Instant,
     /// Where this attempt began to count, so that a resumed run does not seem fast.
@@ -237,7 +237,7 @@ impl Watcher for Progress {
         let bar = self.bars.insert_before(&self.overall, ProgressBar::new(0));
         bar.set_style(style("  {prefix} [{bar:20}] {pos}/{len} {msg}", "-> "));
         bar.set_prefix(format!("{slot}  {}{again}", self.name(job)));
-        self.running.insert(job, Line::new(bar));
+        self.running.insert(job, JobLine::new(bar));
         self.abreast = self.abreast.max(self.running.len());
         self.redraw();
     }
@@ -300,9 +300,9 @@ impl Watcher for Progress {
     }
 }
 
-impl Line {
-    fn new(bar: ProgressBar) -> Line {
-        Line {
+impl JobLine {
+    fn new(bar: ProgressBar) -> JobLine {
+        JobLine {
             bar,
             begun: Instant::now(),
             from: 0,

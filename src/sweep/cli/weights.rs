@@ -20,9 +20,9 @@ use crate::{
 /// Add, list and verify pretrained weights
 #[derive(Debug, Subcommand)]
 pub(super) enum WeightsCommand {
-    Add(Add),
-    List(List),
-    Check(Check),
+    Add(AddWeights),
+    List(ListWeights),
+    Check(CheckWeights),
 }
 
 /// Verify pretrained weights and keep them under a name
@@ -37,7 +37,7 @@ Examples:
 Then, in a sweep file:
   [model]
   backbone.resnet50 = { weights = \"imagenet\" }")]
-pub(super) struct Add {
+pub(super) struct AddWeights {
     /// Name for sweep files
     name: String,
     /// A safetensors file; `scripts/convert_weights.py` converts `.pth` files
@@ -57,14 +57,14 @@ pub(super) struct Add {
 
 /// List weights
 #[derive(Debug, Args)]
-pub(super) struct List {
+pub(super) struct ListWeights {
     #[command(flatten)]
     folder: Folder,
 }
 
 /// Verify added weights again
 #[derive(Debug, Args)]
-pub(super) struct Check {
+pub(super) struct CheckWeights {
     /// Names of weights [default: all]
     names: Vec<String>,
     #[command(flatten)]
@@ -92,7 +92,7 @@ impl WeightsCommand {
     }
 }
 
-impl Add {
+impl AddWeights {
     fn run(&self) -> Result<(), Exit> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if !self.name.chars().all(plain)
@@ -149,7 +149,7 @@ fn hash(file: &Path) -> Result<Weights, Exit> {
     hash.map_err(|error| Exit::mistake(format!("failed to read `{}`: {error}", file.display())))
 }
 
-impl List {
+impl ListWeights {
     fn run(&self) -> Result<(), Exit> {
         let root = &self.folder.root;
         let mut lines = String::new();
@@ -178,7 +178,7 @@ impl List {
     }
 }
 
-impl Check {
+impl CheckWeights {
     fn run(&self) -> Result<(), Exit> {
         let root = &self.folder.root;
         let names = if self.names.is_empty() {

@@ -160,16 +160,16 @@ pub struct Fairness {
 }
 
 /// A rule that does not hold, and the setting by which.
-pub(super) struct Found {
+pub(super) struct BrokenRule {
     pub(super) rule: Rule,
     pub(super) what: String,
     /// Under which combination, by position.
     pub(super) point: usize,
-    pub(super) key: Key,
+    pub(super) key: SettingKey,
 }
 
 /// Where a setting stands.
-pub(super) enum Key {
+pub(super) enum SettingKey {
     /// A dotted key of the file.
     Shared(String),
     /// A key of the method with this name.
@@ -177,14 +177,14 @@ pub(super) enum Key {
 }
 
 /// All that does not hold, at most once for each rule.
-pub(super) fn check(points: &[Point], seeds: &[u64], folds: &[Option<Fold>]) -> Vec<Found> {
+pub(super) fn check(points: &[Point], seeds: &[u64], folds: &[Option<Fold>]) -> Vec<BrokenRule> {
     let mut found = compared::check(points);
     found.extend(compared::chosen_on_test(points));
-    let of_seeds = |rule, what: String| Found {
+    let of_seeds = |rule, what: String| BrokenRule {
         rule,
         what,
         point: 0,
-        key: Key::Shared("sweep.seeds".to_owned()),
+        key: SettingKey::Shared("sweep.seeds".to_owned()),
     };
     let trained = points
         .iter()

@@ -19,7 +19,7 @@ use super::{AttemptEnd, Job};
 
 /// One decision, with its place in the order of all.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct JournalEntry {
     /// From 1, without gaps.
     pub seq: u64,
     /// Milliseconds since 1970.
@@ -77,9 +77,9 @@ pub struct Journal {
 
 /// What a journal holds.
 #[derive(Debug, Default)]
-pub struct Contents {
+pub struct JournalContents {
     /// All whole entries, in order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<JournalEntry>,
     /// Lines that were not whole, not counting a torn tail.
     pub damaged: usize,
     /// Bytes up to the end of the last line.
@@ -91,7 +91,7 @@ impl Journal {
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub fn open(root: &Path) -> io::Result<(Journal, Contents)> {
+    pub fn open(root: &Path) -> io::Result<(Journal, JournalContents)> {
         let path = path(root);
         fs::create_dir_all(root)?;
         let bytes = match fs::read(&path) {
@@ -124,7 +124,7 @@ impl Journal {
         let time = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let entry = Entry {
+        let entry = JournalEntry {
             seq: self.next,
             time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             what,
@@ -142,10 +142,10 @@ impl Journal {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn read(root: &Path) -> io::Result<Contents> {
+pub fn read(root: &Path) -> io::Result<JournalContents> {
     match fs::read(path(root)) {
         Ok(bytes) => Ok(parse(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Contents::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(JournalContents::default()),
         Err(error) => Err(error),
     }
 }
@@ -154,14 +154,14 @@ fn path(root: &Path) -> PathBuf {
     root.join("journal.jsonl")
 }
 
-fn parse(bytes: &[u8]) -> Contents {
+fn parse(bytes: &[u8]) -> JournalContents {
     let whole = bytes
         .iter()
         .rposition(|&byte| byte == b'\n')
         .map_or(0, |at| at + 1);
-    let mut contents = Contents {
+    let mut contents = JournalContents {
         whole,
-        ..Contents::default()
+        ..JournalContents::default()
     };
     for line in bytes[..whole]
         .split(|&byte| byte == b'\n')
@@ -175,7 +175,7 @@ fn parse(bytes: &[u8]) -> Contents {
     contents
 }
 
-fn entry(line: &[u8]) -> Option<Entry> {
+fn entry(line: &[u8]) -> Option<JournalEntry> {
     let (sum, json) = line.split_at_checked(8)?;
     let json = json.strip_prefix(b" ")?;
     let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok()?;

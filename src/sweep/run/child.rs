@@ -84,7 +84,7 @@ impl Child {
         let mut process = command.spawn()?;
         let lifeline = process.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
-        let reader = Reader {
+        let reader = OutputReader {
             job,
             attempt: attempt.number,
             folder: folder.clone(),
@@ -130,14 +130,14 @@ impl Drop for Child {
 }
 
 /// Reads the output of a process in a thread and sends what it finds to the session.
-struct Reader {
+struct OutputReader {
     job: Job,
     attempt: u32,
     folder: AttemptFolder,
     messages: Sender<Message>,
 }
 
-impl Reader {
+impl OutputReader {
     /// Keeps all lines in the attempt's folder, sends the events, and waits for the process to end.
     fn read_to_end(self, mut process: process::Child) {
         if let Some(output) = process.stdout.take() {

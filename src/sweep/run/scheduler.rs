@@ -114,18 +114,18 @@ type Rank = (u8, usize);
 #[derive(Debug)]
 struct JobState {
     rank: Rank,
-    state: State,
+    state: JobState,
     unfinished: usize,
     dependents: Vec<Job>,
     crashes: u32,
 }
 
 #[derive(Debug)]
-enum State {
+enum JobState {
     Waiting,
     Running {
         slot: usize,
-        report: Option<Box<Report>>,
+        report: Option<Box<TrainerResult>>,
     },
     Reused,
     Done,
@@ -134,7 +134,7 @@ enum State {
 
 /// The result that a trainer reported before its process ends.
 #[derive(Debug)]
-enum Report {
+enum TrainerResult {
     Finished(Finished),
     Failed(Failure, String),
 }
@@ -170,9 +170,9 @@ impl Scheduler {
             {
                 let is_stale = matches!(freshness.get(&job), Some(Freshness::Stale(_)));
                 let state = if is_stale {
-                    State::Waiting
+                    JobState::Waiting
                 } else {
-                    State::Reused
+                    JobState::Reused
                 };
                 let rank = (urgency(job), rows.get(&job).copied().unwrap_or(0));
                 self.jobs.insert(
@@ -208,7 +208,7 @@ impl Scheduler {
         let Some(state) = self.jobs.get_mut(&before) else {
             return;
         };
-        if matches!(state.state, State::Reused | State::Done) {
+        if matches!(state.state, JobState::Reused | JobState::Done) {
             return;
         }
         state.dependents.push(job);
@@ -243,10 +243,10 @@ impl Scheduler {
         };
         for job in self.jobs.values() {
             match job.state {
-                State::Reused => tally.reused += 1,
-                State::Done => tally.done += 1,
-                State::Failed => tally.failed += 1,
-                State::Waiting | State::Running { .. } => tally.not_started += 1,
+                JobState::Reused => tally.reused += 1,
+                JobState::Done => tally.done += 1,
+                JobState::Failed => tally.failed += 1,
+                JobState::Waiting | JobState::Running { .. } => tally.not_started += 1,
             }
         }
         tally
@@ -254,8 +254,8 @@ impl Scheduler {
 
     fn on_event(&mut self, job: Job, event: Event) -> Vec<Action> {
         let reported = match event {
-            Event::Finished(finished) => Report::Finished(finished),
-            Event::Failed { class, message } => Report::Failed(class, message),
+            Event::Finished(finished) => TrainerResult::Finished(finished),
+            Event::Failed { class, message } => TrainerResult::Failed(class, message),
             Event::Started { .. }
             | Event::Progress { .. }
             | Event::Remark { .. }
@@ -264,7 +264,7 @@ impl Scheduler {
             | Event::Checkpoint { .. } => return Vec::new(),
         };
         if let Some(JobState {
-            state: State::Running { report, .. },
+            state: JobState::Running { report, .. },
             ..
         }) = self.jobs.get_mut(&job)
         {
@@ -277,14 +277,17 @@ impl Scheduler {
         let Some(state) = self.jobs.get_mut(&job) else {
             return Vec::new();
         };
-        let State::Running { slot, report } = std::mem::replace(&mut state.state, State::Waiting)
+        let JobState::Running { slot, report } =
+            std::mem::replace(&mut state.state, JobState::Waiting)
         else {
             return Vec::new();
         };
         self.slots[slot] = None;
         match report.map(|report| *report) {
-            Some(Report::Finished(finished)) if end.code == Some(0) => self.finish(job, finished),
-            Some(Report::Failed(class, message)) => self.fail(job, class, message),
+            Some(TrainerResult::Finished(finished)) if end.code == Some(0) => {
+                self.finish(job, finished)
+            }
+            Some(TrainerResult::Failed(class, message)) => self.fail(job, class, message),
             _ if self.interrupts > 0 => vec![Action::Ended {
                 job,
                 end: AttemptEnd::Stopped,
@@ -326,7 +329,7 @@ impl Scheduler {
         let Some(state) = self.jobs.get_mut(&job) else {
             return;
         };
-        state.state = State::Done;
+        state.state = JobState::Done;
         for dependent in state.dependents.clone() {
             if let Some(state) = self.jobs.get_mut(&dependent) {
                 state.unfinished -= 1;
@@ -339,7 +342,7 @@ impl Scheduler {
 
     fn fail(&mut self, job: Job, class: Failure, message: String) -> Vec<Action> {
         if let Some(state) = self.jobs.get_mut(&job) {
-            state.state = State::Failed;
+            state.state = JobState::Failed;
         }
         self.disk_full |= class == Failure::Disk;
         vec![Action::Ended {
@@ -397,7 +400,7 @@ impl Scheduler {
         {
             self.slots[slot] = Some(job);
             if let Some(state) = self.jobs.get_mut(&job) {
-                state.state = State::Running { slot, report: None };
+                state.state = JobState::Running { slot, report: None };
             }
             actions.push(Action::Start { job, slot });
         }
@@ -411,7 +414,7 @@ impl Scheduler {
 
 impl JobState {
     fn may_start(&self) -> bool {
-        matches!(self.state, State::Waiting) && self.unfinished == 0
+        matches!(self.state, JobState::Waiting) && self.unfinished == 0
     }
 }
 

@@ -33,18 +33,16 @@ pub(super) fn suggest(space: &Space, known: &[Known], rng: &mut SearchRng) -> Un
     let observations = Observations::new(space, known);
     let model = GaussianProcess::fit(observations, rng).believing(space, known);
     let incumbent = model.incumbent();
-    let score = |unit: &UnitPoint| model.log_improvement(&features(unit), incumbent, None);
-
     let mut proposals = proposals(space, known, rng);
     let mut scored: Vec<(f64, UnitPoint)> = proposals
         .drain(..)
-        .map(|unit| (score(&unit), unit))
+        .map(|unit| (model.score(&unit, incumbent), unit))
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut best: Option<(f64, UnitPoint)> = None;
     for (_, unit) in scored.iter().take(REFINED) {
         let refined = refine(space, &model, incumbent, unit);
-        let found = (score(&refined), refined);
+        let found = (model.score(&refined, incumbent), refined);
         if !space.is_known(known, &found.1) && best.as_ref().is_none_or(|best| found.0 > best.0) {
             best = Some(found);
         }
@@ -85,7 +83,8 @@ fn proposals(space: &Space, known: &[Known], rng: &mut SearchRng) -> Vec<UnitPoi
 /// Draws a point near another: numbers move a little, a choice changes occasionally.
 fn near(space: &Space, center: &UnitPoint, width: f64, rng: &mut SearchRng) -> UnitPoint {
     space.unit(|index| {
-        let (jump, step) = (rng.uniform(), rng.normal());
+        let jump = rng.uniform();
+        let step = rng.normal();
         let anywhere = rng.uniform();
         let Some(at) = center[index] else {
             return anywhere;
@@ -114,16 +113,12 @@ fn refine(space: &Space, model: &GaussianProcess, incumbent: f64, start: &UnitPo
 
 fn ascend(space: &Space, model: &GaussianProcess, incumbent: f64, unit: &UnitPoint) -> UnitPoint {
     let start = features(unit);
-    let free = |index: usize| unit[index].is_some() && !space.dimensions[index].range.is_choice();
-    let bounds: Vec<(f64, f64)> = (0..start.len())
-        .map(|index| {
-            if free(index) {
-                (0.0, 1.0)
-            } else {
-                (start[index], start[index])
-            }
-        })
-        .collect();
+    let mut bounds: Vec<(f64, f64)> = start.iter().map(|&at| (at, at)).collect();
+    for (index, dimension) in space.dimensions.iter().enumerate() {
+        if unit[index].is_some() && !dimension.range.is_choice() {
+            bounds[index] = (0.0, 1.0);
+        }
+    }
     let (end, _) = minimize(
         |at, gradient| {
             let value = -model.log_improvement(at, incumbent, Some(gradient));
@@ -141,13 +136,14 @@ fn ascend(space: &Space, model: &GaussianProcess, incumbent: f64, unit: &UnitPoi
 }
 
 fn step(space: &Space, model: &GaussianProcess, incumbent: f64, start: &UnitPoint) -> UnitPoint {
-    let score = |unit: &UnitPoint| model.log_improvement(&features(unit), incumbent, None);
-    let (mut best, mut unit) = (score(start), start.clone());
+    let mut best = model.score(start, incumbent);
+    let mut unit = start.clone();
     for index in 0..start.len() {
         for neighbor in neighbors(space, index, &unit) {
-            let value = score(&neighbor);
+            let value = model.score(&neighbor, incumbent);
             if value > best {
-                (best, unit) = (value, neighbor);
+                best = value;
+                unit = neighbor;
             }
         }
     }
@@ -160,24 +156,22 @@ fn neighbors(space: &Space, index: usize, unit: &UnitPoint) -> Vec<UnitPoint> {
     let (Some(at), Some(levels)) = (unit[index], space.dimensions[index].range.levels()) else {
         return Vec::new();
     };
-    let part = |at: f64| (at + 0.5) / levels as f64;
     let own = (at * levels as f64).floor();
     let values: Vec<f64> = if space.dimensions[index].range.is_choice() {
         (0..levels).map(|level| level as f64).collect()
     } else {
         vec![own - 1.0, own + 1.0]
     };
-    let inside = values
-        .into_iter()
-        .filter(|&value| value != own && value >= 0.0 && value < levels as f64);
-    inside
-        .map(|value| {
-            let mut unit = unit.clone();
-            unit[index] = Some(part(value));
-            space.deactivate(&mut unit);
-            unit
-        })
-        .collect()
+    let mut neighbors = Vec::new();
+    for value in values {
+        if value != own && value >= 0.0 && value < levels as f64 {
+            let mut neighbor = unit.clone();
+            neighbor[index] = Some((value + 0.5) / levels as f64);
+            space.deactivate(&mut neighbor);
+            neighbors.push(neighbor);
+        }
+    }
+    neighbors
 }
 
 fn features(unit: &UnitPoint) -> Vec<f64> {
@@ -346,6 +340,10 @@ impl GaussianProcess {
         GaussianProcess::new(self.observations, self.hyperparameters)
     }
 
+    fn mean_at(&self, point: &[f64]) -> f64 {
+        self.mean + dot(&self.covariances(point), &self.weights)
+    }
+
     fn covariances(&self, at: &[f64]) -> Vec<f64> {
         let distance =
             |point| squared_distance(at, point, &self.sharpness, &self.observations.choices);
@@ -358,12 +356,16 @@ impl GaussianProcess {
 
     /// Returns the highest mean of the process at an observed point.
     fn incumbent(&self) -> f64 {
-        let mean = |point: &Vec<f64>| self.mean + dot(&self.covariances(point), &self.weights);
-        self.observations
-            .points
-            .iter()
-            .map(mean)
-            .fold(f64::NEG_INFINITY, f64::max)
+        let mut highest = f64::NEG_INFINITY;
+        for point in &self.observations.points {
+            highest = highest.max(self.mean_at(point));
+        }
+        highest
+    }
+
+    /// Returns the logarithm of the expected improvement at a point.
+    fn score(&self, unit: &UnitPoint, incumbent: f64) -> f64 {
+        self.log_improvement(&features(unit), incumbent, None)
     }
 
     /// Returns the logarithm of the expected improvement; writes its gradient if requested.
@@ -485,7 +487,8 @@ impl Likelihood<'_> {
             .iter()
             .map(|log| libm::exp(-2.0 * log))
             .collect();
-        let (variance, nugget) = (libm::exp(at[dimensions]), libm::exp(at[dimensions + 1]));
+        let variance = libm::exp(at[dimensions]);
+        let nugget = libm::exp(at[dimensions + 1]);
         let squares: Vec<f64> = self
             .differences
             .iter()
@@ -520,7 +523,8 @@ impl Likelihood<'_> {
 
         // The derivative by a hyperparameter is half the trace of (inverse - weights·weightsᵀ)·dK.
         gradient.fill(0.0);
-        let (inverse, mut pair) = (factor.inverse(), 0);
+        let inverse = factor.inverse();
+        let mut pair = 0;
         for i in 0..weights.len() {
             for j in 0..i {
                 let pull = inverse[i][j] - weights[i] * weights[j];

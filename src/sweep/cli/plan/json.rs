@@ -23,7 +23,7 @@ pub(super) struct Whole<'p> {
     sweep: &'p str,
     missing: &'p [String],
     members: Vec<MemberAt<'p>>,
-    runs: BTreeMap<String, Run<'p>>,
+    runs: BTreeMap<String, RunJson<'p>>,
     jobs: Vec<JobAt>,
     #[serde(serialize_with = "order")]
     order: &'p Plan,
@@ -45,7 +45,7 @@ struct MemberAt<'p> {
 }
 
 #[derive(Serialize)]
-struct Run<'p> {
+struct RunJson<'p> {
     data: DataId,
     made_of: &'p Identity,
 }
@@ -67,7 +67,7 @@ impl<'p> Whole<'p> {
         let plan = &opened.plan;
         let mut runs = BTreeMap::new();
         for (id, planned) in &plan.runs {
-            let run = Run {
+            let run = RunJson {
                 data: planned.data,
                 made_of: &planned.identity,
             };

@@ -9,12 +9,12 @@ use schema::{Loss, canonical_json};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Found, Key, Rule};
+use super::{BrokenRule, Rule, SettingKey};
 use crate::config::{Method, Point};
 
 /// One thing that has to be the same.
 #[derive(Clone)]
-struct Condition {
+struct ComparedSetting {
     rule: Rule,
     /// The key that decides it.
     key: &'static str,
@@ -25,9 +25,9 @@ struct Condition {
     shown: String,
 }
 
-impl Condition {
-    fn shared(rule: Rule, key: &'static str, value: String, shown: String) -> Condition {
-        Condition {
+impl ComparedSetting {
+    fn shared(rule: Rule, key: &'static str, value: String, shown: String) -> ComparedSetting {
+        ComparedSetting {
             rule,
             key,
             is_own: false,
@@ -38,17 +38,17 @@ impl Condition {
 }
 
 /// What a method has been seen under: by key, each value with the first point and method where it was.
-type Seen<'a> = BTreeMap<(Rule, &'static str), BTreeMap<String, Sight<'a>>>;
+type SeenValues<'a> = BTreeMap<(Rule, &'static str), BTreeMap<String, Sight<'a>>>;
 
 struct Sight<'a> {
     point: usize,
     method: &'a Method,
-    condition: Condition,
+    condition: ComparedSetting,
 }
 
 /// The rules that do not hold because methods differ, each once.
-pub(super) fn check(points: &[Point]) -> Vec<Found> {
-    let mut datasets: BTreeMap<String, Vec<(&str, Seen<'_>)>> = BTreeMap::new();
+pub(super) fn check(points: &[Point]) -> Vec<BrokenRule> {
+    let mut datasets: BTreeMap<String, Vec<(&str, SeenValues<'_>)>> = BTreeMap::new();
     for (place, point) in points.iter().enumerate() {
         let shared = of_point(point);
         for method in point
@@ -62,7 +62,7 @@ pub(super) fn check(points: &[Point]) -> Vec<Found> {
                 .iter()
                 .position(|(known, _)| *known == name)
                 .unwrap_or_else(|| {
-                    methods.push((name, Seen::new()));
+                    methods.push((name, SeenValues::new()));
                     methods.len() - 1
                 });
             for condition in shared.iter().chain(&of_method(point, method)) {
@@ -81,7 +81,7 @@ pub(super) fn check(points: &[Point]) -> Vec<Found> {
             }
         }
     }
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<BrokenRule> = Vec::new();
     for methods in datasets.values() {
         let keys: BTreeSet<(Rule, &str)> = methods
             .iter()
@@ -97,7 +97,7 @@ pub(super) fn check(points: &[Point]) -> Vec<Found> {
 }
 
 /// A method's own key means the same as that of all.
-fn key_of(condition: &Condition) -> &'static str {
+fn key_of(condition: &ComparedSetting) -> &'static str {
     match condition.key {
         "loss" => "search.trials",
         "sampler" => "training.sampler",
@@ -107,11 +107,11 @@ fn key_of(condition: &Condition) -> &'static str {
 }
 
 /// Those that have other values than most.
-fn differing(methods: &[(&str, Seen<'_>)], key: (Rule, &str)) -> Option<Found> {
-    let values = |seen: &Seen<'_>| -> Option<Vec<String>> {
+fn differing(methods: &[(&str, SeenValues<'_>)], key: (Rule, &str)) -> Option<BrokenRule> {
+    let values = |seen: &SeenValues<'_>| -> Option<Vec<String>> {
         Some(seen.get(&key)?.keys().cloned().collect())
     };
-    let all: Vec<(&str, &Seen<'_>, Vec<String>)> = methods
+    let all: Vec<(&str, &SeenValues<'_>, Vec<String>)> = methods
         .iter()
         .filter_map(|(name, seen)| Some((*name, seen, values(seen)?)))
         .collect();
@@ -132,7 +132,7 @@ fn differing(methods: &[(&str, Seen<'_>)], key: (Rule, &str)) -> Option<Found> {
         .find(|value| !usual.2.contains(value))
         .or(values.first())?;
     let sight = sights.get(own)?;
-    let shown = |seen: &Seen<'_>| {
+    let shown = |seen: &SeenValues<'_>| {
         let sights = seen.get(&key).into_iter().flat_map(BTreeMap::values);
         sights
             .map(|sight| sight.condition.shown.as_str())
@@ -145,19 +145,19 @@ fn differing(methods: &[(&str, Seen<'_>)], key: (Rule, &str)) -> Option<Found> {
         (ours, theirs) => format!("{ours}, {} {theirs}", usual.0),
     };
     let name = sight.method.table.name.clone();
-    Some(Found {
+    Some(BrokenRule {
         rule: key.0,
         what: format!("{}: {words}", names.join(", ")),
         point: sight.point,
         key: match sight.condition.is_own {
-            true => Key::OfMethod(name, sight.condition.key.to_owned()),
-            false => Key::Shared(sight.condition.key.to_owned()),
+            true => SettingKey::OfMethod(name, sight.condition.key.to_owned()),
+            false => SettingKey::Shared(sight.condition.key.to_owned()),
         },
     })
 }
 
 /// What all methods of a point have in common.
-fn of_point(point: &Point) -> Vec<Condition> {
+fn of_point(point: &Point) -> Vec<ComparedSetting> {
     let (model, training) = (&point.model, &point.training);
     let weights = model.backbone.weights();
     let trunk = match weights {
@@ -187,28 +187,28 @@ fn of_point(point: &Point) -> Vec<Condition> {
     let choice = canonical_json(&(training.select, training.validate_every, training.patience));
     let family = name_of(&training.optimizer);
     vec![
-        Condition::shared(
+        ComparedSetting::shared(
             Rule::F1,
             "model.backbone",
             canonical_json(&whole),
             name_of(&trunk),
         ),
-        Condition::shared(Rule::F2, "model.backbone", weights.clone(), weights),
-        Condition::shared(Rule::F3, "model.embedding", width.clone(), width),
-        Condition::shared(
+        ComparedSetting::shared(Rule::F2, "model.backbone", weights.clone(), weights),
+        ComparedSetting::shared(Rule::F3, "model.embedding", width.clone(), width),
+        ComparedSetting::shared(
             Rule::F5,
             "transform",
             canonical_json(&(point.images, &point.transform)),
             String::new(),
         ),
-        Condition::shared(Rule::F6, "training.optimizer", family.clone(), family),
-        Condition::shared(Rule::F7, "training.steps", steps.clone(), steps),
-        Condition::shared(Rule::F9, "training.select", choice, select),
+        ComparedSetting::shared(Rule::F6, "training.optimizer", family.clone(), family),
+        ComparedSetting::shared(Rule::F7, "training.steps", steps.clone(), steps),
+        ComparedSetting::shared(Rule::F9, "training.select", choice, select),
     ]
 }
 
 /// What a method may have of its own.
-fn of_method(point: &Point, method: &Method) -> Vec<Condition> {
+fn of_method(point: &Point, method: &Method) -> Vec<ComparedSetting> {
     let training = &point.training;
     let own_sampler = method.table.sampler.as_ref();
     let batch = u64::from(own_sampler.unwrap_or(&training.sampler).batch())
@@ -218,7 +218,7 @@ fn of_method(point: &Point, method: &Method) -> Vec<Condition> {
         None => "nothing searched".to_owned(),
     };
     let mut conditions = vec![
-        Condition {
+        ComparedSetting {
             rule: Rule::F4,
             key: if own_sampler.is_some() {
                 "sampler"
@@ -229,7 +229,7 @@ fn of_method(point: &Point, method: &Method) -> Vec<Condition> {
             value: batch.to_string(),
             shown: format!("{batch} images in a step"),
         },
-        Condition {
+        ComparedSetting {
             rule: Rule::F7,
             key: "loss",
             is_own: true,
@@ -243,7 +243,7 @@ fn of_method(point: &Point, method: &Method) -> Vec<Condition> {
             own.or(training.loss_optimizer.as_ref())
                 .unwrap_or(&training.optimizer),
         );
-        conditions.push(Condition {
+        conditions.push(ComparedSetting {
             rule: Rule::F6,
             key: if own.is_some() {
                 "loss_optimizer"
@@ -272,7 +272,7 @@ fn name_of(choice: &impl Serialize) -> String {
 }
 
 /// A method with several rows on the same data, told apart by settings of its own.
-pub(super) fn chosen_on_test(points: &[Point]) -> Option<Found> {
+pub(super) fn chosen_on_test(points: &[Point]) -> Option<BrokenRule> {
     for (place, point) in points.iter().enumerate() {
         for method in point
             .methods
@@ -293,11 +293,11 @@ pub(super) fn chosen_on_test(points: &[Point]) -> Option<Found> {
                 let what = format!(
                     "{name} has {rows} rows that differ in `{axis}`: the best of them is chosen on test classes"
                 );
-                return Some(Found {
+                return Some(BrokenRule {
                     rule: Rule::F10,
                     what,
                     point: place,
-                    key: Key::OfMethod(name.clone(), axis.clone()),
+                    key: SettingKey::OfMethod(name.clone(), axis.clone()),
                 });
             }
         }
