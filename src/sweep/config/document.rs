@@ -14,7 +14,7 @@ use toml::{
 use super::{
     condition::Condition,
     diagnostic::Diagnostic,
-    fairness::{Fairness, Found, Key, Violation, Waiver},
+    fairness::{BrokenRule, Fairness, SettingKey, Violation, Waiver},
     fault::Fault,
     grammar::Grammar,
     grid::{Combination, Grid, Participant, Variant, tables},
@@ -224,14 +224,14 @@ impl<'a> Document<'a> {
     pub(super) fn fairness(
         &self,
         combinations: &[Combination],
-        found: Vec<Found>,
+        found: Vec<BrokenRule>,
         waivers: &[Waiver],
     ) -> Fairness {
-        let violation = |found: Found| {
+        let violation = |found: BrokenRule| {
             let reading = &self.first_reading(&combinations[found.point]);
             let key = match &found.key {
-                Key::Shared(key) => key.clone(),
-                Key::OfMethod(name, key) => {
+                SettingKey::Shared(key) => key.clone(),
+                SettingKey::OfMethod(name, key) => {
                     let is_it = |(variant, _): &(&Variant, bool)| {
                         self.methods[variant.method].name == *name
                     };
@@ -417,7 +417,7 @@ impl<'a> Document<'a> {
     fn overridden(
         &self,
         rows: &[usize],
-    ) -> impl Iterator<Item = &(key::Key, Spanned<DeValue<'a>>)> {
+    ) -> impl Iterator<Item = &(key::SettingKey, Spanned<DeValue<'a>>)> {
         self.overrides
             .iter()
             .filter(|change| change.when.holds(rows))
@@ -427,7 +427,7 @@ impl<'a> Document<'a> {
     fn put_shared(
         &self,
         table: &mut DeTable<'a>,
-        key: &key::Key,
+        key: &key::SettingKey,
         value: &Spanned<DeValue<'a>>,
     ) -> Result<(), Diagnostic> {
         let root = Grammar::of_sweep_files().root();
@@ -438,7 +438,7 @@ impl<'a> Document<'a> {
     fn put_own(
         &self,
         method: &mut DeTable<'a>,
-        key: &key::Key,
+        key: &key::SettingKey,
         value: &Spanned<DeValue<'a>>,
     ) -> Result<(), Diagnostic> {
         put(

@@ -114,14 +114,14 @@ type Rank = (u8, usize);
 #[derive(Debug)]
 struct JobState {
     rank: Rank,
-    state: JobState,
+    state: JobPhase,
     unfinished: usize,
     dependents: Vec<Job>,
     crashes: u32,
 }
 
 #[derive(Debug)]
-enum JobState {
+enum JobPhase {
     Waiting,
     Running {
         slot: usize,
@@ -170,9 +170,9 @@ impl Scheduler {
             {
                 let is_stale = matches!(freshness.get(&job), Some(Freshness::Stale(_)));
                 let state = if is_stale {
-                    JobState::Waiting
+                    JobPhase::Waiting
                 } else {
-                    JobState::Reused
+                    JobPhase::Reused
                 };
                 let rank = (urgency(job), rows.get(&job).copied().unwrap_or(0));
                 self.jobs.insert(
@@ -208,7 +208,7 @@ impl Scheduler {
         let Some(state) = self.jobs.get_mut(&before) else {
             return;
         };
-        if matches!(state.state, JobState::Reused | JobState::Done) {
+        if matches!(state.state, JobPhase::Reused | JobPhase::Done) {
             return;
         }
         state.dependents.push(job);
@@ -243,10 +243,10 @@ impl Scheduler {
         };
         for job in self.jobs.values() {
             match job.state {
-                JobState::Reused => tally.reused += 1,
-                JobState::Done => tally.done += 1,
-                JobState::Failed => tally.failed += 1,
-                JobState::Waiting | JobState::Running { .. } => tally.not_started += 1,
+                JobPhase::Reused => tally.reused += 1,
+                JobPhase::Done => tally.done += 1,
+                JobPhase::Failed => tally.failed += 1,
+                JobPhase::Waiting | JobPhase::Running { .. } => tally.not_started += 1,
             }
         }
         tally
@@ -264,7 +264,7 @@ impl Scheduler {
             | Event::Checkpoint { .. } => return Vec::new(),
         };
         if let Some(JobState {
-            state: JobState::Running { report, .. },
+            state: JobPhase::Running { report, .. },
             ..
         }) = self.jobs.get_mut(&job)
         {
@@ -277,8 +277,8 @@ impl Scheduler {
         let Some(state) = self.jobs.get_mut(&job) else {
             return Vec::new();
         };
-        let JobState::Running { slot, report } =
-            std::mem::replace(&mut state.state, JobState::Waiting)
+        let JobPhase::Running { slot, report } =
+            std::mem::replace(&mut state.state, JobPhase::Waiting)
         else {
             return Vec::new();
         };
@@ -329,7 +329,7 @@ impl Scheduler {
         let Some(state) = self.jobs.get_mut(&job) else {
             return;
         };
-        state.state = JobState::Done;
+        state.state = JobPhase::Done;
         for dependent in state.dependents.clone() {
             if let Some(state) = self.jobs.get_mut(&dependent) {
                 state.unfinished -= 1;
@@ -342,7 +342,7 @@ impl Scheduler {
 
     fn fail(&mut self, job: Job, class: Failure, message: String) -> Vec<Action> {
         if let Some(state) = self.jobs.get_mut(&job) {
-            state.state = JobState::Failed;
+            state.state = JobPhase::Failed;
         }
         self.disk_full |= class == Failure::Disk;
         vec![Action::Ended {
@@ -400,7 +400,7 @@ impl Scheduler {
         {
             self.slots[slot] = Some(job);
             if let Some(state) = self.jobs.get_mut(&job) {
-                state.state = JobState::Running { slot, report: None };
+                state.state = JobPhase::Running { slot, report: None };
             }
             actions.push(Action::Start { job, slot });
         }
@@ -414,7 +414,7 @@ impl Scheduler {
 
 impl JobState {
     fn may_start(&self) -> bool {
-        matches!(self.state, JobState::Waiting) && self.unfinished == 0
+        matches!(self.state, JobPhase::Waiting) && self.unfinished == 0
     }
 }
 
