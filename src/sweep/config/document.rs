@@ -417,7 +417,7 @@ impl<'a> Document<'a> {
     fn overridden(
         &self,
         rows: &[usize],
-    ) -> impl Iterator<Item = &(key::SettingKey, Spanned<DeValue<'a>>)> {
+    ) -> impl Iterator<Item = &(key::Key, Spanned<DeValue<'a>>)> {
         self.overrides
             .iter()
             .filter(|change| change.when.holds(rows))
@@ -427,7 +427,7 @@ impl<'a> Document<'a> {
     fn put_shared(
         &self,
         table: &mut DeTable<'a>,
-        key: &key::SettingKey,
+        key: &key::Key,
         value: &Spanned<DeValue<'a>>,
     ) -> Result<(), Diagnostic> {
         let root = Grammar::of_sweep_files().root();
@@ -438,7 +438,7 @@ impl<'a> Document<'a> {
     fn put_own(
         &self,
         method: &mut DeTable<'a>,
-        key: &key::SettingKey,
+        key: &key::Key,
         value: &Spanned<DeValue<'a>>,
     ) -> Result<(), Diagnostic> {
         put(
