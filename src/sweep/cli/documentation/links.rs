@@ -150,6 +150,17 @@ fn a_walk_through_the_sources_names_what_is_there() {
 }
 
 #[test]
+fn the_architecture_lists_every_crate() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = toml::from_str(&manifest).unwrap();
+    let page = Page::read(root().join("docs/architecture.md"));
+    for member in manifest["workspace"]["members"].as_array().unwrap() {
+        let row = format!("| [{}](", member.as_str().unwrap());
+        assert!(page.text.contains(&row), "{row}");
+    }
+}
+
+#[test]
 fn no_page_counts_parts_by_hand() {
     for page in pages() {
         if page.name().starts_with("benches") {

@@ -139,6 +139,7 @@ impl Types {
             "rules" => return Some(rules()),
             "words" => return Some(words()),
             "commands" => return Some(commands()),
+            "results folder" => return Some(results_folder()),
             "renamed keys" => return Some(renamed_keys()),
             "quickstart table" => return Some(quickstart_table()),
             _ => {}
@@ -390,6 +391,18 @@ fn quickstart_table() -> String {
     let report = fs::read_to_string(root().join("reports/quickstart/table.md")).unwrap();
     let rows = report.lines().filter(|line| line.starts_with('|'));
     format!("\n{}\n", rows.collect::<Vec<_>>().join("\n"))
+}
+
+/// Returns the layout of the results folder, from the page of the module that writes it.
+fn results_folder() -> String {
+    let source = fs::read_to_string(root().join("src/sweep/ledger/mod.rs")).unwrap();
+    let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+    let block = lines.skip_while(|line| line.trim() != "```text");
+    let block = block.skip(1).take_while(|line| line.trim() != "```");
+    let block: Vec<&str> = block
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
+    format!("```text\n{}\n```", block.join("\n"))
 }
 
 /// Returns the old and new names of renamed keys.
