@@ -78,7 +78,7 @@ def write_rules(write):
     random = np.random.default_rng(20170622)
     batch, labels = random.standard_normal((12, 4)).round(3), [0, 1, 2, 0, 1, 2, 0, 1, 3, 2, 4, 3]
     references, reference_labels = random.standard_normal((7, 4)).round(3), [0, 1, 2, 5, 0, 1, 5]
-    normalised = [torch.nn.functional.normalize(torch.tensor(rows)) for rows in (batch, references)]
+    normalized = [torch.nn.functional.normalize(torch.tensor(rows)) for rows in (batch, references)]
     targets, reference_targets = torch.tensor(labels), torch.tensor(reference_labels)
     lists = lambda tuples: [indices.tolist() for indices in tuples]
     cases = []
@@ -86,8 +86,8 @@ def write_rules(write):
         for distance in distances:
             for setting in settings:
                 miner = make(distance=DISTANCES[distance](), **setting)
-                own = miner(normalised[0], targets)
-                other = miner(normalised[0], targets, normalised[1], reference_targets)
+                own = miner(normalized[0], targets)
+                other = miner(normalized[0], targets, normalized[1], reference_targets)
                 key, own_settings = here(name, setting, distance)
                 case = {"miner": key, "settings": own_settings}
                 cases.append({**case, "batch": lists(own), "references": lists(other)})

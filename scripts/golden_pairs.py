@@ -1,4 +1,4 @@
-"""Golden values of losses without parameters of their own: src/dml/loss/testdata/<loss>.json, and of regularisers.
+"""Golden values of losses without parameters of their own: src/dml/loss/testdata/<loss>.json, and of regularizers.
 
 What pytorch-metric-learning has comes from there; the rest are the formulas, written as loops.
 """
@@ -331,9 +331,9 @@ LOSSES = {
         formula(recall_at_k),
         settings_of(
             "ks rank_temperature k_temperature",
-            ([1.0, 2.0, 4.0, 8.0, 16.0], 0.01, 1.0),
-            ([1.0, 3.0], 0.1, 0.5),
-            ([2.0], 1.0, 2.0),
+            ([1, 2, 4, 8, 16], 0.01, 1.0),
+            ([1, 3], 0.1, 0.5),
+            ([2], 1.0, 2.0),
         ),
         NONE,
     ),
@@ -354,9 +354,9 @@ def cases_of(raw, value, settings, names, labels=LABELS):
     for place, setting in enumerate(settings):
         for name in names if place == 0 else NONE:
             embeddings = torch.tensor(raw, requires_grad=True)
-            normalised = F.normalize(embeddings)
+            normalized = F.normalize(embeddings)
             miner = MINERS[name]()
-            found = value(normalised, labels, miner(normalised, labels) if miner else None, setting)
+            found = value(normalized, labels, miner(normalized, labels) if miner else None, setting)
             found.backward()
             yield {
                 "settings": setting,
@@ -388,9 +388,9 @@ def with_references(raw, others):
     for loss, make in WITH_REFERENCES.items():
         for name in MINERS:
             embeddings = torch.tensor(raw, requires_grad=True)
-            normalised, miner = F.normalize(embeddings), MINERS[name]()
-            mined = miner(normalised, labels, others, other_labels) if miner else None
-            found = make()(normalised, labels, mined, others, other_labels)
+            normalized, miner = F.normalize(embeddings), MINERS[name]()
+            mined = miner(normalized, labels, others, other_labels) if miner else None
+            found = make()(normalized, labels, mined, others, other_labels)
             found.backward()
             yield {"loss": loss, "miner": name, "value": found.item(), "gradient": embeddings.grad.tolist()}
 

@@ -1,4 +1,4 @@
-"""Golden values of losses with parameters of their own, of further distances and optimisers, for scripts/golden.py.
+"""Golden values of losses with parameters of their own, of further distances and optimizers, for scripts/golden.py.
 
 Values and gradients of pytorch-metric-learning in double precision. Its weights have a column for each class; ours,
 and those written here, have a row.
@@ -25,12 +25,12 @@ def normal(*shape):
     return random.standard_normal(shape).round(3)
 
 
-def softtriple(centres, la, gamma, delta, regulariser):
+def softtriple(centers, la, gamma, delta, regularizer):
     penalty = {}
-    if regulariser:
-        penalty["weight_regularizer"] = regularizers.SparseCentersRegularizer(CLASSES, centres)
-        penalty["weight_reg_weight"] = regulariser
-    return losses.SoftTripleLoss(CLASSES, WIDTH, centres, la, gamma, delta, **penalty)
+    if regularizer:
+        penalty["weight_regularizer"] = regularizers.SparseCentersRegularizer(CLASSES, centers)
+        penalty["weight_reg_weight"] = regularizer
+    return losses.SoftTripleLoss(CLASSES, WIDTH, centers, la, gamma, delta, **penalty)
 
 
 def margin(margin, beta, boundary, nu):
@@ -72,26 +72,26 @@ PROXY_LOSSES = {
     ),
     "soft_triple": (
         softtriple,
-        ("centres", "fc", True),
+        ("centers", "fc", True),
         [
-            {"centres": 10, "la": 20.0, "gamma": 0.1, "delta": 0.01, "regulariser": 0.0},
-            {"centres": 2, "la": 8.0, "gamma": 1.0, "delta": 0.3, "regulariser": 0.2},
-            {"centres": 3, "la": 20.0, "gamma": 0.1, "delta": 0.01, "regulariser": 0.5},
-            {"centres": 1, "la": 3.0, "gamma": 5.0, "delta": 0.1, "regulariser": 0.0},
+            {"centers": 10, "la": 20.0, "gamma": 0.1, "delta": 0.01, "regularizer": 0.0},
+            {"centers": 2, "la": 8.0, "gamma": 1.0, "delta": 0.3, "regularizer": 0.2},
+            {"centers": 3, "la": 20.0, "gamma": 0.1, "delta": 0.01, "regularizer": 0.5},
+            {"centers": 1, "la": 3.0, "gamma": 5.0, "delta": 0.1, "regularizer": 0.0},
         ],
     ),
 }
 
 MARGINS = [
     {"margin": 0.2, "beta": 1.2, "boundary": "fixed", "nu": 0.0},
-    {"margin": 0.1, "beta": 0.9, "boundary": "learnt", "nu": 0.3},
+    {"margin": 0.1, "beta": 0.9, "boundary": "learned", "nu": 0.3},
     {"margin": 0.2, "beta": 1.2, "boundary": "per_class", "nu": 0.2},
     {"margin": 0.4, "beta": 1.2, "boundary": "per_class", "nu": 0.0},
 ]
 
 
 def case_of(loss, settings, miner, raw, name, parameter, by_column):
-    """Value and gradients, the latter of the embeddings before they are normalised and of the parameter."""
+    """Value and gradients, the latter of the embeddings before they are normalized and of the parameter."""
     embeddings, labels = torch.tensor(raw, requires_grad=True), torch.tensor(LABELS)
     chooses = MINERS[miner]()
     value = loss(embeddings, labels, chooses(embeddings, labels) if chooses else None)
@@ -108,7 +108,7 @@ def proxy_losses(write):
         raw, cases = normal(len(LABELS), WIDTH), []
         for number, settings in enumerate(all_settings):
             loss = make(**settings)
-            values = torch.tensor(normal(CLASSES * settings.get("centres", 1), WIDTH))
+            values = torch.tensor(normal(CLASSES * settings.get("centers", 1), WIDTH))
             for miner in MINERS if number == 0 else ["none"]:
                 parameter = torch.nn.Parameter((values.T if by_column else values).clone())
                 setattr(loss, attribute, parameter)
@@ -119,7 +119,7 @@ def proxy_losses(write):
 def margin_loss(write):
     raw, cases = normal(len(LABELS), WIDTH), []
     for settings in MARGINS:
-        for miner in MINERS if settings["boundary"] != "learnt" else ["none"]:
+        for miner in MINERS if settings["boundary"] != "learned" else ["none"]:
             loss = margin(**settings)
             beta = torch.full_like(loss.beta.data, settings["beta"], dtype=torch.double)
             if settings["boundary"] == "per_class":
@@ -141,7 +141,7 @@ DISTANCES = {
 
 
 def all_distances(write):
-    """Matrices, and gradients of their sum weighted by `weights`. Only the cosine has its embeddings normalised. The
+    """Matrices, and gradients of their sum weighted by `weights`. Only the cosine has its embeddings normalized. The
     gradient of the matrix of the queries with themselves, with zeros on its diagonal, comes without these zeros."""
     queries, references, weights = normal(4, 3), normal(5, 3), normal(4, 5)
     cases = []
@@ -156,7 +156,7 @@ def all_distances(write):
     write(".", "distances", {name: value.tolist() for name, value in values.items()} | {"cases": cases})
 
 
-def further_optimisers(write):
+def further_optimizers(write):
     """Twenty steps with given gradients."""
     start, gradients = normal(5), normal(20, 5)
     gradients[:, 3] *= 1e-4
@@ -170,11 +170,11 @@ def further_optimisers(write):
         ("adam_w", torch.optim.AdamW, {"lr": 0.1, "betas": [0.5, 0.9], "eps": 1e-3, "weight_decay": 0.3}),
     ]:
         parameters = torch.tensor(start, requires_grad=True)
-        optimiser = make([parameters], foreach=False, **settings)
+        optimizer = make([parameters], foreach=False, **settings)
         path = []
         for gradient in gradients:
             parameters.grad = torch.tensor(gradient)
-            optimiser.step()
+            optimizer.step()
             path.append(parameters.tolist())
         cases.append({"rule": name, "settings": settings, "path": path})
     write("optim", "further_steps", {"start": start.tolist(), "gradients": gradients.tolist(), "cases": cases})
@@ -184,4 +184,4 @@ def write_all(write):
     proxy_losses(write)
     margin_loss(write)
     all_distances(write)
-    further_optimisers(write)
+    further_optimizers(write)
