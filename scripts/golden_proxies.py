@@ -90,6 +90,26 @@ MARGINS = [
 ]
 
 
+# Added later than the others, with a generator of its own: their numbers stay.
+SUB_CENTERS = [
+    {"margin": 28.6, "scale": 64.0, "sub_centers": 3},
+    {"margin": 60.0, "scale": 10.0, "sub_centers": 2},
+    {"margin": 0.0, "scale": 30.0, "sub_centers": 1},
+]
+
+
+def sub_center_arc_face(write):
+    random = np.random.default_rng(20200823)
+    numbers = lambda *shape: random.standard_normal(shape).round(3)
+    raw, cases = numbers(len(LABELS), WIDTH), []
+    for settings in SUB_CENTERS:
+        loss = losses.SubCenterArcFaceLoss(num_classes=CLASSES, embedding_size=WIDTH, **settings)
+        for miner in MINERS:
+            loss.W = torch.nn.Parameter(torch.tensor(numbers(CLASSES * settings["sub_centers"], WIDTH)).T.clone())
+            cases.append(case_of(loss, settings, miner, raw, "weights", loss.W, True))
+    write("loss", "sub_center_arc_face", {"embeddings": raw.tolist(), "labels": LABELS, "cases": cases})
+
+
 def case_of(loss, settings, miner, raw, name, parameter, by_column):
     """Value and gradients, the latter of the embeddings before they are normalized and of the parameter."""
     embeddings, labels = torch.tensor(raw, requires_grad=True), torch.tensor(LABELS)
@@ -185,3 +205,4 @@ def write_all(write):
     margin_loss(write)
     all_distances(write)
     further_optimizers(write)
+    sub_center_arc_face(write)

@@ -45,6 +45,7 @@ mod semi_hard_dm;
 mod smooth_ap;
 mod snr_contrastive;
 mod soft_triple;
+mod sub_center_arc_face;
 mod sup_con;
 mod triplet;
 

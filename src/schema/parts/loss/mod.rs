@@ -35,6 +35,7 @@ mod semi_hard_dm;
 mod smooth_ap;
 mod snr_contrastive;
 mod soft_triple;
+mod sub_center_arc_face;
 mod sum;
 mod sup_con;
 mod triplet;
@@ -86,6 +87,7 @@ parts! {
         CosFace(cos_face::CosFace),
         ArcFace(arc_face::ArcFace),
         SoftTriple(soft_triple::SoftTriple),
+        SubCenterArcFace(sub_center_arc_face::SubCenterArcFace),
     }
     and {
         /// A weighted sum of other losses.
