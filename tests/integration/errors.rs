@@ -50,7 +50,7 @@ fn a_missing_trainer_is_reported_with_the_command_that_builds_it() {
     let other = desk.sweep(&["run", "sweep.toml", "--trainer", "/bin/true"]);
     other
         .assert_code(1)
-        .assert_says("no trainer for this version of sweep")
+        .assert_says("not a trainer for this version of sweep")
         .assert_says("cargo build --workspace");
 }
 

@@ -53,7 +53,7 @@ fn a_run_that_hangs_is_killed_and_retried() {
     let desk = Desk::new(&hasty);
     desk.run()
         .assert_code(0)
-        .assert_says("said nothing for too long")
+        .assert_says("reported nothing for too long")
         .assert_says("trying again");
     desk.sweep(&["status", "sweep.toml"])
         .assert_says("2 of 2 runs finished");
@@ -82,7 +82,7 @@ fn a_diverged_run_is_shown_as_diverged_and_not_as_zero() {
         table.contains("| diverged |") && !table.contains("| 0.00"),
         "{table}"
     );
-    desk.run().assert_code(0).assert_says("all there");
+    desk.run().assert_code(0).assert_says("up to date");
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn a_sweep_runs_to_its_table_and_a_second_time_runs_nothing() {
         .assert_code(0)
         .assert_says("train        0 to do,    4 done");
     let table = desk.table();
-    let second = desk.run().assert_code(0).assert_says("all there");
+    let second = desk.run().assert_code(0).assert_says("up to date");
     assert_eq!((first.out, table), (second.out, desk.table()));
     assert_eq!(
         desk.finished().values().sum::<usize>(),
@@ -78,7 +78,7 @@ fn a_new_metric_costs_no_training() {
         .assert_says("evaluate: not yet measured: recall@16");
     desk.run().assert_code(0).assert_says("R@16");
     std::fs::write(desk.path("sweep.toml"), SMALL).unwrap();
-    desk.run().assert_code(0).assert_says("all there");
+    desk.run().assert_code(0).assert_says("up to date");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `sweep doctor`: what this machine can do, and whether it gives the same bits twice.
+//! `sweep doctor`: describes this machine, and tests whether it computes the same bits twice.
 
 use std::{
     env, fs,
@@ -12,12 +12,8 @@ use schema::{Device, Event, Labels, PrepareWork, ProbeWork, Recipe, Task, TrainW
 use super::{Exit, Opened, Target, counted, show};
 use crate::{
     config::Sweep,
-    ledger::{Ledger, RunFolder, absolute},
-    plan::Plan,
-    run::{
-        slots::Machine,
-        trainer::{Answer, Foreground, Trainer},
-    },
+    ledger::{RunFolder, absolute},
+    run::trainer::{Answer, Foreground, Trainer},
 };
 
 /// Check the machine: trainer, libtorch, GPUs, disk, determinism
@@ -42,11 +38,12 @@ pub(super) struct Doctor {
     trainer: Option<PathBuf>,
 }
 
-/// What is trained if no file is given.
+/// The sweep that is trained if no file is given.
 const SMALL: &str = include_str!("doctor.toml");
 
-/// Steps of each training, and the one after which the last is interrupted.
+/// Steps of each training.
 const STEPS: u64 = 8;
+/// The step after which the last training is interrupted.
 const INTERRUPTED: u64 = 3;
 
 impl Doctor {
@@ -93,30 +90,22 @@ impl Doctor {
 
     fn compare(&self, trainer: &Trainer) -> Result<(), Exit> {
         let opened = self.open()?;
-        let trial = Probe::new(trainer, &opened)?;
-        let [first, again] = ["first", "again"].map(|name| trial.train(name, None));
-        let parts = trial
-            .train("parts", Some(INTERRUPTED))
-            .and_then(|_| trial.train("parts", None));
-        let (first, again, parts) = (first?, again?, parts?);
-        let verdict = |same| {
-            if same {
-                "the same bits"
-            } else {
-                "DIFFERENT bits"
-            }
-        };
+        let check = DeterminismCheck::new(trainer, &opened)?;
+        let first = check.train("first", None)?;
+        let again = check.train("again", None)?;
+        check.train("parts", Some(INTERRUPTED))?;
+        let parts = check.train("parts", None)?;
         let mut text = format!(
             "{}\n  trained twice            {}\n  stopped and continued    {}\n",
-            trial.title,
+            check.title,
             verdict(first == again),
             verdict(first == parts)
         );
-        let different = trial.probe()?;
+        let different = check.probe()?;
         match different.as_slice() {
             [] => text.push_str("  the first step alone     the same bits, four times\n"),
             [at, rest @ ..] => text.push_str(&format!(
-                "  the first step alone     differs first in the {at}; after it in {} further tensors\n",
+                "  the first step alone     differs first in the {at}, then in {} further tensors\n",
                 rest.len()
             )),
         }
@@ -133,21 +122,20 @@ impl Doctor {
             return target.open();
         }
         let sweep = Sweep::parse(Path::new("doctor.toml"), SMALL, &[], String::new())?;
-        let ledger = Ledger::new(&self.results);
-        let machine = Machine::survey(env::var("CUDA_VISIBLE_DEVICES").ok().as_deref());
-        let plan = Plan::new(&sweep, &ledger, machine.numerics(&sweep.resources))
-            .map_err(Exit::mistake)?;
-        Ok(Opened {
-            sweep,
-            ledger,
-            machine,
-            plan,
-        })
+        Opened::new(sweep, &self.results)
     }
 }
 
-/// A few steps of a training, in a folder that is removed afterwards.
-struct Probe<'a> {
+fn verdict(same: bool) -> &'static str {
+    if same {
+        "the same bits"
+    } else {
+        "DIFFERENT bits"
+    }
+}
+
+/// A few steps of a training, in a temporary folder.
+struct DeterminismCheck<'a> {
     trainer: &'a Trainer,
     title: String,
     folder: tempfile::TempDir,
@@ -157,9 +145,9 @@ struct Probe<'a> {
     threads: u32,
 }
 
-impl Probe<'_> {
-    /// The first method of the sweep that is trained, with its data prepared.
-    fn new<'a>(trainer: &'a Trainer, opened: &Opened) -> Result<Probe<'a>, Exit> {
+impl DeterminismCheck<'_> {
+    /// Prepares the data of the first method that is trained.
+    fn new<'a>(trainer: &'a Trainer, opened: &Opened) -> Result<DeterminismCheck<'a>, Exit> {
         let Opened {
             sweep,
             plan,
@@ -188,7 +176,7 @@ impl Probe<'_> {
         );
         let folder = tempfile::tempdir().map_err(Exit::stuck)?;
         let weights = run.weights.as_deref().map(absolute);
-        let trial = Probe {
+        let check = DeterminismCheck {
             trainer,
             title,
             folder,
@@ -204,31 +192,29 @@ impl Probe<'_> {
             images: data.images,
             cache: data.cache,
             source: data.source.as_deref().map(absolute),
-            into: trial.folder.path().join("data"),
+            into: check.folder.path().join("data"),
         };
-        trial.attempt(prepare, None)?;
-        Ok(trial)
+        check.attempt(prepare, None)?;
+        Ok(check)
     }
 
     fn work(&self, name: &str) -> TrainWork {
-        let (recipe, data) = (self.recipe.clone(), self.folder.path().join("data"));
-        let (run, weights) = (self.folder.path().join(name), self.weights.clone());
         TrainWork {
-            recipe,
-            data,
-            run,
-            weights,
+            recipe: self.recipe.clone(),
+            data: self.folder.path().join("data"),
+            run: self.folder.path().join(name),
+            weights: self.weights.clone(),
             checkpoint_seconds: 0.0,
         }
     }
 
-    /// Trains, or continues, and returns the bytes of what was trained; none if it was stopped after some step.
+    /// Trains, or resumes. Returns the bytes of the trained network; `None` if it was stopped.
     fn train(&self, name: &str, stop_after: Option<u64>) -> Result<Option<Vec<u8>>, Exit> {
         self.attempt(self.work(name), stop_after)?;
         Ok(fs::read(RunFolder::at(self.folder.path().join(name)).model()).ok())
     }
 
-    /// What is not the same each time within the first step, in the order in which it is computed.
+    /// Returns the tensors of the first step that differ between runs, in order of computation.
     fn probe(&self) -> Result<Vec<String>, Exit> {
         let training = self.work("probe");
         let probed = self.attempt(ProbeWork { training }, None)?;
@@ -256,7 +242,7 @@ fn named(device: Device) -> &'static str {
     }
 }
 
-/// Free space where a folder is, or will be.
+/// Describes the free space on the disk of a folder, which need not exist yet.
 fn free_space(folder: &Path) -> Option<String> {
     Some(format!(
         "{:.1} GB for `{}`",
@@ -265,9 +251,9 @@ fn free_space(folder: &Path) -> Option<String> {
     ))
 }
 
-/// The same in bytes.
+/// Returns the free bytes on the disk of a folder, which need not exist yet.
 pub(super) fn free_bytes(folder: &Path) -> Option<f64> {
-    // A relative path that is not there yet will be below the folder that one is in.
+    // A relative path that does not exist yet will be below the current folder.
     let there = folder.ancestors().map(|above| {
         if above == Path::new("") {
             Path::new(".")

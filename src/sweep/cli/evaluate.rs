@@ -311,7 +311,7 @@ impl ResultsArgs {
         let identity: Option<Identity> = read_json(&folder.identity()).map_err(Exit::mistake)?;
         let missing = || {
             Exit::mistake(format!(
-                "there is no run `{run}`; `sweep status FILE` names them"
+                "there is no run `{run}`; `sweep status FILE` lists the runs"
             ))
         };
         let identity = identity.ok_or_else(missing)?;

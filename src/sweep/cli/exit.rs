@@ -1,4 +1,4 @@
-//! How the program ends: what it says and which code it leaves with.
+//! The exit codes of the program, with their messages.
 
 use std::{fmt::Display, process::ExitCode};
 
@@ -9,35 +9,35 @@ use crate::{
     ledger::{LedgerError, LockError},
 };
 
-/// Any end but a good one.
+/// An end of the program without success.
 #[derive(Debug)]
 pub enum Exit {
-    /// A mistake in the sweep file, with its place. Code 1.
+    /// A mistake in the sweep file, with its position. Code 1.
     Diagnosed(Box<Diagnostic>),
-    /// Another mistake of the user, or something missing in the set-up. Code 1.
+    /// Another mistake of the user, or something missing in the setup. Code 1.
     Mistake(String),
     /// Some runs failed. Code 2.
     RunsFailed(String),
-    /// The orchestrator could not go on. Code 3.
+    /// The orchestrator cannot continue. Code 3.
     Stuck(String),
-    /// Another orchestrator is at work. Code 4.
+    /// Another orchestrator uses the results folder. Code 4.
     Locked(String),
-    /// The user interrupted. Code 130, as shells have it.
+    /// The user interrupted. Code 130, as is usual in shells.
     Interrupted(String),
-    /// Whoever read the output has gone. Code 0: they had enough.
+    /// The reader of the output closed the pipe. Code 0: it has read enough.
     NobodyReads,
 }
 
 impl Exit {
-    /// The code for a mistake.
+    /// The exit code for a mistake.
     pub(super) const MISTAKE: ExitCode = ExitCode::FAILURE;
 
-    /// A mistake of the user.
+    /// Creates the exit for a mistake of the user.
     pub(super) fn mistake(error: impl Display) -> Exit {
         Exit::Mistake(error.to_string())
     }
 
-    /// Something that keeps the orchestrator from going on.
+    /// Creates the exit for an error that stops the orchestrator.
     pub(super) fn stuck(error: impl Display) -> Exit {
         Exit::Stuck(error.to_string())
     }

@@ -1,7 +1,9 @@
-//! The command line: parses commands, calls the rest of the crate, and prints. Nothing else in the crate
-//! prints.
+//! The command line: parses arguments, calls the rest of the crate and prints. One file per command.
 //!
-//! Results go to standard output, everything else to standard error. One file for each command.
+//! Results go to standard output, everything else to standard error. Nothing else in the crate
+//! prints or examines the terminal. What decides about runs ([`crate::config`], [`crate::plan`],
+//! [`crate::search`], the scheduler) reads neither clock nor environment; elsewhere the session
+//! measures silence and polls, the journal stamps its entries, and the trainer is looked up on `PATH`.
 
 mod check;
 mod data;

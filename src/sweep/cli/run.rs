@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use schema::{Backbone, Device, Download, Files};
+use schema::{Device, Download, Files, Weights};
 
 use super::{
     Exit, Opened, Target,
@@ -64,7 +64,7 @@ impl Run {
         let todo: usize = tally(&freshness).values().map(|tally| tally.todo).sum();
         let tally = if todo == 0 {
             tell(&format!(
-                "{}: {}; all there",
+                "{}: {}; up to date",
                 opened.sweep.name,
                 arithmetic(&opened.sweep)
             ));
@@ -74,21 +74,14 @@ impl Run {
         };
         drop(lock);
         self.destination.write_and_print(&opened)?;
-        verdict(&tally, &opened, &self.again(&opened))
+        verdict(&tally, &opened, &self.resume_command(&opened))
     }
 
-    /// The command that goes on where this one left off.
-    fn again(&self, opened: &Opened) -> String {
-        let flag = |name: &str, path: &Path, default: &str| match path == Path::new(default) {
-            true => String::new(),
-            false => format!(" --{name} {}", path.display()),
-        };
-        let results = flag("results", &self.target.results, "results");
-        format!(
-            "{}{results}{}",
-            opened.sweep.command,
-            flag("reports", self.destination.folder(), "reports")
-        )
+    /// Returns the command that resumes this one.
+    fn resume_command(&self, opened: &Opened) -> String {
+        let results = flag("results", &self.target.results);
+        let reports = flag("reports", self.destination.folder());
+        format!("{}{results}{reports}", opened.sweep.command)
     }
 
     fn work(&self, opened: &mut Opened, freshness: FreshnessOf) -> Result<Tally, Exit> {
@@ -123,7 +116,7 @@ impl Run {
         tally.map_err(|error| match error {
             SessionError::Ledger(LedgerError::Disk(_) | LedgerError::Io { .. })
             | SessionError::Journal { .. } => Exit::stuck(format!(
-                "{error}\nfinished runs are safe; mend the cause and give the same command again"
+                "{error}\nfinished runs are kept; fix the cause and rerun the same command"
             )),
             SessionError::Ledger(LedgerError::Damaged { .. }) | SessionError::WrongReply { .. } => {
                 Exit::stuck(error)
@@ -132,7 +125,16 @@ impl Run {
     }
 }
 
-/// All that is missing at once, where it comes from and which command adds it.
+/// Returns the flag for a folder, unless it is the default, which has the flag's name.
+fn flag(name: &str, folder: &Path) -> String {
+    if folder == Path::new(name) {
+        String::new()
+    } else {
+        format!(" --{name} {}", folder.display())
+    }
+}
+
+/// Lists everything that is missing, with its source and the command that adds it.
 fn missing(opened: &Opened) -> Exit {
     let root = opened.sweep.data_root.display();
     let absent = opened
@@ -154,20 +156,12 @@ fn missing(opened: &Opened) -> Exit {
             ),
         })
         .collect();
-    let backbones = opened
-        .sweep
-        .points
-        .iter()
-        .map(|point| &point.model.backbone);
-    let usual: BTreeSet<String> = backbones
-        .filter(|_| {
-            opened
-                .plan
-                .missing
-                .iter()
-                .any(|missing| missing.contains("weights"))
-        })
-        .filter_map(Backbone::usual_weights)
+    let without_weights = opened.plan.runs.values().filter(|run| {
+        let weights = run.identity.recipe.model.backbone.weights();
+        weights.is_some_and(Weights::is_missing)
+    });
+    let usual: BTreeSet<String> = without_weights
+        .filter_map(|run| run.identity.recipe.model.backbone.usual_weights())
         .map(|page| {
             format!("from {page}:\n      scripts/convert_weights.py FILE.pth FILE.safetensors")
         })
@@ -178,7 +172,7 @@ fn missing(opened: &Opened) -> Exit {
         return Exit::mistake(list);
     }
     Exit::mistake(format!(
-        "{list}\nhint: what is downloaded is added with\n    {}\n  and what lies elsewhere is found with `--set data.root=FOLDER`",
+        "{list}\nhint: add downloaded files with\n    {}\n  or set the folder of files that exist elsewhere with `--set data.root=FOLDER`",
         hints.join("\n    ")
     ))
 }
@@ -187,7 +181,7 @@ fn check_device(trainer: &Trainer, slots: &[Slot]) -> Result<(), Exit> {
     let wants_cuda = slots.iter().any(|slot| slot.device == Device::Cuda);
     if wants_cuda && trainer.description.cuda_devices == 0 {
         return Err(Exit::mistake(format!(
-            "there is a GPU, but `{}` cannot use it: its libtorch is for the CPU only, or does not fit the driver\n\
+            "there is a GPU, but `{}` cannot use it: its libtorch is CPU-only or does not match the driver\n\
              hint: install libtorch for CUDA with `make setup` and build again, or set `resources.device = \"cpu\"`",
             trainer.program.display()
         )));
@@ -195,7 +189,7 @@ fn check_device(trainer: &Trainer, slots: &[Slot]) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Counts Ctrl-C and polite requests to leave; the session heeds them between two events.
+/// Counts Ctrl-C, SIGTERM and SIGHUP; the session checks the count between two events.
 fn watch_for_interrupts(interrupts: &Arc<AtomicU32>) -> Result<(), Exit> {
     use signal_hook::{
         consts::{SIGHUP, SIGINT, SIGTERM},
@@ -227,7 +221,7 @@ fn verdict(tally: &Tally, opened: &Opened, resume: &str) -> Result<(), Exit> {
     if tally.failed > 0 {
         let failed = counted(tally.failed, "job");
         return Err(Exit::RunsFailed(format!(
-            "{failed} failed; `sweep status {}` tells why",
+            "{failed} failed; see `sweep status {}`",
             opened.sweep.file.display()
         )));
     }

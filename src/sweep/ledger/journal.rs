@@ -1,9 +1,10 @@
-//! What the orchestrator decided, in order: `results/journal.jsonl`, only ever appended to.
+//! The append-only journal of the orchestrator's decisions: `results/journal.jsonl`.
 //!
-//! A line is the CRC32C of its JSON in eight hexadecimal digits, a space and the JSON. Each entry is on disk
-//! before its effect begins. A kill or a full disk can tear the last line only: on opening, such a tail is moved
-//! to `journal.torn` and the journal goes on after the last whole line. Damage elsewhere is skipped, counted and
-//! told; it never stops a sweep, because the run folders hold the results.
+//! A line is the CRC32C of its JSON in eight hexadecimal digits, a space and the JSON. Each entry is on
+//! disk before its effect begins. A kill or a full disk can tear the last line only: on opening, such
+//! a tail is moved to `journal.torn`, and the journal continues after the last complete line. Damaged
+//! lines elsewhere are skipped and counted; they never stop a sweep, because the run folders hold the
+//! results.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,54 +18,54 @@ use serde::{Deserialize, Serialize};
 
 use super::{AttemptEnd, Job};
 
-/// One decision, with its place in the order of all.
+/// One decision with its number and time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JournalEntry {
     /// From 1, without gaps.
     pub seq: u64,
     /// Milliseconds since 1970.
     pub time: u64,
-    /// What was decided.
+    /// The decision.
     pub what: Decision,
 }
 
-/// What was decided.
+/// A decision of the orchestrator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// An orchestrator begins.
+    /// A session begins.
     Opened {
         /// The sweep's name.
         sweep: String,
-        /// The orchestrator's process.
+        /// The process id of the orchestrator.
         pid: u32,
     },
     /// An attempt is about to start.
     Started {
-        /// At what.
+        /// The job.
         job: Job,
-        /// Which attempt.
+        /// The number of the attempt.
         attempt: u32,
-        /// Where.
+        /// The name of the slot.
         slot: String,
     },
     /// An attempt has ended.
     Ended {
-        /// At what.
+        /// The job.
         job: Job,
-        /// Which attempt.
+        /// The number of the attempt.
         attempt: u32,
-        /// How.
+        /// How it ended.
         end: AttemptEnd,
     },
-    /// A search is over.
+    /// A study ended.
     Selected {
-        /// Which.
+        /// The study.
         study: StudyId,
-        /// The best trial, counted from 0; none if all failed.
+        /// The index of the best trial; `None` if all failed.
         trial: Option<usize>,
     },
-    /// The orchestrator leaves in good order.
+    /// The session ends normally.
     Closed,
 }
 
@@ -75,14 +76,14 @@ pub struct Journal {
     next: u64,
 }
 
-/// What a journal holds.
+/// The content of a journal.
 #[derive(Debug, Default)]
 pub struct JournalContents {
-    /// All whole entries, in order.
+    /// All intact entries, in order.
     pub entries: Vec<JournalEntry>,
-    /// Lines that were not whole, not counting a torn tail.
+    /// The number of damaged lines, without a torn tail.
     pub damaged: usize,
-    /// Bytes up to the end of the last line.
+    /// Bytes up to the end of the last complete line.
     whole: usize,
 }
 
@@ -119,7 +120,7 @@ impl Journal {
     /// Appends one entry and waits until it is on disk.
     ///
     /// # Errors
-    /// It could not be written; the journal must not be used any more.
+    /// It cannot be written; the journal must not be used any more.
     pub fn append(&mut self, what: Decision) -> io::Result<()> {
         let time = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_cut_anywhere_goes_on_after_its_last_whole_line() {
+    fn a_journal_cut_anywhere_continues_after_its_last_complete_line() {
         let (_folder, bytes) = journal_of(4);
         for length in 0..bytes.len() {
             let folder = tempfile::tempdir().unwrap();

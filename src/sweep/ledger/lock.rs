@@ -1,4 +1,5 @@
-//! One orchestrator at a time: an operating-system lock on `results/LOCK`, which dies with its holder.
+//! One orchestrator at a time: an operating-system lock on `results/LOCK`, released when its holder
+//! dies.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -14,15 +15,15 @@ pub struct Lock {
     _file: File,
 }
 
-/// Why the lock was not to be had.
+/// The lock cannot be acquired.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Another orchestrator works here.
+    /// Another orchestrator holds it.
     #[error("another `sweep` ({holder}) is running in `{}`; wait for it, stop it, or use another folder with --results", folder.display())]
     Held {
         /// The folder.
         folder: PathBuf,
-        /// What the holder wrote of itself.
+        /// The holder, as written in the file.
         holder: String,
     },
     /// The folder cannot be used.
@@ -30,7 +31,7 @@ pub enum LockError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -54,7 +55,8 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder); // Only to be helpful: the lock itself is the fact.
+                // The name of the holder only improves the message.
+                let _ = file.read_to_string(&mut holder);
                 return Err(LockError::Held {
                     folder: root.to_owned(),
                     holder: holder.trim().to_owned(),
@@ -62,12 +64,13 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        let sign = |file: &mut File| {
-            file.set_len(0)?;
-            file.rewind()?;
-            writeln!(file, "process {}", std::process::id())
-        };
-        sign(&mut file).map_err(io)?;
+        write_holder(&mut file).map_err(io)?;
         Ok(Lock { _file: file })
     }
+}
+
+fn write_holder(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "process {}", std::process::id())
 }

@@ -49,7 +49,7 @@ pub use lock::{Lock, LockError};
 
 use crate::search::TrialPoint;
 
-/// A job that leaves something under `results/`.
+/// A job that writes a result under `results/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
@@ -59,12 +59,12 @@ pub enum Job {
     Train(RunId),
     /// Measure a run.
     Evaluate(RunId),
-    /// Measure the runs of all folds as one.
+    /// Measure the runs of all folds as an ensemble.
     Ensemble(EnsembleId),
 }
 
 impl Job {
-    /// The verb.
+    /// Returns its verb, which is also the name of its folder of attempts.
     pub fn verb(self) -> &'static str {
         match self {
             Job::Prepare(_) => "prepare",
@@ -86,10 +86,10 @@ impl fmt::Display for Job {
     }
 }
 
-/// How an attempt ended; `exit.json` in its folder.
+/// The end of an attempt and of its process: `exit.json` in the attempt's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptExit {
-    /// What came of it.
+    /// How the attempt ended.
     pub end: AttemptEnd,
     /// The exit code of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,37 +99,37 @@ pub struct AttemptExit {
     pub signal: Option<i32>,
 }
 
-/// What came of an attempt.
+/// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptEnd {
     /// It finished, and its result was published.
     Finished,
-    /// It was asked to stop, and left a checkpoint.
+    /// It stopped on request, after writing a checkpoint.
     Stopped,
     /// It failed.
     Failed {
-        /// What kind of failure.
+        /// The class of the failure.
         class: Failure,
-        /// One sentence for a person.
+        /// One sentence for the user.
         message: String,
     },
 }
 
-/// How far a run is.
+/// The progress of a run, as its folder shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RunStage {
-    /// Nothing is there.
+    /// It has no files yet.
     New,
-    /// A checkpoint is there.
+    /// It has a checkpoint.
     Interrupted,
-    /// The trained network is there.
+    /// It has a trained network.
     Trained(Trained),
-    /// The result is there.
+    /// It has a result.
     Recorded(Record),
 }
 
-/// A file under `results/` that cannot be used.
+/// A file under `results/` cannot be read or written.
 #[derive(Debug, Error)]
 pub enum LedgerError {
     /// A file cannot be written.
@@ -138,19 +138,19 @@ pub enum LedgerError {
     /// Reading failed.
     #[error("failed to {doing} `{}`: {source}", path.display())]
     Io {
-        /// What was being done.
+        /// What was attempted, as a verb.
         doing: &'static str,
-        /// To what.
+        /// The file or folder.
         path: PathBuf,
-        /// Why it failed.
+        /// The system's error.
         source: io::Error,
     },
-    /// It was read, but it is not what it should be.
-    #[error("`{}` is damaged: {source}; remove it and its result is made anew", path.display())]
+    /// A file has unexpected content.
+    #[error("`{}` is damaged: {source}; remove it, and its result is computed again", path.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error in it.
         source: serde_json::Error,
     },
 }
@@ -173,32 +173,32 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger in `root`, which need not exist yet.
+    /// Opens the results folder `root`, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Ledger {
         Ledger { root: root.into() }
     }
 
-    /// The folder itself.
+    /// Returns the folder itself.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The folder of a prepared data set.
+    /// Returns the folder of a prepared data set.
     pub fn data(&self, data: DataId) -> PathBuf {
         self.root.join("data").join(data.to_string())
     }
 
-    /// The folder of a run.
+    /// Returns the folder of a run.
     pub fn run(&self, run: RunId) -> RunFolder {
         RunFolder::at(self.root.join("runs").join(run.to_string()))
     }
 
-    /// The folder of an ensemble.
+    /// Returns the folder of an ensemble.
     pub fn ensemble(&self, ensemble: EnsembleId) -> RunFolder {
         RunFolder::at(self.root.join("ensembles").join(ensemble.to_string()))
     }
 
-    /// What was measured of an ensemble, if it was.
+    /// Returns the result of an ensemble; `None` if it is not measured.
     ///
     /// # Errors
     /// The file is damaged.
@@ -221,7 +221,7 @@ impl Ledger {
         write_json(&self.ensemble(ensemble).record(), record)
     }
 
-    /// The points of a study's trials that were decided on, by number.
+    /// Returns the points of a study's trials so far, in order.
     ///
     /// # Errors
     /// The file is damaged.
@@ -229,7 +229,7 @@ impl Ledger {
         Ok(read_json(&self.study(study))?.unwrap_or_default())
     }
 
-    /// Keeps the points of a study's trials, so that they stay what they are when its bounds are edited.
+    /// Keeps the points of a study's trials, so that they do not change when its bounds are edited.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -241,7 +241,7 @@ impl Ledger {
         self.root.join("studies").join(format!("{study}.json"))
     }
 
-    /// Becomes the only writer, until the lock is dropped.
+    /// Makes this process the only writer until the lock is dropped.
     ///
     /// # Errors
     /// Another process holds it, or the folder cannot be written.
@@ -249,12 +249,12 @@ impl Ledger {
         Lock::acquire(&self.root)
     }
 
-    /// Whether a data set is prepared.
+    /// True if a data set is prepared.
     pub fn is_prepared(&self, data: DataId) -> bool {
         self.data(data).join("index.json").is_file()
     }
 
-    /// Tells a prepared data set whose images are not kept where these lie now.
+    /// Updates the path of the images of a prepared data set that does not keep them.
     ///
     /// # Errors
     /// It cannot be written.
@@ -267,12 +267,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether a run's trained network is there.
+    /// True if a run has a trained network.
     pub fn has_model(&self, run: RunId) -> bool {
         self.run(run).model().is_file()
     }
 
-    /// All runs that were ever begun.
+    /// Returns all runs that were ever started.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -287,7 +287,7 @@ impl Ledger {
         }
     }
 
-    /// How far a run is.
+    /// Returns the progress of a run.
     ///
     /// # Errors
     /// A file of the run is damaged.
@@ -308,7 +308,7 @@ impl Ledger {
         })
     }
 
-    /// How a run's training went, if it has ended.
+    /// Returns the summary of a run's training; `None` if it has not ended.
     ///
     /// # Errors
     /// The file is damaged.
@@ -316,7 +316,8 @@ impl Ledger {
         read_json(&self.run(run).trained())
     }
 
-    /// How the latest attempt at a job ended; `None` if there was none or it was cut off.
+    /// Returns how the latest attempt at a job ended; `None` if there is none, or the orchestrator
+    /// died before it.
     ///
     /// # Errors
     /// The file is damaged.
@@ -327,7 +328,8 @@ impl Ledger {
         }
     }
 
-    /// How an attempt at a job ended; `None` if it was cut off, or is still running.
+    /// Returns how an attempt at a job ended; `None` if it is running, or the orchestrator died
+    /// before it.
     ///
     /// # Errors
     /// The file is damaged.
@@ -335,7 +337,7 @@ impl Ledger {
         read_json(&self.attempt_folder(job, attempt).exit())
     }
 
-    /// How many attempts at a job there have been.
+    /// Returns the number of attempts at a job so far.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -355,10 +357,10 @@ impl Ledger {
         AttemptFolder(self.job_folder(job).join(format!("{number:04}")))
     }
 
-    /// Makes the folder of a new attempt; the number tells which it is.
+    /// Creates the folder of the next attempt and returns its number and the folder.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be created.
     pub fn new_attempt(&self, job: Job) -> Result<(u32, AttemptFolder), LedgerError> {
         let number = self.attempts(job)? + 1;
         let folder = self.attempt_folder(job, number);
@@ -366,7 +368,7 @@ impl Ledger {
         Ok((number, folder))
     }
 
-    /// Writes what the run's name is the hash of, so that people and `sweep` can compare runs.
+    /// Writes what the run id is the hash of, so that users and `sweep` can compare runs.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -379,7 +381,8 @@ impl Ledger {
         }
     }
 
-    /// What a run's name is the hash of, as it was written when the run began, maybe by an older program.
+    /// Returns what a run id is the hash of, as written when the run started, maybe by an older
+    /// version.
     ///
     /// # Errors
     /// The file is damaged.
@@ -387,7 +390,7 @@ impl Ledger {
         read_json(&self.run(run).identity())
     }
 
-    /// The sweep of this name as it was last run.
+    /// Returns the path of the sweep of this name as it was last run.
     pub fn sweep(&self, name: &str) -> PathBuf {
         self.root.join("sweeps").join(format!("{name}.toml"))
     }
@@ -410,7 +413,7 @@ impl Ledger {
         write_json(&self.run(run).trained(), trained)
     }
 
-    /// Removes a network that nothing will be measured on.
+    /// Removes a network that will not be measured.
     ///
     /// # Errors
     /// The file cannot be removed.
@@ -442,15 +445,15 @@ impl Ledger {
     }
 }
 
-/// The path from the root, for a process in whatever folder.
+/// Returns the absolute path, for a process with another current folder.
 pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Reads a JSON file; `None` if it is not there.
+/// Reads a JSON file; `None` if it does not exist.
 ///
 /// # Errors
-/// It cannot be read, or is not what it should be.
+/// It cannot be read or parsed.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,

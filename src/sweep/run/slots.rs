@@ -1,4 +1,4 @@
-//! Where there is room for a run: shares of GPUs, or threads of the CPU.
+//! Slots, in which attempts run: shares of GPUs, or threads of the CPU.
 
 use std::{fs, thread};
 
@@ -7,40 +7,40 @@ use thiserror::Error;
 
 use crate::config::{DeviceChoice, Gpus, Resources};
 
-/// A place where one attempt can execute at a time.
+/// Room for one attempt at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// For people: `cpu 0`, `gpu 1`, `gpu 1.2`.
+    /// The name to display: `cpu 0`, `gpu 1`, `gpu 1.2`.
     pub name: String,
-    /// What the trainer computes on.
+    /// The device of the trainer.
     pub device: Device,
     /// The trainer's `CUDA_VISIBLE_DEVICES`.
     pub visible: Option<String>,
 }
 
-/// What the machine offers, looked up once by the command line.
+/// The hardware of the machine, examined once by the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
-    /// The GPUs, as `CUDA_VISIBLE_DEVICES` names them.
+    /// The GPUs, by their names in `CUDA_VISIBLE_DEVICES`.
     pub gpus: Vec<String>,
     /// Logical CPU cores.
     pub cores: usize,
 }
 
-/// The sweep asks for a device that is not there.
+/// The sweep requests a device that does not exist.
 #[derive(Debug, Error)]
 pub enum SlotError {
-    /// No GPU at all.
+    /// There is no GPU.
     #[error(
         "`resources.device` is \"cuda\", but this machine shows no NVIDIA GPU (CUDA_VISIBLE_DEVICES hides them, or the driver is missing)"
     )]
     NoGpu,
-    /// Not this one.
+    /// There is no GPU of this index.
     #[error("`resources.gpus` names GPU {index}, but there are only {count}")]
     NoSuchGpu {
-        /// As in the file.
+        /// The index in the sweep file.
         index: u32,
-        /// How many there are.
+        /// The number of GPUs.
         count: usize,
     },
 }
@@ -65,7 +65,7 @@ impl Machine {
         }
     }
 
-    /// The kind of device the sweep will use here.
+    /// Returns the kind of device that the sweep uses on this machine.
     pub fn device(&self, resources: &Resources) -> Device {
         match resources.device {
             DeviceChoice::Cpu => Device::Cpu,
@@ -75,7 +75,7 @@ impl Machine {
         }
     }
 
-    /// The kind of arithmetic that follows.
+    /// Returns the numerics that follow from the device.
     pub fn numerics(&self, resources: &Resources) -> Numerics {
         match self.device(resources) {
             Device::Cpu => Numerics::Cpu {
@@ -85,10 +85,10 @@ impl Machine {
         }
     }
 
-    /// The slots the sweep may use here.
+    /// Returns the slots that the sweep uses on this machine.
     ///
     /// # Errors
-    /// A GPU is asked for that is not there.
+    /// The sweep requests a GPU that does not exist.
     pub fn slots(&self, resources: &Resources) -> Result<Vec<Slot>, SlotError> {
         match self.device(resources) {
             Device::Cpu => Ok(self.cpu_slots(resources)),
@@ -147,7 +147,7 @@ impl Machine {
     }
 }
 
-/// How many entries of a folder have such a name; none if there is no such folder.
+/// Counts the entries of a folder whose names match; 0 if there is no such folder.
 fn entries(folder: &str, counts: fn(&str) -> bool) -> usize {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -155,7 +155,8 @@ fn entries(folder: &str, counts: fn(&str) -> bool) -> usize {
         .count()
 }
 
-/// `nvidia0`, but not `nvidiactl`: containers may have the devices without the driver's folder.
+/// True for `nvidia0`, but not for `nvidiactl`. Containers may have the devices without the driver's
+/// folder.
 fn is_gpu(name: &str) -> bool {
     name.strip_prefix("nvidia")
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
