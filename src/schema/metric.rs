@@ -1,4 +1,4 @@
-//! What is measured on classes never trained on: names, order and headings of the metrics.
+//! The metrics, measured on test classes: names, order and headings.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
@@ -24,7 +24,7 @@ pub enum Metric {
     Map,
     /// Mean of one divided by the rank of the nearest image of the class.
     Mrr,
-    /// Mutual information of classes and k-means clusters, normalised by the arithmetic mean of their entropies.
+    /// Mutual information of classes and k-means clusters, normalized by the arithmetic mean of their entropies.
     Nmi,
     /// The same, adjusted for chance.
     Ami,
@@ -32,7 +32,7 @@ pub enum Metric {
     F1,
 }
 
-/// All but Recall@K.
+/// All metrics but Recall@K.
 const NAMED: [Metric; 8] = [
     Metric::PrecisionAt1,
     Metric::RPrecision,
@@ -48,12 +48,12 @@ const NAMED: [Metric; 8] = [
 pub type Scores = BTreeMap<Metric, f64>;
 
 impl Metric {
-    /// Whether it compares clusters with classes, which takes longer than retrieval.
+    /// True if it compares clusters with classes, which takes longer than retrieval.
     pub fn is_of_clusters(self) -> bool {
         matches!(self, Metric::Nmi | Metric::Ami | Metric::F1)
     }
 
-    /// The heading of its column.
+    /// Returns the heading of its column.
     pub fn heading(self) -> String {
         match self {
             Metric::RecallAt(k) => format!("R@{k}"),
@@ -85,7 +85,7 @@ impl fmt::Display for Metric {
     }
 }
 
-/// A name that is no metric's.
+/// The error for a name that is no metric.
 #[derive(Debug)]
 pub struct ParseMetricError(String);
 

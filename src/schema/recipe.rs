@@ -39,11 +39,11 @@ pub struct Recipe {
 )]
 #[serde(deny_unknown_fields)]
 pub struct Fold {
-    /// Which part, from 0.
+    /// The number of the part, from 0.
     pub index: u32,
-    /// How many parts.
+    /// The number of parts.
     pub of: u32,
-    /// Where the parts begin and end.
+    /// How the parts are cut.
     #[serde(default, skip_serializing_if = "Cut::is_even")]
     pub cut: Cut,
 }
@@ -57,9 +57,9 @@ pub enum Cut {
     /// Into parts that differ in size by one class at most, each class in exactly one.
     #[default]
     Even,
-    /// As "A Metric Learning Reality Check" (Musgrave et al., 2020) does: parts of equal size, rounded down, each
-    /// of which ends where an even part begins. The first is the end of the class list. Classes that are left
-    /// over are validated on in no fold: 2 of Cars-196, 1 of Stanford Online Products, none of CUB-200-2011.
+    /// As in "A Metric Learning Reality Check" (Musgrave et al., 2020): parts of equal size, rounded down,
+    /// each ending where an even part begins. The first is the end of the class list. The remaining classes
+    /// are in no fold: 2 of Cars-196, 1 of Stanford Online Products, none of CUB-200-2011.
     RealityCheck,
 }
 
@@ -73,12 +73,12 @@ impl Cut {
 }
 
 impl Fold {
-    /// All folds of a cut into so many parts.
+    /// Returns all folds of a cut into `of` parts.
     pub fn all(of: u32, cut: Cut) -> impl Iterator<Item = Fold> {
         (0..of).map(move |index| Fold { index, of, cut })
     }
 
-    /// Which of `classes` training classes, numbered from 0, are held out.
+    /// Returns the held-out classes of `classes` training classes, numbered from 0.
     pub fn held_out(self, classes: u32) -> std::ops::Range<u32> {
         let bound = |part: u32| {
             u32::try_from(u64::from(part) * u64::from(classes) / u64::from(self.of))

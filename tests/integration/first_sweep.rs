@@ -252,3 +252,34 @@ fn each_layout_is_a_table_with_its_files() {
         .assert_code(1)
         .assert_says("`two` in `folds`");
 }
+
+#[test]
+fn data_sets_of_one_title_have_a_table_each() {
+    let datasets = "[axes]\ndataset = [\n\
+                    { glyphs = { classes = 8, test_classes = 4, per_class = 4 } },\n\
+                    { glyphs = { classes = 6, test_classes = 4, per_class = 4 } },\n]\n";
+    let sweep = SMALL
+        .replace(
+            "[data]\ndataset.glyphs = { classes = 8, test_classes = 4, per_class = 4 }\n",
+            datasets,
+        )
+        .replace("name = \"Contrastive\"", "name = \"Triplet seed 1\"");
+    let desk = Desk::new(&sweep);
+    desk.sweep(&["plan", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("Glyphs (synthetic), 8 classes: Triplet, seed 1 ")
+        .assert_says("Glyphs (synthetic), 6 classes: Triplet seed 1, seed 1 ");
+    desk.run().assert_code(0);
+    let table = desk.table();
+    assert!(
+        table.contains("## Glyphs (synthetic), 8 classes\n"),
+        "{table}"
+    );
+    assert!(
+        table.contains("## Glyphs (synthetic), 6 classes\n"),
+        "{table}"
+    );
+    let rows = table.lines().filter(|line| line.starts_with("| Triplet"));
+    let runs: Vec<&str> = rows.filter_map(|row| row.rsplit(" | ").next()).collect();
+    assert_eq!(runs, ["2 |"; 4], "two seeds of each row");
+}

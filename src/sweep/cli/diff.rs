@@ -1,4 +1,4 @@
-//! `sweep diff`: what a change of a sweep file means for its runs.
+//! `sweep diff`: the effect of a change of a sweep file on its runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -49,7 +49,7 @@ pub(super) struct Diff {
     json: bool,
 }
 
-/// What becomes of the runs.
+/// The fate of all runs.
 #[derive(Debug, Serialize)]
 struct Fate {
     version: u32,
@@ -59,13 +59,13 @@ struct Fate {
     kept: BTreeSet<RunId>,
     /// Repetitions of the same method, setting, seed and fold with another recipe, by key.
     changed: Vec<Change>,
-    /// Runs of the newer sweep that stand for nothing in the older one.
+    /// Runs of the newer sweep that replace no run of the older one.
     added: Vec<RunGroup>,
-    /// Runs of the older sweep that nothing in the newer one stands for.
+    /// Runs of the older sweep that no run of the newer one replaces.
     dropped: Vec<RunGroup>,
     /// Runs of the newer sweep that are finished already.
     finished: BTreeSet<RunId>,
-    /// What rows of both search otherwise, by key.
+    /// Differences of the searches for rows of both, by key.
     searches: Vec<SearchChange>,
 }
 
@@ -95,7 +95,7 @@ struct SearchChange {
     rows: BTreeSet<String>,
 }
 
-/// Runs that are only in one of the two, by what sets them apart.
+/// Runs of one sweep only, by what they have in common.
 #[derive(Debug, Serialize)]
 struct RunGroup {
     by: String,
@@ -443,52 +443,52 @@ fn as_text(fate: &Fate) -> Vec<String> {
     let Fate {
         before,
         after,
-        kept,
         changed,
         added,
         dropped,
-        finished,
         ..
     } = fate;
-    let changed_runs: BTreeSet<RunId> = changed
+    let replacing = runs_of(changed);
+    let added_runs: BTreeSet<RunId> = added
         .iter()
-        .flat_map(|change| &change.runs)
-        .map(|(_, new)| *new)
+        .flat_map(|group| &group.runs)
+        .copied()
         .collect();
-    let count = |groups: &[RunGroup]| groups.iter().map(|group| group.runs.len()).sum::<usize>();
-    let there = |runs: &mut dyn Iterator<Item = &RunId>| match runs
-        .filter(|run| finished.contains(run))
-        .count()
-    {
-        0 => String::new(),
-        finished => format!(", {finished} of them finished already"),
-    };
+    let dropped_runs: usize = dropped.iter().map(|group| group.runs.len()).sum();
     let mut lines = vec![
         format!("{}: {}", before.file.display(), counted(before.runs, "run")),
         format!("{}: {}", after.file.display(), counted(after.runs, "run")),
         String::new(),
-        format!("  kept     {:>6}{}", kept.len(), there(&mut kept.iter())),
-        format!(
-            "  changed  {:>6}{}",
-            changed_runs.len(),
-            there(&mut changed_runs.iter())
-        ),
+        fate.line("kept", &fate.kept),
+        fate.line("changed", &replacing),
     ];
-    lines.extend(change_lines(changed, changed_runs.len()));
-    let mut added_runs = added.iter().flat_map(|group| &group.runs);
-    lines.push(format!(
-        "  added    {:>6}{}",
-        count(added),
-        there(&mut added_runs)
-    ));
+    lines.extend(change_lines(changed, replacing.len()));
+    lines.push(fate.line("added", &added_runs));
     lines.extend(group_lines(added));
-    lines.push(format!("  dropped  {:>6}", count(dropped)));
+    lines.push(format!("  dropped  {dropped_runs:>6}"));
     lines.extend(group_lines(dropped));
     if !fate.searches.is_empty() {
         lines.push("  searches".to_owned());
         lines.extend(fate.searches.iter().map(search_line));
     }
     lines
+}
+
+impl Fate {
+    /// The number of runs, and of those that are finished.
+    fn line(&self, fate: &str, runs: &BTreeSet<RunId>) -> String {
+        let line = format!("  {fate:<7}  {:>6}", runs.len());
+        match runs.intersection(&self.finished).count() {
+            0 => line,
+            finished => format!("{line}, {finished} of them finished already"),
+        }
+    }
+}
+
+/// The runs of the newer sweep that these changes concern.
+fn runs_of<'c>(changes: impl IntoIterator<Item = &'c Change>) -> BTreeSet<RunId> {
+    let pairs = changes.into_iter().flat_map(|change| &change.runs);
+    pairs.map(|(_, new)| *new).collect()
 }
 
 fn search_line(searched: &SearchChange) -> String {
@@ -510,49 +510,42 @@ fn search_line(searched: &SearchChange) -> String {
 }
 
 fn change_lines(changes: &[Change], all: usize) -> Vec<String> {
-    let mut of_keys: Vec<(&str, Vec<&Change>)> = Vec::new();
-    for change in changes {
-        match of_keys.last_mut().filter(|(key, _)| *key == change.key) {
-            Some((_, changes)) => changes.push(change),
-            None => of_keys.push((&change.key, vec![change])),
+    let mut lines = Vec::new();
+    for of_key in changes.chunk_by(|a, b| a.key == b.key) {
+        if of_key.len() > FEW {
+            let first = arrow(&of_key[0]);
+            let values = format!("{} different changes, such as {first}", of_key.len());
+            lines.push(change_line(&values, of_key, all));
+            continue;
+        }
+        for change in of_key {
+            let change = std::slice::from_ref(change);
+            lines.push(change_line(&arrow(&change[0]), change, all));
         }
     }
-    let line = |key: &str, values: &str, changes: &[&Change]| {
-        let runs: BTreeSet<RunId> = changes
-            .iter()
-            .flat_map(|change| &change.runs)
-            .map(|(_, new)| *new)
-            .collect();
-        let methods: BTreeSet<&str> = changes
-            .iter()
-            .flat_map(|change| &change.methods)
-            .map(String::as_str)
-            .collect();
-        let whose = match methods.len() {
-            _ if runs.len() == all => String::new(),
-            0 => String::new(),
-            1..=FEW_METHODS => {
-                format!(" of {}", methods.into_iter().collect::<Vec<_>>().join("; "))
-            }
-            more => format!(" of {more} methods"),
-        };
-        format!(
-            "             {key}: {values}  ({}{whose})",
-            counted(runs.len(), "run")
-        )
+    lines
+}
+
+/// A line on changes of one key.
+fn change_line(values: &str, changes: &[Change], all: usize) -> String {
+    let key = &changes[0].key;
+    let runs = runs_of(changes);
+    let methods: BTreeSet<&str> = changes
+        .iter()
+        .flat_map(|change| &change.methods)
+        .map(String::as_str)
+        .collect();
+    let whose = match methods.len() {
+        _ if runs.len() == all => String::new(),
+        0 => String::new(),
+        1..=FEW_METHODS => {
+            let methods: Vec<&str> = methods.into_iter().collect();
+            format!(" of {}", methods.join("; "))
+        }
+        more => format!(" of {more} methods"),
     };
-    let of_key = |(key, changes): (&str, Vec<&Change>)| match changes.len() {
-        0..=FEW => changes
-            .iter()
-            .map(|change| line(key, &arrow(change), &[change]))
-            .collect(),
-        many => vec![line(
-            key,
-            &format!("{many} different changes, such as {}", arrow(changes[0])),
-            &changes,
-        )],
-    };
-    of_keys.into_iter().flat_map(of_key).collect()
+    let runs = counted(runs.len(), "run");
+    format!("             {key}: {values}  ({runs}{whose})")
 }
 
 fn arrow(change: &Change) -> String {

@@ -1,4 +1,4 @@
-//! `sweep plan`: what would run, what is there already, why, and what it will cost.
+//! `sweep plan`: what would run, what is done already, why, and the cost of the rest.
 
 mod json;
 mod origins;

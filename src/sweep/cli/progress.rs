@@ -23,16 +23,16 @@ use crate::{
 /// Between two plain lines about the same thing.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// The progress of a whole sweep: an overall bar, and a line for each running job.
+/// The progress of a sweep: an overall bar, and a line for each running job.
 pub(super) struct Progress {
     names: BTreeMap<Job, String>,
-    /// How much work each job is among those of its kind: steps, where there are some.
+    /// The amount of work of each job: its steps, or 1.
     weights: BTreeMap<Job, u64>,
     fractions: BTreeMap<Job, f64>,
-    /// What searches will still lead to at most.
+    /// The jobs that searches may add at most.
     ahead: BTreeMap<&'static str, Ahead>,
     pace: Pace,
-    /// As many as ran at a time.
+    /// The largest number of jobs that ran at the same time.
     abreast: usize,
     jobs: usize,
     ended: usize,
@@ -50,7 +50,7 @@ struct Ahead {
     weight: u64,
 }
 
-/// How long jobs have taken, by kind: the weight of all that ended, and their seconds.
+/// The speed of finished jobs, by kind: their total weight, and their seconds.
 #[derive(Default)]
 struct Pace(BTreeMap<&'static str, (f64, f64)>);
 
@@ -65,7 +65,7 @@ impl Pace {
         *seconds += took.as_secs_f64();
     }
 
-    /// Seconds for one of weight 1.
+    /// Seconds per unit of weight.
     fn of(&self, verb: &str) -> Option<f64> {
         self.0
             .get(verb)
@@ -78,7 +78,7 @@ impl Pace {
 struct JobLine {
     bar: ProgressBar,
     begun: Instant,
-    /// Where this attempt began to count, so that a resumed run does not seem fast.
+    /// The step at which this attempt started, so that a resumed run does not seem fast.
     from: u64,
     done: u64,
     total: u64,
@@ -121,7 +121,7 @@ impl Progress {
         progress
     }
 
-    /// Takes in the jobs of a plan that are to do, and how many more its searches will lead to.
+    /// Adds the jobs of a plan that have to run, and those that its searches may add.
     fn learn(&mut self, plan: &Plan, freshness: &FreshnessOf) {
         for (&job, freshness) in freshness {
             if matches!(freshness, Freshness::Stale(_)) && !self.weights.contains_key(&job) {
@@ -134,7 +134,7 @@ impl Progress {
         self.overall.set_length(self.jobs as u64);
     }
 
-    /// How long it will take if jobs go on as those before them. Unknown before the first step of a training.
+    /// The remaining time at the speed so far; unknown before the first training step.
     fn to_go(&self) -> Option<Duration> {
         let mut left: BTreeMap<&str, f64> = self
             .ahead
@@ -158,7 +158,7 @@ impl Progress {
         Some(Duration::from_secs_f64(seconds / self.abreast as f64))
     }
 
-    /// Seconds for a step of the trainings that run now.
+    /// Seconds per step of the running trainings.
     fn pace_of_running(&self) -> Option<f64> {
         let lines = self
             .running
@@ -173,7 +173,7 @@ impl Progress {
         (steps > 0).then(|| seconds / steps as f64)
     }
 
-    /// Takes the bars from the screen.
+    /// Removes the bars from the screen.
     pub(super) fn close(&mut self) {
         self.running
             .values()
@@ -185,7 +185,7 @@ impl Progress {
         if self.plain {
             tell(text);
         } else {
-            // Lines above the bars; a terminal that is gone is no reason to stop the sweep.
+            // Above the bars; a closed terminal does not stop the sweep.
             let _ = self.bars.println(text);
         }
     }
@@ -339,7 +339,7 @@ impl JobLine {
         self.bar.set_message(self.message());
     }
 
-    /// How much of the job this attempt has done, as a fraction.
+    /// The fraction of the job that this attempt has done.
     fn share(&self) -> f64 {
         if self.total == 0 {
             1.0
@@ -369,14 +369,14 @@ impl JobLine {
 
     fn plain(&self) -> String {
         if self.total == 0 {
-            "just begun".to_owned()
+            "starting".to_owned()
         } else {
             format!("{}/{} {}", self.done, self.total, self.message())
         }
     }
 }
 
-/// One bar for one thing that takes a while.
+/// A bar for a single task.
 pub(super) struct Bar {
     bar: ProgressBar,
     unit: Unit,
@@ -459,7 +459,7 @@ impl Unit {
 }
 
 fn style(template: &str, characters: &str) -> ProgressStyle {
-    // A template that does not parse is a mistake of ours, seen at once; the default style still works.
+    // An invalid template would be a bug; the default style still works.
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars(characters)
@@ -483,20 +483,16 @@ fn steps(planned: &PlannedRun) -> u64 {
         .map_or(0, |training| training.steps)
 }
 
-/// What searches will still lead to at most.
+/// The jobs that open studies may add at most, by kind.
 fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
     let longest = plan.runs.values().map(steps).max().unwrap_or(0);
     let mut ahead: BTreeMap<&str, Ahead> = BTreeMap::new();
-    for study in plan
-        .studies
-        .iter()
-        .filter(|study| study.state == StudyState::Open)
-    {
-        let folds = study
-            .trials
-            .first()
-            .map_or(1, |trial| trial.runs.len())
-            .max(1);
+    for study in &plan.studies {
+        if study.state != StudyState::Open {
+            continue;
+        }
+        let folds = study.trials.first().map_or(1, |trial| trial.runs.len());
+        let folds = folds.max(1);
         let trials = folds * study.budget.saturating_sub(study.trials.len());
         let repetitions = study.members.len();
         let kinds = [
@@ -506,10 +502,8 @@ fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
         ];
         for (verb, jobs, weight) in kinds {
             let all = ahead.entry(verb).or_default();
-            *all = Ahead {
-                jobs: all.jobs + jobs,
-                weight: all.weight + jobs as u64 * weight,
-            };
+            all.jobs += jobs;
+            all.weight += jobs as u64 * weight;
         }
     }
     ahead

@@ -1,4 +1,4 @@
-//! `sweep report`: the tables, from whatever results are there.
+//! `sweep report`: the tables of the results so far.
 
 mod facts;
 mod queries;
@@ -34,7 +34,7 @@ pub(super) struct Report {
     destination: Destination,
 }
 
-/// Where tables go.
+/// The folder for tables.
 #[derive(Debug, Args)]
 pub(super) struct Destination {
     /// Folder of tables; each sweep has a folder with its name in it

@@ -1,4 +1,4 @@
-//! What searches chose, for captions, and all their trials as CSV.
+//! The results of searches, for captions and `search.csv`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::{
     search::{BoundSide, TrialOutcome},
 };
 
-/// How values were searched, what was selected for each row, and what is suspicious about it.
+/// How values were searched, what was selected for each row, and warnings about it.
 pub(super) fn facts(opened: &Opened) -> Vec<String> {
     let (sweep, studies) = (&opened.sweep, &opened.plan.studies);
     let Some(first) = studies.first() else {
@@ -27,14 +27,12 @@ pub(super) fn facts(opened: &Opened) -> Vec<String> {
         sweep.folds.len(),
         select.heading(),
     );
-    let of_study = |study: &Study| {
-        [
-            vec![format!("{}.", outcome(study, &opened.plan))],
-            warnings(study, opened),
-        ]
-        .concat()
-    };
-    [vec![how], studies.iter().flat_map(of_study).collect()].concat()
+    let mut facts = vec![how];
+    for study in studies {
+        facts.push(format!("{}.", outcome(study, &opened.plan)));
+        facts.extend(warnings(study, opened));
+    }
+    facts
 }
 
 /// `Triplet on Omniglot: loss.triplet.margin 0.1; trial 3 of 4, validation 45.21 ± 1.30 (standard error); 1 trial failed`
@@ -99,7 +97,7 @@ fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
             BoundSide::Upper => "upper",
         };
         format!(
-            "Warning: {}: {} {} lies at the {side} bound {}; a wider range may hold better values.",
+            "Warning: {}: {} {} is at the {side} bound {}; a wider range may contain better values.",
             opened.plan.name_of_study(study),
             at.name,
             short(&at.value),
@@ -177,7 +175,7 @@ fn settings(member: &Member) -> String {
     settings.join(", ")
 }
 
-/// How far each search is, for `sweep status`.
+/// The number of searches in each state, for `sweep status`.
 pub(super) fn states(opened: &Opened) -> Vec<String> {
     let mut open: BTreeMap<&str, usize> = BTreeMap::new();
     for study in &opened.plan.studies {
@@ -207,7 +205,7 @@ pub(super) fn states(opened: &Opened) -> Vec<String> {
 /// The state of a study, shown for the members that wait for it.
 pub(super) fn waiting(opened: &Opened, id: StudyId) -> String {
     let Some(study) = opened.plan.studies.iter().find(|study| study.id == id) else {
-        return "there".to_owned();
+        return "done".to_owned();
     };
     let pending = study
         .trials

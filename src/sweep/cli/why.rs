@@ -1,4 +1,4 @@
-//! `sweep why`: what there is to know about one run, and what sets it apart from those that are finished.
+//! `sweep why`: the state of one run, and its differences from the nearest finished run.
 
 use std::{fs, path::PathBuf};
 
@@ -47,13 +47,13 @@ pub(super) struct Why {
 /// An attempt at a job of the run, and how it ended, if that is known.
 type Tried = (Job, u32, Option<AttemptExit>);
 
-/// All that is known of a run.
+/// Everything known about a run.
 struct Story {
     run: RunId,
-    /// Which repetition it is, and of what sweep.
+    /// Its name, and the file of its sweep.
     member: Option<(String, PathBuf)>,
     state: RunStage,
-    /// Why it has to run, from the plan of the sweep.
+    /// Why it has to run, according to the plan.
     stale: Option<String>,
     attempts: Vec<Tried>,
     nearest: Option<(RunId, Vec<Difference>)>,
@@ -71,7 +71,7 @@ impl Why {
         }
     }
 
-    /// The sweep of the file, or all that were run before, as far as they can still be read.
+    /// The sweep of the file, or all that were run before and can still be read.
     fn sweeps(&self, ledger: &Ledger) -> Result<Vec<Opened>, Exit> {
         if let Some(file) = &self.file {
             return Ok(vec![Opened::new(
@@ -95,7 +95,7 @@ impl Why {
         Ok(files.iter().filter_map(open).collect())
     }
 
-    /// The one run whose name begins so.
+    /// The only run whose id has this prefix.
     fn find(&self, ledger: &Ledger, sweeps: &[Opened]) -> Result<RunId, Exit> {
         let begun = ledger.runs()?;
         let planned = sweeps.iter().flat_map(|opened| opened.plan.runs.keys());
@@ -201,7 +201,7 @@ impl Story {
         lines
     }
 
-    /// Whether it runs, and why.
+    /// Whether it has to run, and why.
     fn standing(&self) -> String {
         match (&self.state, &self.stale) {
             (_, Some(reason)) => format!("has to run: {reason}"),
@@ -262,7 +262,7 @@ impl Story {
     }
 }
 
-/// Why the plan has it run.
+/// Why it has to run, if it has to.
 fn stale(run: RunId, opened: &Opened) -> Result<Option<String>, Exit> {
     let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
     let reason = |job| match freshness.get(&job) {

@@ -15,17 +15,17 @@ use crate::{
 /// One component of an identity that two runs do not share.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// Which kind of component.
+    /// The kind of the component.
     pub component: Component,
-    /// Its key: one of the sweep file, if it has one there.
+    /// Its key: that of the sweep file, if it has one.
     pub key: String,
-    /// Its value in the first run; absent where it is not set.
+    /// Its value in the first run; none if it is not set.
     pub left: Option<Value>,
     /// Its value in the second run.
     pub right: Option<Value>,
 }
 
-/// The kinds of components, in the order in which differences are told.
+/// The kinds of components, in the order in which differences are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
@@ -37,7 +37,7 @@ pub enum Component {
     Fold,
     /// The seed.
     Seed,
-    /// What recipes mean to this version of the program.
+    /// The version of the recipe format.
     Schema,
     /// The kind of arithmetic.
     Arithmetic,
@@ -50,13 +50,13 @@ impl fmt::Display for Component {
             Component::Data => "content of the data set",
             Component::Fold => "held-out fold",
             Component::Seed => "seed",
-            Component::Schema => "version of what recipes mean",
+            Component::Schema => "version of the recipe format",
             Component::Arithmetic => "kind of arithmetic",
         })
     }
 }
 
-/// All components in which two identities, as they are stored, differ. Old ones may lack what new ones have.
+/// Returns the components in which two stored identities differ. Older ones may lack components.
 pub fn between(left: &Value, right: &Value) -> Vec<Difference> {
     let mut differences = Vec::new();
     let path = &mut Vec::new();
@@ -66,13 +66,13 @@ pub fn between(left: &Value, right: &Value) -> Vec<Difference> {
     differences
 }
 
-/// An identity as it is stored.
+/// Returns an identity in its stored form.
 pub fn stored(identity: &Identity) -> Value {
     serde_json::to_value(identity).unwrap_or_default()
 }
 
-/// The finished run that differs in the fewest values, and the components they belong to: `left` is the finished run. Of several, one with
-/// the same seed and fold.
+/// Returns the finished run that differs in the fewest values, preferably with the same seed and fold,
+/// and the components in which it differs; `left` is the finished run.
 ///
 /// # Errors
 /// A result is damaged.
@@ -81,35 +81,68 @@ pub fn nearest(
     identity: &Value,
     ledger: &Ledger,
 ) -> Result<Option<(RunId, Vec<Difference>)>, LedgerError> {
-    let runs: Vec<RunId> = ledger
-        .runs()?
-        .into_iter()
-        .filter(|&other| other != run)
-        .collect();
-    let compared = |&other: &RunId| -> Result<Option<(RunId, Vec<Difference>)>, LedgerError> {
-        let Some(theirs) = ledger.identity(other)? else {
-            return Ok(None);
+    let mut runs: Vec<RunId> = ledger.runs()?.into_iter().collect();
+    runs.retain(|other| *other != run);
+    let compared: Vec<Option<Vec<Difference>>> = runs
+        .par_iter()
+        .map(|other| from_finished(*other, identity, ledger))
+        .collect::<Result<_, _>>()?;
+    let mut nearest: Option<(Distance, RunId, Vec<Difference>)> = None;
+    for (run, differences) in runs.into_iter().zip(compared) {
+        let Some(differences) = differences else {
+            continue;
         };
-        match ledger.state(other)? {
-            RunStage::Recorded(_) => Ok(Some((other, between(&theirs, identity)))),
-            RunStage::New | RunStage::Interrupted | RunStage::Trained(_) => Ok(None),
+        let distance = Distance::of(&differences);
+        let is_nearer = nearest
+            .as_ref()
+            .is_none_or(|(least, other, _)| (distance, run) < (*least, *other));
+        if is_nearer {
+            nearest = Some((distance, run, differences));
         }
+    }
+    Ok(nearest.map(|(_, run, differences)| (run, differences)))
+}
+
+/// The differences of an identity from that of a finished run; none if the run has not finished.
+fn from_finished(
+    run: RunId,
+    identity: &Value,
+    ledger: &Ledger,
+) -> Result<Option<Vec<Difference>>, LedgerError> {
+    let Some(theirs) = ledger.identity(run)? else {
+        return Ok(None);
     };
-    let compared: Vec<_> = runs.par_iter().map(compared).collect::<Result<_, _>>()?;
-    Ok(compared
-        .into_iter()
-        .flatten()
-        .min_by_key(|(other, differences)| {
-            let of_draw = |difference: &&Difference| {
-                matches!(difference.component, Component::Seed | Component::Fold)
-            };
-            let values: usize = differences.iter().map(Difference::values).sum();
-            (values, differences.iter().filter(of_draw).count(), *other)
-        }))
+    match ledger.state(run)? {
+        RunStage::Recorded(_) => Ok(Some(between(&theirs, identity))),
+        RunStage::New | RunStage::Interrupted | RunStage::Trained(_) => Ok(None),
+    }
+}
+
+/// How far two identities are apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Distance {
+    values: usize,
+    /// Whether the seed, the fold or both differ.
+    draws: usize,
+}
+
+impl Distance {
+    fn of(differences: &[Difference]) -> Distance {
+        let mut distance = Distance {
+            values: 0,
+            draws: 0,
+        };
+        for difference in differences {
+            distance.values += difference.values();
+            let is_draw = matches!(difference.component, Component::Seed | Component::Fold);
+            distance.draws += usize::from(is_draw);
+        }
+        distance
+    }
 }
 
 impl Difference {
-    /// How many single values it is made of: another loss is more than another margin.
+    /// The number of single values in it: another loss is more than another margin.
     fn values(&self) -> usize {
         let sides = [&self.left, &self.right].into_iter().flatten();
         sides.map(leaves).max().unwrap_or(0)

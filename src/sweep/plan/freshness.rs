@@ -1,4 +1,4 @@
-//! Which jobs need not run, and why the others do.
+//! Which jobs have to run, and why.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +13,10 @@ use crate::{
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
 };
 
-/// Whether a job has to run.
+/// The freshness of a job's result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Freshness {
-    /// Its result is there.
+    /// Its result exists.
     Fresh,
     /// Nothing that has to run needs it.
     NotNeeded,
@@ -27,17 +27,17 @@ pub enum Freshness {
 /// Why a job has to run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// There is no result and no part of one.
+    /// It has neither a result nor a checkpoint.
     New,
-    /// There is a checkpoint to continue from.
+    /// It has a checkpoint.
     Interrupted,
     /// The latest attempt failed.
     Failed(String),
-    /// The record lacks metrics that are now asked for.
+    /// The record lacks metrics that the sweep reports.
     Unmeasured(Vec<Metric>),
-    /// Its data set is not in its place.
+    /// Its data set is missing.
     NoData,
-    /// The weights that it starts from are not in their place.
+    /// Its start weights are missing.
     NoWeights,
 }
 
@@ -57,10 +57,10 @@ impl fmt::Display for Reason {
     }
 }
 
-/// How each job of a plan stands.
+/// The freshness of each job of a plan.
 pub type FreshnessOf = BTreeMap<Job, Freshness>;
 
-/// Compares a plan with what lies under `results/`.
+/// Compares a plan with the contents of `results/`.
 ///
 /// # Errors
 /// A result is damaged.
@@ -70,7 +70,7 @@ pub fn of(plan: &Plan, ledger: &Ledger, report: &ReportTable) -> Result<Freshnes
     Ok(freshness)
 }
 
-/// The same for the jobs that a plan has grown by.
+/// Adds the jobs by which a plan has grown.
 ///
 /// # Errors
 /// A result is damaged.
@@ -119,7 +119,7 @@ pub fn extend(
     Ok(())
 }
 
-/// The data set that a job works with.
+/// The data set of a job.
 fn data_of(job: Job, plan: &Plan) -> Option<DataId> {
     let of_run = |run: &RunId| plan.runs.get(run).map(|planned| planned.data);
     match job {
@@ -132,7 +132,7 @@ fn data_of(job: Job, plan: &Plan) -> Option<DataId> {
     }
 }
 
-/// What the run's name cannot be final without.
+/// The missing input without which the id of a run is not final.
 fn absent(identity: &Identity) -> Option<Reason> {
     let weights = identity.recipe.model.backbone.weights();
     match identity.data.is_missing() {
@@ -153,7 +153,7 @@ fn of_run(
     let metrics = &report.metrics(&planned.identity.recipe.dataset);
     let (train, evaluate) = (Job::Train(run), Job::Evaluate(run));
     if planned.member.is_none() && ledger.trained(run)?.is_some() {
-        // Only what it was validated with is asked of a trial.
+        // A trial is only validated.
         return Ok((Fresh, NotNeeded));
     }
     Ok(match ledger.state(run)? {
@@ -171,7 +171,7 @@ fn of_run(
     })
 }
 
-/// Where a training went wrong there is nothing to measure together.
+/// There is no ensemble of runs whose training diverged or collapsed.
 fn of_ensemble(
     id: EnsembleId,
     plan: &Plan,

@@ -1,5 +1,6 @@
-//! The order of jobs: `prepare -> train -> evaluate -> report`, with an `ensemble` after the `evaluate`s of its runs. Where
-//! values are searched, `prepare -> train` of each trial `-> select -> train -> evaluate -> report`.
+//! The order of jobs: `prepare -> train -> evaluate -> report`, with an `ensemble` after the `evaluate` jobs
+//! of its runs. With searched values: `prepare -> train` of each trial `-> select -> train -> evaluate ->
+//! report`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,9 +18,9 @@ use crate::ledger::Job;
 pub enum Node {
     /// A job for a trainer process.
     Job(Job),
-    /// Choosing the best trial, which the orchestrator does itself.
+    /// Selects the best trial, within the orchestrator.
     Select(StudyId),
-    /// Making the table, which the orchestrator does itself.
+    /// Makes the table, within the orchestrator.
     Report,
 }
 
@@ -33,8 +34,8 @@ impl fmt::Display for Node {
     }
 }
 
-/// One `prepare` for each data set, one `train` for each run, one `evaluate` for each that is in the table, one
-/// `ensemble` for each, one `select` for each study, one `report`.
+/// A `prepare` for each data set, a `train` for each run, an `evaluate` for each run of the table, an
+/// `ensemble` for each ensemble, a `select` for each study, and one `report`.
 pub(super) fn of(plan: &Plan) -> DiGraph<Node, ()> {
     let mut graph = DiGraph::new();
     let mut jobs: BTreeMap<Job, NodeIndex> = BTreeMap::new();

@@ -1,9 +1,9 @@
 //! Studies: which trials of each search are known, and which of them is selected.
 //!
-//! What is known follows from the results that are there and from nothing else: a study that is replayed from its
-//! first trial comes to where it was. A trial is one point on every fold, trained and validated with one seed that no
-//! repetition in the table has; test classes are not looked at. It fails if any of its runs breaks down or cannot be
-//! done as it is asked; a run that was lost for other reasons, such as a full disk, is not a result, and its study
+//! The state of a study depends on existing results alone: replayed from its first trial, it reaches the
+//! same state. A trial is one point on every fold, trained and validated with one seed that no repetition in
+//! the table has; test classes are not used. A trial fails if any of its runs diverges, collapses or has an
+//! invalid recipe; a run that failed for other reasons, such as a full disk, has no result, and its study
 //! waits for it.
 
 use std::ops::Range;
@@ -21,30 +21,30 @@ use crate::{
     search::{AtBound, Search, Suggestion, TrialOutcome, TrialPoint, TrialRecord, best},
 };
 
-/// Seeds of trials begin here, and those of the table end before.
+/// The first seed of trials; those of the table are below.
 const TRIALS: u64 = 1 << 32;
 
-/// How near a bound a selected value is suspicious, as a share of the range.
+/// A selected value this close to a bound, as a share of the range, causes a warning.
 const NEAR: f64 = 0.02;
 
 /// The search for one row of the table.
 #[derive(Clone, Debug)]
 pub struct Study {
-    /// Its name.
+    /// Its id.
     pub id: StudyId,
-    /// The combination of axis values, by position in the sweep.
+    /// The position of its point in the sweep.
     pub point: usize,
-    /// The method, by position in the point.
+    /// The position of its method in the point.
     pub method: usize,
-    /// The members of the plan that repeat what is selected.
+    /// The members of the plan that repeat the selected trial.
     pub members: Range<usize>,
-    /// How many trials there will be.
+    /// The number of trials.
     pub budget: usize,
     /// Its trials so far.
     pub trials: Vec<Trial>,
-    /// How many of their points are on disk.
+    /// The number of points on disk.
     pub kept: usize,
-    /// How far it is.
+    /// Its state.
     pub state: StudyState,
     inputs: RunInputs,
 }
@@ -56,26 +56,26 @@ pub struct Trial {
     pub point: TrialPoint,
     /// Its runs, by fold.
     pub runs: Vec<RunId>,
-    /// The validation score of each fold that has ended well.
+    /// The validation score of each fold that has finished.
     pub folds: Vec<Option<f64>>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: TrialOutcome,
-    /// How the first run that broke down did so.
+    /// The breakdown of its first failed run, if it had one.
     pub broken: Option<Breakdown>,
 }
 
-/// How far a study is.
+/// The state of a study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StudyState {
     /// Trials are outstate.
     Open,
-    /// All have ended, and this one is the best.
+    /// All trials have ended; this one is the best.
     Selected(usize),
-    /// All have failed.
+    /// All trials have failed.
     Hopeless,
 }
 
-/// What came of one run of a trial.
+/// The outcome of one run of a trial.
 enum OfRun {
     Pending,
     Failed(Option<Breakdown>),
@@ -100,7 +100,7 @@ impl Study {
         }
     }
 
-    /// The same, knowing its place in the sweep and its members' in the plan.
+    /// Sets its position in the sweep, and its members in the plan.
     pub(super) fn placed(self, point: usize, method: usize, members: Range<usize>) -> Study {
         Study {
             point,
@@ -138,7 +138,7 @@ impl Study {
         self.trials.iter().any(|trial| trial.runs.contains(&run))
     }
 
-    /// The selected values that lie so near a bound that better ones may lie beyond.
+    /// The selected values so close to a bound that better ones may be beyond it.
     pub fn at_bounds(&self, sweep: &Sweep) -> Vec<AtBound> {
         let space = self.search(sweep).space();
         self.selected()
@@ -146,7 +146,7 @@ impl Study {
             .unwrap_or_default()
     }
 
-    /// Takes in what became of the trials.
+    /// Updates the outcomes of trials from the results.
     fn learn(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<(), LedgerError> {
         let select = sweep.points[self.point].training.selecting();
         for trial in self
@@ -173,7 +173,7 @@ impl Study {
         Ok(())
     }
 
-    /// The point of the next trial, if it is known; otherwise notes how the study stands.
+    /// Returns the point of the next trial, if it is known; otherwise updates the state.
     fn next(&mut self, search: &Search, kept: &[TrialPoint]) -> Option<TrialPoint> {
         let number = self.trials.len();
         if let Some(point) = kept.get(number).filter(|_| number < search.trials()) {
@@ -210,7 +210,7 @@ fn of_run(run: RunId, ledger: &Ledger, select: Metric) -> Result<OfRun, LedgerEr
     {
         return Ok(OfRun::Failed(Some(how)));
     }
-    // Of a trial the scores are kept, not the network.
+    // A trial keeps its scores, not its network.
     let score = ledger
         .trained(run)?
         .and_then(|trained| trained.validation?.get(&select).copied());
@@ -246,8 +246,8 @@ fn finished(folds: &[f64]) -> TrialOutcome {
     }
 }
 
-/// What all trials of a study have in common. Studies belong to a sweep, so that nobody finds his budget spent by
-/// another search.
+/// What all trials of a study have in common. Studies belong to a sweep, so that one search does not spend
+/// the budget of another.
 fn description(cell: &Cell<'_>) -> String {
     let search = cell.method.search.as_deref();
     let names: Vec<&str> = search
@@ -274,8 +274,8 @@ impl Plan {
             .filter(move |study| study.state == StudyState::Open && study.has(run))
     }
 
-    /// Takes in what became of trials, and adds those that are now known and the repetitions of what is now selected.
-    /// With `after`, only where this run is one of the trials'. Returns the runs that are new.
+    /// Updates open studies from the results: adds the next trials, and the repetitions of selected ones.
+    /// With `after`, only studies of which this run is a trial. Returns the new runs.
     ///
     /// # Errors
     /// A result is damaged.
@@ -286,28 +286,38 @@ impl Plan {
         after: Option<RunId>,
     ) -> Result<Vec<RunId>, LedgerError> {
         let mut new = Vec::new();
-        let open = |plan: &Plan| {
-            plan.studies
-                .iter()
-                .filter(|study| study.state == StudyState::Open)
-                .count()
-        };
-        let open_before = open(self);
+        let open_before = self.open_studies();
         let mut studies = std::mem::take(&mut self.studies);
-        let is_meant = |study: &Study| after.is_none_or(|run| study.has(run));
-        let meant = studies
-            .iter_mut()
-            .filter(|study| study.state == StudyState::Open && is_meant(study));
-        let grown: Result<Vec<()>, LedgerError> = meant
-            .map(|study| self.grow_one(study, sweep, ledger, &mut new))
-            .collect();
+        let grown = self.grow_studies(&mut studies, sweep, ledger, after, &mut new);
         self.studies = studies;
         grown?;
-        // What is selected may be what another method has, so that nothing is new but the row that it stands in.
-        if !new.is_empty() || open(self) < open_before || after.is_none() {
+        // The selected recipe may be that of another method: no run is new, but the row has its runs.
+        if !new.is_empty() || self.open_studies() < open_before || after.is_none() {
             self.link(sweep);
         }
         Ok(new)
+    }
+
+    fn open_studies(&self) -> usize {
+        let open = |study: &&Study| study.state == StudyState::Open;
+        self.studies.iter().filter(open).count()
+    }
+
+    fn grow_studies(
+        &mut self,
+        studies: &mut [Study],
+        sweep: &Sweep,
+        ledger: &Ledger,
+        after: Option<RunId>,
+        new: &mut Vec<RunId>,
+    ) -> Result<(), LedgerError> {
+        for study in studies {
+            let is_affected = after.is_none_or(|run| study.has(run));
+            if study.state == StudyState::Open && is_affected {
+                self.grow_one(study, sweep, ledger, new)?;
+            }
+        }
+        Ok(())
     }
 
     fn grow_one(
@@ -346,7 +356,7 @@ impl Plan {
             }
             Err(_) => Vec::new(),
         };
-        // A point that does not fit the file's types is a trial without runs, and a failed one.
+        // A point that does not fit the types of the file is a failed trial without runs.
         let outcome = if identities.is_empty() {
             TrialOutcome::Failed
         } else {
@@ -365,7 +375,7 @@ impl Plan {
         }
     }
 
-    /// Gives the members of a study the runs with what it selected.
+    /// Gives the members of a study the runs of the selected trial.
     fn select(&mut self, study: &Study, best: usize, sweep: &Sweep, new: &mut Vec<RunId>) {
         let Ok((method, training)) = tables(study, &study.trials[best].point, sweep) else {
             return;
