@@ -1,8 +1,8 @@
-//! Measures how long losses, miners, regularisers and the memory take on the CPU: one JSON object a line, read by `benches/run.py`.
+//! Measures the time of losses, miners, regularizers and the memory on the CPU. Prints one JSON object a line, which
+//! `benches/run.py` reads.
 //!
-//! `cargo bench --package dml --bench losses -- [THREADS [WORD]]` measures what has WORD in its name. Each case is
-//! repeated until it took a while, and the median counts, in time of the processor: what else the machine does
-//! disturbs that least. Times include the normalisation of embeddings, because
+//! `cargo bench --package dml --bench losses -- [THREADS [WORD]]` measures the cases with WORD in their names. Each
+//! case is repeated for a while; the result is the median of processor times, which other programs disturb least. Times include the normalization of embeddings, because
 //! pytorch-metric-learning does that within each loss, and the gradient of embeddings and parameters.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
@@ -10,7 +10,7 @@
 use std::{env, time::Duration};
 
 use dml::{
-    distance::normalise,
+    distance::normalize,
     loss::{self, ClassInit, Loss},
     memory::Xbm,
     miner::{self, Miner},
@@ -28,7 +28,7 @@ const PER_CLASS: i64 = 4;
 const BATCHES: [i64; 3] = [32, 128, 512];
 const MEMORY: i64 = 55_000;
 const MEMORY_BATCH: i64 = 64;
-/// A case is repeated until it took this long, three times at least, unless even the first took longer.
+/// A case is repeated for at least this time and at least three times, unless the first repetition takes longer.
 const ENOUGH: Duration = Duration::from_millis(300);
 
 fn main() {
@@ -47,13 +47,13 @@ fn main() {
         let mut objective = Objective::of(ConfiguredLoss::of(loss));
         for images in BATCHES {
             let (raw, labels) = batch(images);
-            say("loss", name, images, || step(&mut objective, &raw, &labels));
+            report("loss", name, images, || step(&mut objective, &raw, &labels));
         }
     }
     for (name, miner) in miners().into_iter().filter(|(name, _)| name.contains(word)) {
         for images in BATCHES {
             let (raw, labels) = batch(images);
-            say("miner", name, images, || mine(&*miner, &raw, &labels));
+            report("miner", name, images, || mine(&*miner, &raw, &labels));
         }
     }
     for (name, regularizer) in regularizers()
@@ -62,8 +62,8 @@ fn main() {
     {
         for images in BATCHES {
             let (raw, _) = batch(images);
-            say("regularizer", name, images, || {
-                penalise(&*regularizer, &raw)
+            report("regularizer", name, images, || {
+                penalize(&*regularizer, &raw)
             });
         }
     }
@@ -77,7 +77,7 @@ fn main() {
                 ..Objective::of(ConfiguredLoss::of(loss))
             };
             let (raw, labels) = batch(MEMORY_BATCH);
-            say("xbm", name, MEMORY_BATCH, || {
+            report("xbm", name, MEMORY_BATCH, || {
                 step(&mut objective, &raw, &labels)
             });
         }
@@ -119,14 +119,14 @@ fn regularizers() -> Vec<(&'static str, Box<dyn Regularizer>)> {
     ]
 }
 
-/// Embeddings before they are normalised, and their labels.
+/// Embeddings before they are normalized, and their labels.
 fn batch(images: i64) -> (Tensor, Tensor) {
     (noise(1, images).set_requires_grad(true), labels(images))
 }
 
 /// One loss with its gradients.
 fn step(objective: &mut Objective, raw: &Tensor, labels: &Tensor) {
-    let value = objective.step(&normalise(raw), labels, 0).value;
+    let value = objective.step(&normalize(raw), labels, 0).value;
     let parameters = objective
         .losses
         .iter()
@@ -139,7 +139,7 @@ fn step(objective: &mut Objective, raw: &Tensor, labels: &Tensor) {
 }
 
 fn mine(miner: &dyn Miner, raw: &Tensor, labels: &Tensor) {
-    let embeddings = no_grad(|| normalise(raw));
+    let embeddings = no_grad(|| normalize(raw));
     let references = References::batch(&embeddings, labels);
     let _ = miner.mine(
         &embeddings,
@@ -149,13 +149,13 @@ fn mine(miner: &dyn Miner, raw: &Tensor, labels: &Tensor) {
     );
 }
 
-fn penalise(regularizer: &dyn Regularizer, raw: &Tensor) {
+fn penalize(regularizer: &dyn Regularizer, raw: &Tensor) {
     let _ = Tensor::run_backward(&[regularizer.cost(raw)], &[raw], false, false);
 }
 
 fn full_memory() -> Xbm {
     let mut memory = Xbm::new(MEMORY, WIDTH, Device::Cpu);
-    let (embeddings, labels) = (normalise(&noise(2, MEMORY)), labels(MEMORY));
+    let (embeddings, labels) = (normalize(&noise(2, MEMORY)), labels(MEMORY));
     let _ = memory.enqueue(&dml::memory::Arrivals {
         embeddings: &embeddings,
         labels: &labels,
@@ -178,7 +178,7 @@ fn labels(images: i64) -> Tensor {
         .fmod(CLASSES)
 }
 
-fn say(kind: &str, name: &str, images: i64, run: impl FnMut()) {
+fn report(kind: &str, name: &str, images: i64, run: impl FnMut()) {
     let milliseconds = median_of_repetitions(run).as_secs_f64() * 1000.0;
     println!(
         r#"{{"kind": "{kind}", "name": "{name}", "batch": {images}, "milliseconds": {milliseconds}}}"#
@@ -191,7 +191,7 @@ fn median_of_repetitions(mut run: impl FnMut()) -> Duration {
         run();
         spent() - begun
     };
-    // The first time is slow for reasons of its own.
+    // The first repetition allocates memory and is slower.
     let first = once();
     if first > ENOUGH * 3 {
         return first;
@@ -204,7 +204,7 @@ fn median_of_repetitions(mut run: impl FnMut()) -> Duration {
     times[times.len() / 2]
 }
 
-/// How much of the processors' time this process has had.
+/// Returns the processor time that this process has used.
 fn spent() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

@@ -6,7 +6,7 @@
 //! pytorch-metric-learning (PML), whose `margin` is `excess` here.
 //!
 //! Differs from PML: embeddings are taken as they are. A network normalizes them once, with
-//! [`normalise`]; PML does so within each loss and each miner.
+//! [`normalize`]; PML does so within each loss and each miner.
 
 pub use schema::Distance;
 use tch::{Kind, Tensor};
@@ -125,7 +125,7 @@ impl DistanceExt for Distance {
 
 /// Scales each row of `embeddings` `[n, d]` to length one, with the meaning of PyTorch's `F.normalize`:
 /// rows shorter than 1e-12 are divided by that instead, so that a zero row stays zero with a finite gradient.
-pub fn normalise(embeddings: &Tensor) -> Tensor {
+pub fn normalize(embeddings: &Tensor) -> Tensor {
     let lengths = embeddings
         .norm_scalaropt_dim(2.0, [1], true)
         .clamp_min(1e-12);
@@ -210,10 +210,10 @@ mod tests {
             let name = case["distance"].as_str().unwrap();
             let leaf = |name: &str| tensor(&golden[name]).to_kind(kind).set_requires_grad(true);
             let (queries, references) = (leaf("queries"), leaf("references"));
-            // PML normalises within its cosine.
+            // PML normalizes within its cosine.
             let matrix = match named(name) {
                 Distance::Cosine => {
-                    Distance::Cosine.matrix(&normalise(&queries), &normalise(&references))
+                    Distance::Cosine.matrix(&normalize(&queries), &normalize(&references))
                 }
                 distance => distance.matrix(&queries, &references),
             };
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn excess_is_positive_for_what_is_farther_whichever_way_the_distance_points() {
         let x = Tensor::from_slice2(&[[1.0, 0.0]]);
-        let others = normalise(&Tensor::from_slice2(&[[1.0, 0.1], [0.0, 1.0]]));
+        let others = normalize(&Tensor::from_slice2(&[[1.0, 0.1], [0.0, 1.0]]));
         for distance in ALL {
             let matrix = distance.matrix(&x, &others);
             let (near, far) = (matrix.get(0).get(0), matrix.get(0).get(1));
@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn equal_embeddings_have_no_distance_and_no_gradient() {
         for kind in [Kind::Float, Kind::Double] {
-            let x = normalise(&noise(3, 1, 16).to_kind(kind))
+            let x = normalize(&noise(3, 1, 16).to_kind(kind))
                 .expand([30, 16], false)
                 .contiguous();
             let x = x.set_requires_grad(true);
@@ -387,14 +387,14 @@ mod tests {
     #[test]
     fn a_zero_row_stays_zero_and_has_a_finite_gradient() {
         let x = Tensor::from_slice2(&[[0.0f32, 0.0], [3.0, 4.0]]).set_requires_grad(true);
-        let normalised = normalise(&x);
-        assert_eq!(rows(&normalised)[0], [0.0, 0.0]);
+        let normalized = normalize(&x);
+        assert_eq!(rows(&normalized)[0], [0.0, 0.0]);
         assert_close(
-            &normalised.get(1),
+            &normalized.get(1),
             &Tensor::from_slice(&[0.6, 0.8]),
             1e-6,
             "length one",
         );
-        assert!(is_finite(&gradient(&normalised.sum(None::<Kind>), &x)));
+        assert!(is_finite(&gradient(&normalized.sum(None::<Kind>), &x)));
     }
 }

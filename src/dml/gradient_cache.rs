@@ -1,22 +1,22 @@
 //! Gradients of large batches in small memory.
 //!
-//! What takes memory is the graph of the network, not the embeddings. So a batch goes through the network twice, in
-//! chunks: first without a graph, which gives all embeddings, their one loss and its gradient with respect to them;
-//! then with a graph, chunk by chunk, each of which passes its part of that gradient on to the weights. Gao, Zhang,
+//! The graph of the network takes the memory, not the embeddings. A batch goes through the network twice, in chunks:
+//! first without a graph, which gives all embeddings, their loss and its gradient with respect to them; then with a
+//! graph, where each chunk passes its part of that gradient on to the weights. Gao, Zhang,
 //! Han & Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", 2021.
 //!
 //! If no image depends on the others of its batch, as with frozen batch norm, the result is the gradient of the whole
-//! batch, up to the rounding of sums. A batch norm in training normalises each chunk by itself, in both passes alike.
+//! batch, up to the rounding of sums. A batch norm in training normalizes each chunk by itself, in both passes alike.
 //! Running statistics take in a batch once, in the second pass.
 
 use tch::{Kind, Tensor, no_grad};
 
 use crate::{model::Network, objective::Objective};
 
-/// A batch that went through a network, and can go back.
+/// The embeddings of a batch, from which gradients flow back into the network.
 pub struct Embedded {
     embeddings: Tensor,
-    /// What is needed to do it again, in parts.
+    /// The chunks of images for the second pass.
     chunks: Option<Vec<Tensor>>,
 }
 
@@ -45,7 +45,7 @@ impl Embedded {
         }
     }
 
-    /// The embeddings `[n, d]`.
+    /// Returns the embeddings `[n, d]`.
     pub fn embeddings(&self) -> &Tensor {
         &self.embeddings
     }

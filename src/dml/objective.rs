@@ -1,9 +1,9 @@
 //! What training minimizes: a loss with its miner, in the batch and against a memory.
 //!
 //! An objective is a weighted sum of losses. At step `t` its value is `loss(batch, batch)`, plus
-//! `memory_weight * loss(batch, memory)` once `t >= memory_start`. Unless the [`Rules`] say otherwise, the batch
-//! enters the memory first, so it is part of it, and no image is compared with its own copy there. Miners choose in
-//! both terms. Until `memory_start` the memory stays empty.
+//! `memory_weight * loss(batch, memory)` once `t >= memory_start`. By default the batch enters the memory first, so
+//! that it is part of it, and no image is compared with its own copy there; [`Rules`] change this. Miners choose
+//! tuples in both terms. Until `memory_start` the memory stays empty.
 //!
 //! | | here, unless chosen otherwise | research-xbm (the authors) | PML `CrossBatchMemory` |
 //! | --- | --- | --- | --- |
@@ -312,7 +312,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        distance::normalise,
+        distance::normalize,
         loss::{
             BuildLoss,
             tests::{named_loss, named_miner},
@@ -358,7 +358,7 @@ mod tests {
                     .to_kind(kind)
                     .set_requires_grad(true);
                 let found = objective.step(
-                    &normalise(&raw),
+                    &normalize(&raw),
                     &labels(&golden["labels"][step]),
                     step as u64,
                 );
@@ -414,12 +414,12 @@ mod tests {
         let labels = Tensor::from_slice(&[0i64, 0, 1, 1]);
         let alone = |step| {
             objective(case, None)
-                .step(&normalise(&noise(step, 4, 3)), &labels, step)
+                .step(&normalize(&noise(step, 4, 3)), &labels, step)
                 .value
         };
         for (step, expected_rows) in [(0, 0), (1, 0), (2, 4), (3, 8)] {
             let found = late
-                .step(&normalise(&noise(step, 4, 3)), &labels, step)
+                .step(&normalize(&noise(step, 4, 3)), &labels, step)
                 .value;
             assert_eq!(
                 late.memory.as_ref().unwrap().filled().1.size(),
@@ -432,7 +432,7 @@ mod tests {
     #[test]
     fn a_memory_that_holds_only_the_batch_gives_the_value_of_the_batch_again() {
         for case in cases() {
-            let embeddings = normalise(&noise(9, 8, 5));
+            let embeddings = normalize(&noise(9, 8, 5));
             let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]);
             let alone = objective(&case, None).step(&embeddings, &labels, 0).value;
             let memory = Xbm::of_kind(Kind::Double, 8, 5, Device::Cpu);
@@ -480,7 +480,7 @@ mod tests {
             let mut objective = objective(&case, Some(Xbm::new(10, 4, Device::Cpu)));
             for step in 0..3 {
                 let raw = raw.to_kind(Kind::Float).set_requires_grad(true);
-                let found = objective.step(&normalise(&raw), &Tensor::from_slice(labels), step);
+                let found = objective.step(&normalize(&raw), &Tensor::from_slice(labels), step);
                 let gradient = gradient(&found.value, &raw);
                 assert!(
                     is_finite(&found.value) && is_finite(&gradient),
@@ -530,7 +530,7 @@ mod tests {
 
     fn eight(seed: u64) -> (Tensor, Tensor) {
         (
-            normalise(&noise(seed, 8, 5)),
+            normalize(&noise(seed, 8, 5)),
             Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]),
         )
     }
@@ -591,7 +591,7 @@ mod tests {
                 ..Rules::default()
             };
             for (step, expected) in case["steps"].as_array().unwrap().iter().enumerate() {
-                let embeddings = normalise(&tensor(&golden["embeddings"][step]));
+                let embeddings = normalize(&tensor(&golden["embeddings"][step]));
                 let labels = labels(&golden["labels"][step]);
                 let in_batch = objective(case, None)
                     .step(&embeddings, &labels, step as u64)
@@ -628,7 +628,7 @@ mod tests {
         );
         assert_eq!(after.memory.as_ref().unwrap().filled().1.size(), [8]);
         let raw = noise(10, 8, 5).set_requires_grad(true);
-        let second = normalise(&raw);
+        let second = normalize(&raw);
         let found = after.step(&second, &labels, 1).value;
         let (distance, own) = (
             Distance::Euclidean,
@@ -663,7 +663,7 @@ mod tests {
             .unwrap();
         // Images 0 and 1 are duplicates; the memory holds just the batch.
         let one = noise(3, 1, 5);
-        let embeddings = normalise(&Tensor::cat(&[&one, &one, &noise(4, 2, 5)], 0));
+        let embeddings = normalize(&Tensor::cat(&[&one, &one, &noise(4, 2, 5)], 0));
         let labels = Tensor::from_slice(&[0i64, 0, 0, 1]);
         let positives = |self_exclusion| {
             let mut memory = Xbm::of_kind(Kind::Double, 4, 5, Device::Cpu);
@@ -685,7 +685,7 @@ mod tests {
         assert_eq!(positives(SelfExclusion::Nothing), 10);
     }
 
-    /// Three losses, of which the second has no parameters, for embeddings of width 3 and four classes.
+    /// Three losses, the second without parameters, for embeddings of width 3 and four classes.
     fn with_proxies(seed: u64) -> Objective {
         let init = |part| ClassInit {
             classes: 4,
@@ -727,8 +727,8 @@ mod tests {
         let (whole, alone, half) = (loss(), loss(), loss());
         let (of_network, of_losses) = objective.gradients(&network, &whole);
         assert!(of_network == network.gradient(&alone));
-        let views = [0, 2].map(|place| {
-            objective.losses[place]
+        let views = [0, 2].map(|index| {
+            objective.losses[index]
                 .loss
                 .parameters()
                 .unwrap()
@@ -815,7 +815,7 @@ mod tests {
             ..objective()
         };
         for step in 0..3 {
-            let embeddings = normalise(&noise(step, 8, 3).to_kind(Kind::Float));
+            let embeddings = normalize(&noise(step, 8, 3).to_kind(Kind::Float));
             let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]);
             let alone = objective().step(&embeddings, &labels, step).value;
             assert!(with.step(&embeddings, &labels, step).value == alone);

@@ -1,8 +1,8 @@
-//! Which embeddings are compared with which: pairs and triplets as tensors of indices.
+//! Pairs and triplets of embeddings, as tensors of indices.
 //!
-//! Anchors are always the images of the batch. Positives and negatives come from [`References`]: the batch
-//! itself or a memory. No image is ever compared with itself or with its own copy in a memory; that copy is
-//! known by its index, not by a similarity near one, which would drop duplicates as well.
+//! Anchors are always images of the batch. Positives and negatives come from [`References`]: the batch
+//! itself or a memory. No image is compared with itself or with its own copy in a memory; that copy is
+//! identified by its index, not by a similarity near one, which would drop duplicates as well.
 //!
 //! Conversions keep multiplicity, as in pytorch-metric-learning (PML): triplets `(a, p, n)` and `(a, p, m)`
 //! make the positive pair `(a, p)` count twice. Differs from PML: triplets are joined from pairs of the same
@@ -11,16 +11,16 @@
 
 use tch::{Kind, Tensor};
 
-/// What the images of a batch are compared with.
+/// The images that a batch is compared with.
 #[derive(Debug)]
 pub struct References {
     /// `[m, d]`.
     pub embeddings: Tensor,
-    /// `[m]`, whole numbers.
+    /// `[m]`, integers.
     pub labels: Tensor,
-    /// `[n]`: for each image of the batch the row of `embeddings` that is itself; -1 where there is none.
+    /// `[n]`: for each image of the batch the row of `embeddings` that is its own copy; -1 without one.
     pub own: Tensor,
-    /// `[n, m]`: marks further pairs that are no positives though their labels agree.
+    /// `[n, m]`: marks further pairs with equal labels that are not positives.
     pub dropped: Option<Tensor>,
 }
 
@@ -50,7 +50,7 @@ impl References {
     }
 }
 
-/// Positive and negative pairs. All tensors hold whole numbers (i64); anchors index the batch, the others
+/// Positive and negative pairs. All tensors hold integers (i64); anchors index the batch, the others
 /// the references.
 #[derive(Debug)]
 pub struct Pairs {
@@ -75,7 +75,7 @@ pub struct Triplets {
     pub negative: Tensor,
 }
 
-/// What a loss is computed from.
+/// Pairs or triplets.
 #[derive(Debug)]
 pub enum Tuples {
     /// Pairs.
@@ -131,22 +131,22 @@ impl Pairs {
             .index_select(0, &self.anchor_neg.argsort_stable(true, 0, false));
         let counts = self.anchor_neg.bincount(None::<Tensor>, anchors);
         let starts = counts.cumsum(0, Kind::Int64) - &counts;
-        // Each positive pair is repeated for each negative of its anchor. Triplets of one pair follow each other,
-        // so that a triplet's place less that of the pair's first one counts the negatives of its anchor.
+        // Each positive pair is repeated for each negative of its anchor. The triplets of one pair are
+        // consecutive: the index of a triplet minus that of the first one counts the negatives.
         let repeats = counts.index_select(0, &self.anchor_pos);
         let firsts = repeats.cumsum(0, Kind::Int64) - &repeats;
         let shifts = starts.index_select(0, &self.anchor_pos) - firsts;
         let pair = Tensor::repeat_interleave(&repeats, None);
-        let place = Tensor::arange(pair.size()[0], (Kind::Int64, pair.device()))
+        let index = Tensor::arange(pair.size()[0], (Kind::Int64, pair.device()))
             + shifts.index_select(0, &pair);
         Triplets {
             anchor: self.anchor_pos.index_select(0, &pair),
             positive: self.positive.index_select(0, &pair),
-            negative: negatives.index_select(0, &place),
+            negative: negatives.index_select(0, &index),
         }
     }
 
-    /// One more than the greatest anchor; `None` if there are no positive or no negative pairs.
+    /// Returns one more than the greatest anchor; `None` if there are no positive or no negative pairs.
     fn anchors(&self) -> Option<i64> {
         if self.anchor_pos.numel() == 0 || self.anchor_neg.numel() == 0 {
             return None;
@@ -203,10 +203,10 @@ pub(crate) fn at(matrix: &Tensor, rows: &Tensor, columns: &Tensor) -> Tensor {
     matrix.index(&[Some(rows), Some(columns)])
 }
 
-/// Returns the rows and the columns of what `mask` `[n, m]` marks, row by row.
+/// Returns the rows and the columns of the elements that `mask` `[n, m]` marks, row by row.
 pub(crate) fn coordinates(mask: &Tensor) -> (Tensor, Tensor) {
-    let places = mask.nonzero();
-    (places.select(1, 0), places.select(1, 1))
+    let indices = mask.nonzero();
+    (indices.select(1, 0), indices.select(1, 1))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! Angular loss. Wang et al., ICCV 2017.
 //!
 //! Terms: one per positive pair, `log(1 + sum exp(4 t (a + p)·n - 2 (1 + t) a·p))` with `t = tan²(alpha)`. The sum is
-//! over all references of another class, whatever a miner chooses; reduced to the mean. A matrix of positive pairs by
-//! references is the largest that it makes.
+//! over all references of another class, which a miner does not restrict; reduced to the mean. The largest matrix is
+//! one of positive pairs by references.
 //! Reference: pytorch-metric-learning (PML) `AngularLoss`. Differs: embeddings are taken as they are, and inner
-//! products are meant whatever the distance.
+//! products are used whatever the distance.
 
 use schema::Angular;
 use tch::Kind;
@@ -17,10 +17,8 @@ impl Loss for Angular {
         let (of, others) = batch.positive_pairs();
         let (_, negatives) = batch.references.masks(batch.labels);
         let references = &batch.references.embeddings;
-        let (anchors, positives) = (
-            batch.embeddings.index(&[Some(&of)]),
-            references.index(&[Some(&others)]),
-        );
+        let anchors = batch.embeddings.index(&[Some(&of)]);
+        let positives = references.index(&[Some(&others)]);
         let squared_tangent = self.alpha.to_radians().tan().powi(2);
         let products =
             (&anchors * &positives).sum_dim_intlist([1i64].as_slice(), false, None::<Kind>);

@@ -12,12 +12,17 @@ use crate::{distance::DistanceExt, reduce::Terms};
 
 impl Loss for Binomial {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let excess = |distances: &Tensor| batch.distance.excess_over(distances, self.base);
         batch.terms_of_pairs(
-            |distances| rows::softplus(&(excess(distances) * self.alpha)),
-            |distances| rows::softplus(&(excess(distances) * (-self.alpha * self.cost))),
+            |distances| self::cost(batch, distances, self.base, self.alpha),
+            |distances| self::cost(batch, distances, self.base, -self.alpha * self.cost),
         )
     }
+}
+
+/// Returns `log(1 + exp(sharpness * excess))` of the excess of distances over `base`.
+fn cost(batch: &LossInput, distances: &Tensor, base: f64, sharpness: f64) -> Tensor {
+    let excess = batch.distance.excess_over(distances, base);
+    rows::softplus(&(excess * sharpness))
 }
 
 #[cfg(test)]

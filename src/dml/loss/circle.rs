@@ -2,8 +2,8 @@
 //!
 //! Terms: one per anchor that has pairs of both kinds, `log(1 + sum exp(gamma w(n) (s(a,n) - m)) *
 //! sum exp(-gamma w(p) (s(a,p) - 1 + m)))` with `w(n) = max(0, s(a,n) + m)` and `w(p) = max(0, 1 + m - s(a,p))`,
-//! reduced to the mean of the non-zero ones. No gradient flows through the weights. Each pair counts once, however
-//! often a miner lists it.
+//! reduced to the mean of the non-zero ones. No gradient flows through the weights. Each pair counts once, even if a
+//! miner lists it several times.
 //! Reference: pytorch-metric-learning (PML) `CircleLoss`. Differs: a batch with a single positive and a single
 //! negative pair counts, while PML calls it empty; `log(1 + exp x)` is exact, while PML's is `x` from 20 on.
 
@@ -14,7 +14,8 @@ use crate::reduce::{Part, Terms};
 
 impl Loss for Circle {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (closeness, (positives, negatives)) = (batch.closeness(), batch.masks());
+        let closeness = batch.closeness();
+        let (positives, negatives) = batch.masks();
         let (near, filled) = rows::packed(&closeness, &positives);
         let pull_weight = (1.0 + self.margin - &near).relu().detach() * -self.gamma;
         let push_weight = (&closeness + self.margin).relu().detach() * self.gamma;

@@ -13,7 +13,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{Loss, LossInput};
 use crate::{
-    distance::normalise,
+    distance::normalize,
     parameters::{Initial, Parameters, Slot},
     reduce::{Part, Terms},
 };
@@ -118,7 +118,7 @@ impl<S: ClassTerms> LossPart for ClassLoss<S> {
 
 impl<S: ClassTerms> Loss for ClassLoss<S> {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let rows = normalise(self.rows.get(self.settings.name()));
+        let rows = normalize(self.rows.get(self.settings.name()));
         self.settings.terms(batch, &rows)
     }
 
@@ -229,7 +229,7 @@ pub(super) mod tests {
             Tensor::cat(&[&proxies, &-&proxies, &proxies.zeros_like()], 0).set_requires_grad(true);
         for label in 0..START.classes {
             let labels = Tensor::full([raw.size()[0]], label, (Kind::Int64, Device::Cpu));
-            let found = cost(loss, &normalise(&raw), &labels);
+            let found = cost(loss, &normalize(&raw), &labels);
             let named = loss
                 .parameters()
                 .into_iter()

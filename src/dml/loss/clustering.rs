@@ -1,10 +1,10 @@
 //! Structured clustering loss by facility location. Song et al., CVPR 2017.
 //!
 //! One term: `max(0, max over medoids S of (F(S) + gamma (1 - NMI(S))) - F(classes))`. `F(S)` is minus the sum of the
-//! distances of all images from their nearest medoid, of which there are as many as classes, and `NMI(S)` compares the
+//! distances of all images from their nearest medoid, with one medoid for each class, and `NMI(S)` compares the
 //! clusters so made with the classes; `F(classes)` has the best medoid of each class. The maximum is sought greedily,
 //! one medoid after the other, and then by `refinements` rounds in which each cluster takes the best medoid among its
-//! members; of equals the first is taken. The search is a matter of plain numbers, the gradient that of its result.
+//! members; of equals the first is taken. The search has no gradient; its result has.
 //! Reference: the formula; no program was compared. Differs: none known. A memory and a miner add nothing.
 
 use schema::Clustering;
@@ -17,7 +17,7 @@ use crate::{
     tuples::at,
 };
 
-/// What medoids are sought for.
+/// A search for medoids.
 struct Search<'a> {
     /// `[n][n]`: how far the second image is from the first.
     distances: Vec<Vec<f64>>,
@@ -25,7 +25,7 @@ struct Search<'a> {
     classes: &'a [usize],
     count: usize,
     gamma: f64,
-    /// `[n + 1]`: the logarithm of one over the share that so many images are.
+    /// `[n + 1]`: `log(n / i)` at index i.
     surprise: Vec<f64>,
 }
 
@@ -109,8 +109,8 @@ impl<'a> Search<'a> {
             self.add_best(&mut medoids);
         }
         for _ in 0..refinements {
-            for place in 0..medoids.len() {
-                self.move_best(&mut medoids, place);
+            for cluster in 0..medoids.len() {
+                self.move_best(&mut medoids, cluster);
             }
         }
         medoids
@@ -129,17 +129,17 @@ impl<'a> Search<'a> {
     }
 
     /// Replaces a medoid by the member of its cluster that makes the objective largest, if it is larger than before.
-    fn move_best(&self, medoids: &mut [usize], place: usize) {
+    fn move_best(&self, medoids: &mut [usize], cluster: usize) {
         let clusters = self.clusters(medoids);
-        let members = (0..clusters.len()).filter(|&image| clusters[image] == place);
+        let members = (0..clusters.len()).filter(|&image| clusters[image] == cluster);
         let objective = |image: usize| {
             let mut moved = medoids.to_vec();
-            moved[place] = image;
+            moved[cluster] = image;
             self.objective(&moved, &self.clusters(&moved))
         };
-        let candidates = std::iter::once(medoids[place]).chain(members);
+        let candidates = std::iter::once(medoids[cluster]).chain(members);
         if let Some(best) = first_largest(candidates.map(|image| (objective(image), image))) {
-            medoids[place] = best;
+            medoids[cluster] = best;
         }
     }
 
@@ -151,11 +151,11 @@ impl<'a> Search<'a> {
         self.gamma * self.unlikeness(clusters) - away.sum::<f64>()
     }
 
-    /// For each image the place of its nearest medoid. A medoid is its own.
+    /// Returns for each image the index of its nearest medoid. A medoid is its own.
     fn clusters(&self, medoids: &[usize]) -> Vec<usize> {
         let first = vec![0; self.classes.len()];
-        (1..medoids.len()).fold(first, |clusters, place| {
-            self.joined(&clusters, &medoids[..place], medoids[place])
+        (1..medoids.len()).fold(first, |clusters, cluster| {
+            self.joined(&clusters, &medoids[..cluster], medoids[cluster])
         })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Terms: one per positive pair, `max(0, d(a,p) - pos_margin)`, and one per negative pair,
 //! `max(0, neg_margin - d(a,n))`, both to the power of `power`. The two parts are reduced separately, each to the mean
-//! of its non-zero terms. A similarity works as well: its margins then divide what is similar from what is not.
+//! of its non-zero terms. With a similarity, the margins are similarities.
 //! Reference: pytorch-metric-learning (PML) `ContrastiveLoss`; `power` as in its versions of 2020.
 //! Differs: a batch with a single positive and a single negative pair counts, while PML calls it empty.
 

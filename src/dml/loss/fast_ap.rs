@@ -1,4 +1,4 @@
-//! FastAP: average precision of quantised distances. Cakir et al., CVPR 2019.
+//! FastAP: average precision of quantized distances. Cakir et al., CVPR 2019.
 //!
 //! Terms: one per anchor that has a positive, `1 - AP(a)`, times the anchor's weight; reduced to the mean. Distances
 //! are sorted into `bins + 1` overlapping bins, between which each counts for the two next to it. With `h` positives

@@ -1,4 +1,4 @@
-//! Generalised lifted structure loss. Hermans, Beyer & Leibe, arXiv 1703.07737.
+//! Generalized lifted structure loss. Hermans, Beyer & Leibe, arXiv 1703.07737.
 //!
 //! Terms: one per anchor, `max(0, log sum exp(d(a,p) - pos_margin) + log sum exp(neg_margin - d(a,n)))`, reduced to the
 //! mean over *all* anchors. A sum over nothing is taken to have the logarithm 0. Each pair counts once, however often
@@ -16,7 +16,8 @@ use crate::{
 
 impl Loss for GeneralizedLifted {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (distances, (positives, negatives)) = (batch.distances(), batch.masks());
+        let distances = batch.distances();
+        let (positives, negatives) = batch.masks();
         let pull = rows::log_sum_exp(
             &batch.distance.excess_over(&distances, self.pos_margin),
             &positives,

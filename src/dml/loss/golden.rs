@@ -16,7 +16,7 @@ use super::{
     tests::{INIT, named_miner, settings, value},
 };
 use crate::{
-    distance::normalise,
+    distance::normalize,
     parameters::Parameters,
     testing::{assert_close, golden, labels, tensor},
 };
@@ -84,7 +84,7 @@ fn agrees_in(kind: Kind, tolerance: f64, key: &str, golden: &Value, case: &Value
     let embeddings = if case.get("raw").is_some() {
         raw.shallow_clone()
     } else {
-        normalise(&raw)
+        normalize(&raw)
     };
     let labels = labels(&golden["labels"]);
     let found = value(&*loss, miner.as_deref(), &embeddings, &labels).value;

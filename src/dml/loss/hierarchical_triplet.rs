@@ -7,7 +7,7 @@
 //! directly or by way of other classes. No gradient flows through margins.
 //! Reference: the formula; no program was compared. Differs: the tree is that of the references, batch or memory, at
 //! each step, so that there is no state; the paper builds it from the training set once per epoch. Its choice of
-//! similar classes for a batch is a sampler's business.
+//! similar classes for a batch is a sampler.
 
 use schema::HierarchicalTriplet;
 use tch::{Device, Kind, Tensor};
@@ -31,7 +31,8 @@ struct Classes {
 
 impl Loss for HierarchicalTriplet {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (distances, triplets) = (batch.distances(), batch.triplets());
+        let distances = batch.distances();
+        let triplets = batch.triplets();
         if triplets.anchor.numel() == 0 {
             return Terms::default();
         }
@@ -39,12 +40,9 @@ impl Loss for HierarchicalTriplet {
         let margins = margins(self, &classes)
             .to_kind(distances.kind())
             .to_device(distances.device());
-        let class = |images: &Tensor| classes.of_references.index(&[Some(images)]);
-        let margin = at(
-            &margins,
-            &class(&triplets.positive),
-            &class(&triplets.negative),
-        );
+        let own = classes.of_references.index(&[Some(&triplets.positive)]);
+        let other = classes.of_references.index(&[Some(&triplets.negative)]);
+        let margin = at(&margins, &own, &other);
         let positive = at(&distances, &triplets.anchor, &triplets.positive);
         let negative = at(&distances, &triplets.anchor, &triplets.negative);
         let violation = batch.distance.excess(&positive, &negative) + margin;
@@ -128,7 +126,7 @@ fn joined(distances: &[Vec<f64>]) -> Vec<Vec<f64>> {
     // For each class outside the tree the closest one in it.
     let mut closest = vec![0; count];
     let mut outside: Vec<usize> = (1..count).collect();
-    while let Some((place, &class)) = outside.iter().enumerate().min_by(|(_, a), (_, b)| {
+    while let Some((index, &class)) = outside.iter().enumerate().min_by(|(_, a), (_, b)| {
         distances[**a][closest[**a]].total_cmp(&distances[**b][closest[**b]])
     }) {
         let (parent, step) = (closest[class], distances[class][closest[class]]);
@@ -141,7 +139,7 @@ fn joined(distances: &[Vec<f64>]) -> Vec<Vec<f64>> {
             heights[class][other] = height;
             heights[other][class] = height;
         }
-        outside.remove(place);
+        outside.remove(index);
         tree.push(class);
         for &other in &outside {
             if distances[other][class] < distances[other][closest[other]] {

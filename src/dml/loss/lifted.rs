@@ -19,7 +19,8 @@ use crate::{
 
 impl Loss for Lifted {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (distances, pairs) = (batch.distances(), batch.pairs());
+        let distances = batch.distances();
+        let pairs = batch.pairs();
         if pairs.anchor_pos.numel() == 0 || pairs.anchor_neg.numel() == 0 {
             return Terms::default();
         }

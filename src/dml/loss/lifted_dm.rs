@@ -4,7 +4,7 @@
 //! `2/beta log sum exp(-beta s(a,p)) + 2/alpha log sum exp(alpha s(a,n))`. Their sum over the number of images. A term
 //! may be negative. The mining of that program is the multi-similarity miner with `epsilon = 0.1`.
 //! Reference: Deep_Metric `losses/LiftedStructure.py`. Differs: an image's own copy is known by its index, there by
-//! `s` near 1; each pair counts once, however often a miner lists it.
+//! `s` near 1; each pair counts once, even if a miner lists it several times.
 
 use schema::LiftedDm;
 
@@ -13,7 +13,8 @@ use crate::reduce::{Part, Terms};
 
 impl Loss for LiftedDm {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (closeness, (positives, negatives)) = (batch.closeness(), batch.masks());
+        let closeness = batch.closeness();
+        let (positives, negatives) = batch.masks();
         let (near, filled) = rows::packed(&closeness, &positives);
         let pull = rows::log_sum_exp(&(near * -self.beta), &filled) * (2.0 / self.beta);
         let push = rows::log_sum_exp(&(&closeness * self.alpha), &negatives) * (2.0 / self.alpha);

@@ -308,7 +308,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::{
-        distance::normalise,
+        distance::normalize,
         miner::Miner,
         random::{Draws, Purpose},
         testing::{gradient, noise, rows},
@@ -368,7 +368,7 @@ pub(crate) mod tests {
 
     /// Twelve embeddings of four classes, the distances between them, and their labels.
     pub(super) fn batch(distance: Distance) -> (Tensor, Vec<Vec<f64>>, Vec<i64>) {
-        let embeddings = normalise(&noise(1, 12, 3));
+        let embeddings = normalize(&noise(1, 12, 3));
         let distances = rows(&distance.matrix(&embeddings, &embeddings));
         (
             embeddings,
@@ -400,7 +400,7 @@ pub(crate) mod tests {
     /// Asserts that this loss of normalized noise with these labels is zero, empty and has a zero gradient.
     pub(super) fn is_empty_for(loss: &dyn Loss, labels: &[i64]) {
         let raw = noise(2, labels.len() as i64, 3).set_requires_grad(true);
-        let loss = value(loss, None, &normalise(&raw), &Tensor::from_slice(labels));
+        let loss = value(loss, None, &normalize(&raw), &Tensor::from_slice(labels));
         assert!(loss.empty);
         assert_eq!(loss.value.double_value(&[]), 0.0);
         assert_eq!(

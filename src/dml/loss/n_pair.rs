@@ -2,7 +2,7 @@
 //!
 //! Each class that has a positive pair gives one, its first: an anchor and a positive. Terms: one per such pair, the
 //! cross-entropy of the anchor's similarities to the positives of all classes, reduced to the mean. The paper leaves
-//! embeddings unnormalised and penalises their length: that is a network's setting and a regulariser of its own.
+//! embeddings unnormalized and penalizes their length: see the settings of the model and the regularizers.
 //! Reference: pytorch-metric-learning (PML) `NPairsLoss`. Differs: positives may come from a memory.
 
 use schema::NPair;
@@ -29,7 +29,7 @@ impl Loss for NPair {
     }
 }
 
-/// The place of the first of each of these labels.
+/// Returns the index of the first occurrence of each label.
 fn first_of_each(labels: &Tensor) -> Tensor {
     let order = labels.argsort_stable(true, 0, false);
     let (_, _, counts) = labels

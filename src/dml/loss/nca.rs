@@ -1,4 +1,4 @@
-//! Neighbourhood component analysis. Goldberger et al., NeurIPS 2004, as a logarithmic loss.
+//! Neighborhood component analysis. Goldberger et al., NeurIPS 2004, as a logarithmic loss.
 //!
 //! Terms: one per anchor that has a positive, `-log p(a)` with `p(a)` the share of its positives in
 //! `sum exp(-scale d(a,x))` over everything but itself, times the anchor's weight; reduced to the mean. A miner's pairs

@@ -1,10 +1,10 @@
-//! Neighbourhood component analysis among nearest neighbours, as Deep_Metric (Wang) intends it.
+//! Neighborhood component analysis among nearest neighbors, as intended by Deep_Metric (Wang).
 //!
-//! Terms: one per anchor that has pairs of both kinds, `-log(sum over P of exp(alpha s) / sum over P and N)`. N are its
-//! negatives among its `k` nearest neighbours, P its positives there or, if there are none, its nearest one. What is
-//! as close as neighbour `k + 1` is not among them. The sum of terms over the number of images.
-//! Reference: Deep_Metric `losses/NCA.py`. Differs: that program fails when it runs and applies a formula for
-//! distances to similarities; here what is similar is near. Each pair counts once, however often a miner lists it.
+//! Terms: one per anchor that has pairs of both kinds, `-log(sum over P of exp(alpha s) / sum over P and N)`. N are the
+//! negatives among its `k` nearest neighbors; P are the positives there or, without any, the nearest positive. Ties with
+//! neighbor `k + 1` are left out. The sum of terms is divided by the number of images.
+//! Reference: Deep_Metric `losses/NCA.py`. Differs: that program fails when it runs, and applies a formula
+//! for distances to similarities. Each pair counts once, even if a miner lists it several times.
 
 use schema::NcaDm;
 use tch::Tensor;
@@ -14,7 +14,8 @@ use crate::reduce::{Part, Terms};
 
 impl Loss for NcaDm {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (closeness, (positives, negatives)) = (batch.closeness(), batch.masks());
+        let closeness = batch.closeness();
+        let (positives, negatives) = batch.masks();
         let near = nearest(&closeness, &positives.logical_or(&negatives), self.k.into());
         let closest = closeness
             .masked_fill(&positives.logical_not(), f64::NEG_INFINITY)
@@ -35,7 +36,8 @@ impl Loss for NcaDm {
     }
 }
 
-/// Marks those that are closer than neighbour `k + 1` of their row, among those that `kept` marks.
+/// Returns a mask of the references that are closer than neighbor `k + 1` of their row, out of those
+/// that `kept` marks.
 fn nearest(closeness: &Tensor, kept: &Tensor, k: i64) -> Tensor {
     if k >= closeness.size()[1] {
         return kept.shallow_clone();

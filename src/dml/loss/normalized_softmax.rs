@@ -1,4 +1,4 @@
-//! Normalised softmax. Zhai & Wu, "Classification is a Strong Baseline for Deep Metric Learning", BMVC 2019, Eq. 2;
+//! Normalized softmax. Zhai & Wu, "Classification is a Strong Baseline for Deep Metric Learning", BMVC 2019, Eq. 2;
 //! NormFace, Wang et al., ACM MM 2017.
 //!
 //! Terms: one per image, the cross entropy of `s / temperature` with its class, where `s` are the similarities to the

@@ -1,4 +1,4 @@
-//! Normalised-temperature cross-entropy, also known as InfoNCE. Sohn, NeurIPS 2016; Chen et al., ICML 2020,
+//! Normalized-temperature cross-entropy, also known as InfoNCE. Sohn, NeurIPS 2016; Chen et al., ICML 2020,
 //! Eq. 1.
 //!
 //! Terms: one per positive pair, `-log(exp(s(a,p)/T) / (exp(s(a,p)/T) + sum exp(s(a,n)/T)))`, with the sum over the
@@ -17,7 +17,8 @@ use crate::{
 
 impl Loss for NtXent {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (scaled, pairs) = (batch.closeness() / self.temperature, batch.pairs());
+        let scaled = batch.closeness() / self.temperature;
+        let pairs = batch.pairs();
         if pairs.anchor_pos.numel() == 0 || pairs.anchor_neg.numel() == 0 {
             return Terms::default();
         }

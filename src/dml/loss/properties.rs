@@ -9,7 +9,7 @@ use super::{
     tests::{self, INIT, named_miner},
 };
 use crate::{
-    distance::normalise,
+    distance::normalize,
     memory::Xbm,
     objective::{ConfiguredLoss, Objective},
     random::{Draws, Purpose},
@@ -93,7 +93,7 @@ fn order() -> Tensor {
 
 #[test]
 fn the_order_of_the_batch_does_not_matter() {
-    let embeddings = normalise(&noise(1, 12, 4));
+    let embeddings = normalize(&noise(1, 12, 4));
     // The pair that an N-pair loss takes from a class is its first.
     for (name, loss) in every_loss().iter().filter(|(name, _)| name != "n_pair") {
         for miner in MINERS {
@@ -108,7 +108,7 @@ fn the_order_of_the_batch_does_not_matter() {
 
 #[test]
 fn the_names_of_classes_do_not_matter() {
-    let embeddings = normalise(&noise(1, 12, 4));
+    let embeddings = normalize(&noise(1, 12, 4));
     let renamed = Tensor::from_slice(&[900i64, -3, 17, 4, 1 << 40]).index_select(0, &labels());
     for ((name, loss), miner) in every_loss()
         .iter()
@@ -127,7 +127,7 @@ fn the_names_of_classes_do_not_matter() {
 
 #[test]
 fn a_memory_that_holds_just_the_batch_costs_the_same_in_any_order() {
-    let embeddings = normalise(&noise(1, 12, 4));
+    let embeddings = normalize(&noise(1, 12, 4));
     let references = References {
         embeddings: embeddings.index_select(0, &order()),
         labels: labels().index_select(0, &order()),
@@ -168,7 +168,7 @@ fn values_and_gradients_against_other_references_are_those_of_the_reference() {
     let golden = golden(include_str!("testdata/references.json"));
     let own = Tensor::full([10], -1, (Kind::Int64, Device::Cpu));
     let references = References {
-        embeddings: normalise(&tensor(&golden["references"])),
+        embeddings: normalize(&tensor(&golden["references"])),
         labels: testing::labels(&golden["reference_labels"]),
         own,
         dropped: None,
@@ -185,7 +185,7 @@ fn values_and_gradients_against_other_references_are_those_of_the_reference() {
             .unwrap()
             .1;
         let labels = testing::labels(&golden["labels"]);
-        let found = cost(&*loss, miner, &normalise(&raw), &labels, &references);
+        let found = cost(&*loss, miner, &normalize(&raw), &labels, &references);
         assert_close(
             &found,
             &tensor(&case["value"]),
@@ -215,14 +215,14 @@ fn gradients_are_those_of_small_differences() {
         .iter()
         .filter(|(name, _)| !constant_parts.contains(&name.as_str()) && !too_sharp(name))
     {
-        let value = |raw: &Tensor| in_batch(&**loss, "none", &normalise(raw), &labels());
+        let value = |raw: &Tensor| in_batch(&**loss, "none", &normalize(raw), &labels());
         let leaf = raw.copy().set_requires_grad(true);
         let found = gradient(&value(&leaf), &leaf);
         let differences: Vec<f64> = (0..36i64)
-            .map(|place| {
+            .map(|index| {
                 let change = Tensor::zeros([36], (Kind::Double, Device::Cpu)).index_fill(
                     0,
-                    &Tensor::from(place),
+                    &Tensor::from(index),
                     step,
                 );
                 let change = change.view([12, 3]);
@@ -292,7 +292,7 @@ fn batches_that_break_things_have_finite_costs_and_gradients() {
             };
             for step in 0..2 {
                 let raw = raw.to_kind(Kind::Float).set_requires_grad(true);
-                let found = objective.step(&normalise(&raw), &Tensor::from_slice(labels), step);
+                let found = objective.step(&normalize(&raw), &Tensor::from_slice(labels), step);
                 let gradient = gradient(&found.value, &raw);
                 assert!(
                     is_finite(&found.value) && is_finite(&gradient),
@@ -322,7 +322,7 @@ fn embeddings_of_a_network_in_bfloat16_cost_nearly_what_they_are_worth() {
     for (name, loss) in every_loss() {
         let cost = |raw: &Tensor| {
             let raw = raw.to_kind(Kind::Float).set_requires_grad(true);
-            let found = in_batch(&*loss, "none", &normalise(&raw), &labels);
+            let found = in_batch(&*loss, "none", &normalize(&raw), &labels);
             assert!(
                 is_finite(&found) && is_finite(&gradient(&found, &raw)),
                 "{name}"
@@ -344,7 +344,7 @@ fn two_large_classes_have_finite_costs_and_gradients() {
         let raw = noise(1, 128, 4)
             .to_kind(Kind::Float)
             .set_requires_grad(true);
-        let found = in_batch(&*loss, "none", &normalise(&raw), &labels);
+        let found = in_batch(&*loss, "none", &normalize(&raw), &labels);
         assert!(
             is_finite(&found) && is_finite(&gradient(&found, &raw)),
             "{name}"
@@ -367,7 +367,7 @@ fn every_distance_has_a_finite_cost_and_gradient() {
         .flat_map(|loss| distances.map(|distance| (loss, distance)))
     {
         let raw = noise(1, 12, 4).to_kind(Kind::Float).set_requires_grad(true);
-        let (embeddings, labels) = (&normalise(&raw), &labels());
+        let (embeddings, labels) = (&normalize(&raw), &labels());
         let references = &References::batch(embeddings, labels);
         let found = LossInput {
             embeddings,

@@ -3,10 +3,10 @@
 //! Terms: one per anchor that has a positive, one minus the mean over `ks` of its smooth recall
 //! `min(k, sum over positives of sigmoid((k - rank(p)) / k_temperature)) / min(k, number of positives)`; reduced to
 //! the mean. The rank of `p` is one plus the sum of `sigmoid((s(a,x) - s(a,p)) / rank_temperature)` over all others but
-//! the anchor. All pairs count, whatever a miner chooses. Anchors are taken some at a time, so that memory does not
-//! grow with images times references squared.
-//! Reference: the formula. The authors' program differs: its ranks are about one too high, since the anchor itself is
-//! among those that rank before a positive, and it wants classes of the same size in order.
+//! the anchor. Miners are ignored. Anchors are processed in chunks, so that memory does not grow
+//! with images times references squared.
+//! Reference: the formula. The authors' program differs: its ranks are about one too high, since the anchor itself
+//! counts as ranked before a positive, and it requires classes of the same size in order.
 
 use schema::RecallAtK;
 use tch::{Kind, Tensor};

@@ -1,6 +1,6 @@
-//! Algebra of matrices of pairs `[n, m]`, of which a mask keeps some elements of each row.
+//! Algebra of matrices of pairs `[n, m]` with a mask of the elements that are kept.
 //!
-//! All of it stays finite, gradients too: what is not kept has no influence and gets no gradient.
+//! Values and gradients stay finite: elements that are not kept have no influence and no gradient.
 
 use tch::{Kind, Tensor};
 
@@ -9,7 +9,7 @@ use crate::tuples::{at, coordinates};
 /// The most elements that [`in_chunks`] has in mind at once.
 const CHUNK: i64 = 1 << 22;
 
-/// Returns how many elements of each row are kept: `[n]`, whole numbers.
+/// Returns the number of kept elements of each row: `[n]`, integers.
 pub(super) fn count(kept: &Tensor) -> Tensor {
     kept.sum_dim_intlist([1i64].as_slice(), false, Kind::Int64)
 }
@@ -56,7 +56,7 @@ pub(super) fn log_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
 /// Returns the logarithm of each element's share in the `sum exp` of the kept elements of its row: `[n, m]`; of what is
 /// not kept, a large negative number.
 pub(super) fn log_shares(exponents: &Tensor, kept: &Tensor) -> Tensor {
-    // Not minus infinity, of which a row without any kept element would become NaN.
+    // Not minus infinity: a row without kept elements would become NaN.
     exponents
         .masked_fill(&kept.logical_not(), f64::from(f32::MIN))
         .log_softmax(1, None::<Kind>)
@@ -67,13 +67,13 @@ pub(super) fn log_one_plus_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor 
     softplus(&log_sum_exp(exponents, kept))
 }
 
-/// Returns the kept elements of each row side by side, `[n, k]` with as many places as any row needs, and a mask of
-/// the places that are filled. Where few are kept, there is less to compute with then.
+/// Returns the kept elements of each row side by side, `[n, k]` where k is the largest number of kept
+/// elements of a row, and a mask of the columns that are filled. With few kept elements this saves work.
 pub(super) fn packed(values: &Tensor, kept: &Tensor) -> (Tensor, Tensor) {
     let (rows, columns) = coordinates(kept);
     let (counts, whole) = (count(kept), (Kind::Int64, values.device()));
     let firsts = counts.cumsum(0, Kind::Int64) - &counts;
-    let places = Tensor::arange(rows.size()[0], whole) - firsts.index_select(0, &rows);
+    let packed_columns = Tensor::arange(rows.size()[0], whole) - firsts.index_select(0, &rows);
     let most = if rows.numel() == 0 {
         0
     } else {
@@ -85,7 +85,7 @@ pub(super) fn packed(values: &Tensor, kept: &Tensor) -> (Tensor, Tensor) {
     let empty = Tensor::zeros([values.size()[0], most], (values.kind(), values.device()));
     (
         empty.index_put(
-            &[Some(&rows), Some(&places)],
+            &[Some(&rows), Some(&packed_columns)],
             &at(values, &rows, &columns),
             false,
         ),
@@ -93,13 +93,13 @@ pub(super) fn packed(values: &Tensor, kept: &Tensor) -> (Tensor, Tensor) {
     )
 }
 
-/// Returns `values` with 0 in the place of minus infinity, the logarithm of an empty sum.
+/// Returns `values` with 0 instead of minus infinity, the logarithm of an empty sum.
 pub(super) fn or_zero(values: &Tensor) -> Tensor {
     values.masked_fill(&values.eq(f64::NEG_INFINITY), 0.0)
 }
 
-/// Returns `log(1 + exp x)`, to the last digit for any x: PyTorch's `softplus` is a line from 20 on, which is exact in
-/// single precision.
+/// Returns `log(1 + exp x)`, accurate for any x: PyTorch's `softplus` is linear from 20 on, which is exact in single
+/// precision only.
 pub(super) fn softplus(x: &Tensor) -> Tensor {
     if x.kind() == Kind::Double {
         x.neg().log_sigmoid().neg()
@@ -108,7 +108,7 @@ pub(super) fn softplus(x: &Tensor) -> Tensor {
     }
 }
 
-/// Returns a histogram of the kept elements of each row: `[n, bins + 1]`. A value between two whole numbers counts
+/// Returns a histogram of the kept elements of each row: `[n, bins + 1]`. A value between two integers counts
 /// for both, the more for the closer one; values are taken to be within 0 and `bins`.
 pub(super) fn soft_histogram(values: &Tensor, kept: &Tensor, bins: i64) -> Tensor {
     let values = values.clamp(0.0, bins as f64);
@@ -199,11 +199,11 @@ pub(super) fn of_ranks(
 }
 
 fn ranks(closeness: &Tensor, positives: &Tensor, negatives: &Tensor) -> Ranks {
-    let (anchors, places) = coordinates(positives);
-    let closeness_of_pairs = at(closeness, &anchors, &places).unsqueeze(1);
+    let (anchors, others) = coordinates(positives);
+    let closeness_of_pairs = at(closeness, &anchors, &others).unsqueeze(1);
     let ahead = (closeness.index(&[Some(&anchors)]) - closeness_of_pairs).sigmoid();
     let of = |mask: &Tensor| sum(&ahead, &mask.index_select(0, &anchors));
-    // A positive is among the positives itself: half a place before itself.
+    // A positive is compared with itself, too, which counts half a rank.
     let among_positives = of(positives) + 0.5;
     let among_all = &among_positives + of(negatives);
     Ranks {

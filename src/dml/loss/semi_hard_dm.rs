@@ -5,7 +5,7 @@
 //! `2/beta log(1 + sum exp(-beta (s(a,p) - base))) + 2/alpha log(1 + sum exp(alpha (s(a,n) - base)))`. Their sum over
 //! the number of images.
 //! Reference: Deep_Metric `losses/SemiHard.py`. Differs: that file is broken; an image's own copy is known by its
-//! index. Each pair counts once, however often a miner lists it.
+//! index. Each pair counts once, even if a miner lists it several times.
 
 use schema::SemiHardDm;
 
@@ -17,7 +17,8 @@ use crate::{
 
 impl Loss for SemiHardDm {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (distances, (positives, negatives)) = (batch.distances(), batch.masks());
+        let distances = batch.distances();
+        let (positives, negatives) = batch.masks();
         let fixed = distances.detach();
         let closest_positive = batch.distance.closest_of(&fixed, &positives);
         let farthest_negative = batch.distance.farthest_of(&fixed, &negatives);

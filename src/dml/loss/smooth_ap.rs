@@ -3,10 +3,10 @@
 //! Terms: one per anchor that has a positive, `1 - AP(a)`, times the anchor's weight; reduced to the mean. `AP` is the
 //! mean over its positives of their rank among positives over their rank among all; the rank of `p` is one plus the
 //! sum of `sigmoid((s(a,x) - s(a,p)) / temperature)` over the others. A miner's pairs only weigh anchors. Anchors are
-//! taken some at a time, so that memory does not grow with images times references squared.
+//! processed in chunks, so that memory does not grow with images times references squared.
 //! With `itself` an image counts as one of its own positives, as in the authors' program.
-//! Reference: pytorch-metric-learning (PML) `SmoothAPLoss`. Differs: classes may be of any sizes, in any order;
-//! there they must be of the same size, and as many as that.
+//! Reference: pytorch-metric-learning (PML) `SmoothAPLoss`. Differs: classes may have any size and order; PML requires
+//! as many classes as there are images in each.
 
 use schema::SmoothAp;
 use tch::{Kind, Tensor};
@@ -44,7 +44,7 @@ impl Loss for SmoothAp {
     }
 }
 
-/// Marks each image of the batch among the references.
+/// Returns a mask `[n, m]` of the copy of each image of the batch among the references.
 fn copies(batch: &LossInput) -> Tensor {
     let References { labels, own, .. } = batch.references;
     let columns = Tensor::arange(labels.size()[0], (Kind::Int64, labels.device()));

@@ -5,9 +5,9 @@
 //! softmax of sharpness `1 / gamma`. A miner gives weights to images.
 //! Added: `regularizer` times half the mean distance between two centers of one class. The half is that of the
 //! authors' program.
-//! Reference: pytorch-metric-learning (PML) `SoftTripleLoss` with `SparseCentersRegularizer`, which it leaves out unless
-//! told. Differs: centers that coincide do not repel each other, where PML's slope is next to infinite; one centre
-//! per class is regularised with 0, which PML refuses.
+//! Reference: pytorch-metric-learning (PML) `SoftTripleLoss` with `SparseCentersRegularizer`, which is off by
+//! default there. Differs: centers that coincide do not repel each other, where PML's slope is nearly infinite; one center per
+//! class has a penalty of 0, which PML refuses.
 
 use schema::SoftTriple;
 use tch::{Kind, Tensor};
@@ -82,7 +82,7 @@ mod tests {
         tests::of_all_pairs,
     };
     use super::*;
-    use crate::{distance::normalise, testing::rows};
+    use crate::{distance::normalize, testing::rows};
 
     fn three_centers() -> SoftTriple {
         SoftTriple {
@@ -110,7 +110,7 @@ mod tests {
                 .collect()
         };
         let logits: Vec<Vec<f64>> = cosines.iter().zip(&labels).map(row).collect();
-        let centers = rows(&normalise(&only_parameter(&*loss)).detach());
+        let centers = rows(&normalize(&only_parameter(&*loss)).detach());
         let distance = |a: usize, b: usize| {
             centers[a]
                 .iter()

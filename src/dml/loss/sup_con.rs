@@ -13,8 +13,8 @@ use crate::reduce::{Part, Terms};
 
 impl Loss for SupCon {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (scaled, (positives, negatives)) =
-            (batch.closeness() / self.temperature, batch.masks());
+        let scaled = batch.closeness() / self.temperature;
+        let (positives, negatives) = batch.masks();
         let all = rows::log_sum_exp(&scaled, &positives.logical_or(&negatives));
         let lacks = positives.any_dim(1, false).logical_not();
         let (near, filled) = rows::packed(&scaled, &positives);

@@ -2,7 +2,7 @@
 //! Schroff et al., CVPR 2015, Eq. 3.
 //!
 //! Terms: one per triplet, `max(0, d(a,p) - d(a,n) + margin)`, reduced to the mean of the non-zero ones. With `swap`
-//! the negative is taken to be as far as it is from the closer of anchor and positive (Balntas et al., BMVC 2016);
+//! the distance of the negative is that from the anchor or the positive, whichever is smaller (Balntas et al., BMVC 2016);
 //! with `smooth` the hinge is `log(1 + exp(..))`.
 //! Reference: pytorch-metric-learning (PML) `TripletMarginLoss`. Differs: against a memory `swap` compares positives
 //! with negatives, which are both in the memory; PML takes rows of the batch for positives there.
@@ -19,7 +19,8 @@ use crate::{
 
 impl Loss for Triplet {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let (distances, triplets) = (batch.distances(), batch.triplets());
+        let distances = batch.distances();
+        let triplets = batch.triplets();
         let positive = at(&distances, &triplets.anchor, &triplets.positive);
         let negative = at(&distances, &triplets.anchor, &triplets.negative);
         let negative = if self.swap {
@@ -37,14 +38,14 @@ impl Loss for Triplet {
     }
 }
 
-/// The distances of negatives from anchors or, where these are closer, from positives.
+/// Returns the distance of each negative from its anchor or its positive, whichever is closer.
 fn from_the_closer(batch: &LossInput, triplets: &Triplets, from_anchors: &Tensor) -> Tensor {
     let references = &batch.references.embeddings;
-    let (positives, places) = triplets.positive.internal_unique(true, true);
+    let (positives, rows) = triplets.positive.internal_unique(true, true);
     let distances = batch
         .distance
         .matrix(&references.index(&[Some(positives)]), references);
-    let from_positives = at(&distances, &places, &triplets.negative);
+    let from_positives = at(&distances, &rows, &triplets.negative);
     if batch.distance.is_inverted() {
         from_anchors.maximum(&from_positives)
     } else {

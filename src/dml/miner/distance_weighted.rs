@@ -79,7 +79,7 @@ mod tests {
     use super::super::tests::list;
     use super::*;
     use crate::{
-        distance::{DistanceExt, normalise},
+        distance::{DistanceExt, normalize},
         random::Purpose,
         testing::{noise, rows},
         tuples::{References, Triplets},
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn every_positive_pair_gets_one_negative_and_the_same_draws_give_the_same() {
         let labels = Tensor::from_slice(&[0i64, 1, 2, 0, 1, 2, 0, 1]);
-        let batch = (normalise(&noise(1, 8, 4)), labels);
+        let batch = (normalize(&noise(1, 8, 4)), labels);
         let miner = DistanceWeightedMiner {
             cutoff: 0.5,
             nonzero_loss_cutoff: 2.0,
@@ -208,7 +208,7 @@ mod tests {
             [0i64; 0]
         );
         let alone = (
-            normalise(&noise(1, 3, 4)),
+            normalize(&noise(1, 3, 4)),
             Tensor::from_slice(&[5i64, 5, 5]),
         );
         assert_eq!(list(&mined(&DEFAULT, &alone, 0).anchor), [0i64; 0]);

@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 
 use super::build;
 use crate::{
-    distance::normalise,
+    distance::normalize,
     random::{Draws, Purpose},
     testing::{golden, integers, labels, tensor},
     tuples::{References, Tuples},
@@ -40,11 +40,11 @@ fn choices_are_those_of_the_reference_for_every_miner() {
 
 /// Compares all cases of a miner, and returns their number.
 fn compare(key: &str, golden: &Value) -> usize {
-    let embeddings = normalise(&tensor(&golden["embeddings"]));
+    let embeddings = normalize(&tensor(&golden["embeddings"]));
     let labels_of_batch = labels(&golden["labels"]);
     let batch = References::batch(&embeddings, &labels_of_batch);
     let others = References {
-        embeddings: normalise(&tensor(&golden["references"])),
+        embeddings: normalize(&tensor(&golden["references"])),
         labels: labels(&golden["reference_labels"]),
         own: Tensor::full(labels_of_batch.size(), -1, (Kind::Int64, tch::Device::Cpu)),
         dropped: None,

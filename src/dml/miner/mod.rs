@@ -104,7 +104,7 @@ mod tests {
     use tch::Kind;
 
     use super::*;
-    use crate::{distance::normalise, random::Purpose, tuples::Pairs};
+    use crate::{distance::normalize, random::Purpose, tuples::Pairs};
 
     fn draws() -> Draws {
         Draws::new(0, Purpose::Mining, 0, 0)
@@ -182,9 +182,9 @@ mod tests {
 
     #[test]
     fn no_miner_takes_an_own_copy_in_a_memory_for_a_positive() {
-        let embeddings = normalise(&crate::testing::noise(2, 9, 4));
+        let embeddings = normalize(&crate::testing::noise(2, 9, 4));
         let labels = Tensor::from_slice(&[0i64, 1, 2, 0, 1, 2, 0, 1, 3]);
-        let older = normalise(&crate::testing::noise(3, 5, 4));
+        let older = normalize(&crate::testing::noise(3, 5, 4));
         // The copies are at indices 5 and up, from the last to the first.
         let references = References {
             embeddings: Tensor::cat(&[&older, &embeddings.flip([0])], 0),
@@ -241,7 +241,7 @@ mod tests {
             .iter()
             .flat_map(|batch| all_miners().into_iter().map(move |m| (batch, m)))
         {
-            let (embeddings, labels) = (normalise(embeddings), Tensor::from_slice(labels));
+            let (embeddings, labels) = (normalize(embeddings), Tensor::from_slice(labels));
             let references = References::batch(&embeddings, &labels);
             let pairs = miner
                 .mine(&embeddings, &labels, &references, &mut draws())

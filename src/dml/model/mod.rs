@@ -49,7 +49,7 @@ use self::{
     weights::Misfit,
 };
 use crate::{
-    distance::normalise,
+    distance::normalize,
     parameters::{Parameters, Slot},
     processor::has_bf16,
     state::{State, StateError, copy, overwrite},
@@ -355,7 +355,7 @@ impl Network {
             None => normed,
         };
         if self.config.normalise {
-            normalise(&embeddings)
+            normalize(&embeddings)
         } else {
             embeddings
         }
