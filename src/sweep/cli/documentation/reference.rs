@@ -191,7 +191,7 @@ impl Types {
                 }
             } else {
                 paragraphs.push(format!(
-                    "Takes {}: `{{ {} = .. }}`.",
+                    "Takes one value ({}): `{{ {} = .. }}`.",
                     self.type_of(value, name),
                     choice.name
                 ));
