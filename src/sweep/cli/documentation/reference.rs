@@ -185,10 +185,11 @@ impl Types {
         }
         if let Some(value) = choice.value {
             let (name, resolved) = self.resolved(value);
-            if resolved["properties"].is_object() {
-                if !fields(resolved).is_empty() {
-                    paragraphs.push(self.settings(resolved));
-                }
+            let settings = fields(resolved);
+            if !settings.is_empty() {
+                paragraphs.push(self.settings(resolved));
+            } else if resolved["type"] == "object" {
+                paragraphs.push(format!("Has no settings: `{} = {{}}`.", choice.name));
             } else {
                 paragraphs.push(format!(
                     "Takes one value ({}): `{{ {} = .. }}`.",
