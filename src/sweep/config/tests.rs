@@ -1416,7 +1416,7 @@ fn old_spellings_are_read_in_axes_conditions_overrides_and_searched_values() {
     let search = sweep.points[0].methods[0].search.as_ref().unwrap();
     assert_eq!(
         search.space().dimensions[0].range,
-        Range::Choice(vec!["learned".into(), "fixed".into()])
+        SearchRange::Choice(vec!["learned".into(), "fixed".into()])
     );
 }
 
