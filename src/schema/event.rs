@@ -70,6 +70,8 @@ pub enum Event {
 pub enum Failure {
     /// A file of the data set is missing, unreadable or has unexpected content.
     Data,
+    /// The counts of a data set differ from the published ones.
+    OtherCounts,
     /// A file could not be written: no space, no permission.
     Disk,
     /// The recipe cannot be carried out.

@@ -1,9 +1,10 @@
-//! A training that can be continued bit for bit: everything that is not a pure function of recipe and step.
+//! Checkpoints, from which a training resumes bit for bit: all state that is not a pure function of
+//! recipe and step.
 //!
-//! A checkpoint is one safetensors file. Beside the tensors it holds a header, which says whose it is and how far
-//! it came, and a BLAKE3 hash of all the rest. What is damaged, or belongs to another recipe, other data, another
-//! kind of arithmetic or another version of this program, is not used: [`load`] says why, and the training starts
-//! afresh.
+//! A checkpoint is one safetensors file. It contains the tensors, a header with the identity and the
+//! progress of the training, and a BLAKE3 hash of all of it. A checkpoint that is damaged, or belongs
+//! to another recipe, data set, numerics or version of this program, is not used: [`load`] returns
+//! the reason, and the training starts from scratch.
 
 use std::path::Path;
 
@@ -17,13 +18,13 @@ use crate::{
     monitor::BreakdownMonitor,
 };
 
-/// Version of what is in a checkpoint: raised whenever an old one would be continued otherwise.
+/// The version of the format: raised whenever a training would resume differently from an old one.
 const FORMAT: u32 = 2;
 
 const HEADER: &str = "header";
 const HASH: &str = "hash";
 
-/// How far a training came, and all that its next step depends on.
+/// The state of a training: everything that its next step depends on.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) progress: Progress,
@@ -32,17 +33,17 @@ pub(crate) struct Snapshot {
     pub(crate) network: State,
     /// Parameters of losses.
     pub(crate) losses: State,
-    /// Of all optimisers, in their order.
+    /// The state of each optimizer, in order.
     pub(crate) optimizers: Vec<State>,
     pub(crate) memory: Option<State>,
 }
 
-/// How far a training came, in numbers.
+/// The counters of a training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Progress {
     /// Steps done.
     pub(crate) step: u64,
-    /// Those of them in which nothing contributed to the loss.
+    /// Steps in which nothing contributed to the loss.
     pub(crate) empty_steps: u64,
     /// Validations since the best one.
     pub(crate) unimproved: u64,
@@ -53,14 +54,14 @@ pub(crate) struct Progress {
 /// The best network so far, by validation.
 #[derive(Debug)]
 pub(crate) struct Best {
-    /// After how many steps.
+    /// Steps done before it.
     pub(crate) step: u64,
     pub(crate) scores: Scores,
     pub(crate) network: State,
 }
 
 impl Best {
-    /// A copy that shares the tensors, which nobody changes.
+    /// Returns a copy that shares the tensors, which are never changed.
     pub(crate) fn share(&self) -> Best {
         Best {
             step: self.step,
@@ -70,7 +71,8 @@ impl Best {
     }
 }
 
-/// What is not a tensor. Scores are kept as their bits: decimal text is not read back exactly.
+/// All state that is not a tensor. Floating-point values are kept as bits, so that they are read
+/// back exactly.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Header {
     identity: String,
@@ -93,7 +95,7 @@ struct BestHeader {
     score_bits: Vec<(Metric, u64)>,
 }
 
-/// Whose checkpoint it is: a hash of all that determines a training.
+/// Returns the identity of a training: a hash of everything that determines it.
 pub(crate) fn identity(
     recipe: &Recipe,
     data: &PreparedData,
@@ -110,10 +112,10 @@ pub(crate) fn identity(
         .to_string()
 }
 
-/// Puts a checkpoint in the place of an earlier one.
+/// Writes a checkpoint, replacing an earlier one.
 ///
 /// # Errors
-/// If the disk does not take it.
+/// The disk does not accept it.
 pub(crate) fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(), Failed> {
     let mut tensors = prefixed("network", &snapshot.network);
     tensors.extend(prefixed("losses", &snapshot.losses));
@@ -174,10 +176,10 @@ fn header(identity: &str, snapshot: &Snapshot) -> String {
     })
 }
 
-/// The checkpoint, if there is one.
+/// Reads the checkpoint; `None` if there is none.
 ///
 /// # Errors
-/// If it must not be used, with the reason.
+/// The reason why it must not be used.
 pub(crate) fn load(path: &Path, identity: &str) -> Result<Option<Snapshot>, String> {
     if !path.exists() {
         return Ok(None);
@@ -261,7 +263,7 @@ fn share(state: &State) -> State {
         .collect()
 }
 
-/// The hash of names and content, whatever the order.
+/// Returns the hash of names and contents, independent of the order.
 fn hash(tensors: &Tensors) -> Result<blake3::Hash, Failed> {
     let mut sorted: Vec<_> = tensors.iter().collect();
     sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_noticed_wherever_it_is() {
+    fn damage_is_detected_at_every_byte() {
         let folder = tempfile::tempdir().unwrap();
         let path = files::checkpoint(folder.path());
         save(&path, "me", &example()).unwrap();

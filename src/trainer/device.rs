@@ -1,7 +1,8 @@
-//! Where tensors live: the CPU, or a CUDA device that is there.
+//! The device of an attempt: the CPU, or a CUDA device.
 //!
-//! The executable is not linked with libtorch's CUDA half, which takes seconds to load and gigabytes of disk.
-//! [`open`] opens it only when an attempt asks for a GPU, so that one executable serves both.
+//! The executable is not linked with libtorch's CUDA library, which takes seconds to load and
+//! gigabytes of disk. [`open`] loads it only if an attempt uses a GPU, so that one executable serves
+//! both.
 
 use std::{path::Path, sync::OnceLock};
 
@@ -10,10 +11,10 @@ use schema::Device;
 
 use crate::Failed;
 
-/// The device, ready for use.
+/// Returns the device, ready for use.
 ///
 /// # Errors
-/// If it is not there.
+/// It is not available.
 pub(crate) fn open(device: Device) -> Result<tch::Device, Failed> {
     match device {
         Device::Cpu => Ok(tch::Device::Cpu),
@@ -29,7 +30,7 @@ fn open_cuda() -> Result<tch::Device, Failed> {
     Ok(tch::Device::Cuda(0))
 }
 
-/// How many CUDA devices there are. Nothing is loaded where the system has no driver.
+/// Returns the number of CUDA devices. Nothing is loaded if the system has no driver.
 pub(crate) fn count_cuda() -> u32 {
     let driver = ["/dev/nvidia0", "/proc/driver/nvidia/version"]
         .iter()
@@ -40,7 +41,7 @@ pub(crate) fn count_cuda() -> u32 {
     u32::try_from(tch::Cuda::device_count()).unwrap_or(0)
 }
 
-/// The file of the libtorch in use, as far as the system tells.
+/// Returns the path of the loaded libtorch, if the system reports it.
 pub(crate) fn libtorch() -> String {
     let mapped = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let line = mapped
@@ -50,7 +51,7 @@ pub(crate) fn libtorch() -> String {
         .unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// Registers the CUDA half of libtorch, once.
+/// Loads libtorch's CUDA library, once.
 fn load_cuda() -> Result<(), String> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
     LOADED.get_or_init(load_cuda_now).clone()
@@ -58,13 +59,13 @@ fn load_cuda() -> Result<(), String> {
 
 #[expect(
     unsafe_code,
-    reason = "opening a library runs its initialisers, which register the CUDA backend"
+    reason = "opening a library runs its initializers, which register the CUDA backend"
 )]
 fn load_cuda_now() -> Result<(), String> {
-    // SAFETY: the library belongs to the libtorch that is already loaded, which expects it to be opened so.
+    // SAFETY: the library is part of the libtorch that is already loaded, which expects this.
     let library = unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }
         .map_err(|error| format!("this libtorch has no CUDA: {error}"))?;
-    // What it registered stays in use until the process ends.
+    // The backend that it registered is used until the process ends.
     std::mem::forget(library);
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! Measures a network: embeds the test images and compares them all with each other, or queries with a gallery.
+//! Measures a network: embeds the test images, then retrieves each from the others, or queries from
+//! a gallery.
 //!
-//! The embeddings stay in the run's folder, so that another metric costs no forward pass, and so do the scores of each
-//! query, for statistics later.
+//! The embeddings are kept in the run's folder, so that further metrics need no forward pass, and so
+//! are the scores of each query, for statistics.
 
 use std::{fmt::Write, fs, path::Path};
 
@@ -27,10 +28,10 @@ use crate::{
 /// Images embedded at a time.
 const CHUNK: usize = 512;
 
-/// Embeds and measures the test classes with the network that lies in the run's folder.
+/// Embeds and measures the test classes with the network in the run's folder.
 ///
 /// # Errors
-/// If the data set or the network is not there, or not what the recipe asks for.
+/// The data set or the network is missing or does not match the recipe.
 pub(crate) fn evaluate(
     work: &EvaluateWork,
     device: tch::Device,
@@ -46,10 +47,10 @@ pub(crate) fn evaluate(
     measure(rows, &data, &work.metrics, device, &work.run)
 }
 
-/// Measures the networks that lie in several runs' folders as one.
+/// Measures the networks in several runs' folders as an ensemble.
 ///
 /// # Errors
-/// If the data set or a network is not there, or not what its recipe asks for.
+/// The data set or a network is missing or does not match its recipe.
 pub(crate) fn ensemble(
     work: &EnsembleWork,
     device: tch::Device,
@@ -78,7 +79,7 @@ pub(crate) fn ensemble(
     )
 }
 
-/// Compares the test images, whose embeddings these are, and leaves the scores of each query in a folder.
+/// Measures the embeddings of the test images and writes the scores of each query into a folder.
 fn measure(
     rows: Embeddings,
     data: &PreparedData,
@@ -101,11 +102,11 @@ fn measure(
     Ok(End::Finished(evaluated))
 }
 
-/// Returns the embeddings of the test images by the network in the run's folder, from there if they were computed
-/// before. None if it shall stop.
+/// Returns the embeddings of the test images by the network in the run's folder; read from there if
+/// they were computed before. `None` if a stop was requested.
 ///
 /// # Errors
-/// If the network cannot be used, or its embeddings not be written.
+/// The network cannot be used, or its embeddings cannot be written.
 pub(crate) fn embedded(
     recipe: &Recipe,
     data: &PreparedData,
@@ -150,7 +151,7 @@ pub(crate) fn embedded(
     Ok(Some(embeddings))
 }
 
-/// What embeddings depend on: the network, the images, and how the one sees the others.
+/// Returns a hash of what embeddings depend on: the network, the images and their transform.
 fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Failed> {
     let path = files::model(run);
     let mut hasher = blake3::Hasher::new();
@@ -163,7 +164,7 @@ fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Fail
     Ok(hasher.finalize().as_bytes().to_vec())
 }
 
-/// The embeddings in this file, if they are those of this key.
+/// Returns the embeddings in a file if they have this key.
 fn kept(path: &Path, key: &[u8]) -> Option<Tensor> {
     let tensors = path
         .is_file()
@@ -194,7 +195,7 @@ fn unusable(path: &Path, why: &str) -> Failed {
     ))
 }
 
-/// The scores of each query, a line each, with its number among the test images.
+/// Returns the scores of each query as CSV, one per line, with its index among the test images.
 fn table(scored: &Scored, set: &RetrievalSet) -> String {
     let mut table = "image,label,first_rank,r_precision,ap@r,ap\n".to_owned();
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
@@ -227,10 +228,10 @@ fn joined(network: &Network, chunks: &[Tensor]) -> Tensor {
     Tensor::cat(chunks, 0)
 }
 
-/// Measures a network on validation images. None if its embeddings are no finite numbers.
+/// Measures a network on validation images. `None` if its embeddings are not finite.
 ///
 /// # Errors
-/// If there is nothing to retrieve.
+/// There is nothing to retrieve.
 pub(crate) fn validate(
     network: &Network,
     batches: &BatchSource,

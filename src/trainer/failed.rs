@@ -103,6 +103,7 @@ impl From<DataError> for Failed {
     fn from(error: DataError) -> Failed {
         let class = match &error {
             DataError::Missing { .. } | DataError::Unreadable { .. } => Failure::Data,
+            DataError::OtherCounts { .. } => Failure::OtherCounts,
             DataError::Disk(_) => Failure::Disk,
         };
         Failed {

@@ -1,4 +1,4 @@
-//! Measures embeddings that lie in files, whoever made them.
+//! Measures embeddings from files, of any origin.
 
 use std::{collections::HashMap, path::Path};
 
@@ -11,18 +11,18 @@ use crate::{
     score,
 };
 
-/// Measures what the work names.
+/// Measures the embeddings.
 ///
 /// # Errors
-/// If files cannot be read or do not belong together, or there is nothing to retrieve.
+/// Files cannot be read or do not match each other, or there is nothing to retrieve.
 pub(crate) fn measure(work: &MeasureWork, emit: Emit) -> Result<Measured, Failed> {
     emit(Event::Started { from: 0 });
-    let mut numbers = Numbers::default();
-    let gallery = labelled(&work.gallery, work.comparison, &mut numbers)?;
+    let mut ids = LabelIds::default();
+    let gallery = labelled(&work.gallery, work.comparison, &mut ids)?;
     let queries = work
         .queries
         .as_ref()
-        .map(|queries| labelled(queries, work.comparison, &mut numbers))
+        .map(|queries| labelled(queries, work.comparison, &mut ids))
         .transpose()?;
     let search = match &queries {
         Some(queries) => RetrievalTask::Between {
@@ -55,14 +55,14 @@ pub(crate) fn measure(work: &MeasureWork, emit: Emit) -> Result<Measured, Failed
 fn labelled(
     files: &EmbeddingFiles,
     comparison: Comparison,
-    numbers: &mut Numbers,
+    ids: &mut LabelIds,
 ) -> Result<LabeledEmbeddings, Failed> {
     let (values, width) = read::embeddings(&files.embeddings)?;
     let labels = read::labels(&files.labels)?;
     let wrong = |error: EvalError| wrong(&error, files);
     LabeledEmbeddings::new(
         Embeddings::new(values, width).map_err(wrong)?,
-        numbers.of(labels),
+        ids.of(labels),
         comparison,
     )
     .map_err(wrong)
@@ -88,16 +88,16 @@ fn quoted(path: &Path) -> String {
     format!("`{}`", path.display())
 }
 
-/// Numbers for labels that are text. The same text gets the same number, and so does a number written as text.
+/// Assigns integers to labels. Equal texts get equal integers; an integer equals its decimal text.
 #[derive(Default)]
-struct Numbers {
+struct LabelIds {
     of_texts: HashMap<String, i64>,
 }
 
-impl Numbers {
+impl LabelIds {
     fn of(&mut self, labels: Labels) -> Vec<i64> {
         let texts: Vec<String> = match labels {
-            Labels::Numbers(numbers) => numbers.iter().map(i64::to_string).collect(),
+            Labels::Integers(numbers) => numbers.iter().map(i64::to_string).collect(),
             Labels::Texts(texts) => texts,
         };
         let number = |text| {

@@ -16,29 +16,29 @@ const USAGE: &str = "\
 One attempt at one job of a sweep: a recipe in, events out.
 
 Usage: sweep-trainer ATTEMPT.json
-       sweep-trainer --describe     who answers and what it can use, as JSON
+       sweep-trainer --describe     print name, version, libtorch and CUDA devices as JSON
        sweep-trainer --version
        sweep-trainer --help
 
 Events are JSON objects, one a line, on standard output; the log is on standard error.
-If standard input is a pipe, its end kills the process group and a line `stop` writes a checkpoint and leaves.
+If standard input is a pipe, its end kills the process group; at a line `stop` the trainer writes a checkpoint and exits.
 
-Exit codes: 0 finished, 1 failed, 2 the attempt cannot be used, 3 stopped as asked.
+Exit codes: 0 finished, 1 failed, 2 the attempt cannot be used, 3 stopped as requested.
 ";
 
 /// The trainer's name and version.
 const NAME: &str = concat!("sweep-trainer ", env!("CARGO_PKG_VERSION"));
 
-/// How the process ends.
+/// The exit codes of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Exit {
+enum ExitStatus {
     Finished = 0,
     Failed = 1,
     Unusable = 2,
     Stopped = 3,
 }
 
-/// Runs the process with these arguments, the program's name left out.
+/// Runs the process with these arguments, without the program's name.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     let exit = match arguments.as_slice() {
@@ -51,17 +51,17 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::from(exit as u8)
 }
 
-fn print(text: &str) -> Exit {
+fn print(text: &str) -> ExitStatus {
     match io::stdout()
         .write_all(text.as_bytes())
         .and_then(|()| io::stdout().flush())
     {
-        Ok(()) => Exit::Finished,
-        Err(_) => Exit::Failed,
+        Ok(()) => ExitStatus::Finished,
+        Err(_) => ExitStatus::Failed,
     }
 }
 
-fn describe() -> Exit {
+fn describe() -> ExitStatus {
     let description = Description {
         protocol: PROTOCOL,
         trainer: NAME.to_owned(),
@@ -71,7 +71,7 @@ fn describe() -> Exit {
     print(&format!("{}\n", schema::canonical_json(&description)))
 }
 
-fn attempt(path: &Path) -> Exit {
+fn attempt(path: &Path) -> ExitStatus {
     let attempt = match read(path) {
         Ok(attempt) => attempt,
         Err(why) => {
@@ -86,14 +86,16 @@ fn attempt(path: &Path) -> Exit {
     limit_threads(attempt.threads);
     let mut emit = |event| {
         if write(&event).is_err() {
-            // Nobody listens: what was computed is worth keeping, going on is not.
+            // Nobody reads the events: a checkpoint is useful, further work is not.
             stop.request();
         }
     };
     match crate::run(&attempt, &stop, &mut emit) {
-        Ok(End::Finished(finished)) => last(&mut emit, Event::Finished(finished), Exit::Finished),
-        Ok(End::Stopped) => Exit::Stopped,
-        Err(failed) => last(&mut emit, failed.into(), Exit::Failed),
+        Ok(End::Finished(finished)) => {
+            last(&mut emit, Event::Finished(finished), ExitStatus::Finished)
+        }
+        Ok(End::Stopped) => ExitStatus::Stopped,
+        Err(failed) => last(&mut emit, failed.into(), ExitStatus::Failed),
     }
 }
 
@@ -102,14 +104,14 @@ fn read(path: &Path) -> Result<Attempt, String> {
     let attempt: Attempt = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     if attempt.protocol != PROTOCOL {
         return Err(format!(
-            "it speaks protocol {}, this trainer {PROTOCOL}",
+            "it uses protocol {}, this trainer {PROTOCOL}",
             attempt.protocol
         ));
     }
     Ok(attempt)
 }
 
-fn last(emit: &mut dyn FnMut(Event), event: Event, exit: Exit) -> Exit {
+fn last(emit: &mut dyn FnMut(Event), event: Event, exit: ExitStatus) -> ExitStatus {
     emit(event);
     exit
 }
@@ -121,7 +123,7 @@ fn write(event: &Event) -> io::Result<()> {
     output.flush()
 }
 
-/// Both libtorch and image decoding keep to the threads of their slot.
+/// Limits libtorch and image decoding to the threads of the slot.
 fn limit_threads(threads: u32) {
     let threads = threads.max(1);
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
@@ -134,12 +136,12 @@ fn limit_threads(threads: u32) {
     }
 }
 
-fn unusable(why: &str) -> Exit {
+fn unusable(why: &str) -> ExitStatus {
     log(why);
-    Exit::Unusable
+    ExitStatus::Unusable
 }
 
-/// Writes a line to the log. Nothing can be done for a log that is gone.
+/// Writes a line to the log; errors are ignored.
 pub(crate) fn log(line: &str) {
     let _ = writeln!(io::stderr(), "{}", line.trim_end());
 }

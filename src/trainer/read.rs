@@ -1,8 +1,8 @@
-//! Embeddings and labels from files of other programs.
+//! Reads embeddings and labels from files of other programs.
 //!
-//! Formats: `.npy` (NumPy, versions 1 to 3), `.safetensors`, and for anything else text: embeddings one a line as
-//! numbers between commas, labels one a line. Numbers become single precision as they are read, so that a file
-//! takes no more memory than its embeddings.
+//! Formats: `.npy` (NumPy, versions 1 to 3), `.safetensors`, and text for any other extension:
+//! one embedding per line as comma-separated values, or one label per line. Values are converted to
+//! single precision while they are read, so that a file takes no more memory than its embeddings.
 
 use std::{
     fs::{self, File},
@@ -14,17 +14,17 @@ use tch::{Kind, Tensor};
 
 use crate::Failed;
 
-/// Labels as they are in a file.
+/// Labels as read from a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Labels {
-    Numbers(Vec<i64>),
+    Integers(Vec<i64>),
     Texts(Vec<String>),
 }
 
-/// Reads embeddings: all numbers, row after row, and how many each row has.
+/// Reads embeddings. Returns the values, row by row, and the width of a row.
 ///
 /// # Errors
-/// If it is no such file.
+/// The file cannot be read or has another format.
 pub(crate) fn embeddings(path: &Path) -> Result<(Vec<f32>, usize), Failed> {
     let read = match extension(path) {
         "npy" => npy(path, "float32 or float64", floating),
@@ -36,7 +36,7 @@ pub(crate) fn embeddings(path: &Path) -> Result<(Vec<f32>, usize), Failed> {
         [rows, width] if rows > 0 && width > 0 => Ok((values, width)),
         _ => Err(unreadable(
             path,
-            &format!("its shape is {shape:?}, not [images, numbers of each]"),
+            &format!("its shape is {shape:?}, not [images, width]"),
         )),
     }
 }
@@ -44,7 +44,7 @@ pub(crate) fn embeddings(path: &Path) -> Result<(Vec<f32>, usize), Failed> {
 /// Reads labels.
 ///
 /// # Errors
-/// If it is no such file.
+/// The file cannot be read or has another format.
 pub(crate) fn labels(path: &Path) -> Result<Labels, Failed> {
     if extension(path) != "npy" {
         let lines = text(path).and_then(|text| lines(&text));
@@ -52,10 +52,9 @@ pub(crate) fn labels(path: &Path) -> Result<Labels, Failed> {
             .map(Labels::Texts)
             .map_err(|why| unreadable(path, &why));
     }
-    let (numbers, shape) =
-        npy(path, "whole numbers", whole).map_err(|why| unreadable(path, &why))?;
+    let (numbers, shape) = npy(path, "integers", integer).map_err(|why| unreadable(path, &why))?;
     match shape[..] {
-        [_] | [_, 1] => Ok(Labels::Numbers(numbers)),
+        [_] | [_, 1] => Ok(Labels::Integers(numbers)),
         _ => Err(unreadable(
             path,
             &format!("its shape is {shape:?}, not [images]"),
@@ -74,14 +73,14 @@ fn extension(path: &Path) -> &str {
 }
 
 fn text(path: &Path) -> Result<String, String> {
-    let text = fs::read_to_string(path).map_err(said)?;
+    let text = fs::read_to_string(path).map_err(describe)?;
     Ok(text
         .strip_prefix('\u{feff}')
         .map(str::to_owned)
         .unwrap_or(text))
 }
 
-fn said(error: io::Error) -> String {
+fn describe(error: io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
@@ -97,7 +96,7 @@ fn lines(text: &str) -> Result<Vec<String>, String> {
     }
 }
 
-/// Numbers between commas; a first line of names is passed over.
+/// Parses comma-separated values; a header line is skipped.
 fn csv(text: &str) -> Result<(Vec<f32>, Vec<usize>), String> {
     let (mut values, mut rows, mut width) = (Vec::new(), 0, None);
     for (number, line) in (1..)
@@ -111,7 +110,7 @@ fn csv(text: &str) -> Result<(Vec<f32>, Vec<usize>), String> {
                 Err(_) if rows == 0 && number == 1 => break,
                 Err(_) => {
                     return Err(format!(
-                        "line {number} has `{}` in the place of a number",
+                        "line {number} has `{}` instead of a number",
                         field.trim()
                     ));
                 }
@@ -124,7 +123,7 @@ fn csv(text: &str) -> Result<(Vec<f32>, Vec<usize>), String> {
         }
         if *width.get_or_insert(found) != found {
             return Err(format!(
-                "line {number} has {found} numbers, not {}",
+                "line {number} has {found} values, not {}",
                 width.unwrap_or(0)
             ));
         }
@@ -143,12 +142,12 @@ fn safetensors(path: &Path) -> Result<(Vec<f32>, Vec<usize>), String> {
         (Some(named), _) => named,
         (None, [only]) => only,
         (None, _) => {
-            return Err("it holds several tensors and none is called `embeddings`".to_owned());
+            return Err("it contains several tensors, and none is named `embeddings`".to_owned());
         }
     };
     if !tensor.is_floating_point() {
         return Err(format!(
-            "it holds numbers of kind {:?}, not floating point",
+            "its values are {:?}, not floating point",
             tensor.kind()
         ));
     }
@@ -165,10 +164,10 @@ fn safetensors(path: &Path) -> Result<(Vec<f32>, Vec<usize>), String> {
     ))
 }
 
-/// Turns the bytes of one number into a number.
+/// Converts the bytes of one value.
 type Decoder<T> = fn(&[u8]) -> T;
 
-/// Decodes floating point numbers of so many bytes each.
+/// Returns the decoder of a floating-point type of `bytes` bytes.
 fn floating(kind: &str, bytes: usize) -> Option<Decoder<f32>> {
     match (kind, bytes) {
         ("f", 4) => Some(|bytes| f32::from_le_bytes(array(bytes))),
@@ -177,8 +176,8 @@ fn floating(kind: &str, bytes: usize) -> Option<Decoder<f32>> {
     }
 }
 
-/// Decodes whole numbers of so many bytes each.
-fn whole(kind: &str, bytes: usize) -> Option<Decoder<i64>> {
+/// Returns the decoder of an integer type of `bytes` bytes.
+fn integer(kind: &str, bytes: usize) -> Option<Decoder<i64>> {
     match (kind, bytes) {
         ("i", 1) => Some(|bytes| i64::from(i8::from_le_bytes(array(bytes)))),
         ("i", 2) => Some(|bytes| i64::from(i16::from_le_bytes(array(bytes)))),
@@ -195,7 +194,7 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     std::array::from_fn(|place| bytes[place])
 }
 
-/// Numbers that are decoded at a time.
+/// Values that are decoded at a time.
 const PORTION: usize = 1 << 16;
 
 fn npy<T: Copy>(
@@ -203,24 +202,24 @@ fn npy<T: Copy>(
     wanted: &str,
     decoder: fn(&str, usize) -> Option<Decoder<T>>,
 ) -> Result<(Vec<T>, Vec<usize>), String> {
-    let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(said)?);
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(describe)?);
     let header = npy_header(&mut file)?;
-    let kind = quoted_value(&header, "descr").ok_or("its header names no type")?;
-    let shape = shape(&header).ok_or("its header names no shape")?;
+    let kind = quoted_value(&header, "descr").ok_or("its header has no type")?;
+    let shape = shape(&header).ok_or("its header has no shape")?;
     let (order, code) = kind.split_at(kind.len().min(1));
     let (letter, bytes) = code.split_at(code.len().min(1));
     let bytes: usize = bytes.parse().unwrap_or(0);
     let decode = decoder(letter, bytes)
-        .ok_or_else(|| format!("it holds numbers of type `{kind}`, not {wanted}"))?;
+        .ok_or_else(|| format!("its values have type `{kind}`, not {wanted}"))?;
     let count = shape.iter().product::<usize>();
-    let rest = file.get_ref().metadata().map_err(said)?.len();
+    let rest = file.get_ref().metadata().map_err(describe)?.len();
     if (count as u64).saturating_mul(bytes as u64) > rest {
         return Err(format!("it ends too early for its shape {shape:?}"));
     }
     let (mut values, mut buffer) = (Vec::with_capacity(count), vec![0; PORTION * bytes]);
     while values.len() < count {
         let portion = &mut buffer[..bytes * PORTION.min(count - values.len())];
-        file.read_exact(portion).map_err(said)?;
+        file.read_exact(portion).map_err(describe)?;
         if order == ">" {
             portion.chunks_exact_mut(bytes).for_each(<[u8]>::reverse);
         }
@@ -235,21 +234,21 @@ fn npy<T: Copy>(
     Ok((values, shape))
 }
 
-/// The header: a Python dictionary, as text.
+/// Returns the header, a Python dictionary, as text.
 fn npy_header(file: &mut impl Read) -> Result<String, String> {
     let mut magic = [0; 8];
-    file.read_exact(&mut magic).map_err(said)?;
+    file.read_exact(&mut magic).map_err(describe)?;
     if &magic[..6] != b"\x93NUMPY" {
-        return Err("it is no NumPy file".to_owned());
+        return Err("it is not a NumPy file".to_owned());
     }
     let mut length = [0; 4];
     let size = if magic[6] == 1 { 2 } else { 4 };
-    file.read_exact(&mut length[..size]).map_err(said)?;
+    file.read_exact(&mut length[..size]).map_err(describe)?;
     let mut header = Vec::new();
     file.take(u64::from(u32::from_le_bytes(length)))
         .read_to_end(&mut header)
-        .map_err(said)?;
-    String::from_utf8(header).map_err(|_| "its header is no text".to_owned())
+        .map_err(describe)?;
+    String::from_utf8(header).map_err(|_| "its header is not text".to_owned())
 }
 
 fn quoted_value<'a>(header: &'a str, key: &str) -> Option<&'a str> {
@@ -365,7 +364,7 @@ mod tests {
         assert!(
             read("e.csv", b"1,2\n3\n")
                 .unwrap_err()
-                .contains("line 2 has 1 numbers, not 2")
+                .contains("line 2 has 1 values, not 2")
         );
         assert!(
             read("e.csv", b"1,2\n3,x\n")
@@ -424,7 +423,7 @@ mod tests {
         let header = "{'descr': '|u1', 'fortran_order': False, 'shape': (3,), }\n";
         assert_eq!(
             labels_of("l.npy", &npy_bytes(1, header, &[7, 200, 7])),
-            Ok(Labels::Numbers(vec![7, 200, 7]))
+            Ok(Labels::Integers(vec![7, 200, 7]))
         );
         assert!(
             labels(Path::new("/nowhere/l.txt"))

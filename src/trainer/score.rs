@@ -1,4 +1,4 @@
-//! From embeddings to the values of the metrics that are wanted.
+//! Computes metrics from embeddings.
 
 use dml::eval::{
     Agreement, Comparison, Embeddings, EvalError, EvalResources, LabeledEmbeddings, RankDepth,
@@ -9,20 +9,20 @@ use tch::{Device, Tensor};
 
 use crate::Failed;
 
-/// Seed of the clusters that classes are compared with.
+/// The seed of the clustering for NMI, AMI and F1.
 const SEED: u64 = 0;
 
-/// What was measured.
+/// A retrieval with its metrics.
 pub(crate) struct Scored {
     pub(crate) retrieval: Retrieval,
     pub(crate) scores: Scores,
     agreement: Option<Agreement>,
 }
 
-/// Embeddings and their labels, ready to be compared.
+/// Joins embeddings with their labels.
 ///
 /// # Errors
-/// If they are not finite.
+/// The embeddings are not finite.
 pub(crate) fn labelled(
     embeddings: Tensor,
     labels: Vec<i64>,
@@ -33,10 +33,10 @@ pub(crate) fn labelled(
         .map_err(|error| unmeasurable(&error))
 }
 
-/// Measures these metrics, and uses a device for it.
+/// Computes metrics of a retrieval task on a device.
 ///
 /// # Errors
-/// If there is nothing to retrieve.
+/// There is nothing to retrieve.
 pub(crate) fn score(
     search: RetrievalTask,
     metrics: &[Metric],
@@ -58,14 +58,14 @@ pub(crate) fn score(
 }
 
 impl Scored {
-    /// The values under another order of images that are exactly equally similar.
+    /// Returns the values under another order of equally similar images.
     pub(crate) fn under(&self, order: TieOrder) -> Scores {
         let metrics: Vec<Metric> = self.scores.keys().copied().collect();
         scores(&self.retrieval, self.agreement, &metrics, order)
     }
 }
 
-/// The ranks that these metrics need.
+/// Returns the ranks that the metrics need.
 fn depth(metrics: &[Metric]) -> RankDepth {
     let of_metric = |metric: &Metric| match metric {
         Metric::RecallAt(_) | Metric::PrecisionAt1 | Metric::Mrr => RankDepth::First,
@@ -73,7 +73,7 @@ fn depth(metrics: &[Metric]) -> RankDepth {
         Metric::RPrecision | Metric::MapAtR => RankDepth::Nearest,
         Metric::Map => RankDepth::All,
     };
-    // The scores that are kept of each query need no more than this in any case.
+    // The scores kept for each query need at least this depth.
     metrics
         .iter()
         .map(of_metric)

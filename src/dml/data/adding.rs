@@ -109,10 +109,10 @@ fn register(
 ) -> Result<Added, DataError> {
     let differences = differences(request.dataset.facts().counts, found.listing.counts());
     if !differences.is_empty() && !request.other_counts {
-        return Err(DataError::unreadable(
-            &found.root,
-            other_counts(&found, &differences),
-        ));
+        return Err(DataError::OtherCounts {
+            path: found.root.clone(),
+            why: other_counts(&found, &differences),
+        });
     }
     publish(request.into)?;
     let path = request.into.join(Registration::LISTING);

@@ -139,6 +139,14 @@ pub enum DataError {
         /// What is wrong with it, and what to do if that is known.
         why: String,
     },
+    /// The counts of a data set differ from the published ones.
+    #[error("cannot use `{}`: {why}", path.display())]
+    OtherCounts {
+        /// The folder of the data set.
+        path: PathBuf,
+        /// The counts that differ, one per line.
+        why: String,
+    },
     /// The disk does not accept a file or folder.
     #[error(transparent)]
     Disk(#[from] DiskError),

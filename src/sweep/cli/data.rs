@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use schema::{Dataset, ImportWork, Own, Registration, Task};
+use schema::{Dataset, Failure, ImportWork, Own, Registration, Task};
 
 use super::{
     Exit,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ledger::{absolute, fingerprint::is_unpacked, read_json},
-    run::trainer::Trainer,
+    run::trainer::{Trainer, TrainerError},
 };
 
 /// Add, list, check and draw data sets
@@ -159,7 +159,7 @@ impl Added {
     /// Has the trainer do the work, and returns what came of it.
     fn attempt<T: Task>(&self, task: T, bar: &Bar) -> Result<T::Reply, Exit> {
         let trainer = Trainer::find(self.trainer.as_deref())?;
-        foreground::attempt(&trainer, task, all_cores(), Some(bar))
+        Ok(foreground::attempt(&trainer, task, all_cores(), Some(bar))?)
     }
 }
 
@@ -201,12 +201,13 @@ impl Add {
         let bar = Bar::bytes(&format!("adding {}", dataset.title()));
         match foreground::attempt(&trainer, work, all_cores(), Some(&bar)) {
             Ok(imported) => Ok(imported.images),
-            Err(Exit::Mistake(message)) if message.contains("not what was published") => {
-                Err(Exit::Mistake(format!(
-                    "{message}\nhint: to use it all the same, add `--allow-other-counts`"
-                )))
-            }
-            Err(exit) => Err(exit),
+            Err(TrainerError::Failed {
+                class: Failure::OtherCounts,
+                message,
+            }) => Err(Exit::Mistake(format!(
+                "{message}\nhint: to use it all the same, add `--allow-other-counts`"
+            ))),
+            Err(error) => Err(error.into()),
         }
     }
 }

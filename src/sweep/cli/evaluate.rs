@@ -334,6 +334,7 @@ impl ResultsArgs {
     pub(super) fn attempt<T: Task>(&self, task: T) -> Result<T::Reply, Exit> {
         let trainer = Trainer::find(self.trainer.as_deref())?;
         let threads = self.threads.unwrap_or_else(all_cores);
-        foreground::attempt(&trainer, task, threads, Some(&Bar::images("embedding")))
+        let bar = Bar::images("embedding");
+        Ok(foreground::attempt(&trainer, task, threads, Some(&bar))?)
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn attempt<T: Task>(
     task: T,
     threads: u32,
     bar: Option<&Bar>,
-) -> Result<T::Reply, Exit> {
+) -> Result<T::Reply, TrainerError> {
     let foreground = Foreground {
         trainer,
         device: Device::Cpu,
@@ -28,7 +28,7 @@ pub(super) fn attempt<T: Task>(
     if let Some(bar) = bar {
         bar.close();
     }
-    reply?.ok_or_else(|| Exit::mistake("the trainer was stopped"))
+    reply?.ok_or(TrainerError::Stopped)
 }
 
 impl From<TrainerError> for Exit {

@@ -11,7 +11,7 @@ use std::{
     process::{ChildStdout, Command, ExitStatus, Stdio},
 };
 
-use schema::{Attempt, Description, Device, Event, PROTOCOL, Task, Work};
+use schema::{Attempt, Description, Device, Event, Failure, PROTOCOL, Task, Work};
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
@@ -54,9 +54,14 @@ pub enum TrainerError {
     /// The trainer reported a failure.
     #[error("{message}")]
     Failed {
+        /// The class of the failure.
+        class: Failure,
         /// The trainer's message.
         message: String,
     },
+    /// The trainer stopped before it was done, although nothing requested it.
+    #[error("the trainer stopped before it was done")]
+    Stopped,
     /// The trainer exited without a result.
     #[error("the trainer exited ({}) without reporting a result", ending(status))]
     NoResult {
@@ -185,7 +190,7 @@ impl Foreground<'_> {
             Some(Event::Finished(finished)) if status.success() => T::Reply::try_from(finished)
                 .map(Some)
                 .map_err(|_| TrainerError::WrongReply),
-            Some(Event::Failed { message, .. }) => Err(TrainerError::Failed { message }),
+            Some(Event::Failed { class, message }) => Err(TrainerError::Failed { class, message }),
             _ if status.code() == Some(STOPPED) => Ok(None),
             _ => Err(TrainerError::NoResult { status }),
         }
