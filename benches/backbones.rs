@@ -9,14 +9,14 @@
 use std::{env, fs, io, process::ExitCode, time::Instant};
 
 use dml::{
-    loss::MultiSimilarity,
     model::{
         Backbone, BatchNorm, BorderAverage, Depth, Network, NetworkConfig, Precision, StrideOn,
     },
-    objective::{Objective, Term},
+    objective::{ConfiguredLoss, Objective},
     optim::FlatOptimizer,
 };
 use rustix::time::{ClockId, clock_gettime};
+use schema::MultiSimilarity;
 use tch::{Device, Kind, Tensor};
 
 const BATCH: i64 = 32;
@@ -92,11 +92,7 @@ impl Training {
                 network.flat_parameters(),
             ),
             network,
-            objective: Objective::of(Term::of(Box::new(MultiSimilarity {
-                alpha: 2.0,
-                beta: 50.0,
-                base: 0.5,
-            }))),
+            objective: Objective::of(ConfiguredLoss::of(Box::new(MultiSimilarity::default()))),
             images: Tensor::randint(256, [BATCH, 3, SIZE, SIZE], (Kind::Uint8, Device::Cpu)),
             labels: count.divide_scalar_mode(PER_CLASS, "floor"),
         }
