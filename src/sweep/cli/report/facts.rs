@@ -15,40 +15,41 @@ use crate::{
 
 /// What all trained methods have in common, searched values as their ranges.
 fn conditions(point: &Point) -> String {
-    let searched = point
-        .methods
-        .iter()
-        .find(|method| method.search.is_some())
-        .or(point.methods.first());
-    let training = searched.map_or(Value::Null, |method| as_written(method, &point.training).1);
-    let width = point.model.embedding.map_or_else(
-        || "no embedding layer".to_owned(),
-        |width| format!("{width}-d"),
-    );
-    let [sampler, optimizer] = ["sampler", "optimizer"].map(|key| in_words(&training[key]));
-    let of_losses = Some(&training["loss_optimizer"]).filter(|optimizer| !optimizer.is_null());
-    let of_losses = of_losses.map_or(String::new(), |optimizer| {
-        format!("; parameters of losses: {}", in_words(optimizer))
-    });
-    let (backbone, steps) = (in_words(&point.model.backbone), &training["steps"]);
-    format!("Trained: {backbone}, {width}; {steps} steps; {sampler}; {optimizer}{of_losses}.")
+    let searched = point.methods.iter().find(|method| method.search.is_some());
+    let training = match searched.or(point.methods.first()) {
+        Some(method) => as_written(method, &point.training).1,
+        None => Value::Null,
+    };
+    let width = match point.model.embedding {
+        Some(width) => format!("{width}-d"),
+        None => "no embedding layer".to_owned(),
+    };
+    let mut conditions = vec![
+        format!("{}, {width}", in_words(&point.model.backbone)),
+        format!("{} steps", training["steps"]),
+        in_words(&training["sampler"]),
+        in_words(&training["optimizer"]),
+    ];
+    let of_losses = &training["loss_optimizer"];
+    if !of_losses.is_null() {
+        conditions.push(format!("parameters of losses: {}", in_words(of_losses)));
+    }
+    format!("Trained: {}.", conditions.join("; "))
 }
 
-/// What sets a method apart from the others beside its loss.
+/// How a method differs from the others, apart from its loss.
 fn exception(method: &Method, point: &Point) -> Option<String> {
     let written = as_written(method, &point.training).0;
-    let part = |key: &str, what: &str| {
-        let part = Some(&written[key]).filter(|part| !part.is_null());
-        part.map(|part| format!("{what}{}", in_words(part)))
-    };
-    let own: Vec<String> = [
-        part("sampler", ""),
-        part("loss_optimizer", "its parameters: "),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    (!own.is_empty()).then(|| format!("{} differs: {}.", method.table.name, own.join("; ")))
+    let mut own = Vec::new();
+    if !written["sampler"].is_null() {
+        own.push(in_words(&written["sampler"]));
+    }
+    if !written["loss_optimizer"].is_null() {
+        let optimizer = in_words(&written["loss_optimizer"]);
+        own.push(format!("its parameters: {optimizer}"));
+    }
+    let name = &method.table.name;
+    (!own.is_empty()).then(|| format!("{name} differs: {}.", own.join("; ")))
 }
 
 /// A setting as the file has it, without its punctuation: `adam (lr 0.001, weight_decay 0)`.
