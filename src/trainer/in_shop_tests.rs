@@ -229,7 +229,7 @@ fn neighbours_of_a_query_are_of_the_gallery() {
     );
     let refused = neighbours(4, 3).unwrap_err();
     assert!(
-        refused.message.contains("image 4 is in the gallery only"),
+        refused.message.contains("image 4 is a gallery image and no query"),
         "{refused:?}"
     );
     assert!(

@@ -72,10 +72,10 @@ fn registration(added: Added) -> Registration {
 /// If the files are not those of the data set, or the disk does not take the result.
 pub(crate) fn prepare(work: &PrepareWork, emit: Emit) -> Result<Prepared, Failed> {
     emit(Event::Started { from: 0 });
+    let source = Source::open(&work.dataset, work.source.as_deref())?;
     if let Some(counts) = already_there(work) {
         return Ok(prepared(counts));
     }
-    let source = Source::open(&work.dataset, work.source.as_deref())?;
     let preparation = Preparation::new(&source, work.images, work.cache, &work.into)?;
     let text = preparation.estimate();
     log(&text);
