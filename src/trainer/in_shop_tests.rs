@@ -229,7 +229,9 @@ fn neighbours_of_a_query_are_of_the_gallery() {
     );
     let refused = neighbours(4, 3).unwrap_err();
     assert!(
-        refused.message.contains("image 4 is a gallery image and no query"),
+        refused
+            .message
+            .contains("image 4 is a gallery image and no query"),
         "{refused:?}"
     );
     assert!(
