@@ -52,6 +52,15 @@ fn old_spelling<'k>(key: &'k str, parent: &str) -> &'k str {
         .map_or(key, |(old, _)| *old)
 }
 
+/// Returns a dotted key, such as `loss.soft_triple.centres`, in the spelling that a user reads.
+pub fn path_in_new_spelling(path: &str) -> String {
+    let keys: Vec<&str> = path
+        .split('.')
+        .map(|key| renamed(key).unwrap_or(key))
+        .collect();
+    keys.join(".")
+}
+
 /// Returns a serialized recipe, or a piece of one, in the spelling that a user reads.
 pub fn in_new_spelling(value: Value) -> Value {
     match value {
@@ -121,6 +130,7 @@ mod tests {
     #[test]
     fn a_dotted_key_has_its_old_spelling_only_where_it_was_renamed() {
         let old = "loss.soft_triple.regulariser";
+        assert_eq!(path_in_new_spelling(old), "loss.soft_triple.regularizer");
         assert_eq!(in_old_spelling("loss.soft_triple.regularizer"), old);
         assert_eq!(
             in_old_spelling("regularizer.zero_mean"),

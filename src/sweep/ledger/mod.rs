@@ -39,7 +39,7 @@ use std::{
 use durable::DiskError;
 use schema::{
     DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, Record, RunId, StudyId,
-    Trained,
+    Trained, renamed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
@@ -226,7 +226,8 @@ impl Ledger {
     /// # Errors
     /// The file is damaged.
     pub fn points_of(&self, study: StudyId) -> Result<Vec<TrialPoint>, LedgerError> {
-        Ok(read_json(&self.study(study))?.unwrap_or_default())
+        let points: Vec<TrialPoint> = read_json(&self.study(study))?.unwrap_or_default();
+        Ok(points.into_iter().map(in_new_spelling).collect())
     }
 
     /// Keeps the points of a study's trials, so that they do not change when its bounds are edited.
@@ -478,4 +479,40 @@ pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), L
     })?;
     bytes.push(b'\n');
     Ok(durable::write(path, &bytes)?)
+}
+
+/// Returns a point with renamed keys and choices in their new spelling: an earlier version may have
+/// written it.
+fn in_new_spelling(point: TrialPoint) -> TrialPoint {
+    point
+        .into_iter()
+        .map(|(name, value)| {
+            let name = renamed::path_in_new_spelling(&name);
+            (name, renamed::in_new_spelling(value))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn points_of_an_earlier_version_have_the_new_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(folder.path().to_owned());
+        let study = StudyId::of("study");
+        let written = TrialPoint::from([
+            ("loss.soft_triple.regulariser".to_owned(), json!(0.5)),
+            ("loss.margin.boundary".to_owned(), json!("learnt")),
+        ]);
+        ledger.keep_points(study, &[written]).unwrap();
+        let expected = TrialPoint::from([
+            ("loss.soft_triple.regularizer".to_owned(), json!(0.5)),
+            ("loss.margin.boundary".to_owned(), json!("learned")),
+        ]);
+        assert_eq!(ledger.points_of(study).unwrap(), [expected]);
+    }
 }
