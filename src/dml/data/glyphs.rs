@@ -36,7 +36,7 @@ pub(super) fn draw(glyphs: &Glyphs, glyph: Glyph, size: u32) -> Vec<u8> {
     }
     let deformation = Affine::drawn(&mut hand);
     let pen = hand.between(PEN.0, PEN.1);
-    let lines: Vec<Line> = strokes
+    let lines: Vec<Polyline> = strokes
         .iter()
         .map(|stroke| stroke.line(&deformation))
         .collect();
@@ -51,34 +51,34 @@ const JITTER: f64 = 0.09;
 const EXTENT: f64 = 0.6;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Point {
+struct StrokePoint {
     x: f64,
     y: f64,
 }
 
-impl Point {
-    fn drawn(draws: &mut Draws) -> Point {
-        Point {
+impl StrokePoint {
+    fn drawn(draws: &mut Draws) -> StrokePoint {
+        StrokePoint {
             x: draws.uniform(),
             y: draws.uniform(),
         }
     }
 
-    fn jittered(self, draws: &mut Draws, by: f64) -> Point {
-        Point {
+    fn jittered(self, draws: &mut Draws, by: f64) -> StrokePoint {
+        StrokePoint {
             x: self.x + draws.between(-by, by),
             y: self.y + draws.between(-by, by),
         }
     }
 
-    fn towards(self, other: Point, part: f64) -> Point {
-        Point {
+    fn towards(self, other: StrokePoint, part: f64) -> StrokePoint {
+        StrokePoint {
             x: self.x + (other.x - self.x) * part,
             y: self.y + (other.y - self.y) * part,
         }
     }
 
-    fn squared_distance(self, other: Point) -> f64 {
+    fn squared_distance(self, other: StrokePoint) -> f64 {
         let (x, y) = (self.x - other.x, self.y - other.y);
         x * x + y * y
     }
@@ -86,20 +86,20 @@ impl Point {
 
 /// A cubic Bézier curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Stroke([Point; 4]);
+struct Stroke([StrokePoint; 4]);
 
 /// A stroke in straight pieces.
-type Line = [Point; PIECES + 1];
+type Polyline = [StrokePoint; PIECES + 1];
 
 impl Stroke {
     /// The point at `part` of the way, by de Casteljau's construction.
-    fn at(&self, part: f64) -> Point {
+    fn at(&self, part: f64) -> StrokePoint {
         let [a, b, c, d] = self.0;
         let (ab, bc, cd) = (a.towards(b, part), b.towards(c, part), c.towards(d, part));
         ab.towards(bc, part).towards(bc.towards(cd, part), part)
     }
 
-    fn line(&self, deformation: &Affine) -> Line {
+    fn line(&self, deformation: &Affine) -> Polyline {
         array::from_fn(|piece| deformation.of(self.at(piece as f64 / PIECES as f64)))
     }
 
@@ -134,16 +134,16 @@ fn strokes(draws: &mut Draws) -> Vec<Stroke> {
 }
 
 /// Where the next stroke begins: on an earlier one, more often than not.
-fn beginning(strokes: &[Stroke], draws: &mut Draws) -> Point {
+fn beginning(strokes: &[Stroke], draws: &mut Draws) -> StrokePoint {
     if strokes.is_empty() || draws.below(10) < 3 {
-        return Point::drawn(draws);
+        return StrokePoint::drawn(draws);
     }
     let earlier = strokes[draws.below(strokes.len())];
     earlier.at(draws.below(5) as f64 / 4.0)
 }
 
 /// A stroke from `start` to somewhere else: straight, bent or freely curved.
-fn stroke(start: Point, draws: &mut Draws) -> Stroke {
+fn stroke(start: StrokePoint, draws: &mut Draws) -> Stroke {
     let end = far_from(start, draws);
     match draws.below(6) {
         0 | 1 => {
@@ -151,7 +151,7 @@ fn stroke(start: Point, draws: &mut Draws) -> Stroke {
             Stroke([start, thirds[0], thirds[1], end])
         }
         2..5 => {
-            let bend = Point::drawn(draws).jittered(draws, 0.3);
+            let bend = StrokePoint::drawn(draws).jittered(draws, 0.3);
             Stroke([
                 start,
                 start.towards(bend, 0.75),
@@ -161,16 +161,16 @@ fn stroke(start: Point, draws: &mut Draws) -> Stroke {
         }
         _ => Stroke([
             start,
-            Point::drawn(draws).jittered(draws, 0.3),
-            Point::drawn(draws).jittered(draws, 0.3),
+            StrokePoint::drawn(draws).jittered(draws, 0.3),
+            StrokePoint::drawn(draws).jittered(draws, 0.3),
             end,
         ]),
     }
 }
 
-fn far_from(start: Point, draws: &mut Draws) -> Point {
+fn far_from(start: StrokePoint, draws: &mut Draws) -> StrokePoint {
     loop {
-        let end = Point::drawn(draws);
+        let end = StrokePoint::drawn(draws);
         if end.squared_distance(start) > 0.16 {
             return end;
         }
@@ -179,18 +179,18 @@ fn far_from(start: Point, draws: &mut Draws) -> Point {
 
 /// The smallest upright rectangle around some strokes.
 struct Frame {
-    low: Point,
-    high: Point,
+    low: StrokePoint,
+    high: StrokePoint,
 }
 
 impl Frame {
     fn around(strokes: &[Stroke]) -> Frame {
         let (mut low, mut high) = (
-            Point {
+            StrokePoint {
                 x: f64::MAX,
                 y: f64::MAX,
             },
-            Point {
+            StrokePoint {
                 x: f64::MIN,
                 y: f64::MIN,
             },
@@ -199,11 +199,11 @@ impl Frame {
             .iter()
             .flat_map(|stroke| stroke.line(&Affine::IDENTITY))
         {
-            low = Point {
+            low = StrokePoint {
                 x: low.x.min(point.x),
                 y: low.y.min(point.y),
             };
-            high = Point {
+            high = StrokePoint {
                 x: high.x.max(point.x),
                 y: high.y.max(point.y),
             };
@@ -220,9 +220,9 @@ impl Frame {
     }
 
     /// Where a point goes when the frame is stretched evenly until it fills the unit square one way.
-    fn fill(&self, point: Point) -> Point {
+    fn fill(&self, point: StrokePoint) -> StrokePoint {
         let (middle, side) = (self.low.towards(self.high, 0.5), self.wider());
-        Point {
+        StrokePoint {
             x: 0.5 + (point.x - middle.x) / side,
             y: 0.5 + (point.y - middle.y) / side,
         }
@@ -236,7 +236,7 @@ struct Affine {
     xy: f64,
     yx: f64,
     yy: f64,
-    middle: Point,
+    middle: StrokePoint,
 }
 
 impl Affine {
@@ -245,7 +245,7 @@ impl Affine {
         xy: 0.0,
         yx: 0.0,
         yy: 1.0,
-        middle: Point { x: 0.5, y: 0.5 },
+        middle: StrokePoint { x: 0.5, y: 0.5 },
     };
 
     fn drawn(hand: &mut Draws) -> Affine {
@@ -267,9 +267,9 @@ impl Affine {
         }
     }
 
-    fn of(&self, point: Point) -> Point {
+    fn of(&self, point: StrokePoint) -> StrokePoint {
         let (x, y) = (point.x - 0.5, point.y - 0.5);
-        Point {
+        StrokePoint {
             x: self.middle.x + self.xx * x + self.xy * y,
             y: self.middle.y + self.yx * x + self.yy * y,
         }
@@ -277,7 +277,7 @@ impl Affine {
 }
 
 /// Ink where a pixel's middle is within `pen` of a line, fading over one pixel.
-fn rasterized(lines: &[Line], pen: f64, size: usize) -> Vec<u8> {
+fn rasterized(lines: &[Polyline], pen: f64, size: usize) -> Vec<u8> {
     let side = size as f64;
     let mut nearest = vec![f64::MAX; size * size];
     for piece in lines.iter().flat_map(|line| line.windows(2)) {
@@ -285,7 +285,7 @@ fn rasterized(lines: &[Line], pen: f64, size: usize) -> Vec<u8> {
         let reach = pen * side + 1.0;
         for y in pixels_between(from.y.min(to.y) - reach, from.y.max(to.y) + reach, size) {
             for x in pixels_between(from.x.min(to.x) - reach, from.x.max(to.x) + reach, size) {
-                let middle = Point {
+                let middle = StrokePoint {
                     x: x as f64 + 0.5,
                     y: y as f64 + 0.5,
                 };
@@ -300,8 +300,8 @@ fn rasterized(lines: &[Line], pen: f64, size: usize) -> Vec<u8> {
         .collect()
 }
 
-fn scaled(point: Point, by: f64) -> Point {
-    Point {
+fn scaled(point: StrokePoint, by: f64) -> StrokePoint {
+    StrokePoint {
         x: point.x * by,
         y: point.y * by,
     }
@@ -312,7 +312,7 @@ fn pixels_between(low: f64, high: f64, size: usize) -> std::ops::Range<usize> {
     (low as usize)..(high as usize + 1).min(size)
 }
 
-fn squared_distance_to(point: Point, from: Point, to: Point) -> f64 {
+fn squared_distance_to(point: StrokePoint, from: StrokePoint, to: StrokePoint) -> f64 {
     let along = (point.x - from.x) * (to.x - from.x) + (point.y - from.y) * (to.y - from.y);
     let length = from.squared_distance(to);
     let part = if length > 0.0 {

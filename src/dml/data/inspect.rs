@@ -61,7 +61,7 @@ impl Spread {
 }
 
 /// Properties of one image.
-struct Seen {
+struct ImageProperties {
     format: &'static str,
     width: usize,
     height: usize,
@@ -81,11 +81,11 @@ impl Inspection {
         let total = images.len() as u64;
         let done = AtomicU64::new(0);
         let look = |image: &&Image| {
-            let seen = Seen::of(image);
+            let seen = ImageProperties::of(image);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             seen
         };
-        let all: Vec<Result<Seen, DataError>> = images.par_iter().map(look).collect();
+        let all: Vec<Result<ImageProperties, DataError>> = images.par_iter().map(look).collect();
         let mut inspection = Inspection::default();
         let mut whole = Vec::new();
         for (index, seen) in all.into_iter().enumerate() {
@@ -106,8 +106,8 @@ impl Inspection {
     }
 }
 
-impl Seen {
-    fn of(image: &Image) -> Result<Seen, DataError> {
+impl ImageProperties {
+    fn of(image: &Image) -> Result<ImageProperties, DataError> {
         let (format, raster) = decode_as_it_is(&image.path)?;
         let Raster {
             width,
@@ -118,7 +118,7 @@ impl Seen {
         let box_fits = image.bounding_box.is_none_or(|[_, _, right, bottom]| {
             right as usize <= width && bottom as usize <= height
         });
-        Ok(Seen {
+        Ok(ImageProperties {
             format,
             width,
             height,
@@ -137,7 +137,7 @@ fn hash(image: Raster) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn duplicates(whole: &[(usize, Seen)]) -> Vec<Vec<usize>> {
+fn duplicates(whole: &[(usize, ImageProperties)]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut known = HashMap::new();
     for (index, seen) in whole {

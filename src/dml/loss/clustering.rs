@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A search for medoids.
-struct Search<'a> {
+struct MedoidSearch<'a> {
     /// `[n][n]`: how far the second image is from the first.
     distances: Vec<Vec<f64>>,
     /// `[n]`: 0 to C - 1.
@@ -49,7 +49,7 @@ impl Loss for Clustering {
             .map(|class| class as usize)
             .collect();
         let count = values.size()[0] as usize;
-        let search = Search::new(numbers(&distances), &classes, count, self.gamma);
+        let search = MedoidSearch::new(numbers(&distances), &classes, count, self.gamma);
         let medoids = search.medoids(self.refinements as usize);
         let cost = self.gamma * search.unlikeness(&search.clusters(&medoids));
         let found = sum_at(&distances, &search.nearest(&medoids));
@@ -88,12 +88,17 @@ fn numbers(matrix: &Tensor) -> Vec<Vec<f64>> {
         .collect()
 }
 
-impl<'a> Search<'a> {
-    fn new(distances: Vec<Vec<f64>>, classes: &'a [usize], count: usize, gamma: f64) -> Search<'a> {
+impl<'a> MedoidSearch<'a> {
+    fn new(
+        distances: Vec<Vec<f64>>,
+        classes: &'a [usize],
+        count: usize,
+        gamma: f64,
+    ) -> MedoidSearch<'a> {
         let surprise = (0..=classes.len())
             .map(|size| (classes.len() as f64 / size as f64).ln())
             .collect();
-        Search {
+        MedoidSearch {
             distances,
             classes,
             count,
@@ -246,7 +251,7 @@ mod tests {
 
     #[test]
     fn clusters_are_like_classes_whatever_their_names() {
-        let search = |classes| Search::new(Vec::new(), classes, 2, 1.0);
+        let search = |classes| MedoidSearch::new(Vec::new(), classes, 2, 1.0);
         assert!(search(&[0, 0, 1, 1]).unlikeness(&[1, 1, 0, 0]).abs() < 1e-12);
         assert!((search(&[0, 0, 1, 1]).unlikeness(&[0, 1, 0, 1]) - 1.0).abs() < 1e-12);
         assert_eq!(search(&[0, 0, 1, 1]).unlikeness(&[0, 0, 0, 0]), 1.0);

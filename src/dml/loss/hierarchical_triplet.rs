@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Classes and the distances between them.
-struct Classes {
+struct ClassTree {
     /// `[m]`: the class of each reference, 0 to C - 1.
     of_references: Tensor,
     /// `[C][C]`: mean squared distances between classes, and within them.
@@ -36,7 +36,7 @@ impl Loss for HierarchicalTriplet {
         if triplets.anchor.numel() == 0 {
             return Terms::default();
         }
-        let classes = Classes::of(&batch.references.embeddings, &batch.references.labels);
+        let classes = ClassTree::of(&batch.references.embeddings, &batch.references.labels);
         let margins = margins(self, &classes)
             .to_kind(distances.kind())
             .to_device(distances.device());
@@ -51,7 +51,7 @@ impl Loss for HierarchicalTriplet {
 }
 
 /// Returns the margin for an anchor of one class and a negative of another: `[C, C]`.
-fn margins(settings: &HierarchicalTriplet, classes: &Classes) -> Tensor {
+fn margins(settings: &HierarchicalTriplet, classes: &ClassTree) -> Tensor {
     let heights = joined(&classes.distances);
     let levels = f64::from(settings.levels);
     let mut margins = Vec::new();
@@ -74,9 +74,9 @@ fn level(height: f64, spread: f64, levels: f64) -> f64 {
     spread + step * count.clamp(0.0, levels)
 }
 
-impl Classes {
+impl ClassTree {
     /// Mean squared distances follow from sums over classes: no matrix of references is needed.
-    fn of(embeddings: &Tensor, labels: &Tensor) -> Classes {
+    fn of(embeddings: &Tensor, labels: &Tensor) -> ClassTree {
         let (values, of_references) = labels.internal_unique(true, true);
         let count = values.size()[0];
         let members = of_references.one_hot(count).to_kind(Kind::Double);
@@ -97,7 +97,7 @@ impl Classes {
         let distances = between.diagonal_scatter(&within, 0, 0, 1);
         let several = sizes.squeeze_dim(1).gt(1.0);
         let spread = (&within * &several).sum(None::<Kind>) / several.sum(Kind::Int64).clamp_min(1);
-        Classes {
+        ClassTree {
             of_references,
             distances: numbers(&distances, count),
             spread: spread.double_value(&[]),

@@ -28,8 +28,8 @@ use crate::{
 pub(super) enum Data {
     Add(Add),
     List(List),
-    Check(check::Check),
-    Show(sheet::Show),
+    Check(check::CheckData),
+    Show(sheet::ShowSheet),
 }
 
 /// Add a downloaded data set

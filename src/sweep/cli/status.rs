@@ -31,12 +31,12 @@ impl Status {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let opened = self.target.open()?;
         let (plan, ledger) = (&opened.plan, &opened.ledger);
-        let mut status = Progress::default();
+        let mut status = StatusCounts::default();
         for &run in plan.runs.keys() {
             status.add_run(run, plan, ledger)?;
         }
         let runs = counted(plan.runs.len(), "run");
-        let Progress {
+        let StatusCounts {
             finished, begun, ..
         } = status;
         let mut summary = format!("{finished} of {runs} finished, {begun} begun");
@@ -64,14 +64,14 @@ impl Status {
 
 /// The state of all runs.
 #[derive(Default)]
-struct Progress {
+struct StatusCounts {
     finished: usize,
     begun: usize,
     /// On runs that failed, or that have begun.
     lines: Vec<String>,
 }
 
-impl Progress {
+impl StatusCounts {
     fn add_run(&mut self, run: RunId, plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
         let trained = ledger.trained(run)?;
         if let Some(idle) = trained.as_ref().filter(|trained| trained.was_mostly_idle()) {

@@ -55,7 +55,7 @@ fn official(root: &Path) -> Result<Option<Listing>, DataError> {
 
 /// The box of each image; none if there is no list of them.
 fn boxes(list: &Path) -> Result<BTreeMap<u32, [u32; 4]>, DataError> {
-    let of_image = |line: &text::Line| {
+    let of_image = |line: &text::TextLine| {
         let [image, left, top, width, height] = line.words("an image's number and its box")?;
         let [left, top] = [line.pixels(left)?, line.pixels(top)?];
         Ok((

@@ -18,7 +18,7 @@ pub(super) const LAYOUTS: [Layout; 2] = [
     },
 ];
 
-type Rows = Vec<Row<String>>;
+type FolderRows = Vec<Row<String>>;
 
 fn apart(root: &Path) -> Result<Option<Listing>, DataError> {
     let Some((training, test)) = train_and_test(root)? else {
@@ -36,7 +36,7 @@ pub(super) fn merged(root: &Path) -> Result<Option<Listing>, DataError> {
     let Some((mut all, test)) = train_and_test(root)? else {
         return Ok(None);
     };
-    let classes = |rows: &Rows| {
+    let classes = |rows: &FolderRows| {
         rows.iter()
             .map(|row| row.key.clone())
             .collect::<BTreeSet<_>>()
@@ -52,7 +52,7 @@ fn together(root: &Path) -> Result<Option<Listing>, DataError> {
     Ok((!rows.is_empty()).then(|| halves(rows)))
 }
 
-fn train_and_test(root: &Path) -> Result<Option<(Rows, Rows)>, DataError> {
+fn train_and_test(root: &Path) -> Result<Option<(FolderRows, FolderRows)>, DataError> {
     let [train, test] = ["train", "test"].map(|half| root.join(half));
     if !train.is_dir() || !test.is_dir() {
         return Ok(None);
@@ -61,7 +61,7 @@ fn train_and_test(root: &Path) -> Result<Option<(Rows, Rows)>, DataError> {
     Ok((!training.is_empty() && !test.is_empty()).then_some((training, test)))
 }
 
-fn rows(folder: &Path) -> Result<Rows, DataError> {
+fn rows(folder: &Path) -> Result<FolderRows, DataError> {
     let mut rows = Vec::new();
     for (class, path) in folders_in(folder)? {
         let images = inside(&path)?

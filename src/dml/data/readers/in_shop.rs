@@ -69,7 +69,10 @@ fn list_of(root: &Path, name: &str) -> Option<PathBuf> {
 }
 
 /// The lines of a list below its number of lines and the names of its columns.
-fn counted<'a>(list: &Path, lines: &'a [text::Line]) -> Result<&'a [text::Line], DataError> {
+fn counted<'a>(
+    list: &Path,
+    lines: &'a [text::TextLine],
+) -> Result<&'a [text::TextLine], DataError> {
     let [count, _, lines @ ..] = lines else {
         return Err(DataError::unreadable(list, "it has no header"));
     };
@@ -90,7 +93,7 @@ fn boxes(root: &Path, images: &Path) -> Result<BTreeMap<String, [u32; 4]>, DataE
         return Ok(BTreeMap::new());
     };
     let lines = text::required(&list, "the box of each image")?;
-    let of_image = |line: &text::Line| {
+    let of_image = |line: &text::TextLine| {
         let [path, _clothes, _pose, corners @ ..] =
             line.words::<7>("an image, two kinds and the corners of its box")?;
         let mut pixels = [0; 4];

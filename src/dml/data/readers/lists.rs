@@ -43,9 +43,9 @@ fn with_gallery(root: &Path) -> Result<Option<Listing>, DataError> {
     Ok(Some(listing(rows(root, train, Role::Both)?, test)))
 }
 
-type Rows = Vec<Row<(u64, String)>>;
+type ListedRows = Vec<Row<(u64, String)>>;
 
-fn listing(mut training: Rows, mut test: Rows) -> Listing {
+fn listing(mut training: ListedRows, mut test: ListedRows) -> Listing {
     named_by_folders(&mut training);
     named_by_folders(&mut test);
     Listing {
@@ -54,8 +54,8 @@ fn listing(mut training: Rows, mut test: Rows) -> Listing {
     }
 }
 
-fn rows(root: &Path, lines: Vec<text::Line>, role: Role) -> Result<Rows, DataError> {
-    let row = |line: text::Line| {
+fn rows(root: &Path, lines: Vec<text::TextLine>, role: Role) -> Result<ListedRows, DataError> {
+    let row = |line: text::TextLine| {
         let separator = |c: char| c == ',' || c.is_whitespace();
         let (path, label) = line
             .text

@@ -41,7 +41,7 @@ fn half(list: &Path, images: &Path) -> Result<Part, DataError> {
     if header.text != HEADER {
         return Err(header.wrong(format!("expected `{HEADER}`")));
     }
-    let row = |line: &text::Line| {
+    let row = |line: &text::TextLine| {
         let [_, class, _, path] =
             line.words("an image, its class, its super-class and its path")?;
         let kind = path.split_once('/').map_or(path, |(folder, _)| {

@@ -8,14 +8,14 @@ use std::{
 use super::DataError;
 
 /// A line that is not empty.
-pub(super) struct Line {
+pub(super) struct TextLine {
     file: PathBuf,
     number: usize,
     /// What stands in it, without white space around it.
     pub(super) text: String,
 }
 
-impl Line {
+impl TextLine {
     /// Its words.
     pub(super) fn words<const N: usize>(&self, what: &str) -> Result<[&str; N], DataError> {
         let words: Vec<&str> = self.text.split_whitespace().collect();
@@ -42,13 +42,13 @@ impl Line {
 }
 
 /// Returns the lines of a file, or nothing if there is no such file.
-pub(super) fn lines(path: &Path) -> Result<Option<Vec<Line>>, DataError> {
+pub(super) fn lines(path: &Path) -> Result<Option<Vec<TextLine>>, DataError> {
     let Some(text) = text(path)? else {
         return Ok(None);
     };
     let line = |(place, text): (usize, &str)| {
         let text = text.trim();
-        (!text.is_empty()).then(|| Line {
+        (!text.is_empty()).then(|| TextLine {
             file: path.to_owned(),
             number: place + 1,
             text: text.to_owned(),
@@ -60,7 +60,7 @@ pub(super) fn lines(path: &Path) -> Result<Option<Vec<Line>>, DataError> {
 }
 
 /// As [`lines`], but the file must be there.
-pub(super) fn required(path: &Path, what: &str) -> Result<Vec<Line>, DataError> {
+pub(super) fn required(path: &Path, what: &str) -> Result<Vec<TextLine>, DataError> {
     lines(path)?.ok_or_else(|| DataError::missing(path, what))
 }
 

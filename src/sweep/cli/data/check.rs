@@ -17,7 +17,7 @@ use super::{
 #[command(after_help = "\
 Example:
   sweep data check cub200")]
-pub(in crate::cli) struct Check {
+pub(in crate::cli) struct CheckData {
     #[command(flatten)]
     added: Added,
 }
@@ -27,7 +27,7 @@ const GROUPS: usize = 20;
 /// Files of a group that are printed.
 const FILES: usize = 4;
 
-impl Check {
+impl CheckData {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let (dataset, source) = self.added.find()?;
         let bar = Bar::images(&format!("checking {}", dataset.title()));
@@ -132,29 +132,29 @@ fn corrupt(found: &Inspected) -> String {
 
 /// Where identical images occur, from harmless to serious.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum DuplicateScope {
     OneClass,
     SeveralClasses,
     BothHalves,
 }
 
-impl Kind {
-    fn of(group: &[InspectedImage]) -> Kind {
+impl DuplicateScope {
+    fn of(group: &[InspectedImage]) -> DuplicateScope {
         if group.iter().any(|image| image.half != group[0].half) {
-            return Kind::BothHalves;
+            return DuplicateScope::BothHalves;
         }
         if group.iter().any(|image| image.class != group[0].class) {
-            Kind::SeveralClasses
+            DuplicateScope::SeveralClasses
         } else {
-            Kind::OneClass
+            DuplicateScope::OneClass
         }
     }
 
     fn words(self) -> &'static str {
         match self {
-            Kind::OneClass => "of one class",
-            Kind::SeveralClasses => "OF SEVERAL CLASSES",
-            Kind::BothHalves => "TO TRAIN ON AND TO TEST ON",
+            DuplicateScope::OneClass => "of one class",
+            DuplicateScope::SeveralClasses => "OF SEVERAL CLASSES",
+            DuplicateScope::BothHalves => "TO TRAIN ON AND TO TEST ON",
         }
     }
 }
@@ -163,15 +163,19 @@ fn duplicates(found: &Inspected) -> String {
     if found.duplicates.is_empty() {
         return "exactly the same: none\n".to_owned();
     }
-    let mut groups: Vec<(Kind, &Vec<InspectedImage>)> = found
+    let mut groups: Vec<(DuplicateScope, &Vec<InspectedImage>)> = found
         .duplicates
         .iter()
-        .map(|group| (Kind::of(group), group))
+        .map(|group| (DuplicateScope::of(group), group))
         .collect();
     groups.sort_by_key(|(kind, _)| std::cmp::Reverse(*kind));
-    let of = |wanted: Kind| groups.iter().filter(|(kind, _)| *kind == wanted).count();
-    let counts =
-        [Kind::BothHalves, Kind::SeveralClasses, Kind::OneClass].map(|kind| (of(kind), kind));
+    let of = |wanted: DuplicateScope| groups.iter().filter(|(kind, _)| *kind == wanted).count();
+    let counts = [
+        DuplicateScope::BothHalves,
+        DuplicateScope::SeveralClasses,
+        DuplicateScope::OneClass,
+    ]
+    .map(|kind| (of(kind), kind));
     let counts = counts
         .iter()
         .filter(|(count, _)| *count > 0)

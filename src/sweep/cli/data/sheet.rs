@@ -18,12 +18,12 @@ use crate::ledger::absolute;
 #[command(after_help = "\
 Example:
   sweep data show cub200 --split test --classes 20 --per-class 10 --out birds.png")]
-pub(in crate::cli) struct Show {
+pub(in crate::cli) struct ShowSheet {
     #[command(flatten)]
     added: Added,
     /// Training or test classes
     #[arg(long, value_enum, default_value = "train")]
-    split: Split,
+    split: SheetSplit,
     /// Number of classes, evenly spread
     #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=200))]
     classes: u32,
@@ -36,19 +36,19 @@ pub(in crate::cli) struct Show {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Split {
+enum SheetSplit {
     /// Training classes
     Train,
     /// Test classes
     Test,
 }
 
-impl Show {
+impl ShowSheet {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let (dataset, source) = self.added.find()?;
         let half = match self.split {
-            Split::Train => Half::Train,
-            Split::Test => Half::Test,
+            SheetSplit::Train => Half::Train,
+            SheetSplit::Test => Half::Test,
         };
         let named = || format!("{}-{}.png", dataset.name(), half.word()).into();
         let into = absolute(&self.out.clone().unwrap_or_else(named));
