@@ -1,11 +1,10 @@
 //! The orchestrator: from a sweep file to a finished table.
 //!
-//! [`config`] reads and checks a sweep file; [`plan`] turns it into a graph of jobs and finds those whose
-//! results exist; [`search`] suggests the next trial of a study; [`run`] executes the remaining jobs, one
-//! trainer process per attempt; [`ledger`] defines the layout of `results/`, its journal and its locks;
-//! [`cli`] parses commands and prints. Dependencies point one way, `config <- plan <- run <- cli`, with
-//! `search` and `ledger` below all of them: `config` reads what `ledger` knows of data sets. Nothing here
-//! loads libtorch.
+//! [`config`] reads and checks a sweep file; [`plan`] makes the graph of jobs and finds those that
+//! are already done; [`run`] executes the rest, one trainer process an attempt; [`cli`] is the only
+//! part that prints. Dependencies point one way: `config <- plan <- run <- cli`. Below all of them
+//! are [`ledger`], which keeps the folder `results/`, and [`search`], which suggests the next trial
+//! of a study. Nothing here loads libtorch.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -15,3 +14,6 @@ pub mod ledger;
 pub mod plan;
 pub mod run;
 pub mod search;
+
+#[cfg(test)]
+mod imports_tests;

@@ -25,7 +25,7 @@ impl Check {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let sweep = self.target.read()?;
         let mut lines = vec![
-            format!("{}: in order", self.target.file.display()),
+            format!("{}: ok", self.target.file.display()),
             arithmetic(&sweep),
         ];
         lines.extend(sweep.refinements.iter().cloned());

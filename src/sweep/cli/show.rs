@@ -118,8 +118,10 @@ impl Show {
             ),
         };
         if entries.is_empty() {
+            let kind = self.kind.to_possible_value();
+            let kind = kind.as_ref().map_or("part", |kind| kind.get_name());
             return Err(Exit::mistake(format!(
-                "nothing here has `{wanted}` in its name"
+                "none of the {kind} has `{wanted}` in its name"
             )));
         }
         show(&(entries.join("\n\n") + "\n"))
@@ -193,25 +195,39 @@ fn entries<T: Serialize>(
     parts.map(entry).collect()
 }
 
-/// One paragraph for each choice of a kind of which the types themselves tell everything.
+/// A choice of a kind and the paragraph about it.
+struct Described {
+    name: String,
+    paragraph: String,
+}
+
+/// Returns a paragraph for each choice of a kind that the types describe completely.
 fn choices(of: &str, key: &str, wanted: &str) -> Vec<String> {
+    let described = described(of, key, wanted).into_iter();
+    described.map(|choice| choice.paragraph).collect()
+}
+
+fn described(of: &str, key: &str, wanted: &str) -> Vec<Described> {
     let schema = json_schema();
-    let named = names(&schema, of)
-        .into_iter()
-        .filter(|(name, ..)| name.contains(wanted));
-    named
-        .map(|(name, description, has_value)| {
-            let settings = settings(&schema, of, &name);
-            let written = match (has_value, &settings[..]) {
-                (false, _) => format!("{key} = \"{name}\""),
-                (true, []) => format!("{key} = {{ {name} = .. }}"),
-                (true, _) => format!("{key}.{name} = {{}}"),
-            };
-            [vec![written, format!("    {description}")], settings]
-                .concat()
-                .join("\n")
-        })
-        .collect()
+    let mut found = Vec::new();
+    for (name, description, has_value) in names(&schema, of) {
+        if !name.contains(wanted) {
+            continue;
+        }
+        let settings = settings(&schema, of, &name);
+        let written = match (has_value, &settings[..]) {
+            (false, _) => format!("{key} = \"{name}\""),
+            (true, []) => format!("{key} = {{ {name} = .. }}"),
+            (true, _) => format!("{key}.{name} = {{}}"),
+        };
+        let mut lines = vec![written, format!("    {description}")];
+        lines.extend(settings);
+        found.push(Described {
+            name,
+            paragraph: lines.join("\n"),
+        });
+    }
+    found
 }
 
 /// The choices of a kind: name, description, and whether they are more than a name.
@@ -285,31 +301,33 @@ fn reference(schema: &Value) -> Option<&str> {
     path?.rsplit('/').next()
 }
 
-/// Data sets with what is known of them, before anything is downloaded.
+/// Returns a paragraph for each data set, with the facts that are known before it is downloaded.
 fn data_sets(wanted: &str) -> Vec<String> {
-    let known = |name: &str| serde_json::from_value::<Dataset>(Value::from(name)).ok();
-    let facts = |entry: String| {
-        let name = entry.split('"').nth(1).unwrap_or_default().to_owned();
-        let Some(dataset) = known(&name) else {
-            return entry;
-        };
-        let classes = dataset
-            .training_half(None)
-            .classes
-            .map(|classes| format!("    trained on {classes} classes"));
-        let recall: Vec<String> = dataset.recall_at().iter().map(u32::to_string).collect();
-        let recall = format!("    Recall@{}", recall.join(", "));
-        let add = format!("    sweep data add {} DOWNLOADED...", dataset.folder());
-        [Some(entry), classes, Some(recall), Some(add)]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    choices("Dataset", "dataset", wanted)
-        .into_iter()
-        .map(facts)
+    let described = described("Dataset", "dataset", wanted).into_iter();
+    described
+        .map(|choice| {
+            let name = Value::from(choice.name);
+            match serde_json::from_value::<Dataset>(name) {
+                Ok(dataset) => format!("{}\n{}", choice.paragraph, facts(&dataset)),
+                Err(_) => choice.paragraph,
+            }
+        })
         .collect()
+}
+
+/// Returns the classes, the usual Recall@K and the command that adds a data set.
+fn facts(dataset: &Dataset) -> String {
+    let recall: Vec<String> = dataset.recall_at().iter().map(u32::to_string).collect();
+    let mut lines = Vec::new();
+    if let Some(classes) = dataset.training_half(None).classes {
+        lines.push(format!("    trained on {classes} classes"));
+    }
+    lines.push(format!("    Recall@{}", recall.join(", ")));
+    lines.push(format!(
+        "    sweep data add {} DOWNLOADED...",
+        dataset.folder()
+    ));
+    lines.join("\n")
 }
 
 /// The protocols, or the text of the one of this name.

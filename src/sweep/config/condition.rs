@@ -33,7 +33,7 @@ impl Condition {
         let Some(table) = when.get_ref().as_table() else {
             return Err(source
                 .at(&when.span(), "a condition is a table of keys and values")
-                .with_hint("when = { dataset = \"omniglot\" }"));
+                .with_hint("write when = { dataset = \"omniglot\" }"));
         };
         let mut condition = Condition::default();
         for (key, wanted) in table.iter() {
@@ -142,7 +142,7 @@ fn not_set(source: &Source<'_>, key: &Key, axes: &[Axis<'_>]) -> Diagnostic {
     match nearest(&key.name, names) {
         Some(near) => diagnostic.with_hint(format!("did you mean `{near}`?")),
         None => diagnostic.with_hint(
-            "a condition sees only what is written: give the key its default in the file",
+            "a condition can use only keys that are set: write this key with its default value in the file",
         ),
     }
 }

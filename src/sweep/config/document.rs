@@ -131,11 +131,11 @@ impl<'a> Document<'a> {
             .zip(is_there)
             .find(|(_, is_there)| !is_there)
         {
-            let message = format!("the method `{}` is in no combination", method.name);
+            let message = format!("the method `{}` takes part in no combination", method.name);
             return Err(self
                 .source
                 .at(&method.span, message)
-                .with_hint("look at its `when` and at [[exclude]]"));
+                .with_hint("check its `when` and the [[exclude]] tables"));
         }
         for change in &self.overrides {
             let holds = combinations
@@ -242,7 +242,7 @@ impl<'a> Document<'a> {
             let (rule, what) = (found.rule, found.what);
             let message = format!("{rule}, {}, does not hold: {what}", rule.title());
             let hint = format!(
-                "`[[waive]] rule = \"{rule}\" reason = \"..\"` settles it, `sweep show rules` tells why it matters"
+                "make them equal, or add [[waive]] with rule = \"{rule}\" and a reason; `sweep show rules` explains why it matters"
             );
             let shown = self.point_at(
                 reading,
@@ -272,7 +272,7 @@ impl<'a> Document<'a> {
             .filter(|(_, waiver)| !is_needed(waiver))
             .map(|(index, waiver)| {
                 let message = format!(
-                    "{}, {}, holds: there is nothing to waive",
+                    "{}, {}, holds, so there is nothing to waive: remove this [[waive]]",
                     waiver.rule,
                     waiver.rule.title()
                 );
@@ -376,9 +376,9 @@ impl<'a> Document<'a> {
             let name = name.get_ref();
             if let Some(first) = searched::in_table(&self.source, inner, "")?.first() {
                 let message =
-                    format!("a value of [{name}] is not searched: all methods of a table share it");
+                    format!("values of [{name}] cannot be searched: all methods share them");
                 return Err(self.source.at(&first.span, message).with_hint(
-                    "searched values stand in a [[method]] or in [training]; to report several values, make an axis",
+                    "search values in a [[method]] or in [training]; to report several values, use an axis",
                 ));
             }
         }

@@ -168,7 +168,8 @@ pub(super) struct BrokenRule {
     pub(super) key: SettingKey,
 }
 
-/// Where a setting stands.
+/// The key of a setting.
+#[derive(Clone)]
 pub(super) enum SettingKey {
     /// A dotted key of the file.
     Shared(String),
@@ -232,7 +233,7 @@ impl Fairness {
                 None => format!("{} {}", violation.rule, violation.what),
             })
             .collect();
-        let rest = "`sweep show rules` tells why it matters, a [[waive]] with a reason settles it";
+        let rest = "`sweep show rules` explains why it matters; [[waive]] with a reason settles it";
         (!open.is_empty()).then(|| format!("fairness: {}; {rest}", open.join("; ")))
     }
 

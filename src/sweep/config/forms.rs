@@ -63,7 +63,7 @@ impl<'de> Visitor<'de> for FoldsVisitor {
         match map.next_entry::<Cut, u32>()? {
             Some((cut, of)) if map.next_key::<Cut>()?.is_none() => Ok(Folds { of, cut }),
             _ => Err(A::Error::custom(
-                "expected one kind of folds: `{ reality_check = 4 }`",
+                "expected one kind of folds, such as `{ reality_check = 4 }`",
             )),
         }
     }
@@ -81,7 +81,7 @@ impl<'de> Visitor<'de> for SeedsVisitor {
     type Value = Seeds;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a count of seeds or a list of seeds")
+        f.write_str("the number of seeds or a list of seeds")
     }
 
     fn visit_i64<E: Error>(self, count: i64) -> Result<Seeds, E> {

@@ -167,8 +167,8 @@ impl<'a> Grid<'a> {
         let mut words = Vec::new();
         for (exclude, count) in self.excludes.iter().zip(left_out) {
             if count == 0 {
-                return Err(source.at(&exclude.span, "the exclude matches no combination").with_hint(
-                    "each of its keys must have a value that the axis has; take the table out if it is no longer needed",
+                return Err(source.at(&exclude.span, "this [[exclude]] matches no combination").with_hint(
+                    "every key must match a value of its axis; remove this [[exclude]] if it is obsolete",
                 ));
             }
             let line = source.line(exclude.span.start);
@@ -187,7 +187,7 @@ impl<'a> Grid<'a> {
             if further.is_empty() {
                 return Err(source.at(
                     &include.span,
-                    "the include adds nothing: its combinations are there already",
+                    "this [[include]] adds nothing: the axes already have its combinations",
                 ));
             }
             words.push(format!(
@@ -300,7 +300,7 @@ impl<'a> Grid<'a> {
         let Some(table) = table.get_ref().as_table().filter(|table| !table.is_empty()) else {
             return Err(source.at(
                 &exclude.span,
-                "the exclude has no keys: it would leave out everything",
+                "an [[exclude]] needs at least one key: without keys it would leave out everything",
             ));
         };
         for (key, wanted) in table.iter() {
@@ -331,7 +331,7 @@ impl<'a> Grid<'a> {
 
     fn no_axis(&self, source: &Source<'_>, key: &Key) -> Diagnostic {
         let names = self.names();
-        let diagnostic = source.at(&key.span, format!("`{}` is no axis", key.name));
+        let diagnostic = source.at(&key.span, format!("`{}` is not an axis", key.name));
         match nearest(&key.name, names.iter().map(String::as_str)) {
             Some(near) => diagnostic.with_hint(format!("did you mean `{near}`?")),
             None if names.is_empty() => {
@@ -358,7 +358,7 @@ impl<'a> Grid<'a> {
         source
             .at(
                 &wanted.span(),
-                format!("the axis `{name}` has no such value"),
+                format!("this is not a value of the axis `{name}`"),
             )
             .with_hint(format!("its values are {}", values.join(", ")))
     }
@@ -473,7 +473,10 @@ fn plain_axes<'a>(
 ) -> Result<Vec<Axis<'a>>, Diagnostic> {
     let span = table.span();
     let DeValue::Table(table) = table.into_inner() else {
-        return Err(source.at(&span, "`axes` is a table: one key for each axis"));
+        return Err(source.at(
+            &span,
+            "`axes` is a single table with one key for each axis: write `[axes]`",
+        ));
     };
     let axis = |(key, values): (_, Spanned<DeValue<'a>>)| {
         let (key, values) = list(source, &key, values)?;
@@ -490,7 +493,7 @@ fn plain_axes<'a>(
 fn zipped<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Axis<'a>, Diagnostic> {
     let span = table.span();
     let DeValue::Table(table) = table.into_inner() else {
-        return Err(source.at(&span, "a zip is a table"));
+        return Err(source.at(&span, "a [[zip]] is a table of keys with lists of values"));
     };
     let mut columns: Vec<(Key, Vec<Spanned<DeValue<'a>>>)> = Vec::with_capacity(table.len());
     for (key, values) in table {
@@ -501,7 +504,8 @@ fn zipped<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Axis<'
             .filter(|(_, first)| first.len() != values.len())
         {
             let message = format!(
-                "{} values, but `{}` has {}: they vary together",
+                "`{}` has {} values and `{}` has {}: the keys of a [[zip]] vary together, so they need equally many",
+                key.name,
                 values.len(),
                 first.name,
                 expected.len()
@@ -513,8 +517,8 @@ fn zipped<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Axis<'
             .is_some_and(|(first, _)| first.method() != key.method())
         {
             return Err(source
-                .at(&key.span, "a zip is about settings of one method, or about settings that all methods share")
-                .with_hint("[[override]] with `when` and `set` changes a method's setting where an axis has a value"));
+                .at(&key.span, "a [[zip]] varies either shared settings or settings of one method, not both")
+                .with_hint("to change a method's setting where an axis has a value, use [[override]] with `when` and `set`"));
         }
         columns.push((key, values));
     }
@@ -522,7 +526,7 @@ fn zipped<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Axis<'
     if columns.len() < 2 {
         return Err(source.at(
             &span,
-            "a [[zip]] has at least two keys that vary together; a single key belongs under [axes]",
+            "a [[zip]] needs at least two keys that vary together; a single key belongs under [axes]",
         ));
     }
     let (keys, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
@@ -551,16 +555,16 @@ fn list<'a>(
             Ok((key, array.into_iter().collect()))
         }
         DeValue::Table(range) if range.len() == 1 && range.keys().all(|kind| searched::KINDS.contains(&kind.get_ref().as_ref())) => {
-            Err(source.at(&span, format!("the axis `{name}` is reported, not searched")).with_hint(
-                "a searched value stands in its [[method]]; an axis has a list, or `{ linspace = [from, to, how many] }`",
+            Err(source.at(&span, format!("the axis `{name}` cannot be searched: all its values are reported")).with_hint(
+                "write a list, or `{ linspace = [from, to, count] }`; searched values belong in a [[method]]",
             ))
         }
         DeValue::Table(range) if let Some(kind) = misspelt(&range) => Err(source
             .at(&span, format!("the axis `{name}` is neither a list of values nor a range"))
             .with_hint(format!("did you mean `{kind}`?"))),
         _ => Err(source
-            .at(&span, format!("the axis `{name}` is no array of values"))
-            .with_hint(format!("[{}]", &source.text[span.clone()]))),
+            .at(&span, format!("the axis `{name}` needs a list of values"))
+            .with_hint(format!("write [{}]", &source.text[span.clone()]))),
     }
 }
 
@@ -576,7 +580,7 @@ fn check(source: &Source<'_>, axes: &[Axis<'_>], methods: &[String]) -> Result<(
     for key in axes.iter().flat_map(|axis| &axis.keys) {
         key.check_method(source, methods)?;
         if seen.insert(&key.path, key).is_some() {
-            return Err(source.at(&key.span, format!("`{}` varies twice", key.name)));
+            return Err(source.at(&key.span, format!("`{}` is already an axis", key.name)));
         }
     }
     Ok(())
@@ -596,12 +600,10 @@ pub(super) fn tables<'a>(
         DeValue::Array(tables) if tables.iter().all(|table| table.get_ref().is_table()) => {
             Ok(tables.into_iter().collect())
         }
-        _ => Err(source
-            .at(
-                &span,
-                format!("`{name}` stands in double brackets, as often as needed"),
-            )
-            .with_hint(format!("[[{name}]]"))),
+        _ => Err(source.at(
+            &span,
+            format!("`{name}` is a list of tables: write `[[{name}]]`"),
+        )),
     }
 }
 

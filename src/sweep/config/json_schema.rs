@@ -323,8 +323,8 @@ fn values_of_an_axis() -> Value {
     };
     json!({ "anyOf": [
         { "type": "array", "minItems": 1 },
-        range("linspace", "from, to, how many"),
-        range("logspace", "from, to, how many"),
+        range("linspace", "from, to, count"),
+        range("logspace", "from, to, count"),
         range("range", "from, to, step"),
     ] })
 }

@@ -13,8 +13,8 @@ use super::{
     source::Source,
 };
 
-const SETTINGS: &str = "it is `dataset` or a dotted key under `data`, `transform`, `model`, `training` or \
-     `method.NAME`, in quotes: \"model.embedding\"";
+const SETTINGS: &str = "write `dataset`, or a dotted key in quotes that begins with `data`, `transform`, `model`, \
+     `training` or `method.NAME`, such as \"model.embedding\"";
 
 /// Which setting is meant, and where that is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Source<'_> {
         let diagnostic = self.at(span, format!("there is no method named `{name}`"));
         match nearest(name, methods.iter().map(String::as_str)) {
             Some(near) => diagnostic.with_hint(format!("did you mean `{near}`?")),
-            None => diagnostic.with_hint(format!("there are {}", names.join(", "))),
+            None => diagnostic.with_hint(format!("the methods are {}", names.join(", "))),
         }
     }
 }
@@ -149,7 +149,7 @@ fn quoted(name: &str, table: &DeTable<'_>) -> String {
             _ => break,
         }
     }
-    format!("a dotted key needs quotes here: \"{path}\" = ..")
+    format!("write the whole key in quotes: \"{path}\" = ..")
 }
 
 /// The value at a path, through tables and arrays.

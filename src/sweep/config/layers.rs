@@ -177,8 +177,13 @@ fn names<'a>(path: &Path, text: &'a str) -> Result<Vec<Spanned<Cow<'a, str>>>, D
         return Ok(protocol.into_iter().collect());
     };
     let wrong = |span| {
-        Diagnostic::at(path, text, span, "`extends` is a list of files or presets")
-            .with_hint("extends = [\"presets/xbm\"]")
+        Diagnostic::at(
+            path,
+            text,
+            span,
+            "`extends` needs a list of files or presets",
+        )
+        .with_hint("extends = [\"presets/xbm\"]")
     };
     let span = extends.span();
     let DeValue::Array(names) = extends.into_inner() else {

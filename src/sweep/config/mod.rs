@@ -1,10 +1,13 @@
-//! What a sweep file says: text, then a document with positions, then typed settings, then a checked [`Sweep`].
+//! Reads a sweep file: text, then a document with positions, then typed settings, then a checked
+//! [`Sweep`].
 //!
-//! Each pass excludes a kind of mistake, and each mistake keeps its place in the file to the end:
-//! [`ranges`] writes ranges out as lists; [`layers`] lays the file over those that it `extends`; [`grid`] makes combinations of axes and [`condition`] says what holds in
-//! which; [`document`] puts their values in their places, and probes in those of [`searched`] values; [`file`] gives every
-//! key its type and knows no others;
-//! [`validate`] refuses what types cannot exclude. A [`Sweep`] that exists can be planned.
+//! Each pass excludes one kind of mistake, and every mistake keeps its span in the file to the end:
+//! [`set`] writes `--set` into the text and [`ranges`] writes ranges out as lists; [`layers`] lays a
+//! file over those that it extends, after [`respell`] has replaced old spellings; [`grid`] makes the
+//! combinations of axes, and [`condition`] decides what applies to which; [`document`] puts values
+//! where they belong, with probes for [`searched`] ones; [`file`] has the types of all keys, and
+//! [`grammar`] answers questions about them; [`validate`] refuses what types cannot exclude. A
+//! [`Sweep`] that exists can be planned.
 
 mod axis;
 mod condition;
@@ -336,16 +339,16 @@ fn search(
     };
     let Some(settings) = &file.search else {
         return Err(document
-            .at(
-                &first.span,
-                "a searched value needs a [search] that says how it is chosen",
-            )
-            .with_hint("[search] strategy = \"gp\", trials = 50"));
+            .at(&first.span, "a searched value needs a [search] table")
+            .with_hint("add [search] with strategy = \"gp\" and trials = 50"));
     };
     if file.sweep.folds.is_none() {
         return Err(document
-            .at(&first.span, "a searched value is chosen on validation classes, and without folds there are none")
-            .with_hint("set `folds` in [sweep]: folds = 4"));
+            .at(
+                &first.span,
+                "searched values are chosen on validation classes, which need folds",
+            )
+            .with_hint("write `folds = 4` in [sweep]"));
     }
     let space = Space {
         dimensions: searched

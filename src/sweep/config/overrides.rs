@@ -29,7 +29,7 @@ impl<'a> Override<'a> {
         methods: &[String],
     ) -> Result<Override<'a>, Diagnostic> {
         let span = table.span();
-        let shape = "an [[override]] has a condition `when = { .. }` and settings `set = { .. }`";
+        let shape = "an [[override]] needs a condition `when = { .. }` and settings `set = { .. }`";
         let mut when = None;
         let mut set = Vec::new();
         let DeValue::Table(table) = table.into_inner() else {
@@ -46,10 +46,8 @@ impl<'a> Override<'a> {
                             .or(column(&grid.own, &key))
                             .is_some()
                         {
-                            let message = format!(
-                                "`{}` is an axis: its values are reported as they are",
-                                key.name
-                            );
+                            let message =
+                                format!("`{}` is an axis, so it cannot be overridden", key.name);
                             return Err(source.at(&key.span, message));
                         }
                         set.push((key, value));
@@ -61,7 +59,7 @@ impl<'a> Override<'a> {
         match when {
             Some(when) if !set.is_empty() => Ok(Override { span, when, set }),
             _ => Err(source.at(&span, shape).with_hint(
-                "when = { dataset = \"omniglot\" }  and  set = { \"training.steps\" = 500 }",
+                "write, for example, when = { dataset = \"omniglot\" } and set = { \"training.steps\" = 500 }",
             )),
         }
     }

@@ -78,22 +78,22 @@ fn spaced(
     kind: &str,
     at: impl Fn(f64, f64, f64) -> f64,
 ) -> Result<Vec<String>, Diagnostic> {
-    let hint = format!("{kind} = [from, to, how many]");
+    let hint = format!("write {kind} = [from, to, count]");
     let [a, b, count] = three(source, bounds, &hint)?;
     let span = bounds.span();
     if count.fract() != 0.0 || !(2.0..=MOST).contains(&count) {
         return Err(source
             .at(
                 &span,
-                format!("{count} values, expected a whole number from 2"),
+                format!("the count is {count}, expected an integer of at least 2"),
             )
             .with_hint(hint));
     }
     if kind == "logspace" && (a <= 0.0 || b <= 0.0) {
-        return Err(source.at(&span, "a logarithmic range has bounds above 0"));
+        return Err(source.at(&span, "both bounds of a logarithmic range must be above 0"));
     }
     if a == b {
-        return Err(source.at(&span, "the range has one value only"));
+        return Err(source.at(&span, "both bounds are equal: the range has only one value"));
     }
     let last = count - 1.0;
     let value = |step: usize| match step as f64 {
@@ -108,11 +108,12 @@ fn spaced(
 
 /// `a`, `a + step` and so on, up to and with `b` if it is met.
 fn stepped(source: &Source<'_>, bounds: &Spanned<DeValue<'_>>) -> Result<Vec<String>, Diagnostic> {
-    let hint = "range = [from, to, step]";
+    let hint = "write range = [from, to, step]";
     let [a, b, step] = three(source, bounds, hint)?;
     let steps = (b - a) / step;
     if !(steps > 0.0 && steps <= MOST) {
-        let message = format!("no more than one value from {a} to {b} in steps of {step}");
+        let message =
+            format!("the range from {a} to {b} in steps of {step} has fewer than two values");
         return Err(source.at(&bounds.span(), message).with_hint(hint));
     }
     let is_whole = [a, b, step].iter().all(|number| number.fract() == 0.0);
@@ -148,7 +149,7 @@ fn three(
     match numbers {
         Some((3, numbers)) if numbers.len() == 3 => Ok([numbers[0], numbers[1], numbers[2]]),
         _ => Err(source
-            .at(&bounds.span(), "a range is three numbers")
+            .at(&bounds.span(), "a range needs three numbers")
             .with_hint(hint)),
     }
 }

@@ -99,7 +99,7 @@ fn gather_value<'a>(
             (None, Some(meant)) => Err(source
                 .at(
                     &value.span(),
-                    "this is neither a value nor a range of searched values",
+                    "this is neither a value nor a searched value",
                 )
                 .with_hint(format!("did you mean `{meant}`?"))),
             (None, None) => gather(source, table, path, prefix, found),
@@ -153,7 +153,7 @@ fn searched<'a>(
     let list = &table[kind];
     let Some(items) = list.get_ref().as_array() else {
         return Err(source
-            .at(&list.span(), format!("`{kind}` has a list"))
+            .at(&list.span(), format!("`{kind}` needs a list"))
             .with_hint(example(kind)));
     };
     let range = match kind {
@@ -197,14 +197,14 @@ fn two<T>(
         .and_then(|bounds| <[T; 2]>::try_from(bounds).ok())
         .ok_or_else(|| {
             let numbers = if kind.ends_with("int") {
-                "whole numbers"
+                "integers"
             } else {
                 "numbers"
             };
             source
                 .at(
                     &list.span(),
-                    format!("`{kind}` has two {numbers}, the bounds"),
+                    format!("`{kind}` needs two {numbers}: the lower and the upper bound"),
                 )
                 .with_hint(example(kind))
         })
@@ -225,9 +225,9 @@ fn condition(
         return Err(source
             .at(
                 &when.span(),
-                "a searched value matters `when` one earlier choice has one value",
+                "the `when` of a searched value needs one key with one value",
             )
-            .with_hint("when = { \"miner.semi_hard.margin\" = 0.1 }"));
+            .with_hint("write when = { \"miner.semi_hard.margin\" = 0.1 }"));
     };
     let name = name.get_ref();
     let is_whole = prefix.is_empty() || name.starts_with(prefix);
@@ -243,10 +243,10 @@ fn condition(
 
 fn example(kind: &str) -> String {
     match kind {
-        "log_uniform" => "{ log_uniform = [1e-6, 1] }".to_owned(),
-        "int" | "log_int" => format!("{{ {kind} = [2, 32] }}"),
-        "grid" | "choice" => format!("{{ {kind} = [0.1, 0.2, 0.4] }}"),
-        _ => "{ uniform = [0, 1] }".to_owned(),
+        "log_uniform" => "write { log_uniform = [1e-6, 1] }".to_owned(),
+        "int" | "log_int" => format!("write {{ {kind} = [2, 32] }}"),
+        "grid" | "choice" => format!("write {{ {kind} = [0.1, 0.2, 0.4] }}"),
+        _ => "write { uniform = [0, 1] }".to_owned(),
     }
 }
 

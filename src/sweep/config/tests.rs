@@ -111,13 +111,13 @@ fn every_mistake_has_its_message_and_its_place() {
         (
             "steps = 10",
             "steps = \"10\"",
-            "a text \"10\", expected a whole number",
+            "found the string \"10\", expected an integer",
             "12:9",
         ),
         (
             "steps = 10",
             "steps = -1",
-            "the number `-1`, expected a whole number",
+            "found the integer `-1`, expected an integer",
             "12:9",
         ),
         (
@@ -129,7 +129,7 @@ fn every_mistake_has_its_message_and_its_place() {
         (
             "steps = 10",
             "steps = 10\nsteps = 20",
-            "this key is there already",
+            "this is already defined above",
             "13:1",
         ),
         ("steps = 10", "steps = ", "a value is missing", "12:9"),
@@ -341,19 +341,19 @@ fn every_mistake_has_its_message_and_its_place() {
         (
             "name = \"test\"",
             "name = \"a/b\"",
-            "the name becomes a folder",
+            "the name of a sweep becomes a folder",
             "2:8",
         ),
         (
             "name = \"test\"",
             "name = \"test\"\nseeds = []",
-            "there are no seeds",
+            "the list of seeds is empty",
             "3:9",
         ),
         (
             "name = \"test\"",
             "name = \"test\"\nseeds = [1, 1]",
-            "a seed is named twice",
+            "a seed is listed twice",
             "3:9",
         ),
         (
@@ -383,7 +383,7 @@ fn every_mistake_has_its_message_and_its_place() {
         (
             "embedding = 64",
             "embedding = 64\n[axes]\n\"model.embedding\" = 3",
-            "is no array of values",
+            "needs a list of values",
             "11:21",
         ),
         (
@@ -1177,9 +1177,12 @@ fn files_that_build_on_themselves_or_on_nothing_are_refused() {
         ),
         (
             "extends = \"presets/xbm\"",
-            "`extends` is a list of files or presets",
+            "`extends` needs a list of files or presets",
         ),
-        ("extends = [3]", "`extends` is a list of files or presets"),
+        (
+            "extends = [3]",
+            "`extends` needs a list of files or presets",
+        ),
     ] {
         write("c.toml", line);
         let shown = refused("c.toml");
@@ -1446,4 +1449,27 @@ fn a_name_that_is_no_key_keeps_its_spelling() {
     let sweep = parse(&text).unwrap();
     assert!(sweep.warnings.is_empty());
     assert_eq!(sweep.points[0].methods[0].table.name, "learnt");
+}
+
+#[test]
+fn what_comes_with_the_program_is_in_the_current_spelling() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts: Vec<(String, String)> = presets::names()
+        .map(|name| (name.to_owned(), presets::text(name).unwrap().to_owned()))
+        .collect();
+    for place in ["sweeps", "tests/malformed"] {
+        for file in fs::read_dir(folder.join(place)).unwrap() {
+            let file = file.unwrap().path();
+            let text = fs::read_to_string(&file).unwrap();
+            texts.push((file.display().to_string(), text));
+        }
+    }
+    for (name, text) in texts {
+        let path = folder.join("sweeps").join("test.toml");
+        let Ok(layers) = Layers::gather(&path, &text) else {
+            continue;
+        };
+        let warnings = layers.table().map(|laid| laid.warnings).unwrap_or_default();
+        assert!(warnings.is_empty(), "{name}: {warnings:#?}");
+    }
 }

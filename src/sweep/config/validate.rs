@@ -9,7 +9,7 @@ mod training;
 
 use std::collections::BTreeSet;
 
-use schema::{Dataset, Fold, Loss, Own, WeightedLoss};
+use schema::{Dataset, Fold, Loss, OutOfRange, Own, WeightedLoss};
 use serde_json::Value;
 
 use super::{
@@ -34,7 +34,7 @@ pub(super) fn check(file: &SweepFile) -> Checked {
         require(
             waived.insert(waiver.rule),
             &key("rule"),
-            "this rule is waived already",
+            "this rule is already waived: remove one of the two",
         )?;
         require(
             !waiver.reason.trim().is_empty(),
@@ -62,21 +62,21 @@ pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
         require(
             all_different(metrics),
             "report.metrics",
-            "a metric is named twice",
+            "a metric is listed twice",
         )?;
     }
     require(!layout.0.is_empty(), "report.layout", "there is no table")?;
     require(
         all_different(&layout.0),
         "report.layout",
-        "a layout is named twice",
+        "a layout is listed twice",
     )?;
     let Some(baseline) = baseline.as_deref().filter(|name| !methods.contains(name)) else {
         return Ok(());
     };
     let hint = match nearest(baseline, methods.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are `{}`", methods.join("`, `")),
+        None => format!("the methods are `{}`", methods.join("`, `")),
     };
     let message = format!("there is no method named `{baseline}`");
     Err(Fault {
@@ -92,19 +92,23 @@ fn sweep(file: &SweepFile) -> Checked {
     require(
         !name.is_empty() && name.chars().all(plain),
         "sweep.name",
-        "the name becomes a folder: letters, digits, `-` and `_`",
+        "the name of a sweep becomes a folder: use only letters, digits, `-` and `_`",
     )?;
     let seeds = &file.sweep.seeds.0;
-    require(!seeds.is_empty(), "sweep.seeds", "there are no seeds")?;
+    require(
+        !seeds.is_empty(),
+        "sweep.seeds",
+        "the list of seeds is empty",
+    )?;
     require(
         all_different(seeds),
         "sweep.seeds",
-        "a seed is named twice: equal seeds give equal runs",
+        "a seed is listed twice: equal seeds give equal runs",
     )?;
     match (file.sweep.folds, file.data.half.classes) {
         (Some(Folds { of: 0 | 1, .. }), _) => fault(
             "sweep.folds",
-            "cross-validation needs at least 2 folds; leave the key out for none",
+            "cross-validation needs at least 2 folds; remove the key for none",
         ),
         (Some(Folds { of, .. }), Some(classes)) if of > classes / 2 => fault(
             "sweep.folds",
@@ -126,7 +130,7 @@ fn data(file: &SweepFile) -> Checked {
         Dataset::Own(own) => require(
             Own::is_name(&own.name),
             "data.dataset.own.name",
-            "the name is that of a folder: letters, digits, `-` and `_`",
+            "the name is that of a folder: use only letters, digits, `-` and `_`",
         ),
         Dataset::Glyphs(glyphs) => {
             let key = |name: &str| format!("data.dataset.glyphs.{name}");
@@ -188,7 +192,7 @@ fn methods(file: &SweepFile) -> Checked {
         require(
             names.insert(&method.name),
             &key("name"),
-            "another method has the same name",
+            "another method has this name already: each row needs its own",
         )?;
         self::method(method, &key, file)?;
     }
@@ -201,7 +205,7 @@ fn method(method: &MethodTable, key: &dyn Fn(&str) -> String, file: &SweepFile) 
         (None, Some(_)) => baseline(method, key),
         (Some(_), Some(_)) => fault(
             key("baseline"),
-            "a method has either a loss or is a baseline, not both",
+            "a method has either a loss or a baseline: remove one of them",
         ),
         (None, None) => fault(
             key("name"),
@@ -230,7 +234,7 @@ fn trained(
         require(
             loss.has_parameters(),
             &key("loss_optimizer"),
-            format!("`{name}` has no parameters of its own"),
+            format!("`{name}` has no parameters of its own: remove `loss_optimizer`"),
         )?;
         training::optimizer(of_loss, &key("loss_optimizer"))?;
     }
@@ -322,4 +326,9 @@ fn fault(key: impl Into<String>, message: impl Into<String>) -> Checked {
         message: message.into(),
         hint: None,
     })
+}
+
+/// Turns a setting that is out of range into a fault at its key, below the key of its part.
+fn in_range(checked: Result<(), OutOfRange>, part: &str) -> Checked {
+    checked.or_else(|OutOfRange { setting, reason }| fault(format!("{part}.{setting}"), reason))
 }

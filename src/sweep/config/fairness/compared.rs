@@ -9,150 +9,181 @@ use schema::{Loss, canonical_json};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{BrokenRule, Rule, SettingKey};
+use super::{BrokenRule, SettingKey, Rule};
 use crate::config::{Method, Point};
 
-/// One thing that has to be the same.
+/// What has to be the same for all methods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Compared {
+    Trunk,
+    Weights,
+    Embedding,
+    Batch,
+    Images,
+    LossOptimizer,
+    Optimizer,
+    SearchBudget,
+    Steps,
+    Selection,
+}
+
+impl Compared {
+    /// Returns the rule that demands it.
+    fn rule(self) -> Rule {
+        match self {
+            Compared::Trunk => Rule::F1,
+            Compared::Weights => Rule::F2,
+            Compared::Embedding => Rule::F3,
+            Compared::Batch => Rule::F4,
+            Compared::Images => Rule::F5,
+            Compared::LossOptimizer | Compared::Optimizer => Rule::F6,
+            Compared::SearchBudget | Compared::Steps => Rule::F7,
+            Compared::Selection => Rule::F9,
+        }
+    }
+}
+
+/// One condition under which a method is trained.
 #[derive(Clone)]
 struct ComparedSetting {
-    rule: Rule,
+    compared: Compared,
     /// The key that decides it.
-    key: &'static str,
-    /// Whether it stands in the method's own table.
-    is_own: bool,
+    key: SettingKey,
     value: String,
     /// The value in a word or two; empty if it takes more.
     shown: String,
 }
 
 impl ComparedSetting {
-    fn shared(rule: Rule, key: &'static str, value: String, shown: String) -> ComparedSetting {
+    fn shared(compared: Compared, key: &str, value: String, shown: String) -> ComparedSetting {
         ComparedSetting {
-            rule,
-            key,
-            is_own: false,
+            compared,
+            key: SettingKey::Shared(key.to_owned()),
             value,
             shown,
         }
     }
 }
 
-/// What a method has been seen under: by key, each value with the first point and method where it was.
-type SeenValues<'a> = BTreeMap<(Rule, &'static str), BTreeMap<String, Sight<'a>>>;
+/// The conditions of a method: each value with the first point where the method has it.
+type SeenValues = BTreeMap<Compared, BTreeMap<String, Sight>>;
 
-struct Sight<'a> {
+struct Sight {
     point: usize,
-    method: &'a Method,
     condition: ComparedSetting,
 }
 
-/// The rules that do not hold because methods differ, each once.
+/// A method of a data set and all conditions under which it is trained there.
+struct MethodSeen<'a> {
+    name: &'a str,
+    seen: SeenValues,
+}
+
+impl MethodSeen<'_> {
+    /// Returns the values of one condition, or `None` if the method does not have it.
+    fn values(&self, compared: Compared) -> Option<Vec<&str>> {
+        let values = self.seen.get(&compared)?.keys();
+        Some(values.map(String::as_str).collect())
+    }
+
+    /// Returns the values of one condition in words.
+    fn shown(&self, compared: Compared) -> String {
+        let sights = self.seen.get(&compared).into_iter();
+        let shown: Vec<&str> = sights
+            .flat_map(BTreeMap::values)
+            .map(|sight| sight.condition.shown.as_str())
+            .collect();
+        shown.join(" and ")
+    }
+
+    fn add(&mut self, point: usize, condition: &ComparedSetting) {
+        let values = self.seen.entry(condition.compared).or_default();
+        let value = condition.value.clone();
+        values.entry(value).or_insert_with(|| Sight {
+            point,
+            condition: condition.clone(),
+        });
+    }
+}
+
+/// Returns the rules that do not hold because methods differ, each once.
 pub(super) fn check(points: &[Point]) -> Vec<BrokenRule> {
-    let mut datasets: BTreeMap<String, Vec<(&str, SeenValues<'_>)>> = BTreeMap::new();
-    for (place, point) in points.iter().enumerate() {
+    let mut datasets: BTreeMap<String, Vec<MethodSeen<'_>>> = BTreeMap::new();
+    for (index, point) in points.iter().enumerate() {
         let shared = of_point(point);
-        for method in point
-            .methods
-            .iter()
-            .filter(|method| method.table.loss.is_some())
-        {
-            let methods = datasets.entry(canonical_json(&point.dataset)).or_default();
-            let name = method.table.name.as_str();
-            let position = methods
-                .iter()
-                .position(|(known, _)| *known == name)
-                .unwrap_or_else(|| {
-                    methods.push((name, SeenValues::new()));
-                    methods.len() - 1
-                });
+        let methods = datasets.entry(canonical_json(&point.dataset)).or_default();
+        for method in trained(point) {
+            let seen = seen_of(methods, &method.table.name);
             for condition in shared.iter().chain(&of_method(point, method)) {
-                let values = methods[position]
-                    .1
-                    .entry((condition.rule, key_of(condition)))
-                    .or_default();
-                if !values.contains_key(&condition.value) {
-                    let sight = Sight {
-                        point: place,
-                        method,
-                        condition: condition.clone(),
-                    };
-                    values.insert(condition.value.clone(), sight);
-                }
+                seen.add(index, condition);
             }
         }
     }
     let mut found: Vec<BrokenRule> = Vec::new();
     for methods in datasets.values() {
-        let keys: BTreeSet<(Rule, &str)> = methods
+        let compared: BTreeSet<Compared> = methods
             .iter()
-            .flat_map(|(_, seen)| seen.keys().copied())
+            .flat_map(|method| method.seen.keys().copied())
             .collect();
-        for key in keys {
-            let new = differing(methods, key)
-                .filter(|new| found.iter().all(|known| known.rule != new.rule));
-            found.extend(new);
+        for compared in compared {
+            let is_known = found.iter().any(|known| known.rule == compared.rule());
+            if !is_known {
+                found.extend(differing(methods, compared));
+            }
         }
     }
     found
 }
 
-/// A method's own key means the same as that of all.
-fn key_of(condition: &ComparedSetting) -> &'static str {
-    match condition.key {
-        "loss" => "search.trials",
-        "sampler" => "training.sampler",
-        "loss_optimizer" => "training.loss_optimizer",
-        key => key,
-    }
+fn trained(point: &Point) -> impl Iterator<Item = &Method> {
+    let methods = point.methods.iter();
+    methods.filter(|method| method.table.loss.is_some())
 }
 
-/// Those that have other values than most.
-fn differing(methods: &[(&str, SeenValues<'_>)], key: (Rule, &str)) -> Option<BrokenRule> {
-    let values = |seen: &SeenValues<'_>| -> Option<Vec<String>> {
-        Some(seen.get(&key)?.keys().cloned().collect())
-    };
-    let all: Vec<(&str, &SeenValues<'_>, Vec<String>)> = methods
+fn seen_of<'m, 'a>(methods: &'m mut Vec<MethodSeen<'a>>, name: &'a str) -> &'m mut MethodSeen<'a> {
+    let index = methods.iter().position(|method| method.name == name);
+    let index = index.unwrap_or_else(|| {
+        methods.push(MethodSeen {
+            name,
+            seen: SeenValues::new(),
+        });
+        methods.len() - 1
+    });
+    &mut methods[index]
+}
+
+/// Returns the methods that have other values than most, if there are any.
+fn differing(methods: &[MethodSeen<'_>], compared: Compared) -> Option<BrokenRule> {
+    let all: Vec<(&MethodSeen<'_>, Vec<&str>)> = methods
         .iter()
-        .filter_map(|(name, seen)| Some((*name, seen, values(seen)?)))
+        .filter_map(|method| Some((method, method.values(compared)?)))
         .collect();
-    let votes = |values: &Vec<String>| all.iter().filter(|(_, _, other)| other == values).count();
+    let votes = |values: &Vec<&str>| all.iter().filter(|(_, other)| other == values).count();
     // The first of those that most have.
-    let usual = all
-        .iter()
-        .rev()
-        .max_by_key(|(_, _, values)| votes(values))?;
+    let (usual, usual_values) = all.iter().rev().max_by_key(|(_, values)| votes(values))?;
     let others: Vec<_> = all
         .iter()
-        .filter(|(_, _, values)| *values != usual.2)
+        .filter(|(_, values)| values != usual_values)
         .collect();
-    let (_, seen, values) = others.first()?;
-    let sights = seen.get(&key)?;
+    let (first, values) = others.first()?;
     let own = values
         .iter()
-        .find(|value| !usual.2.contains(value))
+        .find(|value| !usual_values.contains(value))
         .or(values.first())?;
-    let sight = sights.get(own)?;
-    let shown = |seen: &SeenValues<'_>| {
-        let sights = seen.get(&key).into_iter().flat_map(BTreeMap::values);
-        sights
-            .map(|sight| sight.condition.shown.as_str())
-            .collect::<Vec<_>>()
-            .join(" and ")
+    let sight = first.seen.get(&compared)?.get(*own)?;
+    let ours = first.shown(compared);
+    let theirs = usual.shown(compared);
+    let names: Vec<&str> = others.iter().map(|(method, _)| method.name).collect();
+    let words = if ours == theirs {
+        format!("other settings than {}", usual.name)
+    } else {
+        format!("{ours}, {} {theirs}", usual.name)
     };
-    let names: Vec<&str> = others.iter().map(|(name, ..)| *name).collect();
-    let words = match (shown(seen), shown(usual.1)) {
-        (ours, theirs) if ours == theirs => format!("other settings than {}", usual.0),
-        (ours, theirs) => format!("{ours}, {} {theirs}", usual.0),
-    };
-    let name = sight.method.table.name.clone();
     Some(BrokenRule {
-        rule: key.0,
+        rule: compared.rule(),
         what: format!("{}: {words}", names.join(", ")),
         point: sight.point,
-        key: match sight.condition.is_own {
-            true => SettingKey::OfMethod(name, sight.condition.key.to_owned()),
-            false => SettingKey::Shared(sight.condition.key.to_owned()),
-        },
+        key: sight.condition.key.clone(),
     })
 }
 
@@ -188,22 +219,32 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
     let family = name_of(&training.optimizer);
     vec![
         ComparedSetting::shared(
-            Rule::F1,
+            Compared::Trunk,
             "model.backbone",
             canonical_json(&whole),
             name_of(&trunk),
         ),
-        ComparedSetting::shared(Rule::F2, "model.backbone", weights.clone(), weights),
-        ComparedSetting::shared(Rule::F3, "model.embedding", width.clone(), width),
         ComparedSetting::shared(
-            Rule::F5,
+            Compared::Weights,
+            "model.backbone",
+            weights.clone(),
+            weights,
+        ),
+        ComparedSetting::shared(Compared::Embedding, "model.embedding", width.clone(), width),
+        ComparedSetting::shared(
+            Compared::Images,
             "transform",
             canonical_json(&(point.images, &point.transform)),
             String::new(),
         ),
-        ComparedSetting::shared(Rule::F6, "training.optimizer", family.clone(), family),
-        ComparedSetting::shared(Rule::F7, "training.steps", steps.clone(), steps),
-        ComparedSetting::shared(Rule::F9, "training.select", choice, select),
+        ComparedSetting::shared(
+            Compared::Optimizer,
+            "training.optimizer",
+            family.clone(),
+            family,
+        ),
+        ComparedSetting::shared(Compared::Steps, "training.steps", steps.clone(), steps),
+        ComparedSetting::shared(Compared::Selection, "training.select", choice, select),
     ]
 }
 
@@ -217,40 +258,34 @@ fn of_method(point: &Point, method: &Method) -> Vec<ComparedSetting> {
         Some(search) => format!("{} trials of a search", search.trials()),
         None => "nothing searched".to_owned(),
     };
+    let own_key = |key: &str| SettingKey::OfMethod(method.table.name.clone(), key.to_owned());
     let mut conditions = vec![
         ComparedSetting {
-            rule: Rule::F4,
-            key: if own_sampler.is_some() {
-                "sampler"
-            } else {
-                "training.sampler"
+            compared: Compared::Batch,
+            key: match own_sampler {
+                Some(_) => own_key("sampler"),
+                None => SettingKey::Shared("training.sampler".to_owned()),
             },
-            is_own: own_sampler.is_some(),
             value: batch.to_string(),
             shown: format!("{batch} images in a step"),
         },
         ComparedSetting {
-            rule: Rule::F7,
-            key: "loss",
-            is_own: true,
+            compared: Compared::SearchBudget,
+            key: own_key("loss"),
             value: searched.clone(),
             shown: searched,
         },
     ];
     let own = method.table.loss_optimizer.as_ref();
     if method.table.loss.as_ref().is_some_and(Loss::has_parameters) {
-        let family = name_of(
-            own.or(training.loss_optimizer.as_ref())
-                .unwrap_or(&training.optimizer),
-        );
+        let shared = training.loss_optimizer.as_ref();
+        let family = name_of(own.or(shared).unwrap_or(&training.optimizer));
         conditions.push(ComparedSetting {
-            rule: Rule::F6,
-            key: if own.is_some() {
-                "loss_optimizer"
-            } else {
-                "training.loss_optimizer"
+            compared: Compared::LossOptimizer,
+            key: match own {
+                Some(_) => own_key("loss_optimizer"),
+                None => SettingKey::Shared("training.loss_optimizer".to_owned()),
             },
-            is_own: own.is_some(),
             shown: format!("{family} for its own parameters"),
             value: family,
         });

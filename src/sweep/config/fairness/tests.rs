@@ -176,7 +176,7 @@ fn several_rows_of_one_method_are_chosen_on_test() {
     30 | "method.Triplet.loss.triplet.margin" = [0.1, 0.2]
        |                                         ^^^
        |
-    hint: `[[waive]] rule = "F10" reason = ".."` settles it, `sweep show rules` tells why it matters
+    hint: make them equal, or add [[waive]] with rule = "F10" and a reason; `sweep show rules` explains why it matters
     "#);
 }
 
@@ -227,7 +227,7 @@ fn a_waiver_that_nothing_needs_is_a_warning() {
         "{FAIR}\n[[waive]]\nrule = \"F4\"\nreason = \"who knows\"\n"
     ));
     insta::assert_snapshot!(fairness.unneeded[0].warning(false), @r#"
-    warning: F4, all methods have as many images in a step, holds: there is nothing to waive
+    warning: F4, all methods have as many images in a step, holds, so there is nothing to waive: remove this [[waive]]
       --> test.toml:30:8
        |
     30 | rule = "F4"

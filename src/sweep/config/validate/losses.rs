@@ -1,8 +1,8 @@
 //! A loss and all choices about it, alone or in a sum.
 
-use schema::{Combination, Loss, Memory, OutOfRange, WeightedLoss};
+use schema::{Combination, Loss, Memory, WeightedLoss};
 
-use super::{Checked, fault, mining, positive, require};
+use super::{Checked, fault, in_range, mining, positive, require};
 
 /// Checks one loss and, if it is a sum, each loss of it. `key` returns the path of a key in the
 /// table of this loss.
@@ -51,9 +51,4 @@ fn sum(losses: &[WeightedLoss], memory: Option<&Memory>, key: &dyn Fn(&str) -> S
         weighted(one, memory, &key)?;
     }
     Ok(())
-}
-
-/// Turns a setting that is out of range into a fault at its key, below the key of its part.
-pub(super) fn in_range(checked: Result<(), OutOfRange>, part: &str) -> Checked {
-    checked.or_else(|OutOfRange { setting, reason }| fault(format!("{part}.{setting}"), reason))
 }

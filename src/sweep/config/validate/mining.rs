@@ -2,7 +2,7 @@
 
 use schema::{Memory, MemoryKey, MemorySize, MemoryWrap, Miner, Xbm};
 
-use super::{Checked, SweepFile, fault, losses::in_range, positive, require, training_images};
+use super::{Checked, SweepFile, fault, in_range, positive, require, training_images};
 
 pub(super) fn miner(miner: &Miner, key: &dyn Fn(&str) -> String) -> Checked {
     in_range(miner.check(), &key(&format!("miner.{}", miner.key())))
