@@ -9,7 +9,7 @@ use schema::{Loss, canonical_json};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{BrokenRule, SettingKey, Rule};
+use super::{BrokenRule, Rule, SettingKey};
 use crate::config::{Method, Point};
 
 /// What has to be the same for all methods.
