@@ -9,14 +9,12 @@
 use std::{env, fs, io, process::ExitCode, time::Instant};
 
 use dml::{
-    model::{
-        Backbone, BatchNorm, BorderAverage, Depth, Network, NetworkConfig, Precision, StrideOn,
-    },
+    model::{Network, NetworkConfig},
     objective::{ConfiguredLoss, Objective},
     optim::FlatOptimizer,
 };
 use rustix::time::{ClockId, clock_gettime};
-use schema::MultiSimilarity;
+use schema::{Backbone, BatchNorm, MultiSimilarity, Precision};
 use tch::{Device, Kind, Tensor};
 
 const BATCH: i64 = 32;
@@ -29,14 +27,10 @@ fn main() -> ExitCode {
         .skip(1)
         .filter(|argument| !argument.starts_with("--"))
         .collect();
-    let backbone = match arguments.first().map(String::as_str) {
-        Some("bn_inception") => Backbone::BnInception(BorderAverage::WithPadding),
-        Some("resnet50") => Backbone::ResNet(Depth::D50, StrideOn::Conv3x3),
-        Some("efficientnet_lite0") => Backbone::EfficientNetLite0,
-        _ => {
-            println!("bn_inception, resnet50 or efficientnet_lite0?");
-            return ExitCode::FAILURE;
-        }
+    let key = arguments.first().map_or("", String::as_str);
+    let Some(backbone) = Backbone::every().into_iter().find(|one| one.key() == key) else {
+        println!("the first argument is the key of a backbone, such as resnet50");
+        return ExitCode::FAILURE;
     };
     tch::set_num_threads(
         arguments
@@ -47,15 +41,11 @@ fn main() -> ExitCode {
     let rounded = arguments
         .get(2)
         .is_some_and(|precision| precision == "bf16");
-    let config = NetworkConfig {
-        batch_norm: BatchNorm::FrozenStatistics,
-        precision: if rounded {
-            Precision::Bf16
-        } else {
-            Precision::Single
-        },
-        ..NetworkConfig::new(backbone, 3, SIZE, Some(128))
-    };
+    let mut config = NetworkConfig::new(backbone, 3, SIZE, Some(128));
+    config.model.batch_norm = BatchNorm::FrozenStatistics;
+    if rounded {
+        config.model.precision = Precision::Bf16;
+    }
     let mut training = Training::new(config);
     for _ in io::stdin().lines() {
         let (begun, spent_before) = (Instant::now(), spent());

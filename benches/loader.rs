@@ -16,9 +16,10 @@ use dml::{
         RandomResizedCrop, Source, StoredImages, TrainTransform,
         listing::{Class, Image, Listing, Part, Role},
     },
-    model::{Backbone, Depth, StrideOn},
+    model::normalized,
 };
 use rustix::time::{ClockId, clock_gettime};
+use schema::ImageInput;
 use tch::Device;
 
 const BATCH: usize = 128;
@@ -177,10 +178,12 @@ fn loading(source: &Source) -> Taken {
         seed: 0,
         device: Device::Cpu,
     };
-    let input = Backbone::ResNet(Depth::D50, StrideOn::Conv3x3).input();
     Taken::of(STEPS as usize * BATCH, || {
         for images in Loader::new(batches, indices, 0, 2) {
-            let _ = input.normalise(&images.expect("readable images"));
+            let _ = normalized(
+                Some(&ImageInput::IMAGENET),
+                &images.expect("readable images"),
+            );
         }
     })
 }

@@ -12,7 +12,7 @@ use std::{env, time::Duration};
 use dml::{
     distance::normalize,
     loss::{self, ClassInit, Loss},
-    memory::Xbm,
+    memory::{CrossBatchMemory, MemoryBatch},
     miner::{self, Miner},
     objective::{ConfiguredLoss, Objective},
     random::{Draws, Purpose},
@@ -153,10 +153,10 @@ fn penalize(regularizer: &dyn Regularizer, raw: &Tensor) {
     let _ = Tensor::run_backward(&[regularizer.cost(raw)], &[raw], false, false);
 }
 
-fn full_memory() -> Xbm {
-    let mut memory = Xbm::new(MEMORY, WIDTH, Device::Cpu);
+fn full_memory() -> CrossBatchMemory {
+    let mut memory = CrossBatchMemory::new(schema::Xbm::default(), MEMORY, WIDTH, Device::Cpu);
     let (embeddings, labels) = (normalize(&noise(2, MEMORY)), labels(MEMORY));
-    let _ = memory.enqueue(&dml::memory::Arrivals {
+    let _ = memory.enqueue(&MemoryBatch {
         embeddings: &embeddings,
         labels: &labels,
         images: None,

@@ -78,14 +78,14 @@ impl Embedded {
 
 #[cfg(test)]
 mod tests {
-    use schema::{ProxyAnchor, Triplet};
+    use schema::{Backbone, ProxyAnchor, Triplet, Xbm};
     use tch::Device;
 
     use super::*;
     use crate::{
         loss::{BuildLoss, ClassInit},
-        memory::Xbm,
-        model::{Backbone, NetworkConfig},
+        memory::CrossBatchMemory,
+        model::NetworkConfig,
         objective::ConfiguredLoss,
         testing::{assert_close, noise},
     };
@@ -122,7 +122,7 @@ mod tests {
             triplets,
         ];
         Objective {
-            memory: Some(Xbm::new(10, 3, Device::Cpu)),
+            memory: Some(CrossBatchMemory::new(Xbm::default(), 10, 3, Device::Cpu)),
             ..Objective::sum(losses)
         }
     }

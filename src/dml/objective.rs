@@ -1,9 +1,9 @@
 //! What training minimizes: a loss with its miner, in the batch and against a memory.
 //!
 //! An objective is a weighted sum of losses. At step `t` its value is `loss(batch, batch)`, plus
-//! `memory_weight * loss(batch, memory)` once `t >= memory_start`. By default the batch enters the memory first, so
-//! that it is part of it, and no image is compared with its own copy there; [`Rules`] change this. Miners choose
-//! tuples in both terms. Until `memory_start` the memory stays empty.
+//! `weight * loss(batch, memory)` once `t >= memory_start`. By default, the batch
+//! enters the memory first, so it is part of it, and no image is compared with its own copy there. Miners choose in
+//! both terms. Until `memory_start` the memory stays empty.
 //!
 //! | | here, unless chosen otherwise | research-xbm (the authors) | PML `CrossBatchMemory` |
 //! | --- | --- | --- | --- |
@@ -27,7 +27,7 @@ use tch::{Kind, Tensor};
 use crate::{
     distance::Distance,
     loss::{self, ClassInit, Loss, LossInput, LossValue},
-    memory::{Arrivals, Rules, Xbm},
+    memory::{CrossBatchMemory, MemoryBatch},
     miner::{self, Miner},
     model::Network,
     parameters::{self, Parameters},
@@ -43,13 +43,9 @@ pub struct Objective {
     /// The losses of the weighted sum, usually one.
     pub losses: Vec<ConfiguredLoss>,
     /// Earlier embeddings. Absent: the losses see one batch.
-    pub memory: Option<Xbm>,
+    pub memory: Option<CrossBatchMemory>,
     /// The first step that uses the memory, counted from 0.
     pub memory_start: u64,
-    /// Weight of the loss against the memory.
-    pub memory_weight: f64,
-    /// How the memory is used.
-    pub memory_rules: Rules,
     /// Seed of what miners leave to chance.
     pub seed: u64,
 }
@@ -159,8 +155,6 @@ impl Objective {
             losses,
             memory: None,
             memory_start: 0,
-            memory_weight: 1.0,
-            memory_rules: Rules::default(),
             seed: 0,
         }
     }
@@ -169,7 +163,7 @@ impl Objective {
     /// counted from 0, and puts the batch into the memory. The step is empty if nothing contributed, neither in the
     /// batch nor against the memory.
     pub fn step(&mut self, embeddings: &Tensor, labels: &Tensor, step: u64) -> LossValue {
-        self.step_of(&Arrivals {
+        self.step_of(&MemoryBatch {
             embeddings,
             labels,
             images: None,
@@ -179,7 +173,7 @@ impl Objective {
 
     /// Like [`step`](Self::step), with optional image indices for the batch. Regularizers are added
     /// once, with a memory too; a step with nothing else is empty.
-    pub fn step_of(&mut self, arrivals: &Arrivals) -> LossValue {
+    pub fn step_of(&mut self, arrivals: &MemoryBatch) -> LossValue {
         let LossValue { value, empty } = self.compared(arrivals);
         let regularized = self
             .losses
@@ -191,8 +185,8 @@ impl Objective {
         }
     }
 
-    fn compared(&mut self, arrivals: &Arrivals) -> LossValue {
-        let Arrivals {
+    fn compared(&mut self, arrivals: &MemoryBatch) -> LossValue {
+        let MemoryBatch {
             embeddings,
             labels,
             step,
@@ -200,7 +194,10 @@ impl Objective {
         } = *arrivals;
         let references = self.recall(arrivals);
         let comparing = |one: &ConfiguredLoss| one.loss.facts().references.is_images();
-        let batch_counts = self.memory_rules.batch_loss || references.is_none();
+        let settings = self.memory.as_ref().map(|memory| &memory.settings);
+        let batch_loss = settings.is_none_or(|settings| settings.batch_loss);
+        let weight = settings.map_or(1.0, |settings| settings.weight);
+        let batch_counts = batch_loss || references.is_none();
         let in_batch = |one: &ConfiguredLoss| batch_counts || !comparing(one);
         let in_batch = self.against(
             embeddings,
@@ -214,7 +211,7 @@ impl Objective {
         };
         let in_memory = self.against(embeddings, labels, &references, 2 * step + 1, comparing);
         LossValue {
-            value: in_batch.value + in_memory.value * self.memory_weight,
+            value: in_batch.value + in_memory.value * weight,
             empty: in_batch.empty && in_memory.empty,
         }
     }
@@ -295,18 +292,18 @@ impl Objective {
     }
 
     /// What the memory holds, if it is in use. The batch enters it.
-    fn recall(&mut self, arrivals: &Arrivals) -> Option<References> {
+    fn recall(&mut self, arrivals: &MemoryBatch) -> Option<References> {
         let memory = self
             .memory
             .as_mut()
             .filter(|_| arrivals.step >= self.memory_start)?;
-        self.memory_rules.recall(memory, arrivals)
+        memory.recall(arrivals)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use schema::{Boundary, Margin, ProxyAnchor, Triplet};
+    use schema::{Backbone, Boundary, Margin, ProxyAnchor, SelfExclusion, Triplet, Xbm};
     use serde_json::Value;
     use tch::Device;
 
@@ -317,19 +314,37 @@ mod tests {
             BuildLoss,
             tests::{named_loss, named_miner},
         },
-        memory::SelfExclusion,
-        model::{Backbone, NetworkConfig},
+        model::NetworkConfig,
         testing::{assert_close, golden, gradient, is_finite, labels, noise, tensor},
     };
 
-    fn objective(case: &Value, memory: Option<Xbm>) -> Objective {
+    /// A memory with a weight of 0.5.
+    fn settings() -> Xbm {
+        Xbm {
+            weight: 0.5,
+            ..Xbm::default()
+        }
+    }
+
+    fn memory_of_kind(kind: Kind, size: i64, width: i64) -> CrossBatchMemory {
+        let memory = CrossBatchMemory::new(settings(), size, width, Device::Cpu);
+        match kind {
+            Kind::Double => memory.in_double_precision(),
+            _ => memory,
+        }
+    }
+
+    fn memory(size: i64, width: i64) -> CrossBatchMemory {
+        memory_of_kind(Kind::Double, size, width)
+    }
+
+    fn objective(case: &Value, memory: Option<CrossBatchMemory>) -> Objective {
         let configured = ConfiguredLoss {
             miner: named_miner(&case["miner"]),
             ..ConfiguredLoss::of(named_loss(case))
         };
         Objective {
             memory,
-            memory_weight: 0.5,
             ..Objective::of(configured)
         }
     }
@@ -351,7 +366,7 @@ mod tests {
             .iter()
             .flat_map(|case| precisions.map(|of| (case, of)))
         {
-            let memory = Xbm::of_kind(kind, golden["size"].as_i64().unwrap(), 5, Device::Cpu);
+            let memory = memory_of_kind(kind, golden["size"].as_i64().unwrap(), 5);
             let mut objective = objective(case, Some(memory));
             for (step, expected) in case["steps"].as_array().unwrap().iter().enumerate() {
                 let raw = tensor(&golden["embeddings"][step])
@@ -388,7 +403,7 @@ mod tests {
                     regularizer,
                     ..ConfiguredLoss::of(named_loss(&cases()[0]))
                 };
-                let memory = memory.then(|| Xbm::of_kind(Kind::Double, 8, 5, Device::Cpu));
+                let memory = memory.then(|| self::memory(8, 5));
                 Objective {
                     memory,
                     ..Objective::of(configured)
@@ -409,7 +424,7 @@ mod tests {
     #[test]
     fn the_memory_stays_empty_until_its_first_step() {
         let case = &cases()[0];
-        let mut late = objective(case, Some(Xbm::of_kind(Kind::Double, 100, 3, Device::Cpu)));
+        let mut late = objective(case, Some(memory(100, 3)));
         late.memory_start = 2;
         let labels = Tensor::from_slice(&[0i64, 0, 1, 1]);
         let alone = |step| {
@@ -435,7 +450,7 @@ mod tests {
             let embeddings = normalize(&noise(9, 8, 5));
             let labels = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2, 3, 3]);
             let alone = objective(&case, None).step(&embeddings, &labels, 0).value;
-            let memory = Xbm::of_kind(Kind::Double, 8, 5, Device::Cpu);
+            let memory = self::memory(8, 5);
             let with = objective(&case, Some(memory))
                 .step(&embeddings, &labels, 0)
                 .value;
@@ -477,7 +492,7 @@ mod tests {
             .iter()
             .flat_map(|batch| cases().into_iter().map(move |c| (batch, c)))
         {
-            let mut objective = objective(&case, Some(Xbm::new(10, 4, Device::Cpu)));
+            let mut objective = objective(&case, Some(memory_of_kind(Kind::Float, 10, 4)));
             for step in 0..3 {
                 let raw = raw.to_kind(Kind::Float).set_requires_grad(true);
                 let found = objective.step(&normalize(&raw), &Tensor::from_slice(labels), step);
@@ -500,7 +515,7 @@ mod tests {
             .into_iter()
             .find(|case| case["loss"] == "triplet")
             .unwrap();
-        let mut objective = objective(&case, Some(Xbm::of_kind(Kind::Double, 10, 2, Device::Cpu)));
+        let mut objective = objective(&case, Some(memory(10, 2)));
         let mut step = |embeddings: &[[f64; 2]], labels: &[i64]| {
             objective
                 .step(
@@ -515,17 +530,15 @@ mod tests {
         assert!(!step(&[[0.0, 1.0], [1.0, 0.0]], &[0, 1]));
     }
 
-    /// A memory of 16 slots, used like this, with a weight of 0.5.
-    fn ruled(rules: Rules) -> Objective {
+    /// An objective with a memory of 16 slots and these settings.
+    fn ruled(settings: Xbm) -> Objective {
         let case = cases()
             .into_iter()
             .find(|case| case["loss"] == "contrastive")
             .unwrap();
-        let memory = Xbm::of_kind(Kind::Double, 16, 5, Device::Cpu);
-        Objective {
-            memory_rules: rules,
-            ..objective(&case, Some(memory))
-        }
+        let mut memory = self::memory(16, 5);
+        memory.settings = settings;
+        objective(&case, Some(memory))
     }
 
     fn eight(seed: u64) -> (Tensor, Tensor) {
@@ -540,15 +553,15 @@ mod tests {
         let (embeddings, labels) = eight(9);
         let alone = Objective {
             memory: None,
-            ..ruled(Rules::default())
+            ..ruled(settings())
         }
         .step(&embeddings, &labels, 0)
         .value;
-        let mut only = ruled(Rules {
+        let mut only = ruled(Xbm {
             batch_loss: false,
-            ..Rules::default()
+            ..settings()
         });
-        only.memory_weight = 1.0;
+        only.memory.as_mut().unwrap().settings.weight = 1.0;
         assert_close(
             &only.step(&embeddings, &labels, 0).value,
             &alone,
@@ -556,12 +569,12 @@ mod tests {
             "value",
         );
         // And at the second step it is what the memory adds to the batch.
-        let mut both = ruled(Rules::default());
+        let mut both = ruled(settings());
         both.step(&embeddings, &labels, 0);
         let (embeddings, labels) = eight(10);
         let batch = Objective {
             memory: None,
-            ..ruled(Rules::default())
+            ..ruled(settings())
         }
         .step(&embeddings, &labels, 1)
         .value;
@@ -579,17 +592,9 @@ mod tests {
         // The golden values are the sum of both terms.
         let golden = golden(include_str!("loss/testdata/memory.json"));
         for case in golden["cases"].as_array().unwrap() {
-            let memory = Xbm::of_kind(
-                Kind::Double,
-                golden["size"].as_i64().unwrap(),
-                5,
-                Device::Cpu,
-            );
+            let memory = self::memory(golden["size"].as_i64().unwrap(), 5);
             let mut only = objective(case, Some(memory));
-            only.memory_rules = Rules {
-                batch_loss: false,
-                ..Rules::default()
-            };
+            only.memory.as_mut().unwrap().settings.batch_loss = false;
             for (step, expected) in case["steps"].as_array().unwrap().iter().enumerate() {
                 let embeddings = normalize(&tensor(&golden["embeddings"][step]));
                 let labels = labels(&golden["labels"][step]);
@@ -610,15 +615,15 @@ mod tests {
 
     #[test]
     fn a_batch_that_enters_afterwards_is_compared_with_earlier_ones_only() {
-        let mut after = ruled(Rules {
+        let mut after = ruled(Xbm {
             include_batch: false,
             batch_loss: false,
-            ..Rules::default()
+            ..settings()
         });
         let (first, labels) = eight(9);
         let alone = Objective {
             memory: None,
-            ..ruled(Rules::default())
+            ..ruled(settings())
         }
         .step(&first, &labels, 0)
         .value;
@@ -657,32 +662,25 @@ mod tests {
 
     #[test]
     fn own_copies_are_dropped_by_index_by_similarity_or_not_at_all() {
-        let case = cases()
-            .into_iter()
-            .find(|case| case["loss"] == "contrastive")
-            .unwrap();
         // Images 0 and 1 are duplicates; the memory holds just the batch.
         let one = noise(3, 1, 5);
         let embeddings = normalize(&Tensor::cat(&[&one, &one, &noise(4, 2, 5)], 0));
         let labels = Tensor::from_slice(&[0i64, 0, 0, 1]);
         let positives = |self_exclusion| {
-            let mut memory = Xbm::of_kind(Kind::Double, 4, 5, Device::Cpu);
-            let rules = Rules {
-                self_exclusion,
-                ..objective(&case, None).memory_rules
-            };
-            let arrivals = Arrivals {
+            let mut memory = self::memory(4, 5);
+            memory.settings.self_exclusion = self_exclusion;
+            let arrivals = MemoryBatch {
                 embeddings: &embeddings,
                 labels: &labels,
                 images: None,
                 step: 0,
             };
-            let (positives, _) = rules.recall(&mut memory, &arrivals).unwrap().masks(&labels);
+            let (positives, _) = memory.recall(&arrivals).unwrap().masks(&labels);
             positives.sum(Kind::Int64).int64_value(&[])
         };
         assert_eq!(positives(SelfExclusion::Index), 6);
         assert_eq!(positives(SelfExclusion::Similarity), 4);
-        assert_eq!(positives(SelfExclusion::Nothing), 10);
+        assert_eq!(positives(SelfExclusion::None), 10);
     }
 
     /// Three losses, the second without parameters, for embeddings of width 3 and four classes.
@@ -811,7 +809,7 @@ mod tests {
         };
         let objective = || Objective::of(ConfiguredLoss::of(ProxyAnchor::default().build(&init)));
         let mut with = Objective {
-            memory: Some(Xbm::new(20, 3, Device::Cpu)),
+            memory: Some(memory_of_kind(Kind::Float, 20, 3)),
             ..objective()
         };
         for step in 0..3 {

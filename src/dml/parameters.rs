@@ -12,20 +12,20 @@ use crate::{
     random::{Draws, Purpose},
 };
 
-/// A tensor to be: name, shape and initial numbers.
+/// The name, the shape and the initialization of a tensor.
 #[derive(Debug)]
-pub struct Slot {
+pub struct ParamSpec {
     name: String,
     shape: Vec<i64>,
-    initial: Initial,
+    initial: Init,
     /// Whether the second of four dimensions, that of channels, is the one along which numbers are side by side.
     channels_last: bool,
 }
 
-/// Initial numbers.
+/// Initialization of a tensor.
 #[derive(Clone, Debug)]
-pub enum Initial {
-    /// All the same.
+pub enum Init {
+    /// The same value everywhere.
     Constant(f32),
     /// Uniform between plus and minus one over the square root of the number of inputs. That is what PyTorch's
     /// linear and convolution layers use for weights (`kaiming_uniform_` with `a = sqrt(5)`) and biases.
@@ -34,7 +34,7 @@ pub enum Initial {
     Normal(f64),
     /// Uniform between plus and minus this.
     Uniform(f64),
-    /// These, for instance from a file.
+    /// These values, for instance from a file.
     Given(Vec<f32>),
 }
 
@@ -46,9 +46,9 @@ pub struct Parameters {
     views: Vec<Tensor>,
 }
 
-impl Slot {
-    pub(crate) fn new(name: impl Into<String>, shape: &[i64], initial: Initial) -> Slot {
-        Slot {
+impl ParamSpec {
+    pub(crate) fn new(name: impl Into<String>, shape: &[i64], initial: Init) -> ParamSpec {
+        ParamSpec {
             name: name.into(),
             shape: shape.to_vec(),
             initial,
@@ -58,9 +58,9 @@ impl Slot {
 
     /// The same four dimensions, laid out with the channels side by side or not. Where that is the same, libtorch
     /// must not be led to think that there was a choice.
-    pub(crate) fn channels_last(self, channels_last: bool) -> Slot {
+    pub(crate) fn channels_last(self, channels_last: bool) -> ParamSpec {
         let matters = matches!(self.shape[..], [_, channels, height, width] if channels > 1 && height * width > 1);
-        Slot {
+        ParamSpec {
             channels_last: channels_last && matters,
             ..self
         }
@@ -85,7 +85,7 @@ impl Slot {
             .to_device(Device::Cpu)
             .contiguous()
             .copy_data(&mut numbers, tensor.numel());
-        self.initial = Initial::Given(numbers);
+        self.initial = Init::Given(numbers);
     }
 
     /// These numbers in its shape.
@@ -118,35 +118,35 @@ impl Slot {
             numbers.iter_mut().for_each(|place| *place = number())
         };
         match self.initial {
-            Initial::Constant(number) => fill(&mut || number),
-            Initial::FanIn(inputs) => {
+            Init::Constant(number) => fill(&mut || number),
+            Init::FanIn(inputs) => {
                 let bound = 1.0 / (inputs as f64).sqrt();
                 fill(&mut || draws.between(-bound, bound) as f32);
             }
-            Initial::Normal(deviation) => fill(&mut || (deviation * draws.normal()) as f32),
-            Initial::Uniform(bound) => fill(&mut || draws.between(-bound, bound) as f32),
-            Initial::Given(ref given) => numbers.copy_from_slice(given),
+            Init::Normal(deviation) => fill(&mut || (deviation * draws.normal()) as f32),
+            Init::Uniform(bound) => fill(&mut || draws.between(-bound, bound) as f32),
+            Init::Given(ref given) => numbers.copy_from_slice(given),
         }
     }
 }
 
 impl Parameters {
     /// Those of a network. What is drawn for a tensor depends on the number beside it.
-    pub(crate) fn new(slots: Vec<(u64, Slot)>, seed: u64, device: Device) -> Parameters {
+    pub(crate) fn new(slots: Vec<(u64, ParamSpec)>, seed: u64, device: Device) -> Parameters {
         Parameters::drawn(slots, device, |number| {
             Draws::new(seed, Purpose::Weights, number, 0)
         })
     }
 
     /// Those of a loss, which are trained.
-    pub(crate) fn of_loss(slots: Vec<Slot>, init: &ClassInit) -> Parameters {
+    pub(crate) fn of_loss(slots: Vec<ParamSpec>, init: &ClassInit) -> Parameters {
         let draws = |index| Draws::new(init.seed, Purpose::Proxies, index, init.part);
         Parameters::drawn((0..).zip(slots).collect(), init.device, draws).trainable()
     }
 
     /// Each slot starts with what is drawn for its number, the slots side by side on all cores.
     fn drawn(
-        slots: Vec<(u64, Slot)>,
+        slots: Vec<(u64, ParamSpec)>,
         device: Device,
         draws: impl Fn(u64) -> Draws + Sync,
     ) -> Parameters {
@@ -166,7 +166,7 @@ impl Parameters {
             *end += slot.len();
             Some(*end)
         });
-        let view = |((_, slot), end): (&(u64, Slot), i64)| {
+        let view = |((_, slot), end): (&(u64, ParamSpec), i64)| {
             slot.view(&flat.narrow(0, end - slot.len(), slot.len()))
         };
         let views = slots.iter().zip(ends).map(view).collect();
@@ -306,7 +306,7 @@ mod tests {
             ("c", [6, 1, 3, 3]),
         ];
         let slot = |(name, shape): (_, [i64; 4])| {
-            Slot::new(name, &shape, Initial::FanIn(3)).channels_last(channels_last)
+            ParamSpec::new(name, &shape, Init::FanIn(3)).channels_last(channels_last)
         };
         Parameters::new((0..).zip(slots.map(slot)).collect(), 1, Device::Cpu).trainable()
     }

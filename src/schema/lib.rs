@@ -36,18 +36,15 @@ mod attempt;
 mod event;
 mod id;
 mod images;
-mod memory;
 mod metric;
 mod model;
-mod optimizer;
 mod parts;
 mod recipe;
 mod record;
 pub mod renamed;
 mod reply;
-mod sampler;
-mod schedule;
 mod settings;
+mod timing;
 mod work;
 #[cfg(test)]
 mod written_tests;
@@ -62,14 +59,8 @@ pub use images::{
     Cache, Color, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages,
     TestTransform, TrainTransform, Transform,
 };
-pub use memory::{Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, SelfExclusion, Xbm};
 pub use metric::{Metric, ParseMetricError, Scores};
-pub use model::{
-    Backbone, BatchNorm, BnInception, Bottleneck, ColourOrder, Gem, Head, LinearHead,
-    LinearInitial, Mlp, Model, Pooling, Precision, Pretrained, Seen, StrideOn, Torchscript, Vit,
-    VitInput, Weights,
-};
-pub use optimizer::{Adam, AdamW, Optimizer, RmsProp, Sgd};
+pub use model::{BatchNorm, Gem, Head, LinearHead, LinearInit, Mlp, Model, Pooling, Precision};
 pub use parts::*;
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
 pub use record::{EnsembleRecord, Evaluated, Outcome, Record};
@@ -77,14 +68,19 @@ pub use reply::{
     Breakdown, Drawn, Finished, Fitted, Imported, Inspected, InspectedHalf, InspectedImage,
     Measured, Prepared, Probed, SheetDrawn, Trained, TrainingEnd, WrongReply,
 };
-pub use sampler::{
-    ClassBalanced, FixedPairs, Hierarchical, MPerClass, RandomSampler, Sampler, Straddling,
-};
-pub use schedule::{
-    Clip, Cosine, Guards, MultiStep, Plateau, Schedule, Span, StepSchedule, WarmUp,
-};
+pub use timing::{Clip, Guards, Span, WarmUp};
 pub use work::{
     Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, Half, ImportWork, InspectWork,
     MeasureWork, NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork,
     Work, run_files,
 };
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}

@@ -12,9 +12,11 @@ pub const RENAMED: &[(&str, &str)] = &[
     ("centres", "centers"),
     ("colour", "color"),
     ("colour_jitter", "color_jitter"),
+    ("colours", "colors"),
     ("generalised_lifted", "generalized_lifted"),
     ("grey", "gray"),
     ("learnt", "learned"),
+    ("normalise", "normalize"),
     ("normalised_softmax", "normalized_softmax"),
     ("regulariser", "regularizer"),
 ];
@@ -85,7 +87,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Boundary, Color, ColorJitter, ImageSize, Loss, RandomErasing, StoredImages, TrainTransform,
+        Backbone, Boundary, Color, ColorJitter, ColorOrder, ImageInput, ImageSize, Loss, Model,
+        RandomErasing, StoredImages, Torchscript, TrainTransform,
     };
 
     /// Asserts that each value serializes to the old spelling and is read from both. Returns the
@@ -127,6 +130,21 @@ mod tests {
         }
     }
 
+    fn models() -> Vec<Model> {
+        let input = ImageInput {
+            colors: ColorOrder::Bgr,
+            ..ImageInput::IMAGENET
+        };
+        let script = Torchscript {
+            weights: None,
+            input,
+        };
+        vec![Model {
+            normalize: false,
+            ..Model::new(Backbone::Torchscript(script), None)
+        }]
+    }
+
     #[test]
     fn a_dotted_key_has_its_old_spelling_only_where_it_was_renamed() {
         let old = "loss.soft_triple.regulariser";
@@ -145,6 +163,7 @@ mod tests {
             renamed_in(vec![Boundary::Learned]),
             renamed_in([Color::Gray, Color::Rgb].map(stored).to_vec()),
             renamed_in(vec![jittered()]),
+            renamed_in(models()),
         ];
         let found: BTreeSet<&str> = found.into_iter().flatten().collect();
         let listed: BTreeSet<&str> = RENAMED.iter().map(|(old, _)| *old).collect();

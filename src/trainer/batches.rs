@@ -7,7 +7,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use dml::{
     data::{Batches, Loader, PreparedData, TrainTransform},
-    sampler::Sampler,
+    sampler::BatchSampler,
 };
 use schema::Recipe;
 use tch::{Device, Tensor};
@@ -119,7 +119,7 @@ impl BatchSource {
     pub(crate) fn batch(
         &self,
         number: u64,
-        sampler: &Arc<dyn Sampler>,
+        sampler: &Arc<BatchSampler>,
         indices: &Arc<Vec<i64>>,
     ) -> Result<Tensor, Failed> {
         if let Some(stored) = self.stored_for(&self.training) {
@@ -142,7 +142,7 @@ impl BatchSource {
     fn prefetch(
         &self,
         number: u64,
-        sampler: &Arc<dyn Sampler>,
+        sampler: &Arc<BatchSampler>,
         indices: &Arc<Vec<i64>>,
     ) -> Prefetched {
         let sampler = Arc::clone(sampler);
@@ -155,7 +155,7 @@ impl BatchSource {
     }
 }
 
-fn chosen(sampler: &dyn Sampler, indices: &[i64], number: u64) -> Vec<i64> {
+fn chosen(sampler: &BatchSampler, indices: &[i64], number: u64) -> Vec<i64> {
     let batch = sampler.batch(number);
     batch.iter().map(|&image| indices[image as usize]).collect()
 }

@@ -23,8 +23,8 @@ use schema::{
     Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Color, Contrastive, Cut,
     Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fold, Glyphs,
     ImageSize, ImportWork, Imported, Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric,
-    Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, Pretrained, ProxyAnchor,
-    Recipe, Registration, RmsProp, Sampler, Sgd, Span, StoredImages, Torchscript, TrainWork,
+    Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, ProxyAnchor, Recipe,
+    Registration, RmsProp, Sampler, Sgd, Span, Squeezenet, StoredImages, Torchscript, TrainWork,
     Trained, Training, TrainingEnd, Transform, Triplet, WarmUp, Weights, Work, Xbm,
 };
 use tch::{Kind, Tensor};
@@ -304,7 +304,7 @@ fn partly_frozen() -> Recipe {
         recipe.images = squares(64);
         recipe.model = Model {
             freeze: vec!["features.0".to_owned(), "features.3".to_owned()],
-            ..Model::new(Backbone::Squeezenet(Pretrained::default()), Some(8))
+            ..Model::new(Backbone::Squeezenet(Squeezenet::default()), Some(8))
         };
         training.steps = 3;
     })
@@ -392,7 +392,7 @@ fn frozen_layers_keep_their_initial_numbers_and_the_others_do_not() {
 #[test]
 fn weights_whose_file_is_another_one_are_refused_before_training() {
     let named = |hash: &str| {
-        Backbone::Squeezenet(Pretrained {
+        Backbone::Squeezenet(Squeezenet {
             weights: Some(Weights::named(hash)),
         })
     };

@@ -13,11 +13,11 @@ use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Instant};
 use dml::{
     data::PreparedData,
     gradient_cache::Embedded,
-    memory::Arrivals,
+    memory::MemoryBatch,
     model::Network,
     objective::Objective,
     optim::LrSchedule,
-    sampler::Sampler,
+    sampler::{BatchSampler, LabeledImages},
     state::{State, StateError},
 };
 use schema::{Backbone, Breakdown, Event, Metric, TrainWork, Trained, Training, TrainingEnd};
@@ -29,10 +29,10 @@ use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
     batches::BatchSource,
     checkpoint::{self, Best, Progress, Snapshot},
-    evaluate, files,
+    evaluate, files, memory,
     optimizers::{Gradients, OptimizerStep, Optimizers},
     process::log,
-    remember, schedule,
+    schedule,
     split::{self, Images, Split},
 };
 
@@ -119,7 +119,7 @@ struct TrainContext<'a> {
     split: Split,
     /// The indices of the training images among all images.
     indices: Arc<Vec<i64>>,
-    sampler: Arc<dyn Sampler>,
+    sampler: Arc<BatchSampler>,
 }
 
 impl TrainContext<'_> {
@@ -141,20 +141,17 @@ impl TrainContext<'_> {
                 "a step has at least one batch, and a chunk at least one image",
             ));
         }
-        let above = split.training.super_classes(data);
+        let super_classes = split.training.super_classes(data);
+        let images = LabeledImages::new(&split.training.labels, super_classes.as_deref());
+        let sampler = BatchSampler::new(&training.sampler, images, work.recipe.seed)
+            .map_err(assemble::impossible)?;
         Ok(TrainContext {
             work,
             training,
             identity: checkpoint::identity(&work.recipe, data, threads, device),
             batches: BatchSource::new(&work.recipe, data, device)?.on_device(data),
             indices: Arc::new(split.training.indices.clone()),
-            sampler: assemble::sampler(
-                &training.sampler,
-                &split.training.labels,
-                above.as_deref(),
-                work.recipe.seed,
-            )?
-            .into(),
+            sampler: Arc::new(sampler),
             split,
         })
     }
@@ -383,13 +380,13 @@ impl TrainState {
             context.training.chunk.map(i64::from),
         );
         let embeddings = embedded.embeddings();
-        let arrivals = Arrivals {
+        let arrivals = MemoryBatch {
             embeddings,
             labels: &labels,
             images: Some(&numbers),
             step: batch,
         };
-        remember::report(&self.objective, &arrivals, emit);
+        memory::report(&self.objective, &arrivals, emit);
         let cost = self.objective.step_of(&arrivals);
         let loss = cost.value.double_value(&[]);
         if !loss.is_finite() {
@@ -417,7 +414,7 @@ impl TrainState {
             &context.batches,
             &context.split.training,
         );
-        remember::fill(
+        memory::fill(
             context.training.memory.as_ref(),
             objective,
             &self.network,

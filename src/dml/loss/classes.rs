@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 use super::{Loss, LossInput};
 use crate::{
     distance::normalize,
-    parameters::{Initial, Parameters, Slot},
+    parameters::{Init, ParamSpec, Parameters},
     reduce::{Part, Terms},
 };
 
@@ -46,8 +46,8 @@ pub trait ClassRows: LossPart + Send {
     }
 
     /// Returns the distribution of the initial values.
-    fn initial(&self, _classes: i64) -> Initial {
-        Initial::Normal(1.0)
+    fn initial(&self, _classes: i64) -> Init {
+        Init::Normal(1.0)
     }
 }
 
@@ -102,7 +102,7 @@ impl<S: ClassTerms> ClassLoss<S> {
     pub fn new(settings: S, init: &ClassInit) -> ClassLoss<S> {
         let count = init.classes * settings.rows_per_class();
         let initial = settings.initial(init.classes);
-        let rows = Slot::new(settings.name(), &[count, init.width], initial);
+        let rows = ParamSpec::new(settings.name(), &[count, init.width], initial);
         ClassLoss {
             rows: Parameters::of_loss(vec![rows], init),
             settings,

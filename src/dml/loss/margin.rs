@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 use super::{BuildLoss, ClassInit, Loss, LossInput};
 use crate::{
     distance::DistanceExt,
-    parameters::{Initial, Parameters, Slot},
+    parameters::{Init, ParamSpec, Parameters},
     reduce::{Part, Terms},
     tuples::at,
 };
@@ -28,8 +28,8 @@ pub struct MarginLoss {
 impl MarginLoss {
     /// Returns a margin loss with its initial boundaries.
     pub fn new(settings: &Margin, init: &ClassInit) -> MarginLoss {
-        let initial = Initial::Constant(settings.beta as f32);
-        let slot = |count| Slot::new("beta", &[count], initial.clone());
+        let initial = Init::Constant(settings.beta as f32);
+        let slot = |count| ParamSpec::new("beta", &[count], initial.clone());
         let boundaries = match settings.boundary {
             Boundary::Fixed => None,
             Boundary::Learned => Some(Parameters::of_loss(vec![slot(1)], init)),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     distance::normalize,
-    memory::Xbm,
+    memory::CrossBatchMemory,
     objective::{ConfiguredLoss, Objective},
     random::{Draws, Purpose},
     testing::{self, assert_close, golden, gradient, is_finite, noise, tensor},
@@ -285,7 +285,12 @@ fn batches_that_break_things_have_finite_costs_and_gradients() {
                 miner: named_miner(&Value::from(miner)),
                 ..ConfiguredLoss::of(loss)
             };
-            let memory = Some(Xbm::new(10, 4, Device::Cpu));
+            let memory = Some(CrossBatchMemory::new(
+                schema::Xbm::default(),
+                10,
+                4,
+                Device::Cpu,
+            ));
             let mut objective = Objective {
                 memory,
                 ..Objective::of(configured)

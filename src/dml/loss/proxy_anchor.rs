@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     distance::DistanceExt,
-    parameters::Initial,
+    parameters::Init,
     reduce::{Part, Terms},
 };
 
@@ -27,8 +27,8 @@ impl ClassRows for ProxyAnchor {
 
     /// He et al., ICCV 2015, for as many outputs as there are classes. The length of proxies matters
     /// to optimizers.
-    fn initial(&self, classes: i64) -> Initial {
-        Initial::Normal((2.0 / classes as f64).sqrt())
+    fn initial(&self, classes: i64) -> Init {
+        Init::Normal((2.0 / classes as f64).sqrt())
     }
 }
 

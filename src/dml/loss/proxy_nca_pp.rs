@@ -13,15 +13,15 @@ use super::{
     BuildLoss, ClassInit, Loss, LossInput,
     classes::{ClassLoss, ClassRows, Logits},
 };
-use crate::parameters::Initial;
+use crate::parameters::Init;
 
 impl ClassRows for ProxyNcaPp {
     fn name(&self) -> &'static str {
         "proxies"
     }
 
-    fn initial(&self, _classes: i64) -> Initial {
-        Initial::Normal(0.125)
+    fn initial(&self, _classes: i64) -> Init {
+        Init::Normal(0.125)
     }
 }
 

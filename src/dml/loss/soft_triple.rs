@@ -16,7 +16,7 @@ use super::{
     BuildLoss, ClassInit, Loss, LossInput,
     classes::{ClassLoss, ClassRows, Logits, own_class},
 };
-use crate::parameters::Initial;
+use crate::parameters::Init;
 
 impl ClassRows for SoftTriple {
     fn name(&self) -> &'static str {
@@ -29,8 +29,8 @@ impl ClassRows for SoftTriple {
 
     /// The bound of the authors' program, whose matrix of dimensions by centers PyTorch initializes
     /// as if the centers were inputs.
-    fn initial(&self, classes: i64) -> Initial {
-        Initial::FanIn(classes * self.rows_per_class())
+    fn initial(&self, classes: i64) -> Init {
+        Init::FanIn(classes * self.rows_per_class())
     }
 }
 

@@ -1,7 +1,5 @@
-//! Memories: embeddings of earlier batches, to compare a batch with more than itself.
+//! Memories: embeddings of earlier batches, with which the images of a batch are compared.
 
-mod rules;
 mod xbm;
 
-pub use rules::{Rules, SelfExclusion};
-pub use xbm::{Arrivals, Condition, Key, Wrap, Xbm};
+pub use xbm::{CrossBatchMemory, MemoryBatch, MemoryStatistics};

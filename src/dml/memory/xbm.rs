@@ -1,122 +1,155 @@
 //! Cross-batch memory: the latest embeddings and their labels. Wang et al., CVPR 2020, section 3.3.
 //!
-//! First in, first out. Where a batch does not fit before the end, it either continues at the start
-//! ([`Wrap::Modulo`], as pytorch-metric-learning's `CrossBatchMemory`), or overwrites the last slots, and the next one
-//! begins at the first ([`Wrap::Tail`], as the authors' program, research-xbm): the order is then not quite first in,
-//! first out, and if batches fit exactly, the newest one is overwritten first. With [`Key::Image`] an image that is
+//! First in, first out. A batch that does not fit before the end either continues at the start ([`MemoryWrap::Modulo`], as pytorch-metric-learning's `CrossBatchMemory`), or overwrites the last slots, and the next one
+//! begins at the first ([`MemoryWrap::Tail`], as the authors' program, research-xbm): the order is then not quite first in,
+//! first out, and if batches fit exactly, the newest one is overwritten first. With [`MemoryKey::Unique`] an image that is
 //! already there keeps its slot and is renewed in it, so that no image is there twice.
-//! No gradient flows into the memory. It knows which image and which step each slot comes from.
+//! No gradient flows into the memory. It knows the image and the step of each slot.
+//!
+//! Within the batch an image is kept from itself by its index, whatever the setting; research-xbm goes by similarity
+//! there as well, which differs for duplicates only. The loss within the batch is always added if the memory holds
+//! nothing, and for losses that have no term against it.
 
 use std::collections::BTreeMap;
 
+use schema::{MemoryKey, MemoryWrap, SelfExclusion, Xbm};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::state::{State, StateError, copy, overwrite};
+use crate::{
+    state::{State, StateError, copy, overwrite},
+    tuples::References,
+};
+
+/// A positive with at least this cosine similarity counts as the image itself, as in research-xbm.
+const SAME: f64 = 1.0 - 1e-5;
 
 /// A memory of embeddings and labels.
 #[derive(Debug)]
-pub struct Xbm {
+pub struct CrossBatchMemory {
+    /// How the memory is used. Its size and its first step are the caller's business.
+    pub settings: Xbm,
     /// `[size, width]`.
     embeddings: Tensor,
     /// `[size]`.
     labels: Tensor,
-    /// The image in each slot; -1 where that is not known.
+    /// The image in each slot; -1 if it is unknown.
     images: Vec<i64>,
     /// The step at which each slot was written.
     steps: Vec<i64>,
     /// The slot that is written next.
     next: i64,
-    /// How many slots have been written.
+    /// Number of slots that have been written.
     filled: i64,
-    wrap: Wrap,
-    key: Key,
-    /// The slot of each image that is there, if images are told apart.
-    places: BTreeMap<i64, i64>,
-}
-
-/// What happens to a batch that does not fit before the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wrap {
-    /// It continues in the first slots.
-    #[default]
-    Modulo,
-    /// It overwrites the last slots, and the next batch begins at the first.
-    Tail,
-}
-
-/// What a slot belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Key {
-    /// To nothing: the oldest goes first.
-    #[default]
-    Fifo,
-    /// To one image, until the slot is needed for another. Batches wrap around the end.
-    Image,
+    /// The slot of each image, if slots belong to images.
+    slots: BTreeMap<i64, i64>,
 }
 
 /// A batch that enters a memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrivals<'a> {
+pub struct MemoryBatch<'a> {
     /// `[n, width]`.
     pub embeddings: &'a Tensor,
-    /// `[n]`, whole numbers.
+    /// `[n]`, integers.
     pub labels: &'a Tensor,
-    /// The number of each image, if it is known. Only then can a memory tell images apart.
+    /// The index of each image, if it is known. Only then can a memory distinguish images.
     pub images: Option<&'a [i64]>,
     /// The current step, from 0.
     pub step: u64,
 }
 
-/// How a memory is doing.
+/// Statistics of a memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Condition {
-    /// The share of its slots that have been written.
+pub struct MemoryStatistics {
+    /// Fraction of the slots that have been written.
     pub fill: f64,
-    /// How many steps ago a slot was written, on the average; 0 if there is none.
+    /// Mean number of steps since a slot was written; 0 if there is none.
     pub age: f64,
-    /// How far the embeddings of the current batch are from those that the memory holds of the same images, the
-    /// latest of each: the mean Euclidean distance. Nothing if it holds none of them.
+    /// Mean Euclidean distance between the embeddings of the current batch and the latest ones that the memory holds of
+    /// the same images. Nothing if it holds none of them.
     pub drift: Option<f64>,
 }
 
-impl Xbm {
-    /// Returns an empty memory of `size` embeddings of `width` numbers each.
+impl CrossBatchMemory {
+    /// Returns an empty memory of `size` embeddings of `width` dimensions.
     ///
     /// # Panics
     /// If `size` is not positive.
-    pub fn new(size: i64, width: i64, device: Device) -> Xbm {
-        Xbm::of_kind(Kind::Float, size, width, device)
-    }
-
-    pub(crate) fn of_kind(kind: Kind, size: i64, width: i64, device: Device) -> Xbm {
+    pub fn new(settings: Xbm, size: i64, width: i64, device: Device) -> CrossBatchMemory {
         assert!(size > 0, "a memory holds at least one embedding");
-        Xbm {
-            embeddings: Tensor::zeros([size, width], (kind, device)),
+        CrossBatchMemory {
+            settings,
+            embeddings: Tensor::zeros([size, width], (Kind::Float, device)),
             labels: Tensor::zeros([size], (Kind::Int64, device)),
             images: vec![-1; size as usize],
             steps: vec![0; size as usize],
             next: 0,
             filled: 0,
-            wrap: Wrap::default(),
-            key: Key::default(),
-            places: BTreeMap::new(),
+            slots: BTreeMap::new(),
         }
     }
 
-    /// Returns the same memory, still empty, with other rules for its slots.
-    pub fn with_slots(self, wrap: Wrap, key: Key) -> Xbm {
-        Xbm { wrap, key, ..self }
+    /// Returns the same memory, still empty, in double precision.
+    #[cfg(test)]
+    pub(crate) fn in_double_precision(self) -> CrossBatchMemory {
+        CrossBatchMemory {
+            embeddings: self.embeddings.to_kind(Kind::Double),
+            ..self
+        }
+    }
+
+    /// Returns the references of a batch and puts the batch into the memory, before or after. Returns nothing if there
+    /// is nothing to compare with.
+    pub fn recall(&mut self, batch: &MemoryBatch) -> Option<References> {
+        if self.settings.include_batch {
+            let slots = self.enqueue(batch);
+            let (embeddings, labels) = self.filled();
+            return Some(self.references(batch, embeddings, labels, slots));
+        }
+        // A batch that enters afterwards must not change what the gradient is computed from.
+        let (embeddings, labels) = self.filled();
+        let (embeddings, labels) = (embeddings.copy(), labels.copy());
+        let _ = self.enqueue(batch);
+        if labels.numel() == 0 {
+            return None;
+        }
+        let unknown = unknown_slots(batch);
+        Some(self.references(batch, embeddings, labels, unknown))
+    }
+
+    fn references(
+        &self,
+        batch: &MemoryBatch,
+        embeddings: Tensor,
+        labels: Tensor,
+        slots: Tensor,
+    ) -> References {
+        let own = match self.settings.self_exclusion {
+            SelfExclusion::Index => slots,
+            SelfExclusion::Similarity | SelfExclusion::None => unknown_slots(batch),
+        };
+        let dropped = match self.settings.self_exclusion {
+            SelfExclusion::Similarity => Some(no_grad(|| {
+                batch.embeddings.matmul(&embeddings.tr()).ge(SAME)
+            })),
+            SelfExclusion::Index | SelfExclusion::None => None,
+        };
+        References {
+            embeddings,
+            labels,
+            own,
+            dropped,
+        }
     }
 
     /// Adds a batch in place of the oldest. Returns the slot of each image `[n]`, -1 for those that are not there:
     /// of a batch larger than the memory only the last fit.
-    pub fn enqueue(&mut self, arrivals: &Arrivals) -> Tensor {
-        let slots = match (self.key, arrivals.images) {
-            (Key::Image, Some(images)) => self.slots_of(images),
-            (Key::Fifo, images) => self.next_slots(arrivals.labels.size()[0], images),
-            (Key::Image, None) => self.next_slots(arrivals.labels.size()[0], None),
+    pub fn enqueue(&mut self, batch: &MemoryBatch) -> Tensor {
+        let slots = match (self.settings.key, batch.images) {
+            (MemoryKey::Unique, Some(images)) => self.slots_of(images),
+            (MemoryKey::Fifo, images) => self.next_slots(batch.labels.size()[0], images),
+            (MemoryKey::Unique, None) => self.next_slots(batch.labels.size()[0], None),
         };
-        self.write(&slots, arrivals);
+        self.write(&slots, batch);
         Tensor::from_slice(&slots).to_device(self.labels.device())
     }
 
@@ -124,16 +157,16 @@ impl Xbm {
     fn next_slots(&mut self, batch: i64, images: Option<&[i64]>) -> Vec<i64> {
         let (size, lost) = (self.size(), (batch - self.size()).max(0));
         let kept = batch - lost;
-        let first = match self.wrap {
-            Wrap::Tail if self.next + kept > size => size - kept,
-            Wrap::Tail | Wrap::Modulo => self.next,
+        let first = match self.settings.wrap {
+            MemoryWrap::Tail if self.next + kept > size => size - kept,
+            MemoryWrap::Tail | MemoryWrap::Modulo => self.next,
         };
         let end = first + kept;
         self.filled = self.filled.max(end.min(size));
-        self.next = match self.wrap {
-            Wrap::Modulo => end % size,
-            Wrap::Tail if first < self.next => 0,
-            Wrap::Tail => end,
+        self.next = match self.settings.wrap {
+            MemoryWrap::Modulo => end % size,
+            MemoryWrap::Tail if first < self.next => 0,
+            MemoryWrap::Tail => end,
         };
         let slots: Vec<i64> = (0..batch)
             .map(|row| {
@@ -153,25 +186,25 @@ impl Xbm {
     /// The slots of these images: their own, or the next ones for those that have none.
     fn slots_of(&mut self, images: &[i64]) -> Vec<i64> {
         for &image in images {
-            if self.places.contains_key(&image) {
+            if self.slots.contains_key(&image) {
                 continue;
             }
             let slot = self.next;
             self.next = (slot + 1) % self.size();
             self.filled = self.filled.max(slot + 1);
             let former = std::mem::replace(&mut self.images[slot as usize], image);
-            self.places.remove(&former);
-            self.places.insert(image, slot);
+            self.slots.remove(&former);
+            self.slots.insert(image, slot);
         }
         // A later image may have taken the slot of an earlier one.
         images
             .iter()
-            .map(|image| self.places.get(image).copied().unwrap_or(-1))
+            .map(|image| self.slots.get(image).copied().unwrap_or(-1))
             .collect()
     }
 
     /// Of several images in one slot the last remains.
-    fn write(&mut self, slots: &[i64], arrivals: &Arrivals) {
+    fn write(&mut self, slots: &[i64], batch: &MemoryBatch) {
         let rows_of: BTreeMap<i64, i64> = slots
             .iter()
             .copied()
@@ -181,12 +214,12 @@ impl Xbm {
         let (slots, rows): (Vec<i64>, Vec<i64>) = rows_of.into_iter().unzip();
         slots
             .iter()
-            .for_each(|&slot| self.steps[slot as usize] = arrivals.step as i64);
+            .for_each(|&slot| self.steps[slot as usize] = batch.step as i64);
         let on_device =
             |indices: &[i64]| Tensor::from_slice(indices).to_device(self.labels.device());
         let (slots, rows) = (on_device(&slots), on_device(&rows));
         no_grad(|| {
-            let embeddings = arrivals
+            let embeddings = batch
                 .embeddings
                 .detach()
                 .to_kind(self.embeddings.kind())
@@ -194,7 +227,7 @@ impl Xbm {
             let _ = self.embeddings.index_copy_(0, &slots, &embeddings);
             let _ = self
                 .labels
-                .index_copy_(0, &slots, &arrivals.labels.index_select(0, &rows));
+                .index_copy_(0, &slots, &batch.labels.index_select(0, &rows));
         });
     }
 
@@ -207,23 +240,21 @@ impl Xbm {
         )
     }
 
-    /// How many embeddings it can hold.
+    /// Returns the number of slots.
     pub fn size(&self) -> i64 {
         self.labels.size()[0]
     }
 
-    /// Returns how the memory is doing, before this batch enters it.
-    pub fn condition(&self, arrivals: &Arrivals) -> Condition {
+    /// Returns the statistics of the memory before this batch enters it.
+    pub fn statistics(&self, batch: &MemoryBatch) -> MemoryStatistics {
         let filled = &self.steps[..self.filled as usize];
-        let ages = filled
-            .iter()
-            .map(|&step| (arrivals.step as i64 - step) as f64);
-        Condition {
+        let ages = filled.iter().map(|&step| (batch.step as i64 - step) as f64);
+        MemoryStatistics {
             fill: self.filled as f64 / self.size() as f64,
             age: ages.sum::<f64>() / filled.len().max(1) as f64,
-            drift: arrivals
+            drift: batch
                 .images
-                .and_then(|images| self.drift(arrivals.embeddings, images)),
+                .and_then(|images| self.drift(batch.embeddings, images)),
         }
     }
 
@@ -263,7 +294,7 @@ impl Xbm {
         )
     }
 
-    /// Returns a copy of everything it holds.
+    /// Returns a copy of all content.
     pub fn state(&self) -> State {
         let whole = |name: &str, numbers: &[i64]| (name.to_owned(), Tensor::from_slice(numbers));
         vec![
@@ -275,7 +306,7 @@ impl Xbm {
         ]
     }
 
-    /// Continues from a copy made by [`state`](Self::state) of a memory of the same size and rules.
+    /// Continues from a copy made by [`state`](Self::state) of a memory of the same size and settings.
     pub fn restore(&mut self, state: &[(String, Tensor)]) -> Result<(), StateError> {
         let whole = |count: i64| Tensor::zeros([count], (Kind::Int64, Device::Cpu));
         let (mut images, mut steps, mut position) =
@@ -290,13 +321,12 @@ impl Xbm {
             ],
             state,
         )?;
-        let numbers =
-            |tensor: &Tensor| Vec::<i64>::try_from(tensor).expect("a list of whole numbers");
-        (self.images, self.steps) = (numbers(&images), numbers(&steps));
+        let integers = |tensor: &Tensor| Vec::<i64>::try_from(tensor).expect("a list of integers");
+        (self.images, self.steps) = (integers(&images), integers(&steps));
         (self.next, self.filled) = (position.int64_value(&[0]), position.int64_value(&[1]));
-        self.places = match self.key {
-            Key::Fifo => BTreeMap::new(),
-            Key::Image => self
+        self.slots = match self.settings.key {
+            MemoryKey::Fifo => BTreeMap::new(),
+            MemoryKey::Unique => self
                 .images
                 .iter()
                 .copied()
@@ -308,15 +338,21 @@ impl Xbm {
     }
 }
 
+/// Returns -1 for each image of a batch: its slot is not known.
+fn unknown_slots(batch: &MemoryBatch) -> Tensor {
+    let like = batch.labels;
+    Tensor::full(like.size(), -1, (Kind::Int64, like.device()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Adds images whose embedding, label and number are all the same.
-    fn add_images(memory: &mut Xbm, images: &[i64], step: u64) -> Vec<i64> {
+    fn add_images(memory: &mut CrossBatchMemory, images: &[i64], step: u64) -> Vec<i64> {
         let labels = Tensor::from_slice(images);
         let embeddings = labels.unsqueeze(1).to_kind(Kind::Float);
-        let arrivals = Arrivals {
+        let arrivals = MemoryBatch {
             embeddings: &embeddings,
             labels: &labels,
             images: Some(images),
@@ -325,11 +361,11 @@ mod tests {
         Vec::try_from(memory.enqueue(&arrivals)).unwrap()
     }
 
-    fn add(memory: &mut Xbm, images: std::ops::Range<i64>) -> Vec<i64> {
+    fn add(memory: &mut CrossBatchMemory, images: std::ops::Range<i64>) -> Vec<i64> {
         add_images(memory, &images.collect::<Vec<_>>(), 0)
     }
 
-    fn held(memory: &Xbm) -> Vec<i64> {
+    fn held(memory: &CrossBatchMemory) -> Vec<i64> {
         let (embeddings, labels) = memory.filled();
         assert!(embeddings.squeeze_dim(1) == labels.to_kind(Kind::Float));
         assert_eq!(
@@ -339,13 +375,22 @@ mod tests {
         Vec::try_from(labels).unwrap()
     }
 
-    fn memory(size: i64, wrap: Wrap, key: Key) -> Xbm {
-        Xbm::new(size, 1, Device::Cpu).with_slots(wrap, key)
+    fn memory(size: i64, wrap: MemoryWrap, key: MemoryKey) -> CrossBatchMemory {
+        let settings = Xbm {
+            wrap,
+            key,
+            ..Xbm::default()
+        };
+        CrossBatchMemory::new(settings, size, 1, Device::Cpu)
+    }
+
+    fn memory_of(size: i64) -> CrossBatchMemory {
+        CrossBatchMemory::new(Xbm::default(), size, 1, Device::Cpu)
     }
 
     #[test]
     fn the_oldest_go_first_and_a_batch_wraps_around_the_end() {
-        let mut memory = Xbm::new(5, 1, Device::Cpu);
+        let mut memory = memory_of(5);
         assert!(held(&memory).is_empty());
         assert_eq!(add(&mut memory, 0..3), [0, 1, 2]);
         assert_eq!(held(&memory), [0, 1, 2]);
@@ -357,7 +402,7 @@ mod tests {
 
     #[test]
     fn ten_slots_and_batches_of_four_end_as_in_either_reference() {
-        let mut modulo = memory(10, Wrap::Modulo, Key::Fifo);
+        let mut modulo = memory(10, MemoryWrap::Modulo, MemoryKey::Fifo);
         let places =
             [0, 4, 8, 12, 16].map(|first| (add(&mut modulo, first..first + 4), modulo.next));
         let expected = [
@@ -372,7 +417,7 @@ mod tests {
             places,
             std::array::from_fn(|i| (expected[i].clone(), [4, 8, 2, 6, 0][i]))
         );
-        let mut tail = memory(10, Wrap::Tail, Key::Fifo);
+        let mut tail = memory(10, MemoryWrap::Tail, MemoryKey::Fifo);
         let places = [0, 4, 8, 12, 16].map(|first| (add(&mut tail, first..first + 4), tail.next));
         let expected = [
             [0, 1, 2, 3],
@@ -391,7 +436,7 @@ mod tests {
 
     #[test]
     fn a_tail_that_fits_exactly_is_overwritten_by_the_next_batch() {
-        let mut memory = memory(4, Wrap::Tail, Key::Fifo);
+        let mut memory = memory(4, MemoryWrap::Tail, MemoryKey::Fifo);
         assert_eq!(add(&mut memory, 0..2), [0, 1]);
         assert_eq!(add(&mut memory, 2..4), [2, 3]);
         assert_eq!(add(&mut memory, 4..6), [2, 3]);
@@ -401,27 +446,27 @@ mod tests {
 
     #[test]
     fn of_a_batch_larger_than_the_memory_the_last_remain() {
-        let mut modulo = memory(3, Wrap::Modulo, Key::Fifo);
+        let mut modulo = memory(3, MemoryWrap::Modulo, MemoryKey::Fifo);
         add(&mut modulo, 0..1);
         assert_eq!(add(&mut modulo, 1..6), [-1, -1, 1, 2, 0]);
         assert_eq!(held(&modulo), [5, 3, 4]);
-        let mut tail = memory(3, Wrap::Tail, Key::Fifo);
+        let mut tail = memory(3, MemoryWrap::Tail, MemoryKey::Fifo);
         assert_eq!(add(&mut tail, 0..5), [-1, -1, 0, 1, 2]);
-        let mut keyed = memory(3, Wrap::Modulo, Key::Image);
+        let mut keyed = memory(3, MemoryWrap::Modulo, MemoryKey::Unique);
         assert_eq!(add(&mut keyed, 0..5), [-1, -1, 2, 0, 1]);
         assert_eq!(held(&keyed), [3, 4, 2]);
     }
 
     #[test]
     fn an_image_that_is_there_is_renewed_in_its_slot() {
-        let mut memory = memory(4, Wrap::Modulo, Key::Image);
+        let mut memory = memory(4, MemoryWrap::Modulo, MemoryKey::Unique);
         assert_eq!(add_images(&mut memory, &[7, 8], 0), [0, 1]);
         assert_eq!(add_images(&mut memory, &[9, 7], 1), [2, 0]);
         assert_eq!(memory.steps, [1, 0, 1, 0]);
         // Twice in one batch it is there once, and the second one remains.
         let labels = Tensor::from_slice(&[8i64, 8]);
         let embeddings = Tensor::from_slice(&[1.0f32, 2.0]).unsqueeze(1);
-        let arrivals = Arrivals {
+        let arrivals = MemoryBatch {
             embeddings: &embeddings,
             labels: &labels,
             images: Some(&[8, 8]),
@@ -436,14 +481,14 @@ mod tests {
         assert_eq!(add_images(&mut memory, &[7, 5, 6], 3), [-1, 3, 0]);
         assert_eq!(memory.images, [6, 8, 9, 5]);
         assert_eq!(
-            memory.places,
+            memory.slots,
             BTreeMap::from([(5, 3), (6, 0), (8, 1), (9, 2)])
         );
     }
 
     #[test]
     fn a_memory_as_large_as_the_data_holds_every_image_once() {
-        let mut memory = memory(30, Wrap::Modulo, Key::Image);
+        let mut memory = memory(30, MemoryWrap::Modulo, MemoryKey::Unique);
         let mut draws = crate::random::Draws::new(1, crate::random::Purpose::Batch, 0, 0);
         for step in 0..50 {
             let images = draws.choose(&mut (0..30).collect::<Vec<i64>>(), 7).to_vec();
@@ -462,11 +507,11 @@ mod tests {
 
     #[test]
     fn a_memory_tells_how_full_how_old_and_how_far_off_it_is() {
-        let mut memory = Xbm::new(8, 1, Device::Cpu);
-        let condition = |memory: &Xbm, embeddings: &[f32], images: &[i64], step| {
+        let mut memory = memory_of(8);
+        let condition = |memory: &CrossBatchMemory, embeddings: &[f32], images: &[i64], step| {
             let embeddings = Tensor::from_slice(embeddings).unsqueeze(1);
             let labels = Tensor::from_slice(images);
-            memory.condition(&Arrivals {
+            memory.statistics(&MemoryBatch {
                 embeddings: &embeddings,
                 labels: &labels,
                 images: Some(images),
@@ -476,7 +521,7 @@ mod tests {
         let empty = condition(&memory, &[1.0], &[1], 5);
         assert_eq!(
             empty,
-            Condition {
+            MemoryStatistics {
                 fill: 0.0,
                 age: 0.0,
                 drift: None
@@ -488,7 +533,7 @@ mod tests {
         let found = condition(&memory, &[2.5, 4.0, 0.0], &[2, 3, 9], 10);
         assert_eq!(
             found,
-            Condition {
+            MemoryStatistics {
                 fill: 0.5,
                 age: 3.5,
                 drift: Some(0.75)
@@ -500,9 +545,9 @@ mod tests {
     #[test]
     fn a_restored_memory_goes_on_as_the_original() {
         for (wrap, key) in [
-            (Wrap::Modulo, Key::Fifo),
-            (Wrap::Tail, Key::Fifo),
-            (Wrap::Modulo, Key::Image),
+            (MemoryWrap::Modulo, MemoryKey::Fifo),
+            (MemoryWrap::Tail, MemoryKey::Fifo),
+            (MemoryWrap::Modulo, MemoryKey::Unique),
         ] {
             let mut one = memory(5, wrap, key);
             add_images(&mut one, &[0, 1, 2, 3], 1);
@@ -515,8 +560,8 @@ mod tests {
             );
             assert_eq!(held(&one), held(&other));
             assert_eq!(
-                (&one.steps, &one.places, one.next),
-                (&other.steps, &other.places, other.next)
+                (&one.steps, &one.slots, one.next),
+                (&other.steps, &other.slots, other.next)
             );
             assert_eq!(state[1].1.int64_value(&[0]), 0, "the state is a copy");
         }
@@ -524,11 +569,9 @@ mod tests {
 
     #[test]
     fn a_state_of_another_size_is_refused_and_changes_nothing() {
-        let mut memory = Xbm::new(5, 1, Device::Cpu);
+        let mut memory = memory_of(5);
         add(&mut memory, 0..2);
-        let error = memory
-            .restore(&Xbm::new(4, 1, Device::Cpu).state())
-            .unwrap_err();
+        let error = memory.restore(&memory_of(4).state()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "tensor `embeddings` has the shape [4, 1] instead of [5, 1]"

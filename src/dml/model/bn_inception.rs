@@ -1,40 +1,20 @@
 //! BN-Inception (Ioffe and Szegedy, ICML 2015), with the names of the port of its Caffe weights that
 //! `pretrainedmodels` (R. Cadene) distributes: the backbone of the Reality Check and of most papers before it.
 //!
-//! Input: blue, green, red from 0 to 255, minus 104, 117, 128. All convolutions have a bias although a norm follows.
+//! All convolutions have a bias although a norm follows.
 //! Poolings that halve the map count beyond its end (`ceil`). Average poolings within a block divide by nine at the
 //! border too, where they see padding: Caffe's way, and that of the weights; not so in some ports.
 
+use schema::BnInception;
 use tch::Tensor;
 
 use super::{
-    backbone::Trunk,
-    input::{Colours, Input},
-    layers::{ConvNorm, Pass, Plan, Shape, join, max_pool_3x3},
+    backbone::{BuildTrunk, Trunk, TrunkInput},
+    layers::{ConvNorm, ForwardContext, ParamBuilder, Shape, join, max_pool_3x3},
 };
-
-pub(super) const FEATURES: i64 = 1024;
-
-pub(super) const INPUT: Input = Input {
-    colours: Colours::Bgr,
-    white: 255.0,
-    mean: [104.0, 117.0, 128.0],
-    deviation: [1.0; 3],
-    native: 224,
-    least: 32,
-};
-
-/// Whether average poolings count the padding at the border.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BorderAverage {
-    /// They divide by nine everywhere, as in Caffe.
-    WithPadding,
-    /// They divide by the pixels that are there.
-    WithoutPadding,
-}
 
 #[derive(Debug)]
-pub(super) struct BnInception {
+struct Layers {
     stem: [ConvNorm; 3],
     blocks: Vec<Block>,
 }
@@ -53,7 +33,9 @@ struct Block {
 
 #[derive(Clone, Copy, Debug)]
 enum Pool {
-    Average(BorderAverage),
+    Average {
+        count_padding: bool,
+    },
     Largest,
     /// Halves the map, as the convolutions of its block do.
     Halving,
@@ -76,47 +58,40 @@ const BLOCKS: [Widths; 10] = [
     Widths("5b", 1024, 352, [192, 320], [192, 224], 128),
 ];
 
-/// Whether the maps of an image of this size fit together: where a block halves, a pooling that counts beyond the end
-/// and convolutions that do not have to agree, and they do on maps of an even size.
-pub(super) fn fits(image_size: i64) -> bool {
-    let pooled = |size: i64| size / 2;
-    let third = pooled(pooled((image_size + 1) / 2));
-    third % 2 == 0 && (third / 2) % 2 == 0
-}
-
-impl BnInception {
-    pub(super) fn new(plan: &mut Plan, border: BorderAverage) -> BnInception {
+impl Layers {
+    fn new(builder: &mut ParamBuilder, average: Pool) -> Layers {
         let stem = [
-            convolution(plan, "conv1_7x7_s2", Shape::new(3, 64, 7).stride(2)),
-            convolution(plan, "conv2_3x3_reduce", Shape::new(64, 64, 1)),
-            convolution(plan, "conv2_3x3", Shape::new(64, 192, 3)),
+            convolution(builder, "conv1_7x7_s2", Shape::new(3, 64, 7).stride(2)),
+            convolution(builder, "conv2_3x3_reduce", Shape::new(64, 64, 1)),
+            convolution(builder, "conv2_3x3", Shape::new(64, 192, 3)),
         ];
-        BnInception {
+        Layers {
             stem,
             blocks: BLOCKS
                 .iter()
-                .map(|widths| Block::new(plan, widths, border))
+                .map(|widths| Block::new(builder, widths, average))
                 .collect(),
         }
     }
 }
 
-fn convolution(plan: &mut Plan, name: &str, shape: Shape) -> ConvNorm {
-    ConvNorm::new(plan, name, &format!("{name}_bn"), shape.biased())
+fn convolution(builder: &mut ParamBuilder, name: &str, shape: Shape) -> ConvNorm {
+    ConvNorm::new(builder, name, &format!("{name}_bn"), shape.biased())
 }
 
 impl Block {
-    fn new(plan: &mut Plan, widths: &Widths, border: BorderAverage) -> Block {
+    fn new(builder: &mut ParamBuilder, widths: &Widths, average: Pool) -> Block {
         let &Widths(block, inputs, single, [reduced, small], [reduced_double, double], projection) =
             widths;
         let pool = match block {
             "3c" | "4e" => Pool::Halving,
             "5b" => Pool::Largest,
-            _ => Pool::Average(border),
+            _ => average,
         };
         let stride = if matches!(pool, Pool::Halving) { 2 } else { 1 };
-        let mut of =
-            |branch: &str, shape| convolution(plan, &format!("inception_{block}_{branch}"), shape);
+        let mut of = |branch: &str, shape| {
+            convolution(builder, &format!("inception_{block}_{branch}"), shape)
+        };
         Block {
             single: (single > 0).then(|| of("1x1", Shape::new(inputs, single, 1))),
             small: [
@@ -134,11 +109,10 @@ impl Block {
         }
     }
 
-    fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
+    fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
         let pooled = match self.pool {
-            Pool::Average(border) => {
-                let with_padding = border == BorderAverage::WithPadding;
-                map.avg_pool2d(3, 1, 1, true, with_padding, None::<i64>)
+            Pool::Average { count_padding } => {
+                map.avg_pool2d(3, 1, 1, true, count_padding, None::<i64>)
             }
             Pool::Largest => map.max_pool2d(3, 1, 1, 1, true),
             Pool::Halving => max_pool_3x3(map, 0, true),
@@ -146,33 +120,42 @@ impl Block {
         let mut branches: Vec<Tensor> = self
             .single
             .iter()
-            .map(|single| single.relu(pass, map))
+            .map(|single| single.relu(context, map))
             .collect();
-        branches.push(through(&self.small, pass, map));
-        branches.push(through(&self.double, pass, map));
+        branches.push(through(&self.small, context, map));
+        branches.push(through(&self.double, context, map));
         branches.push(match &self.projection {
-            Some(projection) => projection.relu(pass, &pooled),
+            Some(projection) => projection.relu(context, &pooled),
             None => pooled,
         });
         join(&branches)
     }
 }
 
-fn through(convolutions: &[ConvNorm], pass: &Pass, map: &Tensor) -> Tensor {
+fn through(convolutions: &[ConvNorm], context: &ForwardContext, map: &Tensor) -> Tensor {
     convolutions
         .iter()
         .fold(map.shallow_clone(), |map, convolution| {
-            convolution.relu(pass, &map)
+            convolution.relu(context, &map)
         })
 }
 
-impl Trunk for BnInception {
-    fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
+impl Trunk for Layers {
+    fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
         let (first, second) = self.stem.split_at(1);
-        let first = max_pool_3x3(&through(first, pass, images), 0, true);
-        let second = max_pool_3x3(&through(second, pass, &first), 0, true);
+        let first = max_pool_3x3(&through(first, context, images), 0, true);
+        let second = max_pool_3x3(&through(second, context, &first), 0, true);
         self.blocks
             .iter()
-            .fold(second, |map, block| block.forward(pass, &map))
+            .fold(second, |map, block| block.forward(context, &map))
+    }
+}
+
+impl BuildTrunk for BnInception {
+    fn trunk(&self, builder: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
+        let average = Pool::Average {
+            count_padding: self.count_padding,
+        };
+        Box::new(Layers::new(builder, average))
     }
 }

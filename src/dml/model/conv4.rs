@@ -4,52 +4,61 @@
 //! Differs: the last map is pooled, not flattened, so that any image size gives 64 features; and convolutions
 //! have no bias, which batch norm would subtract again.
 
+use schema::Conv4;
 use tch::Tensor;
 
 use super::{
-    backbone::Trunk,
-    input::Input,
-    layers::{ConvNorm, Pass, Plan, Shape},
+    backbone::{BuildTrunk, Trunk, TrunkInput},
+    layers::{ConvNorm, ForwardContext, ParamBuilder, Shape},
 };
 
-pub(super) const FEATURES: i64 = 64;
-
-/// Four poolings leave something of 16 pixels.
-pub(super) const INPUT: Input = Input::plain(16);
+const FEATURES: i64 = 64;
 
 #[derive(Debug)]
-pub(super) struct Conv4 {
+struct Layers {
     blocks: Vec<ConvNorm>,
 }
 
-impl Conv4 {
-    /// For images of so many channels.
-    pub(super) fn new(plan: &mut Plan, channels: i64) -> Conv4 {
+impl Layers {
+    /// Returns the layers for images of this number of channels.
+    fn new(builder: &mut ParamBuilder, channels: i64) -> Layers {
         let inputs = [channels, FEATURES, FEATURES, FEATURES];
         let block = |(number, inputs): (i64, i64)| {
             let names = [format!("block{number}.conv"), format!("block{number}.bn")];
-            ConvNorm::new(plan, &names[0], &names[1], Shape::new(inputs, FEATURES, 3))
+            ConvNorm::new(
+                builder,
+                &names[0],
+                &names[1],
+                Shape::new(inputs, FEATURES, 3),
+            )
         };
-        Conv4 {
+        Layers {
             blocks: (1..).zip(inputs).map(block).collect(),
         }
     }
 }
 
-impl Trunk for Conv4 {
-    fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
+impl Trunk for Layers {
+    fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
         let block =
-            |map: Tensor, block: &ConvNorm| block.relu(pass, &map).max_pool2d(2, 2, 0, 1, false);
+            |map: Tensor, block: &ConvNorm| block.relu(context, &map).max_pool2d(2, 2, 0, 1, false);
         self.blocks.iter().fold(images.shallow_clone(), block)
+    }
+}
+
+impl BuildTrunk for Conv4 {
+    fn trunk(&self, builder: &mut ParamBuilder, input: TrunkInput) -> Box<dyn Trunk> {
+        Box::new(Layers::new(builder, input.channels))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use schema::Backbone;
     use serde_json::Value;
     use tch::{Device, Kind};
 
-    use super::super::{Backbone, Network, NetworkConfig};
+    use super::super::{Network, NetworkConfig};
     use super::*;
     use crate::testing::{assert_close, golden, tensor};
 
@@ -70,7 +79,7 @@ mod tests {
             case["channels"].as_i64().unwrap(),
             case["image_size"].as_i64().unwrap(),
         );
-        let embedding = case["embedding"].as_i64();
+        let embedding = case["embedding"].as_u64().map(|width| width as u32);
         let config = NetworkConfig::new(Backbone::Conv4, channels, image_size, embedding);
         let mut network = Network::new(config, 0, Device::Cpu).unwrap();
         let weights = (0..)

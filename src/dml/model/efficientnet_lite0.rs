@@ -1,26 +1,19 @@
 //! EfficientNet-lite0: EfficientNet (Tan and Le, ICML 2019) for small devices, without squeeze-and-excitation and with
 //! ReLU6, with the names of the PyTorch ports of its TensorFlow weights.
 //!
-//! Input: red, green, blue, minus 127, divided by 128. Convolutions pad as TensorFlow does. Batch norms have its
+//! Convolutions pad as TensorFlow does. Batch norms have its
 //! epsilon, 1e-3, and its slow running statistics.
 
+use schema::EfficientnetLite0;
 use tch::Tensor;
 
 use super::{
-    backbone::Trunk,
-    input::Input,
+    backbone::{BuildTrunk, Trunk, TrunkInput},
     inverted::Inverted,
-    layers::{ConvNorm, Convolutions, NormSettings, Pass, Plan, Shape},
+    layers::{ConvNorm, Convolutions, ForwardContext, NormSettings, ParamBuilder, Shape},
 };
 
-pub(super) const FEATURES: i64 = 1280;
-
-pub(super) const INPUT: Input = Input {
-    white: 255.0,
-    mean: [127.0; 3],
-    deviation: [128.0; 3],
-    ..Input::imagenet(32)
-};
+const FEATURES: i64 = 1280;
 
 const SETTINGS: NormSettings = NormSettings {
     epsilon: 1e-3,
@@ -39,16 +32,21 @@ const STAGES: [(i64, i64, i64, i64, i64); 7] = [
 ];
 
 #[derive(Debug)]
-pub(super) struct EfficientNetLite0 {
+struct EfficientNetLite0 {
     stem: ConvNorm,
     blocks: Vec<Inverted>,
     last: ConvNorm,
 }
 
 impl EfficientNetLite0 {
-    pub(super) fn new(plan: &mut Plan) -> EfficientNetLite0 {
-        plan.convolutions = Convolutions::FanOut;
-        let stem = convolution(plan, "_conv_stem", "_bn0", Shape::new(3, 32, 3).stride(2));
+    fn new(builder: &mut ParamBuilder) -> EfficientNetLite0 {
+        builder.convolutions = Convolutions::FanOut;
+        let stem = convolution(
+            builder,
+            "_conv_stem",
+            "_bn0",
+            Shape::new(3, 32, 3).stride(2),
+        );
         let (mut blocks, mut inputs) = (Vec::new(), 32);
         for (expansion, outputs, count, kernel, first_stride) in STAGES {
             for number in 0..count {
@@ -56,7 +54,7 @@ impl EfficientNetLite0 {
                 let (name, width) = (format!("_blocks.{}", blocks.len()), inputs * expansion);
                 let mut of = |conv: &str, norm: &str, shape| {
                     convolution(
-                        plan,
+                        builder,
                         &format!("{name}.{conv}"),
                         &format!("{name}.{norm}"),
                         shape,
@@ -76,23 +74,34 @@ impl EfficientNetLite0 {
                 inputs = outputs;
             }
         }
-        let last = convolution(plan, "_conv_head", "_bn1", Shape::new(inputs, FEATURES, 1));
+        let last = convolution(
+            builder,
+            "_conv_head",
+            "_bn1",
+            Shape::new(inputs, FEATURES, 1),
+        );
         EfficientNetLite0 { stem, blocks, last }
     }
 }
 
-fn convolution(plan: &mut Plan, conv: &str, norm: &str, shape: Shape) -> ConvNorm {
-    ConvNorm::with(plan, conv, norm, shape.same(), SETTINGS)
+fn convolution(builder: &mut ParamBuilder, conv: &str, norm: &str, shape: Shape) -> ConvNorm {
+    ConvNorm::with(builder, conv, norm, shape.same(), SETTINGS)
 }
 
 impl Trunk for EfficientNetLite0 {
-    fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
+    fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
         let map = self
             .blocks
             .iter()
-            .fold(self.stem.relu6(pass, images), |map, block| {
-                block.forward(pass, &map)
+            .fold(self.stem.relu6(context, images), |map, block| {
+                block.forward(context, &map)
             });
-        self.last.relu6(pass, &map)
+        self.last.relu6(context, &map)
+    }
+}
+
+impl BuildTrunk for EfficientnetLite0 {
+    fn trunk(&self, builder: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
+        Box::new(EfficientNetLite0::new(builder))
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use schema::{BnInception, Resnet50, StrideOn};
 use tch::{Device, Kind, Tensor};
 
 use super::*;
@@ -35,14 +36,12 @@ fn weights(path: &str) -> Option<State> {
 
 /// The pooled features of images that are already as the backbone's input makes them.
 fn features(backbone: Backbone, weights: &State, images: &Tensor) -> Tensor {
-    let config = NetworkConfig {
-        normalise: false,
-        ..NetworkConfig::new(backbone, 3, images.size()[3], None)
-    };
+    let mut config = NetworkConfig::new(backbone, 3, images.size()[3], None);
+    config.model.normalize = false;
     let network = Network::pretrained(config, weights, 0, Device::Cpu).unwrap();
-    let pass = network.pass(false);
+    let context = network.context(false);
     let seen = network.laid_out(images.to_kind(Kind::Float));
-    no_grad(|| network.embeddings(&pass, network.trunk.forward(&pass, &seen)))
+    no_grad(|| network.embeddings(&context, network.trunk.forward(&context, &seen)))
 }
 
 #[test]
@@ -51,15 +50,12 @@ fn bn_inception_gives_the_features_of_its_reference_with_and_without_padding_in_
         return;
     };
     let weights = weights("golden/backbones/bn_inception_random.safetensors").unwrap();
-    for (border, name) in [
-        (BorderAverage::WithPadding, "cip1"),
-        (BorderAverage::WithoutPadding, "cip0"),
-    ] {
-        let features = features(
-            Backbone::BnInception(border),
-            &weights,
-            array(&golden, "input"),
-        );
+    for (count_padding, name) in [(true, "cip1"), (false, "cip0")] {
+        let backbone = Backbone::BnInception(BnInception {
+            count_padding,
+            ..BnInception::default()
+        });
+        let features = features(backbone, &weights, array(&golden, "input"));
         assert_close(
             &features,
             array(&golden, &format!("feat1024_{name}")),
@@ -86,11 +82,11 @@ fn resnet_50_gives_the_features_of_its_reference_with_the_stride_in_either_place
     };
     for (stride_on, name) in [(StrideOn::Conv1x1, "1x1"), (StrideOn::Conv3x3, "3x3")] {
         let golden = arrays(&format!("golden/backbones/resnet50_stride{name}.npz")).unwrap();
-        let features = features(
-            Backbone::ResNet(Depth::D50, stride_on),
-            &weights,
-            array(&golden, "input"),
-        );
+        let backbone = Backbone::Resnet50(Resnet50 {
+            stride_on,
+            ..Resnet50::default()
+        });
+        let features = features(backbone, &weights, array(&golden, "input"));
         assert_close(&features, array(&golden, "feat"), 1e-4, name);
         let classes = features.linear(
             array(&weights, "fc.weight"),
@@ -107,7 +103,7 @@ fn efficientnet_lite0_gives_the_features_of_its_reference() {
     };
     let weights = weights("weights/efficientnet_lite0.safetensors").unwrap();
     let features = features(
-        Backbone::EfficientNetLite0,
+        named("efficientnet_lite0"),
         &weights,
         array(&golden, "input"),
     );
@@ -125,7 +121,7 @@ fn squeezenet_gives_the_features_of_its_reference() {
         return;
     };
     let weights = weights("weights/squeezenet1_1.safetensors").unwrap();
-    let features = features(Backbone::SqueezeNet, &weights, array(&golden, "input"));
+    let features = features(named("squeezenet"), &weights, array(&golden, "input"));
     assert_close(&features, array(&golden, "feat"), 1e-4, "features");
 }
 
@@ -139,11 +135,20 @@ fn pattern(count: i64, index: i64) -> Tensor {
 
 /// Weights for all tensors of a backbone, by the formula of `fill` in `scripts/golden_backbones.py`.
 fn patterned(backbone: &Backbone, size: i64) -> State {
-    let mut plan = Plan::default();
-    let _ = backbone.trunk(&mut plan, 3, size);
-    let mut slots: Vec<&Slot> = plan.parameters.iter().chain(&plan.statistics).collect();
+    let mut builder = ParamBuilder::default();
+    let input = TrunkInput {
+        channels: 3,
+        image_size: size,
+        module: None,
+    };
+    let _ = backbone.trunk(&mut builder, input);
+    let mut slots: Vec<&ParamSpec> = builder
+        .parameters
+        .iter()
+        .chain(&builder.statistics)
+        .collect();
     slots.sort_by_key(|slot| slot.name());
-    let numbers = |(index, slot): (i64, &Slot)| {
+    let numbers = |(index, slot): (i64, &ParamSpec)| {
         let (name, shape) = (slot.name(), slot.shape());
         let numbers = pattern(slot.len(), index).view(shape);
         let numbers = if name.ends_with("running_var") {
@@ -160,18 +165,9 @@ fn patterned(backbone: &Backbone, size: i64) -> State {
     (0..).zip(slots).map(numbers).collect()
 }
 
-fn named(name: &str) -> Backbone {
-    match name {
-        "resnet18" => Backbone::ResNet(Depth::D18, StrideOn::Conv3x3),
-        "resnet50" => Backbone::ResNet(Depth::D50, StrideOn::Conv3x3),
-        "resnet101" => Backbone::ResNet(Depth::D101, StrideOn::Conv3x3),
-        "googlenet" => Backbone::GoogLeNet,
-        "mobilenet_v2" => Backbone::MobileNetV2,
-        "squeezenet" => Backbone::SqueezeNet,
-        "vit_s16" => Backbone::Vit(VitSize::Small, VitInput::ImageNet),
-        "vit_b16" => Backbone::Vit(VitSize::Base, VitInput::ImageNet),
-        _ => panic!("{name}"),
-    }
+fn named(key: &str) -> Backbone {
+    let mut every = Backbone::every().into_iter();
+    every.find(|backbone| backbone.key() == key).unwrap()
 }
 
 /// Every 17th number.
@@ -181,8 +177,8 @@ fn shortened(tensor: &Tensor) -> Tensor {
 
 /// The features of images that are already as the backbone's input makes them, in the layout that they have.
 fn forward(network: &Network, images: &Tensor, train: bool) -> Tensor {
-    let pass = network.pass(train);
-    network.embeddings(&pass, network.trunk.forward(&pass, images))
+    let context = network.context(train);
+    network.embeddings(&context, network.trunk.forward(&context, images))
 }
 
 #[test]
@@ -200,10 +196,8 @@ fn features_and_gradients_are_those_of_torchvision_and_timm() {
             case["tensors"].as_u64().unwrap(),
             "{name}"
         );
-        let config = NetworkConfig {
-            normalise: false,
-            ..NetworkConfig::new(backbone, 3, size, None)
-        };
+        let mut config = NetworkConfig::new(backbone, 3, size, None);
+        config.model.normalize = false;
         let network = Network::pretrained(config, &weights, 0, Device::Cpu).unwrap();
         let images = pattern(4 * 3 * size * size, 1)
             .view([4, 3, size, size])
@@ -279,15 +273,12 @@ fn in_bfloat16_a_trunk_computes_nearly_the_same_and_its_own_numbers_stay_single(
     for name in ["resnet18", "mobilenet_v2", "vit_s16"] {
         let weights = patterned(&named(name), 32);
         let network = |precision| {
-            let batch_norm = BatchNorm::FrozenStatistics;
-            let config = NetworkConfig {
-                precision,
-                batch_norm,
-                ..NetworkConfig::new(named(name), 3, 32, Some(4))
-            };
+            let mut config = NetworkConfig::new(named(name), 3, 32, Some(4));
+            config.model.precision = precision;
+            config.model.batch_norm = BatchNorm::FrozenStatistics;
             Network::pretrained(config, &weights, 0, Device::Cpu).unwrap()
         };
-        let (single, rounded) = (network(Precision::Single), network(Precision::Bf16));
+        let (single, rounded) = (network(Precision::F32), network(Precision::Bf16));
         let of = |network: &Network| {
             let embeddings = network.forward(&bytes(6, 32), true);
             let gradient =
@@ -316,12 +307,9 @@ fn in_bfloat16_a_trunk_computes_nearly_the_same_and_its_own_numbers_stay_single(
 fn small(batch_norm: BatchNorm, freeze: &[&str]) -> Network {
     let backbone = named("resnet18");
     let weights = patterned(&backbone, 32);
-    let freeze = freeze.iter().map(|&name| name.to_owned()).collect();
-    let config = NetworkConfig {
-        batch_norm,
-        freeze,
-        ..NetworkConfig::new(backbone, 3, 32, Some(4))
-    };
+    let mut config = NetworkConfig::new(backbone, 3, 32, Some(4));
+    config.model.batch_norm = batch_norm;
+    config.model.freeze = freeze.iter().map(|&name| name.to_owned()).collect();
     Network::pretrained(config, &weights, 0, Device::Cpu).unwrap()
 }
 
@@ -334,32 +322,32 @@ fn bytes(count: i64, size: i64) -> Tensor {
 #[test]
 fn a_norm_folded_into_its_convolution_has_the_value_and_the_gradients_of_the_two_of_them() {
     use layers::{ConvNorm, Shape};
-    let mut plan = Plan::default();
+    let mut builder = ParamBuilder::default();
     let layer = ConvNorm::new(
-        &mut plan,
+        &mut builder,
         "conv",
         "norm",
         Shape::new(3, 5, 3).stride(2).biased(),
     );
-    let leaf = |slot: &Slot, index| (pattern(slot.len(), index) + 1.5).view(slot.shape());
+    let leaf = |slot: &ParamSpec, index| (pattern(slot.len(), index) + 1.5).view(slot.shape());
     let parameters: Vec<Tensor> = (0..)
-        .zip(&plan.parameters)
+        .zip(&builder.parameters)
         .map(|(index, slot)| leaf(slot, index).set_requires_grad(true))
         .collect();
     let statistics: Vec<Tensor> = (7..)
-        .zip(&plan.statistics)
+        .zip(&builder.statistics)
         .map(|(index, slot)| leaf(slot, index))
         .collect();
     let map = pattern(2 * 3 * 8 * 8, 9).view([2, 3, 8, 8]);
-    let (frozen, numbers) = ([false; 4], Kind::Double);
-    let pass = Pass {
+    let frozen = [false; 4];
+    let context = ForwardContext {
         parameters: &parameters,
         statistics: &statistics,
         frozen: &frozen,
         batch_statistics: false,
-        numbers,
+        dtype: Kind::Double,
     };
-    let folded = layer.forward(&pass, &map);
+    let folded = layer.forward(&context, &map);
     let [weight, bias, scale, shift] = &parameters[..] else {
         panic!("four parameters")
     };
@@ -434,10 +422,8 @@ fn what_is_frozen_is_no_part_of_the_trainable_numbers_and_of_the_gradient() {
 
 #[test]
 fn a_layer_that_is_not_there_cannot_be_frozen() {
-    let config = NetworkConfig {
-        freeze: vec!["layer".to_owned()],
-        ..NetworkConfig::new(named("resnet18"), 3, 32, None)
-    };
+    let mut config = NetworkConfig::new(named("resnet18"), 3, 32, None);
+    config.model.freeze = vec!["layer".to_owned()];
     let error = Network::new(config, 0, Device::Cpu).unwrap_err();
     let known = ["bn1", "conv1", "layer1", "layer2", "layer3", "layer4"]
         .map(str::to_owned)
@@ -512,7 +498,7 @@ fn images_that_do_not_pass_through_a_backbone_are_refused() {
     };
     let vit = refused(named("vit_s16"), 40);
     assert!(matches!(vit, ModelError::ImageSize { image_size: 40, .. }));
-    let inception = refused(Backbone::BnInception(BorderAverage::WithPadding), 40);
+    let inception = refused(named("bn_inception"), 40);
     assert!(matches!(inception, ModelError::ImageSize { .. }));
     assert!(matches!(
         refused(named("resnet18"), 31),

@@ -1,23 +1,17 @@
 //! GoogLeNet (Szegedy et al., CVPR 2015) as torchvision has it, with its names.
 //!
 //! Differs from the paper as torchvision does: batch norm behind every convolution, 3x3 kernels where the paper has
-//! 5x5, and no classifiers along the way (the published file's `aux1` and `aux2` are left aside). Its weights were
-//! trained on pixels from -1 to 1; torchvision gets there from ImageNet's mean and deviation by `transform_input`.
+//! 5x5, and no auxiliary classifiers (the published file's `aux1` and `aux2` are ignored).
 
+use schema::Googlenet;
 use tch::Tensor;
 
 use super::{
-    backbone::Trunk,
-    input::Input,
-    layers::{ConvNorm, Convolutions, NORM, NormSettings, Pass, Plan, Shape, join, max_pool_3x3},
-};
-
-pub(super) const FEATURES: i64 = 1024;
-
-pub(super) const INPUT: Input = Input {
-    mean: [0.5; 3],
-    deviation: [0.5; 3],
-    ..Input::imagenet(32)
+    backbone::{BuildTrunk, Trunk, TrunkInput},
+    layers::{
+        ConvNorm, Convolutions, ForwardContext, NORM, NormSettings, ParamBuilder, Shape, join,
+        max_pool_3x3,
+    },
 };
 
 const SETTINGS: NormSettings = NormSettings {
@@ -42,7 +36,7 @@ const BLOCKS: [Widths; 9] = [
 ];
 
 #[derive(Debug)]
-pub(super) struct GoogLeNet {
+struct GoogLeNet {
     stem: [ConvNorm; 3],
     blocks: Vec<Block>,
 }
@@ -58,26 +52,26 @@ struct Block {
 }
 
 impl GoogLeNet {
-    pub(super) fn new(plan: &mut Plan) -> GoogLeNet {
-        plan.convolutions = Convolutions::Normal(0.01);
+    fn new(builder: &mut ParamBuilder) -> GoogLeNet {
+        builder.convolutions = Convolutions::Normal(0.01);
         let stem = [
-            convolution(plan, "conv1", Shape::new(3, 64, 7).stride(2)),
-            convolution(plan, "conv2", Shape::new(64, 64, 1)),
-            convolution(plan, "conv3", Shape::new(64, 192, 3)),
+            convolution(builder, "conv1", Shape::new(3, 64, 7).stride(2)),
+            convolution(builder, "conv2", Shape::new(64, 64, 1)),
+            convolution(builder, "conv3", Shape::new(64, 192, 3)),
         ];
         GoogLeNet {
             stem,
             blocks: BLOCKS
                 .iter()
-                .map(|widths| Block::new(plan, widths))
+                .map(|widths| Block::new(builder, widths))
                 .collect(),
         }
     }
 }
 
-fn convolution(plan: &mut Plan, name: &str, shape: Shape) -> ConvNorm {
+fn convolution(builder: &mut ParamBuilder, name: &str, shape: Shape) -> ConvNorm {
     ConvNorm::with(
-        plan,
+        builder,
         &format!("{name}.conv"),
         &format!("{name}.bn"),
         shape,
@@ -86,10 +80,10 @@ fn convolution(plan: &mut Plan, name: &str, shape: Shape) -> ConvNorm {
 }
 
 impl Block {
-    fn new(plan: &mut Plan, widths: &Widths) -> Block {
+    fn new(builder: &mut ParamBuilder, widths: &Widths) -> Block {
         let &Widths(name, inputs, single, small, other, projection) = widths;
         let mut of =
-            |branch: &str, shape| convolution(plan, &format!("inception{name}.{branch}"), shape);
+            |branch: &str, shape| convolution(builder, &format!("inception{name}.{branch}"), shape);
         Block {
             name,
             single: of("branch1", Shape::new(inputs, single, 1)),
@@ -105,31 +99,38 @@ impl Block {
         }
     }
 
-    fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
-        let through = |[first, second]: &[ConvNorm; 2]| second.relu(pass, &first.relu(pass, map));
+    fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
+        let through =
+            |[first, second]: &[ConvNorm; 2]| second.relu(context, &first.relu(context, map));
         let pooled = map.max_pool2d(3, 1, 1, 1, true);
         let branches = [
-            self.single.relu(pass, map),
+            self.single.relu(context, map),
             through(&self.small),
             through(&self.other),
-            self.projection.relu(pass, &pooled),
+            self.projection.relu(context, &pooled),
         ];
         join(&branches)
     }
 }
 
 impl Trunk for GoogLeNet {
-    fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
+    fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
         let [first, second, third] = &self.stem;
-        let map = max_pool_3x3(&first.relu(pass, images), 0, true);
-        let map = max_pool_3x3(&third.relu(pass, &second.relu(pass, &map)), 0, true);
+        let map = max_pool_3x3(&first.relu(context, images), 0, true);
+        let map = max_pool_3x3(&third.relu(context, &second.relu(context, &map)), 0, true);
         self.blocks.iter().fold(map, |map, block| {
             let map = match block.name {
                 "4a" => max_pool_3x3(&map, 0, true),
                 "5a" => map.max_pool2d(2, 2, 0, 1, true),
                 _ => map,
             };
-            block.forward(pass, &map)
+            block.forward(context, &map)
         })
+    }
+}
+
+impl BuildTrunk for Googlenet {
+    fn trunk(&self, builder: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
+        Box::new(GoogLeNet::new(builder))
     }
 }

@@ -1,101 +1,58 @@
-//! What a backbone wants to see: the order of its colours, their range, mean and deviation.
+//! The input of a backbone: order of the channels, range, mean and deviation.
 //!
-//! Images come as bytes, red before green before blue, or grey; what becomes of them is the backbone's own affair,
-//! because weights that were trained on one input are silently bad on any other.
+//! Images are bytes, red before green before blue, or gray. Each backbone normalizes them itself, because weights that
+//! were trained on one input are silently bad on any other.
 
+use schema::{ColorOrder, ImageInput};
 use tch::{Kind, Tensor};
 
-/// What a backbone makes of an image before its first layer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Input {
-    /// Which channels, in which order.
-    pub colours: Colours,
-    /// What the byte 255 becomes, before the mean is subtracted: 1 or 255.
-    pub white: f64,
-    /// Subtracted from each channel, in the order of `colours`.
-    pub mean: [f64; 3],
-    /// Then divided by, for each channel.
-    pub deviation: [f64; 3],
-    /// Pixels a side of the images that published weights were trained on.
-    pub native: i64,
-    /// Pixels a side of the smallest image that leaves something for the last layer.
-    pub least: i64,
+/// Returns the channels that the first layer sees, for images of `channels` channels.
+pub(super) fn channels(input: Option<&ImageInput>, channels: i64) -> i64 {
+    match input {
+        None => channels,
+        Some(_) => 3,
+    }
 }
 
-/// Channels of an image and their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colours {
-    /// Those that the images have.
-    AsGiven,
-    /// Red, green, blue; a grey image counts as three equal channels.
-    Rgb,
-    /// Blue, green, red; a grey image counts as three equal channels.
-    Bgr,
+/// Returns the input of the first layer for images `[n, c, s, s]` of bytes, in the same layout. Without an input, these
+/// are the channels of the images from 0 to 1.
+pub fn normalized(input: Option<&ImageInput>, images: &Tensor) -> Tensor {
+    let Some(input) = input else {
+        return images.to_kind(Kind::Float) / 255.0;
+    };
+    let bytes = match input.colors {
+        ColorOrder::Rgb => images.shallow_clone(),
+        ColorOrder::Bgr => images.flip([1]),
+    };
+    let channels = [0, 1, 2];
+    let scale = channels.map(|channel| input.white / 255.0 / input.deviation[channel]);
+    let shift = channels.map(|channel| -input.mean[channel] / input.deviation[channel]);
+    let scale = in_single_precision(scale, &bytes);
+    let shift = in_single_precision(shift, &bytes);
+    let [count, channels, height, width] = bytes.size()[..] else {
+        unreachable!("images have four dimensions")
+    };
+    let by_pixel = bytes.permute([0, 2, 3, 1]);
+    if channels == 3 && by_pixel.is_contiguous() {
+        // A row at a time: loops over the three channels of a pixel would be slow.
+        let rows = by_pixel
+            .view([count * height, width * 3])
+            .to_kind(Kind::Float);
+        let normalized = shift.repeat([width]).addcmul(&rows, &scale.repeat([width]));
+        return normalized
+            .view([count, height, width, 3])
+            .permute([0, 3, 1, 2]);
+    }
+    let by_channel = [1, 3, 1, 1];
+    let scale = scale.view(by_channel);
+    shift
+        .view(by_channel)
+        .addcmul(&bytes.to_kind(Kind::Float), &scale)
 }
 
-impl Input {
-    /// The channels as they are, from 0 to 1.
-    pub(super) const fn plain(least: i64) -> Input {
-        let (mean, deviation) = ([0.0; 3], [1.0; 3]);
-        Input {
-            colours: Colours::AsGiven,
-            white: 1.0,
-            mean,
-            deviation,
-            native: least,
-            least,
-        }
-    }
-
-    /// The mean and deviation of ImageNet, as torchvision has them; trained at 224 pixels.
-    pub(super) const fn imagenet(least: i64) -> Input {
-        let (mean, deviation) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
-        Input {
-            colours: Colours::Rgb,
-            white: 1.0,
-            mean,
-            deviation,
-            native: 224,
-            least,
-        }
-    }
-
-    /// Channels that the first layer sees, for images of so many.
-    pub(super) fn channels(&self, of_images: i64) -> i64 {
-        match self.colours {
-            Colours::AsGiven => of_images,
-            Colours::Rgb | Colours::Bgr => 3,
-        }
-    }
-
-    /// Returns what the first layer sees of images `[n, c, s, s]` of bytes, in the same layout.
-    pub fn normalise(&self, images: &Tensor) -> Tensor {
-        let bytes = match self.colours {
-            Colours::AsGiven => return images.to_kind(Kind::Float) / 255.0,
-            Colours::Rgb => images.shallow_clone(),
-            Colours::Bgr => images.flip([1]),
-        };
-        let of_channels = |number: &dyn Fn(usize) -> f64| {
-            let numbers = [0, 1, 2].map(|channel| number(channel) as f32);
-            Tensor::from_slice(&numbers).to_device(images.device())
-        };
-        let scale = of_channels(&|channel| self.white / 255.0 / self.deviation[channel]);
-        let shift = of_channels(&|channel| -self.mean[channel] / self.deviation[channel]);
-        let [count, channels, height, width] = bytes.size()[..] else {
-            unreachable!("images have four dimensions")
-        };
-        let by_pixel = bytes.permute([0, 2, 3, 1]);
-        if channels == 3 && by_pixel.is_contiguous() {
-            // A row at a time: loops over the three numbers of a pixel would be slow.
-            let rows = by_pixel
-                .view([count * height, width * 3])
-                .to_kind(Kind::Float);
-            let seen = shift.repeat([width]).addcmul(&rows, &scale.repeat([width]));
-            return seen.view([count, height, width, 3]).permute([0, 3, 1, 2]);
-        }
-        let of_channels = |numbers: &Tensor| numbers.view([1, 3, 1, 1]);
-        of_channels(&shift).addcmul(&bytes.to_kind(Kind::Float), &of_channels(&scale))
-    }
+/// Returns one value for each channel, on the device of `images`.
+fn in_single_precision(channels: [f64; 3], images: &Tensor) -> Tensor {
+    Tensor::from_slice(&channels.map(|value| value as f32)).to_device(images.device())
 }
 
 #[cfg(test)]
@@ -107,10 +64,9 @@ mod tests {
         Tensor::from_slice(bytes).view([1, -1, 1, 1])
     }
 
-    fn seen(input: Input, bytes: &[u8]) -> Vec<f64> {
+    fn seen(input: Option<&ImageInput>, bytes: &[u8]) -> Vec<f64> {
         Vec::<f64>::try_from(
-            input
-                .normalise(&pixel(bytes))
+            normalized(input, &pixel(bytes))
                 .flatten(0, -1)
                 .to_kind(Kind::Double),
         )
@@ -118,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn each_backbone_sees_colours_in_its_own_order_and_range() {
+    fn channels_have_the_order_and_the_range_of_the_input() {
         let close = |found: Vec<f64>, expected: &[f64]| {
             assert_close(
                 &Tensor::from_slice(&found),
@@ -127,26 +83,26 @@ mod tests {
                 "pixel",
             );
         };
-        close(seen(Input::plain(1), &[0, 51, 255]), &[0.0, 0.2, 1.0]);
+        close(seen(None, &[0, 51, 255]), &[0.0, 0.2, 1.0]);
         close(
-            seen(Input::imagenet(1), &[255, 0, 51]),
+            seen(Some(&ImageInput::IMAGENET), &[255, 0, 51]),
             &[0.515 / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225],
         );
-        let caffe = Input {
-            colours: Colours::Bgr,
+        let caffe = ImageInput {
+            colors: ColorOrder::Bgr,
             white: 255.0,
             mean: [104.0, 117.0, 128.0],
-            ..Input::plain(1)
+            deviation: [1.0; 3],
         };
         close(
-            seen(caffe, &[10, 20, 30]),
+            seen(Some(&caffe), &[10, 20, 30]),
             &[30.0 - 104.0, 20.0 - 117.0, 10.0 - 128.0],
         );
     }
 
     #[test]
-    fn a_grey_image_counts_as_three_equal_channels() {
-        let grey = seen(Input::imagenet(1), &[100]);
-        assert_eq!(grey, seen(Input::imagenet(1), &[100, 100, 100]));
+    fn a_gray_image_counts_as_three_equal_channels() {
+        let gray = seen(Some(&ImageInput::IMAGENET), &[100]);
+        assert_eq!(gray, seen(Some(&ImageInput::IMAGENET), &[100, 100, 100]));
     }
 }

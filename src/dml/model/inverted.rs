@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::layers::{ConvNorm, Pass};
+use super::layers::{ConvNorm, ForwardContext};
 
 #[derive(Debug)]
 pub(super) struct Inverted {
@@ -15,14 +15,14 @@ pub(super) struct Inverted {
 }
 
 impl Inverted {
-    pub(super) fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
+    pub(super) fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
         let wide = match &self.expand {
-            Some(expand) => &expand.relu6(pass, map),
+            Some(expand) => &expand.relu6(context, map),
             None => map,
         };
         let mut result = self
             .project
-            .forward(pass, &self.depthwise.relu6(pass, wide));
+            .forward(context, &self.depthwise.relu6(context, wide));
         if self.adds {
             result.g_add_(map)
         } else {

@@ -1,7 +1,7 @@
 //! What backbones are built of: layers that know where their numbers lie, but hold none.
 //!
-//! A [`Plan`] gathers the names, shapes and initial numbers of all tensors of a network while its layers are made;
-//! each layer keeps the places of its own. The numbers then lie wherever the network puts them, and a [`Pass`] brings
+//! A [`ParamBuilder`] gathers the names, shapes and initial numbers of all tensors of a network while its layers are made;
+//! each layer keeps the places of its own. The numbers then lie wherever the network puts them, and a [`ForwardContext`] brings
 //! them back to the layers for one forward pass.
 //!
 //! A convolution and the batch norm behind it are one layer, [`ConvNorm`]. Wherever the norm uses its running
@@ -11,13 +11,13 @@
 
 use tch::{Kind, Tensor};
 
-use crate::parameters::{Initial, Slot};
+use crate::parameters::{Init, ParamSpec};
 
 /// The tensors of a network to be.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub(super) parameters: Vec<Slot>,
-    pub(super) statistics: Vec<Slot>,
+pub(super) struct ParamBuilder {
+    pub(super) parameters: Vec<ParamSpec>,
+    pub(super) statistics: Vec<ParamSpec>,
     pub(super) convolutions: Convolutions,
     /// Whether the weights of convolutions lie with their channels side by side.
     pub(super) channels_last: bool,
@@ -47,14 +47,14 @@ pub(super) struct Parameter(usize);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Statistic(usize);
 
-impl Plan {
+impl ParamBuilder {
     pub(super) fn parameter(
         &mut self,
         name: impl Into<String>,
         shape: &[i64],
-        initial: Initial,
+        initial: Init,
     ) -> Parameter {
-        self.parameters.push(Slot::new(name, shape, initial));
+        self.parameters.push(ParamSpec::new(name, shape, initial));
         Parameter(self.parameters.len() - 1)
     }
 
@@ -63,21 +63,21 @@ impl Plan {
         self.parameters[place.0].give(tensor);
     }
 
-    fn kernels(&mut self, name: String, shape: &[i64], initial: Initial) -> Parameter {
+    fn kernels(&mut self, name: String, shape: &[i64], initial: Init) -> Parameter {
         self.parameters
-            .push(Slot::new(name, shape, initial).channels_last(self.channels_last));
+            .push(ParamSpec::new(name, shape, initial).channels_last(self.channels_last));
         Parameter(self.parameters.len() - 1)
     }
 
-    fn statistic(&mut self, name: String, shape: &[i64], initial: Initial) -> Statistic {
-        self.statistics.push(Slot::new(name, shape, initial));
+    fn statistic(&mut self, name: String, shape: &[i64], initial: Init) -> Statistic {
+        self.statistics.push(ParamSpec::new(name, shape, initial));
         Statistic(self.statistics.len() - 1)
     }
 }
 
 /// The numbers of a network during one forward pass.
 #[derive(Clone, Copy)]
-pub(super) struct Pass<'a> {
+pub(super) struct ForwardContext<'a> {
     /// In the order of the plan.
     pub(super) parameters: &'a [Tensor],
     /// In the order of the plan.
@@ -87,13 +87,13 @@ pub(super) struct Pass<'a> {
     /// Whether batch norms use the statistics of the batch, and add them to their running ones.
     pub(super) batch_statistics: bool,
     /// Of which kind maps are.
-    pub(super) numbers: Kind,
+    pub(super) dtype: Kind,
 }
 
-impl Pass<'_> {
+impl ForwardContext<'_> {
     /// As it takes part in the pass.
     pub(super) fn parameter(&self, place: Parameter) -> Tensor {
-        self.master(place).to_kind(self.numbers)
+        self.master(place).to_kind(self.dtype)
     }
 
     /// As it is trained.
@@ -181,13 +181,13 @@ impl Shape {
         self.inputs / self.groups * self.kernel * self.kernel
     }
 
-    fn initial(&self, convolutions: Convolutions) -> Initial {
+    fn initial(&self, convolutions: Convolutions) -> Init {
         let fan_out = self.outputs / self.groups * self.kernel * self.kernel;
         match convolutions {
-            Convolutions::FanIn => Initial::FanIn(self.fan_in()),
-            Convolutions::FanOut => Initial::Normal((2.0 / fan_out as f64).sqrt()),
-            Convolutions::HeUniform => Initial::Uniform((6.0 / self.fan_in() as f64).sqrt()),
-            Convolutions::Normal(deviation) => Initial::Normal(deviation),
+            Convolutions::FanIn => Init::FanIn(self.fan_in()),
+            Convolutions::FanOut => Init::Normal((2.0 / fan_out as f64).sqrt()),
+            Convolutions::HeUniform => Init::Uniform((6.0 / self.fan_in() as f64).sqrt()),
+            Convolutions::Normal(deviation) => Init::Normal(deviation),
         }
     }
 }
@@ -201,37 +201,37 @@ pub(super) struct Conv {
 }
 
 impl Conv {
-    pub(super) fn new(plan: &mut Plan, name: &str, shape: Shape) -> Conv {
+    pub(super) fn new(builder: &mut ParamBuilder, name: &str, shape: Shape) -> Conv {
         let sizes = [
             shape.outputs,
             shape.inputs / shape.groups,
             shape.kernel,
             shape.kernel,
         ];
-        let weight = plan.kernels(
+        let weight = builder.kernels(
             format!("{name}.weight"),
             &sizes,
-            shape.initial(plan.convolutions),
+            shape.initial(builder.convolutions),
         );
-        let bias = |plan: &mut Plan| {
-            plan.parameter(
+        let bias = |builder: &mut ParamBuilder| {
+            builder.parameter(
                 format!("{name}.bias"),
                 &[shape.outputs],
-                Initial::FanIn(shape.fan_in()),
+                Init::FanIn(shape.fan_in()),
             )
         };
         Conv {
             shape,
             weight,
-            bias: shape.biased.then(|| bias(plan)),
+            bias: shape.biased.then(|| bias(builder)),
         }
     }
 
-    pub(super) fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
+    pub(super) fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
         self.with(
             map,
-            &pass.parameter(self.weight),
-            self.bias.map(|bias| pass.parameter(bias)).as_ref(),
+            &context.parameter(self.weight),
+            self.bias.map(|bias| context.parameter(bias)).as_ref(),
         )
     }
 
@@ -300,30 +300,31 @@ pub(super) const NORM: NormSettings = NormSettings {
 };
 
 impl Norm {
-    fn new(plan: &mut Plan, name: &str, channels: i64, settings: NormSettings) -> Norm {
+    fn new(builder: &mut ParamBuilder, name: &str, channels: i64, settings: NormSettings) -> Norm {
         let part = |part: &str| format!("{name}.{part}");
-        plan.norms
-            .extend([plan.parameters.len(), plan.parameters.len() + 1]);
+        builder
+            .norms
+            .extend([builder.parameters.len(), builder.parameters.len() + 1]);
         Norm {
-            scale: plan.parameter(part("weight"), &[channels], Initial::Constant(1.0)),
-            shift: plan.parameter(part("bias"), &[channels], Initial::Constant(0.0)),
-            mean: plan.statistic(part("running_mean"), &[channels], Initial::Constant(0.0)),
-            variance: plan.statistic(part("running_var"), &[channels], Initial::Constant(1.0)),
+            scale: builder.parameter(part("weight"), &[channels], Init::Constant(1.0)),
+            shift: builder.parameter(part("bias"), &[channels], Init::Constant(0.0)),
+            mean: builder.statistic(part("running_mean"), &[channels], Init::Constant(0.0)),
+            variance: builder.statistic(part("running_var"), &[channels], Init::Constant(1.0)),
             settings,
         }
     }
 
     /// A norm that is frozen no longer follows the batch.
-    fn follows_batch(&self, pass: &Pass) -> bool {
-        pass.batch_statistics && !pass.frozen[self.scale.0]
+    fn follows_batch(&self, context: &ForwardContext) -> bool {
+        context.batch_statistics && !context.frozen[self.scale.0]
     }
 
-    fn by_batch(&self, pass: &Pass, map: &Tensor) -> Tensor {
+    fn by_batch(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
         map.batch_norm(
-            Some(pass.master(self.scale)),
-            Some(pass.master(self.shift)),
-            Some(pass.statistic(self.mean)),
-            Some(pass.statistic(self.variance)),
+            Some(context.master(self.scale)),
+            Some(context.master(self.shift)),
+            Some(context.statistic(self.mean)),
+            Some(context.statistic(self.variance)),
             true,
             self.settings.momentum,
             self.settings.epsilon,
@@ -332,10 +333,10 @@ impl Norm {
     }
 
     /// What the norm with running statistics multiplies by and then adds, for each channel.
-    fn scale_and_shift(&self, pass: &Pass) -> (Tensor, Tensor) {
-        let deviation = (pass.statistic(self.variance) + self.settings.epsilon).sqrt();
-        let scale = pass.master(self.scale) / deviation;
-        let shift = pass.master(self.shift) - pass.statistic(self.mean) * &scale;
+    fn scale_and_shift(&self, context: &ForwardContext) -> (Tensor, Tensor) {
+        let deviation = (context.statistic(self.variance) + self.settings.epsilon).sqrt();
+        let scale = context.master(self.scale) / deviation;
+        let shift = context.master(self.shift) - context.statistic(self.mean) * &scale;
         (scale, shift)
     }
 }
@@ -348,48 +349,55 @@ pub(super) struct ConvNorm {
 }
 
 impl ConvNorm {
-    pub(super) fn new(plan: &mut Plan, conv: &str, norm: &str, shape: Shape) -> ConvNorm {
-        ConvNorm::with(plan, conv, norm, shape, NORM)
+    pub(super) fn new(
+        builder: &mut ParamBuilder,
+        conv: &str,
+        norm: &str,
+        shape: Shape,
+    ) -> ConvNorm {
+        ConvNorm::with(builder, conv, norm, shape, NORM)
     }
 
     pub(super) fn with(
-        plan: &mut Plan,
+        builder: &mut ParamBuilder,
         conv: &str,
         norm: &str,
         shape: Shape,
         settings: NormSettings,
     ) -> ConvNorm {
         ConvNorm {
-            conv: Conv::new(plan, conv, shape),
-            norm: Norm::new(plan, norm, shape.outputs, settings),
+            conv: Conv::new(builder, conv, shape),
+            norm: Norm::new(builder, norm, shape.outputs, settings),
         }
     }
 
-    pub(super) fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
-        if self.norm.follows_batch(pass) {
-            return self.norm.by_batch(pass, &self.conv.forward(pass, map));
+    pub(super) fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
+        if self.norm.follows_batch(context) {
+            return self
+                .norm
+                .by_batch(context, &self.conv.forward(context, map));
         }
-        let (scale, shift) = self.norm.scale_and_shift(pass);
-        let weight = pass.master(self.conv.weight) * scale.view([-1, 1, 1, 1]);
+        let (scale, shift) = self.norm.scale_and_shift(context);
+        let weight = context.master(self.conv.weight) * scale.view([-1, 1, 1, 1]);
         let bias = match self.conv.bias {
-            Some(bias) => shift + pass.master(bias) * scale,
+            Some(bias) => shift + context.master(bias) * scale,
             None => shift,
         };
         self.conv.with(
             map,
-            &weight.to_kind(pass.numbers),
-            Some(&bias.to_kind(pass.numbers)),
+            &weight.to_kind(context.dtype),
+            Some(&bias.to_kind(context.dtype)),
         )
     }
 
     /// The same, with ReLU behind it.
-    pub(super) fn relu(&self, pass: &Pass, map: &Tensor) -> Tensor {
-        self.forward(pass, map).relu_()
+    pub(super) fn relu(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
+        self.forward(context, map).relu_()
     }
 
     /// The same, with ReLU6 behind it.
-    pub(super) fn relu6(&self, pass: &Pass, map: &Tensor) -> Tensor {
-        self.forward(pass, map).relu6_()
+    pub(super) fn relu6(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
+        self.forward(context, map).relu6_()
     }
 }
 
@@ -402,35 +410,35 @@ pub(super) struct Linear {
 
 impl Linear {
     /// With PyTorch's default initial numbers.
-    pub(super) fn new(plan: &mut Plan, name: &str, inputs: i64, outputs: i64) -> Linear {
+    pub(super) fn new(builder: &mut ParamBuilder, name: &str, inputs: i64, outputs: i64) -> Linear {
         Linear::with(
-            plan,
+            builder,
             name,
             inputs,
             outputs,
-            [Initial::FanIn(inputs), Initial::FanIn(inputs)],
+            [Init::FanIn(inputs), Init::FanIn(inputs)],
         )
     }
 
     /// With these initial weights and biases.
     pub(super) fn with(
-        plan: &mut Plan,
+        builder: &mut ParamBuilder,
         name: &str,
         inputs: i64,
         outputs: i64,
-        initial: [Initial; 2],
+        initial: [Init; 2],
     ) -> Linear {
         let [of_weight, of_bias] = initial;
         Linear {
-            weight: plan.parameter(format!("{name}.weight"), &[outputs, inputs], of_weight),
-            bias: plan.parameter(format!("{name}.bias"), &[outputs], of_bias),
+            weight: builder.parameter(format!("{name}.weight"), &[outputs, inputs], of_weight),
+            bias: builder.parameter(format!("{name}.bias"), &[outputs], of_bias),
         }
     }
 
-    pub(super) fn forward(&self, pass: &Pass, features: &Tensor) -> Tensor {
-        features.to_kind(pass.numbers).linear(
-            &pass.parameter(self.weight),
-            Some(&pass.parameter(self.bias)),
+    pub(super) fn forward(&self, context: &ForwardContext, features: &Tensor) -> Tensor {
+        features.to_kind(context.dtype).linear(
+            &context.parameter(self.weight),
+            Some(&context.parameter(self.bias)),
         )
     }
 }
@@ -445,17 +453,22 @@ pub(super) struct LayerNorm {
 }
 
 impl LayerNorm {
-    pub(super) fn new(plan: &mut Plan, name: &str, width: i64, epsilon: f64) -> LayerNorm {
+    pub(super) fn new(
+        builder: &mut ParamBuilder,
+        name: &str,
+        width: i64,
+        epsilon: f64,
+    ) -> LayerNorm {
         LayerNorm {
-            scale: plan.parameter(format!("{name}.weight"), &[width], Initial::Constant(1.0)),
-            shift: plan.parameter(format!("{name}.bias"), &[width], Initial::Constant(0.0)),
+            scale: builder.parameter(format!("{name}.weight"), &[width], Init::Constant(1.0)),
+            shift: builder.parameter(format!("{name}.bias"), &[width], Init::Constant(0.0)),
             width,
             epsilon,
         }
     }
 
-    pub(super) fn forward(&self, pass: &Pass, features: &Tensor) -> Tensor {
-        let (scale, shift) = (pass.master(self.scale), pass.master(self.shift));
+    pub(super) fn forward(&self, context: &ForwardContext, features: &Tensor) -> Tensor {
+        let (scale, shift) = (context.master(self.scale), context.master(self.shift));
         let normed = features.to_kind(Kind::Float).layer_norm(
             self.width,
             Some(scale),
@@ -463,7 +476,7 @@ impl LayerNorm {
             self.epsilon,
             true,
         );
-        normed.to_kind(pass.numbers)
+        normed.to_kind(context.dtype)
     }
 }
 

@@ -1,17 +1,15 @@
 //! MobileNetV2 (Sandler et al., CVPR 2018), width 1, with torchvision's names.
 
+use schema::MobilenetV2;
 use tch::Tensor;
 
 use super::{
-    backbone::Trunk,
-    input::Input,
+    backbone::{BuildTrunk, Trunk, TrunkInput},
     inverted::Inverted,
-    layers::{ConvNorm, Convolutions, Pass, Plan, Shape},
+    layers::{ConvNorm, Convolutions, ForwardContext, ParamBuilder, Shape},
 };
 
-pub(super) const FEATURES: i64 = 1280;
-
-pub(super) const INPUT: Input = Input::imagenet(32);
+const FEATURES: i64 = 1280;
 
 /// Of each stage: expansion, channels, blocks, and the stride of the first block.
 const STAGES: [(i64, i64, i64, i64); 7] = [
@@ -25,17 +23,17 @@ const STAGES: [(i64, i64, i64, i64); 7] = [
 ];
 
 #[derive(Debug)]
-pub(super) struct MobileNetV2 {
+struct MobileNetV2 {
     stem: ConvNorm,
     blocks: Vec<Inverted>,
     last: ConvNorm,
 }
 
 impl MobileNetV2 {
-    pub(super) fn new(plan: &mut Plan) -> MobileNetV2 {
-        plan.convolutions = Convolutions::FanOut;
+    fn new(builder: &mut ParamBuilder) -> MobileNetV2 {
+        builder.convolutions = Convolutions::FanOut;
         let stem = ConvNorm::new(
-            plan,
+            builder,
             "features.0.0",
             "features.0.1",
             Shape::new(3, 32, 3).stride(2),
@@ -45,12 +43,12 @@ impl MobileNetV2 {
             for number in 0..count {
                 let stride = if number == 0 { first_stride } else { 1 };
                 let name = format!("features.{}.conv", blocks.len() + 1);
-                blocks.push(block(plan, &name, inputs, outputs, expansion, stride));
+                blocks.push(block(builder, &name, inputs, outputs, expansion, stride));
                 inputs = outputs;
             }
         }
         let last = ConvNorm::new(
-            plan,
+            builder,
             "features.18.0",
             "features.18.1",
             Shape::new(inputs, FEATURES, 1),
@@ -61,7 +59,7 @@ impl MobileNetV2 {
 
 /// The names count the layers of a block, of which the first has no expansion.
 fn block(
-    plan: &mut Plan,
+    builder: &mut ParamBuilder,
     name: &str,
     inputs: i64,
     outputs: i64,
@@ -70,15 +68,15 @@ fn block(
 ) -> Inverted {
     let width = inputs * expansion;
     let mut place = 0;
-    let mut pair = |plan: &mut Plan, shape| {
+    let mut pair = |builder: &mut ParamBuilder, shape| {
         place += 1;
         let names = [0, 1].map(|part| format!("{name}.{}.{part}", place - 1));
-        ConvNorm::new(plan, &names[0], &names[1], shape)
+        ConvNorm::new(builder, &names[0], &names[1], shape)
     };
-    let expand = (expansion > 1).then(|| pair(plan, Shape::new(inputs, width, 1)));
-    let depthwise = pair(plan, Shape::depthwise(width, 3).stride(stride));
+    let expand = (expansion > 1).then(|| pair(builder, Shape::new(inputs, width, 1)));
+    let depthwise = pair(builder, Shape::depthwise(width, 3).stride(stride));
     let names = [place, place + 1].map(|place| format!("{name}.{place}"));
-    let project = ConvNorm::new(plan, &names[0], &names[1], Shape::new(width, outputs, 1));
+    let project = ConvNorm::new(builder, &names[0], &names[1], Shape::new(width, outputs, 1));
     Inverted {
         expand,
         depthwise,
@@ -88,13 +86,19 @@ fn block(
 }
 
 impl Trunk for MobileNetV2 {
-    fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
+    fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
         let map = self
             .blocks
             .iter()
-            .fold(self.stem.relu6(pass, images), |map, block| {
-                block.forward(pass, &map)
+            .fold(self.stem.relu6(context, images), |map, block| {
+                block.forward(context, &map)
             });
-        self.last.relu6(pass, &map)
+        self.last.relu6(context, &map)
+    }
+}
+
+impl BuildTrunk for MobilenetV2 {
+    fn trunk(&self, builder: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
+        Box::new(MobileNetV2::new(builder))
     }
 }

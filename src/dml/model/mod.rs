@@ -1,12 +1,14 @@
 //! Networks: images in, embeddings out.
 //!
-//! A [`Backbone`] turns images into features: it makes of their bytes what it wants to see ([`Input`]), and a
-//! [`Pooling`] makes one vector of its last map. An optional [`Head`] turns features into embeddings, which have length
-//! one unless that is switched off. All trainable numbers of a [`Network`] lie in one flat tensor, of which its layers
-//! hold views, the trunk's before the head's; those that are frozen lie in a second one and all running statistics in
-//! a third: an optimiser step, a checkpoint and a copy of the best weights are each about few tensors.
-//! Initial numbers have the distributions of PyTorch or of the backbone's own code, but come from [`crate::random`] and
-//! so are the same on every device; or they come from a file, see [`weights`].
+//! A [`Backbone`](schema::Backbone) normalizes the bytes of images and turns them into features, a pooling makes one
+//! vector of its last map, and an optional head turns features into embeddings, which are normalized to length one
+//! unless that is switched off. The settings of all of these are [`schema::Model`]'s.
+//!
+//! All trainable parameters of a [`Network`] are views of one flat tensor, the trunk's before the head's. Frozen
+//! parameters are views of a second one and running statistics of a third. An optimizer step, a checkpoint and a copy
+//! of the best weights are therefore each about a few tensors. Initial parameters have the distributions of PyTorch or
+//! of the backbone's own code, but come from [`crate::random`] and so are the same on every device; or they come from a
+//! file, see [`weights`].
 
 mod backbone;
 mod bn_inception;
@@ -20,6 +22,7 @@ mod input;
 mod inverted;
 mod layers;
 mod mobilenet;
+mod pixels;
 mod pooling;
 mod resnet;
 mod squeezenet;
@@ -29,96 +32,47 @@ pub mod weights;
 
 use std::{collections::BTreeSet, ops::Range};
 
+use schema::{Backbone, BatchNorm, Model, Precision, begins_with};
 use tch::{Device, Kind, Tensor, no_grad};
 
-pub use self::{
-    backbone::Backbone,
-    bn_inception::BorderAverage,
-    head::{Fan, Head},
-    input::{Colours, Input},
-    pooling::Pooling,
-    resnet::{Depth, StrideOn},
-    torchscript::TorchScript,
-    vit::{VitInput, VitSize},
-};
 use self::{
-    backbone::Trunk,
-    head::Layers,
-    layers::{Pass, Plan, channels_last},
+    backbone::{BuildTrunk, Trunk, TrunkInput},
+    head::HeadLayers,
+    layers::{ForwardContext, ParamBuilder, channels_last},
     pooling::Pool,
     weights::Misfit,
 };
+pub use self::{input::normalized, torchscript::TorchScript};
 use crate::{
     distance::normalize,
-    parameters::{Parameters, Slot},
+    parameters::{ParamSpec, Parameters},
     processor::has_bf16,
     state::{State, StateError, copy, overwrite},
 };
 
-/// What a network is made of.
+/// A network and the images that it is made for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkConfig {
-    /// Images to features.
-    pub backbone: Backbone,
+    /// Backbone, pooling and head.
+    pub model: Model,
     /// Channels of an image: 1 or 3.
     pub channels: i64,
-    /// Pixels a side of an image.
+    /// Side of an image in pixels.
     pub image_size: i64,
-    /// The last map to one vector. Absent: the mean, or as the backbone has it if it gives no map.
-    pub pooling: Option<Pooling>,
-    /// Whether each feature vector is then shifted and scaled to mean 0 and variance 1: a layer norm without numbers
-    /// of its own.
-    pub layer_norm: bool,
-    /// Width of the embedding. Absent: the features are the embedding.
-    pub embedding: Option<i64>,
-    /// Features to embedding, if it has a width.
-    pub head: Head,
-    /// Whether embeddings are divided by their length.
-    pub normalise: bool,
-    /// What is constant in batch norms.
-    pub batch_norm: BatchNorm,
-    /// Layers of the trunk whose numbers are constants, their batch norms' statistics too: each name stands for all
-    /// that begin with it and go on with `.` or `_`, or not at all.
-    pub freeze: Vec<String>,
-    /// In which numbers the trunk computes.
-    pub precision: Precision,
+    /// The module of a TorchScript backbone.
+    pub module: Option<TorchScript>,
 }
 
-/// In which numbers a trunk computes. The numbers that are trained, and features and all that is made of them, are in
-/// single precision always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// In single precision.
-    #[default]
-    Single,
-    /// Its maps, and copies of its weights, are in bfloat16; norms are computed in single precision.
-    Bf16,
-}
-
-impl Precision {
-    fn kind(self) -> Kind {
-        match self {
-            Precision::Single => Kind::Float,
-            Precision::Bf16 => Kind::BFloat16,
-        }
-    }
-
-    /// Whether the CPU has instructions for it; without them it computes the same, slowly.
-    pub fn suits_the_cpu(self) -> bool {
-        self == Precision::Single || has_bf16()
+fn dtype(precision: Precision) -> Kind {
+    match precision {
+        Precision::F32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
     }
 }
 
-/// What is constant in batch norms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BatchNorm {
-    /// Nothing: in training they use the statistics of the batch, and gather them.
-    #[default]
-    Train,
-    /// The statistics: they use their running ones in training too. Scale and shift are trained.
-    FrozenStatistics,
-    /// Everything.
-    Frozen,
+/// True if the CPU has instructions for this precision. Without them it computes the same, slowly.
+pub fn is_native_on_cpu(precision: Precision) -> bool {
+    precision == Precision::F32 || has_bf16()
 }
 
 /// A network that cannot be built.
@@ -129,26 +83,26 @@ pub enum ModelError {
         "images of {image_size} pixels a side are too small: this backbone needs at least {smallest}"
     )]
     SmallImage {
-        /// Pixels a side.
+        /// Side of an image in pixels.
         image_size: i64,
-        /// The least that works.
+        /// The smallest side that works.
         smallest: i64,
     },
     /// The layers do not fit images of this size.
-    #[error("images of {image_size} pixels a side do not pass through this backbone: {why}")]
+    #[error("images of {image_size} pixels a side do not pass through this backbone: it {why}")]
     ImageSize {
-        /// Pixels a side.
+        /// Side of an image in pixels.
         image_size: i64,
-        /// What is in the way.
-        why: &'static str,
+        /// The reason, the end of a sentence.
+        why: String,
     },
-    /// An embedding without numbers, or an image without channels.
+    /// An embedding without dimensions, or an image without channels.
     #[error("channels and widths must be at least 1, not {found}")]
     Width {
-        /// What was asked for.
+        /// The value in the settings.
         found: i64,
     },
-    /// Neither grey nor coloured.
+    /// Neither gray nor color images.
     #[error("this backbone takes images of 1 or 3 channels, not {found}")]
     Channels {
         /// Of an image.
@@ -160,9 +114,9 @@ pub enum ModelError {
     /// A name that no layer has.
     #[error("there is no layer `{name}` to freeze; this backbone has {}", .known.join(", "))]
     NoSuchLayer {
-        /// What was asked for.
+        /// The value in the settings.
         name: String,
-        /// What there is.
+        /// The layers that exist.
         known: Vec<String>,
     },
     /// Weights of another network.
@@ -171,7 +125,7 @@ pub enum ModelError {
     /// A TorchScript module that is none, or no trunk.
     #[error("the TorchScript module cannot be used: {why}")]
     TorchScript {
-        /// What is in the way.
+        /// The reason.
         why: String,
     },
 }
@@ -189,18 +143,17 @@ pub enum Group {
 #[derive(Debug)]
 pub struct Network {
     config: NetworkConfig,
-    input: Input,
     trunk: Box<dyn Trunk>,
     pool: Pool,
-    head: Option<Layers>,
+    head: Option<HeadLayers>,
     parameters: Parameters,
     constants: Parameters,
     statistics: Parameters,
-    /// All parameters, in the order of the plan, and which of them are constants.
+    /// All parameters in the order of the builder, and which of them are frozen.
     placed: Vec<Tensor>,
     frozen: Vec<bool>,
-    /// How many of the trainable numbers are the trunk's; they come first.
-    trunk_numbers: i64,
+    /// Number of the trainable parameters of the trunk, which come first.
+    trunk_parameters: i64,
     trunk_frozen: bool,
 }
 
@@ -210,7 +163,7 @@ impl Network {
         Network::build(config, None, seed, device)
     }
 
-    /// The same with these weights, parameters and running statistics, in the trunk.
+    /// Builds a network with these parameters and running statistics in the trunk.
     pub fn pretrained(
         config: NetworkConfig,
         weights: &State,
@@ -226,39 +179,42 @@ impl Network {
         seed: u64,
         device: Device,
     ) -> Result<Network, ModelError> {
-        check(&config)?;
-        let mut plan = Plan {
-            channels_last: config.backbone.likes_channels_last(),
-            ..Plan::default()
+        config.check()?;
+        let mut builder = ParamBuilder {
+            channels_last: config.model.backbone.part().prefers_channels_last(),
+            ..ParamBuilder::default()
         };
-        let input = config.backbone.input();
-        let mut trunk = config.backbone.trunk(
-            &mut plan,
-            input.channels(config.channels),
-            config.image_size,
-        );
+        let mut trunk = config
+            .model
+            .backbone
+            .trunk(&mut builder, config.trunk_input());
         if let Some(weights) = weights {
-            weights::fill(&mut plan, &config.backbone, weights)?;
+            weights::fill(&mut builder, &config.model.backbone, weights)?;
         }
-        let mut frozen = frozen(&plan, &config)?;
-        let trainable = plan
+        let mut frozen = frozen(&builder, &config.model)?;
+        let trainable = builder
             .parameters
             .iter()
             .zip(&frozen)
             .filter(|(_, frozen)| !**frozen);
-        let trunk_numbers = trainable.map(|(slot, _)| slot.len()).sum();
-        let pool = Pool::new(&mut plan, config.pooling.unwrap_or_default());
-        let head = config
-            .embedding
-            .map(|width| Layers::new(&mut plan, &config.head, config.features(), width));
-        frozen.resize(plan.parameters.len(), false);
-        let numbered = (0..).zip(plan.parameters).zip(&frozen);
+        let trunk_parameters = trainable.map(|(slot, _)| slot.len()).sum();
+        let pool = Pool::new(
+            &mut builder,
+            config.model.pooling.unwrap_or(schema::Pooling::Avg),
+        );
+        let head = config.model.embedding.map(|width| {
+            let head = config.model.head.as_ref();
+            HeadLayers::new(&mut builder, head, config.features(), width.into())
+        });
+        frozen.resize(builder.parameters.len(), false);
+        let numbered = (0..).zip(builder.parameters).zip(&frozen);
         let (constants, parameters): (Vec<_>, Vec<_>) = numbered.partition(|(_, frozen)| **frozen);
-        let slots =
-            |slots: Vec<((u64, Slot), &bool)>| slots.into_iter().map(|(slot, _)| slot).collect();
+        let slots = |slots: Vec<((u64, ParamSpec), &bool)>| {
+            slots.into_iter().map(|(slot, _)| slot).collect()
+        };
         let mut parameters = Parameters::new(slots(parameters), seed, device).trainable();
         let mut constants = Parameters::new(slots(constants), seed, device);
-        let statistics = Parameters::new((0..).zip(plan.statistics).collect(), seed, device);
+        let statistics = Parameters::new((0..).zip(builder.statistics).collect(), seed, device);
         let mut of_part = [0, 0];
         for (tensor, &frozen) in trunk
             .adopt(&placed(&frozen, &parameters, &constants))
@@ -276,7 +232,6 @@ impl Network {
         let placed = placed(&frozen, &parameters, &constants);
         Ok(Network {
             config,
-            input,
             trunk,
             pool,
             head,
@@ -285,7 +240,7 @@ impl Network {
             statistics,
             placed,
             frozen,
-            trunk_numbers,
+            trunk_parameters,
             trunk_frozen: false,
         })
     }
@@ -295,52 +250,55 @@ impl Network {
     /// as far as they are not frozen.
     pub fn forward(&self, images: &Tensor, train: bool) -> Tensor {
         let images = images.to_device(self.device());
-        let pass = self.pass(train);
+        let context = self.context(train);
         let features = match self.trunk_frozen {
-            true => no_grad(|| self.trunk.forward(&pass, &self.seen(&images))),
-            false => self.trunk.forward(&pass, &self.seen(&images)),
+            true => no_grad(|| self.trunk.forward(&context, &self.seen(&images))),
+            false => self.trunk.forward(&context, &self.seen(&images)),
         };
-        self.embeddings(&pass, features)
+        self.embeddings(&context, features)
     }
 
-    /// What the first layer sees.
+    /// Returns the input of the first layer.
     fn seen(&self, images: &Tensor) -> Tensor {
-        self.laid_out(self.input.normalise(images))
+        self.laid_out(normalized(
+            self.config.model.backbone.part().input().as_ref(),
+            images,
+        ))
     }
 
-    /// The same in the layout that is fastest.
+    /// Returns the input in the fastest memory layout.
     fn laid_out(&self, seen: Tensor) -> Tensor {
-        match self.device() == Device::Cpu && self.config.backbone.likes_channels_last() {
+        match self.device() == Device::Cpu
+            && self.config.model.backbone.part().prefers_channels_last()
+        {
             true => channels_last(&seen),
             false => seen,
         }
     }
 
-    fn pass(&self, train: bool) -> Pass<'_> {
-        Pass {
+    fn context(&self, train: bool) -> ForwardContext<'_> {
+        ForwardContext {
             parameters: &self.placed,
             statistics: self.statistics.views(),
             frozen: &self.frozen,
-            batch_statistics: train && self.config.batch_norm == BatchNorm::Train,
-            numbers: self.config.precision.kind(),
+            batch_statistics: train && self.config.model.batch_norm == BatchNorm::Train,
+            dtype: dtype(self.config.model.precision),
         }
     }
 
-    /// From what the trunk gives.
-    fn embeddings(&self, pass: &Pass, features: Tensor) -> Tensor {
-        let (pass, features) = (
-            &Pass {
-                numbers: Kind::Float,
-                ..*pass
-            },
-            features.to_kind(Kind::Float),
-        );
+    /// Returns the embeddings of what the trunk returns.
+    fn embeddings(&self, context: &ForwardContext, features: Tensor) -> Tensor {
+        let context = &ForwardContext {
+            dtype: Kind::Float,
+            ..*context
+        };
+        let features = features.to_kind(Kind::Float);
         let pooled = if features.dim() == 4 {
-            self.pool.forward(pass, &features)
+            self.pool.forward(context, &features)
         } else {
             features
         };
-        let normed = match self.config.layer_norm {
+        let normed = match self.config.model.layer_norm {
             true => pooled.layer_norm(
                 self.config.features(),
                 None::<&Tensor>,
@@ -351,24 +309,23 @@ impl Network {
             false => pooled,
         };
         let embeddings = match &self.head {
-            Some(head) => head.forward(pass, &normed),
+            Some(head) => head.forward(context, &normed),
             None => normed,
         };
-        if self.config.normalise {
+        if self.config.model.normalize {
             normalize(&embeddings)
         } else {
             embeddings
         }
     }
 
-    /// Returns which numbers of [`flat_parameters`](Self::flat_parameters) belong to which group: the trunk's first,
-    /// then the head's (those of a trained pooling among them), without gaps. A group without trainable numbers is left
-    /// out.
+    /// Returns the range of each group in [`flat_parameters`](Self::flat_parameters): the trunk's first, then the head's
+    /// (which includes those of a trained pooling), without gaps. A group without trainable parameters is left out.
     pub fn groups(&self) -> Vec<(Group, Range<i64>)> {
         let all = self.parameters.flat().numel() as i64;
         let groups = [
-            (Group::Trunk, 0..self.trunk_numbers),
-            (Group::Head, self.trunk_numbers..all),
+            (Group::Trunk, 0..self.trunk_parameters),
+            (Group::Head, self.trunk_parameters..all),
         ];
         groups
             .into_iter()
@@ -382,7 +339,7 @@ impl Network {
         self.trunk_frozen = frozen;
     }
 
-    /// Does something and puts running statistics back to what they were before.
+    /// Does some work and restores the running statistics afterwards.
     pub(crate) fn keeping_statistics<T>(&self, work: impl FnOnce() -> T) -> T {
         let before = self.statistics.flat().copy();
         let result = work();
@@ -390,14 +347,15 @@ impl Network {
         result
     }
 
-    /// How many numbers an embedding has.
+    /// Returns the dimensions of an embedding.
     pub fn width(&self) -> i64 {
-        self.config
-            .embedding
-            .unwrap_or_else(|| self.config.features())
+        match self.config.model.embedding {
+            Some(width) => width.into(),
+            None => self.config.features(),
+        }
     }
 
-    /// Where it computes.
+    /// Returns the device of the parameters.
     pub fn device(&self) -> Device {
         self.parameters.flat().device()
     }
@@ -407,8 +365,8 @@ impl Network {
         self.parameters.named()
     }
 
-    /// Returns the flat tensor `[p]` of all trainable numbers; empty if there are none. It shares its storage with
-    /// the layers: changed in place, for instance by an optimiser, it changes the network.
+    /// Returns the flat tensor `[p]` of all trainable parameters; empty if there are none. It shares its storage
+    /// with the layers: changed in place, for instance by an optimizer, it changes the network.
     pub fn flat_parameters(&mut self) -> &mut Tensor {
         self.parameters.flat_mut()
     }
@@ -419,7 +377,7 @@ impl Network {
         self.parameters.gradient(loss)
     }
 
-    /// What is trained.
+    /// Returns everything that is trained.
     pub(crate) fn trainable(&self) -> &Parameters {
         &self.parameters
     }
@@ -452,103 +410,132 @@ impl Network {
 }
 
 impl NetworkConfig {
-    /// A backbone with its own pooling, a linear head if the embedding has a width, and nothing frozen; embeddings
-    /// have length one.
+    /// Returns a backbone with an optional linear head and default settings.
     pub fn new(
         backbone: Backbone,
         channels: i64,
         image_size: i64,
-        embedding: Option<i64>,
+        embedding: Option<u32>,
     ) -> NetworkConfig {
         NetworkConfig {
-            backbone,
+            model: Model::new(backbone, embedding),
             channels,
             image_size,
-            pooling: None,
-            layer_norm: false,
-            embedding,
-            head: Head::Linear,
-            normalise: true,
-            batch_norm: BatchNorm::Train,
-            freeze: Vec::new(),
-            precision: Precision::Single,
+            module: None,
         }
     }
 
-    /// How many features the backbone gives.
+    fn trunk_input(&self) -> TrunkInput<'_> {
+        let input = self.model.backbone.part().input();
+        TrunkInput {
+            channels: input::channels(input.as_ref(), self.channels),
+            image_size: self.image_size,
+            module: self.module.as_ref(),
+        }
+    }
+
+    /// Returns the width of the backbone's features.
     fn features(&self) -> i64 {
-        self.backbone.features(self.channels, self.image_size)
-    }
-}
-
-fn check(config: &NetworkConfig) -> Result<(), ModelError> {
-    let (image_size, channels, input) =
-        (config.image_size, config.channels, config.backbone.input());
-    if image_size < input.least {
-        return Err(ModelError::SmallImage {
-            image_size,
-            smallest: input.least,
-        });
-    }
-    if let Some(why) = config.backbone.obstacle(image_size) {
-        return Err(ModelError::ImageSize { image_size, why });
-    }
-    if config.pooling.is_some() && !config.backbone.gives_a_map() {
-        return Err(ModelError::NoMap);
-    }
-    if matches!(config.backbone, Backbone::TorchScript(_)) {
-        torchscript::check(config)?;
-    }
-    let hidden = match &config.head {
-        Head::Mlp(hidden) => hidden.as_slice(),
-        Head::Linear | Head::Kaiming(_) => &[],
-    };
-    if let Some(&found) = config
-        .embedding
-        .iter()
-        .chain([&channels])
-        .chain(hidden)
-        .find(|&&width| width < 1)
-    {
-        return Err(ModelError::Width { found });
-    }
-    match input.colours {
-        Colours::Rgb | Colours::Bgr if channels != 1 && channels != 3 => {
-            Err(ModelError::Channels { found: channels })
+        match (&self.module, self.model.backbone.part().features()) {
+            (Some(module), _) => module.features,
+            (None, Some(width)) => width.into(),
+            (None, None) => self.channels * self.image_size * self.image_size,
         }
-        Colours::AsGiven | Colours::Rgb | Colours::Bgr => Ok(()),
     }
-}
 
-/// Which parameters of a trunk are constants.
-fn frozen(plan: &Plan, config: &NetworkConfig) -> Result<Vec<bool>, ModelError> {
-    let mut frozen = vec![false; plan.parameters.len()];
-    if config.batch_norm == BatchNorm::Frozen {
-        plan.norms.iter().for_each(|&place| frozen[place] = true);
+    fn gives_a_map(&self) -> bool {
+        match &self.module {
+            Some(module) => module.gives_a_map,
+            None => self.model.backbone.part().gives_a_map(),
+        }
     }
-    for name in &config.freeze {
-        let belongs = |slot: &Slot| {
-            slot.name()
-                .strip_prefix(name.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
-        };
-        let places: Vec<usize> = (0..frozen.len())
-            .filter(|&place| belongs(&plan.parameters[place]))
-            .collect();
-        if places.is_empty() {
-            let first = |slot: &Slot| slot.name().split('.').next().unwrap_or_default().to_owned();
-            let known: BTreeSet<String> = plan.parameters.iter().map(first).collect();
-            return Err(ModelError::NoSuchLayer {
-                name: name.clone(),
-                known: known.into_iter().collect(),
+
+    fn check(&self) -> Result<(), ModelError> {
+        let part = self.model.backbone.part();
+        let image_size = self.image_size;
+        let smallest = part.least_image().into();
+        if image_size < smallest {
+            return Err(ModelError::SmallImage {
+                image_size,
+                smallest,
             });
         }
-        places.into_iter().for_each(|place| frozen[place] = true);
+        if let Some(why) = part.obstacle(image_size as u32) {
+            return Err(ModelError::ImageSize { image_size, why });
+        }
+        if let Backbone::Torchscript(_) = self.model.backbone {
+            torchscript::check(&self.model)?;
+            if self.module.is_none() {
+                let why = "the module itself is missing".to_owned();
+                return Err(ModelError::TorchScript { why });
+            }
+        }
+        if self.model.pooling.is_some() && !self.gives_a_map() {
+            return Err(ModelError::NoMap);
+        }
+        self.check_widths()?;
+        if part.input().is_some() && !matches!(self.channels, 1 | 3) {
+            return Err(ModelError::Channels {
+                found: self.channels,
+            });
+        }
+        Ok(())
+    }
+
+    fn check_widths(&self) -> Result<(), ModelError> {
+        let hidden = match &self.model.head {
+            Some(schema::Head::Mlp(mlp)) => mlp.hidden.as_slice(),
+            Some(schema::Head::Linear(_)) | None => &[],
+        };
+        let widths = self.model.embedding.iter().chain(hidden);
+        let mut all = widths.map(|&width| width.into()).chain([self.channels]);
+        match all.find(|&width| width < 1) {
+            Some(found) => Err(ModelError::Width { found }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns which parameters of a trunk are frozen.
+fn frozen(builder: &ParamBuilder, model: &Model) -> Result<Vec<bool>, ModelError> {
+    let mut frozen = vec![false; builder.parameters.len()];
+    if model.batch_norm == BatchNorm::Frozen {
+        for &index in &builder.norms {
+            frozen[index] = true;
+        }
+    }
+    for name in &model.freeze {
+        let mut is_known = false;
+        for (slot, frozen) in builder.parameters.iter().zip(&mut frozen) {
+            if begins_with(slot.name(), name) {
+                *frozen = true;
+                is_known = true;
+            }
+        }
+        if !is_known {
+            return Err(no_such_layer(builder, name));
+        }
     }
     Ok(frozen)
 }
 
-/// All parameters in the order of the plan.
+fn no_such_layer(builder: &ParamBuilder, name: &str) -> ModelError {
+    let layers = builder
+        .parameters
+        .iter()
+        .map(|slot| first_part(slot.name()));
+    let known: BTreeSet<String> = layers.map(str::to_owned).collect();
+    ModelError::NoSuchLayer {
+        name: name.to_owned(),
+        known: known.into_iter().collect(),
+    }
+}
+
+fn first_part(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
+}
+
+/// Returns all parameters in the order of the builder.
 fn placed(frozen: &[bool], parameters: &Parameters, constants: &Parameters) -> Vec<Tensor> {
     let (mut parameters, mut constants) = (parameters.views().iter(), constants.views().iter());
     let next = |&frozen: &bool| {
@@ -572,6 +559,10 @@ mod tests {
 
     fn small() -> NetworkConfig {
         NetworkConfig::new(Backbone::Conv4, 1, 16, Some(3))
+    }
+
+    fn with_embedding(width: Option<u32>) -> NetworkConfig {
+        NetworkConfig::new(Backbone::Conv4, 1, 16, width)
     }
 
     fn network(config: NetworkConfig, seed: u64) -> Network {
@@ -676,21 +667,8 @@ mod tests {
                 (Group::Head, trunk..trunk + 65 * 3)
             ]
         );
-        assert_eq!(
-            of(NetworkConfig {
-                embedding: None,
-                ..small()
-            }),
-            [(Group::Trunk, 0..trunk)]
-        );
-        assert_eq!(
-            of(NetworkConfig {
-                backbone: Backbone::Pixels,
-                embedding: None,
-                ..small()
-            }),
-            []
-        );
+        assert_eq!(of(with_embedding(None)), [(Group::Trunk, 0..trunk)]);
+        assert_eq!(of(NetworkConfig::new(Backbone::Pixels, 1, 16, None)), []);
     }
 
     #[test]
@@ -739,13 +717,7 @@ mod tests {
 
     #[test]
     fn a_state_of_another_network_is_refused() {
-        let mut wide = network(
-            NetworkConfig {
-                embedding: Some(4),
-                ..small()
-            },
-            1,
-        );
+        let mut wide = network(with_embedding(Some(4)), 1);
         assert!(matches!(
             wide.restore(&network(small(), 1).state()),
             Err(StateError::Shape { .. })
@@ -795,10 +767,7 @@ mod tests {
             }
         );
         assert_eq!(
-            refused(NetworkConfig {
-                embedding: Some(0),
-                ..small()
-            }),
+            refused(with_embedding(Some(0))),
             ModelError::Width { found: 0 }
         );
         assert_eq!(

@@ -1,34 +1,15 @@
 //! From the last map of a backbone to one feature vector.
 
+use schema::{Gem, Pooling};
 use tch::Tensor;
 
-use super::layers::{Parameter, Pass, Plan};
-use crate::parameters::Initial;
+use super::layers::{ForwardContext, ParamBuilder, Parameter};
+use crate::parameters::Init;
 
-/// How a map becomes a vector.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Pooling {
-    /// The mean over all places.
-    #[default]
-    Average,
-    /// The largest of all places.
-    Max,
-    /// The sum of both (Kim et al., Proxy Anchor, CVPR 2020).
-    AverageMax,
-    /// The generalised mean `mean(max(x, 1e-6)^p)^(1/p)` (Radenovic et al., TPAMI 2019): 1 is the average, infinity
-    /// the maximum.
-    Gem {
-        /// The power.
-        p: f64,
-        /// Whether it is trained, as one number for all features.
-        trainable: bool,
-    },
-}
+/// Lower bound of the values, which keeps powers of zero and their gradients finite.
+const EPSILON: f64 = 1e-6;
 
-/// What keeps powers of zero, and their gradients, finite.
-const LEAST: f64 = 1e-6;
-
-/// A pooling with the place of its number, if it trains one: `pool.p`.
+/// A pooling with its parameter `pool.p`, if the power is trained.
 #[derive(Debug)]
 pub(super) struct Pool {
     pooling: Pooling,
@@ -36,31 +17,31 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(plan: &mut Plan, pooling: Pooling) -> Pool {
+    pub(super) fn new(builder: &mut ParamBuilder, pooling: Pooling) -> Pool {
         let power = match pooling {
-            Pooling::Gem { p, trainable: true } => {
-                Some(plan.parameter("pool.p", &[1], Initial::Constant(p as f32)))
+            Pooling::Gem(Gem { p, trainable: true }) => {
+                Some(builder.parameter("pool.p", &[1], Init::Constant(p as f32)))
             }
-            Pooling::Gem { .. } | Pooling::Average | Pooling::Max | Pooling::AverageMax => None,
+            Pooling::Gem(_) | Pooling::Avg | Pooling::Max | Pooling::AvgMax => None,
         };
         Pool { pooling, power }
     }
 
     /// Returns `[n, f]` of a map `[n, f, h, w]`.
-    pub(super) fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
-        let places = [2i64, 3];
-        let mean = |map: &Tensor| map.mean_dim(places.as_slice(), false, None);
-        let largest = || map.amax(places, false);
+    pub(super) fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
+        let positions = [2i64, 3];
+        let mean = |map: &Tensor| map.mean_dim(positions.as_slice(), false, None);
+        let largest = || map.amax(positions, false);
         match (self.pooling, self.power) {
-            (Pooling::Average, _) => mean(map),
+            (Pooling::Avg, _) => mean(map),
             (Pooling::Max, _) => largest(),
-            (Pooling::AverageMax, _) => mean(map) + largest(),
-            (Pooling::Gem { .. }, Some(power)) => {
-                let power = pass.parameter(power);
-                mean(&map.clamp_min(LEAST).pow(&power)).pow(&power.reciprocal())
+            (Pooling::AvgMax, _) => mean(map) + largest(),
+            (Pooling::Gem(_), Some(power)) => {
+                let power = context.parameter(power);
+                mean(&map.clamp_min(EPSILON).pow(&power)).pow(&power.reciprocal())
             }
-            (Pooling::Gem { p, .. }, None) => {
-                mean(&map.clamp_min(LEAST).pow_tensor_scalar(p)).pow_tensor_scalar(1.0 / p)
+            (Pooling::Gem(Gem { p, .. }), None) => {
+                mean(&map.clamp_min(EPSILON).pow_tensor_scalar(p)).pow_tensor_scalar(1.0 / p)
             }
         }
     }
@@ -74,17 +55,17 @@ mod tests {
     use crate::testing::{assert_close, gradient, noise};
 
     fn pooled(pooling: Pooling, parameters: &[Tensor], map: &Tensor) -> Tensor {
-        let pool = Pool::new(&mut Plan::default(), pooling);
+        let pool = Pool::new(&mut ParamBuilder::default(), pooling);
         let frozen = vec![false; parameters.len()];
-        let numbers = Kind::Double;
-        let pass = Pass {
+        let dtype = Kind::Double;
+        let context = ForwardContext {
             parameters,
             statistics: &[],
             frozen: &frozen,
             batch_statistics: false,
-            numbers,
+            dtype,
         };
-        pool.forward(&pass, map)
+        pool.forward(&context, map)
     }
 
     fn map() -> Tensor {
@@ -93,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_sum_of_both_is_average_plus_max() {
-        let [average, max, sum] = [Pooling::Average, Pooling::Max, Pooling::AverageMax]
+        let [average, max, sum] = [Pooling::Avg, Pooling::Max, Pooling::AvgMax]
             .map(|pooling| pooled(pooling, &[], &map()));
         assert_close(&sum, &(&average + &max), 1e-12, "sum");
         assert_close(&max.get(1).get(2), &map().get(1).get(2).max(), 1e-12, "max");
@@ -103,20 +84,15 @@ mod tests {
     fn the_generalised_mean_lies_between_average_and_max() {
         let gem = |p| {
             pooled(
-                Pooling::Gem {
+                Pooling::Gem(Gem {
                     p,
                     trainable: false,
-                },
+                }),
                 &[],
                 &map(),
             )
         };
-        assert_close(
-            &gem(1.0),
-            &pooled(Pooling::Average, &[], &map()),
-            1e-9,
-            "p = 1",
-        );
+        assert_close(&gem(1.0), &pooled(Pooling::Avg, &[], &map()), 1e-9, "p = 1");
         assert_close(
             &gem(500.0),
             &pooled(Pooling::Max, &[], &map()),
@@ -134,20 +110,20 @@ mod tests {
     fn a_trained_power_starts_as_the_fixed_one_and_has_a_gradient() {
         let power = Tensor::from_slice(&[3.0f64]).set_requires_grad(true);
         let trained = pooled(
-            Pooling::Gem {
+            Pooling::Gem(Gem {
                 p: 3.0,
                 trainable: true,
-            },
+            }),
             &[power.shallow_clone()],
             &map(),
         );
         assert_close(
             &trained,
             &pooled(
-                Pooling::Gem {
+                Pooling::Gem(Gem {
                     p: 3.0,
                     trainable: false,
-                },
+                }),
                 &[],
                 &map(),
             ),
@@ -157,10 +133,10 @@ mod tests {
         let slope = gradient(&trained.sum(Kind::Double), &power).double_value(&[0]);
         let at = |p: f64| {
             pooled(
-                Pooling::Gem {
+                Pooling::Gem(Gem {
                     p,
                     trainable: false,
-                },
+                }),
                 &[],
                 &map(),
             )

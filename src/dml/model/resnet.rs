@@ -4,61 +4,43 @@
 //! 3x3 convolution ("v1.5"), those of the paper, of Caffe and of many exports in the first 1x1 convolution ("v1"). The
 //! names and shapes are the same, so that weights load into either, and only one is right.
 
+use schema::{Resnet18, Resnet50, Resnet101, StrideOn};
 use tch::Tensor;
 
 use super::{
-    backbone::Trunk,
-    input::Input,
-    layers::{ConvNorm, Convolutions, Pass, Plan, Shape, max_pool_3x3},
+    backbone::{BuildTrunk, Trunk, TrunkInput},
+    layers::{ConvNorm, Convolutions, ForwardContext, ParamBuilder, Shape, max_pool_3x3},
 };
 
-/// The last of five halvings needs a pixel.
-pub(super) const INPUT: Input = Input::imagenet(32);
-
-/// How many blocks each stage has, and of which kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// Basic blocks 2, 2, 2, 2.
-    D18,
-    /// Bottlenecks 3, 4, 6, 3.
-    D50,
-    /// Bottlenecks 3, 4, 23, 3.
-    D101,
+/// The residual blocks of a ResNet.
+#[derive(Clone, Copy, Debug)]
+enum BlockKind {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// A 1x1, a 3x3 and a 1x1 convolution, the last of four times as many channels.
+    Bottleneck(StrideOn),
 }
 
-/// Which convolution of a bottleneck halves the map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StrideOn {
-    /// The 3x3 one, as in torchvision.
-    Conv3x3,
-    /// The first 1x1 one, as in the paper.
-    Conv1x1,
-}
-
-impl Depth {
-    fn blocks(self) -> [i64; 4] {
-        match self {
-            Depth::D18 => [2, 2, 2, 2],
-            Depth::D50 => [3, 4, 6, 3],
-            Depth::D101 => [3, 4, 23, 3],
-        }
-    }
-
-    /// What a block multiplies the width of its stage by.
+impl BlockKind {
+    /// Returns the factor of the channels of a stage.
     fn expansion(self) -> i64 {
         match self {
-            Depth::D18 => 1,
-            Depth::D50 | Depth::D101 => 4,
+            BlockKind::Basic => 1,
+            BlockKind::Bottleneck(_) => 4,
         }
     }
 
-    pub(super) fn features(self) -> i64 {
-        512 * self.expansion()
+    fn convolutions(self, inputs: i64, width: i64, stride: i64) -> Vec<Shape> {
+        match self {
+            BlockKind::Basic => basic(inputs, width, stride),
+            BlockKind::Bottleneck(StrideOn::Conv3x3) => bottleneck(inputs, width, [1, stride]),
+            BlockKind::Bottleneck(StrideOn::Conv1x1) => bottleneck(inputs, width, [stride, 1]),
+        }
     }
 }
 
 #[derive(Debug)]
-pub(super) struct ResNet {
+struct ResNet {
     stem: ConvNorm,
     blocks: Vec<Block>,
 }
@@ -72,28 +54,22 @@ struct Block {
 }
 
 impl ResNet {
-    pub(super) fn new(plan: &mut Plan, depth: Depth, stride_on: StrideOn) -> ResNet {
-        plan.convolutions = Convolutions::FanOut;
-        let stem = ConvNorm::new(plan, "conv1", "bn1", Shape::new(3, 64, 7).stride(2));
-        let (mut blocks, mut inputs) = (Vec::new(), 64);
-        for (stage, (count, width)) in
-            (1..).zip(depth.blocks().into_iter().zip([64, 128, 256, 512]))
-        {
+    /// Returns a ResNet with this number of blocks in each stage.
+    fn new(builder: &mut ParamBuilder, kind: BlockKind, counts: [i64; 4]) -> ResNet {
+        builder.convolutions = Convolutions::FanOut;
+        let stem = ConvNorm::new(builder, "conv1", "bn1", Shape::new(3, 64, 7).stride(2));
+        let mut blocks = Vec::new();
+        let mut inputs = 64;
+        for (stage, (count, width)) in (1..).zip(counts.into_iter().zip([64, 128, 256, 512])) {
             for number in 0..count {
                 let stride = if stage > 1 && number == 0 { 2 } else { 1 };
-                let outputs = width * depth.expansion();
-                let shapes = match (depth, stride_on) {
-                    (Depth::D18, _) => basic(inputs, width, stride),
-                    (_, StrideOn::Conv3x3) => bottleneck(inputs, width, [1, stride]),
-                    (_, StrideOn::Conv1x1) => bottleneck(inputs, width, [stride, 1]),
-                };
+                let outputs = width * kind.expansion();
                 let shortcut = Shape::new(inputs, outputs, 1).stride(stride);
-                let shortcut = (stride > 1 || inputs != outputs).then_some(shortcut);
                 blocks.push(Block::new(
-                    plan,
+                    builder,
                     &format!("layer{stage}.{number}"),
-                    shapes,
-                    shortcut,
+                    kind.convolutions(inputs, width, stride),
+                    (stride > 1 || inputs != outputs).then_some(shortcut),
                 ));
                 inputs = outputs;
             }
@@ -119,10 +95,15 @@ fn bottleneck(inputs: i64, width: i64, strides: [i64; 2]) -> Vec<Shape> {
 }
 
 impl Block {
-    fn new(plan: &mut Plan, name: &str, shapes: Vec<Shape>, shortcut: Option<Shape>) -> Block {
+    fn new(
+        builder: &mut ParamBuilder,
+        name: &str,
+        shapes: Vec<Shape>,
+        shortcut: Option<Shape>,
+    ) -> Block {
         let convolution = |(number, shape): (i64, Shape)| {
             ConvNorm::new(
-                plan,
+                builder,
                 &format!("{name}.conv{number}"),
                 &format!("{name}.bn{number}"),
                 shape,
@@ -135,31 +116,51 @@ impl Block {
         ];
         Block {
             convolutions,
-            shortcut: shortcut.map(|shape| ConvNorm::new(plan, &names[0], &names[1], shape)),
+            shortcut: shortcut.map(|shape| ConvNorm::new(builder, &names[0], &names[1], shape)),
         }
     }
 
-    fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
+    fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
         let (last, first) = self
             .convolutions
             .split_last()
             .expect("a block has convolutions");
         let inner = first.iter().fold(map.shallow_clone(), |map, convolution| {
-            convolution.relu(pass, &map)
+            convolution.relu(context, &map)
         });
         let shortcut = match &self.shortcut {
-            Some(shortcut) => shortcut.forward(pass, map),
+            Some(shortcut) => shortcut.forward(context, map),
             None => map.shallow_clone(),
         };
-        last.forward(pass, &inner).g_add_(&shortcut).relu_()
+        last.forward(context, &inner).g_add_(&shortcut).relu_()
     }
 }
 
 impl Trunk for ResNet {
-    fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
-        let stem = max_pool_3x3(&self.stem.relu(pass, images), 1, false);
+    fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
+        let stem = max_pool_3x3(&self.stem.relu(context, images), 1, false);
         self.blocks
             .iter()
-            .fold(stem, |map, block| block.forward(pass, &map))
+            .fold(stem, |map, block| block.forward(context, &map))
+    }
+}
+
+impl BuildTrunk for Resnet18 {
+    fn trunk(&self, builder: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
+        Box::new(ResNet::new(builder, BlockKind::Basic, [2, 2, 2, 2]))
+    }
+}
+
+impl BuildTrunk for Resnet50 {
+    fn trunk(&self, builder: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
+        let kind = BlockKind::Bottleneck(self.stride_on);
+        Box::new(ResNet::new(builder, kind, [3, 4, 6, 3]))
+    }
+}
+
+impl BuildTrunk for Resnet101 {
+    fn trunk(&self, builder: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
+        let kind = BlockKind::Bottleneck(self.stride_on);
+        Box::new(ResNet::new(builder, kind, [3, 4, 23, 3]))
     }
 }

@@ -1,16 +1,12 @@
 //! SqueezeNet 1.1 (Iandola et al., 2016), with torchvision's names. It has no batch norm.
 
+use schema::Squeezenet;
 use tch::Tensor;
 
 use super::{
-    backbone::Trunk,
-    input::Input,
-    layers::{Conv, Convolutions, Pass, Plan, Shape, join, max_pool_3x3},
+    backbone::{BuildTrunk, Trunk, TrunkInput},
+    layers::{Conv, Convolutions, ForwardContext, ParamBuilder, Shape, join, max_pool_3x3},
 };
-
-pub(super) const FEATURES: i64 = 512;
-
-pub(super) const INPUT: Input = Input::imagenet(32);
 
 /// The place of each block among the layers, its inputs, and its channels: squeezed, and expanded in each of two ways.
 const BLOCKS: [(i64, i64, i64, i64); 8] = [
@@ -25,7 +21,7 @@ const BLOCKS: [(i64, i64, i64, i64); 8] = [
 ];
 
 #[derive(Debug)]
-pub(super) struct SqueezeNet {
+struct SqueezeNet {
     stem: Conv,
     blocks: Vec<Fire>,
 }
@@ -41,24 +37,27 @@ struct Fire {
 }
 
 impl SqueezeNet {
-    pub(super) fn new(plan: &mut Plan) -> SqueezeNet {
-        plan.convolutions = Convolutions::HeUniform;
+    fn new(builder: &mut ParamBuilder) -> SqueezeNet {
+        builder.convolutions = Convolutions::HeUniform;
         let stem = Conv::new(
-            plan,
+            builder,
             "features.0",
             Shape::new(3, 64, 3).stride(2).padding(0).biased(),
         );
         SqueezeNet {
             stem,
-            blocks: BLOCKS.map(|block| Fire::new(plan, block)).into(),
+            blocks: BLOCKS.map(|block| Fire::new(builder, block)).into(),
         }
     }
 }
 
 impl Fire {
-    fn new(plan: &mut Plan, (place, inputs, squeezed, expanded): (i64, i64, i64, i64)) -> Fire {
+    fn new(
+        builder: &mut ParamBuilder,
+        (place, inputs, squeezed, expanded): (i64, i64, i64, i64),
+    ) -> Fire {
         let mut of = |name: &str, shape: Shape| {
-            Conv::new(plan, &format!("features.{place}.{name}"), shape.biased())
+            Conv::new(builder, &format!("features.{place}.{name}"), shape.biased())
         };
         Fire {
             squeeze: of("squeeze", Shape::new(inputs, squeezed, 1)),
@@ -68,25 +67,31 @@ impl Fire {
         }
     }
 
-    fn forward(&self, pass: &Pass, map: &Tensor) -> Tensor {
+    fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
         let map = if self.pooled {
             &max_pool_3x3(map, 0, true)
         } else {
             map
         };
-        let squeezed = self.squeeze.forward(pass, map).relu_();
+        let squeezed = self.squeeze.forward(context, map).relu_();
         join(&[
-            self.small.forward(pass, &squeezed).relu_(),
-            self.large.forward(pass, &squeezed).relu_(),
+            self.small.forward(context, &squeezed).relu_(),
+            self.large.forward(context, &squeezed).relu_(),
         ])
     }
 }
 
 impl Trunk for SqueezeNet {
-    fn forward(&self, pass: &Pass, images: &Tensor) -> Tensor {
-        let stem = self.stem.forward(pass, images).relu_();
+    fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
+        let stem = self.stem.forward(context, images).relu_();
         self.blocks
             .iter()
-            .fold(stem, |map, block| block.forward(pass, &map))
+            .fold(stem, |map, block| block.forward(context, &map))
+    }
+}
+
+impl BuildTrunk for Squeezenet {
+    fn trunk(&self, builder: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
+        Box::new(SqueezeNet::new(builder))
     }
 }

@@ -11,19 +11,20 @@ use std::{fmt, sync::Arc};
 
 use tch::{CModule, Device, Kind, Tensor, jit::f_set_graph_executor_optimize, no_grad};
 
+use schema::{BatchNorm, ImageInput, Model, Precision, Torchscript};
+
 use super::{
-    BatchNorm, ModelError, NetworkConfig, Precision,
-    backbone::Trunk,
-    input::Input,
-    layers::{Pass, Plan},
+    ModelError,
+    backbone::{BuildTrunk, Trunk, TrunkInput},
+    input,
+    layers::{ForwardContext, ParamBuilder},
 };
-use crate::parameters::Initial;
+use crate::parameters::Init;
 
 /// A TorchScript module, and what it takes and gives.
 #[derive(Clone, PartialEq)]
 pub struct TorchScript {
     file: Arc<Vec<u8>>,
-    pub(super) input: Input,
     pub(super) features: i64,
     pub(super) gives_a_map: bool,
 }
@@ -41,12 +42,17 @@ impl TorchScript {
     /// If it is no module, has nothing to train, or does not make features of such images.
     pub fn new(
         file: Vec<u8>,
-        input: Input,
+        input: &ImageInput,
         channels: i64,
         image_size: i64,
     ) -> Result<TorchScript, ModelError> {
         let (module, _) = load(&file, Device::Cpu)?;
-        let shape = [2, input.channels(channels), image_size, image_size];
+        let shape = [
+            2,
+            input::channels(Some(input), channels),
+            image_size,
+            image_size,
+        ];
         let images = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
         let features = no_grad(|| module.forward_ts(&[images])).map_err(|error| {
             refused(format!(
@@ -65,7 +71,6 @@ impl TorchScript {
         };
         Ok(TorchScript {
             file: Arc::new(file),
-            input,
             features,
             gives_a_map,
         })
@@ -79,11 +84,11 @@ impl TorchScript {
         Ok(load(file, Device::Cpu)?.1.len())
     }
 
-    pub(super) fn trunk(&self, plan: &mut Plan) -> Scripted {
+    fn trunk(&self, builder: &mut ParamBuilder) -> Scripted {
         let (module, parameters) = load(&self.file, Device::Cpu).expect("it was loaded before");
         for (name, tensor) in parameters {
-            let place = plan.parameter(name, &tensor.size(), Initial::Constant(0.0));
-            plan.give(place, &tensor);
+            let place = builder.parameter(name, &tensor.size(), Init::Constant(0.0));
+            builder.give(place, &tensor);
         }
         Scripted {
             file: Arc::clone(&self.file),
@@ -93,13 +98,13 @@ impl TorchScript {
 }
 
 /// What a module of which only the parameters can be reached can be part of.
-pub(super) fn check(config: &NetworkConfig) -> Result<(), ModelError> {
-    if config.batch_norm != BatchNorm::FrozenStatistics {
+pub(super) fn check(model: &Model) -> Result<(), ModelError> {
+    if model.batch_norm != BatchNorm::FrozenStatistics {
         let why = "its batch norms cannot be told what to do, and use the statistics that they have: `frozen_statistics`";
         return Err(refused(why.to_owned()));
     }
-    match config.precision {
-        Precision::Single => Ok(()),
+    match model.precision {
+        Precision::F32 => Ok(()),
         Precision::Bf16 => Err(refused(
             "it computes in the precision that it has: `f32`".to_owned(),
         )),
@@ -149,7 +154,7 @@ fn load(mut file: &[u8], device: Device) -> Result<(CModule, Vec<(String, Tensor
 
 /// A module whose parameters lie elsewhere.
 #[derive(Debug)]
-pub(super) struct Scripted {
+struct Scripted {
     file: Arc<Vec<u8>>,
     module: CModule,
 }
@@ -170,17 +175,26 @@ impl Trunk for Scripted {
         bound.collect()
     }
 
-    fn forward(&self, _: &Pass, images: &Tensor) -> Tensor {
+    fn forward(&self, _: &ForwardContext, images: &Tensor) -> Tensor {
         let features = self.module.forward_ts(&[images]);
         features.unwrap_or_else(|error| panic!("the TorchScript module failed: {error}"))
     }
 }
 
+impl BuildTrunk for Torchscript {
+    fn trunk(&self, builder: &mut ParamBuilder, input: TrunkInput) -> Box<dyn Trunk> {
+        let module = input.module.expect("a network of TorchScript has a module");
+        Box::new(module.trunk(builder))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use schema::Backbone;
+
     use super::*;
     use crate::{
-        model::{Backbone, Network},
+        model::{Network, NetworkConfig},
         testing::{assert_close, golden, tensor},
     };
 
@@ -200,13 +214,13 @@ mod tests {
     }
 
     fn config(name: &str) -> NetworkConfig {
-        let module = TorchScript::new(file(name), Input::imagenet(1), 3, 16).unwrap();
-        let batch_norm = BatchNorm::FrozenStatistics;
-        NetworkConfig {
-            batch_norm,
-            normalise: false,
-            ..NetworkConfig::new(Backbone::TorchScript(module), 3, 16, None)
-        }
+        let module = TorchScript::new(file(name), &ImageInput::IMAGENET, 3, 16).unwrap();
+        let backbone = Backbone::Torchscript(Torchscript::default());
+        let mut config = NetworkConfig::new(backbone, 3, 16, None);
+        config.model.batch_norm = BatchNorm::FrozenStatistics;
+        config.model.normalize = false;
+        config.module = Some(module);
+        config
     }
 
     #[test]
@@ -218,7 +232,7 @@ mod tests {
             let mut network = Network::new(config(name), 0, Device::Cpu).unwrap();
             // The third run would be the first that is optimised.
             let runs = [0; 4].map(|_| {
-                let features = network.trunk.forward(&network.pass(true), &images);
+                let features = network.trunk.forward(&network.context(true), &images);
                 let loss = (&features * pattern(features.numel() as i64).view_as(&features))
                     .sum(Kind::Float);
                 (features.flatten(0, -1).detach(), network.gradient(&loss))
@@ -242,7 +256,7 @@ mod tests {
             *network.flat_parameters() -= gradient * 0.1;
             let after = network
                 .trunk
-                .forward(&network.pass(true), &images)
+                .forward(&network.context(true), &images)
                 .flatten(0, -1);
             assert!(
                 (after - features).abs().max().double_value(&[]) > 1e-3,
@@ -253,16 +267,9 @@ mod tests {
 
     #[test]
     fn frozen_parameters_of_a_module_stay_out_of_the_gradient() {
-        let freeze = vec!["0".to_owned(), "1".to_owned()];
-        let network = Network::new(
-            NetworkConfig {
-                freeze,
-                ..config("features")
-            },
-            0,
-            Device::Cpu,
-        )
-        .unwrap();
+        let mut config = config("features");
+        config.model.freeze = vec!["0".to_owned(), "1".to_owned()];
+        let network = Network::new(config, 0, Device::Cpu).unwrap();
         let images = Tensor::ones([2, 3, 16, 16], (Kind::Uint8, Device::Cpu));
         let gradient = network.gradient(&network.forward(&images, true).sum(Kind::Float));
         assert_eq!(gradient.size(), [5 * 197]);
@@ -272,7 +279,7 @@ mod tests {
     #[test]
     fn files_and_settings_that_cannot_be_are_refused_in_a_sentence() {
         let message = |found: Result<TorchScript, ModelError>| found.unwrap_err().to_string();
-        let of = |file| message(TorchScript::new(file, Input::imagenet(1), 3, 16));
+        let of = |file| message(TorchScript::new(file, &ImageInput::IMAGENET, 3, 16));
         assert!(
             of(b"no zip".to_vec()).contains("it is no file of `torch.jit.save`"),
             "{}",
@@ -280,7 +287,7 @@ mod tests {
         );
         let small = message(TorchScript::new(
             file("features"),
-            Input::imagenet(1),
+            &ImageInput::IMAGENET,
             3,
             20,
         ));
@@ -288,10 +295,8 @@ mod tests {
             small.contains("does not take images [2, 3, 20, 20]"),
             "{small}"
         );
-        let train = NetworkConfig {
-            batch_norm: BatchNorm::Train,
-            ..config("map")
-        };
+        let mut train = config("map");
+        train.model.batch_norm = BatchNorm::Train;
         assert!(
             Network::new(train, 0, Device::Cpu)
                 .unwrap_err()

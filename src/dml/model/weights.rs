@@ -7,10 +7,15 @@
 
 use std::fmt;
 
+use schema::Backbone;
 use tch::Kind;
 
-use super::{backbone::Backbone, layers::Plan};
-use crate::{parameters::Slot, state::State};
+use super::{
+    backbone::{BuildTrunk, TrunkInput},
+    input,
+    layers::ParamBuilder,
+};
+use crate::{parameters::ParamSpec, state::State};
 
 /// How many names a message lists.
 const LISTED: usize = 8;
@@ -79,32 +84,44 @@ pub struct Fit {
 /// Checks whether weights fit a backbone.
 ///
 /// # Errors
-/// What does not fit, by name.
+/// If they do not fit: what does not, by name.
+///
+/// # Panics
+/// If the backbone is TorchScript, whose file is its weights.
 pub fn check(backbone: &Backbone, weights: &State) -> Result<Fit, Misfit> {
-    let mut plan = Plan::default();
-    let input = backbone.input();
-    let _ = backbone.trunk(&mut plan, input.channels(3), input.native);
-    fill(&mut plan, backbone, weights)
+    let mut builder = ParamBuilder::default();
+    let input = TrunkInput {
+        channels: input::channels(backbone.part().input().as_ref(), 3),
+        image_size: backbone.part().native_image().into(),
+        module: None,
+    };
+    let _ = backbone.trunk(&mut builder, input);
+    fill(&mut builder, backbone, weights)
 }
 
 /// Makes weights the initial numbers of a plan that holds a trunk and nothing else.
-pub(super) fn fill(plan: &mut Plan, backbone: &Backbone, weights: &State) -> Result<Fit, Misfit> {
+pub(super) fn fill(
+    builder: &mut ParamBuilder,
+    backbone: &Backbone,
+    weights: &State,
+) -> Result<Fit, Misfit> {
     let is_ignored = |name: &str| {
         name.ends_with("num_batches_tracked")
             || backbone
+                .part()
                 .classifiers()
                 .iter()
                 .any(|prefix| name.starts_with(prefix))
     };
-    let mut slots: Vec<&mut Slot> = plan
+    let mut slots: Vec<&mut ParamSpec> = builder
         .parameters
         .iter_mut()
-        .chain(&mut plan.statistics)
+        .chain(&mut builder.statistics)
         .collect();
     let (mut misfit, mut ignored, mut used) =
         (Misfit::default(), Vec::new(), vec![false; slots.len()]);
     for (name, tensor) in weights {
-        let Some(place) = slots.iter().position(|slot| slot.name() == name) else {
+        let Some(index) = slots.iter().position(|slot| slot.name() == name) else {
             let list = if is_ignored(name) {
                 &mut ignored
             } else {
@@ -113,8 +130,8 @@ pub(super) fn fill(plan: &mut Plan, backbone: &Backbone, weights: &State) -> Res
             list.push(name.clone());
             continue;
         };
-        used[place] = true;
-        let slot = &mut slots[place];
+        used[index] = true;
+        let slot = &mut slots[index];
         let tensor = backbone.adapted(name, tensor, slot.shape());
         if tensor.size() != slot.shape() {
             misfit

@@ -25,9 +25,9 @@ impl UpdateRule for Adam {
             unreachable!("Adam has two moments")
         };
         let gradient = with_weight_decay(gradient, parameters, self.weight_decay);
-        let _ = first.lerp_(&gradient, 1.0 - self.betas[0]);
-        *second *= self.betas[1];
-        *second += gradient.square() * (1.0 - self.betas[1]);
+        let _ = first.lerp_(&gradient, 1.0 - self.betas.0[0]);
+        *second *= self.betas.0[1];
+        *second += gradient.square() * (1.0 - self.betas.0[1]);
         let correction = |beta: f64| 1.0 - beta.powf(at.number as f64);
         let scale = match largest.first_mut() {
             Some(largest) => {
@@ -37,14 +37,14 @@ impl UpdateRule for Adam {
             }
             None => second.sqrt(),
         };
-        let denominator = scale / correction(self.betas[1]).sqrt() + self.epsilon;
-        *parameters -= &*first / denominator * (self.lr * at.rate / correction(self.betas[0]));
+        let denominator = scale / correction(self.betas.0[1]).sqrt() + self.epsilon;
+        *parameters -= &*first / denominator * (self.lr * at.rate / correction(self.betas.0[0]));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use schema::Optimizer;
+    use schema::{Betas, Optimizer};
 
     use super::super::tests::{agrees_with_golden_values, continues_bit_for_bit};
     use super::*;
@@ -58,7 +58,7 @@ mod tests {
     fn a_restored_optimizer_continues_bit_for_bit() {
         let settings = Adam {
             lr: 0.1,
-            betas: [0.9, 0.99],
+            betas: Betas([0.9, 0.99]),
             epsilon: 1e-8,
             amsgrad: true,
             weight_decay: 0.01,

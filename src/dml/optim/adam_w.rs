@@ -36,7 +36,7 @@ impl UpdateRule for AdamW {
 
 #[cfg(test)]
 mod tests {
-    use schema::Optimizer;
+    use schema::{Betas, Optimizer};
 
     use super::super::tests::{agrees_with_golden_values, continues_bit_for_bit};
     use super::*;
@@ -50,7 +50,7 @@ mod tests {
     fn a_restored_optimizer_continues_bit_for_bit() {
         let settings = AdamW {
             lr: 0.1,
-            betas: [0.9, 0.99],
+            betas: Betas([0.9, 0.99]),
             epsilon: 1e-8,
             amsgrad: false,
             weight_decay: 0.01,

@@ -1,29 +1,35 @@
-//! Batches of one pair of each of some classes, as the N-pair loss wants them. Sohn, NeurIPS 2016.
+//! Batches of one pair of each of some classes, for the N-pair loss. Sohn, NeurIPS 2016.
 //!
 //! The same as [`MPerClass`] with two images of each class: of `batch / 2` distinct classes an anchor and, right after
 //! it, its positive. These are two images: a class with one is refused.
 
-use super::{Classes, MPerClass, Sampler, SamplerError};
+use schema::{FixedPairs, MPerClass};
 
-/// Forms batches of pairs.
-#[derive(Clone, Debug)]
-pub struct FixedPairs(MPerClass);
+use super::{LabeledImages, Sample, SamplerError};
 
-impl FixedPairs {
-    /// Returns a sampler of images with these `labels`, for batches of `batch` images.
-    ///
-    /// # Errors
-    /// If there is no such batch, or a class has a single image.
-    pub fn new(labels: &[i64], batch: usize, seed: u64) -> Result<FixedPairs, SamplerError> {
-        let pairs = MPerClass::new(labels, batch, 2, seed)?;
-        Classes::new(labels).hold_at_least(2)?;
-        Ok(FixedPairs(pairs))
+impl Sample for FixedPairs {
+    fn check_images(&self, images: &LabeledImages) -> Result<(), SamplerError> {
+        pairs(self).check_images(images)?;
+        let small = images.classes.iter().find(|class| class.images.len() < 2);
+        match small {
+            Some(class) => Err(SamplerError::SmallClass {
+                class: class.label,
+                images: class.images.len(),
+                per_class: 2,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn sample(&self, images: &LabeledImages, seed: u64, step: u64) -> Vec<i64> {
+        pairs(self).sample(images, seed, step)
     }
 }
 
-impl Sampler for FixedPairs {
-    fn batch(&self, step: u64) -> Vec<i64> {
-        self.0.batch(step)
+fn pairs(settings: &FixedPairs) -> MPerClass {
+    MPerClass {
+        batch: settings.batch,
+        per_class: 2,
     }
 }
 
@@ -31,13 +37,13 @@ impl Sampler for FixedPairs {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::tests::{is_pure, labels};
+    use super::super::tests::{is_pure, labels, sampler};
     use super::*;
 
     #[test]
     fn a_batch_is_one_pair_of_each_class() {
         let labels = labels();
-        let sampler = FixedPairs::new(&labels, 14, 5).unwrap();
+        let sampler = sampler(FixedPairs { batch: 14 }, &labels, 5).unwrap();
         for batch in (0..50).map(|step| sampler.batch(step)) {
             let pairs: Vec<_> = batch.chunks(2).collect();
             let label = |image: i64| labels[image as usize];
@@ -55,12 +61,14 @@ mod tests {
                 7
             );
         }
-        is_pure(&|seed| Box::new(FixedPairs::new(&labels, 6, seed).unwrap()));
+        is_pure(|seed| {
+            super::super::tests::sampler(FixedPairs { batch: 6 }, &labels, seed).unwrap()
+        });
     }
 
     #[test]
     fn impossible_batches_are_refused() {
-        let refused = |labels: &[i64], batch| FixedPairs::new(labels, batch, 0).unwrap_err();
+        let refused = |labels: &[i64], batch| sampler(FixedPairs { batch }, labels, 0).unwrap_err();
         assert_eq!(
             refused(&labels(), 5),
             SamplerError::NotAMultiple {

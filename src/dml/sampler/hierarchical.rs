@@ -7,50 +7,18 @@
 //! super-classes, some batches for each, shuffles each batch, and fills it with fewer classes where a super-class is
 //! too small.
 
-use std::collections::BTreeMap;
+use schema::Hierarchical;
 
-use super::{Classes, Sampler, SamplerError, draw_of_class};
+use super::{Class, LabeledImages, Sample, SamplerError, draw_of_class};
 use crate::random::{Draws, Purpose};
 
-/// Forms batches of a few super-classes.
-#[derive(Clone, Debug)]
-pub struct Hierarchical {
-    /// The images of the classes of each super-class.
-    super_classes: Vec<Vec<Vec<i64>>>,
-    super_classes_in_batch: usize,
-    /// Classes of each super-class in a batch.
-    classes: usize,
-    per_class: usize,
-    seed: u64,
-}
-
-/// What a batch is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
-    /// Images in a batch.
-    pub batch: usize,
-    /// Super-classes in a batch.
-    pub super_classes: usize,
-    /// Images of each class.
-    pub per_class: usize,
-}
-
-impl Hierarchical {
-    /// Returns a sampler of images with these `labels` and these labels of super-classes.
-    ///
-    /// # Errors
-    /// If there is no such batch.
-    pub fn new(
-        labels: &[i64],
-        above: &[i64],
-        parts: Parts,
-        seed: u64,
-    ) -> Result<Hierarchical, SamplerError> {
-        let Parts {
-            batch,
-            super_classes: needed,
-            per_class,
-        } = parts;
+impl Sample for Hierarchical {
+    fn check_images(&self, images: &LabeledImages) -> Result<(), SamplerError> {
+        let Some(super_classes) = &images.super_classes else {
+            return Err(SamplerError::NoSuperClasses);
+        };
+        let batch = self.batch as usize;
+        let needed = self.super_classes as usize;
         if batch == 0 || needed == 0 || !batch.is_multiple_of(needed) {
             return Err(SamplerError::UnevenSuperClasses {
                 batch,
@@ -58,61 +26,68 @@ impl Hierarchical {
             });
         }
         let part = batch / needed;
+        let per_class = self.per_class as usize;
         if per_class == 0 || !part.is_multiple_of(per_class) {
             return Err(SamplerError::NotAMultiple {
                 batch: part,
                 per_class,
             });
         }
-        let classes = part / per_class;
-        let mut super_classes = BTreeMap::<i64, Vec<Vec<i64>>>::new();
-        for images in Classes::new(labels).0.into_values() {
-            super_classes
-                .entry(above[images[0] as usize])
-                .or_default()
-                .push(images);
-        }
-        let mut super_classes: Vec<_> = super_classes.into_values().collect();
-        super_classes.retain(|of| of.len() >= classes);
-        if super_classes.len() < needed {
-            let found = super_classes.len();
+        let classes = classes_per_super_class(self);
+        let found = large_enough(super_classes, classes).len();
+        if found < needed {
             return Err(SamplerError::TooFewSuperClasses {
                 needed,
                 classes,
                 found,
             });
         }
-        Ok(Hierarchical {
-            super_classes,
-            super_classes_in_batch: needed,
-            classes,
-            per_class,
-            seed,
-        })
+        Ok(())
     }
-}
 
-impl Sampler for Hierarchical {
     /// The images of a class follow each other, and so do the classes of a super-class.
-    fn batch(&self, step: u64) -> Vec<i64> {
-        let mut draws = Draws::new(self.seed, Purpose::Batch, step, 0);
-        let mut super_classes: Vec<&Vec<Vec<i64>>> = self.super_classes.iter().collect();
+    fn sample(&self, images: &LabeledImages, seed: u64, step: u64) -> Vec<i64> {
+        let mut draws = Draws::new(seed, Purpose::Batch, step, 0);
+        let classes = classes_per_super_class(self);
+        let super_classes = images.super_classes.as_deref().unwrap_or_default();
+        let mut super_classes = large_enough(super_classes, classes);
         let mut batch = Vec::new();
-        for of in draws.choose(&mut super_classes, self.super_classes_in_batch) {
-            let mut classes: Vec<&Vec<i64>> = of.iter().collect();
-            for images in draws.choose(&mut classes, self.classes) {
-                batch.extend(draw_of_class(images, self.per_class, &mut draws));
+        for super_class in draws.choose(&mut super_classes, self.super_classes as usize) {
+            let mut all: Vec<&Class> = super_class.iter().collect();
+            for class in draws.choose(&mut all, classes) {
+                batch.extend(draw_of_class(
+                    &class.images,
+                    self.per_class as usize,
+                    &mut draws,
+                ));
             }
         }
         batch
     }
 }
 
+/// Returns the number of classes that a batch takes of each super-class.
+fn classes_per_super_class(settings: &Hierarchical) -> usize {
+    (settings.batch / settings.super_classes / settings.per_class) as usize
+}
+
+fn large_enough(super_classes: &[Vec<Class>], classes: usize) -> Vec<&Vec<Class>> {
+    super_classes
+        .iter()
+        .filter(|super_class| super_class.len() >= classes)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::tests::{are_near, is_pure};
+    use schema::Sampler;
+
+    use super::super::{
+        BatchSampler,
+        tests::{are_near, is_pure},
+    };
     use super::*;
 
     /// 4 super-classes of 2, 3, 4 and 5 classes of 6 images.
@@ -125,12 +100,13 @@ mod tests {
         (labels, above)
     }
 
-    fn sampler(parts: Parts, seed: u64) -> Result<Hierarchical, SamplerError> {
+    fn sampler(settings: Hierarchical, seed: u64) -> Result<BatchSampler, SamplerError> {
         let (labels, above) = labels();
-        Hierarchical::new(&labels, &above, parts, seed)
+        let images = LabeledImages::new(&labels, Some(&above));
+        BatchSampler::new(&Sampler::Hierarchical(settings), images, seed)
     }
 
-    const PARTS: Parts = Parts {
+    const SETTINGS: Hierarchical = Hierarchical {
         batch: 24,
         super_classes: 2,
         per_class: 4,
@@ -139,7 +115,7 @@ mod tests {
     #[test]
     fn a_batch_holds_equal_parts_of_distinct_super_classes() {
         let (labels, above) = labels();
-        let sampler = sampler(PARTS, 3).unwrap();
+        let sampler = sampler(SETTINGS, 3).unwrap();
         let mut counts = vec![0.0; 3];
         for batch in (0..3000).map(|step| sampler.batch(step)) {
             assert_eq!(batch.iter().collect::<BTreeSet<_>>().len(), 24);
@@ -160,7 +136,7 @@ mod tests {
     #[test]
     fn classes_that_are_too_small_have_their_images_repeated() {
         let sampler = sampler(
-            Parts {
+            Hierarchical {
                 batch: 28,
                 super_classes: 2,
                 per_class: 7,
@@ -178,14 +154,14 @@ mod tests {
 
     #[test]
     fn a_batch_depends_on_seed_and_step_alone() {
-        is_pure(&|seed| Box::new(sampler(PARTS, seed).unwrap()));
+        is_pure(|seed| sampler(SETTINGS, seed).unwrap());
     }
 
     #[test]
     fn impossible_batches_are_refused() {
         let refused = |batch, super_classes, per_class| {
             sampler(
-                Parts {
+                Hierarchical {
                     batch,
                     super_classes,
                     per_class,

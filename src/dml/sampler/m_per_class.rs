@@ -4,67 +4,41 @@
 //! images of each, or as many drawn with replacement of a class that has fewer.
 //! Reference: pytorch-metric-learning `MPerClassSampler` with a `batch_size`.
 
-use super::{Classes, Sampler, SamplerError, draw_of_class};
+use schema::MPerClass;
+
+use super::{Class, LabeledImages, Sample, SamplerError, draw_of_class};
 use crate::random::{Draws, Purpose};
 
-/// Forms batches of `per_class` images of each of some classes.
-#[derive(Clone, Debug)]
-pub struct MPerClass {
-    classes: Classes,
-    /// Classes in a batch.
-    classes_in_batch: usize,
-    per_class: usize,
-    seed: u64,
-}
-
-impl MPerClass {
-    /// Returns a sampler of images with these `labels`, for batches of `batch` images.
-    ///
-    /// # Errors
-    /// If there is no such batch.
-    pub fn new(
-        labels: &[i64],
-        batch: usize,
-        per_class: usize,
-        seed: u64,
-    ) -> Result<MPerClass, SamplerError> {
+impl Sample for MPerClass {
+    fn check_images(&self, images: &LabeledImages) -> Result<(), SamplerError> {
+        let batch = self.batch as usize;
+        let per_class = self.per_class as usize;
         if batch == 0 || per_class == 0 || !batch.is_multiple_of(per_class) {
             return Err(SamplerError::NotAMultiple { batch, per_class });
         }
-        let (classes, needed) = (Classes::new(labels), batch / per_class);
-        if classes.0.len() < needed {
-            return Err(SamplerError::TooFewClasses {
-                needed,
-                classes: classes.0.len(),
-            });
+        let needed = batch / per_class;
+        let classes = images.classes.len();
+        if classes < needed {
+            return Err(SamplerError::TooFewClasses { needed, classes });
         }
-        Ok(MPerClass {
-            classes,
-            classes_in_batch: needed,
-            per_class,
-            seed,
-        })
+        Ok(())
     }
 
-    fn images(&self, step: u64, place: u64, images: &[i64]) -> Vec<i64> {
-        draw_of_class(
-            images,
-            self.per_class,
-            &mut Draws::new(self.seed, Purpose::Batch, step, place),
-        )
-    }
-}
-
-impl Sampler for MPerClass {
     /// The images of a class follow each other.
-    fn batch(&self, step: u64) -> Vec<i64> {
-        let mut classes: Vec<&Vec<i64>> = self.classes.0.values().collect();
-        let chosen = Draws::new(self.seed, Purpose::Batch, step, 0)
-            .choose(&mut classes, self.classes_in_batch);
-        (1..)
-            .zip(chosen)
-            .flat_map(|(place, images)| self.images(step, place, images))
-            .collect()
+    fn sample(&self, images: &LabeledImages, seed: u64, step: u64) -> Vec<i64> {
+        let mut classes: Vec<&Class> = images.classes.iter().collect();
+        let count = (self.batch / self.per_class) as usize;
+        let chosen = Draws::new(seed, Purpose::Batch, step, 0).choose(&mut classes, count);
+        let mut batch = Vec::new();
+        for (number, class) in (1..).zip(chosen) {
+            let mut draws = Draws::new(seed, Purpose::Batch, step, number);
+            batch.extend(draw_of_class(
+                &class.images,
+                self.per_class as usize,
+                &mut draws,
+            ));
+        }
+        batch
     }
 }
 
@@ -72,13 +46,21 @@ impl Sampler for MPerClass {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::tests::{are_near, is_pure, labels};
+    use super::super::tests::{are_near, is_pure, labels, sampler};
     use super::*;
 
     #[test]
     fn every_batch_holds_the_right_number_of_distinct_classes_and_distinct_images() {
         let labels = labels();
-        let sampler = MPerClass::new(&labels, 12, 3, 5).unwrap();
+        let sampler = sampler(
+            MPerClass {
+                batch: 12,
+                per_class: 3,
+            },
+            &labels,
+            5,
+        )
+        .unwrap();
         for step in 0..200 {
             let batch = sampler.batch(step);
             assert_eq!(batch.iter().collect::<BTreeSet<_>>().len(), 12);
@@ -95,10 +77,18 @@ mod tests {
     #[test]
     fn a_class_that_is_too_small_has_its_images_repeated_and_no_other() {
         let labels = labels();
-        let sampler = MPerClass::new(&labels, 10, 5, 5).unwrap();
+        let batches = sampler(
+            MPerClass {
+                batch: 10,
+                per_class: 5,
+            },
+            &labels,
+            5,
+        )
+        .unwrap();
         let mut repeated = 0;
         for class in (0..200).flat_map(|step| {
-            sampler
+            batches
                 .batch(step)
                 .chunks(5)
                 .map(<[i64]>::to_vec)
@@ -118,7 +108,15 @@ mod tests {
             repeated += usize::from(size < 5);
         }
         assert!(repeated > 50);
-        let alone = MPerClass::new(&[0, 1, 1], 4, 2, 5).unwrap();
+        let alone = sampler(
+            MPerClass {
+                batch: 4,
+                per_class: 2,
+            },
+            &[0, 1, 1],
+            5,
+        )
+        .unwrap();
         assert!(
             (0..20).map(|step| alone.batch(step)).all(|batch| batch
                 .iter()
@@ -130,13 +128,31 @@ mod tests {
 
     #[test]
     fn a_batch_depends_on_seed_and_step_alone() {
-        is_pure(&|seed| Box::new(MPerClass::new(&labels(), 12, 3, seed).unwrap()));
+        is_pure(|seed| {
+            sampler(
+                MPerClass {
+                    batch: 12,
+                    per_class: 3,
+                },
+                &labels(),
+                seed,
+            )
+            .unwrap()
+        });
     }
 
     #[test]
     fn every_class_and_every_image_of_it_is_equally_likely() {
         let labels = labels();
-        let sampler = MPerClass::new(&labels, 6, 3, 1).unwrap();
+        let sampler = sampler(
+            MPerClass {
+                batch: 6,
+                per_class: 3,
+            },
+            &labels,
+            1,
+        )
+        .unwrap();
         let mut counts = vec![0.0; labels.len()];
         let steps = 20_000;
         (0..steps)
@@ -156,7 +172,7 @@ mod tests {
     #[test]
     fn impossible_batches_are_refused() {
         let refused =
-            |batch, per_class| MPerClass::new(&labels(), batch, per_class, 0).unwrap_err();
+            |batch, per_class| sampler(MPerClass { batch, per_class }, &labels(), 0).unwrap_err();
         assert_eq!(
             refused(10, 3),
             SamplerError::NotAMultiple {

@@ -1,11 +1,12 @@
 //! Samplers: which images form a batch.
 //!
-//! A batch is a pure function of seed and step, so nothing has to be saved to continue a training.
+//! A batch is a pure function of seed and step, so a training needs no state of its sampler to continue. The settings
+//! of each sampler are [`schema`]'s.
 //!
-//! Samplers that take so many images of a class draw with replacement from a class that has fewer, as
-//! pytorch-metric-learning does: half of the classes of Stanford Online Products have no more than five images. Two
-//! copies of an image are a positive pair; a random crop makes them two views of it, and without one their distance is
-//! zero, which costs a loss nothing and moves nothing. A memory keeps the last copy.
+//! Samplers with a number of images per class draw with replacement from a class that has fewer, as
+//! pytorch-metric-learning does: half of the classes of Stanford Online Products have at most five images. Two
+//! copies of an image are a positive pair. A random crop makes them two views of it; without one their distance is
+//! zero, which adds nothing to a loss and to its gradient. A memory keeps the last copy.
 
 mod class_balanced;
 mod fixed_pairs;
@@ -16,20 +17,115 @@ mod straddling;
 
 use std::collections::BTreeMap;
 
+use schema::{Sampler, for_each_sampler};
+
 use crate::random::Draws;
 
-pub use class_balanced::ClassBalanced;
-pub use fixed_pairs::FixedPairs;
-pub use hierarchical::{Hierarchical, Parts};
-pub use m_per_class::MPerClass;
-pub use random::Random;
-pub use straddling::Straddling;
-
 /// Forms batches.
-pub trait Sampler: Send + Sync {
-    /// Returns the images of the batch at `step`, as indices into the labels.
-    fn batch(&self, step: u64) -> Vec<i64>;
+#[derive(Clone, Debug)]
+pub struct BatchSampler {
+    settings: Sampler,
+    images: LabeledImages,
+    seed: u64,
 }
+
+impl BatchSampler {
+    /// Returns a sampler of these images.
+    ///
+    /// # Errors
+    /// If the images or the settings do not allow such batches.
+    pub fn new(
+        settings: &Sampler,
+        images: LabeledImages,
+        seed: u64,
+    ) -> Result<BatchSampler, SamplerError> {
+        settings.check_images(&images)?;
+        Ok(BatchSampler {
+            settings: settings.clone(),
+            images,
+            seed,
+        })
+    }
+
+    /// Returns the images of the batch at `step`, as indices into the labels.
+    pub fn batch(&self, step: u64) -> Vec<i64> {
+        self.settings.sample(&self.images, self.seed, step)
+    }
+}
+
+/// The images that a sampler chooses among.
+#[derive(Clone, Debug)]
+pub struct LabeledImages {
+    count: usize,
+    classes: Vec<Class>,
+    super_classes: Option<Vec<Vec<Class>>>,
+}
+
+/// One class of images.
+#[derive(Clone, Debug)]
+struct Class {
+    label: i64,
+    /// Indices of its images.
+    images: Vec<i64>,
+}
+
+impl LabeledImages {
+    /// Returns images with these labels and, if there are any, these labels of super-classes.
+    pub fn new(labels: &[i64], super_labels: Option<&[i64]>) -> LabeledImages {
+        let mut classes = BTreeMap::<i64, Vec<i64>>::new();
+        for (image, &label) in (0i64..).zip(labels) {
+            classes.entry(label).or_default().push(image);
+        }
+        let classes: Vec<Class> = classes
+            .into_iter()
+            .map(|(label, images)| Class { label, images })
+            .collect();
+        LabeledImages {
+            count: labels.len(),
+            super_classes: super_labels.map(|labels| grouped(&classes, labels)),
+            classes,
+        }
+    }
+}
+
+/// Returns the classes of each super-class.
+fn grouped(classes: &[Class], super_labels: &[i64]) -> Vec<Vec<Class>> {
+    let mut super_classes = BTreeMap::<i64, Vec<Class>>::new();
+    for class in classes {
+        let label = super_labels[class.images[0] as usize];
+        super_classes.entry(label).or_default().push(class.clone());
+    }
+    super_classes.into_values().collect()
+}
+
+/// A sampler's choice of images.
+trait Sample {
+    /// Checks that the images allow such batches.
+    fn check_images(&self, images: &LabeledImages) -> Result<(), SamplerError>;
+
+    /// Returns the images of the batch at `step`, as indices into the labels.
+    fn sample(&self, images: &LabeledImages, seed: u64, step: u64) -> Vec<i64>;
+}
+
+macro_rules! dispatch {
+    ($($variant:ident),*) => {
+        impl Sample for Sampler {
+            fn check_images(&self, images: &LabeledImages) -> Result<(), SamplerError> {
+                match self {
+                    $(Sampler::$variant(sampler) => sampler.check_images(images),)*
+                }
+            }
+
+            fn sample(&self, images: &LabeledImages, seed: u64, step: u64) -> Vec<i64> {
+                match self {
+                    $(Sampler::$variant(sampler) => sampler.sample(images, seed, step),)*
+                }
+            }
+        }
+    };
+}
+
+for_each_sampler!(dispatch);
 
 /// Batches that cannot be formed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,35 +186,12 @@ pub enum SamplerError {
         /// How many there are.
         found: usize,
     },
+    /// There are no super-classes.
+    #[error("the classes of this data have no super-classes")]
+    NoSuperClasses,
 }
 
-/// The images of each class.
-#[derive(Clone, Debug)]
-struct Classes(BTreeMap<i64, Vec<i64>>);
-
-impl Classes {
-    fn new(labels: &[i64]) -> Classes {
-        let mut classes = BTreeMap::<i64, Vec<i64>>::new();
-        for (image, &label) in (0i64..).zip(labels) {
-            classes.entry(label).or_default().push(image);
-        }
-        Classes(classes)
-    }
-
-    /// Sees that no image needs to be repeated.
-    fn hold_at_least(&self, per_class: usize) -> Result<(), SamplerError> {
-        match self.0.iter().find(|(_, images)| images.len() < per_class) {
-            Some((&class, images)) => Err(SamplerError::SmallClass {
-                class,
-                images: images.len(),
-                per_class,
-            }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Draws so many images of a class: distinct ones, or with replacement if it has fewer.
+/// Draws images of a class: distinct ones, or with replacement if it has fewer than `count`.
 fn draw_of_class(images: &[i64], count: usize, draws: &mut Draws) -> Vec<i64> {
     if images.len() < count {
         return (0..count)
@@ -160,8 +233,17 @@ mod tests {
             .collect()
     }
 
+    /// Returns a sampler of images with these labels and without super-classes.
+    pub(super) fn sampler(
+        settings: impl Into<Sampler>,
+        labels: &[i64],
+        seed: u64,
+    ) -> Result<BatchSampler, SamplerError> {
+        BatchSampler::new(&settings.into(), LabeledImages::new(labels, None), seed)
+    }
+
     /// Asserts that a batch depends on seed and step alone.
-    pub(super) fn is_pure(sampler: &dyn Fn(u64) -> Box<dyn super::Sampler>) {
+    pub(super) fn is_pure(sampler: impl Fn(u64) -> BatchSampler) {
         let before = sampler(5);
         (0..10).for_each(|step| drop(before.batch(step)));
         assert_eq!(before.batch(17), sampler(5).batch(17));
@@ -171,11 +253,11 @@ mod tests {
 
     /// Asserts that each of these counts is near what is expected.
     pub(super) fn are_near(counts: &[f64], expected: impl Fn(usize) -> f64) {
-        for (place, count) in counts.iter().enumerate() {
-            let expected = expected(place);
+        for (index, count) in counts.iter().enumerate() {
+            let expected = expected(index);
             assert!(
                 (count - expected).abs() < 5.0 * expected.sqrt(),
-                "{place}: {count} instead of {expected}"
+                "{index}: {count} instead of {expected}"
             );
         }
     }

@@ -1,58 +1,55 @@
 //! Batches of any images: a plain shuffle of the data.
 //!
 //! Each pass over the data takes the images in a random order, without replacement, and cuts that order into batches;
-//! what is left at the end of a pass is not used in it.
+//! an incomplete batch at the end of a pass is dropped.
 
-use super::{Sampler, SamplerError};
+use schema::RandomSampler;
+
+use super::{LabeledImages, Sample, SamplerError};
 use crate::random::{Draws, Purpose};
 
-/// Draws images without replacement.
-#[derive(Clone, Debug)]
-pub struct Random {
-    images: usize,
-    batch: usize,
-    seed: u64,
-}
-
-impl Random {
-    /// Returns a sampler of so many `images`, for batches of `batch` images.
-    ///
-    /// # Errors
-    /// If the batch has no images, or more than there are.
-    pub fn new(images: usize, batch: usize, seed: u64) -> Result<Random, SamplerError> {
-        if batch == 0 || batch > images {
-            return Err(SamplerError::TooFewImages { batch, images });
+impl Sample for RandomSampler {
+    fn check_images(&self, images: &LabeledImages) -> Result<(), SamplerError> {
+        let batch = self.batch as usize;
+        if batch == 0 || batch > images.count {
+            return Err(SamplerError::TooFewImages {
+                batch,
+                images: images.count,
+            });
         }
-        Ok(Random {
-            images,
-            batch,
-            seed,
-        })
+        Ok(())
     }
-}
 
-impl Sampler for Random {
-    fn batch(&self, step: u64) -> Vec<i64> {
-        let batches = (self.images / self.batch) as u64;
-        let (pass, place) = (step / batches, (step % batches) as usize);
-        let mut images: Vec<i64> = (0..self.images as i64).collect();
-        let end = (place + 1) * self.batch;
-        let shuffled = Draws::new(self.seed, Purpose::Batch, pass, 0).choose(&mut images, end);
-        shuffled[end - self.batch..].to_vec()
+    fn sample(&self, images: &LabeledImages, seed: u64, step: u64) -> Vec<i64> {
+        let batch = self.batch as usize;
+        let batches = (images.count / batch) as u64;
+        let pass = step / batches;
+        let end = ((step % batches) as usize + 1) * batch;
+        let mut order: Vec<i64> = (0..images.count as i64).collect();
+        let shuffled = Draws::new(seed, Purpose::Batch, pass, 0).choose(&mut order, end);
+        shuffled[end - batch..].to_vec()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{are_near, is_pure};
+    use super::super::{
+        BatchSampler,
+        tests::{self, are_near, is_pure},
+    };
     use super::*;
+
+    fn sampler(images: i64, batch: u32, seed: u64) -> Result<BatchSampler, SamplerError> {
+        let labels: Vec<i64> = (0..images).collect();
+        tests::sampler(RandomSampler { batch }, &labels, seed)
+    }
 
     #[test]
     fn a_pass_takes_no_image_twice_and_leaves_out_less_than_a_batch() {
-        let sampler = Random::new(22, 5, 3).unwrap();
+        let sampler = sampler(22, 5, 3).unwrap();
         let pass = |number: u64| {
             let mut images: Vec<i64> = (0..4)
-                .flat_map(|place| sampler.batch(4 * number + place))
+                .flat_map(|index| sampler.batch(4 * number + index))
                 .collect();
             images.sort_unstable();
             images
@@ -70,24 +67,24 @@ mod tests {
 
     #[test]
     fn every_image_is_equally_likely() {
-        let sampler = Random::new(22, 5, 1).unwrap();
+        let sampler = sampler(22, 5, 1).unwrap();
         let mut counts = vec![0.0; 22];
         (0..8000)
             .flat_map(|step| sampler.batch(step))
             .for_each(|image| counts[image as usize] += 1.0);
         are_near(&counts, |_| 40_000.0 / 22.0);
-        is_pure(&|seed| Box::new(Random::new(50, 7, seed).unwrap()));
+        is_pure(|seed| self::sampler(50, 7, seed).unwrap());
     }
 
     #[test]
     fn impossible_batches_are_refused() {
         assert_eq!(
-            Random::new(4, 5, 0).unwrap_err(),
+            sampler(4, 5, 0).unwrap_err(),
             SamplerError::TooFewImages {
                 batch: 5,
                 images: 4
             }
         );
-        assert!(Random::new(4, 0, 0).is_err());
+        assert!(sampler(4, 0, 0).is_err());
     }
 }

@@ -2,92 +2,95 @@
 //!
 //! A pass takes the classes in random order, and `per_class` distinct images of each, or as many drawn with replacement
 //! of a class that has fewer. The passes follow each other, and
-//! batches are cut from them without regard for their ends: a batch that lies across one can hold a class twice, even
+//! batches are cut from them without regard for their ends: a batch across one can hold a class twice, even
 //! an image twice, and one whose size is no multiple of `per_class` holds parts of classes.
 //! Reference: pytorch-metric-learning `MPerClassSampler` without a `batch_size`.
 
-use super::{Classes, Sampler, SamplerError, draw_of_class};
+use std::ops::Range;
+
+use schema::Straddling;
+
+use super::{LabeledImages, Sample, SamplerError, draw_of_class};
 use crate::random::{Draws, Purpose};
 
-/// Forms batches of `per_class` images of one class after another.
-#[derive(Clone, Debug)]
-pub struct Straddling {
-    classes: Vec<Vec<i64>>,
-    batch: usize,
-    per_class: usize,
-    seed: u64,
-}
-
-impl Straddling {
-    /// Returns a sampler of images with these `labels`, for batches of `batch` images.
-    ///
-    /// # Errors
-    /// If there is no such batch.
-    pub fn new(
-        labels: &[i64],
-        batch: usize,
-        per_class: usize,
-        seed: u64,
-    ) -> Result<Straddling, SamplerError> {
-        if batch == 0 || per_class == 0 {
-            return Err(SamplerError::NotAMultiple { batch, per_class });
+impl Sample for Straddling {
+    fn check_images(&self, images: &LabeledImages) -> Result<(), SamplerError> {
+        if self.batch == 0 || self.per_class == 0 {
+            return Err(SamplerError::NotAMultiple {
+                batch: self.batch as usize,
+                per_class: self.per_class as usize,
+            });
         }
-        let classes = Classes::new(labels);
-        if classes.0.is_empty() {
+        if images.classes.is_empty() {
             return Err(SamplerError::TooFewClasses {
                 needed: 1,
                 classes: 0,
             });
         }
-        Ok(Straddling {
-            classes: classes.0.into_values().collect(),
-            batch,
-            per_class,
-            seed,
-        })
+        Ok(())
     }
 
-    /// Those images of a pass that lie at places `from` to `to` of it.
-    fn part(&self, pass: u64, from: usize, to: usize) -> Vec<i64> {
-        let mut order: Vec<usize> = (0..self.classes.len()).collect();
-        let last = to.div_ceil(self.per_class);
-        let order = Draws::new(self.seed, Purpose::Batch, pass, 0).choose(&mut order, last);
-        let first = from / self.per_class;
-        let images =
-            (first..last).flat_map(|place| self.images(pass, place as u64 + 1, order[place]));
-        images
-            .skip(from - first * self.per_class)
-            .take(to - from)
-            .collect()
-    }
-
-    fn images(&self, pass: u64, place: u64, class: usize) -> Vec<i64> {
-        let mut draws = Draws::new(self.seed, Purpose::Batch, pass, place);
-        draw_of_class(&self.classes[class], self.per_class, &mut draws)
+    fn sample(&self, images: &LabeledImages, seed: u64, step: u64) -> Vec<i64> {
+        let length = images.classes.len() as u64 * u64::from(self.per_class);
+        let batch = u64::from(self.batch);
+        let end = (step + 1) * batch;
+        let mut position = step * batch;
+        let mut sampled = Vec::with_capacity(self.batch as usize);
+        while position < end {
+            let pass = position / length;
+            let start = pass * length;
+            let to = end.min(start + length);
+            let range = (position - start) as usize..(to - start) as usize;
+            sampled.extend(part_of_pass(
+                self,
+                images,
+                Pass { seed, number: pass },
+                range,
+            ));
+            position = to;
+        }
+        sampled
     }
 }
 
-impl Sampler for Straddling {
-    fn batch(&self, step: u64) -> Vec<i64> {
-        let pass_length = (self.classes.len() * self.per_class) as u64;
-        let (mut place, end) = (step * self.batch as u64, (step + 1) * self.batch as u64);
-        let mut images = Vec::with_capacity(self.batch);
-        while place < end {
-            let pass = place / pass_length;
-            let to = end.min((pass + 1) * pass_length);
-            let start = pass * pass_length;
-            images.extend(self.part(pass, (place - start) as usize, (to - start) as usize));
-            place = to;
-        }
-        images
+/// One pass over all classes.
+#[derive(Clone, Copy)]
+struct Pass {
+    seed: u64,
+    number: u64,
+}
+
+/// Returns the images at these positions of a pass.
+fn part_of_pass(
+    settings: &Straddling,
+    images: &LabeledImages,
+    pass: Pass,
+    range: Range<usize>,
+) -> Vec<i64> {
+    let draws = |index| Draws::new(pass.seed, Purpose::Batch, pass.number, index);
+    let per_class = settings.per_class as usize;
+    let first = range.start / per_class;
+    let last = range.end.div_ceil(per_class);
+    let mut order: Vec<usize> = (0..images.classes.len()).collect();
+    let order = draws(0).choose(&mut order, last);
+    let mut part = Vec::new();
+    for (index, &class) in order.iter().enumerate().skip(first) {
+        let class = &images.classes[class].images;
+        part.extend(draw_of_class(
+            class,
+            per_class,
+            &mut draws(index as u64 + 1),
+        ));
     }
+    part.truncate(range.end - first * per_class);
+    part.split_off(range.start - first * per_class)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::tests::{is_pure, labels};
+    use super::super::tests::{is_pure, labels, sampler};
     use super::*;
 
     fn classes_of(labels: &[i64], images: &[i64]) -> BTreeMap<i64, usize> {
@@ -101,13 +104,29 @@ mod tests {
     #[test]
     fn passes_hold_every_class_once_wherever_they_are_cut() {
         let labels = labels();
-        for batch in [4, 5, 21, 50] {
-            let sampler = Straddling::new(&labels, batch, 3, 5).unwrap();
-            let stream: Vec<i64> = (0..(21 * 5 / batch as u64 + 1))
-                .flat_map(|step| sampler.batch(step))
+        for batch in [4u32, 5, 21, 50] {
+            let distinct = sampler(
+                Straddling {
+                    batch,
+                    per_class: 3,
+                },
+                &labels,
+                5,
+            )
+            .unwrap();
+            let stream: Vec<i64> = (0..(21 * 5 / u64::from(batch) + 1))
+                .flat_map(|step| distinct.batch(step))
                 .collect();
-            let small = Straddling::new(&labels, batch, 4, 5).unwrap();
-            let repeating: Vec<i64> = (0..(28 * 5 / batch as u64 + 1))
+            let small = sampler(
+                Straddling {
+                    batch,
+                    per_class: 4,
+                },
+                &labels,
+                5,
+            )
+            .unwrap();
+            let repeating: Vec<i64> = (0..(28 * 5 / u64::from(batch) + 1))
                 .flat_map(|step| small.batch(step))
                 .collect();
             for pass in repeating.chunks_exact(28) {
@@ -133,7 +152,15 @@ mod tests {
         // 75 classes with 4 images: 300 are 9 batches and 12 images, so that of 75 batches 7 lie across the
         // end of a pass, and only these can hold a class twice.
         let labels: Vec<i64> = (0..750).map(|image| image / 10).collect();
-        let sampler = Straddling::new(&labels, 32, 4, 2).unwrap();
+        let sampler = sampler(
+            Straddling {
+                batch: 32,
+                per_class: 4,
+            },
+            &labels,
+            2,
+        )
+        .unwrap();
         let mut twice = 0;
         for step in 0..7500 {
             let counts = classes_of(&labels, &sampler.batch(step));
@@ -156,13 +183,23 @@ mod tests {
 
     #[test]
     fn a_batch_depends_on_seed_and_step_alone() {
-        is_pure(&|seed| Box::new(Straddling::new(&labels(), 8, 3, seed).unwrap()));
+        is_pure(|seed| {
+            sampler(
+                Straddling {
+                    batch: 8,
+                    per_class: 3,
+                },
+                &labels(),
+                seed,
+            )
+            .unwrap()
+        });
     }
 
     #[test]
     fn impossible_batches_are_refused() {
         let refused =
-            |batch, per_class| Straddling::new(&labels(), batch, per_class, 0).unwrap_err();
+            |batch, per_class| sampler(Straddling { batch, per_class }, &labels(), 0).unwrap_err();
         assert_eq!(
             refused(0, 3),
             SamplerError::NotAMultiple {

@@ -8,18 +8,28 @@
 pub(crate) mod part;
 pub(crate) mod range;
 
+mod backbone;
 mod dataset;
 mod distance;
 mod loss;
+mod memory;
 mod miner;
+mod optimizer;
 mod reduction;
 mod regularizer;
+mod sampler;
+mod schedule;
 
+pub use backbone::*;
 pub use dataset::*;
 pub use distance::Distance;
 pub use loss::*;
+pub use memory::*;
 pub use miner::*;
+pub use optimizer::*;
 pub use part::{Card, OutOfRange, Part};
 pub use range::{Range, Setting};
 pub use reduction::Reduction;
 pub use regularizer::Regularizer;
+pub use sampler::*;
+pub use schedule::*;

@@ -16,17 +16,19 @@ pub trait Part {
     const FORMULA: &'static str;
 
     /// Where the part comes from. Empty: it is common knowledge.
-    const SOURCE: &'static str;
+    const SOURCE: &'static str = "";
 
     /// The bounds within which the Reality Check (Musgrave et al., ECCV 2020) searched the
     /// settings. Empty: the part is not among its methods.
-    const PUBLISHED_SEARCH: &'static str;
+    const PUBLISHED_SEARCH: &'static str = "";
 
     /// Checks that every setting is in its range, and that the settings agree with each other.
     ///
     /// # Errors
     /// Returns the first setting that is not.
-    fn check(&self) -> Result<(), OutOfRange>;
+    fn check(&self) -> Result<(), OutOfRange> {
+        Ok(())
+    }
 }
 
 /// A setting whose value is not allowed.
@@ -184,11 +186,15 @@ macro_rules! part {
 ///         /// A weighted sum of other losses.
 ///         sum: Sum(Vec<WeightedLoss>),
 ///     }
+///     without_settings {
+///         constant::Constant,
+///     }
 /// }
 /// ```
 ///
 /// The key of a part in a sweep file is the name of its module. Variants after `and` are no parts:
-/// they are not listed. `($)` is needed to write a macro that writes a macro.
+/// they are not listed. A part `without_settings` is written as its key alone, and the name of its
+/// struct is that of its variant. `($)` is needed to write a macro that writes a macro.
 macro_rules! parts {
     (
         ($dollar:tt)
@@ -201,13 +207,22 @@ macro_rules! parts {
             $($(#[$other_doc:meta])* $other_key:ident: $other:ident($other_type:ty)),*
             $(,)?
         })?
+        $(without_settings {
+            $($unit_module:ident::$unit:ident),*
+            $(,)?
+        })?
     ) => {
         $(pub use $module::$type;)*
+        $($(pub use $unit_module::$unit;)*)?
 
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum $name {
+            $($(
+                #[doc = concat!("See [`", stringify!($unit), "`](struct@", stringify!($unit), ").")]
+                $unit,
+            )*)?
             $(
                 #[doc = concat!("See [`", stringify!($type), "`].")]
                 $(#[$attribute])*
@@ -219,16 +234,24 @@ macro_rules! parts {
         impl $name {
             /// The card of every part of this kind, in the order of `every`.
             pub const CARDS: &'static [$crate::Card] =
-                &[$($crate::Card::of::<$type>(stringify!($module))),*];
+                &[
+                    $($($crate::Card::of::<$unit_module::$unit>(stringify!($unit_module)),)*)?
+                    $($crate::Card::of::<$type>(stringify!($module)),)*
+                ];
 
-            /// Returns every part of this kind with its default settings.
+            /// Returns every part of this kind with its default settings. Those that a sweep file must
+            /// give have the values of an example.
             pub fn every() -> Vec<$name> {
-                vec![$($name::$variant($type::default())),*]
+                vec![
+                    $($($name::$unit,)*)?
+                    $($name::$variant($type::default()),)*
+                ]
             }
 
             /// Returns the key of this part in a sweep file.
             pub fn key(&self) -> &'static str {
                 match self {
+                    $($($name::$unit => stringify!($unit_module),)*)?
                     $($name::$variant(_) => stringify!($module),)*
                     $($($name::$other(_) => stringify!($other_key),)*)?
                 }
@@ -240,25 +263,45 @@ macro_rules! parts {
             /// Returns the first setting that is not allowed.
             pub fn check(&self) -> Result<(), $crate::OutOfRange> {
                 match self {
+                    $($($name::$unit => Ok(()),)*)?
                     $($name::$variant(part) => $crate::Part::check(part),)*
                     $($($name::$other(_) => Ok(()),)*)?
                 }
             }
         }
 
-        /// Calls a macro with the names of all parts of one kind: `callback! { First, Second, .. }`.
+        $(
+            impl From<$type> for $name {
+                fn from(part: $type) -> $name {
+                    $name::$variant(part)
+                }
+            }
+        )*
+
+        /// Calls a macro with the names of all parts of one kind: `callback! { First, Second, .. }`;
+        /// those without settings, if there are any, come first: `callback! { Unit, .. ; First, .. }`.
         #[macro_export]
         macro_rules! $for_each {
-            ($dollar callback:ident) => { $dollar callback! { $($variant),* } };
+            ($dollar callback:ident) => {
+                $dollar callback! { $($($unit),* ;)? $($variant),* }
+            };
         }
 
         #[cfg(test)]
         #[test]
-        fn every_part_is_read_from_its_key_alone_and_its_defaults_are_in_range() {
+        fn every_part_is_found_by_its_key_and_its_defaults_are_in_range() {
             for part in $name::every() {
-                let bare = format!("{{\"{}\": {{}}}}", part.key());
-                assert_eq!(serde_json::from_str::<$name>(&bare).unwrap(), part);
+                let written = serde_json::to_value(&part).unwrap();
+                assert_eq!(serde_json::from_value::<$name>(written.clone()).unwrap(), part);
                 assert_eq!(part.check(), Ok(()));
+                if written.is_string() {
+                    continue;
+                }
+                let bare = format!("{{\"{}\": {{}}}}", part.key());
+                match serde_json::from_str::<$name>(&bare) {
+                    Ok(read) => assert_eq!(read, part),
+                    Err(error) => assert!(error.to_string().contains("missing field"), "{error}"),
+                }
             }
         }
     };

@@ -161,7 +161,7 @@ fn missing(opened: &Opened) -> Exit {
         weights.is_some_and(Weights::is_missing)
     });
     let usual: BTreeSet<String> = without_weights
-        .filter_map(|run| run.identity.recipe.model.backbone.usual_weights())
+        .filter_map(|run| run.identity.recipe.model.backbone.part().usual_weights())
         .map(|page| {
             format!("from {page}:\n      scripts/convert_weights.py FILE.pth FILE.safetensors")
         })

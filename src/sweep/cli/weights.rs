@@ -221,11 +221,10 @@ impl Folder {
                 file.display()
             )));
         }
-        let Some(backbone) =
-            Backbone::pretrainable().find(|candidate| candidate.name() == backbone)
+        let Some(backbone) = Backbone::pretrainable().find(|candidate| candidate.key() == backbone)
         else {
             let names = Backbone::pretrainable()
-                .map(|backbone| backbone.name())
+                .map(|backbone| backbone.key())
                 .collect::<Vec<_>>();
             return Err(Exit::mistake(format!(
                 "there are no weights of a backbone `{backbone}`, but of {}",

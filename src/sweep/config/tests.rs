@@ -89,7 +89,7 @@ fn a_mistake_is_shown_with_its_line_a_caret_and_a_way_out() {
         .unwrap_err()
         .render(false);
     let expected = "\
-error: unknown key `embeding`, expected one of `backbone`, `pooling`, `layer_norm`, `embedding`, `head`, `normalise`, `batch_norm`, `freeze`, `precision`
+error: unknown key `embeding`, expected one of `backbone`, `pooling`, `layer_norm`, `embedding`, `head`, `normalize`, `batch_norm`, `freeze`, `precision`
  --> test.toml:9:1
   |
 9 | embeding = 64

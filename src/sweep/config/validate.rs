@@ -292,14 +292,6 @@ fn require(holds: bool, key: &str, message: impl Into<String>) -> Checked {
     if holds { Ok(()) } else { fault(key, message) }
 }
 
-fn fraction(number: f64, key: &str) -> Checked {
-    require(
-        (0.0..1.0).contains(&number),
-        key,
-        "expected a number from 0 to below 1",
-    )
-}
-
 fn positive(number: f64, key: &str) -> Checked {
     require(
         number.is_finite() && number > 0.0,

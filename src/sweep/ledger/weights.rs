@@ -138,7 +138,7 @@ pub fn locate(
         return Ok(None);
     };
     let file = file(root, &name);
-    let backbone = backbone.name();
+    let backbone = backbone.key();
     match read(root, &name)?.filter(|_| file.is_file()) {
         None => Err(WeightsError::Missing {
             name,
@@ -169,7 +169,7 @@ mod tests {
 
     fn named(backbone: &str, weights: &str) -> Backbone {
         Backbone::pretrainable()
-            .find(|candidate| candidate.name() == backbone)
+            .find(|candidate| candidate.key() == backbone)
             .unwrap()
             .with_weights(Weights::named(weights))
     }

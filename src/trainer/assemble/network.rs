@@ -1,4 +1,4 @@
-//! The network that a recipe asks for, and the weights that it starts from.
+//! The network of a recipe, and the weights that it starts from.
 
 use std::{
     fs::{self, File},
@@ -6,20 +6,20 @@ use std::{
 };
 
 use dml::{
-    model::{self, Colours, Input, Network, NetworkConfig, TorchScript, weights},
+    model::{Network, NetworkConfig, TorchScript, is_native_on_cpu, weights},
     state::State,
 };
-use schema::{Backbone, ColourOrder, Model, Recipe, Seen, Torchscript, Weights};
+use schema::{Backbone, Model, Recipe, Torchscript, Weights};
 use tch::{Device, Tensor};
 
 use super::impossible;
 use crate::{Failed, process::log};
 
-/// The network with its initial weights. What its backbone starts from, if that was
-/// trained before, lies in the file `weights`; a network that will be restored anyway can do without.
+/// Returns the network with its initial parameters. `weights` is the file of the backbone's trained weights, if it has
+/// any; a network that will be restored anyway does not need it.
 ///
 /// # Errors
-/// If there is no such network, or the file is not the one that the recipe means.
+/// If there is no such network, or the file is not the one that the recipe names.
 pub(crate) fn network(
     recipe: &Recipe,
     weights: Option<&Path>,
@@ -30,27 +30,25 @@ pub(crate) fn network(
         verify(file, expected)?;
     }
     let config = config(recipe, weights)?;
-    match weights.filter(|_| {
-        expected.is_some() && !matches!(config.backbone, model::Backbone::TorchScript(_))
-    }) {
-        Some(file) => {
-            Network::pretrained(config, &read(file)?, recipe.seed, device).map_err(impossible)
-        }
-        None => Network::new(config, recipe.seed, device).map_err(impossible),
-    }
+    let pretrained = weights.filter(|_| expected.is_some() && config.module.is_none());
+    let network = match pretrained {
+        Some(file) => Network::pretrained(config, &read(file)?, recipe.seed, device),
+        None => Network::new(config, recipe.seed, device),
+    };
+    network.map_err(impossible)
 }
 
-/// Says so in the log if numbers were asked for that the device computes with slowly.
+/// Logs a warning if the device computes slowly in the precision of a model.
 pub(crate) fn warn_of_precision(model: &Model, device: Device) {
-    if device == Device::Cpu && !precision(model.precision).suits_the_cpu() {
+    if device == Device::Cpu && !is_native_on_cpu(model.precision) {
         log("this processor has no instructions for bfloat16: `f32` is faster");
     }
 }
 
-/// Whether a file holds weights of this backbone.
+/// Checks that a file holds weights of this backbone.
 ///
 /// # Errors
-/// If not: what does not fit, by name.
+/// If it does not: the names of what does not fit.
 pub(crate) fn weights_fit(file: &Path, backbone: &Backbone) -> Result<weights::Fit, Failed> {
     if let Backbone::Torchscript(_) = backbone {
         let used = TorchScript::parameters(&bytes(file)?);
@@ -60,11 +58,11 @@ pub(crate) fn weights_fit(file: &Path, backbone: &Backbone) -> Result<weights::F
             ignored: Vec::new(),
         });
     }
-    weights::check(&of(backbone), &read(file)?).map_err(|misfit| {
+    weights::check(backbone, &read(file)?).map_err(|misfit| {
         Failed::data(format!(
             "`{}` is not of `{}`: {misfit}",
             file.display(),
-            backbone.name()
+            backbone.key()
         ))
     })
 }
@@ -98,139 +96,33 @@ fn unreadable(file: &Path, why: &str) -> Failed {
 }
 
 fn config(recipe: &Recipe, file: Option<&Path>) -> Result<NetworkConfig, Failed> {
-    let Model {
-        backbone,
-        pooling,
-        layer_norm,
-        embedding,
-        head,
-        normalise,
-        batch_norm,
-        freeze,
-        precision,
-    } = &recipe.model;
-    let channels = i64::from(recipe.images.color.channels());
-    let image_size = i64::from(recipe.transform.test_side(&recipe.images));
-    Ok(NetworkConfig {
-        backbone: match backbone {
-            Backbone::Torchscript(script) => torchscript(script, file, channels, image_size)?,
-            listed => of(listed),
-        },
-        channels,
-        image_size,
-        pooling: pooling.map(of_pooling),
-        layer_norm: *layer_norm,
-        embedding: embedding.map(i64::from),
-        head: head.as_ref().map(of_head).unwrap_or_default(),
-        normalise: *normalise,
-        batch_norm: match batch_norm {
-            schema::BatchNorm::Train => model::BatchNorm::Train,
-            schema::BatchNorm::FrozenStatistics => model::BatchNorm::FrozenStatistics,
-            schema::BatchNorm::Frozen => model::BatchNorm::Frozen,
-        },
-        freeze: freeze.clone(),
-        precision: self::precision(*precision),
-    })
+    let mut config = NetworkConfig {
+        model: recipe.model.clone(),
+        channels: recipe.images.color.channels().into(),
+        image_size: recipe.transform.test_side(&recipe.images).into(),
+        module: None,
+    };
+    if let Backbone::Torchscript(script) = &recipe.model.backbone {
+        config.module = Some(module(script, file, &config)?);
+    }
+    Ok(config)
 }
 
-fn torchscript(
+fn module(
     script: &Torchscript,
     file: Option<&Path>,
-    channels: i64,
-    image_size: i64,
-) -> Result<model::Backbone, Failed> {
+    config: &NetworkConfig,
+) -> Result<TorchScript, Failed> {
     let file = file.ok_or_else(|| {
         Failed::data("the attempt does not emit where the TorchScript module lies")
     })?;
-    let Seen {
-        colours,
-        white,
-        mean,
-        deviation,
-    } = script.input;
-    let colours = match colours {
-        ColourOrder::Rgb => Colours::Rgb,
-        ColourOrder::Bgr => Colours::Bgr,
-    };
-    let input = Input {
-        colours,
-        white,
-        mean,
-        deviation,
-        native: image_size,
-        least: 1,
-    };
-    let module = TorchScript::new(bytes(file)?, input, channels, image_size);
-    let module = module.map_err(|error| Failed::data(format!("`{}`: {error}", file.display())))?;
-    Ok(model::Backbone::TorchScript(module))
-}
-
-fn precision(precision: schema::Precision) -> model::Precision {
-    match precision {
-        schema::Precision::F32 => model::Precision::Single,
-        schema::Precision::Bf16 => model::Precision::Bf16,
-    }
-}
-
-fn of(backbone: &Backbone) -> model::Backbone {
-    use model::{BorderAverage, Depth, VitSize};
-    match backbone {
-        Backbone::Conv4 => model::Backbone::Conv4,
-        Backbone::Pixels => model::Backbone::Pixels,
-        Backbone::BnInception(own) if own.count_padding => {
-            model::Backbone::BnInception(BorderAverage::WithPadding)
-        }
-        Backbone::BnInception(_) => model::Backbone::BnInception(BorderAverage::WithoutPadding),
-        Backbone::Resnet18(_) => model::Backbone::ResNet(Depth::D18, model::StrideOn::Conv3x3),
-        Backbone::Resnet50(own) => model::Backbone::ResNet(Depth::D50, of_stride(own.stride_on)),
-        Backbone::Resnet101(own) => model::Backbone::ResNet(Depth::D101, of_stride(own.stride_on)),
-        Backbone::Googlenet(_) => model::Backbone::GoogLeNet,
-        Backbone::EfficientnetLite0(_) => model::Backbone::EfficientNetLite0,
-        Backbone::Squeezenet(_) => model::Backbone::SqueezeNet,
-        Backbone::MobilenetV2(_) => model::Backbone::MobileNetV2,
-        Backbone::VitS16(own) => model::Backbone::Vit(VitSize::Small, of_input(own.input)),
-        Backbone::VitB16(own) => model::Backbone::Vit(VitSize::Base, of_input(own.input)),
-        Backbone::Torchscript(_) => unreachable!("a module is made of its file"),
-    }
-}
-
-fn of_stride(stride_on: schema::StrideOn) -> model::StrideOn {
-    match stride_on {
-        schema::StrideOn::Conv3x3 => model::StrideOn::Conv3x3,
-        schema::StrideOn::Conv1x1 => model::StrideOn::Conv1x1,
-    }
-}
-
-fn of_input(input: schema::VitInput) -> model::VitInput {
-    match input {
-        schema::VitInput::Imagenet => model::VitInput::ImageNet,
-        schema::VitInput::Symmetric => model::VitInput::Symmetric,
-    }
-}
-
-fn of_pooling(pooling: schema::Pooling) -> model::Pooling {
-    match pooling {
-        schema::Pooling::Avg => model::Pooling::Average,
-        schema::Pooling::Max => model::Pooling::Max,
-        schema::Pooling::AvgMax => model::Pooling::AverageMax,
-        schema::Pooling::Gem(schema::Gem { p, trainable }) => model::Pooling::Gem { p, trainable },
-    }
-}
-
-fn of_head(head: &schema::Head) -> model::Head {
-    use model::Fan;
-    use schema::{LinearHead, LinearInitial};
-    match head {
-        schema::Head::Linear(LinearHead {
-            initial: LinearInitial::KaimingFanIn,
-        }) => model::Head::Kaiming(Fan::In),
-        schema::Head::Linear(LinearHead {
-            initial: LinearInitial::KaimingFanOut,
-        }) => model::Head::Kaiming(Fan::Out),
-        schema::Head::Mlp(mlp) => {
-            model::Head::Mlp(mlp.hidden.iter().copied().map(i64::from).collect())
-        }
-    }
+    TorchScript::new(
+        bytes(file)?,
+        &script.input,
+        config.channels,
+        config.image_size,
+    )
+    .map_err(|error| Failed::data(format!("`{}`: {error}", file.display())))
 }
 
 #[cfg(test)]
@@ -255,34 +147,22 @@ mod tests {
     fn the_layers_that_a_sweep_file_can_name_are_those_of_the_network() {
         // The larger ones of a kind have the same, and those of a TorchScript module are in its file.
         let others = ["resnet101", "vit_b16", "torchscript"];
-        let kinds = Backbone::pretrainable().filter(|one| !others.contains(&one.name()));
+        let kinds = Backbone::pretrainable().filter(|one| !others.contains(&one.key()));
         for backbone in kinds.chain([Backbone::Conv4]) {
-            let layers = backbone.layers();
+            let layers = backbone.part().layers();
             let all = network(&recipe(&backbone, layers), None, tch::Device::Cpu).unwrap();
             assert!(
                 all.groups().is_empty(),
                 "{}: with all layers frozen something is trained",
-                backbone.name()
+                backbone.key()
             );
             assert!(layers.iter().all(|layer| backbone.has_layer(layer)));
             let refused = network(&recipe(&backbone, &["layer"]), None, tch::Device::Cpu);
             assert!(
                 refused.is_err() && !backbone.has_layer("layer"),
                 "{}",
-                backbone.name()
+                backbone.key()
             );
-        }
-    }
-
-    #[test]
-    fn the_sizes_that_a_sweep_file_can_choose_are_those_that_pass() {
-        let built_in =
-            Backbone::pretrainable().filter(|one| !matches!(one, Backbone::Torchscript(_)));
-        for backbone in built_in.chain([Backbone::Conv4]) {
-            for side in backbone.least_image()..400 {
-                let passes = of(&backbone).obstacle(i64::from(side)).is_none();
-                assert_eq!(backbone.fits(side), passes, "{} {side}", backbone.name());
-            }
         }
     }
 }

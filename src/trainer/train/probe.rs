@@ -1,6 +1,6 @@
 //! Finds the part of a training step that computes different bits the second time.
 
-use dml::{gradient_cache::Embedded, memory::Arrivals};
+use dml::{gradient_cache::Embedded, memory::MemoryBatch};
 use schema::{Event, ProbeWork, Probed};
 use tch::Tensor;
 
@@ -62,7 +62,7 @@ impl TrainState {
             ("batch".to_owned(), images),
             ("embeddings".to_owned(), embedded.embeddings().detach()),
         ]);
-        let arrivals = Arrivals {
+        let arrivals = MemoryBatch {
             embeddings: embedded.embeddings(),
             labels: &labels,
             images: Some(&numbers),

@@ -8,8 +8,8 @@ use std::{collections::BTreeSet, env, fs};
 
 use clap::{Command, CommandFactory};
 use schema::{
-    Card, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule, Triplet,
-    renamed::RENAMED,
+    Backbone, Card, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule,
+    Triplet, renamed::RENAMED,
 };
 use serde_json::{Map, Value};
 
@@ -54,7 +54,9 @@ const KINDS: [Kind; 14] = [
     kind("schedules", "Schedule", "sweep-file.md", || {
         Schedule::CARDS.to_vec()
     }),
-    kind("backbones", "Backbone", "models.md", Vec::new),
+    kind("backbones", "Backbone", "models.md", || {
+        Backbone::CARDS.to_vec()
+    }),
     kind("data sets", "Dataset", "data.md", Vec::new),
     kind("strategies", "Strategy", "search.md", Vec::new),
     kind("metrics", "Metric", "evaluation.md", Vec::new),

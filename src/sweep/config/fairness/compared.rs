@@ -203,7 +203,7 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
         model.pooling,
         model.layer_norm,
         &model.head,
-        model.normalise,
+        model.normalize,
         model.batch_norm,
         &model.freeze,
         model.precision,

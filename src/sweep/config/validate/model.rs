@@ -1,4 +1,4 @@
-//! What a network cannot be.
+//! Networks that cannot be built.
 
 use schema::{Backbone, BatchNorm, Gem, Head, Model, Pooling, Precision};
 
@@ -30,10 +30,10 @@ fn freeze(model: &Model) -> Checked {
     };
     Err(Fault {
         key: "model.freeze".to_owned(),
-        message: format!("`{}` has no layer `{unknown}`", backbone.name()),
+        message: format!("`{}` has no layer `{unknown}`", backbone.key()),
         hint: Some(format!(
             "its layers are {}; a part of one is named as in its weights",
-            backbone.layers().join(", ")
+            backbone.part().layers().join(", ")
         )),
     })
 }
@@ -48,7 +48,8 @@ fn backbone(backbone: &Backbone, image_size: u32, key: &str) -> Checked {
             ),
         });
     }
-    let (name, least) = (backbone.name(), backbone.least_image());
+    let name = backbone.key();
+    let least = backbone.part().least_image();
     require(
         image_size >= least,
         key,
@@ -62,31 +63,13 @@ fn backbone(backbone: &Backbone, image_size: u32, key: &str) -> Checked {
             format!("the module itself is missing: {example}, after `sweep weights add NAME FILE`");
         require(script.weights.is_some(), "model.backbone", message)?;
     }
-    if backbone.fits(image_size) {
-        return Ok(());
-    }
-    match backbone {
-        Backbone::VitS16(_) | Backbone::VitB16(_) => fault(
-            key,
-            format!("`{name}` cuts the image into patches of 16 pixels: expected a multiple of 16"),
-        ),
-        _ => {
-            let smaller = (least..image_size).rev().find(|&side| backbone.fits(side));
-            let larger = (image_size..).find(|&side| backbone.fits(side));
-            let near: Vec<String> = smaller
-                .into_iter()
-                .chain(larger)
-                .map(|side| side.to_string())
-                .collect();
-            let message = format!(
-                "`{name}` halves the image again and again, and {image_size} pixels do not come out even"
-            );
-            fault(key, format!("{message}: expected {}", near.join(" or ")))
-        }
+    match backbone.part().obstacle(image_size) {
+        Some(obstacle) => fault(key, format!("`{name}` {obstacle}")),
+        None => Ok(()),
     }
 }
 
-/// Of a module of TorchScript only the parameters can be reached.
+/// Checks the settings of a TorchScript module, of which only the parameters can be reached.
 fn torchscript(model: &Model) -> Checked {
     if !matches!(model.backbone, Backbone::Torchscript(_)) {
         return Ok(());
@@ -109,9 +92,9 @@ fn pooling(model: &Model) -> Checked {
     let Some(pooling) = model.pooling else {
         return Ok(());
     };
-    let name = model.backbone.name();
+    let name = model.backbone.key();
     require(
-        model.backbone.gives_a_map(),
+        model.backbone.part().gives_a_map(),
         "model.pooling",
         format!("`{name}` gives no map, there is nothing to pool"),
     )?;

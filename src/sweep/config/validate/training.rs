@@ -1,9 +1,9 @@
-//! How long, with which rates, and when it ends.
+//! The length, the learning rates and the end of training.
 
 use schema::{Clip, Loss, Optimizer, Schedule, Span, WarmUp};
 
 use super::{
-    Checked, SweepFile, TrainingTable, fault, fraction, not_negative, positive, require, sampling,
+    Checked, SweepFile, TrainingTable, fault, losses::in_range, positive, require, sampling,
 };
 
 pub(super) fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
@@ -77,7 +77,7 @@ fn optimizers(training: &TrainingTable, file: &SweepFile) -> Checked {
         )?;
     }
     if let Some(span) = &training.freeze_trunk {
-        at_least_one(span, "training.freeze_trunk")?;
+        at_least_one(span, "freeze_trunk")?;
         require(
             head_is_there,
             "training.freeze_trunk",
@@ -104,45 +104,15 @@ fn rates(training: &TrainingTable) -> Checked {
         "training.epoch_steps",
         "an epoch has at least 1 step",
     )?;
-    training.schedule.iter().try_for_each(schedule)?;
+    if let Some(schedule) = &training.schedule {
+        let table = format!("training.schedule.{}", schedule.key());
+        in_range(schedule.check(), &table)?;
+    }
     training.warm_up.iter().try_for_each(warm_up)
 }
 
-fn schedule(schedule: &Schedule) -> Checked {
-    let key = |name: &str| format!("training.schedule.{name}");
-    match schedule {
-        Schedule::Constant => Ok(()),
-        Schedule::Step(step) => {
-            at_least_one(&step.every, &key("step.every"))?;
-            positive(step.factor, &key("step.factor"))
-        }
-        Schedule::MultiStep(multi_step) => {
-            let (unit, at) = multi_step.at.named();
-            require(
-                at.is_sorted_by(|one, next| one < next) && at.first() != Some(&0),
-                &key(&format!("multi_step.at.{unit}")),
-                "expected times above 0, each later than the one before",
-            )?;
-            positive(multi_step.factor, &key("multi_step.factor"))
-        }
-        Schedule::Cosine(cosine) => {
-            cosine
-                .over
-                .iter()
-                .try_for_each(|over| at_least_one(over, &key("cosine.over")))?;
-            fraction(cosine.floor, &key("cosine.floor"))
-        }
-        Schedule::Plateau(plateau) => {
-            let key = |name: &str| key(&format!("plateau.{name}"));
-            fraction(plateau.factor, &key("factor"))?;
-            not_negative(plateau.threshold, &key("threshold"))?;
-            fraction(plateau.floor, &key("floor"))
-        }
-    }
-}
-
 fn warm_up(warm_up: &WarmUp) -> Checked {
-    at_least_one(&warm_up.over, "training.warm_up.over")?;
+    at_least_one(&warm_up.over, "warm_up.over")?;
     require(
         (0.0..=1.0).contains(&warm_up.from),
         "training.warm_up.from",
@@ -150,9 +120,8 @@ fn warm_up(warm_up: &WarmUp) -> Checked {
     )
 }
 
-fn at_least_one(span: &Span, key: &str) -> Checked {
-    let (unit, &length) = span.named();
-    require(length > 0, &format!("{key}.{unit}"), "expected at least 1")
+fn at_least_one(span: &Span, setting: &str) -> Checked {
+    in_range(span.check_positive(setting), "training")
 }
 
 fn sizes(training: &TrainingTable) -> Checked {
@@ -183,47 +152,5 @@ fn guards(training: &TrainingTable) -> Checked {
 }
 
 pub(super) fn optimizer(optimizer: &Optimizer, table: &str) -> Checked {
-    match optimizer {
-        Optimizer::Adam(adam) => {
-            let key = |name: &str| format!("{table}.adam.{name}");
-            adaptive(adam.lr, adam.betas, adam.epsilon, &key)?;
-            not_negative(adam.weight_decay, &key("weight_decay"))
-        }
-        Optimizer::AdamW(adam_w) => {
-            let key = |name: &str| format!("{table}.adam_w.{name}");
-            adaptive(adam_w.lr, adam_w.betas, adam_w.epsilon, &key)?;
-            not_negative(adam_w.weight_decay, &key("weight_decay"))
-        }
-        Optimizer::RmsProp(rms_prop) => {
-            let key = |name: &str| format!("{table}.rms_prop.{name}");
-            positive(rms_prop.lr, &key("lr"))?;
-            positive(rms_prop.epsilon, &key("epsilon"))?;
-            fraction(rms_prop.alpha, &key("alpha"))?;
-            fraction(rms_prop.momentum, &key("momentum"))?;
-            not_negative(rms_prop.weight_decay, &key("weight_decay"))
-        }
-        Optimizer::Sgd(sgd) => {
-            let key = |name: &str| format!("{table}.sgd.{name}");
-            positive(sgd.lr, &key("lr"))?;
-            fraction(sgd.momentum, &key("momentum"))?;
-            fraction(sgd.dampening, &key("dampening"))?;
-            require(
-                !sgd.nesterov || (sgd.momentum > 0.0 && sgd.dampening == 0.0),
-                &key("nesterov"),
-                "it needs `momentum` above 0, and no `dampening`",
-            )?;
-            not_negative(sgd.weight_decay, &key("weight_decay"))
-        }
-    }
-}
-
-/// What Adam and AdamW have in common.
-fn adaptive(lr: f64, betas: [f64; 2], epsilon: f64, key: &dyn Fn(&str) -> String) -> Checked {
-    positive(lr, &key("lr"))?;
-    positive(epsilon, &key("epsilon"))?;
-    require(
-        betas.iter().all(|beta| (0.0..1.0).contains(beta)),
-        &key("betas"),
-        "expected two numbers from 0 to below 1",
-    )
+    in_range(optimizer.check(), &format!("{table}.{}", optimizer.key()))
 }

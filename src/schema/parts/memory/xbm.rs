@@ -1,25 +1,17 @@
-//! Memories, as a recipe names them: embeddings of earlier batches that the loss sees as well.
+//! Cross-batch memory.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Card;
-
-/// A memory with its parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Memory {
-    /// See [`Xbm`].
-    Xbm(Xbm),
-}
+use crate::Part;
 
 /// Cross-batch memory (Wang et al., CVPR 2020): the latest embeddings, without gradient.
 ///
-/// Unless told otherwise, each step enqueues its batch first, then adds `weight` times the loss of the batch against
+/// By default, each step enqueues its batch first, then adds `weight` times the loss of the batch against
 /// the memory to the loss within the batch, and an image never meets its own copy.
 ///
-/// A recipe spells out what it does not leave at its default. `preset = "reference"` (the authors' program) or
-/// `"pml"` (pytorch-metric-learning) in a sweep file stands for such settings, and those given beside it come first:
+/// A recipe contains the settings that differ from the defaults. In a sweep file, `preset = "reference"` (the authors'
+/// program) or `"pml"` (pytorch-metric-learning) stands for such settings; those given beside it take precedence:
 ///
 /// | | default | `reference` | `pml` |
 /// | --- | --- | --- | --- |
@@ -27,49 +19,49 @@ pub enum Memory {
 /// | `self_exclusion` | index | similarity | index |
 /// | `wrap` | modulo | tail | modulo |
 ///
-/// How terms are summed is the loss's business: the authors' program divides their sum by the images in the batch.
+/// The reduction is that of the loss: the authors' program divides their sum by the images in the batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "XbmTable")]
 pub struct Xbm {
-    /// How many embeddings it holds.
+    /// Number of embeddings.
     #[serde(flatten)]
     pub size: MemorySize,
     /// The first step that uses it. Before, it stays empty.
     pub start_step: u64,
     /// Weight of the loss against the memory.
     pub weight: f64,
-    /// Whether a batch enters before it is compared with the memory, or after.
+    /// True if a batch enters before it is compared with the memory, false if after.
     #[serde(skip_serializing_if = "is_default_true")]
     pub include_batch: bool,
-    /// What keeps an image from meeting its own copy.
+    /// How an image is kept from its own copy.
     #[serde(skip_serializing_if = "is_default")]
     pub self_exclusion: SelfExclusion,
-    /// Whether the loss within the batch counts as well, once there is something in memory.
+    /// True if the loss within the batch is added once the memory holds something.
     #[serde(skip_serializing_if = "is_default_true")]
     pub batch_loss: bool,
-    /// What happens to a batch that does not fit before the end.
+    /// Where a batch goes that does not fit before the end.
     #[serde(skip_serializing_if = "is_default")]
     pub wrap: MemoryWrap,
-    /// What it holds when it is first used.
+    /// Content at the first use.
     #[serde(skip_serializing_if = "is_default")]
     pub init: MemoryInit,
-    /// What a slot belongs to.
+    /// What owns a slot.
     #[serde(skip_serializing_if = "is_default")]
     pub key: MemoryKey,
 }
 
-/// How many embeddings a memory holds.
+/// Number of embeddings in a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemorySize {
-    /// So many.
+    /// This number.
     Size(u32),
-    /// This share of the images that a run trains on, rounded down.
+    /// This fraction of the training images of a run, rounded down.
     Ratio(f64),
 }
 
 impl MemorySize {
-    /// How many that are of so many `images`.
+    /// Returns the number of embeddings for a run on `images` training images.
     pub fn of(self, images: u64) -> u64 {
         match self {
             MemorySize::Size(size) => u64::from(size),
@@ -78,20 +70,20 @@ impl MemorySize {
     }
 }
 
-/// What keeps an image from meeting its own copy in a memory.
+/// How an image is kept from its own copy in a memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SelfExclusion {
-    /// The place of the copy is known.
+    /// By the index of the copy.
     #[default]
     Index,
     /// Positives with a cosine similarity of 1 - 1e-5 or more are dropped, duplicates as well.
     Similarity,
-    /// Nothing.
+    /// Not at all: the copy is a positive.
     None,
 }
 
-/// What happens to a batch that does not fit before the end.
+/// Where a batch goes that does not fit before the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryWrap {
@@ -102,7 +94,7 @@ pub enum MemoryWrap {
     Tail,
 }
 
-/// What a memory holds when it is first used.
+/// Content of a memory at its first use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryInit {
@@ -113,19 +105,19 @@ pub enum MemoryInit {
     ForwardPass,
 }
 
-/// What a slot of a memory belongs to.
+/// What owns a slot of a memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryKey {
-    /// To nothing: the oldest goes first.
+    /// Nothing: the oldest embedding is overwritten first.
     #[default]
     Fifo,
-    /// To one image, so that none is there twice.
+    /// One image, so that no image is there twice.
     Unique,
 }
 
 impl Xbm {
-    /// A memory of this size with all else at its default.
+    /// Returns a memory of this size with default settings.
     pub fn new(size: MemorySize) -> Xbm {
         Xbm {
             size,
@@ -155,7 +147,7 @@ impl Xbm {
     }
 }
 
-/// Settings of other programs, as a sweep file names them.
+/// Settings of other programs.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Preset {
@@ -163,31 +155,31 @@ enum Preset {
     Pml,
 }
 
-/// [`Xbm`] as it is written.
+/// [`Xbm`] in a sweep file.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct XbmTable {
-    /// Settings of another program; what is said beside it counts more.
+    /// Settings of another program; keys beside it take precedence.
     preset: Option<Preset>,
-    /// How many embeddings it holds.
+    /// Number of embeddings.
     size: Option<u32>,
-    /// How many it holds, as a part of the images that a run trains on; instead of `size`.
+    /// Instead of `size`: the fraction of the training images of a run.
     ratio: Option<f64>,
     /// The first step that uses it. Before, it stays empty.
     start_step: Option<u64>,
     /// Weight of the loss against the memory.
     weight: Option<f64>,
-    /// Whether a batch enters before it is compared with the memory, or after.
+    /// True if a batch enters before it is compared with the memory, false if after.
     include_batch: Option<bool>,
-    /// What keeps an image from meeting its own copy.
+    /// How an image is kept from its own copy.
     self_exclusion: Option<SelfExclusion>,
-    /// Whether the loss within the batch counts as well, once there is something in memory.
+    /// True if the loss within the batch is added once the memory holds something.
     batch_loss: Option<bool>,
-    /// What happens to a batch that does not fit before the end.
+    /// Where a batch goes that does not fit before the end.
     wrap: Option<MemoryWrap>,
-    /// What it holds when it is first used.
+    /// Content at the first use.
     init: Option<MemoryInit>,
-    /// What a slot belongs to.
+    /// What owns a slot.
     key: Option<MemoryKey>,
 }
 
@@ -234,28 +226,31 @@ fn is_default_true(value: &bool) -> bool {
     *value
 }
 
-impl Memory {
-    /// Every memory, of 1024 embeddings.
-    pub fn every() -> Vec<Memory> {
-        vec![Memory::Xbm(Xbm::new(MemorySize::Size(1024)))]
+/// A memory of 1024 embeddings, an example.
+impl Default for Xbm {
+    fn default() -> Self {
+        Xbm::new(MemorySize::Size(1024))
     }
+}
 
-    /// What there is to know about each, in the order of [`Memory::every`].
-    pub const CARDS: &[Card] = &[Card::new("xbm", "the latest embeddings; also ratio in the place of size, include_batch, batch_loss, self_exclusion (index, \
-         similarity, none), wrap (modulo, tail), init (empty, forward_pass), key (fifo, unique), preset (reference, pml)").from("Wang et al., CVPR 2020")];
+impl Part for Xbm {
+    const FORMULA: &'static str = "the latest embeddings; also ratio in the place of size, include_batch, batch_loss, \
+        self_exclusion (index, similarity, none), wrap (modulo, tail), init (empty, forward_pass), key (fifo, unique), \
+        preset (reference, pml)";
+    const SOURCE: &'static str = "Wang et al., CVPR 2020";
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::canonical_json;
+    use crate::{Memory, canonical_json};
 
     fn read(text: &str) -> Result<Memory, serde_json::Error> {
         serde_json::from_str(text)
     }
 
     #[test]
-    fn a_plain_memory_is_written_as_ever() {
+    fn a_default_memory_is_written_as_ever() {
         let memory = read(r#"{"xbm":{"size":64}}"#).unwrap();
         assert_eq!(memory, Memory::Xbm(Xbm::new(MemorySize::Size(64))));
         assert_eq!(
@@ -265,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preset_is_spelt_out_in_the_recipe_and_gives_way_to_what_stands_beside_it() {
+    fn a_preset_is_expanded_in_the_recipe_and_yields_to_keys_beside_it() {
         let written = |text| canonical_json(&read(text).unwrap());
         assert_eq!(
             written(r#"{"xbm":{"size":64,"preset":"reference"}}"#),

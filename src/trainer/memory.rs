@@ -1,7 +1,7 @@
-//! A memory while training: what it holds at first, and how it is doing.
+//! The memory of a training: its initial content, and reports of its statistics.
 
 use dml::{
-    memory::Arrivals,
+    memory::MemoryBatch,
     model::Network,
     objective::Objective,
     random::{Draws, Purpose},
@@ -11,13 +11,13 @@ use tch::{Tensor, no_grad};
 
 use crate::{Emit, Failed, batches::BatchSource, split::Images};
 
-/// Steps between two words about the memory.
+/// Steps between two reports.
 const EVERY: u64 = 100;
 
-/// Puts as many random training images into the memory as fit, if it is to begin so and this is its first batch. That
-/// is a function of seed and network alone: a training continued before this step does the same.
+/// Fills the memory with random training images, if the recipe asks for it and this is the first batch that uses it.
+/// The choice is a function of seed and network alone: a training continued before this step does the same.
 ///
-/// The network embeds them as for evaluation, which leaves its running statistics alone.
+/// The network embeds the images as for evaluation, which does not change its running statistics.
 pub(crate) fn fill(
     memory: Option<&Memory>,
     objective: &mut Objective,
@@ -50,7 +50,7 @@ pub(crate) fn fill(
         let images = batches.images(&of(&split.indices))?;
         let embeddings = no_grad(|| network.forward(&images, false));
         let labels = Tensor::from_slice(&of(&split.labels)).to_device(batches.device());
-        let _ = memory.enqueue(&Arrivals {
+        let _ = memory.enqueue(&MemoryBatch {
             embeddings: &embeddings,
             labels: &labels,
             images: Some(portion),
@@ -60,16 +60,16 @@ pub(crate) fn fill(
     Ok(())
 }
 
-/// Says how the memory is doing, if it is time and there is one in use.
-pub(crate) fn report(objective: &Objective, arrivals: &Arrivals, emit: Emit) {
+/// Emits the statistics of the memory, if it is in use and a report is due.
+pub(crate) fn report(objective: &Objective, arrivals: &MemoryBatch, emit: Emit) {
     let due = arrivals.step.is_multiple_of(EVERY) && arrivals.step >= objective.memory_start;
     if let Some(memory) = objective.memory.as_ref().filter(|_| due) {
-        let condition = memory.condition(arrivals);
+        let statistics = memory.statistics(arrivals);
         emit(Event::Memory {
             step: arrivals.step,
-            fill: condition.fill,
-            age: condition.age,
-            drift: condition.drift.filter(|drift| drift.is_finite()),
+            fill: statistics.fill,
+            age: statistics.age,
+            drift: statistics.drift.filter(|drift| drift.is_finite()),
         });
     }
 }

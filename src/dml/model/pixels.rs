@@ -1,0 +1,24 @@
+//! The pixels themselves, flattened.
+
+use schema::Pixels;
+use tch::Tensor;
+
+use super::{
+    backbone::{BuildTrunk, Trunk, TrunkInput},
+    layers::{ForwardContext, ParamBuilder},
+};
+
+#[derive(Debug)]
+struct Flatten;
+
+impl Trunk for Flatten {
+    fn forward(&self, _: &ForwardContext, images: &Tensor) -> Tensor {
+        images.flatten(1, -1)
+    }
+}
+
+impl BuildTrunk for Pixels {
+    fn trunk(&self, _: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
+        Box::new(Flatten)
+    }
+}

@@ -1,0 +1,49 @@
+//! GoogLeNet.
+
+use super::{BackbonePart, ImageInput, has_weights};
+use crate::{Weights, parts::part::part};
+
+part! {
+    /// GoogLeNet as torchvision has it: 1024 features.
+    pub struct Googlenet {
+        /// Trained weights. Absent: random initial parameters.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        weights: Option<Weights> = None,
+    }
+    formula: "nine inception blocks with batch norms; 1024 features",
+    source: "Szegedy et al., CVPR 2015; torchvision",
+}
+
+impl BackbonePart for Googlenet {
+    /// Pixels from -1 to 1, as torchvision's `transform_input` makes them.
+    fn input(&self) -> Option<ImageInput> {
+        Some(ImageInput::SYMMETRIC)
+    }
+
+    fn features(&self) -> Option<u32> {
+        Some(1024)
+    }
+
+    fn layers(&self) -> &'static [&'static str] {
+        &[
+            "conv1",
+            "conv2",
+            "conv3",
+            "inception3a",
+            "inception3b",
+            "inception4a",
+            "inception4b",
+            "inception4c",
+            "inception4d",
+            "inception4e",
+            "inception5a",
+            "inception5b",
+        ]
+    }
+
+    fn classifiers(&self) -> &'static [&'static str] {
+        &["fc.", "aux1.", "aux2."]
+    }
+
+    has_weights!();
+}

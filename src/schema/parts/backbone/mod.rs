@@ -1,0 +1,216 @@
+//! Backbones: images in, features out. One file each.
+//!
+//! A file holds all that is known about a backbone apart from its layers: the images that it takes,
+//! the width of its features, and the names in its published weights. Its layers are in `dml`.
+
+mod bn_inception;
+mod conv4;
+mod efficientnet_lite0;
+mod googlenet;
+mod image_input;
+mod mobilenet_v2;
+mod pixels;
+mod resnet;
+mod resnet101;
+mod resnet18;
+mod resnet50;
+mod squeezenet;
+mod torchscript;
+mod vit;
+mod vit_b16;
+mod vit_s16;
+mod weights;
+
+use super::part::parts;
+
+pub use image_input::{ColorOrder, ImageInput};
+pub use resnet::StrideOn;
+pub use vit::VitInput;
+pub use weights::Weights;
+
+parts! {
+    ($)
+    /// A backbone with its settings.
+    pub enum Backbone, for_each_backbone {
+        BnInception(bn_inception::BnInception),
+        Resnet18(resnet18::Resnet18),
+        Resnet50(resnet50::Resnet50),
+        Resnet101(resnet101::Resnet101),
+        Googlenet(googlenet::Googlenet),
+        EfficientnetLite0(efficientnet_lite0::EfficientnetLite0),
+        Squeezenet(squeezenet::Squeezenet),
+        MobilenetV2(mobilenet_v2::MobilenetV2),
+        VitS16(vit_s16::VitS16),
+        VitB16(vit_b16::VitB16),
+        Torchscript(torchscript::Torchscript),
+    }
+    without_settings {
+        conv4::Conv4,
+        pixels::Pixels,
+    }
+}
+
+/// Facts about a backbone. The defaults are those of most convolutional networks for ImageNet.
+pub trait BackbonePart {
+    /// Returns the width of the features. Nothing: it depends on the images or on the file.
+    fn features(&self) -> Option<u32>;
+
+    /// Returns the input of the first layer. Nothing: the channels of the images, from 0 to 1.
+    fn input(&self) -> Option<ImageInput> {
+        Some(ImageInput::IMAGENET)
+    }
+
+    /// Returns the side, in pixels, of the smallest image that passes through all layers.
+    fn least_image(&self) -> u32 {
+        32
+    }
+
+    /// Returns the side, in pixels, of the images that published weights were trained on.
+    fn native_image(&self) -> u32 {
+        224
+    }
+
+    /// Returns why images with this side do not pass through all layers, if they do not: the end of
+    /// a sentence that begins with the backbone's key.
+    fn obstacle(&self, _side: u32) -> Option<String> {
+        None
+    }
+
+    /// Returns the beginnings of the names of all layers, from the image on. Empty: there are none,
+    /// or only the file knows them.
+    fn layers(&self) -> &'static [&'static str];
+
+    /// Returns the beginnings of the names of tensors in published weights that are no part of the
+    /// backbone.
+    fn classifiers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// True if the features are a map that has to be pooled, or may be one.
+    fn gives_a_map(&self) -> bool {
+        true
+    }
+
+    /// True if the layers are faster on the CPU with the channels of a pixel side by side
+    /// (`benches/README.md`).
+    fn prefers_channels_last(&self) -> bool {
+        true
+    }
+
+    /// Returns the address of the weights that most papers use, to be converted, if there is one.
+    fn usual_weights(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Returns the field of the trained weights, if the backbone can have any.
+    fn weights_mut(&mut self) -> Option<&mut Option<Weights>> {
+        None
+    }
+
+    /// Returns the trained weights, if there are any.
+    fn weights(&self) -> Option<&Weights> {
+        None
+    }
+}
+
+/// The methods of a [`BackbonePart`] with a field `weights`.
+macro_rules! has_weights {
+    () => {
+        fn weights_mut(&mut self) -> Option<&mut Option<$crate::Weights>> {
+            Some(&mut self.weights)
+        }
+
+        fn weights(&self) -> Option<&$crate::Weights> {
+            self.weights.as_ref()
+        }
+    };
+}
+
+use has_weights;
+
+macro_rules! facts {
+    ($($unit:ident),*; $($variant:ident),*) => {
+        impl Backbone {
+            /// Returns the facts about this backbone.
+            pub fn part(&self) -> &dyn BackbonePart {
+                match self {
+                    $(Backbone::$unit => &$unit,)*
+                    $(Backbone::$variant(part) => part,)*
+                }
+            }
+
+            /// Returns the field of the trained weights, if the backbone can have any.
+            fn weights_mut(&mut self) -> Option<&mut Option<Weights>> {
+                match self {
+                    $(Backbone::$unit => None,)*
+                    $(Backbone::$variant(part) => part.weights_mut(),)*
+                }
+            }
+        }
+    };
+}
+
+for_each_backbone!(facts);
+
+impl Backbone {
+    /// Returns the backbones that can start from trained weights, with default settings and without
+    /// weights.
+    pub fn pretrainable() -> impl Iterator<Item = Backbone> {
+        Backbone::every()
+            .into_iter()
+            .filter(|backbone| backbone.clone().weights_mut().is_some())
+    }
+
+    /// Returns the trained weights, if there are any.
+    pub fn weights(&self) -> Option<&Weights> {
+        self.part().weights()
+    }
+
+    /// Returns this backbone with other trained weights. Does nothing to one that cannot have any.
+    #[must_use]
+    pub fn with_weights(mut self, weights: Weights) -> Backbone {
+        if let Some(field) = self.weights_mut() {
+            *field = Some(weights);
+        }
+        self
+    }
+
+    /// True if it has a layer of this name, as far as [`BackbonePart::layers`] shows: the names
+    /// within one of these are known to the network alone.
+    pub fn has_layer(&self, name: &str) -> bool {
+        if matches!(self, Backbone::Torchscript(_)) {
+            return !name.is_empty();
+        }
+        let mut layers = self.part().layers().iter();
+        layers.any(|layer| begins_with(name, layer) || begins_with(layer, name))
+    }
+}
+
+/// True if the name of a layer is `start` or goes on with `.` or `_`.
+pub fn begins_with(name: &str, start: &str) -> bool {
+    name.strip_prefix(start)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_can_be_given_to_every_pretrainable_backbone() {
+        for backbone in Backbone::pretrainable() {
+            assert_eq!(backbone.weights(), None);
+            let named = backbone.with_weights(Weights::named("a"));
+            assert_eq!(named.weights(), Some(&Weights::named("a")));
+        }
+    }
+
+    #[test]
+    fn every_backbone_takes_the_images_that_it_was_trained_on() {
+        for backbone in Backbone::every() {
+            let part = backbone.part();
+            assert!(part.native_image() >= part.least_image());
+            assert_eq!(part.obstacle(part.native_image()), None);
+        }
+    }
+}

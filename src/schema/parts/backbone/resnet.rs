@@ -1,0 +1,31 @@
+//! What all ResNets have in common.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::parts::range::Setting;
+
+pub(super) const LAYERS: &[&str] = &["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"];
+
+pub(super) const CLASSIFIERS: &[&str] = &["fc."];
+
+/// The convolution of a bottleneck that halves the map. Weights load into either, and are right in
+/// one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StrideOn {
+    /// The 3x3 one, as in torchvision.
+    #[default]
+    #[serde(rename = "3x3")]
+    Conv3x3,
+    /// The first 1x1 one, as in the paper and in Caffe.
+    #[serde(rename = "1x1")]
+    Conv1x1,
+}
+
+impl StrideOn {
+    pub(super) fn is_default(&self) -> bool {
+        *self == StrideOn::default()
+    }
+}
+
+impl Setting for StrideOn {}

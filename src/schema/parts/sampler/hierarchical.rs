@@ -1,0 +1,51 @@
+//! Batches of a few super-classes.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{EXAMPLE_BATCH, SamplerPart};
+use crate::Part;
+
+/// Every batch holds classes of a few super-classes only, for data that have them, such as Omniglot's
+/// alphabets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hierarchical {
+    /// Images in a batch, a multiple of `super_classes * per_class`.
+    pub batch: u32,
+    /// Number of super-classes.
+    #[serde(default = "two")]
+    pub super_classes: u32,
+    /// Images of each class.
+    #[serde(default = "four")]
+    pub per_class: u32,
+}
+
+fn four() -> u32 {
+    4
+}
+
+fn two() -> u32 {
+    2
+}
+
+impl Default for Hierarchical {
+    fn default() -> Self {
+        Hierarchical {
+            batch: EXAMPLE_BATCH,
+            super_classes: two(),
+            per_class: four(),
+        }
+    }
+}
+
+impl Part for Hierarchical {
+    const FORMULA: &'static str = "super_classes first, then classes within them, then per_class images; Omniglot's alphabets";
+    const SOURCE: &'static str = "the samplers of ROADMAP and of HTL";
+}
+
+impl SamplerPart for Hierarchical {
+    fn batch(&self) -> u32 {
+        self.batch
+    }
+}

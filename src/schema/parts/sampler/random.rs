@@ -1,0 +1,33 @@
+//! Batches of a plain shuffle.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{EXAMPLE_BATCH, SamplerPart};
+use crate::Part;
+
+/// Batches are cut from passes over all images in random order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomSampler {
+    /// Images in a batch.
+    pub batch: u32,
+}
+
+impl Default for RandomSampler {
+    fn default() -> Self {
+        RandomSampler {
+            batch: EXAMPLE_BATCH,
+        }
+    }
+}
+
+impl Part for RandomSampler {
+    const FORMULA: &'static str = "passes over all images in random order";
+}
+
+impl SamplerPart for RandomSampler {
+    fn batch(&self) -> u32 {
+        self.batch
+    }
+}
