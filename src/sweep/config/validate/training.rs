@@ -3,7 +3,7 @@
 use schema::{Clip, Loss, Optimizer, Schedule, Span, WarmUp};
 
 use super::{
-    Checked, SweepFile, TrainingTable, fault, losses::in_range, positive, require, sampling,
+    Checked, SweepFile, TrainingTable, fault, in_range, positive, require, sampling,
 };
 
 pub(super) fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
