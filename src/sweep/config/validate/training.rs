@@ -2,9 +2,7 @@
 
 use schema::{Clip, Loss, Optimizer, Schedule, Span, WarmUp};
 
-use super::{
-    Checked, SweepFile, TrainingTable, fault, in_range, positive, require, sampling,
-};
+use super::{Checked, SweepFile, TrainingTable, fault, in_range, positive, require, sampling};
 
 pub(super) fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
     require(
