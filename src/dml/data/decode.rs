@@ -23,7 +23,7 @@ use super::{DataError, Raster};
 /// The most pixels a side that are decoded.
 const LARGEST: usize = 1 << 16;
 
-/// Of a file, this much is read to know its sides; if that is not enough, all of it.
+/// Bytes of a file that are read to find its sides; all are read if these are not enough.
 const HEAD: u64 = 64 * 1024;
 
 /// Reads and decodes a file.
@@ -35,7 +35,7 @@ pub fn decode(path: &Path, color: Color) -> Result<Raster, DataError> {
     decoded(&content, color).map_err(|why| DataError::unreadable(path, why))
 }
 
-/// Reads and decodes a file and leaves it the channels it has. Also tells its format.
+/// Reads and decodes a file with the channels that it has. Also returns its format.
 ///
 /// # Errors
 /// As for [`decode`].
@@ -44,7 +44,7 @@ pub(super) fn decode_as_it_is(path: &Path) -> Result<(&'static str, Raster), Dat
     as_it_is(&content).map_err(|why| DataError::unreadable(path, why))
 }
 
-/// The width and height of a file's image, without decoding it.
+/// Returns the width and height of a file's image, without decoding it.
 ///
 /// # Errors
 /// As for [`decode`], as far as the first bytes tell.
@@ -166,7 +166,7 @@ fn without_alpha(pixels: &[u8], channels: usize) -> Vec<u8> {
         .collect()
 }
 
-/// The first `kept` of so many channels, in 8 bits.
+/// Returns the first `kept` channels in 8 bits.
 fn upper_bytes(pixels: &[u16], channels: usize, kept: usize) -> Vec<u8> {
     pixels
         .chunks_exact(channels)

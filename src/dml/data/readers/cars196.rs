@@ -65,14 +65,14 @@ fn devkit(root: &Path) -> Result<Option<Listing>, DataError> {
     Ok(Some(halves(all)))
 }
 
-/// The folder of this name; some archives have it in another one of the same name.
+/// Returns the folder with this name. Some archives have it in another folder of the same name.
 fn image_folder(root: &Path, name: &str) -> Result<PathBuf, DataError> {
-    let places = [root.join(name).join(name), root.join(name)];
-    places
+    let candidates = [root.join(name).join(name), root.join(name)];
+    candidates
         .iter()
-        .find(|place| place.is_dir())
+        .find(|folder| folder.is_dir())
         .cloned()
-        .ok_or_else(|| DataError::missing(&places[1], "one half of the images"))
+        .ok_or_else(|| DataError::missing(&candidates[1], "one half of the images"))
 }
 
 fn class_names(path: &Path, variables: &[(String, Array)]) -> Result<Vec<String>, DataError> {
@@ -101,7 +101,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.without(field))
     }
 
-    /// A class, counted from 1.
+    /// Returns the class, counted from 1.
     fn class(&self) -> Result<usize, DataError> {
         let number = self
             .field("class")
@@ -112,7 +112,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.without("class"))
     }
 
-    /// The box, if there is one.
+    /// Returns the box, if there is one.
     fn bounding_box(&self) -> Option<[u32; 4]> {
         let corner = |field| {
             self.field(field)

@@ -60,7 +60,7 @@ fn official(root: &Path) -> Result<Option<Listing>, DataError> {
     }))
 }
 
-/// A list of the download, wherever it was put.
+/// Returns a list of the download, from one of the folders in which it is passed on.
 fn list_of(root: &Path, name: &str) -> Option<PathBuf> {
     ["", "Eval", "Anno"]
         .map(|folder| root.join(folder).join(name))
@@ -68,7 +68,7 @@ fn list_of(root: &Path, name: &str) -> Option<PathBuf> {
         .find(|list| list.is_file())
 }
 
-/// The lines of a list below its number of lines and the names of its columns.
+/// Returns the lines of a list after its first two: the number of lines and the names of columns.
 fn counted<'a>(
     list: &Path,
     lines: &'a [text::TextLine],
@@ -86,7 +86,7 @@ fn counted<'a>(
     Ok(lines)
 }
 
-/// The box of each image, by its path in the lists.
+/// Returns the box of each image, by its path in the lists.
 fn boxes(root: &Path, images: &Path) -> Result<BTreeMap<String, [u32; 4]>, DataError> {
     let list = list_of(root, "list_bbox_inshop.txt").filter(|_| images.ends_with("img"));
     let Some(list) = list else {
@@ -105,15 +105,15 @@ fn boxes(root: &Path, images: &Path) -> Result<BTreeMap<String, [u32; 4]>, DataE
     counted(&list, &lines)?.iter().map(of_image).collect()
 }
 
-/// Where the paths that begin with `img/` lead: images of 256 pixels, or the large ones if only they are there.
+/// Returns the folder for paths that start with `img/`: images of 256 pixels, or else the large ones.
 fn image_folder(root: &Path) -> Result<PathBuf, DataError> {
-    let places =
+    let candidates =
         ["img", "Img/img", "img_highres", "Img/img_highres"].map(|folder| root.join(folder));
-    places
+    candidates
         .iter()
-        .find(|place| place.is_dir())
+        .find(|folder| folder.is_dir())
         .cloned()
-        .ok_or_else(|| DataError::missing(&places[0], "the images"))
+        .ok_or_else(|| DataError::missing(&candidates[0], "the images"))
 }
 
 /// `WOMEN/Dresses` of `WOMEN/Dresses/id_00000002/02_1_front.jpg`.

@@ -179,7 +179,7 @@ struct Cells<'a> {
 }
 
 impl Cells<'_> {
-    /// What stands in a column, if anything does.
+    /// Returns the value of a column, if it is not empty.
     fn get(&self, column: &str) -> Option<&str> {
         let cell = self.record.get(self.table.column(column)?)?;
         (!cell.is_empty() && !cell.eq_ignore_ascii_case("nan")).then_some(cell)
@@ -250,12 +250,12 @@ impl Cells<'_> {
     }
 }
 
-/// A whole number, perhaps written as `12.0`.
+/// Returns an integer, possibly written as `12.0`.
 fn whole(text: &str) -> Option<u32> {
     text.strip_suffix(".0").unwrap_or(text).parse().ok()
 }
 
-/// Writes a listing as a table whose paths are relative to `root`, where they lie below it.
+/// Writes a listing as a table whose paths are relative to `root`, if they are below it.
 /// [`read`] gives it back, whatever its classes are called.
 ///
 /// # Errors

@@ -11,12 +11,12 @@ use super::DataError;
 pub(super) struct TextLine {
     file: PathBuf,
     number: usize,
-    /// What stands in it, without white space around it.
+    /// Its text, without surrounding white space.
     pub(super) text: String,
 }
 
 impl TextLine {
-    /// Its words.
+    /// Returns its words.
     pub(super) fn words<const N: usize>(&self, what: &str) -> Result<[&str; N], DataError> {
         let words: Vec<&str> = self.text.split_whitespace().collect();
         words
@@ -24,18 +24,18 @@ impl TextLine {
             .map_err(|_| self.wrong(format!("`{}` is not {what}", self.text)))
     }
 
-    /// A word of it as a number.
+    /// Returns a word as a number.
     pub(super) fn number(&self, word: &str) -> Result<u32, DataError> {
         word.parse()
             .map_err(|_| self.wrong(format!("`{word}` is not a number")))
     }
 
-    /// A word of it as whole pixels, perhaps written as `12.0`.
+    /// Returns a word as pixels, possibly written as `12.0`.
     pub(super) fn pixels(&self, word: &str) -> Result<u32, DataError> {
         self.number(word.strip_suffix(".0").unwrap_or(word))
     }
 
-    /// What is wrong with it.
+    /// Returns an error about this line.
     pub(super) fn wrong(&self, why: impl std::fmt::Display) -> DataError {
         DataError::unreadable(&self.file, format!("line {}: {why}", self.number))
     }
