@@ -151,7 +151,7 @@ pub struct Training {
     pub accumulate: u64,
     /// Images that are in memory at a time with what their gradient needs. A batch of more has one loss, but goes
     /// through the network in chunks, twice: without a graph to know the embeddings and so their gradients, then with
-    /// one. Where batch norm is trained, a chunk is normalised by itself. Absent: the whole batch.
+    /// one. Where batch norm is trained, a chunk is normalized by itself. Absent: the whole batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk: Option<u32>,
     /// How many steps are trained.

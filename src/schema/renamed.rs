@@ -4,6 +4,7 @@
 //! because the id of a run is a hash of it. Types carry both spellings in their serde attributes;
 //! this table is for programs that handle JSON or TOML without the types.
 
+use serde::Serialize;
 use serde_json::Value;
 
 /// Renamed keys and choices: (old, new). The old spelling is what a recipe serializes to; the new
@@ -63,20 +64,30 @@ pub fn path_in_new_spelling(path: &str) -> String {
     keys.join(".")
 }
 
+/// Keys whose value is free text: a name that equals an old key is still that name.
+const FREE_TEXT: &[&str] = &["name", "root", "weights"];
+
+/// Returns a value as a user reads it: as JSON, in the new spelling.
+pub fn as_read<T: Serialize + ?Sized>(value: &T) -> Value {
+    in_new_spelling(serde_json::to_value(value).unwrap_or_default())
+}
+
 /// Returns a serialized recipe, or a piece of one, in the spelling that a user reads.
 pub fn in_new_spelling(value: Value) -> Value {
     match value {
-        Value::Object(fields) => {
-            let fields = fields.into_iter().map(|(key, value)| {
-                let key = renamed(&key).map_or(key, str::to_owned);
-                (key, in_new_spelling(value))
-            });
-            Value::Object(fields.collect())
-        }
+        Value::Object(fields) => Value::Object(fields.into_iter().map(field).collect()),
         Value::Array(items) => Value::Array(items.into_iter().map(in_new_spelling).collect()),
         Value::String(text) => Value::String(renamed(&text).map_or(text, str::to_owned)),
         Value::Null | Value::Bool(_) | Value::Number(_) => value,
     }
+}
+
+fn field((key, value): (String, Value)) -> (String, Value) {
+    if FREE_TEXT.contains(&key.as_str()) {
+        return (key, value);
+    }
+    let key = renamed(&key).map_or(key, str::to_owned);
+    (key, in_new_spelling(value))
 }
 
 #[cfg(test)]
@@ -154,6 +165,13 @@ mod tests {
             in_old_spelling("regularizer.zero_mean"),
             "regularizer.zero_mean"
         );
+    }
+
+    #[test]
+    fn a_name_that_equals_an_old_key_stays() {
+        let own = serde_json::json!({ "own": { "name": "grey" }, "colour": "grey" });
+        let read = serde_json::json!({ "own": { "name": "grey" }, "color": "gray" });
+        assert_eq!(as_read(&own), read);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use report::Setting;
-use schema::{Device, StudyId, canonical_json};
+use schema::{Device, StudyId, canonical_json, renamed::as_read};
 use serde_json::{Value, json};
 
 use super::{Exit, Opened, Target, check, counted, doctor::free_bytes, show, show_json, studies};
@@ -355,22 +355,25 @@ fn of_point(point: &Point) -> Vec<String> {
     };
     let data = json!({ "dataset": point.dataset, "images": point.images });
     let shared = [
-        ("data", canonical_json(&data)),
-        ("transform", canonical_json(&point.transform)),
-        ("model", canonical_json(&point.model)),
-        ("steps", canonical_json(&training["steps"])),
-        ("sampler", canonical_json(&training["sampler"])),
-        ("optimizer", canonical_json(&training["optimizer"])),
+        ("data", as_read(&data)),
+        ("transform", as_read(&point.transform)),
+        ("model", as_read(&point.model)),
+        ("steps", as_read(&training["steps"])),
+        ("sampler", as_read(&training["sampler"])),
+        ("optimizer", as_read(&training["optimizer"])),
     ];
     let axes: Vec<String> = point.settings.iter().map(Setting::to_string).collect();
     let heading = format!("  all methods {}", axes.join(", "));
     let mut lines = vec![heading.trim_end().to_owned()];
     for (name, value) in shared {
-        lines.push(format!("    {name:<9} {value}"));
+        lines.push(format!("    {name:<9} {}", canonical_json(&value)));
     }
     let of_losses = &training["loss_optimizer"];
     if !of_losses.is_null() {
-        lines.push(format!("    of losses {}", canonical_json(of_losses)));
+        lines.push(format!(
+            "    of losses {}",
+            canonical_json(&as_read(of_losses))
+        ));
     }
     lines
 }
@@ -384,7 +387,7 @@ fn of_method(method: &Method, training: &TrainingTable) -> Vec<String> {
     parts.sort_by_key(|(key, _)| !["baseline", "loss"].contains(&key.as_str()));
     for (key, value) in parts {
         let key = key.replace('_', " ");
-        lines.push(format!("    {key} {}", canonical_json(value)));
+        lines.push(format!("    {key} {}", canonical_json(&as_read(value))));
     }
     lines
 }

@@ -242,7 +242,7 @@ impl<'a> Document<'a> {
             let (rule, what) = (found.rule, found.what);
             let message = format!("{rule}, {}, does not hold: {what}", rule.title());
             let hint = format!(
-                "make them equal, or add [[waive]] with rule = \"{rule}\" and a reason; `sweep show rules` explains why it matters"
+                "change this, or add [[waive]] with rule = \"{rule}\" and a reason; `sweep show rules` explains why it matters"
             );
             let shown = self.point_at(
                 reading,

@@ -311,13 +311,13 @@ fn every_mistake_has_its_message_and_its_place() {
         (
             "optimizer.adam = { lr = 1e-3 }",
             "optimizer.rms_prop = { alpha = 1 }",
-            "expected a number from 0 to below 1",
+            "expected a number of at least 0 and below 1",
             "14:32",
         ),
         (
             "optimizer.adam = { lr = 1e-3 }",
             "optimizer.adam = {}\nloss_optimizer.adam_w = { betas = [0.9, 1.0] }",
-            "expected two numbers from 0 to below 1",
+            "expected a number of at least 0 and below 1",
             "15:",
         ),
         (
@@ -612,7 +612,10 @@ fn a_training_that_makes_no_sense_is_refused_with_its_place() {
             "schedule.multi_step = { at.epochs = [3, 3] }",
             "each later than the one before",
         ),
-        ("schedule.cosine = { floor = 1.0 }", "from 0 to below 1"),
+        (
+            "schedule.cosine = { floor = 1.0 }",
+            "of at least 0 and below 1",
+        ),
         (
             "warm_up = { over.steps = 10, from = 2.0 }",
             "expected a number from 0 to 1",

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use schema::renamed::in_new_spelling;
+use schema::renamed::as_read;
 use serde_json::{Value, json};
 
 use super::first_of_each;
@@ -113,16 +113,20 @@ fn defaults(opened: &Opened) -> Vec<(KeyPath, Value)> {
         "training": point.training,
         "resources": opened.sweep.resources,
     });
-    shared["data"]["color"] = in_new_spelling(json!(point.images.color));
+    shared["data"]["color"] = json!(point.images.color);
     shared["data"]["bounding_boxes"] = json!(point.images.bounding_boxes);
     match point.images.size {
         schema::ImageSize::Square(side) => shared["data"]["image_size"] = json!(side),
         schema::ImageSize::ShortSide(side) => shared["data"]["resize"] = json!(side),
     }
-    flatten(&mut Vec::new(), &shared, &mut leaves);
+    flatten(&mut Vec::new(), &as_read(&shared), &mut leaves);
     for (method, training) in first_of_each(&opened.sweep) {
         let (written, _) = as_written(method, training);
-        flatten(&mut method_path(&method.table.name), &written, &mut leaves);
+        flatten(
+            &mut method_path(&method.table.name),
+            &as_read(&written),
+            &mut leaves,
+        );
     }
     leaves
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use report::{Row, RunState};
-use schema::{Cut, Dataset, Labels};
+use schema::{Cut, Dataset, Labels, renamed::as_read};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -54,9 +54,9 @@ fn exception(method: &Method, point: &Point) -> Option<String> {
 
 /// A setting as the file has it, without its punctuation: `adam (lr 0.001, weight_decay 0)`.
 fn in_words(setting: &impl Serialize) -> String {
-    match serde_json::to_value(setting) {
-        Ok(Value::String(name)) => name,
-        Ok(Value::Object(variant)) => {
+    match as_read(setting) {
+        Value::String(name) => name,
+        Value::Object(variant) => {
             let variants = variant.iter().map(|(name, fields)| {
                 let fields: Vec<String> = fields
                     .as_object()
@@ -68,8 +68,7 @@ fn in_words(setting: &impl Serialize) -> String {
             });
             variants.collect::<Vec<_>>().join(", ")
         }
-        Ok(other) => other.to_string(),
-        Err(_) => String::new(),
+        other => other.to_string(),
     }
 }
 

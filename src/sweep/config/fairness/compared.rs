@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schema::{Loss, canonical_json};
+use schema::{Loss, canonical_json, renamed::as_read};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -295,14 +295,14 @@ fn of_method(point: &Point, method: &Method) -> Vec<ComparedSetting> {
 
 /// The name of a choice.
 fn name_of(choice: &impl Serialize) -> String {
-    match serde_json::to_value(choice) {
-        Ok(Value::String(name)) => name,
-        Ok(Value::Object(variant)) => variant
+    match as_read(choice) {
+        Value::String(name) => name,
+        Value::Object(variant) => variant
             .into_iter()
             .next()
             .map(|(name, _)| name)
             .unwrap_or_default(),
-        Ok(_) | Err(_) => String::new(),
+        _ => String::new(),
     }
 }
 

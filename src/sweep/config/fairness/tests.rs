@@ -176,7 +176,7 @@ fn several_rows_of_one_method_are_chosen_on_test() {
     30 | "method.Triplet.loss.triplet.margin" = [0.1, 0.2]
        |                                         ^^^
        |
-    hint: make them equal, or add [[waive]] with rule = "F10" and a reason; `sweep show rules` explains why it matters
+    hint: change this, or add [[waive]] with rule = "F10" and a reason; `sweep show rules` explains why it matters
     "#);
 }
 
