@@ -1205,7 +1205,7 @@ fn settings_that_cannot_be_are_refused_by_the_trainer_as_well() {
         ),
         (
             ("miner", r#"{ "batch_easy_hard": { "positive": "all" } }"#),
-            "beside `all`",
+            "cannot be used with `all`",
         ),
         (
             ("memory", r#"{ "xbm": { "ratio": 1.5 } }"#),
