@@ -34,6 +34,7 @@
 
 mod attempt;
 mod event;
+mod half;
 mod id;
 mod images;
 mod metric;
@@ -51,6 +52,7 @@ mod written_tests;
 
 pub use attempt::{Attempt, Description, Device, PROTOCOL};
 pub use event::{Event, Failure};
+pub use half::Half;
 pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, RunId, SCHEMA, StudyId,
     canonical_json,
@@ -63,16 +65,16 @@ pub use metric::{Metric, ParseMetricError, Scores};
 pub use model::{BatchNorm, Gem, Head, LinearHead, LinearInit, Mlp, Model, Pooling, Precision};
 pub use parts::*;
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
-pub use record::{EnsembleRecord, Evaluated, Outcome, Record};
+pub use record::{Breakdown, EnsembleRecord, Evaluated, Outcome, Record};
 pub use reply::{
-    Breakdown, Drawn, Finished, Fitted, Imported, Inspected, InspectedHalf, InspectedImage,
-    Measured, Prepared, Probed, SheetDrawn, Trained, TrainingEnd, WrongReply,
+    Drawn, Finished, Fitted, Imported, Inspected, InspectedHalf, InspectedImage, Measured,
+    Prepared, Probed, SheetDrawn, Trained, TrainingEnd, WrongReply,
 };
 pub use timing::{Clip, Guards, Span, WarmUp};
 pub use work::{
-    Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, Half, ImportWork, InspectWork,
-    MeasureWork, NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork,
-    Work, run_files,
+    Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, ImportWork, InspectWork, MeasureWork,
+    NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork, Work,
+    run_files,
 };
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

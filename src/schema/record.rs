@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Breakdown, RunId, Scores};
+use crate::{RunId, Scores};
 
 /// The result of a finished run: tables are made of these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,38 @@ pub enum Outcome {
         /// Training steps before it.
         step: u64,
     },
+}
+
+/// How a training broke down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Breakdown {
+    /// The loss was not finite.
+    Diverged,
+    /// All images had nearly the same embedding.
+    Collapsed,
+    /// No pair or triplet contributed to the loss any more.
+    Dead,
+}
+
+impl Breakdown {
+    /// Returns the word that tables show.
+    pub fn word(self) -> &'static str {
+        match self {
+            Breakdown::Diverged => "diverged",
+            Breakdown::Collapsed => "collapsed",
+            Breakdown::Dead => "dead",
+        }
+    }
+
+    /// Returns the explanation.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Breakdown::Diverged => "the loss was not a finite number",
+            Breakdown::Collapsed => "all images had nearly the same embedding",
+            Breakdown::Dead => "nothing contributed to the loss any more",
+        }
+    }
 }
 
 /// Metrics of the test classes.

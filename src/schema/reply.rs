@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Evaluated, Half, Scores};
+use crate::{Breakdown, Evaluated, Half, Scores};
 
 /// The result of any kind of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -198,38 +198,6 @@ pub enum TrainingEnd {
     OutOfPatience,
     /// The training broke down; its network is not measured.
     Broken(Breakdown),
-}
-
-/// How a training broke down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Breakdown {
-    /// The loss was not finite.
-    Diverged,
-    /// All images had nearly the same embedding.
-    Collapsed,
-    /// No pair or triplet contributed to the loss any more.
-    Dead,
-}
-
-impl Breakdown {
-    /// Returns the word that tables show.
-    pub fn word(self) -> &'static str {
-        match self {
-            Breakdown::Diverged => "diverged",
-            Breakdown::Collapsed => "collapsed",
-            Breakdown::Dead => "dead",
-        }
-    }
-
-    /// Returns the explanation.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Breakdown::Diverged => "the loss was not a finite number",
-            Breakdown::Collapsed => "all images had nearly the same embedding",
-            Breakdown::Dead => "nothing contributed to the loss any more",
-        }
-    }
 }
 
 /// Metrics of embeddings from files.

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backbone, Cache, Dataset, Drawn, Evaluated, Fingerprint, Finished, Fitted, Imported, Inspected,
-    Measured, Metric, Prepared, Probed, Recipe, SheetDrawn, StoredImages, Trained, WrongReply,
+    Backbone, Cache, Dataset, Drawn, Evaluated, Fingerprint, Finished, Fitted, Half, Imported,
+    Inspected, Measured, Metric, Prepared, Probed, Recipe, SheetDrawn, StoredImages, Trained,
+    WrongReply,
 };
 
 /// One kind of work. The orchestrator expects [`Reply`](Task::Reply) and nothing else from it.
@@ -119,26 +120,6 @@ pub struct SheetWork {
     pub per_class: u32,
     /// The PNG file to write.
     pub into: PathBuf,
-}
-
-/// One of the two class-disjoint halves of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Half {
-    /// The classes for training and validation.
-    Train,
-    /// The test classes.
-    Test,
-}
-
-impl Half {
-    /// Returns the name used by commands and tables.
-    pub fn word(self) -> &'static str {
-        match self {
-            Half::Train => "train",
-            Half::Test => "test",
-        }
-    }
 }
 
 /// Verifies that a file holds the weights of a backbone, tensor by tensor.
