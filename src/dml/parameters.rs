@@ -7,10 +7,7 @@
 use rayon::prelude::*;
 use tch::{Device, Tensor};
 
-use crate::{
-    loss::ClassInit,
-    random::{Draws, Purpose},
-};
+use crate::random::{Draws, Purpose};
 
 /// The name, the shape and the initialization of a tensor.
 #[derive(Debug)]
@@ -138,14 +135,8 @@ impl Parameters {
         })
     }
 
-    /// Those of a loss, which are trained.
-    pub(crate) fn of_loss(slots: Vec<ParamSpec>, init: &ClassInit) -> Parameters {
-        let draws = |index| Draws::new(init.seed, Purpose::Proxies, index, init.part);
-        Parameters::drawn((0..).zip(slots).collect(), init.device, draws).trainable()
-    }
-
-    /// Each slot starts with what is drawn for its number, the slots side by side on all cores.
-    fn drawn(
+    /// Returns tensors whose initial values come from the draws of their numbers. All cores work.
+    pub(crate) fn drawn(
         slots: Vec<(u64, ParamSpec)>,
         device: Device,
         draws: impl Fn(u64) -> Draws + Sync,

@@ -15,6 +15,7 @@ use super::{Loss, LossInput};
 use crate::{
     distance::normalize,
     parameters::{Init, ParamSpec, Parameters},
+    random::{Draws, Purpose},
     reduce::{Part, Terms},
 };
 
@@ -31,6 +32,14 @@ pub struct ClassInit {
     pub part: u64,
     /// Where the parameters are stored.
     pub device: Device,
+}
+
+impl ClassInit {
+    /// Returns the trained parameters of a loss with their initial values.
+    pub(super) fn parameters(&self, tensors: Vec<ParamSpec>) -> Parameters {
+        let draws = |index| Draws::new(self.seed, Purpose::Proxies, index, self.part);
+        Parameters::drawn((0..).zip(tensors).collect(), self.device, draws).trainable()
+    }
 }
 
 /// The rows that a loss compares images with.
@@ -104,7 +113,7 @@ impl<S: ClassTerms> ClassLoss<S> {
         let initial = settings.initial(init.classes);
         let rows = ParamSpec::new(settings.name(), &[count, init.width], initial);
         ClassLoss {
-            rows: Parameters::of_loss(vec![rows], init),
+            rows: init.parameters(vec![rows]),
             settings,
         }
     }

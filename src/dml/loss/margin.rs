@@ -32,8 +32,8 @@ impl MarginLoss {
         let slot = |count| ParamSpec::new("beta", &[count], initial.clone());
         let boundaries = match settings.boundary {
             Boundary::Fixed => None,
-            Boundary::Learned => Some(Parameters::of_loss(vec![slot(1)], init)),
-            Boundary::PerClass => Some(Parameters::of_loss(vec![slot(init.classes)], init)),
+            Boundary::Learned => Some(init.parameters(vec![slot(1)])),
+            Boundary::PerClass => Some(init.parameters(vec![slot(init.classes)])),
         };
         MarginLoss {
             settings: settings.clone(),

@@ -3,50 +3,13 @@
 //! Everything else that is known about a backbone, such as its input and its smallest image, is in
 //! [`schema::BackbonePart`].
 
-use std::fmt;
-
 use schema::{Backbone, for_each_backbone};
 use tch::Tensor;
 
 use super::{
-    TorchScript,
-    layers::{ForwardContext, ParamBuilder},
+    layers::ParamBuilder,
+    trunk::{BuildTrunk, Trunk, TrunkInput},
 };
-
-/// The layers of a backbone.
-pub(super) trait Trunk: fmt::Debug + Send {
-    /// Returns the last map `[n, f, h, w]`, or features `[n, f]`, of images `[n, c, s, s]` in the form of the
-    /// backbone's [`ImageInput`](schema::ImageInput).
-    fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor;
-
-    /// Rebinds the trunk to these views of all its parameters, if it holds tensors of its own. Returns the tensors that
-    /// replace the views; none if the trunk holds no tensors.
-    fn adopt(&mut self, _views: &[Tensor]) -> Vec<Tensor> {
-        Vec::new()
-    }
-}
-
-/// The images that a trunk is made for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TrunkInput<'a> {
-    /// Channels that the first layer sees.
-    pub(super) channels: i64,
-    /// Side of an image in pixels.
-    pub(super) image_size: i64,
-    /// The module of a TorchScript backbone.
-    pub(super) module: Option<&'a TorchScript>,
-}
-
-/// Makes the layers of a backbone.
-pub(super) trait BuildTrunk {
-    /// Returns the layers, whose parameters are added to `builder`.
-    fn trunk(&self, builder: &mut ParamBuilder, input: TrunkInput) -> Box<dyn Trunk>;
-
-    /// Returns a published tensor in the given shape, if it can be adapted to it, or unchanged.
-    fn adapted(&self, _name: &str, tensor: &Tensor, _shape: &[i64]) -> Tensor {
-        tensor.shallow_clone()
-    }
-}
 
 macro_rules! dispatch {
     ($($unit:ident),*; $($variant:ident),*) => {

@@ -9,8 +9,8 @@ use schema::BnInception;
 use tch::Tensor;
 
 use super::{
-    backbone::{BuildTrunk, Trunk, TrunkInput},
     layers::{ConvNorm, ForwardContext, ParamBuilder, Shape, join, max_pool_3x3},
+    trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use schema::Conv4;
 use tch::Tensor;
 
 use super::{
-    backbone::{BuildTrunk, Trunk, TrunkInput},
     layers::{ConvNorm, ForwardContext, ParamBuilder, Shape},
+    trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 
 const FEATURES: i64 = 64;

@@ -8,9 +8,9 @@ use schema::EfficientnetLite0;
 use tch::Tensor;
 
 use super::{
-    backbone::{BuildTrunk, Trunk, TrunkInput},
     inverted::Inverted,
     layers::{ConvNorm, Convolutions, ForwardContext, NormSettings, ParamBuilder, Shape},
+    trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 
 const FEATURES: i64 = 1280;

@@ -7,11 +7,11 @@ use schema::Googlenet;
 use tch::Tensor;
 
 use super::{
-    backbone::{BuildTrunk, Trunk, TrunkInput},
     layers::{
         ConvNorm, Convolutions, ForwardContext, NORM, NormSettings, ParamBuilder, Shape, join,
         max_pool_3x3,
     },
+    trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 
 const SETTINGS: NormSettings = NormSettings {

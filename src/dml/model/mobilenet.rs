@@ -4,9 +4,9 @@ use schema::MobilenetV2;
 use tch::Tensor;
 
 use super::{
-    backbone::{BuildTrunk, Trunk, TrunkInput},
     inverted::Inverted,
     layers::{ConvNorm, Convolutions, ForwardContext, ParamBuilder, Shape},
+    trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 
 const FEATURES: i64 = 1280;

@@ -25,8 +25,10 @@ mod mobilenet;
 mod pixels;
 mod pooling;
 mod resnet;
+mod scripted;
 mod squeezenet;
 mod torchscript;
+mod trunk;
 mod vit;
 pub mod weights;
 
@@ -36,10 +38,10 @@ use schema::{Backbone, BatchNorm, Model, Precision, begins_with};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use self::{
-    backbone::{BuildTrunk, Trunk, TrunkInput},
     head::HeadLayers,
     layers::{ForwardContext, ParamBuilder, channels_last},
     pooling::Pool,
+    trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::Misfit,
 };
 pub use self::{input::normalized, torchscript::TorchScript};

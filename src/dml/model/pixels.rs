@@ -4,8 +4,8 @@ use schema::Pixels;
 use tch::Tensor;
 
 use super::{
-    backbone::{BuildTrunk, Trunk, TrunkInput},
     layers::{ForwardContext, ParamBuilder},
+    trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use schema::{Resnet18, Resnet50, Resnet101, StrideOn};
 use tch::Tensor;
 
 use super::{
-    backbone::{BuildTrunk, Trunk, TrunkInput},
     layers::{ConvNorm, Convolutions, ForwardContext, ParamBuilder, Shape, max_pool_3x3},
+    trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 
 /// The residual blocks of a ResNet.

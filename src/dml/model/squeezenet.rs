@@ -4,8 +4,8 @@ use schema::Squeezenet;
 use tch::Tensor;
 
 use super::{
-    backbone::{BuildTrunk, Trunk, TrunkInput},
     layers::{Conv, Convolutions, ForwardContext, ParamBuilder, Shape, join, max_pool_3x3},
+    trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 
 /// The place of each block among the layers, its inputs, and its channels: squeezed, and expanded in each of two ways.

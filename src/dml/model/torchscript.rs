@@ -5,21 +5,15 @@
 //! like all others. It always computes as in evaluation, because its buffers cannot be reached: batch norms use the
 //! running statistics that it came with, and nothing is dropped out.
 //!
-//! Nothing is optimised between its first runs and later ones, which would change the last bits.
+//! Nothing is optimized between its first runs and later ones, which would change the last bits.
 
 use std::{fmt, sync::Arc};
 
 use tch::{CModule, Device, Kind, Tensor, jit::f_set_graph_executor_optimize, no_grad};
 
-use schema::{BatchNorm, ImageInput, Model, Precision, Torchscript};
+use schema::{BatchNorm, ImageInput, Model, Precision};
 
-use super::{
-    ModelError,
-    backbone::{BuildTrunk, Trunk, TrunkInput},
-    input,
-    layers::{ForwardContext, ParamBuilder},
-};
-use crate::parameters::Init;
+use super::{ModelError, input};
 
 /// A TorchScript module, and what it takes and gives.
 #[derive(Clone, PartialEq)]
@@ -84,16 +78,9 @@ impl TorchScript {
         Ok(load(file, Device::Cpu)?.1.len())
     }
 
-    fn trunk(&self, builder: &mut ParamBuilder) -> Scripted {
-        let (module, parameters) = load(&self.file, Device::Cpu).expect("it was loaded before");
-        for (name, tensor) in parameters {
-            let place = builder.parameter(name, &tensor.size(), Init::Constant(0.0));
-            builder.give(place, &tensor);
-        }
-        Scripted {
-            file: Arc::clone(&self.file),
-            module,
-        }
+    /// Returns the module on a device, and its parameters in the order of their names.
+    pub(super) fn load(&self, device: Device) -> (CModule, Vec<(String, Tensor)>) {
+        load(&self.file, device).expect("a module that was loaded before is readable")
     }
 }
 
@@ -152,45 +139,9 @@ fn load(mut file: &[u8], device: Device) -> Result<(CModule, Vec<(String, Tensor
     }
 }
 
-/// A module whose parameters lie elsewhere.
-#[derive(Debug)]
-struct Scripted {
-    file: Arc<Vec<u8>>,
-    module: CModule,
-}
-
-impl Trunk for Scripted {
-    fn adopt(&mut self, views: &[Tensor]) -> Vec<Tensor> {
-        let device = views.first().map_or(Device::Cpu, Tensor::device);
-        let (module, parameters) = load(&self.file, device).expect("it was loaded before");
-        self.module = module;
-        let bound = parameters
-            .into_iter()
-            .zip(views)
-            .map(|((_, mut own), view)| {
-                let trained = view.requires_grad();
-                no_grad(|| own.set_data(&view.detach()));
-                own.set_requires_grad(trained)
-            });
-        bound.collect()
-    }
-
-    fn forward(&self, _: &ForwardContext, images: &Tensor) -> Tensor {
-        let features = self.module.forward_ts(&[images]);
-        features.unwrap_or_else(|error| panic!("the TorchScript module failed: {error}"))
-    }
-}
-
-impl BuildTrunk for Torchscript {
-    fn trunk(&self, builder: &mut ParamBuilder, input: TrunkInput) -> Box<dyn Trunk> {
-        let module = input.module.expect("a network of TorchScript has a module");
-        Box::new(module.trunk(builder))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use schema::Backbone;
+    use schema::{Backbone, Torchscript};
 
     use super::*;
     use crate::{

@@ -8,8 +8,8 @@ use schema::{VitB16, VitS16};
 use tch::{Kind, Tensor};
 
 use super::{
-    backbone::{BuildTrunk, Trunk, TrunkInput},
     layers::{Conv, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape},
+    trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 use crate::parameters::Init;
 

@@ -11,9 +11,9 @@ use schema::Backbone;
 use tch::Kind;
 
 use super::{
-    backbone::{BuildTrunk, TrunkInput},
     input,
     layers::ParamBuilder,
+    trunk::{BuildTrunk, TrunkInput},
 };
 use crate::{parameters::ParamSpec, state::State};
 
