@@ -22,6 +22,7 @@ def vit(width, heads, size):
 # For each: the model, pixels a side, and whether it has batch norms.
 MODELS = {
     "resnet18": (lambda: torchvision.models.resnet18(), 64, True),
+    "resnet34": (lambda: torchvision.models.resnet34(), 64, True),
     "resnet50": (lambda: torchvision.models.resnet50(), 64, True),
     "resnet101": (lambda: torchvision.models.resnet101(), 64, True),
     "googlenet": (lambda: torchvision.models.googlenet(init_weights=False, aux_logits=False), 64, True),

@@ -4,7 +4,7 @@
 //! 3x3 convolution ("v1.5"), those of the paper, of Caffe and of many exports in the first 1x1 convolution ("v1"). The
 //! names and shapes are the same, so that weights load into either, and only one is right.
 
-use schema::{Resnet18, Resnet50, Resnet101, StrideOn};
+use schema::{Resnet18, Resnet34, Resnet50, Resnet101, StrideOn};
 use tch::Tensor;
 
 use super::{
@@ -148,6 +148,12 @@ impl Trunk for ResNet {
 impl BuildTrunk for Resnet18 {
     fn trunk(&self, builder: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
         Box::new(ResNet::new(builder, BlockKind::Basic, [2, 2, 2, 2]))
+    }
+}
+
+impl BuildTrunk for Resnet34 {
+    fn trunk(&self, builder: &mut ParamBuilder, _: TrunkInput) -> Box<dyn Trunk> {
+        Box::new(ResNet::new(builder, BlockKind::Basic, [3, 4, 6, 3]))
     }
 }
 

@@ -13,6 +13,7 @@ mod pixels;
 mod resnet;
 mod resnet101;
 mod resnet18;
+mod resnet34;
 mod resnet50;
 mod squeezenet;
 mod torchscript;
@@ -34,6 +35,7 @@ parts! {
     pub enum Backbone, for_each_backbone {
         BnInception(bn_inception::BnInception),
         Resnet18(resnet18::Resnet18),
+        Resnet34(resnet34::Resnet34),
         Resnet50(resnet50::Resnet50),
         Resnet101(resnet101::Resnet101),
         Googlenet(googlenet::Googlenet),

@@ -1,0 +1,34 @@
+//! ResNet-34.
+
+use super::{
+    BackbonePart, has_weights,
+    resnet::{CLASSIFIERS, LAYERS},
+};
+use crate::{Weights, parts::part::part};
+
+part! {
+    /// ResNet-34 with torchvision's names: 512 features.
+    pub struct Resnet34 {
+        /// Trained weights. Absent: random initial parameters.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        weights: Option<Weights> = None,
+    }
+    formula: "basic blocks 3, 4, 6, 3; 512 features",
+    source: "He et al., CVPR 2016",
+}
+
+impl BackbonePart for Resnet34 {
+    fn features(&self) -> Option<u32> {
+        Some(512)
+    }
+
+    fn layers(&self) -> &'static [&'static str] {
+        LAYERS
+    }
+
+    fn classifiers(&self) -> &'static [&'static str] {
+        CLASSIFIERS
+    }
+
+    has_weights!();
+}
