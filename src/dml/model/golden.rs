@@ -1,7 +1,10 @@
 //! Tests of backbones: against references that lie beside the project, where it has them, and against torchvision and
 //! timm; and of what is frozen and loaded.
 
-use std::path::PathBuf;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+};
 
 use schema::{BnInception, Resnet50, StrideOn};
 use tch::{Device, Kind, Tensor};
@@ -249,6 +252,62 @@ fn features_and_gradients_are_those_of_torchvision_and_timm() {
                 2e-3,
                 &format!("{name} in training"),
             );
+        }
+    }
+}
+
+/// What a backbone has instead of values of torchvision or timm.
+enum Instead {
+    /// A test against a file of the folder with references and weights.
+    Reference(fn()),
+    /// Values that the tests of its own file read.
+    Values(&'static str),
+    /// Nothing, for this reason.
+    Nothing(&'static str),
+}
+
+const INSTEAD: [(&str, Instead); 5] = [
+    (
+        "conv4",
+        Instead::Values(include_str!("testdata/conv4.json")),
+    ),
+    ("pixels", Instead::Nothing("it has no layers")),
+    (
+        "bn_inception",
+        Instead::Reference(
+            bn_inception_gives_the_features_of_its_reference_with_and_without_padding_in_averages,
+        ),
+    ),
+    (
+        "efficientnet_lite0",
+        Instead::Reference(efficientnet_lite0_gives_the_features_of_its_reference),
+    ),
+    (
+        "torchscript",
+        Instead::Nothing("its layers are in the user's file"),
+    ),
+];
+
+#[test]
+fn every_backbone_has_golden_values_or_a_reason_for_their_absence() {
+    let golden = crate::testing::golden(include_str!("testdata/backbones.json"));
+    let cases = golden["cases"].as_array().unwrap();
+    for backbone in Backbone::every() {
+        let key = backbone.key();
+        if cases.iter().any(|case| case["name"] == key) {
+            continue;
+        }
+        let instead = INSTEAD.iter().find(|(candidate, _)| *candidate == key);
+        let (_, instead) = instead.unwrap_or_else(|| {
+            panic!("`{key}` has no golden values: add it to scripts/golden_backbones.py")
+        });
+        match instead {
+            Instead::Reference(test) => test(),
+            Instead::Values(text) => {
+                let values = crate::testing::golden(text);
+                assert!(!values["cases"].as_array().unwrap().is_empty(), "{key}");
+            }
+            Instead::Nothing(reason) => assert!(!reason.is_empty(), "{key}"),
         }
     }
 }
@@ -504,4 +563,50 @@ fn images_that_do_not_pass_through_a_backbone_are_refused() {
         refused(named("resnet18"), 31),
         ModelError::SmallImage { .. }
     ));
+}
+
+/// Images of any side, whether or not the backbone's rule allows it.
+fn images_of(side: i64) -> Tensor {
+    pattern(3 * side * side, 5)
+        .view([1, 3, side, side])
+        .to_kind(Kind::Float)
+}
+
+fn untrained(key: &str, side: i64) -> Network {
+    let config = NetworkConfig::new(named(key), 3, side, None);
+    Network::new(config, 0, Device::Cpu).unwrap()
+}
+
+/// True if no layer fails.
+fn passes(network: &Network, images: &Tensor) -> bool {
+    let attempt = AssertUnwindSafe(|| drop(forward(network, images, false)));
+    catch_unwind(attempt).is_ok()
+}
+
+#[test]
+fn the_sizes_that_bn_inception_refuses_are_those_that_its_layers_fail_on() {
+    let network = untrained("bn_inception", 32);
+    let part = network.config.model.backbone.part();
+    for side in (32..=72).chain([224, 227]) {
+        let has_passed = no_grad(|| passes(&network, &images_of(side)));
+        assert_eq!(
+            has_passed,
+            part.obstacle(side as u32).is_none(),
+            "{side} pixels"
+        );
+    }
+}
+
+#[test]
+fn the_sizes_that_a_vision_transformer_refuses_are_those_whose_border_it_would_not_see() {
+    for side in [16, 17, 31, 32, 33, 40, 48] {
+        let network = untrained("vit_s16", side / 16 * 16);
+        let images = images_of(side);
+        let changed = images.copy();
+        let _ = changed.narrow(3, side - 1, 1).neg_();
+        let features = |images: &Tensor| no_grad(|| forward(&network, images, false));
+        let sees_border = features(&images) != features(&changed);
+        let obstacle = network.config.model.backbone.part().obstacle(side as u32);
+        assert_eq!(sees_border, obstacle.is_none(), "{side} pixels");
+    }
 }
