@@ -119,10 +119,10 @@ fn in_shop_queries_are_searched_in_the_gallery() {
         desk.sweep(&["evaluate", &run, "--metrics", "recall@1,mrr"])
             .assert_code(0)
             .assert_says("3 queries against 4 images");
-        desk.sweep(&["neighbours", &run, "--query", "4"])
+        desk.sweep(&["neighbors", &run, "--query", "4"])
             .assert_code(0)
             .assert_says("2 of 4 are of its class");
-        desk.sweep(&["neighbours", &run, "--query", "3"])
+        desk.sweep(&["neighbors", &run, "--query", "3"])
             .assert_code(1)
             .assert_says("image 4 is a query");
     }

@@ -1,4 +1,4 @@
-//! `sweep evaluate` and `sweep neighbours` with the real trainer.
+//! `sweep evaluate` and `sweep neighbors` with the real trainer.
 
 use std::fs;
 
@@ -114,7 +114,7 @@ fn a_mistake_in_the_files_gives_one_clear_message() {
 }
 
 #[test]
-fn a_finished_run_is_measured_again_and_its_neighbours_are_drawn() {
+fn a_finished_run_is_measured_again_and_its_neighbors_are_drawn() {
     let desk = Desk::real(
         r#"
 [sweep]
@@ -159,15 +159,15 @@ device = "cpu"
         .assert_says("16 queries, each against all the others");
 
     let drawn = desk
-        .sweep(&["neighbours", run, "--query", "3", "--count", "12"])
+        .sweep(&["neighbors", run, "--query", "3", "--count", "12"])
         .assert_code(0);
     let path = drawn.out.trim_end();
     assert!(
-        path.ends_with("neighbours-3.png") && fs::read(path).unwrap().starts_with(b"\x89PNG"),
+        path.ends_with("neighbors-3.png") && fs::read(path).unwrap().starts_with(b"\x89PNG"),
         "{path}"
     );
     drawn.assert_says("of 12 are of its class");
-    desk.sweep(&["neighbours", run, "--query", "16"])
+    desk.sweep(&["neighbors", run, "--query", "16"])
         .assert_code(1)
         .assert_says("counted from 0 to 15");
 }

@@ -14,7 +14,7 @@ mod documentation;
 mod evaluate;
 mod exit;
 mod foreground;
-mod neighbours;
+mod neighbors;
 mod plan;
 mod progress;
 mod report;
@@ -83,7 +83,8 @@ enum Command {
     Show(show::Show),
     Schema(schema::SchemaCommand),
     Evaluate(evaluate::Evaluate),
-    Neighbours(neighbours::Neighbours),
+    #[command(alias = "neighbours")]
+    Neighbors(neighbors::Neighbors),
     #[command(subcommand)]
     Data(data::Data),
     #[command(subcommand)]
@@ -174,7 +175,7 @@ pub fn main() -> ExitCode {
         Command::Show(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Evaluate(command) => command.run(),
-        Command::Neighbours(command) => command.run(),
+        Command::Neighbors(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Weights(command) => command.run(),
         Command::Doctor(command) => command.run(),

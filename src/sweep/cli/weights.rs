@@ -32,7 +32,7 @@ pub(super) enum WeightsCommand {
 #[command(after_help = "\
 Examples:
   scripts/convert_weights.py resnet50-0676ba61.pth imagenet.safetensors
-  sweep weights add imagenet imagenet.safetensors --backbone resnet50 --source torchvision --licence BSD-3-Clause
+  sweep weights add imagenet imagenet.safetensors --backbone resnet50 --source torchvision --license BSD-3-Clause
 
 Then, in a sweep file:
   [model]
@@ -49,8 +49,8 @@ pub(super) struct AddWeights {
     #[arg(long)]
     source: Option<String>,
     /// License, for the record
-    #[arg(long)]
-    licence: Option<String>,
+    #[arg(long, alias = "licence")]
+    license: Option<String>,
     #[command(flatten)]
     folder: Folder,
 }
@@ -108,7 +108,7 @@ impl AddWeights {
             sha256: hash(&self.file)?,
             tensors: fit.0,
             source: self.source.clone(),
-            licence: self.licence.clone(),
+            license: self.license.clone(),
         };
         let root = &self.folder.root;
         keep(&self.file, root, &self.name, &manifest)?;
@@ -160,7 +160,7 @@ impl ListWeights {
             let notes: Vec<String> = manifest
                 .source
                 .into_iter()
-                .chain(manifest.licence)
+                .chain(manifest.license)
                 .collect();
             let short: String = manifest.sha256.to_string().chars().take(12).collect();
             lines += &format!(

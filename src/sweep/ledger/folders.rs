@@ -56,7 +56,7 @@ impl RunFolder {
 
     /// The picture of a query's nearest neighbors, if the user names no other file.
     pub fn neighbors(&self, query: u64) -> PathBuf {
-        self.0.join(format!("neighbours-{query}.png"))
+        self.0.join(format!("neighbors-{query}.png"))
     }
 }
 

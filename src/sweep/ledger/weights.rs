@@ -25,9 +25,9 @@ pub struct Manifest {
     /// Where they come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Under which licence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub licence: Option<String>,
+    /// The license they are distributed under.
+    #[serde(default, alias = "licence", skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
 }
 
 /// Why there are no weights.

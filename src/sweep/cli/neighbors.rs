@@ -1,4 +1,4 @@
-//! `sweep neighbours`: a picture of a test image and those nearest to it.
+//! `sweep neighbors`: a picture of a test image and those nearest to it.
 
 use std::path::PathBuf;
 
@@ -14,8 +14,8 @@ use crate::ledger::absolute;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  sweep neighbours 6b1c5a0e7a1f2d34 --query 17 --count 20")]
-pub(super) struct Neighbours {
+  sweep neighbors 6b1c5a0e7a1f2d34 --query 17 --count 20")]
+pub(super) struct Neighbors {
     /// Id or folder of a run
     run: String,
     /// Index of the test image, from 0
@@ -24,14 +24,14 @@ pub(super) struct Neighbours {
     /// Number of neighbors
     #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: u32,
-    /// Picture to write [default: neighbours-IMAGE.png in the folder of the run]
+    /// Picture to write [default: neighbors-IMAGE.png in the folder of the run]
     #[arg(long, value_name = "FILE")]
     into: Option<PathBuf>,
     #[command(flatten)]
     place: ResultsArgs,
 }
 
-impl Neighbours {
+impl Neighbors {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let found = self.place.find(&self.run)?;
         let into = match &self.into {
