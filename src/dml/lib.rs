@@ -5,7 +5,23 @@
 //! [`objective`] combines the three. A [`sampler`] forms batches, a [`model`] computes embeddings,
 //! [`optim`] updates its parameters, [`data`] loads images and labels, [`eval`] measures retrieval.
 //!
-//! The crate knows neither sweeps nor processes and can be used alone.
+//! The crate knows neither sweeps nor processes and can be used alone. Settings are types of
+//! [`schema`] and arrays are tensors of [`tch`]; both crates are exported here.
+//!
+//! ```
+//! use dml::{
+//!     objective::{ConfiguredLoss, Objective},
+//!     schema::Triplet,
+//!     tch::Tensor,
+//! };
+//!
+//! let embeddings = Tensor::from_slice2(&[[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]);
+//! let labels = Tensor::from_slice(&[0i64, 0, 1]);
+//!
+//! let loss = ConfiguredLoss::of(Box::new(Triplet::default()));
+//! let value = Objective::of(loss).step(&embeddings, &labels, 0);
+//! assert!(value.value.double_value(&[]) > 0.0);
+//! ```
 
 #![warn(missing_docs)]
 
@@ -27,6 +43,8 @@ pub mod regularizer;
 pub mod sampler;
 pub mod state;
 pub mod tuples;
+
+pub use {schema, tch};
 
 #[cfg(test)]
 mod testing;
