@@ -42,7 +42,7 @@ use self::{
     layers::{ForwardContext, ParamBuilder, channels_last},
     pooling::Pool,
     trunk::{BuildTrunk, Trunk, TrunkInput},
-    weights::Misfit,
+    weights::WeightsMismatch,
 };
 pub use self::{input::normalized, torchscript::TorchScript};
 use crate::{
@@ -123,7 +123,7 @@ pub enum ModelError {
     },
     /// Weights of another network.
     #[error(transparent)]
-    Weights(#[from] Misfit),
+    Weights(#[from] WeightsMismatch),
     /// A TorchScript module that is none, or no trunk.
     #[error("the TorchScript module cannot be used: {why}")]
     TorchScript {

@@ -20,9 +20,9 @@ use crate::{parameters::ParamSpec, state::State};
 /// How many names a message lists.
 const LISTED: usize = 8;
 
-/// Weights that do not fit the network they were meant for.
+/// The differences between a file of weights and the network that it is loaded into.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Misfit {
+pub struct WeightsMismatch {
     /// Tensors that the network has and the file does not.
     pub missing: Vec<String>,
     /// Tensors that the file has and the network does not.
@@ -33,7 +33,7 @@ pub struct Misfit {
     pub precisions: Vec<String>,
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for WeightsMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = |(name, found, expected): &(String, Vec<i64>, Vec<i64>)| {
             format!("`{name}` {found:?} instead of {expected:?}")
@@ -62,7 +62,7 @@ impl fmt::Display for Misfit {
     }
 }
 
-impl std::error::Error for Misfit {}
+impl std::error::Error for WeightsMismatch {}
 
 fn listed(names: &[String]) -> String {
     let shown = names[..names.len().min(LISTED)].join(", ");
@@ -88,7 +88,7 @@ pub struct Fit {
 ///
 /// # Panics
 /// If the backbone is TorchScript, whose file is its weights.
-pub fn check(backbone: &Backbone, weights: &State) -> Result<Fit, Misfit> {
+pub fn check(backbone: &Backbone, weights: &State) -> Result<Fit, WeightsMismatch> {
     let mut builder = ParamBuilder::default();
     let input = TrunkInput {
         channels: input::channels(backbone.part().input().as_ref(), 3),
@@ -104,7 +104,7 @@ pub(super) fn fill(
     builder: &mut ParamBuilder,
     backbone: &Backbone,
     weights: &State,
-) -> Result<Fit, Misfit> {
+) -> Result<Fit, WeightsMismatch> {
     let is_ignored = |name: &str| {
         name.ends_with("num_batches_tracked")
             || backbone
@@ -118,14 +118,17 @@ pub(super) fn fill(
         .iter_mut()
         .chain(&mut builder.statistics)
         .collect();
-    let (mut misfit, mut ignored, mut used) =
-        (Misfit::default(), Vec::new(), vec![false; slots.len()]);
+    let (mut mismatch, mut ignored, mut used) = (
+        WeightsMismatch::default(),
+        Vec::new(),
+        vec![false; slots.len()],
+    );
     for (name, tensor) in weights {
         let Some(index) = slots.iter().position(|slot| slot.name() == name) else {
             let list = if is_ignored(name) {
                 &mut ignored
             } else {
-                &mut misfit.surplus
+                &mut mismatch.surplus
             };
             list.push(name.clone());
             continue;
@@ -134,11 +137,11 @@ pub(super) fn fill(
         let slot = &mut slots[index];
         let tensor = backbone.adapted(name, tensor, slot.shape());
         if tensor.size() != slot.shape() {
-            misfit
+            mismatch
                 .shapes
                 .push((name.clone(), tensor.size(), slot.shape().to_vec()));
         } else if tensor.kind() != Kind::Float {
-            misfit.precisions.push(name.clone());
+            mismatch.precisions.push(name.clone());
         } else {
             slot.give(&tensor);
         }
@@ -148,14 +151,14 @@ pub(super) fn fill(
         .zip(&used)
         .filter(|(_, used)| !**used)
         .map(|(slot, _)| slot.name().to_owned());
-    misfit.missing = absent.collect();
+    mismatch.missing = absent.collect();
     ignored.sort();
-    misfit.surplus.sort();
-    match misfit == Misfit::default() {
+    mismatch.surplus.sort();
+    match mismatch == WeightsMismatch::default() {
         true => Ok(Fit {
             used: slots.len(),
             ignored,
         }),
-        false => Err(misfit),
+        false => Err(mismatch),
     }
 }

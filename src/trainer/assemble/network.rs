@@ -58,9 +58,9 @@ pub(crate) fn weights_fit(file: &Path, backbone: &Backbone) -> Result<weights::F
             ignored: Vec::new(),
         });
     }
-    weights::check(backbone, &read(file)?).map_err(|misfit| {
+    weights::check(backbone, &read(file)?).map_err(|mismatch| {
         Failed::data(format!(
-            "`{}` is not of `{}`: {misfit}",
+            "`{}` is not of `{}`: {mismatch}",
             file.display(),
             backbone.key()
         ))
