@@ -90,9 +90,6 @@ fn tidy(value: &mut Value) {
                     .replace("[`", "`")
                     .replace("`]", "`")
                     .replace('\n', " ");
-                if let Some((sentence, _)) = text.rsplit_once("; see `") {
-                    *text = format!("{sentence}.");
-                }
             }
             schema.values_mut().for_each(tidy);
         }

@@ -170,7 +170,7 @@ impl Sweep {
         let document = Document::parse(&layers)?;
         let (combinations, refinements) = document.combinations()?;
         let mut points = Vec::with_capacity(combinations.len());
-        let halves = Halves::default();
+        let halves = TrainingHalves::default();
         for chunk in combinations.chunks(CHUNK) {
             let read: Vec<_> = chunk
                 .par_iter()
@@ -215,11 +215,11 @@ impl Sweep {
     }
 }
 
-/// What there is to train on in each data set, looked up once for all combinations.
+/// The training half of each data set, looked up once for all combinations.
 #[derive(Default)]
-struct Halves(Mutex<BTreeMap<(PathBuf, String), TrainingHalf>>);
+struct TrainingHalves(Mutex<BTreeMap<(PathBuf, String), TrainingHalf>>);
 
-impl Halves {
+impl TrainingHalves {
     fn of(&self, data: &DataTable) -> TrainingHalf {
         let look_up = || {
             data.dataset
@@ -237,7 +237,7 @@ impl Halves {
 fn point(
     document: &Document<'_>,
     combination: &Combination,
-    halves: &Halves,
+    halves: &TrainingHalves,
 ) -> Result<Point, Diagnostic> {
     let mut shared: Option<SweepFile> = None;
     let mut methods: Vec<(&Variant, Method)> = Vec::with_capacity(combination.variants.len());
@@ -289,7 +289,7 @@ type Searches = Vec<Option<Arc<Search>>>;
 fn read(
     document: &Document<'_>,
     reading: &Reading<'_>,
-    halves: &Halves,
+    halves: &TrainingHalves,
 ) -> Result<(SweepFile, Searches), Diagnostic> {
     let searched = document.searched(reading)?;
     let file = checked(document, reading, halves)?;
@@ -320,7 +320,7 @@ fn read(
 fn checked(
     document: &Document<'_>,
     reading: &Reading<'_>,
-    halves: &Halves,
+    halves: &TrainingHalves,
 ) -> Result<SweepFile, Diagnostic> {
     let mut file: SweepFile = document.read(reading)?;
     file.data.half = halves.of(&file.data);

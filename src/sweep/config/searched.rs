@@ -196,7 +196,7 @@ fn two<T>(
     bounds
         .and_then(|bounds| <[T; 2]>::try_from(bounds).ok())
         .ok_or_else(|| {
-            let numbers = if kind.ends_with("int") {
+            let numbers = if matches!(kind, "int" | "log_int") {
                 "integers"
             } else {
                 "numbers"

@@ -72,7 +72,7 @@ data_sets! {
     ///
     /// The location of the files is not part of it: a moved data set is the same data set.
     pub enum Dataset {
-        /// Drawn by the program itself; see [`Glyphs`].
+        /// Drawn by the program itself.
         Glyphs(glyphs: Glyphs) => glyphs,
         /// Omniglot (Lake et al., 2015): 964 background characters to train on, 659 evaluation characters
         /// to test on, 20 drawings each.
@@ -89,7 +89,7 @@ data_sets! {
         SopHalves => sop_halves,
         /// In-Shop Clothes Retrieval (Liu et al., 2016), with queries and gallery.
         InShop => in_shop,
-        /// A user's own images; see [`Own`].
+        /// A user's own images.
         Own(own: Own) => own,
     }
 }
