@@ -2,8 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use schema::{
-    Card, Dataset, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule,
-    canonical_json, renamed::in_new_spelling,
+    Backbone, Card, Dataset, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler,
+    Schedule, canonical_json, renamed::in_new_spelling,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -72,7 +72,13 @@ impl Show {
         let entries: Vec<String> = match self.kind {
             Kind::Presets => presets(wanted),
             Kind::Protocols => protocols(wanted),
-            Kind::Backbones => choices("Backbone", "backbone", wanted),
+            Kind::Backbones => entries(
+                Backbone::CARDS,
+                &Backbone::every(),
+                "backbone",
+                wanted,
+                "Backbone",
+            ),
             Kind::Poolings => choices("Pooling", "pooling", wanted),
             Kind::Regularizers => choices("Regularizer", "regularizer", wanted),
             Kind::Strategies => choices("Strategy", "strategy", wanted),
