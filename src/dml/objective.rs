@@ -58,7 +58,7 @@ pub struct ConfiguredLoss {
     pub loss: Box<dyn Loss>,
     /// The distance between embeddings.
     pub distance: Distance,
-    /// How the terms of the loss become one number.
+    /// Reduction of the terms of the loss.
     pub reduction: Reduction,
     /// Chooses the pairs or triplets. Absent: all.
     pub miner: Option<Box<dyn Miner>>,
@@ -66,7 +66,7 @@ pub struct ConfiguredLoss {
     pub regularizer: Option<(f64, Box<dyn Regularizer>)>,
 }
 
-/// Why settings make no loss.
+/// Settings that no loss can be built from.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigureError {
     /// The loss is a sum of others.
@@ -259,7 +259,7 @@ impl Objective {
         (gradients.remove(0), gradients)
     }
 
-    /// The same with respect to the embeddings themselves, if they are a leaf of the graph.
+    /// Returns the same gradients with respect to the embeddings, which must be a leaf of the graph.
     pub(crate) fn gradients_at(&self, embeddings: &Tensor, loss: &Tensor) -> (Tensor, Vec<Tensor>) {
         let own: Vec<&Parameters> = self
             .losses
@@ -291,7 +291,7 @@ impl Objective {
         overwrite(&mut targets, state)
     }
 
-    /// What the memory holds, if it is in use. The batch enters it.
+    /// Enqueues the batch and returns the content of the memory, if it is in use.
     fn recall(&mut self, arrivals: &MemoryBatch) -> Option<References> {
         let memory = self
             .memory

@@ -1,8 +1,9 @@
 //! Many tensors in one: named views of a flat tensor.
 //!
-//! Networks keep their weights so, and losses their proxies: an optimiser step is then a handful of operations
-//! whatever there is to train, and a checkpoint is a few tensors. The weights of convolutions lie there in the order
-//! in which they are used, which may be with the channels side by side, so that no step has to reorder them.
+//! Networks keep their weights in this form, and losses their proxies: an optimizer step is a handful
+//! of operations whatever the network, and a checkpoint is a few tensors. The weights of
+//! convolutions are stored in the memory format in which they are used, which may be channels last,
+//! so that no step has to reorder them.
 
 use rayon::prelude::*;
 use tch::{Device, Tensor};
@@ -15,7 +16,7 @@ pub struct ParamSpec {
     name: String,
     shape: Vec<i64>,
     initial: Init,
-    /// Whether the second of four dimensions, that of channels, is the one along which numbers are side by side.
+    /// True if a tensor of four dimensions is stored channels last.
     channels_last: bool,
 }
 
@@ -24,12 +25,12 @@ pub struct ParamSpec {
 pub enum Init {
     /// The same value everywhere.
     Constant(f32),
-    /// Uniform between plus and minus one over the square root of the number of inputs. That is what PyTorch's
-    /// linear and convolution layers use for weights (`kaiming_uniform_` with `a = sqrt(5)`) and biases.
+    /// Uniform in ±1 / sqrt(inputs), as PyTorch's linear and convolution layers draw weights
+    /// (`kaiming_uniform_` with `a = sqrt(5)`) and biases.
     FanIn(i64),
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
-    /// Uniform between plus and minus this.
+    /// Uniform between minus and plus this bound.
     Uniform(f64),
     /// These values, for instance from a file.
     Given(Vec<f32>),
@@ -53,8 +54,8 @@ impl ParamSpec {
         }
     }
 
-    /// The same four dimensions, laid out with the channels side by side or not. Where that is the same, libtorch
-    /// must not be led to think that there was a choice.
+    /// Sets the memory format of a tensor of four dimensions. Channels last is set only if the shape
+    /// distinguishes the two formats; otherwise libtorch would take ambiguous strides for a choice.
     pub(crate) fn channels_last(self, channels_last: bool) -> ParamSpec {
         let matters = matches!(self.shape[..], [_, channels, height, width] if channels > 1 && height * width > 1);
         ParamSpec {
@@ -75,7 +76,7 @@ impl ParamSpec {
         &self.shape
     }
 
-    /// Makes the numbers of a tensor of the same shape its initial ones.
+    /// Sets the initial values to those of a tensor of the same shape.
     pub(crate) fn give(&mut self, tensor: &Tensor) {
         let mut numbers = vec![0f32; tensor.numel()];
         tensor
@@ -85,7 +86,7 @@ impl ParamSpec {
         self.initial = Init::Given(numbers);
     }
 
-    /// These numbers in its shape.
+    /// Returns these values in the shape of the tensor.
     fn view(&self, numbers: &Tensor) -> Tensor {
         match (self.channels_last, self.shape.as_slice()) {
             (true, &[outputs, channels, height, width]) => numbers
@@ -95,7 +96,7 @@ impl ParamSpec {
         }
     }
 
-    /// Writes its initial numbers, which do not depend on how they are laid out.
+    /// Writes the initial values, which do not depend on the memory format.
     fn write(&self, draws: Draws, numbers: &mut [f32]) {
         self.draw(draws, numbers);
         if let (true, &[_, channels, height, width]) = (self.channels_last, self.shape.as_slice()) {
@@ -128,14 +129,14 @@ impl ParamSpec {
 }
 
 impl Parameters {
-    /// Those of a network. What is drawn for a tensor depends on the number beside it.
+    /// Returns the parameters of a network. The draws of a tensor depend on the number beside it.
     pub(crate) fn new(slots: Vec<(u64, ParamSpec)>, seed: u64, device: Device) -> Parameters {
         Parameters::drawn(slots, device, |number| {
             Draws::new(seed, Purpose::Weights, number, 0)
         })
     }
 
-    /// Returns tensors whose initial values come from the draws of their numbers. All cores work.
+    /// Returns tensors with initial values drawn by the number of each tensor, on all cores.
     pub(crate) fn drawn(
         slots: Vec<(u64, ParamSpec)>,
         device: Device,
@@ -168,7 +169,7 @@ impl Parameters {
         }
     }
 
-    /// Makes the views the leaves of gradients. The flat tensor itself stays outside all graphs.
+    /// Makes the views leaves of the graph. The flat tensor itself stays outside all graphs.
     pub(crate) fn trainable(self) -> Parameters {
         let views = self
             .views
@@ -178,7 +179,7 @@ impl Parameters {
         Parameters { views, ..self }
     }
 
-    /// Puts a tensor that shares its numbers in the place of a view.
+    /// Replaces a view by a tensor that shares its storage.
     pub(crate) fn replace(&mut self, place: usize, tensor: Tensor) {
         self.views[place] = tensor;
     }
@@ -200,7 +201,7 @@ impl Parameters {
         self.names.iter().map(String::as_str).zip(&self.views)
     }
 
-    /// Replaces all numbers, in this precision.
+    /// Replaces all values, in this dtype.
     #[cfg(test)]
     pub(crate) fn set_all(&mut self, kind: tch::Kind, numbers: impl Fn(&str) -> Tensor) {
         let tensors: Vec<Tensor> = self
@@ -241,13 +242,13 @@ impl Parameters {
     }
 }
 
-/// Returns the gradient of a scalar `loss` with respect to each of the flat tensors of `all`, in one pass through the
-/// graph, which is freed. The gradient of what the loss does not depend on is zero.
+/// Returns the gradients of a scalar `loss` with respect to the flat tensors of `all`, in one pass
+/// through the graph, which is freed. Gradients are zero where the loss does not depend on a tensor.
 pub(crate) fn gradients(all: &[&Parameters], loss: &Tensor) -> Vec<Tensor> {
     joined(all, &mut gradients_of_views(&[], all, loss).into_iter())
 }
 
-/// The same, and first of all the gradient with respect to `leaf`, which the loss depends on.
+/// Like `gradients`, with the gradient with respect to `leaf`, which the loss depends on, first.
 pub(crate) fn gradients_at(
     leaf: &Tensor,
     all: &[&Parameters],

@@ -1,14 +1,14 @@
-//! What a checkpoint is made of: tensors with names.
+//! Checkpoint contents: tensors with names.
 //!
-//! Networks, optimisers and memories all give their state as a [`State`] of copies, which later training does
-//! not change, and take one back; the file format is the caller's choice.
+//! Networks, optimizers and memories return their state as a [`State`] of copies, which later
+//! training does not change, and continue from one. The file format is the caller's choice.
 
 use tch::{Tensor, no_grad};
 
 /// Named tensors.
 pub type State = Vec<(String, Tensor)>;
 
-/// A state that does not belong to what it was given to.
+/// A state that does not fit the object that it should restore.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// A tensor is missing.
@@ -22,9 +22,9 @@ pub enum StateError {
     Shape {
         /// Its name.
         name: String,
-        /// In the state.
+        /// The shape in the state.
         found: Vec<i64>,
-        /// Where it belongs.
+        /// The shape of the target.
         expected: Vec<i64>,
     },
 }
@@ -34,8 +34,8 @@ pub(crate) fn copy(name: &str, tensor: &Tensor) -> (String, Tensor) {
     (name.to_owned(), tensor.detach().copy())
 }
 
-/// Overwrites each of `targets` with the tensor of its name, on whatever device either is.
-/// All or, on an error, none of them are overwritten.
+/// Overwrites each of `targets` with the tensor of its name, across devices if necessary. On an error,
+/// none of them is overwritten.
 pub(crate) fn overwrite(
     targets: &mut [(&str, &mut Tensor)],
     state: &[(String, Tensor)],

@@ -1,4 +1,4 @@
-//! Reading MATLAB's version 5 files, in which the annotations of Cars-196 come.
+//! Reader of MATLAB version 5 files, the format of the annotations of Cars-196.
 //!
 //! A file is a header of 128 bytes and then elements: a tag with type and size, and data. An element is one
 //! array, which may hold others (cells, structs), or a zlib stream with an array in it. Source: MathWorks,
@@ -18,13 +18,13 @@ use flate2::read::ZlibDecoder;
 
 use super::DataError;
 
-/// A file that unpacks to more than this holds something else than annotations.
+/// Maximum unpacked size in bytes; annotations are much smaller.
 const LARGEST: u64 = 256 << 20;
 
-/// Arrays within arrays, at most.
+/// Maximum depth of nested arrays.
 const DEEPEST: usize = 16;
 
-/// An array and what it holds. Elements are in MATLAB's order, first dimension fastest.
+/// An array with its content. Elements are in MATLAB's order, first dimension fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Array {
     /// Numbers of any class; integers beyond 2^53 are rounded, imaginary parts are left out.
@@ -45,7 +45,7 @@ pub(super) enum Array {
 }
 
 impl Array {
-    /// The only number in it.
+    /// Returns the number of an array with a single number.
     pub(super) fn number(&self) -> Option<f64> {
         match self {
             Array::Numbers(values) if values.len() == 1 => values.first().copied(),
@@ -53,7 +53,7 @@ impl Array {
         }
     }
 
-    /// The only row of text in it.
+    /// Returns the text of an array with a single row.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Array::Text(rows) if rows.len() == 1 => rows.first().map(String::as_str),
@@ -65,7 +65,7 @@ impl Array {
 /// Returns the variables of a file, in order.
 ///
 /// # Errors
-/// The file cannot be read or is no whole version 5 file.
+/// The file cannot be read, or is not a complete version 5 file.
 pub(super) fn read(path: &Path) -> Result<Vec<(String, Array)>, DataError> {
     let bytes = fs::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => DataError::missing(path, "a MATLAB file"),
@@ -75,7 +75,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<(String, Array)>, DataError> {
         .map_err(|why| DataError::unreadable(path, format!("it is no whole MATLAB 5 file: {why}")))
 }
 
-/// The variables in the bytes of a file.
+/// Returns the variables in the bytes of a file.
 fn variables(bytes: &[u8]) -> Result<Vec<(String, Array)>, String> {
     let Some((header, body)) = bytes.split_at_checked(128) else {
         return Err("it ends in its header".to_owned());
@@ -146,7 +146,7 @@ fn unpack(data: &[u8], limit: u64) -> Result<Vec<u8>, String> {
     }
 }
 
-/// How the data of an element is stored.
+/// Storage format of the data of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Type(u32);
 
@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The type and the data of the next element. Data of up to 4 bytes may lie in the tag itself.
+    /// Returns the type and the data of the next element. Up to 4 bytes of data may be in the tag itself.
     fn element(&mut self) -> Result<(Type, &'a [u8]), String> {
         let tag = self.word()?;
         let small = (tag >> 16) as usize;
@@ -256,7 +256,7 @@ fn numbers(kind: Type, data: &[u8], little: bool) -> Result<Vec<f64>, String> {
     })
 }
 
-/// An array's name and what it holds.
+/// Returns the name and the content of an array.
 fn array(mut reader: Reader, depth: usize) -> Result<(String, Array), String> {
     if depth > DEEPEST {
         return Err(format!("arrays are nested more than {DEEPEST} deep"));
@@ -338,7 +338,7 @@ fn structs(reader: &mut Reader, count: usize, depth: usize) -> Result<Array, Str
     Ok(Array::Structs { fields, rows })
 }
 
-/// Characters up to the first zero.
+/// Returns the characters before the first zero byte.
 fn latin(bytes: &[u8]) -> String {
     bytes
         .iter()

@@ -19,7 +19,7 @@ use crate::{
 
 /// A search for medoids.
 struct MedoidSearch<'a> {
-    /// `[n][n]`: how far the second image is from the first.
+    /// `[n][n]`: distance of the second image from the first.
     distances: Vec<Vec<f64>>,
     /// `[n]`: 0 to C - 1.
     classes: &'a [usize],
@@ -37,7 +37,7 @@ impl Loss for Clustering {
         } else {
             0.0
         };
-        // Rounding would set an image apart from itself.
+        // Rounding would give an image a distance from itself.
         let itself = Tensor::eye(batch.images(), (Kind::Bool, own.device()));
         let distances = batch
             .distance
@@ -58,7 +58,7 @@ impl Loss for Clustering {
     }
 }
 
-/// The sum of the distances of all images from these.
+/// Returns the sum of the distances of all images from their nearest medoid.
 fn sum_at(distances: &Tensor, others: &[usize]) -> Tensor {
     let others: Vec<i64> = others.iter().map(|&other| other as i64).collect();
     let columns = Tensor::from_slice(&others).to_device(distances.device());
@@ -107,7 +107,7 @@ impl<'a> MedoidSearch<'a> {
         }
     }
 
-    /// The medoids that cost most, as far as the search finds them.
+    /// Returns the medoids with the largest objective that the greedy search finds.
     fn medoids(&self, refinements: usize) -> Vec<usize> {
         let mut medoids = Vec::new();
         for _ in 0..self.count {
@@ -164,7 +164,7 @@ impl<'a> MedoidSearch<'a> {
         })
     }
 
-    /// The clusters when `image` joins these medoids.
+    /// Returns the clusters with `image` added to these medoids.
     fn joined(&self, clusters: &[usize], medoids: &[usize], image: usize) -> Vec<usize> {
         let is_closer = |other: usize, medoid: usize| {
             other == image
@@ -191,7 +191,7 @@ impl<'a> MedoidSearch<'a> {
             .collect()
     }
 
-    /// For each image the medoid of its class.
+    /// Returns the medoid of the class of each image.
     fn nearest_of_classes(&self) -> Vec<usize> {
         let members = |class: usize| {
             (0..self.classes.len()).filter(move |&image| self.classes[image] == class)
@@ -210,8 +210,8 @@ impl<'a> MedoidSearch<'a> {
         self.classes.iter().map(|&class| medoids[class]).collect()
     }
 
-    /// One minus the mutual information of clusters and classes over the root of the product of their entropies; 0 if
-    /// there is one of each.
+    /// Returns 1 - NMI of clusters and classes, normalized by the geometric mean of their entropies; 0 if
+    /// there is one cluster and one class.
     fn unlikeness(&self, clusters: &[usize]) -> f64 {
         let cells = clusters
             .iter()
@@ -227,7 +227,7 @@ impl<'a> MedoidSearch<'a> {
         }
     }
 
-    /// The entropy of names below `count`, one for each image.
+    /// Returns the entropy of labels in `0..count`, one label per image.
     fn entropy(&self, names: impl Iterator<Item = usize> + Clone, count: usize) -> f64 {
         let mut sizes = vec![0; count];
         for name in names.clone() {
@@ -237,7 +237,7 @@ impl<'a> MedoidSearch<'a> {
     }
 }
 
-/// Of these values and images the image of the largest value, the first one of equals.
+/// Returns the image with the largest value, the first one on a tie.
 fn first_largest(scored: impl Iterator<Item = (f64, usize)>) -> Option<usize> {
     scored
         .reduce(|best, next| if next.0 > best.0 { next } else { best })

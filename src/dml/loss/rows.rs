@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use crate::tuples::{at, coordinates};
 
-/// The most elements that [`in_chunks`] has in mind at once.
+/// Maximum number of elements that [`in_chunks`] processes at a time.
 const CHUNK: i64 = 1 << 22;
 
 /// Returns the number of kept elements of each row: `[n]`, integers.
@@ -22,14 +22,14 @@ pub(super) fn counts(like: &Tensor, anchors: &Tensor, others: &Tensor) -> Tensor
         .index_put(&[Some(anchors), Some(others)], &once, true)
 }
 
-/// Returns which rows have kept elements in both masks: `[n]`.
+/// Returns a mask of the rows with kept elements in both masks: `[n]`.
 pub(super) fn have_both(positives: &Tensor, negatives: &Tensor) -> Tensor {
     positives
         .any_dim(1, false)
         .logical_and(&negatives.any_dim(1, false))
 }
 
-/// Returns the rows in which anything is kept, as indices.
+/// Returns the indices of the rows with at least one kept element.
 pub(super) fn with_any(kept: &Tensor) -> Tensor {
     kept.any_dim(1, false).nonzero().squeeze_dim(1)
 }
@@ -53,8 +53,8 @@ pub(super) fn log_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
         .logsumexp([1], false)
 }
 
-/// Returns the logarithm of each element's share in the `sum exp` of the kept elements of its row: `[n, m]`; of what is
-/// not kept, a large negative number.
+/// Returns the log-softmax of the kept elements of each row: `[n, m]`. Elements that are not kept get
+/// a large negative number.
 pub(super) fn log_shares(exponents: &Tensor, kept: &Tensor) -> Tensor {
     // Not minus infinity: a row without kept elements would become NaN.
     exponents
@@ -135,8 +135,8 @@ pub(super) fn soft_histogram(values: &Tensor, kept: &Tensor, bins: i64) -> Tenso
         .index_put(&[Some(&rows), Some(&next)], &above, true)
 }
 
-/// Returns sums over all elements up to each, along rows: `[n, k]`. As a product, since a scan of PyTorch need not give
-/// the same bits twice on a GPU.
+/// Returns cumulative sums along rows: `[n, k]`. A matrix product, because PyTorch's scan is not
+/// deterministic on a GPU.
 pub(super) fn running_sums(values: &Tensor) -> Tensor {
     let size = values.size()[1];
     values.matmul(&Tensor::ones([size, size], (values.kind(), values.device())).triu(0))
@@ -170,7 +170,7 @@ pub(super) fn in_chunks(
 pub(super) struct Ranks {
     /// `[p]`: the row of each positive.
     pub(super) anchors: Tensor,
-    /// How many rows there are.
+    /// Number of rows.
     pub(super) images: i64,
     /// `[p]`: its rank among the positives of the row, 1 for the closest.
     pub(super) among_positives: Tensor,

@@ -1,31 +1,32 @@
-//! What backbones are built of: layers that know where their numbers lie, but hold none.
+//! Layers of backbones: they store indices of parameters, not the parameters.
 //!
-//! A [`ParamBuilder`] gathers the names, shapes and initial numbers of all tensors of a network while its layers are made;
-//! each layer keeps the places of its own. The numbers then lie wherever the network puts them, and a [`ForwardContext`] brings
-//! them back to the layers for one forward pass.
+//! While layers are built, a [`ParamBuilder`] collects the names, shapes and initial values of all
+//! tensors of a network, and each layer keeps the indices of its own. The network decides where the
+//! values are stored, and passes them to the layers in a [`ForwardContext`] for one forward pass.
 //!
-//! A convolution and the batch norm behind it are one layer, [`ConvNorm`]. Wherever the norm uses its running
-//! statistics it is a fixed scale and shift for each channel, and is folded into the convolution, in training too:
-//! `norm(w * x + b) = (s w) * x + (s b + t)` with `s = scale / sqrt(variance + epsilon)` and `t = shift - s mean`. The
-//! gradients of `w`, `b`, `scale` and `shift` are the same, and a pass over the map is saved in each direction.
+//! A convolution and its batch norm are one layer, [`ConvNorm`]. A norm that uses its running
+//! statistics is a fixed scale and shift per channel, which is folded into the convolution, in
+//! training too: `norm(w * x + b) = (s w) * x + (s b + t)` with `s = scale / sqrt(variance + epsilon)`
+//! and `t = shift - s mean`. The gradients of `w`, `b`, `scale` and `shift` are the same, and each
+//! direction saves a pass over the map.
 
 use tch::{Kind, Tensor};
 
 use crate::parameters::{Init, ParamSpec};
 
-/// The tensors of a network to be.
+/// Specifications of the tensors of a network under construction.
 #[derive(Debug, Default)]
 pub(super) struct ParamBuilder {
     pub(super) parameters: Vec<ParamSpec>,
     pub(super) statistics: Vec<ParamSpec>,
     pub(super) convolutions: Convolutions,
-    /// Whether the weights of convolutions lie with their channels side by side.
+    /// True if the weights of convolutions are stored channels last.
     pub(super) channels_last: bool,
-    /// Which of the parameters are scales and shifts of batch norms.
+    /// Indices of the scales and shifts of batch norms among the parameters.
     pub(super) norms: Vec<usize>,
 }
 
-/// How the weights of convolutions are drawn.
+/// Initialization of the weights of convolutions.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Convolutions {
     /// PyTorch's default.
@@ -39,11 +40,11 @@ pub(super) enum Convolutions {
     Normal(f64),
 }
 
-/// The place of a tensor that can be trained.
+/// Index of a trainable tensor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parameter(usize);
 
-/// The place of a running statistic.
+/// Index of a running statistic.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Statistic(usize);
 
@@ -58,7 +59,7 @@ impl ParamBuilder {
         Parameter(self.parameters.len() - 1)
     }
 
-    /// Makes the numbers of a tensor the initial ones.
+    /// Sets the initial values of a parameter to those of a tensor.
     pub(super) fn give(&mut self, place: Parameter, tensor: &Tensor) {
         self.parameters[place.0].give(tensor);
     }
@@ -75,28 +76,28 @@ impl ParamBuilder {
     }
 }
 
-/// The numbers of a network during one forward pass.
+/// The parameters and statistics of a network during one forward pass.
 #[derive(Clone, Copy)]
 pub(super) struct ForwardContext<'a> {
-    /// In the order of the plan.
+    /// Parameters in the order of the builder.
     pub(super) parameters: &'a [Tensor],
-    /// In the order of the plan.
+    /// Running statistics in the order of the builder.
     pub(super) statistics: &'a [Tensor],
-    /// Which parameters are constants.
+    /// True for each parameter that is frozen.
     pub(super) frozen: &'a [bool],
-    /// Whether batch norms use the statistics of the batch, and add them to their running ones.
+    /// True if batch norms use the statistics of the batch and update their running ones.
     pub(super) batch_statistics: bool,
-    /// Of which kind maps are.
+    /// The dtype of maps.
     pub(super) dtype: Kind,
 }
 
 impl ForwardContext<'_> {
-    /// As it takes part in the pass.
+    /// Returns a parameter in the dtype of the pass.
     pub(super) fn parameter(&self, place: Parameter) -> Tensor {
         self.master(place).to_kind(self.dtype)
     }
 
-    /// As it is trained.
+    /// Returns a parameter in the dtype in which it is trained.
     fn master(&self, place: Parameter) -> &Tensor {
         &self.parameters[place.0]
     }
@@ -118,17 +119,17 @@ pub(super) struct Shape {
     biased: bool,
 }
 
-/// What a convolution sees beyond the border of a map: zeros.
+/// Zero padding of a convolution.
 #[derive(Clone, Copy, Debug)]
 enum Padding {
-    /// So many on each side.
+    /// This number of zeros on each side.
     Each(i64),
-    /// As many as make the output `ceil(size / stride)`, the odd one at the end: TensorFlow's `SAME`.
+    /// TensorFlow's `SAME`: the output has `ceil(size / stride)` pixels; an odd zero is at the end.
     Same,
 }
 
 impl Shape {
-    /// A square kernel, odd, that keeps the size of the map; no bias.
+    /// Returns a convolution with a square, odd kernel that keeps the size of the map, without bias.
     pub(super) fn new(inputs: i64, outputs: i64, kernel: i64) -> Shape {
         let padding = Padding::Each((kernel - 1) / 2);
         Shape {
@@ -142,7 +143,7 @@ impl Shape {
         }
     }
 
-    /// One kernel for each channel.
+    /// Returns the depthwise convolution: one kernel per channel.
     pub(super) fn depthwise(channels: i64, kernel: i64) -> Shape {
         Shape {
             groups: channels,
@@ -154,7 +155,7 @@ impl Shape {
         Shape { stride, ..self }
     }
 
-    /// Pads by so many zeros on each side.
+    /// Returns the convolution with this number of zeros on each side.
     pub(super) fn padding(self, padding: i64) -> Shape {
         Shape {
             padding: Padding::Each(padding),
@@ -162,7 +163,7 @@ impl Shape {
         }
     }
 
-    /// Pads as TensorFlow does.
+    /// Returns the convolution with TensorFlow's padding.
     pub(super) fn same(self) -> Shape {
         Shape {
             padding: Padding::Same,
@@ -192,7 +193,7 @@ impl Shape {
     }
 }
 
-/// A convolution: `NAME.weight` and perhaps `NAME.bias`.
+/// A convolution: `NAME.weight` and optionally `NAME.bias`.
 #[derive(Debug)]
 pub(super) struct Conv {
     shape: Shape,
@@ -244,7 +245,7 @@ impl Conv {
             ..
         } = self.shape;
         let map = &map.to_kind(weight.kind());
-        // Weights with channels side by side would make such a map of any other.
+        // With channels-last weights, libtorch would return a channels-last map.
         let weight = if map.is_contiguous() {
             weight.contiguous()
         } else {
@@ -284,7 +285,7 @@ pub(super) struct Norm {
     settings: NormSettings,
 }
 
-/// What codebases differ in.
+/// Settings of batch norms in which codebases differ.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NormSettings {
     /// Added to the variance.
@@ -314,7 +315,7 @@ impl Norm {
         }
     }
 
-    /// A norm that is frozen no longer follows the batch.
+    /// True if the norm uses batch statistics; a frozen norm does not.
     fn follows_batch(&self, context: &ForwardContext) -> bool {
         context.batch_statistics && !context.frozen[self.scale.0]
     }
@@ -332,7 +333,7 @@ impl Norm {
         )
     }
 
-    /// What the norm with running statistics multiplies by and then adds, for each channel.
+    /// Returns the scale and the shift per channel of the norm with running statistics.
     fn scale_and_shift(&self, context: &ForwardContext) -> (Tensor, Tensor) {
         let deviation = (context.statistic(self.variance) + self.settings.epsilon).sqrt();
         let scale = context.master(self.scale) / deviation;
@@ -341,7 +342,7 @@ impl Norm {
     }
 }
 
-/// A convolution with a batch norm behind it, folded into one where the norm uses its running statistics.
+/// A convolution followed by a batch norm, folded into one if the norm uses its running statistics.
 #[derive(Debug)]
 pub(super) struct ConvNorm {
     conv: Conv,
@@ -390,12 +391,12 @@ impl ConvNorm {
         )
     }
 
-    /// The same, with ReLU behind it.
+    /// Like `forward`, followed by ReLU.
     pub(super) fn relu(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
         self.forward(context, map).relu_()
     }
 
-    /// The same, with ReLU6 behind it.
+    /// Like `forward`, followed by ReLU6.
     pub(super) fn relu6(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
         self.forward(context, map).relu6_()
     }
@@ -409,7 +410,7 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// With PyTorch's default initial numbers.
+    /// Returns a linear layer with PyTorch's default initialization.
     pub(super) fn new(builder: &mut ParamBuilder, name: &str, inputs: i64, outputs: i64) -> Linear {
         Linear::with(
             builder,
@@ -420,7 +421,7 @@ impl Linear {
         )
     }
 
-    /// With these initial weights and biases.
+    /// Returns a linear layer with these initializations of weights and biases.
     pub(super) fn with(
         builder: &mut ParamBuilder,
         name: &str,
@@ -480,18 +481,18 @@ impl LayerNorm {
     }
 }
 
-/// The same map with the channels of a pixel side by side in memory, the layout in which libtorch convolves fastest on
-/// the CPU. Layers keep the layout that they get.
+/// Returns a map in channels-last memory format, in which libtorch convolves fastest on the CPU.
+/// Layers keep the memory format of their input.
 pub(super) fn channels_last(map: &Tensor) -> Tensor {
     map.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
-/// The largest of each 3x3 window, every second one.
+/// Returns the maximum of each 3x3 window, with stride 2.
 pub(super) fn max_pool_3x3(map: &Tensor, padding: i64, ceil: bool) -> Tensor {
     map.max_pool2d(3, 2, padding, 1, ceil)
 }
 
-/// Joins maps along their channels.
+/// Concatenates maps along their channels.
 pub(super) fn join(maps: &[Tensor]) -> Tensor {
     Tensor::cat(maps, 1)
 }

@@ -1,11 +1,12 @@
-//! Any TorchScript module as a trunk: the way out where none of the other backbones is the right one.
+//! Any TorchScript module as a trunk, for networks that are not among the other backbones.
 //!
-//! The module is a file that `torch.jit.script` or `torch.jit.trace` made. It takes images and gives features `[n, f]`
-//! or a map `[n, f, h, w]`, which is pooled. Its parameters become views of the network's flat tensor and are trained
-//! like all others. It always computes as in evaluation, because its buffers cannot be reached: batch norms use the
-//! running statistics that it came with, and nothing is dropped out.
+//! The module is a file made with `torch.jit.script` or `torch.jit.trace`. It maps images to features
+//! `[n, f]` or to a map `[n, f, h, w]`, which is pooled. Its parameters become views of the network's
+//! flat tensor and are trained like all others. The module is always in evaluation mode, because its
+//! buffers are not accessible: batch norms use the running statistics in the file, and dropout is off.
 //!
-//! Nothing is optimized between its first runs and later ones, which would change the last bits.
+//! The optimizations of TorchScript's profiling executor are off: they start after the first runs and
+//! would change the last bits.
 
 use std::{fmt, sync::Arc};
 
@@ -15,7 +16,7 @@ use schema::{BatchNorm, ImageInput, Model, Precision};
 
 use super::{ModelError, input};
 
-/// A TorchScript module, and what it takes and gives.
+/// A TorchScript module with its input and output.
 #[derive(Clone, PartialEq)]
 pub struct TorchScript {
     file: Arc<Vec<u8>>,
@@ -30,10 +31,10 @@ impl fmt::Debug for TorchScript {
 }
 
 impl TorchScript {
-    /// Tries the module in a file of these bytes on images of so many channels and pixels a side.
+    /// Loads the module in these bytes and runs it once on images of this many channels and this side.
     ///
     /// # Errors
-    /// If it is no module, has nothing to train, or does not make features of such images.
+    /// It is not a module, has no parameters, or does not return features of such images.
     pub fn new(
         file: Vec<u8>,
         input: &ImageInput,
@@ -70,10 +71,10 @@ impl TorchScript {
         })
     }
 
-    /// How many parameters the module in a file of these bytes has.
+    /// Returns the number of parameters of the module in these bytes.
     ///
     /// # Errors
-    /// If it is no module, or has nothing to train.
+    /// It is not a module, or has no parameters.
     pub fn parameters(file: &[u8]) -> Result<usize, ModelError> {
         Ok(load(file, Device::Cpu)?.1.len())
     }
@@ -84,7 +85,7 @@ impl TorchScript {
     }
 }
 
-/// What a module of which only the parameters can be reached can be part of.
+/// Checks the settings that a module, whose buffers are not accessible, can have.
 pub(super) fn check(model: &Model) -> Result<(), ModelError> {
     if model.batch_norm != BatchNorm::FrozenStatistics {
         let why = "its batch norms cannot be told what to do, and use the statistics that they have: `frozen_statistics`";
@@ -102,7 +103,7 @@ fn refused(why: String) -> ModelError {
     ModelError::TorchScript { why }
 }
 
-/// What libtorch says of a failure begins with where in its own code that was.
+/// Returns an error of libtorch without its location in libtorch's sources.
 fn last_line(message: &str) -> &str {
     message
         .lines()
@@ -181,7 +182,7 @@ mod tests {
         for case in golden["cases"].as_array().unwrap() {
             let name = case["name"].as_str().unwrap();
             let mut network = Network::new(config(name), 0, Device::Cpu).unwrap();
-            // The third run would be the first that is optimised.
+            // The third run would be the first that is optimized.
             let runs = [0; 4].map(|_| {
                 let features = network.trunk.forward(&network.context(true), &images);
                 let loss = (&features * pattern(features.numel() as i64).view_as(&features))

@@ -1,9 +1,9 @@
 //! Trained weights for the trunk of a network, checked name by name.
 //!
-//! A file with weights holds tensors under the names that the network's own have. Each of them must be there, in
-//! its shape and in single precision, and nothing else: what differs is refused with its names, because a network
-//! with some of its weights is silently a bad one. Only two kinds of surplus are expected and left aside: the layers
-//! of a classifier, and the counters of batches that PyTorch's batch norms keep.
+//! A file of weights must contain exactly the tensors of the network: with its names, its shapes and
+//! in single precision. Every difference is an error that lists names, because a network with some
+//! of its weights is bad without a sign of it. Two kinds of extra tensors are expected and ignored:
+//! the layers of a classifier, and the batch counters of PyTorch's batch norms.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{parameters::ParamSpec, state::State};
 
-/// How many names a message lists.
+/// Number of names that a message lists.
 const LISTED: usize = 8;
 
 /// The differences between a file of weights and the network that it is loaded into.
@@ -72,19 +72,19 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// What a check of weights found.
+/// Result of a check of weights that fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fit {
-    /// How many tensors the backbone takes.
+    /// Number of tensors that the backbone takes.
     pub used: usize,
-    /// Tensors that are left aside: of a classifier, and counters of batches.
+    /// Ignored tensors: those of a classifier, and batch counters.
     pub ignored: Vec<String>,
 }
 
-/// Checks whether weights fit a backbone.
+/// Checks that weights fit a backbone.
 ///
 /// # Errors
-/// If they do not fit: what does not, by name.
+/// They do not fit; the error lists the tensors.
 ///
 /// # Panics
 /// If the backbone is TorchScript, whose file is its weights.
@@ -99,7 +99,7 @@ pub fn check(backbone: &Backbone, weights: &State) -> Result<Fit, WeightsMismatc
     fill(&mut builder, backbone, weights)
 }
 
-/// Makes weights the initial numbers of a plan that holds a trunk and nothing else.
+/// Sets the initial values of a builder, which contains a trunk and nothing else, to these weights.
 pub(super) fn fill(
     builder: &mut ParamBuilder,
     backbone: &Backbone,
