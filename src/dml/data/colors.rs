@@ -16,7 +16,7 @@ pub enum Adjustment {
 }
 
 impl Adjustment {
-    /// Changes an image of so many channels.
+    /// Changes an image with this number of channels.
     pub(super) fn apply(self, pixels: &mut [u8], channels: usize) {
         match (self, channels) {
             (Adjustment::Brightness(factor), _) => pixels
@@ -36,7 +36,7 @@ impl Adjustment {
                 }
             }
             (Adjustment::Hue(shift), _) => {
-                // Hue is counted in bytes round the circle.
+                // Hue is a byte; 256 is the whole circle.
                 let shift = (shift * 255.0) as i32 as u8;
                 pixels
                     .as_chunks_mut::<3>()
@@ -48,10 +48,10 @@ impl Adjustment {
     }
 }
 
-/// From `ground` at factor 0 to `value` at factor 1, and on beyond.
+/// Interpolates linearly from `ground` at factor 0 to `value` at factor 1, and extrapolates beyond.
 fn blend(ground: u8, value: u8, factor: f32) -> u8 {
     let (ground, value) = (f32::from(ground), f32::from(value));
-    // Converting to a byte cuts at 0 and at 255, and fractions off.
+    // The conversion to a byte saturates at 0 and 255 and truncates.
     (ground + factor * (value - ground)) as u8
 }
 

@@ -1,12 +1,12 @@
 //! Antialiased resizing, pixel by pixel as Pillow's `resize` with its bilinear filter.
 //!
-//! A pixel of the result is a mean of the source, weighted by a triangle about its middle that reaches to the
-//! middles of its neighbours (of the source's pixels, when the image grows). Columns are resized first and rounded to
-//! bytes, then rows. Weights are whole numbers, multiples of 2^-22, so results are the same bit for bit on every
-//! platform, and the same as Pillow's.
+//! A pixel of the result is a weighted mean of source pixels. The weights form a triangle around its
+//! center that ends at the centers of the neighboring pixels (of the source, when the image grows).
+//! Columns are resized first and rounded to bytes, then rows. Weights are fixed-point integers in
+//! units of 2^-22, so results are the same bit for bit on every platform, and equal to Pillow's.
 //!
-//! What is not wanted of the result is not computed. Several rows are narrowed at a time: their pixels of one column
-//! lie side by side, and so each weight multiplies many numbers at once.
+//! Only the requested part of the result is computed. Several rows are resized at a time, with the
+//! pixels of a column side by side in memory, so that each weight multiplies many values at once.
 
 #![expect(
     unsafe_code,
@@ -18,7 +18,7 @@ use std::ops::Range;
 use super::raster::{Raster, Region};
 use crate::processor::{Processor, for_every_processor};
 
-/// Binary digits of a weight after the point.
+/// Fractional bits of a weight.
 const DIGITS: u32 = 22;
 const HALF: u32 = 1 << (DIGITS - 1);
 
@@ -29,7 +29,7 @@ const LANES: usize = 16;
 const WIDE: usize = 64;
 
 impl Raster {
-    /// The image, stretched to these sides.
+    /// Returns the image resized to these sides.
     pub fn resized(&self, width: usize, height: usize) -> Raster {
         let whole = Region {
             left: 0,
@@ -40,7 +40,8 @@ impl Raster {
         self.resized_part(self.region(), [width, height], whole)
     }
 
-    /// What is wanted of a part of the image stretched to these sides. What lies around the part has no influence.
+    /// Returns the `wanted` region of a part of the image that is resized to these sides. Pixels around
+    /// the part have no influence.
     pub(super) fn resized_part(&self, part: Region, sides: [usize; 2], wanted: Region) -> Raster {
         let mut pixels = vec![0; wanted.width * wanted.height * self.channels];
         resize(self, part, sides, wanted, &mut pixels);
@@ -53,12 +54,12 @@ impl Raster {
     }
 }
 
-/// Stretches a part of an image to these sides, width and height, and writes what is wanted of that. What lies around
-/// the part has no influence.
+/// Resizes a part of an image to these sides, width and height, and writes the `wanted` region of the
+/// result. Pixels around the part have no influence.
 ///
 /// # Panics
-/// If the part reaches over the image's border or is empty, what is wanted reaches over the result's border, or `out`
-/// is not as long as it.
+/// If the part is empty or exceeds the image, the wanted region exceeds the result, or `out` has
+/// another length.
 pub(super) fn resize(
     image: &Raster,
     part: Region,
@@ -194,8 +195,8 @@ fn shorten(narrowed: &[u8], rows: &Windows, length: usize, out: &mut [u8]) {
     }
 }
 
-/// Which pixels of the source go into some pixels of the result, and with what weights. All take equally many; where
-/// fewer would do, some weights are zero.
+/// Source pixels and weights of some pixels of the result. All have the same number of weights; where
+/// fewer are needed, the others are zero.
 struct Windows {
     taps: usize,
     firsts: Vec<usize>,
@@ -208,7 +209,7 @@ impl Windows {
         let scale = from as f64 / to as f64;
         let reach = scale.max(1.0);
         let middle = |pixel: usize| (pixel as f64 + 0.5) * scale;
-        // Converting to an unsigned number cuts at 0.
+        // The conversion to an unsigned integer saturates at 0.
         let first = |middle: f64| (middle - reach + 0.5) as usize;
         let end = |middle: f64| ((middle + reach + 0.5) as usize).min(from);
         let taps = wanted

@@ -1,4 +1,4 @@
-//! TOML with positions, and the values of axes and overrides put in their places.
+//! TOML with spans, in which the values of axes and overrides replace those of the settings.
 //!
 //! A value taken from an axis keeps its position in the `[axes]` table, so a mistake in it is shown there.
 
@@ -26,16 +26,16 @@ use super::{
     toml_error::from_toml,
 };
 
-/// A file cut into what all methods share, the methods, and what makes combinations of them.
+/// A file in three parts: settings that all methods share, methods, and the tables that combine them.
 pub(super) struct Document<'a> {
     source: Source<'a>,
     shared: Spanned<DeTable<'a>>,
     methods: Vec<Method<'a>>,
     grid: Grid<'a>,
     overrides: Vec<Override<'a>>,
-    /// Whether any value is searched.
+    /// True if any value is searched.
     has_searched: bool,
-    /// About old spellings.
+    /// Warnings about old spellings.
     pub(super) warnings: Vec<Diagnostic>,
 }
 
@@ -46,12 +46,12 @@ struct Method<'a> {
     when: Condition,
 }
 
-/// One reading of a combination: every method that takes part in it, each in one of its variants.
+/// One reading of a combination: one variant of every method in it.
 pub(super) struct Reading<'c> {
     pub(super) combination: &'c Combination,
-    /// Which variant of each method, by position; `true` where no earlier reading of the combination had it.
+    /// The variant of each method, by index; `true` if no earlier reading of the combination had it.
     pub(super) variants: Vec<(&'c Variant, bool)>,
-    /// Which of the probes of searched values stand in their places.
+    /// Index of the probe that replaces each searched value.
     pub(super) probe: usize,
 }
 
@@ -101,7 +101,7 @@ impl<'a> Document<'a> {
         self.grid.names()
     }
 
-    /// The names of all methods, in the order of the file.
+    /// Returns the names of all methods, in the order of the file.
     pub(super) fn method_names(&self) -> Vec<&str> {
         self.methods
             .iter()
@@ -109,7 +109,7 @@ impl<'a> Document<'a> {
             .collect()
     }
 
-    /// All combinations, and in words how they were refined.
+    /// Returns all combinations, and sentences about how they were refined.
     pub(super) fn combinations(&self) -> Result<(Vec<Combination>, Vec<String>), Diagnostic> {
         let participants: Vec<Participant<'_>> = self
             .methods
@@ -154,7 +154,7 @@ impl<'a> Document<'a> {
         Ok((combinations, words))
     }
 
-    /// The first reading of a combination: every method in its first variant.
+    /// Returns the first reading of a combination: the first variant of every method.
     pub(super) fn first_reading<'c>(&self, combination: &'c Combination) -> Reading<'c> {
         let first = |method| {
             combination
@@ -172,7 +172,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// As many readings as it takes to see every variant of every method once.
+    /// Returns the fewest readings that contain every variant of every method.
     pub(super) fn readings<'c>(&self, combination: &'c Combination) -> Vec<Reading<'c>> {
         let mut of_methods: Vec<Vec<&Variant>> = vec![Vec::new(); self.methods.len()];
         combination
@@ -195,13 +195,13 @@ impl<'a> Document<'a> {
         (0..rounds).map(reading).collect()
     }
 
-    /// The settings under one reading.
+    /// Returns the settings of one reading.
     pub(super) fn read<T: Deserialize<'a>>(&self, reading: &Reading<'_>) -> Result<T, Diagnostic> {
         let table = self.probed(reading)?;
         T::deserialize(Deserializer::from(table)).map_err(|error| from_toml(self.source, &error))
     }
 
-    /// Shows a fault of the checked settings where its value stands.
+    /// Returns the diagnostic of a fault, at the span of its value.
     pub(super) fn point_at(&self, reading: &Reading<'_>, fault: Fault) -> Diagnostic {
         let span = self
             .probed(reading)
@@ -220,7 +220,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// How the sweep stands to the rules of fairness: what was found, with its place, and whether it is waived.
+    /// Returns the broken rules of fairness with their spans and waivers.
     pub(super) fn fairness(
         &self,
         combinations: &[Combination],
@@ -289,8 +289,8 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The values of the axes as the file spells them, without those of the data set, whose title
-    /// every table shows.
+    /// Returns the values of the axes as the file spells them, without those of the data set, whose
+    /// title every table shows.
     pub(super) fn settings(&self, combination: &Combination) -> Vec<Setting> {
         let mut settings = Vec::new();
         for (axis, &row) in self.grid.shared.iter().zip(&combination.rows) {
@@ -306,7 +306,7 @@ impl<'a> Document<'a> {
         settings
     }
 
-    /// The same for the axes of a method's own.
+    /// Returns the values of the axes that belong to one method.
     pub(super) fn own_settings(&self, variant: &Variant) -> Vec<Setting> {
         let mut settings = Vec::new();
         for &(axis, row) in &variant.rows {
@@ -325,7 +325,8 @@ impl<'a> Document<'a> {
         self.source.text[value.span()].trim_matches('"').to_owned()
     }
 
-    /// The searched values of each method in a reading, those of `[training]`, which all share, after its own.
+    /// Returns the searched values of each method in a reading: its own, then the shared ones of
+    /// `[training]`.
     pub(super) fn searched(
         &self,
         reading: &Reading<'_>,
@@ -385,7 +386,7 @@ impl<'a> Document<'a> {
         Ok(())
     }
 
-    /// The settings under one reading, with a probe in the place of each searched value.
+    /// Returns the settings of one reading, with a probe instead of each searched value.
     fn probed(&self, reading: &Reading<'_>) -> Result<Spanned<DeTable<'a>>, Diagnostic> {
         let mut merged = self.merged(reading)?;
         if !self.has_searched {
@@ -408,12 +409,12 @@ impl<'a> Document<'a> {
         Ok(merged)
     }
 
-    /// Shows a mistake in a search at a place in the file.
+    /// Returns the diagnostic of a mistake in a search, at a span of the file.
     pub(super) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
         self.source.at(span, message)
     }
 
-    /// The settings of the overrides that hold where the axes have these rows.
+    /// Returns the settings of the overrides whose conditions hold for these rows of the axes.
     fn overridden(
         &self,
         rows: &[usize],
@@ -504,7 +505,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Takes out the methods, each with its name, which may turn out to be missing.
+/// Removes the methods from the document and returns them, each with its name if it has one.
 fn take_methods<'a>(
     source: &Source<'_>,
     table: &mut DeTable<'a>,
@@ -526,7 +527,8 @@ fn take_methods<'a>(
     Ok(methods.collect())
 }
 
-/// The place of a dotted key such as `method.1.loss.triplet.margin`, or of the nearest table around it.
+/// Returns the span of a dotted key such as `method.1.loss.triplet.margin`, or of the innermost table
+/// around it.
 fn place_of(table: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
     let path: Vec<String> = key.split('.').map(str::to_owned).collect();
     (1..=path.len())

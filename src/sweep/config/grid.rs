@@ -23,7 +23,7 @@ use super::{
     source::Source,
 };
 
-/// More combinations than this are a slip of the pen.
+/// Maximum number of combinations; more are most likely a mistake.
 const MOST: usize = 10_000_000;
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Grid<'a> {
 struct Exclude {
     span: Range<usize>,
     methods: Option<Vec<String>>,
-    /// For an axis, by position, which of its rows are meant.
+    /// The selected rows of each axis, by index.
     shared: Vec<(usize, Vec<bool>)>,
     own: Vec<(usize, Vec<bool>)>,
 }
@@ -51,7 +51,7 @@ struct Include {
     combinations: Vec<Vec<usize>>,
 }
 
-/// What the grid has to know of a method.
+/// The properties of a method that the grid uses.
 pub(super) struct Participant<'m> {
     pub(super) name: &'m str,
     pub(super) when: &'m Condition,
@@ -64,16 +64,16 @@ pub(super) struct Combination {
     pub(super) variants: Vec<Variant>,
 }
 
-/// A method, by position, and one row of every axis of its own.
+/// A method, by index, and one row of each of its own axes.
 #[derive(Clone, Debug)]
 pub(super) struct Variant {
     pub(super) method: usize,
-    /// Axis and row, by position.
+    /// Axis and row, by index.
     pub(super) rows: Vec<(usize, usize)>,
 }
 
 impl<'a> Grid<'a> {
-    /// Takes its tables out of the document.
+    /// Removes the tables of the grid from the document.
     pub(super) fn take(
         source: &Source<'_>,
         table: &mut DeTable<'a>,
@@ -108,7 +108,7 @@ impl<'a> Grid<'a> {
         Ok(grid)
     }
 
-    /// The names of all axes.
+    /// Returns the names of all axes.
     pub(super) fn names(&self) -> Vec<String> {
         self.shared
             .iter()
@@ -118,7 +118,8 @@ impl<'a> Grid<'a> {
             .collect()
     }
 
-    /// All combinations, the last axis changing fastest, and in words what excludes and includes did.
+    /// Returns all combinations, the last axis changing fastest, and sentences about excludes and
+    /// includes.
     pub(super) fn combinations(
         &self,
         source: &Source<'_>,
@@ -200,7 +201,7 @@ impl<'a> Grid<'a> {
         Ok((all, words))
     }
 
-    /// For each method the combinations of its own axes.
+    /// Returns the combinations of the own axes of each method.
     fn own_rows(&self, methods: &[Participant<'_>]) -> Vec<Vec<Vec<(usize, usize)>>> {
         let of_method = |name: &str| {
             let axes = self
@@ -263,7 +264,7 @@ impl<'a> Grid<'a> {
         })
     }
 
-    /// The keys of an include, each with its axis.
+    /// Returns the keys of an include, each with its axis.
     #[allow(clippy::type_complexity)]
     fn named(
         &self,
@@ -365,7 +366,7 @@ impl<'a> Grid<'a> {
 }
 
 impl<'a> Axis<'a> {
-    /// The rows that an include means, new ones added.
+    /// Returns the rows of an include, and adds those that are new.
     fn rows_of(
         &mut self,
         source: &Source<'_>,
@@ -568,13 +569,13 @@ fn list<'a>(
     }
 }
 
-/// The kind of range that a table nearly is.
+/// Returns the kind of range that a table resembles most.
 fn misspelt(range: &DeTable<'_>) -> Option<&'static str> {
     let kind = range.keys().next().filter(|_| range.len() == 1)?;
     nearest(kind.get_ref(), super::ranges::KINDS)
 }
 
-/// No key in two axes, no method that is not there.
+/// Checks that no key is in two axes, and that every method exists.
 fn check(source: &Source<'_>, axes: &[Axis<'_>], methods: &[String]) -> Result<(), Diagnostic> {
     let mut seen: BTreeMap<&[String], &Key> = BTreeMap::new();
     for key in axes.iter().flat_map(|axis| &axis.keys) {
@@ -586,7 +587,7 @@ fn check(source: &Source<'_>, axes: &[Axis<'_>], methods: &[String]) -> Result<(
     Ok(())
 }
 
-/// Takes out an array of tables.
+/// Removes an array of tables from the document and returns it.
 pub(super) fn tables<'a>(
     source: &Source<'_>,
     table: &mut DeTable<'a>,
@@ -624,7 +625,7 @@ fn method_names(
     each.iter().map(name).collect()
 }
 
-/// Every way to choose one position below each length, the last changing fastest.
+/// Returns every choice of one index below each length, the last changing fastest.
 fn odometer(lengths: &[usize]) -> impl Iterator<Item = Vec<usize>> {
     let total = lengths.iter().product();
     (0..total).map(move |mut number: usize| {
