@@ -5,9 +5,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::parts::range::Setting;
 
-pub(super) const LAYERS: &[&str] = &["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"];
+/// The facts about a ResNet, given the width of its features.
+macro_rules! resnet_part {
+    ($name:ident, $features:literal) => {
+        impl $crate::BackbonePart for $name {
+            fn features(&self) -> Option<u32> {
+                Some($features)
+            }
 
-pub(super) const CLASSIFIERS: &[&str] = &["fc."];
+            fn layers(&self) -> &'static [&'static str] {
+                &["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]
+            }
+
+            fn classifiers(&self) -> &'static [&'static str] {
+                &["fc."]
+            }
+
+            $crate::parts::backbone::has_weights!();
+        }
+    };
+}
+
+pub(super) use resnet_part;
 
 /// The convolution of a bottleneck that halves the map. Weights load into either, and are right in
 /// one.

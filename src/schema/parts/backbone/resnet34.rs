@@ -1,9 +1,6 @@
 //! ResNet-34.
 
-use super::{
-    BackbonePart, has_weights,
-    resnet::{CLASSIFIERS, LAYERS},
-};
+use super::resnet::resnet_part;
 use crate::{Weights, parts::part::part};
 
 part! {
@@ -17,18 +14,4 @@ part! {
     source: "He et al., CVPR 2016",
 }
 
-impl BackbonePart for Resnet34 {
-    fn features(&self) -> Option<u32> {
-        Some(512)
-    }
-
-    fn layers(&self) -> &'static [&'static str] {
-        LAYERS
-    }
-
-    fn classifiers(&self) -> &'static [&'static str] {
-        CLASSIFIERS
-    }
-
-    has_weights!();
-}
+resnet_part!(Resnet34, 512);

@@ -1,9 +1,6 @@
 //! ResNet-50.
 
-use super::{
-    BackbonePart, has_weights,
-    resnet::{CLASSIFIERS, LAYERS, StrideOn},
-};
+use super::resnet::{StrideOn, resnet_part};
 use crate::{Weights, parts::part::part};
 
 part! {
@@ -20,18 +17,4 @@ part! {
     source: "He et al., CVPR 2016",
 }
 
-impl BackbonePart for Resnet50 {
-    fn features(&self) -> Option<u32> {
-        Some(2048)
-    }
-
-    fn layers(&self) -> &'static [&'static str] {
-        LAYERS
-    }
-
-    fn classifiers(&self) -> &'static [&'static str] {
-        CLASSIFIERS
-    }
-
-    has_weights!();
-}
+resnet_part!(Resnet50, 2048);

@@ -9,9 +9,48 @@ use crate::parts::range::Setting;
 /// Side of a patch, in pixels.
 pub(super) const PATCH: u32 = 16;
 
-pub(super) const LAYERS: &[&str] = &["cls_token", "pos_embed", "patch_embed", "blocks", "norm"];
+/// The facts about a vision transformer, given the width of its features.
+macro_rules! vit_part {
+    ($name:ident, $features:literal) => {
+        impl $crate::BackbonePart for $name {
+            fn features(&self) -> Option<u32> {
+                Some($features)
+            }
 
-pub(super) const CLASSIFIERS: &[&str] = &["head."];
+            fn input(&self) -> Option<$crate::ImageInput> {
+                Some(self.input.image_input())
+            }
+
+            fn least_image(&self) -> u32 {
+                $crate::parts::backbone::vit::PATCH
+            }
+
+            fn obstacle(&self, side: u32) -> Option<String> {
+                $crate::parts::backbone::vit::obstacle(side)
+            }
+
+            fn layers(&self) -> &'static [&'static str] {
+                &["cls_token", "pos_embed", "patch_embed", "blocks", "norm"]
+            }
+
+            fn classifiers(&self) -> &'static [&'static str] {
+                &["head."]
+            }
+
+            fn gives_a_map(&self) -> bool {
+                false
+            }
+
+            fn prefers_channels_last(&self) -> bool {
+                false
+            }
+
+            $crate::parts::backbone::has_weights!();
+        }
+    };
+}
+
+pub(super) use vit_part;
 
 /// The input of a vision transformer, which differs between published weights of one architecture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

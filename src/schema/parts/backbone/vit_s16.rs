@@ -1,9 +1,6 @@
 //! The small vision transformer.
 
-use super::{
-    BackbonePart, ImageInput, has_weights,
-    vit::{self, CLASSIFIERS, LAYERS, PATCH, VitInput},
-};
+use super::vit::{VitInput, vit_part};
 use crate::{Weights, parts::part::part};
 
 part! {
@@ -20,38 +17,4 @@ part! {
     source: "Dosovitskiy et al., ICLR 2021",
 }
 
-impl BackbonePart for VitS16 {
-    fn features(&self) -> Option<u32> {
-        Some(384)
-    }
-
-    fn input(&self) -> Option<ImageInput> {
-        Some(self.input.image_input())
-    }
-
-    fn least_image(&self) -> u32 {
-        PATCH
-    }
-
-    fn obstacle(&self, side: u32) -> Option<String> {
-        vit::obstacle(side)
-    }
-
-    fn layers(&self) -> &'static [&'static str] {
-        LAYERS
-    }
-
-    fn classifiers(&self) -> &'static [&'static str] {
-        CLASSIFIERS
-    }
-
-    fn gives_a_map(&self) -> bool {
-        false
-    }
-
-    fn prefers_channels_last(&self) -> bool {
-        false
-    }
-
-    has_weights!();
-}
+vit_part!(VitS16, 384);
