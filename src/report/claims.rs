@@ -1,27 +1,30 @@
-//! What a table lets one claim: whether the best row of a column is distinguishable from the
-//! runner-up, and if not, how many more seeds would settle it.
+//! What a table lets one claim: which rows the best of a column is better than, whether it is
+//! distinguishable from the runner-up, and if not, how many more seeds would settle it; and which
+//! trained rows are below one without training.
 
 use std::collections::BTreeMap;
 
 use polars::prelude::PolarsResult;
 
 use crate::{
-    key::{CellIndex, Panel},
+    key::{CellIndex, Panel, RowKey},
     measured::MeasuredRows,
-    significance::{FEWEST, Significance},
-    stats::paired,
+    significance::{FEWEST, LEVEL, Significance, Verdicts},
+    stats::{Interval, more_seeds, paired},
 };
 
-/// One sentence for each data set and way to combine folds, by its primary metric.
+/// Sentences for each data set and way to combine folds, by its primary metric.
 pub(crate) fn claims(
     measured: &MeasuredRows<'_>,
-    significance: &BTreeMap<CellIndex, Significance>,
+    verdicts: &Verdicts,
 ) -> PolarsResult<Vec<String>> {
     let mut claims = Vec::new();
     for (panel, cells) in primary_cells(measured) {
-        if let Some(claim) = claim(measured, &cells, significance)? {
-            claims.push(format!("{}: {claim}", measured.names.panel(panel)));
-        }
+        let mut of_panel = below_baselines(measured, &cells);
+        of_panel.extend(better(measured, &cells, verdicts)?);
+        of_panel.extend(open(measured, &cells, verdicts)?);
+        let panel = measured.names.panel(panel);
+        claims.extend(of_panel.iter().map(|claim| format!("{panel}: {claim}")));
     }
     Ok(claims)
 }
@@ -38,17 +41,97 @@ fn primary_cells(measured: &MeasuredRows<'_>) -> BTreeMap<Panel, Vec<CellIndex>>
     panels
 }
 
-fn claim(
+/// A sentence on each trained row that has a lower mean than a row without training.
+fn below_baselines(measured: &MeasuredRows<'_>, cells: &[CellIndex]) -> Vec<String> {
+    let (baselines, trained): (Vec<CellIndex>, Vec<CellIndex>) =
+        cells.iter().partition(|cell| measured.line(**cell).is_baseline);
+    let mut sentences = Vec::new();
+    for cell in trained {
+        let mut comparable = baselines.clone();
+        let key = &measured.line(cell).key;
+        comparable.retain(|other| are_compatible(key, &measured.line(*other).key));
+        if let Some(best) = measured.best(&comparable)
+            && let (Some(mean), Some(untrained)) = (measured.mean(cell), measured.mean(best))
+            && mean < untrained
+        {
+            sentences.push(format!(
+                "{} is below {}, which is not trained: {} {:.2} against {:.2}.",
+                measured.name(cell.line),
+                measured.name(best.line),
+                measured.metric(cell).heading(),
+                100.0 * mean,
+                100.0 * untrained
+            ));
+        }
+    }
+    sentences
+}
+
+/// True if two rows have the same value of every axis that applies to both.
+pub(crate) fn are_compatible(one: &RowKey, other: &RowKey) -> bool {
+    let mut values = one.values.iter().zip(&other.values);
+    values.all(|(a, b)| a.is_none() || b.is_none() || a == b)
+}
+
+/// More rows than this are counted rather than named.
+const NAMED: usize = 6;
+
+/// The trained rows than which the best is significantly better, with the differences.
+fn better(
     measured: &MeasuredRows<'_>,
     cells: &[CellIndex],
-    significance: &BTreeMap<CellIndex, Significance>,
+    verdicts: &Verdicts,
+) -> PolarsResult<Option<String>> {
+    let Some(best) = measured.best(cells) else {
+        return Ok(None);
+    };
+    let mut worse = cells.to_vec();
+    worse.retain(|cell| {
+        verdicts.of(*cell) == Some(Significance::Worse) && !measured.line(*cell).is_baseline
+    });
+    let pairs: Vec<(CellIndex, CellIndex)> = worse.iter().map(|cell| (best, *cell)).collect();
+    let mut named = Vec::new();
+    for (cell, differences) in worse.iter().zip(measured.records.differences(&pairs)?) {
+        if let Some(paired) = paired(&differences, &vec![0.0; differences.len()]) {
+            let name = measured.name(cell.line);
+            named.push(format!("{name} by {}", points(&paired.difference)));
+        }
+    }
+    if named.is_empty() {
+        return Ok(None);
+    }
+    if named.len() > NAMED {
+        let more = named.len() - NAMED;
+        named.truncate(NAMED);
+        named.push(format!("{more} more rows"));
+    }
+    Ok(Some(format!(
+        "{} has a higher {} than {} (points with 95 % intervals; significant at 5 % after Holm).",
+        measured.name(best.line),
+        measured.metric(best).heading(),
+        named.join(", ")
+    )))
+}
+
+/// `3.96 (1.90 to 6.02)`.
+fn points(interval: &Interval) -> String {
+    let [mean, low, high] =
+        [interval.mean, interval.low, interval.high].map(|value| format!("{:.2}", 100.0 * value));
+    format!("{mean} ({low} to {high})")
+}
+
+/// Whether the best row is distinguishable from the first trained one that is not worse.
+fn open(
+    measured: &MeasuredRows<'_>,
+    cells: &[CellIndex],
+    verdicts: &Verdicts,
 ) -> PolarsResult<Option<String>> {
     let Some(best) = measured.best(cells) else {
         return Ok(None);
     };
     let mut others = cells.to_vec();
     others.retain(|cell| {
-        let is_open = significance.get(cell) != Some(&Significance::Worse);
+        let is_open = verdicts.of(*cell) != Some(Significance::Worse);
         *cell != best && is_open && !measured.line(*cell).is_baseline
     });
     let Some(second) = measured.best(&others) else {
@@ -56,14 +139,18 @@ fn claim(
     };
     let differences = measured.records.differences(&[(best, second)])?.concat();
     let paired = paired(&differences, &vec![0.0; differences.len()]);
+    let factor = verdicts.factor(second);
     Ok(Some(sentence(&TopTwo {
         seeds: differences.len(),
-        more: paired.and_then(|paired| paired.more),
+        more: paired.and_then(|paired| more_seeds(&paired, factor, LEVEL)),
         best: &measured.name(best.line),
         other: &measured.name(second.line),
         metric: &measured.metric(best).heading(),
     })))
 }
+
+/// A difference that takes more seeds than this is of no practical use.
+const PRACTICALLY_EQUAL: usize = 1000;
 
 /// The best row and its runner-up.
 struct TopTwo<'a> {
@@ -88,7 +175,9 @@ fn sentence(comparison: &TopTwo<'_>) -> String {
         return too_few(comparison);
     }
     let settle = match more {
-        Some(0) => "a few more seeds would settle it".to_owned(),
+        Some(more) if *more > PRACTICALLY_EQUAL => {
+            format!("they are practically equal: more than {PRACTICALLY_EQUAL} further seeds would be needed to tell")
+        }
         Some(more) => format!("about {more} more would settle it (power 80 %)"),
         None => "no number of seeds would settle it".to_owned(),
     };

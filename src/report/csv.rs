@@ -7,23 +7,28 @@ use schema::Metric;
 use crate::{
     ReportError, Table,
     key::Slice,
-    model::{Block, Cell, Group, Line, Value},
+    model::{Block, Cell, Group, Line, Part, Value},
     published,
     significance::Significance,
+    text::field,
 };
 
 /// The columns of the same group in all blocks.
-struct Columns {
+pub(crate) struct Columns {
     slice: Slice,
     heading: String,
     metrics: Vec<Metric>,
+    /// The metrics whose values ties leave open in some row.
+    tied: BTreeSet<Metric>,
 }
 
 impl Table {
     /// Returns the table as CSV: fractions in full precision, empty where nothing was measured.
     ///
     /// `n` of `of` runs finished; `<metric>_ci95` is half the width of the confidence interval,
-    /// `<metric>_standing` is `best`, `not_distinguishable`, `worse` or `too_few`. The heading of a
+    /// `<metric>_standing` is `best`, `not_distinguishable`, `worse` or `too_few`. Where images are
+    /// exactly equally similar, `<metric>_lowest` and `<metric>_highest` are the values between which
+    /// another order of these would lead. The heading of a
     /// group comes before those of its columns. Published rows come first, with `published` in the
     /// column `run`.
     ///
@@ -45,19 +50,42 @@ impl Table {
     }
 
     /// The groups of all blocks, by first appearance, each with all metrics that any block measures.
-    fn groups(&self) -> Vec<Columns> {
+    pub(crate) fn groups(&self) -> Vec<Columns> {
         let mut groups: Vec<Columns> = Vec::new();
         for group in self.blocks.iter().flat_map(|block| &block.groups) {
             match groups.iter_mut().find(|known| known.slice == group.slice) {
                 Some(known) => known.add(&group.metrics),
                 None => groups.push(Columns {
                     slice: group.slice,
-                    heading: group.heading.clone(),
+                    heading: field(&group.heading),
                     metrics: group.metrics.clone(),
+                    tied: BTreeSet::new(),
                 }),
             }
         }
+        for columns in &mut groups {
+            columns.tied = self.tied(columns);
+        }
         groups
+    }
+
+    fn tied(&self, columns: &Columns) -> BTreeSet<Metric> {
+        let mut tied = columns.metrics.clone();
+        tied.retain(|metric| {
+            let mut lines = self.blocks.iter().flat_map(|block| {
+                let cells = block.lines.iter().map(move |line| (block, line));
+                cells.filter_map(|(block, line)| columns.cell(block, line, *metric))
+            });
+            lines.any(|cell| cell.ties.is_some())
+        });
+        tied.into_iter().collect()
+    }
+
+    /// The number of columns before those of the first group.
+    pub(crate) fn names_in_csv(&self) -> usize {
+        let optional = [self.has_datasets(), self.has_folds(), self.has_published()];
+        let optional = optional.into_iter().filter(|has| *has).count();
+        optional + 1 + self.axes.len()
     }
 
     fn has_datasets(&self) -> bool {
@@ -76,7 +104,7 @@ impl Table {
         self.blocks.iter().any(|block| !block.published.is_empty())
     }
 
-    fn csv_headings(&self, groups: &[Columns]) -> Vec<String> {
+    pub(crate) fn csv_headings(&self, groups: &[Columns]) -> Vec<String> {
         let mut headings = Vec::new();
         if self.has_datasets() {
             headings.push("dataset".to_owned());
@@ -85,7 +113,7 @@ impl Table {
             headings.push("folds".to_owned());
         }
         headings.push("method".to_owned());
-        headings.extend(self.axes.iter().cloned());
+        headings.extend(self.axes.iter().map(|axis| field(axis)));
         if self.has_published() {
             headings.push("run".to_owned());
         }
@@ -95,18 +123,24 @@ impl Table {
         headings
     }
 
-    fn fields(&self, block: &Block, line: &Line, run: &str, groups: &[Columns]) -> Vec<String> {
+    pub(crate) fn fields(
+        &self,
+        block: &Block,
+        line: &Line,
+        run: &str,
+        groups: &[Columns],
+    ) -> Vec<String> {
         let mut fields = Vec::new();
         if self.has_datasets() {
             let dataset = block.slice.dataset;
-            fields.push(dataset.map_or_else(String::new, |key| self.names.title(key).to_owned()));
+            fields.push(dataset.map_or_else(String::new, |key| field(self.names.title(key))));
         }
         if self.has_folds() {
             let together = block.slice.together;
             fields.push(together.map_or_else(String::new, |together| together.to_string()));
         }
-        fields.push(line.method.clone());
-        fields.extend(line.settings.iter().cloned());
+        fields.push(field(&line.method));
+        fields.extend(line.settings.iter().map(|setting| field(setting)));
         if self.has_published() {
             fields.push(run.to_owned());
         }
@@ -132,37 +166,56 @@ impl Columns {
             names.push(metric.to_string());
             names.push(format!("{metric}_ci95"));
             names.push(format!("{metric}_standing"));
-        }
-        if !self.heading.is_empty() {
-            for name in &mut names {
-                *name = format!("{} {name}", self.heading);
+            if self.tied.contains(metric) {
+                names.push(format!("{metric}_lowest"));
+                names.push(format!("{metric}_highest"));
             }
         }
-        names
+        names.iter().map(|name| self.heading_of(name)).collect()
+    }
+
+    /// The heading of one of its columns.
+    pub(crate) fn heading_of(&self, column: &str) -> String {
+        match self.heading.as_str() {
+            "" => column.to_owned(),
+            heading => format!("{heading} {column}"),
+        }
+    }
+
+    /// True if they show this group.
+    pub(crate) fn show(&self, group: &Group) -> bool {
+        group.slice == self.slice
+    }
+
+    /// The part of a line in these columns.
+    pub(crate) fn part<'l>(&self, block: &Block, line: &'l Line) -> Option<&'l Part> {
+        let position = block.groups.iter().position(|group| self.show(group))?;
+        line.parts.get(position)?.as_ref()
+    }
+
+    fn cell<'l>(&self, block: &Block, line: &'l Line, metric: Metric) -> Option<&'l Cell> {
+        let group = block.groups.iter().find(|group| self.show(group))?;
+        let position = group.metrics.iter().position(|other| *other == metric)?;
+        self.part(block, line)?.cells.get(position)
     }
 
     /// The values of a line in these columns.
     fn values(&self, block: &Block, line: &Line) -> Vec<String> {
-        let mut groups = block.groups.iter().zip(&line.parts);
-        let found = groups.find(|(group, _)| group.slice == self.slice);
-        let Some((group, Some(part))) = found else {
-            return vec![String::new(); 2 + 3 * self.metrics.len()];
-        };
-        let mut fields = match part.of {
-            0 => vec![String::new(); 2],
-            of => vec![part.finished.to_string(), of.to_string()],
+        let mut fields = match self.part(block, line) {
+            Some(part) if part.of > 0 => vec![part.finished.to_string(), part.of.to_string()],
+            Some(_) | None => vec![String::new(); 2],
         };
         for metric in &self.metrics {
-            let cell = cell(group, &part.cells, *metric);
+            let cell = self.cell(block, line, *metric);
             fields.extend(cell.map(values).unwrap_or_default());
+            if self.tied.contains(metric) {
+                let bounds = cell.and_then(|cell| cell.ties);
+                fields.push(optional(bounds.map(|bounds| bounds.low)));
+                fields.push(optional(bounds.map(|bounds| bounds.high)));
+            }
         }
         fields
     }
-}
-
-fn cell<'c>(group: &Group, cells: &'c [Cell], metric: Metric) -> Option<&'c Cell> {
-    let position = group.metrics.iter().position(|other| *other == metric)?;
-    cells.get(position)
 }
 
 fn values(cell: &Cell) -> [String; 3] {

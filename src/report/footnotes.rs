@@ -3,7 +3,9 @@
 
 use schema::Metric;
 
-use crate::{Row, RunState, gather::RowRuns, measured::MeasuredRows, model::Value};
+use crate::{
+    Row, RunState, gather::RowRuns, measured::MeasuredRows, model::Value, text::one_line,
+};
 
 /// More unfinished runs than this are counted rather than named.
 const NAMED: usize = 6;
@@ -77,7 +79,7 @@ fn failure(row: &Row, metrics: &[Metric]) -> Option<String> {
         }
         RunState::Failed { class: _, message } => {
             let message = message.trim().trim_end_matches('.');
-            Some(format!("failed ({})", message.replace(['\n', '\r'], " ")))
+            Some(format!("failed ({})", one_line(message)))
         }
         RunState::Missing => None,
     }

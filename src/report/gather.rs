@@ -35,6 +35,14 @@ impl RowRuns<'_> {
             .count()
     }
 
+    /// The number of runs without any outcome.
+    pub(crate) fn missing(&self) -> usize {
+        self.runs
+            .iter()
+            .filter(|row| matches!(row.state, RunState::Missing))
+            .count()
+    }
+
     /// The number of runs that measured a metric.
     pub(crate) fn measured(&self, metric: Metric) -> usize {
         self.runs

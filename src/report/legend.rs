@@ -15,6 +15,9 @@ const TESTS: &str = "from it, by paired t tests on the same seeds and folds at t
 const FOLDS: &str = "Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by \
                      those of all folds, normalized, are concatenated and normalized again, and measured once for each seed.";
 
+const TIES: &str = "†: some images are exactly equally similar; the value would lie elsewhere between the bounds below \
+                    under another order of these.";
+
 impl Table {
     /// What the values and their marks mean; `best` is the mark of the highest.
     pub(crate) fn legend(&self, best: &str) -> String {
@@ -29,6 +32,9 @@ impl Table {
             sentences.push(format!("≈: not distinguishable {TESTS}"));
         } else if self.has(Significance::Worse) {
             sentences.push(format!("All others are distinguishable {TESTS}"));
+        }
+        if !self.ties.is_empty() {
+            sentences.push(TIES.to_owned());
         }
         let mut groups = self.blocks.iter().flat_map(|block| &block.groups);
         if groups.any(|group| group.shows.together == Some(Together::Concatenated)) {
@@ -48,8 +54,9 @@ impl Table {
     }
 
     /// The lists below the table, each with its heading.
-    pub(crate) fn lists(&self) -> [(&'static str, &[String]); 4] {
+    pub(crate) fn lists(&self) -> [(&'static str, &[String]); 5] {
         [
+            ("Values that ties leave open", &self.ties),
             ("What can be claimed", &self.claims),
             ("Published, not run here", &self.sources),
             ("Fairness", &self.caption.fairness),

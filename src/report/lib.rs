@@ -24,6 +24,7 @@ mod gather;
 mod key;
 mod layout;
 mod legend;
+mod lost;
 mod markdown;
 mod measured;
 mod model;
@@ -34,6 +35,8 @@ mod statistics;
 mod summary;
 mod table;
 mod terminal;
+mod text;
+mod ties;
 mod title;
 
 pub use layout::Layout;
@@ -42,6 +45,7 @@ pub use published::{Published, PublishedError};
 pub use row::{Caption, Row, RunState, Setting, Together};
 pub use statistics::{Queries, Question, Statistics, statistics};
 pub use table::{Description, ReportError, table};
+pub use text::field as csv_field;
 pub use title::Titles;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::{
     Table,
     model::{Block, Cell, Group, Line, Part},
     significance::Significance,
+    text::{code, escape},
 };
 
 impl Table {
@@ -21,16 +22,15 @@ impl Table {
             text.push('\n');
         }
         for (number, note) in (1..).zip(&self.footnotes) {
-            text.push_str(&format!("{number}. {}\n", one_line(note)));
+            text.push_str(&format!("{number}. {}\n", escape(note)));
         }
         if let Some(missing) = &self.to_come {
-            text.push_str(&format!("\n{}\n", one_line(missing)));
+            text.push_str(&format!("\n{}\n", escape(missing)));
         }
         for (heading, items) in self.lists() {
             text.push_str(&list(heading, items));
         }
-        let command = self.caption.command.replace('`', "'");
-        text.push_str(&format!("\nMade with `{}`.\n", one_line(&command)));
+        text.push_str(&format!("\nMade with {}.\n", code(&self.caption.command)));
         text
     }
 
@@ -117,7 +117,7 @@ fn cells(line: &Line, block: &Block) -> Vec<String> {
 fn quoted(line: &Line, block: &Block) -> Vec<String> {
     let mut cells = vec![italic(&escape(&line.method))];
     cells.extend(line.settings.iter().map(|setting| italic(&escape(setting))));
-    cells.extend(values(line, block, |cell, _| italic(&cell.text())));
+    cells.extend(values(line, block, |cell, _| italic(&escape(&cell.text()))));
     cells.push(String::new());
     cells
 }
@@ -158,7 +158,7 @@ fn marked(cell: &Cell, footnote: &str) -> String {
         Some(Significance::NotDistinguishable) => format!("{} ≈", cell.text()),
         Some(Significance::Worse | Significance::TooFew) | None => cell.text(),
     };
-    format!("{value}{}{footnote}", cell.share())
+    format!("{value}{}{}{footnote}", cell.tie_mark(), cell.share())
 }
 
 impl Part {
@@ -191,25 +191,7 @@ fn list(heading: &str, items: &[String]) -> String {
     }
     let mut text = format!("\n{heading}:\n\n");
     for item in items {
-        text.push_str(&format!("- {}\n", one_line(item)));
+        text.push_str(&format!("- {}\n", escape(item)));
     }
     text
-}
-
-/// The text without line breaks.
-pub(crate) fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
-}
-
-/// Escapes the characters that would end a cell or format it.
-pub(crate) fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for character in text.chars() {
-        match character {
-            '\\' | '|' | '*' | '<' | '`' => escaped.extend(['\\', character]),
-            '\n' | '\r' => escaped.push(' '),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }

@@ -1,5 +1,7 @@
 //! The view of a table: what every cell shows, ready to be rendered.
 
+use std::fmt;
+
 use schema::{Breakdown, Metric};
 
 use crate::{Caption, gather::Names, key::Slice, significance::Significance, summary::Summary};
@@ -17,6 +19,8 @@ pub struct Table {
     pub(crate) to_come: Option<String>,
     /// What can and what cannot be claimed.
     pub(crate) claims: Vec<String>,
+    /// The bounds of values that the order of equally similar images changes.
+    pub(crate) ties: Vec<String>,
     /// Sources of published rows.
     pub(crate) sources: Vec<String>,
 }
@@ -60,6 +64,8 @@ pub(crate) struct Line {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Part {
     pub(crate) finished: usize,
+    /// The number of runs without any outcome.
+    pub(crate) missing: usize,
     pub(crate) of: usize,
     /// In the order of [`Group::metrics`].
     pub(crate) cells: Vec<Cell>,
@@ -76,6 +82,34 @@ pub(crate) struct Cell {
     /// The number of runs that were planned.
     pub(crate) of: usize,
     pub(crate) significance: Option<Significance>,
+    /// The values between which another order of equally similar images would lead.
+    pub(crate) ties: Option<Bounds>,
+}
+
+/// The lowest and the highest value over all orders of equally similar images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bounds {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+impl Bounds {
+    /// True if they differ as they are printed.
+    pub(crate) fn are_visible(&self) -> bool {
+        fixed(self.low) != fixed(self.high)
+    }
+}
+
+/// `36.34 to 38.01`.
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", fixed(self.low), fixed(self.high))
+    }
+}
+
+/// A fraction in percent with two decimals.
+fn fixed(fraction: f64) -> String {
+    format!("{:.2}", 100.0 * fraction)
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +134,14 @@ impl Cell {
         }
     }
 
+    /// `†` if equally similar images leave the value open.
+    pub(crate) fn tie_mark(&self) -> &'static str {
+        match self.ties {
+            Some(bounds) if bounds.are_visible() => "†",
+            Some(_) | None => "",
+        }
+    }
+
     /// ` (2/4)` after a value with missing runs.
     pub(crate) fn share(&self) -> String {
         match &self.value {
@@ -115,9 +157,9 @@ impl Cell {
 
 /// `79.85 ± 0.67`.
 fn percent(summary: &Summary) -> String {
-    let mean = format!("{:.2}", 100.0 * summary.mean);
+    let mean = fixed(summary.mean);
     match summary.half_width {
-        Some(half_width) => format!("{mean} ± {:.2}", 100.0 * half_width),
+        Some(half_width) => format!("{mean} ± {}", fixed(half_width)),
         None => mean,
     }
 }

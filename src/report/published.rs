@@ -308,10 +308,12 @@ impl Quote<'_> {
                 runs: 0,
                 of: 0,
                 significance: None,
+                ties: None,
             });
         }
         Some(Part {
             finished: 0,
+            missing: 0,
             of: 0,
             cells,
             footnote: None,

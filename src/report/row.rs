@@ -45,6 +45,15 @@ impl Row {
             RunState::Broken { .. } | RunState::Failed { .. } | RunState::Missing => None,
         }
     }
+
+    /// The lowest and the highest value of a metric over all orders of equally similar images, if it
+    /// depends on their order.
+    pub(crate) fn bounds(&self, metric: Metric) -> Option<(f64, f64)> {
+        match &self.state {
+            RunState::Finished(evaluated) => evaluated.bounds(metric),
+            RunState::Broken { .. } | RunState::Failed { .. } | RunState::Missing => None,
+        }
+    }
 }
 
 /// The value of one axis.

@@ -47,10 +47,11 @@ struct Test {
 /// highest mean is that of a single run, on which no claim is based.
 pub(crate) fn significance(
     measured: &MeasuredRows<'_>,
-) -> PolarsResult<BTreeMap<CellIndex, Significance>> {
+) -> PolarsResult<Verdicts> {
     let pairs = pairs(measured);
     let differences = measured.records.differences(&pairs)?;
-    let mut significance = BTreeMap::new();
+    let mut verdicts = Verdicts::default();
+    let significance = &mut verdicts.significance;
     let mut families: BTreeMap<Metric, Vec<Test>> = BTreeMap::new();
     for ((best, cell), differences) in pairs.into_iter().zip(differences) {
         if measured.mean(best) == measured.mean(cell) {
@@ -67,9 +68,32 @@ pub(crate) fn significance(
         let p: Vec<f64> = tests.iter().map(|test| test.p).collect();
         for (test, adjusted) in tests.into_iter().zip(holm(&p)) {
             significance.insert(test.cell, verdict(adjusted));
+            if test.p > 0.0 {
+                verdicts.factors.insert(test.cell, adjusted / test.p);
+            }
         }
     }
-    Ok(significance)
+    Ok(verdicts)
+}
+
+/// How all cells compare with the best of their columns.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    significance: BTreeMap<CellIndex, Significance>,
+    /// By how much Holm multiplied the p value of each test.
+    factors: BTreeMap<CellIndex, f64>,
+}
+
+impl Verdicts {
+    /// How a cell compares; none if it has no value or nothing to be compared with.
+    pub(crate) fn of(&self, cell: CellIndex) -> Option<Significance> {
+        self.significance.get(&cell).copied()
+    }
+
+    /// By how much the p value of a cell's test is multiplied because of the others.
+    pub(crate) fn factor(&self, cell: CellIndex) -> f64 {
+        self.factors.get(&cell).copied().unwrap_or(1.0)
+    }
 }
 
 /// The best cell of each column with each cell of the column that has a value.
@@ -89,7 +113,7 @@ fn pairs(measured: &MeasuredRows<'_>) -> Vec<(CellIndex, CellIndex)> {
 /// True if the cell may be called the best: others are compared with it, and it is no single run.
 fn is_claimed(measured: &MeasuredRows<'_>, column: &[CellIndex], best: CellIndex) -> bool {
     let is_single = measured.summaries[&best].seeds < 2;
-    column.len() > 1 && (measured.line(best).is_baseline || !is_single)
+    column.len() > 1 && !is_single
 }
 
 fn verdict(p: f64) -> Significance {
@@ -143,6 +167,7 @@ mod tests {
                 gallery: None,
                 without_positive: 0,
                 scores: [(metric, value)].into(),
+                ..Evaluated::default()
             }),
         }
     }
@@ -165,7 +190,7 @@ mod tests {
         let found = significance(&measured).unwrap();
         let columns = measured.columns().into_iter();
         columns
-            .map(|cells| cells.iter().map(|cell| found.get(cell).copied()).collect())
+            .map(|cells| cells.iter().map(|cell| found.of(*cell)).collect())
             .collect()
     }
 

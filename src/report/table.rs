@@ -1,7 +1,5 @@
 //! Assembles the view of a table from the rows of a sweep.
 
-use std::collections::BTreeMap;
-
 use polars::prelude::PolarsError;
 use schema::{Dataset, Metric};
 
@@ -14,7 +12,8 @@ use crate::{
     measured::MeasuredRows,
     model::{Cell, Part, Table, Value},
     published::Quotes,
-    significance::{Significance, significance},
+    significance::{Verdicts, significance},
+    ties,
 };
 
 /// Why a table could not be made.
@@ -68,6 +67,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
     Ok(Table {
         caption: description.caption.clone(),
         claims: claims(&measured, &significance)?,
+        ties: ties::notes(&measured),
         sources: quotes.sources(&blocks),
         to_come: footnotes::to_come(&measured),
         footnotes: footnotes.into_iter().map(|note| note.text).collect(),
@@ -80,7 +80,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
 /// The cells of a line.
 fn part(
     measured: &MeasuredRows<'_>,
-    significance: &BTreeMap<CellIndex, Significance>,
+    significance: &Verdicts,
     line: usize,
 ) -> Part {
     let runs = &measured.lines[line];
@@ -98,11 +98,13 @@ fn part(
             value,
             runs: runs.measured(metric),
             of: runs.runs.len(),
-            significance: significance.get(&index).copied(),
+            significance: significance.of(index),
+            ties: ties::bounds(&runs.runs, metric),
         });
     }
     Part {
         finished: runs.finished(),
+        missing: runs.missing(),
         of: runs.runs.len(),
         cells,
         footnote: None,

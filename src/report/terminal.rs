@@ -2,8 +2,9 @@
 
 use crate::{
     Table,
-    markdown::{one_line, values},
+    markdown::values,
     model::{Block, Cell, Line},
+    text::one_line,
     significance::Significance,
 };
 
@@ -25,7 +26,7 @@ impl Table {
         let mut text = format!("{}\n", bold(&one_line(&self.caption.sweep), color));
         for block in &self.blocks {
             if !block.heading.is_empty() {
-                text.push_str(&format!("\n{}\n", bold(&block.heading, color)));
+                text.push_str(&format!("\n{}\n", bold(&one_line(&block.heading), color)));
             }
             text.push_str(&self.terminal_block(block, color));
         }
@@ -42,7 +43,7 @@ impl Table {
         for (heading, items) in self.lists() {
             text.push_str(&list(heading, items));
         }
-        text.push_str(&format!("\nMade with: {}\n", self.caption.command));
+        text.push_str(&format!("\nMade with: {}\n", one_line(&self.caption.command)));
         text
     }
 
@@ -54,7 +55,7 @@ impl Table {
         }
         let mut text = String::new();
         for (position, group) in block.groups.iter().enumerate() {
-            let heading = bold(&group.heading, color);
+            let heading = bold(&one_line(&group.heading), color);
             let rows = self.rows(&only(block, position));
             text.push_str(&format!("\n{heading}\n\n{}", self.lay_out(&rows, color)));
         }
@@ -137,7 +138,7 @@ fn cells(line: &Line, block: &Block) -> TextRow {
 
 fn value(cell: &Cell, footnote: &str) -> Text {
     Text {
-        words: format!("{}{}{footnote}", cell.text(), cell.share()),
+        words: format!("{}{}{}{footnote}", cell.text(), cell.tie_mark(), cell.share()),
         significance: cell.significance,
     }
 }

@@ -7,9 +7,9 @@ use crate::{
     model::Cell, significance::Significance, table,
 };
 
-const METRICS: [Metric; 2] = [Metric::RecallAt(1), Metric::MapAtR];
+pub(crate) const METRICS: [Metric; 2] = [Metric::RecallAt(1), Metric::MapAtR];
 
-fn finished(recall: f64, map: f64) -> RunState {
+pub(crate) fn finished(recall: f64, map: f64) -> RunState {
     let scores = [(Metric::RecallAt(1), recall), (Metric::MapAtR, map)]
         .into_iter()
         .collect();
@@ -19,6 +19,7 @@ fn finished(recall: f64, map: f64) -> RunState {
         gallery: None,
         without_positive: 0,
         scores,
+        ..Evaluated::default()
     })
 }
 
@@ -28,7 +29,7 @@ fn own(name: &str) -> Dataset {
     })
 }
 
-fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Row {
+pub(crate) fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Row {
     let run: RunId = format!(
         "{:016x}",
         100 * method.len() as u64 + 10 * dataset.len() as u64 + seed
@@ -83,7 +84,7 @@ fn cells(table: &Table) -> Vec<&Cell> {
 }
 
 /// Two data sets; a baseline with one run, a method that is complete, one with gaps, and one that diverged.
-fn example() -> Vec<Row> {
+pub(crate) fn example() -> Vec<Row> {
     let glyphs = "Glyphs (synthetic)";
     let mut rows = vec![row(glyphs, "Pixels", 0, finished(0.5, 0.25))];
     rows.extend((0..4).map(|seed| {
@@ -702,10 +703,14 @@ fn the_reality_check_layout_has_folds_side_by_side_and_untrained_rows_on_top() {
 
     What can be claimed:
 
-    - CUB-200-2011, separated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 56 more would settle it (power 80 %).
-    - CUB-200-2011, concatenated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 56 more would settle it (power 80 %).
-    - Cars-196, separated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 56 more would settle it (power 80 %).
-    - Cars-196, concatenated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 56 more would settle it (power 80 %).
+    - CUB-200-2011, separated: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
+    - CUB-200-2011, separated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 71 more would settle it (power 80 %).
+    - CUB-200-2011, concatenated: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
+    - CUB-200-2011, concatenated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 71 more would settle it (power 80 %).
+    - Cars-196, separated: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
+    - Cars-196, separated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 71 more would settle it (power 80 %).
+    - Cars-196, concatenated: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
+    - Cars-196, concatenated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 71 more would settle it (power 80 %).
 
     Facts:
 
@@ -760,7 +765,9 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
 
     What can be claimed:
 
+    - CUB-200-2011: Contrastive has a higher R@1 than Triplet by 10.00 (9.32 to 10.68) (points with 95 % intervals; significant at 5 % after Holm).
     - CUB-200-2011: MS is not distinguishable from Contrastive by R@1 with 5 seeds; about 56 more would settle it (power 80 %).
+    - Cars-196: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
 
     Published, not run here:
 
@@ -806,7 +813,9 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
     Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. *: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over all rows and data sets for each metric.
 
     What can be claimed:
+      CUB-200-2011: Contrastive has a higher R@1 than Triplet by 10.00 (9.32 to 10.68) (points with 95 % intervals; significant at 5 % after Holm).
       CUB-200-2011: MS is not distinguishable from Contrastive by R@1 with 5 seeds; about 56 more would settle it (power 80 %).
+      Cars-196: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
 
     Published, not run here:
       HDC, HTL: its paper
@@ -877,4 +886,143 @@ fn without_any_result_a_table_says_how_much_is_to_come() {
         !text.contains("1. ") && !text.contains("What can be claimed"),
         "{text}"
     );
+}
+
+/// A method that measured this, with a metric that ties leave open between two values.
+fn tied(recall: [f64; 3], map: f64) -> RunState {
+    let [low, value, high] = recall;
+    let RunState::Finished(mut evaluated) = finished(value, map) else {
+        unreachable!("it is finished")
+    };
+    evaluated.pessimistic = [(Metric::RecallAt(1), low)].into();
+    evaluated.optimistic = [(Metric::RecallAt(1), high)].into();
+    RunState::Finished(evaluated)
+}
+
+#[test]
+fn a_value_that_ties_leave_open_has_its_bounds() {
+    let rows = [
+        row("A", "Triplet", 0, tied([0.3, 0.4, 0.5], 0.2)),
+        row("A", "Triplet", 1, finished(0.6, 0.2)),
+        row("A", "MS", 0, tied([0.70001, 0.70002, 0.70003], 0.3)),
+    ];
+    let table = table_of(&rows);
+    let markdown = table.markdown();
+    assert!(markdown.contains("| 50.00 ± 127.06† |"), "{markdown}");
+    assert!(markdown.contains("- A, Triplet: R@1 45.00 to 55.00."), "{markdown}");
+    assert!(markdown.contains("†: some images are exactly equally similar"), "{markdown}");
+    assert!(!markdown.contains("70.00†"), "{markdown}");
+    assert!(table.terminal(false).contains("127.06†"));
+    let csv = table.csv().unwrap();
+    let mut lines = csv.lines();
+    assert!(lines.next().unwrap().contains("recall@1_standing,recall@1_lowest,recall@1_highest,map@r,"));
+    assert!(lines.next().unwrap().contains(",0.55,0.2,0,"), "{csv}");
+    assert!(lines.next().unwrap().contains(",0.70001,0.70003,"), "{csv}");
+    let untied = table_of(&[row("A", "Triplet", 0, finished(0.6, 0.2))]);
+    assert!(!untied.csv().unwrap().contains("lowest") && !untied.markdown().contains('†'));
+}
+
+#[test]
+fn a_single_run_is_never_bold_be_it_of_a_baseline_or_not() {
+    let rows = [
+        row("A", "Pixels", 0, finished(0.9, 0.2)),
+        row("A", "Triplet", 0, finished(0.5, 0.3)),
+    ];
+    let table = table_of(&rows);
+    assert!(cells(&table).iter().all(|cell| cell.significance.is_none()));
+    assert!(!table.markdown().contains("**"));
+}
+
+#[test]
+fn a_trained_row_below_one_without_training_is_told() {
+    let rows = [
+        row("A", "Pixels", 0, finished(0.5, 0.4)),
+        row("A", "Triplet", 0, finished(0.6, 0.3)),
+        row("A", "MS", 0, finished(0.4, 0.5)),
+        row("B", "Triplet", 0, finished(0.4, 0.1)),
+    ];
+    let markdown = table_of(&rows).markdown();
+    let told: Vec<&str> = markdown.lines().filter(|line| line.contains("below")).collect();
+    assert_eq!(
+        told,
+        ["- A: Triplet is below Pixels, which is not trained: MAP@R 30.00 against 40.00."]
+    );
+}
+
+#[test]
+fn a_significant_difference_is_claimed_with_its_interval() {
+    let mut rows = Vec::new();
+    for (seed, noise) in [0.001, -0.001, 0.002, 0.0].into_iter().enumerate() {
+        let seed = seed as u64;
+        rows.push(row("A", "Triplet", seed, finished(0.5, 0.50 + noise)));
+        rows.push(row("A", "MS", seed, finished(0.5, 0.54)));
+        rows.push(row("A", "Contrastive", seed, finished(0.5, 0.30)));
+    }
+    let markdown = table_of(&rows).markdown();
+    let claim = "- A: MS has a higher MAP@R than Triplet by 3.95 (3.74 to 4.16), Contrastive by 24.00";
+    assert!(markdown.contains(claim), "{markdown}");
+    assert!(!markdown.contains("distinguishable from MS"), "{markdown}");
+}
+
+/// Names and messages with everything that commands a terminal, ends a cell or is a formula.
+#[test]
+fn nothing_that_others_wrote_is_more_than_text() {
+    const HOSTILE: &str = "=1+1|\u{1b}[2J<script>`x`\u{202e}\r\n# y\0\u{9b}";
+    let mut rows = vec![row("A", "Plain", 0, finished(0.5, 0.5))];
+    let failed = RunState::Failed {
+        class: Failure::Data,
+        message: HOSTILE.to_owned(),
+    };
+    for seed in 0..4 {
+        let state = finished(0.4 + 0.01 * seed as f64, 0.4);
+        rows.push(Row {
+            settings: vec![Setting {
+                axis: HOSTILE.to_owned(),
+                value: HOSTILE.to_owned(),
+            }],
+            ..row("A", HOSTILE, seed, state)
+        });
+        rows.push(row("A", "Plain", 10 + seed, failed.clone()));
+    }
+    let caption = Caption {
+        lines: vec![HOSTILE.to_owned()],
+        fairness: vec![HOSTILE.to_owned()],
+        command: HOSTILE.to_owned(),
+        ..caption()
+    };
+    let description = Description {
+        layout: Layout::DataSets,
+        metrics: &|_| METRICS.to_vec(),
+        published: &[],
+        caption: &caption,
+    };
+    let table = table(&rows, &description).unwrap();
+    let question = Question {
+        sweep: "tiny",
+        metrics: &|_| METRICS.to_vec(),
+        baseline: None,
+        queries: &|_, _| None,
+    };
+    let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
+    let csv = [table.csv().unwrap(), statistics.csv().unwrap()];
+    let markdown = [table.markdown(), statistics.markdown()];
+    let terminal = [table.terminal(false)];
+    for text in csv.iter().chain(&markdown).chain(&terminal) {
+        let hidden = text.chars().find(|c| schema::visible::is_hidden(*c));
+        assert_eq!(hidden, None, "{text}");
+    }
+    for text in &csv {
+        assert!(!text.contains("\n=") && !text.contains(",="), "{text}");
+    }
+    for text in &markdown {
+        let outside_code = text.lines().filter(|line| !line.starts_with("Made with"));
+        for line in outside_code {
+            assert!(!line.replace("\\<", "").contains('<'), "{line}");
+            assert!(!line.replace("\\`", "").contains('`'), "{line}");
+        }
+        let widths = |line: &&str| line.starts_with('|');
+        let tables: Vec<&str> = text.lines().filter(widths).collect();
+        let bars = |line: &&&str| line.replace("\\|", "").matches('|').count();
+        assert!(tables.iter().all(|line| bars(&line) == bars(&&tables[0])), "{text}");
+    }
 }

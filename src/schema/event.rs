@@ -26,6 +26,7 @@ pub enum Event {
     /// A note for the user.
     Remark {
         /// One sentence.
+        #[serde(deserialize_with = "crate::visible::deserialize")]
         text: String,
     },
     /// A measurement of the validation classes.
@@ -60,6 +61,7 @@ pub enum Event {
         /// The class of the failure.
         class: Failure,
         /// One sentence for the user.
+        #[serde(deserialize_with = "crate::visible::deserialize")]
         message: String,
     },
 }

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | sweep | a TOML file, and everything that it causes to run |
 //! | method | one row of the table: a loss with its miner and memory, or a baseline |
-//! | axis | a key of the sweep file with several values; the table has all of them |
+//! | axis | a key of the sweep file with several values, all of which are reported |
 //! | point | one combination of axis values; in a search, one combination of searched values |
 //! | member | one result that a table needs: a method at a point, with one seed and one fold |
 //! | recipe | everything that determines one run's result: [`Recipe`] |
@@ -46,6 +46,7 @@ pub mod renamed;
 mod reply;
 mod settings;
 mod timing;
+pub mod visible;
 mod work;
 #[cfg(test)]
 mod written_tests;
@@ -85,4 +86,9 @@ fn is_true(value: &bool) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

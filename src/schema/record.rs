@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{RunId, Scores};
+use crate::{Metric, RunId, Scores};
 
 /// The result of a finished run: tables are made of these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl Breakdown {
 }
 
 /// Metrics of the test classes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluated {
     /// The number of test classes; none of them was trained on.
     pub classes: u64,
@@ -88,4 +88,26 @@ pub struct Evaluated {
     pub without_positive: u64,
     /// The values, as fractions.
     pub scores: Scores,
+    /// The values if correct images came first among equally similar ones, for the metrics that
+    /// depend on the order of these.
+    #[serde(default, skip_serializing_if = "Scores::is_empty")]
+    pub optimistic: Scores,
+    /// The values if correct images came last among equally similar ones, for the same metrics.
+    #[serde(default, skip_serializing_if = "Scores::is_empty")]
+    pub pessimistic: Scores,
+    /// Searched images whose embeddings exactly equal an earlier one.
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub duplicates: u64,
+}
+
+impl Evaluated {
+    /// Returns the lowest and the highest value of a metric over all orders of equally similar
+    /// images; `None` if it does not depend on their order.
+    pub fn bounds(&self, metric: Metric) -> Option<(f64, f64)> {
+        let (low, high) = (
+            self.pessimistic.get(&metric)?,
+            self.optimistic.get(&metric)?,
+        );
+        (low < high).then_some((*low, *high))
+    }
 }

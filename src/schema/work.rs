@@ -208,6 +208,9 @@ pub struct EvaluateWork {
     pub run: PathBuf,
     /// The metrics to compute.
     pub metrics: Vec<Metric>,
+    /// True if nothing is written into the folder of the run.
+    #[serde(default, skip_serializing_if = "crate::is_false")]
+    pub read_only: bool,
 }
 
 /// Measures several networks as an ensemble: their embeddings of the test images are normalized,

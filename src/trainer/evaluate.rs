@@ -40,11 +40,17 @@ pub(crate) fn evaluate(
 ) -> Result<End<Evaluated>, Failed> {
     emit(Event::Started { from: 0 });
     let data = split::open(&work.recipe, &work.data)?;
-    let Some(embeddings) = embedded(&work.recipe, &data, &work.run, device, stop, emit)? else {
+    let keep = match work.read_only {
+        true => Keep::Nothing,
+        false => Keep::Embeddings,
+    };
+    let embeddings = embedded(&work.recipe, &data, &work.run, keep, device, stop, emit)?;
+    let Some(embeddings) = embeddings else {
         return Ok(End::Stopped);
     };
     let rows = Embeddings::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?;
-    measure(rows, &data, &work.metrics, device, &work.run)
+    let folder = Some(&*work.run).filter(|_| !work.read_only);
+    measure(rows, &data, &work.metrics, device, folder)
 }
 
 /// Measures the networks in several runs' folders as an ensemble.
@@ -61,7 +67,8 @@ pub(crate) fn ensemble(
     let (mut parts, mut opened) = (Vec::new(), None);
     for (recipe, run) in &work.members {
         let data = split::open(recipe, &work.data)?;
-        let Some(embeddings) = embedded(recipe, &data, run, device, stop, emit)? else {
+        let keep = Keep::Embeddings;
+        let Some(embeddings) = embedded(recipe, &data, run, keep, device, stop, emit)? else {
             return Ok(End::Stopped);
         };
         parts.push(
@@ -75,31 +82,46 @@ pub(crate) fn ensemble(
         &data,
         &work.metrics,
         device,
-        &work.into,
+        Some(&work.into),
     )
 }
 
-/// Measures the embeddings of the test images and writes the scores of each query into a folder.
+/// Measures the embeddings of the test images and writes the scores of each query into a folder, if there is one.
 fn measure(
     rows: Embeddings,
     data: &PreparedData,
     metrics: &[Metric],
     device: tch::Device,
-    folder: &Path,
+    folder: Option<&Path>,
 ) -> Result<End<Evaluated>, Failed> {
     let images = LabeledEmbeddings::new(rows, data.test_labels.clone(), Comparison::Cosine);
     let images = images.map_err(|error| score::unmeasurable(&error))?;
     let set = RetrievalSet::new(images, &data.test_roles);
     let scored = score::score(set.task(), metrics, device)?;
-    durable::write(&files::queries(folder), table(&scored, &set).as_bytes())?;
+    if let Some(folder) = folder {
+        durable::write(&files::queries(folder), table(&scored, &set).as_bytes())?;
+    }
+    let (pessimistic, optimistic) = scored.bounds();
     let evaluated = Evaluated {
         classes: data.test_classes.len() as u64,
         images: set.queries() as u64,
         gallery: set.gallery().map(|images| images as u64),
         without_positive: scored.retrieval.without_positive as u64,
+        duplicates: scored.retrieval.duplicates as u64,
         scores: scored.scores,
+        pessimistic,
+        optimistic,
     };
     Ok(End::Finished(evaluated))
+}
+
+/// What is written into the folder of a run whose images are embedded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// The embeddings, for further metrics.
+    Embeddings,
+    /// Nothing: the folder is only read.
+    Nothing,
 }
 
 /// Returns the embeddings of the test images by the network in the run's folder; read from there if
@@ -111,6 +133,7 @@ pub(crate) fn embedded(
     recipe: &Recipe,
     data: &PreparedData,
     run: &Path,
+    keep: Keep,
     device: tch::Device,
     stop: &Stop,
     emit: Emit,
@@ -147,7 +170,9 @@ pub(crate) fn embedded(
         ("embeddings".to_owned(), embeddings.shallow_clone()),
         ("key".to_owned(), Tensor::from_slice(&key)),
     ];
-    files::write(&named, &path)?;
+    if keep == Keep::Embeddings {
+        files::write(&named, &path)?;
+    }
     Ok(Some(embeddings))
 }
 

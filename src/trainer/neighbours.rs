@@ -8,7 +8,9 @@ use image::{Rgb, RgbImage, imageops};
 use schema::{Drawn, Event, NeighboursWork};
 
 use crate::{
-    Emit, End, Failed, Stop, evaluate, files, score,
+    Emit, End, Failed, Stop,
+    evaluate::{self, Keep},
+    files, score,
     split::{self, Images},
 };
 
@@ -51,8 +53,8 @@ pub(crate) fn neighbours(
         }
         Some(_) => {}
     }
-    let Some(embeddings) = evaluate::embedded(&work.recipe, &data, &work.run, device, stop, emit)?
-    else {
+    let (recipe, run, keep) = (&work.recipe, &work.run, Keep::Nothing);
+    let Some(embeddings) = evaluate::embedded(recipe, &data, run, keep, device, stop, emit)? else {
         return Ok(End::Stopped);
     };
     let embedded = score::labelled(embeddings, images.labels.clone(), Comparison::Cosine)?;

@@ -1,4 +1,4 @@
-//! A training with any optimizer, schedule, memory or sampler that is stopped and continued has the same results.
+//! Every optimiser, schedule, memory and sampler, stopped somewhere and continued: nobody can tell afterwards.
 
 use schema::{
     AdamW, ClassBalanced, Clip, Cosine, FixedPairs, Hierarchical, MemoryInit, MemoryKey,

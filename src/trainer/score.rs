@@ -58,6 +58,19 @@ pub(crate) fn score(
 }
 
 impl Scored {
+    /// Returns the lowest and the highest values over all orders of equally similar images, of the
+    /// metrics for which they differ.
+    pub(crate) fn bounds(&self) -> (Scores, Scores) {
+        if !self.retrieval.has_ties() {
+            return (Scores::new(), Scores::new());
+        }
+        let mut lowest = self.under(TieOrder::Pessimistic);
+        let mut highest = self.under(TieOrder::Optimistic);
+        lowest.retain(|metric, low| highest.get(metric) != Some(low));
+        highest.retain(|metric, _| lowest.contains_key(metric));
+        (lowest, highest)
+    }
+
     /// Returns the values under another order of equally similar images.
     pub(crate) fn under(&self, order: TieOrder) -> Scores {
         let metrics: Vec<Metric> = self.scores.keys().copied().collect();
@@ -111,5 +124,31 @@ pub(crate) fn unmeasurable(error: &EvalError) -> Failed {
         EvalError::NotFinite { .. } | EvalError::Labels { .. } => {
             Failed::internal(error.to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_of_the_metrics_that_ties_touch() {
+        // The first three are equal, and the third is of another class; the last two stand alone.
+        let rows = [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0];
+        let rows = Embeddings::new(rows.to_vec(), 2).unwrap();
+        let images = LabeledEmbeddings::new(rows, vec![0, 0, 1, 2, 2], Comparison::Cosine).unwrap();
+        let metrics = [Metric::RecallAt(1), Metric::RecallAt(2)];
+        let scored = score(RetrievalTask::Within(&images), &metrics, Device::Cpu).unwrap();
+        let of_one = |value| Scores::from([(Metric::RecallAt(1), value)]);
+        assert_eq!(scored.bounds(), (of_one(0.5), of_one(1.0)));
+    }
+
+    #[test]
+    fn without_ties_there_are_no_bounds() {
+        let rows = Embeddings::new(vec![1.0, 0.0, 0.9, 0.1, 0.0, 1.0, 0.2, 0.8], 2).unwrap();
+        let images = LabeledEmbeddings::new(rows, vec![0, 0, 1, 1], Comparison::Cosine).unwrap();
+        let task = RetrievalTask::Within(&images);
+        let scored = score(task, &[Metric::MapAtR], Device::Cpu).unwrap();
+        assert_eq!(scored.bounds(), (Scores::new(), Scores::new()));
     }
 }

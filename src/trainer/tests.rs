@@ -104,6 +104,7 @@ impl Place {
             data,
             run,
             metrics: METRICS.to_vec(),
+            read_only: false,
         })
     }
 

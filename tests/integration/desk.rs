@@ -123,11 +123,11 @@ impl Desk {
             .unwrap()
     }
 
-    fn run_arguments(&self) -> [&str; 4] {
+    pub(crate) fn run_arguments(&self) -> [&str; 4] {
         ["run", "sweep.toml", "--trainer", self.trainer()]
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sweep"));
         command
             .args(arguments)

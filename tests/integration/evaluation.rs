@@ -1,6 +1,10 @@
 //! `sweep evaluate` and `sweep neighbors` with the real trainer.
 
-use std::fs;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crate::desk::{Desk, Done};
 
@@ -146,8 +150,11 @@ device = "cpu"
     let runs = desk.in_runs("record.json");
     let (run, record) = runs.iter().next().unwrap();
     let record: serde_json::Value = serde_json::from_slice(record).unwrap();
+    let results = desk.path("results/runs").join(run);
+    fs::remove_file(results.join("embeddings.safetensors")).unwrap();
+    let before = files(&results);
     let again = desk
-        .sweep(&["evaluate", run, "--metrics", "recall@1,map", "--json"])
+        .sweep(&["evaluate", &run[..7], "--metrics", "recall@1,map", "--json"])
         .assert_code(0);
     assert_eq!(
         numbers(&again)["recall@1"],
@@ -159,15 +166,28 @@ device = "cpu"
         .assert_says("16 queries, each against all the others");
 
     let drawn = desk
-        .sweep(&["neighbors", run, "--query", "3", "--count", "12"])
+        .sweep(&["neighbors", &run[..7], "--query", "3", "--count", "12"])
         .assert_code(0);
     let path = drawn.out.trim_end();
+    let picture = desk.path(&format!("neighbors-{run}-3.png"));
     assert!(
-        path.ends_with("neighbors-3.png") && fs::read(path).unwrap().starts_with(b"\x89PNG"),
+        path.ends_with(picture.file_name().unwrap().to_str().unwrap())
+            && fs::read(picture).unwrap().starts_with(b"\x89PNG"),
         "{path}"
     );
+    assert_eq!(files(&results), before, "results are only read");
     drawn.assert_says("of 12 are of its class");
     desk.sweep(&["neighbors", run, "--query", "16"])
         .assert_code(1)
         .assert_says("counted from 0 to 15");
+}
+
+/// The files in the folder of a run, with their contents.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let files = paths.filter(|path| path.is_file());
+    files
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect()
 }

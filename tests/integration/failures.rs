@@ -22,7 +22,7 @@ fn a_run_that_always_crashes_fails_and_the_others_have_a_table() {
     let table = desk.table();
     assert!(table.contains("(1/2)"), "{table}");
     desk.sweep(&["status", "sweep.toml"])
-        .assert_code(0)
+        .assert_code(2)
         .assert_says("2 of 4 runs finished")
         .assert_says("log.txt");
     let attempts = desk

@@ -13,5 +13,6 @@ mod evaluation;
 mod failures;
 mod first_sweep;
 mod questions;
+mod results;
 mod training;
 mod weights;

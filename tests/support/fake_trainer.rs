@@ -194,6 +194,7 @@ fn evaluate(runs: &[&Path], metrics: &[Metric]) {
         gallery: None,
         without_positive: 0,
         scores,
+        ..Evaluated::default()
     });
 }
 

@@ -11,10 +11,12 @@ use schema::{Dataset, Metric};
 
 use crate::{
     ReportError, Row,
+    claims::are_compatible,
     gather::{Names, RowRuns},
     key::{CellIndex, Panel, RowKey},
     measured::MeasuredRows,
-    stats::{ClassOf, Paired, holm, paired},
+    significance::LEVEL,
+    stats::{ClassOf, Paired, holm, more_seeds, paired},
 };
 use images::ImageIntervals;
 use ranking::Ranking;
@@ -67,6 +69,8 @@ pub(crate) struct PairedComparison {
     pub(crate) paired: Option<Paired>,
     /// The p value of the t test, adjusted by Holm over all comparisons by the same metric.
     pub(crate) holm: Option<f64>,
+    /// Further seeds that would show a difference of this size in the adjusted test.
+    pub(crate) more: Option<usize>,
 }
 
 impl PairedComparison {
@@ -93,6 +97,7 @@ pub fn statistics(
         return Ok(None);
     }
     adjust(&mut comparisons);
+    count_seeds(&mut comparisons);
     Ok(Some(Statistics {
         sweep: question.sweep.to_owned(),
         has_baseline: question.baseline.is_some(),
@@ -134,12 +139,6 @@ fn best_of(
     measured.best(&candidates)
 }
 
-/// True if two rows have the same value of every axis that applies to both.
-fn are_compatible(one: &RowKey, other: &RowKey) -> bool {
-    let mut values = one.values.iter().zip(&other.values);
-    values.all(|(a, b)| a.is_none() || b.is_none() || a == b)
-}
-
 /// All comparisons, by line and metric.
 fn comparisons(
     measured: &MeasuredRows<'_>,
@@ -164,6 +163,7 @@ fn comparisons(
             seeds: differences.len(),
             paired: paired(&differences, &vec![0.0; differences.len()]),
             holm: None,
+            more: None,
         });
     }
     Ok(comparisons)
@@ -184,6 +184,18 @@ fn adjust(comparisons: &mut [PairedComparison]) {
         for (comparison, adjusted) in family.into_iter().zip(holm(&p)) {
             comparison.holm = Some(adjusted);
         }
+    }
+}
+
+/// Counts the seeds that are missing to a significant difference, at the level that Holm leaves to each test.
+fn count_seeds(comparisons: &mut [PairedComparison]) {
+    for comparison in comparisons {
+        let factor = match (comparison.p(), comparison.holm) {
+            (Some(p), Some(holm)) if p > 0.0 => holm / p,
+            _ => 1.0,
+        };
+        let more = |paired| more_seeds(paired, factor, LEVEL);
+        comparison.more = comparison.paired.as_ref().and_then(more);
     }
 }
 

@@ -4,8 +4,9 @@ use super::{ImageIntervals, PairedComparison, Ranking, Statistics};
 use crate::{
     ReportError,
     csv::{optional, text},
-    markdown::{escape, row},
+    markdown::row,
     stats::{Interval, Resampled, critical_difference_diagram},
+    text::{escape, field, one_line},
 };
 
 const PAIRED: &str = "Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one \
@@ -13,7 +14,7 @@ const PAIRED: &str = "Paired on the same seeds and folds; the folds of a seed ar
                       Student-t interval. p of a paired t test, the same adjusted by Holm over all rows here, p of a \
                       Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard deviation, \
                       corrected for few seeds. More: about this number of further seeds would show a difference of \
-                      this size (level 5 %, power 80 %). All other metrics are in the CSV file.";
+                      this size in the adjusted test (level 5 %, power 80 %). All other metrics are in the CSV file.";
 
 const IMAGES: &str = "The mean over the runs for each query, resampled 2000 times (BCa, 95 %): each query on its own, or \
                       all queries of a class together, which estimates the effect of other classes. Above: the \
@@ -95,7 +96,6 @@ impl Statistics {
         let difference = paired.map(|paired| points(&paired.difference));
         let wilcoxon = paired.and_then(|paired| paired.wilcoxon);
         let hedges = paired.and_then(|paired| paired.hedges);
-        let more = paired.and_then(|paired| paired.more);
         vec![
             escape(&self.names.row(&comparison.row)),
             escape(&self.names.row(&comparison.reference)),
@@ -106,7 +106,7 @@ impl Statistics {
             or_none(comparison.holm.map(p_value)),
             or_none(wilcoxon.map(|test| p_value(test.p))),
             or_none(hedges.map(|g| format!("{g:.2}"))),
-            or_none(more.map(|more| more.to_string())),
+            or_none(comparison.more.map(|more| more.to_string())),
         ]
     }
 
@@ -200,12 +200,11 @@ impl Statistics {
         let t = paired.and_then(|paired| paired.t);
         let wilcoxon = paired.and_then(|paired| paired.wilcoxon);
         let together = comparison.panel.together;
-        let more = paired.and_then(|paired| paired.more);
         vec![
-            self.names.title(comparison.panel.dataset).to_owned(),
+            field(self.names.title(comparison.panel.dataset)),
             together.map_or_else(String::new, |together| together.to_string()),
-            self.names.row(&comparison.row),
-            self.names.row(&comparison.reference),
+            field(&self.names.row(&comparison.row)),
+            field(&self.names.row(&comparison.reference)),
             comparison.metric.to_string(),
             comparison.seeds.to_string(),
             optional(difference.map(|interval| interval.mean)),
@@ -218,7 +217,7 @@ impl Statistics {
             optional(wilcoxon.map(|test| test.rank_biserial)),
             optional(paired.and_then(|paired| paired.cohen)),
             optional(paired.and_then(|paired| paired.hedges)),
-            more.map_or_else(String::new, |more| more.to_string()),
+            comparison.more.map_or_else(String::new, |more| more.to_string()),
         ]
     }
 
@@ -229,7 +228,7 @@ impl Statistics {
             let methods: Vec<(String, f64)> = ranking
                 .methods
                 .iter()
-                .map(|(key, rank)| (self.names.row(key), *rank))
+                .map(|(key, rank)| (one_line(&self.names.row(key)), *rank))
                 .collect();
             let methods: Vec<(&str, f64)> = methods
                 .iter()
@@ -255,7 +254,7 @@ fn or_none(text: Option<String>) -> String {
     text.unwrap_or_else(|| NONE.to_owned())
 }
 
-/// The rule below the headings. The first columns are names.
+/// The rule below the headings, of which the first are names.
 fn rule(names: usize, columns: usize) -> String {
     let mut cells = vec![":---"; names];
     cells.resize(columns, "---:");

@@ -27,6 +27,7 @@ fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
             gallery: None,
             without_positive: 0,
             scores,
+            ..Evaluated::default()
         }),
     }
 }
@@ -164,30 +165,30 @@ fn the_statistics_are_a_page() {
 
     ## Against the baseline
 
-    Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one pair. The difference is in percentage points, positive if the method is better, with its 95 % Student-t interval. p of a paired t test, the same adjusted by Holm over all rows here, p of a Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard deviation, corrected for few seeds. More: about this number of further seeds would show a difference of this size (level 5 %, power 80 %). All other metrics are in the CSV file.
+    Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one pair. The difference is in percentage points, positive if the method is better, with its 95 % Student-t interval. p of a paired t test, the same adjusted by Holm over all rows here, p of a Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard deviation, corrected for few seeds. More: about this number of further seeds would show a difference of this size in the adjusted test (level 5 %, power 80 %). All other metrics are in the CSV file.
 
     ### A
 
     | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
     | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 2 |
-    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0 |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 5 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 3 |
     | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
 
     ### BB
 
     | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
     | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 2 |
-    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0 |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 5 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 3 |
     | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
 
     ### CCC
 
     | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
     | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 2 |
-    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0 |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 5 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 3 |
     | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
 
     ## Over test images
@@ -232,8 +233,8 @@ fn the_statistics_are_a_page() {
     "#);
     insta::assert_snapshot!(statistics.csv().unwrap().lines().take(3).collect::<Vec<_>>().join("\n"), @r#"
     dataset,folds,method,against,metric,seeds,difference,low,high,t,p_t,p_holm,p_wilcoxon,rank_biserial,cohen_d,hedges_g,more_seeds
-    A,,MS,Triplet,recall@1,4,0.03999999999999998,-0.0050065872645636,0.08500658726456356,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,2
-    A,,MS,Triplet,map@r,4,0.01999999999999999,-0.0025032936322818,0.04250329363228178,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,2
+    A,,MS,Triplet,recall@1,4,0.03999999999999998,-0.0050065872645636,0.08500658726456356,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,5
+    A,,MS,Triplet,map@r,4,0.01999999999999999,-0.0025032936322818,0.04250329363228178,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,5
     "#);
 }
 

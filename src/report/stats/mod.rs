@@ -8,6 +8,7 @@
 mod bootstrap;
 mod diagram;
 mod paired;
+mod power;
 mod ranks;
 mod several;
 #[cfg(test)]
@@ -18,8 +19,9 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 pub use bootstrap::{ClassOf, Resampled, bootstrap, over_classes, over_queries};
 pub use diagram::critical_difference_diagram;
 pub use paired::{
-    Paired, TTest, Wilcoxon, WilcoxonMethod, paired, paired_t, seeds_needed, wilcoxon,
+    Paired, TTest, Wilcoxon, WilcoxonMethod, more_seeds, paired, paired_t, wilcoxon,
 };
+pub use power::seeds_needed;
 pub use several::{Friedman, friedman, holm, nemenyi_difference};
 
 /// A mean and its confidence interval.

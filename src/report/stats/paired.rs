@@ -4,6 +4,7 @@ use statrs::distribution::ContinuousCDF;
 
 use super::{
     Interval, deviation, mean, normal,
+    power::seeds_needed,
     ranks::{ranks, ties},
     student, t,
 };
@@ -23,8 +24,6 @@ pub struct Paired {
     pub cohen: Option<f64>,
     /// Corrected for the bias of small samples (Hedges 1981): d_z · (1 - 3 / (4(n - 1) - 1)).
     pub hedges: Option<f64>,
-    /// Number of additional pairs to detect a difference of this size, see [`seeds_needed`].
-    pub more: Option<usize>,
 }
 
 /// The result of a paired t test.
@@ -79,10 +78,17 @@ pub fn paired(first: &[f64], second: &[f64]) -> Option<Paired> {
         wilcoxon: wilcoxon(first, second),
         cohen,
         hedges: cohen.map(|d| d * correction),
-        more: cohen
-            .and_then(|d| seeds_needed(d, 0.05, 0.8))
-            .map(|needed| needed.saturating_sub(differences.len())),
     })
+}
+
+/// Returns about how many further pairs show a difference of the observed size with a power of 80 %
+/// in a test at level `level`, whose p value is multiplied by `factor` because of other tests. At
+/// least one if the p value is not below the level yet. None if there is no difference, or no spread.
+pub fn more_seeds(paired: &Paired, factor: f64, level: f64) -> Option<usize> {
+    let needed = seeds_needed(paired.cohen?, level / factor, 0.8)?;
+    let is_settled = paired.t.is_some_and(|test| test.p * factor < level);
+    let least = usize::from(!is_settled);
+    Some(needed.saturating_sub(paired.pairs).max(least))
 }
 
 fn differences(first: &[f64], second: &[f64]) -> Vec<f64> {
@@ -166,21 +172,4 @@ fn exact_p(statistic: f64, ranks: &[f64]) -> f64 {
     }
     let at_most: f64 = ways.iter().take((2.0 * statistic) as usize + 1).sum();
     2.0 * at_most / ways.iter().sum::<f64>()
-}
-
-/// Returns how many pairs a paired t test needs to detect a difference of `effect` standard
-/// deviations at level `alpha` with probability `power`: the smallest n, at least 3, with
-/// n ≥ ((z(1 - alpha/2) + z(power)) / effect)² + z(1 - alpha/2)² / 2,
-/// the normal approximation with Guenther's correction (The American Statistician 35, 1981). None if
-/// `effect` is 0.
-///
-/// An effect observed in few pairs is uncertain: use this for planning, not as a result.
-pub fn seeds_needed(effect: f64, alpha: f64, power: f64) -> Option<usize> {
-    if effect == 0.0 || !effect.is_finite() {
-        return None;
-    }
-    let level = normal().inverse_cdf(1.0 - alpha / 2.0);
-    let sum = level + normal().inverse_cdf(power);
-    let needed = (sum / effect) * (sum / effect) + 0.5 * level * level;
-    Some((needed.ceil() as usize).max(3))
 }

@@ -206,13 +206,21 @@ fn the_power_note_agrees_with_the_noncentral_t_distribution() {
         pairs,
     } in golden().needed
     {
-        let ours = seeds_needed(effect, alpha, power).unwrap();
-        assert!(
-            ours.abs_diff(pairs) <= 1,
-            "{effect} {alpha}: {ours} is not {pairs}"
-        );
+        let ours = seeds_needed(effect, alpha, power);
+        assert_eq!(ours, Some(pairs), "{effect} {alpha}");
     }
     assert_eq!(seeds_needed(0.0, 0.05, 0.8), None);
     let clear = paired(&[1.0, 1.1, 1.2, 1.05], &[0.0, 0.12, 0.19, 0.06]).unwrap();
-    assert_eq!(clear.more, Some(0));
+    assert_eq!(more_seeds(&clear, 1.0, 0.05), Some(0));
+}
+
+#[test]
+fn a_difference_that_is_not_significant_needs_more_seeds() {
+    let differences = [0.02, 0.03, 0.04, 0.03];
+    let paired = paired(&differences, &[0.0; 4]).unwrap();
+    let p = paired.t.unwrap().p;
+    assert!(p < 0.01 && 10.0 * p > 0.05, "{p}");
+    assert_eq!(more_seeds(&paired, 1.0, 0.05), Some(0));
+    assert!(more_seeds(&paired, 10.0, 0.05) >= Some(1));
+    assert!(more_seeds(&paired, 100.0, 0.05) > more_seeds(&paired, 10.0, 0.05));
 }

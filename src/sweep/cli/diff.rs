@@ -105,12 +105,12 @@ struct RunGroup {
 impl Diff {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let after = self.b.as_ref().unwrap_or(&self.a);
-        let after = Opened::new(Sweep::read(after, &self.overrides)?, &self.results)?;
+        let after = Opened::of_results(Sweep::read(after, &self.overrides)?, &self.results)?;
         let before = match self.b {
             Some(_) => self.a.clone(),
             None => last_run(&after.ledger, &after.sweep)?,
         };
-        let before = Opened::new(Sweep::read(&before, &[])?, &self.results)?;
+        let before = Opened::of_results(Sweep::read(&before, &[])?, &self.results)?;
         let fate = Fate::of(&before, &after)?;
         match self.json {
             true => show_json(&fate),

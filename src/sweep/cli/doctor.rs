@@ -122,7 +122,7 @@ impl Doctor {
             return target.open();
         }
         let sweep = Sweep::parse(Path::new("doctor.toml"), SMALL, &[], String::new())?;
-        Opened::new(sweep, &self.results)
+        Opened::here(sweep, &self.results)
     }
 }
 

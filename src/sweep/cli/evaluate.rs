@@ -8,13 +8,14 @@ use std::{
 use clap::{Args, ValueEnum};
 use schema::{
     Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Identity, MeasureWork, Measured,
-    Metric, RunId, Scores, Task,
+    Metric, Scores, Task,
 };
 
 use super::{
     Exit,
     foreground::{self, all_cores},
     progress::Bar,
+    run_ids::the_only,
     show, tell,
 };
 use crate::{
@@ -39,7 +40,7 @@ Examples:
       --query-embeddings query.npy --query-labels query.txt --metrics recall@1,recall@10,map@r --json
   sweep evaluate 6b1c5a0e7a1f2d34 --metrics nmi,ami")]
 pub(super) struct Evaluate {
-    /// Id or folder of a run
+    /// Id of a run or its beginning, or the folder of a run
     #[arg(conflicts_with = "embeddings")]
     run: Option<String>,
     /// Embeddings to search
@@ -159,9 +160,15 @@ impl Evaluate {
             data: found.data,
             run: found.run.path().to_owned(),
             metrics: self.metrics(),
+            read_only: true,
         };
         let evaluated = self.place.attempt(work)?;
-        self.print(&evaluated.scores, &evaluated)
+        self.print(&evaluated.scores, &evaluated)?;
+        let searched = evaluated.gallery.unwrap_or(evaluated.images);
+        if let Some(remark) = equal_embeddings(evaluated.duplicates, searched) {
+            tell(&remark);
+        }
+        Ok(())
     }
 
     fn print(&self, scores: &Scores, measured: &impl Measurement) -> Result<(), Exit> {
@@ -240,7 +247,7 @@ impl Measurement for Evaluated {
     }
 
     fn bounds(&self) -> Option<(&Scores, &Scores)> {
-        None
+        (!self.optimistic.is_empty()).then_some((&self.pessimistic, &self.optimistic))
     }
 }
 
@@ -263,13 +270,8 @@ const COLLAPSED: f64 = 0.99;
 
 fn remarks(measured: &Measured) -> Vec<String> {
     let mut remarks = Vec::new();
-    if measured.duplicates > 0 {
-        let searched = measured.gallery.unwrap_or(measured.images);
-        remarks.push(format!(
-            "note: {} of {searched} embeddings exactly equal another",
-            measured.duplicates
-        ));
-    }
+    let searched = measured.gallery.unwrap_or(measured.images);
+    remarks.extend(equal_embeddings(measured.duplicates, searched));
     if measured.mean_cosine > COLLAPSED {
         remarks.push(format!(
             "note: the embeddings have collapsed: their mean cosine is {:.4}",
@@ -277,6 +279,11 @@ fn remarks(measured: &Measured) -> Vec<String> {
         ));
     }
     remarks
+}
+
+fn equal_embeddings(duplicates: u64, searched: u64) -> Option<String> {
+    let note = || format!("note: {duplicates} of {searched} embeddings exactly equal another");
+    (duplicates > 0).then(note)
 }
 
 fn files(embeddings: &Path, labels: &Path) -> Result<EmbeddingFiles, Exit> {
@@ -304,16 +311,15 @@ pub(super) struct LocatedRun {
 impl ResultsArgs {
     /// The run of this id, or in this folder.
     pub(super) fn find(&self, run: &str) -> Result<LocatedRun, Exit> {
-        let folder = match run.parse::<RunId>() {
-            Ok(id) => Ledger::new(absolute(&self.results)).run(id),
-            Err(_) => RunFolder::at(absolute(Path::new(run))),
-        };
-        let identity: Option<Identity> = read_json(&folder.identity()).map_err(Exit::mistake)?;
         let missing = || {
             Exit::mistake(format!(
-                "there is no run `{run}`; `sweep status FILE` lists the runs"
+                "there is no run `{run}` in `{}`, nor one whose id begins so, nor a folder of this name\n\
+                 hint: `sweep plan FILE` lists the ids of a sweep's runs",
+                self.results.display()
             ))
         };
+        let folder = self.folder(run)?.ok_or_else(missing)?;
+        let identity: Option<Identity> = read_json(&folder.identity()).map_err(Exit::mistake)?;
         let identity = identity.ok_or_else(missing)?;
         if !folder.model().is_file() {
             return Err(Exit::mistake(format!("run `{run}` is not trained yet")));
@@ -328,6 +334,17 @@ impl ResultsArgs {
             identity,
             run: folder,
         })
+    }
+
+    /// The folder of a run: itself, or that of the id with this beginning.
+    fn folder(&self, run: &str) -> Result<Option<RunFolder>, Exit> {
+        let named = RunFolder::at(absolute(Path::new(run)));
+        if named.identity().is_file() {
+            return Ok(Some(named));
+        }
+        let ledger = Ledger::new(absolute(&self.results));
+        let found = the_only(run, ledger.runs()?)?;
+        Ok(found.map(|id| ledger.run(id)))
     }
 
     /// Has a trainer do the work, and returns what came of it.

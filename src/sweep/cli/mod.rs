@@ -16,9 +16,11 @@ mod exit;
 mod foreground;
 mod neighbors;
 mod plan;
+mod printable;
 mod progress;
 mod report;
 mod run;
+mod run_ids;
 mod schema;
 mod show;
 mod status;
@@ -36,12 +38,16 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, Parser, Subcommand};
 pub use exit::Exit;
+use printable::{PrintableWriter, printable};
 use serde::Serialize;
 
 use crate::{
-    config::{Diagnostic, Sweep, resolved},
-    ledger::Ledger,
-    plan::Plan,
+    config::{Diagnostic, Sweep, quoted, resolved},
+    ledger::{
+        Ledger,
+        fingerprint::{keep_registration, registration},
+    },
+    plan::{Arithmetic, Plan, in_words},
     run::slots::Machine,
 };
 
@@ -120,11 +126,31 @@ impl Target {
         for warning in &sweep.warnings {
             tell(&warning.warning(color_on_stderr()));
         }
+        if let Err(diagnostic) = &sweep.published {
+            return Err(Exit::Diagnosed(diagnostic.clone()));
+        }
         Ok(sweep)
     }
 
+    /// Plans the sweep as it would run here.
     fn open(&self) -> Result<Opened, Exit> {
-        Opened::new(self.read()?, &self.results)
+        Opened::here(self.read()?, &self.results)
+    }
+
+    /// Plans the sweep as it was run, be it on another machine, and says what is no longer at hand.
+    fn open_results(&self) -> Result<Opened, Exit> {
+        let opened = Opened::of_results(self.read()?, &self.results)?;
+        opened.remarks().iter().for_each(|remark| tell(remark));
+        Ok(opened)
+    }
+
+    /// Another command on the same sweep, as a shell takes it.
+    fn command(&self, verb: &str) -> String {
+        let file = quoted(&self.file.display().to_string());
+        let sets = self.overrides.iter().map(|set| format!(" --set {}", quoted(set)));
+        let sets: String = sets.collect();
+        let results = flag("results", &self.results);
+        format!("sweep {verb} {file}{sets}{results}")
     }
 
     /// Keeps a copy of the file in the results folder.
@@ -136,17 +162,73 @@ impl Target {
 }
 
 impl Opened {
-    fn new(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
+    /// The sweep as it would run here.
+    fn here(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
+        let machine = Opened::machine();
+        let here = machine.numerics(&sweep.resources);
+        Opened::with(sweep, results, machine, Arithmetic::Here(here))
+    }
+
+    /// The sweep as it was run, be it on another machine.
+    fn of_results(sweep: Sweep, results: &Path) -> Result<Opened, Exit> {
+        let machine = Opened::machine();
+        let allowed = machine.allowed_numerics(&sweep.resources);
+        Opened::with(sweep, results, machine, Arithmetic::OfResults(&allowed))
+    }
+
+    fn machine() -> Machine {
+        Machine::survey(env::var("CUDA_VISIBLE_DEVICES").ok().as_deref())
+    }
+
+    fn with(
+        sweep: Sweep,
+        results: &Path,
+        machine: Machine,
+        arithmetic: Arithmetic<'_>,
+    ) -> Result<Opened, Exit> {
         let ledger = Ledger::new(results);
-        let machine = Machine::survey(env::var("CUDA_VISIBLE_DEVICES").ok().as_deref());
-        let plan = Plan::new(&sweep, &ledger, machine.numerics(&sweep.resources))
-            .map_err(Exit::mistake)?;
+        let plan = Plan::with(&sweep, &ledger, arithmetic).map_err(Exit::mistake)?;
         Ok(Opened {
             sweep,
             ledger,
             machine,
             plan,
         })
+    }
+
+    /// Keeps with the results what is known of the data sets.
+    fn keep_registrations(&self) -> Result<(), Exit> {
+        for (&id, data) in &self.plan.data {
+            if let Some(found) = registration(&data.dataset, &self.sweep.data_root) {
+                keep_registration(&self.ledger, id, &found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What of a sweep that was run is not at hand, or different here.
+    fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        for absent in &self.plan.recalled {
+            remarks.push(format!("note: finished runs are used, but {absent}"));
+        }
+        let here = self.machine.numerics(&self.sweep.resources);
+        if here != self.plan.numerics {
+            remarks.push(format!(
+                "note: the results are from {}; here, `sweep run` would use {}",
+                in_words(&self.plan.numerics),
+                in_words(&here)
+            ));
+        }
+        remarks
+    }
+
+    /// Fails if the ids of runs are not known, because inputs are missing and no result tells what they were.
+    fn require_ids(&self) -> Result<(), Exit> {
+        match self.plan.missing[..] {
+            [] => Ok(()),
+            _ => Err(run::missing(self, &self.plan.missing)),
+        }
     }
 }
 
@@ -194,6 +276,7 @@ pub fn main() -> ExitCode {
 /// Prints a result.
 fn show(text: &str) -> Result<(), Exit> {
     // Stripping colors from a text without any takes longer than the rest of a large plan.
+    let text = &printable(text);
     let written = match text.contains('\x1b') {
         true => print(anstream::stdout().lock(), text),
         false => print(io::stdout().lock(), text),
@@ -213,7 +296,7 @@ fn print(mut output: impl Write, text: &str) -> io::Result<()> {
 
 /// Prints a result as JSON, while it is serialized.
 fn show_json(value: &impl Serialize) -> Result<(), Exit> {
-    let mut output = BufWriter::new(io::stdout().lock());
+    let mut output = PrintableWriter(BufWriter::new(io::stdout().lock()));
     let written = serde_json::to_writer_pretty(&mut output, value).map_err(io::Error::from);
     match written
         .and_then(|()| writeln!(output))
@@ -227,7 +310,7 @@ fn show_json(value: &impl Serialize) -> Result<(), Exit> {
 
 /// Prints a line about the work to standard error; a closed one is no error.
 fn tell(line: &str) {
-    let _ = writeln!(anstream::stderr(), "{line}");
+    let _ = writeln!(anstream::stderr(), "{}", printable(line));
 }
 
 fn color_on_stderr() -> bool {
@@ -241,6 +324,14 @@ fn color_on_stdout() -> bool {
 impl From<Diagnostic> for Exit {
     fn from(diagnostic: Diagnostic) -> Exit {
         Exit::Diagnosed(Box::new(diagnostic))
+    }
+}
+
+/// Returns the option for a folder, unless it is the default, which has the option's name.
+fn flag(name: &str, folder: &Path) -> String {
+    match folder == Path::new(name) {
+        true => String::new(),
+        false => format!(" --{name} {}", quoted(&folder.display().to_string())),
     }
 }
 

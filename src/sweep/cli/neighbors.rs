@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use schema::NeighboursWork;
 
-use super::{Exit, evaluate::ResultsArgs, show, tell};
+use super::{
+    Exit,
+    evaluate::{LocatedRun, ResultsArgs},
+    show, tell,
+};
 use crate::ledger::absolute;
 
 /// Draw a test image and its nearest neighbors
@@ -16,7 +20,7 @@ use crate::ledger::absolute;
 Example:
   sweep neighbors 6b1c5a0e7a1f2d34 --query 17 --count 20")]
 pub(super) struct Neighbors {
-    /// Id or folder of a run
+    /// Id of a run or its beginning, or the folder of a run
     run: String,
     /// Index of the test image, from 0
     #[arg(long, value_name = "IMAGE")]
@@ -24,7 +28,7 @@ pub(super) struct Neighbors {
     /// Number of neighbors
     #[arg(long, value_name = "COUNT", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
     count: u32,
-    /// Picture to write [default: neighbors-IMAGE.png in the folder of the run]
+    /// Picture to write [default: neighbors-RUN-IMAGE.png]
     #[arg(long, value_name = "FILE")]
     into: Option<PathBuf>,
     #[command(flatten)]
@@ -32,11 +36,17 @@ pub(super) struct Neighbors {
 }
 
 impl Neighbors {
+    /// The picture if the user names no other: in the working folder, because results may be read-only.
+    fn picture(&self, found: &LocatedRun) -> PathBuf {
+        let run = found.identity.run();
+        format!("neighbors-{run}-{}.png", self.query).into()
+    }
+
     pub(super) fn run(&self) -> Result<(), Exit> {
         let found = self.place.find(&self.run)?;
         let into = match &self.into {
             Some(into) => absolute(into),
-            None => found.run.neighbors(self.query),
+            None => absolute(&self.picture(&found)),
         };
         let work = NeighboursWork {
             recipe: found.identity.recipe,

@@ -94,7 +94,7 @@ impl PlanCommand {
     ) -> Vec<String> {
         let Opened { sweep, plan, .. } = opened;
         let mut lines = vec![format!("{}: {}", sweep.name, check::arithmetic(sweep))];
-        for missing in &plan.missing {
+        for missing in plan.missing.iter().chain(&plan.recalled) {
             lines.push(format!("missing: {missing}"));
         }
         lines.extend(sweep.refinements.iter().cloned());

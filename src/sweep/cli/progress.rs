@@ -10,7 +10,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schema::{Event, Metric};
 
-use super::{counted, studies::outcome, tell};
+use super::{counted, printable::printable, studies::outcome, tell};
 use crate::{
     ledger::{AttemptEnd, Job},
     plan::{
@@ -186,7 +186,7 @@ impl Progress {
             tell(text);
         } else {
             // Above the bars; a closed terminal does not stop the sweep.
-            let _ = self.bars.println(text);
+            let _ = self.bars.println(printable(text));
         }
     }
 

@@ -11,13 +11,11 @@ use std::{
 
 use clap::Args;
 use queries::Folders;
-use report::{Caption, Description, Published, Question, Row, Table, published::BUILT_IN};
-use schema::Dataset;
+use report::{Caption, Description, Question, Row, Table};
 
-pub(super) use rows::{state_of, state_of_ensemble};
+pub(super) use rows::{jobs_of, state_of, state_of_ensemble};
 
 use super::{Exit, Opened, Target, color_on_stdout, show, studies, tell};
-use crate::config::{Quoted, Sweep};
 
 /// Rebuild the table from finished runs
 ///
@@ -44,7 +42,11 @@ pub(super) struct Destination {
 
 impl Report {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        self.destination.write_and_print(&self.target.open()?)
+        let opened = self.target.open_results()?;
+        opened.require_ids()?;
+        let report = self.destination.report(&opened)?;
+        report.write()?;
+        report.print()
     }
 }
 
@@ -53,33 +55,49 @@ impl Destination {
         &self.reports
     }
 
-    /// Writes each table as Markdown and as CSV, and prints it.
-    pub(super) fn write_and_print(&self, opened: &Opened) -> Result<(), Exit> {
+    /// Makes the tables and the statistics of the results.
+    pub(super) fn report(&self, opened: &Opened) -> Result<Tables, Exit> {
         let folder = self.reports.join(&opened.sweep.name);
         let rows = rows::rows(&opened.sweep, &opened.plan, &opened.ledger)?;
+        let mut report = Tables::default();
         for (name, table) in tables(opened, &rows)? {
-            write(&folder.join(format!("{name}.md")), &table.markdown())?;
-            write(
-                &folder.join(format!("{name}.csv")),
-                &table.csv().map_err(Exit::stuck)?,
-            )?;
-            show(&table.terminal(color_on_stdout()))?;
-            tell(&format!(
-                "\nwritten to {}",
-                folder.join(format!("{name}.{{md,csv}}")).display()
-            ));
+            report.add(&folder, &name, &table)?;
         }
-        self.write_statistics(opened, &rows, &folder)?;
+        report.add_statistics(opened, &rows, &folder)?;
         if !opened.plan.studies.is_empty() {
             let path = folder.join("search.csv");
-            write(&path, &studies::csv(opened)?)?;
-            tell(&format!("all trials: {}", path.display()));
+            report.told.push(format!("all trials: {}", path.display()));
+            report.files.push((path, studies::csv(opened)?));
         }
+        Ok(report)
+    }
+}
+
+/// The tables of a sweep: first all files are written, then everything is printed.
+#[derive(Default)]
+pub(super) struct Tables {
+    files: Vec<(PathBuf, String)>,
+    /// What the files that are there show and the new ones would not.
+    lost: Vec<String>,
+    shown: String,
+    told: Vec<String>,
+}
+
+impl Tables {
+    fn add(&mut self, folder: &Path, name: &str, table: &Table) -> Result<(), Exit> {
+        let csv = folder.join(format!("{name}.csv"));
+        if let Some(earlier) = earlier(&csv) {
+            self.lost.extend(table.lost(&earlier));
+        }
+        self.files.push((folder.join(format!("{name}.md")), table.markdown()));
+        self.files.push((csv, table.csv().map_err(Exit::stuck)?));
+        self.shown.push_str(&table.terminal(color_on_stdout()));
+        let both = folder.join(format!("{name}.{{md,csv}}"));
+        self.told.push(format!("\nwritten to {}", both.display()));
         Ok(())
     }
 
-    /// Writes the statistics, and where they are.
-    fn write_statistics(&self, opened: &Opened, rows: &[Row], folder: &Path) -> Result<(), Exit> {
+    fn add_statistics(&mut self, opened: &Opened, rows: &[Row], folder: &Path) -> Result<(), Exit> {
         let Opened {
             sweep,
             ledger,
@@ -96,26 +114,65 @@ impl Destination {
         let Some(statistics) = report::statistics(rows, &question).map_err(Exit::stuck)? else {
             return Ok(());
         };
-        write(&folder.join("statistics.md"), &statistics.markdown())?;
-        write(
-            &folder.join("statistics.csv"),
-            &statistics.csv().map_err(Exit::stuck)?,
-        )?;
+        let csv = statistics.csv().map_err(Exit::stuck)?;
+        self.files.push((folder.join("statistics.md"), statistics.markdown()));
+        self.files.push((folder.join("statistics.csv"), csv));
         let mut written = vec![folder.join("statistics.{md,csv}").display().to_string()];
         for (name, diagram) in statistics.diagrams() {
-            write(&folder.join(&name), &diagram)?;
-            written.push(folder.join(name).display().to_string());
+            let path = folder.join(&name);
+            written.push(path.display().to_string());
+            self.files.push((path, diagram));
         }
-        tell(&format!(
+        self.told.push(format!(
             "paired tests, effect sizes, bootstrap: {}",
             written.join(", ")
         ));
         Ok(())
     }
+
+    /// Writes all files, unless they would replace results that are no longer found.
+    pub(super) fn write(&self) -> Result<(), Exit> {
+        if !self.lost.is_empty() {
+            return Err(self.refusal());
+        }
+        for (path, text) in &self.files {
+            durable::write(path, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Prints the tables and where they are. Whether anybody reads them changes nothing.
+    pub(super) fn print(&self) -> Result<(), Exit> {
+        match show(&self.shown) {
+            Ok(()) | Err(Exit::NobodyReads) => {}
+            Err(exit) => return Err(exit),
+        }
+        if self.lost.is_empty() {
+            self.told.iter().for_each(|line| tell(line));
+        }
+        Ok(())
+    }
+
+    fn refusal(&self) -> Exit {
+        const NAMED: usize = 8;
+        let folder = self.files.first().and_then(|(path, _)| path.parent());
+        let folder = folder.unwrap_or(Path::new("")).display();
+        let mut named = self.lost[..self.lost.len().min(NAMED)].to_vec();
+        if self.lost.len() > NAMED {
+            named.push(format!("and {} more", self.lost.len() - NAMED));
+        }
+        Exit::mistake(format!(
+            "nothing is written: `{folder}` has results that are not found now\n  {}\n\
+             hint: `sweep plan FILE` lists the runs that are not found, `sweep why RUN FILE` tells why; \
+             to write this table all the same, choose another folder with --reports, or remove `{folder}`",
+            named.join("\n  ")
+        ))
+    }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Exit> {
-    Ok(durable::write(path, text.as_bytes())?)
+/// The table that is there.
+fn earlier(path: &Path) -> Option<String> {
+    path.is_file().then(|| fs::read_to_string(path).ok())?
 }
 
 /// The tables of all layouts, each with the name of its files: `table` for the first, their own for
@@ -131,7 +188,7 @@ fn tables(opened: &Opened, rows: &[Row]) -> Result<Vec<(String, Table)>, Exit> {
         lines,
         fairness: sweep.fairness.lines(),
     };
-    let published = published(sweep)?;
+    let published = sweep.published.as_deref().unwrap_or_default();
     let mut tables = Vec::new();
     for &layout in &sweep.report.layout.0 {
         let name = match tables.len() {
@@ -141,48 +198,11 @@ fn tables(opened: &Opened, rows: &[Row]) -> Result<Vec<(String, Table)>, Exit> {
         let description = Description {
             layout,
             metrics: &|dataset| sweep.report.columns(layout, dataset),
-            published: &published,
+            published,
             caption: &caption,
         };
         let table = report::table(rows, &description).map_err(Exit::stuck)?;
         tables.push((name, table));
     }
     Ok(tables)
-}
-
-/// The published rows on the data sets of this sweep.
-fn published(sweep: &Sweep) -> Result<Vec<Published>, Exit> {
-    match &sweep.report.published {
-        Quoted::Nothing => Ok(Vec::new()),
-        Quoted::BuiltIn => {
-            let of_program = |name: &str| {
-                let mut datasets = named(sweep, name);
-                datasets.retain(|dataset| !matches!(dataset, Dataset::Own(_)));
-                datasets
-            };
-            Published::read(BUILT_IN, of_program)
-                .map_err(|error| Exit::mistake(format!("published rows, {error}")))
-        }
-        Quoted::File(path) => {
-            let folder = sweep.file.parent().unwrap_or(Path::new(""));
-            let path = folder.join(path);
-            let shown = path.display();
-            let text = fs::read_to_string(&path)
-                .map_err(|error| Exit::mistake(format!("cannot read `{shown}`: {error}")))?;
-            Published::read(&text, |name| named(sweep, name))
-                .map_err(|error| Exit::mistake(format!("`{shown}`, {error}")))
-        }
-    }
-}
-
-/// The data sets of this name in a sweep file, each once.
-fn named(sweep: &Sweep, name: &str) -> Vec<Dataset> {
-    let mut datasets: Vec<Dataset> = Vec::new();
-    for point in &sweep.points {
-        let dataset = &point.dataset;
-        if dataset.name() == name && !datasets.contains(dataset) {
-            datasets.push(dataset.clone());
-        }
-    }
-    datasets
 }

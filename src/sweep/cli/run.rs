@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -10,18 +10,19 @@ use std::{
 };
 
 use clap::Args;
-use schema::{Device, Download, Files, Weights};
+use schema::{Device, Download, Files};
 
 use super::{
     Exit, Opened, Target,
     check::arithmetic,
-    counted,
+    counted, flag,
     plan::{slot_names, tally},
     progress::Progress,
     report::Destination,
-    tell,
+    studies, tell,
 };
 use crate::{
+    config::quoted,
     ledger::LedgerError,
     plan::freshness::{self, FreshnessOf},
     run::{
@@ -55,13 +56,15 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let mut opened = self.target.open()?;
-        if !opened.plan.missing.is_empty() {
-            return Err(missing(&opened));
-        }
+        opened.require_ids()?;
         let lock = opened.ledger.lock()?;
-        self.target.keep(&opened)?;
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
         let todo: usize = tally(&freshness).values().map(|tally| tally.todo).sum();
+        if todo > 0 && !opened.plan.recalled.is_empty() {
+            return Err(missing(&opened, &opened.plan.recalled));
+        }
+        self.target.keep(&opened)?;
+        opened.keep_registrations()?;
         let tally = if todo == 0 {
             tell(&format!(
                 "{}: {}; up to date",
@@ -73,15 +76,50 @@ impl Run {
             self.work(&mut opened, freshness)?
         };
         drop(lock);
-        self.destination.write_and_print(&opened)?;
-        verdict(&tally, &opened, &self.resume_command(&opened))
+        let report = self.destination.report(&opened)?;
+        let written = report.write();
+        report.print()?;
+        self.verdict(&tally, &opened)?;
+        written
     }
 
     /// Returns the command that resumes this one.
-    fn resume_command(&self, opened: &Opened) -> String {
-        let results = flag("results", &self.target.results);
+    fn resume_command(&self) -> String {
         let reports = flag("reports", self.destination.folder());
-        format!("{}{results}{reports}", opened.sweep.command)
+        let trainer = self.trainer.as_deref().map(|program| {
+            let program = quoted(&program.display().to_string());
+            format!(" --trainer {program}")
+        });
+        let run = self.target.command("run");
+        format!("{run}{reports}{}", trainer.unwrap_or_default())
+    }
+
+    fn verdict(&self, tally: &Tally, opened: &Opened) -> Result<(), Exit> {
+        let resume = self.resume_command();
+        if tally.interrupted {
+            return Err(Exit::Interrupted(format!(
+                "interrupted, {} left; resume with `{resume}`",
+                counted(tally.not_started, "job")
+            )));
+        }
+        if tally.disk_full {
+            return Err(Exit::stuck(format!(
+                "a disk is full or cannot be written, {} left; make room and resume with `{resume}`",
+                counted(tally.not_started + tally.failed, "job")
+            )));
+        }
+        let status = self.target.command("status");
+        if tally.failed > 0 {
+            let failed = counted(tally.failed, "job");
+            return Err(Exit::RunsFailed(format!("{failed} failed; see `{status}`")));
+        }
+        match studies::waiting_in_vain(opened) {
+            0 => Ok(()),
+            count => Err(Exit::RunsFailed(format!(
+                "{} cannot go on: a trial ended without its validation score; see `{status}`",
+                studies::counted_searches(count)
+            ))),
+        }
     }
 
     fn work(&self, opened: &mut Opened, freshness: FreshnessOf) -> Result<Tally, Exit> {
@@ -125,17 +163,8 @@ impl Run {
     }
 }
 
-/// Returns the flag for a folder, unless it is the default, which has the flag's name.
-fn flag(name: &str, folder: &Path) -> String {
-    if folder == Path::new(name) {
-        String::new()
-    } else {
-        format!(" --{name} {}", folder.display())
-    }
-}
-
-/// Lists everything that is missing, with its source and the command that adds it.
-fn missing(opened: &Opened) -> Exit {
+/// Lists what is missing, with its source and the command that adds it.
+pub(super) fn missing(opened: &Opened, missing: &[String]) -> Exit {
     let root = opened.sweep.data_root.display();
     let absent = opened
         .plan
@@ -157,8 +186,7 @@ fn missing(opened: &Opened) -> Exit {
         })
         .collect();
     let without_weights = opened.plan.runs.values().filter(|run| {
-        let weights = run.identity.recipe.model.backbone.weights();
-        weights.is_some_and(Weights::is_missing)
+        run.weights.is_none() && run.identity.recipe.model.backbone.weights().is_some()
     });
     let usual: BTreeSet<String> = without_weights
         .filter_map(|run| run.identity.recipe.model.backbone.part().usual_weights())
@@ -166,7 +194,7 @@ fn missing(opened: &Opened) -> Exit {
             format!("from {page}:\n      scripts/convert_weights.py FILE.pth FILE.safetensors")
         })
         .collect();
-    let list = opened.plan.missing.join("\n       ");
+    let list = missing.join("\n       ");
     let hints: Vec<String> = of_data.into_iter().chain(usual).collect();
     if hints.is_empty() {
         return Exit::mistake(list);
@@ -202,28 +230,5 @@ fn watch_for_interrupts(interrupts: &Arc<AtomicU32>) -> Result<(), Exit> {
             interrupts.fetch_add(1, Ordering::Relaxed);
         }
     });
-    Ok(())
-}
-
-fn verdict(tally: &Tally, opened: &Opened, resume: &str) -> Result<(), Exit> {
-    if tally.interrupted {
-        return Err(Exit::Interrupted(format!(
-            "interrupted, {} left; resume with `{resume}`",
-            counted(tally.not_started, "job")
-        )));
-    }
-    if tally.disk_full {
-        return Err(Exit::stuck(format!(
-            "a disk is full or cannot be written, {} left; make room and resume with `{resume}`",
-            counted(tally.not_started + tally.failed, "job")
-        )));
-    }
-    if tally.failed > 0 {
-        let failed = counted(tally.failed, "job");
-        return Err(Exit::RunsFailed(format!(
-            "{failed} failed; see `sweep status {}`",
-            opened.sweep.file.display()
-        )));
-    }
     Ok(())
 }

@@ -7,11 +7,11 @@ use schema::{RunId, Trained};
 use super::{
     Exit, Target, counted,
     plan::tally,
-    report::{state_of, state_of_ensemble},
+    report::{jobs_of, state_of, state_of_ensemble},
     show, studies,
 };
 use crate::{
-    ledger::{Job, Ledger, LedgerError, RunStage},
+    ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
     plan::{Plan, freshness},
 };
 
@@ -29,7 +29,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        let opened = self.target.open()?;
+        let opened = self.target.open_results()?;
         let (plan, ledger) = (&opened.plan, &opened.ledger);
         let mut status = StatusCounts::default();
         for &run in plan.runs.keys() {
@@ -41,14 +41,11 @@ impl Status {
         } = status;
         let mut summary = format!("{finished} of {runs} finished, {begun} begun");
         if !plan.ensembles.is_empty() {
-            let measured = ensembles(plan, ledger, &mut status.lines)?;
+            let measured = status.add_ensembles(plan, ledger)?;
             let all = counted(plan.ensembles.len(), "ensemble");
             summary.push_str(&format!("; {measured} of {all} measured"));
         }
         let mut lines = vec![format!("{}: {summary}", opened.sweep.name)];
-        for missing in &plan.missing {
-            lines.push(format!("missing: {missing}"));
-        }
         lines.extend(studies::states(&opened));
         lines.extend(status.lines);
         let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
@@ -56,9 +53,14 @@ impl Status {
         let todo: usize = tallies.values().map(|tally| tally.todo).sum();
         if todo > 0 {
             let jobs = counted(todo, "job");
-            lines.push(format!("{jobs} left: `{}`", opened.sweep.command));
+            lines.push(format!("{jobs} left: `{}`", self.target.command("run")));
         }
-        show(&(lines.join("\n") + "\n"))
+        show(&(lines.join("\n") + "\n"))?;
+        opened.require_ids()?;
+        match status.failed {
+            0 => Ok(()),
+            failed => Err(Exit::RunsFailed(format!("{} failed", counted(failed, "job")))),
+        }
     }
 }
 
@@ -67,6 +69,8 @@ impl Status {
 struct StatusCounts {
     finished: usize,
     begun: usize,
+    /// Runs and ensembles of which an attempt failed.
+    failed: usize,
     /// On runs that failed, or that have begun.
     lines: Vec<String>,
 }
@@ -89,8 +93,10 @@ impl StatusCounts {
                 self.line(how.word(), run, plan, &what);
             }
             RunState::Failed { message, .. } => {
+                self.failed += 1;
                 self.line("failed", run, plan, &format!(": {message}"));
-                self.lines.push(log_line(ledger, last_job(run, ledger)?)?);
+                let job = failed_job(run, plan, ledger)?;
+                self.lines.extend(job.map(|job| log_line(ledger, job)).transpose()?);
             }
             RunState::Missing => match ledger.state(run)? {
                 // A trial is only validated.
@@ -111,43 +117,48 @@ impl StatusCounts {
         Ok(())
     }
 
+    /// Counts the measured ensembles, and adds lines on those that failed or whose runs failed.
+    fn add_ensembles(&mut self, plan: &Plan, ledger: &Ledger) -> Result<usize, LedgerError> {
+        let mut measured = 0;
+        for &id in plan.ensembles.keys() {
+            let name = plan.name_of_ensemble(id);
+            match state_of_ensemble(id, plan, ledger)? {
+                RunState::Finished(_) => measured += 1,
+                RunState::Broken { how, .. } => {
+                    let how = how.word();
+                    self.lines.push(format!(
+                        "  skipped   {id}  {name}, all folds: not ensembled, one of them is {how}"
+                    ));
+                }
+                RunState::Failed { message, .. } => {
+                    self.lines
+                        .push(format!("  failed    {id}  {name}, all folds: {message}"));
+                    if ledger.attempts(Job::Ensemble(id))? > 0 {
+                        self.failed += 1;
+                        self.lines.push(log_line(ledger, Job::Ensemble(id))?);
+                    }
+                }
+                RunState::Missing => {}
+            }
+        }
+        Ok(measured)
+    }
+
     fn line(&mut self, word: &str, run: RunId, plan: &Plan, what: &str) {
         let name = plan.name_of_run(run);
         self.lines.push(format!("  {word:<9} {run}  {name}{what}"));
     }
 }
 
-/// The job whose log explains a failure of a run.
-fn last_job(run: RunId, ledger: &Ledger) -> Result<Job, LedgerError> {
-    match ledger.attempts(Job::Evaluate(run))? {
-        0 => Ok(Job::Train(run)),
-        _ => Ok(Job::Evaluate(run)),
-    }
-}
-
-/// Counts the measured ensembles, and adds lines on those that failed or whose runs failed.
-fn ensembles(plan: &Plan, ledger: &Ledger, lines: &mut Vec<String>) -> Result<usize, LedgerError> {
-    let mut measured = 0;
-    for &id in plan.ensembles.keys() {
-        let name = plan.name_of_ensemble(id);
-        match state_of_ensemble(id, plan, ledger)? {
-            RunState::Finished(_) => measured += 1,
-            RunState::Broken { how, .. } => {
-                let how = how.word();
-                lines.push(format!(
-                    "  skipped   {id}  {name}, all folds: not ensembled, one of them is {how}"
-                ));
-            }
-            RunState::Failed { message, .. } => {
-                lines.push(format!("  failed    {id}  {name}, all folds: {message}"));
-                if ledger.attempts(Job::Ensemble(id))? > 0 {
-                    lines.push(log_line(ledger, Job::Ensemble(id))?);
-                }
-            }
-            RunState::Missing => {}
+/// The job of a run whose latest attempt failed.
+fn failed_job(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<Option<Job>, LedgerError> {
+    for job in jobs_of(run, plan) {
+        let end = ledger.last_exit(job)?.map(|exit| exit.end);
+        if matches!(end, Some(AttemptEnd::Failed { .. })) {
+            return Ok(Some(job));
         }
     }
-    Ok(measured)
+    Ok(None)
 }
 
 fn log_line(ledger: &Ledger, job: Job) -> Result<String, LedgerError> {

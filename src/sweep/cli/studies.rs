@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use report::Setting;
+use report::{Setting, csv_field};
 use schema::StudyId;
 use serde_json::Value;
 
@@ -150,17 +150,17 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
                 .collect();
             for (key, value) in &trial.point {
                 let record = [
-                    opened.plan.title_of(member).to_owned(),
-                    member.method.clone(),
-                    settings(member),
+                    csv_field(opened.plan.title_of(member)),
+                    csv_field(&member.method),
+                    csv_field(&settings(member)),
                     (number + 1).to_string(),
                     outcome.to_owned(),
                     number_or_nothing(mean),
                     number_or_nothing(sem),
                     folds.join(" "),
                     (study.state == StudyState::Selected(number)).to_string(),
-                    key.clone(),
-                    short(value),
+                    csv_field(key),
+                    csv_field(&short(value)),
                 ];
                 writer.write_record(record).map_err(Exit::stuck)?;
             }
@@ -173,6 +173,20 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
 fn settings(member: &Member) -> String {
     let settings: Vec<String> = member.settings.iter().map(Setting::to_string).collect();
     settings.join(", ")
+}
+
+/// The number of searches that wait for trials although nothing is left to run.
+pub(super) fn waiting_in_vain(opened: &Opened) -> usize {
+    let studies = opened.plan.studies.iter();
+    studies.filter(|study| study.state == StudyState::Open).count()
+}
+
+/// `1 search`, `2 searches`.
+pub(super) fn counted_searches(count: usize) -> String {
+    match count {
+        1 => "1 search".to_owned(),
+        _ => format!("{count} searches"),
+    }
 }
 
 /// The number of searches in each state, for `sweep status`.
@@ -193,13 +207,8 @@ pub(super) fn states(opened: &Opened) -> Vec<String> {
         .into_iter()
         .map(|(word, count)| format!("{count} {word}"))
         .collect();
-    let searches = opened.plan.studies.len();
-    vec![format!(
-        "  {} {}: {}",
-        searches,
-        if searches == 1 { "search" } else { "searches" },
-        counts.join(", ")
-    )]
+    let searches = counted_searches(opened.plan.studies.len());
+    vec![format!("  {searches}: {}", counts.join(", "))]
 }
 
 /// The state of a study, shown for the members that wait for it.

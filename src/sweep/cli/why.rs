@@ -6,7 +6,7 @@ use clap::Args;
 use schema::{Outcome, RunId};
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, diff::in_words, show, show_json};
+use super::{Exit, Opened, diff::in_words, run_ids::the_only, show, show_json};
 use crate::{
     config::Sweep,
     ledger::{AttemptEnd, AttemptExit, Job, Ledger, RunStage},
@@ -74,7 +74,7 @@ impl Why {
     /// The sweep of the file, or all that were run before and can still be read.
     fn sweeps(&self, ledger: &Ledger) -> Result<Vec<Opened>, Exit> {
         if let Some(file) = &self.file {
-            return Ok(vec![Opened::new(
+            return Ok(vec![Opened::of_results(
                 Sweep::read(file, &self.overrides)?,
                 &self.results,
             )?]);
@@ -91,7 +91,7 @@ impl Why {
             })
             .collect();
         files.sort();
-        let open = |file: &PathBuf| Opened::new(Sweep::read(file, &[]).ok()?, &self.results).ok();
+        let open = |file: &PathBuf| Opened::of_results(Sweep::read(file, &[]).ok()?, &self.results).ok();
         Ok(files.iter().filter_map(open).collect())
     }
 
@@ -99,13 +99,9 @@ impl Why {
     fn find(&self, ledger: &Ledger, sweeps: &[Opened]) -> Result<RunId, Exit> {
         let begun = ledger.runs()?;
         let planned = sweeps.iter().flat_map(|opened| opened.plan.runs.keys());
-        let is_it = |run: &&RunId| run.to_string().starts_with(&self.run.to_ascii_lowercase());
-        let mut found: Vec<RunId> = begun.iter().chain(planned).filter(is_it).copied().collect();
-        found.sort();
-        found.dedup();
-        match found[..] {
-            [run] => Ok(run),
-            [] => Err(Exit::mistake(format!(
+        let found = the_only(&self.run, begun.iter().chain(planned).copied())?;
+        found.ok_or_else(|| {
+            Exit::mistake(format!(
                 "no run's name begins with `{}`, neither in `{}` nor in {}\n\
                  hint: `sweep plan FILE` prints the names of a sweep's runs; then `sweep why RUN FILE`",
                 self.run,
@@ -114,22 +110,8 @@ impl Why {
                     Some(file) => format!("`{}`", file.display()),
                     None => "the sweeps that were run there".to_owned(),
                 }
-            ))),
-            _ => {
-                let names: Vec<String> = found.iter().take(8).map(RunId::to_string).collect();
-                let more = if found.len() > names.len() {
-                    ", .."
-                } else {
-                    ""
-                };
-                Err(Exit::mistake(format!(
-                    "{} runs begin with `{}`: {}{more}",
-                    found.len(),
-                    self.run,
-                    names.join(", ")
-                )))
-            }
-        }
+            ))
+        })
     }
 }
 

@@ -25,6 +25,7 @@ mod layers;
 mod origins;
 mod overrides;
 pub mod presets;
+mod published;
 mod ranges;
 mod resolved;
 mod respell;
@@ -56,7 +57,7 @@ pub use json_schema::json_schema;
 use layers::Layers;
 pub use origins::{From, Origin, origins};
 use rayon::prelude::*;
-use report::Setting;
+use report::{Published, Setting};
 pub use resolved::resolved;
 use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};
 use searched::Searched;
@@ -98,6 +99,8 @@ pub struct Sweep {
     pub warnings: Vec<Diagnostic>,
     /// What to measure and to show.
     pub report: ReportTable,
+    /// The published rows that the tables quote, or why they cannot be read.
+    pub published: Result<Vec<Published>, Box<Diagnostic>>,
     /// Where and how to run.
     pub resources: Resources,
     /// Where the data sets lie.
@@ -145,14 +148,10 @@ impl Sweep {
         let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
         let sets: String = overrides
             .iter()
-            .map(|set| format!(" --set '{set}'"))
+            .map(|set| format!(" --set {}", quoted(set)))
             .collect();
-        Sweep::parse(
-            path,
-            &text,
-            overrides,
-            format!("sweep run {}{sets}", path.display()),
-        )
+        let file = quoted(&path.display().to_string());
+        Sweep::parse(path, &text, overrides, format!("sweep run {file}{sets}"))
     }
 
     /// Checks a text, as if it were the file at `path`.
@@ -187,6 +186,8 @@ impl Sweep {
         let first: SweepFile = document.read(reading)?;
         validate::report(&first.report, &document.method_names())
             .map_err(|fault| document.point_at(reading, fault))?;
+        let published = published::read(&first.report.published, path, &points)
+            .map_err(|fault| Box::new(document.point_at(reading, fault)));
         let folds = match first.sweep.folds {
             Some(Folds { of, cut }) => Fold::all(of, cut).map(Some).collect(),
             None => vec![None],
@@ -207,6 +208,7 @@ impl Sweep {
             fairness,
             warnings: document.warnings.clone(),
             report: first.report,
+            published,
             resources: first.resources,
             data_root: first.data.root,
             protocol: first.sweep.protocol,
@@ -364,6 +366,15 @@ fn search(
                 .find(|searched| error.dimension() == Some(&searched.dimension.name));
             Err(document.at(&named.unwrap_or(first).span, error.to_string()))
         }
+    }
+}
+
+/// Returns a word of a command as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 

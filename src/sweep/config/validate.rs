@@ -9,7 +9,7 @@ mod training;
 
 use std::collections::BTreeSet;
 
-use schema::{Dataset, Fold, Loss, OutOfRange, Own, WeightedLoss};
+use schema::{Dataset, Fold, Loss, OutOfRange, Own, WeightedLoss, visible::is_hidden};
 use serde_json::Value;
 
 use super::{
@@ -188,6 +188,11 @@ fn methods(file: &SweepFile) -> Checked {
             !method.name.trim().is_empty(),
             &key("name"),
             "the name is empty",
+        )?;
+        require(
+            !method.name.contains(is_hidden),
+            &key("name"),
+            "the name contains a character that is not visible: a control character or one that reorders text",
         )?;
         require(
             names.insert(&method.name),

@@ -12,11 +12,11 @@ use std::{
 };
 
 use rayon::prelude::*;
-use schema::{Dataset, Files, Fingerprint, Registration};
+use schema::{DataId, Dataset, Files, Fingerprint, Registration};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Ledger, absolute, read_json, write_json};
+use super::{Ledger, LedgerError, absolute, read_json, write_json};
 
 /// Why a data set has no fingerprint.
 #[derive(Debug, Error)]
@@ -108,6 +108,26 @@ pub fn locate(
 pub fn registration(dataset: &Dataset, root: &Path) -> Option<Registration> {
     let home = home(dataset, root)?;
     read_json(&home.join(Registration::FILE)).ok().flatten()
+}
+
+/// Returns what `sweep data add` had found in a data set when it was used for these results.
+pub fn kept_registration(ledger: &Ledger, data: DataId) -> Option<Registration> {
+    read_json(&ledger.data(data).join(Registration::FILE)).ok().flatten()
+}
+
+/// Keeps with the results what `sweep data add` found in a data set: they outlive it.
+///
+/// # Errors
+/// It cannot be written.
+pub fn keep_registration(
+    ledger: &Ledger,
+    data: DataId,
+    found: &Registration,
+) -> Result<(), LedgerError> {
+    if kept_registration(ledger, data).as_ref() == Some(found) {
+        return Ok(());
+    }
+    write_json(&ledger.data(data).join(Registration::FILE), found)
 }
 
 /// Returns the folders that can be the data set's own.

@@ -53,11 +53,6 @@ impl RunFolder {
     pub fn queries(&self) -> PathBuf {
         self.0.join(run_files::QUERIES)
     }
-
-    /// The picture of a query's nearest neighbors, if the user names no other file.
-    pub fn neighbors(&self, query: u64) -> PathBuf {
-        self.0.join(format!("neighbors-{query}.png"))
-    }
 }
 
 /// The folder of one attempt at a job.

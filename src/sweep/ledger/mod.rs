@@ -5,6 +5,7 @@
 //!   LOCK  journal.jsonl  fingerprints.json
 //!   data/<data id>/   index.json  images.u8            a prepared data set;
 //!                     root                             instead of images.u8, if images are not kept
+//!                     dataset.json                     what `sweep data add` had found
 //!                     prepare/0001/ ...
 //!   runs/<run id>/    identity.json                    what the run id is the hash of
 //!                     checkpoint.safetensors           while the run trains
@@ -112,6 +113,7 @@ pub enum AttemptEnd {
         /// The class of the failure.
         class: Failure,
         /// One sentence for the user.
+        #[serde(deserialize_with = "schema::visible::deserialize")]
         message: String,
     },
 }
@@ -230,6 +232,11 @@ impl Ledger {
         Ok(points.into_iter().map(in_new_spelling).collect())
     }
 
+    /// True if the points of a study's trials are kept.
+    pub fn has_points(&self, study: StudyId) -> bool {
+        self.study(study).is_file()
+    }
+
     /// Keeps the points of a study's trials, so that they do not change when its bounds are edited.
     ///
     /// # Errors
@@ -286,6 +293,12 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
             Err(error) => Err(LedgerError::io("list", &folder)(error)),
         }
+    }
+
+    /// True if a run has ended: it is measured, or its training is done.
+    pub fn has_result(&self, run: RunId) -> bool {
+        let folder = self.run(run);
+        folder.record().is_file() || folder.trained().is_file()
     }
 
     /// Returns the progress of a run.

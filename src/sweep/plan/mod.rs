@@ -1,7 +1,8 @@
 //! From a checked sweep to a graph of jobs, each with the reason why it has to run or not.
 //!
 //! [`expand`] multiplies methods, axis values, seeds and folds into members of the table, each with the
-//! recipe of its run; equal recipes are one run. [`study`] grows the plan: by trials, and by the
+//! recipe of its run; equal recipes are one run. [`recall`] takes from finished runs what their ids
+//! contain and is no longer at hand. [`study`] grows the plan: by trials, and by the
 //! repetitions of the best trial. [`graph`] orders the jobs of all runs, [`freshness`] compares them
 //! with the contents of `results/`, [`naming`] names them for people. [`difference`] finds in what two
 //! runs differ, [`forecast`] estimates the cost of the remaining jobs, and [`picture`] draws the graph.
@@ -13,6 +14,7 @@ pub mod freshness;
 mod graph;
 mod naming;
 pub mod picture;
+mod recall;
 pub mod study;
 
 use std::{
@@ -23,6 +25,7 @@ use std::{
 pub use graph::Node;
 use petgraph::graph::DiGraph;
 use rayon::prelude::*;
+pub use recall::{Arithmetic, RecallError, in_words};
 use report::{Setting, Titles};
 use schema::{
     Backbone, Cache, DataId, Dataset, EnsembleId, Fingerprint, Fold, Identity, Numerics, RunId,
@@ -31,7 +34,7 @@ use schema::{
 pub use study::{Study, StudyState, Trial};
 
 use crate::{
-    config::{Point, Sweep},
+    config::{Baseline, Point, Sweep},
     ledger::{
         Ledger, LedgerError,
         fingerprint::{self, FingerprintError},
@@ -59,6 +62,8 @@ pub struct Plan {
     pub graph: DiGraph<Node, ()>,
     /// Missing data sets and weights. The ids of runs with them are not final.
     pub missing: Vec<String>,
+    /// Data sets and weights that are not at hand, but known from finished runs.
+    pub recalled: Vec<String>,
     /// The kind of arithmetic.
     pub numerics: Numerics,
 }
@@ -75,6 +80,9 @@ pub enum PlanError {
     /// A result that a search depends on is damaged.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The results leave it open which runs are meant.
+    #[error(transparent)]
+    Recall(#[from] RecallError),
 }
 
 /// One repetition of one cell of the table.
@@ -168,6 +176,21 @@ impl Plan {
     /// # Errors
     /// A data set cannot be read, or weights are of another backbone.
     pub fn new(sweep: &Sweep, ledger: &Ledger, numerics: Numerics) -> Result<Plan, PlanError> {
+        Plan::with(sweep, ledger, Arithmetic::Here(numerics))
+    }
+
+    /// Plans a sweep for the kind of arithmetic of its results, or for that of this machine.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), or the results leave it open which runs are meant.
+    pub fn with(
+        sweep: &Sweep,
+        ledger: &Ledger,
+        arithmetic: Arithmetic<'_>,
+    ) -> Result<Plan, PlanError> {
+        let mut inputs = Inputs::default();
+        let rows = inputs.rows(sweep, ledger)?;
+        let numerics = recall::complete(&mut inputs, &rows, sweep, ledger, arithmetic)?;
         let mut plan = Plan {
             members: Vec::new(),
             runs: BTreeMap::new(),
@@ -177,19 +200,10 @@ impl Plan {
             studies: Vec::new(),
             graph: DiGraph::new(),
             missing: Vec::new(),
+            recalled: Vec::new(),
             numerics,
         };
-        let mut inputs = Inputs::default();
-        let mut rows = Vec::new();
-        for (point, settings) in sweep.points.iter().enumerate() {
-            let of_point = inputs.of(settings, sweep, ledger, &mut plan.missing)?;
-            let methods = 0..settings.methods.len();
-            rows.extend(methods.map(|method| SweepRow {
-                point,
-                method,
-                inputs: of_point,
-            }));
-        }
+        inputs.note_absent(&mut plan)?;
         let expanded: Vec<Expanded> = rows
             .par_iter()
             .map(|row| row.expand(sweep, &inputs, numerics))
@@ -197,7 +211,8 @@ impl Plan {
         for (row, expanded) in rows.iter().zip(expanded) {
             plan.add_row(row, expanded, &inputs);
         }
-        plan.data = inputs.data.into_iter().collect();
+        let data = inputs.data.into_iter().map(|data| (data.id(), data.planned));
+        plan.data = data.collect();
         plan.grow(sweep, ledger, None)?;
         Ok(plan)
     }
@@ -279,21 +294,38 @@ enum Expanded {
 
 impl SweepRow {
     fn expand(&self, sweep: &Sweep, inputs: &Inputs, numerics: Numerics) -> Expanded {
-        let point = &sweep.points[self.point];
-        let method = &point.methods[self.method];
-        let cell = Cell {
-            sweep,
-            point,
-            method,
-            data: &inputs.data[self.inputs.data].1.fingerprint,
-            weights: inputs.weights[self.inputs.weights].weights.as_ref(),
-            numerics,
-        };
-        if method.search.is_none() {
-            return Expanded::Fixed(cell.members(&method.table, &point.training));
+        let data = &inputs.data[self.inputs.data].planned.fingerprint;
+        let weights = inputs.weights[self.inputs.weights].weights.as_ref();
+        let cell = self.cell(sweep, data, weights, numerics);
+        if cell.method.search.is_none() {
+            return Expanded::Fixed(cell.members(&cell.method.table, &cell.point.training));
         }
         let study = Study::new(&cell, inputs.of_runs(self.inputs));
         Expanded::Searched(cell.undecided(study.id), study)
+    }
+
+    fn cell<'c>(
+        &self,
+        sweep: &'c Sweep,
+        data: &'c Fingerprint,
+        weights: Option<&'c Weights>,
+        numerics: Numerics,
+    ) -> Cell<'c> {
+        let point = &sweep.points[self.point];
+        Cell {
+            sweep,
+            point,
+            method: &point.methods[self.method],
+            data,
+            weights,
+            numerics,
+        }
+    }
+
+    /// True if its runs start from the weights of the backbone, if there are some.
+    fn starts_from_weights(&self, sweep: &Sweep) -> bool {
+        let method = &sweep.points[self.point].methods[self.method];
+        method.table.baseline != Some(Baseline::Pixels)
     }
 }
 
@@ -326,15 +358,29 @@ fn ensembles(
 /// The files that runs read, each looked up once for all points that need it.
 #[derive(Default)]
 struct Inputs {
-    data: Vec<(DataId, PlannedData)>,
+    data: Vec<DataInput>,
     weights: Vec<StartWeights>,
 }
 
-/// The weights from which a backbone starts.
+/// A data set, and why it is not at hand.
+struct DataInput {
+    planned: PlannedData,
+    absence: Option<Absence<FingerprintError>>,
+}
+
+/// The weights from which a backbone starts, and why they are not at hand.
 struct StartWeights {
     backbone: Backbone,
     file: Option<PathBuf>,
     weights: Option<Weights>,
+    absence: Option<Absence<WeightsError>>,
+}
+
+/// Why an input is not at hand.
+struct Absence<E> {
+    error: E,
+    /// True if finished runs tell what it was.
+    is_recalled: bool,
 }
 
 /// The inputs of a point, by position.
@@ -354,33 +400,39 @@ struct RunInputs {
 }
 
 impl Inputs {
+    /// All rows of a sweep, with their inputs looked up.
+    fn rows(&mut self, sweep: &Sweep, ledger: &Ledger) -> Result<Vec<SweepRow>, PlanError> {
+        let mut rows = Vec::new();
+        for (point, settings) in sweep.points.iter().enumerate() {
+            let inputs = self.of(settings, sweep, ledger)?;
+            let methods = 0..settings.methods.len();
+            rows.extend(methods.map(|method| SweepRow {
+                point,
+                method,
+                inputs,
+            }));
+        }
+        Ok(rows)
+    }
+
     fn of(
         &mut self,
         point: &Point,
         sweep: &Sweep,
         ledger: &Ledger,
-        missing: &mut Vec<String>,
     ) -> Result<InputIndex, PlanError> {
-        let data = self.data.iter().position(|(_, known)| known.is_of(point));
-        let data = match data {
-            Some(position) => position,
-            None => {
-                let planned = locate(sweep, point, ledger, missing)?;
-                let id = DataId::of(&planned.dataset, &planned.images, &planned.fingerprint);
-                self.data.push((id, planned));
-                self.data.len() - 1
-            }
-        };
+        let known = |known: &DataInput| known.planned.is_of(point);
+        let data = self.data.iter().position(known).unwrap_or_else(|| {
+            self.data.push(DataInput::of(point, sweep, ledger));
+            self.data.len() - 1
+        });
         let backbone = &point.model.backbone;
-        let weights = self
-            .weights
-            .iter()
-            .position(|known| known.backbone == *backbone);
-        let weights = match weights {
+        let known = |known: &StartWeights| known.backbone == *backbone;
+        let weights = match self.weights.iter().position(known) {
             Some(position) => position,
             None => {
                 let root = &sweep.resources.weights;
-                self.weights.push(start_weights(root, backbone, missing)?);
+                self.weights.push(StartWeights::of(root, backbone)?);
                 self.weights.len() - 1
             }
         };
@@ -390,10 +442,55 @@ impl Inputs {
     fn of_runs(&self, index: InputIndex) -> RunInputs {
         let start = &self.weights[index.weights];
         RunInputs {
-            data: self.data[index.data].0,
+            data: self.data[index.data].id(),
             file: start.file.clone(),
             weights: start.weights.clone(),
         }
+    }
+
+    /// Notes the inputs that are not at hand.
+    ///
+    /// # Errors
+    /// A data set is there and cannot be read, and no finished run tells what it was.
+    fn note_absent(&mut self, plan: &mut Plan) -> Result<(), PlanError> {
+        for absence in self.data.iter_mut().filter_map(|data| data.absence.take()) {
+            match absence.error {
+                error if absence.is_recalled => note(&mut plan.recalled, &error),
+                error @ FingerprintError::Missing { .. } => note(&mut plan.missing, &error),
+                error => return Err(error.into()),
+            }
+        }
+        for absence in self.weights.iter_mut().filter_map(|start| start.absence.take()) {
+            let list = match absence.is_recalled {
+                true => &mut plan.recalled,
+                false => &mut plan.missing,
+            };
+            note(list, &absence.error);
+        }
+        Ok(())
+    }
+}
+
+impl DataInput {
+    fn of(point: &Point, sweep: &Sweep, ledger: &Ledger) -> DataInput {
+        let located = fingerprint::locate(ledger, &point.dataset, &sweep.data_root);
+        let (source, fingerprint, absence) = match located {
+            Ok(located) => (located.source, located.fingerprint, None),
+            Err(error) => (None, Fingerprint::missing(), Some(Absence::of(error))),
+        };
+        let planned = PlannedData {
+            dataset: point.dataset.clone(),
+            images: point.images,
+            cache: point.cache,
+            fingerprint,
+            source,
+        };
+        DataInput { planned, absence }
+    }
+
+    fn id(&self) -> DataId {
+        let data = &self.planned;
+        DataId::of(&data.dataset, &data.images, &data.fingerprint)
     }
 }
 
@@ -403,57 +500,43 @@ impl PlannedData {
     }
 }
 
-/// The file and the hash of the weights from which a backbone starts, if any.
-fn start_weights(
-    root: &Path,
-    backbone: &Backbone,
-    missing: &mut Vec<String>,
-) -> Result<StartWeights, WeightsError> {
-    let (file, weights) = match weights::locate(root, backbone) {
-        Ok(located) => located.unzip(),
-        Err(error @ WeightsError::Missing { .. }) => {
-            note(missing, &error);
-            (None, Some(Weights::missing()))
-        }
-        Err(error) => return Err(error),
-    };
-    Ok(StartWeights {
-        backbone: backbone.clone(),
-        file,
-        weights,
-    })
-}
-
-/// Adds a message once.
-fn note(missing: &mut Vec<String>, error: &impl ToString) {
-    let message = error.to_string();
-    if !missing.contains(&message) {
-        missing.push(message);
+impl StartWeights {
+    /// The file and the hash of the weights from which a backbone starts, if any.
+    fn of(root: &Path, backbone: &Backbone) -> Result<StartWeights, WeightsError> {
+        let (file, weights, absence) = match weights::locate(root, backbone) {
+            Ok(located) => {
+                let (file, weights) = located.unzip();
+                (file, weights, None)
+            }
+            Err(error @ WeightsError::Missing { .. }) => {
+                (None, Some(Weights::missing()), Some(Absence::of(error)))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(StartWeights {
+            backbone: backbone.clone(),
+            file,
+            weights,
+            absence,
+        })
     }
 }
 
-fn locate(
-    sweep: &Sweep,
-    point: &Point,
-    ledger: &Ledger,
-    missing: &mut Vec<String>,
-) -> Result<PlannedData, FingerprintError> {
-    let located = fingerprint::locate(ledger, &point.dataset, &sweep.data_root);
-    let (source, fingerprint) = match located {
-        Ok(located) => (located.source, located.fingerprint),
-        Err(error @ FingerprintError::Missing { .. }) => {
-            note(missing, &error);
-            (None, Fingerprint::missing())
+impl<E> Absence<E> {
+    fn of(error: E) -> Absence<E> {
+        Absence {
+            error,
+            is_recalled: false,
         }
-        Err(error) => return Err(error),
-    };
-    Ok(PlannedData {
-        dataset: point.dataset.clone(),
-        images: point.images,
-        cache: point.cache,
-        fingerprint,
-        source,
-    })
+    }
+}
+
+/// Adds a message once.
+fn note(messages: &mut Vec<String>, error: &impl ToString) {
+    let message = error.to_string();
+    if !messages.contains(&message) {
+        messages.push(message);
+    }
 }
 
 #[cfg(test)]

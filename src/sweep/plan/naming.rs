@@ -6,7 +6,7 @@
 use std::fmt;
 
 use report::Setting;
-use schema::{EnsembleId, Fold, RunId};
+use schema::{EnsembleId, Fold, RunId, visible::one_line};
 
 use super::{Member, Plan, Study};
 use crate::ledger::Job;
@@ -42,10 +42,6 @@ impl fmt::Display for Repetition<'_> {
             None => Ok(()),
         }
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
 }
 
 impl Plan {

@@ -84,7 +84,7 @@ enum OfRun {
 
 impl Study {
     pub(super) fn new(cell: &Cell<'_>, inputs: RunInputs) -> Study {
-        let id = StudyId::of(&description(cell));
+        let id = Study::id_of(cell);
         let budget = cell.method.search.as_deref().map_or(0, Search::trials);
         let (members, trials, state) = (0..0, Vec::new(), StudyState::Open);
         Study {
@@ -98,6 +98,11 @@ impl Study {
             state,
             inputs,
         }
+    }
+
+    /// The id of the search for the row of a cell.
+    pub(super) fn id_of(cell: &Cell<'_>) -> StudyId {
+        StudyId::of(&description(cell))
     }
 
     /// Sets its position in the sweep, and its members in the plan.
@@ -275,7 +280,7 @@ impl Plan {
     }
 
     /// Updates open studies from the results: adds the next trials, and the repetitions of selected ones.
-    /// With `after`, only studies that have this run as a trial. Returns the new runs.
+    /// With `after`, only studies of which this run is a trial. Returns the new runs.
     ///
     /// # Errors
     /// A result is damaged.

@@ -102,6 +102,7 @@ impl Desk {
             gallery: None,
             without_positive: 0,
             scores,
+            ..Evaluated::default()
         });
         self.ledger
             .publish_record(&Record {
@@ -278,6 +279,7 @@ fn each_job_knows_why_it_runs() {
             gallery: None,
             without_positive: 0,
             scores,
+            ..Evaluated::default()
         };
         let record = EnsembleRecord {
             schema: SCHEMA,

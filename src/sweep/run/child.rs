@@ -16,7 +16,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use schema::{Attempt, Event};
+use schema::{Attempt, Event, visible::visible};
 
 use super::{scheduler::ProcessEnd, slots::Slot};
 use crate::ledger::{AttemptFolder, Job, write_json};
@@ -194,5 +194,5 @@ fn last_line(log: &Path) -> Option<String> {
         .rev()
         .map(str::trim)
         .find(|line| !line.is_empty())?;
-    Some(line.chars().take(300).collect())
+    Some(visible(line).chars().take(300).collect())
 }

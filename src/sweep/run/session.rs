@@ -183,6 +183,7 @@ impl Session<'_> {
                     data: absolute(&self.ledger.data(planned.data)),
                     run: absolute(self.ledger.run(run).path()),
                     metrics: self.metrics_of(run)?,
+                    read_only: false,
                 })
             }
             Job::Ensemble(id) => {

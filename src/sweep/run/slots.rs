@@ -85,6 +85,20 @@ impl Machine {
         }
     }
 
+    /// Returns the numerics that the sweep may have on any machine, those on this machine first.
+    pub fn allowed_numerics(&self, resources: &Resources) -> Vec<Numerics> {
+        let here = self.numerics(resources);
+        let cpu = Numerics::Cpu {
+            threads: resources.threads,
+        };
+        let mut allowed = vec![here];
+        if resources.device == DeviceChoice::Auto {
+            let elsewhere = [cpu, Numerics::Cuda];
+            allowed.extend(elsewhere.into_iter().filter(|numerics| *numerics != here));
+        }
+        allowed
+    }
+
     /// Returns the slots that the sweep uses on this machine.
     ///
     /// # Errors

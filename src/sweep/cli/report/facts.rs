@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use report::{Row, RunState};
-use schema::{Cut, Dataset, Labels, renamed::as_read};
+use schema::{Cut, Dataset, ImageSize, Labels, renamed::as_read};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     cli::{Opened, check::arithmetic},
-    config::{Method, Point, Sweep, as_written},
-    ledger::fingerprint::registration,
+    config::{Baseline, Method, Point, Sweep, as_written},
+    ledger::fingerprint::{kept_registration, registration},
 };
 
 /// What all trained methods have in common, searched values as their ranges.
@@ -35,6 +35,20 @@ fn conditions(point: &Point) -> String {
         conditions.push(format!("parameters of losses: {}", in_words(of_losses)));
     }
     format!("Trained: {}.", conditions.join("; "))
+}
+
+/// The network that is not trained and its images, where no method is trained.
+fn untrained(point: &Point) -> Option<String> {
+    let mut baselines = point.methods.iter().filter_map(|method| method.table.baseline);
+    let has_network = baselines.any(|baseline| baseline != Baseline::Pixels);
+    let size = match point.images.size {
+        ImageSize::Square(side) => format!("resized to {side} x {side}"),
+        ImageSize::ShortSide(side) => format!("resized to {side} on the shorter side"),
+    };
+    let crop = point.transform.test.center_crop;
+    let crop = crop.map_or_else(String::new, |side| format!(", cropped to {side} x {side}"));
+    let network = in_words(&point.model.backbone);
+    has_network.then(|| format!("Nothing was trained. Network: {network}; images {size}{crop}."))
 }
 
 /// How a method differs from the others, apart from its loss.
@@ -95,10 +109,13 @@ fn of_point(point: &Point, opened: &Opened, rows: &[Row]) -> Vec<String> {
         let exceptions = point.methods.iter();
         lines.extend(exceptions.filter_map(|method| exception(method, point)));
     }
+    if !point.methods.iter().any(is_trained) {
+        lines.extend(untrained(point));
+    }
     if matches!(point.dataset, Dataset::Glyphs(_)) {
         lines.push(GLYPHS.to_owned());
     }
-    lines.extend(departures(point, title, &opened.sweep));
+    lines.extend(departures(point, title, opened));
     if point.training.labels == Labels::Shuffled {
         lines.push("Control experiment: trained on shuffled labels.".to_owned());
     }
@@ -132,8 +149,11 @@ fn test_images(point: &Point, title: &str, rows: &[Row]) -> Option<String> {
 }
 
 /// How the files of a data set differ from the published ones.
-fn departures(point: &Point, title: &str, sweep: &Sweep) -> Option<String> {
-    let found = registration(&point.dataset, &sweep.data_root)?;
+fn departures(point: &Point, title: &str, opened: &Opened) -> Option<String> {
+    let mut data = opened.plan.data.iter();
+    let (&id, _) = data.find(|(_, data)| data.dataset == point.dataset)?;
+    let at_hand = registration(&point.dataset, &opened.sweep.data_root);
+    let found = at_hand.or_else(|| kept_registration(&opened.ledger, id))?;
     if found.differences.is_empty() {
         return None;
     }

@@ -121,6 +121,15 @@ pub(super) fn idle(rows: &[Row], ledger: &Ledger) -> Result<Vec<String>, LedgerE
     Ok(runs.into_iter().map(warning).collect())
 }
 
+/// The jobs that lead to the result of a run, the last first.
+pub(in crate::cli) fn jobs_of(run: RunId, plan: &Plan) -> impl Iterator<Item = Job> {
+    let planned = plan.runs.get(&run);
+    let prepare = planned.map(|planned| Job::Prepare(planned.data));
+    [Job::Evaluate(run), Job::Train(run)]
+        .into_iter()
+        .chain(prepare)
+}
+
 /// The outcome of a run: its result, or the reason why there is none.
 pub(in crate::cli) fn state_of(
     run: RunId,
@@ -133,14 +142,7 @@ pub(in crate::cli) fn state_of(
             Outcome::Broken { how, step } => RunState::Broken { how, step },
         });
     }
-    let prepare = plan
-        .runs
-        .get(&run)
-        .map(|planned| Job::Prepare(planned.data));
-    for job in [Some(Job::Evaluate(run)), Some(Job::Train(run)), prepare]
-        .into_iter()
-        .flatten()
-    {
+    for job in jobs_of(run, plan) {
         if let Some(AttemptEnd::Failed { class, message }) =
             ledger.last_exit(job)?.map(|exit| exit.end)
         {

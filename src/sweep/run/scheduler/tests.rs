@@ -62,6 +62,7 @@ impl Stage {
                 gallery: None,
                 without_positive: 0,
                 scores: Scores::new(),
+                ..Evaluated::default()
             }),
         };
         self.emit(job, Event::Finished(finished));

@@ -1,0 +1,102 @@
+//! What an earlier table of the same sweep shows and a new one lacks, because results are not found: a
+//! table is never replaced by one that knows less.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Table,
+    csv::Columns,
+    model::{Block, Line, Part, Value},
+};
+
+/// The rows of an earlier table: the values of the columns by what comes before them.
+struct Earlier(BTreeMap<Vec<String>, BTreeMap<String, String>>);
+
+impl Table {
+    /// Returns the results of an earlier table, as CSV, that are not found any more, in words.
+    ///
+    /// A run that failed or diverged is an outcome, and so is no loss; nor is a row or a column that
+    /// the sweep no longer has.
+    pub fn lost(&self, earlier: &str) -> Vec<String> {
+        let groups = self.groups();
+        let headings = self.csv_headings(&groups);
+        let Some(earlier) = Earlier::read(earlier, &headings[..self.names_in_csv()]) else {
+            return Vec::new();
+        };
+        let mut lost = Vec::new();
+        for block in &self.blocks {
+            for line in &block.lines {
+                let mut names = self.fields(block, line, "here", &groups);
+                names.truncate(self.names_in_csv());
+                if let Some(values) = earlier.0.get(&names) {
+                    let gone = groups.iter().filter_map(|columns| gone(columns, block, line, values));
+                    let place = place(&names);
+                    lost.extend(gone.map(|what| format!("{place}: {what}")));
+                }
+            }
+        }
+        lost
+    }
+}
+
+/// What a line lacks in some columns.
+fn gone(
+    columns: &Columns,
+    block: &Block,
+    line: &Line,
+    earlier: &BTreeMap<String, String>,
+) -> Option<String> {
+    let part = columns.part(block, line)?;
+    let before = |column: &str| earlier.get(&columns.heading_of(column)).map(String::as_str);
+    let finished: usize = before("n")?.parse().ok()?;
+    if part.missing > 0 && part.finished < finished {
+        let results = if finished == 1 { "result" } else { "results" };
+        return Some(format!("{finished} {results} there, {} now", part.finished));
+    }
+    let metrics = missing(columns, block, part);
+    let known = |metric: &String| before(metric).is_some_and(|value| !value.is_empty());
+    let metrics: Vec<String> = metrics.into_iter().filter(known).collect();
+    (!metrics.is_empty()).then(|| format!("{} there, not now", metrics.join(", ")))
+}
+
+/// The metrics without an outcome.
+fn missing(columns: &Columns, block: &Block, part: &Part) -> Vec<String> {
+    let group = block.groups.iter().find(|group| columns.show(group));
+    let metrics = group.into_iter().flat_map(|group| &group.metrics);
+    let cells = metrics.zip(&part.cells);
+    cells
+        .filter(|(_, cell)| cell.value == Value::Missing)
+        .map(|(metric, _)| metric.to_string())
+        .collect()
+}
+
+/// `Omniglot, Triplet, 64`.
+fn place(names: &[String]) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
+    names.retain(|name| *name != "here");
+    names.join(", ")
+}
+
+impl Earlier {
+    /// Reads a table whose first columns have these headings; none if they are others.
+    fn read(text: &str, names: &[String]) -> Option<Earlier> {
+        let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+        let headings = reader.headers().ok()?.clone();
+        if !headings.iter().take(names.len()).eq(names) {
+            return None;
+        }
+        let mut rows = BTreeMap::new();
+        for record in reader.records() {
+            let record = record.ok()?;
+            let key = record.iter().take(names.len()).map(str::to_owned);
+            let values = headings.iter().zip(&record).skip(names.len());
+            let values = values.map(|(heading, value)| (heading.to_owned(), value.to_owned()));
+            rows.insert(key.collect(), values.collect());
+        }
+        Some(Earlier(rows))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Results outlive data, weights and machines: tables are made from them, and no good table is replaced by
+//! one that knows less.
+
+use std::{fs, process::Stdio};
+
+use crate::desk::{Desk, SMALL};
+
+/// Two methods on own images of which only the hash matters to the fake trainer.
+fn with_own_data() -> Desk {
+    let sweep = SMALL.replace(
+        "dataset.glyphs = { classes = 8, test_classes = 4, per_class = 4 }",
+        "dataset.own = { name = \"birds\" }",
+    );
+    let desk = Desk::new(&sweep);
+    fs::create_dir_all(desk.path("data/birds")).unwrap();
+    fs::write(desk.path("data/birds/1.png"), "an image").unwrap();
+    let listing = "path,label,split\n1.png,0,train\n";
+    fs::write(desk.path("data/birds/listing.csv"), listing).unwrap();
+    desk
+}
+
+impl Desk {
+    /// Returns all files of the report, by name.
+    fn reports(&self) -> Vec<(String, String)> {
+        let entries = fs::read_dir(self.path("reports/small")).unwrap();
+        let mut files: Vec<(String, String)> = entries
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let text = fs::read_to_string(entry.path()).unwrap();
+                (entry.file_name().into_string().unwrap(), text)
+            })
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+#[test]
+fn a_finished_sweep_needs_neither_its_data_nor_its_machine() {
+    let desk = with_own_data();
+    desk.run().assert_code(0);
+    let before = desk.reports();
+    fs::rename(desk.path("data"), desk.path("elsewhere")).unwrap();
+    for set in ["resources.threads=1", "resources.threads=3"] {
+        desk.sweep(&["report", "sweep.toml", "--set", set])
+            .assert_code(0)
+            .assert_says("finished runs are used, but the data set `birds` is not in");
+        desk.sweep(&["status", "sweep.toml", "--set", set])
+            .assert_code(0)
+            .assert_says("4 of 4 runs finished");
+    }
+    let after = desk.reports();
+    for ((name, before), (_, after)) in before.iter().zip(&after) {
+        let values = |text: &str| {
+            let lines = text.lines().filter(|line| !line.starts_with("Made with"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(values(before), values(after), "{name}");
+    }
+    desk.run().assert_code(0).assert_says("up to date");
+    let more = ["run", "sweep.toml", "--set", "sweep.seeds=3", "--trainer", desk.trainer()];
+    desk.sweep(&more)
+        .assert_code(1)
+        .assert_says("the data set `birds` is not in");
+}
+
+#[test]
+fn a_table_is_not_replaced_by_one_that_knows_less() {
+    let desk = with_own_data();
+    desk.run().assert_code(0);
+    let before = desk.reports();
+    let run = desk.in_runs("record.json").into_keys().next().unwrap();
+    let record = desk.path("results/runs").join(run).join("record.json");
+    fs::rename(&record, desk.path("record.json")).unwrap();
+    desk.sweep(&["report", "sweep.toml"])
+        .assert_code(1)
+        .assert_says("nothing is written")
+        .assert_says("2 results there, 1 now");
+    assert_eq!(desk.reports(), before);
+    desk.sweep(&["report", "sweep.toml", "--reports", "others"])
+        .assert_code(0);
+    assert!(desk.read("others/small/table.md").contains("1/2"));
+    desk.run().assert_code(0);
+    assert_eq!(desk.reports(), before);
+}
+
+#[test]
+fn without_data_and_without_results_there_is_no_table() {
+    let desk = with_own_data();
+    desk.run().assert_code(0);
+    let before = desk.reports();
+    fs::remove_dir_all(desk.path("data")).unwrap();
+    fs::remove_dir_all(desk.path("results")).unwrap();
+    for command in ["report", "status"] {
+        desk.sweep(&[command, "sweep.toml"])
+            .assert_code(1)
+            .assert_says("the data set `birds` is not in");
+    }
+    assert_eq!(desk.reports(), before);
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_neither_the_files_nor_the_exit_code() {
+    let sweep = SMALL.replace("seeds = 2", "seeds = [0, 103]")
+        + "[report]\nlayout = [\"data_sets\", \"benchmark\"]\n";
+    let desk = Desk::new(&sweep);
+    let mut command = desk.command(&desk.run_arguments());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    let names: Vec<String> = desk.reports().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(
+        names,
+        [
+            "statistics.csv",
+            "statistics.md",
+            "table-benchmark.csv",
+            "table-benchmark.md",
+            "table.csv",
+            "table.md"
+        ]
+    );
+}
+
+#[test]
+fn published_rows_that_cannot_be_read_are_known_before_anything_runs() {
+    for published in ["nowhere.csv", "/dev/zero", "."] {
+        let desk = Desk::new(&format!("{SMALL}[report]\npublished = \"{published}\"\n"));
+        for command in ["check", "plan", "run", "report"] {
+            desk.sweep(&[command, "sweep.toml"])
+                .assert_code(1)
+                .assert_says(&format!("published = \"{published}\""));
+        }
+        assert!(!desk.path("results").exists() && !desk.path("reports").exists());
+    }
+}
+
+#[test]
+fn suggested_commands_can_be_pasted_into_a_shell() {
+    let desk = Desk::new(SMALL);
+    fs::rename(desk.path("sweep.toml"), desk.path("my sweep.toml")).unwrap();
+    desk.sweep(&["status", "my sweep.toml", "--results", "my results"])
+        .assert_code(0)
+        .assert_says("`sweep run 'my sweep.toml' --results 'my results'`");
+}
