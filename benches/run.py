@@ -511,7 +511,7 @@ def rates_of(command: list, extra: dict[str, str] = KEEP_BUFFERS) -> dict[str, d
 def expansion(args: argparse.Namespace) -> str:
     """Measures planning 100,000 runs, from the file to the last line of the plan."""
     lines = [
-        f"{machine(args)}. `sweep plan`, nothing of which was run before; medians of {args.rounds}.",
+        f"{machine(args)}. `sweep plan` of a sweep that was never run; medians of {args.rounds}.",
         "",
         "| 100,000 runs | seconds | processor seconds | MB |",
         "| :-- | --: | --: | --: |",

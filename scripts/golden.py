@@ -45,7 +45,7 @@ random = np.random.default_rng(20200831)
 
 
 def normal(*shape):
-    """Numbers with three decimals: exact in JSON, and the same for whoever reads them."""
+    """Numbers with three decimals: JSON holds them exactly."""
     return random.standard_normal(shape).round(3)
 
 

@@ -21,7 +21,7 @@ MINERS = {
 
 
 def normal(*shape):
-    """Numbers with three decimals: exact in JSON, and the same for whoever reads them."""
+    """Numbers with three decimals: JSON holds them exactly."""
     return random.standard_normal(shape).round(3)
 
 
@@ -38,7 +38,7 @@ def margin(margin, beta, boundary, nu):
 
 
 # For each loss: how to make it, its parameter's name here and there, whether that has columns for classes, the rows
-# for each class, and settings, of which the first are the defaults.
+# for each class, and settings. The first settings are the defaults.
 PROXY_LOSSES = {
     "proxy_nca": (
         lambda scale: losses.ProxyNCALoss(CLASSES, WIDTH, softmax_scale=scale),

@@ -254,7 +254,7 @@ check_sharing() {
 }
 
 # check_resume NAME WHAT STEPS: a trainer is killed at some step after its first checkpoint; the sweep starts it again by
-# itself, and the model must have the bits of one that nobody disturbed.
+# itself, and the model must have the bits of an undisturbed one.
 check_resume() {
     local name=$1 what=$2 steps=$3 step at victim='' resumed
     at=$((steps / 10 + RANDOM % (steps / 2)))

@@ -40,7 +40,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--make", type=int, help="make so many files instead of reading them")
+    parser.add_argument("--make", type=int, help="make this number of files instead of reading them")
     args = parser.parse_args()
     if args.make:
         return photographs(args.folder, args.make)

@@ -22,7 +22,7 @@
 //! optimizers of their own; their gradients come out of the same pass as the network's.
 
 use schema::{OutOfRange, WeightedLoss};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use crate::{
     distance::Distance,
@@ -137,6 +137,12 @@ impl ConfiguredLoss {
         }
     }
 
+    /// True if the loss compares images with each other, and so has a term against a memory.
+    fn compares_images(&self) -> bool {
+        self.loss.facts().references.is_images()
+    }
+
+    /// Returns the weighted penalty on the embeddings, if there is a regularizer.
     fn regularized(&self, embeddings: &Tensor) -> Option<Tensor> {
         let (weight, regularizer) = self.regularizer.as_ref()?;
         Some(regularizer.cost(embeddings) * (weight * self.weight))
@@ -173,72 +179,65 @@ impl Objective {
 
     /// Like [`step`](Self::step), with optional image indices for the batch. Regularizers are added
     /// once, with a memory too; a step with nothing else is empty.
-    pub fn step_of(&mut self, arrivals: &MemoryBatch) -> LossValue {
-        let LossValue { value, empty } = self.compared(arrivals);
-        let regularized = self
-            .losses
-            .iter()
-            .filter_map(|one| one.regularized(arrivals.embeddings));
-        LossValue {
-            value: regularized.fold(value, |sum, cost| sum + cost),
-            empty,
+    pub fn step_of(&mut self, batch: &MemoryBatch) -> LossValue {
+        let mut loss = self.comparison_loss(batch);
+        for configured in &self.losses {
+            if let Some(penalty) = configured.regularized(batch.embeddings) {
+                loss.value += penalty;
+            }
         }
+        loss
     }
 
-    fn compared(&mut self, arrivals: &MemoryBatch) -> LossValue {
-        let MemoryBatch {
-            embeddings,
-            labels,
-            step,
-            ..
-        } = *arrivals;
-        let references = self.recall(arrivals);
-        let comparing = |one: &ConfiguredLoss| one.loss.facts().references.is_images();
-        let settings = self.memory.as_ref().map(|memory| &memory.settings);
-        let batch_loss = settings.is_none_or(|settings| settings.batch_loss);
-        let weight = settings.map_or(1.0, |settings| settings.weight);
-        let batch_counts = batch_loss || references.is_none();
-        let in_batch = |one: &ConfiguredLoss| batch_counts || !comparing(one);
-        let in_batch = self.against(
-            embeddings,
-            labels,
-            &References::batch(embeddings, labels),
-            2 * step,
-            in_batch,
-        );
-        let Some(references) = references else {
-            return in_batch;
+    /// Returns the loss without regularizers: the term in the batch plus the weighted term against the memory.
+    fn comparison_loss(&mut self, batch: &MemoryBatch) -> LossValue {
+        let Some(memory) = self.recall(batch) else {
+            return self.batch_term(batch, |_| true);
         };
-        let in_memory = self.against(embeddings, labels, &references, 2 * step + 1, comparing);
-        LossValue {
-            value: in_batch.value + in_memory.value * weight,
-            empty: in_batch.empty && in_memory.empty,
-        }
+        let settings = self.memory.as_ref().map(|memory| &memory.settings);
+        let with_batch = settings.is_none_or(|settings| settings.batch_loss);
+        let weight = settings.map_or(1.0, |settings| settings.weight);
+        let in_batch = self.batch_term(batch, |loss| with_batch || !loss.compares_images());
+        let mut in_memory = self.memory_term(batch, &memory);
+        in_memory.value *= weight;
+        in_batch.plus(in_memory)
     }
 
-    fn against(
+    /// Returns the sum of the chosen losses with the batch as references.
+    fn batch_term(
         &self,
-        embeddings: &Tensor,
-        labels: &Tensor,
+        batch: &MemoryBatch,
+        is_chosen: impl Fn(&ConfiguredLoss) -> bool,
+    ) -> LossValue {
+        let references = References::batch(batch.embeddings, batch.labels);
+        self.term(batch, &references, 2 * batch.step, is_chosen)
+    }
+
+    /// Returns the sum of the losses that compare images, with the memory as references.
+    fn memory_term(&self, batch: &MemoryBatch, memory: &References) -> LossValue {
+        let occasion = 2 * batch.step + 1;
+        self.term(batch, memory, occasion, ConfiguredLoss::compares_images)
+    }
+
+    /// Returns the sum of the chosen losses. `occasion` numbers the terms of a training, so that each has random
+    /// draws of its own.
+    fn term(
+        &self,
+        batch: &MemoryBatch,
         references: &References,
         occasion: u64,
-        which: impl Fn(&ConfiguredLoss) -> bool,
+        is_chosen: impl Fn(&ConfiguredLoss) -> bool,
     ) -> LossValue {
-        let costs = (0..)
+        let chosen = (0..)
             .zip(&self.losses)
-            .filter(|(_, one)| which(one))
-            .map(|(index, one)| {
-                let mut draws = Draws::new(self.seed, Purpose::Mining, occasion, index);
-                one.cost(embeddings, labels, references, &mut draws)
-            });
-        let sum = |one: LossValue, other: LossValue| LossValue {
-            value: one.value + other.value,
-            empty: one.empty && other.empty,
-        };
-        costs.reduce(sum).unwrap_or_else(|| LossValue {
-            value: embeddings.sum(None::<Kind>) * 0.0,
-            empty: true,
-        })
+            .filter(|(_, loss)| is_chosen(loss));
+        let values = chosen.map(|(index, loss)| {
+            let mut draws = Draws::new(self.seed, Purpose::Mining, occasion, index);
+            loss.cost(batch.embeddings, batch.labels, references, &mut draws)
+        });
+        values
+            .reduce(LossValue::plus)
+            .unwrap_or_else(|| LossValue::nothing(batch.embeddings))
     }
 
     /// Returns the parameters `[p]` of each loss that has some. Changed in place, they change the loss.
@@ -271,10 +270,12 @@ impl Objective {
 
     /// Returns a copy of the losses' own parameters; empty if there are none. The memory has a state of its own.
     pub fn state(&self) -> State {
-        let named = |(index, one): (usize, &ConfiguredLoss)| {
-            Some(copy(&index.to_string(), one.loss.parameters()?.flat()))
-        };
-        self.losses.iter().enumerate().filter_map(named).collect()
+        let losses = self.losses.iter().enumerate();
+        let parameters =
+            losses.filter_map(|(index, one)| Some((index.to_string(), one.loss.parameters()?)));
+        parameters
+            .map(|(name, parameters)| copy(&name, parameters.flat()))
+            .collect()
     }
 
     /// Continues from a copy made by [`state`](Self::state) of an objective with the same losses.
@@ -292,12 +293,11 @@ impl Objective {
     }
 
     /// Enqueues the batch and returns the content of the memory, if it is in use.
-    fn recall(&mut self, arrivals: &MemoryBatch) -> Option<References> {
-        let memory = self
-            .memory
-            .as_mut()
-            .filter(|_| arrivals.step >= self.memory_start)?;
-        memory.recall(arrivals)
+    fn recall(&mut self, batch: &MemoryBatch) -> Option<References> {
+        if batch.step < self.memory_start {
+            return None;
+        }
+        self.memory.as_mut()?.recall(batch)
     }
 }
 
@@ -305,7 +305,7 @@ impl Objective {
 mod tests {
     use schema::{Backbone, Boundary, Margin, ProxyAnchor, SelfExclusion, Triplet, Xbm};
     use serde_json::Value;
-    use tch::Device;
+    use tch::{Device, Kind};
 
     use super::*;
     use crate::{

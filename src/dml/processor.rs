@@ -1,4 +1,4 @@
-//! Inner loops compiled for several instruction sets, of which the best is chosen at run time.
+//! Inner loops compiled for several instruction sets. The best one that the processor has is chosen at run time.
 //!
 //! A loop is written once, in plain Rust; the compiler vectorizes it for each instruction set.
 

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | sweep | a TOML file, and everything that it causes to run |
 //! | method | one row of the table: a loss with its miner and memory, or a baseline |
-//! | axis | a key of the sweep file with several values, all of which are reported |
+//! | axis | a key of the sweep file with several values; the table has all of them |
 //! | point | one combination of axis values; in a search, one combination of searched values |
 //! | member | one result that a table needs: a method at a point, with one seed and one fold |
 //! | recipe | everything that determines one run's result: [`Recipe`] |

@@ -156,7 +156,7 @@ pub struct Training {
     pub chunk: Option<u32>,
     /// How many steps are trained.
     pub steps: u64,
-    /// Steps between two validations, of which the first is before any step. Only a run with a fold validates.
+    /// Steps between two validations. The first validation is before any step. Only a run with a fold validates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate_every: Option<u64>,
     /// The metric by which validation chooses the best weights.

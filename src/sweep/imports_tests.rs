@@ -218,7 +218,7 @@ fn module_of(
     Some((whole[..length].to_vec(), whole.get(length).cloned()))
 }
 
-/// Returns the sets of modules each of which imports all others, directly or not.
+/// Returns the sets of modules that import each other, directly or not.
 fn circles(imports: &Imports) -> Vec<BTreeSet<Module>> {
     let reached: BTreeMap<&Module, BTreeSet<&Module>> = imports
         .keys()

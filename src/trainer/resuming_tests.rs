@@ -1,4 +1,4 @@
-//! Every optimiser, schedule, memory and sampler, stopped somewhere and continued: nobody can tell afterwards.
+//! A training with any optimizer, schedule, memory or sampler that is stopped and continued has the same results.
 
 use schema::{
     AdamW, ClassBalanced, Clip, Cosine, FixedPairs, Hierarchical, MemoryInit, MemoryKey,

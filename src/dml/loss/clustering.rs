@@ -27,6 +27,29 @@ struct MedoidSearch<'a> {
     gamma: f64,
     /// `[n + 1]`: `log(n / i)` at index i.
     surprise: Vec<f64>,
+    /// `[C * C]`: counters of [`entropy`](Self::entropy), all 0 between two calls. Clearing a few of them is faster
+    /// than a new vector for each of the many candidates.
+    counters: Vec<usize>,
+}
+
+/// The nearest medoid of an image.
+#[derive(Clone, Copy)]
+struct Nearest {
+    /// Index of the medoid, which is the cluster of the image.
+    cluster: usize,
+    /// Minus infinity for the medoid itself.
+    distance: f64,
+}
+
+impl Nearest {
+    /// Returns the distance, 0 for the medoid itself.
+    fn cost(self) -> f64 {
+        if self.distance == f64::NEG_INFINITY {
+            0.0
+        } else {
+            self.distance
+        }
+    }
 }
 
 impl Loss for Clustering {
@@ -49,9 +72,10 @@ impl Loss for Clustering {
             .map(|class| class as usize)
             .collect();
         let count = values.size()[0] as usize;
-        let search = MedoidSearch::new(numbers(&distances), &classes, count, self.gamma);
+        let mut search = MedoidSearch::new(numbers(&distances), &classes, count, self.gamma);
         let medoids = search.medoids(self.refinements as usize);
-        let cost = self.gamma * search.unlikeness(&search.clusters(&medoids));
+        let clusters = search.clusters(&medoids);
+        let cost = self.gamma * search.unlikeness(&clusters);
         let found = sum_at(&distances, &search.nearest(&medoids));
         let right = sum_at(&distances, &search.nearest_of_classes());
         Terms::of([Part::of_others((right - found + cost).relu().reshape([1]))])
@@ -104,11 +128,12 @@ impl<'a> MedoidSearch<'a> {
             count,
             gamma,
             surprise,
+            counters: vec![0; count * count],
         }
     }
 
     /// Returns the medoids with the largest objective that the greedy search finds.
-    fn medoids(&self, refinements: usize) -> Vec<usize> {
+    fn medoids(&mut self, refinements: usize) -> Vec<usize> {
         let mut medoids = Vec::new();
         for _ in 0..self.count {
             self.add_best(&mut medoids);
@@ -122,66 +147,87 @@ impl<'a> MedoidSearch<'a> {
     }
 
     /// Adds the medoid that makes the objective largest.
-    fn add_best(&self, medoids: &mut Vec<usize>) {
-        let clusters = self.clusters(medoids);
-        let others = (0..self.classes.len()).filter(|image| !medoids.contains(image));
-        let objective = |image: usize| {
-            let extended = [medoids.as_slice(), &[image]].concat();
-            self.objective(&extended, &self.joined(&clusters, medoids, image))
-        };
-        let best = first_largest(others.map(|image| (objective(image), image)));
+    fn add_best(&mut self, medoids: &mut Vec<usize>) {
+        let cluster = medoids.len();
+        let others = self.nearest_among(medoids, None);
+        let candidates = (0..self.classes.len()).filter(|image| !medoids.contains(image));
+        let best = self.best_medoid(cluster, &others, candidates);
         medoids.extend(best);
     }
 
     /// Replaces a medoid by the member of its cluster that makes the objective largest, if it is larger than before.
-    fn move_best(&self, medoids: &mut [usize], cluster: usize) {
+    fn move_best(&mut self, medoids: &mut [usize], cluster: usize) {
         let clusters = self.clusters(medoids);
+        let others = self.nearest_among(medoids, Some(cluster));
         let members = (0..clusters.len()).filter(|&image| clusters[image] == cluster);
-        let objective = |image: usize| {
-            let mut moved = medoids.to_vec();
-            moved[cluster] = image;
-            self.objective(&moved, &self.clusters(&moved))
-        };
         let candidates = std::iter::once(medoids[cluster]).chain(members);
-        if let Some(best) = first_largest(candidates.map(|image| (objective(image), image))) {
+        if let Some(best) = self.best_medoid(cluster, &others, candidates) {
             medoids[cluster] = best;
         }
     }
 
-    fn objective(&self, medoids: &[usize], clusters: &[usize]) -> f64 {
-        let away = clusters
-            .iter()
-            .zip(&self.distances)
-            .map(|(&cluster, distances)| distances[medoids[cluster]]);
-        self.gamma * self.unlikeness(clusters) - away.sum::<f64>()
+    /// Returns the candidate that makes the objective largest as the medoid of `cluster`, the first one on a tie.
+    /// `others` `[n]` has the nearest one of the other medoids.
+    fn best_medoid(
+        &mut self,
+        cluster: usize,
+        others: &[Option<Nearest>],
+        candidates: impl Iterator<Item = usize>,
+    ) -> Option<usize> {
+        let mut clusters = vec![0; others.len()];
+        let scored = candidates.map(|medoid| {
+            let away = self.assign(medoid, cluster, others, &mut clusters);
+            (self.gamma * self.unlikeness(&clusters) - away, medoid)
+        });
+        first_largest(scored)
+    }
+
+    /// Writes the cluster of each image if `medoid` joins the other medoids as the one of `cluster`. Returns the sum
+    /// of the distances from the medoids.
+    fn assign(
+        &self,
+        medoid: usize,
+        cluster: usize,
+        others: &[Option<Nearest>],
+        clusters: &mut [usize],
+    ) -> f64 {
+        let mut away = 0.0;
+        for (image, other) in others.iter().enumerate() {
+            let joining = self.candidate(image, medoid, cluster);
+            let nearest = other.map_or(joining, |other| nearer(other, joining));
+            clusters[image] = nearest.cluster;
+            away += nearest.cost();
+        }
+        away
+    }
+
+    /// Returns for each image the nearest medoid, leaving out the one of cluster `without`.
+    fn nearest_among(&self, medoids: &[usize], without: Option<usize>) -> Vec<Option<Nearest>> {
+        let nearest_of = |image: usize| {
+            let medoids = medoids.iter().enumerate();
+            medoids
+                .filter(|(cluster, _)| Some(*cluster) != without)
+                .map(|(cluster, &medoid)| self.candidate(image, medoid, cluster))
+                .reduce(nearer)
+        };
+        (0..self.classes.len()).map(nearest_of).collect()
+    }
+
+    /// Returns a medoid as the nearest one of an image. A medoid is nearer to itself than a duplicate of it.
+    fn candidate(&self, image: usize, medoid: usize, cluster: usize) -> Nearest {
+        let distance = if image == medoid {
+            f64::NEG_INFINITY
+        } else {
+            self.distances[image][medoid]
+        };
+        Nearest { cluster, distance }
     }
 
     /// Returns for each image the index of its nearest medoid. A medoid is its own.
     fn clusters(&self, medoids: &[usize]) -> Vec<usize> {
-        let first = vec![0; self.classes.len()];
-        (1..medoids.len()).fold(first, |clusters, cluster| {
-            self.joined(&clusters, &medoids[..cluster], medoids[cluster])
-        })
-    }
-
-    /// Returns the clusters with `image` added to these medoids.
-    fn joined(&self, clusters: &[usize], medoids: &[usize], image: usize) -> Vec<usize> {
-        let is_closer = |other: usize, medoid: usize| {
-            other == image
-                || (other != medoid && self.distances[other][image] < self.distances[other][medoid])
-        };
-        let joins =
-            |other: usize, cluster: usize| medoids.is_empty() || is_closer(other, medoids[cluster]);
-        let clusters = clusters.iter().enumerate();
-        clusters
-            .map(|(other, &cluster)| {
-                if joins(other, cluster) {
-                    medoids.len()
-                } else {
-                    cluster
-                }
-            })
-            .collect()
+        let nearest = self.nearest_among(medoids, None);
+        let clusters = nearest.iter().map(|nearest| nearest.map(|to| to.cluster));
+        clusters.map(Option::unwrap_or_default).collect()
     }
 
     fn nearest(&self, medoids: &[usize]) -> Vec<usize> {
@@ -212,14 +258,12 @@ impl<'a> MedoidSearch<'a> {
 
     /// Returns 1 - NMI of clusters and classes, normalized by the geometric mean of their entropies; 0 if
     /// there is one cluster and one class.
-    fn unlikeness(&self, clusters: &[usize]) -> f64 {
-        let cells = clusters
-            .iter()
-            .zip(self.classes)
-            .map(|(&cluster, &class)| cluster * self.count + class);
-        let both = self.entropy(cells, self.count * self.count);
-        let clusters = self.entropy(clusters.iter().copied(), self.count);
-        let classes = self.entropy(self.classes.iter().copied(), self.count);
+    fn unlikeness(&mut self, clusters: &[usize]) -> f64 {
+        let (classes, count) = (self.classes, self.count);
+        let cells = clusters.iter().zip(classes);
+        let both = self.entropy(cells.map(|(&cluster, &class)| cluster * count + class));
+        let clusters = self.entropy(clusters.iter().copied());
+        let classes = self.entropy(classes.iter().copied());
         match (clusters > 0.0, classes > 0.0) {
             (true, true) => 1.0 - (clusters + classes - both) / (clusters * classes).sqrt(),
             (false, false) => 0.0,
@@ -227,13 +271,33 @@ impl<'a> MedoidSearch<'a> {
         }
     }
 
-    /// Returns the entropy of labels in `0..count`, one label per image.
-    fn entropy(&self, names: impl Iterator<Item = usize> + Clone, count: usize) -> f64 {
-        let mut sizes = vec![0; count];
-        for name in names.clone() {
-            sizes[name] += 1;
+    /// Returns the entropy of labels, one per image, each below the number of counters.
+    fn entropy(&mut self, labels: impl Iterator<Item = usize> + Clone) -> f64 {
+        for label in labels.clone() {
+            self.counters[label] += 1;
         }
-        names.map(|name| self.surprise[sizes[name]]).sum::<f64>() / self.classes.len() as f64
+        let surprises = labels
+            .clone()
+            .map(|label| self.surprise[self.counters[label]]);
+        let entropy = surprises.sum::<f64>() / self.classes.len() as f64;
+        for label in labels {
+            self.counters[label] = 0;
+        }
+        entropy
+    }
+}
+
+/// Returns the nearer one of two medoids, on a tie the one of the earlier cluster.
+fn nearer(one: Nearest, other: Nearest) -> Nearest {
+    let (earlier, later) = if one.cluster < other.cluster {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    if later.distance < earlier.distance {
+        later
+    } else {
+        earlier
     }
 }
 

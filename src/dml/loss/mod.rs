@@ -300,6 +300,24 @@ pub struct LossValue {
     pub empty: bool,
 }
 
+impl LossValue {
+    /// Returns the value of a loss without terms: 0, with a gradient of 0 with respect to `embeddings`.
+    pub(crate) fn nothing(embeddings: &Tensor) -> LossValue {
+        LossValue {
+            value: embeddings.sum(None::<Kind>) * 0.0,
+            empty: true,
+        }
+    }
+
+    /// Returns the sum of two losses, which is empty if both are.
+    pub(crate) fn plus(self, other: LossValue) -> LossValue {
+        LossValue {
+            value: self.value + other.value,
+            empty: self.empty && other.empty,
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use schema::{MultiSimilarityMiner, SemiHardMiner};

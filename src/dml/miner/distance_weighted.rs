@@ -90,7 +90,7 @@ mod tests {
         nonzero_loss_cutoff: 1.4,
     };
 
-    /// One pair of class 0, of which the first image is at these distances from images of class 1.
+    /// One pair of class 0. Its first image is at these distances from images of class 1.
     fn circle(distances: &[f64], dimension: i64) -> (Tensor, Tensor) {
         let angles = distances
             .iter()

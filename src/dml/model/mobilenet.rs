@@ -57,7 +57,7 @@ impl MobileNetV2 {
     }
 }
 
-/// The names count the layers of a block, of which the first has no expansion.
+/// The names count the layers of a block. The first block has no expansion.
 fn block(
     builder: &mut ParamBuilder,
     name: &str,

@@ -88,7 +88,7 @@ impl TorchScript {
 /// Checks the settings that a module, whose buffers are not accessible, can have.
 pub(super) fn check(model: &Model) -> Result<(), ModelError> {
     if model.batch_norm != BatchNorm::FrozenStatistics {
-        let why = "its batch norms cannot be told what to do, and use the statistics that they have: `frozen_statistics`";
+        let why = "its batch norms always use their stored statistics: set `frozen_statistics`";
         return Err(refused(why.to_owned()));
     }
     match model.precision {

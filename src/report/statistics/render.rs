@@ -254,7 +254,7 @@ fn or_none(text: Option<String>) -> String {
     text.unwrap_or_else(|| NONE.to_owned())
 }
 
-/// The rule below the headings, of which the first are names.
+/// The rule below the headings. The first columns are names.
 fn rule(names: usize, columns: usize) -> String {
     let mut cells = vec![":---"; names];
     cells.resize(columns, "---:");

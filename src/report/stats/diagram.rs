@@ -16,77 +16,134 @@ const BAR: f64 = 8.0;
 /// `methods` are names with mean ranks from [`super::friedman`]; `difference` is the critical one,
 /// from [`super::nemenyi_difference`].
 pub fn critical_difference_diagram(methods: &[(&str, f64)], difference: f64) -> String {
-    let mut sorted: Vec<(&str, f64)> = methods.to_vec();
-    sorted.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let ranks: Vec<f64> = sorted.iter().map(|(_, rank)| *rank).collect();
-    let last = methods.len().max(2);
-    let x = |rank: f64| LEFT + (RIGHT - LEFT) * (rank - 1.0) / (last as f64 - 1.0);
-    let groups = groups(&ranks, difference);
-    let names = AXIS + 22.0 + BAR * groups.len() as f64;
-    let half = sorted.len().div_ceil(2);
-    let height = names + LINE * half as f64 + 8.0;
-
-    let mut svg = format!(
+    let diagram = Diagram::new(methods, difference);
+    let (height, mut svg) = (diagram.height(), String::new());
+    let _ = writeln!(
+        svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
          font-family=\"sans-serif\" font-size=\"13\" stroke-linecap=\"round\">\n<rect width=\"100%\" height=\"100%\" \
-         fill=\"white\"/>\n"
+         fill=\"white\"/>"
     );
-    let mut put = |element: String| {
+    let elements = [
+        diagram.critical_difference(),
+        diagram.axis(),
+        diagram.bars(),
+        diagram.methods(),
+    ];
+    for element in elements.concat() {
         svg.push_str(&element);
         svg.push('\n');
-    };
-    // The critical difference, to scale, above the axis.
-    let end = x(1.0 + difference).min(WIDTH - 10.0);
-    put(line((x(1.0), 34.0), (end, 34.0), 1.5));
-    put(line((x(1.0), 30.0), (x(1.0), 38.0), 1.5));
-    put(line((end, 30.0), (end, 38.0), 1.5));
-    put(text(
-        (0.5 * (x(1.0) + end), 22.0),
-        "middle",
-        &format!("critical difference {difference:.2}"),
-    ));
-    put(line((LEFT, AXIS), (RIGHT, AXIS), 1.5));
-    for rank in 1..=last {
-        put(line(
-            (x(rank as f64), AXIS - 6.0),
-            (x(rank as f64), AXIS),
-            1.5,
-        ));
-        put(text(
-            (x(rank as f64), AXIS - 10.0),
-            "middle",
-            &rank.to_string(),
-        ));
-    }
-    for (place, (from, to)) in groups.iter().enumerate() {
-        let y = AXIS + 12.0 + BAR * place as f64;
-        put(line(
-            (x(ranks[*from]) - 3.0, y),
-            (x(ranks[*to]) + 3.0, y),
-            4.0,
-        ));
-    }
-    for (place, (name, rank)) in sorted.iter().enumerate() {
-        // The better half is at the left, top down; the other at the right, bottom up.
-        let (row, edge, anchor, away) = if place < half {
-            (place, LEFT - 20.0, "end", -6.0)
-        } else {
-            (sorted.len() - 1 - place, RIGHT + 20.0, "start", 6.0)
-        };
-        let y = names + LINE * row as f64 + 4.0;
-        put(format!(
-            "<polyline points=\"{:.1},{AXIS} {:.1},{y:.1} {edge},{y:.1}\" fill=\"none\" stroke=\"black\"/>",
-            x(*rank),
-            x(*rank)
-        ));
-        put(text(
-            (edge + away, y + 4.5),
-            anchor,
-            &format!("{name} ({rank:.2})"),
-        ));
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// What the diagram shows. Its parts are lists of SVG elements.
+struct Diagram<'a> {
+    /// Names with mean ranks, the best first.
+    sorted: Vec<(&'a str, f64)>,
+    /// First and last method of each group without a significant difference.
+    groups: Vec<(usize, usize)>,
+    difference: f64,
+}
+
+impl<'a> Diagram<'a> {
+    fn new(methods: &[(&'a str, f64)], difference: f64) -> Diagram<'a> {
+        let mut sorted = methods.to_vec();
+        sorted.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let ranks: Vec<f64> = sorted.iter().map(|(_, rank)| *rank).collect();
+        Diagram {
+            sorted,
+            groups: groups(&ranks, difference),
+            difference,
+        }
+    }
+
+    /// Returns the number of methods at the left, the better half.
+    fn half(&self) -> usize {
+        self.sorted.len().div_ceil(2)
+    }
+
+    /// Returns the height at which the names begin, below the bars.
+    fn names_top(&self) -> f64 {
+        AXIS + 22.0 + BAR * self.groups.len() as f64
+    }
+
+    fn height(&self) -> f64 {
+        self.names_top() + LINE * self.half() as f64 + 8.0
+    }
+
+    /// Returns the last rank on the axis.
+    fn last_rank(&self) -> usize {
+        self.sorted.len().max(2)
+    }
+
+    /// Returns the horizontal position of a rank.
+    fn x(&self, rank: f64) -> f64 {
+        LEFT + (RIGHT - LEFT) * (rank - 1.0) / (self.last_rank() as f64 - 1.0)
+    }
+
+    /// Returns the critical difference, to scale, above the axis.
+    fn critical_difference(&self) -> Vec<String> {
+        let start = self.x(1.0);
+        let end = self.x(1.0 + self.difference).min(WIDTH - 10.0);
+        let label = format!("critical difference {:.2}", self.difference);
+        vec![
+            line((start, 34.0), (end, 34.0), 1.5),
+            line((start, 30.0), (start, 38.0), 1.5),
+            line((end, 30.0), (end, 38.0), 1.5),
+            text((0.5 * (start + end), 22.0), "middle", &label),
+        ]
+    }
+
+    /// Returns the axis with a tick and a number for each rank.
+    fn axis(&self) -> Vec<String> {
+        let mut elements = vec![line((LEFT, AXIS), (RIGHT, AXIS), 1.5)];
+        for rank in 1..=self.last_rank() {
+            let x = self.x(rank as f64);
+            elements.push(line((x, AXIS - 6.0), (x, AXIS), 1.5));
+            elements.push(text((x, AXIS - 10.0), "middle", &rank.to_string()));
+        }
+        elements
+    }
+
+    /// Returns a bar for each group, one below the other.
+    fn bars(&self) -> Vec<String> {
+        let mut elements = Vec::new();
+        for (index, &(first, last)) in self.groups.iter().enumerate() {
+            let y = AXIS + 12.0 + BAR * index as f64;
+            let left = self.x(self.sorted[first].1) - 3.0;
+            let right = self.x(self.sorted[last].1) + 3.0;
+            elements.push(line((left, y), (right, y), 4.0));
+        }
+        elements
+    }
+
+    /// Returns the names with lines to their ranks: the better half at the left, top down, the others at the right,
+    /// bottom up.
+    fn methods(&self) -> Vec<String> {
+        let mut elements = Vec::new();
+        for (index, &(name, rank)) in self.sorted.iter().enumerate() {
+            let is_left = index < self.half();
+            let row = if is_left {
+                index
+            } else {
+                self.sorted.len() - 1 - index
+            };
+            let (edge, anchor, away) = if is_left {
+                (LEFT - 20.0, "end", -6.0)
+            } else {
+                (RIGHT + 20.0, "start", 6.0)
+            };
+            let (x, y) = (self.x(rank), self.names_top() + LINE * row as f64 + 4.0);
+            elements.push(format!(
+                "<polyline points=\"{x:.1},{AXIS} {x:.1},{y:.1} {edge},{y:.1}\" fill=\"none\" stroke=\"black\"/>"
+            ));
+            let label = format!("{name} ({rank:.2})");
+            elements.push(text((edge + away, y + 4.5), anchor, &label));
+        }
+        elements
+    }
 }
 
 /// Returns the maximal runs of at least two sorted ranks within the difference, as (first, last).

@@ -54,7 +54,7 @@ pub struct SweepFile {
     #[serde(default)]
     #[schemars(extend("x-fixed" = true))]
     pub waive: Vec<Waiver>,
-    /// `[axes]`: settings with several values, each combination of which becomes a row or a table of its own.
+    /// `[axes]`: settings with several values, and each combination becomes a row or a table of its own.
     #[serde(default)]
     #[schemars(extend("x-fixed" = true))]
     pub axes: PutInPlace,

@@ -5,7 +5,7 @@
 //! over each other key by key, and the `[[override]]`s of a file come after those of what it builds on; everything else,
 //! `[[method]]` too, is replaced. So is a table that makes a choice, such as `optimizer`, when another choice is made.
 //!
-//! All texts lie one behind the other in one. A position there says which file and where, so that whoever reads
+//! All texts are concatenated. A position in the whole tells file and place, so that whoever reads
 //! the settings need not know how many files there are.
 
 use std::{

@@ -280,7 +280,7 @@ impl Plan {
     }
 
     /// Updates open studies from the results: adds the next trials, and the repetitions of selected ones.
-    /// With `after`, only studies of which this run is a trial. Returns the new runs.
+    /// With `after`, only studies that have this run as a trial. Returns the new runs.
     ///
     /// # Errors
     /// A result is damaged.

@@ -140,7 +140,7 @@ enum TrainerResult {
 }
 
 impl Scheduler {
-    /// Creates a scheduler for the stale jobs of a plan, `slots` of which may run at a time.
+    /// Creates a scheduler for the stale jobs of a plan. At most `slots` run at a time.
     pub fn new(plan: &Plan, freshness: &FreshnessOf, slots: usize, retries: u32) -> Scheduler {
         let mut scheduler = Scheduler {
             jobs: BTreeMap::new(),

@@ -14,7 +14,7 @@ use super::{
     space::{Space, UnitPoint},
 };
 
-/// Number of points drawn from the density of good trials, of which the best ratio is suggested.
+/// Number of points drawn from the density of good trials. The one with the best ratio is suggested.
 const PROPOSALS: usize = 256;
 
 pub(super) fn suggest(space: &Space, known: &[Known], rng: &mut SearchRng) -> UnitPoint {

@@ -17,7 +17,7 @@ use schema::{
 };
 use tempfile::TempDir;
 
-/// A training that nobody waits for.
+/// A training process without a reader.
 const ENDLESS: u64 = 1_000_000_000;
 
 fn trainer() -> Command {
@@ -71,7 +71,7 @@ fn write(folder: &Path, work: Work) -> std::path::PathBuf {
     path
 }
 
-/// A folder with a prepared data set, and the command that trains on it for so many steps.
+/// A folder with a prepared data set, and the command that trains on it for the given number of steps.
 fn training(steps: u64) -> (TempDir, Command) {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, data, run) = (

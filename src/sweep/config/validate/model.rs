@@ -69,7 +69,7 @@ fn backbone(backbone: &Backbone, image_size: u32, key: &str) -> Checked {
     }
 }
 
-/// Checks the settings of a TorchScript module, of which only the parameters can be reached.
+/// Checks the settings of a TorchScript module. Only its parameters can be changed from outside.
 fn torchscript(model: &Model) -> Checked {
     if !matches!(model.backbone, Backbone::Torchscript(_)) {
         return Ok(());
