@@ -82,6 +82,24 @@ def decoded():
         "png alpha": encoded(Image.fromarray(pattern(9, 7, 4)), "PNG"),
         "png grey alpha": encoded(image(9, 7, 1).convert("LA"), "PNG"),
         "png 1 bit": encoded(image(9, 7, 1).convert("1"), "PNG"),
+        "webp": encoded(picture, "WEBP", quality=85),
+        "webp lossless": encoded(image(9, 7, 3), "WEBP", lossless=True),
+        "webp alpha": encoded(Image.fromarray(pattern(9, 7, 4)), "WEBP", lossless=True, exact=True),
+        "webp animated": encoded(image(9, 7, 3), "WEBP", lossless=True, save_all=True, append_images=[image(9, 7, 3).rotate(180)]),
+        "bmp": encoded(image(9, 7, 3), "BMP"),
+        "bmp grey": encoded(image(9, 7, 1), "BMP"),
+        "bmp palette": encoded(image(9, 7, 3).quantize(7), "BMP"),
+        "gif": encoded(image(9, 7, 3).quantize(7), "GIF"),
+        "gif grey": encoded(image(9, 7, 1), "GIF"),
+        "gif animated": encoded(image(9, 7, 3).quantize(7), "GIF", save_all=True, append_images=[image(9, 7, 3).rotate(180).quantize(7)]),
+        "tiff": encoded(image(9, 7, 3), "TIFF"),
+        "tiff lzw": encoded(image(9, 7, 3), "TIFF", compression="tiff_lzw"),
+        "tiff deflate": encoded(image(9, 7, 3), "TIFF", compression="tiff_adobe_deflate"),
+        "tiff grey": encoded(image(9, 7, 1), "TIFF"),
+        "tiff alpha": encoded(Image.fromarray(pattern(9, 7, 4)), "TIFF"),
+        "tiff cmyk": encoded(image(9, 7, 3).convert("CMYK"), "TIFF"),
+        "tiff 1 bit": encoded(image(9, 7, 1).convert("1"), "TIFF"),
+        "tiff of two pages": encoded(image(9, 7, 3), "TIFF", save_all=True, append_images=[image(9, 7, 3).rotate(180)]),
     }
     open_as = lambda data, mode: flat(Image.open(io.BytesIO(data)).convert(mode))
     return [
@@ -90,5 +108,29 @@ def decoded():
     ]
 
 
+def backgrounds():
+    """What is seen where an image is transparent, with Pillow's paste through a mask."""
+    color, grey = Image.fromarray(pattern(9, 7, 4)), image(9, 7, 1).convert("LA")
+    grey.putalpha(image(9, 7, 3).getchannel(2))
+    palette = image(9, 7, 3).quantize(7)
+    files = {
+        "png alpha": encoded(color, "PNG"),
+        "png grey alpha": encoded(grey, "PNG"),
+        "png palette": encoded(palette, "PNG", transparency=3),
+        "webp alpha": encoded(color, "WEBP", lossless=True, exact=True),
+        "gif": encoded(palette, "GIF", transparency=3),
+        "tiff alpha": encoded(color, "TIFF"),
+        "png": encoded(image(9, 7, 3), "PNG"),
+    }
+    cases = []
+    for name, data in files.items():
+        opened = Image.open(io.BytesIO(data)).convert("RGBA")
+        for background in ["white", "black"]:
+            result = Image.new("RGB", opened.size, background)
+            result.paste(opened, mask=opened)
+            cases.append({"name": name, "background": background, "file": list(data), "rgb": flat(result)})
+    return cases
+
+
 def write_all(write):
-    write("data", "pixels", {"resizes": resizes(), "adjustments": adjustments(), "decoded": decoded()})
+    write("data", "pixels", {"resizes": resizes(), "adjustments": adjustments(), "decoded": decoded(), "backgrounds": backgrounds()})

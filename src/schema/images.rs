@@ -17,6 +17,9 @@ pub struct StoredImages {
     /// Whether each is first cut to its bounding box, if the data set has boxes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub bounding_boxes: bool,
+    /// What is behind transparent pixels. Absent: transparency is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -59,6 +62,26 @@ impl Color {
         match self {
             Color::Gray => 1,
             Color::Rgb => 3,
+        }
+    }
+}
+
+/// What is behind the transparent pixels of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Background {
+    /// White.
+    White,
+    /// Black.
+    Black,
+}
+
+impl Background {
+    /// Returns the value of all its channels.
+    pub fn level(self) -> u8 {
+        match self {
+            Background::White => u8::MAX,
+            Background::Black => 0,
         }
     }
 }

@@ -37,6 +37,7 @@ mod event;
 mod half;
 mod id;
 mod images;
+mod listing;
 mod metric;
 mod model;
 mod parts;
@@ -58,8 +59,9 @@ pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, RunId, SCHEMA, StudyId,
     canonical_json,
 };
+pub use listing::{ListedImage, ListedRow, ListingFault, listing_text, read_listing};
 pub use images::{
-    Cache, Color, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages,
+    Background,    Cache, Color, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages,
     TestTransform, TrainTransform, Transform,
 };
 pub use metric::{Metric, ParseMetricError, Scores};

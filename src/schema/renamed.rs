@@ -130,6 +130,7 @@ mod tests {
             size: ImageSize::Square(28),
             color,
             bounding_boxes: false,
+background: None,
         }
     }
 

@@ -95,7 +95,14 @@ pub struct Inspected {
     pub heights: Option<[u64; 3]>,
     /// The number of images with a bounding box.
     pub boxes: u64,
-    /// Images whose bounding box exceeds the image.
+    /// The number of intact images with transparent pixels.
+    #[serde(default)]
+    pub transparent: u64,
+    /// Images whose bounding box reaches out of the image.
+    #[serde(rename = "outside")]
+    pub reaching_out: Vec<InspectedImage>,
+    /// Images whose bounding box is outside of the image.
+    #[serde(rename = "wholly_outside", default)]
     pub outside: Vec<InspectedImage>,
     /// One sentence for each image that cannot be decoded.
     pub corrupt: Vec<String>,

@@ -37,6 +37,8 @@ pub(crate) fn inspect(work: &InspectWork, emit: Emit) -> Result<Inspected, Faile
         widths: found.widths.map(bounds),
         heights: found.heights.map(bounds),
         boxes: images.filter(|image| image.bounding_box.is_some()).count() as u64,
+        transparent: found.transparent,
+        reaching_out: found.reaching_out.into_iter().map(image).collect(),
         outside: found.outside.into_iter().map(image).collect(),
         corrupt: found
             .corrupt

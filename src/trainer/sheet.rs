@@ -105,7 +105,7 @@ fn draw(rows: &[(String, Vec<&Image>)], cell: &mut impl FnMut(&Image) -> RgbImag
 
 /// Returns an image in a frame, as large as fits.
 fn cell(image: &Image) -> Result<RgbImage, dml::data::DataError> {
-    let decoded = decode(&image.path, Color::Rgb)?;
+    let decoded = decode(&image.path, Color::Rgb, None)?;
     let (width, height) = (decoded.width as u32, decoded.height as u32);
     let pixels =
         RgbImage::from_raw(width, height, decoded.pixels).expect("three bytes for each pixel");

@@ -176,6 +176,7 @@ pub(crate) fn squares(side: u32) -> StoredImages {
         size: ImageSize::Square(side),
         color: Color::Gray,
         bounding_boxes: false,
+background: None,
     }
 }
 

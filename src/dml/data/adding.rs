@@ -18,7 +18,8 @@ use super::{
     DataError, Progress,
     archive::unpack,
     listing::Listing,
-    readers::{self, Found, manifest},
+    readers::{self, Found},
+    table,
 };
 
 const FILES: &str = "files";
@@ -116,11 +117,11 @@ fn register(
     }
     publish(request.into)?;
     let path = request.into.join(Registration::LISTING);
-    manifest::write(&found.listing, root, &path)?;
+    table::write(&found.listing, root, &path)?;
     sync_parent(&path)?;
     Ok(Added {
         layout: found.layout,
-        listing: manifest::read(&path)?,
+        listing: table::read(&path)?,
         differences,
     })
 }
@@ -399,7 +400,7 @@ mod tests {
         let table = fs::read_to_string(own.join(Registration::LISTING)).unwrap();
         assert!(table.contains("\nimages/a/1.jpg,0,A,train,"), "{table}");
         assert_eq!(
-            manifest::read(&own.join(Registration::LISTING))
+            table::read(&own.join(Registration::LISTING))
                 .unwrap()
                 .test
                 .images[0]

@@ -1,47 +1,117 @@
 //! From the bytes of a file to an image, as Pillow's `Image.open(..).convert("RGB")` has it.
 //!
-//! JPEG and PNG are known by their first bytes, whatever the file is called. An orientation in EXIF is ignored and
-//! transparency is dropped, as torchvision does by default. Of 16 bits the upper 8 are kept. A file that ends too
-//! early is an error, never a half-gray image.
+//! The format is known by the first bytes, whatever the file is called. Of several frames or pages the first is read.
+//! An orientation in EXIF is ignored, as torchvision does by default; so is transparency, unless there is a
+//! [`Background`]. Of 16 bits the upper 8 are kept.
+//!
+//! A file that ends too early is an error, and so is a JPEG whose end is filled with zeros. A JPEG that was cut and then
+//! closed with an end marker looks complete: as in Pillow, the missing part is smeared.
+//!
+//! The size of an image is checked before memory is allocated for it.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, Cursor, Read},
+    panic::catch_unwind,
     path::Path,
 };
 
-use image::{DynamicImage, ImageFormat, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use zune_jpeg::{
     JpegDecoder,
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
 
-use schema::Color;
+use schema::{Background, Color};
 
 use super::{DataError, Raster};
 
-/// The most pixels a side that are decoded.
-const LARGEST: usize = 1 << 16;
+/// The formats that are decoded, with their names in messages.
+const FORMATS: [(ImageFormat, &str); 6] = [
+    (ImageFormat::Jpeg, "JPEG"),
+    (ImageFormat::Png, "PNG"),
+    (ImageFormat::WebP, "WebP"),
+    (ImageFormat::Bmp, "BMP"),
+    (ImageFormat::Gif, "GIF"),
+    (ImageFormat::Tiff, "TIFF"),
+];
+
+/// The most pixels of an image, as in Pillow.
+const MOST_PIXELS: u64 = 178_956_970;
+
+/// The most bytes of an image in memory: four channels of 16 bits.
+const MOST_BYTES: u64 = 8 * MOST_PIXELS;
+
+/// The most bytes of a file.
+const MOST_FILE_BYTES: u64 = 1 << 30;
+
+/// The most pixels for each byte of a JPEG: a block of 64 pixels takes at least a bit.
+const PIXELS_OF_A_JPEG_BYTE: u64 = 64 * 8;
 
 /// Bytes of a file that are read to find its sides; all are read if these are not enough.
 const HEAD: u64 = 64 * 1024;
 
+/// A decoded file with the channels that it has.
+pub(super) struct Decoded {
+    /// The name of its format.
+    pub(super) format: &'static str,
+    /// Its pixels, without transparency.
+    pub(super) image: Raster,
+    /// The opacity of each pixel, if some are transparent.
+    opacity: Option<Vec<u8>>,
+}
+
+impl Decoded {
+    /// Returns true if some pixels are transparent.
+    pub(super) fn is_transparent(&self) -> bool {
+        self.opacity.is_some()
+    }
+
+    /// Returns the image in front of a background, blended as Pillow does. Without a background, transparency is
+    /// ignored.
+    fn in_front_of(mut self, background: Option<Background>) -> Raster {
+        if let (Some(background), Some(opacity)) = (background, self.opacity) {
+            let pixels = self.image.pixels.chunks_exact_mut(self.image.channels);
+            for (pixel, opacity) in pixels.zip(opacity) {
+                for value in pixel {
+                    *value = blend(*value, background.level(), opacity);
+                }
+            }
+        }
+        self.image
+    }
+}
+
+/// Returns the mean of two values, the first one weighted with `opacity` of 255.
+fn blend(value: u8, background: u8, opacity: u8) -> u8 {
+    let opacity = u32::from(opacity);
+    let sum = u32::from(value) * opacity + u32::from(background) * (255 - opacity) + 128;
+    ((sum + (sum >> 8)) >> 8) as u8
+}
+
 /// Reads and decodes a file.
 ///
 /// # Errors
-/// If there is no such file, or it is no whole JPEG or PNG. The message names the file.
-pub fn decode(path: &Path, color: Color) -> Result<Raster, DataError> {
-    let content = fs::read(path).map_err(|error| unread(path, error))?;
-    decoded(&content, color).map_err(|why| DataError::unreadable(path, why))
+/// If there is no such file, or it is no complete image of a known format. The message names the file.
+pub fn decode(
+    path: &Path,
+    color: Color,
+    background: Option<Background>,
+) -> Result<Raster, DataError> {
+    let decoded = decode_as_it_is(path)?;
+    Ok(decoded.in_front_of(background).in_color(color))
 }
 
-/// Reads and decodes a file with the channels that it has. Also returns its format.
+/// Reads and decodes a file with the channels that it has.
 ///
 /// # Errors
 /// As for [`decode`].
-pub(super) fn decode_as_it_is(path: &Path) -> Result<(&'static str, Raster), DataError> {
-    let content = fs::read(path).map_err(|error| unread(path, error))?;
-    as_it_is(&content).map_err(|why| DataError::unreadable(path, why))
+pub(super) fn decode_as_it_is(path: &Path) -> Result<Decoded, DataError> {
+    let content = content(path, MOST_FILE_BYTES)?;
+    // Decoders of damaged files have been known to panic.
+    catch_unwind(|| decoded(&content))
+        .unwrap_or_else(|_| Err("it is damaged: its decoder failed".to_owned()))
+        .map_err(|why| DataError::unreadable(path, why))
 }
 
 /// Returns the width and height of a file's image, without decoding it.
@@ -49,53 +119,101 @@ pub(super) fn decode_as_it_is(path: &Path) -> Result<(&'static str, Raster), Dat
 /// # Errors
 /// As for [`decode`], as far as the first bytes tell.
 pub(super) fn sides(path: &Path) -> Result<(usize, usize), DataError> {
-    let read = |limit| -> Result<Vec<u8>, DataError> {
-        let mut head = Vec::new();
-        let file = fs::File::open(path).map_err(|error| unread(path, error))?;
-        file.take(limit)
-            .read_to_end(&mut head)
-            .map_err(|error| unread(path, error))?;
-        Ok(head)
-    };
-    match sides_of(&read(HEAD)?) {
+    match sides_of(&content(path, HEAD)?) {
         Ok(sides) => Ok(sides),
-        Err(_) => sides_of(&read(u64::MAX)?).map_err(|why| DataError::unreadable(path, why)),
+        Err(_) => sides_of(&content(path, MOST_FILE_BYTES)?)
+            .map_err(|why| DataError::unreadable(path, why)),
     }
+}
+
+/// Returns the first bytes of a file, at most `limit`.
+fn content(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
+    let metadata = fs::metadata(path).map_err(|error| unread(path, error))?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { "a folder" } else { "a device" };
+        return Err(DataError::unreadable(path, format!("it is {what}, not an image")));
+    }
+    if metadata.len() > MOST_FILE_BYTES {
+        let why = format!("it has {} bytes, the limit is {MOST_FILE_BYTES}", metadata.len());
+        return Err(DataError::unreadable(path, why));
+    }
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut content))
+        .map_err(|error| unread(path, error))?;
+    Ok(content)
 }
 
 fn unread(path: &Path, error: io::Error) -> DataError {
     match error.kind() {
         io::ErrorKind::NotFound => DataError::missing(path, "an image"),
-        io::ErrorKind::IsADirectory => DataError::unreadable(path, "it is a folder, not an image"),
         _ => DataError::unreadable(path, error),
     }
 }
 
 fn sides_of(content: &[u8]) -> Result<(usize, usize), String> {
-    let image = ImageReader::with_format(Cursor::new(content), format(content)?);
-    let (width, height) = image
+    let (format, _) = format(content)?;
+    let (width, height) = reader(content, format)
         .into_dimensions()
         .map_err(|error| unreadable(&error))?;
+    bounded(width, height)
+}
+
+fn format(content: &[u8]) -> Result<(ImageFormat, &'static str), String> {
+    let guessed = image::guess_format(content).ok();
+    FORMATS
+        .into_iter()
+        .find(|(format, _)| Some(*format) == guessed)
+        .ok_or_else(|| not_an_image(content))
+}
+
+/// Returns what a file of an unknown format is, as far as its first bytes tell.
+fn not_an_image(content: &[u8]) -> String {
+    let convert = "which is not read; convert it to PNG or JPEG";
+    if content.is_empty() {
+        return "it is empty".to_owned();
+    }
+    if let Ok(other) = image::guess_format(content) {
+        return format!("it is of the type {}, {convert}", other.to_mime_type());
+    }
+    if content.get(4..8) == Some(b"ftyp") {
+        return format!("it is a HEIF image or a video, {convert}");
+    }
+    if content.starts_with(b"version https://git-lfs") {
+        return "it is a pointer of Git LFS; `git lfs pull` downloads the image".to_owned();
+    }
+    if content.trim_ascii_start().starts_with(b"<") {
+        return "it is a web page or another text, not an image; download it again".to_owned();
+    }
+    let names = FORMATS.map(|(_, name)| name).join(", ");
+    format!("it is not an image that is read ({names})")
+}
+
+/// Returns the sides of an image whose size is acceptable.
+fn bounded(width: u32, height: u32) -> Result<(usize, usize), String> {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 {
+        return Err("it has no pixels".to_owned());
+    }
+    if pixels > MOST_PIXELS {
+        return Err(format!(
+            "it has {width} x {height} pixels; the limit is {MOST_PIXELS} pixels"
+        ));
+    }
     Ok((width as usize, height as usize))
 }
 
-fn format(content: &[u8]) -> Result<ImageFormat, String> {
-    match image::guess_format(content) {
-        _ if content.is_empty() => Err("it is empty".to_owned()),
-        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => Ok(format),
-        _ => Err("it is neither a JPEG nor a PNG".to_owned()),
-    }
-}
-
-fn decoded(content: &[u8], color: Color) -> Result<Raster, String> {
-    Ok(as_it_is(content)?.1.in_color(color))
-}
-
-fn as_it_is(content: &[u8]) -> Result<(&'static str, Raster), String> {
-    match format(content)? {
-        ImageFormat::Jpeg => Ok(("JPEG", jpeg(content)?)),
-        _ => Ok(("PNG", png(content)?)),
-    }
+fn decoded(content: &[u8]) -> Result<Decoded, String> {
+    let (format, name) = format(content)?;
+    let (image, opacity) = match format {
+        ImageFormat::Jpeg => (jpeg(content)?, None),
+        _ => with_opacity(pixels(content, format)?)?,
+    };
+    Ok(Decoded {
+        format: name,
+        image,
+        opacity,
+    })
 }
 
 fn unreadable(error: &impl ToString) -> String {
@@ -106,13 +224,21 @@ fn jpeg(content: &[u8]) -> Result<Raster, String> {
     let options = || {
         DecoderOptions::default()
             .set_strict_mode(true)
-            .set_max_width(LARGEST)
-            .set_max_height(LARGEST)
+            .set_max_width(usize::from(u16::MAX))
+            .set_max_height(usize::from(u16::MAX))
     };
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(content), options());
     decoder
         .decode_headers()
         .map_err(|error| unreadable(&error))?;
+    let info = decoder.info().ok_or("it says nothing of its size")?;
+    let (width, height) = bounded(info.width.into(), info.height.into())?;
+    if (width * height) as u64 > PIXELS_OF_A_JPEG_BYTE * content.len() as u64 {
+        return Err(format!("it ends too early for {width} x {height} pixels"));
+    }
+    if ends_in_zeros(content) {
+        return Err("it ends too early: the rest is filled with zeros".to_owned());
+    }
     let gray = decoder.input_colorspace() == Some(ColorSpace::Luma);
     let (output, channels) = if gray {
         (ColorSpace::Luma, 1)
@@ -121,7 +247,6 @@ fn jpeg(content: &[u8]) -> Result<Raster, String> {
     };
     decoder.set_options(options().jpeg_set_out_colorspace(output));
     let pixels = decoder.decode().map_err(|error| unreadable(&error))?;
-    let (width, height) = decoder.dimensions().ok_or("it says nothing of its size")?;
     Ok(Raster {
         width,
         height,
@@ -130,47 +255,68 @@ fn jpeg(content: &[u8]) -> Result<Raster, String> {
     })
 }
 
-fn png(content: &[u8]) -> Result<Raster, String> {
-    let image = image::load_from_memory_with_format(content, ImageFormat::Png)
+/// Returns true if a JPEG ends in zeros and there is no end marker after its last scan.
+fn ends_in_zeros(content: &[u8]) -> bool {
+    const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
+    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
+    let last = |marker: [u8; 2]| content.windows(2).rposition(|bytes| bytes == marker);
+    content.ends_with(&[0, 0]) && last(END_OF_IMAGE) < last(START_OF_SCAN)
+}
+
+fn reader(content: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST_BYTES);
+    let mut reader = ImageReader::with_format(Cursor::new(content), format);
+    reader.limits(limits);
+    reader
+}
+
+fn pixels(content: &[u8], format: ImageFormat) -> Result<DynamicImage, String> {
+    let decoder = reader(content, format)
+        .into_decoder()
         .map_err(|error| unreadable(&error))?;
+    let (width, height) = decoder.dimensions();
+    bounded(width, height)?;
+    DynamicImage::from_decoder(decoder).map_err(|error| unreadable(&error))
+}
+
+/// Separates the opacity from the other channels.
+fn with_opacity(image: DynamicImage) -> Result<(Raster, Option<Vec<u8>>), String> {
     let (width, height) = (image.width() as usize, image.height() as usize);
-    let (channels, pixels) = match image {
-        DynamicImage::ImageLuma8(gray) => (1, gray.into_raw()),
-        DynamicImage::ImageRgb8(color) => (3, color.into_raw()),
-        DynamicImage::ImageLumaA8(gray) => (1, without_alpha(gray.as_raw(), 2)),
-        DynamicImage::ImageRgba8(color) => (3, without_alpha(color.as_raw(), 4)),
-        DynamicImage::ImageLuma16(gray) => (1, upper_bytes(gray.as_raw(), 1, 1)),
-        DynamicImage::ImageRgb16(color) => (3, upper_bytes(color.as_raw(), 3, 3)),
-        DynamicImage::ImageLumaA16(gray) => (1, upper_bytes(gray.as_raw(), 2, 1)),
-        DynamicImage::ImageRgba16(color) => (3, upper_bytes(color.as_raw(), 4, 3)),
-        other => {
-            return Err(format!(
-                "its pixels are of an unknown kind ({:?})",
-                other.color()
-            ));
-        }
+    let color = image.color();
+    let all = usize::from(color.channel_count());
+    let values = match usize::from(color.bytes_per_pixel()) / all {
+        1 => image.into_bytes(),
+        2 => upper_bytes(image.as_bytes()),
+        _ => return Err("its pixels are floating-point numbers; save it with 8 bits a channel".into()),
     };
-    Ok(Raster {
+    let opacity = color.has_alpha().then(|| last_of_each(&values, all));
+    let channels = all - usize::from(color.has_alpha());
+    let image = Raster {
         width,
         height,
         channels,
-        pixels,
-    })
+        pixels: first_of_each(values, all, channels),
+    };
+    Ok((image, opacity.filter(|opacity| opacity.iter().any(|&value| value < u8::MAX))))
 }
 
-fn without_alpha(pixels: &[u8], channels: usize) -> Vec<u8> {
-    pixels
-        .chunks_exact(channels)
-        .flat_map(|pixel| &pixel[..channels - 1])
-        .copied()
+/// Returns the upper bytes of 16-bit values.
+fn upper_bytes(values: &[u8]) -> Vec<u8> {
+    let pairs = values.as_chunks::<2>().0.iter();
+    pairs
+        .map(|pair| (u16::from_ne_bytes(*pair) >> 8) as u8)
         .collect()
 }
 
-/// Returns the first `kept` channels in 8 bits.
-fn upper_bytes(pixels: &[u16], channels: usize, kept: usize) -> Vec<u8> {
-    pixels
-        .chunks_exact(channels)
-        .flat_map(|pixel| &pixel[..kept])
-        .map(|value| (value >> 8) as u8)
-        .collect()
+fn last_of_each(values: &[u8], channels: usize) -> Vec<u8> {
+    values.iter().skip(channels - 1).step_by(channels).copied().collect()
+}
+
+fn first_of_each(values: Vec<u8>, channels: usize, kept: usize) -> Vec<u8> {
+    if kept == channels {
+        return values;
+    }
+    let pixels = values.chunks_exact(channels);
+    pixels.flat_map(|pixel| &pixel[..kept]).copied().collect()
 }

@@ -10,9 +10,10 @@ use rayon::prelude::*;
 use schema::Color;
 
 use super::{
-    DataError, Progress, Raster,
+    DataError, Progress, Raster, Region,
     decode::decode_as_it_is,
     listing::{Image, Listing},
+    stored::inside_box,
 };
 
 /// Properties of the images of a data set. Indices count the images to train on first, then those to test
@@ -27,7 +28,11 @@ pub struct Inspection {
     pub widths: Option<Spread>,
     /// Their heights in pixels.
     pub heights: Option<Spread>,
-    /// Images with a box that is not inside of them, by index.
+    /// The number of them with transparent pixels.
+    pub transparent: u64,
+    /// Images with a box that reaches out of them, by index.
+    pub reaching_out: Vec<usize>,
+    /// Images with a box that is outside of them, by index.
     pub outside: Vec<usize>,
     /// Images that cannot be decoded, by index.
     pub corrupt: Vec<(usize, DataError)>,
@@ -66,8 +71,28 @@ struct ImageProperties {
     width: usize,
     height: usize,
     gray: bool,
+    transparent: bool,
     pixels: [u8; 32],
-    box_fits: bool,
+    bounding_box: BoxFit,
+}
+
+/// The place of a bounding box in its image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BoxFit {
+    Inside,
+    ReachesOut,
+    Outside,
+}
+
+impl BoxFit {
+    fn of(bounding_box: [u32; 4], whole: Region) -> BoxFit {
+        let [_, _, right, bottom] = bounding_box.map(|side| side as usize);
+        match inside_box(bounding_box, whole) {
+            None => BoxFit::Outside,
+            Some(_) if right <= whole.width && bottom <= whole.height => BoxFit::Inside,
+            Some(_) => BoxFit::ReachesOut,
+        }
+    }
 }
 
 impl Inspection {
@@ -100,7 +125,12 @@ impl Inspection {
         for (index, seen) in whole {
             *inspection.formats.entry(seen.format).or_default() += 1;
             inspection.gray += u64::from(seen.gray);
-            inspection.outside.extend((!seen.box_fits).then_some(index));
+            inspection.transparent += u64::from(seen.transparent);
+            match seen.bounding_box {
+                BoxFit::Inside => {}
+                BoxFit::ReachesOut => inspection.reaching_out.push(index),
+                BoxFit::Outside => inspection.outside.push(index),
+            }
         }
         inspection
     }
@@ -108,23 +138,19 @@ impl Inspection {
 
 impl ImageProperties {
     fn of(image: &Image) -> Result<ImageProperties, DataError> {
-        let (format, raster) = decode_as_it_is(&image.path)?;
-        let Raster {
-            width,
-            height,
-            channels,
-            ..
-        } = raster;
-        let box_fits = image.bounding_box.is_none_or(|[_, _, right, bottom]| {
-            right as usize <= width && bottom as usize <= height
-        });
+        let decoded = decode_as_it_is(&image.path)?;
+        let raster = &decoded.image;
+        let bounding_box = image.bounding_box;
         Ok(ImageProperties {
-            format,
-            width,
-            height,
-            gray: channels == 1,
-            pixels: hash(raster),
-            box_fits,
+            format: decoded.format,
+            width: raster.width,
+            height: raster.height,
+            gray: raster.channels == 1,
+            transparent: decoded.is_transparent(),
+            bounding_box: bounding_box.map_or(BoxFit::Inside, |bounding_box| {
+                BoxFit::of(bounding_box, raster.region())
+            }),
+            pixels: hash(decoded.image),
         })
     }
 }
@@ -250,7 +276,8 @@ mod tests {
                 greatest: 12
             })
         );
-        assert_eq!(found.outside, [2, 6, 7]);
+        assert_eq!(found.reaching_out, [2, 6, 7]);
+assert!(found.outside.is_empty());
         assert_eq!(found.duplicates, [vec![0, 5], vec![2, 6]]);
         let messages: Vec<String> = found
             .corrupt
@@ -260,7 +287,7 @@ mod tests {
         let expected = ["3 ", "4 ", "8 ", "9 ", "10 "].into_iter().zip([
             "it is not a readable image",
             "it is empty",
-            "it is neither a JPEG nor a PNG",
+            "it is a web page or another text",
             "it is a folder, not an image",
             "is missing",
         ]);
@@ -271,6 +298,31 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn transparent_images_and_boxes_that_do_not_fit_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let opaque = image::RgbaImage::from_pixel(10, 12, image::Rgba([1, 2, 3, 255]));
+        opaque.save(root.join("opaque.png")).unwrap();
+        let mut clear = opaque.clone();
+        clear.put_pixel(3, 4, image::Rgba([1, 2, 3, 254]));
+        clear.save(root.join("clear.png")).unwrap();
+        image::RgbImage::new(10, 12).save(root.join("plain.bmp")).unwrap();
+        let boxes = [[0, 0, 10, 12], [9, 11, 11, 13], [10, 0, 20, 12]];
+        let mut training = part(root, &["opaque.png", "clear.png", "plain.bmp"]);
+        for (image, bounding_box) in training.images.iter_mut().zip(boxes) {
+            image.bounding_box = Some(bounding_box);
+        }
+        let listing = Listing {
+            training,
+            test: Part::default(),
+        };
+        let found = Inspection::of(&listing, &|_, _| ());
+        assert_eq!(found.transparent, 1);
+        assert_eq!((found.reaching_out, found.outside), (vec![1], vec![2]));
+        assert_eq!(found.formats, BTreeMap::from([("BMP", 1), ("PNG", 2)]));
     }
 
     #[test]

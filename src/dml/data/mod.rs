@@ -24,6 +24,7 @@ mod raster;
 pub mod readers;
 mod resize;
 mod stored;
+mod table;
 mod transform;
 
 use std::{
@@ -34,7 +35,7 @@ use std::{
 use durable::DiskError;
 use schema::Registration;
 pub use schema::{
-    Cache, Color, ColorJitter, Dataset, Glyphs, ImageSize, RandomErasing, RandomResizedCrop,
+    Background, Cache, Color, ColorJitter, Dataset, Glyphs, ImageSize, RandomErasing, RandomResizedCrop,
     StoredImages, TrainTransform,
 };
 
@@ -87,7 +88,7 @@ impl Source {
             return Err(DataError::missing(Path::new(facts.folder), what));
         };
         let table = root.join(Registration::LISTING);
-        let listing = readers::manifest::read(&table)?;
+        let listing = table::read(&table)?;
         let listing = if facts.equal_halves {
             listing.in_halves()
         } else {

@@ -128,6 +128,29 @@ impl Half {
     }
 }
 
+const NO_BOXES: &str = "none of its images has a bounding box; leave out `bounding_boxes = true`";
+
+/// Images that a message names.
+const NAMED: usize = 5;
+
+/// Returns the message about images whose boxes lie outside of them, and of how many boxes they are.
+fn boxes_outside(images: &[Origin], boxes: usize) -> String {
+    let named = images.iter().take(NAMED);
+    let named: Vec<String> = named
+        .map(|image| format!("`{}`", image.path.display()))
+        .collect();
+    let more = match images.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{} of {boxes} bounding boxes lie outside of their images: {}{more}; correct them and add the data set again, \
+         or leave out `bounding_boxes = true`",
+        images.len(),
+        named.join(", ")
+    )
+}
+
 /// A data set about to be prepared: its size is known, no image is decoded.
 ///
 /// Glyphs are drawn in the requested size. Images that are dark on light are inverted before they are
@@ -177,6 +200,9 @@ impl Preparation<'_> {
         target: Target<'a>,
         cache: Cache,
     ) -> Result<Preparation<'a>, DataError> {
+        if target.stored.bounding_boxes {
+            contents.check_boxes(target.root)?;
+        }
         let sides = contents.sides(&target.stored)?;
         let mut preparation = Preparation {
             contents,
@@ -443,6 +469,28 @@ impl Contents<'_> {
         }
     }
 
+    /// Checks that images can be cut to their boxes: there are some, and none lies outside of its image.
+    fn check_boxes(&self, root: &Path) -> Result<(), DataError> {
+        let Images::Files(files) = &self.images else {
+            return Err(DataError::unreadable(root, NO_BOXES));
+        };
+        let boxes = files.iter().filter(|file| file.bounding_box.is_some());
+        let boxes = boxes.count();
+        if boxes == 0 {
+            return Err(DataError::unreadable(root, NO_BOXES));
+        }
+        let outside = |file: &Origin| Ok(file.is_outside_box()?.then(|| file.below(root)));
+        let outside: Vec<Option<Origin>> = files
+            .par_iter()
+            .map(outside)
+            .collect::<Result<_, DataError>>()?;
+        let outside: Vec<Origin> = outside.into_iter().flatten().collect();
+        if outside.is_empty() {
+            return Ok(());
+        }
+        Err(DataError::unreadable(root, boxes_outside(&outside, boxes)))
+    }
+
     /// Returns the sides of the images as they are stored. Drawings are always squares.
     fn sides(&self, stored: &StoredImages) -> Result<Sides, DataError> {
         match (&self.images, stored.size) {
@@ -675,7 +723,7 @@ impl Half {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Color, Region, decode};
+    use crate::data::{Background, Color, Region, decode};
 
     const GLYPHS: Glyphs = Glyphs {
         classes: 3,
@@ -689,6 +737,7 @@ mod tests {
             size: ImageSize::Square(side),
             color: Color::Gray,
             bounding_boxes: false,
+background: None,
         }
     }
 
@@ -863,6 +912,7 @@ mod tests {
             size,
             color,
             bounding_boxes,
+            background: None,
         }
     }
 
@@ -883,7 +933,7 @@ mod tests {
             [[16, 8], [8, 17]]
         );
         assert!(data.images.squares().unwrap().is_none());
-        let expected = decode(&root.path().join("right.png"), Color::Rgb)
+        let expected = decode(&root.path().join("right.png"), Color::Rgb, None)
             .unwrap()
             .resized(8, 17);
         assert_eq!(whole(&data, 1), expected.pixels);
@@ -912,6 +962,99 @@ mod tests {
         assert_eq!(data.images.squares().unwrap().unwrap().size(), [2, 3, 4, 4]);
         assert_eq!(data.test_roles, [Role::Query]);
         assert_eq!(data.training_categories, [Some("things".to_owned())]);
+    }
+
+    fn with_boxes(source: Source, boxes: [Option<[u32; 4]>; 2]) -> Source {
+        let Source::Files {
+            dataset,
+            root,
+            mut listing,
+        } = source
+        else {
+            return source;
+        };
+        listing.training.images[0].bounding_box = boxes[0];
+        listing.test.images[0].bounding_box = boxes[1];
+        Source::Files {
+            dataset,
+            root,
+            listing,
+        }
+    }
+
+    #[test]
+    fn boxes_that_cannot_be_cut_out_are_refused_before_anything_is_decoded() {
+        let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let refused = |boxes, cut: bool, size| {
+            let source = with_boxes(files(root.path()), boxes);
+            let stored = stored(size, Color::Rgb, cut);
+            Preparation::new(&source, stored, Cache::Never, into.path())
+                .err()
+                .map(|error| error.to_string())
+        };
+        let far = Some([900, 0, 950, 9]);
+        for size in [ImageSize::Square(8), ImageSize::ShortSide(8)] {
+            let message = refused([None, None], true, size).unwrap();
+            assert!(message.contains("none of its images has a bounding box"), "{message}");
+            let message = refused([Some([0, 0, 2, 2]), far], true, size).unwrap();
+            let expected = "1 of 2 bounding boxes lie outside of their images: `right.png`";
+            assert!(message.contains(expected), "{message}");
+            assert_eq!(refused([None, far], false, size), None);
+            assert_eq!(refused([None, Some([0, 0, 2, 950])], true, size), None);
+        }
+    }
+
+    #[test]
+    fn an_image_that_would_become_too_long_is_refused() {
+        let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let source = files(root.path());
+        image::GrayImage::new(1, 60_000)
+            .save(root.path().join("right.png"))
+            .unwrap();
+        let refused = |size| {
+            let stored = stored(size, Color::Gray, false);
+            Preparation::new(&source, stored, Cache::Auto, into.path())
+                .err()
+                .map(|error| error.to_string())
+        };
+        let message = refused(ImageSize::ShortSide(256)).unwrap();
+        assert!(
+            message.contains("right.png`: of 1 x 60000 pixels it would become 256 x 15360000"),
+            "{message}"
+        );
+        assert_eq!(refused(ImageSize::ShortSide(8)), None);
+        assert_eq!(refused(ImageSize::Square(256)), None);
+    }
+
+    #[test]
+    fn transparent_pixels_are_stored_as_the_background() {
+        let root = tempfile::tempdir().unwrap();
+        let source = files(root.path());
+        for name in ["left.png", "right.png"] {
+            image::RgbaImage::from_pixel(9, 9, image::Rgba([10, 20, 30, 0]))
+                .save(root.path().join(name))
+                .unwrap();
+        }
+        let stored = |background| StoredImages {
+            background,
+            ..stored(ImageSize::Square(4), Color::Rgb, false)
+        };
+        let cases = [
+            (None, [10, 20, 30]),
+            (Some(Background::White), [255; 3]),
+            (Some(Background::Black), [0; 3]),
+        ];
+        for (background, pixel) in cases {
+            for cache in [Cache::Always, Cache::Never] {
+                let into = tempfile::tempdir().unwrap();
+                Preparation::new(&source, stored(background), cache, into.path())
+                    .unwrap()
+                    .run(&|_, _| ())
+                    .unwrap();
+                let data = PreparedData::open(into.path()).unwrap();
+                assert_eq!(whole(&data, 1)[..3], pixel, "{background:?} {cache:?}");
+            }
+        }
     }
 
     #[test]

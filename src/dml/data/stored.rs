@@ -18,14 +18,38 @@ use super::{
     decode::{decode, sides},
 };
 
+/// The most pixels of a stored image. Long and narrow images grow when they are scaled by their shorter side.
+const MOST_PIXELS: usize = 1 << 26;
+
 /// Returns the sides, width and height, in which an image of these sides is stored.
-fn stored_sides(size: ImageSize, [width, height]: [usize; 2]) -> [usize; 2] {
+fn stored_sides(size: ImageSize, [width, height]: [usize; 2]) -> Result<[usize; 2], String> {
     let short = size.short_side() as usize;
-    match size {
+    let sides = match size {
         ImageSize::Square(_) => [short; 2],
         ImageSize::ShortSide(_) if width <= height => [short, short * height / width],
         ImageSize::ShortSide(_) => [short * width / height, short],
+    };
+    if sides[0] * sides[1] <= MOST_PIXELS {
+        return Ok(sides);
     }
+    Err(format!(
+        "of {width} x {height} pixels it would become {} x {}, the limit is {MOST_PIXELS} pixels; cut it, or store \
+         squares (`image_size`)",
+        sides[0], sides[1]
+    ))
+}
+
+/// Returns the part of an image that is inside of its box, if there is any.
+pub(super) fn inside_box(bounding_box: [u32; 4], whole: Region) -> Option<Region> {
+    let [left, top, right, bottom] = bounding_box.map(|side| side as usize);
+    // Some lists have boxes that reach out by a pixel.
+    let (right, bottom) = (right.min(whole.width), bottom.min(whole.height));
+    (left < right && top < bottom).then(|| Region {
+        left,
+        top,
+        width: right - left,
+        height: bottom - top,
+    })
 }
 
 /// The file of a stored image.
@@ -49,21 +73,40 @@ impl Origin {
 
     /// Returns the sides in which it is stored, from the first bytes of the file.
     pub(super) fn stored_sides(&self, stored: &StoredImages) -> Result<[usize; 2], DataError> {
+        let part = self.part(stored, self.whole()?)?;
+        self.sides_of(part, stored)
+    }
+
+    /// Returns true if the image has a box that is outside of it.
+    pub(super) fn is_outside_box(&self) -> Result<bool, DataError> {
+        let Some(bounding_box) = self.bounding_box else {
+            return Ok(false);
+        };
+        Ok(inside_box(bounding_box, self.whole()?).is_none())
+    }
+
+    /// Returns the region of the whole image, from the first bytes of the file.
+    fn whole(&self) -> Result<Region, DataError> {
         let (width, height) = sides(&self.path)?;
-        let part = self.part(stored, Region::whole([width, height]))?;
-        Ok(stored_sides(stored.size, [part.width, part.height]))
+        Ok(Region::whole([width, height]))
+    }
+
+    /// Returns the sides in which a part of the image is stored.
+    fn sides_of(&self, part: Region, stored: &StoredImages) -> Result<[usize; 2], DataError> {
+        stored_sides(stored.size, [part.width, part.height])
+            .map_err(|why| DataError::unreadable(&self.path, why))
     }
 
     /// Returns the image as it is stored.
     pub(super) fn stored(&self, how: &Decoding) -> Result<Raster, DataError> {
         let image = self.decoded(how)?;
         let part = self.part(&how.stored, image.region())?;
-        let sides = stored_sides(how.stored.size, [part.width, part.height]);
+        let sides = self.sides_of(part, &how.stored)?;
         Ok(image.resized_part(part, sides, Region::whole(sides)))
     }
 
     fn decoded(&self, how: &Decoding) -> Result<Raster, DataError> {
-        let image = decode(&self.path, how.stored.color)?;
+        let image = decode(&self.path, how.stored.color, how.stored.background)?;
         Ok(if how.inverted {
             image.inverted()
         } else {
@@ -80,7 +123,7 @@ impl Origin {
     ) -> Result<Raster, DataError> {
         let image = self.decoded(how)?;
         let part = self.part(&how.stored, image.region())?;
-        if stored_sides(how.stored.size, [part.width, part.height]) != sides {
+        if self.sides_of(part, &how.stored)? != sides {
             return Err(DataError::unreadable(
                 &self.path,
                 "it has changed since it was prepared",
@@ -90,23 +133,12 @@ impl Origin {
     }
 
     fn part(&self, stored: &StoredImages, whole: Region) -> Result<Region, DataError> {
-        let Some(outline) = self.bounding_box.filter(|_| stored.bounding_boxes) else {
+        let Some(bounding_box) = self.bounding_box.filter(|_| stored.bounding_boxes) else {
             return Ok(whole);
         };
-        let [left, top, right, bottom] = outline.map(|side| side as usize);
-        // Some lists have boxes that reach out by a pixel.
-        let (right, bottom) = (right.min(whole.width), bottom.min(whole.height));
-        if left >= right || top >= bottom {
-            return Err(DataError::unreadable(
-                &self.path,
-                format!("the box {outline:?} lies outside of the image"),
-            ));
-        }
-        Ok(Region {
-            left,
-            top,
-            width: right - left,
-            height: bottom - top,
+        inside_box(bounding_box, whole).ok_or_else(|| {
+            let why = format!("its bounding box {bounding_box:?} lies outside of the image");
+            DataError::unreadable(&self.path, why)
         })
     }
 }

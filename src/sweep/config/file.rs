@@ -6,7 +6,7 @@
 use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use schema::{
-    Cache, Clip, Color, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric, Miner,
+    Background, Cache, Clip, Color, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric, Miner,
     Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages, TrainingHalf,
     Transform, WarmUp,
 };
@@ -147,12 +147,18 @@ pub struct DataTable {
     /// Whether images are cut to their bounding boxes first.
     #[serde(default)]
     pub bounding_boxes: bool,
+    /// What is behind transparent pixels. Absent: transparency is ignored, and the hidden colors of these pixels are
+    /// used.
+    pub background: Option<Background>,
     /// Whether decoded images are kept on disk.
     #[serde(default)]
     pub cache: Cache,
     /// What there is to train on: as `sweep data add` found it, or as published. Not a key.
     #[serde(skip)]
     pub half: TrainingHalf,
+    /// True if boxes are to be cut out, but the images that were added have none. Not a key.
+    #[serde(skip)]
+    pub lacks_boxes: bool,
 }
 
 /// Pixels a side, if nothing is said.
@@ -166,6 +172,7 @@ impl DataTable {
             size: self.resize.map_or(square, ImageSize::ShortSide),
             color: self.color.unwrap_or(self.dataset.facts().color),
             bounding_boxes: self.bounding_boxes,
+            background: self.background,
         }
     }
 }

@@ -65,7 +65,7 @@ pub use searched::{as_written, at_point, without};
 pub use tables::{Layouts, Quoted, ReportTable};
 
 use crate::{
-    ledger::fingerprint::registration,
+    ledger::fingerprint::{lacks_boxes, registration},
     search::{Search, Space},
 };
 
@@ -169,11 +169,11 @@ impl Sweep {
         let document = Document::parse(&layers)?;
         let (combinations, refinements) = document.combinations()?;
         let mut points = Vec::with_capacity(combinations.len());
-        let halves = TrainingHalves::default();
+        let added = AddedData::default();
         for chunk in combinations.chunks(CHUNK) {
             let read: Vec<_> = chunk
                 .par_iter()
-                .map(|combination| point(&document, combination, &halves))
+                .map(|combination| point(&document, combination, &added))
                 .collect();
             for point in read {
                 points.push(point?);
@@ -217,20 +217,37 @@ impl Sweep {
     }
 }
 
-/// The training half of each data set, looked up once for all combinations.
+/// What is known of the files of each data set, looked up once for all combinations.
 #[derive(Default)]
-struct TrainingHalves(Mutex<BTreeMap<(PathBuf, String), TrainingHalf>>);
+struct AddedData(Mutex<BTreeMap<(PathBuf, String, bool), AddedFiles>>);
 
-impl TrainingHalves {
-    fn of(&self, data: &DataTable) -> TrainingHalf {
-        let look_up = || {
-            data.dataset
-                .training_half(registration(&data.dataset, &data.root).as_ref())
-        };
-        let key = (data.root.clone(), canonical_json(&data.dataset));
+/// What a combination depends on in the files of its data set.
+#[derive(Clone, Copy)]
+struct AddedFiles {
+    half: TrainingHalf,
+    lacks_boxes: bool,
+}
+
+impl AddedData {
+    fn of(&self, data: &DataTable) -> AddedFiles {
+        let key = (
+            data.root.clone(),
+            canonical_json(&data.dataset),
+            data.bounding_boxes,
+        );
         match self.0.lock() {
-            Ok(mut known) => *known.entry(key).or_insert_with(look_up),
-            Err(_) => look_up(),
+            Ok(mut known) => *known.entry(key).or_insert_with(|| AddedFiles::of(data)),
+            Err(_) => AddedFiles::of(data),
+        }
+    }
+}
+
+impl AddedFiles {
+    fn of(data: &DataTable) -> AddedFiles {
+        let registration = registration(&data.dataset, &data.root);
+        AddedFiles {
+            half: data.dataset.training_half(registration.as_ref()),
+            lacks_boxes: data.bounding_boxes && lacks_boxes(&data.dataset, &data.root),
         }
     }
 }
@@ -239,7 +256,7 @@ impl TrainingHalves {
 fn point(
     document: &Document<'_>,
     combination: &Combination,
-    halves: &TrainingHalves,
+    added: &AddedData,
 ) -> Result<Point, Diagnostic> {
     let mut shared: Option<SweepFile> = None;
     let mut methods: Vec<(&Variant, Method)> = Vec::with_capacity(combination.variants.len());
@@ -247,7 +264,7 @@ fn point(
     for chunk in readings.chunks(CHUNK) {
         let read: Vec<_> = chunk
             .par_iter()
-            .map(|reading| read(document, reading, halves))
+            .map(|reading| read(document, reading, added))
             .collect();
         for (read, reading) in read.into_iter().zip(chunk) {
             let (mut file, searches) = read?;
@@ -291,10 +308,10 @@ type Searches = Vec<Option<Arc<Search>>>;
 fn read(
     document: &Document<'_>,
     reading: &Reading<'_>,
-    halves: &TrainingHalves,
+    added: &AddedData,
 ) -> Result<(SweepFile, Searches), Diagnostic> {
     let searched = document.searched(reading)?;
-    let file = checked(document, reading, halves)?;
+    let file = checked(document, reading, added)?;
     let probes = searched
         .iter()
         .flatten()
@@ -309,7 +326,7 @@ fn read(
                 variants: reading.variants.clone(),
                 ..*reading
             },
-            halves,
+            added,
         )?;
     }
     let searches = searched
@@ -322,10 +339,12 @@ fn read(
 fn checked(
     document: &Document<'_>,
     reading: &Reading<'_>,
-    halves: &TrainingHalves,
+    added: &AddedData,
 ) -> Result<SweepFile, Diagnostic> {
     let mut file: SweepFile = document.read(reading)?;
-    file.data.half = halves.of(&file.data);
+    let AddedFiles { half, lacks_boxes } = added.of(&file.data);
+    file.data.half = half;
+    file.data.lacks_boxes = lacks_boxes;
     validate::check(&file).map_err(|fault| document.point_at(reading, fault))?;
     Ok(file)
 }

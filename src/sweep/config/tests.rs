@@ -971,6 +971,7 @@ fn images_can_be_stored_and_transformed_in_these_ways() {
         ("", "", 28),
         ("image_size = 84", "test.center_crop = 64", 64),
         ("resize = 256", "test.center_crop = 227", 227),
+        ("background = \"white\"", "", 28),
         (
             "resize = 256\ncolor = \"rgb\"",
             "test.center_crop = 224\ntrain = { random_resized_crop = {}, flip = 0.5 }",

@@ -12,7 +12,9 @@ use std::{
 };
 
 use rayon::prelude::*;
-use schema::{DataId, Dataset, Files, Fingerprint, Registration};
+use schema::{
+    DataId, Dataset, Files, Fingerprint, ListedRow, ListingFault, Registration, read_listing,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -47,7 +49,7 @@ pub enum FingerprintError {
         /// Which table.
         path: PathBuf,
         /// Why.
-        source: csv::Error,
+        source: ListingFault,
     },
     /// A file cannot be read.
     #[error("failed to read `{}`: {source}", path.display())]
@@ -128,6 +130,15 @@ pub fn keep_registration(
         return Ok(());
     }
     write_json(&ledger.data(data).join(Registration::FILE), found)
+}
+
+/// Returns true if the data set was added and none of its images has a bounding box.
+pub fn lacks_boxes(dataset: &Dataset, root: &Path) -> bool {
+    let listing = home(dataset, root).map(|home| read_listing(&home.join(Registration::LISTING)));
+    let Some(Ok(rows)) = listing else {
+        return false;
+    };
+    rows.iter().all(|row| row.image.bounding_box().is_none())
 }
 
 /// Returns the folders that can be the data set's own.
@@ -242,24 +253,21 @@ fn stamp(files: &[ListedFile]) -> String {
 /// Returns the files in the table of images, in its order, each with the other columns of its row.
 fn listed(source: &Path) -> Result<Vec<ListedFile>, FingerprintError> {
     let table = source.join(Registration::LISTING);
-    let failed = |source| FingerprintError::Table {
-        path: table.clone(),
+    let rows = read_listing(&table).map_err(|source| FingerprintError::Table {
+        path: table,
         source,
-    };
-    let rows: Vec<csv::StringRecord> = csv::Reader::from_path(&table)
-        .and_then(|mut reader| reader.records().collect())
-        .map_err(failed)?;
-    let file = |row: &csv::StringRecord| {
-        let path = source.join(row.get(0).unwrap_or_default());
+    })?;
+    let file = |row: ListedRow| {
+        let path = source.join(&row.image.path);
         let (size, modified) = size_and_time(&path)?;
         Ok(ListedFile {
             path,
-            name: row.iter().skip(1).collect::<Vec<_>>().join("\0"),
+            name: row.description,
             size,
             modified,
         })
     };
-    rows.par_iter().map(file).collect()
+    rows.into_par_iter().map(file).collect()
 }
 
 fn size_and_time(path: &Path) -> Result<(u64, u128), FingerprintError> {
@@ -397,7 +405,7 @@ mod tests {
             fs::write(own.join(folder).join("1.jpg"), content).unwrap();
             fs::write(
                 own.join("listing.csv"),
-                format!("path,label\n{folder}/1.jpg,{label}\n"),
+                format!("path,label,class_name,split\n{folder}/1.jpg,{label},a,train\n"),
             )
             .unwrap();
             let dataset = Dataset::Own(schema::Own {

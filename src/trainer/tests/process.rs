@@ -41,6 +41,7 @@ fn recipe(steps: u64) -> Recipe {
             size: ImageSize::Square(16),
             color: Color::Gray,
             bounding_boxes: false,
+background: None,
         },
         transform: Transform::default(),
         fold: None,

@@ -68,9 +68,10 @@ fn rows(root: &Path, lines: Vec<text::TextLine>, role: Role) -> Result<ListedRow
                 line.text
             )));
         }
+        let path = text::located(root, path).map_err(|why| line.wrong(why))?;
         Ok(Row {
             role,
-            ..Row::new(label_key(label), label, root.join(path))
+            ..Row::new(label_key(label), label, path)
         })
     };
     lines.into_iter().map(row).collect()

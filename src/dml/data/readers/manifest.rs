@@ -1,4 +1,4 @@
-//! A table with a row for each image: the form into which every data set is brought, and the one for a user's own.
+//! A user's own table with a row for each image.
 //!
 //! | column | meaning |
 //! | --- | --- |
@@ -9,13 +9,16 @@
 //! | `is_query`, `is_gallery` | the part of a test image in retrieval; both absent: it has both parts |
 //! | `category` | the super-class |
 //! | `x_1`, `y_1`, `x_2`, `y_2` | the box to cut out; right and bottom are outside of it |
-//! | `sequence`, and names that begin with `_` | nothing here |
+//! | `sequence` | nothing here; it must be empty, since its meaning would change all scores |
+//! | names that begin with `_`, and no name | nothing here |
 //!
-//! Only `path` and `label` are needed. Tables of Open Metric Learning are of this form.
+//! Only `path` and `label` are needed. Tables of Open Metric Learning are of this form. Cells are separated by commas,
+//! semicolons or tabs. Names of columns and of halves may have capitals, and empty rows are skipped. A column without a
+//! name is the index that pandas writes.
 
-use std::path::{Path, PathBuf};
+use std::{collections::BTreeMap, path::Path};
 
-use csv::StringRecord;
+use csv::{ReaderBuilder, StringRecord};
 use schema::Registration;
 
 use super::{Class, DataError, Layout, Listing, Role, Row, halves, inside, label_key, part, text};
@@ -31,6 +34,7 @@ pub(super) const LAYOUTS: [Layout; 2] = [
     },
 ];
 
+/// The columns that are understood.
 const COLUMNS: [&str; 11] = [
     "path",
     "label",
@@ -45,6 +49,15 @@ const COLUMNS: [&str; 11] = [
     "y_2",
 ];
 
+/// The columns without which a table is not one of images.
+const NEEDED: [&str; 2] = ["path", "label"];
+
+/// A column whose values would change what is found; it must be empty.
+const SEQUENCE: &str = "sequence";
+
+/// The separators of cells. Of those that give equally many columns, the last is meant.
+const SEPARATORS: [u8; 3] = [b'\t', b';', b','];
+
 fn named(root: &Path) -> Result<Option<Listing>, DataError> {
     let path = root.join("manifest.csv");
     if path.is_file() {
@@ -57,7 +70,7 @@ fn named(root: &Path) -> Result<Option<Listing>, DataError> {
 fn other(root: &Path) -> Result<Option<Listing>, DataError> {
     let mut tables = Vec::new();
     for (name, path) in inside(root)? {
-        if name.ends_with(".csv") && name != Registration::LISTING && has_columns(&path)? {
+        if is_table(&name) && path.is_file() && has_columns(&path)? {
             tables.push(path);
         }
     }
@@ -71,105 +84,216 @@ fn other(root: &Path) -> Result<Option<Listing>, DataError> {
     }
 }
 
+fn is_table(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+    name != Registration::LISTING
+        && ending.is_some_and(|ending| {
+            ["csv", "tsv"]
+                .iter()
+                .any(|table| ending.eq_ignore_ascii_case(table))
+        })
+}
+
 fn has_columns(table: &Path) -> Result<bool, DataError> {
-    let text = text::text(table)?.unwrap_or_default();
-    let header = text.lines().next().unwrap_or_default();
-    Ok(["path", "label"]
-        .iter()
-        .all(|column| header.split(',').any(|name| name.trim() == *column)))
+    let (_, columns) = header(&text::first_line(table)?);
+    let has = |column: &&str| columns.iter().any(|name| name == *column);
+    Ok(NEEDED.iter().all(has))
+}
+
+/// Returns the separator of a table and the names of its columns, in small letters.
+fn header(text: &str) -> (u8, Vec<String>) {
+    let columns = |separator: u8| {
+        let mut first = StringRecord::new();
+        // Text in memory is always read. A table without a line has no columns.
+        let _ = rows(text, separator).read_record(&mut first);
+        let names = first.iter().map(|name| name.trim().to_lowercase());
+        (separator, names.collect::<Vec<String>>())
+    };
+    let found = SEPARATORS.map(columns).into_iter();
+    found
+        .max_by_key(|(_, names)| names.len())
+        .unwrap_or_default()
+}
+
+/// Returns a reader of all rows, the header first.
+fn rows(text: &str, separator: u8) -> csv::Reader<&[u8]> {
+    ReaderBuilder::new()
+        .delimiter(separator)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(text.as_bytes())
 }
 
 /// Reads a table.
 ///
 /// # Errors
-/// It cannot be read, lacks a column, has an unknown one, or a value makes no sense.
-pub fn read(path: &Path) -> Result<Listing, DataError> {
+/// If it cannot be read, lacks a column, has an unknown one, or a value makes no sense.
+fn read(path: &Path) -> Result<Listing, DataError> {
     let text = text::text(path)?.ok_or_else(|| DataError::missing(path, "a table of images"))?;
     let table = Table::new(path, &text)?;
-    let root = path.parent().unwrap_or(Path::new("."));
     let (mut training, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
-    for record in csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(text.as_bytes())
-        .into_records()
-    {
+    for record in rows(&text, table.separator).into_records().skip(1) {
         let record = record.map_err(|error| DataError::unreadable(path, error))?;
         let cells = Cells {
             table: &table,
             record,
         };
-        let row = cells.row(root)?;
-        match cells.get("split") {
-            Some("train") | None => training.push(row),
-            Some("validation" | "val") => validation.push(row),
-            Some("test") => test.push(row),
-            Some(other) => {
-                return Err(
-                    cells.wrong(format!("the split `{other}` is neither `train` nor `test`"))
-                );
-            }
+        if cells.are_empty() {
+            continue;
         }
+        let half = match cells.split()? {
+            Split::Train => &mut training,
+            Split::Validation => &mut validation,
+            Split::Test => &mut test,
+        };
+        half.push(cells.row()?);
     }
-    match (
-        table.column("split").is_some(),
-        validation.is_empty(),
-        test.is_empty(),
-    ) {
-        (false, _, _) => Ok(halves(training)),
-        (true, false, false) => Err(DataError::unreadable(
-            path,
-            "it has rows of `validation` and of `test`; call the former `train`, folds choose what is validated on",
-        )),
-        (true, _, _) => {
-            test.append(&mut validation);
-            Ok(Listing {
-                training: part(training),
-                test: part(test),
-            })
-        }
+    if let (Some(row), false) = (validation.first(), test.is_empty()) {
+        let why = "it has rows of `validation` and of `test`; call the former `train`, folds choose what is validated on";
+        return Err(table.wrong(row.start, why));
     }
+    test.append(&mut validation);
+    table.check_classes(&training)?;
+    table.check_classes(&test)?;
+    if !table.has("split") {
+        return Ok(halves(without_places(training)));
+    }
+    Ok(Listing {
+        training: part(without_places(training)),
+        test: part(without_places(test)),
+    })
 }
 
-/// The columns of a table.
+/// The values of the column `split`.
+enum Split {
+    Train,
+    Validation,
+    Test,
+}
+
+/// A listed image, with the place of its row.
+struct TableRow {
+    row: Row<(u64, String)>,
+    /// The byte at which the row begins.
+    start: usize,
+}
+
+fn without_places(rows: Vec<TableRow>) -> Vec<Row<(u64, String)>> {
+    rows.into_iter().map(|row| row.row).collect()
+}
+
+/// A table with a valid header.
 struct Table<'a> {
     path: &'a Path,
-    columns: StringRecord,
+    text: &'a str,
+    separator: u8,
+    columns: Vec<String>,
 }
 
 impl<'a> Table<'a> {
-    fn new(path: &'a Path, text: &str) -> Result<Table<'a>, DataError> {
-        let mut reader = csv::ReaderBuilder::new()
-            .trim(csv::Trim::All)
-            .from_reader(text.as_bytes());
-        let columns = reader
-            .headers()
-            .map_err(|error| DataError::unreadable(path, error))?
-            .clone();
-        let known =
-            |name: &str| COLUMNS.contains(&name) || name == "sequence" || name.starts_with('_');
-        if let Some(unknown) = columns.iter().find(|name| !known(name)) {
-            let known = COLUMNS.join("`, `");
-            let why = format!(
-                "its column `{unknown}` is none of `{known}`; to keep it, let its name begin with `_`"
-            );
-            return Err(DataError::unreadable(path, why));
-        }
-        let table = Table { path, columns };
-        match ["path", "label"]
-            .into_iter()
-            .find(|column| table.column(column).is_none())
-        {
-            Some(column) => Err(DataError::unreadable(
-                path,
-                format!("it has no column `{column}`"),
-            )),
+    fn new(path: &'a Path, text: &'a str) -> Result<Table<'a>, DataError> {
+        let (separator, columns) = header(text);
+        let table = Table {
+            path,
+            text,
+            separator,
+            columns,
+        };
+        match table.wrong_header() {
+            Some(why) => Err(DataError::unreadable(path, why)),
             None => Ok(table),
         }
+    }
+
+    /// Returns what is wrong with the names of the columns.
+    fn wrong_header(&self) -> Option<String> {
+        let named = || self.columns.iter().filter(|name| !is_index(name));
+        if let Some(unknown) = named().find(|name| !is_known(name)) {
+            return Some(format!(
+                "its column `{unknown}` is none of `{}`; to keep it, let its name begin with `_`",
+                COLUMNS.join("`, `")
+            ));
+        }
+        if let Some(missing) = NEEDED.iter().find(|column| !self.has(column)) {
+            return Some(format!("it has no column `{missing}`"));
+        }
+        let twice = named().find(|name| named().filter(|other| other == name).count() > 1);
+        twice.map(|twice| format!("it has the column `{twice}` twice"))
     }
 
     fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column == name)
     }
+
+    fn has(&self, name: &str) -> bool {
+        self.column(name).is_some()
+    }
+
+    /// Returns the line of the row that begins at this byte, from 1. Empty lines before it are not a part of it.
+    fn line(&self, start: usize) -> usize {
+        let rest = self.text.get(start..).unwrap_or_default();
+        let empty = rest.len() - rest.trim_start_matches(['\r', '\n']).len();
+        let before = self.text.get(..start + empty).unwrap_or(self.text);
+        1 + before.matches('\n').count()
+    }
+
+    fn wrong(&self, start: usize, why: impl std::fmt::Display) -> DataError {
+        DataError::unreadable(self.path, format!("line {}: {why}", self.line(start)))
+    }
+
+    /// Checks that labels and classes of one half correspond one to one.
+    fn check_classes(&self, rows: &[TableRow]) -> Result<(), DataError> {
+        let mut of_label = BTreeMap::new();
+        let mut of_name = BTreeMap::new();
+        for row in rows {
+            let first = *of_label.entry(&row.row.key).or_insert(row);
+            if first.row.class != row.row.class {
+                return Err(self.wrong_pair(first, row, &two_classes(first, row)));
+            }
+            let first = *of_name.entry(&row.row.class.name).or_insert(row);
+            if first.row.key != row.row.key {
+                return Err(self.wrong_pair(first, row, &two_labels(first, row)));
+            }
+        }
+        Ok(())
+    }
+
+    fn wrong_pair(&self, one: &TableRow, other: &TableRow, why: &str) -> DataError {
+        let [one, other] = [one, other].map(|row| self.line(row.start));
+        DataError::unreadable(self.path, format!("lines {one} and {other}: {why}"))
+    }
+}
+
+fn is_known(name: &str) -> bool {
+    COLUMNS.contains(&name) || name == SEQUENCE || name.starts_with('_')
+}
+
+/// Returns true for the name of the column that pandas writes without being asked to.
+fn is_index(name: &str) -> bool {
+    name.is_empty() || name.starts_with("unnamed: ")
+}
+
+/// Returns the message about two rows of one label that differ in their class.
+fn two_classes(one: &TableRow, other: &TableRow) -> String {
+    let label = &one.row.key.1;
+    let [one, other] = [one, other].map(|row| &row.row.class);
+    if one.name != other.name {
+        return format!(
+            "the label `{label}` has the class names `{}` and `{}`; a class has one name",
+            one.name, other.name
+        );
+    }
+    let [one, other] = [one, other].map(|class| class.category.as_deref().unwrap_or("(none)"));
+    format!("the label `{label}` has the categories `{one}` and `{other}`; a class has one category")
+}
+
+/// Returns the message about two rows of one class name that differ in their label.
+fn two_labels(one: &TableRow, other: &TableRow) -> String {
+    format!(
+        "the labels `{}` and `{}` have the same class name `{}`; give each class a name of its own, or leave \
+         the column `class_name` out",
+        one.row.key.1, other.row.key.1, one.row.class.name
+    )
 }
 
 /// A row of a table.
@@ -179,15 +303,36 @@ struct Cells<'a> {
 }
 
 impl Cells<'_> {
-    /// Returns the value of a column, if it is not empty.
+    /// Returns a cell as it is written.
+    fn cell(&self, column: &str) -> Option<&str> {
+        self.record.get(self.table.column(column)?)
+    }
+
+    /// Returns a text, if it is not empty.
     fn get(&self, column: &str) -> Option<&str> {
-        let cell = self.record.get(self.table.column(column)?)?;
-        (!cell.is_empty() && !cell.eq_ignore_ascii_case("nan")).then_some(cell)
+        self.cell(column)
+            .map(str::trim)
+            .filter(|cell| !cell.is_empty())
+    }
+
+    /// Returns the text of a number or a flag, if there is one. Numbers that are missing are often written as `nan`.
+    fn number(&self, column: &str) -> Option<&str> {
+        self.get(column)
+            .filter(|cell| !cell.eq_ignore_ascii_case("nan"))
+    }
+
+    /// Returns true if nothing is written in the row.
+    fn are_empty(&self) -> bool {
+        self.record.iter().all(|cell| cell.trim().is_empty())
+    }
+
+    fn start(&self) -> usize {
+        let position = self.record.position();
+        position.map_or(0, |position| position.byte() as usize)
     }
 
     fn wrong(&self, why: impl std::fmt::Display) -> DataError {
-        let line = self.record.position().map_or(0, csv::Position::line);
-        DataError::unreadable(self.table.path, format!("line {line}: {why}"))
+        self.table.wrong(self.start(), why)
     }
 
     fn needed(&self, column: &str) -> Result<&str, DataError> {
@@ -195,106 +340,95 @@ impl Cells<'_> {
             .ok_or_else(|| self.wrong(format!("there is no {column}")))
     }
 
-    fn row(&self, root: &Path) -> Result<Row<(u64, String)>, DataError> {
+    fn split(&self) -> Result<Split, DataError> {
+        if !self.table.has("split") {
+            return Ok(Split::Train);
+        }
+        let split = self.needed("split")?;
+        match split.to_lowercase().as_str() {
+            "train" => Ok(Split::Train),
+            "validation" | "val" => Ok(Split::Validation),
+            "test" => Ok(Split::Test),
+            _ => Err(self.wrong(format!("the split `{split}` is neither `train` nor `test`"))),
+        }
+    }
+
+    fn row(&self) -> Result<TableRow, DataError> {
+        let (cells, columns) = (self.record.len(), self.table.columns.len());
+        if cells != columns {
+            return Err(self.wrong(format!("{cells} cells, but the table has {columns} columns")));
+        }
+        if self.get(SEQUENCE).is_some() {
+            return Err(self.wrong(SEQUENCES));
+        }
         let label = self.needed("label")?;
-        let name = self.get("class_name").unwrap_or(label).to_owned();
         let class = Class {
-            name,
+            name: self.get("class_name").unwrap_or(label).to_owned(),
             category: self.get("category").map(str::to_owned),
         };
-        let path: PathBuf = root.join(self.needed("path")?);
-        Ok(Row {
+        self.needed("path")?;
+        let root = self.table.path.parent().unwrap_or(Path::new("."));
+        let path = text::located(root, self.cell("path").unwrap_or_default());
+        let row = Row {
             key: label_key(label),
             class,
-            path,
+            path: path.map_err(|why| self.wrong(why))?,
             role: self.role()?,
             bounding_box: self.bounding_box()?,
+        };
+        Ok(TableRow {
+            row,
+            start: self.start(),
         })
     }
 
     fn role(&self) -> Result<Role, DataError> {
-        match (self.yes("is_query")?, self.yes("is_gallery")?) {
+        match (self.flag("is_query")?, self.flag("is_gallery")?) {
             (Some(true), Some(true)) | (None, None) => Ok(Role::Both),
             (Some(true), Some(false) | None) => Ok(Role::Query),
             (Some(false) | None, Some(true)) => Ok(Role::Gallery),
-            _ if self.get("split") == Some("train") => Ok(Role::Both),
+            _ if self.table.has("split") && matches!(self.split()?, Split::Train) => Ok(Role::Both),
             _ => Err(self.wrong("an image to test on that is neither query nor gallery")),
         }
     }
 
-    fn yes(&self, column: &str) -> Result<Option<bool>, DataError> {
-        match self.get(column) {
-            None => Ok(None),
-            Some("true" | "True" | "TRUE" | "1" | "1.0") => Ok(Some(true)),
-            Some("false" | "False" | "FALSE" | "0" | "0.0") => Ok(Some(false)),
-            Some(other) => Err(self.wrong(format!(
-                "`{column}` is `{other}`, neither `true` nor `false`"
+    fn flag(&self, column: &str) -> Result<Option<bool>, DataError> {
+        let Some(cell) = self.number(column) else {
+            return Ok(None);
+        };
+        match cell.to_lowercase().as_str() {
+            "true" | "1" | "1.0" => Ok(Some(true)),
+            "false" | "0" | "0.0" => Ok(Some(false)),
+            _ => Err(self.wrong(format!(
+                "`{column}` is `{cell}`, neither `true` nor `false`"
             ))),
         }
     }
 
     fn bounding_box(&self) -> Result<Option<[u32; 4]>, DataError> {
         let sides = ["x_1", "y_1", "x_2", "y_2"];
-        match sides.map(|side| self.get(side)) {
-            [None, None, None, None] => Ok(None),
-            found => {
-                let mut pixels = [0; 4];
-                for ((pixel, side), found) in pixels.iter_mut().zip(sides).zip(found) {
-                    *pixel = found
-                        .and_then(whole)
-                        .ok_or_else(|| self.wrong(format!("`{side}` is no pixel")))?;
-                }
-                Ok(Some(pixels))
-            }
+        if sides.iter().all(|side| self.number(side).is_none()) {
+            return Ok(None);
         }
+        let mut pixels = [0; 4];
+        for (pixel, side) in pixels.iter_mut().zip(sides) {
+            *pixel = self.pixels(side)?;
+        }
+        Ok(Some(pixels))
+    }
+
+    fn pixels(&self, side: &str) -> Result<u32, DataError> {
+        let cell = self
+            .number(side)
+            .ok_or_else(|| self.wrong(format!("there is no `{side}`, but a part of a box")))?;
+        whole(cell).ok_or_else(|| self.wrong(format!("`{side}` is `{cell}`, not a number of pixels")))
     }
 }
+
+const SEQUENCES: &str = "in other programs, images of one `sequence` must not find each other; this rule is not known \
+     here, and without it scores are higher. To measure without it, call the column `_sequence`";
 
 /// Returns an integer, possibly written as `12.0`.
 fn whole(text: &str) -> Option<u32> {
     text.strip_suffix(".0").unwrap_or(text).parse().ok()
-}
-
-/// Writes a listing as a table whose paths are relative to `root`, if they are below it.
-/// [`read`] gives it back, whatever its classes are called.
-///
-/// # Errors
-/// A path is not valid UTF-8, or the disk does not take the table.
-pub fn write(listing: &Listing, root: &Path, path: &Path) -> Result<(), DataError> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    let failed = |error: csv::Error| DataError::disk("write", path)(error.into());
-    table.write_record(COLUMNS).map_err(failed)?;
-    let mut first = 0;
-    for (half, part) in listing.halves() {
-        let split = if half == "training" { "train" } else { "test" };
-        for image in &part.images {
-            let class = &part.classes[image.class as usize];
-            let file = image.path.strip_prefix(root).unwrap_or(&image.path);
-            let file = file.to_str().ok_or_else(|| {
-                DataError::unreadable(file, "its name is not valid UTF-8; rename it")
-            })?;
-            let label = (first + image.class).to_string();
-            let mut record: Vec<String> =
-                [file, &label, &class.name, split].map(str::to_owned).into();
-            let roles = [image.role.is_query(), image.role.is_reference()];
-            record.extend(roles.map(|yes| {
-                if half == "training" {
-                    String::new()
-                } else {
-                    yes.to_string()
-                }
-            }));
-            record.push(class.category.clone().unwrap_or_default());
-            match image.bounding_box {
-                Some(sides) => record.extend(sides.map(|side| side.to_string())),
-                None => record.extend([const { String::new() }; 4]),
-            }
-            table.write_record(&record).map_err(failed)?;
-        }
-        first += part.classes.len() as u32;
-    }
-    let bytes = table
-        .into_inner()
-        .map_err(|error| DataError::disk("write", path)(error.into_error()))?;
-    Ok(durable::write(path, &bytes)?)
 }

@@ -11,7 +11,7 @@
 //! | [`cars196`] | `car_ims` with `cars_annos.mat`; the devkit with `cars_train` and `cars_test` |
 //! | [`sop`] | `Ebay_train.txt` and `Ebay_test.txt` |
 //! | [`in_shop`] | `list_eval_partition.txt` |
-//! | [`manifest`] | `listing.csv`, `manifest.csv`, and any other table with the columns `path` and `label` |
+//! | [`manifest`] | `manifest.csv`, and any other table with the columns `path` and `label` |
 //! | [`lists`] | `train.txt` and `test.txt`, or `train.txt`, `query.txt` and `gallery.txt`, with a space or a comma |
 //! | [`folders`] | a folder for each class, all together or below `train` and `test` |
 //!
@@ -22,7 +22,7 @@ mod cub200;
 mod folders;
 mod in_shop;
 mod lists;
-pub mod manifest;
+mod manifest;
 mod omniglot;
 mod sop;
 mod text;
@@ -30,6 +30,7 @@ mod text;
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -104,6 +105,7 @@ pub fn find(dataset: &Dataset, folder: &Path) -> Result<Found, DataError> {
                 .check()
                 .map_err(|error| refused(root, layout, &error))?;
             check_files(&listing)?;
+            check_disjoint_files(&listing)?;
             return Ok(Found {
                 layout: layout.name,
                 root: root.clone(),
@@ -166,9 +168,11 @@ fn folders_in(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
 
 fn is_image(name: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    ["jpg", "jpeg", "png"]
-        .iter()
-        .any(|image| ending.eq_ignore_ascii_case(image))
+    [
+        "jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
+    ]
+    .iter()
+    .any(|image| ending.eq_ignore_ascii_case(image))
 }
 
 /// Checks that every listed file is a file.
@@ -193,14 +197,38 @@ fn check_files(listing: &Listing) -> Result<(), DataError> {
     images.par_iter().find_map_first(wrong).map_or(Ok(()), Err)
 }
 
+/// Checks that no file is in both halves under two names.
+fn check_disjoint_files(listing: &Listing) -> Result<(), DataError> {
+    let identity = |image: &Image| {
+        let metadata = fs::metadata(&image.path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    let training: BTreeMap<_, &Image> = listing
+        .training
+        .images
+        .iter()
+        .filter_map(|image| Some((identity(image)?, image)))
+        .collect();
+    let same = |image: &Image| training.get(&identity(image)?).copied();
+    let mut both = listing.test.images.iter();
+    let shared = both.find_map(|image| Some((image, same(image)?)));
+    shared.map_or(Ok(()), |(test, training)| {
+        let why = format!(
+            "it is in both halves: it is the same file as `{}`",
+            training.path.display()
+        );
+        Err(DataError::unreadable(&test.path, why))
+    })
+}
+
 /// A listed image.
-struct Row<K> {
+pub(super) struct Row<K> {
     /// The order of classes; equal only for images of one class.
-    key: K,
-    class: Class,
-    path: PathBuf,
-    role: Role,
-    bounding_box: Option<[u32; 4]>,
+    pub(super) key: K,
+    pub(super) class: Class,
+    pub(super) path: PathBuf,
+    pub(super) role: Role,
+    pub(super) bounding_box: Option<[u32; 4]>,
 }
 
 impl<K> Row<K> {
@@ -221,7 +249,7 @@ impl<K> Row<K> {
 }
 
 /// Sorts images by class, then by path, and numbers the classes from 0 without gaps.
-fn part<K: Ord>(mut rows: Vec<Row<K>>) -> Part {
+pub(super) fn part<K: Ord>(mut rows: Vec<Row<K>>) -> Part {
     rows.sort_by(|one, other| (&one.key, &one.path).cmp(&(&other.key, &other.path)));
     let mut part = Part::default();
     let mut last = None;
@@ -250,9 +278,10 @@ fn halves<K: Ord>(rows: Vec<Row<K>>) -> Listing {
     .in_halves()
 }
 
-/// Returns the sort key of a label: numbers by value, then other texts alphabetically.
+/// Returns the sort key of a label: numbers by value, also if written as `12.0`, then other texts alphabetically.
 fn label_key(label: &str) -> (u64, String) {
-    (label.parse().unwrap_or(u64::MAX), label.to_owned())
+    let number = label.strip_suffix(".0").unwrap_or(label);
+    (number.parse().unwrap_or(u64::MAX), label.to_owned())
 }
 
 /// Names classes by the folder of their images, if folders and labels correspond one to one.

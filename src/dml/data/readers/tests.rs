@@ -3,6 +3,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::data::table;
 
 fn own() -> Dataset {
     Dataset::Own(schema::Own {
@@ -571,21 +572,129 @@ fn what_is_wrong_with_a_manifest_is_said_with_its_line() {
     );
     says(
         "path,label,split,x_1\n1.jpg,1,train,3\n2.jpg,2,test,\n",
-        "line 2: `y_1` is no pixel",
+        "line 2: there is no `y_1`, but a part of a box",
     );
-    says("path,label\n1.jpg,1,2\n", "2 fields");
+    says(
+        "path,label,x_1,y_1,x_2,y_2\n1.jpg,1,-3,0,1,1\n",
+        "line 2: `x_1` is `-3`, not a number of pixels",
+    );
+    says(
+        "path,label,split\n\n\n1.jpg,1,train\n\n2.jpg,2,\n",
+        "line 6: there is no split",
+    );
+    says(
+        "path,label,split\n1.jpg,1,train\n2.jpg,2,test\n3.jpg,3,val\n",
+        "line 4: it has rows of `validation` and of `test`",
+    );
+    says(
+        "path,label,class_name\n1.jpg,1,face\n2.jpg,3,mug\n3.jpg,2,face\n",
+        "lines 2 and 4: the labels `1` and `2` have the same class name `face`",
+    );
+    says(
+        "path,label,class_name\n1.jpg,1,a\n2.jpg,1,b\n",
+        "lines 2 and 3: the label `1` has the class names `a` and `b`",
+    );
+    says(
+        "path,label,category\n1.jpg,1,a\n2.jpg,1,\n",
+        "lines 2 and 3: the label `1` has the categories `a` and `(none)`",
+    );
+    says(
+        "path,label,sequence\n1.jpg,1,\n2.jpg,2,s1\n",
+        "line 3: in other programs, images of one `sequence`",
+    );
+    says(
+        "path,label,camera\n1.jpg,1,2\n",
+        "its column `camera` is none of",
+    );
+    says("path,Label,label\n1.jpg,1,1\n", "the column `label` twice");
+    says(
+        "path,label\nD:\\images\\1.jpg,1\n",
+        "line 2: `D:\\images\\1.jpg` is a path of another computer",
+    );
+    says("path,label\n1.jpg,1,2\n", "line 2: 3 cells, but the table has 2 columns");
     says("path,label\n1.jpg,\n", "line 2: there is no label");
 }
 
+/// The same rows as tables of several programs have them.
 #[test]
-fn a_table_gives_back_what_was_written() {
+fn a_manifest_is_read_whatever_program_wrote_it() {
+    let expected = "nine: 2.jpg | ten: 1.jpg";
+    let rows = "path,label,class_name,split\n1.jpg,10,ten,test\n2.jpg,9,nine,train\n";
+    let with = |text: &str| read(&own(), &table(text));
+    assert_eq!(with(rows), expected);
+    for text in [
+        format!("\u{feff}{rows}"),
+        rows.replace('\n', "\r\n"),
+        rows.replace(',', ";"),
+        rows.replace(',', "\t"),
+        rows.replace(',', " , "),
+        rows.replace("path,label", "\"path\",\"label\""),
+        rows.replace("path,label", "Path,LABEL"),
+        rows.replace("train", "Train").replace("test", "TEST"),
+        rows.replace("test", "val"),
+        rows.replace("10,", "10.0,").replace("9,", "9.0,"),
+        format!("{rows}\n\n,,,\n   \n"),
+        rows.replace("10", "nan"),
+        rows.replace("1.jpg", ".\\1.jpg").replace("2.jpg", ".\\2.jpg"),
+        rows.replace("1.jpg", "\" 1.jpg \""),
+        "path,label,_note,class_name,split\n1.jpg,10,\"a\nb\",ten,test\n2.jpg,9,,nine,train\n".to_owned(),
+        ",path,label,class_name,split\n0,1.jpg,10,ten,test\n1,2.jpg,9,nine,train\n".to_owned(),
+        "Unnamed: 0,path,label,class_name,split\n0,1.jpg,10,ten,test\n1,2.jpg,9,nine,train\n".to_owned(),
+    ] {
+        assert_eq!(with(&text), expected, "{text}");
+    }
+    let tabs = rows.replace(',', "\t");
+    let elsewhere = [&IMAGES[..], &[("labels.TSV", &*tabs), ("notes.csv", "caf\u{e9},1")]].concat();
+    assert_eq!(read(&own(), &elsewhere), expected);
+}
+
+#[test]
+fn names_in_a_manifest_are_taken_as_they_are() {
+    let rows = "path,label,split\n\" a.jpg\",nan,train\nb\\c.jpg,None,test\n";
+    let files = [("manifest.csv", rows), (" a.jpg", ""), ("b\\c.jpg", "")];
+    assert_eq!(read(&own(), &files), "nan:  a.jpg | None: b\\c.jpg");
+}
+
+#[test]
+fn a_manifest_in_another_encoding_is_named() {
+    let refused = |content: &[u8]| {
+        let folder = folder(&IMAGES);
+        fs::write(folder.path().join("manifest.csv"), content).unwrap();
+        find(&own(), folder.path()).unwrap_err().to_string()
+    };
+    let rows = "path,label\n1.jpg,caf\u{e9}\n";
+    let latin: Vec<u8> = rows.chars().map(|letter| letter as u8).collect();
+    let message = refused(&latin);
+    assert!(message.contains("manifest.csv`: line 2: it is not valid UTF-8"), "{message}");
+    for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
+        let wide = format!("\u{feff}{rows}");
+        let wide: Vec<u8> = wide.encode_utf16().flat_map(bytes_of).collect();
+        assert!(refused(&wide).contains("UTF-16"));
+        let folder = folder(&IMAGES);
+        fs::write(folder.path().join("labels.csv"), &wide).unwrap();
+        let error = find(&own(), folder.path()).unwrap_err().to_string();
+        assert!(error.contains("labels.csv`: it has zero bytes"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_in_both_halves_is_found_under_every_name() {
+    let rows = "path,label,split\n1.jpg,1,train\nx/../1.jpg,2,test\n";
+    let mut files = table(rows);
+    files.push(("x/y.txt", ""));
+    let message = refused(&own(), &files);
+    assert!(message.contains("it is the same file as"), "{message}");
+}
+
+#[test]
+fn the_table_of_a_data_set_gives_back_what_was_found() {
     let root = folder(&IN_SHOP);
     let mut listing = find(&Dataset::InShop, root.path()).unwrap().listing;
     listing.test.images[0].bounding_box = Some([1, 2, 3, 4]);
     let real = root.path().canonicalize().unwrap();
     let table = real.join("listing.csv");
-    manifest::write(&listing, &real, &table).unwrap();
-    assert_eq!(manifest::read(&table).unwrap(), listing);
+    table::write(&listing, &real, &table).unwrap();
+    assert_eq!(table::read(&table).unwrap(), listing);
     let text = fs::read_to_string(&table).unwrap();
     assert!(
         text.contains(

@@ -1,7 +1,9 @@
-//! Lines of text files that come from elsewhere: with a byte order mark or without, ended in either way.
+//! Text files that come from elsewhere: with a byte order mark or without, with lines ended in either way, and with
+//! paths written on another system.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -64,13 +66,59 @@ pub(super) fn required(path: &Path, what: &str) -> Result<Vec<TextLine>, DataErr
     lines(path)?.ok_or_else(|| DataError::missing(path, what))
 }
 
+/// Returns the file that a line of a list or table in the folder `root` means: as written, if it exists; else without
+/// surrounding white space, and with `/` for each `\` of Windows.
+pub(super) fn located(root: &Path, written: &str) -> Result<PathBuf, String> {
+    let plain = written.trim().replace('\\', "/");
+    let is_elsewhere = starts_with_drive(&plain);
+    let exact = root.join(written);
+    if (plain == written && !is_elsewhere) || exact.exists() {
+        return Ok(exact);
+    }
+    if is_elsewhere {
+        return Err(format!(
+            "`{written}` is a path of another computer; write paths relative to the folder of this file"
+        ));
+    }
+    Ok(root.join(plain))
+}
+
+/// Returns true for a path like `C:/images/1.jpg`.
+fn starts_with_drive(path: &str) -> bool {
+    matches!(path.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic())
+}
+
+/// Returns the first line of a file as far as it is text, in UTF-8 or UTF-16.
+pub(super) fn first_line(path: &Path) -> Result<String, DataError> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(HEAD).read_to_end(&mut head))
+        .map_err(|error| DataError::unreadable(path, error))?;
+    // The header of a table has ASCII letters only, which UTF-16 pads with zeros.
+    head.retain(|&byte| byte != 0);
+    let text = String::from_utf8_lossy(&head);
+    let marks = ['\u{feff}', char::REPLACEMENT_CHARACTER];
+    let line = text.trim_start_matches(marks).lines().next();
+    Ok(line.unwrap_or_default().to_owned())
+}
+
+/// Bytes that are read to find the first line of a file.
+const HEAD: u64 = 64 * 1024;
+
 /// Returns the text of a file without its byte order mark, or nothing if there is no such file.
 pub(super) fn text(path: &Path) -> Result<Option<String>, DataError> {
+    if !path.is_file() {
+        return Ok(None);
+    }
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(DataError::unreadable(path, error)),
     };
+    if bytes.contains(&0) {
+        let why = "it has zero bytes, as UTF-16 does; save it as UTF-8 (in a spreadsheet, as \"CSV UTF-8\")";
+        return Err(DataError::unreadable(path, why));
+    }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some(
             text.strip_prefix('\u{feff}')
@@ -84,7 +132,9 @@ pub(super) fn text(path: &Path) -> Result<Option<String>, DataError> {
                 .count();
             Err(DataError::unreadable(
                 path,
-                format!("line {line}: it is not valid UTF-8"),
+                format!(
+                    "line {line}: it is not valid UTF-8, but perhaps Latin-1 or Windows-1252; save it as UTF-8"
+                ),
             ))
         }
     }

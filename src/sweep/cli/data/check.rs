@@ -81,7 +81,7 @@ fn described(found: &Inspected) -> String {
             counted(found.boxes as usize, "image")
         );
     }
-    text + &outside(found) + &duplicates(found) + &corrupt(found)
+    text + &transparent(found) + &boxes(found) + &duplicates(found) + &corrupt(found)
 }
 
 fn half(half: &InspectedHalf) -> String {
@@ -107,15 +107,38 @@ fn range([least, median, greatest]: [u64; 3], of: &str) -> String {
     }
 }
 
-fn outside(found: &Inspected) -> String {
-    let Some(first) = found.outside.first() else {
+fn transparent(found: &Inspected) -> String {
+    if found.transparent == 0 {
         return String::new();
-    };
-    let images = counted(found.outside.len(), "image");
+    }
     format!(
-        "boxes that reach out of their image and are cut off: {images}, the first is {}\n",
-        first.path
+        "transparent pixels: {}; the colors hidden there are used, unless `background = \"white\"` is set in [data]\n",
+        counted(found.transparent as usize, "image")
     )
+}
+
+/// The boxes that are not inside of their images. Those outside are all named, since they must be corrected.
+fn boxes(found: &Inspected) -> String {
+    let mut text = String::new();
+    if let Some(first) = found.reaching_out.first() {
+        let images = counted(found.reaching_out.len(), "image");
+        let _ = writeln!(
+            text,
+            "boxes that reach out of their image and are cut off: {images}, the first is {}",
+            first.path
+        );
+    }
+    if !found.outside.is_empty() {
+        let images = counted(found.outside.len(), "image");
+        let _ = writeln!(
+            text,
+            "boxes outside of their image, which `bounding_boxes = true` refuses: {images}"
+        );
+    }
+    for image in &found.outside {
+        let _ = writeln!(text, "  {} {}", image.half.word(), image.path);
+    }
+    text
 }
 
 fn corrupt(found: &Inspected) -> String {
@@ -237,6 +260,8 @@ mod tests {
             widths: Some([8, 20, 30]),
             heights: Some([9, 9, 9]),
             boxes: 0,
+            transparent: 0,
+            reaching_out: Vec::new(),
             outside: Vec::new(),
             corrupt: Vec::new(),
             duplicates: vec![vec![

@@ -115,6 +115,7 @@ fn defaults(opened: &Opened) -> Vec<(KeyPath, Value)> {
     });
     shared["data"]["color"] = json!(point.images.color);
     shared["data"]["bounding_boxes"] = json!(point.images.bounding_boxes);
+    shared["data"]["background"] = json!(point.images.background);
     match point.images.size {
         schema::ImageSize::Square(side) => shared["data"]["image_size"] = json!(side),
         schema::ImageSize::ShortSide(side) => shared["data"]["resize"] = json!(side),

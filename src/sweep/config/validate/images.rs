@@ -1,6 +1,6 @@
 //! Whether images can be stored and transformed as the file says.
 
-use schema::{Color, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop, TrainTransform};
+use schema::{Color, Files, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop, TrainTransform};
 
 use super::{Checked, SweepFile, fault, require};
 
@@ -15,6 +15,7 @@ pub(super) fn check(file: &SweepFile) -> Checked {
             "images are resized either to squares (`image_size`) or by their shorter side",
         );
     }
+    boxes_and_background(file)?;
     side(data.images().size.short_side(), stored_key(file))?;
     if let Some(crop) = transform.test.center_crop {
         cut(crop, "transform.test.center_crop", file)?;
@@ -30,6 +31,24 @@ pub(super) fn check(file: &SweepFile) -> Checked {
         shape(stored_key(file), "transform.test", file)?;
     }
     Ok(())
+}
+
+/// Boxes and transparency must exist for their keys to have a meaning.
+fn boxes_and_background(file: &SweepFile) -> Checked {
+    let data = &file.data;
+    let is_drawn = data.dataset.files() == Files::Drawn;
+    for (key, is_set) in [
+        ("data.bounding_boxes", data.bounding_boxes),
+        ("data.background", data.background.is_some()),
+    ] {
+        let message = "the program draws these images: they have neither boxes nor transparency";
+        require(!(is_drawn && is_set), key, message)?;
+    }
+    require(
+        !data.lacks_boxes,
+        "data.bounding_boxes",
+        format!("none of the images of `{}` has a bounding box: remove this line", data.dataset.name()),
+    )
 }
 
 /// Pixels a side of the images that reach the network, to measure on and to train on, each with the key that says so.
