@@ -70,11 +70,13 @@ pub use parts::*;
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
 pub use record::{Breakdown, EnsembleRecord, Evaluated, Outcome, Record};
 pub use reply::{
+    DrawnImage,
     Drawn, Finished, Fitted, Imported, Inspected, InspectedHalf, InspectedImage, Measured,
     Prepared, Probed, SheetDrawn, Trained, TrainingEnd, WrongReply,
 };
 pub use timing::{Clip, Guards, Span, WarmUp};
 pub use work::{
+    TestImage,
     Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, ImportWork, InspectWork, MeasureWork,
     NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork, Work,
     run_files,

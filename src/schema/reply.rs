@@ -231,7 +231,7 @@ pub struct Measured {
 }
 
 /// A picture of nearest neighbors that was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drawn {
     /// The number of neighbors of the query's class.
     #[serde(rename = "right")]
@@ -239,6 +239,23 @@ pub struct Drawn {
     /// The number of neighbors.
     #[serde(rename = "of")]
     pub count: u32,
+    /// The query, then its neighbors, nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<DrawnImage>,
+}
+
+/// An image in a picture of nearest neighbors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawnImage {
+    /// Its index among the test images.
+    pub index: u64,
+    /// Its class.
+    pub class: String,
+    /// Its file, relative to the data set's own folder if it is inside. Absent: it is drawn by the program, or was
+    /// prepared by an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// The result of computing the first training step several times.

@@ -3,7 +3,7 @@
 //! Each kind is a struct, and a [`Task`]: its type determines the type of its reply. [`Work`] is
 //! the enum of all of them, as it is written into an [`Attempt`](crate::Attempt).
 
-use std::path::PathBuf;
+use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -275,12 +275,34 @@ pub struct NeighboursWork {
     pub data: PathBuf,
     /// The folder of the run, with its `model.safetensors`.
     pub run: PathBuf,
-    /// The index of the query among the test images.
-    pub query: u64,
+    /// The query.
+    pub query: TestImage,
     /// The number of neighbors.
     pub count: u32,
     /// The PNG file to write.
     pub into: PathBuf,
+}
+
+/// A test image, as a user names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TestImage {
+    /// Its index among the test images.
+    Index(u64),
+    /// The end of the path of its file.
+    File(PathBuf),
+}
+
+impl FromStr for TestImage {
+    type Err = Infallible;
+
+    /// Returns the index for a number, and otherwise the file.
+    fn from_str(text: &str) -> Result<TestImage, Infallible> {
+        Ok(match text.parse() {
+            Ok(index) => TestImage::Index(index),
+            Err(_) => TestImage::File(text.into()),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! images, as pixels, is that of their angles, and neighbours can be told by hand.
 
 use image::GrayImage;
-use schema::{Drawn, EnsembleWork, NeighboursWork};
+use schema::{EnsembleWork, NeighboursWork, TestImage};
 
 use super::*;
 
@@ -208,25 +208,20 @@ fn neighbours_of_a_query_are_of_the_gallery() {
             recipe,
             data,
             run,
-            query,
+            query: TestImage::Index(query),
             count,
             into,
         }))
     };
-    assert_eq!(
-        neighbours(1, 3),
-        Ok(End::Finished(Finished::Drawn(Drawn {
-            correct: 2,
-            count: 3
-        })))
-    );
-    assert_eq!(
-        neighbours(7, 100),
-        Ok(End::Finished(Finished::Drawn(Drawn {
-            correct: 1,
-            count: 5
-        })))
-    );
+    let drawn = |query, count| match neighbours(query, count) {
+        Ok(End::Finished(Finished::Drawn(drawn))) => drawn,
+        other => panic!("{other:?}"),
+    };
+    let one = drawn(1, 3);
+    assert_eq!((one.correct, one.count, one.images.len()), (2, 3, 4));
+    assert_eq!(one.images[0].index, 1);
+    let other = drawn(7, 100);
+    assert_eq!((other.correct, other.count), (1, 5));
     let refused = neighbours(4, 3).unwrap_err();
     assert!(
         refused

@@ -1,11 +1,13 @@
 //! Draws a test image and its nearest neighbors, in green frames if they are of its class and in red ones if not.
 
+use std::path::{Path, PathBuf};
+
 use dml::{
     data::{Color, PreparedData, Region, listing::Role},
     eval::{Comparison, EvalResources, LabeledEmbeddings, RetrievalTask, nearest},
 };
 use image::{Rgb, RgbImage, imageops};
-use schema::{Drawn, Event, NeighboursWork};
+use schema::{Drawn, DrawnImage, Event, NeighboursWork, TestImage};
 
 use crate::{
     Emit, End, Failed, Stop,
@@ -40,7 +42,7 @@ pub(crate) fn neighbours(
     emit(Event::Started { from: 0 });
     let data = split::open(&work.recipe, &work.data)?;
     let images = split::test(&data);
-    let query = work.query as usize;
+    let query = index(&work.query, &data)?;
     match data.test_roles.get(query) {
         None => {
             let last = images.labels.len().saturating_sub(1);
@@ -76,7 +78,47 @@ pub(crate) fn neighbours(
     Ok(End::Finished(Drawn {
         correct: right.count() as u32,
         count: found.len() as u32,
+        images: [&[query], found.as_slice()]
+            .concat()
+            .into_iter()
+            .map(|image| drawn_image(image, &data))
+            .collect(),
     }))
+}
+
+fn drawn_image(image: usize, data: &PreparedData) -> DrawnImage {
+    let path = data.test_names.get(image);
+    DrawnImage {
+        index: image as u64,
+        class: data.test_classes[data.test_labels[image] as usize].clone(),
+        path: path.map(|path| path.display().to_string()),
+    }
+}
+
+/// Returns the index of a test image.
+fn index(image: &TestImage, data: &PreparedData) -> Result<usize, Failed> {
+    match image {
+        TestImage::Index(index) => Ok(*index as usize),
+        TestImage::File(file) => index_of_file(file, &data.test_names).map_err(Failed::data),
+    }
+}
+
+/// Returns the index of the only name that ends in these folders and this file.
+fn index_of_file(file: &Path, names: &[PathBuf]) -> Result<usize, String> {
+    let ending = names.iter().enumerate();
+    let ending: Vec<(usize, &PathBuf)> = ending.filter(|(_, name)| name.ends_with(file)).collect();
+    let file = file.display();
+    match ending.as_slice() {
+        [(index, _)] => Ok(*index),
+        [] if names.is_empty() => Err("the names of its images are not known; give an index".into()),
+        [] => Err(format!("there is no test image `{file}`")),
+        [(_, one), (_, other), ..] => Err(format!(
+            "{} test images are called `{file}`, such as `{}` and `{}`; give more of the path",
+            ending.len(),
+            one.display(),
+            other.display()
+        )),
+    }
 }
 
 fn no_query(image: usize, roles: &[Role]) -> String {
@@ -187,5 +229,22 @@ impl Drawing<'_> {
         let mut framed = RgbImage::from_pixel(outer, outer, color);
         imageops::replace(&mut framed, &enlarged, FRAME.into(), FRAME.into());
         Ok(framed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_found_by_the_end_of_its_path() {
+        let names = ["files/a/1.jpg", "files/a/11.jpg", "files/b/1.jpg"].map(PathBuf::from);
+        let found = |file: &str| index_of_file(Path::new(file), &names);
+        assert_eq!((found("b/1.jpg"), found("11.jpg")), (Ok(2), Ok(1)));
+        let error = found("1.jpg").unwrap_err();
+        assert!(error.contains("2 test images are called `1.jpg`"), "{error}");
+        assert!(found("2.jpg").unwrap_err().contains("no test image `2.jpg`"));
+        let unknown = index_of_file(Path::new("1.jpg"), &[]).unwrap_err();
+        assert!(unknown.contains("give an index"), "{unknown}");
     }
 }

@@ -180,8 +180,13 @@ fn an_orientation_in_exif_is_ignored() {
 
 #[test]
 fn a_file_that_ends_too_early_is_refused() {
+    // The first image of several is complete in more than half of the file.
+    let of_several = ["webp animated", "gif animated", "tiff of two pages"];
     for case in cases("decoded") {
         let name = case["name"].as_str().unwrap();
+        if of_several.contains(&name) {
+            continue;
+        }
         let whole = bytes(&case["file"]);
         for length in [
             whole.len() * 9 / 10,
@@ -283,7 +288,7 @@ fn an_image_of_too_many_pixels_is_refused_before_it_is_decoded() {
 fn a_jpeg_filled_with_zeros_is_refused_and_zeros_after_its_end_are_not() {
     let whole = file("jpeg 4:2:0");
     let padded = |length: usize| [&whole[..length], &[0; 4096]].concat();
-    let message = decoded_as(&padded(whole.len() / 2), Color::Rgb).unwrap_err();
+    let message = decoded_as(&padded(whole.len() * 9 / 10), Color::Rgb).unwrap_err();
     assert!(message.contains("filled with zeros"), "{message}");
     let complete = decoded_as(&padded(whole.len()), Color::Rgb);
     assert_eq!(complete, decoded_as(&whole, Color::Rgb));

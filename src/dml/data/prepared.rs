@@ -10,7 +10,7 @@
 use std::{
     fs, io,
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -90,6 +90,10 @@ struct Half {
     /// The role of each image in retrieval. Empty: all are queries and references.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<Role>,
+    /// The file of each image, relative to the data set's own folder if it is below it. Empty: they are drawn, or
+    /// an earlier version prepared them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    names: Vec<PathBuf>,
 }
 
 impl Half {
@@ -104,13 +108,14 @@ impl Half {
         }
     }
 
-    fn of(part: &Part) -> Half {
+    fn of(part: &Part, root: &Path) -> Half {
         let categories: Vec<_> = part
             .classes
             .iter()
             .map(|class| class.category.clone())
             .collect();
         let roles: Vec<_> = part.images.iter().map(|image| image.role).collect();
+        let names = part.images.iter().map(|image| below(&image.path, root));
         Half {
             classes: part.classes.iter().map(Class::full_name).collect(),
             categories: if categories.iter().all(Option::is_none) {
@@ -124,8 +129,14 @@ impl Half {
             } else {
                 roles
             },
+            names: names.collect(),
         }
     }
+}
+
+/// Returns the path relative to `root`, if it is below it.
+fn below(path: &Path, root: &Path) -> PathBuf {
+    path.strip_prefix(root).unwrap_or(path).to_owned()
 }
 
 const NO_BOXES: &str = "none of its images has a bounding box; leave out `bounding_boxes = true`";
@@ -427,7 +438,7 @@ impl Contents<'_> {
     fn of(source: &Source) -> Contents<'_> {
         match source {
             Source::Glyphs(glyphs) => Contents::of_glyphs(glyphs),
-            Source::Files { listing, .. } => Contents::of_files(listing),
+            Source::Files { listing, root, .. } => Contents::of_files(listing, root),
         }
     }
 
@@ -441,7 +452,7 @@ impl Contents<'_> {
         }
     }
 
-    fn of_files(listing: &Listing) -> Contents<'static> {
+    fn of_files(listing: &Listing, root: &Path) -> Contents<'static> {
         let all = listing.training.images.iter().chain(&listing.test.images);
         let origins = all
             .map(|image| Origin {
@@ -450,8 +461,8 @@ impl Contents<'_> {
             })
             .collect();
         Contents {
-            training: Half::of(&listing.training),
-            test: Half::of(&listing.test),
+            training: Half::of(&listing.training, root),
+            test: Half::of(&listing.test, root),
             images: Images::Files(origins),
         }
     }
@@ -550,6 +561,9 @@ pub struct PreparedData {
     pub test_labels: Vec<i64>,
     /// The role of each image to test on in retrieval.
     pub test_roles: Vec<Role>,
+    /// The file of each image to test on, relative to the data set's own folder if it is below it. Empty if there
+    /// are none, or an earlier version prepared them.
+    pub test_names: Vec<PathBuf>,
     /// The BLAKE3 hash of all images; of their files, if there is no cache.
     pub blake3: String,
 }
@@ -587,6 +601,7 @@ impl PreparedData {
             test_classes: index.test.classes,
             training_categories: index.training.categories,
             test_categories: index.test.categories,
+            test_names: index.test.names,
             blake3: index.blake3,
         })
     }
@@ -717,6 +732,7 @@ impl Half {
             && (self.classes.len() as u64, self.labels.len() as u64) == (classes, images)
             && [0, self.classes.len()].contains(&self.categories.len())
             && [0, self.labels.len()].contains(&self.roles.len())
+            && [0, self.labels.len()].contains(&self.names.len())
     }
 }
 
@@ -961,6 +977,7 @@ background: None,
         assert_eq!((blue(0), blue(1)), (vec![0; 16], vec![200; 16]));
         assert_eq!(data.images.squares().unwrap().unwrap().size(), [2, 3, 4, 4]);
         assert_eq!(data.test_roles, [Role::Query]);
+        assert_eq!(data.test_names, [Path::new("right.png")]);
         assert_eq!(data.training_categories, [Some("things".to_owned())]);
     }
 

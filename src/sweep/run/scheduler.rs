@@ -133,6 +133,7 @@ enum JobPhase {
 }
 
 /// The result that a trainer reported before its process ends.
+#[allow(clippy::large_enum_variant, reason = "it is always in a box")]
 #[derive(Debug)]
 enum TrainerResult {
     Finished(Finished),
