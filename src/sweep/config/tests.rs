@@ -1,4 +1,4 @@
-use schema::Metric;
+use schema::{Background, Metric};
 
 use super::*;
 use crate::search::SearchRange;
@@ -1062,6 +1062,35 @@ fn sizes_that_cannot_work_are_refused() {
             "{transform}: {shown}"
         );
     }
+}
+
+#[test]
+fn boxes_and_a_background_need_images_that_can_have_them() {
+    let root = tempfile::tempdir().unwrap();
+    let own = root.path().join("birds");
+    std::fs::create_dir(&own).unwrap();
+    let table = "path,label,class_name,split\n1.jpg,0,a,train\n2.jpg,1,b,test\n";
+    std::fs::write(own.join("listing.csv"), table).unwrap();
+    let birds = format!(
+        "dataset.own = {{ name = \"birds\" }}\nroot = {:?}",
+        root.path()
+    );
+    let glyphs = "dataset.glyphs = { classes = 10, test_classes = 5 }";
+    let parsed = |data: &str| parse(&edited("dataset = \"omniglot\"", data));
+    let refused = |data: &str, what: &str, place: &str| {
+        let shown = parsed(data).unwrap_err().render(false);
+        assert!(shown.contains(what) && shown.contains(place), "{shown}");
+    };
+    refused(
+        &format!("{birds}\nbounding_boxes = true"),
+        "none of the images of `birds` has a bounding box",
+        "test.toml:7:",
+    );
+    let drawn = "the program draws these images";
+    refused(&format!("{glyphs}\nbounding_boxes = true"), drawn, "test.toml:6:");
+    refused(&format!("{glyphs}\nbackground = \"black\""), drawn, "test.toml:6:");
+    let white = parsed(&format!("{birds}\nbackground = \"white\"")).unwrap();
+    assert_eq!(white.points[0].images.background, Some(Background::White));
 }
 
 /// What is written beside a preset.

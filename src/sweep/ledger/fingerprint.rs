@@ -421,6 +421,23 @@ mod tests {
     }
 
     #[test]
+    fn boxes_are_lacking_if_no_image_that_was_added_has_one() {
+        let root = tempfile::tempdir().unwrap();
+        let dataset = Dataset::Own(schema::Own {
+            name: "birds".to_owned(),
+        });
+        assert!(!lacks_boxes(&dataset, root.path()));
+        let own = root.path().join("birds");
+        fs::create_dir(&own).unwrap();
+        let header = "path,label,class_name,split,is_query,is_gallery,category,x_1,y_1,x_2,y_2";
+        for (boxes, lacking) in [(",,,", true), ("0,0,1,1", false)] {
+            let table = format!("{header}\n1.jpg,0,a,train,,,,,,,\n2.jpg,1,b,test,,,,{boxes}\n");
+            fs::write(own.join(Registration::LISTING), table).unwrap();
+            assert_eq!(lacks_boxes(&dataset, root.path()), lacking, "{boxes}");
+        }
+    }
+
+    #[test]
     fn a_missing_data_set_is_named_with_its_table() {
         let (root, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let error = locate(
