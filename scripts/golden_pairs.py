@@ -102,6 +102,11 @@ def semi_hard_dm(p, n, alpha, beta, base):
     return 2 / beta * torch.log1p(pull) + 2 / alpha * torch.log1p(push)
 
 
+def hard_mining_dm(p, n, margin):
+    p, n = p[p < n.max() + margin], n[n > p.min() - margin]
+    return (1 - p).mean() + n.mean() if len(p) and len(n) else torch.zeros(())
+
+
 def with_positives(sides):
     """Similarities of all pairs, whatever a miner chose, for anchors with a positive; and the anchors' weights."""
     n = len(sides.labels)
@@ -294,6 +299,7 @@ LOSSES = {
         settings_of("alpha beta base", (40.0, 2.0, 0.5), (5.0, 3.0, 0.1), (20.0, 8.0, 0.3)),
         ALL,
     ),
+    "hard_mining_dm": (formula(per_image(hard_mining_dm)), settings_of("margin", (0.1,), (0.4,), (-0.1,)), ALL),
     "nt_xent": (library(losses.NTXentLoss), settings_of("temperature", (0.07,), (0.5,), (0.02,)), ALL),
     "sup_con": (library(losses.SupConLoss), settings_of("temperature", (0.1,), (0.5,), (0.02,)), ALL),
     "circle": (

@@ -132,8 +132,8 @@ pub fn normalize(embeddings: &Tensor) -> Tensor {
     embeddings / lengths
 }
 
-/// The square root of |x|² + |y|² - 2xy. Rounding can make that negative for equal embeddings, and the
-/// slope of the root at 0 is infinite: there the distance is 0 and so is its gradient.
+/// The square root of the squared distance. Rounding can make that negative for equal embeddings, and the slope of the
+/// root at 0 is infinite: there the distance is 0 and so is its gradient.
 fn euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
     let squared = squared_euclidean(queries, references);
     let least = if squared.kind() == Kind::Double {
@@ -147,15 +147,28 @@ fn euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
         .threshold(f64::sqrt(least) * 1.001, 0.0)
 }
 
-/// |x|² + |y|² - 2xy, which rounding can make negative.
+/// Maximum number of differences of coordinates that are computed one by one.
+const DIRECTLY: i64 = 1 << 18;
+
+/// The sum of the squared differences or, where these would take too much memory, |x|² + |y|² - 2xy. That is less exact
+/// for embeddings close to each other, and rounding can make it negative.
 fn squared_euclidean(queries: &Tensor, references: &Tensor) -> Tensor {
+    if queries.numel() as i64 * references.size()[0] <= DIRECTLY {
+        return squared_length_of(&(queries.unsqueeze(1) - references.unsqueeze(0)));
+    }
     let products = (queries * -2.0).matmul(&references.tr());
     products + squared_length(queries) + squared_length(references).tr()
 }
 
 fn squared_length(x: &Tensor) -> Tensor {
-    x.square()
-        .sum_dim_intlist([1i64].as_slice(), true, None::<Kind>)
+    squared_length_of(x).unsqueeze(1)
+}
+
+/// Returns the squared lengths of the vectors along the last dimension.
+fn squared_length_of(vectors: &Tensor) -> Tensor {
+    vectors
+        .square()
+        .sum_dim_intlist([-1i64].as_slice(), false, None::<Kind>)
 }
 
 /// With their means removed, embeddings have squared lengths in place of variances: no `[n, m, d]` is needed.
@@ -382,6 +395,33 @@ mod tests {
             &x,
         );
         assert_close(&found, &expected, 1e-12, "gradient");
+    }
+
+    #[test]
+    fn distances_of_near_duplicates_in_a_batch_are_exact_in_single_precision() {
+        for (rows, gap) in [(4, 1e-5), (25, 1e-4), (32, 1e-3)] {
+            let x = normalize(&noise(7, rows, 64)).to_kind(Kind::Float);
+            let y = (&x + noise(8, rows, 64).to_kind(Kind::Float) * gap).detach();
+            for distance in [
+                Distance::Euclidean,
+                Distance::SquaredEuclidean,
+                Distance::SignalToNoise,
+            ] {
+                let of = |kind: Kind| {
+                    let leaf = x.to_kind(kind).set_requires_grad(true);
+                    let near = distance.matrix(&leaf, &y.to_kind(kind)).diagonal(0, 0, 1);
+                    let slope = gradient(&near.sum(None::<Kind>), &leaf);
+                    [near.detach(), slope].map(|found| found.to_kind(Kind::Double))
+                };
+                for (single, exact) in of(Kind::Float).iter().zip(of(Kind::Double)) {
+                    let error = (single - &exact).abs().max() / exact.abs().max();
+                    assert!(
+                        error.double_value(&[]) < 2e-3,
+                        "{distance:?}, {rows} rows {gap} apart: {error}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub mod reduce;
 pub mod regularizer;
 pub mod sampler;
 pub mod state;
+pub mod tensor_file;
 pub mod tuples;
 
 pub use {schema, tch};

@@ -85,6 +85,14 @@ pub enum Tuples {
 }
 
 impl Tuples {
+    /// True if there is no pair, and so no triplet.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Tuples::Pairs(pairs) => pairs.anchor_pos.numel() + pairs.anchor_neg.numel() == 0,
+            Tuples::Triplets(triplets) => triplets.anchor.numel() == 0,
+        }
+    }
+
     /// Returns these as pairs.
     pub fn pairs(&self) -> Pairs {
         match self {

@@ -45,6 +45,15 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), DiskError> {
     file.publish()
 }
 
+/// Gives a file that is already on disk another name in its folder, replacing an earlier file.
+///
+/// # Errors
+/// The file cannot be renamed.
+pub fn rename(from: &Path, to: &Path) -> Result<(), DiskError> {
+    fs::rename(from, to).map_err(DiskError::at("write", to))?;
+    sync_parent(to)
+}
+
 /// Creates a folder and its missing parents; their names survive a power cut.
 ///
 /// # Errors

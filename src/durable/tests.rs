@@ -80,3 +80,14 @@ fn a_copy_is_a_file_of_its_own() {
     assert_eq!(fs::read(&to).unwrap(), b"content");
     assert_eq!(copy(&from, &to).unwrap_err().action, "read");
 }
+
+#[test]
+fn a_renamed_file_replaces_the_one_of_that_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("a"), folder.path().join("b"));
+    write(&from, b"new").unwrap();
+    write(&to, b"old").unwrap();
+    rename(&from, &to).unwrap();
+    assert_eq!(fs::read(&to).unwrap(), b"new");
+    assert_eq!(rename(&from, &to).unwrap_err().action, "write");
+}

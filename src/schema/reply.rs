@@ -157,6 +157,29 @@ pub struct Fitted {
     pub used: u64,
     /// The names of the others: classifier weights, batch counters.
     pub ignored: Vec<String>,
+    /// What stands before the names of the backbone in the file.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// What stands before the names of other networks in the file that fit as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<String>,
+    /// True if the weights were written to [`WeightsWork::into`](crate::WeightsWork::into). Otherwise
+    /// the file holds them as the backbone reads them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_converted: bool,
+}
+
+impl Fitted {
+    /// Returns the reply for a file of this many tensors and nothing else.
+    pub fn of(used: u64) -> Fitted {
+        Fitted {
+            used,
+            ignored: Vec::new(),
+            prefix: String::new(),
+            rivals: Vec::new(),
+            is_converted: false,
+        }
+    }
 }
 
 /// The size of a prepared data set.

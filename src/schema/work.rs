@@ -128,8 +128,15 @@ pub struct SheetWork {
 pub struct WeightsWork {
     /// The expected backbone.
     pub backbone: Backbone,
-    /// A safetensors file.
+    /// A file of safetensors or PyTorch; of a TorchScript backbone, its module.
     pub file: PathBuf,
+    /// The beginning of the tensors' names in the file, to be removed. Absent: the trainer finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// The file to write them to as the backbone reads them, if they are not so in
+    /// [`file`](Self::file).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<PathBuf>,
 }
 
 /// Decodes and resizes a data set once for all runs.

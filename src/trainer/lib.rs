@@ -39,7 +39,7 @@ use std::{
 };
 
 use schema::{
-    Attempt, EnsembleWork, EvaluateWork, Event, Finished, Fitted, ImportWork, InspectWork,
+    Attempt, EnsembleWork, EvaluateWork, Event, Finished, ImportWork, InspectWork,
     MeasureWork, NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork,
     Work,
 };
@@ -77,7 +77,7 @@ fn work(attempt: &Attempt, stop: &Stop, emit: Emit) -> Result<End, Failed> {
         Work::Import(work) => finished::<ImportWork>(prepare::import(work, emit)),
         Work::Inspect(work) => finished::<InspectWork>(inspect::inspect(work, emit)),
         Work::Sheet(work) => finished::<SheetWork>(sheet::sheet(work, emit)),
-        Work::Weights(work) => finished::<WeightsWork>(fitted(work)),
+        Work::Weights(work) => finished::<WeightsWork>(assemble::fit_weights(work)),
         Work::Prepare(work) => finished::<PrepareWork>(prepare::prepare(work, emit)),
         Work::Train(work) => {
             let threads = attempt.threads;
@@ -107,14 +107,6 @@ fn ended<T: Task>(end: Result<End<T::Reply>, Failed>) -> Result<End, Failed> {
         End::Finished(reply) => Ok(End::Finished(reply.into())),
         End::Stopped => Ok(End::Stopped),
     }
-}
-
-fn fitted(work: &WeightsWork) -> Result<Fitted, Failed> {
-    let fit = assemble::weights_fit(&work.file, &work.backbone)?;
-    Ok(Fitted {
-        used: fit.used as u64,
-        ignored: fit.ignored,
-    })
 }
 
 /// Limits how often something happens: a few times a second at most.

@@ -21,11 +21,11 @@ use dml::{
 };
 use schema::{
     Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Color, Contrastive, Cut,
-    Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fold, Glyphs,
+    Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fitted, Fold, Glyphs,
     ImageSize, ImportWork, Imported, Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric,
     Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, ProxyAnchor, Recipe,
     Registration, RmsProp, Sampler, Sgd, Span, Squeezenet, StoredImages, Torchscript, TrainWork,
-    Trained, Training, TrainingEnd, Transform, Triplet, WarmUp, Weights, Work, Xbm,
+    Trained, Training, TrainingEnd, Transform, Triplet, WarmUp, Weights, WeightsWork, Work, Xbm,
 };
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
@@ -355,12 +355,13 @@ fn a_torchscript_module_is_trained_measured_and_continued_with_the_same_bits() {
     }));
     assert_eq!(place.fails("without its file").class, Failure::Data);
     fs::write(place.weights(), module).unwrap();
-    assert_eq!(
-        assemble::weights_fit(&place.weights(), &place.recipe.model.backbone)
-            .unwrap()
-            .used,
-        6
-    );
+    let fitted = assemble::fit_weights(&WeightsWork {
+        backbone: place.recipe.model.backbone.clone(),
+        file: place.weights(),
+        prefix: None,
+        into: None,
+    });
+    assert_eq!(fitted.unwrap(), Fitted::of(6));
     place.trained("run");
     let trained = place.evaluated("run");
     fs::remove_file(place.run("run").join("embeddings.safetensors")).unwrap();

@@ -63,6 +63,59 @@ fn added_weights_are_listed_and_checked() {
 }
 
 #[test]
+fn weights_of_the_same_name_are_replaced_with_a_word() {
+    let desk = desk();
+    add(&desk, "trained").assert_code(0);
+    let again = add(&desk, "trained").assert_code(0);
+    assert!(!again.err.contains("replace"), "{}", again.err);
+    fs::write(desk.path("some.safetensors"), "abd").unwrap();
+    add(&desk, "trained")
+        .assert_code(0)
+        .assert_says("these weights replace those of `squeezenet`")
+        .assert_says("ba7816bf");
+    let check = ["weights", "check", "--trainer", desk.trainer()];
+    desk.sweep(&check).assert_code(0);
+    assert_eq!(fs::read_dir(desk.path("weights")).unwrap().count(), 2);
+}
+
+#[test]
+fn one_damaged_manifest_does_not_hide_the_others() {
+    let desk = desk();
+    add(&desk, "trained").assert_code(0);
+    fs::write(desk.path("weights/cut.toml"), "").unwrap();
+    desk.sweep(&["weights", "list"])
+        .assert_code(0)
+        .assert_says("trained  squeezenet")
+        .assert_says("cut  damaged: the manifest `weights/cut.toml` cannot be read");
+    desk.sweep(&["weights", "check", "--trainer", desk.trainer()])
+        .assert_code(1)
+        .assert_says("trained: 0 tensors of `squeezenet`, as they were added")
+        .assert_says("weights/cut.toml");
+    add(&desk, "cut")
+        .assert_code(0)
+        .assert_says("replace others whose manifest was damaged");
+    desk.sweep(&["weights", "check", "--trainer", desk.trainer()])
+        .assert_code(0);
+}
+
+#[test]
+fn what_the_tensors_do_not_show_is_named() {
+    let desk = desk();
+    let backbone = |name: &str| {
+        let options = ["--backbone", name, "--trainer", desk.trainer()];
+        let add = ["weights", "add", "trained", "some.safetensors"];
+        desk.sweep(&[&add[..], &options].concat()).assert_code(0)
+    };
+    backbone("resnet50")
+        .assert_says("the file does not show which `stride_on` is right")
+        .assert_says("sweep show backbones resnet50");
+    desk.sweep(&["show", "backbones", "resnet50"])
+        .assert_says("One of \"3x3\", \"1x1\".");
+    let plain = backbone("squeezenet");
+    assert!(!plain.err.contains("does not show"), "{}", plain.err);
+}
+
+#[test]
 fn an_invalid_name_and_an_unknown_backbone_are_refused() {
     let desk = desk();
     add(&desk, "../trained")

@@ -50,10 +50,7 @@ fn main() {
     let attempt: Attempt = serde_json::from_slice(&fs::read(argument).unwrap()).unwrap();
     match &attempt.work {
         Work::Import(_) => finish(Imported { images: 0 }),
-        Work::Weights(_) => finish(Fitted {
-            used: 0,
-            ignored: Vec::new(),
-        }),
+        Work::Weights(_) => finish(Fitted::of(0)),
         Work::Prepare(work) => {
             fs::create_dir_all(&work.into).unwrap();
             publish(&work.into.join("index.json"), "{}");

@@ -4,7 +4,8 @@
 //! over all references of another class, which a miner does not restrict; reduced to the mean. The largest matrix is
 //! one of positive pairs by references.
 //! Reference: pytorch-metric-learning (PML) `AngularLoss`. Differs: embeddings are taken as they are, and inner
-//! products are used whatever the distance.
+//! products are used whatever the distance. PML normalizes anchors and positives but not negatives, which is the
+//! formula of the paper only for embeddings of length one.
 
 use schema::Angular;
 use tch::Kind;

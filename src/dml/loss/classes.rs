@@ -11,12 +11,16 @@
 use schema::{LossFacts, LossPart};
 use tch::{Device, Kind, Tensor};
 
-use super::{Loss, LossInput};
+use super::{
+    Loss, LossInput,
+    rows::{log_sum_exp, softplus},
+};
 use crate::{
     distance::normalize,
     parameters::{Init, ParamSpec, Parameters},
     random::{Draws, Purpose},
     reduce::{Part, Terms},
+    tuples::at,
 };
 
 /// What the parameters of a loss are initialized from.
@@ -72,7 +76,7 @@ pub trait Logits: ClassRows {
     /// one.
     fn logits(&self, batch: &LossInput, rows: &Tensor) -> Tensor;
 
-    /// Returns the weight of each image: `[n]`.
+    /// Returns the weight of each image: `[n]`. See [`LossInput::weights`].
     fn weights(&self, batch: &LossInput) -> Tensor {
         batch.weights()
     }
@@ -85,18 +89,20 @@ pub trait Logits: ClassRows {
 
 impl<S: Logits> ClassTerms for S {
     fn terms(&self, batch: &LossInput, rows: &Tensor) -> Terms {
-        let values = self.logits(batch, rows).cross_entropy_loss(
-            batch.labels,
-            None::<Tensor>,
-            tch::Reduction::None,
-            -100,
-            0.0,
-        );
+        let values = cross_entropy(batch, &self.logits(batch, rows));
         Terms {
             parts: vec![Part::of_anchors(values * self.weights(batch))],
             added: self.penalty(rows).into_iter().collect(),
         }
     }
+}
+
+/// Returns `-log softmax` of the logits `[n, classes]` at the class of each image: `[n]`. Unlike PyTorch's, it is exact
+/// also where it is nearly 0.
+fn cross_entropy(batch: &LossInput, logits: &Tensor) -> Tensor {
+    let images = Tensor::arange(batch.images(), (Kind::Int64, batch.labels.device()));
+    let others = own_class(batch, logits.size()[1]).logical_not();
+    softplus(&(log_sum_exp(logits, &others) - at(logits, &images, batch.labels)))
 }
 
 /// A loss with its rows.
@@ -150,15 +156,15 @@ pub(super) fn own_class(batch: &LossInput, classes: i64) -> Tensor {
 pub(super) mod tests {
     use schema::{
         ArcFace, CosFace, Distance, NormalizedSoftmax, ProxyAnchor, ProxyNca, ProxyNcaPp,
-        SoftTriple,
+        ReferenceKind, SoftTriple,
     };
 
-    use super::super::{BuildLoss, LossValue, tests::batch};
+    use super::super::{BuildLoss, LossValue, build, tests::batch};
     use super::*;
     use crate::{
         parameters::Parameters,
-        testing::{is_finite, rows},
-        tuples::References,
+        testing::{assert_close, gradient, is_finite, rows},
+        tuples::{Pairs, References, Tuples},
     };
 
     /// For the batch of [`batch`]: four classes, width three.
@@ -180,7 +186,10 @@ pub(super) mod tests {
         settings: &impl BuildLoss,
         init: &ClassInit,
     ) -> Box<dyn Loss> {
-        let mut loss = settings.build(init);
+        in_double_of(settings.build(init))
+    }
+
+    fn in_double_of(mut loss: Box<dyn Loss>) -> Box<dyn Loss> {
         let Some(parameters) = loss.parameters_mut() else {
             return loss;
         };
@@ -251,6 +260,62 @@ pub(super) mod tests {
                 "{} {gradients:?}",
                 found.value
             );
+        }
+    }
+
+    /// The loss of [`batch`] on what a miner chose, and its gradient with respect to the embeddings.
+    fn of_chosen(loss: &dyn Loss, chosen: Option<&Tuples>) -> (LossValue, Tensor) {
+        let (embeddings, _, labels) = batch(loss.distance());
+        let (embeddings, labels) = (embeddings.set_requires_grad(true), Tensor::from_slice(&labels));
+        let found = LossInput {
+            embeddings: &embeddings,
+            labels: &labels,
+            references: &References::batch(&embeddings, &labels),
+            chosen,
+            distance: loss.distance(),
+        }
+        .cost(loss, loss.reduction());
+        let gradient = gradient(&found.value, &embeddings);
+        (found, gradient)
+    }
+
+    /// All pairs of the images that a mask keeps.
+    fn pairs_of(kept: &[bool; 12]) -> Tuples {
+        let (embeddings, _, labels) = batch(Distance::Cosine);
+        let labels = Tensor::from_slice(&labels);
+        let kept = Tensor::from_slice(kept);
+        let kept = kept.unsqueeze(1).logical_and(&kept.unsqueeze(0));
+        let (positives, negatives) = References::batch(&embeddings, &labels).masks(&labels);
+        Tuples::Pairs(Pairs::marked(
+            &positives.logical_and(&kept),
+            &negatives.logical_and(&kept),
+        ))
+    }
+
+    fn is_of_classes(loss: &dyn LossPart) -> bool {
+        loss.facts().references == ReferenceKind::Classes
+    }
+
+    #[test]
+    fn a_miner_means_the_same_for_every_loss_of_classes() {
+        let every = schema::Loss::every().into_iter();
+        let losses = every.filter(|loss| loss.part().is_some_and(is_of_classes));
+        for settings in losses {
+            let name = settings.key();
+            let loss = in_double_of(build(&settings, &START).unwrap());
+            let (all, slopes) = of_chosen(&*loss, None);
+            let (equally, _) = of_chosen(&*loss, Some(&pairs_of(&[true; 12])));
+            assert_close(&equally.value, &all.value, 1e-12, name);
+
+            let (nothing, none) = of_chosen(&*loss, Some(&pairs_of(&[false; 12])));
+            assert!(nothing.empty, "{name}");
+            assert_eq!(none.abs().max().double_value(&[]), 0.0, "{name}");
+
+            let mut but_first = [true; 12];
+            but_first[0] = false;
+            let (_, left_out) = of_chosen(&*loss, Some(&pairs_of(&but_first)));
+            let first = |slopes: &Tensor| slopes.get(0).norm().double_value(&[]);
+            assert!(first(&left_out) < 0.5 * first(&slopes), "{name}");
         }
     }
 

@@ -4,7 +4,8 @@
 //! distances of both, `sum over bins of positive(b) * sum of negative up to b`. Pairs of anchors without
 //! pairs of the other kind do not count. In a batch each pair counts once, whichever of the two is the anchor.
 //! Reference: pytorch-metric-learning (PML) `HistogramLoss`. Differs: references may be a memory; distances are those
-//! of embeddings of length one, and longer ones end in the outer bins.
+//! of embeddings of length one, and longer ones end in the outer bins; PML fails at a similarity of 1, which duplicates
+//! have.
 
 use schema::Histogram;
 use tch::{Kind, Tensor};

@@ -4,7 +4,7 @@
 //! the negatives of the anchor and those of the positive; reduced to the mean. A pair that a miner lists several times
 //! counts as often. A sum over nothing is taken to have the logarithm 0.
 //! Reference: pytorch-metric-learning (PML) `LiftedStructureLoss`. Differs: the sums are taken once per anchor, not
-//! once per pair. In a memory, a positive has negatives if it is a copy of an image of the batch; PML takes the
+//! once per pair. A batch with a single positive and a single negative pair counts, while PML calls it empty. In a memory, a positive has negatives if it is a copy of an image of the batch; PML takes the
 //! negatives of whatever image of the batch has the same row number.
 
 use schema::Lifted;

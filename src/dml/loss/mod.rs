@@ -5,6 +5,12 @@
 //! [`Distance`] compares embeddings, so that a loss is some lines of tensor algebra, in one file of
 //! the same shape as all others.
 //!
+//! A miner chooses tuples. A loss of pairs or triplets is computed of those alone. A loss without them, such as one of
+//! classes, gives each image a weight: how often it was chosen, relative to the image that was chosen most
+//! ([`LossInput::weights`]). The weight multiplies the term of the image, if it has one; in `proxy_anchor`, where images
+//! are summed within a logarithm, the weight less one is added to the exponent. If a miner chose nothing, nothing
+//! counts, whatever the loss ([`LossInput::cost`]).
+//!
 //! Settings, defaults and what a loss can be combined with are in [`schema`]. A loss without
 //! parameters is implemented on its settings; one with [`Parameters`], such as proxies, is built
 //! from them by [`BuildLoss`].
@@ -23,6 +29,7 @@ mod fast_ap;
 mod generalized_lifted;
 #[cfg(test)]
 mod golden;
+mod hard_mining_dm;
 mod hierarchical_triplet;
 mod histogram;
 mod lifted;
@@ -273,9 +280,13 @@ impl LossInput<'_> {
         &counts / counts.max()
     }
 
-    /// Returns the value of a loss on this batch.
+    /// Returns the value of a loss on this batch. If a miner chose nothing, the loss has no terms; what does not depend
+    /// on images, such as a penalty on proxies, remains.
     pub fn cost(&self, loss: &dyn Loss, reduction: Reduction) -> LossValue {
-        let terms = loss.terms(self);
+        let mut terms = loss.terms(self);
+        if self.chosen.is_some_and(Tuples::is_empty) {
+            terms.parts.clear();
+        }
         let empty = terms.are_zero();
         if empty && terms.added.is_empty() {
             // Zero, but a function of the embeddings, and NaN if they are NaN.

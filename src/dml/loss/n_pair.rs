@@ -3,12 +3,13 @@
 //! Each class that has a positive pair gives one, its first: an anchor and a positive. Terms: one per such pair, the
 //! cross-entropy of the anchor's similarities to the positives of all classes, reduced to the mean. The paper leaves
 //! embeddings unnormalized and penalizes their length: see the settings of the model and the regularizers.
-//! Reference: pytorch-metric-learning (PML) `NPairsLoss`. Differs: positives may come from a memory.
+//! Reference: pytorch-metric-learning (PML) `NPairsLoss`. Differs: positives may come from a memory; with a miner, the
+//! first pair of a class is the first that the miner lists, and not all miners list pairs in the order of PML's.
 
 use schema::NPair;
 use tch::{Kind, Tensor};
 
-use super::{Loss, LossInput};
+use super::{Loss, LossInput, rows};
 use crate::{
     distance::DistanceExt,
     reduce::{Part, Terms},
@@ -24,7 +25,11 @@ impl Loss for NPair {
             .distance
             .matrix(&batch.embeddings.index(&[Some(&anchors)]), &references);
         let closeness = batch.distance.closeness(&distances);
-        let values = closeness.logsumexp([1], false) - closeness.diagonal(0, 0, 1);
+        let own = Tensor::eye(
+            closeness.size()[0],
+            (Kind::Bool, closeness.device()),
+        );
+        let values = rows::cost_of_share(&closeness, &own, &own.logical_not());
         Terms::of([Part::of_tuples(values, &anchors)])
     }
 }

@@ -15,10 +15,9 @@ impl Loss for Nca {
     fn terms(&self, batch: &LossInput) -> Terms {
         let exponents = batch.closeness() * self.scale;
         let (positives, negatives) = batch.references.masks(batch.labels);
-        let logarithms = rows::log_shares(&exponents, &positives.logical_or(&negatives));
-        let (near, filled) = rows::packed(&logarithms, &positives);
         let anchors = rows::with_any(&positives);
-        let values = -rows::log_sum_exp(&near, &filled).index(&[Some(&anchors)]);
+        let values = rows::cost_of_share(&exponents, &positives, &negatives);
+        let values = values.index(&[Some(&anchors)]);
         Terms::of([Part::of_tuples(
             values * batch.weights().index(&[Some(&anchors)]),
             &anchors,

@@ -28,11 +28,10 @@ impl Loss for NcaDm {
             .logical_and(&within.any_dim(1, true).logical_not());
         let kept = within.logical_or(&instead);
         let exponents = &closeness * self.alpha;
-        let all = rows::log_sum_exp(&exponents, &kept.logical_or(&negatives.logical_and(&near)));
+        let others = negatives.logical_and(&near);
         let lacks = rows::have_both(&positives, &negatives).logical_not();
-        let (of_kept, filled) = rows::packed(&exponents, &kept);
-        let values = (all - rows::log_sum_exp(&of_kept, &filled)).masked_fill(&lacks, 0.0);
-        Terms::of([Part::of_anchors(values)])
+        let values = rows::cost_of_share(&exponents, &kept, &others);
+        Terms::of([Part::of_anchors(values.masked_fill(&lacks, 0.0))])
     }
 }
 

@@ -5,7 +5,8 @@
 //! negatives of the anchor alone, as often as a miner lists them; reduced to the mean.
 //! Reference: pytorch-metric-learning (PML) `NTXentLoss`. Differs: the sum is taken once per anchor, so that nothing
 //! has the size of positive times negative pairs; PML adds the smallest number within the logarithm, which caps the
-//! cost and stops the gradient of pairs worse than that.
+//! cost and stops the gradient of pairs worse than that; a batch with a single positive and a single negative pair
+//! counts, while PML calls it empty.
 
 use schema::NtXent;
 

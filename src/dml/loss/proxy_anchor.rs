@@ -4,7 +4,8 @@
 //! `log(1 + sum over images of others of exp(alpha (s + margin)))`, with the similarity `s` of an image and the
 //! class's proxy, of length one. The two parts are reduced separately, each to its mean. A miner's weight of an
 //! image, less one, is added to its exponents.
-//! Reference: pytorch-metric-learning `ProxyAnchorLoss`. Differs: none.
+//! Reference: pytorch-metric-learning (PML) `ProxyAnchorLoss`. Differs: if a miner chose nothing, nothing counts, while
+//! PML then counts all images.
 
 use schema::ProxyAnchor;
 use tch::Tensor;

@@ -53,13 +53,34 @@ pub(super) fn log_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
         .logsumexp([1], false)
 }
 
-/// Returns the log-softmax of the kept elements of each row: `[n, m]`. Elements that are not kept get
-/// a large negative number.
-pub(super) fn log_shares(exponents: &Tensor, kept: &Tensor) -> Tensor {
-    // Not minus infinity: a row without kept elements would become NaN.
-    exponents
-        .masked_fill(&kept.logical_not(), f64::from(f32::MIN))
-        .log_softmax(1, None::<Kind>)
+/// Returns `-log(sum over some / sum over some and others)` of the exponentials of each row: `[n]`. Rows without some
+/// are finite and mean nothing.
+///
+/// It is computed as `log(1 + others / some)`. The difference of two logarithms would round a small cost to 0.
+pub(super) fn cost_of_share(exponents: &Tensor, some: &Tensor, others: &Tensor) -> Tensor {
+    let (packed, filled) = packed(exponents, some);
+    let own = or_zero(&log_sum_exp(&packed, &filled));
+    softplus(&(log_sum_exp(exponents, others) - own))
+}
+
+/// Returns the mean over some elements of each row of `-log(share of the element among some and others)`, as for
+/// [`cost_of_share`]: `[n]`, 0 for rows without some.
+///
+/// With t the largest element of a row, it is `log(1 + sum of e^(x - t) over all x but t)` plus the mean of `t - x`.
+/// No part of this is a small difference of large numbers.
+pub(super) fn mean_cost_of_shares(exponents: &Tensor, some: &Tensor, others: &Tensor) -> Tensor {
+    let all = some.logical_or(others);
+    let place = exponents
+        .masked_fill(&all.logical_not(), f64::NEG_INFINITY)
+        .argmax(1, true);
+    let is_largest = all.zeros_like().scatter_value(1, &place, 1);
+    let largest = sum(exponents, &is_largest).unsqueeze(1);
+    let but_largest = |kept: &Tensor| kept.logical_and(&is_largest.logical_not());
+    let below = exponents - &largest;
+    let spread = softplus(&log_sum_exp(&below, &but_largest(&all)));
+    let gaps = sum(&below.neg(), &but_largest(some)) / count(some).clamp_min(1);
+    let lacks = count(some).eq(0);
+    (spread + gaps).masked_fill(&lacks, 0.0)
 }
 
 /// Returns `log(1 + sum exp)` of the kept elements of each row, 0 where there is none: `[n]`.
@@ -251,6 +272,60 @@ mod tests {
         let gradient = gradient(&all.sum(None::<Kind>), &values);
         assert!(is_finite(&gradient));
         assert_eq!(gradient.get(1).abs().max().double_value(&[]), 0.0);
+    }
+
+    /// Rows of costs: as far as rounding allows, and in single precision.
+    fn costs(exponents: &[f32], cost: fn(&Tensor, &Tensor, &Tensor) -> Tensor) -> [[f64; 4]; 2] {
+        let some = Tensor::from_slice(&[true, false, false]).view([1, 3]);
+        let others = Tensor::from_slice(&[false, true, true]).view([1, 3]);
+        [Kind::Double, Kind::Float].map(|kind| {
+            let leaf = Tensor::from_slice(exponents)
+                .view([1, 3])
+                .to_kind(kind)
+                .set_requires_grad(true);
+            let value = cost(&leaf, &some, &others).sum(None::<Kind>);
+            let gradient = gradient(&value, &leaf);
+            let slope = |place| gradient.double_value(&[0, place]);
+            [value.double_value(&[]), slope(0), slope(1), slope(2)]
+        })
+    }
+
+    #[test]
+    fn small_costs_and_their_gradients_are_as_exact_in_single_precision_as_large_ones() {
+        let every = [
+            [20.0, -3.0, -2.0],
+            [2.5, 2.25, -30.0],
+            [-15.0, 20.0, 4.0],
+            [1000.0, 970.0, 900.0],
+            [1e-3, 0.0, -1e-3],
+        ];
+        for (exponents, cost) in every
+            .iter()
+            .flat_map(|row| [cost_of_share, mean_cost_of_shares].map(|cost| (row, cost)))
+        {
+            let [exact, single] = costs(exponents, cost);
+            let direct = f64::ln_1p((1..3).map(|x| f64::from(exponents[x] - exponents[0]).exp()).sum());
+            assert!((exact[0] / direct - 1.0).abs() < 1e-12, "{exponents:?}: {exact:?}, {direct}");
+            for (one, two) in exact.iter().zip(single) {
+                assert!((one - two).abs() <= 1e-5 * one.abs(), "{exponents:?}: {exact:?}, {single:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_without_some_has_no_cost_of_shares_and_no_gradient() {
+        let leaf = noise(1, 2, 3).set_requires_grad(true);
+        let none = leaf.zeros_like().to_kind(Kind::Bool);
+        let all = none.logical_not();
+        for others in [&none, &all] {
+            let cost = mean_cost_of_shares(&leaf, &none, others);
+            assert_eq!(cost.abs().max().double_value(&[]), 0.0);
+            let slope = gradient(&cost.sum(None::<Kind>), &leaf);
+            assert_eq!(slope.abs().max().double_value(&[]), 0.0);
+            let lost = cost_of_share(&leaf, &none, others).masked_fill(&all.any_dim(1, false), 0.0);
+            let slope = gradient(&lost.sum(None::<Kind>), &leaf);
+            assert!(is_finite(&slope));
+        }
     }
 
     #[test]

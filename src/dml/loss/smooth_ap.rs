@@ -6,7 +6,7 @@
 //! processed in chunks, so that memory does not grow with images times references squared.
 //! With `itself` an image counts as one of its own positives, as in the authors' program.
 //! Reference: pytorch-metric-learning (PML) `SmoothAPLoss`. Differs: classes may have any size and order; PML requires
-//! as many classes as there are images in each.
+//! equal sizes, takes the batch as sorted by class, and looks at labels no further.
 
 use schema::SmoothAp;
 use tch::{Kind, Tensor};

@@ -2,7 +2,8 @@
 //!
 //! First in, first out. A batch that does not fit before the end either continues at the start ([`MemoryWrap::Modulo`], as pytorch-metric-learning's `CrossBatchMemory`), or overwrites the last slots, and the next one
 //! begins at the first ([`MemoryWrap::Tail`], as the authors' program, research-xbm): the order is then not quite first in,
-//! first out, and if batches fit exactly, the newest one is overwritten first. With [`MemoryKey::Unique`] an image that is
+//! first out, and if batches fit exactly, the newest one is overwritten first. That program takes a full memory for an
+//! unfinished one while its last slot holds class 0; here it is full. With [`MemoryKey::Unique`] an image that is
 //! already there keeps its slot and is renewed in it, so that no image is there twice.
 //! No gradient flows into the memory. It knows the image and the step of each slot.
 //!

@@ -2,7 +2,7 @@
 //!
 //! With the center `c = (a + p) / 2`, the angle is `atan(|a - p| / (2 |n - c|))`; triplets above a threshold are kept.
 //! Reference: pytorch-metric-learning (PML) `AngularMiner`, same order. Differs: PML adds 1e-6 to each coordinate
-//! of a difference; no list of all triplets is made here.
+//! of a difference, and does not normalize, although its distance is declared to; no list of all triplets is made here.
 
 use schema::AngularMiner;
 use tch::Tensor;

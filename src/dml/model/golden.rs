@@ -502,7 +502,7 @@ fn weights_that_do_not_fit_are_refused_by_name() {
     let refused = |change: &dyn Fn(&mut State)| {
         let mut weights = patterned(&backbone, 32);
         change(&mut weights);
-        weights::check(&backbone, &weights).unwrap_err()
+        weights::check(&backbone, &weights, &[]).unwrap_err()
     };
     let place = |weights: &State, name: &str| {
         weights
@@ -535,12 +535,30 @@ fn weights_that_do_not_fit_are_refused_by_name() {
 }
 
 #[test]
+fn weights_that_are_no_numbers_of_a_network_are_refused_by_name() {
+    let backbone = named("resnet18");
+    let refused = |name: &str, number: f64| {
+        let mut weights = patterned(&backbone, 32);
+        let (_, tensor) = weights.iter_mut().find(|(of, _)| of == name).unwrap();
+        let _ = tensor.view(-1).get(1).fill_(number);
+        weights::check(&backbone, &weights, &[])
+    };
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mismatch = refused("layer1.0.conv1.weight", number).unwrap_err();
+        assert_eq!(mismatch.not_finite, ["layer1.0.conv1.weight"]);
+    }
+    let negative = refused("bn1.running_var", -0.5).unwrap_err();
+    assert_eq!(negative.negative, ["bn1.running_var"]);
+    assert!(refused("bn1.running_mean", -0.5).is_ok());
+}
+
+#[test]
 fn classifiers_and_counters_in_a_file_are_left_aside() {
     let backbone = named("resnet18");
     let mut weights = patterned(&backbone, 32);
     weights.push(("fc.weight".to_owned(), pattern(1, 0)));
     weights.push(("bn1.num_batches_tracked".to_owned(), pattern(1, 0)));
-    let fit = weights::check(&backbone, &weights).unwrap();
+    let fit = weights::check(&backbone, &weights, &[]).unwrap();
     assert_eq!(
         (fit.used, fit.ignored),
         (

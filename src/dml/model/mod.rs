@@ -191,7 +191,7 @@ impl Network {
             .backbone
             .trunk(&mut builder, config.trunk_input());
         if let Some(weights) = weights {
-            weights::fill(&mut builder, &config.model.backbone, weights)?;
+            weights::fill(&mut builder, &config.model.backbone, weights, &[])?;
         }
         let mut frozen = frozen(&builder, &config.model)?;
         let trainable = builder

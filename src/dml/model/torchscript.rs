@@ -14,7 +14,7 @@ use tch::{CModule, Device, Kind, Tensor, jit::f_set_graph_executor_optimize, no_
 
 use schema::{BatchNorm, ImageInput, Model, Precision};
 
-use super::{ModelError, input};
+use super::{ModelError, input, weights::is_finite};
 
 /// A TorchScript module with its input and output.
 #[derive(Clone, PartialEq)]
@@ -136,7 +136,19 @@ fn load(mut file: &[u8], device: Device) -> Result<(CModule, Vec<(String, Tensor
         None if parameters.is_empty() => Err(refused(
             "it has no parameters, there is nothing to train".to_owned(),
         )),
-        None => Ok((module, parameters)),
+        None => {
+            are_finite(&parameters)?;
+            Ok((module, parameters))
+        }
+    }
+}
+
+fn are_finite(parameters: &[(String, Tensor)]) -> Result<(), ModelError> {
+    match parameters.iter().find(|(_, tensor)| !is_finite(tensor)) {
+        Some((name, _)) => Err(refused(format!(
+            "its parameter `{name}` has NaN or infinite numbers"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Lower learning rates when the validation score no longer improves.
-//! Reference: `torch.optim.lr_scheduler.ReduceLROnPlateau` with `mode="max"` and a relative threshold.
+//! Reference: `torch.optim.lr_scheduler.ReduceLROnPlateau` with `mode="max"` and a relative threshold. Differs: a
+//! change counts however small it is; PyTorch leaves out those of a rate by less than `eps`, 1e-8.
 
 use schema::Plateau;
 

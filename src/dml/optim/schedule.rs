@@ -1,8 +1,10 @@
 //! Learning-rate schedules: the factor of all learning rates at each step.
 //!
 //! All but a plateau is a function of the step alone, so that a training continued at any step has the rates that it
-//! would have had. A schedule and a warm-up are multiplied, as `ChainedScheduler` does.
-//! Reference: `torch.optim.lr_scheduler`: `StepLR`, `MultiStepLR`, `CosineAnnealingLR`, `LinearLR`.
+//! would have had. The factors of a schedule and of a warm-up are multiplied.
+//! Reference: `torch.optim.lr_scheduler`: `StepLR`, `MultiStepLR`, `CosineAnnealingLR`, `LinearLR`, and for a warm-up
+//! `ChainedScheduler`. Differs: a warm-up scales the floor of a cosine like all its rates; PyTorch's cosine then
+//! computes each rate from the one before, and does not scale the floor.
 
 use std::f64::consts::PI;
 

@@ -5,8 +5,9 @@
 //!
 //! Samplers with a number of images per class draw with replacement from a class that has fewer, as
 //! pytorch-metric-learning does: half of the classes of Stanford Online Products have at most five images. Two
-//! copies of an image are a positive pair. A random crop makes them two views of it; without one their distance is
-//! zero, which adds nothing to a loss and to its gradient. A memory keeps the last copy.
+//! copies of an image are a positive pair. A random crop makes them two views of it; without one they are equal, and
+//! count all the same: as a pair in the mean of a loss and for a miner, and each as a negative of other images. A memory
+//! keeps the last copy.
 
 mod class_balanced;
 mod fixed_pairs;

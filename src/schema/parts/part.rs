@@ -57,6 +57,18 @@ impl OutOfRange {
     }
 }
 
+/// Refuses a setting, unless a condition holds.
+pub(crate) fn require(
+    holds: bool,
+    setting: &str,
+    reason: impl Into<String>,
+) -> Result<(), OutOfRange> {
+    match holds {
+        true => Ok(()),
+        false => Err(OutOfRange::new(setting, reason)),
+    }
+}
+
 /// Checks one setting against its ranges.
 pub(crate) fn check_setting(
     key: &str,

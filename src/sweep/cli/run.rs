@@ -190,9 +190,7 @@ pub(super) fn missing(opened: &Opened, missing: &[String]) -> Exit {
     });
     let usual: BTreeSet<String> = without_weights
         .filter_map(|run| run.identity.recipe.model.backbone.part().usual_weights())
-        .map(|page| {
-            format!("from {page}:\n      scripts/convert_weights.py FILE.pth FILE.safetensors")
-        })
+        .map(|page| format!("the weights that most papers use are at {page}"))
         .collect();
     let list = missing.join("\n       ");
     let hints: Vec<String> = of_data.into_iter().chain(usual).collect();

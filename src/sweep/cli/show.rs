@@ -281,16 +281,31 @@ fn settings(schema: &Value, of: &str, name: &str) -> Vec<String> {
         let is_needed = definition["required"]
             .as_array()
             .is_some_and(|required| required.contains(&json!(name)));
+        let values = values(schema, setting);
         let default = match setting.get("default") {
             Some(default) => format!(" Default: {}", in_toml(default)),
             None if is_needed => " Has to be given.".to_owned(),
             None => String::new(),
         };
-        format!("    {name:width$}  {meaning}{default}")
+        format!("    {name:width$}  {meaning}{values}{default}")
             .trim_end()
             .to_owned()
     };
     properties.into_iter().flatten().map(line).collect()
+}
+
+/// Returns the values that a setting can have, if they are names.
+fn values(schema: &Value, setting: &Value) -> String {
+    let names = reference(setting).map(|of| names(schema, of)).unwrap_or_default();
+    match names.iter().all(|(_, _, has_value)| !has_value) && !names.is_empty() {
+        true => format!(" One of {}.", quoted(&names)),
+        false => String::new(),
+    }
+}
+
+fn quoted(names: &[(String, String, bool)]) -> String {
+    let quoted = names.iter().map(|(name, _, _)| format!("\"{name}\""));
+    quoted.collect::<Vec<_>>().join(", ")
 }
 
 /// The name of the definition that a schema refers to.

@@ -1,20 +1,18 @@
 //! `sweep weights`: trained weights that networks start from.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Subcommand};
-use schema::{Backbone, Weights, WeightsWork};
+use schema::{Backbone, Fitted, Weights, WeightsWork};
 
 use super::{Exit, counted, foreground, show, tell};
 use crate::{
-    ledger::{
-        absolute,
-        weights::{self, Manifest, ROOT},
-    },
-    run::trainer::Trainer,
+    config::Grammar,
+    ledger::weights::{self, Addition, Manifest, ROOT, WeightsError},
+    run::trainer::{Trainer, TrainerError},
 };
 
 /// Add, list and verify pretrained weights
@@ -27,12 +25,15 @@ pub(super) enum WeightsCommand {
 
 /// Verify pretrained weights and keep them under a name
 ///
-/// Verifies every tensor's name and shape, copies the file to the folder of weights, and writes a manifest beside it.
+/// Reads safetensors and files of PyTorch (`.pth`, `.pt`, `.ckpt`, `.bin`), in half or single precision, also within
+/// checkpoints and under the names of wrappers. Nothing in a file is executed. Verifies the name, the shape and the
+/// numbers of every tensor, writes the tensors to the folder of weights as safetensors, and a manifest beside them.
+/// Weights of the same name are replaced.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  scripts/convert_weights.py resnet50-0676ba61.pth imagenet.safetensors
-  sweep weights add imagenet imagenet.safetensors --backbone resnet50 --source torchvision --license BSD-3-Clause
+  sweep weights add imagenet resnet50-0676ba61.pth --backbone resnet50 --source torchvision --license BSD-3-Clause
+  sweep weights add keys moco_v2.pth.tar --backbone resnet50 --prefix encoder_k
 
 Then, in a sweep file:
   [model]
@@ -40,11 +41,14 @@ Then, in a sweep file:
 pub(super) struct AddWeights {
     /// Name for sweep files
     name: String,
-    /// A safetensors file; `scripts/convert_weights.py` converts `.pth` files
+    /// A file of safetensors or of PyTorch
     file: PathBuf,
     /// Backbone, as a sweep file names it
     #[arg(long)]
     backbone: String,
+    /// The network to take, if the file holds several: what stands before the names of its tensors
+    #[arg(long)]
+    prefix: Option<String>,
     /// Origin, for the record
     #[arg(long)]
     source: Option<String>,
@@ -102,75 +106,112 @@ impl AddWeights {
                 "the name becomes a file: letters, digits, `-`, `_` and `.`",
             ));
         }
-        let fit = self.folder.fit(&self.file, &self.backbone)?;
+        let root = &self.folder.root;
+        let backbone = pretrainable(&self.backbone).map_err(Exit::mistake)?;
+        is_a_file(&self.file)?;
+        self.prefix_fits(&backbone)?;
+        let trainer = self.folder.trainer()?;
+        let replaced = weights::read(root, &self.name);
+        let addition = Addition::begin(root, &self.name)?;
+        let fitted = fit(
+            &trainer,
+            WeightsWork {
+                backbone,
+                file: self.file.clone(),
+                prefix: self.prefix.clone(),
+                into: Some(addition.tensors()),
+            },
+        )?;
+        if !fitted.is_converted {
+            durable::copy(&self.file, &addition.tensors())?;
+        }
         let manifest = Manifest {
             architecture: self.backbone.clone(),
-            sha256: hash(&self.file)?,
-            tensors: fit.0,
+            sha256: hash(&addition.tensors()).map_err(Exit::mistake)?,
+            tensors: fitted.used,
             source: self.source.clone(),
             license: self.license.clone(),
         };
-        let root = &self.folder.root;
-        keep(&self.file, root, &self.name, &manifest)?;
-        let ignored = match fit.1 {
+        addition.publish(&manifest)?;
+        self.tell(&fitted, &manifest, replaced);
+        Ok(())
+    }
+
+    fn prefix_fits(&self, backbone: &Backbone) -> Result<(), Exit> {
+        match (backbone, &self.prefix) {
+            (Backbone::Torchscript(_), Some(_)) => Err(Exit::mistake(
+                "a TorchScript module is added as it is: `--prefix` is for files of tensors",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells what was added, from where in the file, and what it replaces.
+    fn tell(
+        &self,
+        fitted: &Fitted,
+        manifest: &Manifest,
+        replaced: Result<Option<Manifest>, WeightsError>,
+    ) {
+        let ignored = match fitted.ignored.len() {
             0 => String::new(),
             ignored => format!(", {ignored} of a classifier or counters left aside"),
         };
         tell(&format!(
             "{}: {} verified{ignored}; use them as `backbone.{} = {{ weights = \"{}\" }}`",
             self.name,
-            counted(usize::try_from(fit.0).unwrap_or(usize::MAX), "tensor"),
+            tensors(fitted.used),
             self.backbone,
             self.name
         ));
-        Ok(())
+        if !fitted.prefix.is_empty() {
+            tell(&format!("their names in the file begin with `{}`", fitted.prefix));
+        }
+        for rival in &fitted.rivals {
+            let prefix = match rival.trim_end_matches('.') {
+                "" => "\"\"",
+                prefix => prefix,
+            };
+            tell(&format!(
+                "the file holds another network that fits: `--prefix {prefix}` takes it"
+            ));
+        }
+        match replaced {
+            Ok(Some(earlier)) if earlier.sha256 != manifest.sha256 => tell(&format!(
+                "these weights replace those of `{}` that had the name, with the SHA-256 {}",
+                earlier.architecture, earlier.sha256
+            )),
+            Ok(_) => {}
+            Err(_) => tell("these weights replace others whose manifest was damaged"),
+        }
+        for setting in unseen(&self.backbone) {
+            tell(&format!(
+                "the file does not show which `{setting}` is right: see `sweep show backbones {}`",
+                self.backbone
+            ));
+        }
     }
 }
 
-/// The manifest comes last: without it, nothing was added.
-fn keep(from: &Path, root: &Path, name: &str, manifest: &Manifest) -> Result<(), Exit> {
-    let text = toml::to_string(manifest).map_err(Exit::stuck)?;
-    let file = weights::file(root, name);
-    let is_in_place = match (fs::canonicalize(from), fs::canonicalize(&file)) {
-        (Ok(from), Ok(file)) => from == file,
-        (Err(_), _) | (_, Err(_)) => false,
-    };
-    if !is_in_place {
-        durable::copy(from, &file)?;
-    }
-    Ok(durable::write(
-        &weights::manifest(root, name),
-        text.as_bytes(),
-    )?)
+/// Returns the settings of a backbone that its weights do not determine: all but the weights.
+fn unseen(backbone: &str) -> Vec<&'static str> {
+    let path = ["model", "backbone", backbone];
+    let settings = Grammar::of_sweep_files().root().descend(&path);
+    let keys = settings.map(|node| node.keys()).unwrap_or_default();
+    keys.into_iter().filter(|key| *key != "weights").collect()
 }
 
-fn hash(file: &Path) -> Result<Weights, Exit> {
-    let hash = File::open(file).and_then(Weights::of_file);
-    hash.map_err(|error| Exit::mistake(format!("failed to read `{}`: {error}", file.display())))
+fn tensors(count: u64) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), "tensor")
 }
 
 impl ListWeights {
     fn run(&self) -> Result<(), Exit> {
         let root = &self.folder.root;
-        let mut lines = String::new();
-        for name in weights::names(root) {
-            let Some(manifest) = weights::read(root, &name).map_err(Exit::mistake)? else {
-                continue;
-            };
-            let notes: Vec<String> = manifest
-                .source
-                .into_iter()
-                .chain(manifest.license)
-                .collect();
-            let short: String = manifest.sha256.to_string().chars().take(12).collect();
-            lines += &format!(
-                "{name}  {}  {} tensors  sha256 {short}  {}",
-                manifest.architecture,
-                manifest.tensors,
-                notes.join(", ")
-            );
-            lines = lines.trim_end().to_owned() + "\n";
-        }
+        let lines = weights::names(root)
+            .into_iter()
+            .filter_map(|name| line(root, &name));
+        let lines: String = lines.map(|line| line.trim_end().to_owned() + "\n").collect();
         if lines.is_empty() {
             tell(&format!("nothing was added to `{}`", root.display()));
         }
@@ -178,65 +219,113 @@ impl ListWeights {
     }
 }
 
+/// Returns the line about some weights. Nothing: they have just been removed.
+fn line(root: &Path, name: &str) -> Option<String> {
+    let manifest = match weights::read(root, name) {
+        Ok(manifest) => manifest?,
+        Err(error) => return Some(format!("{name}  damaged: {error}")),
+    };
+    let notes: Vec<String> = manifest
+        .source
+        .into_iter()
+        .chain(manifest.license)
+        .collect();
+    let short: String = manifest.sha256.to_string().chars().take(12).collect();
+    Some(format!(
+        "{name}  {}  {} tensors  sha256 {short}  {}",
+        manifest.architecture,
+        manifest.tensors,
+        notes.join(", ")
+    ))
+}
+
 impl CheckWeights {
+    /// Checks all weights, also if some of them are damaged.
     fn run(&self) -> Result<(), Exit> {
         let root = &self.folder.root;
+        let trainer = self.folder.trainer()?;
         let names = if self.names.is_empty() {
             weights::names(root)
         } else {
             self.names.clone()
         };
+        let mut damages = Vec::new();
         for name in names {
-            let Some(manifest) = weights::read(root, &name).map_err(Exit::mistake)? else {
-                return Err(Exit::mistake(format!(
-                    "there are no weights `{name}` in `{}`",
-                    root.display()
-                )));
-            };
-            let file = weights::file(root, &name);
-            let found = hash(&file)?;
-            if found != manifest.sha256 {
-                return Err(Exit::mistake(format!(
-                    "`{}` has changed since it was added: its SHA-256 is {found}, not {}",
-                    file.display(),
-                    manifest.sha256
-                )));
+            match check(&trainer, root, &name) {
+                Ok(line) => tell(&line),
+                Err(damage) => damages.push(damage),
             }
-            let (used, _) = self.folder.fit(&file, &manifest.architecture)?;
-            tell(&format!(
-                "{name}: {used} tensors of `{}`, as they were added",
-                manifest.architecture
-            ));
         }
-        Ok(())
+        match damages.is_empty() {
+            true => Ok(()),
+            false => Err(Exit::mistake(damages.join("\n"))),
+        }
     }
 }
 
+/// Returns what is right about some weights.
+///
+/// # Errors
+/// Returns what is wrong.
+fn check(trainer: &Trainer, root: &Path, name: &str) -> Result<String, String> {
+    let manifest = weights::read(root, name).map_err(|error| error.to_string())?;
+    let manifest = manifest
+        .ok_or_else(|| format!("there are no weights `{name}` in `{}`", root.display()))?;
+    let file = weights::file(root, name, &manifest);
+    let found = hash(&file)?;
+    if found != manifest.sha256 {
+        return Err(format!(
+            "`{}` has changed since it was added: its SHA-256 is {found}, not {}",
+            file.display(),
+            manifest.sha256
+        ));
+    }
+    let work = WeightsWork {
+        backbone: pretrainable(&manifest.architecture)?,
+        file,
+        prefix: None,
+        into: None,
+    };
+    let fitted = fit(trainer, work).map_err(|error| error.to_string())?;
+    Ok(format!(
+        "{name}: {} tensors of `{}`, as they were added",
+        fitted.used, manifest.architecture
+    ))
+}
+
+fn hash(file: &Path) -> Result<Weights, String> {
+    let hash = File::open(file).and_then(Weights::of_file);
+    hash.map_err(|error| format!("failed to read `{}`: {error}", file.display()))
+}
+
+fn is_a_file(path: &Path) -> Result<(), Exit> {
+    if path.is_file() {
+        return Ok(());
+    }
+    Err(Exit::mistake(match path.is_dir() {
+        true => format!("`{}` is a folder; name the file in it", path.display()),
+        false => format!("there is no file `{}`", path.display()),
+    }))
+}
+
+fn pretrainable(backbone: &str) -> Result<Backbone, String> {
+    let found = Backbone::pretrainable().find(|candidate| candidate.key() == backbone);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = Backbone::pretrainable().map(|known| known.key()).collect();
+        format!(
+            "there are no weights of a backbone `{backbone}`, but of {}",
+            names.join(", ")
+        )
+    })
+}
+
+/// Has a trainer compare a file with a backbone.
+fn fit(trainer: &Trainer, work: WeightsWork) -> Result<Fitted, TrainerError> {
+    foreground::attempt(trainer, work, 1, None)
+}
+
 impl Folder {
-    /// How many tensors the backbone takes from the file, and how many are left aside.
-    fn fit(&self, file: &Path, backbone: &str) -> Result<(u64, usize), Exit> {
-        if !file.is_file() {
-            return Err(Exit::mistake(format!(
-                "there is no file `{}`",
-                file.display()
-            )));
-        }
-        let Some(backbone) = Backbone::pretrainable().find(|candidate| candidate.key() == backbone)
-        else {
-            let names = Backbone::pretrainable()
-                .map(|backbone| backbone.key())
-                .collect::<Vec<_>>();
-            return Err(Exit::mistake(format!(
-                "there are no weights of a backbone `{backbone}`, but of {}",
-                names.join(", ")
-            )));
-        };
-        let trainer = Trainer::find(self.trainer.as_deref())?;
-        let work = WeightsWork {
-            backbone,
-            file: absolute(file),
-        };
-        let fitted = foreground::attempt(&trainer, work, 1, None)?;
-        Ok((fitted.used, fitted.ignored.len()))
+    fn trainer(&self) -> Result<Trainer, TrainerError> {
+        Trainer::find(self.trainer.as_deref())
     }
 }

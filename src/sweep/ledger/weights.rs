@@ -2,12 +2,18 @@
 //!
 //! The manifest says what the file was when it was verified. A run's identity holds the hash that stands there, and
 //! the trainer compares it with the file before it uses it.
+//!
+//! An [`Addition`] is one step: the new tensors are written as `NAME.safetensors.added`, the manifest is replaced, and the
+//! tensors get their name. The manifest decides which tensors count: those with its hash. Wherever an addition is
+//! interrupted, the weights are the earlier or the new ones.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
+use durable::{DiskError, WholeFile};
 use schema::{Backbone, Weights};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -54,7 +60,7 @@ pub enum WeightsError {
         backbone: &'static str,
     },
     /// The manifest says nothing.
-    #[error("failed to read the manifest `{}`: {why}", path.display())]
+    #[error("the manifest `{}` cannot be read ({why}); add the weights again, or remove it", path.display())]
     Unreadable {
         /// The manifest.
         path: PathBuf,
@@ -74,9 +80,29 @@ fn elsewhere(root: &Path) -> String {
     }
 }
 
-/// The file of the weights of this name.
-pub fn file(root: &Path, name: &str) -> PathBuf {
+/// Returns the file of the weights with this name and manifest.
+pub fn file(root: &Path, name: &str, manifest: &Manifest) -> PathBuf {
+    let added = added(root, name);
+    match has_hash(&added, &manifest.sha256) {
+        true => added,
+        false => tensors(root, name),
+    }
+}
+
+fn tensors(root: &Path, name: &str) -> PathBuf {
     root.join(format!("{name}.safetensors"))
+}
+
+/// Returns the file of tensors that are being added.
+fn added(root: &Path, name: &str) -> PathBuf {
+    root.join(format!("{name}.safetensors.added"))
+}
+
+/// True if there is such a file and this is its hash.
+fn has_hash(file: &Path, hash: &Weights) -> bool {
+    File::open(file)
+        .and_then(Weights::of_file)
+        .is_ok_and(|found| found == *hash)
 }
 
 /// The manifest of the weights of this name.
@@ -137,21 +163,86 @@ pub fn locate(
     let Some(name) = backbone.weights().map(Weights::to_string) else {
         return Ok(None);
     };
-    let file = file(root, &name);
     let backbone = backbone.key();
-    match read(root, &name)?.filter(|_| file.is_file()) {
+    let found = read(root, &name)?.map(|manifest| (file(root, &name, &manifest), manifest));
+    match found.filter(|(file, _)| file.is_file()) {
         None => Err(WeightsError::Missing {
             name,
             root: root.to_owned(),
             backbone,
         }),
-        Some(manifest) if manifest.architecture != backbone => Err(WeightsError::Architecture {
+        Some((_, manifest)) if manifest.architecture != backbone => Err(WeightsError::Architecture {
             name,
             found: manifest.architecture,
             backbone,
         }),
-        Some(manifest) => Ok(Some((file, manifest.sha256))),
+        Some((file, manifest)) => Ok(Some((file, manifest.sha256))),
     }
+}
+
+/// Weights that are being added. Dropped before [`publish`](Addition::publish), they leave nothing behind.
+#[derive(Debug)]
+pub struct Addition {
+    root: PathBuf,
+    name: String,
+    /// Absent once it is published.
+    manifest: Option<WholeFile>,
+}
+
+impl Addition {
+    /// Begins to add weights under a name, once no other process does, and ends what an interrupted addition left.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn begin(root: &Path, name: &str) -> Result<Addition, DiskError> {
+        let manifest = WholeFile::create(&manifest(root, name))?;
+        settle(root, name)?;
+        Ok(Addition {
+            root: root.to_owned(),
+            name: name.to_owned(),
+            manifest: Some(manifest),
+        })
+    }
+
+    /// Returns the path at which the new tensors have to be written.
+    pub fn tensors(&self) -> PathBuf {
+        added(&self.root, &self.name)
+    }
+
+    /// Replaces earlier weights of this name by the new ones.
+    ///
+    /// # Errors
+    /// The disk does not accept them. The earlier weights are unchanged.
+    pub fn publish(mut self, manifest: &Manifest) -> Result<(), DiskError> {
+        let path = self::manifest(&self.root, &self.name);
+        let text = toml::to_string(manifest)
+            .map_err(|error| DiskError::at("write", &path)(io::Error::other(error)))?;
+        if let Some(mut file) = self.manifest.take() {
+            file.append(text.as_bytes())?;
+            file.publish()?;
+        }
+        settle(&self.root, &self.name)
+    }
+}
+
+impl Drop for Addition {
+    fn drop(&mut self) {
+        // The first error is the one to report; a leftover is removed by the next addition.
+        let _ = settle(&self.root, &self.name);
+    }
+}
+
+/// Gives added tensors their name if the manifest is theirs, and removes them otherwise.
+fn settle(root: &Path, name: &str) -> Result<(), DiskError> {
+    let added = added(root, name);
+    if fs::symlink_metadata(&added).is_err() {
+        return Ok(());
+    }
+    let manifest = read(root, name).ok().flatten();
+    if manifest.is_some_and(|manifest| has_hash(&added, &manifest.sha256)) {
+        return durable::rename(&added, &tensors(root, name));
+    }
+    fs::remove_file(&added).map_err(DiskError::at("remove", &added))
 }
 
 #[cfg(test)]
@@ -206,6 +297,71 @@ mod tests {
             locate(root.path(), &named("resnet18", "mine")),
             Err(WeightsError::Missing { .. })
         ));
+    }
+
+    fn of(content: &[u8]) -> Manifest {
+        Manifest {
+            architecture: "resnet18".to_owned(),
+            sha256: Weights::of_file(content).unwrap(),
+            tensors: 1,
+            source: None,
+            license: None,
+        }
+    }
+
+    fn state(root: &Path, manifest_of: &Manifest) {
+        let text = toml::to_string(manifest_of).unwrap();
+        fs::write(manifest(root, "mine"), text).unwrap();
+    }
+
+    #[test]
+    fn an_interrupted_addition_leaves_the_earlier_weights_or_the_new_ones() {
+        for steps in 0..=2 {
+            let root = tempfile::tempdir().unwrap();
+            let root = root.path();
+            fs::write(tensors(root, "mine"), "old").unwrap();
+            state(root, &of(b"old"));
+            if steps >= 1 {
+                fs::write(added(root, "mine"), "new").unwrap();
+            }
+            if steps >= 2 {
+                state(root, &of(b"new"));
+            }
+            let content = || {
+                let (file, hash) = locate(root, &named("resnet18", "mine")).unwrap().unwrap();
+                assert!(has_hash(&file, &hash), "{steps} steps");
+                fs::read_to_string(file).unwrap()
+            };
+            let expected = if steps == 2 { "new" } else { "old" };
+            assert_eq!(content(), expected, "{steps} steps");
+            settle(root, "mine").unwrap();
+            assert_eq!(content(), expected, "{steps} steps");
+            assert!(!added(root, "mine").exists());
+            let addition = Addition::begin(root, "mine").unwrap();
+            durable::write(&addition.tensors(), b"new").unwrap();
+            addition.publish(&of(b"new")).unwrap();
+            assert_eq!((content().as_str(), names(root).len()), ("new", 1));
+            assert_eq!(fs::read_dir(root).unwrap().count(), 2);
+        }
+    }
+
+    #[test]
+    fn an_addition_that_is_given_up_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let addition = Addition::begin(root.path(), "mine").unwrap();
+        fs::write(addition.tensors(), "new").unwrap();
+        drop(addition);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_manifest_says_what_to_do() {
+        let root = tempfile::tempdir().unwrap();
+        for content in ["", "architecture = ", "\u{fffd}"] {
+            fs::write(root.path().join("mine.toml"), content).unwrap();
+            let error = read(root.path(), "mine").unwrap_err().to_string();
+            assert!(error.contains("mine.toml` cannot be read (") && error.contains("add the weights again"), "{error}");
+        }
     }
 
     #[test]

@@ -5,15 +5,15 @@ use std::{
     path::Path,
 };
 
-use dml::{
-    model::{Network, NetworkConfig, TorchScript, is_native_on_cpu, weights},
-    state::State,
+use dml::model::{
+    Network, NetworkConfig, TorchScript, is_native_on_cpu,
+    weights::{self, Published, WeightsMismatch},
 };
-use schema::{Backbone, Model, Recipe, Torchscript, Weights};
-use tch::{Device, Tensor};
+use schema::{Backbone, Fitted, Model, Recipe, Torchscript, Weights, WeightsWork};
+use tch::Device;
 
 use super::impossible;
-use crate::{Failed, process::log};
+use crate::{Failed, files, process::log};
 
 /// Returns the network with its initial parameters. `weights` is the file of the backbone's trained weights, if it has
 /// any; a network that will be restored anyway does not need it.
@@ -32,7 +32,10 @@ pub(crate) fn network(
     let config = config(recipe, weights)?;
     let pretrained = weights.filter(|_| expected.is_some() && config.module.is_none());
     let network = match pretrained {
-        Some(file) => Network::pretrained(config, &read(file)?, recipe.seed, device),
+        Some(file) => {
+            let found = published(file, &recipe.model.backbone, None)?;
+            Network::pretrained(config, &found.tensors, recipe.seed, device)
+        }
         None => Network::new(config, recipe.seed, device),
     };
     network.map_err(impossible)
@@ -45,26 +48,53 @@ pub(crate) fn warn_of_precision(model: &Model, device: Device) {
     }
 }
 
-/// Checks that a file holds weights of this backbone.
+/// Checks that a file holds weights of a backbone. Where `into` is given and the file does not hold them as the backbone
+/// reads them, writes there those that it does.
 ///
 /// # Errors
-/// If it does not: the names of what does not fit.
-pub(crate) fn weights_fit(file: &Path, backbone: &Backbone) -> Result<weights::Fit, Failed> {
-    if let Backbone::Torchscript(_) = backbone {
-        let used = TorchScript::parameters(&bytes(file)?);
-        let used = used.map_err(|error| Failed::data(format!("`{}`: {error}", file.display())))?;
-        return Ok(weights::Fit {
-            used,
-            ignored: Vec::new(),
-        });
+/// If it does not hold them: the names of what does not fit.
+pub(crate) fn fit_weights(work: &WeightsWork) -> Result<Fitted, Failed> {
+    if let Backbone::Torchscript(_) = work.backbone {
+        return fit_module(&work.file);
     }
-    weights::check(backbone, &read(file)?).map_err(|mismatch| {
-        Failed::data(format!(
-            "`{}` is not of `{}`: {mismatch}",
-            file.display(),
-            backbone.key()
-        ))
+    let found = published(&work.file, &work.backbone, work.prefix.as_deref())?;
+    let fit = weights::check(&work.backbone, &found.tensors, &found.others)
+        .map_err(|mismatch| other_backbone(work, &found, &mismatch))?;
+    let converted = work.into.as_ref().filter(|_| !found.is_verbatim);
+    if let Some(into) = converted {
+        files::write(&found.tensors, into)?;
+    }
+    Ok(Fitted {
+        used: fit.used as u64,
+        ignored: fit.ignored,
+        prefix: found.prefix,
+        rivals: found.rivals,
+        is_converted: converted.is_some(),
     })
+}
+
+fn fit_module(file: &Path) -> Result<Fitted, Failed> {
+    match TorchScript::parameters(&bytes(file)?) {
+        Ok(used) => Ok(Fitted::of(used as u64)),
+        Err(error) => Err(Failed::data(format!("`{}`: {error}", file.display()))),
+    }
+}
+
+fn other_backbone(work: &WeightsWork, found: &Published, mismatch: &WeightsMismatch) -> Failed {
+    let likely: Vec<String> = found
+        .looks_like
+        .iter()
+        .map(|backbone| format!("`--backbone {backbone}`"))
+        .collect();
+    let hint = match &likely[..] {
+        [] => String::new(),
+        likely => format!("; they fit {}", likely.join(" or ")),
+    };
+    Failed::data(format!(
+        "`{}` is not of `{}`: {mismatch}{hint}",
+        work.file.display(),
+        work.backbone.key()
+    ))
 }
 
 fn verify(file: &Path, expected: &Weights) -> Result<(), Failed> {
@@ -84,8 +114,12 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Failed> {
     fs::read(file).map_err(|error| unreadable(file, &error.to_string()))
 }
 
-fn read(file: &Path) -> Result<State, Failed> {
-    Tensor::read_safetensors(file).map_err(|error| unreadable(file, &error.to_string()))
+fn published(
+    file: &Path,
+    backbone: &Backbone,
+    prefix: Option<&str>,
+) -> Result<Published, Failed> {
+    weights::read(file, backbone, prefix).map_err(|error| unreadable(file, &error.to_string()))
 }
 
 fn unreadable(file: &Path, why: &str) -> Failed {

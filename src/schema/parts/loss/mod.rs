@@ -16,6 +16,7 @@ mod contrastive_dm;
 mod cos_face;
 mod fast_ap;
 mod generalized_lifted;
+mod hard_mining_dm;
 mod hierarchical_triplet;
 mod histogram;
 mod lifted;
@@ -64,6 +65,7 @@ parts! {
         Nca(nca::Nca),
         NcaDm(nca_dm::NcaDm),
         SemiHardDm(semi_hard_dm::SemiHardDm),
+        HardMiningDm(hard_mining_dm::HardMiningDm),
         MultiSimilarity(multi_similarity::MultiSimilarity),
         NtXent(nt_xent::NtXent),
         SupCon(sup_con::SupCon),

@@ -3,7 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Part;
+use crate::{
+    OutOfRange, Part,
+    parts::{
+        part::{check_setting, require},
+        range::above,
+    },
+};
 
 /// Cross-batch memory (Wang et al., CVPR 2020): the latest embeddings, without gradient.
 ///
@@ -238,6 +244,18 @@ impl Part for Xbm {
         self_exclusion (index, similarity, none), wrap (modulo, tail), init (empty, forward_pass), key (fifo, unique), \
         preset (reference, pml)";
     const SOURCE: &'static str = "Wang et al., CVPR 2020";
+
+    fn check(&self) -> Result<(), OutOfRange> {
+        if let MemorySize::Ratio(ratio) = self.size {
+            check_setting("ratio", &ratio, &[above(0.0).at_most(1.0)])?;
+        }
+        check_setting("weight", &self.weight, &[above(0.0)])?;
+        require(
+            (self.wrap, self.key) != (MemoryWrap::Tail, MemoryKey::Unique),
+            "wrap",
+            "where every image has a slot of its own, no batch wraps: leave `wrap` out",
+        )
+    }
 }
 
 #[cfg(test)]
@@ -293,6 +311,16 @@ mod tests {
         assert!(error(r#"{"xbm":{"size":1,"ratio":0.5}}"#).contains("not both"));
         assert!(error(r#"{"xbm":{}}"#).contains("missing field `size`"));
         assert!(error(r#"{"xbm":{"size":1,"wight":1}}"#).contains("unknown field `wight`"));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let at_fault = |text| read(text).unwrap().check().unwrap_err().setting;
+        assert_eq!(at_fault(r#"{"xbm":{"ratio":0.0}}"#), "ratio");
+        assert_eq!(at_fault(r#"{"xbm":{"ratio":1.5}}"#), "ratio");
+        assert_eq!(at_fault(r#"{"xbm":{"size":64,"weight":0}}"#), "weight");
+        let wrapped = r#"{"xbm":{"size":64,"wrap":"tail","key":"unique"}}"#;
+        assert_eq!(at_fault(wrapped), "wrap");
     }
 
     #[test]

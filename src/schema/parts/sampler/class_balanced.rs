@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EXAMPLE_BATCH, SamplerPart};
-use crate::Part;
+use super::{EXAMPLE_BATCH, SamplerPart, check_pair};
+use crate::{OutOfRange, Part};
 
 /// For each image of a batch a class is drawn, then an image of it, both with replacement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +25,10 @@ impl Default for ClassBalanced {
 impl Part for ClassBalanced {
     const FORMULA: &'static str =
         "a random class, then a random image of it, both with replacement";
+
+    fn check(&self) -> Result<(), OutOfRange> {
+        check_pair(self.batch)
+    }
 }
 
 impl SamplerPart for ClassBalanced {

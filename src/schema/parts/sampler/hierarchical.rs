@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EXAMPLE_BATCH, SamplerPart};
-use crate::Part;
+use super::{EXAMPLE_BATCH, SamplerPart, check_negatives, check_per_class};
+use crate::{OutOfRange, Part, parts::part::require};
 
 /// Every batch holds classes of a few super-classes only, for data that have them, such as Omniglot's
 /// alphabets.
@@ -42,6 +42,29 @@ impl Default for Hierarchical {
 impl Part for Hierarchical {
     const FORMULA: &'static str = "super_classes first, then classes within them, then per_class images; Omniglot's alphabets";
     const SOURCE: &'static str = "the samplers of ROADMAP and of HTL";
+
+    fn check(&self) -> Result<(), OutOfRange> {
+        let Hierarchical {
+            batch,
+            super_classes,
+            per_class,
+        } = *self;
+        check_per_class(per_class)?;
+        require(
+            super_classes > 0,
+            "super_classes",
+            "expected at least 1 super-class",
+        )?;
+        let images = super_classes.checked_mul(per_class);
+        require(
+            batch > 0 && images.is_some_and(|images| batch.is_multiple_of(images)),
+            "batch",
+            format!(
+                "{batch} is not a multiple of super_classes * per_class = {super_classes} * {per_class}"
+            ),
+        )?;
+        check_negatives(batch, per_class)
+    }
 }
 
 impl SamplerPart for Hierarchical {

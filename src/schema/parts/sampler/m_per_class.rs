@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EXAMPLE_BATCH, SamplerPart};
-use crate::Part;
+use super::{EXAMPLE_BATCH, SamplerPart, check_classes, check_per_class};
+use crate::{OutOfRange, Part};
 
 /// Every batch holds exactly `batch / per_class` distinct classes, `per_class` distinct images of each.
 /// Images of a class that has fewer are drawn with replacement, as in the other samplers with a
@@ -35,6 +35,11 @@ impl Default for MPerClass {
 impl Part for MPerClass {
     const FORMULA: &'static str = "batch / per_class distinct classes, per_class images of each, repeated only if it has fewer";
     const SOURCE: &'static str = "pytorch-metric-learning, MPerClassSampler with a batch size";
+
+    fn check(&self) -> Result<(), OutOfRange> {
+        check_per_class(self.per_class)?;
+        check_classes(self.batch, self.per_class)
+    }
 }
 
 impl SamplerPart for MPerClass {

@@ -7,7 +7,7 @@ mod m_per_class;
 mod random;
 mod straddling;
 
-use super::part::parts;
+use super::part::{OutOfRange, parts, require};
 
 parts! {
     ($)
@@ -30,6 +30,43 @@ trait SamplerPart {
 
 /// Images in a batch of the example of a sampler.
 const EXAMPLE_BATCH: u32 = 32;
+
+/// Checks that images of a class are drawn.
+fn check_per_class(per_class: u32) -> Result<(), OutOfRange> {
+    require(
+        per_class >= 1,
+        "per_class",
+        "expected at least 1 image of a class",
+    )
+}
+
+/// Checks that a batch consists of whole classes, and of more than one.
+fn check_classes(batch: u32, per_class: u32) -> Result<(), OutOfRange> {
+    require(
+        batch > 0 && batch.is_multiple_of(per_class),
+        "batch",
+        format!("{batch} is not a multiple of per_class = {per_class}"),
+    )?;
+    check_negatives(batch, per_class)
+}
+
+/// Checks that a batch holds more than one class.
+fn check_negatives(batch: u32, per_class: u32) -> Result<(), OutOfRange> {
+    require(
+        batch > per_class,
+        "batch",
+        "a batch has negative pairs only with at least 2 classes",
+    )
+}
+
+/// Checks that a batch of images that are drawn one by one can hold a pair.
+fn check_pair(batch: u32) -> Result<(), OutOfRange> {
+    require(
+        batch >= 2,
+        "batch",
+        "a batch has pairs only with at least 2 images",
+    )
+}
 
 macro_rules! batch {
     ($($variant:ident),*) => {

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EXAMPLE_BATCH, SamplerPart};
-use crate::Part;
+use super::{EXAMPLE_BATCH, SamplerPart, check_pair};
+use crate::{OutOfRange, Part};
 
 /// Batches are cut from passes over all images in random order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +24,10 @@ impl Default for RandomSampler {
 
 impl Part for RandomSampler {
     const FORMULA: &'static str = "passes over all images in random order";
+
+    fn check(&self) -> Result<(), OutOfRange> {
+        check_pair(self.batch)
+    }
 }
 
 impl SamplerPart for RandomSampler {

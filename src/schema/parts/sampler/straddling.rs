@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EXAMPLE_BATCH, SamplerPart};
-use crate::Part;
+use super::{EXAMPLE_BATCH, SamplerPart, check_negatives, check_per_class};
+use crate::{OutOfRange, Part};
 
 /// Batches are cut from passes over all classes in random order, as in the Reality Check: the batch
 /// at the end of a pass can hold a class twice.
@@ -34,6 +34,11 @@ impl Default for Straddling {
 impl Part for Straddling {
     const FORMULA: &'static str = "passes over all classes in random order, per_class images of each; batches straddle passes";
     const SOURCE: &'static str = "the Reality Check's program";
+
+    fn check(&self) -> Result<(), OutOfRange> {
+        check_per_class(self.per_class)?;
+        check_negatives(self.batch, self.per_class)
+    }
 }
 
 impl SamplerPart for Straddling {

@@ -1,16 +1,18 @@
 //! Miners and memories.
 
-use schema::{Memory, MemoryKey, MemorySize, MemoryWrap, Miner, Xbm};
+use schema::{Memory, MemorySize, Miner, Xbm};
 
-use super::{Checked, SweepFile, fault, in_range, positive, require, training_images};
+use super::{Checked, SweepFile, in_range, require, training_images};
 
 pub(super) fn miner(miner: &Miner, key: &dyn Fn(&str) -> String) -> Checked {
     in_range(miner.check(), &key(&format!("miner.{}", miner.key())))
 }
 
 pub(super) fn memory(memory: &Memory, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
+    let table = key(&format!("memory.{}", memory.key()));
+    in_range(memory.check(), &table)?;
     let Memory::Xbm(xbm) = memory;
-    let key = |name: &str| key(&format!("memory.xbm.{name}"));
+    let key = |name: &str| format!("{table}.{name}");
     size(xbm, &key, file)?;
     require(
         xbm.start_step < file.training.steps,
@@ -19,25 +21,15 @@ pub(super) fn memory(memory: &Memory, key: &dyn Fn(&str) -> String, file: &Sweep
             "the memory would never be used: training has {} steps",
             file.training.steps
         ),
-    )?;
-    positive(xbm.weight, &key("weight"))?;
-    require(
-        (xbm.wrap, xbm.key) != (MemoryWrap::Tail, MemoryKey::Unique),
-        &key("wrap"),
-        "where every image has a slot of its own, no batch wraps: leave `wrap` out",
     )
 }
 
 fn size(xbm: &Xbm, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
     let images = training_images(file).unwrap_or(u64::MAX);
-    let (key, size) = match xbm.size {
-        MemorySize::Size(_) => (key("size"), xbm.size.of(images)),
-        MemorySize::Ratio(ratio) if ratio > 0.0 && ratio <= 1.0 => {
-            (key("ratio"), xbm.size.of(images))
-        }
-        MemorySize::Ratio(_) => {
-            return fault(key("ratio"), "expected a number above 0 and at most 1");
-        }
+    let size = xbm.size.of(images);
+    let key = match xbm.size {
+        MemorySize::Size(_) => key("size"),
+        MemorySize::Ratio(_) => key("ratio"),
     };
     let batch = file.training.sampler.batch();
     require(

@@ -2,7 +2,7 @@
 
 use schema::{FixedPairs, Hierarchical, MPerClass, Sampler, Straddling};
 
-use super::{Checked, SweepFile, require, training_classes, training_images};
+use super::{Checked, SweepFile, in_range, require, training_classes, training_images};
 
 /// Checks the sampler at the key `table`; `positives` if batches must have positive pairs.
 pub(super) fn sampler(
@@ -11,71 +11,42 @@ pub(super) fn sampler(
     positives: bool,
     file: &SweepFile,
 ) -> Checked {
+    let table = format!("{table}.{}", sampler.key());
+    in_range(sampler.check(), &table)?;
     let key = |name: &str| format!("{table}.{name}");
     let least = if positives { 2 } else { 1 };
     match sampler {
-        Sampler::MPerClass(MPerClass { batch, per_class }) => m_per_class(
-            *batch,
-            *per_class,
-            least,
-            &|name| key(&format!("m_per_class.{name}")),
-            file,
-        ),
+        Sampler::MPerClass(MPerClass { batch, per_class }) => {
+            of_a_class(*per_class, least, &key("per_class"), file)?;
+            classes(batch / per_class, &key("batch"), file)
+        }
         Sampler::FixedPairs(FixedPairs { batch }) => {
-            let key = |name: &str| key(&format!("fixed_pairs.{name}"));
-            let pairs = file
-                .data
-                .half
-                .smallest_class
-                .is_none_or(|smallest| smallest >= 2);
+            let smallest = file.data.half.smallest_class;
             require(
-                pairs,
+                smallest.is_none_or(|smallest| smallest >= FixedPairs::PER_CLASS),
                 &key("batch"),
                 "a pair is two images, but a class has only one",
             )?;
-            m_per_class(*batch, 2, least, &key, file)
+            classes(batch / FixedPairs::PER_CLASS, &key("batch"), file)
         }
-        Sampler::Straddling(Straddling { batch, per_class }) => {
-            let key = |name: &str| key(&format!("straddling.{name}"));
-            of_a_class(*per_class, least, &key("per_class"), file)?;
+        Sampler::Straddling(Straddling { per_class, .. }) => {
+            of_a_class(*per_class, least, &key("per_class"), file)
+        }
+        Sampler::Random(random) => images(random.batch, &key("batch"), file),
+        Sampler::ClassBalanced(_) => Ok(()),
+        Sampler::Hierarchical(Hierarchical { per_class, .. }) => {
+            // Whether super-classes are large enough is known only when the data lies there.
             require(
-                batch > per_class,
+                file.data.dataset.facts().super_classes != Some(false),
                 &key("batch"),
-                "a batch has negative pairs only with more than one class",
-            )
-        }
-        Sampler::Random(random) => {
-            let key = key("random.batch");
-            require(
-                random.batch >= 2,
-                &key,
-                "a batch has pairs only with at least 2 images",
+                "the classes have no super-classes: choose another sampler",
             )?;
-            let Some(images) = training_images(file) else {
-                return Ok(());
-            };
-            require(
-                u64::from(random.batch) <= images,
-                &key,
-                format!("{} images, but a run trains on only {images}", random.batch),
-            )
+            of_a_class(*per_class, least, &key("per_class"), file)
         }
-        Sampler::ClassBalanced(balanced) => require(
-            balanced.batch >= 2,
-            &key("class_balanced.batch"),
-            "a batch has pairs only with at least 2 images",
-        ),
-        Sampler::Hierarchical(settings) => hierarchical(
-            settings,
-            least,
-            &|name| key(&format!("hierarchical.{name}")),
-            file,
-        ),
     }
 }
 
 fn of_a_class(per_class: u32, least: u32, key: &str, file: &SweepFile) -> Checked {
-    require(per_class >= 1, key, "expected at least 1 image of a class")?;
     require(
         per_class >= least,
         key,
@@ -93,71 +64,24 @@ fn of_a_class(per_class: u32, least: u32, key: &str, file: &SweepFile) -> Checke
     }
 }
 
-fn m_per_class(
-    batch: u32,
-    per_class: u32,
-    least: u32,
-    key: &dyn Fn(&str) -> String,
-    file: &SweepFile,
-) -> Checked {
-    of_a_class(per_class, least, &key("per_class"), file)?;
-    require(
-        batch > 0 && batch.is_multiple_of(per_class),
-        &key("batch"),
-        format!("{batch} is not a multiple of per_class = {per_class}"),
-    )?;
-    let of = batch / per_class;
-    require(
-        of >= 2,
-        &key("batch"),
-        "a batch has negative pairs only with at least 2 classes",
-    )?;
+fn classes(of: u32, key: &str, file: &SweepFile) -> Checked {
     let Some(classes) = training_classes(file) else {
         return Ok(());
     };
     require(
         of <= classes,
-        &key("batch"),
+        key,
         format!("a batch of {of} classes, but a run trains on only {classes}"),
     )
 }
 
-/// Whether super-classes are large enough is known only when the data lies there.
-fn hierarchical(
-    settings: &Hierarchical,
-    least: u32,
-    key: &dyn Fn(&str) -> String,
-    file: &SweepFile,
-) -> Checked {
-    let Hierarchical {
-        batch,
-        super_classes,
-        per_class,
-    } = *settings;
+fn images(batch: u32, key: &str, file: &SweepFile) -> Checked {
+    let Some(images) = training_images(file) else {
+        return Ok(());
+    };
     require(
-        file.data.dataset.facts().super_classes != Some(false),
-        &key("batch"),
-        "the classes have no super-classes: choose another sampler",
-    )?;
-    of_a_class(per_class, least, &key("per_class"), file)?;
-    require(
-        super_classes > 0,
-        &key("super_classes"),
-        "expected at least 1 super-class",
-    )?;
-    require(
-        batch > 0
-            && super_classes
-                .checked_mul(per_class)
-                .is_some_and(|images| batch.is_multiple_of(images)),
-        &key("batch"),
-        format!(
-            "{batch} is not a multiple of super_classes * per_class = {super_classes} * {per_class}"
-        ),
-    )?;
-    require(
-        batch > per_class,
-        &key("batch"),
-        "a batch has negative pairs only with at least 2 classes",
+        u64::from(batch) <= images,
+        key,
+        format!("{batch} images, but a run trains on only {images}"),
     )
 }

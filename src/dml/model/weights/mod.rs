@@ -1,14 +1,16 @@
 //! Trained weights for the trunk of a network, checked name by name.
 //!
-//! A file of weights must contain exactly the tensors of the network: with its names, its shapes and
-//! in single precision. Every difference is an error that lists names, because a network with some
-//! of its weights is bad without a sign of it. Two kinds of extra tensors are expected and ignored:
-//! the layers of a classifier, and the batch counters of PyTorch's batch norms.
+//! Weights must be exactly the tensors of the network: with its names, its shapes, in single precision and with finite
+//! numbers. Every difference is an error that lists names, because a network with some of its weights is bad without a
+//! sign of it. Two kinds of extra tensors are expected and ignored: the layers of a classifier, and the batch counters
+//! of PyTorch's batch norms. [`read`] finds the tensors in a file of another program.
+
+mod published;
 
 use std::fmt;
 
 use schema::Backbone;
-use tch::Kind;
+use tch::{Kind, Tensor};
 
 use super::{
     input,
@@ -16,6 +18,8 @@ use super::{
     trunk::{BuildTrunk, TrunkInput},
 };
 use crate::{parameters::ParamSpec, state::State};
+
+pub use published::{Published, PublishedError, read};
 
 /// Number of names that a message lists.
 const LISTED: usize = 8;
@@ -31,6 +35,10 @@ pub struct WeightsMismatch {
     pub shapes: Vec<(String, Vec<i64>, Vec<i64>)>,
     /// Tensors that are not in single precision.
     pub precisions: Vec<String>,
+    /// Tensors with NaN or infinite numbers.
+    pub not_finite: Vec<String>,
+    /// Variances below zero.
+    pub negative: Vec<String>,
 }
 
 impl fmt::Display for WeightsMismatch {
@@ -52,6 +60,8 @@ impl fmt::Display for WeightsMismatch {
                 self.shapes.iter().map(shape).collect(),
             ),
             ("not in single precision: ", quoted(&self.precisions)),
+            ("with NaN or infinity: ", quoted(&self.not_finite)),
+            ("negative variances: ", quoted(&self.negative)),
         ];
         let parts: Vec<String> = parts
             .into_iter()
@@ -81,14 +91,23 @@ pub struct Fit {
     pub ignored: Vec<String>,
 }
 
-/// Checks that weights fit a backbone.
+/// Checks that weights fit a backbone. `others` are the names of further tensors that came with them.
 ///
 /// # Errors
 /// They do not fit; the error lists the tensors.
 ///
 /// # Panics
 /// If the backbone is TorchScript, whose file is its weights.
-pub fn check(backbone: &Backbone, weights: &State) -> Result<Fit, WeightsMismatch> {
+pub fn check(
+    backbone: &Backbone,
+    weights: &State,
+    others: &[String],
+) -> Result<Fit, WeightsMismatch> {
+    fill(&mut blank(backbone), backbone, weights, others)
+}
+
+/// Returns the tensors of a backbone without weights.
+fn blank(backbone: &Backbone) -> ParamBuilder {
     let mut builder = ParamBuilder::default();
     let input = TrunkInput {
         channels: input::channels(backbone.part().input().as_ref(), 3),
@@ -96,7 +115,7 @@ pub fn check(backbone: &Backbone, weights: &State) -> Result<Fit, WeightsMismatc
         module: None,
     };
     let _ = backbone.trunk(&mut builder, input);
-    fill(&mut builder, backbone, weights)
+    builder
 }
 
 /// Sets the initial values of a builder, which contains a trunk and nothing else, to these weights.
@@ -104,45 +123,25 @@ pub(super) fn fill(
     builder: &mut ParamBuilder,
     backbone: &Backbone,
     weights: &State,
+    others: &[String],
 ) -> Result<Fit, WeightsMismatch> {
-    let is_ignored = |name: &str| {
-        name.ends_with("num_batches_tracked")
-            || backbone
-                .part()
-                .classifiers()
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
-    };
     let mut slots: Vec<&mut ParamSpec> = builder
         .parameters
         .iter_mut()
         .chain(&mut builder.statistics)
         .collect();
-    let (mut mismatch, mut ignored, mut used) = (
-        WeightsMismatch::default(),
-        Vec::new(),
-        vec![false; slots.len()],
-    );
+    let mut mismatch = WeightsMismatch::default();
+    let mut used = vec![false; slots.len()];
+    let mut surplus = others.to_vec();
     for (name, tensor) in weights {
         let Some(index) = slots.iter().position(|slot| slot.name() == name) else {
-            let list = if is_ignored(name) {
-                &mut ignored
-            } else {
-                &mut mismatch.surplus
-            };
-            list.push(name.clone());
+            surplus.push(name.clone());
             continue;
         };
         used[index] = true;
         let slot = &mut slots[index];
         let tensor = backbone.adapted(name, tensor, slot.shape());
-        if tensor.size() != slot.shape() {
-            mismatch
-                .shapes
-                .push((name.clone(), tensor.size(), slot.shape().to_vec()));
-        } else if tensor.kind() != Kind::Float {
-            mismatch.precisions.push(name.clone());
-        } else {
+        if mismatch.accepts(name, &tensor, slot.shape()) {
             slot.give(&tensor);
         }
     }
@@ -152,8 +151,11 @@ pub(super) fn fill(
         .filter(|(_, used)| !**used)
         .map(|(slot, _)| slot.name().to_owned());
     mismatch.missing = absent.collect();
-    ignored.sort();
-    mismatch.surplus.sort();
+    surplus.sort();
+    let (ignored, surplus) = surplus
+        .into_iter()
+        .partition(|name| is_ignored(backbone, name));
+    mismatch.surplus = surplus;
     match mismatch == WeightsMismatch::default() {
         true => Ok(Fit {
             used: slots.len(),
@@ -161,4 +163,35 @@ pub(super) fn fill(
         }),
         false => Err(mismatch),
     }
+}
+
+fn is_ignored(backbone: &Backbone, name: &str) -> bool {
+    let mut classifiers = backbone.part().classifiers().iter();
+    name.ends_with("num_batches_tracked") || classifiers.any(|prefix| name.starts_with(prefix))
+}
+
+impl WeightsMismatch {
+    /// True if a tensor can be used; otherwise it is listed.
+    fn accepts(&mut self, name: &str, tensor: &Tensor, shape: &[i64]) -> bool {
+        let list = if tensor.size() != shape {
+            let found = tensor.size();
+            self.shapes.push((name.to_owned(), found, shape.to_vec()));
+            return false;
+        } else if tensor.kind() != Kind::Float {
+            &mut self.precisions
+        } else if !is_finite(tensor) {
+            &mut self.not_finite
+        } else if name.ends_with("running_var") && tensor.lt(0.0).any().int64_value(&[]) != 0 {
+            &mut self.negative
+        } else {
+            return true;
+        };
+        list.push(name.to_owned());
+        false
+    }
+}
+
+/// True if no number is NaN or infinite.
+pub(super) fn is_finite(tensor: &Tensor) -> bool {
+    tensor.isfinite().all().int64_value(&[]) != 0
 }

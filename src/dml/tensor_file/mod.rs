@@ -1,0 +1,256 @@
+//! Files of named tensors, as other programs write them: safetensors and the formats of PyTorch.
+//!
+//! [`TensorFile::open`] reads names, shapes and types, and [`TensorFile::tensor`] the values of one tensor. A name is
+//! the path of a tensor in its file, with dots: `state_dict.module.conv1.weight`. Nothing in a file is executed, and
+//! no more memory is taken than the file is long: its own claims about sizes are compared with its length.
+
+mod pickle;
+mod pytorch;
+mod recognized;
+mod safetensors_file;
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    path::Path,
+};
+
+use tch::{Kind, Tensor};
+use zip::ZipArchive;
+
+use self::recognized::Format;
+
+/// An open file of named tensors.
+pub struct TensorFile {
+    entries: Vec<Entry>,
+    bytes: Source,
+    size: u64,
+    /// True for safetensors.
+    is_safetensors: bool,
+}
+
+/// A tensor in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The path of the tensor in the file, with dots.
+    pub name: String,
+    layout: Layout,
+}
+
+/// The place of a tensor's numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Layout {
+    kind: Kind,
+    shape: Vec<i64>,
+    strides: Vec<i64>,
+    /// The first number, counted in numbers.
+    offset: i64,
+    storage: Storage,
+}
+
+/// Numbers that one or several tensors share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Storage {
+    place: Place,
+    /// Length in bytes.
+    length: u64,
+}
+
+/// Where a storage begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// This many bytes from the start of the file.
+    At(u64),
+    /// In the zip entry with this name.
+    Zipped(String),
+}
+
+enum Source {
+    Plain(File),
+    Zip(Box<ZipArchive<BufReader<File>>>),
+}
+
+/// A file that cannot be read as named tensors.
+#[derive(Debug, thiserror::Error)]
+pub enum TensorFileError {
+    /// The system reports an error.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The file has another format.
+    #[error("{0}")]
+    OtherFormat(&'static str),
+    /// It ends too early, or its parts contradict each other.
+    #[error("{0}; it is damaged or was not downloaded whole")]
+    Damaged(String),
+    /// A whole Python object was saved instead of tensors.
+    #[error("it holds a whole Python object of class `{class}`{}, not named tensors; save `model.state_dict()` instead", at(.path))]
+    Object {
+        /// Its class.
+        class: String,
+        /// Its path in the file; empty if it is all there is.
+        path: String,
+    },
+    /// Nothing in it is a tensor with a name.
+    #[error("it holds no named tensors")]
+    NoTensors,
+    /// A type that networks do not have.
+    #[error("its tensor `{name}` has the type `{kind}`, which is not read")]
+    Kind {
+        /// Name of the tensor.
+        name: String,
+        /// The type, as the file names it.
+        kind: String,
+    },
+}
+
+fn at(path: &str) -> String {
+    match path {
+        "" => String::new(),
+        path => format!(" as `{path}`"),
+    }
+}
+
+fn damaged(why: impl Into<String>) -> TensorFileError {
+    TensorFileError::Damaged(why.into())
+}
+
+impl TensorFile {
+    /// Reads the names, shapes and types of the tensors in a file. The format is recognized by the content.
+    ///
+    /// # Errors
+    /// The file cannot be read, is damaged, or has another format.
+    pub fn open(path: &Path) -> Result<TensorFile, TensorFileError> {
+        let mut file = File::open(path)?;
+        let size = file.metadata()?.len();
+        let format = recognized::format(path, &mut file)?;
+        file.rewind()?;
+        match format {
+            Format::Safetensors => safetensors_file::open(file, size),
+            Format::Zip => pytorch::open_zip(file, size),
+            Format::Pickle => pytorch::open_pickle(file, size),
+        }
+    }
+
+    /// Returns the tensors, in the order of the file.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// True if the file is in the format safetensors.
+    pub fn is_safetensors(&self) -> bool {
+        self.is_safetensors
+    }
+
+    /// Reads the values of a tensor of this file.
+    ///
+    /// # Errors
+    /// The file cannot be read or is damaged.
+    pub fn tensor(&mut self, entry: &Entry) -> Result<Tensor, TensorFileError> {
+        let layout = &entry.layout;
+        let bytes = self.bytes.read(&layout.storage, self.size)?;
+        let count = bytes.len() / layout.kind.elt_size_in_bytes();
+        let whole = &bytes[..count * layout.kind.elt_size_in_bytes()];
+        let numbers = Tensor::from_data_size(whole, &[count as i64], layout.kind);
+        Ok(numbers
+            .as_strided(&layout.shape, &layout.strides, layout.offset)
+            .contiguous())
+    }
+}
+
+impl Entry {
+    /// Returns the entry, if its tensor lies within its storage.
+    fn new(name: String, layout: Layout) -> Result<Entry, TensorFileError> {
+        if layout.is_within_storage() {
+            Ok(Entry { name, layout })
+        } else {
+            Err(damaged(format!(
+                "the numbers of its tensor `{name}` are not all there"
+            )))
+        }
+    }
+
+    /// Returns the shape.
+    pub fn shape(&self) -> &[i64] {
+        &self.layout.shape
+    }
+
+    /// Returns the type of the numbers.
+    pub fn kind(&self) -> Kind {
+        self.layout.kind
+    }
+
+    /// True if both have the same numbers, whatever they are.
+    pub fn is_same_tensor(&self, other: &Entry) -> bool {
+        self.layout == other.layout
+    }
+}
+
+impl Layout {
+    /// True if all numbers are in the storage, and the tensor has no more numbers than the storage: a small file cannot
+    /// stand for a large tensor.
+    fn is_within_storage(&self) -> bool {
+        self.extent().is_some_and(|(count, end)| {
+            let available = self.storage.length / self.kind.elt_size_in_bytes() as u64;
+            count <= available && (count == 0 || end <= available)
+        })
+    }
+
+    /// Returns the number of numbers and the end of the last one. Nothing: they overflow or are negative.
+    fn extent(&self) -> Option<(u64, u64)> {
+        let unsigned = |value: i64| u64::try_from(value).ok();
+        let (mut count, mut last) = (1u64, unsigned(self.offset)?);
+        if self.shape.len() != self.strides.len() {
+            return None;
+        }
+        for (&size, &stride) in self.shape.iter().zip(&self.strides) {
+            let size = unsigned(size)?;
+            count = count.checked_mul(size)?;
+            let reach = size.saturating_sub(1).checked_mul(unsigned(stride)?)?;
+            last = last.checked_add(reach)?;
+        }
+        Some((count, last.checked_add(1)?))
+    }
+}
+
+/// Returns the strides of a tensor whose numbers lie in order. Nothing: its size overflows.
+fn strides_in_order(shape: &[i64]) -> Option<Vec<i64>> {
+    let mut strides = vec![1i64; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis].checked_mul(shape[axis].max(1))?;
+    }
+    Some(strides)
+}
+
+impl Source {
+    fn read(&mut self, storage: &Storage, file_size: u64) -> Result<Vec<u8>, TensorFileError> {
+        if storage.length > file_size {
+            return Err(damaged("a tensor in it is larger than the file"));
+        }
+        let mut bytes = Vec::new();
+        match (self, &storage.place) {
+            (Source::Plain(file), Place::At(start)) => {
+                file.seek(SeekFrom::Start(*start))?;
+                file.take(storage.length).read_to_end(&mut bytes)?;
+            }
+            (Source::Zip(zip), Place::Zipped(name)) => {
+                let entry = zip.by_name(name).map_err(|_| not_all_there())?;
+                entry
+                    .take(storage.length)
+                    .read_to_end(&mut bytes)
+                    .map_err(|_| not_all_there())?;
+            }
+            (Source::Plain(_), Place::Zipped(_)) | (Source::Zip(_), Place::At(_)) => {}
+        }
+        if (bytes.len() as u64) < storage.length {
+            return Err(not_all_there());
+        }
+        Ok(bytes)
+    }
+}
+
+fn not_all_there() -> TensorFileError {
+    damaged("the numbers of its tensors are not all there")
+}
+
+#[cfg(test)]
+mod tests;

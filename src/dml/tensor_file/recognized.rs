@@ -1,0 +1,145 @@
+//! What a file is, by its first bytes: one of the formats that are read, or something that people mistake for one.
+
+use std::{fs::File, io::Read, path::Path};
+
+use super::{TensorFileError, pytorch};
+
+/// A format that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Safetensors,
+    /// A zip archive: PyTorch since 1.6.
+    Zip,
+    /// A sequence of pickles: PyTorch before 1.6.
+    Pickle,
+}
+
+/// Length of what is looked at.
+const START: u64 = 512;
+
+/// The first bytes of files that are not read, and what they are.
+const OTHERS: &[(&[u8], &str)] = &[
+    (b"version https://git-lfs", LFS),
+    (b"\x89HDF\r\n\x1a\n", "it is an HDF5 file, for instance of Keras; export the weights as safetensors"),
+    (b"\x93NUMPY", "it is a single array of NumPy (.npy), not named tensors"),
+    (b"GGUF", "it is a GGUF file of a language model"),
+    (b"\x1f\x8b", "it is compressed with gzip; unpack it first"),
+    (b"\xfd7zXZ\0", "it is compressed with xz; unpack it first"),
+    (b"BZh", "it is compressed with bzip2; unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive; unpack it first"),
+    (b"Rar!", "it is a RAR archive; unpack it first"),
+    (b"\xff\xd8\xff", "it is a JPEG image"),
+    (b"\x89PNG", "it is a PNG image"),
+    (b"\x7fELF", "it is a program"),
+];
+
+const LFS: &str = "it is a pointer of Git LFS in the place of the file; fetch the file itself with `git lfs pull`";
+const PAGE: &str = "it is a web page in the place of the file; download the file itself";
+const TEXT: &str = "it is a text in the place of the file, perhaps an error message or a list of several files; \
+                    download the file itself";
+
+/// Other endings of names, for formats without a mark of their own.
+const ENDINGS: &[(&str, &str)] = &[
+    ("onnx", "it is an ONNX file; save the weights with PyTorch or as safetensors"),
+    ("pb", "it is a file of TensorFlow; export the weights as safetensors"),
+    ("tflite", "it is a file of TensorFlow Lite; export the weights as safetensors"),
+    ("msgpack", "it is a file of Flax; export the weights as safetensors"),
+];
+
+/// Returns the format of a file.
+///
+/// # Errors
+/// The file cannot be read, or has none of the formats: the error says what it is.
+pub(super) fn format(path: &Path, file: &mut File) -> Result<Format, TensorFileError> {
+    let mut start = Vec::new();
+    file.take(START).read_to_end(&mut start)?;
+    match known(&start) {
+        Some(format) => Ok(format),
+        None => Err(TensorFileError::OtherFormat(other(path, &start))),
+    }
+}
+
+fn known(start: &[u8]) -> Option<Format> {
+    if start.starts_with(b"PK\x03\x04") {
+        return Some(Format::Zip);
+    }
+    if start.starts_with(pytorch::OLDER_MAGIC) {
+        return Some(Format::Pickle);
+    }
+    let begins_a_header = start.get(8) == Some(&b'{') && !is_text(&start[..8]);
+    begins_a_header.then_some(Format::Safetensors)
+}
+
+/// Returns what a file is that has none of the formats.
+fn other(path: &Path, start: &[u8]) -> &'static str {
+    if start.is_empty() {
+        return "it is empty; download it again";
+    }
+    let marked = OTHERS.iter().find(|(mark, _)| start.starts_with(mark));
+    if let Some((_, what)) = marked {
+        return what;
+    }
+    if start.get(257..262) == Some(b"ustar") {
+        return "it is a tar archive; unpack it first";
+    }
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    let ended = ENDINGS
+        .iter()
+        .find(|(known, _)| ending.eq_ignore_ascii_case(known));
+    if let Some((_, what)) = ended {
+        return what;
+    }
+    if start[0] == 0x80 {
+        return "it is a pickle that PyTorch did not write; save named tensors with `torch.save`";
+    }
+    match (is_text(start), start.trim_ascii_start().starts_with(b"<")) {
+        (true, true) => PAGE,
+        (true, false) => TEXT,
+        (false, _) => "it is neither safetensors nor a file of PyTorch",
+    }
+}
+
+/// True if the bytes are text, up to a character that is cut at the end.
+fn is_text(bytes: &[u8]) -> bool {
+    let is_utf8 = match std::str::from_utf8(bytes) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    is_utf8 && !bytes.iter().any(is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_of_weights_is_named() {
+        for (name, content, what) in [
+            ("a.pth", &b""[..], "empty"),
+            ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
+            ("a.safetensors", b"\n<!DOCTYPE html>\n<html>", "web page"),
+            ("a.pth", b"<?xml version='1.0'?><Error>AccessDenied</Error>", "web page"),
+            ("a.pth", b"{\"error\": \"not found\"}", "text"),
+            ("a.bin", "Zugriff verweigert: Stra\u{df}e".as_bytes(), "text"),
+            ("a.h5", b"\x89HDF\r\n\x1a\n\0", "HDF5"),
+            ("a.onnx", b"\x08\x07\x12\x07pytorch", "ONNX"),
+            ("a.ONNX", b"\x08\x07\x12\x07pytorch", "ONNX"),
+            ("a.pth.gz", b"\x1f\x8b\x08", "gzip"),
+            ("a.pkl", b"\x80\x04\x95\x10", "pickle"),
+            ("a.pth", b"\0\0\0\0\0\0\0\0\0\0\0\0", "neither"),
+        ] {
+            assert_eq!(known(content), None, "{name}");
+            let found = other(Path::new(name), content);
+            assert!(found.contains(what), "{name}: {found}");
+        }
+    }
+
+    #[test]
+    fn formats_are_known_by_their_first_bytes() {
+        assert_eq!(known(b"\x10\0\0\0\0\0\0\0{\"a\":"), Some(Format::Safetensors));
+        assert_eq!(known(b"PK\x03\x04\0\0"), Some(Format::Zip));
+        assert_eq!(known(pytorch::OLDER_MAGIC), Some(Format::Pickle));
+    }
+}
