@@ -18,6 +18,7 @@ use dml::{
         Comparison, Embeddings, EvalResources, LabeledEmbeddings, RankDepth, RetrievalTask,
         TieOrder, retrieve,
     },
+    model::{Network, NetworkConfig},
 };
 use schema::{
     Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Color, Contrastive, Cut,
@@ -390,6 +391,56 @@ fn frozen_layers_keep_their_initial_numbers_and_the_others_do_not() {
     };
     assert!(is_as_at_first("constants"));
     assert!(!is_as_at_first("parameters"));
+}
+
+/// Writes random weights of SqueezeNet with names that begin with `prefix`, and returns the work of fitting them.
+fn squeezenet_file(folder: &Path, prefix: &str, kind: Kind) -> WeightsWork {
+    let backbone = Backbone::Squeezenet(Squeezenet::default());
+    let config = NetworkConfig::new(backbone.clone(), 3, 64, None);
+    let network = Network::new(config, 0, tch::Device::Cpu).unwrap();
+    let named = network.parameters();
+    let tensors: files::Tensors = named
+        .map(|(name, tensor)| (format!("{prefix}{name}"), tensor.to_kind(kind)))
+        .collect();
+    let file = folder.join("some.safetensors");
+    files::write(&tensors, &file).unwrap();
+    WeightsWork {
+        backbone,
+        file,
+        prefix: None,
+        into: Some(folder.join("converted.safetensors")),
+    }
+}
+
+#[test]
+fn weights_are_converted_only_if_the_backbone_does_not_read_them_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = squeezenet_file(folder.path(), "", Kind::Float);
+    assert!(!assemble::fit_weights(&plain).unwrap().is_converted);
+    assert!(!folder.path().join("converted.safetensors").exists());
+    for (prefix, kind) in [("module.", Kind::Float), ("", Kind::Half)] {
+        let wrapped = squeezenet_file(folder.path(), prefix, kind);
+        let fitted = assemble::fit_weights(&wrapped).unwrap();
+        assert_eq!((fitted.is_converted, fitted.prefix.as_str()), (true, prefix));
+        let converted = WeightsWork {
+            file: wrapped.into.unwrap(),
+            into: None,
+            ..plain.clone()
+        };
+        assert_eq!(assemble::fit_weights(&converted).unwrap(), Fitted::of(fitted.used));
+    }
+}
+
+#[test]
+fn weights_of_another_backbone_are_refused_with_the_name_of_theirs() {
+    let folder = tempfile::tempdir().unwrap();
+    let squeezenet = squeezenet_file(folder.path(), "model.", Kind::Float);
+    let refused = assemble::fit_weights(&WeightsWork {
+        backbone: Backbone::Resnet18(schema::Resnet18::default()),
+        ..squeezenet
+    });
+    let message = refused.unwrap_err().message;
+    assert!(message.contains("is not of `resnet18`, but of `squeezenet`"), "{message}");
 }
 
 #[test]

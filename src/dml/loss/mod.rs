@@ -288,17 +288,14 @@ impl LossInput<'_> {
             terms.parts.clear();
         }
         let empty = terms.are_zero();
-        if empty && terms.added.is_empty() {
+        let value = if empty {
             // Zero, but a function of the embeddings, and NaN if they are NaN.
-            return LossValue {
-                value: self.embeddings.sum(None::<Kind>) * 0.0,
-                empty,
-            };
-        }
-        LossValue {
-            value: terms.reduce(reduction, self.images()),
-            empty,
-        }
+            let zero = self.embeddings.sum(None::<Kind>) * 0.0;
+            terms.added.iter().fold(zero, |sum, added| sum + added)
+        } else {
+            terms.reduce(reduction, self.images())
+        };
+        LossValue { value, empty }
     }
 }
 

@@ -229,9 +229,13 @@ fn safetensors_are_read_in_every_precision_and_refused_if_cut_or_impossible() {
         [&length.to_le_bytes()[..], header.as_bytes()].concat()
     };
     let overflowing = r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4611686018427387904],"data_offsets":[0,0]}}"#;
-    assert!(refused(&with_header(overflowing)).contains("impossible"));
+    assert!(refused(&with_header(overflowing)).contains("damaged"));
+    let reversed = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]},"b":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#;
+    assert!(refused(&with_header(reversed)).contains("damaged"));
+    assert!(refused(&with_header(r#"{"a":{"dtype":"U64","shape":[0],"data_offsets":[0,0]}}"#)).contains("`U64`"));
     assert!(refused(&with_header("{}")).contains("no named tensors"));
-    assert!(refused(&[&(1u64 << 62).to_le_bytes()[..], b"{}"].concat()).contains("damaged"));
+    assert!(refused(&with_header("{]")).contains("its header is not"));
+    assert!(refused(&[&(1u64 << 62).to_le_bytes()[..], b"{}"].concat()).contains("longer"));
 }
 
 fn testdata(name: &str) -> PathBuf {

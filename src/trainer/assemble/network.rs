@@ -81,20 +81,14 @@ fn fit_module(file: &Path) -> Result<Fitted, Failed> {
 }
 
 fn other_backbone(work: &WeightsWork, found: &Published, mismatch: &WeightsMismatch) -> Failed {
-    let likely: Vec<String> = found
-        .looks_like
-        .iter()
-        .map(|backbone| format!("`--backbone {backbone}`"))
-        .collect();
-    let hint = match &likely[..] {
-        [] => String::new(),
-        likely => format!("; they fit {}", likely.join(" or ")),
-    };
-    Failed::data(format!(
-        "`{}` is not of `{}`: {mismatch}{hint}",
-        work.file.display(),
-        work.backbone.key()
-    ))
+    let (file, backbone) = (work.file.display(), work.backbone.key());
+    Failed::data(match &found.looks_like[..] {
+        [] => format!("`{file}` is not of `{backbone}`: {mismatch}"),
+        others => format!(
+            "`{file}` is not of `{backbone}`, but of `{}`, which `--backbone` has to name",
+            others.join("` or `")
+        ),
+    })
 }
 
 fn verify(file: &Path, expected: &Weights) -> Result<(), Failed> {
