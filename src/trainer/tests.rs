@@ -22,9 +22,9 @@ use dml::{
 };
 use schema::{
     Adam, Attempt, Backbone, BatchNorm, Boundary, Breakdown, Cache, Color, Contrastive, Cut,
-    Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fitted, Fold, Glyphs,
-    ImageSize, ImportWork, Imported, Labels, Loss, MPerClass, Margin, Memory, MemorySize, Metric,
-    Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, ProxyAnchor, Recipe,
+    Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fitted, Fold,
+    Glyphs, ImageSize, ImportWork, Imported, Labels, Loss, MPerClass, Margin, Memory, MemorySize,
+    Metric, Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, ProxyAnchor, Recipe,
     Registration, RmsProp, Sampler, Sgd, Span, Squeezenet, StoredImages, Torchscript, TrainWork,
     Trained, Training, TrainingEnd, Transform, Triplet, WarmUp, Weights, WeightsWork, Work, Xbm,
 };
@@ -421,13 +421,19 @@ fn weights_are_converted_only_if_the_backbone_does_not_read_them_as_they_are() {
     for (prefix, kind) in [("module.", Kind::Float), ("", Kind::Half)] {
         let wrapped = squeezenet_file(folder.path(), prefix, kind);
         let fitted = assemble::fit_weights(&wrapped).unwrap();
-        assert_eq!((fitted.is_converted, fitted.prefix.as_str()), (true, prefix));
+        assert_eq!(
+            (fitted.is_converted, fitted.prefix.as_str()),
+            (true, prefix)
+        );
         let converted = WeightsWork {
             file: wrapped.into.unwrap(),
             into: None,
             ..plain.clone()
         };
-        assert_eq!(assemble::fit_weights(&converted).unwrap(), Fitted::of(fitted.used));
+        assert_eq!(
+            assemble::fit_weights(&converted).unwrap(),
+            Fitted::of(fitted.used)
+        );
     }
 }
 
@@ -440,7 +446,10 @@ fn weights_of_another_backbone_are_refused_with_the_name_of_theirs() {
         ..squeezenet
     });
     let message = refused.unwrap_err().message;
-    assert!(message.contains("is not of `resnet18`, but of `squeezenet`"), "{message}");
+    assert!(
+        message.contains("is not of `resnet18`, but of `squeezenet`"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -266,7 +266,10 @@ pub(super) mod tests {
     /// The loss of [`batch`] on what a miner chose, and its gradient with respect to the embeddings.
     fn of_chosen(loss: &dyn Loss, chosen: Option<&Tuples>) -> (LossValue, Tensor) {
         let (embeddings, _, labels) = batch(loss.distance());
-        let (embeddings, labels) = (embeddings.set_requires_grad(true), Tensor::from_slice(&labels));
+        let (embeddings, labels) = (
+            embeddings.set_requires_grad(true),
+            Tensor::from_slice(&labels),
+        );
         let found = LossInput {
             embeddings: &embeddings,
             labels: &labels,

@@ -2,7 +2,8 @@
 //!
 //! Each class that has a positive pair gives one, its first: an anchor and a positive. Terms: one per such pair, the
 //! cross-entropy of the anchor's similarities to the positives of all classes, reduced to the mean. The paper leaves
-//! embeddings unnormalized and penalizes their length: see the settings of the model and the regularizers.
+//! embeddings unnormalized and penalizes their length: `model.normalize = false`, `distance = "dot_product"` and
+//! `regularizer = { lp_norm = .. }`.
 //! Reference: pytorch-metric-learning (PML) `NPairsLoss`. Differs: positives may come from a memory; with a miner, the
 //! first pair of a class is the first that the miner lists, and not all miners list pairs in the order of PML's.
 
@@ -25,10 +26,7 @@ impl Loss for NPair {
             .distance
             .matrix(&batch.embeddings.index(&[Some(&anchors)]), &references);
         let closeness = batch.distance.closeness(&distances);
-        let own = Tensor::eye(
-            closeness.size()[0],
-            (Kind::Bool, closeness.device()),
-        );
+        let own = Tensor::eye(closeness.size()[0], (Kind::Bool, closeness.device()));
         let values = rows::cost_of_share(&closeness, &own, &own.logical_not());
         Terms::of([Part::of_tuples(values, &anchors)])
     }

@@ -476,7 +476,10 @@ mod tests {
             assert_eq!(pickle.integer(one), Some(1));
             let numbers = pickle.elements(tuple).unwrap();
             assert_eq!(
-                numbers.iter().map(|id| pickle.integer(*id)).collect::<Vec<_>>(),
+                numbers
+                    .iter()
+                    .map(|id| pickle.integer(*id))
+                    .collect::<Vec<_>>(),
                 [Some(2), Some(-1)]
             );
         }
@@ -487,7 +490,10 @@ mod tests {
         // os.system("true")
         let pickle = read(b"\x80\x02cos\nsystem\nU\x04true\x85R.").unwrap();
         let (function, arguments) = pickle.call(pickle.top).unwrap();
-        assert_eq!((function, pickle.text(arguments[0])), ("os.system", Some("true")));
+        assert_eq!(
+            (function, pickle.text(arguments[0])),
+            ("os.system", Some("true"))
+        );
     }
 
     #[test]
@@ -507,13 +513,28 @@ mod tests {
     #[test]
     fn programs_that_make_no_sense_are_refused() {
         for nonsense in [
-            &b""[..], b".", b"\x80\x02", b"t.", b"(}s.", b"}(K\x01u.", b"h\x05.", b"R.", b"(0t.", b"K\x01K\x02\x93.",
+            &b""[..],
+            b".",
+            b"\x80\x02",
+            b"t.",
+            b"(}s.",
+            b"}(K\x01u.",
+            b"h\x05.",
+            b"R.",
+            b"(0t.",
+            b"K\x01K\x02\x93.",
         ] {
             assert!(read(nonsense).is_err(), "{nonsense:?}");
         }
-        assert!(matches!(read(b"\xff."), Err(PickleError::Instruction(0xff))));
+        assert!(matches!(
+            read(b"\xff."),
+            Err(PickleError::Instruction(0xff))
+        ));
         // A text of 2^63 bytes.
-        assert!(matches!(read(b"\x8d\xff\xff\xff\xff\xff\xff\xff\x7fabc."), Err(PickleError::Io(_))));
+        assert!(matches!(
+            read(b"\x8d\xff\xff\xff\xff\xff\xff\xff\x7fabc."),
+            Err(PickleError::Io(_))
+        ));
         let many = [&vec![b')'; MOST_OBJECTS + 1][..], b"."].concat();
         assert!(matches!(read(&many), Err(PickleError::TooLarge)));
     }

@@ -138,7 +138,11 @@ fn places(
         .collect();
     let keys = keys
         .elements(keys.top)
-        .and_then(|ids| ids.iter().map(|id| keys.text(*id)).collect::<Option<Vec<_>>>())
+        .and_then(|ids| {
+            ids.iter()
+                .map(|id| keys.text(*id))
+                .collect::<Option<Vec<_>>>()
+        })
         .ok_or_else(|| damaged("the list of its numbers cannot be read"))?;
     let mut places = HashMap::new();
     for key in keys {
@@ -321,7 +325,11 @@ impl<'a> Search<'a> {
     /// Returns the tensor that is made with these arguments: storage, offset, shape, strides and, for a storage of
     /// bytes, as the seventh the type.
     fn tensor(&self, arguments: &[Id], path: &str) -> Result<Entry, TensorFileError> {
-        let unclear = || damaged(format!("its tensor `{path}` is not described as PyTorch does"));
+        let unclear = || {
+            damaged(format!(
+                "its tensor `{path}` is not described as PyTorch does"
+            ))
+        };
         let [storage, offset, shape, strides, ..] = arguments else {
             return Err(unclear());
         };

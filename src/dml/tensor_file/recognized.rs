@@ -20,13 +20,22 @@ const START: u64 = 512;
 /// The first bytes of files that are not read, and what they are.
 const OTHERS: &[(&[u8], &str)] = &[
     (b"version https://git-lfs", LFS),
-    (b"\x89HDF\r\n\x1a\n", "it is an HDF5 file, for instance of Keras; export the weights as safetensors"),
-    (b"\x93NUMPY", "it is a single array of NumPy (.npy), not named tensors"),
+    (
+        b"\x89HDF\r\n\x1a\n",
+        "it is an HDF5 file, for instance of Keras; export the weights as safetensors",
+    ),
+    (
+        b"\x93NUMPY",
+        "it is a single array of NumPy (.npy), not named tensors",
+    ),
     (b"GGUF", "it is a GGUF file of a language model"),
     (b"\x1f\x8b", "it is compressed with gzip; unpack it first"),
     (b"\xfd7zXZ\0", "it is compressed with xz; unpack it first"),
     (b"BZh", "it is compressed with bzip2; unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; unpack it first"),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "it is compressed with zstd; unpack it first",
+    ),
     (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive; unpack it first"),
     (b"Rar!", "it is a RAR archive; unpack it first"),
     (b"\xff\xd8\xff", "it is a JPEG image"),
@@ -41,10 +50,22 @@ const TEXT: &str = "it is a text in the place of the file, perhaps an error mess
 
 /// Other endings of names, for formats without a mark of their own.
 const ENDINGS: &[(&str, &str)] = &[
-    ("onnx", "it is an ONNX file; save the weights with PyTorch or as safetensors"),
-    ("pb", "it is a file of TensorFlow; export the weights as safetensors"),
-    ("tflite", "it is a file of TensorFlow Lite; export the weights as safetensors"),
-    ("msgpack", "it is a file of Flax; export the weights as safetensors"),
+    (
+        "onnx",
+        "it is an ONNX file; save the weights with PyTorch or as safetensors",
+    ),
+    (
+        "pb",
+        "it is a file of TensorFlow; export the weights as safetensors",
+    ),
+    (
+        "tflite",
+        "it is a file of TensorFlow Lite; export the weights as safetensors",
+    ),
+    (
+        "msgpack",
+        "it is a file of Flax; export the weights as safetensors",
+    ),
 ];
 
 /// Returns the format of a file.
@@ -118,11 +139,23 @@ mod tests {
     fn what_is_no_file_of_weights_is_named() {
         for (name, content, what) in [
             ("a.pth", &b""[..], "empty"),
-            ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
+            (
+                "a.pth",
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+                "Git LFS",
+            ),
             ("a.safetensors", b"\n<!DOCTYPE html>\n<html>", "web page"),
-            ("a.pth", b"<?xml version='1.0'?><Error>AccessDenied</Error>", "web page"),
+            (
+                "a.pth",
+                b"<?xml version='1.0'?><Error>AccessDenied</Error>",
+                "web page",
+            ),
             ("a.pth", b"{\"error\": \"not found\"}", "text"),
-            ("a.bin", "Zugriff verweigert: Stra\u{df}e".as_bytes(), "text"),
+            (
+                "a.bin",
+                "Zugriff verweigert: Stra\u{df}e".as_bytes(),
+                "text",
+            ),
             ("a.h5", b"\x89HDF\r\n\x1a\n\0", "HDF5"),
             ("a.onnx", b"\x08\x07\x12\x07pytorch", "ONNX"),
             ("a.ONNX", b"\x08\x07\x12\x07pytorch", "ONNX"),
@@ -138,7 +171,10 @@ mod tests {
 
     #[test]
     fn formats_are_known_by_their_first_bytes() {
-        assert_eq!(known(b"\x10\0\0\0\0\0\0\0{\"a\":"), Some(Format::Safetensors));
+        assert_eq!(
+            known(b"\x10\0\0\0\0\0\0\0{\"a\":"),
+            Some(Format::Safetensors)
+        );
         assert_eq!(known(b"PK\x03\x04\0\0"), Some(Format::Zip));
         assert_eq!(known(pytorch::OLDER_MAGIC), Some(Format::Pickle));
     }

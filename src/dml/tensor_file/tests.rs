@@ -42,7 +42,8 @@ impl Described {
     ) -> Described {
         let (class, key, count) = storage;
         self.text(name);
-        self.program.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        self.program
+            .extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
         self.text("storage");
         self.program.extend(format!("ctorch\n{class}\n").as_bytes());
         self.text(key);
@@ -78,7 +79,10 @@ fn zipped(folder: &TempDir, files: &[(&str, &[u8])]) -> PathBuf {
 }
 
 fn numbers(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 fn opened(path: &Path) -> Result<Vec<(String, Tensor)>, TensorFileError> {
@@ -110,7 +114,10 @@ fn tensors_of_pytorch_share_storages_and_are_read_in_their_own_order() {
     let tensors = opened(&path).unwrap();
     assert_eq!(tensors[0].0, "whole");
     assert_eq!(tensors[0].1, Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0]));
-    assert_eq!(tensors[1].1, Tensor::from_slice2(&[[1f32, 3.0], [2.0, 4.0]]));
+    assert_eq!(
+        tensors[1].1,
+        Tensor::from_slice2(&[[1f32, 3.0], [2.0, 4.0]])
+    );
 }
 
 #[test]
@@ -126,7 +133,10 @@ fn the_older_format_is_read() {
     file.extend(4u64.to_le_bytes());
     file.extend(numbers(&[1.0, 2.0, 3.0, 4.0]));
     std::fs::write(&path, &file).unwrap();
-    assert_eq!(opened(&path).unwrap()[0].1, Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0]));
+    assert_eq!(
+        opened(&path).unwrap()[0].1,
+        Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0])
+    );
     std::fs::write(&path, &file[..file.len() - 1]).unwrap();
     assert!(matches!(opened(&path), Err(TensorFileError::Damaged(_))));
 }
@@ -166,7 +176,9 @@ fn a_small_file_cannot_stand_for_many_numbers() {
     let folder = folder();
     let count = 64 << 20;
     let storage = ("FloatStorage", "0", count / 4);
-    let pickle = Described::new().tensor("a", storage, &[count / 4], &[1]).end();
+    let pickle = Described::new()
+        .tensor("a", storage, &[count / 4], &[1])
+        .end();
     let zeros = vec![0; count as usize];
     let path = zipped(&folder, &[("a/data.pkl", &pickle), ("a/data/0", &zeros)]);
     assert!(path.metadata().unwrap().len() < 1 << 20);
@@ -181,7 +193,10 @@ fn whole_modules_and_files_without_tensors_are_named() {
         opened(&path).unwrap_err().to_string()
     };
     let module = refused(b"\x80\x02cmodels.resnet\nResNet\n)\x81}b.");
-    assert!(module.contains("`models.resnet.ResNet`, not named tensors"), "{module}");
+    assert!(
+        module.contains("`models.resnet.ResNet`, not named tensors"),
+        "{module}"
+    );
     let within = refused(b"\x80\x02}(U\x05modelcmodels\nNet\n)\x81U\x05epochK\x03u.");
     assert!(within.contains("`models.Net` as `model`"), "{within}");
     assert_eq!(refused(b"\x80\x02}."), "it holds no named tensors");
@@ -208,7 +223,12 @@ fn a_cut_archive_is_damaged() {
     let path = zipped(&folder, &[("a/data.pkl", b"\x80\x02}.")]);
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 30]).unwrap();
-    assert!(opened(&path).unwrap_err().to_string().contains("not downloaded whole"));
+    assert!(
+        opened(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("not downloaded whole")
+    );
 }
 
 #[test]
@@ -232,7 +252,12 @@ fn safetensors_are_read_in_every_precision_and_refused_if_cut_or_impossible() {
     assert!(refused(&with_header(overflowing)).contains("damaged"));
     let reversed = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]},"b":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#;
     assert!(refused(&with_header(reversed)).contains("damaged"));
-    assert!(refused(&with_header(r#"{"a":{"dtype":"U64","shape":[0],"data_offsets":[0,0]}}"#)).contains("`U64`"));
+    assert!(
+        refused(&with_header(
+            r#"{"a":{"dtype":"U64","shape":[0],"data_offsets":[0,0]}}"#
+        ))
+        .contains("`U64`")
+    );
     assert!(refused(&with_header("{}")).contains("no named tensors"));
     assert!(refused(&with_header("{]")).contains("its header is not"));
     assert!(refused(&[&(1u64 << 62).to_le_bytes()[..], b"{}"].concat()).contains("longer"));
@@ -268,7 +293,11 @@ fn checkpoints_that_pytorch_wrote_are_read_in_both_formats() {
         ];
         for (key, kind, value) in expected {
             let tensor = found(&format!("state_dict.{key}"));
-            assert_eq!((tensor.kind(), tensor.size()), (kind, value.size()), "{name} {key}");
+            assert_eq!(
+                (tensor.kind(), tensor.size()),
+                (kind, value.size()),
+                "{name} {key}"
+            );
             assert_eq!(tensor.to_kind(Kind::Float), value, "{name} {key}");
         }
         assert_eq!(found("optimizer.state.0.exp_avg").size(), [1]);
@@ -280,7 +309,10 @@ fn checkpoints_that_pytorch_wrote_are_read_in_both_formats() {
 fn modules_that_pytorch_wrote_are_named() {
     for name in ["module.pth", "module_before_1.6.pth"] {
         let refused = opened(&testdata(name)).unwrap_err().to_string();
-        assert!(refused.contains("`torch.nn.modules.linear.Linear`"), "{refused}");
+        assert!(
+            refused.contains("`torch.nn.modules.linear.Linear`"),
+            "{refused}"
+        );
     }
     let refused = opened(&testdata("one_tensor.pth")).unwrap_err();
     assert!(matches!(refused, TensorFileError::NoTensors), "{refused:?}");

@@ -46,6 +46,14 @@ impl Regularizer {
         }
     }
 
+    /// True if the penalty depends on nothing but the lengths of embeddings.
+    pub fn is_of_lengths(&self) -> bool {
+        match self {
+            Regularizer::LpNorm(_) | Regularizer::CenterInvariant(_) => true,
+            Regularizer::ZeroMean(_) => false,
+        }
+    }
+
     /// Checks the weight. It may be 0: a search may find that no penalty is best.
     ///
     /// # Errors

@@ -296,7 +296,9 @@ fn settings(schema: &Value, of: &str, name: &str) -> Vec<String> {
 
 /// Returns the values that a setting can have, if they are names.
 fn values(schema: &Value, setting: &Value) -> String {
-    let names = reference(setting).map(|of| names(schema, of)).unwrap_or_default();
+    let names = reference(setting)
+        .map(|of| names(schema, of))
+        .unwrap_or_default();
     match names.iter().all(|(_, _, has_value)| !has_value) && !names.is_empty() {
         true => format!(" One of {}.", quoted(&names)),
         false => String::new(),

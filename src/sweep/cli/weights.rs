@@ -165,7 +165,10 @@ impl AddWeights {
             self.name
         ));
         if !fitted.prefix.is_empty() {
-            tell(&format!("their names in the file begin with `{}`", fitted.prefix));
+            tell(&format!(
+                "their names in the file begin with `{}`",
+                fitted.prefix
+            ));
         }
         for rival in &fitted.rivals {
             let prefix = match rival.trim_end_matches('.') {
@@ -211,7 +214,9 @@ impl ListWeights {
         let lines = weights::names(root)
             .into_iter()
             .filter_map(|name| line(root, &name));
-        let lines: String = lines.map(|line| line.trim_end().to_owned() + "\n").collect();
+        let lines: String = lines
+            .map(|line| line.trim_end().to_owned() + "\n")
+            .collect();
         if lines.is_empty() {
             tell(&format!("nothing was added to `{}`", root.display()));
         }
@@ -269,8 +274,8 @@ impl CheckWeights {
 /// Returns what is wrong.
 fn check(trainer: &Trainer, root: &Path, name: &str) -> Result<String, String> {
     let manifest = weights::read(root, name).map_err(|error| error.to_string())?;
-    let manifest = manifest
-        .ok_or_else(|| format!("there are no weights `{name}` in `{}`", root.display()))?;
+    let manifest =
+        manifest.ok_or_else(|| format!("there are no weights `{name}` in `{}`", root.display()))?;
     let file = weights::file(root, name, &manifest);
     let found = hash(&file)?;
     if found != manifest.sha256 {

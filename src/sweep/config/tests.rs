@@ -716,6 +716,12 @@ fn each_loss_of_a_sum_is_checked_as_if_it_stood_alone() {
         ),
         (
             "loss.contrastive = {}",
+            "regularizer = { lp_norm = 1 }",
+            "penalizes the lengths of embeddings, which are all one",
+            "18:",
+        ),
+        (
+            "loss.contrastive = {}",
             "miner.semi_hard = { margin = -1 }",
             "expected a number above 0",
             "18:",

@@ -233,7 +233,7 @@ fn trained(
         regularizer: method.regularizer.clone(),
         ..WeightedLoss::of(loss.clone())
     };
-    losses::weighted(&whole, method.memory.as_ref(), key)?;
+    losses::weighted(&whole, method.memory.as_ref(), &file.model, key)?;
     if let Some(of_loss) = &method.loss_optimizer {
         let name = loss.key();
         require(

@@ -171,11 +171,13 @@ pub fn locate(
             root: root.to_owned(),
             backbone,
         }),
-        Some((_, manifest)) if manifest.architecture != backbone => Err(WeightsError::Architecture {
-            name,
-            found: manifest.architecture,
-            backbone,
-        }),
+        Some((_, manifest)) if manifest.architecture != backbone => {
+            Err(WeightsError::Architecture {
+                name,
+                found: manifest.architecture,
+                backbone,
+            })
+        }
         Some((file, manifest)) => Ok(Some((file, manifest.sha256))),
     }
 }
@@ -249,7 +251,7 @@ fn settle(root: &Path, name: &str) -> Result<(), DiskError> {
 mod tests {
     use super::*;
 
-    fn added(root: &Path) {
+    fn add(root: &Path) {
         fs::write(
             root.join("mine.toml"),
             "architecture = \"resnet18\"\nsha256 = \"abc\"\ntensors = 102\nlicence = \"BSD\"\n",
@@ -268,7 +270,7 @@ mod tests {
     #[test]
     fn added_weights_are_found_by_their_name_and_known_by_their_hash() {
         let root = tempfile::tempdir().unwrap();
-        added(root.path());
+        add(root.path());
         let (file, hash) = locate(root.path(), &named("resnet18", "mine"))
             .unwrap()
             .unwrap();
@@ -283,7 +285,7 @@ mod tests {
     #[test]
     fn weights_that_are_missing_are_told_with_the_command_that_adds_them() {
         let root = tempfile::tempdir().unwrap();
-        added(root.path());
+        add(root.path());
         let error = locate(root.path(), &named("resnet50", "imagenet"))
             .unwrap_err()
             .to_string();
@@ -360,14 +362,18 @@ mod tests {
         for content in ["", "architecture = ", "\u{fffd}"] {
             fs::write(root.path().join("mine.toml"), content).unwrap();
             let error = read(root.path(), "mine").unwrap_err().to_string();
-            assert!(error.contains("mine.toml` cannot be read (") && error.contains("add the weights again"), "{error}");
+            assert!(
+                error.contains("mine.toml` cannot be read (")
+                    && error.contains("add the weights again"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn weights_of_another_backbone_are_refused() {
         let root = tempfile::tempdir().unwrap();
-        added(root.path());
+        add(root.path());
         let error = locate(root.path(), &named("resnet50", "mine"))
             .unwrap_err()
             .to_string();

@@ -108,11 +108,7 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Failed> {
     fs::read(file).map_err(|error| unreadable(file, &error.to_string()))
 }
 
-fn published(
-    file: &Path,
-    backbone: &Backbone,
-    prefix: Option<&str>,
-) -> Result<Published, Failed> {
+fn published(file: &Path, backbone: &Backbone, prefix: Option<&str>) -> Result<Published, Failed> {
     weights::read(file, backbone, prefix).map_err(|error| unreadable(file, &error.to_string()))
 }
 

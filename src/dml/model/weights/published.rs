@@ -92,8 +92,11 @@ pub fn read(
     let shapes = shapes(backbone);
     let Chosen { prefix, rivals } = choose(file.entries(), &shapes, prefix)?;
     let found = under(file.entries(), &prefix);
-    let (mut tensors, mut others, mut is_verbatim) =
-        (State::new(), Vec::new(), prefix.is_empty() && file.is_safetensors());
+    let (mut tensors, mut others, mut is_verbatim) = (
+        State::new(),
+        Vec::new(),
+        prefix.is_empty() && file.is_safetensors(),
+    );
     for (name, entry) in found {
         let Some(shape) = shapes.get(&name) else {
             others.push(name);
@@ -192,7 +195,11 @@ fn choose(
         let others = distinct.iter().filter(|other| **other != prefix);
         others.map(|other| (*other).to_owned()).collect()
     };
-    let measured = |one: &&&str| distinct.iter().all(|two| *two == **one || is_measured(one, two));
+    let measured = |one: &&&str| {
+        distinct
+            .iter()
+            .all(|two| *two == **one || is_measured(one, two))
+    };
     match (&distinct[..], distinct.iter().find(measured)) {
         ([], _) => Ok(Chosen {
             prefix: String::new(),
@@ -334,7 +341,10 @@ mod tests {
             both.extend(filled(&prefix(other), 2.0));
             let (_folder, path) = written(&both);
             let found = read(&path, &resnet18(), None).unwrap();
-            assert_eq!((number(&found), &found.rivals[..]), (1.0, &[prefix(other)][..]));
+            assert_eq!(
+                (number(&found), &found.rivals[..]),
+                (1.0, &[prefix(other)][..])
+            );
             let asked = read(&path, &resnet18(), Some(other)).unwrap();
             assert_eq!(number(&asked), 2.0);
         }
@@ -346,9 +356,17 @@ mod tests {
         both.extend(filled("right.", 2.0));
         let (_folder, path) = written(&both);
         let unclear = read(&path, &resnet18(), None).unwrap_err().to_string();
-        assert!(unclear.contains("under `left.`, `right.`; choose one"), "{unclear}");
-        assert_eq!(number(&read(&path, &resnet18(), Some("right.")).unwrap()), 2.0);
-        let unknown = read(&path, &resnet18(), Some("middle")).unwrap_err().to_string();
+        assert!(
+            unclear.contains("under `left.`, `right.`; choose one"),
+            "{unclear}"
+        );
+        assert_eq!(
+            number(&read(&path, &resnet18(), Some("right.")).unwrap()),
+            2.0
+        );
+        let unknown = read(&path, &resnet18(), Some("middle"))
+            .unwrap_err()
+            .to_string();
         assert!(unknown.contains("begin with `left`, `right`"), "{unknown}");
     }
 
@@ -357,7 +375,11 @@ mod tests {
         let mut tensors = filled("", 0.5);
         for (_, tensor) in &mut tensors {
             let shape = tensor.size();
-            let row = if shape.len() == 1 { vec![1, shape[0]] } else { shape };
+            let row = if shape.len() == 1 {
+                vec![1, shape[0]]
+            } else {
+                shape
+            };
             *tensor = tensor.to_kind(Kind::Half).view(&row[..]);
         }
         let (_folder, path) = written(&tensors);
@@ -375,6 +397,9 @@ mod tests {
             .find(|backbone| backbone.key() == "squeezenet")
             .unwrap();
         let (_folder, path) = written(&filled("module.", 1.0));
-        assert_eq!(read(&path, &squeezenet, None).unwrap().looks_like, ["resnet18"]);
+        assert_eq!(
+            read(&path, &squeezenet, None).unwrap().looks_like,
+            ["resnet18"]
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! Combinations that make no sense are refused when a sweep file is checked, with a reason.
 
 use super::Loss;
-use crate::{Distance, Memory, Miner, Reduction};
+use crate::{Distance, Memory, Miner, Reduction, Regularizer};
 
 /// What a loss compares the images of a batch with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,12 +75,16 @@ pub struct Combination<'a> {
     pub miner: Option<&'a Miner>,
     /// Absent: the loss sees the batch only.
     pub memory: Option<&'a Memory>,
+    /// Absent: no penalty on embeddings.
+    pub regularizer: Option<&'a Regularizer>,
+    /// True if the network does not scale embeddings to length one.
+    pub has_lengths: bool,
 }
 
 /// Why a combination makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incompatible {
-    /// The key at fault: `distance`, `reduction`, `miner` or `memory`.
+    /// The key at fault: `loss`, `distance`, `reduction`, `miner`, `memory` or `regularizer`.
     pub key: &'static str,
     /// One sentence.
     pub reason: String,
@@ -133,8 +137,43 @@ impl Loss {
                     names(facts.distances)
                 ),
             }),
-            Some(_) | None => Ok(()),
+            Some(_) | None => self.check_lengths(facts, with),
         }
+    }
+
+    /// Checks what depends on whether embeddings have length one: the cosine, which is computed as an inner product, and
+    /// penalties on lengths.
+    fn check_lengths(&self, facts: LossFacts, with: Combination) -> Result<(), Incompatible> {
+        let distance = with.distance.unwrap_or(facts.distances[0]);
+        if with.has_lengths && distance == Distance::Cosine {
+            let instead = match facts.distances.contains(&Distance::DotProduct) {
+                true => ", or `distance = \"dot_product\"`",
+                false => "",
+            };
+            return Err(Incompatible {
+                key: with.distance.map_or("loss", |_| "distance"),
+                reason: format!(
+                    "`{}` compares by cosine, which needs embeddings of length one: set `model.normalize = true`{instead}",
+                    self.key()
+                ),
+            });
+        }
+        check_regularizer(with)
+    }
+}
+
+fn check_regularizer(with: Combination) -> Result<(), Incompatible> {
+    match with.regularizer {
+        Some(regularizer) if regularizer.is_of_lengths() && !with.has_lengths => {
+            Err(Incompatible {
+                key: "regularizer",
+                reason: format!(
+                    "`{}` penalizes the lengths of embeddings, which are all one: remove it, or set `model.normalize = false`",
+                    regularizer.key()
+                ),
+            })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -197,7 +236,7 @@ fn check_sum(with: Combination) -> Result<(), Incompatible> {
             key,
             reason: format!("in a sum, each loss has its own `{key}`: write it there"),
         }),
-        None => Ok(()),
+        None => check_regularizer(with),
     }
 }
 
@@ -237,11 +276,43 @@ mod tests {
             reduction: Some(Reduction::Sum),
             miner: Some(&miner),
             memory: Some(&xbm),
+            regularizer: Some(&Regularizer::ZeroMean(1.0)),
+            has_lengths: false,
         };
         assert_eq!(key_at_fault(&pairs, all), None);
         let sum = Loss::Sum(vec![WeightedLoss::of(pairs)]);
         assert_eq!(key_at_fault(&sum, with_miner), Some("miner"));
         assert_eq!(key_at_fault(&sum, with_memory), None);
+    }
+
+    #[test]
+    fn a_cosine_needs_embeddings_of_length_one_and_a_penalty_on_lengths_others() {
+        let free = Combination {
+            has_lengths: true,
+            ..Combination::default()
+        };
+        let by_cosine = Combination {
+            distance: Some(Distance::Cosine),
+            ..free
+        };
+        for loss in Loss::every() {
+            let is_cosine = loss.distances()[0] == Distance::Cosine;
+            assert_eq!(key_at_fault(&loss, free), is_cosine.then_some("loss"));
+            assert_eq!(key_at_fault(&loss, by_cosine), Some("distance"));
+        }
+        let pairs = Loss::Contrastive(Contrastive::default());
+        for regularizer in Regularizer::every() {
+            let penalized = |has_lengths| Combination {
+                regularizer: Some(&regularizer),
+                has_lengths,
+                ..Combination::default()
+            };
+            let refused = regularizer.is_of_lengths().then_some("regularizer");
+            assert_eq!(key_at_fault(&pairs, penalized(false)), refused);
+            assert_eq!(key_at_fault(&pairs, penalized(true)), None);
+            let sum = Loss::Sum(vec![WeightedLoss::of(pairs.clone())]);
+            assert_eq!(key_at_fault(&sum, penalized(false)), refused);
+        }
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! A loss and all choices about it, alone or in a sum.
 
-use schema::{Combination, Loss, Memory, WeightedLoss};
+use schema::{Combination, Loss, Memory, Model, WeightedLoss};
 
 use super::{Checked, fault, in_range, mining, positive, require};
 
-/// Checks one loss and, if it is a sum, each loss of it. `key` returns the path of a key in the
-/// table of this loss.
+/// Checks one loss and, if it is a sum, each loss of it, for a method with this memory and this network. `key` returns
+/// the path of a key in the table of this loss.
 pub(super) fn weighted(
     one: &WeightedLoss,
     memory: Option<&Memory>,
+    model: &Model,
     key: &dyn Fn(&str) -> String,
 ) -> Checked {
     let loss = &one.loss;
@@ -28,17 +29,24 @@ pub(super) fn weighted(
         reduction: one.reduction,
         miner: one.miner.as_ref(),
         memory,
+        regularizer: one.regularizer.as_ref(),
+        has_lengths: !model.normalize,
     };
     if let Err(incompatible) = loss.check_combination(combination) {
         return fault(key(incompatible.key), incompatible.reason);
     }
     if let Loss::Sum(losses) = loss {
-        sum(losses, memory, key)?;
+        sum(losses, memory, model, key)?;
     }
     Ok(())
 }
 
-fn sum(losses: &[WeightedLoss], memory: Option<&Memory>, key: &dyn Fn(&str) -> String) -> Checked {
+fn sum(
+    losses: &[WeightedLoss],
+    memory: Option<&Memory>,
+    model: &Model,
+    key: &dyn Fn(&str) -> String,
+) -> Checked {
     require(
         !losses.is_empty(),
         &key("loss.sum"),
@@ -48,7 +56,7 @@ fn sum(losses: &[WeightedLoss], memory: Option<&Memory>, key: &dyn Fn(&str) -> S
         let key = |name: &str| key(&format!("loss.sum.{index}.{name}"));
         let is_sum = matches!(one.loss, Loss::Sum(_));
         require(!is_sum, &key("loss"), "a sum within a sum: write one sum")?;
-        weighted(one, memory, &key)?;
+        weighted(one, memory, model, &key)?;
     }
     Ok(())
 }
