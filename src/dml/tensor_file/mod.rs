@@ -234,14 +234,15 @@ impl Source {
             }
             (Source::Zip(zip), Place::Zipped(name)) => {
                 let entry = zip.by_name(name).map_err(|_| not_all_there())?;
+                // At its end, the entry compares its checksum.
                 entry
-                    .take(storage.length)
+                    .take(storage.length.saturating_add(1))
                     .read_to_end(&mut bytes)
                     .map_err(|_| not_all_there())?;
             }
             (Source::Plain(_), Place::Zipped(_)) | (Source::Zip(_), Place::At(_)) => {}
         }
-        if (bytes.len() as u64) < storage.length {
+        if bytes.len() as u64 != storage.length {
             return Err(not_all_there());
         }
         Ok(bytes)

@@ -306,6 +306,21 @@ fn checkpoints_that_pytorch_wrote_are_read_in_both_formats() {
 }
 
 #[test]
+fn a_changed_byte_is_noticed_by_the_checksum_of_the_archive() {
+    let folder = folder();
+    let path = folder.path().join("a.pth");
+    let mut file = std::fs::read(testdata("checkpoint.pth")).unwrap();
+    let two_and_three = numbers(&[2.0, 3.0]);
+    let place = file
+        .windows(two_and_three.len())
+        .position(|bytes| bytes == two_and_three)
+        .unwrap();
+    file[place + 2] ^= 1;
+    std::fs::write(&path, &file).unwrap();
+    assert!(matches!(opened(&path), Err(TensorFileError::Damaged(_))));
+}
+
+#[test]
 fn modules_that_pytorch_wrote_are_named() {
     for name in ["module.pth", "module_before_1.6.pth"] {
         let refused = opened(&testdata(name)).unwrap_err().to_string();

@@ -55,7 +55,7 @@ fn check_negatives(batch: u32, per_class: u32) -> Result<(), OutOfRange> {
     require(
         batch > per_class,
         "batch",
-        "a batch has negative pairs only with at least 2 classes",
+        "a batch has negative pairs only with more than one class",
     )
 }
 
