@@ -285,6 +285,11 @@ fn joined(all: &[&Parameters], gradients: &mut impl Iterator<Item = Tensor>) -> 
     all.iter().map(|parameters| flat(parameters)).collect()
 }
 
+/// True if no number is NaN or infinite.
+pub(crate) fn is_finite(tensor: &Tensor) -> bool {
+    tensor.isfinite().all().int64_value(&[]) != 0
+}
+
 #[cfg(test)]
 mod tests {
     use tch::Kind;

@@ -438,6 +438,25 @@ fn weights_are_converted_only_if_the_backbone_does_not_read_them_as_they_are() {
 }
 
 #[test]
+fn what_is_no_torchscript_module_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let squeezenet = squeezenet_file(folder.path(), "", Kind::Float);
+    let refused = |file: PathBuf| {
+        let fitted = assemble::fit_weights(&WeightsWork {
+            backbone: Backbone::Torchscript(Torchscript::default()),
+            file,
+            prefix: None,
+            into: None,
+        });
+        fitted.unwrap_err().message
+    };
+    let page = folder.path().join("page.pt");
+    fs::write(&page, "<html>404</html>").unwrap();
+    assert!(refused(page).contains("a web page"));
+    assert!(refused(squeezenet.file).contains("named tensors, not a TorchScript module"));
+}
+
+#[test]
 fn weights_of_another_backbone_are_refused_with_the_name_of_theirs() {
     let folder = tempfile::tempdir().unwrap();
     let squeezenet = squeezenet_file(folder.path(), "model.", Kind::Float);

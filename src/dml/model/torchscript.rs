@@ -14,7 +14,8 @@ use tch::{CModule, Device, Kind, Tensor, jit::f_set_graph_executor_optimize, no_
 
 use schema::{BatchNorm, ImageInput, Model, Precision};
 
-use super::{ModelError, input, weights::is_finite};
+use super::{ModelError, input};
+use crate::parameters::is_finite;
 
 /// A TorchScript module with its input and output.
 #[derive(Clone, PartialEq)]

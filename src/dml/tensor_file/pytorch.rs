@@ -72,9 +72,7 @@ fn folder<R: Read + Seek>(zip: &ZipArchive<R>) -> Result<String, TensorFileError
         .collect();
     let named = |end: &str| names.iter().find_map(|name| name.strip_suffix(end));
     if named("constants.pkl").is_some() {
-        return Err(TensorFileError::OtherFormat(
-            "it is a TorchScript module, not named tensors; `--backbone torchscript` adds it as it is",
-        ));
+        return Err(TensorFileError::TorchScript);
     }
     if let Some(folder) = named("data.pkl") {
         return Ok(folder.to_owned());

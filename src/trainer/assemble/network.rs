@@ -5,9 +5,12 @@ use std::{
     path::Path,
 };
 
-use dml::model::{
-    Network, NetworkConfig, TorchScript, is_native_on_cpu,
-    weights::{self, Published, WeightsMismatch},
+use dml::{
+    model::{
+        ModelError, Network, NetworkConfig, TorchScript, is_native_on_cpu,
+        weights::{self, Published, WeightsMismatch},
+    },
+    tensor_file::{TensorFile, TensorFileError},
 };
 use schema::{Backbone, Fitted, Model, Recipe, Torchscript, Weights, WeightsWork};
 use tch::Device;
@@ -76,7 +79,18 @@ pub(crate) fn fit_weights(work: &WeightsWork) -> Result<Fitted, Failed> {
 fn fit_module(file: &Path) -> Result<Fitted, Failed> {
     match TorchScript::parameters(&bytes(file)?) {
         Ok(used) => Ok(Fitted::of(used as u64)),
-        Err(error) => Err(Failed::data(format!("`{}`: {error}", file.display()))),
+        Err(error) => Err(not_a_module(file, &error)),
+    }
+}
+
+fn not_a_module(file: &Path, error: &ModelError) -> Failed {
+    match TensorFile::open(file) {
+        Ok(_) => Failed::data(format!(
+            "`{}` holds named tensors, not a TorchScript module: `--backbone` has to name their backbone",
+            file.display()
+        )),
+        Err(TensorFileError::TorchScript) => Failed::data(format!("`{}`: {error}", file.display())),
+        Err(other) => unreadable(file, &other.to_string()),
     }
 }
 

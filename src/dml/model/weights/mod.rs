@@ -17,7 +17,10 @@ use super::{
     layers::ParamBuilder,
     trunk::{BuildTrunk, TrunkInput},
 };
-use crate::{parameters::ParamSpec, state::State};
+use crate::{
+    parameters::{ParamSpec, is_finite},
+    state::State,
+};
 
 pub use published::{Published, PublishedError, read};
 
@@ -189,9 +192,4 @@ impl WeightsMismatch {
         list.push(name.to_owned());
         false
     }
-}
-
-/// True if no number is NaN or infinite.
-pub(super) fn is_finite(tensor: &Tensor) -> bool {
-    tensor.isfinite().all().int64_value(&[]) != 0
 }

@@ -191,28 +191,31 @@ fn choose(
     let best = candidates.values().map(Candidate::score).max();
     candidates.retain(|_, candidate| Some(candidate.score()) == best);
     let distinct = without_copies(&candidates);
-    let rivals = |prefix: &str| {
-        let others = distinct.iter().filter(|other| **other != prefix);
-        others.map(|other| (*other).to_owned()).collect()
-    };
-    let measured = |one: &&&str| {
-        distinct
-            .iter()
-            .all(|two| *two == **one || is_measured(one, two))
-    };
-    match (&distinct[..], distinct.iter().find(measured)) {
-        ([], _) => Ok(Chosen {
-            prefix: String::new(),
+    // Parts of other networks may have some of the names; only whole networks are alternatives.
+    if best.is_none_or(|(_, found)| found < shapes.len()) {
+        return Ok(Chosen {
+            prefix: distinct.first().copied().unwrap_or_default().to_owned(),
             rivals: Vec::new(),
-        }),
-        (_, Some(prefix)) => Ok(Chosen {
-            prefix: (*prefix).to_owned(),
-            rivals: rivals(prefix),
-        }),
-        (_, None) => Err(PublishedError::Ambiguous {
-            prefixes: rivals(""),
-        }),
+        });
     }
+    let names = |prefixes: &[&str]| prefixes.iter().map(|&prefix| prefix.to_owned()).collect();
+    let Some(prefix) = measured(&distinct) else {
+        return Err(PublishedError::Ambiguous {
+            prefixes: names(&distinct),
+        });
+    };
+    let rivals: Vec<&str> = distinct.into_iter().filter(|other| *other != prefix).collect();
+    Ok(Chosen {
+        prefix: prefix.to_owned(),
+        rivals: names(&rivals),
+    })
+}
+
+/// Returns the only prefix, or the one of the network that papers measure rather than any of the others.
+fn measured<'a>(prefixes: &[&'a str]) -> Option<&'a str> {
+    let beats = |one: &str, two: &str| one == two || is_measured(one, two);
+    let mut candidates = prefixes.iter().copied();
+    candidates.find(|one| prefixes.iter().all(|two| beats(one, two)))
 }
 
 /// Returns what stands before names of the network, with the tensors that have these names.
@@ -368,6 +371,20 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(unknown.contains("begin with `left`, `right`"), "{unknown}");
+    }
+
+    #[test]
+    fn parts_of_another_network_with_some_of_the_names_are_no_choice() {
+        let block = |prefix: &str| {
+            let part = filled(prefix, 1.0).into_iter();
+            part.filter(|(name, _)| name.ends_with("bn1.weight")).collect::<State>()
+        };
+        let mut blocks = block("dense.0.");
+        blocks.extend(block("dense.1."));
+        let (_folder, path) = written(&blocks);
+        let read = read(&path, &resnet18(), None).unwrap();
+        assert!(read.tensors.len() < shapes(&resnet18()).len());
+        assert!(read.rivals.is_empty());
     }
 
     #[test]
