@@ -545,10 +545,10 @@ fn weights_that_are_no_numbers_of_a_network_are_refused_by_name() {
     };
     for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let mismatch = refused("layer1.0.conv1.weight", number).unwrap_err();
-        assert_eq!(mismatch.not_finite, ["layer1.0.conv1.weight"]);
+        assert_eq!(mismatch.impossible, ["layer1.0.conv1.weight"]);
     }
     let negative = refused("bn1.running_var", -0.5).unwrap_err();
-    assert_eq!(negative.negative, ["bn1.running_var"]);
+    assert_eq!(negative.impossible, ["bn1.running_var"]);
     assert!(refused("bn1.running_mean", -0.5).is_ok());
 }
 

@@ -38,10 +38,8 @@ pub struct WeightsMismatch {
     pub shapes: Vec<(String, Vec<i64>, Vec<i64>)>,
     /// Tensors that are not in single precision.
     pub precisions: Vec<String>,
-    /// Tensors with NaN or infinite numbers.
-    pub not_finite: Vec<String>,
-    /// Variances below zero.
-    pub negative: Vec<String>,
+    /// Tensors with NaN or infinite numbers, and variances below zero.
+    pub impossible: Vec<String>,
 }
 
 impl fmt::Display for WeightsMismatch {
@@ -63,8 +61,10 @@ impl fmt::Display for WeightsMismatch {
                 self.shapes.iter().map(shape).collect(),
             ),
             ("not in single precision: ", quoted(&self.precisions)),
-            ("with NaN or infinity: ", quoted(&self.not_finite)),
-            ("negative variances: ", quoted(&self.negative)),
+            (
+                "with NaN, infinity or a negative variance: ",
+                quoted(&self.impossible),
+            ),
         ];
         let parts: Vec<String> = parts
             .into_iter()
@@ -182,14 +182,16 @@ impl WeightsMismatch {
             return false;
         } else if tensor.kind() != Kind::Float {
             &mut self.precisions
-        } else if !is_finite(tensor) {
-            &mut self.not_finite
-        } else if name.ends_with("running_var") && tensor.lt(0.0).any().int64_value(&[]) != 0 {
-            &mut self.negative
+        } else if !is_finite(tensor) || name.ends_with("running_var") && has_negative(tensor) {
+            &mut self.impossible
         } else {
             return true;
         };
         list.push(name.to_owned());
         false
     }
+}
+
+fn has_negative(tensor: &Tensor) -> bool {
+    tensor.lt(0.0).any().int64_value(&[]) != 0
 }
