@@ -10,10 +10,10 @@ use crate::{Breakdown, Evaluated, Half, Scores};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finished {
-    /// A data set is unpacked and verified.
+    /// A data set is added.
     Imported(Imported),
     /// Every image of a data set was decoded.
-    Inspected(Inspected),
+    Inspected(Box<Inspected>),
     /// A sheet of images is written.
     Sheet(SheetDrawn),
     /// The weights fit the backbone.
@@ -61,7 +61,6 @@ macro_rules! replies {
 
 replies! {
     Imported(Imported);
-    Inspected(Inspected);
     Sheet(SheetDrawn);
     Fitted(Fitted);
     Prepared(Prepared);
@@ -72,7 +71,24 @@ replies! {
     Probed(Probed);
 }
 
-/// A data set that was unpacked and verified.
+impl From<Inspected> for Finished {
+    fn from(reply: Inspected) -> Finished {
+        Finished::Inspected(Box::new(reply))
+    }
+}
+
+impl TryFrom<Finished> for Inspected {
+    type Error = WrongReply;
+
+    fn try_from(finished: Finished) -> Result<Inspected, WrongReply> {
+        match finished {
+            Finished::Inspected(reply) => Ok(*reply),
+            _ => Err(WrongReply),
+        }
+    }
+}
+
+/// A data set that was added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     /// The number of images.
@@ -108,6 +124,9 @@ pub struct Inspected {
     pub corrupt: Vec<String>,
     /// Groups of images with identical pixels.
     pub duplicates: Vec<Vec<InspectedImage>>,
+    /// What is beside the images and not listed, one line for each folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_aside: Vec<String>,
 }
 
 /// The size of one half of a data set.

@@ -52,7 +52,7 @@ tasks! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
-    /// Unpack and verify a downloaded data set.
+    /// Unpack and list a downloaded data set.
     Import(ImportWork),
     /// Verify a file of trained weights.
     Weights(WeightsWork),
@@ -76,7 +76,7 @@ pub enum Work {
     Probe(ProbeWork),
 }
 
-/// Unpacks and verifies a downloaded data set.
+/// Unpacks and lists a downloaded data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportWork {
@@ -92,6 +92,9 @@ pub struct ImportWork {
     /// True to accept counts that differ from the published ones.
     #[serde(default)]
     pub allow_other_counts: bool,
+    /// True to decode all images and to leave out those that cannot be decoded.
+    #[serde(default)]
+    pub skip_broken: bool,
 }
 
 /// Decodes every image of a data set and summarizes them.

@@ -9,7 +9,6 @@ use durable::{DiskError, WholeFile};
 use image::{ImageFormat, RgbImage};
 use safetensors::SafeTensorError;
 use schema::run_files;
-use serde::Serialize;
 use tch::{TchError, Tensor};
 
 use crate::Failed;
@@ -65,16 +64,6 @@ pub(crate) fn write(tensors: &Tensors, path: &Path) -> Result<(), Failed> {
 fn to_cpu((name, tensor): &(String, Tensor)) -> (String, Tensor) {
     let plain = tensor.detach().to_device(tch::Device::Cpu).contiguous();
     (name.clone(), plain)
-}
-
-/// Writes a value as indented JSON.
-///
-/// # Errors
-/// The disk does not accept the file.
-pub(crate) fn write_json<T: Serialize>(value: &T, path: &Path) -> Result<(), Failed> {
-    let text =
-        serde_json::to_vec_pretty(value).map_err(|error| Failed::internal(error.to_string()))?;
-    Ok(durable::write(path, &text)?)
 }
 
 /// Writes a picture as PNG.

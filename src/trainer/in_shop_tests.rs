@@ -87,6 +87,7 @@ pub(super) fn place(recipe: Recipe) -> Place {
         into: into.clone(),
         copy: false,
         allow_other_counts: true,
+        skip_broken: false,
     };
     assert_eq!(
         place.attempt(Work::Import(import)),
@@ -309,6 +310,7 @@ fn a_table_says_who_is_searched_for_and_an_image_can_be_both() {
         into: into.clone(),
         copy: false,
         allow_other_counts: false,
+        skip_broken: false,
     };
     place.attempt(Work::Import(import)).unwrap();
     prepare(&place, into);

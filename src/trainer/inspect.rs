@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dml::data::{
-    Inspection, Source, Spread,
+    Inspection, Source, Spread, adding,
     listing::{Listing, Part, Role},
 };
 use schema::{Dataset, Event, Half, InspectWork, Inspected, InspectedHalf, InspectedImage};
@@ -50,6 +50,7 @@ pub(crate) fn inspect(work: &InspectWork, emit: Emit) -> Result<Inspected, Faile
             .into_iter()
             .map(|group| group.into_iter().map(image).collect())
             .collect(),
+        left_aside: adding::left_aside(&work.source, &listing)?,
     })
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Mutex;
 
 use dml::data::{
-    self, Preparation, PreparedData, Source, Summary,
-    adding::{self, Added, Folders, Request},
+    self, DataError, Preparation, PreparedData, Source, Summary,
+    adding::{self, Folders, Request},
 };
-use schema::{Event, Files, ImportWork, Imported, PrepareWork, Prepared, Registration};
+use schema::{Event, Failure, Files, ImportWork, Imported, PrepareWork, Prepared};
 
-use crate::{Emit, Failed, Throttle, files, process::log};
+use crate::{Emit, Failed, Throttle, process::log};
 
 /// Adds a data set that a user downloaded, and writes what was found.
 ///
@@ -31,39 +31,12 @@ pub(crate) fn import(work: &ImportWork, emit: Emit) -> Result<Imported, Failed> 
             Folders::Link
         },
         other_counts: work.allow_other_counts,
+        skip_broken: work.skip_broken,
     };
-    let added = with_progress(emit, |progress| adding::add(&request, progress))?;
-    let registration = registration(added);
-    files::write_json(&registration, &work.into.join(Registration::FILE))?;
+    let registration = with_progress(emit, |progress| adding::add(&request, progress))?;
     Ok(Imported {
         images: registration.training_images + registration.test_images,
     })
-}
-
-fn registration(added: Added) -> Registration {
-    let Added {
-        layout,
-        listing,
-        differences,
-    } = added;
-    let counts = listing.counts();
-    Registration {
-        layout: layout.to_owned(),
-        training_classes: listing.training.classes.len() as u32,
-        training_images: counts.training_images,
-        smallest_training_class: listing.training.sizes().into_iter().min().unwrap_or(0),
-        super_classes: listing
-            .training
-            .classes
-            .iter()
-            .all(|class| class.category.is_some()),
-        test_classes: listing.test.classes.len() as u32,
-        test_images: counts.test_images,
-        queries: counts.queries,
-        references: counts.references,
-        test_classes_without_positive: listing.test.classes_without_positive().len() as u32,
-        differences,
-    }
 }
 
 /// Decodes and resizes a data set. An intact result of the same work is kept.
@@ -73,15 +46,42 @@ fn registration(added: Added) -> Registration {
 pub(crate) fn prepare(work: &PrepareWork, emit: Emit) -> Result<Prepared, Failed> {
     emit(Event::Started { from: 0 });
     let source = Source::open(&work.dataset, work.source.as_deref())?;
+    check_measurable(&source)?;
     if let Some(counts) = already_there(work) {
         return Ok(prepared(counts));
     }
-    let preparation = Preparation::new(&source, work.images, work.cache, &work.into)?;
+    let unusable = |error| unusable_image(work, error);
+    let preparation =
+        Preparation::new(&source, work.images, work.cache, &work.into).map_err(unusable)?;
     let text = preparation.estimate();
     log(&text);
     emit(Event::Remark { text });
-    let counts = with_progress(emit, |progress| preparation.run(progress))?;
+    let counts = with_progress(emit, |progress| preparation.run(progress)).map_err(unusable)?;
     Ok(prepared(counts))
+}
+
+/// Returns the failure for an image that cannot be used: the first one, as others may follow.
+fn unusable_image(work: &PrepareWork, error: DataError) -> Failed {
+    let mut failed = Failed::from(error);
+    if failed.class == Failure::Data {
+        failed.message += &format!(
+            "; `sweep data check {}` lists all such images, and `sweep data add` with `--skip-broken` leaves them out",
+            work.dataset.folder()
+        );
+    }
+    failed
+}
+
+/// Checks that a network can be measured: that it is not trained in vain.
+fn check_measurable(source: &Source) -> Result<(), Failed> {
+    match source {
+        Source::Files { listing, .. } if listing.test.queries_with_positive() == 0 => {
+            Err(Failed::data(
+                "there is nothing to measure: no test image has another one of its class to find",
+            ))
+        }
+        Source::Files { .. } | Source::Glyphs(_) => Ok(()),
+    }
 }
 
 /// Returns the counts of a finished preparation.

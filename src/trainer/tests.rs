@@ -1019,6 +1019,7 @@ fn a_users_own_folders_are_registered_and_prepared() {
         into: into.clone(),
         copy: true,
         allow_other_counts: false,
+        skip_broken: false,
     };
     let finished = place.attempt(Work::Import(work.clone())).unwrap();
     assert_eq!(
@@ -1087,6 +1088,7 @@ fn there_is_nothing_to_import_for_data_that_is_drawn() {
         into: place.run("import"),
         copy: false,
         allow_other_counts: false,
+        skip_broken: false,
     };
     assert_eq!(
         place.attempt(Work::Import(work)).unwrap_err().class,

@@ -188,3 +188,55 @@ fn a_check_lists_unreadable_and_duplicate_images() {
         .assert_code(1)
         .assert_says("drawn by the program");
 }
+
+/// A sweep on a data set of the user's own.
+fn own_sweep() -> String {
+    SWEEP.replace("dataset = \"in_shop\"", "dataset.own = { name = \"birds\" }")
+}
+
+#[test]
+fn what_was_left_out_of_a_users_own_data_set_is_in_its_list_and_table() {
+    let desk = Desk::real(&own_sweep());
+    desk.sweep(&["data", "list"]).assert_code(0).assert_says("nothing was added in `data`");
+    for class in 0..6 {
+        for number in 0..4 {
+            let half = if class < 4 { "Train" } else { "Val" };
+            draw(&desk.path(&format!("birds/{half}/{class}/{number}.png")), 4 * class + number);
+        }
+    }
+    fs::write(desk.path("birds/Train/0/broken.png"), "<html>").unwrap();
+    draw(&desk.path("birds/cover.png"), 0);
+    let add = |more: &[&str]| desk.sweep(&[&["data", "add", "birds", "birds"], more].concat());
+    add(&[])
+        .assert_code(0)
+        .assert_says("25 images listed in")
+        .assert_says("left aside: 1 image file (.png) in `birds`, not listed: birds/cover.png")
+        .assert_says("dataset.own = { name = \"birds\" }");
+    add(&["--skip-broken"])
+        .assert_code(0)
+        .assert_says("24 images decoded and listed")
+        .assert_says("left out: 1 broken image: birds/Train/0/broken.png")
+        .assert_says("in the place of 25 images");
+    desk.sweep(&["data", "list"]).assert_code(0).assert_says("left out: 1 broken image");
+    desk.sweep(&["data", "check", "birds"]).assert_code(0).assert_says("left out: 1 broken image");
+    desk.run().assert_code(0).assert_says("birds is without 1 image that cannot be decoded.");
+}
+
+#[test]
+fn a_sweep_with_nothing_to_find_is_refused_before_it_trains() {
+    let desk = Desk::real(&own_sweep());
+    for class in 0..8 {
+        for number in 0..if class < 4 { 4 } else { 1 } {
+            let half = if class < 4 { "train" } else { "test" };
+            draw(&desk.path(&format!("birds/{half}/{class}/{number}.png")), 4 * class + number);
+        }
+    }
+    desk.sweep(&["data", "add", "birds", "birds"])
+        .assert_code(0)
+        .assert_says("4 test classes have a single image")
+        .assert_says("nothing can be measured");
+    for command in ["check", "plan", "run"] {
+        desk.sweep(&[command, "sweep.toml"]).assert_code(1).assert_says("there is nothing to measure");
+    }
+    assert!(!desk.path("results/runs").exists());
+}

@@ -1,10 +1,16 @@
 //! Adds what a user downloaded, archives or folders, to a data set's own folder.
 //!
-//! That folder then holds `files`, with everything that was unpacked, copied or linked, and
-//! `listing.csv`, the table of images. Later steps read this table only and do not depend on layouts.
-//! Both appear only after all files are listed and their counts checked.
+//! That folder then holds `files`, with everything that was unpacked, copied or linked, `listing.csv`, the table of
+//! images, and `dataset.json`, the registration: what was found, and which table it is of. Later steps read these
+//! and do not depend on layouts.
+//!
+//! All three are made in a [`Staging`] and appear in one step, after all files are listed and their counts checked.
+//! Files that are in the data set's own folder already stay where they are: the registration is written, then the
+//! table. A table without its registration is refused by all later steps, so that a kill in between is noticed.
 
 use std::{
+    collections::BTreeSet,
+    ffi::OsString,
     fmt::Write,
     fs,
     os::unix::fs::symlink,
@@ -12,25 +18,31 @@ use std::{
 };
 
 use durable::{create_folder, sync_parent};
-use schema::{Counts, Dataset, Registration};
+use schema::{BrokenImage, Counts, Dataset, Registration};
 
 use super::{
     DataError, Progress,
-    archive::unpack,
+    archive::{Content, READ, is_clutter, unpack},
+    broken::without_broken,
+    given::Given,
+    left_aside,
     listing::Listing,
     readers::{self, Found},
+    staging::Staging,
     table,
 };
 
 const FILES: &str = "files";
-const INCOMPLETE: &str = ".incomplete";
+
+/// The table before it gets its name.
+const NEW_LISTING: &str = "listing.csv.new";
 
 /// A data set to add.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// The data set.
     pub dataset: Dataset,
-    /// Archives (`.zip`, `.tar`, `.tar.gz`, `.tgz`), folders, and single files such as annotations.
+    /// Archives, folders, and single files such as annotations.
     pub from: &'a [PathBuf],
     /// The data set's own folder. If it is among `from`, its files stay where they are.
     pub into: &'a Path,
@@ -38,6 +50,8 @@ pub struct Request<'a> {
     pub folders: Folders,
     /// True if counts may differ from the published ones.
     pub other_counts: bool,
+    /// True to decode all images and to leave out those that are broken.
+    pub skip_broken: bool,
 }
 
 /// The treatment of folders that are added.
@@ -49,81 +63,154 @@ pub enum Folders {
     Copy,
 }
 
-/// A data set that was added.
-#[derive(Debug)]
-pub struct Added {
-    /// The layout of its files.
-    pub layout: &'static str,
-    /// Its images.
-    pub listing: Listing,
-    /// Counts that differ from the published ones, one line each.
-    pub differences: Vec<String>,
-}
-
-/// Adds a data set. `progress` receives bytes.
+/// Adds a data set, in the place of an earlier one of its name, and returns what was found. `progress` receives
+/// bytes, or images if these are decoded.
 ///
 /// # Errors
 /// If the files are not those of the data set, their counts differ from the published ones, or they do
-/// not fit on the disk. Nothing new is left behind.
-pub fn add(request: &Request, progress: Progress) -> Result<Added, DataError> {
-    let is_new = !request.into.exists();
-    create_folder(request.into)?;
-    let added = add_to_folder(request, progress);
-    if is_new && added.is_err() {
-        // A folder that is not empty stays.
-        let _ = fs::remove_dir(request.into);
+/// not fit on the disk. Nothing new is left behind, and an earlier data set is unchanged.
+pub fn add(request: &Request, progress: Progress) -> Result<Registration, DataError> {
+    for path in request.from {
+        check_given(path, request.into)?;
     }
-    added
+    match request.from {
+        [path] if is_same(path, request.into) => add_in_place(request, progress),
+        all => match all.iter().find(|path| is_same(path, request.into)) {
+            None => add_anew(request, progress),
+            Some(own) => Err(DataError::unreadable(
+                own,
+                "it is the data set's own folder, whose files stay in place; give it alone",
+            )),
+        },
+    }
 }
 
-fn add_to_folder(request: &Request, progress: Progress) -> Result<Added, DataError> {
-    let into = request
+/// Tells what is in a data set's own folder, or in folders that are linked to from there, and is not listed.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn left_aside(own: &Path, listing: &Listing) -> Result<Vec<String>, DataError> {
+    left_aside::left_aside(own, listing, false)
+}
+
+fn add_anew(request: &Request, progress: Progress) -> Result<Registration, DataError> {
+    check_replaceable(request.into)?;
+    let staging = Staging::begin(request.into)?;
+    let files = staging.path().join(FILES);
+    let found = gather(request, &files, progress)
+        .and_then(|given| register(request, staging.path(), &files, &given, progress))
+        .map_err(|error| error.with_names(|path| in_own_folder(path, &staging, request.into)))?;
+    staging.publish()?;
+    Ok(found)
+}
+
+/// Returns where a file will be, instead of where it is for now.
+fn in_own_folder(path: &Path, staging: &Staging, own: &Path) -> PathBuf {
+    match path.strip_prefix(staging.path()) {
+        Ok(below) => own.join(below),
+        Err(_) => path.to_owned(),
+    }
+}
+
+fn add_in_place(request: &Request, progress: Progress) -> Result<Registration, DataError> {
+    let own = request
         .into
         .canonicalize()
         .map_err(DataError::disk("open", request.into))?;
-    let is_into = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == into);
-    if request.from.iter().any(is_into) {
-        let found = readers::find(&request.dataset, &into)?;
-        return register(request, found, &into, |_| Ok(()));
-    }
-    let staging = Staging::create(into.join(INCOMPLETE))?;
-    let files = staging.0.join(FILES);
-    gather(request, &files, progress)?;
-    let found = readers::find(&request.dataset, &files)?;
-    register(request, found, &staging.0, |into| {
-        let target = into.join(FILES);
-        if target.exists() {
-            fs::rename(&target, staging.0.join("replaced"))
-                .map_err(DataError::disk("replace", &target))?;
-        }
-        fs::rename(&files, &target).map_err(DataError::disk("create", &target))
-    })
+    register(request, &own, &own, &Given::default(), progress)
 }
 
-/// Checks the counts, calls `publish`, which moves the files into the data set's own folder, and writes
-/// the table. Paths below `root` are relative in it.
+/// Lists the images below `files`, and writes the registration and the table into `root`. Paths below `root` are
+/// relative in the table.
 fn register(
     request: &Request,
-    found: Found,
     root: &Path,
-    publish: impl FnOnce(&Path) -> Result<(), DataError>,
-) -> Result<Added, DataError> {
-    let differences = differences(request.dataset.facts().counts, found.listing.counts());
-    if !differences.is_empty() && !request.other_counts {
+    files: &Path,
+    given: &Given,
+    progress: Progress,
+) -> Result<Registration, DataError> {
+    let name = |path: &Path| given.name(path);
+    let found = readers::find_named(&request.dataset, files, &name)?;
+    let published = request.dataset.facts().counts;
+    let unexpected = differences(published, found.listing.counts());
+    if !unexpected.is_empty() && !request.other_counts {
         return Err(DataError::OtherCounts {
-            path: found.root.clone(),
-            why: other_counts(&found, &differences),
+            path: name(&found.root),
+            why: other_counts(&found, &unexpected),
         });
     }
-    publish(request.into)?;
-    let path = request.into.join(Registration::LISTING);
-    table::write(&found.listing, root, &path)?;
-    sync_parent(&path)?;
-    Ok(Added {
-        layout: found.layout,
-        listing: table::read(&path)?,
+    let left_aside = left_aside::left_aside(files, &found.listing, found.by_folders)
+        .map_err(|error| error.with_names(name))?;
+    let Found { layout, listing, .. } = found;
+    let (listing, broken) = whole_images(request, listing, files, given, progress)?;
+    let written = root.join(NEW_LISTING);
+    table::write(&listing, root, &written)?;
+    let registration = Registration {
+        left_aside,
+        broken,
+        listing: Some(hash_of(&written)?),
+        ..registration(layout, &listing, differences(published, listing.counts()))
+    };
+    write_registration(&registration, &root.join(Registration::FILE))?;
+    let listing = root.join(Registration::LISTING);
+    fs::rename(&written, &listing).map_err(DataError::disk("write", &listing))?;
+    sync_parent(&listing)?;
+    Ok(registration)
+}
+
+/// Leaves out broken images, if that is asked for. Also returns what was left out.
+fn whole_images(
+    request: &Request,
+    listing: Listing,
+    files: &Path,
+    given: &Given,
+    progress: Progress,
+) -> Result<(Listing, Option<Vec<BrokenImage>>), DataError> {
+    if !request.skip_broken {
+        return Ok((listing, None));
+    }
+    let (whole, broken) = without_broken(listing, files, progress);
+    match whole.check() {
+        Ok(()) => Ok((whole, Some(broken))),
+        Err(error) => {
+            let why = format!("without its {} broken images, {error}", broken.len());
+            Err(DataError::unreadable(&given.name(files), why))
+        }
+    }
+}
+
+fn registration(layout: &str, listing: &Listing, differences: Vec<String>) -> Registration {
+    let counts = listing.counts();
+    let training = &listing.training;
+    Registration {
+        layout: layout.to_owned(),
+        training_classes: training.classes.len() as u32,
+        training_images: counts.training_images,
+        smallest_training_class: training.sizes().into_iter().min().unwrap_or(0),
+        super_classes: training.classes.iter().all(|class| class.category.is_some()),
+        test_classes: listing.test.classes.len() as u32,
+        test_images: counts.test_images,
+        queries: counts.queries,
+        references: counts.references,
+        test_classes_without_positive: listing.test.classes_without_positive().len() as u32,
+        queries_with_positive: Some(listing.test.queries_with_positive()),
         differences,
-    })
+        left_aside: Vec::new(),
+        broken: None,
+        listing: None,
+    }
+}
+
+fn write_registration(registration: &Registration, path: &Path) -> Result<(), DataError> {
+    let text = serde_json::to_vec_pretty(registration)
+        .map_err(|error| DataError::disk("write", path)(error.into()))?;
+    Ok(durable::write(path, &text)?)
+}
+
+/// Returns the hash by which a registration knows its table.
+fn hash_of(table: &Path) -> Result<String, DataError> {
+    let bytes = fs::read(table).map_err(|error| DataError::unreadable(table, error))?;
+    Ok(Registration::hash(&bytes))
 }
 
 /// Returns a line for each count that differs from the published one.
@@ -148,27 +235,94 @@ fn other_counts(found: &Found, differences: &[String]) -> String {
     message + "\nresults on it compare with no published ones"
 }
 
-/// Puts everything given into the folder `files`.
-fn gather(request: &Request, files: &Path, progress: Progress) -> Result<(), DataError> {
-    create_folder(files)?;
-    let mut total = 0;
-    for path in request.from {
-        if !path.exists() {
-            return Err(DataError::missing(path, "a file or folder to add"));
-        }
-        total += file_bytes(path);
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
     }
-    let mut done = 0;
-    for path in request.from {
-        if is_archive(path) {
-            unpack(path, files, &|bytes, _| progress(done + bytes, total))?;
-        } else {
-            take(path, &files.join(name_of(path)?), request.folders)?;
-        }
-        done += file_bytes(path);
-        progress(done, total);
+}
+
+/// Checks that something given is a file or a folder, and not a part of the folder that is replaced.
+fn check_given(path: &Path, into: &Path) -> Result<(), DataError> {
+    let metadata =
+        fs::metadata(path).map_err(|_| DataError::missing(path, "a file or folder to add"))?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(DataError::unreadable(
+            path,
+            "it is a pipe or a device, not a file or folder",
+        ));
+    }
+    let (Ok(given), Ok(own)) = (path.canonicalize(), into.canonicalize()) else {
+        return Ok(());
+    };
+    if given != own && given.starts_with(&own) {
+        let why = format!(
+            "it is in the data set's own folder, which would be replaced; move it elsewhere, or give `{}` itself",
+            into.display()
+        );
+        return Err(DataError::unreadable(path, why));
     }
     Ok(())
+}
+
+/// Checks that nothing but what was added before would be replaced.
+fn check_replaceable(into: &Path) -> Result<(), DataError> {
+    if into.is_file() {
+        return Err(DataError::unreadable(into, "a file is in the place of the data set's own folder"));
+    }
+    let Ok(entries) = fs::read_dir(into) else {
+        return Ok(());
+    };
+    let names: BTreeSet<OsString> = entries.flatten().map(|entry| entry.file_name()).collect();
+    match names.iter().find(|name| !is_ours(&name.to_string_lossy())) {
+        None => Ok(()),
+        Some(other) => {
+            let why = format!(
+                "it holds `{}`, which was not added but would be removed; move it elsewhere, or give `{}` itself",
+                other.display(),
+                into.display()
+            );
+            Err(DataError::unreadable(into, why))
+        }
+    }
+}
+
+/// True if a file or folder of this name in a data set's own folder was made by adding it.
+fn is_ours(name: &str) -> bool {
+    let made = [FILES, Registration::LISTING, Registration::FILE, NEW_LISTING];
+    // Temporary files of killed processes, and the staging of earlier versions.
+    made.contains(&name) || name.ends_with(".incomplete")
+}
+
+/// Puts everything given into the folder `files`: first archives, so that nothing is unpacked through a link.
+fn gather(request: &Request, files: &Path, progress: Progress) -> Result<Given, DataError> {
+    create_folder(files)?;
+    let mut contents = Vec::with_capacity(request.from.len());
+    for path in request.from {
+        contents.push(if path.is_dir() { Content::Other } else { Content::of(path)? });
+    }
+    let given: Vec<(&PathBuf, Content)> = request.from.iter().zip(contents).collect();
+    let (taken, archives): (Vec<_>, Vec<_>) = given
+        .into_iter()
+        .partition(|(_, content)| *content == Content::Other);
+    let total: u64 = request.from.iter().map(|path| file_bytes(path)).sum();
+    let progress = |done| if !request.skip_broken { progress(done, total) };
+    let mut found = Given::put_into(files);
+    let mut done = 0;
+    for (path, content) in archives {
+        unpack(path, content, files, &|bytes, _| progress(done + bytes))?;
+        found.unpack(path);
+        done += file_bytes(path);
+    }
+    for (path, _) in taken {
+        let name = name_of(path)?;
+        take(path, &files.join(&name), request.folders)?;
+        found.take(name, path);
+        done += file_bytes(path);
+        progress(done);
+    }
+    progress(total);
+    Ok(found)
 }
 
 /// Returns the size of a file, and 0 for a folder.
@@ -179,19 +333,8 @@ fn file_bytes(path: &Path) -> u64 {
         .map_or(0, |metadata| metadata.len())
 }
 
-fn is_archive(path: &Path) -> bool {
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().to_lowercase())
-        .unwrap_or_default();
-    path.is_file()
-        && [".zip", ".tar", ".tar.gz", ".tgz"]
-            .iter()
-            .any(|ending| name.ends_with(ending))
-}
-
 /// Returns the name of a file or folder, also if it was given as `.` or `..`.
-fn name_of(path: &Path) -> Result<std::ffi::OsString, DataError> {
+fn name_of(path: &Path) -> Result<OsString, DataError> {
     let named = match path.file_name() {
         Some(name) => Some(name.to_owned()),
         None => path
@@ -209,7 +352,7 @@ fn take(path: &Path, target: &Path, folders: Folders) -> Result<(), DataError> {
     if target.exists() {
         return Err(DataError::unreadable(
             path,
-            "something else of this name was given before",
+            format!("something else of this name was given, too, or is in an archive ({READ})"),
         ));
     }
     match folders {
@@ -219,247 +362,36 @@ fn take(path: &Path, target: &Path, folders: Folders) -> Result<(), DataError> {
                 .map_err(|error| DataError::unreadable(path, error))?;
             symlink(original, target).map_err(DataError::disk("create", target))
         }
-        Folders::Link | Folders::Copy => copy(path, target),
+        Folders::Link | Folders::Copy => copy(path, target, &mut Vec::new()),
     }
 }
 
-fn copy(path: &Path, target: &Path) -> Result<(), DataError> {
-    if !path.is_dir() {
-        return fs::copy(path, target)
-            .map(|_| ())
-            .map_err(DataError::disk("write", target));
+/// Copies a file or a folder without hidden files. Links are followed, but not back to one of the folders `above`.
+fn copy(path: &Path, target: &Path, above: &mut Vec<PathBuf>) -> Result<(), DataError> {
+    let unreadable = |error: std::io::Error| DataError::unreadable(path, error);
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_file() {
+        let copied = fs::copy(path, target);
+        return copied.map(|_| ()).map_err(DataError::disk("write", target));
     }
-    create_folder(target)?;
-    for entry in fs::read_dir(path).map_err(|error| DataError::unreadable(path, error))? {
-        let entry = entry.map_err(|error| DataError::unreadable(path, error))?;
-        copy(&entry.path(), &target.join(entry.file_name()))?;
-    }
-    Ok(())
-}
-
-/// A folder for incomplete files, inside of the data set's own and so on the same disk. Removed when
-/// dropped.
-struct Staging(PathBuf);
-
-impl Staging {
-    fn create(folder: PathBuf) -> Result<Staging, DataError> {
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(DataError::disk("remove", &folder))?;
-        }
-        create_folder(&folder)?;
-        Ok(Staging(folder))
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // Leftovers are removed by the next attempt. Links are removed, never their targets.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use flate2::{Compression, write::GzEncoder};
-    use zip::{ZipWriter, write::SimpleFileOptions};
-
-    use std::io;
-
-    use super::*;
-    use crate::data::listing::Role;
-
-    const TABLE: &str =
-        "path,label,class_name,split\nimages/a/1.jpg,0,A,train\nimages/b/1.jpg,1,B,test\n";
-    const FILES: [(&str, &str); 3] = [
-        ("own/manifest.csv", TABLE),
-        ("own/images/a/1.jpg", "one"),
-        ("own/images/b/1.jpg", "two"),
-    ];
-
-    fn folder() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, content) in FILES {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, content).unwrap();
-        }
-        folder
-    }
-
-    fn zip(path: &Path) {
-        let mut zip = ZipWriter::new(fs::File::create(path).unwrap());
-        for (name, content) in FILES.iter().chain(&[("__MACOSX/own/._1.jpg", "junk")]) {
-            zip.start_file(*name, SimpleFileOptions::default()).unwrap();
-            io::Write::write_all(&mut zip, content.as_bytes()).unwrap();
-        }
-        zip.finish().unwrap();
-    }
-
-    fn tar(path: &Path, gzip: bool, entries: &[(&str, &str)]) {
-        let mut tar = tar::Builder::new(Vec::new());
-        for (name, content) in entries {
-            let mut header = tar::Header::new_gnu();
-            header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
-            header.set_size(content.len() as u64);
-            header.set_mode(0o644);
-            header.set_cksum();
-            tar.append(&header, content.as_bytes()).unwrap();
-        }
-        let bytes = tar.into_inner().unwrap();
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        io::Write::write_all(&mut encoder, &bytes).unwrap();
-        fs::write(
+    if !metadata.is_dir() {
+        return Err(DataError::unreadable(
             path,
-            if gzip {
-                encoder.finish().unwrap()
-            } else {
-                bytes
-            },
-        )
-        .unwrap();
+            "it is a pipe or a device and cannot be copied; remove it, or add the folder without `--copy`",
+        ));
     }
-
-    fn request<'a>(from: &'a [PathBuf], into: &'a Path) -> Request<'a> {
-        Request {
-            dataset: Dataset::Own(schema::Own {
-                name: "birds".to_owned(),
-            }),
-            from,
-            into,
-            folders: Folders::Link,
-            other_counts: false,
+    let original = path.canonicalize().map_err(unreadable)?;
+    if above.contains(&original) {
+        return Ok(());
+    }
+    above.push(original);
+    create_folder(target)?;
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        if !is_clutter(&name.to_string_lossy()) {
+            copy(&path.join(&name), &target.join(&name), above)?;
         }
     }
-
-    fn added(from: &Path, into: &Path) -> Result<Added, DataError> {
-        add(&request(&[from.into()], into), &|_, _| ())
-    }
-
-    #[test]
-    fn archives_of_every_kind_and_folders_give_the_same_table() {
-        let (source, root) = (folder(), tempfile::tempdir().unwrap());
-        let archives =
-            ["own.zip", "own.tar", "own.tar.gz", "own.TGZ"].map(|name| root.path().join(name));
-        zip(&archives[0]);
-        tar(&archives[1], false, &FILES);
-        tar(&archives[2], true, &FILES);
-        tar(&archives[3], true, &FILES);
-        let unpacked = [source.path().join("own")];
-        let tables = archives
-            .iter()
-            .chain(&unpacked)
-            .enumerate()
-            .map(|(index, from)| {
-                let into = root.path().join(index.to_string());
-                let added = added(from, &into).unwrap();
-                assert_eq!(added.listing.counts().training_images, 1);
-                assert!(!into.join(INCOMPLETE).exists());
-                assert_eq!(
-                    fs::read_to_string(into.join("files/own/images/b/1.jpg")).unwrap(),
-                    "two"
-                );
-                fs::read_to_string(into.join(Registration::LISTING)).unwrap()
-            });
-        let tables: Vec<String> = tables.collect();
-        assert!(
-            tables[0].contains("files/own/images/a/1.jpg,0,A,train"),
-            "{}",
-            tables[0]
-        );
-        assert!(tables.iter().all(|table| *table == tables[0]));
-    }
-
-    #[test]
-    fn folders_are_linked_to_or_copied_and_never_changed() {
-        let (source, root) = (folder(), tempfile::tempdir().unwrap());
-        let (own, into) = (source.path().join("own"), root.path().join("data"));
-        added(&own, &into).unwrap();
-        assert!(into.join("files/own").is_symlink());
-        let from = [own.clone()];
-        add(
-            &Request {
-                folders: Folders::Copy,
-                ..request(&from, &into)
-            },
-            &|_, _| (),
-        )
-        .unwrap();
-        assert!(!into.join("files/own").is_symlink());
-        added(&own, &into).unwrap();
-        assert!(own.join("images/a/1.jpg").is_file());
-    }
-
-    #[test]
-    fn files_in_the_data_sets_own_folder_are_left_in_place() {
-        let root = folder();
-        let own = root.path().join("own");
-        for _ in 0..2 {
-            assert_eq!(added(&own, &own).unwrap().layout, "`manifest.csv`");
-        }
-        assert!(!own.join("files").exists());
-        let table = fs::read_to_string(own.join(Registration::LISTING)).unwrap();
-        assert!(table.contains("\nimages/a/1.jpg,0,A,train,"), "{table}");
-        assert_eq!(
-            table::read(&own.join(Registration::LISTING))
-                .unwrap()
-                .test
-                .images[0]
-                .role,
-            Role::Both
-        );
-    }
-
-    #[test]
-    fn other_counts_than_the_published_ones_are_shown_and_refused_unless_allowed() {
-        let (source, root) = (folder(), tempfile::tempdir().unwrap());
-        let (from, into) = ([source.path().join("own")], root.path().join("cub200"));
-        let cub = Request {
-            dataset: Dataset::Cub200,
-            ..request(&from, &into)
-        };
-        let error = add(&cub, &|_, _| ()).unwrap_err().to_string();
-        assert!(
-            error.contains("\n  training images  expected    5864   found       1\n"),
-            "{error}"
-        );
-        assert!(!into.join(Registration::LISTING).exists() && !into.join("files").exists());
-        let added = add(
-            &Request {
-                other_counts: true,
-                ..cub
-            },
-            &|_, _| (),
-        )
-        .unwrap();
-        assert_eq!(added.differences.len(), 6);
-    }
-
-    #[test]
-    fn a_bad_archive_leaves_nothing_behind() {
-        let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let refused = |name: &str, what: &str| {
-            let error = added(&root.path().join(name), into.path())
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(what), "{error}");
-            assert_eq!(fs::read_dir(into.path()).unwrap().count(), 0);
-        };
-        tar(&root.path().join("escape.tar"), false, &[("../x.jpg", "")]);
-        refused("escape.tar", "outside of the folder");
-        tar(
-            &root.path().join("twice.tgz"),
-            true,
-            &[("x.jpg", ""), ("x.jpg", "")],
-        );
-        refused("twice.tgz", "cannot write");
-        zip(&root.path().join("whole.zip"));
-        let bytes = fs::read(root.path().join("whole.zip")).unwrap();
-        fs::write(root.path().join("cut.zip"), &bytes[..bytes.len() / 2]).unwrap();
-        refused("cut.zip", "download it again");
-        tar(&root.path().join("whole.tgz"), true, &FILES);
-        let bytes = fs::read(root.path().join("whole.tgz")).unwrap();
-        fs::write(root.path().join("cut.tgz"), &bytes[..bytes.len() / 2]).unwrap();
-        refused("cut.tgz", "download it again");
-        refused("absent.zip", "is missing");
-    }
+    above.pop();
+    Ok(())
 }

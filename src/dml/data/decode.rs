@@ -159,6 +159,16 @@ fn sides_of(content: &[u8]) -> Result<(usize, usize), String> {
     bounded(width, height)
 }
 
+/// True if images of this format are decoded.
+pub(super) fn is_decoded(format: ImageFormat) -> bool {
+    FORMATS.iter().any(|(decoded, _)| *decoded == format)
+}
+
+/// True if a file that begins like this is decoded.
+pub(super) fn is_decodable(head: &[u8]) -> bool {
+    format(head).is_ok()
+}
+
 fn format(content: &[u8]) -> Result<(ImageFormat, &'static str), String> {
     let guessed = image::guess_format(content).ok();
     FORMATS

@@ -280,6 +280,19 @@ impl Part {
             .collect()
     }
 
+    /// Returns the number of queries that have another image of their class among the references.
+    pub fn queries_with_positive(&self) -> u64 {
+        let mut references = vec![0; self.classes.len()];
+        for image in self.images.iter().filter(|image| image.role.is_reference()) {
+            references[image.class as usize] += 1;
+        }
+        let has_positive = |image: &&Image| {
+            let itself = u32::from(image.role.is_reference());
+            image.role.is_query() && references[image.class as usize] > itself
+        };
+        self.images.iter().filter(has_positive).count() as u64
+    }
+
     /// Returns the number of images whose role satisfies the condition.
     pub fn count(&self, condition: fn(Role) -> bool) -> u64 {
         let images = self.images.iter();
@@ -432,6 +445,15 @@ mod tests {
             .collect();
         assert_eq!(single, ["d"]);
         assert!(listing.training.classes_without_positive().is_empty());
+    }
+
+    #[test]
+    fn a_query_needs_another_image_of_its_class_among_the_references() {
+        let count = |classes: &[(&str, &[Role])]| part(classes).queries_with_positive();
+        assert_eq!(count(&[("a", TWO), ("b", &[Role::Both])]), 2);
+        assert_eq!(count(&[("a", &[Role::Both]), ("b", &[Role::Both])]), 0);
+        assert_eq!(count(&[("a", &[Role::Query, Role::Gallery, Role::Gallery])]), 1);
+        assert_eq!(count(&[("a", &[Role::Query, Role::Query]), ("b", &[Role::Gallery; 3])]), 0);
     }
 
     #[test]

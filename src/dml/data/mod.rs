@@ -11,10 +11,13 @@
 
 pub mod adding;
 mod archive;
+mod broken;
 mod colors;
 mod decode;
+mod given;
 mod glyphs;
 mod inspect;
+mod left_aside;
 pub mod listing;
 mod loader;
 mod mat;
@@ -23,9 +26,11 @@ mod prepared;
 mod raster;
 pub mod readers;
 mod resize;
+mod staging;
 mod stored;
 mod table;
 mod transform;
+mod walk;
 
 use std::{
     io,
@@ -172,6 +177,36 @@ impl DataError {
         DataError::unreadable(path, format!("it is damaged ({why}); remove its folder"))
     }
 
+    /// Returns the same with other names for files and folders.
+    fn with_names(mut self, name: impl Fn(&Path) -> PathBuf) -> DataError {
+        match &mut self {
+            DataError::Missing { path, .. }
+            | DataError::Unreadable { path, .. }
+            | DataError::OtherCounts { path, .. }
+            | DataError::Disk(DiskError { path, .. }) => *path = name(path),
+        }
+        self
+    }
+
+    /// Returns the same, saying how many other files are as wrong.
+    fn and_others(mut self, others: usize) -> DataError {
+        if let DataError::Missing { what: why, .. } | DataError::Unreadable { why, .. } = &mut self
+            && others > 0
+        {
+            *why += &format!(" ({others} others cannot be used either)");
+        }
+        self
+    }
+
+    /// Returns what is wrong, without the file or folder.
+    fn why(&self) -> String {
+        match self {
+            DataError::Missing { what, .. } => format!("it is missing: {what}"),
+            DataError::Unreadable { why, .. } | DataError::OtherCounts { why, .. } => why.clone(),
+            DataError::Disk(error) => error.cause.to_string(),
+        }
+    }
+
     /// Returns a function for `map_err` that adds the action and the path to a system error.
     fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataError {
         let at = DiskError::at(action, path);
@@ -204,6 +239,8 @@ mod tests {
     }
 }
 
+#[cfg(test)]
+mod adding_tests;
 #[cfg(test)]
 mod pixels_tests;
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod sheet;
 
 use std::{
     fmt::Write,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -13,15 +13,22 @@ use clap::{Args, Subcommand};
 use schema::{Dataset, Failure, ImportWork, Own, Registration, Task};
 
 use super::{
-    Exit,
+    Exit, counted,
     foreground::{self, all_cores},
     progress::Bar,
     show, tell,
 };
 use crate::{
-    ledger::{absolute, fingerprint::is_unpacked, read_json},
+    ledger::{
+        absolute,
+        fingerprint::{FingerprintError, has_its_table, is_unpacked},
+        read_json,
+    },
     run::trainer::{Trainer, TrainerError},
 };
+
+/// The folder of data sets.
+const DEFAULT_ROOT: &str = "data";
 
 /// Add, list, check and draw data sets
 #[derive(Debug, Subcommand)]
@@ -34,7 +41,8 @@ pub(super) enum Data {
 
 /// Add a downloaded data set
 ///
-/// Unpacks archives, links folders, and verifies the published number of images and classes.
+/// Unpacks archives, links folders, lists the images, and compares their number with the published one. No image is
+/// decoded, unless by `--skip-broken`. An earlier data set of the same name is replaced, in one step.
 #[derive(Debug, Args)]
 #[command(after_help = examples())]
 pub(super) struct Add {
@@ -44,7 +52,7 @@ pub(super) struct Add {
     #[arg(required = true)]
     from: Vec<PathBuf>,
     /// Folder of data sets
-    #[arg(long, value_name = "FOLDER", default_value = "data")]
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_ROOT)]
     root: PathBuf,
     /// Copy folders instead of linking them
     #[arg(long)]
@@ -52,6 +60,9 @@ pub(super) struct Add {
     /// Accept counts that differ from the published ones; tables say so
     #[arg(long)]
     allow_other_counts: bool,
+    /// Decode all images and leave out those that cannot be decoded; tables say so
+    #[arg(long)]
+    skip_broken: bool,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]
     trainer: Option<PathBuf>,
@@ -61,7 +72,7 @@ pub(super) struct Add {
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// Folder of data sets
-    #[arg(long, value_name = "FOLDER", default_value = "data")]
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_ROOT)]
     root: PathBuf,
 }
 
@@ -132,7 +143,7 @@ struct Added {
     /// Name of a data set, as `sweep data list` shows it
     name: String,
     /// Folder of data sets
-    #[arg(long, value_name = "FOLDER", default_value = "data")]
+    #[arg(long, value_name = "FOLDER", default_value = DEFAULT_ROOT)]
     root: PathBuf,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]
@@ -175,15 +186,27 @@ impl Add {
         }
         let dataset = named(&self.name)?;
         let into = absolute(&self.root).join(dataset.folder());
+        // What cannot be read is replaced.
+        let before = registered(&into).ok().flatten();
         let images = self.import(&dataset, &into)?;
+        let found = registered(&into).map_err(Exit::mistake)?;
+        let what = match found.as_ref().and_then(|found| found.broken.as_ref()) {
+            Some(_) => "images decoded and listed",
+            None => "images listed",
+        };
         tell(&format!(
-            "{}: {images} images in `{}`",
+            "{}: {images} {what} in `{}`",
             dataset.title(),
             into.display()
         ));
-        if let Some(found) = registered(&into)? {
+        if let Some(found) = found {
             tell(&format!("{}\n{}", found.layout, described(&found)));
         }
+        if let Some(before) = before {
+            let images = before.training_images + before.test_images;
+            tell(&format!("in the place of {images} images that were added before under this name"));
+        }
+        tell(&self.next_steps(&dataset));
         Ok(())
     }
 
@@ -197,8 +220,13 @@ impl Add {
             into: into.to_owned(),
             copy: self.copy,
             allow_other_counts: self.allow_other_counts,
+            skip_broken: self.skip_broken,
         };
-        let bar = Bar::bytes(&format!("adding {}", dataset.title()));
+        let title = format!("adding {}", dataset.title());
+        let bar = match self.skip_broken {
+            true => Bar::images(&title),
+            false => Bar::bytes(&title),
+        };
         match foreground::attempt(&trainer, work, all_cores(), Some(&bar)) {
             Ok(imported) => Ok(imported.images),
             Err(TrainerError::Failed {
@@ -210,18 +238,42 @@ impl Add {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Returns the lines of a sweep file that use the data set, and the command that decodes all images.
+    fn next_steps(&self, dataset: &Dataset) -> String {
+        let mut text = format!(
+            "`sweep data check {}` decodes every image; in a sweep file:\n  [data]\n  {}",
+            self.name,
+            assignment(dataset)
+        );
+        if self.root != Path::new(DEFAULT_ROOT) {
+            let root = toml::Value::from(self.root.display().to_string());
+            let _ = write!(text, "\n  root = {root}");
+        }
+        text
+    }
 }
 
-fn registered(folder: &Path) -> Result<Option<Registration>, Exit> {
-    read_json(&folder.join(Registration::FILE)).map_err(Exit::mistake)
+/// Returns the line of a sweep file that names a data set.
+fn assignment(dataset: &Dataset) -> String {
+    match dataset {
+        Dataset::Own(own) => format!("dataset.own = {{ name = \"{}\" }}", own.name),
+        named => format!("dataset = \"{}\"", named.key()),
+    }
+}
+
+/// Returns what was found when the data set in a folder was added, if it was.
+fn registered(folder: &Path) -> Result<Option<Registration>, String> {
+    read_json(&folder.join(Registration::FILE)).map_err(|error| error.to_string())
 }
 
 /// Returns the counts of a data set, and how they differ from what is usual.
 fn described(found: &Registration) -> String {
     let mut text = format!(
-        "  train  {} images of {} classes, at least {} of each\n  test   {} images of {} classes",
+        "  train  {} images of {} classes{}, at least {} of each\n  test   {} images of {} classes",
         found.training_images,
         found.training_classes,
+        if found.super_classes { " in super-classes" } else { "" },
         found.smallest_training_class,
         found.test_images,
         found.test_classes
@@ -233,59 +285,96 @@ fn described(found: &Registration) -> String {
             found.queries, found.references
         );
     }
-    if found.test_classes_without_positive > 0 {
-        let _ = write!(
-            text,
-            "\n  {} test classes have a single image",
-            found.test_classes_without_positive
-        );
+    for remark in remarks(found) {
+        let _ = write!(text, "\n  {remark}");
     }
-    found.differences.iter().for_each(|line| {
-        let _ = write!(text, "\n  not as published: {line}");
-    });
     text
+}
+
+/// Returns what is unusual in a data set, one line each.
+fn remarks(found: &Registration) -> Vec<String> {
+    let mut lines = Vec::new();
+    match found.test_classes_without_positive {
+        0 => {}
+        1 => lines.push("1 test class has a single image".to_owned()),
+        classes => lines.push(format!("{classes} test classes have a single image")),
+    }
+    if !found.is_measurable() {
+        lines.push("nothing can be measured: no test image has another one of its class to find".to_owned());
+    }
+    let differences = found.differences.iter();
+    lines.extend(differences.map(|line| format!("not as published: {line}")));
+    let left_aside = found.left_aside.iter();
+    lines.extend(left_aside.map(|line| format!("left aside: {line}")));
+    lines.extend(broken(found));
+    lines
+}
+
+/// Images that are named in a line.
+const NAMED: usize = 3;
+
+/// Returns the line about images that were left out because they are broken.
+fn broken(found: &Registration) -> Option<String> {
+    let broken = found.broken.as_ref().filter(|broken| !broken.is_empty())?;
+    let named = broken.iter().take(NAMED);
+    let named: Vec<String> = named.map(|image| format!("{} ({})", image.path, image.why)).collect();
+    let more = if broken.len() > NAMED { ", …" } else { "" };
+    let images = counted(broken.len(), "broken image");
+    Some(format!("left out: {images}: {}{more}", named.join(", ")))
 }
 
 impl List {
     fn run(&self) -> Result<(), Exit> {
-        let entries = fs::read_dir(&self.root).map_err(|error| {
-            Exit::mistake(format!(
-                "failed to read the data root `{}`: {error}",
-                self.root.display()
-            ))
-        })?;
-        let mut folders: Vec<PathBuf> = entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .collect();
-        folders.sort();
-        let mut text = String::new();
-        for folder in folders {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            if let Some(found) = registered(&folder)? {
-                let _ = writeln!(text, "{name}: {}\n{}", found.layout, described(&found));
-            } else if named(&name).is_ok_and(|dataset| is_unpacked(&dataset, &folder)) {
-                let (folder, root) = (folder.display(), self.root.display());
-                let _ = writeln!(
-                    text,
-                    "{name}: no table of images; run `sweep data add {name} {folder} --root {root}` to make it"
-                );
-            }
-        }
+        let mut text: String = self.folders()?.iter().filter_map(|folder| self.line(folder)).collect();
         if text.is_empty() {
-            return Err(Exit::mistake(format!(
-                "no data set was added in `{}`",
-                self.root.display()
-            )));
+            let _ = writeln!(text, "nothing was added in `{}`", self.root.display());
         }
         show(&format!(
             "{text}glyphs: drawn by the program, as many classes as a sweep file asks for\n"
         ))
     }
+
+    /// Returns the folders in the data root; none if it does not exist.
+    fn folders(&self) -> Result<Vec<PathBuf>, Exit> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                let root = self.root.display();
+                return Err(Exit::mistake(format!("failed to read the data root `{root}`: {error}")));
+            }
+        };
+        let mut folders: Vec<PathBuf> = entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .collect();
+        folders.sort();
+        Ok(folders)
+    }
+
+    /// Returns what is to be said of a folder in the data root.
+    fn line(&self, folder: &Path) -> Option<String> {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let again = format!("sweep data add {name} {} --root {}", folder.display(), self.root.display());
+        match registered(folder) {
+            Ok(Some(_)) if !has_its_table(folder) => {
+                let error = FingerprintError::not_whole(&name, folder, &self.root);
+                Some(format!("{name}: {error}\n"))
+            }
+            Ok(Some(found)) => Some(format!("{name}: {}\n{}\n", found.layout, described(&found))),
+            Ok(None) if named(&name).is_ok_and(|dataset| is_unpacked(&dataset, folder)) => {
+                Some(format!("{name}: no table of images; run `{again}` to make it\n"))
+            }
+            Ok(None) => None,
+            Err(error) => Some(format!("{name}: {error}; run `{again}`\n")),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use schema::BrokenImage;
+
     use super::*;
 
     #[test]
@@ -294,6 +383,53 @@ mod tests {
             let name = dataset.name();
             assert_eq!(named(name).unwrap(), dataset);
             assert!(examples().contains(&format!("sweep data add {name} ")));
+        }
+    }
+
+    #[test]
+    fn what_is_unusual_in_a_data_set_has_a_line_each() {
+        let image = |number: usize| BrokenImage {
+            path: format!("a/{number}.jpg"),
+            why: "it is empty".to_owned(),
+        };
+        let mut found = Registration {
+            layout: "`manifest.csv`".to_owned(),
+            training_classes: 2,
+            training_images: 4,
+            smallest_training_class: 2,
+            super_classes: false,
+            test_classes: 2,
+            test_images: 2,
+            queries: 2,
+            references: 2,
+            test_classes_without_positive: 2,
+            queries_with_positive: Some(0),
+            differences: Vec::new(),
+            left_aside: vec!["1 image file".to_owned()],
+            broken: Some((0..4).map(image).collect()),
+            listing: None,
+        };
+        assert_eq!(
+            remarks(&found),
+            [
+                "2 test classes have a single image",
+                "nothing can be measured: no test image has another one of its class to find",
+                "left aside: 1 image file",
+                "left out: 4 broken images: a/0.jpg (it is empty), a/1.jpg (it is empty), a/2.jpg (it is empty), …",
+            ]
+        );
+        found.queries_with_positive = Some(1);
+        found.test_classes_without_positive = 0;
+        found.broken = Some(Vec::new());
+        assert_eq!(remarks(&found), ["left aside: 1 image file"]);
+    }
+
+    #[test]
+    fn the_line_for_a_sweep_file_names_the_data_set() {
+        for dataset in Dataset::published().into_iter().chain([named("birds").unwrap()]) {
+            let table: toml::Table = toml::from_str(&assignment(&dataset)).unwrap();
+            let read: Dataset = table["dataset"].clone().try_into().unwrap();
+            assert_eq!(read, dataset);
         }
     }
 

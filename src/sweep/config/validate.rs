@@ -126,6 +126,11 @@ fn data(file: &SweepFile) -> Checked {
         "data.root",
         "the path is empty",
     )?;
+    require(
+        !file.data.half.nothing_to_find,
+        "data.dataset",
+        "there is nothing to measure: no test image has another one of its class to find",
+    )?;
     match &file.data.dataset {
         Dataset::Own(own) => require(
             Own::is_name(&own.name),

@@ -43,6 +43,16 @@ pub enum FingerprintError {
         /// The data root.
         root: PathBuf,
     },
+    /// The table of images is not the one that was added.
+    #[error("the table of images in `{}` is not the one that was added: it was changed, or adding was interrupted; run `sweep data add {name} {} --root {}` to list the images anew (a table of your own is read if its name is `manifest.csv`)", folder.display(), folder.display(), root.display())]
+    NotWhole {
+        /// The data set.
+        name: String,
+        /// Its own folder.
+        folder: PathBuf,
+        /// The data root.
+        root: PathBuf,
+    },
     /// The table of its images cannot be read.
     #[error("failed to read `{}`: {source}", path.display())]
     Table {
@@ -59,6 +69,17 @@ pub enum FingerprintError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl FingerprintError {
+    /// The error for a folder without [its table](has_its_table).
+    pub fn not_whole(name: &str, folder: &Path, root: &Path) -> FingerprintError {
+        FingerprintError::NotWhole {
+            name: name.to_owned(),
+            folder: folder.to_owned(),
+            root: root.to_owned(),
+        }
+    }
 }
 
 /// A data set where it was found.
@@ -95,6 +116,10 @@ pub fn locate(
     let Some(source) = home(dataset, root) else {
         return Err(missing(dataset, root));
     };
+    if !has_its_table(&source) {
+        let root = source.parent().unwrap_or(root);
+        return Err(FingerprintError::not_whole(dataset.folder(), &source, root));
+    }
     let files = match facts.files {
         Files::Drawn | Files::Listed => listed(&source)?,
         Files::Below(folders) => below(folders, listed(&source)?),
@@ -139,6 +164,18 @@ pub fn lacks_boxes(dataset: &Dataset, root: &Path) -> bool {
         return false;
     };
     rows.iter().all(|row| row.image.bounding_box().is_none())
+}
+
+/// True if a data set's own folder has the table of images that its registration is of, or no registration: a
+/// table can be written by hand.
+pub fn has_its_table(folder: &Path) -> bool {
+    match read_json::<Registration>(&folder.join(Registration::FILE)) {
+        Ok(Some(registration)) => {
+            fs::read(folder.join(Registration::LISTING)).is_ok_and(|table| registration.is_of(&table))
+        }
+        Ok(None) => true,
+        Err(_) => false,
+    }
 }
 
 /// Returns the folders that can be the data set's own.
@@ -434,6 +471,32 @@ mod tests {
             let table = format!("{header}\n1.jpg,0,a,train,,,,,,,\n2.jpg,1,b,test,,,,{boxes}\n");
             fs::write(own.join(Registration::LISTING), table).unwrap();
             assert_eq!(lacks_boxes(&dataset, root.path()), lacking, "{boxes}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_refused_if_another_one_was_added_or_the_registration_is_damaged() {
+        let (root, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        omniglot(root.path(), "", "one");
+        let own = root.path().join("omniglot");
+        let table = fs::read(own.join(Registration::LISTING)).unwrap();
+        let registration = |hash: String| {
+            format!(
+                r#"{{"layout": "x", "training_classes": 2, "training_images": 2, "smallest_training_class": 1,
+                "super_classes": false, "test_classes": 1, "test_images": 1, "queries": 1, "references": 1,
+                "test_classes_without_positive": 1, "listing": "{hash}"}}"#
+            )
+        };
+        let locate = |registration: &str| {
+            fs::write(own.join(Registration::FILE), registration).unwrap();
+            let located = locate(&Ledger::new(results.path()), &Dataset::Omniglot, root.path());
+            located.map_err(|error| error.to_string())
+        };
+        let added = registration(Registration::hash(&table));
+        assert!(locate(&added).is_ok());
+        for other in [registration(Registration::hash(b"other")), added[..40].to_owned()] {
+            let error = locate(&other).unwrap_err();
+            assert!(error.contains("`sweep data add omniglot "), "{error}");
         }
     }
 

@@ -12,6 +12,9 @@ use super::{
     DataError, Layout, Listing, Row, folders, halves,
 };
 
+/// The annotations of all images in one folder.
+const ANNOTATIONS: &str = "cars_annos.mat";
+
 pub(super) const LAYOUTS: [Layout; 3] = [
     Layout {
         name: "`car_ims` with `cars_annos.mat`",
@@ -27,9 +30,11 @@ pub(super) const LAYOUTS: [Layout; 3] = [
     },
 ];
 
+/// The annotations of the images in `car_ims`, and where they are not, nothing: some copies have this file beside
+/// the devkit.
 fn together(root: &Path) -> Result<Option<Listing>, DataError> {
-    let path = root.join("cars_annos.mat");
-    if !path.is_file() {
+    let path = root.join(ANNOTATIONS);
+    if !path.is_file() || !root.join("car_ims").is_dir() {
         return Ok(None);
     }
     let variables = mat::read(&path)?;
@@ -42,12 +47,15 @@ fn devkit(root: &Path) -> Result<Option<Listing>, DataError> {
     let kit = [root.to_owned(), root.join("devkit")]
         .into_iter()
         .find(|kit| kit.join("cars_train_annos.mat").is_file());
-    let Some(kit) = kit else { return Ok(None) };
+    let Some(kit) = kit else {
+        return check_not_alone(root).map(|()| None);
+    };
     let labelled = [&kit, root].map(|folder| folder.join("cars_test_annos_withlabels.mat"));
     let test = labelled.iter().find(|path| path.is_file()).ok_or_else(|| {
         DataError::missing(
             &labelled[0],
-            "the classes of the second half; `cars_test_annos.mat` does not have them",
+            "the classes of the second half; `cars_test_annos.mat` does not have them (the first half alone can be \
+             added as a data set of your own, under another name)",
         )
     })?;
     let meta = kit.join("cars_meta.mat");
@@ -63,6 +71,23 @@ fn devkit(root: &Path) -> Result<Option<Listing>, DataError> {
         })?);
     }
     Ok(Some(halves(all)))
+}
+
+/// Checks that no images or annotations are there whose counterpart is not: the folders of images would be taken
+/// for classes.
+fn check_not_alone(root: &Path) -> Result<(), DataError> {
+    if root.join("cars_train").is_dir() || root.join("cars_test").is_dir() {
+        return Err(DataError::missing(
+            &root.join("devkit").join("cars_train_annos.mat"),
+            "the devkit, with the classes of the images in `cars_train`; those in `cars_test` need \
+             `cars_test_annos_withlabels.mat`, too",
+        ));
+    }
+    if root.join(ANNOTATIONS).is_file() {
+        let what = format!("the images that `{ANNOTATIONS}` lists");
+        return Err(DataError::missing(&root.join("car_ims"), what));
+    }
+    Ok(())
 }
 
 /// Returns the folder with this name. Some archives have it in another folder of the same name.

@@ -13,7 +13,7 @@
 //! | [`in_shop`] | `list_eval_partition.txt` |
 //! | [`manifest`] | `manifest.csv`, and any other table with the columns `path` and `label` |
 //! | [`lists`] | `train.txt` and `test.txt`, or `train.txt`, `query.txt` and `gallery.txt`, with a space or a comma |
-//! | [`folders`] | a folder for each class, all together or below `train` and `test` |
+//! | [`folders`] | a folder for each class, all together or below `train` and `test` or `val`, also in super-classes |
 //!
 //! The last three fit any images, and the published data sets too where somebody has rearranged them.
 
@@ -28,19 +28,21 @@ mod sop;
 mod text;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
+use image::ImageFormat;
 use rayon::prelude::*;
 use schema::Dataset;
 
 use super::{
     DataError,
-    archive::is_clutter,
+    archive::{LFS_POINTER, head, is_clutter, is_lfs_pointer},
+    decode::is_decoded,
     listing::{Class, Image, Listing, ListingError, Part, Role},
+    walk::walk,
 };
 
 /// A shape in which a data set is passed on.
@@ -56,6 +58,8 @@ struct Layout {
 pub struct Found {
     /// Its layout.
     pub layout: &'static str,
+    /// True if the classes are the folders of their images.
+    pub by_folders: bool,
     /// The folder with that layout.
     pub root: PathBuf,
     /// Its images, checked. All files exist.
@@ -91,6 +95,27 @@ fn layouts(dataset: &Dataset) -> impl Iterator<Item = &'static Layout> {
 /// # Errors
 /// If no layout is there, or the one that is there is damaged, lacks files or is inconsistent.
 pub fn find(dataset: &Dataset, folder: &Path) -> Result<Found, DataError> {
+    find_named(dataset, folder, &Path::to_owned)
+}
+
+/// As [`find`]. Errors have the names that `name` returns for files and folders.
+///
+/// # Errors
+/// As for [`find`].
+pub(super) fn find_named(
+    dataset: &Dataset,
+    folder: &Path,
+    name: &dyn Fn(&Path) -> PathBuf,
+) -> Result<Found, DataError> {
+    let found = search(dataset, folder).map_err(|error| error.with_names(name))?;
+    let named = with_names(&found.listing, name);
+    named.check().map_err(|error| refused(&name(&found.root), &found, &error))?;
+    check_files(&found.listing).map_err(|error| error.with_names(name))?;
+    Ok(found)
+}
+
+/// Reads the first layout that is there.
+fn search(dataset: &Dataset, folder: &Path) -> Result<Found, DataError> {
     let folder = folder.canonicalize().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => DataError::missing(folder, "a folder with images"),
         _ => DataError::unreadable(folder, error),
@@ -98,28 +123,46 @@ pub fn find(dataset: &Dataset, folder: &Path) -> Result<Found, DataError> {
     let candidates = folders_below(&folder)?;
     for layout in layouts(dataset) {
         for root in &candidates {
-            let Some(listing) = (layout.list)(root)? else {
-                continue;
-            };
-            listing
-                .check()
-                .map_err(|error| refused(root, layout, &error))?;
-            check_files(&listing)?;
-            check_disjoint_files(&listing)?;
-            return Ok(Found {
-                layout: layout.name,
-                root: root.clone(),
-                listing,
-            });
+            if let Some(listing) = (layout.list)(root)? {
+                return Ok(Found {
+                    layout: layout.name,
+                    by_folders: folders::LAYOUTS.iter().any(|own| own.name == layout.name),
+                    root: root.clone(),
+                    listing,
+                });
+            }
         }
     }
-    let known: Vec<&str> = layouts(dataset).map(|layout| layout.name).collect();
-    let why = format!("it has none of the known layouts: {}", known.join("; "));
-    Err(DataError::unreadable(&folder, why))
+    Err(DataError::unreadable(&folder, nothing_found(dataset, &folder)?))
 }
 
-fn refused(root: &Path, layout: &Layout, error: &ListingError) -> DataError {
-    DataError::unreadable(root, format!("read as {}: {error}", layout.name))
+/// Says what is missing where there is no layout.
+fn nothing_found(dataset: &Dataset, folder: &Path) -> Result<String, DataError> {
+    let images = walk(folder)?.images;
+    let known: Vec<&str> = layouts(dataset).map(|layout| layout.name).collect();
+    let known = format!("it has none of the known layouts: {}", known.join("; "));
+    Ok(match images.iter().filter(|image| image.decodable).count() {
+        0 if images.is_empty() => format!("there is no image in it; {known}"),
+        0 => format!("its {} images are of a format that is not read; convert them to PNG", images.len()),
+        count => format!("its {count} images are not in folders of two or more classes; {known}"),
+    })
+}
+
+fn with_names(listing: &Listing, name: &dyn Fn(&Path) -> PathBuf) -> Listing {
+    let mut named = listing.clone();
+    for image in named.training.images.iter_mut().chain(&mut named.test.images) {
+        image.path = name(&image.path);
+    }
+    named
+}
+
+fn refused(root: &Path, found: &Found, error: &ListingError) -> DataError {
+    let mut why = format!("read as {}: {error}", found.layout);
+    if found.by_folders && matches!(error, ListingError::Shared { .. }) {
+        why += "; retrieval is tested on classes that were not trained on: merge the folders of each class, and \
+                half of the classes are tested on";
+    }
+    DataError::unreadable(root, why)
 }
 
 /// Returns the folder and the folders in it, the nearest first.
@@ -167,59 +210,50 @@ fn folders_in(folder: &Path) -> Result<Vec<(String, PathBuf)>, DataError> {
 }
 
 fn is_image(name: &str) -> bool {
-    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    [
-        "jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
-    ]
-    .iter()
-    .any(|image| ending.eq_ignore_ascii_case(image))
+    ImageFormat::from_path(name).is_ok_and(is_decoded)
 }
 
-/// Checks that every listed file is a file.
+/// Checks that every listed file is a file, and no two are one.
 fn check_files(listing: &Listing) -> Result<(), DataError> {
     let images: Vec<&Image> = listing
         .halves()
         .into_iter()
         .flat_map(|(_, part)| &part.images)
         .collect();
-    let wrong = |image: &&Image| match fs::metadata(&image.path) {
-        Ok(metadata) if metadata.is_file() => None,
-        Ok(_) => Some(DataError::unreadable(
-            &image.path,
-            "it is a folder, not an image",
-        )),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(DataError::missing(
-            &image.path,
-            "an image that the data set lists",
-        )),
-        Err(error) => Some(DataError::unreadable(&image.path, error)),
-    };
-    images.par_iter().find_map_first(wrong).map_or(Ok(()), Err)
+    let checked: Vec<Result<PathBuf, DataError>> =
+        images.par_iter().map(|image| check_file(&image.path)).collect();
+    let wrong = checked.iter().filter(|file| file.is_err()).count();
+    let mut files = HashMap::with_capacity(images.len());
+    for (image, file) in images.into_iter().zip(checked) {
+        let file = file.map_err(|error| error.and_others(wrong - 1))?;
+        if let Some(other) = files.insert(file, &image.path) {
+            let why = format!("it is the same file as `{}`, which is listed, too", other.display());
+            return Err(DataError::unreadable(&image.path, why));
+        }
+    }
+    Ok(())
 }
 
-/// Checks that no file is in both halves under two names.
-fn check_disjoint_files(listing: &Listing) -> Result<(), DataError> {
-    let identity = |image: &Image| {
-        let metadata = fs::metadata(&image.path).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    };
-    let training: BTreeMap<_, &Image> = listing
-        .training
-        .images
-        .iter()
-        .filter_map(|image| Some((identity(image)?, image)))
-        .collect();
-    let same = |image: &Image| training.get(&identity(image)?).copied();
-    let mut both = listing.test.images.iter();
-    let shared = both.find_map(|image| Some((image, same(image)?)));
-    shared.map_or(Ok(()), |(test, training)| {
-        let why = format!(
-            "it is in both halves: it is the same file as `{}`",
-            training.path.display()
-        );
-        Err(DataError::unreadable(&test.path, why))
-    })
+/// Returns the path of a file without links, if it can be an image.
+fn check_file(path: &Path) -> Result<PathBuf, DataError> {
+    let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => DataError::missing(path, "an image that the data set lists"),
+        _ => DataError::unreadable(path, error),
+    })?;
+    if metadata.is_dir() {
+        return Err(DataError::unreadable(path, "it is a folder, not an image"));
+    }
+    if !metadata.is_file() {
+        return Err(DataError::unreadable(path, "it is a pipe or a device, not an image"));
+    }
+    if metadata.len() < LARGEST_POINTER && head(path).is_ok_and(|head| is_lfs_pointer(&head)) {
+        return Err(DataError::unreadable(path, format!("it is {LFS_POINTER}")));
+    }
+    fs::canonicalize(path).map_err(|error| DataError::unreadable(path, error))
 }
+
+/// Bytes that a pointer of Git LFS never has.
+const LARGEST_POINTER: u64 = 1024;
 
 /// A listed image.
 pub(super) struct Row<K> {

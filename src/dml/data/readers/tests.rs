@@ -244,6 +244,8 @@ fn both_halves_of_the_cars_devkit_are_merged_and_the_one_without_classes_is_not_
         "{error}"
     );
     write("cars_test_annos_withlabels.mat");
+    // A popular copy has the annotations of other images beside.
+    fs::write(root.path().join("cars_annos.mat"), include_bytes!("../testdata/plain.mat")).unwrap();
     let found = find(&Dataset::Cars196, root.path()).unwrap();
     assert_eq!(
         found.layout,
@@ -258,6 +260,17 @@ fn both_halves_of_the_cars_devkit_are_merged_and_the_one_without_classes_is_not_
         boxes(&found)[1..3],
         [Some([38, 115, 569, 375]), Some([0, 0, 8, 6])]
     );
+}
+
+#[test]
+fn cars_without_their_annotations_or_images_are_not_taken_for_two_classes() {
+    let images = empty(&["cars_train/cars_train/1.jpg", "cars_test/cars_test/1.jpg"]);
+    let message = refused(&Dataset::Cars196, &images);
+    assert!(message.contains("is missing: the devkit"), "{message}");
+    let root = cars();
+    fs::rename(root.path().join("car_ims"), root.path().join("elsewhere")).unwrap();
+    let message = find(&Dataset::Cars196, root.path()).unwrap_err().to_string();
+    assert!(message.contains("car_ims` is missing"), "{message}");
 }
 
 #[test]
@@ -477,6 +490,116 @@ fn class_folders_are_cut_into_halves_or_stay_apart() {
         ("notes.txt", ""),
     ];
     assert_eq!(read(&own(), &apart), "b: 1.jpg | a: 2.jpg");
+}
+
+/// Files of these names, all empty.
+fn empty<'a>(names: &[&'a str]) -> Vec<(&'a str, &'static str)> {
+    names.iter().map(|name| (*name, "")).collect()
+}
+
+#[test]
+fn halves_are_known_by_their_usual_names_in_any_capitals() {
+    let read = |names: &[&str]| read(&own(), &empty(names));
+    for [train, test] in [
+        ["Train", "TEST"],
+        ["training", "testing"],
+        ["train", "val"],
+        ["TRAIN", "Validation"],
+        ["train", "valid"],
+    ] {
+        let [first, second] = [format!("x/{train}/b/1.jpg"), format!("x/{test}/a/2.jpg")];
+        assert_eq!(read(&[&first, &second]), "b: 1.jpg | a: 2.jpg");
+    }
+    assert_eq!(
+        read(&["train/c/1.jpg", "Val/b/2.jpg", "test/a/3.jpg"]),
+        "b: 2.jpg, c: 1.jpg | a: 3.jpg"
+    );
+    let apart = folder(&empty(&["train/c/1.jpg", "query/a/2.jpg", "gallery/a/3.jpg", "gallery/d/4.jpg"]));
+    let found = find(&own(), apart.path()).unwrap();
+    assert_eq!(summary(&found), "c: 1.jpg | a: 3.jpg 2.jpg, d: 4.jpg");
+    let counts = found.listing.counts();
+    assert_eq!((counts.queries, counts.references), (1, 2));
+}
+
+#[test]
+fn folders_in_folders_are_classes_in_super_classes() {
+    let names = ["s2/a/1.jpg", "s1/b/2.jpg", "s1/a/3.jpg", "s2/c/4.jpg"];
+    assert_eq!(
+        read(&own(), &empty(&names)),
+        "s1/a: 3.jpg, s1/b: 2.jpg | s2/a: 1.jpg, s2/c: 4.jpg"
+    );
+    let halves = ["train/s1/a/1.jpg", "train/s2/a/2.jpg", "test/s1/b/3.jpg", "test/s3/c/4.jpg"];
+    let found = folder(&empty(&halves));
+    let found = find(&own(), found.path()).unwrap();
+    assert_eq!(summary(&found), "s1/a: 1.jpg, s2/a: 2.jpg | s1/b: 3.jpg, s3/c: 4.jpg");
+    assert_eq!(found.listing.test.classes[0].category.as_deref(), Some("s1"));
+}
+
+#[test]
+fn images_beside_the_class_folders_change_no_class() {
+    let classes = ["x/a/1.jpg", "x/b/2.jpg", "x/c/3.jpg"];
+    let expected = "a: 1.jpg | b: 2.jpg, c: 3.jpg";
+    for beside in ["x/cover.png", "cover.png", "x/a/thumbs/1.jpg"] {
+        assert_eq!(read(&own(), &empty(&[&classes[..], &[beside]].concat())), expected);
+    }
+    let images = ["x/images/a/1.jpg", "x/images/b/2.jpg", "x/figures/plot.png", "x/cover.png"];
+    assert_eq!(read(&own(), &empty(&images)), "a: 1.jpg | b: 2.jpg");
+}
+
+#[test]
+fn folders_whose_meaning_is_unclear_are_refused() {
+    let says = |names: &[&str], what: &str| {
+        let message = refused(&own(), &empty(names));
+        assert!(message.contains(what), "{message}");
+    };
+    says(
+        &["a/1.jpg", "b/c/2.jpg", "b/d/3.jpg"],
+        "its images are not all equally deep, as `a/1.jpg` and `b/c/2.jpg`",
+    );
+    says(
+        &["a/cover.jpg", "b/cover.jpg", "a/c/2.jpg", "b/d/3.jpg"],
+        "it is unclear which folders are the classes",
+    );
+    says(&["a/b/c/1.jpg", "a/b/d/2.jpg", "e/f/g/3.jpg"], "more than two folders deep");
+    says(&["train/cat.1.jpg", "test/2.jpg"], "`test`, `train` are no classes");
+    says(&["query/a/1.jpg", "gallery/a/2.jpg"], "`gallery`, `query` are no classes");
+    says(
+        &["train/a/1.jpg", "Train/b/2.jpg", "test/c/3.jpg"],
+        "says the same; give one of them",
+    );
+    says(&["a/1.jpg", "a/2.jpg"], "its 2 images are not in folders of two or more classes");
+    says(
+        &["train/a/1.jpg", "val/a/2.jpg"],
+        "merge the folders of each class",
+    );
+}
+
+#[test]
+fn images_in_no_format_that_is_read_are_called_so() {
+    let heic = "\0\0\0\u{18}ftypheic\0\0\0\0mif1heic";
+    let message = refused(&own(), &[("a/1.heic", heic), ("b/2", heic)]);
+    assert!(message.contains("its 2 images are of a format that is not read"), "{message}");
+}
+
+#[test]
+fn one_file_under_two_names_is_refused() {
+    for other in ["sub/../1.jpg", "sub/../2.jpg"] {
+        let table = format!("path,label,split\n1.jpg,1,train\n2.jpg,2,test\n{other},2,test\n");
+        let files = [&IMAGES[..], &[("manifest.csv", &table), ("sub/3.txt", "")]].concat();
+        let message = refused(&own(), &files);
+        assert!(message.contains("it is the same file as"), "{message}");
+    }
+}
+
+#[test]
+fn pointers_of_git_lfs_are_called_so_and_counted() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+    let files = [("a/1.jpg", pointer), ("b/2.jpg", ""), ("b/3.jpg", pointer)];
+    let message = refused(&own(), &files);
+    assert!(
+        message.contains("run `git lfs pull`") && message.contains("1 others"),
+        "{message}"
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -808,11 +931,10 @@ fn the_real_omniglot_has_the_published_counts() {
         into: folder.path(),
         folders: crate::data::adding::Folders::Link,
         other_counts: false,
+        skip_broken: false,
     };
     let added = crate::data::adding::add(&request, &|_, _| ()).unwrap();
     assert_eq!(added.differences, Vec::<String>::new());
-    assert_eq!(
-        added.listing.training.classes[0].name,
-        "Balinese/character01"
-    );
+    let listing = crate::data::table::read(&folder.path().join("listing.csv")).unwrap();
+    assert_eq!(listing.training.classes[0].name, "Balinese/character01");
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use glyphs::Glyphs;
 pub use own::Own;
-pub use registration::{Registration, TrainingHalf};
+pub use registration::{BrokenImage, Registration, TrainingHalf};
 
 use crate::Color;
 
@@ -252,6 +252,9 @@ impl Dataset {
                 }
             }),
             smallest_class,
+            // Other halves than the listed ones have other test classes.
+            nothing_to_find: !facts.equal_halves
+                && registration.is_some_and(|found| !found.is_measurable()),
         }
     }
 }

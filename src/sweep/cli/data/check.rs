@@ -7,7 +7,7 @@ use schema::{InspectWork, Inspected, InspectedHalf, InspectedImage};
 
 use super::{
     super::{Exit, counted, progress::Bar, show},
-    Added,
+    Added, broken, registered,
 };
 
 /// Decode every image and report problems
@@ -32,8 +32,14 @@ impl CheckData {
         let (dataset, source) = self.added.find()?;
         let bar = Bar::images(&format!("checking {}", dataset.title()));
         let title = format!("{} in `{}`", dataset.title(), source.display());
+        let left_out = registered(&source).ok().flatten().and_then(|found| broken(&found));
+        let left_out = left_out.map(|line| format!("{line}\n"));
         let found = self.added.attempt(InspectWork { dataset, source }, &bar)?;
-        show(&format!("{title}\n{}", described(&found)))?;
+        show(&format!(
+            "{title}\n{}{}",
+            described(&found),
+            left_out.unwrap_or_default()
+        ))?;
         verdict(&found)
     }
 }
@@ -44,7 +50,8 @@ fn verdict(found: &Inspected) -> Result<(), Exit> {
         corrupt => {
             let of: u64 = found.halves.iter().map(|half| half.images).sum();
             Err(Exit::Mistake(format!(
-                "{corrupt} of {of} images cannot be read; download or unpack them again"
+                "{corrupt} of {of} images cannot be read; download or unpack them again, or leave them out with \
+                 `sweep data add .. --skip-broken`"
             )))
         }
     }
@@ -80,6 +87,9 @@ fn described(found: &Inspected) -> String {
             "  boxes   {} with a box to cut out",
             counted(found.boxes as usize, "image")
         );
+    }
+    for line in &found.left_aside {
+        let _ = writeln!(text, "left aside: {line}");
     }
     text + &transparent(found) + &boxes(found) + &duplicates(found) + &corrupt(found)
 }
@@ -268,6 +278,7 @@ mod tests {
                 image(Half::Train, "a", "1"),
                 image(Half::Train, "b", "2"),
             ]],
+            left_aside: Vec::new(),
         };
         found.duplicates.push(vec![
             image(Half::Train, "a", "3"),

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use report::{Row, RunState};
-use schema::{Cut, Dataset, ImageSize, Labels, renamed::as_read};
+use schema::{Cut, Dataset, ImageSize, Labels, Registration, renamed::as_read};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    cli::{Opened, check::arithmetic},
+    cli::{Opened, check::arithmetic, counted},
     config::{Baseline, Method, Point, Sweep, as_written},
     ledger::fingerprint::{kept_registration, registration},
 };
@@ -148,12 +148,27 @@ fn test_images(point: &Point, title: &str, rows: &[Row]) -> Option<String> {
     ))
 }
 
-/// How the files of a data set differ from the published ones.
-fn departures(point: &Point, title: &str, opened: &Opened) -> Option<String> {
+/// How the files of a data set differ from the published ones, and how many images were left out.
+fn departures(point: &Point, title: &str, opened: &Opened) -> Vec<String> {
+    let Some(found) = found(point, opened) else {
+        return Vec::new();
+    };
+    let differences = other_counts(title, &found);
+    differences
+        .into_iter()
+        .chain(broken_images(title, &found))
+        .collect()
+}
+
+/// What was found when the data set was added.
+fn found(point: &Point, opened: &Opened) -> Option<Registration> {
     let mut data = opened.plan.data.iter();
     let (&id, _) = data.find(|(_, data)| data.dataset == point.dataset)?;
     let at_hand = registration(&point.dataset, &opened.sweep.data_root);
-    let found = at_hand.or_else(|| kept_registration(&opened.ledger, id))?;
+    at_hand.or_else(|| kept_registration(&opened.ledger, id))
+}
+
+fn other_counts(title: &str, found: &Registration) -> Option<String> {
     if found.differences.is_empty() {
         return None;
     }
@@ -166,6 +181,12 @@ fn departures(point: &Point, title: &str, opened: &Opened) -> Option<String> {
     Some(format!(
         "{title} is not as published ({differences}): its numbers compare with no published ones."
     ))
+}
+
+fn broken_images(title: &str, found: &Registration) -> Option<String> {
+    let broken = found.broken.as_ref().filter(|broken| !broken.is_empty())?;
+    let images = counted(broken.len(), "image");
+    Some(format!("{title} is without {images} that cannot be decoded."))
 }
 
 /// What the measured weights were selected by.
