@@ -12,7 +12,8 @@ pub const PROTOCOL: u32 = 1;
 ///
 /// The trainer writes [`Event`](crate::Event)s to standard output, one JSON object per line, and
 /// logs to standard error. Its standard input stays open while the orchestrator lives. At end of
-/// file the trainer kills its whole process group; at a line `stop` it writes a checkpoint and exits.
+/// file the trainer kills its whole process group; at a line `stop`, and at the signals that batch
+/// systems send, it writes a checkpoint and exits.
 ///
 /// | exit code | meaning |
 /// | --- | --- |

@@ -49,6 +49,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         drift: Option<f64>,
     },
+    /// A sign of life: the process has computed since the last one, although there is no progress to report.
+    Alive {},
     /// A checkpoint is on disk.
     Checkpoint {
         /// Training steps in it.
@@ -66,7 +68,7 @@ pub enum Event {
     },
 }
 
-/// The class of a failure.
+/// The class of a failure. It decides whether the job is tried again, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
@@ -78,12 +80,23 @@ pub enum Failure {
     Disk,
     /// The recipe cannot be carried out.
     Recipe,
-    /// The device is not available.
+    /// The device is not available or does not work.
     Device,
+    /// The memory of the device or of the machine was exhausted.
+    Memory,
     /// A fault of the program.
     Internal,
-    /// The process ended without reporting a result: killed, out of memory, crashed.
+    /// The process ended without reporting a result: killed, crashed.
     Crashed,
     /// The process reported nothing for too long and was killed.
     Hung,
+    /// The process could not be started.
+    NotStarted,
+}
+
+impl Failure {
+    /// True if the place where the job ran is to blame: the job itself has not failed.
+    pub fn is_of_place(self) -> bool {
+        matches!(self, Failure::Device | Failure::NotStarted)
+    }
 }

@@ -44,6 +44,9 @@ const NAMED: [Metric; 8] = [
     Metric::F1,
 ];
 
+/// The largest error of a value that is due to rounding.
+const ROUNDING: f64 = 1e-6;
+
 /// The values of some metrics, in the order of a table's columns.
 pub type Scores = BTreeMap<Metric, f64>;
 
@@ -51,6 +54,13 @@ impl Metric {
     /// True if it compares clusters with classes, which takes longer than retrieval.
     pub fn is_of_clusters(self) -> bool {
         matches!(self, Metric::Nmi | Metric::Ami | Metric::F1)
+    }
+
+    /// True if it can have this value: a fraction, up to rounding. AMI is negative for clusters that
+    /// are worse than chance.
+    pub fn allows(self, value: f64) -> bool {
+        let least = if self == Metric::Ami { f64::MIN } else { -ROUNDING };
+        (least..=1.0 + ROUNDING).contains(&value)
     }
 
     /// Returns the heading of its column.
@@ -165,5 +175,16 @@ mod tests {
         for wrong in ["recall@0", "recall@", "recall@-1", "MAP@R", ""] {
             assert!(wrong.parse::<Metric>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn values_outside_of_a_metric_are_told_from_rounded_ones() {
+        for value in [0.0, -0.0, 0.5, 1.0, 1.0 + 1e-9] {
+            assert!(Metric::MapAtR.allows(value), "{value}");
+        }
+        for value in [-5.0, 1.01, 1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(NAMED.into_iter().all(|metric| metric == Metric::Ami || !metric.allows(value)));
+        }
+        assert!(Metric::Ami.allows(-0.2) && !Metric::Ami.allows(f64::NEG_INFINITY));
     }
 }

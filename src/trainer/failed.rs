@@ -49,13 +49,17 @@ impl Failed {
         }
     }
 
-    /// Converts a panic: [`Failure::Internal`], unless libtorch ran out of memory.
+    /// Converts a panic. One that libtorch caused has the class of its cause; any other is
+    /// [`Failure::Internal`].
     pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Failed {
         let text = panic_text(panic);
-        let first_line = text.lines().next().unwrap_or(text);
+        let (class, sentence) = match sentence_of_libtorch(text) {
+            Some(sentence) => (class_of_libtorch(&sentence), format!("libtorch: {sentence}")),
+            None => (Failure::Internal, text.lines().next().unwrap_or(text).to_owned()),
+        };
         Failed {
-            class: class_of_panic(text),
-            message: first_line.chars().take(LONGEST).collect(),
+            class,
+            message: sentence.chars().take(LONGEST).collect(),
         }
     }
 }
@@ -70,21 +74,32 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     }
 }
 
-/// Returns the class of a panic. Exhausted memory is [`Failure::Crashed`], because the next attempt
-/// may find enough; every other panic is a fault of the program.
+/// Returns the first line of what libtorch said, if the panic is an unwrapped error of it.
 ///
-/// This is the only function that reads the text of an error. libtorch throws C++ exceptions, `tch`
-/// keeps nothing of them but the text (`TchError::Torch`), and plain tensor operations unwrap it,
-/// so the text of the panic is all there is. Only text after `Torch(` is libtorch's own; its two
-/// allocators report "CUDA out of memory" (or "CUDA error: out of memory") and
-/// "DefaultCPUAllocator: can't allocate memory".
-fn class_of_panic(text: &str) -> Failure {
-    let Some((_, of_libtorch)) = text.split_once("Torch(") else {
-        return Failure::Internal;
-    };
-    let allocators = ["out of memory", "DefaultCPUAllocator"];
-    if allocators.iter().any(|part| of_libtorch.contains(part)) {
-        Failure::Crashed
+/// libtorch throws C++ exceptions, `tch` keeps nothing of them but the text (`TchError::Torch`), and
+/// plain tensor operations unwrap it, so that the panic has it in its debug form: in quotes, with
+/// escaped line breaks.
+fn sentence_of_libtorch(text: &str) -> Option<String> {
+    let (_, quoted) = text.split_once("Torch(")?;
+    let (sentence, _) = quoted.split_once("\\n").unwrap_or((quoted, ""));
+    let sentence = sentence.trim_start_matches('"').trim_end_matches([')', '"']);
+    Some(sentence.replace("\\\"", "\""))
+}
+
+/// Returns the class of an error by what libtorch said of it. This and the function above are the only
+/// ones that read the text of an error.
+///
+/// Its allocators report "CUDA out of memory" (or "CUDA error: out of memory") and
+/// "DefaultCPUAllocator: can't allocate memory", the libraries below it a status. What a device reports
+/// is the fault of the device, unless the program asked it for something impossible.
+fn class_of_libtorch(sentence: &str) -> Failure {
+    let has = |parts: &[&str]| parts.iter().any(|part| sentence.contains(part));
+    if has(&["out of memory", "DefaultCPUAllocator", "_STATUS_ALLOC_FAILED"]) {
+        Failure::Memory
+    } else if has(&["device-side assert", "_NOT_SUPPORTED", "_BAD_PARAM", "_INVALID_VALUE"]) {
+        Failure::Internal
+    } else if has(&["CUDA error", "CUDA driver", "NVIDIA driver", "CUBLAS_STATUS", "CUDNN_STATUS"]) {
+        Failure::Device
     } else {
         Failure::Internal
     }
@@ -126,25 +141,36 @@ impl From<Failed> for Event {
 mod tests {
     use super::*;
 
+    /// What a panic becomes if libtorch said this.
+    fn libtorch(said: &str) -> Failed {
+        let panic = format!("called `Result::unwrap()` on an `Err` value: Torch({said:?})");
+        Failed::from_panic(&panic)
+    }
+
     #[test]
-    fn a_panic_is_internal_but_exhausted_memory_is_a_crash() {
-        let class = |message: &str| Failed::from_panic(&message.to_owned()).class;
-        let unwrapped = |text: &str| {
-            class(&format!(
-                "called `Result::unwrap()` on an `Err` value: Torch({text:?})"
-            ))
-        };
-        assert_eq!(class("size mismatch"), Failure::Internal);
-        assert_eq!(class("our own index is out of memory"), Failure::Internal);
-        assert_eq!(unwrapped("shape mismatch"), Failure::Internal);
-        assert_eq!(
-            unwrapped("CUDA out of memory. Tried to allocate 2 GiB"),
-            Failure::Crashed
-        );
-        assert_eq!(
-            unwrapped("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
-            Failure::Crashed
-        );
+    fn a_panic_of_the_program_is_internal_whatever_it_says() {
+        for text in ["size mismatch", "our own index is out of memory", "CUDA error"] {
+            assert_eq!(Failed::from_panic(&text.to_owned()).class, Failure::Internal);
+        }
+    }
+
+    #[test]
+    fn what_libtorch_says_tells_exhausted_memory_from_a_broken_device_and_from_a_mistake() {
+        for (said, class) in [
+            ("CUDA out of memory. Tried to allocate 2 GiB", Failure::Memory),
+            ("CUDA error: out of memory", Failure::Memory),
+            ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`", Failure::Memory),
+            ("[enforce fail] DefaultCPUAllocator: can't allocate memory", Failure::Memory),
+            ("CUDA error: uncorrectable ECC error encountered", Failure::Device),
+            ("CUDA error: an illegal memory access was encountered", Failure::Device),
+            ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", Failure::Device),
+            ("Found no NVIDIA driver on your system.", Failure::Device),
+            ("CUDA error: device-side assert triggered", Failure::Internal),
+            ("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED", Failure::Internal),
+            ("shape mismatch", Failure::Internal),
+        ] {
+            assert_eq!(libtorch(said).class, class, "{said}");
+        }
     }
 
     #[test]
@@ -152,7 +178,17 @@ mod tests {
         let allocate = || tch::Tensor::zeros([1 << 48], (tch::Kind::Double, tch::Device::Cpu));
         let panic = std::panic::catch_unwind(allocate).unwrap_err();
         let failed = Failed::from_panic(panic.as_ref());
-        assert_eq!(failed.class, Failure::Crashed, "{}", failed.message);
+        assert_eq!(failed.class, Failure::Memory, "{}", failed.message);
+        assert!(!failed.message.contains("\\n") && !failed.message.contains("unwrap"));
+    }
+
+    #[test]
+    fn a_sentence_of_libtorch_is_passed_on_without_quotes_and_traces() {
+        assert_eq!(
+            libtorch("no \"kernel\"\nframe #0: c10::Error").message,
+            "libtorch: no \"kernel\""
+        );
+        assert_eq!(libtorch("one line").message, "libtorch: one line");
     }
 
     #[test]

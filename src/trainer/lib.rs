@@ -4,8 +4,8 @@
 //! [`run`] does the work of an [`Attempt`] and emits [`Event`]s. `assemble` builds losses, miners,
 //! samplers and networks from a recipe; `split` and `retrieval_set` choose images. `train`,
 //! `evaluate` and `prepare` do the main kinds of work; `schedule`, `optimizers` and `monitor` are
-//! parts of training. `checkpoint` and `files` write to the run's folder, and `parent_watch` ends the
-//! process when the orchestrator dies.
+//! parts of training. `checkpoint` and `files` write to the run's folder. `parent_watch` ends the
+//! process when the orchestrator dies, and `heartbeat` tells the orchestrator that the process lives.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -16,6 +16,7 @@ mod device;
 mod evaluate;
 mod failed;
 mod files;
+mod heartbeat;
 mod inspect;
 mod measure;
 mod memory;

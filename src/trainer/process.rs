@@ -9,8 +9,9 @@ use std::{
 };
 
 use schema::{Attempt, Description, Event, PROTOCOL};
+use signals::{SIGTERM, SIGUSR1, SIGXCPU};
 
-use crate::{End, Stop, device, parent_watch};
+use crate::{End, Stop, device, heartbeat, parent_watch};
 
 const USAGE: &str = "\
 One attempt at one job of a sweep: a recipe in, events out.
@@ -21,7 +22,8 @@ Usage: sweep-trainer ATTEMPT.json
        sweep-trainer --help
 
 Events are JSON objects, one a line, on standard output; the log is on standard error.
-If standard input is a pipe, its end kills the process group; at a line `stop` the trainer writes a checkpoint and exits.
+If standard input is a pipe, its end kills the process group; at a line `stop` the trainer writes a checkpoint and exits,
+as at the signals SIGTERM, SIGUSR1 and SIGXCPU.
 
 Exit codes: 0 finished, 1 failed, 2 the attempt cannot be used, 3 stopped as requested.
 ";
@@ -83,6 +85,8 @@ fn attempt(path: &Path) -> ExitStatus {
     };
     let stop = Stop::new();
     parent_watch::watch(stop.clone());
+    stop_at_signals(stop.clone());
+    heartbeat::start(|| write(&Event::Alive {}));
     limit_threads(attempt.threads);
     let mut emit = |event| {
         if write(&event).is_err() {
@@ -96,6 +100,14 @@ fn attempt(path: &Path) -> ExitStatus {
         }
         Ok(End::Stopped) => ExitStatus::Stopped,
         Err(failed) => last(&mut emit, failed.into(), ExitStatus::Failed),
+    }
+}
+
+/// Takes the signals of batch systems as requests to stop.
+fn stop_at_signals(stop: Stop) {
+    let request = move || stop.request();
+    if let Err(error) = signals::watch(&[SIGTERM, SIGUSR1, SIGXCPU], request) {
+        log(&format!("signals are not taken as requests to stop: {error}"));
     }
 }
 

@@ -115,12 +115,21 @@ impl Desk {
 
     /// Starts `sweep run sweep.toml` in the background.
     pub(crate) fn start(&self) -> std::process::Child {
-        let mut command = self.command(&self.run_arguments());
-        command
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.start_command(&self.run_arguments())
+    }
+
+    /// Starts `sweep` with these arguments in the background.
+    pub(crate) fn start_command(&self, arguments: &[&str]) -> std::process::Child {
+        in_background(self.command(arguments))
+    }
+
+    /// Starts `sweep run sweep.toml` in the background, from a shell that has carried out `before`.
+    pub(crate) fn start_after(&self, before: &str) -> std::process::Child {
+        let script = format!("{before}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_sweep")]);
+        command.args(self.run_arguments());
+        in_background(self.here(command))
     }
 
     pub(crate) fn run_arguments(&self) -> [&str; 4] {
@@ -129,11 +138,15 @@ impl Desk {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sweep"));
+        command.args(arguments);
+        self.here(command)
+    }
+
+    /// Lets a command work in this folder.
+    fn here(&self, mut command: Command) -> Command {
         command
-            .args(arguments)
             .current_dir(self.folder.path())
-            .env("FAKE_STEP_MS", self.step_ms.to_string());
-        command
+            .env("FAKE_STEP_MS", self.step_ms.to_string())
             .env_remove("CUDA_VISIBLE_DEVICES")
             .stdin(Stdio::null());
         command
@@ -198,6 +211,11 @@ impl Desk {
         });
         files.collect()
     }
+}
+
+fn in_background(mut command: Command) -> std::process::Child {
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().unwrap()
 }
 
 impl Done {

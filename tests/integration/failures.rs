@@ -1,6 +1,10 @@
 //! Failed runs are shown as failed, and the others continue.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -76,7 +80,10 @@ fn a_reported_failure_shows_its_cause_and_is_retried_only_by_the_next_command() 
 #[test]
 fn a_diverged_run_is_shown_as_diverged_and_not_as_zero() {
     let desk = with_seeds("[104]");
-    desk.run().assert_code(0);
+    desk.run()
+        .assert_code(0)
+        .assert_says("diverged  train")
+        .assert_says("the loss was not a finite number");
     let table = desk.table();
     assert!(
         table.contains("| diverged |") && !table.contains("| 0.00"),
@@ -150,7 +157,147 @@ fn a_second_sweep_in_the_same_folder_is_refused_and_changes_nothing() {
     assert_eq!(first.wait().unwrap().code(), Some(0));
 }
 
+#[test]
+fn a_closed_terminal_does_not_end_a_sweep_that_was_started_with_nohup() {
+    let desk = Desk::new(&SMALL.replace("steps = 12", "steps = 60")).slowly(20);
+    let mut child = desk.start_after("trap '' HUP");
+    wait_for(|| !desk.in_runs_if_any("checkpoint.safetensors").is_empty());
+    signal(&child, Signal::HUP);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(desk.in_runs("record.json").len(), 4);
+}
+
+#[test]
+fn a_batch_system_that_ends_all_processes_of_a_job_leaves_checkpoints_and_starts_nothing() {
+    for asked in [Signal::TERM, Signal::USR1] {
+        let desk = Desk::new(&SMALL.replace("steps = 12", "steps = 400")).slowly(20);
+        let mut child = desk.start();
+        wait_for(|| desk.in_runs_if_any("checkpoint.safetensors").len() == 2);
+        for trainer in desk.trainers() {
+            kill_process(Pid::from_raw(trainer).unwrap(), asked).unwrap();
+        }
+        signal(&child, asked);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        desk.assert_no_orphans();
+        let ends = desk.in_attempts("train", "exit.json");
+        assert_eq!(ends.len(), 2, "{ends:?}");
+        assert!(ends.iter().all(|end| end.contains("\"stopped\"")), "{ends:?}");
+    }
+}
+
+#[test]
+fn a_training_that_has_finished_counts_however_its_trainer_leaves() {
+    // One leaves with an error, the other leaves a process behind.
+    let desk = with_seeds("[109, 111]");
+    desk.run().assert_code(0);
+    let attempts = desk.in_attempts("train", "exit.json");
+    assert_eq!(attempts.len(), 4, "{attempts:?}");
+}
+
+#[test]
+fn a_run_out_of_memory_is_made_again() {
+    let desk = with_seeds("[0, 110]");
+    desk.run()
+        .assert_code(0)
+        .assert_says("CUDA out of memory; trying again");
+    assert_eq!(desk.in_runs("record.json").len(), 4);
+}
+
+#[test]
+fn a_result_of_another_kind_fails_its_job_and_no_other() {
+    let desk = with_seeds("[0, 112]");
+    desk.run()
+        .assert_code(2)
+        .assert_says("another kind of work");
+    assert_eq!(desk.in_runs("record.json").len(), 2);
+}
+
+#[test]
+fn a_sweep_that_was_suspended_takes_no_trainer_for_hung() {
+    let hasty = SMALL
+        .replace("steps = 12", "steps = 100")
+        .replace("slots = 2", "slots = 2\nhang_minutes = 0.02");
+    let desk = Desk::new(&hasty).slowly(20);
+    let mut child = desk.start();
+    wait_for(|| !desk.in_runs_if_any("checkpoint.safetensors").is_empty());
+    signal(&child, Signal::STOP);
+    std::thread::sleep(Duration::from_secs(2));
+    signal(&child, Signal::CONT);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let ends = desk.in_attempts("train", "exit.json");
+    assert_eq!(ends.len(), 4, "{ends:?}");
+}
+
+#[test]
+fn a_trainer_that_says_that_it_lives_is_not_taken_for_hung() {
+    let hasty = SMALL
+        .replace("seeds = 2", "seeds = [113]")
+        .replace("slots = 2", "slots = 2\nhang_minutes = 0.02");
+    let desk = Desk::new(&hasty);
+    desk.run().assert_code(0);
+    let events = desk.in_attempts("train", "events.jsonl").concat();
+    assert!(events.contains("progress") && !events.contains("alive"));
+}
+
+#[test]
+fn a_trainer_that_cannot_be_started_fails_no_job() {
+    let desk = Desk::new(SMALL);
+    let trainer = desk.path("trainer");
+    std::fs::write(&trainer, format!("#!/bin/sh\nrm $0\nexec {} \"$@\"\n", desk.trainer())).unwrap();
+    std::fs::set_permissions(&trainer, Permissions::from_mode(0o755)).unwrap();
+    // It is there for `--describe` only.
+    desk.sweep(&["run", "sweep.toml", "--trainer", trainer.to_str().unwrap()])
+        .assert_code(3)
+        .assert_says("the CPU is left out: failed to start the trainer")
+        .assert_says("9 jobs left");
+    assert!(!desk.table().contains("failed"), "{}", desk.table());
+    desk.run().assert_code(0);
+}
+
+#[test]
+fn an_orchestrator_whose_folder_was_taken_over_stops() {
+    let desk = Desk::new(&SMALL.replace("steps = 12", "steps = 100")).slowly(20);
+    let mut first = desk.start();
+    wait_for(|| !desk.in_runs_if_any("checkpoint.safetensors").is_empty());
+    // In one step, so that the first one cannot lock the file again in between.
+    std::fs::write(desk.path("results/new"), "").unwrap();
+    let held = std::fs::File::open(desk.path("results/new")).unwrap();
+    held.lock().unwrap();
+    std::fs::rename(desk.path("results/new"), desk.path("results/LOCK")).unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(4));
+    drop(held);
+    desk.assert_no_orphans();
+    desk.run().assert_code(0);
+}
+
+#[test]
+fn the_command_that_resumes_can_be_copied() {
+    let desk = Desk::new(&SMALL.replace("steps = 12", "steps = 400")).slowly(20);
+    std::fs::rename(desk.path("sweep.toml"), desk.path("my sweep.toml")).unwrap();
+    let arguments = ["run", "my sweep.toml", "--results", "my results", "--trainer", desk.trainer()];
+    let child = desk.start_command(&arguments);
+    wait_for(|| desk.path("my results/journal.jsonl").exists());
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    let trainer = desk.trainer();
+    let command = format!("`sweep run 'my sweep.toml' --results 'my results' --trainer {trainer}`");
+    assert!(told.contains(&command), "{told}");
+}
+
 impl Desk {
+    /// Returns the files of this name of all attempts at jobs of a kind.
+    fn in_attempts(&self, verb: &str, name: &str) -> Vec<String> {
+        let runs = std::fs::read_dir(self.path("results/runs")).unwrap();
+        let attempts = runs.flat_map(|run| {
+            let attempts = std::fs::read_dir(run.unwrap().path().join(verb));
+            attempts.into_iter().flatten()
+        });
+        attempts
+            .filter_map(|attempt| std::fs::read_to_string(attempt.unwrap().path().join(name)).ok())
+            .collect()
+    }
+
     fn in_runs_if_any(&self, name: &str) -> Vec<Vec<u8>> {
         if self.path("results/runs").is_dir() {
             self.in_runs(name).into_values().collect()
@@ -161,11 +308,11 @@ impl Desk {
 }
 
 fn interrupt(child: &std::process::Child) {
-    kill_process(
-        Pid::from_raw(child.id().cast_signed()).unwrap(),
-        Signal::INT,
-    )
-    .unwrap();
+    signal(child, Signal::INT);
+}
+
+fn signal(child: &std::process::Child, signal: Signal) {
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), signal).unwrap();
 }
 
 fn wait_for(what: impl Fn() -> bool) {

@@ -13,6 +13,11 @@
 //! | 106 | ignores requests to stop |
 //! | 107 | finds no pair in any step |
 //! | 108 | hangs at the first attempt, half way |
+//! | 109 | exits with code 9 after it has finished |
+//! | 110 | runs out of memory at the first attempt |
+//! | 111 | leaves a process behind that keeps its output open |
+//! | 112 | reports the result of another kind of work |
+//! | 113 | computes for long without progress, and says that it lives |
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::exit)]
 
@@ -20,8 +25,9 @@ use std::{
     collections::BTreeMap,
     env, fs,
     io::{BufRead, Write},
+    os::unix::process::CommandExt,
     path::Path,
-    process::exit,
+    process::{Command, exit},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -31,6 +37,7 @@ use schema::{
     Attempt, Breakdown, Description, Evaluated, Event, Failure, Finished, Fitted, Imported, Metric,
     PROTOCOL, Prepared, Probed, Recipe, TrainWork, Trained, TrainingEnd, Work,
 };
+use signals::{SIGTERM, SIGUSR1};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -47,6 +54,7 @@ fn main() {
         return;
     }
     thread::spawn(hold_the_lifeline);
+    signals::watch(&[SIGTERM, SIGUSR1], || STOP.store(true, Ordering::Relaxed)).unwrap();
     let attempt: Attempt = serde_json::from_slice(&fs::read(argument).unwrap()).unwrap();
     match &attempt.work {
         Work::Import(_) => finish(Imported { images: 0 }),
@@ -139,6 +147,20 @@ fn train(work: &TrainWork, attempt: u32) {
         empty_steps,
     };
     finish(trained);
+    leave_badly(work.recipe.seed);
+}
+
+fn leave_badly(seed: u64) {
+    match seed {
+        109 => exit(9),
+        111 => {
+            // In a group of its own, so that it outlives the group of the trainer.
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "sleep 30 &"]).process_group(0);
+            shell.status().unwrap();
+        }
+        _ => {}
+    }
 }
 
 fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
@@ -167,7 +189,21 @@ fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
         }
         108 if attempt == 1 && step == steps / 2 => thread::sleep(Duration::from_secs(3600)),
         105 => failed(Failure::Disk, "no space left on device"),
+        110 if attempt == 1 => failed(Failure::Memory, "CUDA out of memory"),
+        112 => {
+            finish(Imported { images: 3 });
+            exit(0);
+        }
+        113 if step == steps / 2 => live_silently(),
         _ => {}
+    }
+}
+
+/// Says for two seconds nothing but that it lives.
+fn live_silently() {
+    for _ in 0..20 {
+        thread::sleep(Duration::from_millis(100));
+        emit(&Event::Alive {});
     }
 }
 

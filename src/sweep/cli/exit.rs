@@ -85,8 +85,9 @@ impl From<LedgerError> for Exit {
 impl From<LockError> for Exit {
     fn from(error: LockError) -> Exit {
         match error {
-            LockError::Held { .. } => Exit::Locked(error.to_string()),
-            LockError::Io { .. } => Exit::stuck(error),
+            LockError::Held { .. } | LockError::TakenOver { .. } => Exit::Locked(error.to_string()),
+            LockError::Unsupported { .. } => Exit::mistake(error),
+            LockError::Gone { .. } | LockError::Io { .. } => Exit::stuck(error),
         }
     }
 }

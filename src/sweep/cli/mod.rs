@@ -177,7 +177,8 @@ impl Opened {
     }
 
     fn machine() -> Machine {
-        Machine::survey(env::var("CUDA_VISIBLE_DEVICES").ok().as_deref())
+        let visible = env::var_os("CUDA_VISIBLE_DEVICES");
+        Machine::survey(visible.as_ref().map(|list| list.to_string_lossy()).as_deref())
     }
 
     fn with(

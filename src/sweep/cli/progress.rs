@@ -3,12 +3,11 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
-    io::{self, IsTerminal},
     time::{Duration, Instant},
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use schema::{Event, Metric};
+use schema::{Breakdown, Event, Finished, Metric, Trained, TrainingEnd};
 
 use super::{counted, printable::printable, studies::outcome, tell};
 use crate::{
@@ -29,6 +28,10 @@ pub(super) struct Progress {
     /// The amount of work of each job: its steps, or 1.
     weights: BTreeMap<Job, u64>,
     fractions: BTreeMap<Job, f64>,
+    /// The sum of the fractions.
+    done: f64,
+    /// The work of the known jobs that is left, by kind.
+    left: BTreeMap<&'static str, f64>,
     /// The jobs that searches may add at most.
     ahead: BTreeMap<&'static str, Ahead>,
     pace: Pace,
@@ -47,7 +50,7 @@ pub(super) struct Progress {
 #[derive(Clone, Copy, Default)]
 struct Ahead {
     jobs: usize,
-    weight: u64,
+    weight: f64,
 }
 
 /// The speed of finished jobs, by kind: their total weight, and their seconds.
@@ -84,16 +87,13 @@ struct JobLine {
     total: u64,
     loss: Option<f64>,
     score: Option<(Metric, f64)>,
+    broken: Option<Breakdown>,
 }
 
 impl Progress {
     pub(super) fn new(plan: &Plan, freshness: &FreshnessOf) -> Progress {
-        let plain = !io::stderr().is_terminal();
-        let target = if plain {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
+        let target = ProgressDrawTarget::stderr();
+        let plain = target.is_hidden();
         let bars = MultiProgress::with_draw_target(target);
         let overall = bars.add(ProgressBar::new(0));
         overall.set_style(style(
@@ -107,6 +107,8 @@ impl Progress {
             jobs: 0,
             weights: BTreeMap::new(),
             fractions: BTreeMap::new(),
+            done: 0.0,
+            left: BTreeMap::new(),
             ahead: BTreeMap::new(),
             pace: Pace::default(),
             abreast: 1,
@@ -125,25 +127,24 @@ impl Progress {
     fn learn(&mut self, plan: &Plan, freshness: &FreshnessOf) {
         for (&job, freshness) in freshness {
             if matches!(freshness, Freshness::Stale(_)) && !self.weights.contains_key(&job) {
-                self.weights.insert(job, weight(job, plan));
+                let weight = weight(job, plan);
+                self.weights.insert(job, weight);
+                *self.left.entry(job.verb()).or_default() += weight as f64;
                 self.names.insert(job, plan.name_of_job(job));
             }
         }
         self.ahead = ahead(plan);
-        self.jobs = self.weights.len() + self.ahead.values().map(|ahead| ahead.jobs).sum::<usize>();
+        let known = self.weights.len();
+        let ahead = self.ahead.values().map(|ahead| ahead.jobs);
+        self.jobs = ahead.fold(known, usize::saturating_add);
         self.overall.set_length(self.jobs as u64);
     }
 
     /// The remaining time at the speed so far; unknown before the first training step.
     fn to_go(&self) -> Option<Duration> {
-        let mut left: BTreeMap<&str, f64> = self
-            .ahead
-            .iter()
-            .map(|(&verb, ahead)| (verb, ahead.weight as f64))
-            .collect();
-        for (job, &weight) in &self.weights {
-            let done = self.fractions.get(job).copied().unwrap_or(0.0);
-            *left.entry(job.verb()).or_default() += weight as f64 * (1.0 - done);
+        let mut left = self.left.clone();
+        for (&verb, ahead) in &self.ahead {
+            *left.entry(verb).or_default() += ahead.weight;
         }
         let seconds = left
             .iter()
@@ -155,7 +156,7 @@ impl Progress {
                 None => Some(0.0),
             });
         let seconds: f64 = seconds.sum::<Option<f64>>()?;
-        Some(Duration::from_secs_f64(seconds / self.abreast as f64))
+        Duration::try_from_secs_f64(seconds / self.abreast as f64).ok()
     }
 
     /// Seconds per step of the running trainings.
@@ -165,12 +166,12 @@ impl Progress {
             .iter()
             .filter(|(job, _)| job.verb() == TRAIN)
             .map(|(_, line)| line);
-        let (mut steps, mut seconds) = (0, 0.0);
+        let (mut steps, mut seconds) = (0.0, 0.0);
         for line in lines.filter(|line| line.done > line.from) {
-            steps += line.done - line.from;
+            steps += (line.done - line.from) as f64;
             seconds += line.begun.elapsed().as_secs_f64();
         }
-        (steps > 0).then(|| seconds / steps as f64)
+        (steps > 0.0).then(|| seconds / steps)
     }
 
     /// Removes the bars from the screen.
@@ -190,9 +191,16 @@ impl Progress {
         }
     }
 
+    /// Notes the fraction of a job that is done.
+    fn set_fraction(&mut self, job: Job, fraction: f64) {
+        let change = fraction - self.fractions.insert(job, fraction).unwrap_or(0.0);
+        let weight = self.weights.get(&job).copied().unwrap_or(0) as f64;
+        self.done += change;
+        *self.left.entry(job.verb()).or_default() -= weight * change;
+    }
+
     fn redraw(&mut self) {
-        self.overall
-            .set_position(self.fractions.values().sum::<f64>() as u64);
+        self.overall.set_position(self.done.round() as u64);
         self.overall.set_message(self.summary());
     }
 
@@ -251,7 +259,7 @@ impl Watcher for Progress {
         };
         line.hear(event);
         let fraction = line.fraction();
-        self.fractions.insert(job, fraction);
+        self.set_fraction(job, fraction);
         self.redraw();
         self.say_plainly();
     }
@@ -265,13 +273,13 @@ impl Watcher for Progress {
         match end {
             AttemptEnd::Finished => {
                 self.ended += 1;
-                self.fractions.insert(job, 1.0);
+                self.set_fraction(job, 1.0);
                 let weight = self
                     .weights
                     .get(&job)
                     .map_or(0.0, |&weight| weight as f64 * line.share());
                 self.pace.note(job, weight, line.begun.elapsed());
-                self.say(&format!("finished  {} in {took}", self.name(job)));
+                self.say(&line.finished(self.name(job), &took));
             }
             AttemptEnd::Stopped => self.say(&format!("stopped   {} after {took}", self.name(job))),
             AttemptEnd::Failed { message, .. } => {
@@ -284,6 +292,10 @@ impl Watcher for Progress {
             }
         }
         self.redraw();
+    }
+
+    fn left_out(&mut self, place: &str, message: &str) {
+        self.say(&format!("warning   {place} is left out: {message}"));
     }
 
     fn selected(&mut self, plan: &Plan, study: &Study) {
@@ -310,6 +322,7 @@ impl JobLine {
             total: 0,
             loss: None,
             score: None,
+            broken: None,
         }
     }
 
@@ -328,8 +341,13 @@ impl JobLine {
                     .last_key_value()
                     .map(|(&metric, &value)| (metric, value));
             }
+            Event::Finished(Finished::Trained(Trained {
+                end: TrainingEnd::Broken(how),
+                ..
+            })) => self.broken = Some(*how),
             Event::Remark { .. }
             | Event::Memory { .. }
+            | Event::Alive {}
             | Event::Checkpoint { .. }
             | Event::Finished(_)
             | Event::Failed { .. } => {}
@@ -352,7 +370,15 @@ impl JobLine {
         if self.total == 0 {
             0.0
         } else {
-            self.done as f64 / self.total as f64
+            (self.done as f64 / self.total as f64).min(1.0)
+        }
+    }
+
+    /// `finished  train Triplet, seed 3 in 5.0 s`, or how the training broke down.
+    fn finished(&self, name: &str, took: &str) -> String {
+        match self.broken {
+            None => format!("finished  {name} in {took}"),
+            Some(how) => format!("{:<9} {name} after {took}: {}", how.word(), how.reason()),
         }
     }
 
@@ -360,9 +386,10 @@ impl JobLine {
         let rate = self.done.saturating_sub(self.from) as f64
             / self.begun.elapsed().as_secs_f64().max(1e-3);
         let mut parts = vec![format!("{rate:.1}/s")];
-        parts.extend(self.loss.map(|loss| format!("loss {loss:.4}")));
+        parts.extend(self.loss.map(|loss| format!("loss {}", decimals(loss, 4))));
         parts.extend(self.score.map(|(metric, value)| {
-            format!("validation {} {:.1}", metric.heading(), 100.0 * value)
+            let value = decimals(100.0 * value, 1);
+            format!("validation {} {value}", metric.heading())
         }));
         parts.join("  ")
     }
@@ -412,7 +439,7 @@ impl Bar {
         let bar = ProgressBar::new(0);
         bar.set_style(style(template, "=> "));
         bar.set_prefix(prefix.to_owned());
-        if !io::stderr().is_terminal() {
+        if bar.is_hidden() {
             tell(prefix);
         }
         Bar {
@@ -426,7 +453,7 @@ impl Bar {
     pub(super) fn set(&self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
-        if !io::stderr().is_terminal() && self.last_plain.get().elapsed() >= PLAIN_EVERY {
+        if self.bar.is_hidden() && self.last_plain.get().elapsed() >= PLAIN_EVERY {
             self.last_plain.set(Instant::now());
             tell(&format!(
                 "  {}",
@@ -444,9 +471,8 @@ impl Unit {
     /// `1200/11788 images, 240/s, 44.1 s to go`
     fn line(self, done: u64, total: u64, gone: Duration) -> String {
         let rate = done as f64 / gone.as_secs_f64().max(1e-3);
-        let left = duration(Duration::from_secs_f64(
-            total.saturating_sub(done) as f64 / rate.max(1e-3),
-        ));
+        let left = total.saturating_sub(done) as f64 / rate.max(1e-3);
+        let left = Duration::try_from_secs_f64(left).map_or_else(|_| "unknown time".to_owned(), duration);
         let megabytes = |bytes: f64| format!("{:.0}", bytes / 1e6);
         match self {
             Unit::Images => format!("{done}/{total} images, {rate:.0}/s, {left} to go"),
@@ -493,20 +519,29 @@ fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
         }
         let folds = study.trials.first().map_or(1, |trial| trial.runs.len());
         let folds = folds.max(1);
-        let trials = folds * study.budget.saturating_sub(study.trials.len());
+        let trials = folds.saturating_mul(study.budget.saturating_sub(study.trials.len()));
         let repetitions = study.members.len();
         let kinds = [
-            (TRAIN, trials + repetitions, longest),
+            (TRAIN, trials.saturating_add(repetitions), longest),
             ("evaluate", repetitions, 1),
             ("ensemble", repetitions / folds, 1),
         ];
         for (verb, jobs, weight) in kinds {
             let all = ahead.entry(verb).or_default();
-            all.jobs += jobs;
-            all.weight += jobs as u64 * weight;
+            all.jobs = all.jobs.saturating_add(jobs);
+            all.weight += jobs as f64 * weight as f64;
         }
     }
     ahead
+}
+
+/// A number with some decimals, or with an exponent if it is large: a trainer may report anything.
+fn decimals(value: f64, decimals: usize) -> String {
+    if value.abs() < 1e6 {
+        format!("{value:.decimals$}")
+    } else {
+        format!("{value:.decimals$e}")
+    }
 }
 
 /// `8.3 s`, `2 min 5 s`, `1 h 20 min`.
@@ -535,5 +570,24 @@ mod tests {
             "50/2000 MB, 10 MB/s, 3 min 15 s to go"
         );
         assert!(line(Unit::Images, 0, 0).starts_with("0/0 images, 0/s"));
+    }
+
+    #[test]
+    fn no_number_that_a_trainer_reports_is_too_large_to_show() {
+        let mut line = JobLine::new(ProgressBar::hidden());
+        for (from, done, total, loss) in [
+            (0, u64::MAX, 1, 1e308),
+            (0, 1, u64::MAX, f64::NAN),
+            (u64::MAX, 0, u64::MAX, -1e308),
+            (u64::MAX, 1, 0, f64::INFINITY),
+        ] {
+            line.hear(&Event::Started { from });
+            let loss = Some(loss);
+            line.hear(&Event::Progress { done, total, loss });
+            assert!((0.0..=1.0).contains(&line.fraction()) && (0.0..=1.0).contains(&line.share()));
+            assert!(line.plain().len() < 100, "{}", line.plain());
+        }
+        let slowly = Unit::Bytes.line(0, u64::MAX, Duration::from_secs(5));
+        assert!(slowly.ends_with("unknown time to go"), "{slowly}");
     }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use clap::Args;
 use schema::{Device, Download, Files};
+use signals::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::{
     Exit, Opened, Target,
@@ -23,12 +24,12 @@ use super::{
 };
 use crate::{
     config::quoted,
-    ledger::LedgerError,
+    ledger::{LedgerError, Lock, Locking},
     plan::freshness::{self, FreshnessOf},
     run::{
         scheduler::Tally,
         session::{Session, SessionError},
-        slots::Slot,
+        slots::{PlaceId, Slot},
         trainer::Trainer,
     },
 };
@@ -51,13 +52,16 @@ pub(super) struct Run {
     /// Program to run instead of `sweep-trainer`; see docs/trainer-protocol.md
     #[arg(long, value_name = "PROGRAM")]
     trainer: Option<PathBuf>,
+    /// Work in a results folder whose file system has no locks; no other `sweep` may use the folder
+    #[arg(long)]
+    no_lock: bool,
 }
 
 impl Run {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let mut opened = self.target.open()?;
         opened.require_ids()?;
-        let lock = opened.ledger.lock()?;
+        let mut lock = opened.ledger.lock(self.locking())?;
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
         let todo: usize = tally(&freshness).values().map(|tally| tally.todo).sum();
         if todo > 0 && !opened.plan.recalled.is_empty() {
@@ -73,7 +77,7 @@ impl Run {
             ));
             Tally::default()
         } else {
-            self.work(&mut opened, freshness)?
+            self.work(&mut opened, &mut lock, freshness)?
         };
         drop(lock);
         let report = self.destination.report(&opened)?;
@@ -81,6 +85,14 @@ impl Run {
         report.print()?;
         self.verdict(&tally, &opened)?;
         written
+    }
+
+    fn locking(&self) -> Locking {
+        if self.no_lock {
+            Locking::Lease
+        } else {
+            Locking::System
+        }
     }
 
     /// Returns the command that resumes this one.
@@ -91,7 +103,8 @@ impl Run {
             format!(" --trainer {program}")
         });
         let run = self.target.command("run");
-        format!("{run}{reports}{}", trainer.unwrap_or_default())
+        let no_lock = if self.no_lock { " --no-lock" } else { "" };
+        format!("{run}{reports}{}{no_lock}", trainer.unwrap_or_default())
     }
 
     fn verdict(&self, tally: &Tally, opened: &Opened) -> Result<(), Exit> {
@@ -108,6 +121,12 @@ impl Run {
                 counted(tally.not_started + tally.failed, "job")
             )));
         }
+        if let Some(message) = &tally.stranded {
+            return Err(Exit::stuck(format!(
+                "nothing is left to run on ({message}), {} left; fix the cause and resume with `{resume}`",
+                counted(tally.not_started, "job")
+            )));
+        }
         let status = self.target.command("status");
         if tally.failed > 0 {
             let failed = counted(tally.failed, "job");
@@ -122,7 +141,12 @@ impl Run {
         }
     }
 
-    fn work(&self, opened: &mut Opened, freshness: FreshnessOf) -> Result<Tally, Exit> {
+    fn work(
+        &self,
+        opened: &mut Opened,
+        lock: &mut Lock,
+        freshness: FreshnessOf,
+    ) -> Result<Tally, Exit> {
         let Opened {
             sweep,
             ledger,
@@ -144,6 +168,7 @@ impl Run {
         let mut session = Session {
             plan,
             ledger,
+            lock,
             trainer: &trainer.program,
             slots: &slots,
             sweep,
@@ -156,6 +181,7 @@ impl Run {
             | SessionError::Journal { .. } => Exit::stuck(format!(
                 "{error}\nfinished runs are kept; fix the cause and rerun the same command"
             )),
+            SessionError::Lock(error) => error.into(),
             SessionError::Ledger(LedgerError::Damaged { .. }) | SessionError::WrongReply { .. } => {
                 Exit::stuck(error)
             }
@@ -203,30 +229,33 @@ pub(super) fn missing(opened: &Opened, missing: &[String]) -> Exit {
     ))
 }
 
+/// Compares the GPUs of the slots with those that the trainer sees.
 fn check_device(trainer: &Trainer, slots: &[Slot]) -> Result<(), Exit> {
-    let wants_cuda = slots.iter().any(|slot| slot.device == Device::Cuda);
-    if wants_cuda && trainer.description.cuda_devices == 0 {
+    let on_gpus = slots.iter().filter(|slot| slot.device == Device::Cuda);
+    let gpus: BTreeSet<PlaceId> = on_gpus.map(|slot| slot.place).collect();
+    let seen = trainer.description.cuda_devices as usize;
+    if seen == 0 && !gpus.is_empty() {
         return Err(Exit::mistake(format!(
             "there is a GPU, but `{}` cannot use it: its libtorch is CPU-only or does not match the driver\n\
              hint: install libtorch for CUDA with `make setup` and build again, or set `resources.device = \"cpu\"`",
             trainer.program.display()
         )));
     }
+    if seen < gpus.len() {
+        tell(&format!(
+            "warning: the sweep uses {}, but the trainer sees only {seen}",
+            counted(gpus.len(), "GPU")
+        ));
+    }
     Ok(())
 }
 
-/// Counts Ctrl-C, SIGTERM and SIGHUP; the session checks the count between two events.
+/// Counts Ctrl-C and the signals of shells and batch systems; the session checks the count between two
+/// events.
 fn watch_for_interrupts(interrupts: &Arc<AtomicU32>) -> Result<(), Exit> {
-    use signal_hook::{
-        consts::{SIGHUP, SIGINT, SIGTERM},
-        iterator::Signals,
-    };
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Exit::stuck)?;
     let interrupts = Arc::clone(interrupts);
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            interrupts.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-    Ok(())
+    let count = move || {
+        interrupts.fetch_add(1, Ordering::Relaxed);
+    };
+    signals::watch(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1], count).map_err(Exit::stuck)
 }

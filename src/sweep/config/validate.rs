@@ -19,6 +19,7 @@ use super::{
     forms::Folds,
     tables::ReportTable,
 };
+use crate::search::FIRST_SEED_OF_TRIALS;
 
 pub(super) fn check(file: &SweepFile) -> Checked {
     sweep(file)?;
@@ -104,6 +105,13 @@ fn sweep(file: &SweepFile) -> Checked {
         all_different(seeds),
         "sweep.seeds",
         "a seed is listed twice: equal seeds give equal runs",
+    )?;
+    require(
+        file.search.is_none() || seeds.iter().all(|&seed| seed < FIRST_SEED_OF_TRIALS),
+        "sweep.seeds",
+        format!(
+            "with a search, seeds are below {FIRST_SEED_OF_TRIALS}: trials have those from there on"
+        ),
     )?;
     match (file.sweep.folds, file.data.half.classes) {
         (Some(Folds { of: 0 | 1, .. }), _) => fault(

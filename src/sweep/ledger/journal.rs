@@ -58,6 +58,13 @@ pub enum Decision {
         /// How it ended.
         end: AttemptEnd,
     },
+    /// A place is not used any more in this session.
+    LeftOut {
+        /// The name of the place.
+        place: String,
+        /// Its last failure.
+        message: String,
+    },
     /// A study ended.
     Selected {
         /// The study.

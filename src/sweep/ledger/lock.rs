@@ -1,21 +1,52 @@
 //! One orchestrator at a time: an operating-system lock on `results/LOCK`, released when its holder
 //! dies.
+//!
+//! Locks belong to files, and `results/LOCK` can be removed while it is locked. The holder therefore
+//! [checks](Lock::check) that the path still leads to its file before it writes, and stops if another
+//! process has taken the folder over. Where the file system has no locks, the file itself is a
+//! [lease](Locking::Lease): it names its holder, who touches it as long as it lives.
 
 use std::{
+    env,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
+use rustix::{io::Errno, process::getuid, system::uname};
 use thiserror::Error;
+
+/// How a results folder is protected from a second orchestrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locking {
+    /// By a lock of the operating system.
+    System,
+    /// By a file that names its holder, on file systems without locks.
+    Lease,
+}
 
 /// Held while an orchestrator writes under `results/`.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    root: PathBuf,
+    /// This process, as the file names it.
+    holder: String,
+    held: Held,
 }
 
-/// The lock cannot be acquired.
+#[derive(Debug)]
+enum Held {
+    System(File),
+    Lease { renewed: Instant },
+}
+
+/// A lease is renewed this often, and free if it was not renewed for this long.
+const RENEWED_EVERY: Duration = Duration::from_secs(10);
+const FREE_AFTER: Duration = Duration::from_secs(60);
+
+/// The lock cannot be acquired, or is lost.
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Another orchestrator holds it.
@@ -26,7 +57,29 @@ pub enum LockError {
         /// The holder, as written in the file.
         holder: String,
     },
-    /// The folder cannot be used.
+    /// Another orchestrator took the folder over.
+    #[error("another `sweep` ({holder}) is running in `{}`: the file LOCK there was removed or replaced while this one ran; this one stops, and finished runs are kept", folder.display())]
+    TakenOver {
+        /// The folder.
+        folder: PathBuf,
+        /// The other one, as written in the file.
+        holder: String,
+    },
+    /// The folder is not there any more.
+    #[error("`{}` was removed or moved while the sweep ran", folder.display())]
+    Gone {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The file system has no locks.
+    #[error("the file system of `{}` has no locks ({source}); use a folder on another one with --results, or give --no-lock if no other `sweep` uses this folder", folder.display())]
+    Unsupported {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The file cannot be used.
     #[error("failed to lock `{}`: {source}", path.display())]
     Io {
         /// The file.
@@ -37,40 +90,307 @@ pub enum LockError {
 }
 
 impl Lock {
-    pub(super) fn acquire(root: &Path) -> Result<Lock, LockError> {
-        let path = root.join("LOCK");
-        let io = |source| LockError::Io {
-            path: path.clone(),
-            source,
-        };
-        fs::create_dir_all(root).map_err(io)?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // The name of the holder only improves the message.
-                let _ = file.read_to_string(&mut holder);
-                return Err(LockError::Held {
-                    folder: root.to_owned(),
-                    holder: holder.trim().to_owned(),
-                });
+    pub(super) fn acquire(root: &Path, locking: Locking) -> Result<Lock, LockError> {
+        let folder = FolderOf(root);
+        fs::create_dir_all(root).map_err(|source| folder.io(source))?;
+        let holder = this_process();
+        let held = match locking {
+            Locking::System => Held::System(folder.lock(&holder)?),
+            Locking::Lease => {
+                folder.lease(&holder)?;
+                let renewed = Instant::now();
+                Held::Lease { renewed }
             }
-            Err(TryLockError::Error(error)) => return Err(io(error)),
+        };
+        Ok(Lock {
+            root: root.to_owned(),
+            holder,
+            held,
+        })
+    }
+
+    /// Makes sure that this process may still write. A lock whose file was removed is taken again.
+    ///
+    /// # Errors
+    /// Another process has the folder, or it is not there any more.
+    pub fn check(&mut self) -> Result<(), LockError> {
+        let folder = FolderOf(&self.root);
+        match &mut self.held {
+            Held::System(file) if folder.has(file)? => Ok(()),
+            Held::System(file) => {
+                folder.require()?;
+                *file = folder.lock(&self.holder).map_err(LockError::while_held)?;
+                Ok(())
+            }
+            Held::Lease { renewed } => {
+                folder.require()?;
+                if !folder.is_leased_to(&self.holder)? || renewed.elapsed() > RENEWED_EVERY {
+                    folder.write_lease(&self.holder)?;
+                    *renewed = Instant::now();
+                }
+                Ok(())
+            }
         }
-        write_holder(&mut file).map_err(io)?;
-        Ok(Lock { _file: file })
     }
 }
 
-fn write_holder(file: &mut File) -> io::Result<()> {
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let folder = FolderOf(&self.root);
+        if matches!(self.held, Held::Lease { .. }) && folder.is_leased_to(&self.holder).is_ok() {
+            // Otherwise the lease ends by itself after a while.
+            let _ = fs::write(folder.path(), "");
+        }
+    }
+}
+
+impl LockError {
+    /// Returns the error of a process that has had the lock before.
+    fn while_held(self) -> LockError {
+        match self {
+            LockError::Held { folder, holder } => LockError::TakenOver { folder, holder },
+            other => other,
+        }
+    }
+}
+
+/// A results folder that is to be locked.
+struct FolderOf<'a>(&'a Path);
+
+impl FolderOf<'_> {
+    fn path(&self) -> PathBuf {
+        self.0.join("LOCK")
+    }
+
+    fn io(&self, source: io::Error) -> LockError {
+        LockError::Io {
+            path: self.path(),
+            source,
+        }
+    }
+
+    fn require(&self) -> Result<(), LockError> {
+        if self.0.is_dir() {
+            Ok(())
+        } else {
+            Err(LockError::Gone {
+                folder: self.0.to_owned(),
+            })
+        }
+    }
+
+    fn open(&self) -> Result<File, LockError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.open(self.path()).map_err(|source| self.io(source))
+    }
+
+    /// Locks the file at the path and writes the holder into it.
+    fn lock(&self, holder: &str) -> Result<File, LockError> {
+        loop {
+            let mut file = self.open()?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(self.held_by(&mut file)),
+                Err(TryLockError::Error(source)) if is_unsupported(&source) => {
+                    return Err(LockError::Unsupported {
+                        folder: self.0.to_owned(),
+                        source,
+                    });
+                }
+                Err(TryLockError::Error(source)) => return Err(self.io(source)),
+            }
+            // Another process may have removed the file before it was locked.
+            if self.has(&file)? {
+                write_holder(&mut file, holder).map_err(|source| self.io(source))?;
+                return Ok(file);
+            }
+        }
+    }
+
+    /// Writes the holder into the file at the path, if no other holder has renewed it lately.
+    fn lease(&self, holder: &str) -> Result<(), LockError> {
+        let mut file = self.open()?;
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(self.held_by(&mut file));
+        }
+        let age = file.metadata().and_then(|data| data.modified());
+        let age = age.map(|time| time.elapsed().unwrap_or_default());
+        let is_fresh = age.map_err(|source| self.io(source))? < FREE_AFTER;
+        let is_others = !read_holder(&mut file).is_empty() && read_holder(&mut file) != holder;
+        if is_fresh && is_others {
+            return Err(self.held_by(&mut file));
+        }
+        self.write_lease(holder)
+    }
+
+    fn write_lease(&self, holder: &str) -> Result<(), LockError> {
+        let written = self.open().map(|mut file| write_holder(&mut file, holder));
+        written?.map_err(|source| self.io(source))
+    }
+
+    /// Returns false if the lease was removed.
+    ///
+    /// # Errors
+    /// It is someone else's.
+    fn is_leased_to(&self, holder: &str) -> Result<bool, LockError> {
+        match fs::read_to_string(self.path()) {
+            Ok(text) if text.trim() == holder => Ok(true),
+            Ok(text) if text.trim().is_empty() => Ok(false),
+            Ok(text) => Err(LockError::TakenOver {
+                folder: self.0.to_owned(),
+                holder: text.trim().to_owned(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(self.io(source)),
+        }
+    }
+
+    /// True if the path leads to this file.
+    fn has(&self, file: &File) -> Result<bool, LockError> {
+        let of_file = file.metadata().map_err(|source| self.io(source))?;
+        match fs::metadata(self.path()) {
+            Ok(of_path) => {
+                let identity = |data: &fs::Metadata| (data.dev(), data.ino());
+                Ok(identity(&of_path) == identity(&of_file))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(self.io(source)),
+        }
+    }
+
+    fn held_by(&self, file: &mut File) -> LockError {
+        LockError::Held {
+            folder: self.0.to_owned(),
+            holder: read_holder(file),
+        }
+    }
+}
+
+/// True if the file system cannot lock at all.
+fn is_unsupported(error: &io::Error) -> bool {
+    let kinds = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP];
+    kinds
+        .iter()
+        .any(|kind| error.raw_os_error() == Some(kind.raw_os_error()))
+}
+
+/// Returns the name of the holder in the file, which only improves a message.
+fn read_holder(file: &mut File) -> String {
+    let mut holder = String::new();
+    let read = file.rewind().and_then(|()| file.read_to_string(&mut holder));
+    match read {
+        Ok(_) => holder.trim().to_owned(),
+        Err(_) => String::new(),
+    }
+}
+
+fn write_holder(file: &mut File, holder: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "process {}", std::process::id())
+    writeln!(file, "{holder}")
+}
+
+/// `process 3631 of anna on gpu7`
+fn this_process() -> String {
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| env::var(name).ok());
+    let user = user.unwrap_or_else(|| format!("user {}", getuid().as_raw()));
+    let host = uname().nodename().to_string_lossy().into_owned();
+    format!("process {} of {user} on {host}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty results folder.
+    fn root() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn acquire(root: &tempfile::TempDir, locking: Locking) -> Result<Lock, LockError> {
+        Lock::acquire(root.path(), locking)
+    }
+
+    fn lock_file(root: &tempfile::TempDir) -> PathBuf {
+        root.path().join("LOCK")
+    }
+
+    #[test]
+    fn a_second_orchestrator_is_told_who_is_the_first() {
+        for (first, second) in [
+            (Locking::System, Locking::System),
+            (Locking::System, Locking::Lease),
+        ] {
+            let root = root();
+            let mut lock = acquire(&root, first).unwrap();
+            let refused = acquire(&root, second).unwrap_err().to_string();
+            let this = format!("process {}", std::process::id());
+            assert!(refused.contains(&this) && refused.contains(" on "), "{refused}");
+            lock.check().unwrap();
+            drop(lock);
+            acquire(&root, second).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_is_taken_again() {
+        let root = root();
+        let mut lock = acquire(&root, Locking::System).unwrap();
+        fs::remove_file(lock_file(&root)).unwrap();
+        lock.check().unwrap();
+        assert!(matches!(
+            acquire(&root, Locking::System),
+            Err(LockError::Held { .. })
+        ));
+    }
+
+    #[test]
+    fn an_orchestrator_whose_folder_was_taken_over_may_not_write() {
+        let root = root();
+        let mut lock = acquire(&root, Locking::System).unwrap();
+        fs::remove_file(lock_file(&root)).unwrap();
+        let _other = acquire(&root, Locking::System).unwrap();
+        assert!(matches!(lock.check(), Err(LockError::TakenOver { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_is_not_made_again() {
+        for locking in [Locking::System, Locking::Lease] {
+            let root = root();
+            let mut lock = acquire(&root, locking).unwrap();
+            fs::remove_dir_all(root.path()).unwrap();
+            assert!(matches!(lock.check(), Err(LockError::Gone { .. })));
+            drop(lock);
+            assert!(!root.path().exists());
+        }
+    }
+
+    #[test]
+    fn a_lease_is_respected_while_it_is_fresh_and_free_once_it_has_ended() {
+        let root = root();
+        let other = "process 1 of someone on another";
+        fs::write(lock_file(&root), other).unwrap();
+        let refused = acquire(&root, Locking::Lease).unwrap_err().to_string();
+        assert!(refused.contains(other), "{refused}");
+
+        let file = File::options().write(true).open(lock_file(&root)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - 2 * FREE_AFTER).unwrap();
+        let mut lock = acquire(&root, Locking::Lease).unwrap();
+        lock.check().unwrap();
+        fs::remove_file(lock_file(&root)).unwrap();
+        lock.check().unwrap();
+        fs::write(lock_file(&root), other).unwrap();
+        assert!(matches!(lock.check(), Err(LockError::TakenOver { .. })));
+        drop(lock);
+        assert_eq!(fs::read_to_string(lock_file(&root)).unwrap(), other);
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_recognized() {
+        for code in [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP] {
+            assert!(is_unsupported(&code.into()));
+        }
+        assert!(!is_unsupported(&Errno::IO.into()));
+    }
 }

@@ -46,7 +46,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 pub use folders::{AttemptFolder, RunFolder};
-pub use lock::{Lock, LockError};
+pub use lock::{Lock, LockError, Locking};
 
 use crate::search::TrialPoint;
 
@@ -253,8 +253,8 @@ impl Ledger {
     ///
     /// # Errors
     /// Another process holds it, or the folder cannot be written.
-    pub fn lock(&self) -> Result<Lock, LockError> {
-        Lock::acquire(&self.root)
+    pub fn lock(&self, locking: Locking) -> Result<Lock, LockError> {
+        Lock::acquire(&self.root, locking)
     }
 
     /// True if a data set is prepared.

@@ -318,7 +318,10 @@ fn seconds(ledger: &Ledger) -> Result<BTreeMap<Job, f64>, LedgerError> {
                     finished.insert(job);
                 }
             }
-            Decision::Opened { .. } | Decision::Selected { .. } | Decision::Closed => {}
+            Decision::Opened { .. }
+            | Decision::LeftOut { .. }
+            | Decision::Selected { .. }
+            | Decision::Closed => {}
         }
     }
     spent.retain(|job, _| finished.contains(job));

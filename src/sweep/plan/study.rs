@@ -18,11 +18,8 @@ use super::{Identity, Plan, PlannedRun, RunInputs, expand::Cell};
 use crate::{
     config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
-    search::{AtBound, Search, Suggestion, TrialOutcome, TrialPoint, TrialRecord, best},
+    search::{AtBound, FIRST_SEED_OF_TRIALS, Search, Suggestion, TrialOutcome, TrialPoint, TrialRecord, best},
 };
-
-/// The first seed of trials; those of the table are below.
-const TRIALS: u64 = 1 << 32;
 
 /// A selected value this close to a bound, as a share of the range, causes a warning.
 const NEAR: f64 = 0.02;
@@ -354,7 +351,7 @@ impl Plan {
         sweep: &Sweep,
         new: &mut Vec<RunId>,
     ) -> Trial {
-        let seed = TRIALS + study.search(sweep).settings().seed;
+        let seed = FIRST_SEED_OF_TRIALS + study.search(sweep).settings().seed;
         let identities = match tables(study, &point, sweep) {
             Ok((method, training)) => {
                 self.with_cell(study, sweep, |cell| cell.trial(&method, &training, seed))

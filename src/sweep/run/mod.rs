@@ -1,9 +1,13 @@
 //! Executes a plan: one trainer process for each attempt at a job.
 //!
 //! The [`scheduler`] decides, without side effects; the [`session`] carries the decisions out. A
-//! [`child`] is one process, [`slots`] is where processes can run, and a [`Watcher`] shows progress.
+//! [`child`] is one process, whose results are believed after a check ([`reply`]). [`slots`] is where
+//! processes can run, and a [`Watcher`] shows progress.
 
 mod child;
+mod gpus;
+mod lines;
+mod reply;
 pub mod scheduler;
 pub mod session;
 pub mod slots;
@@ -24,6 +28,8 @@ pub trait Watcher {
     fn on_event(&mut self, job: Job, event: &Event);
     /// An attempt ended; `again` if another one follows.
     fn ended(&mut self, job: Job, end: &AttemptEnd, again: bool);
+    /// A place is not used any more, after this failure.
+    fn left_out(&mut self, place: &str, message: &str);
     /// A study ended.
     fn selected(&mut self, plan: &Plan, study: &Study);
     /// The plan has new jobs.

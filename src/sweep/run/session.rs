@@ -2,12 +2,12 @@
 //! publishes results and keeps the journal.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io,
     path::{Path, PathBuf},
     sync::{
         atomic::{AtomicU32, Ordering},
-        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+        mpsc::{self, Receiver, SyncSender},
     },
     time::{Duration, Instant},
 };
@@ -21,14 +21,16 @@ use thiserror::Error;
 
 use super::{
     Watcher,
-    child::{Child, Message, Notice},
-    scheduler::{Action, Input, ProcessEnd, Scheduler, Tally},
-    slots::Slot,
+    child::{Child, Message, Notice, Reports},
+    reply::checked,
+    scheduler::{Action, Input, ProcessEnd, Scheduler, TICKS_PER_SECOND, Tally},
+    slots::{PlaceId, Slot, SlotId},
 };
 use crate::{
     config::Sweep,
     ledger::{
-        AttemptEnd, AttemptExit, Job, Ledger, LedgerError, RunStage, absolute,
+        AttemptEnd, AttemptExit, AttemptFolder, Job, Ledger, LedgerError, Lock, LockError,
+        RunStage, absolute,
         journal::{Decision, Journal},
         write_json,
     },
@@ -38,8 +40,12 @@ use crate::{
     },
 };
 
-/// The longest wait for a message before interrupts are checked and the watcher redraws.
-const TICK: Duration = Duration::from_millis(100);
+/// The time between two ticks. Silence and waiting are counted in ticks that the session has seen, so
+/// that nothing seems old after the session itself was stopped for a while.
+const TICK: Duration = Duration::from_millis(1000 / TICKS_PER_SECOND as u64);
+
+/// The number of messages from trainers that may wait. If there are more, the trainers have to wait.
+const QUEUE: usize = 1024;
 
 /// The orchestrator cannot continue. Finished runs are kept.
 #[derive(Debug, Error)]
@@ -55,6 +61,9 @@ pub enum SessionError {
         /// The system's error.
         source: io::Error,
     },
+    /// The results folder is not this process's own any more.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A trainer replied to another kind of task.
     #[error("the trainer reported for `{job}` the result of another kind of work")]
     WrongReply {
@@ -78,6 +87,8 @@ pub struct Session<'a> {
     pub plan: &'a mut Plan,
     /// The results folder.
     pub ledger: &'a Ledger,
+    /// The right to write to it.
+    pub lock: &'a mut Lock,
     /// The trainer's executable.
     pub trainer: &'a Path,
     /// The slots for trainers.
@@ -92,10 +103,26 @@ struct Running<'r, 'a> {
     session: &'r mut Session<'a>,
     freshness: FreshnessOf,
     journal: Journal,
-    children: BTreeMap<Job, Child>,
-    exits: BTreeMap<Job, ProcessEnd>,
-    sender: Sender<Message>,
+    attempts: BTreeMap<Job, LiveAttempt>,
+    /// Inputs for the scheduler that the session itself causes.
+    inputs: VecDeque<Input>,
+    /// Trainings that have ended, whose studies have not heard of it.
+    trained: Vec<RunId>,
+    /// The interrupts that the scheduler knows.
+    interrupts: u32,
+    last_tick: Instant,
+    sender: SyncSender<Message>,
     receiver: Receiver<Message>,
+}
+
+/// An attempt whose end is not written down yet.
+struct LiveAttempt {
+    number: u32,
+    work: Work,
+    /// Its process; `None` if it could not be started.
+    child: Option<Child>,
+    /// The end of the process.
+    end: ProcessEnd,
 }
 
 impl Session<'_> {
@@ -116,15 +143,19 @@ impl Session<'_> {
                 self.ledger.place_images(data, source)?;
             }
         }
-        let (sender, receiver) = mpsc::channel();
+        let places: Vec<PlaceId> = self.slots.iter().map(|slot| slot.place).collect();
         let retries = self.sweep.resources.retries;
-        let mut scheduler = Scheduler::new(self.plan, &freshness, self.slots.len(), retries);
+        let mut scheduler = Scheduler::new(self.plan, &freshness, &places, retries);
+        let (sender, receiver) = mpsc::sync_channel(QUEUE);
         let mut running = Running {
             session: self,
             freshness,
             journal,
-            children: BTreeMap::new(),
-            exits: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            inputs: VecDeque::from([Input::Begin]),
+            trained: Vec::new(),
+            interrupts: 0,
+            last_tick: Instant::now(),
             sender,
             receiver,
         };
@@ -133,21 +164,7 @@ impl Session<'_> {
             pid: std::process::id(),
         })?;
         running.keep_studies()?;
-        running.carry_out(scheduler.on(Input::Begin), watcher)?;
-        let mut handled = 0;
-        while !scheduler.is_over() {
-            if running.session.interrupts.load(Ordering::Relaxed) > handled {
-                handled += 1;
-                running.carry_out(scheduler.on(Input::Interrupt), watcher)?;
-            }
-            if let Some(input) = running.next(watcher) {
-                let trained = trained(&input);
-                running.carry_out(scheduler.on(input), watcher)?;
-                if let Some(run) = trained {
-                    running.grow(run, &mut scheduler, watcher)?;
-                }
-            }
-        }
+        running.run(&mut scheduler, watcher)?;
         running.note(Decision::Closed)?;
         Ok(scheduler.tally())
     }
@@ -293,16 +310,22 @@ fn reply<T: Task>(job: Job, finished: Finished) -> Result<T::Reply, SessionError
     T::Reply::try_from(finished).map_err(|WrongReply| SessionError::WrongReply { job })
 }
 
-/// Returns the run whose training has ended, successfully or not.
-fn trained(input: &Input) -> Option<RunId> {
-    if let Input::Exited(Job::Train(run), _) = input {
-        Some(*run)
-    } else {
-        None
-    }
-}
-
 impl Running<'_, '_> {
+    fn run(
+        &mut self,
+        scheduler: &mut Scheduler,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), SessionError> {
+        while !scheduler.is_over() {
+            let input = self.next(watcher)?;
+            self.carry_out(scheduler.on(input), watcher)?;
+            while let Some(run) = self.trained.pop() {
+                self.grow(run, scheduler, watcher)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Continues the studies that have the run among their trials.
     fn grow(
         &mut self,
@@ -367,38 +390,65 @@ impl Running<'_, '_> {
         Ok(())
     }
 
-    /// Waits for the next input of the scheduler; `None` after a moment without one.
-    fn next(&mut self, watcher: &mut dyn Watcher) -> Option<Input> {
-        if let Some(limit) = self.session.sweep.resources.silence() {
-            for child in self.children.values_mut() {
-                child.kill_if_silent(limit);
+    /// Waits for the next input of the scheduler.
+    fn next(&mut self, watcher: &mut dyn Watcher) -> Result<Input, SessionError> {
+        loop {
+            if let Some(input) = self.inputs.pop_front() {
+                return Ok(input);
+            }
+            if self.session.interrupts.load(Ordering::Relaxed) > self.interrupts {
+                self.interrupts += 1;
+                return Ok(Input::Interrupt);
+            }
+            let left = TICK.saturating_sub(self.last_tick.elapsed());
+            if left.is_zero() {
+                return self.tick(watcher);
+            }
+            if let Ok(message) = self.receiver.recv_timeout(left)
+                && let Some(input) = self.heard(message, watcher)
+            {
+                return Ok(input);
             }
         }
-        let message = match self.receiver.recv_timeout(TICK) {
-            Ok(message) => message,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                watcher.tick();
-                return None;
+    }
+
+    /// Lets a moment pass.
+    fn tick(&mut self, watcher: &mut dyn Watcher) -> Result<Input, SessionError> {
+        self.session.lock.check()?;
+        let limit = self.session.sweep.resources.silence().map(ticks);
+        for (&job, attempt) in &mut self.attempts {
+            let ticked = attempt.child.as_mut().map(|child| child.tick(limit));
+            if let Some(end) = ticked.flatten() {
+                attempt.end = end.clone();
+                self.inputs.push_back(Input::Exited(job, end));
             }
-        };
+        }
+        watcher.tick();
+        self.last_tick = Instant::now();
+        Ok(Input::Tick)
+    }
+
+    /// Returns the input of a message from an attempt.
+    fn heard(&mut self, message: Message, watcher: &mut dyn Watcher) -> Option<Input> {
+        let Message {
+            job,
+            attempt: number,
+            notice,
+        } = message;
         // A late message of an earlier attempt must not be taken for one of the current attempt.
-        let child = self
-            .children
-            .get_mut(&message.job)
-            .filter(|child| child.attempt == message.attempt)?;
-        match message.notice {
+        let attempt = self.attempts.get_mut(&job);
+        let attempt = attempt.filter(|attempt| attempt.number == number)?;
+        let child = attempt.child.as_mut()?;
+        match notice {
             Notice::Event(event) => {
-                child.last_event = Instant::now();
-                watcher.on_event(message.job, &event);
-                Some(Input::Event(message.job, event))
+                let event = checked(event, &attempt.work);
+                child.heard(&event);
+                watcher.on_event(job, &event);
+                Some(Input::Event(job, event))
             }
             Notice::Exited(end) => {
-                let end = ProcessEnd {
-                    hung: child.hung,
-                    ..end
-                };
-                self.exits.insert(message.job, end.clone());
-                Some(Input::Exited(message.job, end))
+                attempt.end = child.end(end);
+                Some(Input::Exited(job, attempt.end.clone()))
             }
         }
     }
@@ -408,43 +458,46 @@ impl Running<'_, '_> {
         actions: Vec<Action>,
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
+        if !actions.is_empty() {
+            self.session.lock.check()?;
+        }
         for action in actions {
             match action {
                 Action::Start { job, slot } => self.start(job, slot, watcher)?,
                 Action::Publish { job, finished } => self.session.publish(job, finished)?,
                 Action::Ended { job, end, again } => self.ended(job, end, again, watcher)?,
-                Action::Stop(job) => {
-                    if let Some(child) = self.children.get_mut(&job) {
-                        child.request_stop();
-                    }
-                }
-                Action::Kill(job) => {
-                    if let Some(child) = self.children.get(&job) {
-                        child.kill();
-                    }
-                }
+                Action::LeaveOut { place, message } => self.leave_out(place, message, watcher)?,
+                Action::Stop(job) => self.on_child(job, Child::request_stop),
+                Action::Kill(job) => self.on_child(job, Child::kill),
             }
         }
         Ok(())
     }
 
+    fn on_child(&mut self, job: Job, act: fn(&mut Child)) {
+        let attempt = self.attempts.get_mut(&job);
+        if let Some(child) = attempt.and_then(|attempt| attempt.child.as_mut()) {
+            act(child);
+        }
+    }
+
     fn start(
         &mut self,
         job: Job,
-        slot: usize,
+        slot: SlotId,
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
         let session = &*self.session;
-        let slot = &session.slots[slot];
+        let slot = &session.slots[slot.0];
         let (number, folder) = session.ledger.new_attempt(job)?;
-        let (device, threads) = (slot.device, session.sweep.resources.threads);
         let attempt = Attempt {
             protocol: PROTOCOL,
             number,
-            device,
-            threads,
+            device: slot.device,
+            threads: session.sweep.resources.threads,
             work: session.work(job)?,
         };
+        write_json(&folder.attempt(), &attempt)?;
         let started = Decision::Started {
             job,
             attempt: number,
@@ -454,21 +507,39 @@ impl Running<'_, '_> {
             .append(started)
             .map_err(|source| SessionError::journal(session.ledger, source))?;
         watcher.started(job, number, &slot.name);
-        let child = Child::start(
-            session.trainer,
-            job,
-            &attempt,
-            slot,
-            &folder,
-            self.sender.clone(),
-        );
-        let child = child.map_err(|source| LedgerError::Io {
-            doing: "start the trainer for",
-            path: folder.path().to_owned(),
-            source,
-        })?;
-        self.children.insert(job, child);
+        let child = self.start_child(job, number, slot, &folder);
+        let child = child.map_err(|message| self.inputs.push_back(Input::NotStarted(job, message)));
+        let attempt = LiveAttempt {
+            number,
+            work: attempt.work,
+            child: child.ok(),
+            end: ProcessEnd::default(),
+        };
+        self.attempts.insert(job, attempt);
         Ok(())
+    }
+
+    /// Starts a trainer.
+    ///
+    /// # Errors
+    /// With a sentence for the user.
+    fn start_child(
+        &self,
+        job: Job,
+        attempt: u32,
+        slot: &Slot,
+        folder: &AttemptFolder,
+    ) -> Result<Child, String> {
+        let reports = Reports {
+            job,
+            attempt,
+            messages: self.sender.clone(),
+        };
+        let program = self.session.trainer;
+        Child::start(program, slot, folder, reports).map_err(|error| {
+            let program = program.display();
+            format!("failed to start the trainer `{program}`: {error}")
+        })
     }
 
     fn ended(
@@ -478,28 +549,43 @@ impl Running<'_, '_> {
         again: bool,
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
-        let Some(child) = self.children.remove(&job) else {
+        let Some(attempt) = self.attempts.remove(&job) else {
             return Ok(());
         };
         watcher.ended(job, &end, again);
-        let path = self
-            .session
-            .ledger
-            .attempt_folder(job, child.attempt)
-            .exit();
-        let process = self.exits.remove(&job).unwrap_or_default();
-        write_json(
-            &path,
-            &AttemptExit {
-                end: end.clone(),
-                code: process.code,
-                signal: process.signal,
-            },
-        )?;
+        let folder = self.session.ledger.attempt_folder(job, attempt.number);
+        let exit = AttemptExit {
+            end: end.clone(),
+            code: attempt.end.code,
+            signal: attempt.end.signal,
+        };
+        write_json(&folder.exit(), &exit)?;
         self.note(Decision::Ended {
             job,
-            attempt: child.attempt,
+            attempt: attempt.number,
             end,
+        })?;
+        if let Job::Train(run) = job {
+            self.trained.push(run);
+        }
+        Ok(())
+    }
+
+    fn leave_out(
+        &mut self,
+        place: PlaceId,
+        message: String,
+        watcher: &mut dyn Watcher,
+    ) -> Result<(), SessionError> {
+        let slots = self.session.slots;
+        let name = slots
+            .iter()
+            .find(|slot| slot.place == place)
+            .map_or_else(String::new, |slot| slot.place_name.clone());
+        watcher.left_out(&name, &message);
+        self.note(Decision::LeftOut {
+            place: name,
+            message,
         })
     }
 
@@ -508,4 +594,10 @@ impl Running<'_, '_> {
             .append(decision)
             .map_err(|source| SessionError::journal(self.session.ledger, source))
     }
+}
+
+/// Returns the number of ticks in a time, at least one.
+fn ticks(time: Duration) -> u32 {
+    let ticks = time.as_millis() / TICK.as_millis();
+    u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
 }

@@ -1,11 +1,20 @@
 //! Slots, in which attempts run: shares of GPUs, or threads of the CPU.
 
-use std::{fs, thread};
+use std::thread;
 
 use schema::{Device, Numerics};
 use thiserror::Error;
 
+use super::gpus::{Gpu, GpuList, NamedTwice};
 use crate::config::{DeviceChoice, Gpus, Resources};
+
+/// The position of a slot in the list of slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SlotId(pub usize);
+
+/// A GPU, or the CPU: all slots of a place share its memory, and its defects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlaceId(pub usize);
 
 /// Room for one attempt at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +23,10 @@ pub struct Slot {
     pub name: String,
     /// The device of the trainer.
     pub device: Device,
+    /// Where it is.
+    pub place: PlaceId,
+    /// The name of the place to display: `gpu 1`.
+    pub place_name: String,
     /// The trainer's `CUDA_VISIBLE_DEVICES`.
     pub visible: Option<String>,
 }
@@ -21,8 +34,8 @@ pub struct Slot {
 /// The hardware of the machine, examined once by the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
-    /// The GPUs, by their names in `CUDA_VISIBLE_DEVICES`.
-    pub gpus: Vec<String>,
+    /// The GPUs that a trainer may use.
+    pub gpus: GpuList,
     /// Logical CPU cores.
     pub cores: usize,
 }
@@ -43,24 +56,16 @@ pub enum SlotError {
         /// The number of GPUs.
         count: usize,
     },
+    /// `CUDA_VISIBLE_DEVICES` is no valid list.
+    #[error(transparent)]
+    NamedTwice(#[from] NamedTwice),
 }
 
 impl Machine {
     /// Looks for GPUs without loading any driver; `visible` is `CUDA_VISIBLE_DEVICES`, if it is set.
     pub fn survey(visible: Option<&str>) -> Machine {
-        let installed = entries("/proc/driver/nvidia/gpus", |_| true).max(entries("/dev", is_gpu));
-        let gpus = match visible {
-            _ if installed == 0 => Vec::new(),
-            Some(list) => list
-                .split(',')
-                .map(str::trim)
-                .filter(|gpu| !gpu.is_empty())
-                .map(str::to_owned)
-                .collect(),
-            None => (0..installed).map(|index| index.to_string()).collect(),
-        };
         Machine {
-            gpus,
+            gpus: GpuList::survey(visible),
             cores: thread::available_parallelism().map_or(1, usize::from),
         }
     }
@@ -117,63 +122,54 @@ impl Machine {
             .map(|index| Slot {
                 name: format!("cpu {index}"),
                 device: Device::Cpu,
+                place: PlaceId(0),
+                place_name: "the CPU".to_owned(),
                 visible: None,
             })
             .collect()
     }
 
     fn gpu_slots(&self, resources: &Resources) -> Result<Vec<Slot>, SlotError> {
-        if self.gpus.is_empty() {
+        let gpus = self.gpus.checked()?;
+        if gpus.is_empty() {
             return Err(SlotError::NoGpu);
         }
         let chosen: Vec<usize> = match &resources.gpus {
-            Gpus::All => (0..self.gpus.len()).collect(),
+            Gpus::All => (0..gpus.len()).collect(),
             Gpus::These(indices) => indices
                 .iter()
-                .map(|&index| self.gpu(index))
+                .map(|&index| position(index, gpus.len()))
                 .collect::<Result<_, _>>()?,
         };
-        let mut slots = Vec::new();
+        let shares = 0..resources.runs_per_gpu;
         // The first share of every GPU comes before the second of any: few runs spread out.
-        for share in 0..resources.runs_per_gpu {
-            for &gpu in &chosen {
-                let name = if resources.runs_per_gpu == 1 {
-                    format!("gpu {gpu}")
-                } else {
-                    format!("gpu {gpu}.{share}")
-                };
-                slots.push(Slot {
-                    name,
-                    device: Device::Cuda,
-                    visible: Some(self.gpus[gpu].clone()),
-                });
-            }
-        }
-        Ok(slots)
-    }
-
-    fn gpu(&self, index: u32) -> Result<usize, SlotError> {
-        let count = self.gpus.len();
-        usize::try_from(index)
-            .ok()
-            .filter(|&gpu| gpu < count)
-            .ok_or(SlotError::NoSuchGpu { index, count })
+        let slots = shares.flat_map(|share| {
+            let share = (resources.runs_per_gpu > 1).then_some(share);
+            chosen.iter().map(move |&gpu| gpu_slot(gpu, share, &gpus[gpu]))
+        });
+        Ok(slots.collect())
     }
 }
 
-/// Counts the entries of a folder whose names match; 0 if there is no such folder.
-fn entries(folder: &str, counts: fn(&str) -> bool) -> usize {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_name().to_str().is_some_and(counts))
-        .count()
+fn gpu_slot(gpu: usize, share: Option<u32>, device: &Gpu) -> Slot {
+    let place_name = format!("gpu {gpu}");
+    Slot {
+        name: match share {
+            Some(share) => format!("{place_name}.{share}"),
+            None => place_name.clone(),
+        },
+        device: Device::Cuda,
+        place: PlaceId(gpu),
+        place_name,
+        visible: Some(device.0.clone()),
+    }
 }
 
-/// True for `nvidia0`, but not for `nvidiactl`. Containers may have the devices without the driver's
-/// folder.
-fn is_gpu(name: &str) -> bool {
-    name.strip_prefix("nvidia")
-        .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+fn position(index: u32, count: usize) -> Result<usize, SlotError> {
+    usize::try_from(index)
+        .ok()
+        .filter(|&gpu| gpu < count)
+        .ok_or(SlotError::NoSuchGpu { index, count })
 }
 
 #[cfg(test)]
@@ -182,23 +178,13 @@ mod tests {
 
     fn machine(gpus: usize) -> Machine {
         Machine {
-            gpus: (0..gpus).map(|gpu| gpu.to_string()).collect(),
+            gpus: GpuList::indices(gpus),
             cores: 8,
         }
     }
 
     fn names(slots: &[Slot]) -> Vec<&str> {
         slots.iter().map(|slot| slot.name.as_str()).collect()
-    }
-
-    #[test]
-    fn devices_of_gpus_are_told_from_those_of_their_driver() {
-        assert!(is_gpu("nvidia0") && is_gpu("nvidia12"));
-        assert!(
-            !["nvidiactl", "nvidia-uvm", "nvidia", "null"]
-                .into_iter()
-                .any(is_gpu)
-        );
     }
 
     #[test]

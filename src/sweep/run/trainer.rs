@@ -5,15 +5,27 @@
 
 use std::{
     env,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufReader, Read, Write},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
 };
 
 use schema::{Attempt, Description, Device, Event, Failure, PROTOCOL, Task, Work};
 use tempfile::NamedTempFile;
 use thiserror::Error;
+
+use super::lines::Lines;
+
+/// The most bytes of an answer to `--describe`, and of its log.
+const LONGEST_ANSWER: u64 = 1 << 20;
+/// How long a trainer may take to answer `--describe`: libtorch may be loaded from a slow disk.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+/// The longest line of a trainer that is read: a reply may name every image of a data set.
+const LONGEST_LINE: usize = 256 << 20;
 
 /// The exit code of a trainer that stopped on request; see [`Attempt`].
 const STOPPED: i32 = 3;
@@ -34,6 +46,12 @@ pub enum TrainerError {
         program: PathBuf,
         /// The system's error.
         source: io::Error,
+    },
+    /// The trainer does not answer.
+    #[error("the trainer `{}` did not answer `--describe` within {} s", program.display(), ANSWERED_WITHIN.as_secs())]
+    Silent {
+        /// The trainer's path.
+        program: PathBuf,
     },
     /// The system cannot load the trainer's libtorch.
     #[error("the trainer `{}` cannot load libtorch ({detail}); run `make setup` to get it, then build again", program.display())]
@@ -93,19 +111,21 @@ impl Trainer {
             Some(program) => program.to_owned(),
             None => beside_or_on_path()?,
         };
-        let output = Command::new(&program).arg("--describe").output();
-        let output = output.map_err(|source| TrainerError::Start {
+        let answer = describe(&program).map_err(|source| TrainerError::Start {
             program: program.clone(),
             source,
         })?;
-        let log = String::from_utf8_lossy(&output.stderr);
+        let Some(Described { text, log }) = answer else {
+            return Err(TrainerError::Silent { program });
+        };
+        let log = String::from_utf8_lossy(&log);
         if let Some(line) = log.lines().find(|line| is_loader_error(line)) {
             return Err(TrainerError::NoLibtorch {
                 program,
                 detail: loader_detail(line),
             });
         }
-        match description(&output.stdout) {
+        match description(&text) {
             Ok(description) => Ok(Trainer {
                 program,
                 description,
@@ -113,6 +133,48 @@ impl Trainer {
             Err(detail) => Err(TrainerError::Incompatible { program, detail }),
         }
     }
+}
+
+/// The answer of a trainer to `--describe`.
+struct Described {
+    text: Vec<u8>,
+    log: Vec<u8>,
+}
+
+/// Runs a trainer with `--describe`. Returns `None` if it does not answer in time.
+fn describe(program: &Path) -> io::Result<Option<Described>> {
+    let mut process = Command::new(program)
+        .arg("--describe")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let text = beginning(process.stdout.take())?;
+    let log = beginning(process.stderr.take())?;
+    let text = text.recv_timeout(ANSWERED_WITHIN);
+    // The log ends with the answer, unless another process holds it.
+    let log = log.recv_timeout(Duration::from_secs(1));
+    // An error means that the process has ended already.
+    let _ = process.kill();
+    process.wait()?;
+    Ok(text.ok().map(|text| Described {
+        text,
+        log: log.unwrap_or_default(),
+    }))
+}
+
+/// Reads the beginning of an output in a thread, and sends it.
+fn beginning(output: Option<impl Read + Send + 'static>) -> io::Result<Receiver<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new().spawn(move || {
+        let mut bytes = Vec::new();
+        let read = output.map(|output| output.take(LONGEST_ANSWER).read_to_end(&mut bytes));
+        if matches!(read, Some(Ok(_))) {
+            // An error means that nobody waits any more.
+            let _ = sender.send(bytes);
+        }
+    })?;
+    Ok(receiver)
 }
 
 fn description(answer: &[u8]) -> Result<Description, String> {
@@ -185,9 +247,9 @@ impl Foreground<'_> {
         task: T,
         on_event: impl FnMut(&Event) -> Answer,
     ) -> Result<Option<T::Reply>, TrainerError> {
-        let (last, status) = self.converse(task.into(), on_event)?;
-        match last {
-            Some(Event::Finished(finished)) if status.success() => T::Reply::try_from(finished)
+        let (result, status) = self.converse(task.into(), on_event)?;
+        match result {
+            Some(Event::Finished(finished)) => T::Reply::try_from(finished)
                 .map(Some)
                 .map_err(|_| TrainerError::WrongReply),
             Some(Event::Failed { class, message }) => Err(TrainerError::Failed { class, message }),
@@ -196,7 +258,7 @@ impl Foreground<'_> {
         }
     }
 
-    /// Runs a trainer and returns its last event and how its process ended.
+    /// Runs a trainer. Returns the result that it reported, as an event, and how its process ended.
     fn converse(
         &self,
         work: Work,
@@ -216,7 +278,7 @@ impl Foreground<'_> {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|source| self.cannot_start(source))?;
-        let mut last = None;
+        let mut result = None;
         for event in events(process.stdout.take()) {
             if on_event(&event) == Answer::Stop
                 && let Some(lifeline) = &mut process.stdin
@@ -224,10 +286,12 @@ impl Foreground<'_> {
                 // An error means that the trainer has exited already.
                 let _ = lifeline.write_all(b"stop\n");
             }
-            last = Some(event);
+            if matches!(event, Event::Finished(_) | Event::Failed { .. }) {
+                result = Some(event);
+            }
         }
         let status = process.wait().map_err(|source| self.cannot_start(source))?;
-        Ok((last, status))
+        Ok((result, status))
     }
 
     fn cannot_start(&self, source: io::Error) -> TrainerError {
@@ -250,8 +314,7 @@ fn attempt_file(attempt: &Attempt) -> io::Result<NamedTempFile> {
 fn events(output: Option<ChildStdout>) -> impl Iterator<Item = Event> {
     output
         .into_iter()
-        .flat_map(|output| BufReader::new(output).split(b'\n'))
-        .map_while(Result::ok)
+        .flat_map(|output| Lines::new(BufReader::new(output), LONGEST_LINE))
         .filter_map(|line| serde_json::from_slice(&line).ok())
 }
 

@@ -66,6 +66,9 @@ impl Strategy {
     }
 }
 
+/// The first seed of trials; those of the table are below.
+pub const FIRST_SEED_OF_TRIALS: u64 = 1 << 32;
+
 /// Settings of a search.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -10,6 +10,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use schema::{
     Attempt, Backbone, Cache, Color, Contrastive, Dataset, Description, Device, Event, Fingerprint,
     Finished, Glyphs, ImageSize, Loss, MPerClass, Model, Optimizer, PROTOCOL, PrepareWork, Recipe,
@@ -115,7 +116,8 @@ fn started(command: &mut Command) -> (Child, impl Iterator<Item = Event>) {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut events = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+    let events = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+    let mut events = events.filter(|event| *event != Event::Alive {});
     assert_eq!(events.next(), Some(Event::Started { from: 0 }));
     assert!(matches!(events.next(), Some(Event::Progress { .. })));
     (child, events)
@@ -125,6 +127,7 @@ fn events(output: &Output) -> Vec<Event> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|event| *event != Event::Alive {})
         .collect()
 }
 
@@ -193,16 +196,28 @@ fn told_to_stop_it_writes_a_checkpoint_and_leaves() {
     assert!(folder.path().join("run/checkpoint.safetensors").exists());
 
     let mut child = command.stdin(Stdio::null()).spawn().unwrap();
-    let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut first)
-        .unwrap();
-    assert_eq!(
-        serde_json::from_str::<Event>(&first).unwrap(),
-        Event::Started { from: *step }
-    );
+    let started = format!("{}\n", serde_json::to_string(&Event::Started { from: *step }).unwrap());
+    let (mut output, mut line) = (BufReader::new(child.stdout.take().unwrap()), String::new());
+    while line != started {
+        line.clear();
+        assert_ne!(output.read_line(&mut line).unwrap(), 0, "no {started}");
+    }
+    drop(output);
     // Nobody listens any more.
     assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn the_signals_of_batch_systems_are_requests_to_stop() {
+    for signal in [Signal::TERM, Signal::USR1, Signal::XCPU] {
+        let (folder, mut command) = training(ENDLESS);
+        let (mut child, events) = started(&mut command);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let last = events.last();
+        assert_eq!(child.wait().unwrap().code(), Some(3));
+        assert!(matches!(last, Some(Event::Checkpoint { .. })), "{last:?}");
+        assert!(folder.path().join("run/checkpoint.safetensors").exists());
+    }
 }
 
 #[test]

@@ -84,10 +84,8 @@ pub(in crate::cli) fn state_of_ensemble(
     if let Some(record) = ledger.ensemble_record(id)? {
         return Ok(RunState::Finished(record.evaluated));
     }
-    if let Some(AttemptEnd::Failed { class, message }) =
-        ledger.last_exit(Job::Ensemble(id))?.map(|exit| exit.end)
-    {
-        return Ok(RunState::Failed { class, message });
+    if let Some(failed) = failure_of(Job::Ensemble(id), ledger)? {
+        return Ok(failed);
     }
     let runs = &plan.ensembles[&id].runs;
     let states: Vec<RunState> = runs
@@ -143,11 +141,21 @@ pub(in crate::cli) fn state_of(
         });
     }
     for job in jobs_of(run, plan) {
-        if let Some(AttemptEnd::Failed { class, message }) =
-            ledger.last_exit(job)?.map(|exit| exit.end)
-        {
-            return Ok(RunState::Failed { class, message });
+        if let Some(failed) = failure_of(job, ledger)? {
+            return Ok(failed);
         }
     }
     Ok(RunState::Missing)
+}
+
+/// The failure of a job; nothing if the place where it ran is to blame, which is mended by running it
+/// again.
+fn failure_of(job: Job, ledger: &Ledger) -> Result<Option<RunState>, LedgerError> {
+    let end = ledger.last_exit(job)?.map(|exit| exit.end);
+    Ok(match end {
+        Some(AttemptEnd::Failed { class, message }) if !class.is_of_place() => {
+            Some(RunState::Failed { class, message })
+        }
+        _ => None,
+    })
 }

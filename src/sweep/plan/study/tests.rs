@@ -220,7 +220,7 @@ fn a_trial_has_a_seed_that_no_repetition_has_and_is_never_measured_on_test_class
     let study = &plan.studies[0];
     assert_eq!(study.trials.len(), 8);
     for run in study.trials.iter().flat_map(|trial| &trial.runs) {
-        assert_eq!(plan.runs[run].identity.recipe.seed, TRIALS);
+        assert_eq!(plan.runs[run].identity.recipe.seed, FIRST_SEED_OF_TRIALS);
         let jobs: Vec<&Node> = plan
             .graph
             .node_weights()

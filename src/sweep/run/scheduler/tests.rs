@@ -5,6 +5,8 @@ use schema::{Breakdown, Evaluated, Numerics, Prepared, Scores, Trained};
 use super::*;
 use crate::{config::Sweep, ledger::Ledger, plan::freshness};
 
+mod worlds;
+
 const TWO_METHODS: &str = r#"
     [sweep]
     name = "test"
@@ -31,14 +33,14 @@ struct Stage {
     runs: Vec<schema::RunId>,
 }
 
+/// A stage with slots on one place, the CPU.
 fn stage(slots: usize) -> Stage {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("test.toml");
-    std::fs::write(&file, TWO_METHODS).unwrap();
-    let sweep = Sweep::read(Path::new(&file), &[]).unwrap();
-    let ledger = Ledger::new(folder.path().join("results"));
-    let plan = Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1 }).unwrap();
-    let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
+    stage_at(&vec![PlaceId(0); slots])
+}
+
+/// A stage with slots at these places. Crashes are retried once.
+fn stage_at(slots: &[PlaceId]) -> Stage {
+    let (plan, freshness) = plan_of(TWO_METHODS);
     Stage {
         scheduler: Scheduler::new(&plan, &freshness, slots, 1),
         prepare: Job::Prepare(*plan.data.keys().next().unwrap()),
@@ -46,9 +48,21 @@ fn stage(slots: usize) -> Stage {
     }
 }
 
-impl Stage {
-    fn finish(&mut self, job: Job) -> Vec<Action> {
-        let finished = match job {
+/// The plan of a sweep in an empty results folder.
+fn plan_of(sweep: &str) -> (Plan, FreshnessOf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.toml");
+    std::fs::write(&file, sweep).unwrap();
+    let sweep = Sweep::read(Path::new(&file), &[]).unwrap();
+    let ledger = Ledger::new(folder.path().join("results"));
+    let plan = Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1 }).unwrap();
+    let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
+    (plan, freshness)
+}
+
+/// A result of a job.
+fn result_of(job: Job) -> Finished {
+        match job {
             Job::Prepare(_) => Finished::Prepared(Prepared {
                 training_classes: 8,
                 training_images: 160,
@@ -64,9 +78,26 @@ impl Stage {
                 scores: Scores::new(),
                 ..Evaluated::default()
             }),
-        };
-        self.emit(job, Event::Finished(finished));
+        }
+}
+
+impl Stage {
+    fn finish(&mut self, job: Job) -> Vec<Action> {
+        self.emit(job, Event::Finished(result_of(job)));
         self.exit(job, Some(0), None)
+    }
+
+    /// Lets a trainer report a failure and exit.
+    fn fail(&mut self, job: Job, class: Failure) -> Vec<Action> {
+        let message = format!("{class:?}");
+        self.emit(job, Event::Failed { class, message });
+        self.exit(job, Some(1), None)
+    }
+
+    /// Lets time pass until something happens.
+    fn wait(&mut self) -> Vec<Action> {
+        let mut ticks = (0..1000).map(|_| self.scheduler.on(Input::Tick));
+        ticks.find(|actions| !actions.is_empty()).unwrap_or_default()
     }
 
     fn emit(&mut self, job: Job, event: Event) {
@@ -157,25 +188,25 @@ fn a_result_is_published_before_it_is_written_down_as_finished() {
 }
 
 #[test]
-fn a_crash_is_tried_again_as_often_as_allowed_and_then_fails() {
+fn a_crash_is_tried_again_after_a_rest_as_often_as_allowed_and_then_fails() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
-    let first = stage.exit(stage.prepare, None, Some(9));
-    assert!(matches!(first[0], Action::Ended { again: true, .. }));
-    assert_eq!(starts(&first), [stage.prepare]);
-    let second = stage.exit(stage.prepare, None, Some(9));
+    let first = stage.exit(stage.prepare, None, Some(11));
+    assert!(matches!(first[..], [Action::Ended { again: true, .. }]));
+    assert!(!stage.scheduler.is_over());
+    assert_eq!(starts(&stage.wait()), [stage.prepare]);
+    let second = stage.exit(stage.prepare, None, Some(11));
     assert!(matches!(
-        &second[0],
-        Action::Ended {
+        &second[..],
+        [Action::Ended {
             again: false,
             end: AttemptEnd::Failed {
                 class: Failure::Crashed,
                 ..
             },
             ..
-        }
+        }]
     ));
-    assert_eq!(starts(&second), []);
     assert!(stage.scheduler.is_over());
     assert_eq!(
         stage.scheduler.tally(),
@@ -212,19 +243,168 @@ fn an_attempt_that_hung_is_made_again_and_called_by_its_name() {
 }
 
 #[test]
-fn a_good_result_with_a_bad_exit_is_a_crash() {
+fn a_result_that_was_reported_counts_however_the_process_ended() {
+    for (code, signal) in [(Some(1), None), (Some(3), None), (None, Some(9)), (None, Some(15))] {
+        let mut stage = stage(1);
+        stage.scheduler.on(Input::Begin);
+        let finished = Event::Finished(result_of(stage.prepare));
+        stage.emit(stage.prepare, finished);
+        let actions = stage.exit(stage.prepare, code, signal);
+        assert!(matches!(actions[0], Action::Publish { .. }), "{actions:?}");
+    }
+}
+
+#[test]
+fn an_attempt_that_someone_asked_to_end_is_undecided_until_the_sweep_is_asked_as_well() {
+    for (code, signal) in [(Some(3), None), (None, Some(15)), (None, Some(1))] {
+        let mut stage = stage(1);
+        stage.scheduler.on(Input::Begin);
+        assert_eq!(stage.exit(stage.prepare, code, signal), []);
+        assert_eq!(stage.scheduler.on(Input::Tick), []);
+        let stopped = Action::Ended {
+            job: stage.prepare,
+            end: AttemptEnd::Stopped,
+            again: false,
+        };
+        assert_eq!(stage.scheduler.on(Input::Interrupt), [stopped]);
+        assert!(stage.scheduler.is_over());
+    }
+}
+
+#[test]
+fn an_attempt_that_someone_asked_to_end_alone_is_made_again() {
+    let mut stage = stage(1);
+    stage.scheduler.on(Input::Begin);
+    assert_eq!(stage.exit(stage.prepare, None, Some(15)), []);
+    assert!(matches!(stage.wait()[..], [Action::Ended { again: true, .. }]));
+    assert_eq!(starts(&stage.wait()), [stage.prepare]);
+}
+
+#[test]
+fn a_broken_gpu_is_left_out_after_its_second_failure_in_a_row_and_costs_no_job() {
+    let (sound, broken) = (PlaceId(0), PlaceId(1));
+    let mut stage = stage_at(&[sound, broken]);
+    stage.scheduler.on(Input::Begin);
+    stage.finish(stage.prepare);
+    let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
+    let first = stage.fail(b, Failure::Device);
+    assert!(matches!(first[..], [Action::Ended { again: true, .. }]));
+    assert_eq!(starts(&stage.wait()), [b], "the GPU has rested");
+    let second = stage.fail(b, Failure::Device);
+    let message = "Device".to_owned();
+    assert_eq!(second[1..], [Action::LeaveOut { place: broken, message }]);
+    assert_eq!(stage.wait(), []);
+    for (done, next) in [
+        (a, Job::Evaluate(stage.runs[0])),
+        (Job::Evaluate(stage.runs[0]), b),
+        (b, Job::Evaluate(stage.runs[1])),
+    ] {
+        assert_eq!(starts(&stage.finish(done)), [next]);
+    }
+    stage.finish(Job::Evaluate(stage.runs[1]));
+    assert_eq!(stage.scheduler.tally().done, 5);
+}
+
+#[test]
+fn without_a_place_the_sweep_is_over_and_no_job_has_failed() {
+    for class in [Failure::Device, Failure::NotStarted] {
+        let mut stage = stage(2);
+        stage.scheduler.on(Input::Begin);
+        while !stage.scheduler.is_over() {
+            let failed = match class {
+                Failure::NotStarted => {
+                    let message = "NotStarted".to_owned();
+                    stage.scheduler.on(Input::NotStarted(stage.prepare, message))
+                }
+                class => stage.fail(stage.prepare, class),
+            };
+            assert_eq!(starts(&failed), []);
+            stage.wait();
+        }
+        assert_eq!(
+            stage.scheduler.tally(),
+            Tally {
+                not_started: 5,
+                stranded: Some(format!("{class:?}")),
+                ..Tally::default()
+            }
+        );
+    }
+}
+
+#[test]
+fn a_job_that_fails_twice_at_a_place_that_works_for_others_has_failed_itself() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
-    let job = Job::Train(stage.runs[0]);
-    stage.emit(
-        job,
-        Event::Finished(Finished::Trained(trained(TrainingEnd::Completed))),
-    );
-    assert!(matches!(
-        stage.exit(job, None, Some(11))[0],
-        Action::Ended { again: true, .. }
-    ));
+    let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
+    stage.fail(a, Failure::Device);
+    assert_eq!(starts(&stage.wait()), [b], "the others come first");
+    stage.finish(b);
+    let actions = stage.finish(Job::Evaluate(stage.runs[1]));
+    assert_eq!(starts(&actions), [a]);
+    let actions = stage.fail(a, Failure::Device);
+    assert!(matches!(actions[..], [Action::Ended { again: false, .. }]));
+    assert_eq!(stage.scheduler.tally().failed, 1);
+}
+
+#[test]
+fn a_run_out_of_memory_is_made_again_alone_at_its_place_and_then_fails() {
+    let (one, other) = (PlaceId(0), PlaceId(1));
+    let mut stage = stage_at(&[one, one, other]);
+    stage.scheduler.on(Input::Begin);
+    stage.finish(stage.prepare);
+    let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
+    let actions = stage.fail(a, Failure::Memory);
+    // Place 0 has another run; place 1 is empty.
+    let slot = SlotId(2);
+    assert_eq!(actions[1..], [Action::Start { job: a, slot }]);
+    stage.finish(b);
+    let actions = stage.fail(a, Failure::Memory);
+    assert!(matches!(actions[0], Action::Ended { again: false, .. }));
+}
+
+#[test]
+fn nothing_starts_beside_a_run_that_is_alone() {
+    let mut stage = stage(2);
+    stage.scheduler.on(Input::Begin);
+    stage.finish(stage.prepare);
+    let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
+    assert_eq!(starts(&stage.fail(a, Failure::Memory)), [], "the other run is there");
+    assert_eq!(starts(&stage.finish(b)), [a], "its measuring waits");
+    assert_eq!(stage.wait(), []);
+    let measurements = stage.runs.clone().into_iter().map(Job::Evaluate);
+    assert_eq!(starts(&stage.finish(a)), measurements.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_last_attempt_at_a_job_that_was_killed_is_made_alone() {
+    let mut stage = stage(2);
+    stage.scheduler.on(Input::Begin);
+    stage.finish(stage.prepare);
+    let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
+    stage.exit(a, None, Some(9));
+    assert_eq!(stage.wait(), [], "the other run is there");
+    assert_eq!(starts(&stage.finish(b)), [a]);
+}
+
+#[test]
+fn a_process_that_cannot_be_killed_costs_its_job_and_its_slot() {
+    let mut stage = stage(2);
+    stage.scheduler.on(Input::Begin);
+    stage.finish(stage.prepare);
+    let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
+    let abandoned = ProcessEnd {
+        abandoned: true,
+        ..ProcessEnd::default()
+    };
+    let actions = stage.scheduler.on(Input::Exited(a, abandoned));
+    assert!(matches!(actions[..], [Action::Ended { again: false, .. }]));
+    let actions = stage.finish(b);
+    let (job, slot) = (Job::Evaluate(stage.runs[1]), SlotId(1));
+    assert_eq!(actions[2..], [Action::Start { job, slot }]);
+    stage.finish(job);
+    assert!(stage.scheduler.is_over());
 }
 
 #[test]
@@ -317,4 +497,23 @@ fn events_of_a_job_that_does_not_run_change_nothing() {
     );
     assert_eq!(stage.exit(job, Some(1), None), []);
     assert_eq!(stage.scheduler.tally().failed, 0);
+}
+
+#[test]
+fn the_classes_that_blame_the_place_have_the_rule_of_places() {
+    for class in [
+        Failure::Data,
+        Failure::OtherCounts,
+        Failure::Disk,
+        Failure::Recipe,
+        Failure::Device,
+        Failure::Memory,
+        Failure::Internal,
+        Failure::Crashed,
+        Failure::Hung,
+        Failure::NotStarted,
+    ] {
+        let is_of_place = matches!(rule(class), Rule::Place { .. });
+        assert_eq!(class.is_of_place(), is_of_place, "{class:?}");
+    }
 }

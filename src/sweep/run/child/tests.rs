@@ -1,0 +1,146 @@
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use schema::Device;
+
+use super::*;
+use crate::{ledger::Ledger, run::slots::PlaceId};
+
+/// The longest wait for a message in these tests.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A trainer that is a shell script, at work.
+struct Script {
+    child: Child,
+    messages: Receiver<Message>,
+    folder: AttemptFolder,
+    _root: tempfile::TempDir,
+}
+
+const FINISHED: &str = r#"{"finished":{"imported":{"images":1}}}"#;
+
+fn start(script: &str) -> Script {
+    let root = tempfile::tempdir().unwrap();
+    let program = root.path().join("trainer");
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let job = Job::Prepare("0123456789abcdef".parse().unwrap());
+    let (attempt, folder) = Ledger::new(root.path()).new_attempt(job).unwrap();
+    let slot = Slot {
+        name: "cpu 0".to_owned(),
+        device: Device::Cpu,
+        place: PlaceId(0),
+        place_name: "the CPU".to_owned(),
+        visible: None,
+    };
+    let (messages, receiver) = mpsc::sync_channel(2);
+    let reports = Reports {
+        job,
+        attempt,
+        messages,
+    };
+    Script {
+        child: started(&program, &slot, &folder, &reports),
+        messages: receiver,
+        folder,
+        _root: root,
+    }
+}
+
+/// Starts a script that was just written: another test may have forked while it was open for writing,
+/// and then the system refuses to start it for a moment.
+fn started(program: &Path, slot: &Slot, folder: &AttemptFolder, reports: &Reports) -> Child {
+    loop {
+        match Child::start(program, slot, folder, reports.clone()) {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
+            child => return child.unwrap(),
+        }
+    }
+}
+
+impl Script {
+    /// Returns the events up to the end of the process, and its end.
+    fn to_the_end(&self) -> (Vec<Event>, ProcessEnd) {
+        let mut events = Vec::new();
+        loop {
+            match self.messages.recv_timeout(PATIENCE).unwrap().notice {
+                Notice::Event(event) => events.push(event),
+                Notice::Exited(end) => return (events, self.child.end(end)),
+            }
+        }
+    }
+
+    fn events(&self) -> String {
+        fs::read_to_string(self.folder.events()).unwrap()
+    }
+}
+
+#[test]
+fn the_events_the_log_and_the_end_of_a_process_are_received() {
+    let script = start(
+        r#"echo '{"started":{"from":7}}'; echo noise; echo '{"alive":{}}'
+echo first >&2; echo last words >&2; exit 5"#,
+    );
+    let (events, end) = script.to_the_end();
+    assert_eq!(events, [Event::Started { from: 7 }, Event::Alive {}]);
+    assert_eq!((end.code, end.signal), (Some(5), None));
+    assert_eq!(end.last_line.as_deref(), Some("last words"));
+    assert_eq!(script.events(), "{\"started\":{\"from\":7}}\nnoise\n");
+}
+
+#[test]
+fn a_process_that_is_left_behind_with_the_output_does_not_keep_the_attempt_open() {
+    let script = start(&format!("sleep 600 & echo '{FINISHED}'"));
+    let (events, end) = script.to_the_end();
+    assert_eq!((events.len(), end.code), (1, Some(0)));
+}
+
+#[test]
+fn events_that_wait_for_a_busy_session_come_before_the_end() {
+    // The channel takes two messages, and nobody receives before the process has ended.
+    let script = start(r#"for i in 1 2 3 4 5 6 7 8 9; do echo '{"alive":{}}'; done"#);
+    thread::sleep(3 * LAST_WORDS);
+    assert_eq!(script.to_the_end().0.len(), 9);
+}
+
+#[test]
+fn a_line_that_is_too_long_is_neither_read_nor_kept() {
+    let script = start(&format!(
+        "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo '{FINISHED}'"
+    ));
+    assert_eq!(script.to_the_end().0.len(), 1);
+    assert_eq!(script.events(), format!("{FINISHED}\n"));
+}
+
+#[test]
+fn a_silent_process_is_killed_after_its_limit_and_called_hung() {
+    let mut script = start("exec sleep 600");
+    for _ in 0..5 {
+        assert!(script.child.tick(Some(5)).is_none());
+    }
+    script.child.heard(&Event::Alive {});
+    for _ in 0..6 {
+        assert!(script.child.tick(Some(5)).is_none());
+    }
+    let end = script.to_the_end().1;
+    assert!(end.hung && end.signal == Some(9), "{end:?}");
+}
+
+#[test]
+fn a_process_that_stays_after_its_result_is_killed_without_blame() {
+    let mut script = start("exec sleep 600");
+    let finished: Event = serde_json::from_str(FINISHED).unwrap();
+    script.child.heard(&finished);
+    for _ in 0..=LEAVING {
+        assert!(script.child.tick(None).is_none());
+    }
+    let end = script.to_the_end().1;
+    assert!(!end.hung && end.signal == Some(9), "{end:?}");
+}
+
+#[test]
+fn a_process_that_survives_its_killing_is_abandoned() {
+    let mut script = start("exec sleep 600");
+    script.child.kill();
+    let ends: Vec<_> = (0..DYING).filter_map(|_| script.child.tick(None)).collect();
+    assert!(ends.len() == 1 && ends[0].abandoned);
+}
