@@ -354,6 +354,7 @@ impl Scheduler {
         };
         if end.abandoned {
             self.places.lose(slot);
+            self.send_elsewhere(self.places.place_of(slot));
         }
         match report.map(|report| *report) {
             Some(TrainerResult::Finished(finished)) => {
@@ -527,13 +528,18 @@ impl Scheduler {
         self.make_ready(job);
         let mut actions = vec![self.try_again(job, class, message.clone())];
         if self.places.failed(place, limit) {
-            if let Some(stranded) = self.places.take_stranded(place) {
-                self.make_ready(stranded);
-            }
+            self.send_elsewhere(place);
             self.last_left_out = Some(message.clone());
             actions.push(Action::LeaveOut { place, message });
         }
         actions
+    }
+
+    /// Gives the job that waits for a place of its own another one.
+    fn send_elsewhere(&mut self, place: PlaceId) {
+        if let Some(stranded) = self.places.take_stranded(place) {
+            self.make_ready(stranded);
+        }
     }
 
     fn try_again(&self, job: Job, class: Failure, message: String) -> Action {

@@ -11,6 +11,9 @@ use crate::{
     run::slots::{PlaceId, SlotId},
 };
 
+/// The rest of a place after its first failure, in ticks.
+const REST: u32 = super::TICKS_PER_SECOND / 2;
+
 /// The slots of a sweep, and the state of their places.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -138,17 +141,17 @@ impl Places {
     }
 
     /// Notes a failure of a place. Returns true if the place is left out from now on: this was failure
-    /// number `limit` in a row. Otherwise it rests for one second, twice as long after each failure.
+    /// number `limit` in a row. Otherwise it rests, twice as long after each failure.
     pub(super) fn failed(&mut self, place: PlaceId, limit: u32) -> bool {
         let state = &mut self.places[place.0];
         let was_left_out = state.left_out;
         state.failures += 1;
-        state.rest = super::TICKS_PER_SECOND << (state.failures - 1).min(6);
+        state.rest = REST << (state.failures - 1).min(6);
         state.left_out |= state.failures >= limit;
         state.left_out && !was_left_out
     }
 
-    /// Takes back the job that waits for a place of its own, if that place is left out.
+    /// Takes back the job that waits for this place to be empty.
     pub(super) fn take_stranded(&mut self, place: PlaceId) -> Option<Job> {
         self.places[place.0].alone.take()
     }

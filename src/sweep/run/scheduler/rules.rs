@@ -33,7 +33,7 @@ pub(super) fn rule(class: Failure) -> Rule {
         Failure::Crashed | Failure::Hung => Rule::Retry,
         Failure::Device => Rule::Place { limit: 2 },
         // A trainer that is being built again is back after seconds.
-        Failure::NotStarted => Rule::Place { limit: 5 },
+        Failure::NotStarted => Rule::Place { limit: 4 },
         Failure::Memory => Rule::Alone,
     }
 }
