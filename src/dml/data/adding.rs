@@ -24,7 +24,7 @@ use super::{
     DataError, Progress,
     archive::{Content, READ, is_clutter, unpack},
     broken::without_broken,
-    given::Given,
+    given::{Given, joined},
     left_aside,
     listing::Listing,
     readers::{self, Found},
@@ -107,7 +107,7 @@ fn add_anew(request: &Request, progress: Progress) -> Result<Registration, DataE
 /// Returns where a file will be, instead of where it is for now.
 fn in_own_folder(path: &Path, staging: &Staging, own: &Path) -> PathBuf {
     match path.strip_prefix(staging.path()) {
-        Ok(below) => own.join(below),
+        Ok(below) => joined(own, below),
         Err(_) => path.to_owned(),
     }
 }

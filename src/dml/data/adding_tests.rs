@@ -320,7 +320,7 @@ fn every_image_and_table_that_is_not_listed_is_told_with_its_folder() {
         ("own/cover.png", ""),
         ("own/c/4", heic),
         ("own/d/readme.txt", ""),
-        ("own/labels.csv", "Path,Label\n"),
+        ("own/labels.csv", "file,kind\n"),
     ];
     let told = |files: &[(&str, &str)]| {
         let root = tempfile::tempdir().unwrap();

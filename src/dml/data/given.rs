@@ -63,8 +63,8 @@ impl Given {
     }
 }
 
-/// Returns `path` itself if nothing is below it.
-fn joined(path: &Path, below: &Path) -> PathBuf {
+/// Returns a path below another one, without a trailing `/` if it is that one itself.
+pub(super) fn joined(path: &Path, below: &Path) -> PathBuf {
     if below.as_os_str().is_empty() {
         path.to_owned()
     } else {

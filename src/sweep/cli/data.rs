@@ -155,6 +155,10 @@ impl Added {
     fn find(&self) -> Result<(Dataset, PathBuf), Exit> {
         let dataset = named(&self.name)?;
         let home = absolute(&self.root).join(dataset.folder());
+        if !has_its_table(&home) {
+            let error = FingerprintError::not_whole(&self.name, &home, &self.root);
+            return Err(Exit::mistake(error));
+        }
         if home.join(Registration::LISTING).is_file() {
             return Ok((dataset, home));
         }
@@ -269,14 +273,19 @@ fn registered(folder: &Path) -> Result<Option<Registration>, String> {
 
 /// Returns the counts of a data set, and how they differ from what is usual.
 fn described(found: &Registration) -> String {
+    let classes = |count: u32| match count {
+        1 => "1 class".to_owned(),
+        _ => format!("{count} classes"),
+    };
+    let images = |images: u64| counted(images as usize, "image");
     let mut text = format!(
-        "  train  {} images of {} classes{}, at least {} of each\n  test   {} images of {} classes",
-        found.training_images,
-        found.training_classes,
+        "  train  {} of {}{}, at least {} of each\n  test   {} of {}",
+        images(found.training_images),
+        classes(found.training_classes),
         if found.super_classes { " in super-classes" } else { "" },
         found.smallest_training_class,
-        found.test_images,
-        found.test_classes
+        images(found.test_images),
+        classes(found.test_classes)
     );
     if (found.queries, found.references) != (found.test_images, found.test_images) {
         let _ = write!(

@@ -139,13 +139,13 @@ fn search(dataset: &Dataset, folder: &Path) -> Result<Found, DataError> {
 /// Says what is missing where there is no layout.
 fn nothing_found(dataset: &Dataset, folder: &Path) -> Result<String, DataError> {
     let images = walk(folder)?.images;
+    let why = match images.iter().filter(|image| image.decodable).count() {
+        0 if images.is_empty() => "there is no image in it",
+        0 => "its images are of a format that is not read; convert them to PNG",
+        _ => "its images are not in folders of two or more classes",
+    };
     let known: Vec<&str> = layouts(dataset).map(|layout| layout.name).collect();
-    let known = format!("it has none of the known layouts: {}", known.join("; "));
-    Ok(match images.iter().filter(|image| image.decodable).count() {
-        0 if images.is_empty() => format!("there is no image in it; {known}"),
-        0 => format!("its {} images are of a format that is not read; convert them to PNG", images.len()),
-        count => format!("its {count} images are not in folders of two or more classes; {known}"),
-    })
+    Ok(format!("{why}\nknown layouts:\n  {}", known.join("\n  ")))
 }
 
 fn with_names(listing: &Listing, name: &dyn Fn(&Path) -> PathBuf) -> Listing {
@@ -237,7 +237,7 @@ fn check_files(listing: &Listing) -> Result<(), DataError> {
 /// Returns the path of a file without links, if it can be an image.
 fn check_file(path: &Path) -> Result<PathBuf, DataError> {
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => DataError::missing(path, "an image that the data set lists"),
+        io::ErrorKind::NotFound => DataError::missing(path, "an image that the data set lists; to use a part of its images, add them under a name of your own, in class folders"),
         _ => DataError::unreadable(path, error),
     })?;
     if metadata.is_dir() {

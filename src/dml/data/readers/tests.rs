@@ -567,7 +567,7 @@ fn folders_whose_meaning_is_unclear_are_refused() {
         &["train/a/1.jpg", "Train/b/2.jpg", "test/c/3.jpg"],
         "says the same; give one of them",
     );
-    says(&["a/1.jpg", "a/2.jpg"], "its 2 images are not in folders of two or more classes");
+    says(&["a/1.jpg", "a/2.jpg"], "its images are not in folders of two or more classes");
     says(
         &["train/a/1.jpg", "val/a/2.jpg"],
         "merge the folders of each class",
@@ -578,7 +578,7 @@ fn folders_whose_meaning_is_unclear_are_refused() {
 fn images_in_no_format_that_is_read_are_called_so() {
     let heic = "\0\0\0\u{18}ftypheic\0\0\0\0mif1heic";
     let message = refused(&own(), &[("a/1.heic", heic), ("b/2", heic)]);
-    assert!(message.contains("its 2 images are of a format that is not read"), "{message}");
+    assert!(message.contains("its images are of a format that is not read"), "{message}");
 }
 
 #[test]
