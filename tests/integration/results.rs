@@ -85,6 +85,19 @@ fn a_table_is_not_replaced_by_one_that_knows_less() {
 }
 
 #[test]
+fn data_that_has_changed_since_is_the_cause_of_a_refusal() {
+    let desk = with_own_data();
+    desk.run().assert_code(0);
+    let before = desk.reports();
+    fs::write(desk.path("data/birds/1.png"), "another image").unwrap();
+    desk.sweep(&["report", "sweep.toml"])
+        .assert_code(1)
+        .assert_says("2 results there, 0 now")
+        .assert_says("the finished runs have another content of the data set");
+    assert_eq!(desk.reports(), before);
+}
+
+#[test]
 fn without_data_and_without_results_there_is_no_table() {
     let desk = with_own_data();
     desk.run().assert_code(0);
@@ -146,4 +159,28 @@ fn suggested_commands_can_be_pasted_into_a_shell() {
     desk.sweep(&["status", "my sweep.toml", "--results", "my results"])
         .assert_code(0)
         .assert_says("`sweep run 'my sweep.toml' --results 'my results'`");
+}
+
+#[test]
+fn a_table_of_baselines_names_their_network_and_their_images() {
+    let (before, _) = SMALL.split_once("[[method]]").unwrap();
+    let trained = "[resources]\ndevice = \"cpu\"\n";
+    for (baseline, names) in [("untrained", true), ("trunk", true), ("pixels", false)] {
+        let method = format!("[[method]]\nname = \"One\"\nbaseline = \"{baseline}\"\n");
+        let desk = Desk::new(&format!("{before}{method}{trained}"));
+        desk.run().assert_code(0);
+        let fact = "Nothing was trained. Network: conv4; images resized to 28 x 28.";
+        assert_eq!(desk.table().contains(fact), names, "{baseline}");
+    }
+}
+
+#[test]
+fn a_run_that_cannot_read_its_data_leads_to_the_check_of_the_data() {
+    let desk = with_own_data();
+    let seeds = ["--set", "sweep.seeds=[103]"];
+    desk.sweep(&[&desk.run_arguments()[..], &seeds].concat())
+        .assert_code(2);
+    desk.sweep(&[&["status", "sweep.toml"][..], &seeds].concat())
+        .assert_code(2)
+        .assert_says("`sweep data check birds` names all images");
 }

@@ -149,7 +149,7 @@ impl Target {
         let file = quoted(&self.file.display().to_string());
         let sets = self.overrides.iter().map(|set| format!(" --set {}", quoted(set)));
         let sets: String = sets.collect();
-        let results = flag("results", &self.results);
+        let results = flag("results", "results", &self.results);
         format!("sweep {verb} {file}{sets}{results}")
     }
 
@@ -328,9 +328,9 @@ impl From<Diagnostic> for Exit {
     }
 }
 
-/// Returns the option for a folder, unless it is the default, which has the option's name.
-fn flag(name: &str, folder: &Path) -> String {
-    match folder == Path::new(name) {
+/// Returns the option for a folder, unless it is the default.
+fn flag(name: &str, default: &str, folder: &Path) -> String {
+    match folder == Path::new(default) {
         true => String::new(),
         false => format!(" --{name} {}", quoted(&folder.display().to_string())),
     }

@@ -16,6 +16,7 @@ use report::{Caption, Description, Question, Row, Table};
 pub(super) use rows::{jobs_of, state_of, state_of_ensemble};
 
 use super::{Exit, Opened, Target, color_on_stdout, show, studies, tell};
+use crate::plan::difference::{self, Component};
 
 /// Rebuild the table from finished runs
 ///
@@ -69,6 +70,9 @@ impl Destination {
             report.told.push(format!("all trials: {}", path.display()));
             report.files.push((path, studies::csv(opened)?));
         }
+        if !report.lost.is_empty() {
+            report.cause = cause(opened)?;
+        }
         Ok(report)
     }
 }
@@ -77,8 +81,9 @@ impl Destination {
 #[derive(Default)]
 pub(super) struct Tables {
     files: Vec<(PathBuf, String)>,
-    /// What the files that are there show and the new ones would not.
+    /// What the files that are there show and the new ones would not, and why.
     lost: Vec<String>,
+    cause: Option<String>,
     shown: String,
     told: Vec<String>,
 }
@@ -161,6 +166,7 @@ impl Tables {
         if self.lost.len() > NAMED {
             named.push(format!("and {} more", self.lost.len() - NAMED));
         }
+        named.extend(self.cause.iter().cloned());
         Exit::mistake(format!(
             "nothing is written: `{folder}` has results that are not found now\n  {}\n\
              hint: `sweep plan FILE` lists the runs that are not found, `sweep why RUN FILE` tells why; \
@@ -168,6 +174,23 @@ impl Tables {
             named.join("\n  ")
         ))
     }
+}
+
+/// Why results are not found, if the nearest finished run tells.
+fn cause(opened: &Opened) -> Result<Option<String>, Exit> {
+    let (plan, ledger) = (&opened.plan, &opened.ledger);
+    let planned = plan.members.iter().filter_map(|member| plan.runs.get_key_value(&member.run));
+    let mut absent = planned.filter(|(run, _)| !ledger.has_result(**run));
+    let Some((&run, planned)) = absent.next() else {
+        return Ok(None);
+    };
+    let nearest = difference::nearest(run, &difference::stored(&planned.identity), ledger)?;
+    let differences = nearest.map(|(_, differences)| differences).unwrap_or_default();
+    let outside = differences.iter().find(|difference| match difference.component {
+        Component::Data | Component::Schema | Component::Arithmetic => true,
+        Component::Recipe | Component::Fold | Component::Seed => false,
+    });
+    Ok(outside.map(|found| format!("the finished runs have another {}", found.component)))
 }
 
 /// The table that is there.

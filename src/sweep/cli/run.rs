@@ -97,7 +97,7 @@ impl Run {
 
     /// Returns the command that resumes this one.
     fn resume_command(&self) -> String {
-        let reports = flag("reports", self.destination.folder());
+        let reports = flag("reports", "reports", self.destination.folder());
         let trainer = self.trainer.as_deref().map(|program| {
             let program = quoted(&program.display().to_string());
             format!(" --trainer {program}")

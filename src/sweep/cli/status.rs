@@ -1,11 +1,13 @@
 //! `sweep status`: the progress and the failures of a sweep.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use report::RunState;
-use schema::{RunId, Trained};
+use schema::{Failure, Files, RunId, Trained};
 
 use super::{
-    Exit, Target, counted,
+    Exit, Target, counted, flag,
     plan::tally,
     report::{jobs_of, state_of, state_of_ensemble},
     show, studies,
@@ -48,6 +50,10 @@ impl Status {
         let mut lines = vec![format!("{}: {summary}", opened.sweep.name)];
         lines.extend(studies::states(&opened));
         lines.extend(status.lines);
+        for data in &status.suspects {
+            let root = flag("root", "data", &opened.sweep.data_root);
+            lines.push(format!("hint: `sweep data check {data}{root}` names all images that cannot be read"));
+        }
         let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
         let tallies = tally(&freshness);
         let todo: usize = tallies.values().map(|tally| tally.todo).sum();
@@ -71,8 +77,17 @@ struct StatusCounts {
     begun: usize,
     /// Runs and ensembles of which an attempt failed.
     failed: usize,
+    /// The data sets that runs failed to read.
+    suspects: BTreeSet<String>,
     /// On runs that failed, or that have begun.
     lines: Vec<String>,
+}
+
+/// The name of a run's data set, if it has files that can be checked.
+fn suspect(run: RunId, plan: &Plan) -> Option<String> {
+    let data = &plan.data.get(&plan.runs.get(&run)?.data)?;
+    let has_files = data.dataset.files() != Files::Drawn;
+    has_files.then(|| data.dataset.folder().to_owned())
 }
 
 impl StatusCounts {
@@ -92,8 +107,11 @@ impl StatusCounts {
                 let what = format!(", {} at step {step}", how.reason());
                 self.line(how.word(), run, plan, &what);
             }
-            RunState::Failed { message, .. } => {
+            RunState::Failed { class, message } => {
                 self.failed += 1;
+                if class == Failure::Data {
+                    self.suspects.extend(suspect(run, plan));
+                }
                 self.line("failed", run, plan, &format!(": {message}"));
                 let job = failed_job(run, plan, ledger)?;
                 self.lines.extend(job.map(|job| log_line(ledger, job)).transpose()?);
