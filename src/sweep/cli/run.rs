@@ -191,7 +191,7 @@ impl Run {
 
 /// Lists what is missing, with its source and the command that adds it.
 pub(super) fn missing(opened: &Opened, missing: &[String]) -> Exit {
-    let root = opened.sweep.data_root.display();
+    let root = quoted(&opened.sweep.data_root.display().to_string());
     let absent = opened
         .plan
         .data
