@@ -71,6 +71,10 @@ pub enum PublishedError {
     },
 }
 
+/// How many times as large as the network's a tensor may be whose numbers are read, such as positions that will be
+/// resampled.
+const MOST_TIMES: i64 = 64;
+
 /// Number of prefixes that a message lists.
 const LISTED: usize = 8;
 
@@ -102,7 +106,10 @@ pub fn read(
             others.push(name);
             continue;
         };
-        let tensor = in_form(&file.tensor(&entry)?, shape);
+        let tensor = match count(entry.shape()) / MOST_TIMES <= count(shape) {
+            true => in_form(&file.tensor(&entry)?, shape),
+            false => outline(&entry),
+        };
         is_verbatim &= tensor.kind() == entry.kind() && tensor.size() == entry.shape();
         tensors.push((name, tensor));
     }
@@ -114,6 +121,11 @@ pub fn read(
         is_verbatim,
         looks_like: looks_like(file.entries(), backbone),
     })
+}
+
+/// Returns a tensor of the shape and type of an entry, without its numbers.
+fn outline(entry: &Entry) -> Tensor {
+    Tensor::zeros([1], (entry.kind(), tch::Device::Cpu)).expand(entry.shape(), false)
 }
 
 /// Returns the tensor in single precision, and a vector of a norm that was saved as `[1, n]` as `[n]`.
@@ -406,6 +418,20 @@ mod tests {
         assert!(read.tensors.iter().all(|(name, tensor)| {
             tensor.kind() == Kind::Float && tensor.size() == shapes[name]
         }));
+    }
+
+    #[test]
+    fn the_numbers_of_tensors_that_are_far_too_large_are_not_read() {
+        let mut tensors = filled("", 1.0);
+        let is_meant = |(name, _): &&mut (String, Tensor)| name == "bn1.weight";
+        let (_, tensor) = tensors.iter_mut().find(is_meant).unwrap();
+        let size = 2 * MOST_TIMES * tensor.numel() as i64;
+        *tensor = Tensor::zeros([size], (Kind::Int8, tch::Device::Cpu));
+        let (_folder, path) = written(&tensors);
+        let read = read(&path, &resnet18(), None).unwrap();
+        let mut read = read.tensors.iter();
+        let (_, found) = read.find(|(name, _)| name == "bn1.weight").unwrap();
+        assert_eq!((found.size(), found.stride()), (vec![size], vec![0]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ part! {
         /// Trained weights. Absent: random initial parameters.
         #[serde(skip_serializing_if = "Option::is_none")]
         weights: Option<Weights> = None,
-        /// The convolution of a bottleneck that halves the map.
+        /// The convolution of a bottleneck that halves the map; by default, that of torchvision.
         #[serde(skip_serializing_if = "StrideOn::is_default")]
         stride_on: StrideOn = StrideOn::Conv3x3,
     }
