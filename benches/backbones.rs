@@ -3,10 +3,16 @@
 //!
 //! Batches of 32 images of 128 pixels, eight classes, batch norms with frozen statistics, an embedding of 128 numbers,
 //! multi-similarity, Adam.
+//!
+//! `cargo bench --package dml --bench backbones -- memory` prints the [`schema::Footprint`] of every backbone instead.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
 
-use std::{env, fs, io, process::ExitCode, time::Instant};
+use std::{
+    env, fs, io,
+    process::{Command, ExitCode},
+    time::Instant,
+};
 
 use dml::{
     model::{Network, NetworkConfig},
@@ -28,8 +34,19 @@ fn main() -> ExitCode {
         .filter(|argument| !argument.starts_with("--"))
         .collect();
     let key = arguments.first().map_or("", String::as_str);
-    let Some(backbone) = Backbone::every().into_iter().find(|one| one.key() == key) else {
-        println!("the first argument is the key of a backbone, such as resnet50");
+    if key == "memory" {
+        print_footprints();
+        return ExitCode::SUCCESS;
+    }
+    let named = |key: &str| Backbone::every().into_iter().find(|one| one.key() == key);
+    if let [_, key, work, images] = &arguments[..]
+        && let (Some(backbone), Ok(images)) = (named(key), images.parse())
+    {
+        print_peak(backbone, work, images);
+        return ExitCode::SUCCESS;
+    }
+    let Some(backbone) = named(key) else {
+        println!("the first argument is `memory` or the key of a backbone, such as resnet50");
         return ExitCode::FAILURE;
     };
     tch::set_num_threads(
@@ -110,4 +127,46 @@ fn peak_mib() -> f64 {
     line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok())
         .unwrap_or(f64::NAN)
         / 1024.0
+}
+
+/// Prints what each backbone takes for images of its native size.
+fn print_footprints() {
+    for backbone in Backbone::every() {
+        let has_layers = !backbone.part().layers().is_empty();
+        if has_layers {
+            let evaluation = per_pixel(&backbone, "evaluation", [32, 96]);
+            let training = per_pixel(&backbone, "training", [4, 12]);
+            println!("{}: evaluation {evaluation:.0}, training {training:.0}", backbone.key());
+        }
+    }
+}
+
+/// Returns the bytes that each further pixel takes, by batches of few and of more images. Every batch
+/// has a process of its own, which holds nothing of another.
+fn per_pixel(backbone: &Backbone, work: &str, [few, more]: [i64; 2]) -> f64 {
+    let peak = |images: i64| -> f64 {
+        let program = env::current_exe().expect("this program is a file");
+        let arguments = ["peak", backbone.key(), work, &images.to_string()];
+        let output = Command::new(program).args(arguments).output();
+        let output = output.expect("this program can be started").stdout;
+        String::from_utf8_lossy(&output).trim().parse().unwrap_or(f64::NAN)
+    };
+    let side = f64::from(backbone.part().native_image());
+    let bytes = (peak(more) - peak(few)) * f64::from(1 << 20);
+    bytes / ((more - few) as f64 * side * side)
+}
+
+/// Prints the most memory that is held while images are embedded or trained on, in MiB.
+fn print_peak(backbone: Backbone, work: &str, images: i64) {
+    let side = i64::from(backbone.part().native_image());
+    let config = NetworkConfig::new(backbone, 3, side, Some(128));
+    let network = Network::new(config, 0, Device::Cpu).expect("the native size passes through");
+    let images = Tensor::randint(256, [images, 3, side, side], (Kind::Uint8, Device::Cpu));
+    if work == "training" {
+        let loss = network.forward(&images, true).square().sum(Kind::Float);
+        let _ = network.gradient(&loss);
+    } else {
+        let _ = tch::no_grad(|| network.forward(&images, false));
+    }
+    println!("{}", peak_mib());
 }

@@ -34,6 +34,7 @@
 
 mod attempt;
 mod event;
+mod footprint;
 mod half;
 mod id;
 mod images;
@@ -53,6 +54,7 @@ mod work;
 mod written_tests;
 
 pub use attempt::{Attempt, Description, Device, PROTOCOL};
+pub use footprint::Footprint;
 pub use event::{Event, Failure};
 pub use half::Half;
 pub use id::{
@@ -70,9 +72,8 @@ pub use parts::*;
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
 pub use record::{Breakdown, EnsembleRecord, Evaluated, Outcome, Record};
 pub use reply::{
-    DrawnImage,
-    Drawn, Finished, Fitted, Imported, Inspected, InspectedHalf, InspectedImage, Measured,
-    Prepared, Probed, SheetDrawn, Trained, TrainingEnd, WrongReply,
+    Doubt, Drawn, DrawnImage, Finished, Fitted, Imported, Inspected, InspectedHalf, InspectedImage,
+    LeftOut, Measured, MeasuredSet, Prepared, Probed, SheetDrawn, Trained, TrainingEnd, WrongReply,
 };
 pub use timing::{Clip, Guards, Span, WarmUp};
 pub use work::{

@@ -115,16 +115,19 @@ impl std::error::Error for ParseMetricError {}
 impl FromStr for Metric {
     type Err = ParseMetricError;
 
+    /// Reads a name, or the heading of a column, in small or in large letters.
     fn from_str(text: &str) -> Result<Self, ParseMetricError> {
-        let recall = || {
-            text.strip_prefix("recall@")?
-                .parse()
-                .ok()
-                .filter(|&k| k > 0)
-                .map(Metric::RecallAt)
+        let name = text.trim().to_lowercase();
+        let is_named = |metric: &Metric| {
+            metric.to_string() == name || metric.heading().to_lowercase() == name
         };
-        let named = NAMED.into_iter().find(|metric| metric.to_string() == text);
-        named
+        let recall = || {
+            let k = name.strip_prefix("recall@").or_else(|| name.strip_prefix("r@"))?;
+            k.parse().ok().filter(|&k| k > 0).map(Metric::RecallAt)
+        };
+        NAMED
+            .into_iter()
+            .find(is_named)
             .or_else(recall)
             .ok_or_else(|| ParseMetricError(text.to_owned()))
     }
@@ -154,7 +157,8 @@ impl JsonSchema for Metric {
             "description": "A retrieval metric: `recall@K` for any K, or one of those named.",
             "anyOf": [
                 { "type": "string", "enum": NAMED.map(|metric| metric.to_string()) },
-                { "type": "string", "pattern": "^recall@[1-9][0-9]*$" },
+                { "type": "string", "enum": NAMED.map(Metric::heading) },
+                { "type": "string", "pattern": "^(recall|R)@[1-9][0-9]*$" },
             ],
         })
     }
@@ -171,8 +175,11 @@ mod tests {
             .chain([Metric::RecallAt(1), Metric::RecallAt(1000)])
         {
             assert_eq!(metric.to_string().parse::<Metric>().unwrap(), metric);
+            assert_eq!(metric.heading().parse::<Metric>().unwrap(), metric);
+            let large = format!(" {} ", metric.to_string().to_uppercase());
+            assert_eq!(large.parse::<Metric>().unwrap(), metric);
         }
-        for wrong in ["recall@0", "recall@", "recall@-1", "MAP@R", ""] {
+        for wrong in ["recall@0", "recall@", "recall@-1", "R@", "MAP@K", "recall 1", ""] {
             assert!(wrong.parse::<Metric>().is_err(), "{wrong}");
         }
     }

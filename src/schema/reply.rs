@@ -252,14 +252,16 @@ pub enum TrainingEnd {
 /// Metrics of embeddings from files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// The number of queries; without a gallery, each is searched among all the others.
-    pub images: u64,
-    /// The number of gallery images, if separate from the queries.
+    /// The queries; without a gallery, each is searched among all the others.
+    pub queries: Box<MeasuredSet>,
+    /// The gallery, if separate from the queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gallery: Option<u64>,
+    pub gallery: Option<Box<MeasuredSet>>,
     /// Queries left out because no image that is searched has their class.
     #[serde(rename = "lone")]
     pub without_positive: u64,
+    /// Queries that exactly equal an embedding of a separate gallery.
+    pub queries_in_gallery: u64,
     /// Searched embeddings that exactly equal an earlier one.
     pub duplicates: u64,
     /// The mean cosine between two searched embeddings: near 1 if they have collapsed.
@@ -270,6 +272,82 @@ pub struct Measured {
     pub optimistic: Scores,
     /// The values if correct images came last among equally similar ones; empty without ties.
     pub pessimistic: Scores,
+}
+
+/// What was read from a file of embeddings and a file of labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeasuredSet {
+    /// The number of images.
+    pub images: u64,
+    /// The number of values of each.
+    pub width: u64,
+    /// The number of different labels.
+    pub classes: u64,
+    /// What of the file of embeddings was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+    /// What of the file of labels was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out_of_labels: Vec<LeftOut>,
+    /// Why the values may be no embeddings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
+}
+
+/// A part of a text file that holds neither embeddings nor labels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftOut {
+    /// The first line.
+    Heading {
+        /// Its beginning.
+        text: String,
+    },
+    /// The first column, which numbers or names the rows.
+    Index,
+}
+
+/// A reason why values may be no embeddings, or not comparable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// The first row may be the heading of a table.
+    FirstRow,
+    /// A column counts the rows: 0, 1, 2, .. or 1, 2, 3, ..
+    CountingColumn {
+        /// Its index, from 0.
+        column: u64,
+    },
+    /// A column has one value for each class.
+    LabelColumn {
+        /// Its index, from 0.
+        column: u64,
+    },
+    /// Rows of zeros, which are equally similar to all others.
+    ZeroRows {
+        /// Their number.
+        rows: u64,
+        /// The index of the first, from 0.
+        first: u64,
+    },
+    /// Rows that repeat one value, other than zero.
+    ConstantRows {
+        /// Their number.
+        rows: u64,
+        /// The index of the first, from 0.
+        first: u64,
+    },
+    /// All images have the same label.
+    OneClass,
+    /// The labels count the rows: each image has a class of its own.
+    NumberedLabels,
+    /// Dot products of rows of different lengths, of which the longest come first.
+    Lengths {
+        /// The shortest.
+        shortest: f64,
+        /// The longest.
+        longest: f64,
+    },
 }
 
 /// A picture of nearest neighbors that was written.

@@ -27,6 +27,11 @@ pub fn watch(signals: &[i32], mut heed: impl FnMut() + Send + 'static) -> io::Re
     Ok(())
 }
 
+/// Ends the process at once, whatever its other threads are doing.
+pub fn exit_at_once(code: i32) -> ! {
+    signal_hook::low_level::exit(code)
+}
+
 /// The signals that this process ignores: bit `n - 1` is signal `n`.
 struct Ignored(u64);
 

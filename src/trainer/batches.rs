@@ -95,13 +95,16 @@ impl BatchSource {
         }
     }
 
-    /// Returns the same images as [`images`](Self::images), in chunks of `size`.
+    /// Returns the same images as [`images`](Self::images), in chunks of at most `size`, which differ
+    /// by one image at most: libtorch computes very small chunks by other kernels.
     pub(crate) fn chunks<'a>(
         &'a self,
         indices: &'a [i64],
         size: usize,
     ) -> Box<dyn Iterator<Item = Result<Tensor, Failed>> + 'a> {
-        let chunks = indices.chunks(size);
+        let count = indices.len().div_ceil(size.max(1));
+        let bound = move |chunk: usize| chunk * indices.len() / count;
+        let chunks = (0..count).map(move |chunk| &indices[bound(chunk)..bound(chunk + 1)]);
         if self.stored_for(&self.test).is_some() {
             return Box::new(chunks.map(|indices| self.images(indices)));
         }

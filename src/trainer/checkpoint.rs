@@ -49,6 +49,9 @@ pub(crate) struct Progress {
     pub(crate) unimproved: u64,
     #[serde(rename = "noticed")]
     pub(crate) monitor: BreakdownMonitor,
+    /// True if the validation after the last step is still to be done.
+    #[serde(default)]
+    pub(crate) unvalidated: bool,
 }
 
 /// The best network so far, by validation.

@@ -13,7 +13,7 @@ use dml::{
     },
     model::Network,
 };
-use schema::{EnsembleWork, EvaluateWork, Evaluated, Event, Metric, Recipe, Scores};
+use schema::{Device, EnsembleWork, EvaluateWork, Evaluated, Event, Metric, Recipe, Scores};
 use tch::{Kind, Tensor, no_grad};
 
 use crate::{
@@ -24,9 +24,6 @@ use crate::{
     score::{self, Scored},
     split::{self, Images},
 };
-
-/// Images embedded at a time.
-const CHUNK: usize = 512;
 
 /// Embeds and measures the test classes with the network in the run's folder.
 ///
@@ -50,7 +47,7 @@ pub(crate) fn evaluate(
     };
     let rows = Embeddings::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?;
     let folder = Some(&*work.run).filter(|_| !work.read_only);
-    measure(rows, &data, &work.metrics, device, folder)
+    measure(rows, &data, &work.metrics, device, stop, folder)
 }
 
 /// Measures the networks in several runs' folders as an ensemble.
@@ -82,6 +79,7 @@ pub(crate) fn ensemble(
         &data,
         &work.metrics,
         device,
+        stop,
         Some(&work.into),
     )
 }
@@ -92,12 +90,15 @@ fn measure(
     data: &PreparedData,
     metrics: &[Metric],
     device: tch::Device,
+    stop: &Stop,
     folder: Option<&Path>,
 ) -> Result<End<Evaluated>, Failed> {
     let images = LabeledEmbeddings::new(rows, data.test_labels.clone(), Comparison::Cosine);
     let images = images.map_err(|error| score::unmeasurable(&error))?;
     let set = RetrievalSet::new(images, &data.test_roles);
-    let scored = score::score(set.task(), metrics, device)?;
+    let Some(scored) = score::score(set.task(), metrics, device, stop)? else {
+        return Ok(End::Stopped);
+    };
     if let Some(folder) = folder {
         durable::write(&files::queries(folder), table(&scored, &set).as_bytes())?;
     }
@@ -146,17 +147,15 @@ pub(crate) fn embedded(
     let mut network = assemble::network(recipe, script.as_deref(), device)?;
     load(&mut network, run)?;
     let images = split::test(data);
+    let batches = BatchSource::new(recipe, data, device)?;
+    let embedder = Embedder {
+        recipe,
+        network: &network,
+        batches: &batches,
+    };
     let total = images.indices.len() as u64;
     let mut throttle = Throttle::new();
-    let (mut chunks, mut done) = (Vec::new(), 0);
-    let batches = BatchSource::new(recipe, data, device)?;
-    for chunk in embeddings(&network, &batches, &images.indices) {
-        let chunk = chunk?;
-        done += chunk.size()[0] as u64;
-        chunks.push(chunk);
-        if stop.requested() {
-            return Ok(None);
-        }
+    let progress = |done| {
         if throttle.ready() || done == total {
             emit(Event::Progress {
                 done,
@@ -164,8 +163,10 @@ pub(crate) fn embedded(
                 loss: None,
             });
         }
-    }
-    let embeddings = joined(&network, &chunks);
+    };
+    let Some(embeddings) = embedder.embed(&images.indices, stop, progress)? else {
+        return Ok(None);
+    };
     let named = vec![
         ("embeddings".to_owned(), embeddings.shallow_clone()),
         ("key".to_owned(), Tensor::from_slice(&key)),
@@ -235,42 +236,84 @@ fn table(scored: &Scored, set: &RetrievalSet) -> String {
     table
 }
 
-/// Embeds the images with these indices, chunk by chunk, in evaluation mode.
-fn embeddings<'a>(
-    network: &'a Network,
-    batches: &'a BatchSource,
-    indices: &'a [i64],
-) -> impl Iterator<Item = Result<Tensor, Failed>> + 'a {
-    batches
-        .chunks(indices, CHUNK)
-        .map(|images| images.map(|images| no_grad(|| network.forward(&images, false))))
+/// A network in evaluation mode, and the images that it embeds.
+#[derive(Clone, Copy)]
+pub(crate) struct Embedder<'a> {
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) network: &'a Network,
+    pub(crate) batches: &'a BatchSource,
 }
 
-fn joined(network: &Network, chunks: &[Tensor]) -> Tensor {
-    if chunks.is_empty() {
-        return Tensor::zeros([0, network.width()], (Kind::Float, network.device()));
+impl Embedder<'_> {
+    /// Embeds the images with these indices, chunk by chunk; `progress` receives how many are done.
+    /// `None` if a stop was requested.
+    ///
+    /// The size of a chunk changes the last bits of embeddings. It follows from the recipe alone.
+    fn embed(
+        &self,
+        indices: &[i64],
+        stop: &Stop,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Option<Tensor>, Failed> {
+        let mut chunks = Vec::new();
+        let mut done = 0;
+        progress(done);
+        for images in self.batches.chunks(indices, self.images_at_a_time()) {
+            let images = images?;
+            if stop.requested() {
+                return Ok(None);
+            }
+            let chunk = no_grad(|| self.network.forward(&images, false));
+            done += chunk.size()[0] as u64;
+            chunks.push(chunk);
+            progress(done);
+        }
+        Ok(Some(self.joined(&chunks)))
     }
-    Tensor::cat(chunks, 0)
+
+    fn images_at_a_time(&self) -> usize {
+        let device = match self.network.device() {
+            tch::Device::Cuda(_) => Device::Cuda,
+            _ => Device::Cpu,
+        };
+        self.recipe.images_at_a_time(device)
+    }
+
+    fn joined(&self, chunks: &[Tensor]) -> Tensor {
+        if chunks.is_empty() {
+            let shape = [0, self.network.width()];
+            return Tensor::zeros(shape, (Kind::Float, self.network.device()));
+        }
+        Tensor::cat(chunks, 0)
+    }
 }
 
-/// Measures a network on validation images. `None` if its embeddings are not finite.
+/// The end of a validation.
+pub(crate) enum Validated {
+    Scores(Scores),
+    /// The embeddings are not finite.
+    NotFinite,
+    Stopped,
+}
+
+/// Measures a network on validation images.
 ///
 /// # Errors
 /// There is nothing to retrieve.
 pub(crate) fn validate(
-    network: &Network,
-    batches: &BatchSource,
+    embedder: Embedder,
     validation: &Images,
     metrics: &[Metric],
-) -> Result<Option<Scores>, Failed> {
-    let chunks =
-        embeddings(network, batches, &validation.indices).collect::<Result<Vec<_>, Failed>>()?;
-    let embeddings = joined(network, &chunks);
+    stop: &Stop,
+) -> Result<Validated, Failed> {
+    let Some(embeddings) = embedder.embed(&validation.indices, stop, |_| ())? else {
+        return Ok(Validated::Stopped);
+    };
     if let Err(EvalError::NotFinite { .. }) = Embeddings::from_tensor(&embeddings) {
-        return Ok(None);
+        return Ok(Validated::NotFinite);
     }
     let images = score::labelled(embeddings, validation.labels.clone(), Comparison::Cosine)?;
-    Ok(Some(
-        score::score(RetrievalTask::Within(&images), metrics, network.device())?.scores,
-    ))
+    let task = RetrievalTask::Within(&images);
+    let scored = score::score(task, metrics, embedder.network.device(), stop)?;
+    Ok(scored.map_or(Validated::Stopped, |scored| Validated::Scores(scored.scores)))
 }

@@ -32,6 +32,7 @@ mod schedule;
 mod score;
 mod sheet;
 mod split;
+mod suspicion;
 mod train;
 
 use std::{
@@ -90,7 +91,7 @@ fn work(attempt: &Attempt, stop: &Stop, emit: Emit) -> Result<End, Failed> {
         }
         Work::Evaluate(work) => ended::<EvaluateWork>(evaluate::evaluate(work, device, stop, emit)),
         Work::Ensemble(work) => ended::<EnsembleWork>(evaluate::ensemble(work, device, stop, emit)),
-        Work::Measure(work) => finished::<MeasureWork>(measure::measure(work, emit)),
+        Work::Measure(work) => ended::<MeasureWork>(measure::measure(work, stop, emit)),
         Work::Neighbours(work) => {
             ended::<NeighboursWork>(neighbours::neighbours(work, device, stop, emit))
         }

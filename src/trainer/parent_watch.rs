@@ -3,7 +3,8 @@
 //! The orchestrator holds the other end of standard input, the lifeline. When it dies for any reason,
 //! the system closes that end, and this process kills its whole process group at once: its work up to
 //! the last checkpoint is kept, and the GPU becomes free. A line `stop` sets a flag that a training
-//! checks between two steps.
+//! checks between two steps. Work without checkpoints has nothing to save: the process ends soon after
+//! the request, wherever the work is.
 //!
 //! Only a pipe or a socket is watched. Someone who runs the trainer by hand may have a terminal, a
 //! file or `/dev/null` as standard input. A process group is killed only by its leader, because it
@@ -16,8 +17,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
+use dml::eval::StopFlag;
 use rustix::{
     fs::FileType,
     process::{self, Signal},
@@ -38,10 +41,33 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Returns the flag that a request sets.
+    pub(crate) fn flag(&self) -> StopFlag<'_> {
+        StopFlag(Some(&self.0))
+    }
+
     /// True once it was requested.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// How long work may go on after a request to stop, if it has nothing to save.
+const GRACE: Duration = Duration::from_millis(500);
+/// Between two looks at the flag.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Ends the process with this code soon after a stop is requested. Files are written under other names
+/// first, so none is left half written.
+pub(crate) fn end_after(stop: Stop, code: i32) {
+    thread::spawn(move || {
+        while !stop.requested() {
+            thread::sleep(PAUSE);
+        }
+        thread::sleep(GRACE);
+        // At once: libtorch may be computing in other threads.
+        signals::exit_at_once(code);
+    });
 }
 
 /// Watches standard input in a thread, if it leads to an orchestrator.

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use schema::{Attempt, Description, Event, PROTOCOL};
+use schema::{Attempt, Description, Event, PROTOCOL, Work};
 use signals::{SIGTERM, SIGUSR1, SIGXCPU};
 
 use crate::{End, Stop, device, heartbeat, parent_watch};
@@ -22,8 +22,8 @@ Usage: sweep-trainer ATTEMPT.json
        sweep-trainer --help
 
 Events are JSON objects, one a line, on standard output; the log is on standard error.
-If standard input is a pipe, its end kills the process group; at a line `stop` the trainer writes a checkpoint and exits,
-as at the signals SIGTERM, SIGUSR1 and SIGXCPU.
+If standard input is a pipe, its end kills the process group; at a line `stop` the trainer writes a checkpoint, if it
+trains, and exits, as at the signals SIGTERM, SIGUSR1 and SIGXCPU.
 
 Exit codes: 0 finished, 1 failed, 2 the attempt cannot be used, 3 stopped as requested.
 ";
@@ -86,6 +86,9 @@ fn attempt(path: &Path) -> ExitStatus {
     let stop = Stop::new();
     parent_watch::watch(stop.clone());
     stop_at_signals(stop.clone());
+    if !matches!(attempt.work, Work::Train(_)) {
+        parent_watch::end_after(stop.clone(), ExitStatus::Stopped as i32);
+    }
     heartbeat::start(|| write(&Event::Alive {}));
     limit_threads(attempt.threads);
     let mut emit = |event| {

@@ -178,22 +178,28 @@ fn lasting(event: &Event) -> bool {
     matches!(event, Event::Scores { .. } | Event::Memory { .. })
 }
 
+/// Trains until an event stops it. Returns the end, and what was said that lasts.
+fn said(
+    place: &Place,
+    work: Work,
+    stops: impl Fn(&Event) -> bool + Sync,
+) -> (Result<End, Failed>, Vec<Event>) {
+    let (stop, mut said) = (Stop::new(), Vec::new());
+    let end = place.listen(work, &stop.clone(), &mut |event| {
+        if stops(&event) {
+            stop.request();
+        }
+        said.extend(Some(event).filter(lasting));
+    });
+    (end, said)
+}
+
 /// Trains the place's recipe without a break, and with one after a step that `n` chooses.
 fn leaves_no_trace(place: &Place, n: usize) {
-    let said = |work, stop: &Stop, stop_after: u64| {
-        let mut said = Vec::new();
-        let end = place.listen(work, &stop.clone(), &mut |event| {
-            if event == (Event::Checkpoint { step: stop_after }) {
-                stop.request();
-            }
-            said.extend(Some(event).filter(lasting));
-        });
-        (end, said)
-    };
     let (undisturbed, all) = said(
+        place,
         place.train(&format!("whole{n}"), f64::INFINITY),
-        &Stop::new(),
-        u64::MAX,
+        |_| false,
     );
     let undisturbed = trained(undisturbed);
     assert!(
@@ -202,17 +208,36 @@ fn leaves_no_trace(place: &Place, n: usize) {
         place.recipe
     );
     let last = 1 + n as u64 % (undisturbed.steps - 1);
-    let (end, before) = said(place.train(&format!("parts{n}"), 0.0), &Stop::new(), last);
+    let (end, before) = said(place, place.train(&format!("parts{n}"), 0.0), |event| {
+        *event == Event::Checkpoint { step: last }
+    });
     assert_eq!(end, Ok(End::Stopped), "{:?}", place.recipe);
     let (end, after) = said(
+        place,
         place.train(&format!("parts{n}"), f64::INFINITY),
-        &Stop::new(),
-        u64::MAX,
+        |_| false,
     );
     assert_eq!(trained(end), undisturbed, "{:?}", place.recipe);
     assert_eq!([before, after].concat(), all, "{:?}", place.recipe);
     let same = place.model(&format!("whole{n}")) == place.model(&format!("parts{n}"));
     assert!(same, "stopped after {last} steps: {:?}", place.recipe);
+}
+
+#[test]
+fn an_interrupted_validation_is_done_again() {
+    let mut place = Place::new(stateful());
+    place.recipe = nth(0);
+    let (undisturbed, all) = said(&place, place.train("whole", f64::INFINITY), |_| false);
+    // Progress is reported between the first step and its validation.
+    let is_progress = |event: &Event| matches!(event, Event::Progress { .. });
+    let (end, before) = said(&place, place.train("parts", f64::INFINITY), is_progress);
+    assert_eq!(end, Ok(End::Stopped));
+    let scores = |said: &[Event]| said.iter().filter(|event| matches!(event, Event::Scores { .. })).count();
+    assert_eq!(scores(&before), 1, "only the validation before the first step");
+    let (end, after) = said(&place, place.train("parts", f64::INFINITY), |_| false);
+    assert_eq!(trained(end), trained(undisturbed));
+    assert_eq!([before, after].concat(), all);
+    assert!(place.model("whole") == place.model("parts"));
 }
 
 #[test]

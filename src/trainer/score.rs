@@ -7,7 +7,7 @@ use dml::eval::{
 use schema::{Metric, Scores};
 use tch::{Device, Tensor};
 
-use crate::Failed;
+use crate::{Failed, Stop};
 
 /// The seed of the clustering for NMI, AMI and F1.
 const SEED: u64 = 0;
@@ -33,7 +33,7 @@ pub(crate) fn labelled(
         .map_err(|error| unmeasurable(&error))
 }
 
-/// Computes metrics of a retrieval task on a device.
+/// Computes metrics of a retrieval task on a device. `None` if a stop was requested.
 ///
 /// # Errors
 /// There is nothing to retrieve.
@@ -41,20 +41,43 @@ pub(crate) fn score(
     search: RetrievalTask,
     metrics: &[Metric],
     device: Device,
-) -> Result<Scored, Failed> {
-    let resources = EvalResources::on(device);
-    let retrieval =
-        retrieve(search, depth(metrics), resources).map_err(|error| unmeasurable(&error))?;
-    let queries = search.queries();
-    let of_clusters = metrics.iter().any(|metric| metric.is_of_clusters());
-    let agreement =
-        of_clusters.then(|| Agreement::of(queries.labels(), &cluster(queries, SEED, resources)));
+    stop: &Stop,
+) -> Result<Option<Scored>, Failed> {
+    let resources = EvalResources {
+        stop: stop.flag(),
+        ..EvalResources::on(device)
+    };
+    match computed(search, metrics, resources) {
+        Ok(scored) => Ok(Some(scored)),
+        Err(EvalError::Stopped) => Ok(None),
+        Err(error) => Err(unmeasurable(&error)),
+    }
+}
+
+fn computed(
+    search: RetrievalTask,
+    metrics: &[Metric],
+    resources: EvalResources,
+) -> Result<Scored, EvalError> {
+    let retrieval = retrieve(search, depth(metrics), resources)?;
+    let agreement = match metrics.iter().any(|metric| metric.is_of_clusters()) {
+        true => Some(agreement(search.queries(), resources)?),
+        false => None,
+    };
     let scores = scores(&retrieval, agreement, metrics, TieOrder::ByIndex);
     Ok(Scored {
         retrieval,
         scores,
         agreement,
     })
+}
+
+fn agreement(
+    images: &LabeledEmbeddings,
+    resources: EvalResources,
+) -> Result<Agreement, EvalError> {
+    let clusters = cluster(images, SEED, resources)?;
+    Ok(Agreement::of(images.labels(), &clusters))
 }
 
 impl Scored {
@@ -72,7 +95,7 @@ impl Scored {
     }
 
     /// Returns the values under another order of equally similar images.
-    pub(crate) fn under(&self, order: TieOrder) -> Scores {
+    fn under(&self, order: TieOrder) -> Scores {
         let metrics: Vec<Metric> = self.scores.keys().copied().collect();
         scores(&self.retrieval, self.agreement, &metrics, order)
     }
@@ -121,7 +144,7 @@ fn scores(
 pub(crate) fn unmeasurable(error: &EvalError) -> Failed {
     match error {
         EvalError::NoQueries | EvalError::Widths { .. } => Failed::data(error.to_string()),
-        EvalError::NotFinite { .. } | EvalError::Labels { .. } => {
+        EvalError::NotFinite { .. } | EvalError::Labels { .. } | EvalError::Stopped => {
             Failed::internal(error.to_string())
         }
     }

@@ -29,7 +29,8 @@ use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
     batches::BatchSource,
     checkpoint::{self, Best, Progress, Snapshot},
-    evaluate, files, memory,
+    evaluate::{self, Embedder, Validated},
+    files, memory,
     optimizers::{Gradients, OptimizerStep, Optimizers},
     process::log,
     schedule,
@@ -191,6 +192,14 @@ struct TrainState {
     best: Option<Best>,
 }
 
+/// What follows a validation.
+enum Next {
+    Step,
+    End(TrainingEnd),
+    /// A stop was requested, and a checkpoint is written.
+    Stop,
+}
+
 /// The result of one batch; a step averages the gradients of several.
 struct BatchResult {
     loss: f64,
@@ -286,10 +295,12 @@ impl TrainState {
     ) -> Result<Option<TrainingEnd>, Failed> {
         let (mut saved, mut throttle) = (Instant::now(), Throttle::new());
         let total = context.training.steps;
-        if self.progress.step == 0
-            && let Some(end) = self.validate(context, emit)?
-        {
-            return Ok(Some(end));
+        if self.progress.step == 0 || self.progress.unvalidated {
+            match self.validate(context, stop, emit)? {
+                Next::Step => {}
+                Next::End(end) => return Ok(Some(end)),
+                Next::Stop => return Ok(None),
+            }
         }
         while self.progress.step < total {
             if stop.requested() {
@@ -307,8 +318,10 @@ impl TrainState {
                     loss: Some(loss),
                 });
             }
-            if let Some(end) = self.validate(context, emit)? {
-                return Ok(Some(end));
+            match self.validate(context, stop, emit)? {
+                Next::Step => {}
+                Next::End(end) => return Ok(Some(end)),
+                Next::Stop => return Ok(None),
             }
             if saved.elapsed().as_secs_f64() >= context.work.checkpoint_seconds {
                 self.save(context, emit)?;
@@ -425,24 +438,38 @@ impl TrainState {
         )
     }
 
-    /// Validates if it is due, and keeps the network if it is the best so far. Returns how the
-    /// training ends, if it does.
+    /// Validates if it is due, and keeps the network if it is the best so far. If a stop is requested
+    /// meanwhile, writes a checkpoint from which training resumes with this validation.
     fn validate(
         &mut self,
         context: &TrainContext,
+        stop: &Stop,
         emit: Emit,
-    ) -> Result<Option<TrainingEnd>, Failed> {
+    ) -> Result<Next, Failed> {
         let (training, step) = (context.training, self.progress.step);
         let Some(images) = context
             .validation(step)
             .filter(|_| !self.has_validated(step))
         else {
-            return Ok(None);
+            return Ok(Next::Step);
         };
         let metrics = measured(training.select);
-        let Some(scores) = evaluate::validate(&self.network, &context.batches, images, &metrics)?
-        else {
-            return Ok(Some(TrainingEnd::Broken(Breakdown::Diverged)));
+        let embedder = Embedder {
+            recipe: &context.work.recipe,
+            network: &self.network,
+            batches: &context.batches,
+        };
+        self.progress.unvalidated = false;
+        let scores = match evaluate::validate(embedder, images, &metrics, stop)? {
+            Validated::Scores(scores) => scores,
+            Validated::NotFinite => {
+                return Ok(Next::End(TrainingEnd::Broken(Breakdown::Diverged)));
+            }
+            Validated::Stopped => {
+                self.progress.unvalidated = true;
+                self.save(context, emit)?;
+                return Ok(Next::Stop);
+            }
         };
         emit(Event::Scores {
             step,
@@ -467,7 +494,10 @@ impl TrainState {
         let out_of_patience = training
             .patience
             .is_some_and(|patience| self.progress.unimproved >= patience);
-        Ok(out_of_patience.then_some(TrainingEnd::OutOfPatience))
+        Ok(match out_of_patience {
+            true => Next::End(TrainingEnd::OutOfPatience),
+            false => Next::Step,
+        })
     }
 
     /// True if a training that was stopped before its first step had already been validated.

@@ -39,15 +39,17 @@ fn embeddings_from_files_are_measured() {
     evaluate(&desk, &[])
         .assert_code(0)
         .assert_says("precision@1   80.00")
-        .assert_says("5 queries, each against");
+        .assert_says("5 queries, each against")
+        .assert_says("5 images of 2 numbers, 2 classes");
     let all = "recall@1,recall@2,precision@1,r_precision,map@r,map,mrr,nmi,ami,f1";
     let done = evaluate(&desk, &["--json", "--metrics", all]).assert_code(0);
     let found = numbers(&done);
     let names: Vec<&str> = all.split(',').collect();
     assert!(
-        names.iter().all(|name| found.contains_key(*name)) && found.len() == names.len(),
+        names.iter().all(|name| found.contains_key(*name)) && found.len() == names.len() + 1,
         "{found:?}"
     );
+    assert_eq!(found["measured"]["taken"], "5 images of 2 numbers, 2 classes");
     // The outlier of the cats ranks two dogs first; all others rank their own class first.
     let close = |name: &str, value: f64| {
         let found = found[name].as_f64().unwrap();
@@ -81,7 +83,30 @@ fn queries_may_differ_from_the_searched_images() {
         ]
         .concat(),
     );
-    assert_eq!(numbers(&done)["recall@1"], 1.0);
+    let found = numbers(&done);
+    assert_eq!(found["recall@1"], 1.0);
+    let warnings = found["measured"]["warnings"].to_string();
+    assert!(warnings.contains("`e.csv` have lengths from"), "{warnings}");
+}
+
+#[test]
+fn what_is_left_out_and_what_is_doubtful_is_told() {
+    let desk = desk();
+    fs::write(desk.path("e.csv"), ",0,1\n0,1.0,0.0\n1,0.9,0.1\n2,0.0,1.0\n3,0.1,0.9\n4,0.2,0.8\n").unwrap();
+    let same = [
+        "--query-embeddings", "e.csv", "--query-labels", "l.txt", "--metrics", "R@1, MAP@R",
+    ];
+    evaluate(&desk, &same)
+        .assert_code(0)
+        .assert_says("queries: 5 images of 2 numbers, 2 classes; gallery: 5 images of 2 numbers")
+        .assert_says("`e.csv`, `,0,1`, is a heading")
+        .assert_says("first column of `e.csv` numbers or names the rows")
+        .assert_says("each of the 5 queries exactly equals an image of the gallery");
+    fs::write(desk.path("other.txt"), "00\n00\n01\n01\n00\n").unwrap();
+    let other = ["--query-embeddings", "e.csv", "--query-labels", "other.txt"];
+    evaluate(&desk, &other)
+        .assert_code(1)
+        .assert_says("nothing in common: `00`, `01` in `other.txt`; `cat`, `dog` in `l.txt`");
 }
 
 #[test]
@@ -111,7 +136,7 @@ fn a_mistake_in_the_files_gives_one_clear_message() {
     let missing = desk.sweep(&["evaluate", "--embeddings", "no.npy", "--labels", "l.txt"]);
     missing
         .assert_code(1)
-        .assert_says("there is no file `no.npy`");
+        .assert_says("`no.npy`: there is no such file");
     desk.sweep(&["evaluate", "0123456789abcdef"])
         .assert_code(1)
         .assert_says("there is no run");
@@ -163,7 +188,11 @@ device = "cpu"
     let folder = format!("results/runs/{run}");
     desk.sweep(&["evaluate", &folder])
         .assert_code(0)
+        .assert_says("16 images, 4 classes")
         .assert_says("16 queries, each against all the others");
+    desk.sweep(&["evaluate", run, "--distance", "dot"])
+        .assert_code(1)
+        .assert_says("a run is measured by cosine similarity");
 
     let drawn = desk
         .sweep(&["neighbors", &run[..7], "--query", "3", "--count", "12"])

@@ -93,6 +93,7 @@ fn the_plan_can_be_read_by_programs() {
         plan["runs"][run]["made_of"]["recipe"]["training"]["steps"],
         12
     );
+    assert!(plan["memory"]["evaluation"].as_u64() > Some(1 << 28));
     assert!(!desk.path("results").exists(), "planning writes nothing");
 }
 

@@ -103,7 +103,9 @@ fn a_plan_forecasts_the_cost_once_a_similar_run_has_finished() {
         .assert_code(0)
         .assert_says("time      about")
         .assert_says("4 from the same network, images and batch, by steps")
-        .assert_says("are free");
+        .assert_says("are free")
+        .assert_says("memory    about ")
+        .assert_says(" in measuring, for each slot");
     desk.sweep(&["plan", "sweep.toml", "--set", "model.embedding=8"])
         .assert_code(0)
         .assert_says("time      unknown");

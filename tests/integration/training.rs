@@ -185,7 +185,8 @@ fn the_doctor_finds_the_same_bits_on_the_cpu() {
     desk.sweep(&["doctor"])
         .assert_code(0)
         .assert_says("libtorch_cpu.so")
-        .assert_says("free disk");
+        .assert_says("free disk")
+        .assert_says("available; resnet50");
     let told = desk.sweep(&["doctor", "--determinism"]).assert_code(0).out;
     assert!(
         told.contains("stopped and continued    the same bits") && !told.contains("DIFFERENT"),

@@ -11,8 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    embeddings::Embeddings, neighbors::nearest_by_distance, resources::EvalResources, seeds::seeds,
-    task::LabeledEmbeddings,
+    embeddings::Embeddings, error::EvalError, neighbors::nearest_by_distance,
+    resources::EvalResources, seeds::seeds, task::LabeledEmbeddings,
 };
 
 /// Largest number of rounds of k-means, as in pytorch-metric-learning.
@@ -31,16 +31,28 @@ pub struct Agreement {
 
 /// Clusters embeddings into as many clusters as they have classes and returns the cluster of each.
 /// A cluster that loses all its images keeps its center.
-pub fn cluster(images: &LabeledEmbeddings, seed: u64, resources: EvalResources) -> Vec<i64> {
+///
+/// # Errors
+/// If it is stopped.
+pub fn cluster(
+    images: &LabeledEmbeddings,
+    seed: u64,
+    resources: EvalResources,
+) -> Result<Vec<i64>, EvalError> {
     let classes = images.labels().iter().collect::<BTreeSet<_>>().len();
     k_means(images.rows(), classes, seed, resources)
 }
 
-fn k_means(rows: &Embeddings, clusters: usize, seed: u64, resources: EvalResources) -> Vec<i64> {
-    let mut centers = seeds(rows, clusters, seed, resources);
+fn k_means(
+    rows: &Embeddings,
+    clusters: usize,
+    seed: u64,
+    resources: EvalResources,
+) -> Result<Vec<i64>, EvalError> {
+    let mut centers = seeds(rows, clusters, seed, resources)?;
     let mut assigned = Vec::new();
     for _ in 0..ROUNDS {
-        let nearest = nearest_by_distance(rows, &centers, resources);
+        let nearest = nearest_by_distance(rows, &centers, resources)?;
         let now: Vec<i64> = (0..rows.len())
             .map(|row| i64::from(nearest.of(row)[0]))
             .collect();
@@ -50,7 +62,7 @@ fn k_means(rows: &Embeddings, clusters: usize, seed: u64, resources: EvalResourc
         assigned = now;
         centers = means(rows, &assigned, &centers);
     }
-    assigned
+    Ok(assigned)
 }
 
 /// Returns the mean of the rows of each cluster; the previous center of an empty one.
@@ -288,7 +300,7 @@ mod tests {
             Comparison::Cosine,
         )
         .unwrap();
-        let clusters = cluster(&images, 0, EvalResources::default());
+        let clusters = cluster(&images, 0, EvalResources::default()).unwrap();
         let agreement = Agreement::of(images.labels(), &clusters);
         assert!(
             agreement.nmi > 0.999 && agreement.ami > 0.999 && agreement.f1 > 0.999,
@@ -307,7 +319,7 @@ mod tests {
                     ..EvalResources::default()
                 }
             )),
-            clusters
+            Ok(clusters)
         );
     }
 
@@ -321,7 +333,7 @@ mod tests {
         .unwrap();
         let agreement = Agreement::of(
             images.labels(),
-            &cluster(&images, 1, EvalResources::default()),
+            &cluster(&images, 1, EvalResources::default()).unwrap(),
         );
         assert_eq!((agreement.nmi, agreement.ami), (0.0, 0.0));
     }

@@ -28,4 +28,7 @@ pub enum EvalError {
     /// No query has a reference of its class.
     #[error("no query has another image of its class in the gallery: there is nothing to retrieve")]
     NoQueries,
+    /// The flag in [`EvalResources`](super::EvalResources) was set.
+    #[error("the evaluation was stopped")]
+    Stopped,
 }

@@ -89,9 +89,37 @@ pub(super) fn first_equal(rows: &Embeddings) -> Vec<u32> {
     found
 }
 
+/// Returns the number of queries that exactly equal a row of the gallery.
+pub fn equal_rows(queries: &Embeddings, gallery: &Embeddings) -> usize {
+    let mut by_hash = HashMap::<u64, Vec<usize>>::with_capacity(gallery.len());
+    for row in 0..gallery.len() {
+        by_hash.entry(hash(gallery.row(row))).or_default().push(row);
+    }
+    let is_there = |query: &usize| {
+        let row = queries.row(*query);
+        let same_hash = by_hash.get(&hash(row));
+        same_hash.is_some_and(|rows| rows.iter().any(|&other| gallery.row(other) == row))
+    };
+    (0..queries.len()).into_par_iter().filter(is_there).count()
+}
+
 /// FNV-1a over 32-bit words; 0.0 and -0.0 hash alike.
 fn hash(row: &[f32]) -> u64 {
     row.iter().fold(0xcbf2_9ce4_8422_2325, |hash, value| {
         (hash ^ u64::from((value + 0.0).to_bits())).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_queries_with_the_same_values_are_in_the_gallery() {
+        let rows = |values: &[f32]| Embeddings::new(values.to_vec(), 2).unwrap();
+        let gallery = rows(&[1.0, 2.0, 0.0, 0.5, 1.0, 2.0]);
+        let queries = rows(&[2.0, 1.0, 1.0, 2.0, -0.0, 0.5, 1.0, 2.0, 0.0, 0.0]);
+        assert_eq!(equal_rows(&queries, &gallery), 3);
+        assert_eq!(equal_rows(&gallery, &gallery), 3);
+    }
 }

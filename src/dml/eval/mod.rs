@@ -3,8 +3,10 @@
 //! [`retrieve`] ranks and scores, [`nearest`] lists neighbors, [`cluster`] and [`Agreement`] compare
 //! clusters with classes, [`ensemble`] joins the embeddings of several networks.
 //!
-//! Every metric is exact for one definite [`similarity`] and one order of equally similar images,
-//! that of their index: a collapsed network, whose embeddings are all equal, cannot score well by
+//! Every metric is exact for one definite [`similarity`] of rows of `f32` and one order of equally
+//! similar images, that of their index. For cosine similarity these are the rows divided by their
+//! lengths: similarities that differ by less than about 1e-7 before are ordered by this rounding. A
+//! collapsed network, whose embeddings are all equal, cannot score well by
 //! favoring the right answer. `product` and `targets` explain how that is fast.
 //!
 //! [`EvalResources`] choose the device (CPU or GPU) and bound the memory. They change no result,
@@ -47,8 +49,9 @@ mod top_k;
 pub use clusters::{Agreement, cluster};
 pub use embeddings::{Embeddings, similarity};
 pub use error::EvalError;
+pub use labels::equal_rows;
 pub use neighbors::{Neighbors, nearest};
-pub use resources::EvalResources;
+pub use resources::{EvalResources, StopFlag};
 pub use retrieval::{MeanScores, QueryResult, QueryScores, Retrieval, TieOrder, retrieve};
 pub use schema::Comparison;
 pub use targets::RankDepth;

@@ -30,7 +30,7 @@ impl Neighbors {
 /// fewer.
 ///
 /// # Errors
-/// If queries and gallery differ in width.
+/// If queries and gallery differ in width, or it is stopped.
 pub fn nearest(
     task: RetrievalTask,
     count: usize,
@@ -44,15 +44,18 @@ pub fn nearest(
         self_match: task.self_match(),
         count,
     };
-    Ok(solve(problem, resources))
+    solve(problem, resources)
 }
 
 /// Finds the nearest reference of each query by Euclidean distance.
+///
+/// # Errors
+/// If it is stopped.
 pub(super) fn nearest_by_distance(
     queries: &Embeddings,
     references: &Embeddings,
     resources: EvalResources,
-) -> Neighbors {
+) -> Result<Neighbors, EvalError> {
     let problem = NeighborProblem {
         queries,
         references,
@@ -63,21 +66,24 @@ pub(super) fn nearest_by_distance(
     solve(problem, resources)
 }
 
-fn solve(mut problem: NeighborProblem, resources: EvalResources) -> Neighbors {
+fn solve(
+    mut problem: NeighborProblem,
+    resources: EvalResources,
+) -> Result<Neighbors, EvalError> {
     let available = problem.references.len();
     let available = available.saturating_sub(problem.self_match.max_excluded());
     problem.count = problem.count.min(available);
     let images = if problem.count == 0 {
         Vec::new()
     } else if resources.use_libtorch() {
-        device::nearest(&problem, resources)
+        device::nearest(&problem, resources)?
     } else {
-        top_k::nearest(&problem, resources.budget)
+        top_k::nearest(&problem, resources)?
     };
-    Neighbors {
+    Ok(Neighbors {
         count: problem.count,
         images,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -198,7 +204,7 @@ mod tests {
                         self_match: task.self_match(),
                         count,
                     };
-                    let images = device::nearest(&problem, resources);
+                    let images = device::nearest(&problem, resources).unwrap();
                     assert_eq!(
                         Neighbors { count, images },
                         expected,

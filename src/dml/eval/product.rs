@@ -13,8 +13,10 @@ use rayon::prelude::*;
 
 use super::{
     embeddings::Embeddings,
+    error::EvalError,
     frame::{FramedRows, RowExtent, RowFrame},
     kernel::Pair,
+    resources::StopFlag,
 };
 
 /// Rows and columns of a tile. Everything a tile needs fits into a core's cache.
@@ -220,6 +222,7 @@ pub(super) struct TiledProduct<'a> {
     pub(super) selection: TileSelection,
     /// Bytes of packed right rows to hold at a time.
     pub(super) budget: usize,
+    pub(super) stop: StopFlag<'a>,
 }
 
 /// Memory that a thread reuses from tile to tile.
@@ -232,15 +235,23 @@ struct Scratch {
 
 impl TiledProduct<'_> {
     /// Computes the tiles and calls `visit` with each, from several threads at a time.
-    pub(super) fn for_each(&self, visit: impl Fn(Tile) + Sync) {
+    ///
+    /// # Errors
+    /// If it is stopped.
+    pub(super) fn for_each(&self, visit: impl Fn(Tile) + Sync) -> Result<(), EvalError> {
         let held = (self.budget / (self.tile_pairs() * size_of::<Pair>())).max(1);
         for start in (0..self.right.tiles()).step_by(held) {
             let right = start..self.right.tiles().min(start + held);
-            self.compute(right, &visit);
+            self.compute(right, &visit)?;
         }
+        Ok(())
     }
 
-    fn compute(&self, right: Range<usize>, visit: &(impl Fn(Tile) + Sync)) {
+    fn compute(
+        &self,
+        right: Range<usize>,
+        visit: &(impl Fn(Tile) + Sync),
+    ) -> Result<(), EvalError> {
         let (panel, right_panel) = self.processor_shape();
         let right: Vec<PackedTile> = right
             .into_par_iter()
@@ -251,11 +262,12 @@ impl TiledProduct<'_> {
             })
             .collect();
         let left_tiles = self.left_tiles.clone().into_par_iter().with_max_len(1);
-        left_tiles.for_each_init(
+        left_tiles.try_for_each_init(
             || self.scratch(panel),
             |scratch, left| {
                 self.left.pack(left, panel, &mut scratch.packed);
                 for right in &right {
+                    self.stop.check()?;
                     if self.selection == TileSelection::All || right.tile >= left {
                         self.multiply(left, right, scratch);
                         visit(Tile {
@@ -266,8 +278,9 @@ impl TiledProduct<'_> {
                         });
                     }
                 }
+                Ok(())
             },
-        );
+        )
     }
 
     /// Multiplies the packed left tile with a right tile.
@@ -356,8 +369,9 @@ mod tests {
             left_tiles: 0..left.tiles(),
             selection: TileSelection::All,
             budget: 1 << 16,
+            stop: StopFlag(None),
         };
-        product.for_each(|tile| {
+        let done = product.for_each(|tile| {
             for (query, values) in
                 Tile::rows(tile.left, queries.len()).zip(tile.values.chunks_exact(TILE))
             {
@@ -373,6 +387,7 @@ mod tests {
                 }
             }
         });
+        assert_eq!(done, Ok(()));
         assert_eq!(*seen.lock().unwrap(), queries.len() * references.len());
     }
 

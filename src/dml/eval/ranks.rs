@@ -10,8 +10,10 @@ use std::{ops::Range, ptr};
 use schema::Comparison;
 
 use super::{
+    error::EvalError,
     frame::RowFrame,
     product::{QuantizedRows, TILE, Tile, TileSelection, TiledProduct},
+    resources::EvalResources,
     targets::{RankProblem, TargetRank, Targets},
     task::SelfMatch,
 };
@@ -23,15 +25,19 @@ const FEW: usize = 256;
 /// Cost of starting a comparison loop, in comparisons.
 const CALL: usize = 48;
 
-/// Ranks the targets of all queries, see [`RankProblem::rank`]. Holds about `budget` bytes beside
-/// its arguments.
+/// Ranks the targets of all queries, see [`RankProblem::rank`]. Holds about as many bytes beside its
+/// arguments as its resources allow.
+///
+/// # Errors
+/// If it is stopped.
 pub(super) fn ranks(
     problem: &RankProblem,
     comparison: Comparison,
-    budget: usize,
+    resources: EvalResources,
     processor: Processor,
     emit: impl FnMut(usize, &[TargetRank]),
-) {
+) -> Result<(), EvalError> {
+    let EvalResources { budget, stop, .. } = resources;
     let frame = RowFrame::new(problem.queries, problem.references, comparison, processor);
     let queries = QuantizedRows::new(problem.queries, &frame);
     let same_rows = ptr::eq(problem.queries, problem.references);
@@ -60,10 +66,11 @@ pub(super) fn ranks(
             left_tiles: band.start / TILE..band.end.div_ceil(TILE),
             selection,
             budget: budget / 2,
+            stop,
         };
-        product.for_each(|tile| counter.count_tile(tile));
+        product.for_each(|tile| counter.count_tile(tile))
     };
-    problem.rank(bands, &queries.framed, count, emit);
+    problem.rank(bands, &queries.framed, stop, count, emit)
 }
 
 /// Counts the references of tiles for the targets of some queries.

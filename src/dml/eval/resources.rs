@@ -1,10 +1,14 @@
-//! The device and the memory that an evaluation may use.
+//! The device, the memory and the time that an evaluation may use.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::{Device, Kind, Tensor};
 
-/// The device and the memory that an evaluation may use. They change no result.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct EvalResources {
+use super::error::EvalError;
+
+/// The device, the memory and the time that an evaluation may use. They change no result.
+#[derive(Clone, Copy, Debug)]
+pub struct EvalResources<'a> {
     /// Device that computes the approximate products. A device that multiplies `f32` with fewer
     /// digits (TF32 is enabled) is not used: the CPU computes instead.
     pub device: Device,
@@ -12,16 +16,34 @@ pub struct EvalResources {
     pub budget: usize,
     /// Bytes to use on a device other than the CPU, approximately.
     pub device_budget: usize,
+    /// Ends the evaluation early, with [`EvalError::Stopped`].
+    pub stop: StopFlag<'a>,
 }
 
-impl EvalResources {
+/// A flag that another thread sets to end an evaluation. None is never set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StopFlag<'a>(pub Option<&'a AtomicBool>);
+
+impl StopFlag<'_> {
+    /// # Errors
+    /// If the flag is set.
+    pub(super) fn check(self) -> Result<(), EvalError> {
+        match self.0 {
+            Some(flag) if flag.load(Ordering::Relaxed) => Err(EvalError::Stopped),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<'a> EvalResources<'a> {
     /// Returns this device with 256 MiB of main memory and 1 GiB on the device, which is enough
     /// for full speed.
-    pub fn on(device: Device) -> EvalResources {
+    pub fn on(device: Device) -> EvalResources<'a> {
         EvalResources {
             device,
             budget: 256 << 20,
             device_budget: 1 << 30,
+            stop: StopFlag(None),
         }
     }
 
@@ -31,9 +53,9 @@ impl EvalResources {
     }
 }
 
-impl Default for EvalResources {
+impl Default for EvalResources<'_> {
     /// Returns the CPU with 256 MiB.
-    fn default() -> EvalResources {
+    fn default() -> Self {
         EvalResources::on(Device::Cpu)
     }
 }

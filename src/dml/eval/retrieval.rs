@@ -94,7 +94,7 @@ pub struct MeanScores<'a> {
 /// Ranks the images of each query's class to the given depth and scores the queries.
 ///
 /// # Errors
-/// If there is nothing to retrieve, or queries and gallery differ in width.
+/// If there is nothing to retrieve, queries and gallery differ in width, or it is stopped.
 ///
 /// # Panics
 /// If queries and gallery are compared in different ways, or
@@ -140,10 +140,10 @@ fn retrieve_with(
     };
     let comparison = queries.comparison();
     if libtorch {
-        device::ranks(&problem, comparison, resources, emit);
+        device::ranks(&problem, comparison, resources, emit)?;
     } else {
         let processor = Processor::best();
-        ranks(&problem, comparison, resources.budget, processor, emit);
+        ranks(&problem, comparison, resources, processor, emit)?;
     }
     Ok(Retrieval {
         without_positive: images - results.len(),

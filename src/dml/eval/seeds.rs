@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     embeddings::{Embeddings, squared_distance},
+    error::EvalError,
     neighbors::nearest_by_distance,
     resources::EvalResources,
 };
@@ -22,12 +23,15 @@ const MAX_DRAWN: usize = 1024;
 const MAX_REJECTED: usize = 16;
 
 /// Draws `clusters` rows. If all rows equal a center already, repeats the first row.
+///
+/// # Errors
+/// If it is stopped.
 pub(super) fn seeds(
     rows: &Embeddings,
     clusters: usize,
     seed: u64,
     resources: EvalResources,
-) -> Embeddings {
+) -> Result<Embeddings, EvalError> {
     let mut draws = Draws::new(seed, Purpose::Clusters, 0, 0);
     let mut distances = CenterDistances {
         rows,
@@ -37,7 +41,7 @@ pub(super) fn seeds(
     let mut chosen = vec![draws.below(rows.len())];
     let mut known = 0;
     while chosen.len() < clusters {
-        distances.add(&chosen[known..], resources);
+        distances.add(&chosen[known..], resources)?;
         known = chosen.len();
         if distances.total() == 0.0 {
             chosen.resize(clusters, 0);
@@ -52,7 +56,7 @@ pub(super) fn seeds(
             }
         }
     }
-    rows.select(&chosen)
+    Ok(rows.select(&chosen))
 }
 
 /// Squared distance of each row from the nearest center.
@@ -65,10 +69,10 @@ struct CenterDistances<'a> {
 
 impl CenterDistances<'_> {
     /// Updates the distances with further centers.
-    fn add(&mut self, centers: &[usize], resources: EvalResources) {
+    fn add(&mut self, centers: &[usize], resources: EvalResources) -> Result<(), EvalError> {
         let rows = self.rows;
         let centers = rows.select(centers);
-        let found = nearest_by_distance(rows, &centers, resources);
+        let found = nearest_by_distance(rows, &centers, resources)?;
         let nearest = self.nearest.par_iter_mut().enumerate();
         nearest.for_each(|(row, nearest)| {
             let center = centers.row(found.of(row)[0] as usize);
@@ -80,6 +84,7 @@ impl CenterDistances<'_> {
             sum += distance;
             self.cumulative.push(sum);
         }
+        Ok(())
     }
 
     fn total(&self) -> f64 {
@@ -135,7 +140,7 @@ mod tests {
         };
         let mut counts = vec![[0.0; 2]; 1 << values.len()];
         for seed in 0..trials {
-            let found = seeds(&rows, clusters, seed, EvalResources::default());
+            let found = seeds(&rows, clusters, seed, EvalResources::default()).unwrap();
             let place = |value: &f32| values.iter().position(|other| other == value).unwrap();
             counts[set(&mut found.values().iter().map(place))][0] += 1.0;
             let mut draws = Draws::new(seed, Purpose::Weights, 1, 0);
@@ -159,7 +164,7 @@ mod tests {
     fn no_row_is_drawn_twice_while_others_are_left() {
         let rows =
             Embeddings::new((0..600).map(|value| (value % 300) as f32).collect(), 2).unwrap();
-        let found = seeds(&rows, 150, 1, EvalResources::default());
+        let found = seeds(&rows, 150, 1, EvalResources::default()).unwrap();
         let mut first: Vec<u32> = found
             .values()
             .iter()

@@ -19,8 +19,10 @@ use rayon::prelude::*;
 
 use super::{
     embeddings::{Embeddings, SimilarImage, keep_nearest},
+    error::EvalError,
     frame::{FramedRows, RowFrame},
     labels::ClassIndex,
+    resources::StopFlag,
     task::SelfMatch,
 };
 
@@ -102,38 +104,51 @@ impl RankProblem<'_> {
 
     /// Ranks the targets of all queries, band by band. `count` counts all references for the
     /// targets of a band; `emit` receives the ranks of each query, nearest first.
+    ///
+    /// # Errors
+    /// If it is stopped.
     pub(super) fn rank(
         &self,
         bands: Vec<Range<usize>>,
         queries: &FramedRows,
-        count: impl Fn(&Targets),
+        stop: StopFlag,
+        count: impl Fn(&Targets) -> Result<(), EvalError>,
         mut emit: impl FnMut(usize, &[TargetRank]),
-    ) {
+    ) -> Result<(), EvalError> {
         let mut ranks = Vec::new();
         for band in bands {
-            let targets = Targets::new(self, band, queries);
-            count(&targets);
+            let targets = Targets::new(self, band, queries, stop)?;
+            count(&targets)?;
             for query in targets.queries() {
                 targets.ranks(query, &mut ranks);
                 emit(query, &ranks);
             }
         }
+        Ok(())
     }
 
     /// Returns the targets of each query of a range. Queries of a class are processed one after
     /// another because their targets are then in the cache.
-    fn targets_of_all(&self, queries: Range<usize>, frame: &RowFrame) -> Vec<Vec<SimilarImage>> {
+    fn targets_of_all(
+        &self,
+        queries: Range<usize>,
+        frame: &RowFrame,
+        stop: StopFlag,
+    ) -> Result<Vec<Vec<SimilarImage>>, EvalError> {
         let mut by_class: Vec<usize> = queries.clone().collect();
         by_class.sort_by_key(|&query| self.classes.of_queries[query]);
         let found: Vec<Vec<SimilarImage>> = by_class
             .par_iter()
-            .map(|&query| self.targets(query, frame))
-            .collect();
+            .map(|&query| {
+                stop.check()?;
+                Ok(self.targets(query, frame))
+            })
+            .collect::<Result<_, EvalError>>()?;
         let mut ordered = vec![Vec::new(); queries.len()];
         for (&query, targets) in by_class.iter().zip(found) {
             ordered[query - queries.start] = targets;
         }
-        ordered
+        Ok(ordered)
     }
 
     /// Returns the targets of a query, nearest first.
@@ -175,8 +190,13 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    fn new(problem: &RankProblem, queries: Range<usize>, framed: &FramedRows) -> Targets {
-        let found = problem.targets_of_all(queries.clone(), framed.frame);
+    fn new(
+        problem: &RankProblem,
+        queries: Range<usize>,
+        framed: &FramedRows,
+        stop: StopFlag,
+    ) -> Result<Targets, EvalError> {
+        let found = problem.targets_of_all(queries.clone(), framed.frame, stop)?;
         let all = found.iter().map(Vec::len).sum();
         let mut targets = Targets {
             starts: vec![0],
@@ -200,7 +220,7 @@ impl Targets {
             targets.starts.push(targets.image.len());
             targets.alive.push(AtomicU32::new(of_query.len() as u32));
         }
-        targets
+        Ok(targets)
     }
 
     pub(super) fn queries(&self) -> Range<usize> {

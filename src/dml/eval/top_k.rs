@@ -9,15 +9,24 @@ use rayon::prelude::*;
 
 use super::{
     embeddings::{SimilarImage, keep_nearest},
+    error::EvalError,
     frame::RowFrame,
     product::{QuantizedRows, TILE, Tile, TileSelection, TiledProduct},
+    resources::{EvalResources, StopFlag},
     task::NeighborProblem,
 };
 use crate::processor::Processor;
 
-/// Returns the `count` nearest references of each query, nearest first. Holds about `budget` bytes
-/// beside its arguments and the result.
-pub(super) fn nearest(problem: &NeighborProblem, budget: usize) -> Vec<u32> {
+/// Returns the `count` nearest references of each query, nearest first. Holds about as many bytes
+/// beside its arguments and the result as its resources allow.
+///
+/// # Errors
+/// If it is stopped.
+pub(super) fn nearest(
+    problem: &NeighborProblem,
+    resources: EvalResources,
+) -> Result<Vec<u32>, EvalError> {
+    let EvalResources { budget, stop, .. } = resources;
     let NeighborProblem {
         queries,
         references,
@@ -41,9 +50,9 @@ pub(super) fn nearest(problem: &NeighborProblem, budget: usize) -> Vec<u32> {
     let mut images = Vec::with_capacity(queries.len() * count);
     for start in (0..tiles).step_by(band) {
         let band = start..tiles.min(start + band);
-        images.extend(top_k.nearest_of(band, budget / 2));
+        images.extend(top_k.nearest_of(band, budget / 2, stop)?);
     }
-    images
+    Ok(images)
 }
 
 /// A reference that may be among the nearest, with bounds of its threshold.
@@ -82,7 +91,12 @@ struct TopK<'a> {
 
 impl TopK<'_> {
     /// Returns the nearest references of the queries of these tiles.
-    fn nearest_of(&self, band: Range<usize>, budget: usize) -> Vec<u32> {
+    fn nearest_of(
+        &self,
+        band: Range<usize>,
+        budget: usize,
+        stop: StopFlag,
+    ) -> Result<Vec<u32>, EvalError> {
         let found: Vec<Mutex<Vec<QueryCandidates>>> =
             band.clone().map(|_| Mutex::default()).collect();
         let product = TiledProduct {
@@ -91,14 +105,15 @@ impl TopK<'_> {
             left_tiles: band.clone(),
             selection: TileSelection::All,
             budget,
+            stop,
         };
         product.for_each(|tile| {
             // A left tile is computed by one thread at a time: the lock is never contended.
             if let Ok(mut found) = found[tile.left - band.start].lock() {
                 self.collect(tile, &mut found);
             }
-        });
-        band.into_par_iter()
+        })?;
+        let images = band.into_par_iter()
             .zip(found)
             .flat_map_iter(|(tile, found)| {
                 let found = found
@@ -108,8 +123,8 @@ impl TopK<'_> {
                     self.settle(query, &mut found);
                     found.list.into_iter().map(|candidate| candidate.image)
                 })
-            })
-            .collect()
+            });
+        Ok(images.collect())
     }
 
     /// Adds the candidates of a tile.

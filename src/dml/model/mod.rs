@@ -579,6 +579,28 @@ mod tests {
             .view(shape)
     }
 
+    #[test]
+    fn an_embedding_hardly_depends_on_the_images_beside_it() {
+        let small = ["conv4", "squeezenet"];
+        let backbones = Backbone::every().into_iter();
+        for backbone in backbones.filter(|backbone| small.contains(&backbone.key())) {
+            let (key, side) = (backbone.key(), backbone.part().least_image());
+            let config = NetworkConfig::new(backbone, 3, side.into(), Some(8));
+            let network = network(config.clone(), 1);
+            let images = images(&config, 11);
+            let chunks = |size| {
+                let parts = images.split(size, 0);
+                let parts = parts.iter().map(|part| no_grad(|| network.forward(part, false)));
+                Tensor::cat(&parts.collect::<Vec<_>>(), 0)
+            };
+            for size in [1, 4] {
+                let difference = (chunks(size) - chunks(11)).abs().max();
+                assert!(difference.double_value(&[]) < 1e-5, "{key}, {size} at a time");
+                assert!(chunks(size).equal(&chunks(size)), "{key}, {size} at a time");
+            }
+        }
+    }
+
     fn parameter(network: &Network, wanted: &str) -> Tensor {
         network
             .parameters()

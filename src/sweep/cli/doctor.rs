@@ -7,13 +7,20 @@ use std::{
 };
 
 use clap::Args;
-use schema::{Device, Event, Labels, PrepareWork, ProbeWork, Recipe, Task, TrainWork};
+use schema::{
+    Adam, Backbone, Color, Dataset, Device, Event, ImageSize, Labels, Loss, MPerClass, Model, Optimizer, PrepareWork,
+    ProbeWork, Recipe, Resnet50, Sampler, StoredImages, Task, TrainWork, Training, Transform, Triplet,
+};
 
-use super::{Exit, Opened, Target, counted, show};
+use super::{Exit, Opened, Target, counted, plan::size, show};
 use crate::{
     config::Sweep,
     ledger::{RunFolder, absolute},
-    run::trainer::{Answer, Foreground, Trainer},
+    plan::memory,
+    run::{
+        slots::Machine,
+        trainer::{Answer, Foreground, Trainer},
+    },
 };
 
 /// Check the machine: trainer, libtorch, GPUs, disk, determinism
@@ -75,6 +82,7 @@ impl Doctor {
             ),
             ("libtorch", trainer.description.libtorch.clone()),
             ("CPU cores", cores.to_string()),
+            ("memory", memory_here()),
             ("CUDA devices", gpus),
             (
                 "free disk",
@@ -126,6 +134,48 @@ impl Doctor {
     }
 }
 
+/// Describes the available memory, by what a usual run takes.
+fn memory_here() -> String {
+    let Some(available) = Machine::survey(None).memory else {
+        return "unknown".to_owned();
+    };
+    let usual = usual_recipe();
+    format!(
+        "{} available; {} for images of {NATIVE} pixels takes about {} in training and {} in measuring",
+        size(available as f64),
+        usual.model.backbone.key(),
+        size(usual.bytes_to_train().unwrap_or(0) as f64),
+        size(usual.bytes_to_evaluate() as f64)
+    )
+}
+
+/// Pixels a side of the images that most published weights were trained on.
+const NATIVE: u32 = 224;
+
+/// A run as papers have it: ResNet-50 and batches of 32 images.
+fn usual_recipe() -> Recipe {
+    let images = StoredImages {
+        size: ImageSize::Square(NATIVE),
+        color: Color::Rgb,
+        bounding_boxes: false,
+    };
+    let training = Training::new(
+        Loss::Triplet(Triplet::default()),
+        Sampler::MPerClass(MPerClass::default()),
+        Optimizer::Adam(Adam::default()),
+        1,
+    );
+    Recipe {
+        dataset: Dataset::Cub200,
+        images,
+        transform: Transform::default(),
+        fold: None,
+        model: Model::new(Backbone::Resnet50(Resnet50::default()), Some(128)),
+        training: Some(training),
+        seed: 0,
+    }
+}
+
 fn verdict(same: bool) -> &'static str {
     if same {
         "the same bits"
@@ -165,7 +215,8 @@ impl DeterminismCheck<'_> {
             training.steps = STEPS;
             training.labels = Labels::True;
         }
-        let slots = machine.slots(&sweep.resources).map_err(Exit::mistake)?;
+        let bytes = memory::of(plan).peak();
+        let slots = machine.slots(&sweep.resources, bytes).map_err(Exit::mistake)?;
         let device = slots.first().map_or(Device::Cpu, |slot| slot.device);
         let threads = sweep.resources.threads;
         let title = format!(

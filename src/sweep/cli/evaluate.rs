@@ -1,5 +1,7 @@
 //! `sweep evaluate`: measures anyone's embeddings, or a finished run once more.
 
+mod told;
+
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
@@ -8,15 +10,18 @@ use std::{
 use clap::{Args, ValueEnum};
 use schema::{
     Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Identity, MeasureWork, Measured,
-    Metric, Scores, Task,
+    Metric, Scores, Task, run_files,
 };
+use serde::Serialize;
+use serde_json::{Value, json};
 
+use self::told::NamedFiles;
 use super::{
-    Exit,
+    Exit, counted,
     foreground::{self, all_cores},
     progress::Bar,
     run_ids::the_only,
-    show, tell,
+    show, show_json, tell,
 };
 use crate::{
     ledger::{Ledger, RunFolder, absolute, read_json},
@@ -25,20 +30,24 @@ use crate::{
 
 /// Evaluate embeddings from any program, or a finished run again
 ///
-/// Without query files, each image is a query against all others. Results are exact.
+/// Without query files, each image is a query against all others. The ranks are exact for embeddings in single precision.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Files:
-  embeddings  n rows of d numbers: .npy (float32 or float64), .safetensors, or CSV
-  labels      n labels: .npy (integers), or text with one label per line
+Files, told apart by their content:
+  embeddings  n rows of d numbers: .npy, .npz, .safetensors, or a table with commas, semicolons, tabs or white space
+  labels      n labels: .npy, .npz or .safetensors, or text with one label per line
+Of several arrays in a file, FILE:NAME is one. A heading, and a column that numbers the rows, are left out and told.
 
-Metrics: recall@K, precision@1, r_precision, map@r, map, mrr; of clusters, which take longer: nmi, ami, f1.
+Metrics: recall@K, precision@1, r_precision, map@r, map, mrr; of clusters, which take longer: nmi, ami, f1. The headings \
+of tables (R@1, MAP@R) are understood too.
 
 Examples:
   sweep evaluate --embeddings test.npy --labels test.txt
+  sweep evaluate --embeddings features.npz:test --labels labels.csv --distance euclidean
   sweep evaluate --embeddings gallery.npy --labels gallery.txt \\
       --query-embeddings query.npy --query-labels query.txt --metrics recall@1,recall@10,map@r --json
-  sweep evaluate 6b1c5a0e7a1f2d34 --metrics nmi,ami")]
+  sweep evaluate 6b1c5a0e7a1f2d34 --metrics nmi,ami
+  sweep evaluate 6b1c5a0e7a1f2d34 --json | jq .measured.warnings")]
 pub(super) struct Evaluate {
     /// Id of a run or its beginning, or the folder of a run
     #[arg(conflicts_with = "embeddings")]
@@ -63,9 +72,9 @@ pub(super) struct Evaluate {
     /// Metrics, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = Metric::from_str)]
     metrics: Vec<Metric>,
-    /// How embeddings are compared
-    #[arg(long, value_enum, default_value = "cosine", conflicts_with = "run")]
-    distance: ComparisonArg,
+    /// How embeddings in files are compared [default: cosine]
+    #[arg(long, value_enum)]
+    distance: Option<ComparisonArg>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -103,7 +112,7 @@ const RECALL_AT: [u32; 9] = [1, 2, 4, 8, 10, 16, 32, 100, 1000];
 impl Evaluate {
     pub(super) fn run(&self) -> Result<(), Exit> {
         match (&self.embeddings, &self.labels, &self.run) {
-            (Some(embeddings), Some(labels), _) => self.measure(files(embeddings, labels)?),
+            (Some(embeddings), Some(labels), _) => self.measure(files(embeddings, labels)),
             (_, _, Some(run)) => self.measure_again(run),
             _ => Err(Exit::mistake(
                 "say what to measure: a finished run with `sweep evaluate RUN`, or embeddings with `sweep evaluate \
@@ -132,28 +141,34 @@ impl Evaluate {
 
     fn measure(&self, gallery: EmbeddingFiles) -> Result<(), Exit> {
         let queries = match (&self.query_embeddings, &self.query_labels) {
-            (Some(embeddings), Some(labels)) => Some(files(embeddings, labels)?),
+            (Some(embeddings), Some(labels)) => Some(files(embeddings, labels)),
             _ => None,
         };
         let comparison = match self.distance {
-            ComparisonArg::Cosine => Comparison::Cosine,
-            ComparisonArg::Euclidean => Comparison::Euclidean,
-            ComparisonArg::Dot => Comparison::Dot,
+            Some(ComparisonArg::Cosine) | None => Comparison::Cosine,
+            Some(ComparisonArg::Euclidean) => Comparison::Euclidean,
+            Some(ComparisonArg::Dot) => Comparison::Dot,
         };
-        let measured = self.place.attempt(MeasureWork {
+        let work = MeasureWork {
             gallery,
             queries,
             comparison,
             metrics: self.metrics(),
-        })?;
-        self.print(&measured.scores, &measured)?;
-        for remark in remarks(&measured) {
-            tell(&remark);
-        }
-        Ok(())
+        };
+        let measured = self.place.attempt(work.clone(), "measuring")?;
+        let sides: Vec<NamedFiles> = work.queries.iter().chain([&work.gallery]).map(named).collect();
+        self.print(&Report::of_files(&measured, &sides))
     }
 
     fn measure_again(&self, run: &str) -> Result<(), Exit> {
+        if self.distance.is_some() {
+            return Err(Exit::mistake(format!(
+                "`--distance` compares embeddings in files; a run is measured by cosine similarity, as in its tables. Its \
+                 embeddings are kept in its folder: measure them with `sweep evaluate --embeddings {run}/{} --labels FILE \
+                 --distance ..`",
+                run_files::EMBEDDINGS
+            )));
+        }
         let found = self.place.find(run)?;
         let work = EvaluateWork {
             recipe: found.identity.recipe,
@@ -162,143 +177,153 @@ impl Evaluate {
             metrics: self.metrics(),
             read_only: true,
         };
-        let evaluated = self.place.attempt(work)?;
-        self.print(&evaluated.scores, &evaluated)?;
-        let searched = evaluated.gallery.unwrap_or(evaluated.images);
-        if let Some(remark) = equal_embeddings(evaluated.duplicates, searched) {
-            tell(&remark);
+        let evaluated = self.place.attempt(work, "measuring")?;
+        self.print(&Report::of_run(&evaluated))
+    }
+
+    fn print(&self, report: &Report) -> Result<(), Exit> {
+        if self.json {
+            return show_json(&report.json());
+        }
+        show(&report.text())?;
+        for note in &report.notes {
+            tell(&format!("note: {note}"));
+        }
+        for warning in &report.warnings {
+            tell(&format!("warning: {warning}"));
         }
         Ok(())
     }
-
-    fn print(&self, scores: &Scores, measured: &impl Measurement) -> Result<(), Exit> {
-        if self.json {
-            let text =
-                serde_json::to_string(scores).map_err(|error| Exit::mistake(error.to_string()))?;
-            return show(&(text + "\n"));
-        }
-        let width = scores
-            .keys()
-            .map(|metric| metric.to_string().len())
-            .max()
-            .unwrap_or(0);
-        let bounds = measured.bounds();
-        let lines = scores.iter().map(|(metric, value)| {
-            let percent = |value: f64| format!("{:.2}", 100.0 * value);
-            let between =
-                bounds.and_then(|(worst, best)| Some((*worst.get(metric)?, *best.get(metric)?)));
-            let between = between.filter(|(worst, best)| worst != best);
-            let between = between.map(|(worst, best)| {
-                format!(
-                    "   {} to {} by the order of ties",
-                    percent(worst),
-                    percent(best)
-                )
-            });
-            format!(
-                "{:width$}  {:>6}{}\n",
-                metric.to_string(),
-                percent(*value),
-                between.unwrap_or_default()
-            )
-        });
-        let counts = measured.counts();
-        let queries = counts.images - counts.without_positive;
-        let of = match counts.gallery {
-            Some(gallery) => format!("{queries} queries against {gallery} images"),
-            None => format!("{queries} queries, each against all the others"),
-        };
-        let left_out = if counts.without_positive > 0 {
-            format!(
-                "; {} without an image to find left out",
-                counts.without_positive
-            )
-        } else {
-            String::new()
-        };
-        show(&format!(
-            "{}{of}{left_out}; values in percent\n",
-            lines.collect::<String>()
-        ))
-    }
 }
 
-struct ImageCounts {
+/// The values of a measurement, and what is said beside them.
+struct Report<'a> {
+    scores: &'a Scores,
+    /// The values if the right ones of equally similar images come last, and if they come first, as
+    /// far as they differ.
+    lowest: &'a Scores,
+    highest: &'a Scores,
+    /// `20 images of 8 numbers, 3 classes`
+    taken: String,
     images: u64,
     gallery: Option<u64>,
     without_positive: u64,
+    notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
-/// What a table says beside the values.
-trait Measurement {
-    fn counts(&self) -> ImageCounts;
-
-    /// The values if the right ones of equally similar images come last, and if they come first.
-    fn bounds(&self) -> Option<(&Scores, &Scores)>;
+/// A measurement as JSON.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    scores: &'a Scores,
+    measured: Value,
 }
 
-impl Measurement for Evaluated {
-    fn counts(&self) -> ImageCounts {
-        ImageCounts {
-            images: self.images,
-            gallery: self.gallery,
-            without_positive: self.without_positive,
+impl<'a> Report<'a> {
+    fn of_files(measured: &'a Measured, sides: &[NamedFiles]) -> Report<'a> {
+        Report {
+            scores: &measured.scores,
+            lowest: &measured.pessimistic,
+            highest: &measured.optimistic,
+            taken: told::taken(measured),
+            images: measured.queries.images,
+            gallery: measured.gallery.as_ref().map(|gallery| gallery.images),
+            without_positive: measured.without_positive,
+            notes: told::notes(measured, sides),
+            warnings: told::warnings(measured, sides),
         }
     }
 
-    fn bounds(&self) -> Option<(&Scores, &Scores)> {
-        (!self.optimistic.is_empty()).then_some((&self.pessimistic, &self.optimistic))
-    }
-}
-
-impl Measurement for Measured {
-    fn counts(&self) -> ImageCounts {
-        ImageCounts {
-            images: self.images,
-            gallery: self.gallery,
-            without_positive: self.without_positive,
+    fn of_run(evaluated: &'a Evaluated) -> Report<'a> {
+        let images = counted(evaluated.images as usize, "image");
+        Report {
+            scores: &evaluated.scores,
+            lowest: &evaluated.pessimistic,
+            highest: &evaluated.optimistic,
+            taken: format!("{images}, {}", told::classes(evaluated.classes)),
+            images: evaluated.images,
+            gallery: evaluated.gallery,
+            without_positive: evaluated.without_positive,
+            notes: Vec::new(),
+            warnings: told::equal_embeddings(
+                evaluated.duplicates,
+                evaluated.gallery.unwrap_or(evaluated.images),
+            )
+            .into_iter()
+            .collect(),
         }
     }
 
-    fn bounds(&self) -> Option<(&Scores, &Scores)> {
-        (!self.optimistic.is_empty()).then_some((&self.pessimistic, &self.optimistic))
-    }
-}
-
-/// The mean cosine from which on embeddings are said to have collapsed.
-const COLLAPSED: f64 = 0.99;
-
-fn remarks(measured: &Measured) -> Vec<String> {
-    let mut remarks = Vec::new();
-    let searched = measured.gallery.unwrap_or(measured.images);
-    remarks.extend(equal_embeddings(measured.duplicates, searched));
-    if measured.mean_cosine > COLLAPSED {
-        remarks.push(format!(
-            "note: the embeddings have collapsed: their mean cosine is {:.4}",
-            measured.mean_cosine
-        ));
-    }
-    remarks
-}
-
-fn equal_embeddings(duplicates: u64, searched: u64) -> Option<String> {
-    let note = || format!("note: {duplicates} of {searched} embeddings exactly equal another");
-    (duplicates > 0).then(note)
-}
-
-fn files(embeddings: &Path, labels: &Path) -> Result<EmbeddingFiles, Exit> {
-    for path in [embeddings, labels] {
-        if !path.is_file() {
-            return Err(Exit::mistake(format!(
-                "there is no file `{}`",
-                path.display()
-            )));
+    /// Returns the values by their names, and the rest as `measured`.
+    fn json(&self) -> Printed<'_> {
+        Printed {
+            scores: self.scores,
+            measured: json!({
+                "taken": self.taken,
+                "queries": self.images - self.without_positive,
+                "gallery": self.gallery,
+                "left_out": self.without_positive,
+                "lowest": self.lowest,
+                "highest": self.highest,
+                "notes": self.notes,
+                "warnings": self.warnings,
+            }),
         }
     }
-    Ok(EmbeddingFiles {
-        embeddings: absolute(embeddings),
-        labels: absolute(labels),
-    })
+
+    fn text(&self) -> String {
+        let names = self.scores.keys().map(Metric::to_string);
+        let width = names.map(|name| name.len()).max().unwrap_or(0);
+        let lines = self.scores.iter().map(|(metric, value)| {
+            let (name, value) = (metric.to_string(), percent(*value));
+            format!("{name:width$}  {value:>6}{}\n", self.range(*metric))
+        });
+        format!("{}{}\n{}\n", lines.collect::<String>(), self.taken, self.searched())
+    }
+
+    /// Returns between which values another order of equally similar images lies.
+    fn range(&self, metric: Metric) -> String {
+        match (self.lowest.get(&metric), self.highest.get(&metric)) {
+            (Some(&lowest), Some(&highest)) => format!(
+                "   {} to {} by the order of ties",
+                percent(lowest),
+                percent(highest)
+            ),
+            _ => String::new(),
+        }
+    }
+
+    fn searched(&self) -> String {
+        let queries = self.images - self.without_positive;
+        let of = match self.gallery {
+            Some(gallery) => format!("{queries} queries against {gallery} images"),
+            None => format!("{queries} queries, each against all the others"),
+        };
+        let left_out = match self.without_positive {
+            0 => String::new(),
+            count => format!("; {count} without an image to find left out"),
+        };
+        format!("{of}{left_out}; values in percent")
+    }
+}
+
+fn percent(value: f64) -> String {
+    format!("{:.2}", 100.0 * value)
+}
+
+fn files(embeddings: &Path, labels: &Path) -> EmbeddingFiles {
+    EmbeddingFiles {
+        embeddings: embeddings.to_owned(),
+        labels: labels.to_owned(),
+    }
+}
+
+fn named(files: &EmbeddingFiles) -> NamedFiles<'_> {
+    NamedFiles {
+        embeddings: &files.embeddings,
+        labels: &files.labels,
+    }
 }
 
 /// A run that is there, and its data.
@@ -347,11 +372,11 @@ impl ResultsArgs {
         Ok(found.map(|id| ledger.run(id)))
     }
 
-    /// Has a trainer do the work, and returns what came of it.
-    pub(super) fn attempt<T: Task>(&self, task: T) -> Result<T::Reply, Exit> {
+    /// Has a trainer do the work, which `doing` names, and returns what came of it.
+    pub(super) fn attempt<T: Task>(&self, task: T, doing: &str) -> Result<T::Reply, Exit> {
         let trainer = Trainer::find(self.trainer.as_deref())?;
         let threads = self.threads.unwrap_or_else(all_cores);
-        let bar = Bar::images("embedding");
+        let bar = Bar::images(doing);
         Ok(foreground::attempt(&trainer, task, threads, Some(&bar))?)
     }
 }

@@ -64,7 +64,7 @@ impl Neighbors {
             count: self.count,
             into: into.clone(),
         };
-        let drawn = self.place.attempt(work)?;
+        let drawn = self.place.attempt(work, "embedding")?;
         tell(&described(&drawn));
         show(&format!("{}\n", into.display()))
     }

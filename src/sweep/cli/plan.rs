@@ -18,6 +18,7 @@ use crate::{
         RowId,
         forecast::{self, Expected, Forecast},
         freshness::{self, Freshness, FreshnessOf, Reason},
+        memory,
         picture::{self, Language},
     },
     run::slots::Slot,
@@ -226,7 +227,8 @@ fn summed_up(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
 
 /// Time, GPU hours and disk space, and what the estimates are based on.
 fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
-    let slots = match opened.machine.slots(&opened.sweep.resources) {
+    let bytes = memory::of(&opened.plan).peak();
+    let slots = match opened.machine.slots(&opened.sweep.resources, bytes) {
         Ok(slots) => slots,
         Err(error) => return vec![format!("  cannot run here: {error}")],
     };
@@ -248,6 +250,9 @@ fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
         ));
     }
     lines.push(disk(opened, forecast));
+    if slots.iter().all(|slot| slot.device == Device::Cpu) {
+        lines.push(main_memory(opened, slots.len()));
+    }
     lines
 }
 
@@ -307,6 +312,26 @@ fn disk(opened: &Opened, forecast: &Forecast) -> String {
     }
 }
 
+/// Returns what a run takes of the main memory, and whether all slots have enough.
+fn main_memory(opened: &Opened, slots: usize) -> String {
+    let of_run = memory::of(&opened.plan);
+    let training = match of_run.training {
+        0 => String::new(),
+        bytes => format!("{} in training, ", size(bytes as f64)),
+    };
+    let measuring = size(of_run.evaluation as f64);
+    let run = format!("  memory    about {training}{measuring} in measuring, for each slot");
+    let Some(available) = opened.machine.memory else {
+        return run;
+    };
+    let needed = of_run.peak() * slots as u64;
+    let verdict = match needed > available {
+        true => format!(", but {} need {}", counted(slots, "slot"), size(needed as f64)),
+        false => String::new(),
+    };
+    format!("{run}; {} are available{verdict}", size(available as f64))
+}
+
 /// `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`.
 fn duration(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;
@@ -318,7 +343,7 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-fn size(bytes: f64) -> String {
+pub(super) fn size(bytes: f64) -> String {
     match bytes {
         ..1e9 => format!("{:.1} MB", bytes / 1e6),
         _ => format!("{:.1} GB", bytes / 1e9),

@@ -25,7 +25,10 @@ use super::{
 use crate::{
     config::quoted,
     ledger::{LedgerError, Lock, Locking},
-    plan::freshness::{self, FreshnessOf},
+    plan::{
+        freshness::{self, FreshnessOf},
+        memory,
+    },
     run::{
         scheduler::Tally,
         session::{Session, SessionError},
@@ -153,7 +156,8 @@ impl Run {
             plan,
             machine,
         } = opened;
-        let slots = machine.slots(&sweep.resources).map_err(Exit::mistake)?;
+        let bytes = memory::of(plan).peak();
+        let slots = machine.slots(&sweep.resources, bytes).map_err(Exit::mistake)?;
         let trainer = Trainer::find(self.trainer.as_deref())?;
         check_device(&trainer, &slots)?;
         let interrupts = Arc::new(AtomicU32::new(0));

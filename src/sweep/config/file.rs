@@ -306,7 +306,7 @@ pub struct Resources {
     pub runs_per_gpu: u32,
     /// CPU threads of one run.
     pub threads: u32,
-    /// Runs at a time on the CPU; absent: as many as the cores allow.
+    /// Runs at a time on the CPU; absent: as many as the cores and the available memory allow.
     pub slots: Option<u32>,
     /// Minutes without a word after which a trainer is killed and its job started again; 0: never.
     pub hang_minutes: f64,

@@ -13,6 +13,7 @@ pub mod forecast;
 pub mod freshness;
 mod graph;
 mod naming;
+pub mod memory;
 pub mod picture;
 mod recall;
 pub mod study;

@@ -2,11 +2,12 @@
 //!
 //! The [`scheduler`] decides, without side effects; the [`session`] carries the decisions out. A
 //! [`child`] is one process, whose results are believed after a check ([`reply`]). [`slots`] is where
-//! processes can run, and a [`Watcher`] shows progress.
+//! processes can run, by cores, GPUs and `memory`, and a [`Watcher`] shows progress.
 
 mod child;
 mod gpus;
 mod lines;
+mod memory;
 mod reply;
 pub mod scheduler;
 pub mod session;

@@ -5,7 +5,10 @@ use std::thread;
 use schema::{Device, Numerics};
 use thiserror::Error;
 
-use super::gpus::{Gpu, GpuList, NamedTwice};
+use super::{
+    gpus::{Gpu, GpuList, NamedTwice},
+    memory,
+};
 use crate::config::{DeviceChoice, Gpus, Resources};
 
 /// The position of a slot in the list of slots.
@@ -38,6 +41,8 @@ pub struct Machine {
     pub gpus: GpuList,
     /// Logical CPU cores.
     pub cores: usize,
+    /// The bytes of main memory that are available; nothing if that is unknown.
+    pub memory: Option<u64>,
 }
 
 /// The sweep requests a device that does not exist.
@@ -67,6 +72,7 @@ impl Machine {
         Machine {
             gpus: GpuList::survey(visible),
             cores: thread::available_parallelism().map_or(1, usize::from),
+            memory: memory::available(),
         }
     }
 
@@ -104,20 +110,23 @@ impl Machine {
         allowed
     }
 
-    /// Returns the slots that the sweep uses on this machine.
+    /// Returns the slots that the sweep uses on this machine; on the CPU, a run takes about `bytes`
+    /// of memory.
     ///
     /// # Errors
     /// The sweep requests a GPU that does not exist.
-    pub fn slots(&self, resources: &Resources) -> Result<Vec<Slot>, SlotError> {
+    pub fn slots(&self, resources: &Resources, bytes: u64) -> Result<Vec<Slot>, SlotError> {
         match self.device(resources) {
-            Device::Cpu => Ok(self.cpu_slots(resources)),
+            Device::Cpu => Ok(self.cpu_slots(resources, bytes)),
             Device::Cuda => self.gpu_slots(resources),
         }
     }
 
-    fn cpu_slots(&self, resources: &Resources) -> Vec<Slot> {
-        let fitting = u32::try_from(self.cores).unwrap_or(u32::MAX) / resources.threads;
-        let count = resources.slots.unwrap_or(fitting.max(1));
+    fn cpu_slots(&self, resources: &Resources, bytes: u64) -> Vec<Slot> {
+        let by_cores = u32::try_from(self.cores).unwrap_or(u32::MAX) / resources.threads;
+        let by_memory = self.room(bytes).unwrap_or(u32::MAX);
+        let fitting = by_cores.min(by_memory).max(1);
+        let count = resources.slots.unwrap_or(fitting);
         (0..count)
             .map(|index| Slot {
                 name: format!("cpu {index}"),
@@ -127,6 +136,13 @@ impl Machine {
                 visible: None,
             })
             .collect()
+    }
+
+    /// Returns how many runs of this size the available memory has room for; nothing if that is
+    /// unknown.
+    pub fn room(&self, bytes: u64) -> Option<u32> {
+        let count = self.memory?.checked_div(bytes)?;
+        Some(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     fn gpu_slots(&self, resources: &Resources) -> Result<Vec<Slot>, SlotError> {
@@ -180,6 +196,7 @@ mod tests {
         Machine {
             gpus: GpuList::indices(gpus),
             cores: 8,
+            memory: Some(16 << 30),
         }
     }
 
@@ -194,14 +211,32 @@ mod tests {
             ..Resources::default()
         };
         assert_eq!(
-            names(&machine(0).slots(&resources).unwrap()),
+            names(&machine(0).slots(&resources, 1 << 30).unwrap()),
             ["cpu 0", "cpu 1"]
         );
         let more_threads_than_cores = Resources {
             threads: 64,
             ..Resources::default()
         };
-        assert_eq!(machine(0).slots(&more_threads_than_cores).unwrap().len(), 1);
+        assert_eq!(machine(0).slots(&more_threads_than_cores, 1 << 30).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn cpu_slots_follow_the_available_memory() {
+        let count = |bytes, slots| {
+            let resources = Resources {
+                threads: 1,
+                slots,
+                ..Resources::default()
+            };
+            machine(0).slots(&resources, bytes).unwrap().len()
+        };
+        assert_eq!(count(1 << 30, None), 8);
+        assert_eq!(count(5 << 30, None), 3);
+        assert_eq!(count(99 << 30, None), 1);
+        assert_eq!(count(0, None), 8);
+        // Who names a number of slots gets it.
+        assert_eq!(count(99 << 30, Some(4)), 4);
     }
 
     #[test]
@@ -211,7 +246,7 @@ mod tests {
             ..Resources::default()
         };
         assert_eq!(
-            names(&machine(2).slots(&resources).unwrap()),
+            names(&machine(2).slots(&resources, 1 << 30).unwrap()),
             ["gpu 0.0", "gpu 1.0", "gpu 0.1", "gpu 1.1"]
         );
     }
@@ -222,13 +257,13 @@ mod tests {
             device: DeviceChoice::Cuda,
             ..Resources::default()
         };
-        assert!(matches!(machine(0).slots(&wanted), Err(SlotError::NoGpu)));
+        assert!(matches!(machine(0).slots(&wanted, 1 << 30), Err(SlotError::NoGpu)));
         let third = Resources {
             gpus: Gpus::These(vec![2]),
             ..Resources::default()
         };
         assert!(matches!(
-            machine(2).slots(&third),
+            machine(2).slots(&third, 1 << 30),
             Err(SlotError::NoSuchGpu { index: 2, count: 2 })
         ));
     }

@@ -228,3 +228,32 @@ fn without_its_orchestrator_it_dies() {
     assert_eq!(child.wait().unwrap().signal(), Some(9));
     drop(events);
 }
+
+#[test]
+fn work_without_checkpoints_stops_wherever_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = Dataset::Glyphs(Glyphs {
+        classes: 1_000_000,
+        test_classes: 2,
+        per_class: 20,
+        seed: 0,
+    });
+    let prepare = Work::Prepare(PrepareWork {
+        fingerprint: Fingerprint::of_parameters(&dataset),
+        dataset,
+        images: recipe(1).images,
+        cache: Cache::Auto,
+        source: None,
+        into: folder.path().join("data"),
+    });
+    let mut command = trainer();
+    command.arg(write(folder.path(), prepare)).stdin(Stdio::piped());
+    let mut child = command.process_group(0).spawn().unwrap();
+    let mut first = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut first).unwrap();
+    assert!(first.contains("started"), "{first}");
+    child.stdin.as_mut().unwrap().write_all(b"stop\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert!(!folder.path().join("data").join("index.json").exists());
+}

@@ -20,6 +20,7 @@ use rayon::prelude::*;
 use tch::Tensor;
 
 use super::{
+    error::EvalError,
     frame::{FramedRows, RowExtent},
     resources::EvalResources,
 };
@@ -56,7 +57,7 @@ struct DeviceProducts<'a> {
     references: FramedRows<'a>,
     /// The k above.
     unit: f64,
-    resources: EvalResources,
+    resources: EvalResources<'a>,
 }
 
 /// Some queries or references on the device.
@@ -92,7 +93,7 @@ impl<'a> DeviceProducts<'a> {
     fn new(
         queries: FramedRows<'a>,
         references: FramedRows<'a>,
-        resources: EvalResources,
+        resources: EvalResources<'a>,
     ) -> DeviceProducts<'a> {
         // A few more for the columns of the bounds and for the rounding of centered rows.
         let terms = (queries.rows.width() + 16) as f64;
@@ -118,19 +119,24 @@ impl<'a> DeviceProducts<'a> {
 
     /// Splits queries into blocks that fit the device together with a block of references.
     /// `targets` returns the number of a query's targets when its block begins.
+    ///
+    /// # Errors
+    /// If it is stopped.
     fn for_each_query_block(
         &self,
         queries: Range<usize>,
         references: usize,
         targets: impl Fn(usize) -> usize,
         mut visit: impl FnMut(Range<usize>),
-    ) {
+    ) -> Result<(), EvalError> {
         let mut rest = queries;
         while !rest.is_empty() {
+            self.resources.stop.check()?;
             let block = self.first_block(rest.clone(), references, &targets);
             rest.start = block.end;
             visit(block);
         }
+        Ok(())
     }
 
     fn first_block(

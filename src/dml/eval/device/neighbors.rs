@@ -9,6 +9,7 @@ use super::{DeviceBlock, DeviceProducts, MIN_QUERIES, OpenPair};
 use crate::{
     eval::{
         embeddings::{SimilarImage, keep_nearest},
+        error::EvalError,
         frame::{FramedRows, RowFrame},
         resources::EvalResources,
         task::NeighborProblem,
@@ -17,7 +18,13 @@ use crate::{
 };
 
 /// Returns the `count` nearest references of each query, nearest first.
-pub(in crate::eval) fn nearest(problem: &NeighborProblem, resources: EvalResources) -> Vec<u32> {
+///
+/// # Errors
+/// If it is stopped.
+pub(in crate::eval) fn nearest(
+    problem: &NeighborProblem,
+    resources: EvalResources,
+) -> Result<Vec<u32>, EvalError> {
     let NeighborProblem {
         queries,
         references,
@@ -41,10 +48,10 @@ pub(in crate::eval) fn nearest(problem: &NeighborProblem, resources: EvalResourc
             start,
             found: vec![Vec::new(); band.len()],
         };
-        top_k.search(band);
+        top_k.search(band)?;
         images.extend(top_k.found.into_iter().flatten().map(|found| found.image));
     }
-    images
+    Ok(images)
 }
 
 struct DeviceTopK<'a> {
@@ -57,7 +64,7 @@ struct DeviceTopK<'a> {
 }
 
 impl DeviceTopK<'_> {
-    fn search(&mut self, queries: Range<usize>) {
+    fn search(&mut self, queries: Range<usize>) -> Result<(), EvalError> {
         let products = self.products;
         let count = self.problem.count;
         for references in products.reference_blocks() {
@@ -68,8 +75,9 @@ impl DeviceTopK<'_> {
                 block.len(),
                 |_| count,
                 |queries| self.add(queries, &block),
-            );
+            )?;
         }
+        Ok(())
     }
 
     /// Adds those of a block of references that are among the nearest.

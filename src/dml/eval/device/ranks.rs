@@ -12,6 +12,7 @@ use tch::{Kind, Tensor};
 use super::{CHUNK, DeviceBlock, DeviceProducts, OpenPair};
 use crate::{
     eval::{
+        error::EvalError,
         frame::{FramedRows, RowFrame},
         product::TILE,
         resources::EvalResources,
@@ -21,12 +22,15 @@ use crate::{
 };
 
 /// Ranks the targets of all queries, see [`RankProblem::rank`].
+///
+/// # Errors
+/// If it is stopped.
 pub(in crate::eval) fn ranks(
     problem: &RankProblem,
     comparison: Comparison,
     resources: EvalResources,
     emit: impl FnMut(usize, &[TargetRank]),
-) {
+) -> Result<(), EvalError> {
     let (queries, references) = (problem.queries, problem.references);
     let frame = RowFrame::new(queries, references, comparison, Processor::best());
     let products = DeviceProducts::new(
@@ -41,9 +45,9 @@ pub(in crate::eval) fn ranks(
             products: &products,
             targets,
         };
-        counter.count_all();
+        counter.count_all()
     };
-    problem.rank(bands, &products.queries, count, emit);
+    problem.rank(bands, &products.queries, resources.stop, count, emit)
 }
 
 /// Counts references for the targets of some queries.
@@ -62,7 +66,7 @@ struct ThresholdTensors {
 }
 
 impl DeviceCounter<'_> {
-    fn count_all(&self) {
+    fn count_all(&self) -> Result<(), EvalError> {
         for references in self.products.reference_blocks() {
             let classes = &self.problem.classes.of_references[references.clone()];
             let marks = classes.iter().map(|&class| class as i32).collect();
@@ -72,8 +76,9 @@ impl DeviceCounter<'_> {
                 block.len(),
                 |query| self.targets.alive(query),
                 |queries| self.count(queries, &block),
-            );
+            )?;
         }
+        Ok(())
     }
 
     /// Counts a block of references for the targets of some queries.

@@ -1,10 +1,12 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rayon::ThreadPoolBuilder;
 use serde_json::Value;
 use tch::Device;
 
 use super::*;
 use crate::{
-    eval::{Comparison, LabeledEmbeddings, similarity},
+    eval::{Comparison, LabeledEmbeddings, StopFlag, cluster, nearest, similarity},
     random::{Draws, Purpose},
     testing::{golden, integers, noise, tensor},
 };
@@ -268,10 +270,10 @@ fn no_instruction_set_changes_a_result() {
             first_equal: &first_equal(images.rows()),
             depth: RankDepth::All,
         };
-        let budget = EvalResources::default().budget;
+        let resources = EvalResources::default();
         for processor in Processor::available() {
             let mut found = Vec::new();
-            ranks(&problem, comparison, budget, processor, |query, ranks| {
+            let done = ranks(&problem, comparison, resources, processor, |query, ranks| {
                 let positives = problem.positives(query);
                 if positives > 0 {
                     let label = images.labels()[query];
@@ -279,6 +281,7 @@ fn no_instruction_set_changes_a_result() {
                     found.push(result);
                 }
             });
+            assert_eq!(done, Ok(()));
             assert_eq!(found, expected, "{processor:?}, {comparison:?}");
         }
     }
@@ -293,6 +296,7 @@ fn assert_same_by_libtorch(task: RetrievalTask, what: &str) {
                 device: Device::Cpu,
                 budget,
                 device_budget,
+                ..EvalResources::default()
             };
             let found = retrieve_with(task, depth, resources, true).unwrap();
             assert_eq!(found, expected, "{what}, {depth:?}, {resources:?}");
@@ -672,4 +676,24 @@ fn what_cannot_be_measured_is_an_error() {
             EvalError::NotFinite { image: 7501 }
         );
     }
+}
+
+#[test]
+fn a_flag_stops_every_kind_of_evaluation() {
+    let images = adversarial(9, 400, 7, 25, Comparison::Cosine);
+    let task = RetrievalTask::Within(&images);
+    let flag = AtomicBool::new(true);
+    let stopped = EvalResources {
+        stop: StopFlag(Some(&flag)),
+        ..EvalResources::default()
+    };
+    for libtorch in [false, true] {
+        let found = retrieve_with(task, RankDepth::All, stopped, libtorch);
+        assert_eq!(found, Err(EvalError::Stopped));
+    }
+    assert_eq!(nearest(task, 3, stopped), Err(EvalError::Stopped));
+    assert_eq!(cluster(&images, 0, stopped), Err(EvalError::Stopped));
+    flag.store(false, Ordering::Relaxed);
+    assert!(retrieve(task, RankDepth::All, stopped).is_ok());
+    assert!(cluster(&images, 0, stopped).is_ok());
 }

@@ -1,7 +1,7 @@
 //! MobileNetV2.
 
 use super::{BackbonePart, has_weights};
-use crate::{Weights, parts::part::part};
+use crate::{Footprint, Weights, parts::part::part};
 
 part! {
     /// MobileNetV2 of width 1 with torchvision's names: 1280 features.
@@ -17,6 +17,14 @@ part! {
 impl BackbonePart for MobilenetV2 {
     fn features(&self) -> Option<u32> {
         Some(1280)
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint {
+            evaluation: 157,
+            training: 1529,
+            parameters: 2224,
+        }
     }
 
     fn layers(&self) -> &'static [&'static str] {

@@ -23,6 +23,7 @@ mod vit_s16;
 mod weights;
 
 use super::part::parts;
+use crate::Footprint;
 
 pub use image_input::{ColorOrder, ImageInput};
 pub use resnet::StrideOn;
@@ -77,6 +78,9 @@ pub trait BackbonePart {
     fn obstacle(&self, _side: u32) -> Option<String> {
         None
     }
+
+    /// Returns the memory that it takes.
+    fn footprint(&self) -> Footprint;
 
     /// Returns the beginnings of the names of all layers, from the image on. Empty: there are none,
     /// or only the file knows them.

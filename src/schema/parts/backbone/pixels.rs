@@ -1,7 +1,7 @@
 //! No network.
 
 use super::{BackbonePart, ImageInput};
-use crate::Part;
+use crate::{Footprint, Part};
 
 /// The pixels themselves: a baseline that cannot be trained.
 pub struct Pixels;
@@ -21,6 +21,10 @@ impl BackbonePart for Pixels {
 
     fn least_image(&self) -> u32 {
         1
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint::PIXELS
     }
 
     fn layers(&self) -> &'static [&'static str] {

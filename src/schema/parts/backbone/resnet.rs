@@ -5,12 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::parts::range::Setting;
 
-/// The facts about a ResNet, given the width of its features.
+/// The facts about a ResNet, given the width of its features and its memory.
 macro_rules! resnet_part {
-    ($name:ident, $features:literal) => {
+    ($name:ident, $features:literal, $footprint:expr) => {
         impl $crate::BackbonePart for $name {
             fn features(&self) -> Option<u32> {
                 Some($features)
+            }
+
+            fn footprint(&self) -> $crate::Footprint {
+                $footprint
             }
 
             fn layers(&self) -> &'static [&'static str] {

@@ -1,7 +1,7 @@
 //! ResNet-18.
 
 use super::resnet::resnet_part;
-use crate::{Weights, parts::part::part};
+use crate::{Footprint, Weights, parts::part::part};
 
 part! {
     /// ResNet-18 with torchvision's names: 512 features.
@@ -14,4 +14,12 @@ part! {
     source: "He et al., CVPR 2016",
 }
 
-resnet_part!(Resnet18, 512);
+resnet_part!(
+    Resnet18,
+    512,
+    Footprint {
+        evaluation: 127,
+        training: 443,
+        parameters: 11177,
+    }
+);

@@ -1,7 +1,7 @@
 //! Any module of TorchScript.
 
 use super::{BackbonePart, ImageInput, has_weights};
-use crate::{Weights, parts::part::part};
+use crate::{Footprint, Weights, parts::part::part};
 
 part! {
     /// Any module of TorchScript that makes features or a map of images.
@@ -28,6 +28,10 @@ impl BackbonePart for Torchscript {
 
     fn least_image(&self) -> u32 {
         1
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint::UNKNOWN
     }
 
     fn layers(&self) -> &'static [&'static str] {

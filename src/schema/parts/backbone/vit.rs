@@ -9,9 +9,9 @@ use crate::parts::range::Setting;
 /// Side of a patch, in pixels.
 pub(super) const PATCH: u32 = 16;
 
-/// The facts about a vision transformer, given the width of its features.
+/// The facts about a vision transformer, given the width of its features and its memory.
 macro_rules! vit_part {
-    ($name:ident, $features:literal) => {
+    ($name:ident, $features:literal, $footprint:expr) => {
         impl $crate::BackbonePart for $name {
             fn features(&self) -> Option<u32> {
                 Some($features)
@@ -27,6 +27,10 @@ macro_rules! vit_part {
 
             fn obstacle(&self, side: u32) -> Option<String> {
                 $crate::parts::backbone::vit::obstacle(side)
+            }
+
+            fn footprint(&self) -> $crate::Footprint {
+                $footprint
             }
 
             fn layers(&self) -> &'static [&'static str] {

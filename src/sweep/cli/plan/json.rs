@@ -13,6 +13,7 @@ use crate::{
         Member, Plan,
         forecast::Forecast,
         freshness::{Freshness, FreshnessOf},
+        memory::{self, MemoryOfRun},
     },
 };
 
@@ -28,6 +29,7 @@ pub(super) struct Whole<'p> {
     #[serde(serialize_with = "order")]
     order: &'p Plan,
     forecast: &'p Forecast,
+    memory: MemoryOfRun,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     origins: Vec<[String; 3]>,
 }
@@ -83,6 +85,7 @@ impl<'p> Whole<'p> {
             jobs: freshness.iter().map(job).collect(),
             order: plan,
             forecast,
+            memory: memory::of(plan),
             origins,
         }
     }
