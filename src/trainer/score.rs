@@ -154,6 +154,11 @@ pub(crate) fn unmeasurable(error: &EvalError) -> Failed {
 mod tests {
     use super::*;
 
+    fn scored(task: RetrievalTask, metrics: &[Metric]) -> Scored {
+        let found = score(task, metrics, Device::Cpu, &Stop::new());
+        found.unwrap().unwrap()
+    }
+
     #[test]
     fn bounds_are_of_the_metrics_that_ties_touch() {
         // The first three are equal, and the third is of another class; the last two stand alone.
@@ -161,7 +166,7 @@ mod tests {
         let rows = Embeddings::new(rows.to_vec(), 2).unwrap();
         let images = LabeledEmbeddings::new(rows, vec![0, 0, 1, 2, 2], Comparison::Cosine).unwrap();
         let metrics = [Metric::RecallAt(1), Metric::RecallAt(2)];
-        let scored = score(RetrievalTask::Within(&images), &metrics, Device::Cpu).unwrap();
+        let scored = scored(RetrievalTask::Within(&images), &metrics);
         let of_one = |value| Scores::from([(Metric::RecallAt(1), value)]);
         assert_eq!(scored.bounds(), (of_one(0.5), of_one(1.0)));
     }
@@ -171,7 +176,7 @@ mod tests {
         let rows = Embeddings::new(vec![1.0, 0.0, 0.9, 0.1, 0.0, 1.0, 0.2, 0.8], 2).unwrap();
         let images = LabeledEmbeddings::new(rows, vec![0, 0, 1, 1], Comparison::Cosine).unwrap();
         let task = RetrievalTask::Within(&images);
-        let scored = score(task, &[Metric::MapAtR], Device::Cpu).unwrap();
+        let scored = scored(task, &[Metric::MapAtR]);
         assert_eq!(scored.bounds(), (Scores::new(), Scores::new()));
     }
 }

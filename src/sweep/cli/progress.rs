@@ -140,38 +140,28 @@ impl Progress {
         self.overall.set_length(self.jobs as u64);
     }
 
-    /// The remaining time at the speed so far; unknown before the first training step.
+    /// The remaining time at the speed so far; unknown before there is one.
     fn to_go(&self) -> Option<Duration> {
         let mut left = self.left.clone();
         for (&verb, ahead) in &self.ahead {
             *left.entry(verb).or_default() += ahead.weight;
         }
-        let seconds = left
-            .iter()
-            .filter(|(_, left)| **left > 0.0)
-            .map(|(&verb, left)| match self.pace.of(verb) {
-                Some(pace) => Some(pace * left),
-                None if verb == TRAIN => Some(self.pace_of_running()? * left),
-                // Short beside the trainings.
-                None => Some(0.0),
-            });
-        let seconds: f64 = seconds.sum::<Option<f64>>()?;
+        let pace = |verb: &str| self.pace.of(verb).or_else(|| self.pace_of_running(verb));
+        let seconds = seconds_left(&left, pace)?;
         Duration::try_from_secs_f64(seconds / self.abreast as f64).ok()
     }
 
-    /// Seconds per step of the running trainings.
-    fn pace_of_running(&self) -> Option<f64> {
-        let lines = self
-            .running
-            .iter()
-            .filter(|(job, _)| job.verb() == TRAIN)
-            .map(|(_, line)| line);
-        let (mut steps, mut seconds) = (0.0, 0.0);
-        for line in lines.filter(|line| line.done > line.from) {
-            steps += (line.done - line.from) as f64;
-            seconds += line.begun.elapsed().as_secs_f64();
+    /// Seconds per unit of weight of the running jobs of a kind.
+    fn pace_of_running(&self, verb: &str) -> Option<f64> {
+        let (mut done, mut seconds) = (0.0, 0.0);
+        for (job, line) in &self.running {
+            if job.verb() == verb && line.done > line.from {
+                let weight = self.weights.get(job).copied().unwrap_or(0);
+                done += weight as f64 * line.gained();
+                seconds += line.begun.elapsed().as_secs_f64();
+            }
         }
-        (steps > 0.0).then(|| seconds / steps)
+        (done > 0.0).then(|| seconds / done)
     }
 
     /// Removes the bars from the screen.
@@ -366,6 +356,11 @@ impl JobLine {
         }
     }
 
+    /// The fraction of the job that this attempt has done so far.
+    fn gained(&self) -> f64 {
+        self.done.saturating_sub(self.from) as f64 / self.total.max(1) as f64
+    }
+
     fn fraction(&self) -> f64 {
         if self.total == 0 {
             0.0
@@ -493,6 +488,20 @@ fn style(template: &str, characters: &str) -> ProgressStyle {
 
 const TRAIN: &str = "train";
 
+/// Returns the seconds that the work of each kind takes at its pace; nothing if a pace is unknown. While
+/// there are trainings, other jobs without a pace count as short.
+fn seconds_left(left: &BTreeMap<&str, f64>, pace: impl Fn(&str) -> Option<f64>) -> Option<f64> {
+    // Sums of fractions end near 0.
+    let left = left.iter().filter(|(_, work)| **work > 1e-6);
+    let trains = left.clone().any(|(&verb, _)| verb == TRAIN);
+    let seconds = left.map(|(&verb, work)| match pace(verb) {
+        Some(pace) => Some(pace * work),
+        None if trains && verb != TRAIN => Some(0.0),
+        None => None,
+    });
+    seconds.sum()
+}
+
 fn weight(job: Job, plan: &Plan) -> u64 {
     match job {
         Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => 1,
@@ -557,6 +566,21 @@ fn duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_to_go_counts_every_kind_of_jobs() {
+        let left = |trainings: f64, evaluations: f64| {
+            BTreeMap::from([(TRAIN, trainings), ("evaluate", evaluations)])
+        };
+        let evaluations_take_5 = |verb: &str| (verb == "evaluate").then_some(5.0);
+        assert_eq!(seconds_left(&left(0.0, 3.0), evaluations_take_5), Some(15.0));
+        assert_eq!(seconds_left(&left(7.0, 3.0), evaluations_take_5), None);
+        let steps_take_2 = |verb: &str| (verb == TRAIN).then_some(2.0);
+        assert_eq!(seconds_left(&left(7.0, 3.0), steps_take_2), Some(14.0));
+        // Nothing is known of the last jobs before one of them has ended.
+        assert_eq!(seconds_left(&left(0.0, 3.0), steps_take_2), None);
+        assert_eq!(seconds_left(&left(0.0, 0.0), steps_take_2), Some(0.0));
+    }
 
     #[test]
     fn a_plain_line_has_a_rate_and_what_is_left() {
