@@ -115,6 +115,7 @@ mod tests {
                 size: ImageSize::Square(side),
                 color: Color::Rgb,
                 bounding_boxes: false,
+                background: None,
             },
             transform: Transform::default(),
             fold: None,

@@ -12,7 +12,7 @@ use schema::{
     ProbeWork, Recipe, Resnet50, Sampler, StoredImages, Task, TrainWork, Training, Transform, Triplet,
 };
 
-use super::{Exit, Opened, Target, counted, plan::size, show};
+use super::{Exit, Opened, Target, counted, show};
 use crate::{
     config::Sweep,
     ledger::{RunFolder, absolute},
@@ -142,10 +142,10 @@ fn memory_here() -> String {
     let usual = usual_recipe();
     format!(
         "{} available; {} for images of {NATIVE} pixels takes about {} in training and {} in measuring",
-        size(available as f64),
+        gigabytes(available as f64),
         usual.model.backbone.key(),
-        size(usual.bytes_to_train().unwrap_or(0) as f64),
-        size(usual.bytes_to_evaluate() as f64)
+        gigabytes(usual.bytes_to_train().unwrap_or(0) as f64),
+        gigabytes(usual.bytes_to_evaluate() as f64)
     )
 }
 
@@ -158,6 +158,7 @@ fn usual_recipe() -> Recipe {
         size: ImageSize::Square(NATIVE),
         color: Color::Rgb,
         bounding_boxes: false,
+        background: None,
     };
     let training = Training::new(
         Loss::Triplet(Triplet::default()),
@@ -295,11 +296,12 @@ fn named(device: Device) -> &'static str {
 
 /// Describes the free space on the disk of a folder, which need not exist yet.
 fn free_space(folder: &Path) -> Option<String> {
-    Some(format!(
-        "{:.1} GB for `{}`",
-        free_bytes(folder)? / 1e9,
-        folder.display()
-    ))
+    let free = gigabytes(free_bytes(folder)?);
+    Some(format!("{free} for `{}`", folder.display()))
+}
+
+fn gigabytes(bytes: f64) -> String {
+    format!("{:.1} GB", bytes / 1e9)
 }
 
 /// Returns the free bytes on the disk of a folder, which need not exist yet.

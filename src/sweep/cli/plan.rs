@@ -343,7 +343,7 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-pub(super) fn size(bytes: f64) -> String {
+fn size(bytes: f64) -> String {
     match bytes {
         ..1e9 => format!("{:.1} MB", bytes / 1e6),
         _ => format!("{:.1} GB", bytes / 1e9),

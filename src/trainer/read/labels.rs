@@ -86,7 +86,7 @@ fn without_index(lines: Vec<&str>) -> (Vec<&str>, Vec<LeftOut>) {
         pairs.len() >= ENOUGH && counts_up(pairs.iter().map(|(index, _)| *index))
     };
     let has_heading = pairs.first().is_some_and(|(name, _)| unquoted(name).is_empty())
-        || pairs.get(1..).is_some_and(|rest| numbered(rest));
+        || pairs.get(1..).is_some_and(numbered);
     let mut left_out = Vec::new();
     if has_heading {
         left_out.push(LeftOut::Heading {

@@ -98,6 +98,11 @@ fn number(field: &str) -> Option<f32> {
     field.parse().ok()
 }
 
+/// True for the name of an image, but not for a number that is written in another way.
+fn is_name(field: &str) -> bool {
+    number(field).is_none() && field.contains(char::is_alphabetic)
+}
+
 /// True if a number is not written as an integer.
 fn has_fraction(field: &str) -> bool {
     field.contains(['.', 'e', 'E'])
@@ -116,12 +121,15 @@ fn is_heading(lines: &[Line], separator: Separator) -> Result<bool, String> {
         && number(fields[0]).is_none()
         && may_name_the_index
         && numbered(&fields[1..]);
-    if words < fields.len() && !names_the_index {
-        return Err(no_number(&lines[0], &fields));
+    if names_the_index || words == fields.len() {
+        return match lines.len() {
+            1 => Err(no_number(&lines[0], &fields)),
+            _ => Ok(true),
+        };
     }
-    match lines.len() {
-        1 => Err(no_number(&lines[0], &fields)),
-        _ => Ok(true),
+    match words == 1 && is_name(fields[0]) {
+        true => Ok(false),
+        false => Err(no_number(&lines[0], &fields)),
     }
 }
 
@@ -149,6 +157,9 @@ fn has_index(heading: Option<&[&str]>, rows: &[Line], separator: Separator) -> b
     let first_fields = rows
         .iter()
         .map(|line| separator.fields(line.text).first().copied().unwrap_or(""));
+    if first_fields.clone().all(is_name) {
+        return true;
+    }
     let others_have_fractions = || {
         rows.iter().all(|line| {
             let fields = separator.fields(line.text);

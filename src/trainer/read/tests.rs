@@ -216,6 +216,7 @@ fn headings_and_columns_that_number_the_rows_are_left_out_and_told() {
             vec![heading("\"\",\"V1\",\"V2\",\"V3\""), LeftOut::Index]),
         (format!("V1,V2,V3\n{}", numbered(1)), vec![heading("V1,V2,V3"), LeftOut::Index]),
         (numbered(0), vec![LeftOut::Index]),
+        (numbered(0).replace("\n", "\nx").replacen("0,", "x0,", 1).trim_end_matches('x').to_owned(), vec![LeftOut::Index]),
         (numbered(1).replace(',', "\t"), vec![LeftOut::Index]),
     ] {
         let found = embedded("e.csv", &text, 5).unwrap();

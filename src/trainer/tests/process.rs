@@ -253,7 +253,8 @@ fn work_without_checkpoints_stops_wherever_it_is() {
     let mut output = BufReader::new(child.stdout.take().unwrap());
     output.read_line(&mut first).unwrap();
     assert!(first.contains("started"), "{first}");
-    child.stdin.as_mut().unwrap().write_all(b"stop\n").unwrap();
+    let mut lifeline = child.stdin.take().unwrap();
+    lifeline.write_all(b"stop\n").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(3));
     assert!(!folder.path().join("data").join("index.json").exists());
 }
