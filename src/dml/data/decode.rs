@@ -4,12 +4,13 @@
 //! An orientation in EXIF is ignored, as torchvision does by default; so is transparency, unless there is a
 //! [`Background`]. Of 16 bits the upper 8 are kept.
 //!
-//! A file that ends too early is an error, and so is a JPEG whose end is filled with zeros. A JPEG that was cut and then
-//! closed with an end marker looks complete: as in Pillow, the missing part is smeared.
+//! A file that ends too early is an error, also if its end is filled with zeros or closed with an end marker. Only a
+//! progressive JPEG that was cut and then closed looks complete: as in Pillow, its details are missing.
 //!
 //! The size of an image is checked before memory is allocated for it.
 
 use std::{
+    borrow::Cow,
     fs::{self, File},
     io::{self, Cursor, Read},
     panic::catch_unwind,
@@ -47,6 +48,10 @@ const MOST_FILE_BYTES: u64 = 1 << 30;
 
 /// The most pixels for each byte of a JPEG: a block of 64 pixels takes at least a bit.
 const PIXELS_OF_A_JPEG_BYTE: u64 = 64 * 8;
+
+/// Markers of a JPEG.
+const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
+const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
 
 /// Bytes of a file that are read to find its sides; all are read if these are not enough.
 const HEAD: u64 = 64 * 1024;
@@ -255,7 +260,9 @@ fn jpeg(content: &[u8]) -> Result<Raster, String> {
     } else {
         (ColorSpace::RGB, 3)
     };
-    decoder.set_options(options().jpeg_set_out_colorspace(output));
+    let open = without_end(content);
+    let options = options().jpeg_set_out_colorspace(output);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*open), options);
     let pixels = decoder.decode().map_err(|error| unreadable(&error))?;
     Ok(Raster {
         width,
@@ -265,10 +272,45 @@ fn jpeg(content: &[u8]) -> Result<Raster, String> {
     })
 }
 
+/// Returns a JPEG with some other bytes in the place of its end marker, if all of its pixels are in one scan.
+///
+/// If the scan is too short, a decoder fills it up at an end marker, but fails at the end of the file. Of a complete scan
+/// it reads a few bytes more than it needs.
+fn without_end(content: &[u8]) -> Cow<'_, [u8]> {
+    const READ_AHEAD: [u8; 16] = [0xfe; 16];
+    match end_of_only_scan(content) {
+        Some(end) => Cow::Owned([&content[..end], &READ_AHEAD].concat()),
+        None => Cow::Borrowed(content),
+    }
+}
+
+/// Returns the place of the end marker of a JPEG that is not progressive and has all channels in one scan.
+fn end_of_only_scan(content: &[u8]) -> Option<usize> {
+    const BASELINE: u8 = 0xc0;
+    const EXTENDED: u8 = 0xc1;
+    let mut channels = None;
+    let mut place = 2;
+    loop {
+        let [0xff, marker, high, low] = *content.get(place..)?.first_chunk::<4>()? else {
+            return None;
+        };
+        let end = place + 2 + usize::from(u16::from_be_bytes([high, low]));
+        let segment = content.get(place + 4..end)?;
+        match marker {
+            BASELINE | EXTENDED => channels = segment.get(5),
+            _ if marker == START_OF_SCAN[1] && segment.first() == channels => {
+                let mut scan = content[end..].windows(2);
+                return Some(end + scan.position(|bytes| bytes == END_OF_IMAGE)?);
+            }
+            _ if marker == START_OF_SCAN[1] => return None,
+            _ => {}
+        }
+        place = end;
+    }
+}
+
 /// Returns true if a JPEG ends in zeros and there is no end marker after its last scan.
 fn ends_in_zeros(content: &[u8]) -> bool {
-    const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
-    const END_OF_IMAGE: [u8; 2] = [0xff, 0xd9];
     let last = |marker: [u8; 2]| content.windows(2).rposition(|bytes| bytes == marker);
     content.ends_with(&[0, 0]) && last(END_OF_IMAGE) < last(START_OF_SCAN)
 }

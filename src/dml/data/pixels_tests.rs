@@ -285,6 +285,21 @@ fn an_image_of_too_many_pixels_is_refused_before_it_is_decoded() {
 }
 
 #[test]
+fn a_jpeg_that_was_cut_and_closed_is_refused() {
+    let names = ["4:2:0", "4:4:4", "4:2:2", "grey", "cmyk", "turned by exif", "restarts"];
+    for name in names {
+        let whole = file(&format!("jpeg {name}"));
+        for length in [whole.len() * 9 / 10, whole.len() - 60] {
+            let closed = [&whole[..length], &[0xff, 0xd9]].concat();
+            let error = decoded_as(&closed, Color::Rgb);
+            assert!(error.is_err(), "{name}: {length} of {} bytes", whole.len());
+        }
+        let with_more = [&whole[..], &whole[..]].concat();
+        assert_eq!(decoded_as(&with_more, Color::Rgb), decoded_as(&whole, Color::Rgb));
+    }
+}
+
+#[test]
 fn a_jpeg_filled_with_zeros_is_refused_and_zeros_after_its_end_are_not() {
     let whole = file("jpeg 4:2:0");
     let padded = |length: usize| [&whole[..length], &[0; 4096]].concat();
