@@ -22,7 +22,7 @@ use schema::{BrokenImage, Counts, Dataset, Registration};
 
 use super::{
     DataError, Progress,
-    archive::{Content, READ, is_clutter, unpack},
+    archive::{Content, is_clutter, unpack},
     broken::without_broken,
     given::{Given, joined},
     left_aside,
@@ -352,7 +352,7 @@ fn take(path: &Path, target: &Path, folders: Folders) -> Result<(), DataError> {
     if target.exists() {
         return Err(DataError::unreadable(
             path,
-            format!("something else of this name was given, too, or is in an archive ({READ})"),
+"something else of this name was given, too, or is in an archive; rename it",
         ));
     }
     match folders {
@@ -366,9 +366,14 @@ fn take(path: &Path, target: &Path, folders: Folders) -> Result<(), DataError> {
     }
 }
 
-/// Copies a file or a folder without hidden files. Links are followed, but not back to one of the folders `above`.
+/// Copies a file or a folder without hidden files. Links are followed, but not back to one of the folders `above`;
+/// one that leads nowhere is copied itself, and refused if it is listed.
 fn copy(path: &Path, target: &Path, above: &mut Vec<PathBuf>) -> Result<(), DataError> {
     let unreadable = |error: std::io::Error| DataError::unreadable(path, error);
+    if path.is_symlink() && !path.exists() {
+        let original = fs::read_link(path).map_err(unreadable)?;
+        return symlink(original, target).map_err(DataError::disk("create", target));
+    }
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if metadata.is_file() {
         let copied = fs::copy(path, target);

@@ -113,6 +113,9 @@ fn folders_are_linked_to_or_copied_and_never_changed() {
     let (source, root) = (folder(&FILES), tempfile::tempdir().unwrap());
     let (own, into) = (source.path().join("own"), root.path().join("birds"));
     symlink("..", own.join("images/loop")).unwrap();
+    for name in ["itself.png", "nothing.png"] {
+        symlink("itself.png", own.join("images/a").join(name)).unwrap();
+    }
     added(&own, &into).unwrap();
     assert!(into.join("files/own").is_symlink());
     copied(&own, &into).unwrap();

@@ -5,7 +5,6 @@
 
 use std::{
     fs,
-    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -45,9 +44,7 @@ pub(super) struct ImageFile {
 /// # Errors
 /// If a folder cannot be read, or a name is not valid UTF-8.
 pub(super) fn walk(root: &Path) -> Result<Walked, DataError> {
-    let is_seen = |entry: &DirEntry| {
-        entry.depth() == 0 || !is_clutter(&entry.file_name().to_string_lossy())
-    };
+    let is_seen = |entry: &DirEntry| entry.depth() == 0 || !is_hidden(entry.path());
     let entries = WalkDir::new(root)
         .follow_links(true)
         .sort_by_file_name()
@@ -77,16 +74,20 @@ impl Walked {
         Ok(())
     }
 
-    /// Adds a link that leads nowhere; one that leads back to a folder above is passed over.
+    /// Adds a link that leads nowhere, as a file; one that leads back to a folder above is passed over.
     fn add_unreadable(&mut self, root: &Path, error: &walkdir::Error) -> Result<(), DataError> {
         match (error.path(), error.io_error()) {
-            (Some(path), Some(cause)) if cause.kind() == ErrorKind::NotFound => {
-                self.add(root, path.to_owned())
-            }
+            (Some(path), Some(_)) if is_hidden(path) => Ok(()),
+            (Some(path), Some(_)) if path.is_symlink() => self.add(root, path.to_owned()),
             (Some(path), Some(cause)) => Err(DataError::unreadable(path, cause)),
             _ => Ok(()),
         }
     }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    is_clutter(&name.to_string_lossy())
 }
 
 /// Returns whether an image is decodable, and nothing if the file is none.
@@ -144,6 +145,8 @@ mod tests {
         }
         symlink("..", folder.join("loop")).unwrap();
         symlink("gone.png", folder.join("8.png")).unwrap();
+        symlink("9.png", folder.join("9.png")).unwrap();
+        symlink("gone.png", folder.join(".10.png")).unwrap();
         let walked = walk(root.path()).unwrap();
         let images: Vec<(&str, bool)> = walked
             .images
@@ -158,7 +161,8 @@ mod tests {
                 ("3.data", true),
                 ("4.heic", false),
                 ("5", false),
-                ("8.png", true)
+                ("8.png", true),
+                ("9.png", true),
             ]
         );
         assert!(walked.images.iter().all(|image| image.folders == ["a", "b"]));

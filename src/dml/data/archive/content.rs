@@ -9,7 +9,7 @@ use std::{
 use super::super::DataError;
 
 /// The endings of archives that are read, for messages.
-pub(in crate::data) const READ: &str = ".zip, .tar, .tar.gz, .tar.bz2, .tar.xz";
+const READ: &str = ".zip, .tar, .tar.gz, .tar.bz2, .tar.xz";
 
 /// Bytes at the beginning of a file that tell what it holds: as many as a header of a tar archive has.
 const HEAD: usize = 512;

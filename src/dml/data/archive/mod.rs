@@ -16,7 +16,7 @@ use std::{
     path::Path,
 };
 
-pub(super) use self::content::{Content, LFS_POINTER, READ, head, is_lfs_pointer};
+pub(super) use self::content::{Content, LFS_POINTER, head, is_lfs_pointer};
 use super::{DataError, Progress};
 
 /// How many times its own size an archive may unpack to.
