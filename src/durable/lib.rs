@@ -4,7 +4,8 @@
 //! then fsync, rename and fsync of the folder. A reader sees the old content or the new one, never a
 //! mixture. [`write`] takes bytes, [`copy`] a file, and [`WholeFile`] a stream. The temporary file
 //! has a fixed name, so that the next attempt overwrites what a killed process left; a lock on it
-//! lets concurrent writers of one file take turns.
+//! lets concurrent writers of one file take turns. [`remove_leftovers`] removes those that no attempt
+//! overwrites. [`read`] and [`open`] refuse pipes and devices, which could block for ever.
 //!
 //! This is a crate of its own because `dml`, `trainer` and `sweep` all write such files, `dml` must
 //! not depend on `sweep`, and `schema` holds data only. [`DiskError`] is the one error for a disk
@@ -17,12 +18,38 @@ mod whole_file;
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read},
     path::Path,
 };
 
 pub use error::DiskError;
-pub use whole_file::WholeFile;
+pub use whole_file::{WholeFile, remove_leftovers};
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// There is no such file, it cannot be read, or it is a folder, a pipe or a device.
+pub fn open(path: &Path) -> io::Result<File> {
+    // Opening a pipe would wait for its writer.
+    if fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a file",
+        ))
+    }
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// As for [`open`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// Writes or replaces the file at `path`, and creates its folder if necessary.
 ///
@@ -39,7 +66,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 /// # Errors
 /// `from` cannot be read, or `to` cannot be written.
 pub fn copy(from: &Path, to: &Path) -> Result<(), DiskError> {
-    let mut source = File::open(from).map_err(DiskError::at("read", from))?;
+    let mut source = open(from).map_err(DiskError::at("read", from))?;
     let mut file = WholeFile::create(to)?;
     io::copy(&mut source, &mut file).map_err(DiskError::at("write", to))?;
     file.publish()

@@ -91,3 +91,37 @@ fn a_renamed_file_replaces_the_one_of_that_name() {
     assert_eq!(fs::read(&to).unwrap(), b"new");
     assert_eq!(rename(&from, &to).unwrap_err().action, "write");
 }
+
+#[test]
+fn leftovers_are_removed_unless_somebody_writes_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = |name: &str| folder.path().join(name);
+    fs::write(name("record.json"), "whole").unwrap();
+    fs::write(name("record.json.incomplete"), "ha").unwrap();
+    let mut busy = WholeFile::create(&name("model.safetensors")).unwrap();
+    busy.append(b"half").unwrap();
+    remove_leftovers(folder.path()).unwrap();
+    assert!(!name("record.json.incomplete").exists());
+    busy.publish().unwrap();
+    assert_eq!(fs::read(name("model.safetensors")).unwrap(), b"half");
+    assert_eq!(fs::read(name("record.json")).unwrap(), b"whole");
+    remove_leftovers(&name("nowhere")).unwrap();
+}
+
+#[test]
+fn pipes_devices_and_folders_are_refused_and_never_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("record.json.incomplete");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
+        let error = read(path).unwrap_err();
+        assert_eq!(error.to_string(), "it is not a file", "{path:?}");
+    }
+    let error = write(&folder.path().join("record.json"), b"x").unwrap_err();
+    assert!(error.to_string().contains("is a pipe"), "{error}");
+    assert_eq!(
+        read(&folder.path().join("none")).unwrap_err().kind(),
+        io::ErrorKind::NotFound
+    );
+}

@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -89,15 +89,51 @@ impl Drop for WholeFile {
     }
 }
 
-/// Returns the path with `.incomplete` appended to its last component.
+/// Removes the temporary files in a folder that no process writes any more. A missing folder has none.
+///
+/// # Errors
+/// The folder cannot be listed, or a file in it cannot be removed.
+pub fn remove_leftovers(folder: &Path) -> Result<(), DiskError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(DiskError::at("list", folder)(error)),
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if let Some(_lock) = lock_abandoned(&path) {
+            fs::remove_file(&path).map_err(DiskError::at("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Locks a temporary file that no process writes any more. While the lock is held, none can begin to.
+fn lock_abandoned(path: &Path) -> Option<File> {
+    let is_temporary = path
+        .as_os_str()
+        .as_encoded_bytes()
+        .ends_with(SUFFIX.as_bytes());
+    if !is_temporary || !fs::symlink_metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let file = File::open(path).ok()?;
+    file.try_lock().ok()?;
+    is_at(&file, path).ok()?.then_some(file)
+}
+
+/// What a temporary file has behind its final name.
+const SUFFIX: &str = ".incomplete";
+
+/// Returns the path with [`SUFFIX`] appended to its last component.
 fn temporary(path: &Path) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
-    name.push(".incomplete");
+    name.push(SUFFIX);
     name.into()
 }
 
 /// Opens the temporary file, empty, once no other writer holds it.
 fn open_locked(temporary: &Path) -> io::Result<File> {
+    refuse_pipe(temporary)?;
     loop {
         let file = File::options()
             .write(true)
@@ -114,6 +150,15 @@ fn open_locked(temporary: &Path) -> io::Result<File> {
             return Ok(file);
         }
     }
+}
+
+/// Returns an error for a pipe, which would block until another process reads it.
+fn refuse_pipe(temporary: &Path) -> io::Result<()> {
+    if fs::metadata(temporary).is_ok_and(|found| found.file_type().is_fifo()) {
+        let why = format!("`{}` is a pipe", temporary.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    Ok(())
 }
 
 /// True if this open file is the one that `path` names now.

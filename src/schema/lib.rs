@@ -34,6 +34,7 @@
 
 mod attempt;
 mod event;
+mod fingerprint;
 mod footprint;
 mod half;
 mod id;
@@ -46,6 +47,7 @@ mod recipe;
 mod record;
 pub mod renamed;
 mod reply;
+mod seal;
 mod settings;
 mod timing;
 pub mod visible;
@@ -56,6 +58,7 @@ mod written_tests;
 pub use attempt::{Attempt, Description, Device, PROTOCOL};
 pub use footprint::Footprint;
 pub use event::{Event, Failure};
+pub use fingerprint::HashedFile;
 pub use half::Half;
 pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, RunId, SCHEMA, StudyId,
@@ -75,11 +78,12 @@ pub use reply::{
     Doubt, Drawn, DrawnImage, Finished, Fitted, Imported, Inspected, InspectedHalf, InspectedImage,
     LeftOut, Measured, MeasuredSet, Prepared, Probed, SheetDrawn, Trained, TrainingEnd, WrongReply,
 };
+pub use seal::{BrokenSeal, has_seal, sealed, unsealed};
 pub use timing::{Clip, Guards, Span, WarmUp};
 pub use work::{
     TestImage,
     Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, ImportWork, InspectWork, MeasureWork,
-    NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork, Work,
+    NeighboursWork, PrepareWork, PreparedIndex, ProbeWork, SheetWork, Task, TrainWork, WeightsWork, Work,
     run_files,
 };
 

@@ -5,10 +5,10 @@
 
 use std::{convert::Infallible, path::PathBuf, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
-    Backbone, Cache, Dataset, Drawn, Evaluated, Fingerprint, Finished, Fitted, Half, Imported,
+    Backbone, Cache, DataId, Dataset, Drawn, Evaluated, Fingerprint, Finished, Fitted, Half, Imported,
     Inspected, Measured, Metric, Prepared, Probed, Recipe, SheetDrawn, StoredImages, Trained,
     WrongReply,
 };
@@ -162,9 +162,41 @@ pub struct PrepareWork {
 }
 
 impl PrepareWork {
+    /// The file in [`into`](Self::into) that describes the prepared data set. It is written last.
+    pub const INDEX: &str = "index.json";
+    /// The file in [`into`](Self::into) with the decoded images, if they are kept.
+    pub const IMAGES: &str = "images.u8";
     /// The file in [`into`](Self::into) that holds the path of [`source`](Self::source), if images
     /// are decoded on demand instead of kept.
     pub const ROOT: &str = "root";
+}
+
+/// What the orchestrator reads in the index of a prepared data set. Another trainer may write another index.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct PreparedIndex {
+    /// The data set; `None` if an earlier version prepared it, as for the next ones.
+    pub dataset: Option<Dataset>,
+    /// How its images are stored.
+    pub stored: StoredImages,
+    /// The hash of the files that were read.
+    pub fingerprint: Option<Fingerprint>,
+    /// The size of the file of images.
+    pub bytes: Option<u64>,
+    /// The BLAKE3 hash of the file of images.
+    pub blake3: String,
+    /// The files to decode, if images are decoded on demand.
+    pub files: Option<IgnoredAny>,
+}
+
+impl PreparedIndex {
+    /// The subject of its seal.
+    pub const SUBJECT: &str = "prepared data";
+
+    /// Returns the id of the data set, if it is known.
+    pub fn id(&self) -> Option<DataId> {
+        let (dataset, fingerprint) = (self.dataset.as_ref()?, self.fingerprint.as_ref()?);
+        Some(DataId::of(dataset, &self.stored, fingerprint))
+    }
 }
 
 /// The names of the files that trainers write into a run's folder.

@@ -5,11 +5,15 @@
 //! progress of the training, and a BLAKE3 hash of all of it. A checkpoint that is damaged, or belongs
 //! to another recipe, data set, numerics or version of this program, is not used: [`load`] returns
 //! the reason, and the training starts from scratch.
+//!
+//! The last checkpoint of a training has no tensors: it says that the network is written, with its hash.
+//! The orchestrator removes it once it has published the end of the training, so that nothing that
+//! happens in between costs the training.
 
 use std::path::Path;
 
 use dml::{data::PreparedData, optim::PlateauState, state::State};
-use schema::{Metric, Numerics, Recipe, SCHEMA, Scores, canonical_json};
+use schema::{Metric, Numerics, Recipe, SCHEMA, Scores, Trained, canonical_json};
 use tch::Tensor;
 
 use crate::{
@@ -22,7 +26,19 @@ use crate::{
 const FORMAT: u32 = 2;
 
 const HEADER: &str = "header";
-const HASH: &str = "hash";
+
+/// What a checkpoint contains.
+#[derive(Debug)]
+pub(crate) enum Saved {
+    /// The state of a training that goes on.
+    Underway(Box<Snapshot>),
+    /// The end of a training whose network is written.
+    Finished {
+        trained: Trained,
+        /// The BLAKE3 hash of the network's file.
+        network: String,
+    },
+}
 
 /// The state of a training: everything that its next step depends on.
 #[derive(Debug)]
@@ -82,6 +98,14 @@ struct Header {
     progress: Progress,
     plateau: Option<PlateauHeader>,
     best: Option<BestHeader>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    finished: Option<FinishedHeader>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct FinishedHeader {
+    trained: Trained,
+    network: String,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -140,9 +164,31 @@ pub(crate) fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(
         HEADER.to_owned(),
         Tensor::from_slice(header(identity, snapshot).as_bytes()),
     ));
-    let hash = hash(&tensors)?;
-    tensors.push((HASH.to_owned(), Tensor::from_slice(hash.as_bytes())));
-    files::write(&tensors, path)
+    files::write_sealed(tensors, path)
+}
+
+/// Writes that a training is finished, replacing its checkpoint. `network` is the hash of its network's file.
+///
+/// # Errors
+/// The disk does not accept it.
+pub(crate) fn finish(
+    path: &Path,
+    identity: &str,
+    trained: &Trained,
+    network: String,
+) -> Result<(), Failed> {
+    let header = canonical_json(&Header {
+        identity: identity.to_owned(),
+        progress: Progress::default(),
+        plateau: None,
+        best: None,
+        finished: Some(FinishedHeader {
+            trained: trained.clone(),
+            network,
+        }),
+    });
+    let header = Tensor::from_slice(header.as_bytes());
+    files::write_sealed(vec![(HEADER.to_owned(), header)], path)
 }
 
 fn optimizer(place: usize) -> String {
@@ -176,6 +222,7 @@ fn header(identity: &str, snapshot: &Snapshot) -> String {
             step: best.step,
             score_bits: bits(best),
         }),
+        finished: None,
     })
 }
 
@@ -183,22 +230,20 @@ fn header(identity: &str, snapshot: &Snapshot) -> String {
 ///
 /// # Errors
 /// The reason why it must not be used.
-pub(crate) fn load(path: &Path, identity: &str) -> Result<Option<Snapshot>, String> {
+pub(crate) fn load(path: &Path, identity: &str) -> Result<Option<Saved>, String> {
     if !path.exists() {
         return Ok(None);
     }
-    let mut tensors =
-        Tensor::read_safetensors(path).map_err(|_| "it is damaged or cannot be read")?;
-    let expected = bytes(&take(&mut tensors, HASH)?)?;
-    if hash(&tensors).map_err(|failed| failed.message)?.as_bytes() != expected.as_slice() {
-        return Err("it is damaged".to_owned());
-    }
-    let header = bytes(&take(&mut tensors, HEADER)?)?;
+    let mut tensors = files::read_sealed(path)?;
+    let header = files::bytes(&files::take(&mut tensors, HEADER)?)?;
     let header: Header = serde_json::from_slice(&header).map_err(|error| error.to_string())?;
     if header.identity != identity {
         return Err("it belongs to another training".to_owned());
     }
-    Ok(Some(snapshot(header, &tensors)))
+    Ok(Some(match header.finished {
+        Some(FinishedHeader { trained, network }) => Saved::Finished { trained, network },
+        None => Saved::Underway(Box::new(snapshot(header, &tensors))),
+    }))
 }
 
 fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
@@ -237,13 +282,6 @@ fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
     }
 }
 
-fn take(tensors: &mut Tensors, name: &str) -> Result<Tensor, String> {
-    let place = tensors.iter().position(|(candidate, _)| candidate == name);
-    place
-        .map(|place| tensors.swap_remove(place).1)
-        .ok_or_else(|| format!("it has no {name}"))
-}
-
 fn prefixed(prefix: &str, state: &State) -> Tensors {
     state
         .iter()
@@ -264,28 +302,6 @@ fn share(state: &State) -> State {
         .iter()
         .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
         .collect()
-}
-
-/// Returns the hash of names and contents, independent of the order.
-fn hash(tensors: &Tensors) -> Result<blake3::Hash, Failed> {
-    let mut sorted: Vec<_> = tensors.iter().collect();
-    sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut hasher = blake3::Hasher::new();
-    for (name, tensor) in sorted {
-        let content = bytes(tensor).map_err(Failed::internal)?;
-        hasher.update(canonical_json(&(name, content.len())).as_bytes());
-        hasher.update(&content);
-    }
-    Ok(hasher.finalize())
-}
-
-fn bytes(tensor: &Tensor) -> Result<Vec<u8>, String> {
-    let plain = tensor.detach().to_device(tch::Device::Cpu).contiguous();
-    let mut bytes = vec![0; plain.numel() * plain.kind().elt_size_in_bytes()];
-    plain
-        .f_copy_data_u8(&mut bytes, plain.numel())
-        .map_err(|error| error.to_string())?;
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -329,7 +345,9 @@ mod tests {
         let path = files::checkpoint(folder.path());
         assert!(load(&path, "me").unwrap().is_none());
         save(&path, "me", &example()).unwrap();
-        let read = load(&path, "me").unwrap().unwrap();
+        let Some(Saved::Underway(read)) = load(&path, "me").unwrap() else {
+            panic!("the training is not finished");
+        };
         assert_eq!(
             (read.progress, read.plateau),
             (example().progress, example().plateau)

@@ -4,7 +4,7 @@
 //! The embeddings are kept in the run's folder, so that further metrics need no forward pass, and so
 //! are the scores of each query, for statistics.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{fmt::Write, path::Path};
 
 use dml::{
     data::PreparedData,
@@ -61,9 +61,14 @@ pub(crate) fn ensemble(
     emit: Emit,
 ) -> Result<End<Evaluated>, Failed> {
     emit(Event::Started { from: 0 });
-    let (mut parts, mut opened) = (Vec::new(), None);
+    let (first, _) = work
+        .members
+        .first()
+        .ok_or_else(|| Failed::recipe("an ensemble needs members"))?;
+    let data = split::open(first, &work.data)?;
+    let mut parts = Vec::new();
     for (recipe, run) in &work.members {
-        let data = split::open(recipe, &work.data)?;
+        split::check(recipe, &data, &work.data)?;
         let keep = Keep::Embeddings;
         let Some(embeddings) = embedded(recipe, &data, run, keep, device, stop, emit)? else {
             return Ok(End::Stopped);
@@ -71,9 +76,7 @@ pub(crate) fn ensemble(
         parts.push(
             Embeddings::from_tensor(&embeddings).map_err(|error| score::unmeasurable(&error))?,
         );
-        opened = Some(data);
     }
-    let data = opened.ok_or_else(|| Failed::recipe("an ensemble needs members"))?;
     measure(
         concatenated(parts),
         &data,
@@ -172,7 +175,7 @@ pub(crate) fn embedded(
         ("key".to_owned(), Tensor::from_slice(&key)),
     ];
     if keep == Keep::Embeddings {
-        files::write(&named, &path)?;
+        files::write_sealed(named, &path)?;
     }
     Ok(Some(embeddings))
 }
@@ -181,7 +184,7 @@ pub(crate) fn embedded(
 fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Failed> {
     let path = files::model(run);
     let mut hasher = blake3::Hasher::new();
-    let model = fs::read(&path).map_err(|error| unusable(&path, &error.to_string()))?;
+    let model = durable::read(&path).map_err(|error| unusable(&path, &error.to_string()))?;
     hasher.update(blake3::hash(&model).as_bytes());
     hasher.update(data.blake3.as_bytes());
     hasher.update(
@@ -190,11 +193,9 @@ fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Fail
     Ok(hasher.finalize().as_bytes().to_vec())
 }
 
-/// Returns the embeddings in a file if they have this key.
+/// Returns the embeddings in a file if they are intact and have this key.
 fn kept(path: &Path, key: &[u8]) -> Option<Tensor> {
-    let tensors = path
-        .is_file()
-        .then(|| Tensor::read_safetensors(path).ok())??;
+    let tensors = files::read_sealed(path).ok()?;
     let named = |name: &str| {
         tensors
             .iter()

@@ -117,7 +117,9 @@ impl From<DiskError> for Failed {
 impl From<DataError> for Failed {
     fn from(error: DataError) -> Failed {
         let class = match &error {
-            DataError::Missing { .. } | DataError::Unreadable { .. } => Failure::Data,
+            DataError::Missing { .. }
+            | DataError::Unreadable { .. }
+            | DataError::Changed { .. } => Failure::Data,
             DataError::OtherCounts { .. } => Failure::OtherCounts,
             DataError::Disk(_) => Failure::Disk,
         };

@@ -103,6 +103,7 @@ fn prepare(place: &Place, source: PathBuf) {
     };
     place
         .attempt(Work::Prepare(PrepareWork {
+            fingerprint: fingerprint_of(&work.dataset, &source),
             source: Some(source),
             ..work
         }))

@@ -51,8 +51,9 @@ pub(crate) fn prepare(work: &PrepareWork, emit: Emit) -> Result<Prepared, Failed
         return Ok(prepared(counts));
     }
     let unusable = |error| unusable_image(work, error);
-    let preparation =
-        Preparation::new(&source, work.images, work.cache, &work.into).map_err(unusable)?;
+    let preparation = Preparation::new(&source, work.images, work.cache, &work.into)
+        .map_err(unusable)?
+        .expecting(work.fingerprint.clone());
     let text = preparation.estimate();
     log(&text);
     emit(Event::Remark { text });
@@ -62,8 +63,9 @@ pub(crate) fn prepare(work: &PrepareWork, emit: Emit) -> Result<Prepared, Failed
 
 /// Returns the failure for an image that cannot be used: the first one, as others may follow.
 fn unusable_image(work: &PrepareWork, error: DataError) -> Failed {
+    let is_changed = matches!(error, DataError::Changed { .. });
     let mut failed = Failed::from(error);
-    if failed.class == Failure::Data {
+    if failed.class == Failure::Data && !is_changed {
         failed.message += &format!(
             "; `sweep data check {}` lists all such images, and `sweep data add` with `--skip-broken` leaves them out",
             work.dataset.folder()
@@ -87,7 +89,7 @@ fn check_measurable(source: &Source) -> Result<(), Failed> {
 /// Returns the counts of a finished preparation.
 fn already_there(work: &PrepareWork) -> Option<Summary> {
     let folder = &work.into;
-    if !folder.join("index.json").exists() {
+    if !folder.join(PrepareWork::INDEX).exists() {
         return None;
     }
     match PreparedData::open(folder) {

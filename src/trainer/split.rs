@@ -39,8 +39,17 @@ pub(crate) struct Split {
 /// If it is not there, is damaged or is another one.
 pub(crate) fn open(recipe: &Recipe, folder: &Path) -> Result<PreparedData, Failed> {
     let data = PreparedData::open(folder)?;
+    check(recipe, &data, folder)?;
+    Ok(data)
+}
+
+/// Checks that a prepared data set is that of a recipe.
+///
+/// # Errors
+/// It is another one.
+pub(crate) fn check(recipe: &Recipe, data: &PreparedData, folder: &Path) -> Result<(), Failed> {
     if data.is_of(&recipe.dataset, &recipe.images) {
-        return Ok(data);
+        return Ok(());
     }
     let folder = folder.display();
     Err(Failed::data(format!(

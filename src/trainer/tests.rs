@@ -155,6 +155,20 @@ fn trained(end: Result<End, Failed>) -> Trained {
     }
 }
 
+/// Returns the fingerprint of a data set that was added in the folder `source`.
+fn fingerprint_of(dataset: &Dataset, source: &Path) -> Fingerprint {
+    let rows = schema::read_listing(&source.join(Registration::LISTING)).unwrap();
+    let files = dataset.facts().files;
+    let hashed = rows.into_iter().map(|row| {
+        let path = source.join(&row.image.path);
+        schema::HashedFile {
+            name: schema::HashedFile::name(files, &path, row.description),
+            hash: blake3::hash(&fs::read(&path).unwrap()),
+        }
+    });
+    Fingerprint::of_files(files, hashed.collect())
+}
+
 fn counts(recipe: &Recipe) -> Prepared {
     let Dataset::Glyphs(glyphs) = &recipe.dataset else {
         panic!("tests draw their own data")
@@ -534,7 +548,46 @@ fn continues_after_any_step(place: Place) {
             place.model(&name) == place.model("undisturbed"),
             "stopped after {last} steps"
         );
-        assert!(!files::checkpoint(&place.run(&name)).exists());
+    }
+}
+
+#[test]
+fn a_training_whose_end_was_not_noted_is_not_done_again() {
+    let place = Place::new(stateful());
+    let finished = place.trained("run");
+    let started = |place: &Place| {
+        let mut from = None;
+        let work = place.train("run", f64::INFINITY);
+        let end = place.listen(work, &Stop::new(), &mut |event| {
+            if let Event::Started { from: step } = event {
+                from = Some(step);
+            }
+        });
+        (trained(end), from)
+    };
+    assert_eq!(started(&place), (finished.clone(), Some(finished.steps)));
+
+    let whole = place.model("run");
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(files::model(&place.run("run")), damaged).unwrap();
+    assert_eq!(started(&place), (finished, Some(0)));
+    assert!(place.model("run") == whole, "a damaged network is trained again");
+}
+
+#[test]
+fn damaged_embeddings_are_computed_again() {
+    let place = Place::new(tiny());
+    place.trained("run");
+    let scores = place.evaluated("run");
+    let path = files::embeddings(&place.run("run"));
+    let whole = fs::read(&path).unwrap();
+    for part in 1..8 {
+        let mut damaged = whole.clone();
+        damaged[whole.len() * part / 8] ^= 0x40;
+        fs::write(&path, damaged).unwrap();
+        assert_eq!(place.evaluated("run"), scores);
+        assert!(fs::read(&path).unwrap() == whole);
     }
 }
 
@@ -1037,7 +1090,7 @@ fn a_users_own_folders_are_registered_and_prepared() {
         (1, 2, 1)
     );
 
-    let fingerprint = Fingerprint::of_parameters(&dataset);
+    let fingerprint = fingerprint_of(&dataset, &into);
     let prepare = |source| {
         let (dataset, fingerprint, into) =
             (dataset.clone(), fingerprint.clone(), place.run("prepared"));

@@ -8,7 +8,7 @@
 
 mod probe;
 
-use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Instant};
 
 use dml::{
     data::PreparedData,
@@ -18,8 +18,9 @@ use dml::{
     objective::Objective,
     optim::LrSchedule,
     sampler::{BatchSampler, LabeledImages},
-    state::{State, StateError},
+    state::StateError,
 };
+use durable::DiskError;
 use schema::{Backbone, Breakdown, Event, Metric, TrainWork, Trained, Training, TrainingEnd};
 use tch::Tensor;
 
@@ -28,7 +29,7 @@ pub(crate) use probe::probe;
 use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
     batches::BatchSource,
-    checkpoint::{self, Best, Progress, Snapshot},
+    checkpoint::{self, Best, Progress, Saved, Snapshot},
     evaluate::{self, Embedder, Validated},
     files, memory,
     optimizers::{Gradients, OptimizerStep, Optimizers},
@@ -56,12 +57,20 @@ pub(crate) fn train(
     };
     assemble::warn_of_precision(&work.recipe.model, device);
     let context = TrainContext::new(work, training, &data, threads, device)?;
-    let mut state = TrainState::resume(&context)?;
+    let mut state = match TrainState::resume(&context)? {
+        Resumed::Underway(state) => *state,
+        Resumed::Finished(trained) => {
+            emit(Event::Started {
+                from: trained.steps,
+            });
+            return Ok(End::Finished(trained));
+        }
+    };
     emit(Event::Started {
         from: state.progress.step,
     });
     match state.train(&context, stop, emit)? {
-        Some(end) => state.finish(work, end),
+        Some(end) => state.finish(&context, end),
         None => Ok(End::Stopped),
     }
 }
@@ -90,24 +99,15 @@ fn leave_untrained(
         validation: None,
         empty_steps,
     };
-    leave(work, &network.state(), trained)
-}
-
-/// Writes the network that was kept, then removes the checkpoint.
-fn leave(work: &TrainWork, network: &State, trained: Trained) -> Result<End<Trained>, Failed> {
-    files::write(network, &files::model(&work.run))?;
-    remove(&files::checkpoint(&work.run));
+    files::write(&network.state(), &files::model(&work.run))?;
     Ok(End::Finished(trained))
 }
 
-/// Removes a file; a failure is only logged.
-fn remove(path: &Path) {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            log(&format!("cannot remove `{}`: {error}", path.display()));
-        }
-        Ok(()) | Err(_) => {}
-    }
+/// Where a training continues.
+enum Resumed {
+    Underway(Box<TrainState>),
+    /// The network is written already.
+    Finished(Trained),
 }
 
 /// The parts of a training that do not change from step to step.
@@ -235,12 +235,19 @@ impl TrainState {
     }
 
     /// Resumes from the checkpoint in the run's folder; without a usable one, starts from scratch.
-    fn resume(context: &TrainContext) -> Result<TrainState, Failed> {
-        let path = files::checkpoint(&context.work.run);
+    fn resume(context: &TrainContext) -> Result<Resumed, Failed> {
+        let run = &context.work.run;
+        let path = files::checkpoint(run);
         let mut state = TrainState::fresh(context)?;
         let restored = match checkpoint::load(&path, &context.identity) {
-            Ok(None) => return Ok(state),
-            Ok(Some(snapshot)) => state.restore(snapshot).map_err(|error| error.to_string()),
+            Ok(None) => Ok(()),
+            Ok(Some(Saved::Underway(snapshot))) => state
+                .restore(*snapshot)
+                .map_err(|error| error.to_string()),
+            Ok(Some(Saved::Finished { trained, network })) => match is_written(run, &network) {
+                true => return Ok(Resumed::Finished(trained)),
+                false => Err("the network that it names is gone or damaged".to_owned()),
+            },
             Err(why) => Err(why),
         };
         if let Err(why) = restored {
@@ -248,9 +255,9 @@ impl TrainState {
                 "the checkpoint `{}` is not used: {why}",
                 path.display()
             ));
-            return TrainState::fresh(context);
+            state = TrainState::fresh(context)?;
         }
-        Ok(state)
+        Ok(Resumed::Underway(Box::new(state)))
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<(), StateError> {
@@ -518,7 +525,8 @@ impl TrainState {
         }
     }
 
-    fn finish(self, work: &TrainWork, end: TrainingEnd) -> Result<End<Trained>, Failed> {
+    /// Writes the network that was kept, then the last checkpoint, which says so.
+    fn finish(self, context: &TrainContext, end: TrainingEnd) -> Result<End<Trained>, Failed> {
         let Progress {
             step: steps,
             empty_steps,
@@ -528,18 +536,25 @@ impl TrainState {
             Some(best) => (best.step, Some(best.scores), best.network),
             None => (steps, None, self.network.state()),
         };
-        leave(
-            work,
-            &network,
-            Trained {
-                end,
-                steps,
-                kept_step,
-                validation,
-                empty_steps,
-            },
-        )
+        let trained = Trained {
+            end,
+            steps,
+            kept_step,
+            validation,
+            empty_steps,
+        };
+        let (run, identity) = (&context.work.run, &context.identity);
+        let model = files::model(run);
+        files::write(&network, &model)?;
+        let hash = files::hash_of(&model).map_err(DiskError::at("read", &model))?;
+        checkpoint::finish(&files::checkpoint(run), identity, &trained, hash)?;
+        Ok(End::Finished(trained))
     }
+}
+
+/// True if the network with this hash is in the run's folder.
+fn is_written(run: &Path, network: &str) -> bool {
+    files::hash_of(&files::model(run)).is_ok_and(|found| found == network)
 }
 
 /// Returns the metrics of a validation.

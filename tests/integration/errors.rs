@@ -83,18 +83,3 @@ fn unwritable_results_exit_with_3() {
     std::fs::write(desk.path("results"), "a file in the place of the folder").unwrap();
     desk.run().assert_code(3).assert_says("results");
 }
-
-#[test]
-fn a_damaged_record_is_reported_and_not_overwritten() {
-    let desk = Desk::new(SMALL);
-    desk.run().assert_code(0);
-    let run = desk.in_runs("record.json").into_keys().next().unwrap();
-    let record = desk.path(&format!("results/runs/{run}/record.json"));
-    std::fs::write(&record, "{").unwrap();
-    desk.run()
-        .assert_code(3)
-        .assert_says("record.json` is damaged")
-        .assert_says("remove it");
-    std::fs::remove_file(&record).unwrap();
-    desk.run().assert_code(0);
-}

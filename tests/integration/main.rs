@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crashes;
+mod damage;
 mod data;
 mod desk;
 mod errors;

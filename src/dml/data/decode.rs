@@ -103,8 +103,22 @@ pub fn decode(
     color: Color,
     background: Option<Background>,
 ) -> Result<Raster, DataError> {
-    let decoded = decode_as_it_is(path)?;
-    Ok(decoded.in_front_of(background).in_color(color))
+    Ok(decode_and_hash(path, color, background)?.0)
+}
+
+/// Reads and decodes a file. Also returns the hash of its content.
+///
+/// # Errors
+/// As for [`decode`].
+pub(super) fn decode_and_hash(
+    path: &Path,
+    color: Color,
+    background: Option<Background>,
+) -> Result<(Raster, blake3::Hash), DataError> {
+    let content = content(path, MOST_FILE_BYTES)?;
+    let image = decode_content(path, &content)?;
+    let image = image.in_front_of(background).in_color(color);
+    Ok((image, blake3::hash(&content)))
 }
 
 /// Reads and decodes a file with the channels that it has.
@@ -112,9 +126,12 @@ pub fn decode(
 /// # Errors
 /// As for [`decode`].
 pub(super) fn decode_as_it_is(path: &Path) -> Result<Decoded, DataError> {
-    let content = content(path, MOST_FILE_BYTES)?;
+    decode_content(path, &content(path, MOST_FILE_BYTES)?)
+}
+
+fn decode_content(path: &Path, content: &[u8]) -> Result<Decoded, DataError> {
     // Decoders of damaged files have been known to panic.
-    catch_unwind(|| decoded(&content))
+    catch_unwind(|| decoded(content))
         .unwrap_or_else(|_| Err("it is damaged: its decoder failed".to_owned()))
         .map_err(|why| DataError::unreadable(path, why))
 }

@@ -14,6 +14,7 @@ mod archive;
 mod broken;
 mod colors;
 mod decode;
+mod fingerprint;
 mod given;
 mod glyphs;
 mod inspect;
@@ -153,6 +154,14 @@ pub enum DataError {
         /// The counts that differ, one per line.
         why: String,
     },
+    /// The files of a data set are not those whose fingerprint is in the ids of the runs.
+    #[error("cannot use `{}`: {why}", path.display())]
+    Changed {
+        /// The folder of the data set.
+        path: PathBuf,
+        /// What changed, and what to do.
+        why: String,
+    },
     /// The disk does not accept a file or folder.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -183,6 +192,7 @@ impl DataError {
             DataError::Missing { path, .. }
             | DataError::Unreadable { path, .. }
             | DataError::OtherCounts { path, .. }
+            | DataError::Changed { path, .. }
             | DataError::Disk(DiskError { path, .. }) => *path = name(path),
         }
         self
@@ -202,7 +212,9 @@ impl DataError {
     fn why(&self) -> String {
         match self {
             DataError::Missing { what, .. } => format!("it is missing: {what}"),
-            DataError::Unreadable { why, .. } | DataError::OtherCounts { why, .. } => why.clone(),
+            DataError::Unreadable { why, .. }
+            | DataError::OtherCounts { why, .. }
+            | DataError::Changed { why, .. } => why.clone(),
             DataError::Disk(error) => error.cause.to_string(),
         }
     }

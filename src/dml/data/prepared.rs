@@ -2,7 +2,7 @@
 //!
 //! The folder holds `images.u8`, the images one after another, first those to train on, in the order of
 //! classes and names, and `index.json`, which describes them. The index is written last: a folder
-//! without one is not prepared. If the images do not fit on the disk, they are decoded whenever they are
+//! without one is not prepared. It is sealed and has the hash of the images, and opening compares both. If the images do not fit on the disk, they are decoded whenever they are
 //! needed, and instead of `images.u8` there is a file `root` with the path of the folder to which the
 //! paths in the index are relative. Either way all processes on a machine share one copy in its page
 //! cache.
@@ -21,10 +21,13 @@ use durable::{WholeFile, create_folder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use schema::{Cache, Dataset, Glyphs, ImageSize, PrepareWork, StoredImages};
+use schema::{
+    Cache, Dataset, Fingerprint, Glyphs, ImageSize, PrepareWork, PreparedIndex, StoredImages,
+};
 
 use super::{
     DataError, ImageStore, Progress, Raster, Source,
+    fingerprint::{self, Hashes},
     glyphs::{self, Glyph},
     listing::{Class, Listing, Part, Role},
     stored::{Decoding, Origin, Sides, room},
@@ -33,8 +36,8 @@ use super::{
 /// Version of the folder's layout and of the pixels: raised whenever either changes.
 pub const PREPARED: u32 = 3;
 
-const IMAGES: &str = "images.u8";
-const INDEX: &str = "index.json";
+const IMAGES: &str = PrepareWork::IMAGES;
+const INDEX: &str = PrepareWork::INDEX;
 
 /// Bytes of decoded images in memory at a time; as many again are being written.
 const PORTION: usize = 64 << 20;
@@ -66,8 +69,14 @@ struct Index {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dataset: Option<Dataset>,
     stored: StoredImages,
+    /// The hash of the files that were read. Absent if it was not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<Fingerprint>,
     counts: Summary,
     blake3: String,
+    /// The size of `images.u8`, if images are kept. Absent in folders that an earlier version prepared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
     training: Half,
     test: Half,
     /// Width and height of each image, if they are not all squares of one size.
@@ -171,6 +180,7 @@ pub struct Preparation<'a> {
     target: Target<'a>,
     sides: Sides,
     cached: bool,
+    expected: Option<Fingerprint>,
 }
 
 /// What is prepared, and where.
@@ -220,6 +230,7 @@ impl Preparation<'_> {
             target,
             sides,
             cached: true,
+            expected: None,
         };
         let room = preparation.target.room;
         let fits = preparation.bytes() <= room / ROOM.1 * ROOM.0;
@@ -239,6 +250,13 @@ impl Preparation<'_> {
             return Err(DataError::disk("prepare", preparation.target.into)(error));
         }
         Ok(preparation)
+    }
+
+    /// Requires that the files that are read are those of a fingerprint.
+    #[must_use]
+    pub fn expecting(mut self, fingerprint: Fingerprint) -> Self {
+        self.expected = Some(fingerprint);
+        self
     }
 
     /// Returns a sentence for the user: the size of the images, and whether they are kept.
@@ -272,7 +290,8 @@ impl Preparation<'_> {
     /// Decodes and resizes all images, and returns their counts.
     ///
     /// # Errors
-    /// If an image cannot be decoded or the disk does not take the result.
+    /// If an image cannot be decoded, the files are not those of the expected fingerprint, or the disk does not take
+    /// the result.
     pub fn run(self, progress: Progress) -> Result<Summary, DataError> {
         let written = match &self.contents.images {
             Images::Files(files) if !self.cached => self.write_references(files, progress)?,
@@ -284,8 +303,10 @@ impl Preparation<'_> {
             source: self.target.dataset.title().to_owned(),
             dataset: Some(self.target.dataset),
             stored: self.target.stored,
+            fingerprint: self.expected,
             counts,
             blake3: written.blake3,
+            bytes: written.bytes,
             training: self.contents.training,
             test: self.contents.test,
             sides: self.sides.each(),
@@ -298,32 +319,54 @@ impl Preparation<'_> {
     /// Leaves the images in their files and writes where these are.
     fn write_references(&self, files: &[Origin], progress: Progress) -> Result<Written, DataError> {
         let root = self.target.root;
+        let hashes = hashes_of_files(files)?;
+        self.check_fingerprint(&by_path(files, &hashes))?;
         remove_if_there(&self.target.into.join(INDEX))?;
         remove_if_there(&self.target.into.join(IMAGES))?;
         write_root(root, self.target.into)?;
         progress(self.sides.count() as u64, self.sides.count() as u64);
+        let bytes: Vec<[u8; 32]> = hashes.iter().map(|hash| *hash.as_bytes()).collect();
+        let origins = files.iter().zip(&hashes).map(|(file, hash)| Origin {
+            blake3: Some(hash.to_hex().to_string()),
+            ..file.below(root)
+        });
         Ok(Written {
-            blake3: hash_of_files(files)?,
-            files: Some(files.iter().map(|file| file.below(root)).collect()),
+            blake3: blake3::hash(bytes.as_flattened()).to_hex().to_string(),
+            bytes: None,
+            files: Some(origins.collect()),
         })
     }
 
     /// Writes the decoded images.
     fn write_cache(&self, progress: Progress) -> Result<Written, DataError> {
         let mut file = WholeFile::create(&self.target.into.join(IMAGES))?;
-        let blake3 = self.write_images(&mut file, progress)?;
+        let mut writer = CacheWriter::new(&mut file);
+        self.write_images(&mut writer, progress)?;
+        let CacheWriter { hasher, hashes, .. } = writer;
+        if let Images::Files(files) = &self.contents.images {
+            self.check_fingerprint(&by_path(files, &hashes))?;
+        }
         // The index of other images must be gone before these get their name.
         remove_if_there(&self.target.into.join(INDEX))?;
         file.publish()?;
         Ok(Written {
-            blake3,
+            blake3: hasher.finalize().to_hex().to_string(),
+            bytes: Some(self.bytes()),
             files: None,
         })
     }
 
-    /// Writes all images, decoded in parallel, and returns the hash of the file. While one portion is decoded, the
-    /// one before is written.
-    fn write_images(&self, file: &mut WholeFile, progress: Progress) -> Result<String, DataError> {
+    fn check_fingerprint(&self, hashes: &Hashes) -> Result<(), DataError> {
+        match &self.expected {
+            Some(expected) => {
+                fingerprint::check(&self.target.dataset, self.target.root, hashes, expected)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes all images, decoded in parallel. While one portion is decoded, the one before is written.
+    fn write_images(&self, writer: &mut CacheWriter, progress: Progress) -> Result<(), DataError> {
         let decoding = self.target.decoding();
         let total = self.sides.count() as u64;
         let done = AtomicU64::new(0);
@@ -332,19 +375,17 @@ impl Preparation<'_> {
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             decoded
         };
-        let mut hasher = blake3::Hasher::new();
         let mut decoded = Vec::new();
         for portion in self.portions() {
             let before = std::mem::take(&mut decoded);
             let (written, images) = rayon::join(
-                || write_all(before, file, &mut hasher),
+                || writer.write(before),
                 || portion.into_par_iter().map(decode).collect(),
             );
             written?;
             decoded = images;
         }
-        write_all(decoded, file, &mut hasher)?;
-        Ok(hasher.finalize().to_hex().to_string())
+        writer.write(decoded)
     }
 
     /// Returns the indices of all images in ranges that fit into memory.
@@ -372,39 +413,60 @@ impl Target<'_> {
 struct Written {
     /// The hash of all images, or of their files.
     blake3: String,
+    /// The size of the cache, if there is one.
+    bytes: Option<u64>,
     /// The files, if there is no cache.
     files: Option<Vec<Origin>>,
 }
 
-fn write_all(
-    images: Vec<Result<Raster, DataError>>,
-    file: &mut WholeFile,
-    hasher: &mut blake3::Hasher,
-) -> Result<(), DataError> {
-    for image in images {
-        let pixels = image?.pixels;
-        hasher.update(&pixels);
-        file.append(&pixels)?;
+/// A decoded image, and the hash of its file if it has one.
+type HashedImage = (Raster, Option<blake3::Hash>);
+
+/// Writes decoded images one after another.
+struct CacheWriter<'f> {
+    file: &'f mut WholeFile,
+    /// Of the written images.
+    hasher: blake3::Hasher,
+    /// The hashes of the files that the images were decoded from.
+    hashes: Vec<blake3::Hash>,
+}
+
+impl CacheWriter<'_> {
+    fn new(file: &mut WholeFile) -> CacheWriter<'_> {
+        CacheWriter {
+            file,
+            hasher: blake3::Hasher::new(),
+            hashes: Vec::new(),
+        }
     }
-    Ok(())
+
+    fn write(&mut self, images: Vec<Result<HashedImage, DataError>>) -> Result<(), DataError> {
+        for image in images {
+            let (image, hash) = image?;
+            self.hasher.update(&image.pixels);
+            self.hashes.extend(hash);
+            self.file.append(&image.pixels)?;
+        }
+        Ok(())
+    }
+}
+
+fn by_path(files: &[Origin], hashes: &[blake3::Hash]) -> Hashes {
+    let paths = files.iter().map(|file| file.path.clone());
+    paths.zip(hashes.iter().copied()).collect()
 }
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-/// Returns a hash of the files, in place of that of the decoded pixels.
-fn hash_of_files(files: &[Origin]) -> Result<String, DataError> {
+fn hashes_of_files(files: &[Origin]) -> Result<Vec<blake3::Hash>, DataError> {
     let hash_of = |origin: &Origin| {
-        let content =
-            fs::read(&origin.path).map_err(|error| DataError::unreadable(&origin.path, error))?;
-        Ok(*blake3::hash(&content).as_bytes())
+        let content = durable::read(&origin.path)
+            .map_err(|error| DataError::unreadable(&origin.path, error))?;
+        Ok(blake3::hash(&content))
     };
-    let hashes: Vec<[u8; 32]> = files
-        .par_iter()
-        .map(hash_of)
-        .collect::<Result<_, DataError>>()?;
-    Ok(blake3::hash(hashes.as_flattened()).to_hex().to_string())
+    files.par_iter().map(hash_of).collect()
 }
 
 fn remove_if_there(path: &Path) -> Result<(), DataError> {
@@ -417,9 +479,9 @@ fn remove_if_there(path: &Path) -> Result<(), DataError> {
 }
 
 fn write_index(path: &Path, index: &Index) -> Result<(), DataError> {
-    let text =
-        serde_json::to_vec(index).map_err(|error| DataError::disk("write", path)(error.into()))?;
-    Ok(durable::write(path, &text)?)
+    let text = schema::sealed(PreparedIndex::SUBJECT, index)
+        .map_err(|error| DataError::disk("write", path)(error.into()))?;
+    Ok(durable::write(path, text.as_bytes())?)
 }
 
 /// The contents of a source, before any image is decoded.
@@ -458,6 +520,7 @@ impl Contents<'_> {
             .map(|image| Origin {
                 path: image.path.clone(),
                 bounding_box: image.bounding_box,
+                blake3: None,
             })
             .collect();
         Contents {
@@ -520,9 +583,12 @@ impl Contents<'_> {
     }
 
     /// Returns an image as it is stored.
-    fn image(&self, image: usize, decoding: &Decoding) -> Result<Raster, DataError> {
+    fn image(&self, image: usize, decoding: &Decoding) -> Result<HashedImage, DataError> {
         let glyphs = match &self.images {
-            Images::Files(files) => return files[image].stored(decoding),
+            Images::Files(files) => {
+                let (image, hash) = files[image].stored(decoding)?;
+                return Ok((image, Some(hash)));
+            }
             Images::Drawn(glyphs) => glyphs,
         };
         let side = decoding.stored.size.short_side();
@@ -536,7 +602,7 @@ impl Contents<'_> {
             channels: 1,
             pixels: glyphs::draw(glyphs, glyph, side),
         };
-        Ok(drawing.in_color(decoding.stored.color))
+        Ok((drawing.in_color(decoding.stored.color), None))
     }
 }
 
@@ -569,7 +635,7 @@ pub struct PreparedData {
 }
 
 impl PreparedData {
-    /// Opens what [`Preparation::run`] wrote. The images themselves are not read yet.
+    /// Opens what [`Preparation::run`] wrote, and compares it with its hashes.
     ///
     /// # Errors
     /// If nothing is prepared there, or it is damaged.
@@ -587,7 +653,7 @@ impl PreparedData {
         };
         let images = match index.files {
             Some(files) => ImageStore::streamed(located(files, into)?, decoding, sides),
-            None => ImageStore::cached(&into.join(IMAGES), decoding, sides)?,
+            None => ImageStore::cached(&into.join(IMAGES), decoding, sides, &index.blake3)?,
         };
         let mut test_roles = index.test.roles;
         test_roles.resize(test_labels.len(), Role::Both);
@@ -663,7 +729,7 @@ fn write_root(root: &Path, into: &Path) -> Result<(), DataError> {
 }
 
 fn read_index(path: &Path) -> Result<Index, DataError> {
-    let text = fs::read(path).map_err(|error| match error.kind() {
+    let text = durable::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             DataError::missing(path, "the index of a prepared data set; prepare it first")
         }
@@ -678,7 +744,7 @@ fn read_index(path: &Path) -> Result<Index, DataError> {
             "it was written by another version; remove its folder",
         ));
     }
-    let index: Index = serde_json::from_slice(&text)
+    let index: Index = schema::unsealed(PreparedIndex::SUBJECT, &text)
         .map_err(|error| DataError::damaged(path, &error.to_string()))?;
     check(&index).map_err(|why| DataError::damaged(path, why))?;
     Ok(index)
@@ -753,7 +819,7 @@ mod tests {
             size: ImageSize::Square(side),
             color: Color::Gray,
             bounding_boxes: false,
-background: None,
+            background: None,
         }
     }
 
@@ -841,26 +907,120 @@ background: None,
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
-    #[test]
-    fn damage_is_noticed_on_opening() {
-        let index_with = |from: &str, to: &str| {
-            let folder = tempfile::tempdir().unwrap();
-            prepared(folder.path());
-            let path = folder.path().join(INDEX);
-            let text = fs::read_to_string(&path).unwrap();
-            assert!(text.contains(from), "{text}");
-            fs::write(&path, text.replacen(from, to, 1)).unwrap();
-            PreparedData::open(folder.path()).unwrap_err().to_string()
+    /// Opens a prepared folder whose index was changed, and sealed again or not.
+    fn with_index(change: impl FnOnce(&mut serde_json::Value), is_sealed: bool) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        prepared(folder.path());
+        let path = folder.path().join(INDEX);
+        let mut index: serde_json::Value =
+            serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        if is_sealed {
+            index.as_object_mut().unwrap().remove("seal");
+        }
+        change(&mut index);
+        let text = match is_sealed {
+            true => schema::sealed(PreparedIndex::SUBJECT, &index).unwrap(),
+            false => index.to_string(),
         };
+        fs::write(&path, text).unwrap();
+        PreparedData::open(folder.path()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn damage_of_the_index_is_noticed_on_opening() {
+        let unsealed = |change: fn(&mut serde_json::Value)| with_index(change, false);
+        assert!(unsealed(|index| index["version"] = 1.into()).contains("written by another version"));
+        for message in [
+            unsealed(|index| index["stored"]["size"]["square"] = 14.into()),
+            unsealed(|index| index["training"]["labels"][3] = 1.into()),
+            unsealed(|index| index["test"]["classes"][0] = "other".into()),
+            unsealed(|index| index["blake3"] = "12".into()),
+        ] {
+            assert!(message.contains("checksum does not match"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_index_that_contradicts_itself_is_refused() {
+        let sealed = |change: fn(&mut serde_json::Value)| with_index(change, true);
         assert!(
-            index_with("\"version\":3", "\"version\":1").contains("written by another version")
+            sealed(|index| index["stored"]["size"]["square"] = 14.into())
+                .contains("2880 bytes, not 3920")
         );
-        assert!(index_with("\"square\":12", "\"square\":14").contains("2880 bytes, not 3920"));
-        assert!(index_with("[0,0,0,0,1", "[0,0,0,0,9").contains("labels and classes do not fit"));
-        assert!(
-            index_with("\"labels\":[0,", "\"labels\":[").contains("labels and classes do not fit")
-        );
-        assert!(index_with("}", "").contains("it is damaged"));
+        let labels = "labels and classes do not fit";
+        assert!(sealed(|index| index["training"]["labels"][4] = 9.into()).contains(labels));
+        assert!(sealed(|index| index["test"]["labels"] = [0].as_slice().into()).contains(labels));
+        assert!(sealed(|index| *index = "none".into()).contains("it is damaged"));
+    }
+
+    #[test]
+    fn one_changed_bit_of_the_images_is_noticed_on_opening() {
+        let folder = tempfile::tempdir().unwrap();
+        prepared(folder.path());
+        let path = folder.path().join(IMAGES);
+        let whole = fs::read(&path).unwrap();
+        for place in [0, whole.len() / 2, whole.len() - 1] {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1;
+            fs::write(&path, damaged).unwrap();
+            let error = PreparedData::open(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("images.u8"), "{error}");
+            assert!(error.contains("checksum does not match"), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_not_those_of_the_fingerprint_are_refused_whether_kept_or_streamed() {
+        let root = tempfile::tempdir().unwrap();
+        let source = files(root.path());
+        let table = "path,label,class_name,split\nleft.png,0,left,train\nright.png,1,right,test\n";
+        fs::write(root.path().join("listing.csv"), table).unwrap();
+        let hashed = |name: &str, description: &str| schema::HashedFile {
+            name: description.to_owned(),
+            hash: blake3::hash(&fs::read(root.path().join(name)).unwrap()),
+        };
+        let listed = vec![
+            hashed("left.png", "0\0left\0train"),
+            hashed("right.png", "1\0right\0test"),
+        ];
+        let fingerprint = Fingerprint::of_files(schema::Files::Listed, listed);
+        let prepare = |cache| {
+            let into = tempfile::tempdir().unwrap();
+            let stored = stored(ImageSize::Square(9), Color::Rgb, false);
+            let preparation = Preparation::new(&source, stored, cache, into.path())?;
+            let summary = preparation.expecting(fingerprint.clone()).run(&|_, _| ());
+            assert_eq!(into.path().join(INDEX).is_file(), summary.is_ok());
+            summary
+        };
+        for cache in [Cache::Always, Cache::Never] {
+            prepare(cache).unwrap();
+        }
+        let right = image::RgbImage::from_pixel(14, 31, image::Rgb([1, 2, 3]));
+        right.save(root.path().join("right.png")).unwrap();
+        for cache in [Cache::Always, Cache::Never] {
+            let error = prepare(cache).unwrap_err().to_string();
+            assert!(error.contains("changed after they were hashed"), "{error}");
+            assert!(error.contains("`right.png`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_streamed_image_that_changes_is_refused_though_it_has_the_same_sides() {
+        let (root, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let source = files(root.path());
+        let stored = stored(ImageSize::Square(9), Color::Rgb, false);
+        Preparation::new(&source, stored, Cache::Never, into.path())
+            .unwrap()
+            .run(&|_, _| ())
+            .unwrap();
+        let data = PreparedData::open(into.path()).unwrap();
+        let other = image::RgbImage::from_pixel(14, 31, image::Rgb([1, 2, 3]));
+        other.save(root.path().join("right.png")).unwrap();
+        let region = Region::whole([9, 9]);
+        assert!(data.images.part(0, region).is_ok());
+        let error = data.images.part(1, region).unwrap_err().to_string();
+        assert!(error.contains("right.png"), "{error}");
+        assert!(error.contains("changed since it was prepared"), "{error}");
     }
 
     #[test]
@@ -1227,7 +1387,9 @@ background: None,
             PreparedData::open(folder.path()).unwrap().dataset,
             Some(Dataset::Glyphs(GLYPHS))
         );
-        index.as_object_mut().unwrap().remove("dataset");
+        for key in ["dataset", "bytes", "seal"] {
+            index.as_object_mut().unwrap().remove(key);
+        }
         index["stored"]["bounding_boxes"] = false.into();
         fs::write(&path, index.to_string()).unwrap();
         assert_eq!(PreparedData::open(folder.path()).unwrap().dataset, None);

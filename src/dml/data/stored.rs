@@ -15,7 +15,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{
     DataError, Raster, Region,
-    decode::{decode, sides},
+    decode::{decode_and_hash, sides},
 };
 
 /// The most pixels of a stored image. Long and narrow images grow when they are scaled by their shorter side.
@@ -59,6 +59,9 @@ pub(super) struct Origin {
     pub(super) path: PathBuf,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) bounding_box: Option<[u32; 4]>,
+    /// The BLAKE3 hash of its content. Absent if an earlier version prepared it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) blake3: Option<String>,
 }
 
 impl Origin {
@@ -67,7 +70,7 @@ impl Origin {
         let path = self.path.strip_prefix(root).unwrap_or(&self.path);
         Origin {
             path: path.to_owned(),
-            bounding_box: self.bounding_box,
+            ..self.clone()
         }
     }
 
@@ -97,33 +100,42 @@ impl Origin {
             .map_err(|why| DataError::unreadable(&self.path, why))
     }
 
-    /// Returns the image as it is stored.
-    pub(super) fn stored(&self, how: &Decoding) -> Result<Raster, DataError> {
-        let image = self.decoded(how)?;
+    /// Returns the image as it is stored, and the hash of its file.
+    pub(super) fn stored(&self, how: &Decoding) -> Result<(Raster, blake3::Hash), DataError> {
+        let (image, hash) = self.decoded(how)?;
         let part = self.part(&how.stored, image.region())?;
         let sides = self.sides_of(part, &how.stored)?;
-        Ok(image.resized_part(part, sides, Region::whole(sides)))
+        let stored = image.resized_part(part, sides, Region::whole(sides));
+        Ok((stored, hash))
     }
 
-    fn decoded(&self, how: &Decoding) -> Result<Raster, DataError> {
-        let image = decode(&self.path, how.stored.color, how.stored.background)?;
-        Ok(if how.inverted {
+    fn decoded(&self, how: &Decoding) -> Result<(Raster, blake3::Hash), DataError> {
+        let (image, hash) = decode_and_hash(&self.path, how.stored.color, how.stored.background)?;
+        let image = if how.inverted {
             image.inverted()
         } else {
             image
-        })
+        };
+        Ok((image, hash))
     }
 
-    /// Returns a region of the image as it is stored, if it still has these sides.
+    /// True if the file has another content than when it was prepared.
+    fn has_changed(&self, hash: blake3::Hash) -> bool {
+        let known = self.blake3.as_deref();
+        known.is_some_and(|known| known != hash.to_hex().as_str())
+    }
+
+    /// Returns a region of the image as it is stored, if its file is still the same.
     fn wanted(
         &self,
         how: &Decoding,
         sides: [usize; 2],
         wanted: Region,
     ) -> Result<Raster, DataError> {
-        let image = self.decoded(how)?;
+        let (image, hash) = self.decoded(how)?;
         let part = self.part(&how.stored, image.region())?;
-        if self.sides_of(part, &how.stored)? != sides {
+        let has_other_sides = self.sides_of(part, &how.stored)? != sides;
+        if has_other_sides || self.has_changed(hash) {
             return Err(DataError::unreadable(
                 &self.path,
                 "it has changed since it was prepared",
@@ -211,14 +223,15 @@ enum From {
 }
 
 impl ImageStore {
-    /// Opens the cache. No image is read yet.
+    /// Opens the cache, and compares all of it with its BLAKE3 hash.
     pub(super) fn cached(
         path: &Path,
         decoding: Decoding,
         sides: Sides,
+        blake3: &str,
     ) -> Result<ImageStore, DataError> {
         let channels = decoding.stored.color.channels() as usize;
-        let file = File::open(path)
+        let file = durable::open(path)
             .map_err(|_| DataError::missing(path, "the images of a prepared data set"))?;
         let found = file
             .metadata()
@@ -236,6 +249,9 @@ impl ImageStore {
                 path,
                 &format!("it has {found} bytes, not {end}"),
             ));
+        }
+        if hash_of(path)? != blake3 {
+            return Err(DataError::damaged(path, "its checksum does not match"));
         }
         Ok(ImageStore {
             decoding,
@@ -341,6 +357,15 @@ impl ImageStore {
             .map_err(|error| DataError::unreadable(path, error))?;
         Ok(Some(images.permute([0, 3, 1, 2])))
     }
+}
+
+/// Returns the BLAKE3 hash of a file in hexadecimal, computed by the threads of the process.
+fn hash_of(path: &Path) -> Result<String, DataError> {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update_mmap_rayon(path)
+        .map_err(|error| DataError::unreadable(path, error))?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// Returns the free bytes on the disk of a folder.

@@ -24,7 +24,7 @@ use super::{
     show, show_json, tell,
 };
 use crate::{
-    ledger::{Ledger, RunFolder, absolute, read_json},
+    ledger::{Check, Ledger, RunFolder, absolute, read_json},
     run::trainer::Trainer,
 };
 
@@ -326,6 +326,24 @@ fn named(files: &EmbeddingFiles) -> NamedFiles<'_> {
     }
 }
 
+/// Refuses a run whose network is not the one that was trained.
+fn refuse_damage(identity: &Identity, folder: &RunFolder) -> Result<(), Exit> {
+    let ledger = Ledger::new(folder.results());
+    let run = identity.run();
+    if ledger.run(run) != *folder {
+        // A folder that was copied elsewhere under another name.
+        return Ok(());
+    }
+    ledger.identity(run)?;
+    ledger.has_model(run, Check::Contents)?;
+    match ledger.damage().first() {
+        None => Ok(()),
+        Some(damage) => Err(Exit::mistake(format!(
+            "{damage}; `sweep run FILE` computes it again"
+        ))),
+    }
+}
+
 /// A run that is there, and its data.
 pub(super) struct LocatedRun {
     pub(super) identity: Identity,
@@ -349,6 +367,7 @@ impl ResultsArgs {
         if !folder.model().is_file() {
             return Err(Exit::mistake(format!("run `{run}` is not trained yet")));
         }
+        refuse_damage(&identity, &folder)?;
         let data = DataId::of(
             &identity.recipe.dataset,
             &identity.recipe.images,

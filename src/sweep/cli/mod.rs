@@ -44,10 +44,10 @@ use serde::Serialize;
 use crate::{
     config::{Diagnostic, Sweep, quoted, resolved},
     ledger::{
-        Ledger,
+        Check, Ledger,
         fingerprint::{keep_registration, registration},
     },
-    plan::{Arithmetic, Plan, in_words},
+    plan::{Arithmetic, Plan, in_words, integrity},
     run::slots::Machine,
 };
 
@@ -230,6 +230,36 @@ impl Opened {
             [] => Ok(()),
             _ => Err(run::missing(self, &self.plan.missing)),
         }
+    }
+
+    /// Tells of damaged results. They are not counted.
+    fn tell_damage(&self) -> Result<(), Exit> {
+        integrity::of_results(&self.plan, &self.ledger, Check::Sizes)?;
+        for damage in self.ledger.damage() {
+            let again = &self.sweep.command;
+            tell(&format!(
+                "warning: {damage}; it is not used, and `{again}` computes what is needed again"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses to report while results are damaged: the tables would lack them.
+    fn refuse_damage(&self) -> Result<(), Exit> {
+        let damage: Vec<String> = self
+            .ledger
+            .damage()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        if damage.is_empty() {
+            return Ok(());
+        }
+        Err(Exit::mistake(format!(
+            "{}\nhint: `{}` computes it again; the report is as it was",
+            damage.join("\n"),
+            self.sweep.command
+        )))
     }
 }
 

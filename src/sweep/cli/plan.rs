@@ -62,6 +62,7 @@ impl PlanCommand {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let opened = self.target.open()?;
         let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
+        opened.tell_damage()?;
         if let Some(language) = self.language() {
             return show(&picture::of(&opened.plan, &freshness, language));
         }

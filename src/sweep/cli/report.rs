@@ -16,7 +16,13 @@ use report::{Caption, Description, Question, Row, Table};
 pub(super) use rows::{jobs_of, state_of, state_of_ensemble};
 
 use super::{Exit, Opened, Target, color_on_stdout, show, studies, tell};
-use crate::plan::difference::{self, Component};
+use crate::{
+    ledger::Check,
+    plan::{
+        difference::{self, Component},
+        integrity,
+    },
+};
 
 /// Rebuild the table from finished runs
 ///
@@ -60,6 +66,8 @@ impl Destination {
     pub(super) fn report(&self, opened: &Opened) -> Result<Tables, Exit> {
         let folder = self.reports.join(&opened.sweep.name);
         let rows = rows::rows(&opened.sweep, &opened.plan, &opened.ledger)?;
+        integrity::of_results(&opened.plan, &opened.ledger, Check::Contents)?;
+        opened.refuse_damage()?;
         let mut report = Tables::default();
         for (name, table) in tables(opened, &rows)? {
             report.add(&folder, &name, &table)?;
@@ -139,6 +147,9 @@ impl Tables {
     pub(super) fn write(&self) -> Result<(), Exit> {
         if !self.lost.is_empty() {
             return Err(self.refusal());
+        }
+        if let Some(folder) = self.files.first().and_then(|(path, _)| path.parent()) {
+            durable::remove_leftovers(folder)?;
         }
         for (path, text) in &self.files {
             durable::write(path, text.as_bytes())?;

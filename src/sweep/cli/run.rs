@@ -24,12 +24,14 @@ use super::{
 };
 use crate::{
     config::quoted,
-    ledger::{LedgerError, Lock, Locking},
+    ledger::{Check, Ledger, LedgerError, Lock, Locking, journal},
     plan::{
         freshness::{self, FreshnessOf},
+        integrity,
         memory,
     },
     run::{
+        leftovers,
         scheduler::Tally,
         session::{Session, SessionError},
         slots::{PlaceId, Slot},
@@ -65,7 +67,7 @@ impl Run {
         let mut opened = self.target.open()?;
         opened.require_ids()?;
         let mut lock = opened.ledger.lock(self.locking())?;
-        let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
+        let freshness = freshness_of_intact(&opened)?;
         let todo: usize = tally(&freshness).values().map(|tally| tally.todo).sum();
         if todo > 0 && !opened.plan.recalled.is_empty() {
             return Err(missing(&opened, &opened.plan.recalled));
@@ -168,6 +170,7 @@ impl Run {
             arithmetic(sweep),
             slot_names(&slots)
         ));
+        tell_journal(ledger);
         let mut progress = Progress::new(plan, &freshness);
         let mut session = Session {
             plan,
@@ -190,6 +193,48 @@ impl Run {
                 Exit::stuck(error)
             }
         })
+    }
+}
+
+/// Returns which jobs have to run. Damaged files are set aside first, so that they count as absent.
+fn freshness_of_intact(opened: &Opened) -> Result<FreshnessOf, Exit> {
+    let Opened {
+        sweep,
+        ledger,
+        plan,
+        ..
+    } = opened;
+    integrity::of_results(plan, ledger, Check::Contents)?;
+    loop {
+        let freshness = freshness::of(plan, ledger, &sweep.report)?;
+        integrity::of_inputs(plan, &freshness, ledger)?;
+        let set_aside = ledger.set_damage_aside()?;
+        if set_aside.is_empty() {
+            integrity::restore_identities(plan, ledger)?;
+            leftovers::remove(plan, &freshness, ledger)?;
+            return Ok(freshness);
+        }
+        for (damage, path) in set_aside {
+            let fate = match path {
+                Some(path) => format!("renamed to `{}`", path.display()),
+                None => "removed".to_owned(),
+            };
+            tell(&format!(
+                "warning: {damage}; it is {fate}, and what is needed is computed again"
+            ));
+        }
+    }
+}
+
+/// Tells of damaged lines in the journal, which are about to be moved away.
+fn tell_journal(ledger: &Ledger) {
+    let damaged = journal::read(ledger.root()).map_or(0, |contents| contents.damaged);
+    if damaged > 0 {
+        let lines = counted(damaged, "damaged line");
+        tell(&format!(
+            "warning: {lines} in the journal of `{}`: moved to `journal.torn`, no result depends on it",
+            ledger.root().display()
+        ));
     }
 }
 

@@ -61,6 +61,7 @@ impl Status {
             let jobs = counted(todo, "job");
             lines.push(format!("{jobs} left: `{}`", self.target.command("run")));
         }
+        opened.tell_damage()?;
         show(&(lines.join("\n") + "\n"))?;
         opened.require_ids()?;
         match status.failed {

@@ -6,7 +6,7 @@ use clap::Args;
 use schema::{Outcome, RunId};
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, diff::in_words, run_ids::the_only, show, show_json};
+use super::{Exit, Opened, diff::in_words, run_ids::the_only, show, show_json, tell};
 use crate::{
     config::Sweep,
     ledger::{AttemptEnd, AttemptExit, Job, Ledger, RunStage},
@@ -65,6 +65,9 @@ impl Why {
         let sweeps = self.sweeps(&ledger)?;
         let run = self.find(&ledger, &sweeps)?;
         let story = Story::of(run, &ledger, &sweeps)?;
+        for damage in ledger.damage() {
+            tell(&format!("warning: {damage}; it is not used"));
+        }
         match self.json {
             true => show_json(&story.as_json()),
             false => show(&(story.as_text(&ledger).join("\n") + "\n")),

@@ -13,12 +13,13 @@ use std::{
 
 use rayon::prelude::*;
 use schema::{
-    DataId, Dataset, Files, Fingerprint, ListedRow, ListingFault, Registration, read_listing,
+    DataId, Dataset, Files, Fingerprint, HashedFile, ListedRow, ListingFault, Registration,
+    read_listing, unsealed,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Ledger, LedgerError, absolute, read_json, write_json};
+use super::{Ledger, LedgerError, absolute, read_json, subject, write_json, write_sealed};
 
 /// Why a data set has no fingerprint.
 #[derive(Debug, Error)]
@@ -120,11 +121,8 @@ pub fn locate(
         let root = source.parent().unwrap_or(root);
         return Err(FingerprintError::not_whole(dataset.folder(), &source, root));
     }
-    let files = match facts.files {
-        Files::Drawn | Files::Listed => listed(&source)?,
-        Files::Below(folders) => below(folders, listed(&source)?),
-    };
-    let fingerprint = remembered_or_computed(ledger, &source, &files)?;
+    let listed = listed(&source, facts.files)?;
+    let fingerprint = remembered_or_computed(ledger, &source, facts.files, &listed)?;
     Ok(Located {
         source: Some(source),
         fingerprint,
@@ -225,57 +223,74 @@ pub fn is_unpacked(dataset: &Dataset, folder: &Path) -> bool {
 
 struct ListedFile {
     path: PathBuf,
-    /// The text that is hashed with its content. It does not depend on the location of the files.
+    /// See [`HashedFile::name`].
     name: String,
     size: u64,
     modified: u128,
 }
 
+type AllRemembered = BTreeMap<String, Remembered>;
+
+/// Returns the file of remembered fingerprints, and its content. What is damaged is forgotten: it is only a
+/// shortcut.
+fn remembered(ledger: &Ledger) -> (PathBuf, AllRemembered) {
+    let path = ledger.root().join("fingerprints.json");
+    let bytes = durable::read(&path).ok();
+    let all = bytes.and_then(|bytes| unsealed(subject::FINGERPRINTS, &bytes).ok());
+    (path, all.unwrap_or_default())
+}
+
+/// Writes the file of remembered fingerprints. Where nothing can be written, planning still works.
+fn remember(path: &Path, all: &AllRemembered) {
+    let _ = write_sealed(path, subject::FINGERPRINTS, all);
+}
+
+/// Forgets the fingerprint of a data set, so that its files are read again.
+pub fn forget(ledger: &Ledger, source: &Path) {
+    let (path, mut all) = remembered(ledger);
+    if all.remove(&absolute(source).display().to_string()).is_some() {
+        remember(&path, &all);
+    }
+}
+
 fn remembered_or_computed(
     ledger: &Ledger,
     source: &Path,
-    files: &[ListedFile],
+    files: Files,
+    listed: &[ListedFile],
 ) -> Result<Fingerprint, FingerprintError> {
-    let path = ledger.root().join("fingerprints.json");
+    let (path, mut all) = remembered(ledger);
     let key = absolute(source).display().to_string();
-    let stamp = stamp(files);
-    // What cannot be read is forgotten: it is only a shortcut.
-    let mut all: BTreeMap<String, Remembered> = read_json(&path).ok().flatten().unwrap_or_default();
+    let stamp = stamp(listed);
     if let Some(known) = all.get(&key).filter(|known| known.stamp == stamp) {
         return Ok(known.fingerprint.clone());
     }
-    let fingerprint = hash_contents(files)?;
-    all.insert(
-        key,
-        Remembered {
-            stamp,
-            fingerprint: fingerprint.clone(),
-        },
-    );
-    // Where nothing can be written, planning still works.
-    let _ = write_json(&path, &all);
+    let fingerprint = hash_contents(files, listed)?;
+    let entry = Remembered {
+        stamp,
+        fingerprint: fingerprint.clone(),
+    };
+    all.insert(key, entry);
+    remember(&path, &all);
     Ok(fingerprint)
 }
 
-fn hash_contents(files: &[ListedFile]) -> Result<Fingerprint, FingerprintError> {
+fn hash_contents(files: Files, listed: &[ListedFile]) -> Result<Fingerprint, FingerprintError> {
     let hash_one = |file: &ListedFile| {
-        let bytes = fs::read(&file.path).map_err(|source| FingerprintError::Io {
+        let bytes = durable::read(&file.path).map_err(|source| FingerprintError::Io {
             path: file.path.clone(),
             source,
         })?;
-        Ok(blake3::hash(&bytes))
+        Ok(HashedFile {
+            name: file.name.clone(),
+            hash: blake3::hash(&bytes),
+        })
     };
-    let hashes: Vec<blake3::Hash> = files
+    let hashed: Vec<HashedFile> = listed
         .par_iter()
         .map(hash_one)
         .collect::<Result<_, FingerprintError>>()?;
-    let mut all = blake3::Hasher::new();
-    for (file, hash) in files.iter().zip(hashes) {
-        all.update(file.name.as_bytes());
-        all.update(&[0]);
-        all.update(hash.as_bytes());
-    }
-    Ok(Fingerprint::new(all.finalize()))
+    Ok(Fingerprint::of_files(files, hashed))
 }
 
 fn stamp(files: &[ListedFile]) -> String {
@@ -287,8 +302,8 @@ fn stamp(files: &[ListedFile]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// Returns the files in the table of images, in its order, each with the other columns of its row.
-fn listed(source: &Path) -> Result<Vec<ListedFile>, FingerprintError> {
+/// Returns the files in the table of images, in its order.
+fn listed(source: &Path, files: Files) -> Result<Vec<ListedFile>, FingerprintError> {
     let table = source.join(Registration::LISTING);
     let rows = read_listing(&table).map_err(|source| FingerprintError::Table {
         path: table,
@@ -298,8 +313,8 @@ fn listed(source: &Path) -> Result<Vec<ListedFile>, FingerprintError> {
         let path = source.join(&row.image.path);
         let (size, modified) = size_and_time(&path)?;
         Ok(ListedFile {
+            name: HashedFile::name(files, &path, row.description),
             path,
-            name: row.description,
             size,
             modified,
         })
@@ -317,27 +332,6 @@ fn size_and_time(path: &Path) -> Result<(u64, u128), FingerprintError> {
         .ok()
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok((metadata.len(), modified.unwrap_or_default().as_nanos()))
-}
-
-/// Returns the files in the order of their paths from one of the folders on, each with that path.
-fn below(folders: &[&str], mut files: Vec<ListedFile>) -> Vec<ListedFile> {
-    for file in &mut files {
-        file.name = path_below(folders, &file.path);
-    }
-    files.sort_by(|one, other| one.name.cmp(&other.name));
-    files
-}
-
-/// Returns the end of a path from the last folder with one of these names on, with `/` between folders.
-fn path_below(folders: &[&str], path: &Path) -> String {
-    let parts: Vec<_> = path
-        .components()
-        .map(|part| part.as_os_str().to_string_lossy())
-        .collect();
-    let first = parts
-        .iter()
-        .rposition(|part| folders.contains(&part.as_ref()));
-    parts[first.unwrap_or(0)..].join("/")
 }
 
 #[cfg(test)]
@@ -419,6 +413,37 @@ mod tests {
             );
             assert!(error.to_string().contains(&command), "{error}");
         }
+    }
+
+    #[test]
+    fn a_damaged_shortcut_is_noticed_and_computed_again() {
+        let (root, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        omniglot(root.path(), "", "one");
+        let right = fingerprint(root.path(), results.path());
+        let path = results.path().join("fingerprints.json");
+        let text = fs::read_to_string(&path).unwrap();
+        let other = Fingerprint::missing().to_string();
+        fs::write(&path, text.replace(&right.to_string(), &other)).unwrap();
+        assert_eq!(fingerprint(root.path(), results.path()), right);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[test]
+    fn a_forgotten_fingerprint_is_computed_from_the_files() {
+        let (root, results) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        omniglot(root.path(), "", "one");
+        let before = fingerprint(root.path(), results.path());
+        let (drawing, source) = (
+            root.path().join("omniglot").join(DRAWINGS[0]),
+            root.path().join("omniglot"),
+        );
+        let modified = fs::metadata(&drawing).unwrap().modified().unwrap();
+        fs::write(&drawing, "eno 0").unwrap();
+        let file = fs::File::options().write(true).open(&drawing).unwrap();
+        file.set_modified(modified).unwrap();
+        assert_eq!(fingerprint(root.path(), results.path()), before);
+        forget(&Ledger::new(results.path()), &source);
+        assert_ne!(fingerprint(root.path(), results.path()), before);
     }
 
     #[test]

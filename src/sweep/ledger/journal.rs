@@ -1,10 +1,9 @@
 //! The append-only journal of the orchestrator's decisions: `results/journal.jsonl`.
 //!
 //! A line is the CRC32C of its JSON in eight hexadecimal digits, a space and the JSON. Each entry is on
-//! disk before its effect begins. A kill or a full disk can tear the last line only: on opening, such
-//! a tail is moved to `journal.torn`, and the journal continues after the last complete line. Damaged
-//! lines elsewhere are skipped and counted; they never stop a sweep, because the run folders hold the
-//! results.
+//! disk before its effect begins. A kill or a full disk can tear the last line only. On opening, such a
+//! tail and all damaged lines are moved to `journal.torn`, and the journal continues with the next
+//! number. Damage is counted and never stops a sweep, because the run folders hold the results.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -90,8 +89,10 @@ pub struct JournalContents {
     pub entries: Vec<JournalEntry>,
     /// The number of damaged lines, without a torn tail.
     pub damaged: usize,
-    /// Bytes up to the end of the last complete line.
-    whole: usize,
+    /// The lines of the entries.
+    intact: Vec<u8>,
+    /// The damaged lines and the torn tail.
+    torn: Vec<u8>,
 }
 
 impl Journal {
@@ -101,26 +102,15 @@ impl Journal {
     /// The file cannot be read or written.
     pub fn open(root: &Path) -> io::Result<(Journal, JournalContents)> {
         let path = path(root);
-        fs::create_dir_all(root)?;
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let contents = parse(&bytes);
-        let file = OpenOptions::new().append(true).create(true).open(&path)?;
-        if contents.whole < bytes.len() {
-            let mut torn = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .open(root.join("journal.torn"))?;
-            torn.write_all(&bytes[contents.whole..])?;
-            torn.write_all(b"\n")?;
-            torn.sync_all()?;
-            file.set_len(contents.whole as u64)?;
+        durable::create_folder(root).map_err(|error| error.cause)?;
+        let contents = read_or_set_aside(root)?;
+        if !contents.torn.is_empty() {
+            append(&root.join("journal.torn"), &contents.torn)?;
+            durable::write(&path, &contents.intact).map_err(|error| error.cause)?;
         }
+        let file = OpenOptions::new().append(true).create(true).open(&path)?;
         file.sync_all()?;
-        let next = contents.entries.last().map_or(1, |entry| entry.seq + 1);
+        let next = contents.next_number();
         Ok((Journal { file, next }, contents))
     }
 
@@ -141,7 +131,7 @@ impl Journal {
         let line = format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes()));
         self.file.write_all(line.as_bytes())?;
         self.file.sync_data()?;
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         Ok(())
     }
 }
@@ -151,11 +141,37 @@ impl Journal {
 /// # Errors
 /// The file cannot be read.
 pub fn read(root: &Path) -> io::Result<JournalContents> {
-    match fs::read(path(root)) {
+    match durable::read(&path(root)) {
         Ok(bytes) => Ok(parse(&bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(JournalContents::default()),
         Err(error) => Err(error),
     }
+}
+
+impl JournalContents {
+    /// Returns the number of the next entry. A forged one may be the largest; then the entries are counted.
+    fn next_number(&self) -> u64 {
+        let last = self.entries.last().map_or(0, |entry| entry.seq);
+        let count = self.entries.len() as u64;
+        last.checked_add(1).unwrap_or(count + 1)
+    }
+}
+
+/// Reads the journal. What is in its place but no file is renamed to `journal.damaged`.
+fn read_or_set_aside(root: &Path) -> io::Result<JournalContents> {
+    match read(root) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            fs::rename(path(root), root.join("journal.damaged"))?;
+            Ok(JournalContents::default())
+        }
+        read => read,
+    }
+}
+
+fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn path(root: &Path) -> PathBuf {
@@ -163,21 +179,20 @@ fn path(root: &Path) -> PathBuf {
 }
 
 fn parse(bytes: &[u8]) -> JournalContents {
-    let whole = bytes
-        .iter()
-        .rposition(|&byte| byte == b'\n')
-        .map_or(0, |at| at + 1);
-    let mut contents = JournalContents {
-        whole,
-        ..JournalContents::default()
-    };
-    for line in bytes[..whole]
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
-        match entry(line) {
-            Some(entry) => contents.entries.push(entry),
-            None => contents.damaged += 1,
+    let mut contents = JournalContents::default();
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        let is_complete = line.ends_with(b"\n");
+        match entry(line.trim_ascii_end()).filter(|_| is_complete) {
+            Some(entry) => {
+                contents.entries.push(entry);
+                contents.intact.extend(line);
+            }
+            None if line == b"\n" => {}
+            None => {
+                contents.damaged += usize::from(is_complete);
+                contents.torn.extend(line.trim_ascii_end());
+                contents.torn.push(b'\n');
+            }
         }
     }
     contents
@@ -245,5 +260,33 @@ mod tests {
         fs::write(path(folder.path()), &bytes).unwrap();
         let contents = read(folder.path()).unwrap();
         assert_eq!((contents.entries.len(), contents.damaged), (4, 1));
+    }
+
+    #[test]
+    fn damaged_lines_are_moved_away_once_and_counted() {
+        let (folder, mut bytes) = journal_of(5);
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x20;
+        fs::write(path(folder.path()), &bytes).unwrap();
+        let (mut journal, contents) = Journal::open(folder.path()).unwrap();
+        assert_eq!((contents.entries.len(), contents.damaged), (4, 1));
+        journal.append(Decision::Closed).unwrap();
+        let contents = read(folder.path()).unwrap();
+        assert_eq!((contents.entries.len(), contents.damaged), (5, 0));
+        assert_eq!(contents.entries.last().unwrap().seq, 6);
+        assert!(folder.path().join("journal.torn").is_file());
+    }
+
+    #[test]
+    fn a_forged_number_neither_panics_nor_continues() {
+        let (folder, mut bytes) = journal_of(2);
+        let forged = r#"{"seq":18446744073709551615,"time":18446744073709551615,"what":"closed"}"#;
+        let sum = crc32c::crc32c(forged.as_bytes());
+        bytes.extend(format!("{sum:08x} {forged}\n").bytes());
+        fs::write(path(folder.path()), &bytes).unwrap();
+        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        journal.append(Decision::Closed).unwrap();
+        let last = read(folder.path()).unwrap().entries.pop().unwrap();
+        assert_eq!(last.seq, 4);
     }
 }

@@ -22,31 +22,40 @@
 //! ```
 //!
 //! A job is done when its `index.json`, `trained.json` or `record.json` exists, and each of these
-//! appears whole or not at all ([`durable`]). The [`journal`] records the order of events and can be
-//! lost without harm. Runs belong to no sweep: two sweeps with the same run share it.
+//! appears whole or not at all ([`durable`]). JSON files are sealed by a hash of their content, and
+//! vouch for the files beside them. A damaged file counts as absent: it is noted ([`Damage`]), and its
+//! result is computed again. The [`journal`] records the order of events and can be lost without harm.
+//! Runs belong to no sweep: two sweeps with the same run share it.
 
+mod damage;
 pub mod fingerprint;
 mod folders;
 pub mod journal;
 mod lock;
+mod vouched;
 pub mod weights;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
     path::{Path, PathBuf},
 };
 
 use durable::DiskError;
 use schema::{
-    DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, Record, RunId, StudyId,
-    Trained, renamed,
+    DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, PreparedIndex,
+    Record, RunId, SCHEMA, StudyId, Trained, has_seal, renamed, run_files, sealed, unsealed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use thiserror::Error;
 
+pub use damage::Damage;
+use damage::{DamageLog, DamagedKind};
 pub use folders::{AttemptFolder, RunFolder};
 pub use lock::{Lock, LockError, Locking};
+pub use vouched::Check;
+use vouched::{FileHash, Vouched};
 
 use crate::search::TrialPoint;
 
@@ -172,12 +181,27 @@ impl LedgerError {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     root: PathBuf,
+    damage: DamageLog,
+}
+
+/// The points of a study's trials, as they are kept.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum KeptPoints {
+    Sealed {
+        points: Vec<TrialPoint>,
+    },
+    /// As an earlier version kept them.
+    Bare(Vec<TrialPoint>),
 }
 
 impl Ledger {
     /// Opens the results folder `root`, which need not exist yet.
     pub fn new(root: impl Into<PathBuf>) -> Ledger {
-        Ledger { root: root.into() }
+        Ledger {
+            root: root.into(),
+            damage: DamageLog::default(),
+        }
     }
 
     /// Returns the folder itself.
@@ -203,12 +227,26 @@ impl Ledger {
     /// Returns the result of an ensemble; `None` if it is not measured.
     ///
     /// # Errors
-    /// The file is damaged.
+    /// The file cannot be read.
     pub fn ensemble_record(
         &self,
         ensemble: EnsembleId,
     ) -> Result<Option<EnsembleRecord>, LedgerError> {
-        read_json(&self.ensemble(ensemble).record())
+        let found = self.vouched_ensemble(ensemble)?;
+        Ok(found.map(|found| found.result))
+    }
+
+    fn vouched_ensemble(
+        &self,
+        ensemble: EnsembleId,
+    ) -> Result<Option<Vouched<EnsembleRecord>>, LedgerError> {
+        let path = self.ensemble(ensemble).record();
+        let found: Option<Vouched<EnsembleRecord>> =
+            self.read_sealed(&path, &subject::ensemble(ensemble))?;
+        Ok(found.filter(|found| {
+            let is_own = EnsembleId::of(&found.result.runs) == ensemble;
+            is_own || self.is_damaged(&path, "it is the result of another ensemble")
+        }))
     }
 
     /// Publishes an ensemble's result.
@@ -220,15 +258,21 @@ impl Ledger {
         ensemble: EnsembleId,
         record: &EnsembleRecord,
     ) -> Result<(), LedgerError> {
-        write_json(&self.ensemble(ensemble).record(), record)
+        let folder = self.ensemble(ensemble);
+        let vouched = vouch(record, &folder, &[run_files::QUERIES])?;
+        write_sealed(&folder.record(), &subject::ensemble(ensemble), &vouched)
     }
 
     /// Returns the points of a study's trials so far, in order.
     ///
     /// # Errors
-    /// The file is damaged.
+    /// The file cannot be read.
     pub fn points_of(&self, study: StudyId) -> Result<Vec<TrialPoint>, LedgerError> {
-        let points: Vec<TrialPoint> = read_json(&self.study(study))?.unwrap_or_default();
+        let kept = self.read_sealed(&self.study(study), &subject::study(study))?;
+        let points = match kept {
+            Some(KeptPoints::Sealed { points } | KeptPoints::Bare(points)) => points,
+            None => Vec::new(),
+        };
         Ok(points.into_iter().map(in_new_spelling).collect())
     }
 
@@ -242,7 +286,10 @@ impl Ledger {
     /// # Errors
     /// The file cannot be written.
     pub fn keep_points(&self, study: StudyId, points: &[TrialPoint]) -> Result<(), LedgerError> {
-        write_json(&self.study(study), points)
+        let kept = KeptPoints::Sealed {
+            points: points.to_vec(),
+        };
+        write_sealed(&self.study(study), &subject::study(study), &kept)
     }
 
     fn study(&self, study: StudyId) -> PathBuf {
@@ -257,9 +304,43 @@ impl Ledger {
         Lock::acquire(&self.root, locking)
     }
 
-    /// True if a data set is prepared.
-    pub fn is_prepared(&self, data: DataId) -> bool {
-        self.data(data).join("index.json").is_file()
+    /// True if a data set is prepared, and its images are there.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn is_prepared(&self, data: DataId, check: Check) -> Result<bool, LedgerError> {
+        let folder = self.data(data);
+        let path = folder.join(PrepareWork::INDEX);
+        let Some(bytes) = self.read(&path)? else {
+            return Ok(false);
+        };
+        let Some(index) = self.unsealed::<Value>(&path, PreparedIndex::SUBJECT, &bytes) else {
+            return Ok(false);
+        };
+        let images = folder.join(PrepareWork::IMAGES);
+        match serde_json::from_value::<PreparedIndex>(index) {
+            // Another trainer than ours prepared it, in its own way.
+            Err(_) => Ok(true),
+            Ok(index) if index.bytes.is_some() && !has_seal(&bytes) => {
+                Ok(self.is_damaged(&path, "it has no checksum"))
+            }
+            Ok(index) if index.id().is_some_and(|id| id != data) => {
+                Ok(self.is_damaged(&path, "it describes another data set"))
+            }
+            Ok(PreparedIndex { files: Some(_), .. }) => {
+                Ok(folder.join(PrepareWork::ROOT).is_file())
+            }
+            Ok(PreparedIndex {
+                bytes: Some(bytes),
+                blake3,
+                ..
+            }) => {
+                let hash = FileHash { bytes, blake3 };
+                self.is_whole(&images, &hash, check, DamagedKind::Images)
+            }
+            // An earlier version did not note the size.
+            Ok(PreparedIndex { bytes: None, .. }) => Ok(images.is_file()),
+        }
     }
 
     /// Updates the path of the images of a prepared data set that does not keep them.
@@ -276,8 +357,76 @@ impl Ledger {
     }
 
     /// True if a run has a trained network.
-    pub fn has_model(&self, run: RunId) -> bool {
-        self.run(run).model().is_file()
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn has_model(&self, run: RunId, check: Check) -> Result<bool, LedgerError> {
+        let folder = self.run(run);
+        let Some(trained) = self.vouched_training(run)? else {
+            return Ok(false);
+        };
+        Ok(folder.model().is_file() && self.are_whole(&folder, &trained.files, check)?)
+    }
+
+    /// True if the scores of each query are there as they were when a run was measured. Earlier versions
+    /// did not note how they were.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn has_queries(&self, run: RunId, check: Check) -> Result<bool, LedgerError> {
+        let Some(record) = self.vouched_record(run)? else {
+            return Ok(false);
+        };
+        self.are_whole(&self.run(run), &record.files, check)
+    }
+
+    /// The same of an ensemble.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn has_ensemble_queries(
+        &self,
+        ensemble: EnsembleId,
+        check: Check,
+    ) -> Result<bool, LedgerError> {
+        let Some(record) = self.vouched_ensemble(ensemble)? else {
+            return Ok(false);
+        };
+        self.are_whole(&self.ensemble(ensemble), &record.files, check)
+    }
+
+    fn are_whole(
+        &self,
+        folder: &RunFolder,
+        files: &BTreeMap<String, FileHash>,
+        check: Check,
+    ) -> Result<bool, LedgerError> {
+        for (name, hash) in files {
+            let path = folder.path().join(name);
+            if !self.is_whole(&path, hash, check, DamagedKind::Result)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// True if a file has the content that another file vouches for. Damage is noted.
+    fn is_whole(
+        &self,
+        path: &Path,
+        hash: &FileHash,
+        check: Check,
+        kind: DamagedKind,
+    ) -> Result<bool, LedgerError> {
+        match hash.fault(path, check) {
+            Ok(None) => Ok(true),
+            Ok(Some(why)) => {
+                self.damage.note(path, why, kind);
+                Ok(false)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(LedgerError::io("read", path)(error)),
+        }
     }
 
     /// Returns all runs that were ever started.
@@ -304,30 +453,42 @@ impl Ledger {
     /// Returns the progress of a run.
     ///
     /// # Errors
-    /// A file of the run is damaged.
+    /// A file of the run cannot be read.
     pub fn state(&self, run: RunId) -> Result<RunStage, LedgerError> {
-        let folder = self.run(run);
-        if let Some(record) = read_json(&folder.record())? {
-            return Ok(RunStage::Recorded(record));
+        if let Some(record) = self.vouched_record(run)? {
+            return Ok(RunStage::Recorded(record.result));
         }
         if let Some(trained) = self.trained(run)?
-            && self.has_model(run)
+            && self.has_model(run, Check::Sizes)?
         {
             return Ok(RunStage::Trained(trained));
         }
-        Ok(if folder.checkpoint().is_file() {
+        Ok(if self.run(run).checkpoint().is_file() {
             RunStage::Interrupted
         } else {
             RunStage::New
         })
     }
 
+    fn vouched_record(&self, run: RunId) -> Result<Option<Vouched<Record>>, LedgerError> {
+        let path = self.run(run).record();
+        let found: Option<Vouched<Record>> = self.read_sealed(&path, &subject::record(run))?;
+        Ok(found.filter(|found| {
+            let is_own = found.result.run == run;
+            is_own || self.is_damaged(&path, "it is the result of another run")
+        }))
+    }
+
     /// Returns the summary of a run's training; `None` if it has not ended.
     ///
     /// # Errors
-    /// The file is damaged.
+    /// The file cannot be read.
     pub fn trained(&self, run: RunId) -> Result<Option<Trained>, LedgerError> {
-        read_json(&self.run(run).trained())
+        Ok(self.vouched_training(run)?.map(|found| found.result))
+    }
+
+    fn vouched_training(&self, run: RunId) -> Result<Option<Vouched<Trained>>, LedgerError> {
+        self.read_sealed(&self.run(run).trained(), &subject::training(run))
     }
 
     /// Returns how the latest attempt at a job ended; `None` if there is none, or the orchestrator
@@ -348,7 +509,22 @@ impl Ledger {
     /// # Errors
     /// The file is damaged.
     pub fn exit(&self, job: Job, attempt: u32) -> Result<Option<AttemptExit>, LedgerError> {
-        read_json(&self.attempt_folder(job, attempt).exit())
+        let path = self.attempt_folder(job, attempt).exit();
+        self.read_sealed(&path, &subject::exit(job, attempt))
+    }
+
+    /// Notes how an attempt at a job ended.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn note_exit(
+        &self,
+        job: Job,
+        attempt: u32,
+        exit: &AttemptExit,
+    ) -> Result<(), LedgerError> {
+        let path = self.attempt_folder(job, attempt).exit();
+        write_sealed(&path, &subject::exit(job, attempt), exit)
     }
 
     /// Returns the number of attempts at a job so far.
@@ -387,11 +563,10 @@ impl Ledger {
     /// # Errors
     /// The file cannot be written.
     pub fn describe_run(&self, identity: &Identity) -> Result<(), LedgerError> {
-        let path = self.run(identity.run()).identity();
-        if path.is_file() {
-            Ok(())
-        } else {
-            write_json(&path, identity)
+        let run = identity.run();
+        match self.identity(run)? {
+            Some(_) => Ok(()),
+            None => write_sealed(&self.run(run).identity(), &subject::identity(run), identity),
         }
     }
 
@@ -399,9 +574,12 @@ impl Ledger {
     /// version.
     ///
     /// # Errors
-    /// The file is damaged.
-    pub fn identity(&self, run: RunId) -> Result<Option<serde_json::Value>, LedgerError> {
-        read_json(&self.run(run).identity())
+    /// The file cannot be read.
+    pub fn identity(&self, run: RunId) -> Result<Option<Value>, LedgerError> {
+        let path = self.run(run).identity();
+        let found: Option<Value> = self.read_sealed(&path, &subject::identity(run))?;
+        Ok(found
+            .filter(|found| is_identity_of(run, found) || self.is_damaged(&path, "its hash is not the id of the run")))
     }
 
     /// Returns the path of the sweep of this name as it was last run.
@@ -419,26 +597,33 @@ impl Ledger {
         Ok(durable::write(&path, text.as_bytes())?)
     }
 
-    /// Publishes that a run is trained.
+    /// Publishes that a run is trained, with its network.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn publish_trained(&self, run: RunId, trained: &Trained) -> Result<(), LedgerError> {
-        write_json(&self.run(run).trained(), trained)
+        let folder = self.run(run);
+        let vouched = vouch(trained, &folder, &[run_files::MODEL, run_files::SCRIPT])?;
+        write_sealed(&folder.trained(), &subject::training(run), &vouched)
     }
 
-    /// Removes a network that will not be measured.
+    /// Publishes that a trial is trained. Its validation scores are its result: no network is kept.
+    ///
+    /// # Errors
+    /// A file cannot be written or removed.
+    pub fn publish_trial(&self, run: RunId, trained: &Trained) -> Result<(), LedgerError> {
+        let folder = self.run(run);
+        let vouched = vouch(trained, &folder, &[])?;
+        write_sealed(&folder.trained(), &subject::training(run), &vouched)?;
+        remove(&folder.model())
+    }
+
+    /// Removes the checkpoint of a training whose end is published.
     ///
     /// # Errors
     /// The file cannot be removed.
-    pub fn remove_model(&self, run: RunId) -> Result<(), LedgerError> {
-        let path = self.run(run).model();
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(LedgerError::io("remove", &path)(error))
-            }
-            _ => Ok(()),
-        }
+    pub fn remove_checkpoint(&self, run: RunId) -> Result<(), LedgerError> {
+        remove(&self.run(run).checkpoint())
     }
 
     /// Publishes a run's result.
@@ -446,7 +631,74 @@ impl Ledger {
     /// # Errors
     /// The file cannot be written.
     pub fn publish_record(&self, record: &Record) -> Result<(), LedgerError> {
-        write_json(&self.run(record.run).record(), record)
+        let folder = self.run(record.run);
+        let vouched = vouch(record, &folder, &[run_files::QUERIES])?;
+        write_sealed(&folder.record(), &subject::record(record.run), &vouched)
+    }
+
+    /// Returns the damaged files that were found so far.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.damage.all()
+    }
+
+    /// Renames or removes the damaged files that were found so far, so that new ones can take their place.
+    /// Returns them with their new paths. The caller holds the [`Lock`].
+    ///
+    /// # Errors
+    /// A file cannot be renamed or removed.
+    pub fn set_damage_aside(&self) -> Result<Vec<(Damage, Option<PathBuf>)>, LedgerError> {
+        let mut set_aside = Vec::new();
+        for damage in self.damage() {
+            let path = damage.set_aside()?;
+            self.damage.forget(&damage.path);
+            set_aside.push((damage, path));
+        }
+        Ok(set_aside)
+    }
+
+    /// Notes that a file is damaged. Returns false, which is whether it can be used.
+    fn is_damaged(&self, path: &Path, why: impl fmt::Display) -> bool {
+        self.damage.note(path, why, DamagedKind::Result);
+        false
+    }
+
+    /// Reads a sealed file; `None` if it does not exist or is damaged.
+    fn read_sealed<T: Serialize + DeserializeOwned>(
+        &self,
+        path: &Path,
+        subject: &str,
+    ) -> Result<Option<T>, LedgerError> {
+        let bytes = self.read(path)?;
+        Ok(bytes.and_then(|bytes| self.unsealed(path, subject, &bytes)))
+    }
+
+    /// Reads a file; `None` if it does not exist or is no file.
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, LedgerError> {
+        match durable::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.damage.note(path, error, DamagedKind::Result);
+                Ok(None)
+            }
+            Err(error) => Err(LedgerError::io("read", path)(error)),
+        }
+    }
+
+    /// Returns the content of a sealed file; `None` if it is damaged.
+    fn unsealed<T: Serialize + DeserializeOwned>(
+        &self,
+        path: &Path,
+        subject: &str,
+        bytes: &[u8],
+    ) -> Option<T> {
+        match unsealed(subject, bytes) {
+            Ok(content) => Some(content),
+            Err(why) => {
+                self.damage.note(path, why, DamagedKind::Result);
+                None
+            }
+        }
     }
 
     fn job_folder(&self, job: Job) -> PathBuf {
@@ -459,6 +711,71 @@ impl Ledger {
     }
 }
 
+/// The subjects of sealed files.
+mod subject {
+    use super::{EnsembleId, Job, RunId, StudyId};
+
+    pub(super) fn record(run: RunId) -> String {
+        format!("record {run}")
+    }
+
+    pub(super) fn training(run: RunId) -> String {
+        format!("training {run}")
+    }
+
+    pub(super) fn identity(run: RunId) -> String {
+        format!("identity {run}")
+    }
+
+    pub(super) fn ensemble(ensemble: EnsembleId) -> String {
+        format!("ensemble {ensemble}")
+    }
+
+    pub(super) fn study(study: StudyId) -> String {
+        format!("study {study}")
+    }
+
+    pub(super) fn exit(job: Job, attempt: u32) -> String {
+        format!("exit {job} {attempt}")
+    }
+
+    pub(super) const FINGERPRINTS: &str = "fingerprints";
+}
+
+/// True if an identity is that of a run. The ids of other versions are hashes of something else.
+fn is_identity_of(run: RunId, identity: &Value) -> bool {
+    if identity["schema"].as_u64() != Some(u64::from(SCHEMA)) {
+        return true;
+    }
+    serde_json::from_value::<Identity>(identity.clone()).is_ok_and(|identity| identity.run() == run)
+}
+
+fn vouch<'a, T>(
+    result: &'a T,
+    folder: &RunFolder,
+    names: &[&str],
+) -> Result<Vouched<&'a T>, LedgerError> {
+    Vouched::of(result, folder.path(), names).map_err(LedgerError::io("read", folder.path()))
+}
+
+fn remove(path: &Path) -> Result<(), LedgerError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(LedgerError::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a sealed file, whole or not at all.
+fn write_sealed<T: Serialize>(path: &Path, subject: &str, value: &T) -> Result<(), LedgerError> {
+    let text = sealed(subject, value).map_err(|source| LedgerError::Damaged {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(durable::write(path, text.as_bytes())?)
+}
+
 /// Returns the absolute path, for a process with another current folder.
 pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
@@ -469,7 +786,7 @@ pub fn absolute(path: &Path) -> PathBuf {
 /// # Errors
 /// It cannot be read or parsed.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> {
-    let bytes = match fs::read(path) {
+    let bytes = match durable::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(LedgerError::io("read", path)(error)),
@@ -507,25 +824,4 @@ fn in_new_spelling(point: TrialPoint) -> TrialPoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn points_of_an_earlier_version_have_the_new_names() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::new(folder.path().to_owned());
-        let study = StudyId::of("study");
-        let written = TrialPoint::from([
-            ("loss.soft_triple.regulariser".to_owned(), json!(0.5)),
-            ("loss.margin.boundary".to_owned(), json!("learnt")),
-        ]);
-        ledger.keep_points(study, &[written]).unwrap();
-        let expected = TrialPoint::from([
-            ("loss.soft_triple.regularizer".to_owned(), json!(0.5)),
-            ("loss.margin.boundary".to_owned(), json!("learned")),
-        ]);
-        assert_eq!(ledger.points_of(study).unwrap(), [expected]);
-    }
-}
+mod tests;

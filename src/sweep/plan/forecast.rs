@@ -183,7 +183,7 @@ struct Past {
 
 impl Past {
     fn read(ledger: &Ledger) -> Result<Past, LedgerError> {
-        let seconds = seconds(ledger)?;
+        let seconds = seconds(ledger);
         let mut past = Past::default();
         for (&job, &seconds) in seconds
             .iter()
@@ -296,12 +296,9 @@ fn usual(lists: &BTreeMap<String, Vec<f64>>, key: impl FnOnce() -> String) -> Op
 }
 
 /// The seconds of each finished job, over all of its attempts.
-fn seconds(ledger: &Ledger) -> Result<BTreeMap<Job, f64>, LedgerError> {
-    let contents = journal::read(ledger.root()).map_err(|source| LedgerError::Io {
-        doing: "read the journal in",
-        path: ledger.root().to_owned(),
-        source,
-    })?;
+fn seconds(ledger: &Ledger) -> BTreeMap<Job, f64> {
+    // An unreadable journal costs the forecast, nothing else.
+    let contents = journal::read(ledger.root()).unwrap_or_default();
     let (mut started, mut spent, mut finished) =
         (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
     for entry in contents.entries {
@@ -325,7 +322,7 @@ fn seconds(ledger: &Ledger) -> Result<BTreeMap<Job, f64>, LedgerError> {
         }
     }
     spent.retain(|job, _| finished.contains(job));
-    Ok(spent)
+    spent
 }
 
 /// What is known of a run that was trained. Those that an older program left are passed over.

@@ -10,7 +10,7 @@ use schema::{DataId, EnsembleId, Evaluated, Identity, Metric, Outcome, Record, R
 use super::{Plan, PlannedRun};
 use crate::{
     config::ReportTable,
-    ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
+    ledger::{AttemptEnd, Check, Job, Ledger, LedgerError, RunStage},
 };
 
 /// The freshness of a job's result.
@@ -35,6 +35,10 @@ pub enum Reason {
     Failed(String),
     /// The record lacks metrics that the sweep reports.
     Unmeasured(Vec<Metric>),
+    /// The scores of each query are gone or damaged.
+    NoQueries,
+    /// The trained network, which has to be measured, is gone or damaged.
+    NoNetwork,
     /// Its data set is missing.
     NoData,
     /// Its start weights are missing.
@@ -51,6 +55,8 @@ impl fmt::Display for Reason {
                 let names: Vec<String> = metrics.iter().map(Metric::to_string).collect();
                 write!(f, "not yet measured: {}", names.join(", "))
             }
+            Reason::NoQueries => f.write_str("the scores of its queries are gone"),
+            Reason::NoNetwork => f.write_str("its network is gone"),
             Reason::NoData => f.write_str("the data set is missing"),
             Reason::NoWeights => f.write_str("the trained weights are missing"),
         }
@@ -96,19 +102,33 @@ pub fn extend(
         new.push((Job::Train(run), train));
         new.extend(planned.member.map(|_| (Job::Evaluate(run), evaluate)));
     }
+    let mut without_network = BTreeSet::new();
     for &id in plan
         .ensembles
         .keys()
         .filter(|&&id| is_new(Job::Ensemble(id)))
     {
-        new.push((Job::Ensemble(id), of_ensemble(id, plan, ledger, report)?));
+        let ensemble = of_ensemble(id, plan, ledger, report)?;
+        if let Freshness::Stale(_) = ensemble {
+            without_network.extend(networks_missing(id, plan, ledger)?);
+        }
+        new.push((Job::Ensemble(id), ensemble));
+    }
+    for (job, freshness) in &mut new {
+        if let Job::Train(run) = job
+            && without_network.contains(run)
+            && *freshness == Freshness::Fresh
+        {
+            *freshness = Freshness::Stale(Reason::NoNetwork);
+        }
     }
     let stale = new
         .iter()
         .filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
     let needed: BTreeSet<DataId> = stale.filter_map(|(job, _)| data_of(*job, plan)).collect();
     for &data in plan.data.keys().filter(|&&data| is_new(Job::Prepare(data))) {
-        let prepare = match (ledger.is_prepared(data), needed.contains(&data)) {
+        let is_prepared = ledger.is_prepared(data, Check::Sizes)?;
+        let prepare = match (is_prepared, needed.contains(&data)) {
             (true, _) => Freshness::Fresh,
             (false, false) => Freshness::NotNeeded,
             (false, true) => Freshness::Stale(reason(Job::Prepare(data), false, ledger)?),
@@ -157,18 +177,30 @@ fn of_run(
         return Ok((Fresh, NotNeeded));
     }
     Ok(match ledger.state(run)? {
-        RunStage::Recorded(record) => match unmeasured(&record, metrics) {
-            missing if missing.is_empty() => (Fresh, Fresh),
-            missing if ledger.has_model(run) => (Fresh, Stale(Reason::Unmeasured(missing))),
-            missing => (
-                Stale(reason(train, false, ledger)?),
-                Stale(Reason::Unmeasured(missing)),
-            ),
+        RunStage::Recorded(record) => match remeasured(run, &record, metrics, ledger)? {
+            None => (Fresh, Fresh),
+            Some(reason) if ledger.has_model(run, Check::Sizes)? => (Fresh, Stale(reason)),
+            Some(reason) => (Stale(Reason::NoNetwork), Stale(reason)),
         },
         RunStage::Trained(_) => (Fresh, Stale(reason(evaluate, false, ledger)?)),
         RunStage::Interrupted => (Stale(reason(train, true, ledger)?), Stale(Reason::New)),
         RunStage::New => (Stale(reason(train, false, ledger)?), Stale(Reason::New)),
     })
+}
+
+/// Why a run that has a result is measured again, if it is.
+fn remeasured(
+    run: RunId,
+    record: &Record,
+    metrics: &[Metric],
+    ledger: &Ledger,
+) -> Result<Option<Reason>, LedgerError> {
+    let missing = unmeasured(record, metrics);
+    if !missing.is_empty() {
+        return Ok(Some(Reason::Unmeasured(missing)));
+    }
+    let has_queries = ledger.has_queries(run, Check::Sizes)?;
+    Ok((!has_queries).then_some(Reason::NoQueries))
 }
 
 /// There is no ensemble of runs whose training diverged or collapsed.
@@ -189,13 +221,32 @@ fn of_ensemble(
         }
     }
     let metrics = report.metrics(&plan.runs[&runs[0]].identity.recipe.dataset);
-    Ok(match ledger.ensemble_record(id)? {
-        None => Freshness::Stale(reason(Job::Ensemble(id), false, ledger)?),
-        Some(record) => match absent_of(&record.evaluated, &metrics) {
-            missing if missing.is_empty() => Freshness::Fresh,
-            missing => Freshness::Stale(Reason::Unmeasured(missing)),
-        },
+    let Some(record) = ledger.ensemble_record(id)? else {
+        return Ok(Freshness::Stale(reason(Job::Ensemble(id), false, ledger)?));
+    };
+    let missing = absent_of(&record.evaluated, &metrics);
+    if !missing.is_empty() {
+        return Ok(Freshness::Stale(Reason::Unmeasured(missing)));
+    }
+    Ok(match ledger.has_ensemble_queries(id, Check::Sizes)? {
+        true => Freshness::Fresh,
+        false => Freshness::Stale(Reason::NoQueries),
     })
+}
+
+/// Returns the runs of an ensemble that were measured and whose network is gone.
+fn networks_missing(
+    id: EnsembleId,
+    plan: &Plan,
+    ledger: &Ledger,
+) -> Result<Vec<RunId>, LedgerError> {
+    let mut missing = Vec::new();
+    for &run in &plan.ensembles[&id].runs {
+        if !ledger.has_model(run, Check::Sizes)? {
+            missing.push(run);
+        }
+    }
+    Ok(missing)
 }
 
 fn absent_of(evaluated: &Evaluated, metrics: &[Metric]) -> Vec<Metric> {

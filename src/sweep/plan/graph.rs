@@ -1,6 +1,9 @@
 //! The order of jobs: `prepare -> train -> evaluate -> report`, with an `ensemble` after the `evaluate` jobs
 //! of its runs. With searched values: `prepare -> train` of each trial `-> select -> train -> evaluate ->
 //! report`.
+//!
+//! A job waits for everything that it reads. Measuring reads images, so it waits for `prepare` itself, and
+//! an ensemble for `prepare` and the `train` jobs too: the jobs between may be there already.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,15 +54,19 @@ pub(super) fn of(plan: &Plan) -> DiGraph<Node, ()> {
         if planned.member.is_some() {
             let evaluate = graph.add_node(Node::Job(Job::Evaluate(run)));
             jobs.insert(Job::Evaluate(run), evaluate);
+            graph.add_edge(prepare, evaluate, ());
             graph.add_edge(train, evaluate, ());
             graph.add_edge(evaluate, report, ());
         }
     }
     for (&id, planned) in &plan.ensembles {
         let ensemble = graph.add_node(Node::Job(Job::Ensemble(id)));
-        planned.runs.iter().for_each(|&run| {
-            graph.add_edge(jobs[&Job::Evaluate(run)], ensemble, ());
-        });
+        for &run in &planned.runs {
+            let prepare = Job::Prepare(plan.runs[&run].data);
+            for before in [prepare, Job::Train(run), Job::Evaluate(run)] {
+                graph.update_edge(jobs[&before], ensemble, ());
+            }
+        }
         graph.add_edge(ensemble, report, ());
     }
     for study in &plan.studies {

@@ -4,7 +4,7 @@
 //! recipe of its run; equal recipes are one run. [`recall`] takes from finished runs what their ids
 //! contain and is no longer at hand. [`study`] grows the plan: by trials, and by the
 //! repetitions of the best trial. [`graph`] orders the jobs of all runs, [`freshness`] compares them
-//! with the contents of `results/`, [`naming`] names them for people. [`difference`] finds in what two
+//! with the contents of `results/`, [`integrity`] finds damaged files, [`naming`] names jobs for people. [`difference`] finds in what two
 //! runs differ, [`forecast`] estimates the cost of the remaining jobs, and [`picture`] draws the graph.
 
 pub mod difference;
@@ -12,6 +12,7 @@ mod expand;
 pub mod forecast;
 pub mod freshness;
 mod graph;
+pub mod integrity;
 mod naming;
 pub mod memory;
 pub mod picture;

@@ -2,10 +2,12 @@
 //!
 //! The [`scheduler`] decides, without side effects; the [`session`] carries the decisions out. A
 //! [`child`] is one process, whose results are believed after a check ([`reply`]). [`slots`] is where
-//! processes can run, by cores, GPUs and `memory`, and a [`Watcher`] shows progress.
+//! processes can run, by cores, GPUs and `memory`, and a [`Watcher`] shows progress. [`leftovers`] of killed
+//! processes are removed at the start.
 
 mod child;
 mod gpus;
+pub mod leftovers;
 mod lines;
 mod memory;
 mod reply;

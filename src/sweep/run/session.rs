@@ -30,7 +30,7 @@ use crate::{
     config::Sweep,
     ledger::{
         AttemptEnd, AttemptExit, AttemptFolder, Job, Ledger, LedgerError, Lock, LockError,
-        RunStage, absolute,
+        RunStage, absolute, fingerprint,
         journal::{Decision, Journal},
         write_json,
     },
@@ -286,13 +286,13 @@ impl Session<'_> {
             let step = trained.steps;
             self.publish_outcome(run, Outcome::Broken { how, step })?;
         }
-        self.ledger.publish_trained(run, trained)?;
         let is_trial = self.plan.runs[&run].member.is_none();
         if is_trial {
-            // Nothing is measured on a trial's network: its validation scores are its result.
-            self.ledger.remove_model(run)?;
+            self.ledger.publish_trial(run, trained)?;
+        } else {
+            self.ledger.publish_trained(run, trained)?;
         }
-        Ok(())
+        Ok(self.ledger.remove_checkpoint(run)?)
     }
 
     fn publish_outcome(&self, run: RunId, outcome: Outcome) -> Result<(), SessionError> {
@@ -553,13 +553,19 @@ impl Running<'_, '_> {
             return Ok(());
         };
         watcher.ended(job, &end, again);
-        let folder = self.session.ledger.attempt_folder(job, attempt.number);
         let exit = AttemptExit {
             end: end.clone(),
             code: attempt.end.code,
             signal: attempt.end.signal,
         };
-        write_json(&folder.exit(), &exit)?;
+        let Session { plan, ledger, .. } = &*self.session;
+        ledger.note_exit(job, attempt.number, &exit)?;
+        if let (Job::Prepare(data), AttemptEnd::Failed { .. }) = (job, &end)
+            && let Some(source) = &plan.data[&data].source
+        {
+            // The files may be others than those that were hashed.
+            fingerprint::forget(ledger, source);
+        }
         self.note(Decision::Ended {
             job,
             attempt: attempt.number,

@@ -78,7 +78,8 @@ fn read(path: &Path, metric: Metric) -> Option<Queries> {
         classes: Vec::new(),
         values: Vec::new(),
     };
-    for query in csv::Reader::from_path(path).ok()?.deserialize() {
+    let text = durable::read(path).ok()?;
+    for query in csv::Reader::from_reader(&*text).deserialize() {
         let query: Query = query.ok()?;
         if let Some(value) = query.value(metric) {
             queries.classes.push(u32::try_from(query.label).ok()?);

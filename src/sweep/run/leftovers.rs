@@ -1,0 +1,63 @@
+//! What killed processes left under `results/`: removed before a sweep continues.
+
+use durable::remove_leftovers;
+use schema::RunId;
+
+use crate::{
+    ledger::{Check, Job, Ledger, LedgerError},
+    plan::{
+        Plan,
+        freshness::{Freshness, FreshnessOf},
+    },
+};
+
+/// Removes half-written files, and what is not needed any more once a training is published.
+///
+/// # Errors
+/// A file cannot be read or removed.
+pub fn remove(plan: &Plan, freshness: &FreshnessOf, ledger: &Ledger) -> Result<(), LedgerError> {
+    let root = ledger.root();
+    for folder in [root.to_owned(), root.join("studies"), root.join("sweeps")] {
+        remove_leftovers(&folder)?;
+    }
+    for (&job, freshness) in freshness {
+        if let Freshness::Stale(_) = freshness {
+            remove_of(job, ledger)?;
+        }
+    }
+    for &run in plan.runs.keys() {
+        finish_publishing(run, plan, ledger)?;
+    }
+    Ok(())
+}
+
+/// Removes the half-written files of a job and of its last attempt.
+fn remove_of(job: Job, ledger: &Ledger) -> Result<(), LedgerError> {
+    let attempt = ledger.attempt_folder(job, ledger.attempts(job)?);
+    remove_leftovers(attempt.path())?;
+    let folder = match job {
+        Job::Prepare(data) => ledger.data(data),
+        Job::Train(run) | Job::Evaluate(run) => ledger.run(run).path().to_owned(),
+        Job::Ensemble(ensemble) => ledger.ensemble(ensemble).path().to_owned(),
+    };
+    Ok(remove_leftovers(&folder)?)
+}
+
+/// Removes the checkpoint of a published training, and the network of a trial: a kill can fall in between.
+fn finish_publishing(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
+    if !ledger.run(run).checkpoint().is_file() {
+        return Ok(());
+    }
+    let Some(trained) = ledger.trained(run)? else {
+        return Ok(());
+    };
+    let is_trial = plan.runs[&run].member.is_none();
+    if is_trial {
+        ledger.publish_trial(run, &trained)?;
+        ledger.remove_checkpoint(run)
+    } else if ledger.has_model(run, Check::Sizes)? {
+        ledger.remove_checkpoint(run)
+    } else {
+        Ok(())
+    }
+}
