@@ -10,7 +10,7 @@ fn a_sweep_runs_to_its_table_and_a_second_time_runs_nothing() {
     let desk = Desk::new(SMALL);
     desk.sweep(&["check", "sweep.toml"])
         .assert_code(0)
-        .assert_says("2 methods x 2 seeds = 4 results");
+        .assert_says("OK: 2 methods x 2 seeds = 4 results");
     desk.sweep(&["plan", "sweep.toml"])
         .assert_code(0)
         .assert_says("train        4 to do,    0 done");

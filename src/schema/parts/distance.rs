@@ -13,10 +13,12 @@ pub enum Distance {
     /// is their inner product.
     Cosine,
     /// The Euclidean distance.
+    #[schemars(extend("x-also" = ["l2"]))]
     Euclidean,
     /// The square of the Euclidean distance.
     SquaredEuclidean,
     /// The inner product of embeddings of any length: a similarity.
+    #[schemars(extend("x-also" = ["inner_product"]))]
     DotProduct,
     /// Variance of the difference over variance of the anchor (Yuan et al., CVPR 2019). Not
     /// symmetric.

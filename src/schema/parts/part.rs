@@ -22,6 +22,10 @@ pub trait Part {
     /// settings. Empty: the part is not among its methods.
     const PUBLISHED_SEARCH: &'static str = "";
 
+    /// What other programs call the part, where its key does not say so: the key of the triplet loss
+    /// is a part of `TripletMarginLoss`, so this needs no mention.
+    const ALSO: &'static [&'static str] = &[];
+
     /// Checks that every setting is in its range, and that the settings agree with each other.
     ///
     /// # Errors
@@ -132,11 +136,12 @@ impl Card {
 ///     formula: "mean over positive pairs of -log( .. )",
 ///     source: "Sohn, NIPS 2016",
 ///     published_search: "temperature log [1e-5, 100]",
+///     also: ["InfoNCE"],
 ///     check: settings_agree,
 /// }
 /// ```
 ///
-/// A default is any expression; a range is a [`Range`]. The last three lines may be absent.
+/// A default is any expression; a range is a [`Range`]. The last four lines may be absent.
 /// `check` is a function from `&NtXent` to `Result<(), OutOfRange>`, called after the ranges.
 /// Keys that are not fields are refused.
 macro_rules! part {
@@ -149,6 +154,7 @@ macro_rules! part {
         formula: $formula:literal
         $(, source: $source:literal)?
         $(, published_search: $search:literal)?
+        $(, also: $also:expr)?
         $(, check: $check:path)?
         $(,)?
     ) => {
@@ -171,6 +177,7 @@ macro_rules! part {
             const FORMULA: &'static str = $formula;
             const SOURCE: &'static str = concat!($($source)?);
             const PUBLISHED_SEARCH: &'static str = concat!($($search)?);
+            $(const ALSO: &'static [&'static str] = &$also;)?
 
             fn check(&self) -> Result<(), $crate::OutOfRange> {
                 $($crate::parts::part::check_setting(
@@ -237,6 +244,7 @@ macro_rules! parts {
             )*)?
             $(
                 #[doc = concat!("See [`", stringify!($type), "`].")]
+                #[schemars(extend("x-also" = <$type as $crate::Part>::ALSO))]
                 $(#[$attribute])*
                 $variant($type),
             )*

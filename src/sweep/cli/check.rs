@@ -1,16 +1,24 @@
 //! `sweep check`: is the file right, and what does it amount to?
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use clap::Args;
+use schema::RunId;
 
-use super::{Exit, Target, color_on_stderr, counted, show, tell};
-use crate::config::Sweep;
+use super::{Exit, Opened, Target, color_on_stderr, counted, show, tell};
+use crate::{
+    config::{Diagnostic, Sweep},
+    plan::{Member, Plan},
+};
 
 /// Check a sweep file without running it
 ///
-/// Prints the number of results, and warns about rules of a fair comparison that do not hold. Reads no data and writes
-/// nothing.
+/// Prints the number of results. Warns about rules of a fair comparison that do not hold, about rows that are the same run,
+/// and about what this machine lacks: data sets, weights and devices. With warnings the exit code is 0, because the file is
+/// right; `sweep run` refuses to begin without what it needs.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -24,18 +32,73 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let sweep = self.target.read()?;
-        let mut lines = vec![
-            format!("{}: ok", self.target.file.display()),
-            arithmetic(&sweep),
-        ];
+        let mut lines = vec![format!("OK: {}", arithmetic(&sweep))];
         lines.extend(sweep.refinements.iter().cloned());
         show(&(lines.join("\n") + "\n"))?;
         let open = sweep.fairness.open().map(|violation| &violation.shown);
         open.chain(&sweep.fairness.unneeded)
             .for_each(|warning| tell(&warning.warning(color_on_stderr())));
+        for warning in of_this_machine(sweep, &self.target.results) {
+            let warning = Diagnostic::of_file(&self.target.file, warning);
+            tell(&warning.warning(color_on_stderr()));
+        }
         Ok(())
     }
 }
+
+/// What a run on this machine would refuse, and which rows are the same run.
+fn of_this_machine(mut sweep: Sweep, results: &Path) -> Vec<String> {
+    // The other seeds and folds need nothing else.
+    sweep.seeds.truncate(1);
+    sweep.folds.truncate(1);
+    let mut warnings = Vec::new();
+    match Opened::here(sweep, results) {
+        Ok(Opened {
+            sweep,
+            machine,
+            plan,
+            ..
+        }) => {
+            let slots = machine.slots(&sweep.resources);
+            warnings.extend(slots.err().map(|error| error.to_string()));
+            warnings.extend(plan.missing.iter().chain(&plan.recalled).cloned());
+            warnings.extend(same_runs(&plan));
+        }
+        Err(exit) => warnings.push(exit.reason()),
+    }
+    warnings
+}
+
+/// Pairs of rows that are the same run under two titles. Untrained rows that an axis repeats are
+/// meant to be the same.
+fn same_runs(plan: &Plan) -> Vec<String> {
+    let is_trained = |member: &&Member| {
+        let run = plan.runs.get(&member.run);
+        run.is_none_or(|run| run.identity.recipe.training.is_some())
+    };
+    let mut first_of: BTreeMap<RunId, &Member> = BTreeMap::new();
+    let mut told = BTreeSet::new();
+    let mut pairs = Vec::new();
+    for member in plan.members.iter().filter(is_trained) {
+        let first = *first_of.entry(member.run).or_insert(member);
+        let rows = (first.row(), member.row());
+        if rows.0 != rows.1 && told.insert(rows) {
+            pairs.push(format!(
+                "two rows are the same run: {}, and {}",
+                plan.name_of_row(first),
+                plan.name_of_row(member)
+            ));
+        }
+    }
+    if let Some(more @ 1..) = pairs.len().checked_sub(FEW) {
+        pairs.truncate(FEW);
+        pairs.push(format!("and {more} more pairs of rows are the same run"));
+    }
+    pairs
+}
+
+/// Of more pairs than this, the rest is counted.
+const FEW: usize = 5;
 
 /// How the members of the table come about: `4 methods x 2 seeds on Omniglot = 8 cells' runs`.
 pub(super) fn arithmetic(sweep: &Sweep) -> String {
@@ -103,4 +166,76 @@ fn tuning(sweep: &Sweep) -> String {
         "; {searches} of {each} x {folds} folds = {}",
         counted(runs, "tuning run")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const SMALL: &str = r#"
+[sweep]
+name = "small"
+[data]
+dataset.glyphs = { classes = 8, test_classes = 4 }
+[model]
+backbone = "conv4"
+[training]
+steps = 3
+sampler.m_per_class = { batch = 8 }
+optimizer.adam = {}
+[resources]
+device = "cpu"
+[[method]]
+name = "A"
+loss.triplet = { margin = 0.05 }
+[[method]]
+name = "Pixels"
+baseline = "pixels"
+"#;
+
+    fn warnings(text: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("small.toml");
+        fs::write(&file, text).unwrap();
+        let sweep = Sweep::read(&file, &[]).unwrap();
+        of_this_machine(sweep, &folder.path().join("results"))
+    }
+
+    #[test]
+    fn rows_that_are_the_same_run_are_told() {
+        assert_eq!(warnings(SMALL), Vec::<String>::new());
+        let twice = format!("{SMALL}[[method]]\nname = \"B\"\nloss.triplet = {{}}\n");
+        let told = warnings(&twice);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains("the same run: A on") && told[0].contains("and B on"),
+            "{told:?}"
+        );
+        // A default that is written and one that is not.
+        let axis = "\"training.optimizer\" = [{ adam = {} }, { adam = { lr = 1e-3 } }]";
+        let told = warnings(&format!("{SMALL}[axes]\n{axis}\n"));
+        assert_eq!(told.len(), 1, "{told:?}");
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_told() {
+        let data = SMALL.replace(
+            "dataset.glyphs = { classes = 8, test_classes = 4 }",
+            "dataset = \"cub200\"",
+        );
+        assert!(
+            warnings(&data)[0].contains("`cub200` is not in"),
+            "{:?}",
+            warnings(&data)
+        );
+        let weights = SMALL
+            .replace(
+                "backbone = \"conv4\"",
+                "backbone.resnet18 = { weights = \"none\" }",
+            )
+            .replace("[model]", "color = \"rgb\"\nimage_size = 64\n[model]");
+        assert!(warnings(&weights)[0].contains("no weights `none`"));
+    }
 }

@@ -53,6 +53,19 @@ impl Exit {
         }
     }
 
+    /// Returns the message alone, without what it is.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Exit::Diagnosed(diagnostic) => diagnostic.to_string(),
+            Exit::Mistake(message)
+            | Exit::RunsFailed(message)
+            | Exit::Stuck(message)
+            | Exit::Locked(message)
+            | Exit::Interrupted(message) => message.clone(),
+            Exit::NobodyReads => String::new(),
+        }
+    }
+
     pub(super) fn message(&self, colour: bool) -> Option<String> {
         let label = if colour {
             "\x1b[1;31merror\x1b[0m"

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use report::Setting;
-use schema::{Device, StudyId, canonical_json, renamed::as_read};
+use schema::{
+    Device, Guards, ImageSize, Labels, StudyId, Transform, renamed::as_read,
+};
 use serde_json::{Value, json};
 
 use super::{Exit, Opened, Target, check, counted, doctor::free_bytes, show, show_json, studies};
@@ -351,71 +353,137 @@ fn size(bytes: f64) -> String {
     }
 }
 
-/// Of more points than this, only the first is shown in full.
+/// Of more points than this, only the first is shown, and the values of the axes.
 const FEW: usize = 8;
 
 /// The settings that all methods share, then those of each method, once for all seeds and folds.
 fn settings(opened: &Opened) -> Vec<String> {
     let points = &opened.sweep.points;
-    let shown = if points.len() > FEW { 1 } else { FEW };
     let mut lines = Vec::new();
-    for point in points.iter().take(shown) {
-        lines.extend(of_point(point));
-    }
     if points.len() > FEW {
-        let others = points.len() - 1;
-        let axes = opened.sweep.axes.join(" x ");
-        lines.push(format!("  and {others} other settings: {axes}"));
+        let axes = AxisValues::of(points.iter().map(|point| &point.settings[..]));
+        let mut titles: Vec<&str> = Vec::new();
+        for point in points {
+            let title = opened.plan.titles.title(&point.dataset);
+            if !titles.contains(&title) {
+                titles.push(title);
+            }
+        }
+        let titles = titles.join(", ");
+        lines.push(format!("  all methods on {titles}{}", axes.in_words()));
+        lines.extend(of_point(&points[0], &axes));
+    } else {
+        for point in points {
+            let values: Vec<String> = point.settings.iter().map(Setting::to_string).collect();
+            let heading = format!("  all methods {}", values.join(", "));
+            lines.push(heading.trim_end().to_owned());
+            lines.extend(of_point(point, &AxisValues::default()));
+        }
     }
     for (method, training) in first_of_each(&opened.sweep) {
-        lines.extend(of_method(method, training));
+        lines.extend(of_method(method, training, &opened.sweep));
     }
     lines
 }
 
-fn of_point(point: &Point) -> Vec<String> {
+/// The values of each axis, in the order in which they appear.
+#[derive(Default)]
+struct AxisValues<'s>(BTreeMap<&'s str, Vec<&'s str>>);
+
+impl<'s> AxisValues<'s> {
+    fn of(all: impl Iterator<Item = &'s [Setting]>) -> AxisValues<'s> {
+        let mut axes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for setting in all.flatten() {
+            let values = axes.entry(&setting.axis).or_default();
+            if !values.contains(&setting.value.as_str()) {
+                values.push(&setting.value);
+            }
+        }
+        AxisValues(axes)
+    }
+
+    /// Replaces the value of each axis by the list of all its values.
+    fn put(&self, settings: &mut Value) {
+        for (axis, values) in &self.0 {
+            if let Some(value) = settings.pointer_mut(&format!("/{}", axis.replace('.', "/"))) {
+                let values = values.iter().map(|value| {
+                    serde_json::from_str(value).unwrap_or_else(|_| Value::from(*value))
+                });
+                *value = values.collect();
+            }
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let axes: Vec<&str> = self.0.keys().copied().collect();
+        match axes.as_slice() {
+            [] => String::new(),
+            axes => format!(", with all values of {}", axes.join(" x ")),
+        }
+    }
+}
+
+/// The settings that all methods share, with the keys of a sweep file; without those at their defaults.
+fn of_point(point: &Point, axes: &AxisValues<'_>) -> Vec<String> {
     let searched = point.methods.iter().find(|method| method.search.is_some());
     let training = match searched.or(point.methods.first()) {
         Some(method) => as_written(method, &point.training).1,
-        None => Value::Null,
+        None => json!(point.training),
     };
-    let data = json!({ "dataset": point.dataset, "images": point.images });
-    let shared = [
-        ("data", as_read(&data)),
-        ("transform", as_read(&point.transform)),
-        ("model", as_read(&point.model)),
-        ("steps", as_read(&training["steps"])),
-        ("sampler", as_read(&training["sampler"])),
-        ("optimizer", as_read(&training["optimizer"])),
-    ];
-    let axes: Vec<String> = point.settings.iter().map(Setting::to_string).collect();
-    let heading = format!("  all methods {}", axes.join(", "));
-    let mut lines = vec![heading.trim_end().to_owned()];
-    for (name, value) in shared {
-        lines.push(format!("    {name:<9} {}", canonical_json(&value)));
-    }
-    let of_losses = &training["loss_optimizer"];
-    if !of_losses.is_null() {
-        lines.push(format!(
-            "    of losses {}",
-            canonical_json(&as_read(of_losses))
-        ));
+    let (size_key, size) = match point.images.size {
+        ImageSize::Square(side) => ("image_size", side),
+        ImageSize::ShortSide(side) => ("resize", side),
+    };
+    let mut settings = json!({
+        "data": {
+            "dataset": as_read(&point.dataset),
+            size_key: size,
+            "color": as_read(&point.images.color),
+            "bounding_boxes": point.images.bounding_boxes,
+            "background": as_read(&point.images.background),
+        },
+        "transform": as_read(&point.transform),
+        "model": as_read(&point.model),
+        "training": as_read(&training),
+    });
+    let defaults = json!({
+        "data": { "bounding_boxes": false },
+        "transform": as_read(&Transform::default()),
+        "training": { "guards": Guards::default(), "labels": Labels::default() },
+    });
+    axes.put(&mut settings);
+    let mut lines = Vec::new();
+    for (table, keys) in settings.as_object().into_iter().flatten() {
+        let keys = keys.as_object().into_iter().flatten();
+        let given = keys.filter(|(key, value)| !value.is_null() && defaults[table][*key] != **value);
+        lines.extend(given.map(|(key, value)| line(&format!("{table}.{key}"), value)));
     }
     lines
 }
 
 /// The settings of a method, its loss or baseline first.
-fn of_method(method: &Method, training: &TrainingTable) -> Vec<String> {
-    let mut lines = vec![format!("  {}", method.table.name)];
-    let written = as_written(method, training).0;
-    let mut parts: Vec<(&String, &Value)> = written.as_object().into_iter().flatten().collect();
+fn of_method(method: &Method, training: &TrainingTable, sweep: &Sweep) -> Vec<String> {
+    let name = &method.table.name;
+    let methods = sweep.points.iter().flat_map(|point| &point.methods);
+    let same = methods.filter(|other| other.table.name == *name);
+    let axes = AxisValues::of(same.map(|method| &method.settings[..]));
+    let mut settings = as_read(&as_written(method, training).0);
+    axes.put(&mut settings);
+    let mut parts: Vec<(&String, &Value)> = settings.as_object().into_iter().flatten().collect();
     parts.retain(|(key, value)| *key != "name" && !value.is_null());
     parts.sort_by_key(|(key, _)| !["baseline", "loss"].contains(&key.as_str()));
-    for (key, value) in parts {
-        let key = key.replace('_', " ");
-        lines.push(format!("    {key} {}", canonical_json(&as_read(value))));
-    }
+    let mut lines = vec![format!("  {name}{}", axes.in_words())];
+    lines.extend(parts.iter().map(|(key, value)| line(key, value)));
     lines
+}
+
+/// A setting as it stands in a sweep file: `loss.triplet = { margin = 0.2 }`.
+fn line(key: &str, value: &Value) -> String {
+    let only = value.as_object().filter(|fields| fields.len() == 1);
+    match only.and_then(|fields| fields.iter().next()) {
+        Some((name, settings @ Value::Object(_))) => line(&format!("{key}.{name}"), settings),
+        _ => format!("    {key} = {}", show::in_toml(value)),
+    }
 }
 
 /// Each method where it first appears, with the training settings around it.

@@ -9,8 +9,9 @@ use toml::{
 
 use super::{
     axis::{Axis, column},
-    diagnostic::{Diagnostic, nearest},
+    diagnostic::Diagnostic,
     key::{Key, means, value_at},
+    meant::{self, nearest},
     source::Source,
 };
 
@@ -106,7 +107,7 @@ fn misspelt(
         else {
             continue;
         };
-        if let Some(near) = nearest(name, names.iter().copied()) {
+        if let Some(near) = meant::misspelt(name, names.iter().copied()) {
             let message = format!(
                 "the axis `{}` has no value `{name}`",
                 axis.keys[column].name

@@ -12,10 +12,18 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     file: PathBuf,
+    /// The line of its place.
     text: String,
+    /// The number of this line, from 1.
+    line: usize,
+    /// The place within this line.
     span: Option<Range<usize>>,
     message: String,
+    /// What stands at the place, if that is not to be seen there.
+    label: Option<String>,
     hint: Option<String>,
+    /// Further mistakes of the same file.
+    others: Vec<Diagnostic>,
 }
 
 impl Diagnostic {
@@ -24,9 +32,12 @@ impl Diagnostic {
         Diagnostic {
             file: file.to_owned(),
             text: String::new(),
+            line: 1,
             span: None,
             message: message.into(),
+            label: None,
             hint: None,
+            others: Vec::new(),
         }
     }
 
@@ -37,9 +48,11 @@ impl Diagnostic {
         span: Range<usize>,
         message: impl Into<String>,
     ) -> Diagnostic {
+        let (line, start, end) = line_at(text, span.start);
         Diagnostic {
-            text: text.to_owned(),
-            span: Some(span),
+            text: text[start..end].to_owned(),
+            line,
+            span: Some(span.start.saturating_sub(start)..span.end.saturating_sub(start)),
             ..Diagnostic::of_file(file, message)
         }
     }
@@ -51,15 +64,35 @@ impl Diagnostic {
         self
     }
 
+    /// Adds a word to the caret.
+    #[must_use]
+    pub(super) fn with_label(mut self, label: String) -> Diagnostic {
+        self.label = Some(label);
+        self
+    }
+
+    /// Puts mistakes of one file together: the first, with all others after it.
+    pub(super) fn all(mistakes: impl IntoIterator<Item = Diagnostic>) -> Option<Diagnostic> {
+        let mut mistakes = mistakes.into_iter();
+        let mut first = mistakes.next()?;
+        first.others.extend(mistakes);
+        Some(first)
+    }
+
     /// The line of its place, from 1.
     pub fn line(&self) -> Option<usize> {
         let before = self.text.get(..self.span.as_ref()?.start)?;
-        Some(1 + before.bytes().filter(|&byte| byte == b'\n').count())
+        Some(self.line + before.bytes().filter(|&byte| byte == b'\n').count())
     }
 
-    /// The message with file, line, column and a caret; with terminal colours if asked.
+    /// The message with file, line, column and a caret; with terminal colours if asked. Further
+    /// mistakes follow.
     pub fn render(&self, colour: bool) -> String {
-        self.rendered(Level::ERROR, colour)
+        let shown = std::iter::once(self).chain(&self.others);
+        let rendered: Vec<String> = shown
+            .map(|mistake| mistake.rendered(Level::ERROR, colour))
+            .collect();
+        rendered.join("\n\n")
     }
 
     /// The same for something that may stand, and should be thought about.
@@ -77,9 +110,11 @@ impl Diagnostic {
         let title = level.primary_title(self.message.as_str());
         let mut report = vec![match &self.span {
             Some(span) => title.element(
-                Snippet::source(self.text.as_str())
-                    .path(path)
-                    .annotation(AnnotationKind::Primary.span(self.visible(span))),
+                Snippet::source(self.text.as_str()).path(path).annotation(
+                    AnnotationKind::Primary
+                        .span(self.visible(span))
+                        .label(self.label.as_deref()),
+                ),
             ),
             None => title.element(annotate_snippets::Origin::path(path)),
         }];
@@ -114,15 +149,17 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// The candidate that `found` is most likely a misspelling of.
-pub(super) fn nearest<'a>(
-    found: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(found, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(found.len()) / 4)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+/// Returns the number of the line at a position, and its bounds. A position behind the last line has the
+/// whole text for its line, whose end is shown then.
+fn line_at(text: &str, at: usize) -> (usize, usize, usize) {
+    if at >= text.len() || !text.is_char_boundary(at) {
+        return (1, 0, text.len());
+    }
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[at..]
+        .find('\n')
+        .map_or(text.len(), |newline| at + newline);
+    let end = start + text[start..end].trim_end_matches('\r').len();
+    let before = text[..start].bytes().filter(|&byte| byte == b'\n');
+    (1 + before.count(), start, end)
 }

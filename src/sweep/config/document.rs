@@ -22,6 +22,7 @@ use super::{
     layers::Layers,
     overrides::Override,
     searched::{self, Searched},
+    shape,
     source::Source,
     toml_error::from_toml,
 };
@@ -59,6 +60,9 @@ impl<'a> Document<'a> {
     pub(super) fn parse(layers: &'a Layers<'_>) -> Result<Document<'a>, Diagnostic> {
         let source = layers.source();
         let laid = layers.table()?;
+        if let Some(mistakes) = Diagnostic::all(shape::mistakes(&source, &laid.table)) {
+            return Err(mistakes);
+        }
         let mut shared = laid.table;
         let table = shared.get_mut();
         let has_searched = searched::is_in(table);
@@ -69,7 +73,12 @@ impl<'a> Document<'a> {
         let overrides = overrides
             .into_iter()
             .map(|override_| Override::read(&source, override_, table, &grid, &names));
-        let overrides = overrides.collect::<Result<_, _>>()?;
+        let overrides: Vec<Override<'_>> = overrides.collect::<Result<_, _>>()?;
+        let mut warnings = laid.warnings;
+        for (key, span) in &laid.assigned {
+            grid.refuse_axis(&source, key, span)?;
+            warnings.extend(overridden(&source, &overrides, key, span));
+        }
         let with_when = |(name, span, mut method): (String, Range<usize>, DeTable<'a>)| {
             let when = match method.remove("when") {
                 Some(when) => Condition::read(&source, &when, table, &grid.shared)?,
@@ -93,7 +102,7 @@ impl<'a> Document<'a> {
             grid,
             overrides,
             has_searched,
-            warnings: laid.warnings,
+            warnings,
         })
     }
 
@@ -198,7 +207,7 @@ impl<'a> Document<'a> {
     /// Returns the settings of one reading.
     pub(super) fn read<T: Deserialize<'a>>(&self, reading: &Reading<'_>) -> Result<T, Diagnostic> {
         let table = self.probed(reading)?;
-        T::deserialize(Deserializer::from(table)).map_err(|error| from_toml(self.source, &error))
+        T::deserialize(Deserializer::from(table)).map_err(|error| from_toml(self.source, &error, 0))
     }
 
     /// Returns the diagnostic of a fault, at the span of its value.
@@ -218,6 +227,21 @@ impl<'a> Document<'a> {
             Some(hint) => diagnostic.with_hint(hint),
             None => diagnostic,
         }
+    }
+
+    /// Returns the diagnostic of a mistake at a setting.
+    pub(super) fn at_setting(
+        &self,
+        reading: &Reading<'_>,
+        key: &str,
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        let fault = Fault {
+            key: key.to_owned(),
+            message: message.into(),
+            hint: None,
+        };
+        self.point_at(reading, fault)
     }
 
     /// Returns the broken rules of fairness with their spans and waivers.
@@ -322,7 +346,10 @@ impl<'a> Document<'a> {
     }
 
     fn spelled(&self, value: &Spanned<DeValue<'_>>) -> String {
-        self.source.text[value.span()].trim_matches('"').to_owned()
+        self.source
+            .written(&value.span())
+            .trim_matches('"')
+            .to_owned()
     }
 
     /// Returns the searched values of each method in a reading: its own, then the shared ones of
@@ -503,6 +530,25 @@ impl<'a> Document<'a> {
         }
         Ok(merged)
     }
+}
+
+/// Warns of a key of the command line that an [[override]] sets again.
+fn overridden(
+    source: &Source<'_>,
+    overrides: &[Override<'_>],
+    key: &[String],
+    span: &Range<usize>,
+) -> Option<Diagnostic> {
+    let mut set = overrides.iter().flat_map(|change| &change.set);
+    let (again, _) =
+        set.find(|(set, _)| key.starts_with(&set.path) || set.path.starts_with(key))?;
+    let file = source.file(again.span.start).unwrap_or(source.path);
+    let place = format!("{}:{}", file.display(), source.line(again.span.start));
+    let message = format!(
+        "an [[override]] sets `{}` where its condition holds",
+        again.name
+    );
+    Some(source.at(span, message).with_hint(format!("see {place}")))
 }
 
 /// Removes the methods from the document and returns them, each with its name if it has one.

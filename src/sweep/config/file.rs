@@ -103,6 +103,7 @@ pub struct SweepTable {
     /// A published protocol whose settings lie under those of the file, and whose rules it has to keep.
     pub protocol: Option<Protocol>,
     /// A count or a list.
+    #[schemars(extend("x-also" = ["random_seed"]))]
     #[serde(default)]
     pub seeds: Seeds,
     /// Into how many class-disjoint parts the training classes are cut, each held out once: a number, or
@@ -186,6 +187,7 @@ fn data_root() -> PathBuf {
 #[serde(deny_unknown_fields)]
 pub struct TrainingTable {
     /// Steps to train, of one batch each unless `accumulate` says otherwise.
+    #[schemars(extend("x-also" = ["epochs", "max_epochs", "num_epochs", "iterations"]))]
     pub steps: u64,
     /// Forms the batches.
     pub sampler: Sampler,
@@ -351,5 +353,6 @@ pub enum DeviceChoice {
     /// The CPU.
     Cpu,
     /// GPUs.
+    #[schemars(extend("x-also" = ["gpu"]))]
     Cuda,
 }

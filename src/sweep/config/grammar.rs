@@ -5,7 +5,7 @@
 //! compared after it. All these steps ask this module. It answers from the JSON Schema of the type,
 //! so a new enum or a new key needs no entry in a list.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use schemars::{
     JsonSchema,
@@ -20,6 +20,9 @@ pub(super) const KEYED: &str = "x-keyed";
 /// Schema keyword of keys that no axis, condition or override can name.
 pub(super) const FIXED: &str = "x-fixed";
 
+/// Schema keyword of keys and choices: what other programs call them.
+pub(super) const ALSO: &str = "x-also";
+
 /// All that a type accepts, as a JSON Schema.
 #[derive(Debug)]
 pub struct Grammar {
@@ -31,6 +34,49 @@ pub struct Grammar {
 pub struct Node<'g> {
     root: &'g Value,
     schema: &'g Value,
+}
+
+/// What kind of value stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A table with fixed keys.
+    Table,
+    /// A name, or a table whose only key is one.
+    Choice,
+    /// One of some names.
+    Names,
+    /// A list.
+    List,
+    /// A number, a string or a boolean.
+    Scalar(Scalar),
+    /// Several kinds, or anything.
+    Open,
+}
+
+/// A value that is no table and no list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scalar {
+    /// An integer.
+    Integer,
+    /// A number.
+    Number,
+    /// A string.
+    String,
+    /// True or false.
+    Boolean,
+}
+
+impl Scalar {
+    /// Returns the scalar of a type of JSON Schema.
+    fn of(kind: &str) -> Option<Scalar> {
+        match kind {
+            "integer" => Some(Scalar::Integer),
+            "number" => Some(Scalar::Number),
+            "string" => Some(Scalar::String),
+            "boolean" => Some(Scalar::Boolean),
+            _ => None,
+        }
+    }
 }
 
 static TYPED: LazyLock<Grammar> =
@@ -107,6 +153,97 @@ impl<'g> Node<'g> {
         own.chain(of_options).map(String::as_str).collect()
     }
 
+    /// Returns the keys that this table must have.
+    pub(super) fn required(self) -> impl Iterator<Item = &'g str> {
+        let required = self.resolved()["required"].as_array().into_iter().flatten();
+        required.filter_map(Value::as_str)
+    }
+
+    /// Returns what other programs call the keys and choices of this table, each with its name here.
+    pub(super) fn other_names(self) -> Vec<(&'g str, &'g str)> {
+        let schema = self.resolved();
+        let mut names = Vec::new();
+        for (name, property) in properties_of(schema) {
+            names.extend(also(property).map(|other| (other, name.as_str())));
+        }
+        for option in alternatives(schema) {
+            let name = written_names(option).into_iter().next();
+            let name = name.or(properties(option).next().map(String::as_str));
+            names.extend(
+                name.into_iter()
+                    .flat_map(|name| also(option).map(move |other| (other, name))),
+            );
+        }
+        names
+    }
+
+    /// Returns the path to a key of this name, or of which it is the name in another program, in a
+    /// table below this one; of several the nearest.
+    pub(super) fn find_key(self, name: &str) -> Option<Vec<String>> {
+        let mut level = vec![(Vec::new(), self)];
+        let mut seen = BTreeSet::new();
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for (path, node) in level {
+                if !seen.insert(std::ptr::from_ref(node.resolved())) {
+                    continue;
+                }
+                let below = node.items().unwrap_or(node);
+                let mut keys = below.keys();
+                // What every table has to have is meant more often.
+                let required: Vec<&str> = below.required().collect();
+                keys.sort_by_key(|key| !required.contains(key));
+                let others = below.other_names();
+                let other = others.iter().find(|(other, _)| *other == name);
+                let is_table = below.kind() == Kind::Table;
+                let key = keys
+                    .iter()
+                    .find(|key| **key == name)
+                    .or(other.map(|(_, name)| name));
+                if let Some(key) = key.filter(|_| is_table) {
+                    return Some([path, vec![(*key).to_owned()]].concat());
+                }
+                for key in keys {
+                    let path = [path.clone(), vec![key.to_owned()]].concat();
+                    next.extend(below.child(key).map(|inner| (path, inner)));
+                }
+            }
+            level = next;
+        }
+        None
+    }
+
+    /// Returns what kind of value this is.
+    pub(super) fn kind(self) -> Kind {
+        let schema = self.resolved();
+        if self.is_keyed() {
+            return Kind::Open;
+        }
+        let is_name = |option: &Value| !written_names(option).is_empty();
+        let is_named = |option: &Value| is_name(option) || properties(option).count() == 1;
+        let options = || alternatives(schema);
+        if options().next().is_some() {
+            return if options().all(is_name) {
+                Kind::Names
+            } else if options().all(is_named) {
+                Kind::Choice
+            } else {
+                Kind::Open
+            };
+        }
+        if !written_names(schema).is_empty() {
+            return Kind::Names;
+        }
+        if schema["properties"].is_object() && schema["additionalProperties"] == false {
+            return Kind::Table;
+        }
+        match only_type(schema) {
+            Some("array") if schema["items"].is_object() => Kind::List,
+            Some(kind) => Scalar::of(kind).map_or(Kind::Open, Kind::Scalar),
+            None => Kind::Open,
+        }
+    }
+
     /// True if exactly one key of this table names what is chosen: `{ adam = { .. } }`.
     pub fn is_choice(self) -> bool {
         let counts = || alternatives(self.resolved()).map(|option| properties(option).count());
@@ -155,10 +292,31 @@ impl<'g> Node<'g> {
 }
 
 fn properties(schema: &Value) -> impl Iterator<Item = &String> {
+    properties_of(schema).map(|(name, _)| name)
+}
+
+fn properties_of(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let properties = schema["properties"].as_object();
-    properties
-        .into_iter()
-        .flat_map(|properties| properties.keys())
+    properties.into_iter().flatten()
+}
+
+/// What other programs call the key or the choice with this schema.
+fn also(schema: &Value) -> impl Iterator<Item = &str> {
+    let names = schema[ALSO].as_array().into_iter().flatten();
+    names.filter_map(Value::as_str)
+}
+
+/// The type of a schema that has a single one, without the null of an optional value.
+fn only_type(schema: &Value) -> Option<&str> {
+    match &schema["type"] {
+        Value::String(kind) => Some(kind),
+        Value::Array(kinds) => {
+            let mut kinds = kinds.iter().filter_map(Value::as_str);
+            let only = kinds.find(|kind| *kind != "null")?;
+            kinds.all(|kind| kind == "null").then_some(only)
+        }
+        _ => None,
+    }
 }
 
 /// The alternatives of a schema, without the null of an optional value.

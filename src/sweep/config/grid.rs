@@ -17,14 +17,15 @@ use toml::{
 use super::{
     axis::{Axis, column},
     condition::{Condition, is_meant},
-    diagnostic::{Diagnostic, nearest},
-    key::{Key, means},
+    diagnostic::Diagnostic,
+    key::{Key, canonical, means},
+    meant::nearest,
     searched,
     source::Source,
 };
 
-/// Maximum number of combinations; more are most likely a mistake.
-const MOST: usize = 10_000_000;
+/// Maximum number of rows of all tables: methods times combinations of axis values.
+const MOST: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Grid<'a> {
@@ -108,6 +109,31 @@ impl<'a> Grid<'a> {
         Ok(grid)
     }
 
+    /// Refuses an assignment of the command line to an axis, whose values would replace it.
+    pub(super) fn refuse_axis(
+        &self,
+        source: &Source<'_>,
+        key: &[String],
+        span: &Range<usize>,
+    ) -> Result<(), Diagnostic> {
+        let mut keys = self
+            .shared
+            .iter()
+            .chain(&self.own)
+            .flat_map(|axis| &axis.keys);
+        let Some(axis) = keys.find(|axis| key.starts_with(&axis.path)) else {
+            return Ok(());
+        };
+        let message = format!(
+            "`{}` is an axis, so its values would replace this one",
+            axis.name
+        );
+        let name = toml_edit::Key::new(&axis.name);
+        Err(source.at(span, message).with_hint(format!(
+            "for other values of the axis write --set 'axes.{name}=[..]'"
+        )))
+    }
+
     /// Returns the names of all axes.
     pub(super) fn names(&self) -> Vec<String> {
         self.shared
@@ -125,20 +151,8 @@ impl<'a> Grid<'a> {
         source: &Source<'_>,
         methods: &[Participant<'_>],
     ) -> Result<(Vec<Combination>, Vec<String>), Diagnostic> {
-        let lengths: Vec<usize> = self.shared.iter().map(|axis| axis.listed).collect();
-        let total = lengths
-            .iter()
-            .try_fold(1_usize, |product, &length| product.checked_mul(length));
-        if total.is_none_or(|total| total > MOST) {
-            let span = self
-                .shared
-                .first()
-                .map_or(0..0, |axis| axis.keys[0].span.clone());
-            return Err(source.at(
-                &span,
-                format!("the axes have more than {MOST} combinations"),
-            ));
-        }
+        self.check_size(source, methods)?;
+        let lengths = lengths(&self.shared);
         let own = self.own_rows(methods);
         let mut all = Vec::new();
         let mut left_out = vec![0_usize; self.excludes.len()];
@@ -185,6 +199,12 @@ impl<'a> Grid<'a> {
             let further: Vec<Combination> = further
                 .map(|rows| combination(rows.clone(), methods, &own))
                 .collect();
+            if all.len() + further.len() > MOST {
+                let message = format!(
+                    "with this [[include]] there are more than {MOST} combinations, the most that a sweep may have"
+                );
+                return Err(source.at(&include.span, message));
+            }
             if further.is_empty() {
                 return Err(source.at(
                     &include.span,
@@ -201,16 +221,42 @@ impl<'a> Grid<'a> {
         Ok((all, words))
     }
 
+    /// Refuses axes with more rows than a sweep may have, before anything is allocated for them.
+    fn check_size(
+        &self,
+        source: &Source<'_>,
+        methods: &[Participant<'_>],
+    ) -> Result<(), Diagnostic> {
+        let Some(first) = self.shared.first().or(self.own.first()) else {
+            return Ok(());
+        };
+        let of_methods = methods.iter().map(|method| {
+            let own = self.own_axes(method.name).map(|(_, axis)| axis.listed);
+            product(own)
+        });
+        let rows = of_methods
+            .fold(0, usize::saturating_add)
+            .max(1)
+            .saturating_mul(product(lengths(&self.shared)));
+        if rows <= MOST {
+            return Ok(());
+        }
+        let message =
+            format!("the axes lead to more than {MOST} rows, the most that a sweep may have");
+        Err(source.at(&first.keys[0].span, message))
+    }
+
+    /// Returns the axes over settings of one method, with their positions.
+    fn own_axes(&self, method: &str) -> impl Iterator<Item = (usize, &Axis<'a>)> {
+        let axes = self.own.iter().enumerate();
+        axes.filter(move |(_, axis)| axis.keys[0].method() == Some(method))
+    }
+
     /// Returns the combinations of the own axes of each method.
     fn own_rows(&self, methods: &[Participant<'_>]) -> Vec<Vec<Vec<(usize, usize)>>> {
         let of_method = |name: &str| {
-            let axes = self
-                .own
-                .iter()
-                .enumerate()
-                .filter(|(_, axis)| axis.keys[0].method() == Some(name));
-            let (positions, lengths): (Vec<usize>, Vec<usize>) =
-                axes.map(|(at, axis)| (at, axis.listed)).unzip();
+            let axes = self.own_axes(name).map(|(at, axis)| (at, axis.listed));
+            let (positions, lengths): (Vec<usize>, Vec<usize>) = axes.unzip();
             odometer(&lengths)
                 .map(|rows| positions.iter().copied().zip(rows).collect())
                 .collect()
@@ -252,6 +298,12 @@ impl<'a> Grid<'a> {
             choices.push(axis.rows_of(source, &named)?);
         }
         let lengths: Vec<usize> = choices.iter().map(Vec::len).collect();
+        if product(lengths.iter().copied()) > MOST {
+            let message = format!(
+                "this [[include]] adds more than {MOST} combinations, the most that a sweep may have"
+            );
+            return Err(source.at(&span, message));
+        }
         let combinations = odometer(&lengths).map(|at| {
             at.iter()
                 .zip(&choices)
@@ -354,7 +406,7 @@ impl<'a> Grid<'a> {
             .rows
             .iter()
             .take(12)
-            .map(|row| &source.text[row[column].span()])
+            .map(|row| source.written(&row[column].span()))
             .collect();
         source
             .at(
@@ -482,6 +534,10 @@ fn plain_axes<'a>(
     let axis = |(key, values): (_, Spanned<DeValue<'a>>)| {
         let (key, values) = list(source, &key, values)?;
         let rows: Vec<_> = values.into_iter().map(|value| vec![value]).collect();
+        if let Some(twice) = repeated(&rows) {
+            let message = format!("the axis `{}` has this value twice", key.name);
+            return Err(source.at(&rows[twice][0].span(), message));
+        }
         Ok(Axis {
             keys: vec![key],
             listed: rows.len(),
@@ -533,10 +589,23 @@ fn zipped<'a>(source: &Source<'_>, table: Spanned<DeValue<'a>>) -> Result<Axis<'
     let (keys, columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
     let listed = columns[0].len();
     let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
-    let rows = (0..listed)
+    let rows: Vec<Vec<_>> = (0..listed)
         .map(|_| columns.iter_mut().filter_map(Iterator::next).collect())
         .collect();
+    if let Some(twice) = repeated(&rows) {
+        let message = "this [[zip]] has the same values in an earlier place";
+        return Err(source.at(&rows[twice][0].span(), message));
+    }
     Ok(Axis { keys, rows, listed })
+}
+
+/// Returns the position of the first row that is the same as an earlier one.
+fn repeated(rows: &[Vec<Spanned<DeValue<'_>>>]) -> Option<usize> {
+    let mut seen = BTreeSet::new();
+    let canonical_row = |row: &Vec<Spanned<DeValue<'_>>>| -> Vec<String> {
+        row.iter().map(|value| canonical(value.get_ref())).collect()
+    };
+    rows.iter().position(|row| !seen.insert(canonical_row(row)))
 }
 
 fn list<'a>(
@@ -549,10 +618,6 @@ fn list<'a>(
     match values.into_inner() {
         DeValue::Array(array) if array.is_empty() => Err(source.at(&span, format!("the axis `{name}` has no values"))),
         DeValue::Array(array) => {
-            let mut seen = BTreeSet::new();
-            if let Some(twice) = array.iter().find(|value| !seen.insert(&source.text[value.span()])) {
-                return Err(source.at(&twice.span(), format!("the axis `{name}` has this value twice")));
-            }
             Ok((key, array.into_iter().collect()))
         }
         DeValue::Table(range) if range.len() == 1 && range.keys().all(|kind| searched::KINDS.contains(&kind.get_ref().as_ref())) => {
@@ -565,7 +630,7 @@ fn list<'a>(
             .with_hint(format!("did you mean `{kind}`?"))),
         _ => Err(source
             .at(&span, format!("the axis `{name}` needs a list of values"))
-            .with_hint(format!("write [{}]", &source.text[span.clone()]))),
+            .with_hint(format!("write [{}]", source.written(&span)))),
     }
 }
 
@@ -623,6 +688,15 @@ fn method_names(
         None => Err(source.at(&value.span(), "expected the name of a method")),
     };
     each.iter().map(name).collect()
+}
+
+fn lengths(axes: &[Axis<'_>]) -> Vec<usize> {
+    axes.iter().map(|axis| axis.listed).collect()
+}
+
+/// Returns the product of these lengths, or the greatest number if it is larger.
+fn product(lengths: impl IntoIterator<Item = usize>) -> usize {
+    lengths.into_iter().fold(1, usize::saturating_mul)
 }
 
 /// Returns every choice of one index below each length, the last changing fastest.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     file::{MethodTable, TrainingTable},
-    grammar::{FIXED, Grammar, KEYED},
+    grammar::{ALSO, FIXED, Grammar, KEYED},
     searched,
 };
 
@@ -85,6 +85,7 @@ fn tidy(value: &mut Value) {
             }
             schema.remove(FIXED);
             schema.remove(KEYED);
+            schema.remove(ALSO);
             if let Some(Value::String(text)) = schema.get_mut("description") {
                 *text = text
                     .replace("[`", "`")

@@ -1,6 +1,6 @@
 //! Dotted keys, as they stand in quotes in `[axes]`, `when` and `set`: which setting is meant.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use toml::{
     Spanned,
@@ -8,8 +8,9 @@ use toml::{
 };
 
 use super::{
-    diagnostic::{Diagnostic, nearest},
+    diagnostic::Diagnostic,
     grammar::{Grammar, Node},
+    meant::nearest,
     source::Source,
 };
 
@@ -253,30 +254,52 @@ fn put_in_array<'a>(
     Ok(())
 }
 
-/// Whether two values are the same setting: `0.5` and `5e-1` are.
-pub(super) fn same(left: &DeValue<'_>, right: &DeValue<'_>) -> bool {
-    match (left, right) {
-        (DeValue::Array(left), DeValue::Array(right)) => {
-            left.len() == right.len()
-                && left
-                    .iter()
-                    .zip(right.iter())
-                    .all(|(l, r)| same(l.get_ref(), r.get_ref()))
+/// Returns the same text for two values if they are the same setting: `0.5` and `5e-1`, or tables with
+/// their keys in another order.
+pub(super) fn canonical(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| canonical(item.get_ref())).collect();
+            format!("[{}]", items.join(","))
         }
-        (DeValue::Table(left), DeValue::Table(right)) => {
-            let mut pairs = left.iter();
-            left.len() == right.len()
-                && pairs.all(|(key, l)| {
-                    right
-                        .get(key.get_ref().as_ref())
-                        .is_some_and(|r| same(l.get_ref(), r.get_ref()))
-                })
+        DeValue::Table(table) => {
+            let entries: BTreeMap<&str, String> = table
+                .iter()
+                .map(|(key, value)| (key.get_ref().as_ref(), canonical(value.get_ref())))
+                .collect();
+            format!("{entries:?}")
         }
-        (DeValue::String(left), DeValue::String(right)) => left == right,
-        (DeValue::Boolean(left), DeValue::Boolean(right)) => left == right,
-        (DeValue::Datetime(left), DeValue::Datetime(right)) => left == right,
-        _ => number(left).is_some_and(|left| number(right) == Some(left)),
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Boolean(is_true) => is_true.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Integer(_) | DeValue::Float(_) => canonical_number(value),
     }
+}
+
+/// Returns the same text for two texts of a sweep file that are the same value. What is not TOML is a
+/// string.
+pub fn canonical_value(text: &str) -> String {
+    match DeValue::parse(text) {
+        Ok(value) => canonical(value.get_ref()),
+        Err(_) => canonical(&DeValue::String(text.into())),
+    }
+}
+
+/// Integers keep all their digits; a float without a fraction is an integer.
+fn canonical_number(value: &DeValue<'_>) -> String {
+    if let Some(whole) = whole(value) {
+        return whole.to_string();
+    }
+    match number(value) {
+        // Adding 0 makes -0 0.
+        Some(number) => format!("{}", number + 0.0),
+        None => "not a number".to_owned(),
+    }
+}
+
+/// True if two values are the same setting.
+pub(super) fn same(left: &DeValue<'_>, right: &DeValue<'_>) -> bool {
+    canonical(left) == canonical(right)
 }
 
 /// Whether a condition's value means this setting: the same, or the name of a choice that has settings of its own.

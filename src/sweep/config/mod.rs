@@ -22,6 +22,7 @@ mod grid;
 mod json_schema;
 mod key;
 mod layers;
+mod meant;
 mod origins;
 mod overrides;
 pub mod presets;
@@ -31,14 +32,15 @@ mod resolved;
 mod respell;
 mod searched;
 mod set;
+mod shape;
 mod source;
 mod tables;
+mod text;
 mod toml_error;
 mod validate;
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -46,6 +48,7 @@ use std::{
 pub use diagnostic::Diagnostic;
 use document::{Document, Reading};
 pub use fairness::{Fairness, Rule, Violation, Waiver};
+use fault::Fault;
 pub use file::{
     Baseline, DataTable, DeviceChoice, MethodTable, Protocol, Resources, SweepFile, SweepTable,
     TrainingTable,
@@ -54,6 +57,7 @@ pub use forms::{Folds, Gpus, Seeds};
 pub use grammar::{Grammar, Node};
 use grid::{Combination, Variant};
 pub use json_schema::json_schema;
+pub use key::canonical_value;
 use layers::Layers;
 pub use origins::{From, Origin, origins};
 use rayon::prelude::*;
@@ -145,7 +149,7 @@ impl Sweep {
     /// # Errors
     /// The first mistake found, with its place in the file.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Sweep, Diagnostic> {
-        let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+        let text = text_of(path)?;
         let sets: String = overrides
             .iter()
             .map(|set| format!(" --set {}", quoted(set)))
@@ -164,8 +168,7 @@ impl Sweep {
         overrides: &[String],
         command: String,
     ) -> Result<Sweep, Diagnostic> {
-        let text = set::with_assignments(path, text, overrides)?;
-        let layers = Layers::gather(path, &text)?;
+        let layers = Layers::gather(path, text, overrides)?;
         let document = Document::parse(&layers)?;
         let (combinations, refinements) = document.combinations()?;
         let mut points = Vec::with_capacity(combinations.len());
@@ -193,6 +196,8 @@ impl Sweep {
             None => vec![None],
         };
         let found = fairness::check(&points, &first.sweep.seeds.0, &folds);
+        refuse_many(&points, &first, folds.len())
+            .map_err(|fault| document.point_at(reading, fault))?;
         let fairness = document.fairness(&combinations, found, &first.waive);
         if let (Some(_), Some(broken)) = (first.sweep.protocol, fairness.broken()) {
             return Err(broken.shown.clone());
@@ -215,6 +220,26 @@ impl Sweep {
             name: first.sweep.name,
         })
     }
+}
+
+/// Maximum number of runs of a sweep, without those of its searches.
+const MOST_RUNS: usize = 1_000_000;
+
+/// Refuses more runs than a sweep may have, before any of them is planned.
+fn refuse_many(points: &[Point], file: &SweepFile, folds: usize) -> Result<(), Fault> {
+    let rows: usize = points.iter().map(|point| point.methods.len()).sum();
+    let seeds = file.sweep.seeds.0.len();
+    let runs = rows.saturating_mul(seeds).saturating_mul(folds);
+    if runs <= MOST_RUNS {
+        return Ok(());
+    }
+    Err(Fault {
+        key: "sweep.seeds".to_owned(),
+        message: format!(
+            "{rows} rows with {seeds} seeds and {folds} folds are {runs} runs, and a sweep may have {MOST_RUNS}"
+        ),
+        hint: None,
+    })
 }
 
 /// What is known of the files of each data set, looked up once for all combinations.
@@ -331,7 +356,7 @@ fn read(
     }
     let searches = searched
         .iter()
-        .map(|searched| search(document, &file, searched))
+        .map(|searched| search(document, reading, &file, searched))
         .collect::<Result<_, _>>()?;
     Ok((file, searches))
 }
@@ -352,6 +377,7 @@ fn checked(
 /// How the searched values of a method are chosen.
 fn search(
     document: &Document<'_>,
+    reading: &Reading<'_>,
     file: &SweepFile,
     searched: &[Searched<'_>],
 ) -> Result<Option<Arc<Search>>, Diagnostic> {
@@ -379,6 +405,9 @@ fn search(
     };
     match Search::new(space, settings.clone()) {
         Ok(search) => Ok(Some(Arc::new(search))),
+        Err(error) if let Some(setting) = error.setting() => {
+            Err(document.at_setting(reading, &format!("search.{setting}"), error.to_string()))
+        }
         Err(error) => {
             let named = searched
                 .iter()
@@ -397,16 +426,23 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
-    let diagnostic = Diagnostic::of_file(path, format!("failed to read the sweep file: {error}"));
-    match path.extension() {
-        Some(_) => diagnostic,
-        None => diagnostic.with_hint(format!("is it `{}.toml`?", path.display())),
-    }
+/// Reads the text of the sweep file at `path`.
+fn text_of(path: &Path) -> Result<String, Diagnostic> {
+    let with_ending = path.with_extension("toml");
+    text::read(path).map_err(
+        |mistake| match path.extension().is_none() && with_ending.is_file() {
+            true => mistake.with_hint(format!("is it `{}`?", with_ending.display())),
+            false => mistake,
+        },
+    )
 }
 
 #[cfg(test)]
+mod bounds_tests;
+#[cfg(test)]
 mod choices_tests;
+#[cfg(test)]
+mod layers_tests;
 #[cfg(test)]
 mod malformed;
 #[cfg(test)]

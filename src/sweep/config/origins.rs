@@ -1,7 +1,7 @@
 //! Where each value of a sweep stands: in the file, in one that it extends, or after `--set`.
 
 use std::{
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -10,7 +10,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{diagnostic::Diagnostic, layers::Layers, set, source::Source, unreadable};
+use super::{diagnostic::Diagnostic, layers::Layers, source::Source, text_of};
 
 /// A value and where it is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,30 +46,7 @@ impl fmt::Display for From {
 /// # Errors
 /// The first mistake found, with its place in the file.
 pub fn origins(path: &Path, overrides: &[String]) -> Result<Vec<Origin>, Diagnostic> {
-    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-    let mut origins = written(path, &text)?;
-    if !overrides.is_empty() {
-        let is_set = |origin: &Origin| {
-            overrides
-                .iter()
-                .filter_map(|assignment| set::key_of(assignment))
-                .any(|key| origin.key.starts_with(&key))
-        };
-        origins.retain(|origin| !is_set(origin));
-        let set = written(path, &set::with_assignments(path, &text, overrides)?)?
-            .into_iter()
-            .filter(is_set);
-        origins.extend(set.map(|origin| Origin {
-            from: From::Set,
-            ..origin
-        }));
-        origins.sort_by(|a, b| a.key.cmp(&b.key));
-    }
-    Ok(origins)
-}
-
-fn written(path: &Path, text: &str) -> Result<Vec<Origin>, Diagnostic> {
-    let layers = Layers::gather(path, text)?;
+    let layers = Layers::gather(path, &text_of(path)?, overrides)?;
     let table = layers.table()?.table;
     let mut origins = Vec::new();
     walk(
@@ -113,9 +90,12 @@ fn walk(
 
 fn origin(source: &Source<'_>, key: &[String], value: &Spanned<DeValue<'_>>) -> Origin {
     let span = value.span();
-    let text = source.text.get(span.clone()).unwrap_or_default();
+    let text = source.written(&span);
     let value = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let from = From::File(source.file(span.start).to_owned(), source.line(span.start));
+    let from = match source.file(span.start) {
+        Some(file) => From::File(file.to_owned(), source.line(span.start)),
+        None => From::Set,
+    };
     Origin {
         key: key.to_owned(),
         value,
@@ -125,6 +105,8 @@ fn origin(source: &Source<'_>, key: &[String], value: &Spanned<DeValue<'_>>) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,74 +1,110 @@
 //! `{ linspace = [a, b, n] }`, `{ logspace = [a, b, n] }` and `{ range = [a, b, step] }` in the place of a list.
 //!
-//! They are written out in the text itself, so that every later message can point at the one value that is wrong.
+//! The values of each are written out as a text of their own, which has positions behind those of
+//! the files: so a later message knows which value is wrong, and shows the range as the file has it.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use toml::{
     Spanned,
-    de::{DeTable, DeValue},
+    de::{DeArray, DeTable, DeValue},
 };
 
 use super::{diagnostic::Diagnostic, key::number, source::Source};
 
 pub(super) const KINDS: [&str; 3] = ["linspace", "logspace", "range"];
-/// Where lists of values of axes stand.
+/// Tables with lists of values of axes.
 const TABLES: [&str; 4] = ["axes", "zip", "include", "exclude"];
-/// More values than this on one axis are a slip of the pen.
+/// Maximum number of values of one axis.
 const MOST: f64 = 100_000.0;
 
-/// The text with all ranges written out as lists.
-pub(super) fn written_out(source: &Source<'_>) -> Result<String, Diagnostic> {
-    let mut text = source.text.to_owned();
-    // A file that does not parse is reported by `Document::parse`.
-    let Ok(document) = DeTable::parse(source.text) else {
-        return Ok(text);
-    };
-    let mut lists = Vec::new();
-    for table in TABLES
-        .iter()
-        .filter_map(|&name| document.get_ref().get(name))
-    {
-        match table.get_ref() {
-            DeValue::Table(table) => in_table(source, table, &mut lists)?,
-            DeValue::Array(tables) => {
-                for table in tables.iter().filter_map(|table| table.get_ref().as_table()) {
-                    in_table(source, table, &mut lists)?;
-                }
-            }
-            _ => {}
-        }
-    }
-    lists.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
-    lists
-        .into_iter()
-        .for_each(|(span, list)| text.replace_range(span, &list));
-    Ok(text)
+/// The values of ranges, by the start of each range.
+pub(super) type Lists<'a> = BTreeMap<usize, DeArray<'a>>;
+
+/// True if values under this key may be ranges.
+pub(super) fn may_be_under(key: &str) -> bool {
+    TABLES.contains(&key)
 }
 
-fn in_table(
+/// Returns the place of each range of a file, and its values as a list.
+pub(super) fn of_file(
     source: &Source<'_>,
-    table: &DeTable<'_>,
+    file: &DeTable<'_>,
+) -> Result<Vec<(Range<usize>, String)>, Diagnostic> {
+    let mut lists = Vec::new();
+    for table in TABLES.iter().filter_map(|&name| file.get(name)) {
+        gather(source, table, &mut lists)?;
+    }
+    Ok(lists)
+}
+
+/// Adds the place of each range in a value, and its values as a list.
+pub(super) fn gather(
+    source: &Source<'_>,
+    value: &Spanned<DeValue<'_>>,
     lists: &mut Vec<(Range<usize>, String)>,
 ) -> Result<(), Diagnostic> {
-    for (_, value) in table.iter() {
-        let Some(range) = value.get_ref().as_table() else {
-            continue;
-        };
-        let Some((kind, bounds)) = range.iter().next().filter(|_| range.len() == 1) else {
-            continue;
-        };
-        let values = match kind.get_ref().as_ref() {
-            "linspace" => spaced(source, bounds, "linspace", |a, b, part| a + (b - a) * part)?,
-            "logspace" => spaced(source, bounds, "logspace", |a, b, part| {
-                a * (b / a).powf(part)
-            })?,
-            "range" => stepped(source, bounds)?,
-            _ => continue,
-        };
-        lists.push((value.span(), format!("[{}]", values.join(", "))));
+    match value.get_ref() {
+        DeValue::Table(table) => match range(table) {
+            Some((kind, bounds)) => {
+                let values = values(source, kind, bounds)?;
+                lists.push((value.span(), format!("[{}]", values.join(", "))));
+                Ok(())
+            }
+            None => table
+                .values()
+                .try_for_each(|value| gather(source, value, lists)),
+        },
+        DeValue::Array(items) => items
+            .iter()
+            .try_for_each(|item| gather(source, item, lists)),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Puts the values of ranges in their places in a file.
+pub(super) fn put_in_file<'a>(file: &mut DeTable<'a>, lists: &Lists<'a>) {
+    for name in TABLES {
+        if let Some(table) = file.get_mut(name) {
+            put(table, lists);
+        }
+    }
+}
+
+/// Puts the values of ranges in their places in a value.
+pub(super) fn put<'a>(value: &mut Spanned<DeValue<'a>>, lists: &Lists<'a>) {
+    let start = value.span().start;
+    match value.get_mut() {
+        DeValue::Table(table) if range(table).is_some() => {
+            if let Some(list) = lists.get(&start) {
+                *value.get_mut() = DeValue::Array(list.clone());
+            }
+        }
+        DeValue::Table(table) => {
+            table.iter_mut().for_each(|(_, value)| put(value, lists));
+        }
+        DeValue::Array(items) => items.iter_mut().for_each(|item| put(item, lists)),
+        _ => {}
+    }
+}
+
+/// Returns the kind and the bounds of a table that is a range.
+fn range<'t, 'a>(table: &'t DeTable<'a>) -> Option<(&'static str, &'t Spanned<DeValue<'a>>)> {
+    let (key, bounds) = table.iter().next().filter(|_| table.len() == 1)?;
+    let kind = KINDS.into_iter().find(|kind| kind == key.get_ref())?;
+    Some((kind, bounds))
+}
+
+fn values(
+    source: &Source<'_>,
+    kind: &str,
+    bounds: &Spanned<DeValue<'_>>,
+) -> Result<Vec<String>, Diagnostic> {
+    match kind {
+        "linspace" => spaced(source, bounds, kind, |a, b, part| a + (b - a) * part),
+        "logspace" => spaced(source, bounds, kind, |a, b, part| a * (b / a).powf(part)),
+        _ => stepped(source, bounds),
+    }
 }
 
 /// `n` values from `a` to `b`, both among them.
@@ -85,7 +121,7 @@ fn spaced(
         return Err(source
             .at(
                 &span,
-                format!("the count is {count}, expected an integer of at least 2"),
+                format!("the count is {count}, expected an integer from 2 to {MOST}"),
             )
             .with_hint(hint));
     }
@@ -111,9 +147,13 @@ fn stepped(source: &Source<'_>, bounds: &Spanned<DeValue<'_>>) -> Result<Vec<Str
     let hint = "write range = [from, to, step]";
     let [a, b, step] = three(source, bounds, hint)?;
     let steps = (b - a) / step;
-    if !(steps > 0.0 && steps <= MOST) {
-        let message =
-            format!("the range from {a} to {b} in steps of {step} has fewer than two values");
+    let wrong = match steps {
+        steps if steps > 0.0 && steps < MOST => None,
+        steps if steps >= MOST => Some(format!("more than {MOST} values, the most of one axis")),
+        _ => Some("fewer than two values".to_owned()),
+    };
+    if let Some(wrong) = wrong {
+        let message = format!("the range from {a} to {b} in steps of {step} has {wrong}");
         return Err(source.at(&bounds.span(), message).with_hint(hint));
     }
     let is_whole = [a, b, step].iter().all(|number| number.fract() == 0.0);

@@ -1,32 +1,29 @@
 //! A sweep file with all that it builds on, as one text: what `sweep run` keeps, so that `sweep diff` can tell what has
 //! changed since, whatever happens to the files.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde::Deserialize;
 use toml::de::Deserializer;
 
-use super::{
-    diagnostic::Diagnostic, layers::Layers, set::with_assignments, toml_error::from_toml,
-    unreadable,
-};
+use super::{diagnostic::Diagnostic, layers::Layers, text_of, toml_error::from_toml};
 
 /// The text of the file at `path`, with `overrides` put in and presets and other files laid under it: a sweep file again.
 ///
 /// # Errors
 /// The first mistake found, with its place in the file.
 pub fn resolved(path: &Path, overrides: &[String]) -> Result<String, Diagnostic> {
-    let text = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-    let text = with_assignments(path, &text, overrides)?;
-    let layers = Layers::gather(path, &text)?;
+    let layers = Layers::gather(path, &text_of(path)?, overrides)?;
     let table = layers.table()?.table;
     let table = toml::Table::deserialize(Deserializer::from(table))
-        .map_err(|error| from_toml(layers.source(), &error))?;
+        .map_err(|error| from_toml(layers.source(), &error, 0))?;
     toml::to_string(&table).map_err(|error| Diagnostic::of_file(path, error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::config::Sweep;
 

@@ -17,6 +17,7 @@ use super::{
     grammar::{Grammar, Node},
     key::{node_of, parts},
     searched,
+    set::Assignment,
     source::Source,
 };
 
@@ -49,13 +50,42 @@ pub(super) fn respell(
         doubled: None,
     };
     respeller.table(table, Some(Grammar::of_sweep_files().root()));
-    if let Some(Renaming { span, old, new }) = respeller.doubled {
-        let message = format!("`{old}` and `{new}` are the same key, and both are set");
-        return Err(source
-            .at(&span, message)
-            .with_hint(format!("remove `{old}`")));
+    respeller.finish()
+}
+
+/// Replaces all old spellings in an assignment, and returns a warning for each old name.
+///
+/// # Errors
+/// A table of its value has a key in both spellings.
+pub(super) fn respell_assignment(
+    source: Source<'_>,
+    assignment: &mut Assignment,
+    value: &mut Spanned<DeValue<'_>>,
+) -> Result<Vec<Diagnostic>, Diagnostic> {
+    let mut respeller = Respeller {
+        source,
+        found: Vec::new(),
+        doubled: None,
+    };
+    let (key, span) = (&mut assignment.key, &assignment.key_span);
+    for depth in 0..key.len() {
+        let Some(node) = node_of(&key[..depth]) else {
+            break;
+        };
+        let name = Cow::Owned(std::mem::take(&mut key[depth]));
+        if node.is_keyed() {
+            let (dotted, node) = respeller.dotted(name, span);
+            key[depth] = dotted.into_owned();
+            respeller.value(value, node);
+            return respeller.finish();
+        }
+        key[depth] = respeller.name(name, span, Some(node)).into_owned();
     }
-    Ok(respeller.warnings())
+    match node_of(key) {
+        Some(node) if node.is_keyed() => respeller.keyed(value.get_mut()),
+        node => respeller.value(value, node),
+    }
+    respeller.finish()
 }
 
 /// Returns the spelling that the grammar knows, if `name` is an old one.
@@ -179,6 +209,18 @@ impl Respeller<'_> {
             self.doubled = self.found.pop();
         }
         table.insert(key, value);
+    }
+
+    /// Returns one warning for each old name, unless a key is there in both spellings.
+    fn finish(self) -> Result<Vec<Diagnostic>, Diagnostic> {
+        let Some(Renaming { span, old, new }) = &self.doubled else {
+            return Ok(self.warnings());
+        };
+        let message = format!("`{old}` and `{new}` are the same key, and both are set");
+        Err(self
+            .source
+            .at(span, message)
+            .with_hint(format!("remove `{old}`")))
     }
 
     /// Returns one warning for each old name, at its first occurrence.

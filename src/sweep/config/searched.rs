@@ -15,15 +15,19 @@ use toml::{
 
 use super::{
     Method,
-    diagnostic::{Diagnostic, nearest},
+    diagnostic::Diagnostic,
     file::{MethodTable, TrainingTable},
     key::{number, whole},
+    meant,
     source::Source,
 };
 use crate::search::{ActiveIf, Dimension, SearchRange, TrialPoint};
 
 /// The kinds of searched values.
 pub(super) const KINDS: [&str; 6] = ["uniform", "log_uniform", "int", "log_int", "grid", "choice"];
+
+/// Maximum number of values among which one is searched.
+const MOST: usize = 1000;
 
 /// One searched value: where it stands, and what may stand there.
 #[derive(Debug)]
@@ -129,7 +133,7 @@ fn kind<'t>(table: &'t DeTable<'_>) -> Option<&'t str> {
 }
 
 /// The kind that a table nearly is: two numbers under a name that is close to one.
-fn misspelt(table: &DeTable<'_>) -> Option<&'static str> {
+pub(super) fn misspelt(table: &DeTable<'_>) -> Option<&'static str> {
     let (key, bounds) = table.iter().next().filter(|_| table.len() == 1)?;
     let bounds = bounds
         .get_ref()
@@ -139,7 +143,7 @@ fn misspelt(table: &DeTable<'_>) -> Option<&'static str> {
         .iter()
         .all(|bound| number(bound.get_ref()).is_some())
         .then_some(())?;
-    nearest(key.get_ref(), KINDS)
+    meant::misspelt(key.get_ref(), KINDS)
 }
 
 fn searched<'a>(
@@ -156,6 +160,10 @@ fn searched<'a>(
             .at(&list.span(), format!("`{kind}` needs a list"))
             .with_hint(example(kind)));
     };
+    if items.len() > MOST {
+        let message = format!("`{kind}` has {} values, and may have {MOST}", items.len());
+        return Err(source.at(&list.span(), message));
+    }
     let range = match kind {
         "uniform" => SearchRange::Uniform(two(source, list, kind, number)?),
         "log_uniform" => SearchRange::LogUniform(two(source, list, kind, number)?),

@@ -1,211 +1,246 @@
-//! `--set key=value`: settings of the command line, written into the text of the sweep file.
+//! `--set key=value`: settings of the command line, laid over those of all files.
 //!
-//! The text itself is edited, so that a later message shows the line that is in force. As in a file
-//! that extends another, a key that names another choice replaces the choice.
+//! Each assignment is a text of its own, so that a message about it shows it as it was typed. As in
+//! a file that extends another, a key that names another choice replaces the choice.
 
-use std::path::Path;
+use std::{borrow::Cow, ops::Range, path::Path};
 
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, TableLike, Value};
+use toml::{
+    Spanned,
+    de::{DeArray, DeTable, DeValue},
+};
 
 use super::{
     diagnostic::Diagnostic,
-    grammar::{Grammar, Node},
+    grammar::Node,
     key,
-    respell::current,
+    meant::nearest,
+    source::{SET, Source},
+    toml_error::from_toml,
 };
 
-const EXAMPLES: &str =
-    "--set training.steps=500, --set 'method.\"Triplet, semi-hard\".loss.triplet.margin=0.2'";
+const EXAMPLES: &str = "write, for example, --set training.steps=500 or \
+     --set 'method.\"Triplet, semi-hard\".loss.triplet.margin=0.2'";
 
-/// Returns the text with all assignments made.
-///
-/// # Errors
-/// An assignment that is not `key=value`, or whose key leads nowhere.
-pub(super) fn with_assignments(
-    path: &Path,
-    text: &str,
-    assignments: &[String],
-) -> Result<String, Diagnostic> {
-    if assignments.is_empty() {
-        return Ok(text.to_owned());
-    }
-    // A file that does not parse is reported with its own spans by `Layers::table`.
-    let Ok(mut document) = text.parse::<DocumentMut>() else {
-        return Ok(text.to_owned());
-    };
-    for assignment in assignments {
-        assign_one(&mut document, assignment).map_err(|reason| {
-            Diagnostic::of_file(path, format!("--set {assignment}: {reason}")).with_hint(EXAMPLES)
-        })?;
-    }
-    Ok(document.to_string())
+/// `key=value`, with places in the text that it is part of.
+#[derive(Clone, Debug)]
+pub(super) struct Assignment {
+    pub(super) key: Vec<String>,
+    pub(super) key_span: Range<usize>,
+    value: Range<usize>,
 }
 
-/// Returns the parts of the key of `key=value`.
-pub(super) fn key_of(assignment: &str) -> Option<Vec<String>> {
-    let (key, _) = assignment.split_once('=')?;
-    key::parts(key.trim())
-}
-
-fn parts(key: &str) -> Result<Vec<String>, String> {
-    key::parts(key.trim()).ok_or_else(|| {
-        format!("`{key}` is not a key; a part with spaces or dots needs double quotes")
-    })
-}
-
-fn assign_one(document: &mut DocumentMut, assignment: &str) -> Result<(), String> {
-    let (key, value) = assignment.split_once('=').ok_or("expected key=value")?;
-    let root = Grammar::of_sweep_files().root();
-    let value = parse_value(value.trim());
-    assign(document.as_table_mut(), &parts(key)?, value, Some(root))
-}
-
-/// Assigns a value at a path below a table.
-fn assign(
-    table: &mut dyn TableLike,
-    path: &[String],
-    value: Value,
-    node: Option<Node<'_>>,
-) -> Result<(), String> {
-    let Some((first, rest)) = path.split_first() else {
-        return Err("expected key=value".to_owned());
-    };
-    let first = &written(table, first, node);
-    let node = node.and_then(|node| node.child(&spelled(first, Some(node))));
-    let Some(next) = rest.first() else {
-        replace(table, first, value);
-        return Ok(());
-    };
-    if node.is_some_and(Node::is_choice) && !has_chosen(table, first, next, node) {
-        table.remove(first);
-    }
-    match table.entry(first).or_insert_with(toml_edit::table) {
-        Item::ArrayOfTables(rows) => assign_in_row(rows, first, rest, value, node),
-        Item::Value(Value::Array(items)) => assign_in_list(items, first, rest, value, node),
-        item => {
-            let inner = item.as_table_like_mut();
-            let inner = inner.ok_or_else(|| format!("`{first}` is not a table"))?;
-            assign(inner, rest, value, node)
+impl Assignment {
+    /// Reads an assignment that lies at `start` in the text of all.
+    ///
+    /// # Errors
+    /// It is not `key=value`.
+    pub(super) fn read(text: &str, start: usize) -> Result<Assignment, Diagnostic> {
+        let wrong = |place: Range<usize>, message: &str| {
+            Diagnostic::at(Path::new(SET), text, place, message).with_hint(EXAMPLES)
+        };
+        let Some(equals) = equals_sign(text) else {
+            return Err(wrong(0..text.len(), "expected key=value"));
+        };
+        let (key, value) = (
+            trimmed(text, 0..equals),
+            trimmed(text, equals + 1..text.len()),
+        );
+        let Some(parts) = key::parts(&text[key.clone()]) else {
+            let message = "this is not a key; a part with spaces or dots needs double quotes";
+            return Err(wrong(key, message));
+        };
+        if value.is_empty() {
+            return Err(wrong(value, "a value is missing"));
         }
+        Ok(Assignment {
+            key: parts,
+            key_span: start + key.start..start + key.end,
+            value: start + value.start..start + value.end,
+        })
+    }
+
+    /// Returns the value. What is not TOML is a string, so that `--set sweep.name=mine` needs no
+    /// quotes within quotes.
+    ///
+    /// # Errors
+    /// It begins like a list, a table or a string, and is none.
+    pub(super) fn value<'a>(&self, source: Source<'a>) -> Result<Spanned<DeValue<'a>>, Diagnostic> {
+        let text = &source.text[self.value.clone()];
+        match DeValue::parse(text) {
+            Ok(value) => Ok(moved(value, self.value.start)),
+            Err(error) if text.starts_with(['[', '{', '"', '\'']) => {
+                Err(from_toml(source, &error, self.value.start))
+            }
+            Err(_) => Ok(Spanned::new(
+                self.value.clone(),
+                DeValue::String(text.into()),
+            )),
+        }
+    }
+
+    /// Puts the value in its place; `node` is what the grammar allows in the table.
+    ///
+    /// # Errors
+    /// The key leads nowhere.
+    pub(super) fn put<'a>(
+        &self,
+        table: &mut DeTable<'a>,
+        value: Spanned<DeValue<'a>>,
+        node: Node<'_>,
+    ) -> Result<(), String> {
+        self.assign(table, &self.key, value, Some(node))
+    }
+
+    /// Assigns a value at a path below a table.
+    fn assign<'a>(
+        &self,
+        table: &mut DeTable<'a>,
+        path: &[String],
+        value: Spanned<DeValue<'a>>,
+        node: Option<Node<'_>>,
+    ) -> Result<(), String> {
+        let Some((first, rest)) = path.split_first() else {
+            return Ok(());
+        };
+        let Some(next) = rest.first() else {
+            table.insert(self.spanned(Cow::Owned(first.clone())), value);
+            return Ok(());
+        };
+        let node = node.and_then(|node| node.child(first));
+        if node.is_some_and(Node::is_choice) && !has_chosen(table, first, next) {
+            table.remove(first.as_str());
+        }
+        if !table.contains_key(first.as_str()) {
+            let empty = self.spanned(DeValue::Table(DeTable::new()));
+            table.insert(self.spanned(Cow::Owned(first.clone())), empty);
+        }
+        match table.get_mut(first.as_str()).map(Spanned::get_mut) {
+            Some(DeValue::Table(inner)) => self.assign(inner, rest, value, node),
+            Some(DeValue::Array(items)) => self.assign_in_list(items, first, rest, value, node),
+            _ => Err(format!("`{first}` is not a table")),
+        }
+    }
+
+    /// Assigns in an item of a list: a method by its name, others by their index.
+    fn assign_in_list<'a>(
+        &self,
+        items: &mut DeArray<'a>,
+        list: &str,
+        path: &[String],
+        value: Spanned<DeValue<'a>>,
+        node: Option<Node<'_>>,
+    ) -> Result<(), String> {
+        let node = node.and_then(Node::items);
+        let Some((item, rest)) = path.split_first() else {
+            return Ok(());
+        };
+        let is_named = node.is_some_and(|node| node.child("name").is_some());
+        let found = match is_named {
+            true => item_named(items, list, item)?,
+            false => item_at(items, list, item)?,
+        };
+        match (found.get_mut(), rest) {
+            (_, []) if is_named => Err(format!("`{list}.{item}` needs a key after it")),
+            (_, []) => {
+                *found = value;
+                Ok(())
+            }
+            (DeValue::Table(inner), rest) => self.assign(inner, rest, value, node),
+            _ => Err(format!("`{list}.{item}` is not a table")),
+        }
+    }
+
+    fn spanned<T>(&self, value: T) -> Spanned<T> {
+        Spanned::new(self.key_span.clone(), value)
     }
 }
 
 /// True if a choice is `name` already.
-fn has_chosen(table: &dyn TableLike, choice: &str, name: &str, node: Option<Node<'_>>) -> bool {
-    let chosen = table.get(choice).and_then(Item::as_table_like);
-    chosen.is_some_and(|chosen| chosen.contains_key(&written(chosen, name, node)))
+fn has_chosen(table: &DeTable<'_>, choice: &str, name: &str) -> bool {
+    let chosen = table
+        .get(choice)
+        .and_then(|choice| choice.get_ref().as_table());
+    chosen.is_some_and(|chosen| chosen.contains_key(name))
 }
 
-/// Returns a key as the table has it: in the current or in an old spelling.
-fn written(table: &dyn TableLike, key: &str, node: Option<Node<'_>>) -> String {
-    let meant = spelled(key, node);
-    let mut keys = table.iter().map(|(known, _)| known);
-    let known = keys.find(|known| spelled(known, node) == meant);
-    known.unwrap_or(key).to_owned()
-}
-
-/// Returns a key in the current spelling.
-fn spelled(key: &str, node: Option<Node<'_>>) -> String {
-    let new = node.and_then(|node| current(key, node));
-    new.unwrap_or(key).to_owned()
-}
-
-/// Assigns in one table of an array of tables: a method by its name, others by their index.
-fn assign_in_row(
-    rows: &mut ArrayOfTables,
-    key: &str,
-    path: &[String],
-    value: Value,
-    node: Option<Node<'_>>,
-) -> Result<(), String> {
-    let node = node.and_then(Node::items);
-    let has_name = node.is_some_and(|node| node.child("name").is_some());
-    let row = if has_name {
-        "the name of a row"
-    } else {
-        "an index"
-    };
-    match path {
-        [name, rest @ ..] if !rest.is_empty() => {
-            let row = if has_name {
-                row_named(rows, name)?
-            } else {
-                row_at(rows, key, name)?
-            };
-            assign(row, rest, value, node)
-        }
-        _ => Err(format!("`{key}` needs {row} and a key after it")),
+fn item_named<'t, 'a>(
+    items: &'t mut DeArray<'a>,
+    list: &str,
+    name: &str,
+) -> Result<&'t mut Spanned<DeValue<'a>>, String> {
+    let names: Vec<String> = items.iter().filter_map(name_of).collect();
+    let position = items
+        .iter()
+        .position(|item| name_of(item).as_deref() == Some(name));
+    if let Some(item) = position.and_then(|position| items.get_mut(position)) {
+        return Ok(item);
     }
+    let others = match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are `{}`", names.join("`, `")),
+    };
+    Err(format!("there is no {list} named `{name}`: {others}"))
 }
 
-/// Assigns in an item of a list, such as `loss.sum.0.weight`.
-fn assign_in_list(
-    items: &mut Array,
-    key: &str,
-    path: &[String],
-    value: Value,
-    node: Option<Node<'_>>,
-) -> Result<(), String> {
-    let (index, rest) = path.split_first().ok_or("expected key=value")?;
+fn name_of(item: &Spanned<DeValue<'_>>) -> Option<String> {
+    let name = item.get_ref().as_table()?.get("name")?;
+    Some(name.get_ref().as_str()?.to_owned())
+}
+
+fn item_at<'t, 'a>(
+    items: &'t mut DeArray<'a>,
+    list: &str,
+    index: &str,
+) -> Result<&'t mut Spanned<DeValue<'a>>, String> {
     let position = index.parse::<usize>().ok();
     let item = position.and_then(|position| items.get_mut(position));
-    let item = item.ok_or_else(|| no_item(key, index))?;
-    if rest.is_empty() {
-        *item = value;
-        return Ok(());
-    }
-    let table = item.as_inline_table_mut();
-    let table = table.ok_or_else(|| format!("`{key}.{index}` is not a table"))?;
-    assign(table, rest, value, node.and_then(Node::items))
+    item.ok_or_else(|| format!("`{list}` is a list and has no item `{index}`"))
 }
 
-fn row_at<'r>(
-    rows: &'r mut ArrayOfTables,
-    key: &str,
-    index: &str,
-) -> Result<&'r mut dyn TableLike, String> {
-    let position = index.parse::<usize>().ok();
-    match position.and_then(|position| rows.get_mut(position)) {
-        Some(row) => Ok(row),
-        None => Err(no_item(key, index)),
-    }
-}
-
-fn no_item(key: &str, index: &str) -> String {
-    format!("`{key}` is a list and has no item `{index}`")
-}
-
-/// Replaces a value; comments beside it stay.
-fn replace(table: &mut dyn TableLike, key: &str, value: Value) {
-    match table.get_mut(key).and_then(Item::as_value_mut) {
-        Some(old) => {
-            let decor = old.decor().clone();
-            *old = value;
-            *old.decor_mut() = decor;
-        }
-        None => {
-            table.insert(key, Item::Value(value));
+/// Returns the position of the first `=` outside quotes.
+fn equals_sign(text: &str) -> Option<usize> {
+    let mut quote = None;
+    for (at, letter) in text.char_indices() {
+        match (quote, letter) {
+            (None, '=') => return Some(at),
+            (None, '"' | '\'') => quote = Some(letter),
+            (Some(open), letter) if open == letter => quote = None,
+            _ => {}
         }
     }
+    None
 }
 
-fn row_named<'r>(rows: &'r mut ArrayOfTables, name: &str) -> Result<&'r mut dyn TableLike, String> {
-    let name_of = |row: &toml_edit::Table| Some(row.get("name")?.as_str()?.to_owned());
-    let names: Vec<String> = rows.iter().filter_map(name_of).collect();
-    let row = rows
-        .iter_mut()
-        .find(|row| name_of(row).as_deref() == Some(name));
-    match row {
-        Some(row) => Ok(row),
-        None => Err(format!(
-            "there is no method named `{name}`, only `{}`",
-            names.join("`, `")
-        )),
+fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
+    let part = &text[range.clone()];
+    let start = range.start + part.len() - part.trim_start().len();
+    start..start + part.trim().len()
+}
+
+/// Moves all positions in a value.
+pub(super) fn moved(value: Spanned<DeValue<'_>>, by: usize) -> Spanned<DeValue<'_>> {
+    let span = shifted(value.span(), by);
+    let value = match value.into_inner() {
+        DeValue::Array(items) => {
+            DeValue::Array(items.into_iter().map(|item| moved(item, by)).collect())
+        }
+        DeValue::Table(table) => DeValue::Table(moved_table(table, by)),
+        other => other,
+    };
+    Spanned::new(span, value)
+}
+
+/// Moves all positions in a table.
+pub(super) fn moved_table(table: DeTable<'_>, by: usize) -> DeTable<'_> {
+    let mut all = DeTable::new();
+    for (key, value) in table {
+        let span = shifted(key.span(), by);
+        all.insert(Spanned::new(span, key.into_inner()), moved(value, by));
     }
+    all
 }
 
-/// Returns the value of a TOML expression, or the text itself: `--set sweep.name=mine` needs no
-/// quotes within quotes.
-fn parse_value(text: &str) -> Value {
-    text.parse().unwrap_or_else(|_| text.into())
+fn shifted(span: Range<usize>, by: usize) -> Range<usize> {
+    span.start + by..span.end + by
 }

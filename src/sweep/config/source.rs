@@ -1,70 +1,78 @@
-//! The text of a sweep file and of those that it builds on, and how to point into it.
+//! The texts of a sweep file, of those that it builds on and of `--set`, and how to point into them.
 
 use std::{
     ops::Range,
     path::{Path, PathBuf},
 };
 
-use super::diagnostic::{Diagnostic, nearest};
+use super::{
+    diagnostic::Diagnostic,
+    meant::{self, nearest},
+};
 
-/// The text that is in force, and the file it is from, or the files, one behind the other.
+/// All texts, one behind the other. A position says which of them is meant, and where in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'a> {
+    /// The sweep file.
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
-    /// Which file begins where, if there are several.
+    /// The texts in the order of their positions. Empty: `text` is that of the sweep file alone.
     pub(super) layers: &'a [Layer],
 }
 
-/// One of the files.
+/// One of the texts.
 #[derive(Debug)]
 pub(super) struct Layer {
-    pub(super) path: PathBuf,
-    /// Where its text begins in that of all.
-    pub(super) start: usize,
-    /// Its text behind as many spaces: parsed, it has the positions of the text of all.
-    padded: String,
+    pub(super) kind: LayerKind,
+    /// Where it lies in the text of all.
+    pub(super) place: Range<usize>,
 }
+
+/// What a text is.
+#[derive(Debug)]
+pub(super) enum LayerKind {
+    /// A file or a preset.
+    File(PathBuf),
+    /// An assignment of the command line.
+    Set,
+    /// The values of a range, which is written at this place.
+    Range(Range<usize>),
+}
+
+/// What diagnostics call the command line.
+pub(super) const SET: &str = "--set";
 
 impl Layer {
-    /// A file whose text begins at `start` in the text of all.
-    pub(super) fn new(path: &Path, text: &str, start: usize) -> Layer {
-        Layer {
-            path: path.to_owned(),
-            start,
-            padded: format!("{}{text}", " ".repeat(start)),
+    /// A place of the text of all as a place in this text alone.
+    fn local(&self, span: &Range<usize>) -> Range<usize> {
+        let start = span.start.clamp(self.place.start, self.place.end);
+        let end = span.end.clamp(start, self.place.end);
+        start - self.place.start..end - self.place.start
+    }
+
+    fn path(&self) -> &Path {
+        match &self.kind {
+            LayerKind::File(path) => path,
+            LayerKind::Set | LayerKind::Range(_) => Path::new(SET),
         }
-    }
-
-    /// The text behind `start` spaces: parsed, it has the spans of the text of all.
-    pub(super) fn padded(&self) -> &str {
-        &self.padded
-    }
-
-    pub(super) fn text(&self) -> &str {
-        &self.padded[self.start..]
-    }
-
-    /// A place in this text alone.
-    pub(super) fn local(&self, span: &Range<usize>) -> Range<usize> {
-        span.start - self.start..span.end.saturating_sub(self.start)
     }
 }
 
-impl<'a> Source<'a> {
-    /// A single file.
-    pub(super) fn of_file(path: &'a Path, text: &'a str) -> Source<'a> {
-        Source {
-            path,
-            text,
-            layers: &[],
-        }
-    }
-
+impl Source<'_> {
     pub(super) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
-        match self.layers.iter().rfind(|layer| layer.start <= span.start) {
-            Some(layer) => Diagnostic::at(&layer.path, layer.text(), layer.local(span), message),
-            None => Diagnostic::at(self.path, self.text, span.clone(), message),
+        let Some(layer) = self.layer(span.start) else {
+            return Diagnostic::at(self.path, self.text, span.clone(), message);
+        };
+        let text = &self.text[layer.place.clone()];
+        match &layer.kind {
+            LayerKind::Range(range) => {
+                let value = &text[layer.local(span)];
+                self.at(range, message)
+                    .with_label(format!("the value {value}"))
+            }
+            LayerKind::File(_) | LayerKind::Set => {
+                Diagnostic::at(layer.path(), text, layer.local(span), message)
+            }
         }
     }
 
@@ -74,45 +82,51 @@ impl<'a> Source<'a> {
         found: &str,
         known: &[&str],
     ) -> Diagnostic {
-        let diagnostic = self.at(
-            span,
-            format!("unknown key `{found}`, expected {}", alternatives(known)),
-        );
+        let message = format!("unknown key `{found}`, expected {}", meant::either(known));
+        let diagnostic = self.at(span, message);
         match nearest(found, known.iter().copied()) {
             Some(near) => diagnostic.with_hint(format!("did you mean `{near}`?")),
             None => diagnostic,
         }
     }
 
-    /// The file of a place.
-    pub(super) fn file(&self, at: usize) -> &Path {
-        self.layers
-            .iter()
-            .rfind(|layer| layer.start <= at)
-            .map_or(self.path, |layer| &layer.path)
+    /// Returns the text at a place.
+    pub(super) fn written(&self, span: &Range<usize>) -> &str {
+        self.text.get(span.clone()).unwrap_or_default()
     }
 
-    /// Whether a place is in the file itself, not in one that it builds on.
+    /// Returns the file of a place; none for one of the command line.
+    pub(super) fn file(&self, at: usize) -> Option<&Path> {
+        match self.layer(at) {
+            None => Some(self.path),
+            Some(layer) => match &layer.kind {
+                LayerKind::File(path) => Some(path),
+                LayerKind::Range(range) => self.file(range.start),
+                LayerKind::Set => None,
+            },
+        }
+    }
+
+    /// True if a place is in the sweep file itself, not in one that it builds on.
     pub(super) fn is_own(&self, at: usize) -> bool {
-        self.layers.last().is_none_or(|own| own.start <= at)
+        self.file(at).is_some_and(|file| file == self.path)
     }
 
-    /// The line of a place in its file, from 1.
+    /// Returns the line of a place in its file, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
-        let start = self
-            .layers
-            .iter()
-            .rfind(|layer| layer.start <= at)
-            .map_or(0, |layer| layer.start);
-        1 + self.text[start..]
-            .bytes()
-            .take(at - start)
-            .filter(|&byte| byte == b'\n')
-            .count()
+        let start = match self.layer(at) {
+            None => 0,
+            Some(layer) => match &layer.kind {
+                LayerKind::Range(range) => return self.line(range.start),
+                LayerKind::File(_) | LayerKind::Set => layer.place.start,
+            },
+        };
+        let before = &self.text.as_bytes()[start..at.max(start)];
+        1 + before.iter().filter(|&&byte| byte == b'\n').count()
     }
-}
 
-fn alternatives(names: &[&str]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(" or ")
+    fn layer(&self, at: usize) -> Option<&Layer> {
+        let next = self.layers.partition_point(|layer| layer.place.start <= at);
+        self.layers.get(next.checked_sub(1)?)
+    }
 }

@@ -1,3 +1,5 @@
+use std::fs;
+
 use schema::{Background, Metric};
 
 use super::*;
@@ -89,7 +91,7 @@ fn a_mistake_is_shown_with_its_line_a_caret_and_a_way_out() {
         .unwrap_err()
         .render(false);
     let expected = "\
-error: unknown key `embeding`, expected one of `backbone`, `pooling`, `layer_norm`, `embedding`, `head`, `normalize`, `batch_norm`, `freeze`, `precision`
+error: unknown key `embeding`, expected one of `backbone`, `batch_norm`, `embedding`, `freeze`, `head`, `layer_norm`, `normalize`, `pooling`, `precision`
  --> test.toml:9:1
   |
 9 | embeding = 64
@@ -148,7 +150,7 @@ fn every_mistake_has_its_message_and_its_place() {
         (
             "margin = 0.2",
             "margn = 0.2",
-            "unknown key `margn`, expected one of `margin`, `swap`, `smooth`",
+            "unknown key `margn`, expected one of `margin`, `smooth`, `swap`",
             "18:18",
         ),
         (
@@ -472,14 +474,14 @@ fn overrides_come_before_everything_else_and_are_shown_in_their_place() {
     );
     let wrong = with(&["training.steps=no"]).unwrap_err().render(false);
     assert!(
-        wrong.contains("steps = \"no\"") && wrong.contains("test.toml:12:9"),
+        wrong.contains("training.steps=no") && wrong.contains("--set:1:16"),
         "{wrong}"
     );
     let unknown = with(&["method.Contrastive.loss.triplet.margin=1"])
         .unwrap_err()
         .render(false);
     assert!(
-        unknown.contains("there is no method named `Contrastive`, only `Triplet`"),
+        unknown.contains("there is no method named `Contrastive`: there are `Triplet`"),
         "{unknown}"
     );
     assert!(
@@ -518,13 +520,14 @@ fn the_complete_file_of_the_documentation_has_two_points_three_seeds_and_four_fo
 
 #[test]
 fn a_missing_file_is_named_and_its_likely_name_suggested() {
-    let message = Sweep::read(Path::new("nowhere/sweep"), &[])
-        .unwrap_err()
-        .render(false);
-    assert!(
-        message.contains("nowhere/sweep") && message.contains("is it `nowhere/sweep.toml`?"),
-        "{message}"
-    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("first");
+    let message = || Sweep::read(&path, &[]).unwrap_err().render(false);
+    let (none, named) = (message(), path.display().to_string());
+    assert!(none.contains(&named) && !none.contains("is it"), "{none}");
+    fs::write(path.with_extension("toml"), RIGHT).unwrap();
+    let near = message();
+    assert!(near.contains(&format!("is it `{named}.toml`?")), "{near}");
 }
 
 #[test]
@@ -606,7 +609,10 @@ fn a_training_that_makes_no_sense_is_refused_with_its_place() {
         ("schedule.plateau = {}", "there is nothing to validate on"),
         ("patience = 3", "there is nothing to validate on"),
         ("select = \"recall@1\"", "there is nothing to validate on"),
-        ("schedule.step = { every = 3 }", "wanted string or table"),
+        (
+            "schedule.step = { every = 3 }",
+            "write `every = { steps = 3 }`",
+        ),
         ("schedule.step = { every.steps = 0 }", "expected at least 1"),
         (
             "schedule.multi_step = { at.epochs = [3, 3] }",
@@ -624,7 +630,7 @@ fn a_training_that_makes_no_sense_is_refused_with_its_place() {
         ("freeze_trunk.epochs = 0", "expected at least 1"),
         ("clip.norm = 0", "expected a number above 0"),
         ("clip = { norm = 1.0, value = 1.0 }", ""),
-        ("accumulate = 0", "at least 1 batch"),
+        ("accumulate = 0", "1 to 10000 batches"),
         ("chunk = 0", "at least 1 image"),
         ("epoch_steps = 0", "at least 1 step"),
         ("guards.collapse = 2.0", "1 for never"),
@@ -1208,7 +1214,8 @@ fn files_that_build_on_themselves_or_on_nothing_are_refused() {
         "{shown}"
     );
     for (line, expected) in [
-        ("extends = [\"nothing.toml\"]", "cannot read"),
+        ("extends = [\"nothing.toml\"]", "there is no file"),
+        ("extends = [\"xbm\"]", "write `presets/xbm`"),
         ("extends = [\"presets/xmb\"]", "did you mean `presets/xbm`?"),
         (
             "extends = [\"presets/quite_another\"]",
@@ -1505,7 +1512,7 @@ fn what_comes_with_the_program_is_in_the_current_spelling() {
     }
     for (name, text) in texts {
         let path = folder.join("sweeps").join("test.toml");
-        let Ok(layers) = Layers::gather(&path, &text) else {
+        let Ok(layers) = Layers::gather(&path, &text, &[]) else {
             continue;
         };
         let warnings = layers.table().map(|laid| laid.warnings).unwrap_or_default();

@@ -2,31 +2,45 @@
 
 use schema::renamed::RENAMED;
 
-use super::{
-    diagnostic::{Diagnostic, nearest},
-    source::Source,
-};
+use super::{diagnostic::Diagnostic, meant::nearest, source::Source};
 
-pub(super) fn from_toml(source: Source<'_>, error: &toml::de::Error) -> Diagnostic {
+/// Returns the diagnostic of an error whose text begins at `start` in that of all.
+pub(super) fn from_toml(source: Source<'_>, error: &toml::de::Error, start: usize) -> Diagnostic {
     let text = without_old_names(error.message());
-    let is_empty = error.span().is_some_and(|span| {
-        source
-            .text
-            .get(span)
-            .is_some_and(|text| text.trim().is_empty())
-    });
+    let span = error
+        .span()
+        .map(|span| span.start + start..span.end + start);
+    let is_empty = span
+        .as_ref()
+        .is_some_and(|span| source.written(span).trim().is_empty());
     let message = match text.as_str().starts_with("string values must be quoted") && is_empty {
         true => "a value is missing".to_owned(),
         false => shortened(&in_plain_words(text.as_str())),
     };
-    let diagnostic = match error.span() {
+    let diagnostic = match span {
         Some(span) => source.at(&span, message),
         None => Diagnostic::of_file(source.path, message),
     };
-    match suggestion(text.as_str()) {
+    let hint = suggestion(text.as_str()).or_else(|| {
+        let is_yaml = text.contains("key with no value") && looks_like_yaml(source.text);
+        is_yaml.then(|| "this looks like YAML, and a sweep file is TOML: write `[sweep]`, and below it `name = \"first\"`".to_owned())
+    });
+    match hint {
         Some(hint) => diagnostic.with_hint(hint),
         None => diagnostic,
     }
+}
+
+/// True if the first line that is no comment is `key:`.
+fn looks_like_yaml(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+    first.is_some_and(|line| {
+        line == "---"
+            || line
+                .split_once(':')
+                .is_some_and(|(key, _)| !key.contains(['=', '"']))
+    })
 }
 
 /// Leaves out the old spelling of names that are listed in the current one, too.

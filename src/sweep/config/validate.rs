@@ -13,13 +13,20 @@ use schema::{Dataset, Fold, Loss, OutOfRange, Own, WeightedLoss, visible::is_hid
 use serde_json::Value;
 
 use super::{
-    diagnostic::nearest,
     fault::{Checked, Fault},
     file::{MethodTable, Resources, SweepFile, TrainingTable},
     forms::Folds,
+    meant::nearest,
     tables::ReportTable,
 };
 use crate::search::FIRST_SEED_OF_TRIALS;
+
+/// Maximum number of folds.
+const MOST_FOLDS: u32 = 1000;
+/// Maximum length of a name that becomes that of a folder.
+const NAME_OF_A_FOLDER: usize = 100;
+/// Maximum length of a method's name.
+const NAME_OF_A_METHOD: usize = 200;
 
 pub(super) fn check(file: &SweepFile) -> Checked {
     sweep(file)?;
@@ -95,6 +102,7 @@ fn sweep(file: &SweepFile) -> Checked {
         "sweep.name",
         "the name of a sweep becomes a folder: use only letters, digits, `-` and `_`",
     )?;
+    is_short(name, NAME_OF_A_FOLDER, "sweep.name")?;
     let seeds = &file.sweep.seeds.0;
     require(
         !seeds.is_empty(),
@@ -118,6 +126,10 @@ fn sweep(file: &SweepFile) -> Checked {
             "sweep.folds",
             "cross-validation needs at least 2 folds; remove the key for none",
         ),
+        (Some(Folds { of, .. }), _) if of > MOST_FOLDS => fault(
+            "sweep.folds",
+            format!("{of} folds, expected 2 to {MOST_FOLDS}"),
+        ),
         (Some(Folds { of, .. }), Some(classes)) if of > classes / 2 => fault(
             "sweep.folds",
             format!(
@@ -140,11 +152,14 @@ fn data(file: &SweepFile) -> Checked {
         "there is nothing to measure: no test image has another one of its class to find",
     )?;
     match &file.data.dataset {
-        Dataset::Own(own) => require(
-            Own::is_name(&own.name),
-            "data.dataset.own.name",
-            "the name is that of a folder: use only letters, digits, `-` and `_`",
-        ),
+        Dataset::Own(own) => {
+            is_short(&own.name, NAME_OF_A_FOLDER, "data.dataset.own.name")?;
+            require(
+                Own::is_name(&own.name),
+                "data.dataset.own.name",
+                "the name is that of a folder: use only letters, digits, `-` and `_`",
+            )
+        }
         Dataset::Glyphs(glyphs) => {
             let key = |name: &str| format!("data.dataset.glyphs.{name}");
             let enough = |n: u32| (2..=1_000_000).contains(&n);
@@ -202,6 +217,7 @@ fn methods(file: &SweepFile) -> Checked {
             &key("name"),
             "the name is empty",
         )?;
+        is_short(&method.name, NAME_OF_A_METHOD, &key("name"))?;
         require(
             !method.name.contains(is_hidden),
             &key("name"),
@@ -298,9 +314,11 @@ fn resources(resources: &Resources) -> Checked {
         "expected 1 to 64 runs",
     )?;
     require(
-        resources.slots != Some(0),
+        resources
+            .slots
+            .is_none_or(|slots| (1..=1024).contains(&slots)),
         &key("slots"),
-        "nothing can run in 0 slots",
+        "expected 1 to 1024 slots",
     )?;
     not_negative(resources.hang_minutes, &key("hang_minutes"))?;
     not_negative(resources.checkpoint_seconds, &key("checkpoint_seconds"))
@@ -308,6 +326,15 @@ fn resources(resources: &Resources) -> Checked {
 
 fn require(holds: bool, key: &str, message: impl Into<String>) -> Checked {
     if holds { Ok(()) } else { fault(key, message) }
+}
+
+fn is_short(name: &str, most: usize, key: &str) -> Checked {
+    let length = name.chars().count();
+    require(
+        length <= most,
+        key,
+        format!("the name has {length} characters, and may have {most}"),
+    )
 }
 
 fn positive(number: f64, key: &str) -> Checked {

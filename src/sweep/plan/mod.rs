@@ -36,7 +36,7 @@ use schema::{
 pub use study::{Study, StudyState, Trial};
 
 use crate::{
-    config::{Baseline, Point, Sweep},
+    config::{Baseline, Point, Sweep, canonical_value},
     ledger::{
         Ledger, LedgerError,
         fingerprint::{self, FingerprintError},
@@ -126,11 +126,16 @@ impl Member {
 }
 
 impl RowId {
+    /// Values of axes are the same however they are written: `1e-3` and `0.001`.
     pub(crate) fn new(dataset: &Dataset, method: &str, settings: &[Setting]) -> RowId {
+        let settings = settings.iter().map(|setting| Setting {
+            axis: setting.axis.clone(),
+            value: canonical_value(&setting.value),
+        });
         RowId {
             dataset: canonical_json(dataset),
             method: method.to_owned(),
-            settings: settings.to_vec(),
+            settings: settings.collect(),
         }
     }
 }

@@ -95,7 +95,11 @@ impl Plan {
 
     /// Names the row that a study searches for: `Triplet on Omniglot, model.embedding = 64`.
     pub fn name_of_study(&self, study: &Study) -> String {
-        let member = &self.members[study.members.start];
+        self.name_of_row(&self.members[study.members.start])
+    }
+
+    /// Names the row of a member: `Triplet on Omniglot, model.embedding = 64`.
+    pub fn name_of_row(&self, member: &Member) -> String {
         let method = one_line(&member.method);
         let mut name = format!("{method} on {}", self.title_of(member));
         for setting in &member.settings {
@@ -171,7 +175,7 @@ mod tests {
         name = "Triplet, trial 1, fold 1 of 2"
         loss.triplet = { margin = 0.3 }
         [[method]]
-        name = "a|\"b\"\nc"
+        name = "a|\"b\" c"
         loss.triplet = { margin = 0.4 }
     "#;
 

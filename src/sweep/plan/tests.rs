@@ -304,3 +304,26 @@ fn a_missing_data_set_can_be_planned_but_never_counts_as_there() {
         desk.plan.missing[0]
     );
 }
+
+#[test]
+fn a_row_is_the_same_however_its_axis_values_are_written() {
+    let row = |value: &str| {
+        let setting = Setting {
+            axis: "training.optimizer".to_owned(),
+            value: value.to_owned(),
+        };
+        RowId::new(&Dataset::Omniglot, "A", &[setting])
+    };
+    for (left, right) in [
+        ("1e-3", "0.001"),
+        (
+            "{ sgd = { lr = 1, momentum = 0.5 } }",
+            "{sgd={momentum=5e-1,lr=1.0}}",
+        ),
+        ("adam", "\"adam\""),
+    ] {
+        assert_eq!(row(left), row(right));
+    }
+    assert_ne!(row("1e-3"), row("1e-2"));
+    assert_ne!(row("9007199254740993"), row("9007199254740992"));
+}

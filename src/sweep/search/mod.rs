@@ -145,6 +145,9 @@ pub enum Suggestion {
     Exhausted,
 }
 
+/// Maximum number of trials: the points of the Sobol sequence.
+const MOST_TRIALS: usize = 1 << 16;
+
 /// Why a search is invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SearchError {
@@ -159,12 +162,12 @@ pub enum SearchError {
     /// A setting is 0.
     #[error("`{0}` must be at least 1")]
     Zero(&'static str),
-    /// Beyond the limits of the Sobol sequence.
-    #[error(
-        "a Sobol sequence has at most {} dimensions and 65536 points",
-        sobol_burley::NUM_DIMENSIONS
-    )]
-    TooLarge,
+    /// More trials than the Sobol sequence has points.
+    #[error("a search has at most {MOST_TRIALS} trials")]
+    ManyTrials,
+    /// More dimensions than the Sobol sequence has.
+    #[error("a search has at most {} dimensions", sobol_burley::NUM_DIMENSIONS)]
+    ManyDimensions,
 }
 
 impl SearchError {
@@ -175,13 +178,26 @@ impl SearchError {
                 SpaceError::Twice(name)
                 | SpaceError::Bounds { name, .. }
                 | SpaceError::Logarithm { name, .. }
+                | SpaceError::Narrow { name, .. }
                 | SpaceError::Values(name)
                 | SpaceError::Condition { name, .. },
             )
             | SearchError::Continuous(name) => Some(name),
             SearchError::Space(SpaceError::Empty)
             | SearchError::Zero(_)
-            | SearchError::TooLarge => None,
+            | SearchError::ManyTrials
+            | SearchError::ManyDimensions => None,
+        }
+    }
+
+    /// Returns the key of `[search]` at fault, if it is one.
+    pub fn setting(&self) -> Option<&'static str> {
+        match self {
+            SearchError::Zero(setting) => Some(setting),
+            SearchError::ManyTrials => Some("trials"),
+            SearchError::Space(_) | SearchError::Continuous(_) | SearchError::ManyDimensions => {
+                None
+            }
         }
     }
 }
@@ -211,10 +227,11 @@ impl Search {
         {
             return Err(SearchError::Continuous(dimension.name.clone()));
         }
-        let is_beyond_sobol = space.dimensions.len() > sobol_burley::NUM_DIMENSIONS as usize
-            || settings.trials > 1 << 16;
-        if is_beyond_sobol {
-            return Err(SearchError::TooLarge);
+        if space.dimensions.len() > sobol_burley::NUM_DIMENSIONS as usize {
+            return Err(SearchError::ManyDimensions);
+        }
+        if settings.trials > MOST_TRIALS {
+            return Err(SearchError::ManyTrials);
         }
         Ok(Search { space, settings })
     }
@@ -232,7 +249,7 @@ impl Search {
     /// Returns the number of trials: the declared number, or all points of a smaller grid.
     pub fn trials(&self) -> usize {
         match self.settings.strategy {
-            Strategy::Grid => self.settings.trials.min(self.space.grid_size()),
+            Strategy::Grid => self.space.grid_size(self.settings.trials),
             Strategy::Random | Strategy::Sobol | Strategy::Tpe | Strategy::Gp => {
                 self.settings.trials
             }

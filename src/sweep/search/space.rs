@@ -94,6 +94,18 @@ pub enum SpaceError {
         /// Its lower bound.
         low: f64,
     },
+    /// The bounds are so close that their values have the same digits.
+    #[error(
+        "`{name}`: searched numbers have {DIGITS} digits, and there are fewer than {FEWEST} of them from {low} to {high}"
+    )]
+    Narrow {
+        /// The dimension.
+        name: String,
+        /// Its lower bound.
+        low: f64,
+        /// Its upper bound.
+        high: f64,
+    },
     /// A list is empty or contains a value twice.
     #[error("`{0}`: list at least one value, and each value once")]
     Values(String),
@@ -346,8 +358,8 @@ impl Space {
         known.iter().any(|known| self.decode(&known.unit) == point)
     }
 
-    /// Returns the number of combinations of values.
-    pub(super) fn grid_size(&self) -> usize {
+    /// Returns the number of combinations of values, or `most` if there are more.
+    pub(super) fn grid_size(&self, most: usize) -> usize {
         // Without conditions it is a product; with conditions the combinations are counted.
         if self
             .dimensions
@@ -358,12 +370,15 @@ impl Space {
                 .dimensions
                 .iter()
                 .map(|dimension| dimension.range.levels().unwrap_or(usize::MAX));
-            return levels.fold(1, usize::saturating_mul);
+            return levels.fold(1, usize::saturating_mul).min(most);
         }
         let mut size = 0;
         let _ = self.walk(&mut UnitPoint::new(), &mut |_| {
             size += 1;
-            ControlFlow::Continue(())
+            match size < most {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
         });
         size
     }
@@ -444,10 +459,16 @@ impl Dimension {
                     });
                 }
                 if logarithmic && low <= 0.0 {
-                    Err(SpaceError::Logarithm { name: name(), low })
-                } else {
-                    Ok(())
+                    return Err(SpaceError::Logarithm { name: name(), low });
                 }
+                if self.range.levels().is_none() && is_narrow(low, high) {
+                    return Err(SpaceError::Narrow {
+                        name: name(),
+                        low,
+                        high,
+                    });
+                }
+                Ok(())
             }
         }
     }
@@ -507,8 +528,23 @@ fn same(a: &Value, b: &Value) -> bool {
 }
 
 /// Returns the number with six significant digits, within the bounds.
+/// Significant digits of a searched number.
+const DIGITS: usize = 6;
+
+/// Fewer numbers than this are no range.
+const FEWEST: f64 = 10.0;
+
+/// True if there are fewer than [`FEWEST`] numbers of [`DIGITS`] digits between two bounds.
+fn is_narrow(low: f64, high: f64) -> bool {
+    let largest = low.abs().max(high.abs());
+    let step = libm::pow(10.0, libm::floor(libm::log10(largest)) + 1.0 - DIGITS as f64);
+    (high - low) / step < FEWEST
+}
+
 fn rounded(value: f64, low: f64, high: f64) -> Value {
-    let short: f64 = format!("{value:.5e}").parse().unwrap_or(value);
+    let short: f64 = format!("{value:.0$e}", DIGITS - 1)
+        .parse()
+        .unwrap_or(value);
     short.clamp(low, high).into()
 }
 

@@ -78,16 +78,20 @@ data_sets! {
         /// to test on, 20 drawings each.
         Omniglot => omniglot,
         /// CUB-200-2011 (Wah et al., 2011): the first 100 classes to train on, the last 100 to test on.
+        #[schemars(extend("x-also" = ["cub"]))]
         Cub200 => cub200,
         /// Cars-196 (Krause et al., 2013): the first 98 classes to train on, the last 98 to test on.
+        #[schemars(extend("x-also" = ["StanfordCars", "cars"]))]
         Cars196 => cars196,
         /// Stanford Online Products (Song et al., 2016) with its own split: 11,318 classes to train on, 11,316 to
         /// test on.
+        #[schemars(extend("x-also" = ["StanfordOnlineProducts", "OnlineProducts"]))]
         Sop => sop,
         /// Stanford Online Products as "A Metric Learning Reality Check" (Musgrave et al., 2020) splits it: in equal
         /// halves of 11,317 classes, one class of the official training half being tested on.
         SopHalves => sop_halves,
         /// In-Shop Clothes Retrieval (Liu et al., 2016), with queries and gallery.
+        #[schemars(extend("x-also" = ["DeepFashion"]))]
         InShop => in_shop,
         /// A user's own images.
         Own(own: Own) => own,

@@ -15,6 +15,7 @@ part! {
     formula: "mean over positive pairs of -log( e^(s_ap/T) / (e^(s_ap/T) + sum_n e^(s_an/T)) )",
     source: "Sohn, NIPS 2016; Chen et al., ICML 2020",
     published_search: "temperature log [1e-5, 100]",
+    also: ["InfoNCE", "SimCLR"],
 }
 
 impl LossPart for NtXent {

@@ -14,6 +14,7 @@ part! {
     formula: "contrastive on d(a, x) = var(a - x) / var(a)",
     source: "Yuan et al., CVPR 2019",
     published_search: "pos_margin [0, 2], neg_margin [0, 2], zero_mean regularizer [0, 1]",
+    also: ["SignalToNoiseRatioContrastiveLoss"],
 }
 
 impl LossPart for SnrContrastive {

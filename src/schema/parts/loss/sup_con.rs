@@ -14,6 +14,7 @@ part! {
     }
     formula: "mean+_a -1/P sum_p log( e^(s_ap/T) / sum_(k != a) e^(s_ak/T) )",
     source: "Khosla et al., NeurIPS 2020",
+    also: ["SupervisedContrastiveLoss"],
 }
 
 impl LossPart for SupCon {

@@ -244,6 +244,7 @@ impl Part for Xbm {
         self_exclusion (index, similarity, none), wrap (modulo, tail), init (empty, forward_pass), key (fifo, unique), \
         preset (reference, pml)";
     const SOURCE: &'static str = "Wang et al., CVPR 2020";
+    const ALSO: &'static [&'static str] = &["CrossBatchMemory"];
 
     fn check(&self) -> Result<(), OutOfRange> {
         if let MemorySize::Ratio(ratio) = self.size {

@@ -16,4 +16,5 @@ part! {
     }
     formula: "the hardest share of positive and of negative pairs",
     source: "Yuan, Yang & Zhang, ICCV 2017",
+    also: ["HDCMiner"],
 }

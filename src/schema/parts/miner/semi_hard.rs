@@ -17,4 +17,5 @@ part! {
     }
     formula: "triplets with 0 < d_an - d_ap <= margin",
     source: "Schroff et al., CVPR 2015",
+    also: ["TripletMarginMiner"],
 }

@@ -10,6 +10,7 @@ part! {
     /// Adam (Kingma & Ba, 2015) with bias correction; weight decay is added to the gradient.
     pub struct Adam {
         /// Learning rate.
+        #[schemars(extend("x-also" = ["learning_rate"]))]
         lr: f64 = 1e-3 => above(0.0),
         /// Decay rates of the first and the second moment.
         betas: Betas = Betas([0.9, 0.999]) => fraction(),
@@ -18,6 +19,7 @@ part! {
         /// True to divide by the largest second moment so far (Reddi, Kale & Kumar, 2018).
         amsgrad: bool = false,
         /// L2 penalty.
+        #[schemars(extend("x-also" = ["wd"]))]
         weight_decay: f64 = 0.0 => at_least(0.0),
     }
     formula: "PyTorch's Adam; weight decay is added to the gradient",

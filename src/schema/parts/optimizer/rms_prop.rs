@@ -10,6 +10,7 @@ part! {
     /// RMSprop (Tieleman & Hinton, 2012); weight decay is added to the gradient.
     pub struct RmsProp {
         /// Learning rate.
+        #[schemars(extend("x-also" = ["learning_rate"]))]
         lr: f64 = 1e-2 => above(0.0),
         /// Decay rate of the mean of squared gradients.
         alpha: f64 = 0.99 => fraction(),
@@ -20,6 +21,7 @@ part! {
         /// True to divide by the standard deviation of gradients, not by their root mean square.
         centered: bool = false,
         /// L2 penalty.
+        #[schemars(extend("x-also" = ["wd"]))]
         weight_decay: f64 = 0.0 => at_least(0.0),
     }
     formula: "PyTorch's RMSprop, with momentum; the optimizer of the Reality Check",

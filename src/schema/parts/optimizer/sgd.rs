@@ -13,6 +13,7 @@ part! {
     /// Stochastic gradient descent with momentum; weight decay is added to the gradient.
     pub struct Sgd {
         /// Learning rate.
+        #[schemars(extend("x-also" = ["learning_rate"]))]
         lr: f64 = 1e-3 => above(0.0),
         /// Momentum.
         momentum: f64 = 0.0 => fraction(),
@@ -21,6 +22,7 @@ part! {
         /// True for Nesterov's momentum.
         nesterov: bool = false,
         /// L2 penalty.
+        #[schemars(extend("x-also" = ["wd"]))]
         weight_decay: f64 = 0.0 => at_least(0.0),
     }
     formula: "PyTorch's SGD, with momentum",

@@ -11,6 +11,7 @@ use crate::{OutOfRange, Part};
 #[serde(deny_unknown_fields)]
 pub struct ClassBalanced {
     /// Images in a batch.
+    #[schemars(extend("x-also" = ["batch_size"]))]
     pub batch: u32,
 }
 

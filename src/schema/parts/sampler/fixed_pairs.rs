@@ -11,6 +11,7 @@ use crate::{OutOfRange, Part};
 #[serde(deny_unknown_fields)]
 pub struct FixedPairs {
     /// Images in a batch, a multiple of 2.
+    #[schemars(extend("x-also" = ["batch_size"]))]
     pub batch: u32,
 }
 

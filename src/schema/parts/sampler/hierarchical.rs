@@ -12,6 +12,7 @@ use crate::{OutOfRange, Part, parts::part::require};
 #[serde(deny_unknown_fields)]
 pub struct Hierarchical {
     /// Images in a batch, a multiple of `super_classes * per_class`.
+    #[schemars(extend("x-also" = ["batch_size"]))]
     pub batch: u32,
     /// Number of super-classes.
     #[serde(default = "two")]

@@ -13,6 +13,7 @@ use crate::{OutOfRange, Part};
 #[serde(deny_unknown_fields)]
 pub struct MPerClass {
     /// Images in a batch, a multiple of `per_class`.
+    #[schemars(extend("x-also" = ["batch_size"]))]
     pub batch: u32,
     /// Images of each class.
     #[serde(default = "four")]

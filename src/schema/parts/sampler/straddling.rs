@@ -12,6 +12,7 @@ use crate::{OutOfRange, Part};
 #[serde(deny_unknown_fields)]
 pub struct Straddling {
     /// Images in a batch.
+    #[schemars(extend("x-also" = ["batch_size"]))]
     pub batch: u32,
     /// Images of each class in a pass.
     #[serde(default = "four")]

@@ -253,7 +253,7 @@ fn of_method(point: &Point, method: &Method) -> Vec<ComparedSetting> {
     let training = &point.training;
     let own_sampler = method.table.sampler.as_ref();
     let batch = u64::from(own_sampler.unwrap_or(&training.sampler).batch())
-        * training.accumulate.unwrap_or(1);
+        .saturating_mul(training.accumulate.unwrap_or(1));
     let searched = match &method.search {
         Some(search) => format!("{} trials of a search", search.trials()),
         None => "nothing searched".to_owned(),
@@ -306,36 +306,72 @@ fn name_of(choice: &impl Serialize) -> String {
     }
 }
 
-/// A method with several rows on the same data, told apart by settings of its own.
+/// Methods with several rows on the same data, told apart by settings of their own.
 pub(super) fn chosen_on_test(points: &[Point]) -> Option<BrokenRule> {
+    let mut found: Vec<(usize, RowsOfMethod<'_>)> = Vec::new();
     for (place, point) in points.iter().enumerate() {
-        for method in point
-            .methods
-            .iter()
-            .filter(|method| method.table.loss.is_some())
-        {
-            let Some(setting) = method.settings.first() else {
-                continue;
-            };
-            let name = &method.table.name;
-            let rows = point
-                .methods
-                .iter()
-                .filter(|other| other.table.name == *name)
-                .count();
-            let axis = &setting.axis;
-            if rows > 1 {
-                let what = format!(
-                    "{name} has {rows} rows that differ in `{axis}`: the best of them is chosen on test classes"
-                );
-                return Some(BrokenRule {
-                    rule: Rule::F10,
-                    what,
-                    point: place,
-                    key: SettingKey::OfMethod(name.clone(), axis.clone()),
-                });
+        for rows in rows_of_methods(point) {
+            if rows.count > 1 && found.iter().all(|(_, known)| known.method != rows.method) {
+                found.push((place, rows));
             }
         }
     }
-    None
+    let (place, first) = found.first()?;
+    let key = SettingKey::OfMethod(first.method.to_owned(), first.axis.to_owned());
+    let shown: Vec<String> = found
+        .iter()
+        .take(FEW)
+        .map(|(_, rows)| rows.in_words())
+        .collect();
+    let more = match found.len().checked_sub(FEW) {
+        Some(more @ 1..) => format!(" and {more} other methods likewise"),
+        _ => String::new(),
+    };
+    Some(BrokenRule {
+        rule: Rule::F10,
+        what: format!(
+            "{}{more}: the best of them is chosen on test classes",
+            shown.join(", ")
+        ),
+        point: *place,
+        key,
+    })
+}
+
+/// Of more methods than this, the rest is counted.
+const FEW: usize = 5;
+
+/// The rows of a trained method at one point.
+struct RowsOfMethod<'a> {
+    method: &'a str,
+    /// The first of its own settings in which they differ.
+    axis: &'a str,
+    count: usize,
+}
+
+impl RowsOfMethod<'_> {
+    fn in_words(&self) -> String {
+        let RowsOfMethod {
+            method,
+            axis,
+            count,
+        } = self;
+        format!("{method} has {count} rows that differ in `{axis}`")
+    }
+}
+
+fn rows_of_methods(point: &Point) -> Vec<RowsOfMethod<'_>> {
+    let mut all: Vec<RowsOfMethod<'_>> = Vec::new();
+    for method in trained(point) {
+        let name = method.table.name.as_str();
+        match all.iter_mut().find(|rows| rows.method == name) {
+            Some(rows) => rows.count += 1,
+            None => all.extend(method.settings.first().map(|setting| RowsOfMethod {
+                method: name,
+                axis: &setting.axis,
+                count: 1,
+            })),
+        }
+    }
+    all
 }

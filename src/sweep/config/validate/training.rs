@@ -4,12 +4,30 @@ use schema::{Clip, Loss, Optimizer, Schedule, Span, WarmUp};
 
 use super::{Checked, SweepFile, TrainingTable, fault, in_range, positive, require, sampling};
 
+/// Maximum number of steps of a training.
+const MOST_STEPS: u64 = 1_000_000_000;
+/// Maximum number of batches of one step.
+const MOST_BATCHES: u64 = 10_000;
+
 pub(super) fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
     require(
         training.steps > 0,
         "training.steps",
         "nothing is trained in 0 steps; for an untrained network, add a [[method]] with `baseline = \"untrained\"`",
     )?;
+    let bounded = [
+        ("steps", Some(training.steps)),
+        ("epoch_steps", training.epoch_steps),
+        ("validate_every", training.validate_every),
+        ("patience", training.patience),
+    ];
+    for (key, steps) in bounded {
+        require(
+            steps.is_none_or(|steps| steps <= MOST_STEPS),
+            &format!("training.{key}"),
+            format!("expected at most {MOST_STEPS}"),
+        )?;
+    }
     validation(training, file)?;
     let sharing = file.method.iter().filter(|method| method.sampler.is_none());
     let needs_positives = sharing
@@ -129,9 +147,11 @@ fn sizes(training: &TrainingTable) -> Checked {
         None => {}
     }
     require(
-        training.accumulate != Some(0),
+        training
+            .accumulate
+            .is_none_or(|batches| (1..=MOST_BATCHES).contains(&batches)),
         "training.accumulate",
-        "a step has at least 1 batch",
+        format!("expected 1 to {MOST_BATCHES} batches of a step"),
     )?;
     require(
         training.chunk != Some(0),
