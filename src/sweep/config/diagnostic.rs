@@ -12,18 +12,24 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     file: PathBuf,
-    /// The line of its place.
-    text: String,
-    /// The number of this line, from 1.
-    line: usize,
-    /// The place within this line.
-    span: Option<Range<usize>>,
+    place: Option<Box<Place>>,
     message: String,
-    /// What stands at the place, if that is not to be seen there.
-    label: Option<String>,
     hint: Option<String>,
     /// Further mistakes of the same file.
     others: Vec<Diagnostic>,
+}
+
+/// Where a mistake is in its file.
+#[derive(Clone, Debug)]
+struct Place {
+    /// The line.
+    text: String,
+    /// Its number, from 1.
+    line: usize,
+    /// The place within the line.
+    span: Range<usize>,
+    /// What stands at the place, if that is not to be seen there.
+    label: Option<String>,
 }
 
 impl Diagnostic {
@@ -31,11 +37,8 @@ impl Diagnostic {
     pub fn of_file(file: &Path, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             file: file.to_owned(),
-            text: String::new(),
-            line: 1,
-            span: None,
+            place: None,
             message: message.into(),
-            label: None,
             hint: None,
             others: Vec::new(),
         }
@@ -49,10 +52,14 @@ impl Diagnostic {
         message: impl Into<String>,
     ) -> Diagnostic {
         let (line, start, end) = line_at(text, span.start);
-        Diagnostic {
+        let place = Place {
             text: text[start..end].to_owned(),
             line,
-            span: Some(span.start.saturating_sub(start)..span.end.saturating_sub(start)),
+            span: span.start.saturating_sub(start)..span.end.saturating_sub(start),
+            label: None,
+        };
+        Diagnostic {
+            place: Some(Box::new(place)),
             ..Diagnostic::of_file(file, message)
         }
     }
@@ -67,7 +74,9 @@ impl Diagnostic {
     /// Adds a word to the caret.
     #[must_use]
     pub(super) fn with_label(mut self, label: String) -> Diagnostic {
-        self.label = Some(label);
+        if let Some(place) = &mut self.place {
+            place.label = Some(label);
+        }
         self
     }
 
@@ -81,8 +90,9 @@ impl Diagnostic {
 
     /// The line of its place, from 1.
     pub fn line(&self) -> Option<usize> {
-        let before = self.text.get(..self.span.as_ref()?.start)?;
-        Some(self.line + before.bytes().filter(|&byte| byte == b'\n').count())
+        let place = self.place.as_ref()?;
+        let before = place.text.get(..place.span.start)?;
+        Some(place.line + before.bytes().filter(|&byte| byte == b'\n').count())
     }
 
     /// The message with file, line, column and a caret; with terminal colours if asked. Further
@@ -108,13 +118,16 @@ impl Diagnostic {
         };
         let path = self.file.display().to_string();
         let title = level.primary_title(self.message.as_str());
-        let mut report = vec![match &self.span {
-            Some(span) => title.element(
-                Snippet::source(self.text.as_str()).path(path).annotation(
-                    AnnotationKind::Primary
-                        .span(self.visible(span))
-                        .label(self.label.as_deref()),
-                ),
+        let mut report = vec![match &self.place {
+            Some(place) => title.element(
+                Snippet::source(place.text.as_str())
+                    .line_start(place.line)
+                    .path(path)
+                    .annotation(
+                        AnnotationKind::Primary
+                            .span(place.visible())
+                            .label(place.label.as_deref()),
+                    ),
             ),
             None => title.element(annotate_snippets::Origin::path(path)),
         }];
@@ -127,11 +140,13 @@ impl Diagnostic {
         }
         renderer.render(&report)
     }
+}
 
+impl Place {
     /// Only the first line of the place: a table's span may go on for a page.
-    fn visible(&self, span: &Range<usize>) -> Range<usize> {
-        let start = span.start.min(self.text.len());
-        let end = span.end.clamp(start, self.text.len());
+    fn visible(&self) -> Range<usize> {
+        let start = self.span.start.min(self.text.len());
+        let end = self.span.end.clamp(start, self.text.len());
         let line = self
             .text
             .get(start..end)
