@@ -11,7 +11,7 @@ use schema::RunId;
 use super::{Exit, Opened, Target, color_on_stderr, counted, show, tell};
 use crate::{
     config::{Diagnostic, Sweep},
-    plan::{Member, Plan},
+    plan::{Member, Plan, memory},
 };
 
 /// Check a sweep file without running it
@@ -59,7 +59,7 @@ fn of_this_machine(mut sweep: Sweep, results: &Path) -> Vec<String> {
             plan,
             ..
         }) => {
-            let slots = machine.slots(&sweep.resources);
+            let slots = machine.slots(&sweep.resources, memory::of(&plan).peak());
             warnings.extend(slots.err().map(|error| error.to_string()));
             warnings.extend(plan.missing.iter().chain(&plan.recalled).cloned());
             warnings.extend(same_runs(&plan));
