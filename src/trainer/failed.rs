@@ -81,8 +81,11 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 /// escaped line breaks.
 fn sentence_of_libtorch(text: &str) -> Option<String> {
     let (_, quoted) = text.split_once("Torch(")?;
-    let (sentence, _) = quoted.split_once("\\n").unwrap_or((quoted, ""));
-    let sentence = sentence.trim_start_matches('"').trim_end_matches([')', '"']);
+    let quoted = quoted.strip_prefix('"').unwrap_or(quoted);
+    let sentence = match quoted.split_once("\\n") {
+        Some((first, _)) => first,
+        None => quoted.strip_suffix("\")").unwrap_or(quoted),
+    };
     Some(sentence.replace("\\\"", "\""))
 }
 
