@@ -139,8 +139,8 @@ fn a_plan_shows_the_origin_of_each_value_and_draws_its_jobs() {
     let dot = desk.sweep(&["plan", "sweep.toml", "--dot"]).assert_code(0);
     assert_eq!(
         dot.out.matches(" -> ").count(),
-        3 * 4,
-        "prepare, train, evaluate and report, of four runs"
+        4 * 4,
+        "training and evaluation wait for the images, evaluation for training, the report for it: four runs"
     );
     let many = desk
         .sweep(&["plan", "sweep.toml", "--mermaid", "--set", "sweep.seeds=50"])

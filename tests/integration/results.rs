@@ -14,7 +14,7 @@ fn with_own_data() -> Desk {
     let desk = Desk::new(&sweep);
     fs::create_dir_all(desk.path("data/birds")).unwrap();
     fs::write(desk.path("data/birds/1.png"), "an image").unwrap();
-    let listing = "path,label,split\n1.png,0,train\n";
+    let listing = "path,label,class_name,split\n1.png,0,finch,train\n";
     fs::write(desk.path("data/birds/listing.csv"), listing).unwrap();
     desk
 }

@@ -4,8 +4,8 @@
 //! An orientation in EXIF is ignored, as torchvision does by default; so is transparency, unless there is a
 //! [`Background`]. Of 16 bits the upper 8 are kept.
 //!
-//! A file that ends too early is an error, also if its end is filled with zeros or closed with an end marker. Only a
-//! progressive JPEG that was cut and then closed looks complete: as in Pillow, its details are missing.
+//! A file that ends too early is an error, also if its end is filled with zeros, and nearly always if it is closed with
+//! an end marker. A progressive JPEG that was cut and then closed looks complete: as in Pillow, its details are missing.
 //!
 //! The size of an image is checked before memory is allocated for it.
 

@@ -69,7 +69,7 @@ impl Desk {
     fn add_data(&self, content: &str) {
         write(&self.path("data/birds/1.png"), content);
         let table = self.path("data/birds").join(Registration::LISTING);
-        write(&table, "path,label,split\n1.png,0,train\n");
+        write(&table, "path,label,class_name,split\n1.png,0,finch,train\n");
     }
 
     fn add_weights(&self, hash: &str) {
