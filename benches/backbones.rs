@@ -136,7 +136,10 @@ fn print_footprints() {
         if has_layers {
             let evaluation = per_pixel(&backbone, "evaluation", [32, 96]);
             let training = per_pixel(&backbone, "training", [4, 12]);
-            println!("{}: evaluation {evaluation:.0}, training {training:.0}", backbone.key());
+            println!(
+                "{}: evaluation {evaluation:.0}, training {training:.0}",
+                backbone.key()
+            );
         }
     }
 }
@@ -149,7 +152,10 @@ fn per_pixel(backbone: &Backbone, work: &str, [few, more]: [i64; 2]) -> f64 {
         let arguments = ["peak", backbone.key(), work, &images.to_string()];
         let output = Command::new(program).args(arguments).output();
         let output = output.expect("this program can be started").stdout;
-        String::from_utf8_lossy(&output).trim().parse().unwrap_or(f64::NAN)
+        String::from_utf8_lossy(&output)
+            .trim()
+            .parse()
+            .unwrap_or(f64::NAN)
     };
     let side = f64::from(backbone.part().native_image());
     let bytes = (peak(more) - peak(few)) * f64::from(1 << 20);

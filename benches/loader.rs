@@ -122,7 +122,7 @@ fn images(source: &Source, side: u32, cache: Cache, into: &Path) -> PreparedData
         size: ImageSize::ShortSide(side),
         color: Color::Rgb,
         bounding_boxes: false,
-background: None,
+        background: None,
     };
     Preparation::new(source, stored, cache, into)
         .and_then(|work| work.run(&|_, _| ()))

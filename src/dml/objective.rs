@@ -228,9 +228,7 @@ impl Objective {
         occasion: u64,
         is_chosen: impl Fn(&ConfiguredLoss) -> bool,
     ) -> LossValue {
-        let chosen = (0..)
-            .zip(&self.losses)
-            .filter(|(_, loss)| is_chosen(loss));
+        let chosen = (0..).zip(&self.losses).filter(|(_, loss)| is_chosen(loss));
         let values = chosen.map(|(index, loss)| {
             let mut draws = Draws::new(self.seed, Purpose::Mining, occasion, index);
             loss.cost(batch.embeddings, batch.labels, references, &mut draws)

@@ -43,8 +43,9 @@ fn primary_cells(measured: &MeasuredRows<'_>) -> BTreeMap<Panel, Vec<CellIndex>>
 
 /// A sentence on each trained row that has a lower mean than a row without training.
 fn below_baselines(measured: &MeasuredRows<'_>, cells: &[CellIndex]) -> Vec<String> {
-    let (baselines, trained): (Vec<CellIndex>, Vec<CellIndex>) =
-        cells.iter().partition(|cell| measured.line(**cell).is_baseline);
+    let (baselines, trained): (Vec<CellIndex>, Vec<CellIndex>) = cells
+        .iter()
+        .partition(|cell| measured.line(**cell).is_baseline);
     let mut sentences = Vec::new();
     for cell in trained {
         let mut comparable = baselines.clone();
@@ -176,7 +177,9 @@ fn sentence(comparison: &TopTwo<'_>) -> String {
     }
     let settle = match more {
         Some(more) if *more > PRACTICALLY_EQUAL => {
-            format!("they are practically equal: more than {PRACTICALLY_EQUAL} further seeds would be needed to tell")
+            format!(
+                "they are practically equal: more than {PRACTICALLY_EQUAL} further seeds would be needed to tell"
+            )
         }
         Some(more) => format!("about {more} more would settle it (power 80 %)"),
         None => "no number of seeds would settle it".to_owned(),

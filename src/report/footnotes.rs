@@ -3,9 +3,7 @@
 
 use schema::Metric;
 
-use crate::{
-    Row, RunState, gather::RowRuns, measured::MeasuredRows, model::Value, text::one_line,
-};
+use crate::{Row, RunState, gather::RowRuns, measured::MeasuredRows, model::Value, text::one_line};
 
 /// More unfinished runs than this are counted rather than named.
 const NAMED: usize = 6;

@@ -29,7 +29,9 @@ impl Table {
                 let mut names = self.fields(block, line, "here", &groups);
                 names.truncate(self.names_in_csv());
                 if let Some(values) = earlier.0.get(&names) {
-                    let gone = groups.iter().filter_map(|columns| gone(columns, block, line, values));
+                    let gone = groups
+                        .iter()
+                        .filter_map(|columns| gone(columns, block, line, values));
                     let place = place(&names);
                     lost.extend(gone.map(|what| format!("{place}: {what}")));
                 }

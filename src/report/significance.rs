@@ -45,9 +45,7 @@ struct Test {
 ///
 /// Cells without a value have no entry, nor those of a column with nothing to compare, or whose
 /// highest mean is that of a single run, on which no claim is based.
-pub(crate) fn significance(
-    measured: &MeasuredRows<'_>,
-) -> PolarsResult<Verdicts> {
+pub(crate) fn significance(measured: &MeasuredRows<'_>) -> PolarsResult<Verdicts> {
     let pairs = pairs(measured);
     let differences = measured.records.differences(&pairs)?;
     let mut verdicts = Verdicts::default();

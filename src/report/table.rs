@@ -78,11 +78,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
 }
 
 /// The cells of a line.
-fn part(
-    measured: &MeasuredRows<'_>,
-    significance: &Verdicts,
-    line: usize,
-) -> Part {
+fn part(measured: &MeasuredRows<'_>, significance: &Verdicts, line: usize) -> Part {
     let runs = &measured.lines[line];
     let mut cells = Vec::with_capacity(runs.metrics.len());
     for (position, &metric) in runs.metrics.iter().enumerate() {

@@ -4,8 +4,8 @@ use crate::{
     Table,
     markdown::values,
     model::{Block, Cell, Line},
-    text::one_line,
     significance::Significance,
+    text::one_line,
 };
 
 /// A wider table with groups side by side is shown with its groups below each other.
@@ -43,7 +43,10 @@ impl Table {
         for (heading, items) in self.lists() {
             text.push_str(&list(heading, items));
         }
-        text.push_str(&format!("\nMade with: {}\n", one_line(&self.caption.command)));
+        text.push_str(&format!(
+            "\nMade with: {}\n",
+            one_line(&self.caption.command)
+        ));
         text
     }
 
@@ -138,7 +141,12 @@ fn cells(line: &Line, block: &Block) -> TextRow {
 
 fn value(cell: &Cell, footnote: &str) -> Text {
     Text {
-        words: format!("{}{}{}{footnote}", cell.text(), cell.tie_mark(), cell.share()),
+        words: format!(
+            "{}{}{}{footnote}",
+            cell.text(),
+            cell.tie_mark(),
+            cell.share()
+        ),
         significance: cell.significance,
     }
 }

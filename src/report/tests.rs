@@ -909,13 +909,24 @@ fn a_value_that_ties_leave_open_has_its_bounds() {
     let table = table_of(&rows);
     let markdown = table.markdown();
     assert!(markdown.contains("| 50.00 ± 127.06† |"), "{markdown}");
-    assert!(markdown.contains("- A, Triplet: R@1 45.00 to 55.00."), "{markdown}");
-    assert!(markdown.contains("†: some images are exactly equally similar"), "{markdown}");
+    assert!(
+        markdown.contains("- A, Triplet: R@1 45.00 to 55.00."),
+        "{markdown}"
+    );
+    assert!(
+        markdown.contains("†: some images are exactly equally similar"),
+        "{markdown}"
+    );
     assert!(!markdown.contains("70.00†"), "{markdown}");
     assert!(table.terminal(false).contains("127.06†"));
     let csv = table.csv().unwrap();
     let mut lines = csv.lines();
-    assert!(lines.next().unwrap().contains("recall@1_standing,recall@1_lowest,recall@1_highest,map@r,"));
+    assert!(
+        lines
+            .next()
+            .unwrap()
+            .contains("recall@1_standing,recall@1_lowest,recall@1_highest,map@r,")
+    );
     assert!(lines.next().unwrap().contains(",0.55,0.2,0,"), "{csv}");
     assert!(lines.next().unwrap().contains(",0.70001,0.70003,"), "{csv}");
     let untied = table_of(&[row("A", "Triplet", 0, finished(0.6, 0.2))]);
@@ -942,7 +953,10 @@ fn a_trained_row_below_one_without_training_is_told() {
         row("B", "Triplet", 0, finished(0.4, 0.1)),
     ];
     let markdown = table_of(&rows).markdown();
-    let told: Vec<&str> = markdown.lines().filter(|line| line.contains("below")).collect();
+    let told: Vec<&str> = markdown
+        .lines()
+        .filter(|line| line.contains("below"))
+        .collect();
     assert_eq!(
         told,
         ["- A: Triplet is below Pixels, which is not trained: MAP@R 30.00 against 40.00."]
@@ -959,7 +973,8 @@ fn a_significant_difference_is_claimed_with_its_interval() {
         rows.push(row("A", "Contrastive", seed, finished(0.5, 0.30)));
     }
     let markdown = table_of(&rows).markdown();
-    let claim = "- A: MS has a higher MAP@R than Triplet by 3.95 (3.74 to 4.16), Contrastive by 24.00";
+    let claim =
+        "- A: MS has a higher MAP@R than Triplet by 3.95 (3.74 to 4.16), Contrastive by 24.00";
     assert!(markdown.contains(claim), "{markdown}");
     assert!(!markdown.contains("distinguishable from MS"), "{markdown}");
 }
@@ -1023,6 +1038,9 @@ fn nothing_that_others_wrote_is_more_than_text() {
         let widths = |line: &&str| line.starts_with('|');
         let tables: Vec<&str> = text.lines().filter(widths).collect();
         let bars = |line: &&&str| line.replace("\\|", "").matches('|').count();
-        assert!(tables.iter().all(|line| bars(&line) == bars(&&tables[0])), "{text}");
+        assert!(
+            tables.iter().all(|line| bars(&line) == bars(&&tables[0])),
+            "{text}"
+        );
     }
 }

@@ -58,8 +58,14 @@ mod tests {
     #[test]
     fn markdown_shows_a_text_as_it_is() {
         assert_eq!(escape("a|b <script> `c`"), "a\\|b \\<script> \\`c\\`");
-        assert_eq!(escape("# no heading\n- nor a list"), "\\# no heading - nor a list");
-        assert_eq!(escape("[x](y) &#8238; \u{1b}[1m"), "[x\\](y) \\&#8238; \\\\u001b[1m");
+        assert_eq!(
+            escape("# no heading\n- nor a list"),
+            "\\# no heading - nor a list"
+        );
+        assert_eq!(
+            escape("[x](y) &#8238; \u{1b}[1m"),
+            "[x\\](y) \\&#8238; \\\\u001b[1m"
+        );
         assert_eq!(escape("-0.1"), "-0.1");
         assert_eq!(code("sweep run a.toml"), "`sweep run a.toml`");
         assert_eq!(code("--set 'a=`b`'"), "`` --set 'a=`b`' ``");

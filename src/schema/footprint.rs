@@ -61,7 +61,9 @@ impl Recipe {
     /// Returns the bytes of main memory that measuring on the CPU takes, roughly, without the data.
     pub fn bytes_to_evaluate(&self) -> u64 {
         let images = self.images_at_a_time(Device::Cpu) as u64;
-        PROCESS + COPIES_TO_EVALUATE * self.bytes_of_parameters() + images * self.bytes_of_test_image()
+        PROCESS
+            + COPIES_TO_EVALUATE * self.bytes_of_parameters()
+            + images * self.bytes_of_test_image()
     }
 
     /// Returns the bytes of main memory that training on the CPU takes, roughly, without the data.
@@ -69,7 +71,9 @@ impl Recipe {
     pub fn bytes_to_train(&self) -> Option<u64> {
         let training = self.training.as_ref()?;
         let batch = u64::from(training.sampler.batch());
-        let at_a_time = training.chunk.map_or(batch, |chunk| batch.min(chunk.into()));
+        let at_a_time = training
+            .chunk
+            .map_or(batch, |chunk| batch.min(chunk.into()));
         let pixels = square(self.transform.train_side(&self.images));
         let maps = at_a_time * pixels * u64::from(self.footprint().training) / self.model.shrink();
         Some(PROCESS + COPIES_TO_TRAIN * self.bytes_of_parameters() + maps)

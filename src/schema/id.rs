@@ -381,7 +381,7 @@ mod tests {
                     size: crate::ImageSize::Square(28),
                     color: crate::Color::Gray,
                     bounding_boxes: false,
-background: None,
+                    background: None,
                 },
                 transform: crate::Transform::default(),
                 fold: None,

@@ -56,19 +56,19 @@ mod work;
 mod written_tests;
 
 pub use attempt::{Attempt, Description, Device, PROTOCOL};
-pub use footprint::Footprint;
 pub use event::{Event, Failure};
 pub use fingerprint::HashedFile;
+pub use footprint::Footprint;
 pub use half::Half;
 pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, RunId, SCHEMA, StudyId,
     canonical_json,
 };
-pub use listing::{ListedImage, ListedRow, ListingFault, listing_text, read_listing};
 pub use images::{
-    Background,    Cache, Color, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop, StoredImages,
-    TestTransform, TrainTransform, Transform,
+    Background, Cache, Color, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop,
+    StoredImages, TestTransform, TrainTransform, Transform,
 };
+pub use listing::{ListedImage, ListedRow, ListingFault, listing_text, read_listing};
 pub use metric::{Metric, ParseMetricError, Scores};
 pub use model::{BatchNorm, Gem, Head, LinearHead, LinearInit, Mlp, Model, Pooling, Precision};
 pub use parts::*;
@@ -81,10 +81,9 @@ pub use reply::{
 pub use seal::{BrokenSeal, has_seal, sealed, unsealed};
 pub use timing::{Clip, Guards, Span, WarmUp};
 pub use work::{
-    TestImage,
     Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, ImportWork, InspectWork, MeasureWork,
-    NeighboursWork, PrepareWork, PreparedIndex, ProbeWork, SheetWork, Task, TrainWork, WeightsWork, Work,
-    run_files,
+    NeighboursWork, PrepareWork, PreparedIndex, ProbeWork, SheetWork, Task, TestImage, TrainWork,
+    WeightsWork, Work, run_files,
 };
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -130,16 +130,12 @@ fn rows(text: &[u8]) -> Result<Vec<ListedRow>, ListingFault> {
 ///
 /// # Errors
 /// If there is no memory for it.
-pub fn listing_text<'a>(
-    images: impl IntoIterator<Item = &'a ListedImage>,
-) -> io::Result<Vec<u8>> {
+pub fn listing_text<'a>(images: impl IntoIterator<Item = &'a ListedImage>) -> io::Result<Vec<u8>> {
     let mut table = csv::Writer::from_writer(Vec::new());
     for image in images {
         table.serialize(image)?;
     }
-    table
-        .into_inner()
-        .map_err(csv::IntoInnerError::into_error)
+    table.into_inner().map_err(csv::IntoInnerError::into_error)
 }
 
 #[cfg(test)]
@@ -166,8 +162,8 @@ mod tests {
     #[test]
     fn every_text_is_read_back_exactly() {
         let parts = [
-            "nan", "NaN", "null", "None", "true", "1.0", " ", "\t", "\"", "'", ",", ";", "\n", "\r",
-            "\r\n", "\\", "\u{feff}", "\u{85}", "#", "=", "é", "鳥", "a",
+            "nan", "NaN", "null", "None", "true", "1.0", " ", "\t", "\"", "'", ",", ";", "\n",
+            "\r", "\r\n", "\\", "\u{feff}", "\u{85}", "#", "=", "é", "鳥", "a",
         ];
         let texts = parts
             .iter()

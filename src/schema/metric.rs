@@ -59,7 +59,11 @@ impl Metric {
     /// True if it can have this value: a fraction, up to rounding. AMI is negative for clusters that
     /// are worse than chance.
     pub fn allows(self, value: f64) -> bool {
-        let least = if self == Metric::Ami { f64::MIN } else { -ROUNDING };
+        let least = if self == Metric::Ami {
+            f64::MIN
+        } else {
+            -ROUNDING
+        };
         (least..=1.0 + ROUNDING).contains(&value)
     }
 
@@ -118,11 +122,12 @@ impl FromStr for Metric {
     /// Reads a name, or the heading of a column, in small or in large letters.
     fn from_str(text: &str) -> Result<Self, ParseMetricError> {
         let name = text.trim().to_lowercase();
-        let is_named = |metric: &Metric| {
-            metric.to_string() == name || metric.heading().to_lowercase() == name
-        };
+        let is_named =
+            |metric: &Metric| metric.to_string() == name || metric.heading().to_lowercase() == name;
         let recall = || {
-            let k = name.strip_prefix("recall@").or_else(|| name.strip_prefix("r@"))?;
+            let k = name
+                .strip_prefix("recall@")
+                .or_else(|| name.strip_prefix("r@"))?;
             k.parse().ok().filter(|&k| k > 0).map(Metric::RecallAt)
         };
         NAMED
@@ -179,7 +184,15 @@ mod tests {
             let large = format!(" {} ", metric.to_string().to_uppercase());
             assert_eq!(large.parse::<Metric>().unwrap(), metric);
         }
-        for wrong in ["recall@0", "recall@", "recall@-1", "R@", "MAP@K", "recall 1", ""] {
+        for wrong in [
+            "recall@0",
+            "recall@",
+            "recall@-1",
+            "R@",
+            "MAP@K",
+            "recall 1",
+            "",
+        ] {
             assert!(wrong.parse::<Metric>().is_err(), "{wrong}");
         }
     }
@@ -189,8 +202,19 @@ mod tests {
         for value in [0.0, -0.0, 0.5, 1.0, 1.0 + 1e-9] {
             assert!(Metric::MapAtR.allows(value), "{value}");
         }
-        for value in [-5.0, 1.01, 1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            assert!(NAMED.into_iter().all(|metric| metric == Metric::Ami || !metric.allows(value)));
+        for value in [
+            -5.0,
+            1.01,
+            1e300,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+        ] {
+            assert!(
+                NAMED
+                    .into_iter()
+                    .all(|metric| metric == Metric::Ami || !metric.allows(value))
+            );
         }
         assert!(Metric::Ami.allows(-0.2) && !Metric::Ami.allows(f64::NEG_INFINITY));
     }

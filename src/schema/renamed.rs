@@ -130,7 +130,7 @@ mod tests {
             size: ImageSize::Square(28),
             color,
             bounding_boxes: false,
-background: None,
+            background: None,
         }
     }
 

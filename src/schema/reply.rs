@@ -114,6 +114,9 @@ pub struct Inspected {
     /// The number of intact images with transparent pixels.
     #[serde(default)]
     pub transparent: u64,
+    /// The number of intact images whose EXIF data say that they are to be turned or mirrored when shown.
+    #[serde(default)]
+    pub turned: u64,
     /// Images whose bounding box reaches out of the image.
     #[serde(rename = "outside")]
     pub reaching_out: Vec<InspectedImage>,

@@ -102,10 +102,7 @@ fn keys(value: &Value) -> Vec<String> {
 }
 
 /// Returns a key that is not written again with the content.
-fn unknown_key<T: Serialize>(
-    keys: Vec<String>,
-    content: &T,
-) -> serde_json::Result<Option<String>> {
+fn unknown_key<T: Serialize>(keys: Vec<String>, content: &T) -> serde_json::Result<Option<String>> {
     let written = serde_json::to_value(content)?;
     let unknown = keys.into_iter().find(|key| written.get(key).is_none());
     Ok(unknown)

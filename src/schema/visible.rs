@@ -60,10 +60,7 @@ mod tests {
     #[test]
     fn what_is_not_shown_as_itself_is_shown_as_an_escape() {
         assert_eq!(visible("Müller 猫 ± ≈\n\tx"), "Müller 猫 ± ≈\n\tx");
-        assert_eq!(
-            visible("\u{1b}]0;title\u{7}"),
-            "\\u001b]0;title\\u0007"
-        );
+        assert_eq!(visible("\u{1b}]0;title\u{7}"), "\\u001b]0;title\\u0007");
         assert_eq!(visible("a\0b\u{9b}c\u{7f}"), "a\\u0000b\\u009bc\\u007f");
         assert_eq!(visible("exe\u{202e}gnp"), "exe\\u202egnp");
         assert_eq!(visible("one\r\ntwo\rthree"), "one\ntwo\\u000dthree");
@@ -73,7 +70,8 @@ mod tests {
     #[test]
     fn an_escape_is_one_of_json() {
         for character in ['\u{1b}', '\u{202e}', '\u{e0041}'] {
-            let text: String = serde_json::from_str(&format!("\"{}\"", escaped(character))).unwrap();
+            let text: String =
+                serde_json::from_str(&format!("\"{}\"", escaped(character))).unwrap();
             assert_eq!(text, character.to_string());
         }
     }

@@ -8,9 +8,9 @@ use std::{convert::Infallible, path::PathBuf, str::FromStr};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
-    Backbone, Cache, DataId, Dataset, Drawn, Evaluated, Fingerprint, Finished, Fitted, Half, Imported,
-    Inspected, Measured, Metric, Prepared, Probed, Recipe, SheetDrawn, StoredImages, Trained,
-    WrongReply,
+    Backbone, Cache, DataId, Dataset, Drawn, Evaluated, Fingerprint, Finished, Fitted, Half,
+    Imported, Inspected, Measured, Metric, Prepared, Probed, Recipe, SheetDrawn, StoredImages,
+    Trained, WrongReply,
 };
 
 /// One kind of work. The orchestrator expects [`Reply`](Task::Reply) and nothing else from it.

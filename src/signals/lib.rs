@@ -43,14 +43,20 @@ impl Ignored {
     }
 
     fn in_status(status: &str) -> Ignored {
-        let mut masks = status.lines().filter_map(|line| line.strip_prefix("SigIgn:"));
+        let mut masks = status
+            .lines()
+            .filter_map(|line| line.strip_prefix("SigIgn:"));
         let mask = masks.next().map(str::trim);
-        Ignored(mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0))
+        Ignored(
+            mask.and_then(|mask| u64::from_str_radix(mask, 16).ok())
+                .unwrap_or(0),
+        )
     }
 
     fn contains(&self, signal: i32) -> bool {
         let bit = u32::try_from(signal - 1).ok();
-        bit.and_then(|bit| self.0.checked_shr(bit)).is_some_and(|mask| mask & 1 == 1)
+        bit.and_then(|bit| self.0.checked_shr(bit))
+            .is_some_and(|mask| mask & 1 == 1)
     }
 }
 
@@ -73,7 +79,9 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         watch(&[SIGUSR1], move || sender.send(()).unwrap()).unwrap();
         let me = std::process::id().to_string();
-        let sent = Command::new("sh").args(["-c", "kill -USR1 $0", &me]).status();
+        let sent = Command::new("sh")
+            .args(["-c", "kill -USR1 $0", &me])
+            .status();
         assert!(sent.unwrap().success());
         receiver.recv_timeout(Duration::from_secs(20)).unwrap();
     }

@@ -316,5 +316,7 @@ pub(crate) fn validate(
     let images = score::labelled(embeddings, validation.labels.clone(), Comparison::Cosine)?;
     let task = RetrievalTask::Within(&images);
     let scored = score::score(task, metrics, embedder.network.device(), stop)?;
-    Ok(scored.map_or(Validated::Stopped, |scored| Validated::Scores(scored.scores)))
+    Ok(scored.map_or(Validated::Stopped, |scored| {
+        Validated::Scores(scored.scores)
+    }))
 }

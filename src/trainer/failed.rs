@@ -54,8 +54,14 @@ impl Failed {
     pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Failed {
         let text = panic_text(panic);
         let (class, sentence) = match sentence_of_libtorch(text) {
-            Some(sentence) => (class_of_libtorch(&sentence), format!("libtorch: {sentence}")),
-            None => (Failure::Internal, text.lines().next().unwrap_or(text).to_owned()),
+            Some(sentence) => (
+                class_of_libtorch(&sentence),
+                format!("libtorch: {sentence}"),
+            ),
+            None => (
+                Failure::Internal,
+                text.lines().next().unwrap_or(text).to_owned(),
+            ),
         };
         Failed {
             class,
@@ -97,11 +103,26 @@ fn sentence_of_libtorch(text: &str) -> Option<String> {
 /// is the fault of the device, unless the program asked it for something impossible.
 fn class_of_libtorch(sentence: &str) -> Failure {
     let has = |parts: &[&str]| parts.iter().any(|part| sentence.contains(part));
-    if has(&["out of memory", "DefaultCPUAllocator", "_STATUS_ALLOC_FAILED"]) {
+    if has(&[
+        "out of memory",
+        "DefaultCPUAllocator",
+        "_STATUS_ALLOC_FAILED",
+    ]) {
         Failure::Memory
-    } else if has(&["device-side assert", "_NOT_SUPPORTED", "_BAD_PARAM", "_INVALID_VALUE"]) {
+    } else if has(&[
+        "device-side assert",
+        "_NOT_SUPPORTED",
+        "_BAD_PARAM",
+        "_INVALID_VALUE",
+    ]) {
         Failure::Internal
-    } else if has(&["CUDA error", "CUDA driver", "NVIDIA driver", "CUBLAS_STATUS", "CUDNN_STATUS"]) {
+    } else if has(&[
+        "CUDA error",
+        "CUDA driver",
+        "NVIDIA driver",
+        "CUBLAS_STATUS",
+        "CUDNN_STATUS",
+    ]) {
         Failure::Device
     } else {
         Failure::Internal
@@ -154,23 +175,48 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_program_is_internal_whatever_it_says() {
-        for text in ["size mismatch", "our own index is out of memory", "CUDA error"] {
-            assert_eq!(Failed::from_panic(&text.to_owned()).class, Failure::Internal);
+        for text in [
+            "size mismatch",
+            "our own index is out of memory",
+            "CUDA error",
+        ] {
+            assert_eq!(
+                Failed::from_panic(&text.to_owned()).class,
+                Failure::Internal
+            );
         }
     }
 
     #[test]
     fn what_libtorch_says_tells_exhausted_memory_from_a_broken_device_and_from_a_mistake() {
         for (said, class) in [
-            ("CUDA out of memory. Tried to allocate 2 GiB", Failure::Memory),
+            (
+                "CUDA out of memory. Tried to allocate 2 GiB",
+                Failure::Memory,
+            ),
             ("CUDA error: out of memory", Failure::Memory),
-            ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`", Failure::Memory),
-            ("[enforce fail] DefaultCPUAllocator: can't allocate memory", Failure::Memory),
-            ("CUDA error: uncorrectable ECC error encountered", Failure::Device),
-            ("CUDA error: an illegal memory access was encountered", Failure::Device),
+            (
+                "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`",
+                Failure::Memory,
+            ),
+            (
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory",
+                Failure::Memory,
+            ),
+            (
+                "CUDA error: uncorrectable ECC error encountered",
+                Failure::Device,
+            ),
+            (
+                "CUDA error: an illegal memory access was encountered",
+                Failure::Device,
+            ),
             ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", Failure::Device),
             ("Found no NVIDIA driver on your system.", Failure::Device),
-            ("CUDA error: device-side assert triggered", Failure::Internal),
+            (
+                "CUDA error: device-side assert triggered",
+                Failure::Internal,
+            ),
             ("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED", Failure::Internal),
             ("shape mismatch", Failure::Internal),
         ] {

@@ -38,6 +38,7 @@ pub(crate) fn inspect(work: &InspectWork, emit: Emit) -> Result<Inspected, Faile
         heights: found.heights.map(bounds),
         boxes: images.filter(|image| image.bounding_box.is_some()).count() as u64,
         transparent: found.transparent,
+        turned: found.turned,
         reaching_out: found.reaching_out.into_iter().map(image).collect(),
         outside: found.outside.into_iter().map(image).collect(),
         corrupt: found

@@ -41,9 +41,8 @@ use std::{
 };
 
 use schema::{
-    Attempt, EnsembleWork, EvaluateWork, Event, Finished, ImportWork, InspectWork,
-    MeasureWork, NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork,
-    Work,
+    Attempt, EnsembleWork, EvaluateWork, Event, Finished, ImportWork, InspectWork, MeasureWork,
+    NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork, Work,
 };
 
 pub use failed::Failed;

@@ -2,9 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use dml::eval::{
-    Comparison, Embeddings, EvalError, LabeledEmbeddings, RetrievalTask, equal_rows,
-};
+use dml::eval::{Comparison, Embeddings, EvalError, LabeledEmbeddings, RetrievalTask, equal_rows};
 use schema::{Doubt, EmbeddingFiles, Event, MeasureWork, Measured, MeasuredSet};
 
 use crate::{
@@ -195,9 +193,17 @@ impl LabelIds {
                 shown.push(label);
             }
         }
-        let more = if side.set.classes > SHOWN as u64 { ", .." } else { "" };
+        let more = if side.set.classes > SHOWN as u64 {
+            ", .."
+        } else {
+            ""
+        };
         let texts: Vec<String> = shown.into_iter().map(|label| self.text(label)).collect();
-        format!("{}{more} in {}", texts.join(", "), quoted(&side.files.labels))
+        format!(
+            "{}{more} in {}",
+            texts.join(", "),
+            quoted(&side.files.labels)
+        )
     }
 
     fn text(&self, label: i64) -> String {

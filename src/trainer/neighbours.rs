@@ -110,7 +110,9 @@ fn index_of_file(file: &Path, names: &[PathBuf]) -> Result<usize, String> {
     let file = file.display();
     match ending.as_slice() {
         [(index, _)] => Ok(*index),
-        [] if names.is_empty() => Err("the names of its images are not known; give an index".into()),
+        [] if names.is_empty() => {
+            Err("the names of its images are not known; give an index".into())
+        }
         [] => Err(format!("there is no test image `{file}`")),
         [(_, one), (_, other), ..] => Err(format!(
             "{} test images are called `{file}`, such as `{}` and `{}`; give more of the path",
@@ -242,8 +244,15 @@ mod tests {
         let found = |file: &str| index_of_file(Path::new(file), &names);
         assert_eq!((found("b/1.jpg"), found("11.jpg")), (Ok(2), Ok(1)));
         let error = found("1.jpg").unwrap_err();
-        assert!(error.contains("2 test images are called `1.jpg`"), "{error}");
-        assert!(found("2.jpg").unwrap_err().contains("no test image `2.jpg`"));
+        assert!(
+            error.contains("2 test images are called `1.jpg`"),
+            "{error}"
+        );
+        assert!(
+            found("2.jpg")
+                .unwrap_err()
+                .contains("no test image `2.jpg`")
+        );
         let unknown = index_of_file(Path::new("1.jpg"), &[]).unwrap_err();
         assert!(unknown.contains("give an index"), "{unknown}");
     }

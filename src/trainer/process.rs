@@ -110,7 +110,9 @@ fn attempt(path: &Path) -> ExitStatus {
 fn stop_at_signals(stop: Stop) {
     let request = move || stop.request();
     if let Err(error) = signals::watch(&[SIGTERM, SIGUSR1, SIGXCPU], request) {
-        log(&format!("signals are not taken as requests to stop: {error}"));
+        log(&format!(
+            "signals are not taken as requests to stop: {error}"
+        ));
     }
 }
 

@@ -59,7 +59,11 @@ fn joined(
 ) -> Result<Labeled, Failed> {
     let (rows, lines) = (table.rows, labels.labels.len());
     if table.may_have_heading && rows == lines + 1 {
-        let heading: Vec<String> = table.values.drain(..table.width).map(|x| x.to_string()).collect();
+        let heading: Vec<String> = table
+            .values
+            .drain(..table.width)
+            .map(|x| x.to_string())
+            .collect();
         table.rows -= 1;
         table.left_out.push(LeftOut::Heading {
             text: heading.join(","),
@@ -118,7 +122,10 @@ fn embeddings(path: &Path) -> Result<Table, String> {
             left_out: Vec::new(),
             may_have_heading: false,
         }),
-        _ => Err(format!("its shape is {:?}, not [images, width]", array.shape)),
+        _ => Err(format!(
+            "its shape is {:?}, not [images, width]",
+            array.shape
+        )),
     }
 }
 

@@ -232,8 +232,16 @@ fn an_interrupted_validation_is_done_again() {
     let is_progress = |event: &Event| matches!(event, Event::Progress { .. });
     let (end, before) = said(&place, place.train("parts", f64::INFINITY), is_progress);
     assert_eq!(end, Ok(End::Stopped));
-    let scores = |said: &[Event]| said.iter().filter(|event| matches!(event, Event::Scores { .. })).count();
-    assert_eq!(scores(&before), 1, "only the validation before the first step");
+    let scores = |said: &[Event]| {
+        said.iter()
+            .filter(|event| matches!(event, Event::Scores { .. }))
+            .count()
+    };
+    assert_eq!(
+        scores(&before),
+        1,
+        "only the validation before the first step"
+    );
     let (end, after) = said(&place, place.train("parts", f64::INFINITY), |_| false);
     assert_eq!(trained(end), trained(undisturbed));
     assert_eq!([before, after].concat(), all);

@@ -72,10 +72,7 @@ fn computed(
     })
 }
 
-fn agreement(
-    images: &LabeledEmbeddings,
-    resources: EvalResources,
-) -> Result<Agreement, EvalError> {
+fn agreement(images: &LabeledEmbeddings, resources: EvalResources) -> Result<Agreement, EvalError> {
     let clusters = cluster(images, SEED, resources)?;
     Ok(Agreement::of(images.labels(), &clusters))
 }

@@ -21,8 +21,13 @@ pub(crate) fn doubts(rows: &Embeddings, labels: &[String], comparison: Compariso
     let mut doubts = Vec::new();
     doubts.extend(counting_column(rows).map(|column| Doubt::CountingColumn { column }));
     doubts.extend(label_column(rows, labels).map(|column| Doubt::LabelColumn { column }));
-    doubts.extend(repeating(rows, |value| value == 0.0).map(|(rows, first)| Doubt::ZeroRows { rows, first }));
-    doubts.extend(repeating(rows, |value| value != 0.0).map(|(rows, first)| Doubt::ConstantRows { rows, first }));
+    doubts.extend(
+        repeating(rows, |value| value == 0.0).map(|(rows, first)| Doubt::ZeroRows { rows, first }),
+    );
+    doubts.extend(
+        repeating(rows, |value| value != 0.0)
+            .map(|(rows, first)| Doubt::ConstantRows { rows, first }),
+    );
     if labels.len() >= ENOUGH && counts_up(labels) {
         doubts.push(Doubt::NumberedLabels);
     }
@@ -53,7 +58,9 @@ fn counting_column(rows: &Embeddings) -> Option<u64> {
         (first == 0.0 || first == 1.0)
             && (0..rows.len()).all(|row| rows.row(row)[column] == first + row as f32)
     };
-    (0..rows.width()).find(counts_up).map(|column| column as u64)
+    (0..rows.width())
+        .find(counts_up)
+        .map(|column| column as u64)
 }
 
 /// Returns the only column, if there is one, that has one value for each class.
@@ -122,46 +129,70 @@ mod tests {
             assert_eq!(doubts_of(&rows, 2, "a b b a", comparison), []);
         }
         let on_a_line = [0.0, 1.0, 2.0, 3.0];
-        assert_eq!(doubts_of(&on_a_line, 1, "a b b a", Comparison::Euclidean), []);
+        assert_eq!(
+            doubts_of(&on_a_line, 1, "a b b a", Comparison::Euclidean),
+            []
+        );
     }
 
     #[test]
     fn columns_of_numbers_of_rows_and_of_labels_are_suspicious() {
         let counted = [3.5, 1.0, 0.5, 2.0, 7.5, 3.0, -1.5, 4.0];
-        assert_eq!(doubts_of(&counted, 2, "a a b b", Comparison::Cosine), [
-            Doubt::CountingColumn { column: 1 }
-        ]);
-        let rows: Vec<f32> = (0..12u8).flat_map(|row| [f32::from(row * row % 11) + 0.5, f32::from(row % 3) + 4.0]).collect();
+        assert_eq!(
+            doubts_of(&counted, 2, "a a b b", Comparison::Cosine),
+            [Doubt::CountingColumn { column: 1 }]
+        );
+        let rows: Vec<f32> = (0..12u8)
+            .flat_map(|row| [f32::from(row * row % 11) + 0.5, f32::from(row % 3) + 4.0])
+            .collect();
         let labels = "a b c ".repeat(4);
-        assert_eq!(doubts_of(&rows, 2, &labels, Comparison::Cosine), [
-            Doubt::LabelColumn { column: 1 }
-        ]);
+        assert_eq!(
+            doubts_of(&rows, 2, &labels, Comparison::Cosine),
+            [Doubt::LabelColumn { column: 1 }]
+        );
         // Perfect classes are no label.
-        let perfect: Vec<f32> = (0..12u8).flat_map(|row| [f32::from(row % 3) - 0.5, f32::from(row % 3) + 4.0]).collect();
+        let perfect: Vec<f32> = (0..12u8)
+            .flat_map(|row| [f32::from(row % 3) - 0.5, f32::from(row % 3) + 4.0])
+            .collect();
         assert_eq!(doubts_of(&perfect, 2, &labels, Comparison::Cosine), []);
     }
 
     #[test]
     fn rows_without_a_direction_of_their_own_are_counted() {
         let rows = [1.0, 0.5, 0.0, 0.0, 3.0, 3.0, -0.0, 0.0, 2.0, 2.0, 0.1, 0.2];
-        assert_eq!(doubts_of(&rows, 2, "a a b b a b", Comparison::Cosine), [
-            Doubt::ZeroRows { rows: 2, first: 1 },
-            Doubt::ConstantRows { rows: 2, first: 2 },
-        ]);
+        assert_eq!(
+            doubts_of(&rows, 2, "a a b b a b", Comparison::Cosine),
+            [
+                Doubt::ZeroRows { rows: 2, first: 1 },
+                Doubt::ConstantRows { rows: 2, first: 2 },
+            ]
+        );
     }
 
     #[test]
     fn labels_that_number_the_rows_or_are_all_alike_are_suspicious() {
         let rows = [1.0, 0.5, 0.3, -0.5, 3.0, 1.0];
         for labels in ["0 1 2", "1 2 3"] {
-            assert_eq!(doubts_of(&rows, 2, labels, Comparison::Cosine), [Doubt::NumberedLabels]);
+            assert_eq!(
+                doubts_of(&rows, 2, labels, Comparison::Cosine),
+                [Doubt::NumberedLabels]
+            );
         }
-        assert_eq!(doubts_of(&rows, 2, "x x x", Comparison::Cosine), [Doubt::OneClass]);
+        assert_eq!(
+            doubts_of(&rows, 2, "x x x", Comparison::Cosine),
+            [Doubt::OneClass]
+        );
     }
 
     #[test]
     fn dot_products_of_different_lengths_are_told() {
         let found = doubts_of(&[3.0, 4.0, 0.6, 0.8], 2, "a a", Comparison::Dot);
-        assert!(matches!(found[..], [Doubt::OneClass, Doubt::Lengths { longest: 5.0, .. }]), "{found:?}");
+        assert!(
+            matches!(
+                found[..],
+                [Doubt::OneClass, Doubt::Lengths { longest: 5.0, .. }]
+            ),
+            "{found:?}"
+        );
     }
 }

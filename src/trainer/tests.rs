@@ -191,7 +191,7 @@ pub(crate) fn squares(side: u32) -> StoredImages {
         size: ImageSize::Square(side),
         color: Color::Gray,
         bounding_boxes: false,
-background: None,
+        background: None,
     }
 }
 
@@ -572,7 +572,10 @@ fn a_training_whose_end_was_not_noted_is_not_done_again() {
     *damaged.last_mut().unwrap() ^= 1;
     fs::write(files::model(&place.run("run")), damaged).unwrap();
     assert_eq!(started(&place), (finished, Some(0)));
-    assert!(place.model("run") == whole, "a damaged network is trained again");
+    assert!(
+        place.model("run") == whole,
+        "a damaged network is trained again"
+    );
 }
 
 #[test]

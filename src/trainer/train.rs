@@ -241,9 +241,9 @@ impl TrainState {
         let mut state = TrainState::fresh(context)?;
         let restored = match checkpoint::load(&path, &context.identity) {
             Ok(None) => Ok(()),
-            Ok(Some(Saved::Underway(snapshot))) => state
-                .restore(*snapshot)
-                .map_err(|error| error.to_string()),
+            Ok(Some(Saved::Underway(snapshot))) => {
+                state.restore(*snapshot).map_err(|error| error.to_string())
+            }
             Ok(Some(Saved::Finished { trained, network })) => match is_written(run, &network) {
                 true => return Ok(Resumed::Finished(trained)),
                 false => Err("the network that it names is gone or damaged".to_owned()),

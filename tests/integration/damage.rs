@@ -25,8 +25,15 @@ fn pipe(path: &Path) {
 fn another_digit(path: &Path) {
     let text = fs::read_to_string(path).unwrap();
     let place = text.rfind("0.").map_or(0, |point| point + 2);
-    let place = place + text[place..].find(|letter: char| letter.is_ascii_digit()).unwrap();
-    let digit = if text[place..].starts_with('7') { "3" } else { "7" };
+    let place = place
+        + text[place..]
+            .find(|letter: char| letter.is_ascii_digit())
+            .unwrap();
+    let digit = if text[place..].starts_with('7') {
+        "3"
+    } else {
+        "7"
+    };
     fs::write(path, [&text[..place], digit, &text[place + 1..]].concat()).unwrap();
 }
 
@@ -151,7 +158,12 @@ fn a_damaged_journal_is_told_once_and_stops_nothing() {
         fs::remove_file(first(&desk, "runs", "record.json")).unwrap();
         desk.sweep(&["plan", "sweep.toml"]).assert_code(0);
         let run = desk.run().assert_code(0);
-        assert_eq!(run.err.contains("1 damaged line in the journal"), told, "{}", run.err);
+        assert_eq!(
+            run.err.contains("1 damaged line in the journal"),
+            told,
+            "{}",
+            run.err
+        );
         assert_eq!(desk.table(), table);
     }
     pipe(&journal);

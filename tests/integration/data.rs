@@ -191,17 +191,25 @@ fn a_check_lists_unreadable_and_duplicate_images() {
 
 /// A sweep on a data set of the user's own.
 fn own_sweep() -> String {
-    SWEEP.replace("dataset = \"in_shop\"", "dataset.own = { name = \"birds\" }")
+    SWEEP.replace(
+        "dataset = \"in_shop\"",
+        "dataset.own = { name = \"birds\" }",
+    )
 }
 
 #[test]
 fn what_was_left_out_of_a_users_own_data_set_is_in_its_list_and_table() {
     let desk = Desk::real(&own_sweep());
-    desk.sweep(&["data", "list"]).assert_code(0).assert_says("nothing was added in `data`");
+    desk.sweep(&["data", "list"])
+        .assert_code(0)
+        .assert_says("nothing was added in `data`");
     for class in 0..6 {
         for number in 0..4 {
             let half = if class < 4 { "Train" } else { "Val" };
-            draw(&desk.path(&format!("birds/{half}/{class}/{number}.png")), 4 * class + number);
+            draw(
+                &desk.path(&format!("birds/{half}/{class}/{number}.png")),
+                4 * class + number,
+            );
         }
     }
     fs::write(desk.path("birds/Train/0/broken.png"), "<html>").unwrap();
@@ -217,9 +225,15 @@ fn what_was_left_out_of_a_users_own_data_set_is_in_its_list_and_table() {
         .assert_says("24 images decoded and listed")
         .assert_says("left out: 1 broken image: birds/Train/0/broken.png")
         .assert_says("in the place of 25 images");
-    desk.sweep(&["data", "list"]).assert_code(0).assert_says("left out: 1 broken image");
-    desk.sweep(&["data", "check", "birds"]).assert_code(0).assert_says("left out: 1 broken image");
-    desk.run().assert_code(0).assert_says("birds is without 1 image that cannot be decoded.");
+    desk.sweep(&["data", "list"])
+        .assert_code(0)
+        .assert_says("left out: 1 broken image");
+    desk.sweep(&["data", "check", "birds"])
+        .assert_code(0)
+        .assert_says("left out: 1 broken image");
+    desk.run()
+        .assert_code(0)
+        .assert_says("birds is without 1 image that cannot be decoded.");
 }
 
 #[test]
@@ -228,7 +242,10 @@ fn a_sweep_with_nothing_to_find_is_refused_before_it_trains() {
     for class in 0..8 {
         for number in 0..if class < 4 { 4 } else { 1 } {
             let half = if class < 4 { "train" } else { "test" };
-            draw(&desk.path(&format!("birds/{half}/{class}/{number}.png")), 4 * class + number);
+            draw(
+                &desk.path(&format!("birds/{half}/{class}/{number}.png")),
+                4 * class + number,
+            );
         }
     }
     desk.sweep(&["data", "add", "birds", "birds"])
@@ -236,7 +253,9 @@ fn a_sweep_with_nothing_to_find_is_refused_before_it_trains() {
         .assert_says("4 test classes have a single image")
         .assert_says("nothing can be measured");
     for command in ["check", "plan", "run"] {
-        desk.sweep(&[command, "sweep.toml"]).assert_code(1).assert_says("there is nothing to measure");
+        desk.sweep(&[command, "sweep.toml"])
+            .assert_code(1)
+            .assert_says("there is nothing to measure");
     }
     assert!(!desk.path("results/runs").exists());
 }

@@ -49,7 +49,10 @@ fn embeddings_from_files_are_measured() {
         names.iter().all(|name| found.contains_key(*name)) && found.len() == names.len() + 1,
         "{found:?}"
     );
-    assert_eq!(found["measured"]["taken"], "5 images of 2 numbers, 2 classes");
+    assert_eq!(
+        found["measured"]["taken"],
+        "5 images of 2 numbers, 2 classes"
+    );
     // The outlier of the cats ranks two dogs first; all others rank their own class first.
     let close = |name: &str, value: f64| {
         let found = found[name].as_f64().unwrap();
@@ -92,9 +95,18 @@ fn queries_may_differ_from_the_searched_images() {
 #[test]
 fn what_is_left_out_and_what_is_doubtful_is_told() {
     let desk = desk();
-    fs::write(desk.path("e.csv"), ",0,1\n0,1.0,0.0\n1,0.9,0.1\n2,0.0,1.0\n3,0.1,0.9\n4,0.2,0.8\n").unwrap();
+    fs::write(
+        desk.path("e.csv"),
+        ",0,1\n0,1.0,0.0\n1,0.9,0.1\n2,0.0,1.0\n3,0.1,0.9\n4,0.2,0.8\n",
+    )
+    .unwrap();
     let same = [
-        "--query-embeddings", "e.csv", "--query-labels", "l.txt", "--metrics", "R@1, MAP@R",
+        "--query-embeddings",
+        "e.csv",
+        "--query-labels",
+        "l.txt",
+        "--metrics",
+        "R@1, MAP@R",
     ];
     evaluate(&desk, &same)
         .assert_code(0)

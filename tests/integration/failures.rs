@@ -181,7 +181,10 @@ fn a_batch_system_that_ends_all_processes_of_a_job_leaves_checkpoints_and_starts
         desk.assert_no_orphans();
         let ends = desk.in_attempts("train", "exit.json");
         assert_eq!(ends.len(), 2, "{ends:?}");
-        assert!(ends.iter().all(|end| end.contains("\"stopped\"")), "{ends:?}");
+        assert!(
+            ends.iter().all(|end| end.contains("\"stopped\"")),
+            "{ends:?}"
+        );
     }
 }
 
@@ -243,7 +246,11 @@ fn a_trainer_that_says_that_it_lives_is_not_taken_for_hung() {
 fn a_trainer_that_cannot_be_started_fails_no_job() {
     let desk = Desk::new(SMALL);
     let trainer = desk.path("trainer");
-    std::fs::write(&trainer, format!("#!/bin/sh\nrm $0\nexec {} \"$@\"\n", desk.trainer())).unwrap();
+    std::fs::write(
+        &trainer,
+        format!("#!/bin/sh\nrm $0\nexec {} \"$@\"\n", desk.trainer()),
+    )
+    .unwrap();
     std::fs::set_permissions(&trainer, Permissions::from_mode(0o755)).unwrap();
     // It is there for `--describe` only.
     desk.sweep(&["run", "sweep.toml", "--trainer", trainer.to_str().unwrap()])
@@ -274,7 +281,14 @@ fn an_orchestrator_whose_folder_was_taken_over_stops() {
 fn the_command_that_resumes_can_be_copied() {
     let desk = Desk::new(&SMALL.replace("steps = 12", "steps = 400")).slowly(20);
     std::fs::rename(desk.path("sweep.toml"), desk.path("my sweep.toml")).unwrap();
-    let arguments = ["run", "my sweep.toml", "--results", "my results", "--trainer", desk.trainer()];
+    let arguments = [
+        "run",
+        "my sweep.toml",
+        "--results",
+        "my results",
+        "--trainer",
+        desk.trainer(),
+    ];
     let child = desk.start_command(&arguments);
     wait_for(|| desk.path("my results/journal.jsonl").exists());
     interrupt(&child);

@@ -58,7 +58,14 @@ fn a_finished_sweep_needs_neither_its_data_nor_its_machine() {
         assert_eq!(values(before), values(after), "{name}");
     }
     desk.run().assert_code(0).assert_says("up to date");
-    let more = ["run", "sweep.toml", "--set", "sweep.seeds=3", "--trainer", desk.trainer()];
+    let more = [
+        "run",
+        "sweep.toml",
+        "--set",
+        "sweep.seeds=3",
+        "--trainer",
+        desk.trainer(),
+    ];
     desk.sweep(&more)
         .assert_code(1)
         .assert_says("the data set `birds` is not in");

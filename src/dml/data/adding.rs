@@ -141,7 +141,9 @@ fn register(
     }
     let left_aside = left_aside::left_aside(files, &found.listing, found.by_folders)
         .map_err(|error| error.with_names(name))?;
-    let Found { layout, listing, .. } = found;
+    let Found {
+        layout, listing, ..
+    } = found;
     let (listing, broken) = whole_images(request, listing, files, given, progress)?;
     let written = root.join(NEW_LISTING);
     table::write(&listing, root, &written)?;
@@ -187,7 +189,10 @@ fn registration(layout: &str, listing: &Listing, differences: Vec<String>) -> Re
         training_classes: training.classes.len() as u32,
         training_images: counts.training_images,
         smallest_training_class: training.sizes().into_iter().min().unwrap_or(0),
-        super_classes: training.classes.iter().all(|class| class.category.is_some()),
+        super_classes: training
+            .classes
+            .iter()
+            .all(|class| class.category.is_some()),
         test_classes: listing.test.classes.len() as u32,
         test_images: counts.test_images,
         queries: counts.queries,
@@ -268,7 +273,10 @@ fn check_given(path: &Path, into: &Path) -> Result<(), DataError> {
 /// Checks that nothing but what was added before would be replaced.
 fn check_replaceable(into: &Path) -> Result<(), DataError> {
     if into.is_file() {
-        return Err(DataError::unreadable(into, "a file is in the place of the data set's own folder"));
+        return Err(DataError::unreadable(
+            into,
+            "a file is in the place of the data set's own folder",
+        ));
     }
     let Ok(entries) = fs::read_dir(into) else {
         return Ok(());
@@ -289,7 +297,12 @@ fn check_replaceable(into: &Path) -> Result<(), DataError> {
 
 /// True if a file or folder of this name in a data set's own folder was made by adding it.
 fn is_ours(name: &str) -> bool {
-    let made = [FILES, Registration::LISTING, Registration::FILE, NEW_LISTING];
+    let made = [
+        FILES,
+        Registration::LISTING,
+        Registration::FILE,
+        NEW_LISTING,
+    ];
     // Temporary files of killed processes, and the staging of earlier versions.
     made.contains(&name) || name.ends_with(".incomplete")
 }
@@ -299,14 +312,22 @@ fn gather(request: &Request, files: &Path, progress: Progress) -> Result<Given, 
     create_folder(files)?;
     let mut contents = Vec::with_capacity(request.from.len());
     for path in request.from {
-        contents.push(if path.is_dir() { Content::Other } else { Content::of(path)? });
+        contents.push(if path.is_dir() {
+            Content::Other
+        } else {
+            Content::of(path)?
+        });
     }
     let given: Vec<(&PathBuf, Content)> = request.from.iter().zip(contents).collect();
     let (taken, archives): (Vec<_>, Vec<_>) = given
         .into_iter()
         .partition(|(_, content)| *content == Content::Other);
     let total: u64 = request.from.iter().map(|path| file_bytes(path)).sum();
-    let progress = |done| if !request.skip_broken { progress(done, total) };
+    let progress = |done| {
+        if !request.skip_broken {
+            progress(done, total)
+        }
+    };
     let mut found = Given::put_into(files);
     let mut done = 0;
     for (path, content) in archives {
@@ -352,7 +373,7 @@ fn take(path: &Path, target: &Path, folders: Folders) -> Result<(), DataError> {
     if target.exists() {
         return Err(DataError::unreadable(
             path,
-"something else of this name was given, too, or is in an archive; rename it",
+            "something else of this name was given, too, or is in an archive; rename it",
         ));
     }
     match folders {

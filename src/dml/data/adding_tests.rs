@@ -89,7 +89,10 @@ fn names_in(folder: &Path) -> Vec<String> {
 fn an_archive_and_a_folder_give_the_same_table_and_registration() {
     let (source, root) = (folder(&FILES), tempfile::tempdir().unwrap());
     let archive = root.path().join("own.zip");
-    zip(&archive, &[&FILES[..], &[("__MACOSX/own/._1.jpg", "junk")]].concat());
+    zip(
+        &archive,
+        &[&FILES[..], &[("__MACOSX/own/._1.jpg", "junk")]].concat(),
+    );
     let tables = [archive, source.path().join("own")].map(|from| {
         let into = root.path().join("data/birds");
         let registration = added(&from, &into).unwrap();
@@ -101,10 +104,17 @@ fn an_archive_and_a_folder_give_the_same_table_and_registration() {
         let table = fs::read(into.join(Registration::LISTING)).unwrap();
         assert!(registration.is_of(&table) && !registration.is_of(b"another"));
         let written = fs::read(into.join(Registration::FILE)).unwrap();
-        assert_eq!(serde_json::from_slice::<Registration>(&written).unwrap(), registration);
+        assert_eq!(
+            serde_json::from_slice::<Registration>(&written).unwrap(),
+            registration
+        );
         String::from_utf8(table).unwrap()
     });
-    assert!(tables[0].contains("files/own/images/a/1.jpg,0,A,train"), "{}", tables[0]);
+    assert!(
+        tables[0].contains("files/own/images/a/1.jpg,0,A,train"),
+        "{}",
+        tables[0]
+    );
     assert_eq!(tables[0], tables[1]);
 }
 
@@ -133,7 +143,9 @@ fn nothing_is_unpacked_through_the_link_to_a_folder() {
     let own = source.path().join("own");
     for from in [[own.clone(), archive.clone()], [archive, own.clone()]] {
         let into = root.path().join("data/birds");
-        let error = add(&request(&from, &into), &|_, _| ()).unwrap_err().to_string();
+        let error = add(&request(&from, &into), &|_, _| ())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("something else of this name"), "{error}");
         assert_eq!(names_in(&own), ["images", "manifest.csv"]);
         assert_eq!(names_in(root.path()), ["more.zip"]);
@@ -146,7 +158,10 @@ fn files_in_the_data_sets_own_folder_are_left_in_place() {
     let own = root.path().join("own");
     for _ in 0..2 {
         assert_eq!(added(&own, &own).unwrap().layout, "`manifest.csv`");
-        assert_eq!(names_in(&own), ["dataset.json", "images", "listing.csv", "manifest.csv"]);
+        assert_eq!(
+            names_in(&own),
+            ["dataset.json", "images", "listing.csv", "manifest.csv"]
+        );
     }
     let text = fs::read_to_string(own.join(Registration::LISTING)).unwrap();
     assert!(text.contains("\nimages/a/1.jpg,0,A,train,"), "{text}");
@@ -159,15 +174,23 @@ fn nothing_of_the_user_is_removed_from_the_data_sets_own_folder() {
     let (own, other) = (root.path().join("own"), folder(&FILES));
     added(&own, &own).unwrap();
     let both = [own.clone(), other.path().join("own")];
-    let error = add(&request(&both, &own), &|_, _| ()).unwrap_err().to_string();
+    let error = add(&request(&both, &own), &|_, _| ())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("give it alone"), "{error}");
-    let error = added(&other.path().join("own"), &own).unwrap_err().to_string();
+    let error = added(&other.path().join("own"), &own)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("it holds `images`"), "{error}");
     let into = root.path().join("birds");
     copied(&own, &into).unwrap();
-    let error = added(&into.join("files/own"), &into).unwrap_err().to_string();
+    let error = added(&into.join("files/own"), &into)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("in the data set's own folder"), "{error}");
-    assert!(own.join("images/a/1.jpg").is_file() && into.join("files/own/images/a/1.jpg").is_file());
+    assert!(
+        own.join("images/a/1.jpg").is_file() && into.join("files/own/images/a/1.jpg").is_file()
+    );
 }
 
 #[test]
@@ -177,12 +200,25 @@ fn what_is_refused_is_named_as_it_was_given_and_leaves_what_was_there() {
     let bad = [
         &[("own/manifest.csv", TABLE), ("own/images/a/1.jpg", "")][..],
         &[("own/manifest.csv", "path,label\n1.jpg,\n")],
-        &[("own/manifest.csv", TABLE), ("own/images/a/1.jpg", ""), ("own/images/b/1.jpg/1.png", "")],
+        &[
+            ("own/manifest.csv", TABLE),
+            ("own/images/a/1.jpg", ""),
+            ("own/images/b/1.jpg/1.png", ""),
+        ],
         &[("own/train/a/1.jpg", ""), ("own/test/a/2.jpg", "")],
-        &[("own/manifest.csv", "path,label,split\n1.jpg,1,train\n1.jpg,2,test\n"), ("own/1.jpg", "")],
+        &[
+            (
+                "own/manifest.csv",
+                "path,label,split\n1.jpg,1,train\n1.jpg,2,test\n",
+            ),
+            ("own/1.jpg", ""),
+        ],
         &[("own/readme.txt", "")],
     ];
-    for (is_second, files) in [(false, bad), (true, bad)].iter().flat_map(|(second, bad)| bad.map(|files| (*second, files))) {
+    for (is_second, files) in [(false, bad), (true, bad)]
+        .iter()
+        .flat_map(|(second, bad)| bad.map(|files| (*second, files)))
+    {
         let source = folder(files);
         if is_second {
             added(&folder(&FILES).path().join("own"), &into).ok();
@@ -192,7 +228,10 @@ fn what_is_refused_is_named_as_it_was_given_and_leaves_what_was_there() {
         for given in [source.path().join("own"), archive] {
             let error = added(&given, &into).unwrap_err().to_string();
             assert!(error.contains(&given.display().to_string()), "{error}");
-            assert!(!error.contains("incomplete") && !error.contains("files/"), "{error}");
+            assert!(
+                !error.contains("incomplete") && !error.contains("files/"),
+                "{error}"
+            );
             assert_eq!(into.parent().unwrap().exists(), is_second);
         }
     }
@@ -221,10 +260,17 @@ fn the_data_root_can_be_a_link() {
         assert_eq!(added.left_aside, [""; 0]);
         assert_eq!(names_in(&root.path().join("large")), ["birds"]);
     }
-    let error = added(&source.path().join("own/images/a"), &into).unwrap_err().to_string();
-    assert!(error.contains(&source.path().join("own/images/a").display().to_string()), "{error}");
+    let error = added(&source.path().join("own/images/a"), &into)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains(&source.path().join("own/images/a").display().to_string()),
+        "{error}"
+    );
     fs::write(root.path().join("large/file"), "").unwrap();
-    let error = added(&source.path().join("own"), &root.path().join("data/file")).unwrap_err().to_string();
+    let error = added(&source.path().join("own"), &root.path().join("data/file"))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("a file is in the place"), "{error}");
 }
 
@@ -277,7 +323,9 @@ fn other_counts_than_the_published_ones_are_shown_and_refused_unless_allowed() {
 /// An image of one color.
 fn png() -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    RgbImage::new(4, 4).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    RgbImage::new(4, 4)
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
     bytes.into_inner()
 }
 
@@ -285,7 +333,9 @@ fn png() -> Vec<u8> {
 fn broken_images_are_left_out_by_request_and_kept_in_mind() {
     let source = tempfile::tempdir().unwrap();
     let own = source.path().join("own");
-    for name in ["a/1.png", "a/2.png", "b/1.png", "c/1.png", "c/2.png", "d/1.png"] {
+    for name in [
+        "a/1.png", "a/2.png", "b/1.png", "c/1.png", "c/2.png", "d/1.png",
+    ] {
         fs::create_dir_all(own.join(name).parent().unwrap()).unwrap();
         fs::write(own.join(name), png()).unwrap();
     }
@@ -294,13 +344,23 @@ fn broken_images_are_left_out_by_request_and_kept_in_mind() {
     let root = tempfile::tempdir().unwrap();
     let (from, into) = ([own.clone()], root.path().join("birds"));
     let undecoded = add(&request(&from, &into), &|_, _| ()).unwrap();
-    assert_eq!((undecoded.training_images, undecoded.test_images, undecoded.broken), (3, 3, None));
+    assert_eq!(
+        (
+            undecoded.training_images,
+            undecoded.test_images,
+            undecoded.broken
+        ),
+        (3, 3, None)
+    );
     let skipping = Request {
         skip_broken: true,
         ..request(&from, &into)
     };
     let whole = add(&skipping, &|_, _| ()).unwrap();
-    assert_eq!((whole.training_images, whole.test_images, whole.test_classes), (2, 2, 1));
+    assert_eq!(
+        (whole.training_images, whole.test_images, whole.test_classes),
+        (2, 2, 1)
+    );
     let broken = whole.broken.unwrap();
     let paths: Vec<&str> = broken.iter().map(|image| image.path.as_str()).collect();
     assert_eq!(paths, ["own/a/1.png", "own/d/1.png"]);
@@ -309,7 +369,10 @@ fn broken_images_are_left_out_by_request_and_kept_in_mind() {
     fs::write(own.join("c/1.png"), "").unwrap();
     fs::write(own.join("c/2.png"), "").unwrap();
     let error = add(&skipping, &|_, _| ()).unwrap_err().to_string();
-    assert!(error.contains("without its 4 broken images, there are no test images"), "{error}");
+    assert!(
+        error.contains("without its 4 broken images, there are no test images"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -346,7 +409,9 @@ fn every_image_and_table_that_is_not_listed_is_told_with_its_folder() {
     let halves = [("own/train/a/1.jpg", ""), ("own/test/b/2.jpg", "")];
     assert_eq!(
         told(&[&halves[..], &extra].concat()),
-        ["4 image files (.jpg) in `own/extra`, not listed: own/extra/deep/1.jpg, own/extra/deep/2.jpg, own/extra/deep/3.jpg, …"]
+        [
+            "4 image files (.jpg) in `own/extra`, not listed: own/extra/deep/1.jpg, own/extra/deep/2.jpg, own/extra/deep/3.jpg, …"
+        ]
     );
     let listed = [("own/images/c/3.jpg", ""), FILES[0], FILES[1], FILES[2]];
     assert_eq!(told(&FILES), [""; 0]);

@@ -50,9 +50,16 @@ fn broken_image(image: &Image, error: DataError, root: &Path) -> BrokenImage {
 fn without(part: &Part, is_broken: &[bool]) -> Part {
     let mut whole = Part::default();
     let mut last = None;
-    for (image, _) in part.images.iter().zip(is_broken).filter(|(_, broken)| !**broken) {
+    for (image, _) in part
+        .images
+        .iter()
+        .zip(is_broken)
+        .filter(|(_, broken)| !**broken)
+    {
         if last != Some(image.class) {
-            whole.classes.push(part.classes[image.class as usize].clone());
+            whole
+                .classes
+                .push(part.classes[image.class as usize].clone());
             last = Some(image.class);
         }
         whole.images.push(Image {

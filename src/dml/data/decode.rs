@@ -17,9 +17,12 @@ use std::{
     path::Path,
 };
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, metadata::Orientation,
+};
 use zune_jpeg::{
     JpegDecoder,
+    errors::DecodeErrors,
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
 
@@ -48,6 +51,9 @@ const MOST_FILE_BYTES: u64 = 1 << 30;
 
 /// The most pixels for each byte of a JPEG: a block of 64 pixels takes at least a bit.
 const PIXELS_OF_A_JPEG_BYTE: u64 = 64 * 8;
+
+/// What is wrong with a file that was cut.
+const ENDS_EARLY: &str = "it ends too early: the file was cut, or its download was interrupted";
 
 /// Markers of a JPEG.
 const START_OF_SCAN: [u8; 2] = [0xff, 0xda];
@@ -136,6 +142,18 @@ fn decode_content(path: &Path, content: &[u8]) -> Result<Decoded, DataError> {
         .map_err(|why| DataError::unreadable(path, why))
 }
 
+/// True if an image has EXIF data, and they say that it is to be turned or mirrored when shown.
+pub(super) fn is_turned(path: &Path) -> bool {
+    let orientation = content(path, MOST_FILE_BYTES).map(|content| orientation(&content));
+    matches!(orientation, Ok(Some(orientation)) if orientation != Orientation::NoTransforms)
+}
+
+fn orientation(content: &[u8]) -> Option<Orientation> {
+    let (format, _) = format(content).ok()?;
+    let mut decoder = reader(content, format).into_decoder().ok()?;
+    decoder.orientation().ok()
+}
+
 /// Returns the width and height of a file's image, without decoding it.
 ///
 /// # Errors
@@ -152,11 +170,21 @@ pub(super) fn sides(path: &Path) -> Result<(usize, usize), DataError> {
 fn content(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     let metadata = fs::metadata(path).map_err(|error| unread(path, error))?;
     if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a folder" } else { "a device" };
-        return Err(DataError::unreadable(path, format!("it is {what}, not an image")));
+        let what = if metadata.is_dir() {
+            "a folder"
+        } else {
+            "a device"
+        };
+        return Err(DataError::unreadable(
+            path,
+            format!("it is {what}, not an image"),
+        ));
     }
     if metadata.len() > MOST_FILE_BYTES {
-        let why = format!("it has {} bytes, the limit is {MOST_FILE_BYTES}", metadata.len());
+        let why = format!(
+            "it has {} bytes, the limit is {MOST_FILE_BYTES}",
+            metadata.len()
+        );
         return Err(DataError::unreadable(path, why));
     }
     let mut content = Vec::new();
@@ -177,7 +205,7 @@ fn sides_of(content: &[u8]) -> Result<(usize, usize), String> {
     let (format, _) = format(content)?;
     let (width, height) = reader(content, format)
         .into_dimensions()
-        .map_err(|error| unreadable(&error))?;
+        .map_err(|error| unreadable_image(&error))?;
     bounded(width, height)
 }
 
@@ -249,7 +277,25 @@ fn decoded(content: &[u8]) -> Result<Decoded, String> {
 }
 
 fn unreadable(error: &impl ToString) -> String {
-    format!("it is not a readable image: {}", error.to_string())
+    let error = error.to_string();
+    let words: Vec<&str> = error.split_whitespace().collect();
+    format!("it is not a readable image: {}", words.join(" "))
+}
+
+fn unreadable_jpeg(error: &DecodeErrors) -> String {
+    match error {
+        DecodeErrors::IoErrors(_) | DecodeErrors::ExhaustedData => ENDS_EARLY.to_owned(),
+        other => unreadable(other),
+    }
+}
+
+fn unreadable_image(error: &ImageError) -> String {
+    match error {
+        ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            ENDS_EARLY.to_owned()
+        }
+        other => unreadable(other),
+    }
 }
 
 fn jpeg(content: &[u8]) -> Result<Raster, String> {
@@ -262,7 +308,7 @@ fn jpeg(content: &[u8]) -> Result<Raster, String> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(content), options());
     decoder
         .decode_headers()
-        .map_err(|error| unreadable(&error))?;
+        .map_err(|error| unreadable_jpeg(&error))?;
     let info = decoder.info().ok_or("it says nothing of its size")?;
     let (width, height) = bounded(info.width.into(), info.height.into())?;
     if (width * height) as u64 > PIXELS_OF_A_JPEG_BYTE * content.len() as u64 {
@@ -280,7 +326,7 @@ fn jpeg(content: &[u8]) -> Result<Raster, String> {
     let open = without_end(content);
     let options = options().jpeg_set_out_colorspace(output);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*open), options);
-    let pixels = decoder.decode().map_err(|error| unreadable(&error))?;
+    let pixels = decoder.decode().map_err(|error| unreadable_jpeg(&error))?;
     Ok(Raster {
         width,
         height,
@@ -343,10 +389,10 @@ fn reader(content: &[u8], format: ImageFormat) -> ImageReader<Cursor<&[u8]>> {
 fn pixels(content: &[u8], format: ImageFormat) -> Result<DynamicImage, String> {
     let decoder = reader(content, format)
         .into_decoder()
-        .map_err(|error| unreadable(&error))?;
+        .map_err(|error| unreadable_image(&error))?;
     let (width, height) = decoder.dimensions();
     bounded(width, height)?;
-    DynamicImage::from_decoder(decoder).map_err(|error| unreadable(&error))
+    DynamicImage::from_decoder(decoder).map_err(|error| unreadable_image(&error))
 }
 
 /// Separates the opacity from the other channels.
@@ -357,7 +403,11 @@ fn with_opacity(image: DynamicImage) -> Result<(Raster, Option<Vec<u8>>), String
     let values = match usize::from(color.bytes_per_pixel()) / all {
         1 => image.into_bytes(),
         2 => upper_bytes(image.as_bytes()),
-        _ => return Err("its pixels are floating-point numbers; save it with 8 bits a channel".into()),
+        _ => {
+            return Err(
+                "its pixels are floating-point numbers; save it with 8 bits a channel".into(),
+            );
+        }
     };
     let opacity = color.has_alpha().then(|| last_of_each(&values, all));
     let channels = all - usize::from(color.has_alpha());
@@ -367,7 +417,10 @@ fn with_opacity(image: DynamicImage) -> Result<(Raster, Option<Vec<u8>>), String
         channels,
         pixels: first_of_each(values, all, channels),
     };
-    Ok((image, opacity.filter(|opacity| opacity.iter().any(|&value| value < u8::MAX))))
+    Ok((
+        image,
+        opacity.filter(|opacity| opacity.iter().any(|&value| value < u8::MAX)),
+    ))
 }
 
 /// Returns the upper bytes of 16-bit values.
@@ -379,7 +432,12 @@ fn upper_bytes(values: &[u8]) -> Vec<u8> {
 }
 
 fn last_of_each(values: &[u8], channels: usize) -> Vec<u8> {
-    values.iter().skip(channels - 1).step_by(channels).copied().collect()
+    values
+        .iter()
+        .skip(channels - 1)
+        .step_by(channels)
+        .copied()
+        .collect()
 }
 
 fn first_of_each(values: Vec<u8>, channels: usize, kept: usize) -> Vec<u8> {

@@ -38,7 +38,10 @@ impl Given {
 
     /// Returns the path under which the user knows a file or folder.
     pub(super) fn name(&self, path: &Path) -> PathBuf {
-        let below = self.into.as_ref().and_then(|into| path.strip_prefix(into).ok());
+        let below = self
+            .into
+            .as_ref()
+            .and_then(|into| path.strip_prefix(into).ok());
         let Some(below) = below else {
             return path.to_owned();
         };
@@ -79,14 +82,28 @@ mod tests {
     #[test]
     fn a_file_is_named_by_what_was_given() {
         let mut given = Given::put_into(Path::new("/data/.birds.incomplete/files"));
-        let named = |given: &Given, path: &str| given.name(&Path::new("/data/.birds.incomplete/files").join(path));
+        let named = |given: &Given, path: &str| {
+            given.name(&Path::new("/data/.birds.incomplete/files").join(path))
+        };
         given.take("birds".into(), Path::new("/home/me/birds"));
-        assert_eq!(named(&given, "birds/a/1.jpg"), Path::new("/home/me/birds/a/1.jpg"));
+        assert_eq!(
+            named(&given, "birds/a/1.jpg"),
+            Path::new("/home/me/birds/a/1.jpg")
+        );
         assert_eq!(named(&given, ""), Path::new("/home/me/birds"));
         given.unpack(Path::new("/tmp/more.zip"));
-        assert_eq!(named(&given, "more/1.jpg"), Path::new("/tmp/more.zip/more/1.jpg"));
-        assert_eq!(named(&given, "").display().to_string(), "/tmp/more.zip`, `/home/me/birds");
-        assert_eq!(given.name(Path::new("/else/1.jpg")), Path::new("/else/1.jpg"));
+        assert_eq!(
+            named(&given, "more/1.jpg"),
+            Path::new("/tmp/more.zip/more/1.jpg")
+        );
+        assert_eq!(
+            named(&given, "").display().to_string(),
+            "/tmp/more.zip`, `/home/me/birds"
+        );
+        assert_eq!(
+            given.name(Path::new("/else/1.jpg")),
+            Path::new("/else/1.jpg")
+        );
         given.unpack(Path::new("/tmp/other.zip"));
         assert_eq!(named(&given, "more/1.jpg"), Path::new("more/1.jpg"));
     }

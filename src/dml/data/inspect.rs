@@ -11,7 +11,7 @@ use schema::Color;
 
 use super::{
     DataError, Progress, Raster, Region,
-    decode::decode_as_it_is,
+    decode::{decode_as_it_is, is_turned},
     listing::{Image, Listing},
     stored::inside_box,
 };
@@ -30,6 +30,8 @@ pub struct Inspection {
     pub heights: Option<Spread>,
     /// The number of them with transparent pixels.
     pub transparent: u64,
+    /// The number of them whose EXIF data say that they are to be turned or mirrored when shown.
+    pub turned: u64,
     /// Images with a box that reaches out of them, by index.
     pub reaching_out: Vec<usize>,
     /// Images with a box that is outside of them, by index.
@@ -72,6 +74,7 @@ struct ImageProperties {
     height: usize,
     gray: bool,
     transparent: bool,
+    turned: bool,
     pixels: [u8; 32],
     bounding_box: BoxFit,
 }
@@ -126,6 +129,7 @@ impl Inspection {
             *inspection.formats.entry(seen.format).or_default() += 1;
             inspection.gray += u64::from(seen.gray);
             inspection.transparent += u64::from(seen.transparent);
+            inspection.turned += u64::from(seen.turned);
             match seen.bounding_box {
                 BoxFit::Inside => {}
                 BoxFit::ReachesOut => inspection.reaching_out.push(index),
@@ -147,6 +151,7 @@ impl ImageProperties {
             height: raster.height,
             gray: raster.channels == 1,
             transparent: decoded.is_transparent(),
+            turned: is_turned(&image.path),
             bounding_box: bounding_box.map_or(BoxFit::Inside, |bounding_box| {
                 BoxFit::of(bounding_box, raster.region())
             }),
@@ -277,7 +282,7 @@ mod tests {
             })
         );
         assert_eq!(found.reaching_out, [2, 6, 7]);
-assert!(found.outside.is_empty());
+        assert!(found.outside.is_empty());
         assert_eq!(found.duplicates, [vec![0, 5], vec![2, 6]]);
         let messages: Vec<String> = found
             .corrupt
@@ -300,8 +305,26 @@ assert!(found.outside.is_empty());
         }
     }
 
+    /// Returns a JPEG whose EXIF data say that it is to be turned by 90 degrees.
+    fn turned_jpeg() -> Vec<u8> {
+        let mut plain = Vec::new();
+        let mut encoder = image::codecs::jpeg::JpegEncoder::new(&mut plain);
+        encoder.encode_image(&image::RgbImage::new(10, 12)).unwrap();
+        let orientation =
+            b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let length = (orientation.len() as u16 + 2).to_be_bytes();
+        [
+            &plain[..2],
+            &[0xff, 0xe1],
+            &length,
+            orientation,
+            &plain[2..],
+        ]
+        .concat()
+    }
+
     #[test]
-    fn transparent_images_and_boxes_that_do_not_fit_are_found() {
+    fn transparent_and_turned_images_and_boxes_that_do_not_fit_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let opaque = image::RgbaImage::from_pixel(10, 12, image::Rgba([1, 2, 3, 255]));
@@ -309,9 +332,15 @@ assert!(found.outside.is_empty());
         let mut clear = opaque.clone();
         clear.put_pixel(3, 4, image::Rgba([1, 2, 3, 254]));
         clear.save(root.join("clear.png")).unwrap();
-        image::RgbImage::new(10, 12).save(root.join("plain.bmp")).unwrap();
+        image::RgbImage::new(10, 12)
+            .save(root.join("plain.bmp"))
+            .unwrap();
+        fs::write(root.join("turned.jpg"), turned_jpeg()).unwrap();
         let boxes = [[0, 0, 10, 12], [9, 11, 11, 13], [10, 0, 20, 12]];
-        let mut training = part(root, &["opaque.png", "clear.png", "plain.bmp"]);
+        let mut training = part(
+            root,
+            &["opaque.png", "clear.png", "plain.bmp", "turned.jpg"],
+        );
         for (image, bounding_box) in training.images.iter_mut().zip(boxes) {
             image.bounding_box = Some(bounding_box);
         }
@@ -320,9 +349,12 @@ assert!(found.outside.is_empty());
             test: Part::default(),
         };
         let found = Inspection::of(&listing, &|_, _| ());
-        assert_eq!(found.transparent, 1);
+        assert_eq!((found.transparent, found.turned), (1, 1));
         assert_eq!((found.reaching_out, found.outside), (vec![1], vec![2]));
-        assert_eq!(found.formats, BTreeMap::from([("BMP", 1), ("PNG", 2)]));
+        assert_eq!(
+            found.formats,
+            BTreeMap::from([("BMP", 1), ("JPEG", 1), ("PNG", 2)])
+        );
     }
 
     #[test]

@@ -66,7 +66,10 @@ impl<'a> Listed<'a> {
                 .filter_map(|image| fs::canonicalize(&image.path).ok())
                 .collect(),
             folders: above.filter(|folder| folder.starts_with(root)).collect(),
-            class_parents: of_images.iter().filter_map(|folder| folder.parent()).collect(),
+            class_parents: of_images
+                .iter()
+                .filter_map(|folder| folder.parent())
+                .collect(),
             paths,
         }
     }
@@ -136,19 +139,32 @@ fn empty_folders(root: &Path, listed: &Listed, walked: &Walked) -> Option<String
     let empty: Vec<&PathBuf> = walked
         .folders
         .iter()
-        .filter(|folder| folder.parent().is_some_and(|parent| listed.class_parents.contains(parent)))
+        .filter(|folder| {
+            folder
+                .parent()
+                .is_some_and(|parent| listed.class_parents.contains(parent))
+        })
         .filter(|folder| !has_image.contains(folder.as_path()))
         .collect();
     let names = empty.iter().map(|folder| below(root, folder));
-    (!empty.is_empty())
-        .then(|| format!("{} without an image: {}", count(empty.len(), "folder"), examples(names)))
+    (!empty.is_empty()).then(|| {
+        format!(
+            "{} without an image: {}",
+            count(empty.len(), "folder"),
+            examples(names)
+        )
+    })
 }
 
 /// Tables, where classes were read from folders.
 fn unused_tables(root: &Path, walked: &Walked) -> Option<String> {
     let is_own = |path: &PathBuf| path.ends_with(Registration::LISTING);
-    let is_table = |path: &PathBuf| ending(path).is_some_and(|ending| ending == ".csv" || ending == ".tsv");
-    let tables = walked.others.iter().filter(|path| is_table(path) && !is_own(path));
+    let is_table =
+        |path: &PathBuf| ending(path).is_some_and(|ending| ending == ".csv" || ending == ".tsv");
+    let tables = walked
+        .others
+        .iter()
+        .filter(|path| is_table(path) && !is_own(path));
     let tables: Vec<&PathBuf> = tables.collect();
     let names = tables.iter().map(|table| below(root, table));
     (!tables.is_empty()).then(|| {

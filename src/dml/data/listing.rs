@@ -452,8 +452,17 @@ mod tests {
         let count = |classes: &[(&str, &[Role])]| part(classes).queries_with_positive();
         assert_eq!(count(&[("a", TWO), ("b", &[Role::Both])]), 2);
         assert_eq!(count(&[("a", &[Role::Both]), ("b", &[Role::Both])]), 0);
-        assert_eq!(count(&[("a", &[Role::Query, Role::Gallery, Role::Gallery])]), 1);
-        assert_eq!(count(&[("a", &[Role::Query, Role::Query]), ("b", &[Role::Gallery; 3])]), 0);
+        assert_eq!(
+            count(&[("a", &[Role::Query, Role::Gallery, Role::Gallery])]),
+            1
+        );
+        assert_eq!(
+            count(&[
+                ("a", &[Role::Query, Role::Query]),
+                ("b", &[Role::Gallery; 3])
+            ]),
+            0
+        );
     }
 
     #[test]

@@ -41,8 +41,8 @@ use std::{
 use durable::DiskError;
 use schema::Registration;
 pub use schema::{
-    Background, Cache, Color, ColorJitter, Dataset, Glyphs, ImageSize, RandomErasing, RandomResizedCrop,
-    StoredImages, TrainTransform,
+    Background, Cache, Color, ColorJitter, Dataset, Glyphs, ImageSize, RandomErasing,
+    RandomResizedCrop, StoredImages, TrainTransform,
 };
 
 pub use self::{

@@ -214,7 +214,9 @@ fn what_is_no_image_is_refused() {
             .contains("it is not a readable image")
     );
     let folder = tempfile::tempdir().unwrap();
-    let error = decode(folder.path(), Color::Rgb, None).unwrap_err().to_string();
+    let error = decode(folder.path(), Color::Rgb, None)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("it is a folder"), "{error}");
     let error = decode(Path::new("/nowhere/at all.jpg"), Color::Rgb, None).unwrap_err();
     assert!(matches!(error, DataError::Missing { .. }), "{error}");
@@ -251,7 +253,10 @@ fn announced(kind: &str, width: u32, height: u32) -> Vec<u8> {
     match kind {
         "JPEG" => {
             let mut bytes = file("jpeg 4:2:0");
-            let frame = bytes.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
+            let frame = bytes
+                .windows(2)
+                .position(|two| two == [0xff, 0xc0])
+                .unwrap();
             bytes[frame + 5..frame + 7].copy_from_slice(&h.to_be_bytes());
             bytes[frame + 7..frame + 9].copy_from_slice(&w.to_be_bytes());
             bytes
@@ -286,7 +291,15 @@ fn an_image_of_too_many_pixels_is_refused_before_it_is_decoded() {
 
 #[test]
 fn a_jpeg_that_was_cut_and_closed_is_refused() {
-    let names = ["4:2:0", "4:4:4", "4:2:2", "grey", "cmyk", "turned by exif", "restarts"];
+    let names = [
+        "4:2:0",
+        "4:4:4",
+        "4:2:2",
+        "grey",
+        "cmyk",
+        "turned by exif",
+        "restarts",
+    ];
     for name in names {
         let whole = file(&format!("jpeg {name}"));
         for length in [whole.len() * 9 / 10, whole.len() - 60] {
@@ -295,7 +308,10 @@ fn a_jpeg_that_was_cut_and_closed_is_refused() {
             assert!(error.is_err(), "{name}: {length} of {} bytes", whole.len());
         }
         let with_more = [&whole[..], &whole[..]].concat();
-        assert_eq!(decoded_as(&with_more, Color::Rgb), decoded_as(&whole, Color::Rgb));
+        assert_eq!(
+            decoded_as(&with_more, Color::Rgb),
+            decoded_as(&whole, Color::Rgb)
+        );
     }
 }
 

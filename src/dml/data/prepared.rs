@@ -929,7 +929,9 @@ mod tests {
     #[test]
     fn damage_of_the_index_is_noticed_on_opening() {
         let unsealed = |change: fn(&mut serde_json::Value)| with_index(change, false);
-        assert!(unsealed(|index| index["version"] = 1.into()).contains("written by another version"));
+        assert!(
+            unsealed(|index| index["version"] = 1.into()).contains("written by another version")
+        );
         for message in [
             unsealed(|index| index["stored"]["size"]["square"] = 14.into()),
             unsealed(|index| index["training"]["labels"][3] = 1.into()),
@@ -1172,7 +1174,10 @@ mod tests {
         let far = Some([900, 0, 950, 9]);
         for size in [ImageSize::Square(8), ImageSize::ShortSide(8)] {
             let message = refused([None, None], true, size).unwrap();
-            assert!(message.contains("none of its images has a bounding box"), "{message}");
+            assert!(
+                message.contains("none of its images has a bounding box"),
+                "{message}"
+            );
             let message = refused([Some([0, 0, 2, 2]), far], true, size).unwrap();
             let expected = "1 of 2 bounding boxes lie outside of their images: `right.png`";
             assert!(message.contains(expected), "{message}");

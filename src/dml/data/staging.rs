@@ -44,7 +44,9 @@ impl Staging {
         remove_leftover(&path, &target).map_err(named)?;
         create_folder(&path).map_err(|error| named(error.into()))?;
         let lock = locked(&path, &target).map_err(named)?;
-        let path = path.canonicalize().map_err(DataError::disk("open", &target))?;
+        let path = path
+            .canonicalize()
+            .map_err(DataError::disk("open", &target))?;
         Ok(Staging {
             target,
             path,
@@ -227,7 +229,10 @@ mod tests {
         let target = root.path().join("birds");
         let at_work = Staging::begin(&target).unwrap();
         let refused = Staging::begin(&target).err().unwrap().to_string();
-        assert!(refused.contains("another process is adding it"), "{refused}");
+        assert!(
+            refused.contains("another process is adding it"),
+            "{refused}"
+        );
         drop(at_work);
         fs::create_dir_all(root.path().join(".birds.incomplete/files/a")).unwrap();
         let staging = Staging::begin(&target).unwrap();

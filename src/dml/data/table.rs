@@ -75,7 +75,12 @@ pub(super) fn write(listing: &Listing, root: &Path, path: &Path) -> Result<(), D
 }
 
 /// Returns the rows of one half, whose first class has this number.
-fn listed(part: &Part, split: Half, first: u32, root: &Path) -> Result<Vec<ListedImage>, DataError> {
+fn listed(
+    part: &Part,
+    split: Half,
+    first: u32,
+    root: &Path,
+) -> Result<Vec<ListedImage>, DataError> {
     let images = part.images.iter();
     images
         .map(|image| {
@@ -142,7 +147,9 @@ mod tests {
                 rows.push(Row {
                     key,
                     class: class.clone(),
-                    path: root.join(text(&format!("{key}")).replace('/', "")).join(format!(" {image}.jpg")),
+                    path: root
+                        .join(text(&format!("{key}")).replace('/', ""))
+                        .join(format!(" {image}.jpg")),
                     role: match (half, image) {
                         ("train", _) | (_, 0) => Role::Both,
                         (_, 1) => Role::Query,

@@ -112,7 +112,7 @@ fn images(folder: &std::path::Path, cache: Cache) -> Arc<ImageStore> {
         size: ImageSize::ShortSide(32),
         color: Color::Rgb,
         bounding_boxes: false,
-background: None,
+        background: None,
     };
     let into = folder.join(format!("{cache:?}"));
     Preparation::new(&source, stored, cache, &into)

@@ -151,7 +151,12 @@ mod tests {
         let images: Vec<(&str, bool)> = walked
             .images
             .iter()
-            .map(|image| (image.path.file_name().unwrap().to_str().unwrap(), image.decodable))
+            .map(|image| {
+                (
+                    image.path.file_name().unwrap().to_str().unwrap(),
+                    image.decodable,
+                )
+            })
             .collect();
         assert_eq!(
             images,
@@ -165,7 +170,12 @@ mod tests {
                 ("9.png", true),
             ]
         );
-        assert!(walked.images.iter().all(|image| image.folders == ["a", "b"]));
+        assert!(
+            walked
+                .images
+                .iter()
+                .all(|image| image.folders == ["a", "b"])
+        );
         assert_eq!(walked.others, [folder.join("6.txt")]);
     }
 }

@@ -66,10 +66,7 @@ pub(super) fn nearest_by_distance(
     solve(problem, resources)
 }
 
-fn solve(
-    mut problem: NeighborProblem,
-    resources: EvalResources,
-) -> Result<Neighbors, EvalError> {
+fn solve(mut problem: NeighborProblem, resources: EvalResources) -> Result<Neighbors, EvalError> {
     let available = problem.references.len();
     let available = available.saturating_sub(problem.self_match.max_excluded());
     problem.count = problem.count.min(available);

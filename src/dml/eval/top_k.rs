@@ -113,7 +113,8 @@ impl TopK<'_> {
                 self.collect(tile, &mut found);
             }
         })?;
-        let images = band.into_par_iter()
+        let images = band
+            .into_par_iter()
             .zip(found)
             .flat_map_iter(|(tile, found)| {
                 let found = found

@@ -590,12 +590,17 @@ mod tests {
             let images = images(&config, 11);
             let chunks = |size| {
                 let parts = images.split(size, 0);
-                let parts = parts.iter().map(|part| no_grad(|| network.forward(part, false)));
+                let parts = parts
+                    .iter()
+                    .map(|part| no_grad(|| network.forward(part, false)));
                 Tensor::cat(&parts.collect::<Vec<_>>(), 0)
             };
             for size in [1, 4] {
                 let difference = (chunks(size) - chunks(11)).abs().max();
-                assert!(difference.double_value(&[]) < 1e-5, "{key}, {size} at a time");
+                assert!(
+                    difference.double_value(&[]) < 1e-5,
+                    "{key}, {size} at a time"
+                );
                 assert!(chunks(size).equal(&chunks(size)), "{key}, {size} at a time");
             }
         }

@@ -80,7 +80,9 @@ pub enum TensorFileError {
     #[error("{0}")]
     OtherFormat(&'static str),
     /// The file is a TorchScript module, which is a network rather than tensors.
-    #[error("it is a TorchScript module, not named tensors; `--backbone torchscript` adds it as it is")]
+    #[error(
+        "it is a TorchScript module, not named tensors; `--backbone torchscript` adds it as it is"
+    )]
     TorchScript,
     /// It ends too early, or its parts contradict each other.
     #[error("{0}; it is damaged or was not downloaded whole")]

@@ -40,7 +40,10 @@ fn results_that_are_not_found_are_lost() {
             row.state = RunState::Missing;
         }
     });
-    assert_eq!(one, ["Glyphs (synthetic), Contrastive: 4 results there, 3 now"]);
+    assert_eq!(
+        one,
+        ["Glyphs (synthetic), Contrastive: 4 results there, 3 now"]
+    );
 }
 
 #[test]

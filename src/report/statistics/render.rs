@@ -217,7 +217,9 @@ impl Statistics {
             optional(wilcoxon.map(|test| test.rank_biserial)),
             optional(paired.and_then(|paired| paired.cohen)),
             optional(paired.and_then(|paired| paired.hedges)),
-            comparison.more.map_or_else(String::new, |more| more.to_string()),
+            comparison
+                .more
+                .map_or_else(String::new, |more| more.to_string()),
         ]
     }
 

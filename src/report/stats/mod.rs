@@ -18,9 +18,7 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 pub use bootstrap::{ClassOf, Resampled, bootstrap, over_classes, over_queries};
 pub use diagram::critical_difference_diagram;
-pub use paired::{
-    Paired, TTest, Wilcoxon, WilcoxonMethod, more_seeds, paired, paired_t, wilcoxon,
-};
+pub use paired::{Paired, TTest, Wilcoxon, WilcoxonMethod, more_seeds, paired, paired_t, wilcoxon};
 pub use power::seeds_needed;
 pub use several::{Friedman, friedman, holm, nemenyi_difference};
 

@@ -208,7 +208,9 @@ impl Add {
         }
         if let Some(before) = before {
             let images = before.training_images + before.test_images;
-            tell(&format!("in the place of {images} images that were added before under this name"));
+            tell(&format!(
+                "in the place of {images} images that were added before under this name"
+            ));
         }
         tell(&self.next_steps(&dataset));
         Ok(())
@@ -282,7 +284,11 @@ fn described(found: &Registration) -> String {
         "  train  {} of {}{}, at least {} of each\n  test   {} of {}",
         images(found.training_images),
         classes(found.training_classes),
-        if found.super_classes { " in super-classes" } else { "" },
+        if found.super_classes {
+            " in super-classes"
+        } else {
+            ""
+        },
         found.smallest_training_class,
         images(found.test_images),
         classes(found.test_classes)
@@ -309,7 +315,10 @@ fn remarks(found: &Registration) -> Vec<String> {
         classes => lines.push(format!("{classes} test classes have a single image")),
     }
     if !found.is_measurable() {
-        lines.push("nothing can be measured: no test image has another one of its class to find".to_owned());
+        lines.push(
+            "nothing can be measured: no test image has another one of its class to find"
+                .to_owned(),
+        );
     }
     let differences = found.differences.iter();
     lines.extend(differences.map(|line| format!("not as published: {line}")));
@@ -326,7 +335,9 @@ const NAMED: usize = 3;
 fn broken(found: &Registration) -> Option<String> {
     let broken = found.broken.as_ref().filter(|broken| !broken.is_empty())?;
     let named = broken.iter().take(NAMED);
-    let named: Vec<String> = named.map(|image| format!("{} ({})", image.path, image.why)).collect();
+    let named: Vec<String> = named
+        .map(|image| format!("{} ({})", image.path, image.why))
+        .collect();
     let more = if broken.len() > NAMED { ", …" } else { "" };
     let images = counted(broken.len(), "broken image");
     Some(format!("left out: {images}: {}{more}", named.join(", ")))
@@ -334,7 +345,11 @@ fn broken(found: &Registration) -> Option<String> {
 
 impl List {
     fn run(&self) -> Result<(), Exit> {
-        let mut text: String = self.folders()?.iter().filter_map(|folder| self.line(folder)).collect();
+        let mut text: String = self
+            .folders()?
+            .iter()
+            .filter_map(|folder| self.line(folder))
+            .collect();
         if text.is_empty() {
             let _ = writeln!(text, "nothing was added in `{}`", self.root.display());
         }
@@ -350,7 +365,9 @@ impl List {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => {
                 let root = self.root.display();
-                return Err(Exit::mistake(format!("failed to read the data root `{root}`: {error}")));
+                return Err(Exit::mistake(format!(
+                    "failed to read the data root `{root}`: {error}"
+                )));
             }
         };
         let mut folders: Vec<PathBuf> = entries
@@ -364,16 +381,20 @@ impl List {
     /// Returns what is to be said of a folder in the data root.
     fn line(&self, folder: &Path) -> Option<String> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let again = format!("sweep data add {name} {} --root {}", folder.display(), self.root.display());
+        let again = format!(
+            "sweep data add {name} {} --root {}",
+            folder.display(),
+            self.root.display()
+        );
         match registered(folder) {
             Ok(Some(_)) if !has_its_table(folder) => {
                 let error = FingerprintError::not_whole(&name, folder, &self.root);
                 Some(format!("{name}: {error}\n"))
             }
             Ok(Some(found)) => Some(format!("{name}: {}\n{}\n", found.layout, described(&found))),
-            Ok(None) if named(&name).is_ok_and(|dataset| is_unpacked(&dataset, folder)) => {
-                Some(format!("{name}: no table of images; run `{again}` to make it\n"))
-            }
+            Ok(None) if named(&name).is_ok_and(|dataset| is_unpacked(&dataset, folder)) => Some(
+                format!("{name}: no table of images; run `{again}` to make it\n"),
+            ),
             Ok(None) => None,
             Err(error) => Some(format!("{name}: {error}; run `{again}`\n")),
         }
@@ -435,7 +456,10 @@ mod tests {
 
     #[test]
     fn the_line_for_a_sweep_file_names_the_data_set() {
-        for dataset in Dataset::published().into_iter().chain([named("birds").unwrap()]) {
+        for dataset in Dataset::published()
+            .into_iter()
+            .chain([named("birds").unwrap()])
+        {
             let table: toml::Table = toml::from_str(&assignment(&dataset)).unwrap();
             let read: Dataset = table["dataset"].clone().try_into().unwrap();
             assert_eq!(read, dataset);

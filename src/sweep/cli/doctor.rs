@@ -8,8 +8,9 @@ use std::{
 
 use clap::Args;
 use schema::{
-    Adam, Backbone, Color, Dataset, Device, Event, ImageSize, Labels, Loss, MPerClass, Model, Optimizer, PrepareWork,
-    ProbeWork, Recipe, Resnet50, Sampler, StoredImages, Task, TrainWork, Training, Transform, Triplet,
+    Adam, Backbone, Color, Dataset, Device, Event, ImageSize, Labels, Loss, MPerClass, Model,
+    Optimizer, PrepareWork, ProbeWork, Recipe, Resnet50, Sampler, StoredImages, Task, TrainWork,
+    Training, Transform, Triplet,
 };
 
 use super::{Exit, Opened, Target, counted, show};
@@ -217,7 +218,9 @@ impl DeterminismCheck<'_> {
             training.labels = Labels::True;
         }
         let bytes = memory::of(plan).peak();
-        let slots = machine.slots(&sweep.resources, bytes).map_err(Exit::mistake)?;
+        let slots = machine
+            .slots(&sweep.resources, bytes)
+            .map_err(Exit::mistake)?;
         let device = slots.first().map_or(Device::Cpu, |slot| slot.device);
         let threads = sweep.resources.threads;
         let title = format!(

@@ -156,7 +156,12 @@ impl Evaluate {
             metrics: self.metrics(),
         };
         let measured = self.place.attempt(work.clone(), "measuring")?;
-        let sides: Vec<NamedFiles> = work.queries.iter().chain([&work.gallery]).map(named).collect();
+        let sides: Vec<NamedFiles> = work
+            .queries
+            .iter()
+            .chain([&work.gallery])
+            .map(named)
+            .collect();
         self.print(&Report::of_files(&measured, &sides))
     }
 
@@ -279,7 +284,12 @@ impl<'a> Report<'a> {
             let (name, value) = (metric.to_string(), percent(*value));
             format!("{name:width$}  {value:>6}{}\n", self.range(*metric))
         });
-        format!("{}{}\n{}\n", lines.collect::<String>(), self.taken, self.searched())
+        format!(
+            "{}{}\n{}\n",
+            lines.collect::<String>(),
+            self.taken,
+            self.searched()
+        )
     }
 
     /// Returns between which values another order of equally similar images lies.

@@ -147,7 +147,10 @@ impl Target {
     /// Another command on the same sweep, as a shell takes it.
     fn command(&self, verb: &str) -> String {
         let file = quoted(&self.file.display().to_string());
-        let sets = self.overrides.iter().map(|set| format!(" --set {}", quoted(set)));
+        let sets = self
+            .overrides
+            .iter()
+            .map(|set| format!(" --set {}", quoted(set)));
         let sets: String = sets.collect();
         let results = flag("results", "results", &self.results);
         format!("sweep {verb} {file}{sets}{results}")
@@ -178,7 +181,12 @@ impl Opened {
 
     fn machine() -> Machine {
         let visible = env::var_os("CUDA_VISIBLE_DEVICES");
-        Machine::survey(visible.as_ref().map(|list| list.to_string_lossy()).as_deref())
+        Machine::survey(
+            visible
+                .as_ref()
+                .map(|list| list.to_string_lossy())
+                .as_deref(),
+        )
     }
 
     fn with(

@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use report::Setting;
-use schema::{
-    Device, Guards, ImageSize, Labels, StudyId, Transform, renamed::as_read,
-};
+use schema::{Device, Guards, ImageSize, Labels, StudyId, Transform, renamed::as_read};
 use serde_json::{Value, json};
 
 use super::{Exit, Opened, Target, check, counted, doctor::free_bytes, show, show_json, studies};
@@ -329,7 +327,11 @@ fn main_memory(opened: &Opened, slots: usize) -> String {
     };
     let needed = of_run.peak() * slots as u64;
     let verdict = match needed > available {
-        true => format!(", but {} need {}", counted(slots, "slot"), size(needed as f64)),
+        true => format!(
+            ", but {} need {}",
+            counted(slots, "slot"),
+            size(needed as f64)
+        ),
         false => String::new(),
     };
     format!("{run}; {} are available{verdict}", size(available as f64))
@@ -455,7 +457,8 @@ fn of_point(point: &Point, axes: &AxisValues<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for (table, keys) in settings.as_object().into_iter().flatten() {
         let keys = keys.as_object().into_iter().flatten();
-        let given = keys.filter(|(key, value)| !value.is_null() && defaults[table][*key] != **value);
+        let given =
+            keys.filter(|(key, value)| !value.is_null() && defaults[table][*key] != **value);
         lines.extend(given.map(|(key, value)| line(&format!("{table}.{key}"), value)));
     }
     lines

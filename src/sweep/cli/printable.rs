@@ -36,7 +36,9 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
 fn style(text: &str) -> Option<&str> {
     let parameters = text.strip_prefix("\u{1b}[")?;
     let length = parameters.find(|c: char| !c.is_ascii_digit() && c != ';')?;
-    parameters[length..].starts_with('m').then(|| &text[..length + 3])
+    parameters[length..]
+        .starts_with('m')
+        .then(|| &text[..length + 3])
 }
 
 /// Writes texts, each a whole number of characters, as [`printable`] has them.

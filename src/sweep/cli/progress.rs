@@ -467,7 +467,8 @@ impl Unit {
     fn line(self, done: u64, total: u64, gone: Duration) -> String {
         let rate = done as f64 / gone.as_secs_f64().max(1e-3);
         let left = total.saturating_sub(done) as f64 / rate.max(1e-3);
-        let left = Duration::try_from_secs_f64(left).map_or_else(|_| "unknown time".to_owned(), duration);
+        let left =
+            Duration::try_from_secs_f64(left).map_or_else(|_| "unknown time".to_owned(), duration);
         let megabytes = |bytes: f64| format!("{:.0}", bytes / 1e6);
         match self {
             Unit::Images => format!("{done}/{total} images, {rate:.0}/s, {left} to go"),
@@ -573,7 +574,10 @@ mod tests {
             BTreeMap::from([(TRAIN, trainings), ("evaluate", evaluations)])
         };
         let evaluations_take_5 = |verb: &str| (verb == "evaluate").then_some(5.0);
-        assert_eq!(seconds_left(&left(0.0, 3.0), evaluations_take_5), Some(15.0));
+        assert_eq!(
+            seconds_left(&left(0.0, 3.0), evaluations_take_5),
+            Some(15.0)
+        );
         assert_eq!(seconds_left(&left(7.0, 3.0), evaluations_take_5), None);
         let steps_take_2 = |verb: &str| (verb == TRAIN).then_some(2.0);
         assert_eq!(seconds_left(&left(7.0, 3.0), steps_take_2), Some(14.0));

@@ -102,7 +102,8 @@ impl Tables {
         if let Some(earlier) = earlier(&csv) {
             self.lost.extend(table.lost(&earlier));
         }
-        self.files.push((folder.join(format!("{name}.md")), table.markdown()));
+        self.files
+            .push((folder.join(format!("{name}.md")), table.markdown()));
         self.files.push((csv, table.csv().map_err(Exit::stuck)?));
         self.shown.push_str(&table.terminal(color_on_stdout()));
         let both = folder.join(format!("{name}.{{md,csv}}"));
@@ -128,7 +129,8 @@ impl Tables {
             return Ok(());
         };
         let csv = statistics.csv().map_err(Exit::stuck)?;
-        self.files.push((folder.join("statistics.md"), statistics.markdown()));
+        self.files
+            .push((folder.join("statistics.md"), statistics.markdown()));
         self.files.push((folder.join("statistics.csv"), csv));
         let mut written = vec![folder.join("statistics.{md,csv}").display().to_string()];
         for (name, diagram) in statistics.diagrams() {
@@ -190,17 +192,24 @@ impl Tables {
 /// Why results are not found, if the nearest finished run tells.
 fn cause(opened: &Opened) -> Result<Option<String>, Exit> {
     let (plan, ledger) = (&opened.plan, &opened.ledger);
-    let planned = plan.members.iter().filter_map(|member| plan.runs.get_key_value(&member.run));
+    let planned = plan
+        .members
+        .iter()
+        .filter_map(|member| plan.runs.get_key_value(&member.run));
     let mut absent = planned.filter(|(run, _)| !ledger.has_result(**run));
     let Some((&run, planned)) = absent.next() else {
         return Ok(None);
     };
     let nearest = difference::nearest(run, &difference::stored(&planned.identity), ledger)?;
-    let differences = nearest.map(|(_, differences)| differences).unwrap_or_default();
-    let outside = differences.iter().find(|difference| match difference.component {
-        Component::Data | Component::Schema | Component::Arithmetic => true,
-        Component::Recipe | Component::Fold | Component::Seed => false,
-    });
+    let differences = nearest
+        .map(|(_, differences)| differences)
+        .unwrap_or_default();
+    let outside = differences
+        .iter()
+        .find(|difference| match difference.component {
+            Component::Data | Component::Schema | Component::Arithmetic => true,
+            Component::Recipe | Component::Fold | Component::Seed => false,
+        });
     Ok(outside.map(|found| format!("the finished runs have another {}", found.component)))
 }
 

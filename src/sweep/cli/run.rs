@@ -27,8 +27,7 @@ use crate::{
     ledger::{Check, Ledger, LedgerError, Lock, Locking, journal},
     plan::{
         freshness::{self, FreshnessOf},
-        integrity,
-        memory,
+        integrity, memory,
     },
     run::{
         leftovers,
@@ -159,7 +158,9 @@ impl Run {
             machine,
         } = opened;
         let bytes = memory::of(plan).peak();
-        let slots = machine.slots(&sweep.resources, bytes).map_err(Exit::mistake)?;
+        let slots = machine
+            .slots(&sweep.resources, bytes)
+            .map_err(Exit::mistake)?;
         let trainer = Trainer::find(self.trainer.as_deref())?;
         check_device(&trainer, &slots)?;
         let interrupts = Arc::new(AtomicU32::new(0));

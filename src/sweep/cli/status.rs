@@ -52,7 +52,9 @@ impl Status {
         lines.extend(status.lines);
         for data in &status.suspects {
             let root = flag("root", "data", &opened.sweep.data_root);
-            lines.push(format!("hint: `sweep data check {data}{root}` names all images that cannot be read"));
+            lines.push(format!(
+                "hint: `sweep data check {data}{root}` names all images that cannot be read"
+            ));
         }
         let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
         let tallies = tally(&freshness);
@@ -66,7 +68,10 @@ impl Status {
         opened.require_ids()?;
         match status.failed {
             0 => Ok(()),
-            failed => Err(Exit::RunsFailed(format!("{} failed", counted(failed, "job")))),
+            failed => Err(Exit::RunsFailed(format!(
+                "{} failed",
+                counted(failed, "job")
+            ))),
         }
     }
 }
@@ -115,7 +120,8 @@ impl StatusCounts {
                 }
                 self.line("failed", run, plan, &format!(": {message}"));
                 let job = failed_job(run, plan, ledger)?;
-                self.lines.extend(job.map(|job| log_line(ledger, job)).transpose()?);
+                self.lines
+                    .extend(job.map(|job| log_line(ledger, job)).transpose()?);
             }
             RunState::Missing => match ledger.state(run)? {
                 // A trial is only validated.

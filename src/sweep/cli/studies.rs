@@ -178,7 +178,9 @@ fn settings(member: &Member) -> String {
 /// The number of searches that wait for trials although nothing is left to run.
 pub(super) fn waiting_in_vain(opened: &Opened) -> usize {
     let studies = opened.plan.studies.iter();
-    studies.filter(|study| study.state == StudyState::Open).count()
+    studies
+        .filter(|study| study.state == StudyState::Open)
+        .count()
 }
 
 /// `1 search`, `2 searches`.

@@ -94,7 +94,8 @@ impl Why {
             })
             .collect();
         files.sort();
-        let open = |file: &PathBuf| Opened::of_results(Sweep::read(file, &[]).ok()?, &self.results).ok();
+        let open =
+            |file: &PathBuf| Opened::of_results(Sweep::read(file, &[]).ok()?, &self.results).ok();
         Ok(files.iter().filter_map(open).collect())
     }
 

@@ -6,9 +6,9 @@
 use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use schema::{
-    Background, Cache, Clip, Color, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory, Metric, Miner,
-    Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages, TrainingHalf,
-    Transform, WarmUp,
+    Background, Cache, Clip, Color, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory,
+    Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages,
+    TrainingHalf, Transform, WarmUp,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
 use serde::{Deserialize, Serialize};

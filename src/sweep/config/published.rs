@@ -16,7 +16,11 @@ use super::{Point, fault::Fault, tables::Quoted};
 const LARGEST: u64 = 4 << 20;
 
 /// Reads the published rows on the data sets of these points. Files lie beside the sweep file `path`.
-pub(super) fn read(quoted: &Quoted, path: &Path, points: &[Point]) -> Result<Vec<Published>, Fault> {
+pub(super) fn read(
+    quoted: &Quoted,
+    path: &Path,
+    points: &[Point],
+) -> Result<Vec<Published>, Fault> {
     let rows = match quoted {
         Quoted::Nothing => Ok(Vec::new()),
         Quoted::BuiltIn => built_in(points),
@@ -45,7 +49,8 @@ fn built_in(points: &[Point]) -> Result<Vec<Published>, String> {
 fn of_file(file: &Path, points: &[Point]) -> Result<Vec<Published>, String> {
     let shown = file.display();
     let text = text(file).map_err(|why| format!("failed to read `{shown}`: {why}"))?;
-    Published::read(&text, |name| named(points, name)).map_err(|error| format!("`{shown}`, {error}"))
+    Published::read(&text, |name| named(points, name))
+        .map_err(|error| format!("`{shown}`, {error}"))
 }
 
 /// The content of a regular file of limited size.
@@ -91,7 +96,11 @@ mod tests {
         File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
         assert!(why(&large).contains("larger than 4 MiB"));
         let latin = folder.path().join("latin.csv");
-        fs::write(&latin, b"dataset,folds,method,source\ncub200,,M\xfcller,x\n").unwrap();
+        fs::write(
+            &latin,
+            b"dataset,folds,method,source\ncub200,,M\xfcller,x\n",
+        )
+        .unwrap();
         assert!(why(&latin).contains("UTF-8"));
     }
 }

@@ -1099,8 +1099,16 @@ fn boxes_and_a_background_need_images_that_can_have_them() {
         "test.toml:7:",
     );
     let drawn = "the program draws these images";
-    refused(&format!("{glyphs}\nbounding_boxes = true"), drawn, "test.toml:6:");
-    refused(&format!("{glyphs}\nbackground = \"black\""), drawn, "test.toml:6:");
+    refused(
+        &format!("{glyphs}\nbounding_boxes = true"),
+        drawn,
+        "test.toml:6:",
+    );
+    refused(
+        &format!("{glyphs}\nbackground = \"black\""),
+        drawn,
+        "test.toml:6:",
+    );
     let white = parsed(&format!("{birds}\nbackground = \"white\"")).unwrap();
     assert_eq!(white.points[0].images.background, Some(Background::White));
 }

@@ -137,7 +137,9 @@ pub fn registration(dataset: &Dataset, root: &Path) -> Option<Registration> {
 
 /// Returns what `sweep data add` had found in a data set when it was used for these results.
 pub fn kept_registration(ledger: &Ledger, data: DataId) -> Option<Registration> {
-    read_json(&ledger.data(data).join(Registration::FILE)).ok().flatten()
+    read_json(&ledger.data(data).join(Registration::FILE))
+        .ok()
+        .flatten()
 }
 
 /// Keeps with the results what `sweep data add` found in a data set: they outlive it.
@@ -168,9 +170,8 @@ pub fn lacks_boxes(dataset: &Dataset, root: &Path) -> bool {
 /// table can be written by hand.
 pub fn has_its_table(folder: &Path) -> bool {
     match read_json::<Registration>(&folder.join(Registration::FILE)) {
-        Ok(Some(registration)) => {
-            fs::read(folder.join(Registration::LISTING)).is_ok_and(|table| registration.is_of(&table))
-        }
+        Ok(Some(registration)) => fs::read(folder.join(Registration::LISTING))
+            .is_ok_and(|table| registration.is_of(&table)),
         Ok(None) => true,
         Err(_) => false,
     }
@@ -248,7 +249,10 @@ fn remember(path: &Path, all: &AllRemembered) {
 /// Forgets the fingerprint of a data set, so that its files are read again.
 pub fn forget(ledger: &Ledger, source: &Path) {
     let (path, mut all) = remembered(ledger);
-    if all.remove(&absolute(source).display().to_string()).is_some() {
+    if all
+        .remove(&absolute(source).display().to_string())
+        .is_some()
+    {
         remember(&path, &all);
     }
 }
@@ -514,12 +518,19 @@ mod tests {
         };
         let locate = |registration: &str| {
             fs::write(own.join(Registration::FILE), registration).unwrap();
-            let located = locate(&Ledger::new(results.path()), &Dataset::Omniglot, root.path());
+            let located = locate(
+                &Ledger::new(results.path()),
+                &Dataset::Omniglot,
+                root.path(),
+            );
             located.map_err(|error| error.to_string())
         };
         let added = registration(Registration::hash(&table));
         assert!(locate(&added).is_ok());
-        for other in [registration(Registration::hash(b"other")), added[..40].to_owned()] {
+        for other in [
+            registration(Registration::hash(b"other")),
+            added[..40].to_owned(),
+        ] {
             let error = locate(&other).unwrap_err();
             assert!(error.contains("`sweep data add omniglot "), "{error}");
         }

@@ -278,7 +278,9 @@ fn is_unsupported(error: &io::Error) -> bool {
 /// Returns the name of the holder in the file, which only improves a message.
 fn read_holder(file: &mut File) -> String {
     let mut holder = String::new();
-    let read = file.rewind().and_then(|()| file.read_to_string(&mut holder));
+    let read = file
+        .rewind()
+        .and_then(|()| file.read_to_string(&mut holder));
     match read {
         Ok(_) => holder.trim().to_owned(),
         Err(_) => String::new(),
@@ -293,7 +295,9 @@ fn write_holder(file: &mut File, holder: &str) -> io::Result<()> {
 
 /// `process 3631 of anna on gpu7`
 fn this_process() -> String {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| env::var(name).ok());
+    let user = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| env::var(name).ok());
     let user = user.unwrap_or_else(|| format!("user {}", getuid().as_raw()));
     let host = uname().nodename().to_string_lossy().into_owned();
     format!("process {} of {user} on {host}", std::process::id())
@@ -326,7 +330,10 @@ mod tests {
             let mut lock = acquire(&root, first).unwrap();
             let refused = acquire(&root, second).unwrap_err().to_string();
             let this = format!("process {}", std::process::id());
-            assert!(refused.contains(&this) && refused.contains(" on "), "{refused}");
+            assert!(
+                refused.contains(&this) && refused.contains(" on "),
+                "{refused}"
+            );
             lock.check().unwrap();
             drop(lock);
             acquire(&root, second).unwrap();
@@ -375,7 +382,8 @@ mod tests {
         assert!(refused.contains(other), "{refused}");
 
         let file = File::options().write(true).open(lock_file(&root)).unwrap();
-        file.set_modified(std::time::SystemTime::now() - 2 * FREE_AFTER).unwrap();
+        file.set_modified(std::time::SystemTime::now() - 2 * FREE_AFTER)
+            .unwrap();
         let mut lock = acquire(&root, Locking::Lease).unwrap();
         lock.check().unwrap();
         fs::remove_file(lock_file(&root)).unwrap();

@@ -43,8 +43,8 @@ use std::{
 
 use durable::DiskError;
 use schema::{
-    DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, PreparedIndex,
-    Record, RunId, SCHEMA, StudyId, Trained, has_seal, renamed, run_files, sealed, unsealed,
+    DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, PreparedIndex, Record,
+    RunId, SCHEMA, StudyId, Trained, has_seal, renamed, run_files, sealed, unsealed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -517,12 +517,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn note_exit(
-        &self,
-        job: Job,
-        attempt: u32,
-        exit: &AttemptExit,
-    ) -> Result<(), LedgerError> {
+    pub fn note_exit(&self, job: Job, attempt: u32, exit: &AttemptExit) -> Result<(), LedgerError> {
         let path = self.attempt_folder(job, attempt).exit();
         write_sealed(&path, &subject::exit(job, attempt), exit)
     }
@@ -578,8 +573,10 @@ impl Ledger {
     pub fn identity(&self, run: RunId) -> Result<Option<Value>, LedgerError> {
         let path = self.run(run).identity();
         let found: Option<Value> = self.read_sealed(&path, &subject::identity(run))?;
-        Ok(found
-            .filter(|found| is_identity_of(run, found) || self.is_damaged(&path, "its hash is not the id of the run")))
+        Ok(found.filter(|found| {
+            is_identity_of(run, found)
+                || self.is_damaged(&path, "its hash is not the id of the run")
+        }))
     }
 
     /// Returns the path of the sweep of this name as it was last run.

@@ -107,7 +107,11 @@ type Harm = fn(&Path);
 fn change_a_digit(path: &Path) {
     let text = fs::read_to_string(path).unwrap();
     let place = text.find(|letter: char| letter.is_ascii_digit()).unwrap();
-    let digit = if text[place..].starts_with('7') { "3" } else { "7" };
+    let digit = if text[place..].starts_with('7') {
+        "3"
+    } else {
+        "7"
+    };
     fs::write(path, [&text[..place], digit, &text[place + 1..]].concat()).unwrap();
 }
 
@@ -143,8 +147,16 @@ fn a_damaged_file_of_any_kind_counts_as_absent_and_makes_room_for_a_new_one() {
             let path = path(&ledger, 1);
             damage(&path);
             assert!(!is_there(&ledger, 1), "kind {kind}, damage {number}");
-            let noted: Vec<PathBuf> = ledger.damage().into_iter().map(|damage| damage.path).collect();
-            assert_eq!(noted, std::slice::from_ref(&path), "kind {kind}, damage {number}");
+            let noted: Vec<PathBuf> = ledger
+                .damage()
+                .into_iter()
+                .map(|damage| damage.path)
+                .collect();
+            assert_eq!(
+                noted,
+                std::slice::from_ref(&path),
+                "kind {kind}, damage {number}"
+            );
             ledger.set_damage_aside().unwrap();
             assert!(fs::symlink_metadata(&path).is_err());
             write_all(&ledger, 1);

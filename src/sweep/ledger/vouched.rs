@@ -1,11 +1,7 @@
 //! Results with the sizes and hashes of the files that belong to them: `trained.json` vouches for the network,
 //! `record.json` for the scores of each query.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 

@@ -43,11 +43,7 @@ fn of_run(run: RunId, plan: &Plan, ledger: &Ledger, check: Check) -> Result<(), 
 ///
 /// # Errors
 /// A file cannot be read.
-pub fn of_inputs(
-    plan: &Plan,
-    freshness: &FreshnessOf,
-    ledger: &Ledger,
-) -> Result<(), LedgerError> {
+pub fn of_inputs(plan: &Plan, freshness: &FreshnessOf, ledger: &Ledger) -> Result<(), LedgerError> {
     let is_stale = |job: Job| matches!(freshness.get(&job), Some(Freshness::Stale(_)));
     if freshness.keys().any(|&job| is_stale(job)) {
         for &data in plan.data.keys() {

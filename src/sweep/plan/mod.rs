@@ -13,8 +13,8 @@ pub mod forecast;
 pub mod freshness;
 mod graph;
 pub mod integrity;
-mod naming;
 pub mod memory;
+mod naming;
 pub mod picture;
 mod recall;
 pub mod study;
@@ -218,7 +218,10 @@ impl Plan {
         for (row, expanded) in rows.iter().zip(expanded) {
             plan.add_row(row, expanded, &inputs);
         }
-        let data = inputs.data.into_iter().map(|data| (data.id(), data.planned));
+        let data = inputs
+            .data
+            .into_iter()
+            .map(|data| (data.id(), data.planned));
         plan.data = data.collect();
         plan.grow(sweep, ledger, None)?;
         Ok(plan)
@@ -467,7 +470,11 @@ impl Inputs {
                 error => return Err(error.into()),
             }
         }
-        for absence in self.weights.iter_mut().filter_map(|start| start.absence.take()) {
+        for absence in self
+            .weights
+            .iter_mut()
+            .filter_map(|start| start.absence.take())
+        {
             let list = match absence.is_recalled {
                 true => &mut plan.recalled,
                 false => &mut plan.missing,

@@ -186,7 +186,10 @@ impl Results<'_> {
                         row: (row.point, row.method),
                         data: row.inputs.data,
                         fingerprint: fingerprint.clone(),
-                        weights: file.clone().filter(|_| starts).map(|file| (row.inputs.weights, file)),
+                        weights: file
+                            .clone()
+                            .filter(|_| starts)
+                            .map(|file| (row.inputs.weights, file)),
                         numerics,
                     });
                 }

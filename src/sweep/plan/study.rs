@@ -18,7 +18,10 @@ use super::{Identity, Plan, PlannedRun, RunInputs, expand::Cell};
 use crate::{
     config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
-    search::{AtBound, FIRST_SEED_OF_TRIALS, Search, Suggestion, TrialOutcome, TrialPoint, TrialRecord, best},
+    search::{
+        AtBound, FIRST_SEED_OF_TRIALS, Search, Suggestion, TrialOutcome, TrialPoint, TrialRecord,
+        best,
+    },
 };
 
 /// A selected value this close to a bound, as a share of the range, causes a warning.

@@ -154,7 +154,11 @@ impl Child {
                 ..self.end(ProcessEnd::default())
             });
         }
-        let limit = if self.is_leaving { Some(LEAVING) } else { limit };
+        let limit = if self.is_leaving {
+            Some(LEAVING)
+        } else {
+            limit
+        };
         if limit.is_some_and(|limit| self.silent > limit) {
             self.hung = !self.is_leaving;
             self.kill();

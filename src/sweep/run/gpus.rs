@@ -217,13 +217,22 @@ mod tests {
             assert!(list.checked().is_err() && !list.is_empty(), "{list:?}");
         }
         // What comes after the end of the list is not read.
-        assert!(GpuList::visible(Some("0,-1,0"), &installed).checked().is_ok());
+        assert!(
+            GpuList::visible(Some("0,-1,0"), &installed)
+                .checked()
+                .is_ok()
+        );
     }
 
     #[test]
     fn without_a_gpu_nothing_is_visible_whatever_the_list_says() {
         let none = Installed::default();
-        assert!(GpuList::visible(Some("0,0"), &none).checked().unwrap().is_empty());
+        assert!(
+            GpuList::visible(Some("0,0"), &none)
+                .checked()
+                .unwrap()
+                .is_empty()
+        );
         assert!(GpuList::visible(None, &none).is_empty());
     }
 

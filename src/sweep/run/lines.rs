@@ -25,7 +25,10 @@ impl<R: BufRead> Lines<R> {
         self.skip_empty()?;
         let mut line = Vec::new();
         let limit = self.limit as u64 + 1;
-        self.text.by_ref().take(limit).read_until(b'\n', &mut line)?;
+        self.text
+            .by_ref()
+            .take(limit)
+            .read_until(b'\n', &mut line)?;
         if line.len() > self.limit && !line.ends_with(b"\n") {
             self.text.skip_until(b'\n')?;
         }
@@ -142,7 +145,9 @@ mod tests {
     #[test]
     fn of_a_long_log_the_beginning_and_the_end_are_kept() {
         let copied = |length: usize| {
-            let log: String = (0..length).map(|at| char::from(b'a' + (at % 26) as u8)).collect();
+            let log: String = (0..length)
+                .map(|at| char::from(b'a' + (at % 26) as u8))
+                .collect();
             let mut file = Vec::new();
             copy_log(log.as_bytes(), &mut file, 1000);
             (log, String::from_utf8(file).unwrap())
@@ -152,7 +157,9 @@ mod tests {
             assert_eq!(log, file, "{length}");
         }
         let (log, file) = copied(1000 + 3 * TAIL);
-        let (beginning, rest) = file.split_once("\n[131072 bytes are left out here]\n").unwrap();
+        let (beginning, rest) = file
+            .split_once("\n[131072 bytes are left out here]\n")
+            .unwrap();
         assert_eq!((beginning, rest), (&log[..1000], &log[1000 + 2 * TAIL..]));
     }
 

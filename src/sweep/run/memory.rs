@@ -58,16 +58,25 @@ impl Hierarchy {
     /// has a limit.
     fn allowed(&self, root: &Path, group: &str) -> Option<u64> {
         let folder = root.join(group.trim_start_matches('/'));
-        let above = folder.ancestors().take_while(|above| above.starts_with(root));
+        let above = folder
+            .ancestors()
+            .take_while(|above| above.starts_with(root));
         let mut folders: Vec<PathBuf> = above.map(Path::to_owned).collect();
         // In a container, the group's own folder may not be shown.
         folders.push(root.to_owned());
-        folders.iter().filter_map(|folder| self.left_in(folder)).min()
+        folders
+            .iter()
+            .filter_map(|folder| self.left_in(folder))
+            .min()
     }
 
     fn left_in(&self, folder: &Path) -> Option<u64> {
         let number = |name: &str| -> Option<u64> {
-            fs::read_to_string(folder.join(name)).ok()?.trim().parse().ok()
+            fs::read_to_string(folder.join(name))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()
         };
         // Without a limit, the file holds `max`, or a number beyond any memory.
         let limit = number(self.limit).filter(|&limit| limit < 1 << 60)?;
@@ -101,7 +110,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         let job = root.join("slurm/job_7");
-        write(&job, &[("memory.max", "max\n"), ("memory.current", "900\n")]);
+        write(
+            &job,
+            &[("memory.max", "max\n"), ("memory.current", "900\n")],
+        );
         assert_eq!(VERSION_2.allowed(root, "/slurm/job_7"), None);
         let used = [
             ("memory.max", "1000\n"),

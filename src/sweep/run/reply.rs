@@ -87,7 +87,11 @@ fn of_trained(trained: &Reply<Trained>, work: &TrainWork) -> Option<String> {
 
 /// A training on a fold must be validated by the metric that selects.
 fn of_validation(validation: Option<&Scores>, work: &TrainWork) -> Option<String> {
-    let select = work.recipe.training.as_ref().map(|training| training.select);
+    let select = work
+        .recipe
+        .training
+        .as_ref()
+        .map(|training| training.select);
     let wanted = select.filter(|_| work.recipe.fold.is_some());
     let scores = validation.unwrap_or(const { &Scores::new() });
     of_scores(scores, wanted.as_slice(), "validation score")
@@ -105,7 +109,9 @@ fn of_scores(scores: &Scores, wanted: &[Metric], noun: &str) -> Option<String> {
     if let Some(metric) = missing {
         return Some(format!("the trainer reported no {noun} `{metric}`"));
     }
-    let mut impossible = scores.iter().filter(|(metric, value)| !metric.allows(**value));
+    let mut impossible = scores
+        .iter()
+        .filter(|(metric, value)| !metric.allows(**value));
     let (metric, value) = impossible.next()?;
     Some(format!(
         "the trainer reported the {noun} {value:e} for `{metric}`, which is impossible"

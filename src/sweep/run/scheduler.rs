@@ -185,12 +185,7 @@ enum TrainerResult {
 
 impl Scheduler {
     /// Creates a scheduler for the stale jobs of a plan; `slots` are the places of the slots.
-    pub fn new(
-        plan: &Plan,
-        freshness: &FreshnessOf,
-        slots: &[PlaceId],
-        retries: u32,
-    ) -> Scheduler {
+    pub fn new(plan: &Plan, freshness: &FreshnessOf, slots: &[PlaceId], retries: u32) -> Scheduler {
         let mut scheduler = Scheduler {
             jobs: BTreeMap::new(),
             ready: BTreeSet::new(),
@@ -436,13 +431,7 @@ impl Scheduler {
     }
 
     /// Applies the rule for a failure that a trainer or the session reported.
-    fn failed(
-        &mut self,
-        job: Job,
-        slot: SlotId,
-        class: Failure,
-        message: String,
-    ) -> Vec<Action> {
+    fn failed(&mut self, job: Job, slot: SlotId, class: Failure, message: String) -> Vec<Action> {
         match rule(class) {
             Rule::Final => self.fail(job, class, message),
             Rule::Drain => {
@@ -637,10 +626,7 @@ impl JobState {
 }
 
 /// Counts the ticks of all entries down and takes out those that have none left.
-fn due<T>(
-    waiting: &mut BTreeMap<Job, T>,
-    ticks: fn(&mut T) -> &mut u32,
-) -> Vec<(Job, T)> {
+fn due<T>(waiting: &mut BTreeMap<Job, T>, ticks: fn(&mut T) -> &mut u32) -> Vec<(Job, T)> {
     let is_due = |_: &Job, entry: &mut T| {
         let left = ticks(entry);
         *left = left.saturating_sub(1);

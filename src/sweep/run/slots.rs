@@ -161,7 +161,9 @@ impl Machine {
         // The first share of every GPU comes before the second of any: few runs spread out.
         let slots = shares.flat_map(|share| {
             let share = (resources.runs_per_gpu > 1).then_some(share);
-            chosen.iter().map(move |&gpu| gpu_slot(gpu, share, &gpus[gpu]))
+            chosen
+                .iter()
+                .map(move |&gpu| gpu_slot(gpu, share, &gpus[gpu]))
         });
         Ok(slots.collect())
     }
@@ -218,7 +220,13 @@ mod tests {
             threads: 64,
             ..Resources::default()
         };
-        assert_eq!(machine(0).slots(&more_threads_than_cores, 1 << 30).unwrap().len(), 1);
+        assert_eq!(
+            machine(0)
+                .slots(&more_threads_than_cores, 1 << 30)
+                .unwrap()
+                .len(),
+            1
+        );
     }
 
     #[test]
@@ -257,7 +265,10 @@ mod tests {
             device: DeviceChoice::Cuda,
             ..Resources::default()
         };
-        assert!(matches!(machine(0).slots(&wanted, 1 << 30), Err(SlotError::NoGpu)));
+        assert!(matches!(
+            machine(0).slots(&wanted, 1 << 30),
+            Err(SlotError::NoGpu)
+        ));
         let third = Resources {
             gpus: Gpus::These(vec![2]),
             ..Resources::default()

@@ -537,14 +537,15 @@ const FEWEST: f64 = 10.0;
 /// True if there are fewer than [`FEWEST`] numbers of [`DIGITS`] digits between two bounds.
 fn is_narrow(low: f64, high: f64) -> bool {
     let largest = low.abs().max(high.abs());
-    let step = libm::pow(10.0, libm::floor(libm::log10(largest)) + 1.0 - DIGITS as f64);
+    let step = libm::pow(
+        10.0,
+        libm::floor(libm::log10(largest)) + 1.0 - DIGITS as f64,
+    );
     (high - low) / step < FEWEST
 }
 
 fn rounded(value: f64, low: f64, high: f64) -> Value {
-    let short: f64 = format!("{value:.0$e}", DIGITS - 1)
-        .parse()
-        .unwrap_or(value);
+    let short: f64 = format!("{value:.0$e}", DIGITS - 1).parse().unwrap_or(value);
     short.clamp(low, high).into()
 }
 

@@ -2,12 +2,13 @@
 
 use std::{fs::File, io::BufReader, path::Path};
 
+use half::{bf16, f16};
 use tch::{Kind, Tensor};
 use zip::{ZipArchive, read::ZipFile, result::ZipError};
 
 use super::{
     format::{REMEDY, describe},
-    numpy::{Array, squeezed},
+    numpy::{Array, exact_below, squeezed},
 };
 
 /// The end of an array's name in an archive.
@@ -35,7 +36,10 @@ pub(super) fn npz<T>(
     if files.iter().any(|name| name.ends_with("data.pkl")) {
         return Err(format!("it is a file of `torch.save`; {REMEDY}"));
     }
-    let names: Vec<&str> = files.iter().filter_map(|name| name.strip_suffix(NPY)).collect();
+    let names: Vec<&str> = files
+        .iter()
+        .filter_map(|name| name.strip_suffix(NPY))
+        .collect();
     if names.is_empty() {
         return Err("it is a zip archive without an array of NumPy".to_owned());
     }
@@ -80,6 +84,20 @@ pub(super) fn labels(tensor: &Tensor) -> Result<Array<String>, String> {
     if tensor.is_complex() || !whole.to_kind(tensor.kind()).equal(tensor) {
         return Err("its values are not whole numbers".to_owned());
     }
+    let digits = match tensor.kind() {
+        Kind::BFloat16 => bf16::MANTISSA_DIGITS,
+        Kind::Half => f16::MANTISSA_DIGITS,
+        Kind::Float => f32::MANTISSA_DIGITS,
+        Kind::Double => f64::MANTISSA_DIGITS,
+        _ => i64::BITS,
+    };
+    let largest = whole.to_kind(Kind::Double).abs().max();
+    if whole.numel() > 0 && largest.double_value(&[]) >= exact_below(digits) {
+        return Err(format!(
+            "its type {:?} does not hold its largest values exactly; save labels as integers",
+            tensor.kind()
+        ));
+    }
     let mut values = vec![0i64; whole.numel()];
     whole.copy_data(&mut values, whole.numel());
     Ok(Array {
@@ -89,7 +107,11 @@ pub(super) fn labels(tensor: &Tensor) -> Result<Array<String>, String> {
 }
 
 fn sides(tensor: &Tensor) -> Vec<usize> {
-    tensor.size().into_iter().map(|side| side as usize).collect()
+    tensor
+        .size()
+        .into_iter()
+        .map(|side| side as usize)
+        .collect()
 }
 
 /// Returns the name of the array to read.

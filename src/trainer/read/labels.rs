@@ -25,7 +25,9 @@ const ENOUGH: usize = 3;
 /// A line between others has no label.
 pub(super) fn parse(text: &str, is_table: bool) -> Result<TextLabels, String> {
     let lines = lines(text);
-    let gap = (1..).zip(&lines).find(|(place, line)| line.number != *place);
+    let gap = (1..)
+        .zip(&lines)
+        .find(|(place, line)| line.number != *place);
     if let Some((place, _)) = gap {
         return Err(format!("line {place} has no label"));
     }
@@ -59,7 +61,9 @@ enum Heading {
 
 /// Judges the first label by the others: a heading is no label of them, or a word above numbers.
 fn heading(labels: &[String], is_table: bool) -> Heading {
-    let Some((first, others)) = labels.split_first().filter(|(_, others)| !others.is_empty())
+    let Some((first, others)) = labels
+        .split_first()
+        .filter(|(_, others)| !others.is_empty())
     else {
         return Heading::No;
     };
@@ -85,7 +89,9 @@ fn without_index(lines: Vec<&str>) -> (Vec<&str>, Vec<LeftOut>) {
     let numbered = |pairs: &[(&str, &str)]| {
         pairs.len() >= ENOUGH && counts_up(pairs.iter().map(|(index, _)| *index))
     };
-    let has_heading = pairs.first().is_some_and(|(name, _)| unquoted(name).is_empty())
+    let has_heading = pairs
+        .first()
+        .is_some_and(|(name, _)| unquoted(name).is_empty())
         || pairs.get(1..).is_some_and(numbered);
     let mut left_out = Vec::new();
     if has_heading {
@@ -113,7 +119,8 @@ fn without_quotes(texts: &[&str]) -> Vec<String> {
 
 /// Writes labels such as `3.0` and `3.000e+00` as integers, if all are such numbers.
 fn whole_numbers(labels: Vec<String>) -> Vec<String> {
-    let numbers = labels.iter().map(|label| label.parse().ok().and_then(whole));
+    let number = |label: &String| whole(label.parse().ok()?, f64::MANTISSA_DIGITS);
+    let numbers = labels.iter().map(number);
     let integers: Option<Vec<String>> = numbers.collect();
     let have_fractions = labels.iter().all(|label| label.contains('.'));
     match integers {

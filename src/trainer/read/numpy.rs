@@ -36,13 +36,14 @@ pub(super) fn numbers(input: &mut impl Read, length: u64) -> Result<Array<f32>, 
 /// Reads an array as labels from a file of this length.
 pub(super) fn labels(input: &mut impl Read, length: u64) -> Result<Array<String>, String> {
     let header = Header::read(input)?;
-    let decode = label_decoder(&header)
-        .ok_or_else(|| header.wrong("labels: integers or texts"))?;
+    let decode = label_decoder(&header).ok_or_else(|| header.wrong("labels: integers or texts"))?;
     let values = header.values(input, length, decode)?;
     let wrong = values.iter().position(Option::is_none);
     if let Some(place) = wrong {
         return Err(format!(
-            "label {place}, counted from 0, is neither a whole number nor a text"
+            "label {place}, counted from 0, is neither a text nor a whole number that its type `{}` holds exactly; \
+             save labels as integers",
+            header.type_name
         ));
     }
     Ok(header.in_rows(values.into_iter().flatten().collect()))
@@ -62,7 +63,8 @@ impl Header {
         let type_name = value_of(&text, "descr")
             .and_then(quoted)
             .ok_or("its header names no simple type; structured arrays are not read")?;
-        let by_columns = value_of(&text, "fortran_order").is_some_and(|value| value.starts_with("True"));
+        let by_columns =
+            value_of(&text, "fortran_order").is_some_and(|value| value.starts_with("True"));
         let shape = value_of(&text, "shape")
             .and_then(shape)
             .ok_or("its header has no shape")?;
@@ -75,12 +77,17 @@ impl Header {
 
     /// Returns the letter of the kind of values.
     fn kind(&self) -> Option<char> {
-        self.type_name.trim_start_matches(['<', '>', '|', '=']).chars().next()
+        self.type_name
+            .trim_start_matches(['<', '>', '|', '='])
+            .chars()
+            .next()
     }
 
     /// Returns the size of a value as it is written: bytes, or characters of texts.
     fn size(&self) -> Option<usize> {
-        let digits = self.type_name.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+        let digits = self
+            .type_name
+            .trim_start_matches(|letter: char| !letter.is_ascii_digit());
         digits.parse().ok()
     }
 
@@ -114,10 +121,12 @@ impl Header {
         let mut buffer = vec![0; bytes * at_a_time.min(count)];
         while values.len() < count {
             let portion = &mut buffer[..bytes * at_a_time.min(count - values.len())];
-            input.read_exact(portion).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => too_short(),
-                _ => describe(error),
-            })?;
+            input
+                .read_exact(portion)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => too_short(),
+                    _ => describe(error),
+                })?;
             if self.type_name.starts_with('>') && self.kind() != Some('S') {
                 portion.chunks_exact_mut(each).for_each(<[u8]>::reverse);
             }
@@ -139,7 +148,9 @@ impl Header {
 }
 
 fn product(sides: &[usize]) -> Option<usize> {
-    sides.iter().try_fold(1usize, |product, &side| product.checked_mul(side))
+    sides
+        .iter()
+        .try_fold(1usize, |product, &side| product.checked_mul(side))
 }
 
 /// Returns a shape without axes of length 1, except the first two.
@@ -194,7 +205,10 @@ fn value_of<'a>(header: &'a str, key: &str) -> Option<&'a str> {
 }
 
 fn quoted(value: &str) -> Option<&str> {
-    let quote = value.chars().next().filter(|quote| ['\'', '"'].contains(quote))?;
+    let quote = value
+        .chars()
+        .next()
+        .filter(|quote| ['\'', '"'].contains(quote))?;
     let (inside, _) = value[1..].split_once(quote)?;
     Some(inside)
 }
@@ -227,28 +241,48 @@ fn label_decoder(header: &Header) -> Option<Decoder<Option<String>>> {
     match (header.kind()?, header.size()?) {
         ('i', 1 | 2 | 4 | 8) => Some(|bytes| Some(signed(bytes).to_string())),
         ('u' | 'b', 1 | 2 | 4 | 8) => Some(|bytes| Some(unsigned(bytes).to_string())),
-        ('f', 2) => Some(|bytes| whole(f16::from_le_bytes(array(bytes)).to_f64())),
-        ('f', 4) => Some(|bytes| whole(f32::from_le_bytes(array(bytes)).into())),
-        ('f', 8) => Some(|bytes| whole(f64::from_le_bytes(array(bytes)))),
+        ('f', 2) => Some(|bytes| {
+            whole(
+                f16::from_le_bytes(array(bytes)).to_f64(),
+                f16::MANTISSA_DIGITS,
+            )
+        }),
+        ('f', 4) => Some(|bytes| {
+            whole(
+                f32::from_le_bytes(array(bytes)).into(),
+                f32::MANTISSA_DIGITS,
+            )
+        }),
+        ('f', 8) => Some(|bytes| whole(f64::from_le_bytes(array(bytes)), f64::MANTISSA_DIGITS)),
         ('U', 1..) => Some(characters),
         ('S' | 'a', 1..) => Some(|bytes| String::from_utf8(bytes.to_vec()).ok().map(label)),
         _ => None,
     }
 }
 
-/// The largest integer up to which a double holds every integer.
-const EXACT: f64 = 9_007_199_254_740_992.0;
-
-/// Returns a whole number as an integer is written.
-pub(super) fn whole(number: f64) -> Option<String> {
-    let is_whole = number.fract() == 0.0 && number.abs() <= EXACT;
+/// Returns a whole number as an integer is written, `None` for other numbers and for those so large that a type with
+/// this number of binary digits may have rounded them: two labels could have become one.
+pub(super) fn whole(number: f64, digits: u32) -> Option<String> {
+    let is_whole = number.fract() == 0.0 && number.abs() < exact_below(digits);
     is_whole.then(|| (number as i64).to_string())
+}
+
+/// Returns the integer up to which a type with this number of binary digits holds every integer.
+pub(super) fn exact_below(digits: u32) -> f64 {
+    2f64.powi(digits as i32)
 }
 
 /// Returns a text of four bytes for each character.
 fn characters(bytes: &[u8]) -> Option<String> {
-    let codes = bytes.as_chunks().0.iter().map(|&code| u32::from_le_bytes(code));
-    codes.map(char::from_u32).collect::<Option<String>>().map(label)
+    let codes = bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&code| u32::from_le_bytes(code));
+    codes
+        .map(char::from_u32)
+        .collect::<Option<String>>()
+        .map(label)
 }
 
 /// Returns a text without what only fills up its room.

@@ -70,7 +70,9 @@ pub(super) fn parse(text: &str) -> Result<Table, String> {
 
 impl Separator {
     fn of(line: &str) -> Separator {
-        let found = [';', '\t', ','].into_iter().find(|&mark| line.contains(mark));
+        let found = [';', '\t', ',']
+            .into_iter()
+            .find(|&mark| line.contains(mark));
         found.map_or(Separator::WhiteSpace, Separator::Character)
     }
 
@@ -111,16 +113,17 @@ fn has_fraction(field: &str) -> bool {
 /// True if the first line names the columns, by words or by numbers.
 fn is_heading(lines: &[Line], separator: Separator) -> Result<bool, String> {
     let fields = separator.fields(lines[0].text);
-    let words = fields.iter().filter(|field| number(field).is_none()).count();
+    let words = fields
+        .iter()
+        .filter(|field| number(field).is_none())
+        .count();
     let numbered = |fields: &[&str]| counts_up(fields.iter().copied());
     if words == 0 {
         return Ok(fields.len() >= ENOUGH_COLUMNS && lines.len() > 1 && numbered(&fields));
     }
     let may_name_the_index = fields[0].is_empty() || fields.len() > ENOUGH_COLUMNS;
-    let names_the_index = words == 1
-        && number(fields[0]).is_none()
-        && may_name_the_index
-        && numbered(&fields[1..]);
+    let names_the_index =
+        words == 1 && number(fields[0]).is_none() && may_name_the_index && numbered(&fields[1..]);
     if names_the_index || words == fields.len() {
         return match lines.len() {
             1 => Err(no_number(&lines[0], &fields)),

@@ -29,7 +29,10 @@ pub(super) fn text(path: &Path) -> Result<String, String> {
         );
     }
     let start = start.get(..16).unwrap_or_default().to_lowercase();
-    if ["<!doctype", "<html", "<?xml"].iter().any(|tag| start.starts_with(tag)) {
+    if ["<!doctype", "<html", "<?xml"]
+        .iter()
+        .any(|tag| start.starts_with(tag))
+    {
         return Err("it is a web page, perhaps instead of a download".to_owned());
     }
     Ok(text)
@@ -81,7 +84,9 @@ pub(crate) fn excerpt(text: &str) -> String {
 /// Returns the text without the quotes around it.
 pub(super) fn unquoted(text: &str) -> &str {
     let text = text.trim();
-    let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let inside = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
     inside.unwrap_or(text)
 }
 

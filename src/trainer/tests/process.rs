@@ -42,7 +42,7 @@ fn recipe(steps: u64) -> Recipe {
             size: ImageSize::Square(16),
             color: Color::Gray,
             bounding_boxes: false,
-background: None,
+            background: None,
         },
         transform: Transform::default(),
         fold: None,
@@ -196,7 +196,10 @@ fn told_to_stop_it_writes_a_checkpoint_and_leaves() {
     assert!(folder.path().join("run/checkpoint.safetensors").exists());
 
     let mut child = command.stdin(Stdio::null()).spawn().unwrap();
-    let started = format!("{}\n", serde_json::to_string(&Event::Started { from: *step }).unwrap());
+    let started = format!(
+        "{}\n",
+        serde_json::to_string(&Event::Started { from: *step }).unwrap()
+    );
     let (mut output, mut line) = (BufReader::new(child.stdout.take().unwrap()), String::new());
     while line != started {
         line.clear();
@@ -247,7 +250,9 @@ fn work_without_checkpoints_stops_wherever_it_is() {
         into: folder.path().join("data"),
     });
     let mut command = trainer();
-    command.arg(write(folder.path(), prepare)).stdin(Stdio::piped());
+    command
+        .arg(write(folder.path(), prepare))
+        .stdin(Stdio::piped());
     let mut child = command.process_group(0).spawn().unwrap();
     let mut first = String::new();
     let mut output = BufReader::new(child.stdout.take().unwrap());

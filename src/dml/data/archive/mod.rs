@@ -115,20 +115,26 @@ impl Target<'_> {
                 "it would land outside of the folder it is unpacked into",
             ));
         }
-        let parts = name.split('/').filter(|part| !part.is_empty() && *part != ".");
+        let parts = name
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".");
         Ok(parts.collect())
     }
 
     fn create(&mut self, name: &str, path: &Path) -> Result<File, DataError> {
-        self.bound.files = self.bound.files.checked_sub(1).ok_or_else(|| {
-            self.unbounded(&format!("it has more than {MOST_FILES} files"))
-        })?;
+        self.bound.files = self
+            .bound
+            .files
+            .checked_sub(1)
+            .ok_or_else(|| self.unbounded(&format!("it has more than {MOST_FILES} files")))?;
         let folder = path.parent().unwrap_or(self.into);
         let created = fs::create_dir_all(folder).and_then(|()| File::create_new(path));
         created.map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory => {
-                self.refused(name, "another file or folder of this name is in it, or was given before")
-            }
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory | ErrorKind::IsADirectory => self
+                .refused(
+                    name,
+                    "another file or folder of this name is in it, or was given before",
+                ),
             ErrorKind::InvalidFilename => self.refused(name, "its name is too long"),
             _ => DataError::disk("write", path)(error),
         })
@@ -146,7 +152,9 @@ impl Target<'_> {
     fn unbounded(&self, what: &str) -> DataError {
         DataError::unreadable(
             self.archive,
-            format!("{what}, as no archive of images does; to use it all the same, unpack it and give the folder"),
+            format!(
+                "{what}, as no archive of images does; to use it all the same, unpack it and give the folder"
+            ),
         )
     }
 
@@ -173,7 +181,13 @@ fn is_absolute(name: &str) -> bool {
 
 /// Returns a name in which nothing is invisible, cut if it is long.
 fn shown(name: &str) -> String {
-    let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let visible = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
     let mut shown: String = name.chars().map(visible).take(LONGEST_NAME).collect();
     if name.chars().nth(LONGEST_NAME).is_some() {
         shown.push('…');
@@ -192,4 +206,3 @@ fn damaged_archive(path: &Path, error: &impl std::fmt::Display) -> DataError {
 fn open(path: &Path) -> Result<File, DataError> {
     File::open(path).map_err(|error| DataError::unreadable(path, error))
 }
-

@@ -77,12 +77,28 @@ fn refused(name: &str, bytes: &[u8], what: &str) {
 
 #[test]
 fn archives_are_known_by_their_content_whatever_they_are_called() {
-    let kinds = [zipped(&FILES), plain_tar(), gzipped(&plain_tar()), bzipped(&plain_tar()), xzipped(&plain_tar())];
-    for name in ["own.zip", "own.tar", "own.tgz", "own.TAR.XZ", "download", "own.part"] {
+    let kinds = [
+        zipped(&FILES),
+        plain_tar(),
+        gzipped(&plain_tar()),
+        bzipped(&plain_tar()),
+        xzipped(&plain_tar()),
+    ];
+    for name in [
+        "own.zip",
+        "own.tar",
+        "own.tgz",
+        "own.TAR.XZ",
+        "download",
+        "own.part",
+    ] {
         for bytes in &kinds {
             let (root, done) = unpacked(name, bytes);
             done.unwrap();
-            assert_eq!(fs::read_to_string(root.path().join("into/own/b/2.jpg")).unwrap(), "two");
+            assert_eq!(
+                fs::read_to_string(root.path().join("into/own/b/2.jpg")).unwrap(),
+                "two"
+            );
         }
     }
 }
@@ -90,20 +106,39 @@ fn archives_are_known_by_their_content_whatever_they_are_called() {
 #[test]
 fn what_is_no_archive_that_is_read_is_called_what_it_is() {
     for (bytes, what) in [
-        (&b"7z\xbc\xaf\x27\x1c\0\x04"[..], "`.7z` file, which is not read; unpack it"),
+        (
+            &b"7z\xbc\xaf\x27\x1c\0\x04"[..],
+            "`.7z` file, which is not read; unpack it",
+        ),
         (b"Rar!\x1a\x07\x01\0", "`.rar` file, which is not read"),
-        (b"\x28\xb5\x2f\xfd\x04\x00", "`.zst` file, which is not read"),
+        (
+            b"\x28\xb5\x2f\xfd\x04\x00",
+            "`.zst` file, which is not read",
+        ),
         (b"", "it is empty"),
-        (b"\xef\xbb\xbf\n <!DOCTYPE html><title>404</title>", "web page"),
-        (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
-        (b"\n{\"error\": \"quota\"}", "a text that begins with `{\"error\": \"quota\"}`"),
+        (
+            b"\xef\xbb\xbf\n <!DOCTYPE html><title>404</title>",
+            "web page",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid",
+            "git lfs pull",
+        ),
+        (
+            b"\n{\"error\": \"quota\"}",
+            "a text that begins with `{\"error\": \"quota\"}`",
+        ),
         (b"\x01\x02\x03", "is named as an archive but is none"),
     ] {
         for name in ["own.zip", "own.tar.gz", "own.txz"] {
             refused(name, bytes, what);
         }
     }
-    refused("labels.csv.gz", &gzipped(b"path,label\n"), "holds no tar archive; decompress it");
+    refused(
+        "labels.csv.gz",
+        &gzipped(b"path,label\n"),
+        "holds no tar archive; decompress it",
+    );
     let other = unpacked("cars_annos.mat", b"MATLAB 5.0").0;
     let content = Content::of(&other.path().join("cars_annos.mat")).unwrap();
     assert_eq!(content, Content::Other);
@@ -114,7 +149,10 @@ fn zips_of_windows_are_unpacked_or_the_reason_is_said() {
     let names = [("set\\a\\1.png", "one"), ("set\\b:2\\x y.png", "two")];
     let (root, done) = unpacked("own.zip", &zipped(&names));
     done.unwrap();
-    assert_eq!(fs::read_to_string(root.path().join("into/set/b:2/x y.png")).unwrap(), "two");
+    assert_eq!(
+        fs::read_to_string(root.path().join("into/set/b:2/x y.png")).unwrap(),
+        "two"
+    );
     // A name in Shift JIS, whose second byte is that of `\`.
     let mut japanese = zipped(&[("aXY/0.png", "")]);
     for start in 0..japanese.len() - 3 {
@@ -137,11 +175,22 @@ fn an_encrypted_zip_is_not_to_be_downloaded_again() {
 
 #[test]
 fn no_entry_lands_outside_of_the_folder() {
-    for name in ["../x.jpg", "a/../../x.jpg", "..\\x.jpg", "/x.jpg", "C:\\x.jpg", "\\\\server\\x.jpg"] {
+    for name in [
+        "../x.jpg",
+        "a/../../x.jpg",
+        "..\\x.jpg",
+        "/x.jpg",
+        "C:\\x.jpg",
+        "\\\\server\\x.jpg",
+    ] {
         refused("own.zip", &zipped(&[(name, "")]), "outside of the folder");
     }
     let regular = tar::EntryType::Regular;
-    refused("own.tar", &tarred(&[("../x.jpg", regular, "")]), "outside of the folder");
+    refused(
+        "own.tar",
+        &tarred(&[("../x.jpg", regular, "")]),
+        "outside of the folder",
+    );
     for (kind, what) in [
         (tar::EntryType::Symlink, "it is a link"),
         (tar::EntryType::Link, "it is a link"),
@@ -154,25 +203,41 @@ fn no_entry_lands_outside_of_the_folder() {
 
 #[test]
 fn entries_that_exclude_each_other_and_endless_names_are_refused() {
-    let twice = tarred(&[("x", tar::EntryType::Regular, ""), ("x", tar::EntryType::Regular, "")]);
+    let twice = tarred(&[
+        ("x", tar::EntryType::Regular, ""),
+        ("x", tar::EntryType::Regular, ""),
+    ]);
     refused("own.tar", &twice, "of this name");
     let file_and_folder = zipped(&[("own/x", ""), ("own/x/1.jpg", "")]);
     refused("own.zip", &file_and_folder, "of this name");
     let long = format!("own/{}.jpg", "n".repeat(5000));
     refused("own.zip", &zipped(&[(&long, "")]), "its name is too long");
-    refused("own.zip", &zipped(&[("../\u{1b}[31mred", "")]), "\u{fffd}[31mred");
+    refused(
+        "own.zip",
+        &zipped(&[("../\u{1b}[31mred", "")]),
+        "\u{fffd}[31mred",
+    );
 }
 
 #[test]
 fn damaged_archives_are_to_be_downloaded_again() {
     let stored = FILES.map(|(name, _)| (name, "0123456789".repeat(100)));
-    let stored: Vec<(&str, &str)> = stored.iter().map(|(name, content)| (*name, content.as_str())).collect();
+    let stored: Vec<(&str, &str)> = stored
+        .iter()
+        .map(|(name, content)| (*name, content.as_str()))
+        .collect();
     let entries: Vec<_> = stored
         .iter()
         .map(|(name, content)| (*name, tar::EntryType::Regular, *content))
         .collect();
     let tar = tarred(&entries);
-    let archives = [zipped(&stored), gzipped(&tar), bzipped(&tar), xzipped(&tar), tar];
+    let archives = [
+        zipped(&stored),
+        gzipped(&tar),
+        bzipped(&tar),
+        xzipped(&tar),
+        tar,
+    ];
     for bytes in archives {
         refused("own.zip", &bytes[..bytes.len() / 3], "download");
     }
@@ -182,16 +247,24 @@ fn damaged_archives_are_to_be_downloaded_again() {
 fn an_archive_unpacks_to_a_bounded_size_and_number_of_files() {
     let root = tempfile::tempdir().unwrap();
     let archive = root.path().join("bomb.zip");
-    let target = |bytes, files| Target {
-        archive: &archive,
-        into: root.path(),
-        bound: Bound { bytes, files },
-    }
-    .write("own/1.jpg", &mut &b"0123456789"[..])
-    .map_err(|error| error.to_string())
-    .and_then(|()| fs::remove_dir_all(root.path().join("own")).map_err(|error| error.to_string()));
+    let target = |bytes, files| {
+        Target {
+            archive: &archive,
+            into: root.path(),
+            bound: Bound { bytes, files },
+        }
+        .write("own/1.jpg", &mut &b"0123456789"[..])
+        .map_err(|error| error.to_string())
+        .and_then(|()| {
+            fs::remove_dir_all(root.path().join("own")).map_err(|error| error.to_string())
+        })
+    };
     assert_eq!(target(10, 1), Ok(()));
-    assert!(target(9, 1).unwrap_err().contains("unpacks to more than 100 times its size"));
+    assert!(
+        target(9, 1)
+            .unwrap_err()
+            .contains("unpacks to more than 100 times its size")
+    );
     fs::remove_dir_all(root.path().join("own")).unwrap();
     assert!(target(10, 0).unwrap_err().contains("bomb.zip"));
     let bound = |bytes| Bound::of_archive(bytes).bytes;

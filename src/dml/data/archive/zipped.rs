@@ -50,7 +50,8 @@ fn unreadable(target: &Target, name: &str, error: ZipError) -> DataError {
 
 /// Returns the names of all entries, with `/` between folders.
 fn names(zip: &ZipArchive<BufReader<File>>, target: &Target) -> Result<Vec<String>, DataError> {
-    let name = |raw: &[u8]| match std::str::from_utf8(raw) {
+    let name = |raw: &[u8]| {
+        match std::str::from_utf8(raw) {
         Ok(name) => Ok(name.replace('\\', "/")),
         // The code page of the computer that made it is not in the archive, and a guess names classes wrongly.
         Err(_) => Err(target.refused(
@@ -58,6 +59,7 @@ fn names(zip: &ZipArchive<BufReader<File>>, target: &Target) -> Result<Vec<Strin
             "its name is in the code page of another computer, not in UTF-8; unpack the archive with \
              that code page (`unzip -O CP932` for Japanese, `-O CP437` for Western names) and give the folder",
         )),
+    }
     };
     zip.file_names_raw().map(name).collect()
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    Class, DataError, Layout, Listing, Role, Row, folders_in, halves, part,
     super::walk::{ImageFile, walk},
+    Class, DataError, Layout, Listing, Role, Row, folders_in, halves, part,
 };
 
 pub(super) const LAYOUTS: [Layout; 5] = [
@@ -92,8 +92,8 @@ fn apart(root: &Path, wanted: &[Split]) -> Result<Option<Listing>, DataError> {
             Split::Train | Split::Validation | Split::Test => Role::Both,
         };
         rows.iter_mut().for_each(|row| row.role = role);
-        let trained_on = split == Split::Train
-            || split == Split::Validation && wanted.contains(&Split::Test);
+        let trained_on =
+            split == Split::Train || split == Split::Validation && wanted.contains(&Split::Test);
         let half = if trained_on { &mut training } else { &mut test };
         half.extend(rows);
     }
@@ -143,7 +143,11 @@ fn together(root: &Path) -> Result<Option<Listing>, DataError> {
 
 /// Checks that the outermost folders are not splits: their images or classes would be taken apart wrongly.
 fn check_names(classes: &Classes) -> Result<(), DataError> {
-    let splits: BTreeSet<Split> = classes.outermost.iter().filter_map(|name| Split::named(name)).collect();
+    let splits: BTreeSet<Split> = classes
+        .outermost
+        .iter()
+        .filter_map(|name| Split::named(name))
+        .collect();
     if splits.len() < 2 {
         return Ok(());
     }
@@ -182,7 +186,11 @@ struct Branch {
 }
 
 /// Returns the images in class folders below `root`, which is `depth` folders below that of the walk.
-fn classes_of(root: PathBuf, depth: usize, images: Vec<ImageFile>) -> Result<Option<Classes>, DataError> {
+fn classes_of(
+    root: PathBuf,
+    depth: usize,
+    images: Vec<ImageFile>,
+) -> Result<Option<Classes>, DataError> {
     let mut branches = branches(images, depth);
     if let Some(name) = inner_root(&branches) {
         let images = branches.remove(&name).unwrap_or_default().inner;
@@ -196,7 +204,9 @@ fn classes_of(root: PathBuf, depth: usize, images: Vec<ImageFile>) -> Result<Opt
         return Ok(None);
     } else if inner < own && branches.values().all(|branch| !branch.own.is_empty()) {
         let classes = branches.into_iter();
-        classes.flat_map(|(name, branch)| named(name, branch.own)).collect()
+        classes
+            .flat_map(|(name, branch)| named(name, branch.own))
+            .collect()
     } else if own == 0 {
         super_classes(&root, depth, branches)?
     } else {
@@ -228,7 +238,9 @@ fn branches(images: Vec<ImageFile>, depth: usize) -> BTreeMap<String, Branch> {
 /// Returns the folder in which the classes are, if they are one level deeper: `images`, or the only folder.
 fn inner_root(branches: &BTreeMap<String, Branch>) -> Option<String> {
     let is_root = |name: &str| branches.len() == 1 || name.eq_ignore_ascii_case("images");
-    let mut roots = branches.iter().filter(|(name, branch)| is_root(name) && !branch.inner.is_empty());
+    let mut roots = branches
+        .iter()
+        .filter(|(name, branch)| is_root(name) && !branch.inner.is_empty());
     roots.next().map(|(name, _)| name.clone())
 }
 

@@ -284,7 +284,9 @@ fn two_classes(one: &TableRow, other: &TableRow) -> String {
         );
     }
     let [one, other] = [one, other].map(|class| class.category.as_deref().unwrap_or("(none)"));
-    format!("the label `{label}` has the categories `{one}` and `{other}`; a class has one category")
+    format!(
+        "the label `{label}` has the categories `{one}` and `{other}`; a class has one category"
+    )
 }
 
 /// Returns the message about two rows of one class name that differ in their label.
@@ -356,7 +358,9 @@ impl Cells<'_> {
     fn row(&self) -> Result<TableRow, DataError> {
         let (cells, columns) = (self.record.len(), self.table.columns.len());
         if cells != columns {
-            return Err(self.wrong(format!("{cells} cells, but the table has {columns} columns")));
+            return Err(self.wrong(format!(
+                "{cells} cells, but the table has {columns} columns"
+            )));
         }
         if self.get(SEQUENCE).is_some() {
             return Err(self.wrong(SEQUENCES));
@@ -421,7 +425,8 @@ impl Cells<'_> {
         let cell = self
             .number(side)
             .ok_or_else(|| self.wrong(format!("there is no `{side}`, but a part of a box")))?;
-        whole(cell).ok_or_else(|| self.wrong(format!("`{side}` is `{cell}`, not a number of pixels")))
+        whole(cell)
+            .ok_or_else(|| self.wrong(format!("`{side}` is `{cell}`, not a number of pixels")))
     }
 }
 

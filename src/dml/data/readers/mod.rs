@@ -109,7 +109,9 @@ pub(super) fn find_named(
 ) -> Result<Found, DataError> {
     let found = search(dataset, folder).map_err(|error| error.with_names(name))?;
     let named = with_names(&found.listing, name);
-    named.check().map_err(|error| refused(&name(&found.root), &found, &error))?;
+    named
+        .check()
+        .map_err(|error| refused(&name(&found.root), &found, &error))?;
     check_files(&found.listing).map_err(|error| error.with_names(name))?;
     Ok(found)
 }
@@ -133,7 +135,10 @@ fn search(dataset: &Dataset, folder: &Path) -> Result<Found, DataError> {
             }
         }
     }
-    Err(DataError::unreadable(&folder, nothing_found(dataset, &folder)?))
+    Err(DataError::unreadable(
+        &folder,
+        nothing_found(dataset, &folder)?,
+    ))
 }
 
 /// Says what is missing where there is no layout.
@@ -150,7 +155,12 @@ fn nothing_found(dataset: &Dataset, folder: &Path) -> Result<String, DataError> 
 
 fn with_names(listing: &Listing, name: &dyn Fn(&Path) -> PathBuf) -> Listing {
     let mut named = listing.clone();
-    for image in named.training.images.iter_mut().chain(&mut named.test.images) {
+    for image in named
+        .training
+        .images
+        .iter_mut()
+        .chain(&mut named.test.images)
+    {
         image.path = name(&image.path);
     }
     named
@@ -220,14 +230,19 @@ fn check_files(listing: &Listing) -> Result<(), DataError> {
         .into_iter()
         .flat_map(|(_, part)| &part.images)
         .collect();
-    let checked: Vec<Result<PathBuf, DataError>> =
-        images.par_iter().map(|image| check_file(&image.path)).collect();
+    let checked: Vec<Result<PathBuf, DataError>> = images
+        .par_iter()
+        .map(|image| check_file(&image.path))
+        .collect();
     let wrong = checked.iter().filter(|file| file.is_err()).count();
     let mut files = HashMap::with_capacity(images.len());
     for (image, file) in images.into_iter().zip(checked) {
         let file = file.map_err(|error| error.and_others(wrong - 1))?;
         if let Some(other) = files.insert(file, &image.path) {
-            let why = format!("it is the same file as `{}`, which is listed, too", other.display());
+            let why = format!(
+                "it is the same file as `{}`, which is listed, too",
+                other.display()
+            );
             return Err(DataError::unreadable(&image.path, why));
         }
     }
@@ -244,7 +259,10 @@ fn check_file(path: &Path) -> Result<PathBuf, DataError> {
         return Err(DataError::unreadable(path, "it is a folder, not an image"));
     }
     if !metadata.is_file() {
-        return Err(DataError::unreadable(path, "it is a pipe or a device, not an image"));
+        return Err(DataError::unreadable(
+            path,
+            "it is a pipe or a device, not an image",
+        ));
     }
     if metadata.len() < LARGEST_POINTER && head(path).is_ok_and(|head| is_lfs_pointer(&head)) {
         return Err(DataError::unreadable(path, format!("it is {LFS_POINTER}")));

@@ -245,7 +245,11 @@ fn both_halves_of_the_cars_devkit_are_merged_and_the_one_without_classes_is_not_
     );
     write("cars_test_annos_withlabels.mat");
     // A popular copy has the annotations of other images beside.
-    fs::write(root.path().join("cars_annos.mat"), include_bytes!("../testdata/plain.mat")).unwrap();
+    fs::write(
+        root.path().join("cars_annos.mat"),
+        include_bytes!("../testdata/plain.mat"),
+    )
+    .unwrap();
     let found = find(&Dataset::Cars196, root.path()).unwrap();
     assert_eq!(
         found.layout,
@@ -269,7 +273,9 @@ fn cars_without_their_annotations_or_images_are_not_taken_for_two_classes() {
     assert!(message.contains("is missing: the devkit"), "{message}");
     let root = cars();
     fs::rename(root.path().join("car_ims"), root.path().join("elsewhere")).unwrap();
-    let message = find(&Dataset::Cars196, root.path()).unwrap_err().to_string();
+    let message = find(&Dataset::Cars196, root.path())
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("car_ims` is missing"), "{message}");
 }
 
@@ -514,7 +520,12 @@ fn halves_are_known_by_their_usual_names_in_any_capitals() {
         read(&["train/c/1.jpg", "Val/b/2.jpg", "test/a/3.jpg"]),
         "b: 2.jpg, c: 1.jpg | a: 3.jpg"
     );
-    let apart = folder(&empty(&["train/c/1.jpg", "query/a/2.jpg", "gallery/a/3.jpg", "gallery/d/4.jpg"]));
+    let apart = folder(&empty(&[
+        "train/c/1.jpg",
+        "query/a/2.jpg",
+        "gallery/a/3.jpg",
+        "gallery/d/4.jpg",
+    ]));
     let found = find(&own(), apart.path()).unwrap();
     assert_eq!(summary(&found), "c: 1.jpg | a: 3.jpg 2.jpg, d: 4.jpg");
     let counts = found.listing.counts();
@@ -528,11 +539,22 @@ fn folders_in_folders_are_classes_in_super_classes() {
         read(&own(), &empty(&names)),
         "s1/a: 3.jpg, s1/b: 2.jpg | s2/a: 1.jpg, s2/c: 4.jpg"
     );
-    let halves = ["train/s1/a/1.jpg", "train/s2/a/2.jpg", "test/s1/b/3.jpg", "test/s3/c/4.jpg"];
+    let halves = [
+        "train/s1/a/1.jpg",
+        "train/s2/a/2.jpg",
+        "test/s1/b/3.jpg",
+        "test/s3/c/4.jpg",
+    ];
     let found = folder(&empty(&halves));
     let found = find(&own(), found.path()).unwrap();
-    assert_eq!(summary(&found), "s1/a: 1.jpg, s2/a: 2.jpg | s1/b: 3.jpg, s3/c: 4.jpg");
-    assert_eq!(found.listing.test.classes[0].category.as_deref(), Some("s1"));
+    assert_eq!(
+        summary(&found),
+        "s1/a: 1.jpg, s2/a: 2.jpg | s1/b: 3.jpg, s3/c: 4.jpg"
+    );
+    assert_eq!(
+        found.listing.test.classes[0].category.as_deref(),
+        Some("s1")
+    );
 }
 
 #[test]
@@ -540,9 +562,17 @@ fn images_beside_the_class_folders_change_no_class() {
     let classes = ["x/a/1.jpg", "x/b/2.jpg", "x/c/3.jpg"];
     let expected = "a: 1.jpg | b: 2.jpg, c: 3.jpg";
     for beside in ["x/cover.png", "cover.png", "x/a/thumbs/1.jpg"] {
-        assert_eq!(read(&own(), &empty(&[&classes[..], &[beside]].concat())), expected);
+        assert_eq!(
+            read(&own(), &empty(&[&classes[..], &[beside]].concat())),
+            expected
+        );
     }
-    let images = ["x/images/a/1.jpg", "x/images/b/2.jpg", "x/figures/plot.png", "x/cover.png"];
+    let images = [
+        "x/images/a/1.jpg",
+        "x/images/b/2.jpg",
+        "x/figures/plot.png",
+        "x/cover.png",
+    ];
     assert_eq!(read(&own(), &empty(&images)), "a: 1.jpg | b: 2.jpg");
 }
 
@@ -560,14 +590,26 @@ fn folders_whose_meaning_is_unclear_are_refused() {
         &["a/cover.jpg", "b/cover.jpg", "a/c/2.jpg", "b/d/3.jpg"],
         "it is unclear which folders are the classes",
     );
-    says(&["a/b/c/1.jpg", "a/b/d/2.jpg", "e/f/g/3.jpg"], "more than two folders deep");
-    says(&["train/cat.1.jpg", "test/2.jpg"], "`test`, `train` are no classes");
-    says(&["query/a/1.jpg", "gallery/a/2.jpg"], "`gallery`, `query` are no classes");
+    says(
+        &["a/b/c/1.jpg", "a/b/d/2.jpg", "e/f/g/3.jpg"],
+        "more than two folders deep",
+    );
+    says(
+        &["train/cat.1.jpg", "test/2.jpg"],
+        "`test`, `train` are no classes",
+    );
+    says(
+        &["query/a/1.jpg", "gallery/a/2.jpg"],
+        "`gallery`, `query` are no classes",
+    );
     says(
         &["train/a/1.jpg", "Train/b/2.jpg", "test/c/3.jpg"],
         "says the same; give one of them",
     );
-    says(&["a/1.jpg", "a/2.jpg"], "its images are not in folders of two or more classes");
+    says(
+        &["a/1.jpg", "a/2.jpg"],
+        "its images are not in folders of two or more classes",
+    );
     says(
         &["train/a/1.jpg", "val/a/2.jpg"],
         "merge the folders of each class",
@@ -578,7 +620,10 @@ fn folders_whose_meaning_is_unclear_are_refused() {
 fn images_in_no_format_that_is_read_are_called_so() {
     let heic = "\0\0\0\u{18}ftypheic\0\0\0\0mif1heic";
     let message = refused(&own(), &[("a/1.heic", heic), ("b/2", heic)]);
-    assert!(message.contains("its images are of a format that is not read"), "{message}");
+    assert!(
+        message.contains("its images are of a format that is not read"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -734,7 +779,10 @@ fn what_is_wrong_with_a_manifest_is_said_with_its_line() {
         "path,label\nD:\\images\\1.jpg,1\n",
         "line 2: `D:\\images\\1.jpg` is a path of another computer",
     );
-    says("path,label\n1.jpg,1,2\n", "line 2: 3 cells, but the table has 2 columns");
+    says(
+        "path,label\n1.jpg,1,2\n",
+        "line 2: 3 cells, but the table has 2 columns",
+    );
     says("path,label\n1.jpg,\n", "line 2: there is no label");
 }
 
@@ -758,16 +806,23 @@ fn a_manifest_is_read_whatever_program_wrote_it() {
         rows.replace("10,", "10.0,").replace("9,", "9.0,"),
         format!("{rows}\n\n,,,\n   \n"),
         rows.replace("10", "nan"),
-        rows.replace("1.jpg", ".\\1.jpg").replace("2.jpg", ".\\2.jpg"),
+        rows.replace("1.jpg", ".\\1.jpg")
+            .replace("2.jpg", ".\\2.jpg"),
         rows.replace("1.jpg", "\" 1.jpg \""),
-        "path,label,_note,class_name,split\n1.jpg,10,\"a\nb\",ten,test\n2.jpg,9,,nine,train\n".to_owned(),
+        "path,label,_note,class_name,split\n1.jpg,10,\"a\nb\",ten,test\n2.jpg,9,,nine,train\n"
+            .to_owned(),
         ",path,label,class_name,split\n0,1.jpg,10,ten,test\n1,2.jpg,9,nine,train\n".to_owned(),
-        "Unnamed: 0,path,label,class_name,split\n0,1.jpg,10,ten,test\n1,2.jpg,9,nine,train\n".to_owned(),
+        "Unnamed: 0,path,label,class_name,split\n0,1.jpg,10,ten,test\n1,2.jpg,9,nine,train\n"
+            .to_owned(),
     ] {
         assert_eq!(with(&text), expected, "{text}");
     }
     let tabs = rows.replace(',', "\t");
-    let elsewhere = [&IMAGES[..], &[("labels.TSV", &*tabs), ("notes.csv", "caf\u{e9},1")]].concat();
+    let elsewhere = [
+        &IMAGES[..],
+        &[("labels.TSV", &*tabs), ("notes.csv", "caf\u{e9},1")],
+    ]
+    .concat();
     assert_eq!(read(&own(), &elsewhere), expected);
 }
 
@@ -788,7 +843,10 @@ fn a_manifest_in_another_encoding_is_named() {
     let rows = "path,label\n1.jpg,caf\u{e9}\n";
     let latin: Vec<u8> = rows.chars().map(|letter| letter as u8).collect();
     let message = refused(&latin);
-    assert!(message.contains("manifest.csv`: line 2: it is not valid UTF-8"), "{message}");
+    assert!(
+        message.contains("manifest.csv`: line 2: it is not valid UTF-8"),
+        "{message}"
+    );
     for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
         let wide = format!("\u{feff}{rows}");
         let wide: Vec<u8> = wide.encode_utf16().flat_map(bytes_of).collect();

@@ -273,14 +273,21 @@ fn no_instruction_set_changes_a_result() {
         let resources = EvalResources::default();
         for processor in Processor::available() {
             let mut found = Vec::new();
-            let done = ranks(&problem, comparison, resources, processor, |query, ranks| {
-                let positives = problem.positives(query);
-                if positives > 0 {
-                    let label = images.labels()[query];
-                    let result = QueryResult::new(query, label, ranks, positives, RankDepth::All);
-                    found.push(result);
-                }
-            });
+            let done = ranks(
+                &problem,
+                comparison,
+                resources,
+                processor,
+                |query, ranks| {
+                    let positives = problem.positives(query);
+                    if positives > 0 {
+                        let label = images.labels()[query];
+                        let result =
+                            QueryResult::new(query, label, ranks, positives, RankDepth::All);
+                        found.push(result);
+                    }
+                },
+            );
             assert_eq!(done, Ok(()));
             assert_eq!(found, expected, "{processor:?}, {comparison:?}");
         }

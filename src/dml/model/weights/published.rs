@@ -216,7 +216,10 @@ fn choose(
             prefixes: names(&distinct),
         });
     };
-    let rivals: Vec<&str> = distinct.into_iter().filter(|other| *other != prefix).collect();
+    let rivals: Vec<&str> = distinct
+        .into_iter()
+        .filter(|other| *other != prefix)
+        .collect();
     Ok(Chosen {
         prefix: prefix.to_owned(),
         rivals: names(&rivals),
@@ -389,7 +392,8 @@ mod tests {
     fn parts_of_another_network_with_some_of_the_names_are_no_choice() {
         let block = |prefix: &str| {
             let part = filled(prefix, 1.0).into_iter();
-            part.filter(|(name, _)| name.ends_with("bn1.weight")).collect::<State>()
+            part.filter(|(name, _)| name.ends_with("bn1.weight"))
+                .collect::<State>()
         };
         let mut blocks = block("dense.0.");
         blocks.extend(block("dense.1."));

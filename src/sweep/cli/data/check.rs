@@ -32,7 +32,10 @@ impl CheckData {
         let (dataset, source) = self.added.find()?;
         let bar = Bar::images(&format!("checking {}", dataset.title()));
         let title = format!("{} in `{}`", dataset.title(), source.display());
-        let left_out = registered(&source).ok().flatten().and_then(|found| broken(&found));
+        let left_out = registered(&source)
+            .ok()
+            .flatten()
+            .and_then(|found| broken(&found));
         let left_out = left_out.map(|line| format!("{line}\n"));
         let found = self.added.attempt(InspectWork { dataset, source }, &bar)?;
         show(&format!(
@@ -91,7 +94,11 @@ fn described(found: &Inspected) -> String {
     for line in &found.left_aside {
         let _ = writeln!(text, "left aside: {line}");
     }
-    text + &transparent(found) + &boxes(found) + &duplicates(found) + &corrupt(found)
+    text + &transparent(found)
+        + &turned(found)
+        + &boxes(found)
+        + &duplicates(found)
+        + &corrupt(found)
 }
 
 fn half(half: &InspectedHalf) -> String {
@@ -124,6 +131,16 @@ fn transparent(found: &Inspected) -> String {
     format!(
         "transparent pixels: {}; the colors hidden there are used, unless `background = \"white\"` is set in [data]\n",
         counted(found.transparent as usize, "image")
+    )
+}
+
+fn turned(found: &Inspected) -> String {
+    if found.turned == 0 {
+        return String::new();
+    }
+    format!(
+        "turned by EXIF: {}; they are used as they are stored, as torchvision does by default\n",
+        counted(found.turned as usize, "image")
     )
 }
 
@@ -271,6 +288,7 @@ mod tests {
             heights: Some([9, 9, 9]),
             boxes: 0,
             transparent: 0,
+            turned: 0,
             reaching_out: Vec::new(),
             outside: Vec::new(),
             corrupt: Vec::new(),

@@ -49,7 +49,11 @@ pub(super) fn classes(count: u64) -> String {
 pub(super) fn notes(measured: &Measured, sides: &[NamedFiles]) -> Vec<String> {
     let mut notes = Vec::new();
     for (set, files) in sets(measured).zip(sides) {
-        notes.extend(set.left_out.iter().map(|part| left_out(part, files.embeddings)));
+        notes.extend(
+            set.left_out
+                .iter()
+                .map(|part| left_out(part, files.embeddings)),
+        );
         let of_labels = set.left_out_of_labels.iter();
         notes.extend(of_labels.map(|part| left_out(part, files.labels)));
     }
@@ -117,12 +121,12 @@ fn doubt(reason: &Doubt, files: NamedFiles) -> String {
             counted(*rows as usize, "row"),
             hold(*rows)
         ),
-        Doubt::NumberedLabels => format!(
-            "the labels in `{labels}` count the rows: each image has a class of its own"
-        ),
-        Doubt::OneClass => format!(
-            "all labels in `{labels}` are the same: whatever is found there is correct"
-        ),
+        Doubt::NumberedLabels => {
+            format!("the labels in `{labels}` count the rows: each image has a class of its own")
+        }
+        Doubt::OneClass => {
+            format!("all labels in `{labels}` are the same: whatever is found there is correct")
+        }
         Doubt::Lengths { shortest, longest } => format!(
             "the rows of `{embeddings}` have lengths from {shortest:.3} to {longest:.3}: dot products favor the long \
              ones, `--distance cosine` does not"

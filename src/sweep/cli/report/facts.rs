@@ -39,7 +39,10 @@ fn conditions(point: &Point) -> String {
 
 /// The network that is not trained and its images, where no method is trained.
 fn untrained(point: &Point) -> Option<String> {
-    let mut baselines = point.methods.iter().filter_map(|method| method.table.baseline);
+    let mut baselines = point
+        .methods
+        .iter()
+        .filter_map(|method| method.table.baseline);
     let has_network = baselines.any(|baseline| baseline != Baseline::Pixels);
     let size = match point.images.size {
         ImageSize::Square(side) => format!("resized to {side} x {side}"),
@@ -186,7 +189,9 @@ fn other_counts(title: &str, found: &Registration) -> Option<String> {
 fn broken_images(title: &str, found: &Registration) -> Option<String> {
     let broken = found.broken.as_ref().filter(|broken| !broken.is_empty())?;
     let images = counted(broken.len(), "image");
-    Some(format!("{title} is without {images} that cannot be decoded."))
+    Some(format!(
+        "{title} is without {images} that cannot be decoded."
+    ))
 }
 
 /// What the measured weights were selected by.

@@ -3,7 +3,7 @@
 //! On each data set, every trained method has to be there under the same values: with one trunk, or each with the same
 //! two. So an axis over the embedding size is fair, and a row that has a size of its own is not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use schema::{Loss, canonical_json, renamed::as_read};
 use serde::Serialize;
@@ -106,21 +106,42 @@ impl MethodSeen<'_> {
     }
 }
 
+/// The methods of a data set in their order, found by name.
+#[derive(Default)]
+struct MethodsSeen<'a> {
+    methods: Vec<MethodSeen<'a>>,
+    indices: HashMap<&'a str, usize>,
+}
+
+impl<'a> MethodsSeen<'a> {
+    /// Returns the method with this name, a new one if there is none.
+    fn named(&mut self, name: &'a str) -> &mut MethodSeen<'a> {
+        let index = *self.indices.entry(name).or_insert(self.methods.len());
+        if index == self.methods.len() {
+            self.methods.push(MethodSeen {
+                name,
+                seen: SeenValues::new(),
+            });
+        }
+        &mut self.methods[index]
+    }
+}
+
 /// Returns the rules that do not hold because methods differ, each once.
 pub(super) fn check(points: &[Point]) -> Vec<BrokenRule> {
-    let mut datasets: BTreeMap<String, Vec<MethodSeen<'_>>> = BTreeMap::new();
+    let mut datasets: BTreeMap<String, MethodsSeen<'_>> = BTreeMap::new();
     for (index, point) in points.iter().enumerate() {
         let shared = of_point(point);
         let methods = datasets.entry(canonical_json(&point.dataset)).or_default();
         for method in trained(point) {
-            let seen = seen_of(methods, &method.table.name);
+            let seen = methods.named(&method.table.name);
             for condition in shared.iter().chain(&of_method(point, method)) {
                 seen.add(index, condition);
             }
         }
     }
     let mut found: Vec<BrokenRule> = Vec::new();
-    for methods in datasets.values() {
+    for MethodsSeen { methods, .. } in datasets.values() {
         let compared: BTreeSet<Compared> = methods
             .iter()
             .flat_map(|method| method.seen.keys().copied())
@@ -140,27 +161,21 @@ fn trained(point: &Point) -> impl Iterator<Item = &Method> {
     methods.filter(|method| method.table.loss.is_some())
 }
 
-fn seen_of<'m, 'a>(methods: &'m mut Vec<MethodSeen<'a>>, name: &'a str) -> &'m mut MethodSeen<'a> {
-    let index = methods.iter().position(|method| method.name == name);
-    let index = index.unwrap_or_else(|| {
-        methods.push(MethodSeen {
-            name,
-            seen: SeenValues::new(),
-        });
-        methods.len() - 1
-    });
-    &mut methods[index]
-}
-
 /// Returns the methods that have other values than most, if there are any.
 fn differing(methods: &[MethodSeen<'_>], compared: Compared) -> Option<BrokenRule> {
     let all: Vec<(&MethodSeen<'_>, Vec<&str>)> = methods
         .iter()
         .filter_map(|method| Some((method, method.values(compared)?)))
         .collect();
-    let votes = |values: &Vec<&str>| all.iter().filter(|(_, other)| other == values).count();
+    let mut votes: HashMap<&[&str], usize> = HashMap::new();
+    for (_, values) in &all {
+        *votes.entry(values).or_default() += 1;
+    }
     // The first of those that most have.
-    let (usual, usual_values) = all.iter().rev().max_by_key(|(_, values)| votes(values))?;
+    let (usual, usual_values) = all
+        .iter()
+        .rev()
+        .max_by_key(|(_, values)| votes[values.as_slice()])?;
     let others: Vec<_> = all
         .iter()
         .filter(|(_, values)| values != usual_values)

@@ -1,6 +1,8 @@
 //! Whether images can be stored and transformed as the file says.
 
-use schema::{Color, Files, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop, TrainTransform};
+use schema::{
+    Color, ColorJitter, Files, ImageSize, RandomErasing, RandomResizedCrop, TrainTransform,
+};
 
 use super::{Checked, SweepFile, fault, require};
 
@@ -47,7 +49,10 @@ fn boxes_and_background(file: &SweepFile) -> Checked {
     require(
         !data.lacks_boxes,
         "data.bounding_boxes",
-        format!("none of the images of `{}` has a bounding box: remove this line", data.dataset.name()),
+        format!(
+            "none of the images of `{}` has a bounding box: remove this line",
+            data.dataset.name()
+        ),
     )
 }
 

@@ -126,7 +126,9 @@ impl Desk {
     }
 
     fn refusal(&self, allowed: &[Numerics]) -> String {
-        self.plan(Arithmetic::OfResults(allowed)).unwrap_err().to_string()
+        self.plan(Arithmetic::OfResults(allowed))
+            .unwrap_err()
+            .to_string()
     }
 }
 
@@ -146,7 +148,9 @@ fn finished_runs_are_found_without_their_data_and_their_weights() {
         &["weights/mine.toml"],
     ];
     for paths in gone {
-        paths.iter().for_each(|path| fs::remove_file(desk.path(path)).unwrap());
+        paths
+            .iter()
+            .for_each(|path| fs::remove_file(desk.path(path)).unwrap());
         assert_eq!(desk.recalled(&[ONE]), runs, "{paths:?}");
         let plan = desk.plan(Arithmetic::Here(ONE)).unwrap();
         assert!(!plan.recalled.is_empty(), "{paths:?}");
@@ -156,8 +160,10 @@ fn finished_runs_are_found_without_their_data_and_their_weights() {
 
 #[test]
 fn trials_are_found_without_their_data() {
-    let text = SWEEP.replace("loss.triplet = {}", "loss.triplet = { margin = { uniform = [0.1, 0.3] } }")
-        + "[search]\nstrategy = \"random\"\ntrials = 3\n";
+    let text = SWEEP.replace(
+        "loss.triplet = {}",
+        "loss.triplet = { margin = { uniform = [0.1, 0.3] } }",
+    ) + "[search]\nstrategy = \"random\"\ntrials = 3\n";
     let desk = Desk::new(&text);
     let study = |plan: &Plan| plan.studies[0].id;
     let before = desk.plan(Arithmetic::Here(ONE)).unwrap();
@@ -199,7 +205,10 @@ fn results_on_two_versions_of_the_data_leave_it_open_which_are_meant() {
     assert_eq!(desk.recalled(&[ONE]), second);
     fs::remove_dir_all(desk.path("data")).unwrap();
     let refusal = desk.refusal(&[ONE]);
-    assert!(refusal.contains("`birds`") && refusal.contains("2 versions"), "{refusal}");
+    assert!(
+        refusal.contains("`birds`") && refusal.contains("2 versions"),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -210,12 +219,20 @@ fn results_from_two_files_of_weights_leave_it_open_which_are_meant() {
     desk.finish(ONE);
     fs::remove_dir_all(desk.path("weights")).unwrap();
     let refusal = desk.refusal(&[ONE]);
-    assert!(refusal.contains("`mine`") && refusal.contains("2 files"), "{refusal}");
+    assert!(
+        refusal.contains("`mine`") && refusal.contains("2 files"),
+        "{refusal}"
+    );
 }
 
 #[test]
 fn results_of_another_machine_are_found_here() {
-    for here in [&[Numerics::Cuda, ONE][..], &[ONE, Numerics::Cuda], &[TWO], &[Numerics::Cuda]] {
+    for here in [
+        &[Numerics::Cuda, ONE][..],
+        &[ONE, Numerics::Cuda],
+        &[TWO],
+        &[Numerics::Cuda],
+    ] {
         let desk = Desk::new(SWEEP);
         let runs = desk.finish(ONE);
         assert_eq!(desk.recalled(here), runs, "{here:?}");
@@ -239,7 +256,10 @@ fn the_arithmetic_of_the_sweep_file_decides_between_results() {
     assert_eq!(desk.recalled(&[ONE]), one);
     assert_eq!(desk.recalled(&[TWO, Numerics::Cuda]), two);
     let refusal = desk.refusal(&[Numerics::Cuda]);
-    assert!(refusal.contains("the CPU with 1 thread and the CPU with 2 threads"), "{refusal}");
+    assert!(
+        refusal.contains("the CPU with 1 thread and the CPU with 2 threads"),
+        "{refusal}"
+    );
     desk.finish(Numerics::Cuda);
     let refusal = desk.refusal(&[Numerics::Cuda, ONE]);
     assert!(refusal.contains("resources.device=\"cuda\""), "{refusal}");

@@ -128,7 +128,10 @@ fn a_measurement_has_all_scores_that_were_asked_for_and_only_possible_ones() {
         (json!({ "recall@1": 0.5 }), "no score `map@r`"),
         (json!({ "recall@1": 2.0, "map@r": 0.5 }), "impossible"),
         (json!({ "recall@1": 0.5, "map@r": 1e300 }), "1e300"),
-        (json!({ "recall@1": 0.5, "map@r": -5.0 }), "-5e0 for `map@r`"),
+        (
+            json!({ "recall@1": 0.5, "map@r": -5.0 }),
+            "-5e0 for `map@r`",
+        ),
     ] {
         let message = refused(evaluated(&scores), &work).unwrap_or_default();
         assert!(message.contains(word), "{scores}: {message}");
@@ -140,7 +143,9 @@ fn a_measurement_has_all_scores_that_were_asked_for_and_only_possible_ones() {
 #[test]
 fn prepared_data_without_its_index_are_refused() {
     let folder = folder();
-    let dataset = serde_json::from_value::<Recipe>(recipe(None)).unwrap().dataset;
+    let dataset = serde_json::from_value::<Recipe>(recipe(None))
+        .unwrap()
+        .dataset;
     let images = json!({ "size": { "square": 28 }, "colour": "grey" });
     let work = work(
         "prepare",

@@ -86,7 +86,9 @@ impl Places {
             .map(SlotId)
             .filter(|&slot| !self.slots[slot.0].lost && self.place(slot).is_shared());
         let places: BTreeSet<PlaceId> = shared.map(|slot| self.place_of(slot)).collect();
-        let emptiest = places.into_iter().min_by_key(|&place| self.attempts_at(place));
+        let emptiest = places
+            .into_iter()
+            .min_by_key(|&place| self.attempts_at(place));
         match emptiest {
             Some(place) => {
                 self.places[place.0].alone = Some(job);

@@ -62,23 +62,23 @@ fn plan_of(sweep: &str) -> (Plan, FreshnessOf) {
 
 /// A result of a job.
 fn result_of(job: Job) -> Finished {
-        match job {
-            Job::Prepare(_) => Finished::Prepared(Prepared {
-                training_classes: 8,
-                training_images: 160,
-                test_classes: 4,
-                test_images: 80,
-            }),
-            Job::Train(_) => Finished::Trained(trained(TrainingEnd::Completed)),
-            Job::Evaluate(_) | Job::Ensemble(_) => Finished::Evaluated(Evaluated {
-                classes: 4,
-                images: 80,
-                gallery: None,
-                without_positive: 0,
-                scores: Scores::new(),
-                ..Evaluated::default()
-            }),
-        }
+    match job {
+        Job::Prepare(_) => Finished::Prepared(Prepared {
+            training_classes: 8,
+            training_images: 160,
+            test_classes: 4,
+            test_images: 80,
+        }),
+        Job::Train(_) => Finished::Trained(trained(TrainingEnd::Completed)),
+        Job::Evaluate(_) | Job::Ensemble(_) => Finished::Evaluated(Evaluated {
+            classes: 4,
+            images: 80,
+            gallery: None,
+            without_positive: 0,
+            scores: Scores::new(),
+            ..Evaluated::default()
+        }),
+    }
 }
 
 impl Stage {
@@ -97,7 +97,9 @@ impl Stage {
     /// Lets time pass until something happens.
     fn wait(&mut self) -> Vec<Action> {
         let mut ticks = (0..1000).map(|_| self.scheduler.on(Input::Tick));
-        ticks.find(|actions| !actions.is_empty()).unwrap_or_default()
+        ticks
+            .find(|actions| !actions.is_empty())
+            .unwrap_or_default()
     }
 
     fn emit(&mut self, job: Job, event: Event) {
@@ -244,7 +246,12 @@ fn an_attempt_that_hung_is_made_again_and_called_by_its_name() {
 
 #[test]
 fn a_result_that_was_reported_counts_however_the_process_ended() {
-    for (code, signal) in [(Some(1), None), (Some(3), None), (None, Some(9)), (None, Some(15))] {
+    for (code, signal) in [
+        (Some(1), None),
+        (Some(3), None),
+        (None, Some(9)),
+        (None, Some(15)),
+    ] {
         let mut stage = stage(1);
         stage.scheduler.on(Input::Begin);
         let finished = Event::Finished(result_of(stage.prepare));
@@ -276,7 +283,10 @@ fn an_attempt_that_someone_asked_to_end_alone_is_made_again() {
     let mut stage = stage(1);
     stage.scheduler.on(Input::Begin);
     assert_eq!(stage.exit(stage.prepare, None, Some(15)), []);
-    assert!(matches!(stage.wait()[..], [Action::Ended { again: true, .. }]));
+    assert!(matches!(
+        stage.wait()[..],
+        [Action::Ended { again: true, .. }]
+    ));
     assert_eq!(starts(&stage.wait()), [stage.prepare]);
 }
 
@@ -292,7 +302,13 @@ fn a_broken_gpu_is_left_out_after_its_second_failure_in_a_row_and_costs_no_job()
     assert_eq!(starts(&stage.wait()), [b], "the GPU has rested");
     let second = stage.fail(b, Failure::Device);
     let message = "Device".to_owned();
-    assert_eq!(second[1..], [Action::LeaveOut { place: broken, message }]);
+    assert_eq!(
+        second[1..],
+        [Action::LeaveOut {
+            place: broken,
+            message
+        }]
+    );
     assert_eq!(stage.wait(), []);
     for (done, next) in [
         (a, Job::Evaluate(stage.runs[0])),
@@ -314,7 +330,9 @@ fn without_a_place_the_sweep_is_over_and_no_job_has_failed() {
             let failed = match class {
                 Failure::NotStarted => {
                     let message = "NotStarted".to_owned();
-                    stage.scheduler.on(Input::NotStarted(stage.prepare, message))
+                    stage
+                        .scheduler
+                        .on(Input::NotStarted(stage.prepare, message))
                 }
                 class => stage.fail(stage.prepare, class),
             };
@@ -370,7 +388,11 @@ fn nothing_starts_beside_a_run_that_is_alone() {
     stage.scheduler.on(Input::Begin);
     stage.finish(stage.prepare);
     let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
-    assert_eq!(starts(&stage.fail(a, Failure::Memory)), [], "the other run is there");
+    assert_eq!(
+        starts(&stage.fail(a, Failure::Memory)),
+        [],
+        "the other run is there"
+    );
     assert_eq!(starts(&stage.finish(b)), [a], "its measuring waits");
     assert_eq!(stage.wait(), []);
     let measurements = stage.runs.clone().into_iter().map(Job::Evaluate);

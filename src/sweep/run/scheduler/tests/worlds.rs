@@ -60,9 +60,7 @@ impl<'a> World<'a> {
             hungry: BTreeSet::new(),
         };
         let (places, shares) = (1 + world.draw(4), 1 + world.draw(3));
-        world.slots = (0..shares)
-            .flat_map(|_| (0..places).map(PlaceId))
-            .collect();
+        world.slots = (0..shares).flat_map(|_| (0..places).map(PlaceId)).collect();
         world.attempts_at = vec![0; places];
         world.breaks_after = (0..places).map(|_| world.lifetime()).collect();
         for job in jobs(plan) {
@@ -196,12 +194,27 @@ impl<'a> World<'a> {
 
     fn check_start(&self, job: Job, place: PlaceId, slot: SlotId) {
         assert!(!self.left_out.contains(&place), "{place:?} is left out");
-        assert!(self.running.values().all(|&taken| taken != slot), "the slot is taken");
-        assert!(!self.done.contains(&job) && !self.failed.contains(&job), "{job} is over");
-        assert!(needed(self.plan, job).all(|job| self.done.contains(&job)), "{job} is early");
+        assert!(
+            self.running.values().all(|&taken| taken != slot),
+            "the slot is taken"
+        );
+        assert!(
+            !self.done.contains(&job) && !self.failed.contains(&job),
+            "{job} is over"
+        );
+        assert!(
+            needed(self.plan, job).all(|job| self.done.contains(&job)),
+            "{job} is early"
+        );
         let beside: Vec<Job> = self.at(place).collect();
-        assert!(beside.is_empty() || !self.hungry.contains(&job), "{job} is not alone");
-        assert!(beside.iter().all(|job| !self.hungry.contains(job)), "{job} joins {beside:?}");
+        assert!(
+            beside.is_empty() || !self.hungry.contains(&job),
+            "{job} is not alone"
+        );
+        assert!(
+            beside.iter().all(|job| !self.hungry.contains(job)),
+            "{job} joins {beside:?}"
+        );
     }
 
     /// Fails unless everything is done that can be done.
@@ -210,13 +223,22 @@ impl<'a> World<'a> {
         let has_sound_place = self.breaks_after.contains(&u32::MAX);
         let tally = self.scheduler.tally();
         assert!(!has_sound_place || tally.stranded.is_none());
-        assert_eq!((tally.done, tally.failed), (self.done.len(), self.failed.len()));
+        assert_eq!(
+            (tally.done, tally.failed),
+            (self.done.len(), self.failed.len())
+        );
         for job in jobs(self.plan) {
             let is_damaged = self.flaws[&job] == Flaw::Damaged;
             let is_possible = needed(self.plan, job).all(|job| self.done.contains(&job));
-            assert!(is_damaged || !self.failed.contains(&job), "{job} was innocent");
+            assert!(
+                is_damaged || !self.failed.contains(&job),
+                "{job} was innocent"
+            );
             if has_sound_place && is_possible {
-                assert!(is_damaged || self.done.contains(&job), "{job} was forgotten");
+                assert!(
+                    is_damaged || self.done.contains(&job),
+                    "{job} was forgotten"
+                );
             }
         }
     }
@@ -231,8 +253,13 @@ fn jobs(plan: &Plan) -> impl Iterator<Item = Job> {
 
 /// The jobs that a job depends on.
 fn needed(plan: &Plan, job: Job) -> impl Iterator<Item = Job> {
-    let index = plan.graph.node_indices().find(|&index| plan.graph[index] == Node::Job(job));
-    let before = plan.graph.neighbors_directed(index.unwrap(), Direction::Incoming);
+    let index = plan
+        .graph
+        .node_indices()
+        .find(|&index| plan.graph[index] == Node::Job(job));
+    let before = plan
+        .graph
+        .neighbors_directed(index.unwrap(), Direction::Incoming);
     before.filter_map(|index| match plan.graph[index] {
         Node::Job(job) => Some(job),
         _ => None,
@@ -280,7 +307,13 @@ fn in_every_world_an_interrupt_stops_what_runs_and_starts_nothing() {
                 ..ProcessEnd::default()
             };
             let actions = world.scheduler.on(Input::Exited(job, end));
-            assert!(matches!(actions[..], [Action::Ended { end: AttemptEnd::Stopped, .. }]));
+            assert!(matches!(
+                actions[..],
+                [Action::Ended {
+                    end: AttemptEnd::Stopped,
+                    ..
+                }]
+            ));
         }
         assert!(world.scheduler.is_over() && world.scheduler.tally().interrupted);
         assert_eq!(world.scheduler.on(Input::Tick), []);
