@@ -163,7 +163,7 @@ fn a_check_lists_unreadable_and_duplicate_images() {
         .assert_says("3 of 19 images cannot be read")
         .assert_says("it is a folder, not an image");
     check
-        .assert_says("id_1/00_1_front.jpg`: it is not a readable image")
+        .assert_says("id_1/00_1_front.jpg`: it ends too early")
         .assert_says("it is empty");
 
     let show = desk

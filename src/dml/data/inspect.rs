@@ -290,7 +290,7 @@ mod tests {
             .map(|(index, error)| format!("{index} {error}"))
             .collect();
         let expected = ["3 ", "4 ", "8 ", "9 ", "10 "].into_iter().zip([
-            "it is not a readable image",
+            "it ends too early",
             "it is empty",
             "it is a web page or another text",
             "it is a folder, not an image",
