@@ -612,7 +612,15 @@ impl Ledger {
         let folder = self.run(run);
         let vouched = vouch(trained, &folder, &[])?;
         write_sealed(&folder.trained(), &subject::training(run), &vouched)?;
-        remove(&folder.model())
+        self.remove_network(run)
+    }
+
+    /// Removes the network of a trial that is published.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn remove_network(&self, run: RunId) -> Result<(), LedgerError> {
+        remove(&self.run(run).model())
     }
 
     /// Removes the checkpoint of a training whose end is published.

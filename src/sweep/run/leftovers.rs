@@ -48,12 +48,12 @@ fn finish_publishing(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<(), Led
     if !ledger.run(run).checkpoint().is_file() {
         return Ok(());
     }
-    let Some(trained) = ledger.trained(run)? else {
+    if ledger.trained(run)?.is_none() {
         return Ok(());
-    };
+    }
     let is_trial = plan.runs[&run].member.is_none();
     if is_trial {
-        ledger.publish_trial(run, &trained)?;
+        ledger.remove_network(run)?;
         ledger.remove_checkpoint(run)
     } else if ledger.has_model(run, Check::Sizes)? {
         ledger.remove_checkpoint(run)
