@@ -1,7 +1,10 @@
-//! Helpers of tests: golden values, written by `scripts/golden_*.py`, and comparisons of tensors.
+//! Helpers of tests: golden values, written by `scripts/golden_*.py`, comparisons of tensors, and folders with files.
+
+use std::fs;
 
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
+use tempfile::TempDir;
 
 use crate::random::{Draws, Purpose};
 
@@ -65,4 +68,15 @@ pub(crate) fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, wh
         difference <= tolerance,
         "{what}: differs by {difference:e}\nfound {found}\nexpected {expected}"
     );
+}
+
+/// Returns a folder with these files, given by their paths and contents.
+pub(crate) fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    folder
 }

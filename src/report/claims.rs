@@ -21,8 +21,10 @@ pub(crate) fn claims(
     let mut claims = Vec::new();
     for (panel, cells) in primary_cells(measured) {
         let mut of_panel = below_baselines(measured, &cells);
-        of_panel.extend(better(measured, &cells, verdicts)?);
-        of_panel.extend(open(measured, &cells, verdicts)?);
+        if let Some(best) = measured.best(&cells) {
+            of_panel.extend(better(measured, best, &cells, verdicts)?);
+            of_panel.extend(open(measured, best, &cells, verdicts)?);
+        }
         let panel = measured.names.panel(panel);
         claims.extend(of_panel.iter().map(|claim| format!("{panel}: {claim}")));
     }
@@ -80,12 +82,10 @@ const NAMED: usize = 6;
 /// The trained rows than which the best is significantly better, with the differences.
 fn better(
     measured: &MeasuredRows<'_>,
+    best: CellIndex,
     cells: &[CellIndex],
     verdicts: &Verdicts,
 ) -> PolarsResult<Option<String>> {
-    let Some(best) = measured.best(cells) else {
-        return Ok(None);
-    };
     let mut worse = cells.to_vec();
     worse.retain(|cell| {
         verdicts.of(*cell) == Some(Significance::Worse) && !measured.line(*cell).is_baseline
@@ -124,12 +124,10 @@ fn points(interval: &Interval) -> String {
 /// Whether the best row is distinguishable from the first trained one that is not worse.
 fn open(
     measured: &MeasuredRows<'_>,
+    best: CellIndex,
     cells: &[CellIndex],
     verdicts: &Verdicts,
 ) -> PolarsResult<Option<String>> {
-    let Some(best) = measured.best(cells) else {
-        return Ok(None);
-    };
     let mut others = cells.to_vec();
     others.retain(|cell| {
         let is_open = verdicts.of(*cell) != Some(Significance::Worse);

@@ -344,7 +344,7 @@ pub enum Doubt {
     OneClass,
     /// The labels count the rows: each image has a class of its own.
     NumberedLabels,
-    /// Dot products of rows of different lengths, of which the longest come first.
+    /// Dot products of rows of different lengths: long rows are preferred.
     Lengths {
         /// The shortest.
         shortest: f64,

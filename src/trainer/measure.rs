@@ -172,7 +172,7 @@ impl LabelIds {
         labels.into_iter().map(number).collect()
     }
 
-    /// Returns the error for labels of which no two that could match are equal.
+    /// Returns the error for queries without an equal label among the images that they search.
     fn nothing_to_retrieve(&self, queries: Option<&Side>, gallery: &Side) -> Failed {
         let in_gallery = self.examples(gallery);
         let why = match queries {

@@ -7,7 +7,6 @@ use std::{
 
 use image::RgbImage;
 use schema::{Dataset, Registration};
-use tempfile::TempDir;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::{
@@ -16,6 +15,7 @@ use super::{
     listing::{Listing, Role},
     table,
 };
+use crate::testing::folder;
 
 const TABLE: &str =
     "path,label,class_name,split\nimages/a/1.jpg,0,A,train\nimages/b/1.jpg,1,B,test\n";
@@ -24,17 +24,6 @@ const FILES: [(&str, &str); 3] = [
     ("own/images/a/1.jpg", "one"),
     ("own/images/b/1.jpg", "two"),
 ];
-
-/// A folder with these files.
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, content) in files {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    folder
-}
 
 fn zip(path: &Path, files: &[(&str, &str)]) {
     let mut zip = ZipWriter::new(File::create(path).unwrap());

@@ -92,7 +92,7 @@ pub enum TensorFileError {
     Object {
         /// Its class.
         class: String,
-        /// Its path in the file; empty if it is all there is.
+        /// Its path in the file; empty if the file holds nothing else.
         path: String,
     },
     /// Nothing in it is a tensor with a name.
@@ -169,7 +169,7 @@ impl Entry {
             Ok(Entry { name, layout })
         } else {
             Err(damaged(format!(
-                "the numbers of its tensor `{name}` are not all there"
+                "the numbers of its tensor `{name}` are incomplete"
             )))
         }
     }
@@ -238,24 +238,24 @@ impl Source {
                 file.take(storage.length).read_to_end(&mut bytes)?;
             }
             (Source::Zip(zip), Place::Zipped(name)) => {
-                let entry = zip.by_name(name).map_err(|_| not_all_there())?;
+                let entry = zip.by_name(name).map_err(|_| incomplete())?;
                 // At its end, the entry compares its checksum.
                 entry
                     .take(storage.length.saturating_add(1))
                     .read_to_end(&mut bytes)
-                    .map_err(|_| not_all_there())?;
+                    .map_err(|_| incomplete())?;
             }
             (Source::Plain(_), Place::Zipped(_)) | (Source::Zip(_), Place::At(_)) => {}
         }
         if bytes.len() as u64 != storage.length {
-            return Err(not_all_there());
+            return Err(incomplete());
         }
         Ok(bytes)
     }
 }
 
-fn not_all_there() -> TensorFileError {
-    damaged("the numbers of its tensors are not all there")
+fn incomplete() -> TensorFileError {
+    damaged("the numbers of its tensors are incomplete")
 }
 
 #[cfg(test)]

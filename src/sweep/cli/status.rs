@@ -81,7 +81,7 @@ impl Status {
 struct StatusCounts {
     finished: usize,
     begun: usize,
-    /// Runs and ensembles of which an attempt failed.
+    /// Runs and ensembles with a failed attempt.
     failed: usize,
     /// The data sets that runs failed to read.
     suspects: BTreeSet<String>,

@@ -177,8 +177,8 @@ impl<'g> Node<'g> {
         names
     }
 
-    /// Returns the path to a key of this name, or of which it is the name in another program, in a
-    /// table below this one; of several the nearest.
+    /// Returns the path to the nearest key below this table that has this name, here or in another
+    /// program.
     pub(super) fn find_key(self, name: &str) -> Option<Vec<String>> {
         let mut level = vec![(Vec::new(), self)];
         let mut seen = BTreeSet::new();

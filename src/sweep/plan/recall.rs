@@ -93,7 +93,7 @@ impl Arithmetic<'_> {
     }
 }
 
-/// The inputs of a row of which there are results.
+/// The inputs of a row that has results.
 #[derive(Clone, Debug)]
 struct Origin {
     /// The positions of its point and its method.
@@ -106,7 +106,7 @@ struct Origin {
     numerics: Numerics,
 }
 
-/// The results of which a sweep's runs may be a part.
+/// All results of a folder, among them those of a sweep.
 struct Results<'a> {
     sweep: &'a Sweep,
     ledger: &'a Ledger,
@@ -149,7 +149,7 @@ pub(super) fn complete(
 }
 
 impl Results<'_> {
-    /// The inputs of all rows of which there are results. Where nothing is to be decided, one row suffices.
+    /// Returns the inputs of all rows that have results. One row suffices where nothing is to be decided.
     fn origins(&self, inputs: &Inputs, rows: &[SweepRow], kinds: &[Numerics]) -> Vec<Origin> {
         if let [numerics] = kinds
             && !inputs.are_open()
@@ -279,7 +279,7 @@ impl Results<'_> {
 /// Rows by the positions of their points and methods.
 type Rows = BTreeSet<(usize, usize)>;
 
-/// The rows of which there are results of each kind of arithmetic.
+/// Returns the rows that have results, for each kind of arithmetic.
 fn rows_of_kinds(origins: &[Origin]) -> Vec<(Numerics, Rows)> {
     let mut kinds: Vec<(Numerics, Rows)> = Vec::new();
     for origin in origins {
@@ -300,7 +300,7 @@ impl Inputs {
         data || self.weights.iter().any(|start| start.absence.is_some())
     }
 
-    /// Sets the data and the weights that are not at hand to those of which there are results.
+    /// Sets the data and the weights that are not at hand to those of the results.
     fn complete(&mut self, origins: &[Origin], results: &Results<'_>) -> Result<(), RecallError> {
         for (position, data) in self.data.iter_mut().enumerate() {
             let of_data = origins.iter().filter(|origin| origin.data == position);

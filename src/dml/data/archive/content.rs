@@ -1,4 +1,4 @@
-//! What a file holds, by its first bytes, whatever it is called.
+//! The type of a file, known by its first bytes. Its name is ignored.
 
 use std::{
     fs::File,

@@ -286,7 +286,7 @@ fn too_deep(root: &Path, image: &ImageFile) -> DataError {
     DataError::unreadable(root, why)
 }
 
-/// The error for folders of which some have images and others have folders with images.
+/// Returns the error for images that lie at different depths.
 fn unclear(root: &Path, branches: &BTreeMap<String, Branch>) -> DataError {
     let first = |images: fn(&Branch) -> &Vec<ImageFile>| {
         let image = branches.values().find_map(|branch| images(branch).first());

@@ -3,23 +3,12 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::data::table;
+use crate::{data::table, testing::folder};
 
 fn own() -> Dataset {
     Dataset::Own(schema::Own {
         name: "birds".to_owned(),
     })
-}
-
-/// A folder with these files; an image's content is of no concern to a reader.
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, content) in files {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-    folder
 }
 
 /// Classes and images of both halves, `name: file file, name: file | name: file`.
