@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the golden values of `report::stats`, from SciPy: src/report/stats/testdata/scipy.json.
+"""Writes the golden values of `report::stats`, from SciPy, statsmodels and baycomp:
+src/report/stats/testdata/scipy.json.
 
 `make golden` runs it in `.venv-golden`, or run it there yourself. The result is the same each time.
 """
@@ -8,8 +9,11 @@ import json
 import math
 from pathlib import Path
 
+import baycomp
 import numpy as np
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import ttost_paired
 
 ROOT = Path(__file__).resolve().parent.parent
 random = np.random.default_rng(20200831)
@@ -66,6 +70,33 @@ def bootstrapped(values):
     return {"values": values.tolist(), "interval": [interval.low, interval.high], "error": answer.standard_error}
 
 
+def equality(n, shift, within):
+    first, second = results(n, shift)
+    differences = first - second
+    wins = (np.sign(differences).sum() + n) / 2
+    return {
+        "differences": differences.tolist(),
+        "within": within,
+        "p": stats.ttest_1samp(differences, 0).pvalue,
+        "p_of_distance": ttost_paired(first, second, -within, within)[0],
+        "superiority": list(proportion_confint(wins, n, method="wilson")),
+    }
+
+
+def posterior(seeds, folds, shift, within):
+    """The correlated Bayesian t test; without folds, differences are independent."""
+    first, second = results(seeds * (folds or 1), shift)
+    differences = first - second
+    if folds:
+        above, inside, below = baycomp.two_on_single(second, first, rope=within, runs=seeds)[::-1]
+    else:
+        t = stats.t(seeds - 1, differences.mean(), stats.sem(differences))
+        below, above = t.cdf(-within), t.sf(within)
+        inside = 1 - below - above
+    probabilities = [below, inside, above]
+    return {"differences": differences.tolist(), "folds": folds, "within": within, "probabilities": probabilities}
+
+
 def write_all():
     golden = {
         "paired": [
@@ -87,6 +118,14 @@ def write_all():
         "bootstrap": [
             bootstrapped((random.random(200) < 0.7).astype(float)),
             bootstrapped((random.random(60) ** 4).round(4)),
+        ],
+        "equality": [
+            equality(n, shift, within) for n in (3, 5, 10) for shift, within in ((0.001, 0.005), (0.006, 0.01), (0.02, 0.01))
+        ],
+        "posterior": [
+            posterior(seeds, folds, shift, within)
+            for seeds, folds in ((3, None), (10, None), (3, 4), (10, 4), (1, 10))
+            for shift, within in ((0.001, 0.005), (0.012, 0.01))
         ],
     }
     path = ROOT / "src/report/stats/testdata/scipy.json"

@@ -1,34 +1,46 @@
-//! What a table lets one claim: which rows the best of a column is better than, whether it is
-//! distinguishable from the runner-up, and if not, how many more seeds would settle it; and which
-//! trained rows are below one without training.
+//! What a table lets one claim, as data: what is shown, the best row first; then what is equal; then what
+//! is open, with the seeds that would settle it; and which trained rows are below one without training.
+//!
+//! Claims say what the marks of the table say, in words: both come from the same [`Comparisons`].
 
-use std::collections::BTreeMap;
-
-use polars::prelude::PolarsResult;
+use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    key::{CellIndex, Panel, RowKey},
+    comparison::{CONFIDENCE, Comparison, Comparisons, FEWEST, are_compatible},
+    gather::Names,
+    key::{CellIndex, Panel},
     measured::MeasuredRows,
-    significance::{FEWEST, LEVEL, Significance, Verdicts},
-    stats::{Interval, more_seeds, paired},
+    model::{Claim, Settled, Statement},
+    number::{ends, p_value, percent, points},
+    significance::{Significance, Verdicts},
+    stats::Interval,
 };
 
-/// Sentences for each data set and way to combine folds, by its primary metric.
+/// The claims about each data set and way to combine folds, by its primary metric.
 pub(crate) fn claims(
     measured: &MeasuredRows<'_>,
+    comparisons: &Comparisons,
     verdicts: &Verdicts,
-) -> PolarsResult<Vec<String>> {
+    within: Option<f64>,
+) -> Vec<Claim> {
     let mut claims = Vec::new();
     for (panel, cells) in primary_cells(measured) {
-        let mut of_panel = below_baselines(measured, &cells);
-        if let Some(best) = measured.best(&cells) {
-            of_panel.extend(better(measured, best, &cells, verdicts)?);
-            of_panel.extend(open(measured, best, &cells, verdicts)?);
+        let of_panel = OfPanel {
+            measured,
+            comparisons,
+            verdicts,
+            within,
+        };
+        for says in of_panel.statements(&cells) {
+            let metric = measured.metric(cells[0]);
+            claims.push(Claim {
+                panel,
+                metric,
+                says,
+            });
         }
-        let panel = measured.names.panel(panel);
-        claims.extend(of_panel.iter().map(|claim| format!("{panel}: {claim}")));
     }
-    Ok(claims)
+    claims
 }
 
 /// The cells of each panel by its primary metric.
@@ -43,198 +55,293 @@ fn primary_cells(measured: &MeasuredRows<'_>) -> BTreeMap<Panel, Vec<CellIndex>>
     panels
 }
 
-/// A sentence on each trained row that has a lower mean than a row without training.
-fn below_baselines(measured: &MeasuredRows<'_>, cells: &[CellIndex]) -> Vec<String> {
-    let (baselines, trained): (Vec<CellIndex>, Vec<CellIndex>) = cells
-        .iter()
-        .partition(|cell| measured.line(**cell).is_baseline);
-    let mut sentences = Vec::new();
-    for cell in trained {
-        let mut comparable = baselines.clone();
-        let key = &measured.line(cell).key;
-        comparable.retain(|other| are_compatible(key, &measured.line(*other).key));
-        if let Some(best) = measured.best(&comparable)
-            && let (Some(mean), Some(untrained)) = (measured.mean(cell), measured.mean(best))
-            && mean < untrained
-        {
-            sentences.push(format!(
-                "{} is below {}, which is not trained: {} {:.2} against {:.2}.",
-                measured.name(cell.line),
-                measured.name(best.line),
-                measured.metric(cell).heading(),
-                100.0 * mean,
-                100.0 * untrained
-            ));
-        }
-    }
-    sentences
-}
-
-/// True if two rows have the same value of every axis that applies to both.
-pub(crate) fn are_compatible(one: &RowKey, other: &RowKey) -> bool {
-    let mut values = one.values.iter().zip(&other.values);
-    values.all(|(a, b)| a.is_none() || b.is_none() || a == b)
-}
-
 /// More rows than this are counted rather than named.
 const NAMED: usize = 6;
 
-/// The trained rows than which the best is significantly better, with the differences.
-fn better(
-    measured: &MeasuredRows<'_>,
-    best: CellIndex,
-    cells: &[CellIndex],
-    verdicts: &Verdicts,
-) -> PolarsResult<Option<String>> {
-    let mut worse = cells.to_vec();
-    worse.retain(|cell| {
-        verdicts.of(*cell) == Some(Significance::Worse) && !measured.line(*cell).is_baseline
-    });
-    let pairs: Vec<(CellIndex, CellIndex)> = worse.iter().map(|cell| (best, *cell)).collect();
-    let mut named = Vec::new();
-    for (cell, differences) in worse.iter().zip(measured.records.differences(&pairs)?) {
-        if let Some(paired) = paired(&differences, &vec![0.0; differences.len()]) {
-            let name = measured.name(cell.line);
-            named.push(format!("{name} by {}", points(&paired.difference)));
+struct OfPanel<'c, 'a> {
+    measured: &'c MeasuredRows<'a>,
+    comparisons: &'c Comparisons,
+    verdicts: &'c Verdicts,
+    within: Option<f64>,
+}
+
+impl OfPanel<'_, '_> {
+    /// What can be said about the cells of one panel.
+    fn statements(&self, cells: &[CellIndex]) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        if let Some(best) = self.measured.best(cells) {
+            let others = self.others(cells, best);
+            statements.extend(self.better(&others));
+            statements.extend(self.equal(&others));
+            statements.extend(self.open(&others));
         }
+        statements.extend(self.below_untrained(cells));
+        statements
     }
-    if named.is_empty() {
-        return Ok(None);
+
+    /// The trained rows with a value other than the best, the highest first.
+    fn others(&self, cells: &[CellIndex], best: CellIndex) -> Vec<CellIndex> {
+        let mut others = cells.to_vec();
+        others.retain(|cell| {
+            let has_value = self.measured.mean(*cell).is_some();
+            *cell != best && has_value && !self.measured.line(*cell).is_baseline
+        });
+        let mean = |cell: &CellIndex| self.measured.mean(*cell).unwrap_or_default();
+        others.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
+        others
     }
-    if named.len() > NAMED {
-        let more = named.len() - NAMED;
-        named.truncate(NAMED);
-        named.push(format!("{more} more rows"));
+
+    /// The cells with a mark, each with its comparison with the best.
+    fn marked(&self, cells: &[CellIndex], mark: Significance) -> Vec<(CellIndex, &Comparison)> {
+        let marked = cells
+            .iter()
+            .filter(|cell| self.verdicts.of(**cell) == Some(mark));
+        marked
+            .filter_map(|cell| Some((*cell, self.comparisons.get(*cell)?)))
+            .collect()
     }
-    Ok(Some(format!(
-        "{} has a higher {} than {} (points with 95 % intervals; significant at 5 % after Holm).",
-        measured.name(best.line),
-        measured.metric(best).heading(),
-        named.join(", ")
-    )))
-}
 
-/// `3.96 (1.90 to 6.02)`.
-fn points(interval: &Interval) -> String {
-    let [mean, low, high] =
-        [interval.mean, interval.low, interval.high].map(|value| format!("{:.2}", 100.0 * value));
-    format!("{mean} ({low} to {high})")
-}
-
-/// Whether the best row is distinguishable from the first trained one that is not worse.
-fn open(
-    measured: &MeasuredRows<'_>,
-    best: CellIndex,
-    cells: &[CellIndex],
-    verdicts: &Verdicts,
-) -> PolarsResult<Option<String>> {
-    let mut others = cells.to_vec();
-    others.retain(|cell| {
-        let is_open = verdicts.of(*cell) != Some(Significance::Worse);
-        *cell != best && is_open && !measured.line(*cell).is_baseline
-    });
-    let Some(second) = measured.best(&others) else {
-        return Ok(None);
-    };
-    let differences = measured.records.differences(&[(best, second)])?.concat();
-    let paired = paired(&differences, &vec![0.0; differences.len()]);
-    let factor = verdicts.factor(second);
-    Ok(Some(sentence(&TopTwo {
-        seeds: differences.len(),
-        more: paired.and_then(|paired| more_seeds(&paired, factor, LEVEL)),
-        best: &measured.name(best.line),
-        other: &measured.name(second.line),
-        metric: &measured.metric(best).heading(),
-    })))
-}
-
-/// A difference that takes more seeds than this is of no practical use.
-const PRACTICALLY_EQUAL: usize = 1000;
-
-/// The best row and its runner-up.
-struct TopTwo<'a> {
-    /// Seeds that both have.
-    seeds: usize,
-    /// About as many more would show a difference of this size.
-    more: Option<usize>,
-    best: &'a str,
-    other: &'a str,
-    metric: &'a str,
-}
-
-fn sentence(comparison: &TopTwo<'_>) -> String {
-    let TopTwo {
-        seeds,
-        more,
-        best,
-        other,
-        metric,
-    } = comparison;
-    if *seeds < FEWEST {
-        return too_few(comparison);
+    fn better(&self, others: &[CellIndex]) -> Vec<Statement> {
+        let worse = self.marked(others, Significance::Worse);
+        let mut statements = Vec::new();
+        for (cell, comparison) in worse.iter().take(NAMED) {
+            if let (Some(by), Some(test)) = (above(comparison), comparison.test) {
+                statements.push(Statement::Better {
+                    row: self.key(comparison.reference),
+                    than: self.key(*cell),
+                    by,
+                    p: test.adjusted,
+                });
+            }
+        }
+        if let Some((_, comparison)) = worse.get(NAMED) {
+            statements.push(Statement::BetterThanMore {
+                row: self.key(comparison.reference),
+                rows: worse.len() - NAMED,
+            });
+        }
+        statements
     }
-    let settle = match more {
-        Some(more) if *more > PRACTICALLY_EQUAL => {
-            format!(
-                "they are practically equal: more than {PRACTICALLY_EQUAL} further seeds would be needed to tell"
+
+    fn equal(&self, others: &[CellIndex]) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        for (cell, comparison) in self.marked(others, Significance::Equal) {
+            if let (Some(by), Some(equality), Some(within)) =
+                (above(comparison), comparison.equality, self.within)
+            {
+                statements.push(Statement::Equal {
+                    row: self.key(cell),
+                    to: self.key(comparison.reference),
+                    by,
+                    within,
+                    p: equality.test.adjusted,
+                });
+            }
+        }
+        statements
+    }
+
+    /// What is not settled. Where no test is possible with the runner-up, that is all there is to say.
+    fn open(&self, others: &[CellIndex]) -> Vec<Statement> {
+        let open = others.iter().copied().filter(|cell| {
+            !matches!(
+                self.verdicts.of(*cell),
+                Some(Significance::Equal | Significance::Worse)
             )
+        });
+        let open: Vec<CellIndex> = open.collect();
+        let mut statements = Vec::new();
+        for &cell in open.iter().take(NAMED) {
+            let Some(comparison) = self.comparisons.get(cell) else {
+                continue;
+            };
+            if comparison.test.is_none() {
+                if statements.is_empty() {
+                    statements.push(Statement::TooFew {
+                        seeds: comparison.seeds(),
+                        needed: FEWEST - comparison.seeds().min(FEWEST),
+                    });
+                }
+                continue;
+            }
+            statements.push(Statement::Open {
+                row: self.key(cell),
+                against: self.key(comparison.reference),
+                seeds: comparison.seeds(),
+                within: self.within,
+                settled: settled(comparison),
+            });
         }
-        Some(more) => format!("about {more} more would settle it (power 80 %)"),
-        None => "no number of seeds would settle it".to_owned(),
-    };
-    format!("{other} is not distinguishable from {best} by {metric} with {seeds} seeds; {settle}.")
+        if open.len() > NAMED {
+            statements.push(Statement::OpenForMore {
+                rows: open.len() - NAMED,
+            });
+        }
+        statements
+    }
+
+    /// The trained rows that have a lower mean than a row without training.
+    fn below_untrained(&self, cells: &[CellIndex]) -> Vec<Statement> {
+        let measured = self.measured;
+        let (baselines, trained): (Vec<CellIndex>, Vec<CellIndex>) = cells
+            .iter()
+            .partition(|cell| measured.line(**cell).is_baseline);
+        let mut statements = Vec::new();
+        for cell in trained {
+            let mut comparable = baselines.clone();
+            let key = &measured.line(cell).key;
+            comparable.retain(|other| are_compatible(key, &measured.line(*other).key));
+            if let Some(best) = measured.best(&comparable)
+                && let (Some(mean), Some(untrained)) = (measured.mean(cell), measured.mean(best))
+                && mean < untrained
+            {
+                statements.push(Statement::BelowUntrained {
+                    row: self.key(cell),
+                    mean,
+                    baseline: self.key(best),
+                    untrained,
+                });
+            }
+        }
+        statements
+    }
+
+    fn key(&self, cell: CellIndex) -> crate::key::RowKey {
+        self.measured.line(cell).key.clone()
+    }
 }
 
-fn too_few(comparison: &TopTwo<'_>) -> String {
-    let TopTwo {
-        seeds,
-        more,
-        best,
-        other,
-        metric,
-    } = comparison;
-    let have = match seeds {
-        0 => "without a seed in common".to_owned(),
-        1 => "with one seed".to_owned(),
-        _ => format!("with {seeds} seeds"),
-    };
-    let needed = FEWEST - seeds;
-    let settle = match more {
-        Some(more) => {
-            let more = more.max(&needed);
-            format!(", and about {more} would settle {best} against {other} by {metric}")
-        }
-        None => String::new(),
-    };
-    format!("nothing can be claimed {have}. A test needs at least {needed} more{settle}.")
+/// By how much the reference is above a cell.
+fn above(comparison: &Comparison) -> Option<Interval> {
+    let interval = comparison.difference?.interval(CONFIDENCE);
+    Some(Interval {
+        mean: -interval.mean,
+        low: -interval.high,
+        high: -interval.low,
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A question that takes more seeds than this is of no practical use.
+const TOO_MANY: usize = 1000;
 
-    #[test]
-    fn a_claim_says_what_would_settle_it() {
-        let say = |seeds, more| {
-            sentence(&TopTwo {
+/// What fewer further seeds would show, if the estimates are right.
+fn settled(comparison: &Comparison) -> Settled {
+    let different = comparison.test.and_then(|test| test.more);
+    let equal = comparison.equality.and_then(|equality| equality.test.more);
+    match (different, equal) {
+        (Some(different), Some(equal)) if equal < different => Settled::Equality(equal),
+        (None, Some(equal)) if equal <= TOO_MANY => Settled::Equality(equal),
+        (Some(different), _) if different <= TOO_MANY => Settled::Difference(different),
+        (Some(_), _) | (None, Some(_)) => Settled::TooMany(TOO_MANY),
+        (None, None) => Settled::Never,
+    }
+}
+
+impl Claim {
+    /// The claim as a sentence, with what it is about.
+    pub(crate) fn text(&self, names: &Names) -> String {
+        format!("{}: {}", names.panel(self.panel), self.sentence(names))
+    }
+
+    fn sentence(&self, names: &Names) -> String {
+        let metric = self.metric.heading();
+        let row = |key| names.row(key);
+        match &self.says {
+            Statement::Better {
+                row: best,
+                than,
+                by,
+                p,
+            } => {
+                let (best, than) = (row(best), row(than));
+                let (difference, range, p) = (percent(by.mean), ends(by), p_of(*p));
+                format!(
+                    "{best} is better than {than} by {difference} points of {metric} ({range}), {p}."
+                )
+            }
+            Statement::BetterThanMore { row: best, rows } => format!(
+                "{} is better than {rows} more rows by {metric}; the statistics list them.",
+                row(best)
+            ),
+            Statement::Equal {
+                row: other,
+                to,
+                by,
+                within,
+                p,
+            } => {
+                let (other, to) = (row(other), row(to));
+                let (bound, difference, range, p) =
+                    (points(*within), percent(by.mean), ends(by), p_of(*p));
+                format!(
+                    "{other} is equal to {to} within {bound} points of {metric}: it is {difference} below ({range}), {p}."
+                )
+            }
+            Statement::Open {
+                row: other,
+                against,
                 seeds,
-                more,
-                best: "A",
-                other: "B",
-                metric: "MAP@R",
-            })
-        };
-        assert_eq!(
-            say(1, None),
-            "nothing can be claimed with one seed. A test needs at least 2 more."
-        );
-        assert_eq!(
-            say(2, Some(4)),
-            "nothing can be claimed with 2 seeds. A test needs at least 1 more, and about 4 would settle A against B by MAP@R."
-        );
-        assert_eq!(
-            say(5, Some(12)),
-            "B is not distinguishable from A by MAP@R with 5 seeds; about 12 more would settle it (power 80 %)."
-        );
+                within,
+                settled,
+            } => {
+                let (other, against) = (row(other), row(against));
+                let equal = within
+                    .map(|within| format!(", nor equal to it within {} points,", points(within)));
+                let equal = equal.unwrap_or_default();
+                format!(
+                    "{other} is not distinguishable from {against}{equal} by {metric} with {seeds} seeds; {settled}."
+                )
+            }
+            Statement::OpenForMore { rows } => {
+                format!("{rows} more rows are open; the statistics list them.")
+            }
+            Statement::TooFew { seeds, needed } => {
+                let have = match seeds {
+                    0 => "without a seed in common".to_owned(),
+                    1 => "with one seed".to_owned(),
+                    _ => format!("with {seeds} seeds"),
+                };
+                format!("nothing can be claimed {have}. A test needs at least {needed} more.")
+            }
+            Statement::BelowUntrained {
+                row: trained,
+                mean,
+                baseline,
+                untrained,
+            } => {
+                let (trained, baseline) = (row(trained), row(baseline));
+                let (mean, untrained) = (percent(*mean), percent(*untrained));
+                format!(
+                    "{trained} is below {baseline}, which is not trained: {metric} {mean} against {untrained}."
+                )
+            }
+        }
+    }
+}
+
+/// `p 0.044 (Holm)`.
+fn p_of(p: f64) -> String {
+    format!("p {} (Holm)", p_value(p))
+}
+
+/// `about 12 more would settle it (power 80 %)`.
+impl fmt::Display for Settled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Settled::Difference(more) => {
+                write!(f, "about {more} more would settle it (power 80 %)")
+            }
+            Settled::Equality(more) => {
+                write!(
+                    f,
+                    "about {more} more would show that they are equal (power 80 %)"
+                )
+            }
+            Settled::TooMany(most) => write!(
+                f,
+                "they are practically equal: more than {most} further seeds would be needed to tell"
+            ),
+            Settled::Never => f.write_str("no number of seeds would settle it"),
+        }
     }
 }

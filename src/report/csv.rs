@@ -26,7 +26,7 @@ impl Table {
     /// Returns the table as CSV: fractions in full precision, empty where nothing was measured.
     ///
     /// `n` of `of` runs finished; `<metric>_ci95` is half the width of the confidence interval,
-    /// `<metric>_standing` is `best`, `not_distinguishable`, `worse` or `too_few`. Where images are
+    /// `<metric>_standing` is `best`, `equal`, `not_distinguishable`, `worse` or `too_few`. Where images are
     /// exactly equally similar, `<metric>_lowest` and `<metric>_highest` are the values between which
     /// another order of these would lead. The heading of a
     /// group comes before those of its columns. Published rows come first, with `published` in the
@@ -221,6 +221,7 @@ impl Columns {
 fn values(cell: &Cell) -> [String; 3] {
     let significance = match cell.significance {
         Some(Significance::Best) => "best",
+        Some(Significance::Equal) => "equal",
         Some(Significance::NotDistinguishable) => "not_distinguishable",
         Some(Significance::Worse) => "worse",
         Some(Significance::TooFew) => "too_few",

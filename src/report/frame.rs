@@ -128,6 +128,21 @@ impl Records {
         Ok(differences)
     }
 
+    /// The differences of two cells on each fold, and the number of folds. None without folds, or if seeds
+    /// differ in their number of folds.
+    pub(crate) fn differences_of_folds(
+        &self,
+        first: CellIndex,
+        second: CellIndex,
+    ) -> Option<(Vec<f64>, usize)> {
+        let differences = self.of_folds(first, second);
+        let of_seeds = differences.chunk_by(|a, b| a.0 == b.0);
+        let folds = of_seeds.clone().next()?.len();
+        let is_complete = folds > 1 && of_seeds.into_iter().all(|seed| seed.len() == folds);
+        let values = differences.iter().map(|(_, difference)| *difference);
+        is_complete.then(|| (values.collect(), folds))
+    }
+
     /// The differences on the seeds and folds that both cells have, in their order.
     fn of_folds(&self, first: CellIndex, second: CellIndex) -> Vec<(u64, f64)> {
         let (Some(first), Some(second)) = (self.values.get(&first), self.values.get(&second))

@@ -3,6 +3,7 @@
 use crate::{
     Together,
     model::{Part, Table},
+    number::points,
     significance::Significance,
 };
 
@@ -10,7 +11,7 @@ const VALUES: &str = "Each number is a mean in percent over the seeds, a seed wi
                       half the width of the 95 % Student-t interval over the seeds, absent for a single one.";
 
 const TESTS: &str = "from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted \
-                     by Holm over all rows and data sets for each metric.";
+                     for all pairs of rows and all data sets for each metric (Holm's step-down).";
 
 const FOLDS: &str = "Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by \
                      those of all folds, normalized, are concatenated and normalized again, and measured once for each seed.";
@@ -27,6 +28,12 @@ impl Table {
         }
         if self.has(Significance::Best) {
             sentences.push(format!("{best}: the highest mean of its column."));
+        }
+        if let Some(within) = self.equal_within.filter(|_| self.has(Significance::Equal)) {
+            sentences.push(format!(
+                "=: equal to it within {} points, by two one-sided tests, likewise adjusted.",
+                points(within)
+            ));
         }
         if self.has(Significance::NotDistinguishable) {
             sentences.push(format!("≈: not distinguishable {TESTS}"));
@@ -54,13 +61,14 @@ impl Table {
     }
 
     /// The lists below the table, each with its heading.
-    pub(crate) fn lists(&self) -> [(&'static str, &[String]); 5] {
+    pub(crate) fn lists(&self) -> [(&'static str, Vec<String>); 5] {
+        let claims = self.claims.iter().map(|claim| claim.text(&self.names));
         [
-            ("Values that ties leave open", &self.ties),
-            ("What can be claimed", &self.claims),
-            ("Published, not run here", &self.sources),
-            ("Fairness", &self.caption.fairness),
-            ("Facts", &self.caption.lines),
+            ("What can be claimed", claims.collect()),
+            ("Values that ties leave open", self.ties.clone()),
+            ("Published, not run here", self.sources.clone()),
+            ("Fairness", self.caption.fairness.clone()),
+            ("Facts", self.caption.lines.clone()),
         ]
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The runs of a sweep are gathered into lines (`gather`), their records into one polars data frame
 //! (`frame`), which answers every question about values: the mean of a cell, the differences of two.
-//! `significance` finds the best of each column and what is not distinguishable from it; `table`
-//! assembles a view (`model`) in one of several layouts; [`Table::markdown`], [`Table::csv`] and
+//! `comparison` compares rows on the same seeds; `significance` marks the best of each column and what is
+//! not distinguishable from it, `claims` says it in words; `table` assembles a view (`model`) in one of several layouts; [`Table::markdown`], [`Table::csv`] and
 //! [`Table::terminal`] render it. [`statistics`](fn@statistics) compares methods in more detail, with
 //! the tests of [`stats`], plain functions of numbers. Data sets and rows are identified by keys
 //! (`key`); [`Titles`] makes the titles that are printed. Nothing here reads or writes files.
@@ -17,6 +17,7 @@ pub mod published;
 pub mod stats;
 
 mod claims;
+mod comparison;
 mod csv;
 mod footnotes;
 mod frame;
@@ -29,6 +30,7 @@ mod markdown;
 mod measured;
 mod model;
 mod moments;
+mod number;
 mod row;
 mod significance;
 mod statistics;
@@ -48,5 +50,7 @@ pub use table::{Description, ReportError, table};
 pub use text::field as csv_field;
 pub use title::Titles;
 
+#[cfg(test)]
+mod simulations;
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ impl Table {
             text.push_str(&format!("\n{}\n", escape(missing)));
         }
         for (heading, items) in self.lists() {
-            text.push_str(&list(heading, items));
+            text.push_str(&list(heading, &items));
         }
         text.push_str(&format!("\nMade with {}.\n", code(&self.caption.command)));
         text
@@ -155,6 +155,7 @@ pub(crate) fn values<T: Default>(
 fn marked(cell: &Cell, footnote: &str) -> String {
     let value = match cell.significance {
         Some(Significance::Best) => format!("**{}**", cell.text()),
+        Some(Significance::Equal) => format!("{} =", cell.text()),
         Some(Significance::NotDistinguishable) => format!("{} ≈", cell.text()),
         Some(Significance::Worse | Significance::TooFew) | None => cell.text(),
     };

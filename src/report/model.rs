@@ -4,7 +4,15 @@ use std::fmt;
 
 use schema::{Breakdown, Metric};
 
-use crate::{Caption, gather::Names, key::Slice, significance::Significance, summary::Summary};
+use crate::{
+    Caption,
+    gather::Names,
+    key::{Panel, RowKey, Slice},
+    number::percent,
+    significance::Significance,
+    stats::Interval,
+    summary::Summary,
+};
 
 /// A finished comparison.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,11 +26,79 @@ pub struct Table {
     /// Runs that have not finished.
     pub(crate) to_come: Option<String>,
     /// What can and what cannot be claimed.
-    pub(crate) claims: Vec<String>,
+    pub(crate) claims: Vec<Claim>,
+    /// The largest difference that does not matter, as a fraction, if the sweep says so.
+    pub(crate) equal_within: Option<f64>,
     /// The bounds of values that the order of equally similar images changes.
     pub(crate) ties: Vec<String>,
     /// Sources of published rows.
     pub(crate) sources: Vec<String>,
+}
+
+/// A statement about the rows of one panel by one metric.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Claim {
+    pub(crate) panel: Panel,
+    pub(crate) metric: Metric,
+    pub(crate) says: Statement,
+}
+
+/// What the results show, or leave open. Differences are fractions with their 95 % intervals, p values
+/// are adjusted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Statement {
+    /// The best row is better than another.
+    Better {
+        row: RowKey,
+        than: RowKey,
+        by: Interval,
+        p: f64,
+    },
+    /// The best row is better than so many further rows.
+    BetterThanMore { row: RowKey, rows: usize },
+    /// The difference of a row from the best is too small to matter.
+    Equal {
+        row: RowKey,
+        to: RowKey,
+        /// How far the row is below the best.
+        by: Interval,
+        within: f64,
+        p: f64,
+    },
+    /// Neither is shown.
+    Open {
+        row: RowKey,
+        against: RowKey,
+        /// Seeds that both have.
+        seeds: usize,
+        /// None if the sweep does not say what difference matters.
+        within: Option<f64>,
+        settled: Settled,
+    },
+    /// So are so many further rows.
+    OpenForMore { rows: usize },
+    /// No test is possible without at least so many further seeds.
+    TooFew { seeds: usize, needed: usize },
+    /// A trained row has a lower mean than a row without training.
+    BelowUntrained {
+        row: RowKey,
+        mean: f64,
+        baseline: RowKey,
+        untrained: f64,
+    },
+}
+
+/// What would settle an open question, if the estimates are right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// About as many further seeds would show the difference.
+    Difference(usize),
+    /// About as many further seeds would show that the difference does not matter.
+    Equality(usize),
+    /// More than this number would.
+    TooMany(usize),
+    /// None would.
+    Never,
 }
 
 /// Lines under one heading.
@@ -96,20 +172,15 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// True if they differ as they are printed.
     pub(crate) fn are_visible(&self) -> bool {
-        fixed(self.low) != fixed(self.high)
+        percent(self.low) != percent(self.high)
     }
 }
 
 /// `36.34 to 38.01`.
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", fixed(self.low), fixed(self.high))
+        write!(f, "{} to {}", percent(self.low), percent(self.high))
     }
-}
-
-/// A fraction in percent with two decimals.
-fn fixed(fraction: f64) -> String {
-    format!("{:.2}", 100.0 * fraction)
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -126,7 +197,7 @@ impl Cell {
     /// The value in percent with two decimals, or a word.
     pub(crate) fn text(&self) -> String {
         match &self.value {
-            Value::Measured(summary) => percent(summary),
+            Value::Measured(summary) => measured(summary),
             Value::Published(text) => text.clone(),
             Value::Broken(how) => how.word().to_owned(),
             Value::Failed => "failed".to_owned(),
@@ -156,10 +227,10 @@ impl Cell {
 }
 
 /// `79.85 ± 0.67`.
-fn percent(summary: &Summary) -> String {
-    let mean = fixed(summary.mean);
+fn measured(summary: &Summary) -> String {
+    let mean = percent(summary.mean);
     match summary.half_width {
-        Some(half_width) => format!("{mean} ± {}", fixed(half_width)),
+        Some(half_width) => format!("{mean} ± {}", percent(half_width)),
         None => mean,
     }
 }

@@ -1,30 +1,21 @@
-//! Significance: which row of a column is the best, and which rows are not distinguishable from it.
-//!
-//! Two methods are compared by their differences on the same seeds and folds. The folds of a seed are
-//! averaged: a seed with all its folds is one repetition, and only repetitions are independent.
+//! Significance: which row of a column is the best, and which rows are equal to it or not
+//! distinguishable from it.
 
 use std::collections::BTreeMap;
 
-use polars::prelude::PolarsResult;
-use schema::Metric;
-
 use crate::{
+    comparison::{Comparisons, Equality},
     key::CellIndex,
     measured::MeasuredRows,
-    stats::{holm, paired_t},
 };
-
-/// The level of all tests.
-pub(crate) const LEVEL: f64 = 0.05;
-
-/// The fewest seeds for a paired test.
-pub(crate) const FEWEST: usize = 3;
 
 /// How a cell compares with the best of its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Significance {
     /// It has the highest mean, alone or with others.
     Best,
+    /// Its difference from the best is too small to matter, significantly so.
+    Equal,
     /// Its difference from the best is not significant.
     NotDistinguishable,
     /// It is significantly worse than the best.
@@ -33,79 +24,35 @@ pub(crate) enum Significance {
     TooFew,
 }
 
-/// A test of a cell against the best of its column.
-struct Test {
-    cell: CellIndex,
-    p: f64,
-}
-
-/// Compares the cells of each column with the one that has the highest mean, by paired t tests whose
-/// p values are adjusted by Holm over all columns of the same metric; other metrics are seldom more
-/// than the same question asked again.
-///
-/// Cells without a value have no entry, nor those of a column with nothing to compare, or whose
-/// highest mean is that of a single run, on which no claim is based.
-pub(crate) fn significance(measured: &MeasuredRows<'_>) -> PolarsResult<Verdicts> {
-    let pairs = pairs(measured);
-    let differences = measured.records.differences(&pairs)?;
-    let mut verdicts = Verdicts::default();
-    let significance = &mut verdicts.significance;
-    let mut families: BTreeMap<Metric, Vec<Test>> = BTreeMap::new();
-    for ((best, cell), differences) in pairs.into_iter().zip(differences) {
-        if measured.mean(best) == measured.mean(cell) {
-            significance.insert(cell, Significance::Best);
-            continue;
-        }
-        significance.insert(cell, Significance::TooFew);
-        if let Some(p) = p_value(&differences) {
-            let family = families.entry(measured.metric(cell)).or_default();
-            family.push(Test { cell, p });
-        }
-    }
-    for tests in families.into_values() {
-        let p: Vec<f64> = tests.iter().map(|test| test.p).collect();
-        for (test, adjusted) in tests.into_iter().zip(holm(&p)) {
-            significance.insert(test.cell, verdict(adjusted));
-            if test.p > 0.0 {
-                verdicts.factors.insert(test.cell, adjusted / test.p);
-            }
-        }
-    }
-    Ok(verdicts)
-}
-
 /// How all cells compare with the best of their columns.
 #[derive(Debug, Default)]
-pub(crate) struct Verdicts {
-    significance: BTreeMap<CellIndex, Significance>,
-    /// By how much Holm multiplied the p value of each test.
-    factors: BTreeMap<CellIndex, f64>,
-}
+pub(crate) struct Verdicts(BTreeMap<CellIndex, Significance>);
 
 impl Verdicts {
     /// How a cell compares; none if it has no value or nothing to be compared with.
     pub(crate) fn of(&self, cell: CellIndex) -> Option<Significance> {
-        self.significance.get(&cell).copied()
-    }
-
-    /// By how much the p value of a cell's test is multiplied because of the others.
-    pub(crate) fn factor(&self, cell: CellIndex) -> f64 {
-        self.factors.get(&cell).copied().unwrap_or(1.0)
+        self.0.get(&cell).copied()
     }
 }
 
-/// The best cell of each column with each cell of the column that has a value.
-fn pairs(measured: &MeasuredRows<'_>) -> Vec<(CellIndex, CellIndex)> {
-    let mut pairs = Vec::new();
+/// Judges the cells of each column by their comparisons with the one that has the highest mean.
+///
+/// Cells without a value have no entry, nor those of a column with nothing to compare, or whose
+/// highest mean is that of a single run, on which no claim is based.
+pub(crate) fn significance(measured: &MeasuredRows<'_>, comparisons: &Comparisons) -> Verdicts {
+    let mut verdicts = Verdicts::default();
     for mut column in measured.columns() {
         column.retain(|cell| measured.summaries.contains_key(cell));
         if let Some(best) = measured.best(&column)
             && is_claimed(measured, &column, best)
         {
-            pairs.extend(column.into_iter().map(|cell| (best, cell)));
+            for cell in column {
+                let verdict = verdict(measured, comparisons, best, cell);
+                verdicts.0.insert(cell, verdict);
+            }
         }
     }
-    pairs
+    verdicts
 }
 
 /// True if the cell may be called the best: others are compared with it, and it is no single run.
@@ -114,34 +61,38 @@ fn is_claimed(measured: &MeasuredRows<'_>, column: &[CellIndex], best: CellIndex
     column.len() > 1 && !is_single
 }
 
-fn verdict(p: f64) -> Significance {
-    if p < LEVEL {
+fn verdict(
+    measured: &MeasuredRows<'_>,
+    comparisons: &Comparisons,
+    best: CellIndex,
+    cell: CellIndex,
+) -> Significance {
+    if measured.mean(best) == measured.mean(cell) {
+        return Significance::Best;
+    }
+    let comparison = comparisons.get(cell);
+    let Some((comparison, test)) = comparison.and_then(|found| Some((found, found.test?))) else {
+        return Significance::TooFew;
+    };
+    let is_equal = |equality: &Equality| equality.test.is_significant();
+    if comparison.equality.as_ref().is_some_and(is_equal) {
+        Significance::Equal
+    } else if test.is_significant() {
         Significance::Worse
     } else {
         Significance::NotDistinguishable
     }
 }
 
-/// The p value of a paired t test; none for fewer than three differences.
-fn p_value(differences: &[f64]) -> Option<f64> {
-    if differences.len() < FEWEST {
-        return None;
-    }
-    // Without any spread of the differences the answer is certain: no difference, or always the same.
-    let same = differences.iter().all(|difference| *difference == 0.0);
-    let test = paired_t(differences, &vec![0.0; differences.len()]);
-    Some(test.map_or(if same { 1.0 } else { 0.0 }, |test| test.p))
-}
-
 #[cfg(test)]
 mod tests {
-    use schema::{Dataset, Evaluated, Own, RunId};
+    use schema::{Dataset, Evaluated, Metric, Own, RunId};
 
     use super::{
         Significance::{Best, NotDistinguishable, TooFew, Worse},
         *,
     };
-    use crate::{Row, RunState};
+    use crate::{Row, RunState, comparison::Against};
 
     /// Seeds with what was measured.
     type Values<'a> = &'a [(u64, f64)];
@@ -185,7 +136,8 @@ mod tests {
             vec![columns[number].0]
         };
         let measured = MeasuredRows::of(&rows, &metrics).unwrap();
-        let found = significance(&measured).unwrap();
+        let comparisons = Comparisons::of(&measured, Against::Best, None).unwrap();
+        let found = significance(&measured, &comparisons);
         let columns = measured.columns().into_iter();
         columns
             .map(|cells| cells.iter().map(|cell| found.of(*cell)).collect())

@@ -6,6 +6,7 @@ use schema::{Dataset, Metric};
 use crate::{
     Caption, Layout, Published, Row,
     claims::claims,
+    comparison::{Against, Comparisons},
     footnotes,
     key::CellIndex,
     layout::{self, Placed},
@@ -35,6 +36,9 @@ pub struct Description<'a> {
     pub metrics: &'a dyn Fn(&Dataset) -> Vec<Metric>,
     /// Rows to quote above those that were run here.
     pub published: &'a [Published],
+    /// The largest difference that does not matter, as a fraction: rows are then marked as equal to the
+    /// best, or not.
+    pub equal_within: Option<f64>,
     /// The text around the table.
     pub caption: &'a Caption,
 }
@@ -49,7 +53,8 @@ pub struct Description<'a> {
 /// If the aggregation fails, which no content of the rows should cause.
 pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, ReportError> {
     let measured = MeasuredRows::of(rows, description.metrics)?;
-    let significance = significance(&measured)?;
+    let comparisons = Comparisons::of(&measured, Against::Best, description.equal_within)?;
+    let significance = significance(&measured, &comparisons);
     let footnotes = footnotes::failures(&measured);
     let mut placed = Vec::with_capacity(measured.lines.len());
     for (line, runs) in measured.lines.iter().enumerate() {
@@ -66,7 +71,13 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
     }
     Ok(Table {
         caption: description.caption.clone(),
-        claims: claims(&measured, &significance)?,
+        claims: claims(
+            &measured,
+            &comparisons,
+            &significance,
+            description.equal_within,
+        ),
+        equal_within: description.equal_within,
         ties: ties::notes(&measured),
         sources: quotes.sources(&blocks),
         to_come: footnotes::to_come(&measured),

@@ -41,7 +41,7 @@ impl Table {
             text.push_str(&format!("\n{}\n", one_line(missing)));
         }
         for (heading, items) in self.lists() {
-            text.push_str(&list(heading, items));
+            text.push_str(&list(heading, &items));
         }
         text.push_str(&format!(
             "\nMade with: {}\n",
@@ -195,6 +195,7 @@ impl Text {
     fn mark(&self, color: bool) -> char {
         match self.significance {
             Some(Significance::Best) if !color => '*',
+            Some(Significance::Equal) => '=',
             Some(Significance::NotDistinguishable) => '≈',
             Some(Significance::Best | Significance::Worse | Significance::TooFew) | None => ' ',
         }

@@ -69,6 +69,7 @@ fn laid_out(rows: &[Row], layout: Layout, metrics: &dyn Fn(&Dataset) -> Vec<Metr
             layout,
             metrics,
             published: &[],
+            equal_within: None,
             caption: &caption(),
         },
     )
@@ -470,11 +471,17 @@ fn statistics_compare_rows_by_key_whatever_they_are_called() {
         sweep: "tiny",
         metrics: &|_| vec![Metric::MapAtR],
         baseline: Some("Triplet seed 1"),
+        equal_within: None,
         queries: &|_, _| None,
     };
     let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
     assert_eq!(statistics.comparisons.len(), 3 * NAMES.len());
-    assert!(statistics.comparisons.iter().all(|c| c.seeds == 3));
+    assert!(
+        statistics
+            .comparisons
+            .iter()
+            .all(|c| c.comparison.seeds() == 3)
+    );
     // Named like `Triplet` with an embedding of 64, and ranked beside it.
     assert_eq!(statistics.rankings[0].methods.len(), NAMES.len() + 1);
     let csv = statistics.csv().unwrap();
@@ -491,6 +498,7 @@ fn published_rows_of_one_method_by_two_publications_are_both_shown() {
         layout: Layout::DataSets,
         metrics: &|_| vec![Metric::RecallAt(1)],
         published: &published,
+        equal_within: None,
         caption: &caption(),
     };
     let markdown = table(&rows, &description).unwrap().markdown();
@@ -520,6 +528,7 @@ fn all_runs_of_a_seed_count_in_means_and_in_tests() {
         sweep: "tiny",
         metrics: &|_| vec![Metric::MapAtR],
         baseline: Some("other"),
+        equal_within: None,
         queries: &|_, _| None,
     };
     let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
@@ -699,17 +708,17 @@ fn the_reality_check_layout_has_folds_side_by_side_and_untrained_rows_on_top() {
     | Triplet | 82.40 ± 2.19 | 41.20 ± 1.09 | 67.40 ± 2.19 | 31.20 ± 1.09 | 5, 10 |
     | MS | 92.20 ± 2.19 ≈ | 46.10 ± 1.09 ≈ | 77.20 ± 2.19 ≈ | 36.10 ± 1.09 ≈ | 5, 10 |
 
-    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over all rows and data sets for each metric. Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by those of all folds, normalized, are concatenated and normalized again, and measured once for each seed.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted for all pairs of rows and all data sets for each metric (Holm's step-down). Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by those of all folds, normalized, are concatenated and normalized again, and measured once for each seed.
 
     What can be claimed:
 
-    - CUB-200-2011, separated: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
+    - CUB-200-2011, separated: Contrastive is better than Triplet by 5.00 points of MAP@R (4.66 to 5.34), p \< 0.001 (Holm).
     - CUB-200-2011, separated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 71 more would settle it (power 80 %).
-    - CUB-200-2011, concatenated: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
+    - CUB-200-2011, concatenated: Contrastive is better than Triplet by 5.00 points of MAP@R (4.66 to 5.34), p \< 0.001 (Holm).
     - CUB-200-2011, concatenated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 71 more would settle it (power 80 %).
-    - Cars-196, separated: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
+    - Cars-196, separated: Contrastive is better than Triplet by 5.00 points of MAP@R (4.66 to 5.34), p \< 0.001 (Holm).
     - Cars-196, separated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 71 more would settle it (power 80 %).
-    - Cars-196, concatenated: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
+    - Cars-196, concatenated: Contrastive is better than Triplet by 5.00 points of MAP@R (4.66 to 5.34), p \< 0.001 (Holm).
     - Cars-196, concatenated: MS is not distinguishable from Contrastive by MAP@R with 5 seeds; about 71 more would settle it (power 80 %).
 
     Facts:
@@ -743,6 +752,7 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
         layout: Layout::Benchmark,
         metrics: &metrics,
         published: &published,
+        equal_within: None,
         caption: &caption,
     };
     let table = table(&rows, &description).unwrap();
@@ -761,13 +771,13 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
     | Triplet | 57.40 ± 2.19 | 67.40 ± 2.19 | 31.20 ± 1.09 | 10 |
     | MS | 67.20 ± 2.19 ≈ |  |  | 10 |
 
-    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over all rows and data sets for each metric.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted for all pairs of rows and all data sets for each metric (Holm's step-down).
 
     What can be claimed:
 
-    - CUB-200-2011: Contrastive has a higher R@1 than Triplet by 10.00 (9.32 to 10.68) (points with 95 % intervals; significant at 5 % after Holm).
+    - CUB-200-2011: Contrastive is better than Triplet by 10.00 points of R@1 (9.32 to 10.68), p \< 0.001 (Holm).
     - CUB-200-2011: MS is not distinguishable from Contrastive by R@1 with 5 seeds; about 56 more would settle it (power 80 %).
-    - Cars-196: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
+    - Cars-196: Contrastive is better than Triplet by 5.00 points of MAP@R (4.66 to 5.34), p \< 0.001 (Holm).
 
     Published, not run here:
 
@@ -810,12 +820,12 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
     Triplet      57.40 ± 2.19  67.40 ± 2.19  31.20 ± 1.09    10
     MS           67.20 ± 2.19≈                               10
 
-    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. *: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted by Holm over all rows and data sets for each metric.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. *: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted for all pairs of rows and all data sets for each metric (Holm's step-down).
 
     What can be claimed:
-      CUB-200-2011: Contrastive has a higher R@1 than Triplet by 10.00 (9.32 to 10.68) (points with 95 % intervals; significant at 5 % after Holm).
+      CUB-200-2011: Contrastive is better than Triplet by 10.00 points of R@1 (9.32 to 10.68), p < 0.001 (Holm).
       CUB-200-2011: MS is not distinguishable from Contrastive by R@1 with 5 seeds; about 56 more would settle it (power 80 %).
-      Cars-196: Contrastive has a higher MAP@R than Triplet by 5.00 (4.66 to 5.34) (points with 95 % intervals; significant at 5 % after Holm).
+      Cars-196: Contrastive is better than Triplet by 5.00 points of MAP@R (4.66 to 5.34), p < 0.001 (Holm).
 
     Published, not run here:
       HDC, HTL: its paper
@@ -973,10 +983,53 @@ fn a_significant_difference_is_claimed_with_its_interval() {
         rows.push(row("A", "Contrastive", seed, finished(0.5, 0.30)));
     }
     let markdown = table_of(&rows).markdown();
-    let claim =
-        "- A: MS has a higher MAP@R than Triplet by 3.95 (3.74 to 4.16), Contrastive by 24.00";
+    let claim = "- A: MS is better than Triplet by 3.95 points of MAP@R (3.74 to 4.16), p \\< 0.001 (Holm).";
     assert!(markdown.contains(claim), "{markdown}");
     assert!(!markdown.contains("distinguishable from MS"), "{markdown}");
+}
+
+#[test]
+fn claims_say_what_the_marks_say() {
+    let mut rows = Vec::new();
+    for (seed, noise) in [0.001, -0.001, 0.002, 0.0, 0.001].into_iter().enumerate() {
+        let seed = seed as u64;
+        rows.push(row("A", "MS", seed, finished(0.5, 0.54)));
+        rows.push(row("A", "Equal", seed, finished(0.5, 0.539 + noise)));
+        rows.push(row(
+            "A",
+            "Open one",
+            seed,
+            finished(0.5, 0.534 + 7.0 * noise),
+        ));
+        rows.push(row("A", "Contrastive", seed, finished(0.5, 0.50 + noise)));
+    }
+    let table = table(
+        &rows,
+        &Description {
+            layout: Layout::DataSets,
+            metrics: &|_| vec![Metric::MapAtR],
+            published: &[],
+            equal_within: Some(0.005),
+            caption: &caption(),
+        },
+    )
+    .unwrap();
+    let markdown = table.markdown();
+    let told: Vec<&str> = markdown
+        .lines()
+        .filter(|line| line.contains("A: "))
+        .collect();
+    insta::assert_snapshot!(format!("{}\n{}", told.join("\n"), table.terminal(false).lines().skip(4).take(6).collect::<Vec<_>>().join("\n")), @r#"
+    - A: MS is better than Contrastive by 3.94 points of MAP@R (3.80 to 4.08), p \< 0.001 (Holm).
+    - A: Equal is equal to MS within 0.5 points of MAP@R: it is 0.04 below (-0.10 to 0.18), p 0.001 (Holm).
+    - A: Open one is not distinguishable from MS, nor equal to it within 0.5 points, by MAP@R with 5 seeds; about 46 more would show that they are equal (power 80 %).
+    method              MAP@R  runs
+    ───────────  ────────────  ────
+    MS           54.00 ± 0.00*    5
+    Equal        53.96 ± 0.14=    5
+    Open one     53.82 ± 0.99≈    5
+    Contrastive  50.06 ± 0.14     5
+    "#);
 }
 
 /// Names and messages with everything that commands a terminal, ends a cell or is a formula.
@@ -1009,6 +1062,7 @@ fn nothing_that_others_wrote_is_more_than_text() {
         layout: Layout::DataSets,
         metrics: &|_| METRICS.to_vec(),
         published: &[],
+        equal_within: None,
         caption: &caption,
     };
     let table = table(&rows, &description).unwrap();
@@ -1016,6 +1070,7 @@ fn nothing_that_others_wrote_is_more_than_text() {
         sweep: "tiny",
         metrics: &|_| METRICS.to_vec(),
         baseline: None,
+        equal_within: None,
         queries: &|_, _| None,
     };
     let statistics = crate::statistics(&rows, &question).unwrap().unwrap();

@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 use schema::Metric;
 
-use super::{Queries, ReferenceCells};
+use super::Queries;
 use crate::{
     Row, RunState,
+    comparison::Comparisons,
     gather::RowRuns,
     key::{CellIndex, Panel, RowKey},
     measured::MeasuredRows,
@@ -41,7 +42,7 @@ pub(crate) struct Above {
 /// The intervals of each line whose runs tell the values of their queries.
 pub(super) fn of(
     measured: &MeasuredRows<'_>,
-    references: &ReferenceCells,
+    comparisons: &Comparisons,
     queries: &(dyn Fn(&Row, Metric) -> Option<Queries> + Sync),
 ) -> Vec<ImageIntervals> {
     let means: Vec<Option<Queries>> = measured
@@ -51,13 +52,13 @@ pub(super) fn of(
         .collect();
     (0..measured.lines.len())
         .into_par_iter()
-        .filter_map(|line| images(measured, references, &means, line))
+        .filter_map(|line| images(measured, comparisons, &means, line))
         .collect()
 }
 
 fn images(
     measured: &MeasuredRows<'_>,
-    references: &ReferenceCells,
+    comparisons: &Comparisons,
     means: &[Option<Queries>],
     line: usize,
 ) -> Option<ImageIntervals> {
@@ -65,11 +66,11 @@ fn images(
     let runs = &measured.lines[line];
     let metric = runs.primary()?;
     let cell = CellIndex { line, metric };
-    let reference = references.get(&cell).filter(|other| **other != cell);
-    let above = reference.and_then(|reference| {
+    let above = comparisons.get(cell).and_then(|comparison| {
+        let reference = comparison.reference;
         let difference = difference(own, means[reference.line].as_ref()?)?;
         Some(Above {
-            reference: measured.line(*reference).key.clone(),
+            reference: measured.line(reference).key.clone(),
             difference,
         })
     });

@@ -6,9 +6,9 @@ use schema::Metric;
 
 use crate::{
     Together,
+    comparison::LEVEL,
     key::{CellIndex, DatasetIndex, RowKey},
     measured::MeasuredRows,
-    significance::LEVEL,
     stats::{friedman, nemenyi_difference},
 };
 

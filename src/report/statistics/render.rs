@@ -3,25 +3,36 @@
 use super::{ImageIntervals, PairedComparison, Ranking, Statistics};
 use crate::{
     ReportError,
+    comparison::{CONFIDENCE, Equality},
     csv::{optional, text},
     markdown::row,
-    stats::{Interval, Resampled, critical_difference_diagram},
+    number::{ends, p_value, percent, points, signed},
+    stats::{Interval, critical_difference_diagram, superiority},
     text::{escape, field, one_line},
 };
 
 const PAIRED: &str = "Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one \
                       pair. The difference is in percentage points, positive if the method is better, with its 95 % \
-                      Student-t interval. p of a paired t test, the same adjusted by Holm over all rows here, p of a \
-                      Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard deviation, \
-                      corrected for few seeds. More: about this number of further seeds would show a difference of \
-                      this size in the adjusted test (level 5 %, power 80 %). All other metrics are in the CSV file.";
+                      Student-t interval. p of a paired t test with three seeds or more, and the same adjusted by Holm over \
+                      all rows here; p of a Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard \
+                      deviation, corrected for few seeds. Wins: the share of seeds on which the method is better, with its 95 % \
+                      Wilson interval. More: about this number of further seeds would show a difference of this size in the \
+                      adjusted test (level 5 %, power 80 %). All other metrics are in the CSV file.";
+
+const BEST: &str = "As the best is found in the same data, Holm's step-down counts all pairs of rows that can \
+                    still be equal at once (Shaffer 1986).";
+
+const EQUAL: &str = "p of the hypothesis that the difference matters (two one-sided t tests), and the same adjusted by Holm. \
+                     Below, equal and above: how likely the method is worse than the other by more than the bound, equal within \
+                     it, and better by more, by the Bayesian t test, correlated if there are folds (Benavoli et al. 2017). More: \
+                     about this number of further seeds would show that they are equal (level 5 %, power 80 %).";
 
 const IMAGES: &str = "The mean over the runs for each query, resampled 2000 times (BCa, 95 %): each query on its own, or \
                       all queries of a class together, which estimates the effect of other classes. Above: the \
                       difference from another method, over classes; it is about these trained networks, not about \
                       other seeds.";
 
-const COMPARED: [&str; 10] = [
+const COMPARED: [&str; 11] = [
     "method",
     "against",
     "metric",
@@ -31,10 +42,15 @@ const COMPARED: [&str; 10] = [
     "p (Holm)",
     "p (Wilcoxon)",
     "g",
+    "wins",
     "more",
 ];
 
-const FIELDS: [&str; 17] = [
+const EQUALITY: [&str; 9] = [
+    "method", "against", "metric", "p", "p (Holm)", "below", "equal", "above", "more",
+];
+
+const FIELDS: [&str; 26] = [
     "dataset",
     "folds",
     "method",
@@ -52,6 +68,15 @@ const FIELDS: [&str; 17] = [
     "cohen_d",
     "hedges_g",
     "more_seeds",
+    "wins",
+    "wins_low",
+    "wins_high",
+    "p_equality",
+    "p_equality_holm",
+    "below",
+    "equal",
+    "above",
+    "more_seeds_equality",
 ];
 
 /// Stands for a value that cannot be computed.
@@ -62,6 +87,7 @@ impl Statistics {
     pub fn markdown(&self) -> String {
         let mut text = format!("# {}: statistics\n", escape(&self.sweep));
         text.push_str(&self.comparisons());
+        text.push_str(&self.equality());
         text.push_str(&self.test_images());
         for ranking in &self.rankings {
             text.push_str(&self.ranking(ranking));
@@ -75,10 +101,12 @@ impl Statistics {
         } else {
             "the best"
         };
-        let mut text = format!("\n## Against {reference}\n\n{PAIRED}\n");
-        let mut primary: Vec<&PairedComparison> = self.comparisons.iter().collect();
-        primary.retain(|comparison| comparison.is_primary);
-        for of_panel in primary.chunk_by(|a, b| a.panel == b.panel) {
+        let mut text = format!("\n## Against {reference}\n\n{PAIRED}");
+        if !self.has_baseline {
+            text.push_str(&format!(" {BEST}"));
+        }
+        text.push('\n');
+        for of_panel in self.primary().chunk_by(|a, b| a.panel == b.panel) {
             let panel = self.names.panel(of_panel[0].panel);
             text.push_str(&format!("\n### {}\n\n", escape(&panel)));
             text.push_str(&row(COMPARED.iter()));
@@ -90,23 +118,66 @@ impl Statistics {
         text
     }
 
+    /// The comparisons by the primary metric of each panel.
+    fn primary(&self) -> Vec<&PairedComparison> {
+        let primary = self.comparisons.iter();
+        primary.filter(|comparison| comparison.is_primary).collect()
+    }
+
     /// The cells of a comparison.
-    fn comparison(&self, comparison: &PairedComparison) -> Vec<String> {
-        let paired = comparison.paired.as_ref();
-        let difference = paired.map(|paired| points(&paired.difference));
-        let wilcoxon = paired.and_then(|paired| paired.wilcoxon);
-        let hedges = paired.and_then(|paired| paired.hedges);
+    fn comparison(&self, compared: &PairedComparison) -> Vec<String> {
+        let comparison = &compared.comparison;
+        let difference = comparison.difference;
+        let wilcoxon = compared.paired.as_ref().and_then(|paired| paired.wilcoxon);
+        let hedges = compared.paired.as_ref().and_then(|paired| paired.hedges);
+        let more = comparison.test.and_then(|test| test.more);
         vec![
-            escape(&self.names.row(&comparison.row)),
-            escape(&self.names.row(&comparison.reference)),
-            comparison.metric.heading(),
-            or_none(difference),
-            comparison.seeds.to_string(),
-            or_none(comparison.p().map(p_value)),
-            or_none(comparison.holm.map(p_value)),
+            escape(&self.names.row(&compared.row)),
+            escape(&self.names.row(&compared.reference)),
+            compared.metric.heading(),
+            or_none(difference.map(|estimate| signed(&estimate.interval(CONFIDENCE)))),
+            comparison.seeds().to_string(),
+            or_none(compared.p().map(|(p, _)| p_value(p))),
+            or_none(compared.p().map(|(_, adjusted)| p_value(adjusted))),
             or_none(wilcoxon.map(|test| p_value(test.p))),
             or_none(hedges.map(|g| format!("{g:.2}"))),
-            or_none(comparison.more.map(|more| more.to_string())),
+            or_none(superiority(&comparison.differences).as_ref().map(share)),
+            or_none(more.map(|more| more.to_string())),
+        ]
+    }
+
+    /// Which rows are equal to their reference, if the sweep says what difference matters.
+    fn equality(&self) -> String {
+        let Some(within) = self.equal_within else {
+            return String::new();
+        };
+        let mut text = format!("\n## Equal within {} points\n\n{EQUAL}\n", points(within));
+        for of_panel in self.primary().chunk_by(|a, b| a.panel == b.panel) {
+            let panel = self.names.panel(of_panel[0].panel);
+            text.push_str(&format!("\n### {}\n\n", escape(&panel)));
+            text.push_str(&row(EQUALITY.iter()));
+            text.push_str(&rule(3, EQUALITY.len()));
+            for compared in of_panel {
+                text.push_str(&row(self.of_equality(compared).iter()));
+            }
+        }
+        text
+    }
+
+    fn of_equality(&self, compared: &PairedComparison) -> Vec<String> {
+        let equality = compared.comparison.equality;
+        let posterior = equality.map(|equality| equality.posterior);
+        let more = equality.and_then(|equality| equality.test.more);
+        vec![
+            escape(&self.names.row(&compared.row)),
+            escape(&self.names.row(&compared.reference)),
+            compared.metric.heading(),
+            or_none(equality.map(|equality| p_value(equality.test.p))),
+            or_none(equality.map(|equality| p_value(equality.test.adjusted))),
+            or_none(posterior.map(|posterior| format!("{:.3}", posterior.below))),
+            or_none(posterior.map(|posterior| format!("{:.3}", posterior.inside))),
+            or_none(posterior.map(|posterior| format!("{:.3}", posterior.above))),
+            or_none(more.map(|more| more.to_string())),
         ]
     }
 
@@ -141,14 +212,22 @@ impl Statistics {
         let mean = images.over_queries.map(|resampled| resampled.interval.mean);
         let above = images.above.as_ref().map(|above| {
             let reference = escape(&self.names.row(&above.reference));
-            format!("{reference}: {}", points(&above.difference.interval))
+            format!("{reference}: {}", signed(&above.difference.interval))
         });
         vec![
             escape(&self.names.row(&images.row)),
             images.metric.heading(),
             or_none(mean.map(percent)),
-            or_none(images.over_queries.map(ends)),
-            or_none(images.over_classes.map(ends)),
+            or_none(
+                images
+                    .over_queries
+                    .map(|resampled| ends(&resampled.interval)),
+            ),
+            or_none(
+                images
+                    .over_classes
+                    .map(|resampled| ends(&resampled.interval)),
+            ),
             above.unwrap_or_default(),
         ]
     }
@@ -194,33 +273,40 @@ impl Statistics {
         text(writer)
     }
 
-    fn fields(&self, comparison: &PairedComparison) -> Vec<String> {
-        let paired = comparison.paired.as_ref();
-        let difference = paired.map(|paired| &paired.difference);
+    fn fields(&self, compared: &PairedComparison) -> Vec<String> {
+        let comparison = &compared.comparison;
+        let paired = compared.paired.as_ref();
+        let interval = comparison
+            .difference
+            .map(|estimate| estimate.interval(CONFIDENCE));
         let t = paired.and_then(|paired| paired.t);
         let wilcoxon = paired.and_then(|paired| paired.wilcoxon);
-        let together = comparison.panel.together;
-        vec![
-            field(self.names.title(comparison.panel.dataset)),
+        let together = compared.panel.together;
+        let wins = superiority(&comparison.differences);
+        let mut fields = vec![
+            field(self.names.title(compared.panel.dataset)),
             together.map_or_else(String::new, |together| together.to_string()),
-            field(&self.names.row(&comparison.row)),
-            field(&self.names.row(&comparison.reference)),
-            comparison.metric.to_string(),
-            comparison.seeds.to_string(),
-            optional(difference.map(|interval| interval.mean)),
-            optional(difference.map(|interval| interval.low)),
-            optional(difference.map(|interval| interval.high)),
+            field(&self.names.row(&compared.row)),
+            field(&self.names.row(&compared.reference)),
+            compared.metric.to_string(),
+            comparison.seeds().to_string(),
+            optional(interval.map(|interval| interval.mean)),
+            optional(interval.map(|interval| interval.low)),
+            optional(interval.map(|interval| interval.high)),
             optional(t.map(|test| test.t)),
-            optional(t.map(|test| test.p)),
-            optional(comparison.holm),
+            optional(compared.p().map(|(p, _)| p)),
+            optional(compared.p().map(|(_, adjusted)| adjusted)),
             optional(wilcoxon.map(|test| test.p)),
             optional(wilcoxon.map(|test| test.rank_biserial)),
             optional(paired.and_then(|paired| paired.cohen)),
             optional(paired.and_then(|paired| paired.hedges)),
-            comparison
-                .more
-                .map_or_else(String::new, |more| more.to_string()),
-        ]
+            count(comparison.test.and_then(|test| test.more)),
+            optional(wins.map(|wins| wins.mean)),
+            optional(wins.map(|wins| wins.low)),
+            optional(wins.map(|wins| wins.high)),
+        ];
+        fields.extend(equality_fields(comparison.equality));
+        fields
     }
 
     /// Returns critical-difference diagrams as SVG, each with the name of its file.
@@ -263,29 +349,28 @@ fn rule(names: usize, columns: usize) -> String {
     row(cells.iter())
 }
 
-fn percent(value: f64) -> String {
-    format!("{:.2}", 100.0 * value)
+/// `0.67 (0.21 to 0.94)`.
+fn share(interval: &Interval) -> String {
+    let Interval { mean, low, high } = interval;
+    format!("{mean:.2} ({low:.2} to {high:.2})")
 }
 
-/// `12.50 to 87.50`.
-fn ends(resampled: Resampled) -> String {
-    let Interval { low, high, .. } = resampled.interval;
-    format!("{} to {}", percent(low), percent(high))
+/// The number; empty if there is none.
+fn count(number: Option<usize>) -> String {
+    number.map_or_else(String::new, |number| number.to_string())
 }
 
-/// `+1.25 (+0.50 to +2.00)`.
-fn points(interval: &Interval) -> String {
-    let [mean, low, high] =
-        [interval.mean, interval.low, interval.high].map(|value| format!("{:+.2}", 100.0 * value));
-    format!("{mean} ({low} to {high})")
-}
-
-fn p_value(p: f64) -> String {
-    if p < 0.001 {
-        "< 0.001".to_owned()
-    } else {
-        format!("{p:.3}")
-    }
+fn equality_fields(equality: Option<Equality>) -> [String; 6] {
+    let test = equality.map(|equality| equality.test);
+    let posterior = equality.map(|equality| equality.posterior);
+    [
+        optional(test.map(|test| test.p)),
+        optional(test.map(|test| test.adjusted)),
+        optional(posterior.map(|posterior| posterior.below)),
+        optional(posterior.map(|posterior| posterior.inside)),
+        optional(posterior.map(|posterior| posterior.above)),
+        count(test.and_then(|test| test.more)),
+    ]
 }
 
 fn equals(p: f64) -> String {

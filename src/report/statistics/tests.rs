@@ -65,6 +65,7 @@ fn ask(rows: &[Row], baseline: Option<&str>) -> Statistics {
         sweep: "tiny",
         metrics: &metrics,
         baseline,
+        equal_within: None,
         queries: &queries,
     };
     statistics(rows, &question).unwrap().unwrap()
@@ -98,8 +99,9 @@ fn methods_are_compared_with_the_baseline_seed_by_seed() {
     // All four differences have one sign: 2 of 16.
     assert!((paired.wilcoxon.unwrap().p - 0.125).abs() < 1e-12);
     // Of three tests it has the largest p value.
-    assert_eq!(by_map[0].holm, Some(paired.t.unwrap().p));
-    assert!(by_map[2].holm.unwrap() < 0.001);
+    let (p, adjusted) = by_map[0].p().unwrap();
+    assert!((p - paired.t.unwrap().p).abs() < 1e-12 && adjusted == p);
+    assert!(by_map[2].p().unwrap().1 < 0.001);
 }
 
 #[test]
@@ -165,31 +167,31 @@ fn the_statistics_are_a_page() {
 
     ## Against the baseline
 
-    Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one pair. The difference is in percentage points, positive if the method is better, with its 95 % Student-t interval. p of a paired t test, the same adjusted by Holm over all rows here, p of a Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard deviation, corrected for few seeds. More: about this number of further seeds would show a difference of this size in the adjusted test (level 5 %, power 80 %). All other metrics are in the CSV file.
+    Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one pair. The difference is in percentage points, positive if the method is better, with its 95 % Student-t interval. p of a paired t test with three seeds or more, and the same adjusted by Holm over all rows here; p of a Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard deviation, corrected for few seeds. Wins: the share of seeds on which the method is better, with its 95 % Wilson interval. More: about this number of further seeds would show a difference of this size in the adjusted test (level 5 %, power 80 %). All other metrics are in the CSV file.
 
     ### A
 
-    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
-    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 5 |
-    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 3 |
-    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
+    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | wins | more |
+    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 1.00 (0.51 to 1.00) | 5 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0.00 (0.00 to 0.49) | 3 |
+    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0.00 (0.00 to 0.49) | 0 |
 
     ### BB
 
-    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
-    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 5 |
-    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 3 |
-    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
+    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | wins | more |
+    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 1.00 (0.51 to 1.00) | 5 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0.00 (0.00 to 0.49) | 3 |
+    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0.00 (0.00 to 0.49) | 0 |
 
     ### CCC
 
-    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | more |
-    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 5 |
-    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 3 |
-    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0 |
+    | method | against | metric | difference | seeds | p (t) | p (Holm) | p (Wilcoxon) | g | wins | more |
+    | :--- | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | MS | Triplet | MAP@R | +2.00 (-0.25 to +4.25) | 4 | 0.066 | 0.199 | 0.125 | 1.03 | 1.00 (0.51 to 1.00) | 5 |
+    | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0.00 (0.00 to 0.49) | 3 |
+    | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0.00 (0.00 to 0.49) | 0 |
 
     ## Over test images
 
@@ -232,9 +234,9 @@ fn the_statistics_are_a_page() {
     | Contrastive | 3.00 |
     "#);
     insta::assert_snapshot!(statistics.csv().unwrap().lines().take(3).collect::<Vec<_>>().join("\n"), @r#"
-    dataset,folds,method,against,metric,seeds,difference,low,high,t,p_t,p_holm,p_wilcoxon,rank_biserial,cohen_d,hedges_g,more_seeds
-    A,,MS,Triplet,recall@1,4,0.03999999999999998,-0.0050065872645636,0.08500658726456356,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,5
-    A,,MS,Triplet,map@r,4,0.01999999999999999,-0.0025032936322818,0.04250329363228178,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,5
+    dataset,folds,method,against,metric,seeds,difference,low,high,t,p_t,p_holm,p_wilcoxon,rank_biserial,cohen_d,hedges_g,more_seeds,wins,wins_low,wins_high,p_equality,p_equality_holm,below,equal,above,more_seeds_equality
+    A,,MS,Triplet,recall@1,4,0.03999999999999998,-0.0050065872645636,0.08500658726456356,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,5,1,0.5101091635454027,1,,,,,,
+    A,,MS,Triplet,map@r,4,0.01999999999999999,-0.0025032936322818,0.04250329363228178,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,5,1,0.5101091635454027,1,,,,,,
     "#);
 }
 
@@ -245,6 +247,7 @@ fn nothing_to_compare_gives_no_statistics() {
         sweep: "tiny",
         metrics: &metrics,
         baseline: None,
+        equal_within: None,
         queries: &|_, _| None,
     };
     assert!(

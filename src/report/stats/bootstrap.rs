@@ -98,7 +98,8 @@ fn resampled(units: &[(f64, f64)], seed: u64, replicate: usize) -> f64 {
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-fn mix(mut word: u64) -> u64 {
+/// Returns the number that the generator gives for a state.
+pub(crate) fn mix(mut word: u64) -> u64 {
     word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     word ^ (word >> 31)

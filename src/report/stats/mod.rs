@@ -7,6 +7,7 @@
 
 mod bootstrap;
 mod diagram;
+mod estimate;
 mod paired;
 mod power;
 mod ranks;
@@ -16,11 +17,14 @@ mod tests;
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
+#[cfg(test)]
+pub(crate) use bootstrap::mix as mixed;
 pub use bootstrap::{ClassOf, Resampled, bootstrap, over_classes, over_queries};
 pub use diagram::critical_difference_diagram;
-pub use paired::{Paired, TTest, Wilcoxon, WilcoxonMethod, more_seeds, paired, paired_t, wilcoxon};
-pub use power::seeds_needed;
-pub use several::{Friedman, friedman, holm, nemenyi_difference};
+pub use estimate::{Estimate, Posterior, superiority};
+pub use paired::{Paired, TTest, Wilcoxon, WilcoxonMethod, paired, paired_t, wilcoxon};
+pub use power::{more_for_difference, more_for_equality, seeds_needed};
+pub use several::{Friedman, friedman, holm, holm_with_best, nemenyi_difference};
 
 /// A mean and its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,6 +73,12 @@ pub fn deviation(values: &[f64]) -> Option<f64> {
 
 fn t(freedom: f64) -> Option<StudentsT> {
     StudentsT::new(0.0, 1.0, freedom).ok()
+}
+
+/// Returns the quantile of the standard normal distribution.
+#[cfg(test)]
+pub(crate) fn normal_quantile(share: f64) -> f64 {
+    normal().inverse_cdf(share)
 }
 
 fn normal() -> Normal {

@@ -4,7 +4,6 @@ use statrs::distribution::ContinuousCDF;
 
 use super::{
     Interval, deviation, mean, normal,
-    power::seeds_needed,
     ranks::{ranks, ties},
     student, t,
 };
@@ -79,16 +78,6 @@ pub fn paired(first: &[f64], second: &[f64]) -> Option<Paired> {
         cohen,
         hedges: cohen.map(|d| d * correction),
     })
-}
-
-/// Returns about how many further pairs show a difference of the observed size with a power of 80 %
-/// in a test at level `level`, whose p value is multiplied by `factor` because of other tests. At
-/// least one if the p value is not below the level yet. None if there is no difference, or no spread.
-pub fn more_seeds(paired: &Paired, factor: f64, level: f64) -> Option<usize> {
-    let needed = seeds_needed(paired.cohen?, level / factor, 0.8)?;
-    let is_settled = paired.t.is_some_and(|test| test.p * factor < level);
-    let least = usize::from(!is_settled);
-    Some(needed.saturating_sub(paired.pairs).max(least))
 }
 
 fn differences(first: &[f64], second: &[f64]) -> Vec<f64> {

@@ -2,7 +2,10 @@
 
 use statrs::distribution::{ChiSquared, Continuous, ContinuousCDF};
 
-use super::{normal, t};
+use super::{Estimate, normal, t};
+
+/// The power that further seeds are counted for.
+const POWER: f64 = 0.8;
 
 /// Intervals of the integral over the estimated deviation; a few would do.
 const INTERVALS: usize = 512;
@@ -26,6 +29,55 @@ pub fn seeds_needed(effect: f64, alpha: f64, power: f64) -> Option<usize> {
     // The approximation is at most a pair or two off.
     let first = (estimate.floor() as usize).saturating_sub(3).max(3);
     (first..).find(|&pairs| power_of(effect, pairs, alpha) >= power)
+}
+
+/// Returns about how many seeds beyond `seeds` show a difference of the estimated size in a test at level
+/// `level` whose p value is multiplied by `factor` because of other tests. At least one if the p value
+/// is not below the level yet. None if there is no difference, or no spread.
+pub fn more_for_difference(
+    estimate: &Estimate,
+    seeds: usize,
+    factor: f64,
+    level: f64,
+) -> Option<usize> {
+    let needed = seeds_needed(
+        effect(estimate, estimate.mean, seeds)?,
+        level / factor,
+        POWER,
+    )?;
+    let is_settled = estimate.p() * factor < level;
+    Some(missing(needed, seeds, is_settled))
+}
+
+/// Returns about how many seeds beyond `seeds` show that the difference is smaller than `within`, as
+/// [`more_for_difference`] does. None if the estimated difference is not smaller, or there is no spread.
+pub fn more_for_equality(
+    estimate: &Estimate,
+    within: f64,
+    seeds: usize,
+    factor: f64,
+    level: f64,
+) -> Option<usize> {
+    let margin = within - estimate.mean.abs();
+    if margin <= 0.0 {
+        return None;
+    }
+    // One-sided at the level, which is two-sided at twice the level.
+    let level_of_both = (2.0 * level / factor).min(1.0);
+    let needed = seeds_needed(effect(estimate, margin, seeds)?, level_of_both, POWER)?;
+    let is_settled = estimate.p_of_distance(within) * factor < level;
+    Some(missing(needed, seeds, is_settled))
+}
+
+/// The size of a difference in standard deviations of one seed.
+fn effect(estimate: &Estimate, size: f64, seeds: usize) -> Option<f64> {
+    let deviation = estimate.error * (seeds as f64).sqrt();
+    (deviation > 0.0).then_some(size / deviation)
+}
+
+fn missing(needed: usize, seeds: usize, is_settled: bool) -> usize {
+    let least = usize::from(!is_settled);
+    needed.saturating_sub(seeds).max(least)
 }
 
 /// The normal approximation with Guenther's correction (The American Statistician 35, 1981):

@@ -22,6 +22,58 @@ pub fn holm(p: &[f64]) -> Vec<f64> {
     adjusted
 }
 
+/// Adjusts the p values of the best row of each column against the other rows of the column, where the
+/// best was found in the same data, and returns them in the same order.
+///
+/// Whichever rows are equal in truth, a false difference is then found with a probability of at most the
+/// level. Holm's method over these comparisons alone does not keep it, as the best is the row with the
+/// most luck: with ten equal rows it finds one in 14 % of all tables at a level of 5 %. This is
+/// the step-down of Holm over all pairs of rows, in which each p value is multiplied by the number of
+/// pairs that can still be equal at once (Shaffer, "Modified Sequentially Rejective Multiple Test
+/// Procedures", 1986, method 2).
+pub fn holm_with_best(columns: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let mut order = Vec::new();
+    for (column, p) in columns.iter().enumerate() {
+        order.extend((0..p.len()).map(|place| (column, place)));
+    }
+    order.sort_by(|a, b| columns[a.0][a.1].total_cmp(&columns[b.0][b.1]));
+    let mut adjusted: Vec<Vec<f64>> = columns.iter().map(|p| vec![0.0; p.len()]).collect();
+    let mut different = vec![0; columns.len()];
+    let mut equal: f64 = columns.iter().map(|p| equal_pairs(p.len() + 1, 0)).sum();
+    let mut highest = 0.0f64;
+    for (column, place) in order {
+        let rows = columns[column].len() + 1;
+        let of_column = equal_pairs(rows, different[column]);
+        let at_once = equal - of_column + equal_pairs_with_best(rows, different[column]);
+        highest = highest.max(columns[column][place] * at_once).min(1.0);
+        adjusted[column][place] = highest;
+        different[column] += 1;
+        equal += equal_pairs(rows, different[column]) - of_column;
+    }
+    adjusted
+}
+
+/// The most pairs of rows that can be equal at once if `different` rows differ from the best.
+fn equal_pairs(rows: usize, different: usize) -> f64 {
+    match different {
+        0 => pairs(rows),
+        // All but the best may be equal.
+        _ => pairs(rows - 1),
+    }
+}
+
+/// The same, if one more row is equal to the best.
+fn equal_pairs_with_best(rows: usize, different: usize) -> f64 {
+    let all = pairs(rows - different) + pairs(different);
+    let only_one = 1.0 + pairs(rows - 2);
+    all.max(only_one)
+}
+
+fn pairs(rows: usize) -> f64 {
+    let rows = rows as f64;
+    0.5 * rows * (rows - 1.0)
+}
+
 /// The result of a Friedman test.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Friedman {

@@ -9,6 +9,25 @@ struct Golden {
     nemenyi: Vec<Difference>,
     needed: Vec<Needed>,
     bootstrap: Vec<Resample>,
+    equality: Vec<Equality>,
+    posterior: Vec<Probabilities>,
+}
+
+#[derive(Deserialize)]
+struct Equality {
+    differences: Vec<f64>,
+    within: f64,
+    p: f64,
+    p_of_distance: f64,
+    superiority: [f64; 2],
+}
+
+#[derive(Deserialize)]
+struct Probabilities {
+    differences: Vec<f64>,
+    folds: Option<usize>,
+    within: f64,
+    probabilities: [f64; 3],
 }
 
 #[derive(Deserialize)]
@@ -210,17 +229,79 @@ fn the_power_note_agrees_with_the_noncentral_t_distribution() {
         assert_eq!(ours, Some(pairs), "{effect} {alpha}");
     }
     assert_eq!(seeds_needed(0.0, 0.05, 0.8), None);
-    let clear = paired(&[1.0, 1.1, 1.2, 1.05], &[0.0, 0.12, 0.19, 0.06]).unwrap();
-    assert_eq!(more_seeds(&clear, 1.0, 0.05), Some(0));
+    let clear = Estimate::of(&[1.0, 0.98, 1.01, 0.99]).unwrap();
+    assert_eq!(more_for_difference(&clear, 4, 1.0, 0.05), Some(0));
 }
 
 #[test]
 fn a_difference_that_is_not_significant_needs_more_seeds() {
-    let differences = [0.02, 0.03, 0.04, 0.03];
-    let paired = paired(&differences, &[0.0; 4]).unwrap();
-    let p = paired.t.unwrap().p;
-    assert!(p < 0.01 && 10.0 * p > 0.05, "{p}");
-    assert_eq!(more_seeds(&paired, 1.0, 0.05), Some(0));
-    assert!(more_seeds(&paired, 10.0, 0.05) >= Some(1));
-    assert!(more_seeds(&paired, 100.0, 0.05) > more_seeds(&paired, 10.0, 0.05));
+    let estimate = Estimate::of(&[0.02, 0.03, 0.04, 0.03]).unwrap();
+    let more = |factor| more_for_difference(&estimate, 4, factor, 0.05);
+    assert!(estimate.p() < 0.01 && 10.0 * estimate.p() > 0.05);
+    assert_eq!(more(1.0), Some(0));
+    assert!(more(10.0) >= Some(1));
+    assert!(more(100.0) > more(10.0));
+}
+
+#[test]
+fn equality_needs_more_seeds_the_nearer_the_difference_is_to_the_bound() {
+    let estimate = Estimate::of(&[0.02, -0.03, 0.04, 0.01]).unwrap();
+    let more = |within| more_for_equality(&estimate, within, 4, 1.0, 0.05);
+    assert_eq!(more(0.01), None);
+    assert_eq!(more(0.5), Some(0));
+    assert!(more(0.02) > more(0.03) && more(0.03) > Some(0));
+}
+
+#[test]
+fn statements_about_one_estimate_agree_with_statsmodels_and_baycomp() {
+    for case in golden().equality {
+        let estimate = Estimate::of(&case.differences).unwrap();
+        close(estimate.p(), case.p);
+        close(estimate.p_of_distance(case.within), case.p_of_distance);
+        let interval = superiority(&case.differences).unwrap();
+        close(interval.low, case.superiority[0]);
+        close(interval.high, case.superiority[1]);
+    }
+    for case in golden().posterior {
+        let estimate = match case.folds {
+            Some(folds) => Estimate::of_folds(&case.differences, folds).unwrap(),
+            None => Estimate::of(&case.differences).unwrap(),
+        };
+        let posterior = estimate.posterior(case.within);
+        let ours = [posterior.below, posterior.inside, posterior.above];
+        for (ours, theirs) in ours.into_iter().zip(case.probabilities) {
+            assert!(
+                (ours - theirs).abs() < 1e-9,
+                "{posterior:?} {:?}",
+                case.probabilities
+            );
+        }
+    }
+}
+
+#[test]
+fn without_any_spread_the_answer_is_certain() {
+    let same = Estimate::of(&[0.0, 0.0, 0.0]).unwrap();
+    assert_eq!((same.p(), same.p_of_distance(0.1)), (1.0, 0.0));
+    let other = Estimate::of(&[0.5, 0.5, 0.5]).unwrap();
+    assert_eq!((other.p(), other.p_of_distance(0.1)), (0.0, 1.0));
+    assert_eq!(other.posterior(0.1).above, 1.0);
+    assert_eq!(
+        (other.interval(0.95).low, other.interval(0.95).high),
+        (0.5, 0.5)
+    );
+}
+
+#[test]
+fn the_best_of_three_is_tested_as_one_of_three_pairs() {
+    // Three pairs may be equal; once one row differs from the best, one pair with the best.
+    let adjusted = holm_with_best(&[vec![0.02, 0.01]]);
+    close(adjusted[0][1], 0.03);
+    close(adjusted[0][0], 0.03);
+    // The pairs of another column count, too.
+    let adjusted = holm_with_best(&[vec![0.02, 0.01], vec![0.5]]);
+    close(adjusted[0][1], 0.04);
+    close(adjusted[0][0], 0.04);
+    close(adjusted[1][0], 1.0);
+    assert_eq!(holm_with_best(&[vec![0.03]]), [[0.03]]);
 }

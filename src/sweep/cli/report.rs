@@ -123,6 +123,7 @@ impl Tables {
             sweep: &sweep.name,
             metrics: &|dataset| sweep.report.metrics(dataset),
             baseline: sweep.report.baseline.as_deref(),
+            equal_within: sweep.report.equal_within(),
             queries: &|row, metric| folders.queries(row, metric),
         };
         let Some(statistics) = report::statistics(rows, &question).map_err(Exit::stuck)? else {
@@ -242,6 +243,7 @@ fn tables(opened: &Opened, rows: &[Row]) -> Result<Vec<(String, Table)>, Exit> {
             layout,
             metrics: &|dataset| sweep.report.columns(layout, dataset),
             published,
+            equal_within: sweep.report.equal_within(),
             caption: &caption,
         };
         let table = report::table(rows, &description).map_err(Exit::stuck)?;

@@ -20,6 +20,10 @@ pub struct ReportTable {
     pub layout: Layouts,
     /// The name of the method that all others are compared with; absent: the best of each column.
     pub baseline: Option<String>,
+    /// The largest difference that does not matter, in percentage points: rows are then said to be equal to
+    /// the best within it, better, or undecided. Absent: nothing is said to be equal.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 100))]
+    pub equal_within: Option<f64>,
     /// Rows quoted from publications, above those that are run.
     pub published: Quoted,
 }
@@ -56,6 +60,11 @@ impl ReportTable {
             }
         }
         metrics
+    }
+
+    /// The largest difference that does not matter, as a fraction.
+    pub fn equal_within(&self) -> Option<f64> {
+        self.equal_within.map(|points| points / 100.0)
     }
 
     /// The columns of a table in this layout.

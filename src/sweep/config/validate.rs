@@ -59,6 +59,7 @@ pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
         metrics,
         layout,
         baseline,
+        equal_within,
         published: _,
     } = report;
     if let Some(metrics) = metrics {
@@ -78,6 +79,11 @@ pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
         all_different(&layout.0),
         "report.layout",
         "a layout is listed twice",
+    )?;
+    require(
+        equal_within.is_none_or(|points| points > 0.0 && points < 100.0),
+        "report.equal_within",
+        "expected percentage points above 0 and below 100, such as 0.5",
     )?;
     let Some(baseline) = baseline.as_deref().filter(|name| !methods.contains(name)) else {
         return Ok(());
