@@ -11,7 +11,10 @@ from pathlib import Path
 
 import baycomp
 import numpy as np
+import pandas
 from scipy import stats
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import ttost_paired
 
@@ -97,6 +100,18 @@ def posterior(seeds, folds, shift, within):
     return {"differences": differences.tolist(), "folds": folds, "within": within, "probabilities": probabilities}
 
 
+def two_way(seeds, classes, of_seed, of_class, rest):
+    """The variance of the mean of a crossed design, from the mean squares of an analysis of variance."""
+    scores = 0.5 + of_seed * random.standard_normal((seeds, 1)) + of_class * random.standard_normal((1, classes))
+    scores = (scores + rest * random.standard_normal((seeds, classes))).round(4)
+    rows = [(score, str(seed), str(place)) for seed, row in enumerate(scores) for place, score in enumerate(row)]
+    frame = pandas.DataFrame(rows, columns=["score", "seed", "place"])
+    table = anova_lm(ols("score ~ C(seed) + C(place)", frame).fit())
+    of_seeds, of_classes, of_rest = table["mean_sq"]
+    parts = [of_seeds / scores.size, max(of_classes - of_rest, 0) / scores.size]
+    return {"scores": scores.tolist(), "mean": scores.mean(), "parts": parts}
+
+
 def write_all():
     golden = {
         "paired": [
@@ -122,6 +137,7 @@ def write_all():
         "equality": [
             equality(n, shift, within) for n in (3, 5, 10) for shift, within in ((0.001, 0.005), (0.006, 0.01), (0.02, 0.01))
         ],
+        "two_way": [two_way(3, 8, 0.01, 0.1, 0.05), two_way(5, 12, 0.02, 0.2, 0.1), two_way(4, 6, 0.05, 0, 0.1)],
         "posterior": [
             posterior(seeds, folds, shift, within)
             for seeds, folds in ((3, None), (10, None), (3, 4), (10, 4), (1, 10))

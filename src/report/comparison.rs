@@ -41,7 +41,8 @@ pub(crate) struct Comparison {
     pub(crate) reference: CellIndex,
     /// The difference on each seed: the cell minus the reference.
     pub(crate) differences: Vec<f64>,
-    /// None for fewer than two seeds.
+    /// Their mean, over seeds and classes if the scores of each class are known, else over seeds. None for
+    /// fewer than two seeds.
     pub(crate) difference: Option<Estimate>,
     /// Whether there is a difference. None for fewer than three seeds.
     pub(crate) test: Option<Test>,
@@ -93,8 +94,9 @@ impl Test {
 }
 
 impl Comparison {
-    fn new(reference: CellIndex, differences: Vec<f64>) -> Comparison {
-        let difference = Estimate::of(&differences);
+    /// Compares by the differences of each class, too, if they are known.
+    fn new(reference: CellIndex, differences: Vec<f64>, by_class: Option<Estimate>) -> Comparison {
+        let difference = by_class.or_else(|| Estimate::of(&differences));
         let is_tested = differences.len() >= FEWEST;
         let test = difference.filter(|_| is_tested);
         Comparison {
@@ -112,15 +114,14 @@ impl Comparison {
     }
 
     fn count_seeds(&mut self, within: Option<f64>) {
-        let seeds = self.seeds();
         let Some(difference) = self.difference else {
             return;
         };
         if let Some(test) = &mut self.test {
-            test.more = more_for_difference(&difference, seeds, test.factor(), LEVEL);
+            test.more = more_for_difference(&difference, test.factor(), LEVEL);
         }
         if let (Some(Equality { test, .. }), Some(within)) = (&mut self.equality, within) {
-            test.more = more_for_equality(&difference, within, seeds, test.factor(), LEVEL);
+            test.more = more_for_equality(&difference, within, test.factor(), LEVEL);
         }
     }
 }
@@ -140,7 +141,9 @@ impl Comparisons {
         let differences = measured.records.differences(&pairs)?;
         let mut all = Comparisons::default();
         for ((cell, reference), differences) in pairs.into_iter().zip(differences) {
-            all.0.insert(cell, Comparison::new(reference, differences));
+            let by_class = measured.by_class.difference(cell, reference);
+            let comparison = Comparison::new(reference, differences, by_class);
+            all.0.insert(cell, comparison);
         }
         all.adjust(measured, against);
         if let Some(within) = within {

@@ -250,6 +250,7 @@ fn moments(group: &GroupsIndicator<'_>, values: &[f64]) -> Moments {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::summary::Over;
 
     fn records(values: &[(usize, u64, Option<u32>, f64)]) -> Records {
         let record = |&(line, seed, fold, value)| CellRecord {
@@ -301,6 +302,8 @@ mod tests {
             Summary {
                 mean: 0.9,
                 half_width: None,
+                over: Over::Seeds,
+                over_seeds: None,
                 seeds: 1
             }
         );

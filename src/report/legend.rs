@@ -1,17 +1,27 @@
 //! What is printed below every table: what its values and marks mean, and lists of remarks.
 
+use std::collections::BTreeSet;
+
+use schema::Metric;
+
 use crate::{
     Together,
     model::{Part, Table},
     number::points,
     significance::Significance,
+    summary::Over,
 };
 
-const VALUES: &str = "Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is \
-                      half the width of the 95 % Student-t interval over the seeds, absent for a single one.";
+const VALUES: &str = "Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds;";
 
-const TESTS: &str = "from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted \
-                     for all pairs of rows and all data sets for each metric (Holm's step-down).";
+const OVER_SEEDS: &str =
+    "± is half the width of the 95 % Student-t interval over the seeds, absent for a single one.";
+
+const OVER_BOTH: &str = "± is half the width of the 95 % interval for other seeds and other test classes, absent for a single \
+                         seed.";
+
+const TESTS: &str = "at the level of 5 %, their p values adjusted for all pairs of rows and all data sets for each \
+                     metric (Holm's step-down).";
 
 const FOLDS: &str = "Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by \
                      those of all folds, normalized, are concatenated and normalized again, and measured once for each seed.";
@@ -22,7 +32,8 @@ const TIES: &str = "†: some images are exactly equally similar; the value woul
 impl Table {
     /// What the values and their marks mean; `best` is the mark of the highest.
     pub(crate) fn legend(&self, best: &str) -> String {
-        let mut sentences = vec![VALUES.to_owned()];
+        let mut sentences = vec![format!("{VALUES} {}", self.intervals())];
+        let tests = self.tests();
         if self.parts().any(|part| part.finished < part.of) {
             sentences.push("n/N: only n of N runs finished.".to_owned());
         }
@@ -36,9 +47,9 @@ impl Table {
             ));
         }
         if self.has(Significance::NotDistinguishable) {
-            sentences.push(format!("≈: not distinguishable {TESTS}"));
+            sentences.push(format!("≈: not distinguishable {tests}"));
         } else if self.has(Significance::Worse) {
-            sentences.push(format!("All others are distinguishable {TESTS}"));
+            sentences.push(format!("All others are distinguishable {tests}"));
         }
         if !self.ties.is_empty() {
             sentences.push(TIES.to_owned());
@@ -48,6 +59,48 @@ impl Table {
             sentences.push(FOLDS.to_owned());
         }
         sentences.join(" ")
+    }
+
+    /// What ± stands for.
+    fn intervals(&self) -> String {
+        let over_seeds = self.metrics_over(Over::Seeds);
+        if self.metrics_over(Over::SeedsAndClasses).is_empty() {
+            return OVER_SEEDS.to_owned();
+        }
+        if over_seeds.is_empty() {
+            return OVER_BOTH.to_owned();
+        }
+        let metrics: Vec<String> = over_seeds.iter().map(|metric| metric.heading()).collect();
+        format!(
+            "{OVER_BOTH} Where values per query are not known ({}), it is for other seeds only.",
+            metrics.join(", ")
+        )
+    }
+
+    /// How rows are compared with the best.
+    fn tests(&self) -> String {
+        let same = match self.metrics_over(Over::SeedsAndClasses).is_empty() {
+            true => "seeds and folds",
+            false => "seeds, folds and classes",
+        };
+        format!("from it, by paired t tests on the same {same} {TESTS}")
+    }
+
+    /// The metrics of which some interval covers this.
+    fn metrics_over(&self, over: Over) -> BTreeSet<Metric> {
+        let mut metrics = BTreeSet::new();
+        for block in &self.blocks {
+            for line in &block.lines {
+                for (part, group) in line.parts.iter().zip(&block.groups) {
+                    let cells = part.iter().flat_map(|part| &part.cells);
+                    let covered = cells
+                        .zip(&group.metrics)
+                        .filter(|(cell, _)| cell.covers(over));
+                    metrics.extend(covered.map(|(_, metric)| *metric));
+                }
+            }
+        }
+        metrics
     }
 
     fn parts(&self) -> impl Iterator<Item = &Part> {

@@ -16,6 +16,7 @@
 pub mod published;
 pub mod stats;
 
+mod by_class;
 mod claims;
 mod comparison;
 mod csv;
@@ -41,6 +42,7 @@ mod text;
 mod ties;
 mod title;
 
+pub use by_class::{ClassScores, QueriesOf};
 pub use layout::Layout;
 pub use model::Table;
 pub use published::{Published, PublishedError};

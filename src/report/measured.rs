@@ -8,10 +8,12 @@ use schema::{Dataset, Metric};
 
 use crate::{
     Row,
+    by_class::{CellsByClass, ClassScores},
+    comparison::CONFIDENCE,
     frame::Records,
     gather::{Names, RowRuns, gather},
     key::{CellIndex, Panel},
-    summary::Summary,
+    summary::{Over, Summary},
 };
 
 /// Lines, their records, and the summary of each cell.
@@ -20,21 +22,32 @@ pub(crate) struct MeasuredRows<'a> {
     pub(crate) lines: Vec<RowRuns<'a>>,
     pub(crate) records: Records,
     pub(crate) summaries: BTreeMap<CellIndex, Summary>,
+    pub(crate) by_class: CellsByClass<'a>,
 }
 
 impl<'a> MeasuredRows<'a> {
     pub(crate) fn of(
         rows: &'a [Row],
         metrics_of: &dyn Fn(&Dataset) -> Vec<Metric>,
+        by_class: Option<&'a ClassScores>,
     ) -> PolarsResult<MeasuredRows<'a>> {
         let (names, lines) = gather(rows, metrics_of);
         let records = Records::of(&lines)?;
-        let summaries = records.summaries()?;
+        let by_class = by_class.map(|scores| CellsByClass::of(scores, &lines));
+        let by_class = by_class.unwrap_or_default();
+        let mut summaries = records.summaries()?;
+        for (cell, summary) in &mut summaries {
+            if let Some(estimate) = by_class.mean(*cell) {
+                summary.half_width = Some(estimate.half_width(CONFIDENCE));
+                summary.over = Over::SeedsAndClasses;
+            }
+        }
         Ok(MeasuredRows {
             names,
             lines,
             records,
             summaries,
+            by_class,
         })
     }
 

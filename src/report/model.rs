@@ -11,7 +11,7 @@ use crate::{
     number::percent,
     significance::Significance,
     stats::Interval,
-    summary::Summary,
+    summary::{Over, Summary},
 };
 
 /// A finished comparison.
@@ -202,6 +202,14 @@ impl Cell {
             Value::Broken(how) => how.word().to_owned(),
             Value::Failed => "failed".to_owned(),
             Value::Missing => "–".to_owned(),
+        }
+    }
+
+    /// True if it has an interval that covers this.
+    pub(crate) fn covers(&self, over: Over) -> bool {
+        match &self.value {
+            Value::Measured(summary) => summary.half_width.is_some() && summary.over == over,
+            Value::Published(_) | Value::Broken(_) | Value::Failed | Value::Missing => false,
         }
     }
 

@@ -135,7 +135,7 @@ mod tests {
             let number: usize = dataset.name()[4..].parse().unwrap();
             vec![columns[number].0]
         };
-        let measured = MeasuredRows::of(&rows, &metrics).unwrap();
+        let measured = MeasuredRows::of(&rows, &metrics, None).unwrap();
         let comparisons = Comparisons::of(&measured, Against::Best, None).unwrap();
         let found = significance(&measured, &comparisons);
         let columns = measured.columns().into_iter();

@@ -1,4 +1,4 @@
-//! Simulated tables: how often marks claim what is not so.
+//! Simulations: how often marks claim what is not so, and how often intervals cover the truth.
 //!
 //! The tests simulate some tables of each kind; `cargo test -p report --release -- --ignored` simulates
 //! 10,000.
@@ -11,7 +11,7 @@ use crate::{
     key::CellIndex,
     measured::MeasuredRows,
     significance::{Significance, significance},
-    stats,
+    stats::{self, over_classes, student, two_way},
 };
 
 /// Independent draws, each a function of a seed and its position.
@@ -82,7 +82,7 @@ impl Kind<'_> {
                 rows.push(row(method, seed, points / 100.0));
             }
         }
-        let measured = MeasuredRows::of(&rows, &|_| vec![Metric::MapAtR]).unwrap();
+        let measured = MeasuredRows::of(&rows, &|_| vec![Metric::MapAtR], None).unwrap();
         let within = Some(WITHIN / 100.0);
         let comparisons = Comparisons::of(&measured, Against::Best, within).unwrap();
         let verdicts = significance(&measured, &comparisons);
@@ -170,4 +170,128 @@ fn rows_that_are_equal_are_found_to_be() {
         marks.contains(&Some(Significance::Equal))
     });
     assert!(found.count() > 36);
+}
+
+/// A difference of two methods on seeds and classes, whose true mean over all of both is 0. Standard
+/// deviations are in percentage points.
+#[derive(Clone, Copy, Debug)]
+struct Crossed {
+    seeds: usize,
+    classes: usize,
+    of_seed: f64,
+    of_class: f64,
+    rest: f64,
+}
+
+/// How many intervals of each kind cover the truth.
+#[derive(Debug, Default)]
+struct Covered {
+    two_way: usize,
+    seeds: usize,
+    classes: usize,
+}
+
+impl Crossed {
+    fn scores(&self, draws: &mut Draws) -> Vec<Vec<f64>> {
+        let mut of_classes = Vec::with_capacity(self.classes);
+        of_classes.resize_with(self.classes, || draws.normal(self.of_class));
+        let mut scores = Vec::with_capacity(self.seeds);
+        for _ in 0..self.seeds {
+            let of_seed = draws.normal(self.of_seed);
+            let of_class = of_classes.iter();
+            scores.push(
+                of_class
+                    .map(|class| of_seed + class + draws.normal(self.rest))
+                    .collect(),
+            );
+        }
+        scores
+    }
+
+    fn covered(&self, repetitions: usize, replicates: usize) -> Covered {
+        let mut covered = Covered::default();
+        let mut draws = Draws::new(3);
+        for _ in 0..repetitions {
+            let scores = self.scores(&mut draws);
+            let estimate = two_way(&scores, &vec![1.0; self.classes]).unwrap();
+            covered.two_way += usize::from(covers(&estimate.interval(0.95)));
+            let mean = |values: &Vec<f64>| stats::mean(values).unwrap();
+            let of_seeds: Vec<f64> = scores.iter().map(mean).collect();
+            covered.seeds += usize::from(covers(&student(&of_seeds, 0.95).unwrap()));
+            if replicates > 0 {
+                let of_class = |class| scores.iter().map(|seed| seed[class]).collect();
+                let of_classes: Vec<f64> = (0..self.classes)
+                    .map(|class| mean(&of_class(class)))
+                    .collect();
+                let each: Vec<u32> = (0..self.classes as u32).collect();
+                let resampled = over_classes(&of_classes, &each, 0.95, replicates, 0).unwrap();
+                covered.classes += usize::from(covers(&resampled.interval));
+            }
+        }
+        covered
+    }
+}
+
+fn covers(interval: &stats::Interval) -> bool {
+    interval.low <= 0.0 && 0.0 <= interval.high
+}
+
+/// Seeds, classes, and the standard deviations of seeds and of classes; the rest is 4 points.
+const SETTINGS: [(usize, usize, f64, f64); 5] = [
+    (10, 100, 0.3, 3.0),
+    (10, 98, 0.3, 5.0),
+    (10, 100, 0.3, 1.0),
+    (3, 100, 0.3, 3.0),
+    (3, 100, 1.0, 3.0),
+];
+
+/// As many classes as Stanford Online Products has, for which fewer repetitions must do.
+const MANY_CLASSES: (usize, usize, f64, f64) = (10, 11_316, 0.1, 15.0);
+
+fn coverage(setting: (usize, usize, f64, f64), repetitions: usize, replicates: usize) -> f64 {
+    let (seeds, classes, of_seed, of_class) = setting;
+    let design = Crossed {
+        seeds,
+        classes,
+        of_seed,
+        of_class,
+        rest: 4.0,
+    };
+    let covered = design.covered(repetitions, replicates);
+    println!("{setting:?}: {covered:?} of {repetitions}");
+    covered.two_way as f64 / repetitions as f64
+}
+
+#[test]
+fn the_interval_over_seeds_and_classes_covers_new_seeds_and_new_classes() {
+    for setting in SETTINGS {
+        let covered = coverage(setting, 500, 0);
+        // 0.94 to 0.97, and twice the standard error.
+        assert!((0.92..=0.985).contains(&covered), "{setting:?}: {covered}");
+    }
+    let covered = coverage(MANY_CLASSES, 12, 0);
+    assert!(covered > 0.8, "{covered}");
+}
+
+#[test]
+#[ignore = "simulates ten thousand data sets of each setting"]
+fn the_interval_over_seeds_and_classes_covers_94_to_97_percent() {
+    for setting in SETTINGS {
+        let covered = coverage(setting, 10_000, 200);
+        assert!((0.94..=0.97).contains(&covered), "{setting:?}: {covered}");
+    }
+    let covered = coverage(MANY_CLASSES, 500, 0);
+    assert!((0.93..=0.98).contains(&covered), "{covered}");
+}
+
+#[test]
+fn an_interval_over_seeds_alone_misses_new_classes() {
+    let design = Crossed {
+        seeds: 10,
+        classes: 98,
+        of_seed: 0.3,
+        of_class: 5.0,
+        rest: 4.0,
+    };
+    assert!(design.covered(300, 0).seeds < 200);
 }

@@ -6,18 +6,33 @@ use crate::stats;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) mean: f64,
-    /// Half the width of the 95 % Student-t confidence interval; none for a single seed.
+    /// Half the width of the 95 % confidence interval; none for a single seed.
     pub(crate) half_width: Option<f64>,
+    /// What the interval covers.
+    pub(crate) over: Over,
+    /// Half the width of the interval over seeds alone.
+    pub(crate) over_seeds: Option<f64>,
     pub(crate) seeds: u32,
 }
 
+/// What else an interval answers for than what was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Over {
+    /// Other seeds on the same classes.
+    Seeds,
+    /// Other seeds on other classes.
+    SeedsAndClasses,
+}
+
 impl Summary {
-    /// Summarizes `seeds` values with this mean and this standard deviation.
+    /// Summarizes `seeds` values with this mean and this standard deviation by their Student-t interval.
     pub(crate) fn new(mean: f64, deviation: Option<f64>, seeds: u32) -> Summary {
         let half_width = deviation.and_then(|deviation| half_width(deviation, seeds));
         Summary {
             mean,
             half_width,
+            over: Over::Seeds,
+            over_seeds: half_width,
             seeds,
         }
     }

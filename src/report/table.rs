@@ -4,7 +4,7 @@ use polars::prelude::PolarsError;
 use schema::{Dataset, Metric};
 
 use crate::{
-    Caption, Layout, Published, Row,
+    Caption, ClassScores, Layout, Published, Row,
     claims::claims,
     comparison::{Against, Comparisons},
     footnotes,
@@ -36,6 +36,8 @@ pub struct Description<'a> {
     pub metrics: &'a dyn Fn(&Dataset) -> Vec<Metric>,
     /// Rows to quote above those that were run here.
     pub published: &'a [Published],
+    /// The scores of each class, for intervals over seeds and classes; without them, over seeds.
+    pub by_class: Option<&'a ClassScores>,
     /// The largest difference that does not matter, as a fraction: rows are then marked as equal to the
     /// best, or not.
     pub equal_within: Option<f64>,
@@ -52,7 +54,7 @@ pub struct Description<'a> {
 /// # Errors
 /// If the aggregation fails, which no content of the rows should cause.
 pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, ReportError> {
-    let measured = MeasuredRows::of(rows, description.metrics)?;
+    let measured = MeasuredRows::of(rows, description.metrics, description.by_class)?;
     let comparisons = Comparisons::of(&measured, Against::Best, description.equal_within)?;
     let significance = significance(&measured, &comparisons);
     let footnotes = footnotes::failures(&measured);

@@ -69,6 +69,7 @@ fn laid_out(rows: &[Row], layout: Layout, metrics: &dyn Fn(&Dataset) -> Vec<Metr
             layout,
             metrics,
             published: &[],
+            by_class: None,
             equal_within: None,
             caption: &caption(),
         },
@@ -471,8 +472,9 @@ fn statistics_compare_rows_by_key_whatever_they_are_called() {
         sweep: "tiny",
         metrics: &|_| vec![Metric::MapAtR],
         baseline: Some("Triplet seed 1"),
+        by_class: None,
         equal_within: None,
-        queries: &|_, _| None,
+        queries: &|_, metrics: &[Metric]| metrics.iter().map(|_| None).collect(),
     };
     let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
     assert_eq!(statistics.comparisons.len(), 3 * NAMES.len());
@@ -498,6 +500,7 @@ fn published_rows_of_one_method_by_two_publications_are_both_shown() {
         layout: Layout::DataSets,
         metrics: &|_| vec![Metric::RecallAt(1)],
         published: &published,
+        by_class: None,
         equal_within: None,
         caption: &caption(),
     };
@@ -528,8 +531,9 @@ fn all_runs_of_a_seed_count_in_means_and_in_tests() {
         sweep: "tiny",
         metrics: &|_| vec![Metric::MapAtR],
         baseline: Some("other"),
+        by_class: None,
         equal_within: None,
-        queries: &|_, _| None,
+        queries: &|_, metrics: &[Metric]| metrics.iter().map(|_| None).collect(),
     };
     let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
     let difference = &statistics.comparisons[0]
@@ -752,6 +756,7 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
         layout: Layout::Benchmark,
         metrics: &metrics,
         published: &published,
+        by_class: None,
         equal_within: None,
         caption: &caption,
     };
@@ -1009,6 +1014,7 @@ fn claims_say_what_the_marks_say() {
             layout: Layout::DataSets,
             metrics: &|_| vec![Metric::MapAtR],
             published: &[],
+            by_class: None,
             equal_within: Some(0.005),
             caption: &caption(),
         },
@@ -1062,6 +1068,7 @@ fn nothing_that_others_wrote_is_more_than_text() {
         layout: Layout::DataSets,
         metrics: &|_| METRICS.to_vec(),
         published: &[],
+        by_class: None,
         equal_within: None,
         caption: &caption,
     };
@@ -1070,8 +1077,9 @@ fn nothing_that_others_wrote_is_more_than_text() {
         sweep: "tiny",
         metrics: &|_| METRICS.to_vec(),
         baseline: None,
+        by_class: None,
         equal_within: None,
-        queries: &|_, _| None,
+        queries: &|_, metrics: &[Metric]| metrics.iter().map(|_| None).collect(),
     };
     let statistics = crate::statistics(&rows, &question).unwrap().unwrap();
     let csv = [table.csv().unwrap(), statistics.csv().unwrap()];

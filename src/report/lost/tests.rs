@@ -10,6 +10,7 @@ fn table_of(rows: &[Row]) -> Table {
         layout: Layout::DataSets,
         metrics: &|_: &Dataset| METRICS.to_vec(),
         published: &[],
+        by_class: None,
         equal_within: None,
         caption: &Caption::default(),
     };

@@ -1,16 +1,18 @@
-//! Intervals over test images: the bootstrap over the values of each query.
+//! Intervals of each line, by the question that they answer; those over test images are bootstraps over the
+//! values of each query.
 
 use rayon::prelude::*;
 use schema::Metric;
 
 use super::Queries;
 use crate::{
-    Row, RunState,
+    QueriesOf, RunState,
     comparison::Comparisons,
     gather::RowRuns,
     key::{CellIndex, Panel, RowKey},
     measured::MeasuredRows,
     stats::{Resampled, over_classes, over_queries},
+    summary::Summary,
 };
 
 /// Replicates of the bootstrap.
@@ -27,6 +29,8 @@ pub(crate) struct ImageIntervals {
     pub(crate) row: RowKey,
     pub(crate) metric: Metric,
     pub(crate) queries: usize,
+    /// The mean, and its interval over seeds and classes.
+    pub(crate) summary: Summary,
     pub(crate) over_queries: Option<Resampled>,
     pub(crate) over_classes: Option<Resampled>,
     pub(crate) above: Option<Above>,
@@ -43,7 +47,7 @@ pub(crate) struct Above {
 pub(super) fn of(
     measured: &MeasuredRows<'_>,
     comparisons: &Comparisons,
-    queries: &(dyn Fn(&Row, Metric) -> Option<Queries> + Sync),
+    queries: &QueriesOf<'_>,
 ) -> Vec<ImageIntervals> {
     let means: Vec<Option<Queries>> = measured
         .lines
@@ -79,6 +83,7 @@ fn images(
         row: runs.key.clone(),
         metric: measured.metric(cell),
         queries: own.values.len(),
+        summary: *measured.summaries.get(&cell)?,
         over_queries: over_queries(&own.values, CONFIDENCE, REPLICATES, SEED),
         over_classes: over_classes(&own.values, &own.classes, CONFIDENCE, REPLICATES, SEED),
         above,
@@ -97,10 +102,7 @@ fn difference(own: &Queries, other: &Queries) -> Option<Resampled> {
 
 /// The mean of each query over the finished runs; none if a run does not tell its queries, or has
 /// others.
-fn mean(
-    runs: &RowRuns<'_>,
-    queries: &(dyn Fn(&Row, Metric) -> Option<Queries> + Sync),
-) -> Option<Queries> {
+fn mean(runs: &RowRuns<'_>, queries: &QueriesOf<'_>) -> Option<Queries> {
     let metric = runs.metrics[runs.primary()?];
     let mut sum: Option<Queries> = None;
     let mut finished = 0;
@@ -109,7 +111,7 @@ fn mean(
             continue;
         }
         finished += 1;
-        let next = queries(row, metric)?;
+        let next = queries(row, &[metric]).pop()??;
         sum = Some(match sum {
             None => next,
             Some(sum) => add(sum, next)?,

@@ -8,7 +8,7 @@ mod render;
 use schema::{Dataset, Metric};
 
 use crate::{
-    ReportError, Row,
+    ClassScores, QueriesOf, ReportError, Row,
     comparison::{Against, Comparison, Comparisons},
     gather::{Names, RowRuns},
     key::{CellIndex, Panel, RowKey},
@@ -26,10 +26,12 @@ pub struct Question<'a> {
     pub metrics: &'a dyn Fn(&Dataset) -> Vec<Metric>,
     /// The method that all others are compared with; without one, the best of each column.
     pub baseline: Option<&'a str>,
+    /// The scores of each class, for intervals over seeds and classes; without them, over seeds.
+    pub by_class: Option<&'a ClassScores>,
     /// The largest difference that does not matter, as a fraction.
     pub equal_within: Option<f64>,
     /// The values of each query of a run, if they are known.
-    pub queries: &'a (dyn Fn(&Row, Metric) -> Option<Queries> + Sync),
+    pub queries: &'a QueriesOf<'a>,
 }
 
 /// The values of a metric for each query of a run's test images.
@@ -76,7 +78,7 @@ pub fn statistics(
     rows: &[Row],
     question: &Question<'_>,
 ) -> Result<Option<Statistics>, ReportError> {
-    let measured = MeasuredRows::of(rows, question.metrics)?;
+    let measured = MeasuredRows::of(rows, question.metrics, question.by_class)?;
     let against = question.baseline.map_or(Against::Best, Against::Method);
     let comparisons = Comparisons::of(&measured, against, question.equal_within)?;
     if comparisons.is_empty() {

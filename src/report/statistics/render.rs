@@ -8,12 +8,14 @@ use crate::{
     markdown::row,
     number::{ends, p_value, percent, points, signed},
     stats::{Interval, critical_difference_diagram, superiority},
+    summary::Over,
     text::{escape, field, one_line},
 };
 
 const PAIRED: &str = "Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one \
                       pair. The difference is in percentage points, positive if the method is better, with its 95 % \
-                      Student-t interval. p of a paired t test with three seeds or more, and the same adjusted by Holm over \
+                      interval: over seeds and classes where the values of each query are known, else over seeds. p of the t \
+                      test that belongs to it, with three seeds or more, and the same adjusted by Holm over \
                       all rows here; p of a Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard \
                       deviation, corrected for few seeds. Wins: the share of seeds on which the method is better, with its 95 % \
                       Wilson interval. More: about this number of further seeds would show a difference of this size in the \
@@ -27,10 +29,12 @@ const EQUAL: &str = "p of the hypothesis that the difference matters (two one-si
                      it, and better by more, by the Bayesian t test, correlated if there are folds (Benavoli et al. 2017). More: \
                      about this number of further seeds would show that they are equal (level 5 %, power 80 %).";
 
-const IMAGES: &str = "The mean over the runs for each query, resampled 2000 times (BCa, 95 %): each query on its own, or \
-                      all queries of a class together, which estimates the effect of other classes. Above: the \
-                      difference from another method, over classes; it is about these trained networks, not about \
-                      other seeds.";
+const INTERVALS: &str = "The 95 % intervals of a mean differ by the question that they answer. Seeds and classes: where would \
+                         it be with other seeds, on other test classes? Seeds: with other seeds, on these classes? \
+                         Classes: with these trained networks, on other classes? Queries: with these networks, on other \
+                         images of these classes? The first is a crossed two-way interval, the second Student's t, the others \
+                         resample the mean over the runs for each query 2000 times (BCa). Above: the difference of these \
+                         networks from those of another method, on other classes.";
 
 const COMPARED: [&str; 11] = [
     "method",
@@ -50,7 +54,7 @@ const EQUALITY: [&str; 9] = [
     "method", "against", "metric", "p", "p (Holm)", "below", "equal", "above", "more",
 ];
 
-const FIELDS: [&str; 26] = [
+const FIELDS: [&str; 28] = [
     "dataset",
     "folds",
     "method",
@@ -77,6 +81,8 @@ const FIELDS: [&str; 26] = [
     "equal",
     "above",
     "more_seeds_equality",
+    "low_seeds",
+    "high_seeds",
 ];
 
 /// Stands for a value that cannot be computed.
@@ -189,17 +195,19 @@ impl Statistics {
             "method",
             "metric",
             "mean",
-            "over queries",
-            "over classes",
+            "seeds and classes",
+            "seeds",
+            "classes",
+            "queries",
             "above",
         ];
-        let mut text = format!("\n## Over test images\n\n{IMAGES}\n");
+        let mut text = format!("\n## Intervals\n\n{INTERVALS}\n");
         for of_panel in self.images.chunk_by(|a, b| a.panel == b.panel) {
             let panel = self.names.panel(of_panel[0].panel);
             let queries = of_panel[0].queries;
             text.push_str(&format!("\n### {}, {queries} queries\n\n", escape(&panel)));
             text.push_str(&row(headings.iter()));
-            text.push_str("| :--- | :--- | ---: | ---: | ---: | :--- |\n");
+            text.push_str("| :--- | :--- | ---: | ---: | ---: | ---: | ---: | :--- |\n");
             for images in of_panel {
                 text.push_str(&row(self.of_images(images).iter()));
             }
@@ -209,7 +217,10 @@ impl Statistics {
 
     /// The cells of the intervals of a line.
     fn of_images(&self, images: &ImageIntervals) -> Vec<String> {
-        let mean = images.over_queries.map(|resampled| resampled.interval.mean);
+        let summary = &images.summary;
+        let over_both = summary
+            .half_width
+            .filter(|_| summary.over == Over::SeedsAndClasses);
         let above = images.above.as_ref().map(|above| {
             let reference = escape(&self.names.row(&above.reference));
             format!("{reference}: {}", signed(&above.difference.interval))
@@ -217,17 +228,11 @@ impl Statistics {
         vec![
             escape(&self.names.row(&images.row)),
             images.metric.heading(),
-            or_none(mean.map(percent)),
-            or_none(
-                images
-                    .over_queries
-                    .map(|resampled| ends(&resampled.interval)),
-            ),
-            or_none(
-                images
-                    .over_classes
-                    .map(|resampled| ends(&resampled.interval)),
-            ),
+            percent(summary.mean),
+            or_none(over_both.map(|half| around(summary.mean, half))),
+            or_none(summary.over_seeds.map(|half| around(summary.mean, half))),
+            or_none(images.over_classes.map(|over| ends(&over.interval))),
+            or_none(images.over_queries.map(|over| ends(&over.interval))),
             above.unwrap_or_default(),
         ]
     }
@@ -279,7 +284,10 @@ impl Statistics {
         let interval = comparison
             .difference
             .map(|estimate| estimate.interval(CONFIDENCE));
-        let t = paired.and_then(|paired| paired.t);
+        let t = comparison
+            .difference
+            .filter(|estimate| estimate.error() > 0.0)
+            .map(|estimate| estimate.mean / estimate.error());
         let wilcoxon = paired.and_then(|paired| paired.wilcoxon);
         let together = compared.panel.together;
         let wins = superiority(&comparison.differences);
@@ -293,7 +301,7 @@ impl Statistics {
             optional(interval.map(|interval| interval.mean)),
             optional(interval.map(|interval| interval.low)),
             optional(interval.map(|interval| interval.high)),
-            optional(t.map(|test| test.t)),
+            optional(t),
             optional(compared.p().map(|(p, _)| p)),
             optional(compared.p().map(|(_, adjusted)| adjusted)),
             optional(wilcoxon.map(|test| test.p)),
@@ -306,6 +314,9 @@ impl Statistics {
             optional(wins.map(|wins| wins.high)),
         ];
         fields.extend(equality_fields(comparison.equality));
+        let over_seeds = paired.map(|paired| &paired.difference);
+        fields.push(optional(over_seeds.map(|interval| interval.low)));
+        fields.push(optional(over_seeds.map(|interval| interval.high)));
         fields
     }
 
@@ -347,6 +358,15 @@ fn rule(names: usize, columns: usize) -> String {
     let mut cells = vec![":---"; names];
     cells.resize(columns, "---:");
     row(cells.iter())
+}
+
+/// `12.50 to 87.50`, from the middle and half the width.
+fn around(mean: f64, half: f64) -> String {
+    ends(&Interval {
+        mean,
+        low: mean - half,
+        high: mean + half,
+    })
 }
 
 /// `0.67 (0.21 to 0.94)`.

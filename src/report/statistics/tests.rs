@@ -53,18 +53,20 @@ fn rows(datasets: &[&str]) -> Vec<Row> {
 }
 
 fn ask(rows: &[Row], baseline: Option<&str>) -> Statistics {
-    let queries = |row: &Row, _: Metric| {
+    let queries = |row: &Row, metrics: &[Metric]| {
         let own = if row.method == "MS" { 0.5 } else { 0.25 };
-        (row.method != "Contrastive").then(|| Queries {
+        let queries = (row.method != "Contrastive").then(|| Queries {
             classes: vec![0, 0, 1, 1],
             values: vec![own, 0.0, own, 1.0],
-        })
+        });
+        vec![queries; metrics.len()]
     };
     let metrics = |_: &Dataset| vec![Metric::RecallAt(1), Metric::MapAtR];
     let question = Question {
         sweep: "tiny",
         metrics: &metrics,
         baseline,
+        by_class: None,
         equal_within: None,
         queries: &queries,
     };
@@ -167,7 +169,7 @@ fn the_statistics_are_a_page() {
 
     ## Against the baseline
 
-    Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one pair. The difference is in percentage points, positive if the method is better, with its 95 % Student-t interval. p of a paired t test with three seeds or more, and the same adjusted by Holm over all rows here; p of a Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard deviation, corrected for few seeds. Wins: the share of seeds on which the method is better, with its 95 % Wilson interval. More: about this number of further seeds would show a difference of this size in the adjusted test (level 5 %, power 80 %). All other metrics are in the CSV file.
+    Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one pair. The difference is in percentage points, positive if the method is better, with its 95 % interval: over seeds and classes where the values of each query are known, else over seeds. p of the t test that belongs to it, with three seeds or more, and the same adjusted by Holm over all rows here; p of a Wilcoxon signed-rank test; Hedges' g is the difference in units of its own standard deviation, corrected for few seeds. Wins: the share of seeds on which the method is better, with its 95 % Wilson interval. More: about this number of further seeds would show a difference of this size in the adjusted test (level 5 %, power 80 %). All other metrics are in the CSV file.
 
     ### A
 
@@ -193,33 +195,33 @@ fn the_statistics_are_a_page() {
     | Contrastive | Triplet | MAP@R | -3.00 (-5.25 to -0.75) | 4 | 0.024 | 0.144 | 0.125 | -1.54 | 0.00 (0.00 to 0.49) | 3 |
     | Pixels | Triplet | MAP@R | -24.00 (-27.44 to -20.56) | 4 | < 0.001 | 0.002 | 0.125 | -8.08 | 0.00 (0.00 to 0.49) | 0 |
 
-    ## Over test images
+    ## Intervals
 
-    The mean over the runs for each query, resampled 2000 times (BCa, 95 %): each query on its own, or all queries of a class together, which estimates the effect of other classes. Above: the difference from another method, over classes; it is about these trained networks, not about other seeds.
+    The 95 % intervals of a mean differ by the question that they answer. Seeds and classes: where would it be with other seeds, on other test classes? Seeds: with other seeds, on these classes? Classes: with these trained networks, on other classes? Queries: with these networks, on other images of these classes? The first is a crossed two-way interval, the second Student's t, the others resample the mean over the runs for each query 2000 times (BCa). Above: the difference of these networks from those of another method, on other classes.
 
     ### A, 4 queries
 
-    | method | metric | mean | over queries | over classes | above |
-    | :--- | :--- | ---: | ---: | ---: | :--- |
-    | MS | MAP@R | 50.00 | 12.50 to 87.50 | 25.00 to 75.00 | Triplet: +12.50 (+12.50 to +12.50) |
-    | Triplet | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 |  |
-    | Pixels | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 | Triplet: +0.00 (+0.00 to +0.00) |
+    | method | metric | mean | seeds and classes | seeds | classes | queries | above |
+    | :--- | :--- | ---: | ---: | ---: | ---: | ---: | :--- |
+    | MS | MAP@R | 36.00 | – | 33.40 to 38.60 | 25.00 to 75.00 | 12.50 to 87.50 | Triplet: +12.50 (+12.50 to +12.50) |
+    | Triplet | MAP@R | 34.00 | – | 30.56 to 37.44 | 12.50 to 62.50 | 12.50 to 81.25 |  |
+    | Pixels | MAP@R | 10.00 | – | 10.00 to 10.00 | 12.50 to 62.50 | 12.50 to 81.25 | Triplet: +0.00 (+0.00 to +0.00) |
 
     ### BB, 4 queries
 
-    | method | metric | mean | over queries | over classes | above |
-    | :--- | :--- | ---: | ---: | ---: | :--- |
-    | MS | MAP@R | 50.00 | 12.50 to 87.50 | 25.00 to 75.00 | Triplet: +12.50 (+12.50 to +12.50) |
-    | Triplet | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 |  |
-    | Pixels | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 | Triplet: +0.00 (+0.00 to +0.00) |
+    | method | metric | mean | seeds and classes | seeds | classes | queries | above |
+    | :--- | :--- | ---: | ---: | ---: | ---: | ---: | :--- |
+    | MS | MAP@R | 36.00 | – | 33.40 to 38.60 | 25.00 to 75.00 | 12.50 to 87.50 | Triplet: +12.50 (+12.50 to +12.50) |
+    | Triplet | MAP@R | 34.00 | – | 30.56 to 37.44 | 12.50 to 62.50 | 12.50 to 81.25 |  |
+    | Pixels | MAP@R | 10.00 | – | 10.00 to 10.00 | 12.50 to 62.50 | 12.50 to 81.25 | Triplet: +0.00 (+0.00 to +0.00) |
 
     ### CCC, 4 queries
 
-    | method | metric | mean | over queries | over classes | above |
-    | :--- | :--- | ---: | ---: | ---: | :--- |
-    | MS | MAP@R | 50.00 | 12.50 to 87.50 | 25.00 to 75.00 | Triplet: +12.50 (+12.50 to +12.50) |
-    | Triplet | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 |  |
-    | Pixels | MAP@R | 37.50 | 12.50 to 81.25 | 12.50 to 62.50 | Triplet: +0.00 (+0.00 to +0.00) |
+    | method | metric | mean | seeds and classes | seeds | classes | queries | above |
+    | :--- | :--- | ---: | ---: | ---: | ---: | ---: | :--- |
+    | MS | MAP@R | 36.00 | – | 33.40 to 38.60 | 25.00 to 75.00 | 12.50 to 87.50 | Triplet: +12.50 (+12.50 to +12.50) |
+    | Triplet | MAP@R | 34.00 | – | 30.56 to 37.44 | 12.50 to 62.50 | 12.50 to 81.25 |  |
+    | Pixels | MAP@R | 10.00 | – | 10.00 to 10.00 | 12.50 to 62.50 | 12.50 to 81.25 | Triplet: +0.00 (+0.00 to +0.00) |
 
     ## Over data sets
 
@@ -234,9 +236,9 @@ fn the_statistics_are_a_page() {
     | Contrastive | 3.00 |
     "#);
     insta::assert_snapshot!(statistics.csv().unwrap().lines().take(3).collect::<Vec<_>>().join("\n"), @r#"
-    dataset,folds,method,against,metric,seeds,difference,low,high,t,p_t,p_holm,p_wilcoxon,rank_biserial,cohen_d,hedges_g,more_seeds,wins,wins_low,wins_high,p_equality,p_equality_holm,below,equal,above,more_seeds_equality
-    A,,MS,Triplet,recall@1,4,0.03999999999999998,-0.0050065872645636,0.08500658726456356,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,5,1,0.5101091635454027,1,,,,,,
-    A,,MS,Triplet,map@r,4,0.01999999999999999,-0.0025032936322818,0.04250329363228178,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,5,1,0.5101091635454027,1,,,,,,
+    dataset,folds,method,against,metric,seeds,difference,low,high,t,p_t,p_holm,p_wilcoxon,rank_biserial,cohen_d,hedges_g,more_seeds,wins,wins_low,wins_high,p_equality,p_equality_holm,below,equal,above,more_seeds_equality,low_seeds,high_seeds
+    A,,MS,Triplet,recall@1,4,0.03999999999999998,-0.0050065872645636,0.08500658726456356,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,5,1,0.5101091635454027,1,,,,,,,-0.0050065872645636,0.08500658726456356
+    A,,MS,Triplet,map@r,4,0.01999999999999999,-0.0025032936322818,0.04250329363228178,2.8284271247461916,0.06627560274152407,0.19882680822457222,0.125,1,1.4142135623730958,1.0285189544531605,5,1,0.5101091635454027,1,,,,,,,-0.0025032936322818,0.04250329363228178
     "#);
 }
 
@@ -247,12 +249,53 @@ fn nothing_to_compare_gives_no_statistics() {
         sweep: "tiny",
         metrics: &metrics,
         baseline: None,
+        by_class: None,
         equal_within: None,
-        queries: &|_, _| None,
+        queries: &|_, metrics: &[Metric]| metrics.iter().map(|_| None).collect(),
     };
     assert!(
         statistics(&[row("A", "MS", 0, 0.5)], &question)
             .unwrap()
             .is_none()
+    );
+}
+
+#[test]
+fn intervals_cover_new_classes_where_queries_are_known() {
+    let rows = rows(&["A"]);
+    let metrics = |_: &Dataset| vec![Metric::MapAtR];
+    // Two queries in each of two classes, whose mean is the value of the run.
+    let queries = |row: &Row, metrics: &[Metric]| {
+        let value = row.measured(metrics[0]).unwrap();
+        let away = if row.method == "MS" { 0.1 } else { 0.08 };
+        let shift = if row.method == "Pixels" { 0.01 } else { 0.0 };
+        vec![Some(Queries {
+            classes: vec![0, 0, 1, 1],
+            values: vec![
+                value + away + shift,
+                value + away,
+                value - away,
+                value - away,
+            ],
+        })]
+    };
+    let by_class = ClassScores::read(&rows, &metrics, &queries);
+    let measured = MeasuredRows::of(&rows, &metrics, Some(&by_class)).unwrap();
+    let [ms, triplet, _, pixels] = [0, 1, 2, 3].map(|line| CellIndex { line, metric: 0 });
+    let summary = measured.summaries[&ms];
+    assert_eq!(summary.over, crate::summary::Over::SeedsAndClasses);
+    // Seeds: the deviation of 0.36, 0.38, 0.34 and 0.36; classes: 0.2 apart.
+    let estimate = measured.by_class.mean(ms).unwrap();
+    assert!((estimate.seeds.variance - 0.0008 / 3.0 / 4.0).abs() < 1e-12);
+    assert!((estimate.classes.variance - 0.01).abs() < 1e-12);
+    // Differences: those of the seeds, and classes 0.04 apart.
+    let difference = measured.by_class.difference(ms, triplet).unwrap();
+    assert!((difference.mean - 0.02).abs() < 1e-12);
+    assert!((difference.classes.variance - 0.0004).abs() < 1e-12);
+    // The queries of pixels do not have the mean that was recorded.
+    assert_eq!(measured.by_class.mean(pixels), None);
+    assert_eq!(
+        measured.summaries[&pixels].over,
+        crate::summary::Over::Seeds
     );
 }

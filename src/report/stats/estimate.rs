@@ -13,10 +13,27 @@ use super::{Interval, deviation, mean, t};
 pub struct Estimate {
     /// The mean.
     pub mean: f64,
-    /// Its standard error; 0 if nothing varies.
-    pub error: f64,
-    /// Degrees of freedom of the standard error, above 0.
+    /// What seeds contribute to its variance.
+    pub seeds: Part,
+    /// What classes contribute to it; nothing if they are taken as given.
+    pub classes: Part,
+}
+
+/// A part of the variance of a mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// The variance; 0 if nothing varies.
+    pub variance: f64,
+    /// Degrees of freedom of its estimate, above 0.
     pub freedom: f64,
+}
+
+impl Part {
+    /// No variance.
+    pub const NONE: Part = Part {
+        variance: 0.0,
+        freedom: f64::INFINITY,
+    };
 }
 
 /// How likely a mean is below, inside and above a region around 0; the sum is 1.
@@ -33,12 +50,7 @@ pub struct Posterior {
 impl Estimate {
     /// Estimates the mean of independent values. None for fewer than two.
     pub fn of(values: &[f64]) -> Option<Estimate> {
-        let count = values.len() as f64;
-        Some(Estimate {
-            mean: mean(values)?,
-            error: deviation(values)? / count.sqrt(),
-            freedom: count - 1.0,
-        })
+        Estimate::scaled(values, 1.0 / values.len() as f64)
     }
 
     /// Estimates the mean of the values of repeated cross-validation with this number of folds, whose
@@ -51,26 +63,70 @@ impl Estimate {
         if folds < 2 {
             return None;
         }
-        let count = values.len() as f64;
-        let share = 1.0 / count + 1.0 / (folds as f64 - 1.0);
+        let share = 1.0 / values.len() as f64 + 1.0 / (folds as f64 - 1.0);
+        Estimate::scaled(values, share)
+    }
+
+    /// The mean of values, with a share of their variance as its own.
+    fn scaled(values: &[f64], share: f64) -> Option<Estimate> {
+        let seeds = Part {
+            variance: share * deviation(values)?.powi(2),
+            freedom: values.len() as f64 - 1.0,
+        };
         Some(Estimate {
             mean: mean(values)?,
-            error: deviation(values)? * share.sqrt(),
-            freedom: count - 1.0,
+            seeds,
+            classes: Part::NONE,
         })
+    }
+
+    /// Returns the standard error of the mean; 0 if nothing varies.
+    pub fn error(&self) -> f64 {
+        (self.seeds.variance + self.classes.variance).sqrt()
+    }
+
+    /// Returns the degrees of freedom of the standard error: the harmonic mean of those of both parts,
+    /// weighted by their shares of the variance.
+    ///
+    /// Satterthwaite's formula weights by squared shares, which are themselves uncertain: with three seeds,
+    /// its intervals of nominally 95 % cover 91 % where these cover 94 % (see the tests).
+    pub fn freedom(&self) -> f64 {
+        let Part { variance, freedom } = self.seeds;
+        if self.classes.variance == 0.0 {
+            return freedom;
+        }
+        let shares = variance / freedom + self.classes.variance / self.classes.freedom;
+        (variance + self.classes.variance) / shares
+    }
+
+    /// The estimate that as many repetitions of the same spread would give.
+    pub(super) fn with_seeds(&self, seeds: usize) -> Estimate {
+        let (before, after) = (self.seeds.freedom + 1.0, seeds as f64);
+        Estimate {
+            seeds: Part {
+                variance: self.seeds.variance * before / after,
+                freedom: after - 1.0,
+            },
+            ..*self
+        }
     }
 
     /// Returns the interval that covers the true mean with this probability.
     pub fn interval(&self, confidence: f64) -> Interval {
-        let quantile = t(self.freedom).map(|t| t.inverse_cdf(0.5 + 0.5 * confidence));
-        let half = match quantile {
-            Some(quantile) if self.error > 0.0 => quantile * self.error,
-            Some(_) | None => 0.0,
-        };
+        let half = self.half_width(confidence);
         Interval {
             mean: self.mean,
             low: self.mean - half,
             high: self.mean + half,
+        }
+    }
+
+    /// Returns half the width of that interval.
+    pub fn half_width(&self, confidence: f64) -> f64 {
+        let quantile = t(self.freedom()).map(|t| t.inverse_cdf(0.5 + 0.5 * confidence));
+        match quantile {
+            Some(quantile) if self.error() > 0.0 => quantile * self.error(),
+            Some(_) | None => 0.0,
         }
     }
 
@@ -103,8 +159,8 @@ impl Estimate {
     /// The probability that a value with this error around `center` is at most `bound`.
     fn at_most(&self, center: f64, bound: f64) -> f64 {
         let distance = bound - center;
-        match t(self.freedom) {
-            Some(t) if self.error > 0.0 => t.cdf(distance / self.error),
+        match t(self.freedom()) {
+            Some(t) if self.error() > 0.0 => t.cdf(distance / self.error()),
             Some(_) | None if distance < 0.0 => 0.0,
             Some(_) | None => 1.0,
         }

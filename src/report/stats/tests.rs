@@ -11,6 +11,14 @@ struct Golden {
     bootstrap: Vec<Resample>,
     equality: Vec<Equality>,
     posterior: Vec<Probabilities>,
+    two_way: Vec<Crossed>,
+}
+
+#[derive(Deserialize)]
+struct Crossed {
+    scores: Vec<Vec<f64>>,
+    mean: f64,
+    parts: [f64; 2],
 }
 
 #[derive(Deserialize)]
@@ -230,13 +238,13 @@ fn the_power_note_agrees_with_the_noncentral_t_distribution() {
     }
     assert_eq!(seeds_needed(0.0, 0.05, 0.8), None);
     let clear = Estimate::of(&[1.0, 0.98, 1.01, 0.99]).unwrap();
-    assert_eq!(more_for_difference(&clear, 4, 1.0, 0.05), Some(0));
+    assert_eq!(more_for_difference(&clear, 1.0, 0.05), Some(0));
 }
 
 #[test]
 fn a_difference_that_is_not_significant_needs_more_seeds() {
     let estimate = Estimate::of(&[0.02, 0.03, 0.04, 0.03]).unwrap();
-    let more = |factor| more_for_difference(&estimate, 4, factor, 0.05);
+    let more = |factor| more_for_difference(&estimate, factor, 0.05);
     assert!(estimate.p() < 0.01 && 10.0 * estimate.p() > 0.05);
     assert_eq!(more(1.0), Some(0));
     assert!(more(10.0) >= Some(1));
@@ -246,7 +254,7 @@ fn a_difference_that_is_not_significant_needs_more_seeds() {
 #[test]
 fn equality_needs_more_seeds_the_nearer_the_difference_is_to_the_bound() {
     let estimate = Estimate::of(&[0.02, -0.03, 0.04, 0.01]).unwrap();
-    let more = |within| more_for_equality(&estimate, within, 4, 1.0, 0.05);
+    let more = |within| more_for_equality(&estimate, within, 1.0, 0.05);
     assert_eq!(more(0.01), None);
     assert_eq!(more(0.5), Some(0));
     assert!(more(0.02) > more(0.03) && more(0.03) > Some(0));
@@ -304,4 +312,43 @@ fn the_best_of_three_is_tested_as_one_of_three_pairs() {
     close(adjusted[0][0], 0.04);
     close(adjusted[1][0], 1.0);
     assert_eq!(holm_with_best(&[vec![0.03]]), [[0.03]]);
+}
+
+#[test]
+fn the_variance_over_seeds_and_classes_agrees_with_an_analysis_of_variance() {
+    for case in golden().two_way {
+        let queries = vec![4.0; case.scores[0].len()];
+        let estimate = two_way(&case.scores, &queries).unwrap();
+        close(estimate.mean, case.mean);
+        close(estimate.seeds.variance, case.parts[0]);
+        close(estimate.classes.variance, case.parts[1]);
+    }
+}
+
+#[test]
+fn a_class_counts_as_often_as_it_has_queries() {
+    let scores = [vec![0.2, 0.8, 0.4], vec![0.4, 0.9, 0.2]];
+    let estimate = two_way(&scores, &[1.0, 2.0, 5.0]).unwrap();
+    close(estimate.mean, 0.5 * (3.8 + 3.2) / 8.0);
+    // Seeds alone: the means 0.475 and 0.4 are 0.075 apart.
+    close(estimate.seeds.variance, 0.075f64.powi(2) / 4.0);
+    assert_eq!(two_way(&scores[..1], &[1.0, 2.0, 5.0]), None);
+}
+
+#[test]
+fn more_seeds_cannot_settle_what_classes_leave_open() {
+    let estimate = |classes| Estimate {
+        mean: 0.02,
+        seeds: Part {
+            variance: 0.0001,
+            freedom: 2.0,
+        },
+        classes: Part {
+            variance: classes,
+            freedom: 99.0,
+        },
+    };
+    let more = |classes| more_for_difference(&estimate(classes), 1.0, 0.05);
+    assert!(more(0.0) < more(0.00003) && more(0.00003).is_some());
+    assert_eq!(more(0.0001), None);
 }

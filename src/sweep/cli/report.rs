@@ -11,12 +11,14 @@ use std::{
 
 use clap::Args;
 use queries::Folders;
-use report::{Caption, Description, Question, Row, Table};
+use report::{Caption, ClassScores, Description, Question, Row, Table};
+use schema::Dataset;
 
 pub(super) use rows::{jobs_of, state_of, state_of_ensemble};
 
 use super::{Exit, Opened, Target, color_on_stdout, show, studies, tell};
 use crate::{
+    config::IntervalKind,
     ledger::Check,
     plan::{
         difference::{self, Component},
@@ -68,11 +70,12 @@ impl Destination {
         let rows = rows::rows(&opened.sweep, &opened.plan, &opened.ledger)?;
         integrity::of_results(&opened.plan, &opened.ledger, Check::Contents)?;
         opened.refuse_damage()?;
+        let by_class = by_class(opened, &rows);
         let mut report = Tables::default();
-        for (name, table) in tables(opened, &rows)? {
+        for (name, table) in tables(opened, &rows, by_class.as_ref())? {
             report.add(&folder, &name, &table)?;
         }
-        report.add_statistics(opened, &rows, &folder)?;
+        report.add_statistics(opened, &rows, by_class.as_ref(), &folder)?;
         if !opened.plan.studies.is_empty() {
             let path = folder.join("search.csv");
             report.told.push(format!("all trials: {}", path.display()));
@@ -111,7 +114,13 @@ impl Tables {
         Ok(())
     }
 
-    fn add_statistics(&mut self, opened: &Opened, rows: &[Row], folder: &Path) -> Result<(), Exit> {
+    fn add_statistics(
+        &mut self,
+        opened: &Opened,
+        rows: &[Row],
+        by_class: Option<&ClassScores>,
+        folder: &Path,
+    ) -> Result<(), Exit> {
         let Opened {
             sweep,
             ledger,
@@ -124,7 +133,8 @@ impl Tables {
             metrics: &|dataset| sweep.report.metrics(dataset),
             baseline: sweep.report.baseline.as_deref(),
             equal_within: sweep.report.equal_within(),
-            queries: &|row, metric| folders.queries(row, metric),
+            by_class,
+            queries: &|row, metrics| folders.queries(row, metrics),
         };
         let Some(statistics) = report::statistics(rows, &question).map_err(Exit::stuck)? else {
             return Ok(());
@@ -219,9 +229,33 @@ fn earlier(path: &Path) -> Option<String> {
     path.is_file().then(|| fs::read_to_string(path).ok())?
 }
 
+/// The scores of each class, if intervals are to cover other classes.
+fn by_class(opened: &Opened, rows: &[Row]) -> Option<ClassScores> {
+    let Opened {
+        sweep,
+        ledger,
+        plan,
+        ..
+    } = opened;
+    match sweep.report.interval {
+        IntervalKind::Seeds => None,
+        IntervalKind::TwoWay => {
+            let folders = Folders::of(plan, ledger);
+            let metrics = |dataset: &Dataset| sweep.report.metrics(dataset);
+            Some(ClassScores::read(rows, &metrics, &|row, metrics| {
+                folders.queries(row, metrics)
+            }))
+        }
+    }
+}
+
 /// The tables of all layouts, each with the name of its files: `table` for the first, their own for
 /// others.
-fn tables(opened: &Opened, rows: &[Row]) -> Result<Vec<(String, Table)>, Exit> {
+fn tables(
+    opened: &Opened,
+    rows: &[Row],
+    by_class: Option<&ClassScores>,
+) -> Result<Vec<(String, Table)>, Exit> {
     let Opened { sweep, ledger, .. } = opened;
     let mut lines = facts::facts(opened, rows);
     lines.extend(studies::facts(opened));
@@ -243,6 +277,7 @@ fn tables(opened: &Opened, rows: &[Row]) -> Result<Vec<(String, Table)>, Exit> {
             layout,
             metrics: &|dataset| sweep.report.columns(layout, dataset),
             published,
+            by_class,
             equal_within: sweep.report.equal_within(),
             caption: &caption,
         };

@@ -66,7 +66,7 @@ pub use resolved::resolved;
 use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};
 use searched::Searched;
 pub use searched::{as_written, at_point, without};
-pub use tables::{Layouts, Quoted, ReportTable};
+pub use tables::{IntervalKind, Layouts, Quoted, ReportTable};
 
 use crate::{
     ledger::fingerprint::{lacks_boxes, registration},

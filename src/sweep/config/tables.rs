@@ -20,12 +20,25 @@ pub struct ReportTable {
     pub layout: Layouts,
     /// The name of the method that all others are compared with; absent: the best of each column.
     pub baseline: Option<String>,
+    /// What ± and the tests of differences answer for: other seeds on other test classes, or on these.
+    pub interval: IntervalKind,
     /// The largest difference that does not matter, in percentage points: rows are then said to be equal to
     /// the best within it, better, or undecided. Absent: nothing is said to be equal.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 100))]
     pub equal_within: Option<f64>,
     /// Rows quoted from publications, above those that are run.
     pub published: Quoted,
+}
+
+/// What an interval covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IntervalKind {
+    /// Other seeds and other test classes, where the values of each query are known.
+    #[default]
+    TwoWay,
+    /// Other seeds on these classes.
+    Seeds,
 }
 
 /// `layout = "benchmark"`, or a list.

@@ -60,6 +60,7 @@ pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
         layout,
         baseline,
         equal_within,
+        interval: _,
         published: _,
     } = report;
     if let Some(metrics) = metrics {

@@ -55,9 +55,10 @@ impl<'a> Folders<'a> {
         }
     }
 
-    /// What a row's run measured for each query. None if its file is not there or does not tell.
-    pub(super) fn queries(&self, row: &Row, metric: Metric) -> Option<Queries> {
-        read(&self.folder(row).queries(), metric)
+    /// What a row's run measured for each query, by each metric. None if its file is not there or does not
+    /// tell.
+    pub(super) fn queries(&self, row: &Row, metrics: &[Metric]) -> Vec<Option<Queries>> {
+        read(&self.folder(row).queries(), metrics)
     }
 
     fn folder(&self, row: &Row) -> RunFolder {
@@ -72,15 +73,26 @@ impl<'a> Folders<'a> {
     }
 }
 
-/// The queries of a file that have something to find.
-fn read(path: &Path, metric: Metric) -> Option<Queries> {
+/// The queries of a file that have something to find, by each metric.
+fn read(path: &Path, metrics: &[Metric]) -> Vec<Option<Queries>> {
+    let all = all_of(path).unwrap_or_default();
+    metrics.iter().map(|&metric| by(metric, &all)).collect()
+}
+
+fn all_of(path: &Path) -> Option<Vec<Query>> {
+    let text = durable::read(path).ok()?;
+    csv::Reader::from_reader(&*text)
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .ok()
+}
+
+fn by(metric: Metric, all: &[Query]) -> Option<Queries> {
     let mut queries = Queries {
         classes: Vec::new(),
         values: Vec::new(),
     };
-    let text = durable::read(path).ok()?;
-    for query in csv::Reader::from_reader(&*text).deserialize() {
-        let query: Query = query.ok()?;
+    for query in all {
         if let Some(value) = query.value(metric) {
             queries.classes.push(u32::try_from(query.label).ok()?);
             queries.values.push(value);
@@ -101,12 +113,13 @@ mod tests {
             "image,label,first_rank,r_precision,ap@r,ap\n0,7,3,0.5,0.25,\n1,9,1,1,1,\n",
         )
         .unwrap();
-        let values = |metric| read(file.path(), metric).map(|queries| queries.values);
+        let queries = |metric| read(file.path(), &[metric]).remove(0);
+        let values = |metric| queries(metric).map(|queries| queries.values);
         assert_eq!(values(Metric::RecallAt(2)), Some(vec![0.0, 1.0]));
         assert_eq!(values(Metric::MapAtR), Some(vec![0.25, 1.0]));
         assert_eq!(values(Metric::Mrr), Some(vec![1.0 / 3.0, 1.0]));
         assert_eq!((values(Metric::Map), values(Metric::Nmi)), (None, None));
-        assert_eq!(read(file.path(), Metric::MapAtR).unwrap().classes, [7, 9]);
-        assert_eq!(read(Path::new("nowhere.csv"), Metric::MapAtR), None);
+        assert_eq!(queries(Metric::MapAtR).unwrap().classes, [7, 9]);
+        assert_eq!(read(Path::new("nowhere.csv"), &[Metric::MapAtR]), [None]);
     }
 }
