@@ -16,7 +16,7 @@ use dml::{
         RandomResizedCrop, Source, StoredImages, TrainTransform,
         listing::{Class, Image, Listing, Part, Role},
     },
-    model::normalized,
+    model::Normalization,
 };
 use rustix::time::{ClockId, clock_gettime};
 use schema::ImageInput;
@@ -180,11 +180,9 @@ fn loading(source: &Source) -> Taken {
         device: Device::Cpu,
     };
     Taken::of(STEPS as usize * BATCH, || {
+        let normalization = Normalization::new(Some(&ImageInput::IMAGENET), Device::Cpu);
         for images in Loader::new(batches, indices, 0, 2) {
-            let _ = normalized(
-                Some(&ImageInput::IMAGENET),
-                &images.expect("readable images"),
-            );
+            let _ = normalization.of(&images.expect("readable images"));
         }
     })
 }

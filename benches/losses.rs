@@ -145,6 +145,7 @@ fn mine(miner: &dyn Miner, raw: &Tensor, labels: &Tensor) {
         &embeddings,
         labels,
         &references,
+        None,
         &mut Draws::new(0, Purpose::Mining, 0, 0),
     );
 }

@@ -44,6 +44,7 @@ pub mod sampler;
 pub mod state;
 pub mod tensor_file;
 pub mod tuples;
+pub mod upload;
 
 pub use {schema, tch};
 

@@ -25,7 +25,7 @@ use schema::{OutOfRange, WeightedLoss};
 use tch::Tensor;
 
 use crate::{
-    distance::Distance,
+    distance::{Distance, DistanceExt},
     loss::{self, ClassInit, Loss, LossInput, LossValue},
     memory::{CrossBatchMemory, MemoryBatch},
     miner::{self, Miner},
@@ -119,22 +119,32 @@ impl ConfiguredLoss {
         references: &References,
         draws: &mut Draws,
     ) -> LossValue {
+        let distances = self.shared_distances(embeddings, references);
+        let distances = distances.as_ref();
         let chosen = self
             .miner
             .as_ref()
-            .map(|miner| miner.mine(embeddings, labels, references, draws));
+            .map(|miner| miner.mine(embeddings, labels, references, distances, draws));
         let batch = LossInput {
             embeddings,
             labels,
             references,
             chosen: chosen.as_ref(),
             distance: self.distance,
+            distances,
         };
         let cost = batch.cost(&*self.loss, self.reduction);
         LossValue {
             value: cost.value * self.weight,
-            empty: cost.empty,
+            contributes: cost.contributes,
         }
+    }
+
+    /// Returns the distances of all images from all references, if both miner and loss use them.
+    fn shared_distances(&self, embeddings: &Tensor, references: &References) -> Option<Tensor> {
+        let miner = self.miner.as_ref()?;
+        let are_shared = self.compares_images() && miner.distance() == self.distance;
+        are_shared.then(|| self.distance.matrix(embeddings, &references.embeddings))
     }
 
     /// True if the loss compares images with each other, and so has a term against a memory.
@@ -500,7 +510,7 @@ mod tests {
                     "{name}: {case}"
                 );
                 assert!(
-                    !found.empty || gradient.abs().max().double_value(&[]) == 0.0,
+                    !found.is_empty() || gradient.abs().max().double_value(&[]) == 0.0,
                     "{name}: {case}"
                 );
             }
@@ -521,7 +531,7 @@ mod tests {
                     &Tensor::from_slice(labels),
                     0,
                 )
-                .empty
+                .is_empty()
         };
         // Two images of different classes make no triplet; with a memory of both they do.
         assert!(step(&[[1.0, 0.0], [0.0, 1.0]], &[0, 1]));
@@ -642,6 +652,7 @@ mod tests {
             labels: labels.shallow_clone(),
             own,
             dropped: None,
+ is_batch: false,
         };
         let batch = LossInput {
             embeddings: &second,
@@ -649,6 +660,7 @@ mod tests {
             references: &references,
             chosen: None,
             distance,
+            distances: None,
         };
         let one = &after.losses[0];
         assert!(found == batch.cost(&*one.loss, one.reduction).value * 0.5);
@@ -770,7 +782,7 @@ mod tests {
             0,
         );
         let (_, of_losses) = objective.gradients(&network, &loss.value);
-        assert!(loss.empty && of_losses[0] == Tensor::zeros([4], (Kind::Float, Device::Cpu)));
+        assert!(loss.is_empty() && of_losses[0] == Tensor::zeros([4], (Kind::Float, Device::Cpu)));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! are reduced separately and then added.
 
 pub use schema::Reduction;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// The terms of a loss, before they are reduced.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ enum Anchors {
     /// `[n, m]`: row i belongs to image i of the batch. Marks the elements that are terms; the others
     /// are 0.
     Rows(Tensor),
+    /// The same for rows of any images.
+    RowsOf { marked: Tensor, anchors: Tensor },
     /// Terms belong to no image, but for instance to a class.
     None,
 }
@@ -52,6 +54,28 @@ impl Part {
         Part {
             values: values.masked_fill(&marked.logical_not(), 0.0),
             anchors: Anchors::Rows(marked),
+        }
+    }
+
+    /// Returns terms of the triplets that a mask marks, `[p, m]` both; `anchors` `[p]` has the image of each row.
+    pub fn of_marked_rows(values: &Tensor, marked: Tensor, anchors: &Tensor) -> Part {
+        Part {
+            values: values.masked_fill(&marked.logical_not(), 0.0),
+            anchors: Anchors::RowsOf {
+                marked,
+                anchors: anchors.shallow_clone(),
+            },
+        }
+    }
+
+    /// Returns the terms that a mask marks, one at most for each image or class: `[n]` both.
+    pub fn of_some(values: &Tensor, marked: &Tensor) -> Part {
+        match values.device() {
+            Device::Cpu => {
+                let places = marked.nonzero().squeeze_dim(1);
+                Part::of_tuples(values.index(&[Some(&places)]), &places)
+            }
+            _ => Part::of_marked(&values.unsqueeze(1), marked.unsqueeze(1)),
         }
     }
 
@@ -82,11 +106,10 @@ impl Terms {
         }
     }
 
-    /// True if all terms are 0. A term that is NaN is not.
-    pub fn are_zero(&self) -> bool {
-        self.parts.iter().all(|part| {
-            part.values.numel() == 0 || part.values.abs().amax([0; 0], false) == Tensor::from(0.0)
-        })
+    /// Returns whether a term is not 0, as NaN is not: a scalar. Nothing if there are no parts.
+    pub fn contribute(&self) -> Option<Tensor> {
+        let contributing = self.parts.iter().map(|part| part.values.detach().any());
+        contributing.reduce(|one, other| one.logical_or(&other))
     }
 
     /// Returns one number, for a batch of `images` images. A part without terms is 0.
@@ -110,7 +133,9 @@ impl Part {
             Reduction::Threshold { low, high } => {
                 let outside = values.le(low).logical_or(&values.ge(high));
                 let outside = match &self.anchors {
-                    Anchors::Rows(marked) => outside.logical_or(&marked.logical_not()),
+                    Anchors::Rows(marked) | Anchors::RowsOf { marked, .. } => {
+                        outside.logical_or(&marked.logical_not())
+                    }
                     Anchors::Listed(_) | Anchors::None => outside,
                 };
                 let kept = values.numel() as i64 - outside.sum(Kind::Int64);
@@ -125,7 +150,7 @@ impl Part {
     /// Returns the number of terms.
     fn count(&self) -> Tensor {
         match &self.anchors {
-            Anchors::Rows(marked) => marked.sum(Kind::Int64),
+            Anchors::Rows(marked) | Anchors::RowsOf { marked, .. } => marked.sum(Kind::Int64),
             Anchors::Listed(_) | Anchors::None => Tensor::from(self.values.numel() as i64),
         }
     }
@@ -145,6 +170,15 @@ impl Part {
                 of_rows(&self.values, None),
                 of_rows(marked, Some(Kind::Int64)),
             ),
+            Anchors::RowsOf { marked, anchors } => {
+                let sums = of_rows(&self.values, None);
+                let counts = of_rows(marked, Some(Kind::Int64));
+                let of_images = |of_rows: &Tensor| {
+                    let none = Tensor::zeros([images], (of_rows.kind(), of_rows.device()));
+                    none.index_add(0, anchors, of_rows)
+                };
+                (of_images(&sums), of_images(&counts))
+            }
             Anchors::None => return self.reduce(Reduction::Mean, images),
         };
         let with_terms = counts.gt(0).sum(Kind::Int64).clamp_min(1);
@@ -155,6 +189,10 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn contribute(terms: &Terms) -> bool {
+        terms.contribute().unwrap().int64_value(&[]) != 0
+    }
 
     fn terms() -> Terms {
         let anchors = Tensor::from_slice(&[0i64, 0, 2, 2]);
@@ -211,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn marked_triplets_are_reduced_like_the_list_of_them() {
+        let values = Tensor::from_slice(&[3.0, 0.0, 1.0, 0.5, 7.0, 2.0]).view([3, 2]);
+        let marked = Tensor::from_slice(&[true, true, false, false, false, true]).view([3, 2]);
+        let rows = Tensor::from_slice(&[1i64, 0, 1]);
+        let anchors = Tensor::from_slice(&[1i64, 1, 1]);
+        for reduction in Reduction::every() {
+            let list = Part::of_tuples(Tensor::from_slice(&[3.0, 0.0, 2.0]), &anchors);
+            let matrix = Part::of_marked_rows(&values, marked.shallow_clone(), &rows);
+            let [found, expected] = [matrix, list].map(|part| Terms::of([part]).reduce(reduction, 2));
+            assert_eq!(found, expected, "{reduction:?}");
+        }
+    }
+
+    #[test]
     fn a_part_without_terms_is_zero() {
         let none = || Part::of_others(Tensor::from_slice(&[0.0f64; 0]));
         for reduction in [
@@ -231,14 +283,14 @@ mod tests {
     fn what_is_added_is_not_reduced_and_does_not_make_a_batch_count() {
         let mut terms = Terms::of([Part::of_others(Tensor::from_slice(&[0.0, 0.0]))]);
         terms.added.push(Tensor::from(5.0));
-        assert!(terms.are_zero());
+        assert!(!contribute(&terms));
         assert_eq!(terms.reduce(Reduction::Mean, 2).double_value(&[]), 5.0);
     }
 
     #[test]
     fn a_term_that_is_not_a_number_is_not_dropped() {
         let terms = Terms::of([Part::of_others(Tensor::from_slice(&[0.0, f64::NAN, 1.0]))]);
-        assert!(!terms.are_zero());
+        assert!(contribute(&terms));
         assert!(
             terms
                 .reduce(Reduction::AvgNonZero, 1)

@@ -5,7 +5,8 @@
 //! identified by its index, not by a similarity near one, which would drop duplicates as well.
 //!
 //! Conversions keep multiplicity, as in pytorch-metric-learning (PML): triplets `(a, p, n)` and `(a, p, m)`
-//! make the positive pair `(a, p)` count twice. Differs from PML: triplets are joined from pairs of the same
+//! make the positive pair `(a, p)` count twice. A choice can also be a mask. A list is less work where little is chosen,
+//! but a GPU makes the host wait to learn how long it is; the size of a mask is known before. Differs from PML: triplets are joined from pairs of the same
 //! anchor, in the same order, but without its mask of n x m x m elements, which no memory of
 //! thousands allows.
 
@@ -22,6 +23,8 @@ pub struct References {
     pub own: Tensor,
     /// `[n, m]`: marks further pairs with equal labels that are not positives.
     pub dropped: Option<Tensor>,
+    /// True if row i is image i of the batch, and there are no others.
+    pub is_batch: bool,
 }
 
 impl References {
@@ -33,12 +36,17 @@ impl References {
             labels: labels.shallow_clone(),
             own,
             dropped: None,
+            is_batch: true,
         }
     }
 
     /// Returns two masks `[n, m]` for a batch with these `labels` `[n]`: of its positives, and of its negatives.
     pub fn masks(&self, labels: &Tensor) -> (Tensor, Tensor) {
-        let same = labels.unsqueeze(1).eq_tensor(&self.labels.unsqueeze(0));
+        let mut same = labels.unsqueeze(1).eq_tensor(&self.labels.unsqueeze(0));
+        if self.is_batch && self.dropped.is_none() {
+            let negatives = same.logical_not();
+            return (same.fill_diagonal_(0, false), negatives);
+        }
         let columns = Tensor::arange(self.labels.size()[0], (Kind::Int64, labels.device()));
         let other = self.own.unsqueeze(1).ne_tensor(&columns.unsqueeze(0));
         let positives = same.logical_and(&other);
@@ -75,6 +83,26 @@ pub struct Triplets {
     pub negative: Tensor,
 }
 
+/// Pairs as masks `[n, m]`.
+#[derive(Debug)]
+pub struct MarkedPairs {
+    /// Marks the positive pairs.
+    pub positives: Tensor,
+    /// Marks the negative pairs.
+    pub negatives: Tensor,
+}
+
+/// Triplets as a mask: positive pairs `[p]`, each with its negatives.
+#[derive(Debug)]
+pub struct MarkedTriplets {
+    /// `[p]`: the anchor.
+    pub anchor: Tensor,
+    /// `[p]`: an image of its class.
+    pub positive: Tensor,
+    /// `[p, m]`: marks the images of other classes.
+    pub negatives: Tensor,
+}
+
 /// Pairs or triplets.
 #[derive(Debug)]
 pub enum Tuples {
@@ -82,14 +110,22 @@ pub enum Tuples {
     Pairs(Pairs),
     /// Triplets.
     Triplets(Triplets),
+    /// Pairs, each at most once.
+    MarkedPairs(MarkedPairs),
+    /// Triplets, each at most once.
+    MarkedTriplets(MarkedTriplets),
 }
 
 impl Tuples {
-    /// True if there is no pair, and so no triplet.
+    /// True if there is no pair, and so no triplet. For masks on a GPU, the host waits for the answer.
     pub fn is_empty(&self) -> bool {
         match self {
             Tuples::Pairs(pairs) => pairs.anchor_pos.numel() + pairs.anchor_neg.numel() == 0,
             Tuples::Triplets(triplets) => triplets.anchor.numel() == 0,
+            Tuples::MarkedPairs(marked) => {
+                is_false(&marked.positives.any().logical_or(&marked.negatives.any()))
+            }
+            Tuples::MarkedTriplets(marked) => is_false(&marked.negatives.any()),
         }
     }
 
@@ -98,6 +134,8 @@ impl Tuples {
         match self {
             Tuples::Pairs(pairs) => pairs.shallow_clone(),
             Tuples::Triplets(triplets) => triplets.pairs(),
+            Tuples::MarkedPairs(marked) => marked.listed(),
+            Tuples::MarkedTriplets(marked) => marked.listed().pairs(),
         }
     }
 
@@ -106,8 +144,52 @@ impl Tuples {
         match self {
             Tuples::Pairs(pairs) => pairs.triplets(),
             Tuples::Triplets(triplets) => triplets.shallow_clone(),
+            Tuples::MarkedPairs(marked) => marked.listed().triplets(),
+            Tuples::MarkedTriplets(marked) => marked.listed(),
         }
     }
+}
+
+impl MarkedPairs {
+    /// Returns the pairs as lists, row by row.
+    fn listed(&self) -> Pairs {
+        Pairs::marked(&self.positives, &self.negatives)
+    }
+}
+
+impl MarkedTriplets {
+    /// Returns all triplets of two masks `[n, m]`, of positives and of negatives.
+    pub fn of(positives: &Tensor, negatives: &Tensor) -> MarkedTriplets {
+        let (anchor, positive) = coordinates(positives);
+        MarkedTriplets {
+            negatives: negatives.index_select(0, &anchor),
+            anchor,
+            positive,
+        }
+    }
+
+    /// Returns the triplets as lists, in the order of the positive pairs and, for each, of the negatives.
+    fn listed(&self) -> Triplets {
+        let (pair, negative) = coordinates(&self.negatives);
+        Triplets {
+            anchor: self.anchor.index_select(0, &pair),
+            positive: self.positive.index_select(0, &pair),
+            negative,
+        }
+    }
+
+    pub(crate) fn shallow_clone(&self) -> MarkedTriplets {
+        MarkedTriplets {
+            anchor: self.anchor.shallow_clone(),
+            positive: self.positive.shallow_clone(),
+            negatives: self.negatives.shallow_clone(),
+        }
+    }
+}
+
+/// Reads a scalar.
+fn is_false(value: &Tensor) -> bool {
+    value.int64_value(&[]) == 0
 }
 
 impl Pairs {
@@ -259,6 +341,7 @@ mod tests {
             labels: reference_labels,
             own,
             dropped: None,
+ is_batch: false,
         };
         let pairs = all_pairs(&labels, &references);
         assert_eq!(

@@ -8,6 +8,7 @@ use std::{cell::RefCell, sync::Arc};
 use dml::{
     data::{Batches, Loader, PreparedData, TrainTransform},
     sampler::BatchSampler,
+    upload,
 };
 use schema::Recipe;
 use tch::{Device, Tensor};
@@ -164,5 +165,5 @@ fn chosen(sampler: &BatchSampler, indices: &[i64], number: u64) -> Vec<i64> {
 }
 
 fn select(images: &Tensor, indices: &[i64]) -> Tensor {
-    images.index_select(0, &Tensor::from_slice(indices).to_device(images.device()))
+    images.index_select(0, &upload::integers(indices, images.device()))
 }

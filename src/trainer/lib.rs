@@ -3,8 +3,8 @@
 //! [`process`] is the executable around [`run`]: arguments, standard streams, threads, exit codes.
 //! [`run`] does the work of an [`Attempt`] and emits [`Event`]s. `assemble` builds losses, miners,
 //! samplers and networks from a recipe; `split` and `retrieval_set` choose images. `train`,
-//! `evaluate` and `prepare` do the main kinds of work; `schedule`, `optimizers` and `monitor` are
-//! parts of training. `checkpoint` and `files` write to the run's folder. `parent_watch` ends the
+//! `evaluate` and `prepare` do the main kinds of work; `schedule`, `optimizers`, `outcomes` and
+//! `monitor` are parts of training. `checkpoint` and `files` write to the run's folder. `parent_watch` ends the
 //! process when the orchestrator dies, and `heartbeat` tells the orchestrator that the process lives.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -23,6 +23,7 @@ mod memory;
 mod monitor;
 mod neighbours;
 mod optimizers;
+mod outcomes;
 mod parent_watch;
 mod prepare;
 pub mod process;

@@ -5,9 +5,10 @@ use dml::{
     model::Network,
     objective::Objective,
     random::{Draws, Purpose},
+    upload,
 };
 use schema::{Event, Memory, MemoryInit};
-use tch::{Tensor, no_grad};
+use tch::no_grad;
 
 use crate::{Emit, Failed, batches::BatchSource, split::Images};
 
@@ -49,7 +50,7 @@ pub(crate) fn fill(
         };
         let images = batches.images(&of(&split.indices))?;
         let embeddings = no_grad(|| network.forward(&images, false));
-        let labels = Tensor::from_slice(&of(&split.labels)).to_device(batches.device());
+        let labels = upload::integers(&of(&split.labels), batches.device());
         let _ = memory.enqueue(&MemoryBatch {
             embeddings: &embeddings,
             labels: &labels,

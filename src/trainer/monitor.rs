@@ -1,6 +1,6 @@
 //! Detects trainings that have broken down although their loss is finite.
 
-use schema::{Breakdown, Guards};
+use schema::Guards;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
@@ -19,30 +19,27 @@ pub(crate) struct BreakdownMonitor {
 }
 
 impl BreakdownMonitor {
-    /// Counts a step: embeddings `[n, d]` of its last batch, and whether nothing contributed to its
-    /// loss. Returns the breakdown, if there is one.
-    pub(crate) fn update(
+    /// Counts a step by whether nothing contributed to its loss. True if too many such steps followed each other.
+    pub(crate) fn is_dead(&mut self, guards: &Guards, empty: bool) -> bool {
+        self.empty_steps = if empty { self.empty_steps + 1 } else { 0 };
+        guards.dead_steps > 0 && self.empty_steps >= guards.dead_steps
+    }
+
+    /// Looks at the embeddings `[n, d]` of a batch after so many steps, now and then. True if they have collapsed.
+    pub(crate) fn is_collapsed(
         &mut self,
         guards: &Guards,
-        step: u64,
+        steps: u64,
         embeddings: &Tensor,
-        empty: bool,
-    ) -> Option<Breakdown> {
-        self.empty_steps = if empty { self.empty_steps + 1 } else { 0 };
-        if guards.collapse < 1.0 && step.is_multiple_of(EVERY) {
+    ) -> bool {
+        if guards.collapse < 1.0 && steps.is_multiple_of(EVERY) {
             self.equal = if mean_cosine(embeddings) > guards.collapse {
                 self.equal + 1
             } else {
                 0
             };
         }
-        if self.equal >= CHECKS {
-            Some(Breakdown::Collapsed)
-        } else if guards.dead_steps > 0 && self.empty_steps >= guards.dead_steps {
-            Some(Breakdown::Dead)
-        } else {
-            None
-        }
+        self.equal >= CHECKS
     }
 }
 
@@ -78,46 +75,27 @@ mod tests {
             dead_steps: 3,
             ..Guards::default()
         };
-        let apart = Tensor::from_slice2(&[[1.0, 0.0], [0.0, 1.0]]);
         let mut monitor = BreakdownMonitor::default();
-        let mut update = |step, empty| monitor.update(&guards, step, &apart, empty);
+        let steps = [true, true, false, true, true, true];
         assert_eq!(
-            [
-                update(1, true),
-                update(2, true),
-                update(3, false),
-                update(4, true),
-                update(5, true)
-            ],
-            [None; 5]
+            steps.map(|empty| monitor.is_dead(&guards, empty)),
+            [false, false, false, false, false, true]
         );
-        assert_eq!(update(6, true), Some(Breakdown::Dead));
     }
 
     #[test]
     fn guards_can_be_switched_off() {
         let same = Tensor::from_slice2(&[[0.6, 0.8]; 3]);
-        let last = |guards: Guards| {
+        let last = |collapse| {
+            let guards = Guards {
+                dead_steps: 0,
+                collapse,
+            };
             let mut monitor = BreakdownMonitor::default();
-            (1..=200).find_map(|step| {
-                monitor
-                    .update(&guards, step, &same, true)
-                    .map(|how| (how, step))
-            })
+            assert!((1..=10_000).all(|_| !monitor.is_dead(&guards, true)));
+            (1..=200).find(|&steps| monitor.is_collapsed(&guards, steps, &same))
         };
-        assert_eq!(
-            last(Guards {
-                dead_steps: 0,
-                ..Guards::default()
-            }),
-            Some((Breakdown::Collapsed, 100))
-        );
-        assert_eq!(
-            last(Guards {
-                dead_steps: 0,
-                collapse: 1.0
-            }),
-            None
-        );
+        assert_eq!(last(Guards::default().collapse), Some(100));
+        assert_eq!(last(1.0), None);
     }
 }

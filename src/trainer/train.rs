@@ -19,6 +19,7 @@ use dml::{
     optim::LrSchedule,
     sampler::{BatchSampler, LabeledImages},
     state::StateError,
+    upload,
 };
 use durable::DiskError;
 use schema::{Backbone, Breakdown, Event, Metric, TrainWork, Trained, Training, TrainingEnd};
@@ -33,6 +34,7 @@ use crate::{
     evaluate::{self, Embedder, Validated},
     files, memory,
     optimizers::{Gradients, OptimizerStep, Optimizers},
+    outcomes::Outcomes,
     process::log,
     schedule,
     split::{self, Images, Split},
@@ -167,7 +169,7 @@ impl TrainContext<'_> {
         let images = self.batches.batch(number, &self.sampler, &self.indices)?;
         Ok((
             images,
-            Tensor::from_slice(&labels).to_device(self.batches.device()),
+            upload::integers(&labels, self.batches.device()),
             chosen,
         ))
     }
@@ -190,6 +192,9 @@ struct TrainState {
     unfreeze_at: u64,
     progress: Progress,
     best: Option<Best>,
+    outcomes: Outcomes,
+    /// The loss that was read last.
+    loss: Option<f64>,
 }
 
 /// What follows a validation.
@@ -202,11 +207,16 @@ enum Next {
 
 /// The result of one batch; a step averages the gradients of several.
 struct BatchResult {
-    loss: f64,
-    empty: bool,
     /// Detached from the graph.
     embeddings: Tensor,
     gradients: Gradients,
+}
+
+/// A training that broke down.
+struct Broken {
+    how: Breakdown,
+    /// The steps done until then.
+    steps: u64,
 }
 
 impl TrainState {
@@ -231,6 +241,8 @@ impl TrainState {
             unfreeze_at: schedule::unfreeze_at(training, length),
             progress: Progress::default(),
             best: None,
+            outcomes: Outcomes::new(context.batches.device()),
+            loss: None,
         })
     }
 
@@ -311,18 +323,20 @@ impl TrainState {
         }
         while self.progress.step < total {
             if stop.requested() {
+                if let Some(broken) = self.observe(context.training) {
+                    return Ok(Some(self.ended(broken)));
+                }
                 self.save(context, emit)?;
                 return Ok(None);
             }
-            let loss = match self.step(context, emit)? {
-                Ok(loss) => loss,
-                Err(how) => return Ok(Some(TrainingEnd::Broken(how))),
-            };
+            if let Some(broken) = self.step(context, emit)? {
+                return Ok(Some(self.ended(broken)));
+            }
             if throttle.ready() {
                 emit(Event::Progress {
                     done: self.progress.step,
                     total,
-                    loss: Some(loss),
+                    loss: self.loss,
                 });
             }
             match self.validate(context, stop, emit)? {
@@ -331,32 +345,67 @@ impl TrainState {
                 Next::Stop => return Ok(None),
             }
             if saved.elapsed().as_secs_f64() >= context.work.checkpoint_seconds {
+                if let Some(broken) = self.observe(context.training) {
+                    return Ok(Some(self.ended(broken)));
+                }
                 self.save(context, emit)?;
                 saved = Instant::now();
             }
         }
-        Ok(Some(self.completed()))
+        Ok(Some(match self.observe(context.training) {
+            Some(broken) => self.ended(broken),
+            None => self.completed(),
+        }))
     }
 
-    /// Does one step and returns its loss, unless the training broke down.
-    fn step(
-        &mut self,
-        context: &TrainContext,
-        emit: Emit,
-    ) -> Result<Result<f64, Breakdown>, Failed> {
+    /// Reads the losses of the last steps, and counts them. Returns the first breakdown among them.
+    fn observe(&mut self, training: &Training) -> Option<Broken> {
+        for outcome in self.outcomes.read() {
+            if !outcome.loss.is_finite() {
+                return Some(Broken {
+                    how: Breakdown::Diverged,
+                    steps: outcome.step,
+                });
+            }
+            self.loss = Some(outcome.loss);
+            self.progress.empty_steps += u64::from(outcome.empty);
+            if self.progress.monitor.is_dead(&training.guards, outcome.empty) {
+                return Some(Broken {
+                    how: Breakdown::Dead,
+                    steps: outcome.step + 1,
+                });
+            }
+        }
+        None
+    }
+
+    /// Goes back to the step of a breakdown, and returns it as the end of the training.
+    fn ended(&mut self, broken: Broken) -> TrainingEnd {
+        self.progress.step = broken.steps;
+        TrainingEnd::Broken(broken.how)
+    }
+
+    /// Does one step. Returns the breakdown of the training, if it is known.
+    ///
+    /// Gradients of a loss that is known not to be finite change nothing.
+    fn step(&mut self, context: &TrainContext, emit: Emit) -> Result<Option<Broken>, Failed> {
         let (training, step) = (context.training, self.progress.step);
         let trunk_frozen = step < self.unfreeze_at;
         self.network.set_trunk_frozen(trunk_frozen);
         let batches = step * training.accumulate..(step + 1) * training.accumulate;
         let mut results = Vec::new();
         for batch in batches {
-            match self.batch(context, batch, emit)? {
-                Ok(result) => results.push(result),
-                Err(how) => return Ok(Err(how)),
-            }
+            results.push(self.batch(context, batch, emit)?);
         }
-        let loss = results.iter().map(|result| result.loss).sum::<f64>() / results.len() as f64;
-        let empty = results.iter().all(|result| result.empty);
+        let broken = match self.outcomes.are_due(step) {
+            true => self.observe(training),
+            false => None,
+        };
+        if let Some(how) = broken.as_ref().map(|broken| broken.how)
+            && how == Breakdown::Diverged
+        {
+            return Ok(broken);
+        }
         let last = results
             .last()
             .map(|result| result.embeddings.shallow_clone());
@@ -374,24 +423,27 @@ impl TrainState {
                 optimizer_step,
             );
         }
-        self.progress.step += 1;
-        self.progress.empty_steps += u64::from(empty);
+        self.progress.step = step + 1;
         let monitor = &mut self.progress.monitor;
-        let breakdown = last
-            .and_then(|embeddings| monitor.update(&training.guards, step + 1, &embeddings, empty));
-        Ok(breakdown.map_or(Ok(loss), Err))
+        let is_collapsed = last.is_some_and(|embeddings| {
+            monitor.is_collapsed(&training.guards, step + 1, &embeddings)
+        });
+        Ok(match is_collapsed {
+            true => Some(Broken {
+                how: Breakdown::Collapsed,
+                steps: step + 1,
+            }),
+            false => broken,
+        })
     }
 
-    /// Computes the loss and the gradients of one batch, unless the loss is not finite.
-    ///
-    /// The loss has already synchronized with the device to find out whether it is empty, so
-    /// reading its value costs nothing more.
+    /// Computes the loss and the gradients of one batch.
     fn batch(
         &mut self,
         context: &TrainContext,
         batch: u64,
         emit: Emit,
-    ) -> Result<Result<BatchResult, Breakdown>, Failed> {
+    ) -> Result<BatchResult, Failed> {
         let (images, labels, numbers) = context.batch(batch)?;
         self.fill_memory(context, batch, numbers.len())?;
         let embedded = Embedded::new(
@@ -408,19 +460,14 @@ impl TrainState {
         };
         memory::report(&self.objective, &arrivals, emit);
         let cost = self.objective.step_of(&arrivals);
-        let loss = cost.value.double_value(&[]);
-        if !loss.is_finite() {
-            return Ok(Err(Breakdown::Diverged));
-        }
+        self.outcomes.add(self.progress.step, &cost);
         let embeddings = embeddings.detach();
         let gradients =
             Gradients::new(embedded.gradients(&self.network, &self.objective, &cost.value));
-        Ok(Ok(BatchResult {
-            loss,
-            empty: cost.empty,
+        Ok(BatchResult {
             embeddings,
             gradients,
-        }))
+        })
     }
 
     fn fill_memory(
@@ -460,6 +507,9 @@ impl TrainState {
         else {
             return Ok(Next::Step);
         };
+        if let Some(broken) = self.observe(training) {
+            return Ok(Next::End(self.ended(broken)));
+        }
         let metrics = measured(training.select);
         let embedder = Embedder {
             recipe: &context.work.recipe,

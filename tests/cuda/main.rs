@@ -9,3 +9,4 @@ mod behavior;
 mod counts;
 mod library;
 mod place;
+mod values;

@@ -90,7 +90,8 @@ impl Place {
             data: self.data(),
             run: self.run(name),
             weights: None,
-            checkpoint_seconds,
+            checkpoint_seconds: Some(checkpoint_seconds),
+            deterministic: false,
         })
     }
 

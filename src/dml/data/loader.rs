@@ -16,7 +16,8 @@ use tch::{Device, Kind, Tensor};
 
 use schema::TrainTransform;
 
-use super::{AugmentParams, DataError, ImageStore, on_device::on_device, transform::DrawKey};
+use super::{AugmentParams, DataError, ImageStore, on_device::Plan, transform::DrawKey};
+use crate::upload::Parcel;
 
 /// Makes batches of transformed images.
 #[derive(Clone, Debug)]
@@ -36,11 +37,9 @@ pub struct Batches {
 enum Made {
     /// Finished images, `[n, channels, side, side]`.
     Whole(Tensor),
-    /// Regions still to be transformed, in the upper left of `[n, height, width, channels]`.
-    Regions {
-        images: Tensor,
-        params: Vec<AugmentParams>,
-    },
+    /// Regions still to be transformed, in the upper left of `[n, height, width, channels]`, with the numbers of the
+    /// transforms.
+    Regions { plan: Plan, parcel: Parcel<3> },
 }
 
 impl Batches {
@@ -123,9 +122,10 @@ impl Batches {
             params.region.left = 0;
             params.region.top = 0;
         }
+        let (plan, table, shifted) = Plan::of(&params, channels);
         Ok(Made::Regions {
-            images: batch,
-            params,
+            plan,
+            parcel: Parcel::packed([batch, table, shifted], self.device),
         })
     }
 }
@@ -150,7 +150,10 @@ impl Made {
     fn finish(self, device: Device) -> Tensor {
         match self {
             Made::Whole(images) => images.to_device(device),
-            Made::Regions { images, params } => on_device(&images.to_device(device), &params),
+            Made::Regions { plan, parcel } => {
+                let [images, table, shifted] = parcel.sent();
+                plan.apply(&images, &table, &shifted)
+            }
         }
     }
 }

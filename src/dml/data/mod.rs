@@ -51,7 +51,6 @@ pub use self::{
     inspect::{Inspection, Spread},
     listing::Listing,
     loader::{Batches, Loader},
-    on_device::on_device,
     prepared::{PREPARED, Preparation, PreparedData, Summary},
     raster::{Raster, Region},
     stored::ImageStore,

@@ -2,42 +2,219 @@
 //!
 //! Cropping, resizing and flipping are two multiplications by matrices of weights, the columns first and rounded to
 //! bytes, as in [`resize`](super::resize). Sums are in floating point: a pixel can differ from the CPU's by one level.
+//!
+//! All numbers that images differ in are one table, which travels to the device with the images.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::{AugmentParams, colors::Adjustment, transform::paint};
 
-/// Applies the parameters to images of bytes `[n, height, width, channels]`, and returns bytes
-/// `[n, channels, side, side]` on the same device.
-///
-/// # Panics
-/// If the numbers of images and parameters differ, or the resulting sides do.
-pub fn on_device(images: &Tensor, params: &[AugmentParams]) -> Tensor {
-    let device = images.device();
-    let size = images.size();
-    let Some(side) = params.first().map(|params| params.side) else {
-        return Tensor::zeros([0, size[3], 0, 0], (Kind::Uint8, device));
+/// Columns of the table: the region, with 1 for a flip,
+const LEFT: i64 = 0;
+const WIDTH: i64 = 1;
+const TOP: i64 = 2;
+const HEIGHT: i64 = 3;
+const FLIP: i64 = 4;
+/// the region that is painted over, without its ends, and the color,
+const FROM_LEFT: i64 = 5;
+const TO_RIGHT: i64 = 6;
+const FROM_TOP: i64 = 7;
+const TO_BOTTOM: i64 = 8;
+const PAINT: i64 = 9;
+/// and for each turn of changes of color: the shares of the mean gray and of the gray of a pixel in what is blended
+/// with the image, the factor of the image, and the shift of the hue.
+const TURNS: i64 = 12;
+const MEAN: i64 = 0;
+const GRAY: i64 = 1;
+const FACTOR: i64 = 2;
+const SHIFT: i64 = 3;
+const PER_TURN: i64 = 4;
+
+/// What is done to a batch. Numbers that differ from image to image are on the device.
+#[derive(Debug)]
+pub(super) struct Plan {
+    side: i64,
+    /// Each image has its own order of changes of color. In a turn, some are due for one kind and some for another.
+    turns: Vec<Turn>,
+    erases: bool,
+}
+
+/// A turn of changes of color.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    /// True if an image is blended with something.
+    blends: bool,
+    /// True if an image is blended with gray.
+    grays: bool,
+    /// The number of images whose hue is shifted.
+    shifts: i64,
+}
+
+/// The numbers of an image in one turn, as in the table. An image that nothing is due for keeps its pixels.
+fn numbers_of(change: Option<Adjustment>, channels: usize) -> [f32; PER_TURN as usize] {
+    match (change, channels) {
+        (Some(Adjustment::Brightness(factor)), _) => [0.0, 0.0, factor, 0.0],
+        (Some(Adjustment::Contrast(factor)), _) => [1.0, 0.0, factor, 0.0],
+        (None, _) | (Some(Adjustment::Saturation(_) | Adjustment::Hue(_)), 1) => {
+            [0.0, 0.0, 1.0, 0.0]
+        }
+        (Some(Adjustment::Saturation(factor)), _) => [0.0, 1.0, factor, 0.0],
+        (Some(Adjustment::Hue(shift)), _) => [0.0, 0.0, 1.0, (shift * 255.0).trunc()],
+    }
+}
+
+/// True if the hue of an image with so many channels is shifted.
+fn is_shift(change: Option<Adjustment>, channels: usize) -> bool {
+    match change {
+        Some(Adjustment::Hue(_)) => channels > 1,
+        Some(
+            Adjustment::Brightness(_) | Adjustment::Contrast(_) | Adjustment::Saturation(_),
+        )
+        | None => false,
+    }
+}
+
+impl Plan {
+    /// Returns the plan for images of so many channels; the table of its numbers `[n, columns]`; and the indices of the
+    /// images whose hue is shifted, turn by turn.
+    pub(super) fn of(params: &[AugmentParams], channels: usize) -> (Plan, Tensor, Tensor) {
+        let turns = params.iter().map(|params| params.adjustments.len()).max();
+        let mut turns = vec![Turn::default(); turns.unwrap_or(0)];
+        let (mut table, mut shifted) = (Vec::new(), Vec::new());
+        for params in params {
+            table.extend(numbers_of_regions(params, channels));
+            for place in 0..turns.len() {
+                table.extend(numbers_of(params.adjustments.get(place).copied(), channels));
+            }
+        }
+        for (place, turn) in turns.iter_mut().enumerate() {
+            for (index, params) in (0_i64..).zip(params) {
+                let change = params.adjustments.get(place).copied();
+                if is_shift(change, channels) {
+                    shifted.push(index);
+                    turn.shifts += 1;
+                } else if change.is_some() {
+                    let [mean, gray, ..] = numbers_of(change, channels);
+                    turn.blends = true;
+                    turn.grays |= mean + gray > 0.0;
+                }
+            }
+        }
+        let plan = Plan {
+            side: params.first().map_or(0, |params| params.side as i64),
+            erases: params.iter().any(|params| params.erased.is_some()),
+            turns,
+        };
+        let columns = TURNS + PER_TURN * plan.turns.len() as i64;
+        let table = Tensor::from_slice(&table).view([-1, columns]);
+        (plan, table, Tensor::from_slice(&shifted))
+    }
+
+    /// Applies the plan to images of bytes `[n, height, width, channels]`, and returns bytes
+    /// `[n, channels, side, side]` on the same device.
+    pub(super) fn apply(&self, images: &Tensor, table: &Tensor, shifted: &Tensor) -> Tensor {
+        let [count, height, width, channels] = images.size()[..] else {
+            unreachable!("images have four dimensions")
+        };
+        if count == 0 {
+            return Tensor::zeros([0, channels, 0, 0], (Kind::Uint8, images.device()));
+        }
+        let column = |number: i64| table.narrow(1, number, 1).unsqueeze(2);
+        let columns = weights(&column(LEFT), &column(WIDTH), width, self.side);
+        let rows = weights(&column(TOP), &column(HEIGHT), height, self.side);
+        let columns = columns.flip([1]).where_self(&column(FLIP).gt(0.0), &columns);
+        let pixels = images.permute([0, 3, 1, 2]).to_kind(Kind::Float);
+        let narrowed = rounded(&pixels.matmul(&columns.transpose(1, 2).unsqueeze(1)));
+        let resized = rounded(&rows.unsqueeze(1).matmul(&narrowed));
+        let adjusted = self.adjusted(resized, table, shifted);
+        self.erased(adjusted, table).to_kind(Kind::Uint8)
+    }
+
+    /// Changes colors.
+    fn adjusted(&self, mut images: Tensor, table: &Tensor, shifted: &Tensor) -> Tensor {
+        let mut first = 0;
+        for (place, turn) in (0..).zip(&self.turns) {
+            let own = |number: i64| {
+                let column = table.narrow(1, TURNS + PER_TURN * place + number, 1);
+                column.view([-1, 1, 1, 1])
+            };
+            if turn.blends {
+                images = blend(&turn.ground(&images, own), &images, &own(FACTOR));
+            }
+            if turn.shifts > 0 {
+                let indices = shifted.narrow(0, first, turn.shifts);
+                let shift = own(SHIFT).index_select(0, &indices);
+                let changed = self::shifted(&images.index_select(0, &indices), &shift);
+                let _ = images.index_copy_(0, &indices, &changed);
+            }
+            first += turn.shifts;
+        }
+        images
+    }
+
+    /// Paints over a region of some images.
+    fn erased(&self, images: Tensor, table: &Tensor) -> Tensor {
+        if !self.erases {
+            return images;
+        }
+        let number = |column: i64| table.narrow(1, column, 1).view([-1, 1, 1, 1]);
+        let place = Tensor::arange(self.side, (Kind::Float, images.device()));
+        let within = |place: &Tensor, from: i64, to: i64| {
+            let begun = place.ge_tensor(&number(from));
+            begun.logical_and(&place.less_tensor(&number(to)))
+        };
+        let columns = within(&place.view([1, 1, 1, -1]), FROM_LEFT, TO_RIGHT);
+        let rows = within(&place.view([1, 1, -1, 1]), FROM_TOP, TO_BOTTOM);
+        let channels = images.size()[1];
+        let paint = table.narrow(1, PAINT, channels).view([-1, channels, 1, 1]);
+        paint.where_self(&rows.logical_and(&columns), &images)
+    }
+}
+
+impl Turn {
+    /// Returns what images are blended with: black, their mean gray, or the gray of each pixel. `own` returns a column
+    /// of this turn.
+    fn ground(self, images: &Tensor, own: impl Fn(i64) -> Tensor) -> Tensor {
+        if !self.grays {
+            return Tensor::zeros([1], (Kind::Float, images.device()));
+        }
+        let gray = luma(images);
+        let mean = rounded(&gray.mean_dim([1i64, 2, 3].as_slice(), true, Kind::Float));
+        gray * own(GRAY) + mean * own(MEAN)
+    }
+}
+
+/// Returns the numbers of an image that are not about changes of color.
+fn numbers_of_regions(params: &AugmentParams, channels: usize) -> [f32; TURNS as usize] {
+    let region = params.region;
+    let (erased, color) = match params.erased {
+        Some((erased, color)) => (
+            [
+                erased.left,
+                erased.left + erased.width,
+                erased.top,
+                erased.top + erased.height,
+            ],
+            paint(color, channels),
+        ),
+        None => ([0; 4], [0; 3]),
     };
-    let regions = || params.iter().map(|params| params.region);
-    let columns: Vec<_> = regions()
-        .map(|region| [region.left, region.width])
-        .collect();
-    let rows: Vec<_> = regions()
-        .map(|region| [region.top, region.height])
-        .collect();
-    let flipped: Vec<bool> = params.iter().map(|params| params.flip).collect();
-    let columns = weights(&columns, size[2], side, device);
-    let rows = weights(&rows, size[1], side, device);
-    let mirrored = Tensor::from_slice(&flipped)
-        .to_device(device)
-        .view([-1, 1, 1]);
-    let columns = columns.flip([1]).where_self(&mirrored, &columns);
-    let pixels = images.permute([0, 3, 1, 2]).to_kind(Kind::Float);
-    let narrowed = rounded(&pixels.matmul(&columns.transpose(1, 2).unsqueeze(1)));
-    let mut resized = rounded(&rows.unsqueeze(1).matmul(&narrowed));
-    adjust(&mut resized, params);
-    erase(&mut resized, params);
-    resized.to_kind(Kind::Uint8)
+    let [left, right, top, bottom] = erased.map(|side| side as f32);
+    let [red, green, blue] = color.map(f32::from);
+    [
+        region.left as f32,
+        region.width as f32,
+        region.top as f32,
+        region.height as f32,
+        f32::from(u8::from(params.flip)),
+        left,
+        right,
+        top,
+        bottom,
+        red,
+        green,
+        blue,
+    ]
 }
 
 /// Returns the nearest integers, halves rounded up.
@@ -45,106 +222,19 @@ fn rounded(values: &Tensor) -> Tensor {
     (values + 0.5).floor().clamp(0.0, 255.0)
 }
 
-/// The weights `[n, to, from]` with which pixels of a line go into those of the result, of which the part
-/// `[first, length]` is resized; see [`resize`](super::resize).
-fn weights(parts: &[[usize; 2]], from: i64, to: usize, device: Device) -> Tensor {
-    let column = |which: usize| {
-        let values: Vec<f32> = parts.iter().map(|part| part[which] as f32).collect();
-        Tensor::from_slice(&values)
-            .to_device(device)
-            .view([-1, 1, 1])
-    };
-    let (first, length) = (column(0), column(1));
-    let scale = &length / to as f64;
+/// The weights `[n, to, from]` with which pixels of a line go into those of the result, of which the part from `first`
+/// on, of this `length`, `[n, 1, 1]` each, is resized; see [`resize`](super::resize).
+fn weights(first: &Tensor, length: &Tensor, from: i64, to: i64) -> Tensor {
+    let whole = (Kind::Float, first.device());
+    let scale = length / to as f64;
     let reach = scale.clamp_min(1.0);
-    let middle = (Tensor::arange(to as i64, (Kind::Float, device)).view([1, -1, 1]) + 0.5) * &scale;
-    let place = Tensor::arange(from, (Kind::Float, device)).view([1, 1, -1]) - first;
+    let middle = (Tensor::arange(to, whole).view([1, -1, 1]) + 0.5) * &scale;
+    let place = Tensor::arange(from, whole).view([1, 1, -1]) - first;
     let triangle = (1.0f64 - ((&place + 0.5 - middle) / reach).abs()).clamp_min(0.0);
-    let inside = place.ge(0.0).logical_and(&place.lt_tensor(&length));
+    let inside = place.ge(0.0).logical_and(&place.lt_tensor(length));
     let weights = triangle * inside;
     let total = weights.sum_dim_intlist(-1i64, true, Kind::Float);
     weights / total
-}
-
-/// Changes colors. Each image has its own order, so that in each turn every kind of change is applied to
-/// the images that are due for it.
-fn adjust(images: &mut Tensor, params: &[AugmentParams]) {
-    let turns = params.iter().map(|params| params.adjustments.len()).max();
-    for turn in 0..turns.unwrap_or(0) {
-        for kind in [brightness, contrast, saturation, hue] {
-            adjust_kind(images, params, turn, kind);
-        }
-    }
-}
-
-/// Applies one kind of change to the images for which it is the change of this turn.
-fn adjust_kind(
-    images: &mut Tensor,
-    params: &[AugmentParams],
-    turn: usize,
-    kind: fn(Adjustment) -> Option<f32>,
-) {
-    let mut indices = Vec::new();
-    let mut factors = Vec::new();
-    let mut example = None;
-    for (index, params) in (0_i64..).zip(params) {
-        let change = params.adjustments.get(turn).copied();
-        if let Some(factor) = change.and_then(kind) {
-            indices.push(index);
-            factors.push(factor);
-            example = change;
-        }
-    }
-    let Some(change) = example else { return };
-    let indices = Tensor::from_slice(&indices).to_device(images.device());
-    let factors = Tensor::from_slice(&factors).to_device(images.device());
-    let factors = factors.view([-1, 1, 1, 1]);
-    let changed = changed(&images.index_select(0, &indices), change, &factors);
-    let _ = images.index_copy_(0, &indices, &changed);
-}
-
-fn brightness(change: Adjustment) -> Option<f32> {
-    match change {
-        Adjustment::Brightness(factor) => Some(factor),
-        Adjustment::Contrast(_) | Adjustment::Saturation(_) | Adjustment::Hue(_) => None,
-    }
-}
-
-fn contrast(change: Adjustment) -> Option<f32> {
-    match change {
-        Adjustment::Contrast(factor) => Some(factor),
-        Adjustment::Brightness(_) | Adjustment::Saturation(_) | Adjustment::Hue(_) => None,
-    }
-}
-
-fn saturation(change: Adjustment) -> Option<f32> {
-    match change {
-        Adjustment::Saturation(factor) => Some(factor),
-        Adjustment::Brightness(_) | Adjustment::Contrast(_) | Adjustment::Hue(_) => None,
-    }
-}
-
-fn hue(change: Adjustment) -> Option<f32> {
-    match change {
-        Adjustment::Hue(shift) => Some(shift),
-        Adjustment::Brightness(_) | Adjustment::Contrast(_) | Adjustment::Saturation(_) => None,
-    }
-}
-
-/// Returns the images after a change of one kind, with a factor for each.
-fn changed(images: &Tensor, kind: Adjustment, factors: &Tensor) -> Tensor {
-    match kind {
-        Adjustment::Brightness(_) => blend(&images.zeros_like(), images, factors),
-        Adjustment::Contrast(_) => {
-            let mean = luma(images).mean_dim([1i64, 2, 3].as_slice(), true, Kind::Float);
-            blend(&rounded(&mean), images, factors)
-        }
-        Adjustment::Saturation(_) | Adjustment::Hue(_) if images.size()[1] == 1 => {
-            images.shallow_clone()
-        }
-        Adjustment::Saturation(_) => blend(&luma(images), images, factors),
-        Adjustment::Hue(_) => shifted(images, &(factors * 255.0).trunc()),
-    }
 }
 
 fn blend(ground: &Tensor, images: &Tensor, factors: &Tensor) -> Tensor {
@@ -199,20 +289,4 @@ fn shifted(images: &Tensor, shift: &Tensor) -> Tensor {
         1,
     );
     images.where_self(&gray, &turned)
-}
-
-fn erase(images: &mut Tensor, params: &[AugmentParams]) {
-    let channels = images.size()[1];
-    for (index, params) in (0..).zip(params) {
-        let Some((region, color)) = params.erased else {
-            continue;
-        };
-        let part = images
-            .get(index)
-            .narrow(1, region.top as i64, region.height as i64);
-        let mut part = part.narrow(2, region.left as i64, region.width as i64);
-        let paint = paint(color, channels as usize).map(f32::from);
-        let color = Tensor::from_slice(&paint[..channels as usize]).to_device(images.device());
-        part.copy_(&color.view([-1, 1, 1]).expand_as(&part));
-    }
 }

@@ -3,7 +3,7 @@
 //! The random draws for an image are its [`AugmentParams`], a pure function of seed, step and index
 //! in the batch. The algorithms and pixels are torchvision's on Pillow images (`RandomResizedCrop`,
 //! `CenterCrop`, `RandomHorizontalFlip`, `ColorJitter`, `RandomErasing`). The parameters are applied
-//! here on the CPU, or by [`on_device`](super::on_device()) to a whole batch at once.
+//! here on the CPU, or by [`on_device`](super::on_device) to a whole batch at once.
 
 use schema::{ColorJitter, RandomErasing, TrainTransform};
 

@@ -276,6 +276,7 @@ pub(super) mod tests {
             references: &References::batch(&embeddings, &labels),
             chosen,
             distance: loss.distance(),
+            distances: None,
         }
         .cost(loss, loss.reduction());
         let gradient = gradient(&found.value, &embeddings);
@@ -311,7 +312,7 @@ pub(super) mod tests {
             assert_close(&equally.value, &all.value, 1e-12, name);
 
             let (nothing, none) = of_chosen(&*loss, Some(&pairs_of(&[false; 12])));
-            assert!(nothing.empty, "{name}");
+            assert!(nothing.is_empty(), "{name}");
             assert_eq!(none.abs().max().double_value(&[]), 0.0, "{name}");
 
             let mut but_first = [true; 12];
@@ -380,6 +381,7 @@ pub(super) mod tests {
             references,
             chosen: None,
             distance: loss.distance(),
+            distances: None,
         }
         .cost(loss, loss.reduction())
     }

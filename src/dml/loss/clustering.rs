@@ -15,6 +15,7 @@ use crate::{
     distance::DistanceExt,
     reduce::{Part, Terms},
     tuples::at,
+    upload,
 };
 
 /// A search for medoids.
@@ -85,7 +86,7 @@ impl Loss for Clustering {
 /// Returns the sum of the distances of all images from their nearest medoid.
 fn sum_at(distances: &Tensor, others: &[usize]) -> Tensor {
     let others: Vec<i64> = others.iter().map(|&other| other as i64).collect();
-    let columns = Tensor::from_slice(&others).to_device(distances.device());
+    let columns = upload::integers(&others, distances.device());
     let rows = Tensor::arange(others.len() as i64, (Kind::Int64, distances.device()));
     at(distances, &rows, &columns).sum(None::<Kind>)
 }

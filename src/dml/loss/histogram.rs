@@ -16,9 +16,6 @@ use crate::reduce::{Part, Terms};
 impl Loss for Histogram {
     fn terms(&self, batch: &LossInput) -> Terms {
         let (positives, negatives) = pairs(batch);
-        if positives.any().int64_value(&[]) == 0 {
-            return Terms::default();
-        }
         let bins = i64::from(self.bins);
         let positions = batch.bin_positions(bins);
         let positive = density(&positions, &positives, bins);
@@ -38,7 +35,7 @@ fn pairs(batch: &LossInput) -> (Tensor, Tensor) {
     let anchors = rows::have_both(&positives, &negatives).unsqueeze(1);
     let once = |pairs: Tensor| {
         let pairs = pairs.logical_and(&anchors);
-        if batch.is_own_reference() {
+        if batch.references.is_batch {
             pairs.logical_or(&pairs.tr()).triu(1)
         } else {
             pairs
@@ -50,7 +47,7 @@ fn pairs(batch: &LossInput) -> (Tensor, Tensor) {
 /// The share of pairs in each bin: `[1, bins + 1]`.
 fn density(positions: &Tensor, pairs: &Tensor, bins: i64) -> Tensor {
     let histogram = rows::soft_histogram(positions, pairs, bins);
-    histogram.sum_dim_intlist([0i64].as_slice(), true, None::<Kind>) / pairs.sum(Kind::Int64)
+    histogram.sum_dim_intlist([0i64].as_slice(), true, None::<Kind>) / pairs.sum(Kind::Int64).clamp_min(1)
 }
 
 #[cfg(test)]

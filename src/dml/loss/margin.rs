@@ -14,7 +14,7 @@ use crate::{
     distance::DistanceExt,
     parameters::{Init, ParamSpec, Parameters},
     reduce::{Part, Terms},
-    tuples::at,
+    tuples::{MarkedTriplets, at},
 };
 
 /// A margin loss with its boundaries.
@@ -54,6 +54,30 @@ impl MarginLoss {
         }
     }
 
+    /// Returns the same terms as of a list of these triplets.
+    fn terms_of_marked(&self, batch: &LossInput, triplets: MarkedTriplets) -> Terms {
+        let MarkedTriplets {
+            anchor,
+            positive,
+            negatives,
+        } = triplets;
+        let distances = batch.distances();
+        let boundaries = self.boundaries_of(batch, &anchor);
+        let each = boundaries.unsqueeze(1);
+        let positive = at(&distances, &anchor, &positive).unsqueeze(1);
+        let all = distances.index(&[Some(&anchor)]);
+        let too_far = batch.distance.excess(&positive, &each) + self.settings.margin;
+        let too_close = batch.distance.excess(&each, &all) + self.settings.margin;
+        let values = Tensor::cat(&[too_far.relu().expand_as(&all), too_close.relu()], 1);
+        let marked = Tensor::cat(&[&negatives, &negatives], 1);
+        let values = values.masked_fill(&marked.logical_not(), 0.0);
+        let added = self.penalty(&boundaries, &values).into_iter().collect();
+        Terms {
+            parts: vec![Part::of_marked_rows(&values, marked, &anchor)],
+            added,
+        }
+    }
+
     /// Returns the penalty on these boundaries, given the terms.
     fn penalty(&self, boundaries: &Tensor, terms: &Tensor) -> Option<Tensor> {
         if self.boundaries.is_none() || self.settings.nu == 0.0 || terms.numel() == 0 {
@@ -79,6 +103,9 @@ impl LossPart for MarginLoss {
 
 impl Loss for MarginLoss {
     fn terms(&self, batch: &LossInput) -> Terms {
+        if let Some(triplets) = batch.marked_triplets_on_gpu() {
+            return self.terms_of_marked(batch, triplets);
+        }
         let distances = batch.distances();
         let triplets = batch.triplets();
         let positive = at(&distances, &triplets.anchor, &triplets.positive);

@@ -56,14 +56,14 @@ mod sub_center_arc_face;
 mod sup_con;
 mod triplet;
 
-use schema::{Distance, LossPart, Reduction};
-use tch::{Kind, Tensor};
+use schema::{Distance, LossPart, ReferenceKind, Reduction};
+use tch::{Device, Kind, Tensor};
 
 use crate::{
     distance::DistanceExt,
     parameters::Parameters,
     reduce::{Part, Terms},
-    tuples::{Pairs, References, Triplets, Tuples, all_pairs, at, coordinates},
+    tuples::{MarkedPairs, MarkedTriplets, Pairs, References, Triplets, Tuples, all_pairs, at, coordinates},
 };
 
 pub use classes::{ClassInit, ClassLoss, ClassRows, ClassTerms, Logits};
@@ -132,6 +132,8 @@ pub struct LossInput<'a> {
     pub chosen: Option<&'a Tuples>,
     /// The distance between embeddings.
     pub distance: Distance,
+    /// `[n, m]`: the distances of all images from all references, if they are known.
+    pub distances: Option<&'a Tensor>,
 }
 
 impl LossInput<'_> {
@@ -142,8 +144,12 @@ impl LossInput<'_> {
 
     /// Returns the distances of all images from all references: `[n, m]`.
     pub fn distances(&self) -> Tensor {
-        self.distance
-            .matrix(self.embeddings, &self.references.embeddings)
+        match self.distances {
+            Some(known) => known.shallow_clone(),
+            None => self
+                .distance
+                .matrix(self.embeddings, &self.references.embeddings),
+        }
     }
 
     /// Returns similarities to all references, larger meaning closer whatever the distance: `[n, m]`.
@@ -151,17 +157,16 @@ impl LossInput<'_> {
         self.distance.closeness(&self.distances())
     }
 
+    /// Returns the same, times a factor.
+    pub fn scaled_closeness(&self, factor: f64) -> Tensor {
+        let sign = if self.distance.is_inverted() { 1.0 } else { -1.0 };
+        self.distances() * (sign * factor)
+    }
+
     /// Returns similarities of all images to these `rows` `[r, d]`: `[n, r]`.
     pub fn closeness_to(&self, rows: &Tensor) -> Tensor {
         let distances = self.distance.matrix(self.embeddings, rows);
         self.distance.closeness(&distances)
-    }
-
-    /// True if anchors are compared with the batch itself rather than a memory.
-    pub fn is_own_reference(&self) -> bool {
-        let own = &self.references.own;
-        self.images() == self.references.labels.size()[0]
-            && own.equal(&Tensor::arange(self.images(), (Kind::Int64, own.device())))
     }
 
     /// Returns the chosen pairs.
@@ -188,13 +193,19 @@ impl LossInput<'_> {
     }
 
     /// Returns the terms of the chosen pairs: `pull` of the distances of positive pairs and `push` of
-    /// the distances of negative pairs, element by element.
+    /// the distances of negative pairs, element by element. Pairs that count once each stay a matrix on a GPU.
     pub fn terms_of_pairs(
         &self,
         pull: impl Fn(&Tensor) -> Tensor,
         push: impl Fn(&Tensor) -> Tensor,
     ) -> Terms {
         let distances = self.distances();
+        if let Some((positives, negatives)) = self.masks_on_gpu() {
+            return Terms::of([
+                Part::of_marked(&pull(&distances), positives),
+                Part::of_marked(&push(&distances), negatives),
+            ]);
+        }
         let Some(tuples) = self.chosen else {
             // Nearly all pairs are negative, so these stay a matrix.
             let (positives, negatives) = self.references.masks(self.labels);
@@ -214,6 +225,30 @@ impl LossInput<'_> {
         ])
     }
 
+    /// Returns the chosen pairs as two masks `[n, m]`, if each counts once and the device is a GPU, which computes a matrix
+    /// sooner than the host learns the length of a list.
+    pub fn masks_on_gpu(&self) -> Option<(Tensor, Tensor)> {
+        if self.embeddings.device() == Device::Cpu {
+            return None;
+        }
+        match self.chosen {
+            None | Some(Tuples::MarkedPairs(_)) => Some(self.masks()),
+            Some(Tuples::Pairs(_) | Tuples::Triplets(_) | Tuples::MarkedTriplets(_)) => None,
+        }
+    }
+
+    /// Returns the chosen triplets as a mask of the negatives of each positive pair, if each counts once and the device
+    /// is a GPU.
+    pub fn marked_triplets_on_gpu(&self) -> Option<MarkedTriplets> {
+        if let (Some(Tuples::MarkedTriplets(marked)), true) =
+            (self.chosen, self.embeddings.device() != Device::Cpu)
+        {
+            return Some(marked.shallow_clone());
+        }
+        let (positives, negatives) = self.masks_on_gpu()?;
+        Some(MarkedTriplets::of(&positives, &negatives))
+    }
+
     /// Returns the chosen triplets.
     pub fn triplets(&self) -> Triplets {
         match self.chosen {
@@ -225,10 +260,16 @@ impl LossInput<'_> {
     /// Returns the chosen pairs as two masks `[n, m]`, of positives and of negatives. A pair that a
     /// miner lists several times counts once.
     pub fn masks(&self) -> (Tensor, Tensor) {
-        let Some(tuples) = self.chosen else {
-            return self.references.masks(self.labels);
+        let pairs = match self.chosen {
+            None => return self.references.masks(self.labels),
+            Some(Tuples::MarkedPairs(marked)) => {
+                return (
+                    marked.positives.shallow_clone(),
+                    marked.negatives.shallow_clone(),
+                );
+            }
+            Some(tuples) => tuples.pairs(),
         };
-        let pairs = tuples.pairs();
         let shape = [self.images(), self.references.labels.size()[0]];
         let marked = |rows: &Tensor, columns: &Tensor| {
             let mask = Tensor::zeros(shape, (Kind::Bool, rows.device()));
@@ -246,7 +287,7 @@ impl LossInput<'_> {
     /// differs: if a miner chose nothing, PML's weights are all 1, here they are all 0.
     pub fn weights(&self) -> Tensor {
         // The positives and negatives of a memory are not images of the batch.
-        self.how_often_chosen(self.chosen.is_some() && self.is_own_reference())
+        self.how_often_chosen(self.references.is_batch)
     }
 
     /// Like [`weights`](Self::weights), but counts an image only where it is an anchor.
@@ -256,47 +297,78 @@ impl LossInput<'_> {
 
     fn how_often_chosen(&self, with_others: bool) -> Tensor {
         let options = (self.embeddings.kind(), self.embeddings.device());
-        let Some(tuples) = self.chosen else {
-            return Tensor::ones([self.images()], options);
+        let counts = match self.chosen {
+            None => return Tensor::ones([self.images()], options),
+            Some(Tuples::MarkedPairs(marked)) => marked_in(marked, with_others),
+            Some(tuples) => self.listed_in(tuples, with_others),
         };
-        let (anchors, others) = match tuples {
-            Tuples::Pairs(pairs) => (
-                vec![&pairs.anchor_pos, &pairs.anchor_neg],
-                [&pairs.positive, &pairs.negative],
-            ),
-            Tuples::Triplets(triplets) => (
-                vec![&triplets.anchor],
-                [&triplets.positive, &triplets.negative],
-            ),
+        let counts = counts.to_kind(options.0);
+        &counts / counts.max().clamp_min(1)
+    }
+
+    /// Returns how often each image of the batch is an anchor of these, or any image of them: `[n]`.
+    fn listed_in(&self, tuples: &Tuples, with_others: bool) -> Tensor {
+        let [anchors, others] = match tuples {
+            Tuples::Triplets(_) | Tuples::MarkedTriplets(_) => {
+                let triplets = tuples.triplets();
+                let others = vec![triplets.positive, triplets.negative];
+                [vec![triplets.anchor], others]
+            }
+            Tuples::Pairs(_) | Tuples::MarkedPairs(_) => {
+                let pairs = tuples.pairs();
+                let anchors = vec![pairs.anchor_pos, pairs.anchor_neg];
+                [anchors, vec![pairs.positive, pairs.negative]]
+            }
         };
         let others = others.into_iter().filter(|_| with_others);
         let indices = Tensor::cat(&anchors.into_iter().chain(others).collect::<Vec<_>>(), 0);
-        if indices.numel() == 0 {
-            return Tensor::zeros([self.images()], options);
-        }
-        let counts = indices
-            .bincount(None::<Tensor>, self.images())
-            .to_kind(options.0);
-        &counts / counts.max()
+        indices.bincount(None::<Tensor>, self.images())
     }
 
     /// Returns the value of a loss on this batch. If a miner chose nothing, the loss has no terms; what does not depend
     /// on images, such as a penalty on proxies, remains.
     pub fn cost(&self, loss: &dyn Loss, reduction: Reduction) -> LossValue {
         let mut terms = loss.terms(self);
-        if self.chosen.is_some_and(Tuples::is_empty) {
+        // A loss of tuples has no terms without them.
+        let of_tuples = loss.facts().references == ReferenceKind::Tuples;
+        if !of_tuples && self.chosen.is_some_and(Tuples::is_empty) {
             terms.parts.clear();
         }
-        let empty = terms.are_zero();
-        let value = if empty {
-            // Zero, but a function of the embeddings, and NaN if they are NaN.
-            let zero = self.embeddings.sum(None::<Kind>) * 0.0;
-            terms.added.iter().fold(zero, |sum, added| sum + added)
-        } else {
-            terms.reduce(reduction, self.images())
+        let Some(contributes) = terms.contribute() else {
+            return self.nothing(&terms.added);
         };
-        LossValue { value, empty }
+        // On a GPU, terms that are all 0 are reduced like others: to find out, the host would have to wait.
+        if self.embeddings.device() == Device::Cpu && !is_true(&contributes) {
+            return self.nothing(&terms.added);
+        }
+        LossValue {
+            value: terms.reduce(reduction, self.images()),
+            contributes,
+        }
     }
+
+    /// Returns the value of a loss without terms: 0, but a function of the embeddings, and NaN if they are NaN.
+    fn nothing(&self, added: &[Tensor]) -> LossValue {
+        let nothing = LossValue::nothing(self.embeddings);
+        LossValue {
+            value: added.iter().fold(nothing.value, |sum, added| sum + added),
+            ..nothing
+        }
+    }
+}
+
+/// Returns how often each image of the batch is an anchor of these pairs, or any image of them: `[n]`.
+fn marked_in(pairs: &MarkedPairs, with_others: bool) -> Tensor {
+    let count = |mask: &Tensor, dimension: i64| {
+        mask.sum_dim_intlist([dimension].as_slice(), false, Kind::Int64)
+    };
+    let of = |dimension| count(&pairs.positives, dimension) + count(&pairs.negatives, dimension);
+    if with_others { of(1) + of(0) } else { of(1) }
+}
+
+/// Reads a scalar.
+fn is_true(value: &Tensor) -> bool {
+    value.int64_value(&[]) != 0
 }
 
 /// The value of a loss.
@@ -304,8 +376,8 @@ impl LossInput<'_> {
 pub struct LossValue {
     /// A scalar through which gradients flow.
     pub value: Tensor,
-    /// True if no pair or triplet contributed: there was none, or all their terms are 0.
-    pub empty: bool,
+    /// A scalar: true if a pair or triplet contributed, false if there was none, or all their terms are 0.
+    pub contributes: Tensor,
 }
 
 impl LossValue {
@@ -313,15 +385,20 @@ impl LossValue {
     pub(crate) fn nothing(embeddings: &Tensor) -> LossValue {
         LossValue {
             value: embeddings.sum(None::<Kind>) * 0.0,
-            empty: true,
+            contributes: Tensor::zeros([0; 0], (Kind::Bool, embeddings.device())),
         }
+    }
+
+    /// True if nothing contributed. On a GPU, the host waits for the answer.
+    pub fn is_empty(&self) -> bool {
+        !is_true(&self.contributes)
     }
 
     /// Returns the sum of two losses, which is empty if both are.
     pub(crate) fn plus(self, other: LossValue) -> LossValue {
         LossValue {
             value: self.value + other.value,
-            empty: self.empty && other.empty,
+            contributes: self.contributes.logical_or(&other.contributes),
         }
     }
 }
@@ -377,13 +454,14 @@ pub(crate) mod tests {
         labels: &Tensor,
     ) -> LossValue {
         let references = &References::batch(embeddings, labels);
-        let chosen = miner.map(|miner| miner.mine(embeddings, labels, references, &mut draws()));
+        let chosen = miner.map(|miner| miner.mine(embeddings, labels, references, None, &mut draws()));
         LossInput {
             embeddings,
             labels,
             references,
             chosen: chosen.as_ref(),
             distance: loss.distance(),
+            distances: None,
         }
         .cost(loss, loss.reduction())
     }
@@ -427,7 +505,7 @@ pub(crate) mod tests {
     pub(super) fn is_empty_for(loss: &dyn Loss, labels: &[i64]) {
         let raw = noise(2, labels.len() as i64, 3).set_requires_grad(true);
         let loss = value(loss, None, &normalize(&raw), &Tensor::from_slice(labels));
-        assert!(loss.empty);
+        assert!(loss.is_empty());
         assert_eq!(loss.value.double_value(&[]), 0.0);
         assert_eq!(
             gradient(&loss.value, &raw).abs().max().double_value(&[]),

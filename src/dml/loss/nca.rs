@@ -13,15 +13,11 @@ use crate::reduce::{Part, Terms};
 
 impl Loss for Nca {
     fn terms(&self, batch: &LossInput) -> Terms {
-        let exponents = batch.closeness() * self.scale;
+        let exponents = batch.scaled_closeness(self.scale);
         let (positives, negatives) = batch.references.masks(batch.labels);
         let anchors = rows::with_any(&positives);
         let values = rows::cost_of_share(&exponents, &positives, &negatives);
-        let values = values.index(&[Some(&anchors)]);
-        Terms::of([Part::of_tuples(
-            values * batch.weights().index(&[Some(&anchors)]),
-            &anchors,
-        )])
+        Terms::of([Part::of_some(&(values * batch.weights()), &anchors)])
     }
 }
 

@@ -19,6 +19,11 @@ use crate::{
 impl Loss for NtXent {
     fn terms(&self, batch: &LossInput) -> Terms {
         let scaled = batch.closeness() / self.temperature;
+        if let Some((positives, negatives)) = batch.masks_on_gpu() {
+            let of_negatives = rows::log_sum_exp(&scaled, &negatives).unsqueeze(1);
+            let values = rows::softplus(&(of_negatives - &scaled));
+            return Terms::of([Part::of_marked(&values, positives)]);
+        }
         let pairs = batch.pairs();
         if pairs.anchor_pos.numel() == 0 || pairs.anchor_neg.numel() == 0 {
             return Terms::default();

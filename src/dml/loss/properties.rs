@@ -62,13 +62,14 @@ fn cost(
 ) -> Tensor {
     let mut draws = Draws::new(0, Purpose::Mining, 0, 0);
     let miner = named_miner(&Value::from(miner));
-    let chosen = miner.map(|miner| miner.mine(embeddings, labels, references, &mut draws));
+    let chosen = miner.map(|miner| miner.mine(embeddings, labels, references, None, &mut draws));
     let batch = LossInput {
         embeddings,
         labels,
         references,
         chosen: chosen.as_ref(),
         distance: loss.distance(),
+        distances: None,
     };
     batch.cost(loss, loss.reduction()).value
 }
@@ -133,6 +134,7 @@ fn a_memory_that_holds_just_the_batch_costs_the_same_in_any_order() {
         labels: labels().index_select(0, &order()),
         own: order().argsort_stable(true, 0, false),
         dropped: None,
+ is_batch: false,
     };
     let all = every_loss();
     // An N-pair loss takes the first pair of a class; a histogram loss can tell only in a batch which pairs differ in
@@ -172,6 +174,7 @@ fn values_and_gradients_against_other_references_are_those_of_the_reference() {
         labels: testing::labels(&golden["reference_labels"]),
         own,
         dropped: None,
+ is_batch: false,
     };
     for case in golden["cases"].as_array().unwrap() {
         let raw = tensor(&golden["embeddings"]).set_requires_grad(true);
@@ -304,7 +307,7 @@ fn batches_that_break_things_have_finite_costs_and_gradients() {
                     "{loss_name}, {miner}: {name}"
                 );
                 assert!(
-                    !found.empty || gradient.abs().max().double_value(&[]) == 0.0,
+                    !found.is_empty() || gradient.abs().max().double_value(&[]) == 0.0,
                     "{loss_name}, {miner}: {name}"
                 );
             }
@@ -380,6 +383,7 @@ fn every_distance_has_a_finite_cost_and_gradient() {
             references,
             chosen: None,
             distance,
+            distances: None,
         }
         .cost(&**loss, loss.reduction());
         assert!(

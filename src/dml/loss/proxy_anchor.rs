@@ -51,9 +51,8 @@ impl ClassTerms for ProxyAnchor {
         let pull = rows::log_one_plus_sum_exp(&(too_far * self.alpha + &shift), &own);
         let push =
             rows::log_one_plus_sum_exp(&(too_close * self.alpha + &shift), &own.logical_not());
-        let present = own.any_dim(1, false).nonzero().squeeze_dim(1);
-        let pull = pull.index(&[Some(present)]);
-        Terms::of([Part::of_others(pull), Part::of_others(push)])
+        let present = own.any_dim(1, false);
+        Terms::of([Part::of_some(&pull, &present), Part::of_others(push)])
     }
 }
 

@@ -31,8 +31,7 @@ impl Loss for RecallAtK {
             },
         );
         let anchors = rows::with_any(&positives);
-        let missed: Tensor = 1.0 - recall.index(&[Some(&anchors)]);
-        Terms::of([Part::of_tuples(missed, &anchors)])
+        Terms::of([Part::of_some(&(1.0 - recall), &anchors)])
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Values and gradients stay finite: elements that are not kept have no influence and no gradient.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::tuples::{at, coordinates};
 
@@ -29,9 +29,9 @@ pub(super) fn have_both(positives: &Tensor, negatives: &Tensor) -> Tensor {
         .logical_and(&negatives.any_dim(1, false))
 }
 
-/// Returns the indices of the rows with at least one kept element.
+/// Returns a mask of the rows with at least one kept element: `[n]`.
 pub(super) fn with_any(kept: &Tensor) -> Tensor {
-    kept.any_dim(1, false).nonzero().squeeze_dim(1)
+    kept.any_dim(1, false)
 }
 
 /// Returns the sum of the kept elements of each row: `[n]`.
@@ -89,8 +89,12 @@ pub(super) fn log_one_plus_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor 
 }
 
 /// Returns the kept elements of each row side by side, `[n, k]` where k is the largest number of kept
-/// elements of a row, and a mask of the columns that are filled. With few kept elements this saves work.
+/// elements of a row, and a mask of the columns that are filled. With few kept elements this saves work. On a GPU, where
+/// the host would have to wait for k, they stay where they are.
 pub(super) fn packed(values: &Tensor, kept: &Tensor) -> (Tensor, Tensor) {
+    if values.device() != Device::Cpu {
+        return (values.shallow_clone(), kept.shallow_clone());
+    }
     let (rows, columns) = coordinates(kept);
     let (counts, whole) = (count(kept), (Kind::Int64, values.device()));
     let firsts = counts.cumsum(0, Kind::Int64) - &counts;

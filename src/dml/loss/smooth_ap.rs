@@ -40,7 +40,7 @@ impl Loss for SmoothAp {
         let anchors = rows::with_any(&positives);
         let missed: Tensor = 1.0 - precision / rows::count(&positives).clamp_min(1);
         let values = missed * batch.weights();
-        Terms::of([Part::of_tuples(values.index(&[Some(&anchors)]), &anchors)])
+        Terms::of([Part::of_some(&values, &anchors)])
     }
 }
 

@@ -20,6 +20,13 @@ use crate::{
 impl Loss for Triplet {
     fn terms(&self, batch: &LossInput) -> Terms {
         let distances = batch.distances();
+        if let Some(triplets) = batch.marked_triplets_on_gpu().filter(|_| !self.swap) {
+            let positive = at(&distances, &triplets.anchor, &triplets.positive).unsqueeze(1);
+            let all = distances.index(&[Some(&triplets.anchor)]);
+            let values = hinge(self, &batch.distance.excess(&positive, &all));
+            let part = Part::of_marked_rows(&values, triplets.negatives, &triplets.anchor);
+            return Terms::of([part]);
+        }
         let triplets = batch.triplets();
         let positive = at(&distances, &triplets.anchor, &triplets.positive);
         let negative = at(&distances, &triplets.anchor, &triplets.negative);
@@ -28,13 +35,18 @@ impl Loss for Triplet {
         } else {
             negative
         };
-        let violation = batch.distance.excess(&positive, &negative) + self.margin;
-        let values = if self.smooth {
-            rows::softplus(&violation)
-        } else {
-            violation.relu()
-        };
+        let values = hinge(self, &batch.distance.excess(&positive, &negative));
         Terms::of([Part::of_tuples(values, &triplets.anchor)])
+    }
+}
+
+/// Returns the term of each triplet, given by how much its positive is farther than its negative.
+fn hinge(loss: &Triplet, excess: &Tensor) -> Tensor {
+    let violation = excess + loss.margin;
+    if loss.smooth {
+        rows::softplus(&violation)
+    } else {
+        violation.relu()
     }
 }
 

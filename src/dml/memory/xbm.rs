@@ -19,6 +19,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use crate::{
     state::{State, StateError, copy, overwrite},
     tuples::References,
+    upload::{self, Parcel},
 };
 
 /// A positive with at least this cosine similarity counts as the image itself, as in research-xbm.
@@ -56,6 +57,25 @@ pub struct MemoryBatch<'a> {
     pub images: Option<&'a [i64]>,
     /// The current step, from 0.
     pub step: u64,
+}
+
+/// Where the images of a batch are in a memory.
+#[derive(Debug)]
+pub struct Slots {
+    /// `[n]`: the slot of each image; -1 for those that are not there.
+    pub numbers: Tensor,
+    /// True if image i is in slot i.
+    pub in_order: bool,
+}
+
+impl Slots {
+    /// The slots of a batch that is not there.
+    fn unknown(batch: &MemoryBatch) -> Slots {
+        Slots {
+            numbers: batch.labels.full_like(-1),
+            in_order: false,
+        }
+    }
 }
 
 /// Statistics of a memory.
@@ -104,7 +124,7 @@ impl CrossBatchMemory {
         if self.settings.include_batch {
             let slots = self.enqueue(batch);
             let (embeddings, labels) = self.filled();
-            return Some(self.references(batch, embeddings, labels, slots));
+            return Some(self.references(batch, embeddings, labels, &slots));
         }
         // A batch that enters afterwards must not change what the gradient is computed from.
         let (embeddings, labels) = self.filled();
@@ -113,8 +133,7 @@ impl CrossBatchMemory {
         if labels.numel() == 0 {
             return None;
         }
-        let unknown = unknown_slots(batch);
-        Some(self.references(batch, embeddings, labels, unknown))
+        Some(self.references(batch, embeddings, labels, &Slots::unknown(batch)))
     }
 
     fn references(
@@ -122,11 +141,12 @@ impl CrossBatchMemory {
         batch: &MemoryBatch,
         embeddings: Tensor,
         labels: Tensor,
-        slots: Tensor,
+        slots: &Slots,
     ) -> References {
-        let own = match self.settings.self_exclusion {
+        let unknown = Slots::unknown(batch);
+        let slots = match self.settings.self_exclusion {
             SelfExclusion::Index => slots,
-            SelfExclusion::Similarity | SelfExclusion::None => unknown_slots(batch),
+            SelfExclusion::Similarity | SelfExclusion::None => &unknown,
         };
         let dropped = match self.settings.self_exclusion {
             SelfExclusion::Similarity => Some(no_grad(|| {
@@ -135,23 +155,26 @@ impl CrossBatchMemory {
             SelfExclusion::Index | SelfExclusion::None => None,
         };
         References {
+            is_batch: slots.in_order && labels.size() == batch.labels.size(),
             embeddings,
             labels,
-            own,
+            own: slots.numbers.shallow_clone(),
             dropped,
         }
     }
 
-    /// Adds a batch in place of the oldest. Returns the slot of each image `[n]`, -1 for those that are not there:
-    /// of a batch larger than the memory only the last fit.
-    pub fn enqueue(&mut self, batch: &MemoryBatch) -> Tensor {
+    /// Adds a batch in place of the oldest. Returns the slot of each image, -1 for those that are not there: of a batch
+    /// larger than the memory only the last fit.
+    pub fn enqueue(&mut self, batch: &MemoryBatch) -> Slots {
         let slots = match (self.settings.key, batch.images) {
             (MemoryKey::Unique, Some(images)) => self.slots_of(images),
             (MemoryKey::Fifo, images) => self.next_slots(batch.labels.size()[0], images),
             (MemoryKey::Unique, None) => self.next_slots(batch.labels.size()[0], None),
         };
-        self.write(&slots, batch);
-        Tensor::from_slice(&slots).to_device(self.labels.device())
+        Slots {
+            numbers: self.write(&slots, batch),
+            in_order: slots.iter().copied().eq(0..slots.len() as i64),
+        }
     }
 
     /// The slots of the next images, whichever these are.
@@ -204,9 +227,9 @@ impl CrossBatchMemory {
             .collect()
     }
 
-    /// Of several images in one slot the last remains.
-    fn write(&mut self, slots: &[i64], batch: &MemoryBatch) {
-        let rows_of: BTreeMap<i64, i64> = slots
+    /// Of several images in one slot the last remains. Returns `all` slots on the device.
+    fn write(&mut self, all: &[i64], batch: &MemoryBatch) -> Tensor {
+        let rows_of: BTreeMap<i64, i64> = all
             .iter()
             .copied()
             .zip(0..)
@@ -216,20 +239,16 @@ impl CrossBatchMemory {
         slots
             .iter()
             .for_each(|&slot| self.steps[slot as usize] = batch.step as i64);
-        let on_device =
-            |indices: &[i64]| Tensor::from_slice(indices).to_device(self.labels.device());
-        let (slots, rows) = (on_device(&slots), on_device(&rows));
+        let lists = [&slots, &rows, all].map(Tensor::from_slice);
+        let [slots, rows, all] = Parcel::packed(lists, self.labels.device()).sent();
         no_grad(|| {
-            let embeddings = batch
-                .embeddings
-                .detach()
-                .to_kind(self.embeddings.kind())
-                .index_select(0, &rows);
+            let embeddings = batch.embeddings.detach().to_kind(self.embeddings.kind());
+            let embeddings = embeddings.index_select(0, &rows);
             let _ = self.embeddings.index_copy_(0, &slots, &embeddings);
-            let _ = self
-                .labels
-                .index_copy_(0, &slots, &batch.labels.index_select(0, &rows));
+            let labels = batch.labels.index_select(0, &rows);
+            let _ = self.labels.index_copy_(0, &slots, &labels);
         });
+        all
     }
 
     /// Returns the embeddings `[filled, width]` and labels `[filled]` that are there, in the order of their
@@ -280,8 +299,7 @@ impl CrossBatchMemory {
             return None;
         }
         let (rows, slots): (Vec<i64>, Vec<i64>) = latest.into_iter().unzip();
-        let on_device =
-            |indices: &[i64]| Tensor::from_slice(indices).to_device(self.labels.device());
+        let on_device = |indices: &[i64]| upload::integers(indices, self.labels.device());
         let now = embeddings
             .detach()
             .to_kind(self.embeddings.kind())
@@ -339,12 +357,6 @@ impl CrossBatchMemory {
     }
 }
 
-/// Returns -1 for each image of a batch: its slot is not known.
-fn unknown_slots(batch: &MemoryBatch) -> Tensor {
-    let like = batch.labels;
-    Tensor::full(like.size(), -1, (Kind::Int64, like.device()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,7 +371,7 @@ mod tests {
             images: Some(images),
             step,
         };
-        Vec::try_from(memory.enqueue(&arrivals)).unwrap()
+        Vec::try_from(memory.enqueue(&arrivals).numbers).unwrap()
     }
 
     fn add(memory: &mut CrossBatchMemory, images: std::ops::Range<i64>) -> Vec<i64> {
@@ -474,7 +486,7 @@ mod tests {
             step: 2,
         };
         assert_eq!(
-            Vec::<i64>::try_from(memory.enqueue(&arrivals)).unwrap(),
+            Vec::<i64>::try_from(memory.enqueue(&arrivals).numbers).unwrap(),
             [1, 1]
         );
         assert_eq!(memory.filled().0.double_value(&[1, 0]), 2.0);

@@ -11,7 +11,7 @@ use super::{Candidates, Miner};
 use crate::{
     distance::{Distance, DistanceExt},
     random::Draws,
-    tuples::{Triplets, Tuples, coordinates},
+    tuples::{MarkedTriplets, Tuples, coordinates},
 };
 
 impl Miner for AngularMiner {
@@ -34,11 +34,10 @@ impl Miner for AngularMiner {
         let width: Tensor = (&from - &to).norm_scalaropt_dim(2.0, [1], true);
         let height = Distance::Euclidean.matrix(&((from + to) / 2.0), references);
         let wide = width.gt_tensor(&(height * (2.0 * self.degrees.to_radians().tan())));
-        let (pair, negative) = coordinates(&wide.logical_and(&negatives.index_select(0, &anchors)));
-        Tuples::Triplets(Triplets {
-            anchor: anchors.index_select(0, &pair),
-            positive: partners.index_select(0, &pair),
-            negative,
+        Tuples::MarkedTriplets(MarkedTriplets {
+            negatives: wide.logical_and(&negatives.index_select(0, &anchors)),
+            anchor: anchors,
+            positive: partners,
         })
     }
 }
@@ -59,7 +58,7 @@ mod tests {
             let mut draws = Draws::new(0, Purpose::Mining, 0, 0);
             let references = References::batch(&embeddings, &labels);
             let triplets = AngularMiner { degrees }
-                .mine(&embeddings, &labels, &references, &mut draws)
+                .mine(&embeddings, &labels, &references, None, &mut draws)
                 .triplets();
             [&triplets.anchor, &triplets.positive, &triplets.negative].map(list)
         };

@@ -128,6 +128,11 @@ fn in_range(distances: &Tensor, mask: &Tensor, range: Option<[f64; 2]>) -> Tenso
         .logical_and(&distances.le(high))
 }
 
+/// Returns the indices of what a mask `[n]` marks.
+fn places(mask: &Tensor) -> Tensor {
+    mask.nonzero().select(1, 0)
+}
+
 impl Miner for BatchEasyHardMiner {
     fn distance(&self) -> Distance {
         self.distance.unwrap_or(Distance::Euclidean)
@@ -135,9 +140,10 @@ impl Miner for BatchEasyHardMiner {
 
     fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
         let (positives, negatives) = both(self, candidates);
+        // Of an anchor that has one of each kind, one of each kind.
         let both = match (&positives, &negatives) {
             (Some(positives), Some(negatives)) => {
-                Some(positives.found.logical_and(&negatives.found))
+                Some(places(&positives.found.logical_and(&negatives.found)))
             }
             (Some(_), None) | (None, Some(_)) | (None, None) => None,
         };
@@ -145,7 +151,10 @@ impl Miner for BatchEasyHardMiner {
             let Some(Partners { index, found, .. }) = partners else {
                 return coordinates(all);
             };
-            let anchor = both.as_ref().unwrap_or(&found).nonzero().select(1, 0);
+            let anchor = match &both {
+                Some(both) => both.shallow_clone(),
+                None => places(&found),
+            };
             let other = index.index_select(0, &anchor);
             (anchor, other)
         };

@@ -18,6 +18,7 @@ use crate::{
     distance::Distance,
     random::Draws,
     tuples::{Triplets, Tuples, coordinates},
+    upload::uploaded,
 };
 
 /// Returns the weight of each negative, `[n, m]` in double precision; the largest of a row is 1.
@@ -57,9 +58,7 @@ impl Miner for DistanceWeightedMiner {
         let can_choose = weights.gt(0.0).any_dim(1, true);
         let (anchor, positive) = coordinates(&positives.logical_and(&can_choose));
         let numbers: Vec<f64> = (0..anchor.numel()).map(|_| draws.uniform()).collect();
-        let numbers = Tensor::from_slice(&numbers)
-            .to_device(weights.device())
-            .unsqueeze(1);
+        let numbers = uploaded(&Tensor::from_slice(&numbers), weights.device()).unsqueeze(1);
         // The first index at which the cumulative weight exceeds a uniform share of the total.
         let sums = weights.cumsum(1, Kind::Double).index_select(0, &anchor);
         let last = sums.size()[1] - 1;
@@ -119,7 +118,7 @@ mod tests {
                 embeddings,
                 labels,
                 &References::batch(embeddings, labels),
-                &mut draws,
+                None, &mut draws,
             )
             .triplets()
     }

@@ -10,7 +10,7 @@ use tch::Tensor;
 use super::Candidates;
 use crate::{
     distance::DistanceExt,
-    tuples::{Triplets, Tuples, at, coordinates},
+    tuples::{MarkedTriplets, Tuples, at, coordinates},
 };
 
 /// Returns the triplets whose gap `keep` marks.
@@ -22,11 +22,10 @@ pub(super) fn triplets(candidates: &Candidates, keep: impl Fn(&Tensor) -> Tensor
     let to_all = distances.index_select(0, &anchors);
     let gap = candidates.distance.excess(&to_all, &to_positive);
     let negatives = candidates.negatives.index_select(0, &anchors);
-    let (pair, negative) = coordinates(&keep(&gap).logical_and(&negatives));
-    Tuples::Triplets(Triplets {
-        anchor: anchors.index_select(0, &pair),
-        positive: partners.index_select(0, &pair),
-        negative,
+    Tuples::MarkedTriplets(MarkedTriplets {
+        negatives: keep(&gap).logical_and(&negatives),
+        anchor: anchors,
+        positive: partners,
     })
 }
 

@@ -48,6 +48,7 @@ fn compare(key: &str, golden: &Value) -> usize {
         labels: labels(&golden["reference_labels"]),
         own: Tensor::full(labels_of_batch.size(), -1, (Kind::Int64, tch::Device::Cpu)),
         dropped: None,
+ is_batch: false,
     };
     let cases = golden["cases"].as_array().unwrap();
     let cases: Vec<&Value> = cases.iter().filter(|case| case["miner"] == key).collect();
@@ -56,7 +57,7 @@ fn compare(key: &str, golden: &Value) -> usize {
         let miner = build(&serde_json::from_value(settings).unwrap());
         for (references, name) in [(&batch, "batch"), (&others, "references")] {
             let mut draws = Draws::new(0, Purpose::Mining, 0, 0);
-            let found = miner.mine(&embeddings, &labels_of_batch, references, &mut draws);
+            let found = miner.mine(&embeddings, &labels_of_batch, references, None, &mut draws);
             let expected = case[name]
                 .as_array()
                 .unwrap()
@@ -77,14 +78,15 @@ fn compare(key: &str, golden: &Value) -> usize {
 
 /// Returns three lists for triplets, four for pairs.
 fn lists(tuples: &Tuples) -> Vec<Vec<i64>> {
-    let lists: Vec<&Tensor> = match tuples {
-        Tuples::Triplets(all) => vec![&all.anchor, &all.positive, &all.negative],
-        Tuples::Pairs(all) => vec![
-            &all.anchor_pos,
-            &all.positive,
-            &all.anchor_neg,
-            &all.negative,
-        ],
+    let lists = match tuples {
+        Tuples::Triplets(_) | Tuples::MarkedTriplets(_) => {
+            let all = tuples.triplets();
+            vec![all.anchor, all.positive, all.negative]
+        }
+        Tuples::Pairs(_) | Tuples::MarkedPairs(_) => {
+            let all = tuples.pairs();
+            vec![all.anchor_pos, all.positive, all.anchor_neg, all.negative]
+        }
     };
     lists
         .into_iter()

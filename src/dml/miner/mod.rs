@@ -35,16 +35,31 @@ pub trait Miner: Send {
     /// Returns its choice. Random numbers come from `draws`.
     fn choose(&self, candidates: &Candidates, draws: &mut Draws) -> Tuples;
 
-    /// Returns its choice for a batch: `embeddings` `[n, d]`, `labels` `[n]`.
+    /// Returns its choice for a batch: `embeddings` `[n, d]`, `labels` `[n]`. If its `distances` from the references are
+    /// known, `[n, m]`, they are not computed again.
     fn mine(
         &self,
         embeddings: &Tensor,
         labels: &Tensor,
         references: &References,
+        distances: Option<&Tensor>,
         draws: &mut Draws,
     ) -> Tuples {
         no_grad(|| {
-            let candidates = Candidates::new(self.distance(), embeddings, labels, references);
+            let distance = self.distance();
+            let distances = match distances {
+                Some(known) => known.detach(),
+                None => distance.matrix(embeddings, &references.embeddings),
+            };
+            let (positives, negatives) = references.masks(labels);
+            let candidates = Candidates {
+                embeddings,
+                references: &references.embeddings,
+                distance,
+                distances,
+                positives,
+                negatives,
+            };
             self.choose(&candidates, draws)
         })
     }
@@ -76,26 +91,6 @@ pub struct Candidates<'a> {
     pub positives: Tensor,
     /// `[n, m]`: marks the negative pairs.
     pub negatives: Tensor,
-}
-
-impl Candidates<'_> {
-    fn new<'a>(
-        distance: Distance,
-        embeddings: &'a Tensor,
-        labels: &Tensor,
-        references: &'a References,
-    ) -> Candidates<'a> {
-        let (positives, negatives) = references.masks(labels);
-        let distances = distance.matrix(embeddings, &references.embeddings);
-        Candidates {
-            embeddings,
-            references: &references.embeddings,
-            distance,
-            distances,
-            positives,
-            negatives,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -151,7 +146,7 @@ mod tests {
             distance: None,
         };
         let pairs = miner
-            .mine(&embeddings, &labels, &references, &mut draws())
+            .mine(&embeddings, &labels, &references, None, &mut draws())
             .pairs();
         assert!(!pairs.positive.requires_grad());
         assert_eq!(pairs.positive.size(), [6]);
@@ -194,6 +189,7 @@ mod tests {
             ),
             own: Tensor::arange(9, (Kind::Int64, tch::Device::Cpu)) * -1 + 13,
             dropped: None,
+ is_batch: false,
         };
         for (name, miner) in all_miners() {
             let Pairs {
@@ -202,7 +198,7 @@ mod tests {
                 anchor_neg,
                 negative,
             } = miner
-                .mine(&embeddings, &labels, &references, &mut draws())
+                .mine(&embeddings, &labels, &references, None, &mut draws())
                 .pairs();
             let label = |all: &Tensor, place: &Tensor| all.index_select(0, place);
             assert!(
@@ -244,7 +240,7 @@ mod tests {
             let (embeddings, labels) = (normalize(embeddings), Tensor::from_slice(labels));
             let references = References::batch(&embeddings, &labels);
             let pairs = miner
-                .mine(&embeddings, &labels, &references, &mut draws())
+                .mine(&embeddings, &labels, &references, None, &mut draws())
                 .pairs();
             assert_eq!(pairs.anchor_pos.size(), pairs.positive.size(), "{name}");
             assert_eq!(pairs.anchor_neg.size(), pairs.negative.size(), "{name}");

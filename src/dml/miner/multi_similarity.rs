@@ -13,7 +13,7 @@ use super::{Candidates, Miner};
 use crate::{
     distance::{Distance, DistanceExt},
     random::Draws,
-    tuples::{Pairs, Tuples},
+    tuples::{MarkedPairs, Tuples},
 };
 
 impl Miner for MultiSimilarityMiner {
@@ -37,10 +37,10 @@ impl Miner for MultiSimilarityMiner {
         let hard_negative = distance
             .excess(&farthest_positive, distances)
             .gt(-self.epsilon);
-        Tuples::Pairs(Pairs::marked(
-            &positives.logical_and(&hard_positive),
-            &negatives.logical_and(&hard_negative),
-        ))
+        Tuples::MarkedPairs(MarkedPairs {
+            positives: positives.logical_and(&hard_positive),
+            negatives: negatives.logical_and(&hard_negative),
+        })
     }
 }
 

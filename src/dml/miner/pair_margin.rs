@@ -9,7 +9,7 @@ use super::{Candidates, Miner};
 use crate::{
     distance::{Distance, DistanceExt},
     random::Draws,
-    tuples::{Pairs, Tuples},
+    tuples::{MarkedPairs, Tuples},
 };
 
 impl Miner for PairMarginMiner {
@@ -27,10 +27,10 @@ impl Miner for PairMarginMiner {
         } = candidates;
         let far = distance.excess_over(distances, self.pos_margin).gt(0.0);
         let close = distance.excess_over(distances, self.neg_margin).lt(0.0);
-        Tuples::Pairs(Pairs::marked(
-            &positives.logical_and(&far),
-            &negatives.logical_and(&close),
-        ))
+        Tuples::MarkedPairs(MarkedPairs {
+            positives: positives.logical_and(&far),
+            negatives: negatives.logical_and(&close),
+        })
     }
 }
 

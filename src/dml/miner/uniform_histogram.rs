@@ -12,6 +12,7 @@ use crate::{
     distance::Distance,
     random::Draws,
     tuples::{Pairs, Tuples, at, coordinates},
+    upload::uploaded,
 };
 
 /// Draws `per_bin` pairs from each bin of the pairs that `mask` marks.
@@ -30,7 +31,7 @@ fn drawn(
     let order = bin_of_pair.argsort_stable(true, 0, false);
     let counts = bin_of_pair.bincount(None::<Tensor>, bins);
     let positions = positions(&counts, per_bin, draws);
-    let chosen = order.index_select(0, &positions.to_device(order.device()));
+    let chosen = order.index_select(0, &uploaded(&positions, order.device()));
     (
         anchors.index_select(0, &chosen),
         others.index_select(0, &chosen),
@@ -51,13 +52,9 @@ fn positions(counts: &Tensor, per_bin: usize, draws: &mut Draws) -> Tensor {
     let mut positions = Vec::new();
     let mut start = 0;
     // Copied at once: reading single values from a GPU would synchronize for each.
-    let counts = counts.to_device(tch::Device::Cpu);
-    for count in counts
-        .iter::<i64>()
-        .into_iter()
-        .flatten()
-        .filter(|&count| count > 0)
-    {
+    let mut numbers = vec![0i64; counts.numel()];
+    counts.copy_data(&mut numbers, counts.numel());
+    for count in numbers.into_iter().filter(|&count| count > 0) {
         positions.extend((0..per_bin).map(|_| start + draws.below(count as usize) as i64));
         start += count;
     }

@@ -4,7 +4,7 @@
 //! were trained on one input are silently bad on any other.
 
 use schema::{ColorOrder, ImageInput};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Returns the channels that the first layer sees, for images of `channels` channels.
 pub(super) fn channels(input: Option<&ImageInput>, channels: i64) -> i64 {
@@ -14,45 +14,74 @@ pub(super) fn channels(input: Option<&ImageInput>, channels: i64) -> i64 {
     }
 }
 
-/// Returns the input of the first layer for images `[n, c, s, s]` of bytes, in the same layout. Without an input, these
-/// are the channels of the images from 0 to 1.
-pub fn normalized(input: Option<&ImageInput>, images: &Tensor) -> Tensor {
-    let Some(input) = input else {
-        return images.to_kind(Kind::Float) / 255.0;
-    };
-    let bytes = match input.colors {
-        ColorOrder::Rgb => images.shallow_clone(),
-        ColorOrder::Bgr => images.flip([1]),
-    };
-    let channels = [0, 1, 2];
-    let scale = channels.map(|channel| input.white / 255.0 / input.deviation[channel]);
-    let shift = channels.map(|channel| -input.mean[channel] / input.deviation[channel]);
-    let scale = in_single_precision(scale, &bytes);
-    let shift = in_single_precision(shift, &bytes);
-    let [count, channels, height, width] = bytes.size()[..] else {
-        unreachable!("images have four dimensions")
-    };
-    let by_pixel = bytes.permute([0, 2, 3, 1]);
-    if channels == 3 && by_pixel.is_contiguous() {
-        // A row at a time: loops over the three channels of a pixel would be slow.
-        let rows = by_pixel
-            .view([count * height, width * 3])
-            .to_kind(Kind::Float);
-        let normalized = shift.repeat([width]).addcmul(&rows, &scale.repeat([width]));
-        return normalized
-            .view([count, height, width, 3])
-            .permute([0, 3, 1, 2]);
-    }
-    let by_channel = [1, 3, 1, 1];
-    let scale = scale.view(by_channel);
-    shift
-        .view(by_channel)
-        .addcmul(&bytes.to_kind(Kind::Float), &scale)
+/// The normalization of images, with its constants on a device.
+#[derive(Debug)]
+pub struct Normalization(Option<Constants>);
+
+#[derive(Debug)]
+struct Constants {
+    colors: ColorOrder,
+    /// `[3]`: the factor and the summand of each channel.
+    scale: Tensor,
+    shift: Tensor,
 }
 
-/// Returns one value for each channel, on the device of `images`.
-fn in_single_precision(channels: [f64; 3], images: &Tensor) -> Tensor {
-    Tensor::from_slice(&channels.map(|value| value as f32)).to_device(images.device())
+impl Normalization {
+    /// Returns the normalization of an input. Without an input, the channels of images are seen from 0 to 1.
+    pub fn new(input: Option<&ImageInput>, device: Device) -> Normalization {
+        let channels = [0, 1, 2];
+        let constants = input.map(|input| Constants {
+            colors: input.colors,
+            scale: in_single_precision(
+                channels.map(|channel| input.white / 255.0 / input.deviation[channel]),
+                device,
+            ),
+            shift: in_single_precision(
+                channels.map(|channel| -input.mean[channel] / input.deviation[channel]),
+                device,
+            ),
+        });
+        Normalization(constants)
+    }
+
+    /// Returns the input of the first layer for images `[n, c, s, s]` of bytes, in the same layout.
+    pub fn of(&self, images: &Tensor) -> Tensor {
+        match &self.0 {
+            None => images.to_kind(Kind::Float) / 255.0,
+            Some(constants) => constants.normalized(images),
+        }
+    }
+}
+
+impl Constants {
+    fn normalized(&self, images: &Tensor) -> Tensor {
+        let bytes = match self.colors {
+            ColorOrder::Rgb => images.shallow_clone(),
+            ColorOrder::Bgr => images.flip([1]),
+        };
+        let [count, channels, height, width] = bytes.size()[..] else {
+            unreachable!("images have four dimensions")
+        };
+        let by_pixel = bytes.permute([0, 2, 3, 1]);
+        if channels == 3 && by_pixel.is_contiguous() && bytes.device() == Device::Cpu {
+            // A row at a time: loops over the three channels of a pixel would be slow.
+            let rows = by_pixel
+                .view([count * height, width * 3])
+                .to_kind(Kind::Float);
+            let [scale, shift] = [&self.scale, &self.shift].map(|of| of.repeat([width]));
+            let normalized = shift.addcmul(&rows, &scale);
+            return normalized
+                .view([count, height, width, 3])
+                .permute([0, 3, 1, 2]);
+        }
+        let [scale, shift] = [&self.scale, &self.shift].map(|of| of.view([1, 3, 1, 1]));
+        shift.addcmul(&bytes.to_kind(Kind::Float), &scale)
+    }
+}
+
+/// Returns one value for each channel.
+fn in_single_precision(channels: [f64; 3], device: Device) -> Tensor {
+    Tensor::from_slice(&channels.map(|value| value as f32)).to_device(device)
 }
 
 #[cfg(test)]
@@ -66,7 +95,8 @@ mod tests {
 
     fn seen(input: Option<&ImageInput>, bytes: &[u8]) -> Vec<f64> {
         Vec::<f64>::try_from(
-            normalized(input, &pixel(bytes))
+            Normalization::new(input, Device::Cpu)
+                .of(&pixel(bytes))
                 .flatten(0, -1)
                 .to_kind(Kind::Double),
         )

@@ -44,7 +44,7 @@ use self::{
     trunk::{BuildTrunk, Trunk, TrunkInput},
     weights::WeightsMismatch,
 };
-pub use self::{input::normalized, torchscript::TorchScript};
+pub use self::{input::Normalization, torchscript::TorchScript};
 use crate::{
     distance::normalize,
     parameters::{ParamSpec, Parameters},
@@ -145,6 +145,7 @@ pub enum Group {
 #[derive(Debug)]
 pub struct Network {
     config: NetworkConfig,
+    normalization: Normalization,
     trunk: Box<dyn Trunk>,
     pool: Pool,
     head: Option<HeadLayers>,
@@ -233,6 +234,7 @@ impl Network {
         }
         let placed = placed(&frozen, &parameters, &constants);
         Ok(Network {
+            normalization: Normalization::new(config.model.backbone.part().input().as_ref(), device),
             config,
             trunk,
             pool,
@@ -262,10 +264,7 @@ impl Network {
 
     /// Returns the input of the first layer.
     fn seen(&self, images: &Tensor) -> Tensor {
-        self.laid_out(normalized(
-            self.config.model.backbone.part().input().as_ref(),
-            images,
-        ))
+        self.laid_out(self.normalization.of(images))
     }
 
     /// Returns the input in the fastest memory layout.
