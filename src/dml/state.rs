@@ -1,9 +1,9 @@
 //! Checkpoint contents: tensors with names.
 //!
-//! Networks, optimizers and memories return their state as a [`State`] of copies, which later
+//! Networks, optimizers and memories return their state as a [`State`] of copies on the host, which later
 //! training does not change, and continue from one. The file format is the caller's choice.
 
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 /// Named tensors.
 pub type State = Vec<(String, Tensor)>;
@@ -29,9 +29,14 @@ pub enum StateError {
     },
 }
 
-/// Returns a copy that shares nothing with `tensor`.
+/// Returns a copy on the host that shares nothing with `tensor`.
 pub(crate) fn copy(name: &str, tensor: &Tensor) -> (String, Tensor) {
-    (name.to_owned(), tensor.detach().copy())
+    let tensor = tensor.detach();
+    let copy = match tensor.device() {
+        Device::Cpu => tensor.copy(),
+        _ => tensor.to_device(Device::Cpu),
+    };
+    (name.to_owned(), copy)
 }
 
 /// Overwrites each of `targets` with the tensor of its name, across devices if necessary. On an error,

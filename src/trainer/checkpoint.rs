@@ -6,9 +6,11 @@
 //! to another recipe, data set, numerics or version of this program, is not used: [`load`] returns
 //! the reason, and the training starts from scratch.
 //!
-//! The last checkpoint of a training has no tensors: it says that the network is written, with its hash.
+//! [`CheckpointWriter`] writes one while the training goes on. The last checkpoint of a training has no tensors: it says that the network is written, with its hash.
 //! The orchestrator removes it once it has published the end of the training, so that nothing that
 //! happens in between costs the training.
+
+mod writer;
 
 use std::path::Path;
 
@@ -21,6 +23,8 @@ use crate::{
     files::{self, Tensors},
     monitor::BreakdownMonitor,
 };
+
+pub(crate) use writer::CheckpointWriter;
 
 /// The version of the format: raised whenever a training would resume differently from an old one.
 const FORMAT: u32 = 2;
@@ -143,7 +147,7 @@ pub(crate) fn identity(
 ///
 /// # Errors
 /// The disk does not accept it.
-pub(crate) fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(), Failed> {
+fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(), Failed> {
     let mut tensors = prefixed("network", &snapshot.network);
     tensors.extend(prefixed("losses", &snapshot.losses));
     let optimizers = snapshot.optimizers.iter().enumerate();
@@ -308,7 +312,7 @@ fn share(state: &State) -> State {
 mod tests {
     use super::*;
 
-    fn example() -> Snapshot {
+    pub(super) fn example() -> Snapshot {
         let state = |value: f64| vec![("a".to_owned(), Tensor::from_slice(&[value, 2.0, 3.0]))];
         Snapshot {
             progress: Progress {

@@ -94,7 +94,8 @@ impl Place {
             data,
             run,
             weights,
-            checkpoint_seconds,
+            checkpoint_seconds: Some(checkpoint_seconds),
+            deterministic: false,
         })
     }
 
@@ -301,7 +302,8 @@ fn the_optimiser_of_loss_parameters_changes_the_result() {
             data,
             run,
             weights: None,
-            checkpoint_seconds: f64::INFINITY,
+            checkpoint_seconds: Some(f64::INFINITY),
+            deterministic: false,
         })));
         place.model(name)
     };
@@ -1010,7 +1012,8 @@ fn data_that_is_not_what_it_should_be_is_named() {
             data: data.to_owned(),
             run: place.run("run"),
             weights: None,
-            checkpoint_seconds: 1.0,
+            checkpoint_seconds: Some(1.0),
+            deterministic: false,
         };
         place.attempt(Work::Train(work)).unwrap_err()
     };

@@ -8,7 +8,7 @@
 
 mod probe;
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use dml::{
     data::PreparedData,
@@ -30,7 +30,7 @@ pub(crate) use probe::probe;
 use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
     batches::BatchSource,
-    checkpoint::{self, Best, Progress, Saved, Snapshot},
+    checkpoint::{self, Best, CheckpointWriter, Progress, Saved, Snapshot},
     evaluate::{self, Embedder, Validated},
     files, memory,
     optimizers::{Gradients, OptimizerStep, Optimizers},
@@ -58,6 +58,10 @@ pub(crate) fn train(
         return leave_untrained(work, device, emit);
     };
     assemble::warn_of_precision(&work.recipe.model, device);
+    if device.is_cuda() {
+        // All batches have the same shape, so trying kernels once pays.
+        tch::Cuda::cudnn_set_benchmark(!work.deterministic);
+    }
     let context = TrainContext::new(work, training, &data, threads, device)?;
     let mut state = match TrainState::resume(&context)? {
         Resumed::Underway(state) => *state,
@@ -192,6 +196,7 @@ struct TrainState {
     unfreeze_at: u64,
     progress: Progress,
     best: Option<Best>,
+    checkpoints: CheckpointWriter,
     outcomes: Outcomes,
     /// The loss that was read last.
     loss: Option<f64>,
@@ -241,6 +246,11 @@ impl TrainState {
             unfreeze_at: schedule::unfreeze_at(training, length),
             progress: Progress::default(),
             best: None,
+            checkpoints: CheckpointWriter::new(
+                files::checkpoint(&context.work.run),
+                context.identity.clone(),
+                context.work.checkpoint_seconds,
+            ),
             outcomes: Outcomes::new(context.batches.device()),
             loss: None,
         })
@@ -284,8 +294,9 @@ impl TrainState {
         Ok(())
     }
 
-    fn save(&self, context: &TrainContext, emit: Emit) -> Result<(), Failed> {
-        let snapshot = Snapshot {
+    /// Begins to write a checkpoint.
+    fn begin_checkpoint(&mut self) -> Result<(), Failed> {
+        let copied = || Snapshot {
             progress: self.progress,
             plateau: self.lr_schedule.state(),
             best: self.best.as_ref().map(Best::share),
@@ -294,15 +305,36 @@ impl TrainState {
             optimizers: self.optimizers.states(),
             memory: self.objective.memory.as_ref().map(|memory| memory.state()),
         };
-        checkpoint::save(
-            &files::checkpoint(&context.work.run),
-            &context.identity,
-            &snapshot,
-        )?;
-        emit(Event::Checkpoint {
-            step: self.progress.step,
-        });
+        self.checkpoints.begin(self.progress.step, copied)
+    }
+
+    /// Writes a checkpoint and waits until it is on disk.
+    fn save(&mut self, emit: Emit) -> Result<(), Failed> {
+        if let Some(step) = self.checkpoints.finish()? {
+            emit(Event::Checkpoint { step });
+        }
+        self.begin_checkpoint()?;
+        if let Some(step) = self.checkpoints.finish()? {
+            emit(Event::Checkpoint { step });
+        }
         Ok(())
+    }
+
+    /// Begins to write a checkpoint if one is due. Tells of one that has been written.
+    fn keep(&mut self, training: &Training, emit: Emit) -> Result<Option<Broken>, Failed> {
+        if let Some(step) = self.checkpoints.written()? {
+            emit(Event::Checkpoint { step });
+        }
+        if !self.checkpoints.is_due() {
+            return Ok(None);
+        }
+        let broken = self.observe(training);
+        if broken.is_none() && self.checkpoints.is_after_each_step() {
+            self.save(emit)?;
+        } else if broken.is_none() {
+            self.begin_checkpoint()?;
+        }
+        Ok(broken)
     }
 
     /// Does the remaining steps. Returns how the training ended; `None` if it was stopped.
@@ -312,7 +344,7 @@ impl TrainState {
         stop: &Stop,
         emit: Emit,
     ) -> Result<Option<TrainingEnd>, Failed> {
-        let (mut saved, mut throttle) = (Instant::now(), Throttle::new());
+        let mut throttle = Throttle::new();
         let total = context.training.steps;
         if self.progress.step == 0 || self.progress.unvalidated {
             match self.validate(context, stop, emit)? {
@@ -326,7 +358,7 @@ impl TrainState {
                 if let Some(broken) = self.observe(context.training) {
                     return Ok(Some(self.ended(broken)));
                 }
-                self.save(context, emit)?;
+                self.save(emit)?;
                 return Ok(None);
             }
             if let Some(broken) = self.step(context, emit)? {
@@ -344,12 +376,8 @@ impl TrainState {
                 Next::End(end) => return Ok(Some(end)),
                 Next::Stop => return Ok(None),
             }
-            if saved.elapsed().as_secs_f64() >= context.work.checkpoint_seconds {
-                if let Some(broken) = self.observe(context.training) {
-                    return Ok(Some(self.ended(broken)));
-                }
-                self.save(context, emit)?;
-                saved = Instant::now();
+            if let Some(broken) = self.keep(context.training, emit)? {
+                return Ok(Some(self.ended(broken)));
             }
         }
         Ok(Some(match self.observe(context.training) {
@@ -524,7 +552,7 @@ impl TrainState {
             }
             Validated::Stopped => {
                 self.progress.unvalidated = true;
-                self.save(context, emit)?;
+                self.save(emit)?;
                 return Ok(Next::Stop);
             }
         };
@@ -576,7 +604,8 @@ impl TrainState {
     }
 
     /// Writes the network that was kept, then the last checkpoint, which says so.
-    fn finish(self, context: &TrainContext, end: TrainingEnd) -> Result<End<Trained>, Failed> {
+    fn finish(mut self, context: &TrainContext, end: TrainingEnd) -> Result<End<Trained>, Failed> {
+        self.checkpoints.finish()?;
         let Progress {
             step: steps,
             empty_steps,

@@ -400,6 +400,7 @@ fn a_norm_folded_into_its_convolution_has_the_value_and_the_gradients_of_the_two
     let map = pattern(2 * 3 * 8 * 8, 9).view([2, 3, 8, 8]);
     let frozen = [false; 4];
     let context = ForwardContext {
+        folds_norms: true,
         parameters: &parameters,
         statistics: &statistics,
         frozen: &frozen,

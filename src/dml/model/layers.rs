@@ -5,10 +5,11 @@
 //! values are stored, and passes them to the layers in a [`ForwardContext`] for one forward pass.
 //!
 //! A convolution and its batch norm are one layer, [`ConvNorm`]. A norm that uses its running
-//! statistics is a fixed scale and shift per channel, which is folded into the convolution, in
+//! statistics is a fixed scale and shift per channel. On the CPU it is folded into the convolution, in
 //! training too: `norm(w * x + b) = (s w) * x + (s b + t)` with `s = scale / sqrt(variance + epsilon)`
 //! and `t = shift - s mean`. The gradients of `w`, `b`, `scale` and `shift` are the same, and each
-//! direction saves a pass over the map.
+//! direction saves a pass over the map. On a GPU, the many small operations of folding take longer than
+//! that pass.
 
 use tch::{Kind, Tensor};
 
@@ -87,6 +88,8 @@ pub(super) struct ForwardContext<'a> {
     pub(super) frozen: &'a [bool],
     /// True if batch norms use the statistics of the batch and update their running ones.
     pub(super) batch_statistics: bool,
+    /// True if norms with running statistics are folded into their convolutions.
+    pub(super) folds_norms: bool,
     /// The dtype of maps.
     pub(super) dtype: Kind,
 }
@@ -320,13 +323,14 @@ impl Norm {
         context.batch_statistics && !context.frozen[self.scale.0]
     }
 
-    fn by_batch(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
+    /// Normalizes a map with the statistics of the batch, or with the running ones.
+    fn apply(&self, context: &ForwardContext, map: &Tensor, by_batch: bool) -> Tensor {
         map.batch_norm(
             Some(context.master(self.scale)),
             Some(context.master(self.shift)),
             Some(context.statistic(self.mean)),
             Some(context.statistic(self.variance)),
-            true,
+            by_batch,
             self.settings.momentum,
             self.settings.epsilon,
             true,
@@ -373,10 +377,10 @@ impl ConvNorm {
     }
 
     pub(super) fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
-        if self.norm.follows_batch(context) {
-            return self
-                .norm
-                .by_batch(context, &self.conv.forward(context, map));
+        let by_batch = self.norm.follows_batch(context);
+        if by_batch || !context.folds_norms {
+            let map = self.conv.forward(context, map);
+            return self.norm.apply(context, &map, by_batch);
         }
         let (scale, shift) = self.norm.scale_and_shift(context);
         let weight = context.master(self.conv.weight) * scale.view([-1, 1, 1, 1]);

@@ -269,9 +269,7 @@ impl Network {
 
     /// Returns the input in the fastest memory layout.
     fn laid_out(&self, seen: Tensor) -> Tensor {
-        match self.device() == Device::Cpu
-            && self.config.model.backbone.part().prefers_channels_last()
-        {
+        match self.config.model.backbone.part().prefers_channels_last() {
             true => channels_last(&seen),
             false => seen,
         }
@@ -283,6 +281,7 @@ impl Network {
             statistics: self.statistics.views(),
             frozen: &self.frozen,
             batch_statistics: train && self.config.model.batch_norm == BatchNorm::Train,
+            folds_norms: self.device() == Device::Cpu,
             dtype: dtype(self.config.model.precision),
         }
     }

@@ -59,6 +59,7 @@ mod tests {
         let frozen = vec![false; parameters.len()];
         let dtype = Kind::Double;
         let context = ForwardContext {
+            folds_norms: true,
             parameters,
             statistics: &[],
             frozen: &frozen,

@@ -195,6 +195,8 @@ struct DeterminismCheck<'a> {
     weights: Option<PathBuf>,
     device: Device,
     threads: u32,
+    /// True if kernels are not chosen by their speed.
+    deterministic: bool,
 }
 
 impl DeterminismCheck<'_> {
@@ -239,6 +241,7 @@ impl DeterminismCheck<'_> {
             weights,
             device,
             threads,
+            deterministic: sweep.resources.deterministic,
         };
         let data = &plan.data[&run.data];
         let prepare = PrepareWork {
@@ -259,7 +262,8 @@ impl DeterminismCheck<'_> {
             data: self.folder.path().join("data"),
             run: self.folder.path().join(name),
             weights: self.weights.clone(),
-            checkpoint_seconds: 0.0,
+            checkpoint_seconds: Some(0.0),
+            deterministic: self.deterministic,
         }
     }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     fairness::Waiver,
-    forms::{Folds, Gpus, Seeds},
+    forms::{CheckpointSeconds, Folds, Gpus, Seeds},
     tables::ReportTable,
 };
 use crate::search::Settings;
@@ -314,8 +314,12 @@ pub struct Resources {
     pub hang_minutes: f64,
     /// How often an attempt that crashed or hung is started again within one `sweep run`.
     pub retries: u32,
-    /// Seconds between two checkpoints of a run.
-    pub checkpoint_seconds: f64,
+    /// Seconds between two checkpoints of a run, or `"auto"`: every 10 seconds, and less often where that would take more
+    /// than 2 % of the time.
+    pub checkpoint_seconds: CheckpointSeconds,
+    /// Keeps GPUs from trying which kernels are the fastest. They may choose others after an interruption, and a training
+    /// that is continued then differs in the last digits.
+    pub deterministic: bool,
     /// The folder of trained weights, see `sweep weights`.
     pub weights: PathBuf,
 }
@@ -330,7 +334,8 @@ impl Default for Resources {
             slots: None,
             hang_minutes: 30.0,
             retries: 2,
-            checkpoint_seconds: 10.0,
+            checkpoint_seconds: CheckpointSeconds::Auto,
+            deterministic: false,
             weights: "weights".into(),
         }
     }

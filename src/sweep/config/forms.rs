@@ -1,4 +1,5 @@
-//! Values that can be written in more than one form: `seeds = 3` or a list, `gpus = "all"` or a list.
+//! Values that can be written in more than one form: `seeds = 3` or a list, `gpus = "all"` or a list,
+//! `checkpoint_seconds = "auto"` or a number.
 
 use std::{borrow::Cow, fmt};
 
@@ -17,6 +18,25 @@ pub enum Gpus {
     All,
     /// These, by index.
     These(Vec<u32>),
+}
+
+/// How often a run writes a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum CheckpointSeconds {
+    /// As often as takes little of the time.
+    Auto,
+    /// Whenever so many seconds have passed.
+    Every(f64),
+}
+
+impl CheckpointSeconds {
+    /// Returns the number, if there is one.
+    pub fn number(self) -> Option<f64> {
+        match self {
+            CheckpointSeconds::Auto => None,
+            CheckpointSeconds::Every(seconds) => Some(seconds),
+        }
+    }
 }
 
 /// `seeds = 3` for 0, 1 and 2, or a list.
@@ -100,6 +120,48 @@ impl<'de> Visitor<'de> for SeedsVisitor {
     }
 }
 
+impl<'de> Deserialize<'de> for CheckpointSeconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CheckpointSecondsVisitor)
+    }
+}
+
+impl Serialize for CheckpointSeconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            CheckpointSeconds::Auto => serializer.serialize_str("auto"),
+            CheckpointSeconds::Every(seconds) => serializer.serialize_f64(*seconds),
+        }
+    }
+}
+
+struct CheckpointSecondsVisitor;
+
+impl Visitor<'_> for CheckpointSecondsVisitor {
+    type Value = CheckpointSeconds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"auto\" or a number of seconds")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<CheckpointSeconds, E> {
+        match text {
+            "auto" => Ok(CheckpointSeconds::Auto),
+            _ => Err(E::custom(format!(
+                "`{text}`, expected \"auto\" or a number of seconds"
+            ))),
+        }
+    }
+
+    fn visit_f64<E: Error>(self, seconds: f64) -> Result<CheckpointSeconds, E> {
+        Ok(CheckpointSeconds::Every(seconds))
+    }
+
+    fn visit_i64<E: Error>(self, seconds: i64) -> Result<CheckpointSeconds, E> {
+        Ok(CheckpointSeconds::Every(seconds as f64))
+    }
+}
+
 impl<'de> Deserialize<'de> for Gpus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(GpusVisitor)
@@ -172,6 +234,16 @@ impl JsonSchema for Folds {
             })
         }));
         schema_of!({ "anyOf": forms })
+    }
+}
+
+impl JsonSchema for CheckpointSeconds {
+    fn schema_name() -> Cow<'static, str> {
+        "CheckpointSeconds".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        schema_of!({ "anyOf": [{ "const": "auto" }, { "type": "number", "minimum": 0 }] })
     }
 }
 

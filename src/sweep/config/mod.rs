@@ -53,7 +53,7 @@ pub use file::{
     Baseline, DataTable, DeviceChoice, MethodTable, Protocol, Resources, SweepFile, SweepTable,
     TrainingTable,
 };
-pub use forms::{Folds, Gpus, Seeds};
+pub use forms::{CheckpointSeconds, Folds, Gpus, Seeds};
 pub use grammar::{Grammar, Node};
 use grid::{Combination, Variant};
 pub use json_schema::json_schema;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     fault::{Checked, Fault},
     file::{MethodTable, Resources, SweepFile, TrainingTable},
-    forms::Folds,
+    forms::{CheckpointSeconds, Folds},
     meant::nearest,
     tables::ReportTable,
 };
@@ -328,7 +328,10 @@ fn resources(resources: &Resources) -> Checked {
         "expected 1 to 1024 slots",
     )?;
     not_negative(resources.hang_minutes, &key("hang_minutes"))?;
-    not_negative(resources.checkpoint_seconds, &key("checkpoint_seconds"))
+    match resources.checkpoint_seconds {
+        CheckpointSeconds::Auto => Ok(()),
+        CheckpointSeconds::Every(seconds) => not_negative(seconds, &key("checkpoint_seconds")),
+    }
 }
 
 fn require(holds: bool, key: &str, message: impl Into<String>) -> Checked {

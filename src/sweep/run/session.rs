@@ -190,7 +190,8 @@ impl Session<'_> {
                     data: absolute(&self.ledger.data(planned.data)),
                     run: absolute(self.ledger.run(run).path()),
                     weights: planned.weights.as_deref().map(absolute),
-                    checkpoint_seconds: self.sweep.resources.checkpoint_seconds,
+                    deterministic: self.sweep.resources.deterministic,
+                    checkpoint_seconds: self.sweep.resources.checkpoint_seconds.number(),
                 })
             }
             Job::Evaluate(run) => {

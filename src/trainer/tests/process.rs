@@ -101,7 +101,8 @@ fn training(steps: u64) -> (TempDir, Command) {
         data,
         run,
         weights: None,
-        checkpoint_seconds: 3600.0,
+        checkpoint_seconds: Some(3600.0),
+        deterministic: false,
     });
     let mut command = trainer();
     command.arg(write(folder.path(), work));

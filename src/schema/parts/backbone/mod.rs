@@ -97,8 +97,8 @@ pub trait BackbonePart {
         true
     }
 
-    /// True if the layers are faster on the CPU with the channels of a pixel side by side
-    /// (`benches/README.md`).
+    /// True if the layers are faster with the channels of a pixel side by side: on the CPU, see
+    /// `benches/README.md`; on a GPU, tensor cores read maps this way.
     fn prefers_channels_last(&self) -> bool {
         true
     }
