@@ -652,7 +652,7 @@ mod tests {
             labels: labels.shallow_clone(),
             own,
             dropped: None,
- is_batch: false,
+            is_batch: false,
         };
         let batch = LossInput {
             embeddings: &second,

@@ -257,7 +257,8 @@ mod tests {
         for reduction in Reduction::every() {
             let list = Part::of_tuples(Tensor::from_slice(&[3.0, 0.0, 2.0]), &anchors);
             let matrix = Part::of_marked_rows(&values, marked.shallow_clone(), &rows);
-            let [found, expected] = [matrix, list].map(|part| Terms::of([part]).reduce(reduction, 2));
+            let [found, expected] =
+                [matrix, list].map(|part| Terms::of([part]).reduce(reduction, 2));
             assert_eq!(found, expected, "{reduction:?}");
         }
     }

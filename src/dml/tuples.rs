@@ -341,7 +341,7 @@ mod tests {
             labels: reference_labels,
             own,
             dropped: None,
- is_batch: false,
+            is_batch: false,
         };
         let pairs = all_pairs(&labels, &references);
         assert_eq!(

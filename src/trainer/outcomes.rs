@@ -62,7 +62,8 @@ impl Outcomes {
         if steps.is_empty() {
             return Vec::new();
         }
-        let all = [losses, contribute].map(|scalars| Tensor::stack(&scalars, 0).to_kind(Kind::Double));
+        let all =
+            [losses, contribute].map(|scalars| Tensor::stack(&scalars, 0).to_kind(Kind::Double));
         let mut numbers = vec![0.0; 2 * steps.len()];
         Tensor::cat(&all, 0).copy_data(&mut numbers, 2 * steps.len());
         let (losses, contribute) = numbers.split_at(steps.len());
@@ -104,7 +105,14 @@ mod tests {
     #[test]
     fn a_step_has_the_mean_of_its_batches_and_is_empty_if_all_are() {
         let mut outcomes = Outcomes::new(Device::Cpu);
-        for (step, loss) in [(0, 1.0), (0, 0.0), (1, 0.0), (1, 0.0), (2, f64::NAN), (2, 1.0)] {
+        for (step, loss) in [
+            (0, 1.0),
+            (0, 0.0),
+            (1, 0.0),
+            (1, 0.0),
+            (2, f64::NAN),
+            (2, 1.0),
+        ] {
             add(&mut outcomes, step, loss);
         }
         let read = outcomes.read();

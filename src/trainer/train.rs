@@ -397,7 +397,11 @@ impl TrainState {
             }
             self.loss = Some(outcome.loss);
             self.progress.empty_steps += u64::from(outcome.empty);
-            if self.progress.monitor.is_dead(&training.guards, outcome.empty) {
+            if self
+                .progress
+                .monitor
+                .is_dead(&training.guards, outcome.empty)
+            {
                 return Some(Broken {
                     how: Breakdown::Dead,
                     steps: outcome.step + 1,

@@ -44,7 +44,9 @@ fn computed(settings: &WeightedLoss, memory: bool, device: Device) -> Vec<[Tenso
     objective.memory = memory.then(|| CrossBatchMemory::new(xbm, 24, WIDTH, device));
     let step = |step| {
         let raw = raw(step, device).set_requires_grad(true);
-        let loss = objective.step(&normalize(&raw), &labels(device), step).value;
+        let loss = objective
+            .step(&normalize(&raw), &labels(device), step)
+            .value;
         let gradient = Tensor::run_backward(&[&loss], &[&raw], false, false).remove(0);
         [loss, gradient].map(|tensor| tensor.detach().to_device(Device::Cpu))
     };
@@ -72,10 +74,14 @@ fn all() -> Vec<WeightedLoss> {
             miner: Some(miner),
             ..one()
         }));
-        all.extend(Reduction::every().into_iter().map(|reduction| WeightedLoss {
-            reduction: Some(reduction),
-            ..one()
-        }));
+        all.extend(
+            Reduction::every()
+                .into_iter()
+                .map(|reduction| WeightedLoss {
+                    reduction: Some(reduction),
+                    ..one()
+                }),
+        );
     }
     all
 }

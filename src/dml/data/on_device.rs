@@ -67,9 +67,7 @@ fn numbers_of(change: Option<Adjustment>, channels: usize) -> [f32; PER_TURN as 
 fn is_shift(change: Option<Adjustment>, channels: usize) -> bool {
     match change {
         Some(Adjustment::Hue(_)) => channels > 1,
-        Some(
-            Adjustment::Brightness(_) | Adjustment::Contrast(_) | Adjustment::Saturation(_),
-        )
+        Some(Adjustment::Brightness(_) | Adjustment::Contrast(_) | Adjustment::Saturation(_))
         | None => false,
     }
 }
@@ -122,7 +120,9 @@ impl Plan {
         let column = |number: i64| table.narrow(1, number, 1).unsqueeze(2);
         let columns = weights(&column(LEFT), &column(WIDTH), width, self.side);
         let rows = weights(&column(TOP), &column(HEIGHT), height, self.side);
-        let columns = columns.flip([1]).where_self(&column(FLIP).gt(0.0), &columns);
+        let columns = columns
+            .flip([1])
+            .where_self(&column(FLIP).gt(0.0), &columns);
         let pixels = images.permute([0, 3, 1, 2]).to_kind(Kind::Float);
         let narrowed = rounded(&pixels.matmul(&columns.transpose(1, 2).unsqueeze(1)));
         let resized = rounded(&rows.unsqueeze(1).matmul(&narrowed));

@@ -47,7 +47,8 @@ fn pairs(batch: &LossInput) -> (Tensor, Tensor) {
 /// The share of pairs in each bin: `[1, bins + 1]`.
 fn density(positions: &Tensor, pairs: &Tensor, bins: i64) -> Tensor {
     let histogram = rows::soft_histogram(positions, pairs, bins);
-    histogram.sum_dim_intlist([0i64].as_slice(), true, None::<Kind>) / pairs.sum(Kind::Int64).clamp_min(1)
+    histogram.sum_dim_intlist([0i64].as_slice(), true, None::<Kind>)
+        / pairs.sum(Kind::Int64).clamp_min(1)
 }
 
 #[cfg(test)]

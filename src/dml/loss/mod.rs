@@ -56,14 +56,17 @@ mod sub_center_arc_face;
 mod sup_con;
 mod triplet;
 
-use schema::{Distance, LossPart, ReferenceKind, Reduction};
+use schema::{Distance, LossPart, Reduction, ReferenceKind};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
     distance::DistanceExt,
     parameters::Parameters,
     reduce::{Part, Terms},
-    tuples::{MarkedPairs, MarkedTriplets, Pairs, References, Triplets, Tuples, all_pairs, at, coordinates},
+    tuples::{
+        MarkedPairs, MarkedTriplets, Pairs, References, Triplets, Tuples, all_pairs, at,
+        coordinates,
+    },
 };
 
 pub use classes::{ClassInit, ClassLoss, ClassRows, ClassTerms, Logits};
@@ -159,7 +162,11 @@ impl LossInput<'_> {
 
     /// Returns the same, times a factor.
     pub fn scaled_closeness(&self, factor: f64) -> Tensor {
-        let sign = if self.distance.is_inverted() { 1.0 } else { -1.0 };
+        let sign = if self.distance.is_inverted() {
+            1.0
+        } else {
+            -1.0
+        };
         self.distances() * (sign * factor)
     }
 
@@ -454,7 +461,8 @@ pub(crate) mod tests {
         labels: &Tensor,
     ) -> LossValue {
         let references = &References::batch(embeddings, labels);
-        let chosen = miner.map(|miner| miner.mine(embeddings, labels, references, None, &mut draws()));
+        let chosen =
+            miner.map(|miner| miner.mine(embeddings, labels, references, None, &mut draws()));
         LossInput {
             embeddings,
             labels,

@@ -134,7 +134,7 @@ fn a_memory_that_holds_just_the_batch_costs_the_same_in_any_order() {
         labels: labels().index_select(0, &order()),
         own: order().argsort_stable(true, 0, false),
         dropped: None,
- is_batch: false,
+        is_batch: false,
     };
     let all = every_loss();
     // An N-pair loss takes the first pair of a class; a histogram loss can tell only in a batch which pairs differ in
@@ -174,7 +174,7 @@ fn values_and_gradients_against_other_references_are_those_of_the_reference() {
         labels: testing::labels(&golden["reference_labels"]),
         own,
         dropped: None,
- is_batch: false,
+        is_batch: false,
     };
     for case in golden["cases"].as_array().unwrap() {
         let raw = tensor(&golden["embeddings"]).set_requires_grad(true);

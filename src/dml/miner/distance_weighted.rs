@@ -118,7 +118,8 @@ mod tests {
                 embeddings,
                 labels,
                 &References::batch(embeddings, labels),
-                None, &mut draws,
+                None,
+                &mut draws,
             )
             .triplets()
     }

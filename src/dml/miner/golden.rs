@@ -48,7 +48,7 @@ fn compare(key: &str, golden: &Value) -> usize {
         labels: labels(&golden["reference_labels"]),
         own: Tensor::full(labels_of_batch.size(), -1, (Kind::Int64, tch::Device::Cpu)),
         dropped: None,
- is_batch: false,
+        is_batch: false,
     };
     let cases = golden["cases"].as_array().unwrap();
     let cases: Vec<&Value> = cases.iter().filter(|case| case["miner"] == key).collect();

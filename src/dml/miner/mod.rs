@@ -189,7 +189,7 @@ mod tests {
             ),
             own: Tensor::arange(9, (Kind::Int64, tch::Device::Cpu)) * -1 + 13,
             dropped: None,
- is_batch: false,
+            is_batch: false,
         };
         for (name, miner) in all_miners() {
             let Pairs {

@@ -234,7 +234,10 @@ impl Network {
         }
         let placed = placed(&frozen, &parameters, &constants);
         Ok(Network {
-            normalization: Normalization::new(config.model.backbone.part().input().as_ref(), device),
+            normalization: Normalization::new(
+                config.model.backbone.part().input().as_ref(),
+                device,
+            ),
             config,
             trunk,
             pool,
