@@ -19,6 +19,7 @@ pub struct Model {
     pub layer_norm: bool,
     /// Width of the embedding. Absent: the features are the embedding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub embedding: Option<u32>,
     /// Layers between features and embedding. Absent: a linear layer with PyTorch's initialization.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use crate::{OutOfRange, Setting, settings::settings};
 
 /// A time of training: `{ steps = 100 }` or `{ epochs = 2 }`.
 ///
-/// An epoch is [`Training::epoch_steps`](crate::Training::epoch_steps) steps.
+/// An epoch has `epoch_steps` steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Span<T = u64> {

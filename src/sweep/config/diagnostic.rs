@@ -7,6 +7,7 @@ use std::{
 };
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::{Value, json};
 
 /// One mistake of a user.
 #[derive(Clone, Debug)]
@@ -93,6 +94,26 @@ impl Diagnostic {
         let place = self.place.as_ref()?;
         let before = place.text.get(..place.span.start)?;
         Some(place.line + before.bytes().filter(|&byte| byte == b'\n').count())
+    }
+
+    /// Returns this mistake and the further ones as data: file, line, column, message and hint.
+    pub fn as_json(&self) -> Vec<Value> {
+        let all = std::iter::once(self).chain(&self.others);
+        all.map(Diagnostic::one_as_json).collect()
+    }
+
+    fn one_as_json(&self) -> Value {
+        let column = self.place.as_ref().and_then(|place| {
+            let before = place.text.get(..place.span.start)?;
+            Some(before.chars().count() + 1)
+        });
+        json!({
+            "file": self.file,
+            "line": self.line(),
+            "column": column,
+            "message": self.message,
+            "hint": self.hint,
+        })
     }
 
     /// The message with file, line, column and a caret; with terminal colours if asked. Further

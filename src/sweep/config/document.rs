@@ -2,7 +2,7 @@
 //!
 //! A value taken from an axis keeps its position in the `[axes]` table, so a mistake in it is shown there.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use report::Setting;
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use toml::{
 use super::{
     condition::Condition,
     diagnostic::Diagnostic,
+    every_method,
     fairness::{BrokenRule, Fairness, SettingKey, Violation, Waiver},
     fault::Fault,
     grammar::Grammar,
@@ -67,7 +68,15 @@ impl<'a> Document<'a> {
         let table = shared.get_mut();
         let has_searched = searched::is_in(table);
         let methods = take_methods(&source, table)?;
+        refuse_same_names(&source, &methods)?;
         let names: Vec<String> = methods.iter().map(|(name, ..)| name.clone()).collect();
+        let named: Vec<_> = methods
+            .iter()
+            .map(|(name, _, table)| (name.as_str(), table))
+            .collect();
+        if let Some(DeValue::Table(axes)) = table.get_mut("axes").map(Spanned::get_mut) {
+            every_method::write_out_axes(&source, axes, &named)?;
+        }
         let grid = Grid::take(&source, table, &names)?;
         let overrides = tables(&source, table, "override")?;
         let overrides = overrides
@@ -396,7 +405,7 @@ impl<'a> Document<'a> {
     fn refuse_elsewhere(&self, table: &DeTable<'a>) -> Result<(), Diagnostic> {
         for (name, value) in table
             .iter()
-            .filter(|(name, _)| !["method", "training"].contains(&name.get_ref().as_ref()))
+            .filter(|(name, _)| !searched::TABLES.contains(&name.get_ref().as_ref()))
         {
             let Some(inner) = value.get_ref().as_table() else {
                 continue;
@@ -571,6 +580,27 @@ fn take_methods<'a>(
             Some((name, span, method))
         });
     Ok(methods.collect())
+}
+
+/// Refuses two methods of one name.
+fn refuse_same_names(
+    source: &Source<'_>,
+    methods: &[(String, Range<usize>, DeTable<'_>)],
+) -> Result<(), Diagnostic> {
+    let mut lines = BTreeMap::new();
+    for (name, _, method) in methods {
+        let Some(span) = method.get("name").map(Spanned::span) else {
+            continue;
+        };
+        let Some(line) = lines.insert(name, source.line(span.start)) else {
+            continue;
+        };
+        let message = format!("the method in line {line} has this name already");
+        return Err(source.at(&span, message).with_hint(format!(
+            "each row needs a name of its own: write, for example, `name = \"{name} 2\"`"
+        )));
+    }
+    Ok(())
 }
 
 /// Returns the span of a dotted key such as `method.1.loss.triplet.margin`, or of the innermost table

@@ -292,6 +292,7 @@ pub enum Baseline {
     /// The network before training: its trunk, trained before or not, and the initial weights of its head.
     Untrained,
     /// The features of its trunk, trained before or not, without a head.
+    #[schemars(extend("x-also" = ["pretrained", "features"]))]
     Trunk,
 }
 

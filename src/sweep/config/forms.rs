@@ -186,6 +186,14 @@ impl<'de> Visitor<'de> for GpusVisitor {
         f.write_str("\"all\" or a list of GPU indices")
     }
 
+    fn visit_i64<E: Error>(self, count: i64) -> Result<Gpus, E> {
+        let indices: Vec<String> = (0..count.clamp(1, 8)).map(|index| index.to_string()).collect();
+        Err(E::custom(format!(
+            "expected \"all\" or a list of GPU indices, such as [{}]",
+            indices.join(", ")
+        )))
+    }
+
     fn visit_str<E: Error>(self, text: &str) -> Result<Gpus, E> {
         match text {
             "all" => Ok(Gpus::All),

@@ -159,6 +159,11 @@ impl<'g> Node<'g> {
         required.filter_map(Value::as_str)
     }
 
+    /// Returns what the value means, if that is described.
+    pub(super) fn description(self) -> Option<&'g str> {
+        self.schema["description"].as_str()
+    }
+
     /// Returns what other programs call the keys and choices of this table, each with its name here.
     pub(super) fn other_names(self) -> Vec<(&'g str, &'g str)> {
         let schema = self.resolved();

@@ -44,6 +44,15 @@ impl Key {
                 "a part with spaces or dots needs quotes of its own: \"method.'Triplet, semi-hard'.loss.triplet.margin\"",
             )
         })?;
+        if node_of(&path[..1]).is_none()
+            && let Some(node) = node_of(&[METHOD.to_owned(), String::new()])
+            && node.descend(&path).is_some()
+        {
+            let message = format!("`{name}` is a setting of a method, and the key does not say of which");
+            return Err(source.at(&span, message).with_hint(format!(
+                "for all methods that have it write \"method.*.{name}\""
+            )));
+        }
         if path.len() < 2 || is_fixed(&path) {
             let hint = match value {
                 DeValue::Table(inner) if !is_fixed(&path) => quoted(name, inner),
@@ -96,10 +105,20 @@ impl Key {
     }
 }
 
-/// Splits a dotted key into its parts.
+/// Splits a dotted key into its parts. A `*` for the name of a method needs no quotes.
 pub(super) fn parts(key: &str) -> Option<Vec<String>> {
-    let parts = toml_edit::Key::parse(key).ok()?;
+    let parts = match key.strip_prefix("method.*.") {
+        Some(inner) => toml_edit::Key::parse(&format!("method.'*'.{inner}")),
+        None => toml_edit::Key::parse(key),
+    };
+    let parts = parts.ok()?;
     Some(parts.iter().map(|part| part.get().to_owned()).collect())
+}
+
+/// Returns the dotted key with these parts.
+pub(super) fn written(path: &[String]) -> String {
+    let parts = path.iter().map(|part| toml_edit::Key::new(part).to_string());
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// Finds what the grammar allows at a dotted key, in which a method has its name for an index.
@@ -121,7 +140,7 @@ fn is_fixed(path: &[String]) -> bool {
 }
 
 /// The table of methods, which are known by their names and not by an index.
-const METHOD: &str = "method";
+pub(super) const METHOD: &str = "method";
 
 impl Source<'_> {
     pub(super) fn unknown_method(

@@ -30,6 +30,7 @@ use toml::{
 
 use super::{
     diagnostic::Diagnostic,
+    every_method,
     file::Protocol,
     grammar::{Grammar, Node},
     meant::nearest,
@@ -288,10 +289,15 @@ impl<'a> Layers<'a> {
         laid.warnings
             .extend(respell_assignment(source, &mut assignment, &mut value)?);
         let root = Grammar::of_sweep_files().root();
-        assignment
-            .put(laid.table.get_mut(), value, root)
-            .map_err(|reason| source.at(&assignment.key_span, reason))?;
-        laid.assigned.push((assignment.key, assignment.key_span));
+        let span = assignment.key_span.clone();
+        let methods = every_method::methods_of(laid.table.get_ref());
+        for key in every_method::keys(&source, &assignment.key, &span, &methods)? {
+            assignment.key = key;
+            assignment
+                .put(laid.table.get_mut(), value.clone(), root)
+                .map_err(|reason| source.at(&span, reason))?;
+            laid.assigned.push((assignment.key.clone(), span.clone()));
+        }
         Ok(())
     }
 }
@@ -314,8 +320,11 @@ fn lay_over<'a>(below: &mut DeTable<'a>, above: DeTable<'a>, node: Option<Node<'
             (DeValue::Array(under), DeValue::Array(over)) if name == "override" => {
                 over.into_iter().for_each(|item| under.push(item));
             }
-            (DeValue::Table(under), DeValue::Table(over)) if !replaces(&over, under, inner) => {
-                lay_over(under, over, inner);
+            (DeValue::Table(table), DeValue::Table(over)) if !replaces(&over, table, inner) => {
+                lay_over(table, over, inner);
+                // What the table lacks is missed in the file on top.
+                let table = std::mem::take(table);
+                *under = Spanned::new(span, DeValue::Table(table));
             }
             (_, over) => *under = Spanned::new(span, over),
         }

@@ -421,12 +421,12 @@ fn words_of_other_programs_lead_to_those_of_this_one() {
     hinted(
         "steps = 20",
         "steps = 20\nbatch_size = 8",
-        "did you mean `batch` of `training.sampler",
+        "write `batch = 8` between the braces of `sampler",
     );
     hinted(
         "steps = 20",
         "steps = 20\nlr = 8",
-        "did you mean `lr` of `training.optimizer",
+        "write `lr = 8` between the braces of `optimizer.adam = { .. }`",
     );
     hinted("steps = 20", "steps = 2e1", "write 20");
     hinted("steps = 20", "steps = \"20\"", "write 20, without quotes");

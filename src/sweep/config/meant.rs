@@ -2,7 +2,7 @@
 //!
 //! The first of these that leads to a known name: the same letters, whatever the capitals and the
 //! signs between words (`AdamW`, `adam_w`); the same first or last words (`batch_size`, `batch`;
-//! `TripletMarginLoss`, `triplet`); nearly the same letters.
+//! `TripletMarginLoss`, `triplet`); nearly the same letters; nearly the same first words.
 
 /// Returns the candidate that `found` most likely means.
 pub(super) fn nearest<'c>(
@@ -15,7 +15,8 @@ pub(super) fn nearest<'c>(
         .find(|candidate| letters(candidate) == letters(found));
     same.copied()
         .or_else(|| of_same_words(found, &candidates))
-        .or_else(|| misspelt(found, candidates))
+        .or_else(|| misspelt(found, candidates.iter().copied()))
+        .or_else(|| of_similar_words(found, &candidates))
 }
 
 /// Returns the candidate that `found` is a misspelling of.
@@ -61,6 +62,23 @@ fn of_same_words<'c>(found: &str, candidates: &[&'c str]) -> Option<&'c str> {
         .max_by_key(|candidate| letters(candidate).len())
         .copied()
 }
+
+/// Returns the candidate of which `found` has misspelt words, and further ones: `embeding_size`.
+fn of_similar_words<'c>(found: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let found = words(found);
+    let is_similar = |(found, known): (&String, &String)| {
+        known.len() >= SURE && strsim::damerau_levenshtein(found, known) <= 1
+    };
+    let fits = |candidate: &&&str| {
+        let candidate = words(candidate);
+        let starts = candidate.len() <= found.len() && found.iter().zip(&candidate).all(is_similar);
+        !candidate.is_empty() && starts
+    };
+    candidates.iter().find(fits).copied()
+}
+
+/// Letters of a word that is recognized even if one of them is wrong.
+const SURE: usize = 6;
 
 /// Returns the words of a name in small letters and in the singular: `NPairsLoss` has three.
 fn words(name: &str) -> Vec<String> {
@@ -128,6 +146,10 @@ mod tests {
         assert_eq!(nearest("adamw", ["adam", "adam_w"]), Some("adam_w"));
         assert_eq!(nearest("AdamW", ["adam", "adam_w"]), Some("adam_w"));
         assert_eq!(nearest("batch_size", ["batch", "per_class"]), Some("batch"));
+        assert_eq!(
+            nearest("embeding_size", ["backbone", "embedding"]),
+            Some("embedding")
+        );
         assert_eq!(nearest(&"x".repeat(10_000_000), ["x"]), None);
     }
 }

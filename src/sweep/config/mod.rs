@@ -13,6 +13,7 @@ mod axis;
 mod condition;
 mod diagnostic;
 mod document;
+mod every_method;
 mod fairness;
 mod fault;
 mod file;

@@ -15,7 +15,7 @@ use toml::{
 use super::{
     diagnostic::Diagnostic,
     grammar::{Grammar, Node},
-    key::{node_of, parts},
+    key::{node_of, parts, written},
     searched,
     set::Assignment,
     source::Source,
@@ -175,11 +175,7 @@ impl Respeller<'_> {
         if !is_renamed {
             return (key, node);
         }
-        let path: Vec<String> = path
-            .iter()
-            .map(|part| toml_edit::Key::new(part).to_string())
-            .collect();
-        (Cow::Owned(path.join(".")), node)
+        (Cow::Owned(written(&path)), node)
     }
 
     fn name<'a>(

@@ -26,6 +26,9 @@ use crate::search::{ActiveIf, Dimension, SearchRange, TrialPoint};
 /// The kinds of searched values.
 pub(super) const KINDS: [&str; 6] = ["uniform", "log_uniform", "int", "log_int", "grid", "choice"];
 
+/// The tables whose values can be searched.
+pub(super) const TABLES: [&str; 2] = ["method", "training"];
+
 /// Maximum number of values among which one is searched.
 const MOST: usize = 1000;
 

@@ -4,9 +4,8 @@
 //! with the grammar before, and says what to write instead, also to those who come from another
 //! program. What the grammar leaves open is left to serde.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
-use serde_json::Value;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -40,6 +39,7 @@ pub(super) fn mistakes(source: &Source<'_>, file: &Spanned<DeTable<'_>>) -> Vec<
     }
     let mut shape = Shape {
         source,
+        file: table,
         given: given(table),
         path: Vec::new(),
         found: Vec::new(),
@@ -70,6 +70,7 @@ fn given(table: &DeTable<'_>) -> Vec<Vec<String>> {
 /// The comparison of one file with the grammar.
 struct Shape<'s> {
     source: &'s Source<'s>,
+    file: &'s DeTable<'s>,
     given: Vec<Vec<String>>,
     /// The keys that lead to the value at hand, with the names of methods in place of their positions.
     path: Vec<String>,
@@ -110,7 +111,7 @@ impl Shape<'_> {
                 let message = format!("`{name}` is a list of tables: write `[[{name}]]`");
                 self.add(&value.span(), message, None);
             }
-            (found, Kind::Scalar(expected)) if expected.accepts(found) => {}
+            (found, Kind::Scalar(expected)) if expected.accepts(found) && !is_below(found, node) => {}
             _ => self.another_kind(value, node),
         }
     }
@@ -127,7 +128,7 @@ impl Shape<'_> {
             match node.child(name) {
                 Some(inner) => self.below(name, value, inner),
                 None => {
-                    self.unknown_key(name, &key.span(), node);
+                    self.unknown_key(key, value, node);
                     misspelt.extend(meant(name, &keys, node));
                 }
             }
@@ -154,28 +155,127 @@ impl Shape<'_> {
                 given.len() >= path.len() && path.iter().zip(given).all(|(a, b)| a == b)
             })
         };
-        let missing: Vec<String> = node
+        let missing: Vec<&str> = node
             .required()
             .filter(|key| !table.contains_key(*key) && !misspelt.contains(key) && !is_given(key))
-            .map(|key| format!("`{key}`"))
             .collect();
-        let message = match missing.as_slice() {
+        let names: Vec<String> = missing.iter().map(|key| format!("`{key}`")).collect();
+        let message = match names.as_slice() {
             [] => return,
             [key] => format!("missing key {key}"),
             keys => format!("missing keys {}", keys.join(", ")),
         };
-        self.add(span, message, None);
+        let lines: Vec<String> = missing
+            .iter()
+            .map(|key| self.line_of(key, node))
+            .collect();
+        let hint = match lines.as_slice() {
+            [line] => format!("write, for example, `{line}`"),
+            lines => format!("write, for example,\n      {}", lines.join("\n      ")),
+        };
+        self.add(span, message, Some(hint));
     }
 
-    fn unknown_key(&mut self, name: &str, span: &Range<usize>, node: Node<'_>) {
+    /// Returns a line, or a table, that adds a key.
+    fn line_of(&self, key: &str, node: Node<'_>) -> String {
+        let Some(inner) = node.child(key) else {
+            return format!("{key} = ..");
+        };
+        match (inner.kind(), inner.names().first()) {
+            (Kind::Table, _) if self.path.is_empty() => format!("[{key}]"),
+            (Kind::Choice | Kind::Names, Some(name)) => example(key, name, inner),
+            (Kind::Scalar(Scalar::String), _) => format!("{key} = \"..\""),
+            _ => format!("{key} = .."),
+        }
+    }
+
+    fn unknown_key(
+        &mut self,
+        key: &Spanned<Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+        node: Node<'_>,
+    ) {
+        let name = key.get_ref().as_ref();
         let keys = node.keys();
         let hint = match meant(name, &keys, node) {
-            Some(key) => Some(format!("did you mean `{key}`?")),
-            None => elsewhere(name, node, &self.path),
+            Some(key) => Some(format!("did you mean `{key}`?{}", self.in_words(name, key, node))),
+            None => self.elsewhere(name, value, node),
         };
         let message = format!("unknown key `{}`{}", shortened(name), expected(&keys));
         let listed = || (keys.len() > FEW).then(|| format!("known are {}", keys.join(", ")));
-        self.add(span, message, hint.or_else(listed));
+        self.add(&key.span(), message, hint.or_else(listed));
+    }
+
+    /// Returns what a key means here, for someone who knows it by another name.
+    fn in_words(&self, found: &str, key: &str, node: Node<'_>) -> String {
+        let is_other_name = node
+            .other_names()
+            .iter()
+            .any(|(other, name)| is_same(other, found) && *name == key);
+        match node.child(key).and_then(Node::description) {
+            Some(words) if is_other_name => {
+                let sentence = words.split(". ").next().unwrap_or(words);
+                format!(" Its value: {}", sentence.trim_end_matches('.'))
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Returns where a key belongs that is unknown in this table, and the line to write there.
+    fn elsewhere(
+        &self,
+        found: &str,
+        value: &Spanned<DeValue<'_>>,
+        node: Node<'_>,
+    ) -> Option<String> {
+        let below = node.find_key(found).map(|below| {
+            let mut whole = self.path.clone();
+            whole.extend(below);
+            whole
+        });
+        let root = Grammar::of_sweep_files().root();
+        let path = below.or_else(|| root.find_key(found))?;
+        let (key, tables) = path.split_last()?;
+        let table = match tables {
+            [] => return Some(format!("did you mean [{key}]?")),
+            [table] if table == key::METHOD => "[[method]]".to_owned(),
+            [table] => format!("[{table}]"),
+            [table, choice, part] if root.descend(&[table, choice]).is_some_and(Node::is_choice) => {
+                return self.in_part([table, choice, part], key, value);
+            }
+            tables => format!("`{}`", tables.join(".")),
+        };
+        Some(format!("did you mean `{key}` of {table}?"))
+    }
+
+    /// Returns the line of a part with one of its settings: of the part that the file has, if that
+    /// has the setting.
+    fn in_part(
+        &self,
+        [table, choice, part]: [&str; 3],
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<String> {
+        let node = Grammar::of_sweep_files().root().descend(&[table, choice])?;
+        let chosen = self.file.get(table)?.get_ref().as_table()?.get(choice);
+        let chosen = chosen.and_then(|chosen| chosen.get_ref().as_table());
+        let chosen = chosen.and_then(|chosen| chosen.iter().next());
+        let written = self.source.written(&value.span());
+        let chosen = chosen.map(|(name, _)| name.get_ref().as_ref());
+        if let Some(part) = chosen.filter(|part| node.descend(&[*part, key]).is_some()) {
+            return Some(format!(
+                "write `{key} = {written}` between the braces of `{choice}.{part} = {{ .. }}`"
+            ));
+        }
+        let needed = node.child(part)?.required().filter(|other| *other != key);
+        let needed: String = needed.map(|other| format!(", {other} = ..")).collect();
+        let place = match self.path == [table] {
+            true => String::new(),
+            false => format!(" in [{table}]"),
+        };
+        Some(format!(
+            "write `{choice}.{part} = {{ {key} = {written}{needed} }}`{place}"
+        ))
     }
 
     fn choice(&mut self, table: &DeTable<'_>, span: &Range<usize>, node: Node<'_>) {
@@ -287,7 +387,10 @@ impl Shape<'_> {
         let message = format!("found {}, expected {expected}", in_words(found));
         let hint = match found {
             DeValue::Array(_) => self.as_axis(self.source.written(&value.span())),
-            DeValue::Table(table) => as_searched(table, self.source),
+            DeValue::Table(table) if self.is_searchable() => as_searched(table, self.source),
+            DeValue::Table(table) => {
+                listed(table, self.source).and_then(|values| self.as_axis(values))
+            }
             DeValue::String(text) => self.instead_of_string(text, node),
             DeValue::Float(_) if node.kind() == Kind::Scalar(Scalar::Integer) => as_integer(found),
             _ => self.as_choice(value, node),
@@ -348,30 +451,22 @@ impl Shape<'_> {
             "for a row of each value write `\"{}\" = {list}` in [axes]",
             key.join(".")
         );
-        let search = match table.as_str() {
-            "method" | "training" => {
-                format!("; to choose one of them on validation, write {{ grid = {list} }}")
-            }
-            _ => String::new(),
+        let search = match self.is_searchable() {
+            true => format!("; to choose one of them on validation, write {{ grid = {list} }}"),
+            false => String::new(),
         };
         Some(axis + &search)
     }
 
-    /// Returns a line that chooses `name`: with the settings that it needs.
+    /// True if the value at hand can be searched.
+    fn is_searchable(&self) -> bool {
+        let table = self.path.first().map(String::as_str);
+        table.is_some_and(|table| searched::TABLES.contains(&table))
+    }
+
+    /// Returns a line that chooses `name` for the value at hand.
     fn example(&self, name: &str, node: Node<'_>) -> String {
-        let key = self.path.last().map_or("", String::as_str);
-        let needed: Vec<String> = node
-            .child(name)
-            .into_iter()
-            .flat_map(Node::required)
-            .map(|key| format!("{key} = .."))
-            .collect();
-        match (node.child(name).map(Node::kind), needed.as_slice()) {
-            (None, _) => format!("{key} = \"{name}\""),
-            (Some(Kind::Table), []) => format!("{key}.{name} = {{}}"),
-            (Some(Kind::Table), needed) => format!("{key}.{name} = {{ {} }}", needed.join(", ")),
-            (Some(_), _) => format!("{key}.{name} = .."),
-        }
+        example(self.path.last().map_or("", String::as_str), name, node)
     }
 
     /// True if as many mistakes are found as are shown.
@@ -389,6 +484,30 @@ impl Shape<'_> {
     }
 }
 
+/// True for a negative integer where none is allowed. Other bounds are left to the types.
+fn is_below(value: &DeValue<'_>, node: Node<'_>) -> bool {
+    let least = node.resolved()["minimum"].as_f64();
+    let is_integer = node.kind() == Kind::Scalar(Scalar::Integer);
+    let negative = whole(value).filter(|&number| is_integer && number < 0);
+    negative.is_some_and(|number| least.is_some_and(|least| (number as f64) < least))
+}
+
+/// Returns a line that chooses `name` for a key: with the settings that it needs.
+fn example(key: &str, name: &str, node: Node<'_>) -> String {
+    let needed: Vec<String> = node
+        .child(name)
+        .into_iter()
+        .flat_map(Node::required)
+        .map(|key| format!("{key} = .."))
+        .collect();
+    match (node.child(name).map(Node::kind), needed.as_slice()) {
+        (None, _) => format!("{key} = \"{name}\""),
+        (Some(Kind::Table), []) => format!("{key}.{name} = {{}}"),
+        (Some(Kind::Table), needed) => format!("{key}.{name} = {{ {} }}", needed.join(", ")),
+        (Some(_), _) => format!("{key}.{name} = .."),
+    }
+}
+
 /// True if a table is a searched value, or meant to be one: those are read later.
 fn is_searched(table: &DeTable<'_>) -> bool {
     searched::is_one(table) || searched::misspelt(table).is_some()
@@ -402,25 +521,6 @@ fn meant<'n>(found: &str, names: &[&'n str], node: Node<'n>) -> Option<&'n str> 
     same.copied()
         .or(other.map(|(_, name)| *name))
         .or_else(|| nearest(found, names.iter().copied()))
-}
-
-/// Returns where a key belongs that is unknown in this table.
-fn elsewhere(found: &str, node: Node<'_>, path: &[String]) -> Option<String> {
-    let below = node.find_key(found).map(|below| {
-        let mut whole = path.to_vec();
-        whole.extend(below);
-        whole
-    });
-    let root = Grammar::of_sweep_files().root();
-    let path = below.or_else(|| root.find_key(found))?;
-    let (key, tables) = path.split_last()?;
-    let table = match tables {
-        [] => return Some(format!("did you mean [{key}]?")),
-        [table] if table == "method" => "[[method]]".to_owned(),
-        [table] => format!("[{table}]"),
-        tables => format!("`{}`", tables.join(".")),
-    };
-    Some(format!("did you mean `{key}` of {table}?"))
 }
 
 fn unknown_name(name: &str, node: Node<'_>) -> String {
@@ -448,7 +548,7 @@ fn as_searched(table: &DeTable<'_>, source: &Source<'_>) -> Option<String> {
         let value = names.iter().find_map(|name| table.get(*name))?;
         Some(source.written(&value.span()))
     };
-    if let Some(values) = written(&["values", "choices", "options"]) {
+    if let Some(values) = listed(table, source) {
         return Some(format!("for a searched value write {{ grid = {values} }}"));
     }
     let low = written(&["min", "low", "lower", "from"])?;
@@ -456,6 +556,13 @@ fn as_searched(table: &DeTable<'_>, source: &Source<'_>) -> Option<String> {
     Some(format!(
         "for a searched value write {{ uniform = [{low}, {high}] }}"
     ))
+}
+
+/// Returns the list of a table such as `{ values = [1, 2] }`.
+fn listed<'s>(table: &DeTable<'_>, source: &Source<'s>) -> Option<&'s str> {
+    let lists = ["values", "choices", "options", "grid", "choice"];
+    let list = lists.iter().find_map(|name| table.get(*name))?;
+    source.text.get(list.span())
 }
 
 fn as_integer(value: &DeValue<'_>) -> Option<String> {
@@ -508,8 +615,8 @@ impl Scalar {
     }
 
     fn in_words(self, node: Node<'_>) -> String {
-        match (self, &node.resolved()["minimum"]) {
-            (Scalar::Integer, Value::Number(least)) => format!("an integer of at least {least}"),
+        match (self, node.resolved()["minimum"].as_f64()) {
+            (Scalar::Integer, Some(least)) => format!("an integer of at least {least}"),
             (Scalar::Integer, _) => "an integer".to_owned(),
             (Scalar::Number, _) => "a number".to_owned(),
             (Scalar::String, _) => "a string in quotes".to_owned(),

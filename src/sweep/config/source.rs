@@ -90,6 +90,12 @@ impl Source<'_> {
         }
     }
 
+    /// Returns the text that begins at a position: a file, or an assignment.
+    pub(super) fn text_from(&self, start: usize) -> &str {
+        let end = self.layer(start).map_or(self.text.len(), |layer| layer.place.end);
+        &self.text[start..end]
+    }
+
     /// Returns the text at a place.
     pub(super) fn written(&self, span: &Range<usize>) -> &str {
         self.text.get(span.clone()).unwrap_or_default()

@@ -1054,7 +1054,7 @@ fn sizes_that_cannot_work_are_refused() {
         (
             "",
             "train = { random_crop = 12 }",
-            "`conv4` makes the image smaller",
+            "`conv4` needs images of at least 16 pixels",
             "8:",
         ),
         (

@@ -30,6 +30,9 @@ pub(super) fn read(path: &Path) -> Result<String, Diagnostic> {
         let message = format!("the file is {encoding} text, and a sweep file is UTF-8");
         return Err(Diagnostic::of_file(path, message).with_hint(SAVE));
     }
+    if bytes.iter().any(|&byte| byte < b'\t') {
+        return Err(Diagnostic::of_file(path, "this is not a text file"));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let start = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes());

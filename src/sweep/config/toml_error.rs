@@ -1,8 +1,11 @@
 //! Messages of the TOML parser and of serde, in the words of someone who writes TOML.
 
-use schema::renamed::RENAMED;
+use std::ops::Range;
 
-use super::{diagnostic::Diagnostic, meant::nearest, source::Source};
+use schema::renamed::RENAMED;
+use toml::de::{DeTable, DeValue};
+
+use super::{diagnostic::Diagnostic, key, meant::nearest, source::Source};
 
 /// Returns the diagnostic of an error whose text begins at `start` in that of all.
 pub(super) fn from_toml(source: Source<'_>, error: &toml::de::Error, start: usize) -> Diagnostic {
@@ -10,9 +13,8 @@ pub(super) fn from_toml(source: Source<'_>, error: &toml::de::Error, start: usiz
     let span = error
         .span()
         .map(|span| span.start + start..span.end + start);
-    let is_empty = span
-        .as_ref()
-        .is_some_and(|span| source.written(span).trim().is_empty());
+    let written = span.as_ref().map(|span| source.written(span));
+    let is_empty = written.is_some_and(|written| written.trim().is_empty());
     let message = match text.as_str().starts_with("string values must be quoted") && is_empty {
         true => "a value is missing".to_owned(),
         false => shortened(&in_plain_words(text.as_str())),
@@ -21,7 +23,13 @@ pub(super) fn from_toml(source: Source<'_>, error: &toml::de::Error, start: usiz
         Some(span) => source.at(&span, message),
         None => Diagnostic::of_file(source.path, message),
     };
-    let hint = suggestion(text.as_str()).or_else(|| {
+    let is_duplicate = text.starts_with("duplicate key");
+    let first = error
+        .span()
+        .filter(|_| is_duplicate)
+        .and_then(|span| first_of(source, start, &span));
+    let straight = written.and_then(with_straight_quotes);
+    let hint = suggestion(text.as_str()).or(first).or(straight).or_else(|| {
         let is_yaml = text.contains("key with no value") && looks_like_yaml(source.text);
         is_yaml.then(|| "this looks like YAML, and a sweep file is TOML: write `[sweep]`, and below it `name = \"first\"`".to_owned())
     });
@@ -29,6 +37,50 @@ pub(super) fn from_toml(source: Source<'_>, error: &toml::de::Error, start: usiz
         Some(hint) => diagnostic.with_hint(hint),
         None => diagnostic,
     }
+}
+
+/// Returns where the other key of this name is, for a text that has a key twice.
+///
+/// The key is renamed, so that the text can be read: its neighbor of the old name is the other one.
+fn first_of(source: Source<'_>, start: usize, key: &Range<usize>) -> Option<String> {
+    let text = source.text_from(start);
+    let name = text.get(key.clone())?;
+    let unique = "_".repeat(text.len().min(key.len() + 40));
+    let renamed = [&text[..key.start], &unique, &text[key.end..]].concat();
+    let (table, _) = DeTable::parse_recoverable(&renamed);
+    let parts = key::parts(name)?;
+    let other = neighbor(table.get_ref(), &unique, parts.last()?)?;
+    let line = source.line(start + other.start);
+    Some(format!("it is in line {line} already: remove one of the two"))
+}
+
+/// Returns the place of the key `name` in the table that has the key `beside`.
+fn neighbor(table: &DeTable<'_>, beside: &str, name: &str) -> Option<Range<usize>> {
+    if table.contains_key(beside) {
+        let (key, _) = table.get_key_value(name)?;
+        return Some(key.span());
+    }
+    table
+        .values()
+        .find_map(|value| neighbor_in_value(value.get_ref(), beside, name))
+}
+
+fn neighbor_in_value(value: &DeValue<'_>, beside: &str, name: &str) -> Option<Range<usize>> {
+    match value {
+        DeValue::Table(table) => neighbor(table, beside, name),
+        DeValue::Array(items) => items
+            .iter()
+            .find_map(|item| neighbor_in_value(item.get_ref(), beside, name)),
+        _ => None,
+    }
+}
+
+/// Returns a hint for a string in typographic quotes.
+fn with_straight_quotes(written: &str) -> Option<String> {
+    let is_quote = |letter: char| "“”„‟‘’".contains(letter);
+    let inner = written.trim().strip_prefix(is_quote)?;
+    let inner = inner.strip_suffix(is_quote).unwrap_or(inner);
+    Some(format!("write it with straight quotes: \"{inner}\""))
 }
 
 /// True if the first line that is no comment is `key:`.

@@ -104,11 +104,16 @@ pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
 fn sweep(file: &SweepFile) -> Checked {
     let name = &file.sweep.name;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    require(
-        !name.is_empty() && name.chars().all(plain),
-        "sweep.name",
-        "the name of a sweep becomes a folder: use only letters, digits, `-` and `_`",
-    )?;
+    if name.is_empty() || !name.chars().all(plain) {
+        let nearest = name.replace(|letter| !plain(letter), "_");
+        let line = format!("write, for example, `name = \"{nearest}\"`");
+        return Err(Fault {
+            key: "sweep.name".to_owned(),
+            message: "the name of a sweep becomes a folder: use only letters, digits, `-` and `_`"
+                .to_owned(),
+            hint: (!nearest.is_empty()).then_some(line),
+        });
+    }
     is_short(name, NAME_OF_A_FOLDER, "sweep.name")?;
     let seeds = &file.sweep.seeds.0;
     require(
@@ -140,7 +145,8 @@ fn sweep(file: &SweepFile) -> Checked {
         (Some(Folds { of, .. }), Some(classes)) if of > classes / 2 => fault(
             "sweep.folds",
             format!(
-                "{of} folds of {classes} training classes leave fewer than 2 classes in a fold"
+                "{of} folds of {classes} training classes leave fewer than 2 classes in a fold: expected at most {}",
+                classes / 2
             ),
         ),
         _ => Ok(()),
@@ -216,7 +222,6 @@ fn methods(file: &SweepFile) -> Checked {
         "sweep",
         "there are no methods: add at least one [[method]]",
     )?;
-    let mut names = BTreeSet::new();
     for (position, method) in file.method.iter().enumerate() {
         let key = |name: &str| format!("method.{position}.{name}");
         require(
@@ -229,11 +234,6 @@ fn methods(file: &SweepFile) -> Checked {
             !method.name.contains(is_hidden),
             &key("name"),
             "the name contains a character that is not visible: a control character or one that reorders text",
-        )?;
-        require(
-            names.insert(&method.name),
-            &key("name"),
-            "another method has this name already: each row needs its own",
         )?;
         self::method(method, &key, file)?;
     }

@@ -40,12 +40,21 @@ fn check_per_class(per_class: u32) -> Result<(), OutOfRange> {
     )
 }
 
+/// Returns the nearest larger batch of whole classes, more than one.
+fn multiple_above(batch: u32, per_class: u32) -> u64 {
+    let (batch, per_class) = (u64::from(batch), u64::from(per_class));
+    batch.next_multiple_of(per_class).max(2 * per_class)
+}
+
 /// Checks that a batch consists of whole classes, and of more than one.
 fn check_classes(batch: u32, per_class: u32) -> Result<(), OutOfRange> {
     require(
         batch > 0 && batch.is_multiple_of(per_class),
         "batch",
-        format!("{batch} is not a multiple of per_class = {per_class}"),
+        format!(
+            "{batch} is not a multiple of per_class = {per_class}: write {}",
+            multiple_above(batch, per_class)
+        ),
     )?;
     check_negatives(batch, per_class)
 }

@@ -54,7 +54,7 @@ fn backbone(backbone: &Backbone, image_size: u32, key: &str) -> Checked {
         image_size >= least,
         key,
         format!(
-            "`{name}` makes the image smaller again and again: it needs at least {least} pixels"
+            "`{name}` needs images of at least {least} pixels"
         ),
     )?;
     if let Backbone::Torchscript(script) = backbone {
