@@ -7,8 +7,14 @@ unexport LIBTORCH LIBTORCH_INCLUDE LIBTORCH_LIB LIBTORCH_STATIC LIBTORCH_USE_PYT
 
 DEVICE ?= cuda
 
+# Where `make install` puts bin/ and lib/.
+PREFIX ?= $(HOME)/.cargo
+# The libraries of an installed program, relative to its folder.
+INSTALLED := SWEEP_LIBRARIES='$$ORIGIN/../lib/sweep/torch/lib'
+ARCHIVE := $(CURDIR)/target/archive/sweep
+
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test setup install lint golden bench gpu-check clean
+.PHONY: help quickstart test setup install archive lint golden bench gpu-check clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
@@ -24,9 +30,22 @@ test: setup ## Build everything and run all tests
 setup: ## Find or install libtorch; set LIBTORCH to use your own
 	@$(SETUP)
 
-install: setup ## Install `sweep` and `sweep-trainer` into ~/.cargo/bin; keep this folder, they use its .venv
-	cargo install --locked --path . --bin sweep
-	cargo install --locked --path src/trainer
+install: setup ## Install both programs and libtorch into PREFIX (~/.cargo); they do not need this folder
+	$(INSTALLED) cargo install --locked --root '$(PREFIX)' --path . --bin sweep
+	$(INSTALLED) cargo install --locked --root '$(PREFIX)' --path src/trainer
+	python3 scripts/libraries.py '$(PREFIX)/lib/sweep'
+
+archive: ## Make target/sweep.tar.gz: programs, libtorch, completions and manual pages for another machine
+	rm -rf '$(ARCHIVE)'
+	$(MAKE) install PREFIX='$(ARCHIVE)'
+	mkdir -p '$(ARCHIVE)/share/bash-completion/completions' '$(ARCHIVE)/share/zsh/site-functions' \
+	    '$(ARCHIVE)/share/fish/vendor_completions.d'
+	'$(ARCHIVE)/bin/sweep' completions bash > '$(ARCHIVE)/share/bash-completion/completions/sweep'
+	'$(ARCHIVE)/bin/sweep' completions zsh > '$(ARCHIVE)/share/zsh/site-functions/_sweep'
+	'$(ARCHIVE)/bin/sweep' completions fish > '$(ARCHIVE)/share/fish/vendor_completions.d/sweep.fish'
+	'$(ARCHIVE)/bin/sweep' man --into '$(ARCHIVE)/share/man/man1'
+	cp LICENSE-MIT LICENSE-APACHE README.md '$(ARCHIVE)'
+	tar -C target/archive --exclude='.crates*' -czf target/sweep.tar.gz sweep
 
 lint: setup ## Check formatting and lints
 	cargo fmt --all --check

@@ -27,6 +27,14 @@ pub fn watch(signals: &[i32], mut heed: impl FnMut() + Send + 'static) -> io::Re
     Ok(())
 }
 
+/// Returns a signal as people write it: `SIGABRT (6)`.
+pub fn name(signal: i32) -> String {
+    match signal_hook::low_level::signal_name(signal) {
+        Some(name) => format!("{name} ({signal})"),
+        None => format!("signal {signal}"),
+    }
+}
+
 /// Ends the process at once, whatever its other threads are doing.
 pub fn exit_at_once(code: i32) -> ! {
     signal_hook::low_level::exit(code)

@@ -21,7 +21,7 @@ fn a_run_that_always_crashes_fails_and_the_others_have_a_table() {
     desk.run()
         .assert_code(2)
         .assert_says("trying again")
-        .assert_says("killed by signal 6")
+        .assert_says("killed by SIGABRT (6)")
         .assert_says("2 jobs failed");
     let table = desk.table();
     assert!(table.contains("(1/2)"), "{table}");

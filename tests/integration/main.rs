@@ -16,4 +16,5 @@ mod first_sweep;
 mod questions;
 mod results;
 mod training;
+mod watching;
 mod weights;

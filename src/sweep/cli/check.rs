@@ -7,8 +7,9 @@ use std::{
 
 use clap::Args;
 use schema::RunId;
+use serde_json::{Value, json};
 
-use super::{Exit, Opened, Target, color_on_stderr, counted, show, tell};
+use super::{Exit, Opened, Target, color_on_stderr, counted, show, show_json, tell};
 use crate::{
     config::{Diagnostic, Sweep},
     plan::{Member, Plan, memory},
@@ -23,23 +24,43 @@ use crate::{
 #[command(after_help = "\
 Examples:
   sweep check sweeps/omniglot.toml
+  sweep check sweeps/omniglot.toml --json | jq '.warnings[].message'
   sweep check sweeps/omniglot.toml --set 'axes.\"model.embedding\"={ range = [64, 512, 64] }'")]
 pub(super) struct Check {
     #[command(flatten)]
     target: Target,
+    /// Print one JSON object, with all mistakes and warnings
+    #[arg(long)]
+    json: bool,
 }
+
+/// The version of the JSON object.
+const VERSION: u32 = 1;
 
 impl Check {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        let sweep = self.target.read()?;
+        let read = self.target.read();
+        if let (true, Err(Exit::Diagnosed(mistakes))) = (self.json, &read) {
+            show_json(&json!({ "version": VERSION, "mistakes": mistakes.as_json() }))?;
+        }
+        let sweep = read?;
         let mut lines = vec![format!("OK: {}", arithmetic(&sweep))];
         lines.extend(sweep.refinements.iter().cloned());
-        show(&(lines.join("\n") + "\n"))?;
         let open = sweep.fairness.open().map(|violation| &violation.shown);
-        open.chain(&sweep.fairness.unneeded)
-            .for_each(|warning| tell(&warning.warning(color_on_stderr())));
-        for warning in of_this_machine(sweep, &self.target.results) {
-            let warning = Diagnostic::of_file(&self.target.file, warning);
+        let mut warnings: Vec<Diagnostic> = open.chain(&sweep.fairness.unneeded).cloned().collect();
+        let of_machine = of_this_machine(sweep, &self.target.results).into_iter();
+        warnings.extend(of_machine.map(|warning| Diagnostic::of_file(&self.target.file, warning)));
+        if self.json {
+            let warnings: Vec<Value> = warnings.iter().flat_map(Diagnostic::as_json).collect();
+            return show_json(&json!({
+                "version": VERSION,
+                "mistakes": [],
+                "warnings": warnings,
+                "summary": lines,
+            }));
+        }
+        show(&(lines.join("\n") + "\n"))?;
+        for warning in warnings {
             tell(&warning.warning(color_on_stderr()));
         }
         Ok(())

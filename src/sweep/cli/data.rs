@@ -11,12 +11,13 @@ use std::{
 
 use clap::{Args, Subcommand};
 use schema::{Dataset, Failure, ImportWork, Own, Registration, Task};
+use serde_json::{Value, json};
 
 use super::{
     Exit, counted,
     foreground::{self, all_cores},
     progress::Bar,
-    show, tell,
+    show, show_json, tell,
 };
 use crate::{
     ledger::{
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// The folder of data sets.
-const DEFAULT_ROOT: &str = "data";
+pub(super) const DEFAULT_ROOT: &str = "data";
 
 /// Add, list, check and draw data sets
 #[derive(Debug, Subcommand)]
@@ -74,6 +75,9 @@ pub(super) struct List {
     /// Folder of data sets
     #[arg(long, value_name = "FOLDER", default_value = DEFAULT_ROOT)]
     root: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 impl Data {
@@ -179,7 +183,28 @@ impl Added {
 }
 
 impl Add {
+    /// Adds a folder of the user's own images.
+    pub(super) fn own(name: &str, folder: &Path, root: &Path, trainer: Option<&Path>) -> Add {
+        Add {
+            name: name.to_owned(),
+            from: vec![folder.to_owned()],
+            root: root.to_owned(),
+            copy: false,
+            allow_other_counts: false,
+            skip_broken: false,
+            trainer: trainer.map(Path::to_owned),
+        }
+    }
+
     fn run(&self) -> Result<(), Exit> {
+        let dataset = named(&self.name)?;
+        self.added()?;
+        tell(&self.next_steps(&dataset));
+        Ok(())
+    }
+
+    /// Adds the data set, says what was found, and returns it.
+    pub(super) fn added(&self) -> Result<Registration, Exit> {
         for path in &self.from {
             if !path.exists() {
                 return Err(Exit::mistake(format!(
@@ -194,7 +219,8 @@ impl Add {
         let before = registered(&into).ok().flatten();
         let images = self.import(&dataset, &into)?;
         let found = registered(&into).map_err(Exit::mistake)?;
-        let what = match found.as_ref().and_then(|found| found.broken.as_ref()) {
+        let found = found.ok_or_else(|| Exit::mistake("the trainer left no list of images"))?;
+        let what = match &found.broken {
             Some(_) => "images decoded and listed",
             None => "images listed",
         };
@@ -203,17 +229,14 @@ impl Add {
             dataset.title(),
             into.display()
         ));
-        if let Some(found) = found {
-            tell(&format!("{}\n{}", found.layout, described(&found)));
-        }
+        tell(&format!("{}\n{}", found.layout, described(&found)));
         if let Some(before) = before {
             let images = before.training_images + before.test_images;
             tell(&format!(
                 "in the place of {images} images that were added before under this name"
             ));
         }
-        tell(&self.next_steps(&dataset));
-        Ok(())
+        Ok(found)
     }
 
     /// Has the trainer read it, and returns how many images there are.
@@ -247,17 +270,22 @@ impl Add {
 
     /// Returns the lines of a sweep file that use the data set, and the command that decodes all images.
     fn next_steps(&self, dataset: &Dataset) -> String {
-        let mut text = format!(
-            "`sweep data check {}` decodes every image; in a sweep file:\n  [data]\n  {}",
-            self.name,
-            assignment(dataset)
-        );
-        if self.root != Path::new(DEFAULT_ROOT) {
-            let root = toml::Value::from(self.root.display().to_string());
-            let _ = write!(text, "\n  root = {root}");
-        }
-        text
+        let lines = lines(dataset, &self.root).replace('\n', "\n  ");
+        format!(
+            "`sweep data check {}` decodes every image; in a sweep file:\n  [data]\n  {lines}",
+            self.name
+        )
     }
+}
+
+/// Returns the lines of `[data]` in a sweep file that uses a data set in a folder of data sets.
+pub(super) fn lines(dataset: &Dataset, root: &Path) -> String {
+    let mut lines = assignment(dataset);
+    if root != Path::new(DEFAULT_ROOT) {
+        let root = toml::Value::from(root.display().to_string());
+        let _ = write!(lines, "\nroot = {root}");
+    }
+    lines
 }
 
 /// Returns the line of a sweep file that names a data set.
@@ -343,8 +371,14 @@ fn broken(found: &Registration) -> Option<String> {
     Some(format!("left out: {images}: {}{more}", named.join(", ")))
 }
 
+/// The version of the JSON object.
+const VERSION: u32 = 1;
+
 impl List {
     fn run(&self) -> Result<(), Exit> {
+        if self.json {
+            return self.show_json();
+        }
         let mut text: String = self
             .folders()?
             .iter()
@@ -356,6 +390,17 @@ impl List {
         show(&format!(
             "{text}glyphs: drawn by the program, as many classes as a sweep file asks for\n"
         ))
+    }
+
+    fn show_json(&self) -> Result<(), Exit> {
+        let folders = self.folders()?;
+        let found = folders.iter().filter_map(|folder| {
+            let name = folder.file_name()?.to_string_lossy().into_owned();
+            let found = registered(folder).ok()??;
+            Some(json!({ "name": name, "folder": folder, "found": found }))
+        });
+        let data: Vec<Value> = found.collect();
+        show_json(&json!({ "version": VERSION, "data": data }))
     }
 
     /// Returns the folders in the data root; none if it does not exist.

@@ -6,6 +6,7 @@
 //! measures silence and polls, the journal stamps its entries, and the trainer is looked up on `PATH`.
 
 mod check;
+mod completions;
 mod data;
 mod diff;
 mod doctor;
@@ -14,7 +15,12 @@ mod documentation;
 mod evaluate;
 mod exit;
 mod foreground;
+mod init;
+mod log_tail;
+mod logs;
 mod neighbors;
+mod only;
+mod paint;
 mod plan;
 mod printable;
 mod progress;
@@ -22,11 +28,15 @@ mod report;
 mod run;
 mod run_ids;
 mod schema;
+mod shipped;
 mod show;
 mod status;
+mod stop;
 mod studies;
+mod triage;
 mod weights;
 mod why;
+mod width;
 
 use std::{
     env,
@@ -57,14 +67,19 @@ use crate::{
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    color: colorchoice_clap::Color,
+    /// Print no progress; results, warnings and errors remain
+    #[arg(short, long, global = true)]
+    quiet: bool,
 }
 
 const AFTER_HELP: &str = "\
 First steps:
-  sweep run sweeps/quickstart.toml       compare losses on a built-in data set
-  sweep data add omniglot images_*.zip   add a downloaded data set
-  sweep plan sweeps/omniglot.toml        see what would run
-  sweep run sweeps/omniglot.toml         run it; the same command resumes it
+  sweep init first.toml                  write a commented sweep file that runs
+  sweep plan first.toml                  see what would run
+  sweep run first.toml                   run it; the same command resumes it
+  sweep init birds.toml --data ~/birds   compare losses on your own images
   sweep show losses                      see what a sweep file can name
 
 Exit codes:
@@ -79,12 +94,16 @@ Documentation: README.md and docs/";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
     Check(check::Check),
     Plan(plan::PlanCommand),
     Diff(diff::Diff),
     Run(run::Run),
     Status(status::Status),
+    Stop(stop::Stop),
+    Logs(logs::Logs),
     Why(why::Why),
+    Triage(triage::Triage),
     Report(report::Report),
     Show(show::Show),
     Schema(schema::SchemaCommand),
@@ -96,6 +115,8 @@ enum Command {
     #[command(subcommand)]
     Weights(weights::WeightsCommand),
     Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
 /// The sweep and its results folder: the same for all commands.
@@ -285,13 +306,19 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    cli.color.write_global();
+    progress::be_quiet(cli.quiet);
     let result = match &cli.command {
+        Command::Init(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Run(command) => command.run(),
         Command::Status(command) => command.run(),
+        Command::Stop(command) => command.run(),
+        Command::Logs(command) => command.run(),
         Command::Why(command) => command.run(),
+        Command::Triage(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Schema(command) => command.run(),
@@ -300,6 +327,8 @@ pub fn main() -> ExitCode {
         Command::Data(command) => command.run(),
         Command::Weights(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -344,6 +373,15 @@ fn show_json(value: &impl Serialize) -> Result<(), Exit> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Exit::NobodyReads),
         Err(error) => Err(Exit::stuck(format!("failed to print: {error}"))),
+    }
+}
+
+/// Clears the terminal on standard output, if it is one that knows how.
+fn clear_screen() {
+    const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
+    if color_on_stdout() {
+        // A closed output is noticed by what is printed next.
+        let _ = io::stdout().lock().write_all(CLEAR);
     }
 }
 

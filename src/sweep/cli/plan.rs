@@ -10,7 +10,10 @@ use report::Setting;
 use schema::{Device, Guards, ImageSize, Labels, StudyId, Transform, renamed::as_read};
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, Target, check, counted, doctor::free_bytes, show, show_json, studies};
+use super::{
+    Exit, Opened, Target, check, counted, doctor::free_bytes, show, show_json, studies,
+    width::wrapped,
+};
 use crate::{
     config::{Method, Point, Sweep, TrainingTable, as_written},
     ledger::Job,
@@ -100,7 +103,7 @@ impl PlanCommand {
             lines.push(format!("missing: {missing}"));
         }
         lines.extend(sweep.refinements.iter().cloned());
-        lines.extend(sweep.fairness.paragraph());
+        lines.extend(sweep.fairness.paragraph().iter().map(|text| wrapped(text)));
         lines.push(String::new());
         match origins {
             [] => lines.extend(settings(opened)),

@@ -3,13 +3,14 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schema::{Breakdown, Event, Finished, Metric, Trained, TrainingEnd};
 
-use super::{counted, printable::printable, studies::outcome, tell};
+use super::{counted, paint::Tone, printable::printable, studies::outcome, tell};
 use crate::{
     ledger::{AttemptEnd, Job},
     plan::{
@@ -21,6 +22,18 @@ use crate::{
 
 /// Between two plain lines about the same thing.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// True if progress is not printed.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Decides whether progress is printed, from now on.
+pub(super) fn be_quiet(quiet: bool) {
+    IS_QUIET.store(quiet, Ordering::Relaxed);
+}
+
+fn is_quiet() -> bool {
+    IS_QUIET.load(Ordering::Relaxed)
+}
 
 /// The progress of a sweep: an overall bar, and a line for each running job.
 pub(super) struct Progress {
@@ -37,7 +50,10 @@ pub(super) struct Progress {
     pace: Pace,
     /// The largest number of jobs that ran at the same time.
     abreast: usize,
+    /// Jobs of the sweep, with those that were done before.
     jobs: usize,
+    /// Jobs that were done before.
+    there: usize,
     ended: usize,
     running: BTreeMap<Job, JobLine>,
     bars: MultiProgress,
@@ -80,6 +96,7 @@ impl Pace {
 /// One running job.
 struct JobLine {
     bar: ProgressBar,
+    name: String,
     begun: Instant,
     /// The step at which this attempt started, so that a resumed run does not seem fast.
     from: u64,
@@ -92,12 +109,15 @@ struct JobLine {
 
 impl Progress {
     pub(super) fn new(plan: &Plan, freshness: &FreshnessOf) -> Progress {
-        let target = ProgressDrawTarget::stderr();
-        let plain = target.is_hidden();
+        let target = match is_quiet() {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr(),
+        };
+        let plain = target.is_hidden() && !is_quiet();
         let bars = MultiProgress::with_draw_target(target);
         let overall = bars.add(ProgressBar::new(0));
         overall.set_style(style(
-            "{prefix} [{bar:30}] {percent:>3} %  {elapsed} gone, {msg}",
+            "{prefix} [{bar:20}] {percent:>3} %  {elapsed} gone, {wide_msg}",
             "=> ",
         ));
         overall.set_prefix("sweep");
@@ -105,6 +125,7 @@ impl Progress {
         let mut progress = Progress {
             names: BTreeMap::new(),
             jobs: 0,
+            there: 0,
             weights: BTreeMap::new(),
             fractions: BTreeMap::new(),
             done: 0.0,
@@ -133,10 +154,13 @@ impl Progress {
                 self.names.insert(job, plan.name_of_job(job));
             }
         }
+        let were_done = freshness
+            .iter()
+            .filter(|(job, freshness)| is_done(freshness) && !self.weights.contains_key(job));
+        self.there = were_done.count();
         self.ahead = ahead(plan);
-        let known = self.weights.len();
-        let ahead = self.ahead.values().map(|ahead| ahead.jobs);
-        self.jobs = ahead.fold(known, usize::saturating_add);
+        let known = self.weights.len() + self.there;
+        self.jobs = known.saturating_add(jobs_ahead(plan));
         self.overall.set_length(self.jobs as u64);
     }
 
@@ -181,6 +205,14 @@ impl Progress {
         }
     }
 
+    /// Says what went wrong, whether progress is printed or not.
+    fn warn(&self, text: &str) {
+        match is_quiet() {
+            true => tell(text),
+            false => self.say(text),
+        }
+    }
+
     /// Notes the fraction of a job that is done.
     fn set_fraction(&mut self, job: Job, fraction: f64) {
         let change = fraction - self.fractions.insert(job, fraction).unwrap_or(0.0);
@@ -190,7 +222,7 @@ impl Progress {
     }
 
     fn redraw(&mut self) {
-        self.overall.set_position(self.done.round() as u64);
+        self.overall.set_position(self.there as u64 + self.done.round() as u64);
         self.overall.set_message(self.summary());
     }
 
@@ -198,10 +230,10 @@ impl Progress {
     fn summary(&self) -> String {
         let to_go = self
             .to_go()
-            .map_or_else(|| "unknown time".to_owned(), duration);
+            .map_or_else(|| "estimating the time".to_owned(), |time| format!("{} to go", duration(time)));
         format!(
-            "{} of {}, {to_go} to go",
-            self.ended,
+            "{} of {}, {to_go}",
+            self.there + self.ended,
             counted(self.jobs, "job")
         )
     }
@@ -233,9 +265,11 @@ impl Watcher for Progress {
             tell(&format!("started   {} on {slot}{again}", self.name(job)));
         }
         let bar = self.bars.insert_before(&self.overall, ProgressBar::new(0));
-        bar.set_style(style("  {prefix} [{bar:20}] {pos}/{len} {msg}", "-> "));
-        bar.set_prefix(format!("{slot}  {}{again}", self.name(job)));
-        self.running.insert(job, JobLine::new(bar));
+        bar.set_style(style("  {prefix}  {wide_msg}", "-> "));
+        bar.set_prefix(slot.to_owned());
+        let name = format!("{}{again}", self.name(job));
+        bar.set_message(name.clone());
+        self.running.insert(job, JobLine::new(bar, name));
         self.abreast = self.abreast.max(self.running.len());
         self.redraw();
     }
@@ -271,12 +305,16 @@ impl Watcher for Progress {
                 self.pace.note(job, weight, line.begun.elapsed());
                 self.say(&line.finished(self.name(job), &took));
             }
-            AttemptEnd::Stopped => self.say(&format!("stopped   {} after {took}", self.name(job))),
+            AttemptEnd::Stopped => {
+                let stopped = Tone::Doubtful.word("stopped");
+                self.say(&format!("{stopped} {} after {took}", self.name(job)));
+            }
             AttemptEnd::Failed { message, .. } => {
                 self.ended += usize::from(!again);
                 let next = if again { "; trying again" } else { "" };
-                self.say(&format!(
-                    "failed    {} after {took}: {message}{next}",
+                let failed = Tone::Bad.word("failed");
+                self.warn(&format!(
+                    "{failed} {} after {took}: {message}{next}",
                     self.name(job)
                 ));
             }
@@ -285,11 +323,13 @@ impl Watcher for Progress {
     }
 
     fn left_out(&mut self, place: &str, message: &str) {
-        self.say(&format!("warning   {place} is left out: {message}"));
+        let warning = Tone::Doubtful.word("warning");
+        self.warn(&format!("{warning} {place} is left out: {message}"));
     }
 
     fn selected(&mut self, plan: &Plan, study: &Study) {
-        self.say(&format!("selected  {}", outcome(study, plan)));
+        let selected = Tone::Good.word("selected");
+        self.say(&format!("{selected} {}", outcome(study, plan)));
     }
 
     fn grown(&mut self, plan: &Plan, freshness: &FreshnessOf) {
@@ -303,9 +343,10 @@ impl Watcher for Progress {
 }
 
 impl JobLine {
-    fn new(bar: ProgressBar) -> JobLine {
+    fn new(bar: ProgressBar, name: String) -> JobLine {
         JobLine {
             bar,
+            name,
             begun: Instant::now(),
             from: 0,
             done: 0,
@@ -342,9 +383,16 @@ impl JobLine {
             | Event::Finished(_)
             | Event::Failed { .. } => {}
         }
-        self.bar.set_length(self.total);
+        if self.total > 0 && self.bar.length() != Some(self.total) {
+            self.bar.set_style(style(
+                "  {prefix}  [{bar:10}] {pos}/{len} {wide_msg}",
+                "-> ",
+            ));
+            self.bar.set_length(self.total);
+        }
         self.bar.set_position(self.done);
-        self.bar.set_message(self.message());
+        // The end of a long name is cut off at the edge of the terminal.
+        self.bar.set_message(format!("{}  {}", self.message(), self.name));
     }
 
     /// The fraction of the job that this attempt has done.
@@ -372,8 +420,12 @@ impl JobLine {
     /// `finished  train Triplet, seed 3 in 5.0 s`, or how the training broke down.
     fn finished(&self, name: &str, took: &str) -> String {
         match self.broken {
-            None => format!("finished  {name} in {took}"),
-            Some(how) => format!("{:<9} {name} after {took}: {}", how.word(), how.reason()),
+            None => format!("{} {name} in {took}", Tone::Good.word("finished")),
+            Some(how) => format!(
+                "{} {name} after {took}: {}",
+                Tone::Doubtful.word(how.word()),
+                how.reason()
+            ),
         }
     }
 
@@ -431,10 +483,13 @@ impl Bar {
     }
 
     fn of(prefix: &str, unit: Unit, template: &str) -> Bar {
-        let bar = ProgressBar::new(0);
+        let bar = match is_quiet() {
+            true => ProgressBar::hidden(),
+            false => ProgressBar::new(0),
+        };
         bar.set_style(style(template, "=> "));
         bar.set_prefix(prefix.to_owned());
-        if bar.is_hidden() {
+        if bar.is_hidden() && !is_quiet() {
             tell(prefix);
         }
         Bar {
@@ -448,7 +503,7 @@ impl Bar {
     pub(super) fn set(&self, done: u64, total: u64) {
         self.bar.set_length(total);
         self.bar.set_position(done);
-        if self.bar.is_hidden() && self.last_plain.get().elapsed() >= PLAIN_EVERY {
+        if self.bar.is_hidden() && !is_quiet() && self.last_plain.get().elapsed() >= PLAIN_EVERY {
             self.last_plain.set(Instant::now());
             tell(&format!(
                 "  {}",
@@ -545,6 +600,17 @@ fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
     ahead
 }
 
+fn is_done(freshness: &Freshness) -> bool {
+    !matches!(freshness, Freshness::Stale(_))
+}
+
+/// Returns the number of jobs that searches may add at most.
+pub(super) fn jobs_ahead(plan: &Plan) -> usize {
+    let ahead = ahead(plan);
+    let jobs = ahead.values().map(|ahead| ahead.jobs);
+    jobs.fold(0, usize::saturating_add)
+}
+
 /// A number with some decimals, or with an exponent if it is large: a trainer may report anything.
 fn decimals(value: f64, decimals: usize) -> String {
     if value.abs() < 1e6 {
@@ -555,7 +621,7 @@ fn decimals(value: f64, decimals: usize) -> String {
 }
 
 /// `8.3 s`, `2 min 5 s`, `1 h 20 min`.
-fn duration(time: Duration) -> String {
+pub(super) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
         0..60 => format!("{:.1} s", time.as_secs_f64()),
@@ -602,7 +668,7 @@ mod tests {
 
     #[test]
     fn no_number_that_a_trainer_reports_is_too_large_to_show() {
-        let mut line = JobLine::new(ProgressBar::hidden());
+        let mut line = JobLine::new(ProgressBar::hidden(), String::new());
         for (from, done, total, loss) in [
             (0, u64::MAX, 1, 1e308),
             (0, 1, u64::MAX, f64::NAN),

@@ -17,6 +17,7 @@ use super::{
     Exit, Opened, Target,
     check::arithmetic,
     counted, flag,
+    only::Only,
     plan::{slot_names, tally},
     progress::Progress,
     report::Destination,
@@ -47,12 +48,19 @@ Examples:
   sweep run sweeps/quickstart.toml
   sweep run sweeps/omniglot.toml --set data.root=/datasets/omniglot
   sweep run sweeps/omniglot.toml --set training.steps=100 --set sweep.name=trial
-  sweep run sweeps/omniglot.toml            resume after Ctrl-C, a crash or an edit")]
+  sweep run sweeps/omniglot.toml            resume after Ctrl-C, a crash or an edit
+  sweep run sweeps/omniglot.toml --only failed,lost          first what failed or was lost")]
 pub(super) struct Run {
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
     destination: Destination,
+    /// Run only jobs of runs that failed, or that were begun and lost; a search goes on from them
+    #[arg(long, value_name = "WHICH", value_delimiter = ',')]
+    only: Vec<Only>,
+    /// Try each job once in this session
+    #[arg(long)]
+    no_retry: bool,
     /// Program to run instead of `sweep-trainer`; see docs/trainer-protocol.md
     #[arg(long, value_name = "PROGRAM")]
     trainer: Option<PathBuf>,
@@ -66,7 +74,14 @@ impl Run {
         let mut opened = self.target.open()?;
         opened.require_ids()?;
         let mut lock = opened.ledger.lock(self.locking())?;
-        let freshness = freshness_of_intact(&opened)?;
+        if self.no_retry {
+            opened.sweep.resources.retries = 0;
+        }
+        let mut freshness = freshness_of_intact(&opened)?;
+        let left_out = match self.only.as_slice() {
+            [] => 0,
+            only => Only::restrict(only, &mut freshness, &opened)?,
+        };
         let todo: usize = tally(&freshness).values().map(|tally| tally.todo).sum();
         if todo > 0 && !opened.plan.recalled.is_empty() {
             return Err(missing(&opened, &opened.plan.recalled));
@@ -88,6 +103,10 @@ impl Run {
         let written = report.write();
         report.print()?;
         self.verdict(&tally, &opened)?;
+        if left_out > 0 {
+            let jobs = counted(left_out, "job");
+            tell(&format!("{jobs} left out by --only; `{}` runs them", self.resume_command()));
+        }
         written
     }
 

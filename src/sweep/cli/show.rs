@@ -8,7 +8,7 @@ use schema::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Exit, show};
+use super::{Exit, shipped, show, width::wrapped};
 use crate::config::{Rule, json_schema, presets};
 
 /// List losses, miners and everything else that a sweep file can name
@@ -21,7 +21,8 @@ Examples:
   sweep show losses triplet             also the meaning of each setting
   sweep show backbones resnet
   sweep show data                       data sets and their usual metrics
-  sweep show protocol reality_check     all settings of the protocol")]
+  sweep show protocol reality_check     all settings of the protocol
+  sweep show sweeps quickstart          a sweep file that comes with the program")]
 pub(super) struct Show {
     /// Kind of part
     kind: Kind,
@@ -59,6 +60,8 @@ enum Kind {
     Data,
     /// `extends = ["presets/NAME"]`; with a name, the preset itself
     Presets,
+    /// Sweep files that come with the program; with a name, the file itself
+    Sweeps,
     /// `protocol = "NAME"` in [sweep]; with a name, all its settings
     #[value(alias = "protocol")]
     Protocols,
@@ -71,6 +74,7 @@ impl Show {
         let wanted = self.name.as_deref().unwrap_or_default();
         let entries: Vec<String> = match self.kind {
             Kind::Presets => presets(wanted),
+            Kind::Sweeps => sweeps(wanted),
             Kind::Protocols => protocols(wanted),
             Kind::Backbones => entries(
                 Backbone::CARDS,
@@ -130,7 +134,7 @@ impl Show {
                 "none of the {kind} has `{wanted}` in its name"
             )));
         }
-        show(&(entries.join("\n\n") + "\n"))
+        show(&wrapped(&(entries.join("\n\n") + "\n")))
     }
 }
 
@@ -152,6 +156,18 @@ fn presets(wanted: &str) -> Vec<String> {
         )
     })
     .collect()
+}
+
+/// Returns the text of the sweep file of this name, or the names and titles of all whose name contains it.
+fn sweeps(wanted: &str) -> Vec<String> {
+    let all = shipped::all();
+    if let Some(exact) = all.iter().find(|shipped| shipped.name == wanted) {
+        return vec![exact.text.trim_end().to_owned()];
+    }
+    all.iter()
+        .filter(|shipped| shipped.name.contains(wanted))
+        .map(|shipped| format!("{}\n    {}", shipped.name, shipped.title()))
+        .collect()
 }
 
 /// A paragraph for each rule of fairness.

@@ -1,72 +1,128 @@
-//! `sweep status`: the progress and the failures of a sweep.
+//! `sweep status`: what a sweep has reached, what runs now, and what failed.
+//!
+//! All numbers are gathered first, in a [`Snapshot`], which is printed as text or as JSON.
 
-use std::collections::BTreeSet;
+mod failures;
+mod live;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+    time::Duration,
+};
 
 use clap::Args;
+use failures::Failures;
+use live::Session;
 use report::RunState;
-use schema::{Failure, Files, RunId, Trained};
+use schema::{Breakdown, Failure, Files, RunId, Trained};
+use serde::Serialize;
 
 use super::{
-    Exit, Target, counted, flag,
+    Exit, Opened, Target, clear_screen, counted, flag,
     plan::tally,
+    progress,
     report::{jobs_of, state_of, state_of_ensemble},
-    show, studies,
+    show, show_json, studies,
 };
 use crate::{
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
     plan::{Plan, freshness},
 };
 
-/// Show progress and failures
+/// Show what a sweep has reached, what runs now, and what failed
 ///
-/// Works at any time, also while the sweep runs.
+/// Works at any time, also while the sweep runs. Failures are grouped by their cause. The exit code is 2 if something
+/// failed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  sweep status sweeps/omniglot.toml")]
+Examples:
+  sweep status sweeps/omniglot.toml
+  sweep status sweeps/omniglot.toml --watch            again every two seconds, while it runs
+  sweep status sweeps/omniglot.toml --json | jq .jobs")]
 pub(super) struct Status {
     #[command(flatten)]
     target: Target,
+    /// Print again every two seconds, until the sweep ends
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Between two prints of `--watch`.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// The version of the JSON object.
+const VERSION: u32 = 1;
+
+/// What a sweep has reached.
+#[derive(Serialize)]
+struct Snapshot {
+    /// The version of this object.
+    version: u32,
+    sweep: String,
+    /// The session that works in the results folder now, be it on this sweep or on another.
+    session: Option<Session>,
+    runs: Runs,
+    ensembles: Count,
+    /// Jobs of the whole sweep, with those that its searches may add.
+    jobs: Count,
+    searches: Vec<studies::Progress>,
+    failures: Failures,
+    /// Runs that need a look, one line each.
+    remarks: Vec<String>,
+    /// Data sets with files that could not be read.
+    #[serde(skip)]
+    suspects: BTreeSet<String>,
+    /// The numbers of searches in each state, in words.
+    #[serde(skip)]
+    search_states: Vec<String>,
+}
+
+/// How many of some things are done.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Count {
+    done: usize,
+    total: usize,
+}
+
+/// The runs of a sweep by their state.
+#[derive(Default, Serialize)]
+struct Runs {
+    total: usize,
+    finished: usize,
+    begun: usize,
+    /// Runs whose training broke down, by how.
+    broken: BTreeMap<Breakdown, usize>,
 }
 
 impl Status {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        let opened = self.target.open_results()?;
-        let (plan, ledger) = (&opened.plan, &opened.ledger);
-        let mut status = StatusCounts::default();
-        for &run in plan.runs.keys() {
-            status.add_run(run, plan, ledger)?;
+        loop {
+            let opened = self.target.open_results()?;
+            let snapshot = Snapshot::of(&opened)?;
+            let is_over = snapshot.session.is_none();
+            if !self.watch || is_over {
+                return self.end(&opened, &snapshot);
+            }
+            let screen = snapshot.lines(self, &opened).join("\n");
+            clear_screen();
+            show(&format!("{screen}\n\n"))?;
+            thread::sleep(PERIOD);
         }
-        let runs = counted(plan.runs.len(), "run");
-        let StatusCounts {
-            finished, begun, ..
-        } = status;
-        let mut summary = format!("{finished} of {runs} finished, {begun} begun");
-        if !plan.ensembles.is_empty() {
-            let measured = status.add_ensembles(plan, ledger)?;
-            let all = counted(plan.ensembles.len(), "ensemble");
-            summary.push_str(&format!("; {measured} of {all} measured"));
-        }
-        let mut lines = vec![format!("{}: {summary}", opened.sweep.name)];
-        lines.extend(studies::states(&opened));
-        lines.extend(status.lines);
-        for data in &status.suspects {
-            let root = flag("root", "data", &opened.sweep.data_root);
-            lines.push(format!(
-                "hint: `sweep data check {data}{root}` names all images that cannot be read"
-            ));
-        }
-        let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
-        let tallies = tally(&freshness);
-        let todo: usize = tallies.values().map(|tally| tally.todo).sum();
-        if todo > 0 {
-            let jobs = counted(todo, "job");
-            lines.push(format!("{jobs} left: `{}`", self.target.command("run")));
-        }
+    }
+
+    /// Prints the snapshot, and returns whether something failed.
+    fn end(&self, opened: &Opened, snapshot: &Snapshot) -> Result<(), Exit> {
         opened.tell_damage()?;
-        show(&(lines.join("\n") + "\n"))?;
+        match self.json {
+            true => show_json(snapshot)?,
+            false => show(&(snapshot.lines(self, opened).join("\n") + "\n"))?,
+        }
         opened.require_ids()?;
-        match status.failed {
+        match snapshot.failures.jobs() {
             0 => Ok(()),
             failed => Err(Exit::RunsFailed(format!(
                 "{} failed",
@@ -76,27 +132,95 @@ impl Status {
     }
 }
 
-/// The state of all runs.
-#[derive(Default)]
-struct StatusCounts {
-    finished: usize,
-    begun: usize,
-    /// Runs and ensembles with a failed attempt.
-    failed: usize,
-    /// The data sets that runs failed to read.
-    suspects: BTreeSet<String>,
-    /// On runs that failed, or that have begun.
-    lines: Vec<String>,
-}
+impl Snapshot {
+    fn of(opened: &Opened) -> Result<Snapshot, Exit> {
+        let (plan, ledger) = (&opened.plan, &opened.ledger);
+        let freshness = freshness::of(plan, ledger, &opened.sweep.report)?;
+        let known = tally(&freshness);
+        let done = known.values().map(|tally| tally.done).sum();
+        let todo: usize = known.values().map(|tally| tally.todo).sum();
+        let mut snapshot = Snapshot {
+            version: VERSION,
+            sweep: opened.sweep.name.clone(),
+            session: Session::of(plan, ledger).map_err(Exit::stuck)?,
+            runs: Runs {
+                total: plan.runs.len(),
+                ..Runs::default()
+            },
+            ensembles: Count {
+                done: 0,
+                total: plan.ensembles.len(),
+            },
+            jobs: Count {
+                done,
+                total: done + todo + progress::jobs_ahead(plan),
+            },
+            searches: studies::progress(opened),
+            failures: Failures::default(),
+            remarks: Vec::new(),
+            suspects: BTreeSet::new(),
+            search_states: studies::states(opened),
+        };
+        for &run in plan.runs.keys() {
+            snapshot.add_run(run, plan, ledger)?;
+        }
+        snapshot.add_ensembles(plan, ledger)?;
+        Ok(snapshot)
+    }
 
-/// The name of a run's data set, if it has files that can be checked.
-fn suspect(run: RunId, plan: &Plan) -> Option<String> {
-    let data = &plan.data.get(&plan.runs.get(&run)?.data)?;
-    let has_files = data.dataset.files() != Files::Drawn;
-    has_files.then(|| data.dataset.folder().to_owned())
-}
+    fn lines(&self, status: &Status, opened: &Opened) -> Vec<String> {
+        let mut lines = vec![format!("{}: {}", self.sweep, self.summary())];
+        lines.extend(self.session.iter().flat_map(|session| session.of_sweep(&self.sweep)));
+        lines.extend(self.search_states.iter().cloned());
+        lines.extend(self.searches.iter().filter_map(studies::Progress::line));
+        lines.extend(self.remarks.iter().cloned());
+        lines.extend(self.failures.lines());
+        for data in &self.suspects {
+            let root = flag("root", "data", &opened.sweep.data_root);
+            lines.push(format!(
+                "hint: `sweep data check {data}{root}` names all images that cannot be read"
+            ));
+        }
+        lines.extend(self.next(status));
+        lines
+    }
 
-impl StatusCounts {
+    /// `4 of 9 runs finished, 2 begun; 12 of 33 jobs done`
+    fn summary(&self) -> String {
+        let Runs {
+            total,
+            finished,
+            begun,
+            broken,
+        } = &self.runs;
+        let mut summary = format!("{finished} of {} finished", counted(*total, "run"));
+        for (how, count) in broken {
+            summary.push_str(&format!(", {count} {}", how.word()));
+        }
+        summary.push_str(&format!(", {begun} begun"));
+        if self.ensembles.total > 0 {
+            let all = counted(self.ensembles.total, "ensemble");
+            summary.push_str(&format!("; {} of {all} measured", self.ensembles.done));
+        }
+        let jobs = counted(self.jobs.total, "job");
+        summary.push_str(&format!("; {} of {jobs} done", self.jobs.done));
+        summary
+    }
+
+    /// Returns what to do to get the rest of the sweep.
+    fn next(&self, status: &Status) -> Option<String> {
+        let left = self.jobs.total - self.jobs.done;
+        let runs = self.session.as_ref().is_some_and(|session| session.sweep == self.sweep);
+        if left == 0 {
+            return None;
+        }
+        let left = counted(left, "job");
+        match runs {
+            true => Some(format!("{left} left; `{}` stops it", status.target.command("stop"))),
+            false => Some(format!("{left} left: `{}`", status.target.command("run"))),
+        }
+    }
+
     fn add_run(&mut self, run: RunId, plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
         let trained = ledger.trained(run)?;
         if let Some(idle) = trained.as_ref().filter(|trained| trained.was_mostly_idle()) {
@@ -104,75 +228,89 @@ impl StatusCounts {
                 empty_steps, steps, ..
             } = idle;
             let what = format!(": no pair counted in {empty_steps} of {steps} steps");
-            self.line("idle", run, plan, &what);
+            self.remark("idle", run, plan, &what);
         }
         match state_of(run, plan, ledger)? {
-            RunState::Finished(_) => self.finished += 1,
+            RunState::Finished(_) => self.runs.finished += 1,
             RunState::Broken { how, step } => {
-                self.finished += 1;
+                *self.runs.broken.entry(how).or_default() += 1;
                 let what = format!(", {} at step {step}", how.reason());
-                self.line(how.word(), run, plan, &what);
+                self.remark(how.word(), run, plan, &what);
             }
             RunState::Failed { class, message } => {
-                self.failed += 1;
                 if class == Failure::Data {
                     self.suspects.extend(suspect(run, plan));
                 }
-                self.line("failed", run, plan, &format!(": {message}"));
-                let job = failed_job(run, plan, ledger)?;
-                self.lines
-                    .extend(job.map(|job| log_line(ledger, job)).transpose()?);
+                let job = failed_job(run, plan, ledger)?.unwrap_or(Job::Train(run));
+                let name = plan.name_of_run(run);
+                self.failures.add(run.to_string(), name, job, class, message, ledger)?;
             }
             RunState::Missing => match ledger.state(run)? {
                 // A trial is only validated.
                 RunStage::New if plan.runs[&run].member.is_none() && trained.is_some() => {
-                    self.finished += 1;
+                    self.runs.finished += 1;
                 }
                 RunStage::New => {}
                 RunStage::Interrupted => {
-                    self.begun += 1;
-                    self.line("begun", run, plan, ", has a checkpoint");
+                    self.runs.begun += 1;
+                    self.waiting("begun", run, plan, ", has a checkpoint");
                 }
                 RunStage::Trained(_) | RunStage::Recorded(_) => {
-                    self.begun += 1;
-                    self.line("trained", run, plan, ", not yet measured");
+                    self.runs.begun += 1;
+                    self.waiting("trained", run, plan, ", not yet measured");
                 }
             },
         }
         Ok(())
     }
 
-    /// Counts the measured ensembles, and adds lines on those that failed or whose runs failed.
-    fn add_ensembles(&mut self, plan: &Plan, ledger: &Ledger) -> Result<usize, LedgerError> {
-        let mut measured = 0;
+    /// Counts the measured ensembles, and adds those that failed or whose runs failed.
+    fn add_ensembles(&mut self, plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
         for &id in plan.ensembles.keys() {
             let name = plan.name_of_ensemble(id);
             match state_of_ensemble(id, plan, ledger)? {
-                RunState::Finished(_) => measured += 1,
+                RunState::Finished(_) => self.ensembles.done += 1,
                 RunState::Broken { how, .. } => {
                     let how = how.word();
-                    self.lines.push(format!(
+                    self.remarks.push(format!(
                         "  skipped   {id}  {name}, all folds: not ensembled, one of them is {how}"
                     ));
                 }
-                RunState::Failed { message, .. } => {
-                    self.lines
-                        .push(format!("  failed    {id}  {name}, all folds: {message}"));
-                    if ledger.attempts(Job::Ensemble(id))? > 0 {
-                        self.failed += 1;
-                        self.lines.push(log_line(ledger, Job::Ensemble(id))?);
+                RunState::Failed { class, message } => {
+                    let job = Job::Ensemble(id);
+                    if ledger.attempts(job)? > 0 {
+                        let name = format!("{name}, all folds");
+                        self.failures.add(id.to_string(), name, job, class, message, ledger)?;
+                    } else {
+                        self.remarks
+                            .push(format!("  waits     {id}  {name}, all folds: {message}"));
                     }
                 }
                 RunState::Missing => {}
             }
         }
-        Ok(measured)
+        Ok(())
     }
 
-    fn line(&mut self, word: &str, run: RunId, plan: &Plan, what: &str) {
-        let name = plan.name_of_run(run);
-        self.lines.push(format!("  {word:<9} {run}  {name}{what}"));
+    /// Adds a line about a run that is waiting for a session; what runs now has a line of its own.
+    fn waiting(&mut self, word: &str, run: RunId, plan: &Plan, what: &str) {
+        let session = self.session.as_ref();
+        if !session.is_some_and(|session| session.works_on(run)) {
+            self.remark(word, run, plan, what);
+        }
     }
+
+    fn remark(&mut self, word: &str, run: RunId, plan: &Plan, what: &str) {
+        let name = plan.name_of_run(run);
+        self.remarks.push(format!("  {word:<9} {run}  {name}{what}"));
+    }
+}
+
+/// The name of a run's data set, if it has files that can be checked.
+fn suspect(run: RunId, plan: &Plan) -> Option<String> {
+    let data = &plan.data.get(&plan.runs.get(&run)?.data)?;
+    let has_files = data.dataset.files() != Files::Drawn;
+    has_files.then(|| data.dataset.folder().to_owned())
 }
 
 /// The job of a run whose latest attempt failed.
@@ -184,9 +322,4 @@ fn failed_job(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<Option<Job>, L
         }
     }
     Ok(None)
-}
-
-fn log_line(ledger: &Ledger, job: Job) -> Result<String, LedgerError> {
-    let folder = ledger.attempt_folder(job, ledger.attempts(job)?);
-    Ok(format!("            log: {}", folder.log().display()))
 }

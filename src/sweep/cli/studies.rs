@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use report::{Setting, csv_field};
 use schema::StudyId;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Exit, Opened, counted};
 use crate::{
-    plan::{Member, Plan, Study, StudyState},
-    search::{BoundSide, TrialOutcome},
+    plan::{Member, Plan, Study, StudyState, Trial},
+    search::{BoundSide, TrialOutcome, TrialPoint},
 };
 
 /// How values were searched, what was selected for each row, and warnings about it.
@@ -211,6 +212,74 @@ pub(super) fn states(opened: &Opened) -> Vec<String> {
         .collect();
     let searches = counted_searches(opened.plan.studies.len());
     vec![format!("  {searches}: {}", counts.join(", "))]
+}
+
+/// The progress of one search.
+#[derive(Serialize)]
+pub(super) struct Progress {
+    name: String,
+    is_open: bool,
+    /// Trials that have ended.
+    ended: usize,
+    /// The number of trials.
+    budget: usize,
+    best: Option<Best>,
+}
+
+/// The best trial so far.
+#[derive(Serialize)]
+struct Best {
+    /// Its number, from 1.
+    trial: usize,
+    /// Its mean validation score, from 0 to 1.
+    score: f64,
+    point: TrialPoint,
+}
+
+impl Progress {
+    fn of(study: &Study, plan: &Plan) -> Progress {
+        let ended = |trial: &&Trial| trial.outcome != TrialOutcome::Pending;
+        let scored = study.trials.iter().enumerate().filter_map(|(number, trial)| {
+            let TrialOutcome::Finished { mean, .. } = trial.outcome else {
+                return None;
+            };
+            Some(Best {
+                trial: number + 1,
+                score: mean,
+                point: trial.point.clone(),
+            })
+        });
+        Progress {
+            name: plan.name_of_study(study),
+            is_open: study.state == StudyState::Open,
+            ended: study.trials.iter().filter(ended).count(),
+            budget: study.budget,
+            best: scored.max_by(|one, other| one.score.total_cmp(&other.score)),
+        }
+    }
+
+    /// Returns a line about a search that goes on.
+    pub(super) fn line(&self) -> Option<String> {
+        if !self.is_open {
+            return None;
+        }
+        let trials = format!("{} of {} ended", self.ended, counted(self.budget, "trial"));
+        let best = self.best.as_ref().map(|best| {
+            let values: Vec<String> = best
+                .point
+                .iter()
+                .map(|(name, value)| format!("{name} {}", short(value)))
+                .collect();
+            format!("; best so far {:.2}, {}", 100.0 * best.score, values.join(", "))
+        });
+        Some(format!("  search    {}: {trials}{}", self.name, best.unwrap_or_default()))
+    }
+}
+
+/// Returns the progress of each search.
+pub(super) fn progress(opened: &Opened) -> Vec<Progress> {
+    let studies = opened.plan.studies.iter();
+    studies.map(|study| Progress::of(study, &opened.plan)).collect()
 }
 
 /// The state of a study, shown for the members that wait for it.

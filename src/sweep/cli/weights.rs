@@ -7,8 +7,9 @@ use std::{
 
 use clap::{Args, Subcommand};
 use schema::{Backbone, Fitted, Weights, WeightsWork};
+use serde_json::{Value, json};
 
-use super::{Exit, counted, foreground, show, tell};
+use super::{Exit, counted, foreground, show, show_json, tell};
 use crate::{
     config::Grammar,
     ledger::weights::{self, Addition, Manifest, ROOT, WeightsError},
@@ -64,7 +65,13 @@ pub(super) struct AddWeights {
 pub(super) struct ListWeights {
     #[command(flatten)]
     folder: Folder,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
+
+/// The version of the JSON object.
+const VERSION: u32 = 1;
 
 /// Verify added weights again
 #[derive(Debug, Args)]
@@ -211,6 +218,14 @@ fn tensors(count: u64) -> String {
 impl ListWeights {
     fn run(&self) -> Result<(), Exit> {
         let root = &self.folder.root;
+        if self.json {
+            let added = weights::names(root).into_iter().filter_map(|name| {
+                let manifest = weights::read(root, &name).ok()??;
+                Some(json!({ "name": name, "manifest": manifest }))
+            });
+            let added: Vec<Value> = added.collect();
+            return show_json(&json!({ "version": VERSION, "weights": added }));
+        }
         let lines = weights::names(root)
             .into_iter()
             .filter_map(|name| line(root, &name));

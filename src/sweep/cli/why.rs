@@ -40,15 +40,15 @@ pub(super) struct Why {
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
     /// Print one JSON object
-    #[arg(long)]
-    json: bool,
+    #[arg(long = "json")]
+    pub(super) as_json: bool,
 }
 
 /// An attempt at a job of the run, and how it ended, if that is known.
 type Tried = (Job, u32, Option<AttemptExit>);
 
 /// Everything known about a run.
-struct Story {
+pub(super) struct Story {
     run: RunId,
     /// Its name, and the file of its sweep.
     member: Option<(String, PathBuf)>,
@@ -61,21 +61,25 @@ struct Story {
 
 impl Why {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        let ledger = Ledger::new(&self.results);
+        let ledger = self.ledger();
         let sweeps = self.sweeps(&ledger)?;
         let run = self.find(&ledger, &sweeps)?;
         let story = Story::of(run, &ledger, &sweeps)?;
         for damage in ledger.damage() {
             tell(&format!("warning: {damage}; it is not used"));
         }
-        match self.json {
+        match self.as_json {
             true => show_json(&story.as_json()),
             false => show(&(story.as_text(&ledger).join("\n") + "\n")),
         }
     }
 
+    pub(super) fn ledger(&self) -> Ledger {
+        Ledger::new(&self.results)
+    }
+
     /// The sweep of the file, or all that were run before and can still be read.
-    fn sweeps(&self, ledger: &Ledger) -> Result<Vec<Opened>, Exit> {
+    pub(super) fn sweeps(&self, ledger: &Ledger) -> Result<Vec<Opened>, Exit> {
         if let Some(file) = &self.file {
             return Ok(vec![Opened::of_results(
                 Sweep::read(file, &self.overrides)?,
@@ -100,7 +104,7 @@ impl Why {
     }
 
     /// The only run whose id has this prefix.
-    fn find(&self, ledger: &Ledger, sweeps: &[Opened]) -> Result<RunId, Exit> {
+    pub(super) fn find(&self, ledger: &Ledger, sweeps: &[Opened]) -> Result<RunId, Exit> {
         let begun = ledger.runs()?;
         let planned = sweeps.iter().flat_map(|opened| opened.plan.runs.keys());
         let found = the_only(&self.run, begun.iter().chain(planned).copied())?;
@@ -120,7 +124,7 @@ impl Why {
 }
 
 impl Story {
-    fn of(run: RunId, ledger: &Ledger, sweeps: &[Opened]) -> Result<Story, Exit> {
+    pub(super) fn of(run: RunId, ledger: &Ledger, sweeps: &[Opened]) -> Result<Story, Exit> {
         let of = sweeps
             .iter()
             .find(|opened| opened.plan.runs.contains_key(&run));
@@ -147,18 +151,7 @@ impl Story {
     }
 
     fn as_text(&self, ledger: &Ledger) -> Vec<String> {
-        let mut lines = match &self.member {
-            Some((name, file)) => vec![
-                format!("{}  {name}", self.run),
-                format!("  of {}", file.display()),
-            ],
-            None => {
-                vec![
-                    self.run.to_string(),
-                    "  of no sweep that was run here: name its file to know more".to_owned(),
-                ]
-            }
-        };
+        let mut lines = self.title();
         lines.push(format!("  {}", self.standing()));
         lines.push(String::new());
         match self.attempts[..] {
@@ -183,8 +176,22 @@ impl Story {
             }
         }
         lines.push(String::new());
-        lines.extend(self.neighbour());
+        lines.extend(self.neighbor());
         lines
+    }
+
+    /// Returns the id and the name of the run, and the file of its sweep.
+    pub(super) fn title(&self) -> Vec<String> {
+        match &self.member {
+            Some((name, file)) => vec![
+                format!("{}  {name}", self.run),
+                format!("  of {}", file.display()),
+            ],
+            None => vec![
+                self.run.to_string(),
+                "  of no sweep that was run here: name its file to know more".to_owned(),
+            ],
+        }
     }
 
     /// Whether it has to run, and why.
@@ -209,7 +216,8 @@ impl Story {
         }
     }
 
-    fn neighbour(&self) -> Vec<String> {
+    /// Returns how it differs from the most similar finished run.
+    pub(super) fn neighbor(&self) -> Vec<String> {
         let Some((other, differences)) = &self.nearest else {
             return vec!["no other run is finished, so there is none to compare with".to_owned()];
         };
@@ -230,7 +238,7 @@ impl Story {
         lines
     }
 
-    fn as_json(&self) -> Value {
+    pub(super) fn as_json(&self) -> Value {
         let attempts = self.attempts.iter().map(
             |(job, number, ended)| json!({ "job": job.verb(), "number": number, "ended": ended }),
         );
@@ -270,7 +278,7 @@ fn attempts(run: RunId, ledger: &Ledger) -> Result<Vec<Tried>, Exit> {
 
 fn told(ended: Option<&AttemptExit>) -> String {
     match ended {
-        None => "cut off: no end is noted, or it is still running".to_owned(),
+        None => "runs now, or was lost: no end is noted".to_owned(),
         Some(AttemptExit {
             end: AttemptEnd::Finished,
             ..
@@ -279,13 +287,6 @@ fn told(ended: Option<&AttemptExit>) -> String {
             end: AttemptEnd::Stopped,
             ..
         }) => "stopped on request, with a checkpoint".to_owned(),
-        Some(AttemptExit {
-            end: AttemptEnd::Failed { message, .. },
-            signal: Some(signal),
-            ..
-        }) => {
-            format!("failed with signal {signal}: {message}")
-        }
         Some(AttemptExit {
             end: AttemptEnd::Failed { message, .. },
             ..

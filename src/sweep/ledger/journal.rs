@@ -7,7 +7,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -148,6 +148,69 @@ pub fn read(root: &Path) -> io::Result<JournalContents> {
     }
 }
 
+/// What the latest session has decided.
+#[derive(Clone, Debug)]
+pub struct LatestSession {
+    /// The sweep's name.
+    pub sweep: String,
+    /// The process id of the orchestrator.
+    pub pid: u32,
+    /// Milliseconds since 1970 at its beginning.
+    pub since: u64,
+    /// Its decisions after that, in order.
+    pub entries: Vec<JournalEntry>,
+}
+
+impl LatestSession {
+    /// True if the session has ended normally.
+    pub fn is_closed(&self) -> bool {
+        let last = self.entries.last();
+        last.is_some_and(|entry| entry.what == Decision::Closed)
+    }
+}
+
+/// Reads the latest session of the journal under `root` from its end; none if there is no intact one.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn latest_session(root: &Path) -> io::Result<Option<LatestSession>> {
+    const FIRST: u64 = 1 << 16;
+    let mut file = match File::open(path(root)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    let mut size = FIRST;
+    loop {
+        file.seek(SeekFrom::Start(length.saturating_sub(size)))?;
+        let mut bytes = Vec::new();
+        (&file).take(size).read_to_end(&mut bytes)?;
+        let session = session_of(parse(&bytes).entries);
+        if session.is_some() || size >= length {
+            return Ok(session);
+        }
+        size = size.saturating_mul(4);
+    }
+}
+
+/// Returns the last session of these entries, if its beginning is among them.
+fn session_of(mut entries: Vec<JournalEntry>) -> Option<LatestSession> {
+    let is_beginning = |entry: &JournalEntry| matches!(entry.what, Decision::Opened { .. });
+    let beginning = entries.iter().rposition(is_beginning)?;
+    let rest = entries.split_off(beginning + 1);
+    let opened = entries.pop()?;
+    let Decision::Opened { sweep, pid } = opened.what else {
+        return None;
+    };
+    Some(LatestSession {
+        sweep,
+        pid,
+        since: opened.time,
+        entries: rest,
+    })
+}
+
 impl JournalContents {
     /// Returns the number of the next entry. A forged one may be the largest; then the entries are counted.
     fn next_number(&self) -> u64 {
@@ -210,6 +273,32 @@ fn entry(line: &[u8]) -> Option<JournalEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_latest_session_is_found_from_the_end_of_a_long_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(latest_session(folder.path()).unwrap().is_none());
+        let (mut journal, _) = Journal::open(folder.path()).unwrap();
+        let opened = |pid| Decision::Opened {
+            sweep: "s".to_owned(),
+            pid,
+        };
+        let left_out = |message: &str| Decision::LeftOut {
+            place: "gpu0".to_owned(),
+            message: message.repeat(9000),
+        };
+        for decision in [opened(1), Decision::Closed, opened(2)] {
+            journal.append(decision).unwrap();
+        }
+        for _ in 0..20 {
+            journal.append(left_out("out of order ")).unwrap();
+        }
+        let session = latest_session(folder.path()).unwrap().unwrap();
+        assert_eq!((session.pid, session.entries.len()), (2, 20));
+        assert!(!session.is_closed());
+        journal.append(Decision::Closed).unwrap();
+        assert!(latest_session(folder.path()).unwrap().unwrap().is_closed());
+    }
 
     fn journal_of(entries: usize) -> (tempfile::TempDir, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();

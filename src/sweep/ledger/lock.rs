@@ -15,7 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{io::Errno, process::getuid, system::uname};
+use rustix::{
+    io::Errno,
+    process::{Pid, getuid, test_kill_process},
+    system::uname,
+};
 use thiserror::Error;
 
 /// How a results folder is protected from a second orchestrator.
@@ -132,6 +136,34 @@ impl Lock {
             }
         }
     }
+}
+
+/// Who holds the lock of a results folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// As it names itself in the file.
+    pub name: String,
+    /// True if it is a process of this machine and user, with the id that was asked for.
+    pub is_here: bool,
+}
+
+/// Returns who holds the lock of a results folder, if anyone does; `pid` is the process that the
+/// journal names.
+pub(super) fn holder(root: &Path, pid: u32) -> Option<Holder> {
+    let mut file = File::open(FolderOf(root).path()).ok()?;
+    let name = read_holder(&mut file);
+    let is_here = name == process(pid);
+    let age = file.metadata().and_then(|data| data.modified()).ok()?;
+    let is_fresh = age.elapsed().unwrap_or_default() < FREE_AFTER;
+    // A lock of the system ends with its holder; a lease has to be renewed.
+    let is_locked = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    let is_leased = is_fresh && !name.is_empty() && (!is_here || is_alive(pid));
+    (is_locked || is_leased).then_some(Holder { name, is_here })
+}
+
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
 impl Drop for Lock {
@@ -293,14 +325,18 @@ fn write_holder(file: &mut File, holder: &str) -> io::Result<()> {
     writeln!(file, "{holder}")
 }
 
-/// `process 3631 of anna on gpu7`
 fn this_process() -> String {
+    process(std::process::id())
+}
+
+/// Names a process of this machine and user: `process 3631 of anna on gpu7`.
+fn process(pid: u32) -> String {
     let user = ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| env::var(name).ok());
     let user = user.unwrap_or_else(|| format!("user {}", getuid().as_raw()));
     let host = uname().nodename().to_string_lossy().into_owned();
-    format!("process {} of {user} on {host}", std::process::id())
+    format!("process {pid} of {user} on {host}")
 }
 
 #[cfg(test)]
@@ -337,6 +373,21 @@ mod tests {
             lock.check().unwrap();
             drop(lock);
             acquire(&root, second).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_holder_is_known_while_it_holds_the_lock() {
+        for locking in [Locking::System, Locking::Lease] {
+            let root = root();
+            let this = std::process::id();
+            assert_eq!(holder(root.path(), this), None);
+            let lock = acquire(&root, locking).unwrap();
+            let found = holder(root.path(), this).unwrap();
+            assert!(found.is_here && found.name.contains(&this.to_string()));
+            assert!(!holder(root.path(), this + 1).unwrap().is_here);
+            drop(lock);
+            assert!(locking == Locking::System || holder(root.path(), this).is_none());
         }
     }
 

@@ -53,7 +53,7 @@ use thiserror::Error;
 pub use damage::Damage;
 use damage::{DamageLog, DamagedKind};
 pub use folders::{AttemptFolder, RunFolder};
-pub use lock::{Lock, LockError, Locking};
+pub use lock::{Holder, Lock, LockError, Locking};
 pub use vouched::Check;
 use vouched::{FileHash, Vouched};
 
@@ -302,6 +302,11 @@ impl Ledger {
     /// Another process holds it, or the folder cannot be written.
     pub fn lock(&self, locking: Locking) -> Result<Lock, LockError> {
         Lock::acquire(&self.root, locking)
+    }
+
+    /// Returns who works in the folder, if anyone does; `pid` is the process that the journal names.
+    pub fn holder(&self, pid: u32) -> Option<Holder> {
+        lock::holder(&self.root, pid)
     }
 
     /// True if a data set is prepared, and its images are there.

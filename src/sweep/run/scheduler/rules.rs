@@ -79,8 +79,10 @@ impl ProcessEnd {
                     .to_owned()
             }
             _ if self.hung => "reported nothing for too long and was killed".to_owned(),
-            _ if self.was_killed() => "killed by signal 9; out of memory?".to_owned(),
-            (Some(signal), _) => format!("killed by signal {signal}"),
+            (Some(signal), _) if self.was_killed() => {
+                format!("killed by {}; out of memory?", signals::name(signal))
+            }
+            (Some(signal), _) => format!("killed by {}", signals::name(signal)),
             (None, Some(STOPPED)) => "stopped, although `sweep` did not ask for it".to_owned(),
             (None, Some(code)) => format!("exited (code {code}) without reporting a result"),
             (None, None) => "ended in an unknown way".to_owned(),
