@@ -30,7 +30,9 @@ fn a_running_sweep_is_watched_and_stopped_from_another_terminal() {
         .assert_says("running for")
         .assert_says(" of 4000")
         .assert_says("`sweep stop sweep.toml` stops it");
-    let status = desk.sweep(&["status", "sweep.toml", "--json"]).assert_code(0);
+    let status = desk
+        .sweep(&["status", "sweep.toml", "--json"])
+        .assert_code(0);
     let status: Value = serde_json::from_str(&status.out).unwrap();
     assert_eq!(status["version"], 1);
     assert_eq!(status["session"]["sweep"], "small");
@@ -58,7 +60,13 @@ fn failures_of_one_cause_are_grouped_and_tried_again_alone() {
     let status = status.assert_says("failed    2 runs: killed by SIGABRT (6)");
     assert_eq!(status.out.matches("log: ").count(), 1, "{}", status.out);
 
-    let more = ["--set", "sweep.seeds=[0, 1, 101]", "--only", "failed", "--no-retry"];
+    let more = [
+        "--set",
+        "sweep.seeds=[0, 1, 101]",
+        "--only",
+        "failed",
+        "--no-retry",
+    ];
     let only = [&desk.run_arguments()[..], &more].concat();
     desk.sweep(&only)
         .assert_code(2)
@@ -102,7 +110,11 @@ fn a_file_that_init_writes_can_be_run() {
 
 #[test]
 fn mistakes_and_lists_are_printed_as_json() {
-    let desk = Desk::new(&SMALL.replace("steps = 12", "stepz = 12").replace("seeds", "sedes"));
+    let desk = Desk::new(
+        &SMALL
+            .replace("steps = 12", "stepz = 12")
+            .replace("seeds", "sedes"),
+    );
     let read = |arguments: &[&str], code: i32| -> Value {
         let done = desk.sweep(arguments).assert_code(code);
         serde_json::from_str(&done.out).unwrap()
@@ -112,8 +124,18 @@ fn mistakes_and_lists_are_printed_as_json() {
     assert_eq!(mistakes.len(), 2, "{checked}");
     assert_eq!(mistakes[0]["line"], 4);
     assert_eq!(mistakes[0]["hint"], "did you mean `seeds`?");
-    assert!(read(&["data", "list", "--json"], 0)["data"].as_array().unwrap().is_empty());
-    assert!(read(&["weights", "list", "--json"], 0)["weights"].as_array().unwrap().is_empty());
+    assert!(
+        read(&["data", "list", "--json"], 0)["data"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        read(&["weights", "list", "--json"], 0)["weights"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]

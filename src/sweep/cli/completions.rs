@@ -54,7 +54,10 @@ impl Man {
         let written = fs::create_dir_all(folder)
             .and_then(|()| clap_mangen::generate_to(Cli::command().name(PROGRAM), folder));
         written.map_err(|error| {
-            Exit::mistake(format!("failed to write to `{}`: {error}", folder.display()))
+            Exit::mistake(format!(
+                "failed to write to `{}`: {error}",
+                folder.display()
+            ))
         })?;
         tell(&format!("the manual pages are in `{}`", folder.display()));
         Ok(())

@@ -71,7 +71,10 @@ impl Init {
             "{}: written; next, `sweep plan {file}` shows what it would run, `sweep run {file}` runs it",
             path.display()
         ));
-        sweep.warnings.iter().for_each(|warning| tell(&warning.warning(false)));
+        sweep
+            .warnings
+            .iter()
+            .for_each(|warning| tell(&warning.warning(false)));
         Ok(())
     }
 
@@ -136,7 +139,9 @@ impl Init {
             });
         }
         fit(document, &found);
-        let title = format!("# Losses on the images of `{own}`. Every key is explained in docs/sweep-file.md.\n\n");
+        let title = format!(
+            "# Losses on the images of `{own}`. Every key is explained in docs/sweep-file.md.\n\n"
+        );
         if let Some(first) = document["sweep"].as_table_mut() {
             first.decor_mut().set_prefix(title);
         }
@@ -156,7 +161,9 @@ fn fit(document: &mut DocumentMut, found: &Registration) {
     let smallest = i64::from(found.smallest_training_class);
     let methods = document["method"].as_array_of_tables_mut();
     for method in methods.into_iter().flat_map(|methods| methods.iter_mut()) {
-        let xbm = method.get_mut("memory").and_then(|memory| memory.get_mut("xbm"));
+        let xbm = method
+            .get_mut("memory")
+            .and_then(|memory| memory.get_mut("xbm"));
         let Some(size) = xbm.and_then(|xbm| xbm.get_mut("size")) else {
             continue;
         };
@@ -193,13 +200,22 @@ fn replace(item: &mut Item, value: impl Into<Value>) {
 
 /// Returns the name of the sweep in a file.
 fn name_of(path: &Path) -> String {
-    plain(path.file_stem().map(|stem| stem.to_string_lossy()).as_deref())
+    plain(
+        path.file_stem()
+            .map(|stem| stem.to_string_lossy())
+            .as_deref(),
+    )
 }
 
 /// Returns the name of the data set in a folder.
 fn own_name(folder: &Path) -> String {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    plain(folder.file_stem().map(|stem| stem.to_string_lossy()).as_deref())
+    plain(
+        folder
+            .file_stem()
+            .map(|stem| stem.to_string_lossy())
+            .as_deref(),
+    )
 }
 
 /// Returns a name of letters, digits, `-` and `_`.
@@ -223,9 +239,8 @@ fn refuse_existing(path: &Path) -> Result<(), Exit> {
 
 /// Writes a file that does not exist yet.
 fn write_new(path: &Path, text: &str) -> Result<(), Exit> {
-    let failed = |error: io::Error| {
-        Exit::mistake(format!("failed to write `{}`: {error}", path.display()))
-    };
+    let failed =
+        |error: io::Error| Exit::mistake(format!("failed to write `{}`: {error}", path.display()));
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -245,7 +260,12 @@ mod tests {
             name(&mut document, "mine");
             let path = Path::new("mine.toml");
             let sweep = Sweep::parse(path, &document.to_string(), &[], String::new());
-            assert_eq!(sweep.is_ok(), !example.builds_on_another(), "{}", example.name);
+            assert_eq!(
+                sweep.is_ok(),
+                !example.builds_on_another(),
+                "{}",
+                example.name
+            );
             assert!(sweep.is_err() || sweep.unwrap().name == "mine");
         }
     }

@@ -9,9 +9,15 @@ use std::{
 /// Returns the last lines of a log that are not empty, at most `count`; none if it cannot be read.
 pub(super) fn last_lines(log: &Path, count: usize) -> Vec<String> {
     let text = end(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let first = lines.len().saturating_sub(count);
-    lines[first..].iter().map(|line| (*line).to_owned()).collect()
+    lines[first..]
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect()
 }
 
 fn end(log: &Path) -> io::Result<String> {

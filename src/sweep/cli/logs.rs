@@ -44,13 +44,19 @@ impl Logs {
         let run = self.find(&ledger)?;
         let mut attempts = attempts(run, &ledger)?;
         if attempts.is_empty() {
-            return Err(Exit::mistake(format!("nothing was started for the run {run} yet")));
+            return Err(Exit::mistake(format!(
+                "nothing was started for the run {run} yet"
+            )));
         }
         if !self.all {
             attempts.drain(..attempts.len() - 1);
         }
         for (job, number, folder) in &attempts {
-            tell(&format!("{}, attempt {number}: {}", job.verb(), folder.log().display()));
+            tell(&format!(
+                "{}, attempt {number}: {}",
+                job.verb(),
+                folder.log().display()
+            ));
             match self.follow {
                 true => follow(folder)?,
                 false => show(&added(&folder.log(), &mut 0).map_err(Exit::stuck)?)?,

@@ -38,7 +38,12 @@ impl Only {
             }
         }
         let is_chosen = |run: RunId| jobs_of(run, plan).any(|job| named.contains(&job));
-        let chosen: BTreeSet<RunId> = plan.runs.keys().copied().filter(|&run| is_chosen(run)).collect();
+        let chosen: BTreeSet<RunId> = plan
+            .runs
+            .keys()
+            .copied()
+            .filter(|&run| is_chosen(run))
+            .collect();
         let is_done = |run: &RunId| {
             [Job::Train(*run), Job::Evaluate(*run)]
                 .iter()

@@ -222,15 +222,17 @@ impl Progress {
     }
 
     fn redraw(&mut self) {
-        self.overall.set_position(self.there as u64 + self.done.round() as u64);
+        self.overall
+            .set_position(self.there as u64 + self.done.round() as u64);
         self.overall.set_message(self.summary());
     }
 
     /// `12 of 96 jobs, 4 min 5 s to go`.
     fn summary(&self) -> String {
-        let to_go = self
-            .to_go()
-            .map_or_else(|| "estimating the time".to_owned(), |time| format!("{} to go", duration(time)));
+        let to_go = self.to_go().map_or_else(
+            || "estimating the time".to_owned(),
+            |time| format!("{} to go", duration(time)),
+        );
         format!(
             "{} of {}, {to_go}",
             self.there + self.ended,
@@ -392,7 +394,8 @@ impl JobLine {
         }
         self.bar.set_position(self.done);
         // The end of a long name is cut off at the edge of the terminal.
-        self.bar.set_message(format!("{}  {}", self.message(), self.name));
+        self.bar
+            .set_message(format!("{}  {}", self.message(), self.name));
     }
 
     /// The fraction of the job that this attempt has done.

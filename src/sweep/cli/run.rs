@@ -105,7 +105,10 @@ impl Run {
         self.verdict(&tally, &opened)?;
         if left_out > 0 {
             let jobs = counted(left_out, "job");
-            tell(&format!("{jobs} left out by --only; `{}` runs them", self.resume_command()));
+            tell(&format!(
+                "{jobs} left out by --only; `{}` runs them",
+                self.resume_command()
+            ));
         }
         written
     }

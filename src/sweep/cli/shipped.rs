@@ -29,7 +29,9 @@ impl Shipped {
     /// Returns the first sentence of the comment at its beginning.
     pub(super) fn title(&self) -> String {
         let comment = self.text.lines().take_while(|line| line.starts_with('#'));
-        let comment: Vec<&str> = comment.map(|line| line.trim_start_matches(['#', ' '])).collect();
+        let comment: Vec<&str> = comment
+            .map(|line| line.trim_start_matches(['#', ' ']))
+            .collect();
         let comment = comment.join(" ");
         let end = comment.find(". ").map_or(comment.len(), |end| end + 1);
         comment[..end].to_owned()

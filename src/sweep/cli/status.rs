@@ -170,7 +170,11 @@ impl Snapshot {
 
     fn lines(&self, status: &Status, opened: &Opened) -> Vec<String> {
         let mut lines = vec![format!("{}: {}", self.sweep, self.summary())];
-        lines.extend(self.session.iter().flat_map(|session| session.of_sweep(&self.sweep)));
+        lines.extend(
+            self.session
+                .iter()
+                .flat_map(|session| session.of_sweep(&self.sweep)),
+        );
         lines.extend(self.search_states.iter().cloned());
         lines.extend(self.searches.iter().filter_map(studies::Progress::line));
         lines.extend(self.remarks.iter().cloned());
@@ -210,13 +214,19 @@ impl Snapshot {
     /// Returns what to do to get the rest of the sweep.
     fn next(&self, status: &Status) -> Option<String> {
         let left = self.jobs.total - self.jobs.done;
-        let runs = self.session.as_ref().is_some_and(|session| session.sweep == self.sweep);
+        let runs = self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.sweep == self.sweep);
         if left == 0 {
             return None;
         }
         let left = counted(left, "job");
         match runs {
-            true => Some(format!("{left} left; `{}` stops it", status.target.command("stop"))),
+            true => Some(format!(
+                "{left} left; `{}` stops it",
+                status.target.command("stop")
+            )),
             false => Some(format!("{left} left: `{}`", status.target.command("run"))),
         }
     }
@@ -243,7 +253,8 @@ impl Snapshot {
                 }
                 let job = failed_job(run, plan, ledger)?.unwrap_or(Job::Train(run));
                 let name = plan.name_of_run(run);
-                self.failures.add(run.to_string(), name, job, class, message, ledger)?;
+                self.failures
+                    .add(run.to_string(), name, job, class, message, ledger)?;
             }
             RunState::Missing => match ledger.state(run)? {
                 // A trial is only validated.
@@ -280,7 +291,8 @@ impl Snapshot {
                     let job = Job::Ensemble(id);
                     if ledger.attempts(job)? > 0 {
                         let name = format!("{name}, all folds");
-                        self.failures.add(id.to_string(), name, job, class, message, ledger)?;
+                        self.failures
+                            .add(id.to_string(), name, job, class, message, ledger)?;
                     } else {
                         self.remarks
                             .push(format!("  waits     {id}  {name}, all folds: {message}"));
@@ -302,7 +314,8 @@ impl Snapshot {
 
     fn remark(&mut self, word: &str, run: RunId, plan: &Plan, what: &str) {
         let name = plan.name_of_run(run);
-        self.remarks.push(format!("  {word:<9} {run}  {name}{what}"));
+        self.remarks
+            .push(format!("  {word:<9} {run}  {name}{what}"));
     }
 }
 

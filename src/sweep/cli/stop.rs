@@ -42,11 +42,17 @@ impl Stop {
             // Two signals at once count as one.
             thread::sleep(PERIOD);
         }
-        tell(&format!("{name}: asked process {} to stop", pid.as_raw_nonzero()));
+        tell(&format!(
+            "{name}: asked process {} to stop",
+            pid.as_raw_nonzero()
+        ));
         while running(&ledger, &name).is_ok_and(|other| other == pid) {
             thread::sleep(PERIOD);
         }
-        tell(&format!("stopped; `{}` resumes", self.target.command("run")));
+        tell(&format!(
+            "stopped; `{}` resumes",
+            self.target.command("run")
+        ));
         Ok(())
     }
 }
@@ -59,7 +65,9 @@ fn running(ledger: &Ledger, sweep: &str) -> Result<Pid, Exit> {
     let folder = quoted(&ledger.root().display().to_string());
     let none = || Exit::mistake(format!("no `sweep run` works in {folder}"));
     let latest = journal::latest_session(ledger.root()).map_err(Exit::stuck)?;
-    let latest = latest.filter(|latest| !latest.is_closed()).ok_or_else(none)?;
+    let latest = latest
+        .filter(|latest| !latest.is_closed())
+        .ok_or_else(none)?;
     let holder = ledger.holder(latest.pid).ok_or_else(none)?;
     if latest.sweep != sweep {
         return Err(Exit::mistake(format!(

@@ -239,16 +239,20 @@ struct Best {
 impl Progress {
     fn of(study: &Study, plan: &Plan) -> Progress {
         let ended = |trial: &&Trial| trial.outcome != TrialOutcome::Pending;
-        let scored = study.trials.iter().enumerate().filter_map(|(number, trial)| {
-            let TrialOutcome::Finished { mean, .. } = trial.outcome else {
-                return None;
-            };
-            Some(Best {
-                trial: number + 1,
-                score: mean,
-                point: trial.point.clone(),
-            })
-        });
+        let scored = study
+            .trials
+            .iter()
+            .enumerate()
+            .filter_map(|(number, trial)| {
+                let TrialOutcome::Finished { mean, .. } = trial.outcome else {
+                    return None;
+                };
+                Some(Best {
+                    trial: number + 1,
+                    score: mean,
+                    point: trial.point.clone(),
+                })
+            });
         Progress {
             name: plan.name_of_study(study),
             is_open: study.state == StudyState::Open,
@@ -270,16 +274,26 @@ impl Progress {
                 .iter()
                 .map(|(name, value)| format!("{name} {}", short(value)))
                 .collect();
-            format!("; best so far {:.2}, {}", 100.0 * best.score, values.join(", "))
+            format!(
+                "; best so far {:.2}, {}",
+                100.0 * best.score,
+                values.join(", ")
+            )
         });
-        Some(format!("  search    {}: {trials}{}", self.name, best.unwrap_or_default()))
+        Some(format!(
+            "  search    {}: {trials}{}",
+            self.name,
+            best.unwrap_or_default()
+        ))
     }
 }
 
 /// Returns the progress of each search.
 pub(super) fn progress(opened: &Opened) -> Vec<Progress> {
     let studies = opened.plan.studies.iter();
-    studies.map(|study| Progress::of(study, &opened.plan)).collect()
+    studies
+        .map(|study| Progress::of(study, &opened.plan))
+        .collect()
 }
 
 /// The state of a study, shown for the members that wait for it.

@@ -100,7 +100,9 @@ impl Finding {
         let log = latest.map(|(job, number)| ledger.attempt_folder(job, number).log());
         Ok(Finding {
             cause: Cause::of(run, latest, ledger)?,
-            tail: log.as_deref().map_or_else(Vec::new, |log| last_lines(log, LINES)),
+            tail: log
+                .as_deref()
+                .map_or_else(Vec::new, |log| last_lines(log, LINES)),
             log,
         })
     }

@@ -108,7 +108,9 @@ fn can_have(table: &DeTable<'_>, path: &[String], node: Option<Node<'_>>) -> boo
     let is_chosen = table.contains_key(first.as_str());
     let inner = node.and_then(|node| node.child(first));
     match table.get(first.as_str()).map(Spanned::get_ref) {
-        _ if rest.is_empty() => inner.is_some() && (is_chosen || !node.is_some_and(Node::is_choice)),
+        _ if rest.is_empty() => {
+            inner.is_some() && (is_chosen || !node.is_some_and(Node::is_choice))
+        }
         Some(DeValue::Table(table)) => can_have(table, rest, inner),
         _ => false,
     }

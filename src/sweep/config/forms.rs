@@ -187,7 +187,9 @@ impl<'de> Visitor<'de> for GpusVisitor {
     }
 
     fn visit_i64<E: Error>(self, count: i64) -> Result<Gpus, E> {
-        let indices: Vec<String> = (0..count.clamp(1, 8)).map(|index| index.to_string()).collect();
+        let indices: Vec<String> = (0..count.clamp(1, 8))
+            .map(|index| index.to_string())
+            .collect();
         Err(E::custom(format!(
             "expected \"all\" or a list of GPU indices, such as [{}]",
             indices.join(", ")

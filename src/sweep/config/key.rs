@@ -48,7 +48,8 @@ impl Key {
             && let Some(node) = node_of(&[METHOD.to_owned(), String::new()])
             && node.descend(&path).is_some()
         {
-            let message = format!("`{name}` is a setting of a method, and the key does not say of which");
+            let message =
+                format!("`{name}` is a setting of a method, and the key does not say of which");
             return Err(source.at(&span, message).with_hint(format!(
                 "for all methods that have it write \"method.*.{name}\""
             )));
@@ -117,7 +118,9 @@ pub(super) fn parts(key: &str) -> Option<Vec<String>> {
 
 /// Returns the dotted key with these parts.
 pub(super) fn written(path: &[String]) -> String {
-    let parts = path.iter().map(|part| toml_edit::Key::new(part).to_string());
+    let parts = path
+        .iter()
+        .map(|part| toml_edit::Key::new(part).to_string());
     parts.collect::<Vec<_>>().join(".")
 }
 

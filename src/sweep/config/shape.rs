@@ -111,7 +111,8 @@ impl Shape<'_> {
                 let message = format!("`{name}` is a list of tables: write `[[{name}]]`");
                 self.add(&value.span(), message, None);
             }
-            (found, Kind::Scalar(expected)) if expected.accepts(found) && !is_below(found, node) => {}
+            (found, Kind::Scalar(expected))
+                if expected.accepts(found) && !is_below(found, node) => {}
             _ => self.another_kind(value, node),
         }
     }
@@ -165,10 +166,7 @@ impl Shape<'_> {
             [key] => format!("missing key {key}"),
             keys => format!("missing keys {}", keys.join(", ")),
         };
-        let lines: Vec<String> = missing
-            .iter()
-            .map(|key| self.line_of(key, node))
-            .collect();
+        let lines: Vec<String> = missing.iter().map(|key| self.line_of(key, node)).collect();
         let hint = match lines.as_slice() {
             [line] => format!("write, for example, `{line}`"),
             lines => format!("write, for example,\n      {}", lines.join("\n      ")),
@@ -198,7 +196,10 @@ impl Shape<'_> {
         let name = key.get_ref().as_ref();
         let keys = node.keys();
         let hint = match meant(name, &keys, node) {
-            Some(key) => Some(format!("did you mean `{key}`?{}", self.in_words(name, key, node))),
+            Some(key) => Some(format!(
+                "did you mean `{key}`?{}",
+                self.in_words(name, key, node)
+            )),
             None => self.elsewhere(name, value, node),
         };
         let message = format!("unknown key `{}`{}", shortened(name), expected(&keys));
@@ -240,7 +241,9 @@ impl Shape<'_> {
             [] => return Some(format!("did you mean [{key}]?")),
             [table] if table == key::METHOD => "[[method]]".to_owned(),
             [table] => format!("[{table}]"),
-            [table, choice, part] if root.descend(&[table, choice]).is_some_and(Node::is_choice) => {
+            [table, choice, part]
+                if root.descend(&[table, choice]).is_some_and(Node::is_choice) =>
+            {
                 return self.in_part([table, choice, part], key, value);
             }
             tables => format!("`{}`", tables.join(".")),

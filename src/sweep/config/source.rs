@@ -92,7 +92,9 @@ impl Source<'_> {
 
     /// Returns the text that begins at a position: a file, or an assignment.
     pub(super) fn text_from(&self, start: usize) -> &str {
-        let end = self.layer(start).map_or(self.text.len(), |layer| layer.place.end);
+        let end = self
+            .layer(start)
+            .map_or(self.text.len(), |layer| layer.place.end);
         &self.text[start..end]
     }
 

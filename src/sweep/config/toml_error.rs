@@ -51,7 +51,9 @@ fn first_of(source: Source<'_>, start: usize, key: &Range<usize>) -> Option<Stri
     let parts = key::parts(name)?;
     let other = neighbor(table.get_ref(), &unique, parts.last()?)?;
     let line = source.line(start + other.start);
-    Some(format!("it is in line {line} already: remove one of the two"))
+    Some(format!(
+        "it is in line {line} already: remove one of the two"
+    ))
 }
 
 /// Returns the place of the key `name` in the table that has the key `beside`.

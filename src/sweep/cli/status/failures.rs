@@ -87,7 +87,12 @@ impl Cause {
         for failed in self.failed.iter().take(NAMED) {
             lines.push(format!("            {}  {}", failed.id, failed.name));
         }
-        if let Some(more) = self.failed.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        if let Some(more) = self
+            .failed
+            .len()
+            .checked_sub(NAMED)
+            .filter(|more| *more > 0)
+        {
             lines.push(format!("            and {more} more"));
         }
         lines.push(format!("            log: {}", self.log.display()));
@@ -110,7 +115,14 @@ mod tests {
             let job = Job::Train(id.parse().unwrap());
             let name = format!("seed {number}");
             failures
-                .add(id, name, job, Failure::Crashed, (*message).to_owned(), &ledger)
+                .add(
+                    id,
+                    name,
+                    job,
+                    Failure::Crashed,
+                    (*message).to_owned(),
+                    &ledger,
+                )
                 .unwrap();
         }
         let lines = failures.lines();

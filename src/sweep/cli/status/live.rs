@@ -86,14 +86,16 @@ impl Session {
                 | Decision::Closed => {}
             }
         }
-        let attempts = running.into_iter().map(|(job, number, slot, begun)| LiveAttempt {
-            reported: Reported::in_file(&ledger.attempt_folder(job, number).events()),
-            name: plan.name_of_job(job),
-            seconds: seconds_since(begun),
-            slot,
-            job,
-            number,
-        });
+        let attempts = running
+            .into_iter()
+            .map(|(job, number, slot, begun)| LiveAttempt {
+                reported: Reported::in_file(&ledger.attempt_folder(job, number).events()),
+                name: plan.name_of_job(job),
+                seconds: seconds_since(begun),
+                slot,
+                job,
+                number,
+            });
         let mut attempts: Vec<LiveAttempt> = attempts.collect();
         attempts.sort_by(|one, other| one.slot.cmp(&other.slot));
         Ok(Some(Session {
@@ -145,12 +147,20 @@ impl LiveAttempt {
         };
         let rate = self.rate();
         parts.extend(rate.map(|rate| format!("{rate:.1}/s")));
-        parts.extend(self.to_go().map(|left| format!("{} to go", seconds_in_words(left))));
+        parts.extend(
+            self.to_go()
+                .map(|left| format!("{} to go", seconds_in_words(left))),
+        );
         parts.extend(loss.map(|loss| format!("loss {loss:.4}")));
         parts.extend(validation.map(|(metric, value)| {
             format!("validation {} {:.1}", metric.heading(), 100.0 * value)
         }));
-        format!("  {}  {}{again}: {}", self.slot, self.name, parts.join(", "))
+        format!(
+            "  {}  {}{again}: {}",
+            self.slot,
+            self.name,
+            parts.join(", ")
+        )
     }
 
     /// Steps, images or bytes a second.
@@ -187,7 +197,9 @@ impl Reported {
             }
             Event::Scores { validation, .. } => {
                 let last = validation.last_key_value();
-                self.validation = last.map(|(&metric, &value)| (metric, value)).or(self.validation);
+                self.validation = last
+                    .map(|(&metric, &value)| (metric, value))
+                    .or(self.validation);
             }
             Event::Remark { .. }
             | Event::Memory { .. }
@@ -207,7 +219,9 @@ fn both_ends(path: &Path) -> io::Result<(String, String)> {
     let mut start = Vec::new();
     (&file).take(MOST).read_to_end(&mut start)?;
     let mut end = Vec::new();
-    file.seek(SeekFrom::Start(length.saturating_sub(MOST).max(start.len() as u64)))?;
+    file.seek(SeekFrom::Start(
+        length.saturating_sub(MOST).max(start.len() as u64),
+    ))?;
     file.take(MOST).read_to_end(&mut end)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok((text(&start), text(&end)))

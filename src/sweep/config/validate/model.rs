@@ -53,9 +53,7 @@ fn backbone(backbone: &Backbone, image_size: u32, key: &str) -> Checked {
     require(
         image_size >= least,
         key,
-        format!(
-            "`{name}` needs images of at least {least} pixels"
-        ),
+        format!("`{name}` needs images of at least {least} pixels"),
     )?;
     if let Backbone::Torchscript(script) = backbone {
         let example = "`backbone.torchscript = { weights = \"NAME\" }`";
