@@ -7,6 +7,7 @@
 //! `cargo bench --package dml --bench backbones -- memory` prints the [`schema::Footprint`] of every backbone instead.
 
 #![expect(clippy::print_stdout, reason = "this is a program")]
+#![expect(clippy::disallowed_methods, reason = "nothing here is a pipe")]
 
 use std::{
     env, fs, io,

@@ -6,6 +6,7 @@
 //! `libtorch_cuda.so`), THREADS the number of CPU threads.
 
 #![expect(clippy::print_stdout, reason = "it prints its results")]
+#![expect(clippy::disallowed_methods, reason = "nothing here is a pipe")]
 
 use std::{env, fs, time::Instant};
 

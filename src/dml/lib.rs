@@ -24,10 +24,12 @@
 //! ```
 
 #![warn(missing_docs)]
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 pub mod data;
 pub mod distance;
 pub mod eval;
+pub mod foreign;
 pub mod gradient_cache;
 pub mod loss;
 pub mod memory;

@@ -1,20 +1,22 @@
-//! Files that appear whole or not at all, also after a power cut.
+//! Files and folders that appear whole or not at all, also after a power cut.
 //!
 //! Every file that the project reads back later is written here: into a temporary file beside it,
 //! then fsync, rename and fsync of the folder. A reader sees the old content or the new one, never a
-//! mixture. [`write`] takes bytes, [`copy`] a file, and [`WholeFile`] a stream. The temporary file
+//! mixture. [`write`] takes bytes, [`copy`] a file, and [`WholeFile`] a stream; a [`WholeFolder`] is the same for a folder. The temporary file
 //! has a fixed name, so that the next attempt overwrites what a killed process left; a lock on it
 //! lets concurrent writers of one file take turns. [`remove_leftovers`] removes those that no attempt
-//! overwrites. [`read`] and [`open`] refuse pipes and devices, which could block for ever.
+//! overwrites. [`read`], [`read_to_string`] and [`open`] refuse pipes and devices, which could
+//! block for ever; clippy refuses the functions of `std::fs` that do not.
 //!
 //! This is a crate of its own because `dml`, `trainer` and `sweep` all write such files, `dml` must
 //! not depend on `sweep`, and `schema` holds data only. [`DiskError`] is the one error for a disk
 //! that does not accept a file; it keeps the system's error kind.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 mod error;
 mod whole_file;
+mod whole_folder;
 
 use std::{
     fs::{self, File},
@@ -24,6 +26,7 @@ use std::{
 
 pub use error::DiskError;
 pub use whole_file::{WholeFile, remove_leftovers};
+pub use whole_folder::WholeFolder;
 
 /// Opens a file for reading.
 ///
@@ -31,14 +34,12 @@ pub use whole_file::{WholeFile, remove_leftovers};
 /// There is no such file, it cannot be read, or it is a folder, a pipe or a device.
 pub fn open(path: &Path) -> io::Result<File> {
     // Opening a pipe would wait for its writer.
-    if fs::metadata(path)?.is_file() {
-        File::open(path)
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a file",
-        ))
+    if !fs::metadata(path)?.is_file() {
+        let why = "it is not a file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
+    #[expect(clippy::disallowed_methods, reason = "it is no pipe")]
+    File::open(path)
 }
 
 /// Reads a file.
@@ -49,6 +50,16 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Reads a file of text.
+///
+/// # Errors
+/// As for [`open`], or it is not UTF-8.
+pub fn read_to_string(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open(path)?.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Writes or replaces the file at `path`, and creates its folder if necessary.
@@ -104,9 +115,15 @@ pub fn create_folder(path: &Path) -> Result<(), DiskError> {
 /// The folder cannot be opened or synchronized.
 pub fn sync_parent(path: &Path) -> Result<(), DiskError> {
     let folder = parent(path);
-    File::open(folder)
+    open_folder(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(DiskError::at("write", folder))
+}
+
+/// Opens a folder, to lock or synchronize it.
+fn open_folder(path: &Path) -> io::Result<File> {
+    let folder = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, folder, rustix::fs::Mode::empty())?.into())
 }
 
 /// Returns the folder that contains `path`.

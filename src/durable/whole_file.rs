@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{DiskError, create_folder, parent, sync_parent};
+use crate::{DiskError, create_folder, parent, sync_parent, whole_folder::remove_leftover};
 
 /// A file that gets its name only when it is complete and on disk.
 ///
@@ -36,6 +36,11 @@ impl WholeFile {
             path: path.to_owned(),
             published: false,
         })
+    }
+
+    /// True if a process writes the file at `path` now, or was killed while it did.
+    pub fn is_begun(path: &Path) -> bool {
+        fs::symlink_metadata(temporary(path)).is_ok()
     }
 
     /// Returns the path of the temporary file, for libraries that write to a path only. They must
@@ -89,7 +94,7 @@ impl Drop for WholeFile {
     }
 }
 
-/// Removes the temporary files in a folder that no process writes any more. A missing folder has none.
+/// Removes the temporary files and folders in a folder that no process writes any more. A missing folder has none.
 ///
 /// # Errors
 /// The folder cannot be listed, or a file in it cannot be removed.
@@ -103,6 +108,7 @@ pub fn remove_leftovers(folder: &Path) -> Result<(), DiskError> {
         if let Some(_lock) = lock_abandoned(&path) {
             fs::remove_file(&path).map_err(DiskError::at("remove", &path))?;
         }
+        remove_leftover(&path).map_err(DiskError::at("remove", &path))?;
     }
     Ok(())
 }
@@ -116,7 +122,7 @@ fn lock_abandoned(path: &Path) -> Option<File> {
     if !is_temporary || !fs::symlink_metadata(path).ok()?.is_file() {
         return None;
     }
-    let file = File::open(path).ok()?;
+    let file = crate::open(path).ok()?;
     file.try_lock().ok()?;
     is_at(&file, path).ok()?.then_some(file)
 }

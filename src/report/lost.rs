@@ -20,13 +20,19 @@ impl Table {
     pub fn lost(&self, earlier: &str) -> Vec<String> {
         let groups = self.groups();
         let headings = self.csv_headings(&groups);
-        let Some(earlier) = Earlier::read(earlier, &headings[..self.names_in_csv()]) else {
-            return Vec::new();
-        };
+        let rows = Earlier::read(earlier, &headings[..self.names_in_csv()]);
+        let lost = rows.map_or_else(Vec::new, |rows| self.lost_in_rows(&rows, &groups));
+        match lost.is_empty() {
+            true => self.lost_in_all(earlier).into_iter().collect(),
+            false => lost,
+        }
+    }
+
+    fn lost_in_rows(&self, earlier: &Earlier, groups: &[Columns]) -> Vec<String> {
         let mut lost = Vec::new();
         for block in &self.blocks {
             for line in &block.lines {
-                let mut names = self.fields(block, line, "here", &groups);
+                let mut names = self.fields(block, line, "here", groups);
                 names.truncate(self.names_in_csv());
                 if let Some(values) = earlier.0.get(&names) {
                     let gone = groups
@@ -39,6 +45,46 @@ impl Table {
         }
         lost
     }
+
+    /// Compares the numbers of finished runs in all. Under other headings, rows and columns cannot be told from each
+    /// other; but a table in which results are missing has no fewer of them than an earlier one.
+    fn lost_in_all(&self, earlier: &str) -> Option<String> {
+        let lines = self.blocks.iter().flat_map(|block| &block.lines);
+        let mut parts = lines.flat_map(|line| line.parts.iter().flatten());
+        let is_missing = parts.any(|part| part.missing > 0);
+        let own = self.csv().ok()?;
+        if !is_missing || headings(earlier) == headings(&own) {
+            return None;
+        }
+        let (before, now) = (finished(earlier), finished(&own));
+        (now < before).then(|| {
+            format!("{before} results there under other headings, {now} of the sweep as it is now")
+        })
+    }
+}
+
+/// The headings of a table as CSV; none if it is not one.
+fn headings(text: &str) -> Option<::csv::StringRecord> {
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    reader.headers().ok().cloned()
+}
+
+/// The number of finished runs in a table as CSV: the sum of its columns `n`, each of which is followed by one `of`.
+fn finished(text: &str) -> usize {
+    let headings = headings(text).unwrap_or_default();
+    let headings: Vec<&str> = headings.iter().collect();
+    let is_number = |pair: &[&str]| match (pair[0].strip_suffix('n'), pair[1].strip_suffix("of")) {
+        (Some(before), Some(group)) => before == group && (group.is_empty() || group.ends_with(' ')),
+        _ => false,
+    };
+    let numbers = headings.windows(2).map(is_number);
+    let columns: Vec<usize> = (0..).zip(numbers).filter(|(_, is)| *is).map(|(at, _)| at).collect();
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    let counts = reader.records().flatten().map(|row| {
+        let numbers = columns.iter().filter_map(|&column| row.get(column)?.parse::<usize>().ok());
+        numbers.sum::<usize>()
+    });
+    counts.sum()
 }
 
 /// What a line lacks in some columns.

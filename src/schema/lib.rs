@@ -32,6 +32,8 @@
 //! Three ways into the code: `id.rs` beside this file hashes an [`Identity`] into a [`RunId`]; `src/dml/eval` computes
 //! the metrics; `src/sweep/run` starts trainers and kills them. `docs/architecture.md` walks each of them.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod attempt;
 mod event;
 mod fingerprint;
@@ -68,7 +70,7 @@ pub use images::{
     Background, Cache, Color, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop,
     StoredImages, TestTransform, TrainTransform, Transform,
 };
-pub use listing::{ListedImage, ListedRow, ListingFault, listing_text, read_listing};
+pub use listing::{ListedImage, ListedRow, ListingFault, listed_rows, listing_text};
 pub use metric::{Metric, ParseMetricError, Scores};
 pub use model::{BatchNorm, Gem, Head, LinearHead, LinearInit, Mlp, Model, Pooling, Precision};
 pub use parts::*;

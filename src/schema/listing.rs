@@ -4,7 +4,7 @@
 //! Values are read exactly as they were written: blanks are kept, and no word has a meaning of its own. An empty cell
 //! is an absent value.
 
-use std::{fmt, fs, io, path::Path};
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -104,15 +104,11 @@ impl From<csv::Error> for ListingFault {
     }
 }
 
-/// Reads a table.
+/// Returns the rows of a table.
 ///
 /// # Errors
-/// If it cannot be read, or a row is not as it was written.
-pub fn read_listing(table: &Path) -> Result<Vec<ListedRow>, ListingFault> {
-    rows(&fs::read(table).map_err(ListingFault::Unreadable)?)
-}
-
-fn rows(text: &[u8]) -> Result<Vec<ListedRow>, ListingFault> {
+/// If a row is not as it was written.
+pub fn listed_rows(text: &[u8]) -> Result<Vec<ListedRow>, ListingFault> {
     let mut reader = csv::Reader::from_reader(text);
     let columns = reader.headers()?.clone();
     let row = |record: Result<csv::StringRecord, csv::Error>| {
@@ -172,7 +168,7 @@ mod tests {
         let images: Vec<ListedImage> = texts
             .map(|text| image(&format!("{text}.jpg"), &text, Some(&text)))
             .collect();
-        let rows = rows(&listing_text(&images).unwrap()).unwrap();
+        let rows = listed_rows(&listing_text(&images).unwrap()).unwrap();
         assert_eq!(rows.len(), images.len());
         for (row, image) in rows.iter().zip(&images) {
             assert_eq!(row.image, *image);
@@ -201,7 +197,7 @@ mod tests {
     #[test]
     fn the_description_is_the_text_of_all_columns_but_the_path() {
         let text = b"path,label,class_name,split,_note\nx.jpg,0, a ,train,\"y\"\"z\"\n";
-        let rows = rows(text).unwrap();
+        let rows = listed_rows(text).unwrap();
         assert_eq!(rows[0].description, "0\0 a \0train\0y\"z");
     }
 
@@ -209,7 +205,7 @@ mod tests {
     fn a_damaged_row_is_named_with_its_line() {
         let says = |row: &str, what: &str| {
             let text = format!("path,label,class_name,split\nx.jpg,0,a,train\n{row}\n");
-            let message = rows(text.as_bytes()).unwrap_err().to_string();
+            let message = listed_rows(text.as_bytes()).unwrap_err().to_string();
             assert!(message.contains(what), "{message}");
             assert!(message.starts_with("line 3: "), "{message}");
         };

@@ -3,7 +3,7 @@
 //! `nohup` and shells start a program with signals ignored that must not end it, such as the one of a
 //! closed terminal. A handler would take that back, so an ignored signal gets none.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 use std::{fs, io, thread};
 
@@ -46,6 +46,7 @@ struct Ignored(u64);
 impl Ignored {
     /// Asks the system; where it does not tell, no signal counts as ignored.
     fn at_start() -> Ignored {
+        #[expect(clippy::disallowed_methods, reason = "it is no pipe")]
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Ignored::in_status(&status)
     }

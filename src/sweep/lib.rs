@@ -3,10 +3,10 @@
 //! [`config`] reads and checks a sweep file; [`plan`] makes the graph of jobs and finds those that
 //! are already done; [`run`] executes the rest, one trainer process an attempt; [`cli`] is the only
 //! part that prints. Dependencies point one way: `config <- plan <- run <- cli`. Below all of them
-//! are [`ledger`], which keeps the folder `results/`, and [`search`], which suggests the next trial
-//! of a study. Nothing here loads libtorch.
+//! are [`ledger`], which keeps the folder `results/`, [`search`], which suggests the next trial of a study,
+//! and [`shell`], which quotes the commands in messages. Nothing here loads libtorch.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 pub mod cli;
 pub mod config;
@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod plan;
 pub mod run;
 pub mod search;
+pub mod shell;
 
 #[cfg(test)]
 mod imports_tests;

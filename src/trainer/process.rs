@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    fs,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -117,7 +116,7 @@ fn stop_at_signals(stop: Stop) {
 }
 
 fn read(path: &Path) -> Result<Attempt, String> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = durable::read_to_string(path).map_err(|error| error.to_string())?;
     let attempt: Attempt = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     if attempt.protocol != PROTOCOL {
         return Err(format!(

@@ -164,7 +164,7 @@ fn npy<T>(
     path: &Path,
     read: impl FnOnce(&mut BufReader<File>, u64) -> Result<Array<T>, String>,
 ) -> Result<Array<T>, String> {
-    let file = File::open(path).map_err(format::describe)?;
+    let file = durable::open(path).map_err(format::describe)?;
     let length = file.metadata().map_err(format::describe)?.len();
     read(&mut BufReader::with_capacity(1 << 20, file), length)
 }

@@ -158,7 +158,7 @@ fn trained(end: Result<End, Failed>) -> Trained {
 
 /// Returns the fingerprint of a data set that was added in the folder `source`.
 fn fingerprint_of(dataset: &Dataset, source: &Path) -> Fingerprint {
-    let rows = schema::read_listing(&source.join(Registration::LISTING)).unwrap();
+    let rows = schema::listed_rows(&fs::read(source.join(Registration::LISTING)).unwrap()).unwrap();
     let files = dataset.facts().files;
     let hashed = rows.into_iter().map(|row| {
         let path = source.join(&row.image.path);

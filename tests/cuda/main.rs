@@ -3,7 +3,7 @@
 //!
 //! This is a program of its own because libtorch looks for devices once, when it first computes a gradient.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod behavior;
 mod counts;

@@ -131,6 +131,39 @@ fn an_interrupted_sweep_keeps_its_checkpoints_and_leaves_no_trainer_behind() {
 }
 
 #[test]
+fn a_sweep_that_is_interrupted_before_it_starts_anything_says_so() {
+    let desk = Desk::new(SMALL);
+    desk.run().assert_code(0);
+    // Once at its very beginning, once while it only reads what is there.
+    for late in [Duration::ZERO, Duration::from_millis(30)] {
+        let child = desk.start();
+        wait_for(|| heeds(&child, Signal::TERM));
+        std::thread::sleep(late);
+        interrupt(&child);
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(130) => assert!(told.contains("interrupted"), "{told}"),
+            code => assert!(code == Some(0) && !late.is_zero(), "{code:?}: {told}"),
+        }
+    }
+    desk.run().assert_code(0).assert_says("up to date");
+}
+
+#[test]
+fn what_a_killed_addition_left_is_removed_by_the_next_run() {
+    let desk = Desk::new(SMALL);
+    let leftovers = ["data/.birds.incomplete/files", "weights"];
+    for folder in leftovers {
+        std::fs::create_dir_all(desk.path(folder)).unwrap();
+    }
+    std::fs::write(desk.path("weights/mine.safetensors.added"), "half").unwrap();
+    desk.run().assert_code(0);
+    assert!(!desk.path("data/.birds.incomplete").exists());
+    assert!(!desk.path("weights/mine.safetensors.added").exists());
+}
+
+#[test]
 fn a_trainer_that_does_not_stop_is_killed_by_the_second_interrupt() {
     let sweep = SMALL
         .replace("steps = 12", "steps = 4000")
@@ -328,6 +361,14 @@ fn interrupt(child: &std::process::Child) {
 
 fn signal(child: &std::process::Child, signal: Signal) {
     kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), signal).unwrap();
+}
+
+/// True if a process has a handler for a signal.
+fn heeds(child: &std::process::Child, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+    caught >> (signal.as_raw() - 1) & 1 == 1
 }
 
 fn wait_for(what: impl Fn() -> bool) {

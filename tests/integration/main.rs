@@ -3,7 +3,7 @@
 //! Most tests use `fake-trainer` (tests/support), which follows the protocol without libtorch and misbehaves on request;
 //! [`training`] uses the real trainer.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod crashes;
 mod damage;

@@ -19,7 +19,12 @@
 //! | 112 | reports the result of another kind of work |
 //! | 113 | computes for long without progress, and says that it lives |
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::exit)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::exit,
+    clippy::disallowed_methods
+)]
 
 use std::{
     collections::BTreeMap,

@@ -4,7 +4,7 @@
 //! images, and `dataset.json`, the registration: what was found, and which table it is of. Later steps read these
 //! and do not depend on layouts.
 //!
-//! All three are made in a [`Staging`] and appear in one step, after all files are listed and their counts checked.
+//! All three are made in a [`WholeFolder`] and appear in one step, after all files are listed and their counts checked.
 //! Files that are in the data set's own folder already stay where they are: the registration is written, then the
 //! table. A table without its registration is refused by all later steps, so that a kill in between is noticed.
 
@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use durable::{create_folder, sync_parent};
+use durable::{WholeFolder, create_folder, sync_parent};
 use schema::{BrokenImage, Counts, Dataset, Registration};
 
 use super::{
@@ -28,7 +28,6 @@ use super::{
     left_aside,
     listing::Listing,
     readers::{self, Found},
-    staging::Staging,
     table,
 };
 
@@ -95,18 +94,18 @@ pub fn left_aside(own: &Path, listing: &Listing) -> Result<Vec<String>, DataErro
 
 fn add_anew(request: &Request, progress: Progress) -> Result<Registration, DataError> {
     check_replaceable(request.into)?;
-    let staging = Staging::begin(request.into)?;
-    let files = staging.path().join(FILES);
+    let new = WholeFolder::begin(request.into)?;
+    let files = new.path().join(FILES);
     let found = gather(request, &files, progress)
-        .and_then(|given| register(request, staging.path(), &files, &given, progress))
-        .map_err(|error| error.with_names(|path| in_own_folder(path, &staging, request.into)))?;
-    staging.publish()?;
+        .and_then(|given| register(request, new.path(), &files, &given, progress))
+        .map_err(|error| error.with_names(|path| in_own_folder(path, &new, request.into)))?;
+    new.publish()?;
     Ok(found)
 }
 
 /// Returns where a file will be, instead of where it is for now.
-fn in_own_folder(path: &Path, staging: &Staging, own: &Path) -> PathBuf {
-    match path.strip_prefix(staging.path()) {
+fn in_own_folder(path: &Path, new: &WholeFolder, own: &Path) -> PathBuf {
+    match path.strip_prefix(new.path()) {
         Ok(below) => joined(own, below),
         Err(_) => path.to_owned(),
     }
@@ -214,7 +213,7 @@ fn write_registration(registration: &Registration, path: &Path) -> Result<(), Da
 
 /// Returns the hash by which a registration knows its table.
 fn hash_of(table: &Path) -> Result<String, DataError> {
-    let bytes = fs::read(table).map_err(|error| DataError::unreadable(table, error))?;
+    let bytes = durable::read(table).map_err(|error| DataError::unreadable(table, error))?;
     Ok(Registration::hash(&bytes))
 }
 
@@ -303,7 +302,7 @@ fn is_ours(name: &str) -> bool {
         Registration::FILE,
         NEW_LISTING,
     ];
-    // Temporary files of killed processes, and the staging of earlier versions.
+    // Temporary files of killed processes, and the unfinished folder of earlier versions.
     made.contains(&name) || name.ends_with(".incomplete")
 }
 

@@ -11,7 +11,7 @@
 
 use std::{
     borrow::Cow,
-    fs::{self, File},
+    fs,
     io::{self, Cursor, Read},
     panic::catch_unwind,
     path::Path,
@@ -29,6 +29,7 @@ use zune_jpeg::{
 use schema::{Background, Color};
 
 use super::{DataError, Raster};
+use crate::foreign::Foreign;
 
 /// The formats that are decoded, with their names in messages.
 const FORMATS: [(ImageFormat, &str); 6] = [
@@ -188,7 +189,7 @@ fn content(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
         return Err(DataError::unreadable(path, why));
     }
     let mut content = Vec::new();
-    File::open(path)
+    durable::open(path)
         .and_then(|file| file.take(limit).read_to_end(&mut content))
         .map_err(|error| unread(path, error))?;
     Ok(content)
@@ -239,11 +240,8 @@ fn not_an_image(content: &[u8]) -> String {
     if content.get(4..8) == Some(b"ftyp") {
         return format!("it is a HEIF image or a video, {convert}");
     }
-    if content.starts_with(b"version https://git-lfs") {
-        return "it is a pointer of Git LFS; `git lfs pull` downloads the image".to_owned();
-    }
-    if content.trim_ascii_start().starts_with(b"<") {
-        return "it is a web page or another text, not an image; download it again".to_owned();
+    if let Some(foreign) = Foreign::of(content) {
+        return foreign.clause("convert it to PNG or JPEG");
     }
     let names = FORMATS.map(|(_, name)| name).join(", ");
     format!("it is not an image that is read ({names})")

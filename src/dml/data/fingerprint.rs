@@ -9,9 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use schema::{Dataset, Fingerprint, HashedFile, Registration, read_listing};
+use schema::{Dataset, Fingerprint, HashedFile, Registration};
 
-use super::DataError;
+use super::{DataError, table};
 
 /// The hashes of the files that were read.
 pub(super) type Hashes = HashMap<PathBuf, blake3::Hash>;
@@ -29,7 +29,7 @@ pub(super) fn check(
 ) -> Result<(), DataError> {
     let files = dataset.facts().files;
     let table = root.join(Registration::LISTING);
-    let rows = read_listing(&table).map_err(|error| DataError::unreadable(&table, error))?;
+    let rows = table::rows(&table).map_err(|error| DataError::unreadable(&table, error))?;
     let paths: Vec<PathBuf> = rows.iter().map(|row| root.join(&row.image.path)).collect();
     let mut hashed = Vec::with_capacity(rows.len());
     for (row, path) in rows.into_iter().zip(&paths) {

@@ -9,7 +9,6 @@
 //! the bytes for it are there, and depth and unpacked size are bounded.
 
 use std::{
-    fs,
     io::{self, Read},
     path::Path,
 };
@@ -67,7 +66,7 @@ impl Array {
 /// # Errors
 /// The file cannot be read, or is not a complete version 5 file.
 pub(super) fn read(path: &Path) -> Result<Vec<(String, Array)>, DataError> {
-    let bytes = fs::read(path).map_err(|error| match error.kind() {
+    let bytes = durable::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => DataError::missing(path, "a MATLAB file"),
         _ => DataError::unreadable(path, error),
     })?;

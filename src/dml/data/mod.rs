@@ -27,7 +27,6 @@ mod prepared;
 mod raster;
 pub mod readers;
 mod resize;
-mod staging;
 mod stored;
 mod table;
 mod transform;

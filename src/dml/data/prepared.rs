@@ -703,7 +703,7 @@ impl PreparedData {
 /// Returns the files with their present paths.
 fn located(files: Vec<Origin>, into: &Path) -> Result<Vec<Origin>, DataError> {
     let path = into.join(PrepareWork::ROOT);
-    let root = fs::read_to_string(&path).map_err(|error| match error.kind() {
+    let root = durable::read_to_string(&path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             DataError::missing(&path, "the path of the folder with the images")
         }

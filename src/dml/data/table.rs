@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use schema::{Half, ListedImage, ListingFault, listing_text, read_listing};
+use schema::{Half, ListedImage, ListingFault, ListedRow, listed_rows, listing_text};
 
 use super::{
     DataError,
@@ -16,7 +16,7 @@ use super::{
 /// If the table is missing or damaged.
 pub(super) fn read(path: &Path) -> Result<Listing, DataError> {
     let root = path.parent().unwrap_or(Path::new("."));
-    let rows = read_listing(path).map_err(|fault| unread(path, &fault))?;
+    let rows = rows(path).map_err(|fault| unread(path, &fault))?;
     let (mut training, mut test) = (Vec::new(), Vec::new());
     for image in rows.into_iter().map(|row| row.image) {
         let half = match image.split {
@@ -29,6 +29,15 @@ pub(super) fn read(path: &Path) -> Result<Listing, DataError> {
         training: part(training),
         test: part(test),
     })
+}
+
+/// Reads the rows of a table of images.
+///
+/// # Errors
+/// If it cannot be read, or a row is not as it was written.
+pub(super) fn rows(table: &Path) -> Result<Vec<ListedRow>, ListingFault> {
+    let text = durable::read(table).map_err(ListingFault::Unreadable)?;
+    listed_rows(&text)
 }
 
 fn unread(path: &Path, fault: &ListingFault) -> DataError {

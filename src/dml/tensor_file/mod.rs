@@ -78,7 +78,7 @@ pub enum TensorFileError {
     Io(#[from] io::Error),
     /// The file has another format.
     #[error("{0}")]
-    OtherFormat(&'static str),
+    OtherFormat(String),
     /// The file is a TorchScript module, which is a network rather than tensors.
     #[error(
         "it is a TorchScript module, not named tensors; `--backbone torchscript` adds it as it is"
@@ -125,7 +125,7 @@ impl TensorFile {
     /// # Errors
     /// The file cannot be read, is damaged, or has another format.
     pub fn open(path: &Path) -> Result<TensorFile, TensorFileError> {
-        let mut file = File::open(path)?;
+        let mut file = durable::open(path)?;
         let size = file.metadata()?.len();
         let format = recognized::format(path, &mut file)?;
         file.rewind()?;

@@ -46,7 +46,7 @@ pub(super) fn open_zip(file: File, size: u64) -> Result<TensorFile, TensorFileEr
         .map_err(|_| damaged("it begins as a zip archive and does not end as one"))?;
     let folder = folder(&zip)?;
     if text(&mut zip, &format!("{folder}byteorder")).is_some_and(|order| order != "little") {
-        return Err(TensorFileError::OtherFormat(BIG_ENDIAN));
+        return Err(TensorFileError::OtherFormat(BIG_ENDIAN.to_owned()));
     }
     let pickle = match zip.by_name(&format!("{folder}data.pkl")) {
         Ok(entry) => Pickle::read(&mut BufReader::new(entry)).map_err(why)?,
@@ -81,7 +81,8 @@ fn folder<R: Read + Seek>(zip: &ZipArchive<R>) -> Result<String, TensorFileError
         match named(".npy").is_some() {
             true => "it is an archive of NumPy (.npz); save its arrays as safetensors",
             false => "it is a zip archive without tensors of PyTorch; unpack it first",
-        },
+        }
+        .to_owned(),
     ))
 }
 
@@ -99,7 +100,7 @@ pub(super) fn open_pickle(file: File, size: u64) -> Result<TensorFile, TensorFil
     let mut next = || Pickle::read(&mut input).map_err(why);
     let (_magic, _version, system, pickle, keys) = (next()?, next()?, next()?, next()?, next()?);
     if is_big_endian(&system) {
-        return Err(TensorFileError::OtherFormat(BIG_ENDIAN));
+        return Err(TensorFileError::OtherFormat(BIG_ENDIAN.to_owned()));
     }
     let places = places(&pickle, &keys, input.stream_position()?)?;
     let entries = entries(&pickle, &|key| places.get(key).cloned())?;

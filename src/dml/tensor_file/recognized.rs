@@ -3,6 +3,7 @@
 use std::{fs::File, io::Read, path::Path};
 
 use super::{TensorFileError, pytorch};
+use crate::foreign::{Foreign, HEAD};
 
 /// A format that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,59 +15,19 @@ pub(super) enum Format {
     Pickle,
 }
 
-/// Length of what is looked at.
-const START: u64 = 512;
-
-/// The first bytes of files that are not read, and what they are.
-const OTHERS: &[(&[u8], &str)] = &[
-    (b"version https://git-lfs", LFS),
-    (
-        b"\x89HDF\r\n\x1a\n",
-        "it is an HDF5 file, for instance of Keras; export the weights as safetensors",
-    ),
-    (
-        b"\x93NUMPY",
-        "it is a single array of NumPy (.npy), not named tensors",
-    ),
-    (b"GGUF", "it is a GGUF file of a language model"),
-    (b"\x1f\x8b", "it is compressed with gzip; unpack it first"),
-    (b"\xfd7zXZ\0", "it is compressed with xz; unpack it first"),
-    (b"BZh", "it is compressed with bzip2; unpack it first"),
-    (
-        b"\x28\xb5\x2f\xfd",
-        "it is compressed with zstd; unpack it first",
-    ),
-    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive; unpack it first"),
-    (b"Rar!", "it is a RAR archive; unpack it first"),
-    (b"\xff\xd8\xff", "it is a JPEG image"),
-    (b"\x89PNG", "it is a PNG image"),
-    (b"\x7fELF", "it is a program"),
-];
-
-const LFS: &str = "it is a pointer of Git LFS in the place of the file; fetch the file itself with `git lfs pull`";
-const PAGE: &str = "it is a web page in the place of the file; download the file itself";
 const TEXT: &str = "it is a text in the place of the file, perhaps an error message or a list of several files; \
                     download the file itself";
 
 /// Other endings of names, for formats without a mark of their own.
 const ENDINGS: &[(&str, &str)] = &[
-    (
-        "onnx",
-        "it is an ONNX file; save the weights with PyTorch or as safetensors",
-    ),
-    (
-        "pb",
-        "it is a file of TensorFlow; export the weights as safetensors",
-    ),
-    (
-        "tflite",
-        "it is a file of TensorFlow Lite; export the weights as safetensors",
-    ),
-    (
-        "msgpack",
-        "it is a file of Flax; export the weights as safetensors",
-    ),
+    ("onnx", "an ONNX file"),
+    ("pb", "a file of TensorFlow"),
+    ("tflite", "a file of TensorFlow Lite"),
+    ("msgpack", "a file of Flax"),
 ];
+
+/// What to do about another format.
+const REMEDY: &str = "save named tensors with `torch.save` or as safetensors";
 
 /// Returns the format of a file.
 ///
@@ -74,7 +35,7 @@ const ENDINGS: &[(&str, &str)] = &[
 /// The file cannot be read, or has none of the formats: the error says what it is.
 pub(super) fn format(path: &Path, file: &mut File) -> Result<Format, TensorFileError> {
     let mut start = Vec::new();
-    file.take(START).read_to_end(&mut start)?;
+    file.take(HEAD as u64).read_to_end(&mut start)?;
     match known(&start) {
         Some(format) => Ok(format),
         None => Err(TensorFileError::OtherFormat(other(path, &start))),
@@ -93,31 +54,21 @@ fn known(start: &[u8]) -> Option<Format> {
 }
 
 /// Returns what a file is that has none of the formats.
-fn other(path: &Path, start: &[u8]) -> &'static str {
+fn other(path: &Path, start: &[u8]) -> String {
     if start.is_empty() {
-        return "it is empty; download it again";
+        return "it is empty; download it again".to_owned();
     }
-    let marked = OTHERS.iter().find(|(mark, _)| start.starts_with(mark));
-    if let Some((_, what)) = marked {
-        return what;
-    }
-    if start.get(257..262) == Some(b"ustar") {
-        return "it is a tar archive; unpack it first";
+    if let Some(foreign) = Foreign::of(start) {
+        return foreign.clause(REMEDY);
     }
     let ending = path.extension().unwrap_or_default().to_string_lossy();
     let ended = ENDINGS
         .iter()
         .find(|(known, _)| ending.eq_ignore_ascii_case(known));
-    if let Some((_, what)) = ended {
-        return what;
-    }
-    if start[0] == 0x80 {
-        return "it is a pickle that PyTorch did not write; save named tensors with `torch.save`";
-    }
-    match (is_text(start), start.trim_ascii_start().starts_with(b"<")) {
-        (true, true) => PAGE,
-        (true, false) => TEXT,
-        (false, _) => "it is neither safetensors nor a file of PyTorch",
+    match ended {
+        Some((_, what)) => format!("it is {what}; {REMEDY}"),
+        None if is_text(start) => TEXT.to_owned(),
+        None => "it is neither safetensors nor a file of PyTorch".to_owned(),
     }
 }
 

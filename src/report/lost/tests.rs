@@ -49,6 +49,20 @@ fn results_that_are_not_found_are_lost() {
 }
 
 #[test]
+fn results_under_other_headings_are_not_replaced_by_fewer() {
+    let rows = example();
+    let earlier = table_of(&rows).csv().unwrap().replace("method", "Method");
+    assert!(table_of(&rows).lost(&earlier).is_empty());
+    let mut fewer = rows.clone();
+    fewer[0].state = RunState::Missing;
+    let lost = table_of(&fewer).lost(&earlier);
+    assert_eq!(
+        lost,
+        ["7 results there under other headings, 6 of the sweep as it is now"]
+    );
+}
+
+#[test]
 fn a_failure_is_an_outcome_and_an_unmeasured_metric_is_lost() {
     let rows = [row("A", "One", 0, finished(0.5, 0.4))];
     let failed = RunState::Failed {

@@ -22,10 +22,11 @@ use super::{
 use crate::{
     ledger::{
         absolute,
-        fingerprint::{FingerprintError, has_its_table, is_unpacked},
+        fingerprint::{FingerprintError, add_command, has_its_table, is_unpacked},
         read_json,
     },
     run::trainer::{Trainer, TrainerError},
+    shell::CommandLine,
 };
 
 /// The folder of data sets.
@@ -167,11 +168,13 @@ impl Added {
             return Ok((dataset, home));
         }
         Err(Exit::Mistake(format!(
-            "there is no data set `{}` in `{}`\nhint: `sweep data list --root FOLDER` lists data sets, `sweep data \
-             add {} DOWNLOADED...` adds one",
+            "there is no data set `{}` in `{}`\nhint: `sweep data list --root FOLDER` lists data sets, `{}` adds one",
             self.name,
             self.root.display(),
-            self.name
+            CommandLine::new("sweep data add")
+                .word(&self.name)
+                .plain("DOWNLOADED...")
+                .folder("--root", DEFAULT_ROOT, &self.root)
         )))
     }
 
@@ -214,6 +217,7 @@ impl Add {
             }
         }
         let dataset = named(&self.name)?;
+        durable::remove_leftovers(&self.root)?;
         let into = absolute(&self.root).join(dataset.folder());
         // What cannot be read is replaced.
         let before = registered(&into).ok().flatten();
@@ -271,9 +275,10 @@ impl Add {
     /// Returns the lines of a sweep file that use the data set, and the command that decodes all images.
     fn next_steps(&self, dataset: &Dataset) -> String {
         let lines = lines(dataset, &self.root).replace('\n', "\n  ");
+        let check = CommandLine::new("sweep data check").word(&self.name);
         format!(
-            "`sweep data check {}` decodes every image; in a sweep file:\n  [data]\n  {lines}",
-            self.name
+            "`{}` decodes every image; in a sweep file:\n  [data]\n  {lines}",
+            check.folder("--root", DEFAULT_ROOT, &self.root),
         )
     }
 }
@@ -426,11 +431,7 @@ impl List {
     /// Returns what is to be said of a folder in the data root.
     fn line(&self, folder: &Path) -> Option<String> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        let again = format!(
-            "sweep data add {name} {} --root {}",
-            folder.display(),
-            self.root.display()
-        );
+        let again = add_command(&name, folder, &self.root);
         match registered(folder) {
             Ok(Some(_)) if !has_its_table(folder) => {
                 let error = FingerprintError::not_whole(&name, folder, &self.root);

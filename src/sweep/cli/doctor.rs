@@ -1,7 +1,7 @@
 //! `sweep doctor`: describes this machine, and tests whether it computes the same bits twice.
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     thread,
 };
@@ -270,7 +270,7 @@ impl DeterminismCheck<'_> {
     /// Trains, or resumes. Returns the bytes of the trained network; `None` if it was stopped.
     fn train(&self, name: &str, stop_after: Option<u64>) -> Result<Option<Vec<u8>>, Exit> {
         self.attempt(self.work(name), stop_after)?;
-        Ok(fs::read(RunFolder::at(self.folder.path().join(name)).model()).ok())
+        Ok(durable::read(&RunFolder::at(self.folder.path().join(name)).model()).ok())
     }
 
     /// Returns the tensors of the first step that differ between runs, in order of computation.

@@ -31,6 +31,8 @@ pub enum Exit {
 impl Exit {
     /// The exit code for a mistake.
     pub(super) const MISTAKE: ExitCode = ExitCode::FAILURE;
+    /// The exit code for an interrupt.
+    pub(super) const INTERRUPTED: u8 = 130;
 
     /// Creates the exit for a mistake of the user.
     pub(super) fn mistake(error: impl Display) -> Exit {
@@ -48,7 +50,7 @@ impl Exit {
             Exit::RunsFailed(_) => ExitCode::from(2),
             Exit::Stuck(_) => ExitCode::from(3),
             Exit::Locked(_) => ExitCode::from(4),
-            Exit::Interrupted(_) => ExitCode::from(130),
+            Exit::Interrupted(_) => ExitCode::from(Exit::INTERRUPTED),
             Exit::NobodyReads => ExitCode::SUCCESS,
         }
     }

@@ -19,7 +19,7 @@ use super::{
     shipped::{self, Shipped},
     tell,
 };
-use crate::config::{Sweep, quoted};
+use crate::{config::Sweep, shell::CommandLine};
 
 /// Write a sweep file to start from
 ///
@@ -66,9 +66,9 @@ impl Init {
             ))
         })?;
         write_new(&path, &text)?;
-        let file = quoted(&path.display().to_string());
+        let [plan, run] = ["sweep plan", "sweep run"].map(|command| CommandLine::new(command).path(&path));
         tell(&format!(
-            "{}: written; next, `sweep plan {file}` shows what it would run, `sweep run {file}` runs it",
+            "{}: written; next, `{plan}` shows what it would run, `{run}` runs it",
             path.display()
         ));
         sweep

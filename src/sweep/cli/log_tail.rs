@@ -1,7 +1,6 @@
 //! The end of a log.
 
 use std::{
-    fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::Path,
 };
@@ -22,7 +21,7 @@ pub(super) fn last_lines(log: &Path, count: usize) -> Vec<String> {
 
 fn end(log: &Path) -> io::Result<String> {
     const MOST: u64 = 1 << 14;
-    let mut file = File::open(log)?;
+    let mut file = durable::open(log)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(MOST)))?;
     let mut bytes = Vec::new();

@@ -1,7 +1,6 @@
 //! `sweep logs`: what the trainers of a run wrote to standard error.
 
 use std::{
-    fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     thread,
@@ -102,7 +101,7 @@ fn follow(folder: &AttemptFolder) -> Result<(), Exit> {
 
 /// Returns what was added to a log after the first `read` bytes, and counts it as read.
 fn added(log: &Path, read: &mut u64) -> io::Result<String> {
-    let mut file = match File::open(log) {
+    let mut file = match durable::open(log) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => return Err(error),

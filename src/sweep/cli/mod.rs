@@ -16,6 +16,7 @@ mod evaluate;
 mod exit;
 mod foreground;
 mod init;
+mod interrupts;
 mod log_tail;
 mod logs;
 mod neighbors;
@@ -48,17 +49,19 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 use clap::{Args, Parser, Subcommand};
 pub use exit::Exit;
+use interrupts::Interrupts;
 use printable::{PrintableWriter, printable};
 use serde::Serialize;
 
 use crate::{
-    config::{Diagnostic, Sweep, quoted, resolved},
+    config::{Diagnostic, Sweep, resolved},
     ledger::{
         Check, Ledger,
         fingerprint::{keep_registration, registration},
     },
     plan::{Arithmetic, Plan, in_words, integrity},
     run::slots::Machine,
+    shell::CommandLine,
 };
 
 /// Compare deep-metric-learning methods fairly: a TOML file in, a table with confidence intervals out
@@ -166,15 +169,12 @@ impl Target {
     }
 
     /// Another command on the same sweep, as a shell takes it.
-    fn command(&self, verb: &str) -> String {
-        let file = quoted(&self.file.display().to_string());
-        let sets = self
-            .overrides
-            .iter()
-            .map(|set| format!(" --set {}", quoted(set)));
-        let sets: String = sets.collect();
-        let results = flag("results", "results", &self.results);
-        format!("sweep {verb} {file}{sets}{results}")
+    fn command(&self, verb: &str) -> CommandLine {
+        CommandLine::new("sweep")
+            .plain(verb)
+            .path(&self.file)
+            .overrides(&self.overrides)
+            .folder("--results", "results", &self.results)
     }
 
     /// Keeps a copy of the file in the results folder.
@@ -294,6 +294,10 @@ impl Opened {
 
 /// Parses and executes the command line.
 pub fn main() -> ExitCode {
+    let interrupts = match Interrupts::watch() {
+        Ok(interrupts) => interrupts,
+        Err(exit) => return told(&exit),
+    };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -313,7 +317,7 @@ pub fn main() -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Diff(command) => command.run(),
-        Command::Run(command) => command.run(),
+        Command::Run(command) => command.run(&interrupts),
         Command::Status(command) => command.run(),
         Command::Stop(command) => command.run(),
         Command::Logs(command) => command.run(),
@@ -332,13 +336,16 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(exit) => {
-            if let Some(message) = exit.message(color_on_stderr()) {
-                tell(&message);
-            }
-            exit.code()
-        }
+        Err(exit) => told(&exit),
     }
+}
+
+/// Tells why the program ends without success, and returns its exit code.
+fn told(exit: &Exit) -> ExitCode {
+    if let Some(message) = exit.message(color_on_stderr()) {
+        tell(&message);
+    }
+    exit.code()
 }
 
 /// Prints a result.
@@ -401,14 +408,6 @@ fn color_on_stdout() -> bool {
 impl From<Diagnostic> for Exit {
     fn from(diagnostic: Diagnostic) -> Exit {
         Exit::Diagnosed(Box::new(diagnostic))
-    }
-}
-
-/// Returns the option for a folder, unless it is the default.
-fn flag(name: &str, default: &str, folder: &Path) -> String {
-    match folder == Path::new(default) {
-        true => String::new(),
-        false => format!(" --{name} {}", quoted(&folder.display().to_string())),
     }
 }
 

@@ -4,10 +4,7 @@ mod facts;
 mod queries;
 mod rows;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use queries::Folders;
@@ -226,7 +223,7 @@ fn cause(opened: &Opened) -> Result<Option<String>, Exit> {
 
 /// The table that is there.
 fn earlier(path: &Path) -> Option<String> {
-    path.is_file().then(|| fs::read_to_string(path).ok())?
+    durable::read_to_string(path).ok()
 }
 
 /// The scores of each class, if intervals are to cover other classes.

@@ -1,22 +1,15 @@
 //! `sweep run`: runs what is not there yet, resumes what was interrupted, makes the table.
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use clap::Args;
-use schema::{Device, Download, Files};
-use signals::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use schema::{Dataset, Device, Download, Files};
 
 use super::{
     Exit, Opened, Target,
     check::arithmetic,
-    counted, flag,
+    counted,
+    interrupts::Interrupts,
     only::Only,
     plan::{slot_names, tally},
     progress::Progress,
@@ -24,11 +17,11 @@ use super::{
     studies, tell,
 };
 use crate::{
-    config::quoted,
     ledger::{Check, Ledger, LedgerError, Lock, Locking, journal},
     plan::{
         freshness::{self, FreshnessOf},
-        integrity, memory,
+        integrity::{self, Inputs},
+        memory,
     },
     run::{
         leftovers,
@@ -37,6 +30,7 @@ use crate::{
         slots::{PlaceId, Slot},
         trainer::Trainer,
     },
+    shell::CommandLine,
 };
 
 /// Run or resume a sweep and print its table
@@ -70,7 +64,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn run(&self) -> Result<(), Exit> {
+    pub(super) fn run(&self, interrupts: &Interrupts) -> Result<(), Exit> {
         let mut opened = self.target.open()?;
         opened.require_ids()?;
         let mut lock = opened.ledger.lock(self.locking())?;
@@ -96,7 +90,7 @@ impl Run {
             ));
             Tally::default()
         } else {
-            self.work(&mut opened, &mut lock, freshness)?
+            self.work(&mut opened, &mut lock, freshness, interrupts)?
         };
         drop(lock);
         let report = self.destination.report(&opened)?;
@@ -122,15 +116,16 @@ impl Run {
     }
 
     /// Returns the command that resumes this one.
-    fn resume_command(&self) -> String {
-        let reports = flag("reports", "reports", self.destination.folder());
-        let trainer = self.trainer.as_deref().map(|program| {
-            let program = quoted(&program.display().to_string());
-            format!(" --trainer {program}")
-        });
+    fn resume_command(&self) -> CommandLine {
         let run = self.target.command("run");
-        let no_lock = if self.no_lock { " --no-lock" } else { "" };
-        format!("{run}{reports}{}{no_lock}", trainer.unwrap_or_default())
+        let mut command = run.folder("--reports", "reports", self.destination.folder());
+        if let Some(program) = &self.trainer {
+            command = command.plain("--trainer").path(program);
+        }
+        match self.no_lock {
+            true => command.plain("--no-lock"),
+            false => command,
+        }
     }
 
     fn verdict(&self, tally: &Tally, opened: &Opened) -> Result<(), Exit> {
@@ -172,6 +167,7 @@ impl Run {
         opened: &mut Opened,
         lock: &mut Lock,
         freshness: FreshnessOf,
+        interrupts: &Interrupts,
     ) -> Result<Tally, Exit> {
         let Opened {
             sweep,
@@ -185,8 +181,6 @@ impl Run {
             .map_err(Exit::mistake)?;
         let trainer = Trainer::find(self.trainer.as_deref())?;
         check_device(&trainer, &slots)?;
-        let interrupts = Arc::new(AtomicU32::new(0));
-        watch_for_interrupts(&interrupts)?;
         tell(&format!(
             "{}: {}, {}",
             sweep.name,
@@ -195,6 +189,7 @@ impl Run {
         ));
         tell_journal(ledger);
         let mut progress = Progress::new(plan, &freshness);
+        let interrupts = interrupts.counted();
         let mut session = Session {
             plan,
             ledger,
@@ -202,7 +197,7 @@ impl Run {
             trainer: &trainer.program,
             slots: &slots,
             sweep,
-            interrupts: &interrupts,
+            interrupts: interrupts.number(),
         };
         let tally = session.run(freshness, &mut progress);
         progress.close();
@@ -228,13 +223,15 @@ fn freshness_of_intact(opened: &Opened) -> Result<FreshnessOf, Exit> {
         ..
     } = opened;
     integrity::of_results(plan, ledger, Check::Contents)?;
+    let mut inputs = Inputs::default();
     loop {
         let freshness = freshness::of(plan, ledger, &sweep.report)?;
-        integrity::of_inputs(plan, &freshness, ledger)?;
+        inputs.check(plan, &freshness, ledger)?;
         let set_aside = ledger.set_damage_aside()?;
         if set_aside.is_empty() {
             integrity::restore_identities(plan, ledger)?;
             leftovers::remove(plan, &freshness, ledger)?;
+            leftovers::remove_inputs(&sweep.data_root, &sweep.resources.weights);
             return Ok(freshness);
         }
         for (damage, path) in set_aside {
@@ -263,7 +260,13 @@ fn tell_journal(ledger: &Ledger) {
 
 /// Lists what is missing, with its source and the command that adds it.
 pub(super) fn missing(opened: &Opened, missing: &[String]) -> Exit {
-    let root = quoted(&opened.sweep.data_root.display().to_string());
+    let add = |dataset: &Dataset, files: &str| {
+        CommandLine::new("sweep data add")
+            .word(dataset.folder())
+            .plain(files)
+            .plain("--root")
+            .path(&opened.sweep.data_root)
+    };
     let absent = opened
         .plan
         .data
@@ -272,15 +275,9 @@ pub(super) fn missing(opened: &Opened, missing: &[String]) -> Exit {
     let of_data: BTreeSet<String> = absent
         .map(|data| match data.dataset.facts().download {
             Some(Download { files, page }) => {
-                format!(
-                    "from {page}:\n      sweep data add {} {files} --root {root}",
-                    data.dataset.folder()
-                )
+                format!("from {page}:\n      {}", add(&data.dataset, files))
             }
-            None => format!(
-                "your own:\n      sweep data add {} DOWNLOADED... --root {root}",
-                data.dataset.folder()
-            ),
+            None => format!("your own:\n      {}", add(&data.dataset, "DOWNLOADED...")),
         })
         .collect();
     let without_weights = opened.plan.runs.values().filter(|run| {
@@ -320,14 +317,4 @@ fn check_device(trainer: &Trainer, slots: &[Slot]) -> Result<(), Exit> {
         ));
     }
     Ok(())
-}
-
-/// Counts Ctrl-C and the signals of shells and batch systems; the session checks the count between two
-/// events.
-fn watch_for_interrupts(interrupts: &Arc<AtomicU32>) -> Result<(), Exit> {
-    let interrupts = Arc::clone(interrupts);
-    let count = move || {
-        interrupts.fetch_add(1, Ordering::Relaxed);
-    };
-    signals::watch(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1], count).map_err(Exit::stuck)
 }

@@ -19,7 +19,7 @@ use schema::{Breakdown, Failure, Files, RunId, Trained};
 use serde::Serialize;
 
 use super::{
-    Exit, Opened, Target, clear_screen, counted, flag,
+    Exit, Opened, Target, clear_screen, counted,
     plan::tally,
     progress,
     report::{jobs_of, state_of, state_of_ensemble},
@@ -28,6 +28,7 @@ use super::{
 use crate::{
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
     plan::{Plan, freshness},
+    shell::CommandLine,
 };
 
 /// Show what a sweep has reached, what runs now, and what failed
@@ -180,9 +181,10 @@ impl Snapshot {
         lines.extend(self.remarks.iter().cloned());
         lines.extend(self.failures.lines());
         for data in &self.suspects {
-            let root = flag("root", "data", &opened.sweep.data_root);
+            let check = CommandLine::new("sweep data check").word(data);
+            let check = check.folder("--root", "data", &opened.sweep.data_root);
             lines.push(format!(
-                "hint: `sweep data check {data}{root}` names all images that cannot be read"
+                "hint: `{check}` names all images that cannot be read"
             ));
         }
         lines.extend(self.next(status));

@@ -6,10 +6,7 @@ use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Exit, Target, tell};
-use crate::{
-    config::quoted,
-    ledger::{Ledger, journal},
-};
+use crate::ledger::{Ledger, journal};
 
 /// Stop a running sweep
 ///
@@ -62,7 +59,7 @@ impl Stop {
 /// # Errors
 /// There is none, or it is elsewhere, or it works on another sweep.
 fn running(ledger: &Ledger, sweep: &str) -> Result<Pid, Exit> {
-    let folder = quoted(&ledger.root().display().to_string());
+    let folder = format!("`{}`", ledger.root().display());
     let none = || Exit::mistake(format!("no `sweep run` works in {folder}"));
     let latest = journal::latest_session(ledger.root()).map_err(Exit::stuck)?;
     let latest = latest

@@ -1,9 +1,6 @@
 //! `sweep weights`: trained weights that networks start from.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use schema::{Backbone, Fitted, Weights, WeightsWork};
@@ -118,6 +115,7 @@ impl AddWeights {
         is_a_file(&self.file)?;
         self.prefix_fits(&backbone)?;
         let trainer = self.folder.trainer()?;
+        weights::remove_leftovers(root)?;
         let replaced = weights::read(root, &self.name);
         let addition = Addition::begin(root, &self.name)?;
         let fitted = fit(
@@ -314,7 +312,7 @@ fn check(trainer: &Trainer, root: &Path, name: &str) -> Result<String, String> {
 }
 
 fn hash(file: &Path) -> Result<Weights, String> {
-    let hash = File::open(file).and_then(Weights::of_file);
+    let hash = durable::open(file).and_then(Weights::of_file);
     hash.map_err(|error| format!("failed to read `{}`: {error}", file.display()))
 }
 

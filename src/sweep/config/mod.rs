@@ -72,6 +72,7 @@ pub use tables::{IntervalKind, Layouts, Quoted, ReportTable};
 use crate::{
     ledger::fingerprint::{lacks_boxes, registration},
     search::{Search, Space},
+    shell::CommandLine,
 };
 
 /// Combinations that are read at once; the first mistake of them is reported.
@@ -151,12 +152,8 @@ impl Sweep {
     /// The first mistake found, with its place in the file.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Sweep, Diagnostic> {
         let text = text_of(path)?;
-        let sets: String = overrides
-            .iter()
-            .map(|set| format!(" --set {}", quoted(set)))
-            .collect();
-        let file = quoted(&path.display().to_string());
-        Sweep::parse(path, &text, overrides, format!("sweep run {file}{sets}"))
+        let command = CommandLine::new("sweep run").path(path).overrides(overrides);
+        Sweep::parse(path, &text, overrides, command.to_string())
     }
 
     /// Checks a text, as if it were the file at `path`.
@@ -415,15 +412,6 @@ fn search(
                 .find(|searched| error.dimension() == Some(&searched.dimension.name));
             Err(document.at(&named.unwrap_or(first).span, error.to_string()))
         }
-    }
-}
-
-/// Returns a word of a command as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 

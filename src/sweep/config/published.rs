@@ -2,7 +2,7 @@
 //! them, so that a mistake in them is known before anything runs.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::Read,
     path::Path,
 };
@@ -60,7 +60,7 @@ fn text(file: &Path) -> Result<String, String> {
         return Err("it is not a regular file".to_owned());
     }
     let mut bytes = Vec::new();
-    let file = File::open(file).map_err(|error| error.to_string())?;
+    let file = durable::open(file).map_err(|error| error.to_string())?;
     let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
     read.map_err(|error| error.to_string())?;
     if bytes.len() as u64 > LARGEST {
@@ -93,7 +93,7 @@ mod tests {
         assert!(why(folder.path()).contains("not a regular file"));
         assert!(why(Path::new("/dev/zero")).contains("not a regular file"));
         let large = folder.path().join("large.csv");
-        File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
+        fs::File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
         assert!(why(&large).contains("larger than 4 MiB"));
         let latin = folder.path().join("latin.csv");
         fs::write(

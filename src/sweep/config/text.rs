@@ -5,7 +5,7 @@
 //! a sweep file may have.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read},
     path::Path,
 };
@@ -53,7 +53,7 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     if !kind.is_file() {
         return Err("this is a pipe or a device, not a file".to_owned());
     }
-    let file = File::open(path).map_err(|error| failed(&error))?;
+    let file = durable::open(path).map_err(|error| failed(&error))?;
     let mut bytes = Vec::new();
     file.take(MOST_BYTES as u64 + 1)
         .read_to_end(&mut bytes)

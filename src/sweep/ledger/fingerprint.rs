@@ -14,12 +14,13 @@ use std::{
 use rayon::prelude::*;
 use schema::{
     DataId, Dataset, Files, Fingerprint, HashedFile, ListedRow, ListingFault, Registration,
-    read_listing, unsealed,
+    listed_rows, unsealed,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Ledger, LedgerError, absolute, read_json, subject, write_json, write_sealed};
+use crate::shell::CommandLine;
 
 /// Why a data set has no fingerprint.
 #[derive(Debug, Error)]
@@ -35,7 +36,7 @@ pub enum FingerprintError {
         missing: String,
     },
     /// The files are there, but not the table of images.
-    #[error("the data set `{name}` in `{}` has no table of images; run `sweep data add {name} {} --root {}` to make it, nothing is copied", folder.display(), folder.display(), root.display())]
+    #[error("the data set `{name}` in `{}` has no table of images; run `{}` to make it, nothing is copied", folder.display(), add_command(name, folder, root))]
     Unlisted {
         /// The data set.
         name: String,
@@ -45,7 +46,7 @@ pub enum FingerprintError {
         root: PathBuf,
     },
     /// The table of images is not the one that was added.
-    #[error("the table of images in `{}` is not the one that was added: it was changed, or adding was interrupted; run `sweep data add {name} {} --root {}` to list the images anew (a table of your own is read if its name is `manifest.csv`)", folder.display(), folder.display(), root.display())]
+    #[error("the table of images in `{}` is not the one that was added: it was changed, or adding was interrupted; run `{}` to list the images anew (a table of your own is read if its name is `manifest.csv`)", folder.display(), add_command(name, folder, root))]
     NotWhole {
         /// The data set.
         name: String,
@@ -70,6 +71,12 @@ pub enum FingerprintError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// Returns the command that adds the files in a folder as a data set.
+pub fn add_command(name: &str, files: &Path, root: &Path) -> CommandLine {
+    let add = CommandLine::new("sweep data add").word(name).path(files);
+    add.plain("--root").path(root)
 }
 
 impl FingerprintError {
@@ -159,18 +166,24 @@ pub fn keep_registration(
 
 /// Returns true if the data set was added and none of its images has a bounding box.
 pub fn lacks_boxes(dataset: &Dataset, root: &Path) -> bool {
-    let listing = home(dataset, root).map(|home| read_listing(&home.join(Registration::LISTING)));
+    let listing = home(dataset, root).map(|home| rows(&home.join(Registration::LISTING)));
     let Some(Ok(rows)) = listing else {
         return false;
     };
     rows.iter().all(|row| row.image.bounding_box().is_none())
 }
 
+/// Reads a table of images.
+fn rows(table: &Path) -> Result<Vec<ListedRow>, ListingFault> {
+    let text = durable::read(table).map_err(ListingFault::Unreadable)?;
+    listed_rows(&text)
+}
+
 /// True if a data set's own folder has the table of images that its registration is of, or no registration: a
 /// table can be written by hand.
 pub fn has_its_table(folder: &Path) -> bool {
     match read_json::<Registration>(&folder.join(Registration::FILE)) {
-        Ok(Some(registration)) => fs::read(folder.join(Registration::LISTING))
+        Ok(Some(registration)) => durable::read(&folder.join(Registration::LISTING))
             .is_ok_and(|table| registration.is_of(&table)),
         Ok(None) => true,
         Err(_) => false,
@@ -309,7 +322,7 @@ fn stamp(files: &[ListedFile]) -> String {
 /// Returns the files in the table of images, in its order.
 fn listed(source: &Path, files: Files) -> Result<Vec<ListedFile>, FingerprintError> {
     let table = source.join(Registration::LISTING);
-    let rows = read_listing(&table).map_err(|source| FingerprintError::Table {
+    let rows = rows(&table).map_err(|source| FingerprintError::Table {
         path: table,
         source,
     })?;

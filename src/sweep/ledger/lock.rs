@@ -266,7 +266,7 @@ impl FolderOf<'_> {
     /// # Errors
     /// It is someone else's.
     fn is_leased_to(&self, holder: &str) -> Result<bool, LockError> {
-        match fs::read_to_string(self.path()) {
+        match durable::read_to_string(&self.path()) {
             Ok(text) if text.trim() == holder => Ok(true),
             Ok(text) if text.trim().is_empty() => Ok(false),
             Ok(text) => Err(LockError::TakenOver {

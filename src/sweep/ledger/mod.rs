@@ -355,7 +355,7 @@ impl Ledger {
     pub fn place_images(&self, data: DataId, source: &Path) -> Result<(), LedgerError> {
         let path = self.data(data).join(PrepareWork::ROOT);
         let now = absolute(source).display().to_string();
-        if fs::read_to_string(&path).is_ok_and(|known| known != now) {
+        if durable::read_to_string(&path).is_ok_and(|known| known != now) {
             durable::write(&path, now.as_bytes())?;
         }
         Ok(())

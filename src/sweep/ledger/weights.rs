@@ -8,7 +8,7 @@
 //! interrupted, the weights are the earlier or the new ones.
 
 use std::{
-    fs::{self, File},
+    fs,
     io,
     path::{Path, PathBuf},
 };
@@ -17,6 +17,8 @@ use durable::{DiskError, WholeFile};
 use schema::{Backbone, Weights};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::shell::CommandLine;
 
 /// What is known of weights that were added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,7 +42,7 @@ pub struct Manifest {
 #[derive(Debug, Error)]
 pub enum WeightsError {
     /// Nothing of this name was added.
-    #[error("there are no weights `{name}` in `{}`; add them with `sweep weights add {name} FILE.safetensors --backbone {backbone}{}`", root.display(), elsewhere(root))]
+    #[error("there are no weights `{name}` in `{}`; add them with `{}`", root.display(), add_command(name, backbone, root))]
     Missing {
         /// Their name.
         name: String,
@@ -72,12 +74,12 @@ pub enum WeightsError {
 /// The folder of weights that are not added elsewhere.
 pub const ROOT: &str = "weights";
 
-fn elsewhere(root: &Path) -> String {
-    if root == Path::new(ROOT) {
-        String::new()
-    } else {
-        format!(" --root {}", root.display())
-    }
+fn add_command(name: &str, backbone: &str, root: &Path) -> CommandLine {
+    CommandLine::new("sweep weights add")
+        .word(name)
+        .plain("FILE.safetensors")
+        .option("--backbone", backbone)
+        .folder("--root", ROOT, root)
 }
 
 /// Returns the file of the weights with this name and manifest.
@@ -93,14 +95,17 @@ fn tensors(root: &Path, name: &str) -> PathBuf {
     root.join(format!("{name}.safetensors"))
 }
 
+/// The end of the name of tensors that are being added.
+const ADDED: &str = ".safetensors.added";
+
 /// Returns the file of tensors that are being added.
 fn added(root: &Path, name: &str) -> PathBuf {
-    root.join(format!("{name}.safetensors.added"))
+    root.join(format!("{name}{ADDED}"))
 }
 
 /// True if there is such a file and this is its hash.
 fn has_hash(file: &Path, hash: &Weights) -> bool {
-    File::open(file)
+    durable::open(file)
         .and_then(Weights::of_file)
         .is_ok_and(|found| found == *hash)
 }
@@ -112,17 +117,14 @@ pub fn manifest(root: &Path, name: &str) -> PathBuf {
 
 /// The names of all weights that were added, sorted.
 pub fn names(root: &Path) -> Vec<String> {
-    let entries = fs::read_dir(root)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok)
-        .map(|entry| entry.path());
-    let manifests = entries.filter(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "toml")
-    });
-    let mut names: Vec<String> = manifests
-        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+    names_of(root, ".toml")
+}
+
+/// The names of the files in a folder that end so, without their end, sorted.
+fn names_of(root: &Path, end: &str) -> Vec<String> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(end)?.to_owned()))
         .collect();
     names.sort();
     names
@@ -134,7 +136,7 @@ pub fn names(root: &Path) -> Vec<String> {
 /// The manifest cannot be read.
 pub fn read(root: &Path, name: &str) -> Result<Option<Manifest>, WeightsError> {
     let path = manifest(root, name);
-    let text = match fs::read_to_string(&path) {
+    let text = match durable::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
@@ -180,6 +182,21 @@ pub fn locate(
         }
         Some((file, manifest)) => Ok(Some((file, manifest.sha256))),
     }
+}
+
+/// Ends what interrupted additions left in a folder of weights, unless a process is at work on it.
+///
+/// # Errors
+/// A file cannot be renamed or removed.
+pub fn remove_leftovers(root: &Path) -> Result<(), DiskError> {
+    durable::remove_leftovers(root)?;
+    for name in names_of(root, ADDED) {
+        let is_at_work = WholeFile::is_begun(&manifest(root, &name));
+        if !is_at_work {
+            drop(Addition::begin(root, &name)?);
+        }
+    }
+    Ok(())
 }
 
 /// Weights that are being added. Dropped before [`publish`](Addition::publish), they leave nothing behind.
@@ -354,6 +371,18 @@ mod tests {
         fs::write(addition.tensors(), "new").unwrap();
         drop(addition);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn leftovers_of_any_addition_are_removed_but_not_those_of_a_process_at_work() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        fs::write(added(root, "killed"), "half").unwrap();
+        let at_work = Addition::begin(root, "mine").unwrap();
+        fs::write(at_work.tensors(), "new").unwrap();
+        remove_leftovers(root).unwrap();
+        assert!(!added(root, "killed").exists());
+        assert!(at_work.tensors().exists());
     }
 
     #[test]

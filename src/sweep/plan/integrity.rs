@@ -2,8 +2,10 @@
 //!
 //! Planning compares sizes only. `sweep run` reads contents before it relies on them, and so does a report.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
-use schema::{EnsembleId, RunId};
+use schema::{DataId, EnsembleId, RunId};
 
 use super::{
     Plan,
@@ -39,27 +41,62 @@ fn of_run(run: RunId, plan: &Plan, ledger: &Ledger, check: Check) -> Result<(), 
     Ok(())
 }
 
-/// Checks the prepared images and the networks that stale jobs will read.
-///
-/// # Errors
-/// A file cannot be read.
-pub fn of_inputs(plan: &Plan, freshness: &FreshnessOf, ledger: &Ledger) -> Result<(), LedgerError> {
-    let is_stale = |job: Job| matches!(freshness.get(&job), Some(Freshness::Stale(_)));
-    if freshness.keys().any(|&job| is_stale(job)) {
-        for &data in plan.data.keys() {
+/// The prepared images and the networks that stale jobs will read and that are checked.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    data: BTreeSet<DataId>,
+    networks: BTreeSet<RunId>,
+}
+
+impl Inputs {
+    /// Checks what stale jobs will read, each file once, however often the stale jobs change.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn check(
+        &mut self,
+        plan: &Plan,
+        freshness: &FreshnessOf,
+        ledger: &Ledger,
+    ) -> Result<(), LedgerError> {
+        let mut read = Inputs::default();
+        for (&job, freshness) in freshness {
+            match freshness {
+                Freshness::Stale(_) => read.add(job, plan),
+                Freshness::Fresh | Freshness::NotNeeded => {}
+            }
+        }
+        let data: Vec<DataId> = read.data.difference(&self.data).copied().collect();
+        let networks: Vec<RunId> = read.networks.difference(&self.networks).copied().collect();
+        for &data in &data {
             ledger.is_prepared(data, Check::Contents)?;
         }
+        let network = |&run: &RunId| ledger.has_model(run, Check::Contents).map(drop);
+        networks.par_iter().try_for_each(network)?;
+        self.data.extend(data);
+        self.networks.extend(networks);
+        Ok(())
     }
-    let measured = plan.runs.keys().copied();
-    let measured = measured.filter(|&run| is_stale(Job::Evaluate(run)));
-    let ensembles = plan.ensembles.iter();
-    let ensembles = ensembles.filter(|&(&id, _)| is_stale(Job::Ensemble(id)));
-    let together = ensembles.flat_map(|(_, ensemble)| ensemble.runs.iter().copied());
-    let mut networks: Vec<RunId> = measured.chain(together).collect();
-    networks.sort();
-    networks.dedup();
-    let network = |&run: &RunId| ledger.has_model(run, Check::Contents).map(drop);
-    networks.par_iter().try_for_each(network)
+
+    fn add(&mut self, job: Job, plan: &Plan) {
+        match job {
+            // It reads the files of the data set, which are hashed for the ids of runs.
+            Job::Prepare(_) => {}
+            Job::Train(run) => {
+                self.data.insert(plan.runs[&run].data);
+            }
+            Job::Evaluate(run) => {
+                self.data.insert(plan.runs[&run].data);
+                self.networks.insert(run);
+            }
+            Job::Ensemble(ensemble) => {
+                for &run in &plan.ensembles[&ensemble].runs {
+                    self.data.insert(plan.runs[&run].data);
+                    self.networks.insert(run);
+                }
+            }
+        }
+    }
 }
 
 /// Writes the identity of each run that has begun and lost it.

@@ -5,7 +5,7 @@
 //! with `-1`, a word or nothing none is. A device that is listed twice makes CUDA show none at all;
 //! that is refused here, because nobody can mean it.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use thiserror::Error;
 
@@ -91,7 +91,7 @@ impl Installed {
         let folders = entries("/proc/driver/nvidia/gpus");
         let names = folders.iter().filter_map(|folder| {
             let path = format!("/proc/driver/nvidia/gpus/{folder}/information");
-            name_in(&fs::read_to_string(path).ok()?)
+            name_in(&durable::read_to_string(Path::new(&path)).ok()?)
         });
         // Containers may have the devices without the driver's folder.
         let devices = entries("/dev").iter().filter(|name| is_gpu(name)).count();

@@ -1,10 +1,12 @@
-//! What killed processes left under `results/`: removed before a sweep continues.
+//! What killed processes left under `results/` and among data sets and weights: removed before a sweep continues.
+
+use std::path::Path;
 
 use durable::remove_leftovers;
 use schema::RunId;
 
 use crate::{
-    ledger::{Check, Job, Ledger, LedgerError},
+    ledger::{Check, Job, Ledger, LedgerError, weights},
     plan::{
         Plan,
         freshness::{Freshness, FreshnessOf},
@@ -29,6 +31,13 @@ pub fn remove(plan: &Plan, freshness: &FreshnessOf, ledger: &Ledger) -> Result<(
         finish_publishing(run, plan, ledger)?;
     }
     Ok(())
+}
+
+/// Removes what killed processes left in the folders of data sets and of weights. Those of someone else may be
+/// read-only; they are left as they are.
+pub fn remove_inputs(data: &Path, weights: &Path) {
+    let _ = remove_leftovers(data);
+    let _ = weights::remove_leftovers(weights);
 }
 
 /// Removes the half-written files of a job and of its last attempt.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
     io::{self, BufRead, Read, Seek, SeekFrom, Write},
     path::Path,
 };
@@ -105,7 +104,7 @@ fn skip(mut log: impl Read) -> io::Result<(u64, Vec<u8>)> {
 
 /// Returns the last line of a log that is not empty, shortened.
 pub(super) fn last_line(log: &Path) -> Option<String> {
-    let mut file = File::open(log).ok()?;
+    let mut file = durable::open(log).ok()?;
     let length = file.metadata().ok()?.len();
     let start = length.saturating_sub(TAIL as u64);
     file.seek(SeekFrom::Start(start)).ok()?;

@@ -4,10 +4,7 @@
 //! Batch systems and containers bound a group of processes by a control group (cgroup). A group's
 //! limit holds for all groups below it, so every group above this process is asked.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Where control groups are mounted, and the names of a group's files.
 struct Hierarchy {
@@ -30,12 +27,12 @@ const VERSION_1: Hierarchy = Hierarchy {
 
 /// Returns the available bytes; nothing where the system does not tell.
 pub(super) fn available() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = durable::read_to_string(Path::new("/proc/self/cgroup")).unwrap_or_default();
     let allowed = groups.lines().filter_map(|line| {
         let (hierarchy, group) = group(line)?;
         hierarchy.allowed(Path::new(hierarchy.root), group)
     });
-    let left = fs::read_to_string("/proc/meminfo").ok();
+    let left = durable::read_to_string(Path::new("/proc/meminfo")).ok();
     let left = left.and_then(|text| number_of(&text, "MemAvailable:"));
     allowed.chain(left.map(|kilobytes| kilobytes << 10)).min()
 }
@@ -72,7 +69,7 @@ impl Hierarchy {
 
     fn left_in(&self, folder: &Path) -> Option<u64> {
         let number = |name: &str| -> Option<u64> {
-            fs::read_to_string(folder.join(name))
+            durable::read_to_string(&folder.join(name))
                 .ok()?
                 .trim()
                 .parse()
@@ -80,7 +77,7 @@ impl Hierarchy {
         };
         // Without a limit, the file holds `max`, or a number beyond any memory.
         let limit = number(self.limit).filter(|&limit| limit < 1 << 60)?;
-        let statistics = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+        let statistics = durable::read_to_string(&folder.join("memory.stat")).unwrap_or_default();
         // Files that are only cached are given up when memory is short.
         let cached = number_of(&statistics, "inactive_file").unwrap_or(0);
         let used = number(self.used).unwrap_or(0).saturating_sub(cached);
@@ -96,6 +93,8 @@ fn number_of(text: &str, name: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn write(folder: &Path, files: &[(&str, &str)]) {

@@ -1,9 +1,6 @@
 //! The network of a recipe, and the weights that it starts from.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-};
+use std::path::Path;
 
 use dml::{
     model::{
@@ -106,7 +103,7 @@ fn other_backbone(work: &WeightsWork, found: &Published, mismatch: &WeightsMisma
 }
 
 fn verify(file: &Path, expected: &Weights) -> Result<(), Failed> {
-    let found = File::open(file)
+    let found = durable::open(file)
         .and_then(Weights::of_file)
         .map_err(|error| unreadable(file, &error.to_string()))?;
     if found != *expected {
@@ -119,7 +116,7 @@ fn verify(file: &Path, expected: &Weights) -> Result<(), Failed> {
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, Failed> {
-    fs::read(file).map_err(|error| unreadable(file, &error.to_string()))
+    durable::read(file).map_err(|error| unreadable(file, &error.to_string()))
 }
 
 fn published(file: &Path, backbone: &Backbone, prefix: Option<&str>) -> Result<Published, Failed> {

@@ -26,7 +26,7 @@ pub(super) fn npz<T>(
     read: impl FnOnce(&mut ZipFile<'_, BufReader<File>>, u64) -> Result<T, String>,
 ) -> Result<T, String> {
     let damaged = |_: ZipError| "it is a damaged zip archive".to_owned();
-    let file = BufReader::new(File::open(path).map_err(describe)?);
+    let file = BufReader::new(durable::open(path).map_err(describe)?);
     let mut archive = ZipArchive::new(file).map_err(damaged)?;
     let files: Vec<String> = archive
         .file_names()

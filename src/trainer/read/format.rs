@@ -1,10 +1,11 @@
 //! What a file is, by its first bytes: its name is not trusted.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::Path,
 };
+
+use dml::foreign::{Foreign, HEAD};
 
 /// A format that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,36 +17,8 @@ pub(super) enum Format {
     Text,
 }
 
-/// Formats that are not read: their first bytes and what they are.
-const FOREIGN: [(&[u8], &str); 18] = [
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-    (b"MATLAB 5.0", "a MATLAB file"),
-    (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
-    (b"FEA1", "a Feather file"),
-    (b"\x80\x02", PICKLE),
-    (b"\x80\x03", PICKLE),
-    (b"\x80\x04", PICKLE),
-    (b"\x80\x05", PICKLE),
-    (b"\x1f\x8b", COMPRESSED),
-    (b"BZh", COMPRESSED),
-    (b"\xfd7zXZ\0", COMPRESSED),
-    (b"\x28\xb5\x2f\xfd", COMPRESSED),
-    (b"\xd0\xcf\x11\xe0", "an Excel file"),
-    (b"\x89PNG", "an image"),
-    (b"\xff\xd8\xff", "an image"),
-    (b"%PDF", "a PDF file"),
-    (b"SQLite format 3", "a database"),
-];
-
-const PICKLE: &str = "a Python pickle, as `torch.save` and `pickle.dump` write";
-const COMPRESSED: &str = "a compressed file; unpack it first";
-
 /// What to do with a format that is not read.
 pub(super) const REMEDY: &str = "save the array with `numpy.save` and use the .npy file";
-
-/// Bytes from which a format is known.
-const BEGINNING: u64 = 1 << 10;
 
 /// Returns the format of a file.
 ///
@@ -56,15 +29,14 @@ pub(super) fn of(path: &Path) -> Result<Format, String> {
     if start.is_empty() {
         return Err("it is empty".to_owned());
     }
-    if let Some((_, what)) = FOREIGN.iter().find(|(magic, _)| start.starts_with(magic)) {
-        return Err(format!("it is {what}; {REMEDY}"));
-    }
     if start.starts_with(b"\x93NUMPY") {
         Ok(Format::Npy)
     } else if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
         Ok(Format::Zip)
     } else if is_safetensors(&start, length) {
         Ok(Format::Safetensors)
+    } else if let Some(foreign) = Foreign::of(&start) {
+        Err(foreign.clause(REMEDY))
     } else {
         Ok(Format::Text)
     }
@@ -80,8 +52,8 @@ fn beginning(path: &Path) -> Result<(Vec<u8>, u64), String> {
         return Err("it is not a regular file".to_owned());
     }
     let mut start = Vec::new();
-    let file = File::open(path).map_err(describe)?;
-    file.take(BEGINNING)
+    let file = durable::open(path).map_err(describe)?;
+    file.take(HEAD as u64)
         .read_to_end(&mut start)
         .map_err(describe)?;
     Ok((start, metadata.len()))

@@ -1,6 +1,8 @@
 //! The lines of text files that other programs wrote.
 
-use std::{fs, path::Path};
+use std::path::Path;
+
+use dml::foreign::Foreign;
 
 use super::format::{REMEDY, describe};
 
@@ -16,24 +18,14 @@ pub(super) struct Line<'a> {
 /// # Errors
 /// It cannot be read, or is no text.
 pub(super) fn text(path: &Path) -> Result<String, String> {
-    let bytes = fs::read(path).map_err(describe)?;
+    let bytes = durable::read(path).map_err(describe)?;
     let text = match bytes.as_slice() {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes)?,
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes)?,
         _ => utf8(bytes)?,
     };
-    let start = text.trim_start_matches('\u{feff}').trim_start();
-    if start.starts_with("version https://git-lfs") {
-        return Err(
-            "it is a pointer to a file of Git LFS; get the file with `git lfs pull`".to_owned(),
-        );
-    }
-    let start = start.get(..16).unwrap_or_default().to_lowercase();
-    if ["<!doctype", "<html", "<?xml"]
-        .iter()
-        .any(|tag| start.starts_with(tag))
-    {
-        return Err("it is a web page, perhaps instead of a download".to_owned());
+    if let Some(foreign) = Foreign::of(text.as_bytes()) {
+        return Err(foreign.clause(REMEDY));
     }
     Ok(text)
 }

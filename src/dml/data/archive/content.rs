@@ -1,18 +1,15 @@
 //! The type of a file, known by its first bytes. Its name is ignored.
 
 use std::{
-    fs::File,
     io::{self, Read},
     path::Path,
 };
 
 use super::super::DataError;
+use crate::foreign::{Foreign, HEAD};
 
 /// The endings of archives that are read, for messages.
 const READ: &str = ".zip, .tar, .tar.gz, .tar.bz2, .tar.xz";
-
-/// Bytes at the beginning of a file that tell what it holds: as many as a header of a tar archive has.
-const HEAD: usize = 512;
 
 /// The most characters of a text that a message repeats.
 const EXCERPT: usize = 60;
@@ -50,15 +47,8 @@ impl Content {
 }
 
 fn of_head(head: &[u8], path: &Path) -> Result<Content, String> {
-    if is_lfs_pointer(head) {
-        return Err(format!("it is {LFS_POINTER}"));
-    }
-    if is_web_page(head) {
-        return Err(
-            "it is a web page in the place of the file; open the address in a browser, and \
-             download the file again"
-                .to_owned(),
-        );
+    if let Some(found @ (Foreign::LfsPointer | Foreign::WebPage)) = Foreign::of(head) {
+        return Err(found.clause(""));
     }
     if is_zip(head) {
         return Ok(Content::Zip);
@@ -77,18 +67,9 @@ fn of_head(head: &[u8], path: &Path) -> Result<Content, String> {
     }
 }
 
-/// What a pointer of Git LFS is, and what to do.
-pub(in crate::data) const LFS_POINTER: &str =
-    "a pointer of Git LFS, not the file itself; run `git lfs pull` in its repository";
-
-/// True if a file that begins like this is a pointer of Git LFS.
-pub(in crate::data) fn is_lfs_pointer(head: &[u8]) -> bool {
-    head.starts_with(b"version https://git-lfs.github.com/")
-}
-
 /// Returns the first bytes of a file.
 pub(in crate::data) fn head(path: &Path) -> io::Result<Vec<u8>> {
-    beginning(&mut File::open(path)?)
+    beginning(&mut durable::open(path)?)
 }
 
 /// Returns the first bytes.
@@ -106,15 +87,6 @@ pub(super) fn is_tar(head: &[u8]) -> bool {
 fn is_zip(head: &[u8]) -> bool {
     let starts = [b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"];
     starts.iter().any(|start| head.starts_with(*start))
-}
-
-fn is_web_page(head: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(head);
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    ["<!doctype html", "<html"].iter().any(|tag| {
-        text.get(..tag.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(tag))
-    })
 }
 
 /// True if a file of this name should be an archive.

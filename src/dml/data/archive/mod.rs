@@ -16,7 +16,7 @@ use std::{
     path::Path,
 };
 
-pub(super) use self::content::{Content, LFS_POINTER, head, is_lfs_pointer};
+pub(super) use self::content::{Content, head};
 use super::{DataError, Progress};
 
 /// How many times its own size an archive may unpack to.
@@ -204,5 +204,5 @@ fn damaged_archive(path: &Path, error: &impl std::fmt::Display) -> DataError {
 
 /// Opens an archive.
 fn open(path: &Path) -> Result<File, DataError> {
-    File::open(path).map_err(|error| DataError::unreadable(path, error))
+    durable::open(path).map_err(|error| DataError::unreadable(path, error))
 }

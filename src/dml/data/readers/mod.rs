@@ -39,11 +39,12 @@ use schema::Dataset;
 
 use super::{
     DataError,
-    archive::{LFS_POINTER, head, is_clutter, is_lfs_pointer},
+    archive::{head, is_clutter},
     decode::is_decoded,
     listing::{Class, Image, Listing, ListingError, Part, Role},
     walk::walk,
 };
+use crate::foreign::Foreign;
 
 /// A shape in which a data set is passed on.
 struct Layout {
@@ -264,8 +265,11 @@ fn check_file(path: &Path) -> Result<PathBuf, DataError> {
             "it is a pipe or a device, not an image",
         ));
     }
-    if metadata.len() < LARGEST_POINTER && head(path).is_ok_and(|head| is_lfs_pointer(&head)) {
-        return Err(DataError::unreadable(path, format!("it is {LFS_POINTER}")));
+    if metadata.len() < LARGEST_POINTER
+        && let Ok(head) = head(path)
+        && let Some(pointer @ Foreign::LfsPointer) = Foreign::of(&head)
+    {
+        return Err(DataError::unreadable(path, pointer.clause("")));
     }
     fs::canonicalize(path).map_err(|error| DataError::unreadable(path, error))
 }

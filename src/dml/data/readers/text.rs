@@ -2,7 +2,6 @@
 //! paths written on another system.
 
 use std::{
-    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -91,7 +90,7 @@ fn starts_with_drive(path: &str) -> bool {
 /// Returns the first line of a file as far as it is text, in UTF-8 or UTF-16.
 pub(super) fn first_line(path: &Path) -> Result<String, DataError> {
     let mut head = Vec::new();
-    File::open(path)
+    durable::open(path)
         .and_then(|file| file.take(HEAD).read_to_end(&mut head))
         .map_err(|error| DataError::unreadable(path, error))?;
     // The header of a table has ASCII letters only, which UTF-16 pads with zeros.
@@ -110,7 +109,7 @@ pub(super) fn text(path: &Path) -> Result<Option<String>, DataError> {
     if !path.is_file() {
         return Ok(None);
     }
-    let bytes = match fs::read(path) {
+    let bytes = match durable::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(DataError::unreadable(path, error)),

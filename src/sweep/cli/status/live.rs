@@ -4,7 +4,6 @@
 //! trainer wrote them, say how far it is.
 
 use std::{
-    fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -214,7 +213,7 @@ impl Reported {
 /// Returns the beginning and the end of a file of lines, which may be long.
 fn both_ends(path: &Path) -> io::Result<(String, String)> {
     const MOST: u64 = 1 << 14;
-    let mut file = File::open(path)?;
+    let mut file = durable::open(path)?;
     let length = file.metadata()?.len();
     let mut start = Vec::new();
     (&file).take(MOST).read_to_end(&mut start)?;

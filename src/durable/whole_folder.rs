@@ -1,8 +1,9 @@
-//! The new content of a folder, put in its place in one step.
+//! A folder that is filled piece by piece and published at the end, in one step.
 //!
-//! A [`Staging`] is a hidden folder beside the one it will become, and so on the same disk. Publishing it
-//! renames it, or exchanges it with the folder that is there: whenever the process is killed, the old folder or
-//! the new one is there, whole. What a killed process left is removed by the next one that begins the same.
+//! Until then it is a hidden folder beside the one it will become, and so on the same disk. Publishing renames it, or
+//! exchanges it with the folder that is there: whenever the process is killed, the old folder or the new one is there,
+//! whole. What a killed process left is removed by the next one that begins the same, or by
+//! [`remove_leftovers`](crate::remove_leftovers).
 
 use std::{
     ffi::OsString,
@@ -11,16 +12,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use durable::{create_folder, sync_parent};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::DataError;
+use crate::{DiskError, create_folder, open_folder, sync_parent};
 
 /// The name of the old content in the new one, while two folders are exchanged by their names.
 const REPLACED: &str = ".replaced";
 
+/// The end of the name of a folder under construction; its name begins with a dot.
+const SUFFIX: &str = ".incomplete";
+
 /// A folder under construction. Dropped before it is published, it leaves nothing behind.
-pub(super) struct Staging {
+#[derive(Debug)]
+pub struct WholeFolder {
     /// The folder it will become.
     target: PathBuf,
     /// Where it is until then.
@@ -31,23 +35,21 @@ pub(super) struct Staging {
     _lock: File,
 }
 
-impl Staging {
+impl WholeFolder {
     /// Begins new content for the folder `target`, which need not exist.
     ///
     /// # Errors
-    /// If another process has begun the same, or the disk does not take it.
-    pub(super) fn begin(target: &Path) -> Result<Staging, DataError> {
+    /// Another process has begun the same, or the disk does not accept it.
+    pub fn begin(target: &Path) -> Result<WholeFolder, DiskError> {
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         let parents = missing_parents(&target);
         let path = hidden(&target);
-        let named = |error: DataError| error.with_names(|_| target.clone());
-        remove_leftover(&path, &target).map_err(named)?;
-        create_folder(&path).map_err(|error| named(error.into()))?;
-        let lock = locked(&path, &target).map_err(named)?;
-        let path = path
-            .canonicalize()
-            .map_err(DataError::disk("open", &target))?;
-        Ok(Staging {
+        let failed = |cause| DiskError::at("write", &target)(cause);
+        remove(&path, &target).map_err(failed)?;
+        create_folder(&path).map_err(|error| failed(error.cause))?;
+        let lock = locked(&path).map_err(failed)?;
+        let path = path.canonicalize().map_err(failed)?;
+        Ok(WholeFolder {
             target,
             path,
             parents,
@@ -56,28 +58,32 @@ impl Staging {
     }
 
     /// Returns where the new content is put.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Puts the new content in its place. The old content is removed.
     ///
     /// # Errors
-    /// If the disk does not take it; then the old content is still there.
-    pub(super) fn publish(mut self) -> Result<(), DataError> {
-        let failed = |error: io::Error| DataError::disk("write", &self.target)(error);
-        sync_disk(&self.path).map_err(failed)?;
-        if self.target.exists() {
-            exchange(&self.path, &self.target).map_err(failed)?;
-        } else {
-            fs::rename(&self.path, &self.target).map_err(failed)?;
-        }
+    /// The disk does not accept it; then the old content is still there.
+    pub fn publish(mut self) -> Result<(), DiskError> {
+        self.put_in_place()
+            .map_err(DiskError::at("write", &self.target))?;
         self.parents.clear();
-        Ok(sync_parent(&self.target)?)
+        sync_parent(&self.target)
+    }
+
+    fn put_in_place(&self) -> io::Result<()> {
+        sync_disk(&self.path)?;
+        if self.target.exists() {
+            exchange(&self.path, &self.target)
+        } else {
+            fs::rename(&self.path, &self.target)
+        }
     }
 }
 
-impl Drop for Staging {
+impl Drop for WholeFolder {
     fn drop(&mut self) {
         // The first error is the one to report; leftovers are removed by the next attempt. Links are removed,
         // never their targets.
@@ -88,11 +94,29 @@ impl Drop for Staging {
     }
 }
 
+/// Removes a folder under construction that no process fills any more. Any other path stays as it is.
+pub(crate) fn remove_leftover(path: &Path) -> io::Result<()> {
+    let Some(target) = target_of(path).filter(|_| path.is_dir()) else {
+        return Ok(());
+    };
+    match remove(path, &target) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Returns the folder that a hidden folder will become; `None` for other names.
+fn target_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let name = name.strip_prefix('.')?.strip_suffix(SUFFIX)?;
+    Some(path.with_file_name(name))
+}
+
 /// Returns the hidden name beside a folder.
 fn hidden(target: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
-    name.push(".incomplete");
+    name.push(SUFFIX);
     target.with_file_name(name)
 }
 
@@ -108,26 +132,26 @@ fn missing_parents(target: &Path) -> Vec<PathBuf> {
 }
 
 /// Removes what a killed process left, after the old content is back in its place.
-fn remove_leftover(path: &Path, target: &Path) -> Result<(), DataError> {
+fn remove(path: &Path, target: &Path) -> io::Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let _lock = locked(path, target)?;
+    let _lock = locked(path)?;
     let aside = path.join(REPLACED);
     if !target.exists() && aside.exists() {
-        fs::rename(&aside, target).map_err(DataError::disk("write", target))?;
+        fs::rename(&aside, target)?;
     }
-    fs::remove_dir_all(path).map_err(DataError::disk("remove", path))
+    fs::remove_dir_all(path)
 }
 
 /// Opens a folder and locks it, if no other process has.
-fn locked(path: &Path, target: &Path) -> Result<File, DataError> {
-    let folder = File::open(path).map_err(DataError::disk("open", path))?;
+fn locked(path: &Path) -> io::Result<File> {
+    let folder = open_folder(path)?;
     match folder.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(DataError::unreadable(
-            target,
-            "another process is adding it now",
-        )),
+        Err(TryLockError::WouldBlock) => {
+            let why = "another process is adding it now";
+            Err(io::Error::new(io::ErrorKind::WouldBlock, why))
+        }
         // Some network file systems have no locks.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(folder),
     }
@@ -135,7 +159,7 @@ fn locked(path: &Path, target: &Path) -> Result<File, DataError> {
 
 /// Makes everything below a folder survive a power cut, in one call for all its files.
 fn sync_disk(folder: &Path) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(File::open(folder)?)?)
+    Ok(rustix::fs::syncfs(open_folder(folder)?)?)
 }
 
 /// Exchanges two folders, in one step where the file system can.
@@ -176,9 +200,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("a/birds");
         for name in ["one", "two"] {
-            let staging = Staging::begin(&target).unwrap();
-            fs::write(staging.path().join(name), name).unwrap();
-            staging.publish().unwrap();
+            let new = WholeFolder::begin(&target).unwrap();
+            fs::write(new.path().join(name), name).unwrap();
+            new.publish().unwrap();
             assert_eq!(files_in(&target), [name]);
             assert_eq!(files_in(&root.path().join("a")), ["birds"]);
         }
@@ -204,21 +228,21 @@ mod tests {
         let old = root.path().join(".birds.incomplete").join(REPLACED);
         fs::create_dir_all(&old).unwrap();
         fs::write(old.join("old"), "").unwrap();
-        drop(Staging::begin(&target).unwrap());
+        drop(WholeFolder::begin(&target).unwrap());
         assert_eq!(files_in(&target), ["old"]);
     }
 
     #[test]
     fn what_is_not_published_leaves_the_old_content_and_no_new_folders() {
         let root = tempfile::tempdir().unwrap();
-        drop(Staging::begin(&root.path().join("a/b/birds")).unwrap());
+        drop(WholeFolder::begin(&root.path().join("a/b/birds")).unwrap());
         assert_eq!(files_in(root.path()), [""; 0]);
         let target = root.path().join("birds");
         fs::create_dir(&target).unwrap();
         fs::write(target.join("old"), "").unwrap();
-        let staging = Staging::begin(&target).unwrap();
-        fs::write(staging.path().join("new"), "").unwrap();
-        drop(staging);
+        let new = WholeFolder::begin(&target).unwrap();
+        fs::write(new.path().join("new"), "").unwrap();
+        drop(new);
         assert_eq!(files_in(&target), ["old"]);
         assert_eq!(files_in(root.path()), ["birds"]);
     }
@@ -227,15 +251,21 @@ mod tests {
     fn leftovers_are_removed_but_not_those_of_a_process_at_work() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("birds");
-        let at_work = Staging::begin(&target).unwrap();
-        let refused = Staging::begin(&target).err().unwrap().to_string();
+        let at_work = WholeFolder::begin(&target).unwrap();
+        let refused = WholeFolder::begin(&target).err().unwrap().to_string();
         assert!(
             refused.contains("another process is adding it"),
             "{refused}"
         );
+        crate::remove_leftovers(root.path()).unwrap();
+        assert!(at_work.path().exists());
         drop(at_work);
-        fs::create_dir_all(root.path().join(".birds.incomplete/files/a")).unwrap();
-        let staging = Staging::begin(&target).unwrap();
-        assert_eq!(files_in(staging.path()), [""; 0]);
+        let leftover = root.path().join(".birds.incomplete");
+        fs::create_dir_all(leftover.join("files/a")).unwrap();
+        crate::remove_leftovers(root.path()).unwrap();
+        assert!(!leftover.exists());
+        fs::create_dir_all(leftover.join("files/a")).unwrap();
+        let new = WholeFolder::begin(&target).unwrap();
+        assert_eq!(files_in(new.path()), [""; 0]);
     }
 }
