@@ -6,6 +6,8 @@ SETUP := LIBTORCH='$(LIBTORCH)' python3 scripts/setup.py
 unexport LIBTORCH LIBTORCH_INCLUDE LIBTORCH_LIB LIBTORCH_STATIC LIBTORCH_USE_PYTORCH
 
 DEVICE ?= cuda
+ATTACKS ?= 100
+ATTACK_SEED ?= 1
 
 # Where `make install` puts bin/ and lib/.
 PREFIX ?= $(HOME)/.cargo
@@ -14,7 +16,7 @@ INSTALLED := SWEEP_LIBRARIES='$$ORIGIN/../lib/sweep/torch/lib'
 ARCHIVE := $(CURDIR)/target/archive/sweep
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test setup install archive lint golden bench gpu-check clean
+.PHONY: help quickstart test attack setup install archive lint golden bench gpu-check clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
@@ -26,6 +28,9 @@ quickstart: setup ## Install libtorch, build, and compare losses on a built-in d
 test: setup ## Build everything and run all tests
 	cargo build --workspace
 	cargo test --workspace
+
+attack: setup ## Attack sweeps with failing disks, damaged files and signals (ATTACKS=100, ATTACK_SEED=1)
+	ATTACKS=$(ATTACKS) ATTACK_SEED=$(ATTACK_SEED) cargo test --test integration attack -- --nocapture
 
 setup: ## Find or install libtorch; set LIBTORCH to use your own
 	@$(SETUP)

@@ -49,6 +49,7 @@ def main() -> int:
         "eval": (evaluation, []),
         "expansion": (expansion, ["sweep"]),
         "overhead": (overhead, ["sweep"]),
+        "finished": (finished, ["sweep"]),
     }
     try:
         for part in args.parts or measurements:
@@ -71,7 +72,7 @@ class Failed(Exception):
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "images", "search", "eval", "expansion", "overhead", []], help="default: all")
+    parser.add_argument("parts", nargs="*", choices=["training", "backbones", "losses", "images", "search", "eval", "expansion", "overhead", "finished", []], help="default: all")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the training")
     parser.add_argument("--steps", type=int, default=200)
@@ -570,6 +571,35 @@ def overhead(args: argparse.Namespace) -> str:
             f"| the same processes alone | {1000 * alone / args.runs:.1f} |",
         ]
     )
+
+
+def finished(args: argparse.Namespace) -> str:
+    """Measures commands on results that are all there."""
+    lines = [
+        f"{machine(args)}. Medians of {args.rounds}, in seconds; the files are in memory, and in its cache.",
+        "",
+        "| finished runs | `sweep status` | `sweep run`, nothing to do | `sweep run`, one run to do |",
+        "| --: | --: | --: | --: |",
+    ]
+    for runs in FINISHED:
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+            path = Path(folder) / "nothing.toml"
+            path.write_text(NOTHING.replace("RUNS", str(runs)))
+            seconds_of([bench_program(args, "finished"), path, f"{folder}/results"], {})
+            usual = [path, "--results", f"{folder}/results"]
+            run = ["run", *usual, "--reports", f"{folder}/reports", "--trainer", program(args, "fake-trainer")]
+            commands = [["status", *usual], run]
+            rounds = [[seconds_of([program(args, "sweep"), *command], {}) for command in commands] for _ in range(args.rounds)]
+            # One more seed each time.
+            for number, times in enumerate(rounds, 1):
+                path.write_text(NOTHING.replace("RUNS", str(runs + number)))
+                times.append(seconds_of([program(args, "sweep"), *run], {}))
+            cells = (f"{statistics.median(times):.2f}" for times in zip(*rounds))
+            lines.append(f"| {runs:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+FINISHED = [10_000, 100_000]
 
 
 def sweep_of_nothing(args: argparse.Namespace) -> float:

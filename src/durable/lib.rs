@@ -72,6 +72,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     file.publish()
 }
 
+/// Does the same without waiting for the disk: no reader sees half a file, but a power cut may lose it. For what can be
+/// done without.
+///
+/// # Errors
+/// As for [`write`].
+pub fn write_soon(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let mut file = WholeFile::create(path)?;
+    file.append(bytes)?;
+    file.publish_soon()
+}
+
 /// Copies the content of `from` to `to`, which is written like any other file.
 ///
 /// # Errors

@@ -69,6 +69,16 @@ impl WholeFile {
         sync_parent(&self.path)
     }
 
+    /// Gives the file its name without waiting for the disk.
+    ///
+    /// # Errors
+    /// The file cannot be renamed.
+    pub(crate) fn publish_soon(mut self) -> Result<(), DiskError> {
+        fs::rename(&self.temporary, &self.path).map_err(DiskError::at("write", &self.path))?;
+        self.published = true;
+        Ok(())
+    }
+
     fn sync_and_rename(&self) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.temporary, &self.path)

@@ -79,6 +79,11 @@ impl Recipe {
         Some(PROCESS + COPIES_TO_TRAIN * self.bytes_of_parameters() + maps)
     }
 
+    /// Returns the bytes of the trained network in a file, roughly.
+    pub fn bytes_of_network(&self) -> u64 {
+        self.bytes_of_parameters()
+    }
+
     fn bytes_of_test_image(&self) -> u64 {
         let pixels = square(self.transform.test_side(&self.images));
         pixels * u64::from(self.footprint().evaluation) / self.model.shrink()

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod attack;
 mod crashes;
 mod damage;
 mod data;
@@ -16,5 +17,6 @@ mod first_sweep;
 mod questions;
 mod results;
 mod training;
+mod upkeep;
 mod watching;
 mod weights;

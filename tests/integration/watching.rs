@@ -49,7 +49,7 @@ fn a_running_sweep_is_watched_and_stopped_from_another_terminal() {
     status.assert_says("has a checkpoint");
     desk.sweep(&["stop", "sweep.toml"])
         .assert_code(1)
-        .assert_says("no `sweep run` works in results");
+        .assert_says("no `sweep run` works in `results`");
 }
 
 #[test]

@@ -9,10 +9,12 @@ use clap::Args;
 use schema::RunId;
 use serde_json::{Value, json};
 
-use super::{Exit, Opened, Target, color_on_stderr, counted, show, show_json, tell};
+use super::{
+    Exit, Opened, Target, color_on_stderr, counted, plan::shortage, show, show_json, tell,
+};
 use crate::{
     config::{Diagnostic, Sweep},
-    plan::{Member, Plan, memory},
+    plan::{Member, Plan, forecast, freshness, memory},
 };
 
 /// Check a sweep file without running it
@@ -69,17 +71,20 @@ impl Check {
 
 /// What a run on this machine would refuse, and which rows are the same run.
 fn of_this_machine(mut sweep: Sweep, results: &Path) -> Vec<String> {
-    // The other seeds and folds need nothing else.
+    // The other seeds and folds need nothing else, but room.
+    let times = (sweep.seeds.len() * sweep.folds.len()) as u64;
     sweep.seeds.truncate(1);
     sweep.folds.truncate(1);
     let mut warnings = Vec::new();
     match Opened::here(sweep, results) {
-        Ok(Opened {
-            sweep,
-            machine,
-            plan,
-            ..
-        }) => {
+        Ok(opened) => {
+            warnings.extend(too_full(&opened, times));
+            let Opened {
+                sweep,
+                machine,
+                plan,
+                ..
+            } = opened;
             let slots = machine.slots(&sweep.resources, memory::of(&plan).peak());
             warnings.extend(slots.err().map(|error| error.to_string()));
             warnings.extend(plan.missing.iter().chain(&plan.recalled).cloned());
@@ -88,6 +93,18 @@ fn of_this_machine(mut sweep: Sweep, results: &Path) -> Vec<String> {
         Err(exit) => warnings.push(exit.reason()),
     }
     warnings
+}
+
+/// Says that the disk has less room than the sweep takes, whose every training is done so many times.
+fn too_full(opened: &Opened, times: u64) -> Option<String> {
+    let (plan, ledger) = (&opened.plan, &opened.ledger);
+    let freshness = freshness::of(plan, ledger, &opened.sweep.report).ok()?;
+    let forecast = forecast::of(plan, &freshness, ledger, &opened.sweep.data_root).ok()?;
+    let bytes = forecast.verbs.iter().map(|(&verb, expected)| match verb {
+        "train" => expected.bytes.saturating_mul(times),
+        _ => expected.bytes,
+    });
+    shortage(ledger.root(), bytes.sum())
 }
 
 /// Pairs of rows that are the same run under two titles. Untrained rows that an axis repeats are

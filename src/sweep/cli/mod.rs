@@ -15,6 +15,8 @@ mod documentation;
 mod evaluate;
 mod exit;
 mod foreground;
+mod fsck;
+mod gc;
 mod init;
 mod interrupts;
 mod log_tail;
@@ -117,6 +119,8 @@ enum Command {
     Data(data::Data),
     #[command(subcommand)]
     Weights(weights::WeightsCommand),
+    Fsck(fsck::Fsck),
+    Gc(gc::Gc),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -330,6 +334,8 @@ pub fn main() -> ExitCode {
         Command::Neighbors(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Weights(command) => command.run(),
+        Command::Fsck(command) => command.run(),
+        Command::Gc(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),

@@ -3,7 +3,10 @@
 mod json;
 mod origins;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use clap::Args;
 use report::Setting;
@@ -300,6 +303,20 @@ fn bases(expected: &Expected, forecast: &Forecast) -> Vec<String> {
     bases
 }
 
+/// Says that a disk has less room than is needed; `None` if it has enough, as far as that is known.
+pub(super) fn shortage(folder: &Path, needed: u64) -> Option<String> {
+    let (free, needed) = (free_bytes(folder)?, needed as f64);
+    (needed > free).then(|| {
+        format!(
+            "the sweep writes about {} to `{}`, where {} are free; make room (`sweep gc` says where), or choose another \
+             folder with --results",
+            size(needed),
+            folder.display(),
+            size(free)
+        )
+    })
+}
+
 fn disk(opened: &Opened, forecast: &Forecast) -> String {
     let free = free_bytes(opened.ledger.root())
         .map_or(String::new(), |free| format!("; {} are free", size(free)));
@@ -351,7 +368,7 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-fn size(bytes: f64) -> String {
+pub(super) fn size(bytes: f64) -> String {
     match bytes {
         ..1e9 => format!("{:.1} MB", bytes / 1e6),
         _ => format!("{:.1} GB", bytes / 1e9),

@@ -28,6 +28,7 @@ use crate::{
         scheduler::Tally,
         session::{Session, SessionError},
         slots::{PlaceId, Slot},
+        stragglers,
         trainer::Trainer,
     },
     shell::CommandLine,
@@ -67,7 +68,7 @@ impl Run {
     pub(super) fn run(&self, interrupts: &Interrupts) -> Result<(), Exit> {
         let mut opened = self.target.open()?;
         opened.require_ids()?;
-        let mut lock = opened.ledger.lock(self.locking())?;
+        let mut lock = opened.ledger.lock(Locking::of(self.no_lock))?;
         if self.no_retry {
             opened.sweep.resources.retries = 0;
         }
@@ -105,14 +106,6 @@ impl Run {
             ));
         }
         written
-    }
-
-    fn locking(&self) -> Locking {
-        if self.no_lock {
-            Locking::Lease
-        } else {
-            Locking::System
-        }
     }
 
     /// Returns the command that resumes this one.
@@ -181,6 +174,7 @@ impl Run {
             .map_err(Exit::mistake)?;
         let trainer = Trainer::find(self.trainer.as_deref())?;
         check_device(&trainer, &slots)?;
+        end_stragglers(ledger)?;
         tell(&format!(
             "{}: {}, {}",
             sweep.name,
@@ -244,6 +238,16 @@ fn freshness_of_intact(opened: &Opened) -> Result<FreshnessOf, Exit> {
             ));
         }
     }
+}
+
+/// Ends trainers of an earlier orchestrator, so that no late attempt overwrites a newer one.
+fn end_stragglers(ledger: &Ledger) -> Result<(), Exit> {
+    for process in stragglers::end(ledger.root()).map_err(Exit::stuck)? {
+        tell(&format!(
+            "warning: process {process} of an earlier `sweep` still worked here; it is ended"
+        ));
+    }
+    Ok(())
 }
 
 /// Tells of damaged lines in the journal, which are about to be moved away.

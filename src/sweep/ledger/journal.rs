@@ -1,7 +1,8 @@
 //! The append-only journal of the orchestrator's decisions: `results/journal.jsonl`.
 //!
-//! A line is the CRC32C of its JSON in eight hexadecimal digits, a space and the JSON. Each entry is on
-//! disk before its effect begins. A kill or a full disk can tear the last line only. On opening, such a
+//! A line is the CRC32C of its JSON in eight hexadecimal digits, a space and the JSON. Entries
+//! reach the disk together, a few times a second: a power cut can cost the last ones, which `sweep fsck --repair` writes
+//! again from the folders of attempts. A kill or a full disk can tear the last line only. On opening, such a
 //! tail and all damaged lines are moved to `journal.torn`, and the journal continues with the next
 //! number. Damage is counted and never stops a sweep, because the run folders hold the results.
 
@@ -80,6 +81,8 @@ pub enum Decision {
 pub struct Journal {
     file: File,
     next: u64,
+    /// True if all entries are on disk.
+    is_synced: bool,
 }
 
 /// The content of a journal.
@@ -111,10 +114,16 @@ impl Journal {
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
         file.sync_all()?;
         let next = contents.next_number();
-        Ok((Journal { file, next }, contents))
+        let is_synced = true;
+        let journal = Journal {
+            file,
+            next,
+            is_synced,
+        };
+        Ok((journal, contents))
     }
 
-    /// Appends one entry and waits until it is on disk.
+    /// Appends one entry. Other processes see it at once; [`commit`](Journal::commit) waits for the disk.
     ///
     /// # Errors
     /// It cannot be written; the journal must not be used any more.
@@ -127,13 +136,40 @@ impl Journal {
             time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             what,
         };
-        let json = serde_json::to_string(&entry)?;
-        let line = format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes()));
-        self.file.write_all(line.as_bytes())?;
-        self.file.sync_data()?;
+        self.file.write_all(line(&entry)?.as_bytes())?;
         self.next = self.next.saturating_add(1);
+        self.is_synced = false;
         Ok(())
     }
+
+    /// Waits until all entries are on disk.
+    ///
+    /// # Errors
+    /// They cannot be written; the journal must not be used any more.
+    pub fn commit(&mut self) -> io::Result<()> {
+        if !self.is_synced {
+            self.file.sync_data()?;
+            self.is_synced = true;
+        }
+        Ok(())
+    }
+}
+
+/// Replaces the journal under `root` by entries, which are numbered anew. The caller holds the [`Lock`](super::Lock).
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn replace(root: &Path, entries: Vec<JournalEntry>) -> io::Result<()> {
+    let mut text = String::new();
+    for (seq, entry) in (1..).zip(entries) {
+        text += &line(&JournalEntry { seq, ..entry })?;
+    }
+    durable::write(&path(root), text.as_bytes()).map_err(|error| error.cause)
+}
+
+fn line(entry: &JournalEntry) -> io::Result<String> {
+    let json = serde_json::to_string(entry)?;
+    Ok(format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes())))
 }
 
 /// Reads the journal under `root`; empty if there is none.
@@ -212,6 +248,11 @@ fn session_of(mut entries: Vec<JournalEntry>) -> Option<LatestSession> {
 }
 
 impl JournalContents {
+    /// Returns the number of lines that are damaged, and of a torn one at the end.
+    pub fn torn_lines(&self) -> usize {
+        self.torn.iter().filter(|&&byte| byte == b'\n').count()
+    }
+
     /// Returns the number of the next entry. A forged one may be the largest; then the entries are counted.
     fn next_number(&self) -> u64 {
         let last = self.entries.last().map_or(0, |entry| entry.seq);

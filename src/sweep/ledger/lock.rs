@@ -31,6 +31,16 @@ pub enum Locking {
     Lease,
 }
 
+impl Locking {
+    /// Returns how a folder is protected on a file system with or without locks.
+    pub fn of(no_lock: bool) -> Locking {
+        match no_lock {
+            true => Locking::Lease,
+            false => Locking::System,
+        }
+    }
+}
+
 /// Held while an orchestrator writes under `results/`.
 #[derive(Debug)]
 pub struct Lock {

@@ -30,8 +30,12 @@
 mod damage;
 pub mod fingerprint;
 mod folders;
+mod inventory;
 pub mod journal;
 mod lock;
+mod rebuild;
+mod soundness;
+mod spare;
 mod vouched;
 pub mod weights;
 
@@ -39,11 +43,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use durable::DiskError;
 use schema::{
-    DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, PreparedIndex, Record,
+    Attempt, DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, PreparedIndex, Record,
     RunId, SCHEMA, StudyId, Trained, has_seal, renamed, run_files, sealed, unsealed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -53,7 +58,10 @@ use thiserror::Error;
 pub use damage::Damage;
 use damage::{DamageLog, DamagedKind};
 pub use folders::{AttemptFolder, RunFolder};
+pub use inventory::{FileKind, FoundFile};
 pub use lock::{Holder, Lock, LockError, Locking};
+pub use soundness::{Scope, Soundness};
+pub use spare::Spare;
 pub use vouched::Check;
 use vouched::{FileHash, Vouched};
 
@@ -439,12 +447,24 @@ impl Ledger {
     /// # Errors
     /// The folder cannot be read.
     pub fn runs(&self) -> Result<BTreeSet<RunId>, LedgerError> {
-        let folder = self.root.join("runs");
+        self.ids_in("runs", "")
+    }
+
+    /// Returns the ids after which the entries of a folder are named, with this ending.
+    fn ids_in<I: FromStr, C: FromIterator<I>>(
+        &self,
+        folder: &str,
+        ending: &str,
+    ) -> Result<C, LedgerError> {
+        let folder = self.root.join(folder);
         match fs::read_dir(&folder) {
             Ok(entries) => Ok(entries
-                .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+                .filter_map(|entry| {
+                    let name = entry.ok()?.file_name();
+                    name.to_str()?.strip_suffix(ending)?.parse().ok()
+                })
                 .collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(C::from_iter([])),
             Err(error) => Err(LedgerError::io("list", &folder)(error)),
         }
     }
@@ -524,7 +544,8 @@ impl Ledger {
     /// The file cannot be written.
     pub fn note_exit(&self, job: Job, attempt: u32, exit: &AttemptExit) -> Result<(), LedgerError> {
         let path = self.attempt_folder(job, attempt).exit();
-        write_sealed(&path, &subject::exit(job, attempt), exit)
+        let text = sealed_text(&path, &subject::exit(job, attempt), exit)?;
+        Ok(durable::write_soon(&path, text.as_bytes())?)
     }
 
     /// Returns the number of attempts at a job so far.
@@ -547,27 +568,40 @@ impl Ledger {
         AttemptFolder(self.job_folder(job).join(format!("{number:04}")))
     }
 
-    /// Creates the folder of the next attempt and returns its number and the folder.
+    /// Creates the folder of the next attempt and returns its number and the folder. A power cut may lose it.
     ///
     /// # Errors
     /// The folder cannot be created.
     pub fn new_attempt(&self, job: Job) -> Result<(u32, AttemptFolder), LedgerError> {
         let number = self.attempts(job)? + 1;
         let folder = self.attempt_folder(job, number);
-        durable::create_folder(folder.path())?;
+        durable::create_folder(&self.folder_of(job))?;
+        fs::create_dir_all(folder.path()).map_err(DiskError::at("create", folder.path()))?;
         Ok((number, folder))
     }
 
-    /// Writes what the run id is the hash of, so that users and `sweep` can compare runs.
+    /// Writes the request of an attempt. A power cut may lose it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn request(&self, folder: &AttemptFolder, attempt: &Attempt) -> Result<(), LedgerError> {
+        let path = folder.attempt();
+        Ok(durable::write_soon(&path, &json_text(&path, attempt)?)?)
+    }
+
+    /// Writes what the run id is the hash of, so that users and `sweep` can compare runs. A power cut may lose it: the
+    /// plan can write it again.
     ///
     /// # Errors
     /// The file cannot be written.
     pub fn describe_run(&self, identity: &Identity) -> Result<(), LedgerError> {
         let run = identity.run();
-        match self.identity(run)? {
-            Some(_) => Ok(()),
-            None => write_sealed(&self.run(run).identity(), &subject::identity(run), identity),
+        if self.identity(run)?.is_some() {
+            return Ok(());
         }
+        let path = self.run(run).identity();
+        let text = sealed_text(&path, &subject::identity(run), identity)?;
+        Ok(durable::write_soon(&path, text.as_bytes())?)
     }
 
     /// Returns what a run id is the hash of, as written when the run started, maybe by an older
@@ -711,12 +745,17 @@ impl Ledger {
         }
     }
 
+    /// Returns the folder with the attempts at a job.
     fn job_folder(&self, job: Job) -> PathBuf {
-        let verb = job.verb();
+        self.folder_of(job).join(job.verb())
+    }
+
+    /// Returns the folder of what a job makes.
+    pub fn folder_of(&self, job: Job) -> PathBuf {
         match job {
-            Job::Prepare(data) => self.data(data).join(verb),
-            Job::Train(run) | Job::Evaluate(run) => self.run(run).path().join(verb),
-            Job::Ensemble(ensemble) => self.ensemble(ensemble).path().join(verb),
+            Job::Prepare(data) => self.data(data),
+            Job::Train(run) | Job::Evaluate(run) => self.run(run).path().to_owned(),
+            Job::Ensemble(ensemble) => self.ensemble(ensemble).path().to_owned(),
         }
     }
 }
@@ -779,11 +818,15 @@ fn remove(path: &Path) -> Result<(), LedgerError> {
 
 /// Writes a sealed file, whole or not at all.
 fn write_sealed<T: Serialize>(path: &Path, subject: &str, value: &T) -> Result<(), LedgerError> {
-    let text = sealed(subject, value).map_err(|source| LedgerError::Damaged {
+    let text = sealed_text(path, subject, value)?;
+    Ok(durable::write(path, text.as_bytes())?)
+}
+
+fn sealed_text<T: Serialize>(path: &Path, subject: &str, value: &T) -> Result<String, LedgerError> {
+    sealed(subject, value).map_err(|source| LedgerError::Damaged {
         path: path.to_owned(),
         source,
-    })?;
-    Ok(durable::write(path, text.as_bytes())?)
+    })
 }
 
 /// Returns the absolute path, for a process with another current folder.
@@ -813,12 +856,16 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerEr
 /// # Errors
 /// It cannot be written.
 pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), LedgerError> {
+    Ok(durable::write(path, &json_text(path, value)?)?)
+}
+
+fn json_text<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<Vec<u8>, LedgerError> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|source| LedgerError::Damaged {
         path: path.to_owned(),
         source,
     })?;
     bytes.push(b'\n');
-    Ok(durable::write(path, &bytes)?)
+    Ok(bytes)
 }
 
 /// Returns a point with renamed keys and choices in their new spelling: an earlier version may have

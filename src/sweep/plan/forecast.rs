@@ -1,5 +1,6 @@
 //! Estimates the time and the disk space of the remaining jobs from similar jobs that have finished here:
-//! the times in the journal and the folders of finished runs. Without a similar job there is no estimate.
+//! the times in the journal and the folders of finished runs. Without a similar job there is no estimate of time; the
+//! space of a run is then that of its network.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,6 +52,9 @@ pub struct Expected {
     pub seconds: f64,
     /// The number of jobs with an estimate, by its basis.
     pub known: BTreeMap<Basis, usize>,
+    /// Bytes to be written under `results/`.
+    #[serde(skip)]
+    pub bytes: u64,
 }
 
 impl Forecast {
@@ -149,7 +153,10 @@ pub fn of(
             forecast.longest = forecast.longest.max(seconds);
         }
         match size {
-            Some(bytes) => forecast.bytes += bytes,
+            Some(bytes) => {
+                of_verb.bytes += bytes;
+                forecast.bytes += bytes;
+            }
             None => forecast.unsized_jobs += 1,
         }
     }
@@ -189,7 +196,7 @@ impl Past {
             .iter()
             .filter(|(job, _)| matches!(job, Job::Prepare(_)))
         {
-            let attempt: Option<Attempt> = read_json(&ledger.attempt_folder(job, 1).attempt())
+            let attempt: Option<Attempt> = read_json(&ledger.attempt_folder(job, ledger.attempts(job)?).attempt())
                 .ok()
                 .flatten();
             if let Some(Attempt {
@@ -272,8 +279,13 @@ impl Past {
     fn size(&self, job: Job, plan: &Plan, data_root: &Path) -> Option<u64> {
         match job {
             Job::Train(run) => {
-                let identity = &plan.runs.get(&run)?.identity;
-                usual(&self.folders, || weights(identity)).map(|bytes| bytes as u64)
+                let planned = plan.runs.get(&run)?;
+                let identity = &planned.identity;
+                let similar = usual(&self.folders, || weights(identity)).map(|bytes| bytes as u64);
+                // Of a trial, only scores are kept.
+                let is_kept = planned.member.is_some();
+                let network = || is_kept.then(|| identity.recipe.bytes_of_network());
+                Some(similar.or_else(network).unwrap_or(0))
             }
             Job::Evaluate(_) | Job::Ensemble(_) => Some(0),
             Job::Prepare(data) => images(data, plan, data_root),

@@ -18,10 +18,7 @@ use crate::{
 /// # Errors
 /// A file cannot be read or removed.
 pub fn remove(plan: &Plan, freshness: &FreshnessOf, ledger: &Ledger) -> Result<(), LedgerError> {
-    let root = ledger.root();
-    for folder in [root.to_owned(), root.join("studies"), root.join("sweeps")] {
-        remove_leftovers(&folder)?;
-    }
+    remove_above(ledger)?;
     for (&job, freshness) in freshness {
         if let Freshness::Stale(_) = freshness {
             remove_of(job, ledger)?;
@@ -29,6 +26,18 @@ pub fn remove(plan: &Plan, freshness: &FreshnessOf, ledger: &Ledger) -> Result<(
     }
     for &run in plan.runs.keys() {
         finish_publishing(run, plan, ledger)?;
+    }
+    Ok(())
+}
+
+/// Removes half-written files that belong to no job.
+///
+/// # Errors
+/// A file cannot be removed.
+pub fn remove_above(ledger: &Ledger) -> Result<(), LedgerError> {
+    let root = ledger.root();
+    for folder in [root.to_owned(), root.join("studies"), root.join("sweeps")] {
+        remove_leftovers(&folder)?;
     }
     Ok(())
 }
@@ -44,12 +53,7 @@ pub fn remove_inputs(data: &Path, weights: &Path) {
 fn remove_of(job: Job, ledger: &Ledger) -> Result<(), LedgerError> {
     let attempt = ledger.attempt_folder(job, ledger.attempts(job)?);
     remove_leftovers(attempt.path())?;
-    let folder = match job {
-        Job::Prepare(data) => ledger.data(data),
-        Job::Train(run) | Job::Evaluate(run) => ledger.run(run).path().to_owned(),
-        Job::Ensemble(ensemble) => ledger.ensemble(ensemble).path().to_owned(),
-    };
-    Ok(remove_leftovers(&folder)?)
+    Ok(remove_leftovers(&ledger.folder_of(job))?)
 }
 
 /// Removes the checkpoint of a published training, and the network of a trial: a kill can fall in between.

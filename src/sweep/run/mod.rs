@@ -3,7 +3,7 @@
 //! The [`scheduler`] decides, without side effects; the [`session`] carries the decisions out. A
 //! [`child`] is one process, whose results are believed after a check ([`reply`]). [`slots`] is where
 //! processes can run, by cores, GPUs and `memory`, and a [`Watcher`] shows progress. [`leftovers`] of killed
-//! processes are removed at the start.
+//! processes are removed at the start, and [`stragglers`] among them ended.
 
 mod child;
 mod gpus;
@@ -14,6 +14,7 @@ mod reply;
 pub mod scheduler;
 pub mod session;
 pub mod slots;
+pub mod stragglers;
 pub mod trainer;
 
 use schema::Event;

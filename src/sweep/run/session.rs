@@ -32,7 +32,6 @@ use crate::{
         AttemptEnd, AttemptExit, AttemptFolder, Job, Ledger, LedgerError, Lock, LockError,
         RunStage, absolute, fingerprint,
         journal::{Decision, Journal},
-        write_json,
     },
     plan::{
         Plan, Study, StudyState,
@@ -166,6 +165,10 @@ impl Session<'_> {
         running.keep_studies()?;
         running.run(&mut scheduler, watcher)?;
         running.note(Decision::Closed)?;
+        running
+            .journal
+            .commit()
+            .map_err(|source| SessionError::journal(running.session.ledger, source))?;
         Ok(scheduler.tally())
     }
 
@@ -424,6 +427,9 @@ impl Running<'_, '_> {
                 self.inputs.push_back(Input::Exited(job, end));
             }
         }
+        self.journal
+            .commit()
+            .map_err(|source| SessionError::journal(self.session.ledger, source))?;
         watcher.tick();
         self.last_tick = Instant::now();
         Ok(Input::Tick)
@@ -498,7 +504,7 @@ impl Running<'_, '_> {
             threads: session.sweep.resources.threads,
             work: session.work(job)?,
         };
-        write_json(&folder.attempt(), &attempt)?;
+        session.ledger.request(&folder, &attempt)?;
         let started = Decision::Started {
             job,
             attempt: number,

@@ -17,6 +17,7 @@ use super::{Page, docs, root};
 use crate::{
     cli::{Cli, show::in_toml},
     config::{Rule, json_schema},
+    ledger::FileKind,
 };
 
 const BEGIN: &str = "<!-- generated: ";
@@ -142,6 +143,7 @@ impl Types {
             "words" => return Some(words()),
             "commands" => return Some(commands()),
             "results folder" => return Some(results_folder()),
+            "results files" => return Some(results_files()),
             "renamed keys" => return Some(renamed_keys()),
             "quickstart table" => return Some(quickstart_table()),
             _ => {}
@@ -406,6 +408,19 @@ fn results_folder() -> String {
         .map(|line| line.strip_prefix(' ').unwrap_or(line))
         .collect();
     format!("```text\n{}\n```", block.join("\n"))
+}
+
+/// Returns what each file under `results/` is.
+fn results_files() -> String {
+    let mut lines = vec![
+        "| file | content | lost without it |".to_owned(),
+        "| --- | --- | --- |".to_owned(),
+    ];
+    lines.extend(FileKind::ALL.iter().map(|kind| {
+        let places: Vec<String> = kind.places().iter().map(|place| format!("`{place}`")).collect();
+        format!("| {} | {} | {} |", places.join(", "), kind.meaning(), kind.loss())
+    }));
+    lines.join("\n")
 }
 
 /// Returns the old and new names of renamed keys.

@@ -1,0 +1,119 @@
+//! `sweep fsck` and `sweep gc`: what a results folder contains, whether it is sound, and what it can do without.
+
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::desk::{Desk, SMALL};
+
+/// A sweep with folds and a search, so that every kind of file is there.
+fn searched() -> String {
+    let search = "folds = 2\n\n[search]\nstrategy = \"tpe\"\ntrials = 3\nstartup = 2\n\n[data]";
+    SMALL
+        .replace("seeds = 2", "seeds = 1")
+        .replace("steps = 12", "steps = 3")
+        .replace("[data]", search)
+        .replace("margin = 0.2", "margin = { uniform = [0, 1] }")
+}
+
+#[test]
+fn every_file_that_a_sweep_writes_is_known_and_sound() {
+    let desk = Desk::new(&searched());
+    desk.run().assert_code(0);
+    let done = desk.sweep(&["fsck"]).assert_code(0);
+    for found in ["10 runs (4 measured)", "2 ensembles", "1 prepared data set", "1 search"] {
+        assert!(done.out.contains(found), "{}", done.out);
+    }
+    for trouble in ["unknown", "missing", "damaged", "half-written"] {
+        assert!(!done.out.contains(trouble), "{}", done.out);
+    }
+    fs::write(desk.path("results/notes.txt"), "mine").unwrap();
+    desk.sweep(&["fsck", "results"])
+        .assert_code(0)
+        .assert_says("unknown     1 file")
+        .assert_says("notes.txt");
+}
+
+#[test]
+fn damage_is_named_set_aside_and_computed_again() {
+    let desk = Desk::new(&searched());
+    desk.run().assert_code(0);
+    let table = desk.table();
+    let run = desk.in_runs("record.json").into_keys().next().unwrap();
+    let record = format!("results/runs/{run}/record.json");
+    fs::write(desk.path(&record), "{}").unwrap();
+    fs::write(desk.path("results/data.incomplete"), "ha").unwrap();
+    let journal = desk.read("results/journal.jsonl");
+    let cut = journal.replacen("\"attempt\":1", "\"attempt\":7", 1);
+    fs::write(desk.path("results/journal.jsonl"), cut).unwrap();
+
+    desk.sweep(&["fsck", "sweep.toml"])
+        .assert_code(1)
+        .assert_says(&format!("`{record}` is damaged"))
+        .assert_says("1 damaged line")
+        .assert_says("`sweep fsck sweep.toml --repair`");
+    desk.sweep(&["fsck", "sweep.toml", "--repair"])
+        .assert_code(0)
+        .assert_says("1 file set aside, 1 line of the journal written again");
+    assert!(desk.path(&format!("{record}.damaged")).is_file());
+    assert!(!desk.path("results/data.incomplete").exists());
+    desk.sweep(&["fsck"]).assert_code(0).assert_says("set aside   1 file");
+    desk.run().assert_code(0);
+    assert_eq!(desk.table(), table);
+    desk.sweep(&["fsck", "sweep.toml"]).assert_code(0);
+}
+
+#[test]
+fn a_journal_that_is_gone_is_written_again_from_the_folders_of_attempts() {
+    let desk = Desk::new(SMALL);
+    desk.run().assert_code(0);
+    let finished = desk.finished();
+    fs::remove_file(desk.path("results/journal.jsonl")).unwrap();
+    desk.sweep(&["fsck", "--repair"]).assert_code(0);
+    assert_eq!(desk.finished(), finished);
+    // The times are there again.
+    desk.sweep(&["plan", "sweep.toml", "--set", "sweep.seeds=3"])
+        .assert_says("from the same recipe with another seed or fold");
+}
+
+#[test]
+fn what_no_report_needs_can_be_removed_and_the_results_stay() {
+    let desk = Desk::new(&SMALL.replace("seeds = 2", "seeds = [0, 102]"));
+    desk.run().assert_code(0);
+    let (table, models) = (desk.table(), desk.in_runs("model.safetensors").len());
+    desk.sweep(&["gc"])
+        .assert_code(0)
+        .assert_says("requests, events and logs of earlier attempts")
+        .assert_says("kept, unless --also names them")
+        .assert_says("`sweep gc --delete` removes them");
+    desk.sweep(&["gc", "--delete"]).assert_code(0).assert_says("removed");
+    assert_eq!(desk.in_runs("model.safetensors").len(), models);
+    desk.sweep(&["gc", "--delete"]).assert_says("nothing to remove");
+    desk.sweep(&["gc", "--also", "networks", "--delete"]).assert_code(0);
+    assert!(desk.in_runs("model.safetensors").is_empty());
+    desk.run().assert_code(0).assert_says("up to date");
+    assert_eq!(desk.table(), table);
+}
+
+#[test]
+fn a_stopped_trainer_of_a_killed_sweep_is_ended_before_the_next_attempt() {
+    let send = |process: i32, signal| kill_process(Pid::from_raw(process).unwrap(), signal).unwrap();
+    let sweep = SMALL.replace("steps = 12", "steps = 60");
+    let desk = Desk::new(&sweep).slowly(20);
+    let mut first = desk.start();
+    let mut late = Vec::new();
+    while late.is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        late = desk.trainers();
+    }
+    late.iter().for_each(|&trainer| send(trainer, Signal::STOP));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    desk.run()
+        .assert_code(0)
+        .assert_says(&format!("process {} of an earlier `sweep` still worked here", late[0]));
+    desk.assert_no_orphans();
+    let undisturbed = Desk::new(&sweep);
+    undisturbed.run().assert_code(0);
+    assert_eq!(desk.table(), undisturbed.table());
+}
