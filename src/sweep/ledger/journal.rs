@@ -211,7 +211,7 @@ impl LatestSession {
 /// The file cannot be read.
 pub fn latest_session(root: &Path) -> io::Result<Option<LatestSession>> {
     const FIRST: u64 = 1 << 16;
-    let mut file = match File::open(path(root)) {
+    let mut file = match durable::open(&path(root)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

@@ -160,7 +160,7 @@ pub struct Holder {
 /// Returns who holds the lock of a results folder, if anyone does; `pid` is the process that the
 /// journal names.
 pub(super) fn holder(root: &Path, pid: u32) -> Option<Holder> {
-    let mut file = File::open(FolderOf(root).path()).ok()?;
+    let mut file = durable::open(&FolderOf(root).path()).ok()?;
     let name = read_holder(&mut file);
     let is_here = name == process(pid);
     let age = file.metadata().and_then(|data| data.modified()).ok()?;
