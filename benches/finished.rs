@@ -20,7 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sweep = Sweep::read(Path::new(file), &[]).map_err(|error| error.to_string())?;
     let ledger = Ledger::new(results);
     let here = Machine::survey(None).numerics(&sweep.resources);
-    let plan = Plan::with(&sweep, &ledger, Arithmetic::Here(here)).map_err(|error| error.to_string())?;
+    let plan =
+        Plan::with(&sweep, &ledger, Arithmetic::Here(here)).map_err(|error| error.to_string())?;
     for (&run, planned) in &plan.runs {
         let metrics = sweep.report.metrics(&planned.identity.recipe.dataset);
         ledger.describe_run(&planned.identity)?;
@@ -31,7 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn finish(run: RunId, metrics: &[Metric], ledger: &Ledger) -> Result<(), LedgerError> {
     let folder = ledger.run(run);
-    fs::write(folder.model(), run.to_string()).map_err(durable::DiskError::at("write", &folder.model()))?;
+    fs::write(folder.model(), run.to_string())
+        .map_err(durable::DiskError::at("write", &folder.model()))?;
     let trained = Trained {
         end: TrainingEnd::Completed,
         steps: 1,

@@ -27,7 +27,10 @@ const MARKS: &[(&[u8], Foreign)] = &[
     (b"\x1f\x8b", Foreign::Packed("a file compressed with gzip")),
     (b"BZh", Foreign::Packed("a file compressed with bzip2")),
     (b"\xfd7zXZ\0", Foreign::Packed("a file compressed with xz")),
-    (b"\x28\xb5\x2f\xfd", Foreign::Packed("a file compressed with zstd")),
+    (
+        b"\x28\xb5\x2f\xfd",
+        Foreign::Packed("a file compressed with zstd"),
+    ),
     (b"7z\xbc\xaf\x27\x1c", Foreign::Packed("a 7z archive")),
     (b"Rar!", Foreign::Packed("a RAR archive")),
     (b"\x89HDF\r\n\x1a\n", Foreign::Format("an HDF5 file")),
@@ -106,9 +109,18 @@ mod tests {
     #[test]
     fn what_stands_in_the_place_of_a_file_is_told_with_what_to_do() {
         for (head, says) in [
-            (&b"version https://git-lfs.github.com/spec/v1\noid"[..], "git lfs pull"),
-            (b"\xef\xbb\xbf\n <!DOCTYPE html><html>", "download the file again"),
-            (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "web page"),
+            (
+                &b"version https://git-lfs.github.com/spec/v1\noid"[..],
+                "git lfs pull",
+            ),
+            (
+                b"\xef\xbb\xbf\n <!DOCTYPE html><html>",
+                "download the file again",
+            ),
+            (
+                b"<?xml version='1.0'?><Error>AccessDenied</Error>",
+                "web page",
+            ),
             (b"\x1f\x8b\x08", "gzip; unpack it first"),
             (b"\x89HDF\r\n\x1a\n\0", "an HDF5 file; write another"),
         ] {
@@ -123,7 +135,9 @@ mod tests {
     fn no_mark_hides_another_one() {
         for (at, (mark, foreign)) in MARKS.iter().enumerate() {
             assert_eq!(Foreign::of(mark), Some(*foreign));
-            let hidden = MARKS[..at].iter().any(|(earlier, _)| mark.starts_with(earlier));
+            let hidden = MARKS[..at]
+                .iter()
+                .any(|(earlier, _)| mark.starts_with(earlier));
             assert!(!hidden, "{foreign}");
         }
     }

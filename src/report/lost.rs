@@ -74,14 +74,22 @@ fn finished(text: &str) -> usize {
     let headings = headings(text).unwrap_or_default();
     let headings: Vec<&str> = headings.iter().collect();
     let is_number = |pair: &[&str]| match (pair[0].strip_suffix('n'), pair[1].strip_suffix("of")) {
-        (Some(before), Some(group)) => before == group && (group.is_empty() || group.ends_with(' ')),
+        (Some(before), Some(group)) => {
+            before == group && (group.is_empty() || group.ends_with(' '))
+        }
         _ => false,
     };
     let numbers = headings.windows(2).map(is_number);
-    let columns: Vec<usize> = (0..).zip(numbers).filter(|(_, is)| *is).map(|(at, _)| at).collect();
+    let columns: Vec<usize> = (0..)
+        .zip(numbers)
+        .filter(|(_, is)| *is)
+        .map(|(at, _)| at)
+        .collect();
     let mut reader = ::csv::Reader::from_reader(text.as_bytes());
     let counts = reader.records().flatten().map(|row| {
-        let numbers = columns.iter().filter_map(|&column| row.get(column)?.parse::<usize>().ok());
+        let numbers = columns
+            .iter()
+            .filter_map(|&column| row.get(column)?.parse::<usize>().ok());
         numbers.sum::<usize>()
     });
     counts.sum()

@@ -72,7 +72,9 @@ mod tests {
 
     #[test]
     fn a_shell_reads_every_word_as_it_was() {
-        let words = ["", "a b", "it's", "$HOME", "a\nb", "*", "--x", "ü", "`id`", "a;b", "\\"];
+        let words = [
+            "", "a b", "it's", "$HOME", "a\nb", "*", "--x", "ü", "`id`", "a;b", "\\",
+        ];
         for word in words {
             let command = CommandLine::new("printf %s").word(word).to_string();
             let output = Command::new("sh").args(["-c", &command]).output().unwrap();
@@ -83,7 +85,12 @@ mod tests {
     #[test]
     fn the_usual_folder_is_not_named() {
         let command = CommandLine::new("sweep data list");
-        let with = |folder| command.clone().folder("--root", "data", Path::new(folder)).to_string();
+        let with = |folder| {
+            command
+                .clone()
+                .folder("--root", "data", Path::new(folder))
+                .to_string()
+        };
         assert_eq!(with("data"), "sweep data list");
         assert_eq!(with("my data"), "sweep data list --root 'my data'");
     }

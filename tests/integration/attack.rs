@@ -35,7 +35,11 @@ impl Draws {
 
 /// Returns the attacks of a kind: their numbers and draws.
 fn attacks(usual: usize) -> impl Iterator<Item = (usize, Draws)> {
-    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<usize>().unwrap());
+    let number = |name: &str| {
+        env::var(name)
+            .ok()
+            .map(|text| text.parse::<usize>().unwrap())
+    };
     let seed = number("ATTACK_SEED").unwrap_or(1) as u64;
     let only = number("ATTACK_ONLY");
     let all = 0..number("ATTACKS").unwrap_or(usual);
@@ -94,7 +98,9 @@ fn faults(folder: &Path) -> PathBuf {
     let library = folder.join("faults.so");
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     let mut compile = Command::new(compiler);
-    compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library);
+    compile
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library);
     assert!(compile.arg(source).arg("-ldl").status().unwrap().success());
     library
 }
@@ -234,7 +240,9 @@ fn any_schedule_of_signals_leaves_a_sweep_that_ends_well() {
             schedule.push((signal, at_trainers));
             let orchestrator = child.id().cast_signed();
             if at_trainers {
-                desk.trainers().into_iter().for_each(|trainer| send(trainer, signal));
+                desk.trainers()
+                    .into_iter()
+                    .for_each(|trainer| send(trainer, signal));
             } else {
                 send(orchestrator, signal);
             }

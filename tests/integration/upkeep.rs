@@ -21,7 +21,12 @@ fn every_file_that_a_sweep_writes_is_known_and_sound() {
     let desk = Desk::new(&searched());
     desk.run().assert_code(0);
     let done = desk.sweep(&["fsck"]).assert_code(0);
-    for found in ["10 runs (4 measured)", "2 ensembles", "1 prepared data set", "1 search"] {
+    for found in [
+        "10 runs (4 measured)",
+        "2 ensembles",
+        "1 prepared data set",
+        "1 search",
+    ] {
         assert!(done.out.contains(found), "{}", done.out);
     }
     for trouble in ["unknown", "missing", "damaged", "half-written"] {
@@ -57,7 +62,9 @@ fn damage_is_named_set_aside_and_computed_again() {
         .assert_says("1 file set aside, 1 line of the journal written again");
     assert!(desk.path(&format!("{record}.damaged")).is_file());
     assert!(!desk.path("results/data.incomplete").exists());
-    desk.sweep(&["fsck"]).assert_code(0).assert_says("set aside   1 file");
+    desk.sweep(&["fsck"])
+        .assert_code(0)
+        .assert_says("set aside   1 file");
     desk.run().assert_code(0);
     assert_eq!(desk.table(), table);
     desk.sweep(&["fsck", "sweep.toml"]).assert_code(0);
@@ -86,10 +93,14 @@ fn what_no_report_needs_can_be_removed_and_the_results_stay() {
         .assert_says("requests, events and logs of earlier attempts")
         .assert_says("kept, unless --also names them")
         .assert_says("`sweep gc --delete` removes them");
-    desk.sweep(&["gc", "--delete"]).assert_code(0).assert_says("removed");
+    desk.sweep(&["gc", "--delete"])
+        .assert_code(0)
+        .assert_says("removed");
     assert_eq!(desk.in_runs("model.safetensors").len(), models);
-    desk.sweep(&["gc", "--delete"]).assert_says("nothing to remove");
-    desk.sweep(&["gc", "--also", "networks", "--delete"]).assert_code(0);
+    desk.sweep(&["gc", "--delete"])
+        .assert_says("nothing to remove");
+    desk.sweep(&["gc", "--also", "networks", "--delete"])
+        .assert_code(0);
     assert!(desk.in_runs("model.safetensors").is_empty());
     desk.run().assert_code(0).assert_says("up to date");
     assert_eq!(desk.table(), table);
@@ -97,7 +108,8 @@ fn what_no_report_needs_can_be_removed_and_the_results_stay() {
 
 #[test]
 fn a_stopped_trainer_of_a_killed_sweep_is_ended_before_the_next_attempt() {
-    let send = |process: i32, signal| kill_process(Pid::from_raw(process).unwrap(), signal).unwrap();
+    let send =
+        |process: i32, signal| kill_process(Pid::from_raw(process).unwrap(), signal).unwrap();
     let sweep = SMALL.replace("steps = 12", "steps = 60");
     let desk = Desk::new(&sweep).slowly(20);
     let mut first = desk.start();
@@ -109,9 +121,10 @@ fn a_stopped_trainer_of_a_killed_sweep_is_ended_before_the_next_attempt() {
     late.iter().for_each(|&trainer| send(trainer, Signal::STOP));
     first.kill().unwrap();
     first.wait().unwrap();
-    desk.run()
-        .assert_code(0)
-        .assert_says(&format!("process {} of an earlier `sweep` still worked here", late[0]));
+    desk.run().assert_code(0).assert_says(&format!(
+        "process {} of an earlier `sweep` still worked here",
+        late[0]
+    ));
     desk.assert_no_orphans();
     let undisturbed = Desk::new(&sweep);
     undisturbed.run().assert_code(0);

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use schema::{Half, ListedImage, ListingFault, ListedRow, listed_rows, listing_text};
+use schema::{Half, ListedImage, ListedRow, ListingFault, listed_rows, listing_text};
 
 use super::{
     DataError,

@@ -56,7 +56,10 @@ impl Fsck {
         lines.extend(listed("missing", &missing(&found)));
         lines.extend(others(&found));
         if found.torn > 0 {
-            lines.push(format!("  journal     {}", counted(found.torn, "damaged line")));
+            lines.push(format!(
+                "  journal     {}",
+                counted(found.torn, "damaged line")
+            ));
         }
         let is_whole = damage.is_empty() && found.missing.is_empty() && found.torn == 0;
         if self.repair {

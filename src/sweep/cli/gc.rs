@@ -87,7 +87,10 @@ impl Gc {
     /// Returns the command that removes what was listed.
     fn deletion(&self) -> CommandLine {
         let command = CommandLine::new("sweep gc").folder("--results", "results", &self.results);
-        let also = self.also.iter().filter_map(clap::ValueEnum::to_possible_value);
+        let also = self
+            .also
+            .iter()
+            .filter_map(clap::ValueEnum::to_possible_value);
         let command = also.fold(command, |command, kind| {
             command.option("--also", kind.get_name())
         });

@@ -66,7 +66,8 @@ impl Init {
             ))
         })?;
         write_new(&path, &text)?;
-        let [plan, run] = ["sweep plan", "sweep run"].map(|command| CommandLine::new(command).path(&path));
+        let [plan, run] =
+            ["sweep plan", "sweep run"].map(|command| CommandLine::new(command).path(&path));
         tell(&format!(
             "{}: written; next, `{plan}` shows what it would run, `{run}` runs it",
             path.display()

@@ -152,7 +152,9 @@ impl Sweep {
     /// The first mistake found, with its place in the file.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Sweep, Diagnostic> {
         let text = text_of(path)?;
-        let command = CommandLine::new("sweep run").path(path).overrides(overrides);
+        let command = CommandLine::new("sweep run")
+            .path(path)
+            .overrides(overrides);
         Sweep::parse(path, &text, overrides, command.to_string())
     }
 

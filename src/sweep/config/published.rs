@@ -1,11 +1,7 @@
 //! `report.published`: the rows of other publications, read together with the sweep file that names
 //! them, so that a mistake in them is known before anything runs.
 
-use std::{
-    fs,
-    io::Read,
-    path::Path,
-};
+use std::{fs, io::Read, path::Path};
 
 use report::{Published, published::BUILT_IN};
 use schema::Dataset;
@@ -93,7 +89,10 @@ mod tests {
         assert!(why(folder.path()).contains("not a regular file"));
         assert!(why(Path::new("/dev/zero")).contains("not a regular file"));
         let large = folder.path().join("large.csv");
-        fs::File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
+        fs::File::create(&large)
+            .unwrap()
+            .set_len(LARGEST + 1)
+            .unwrap();
         assert!(why(&large).contains("larger than 4 MiB"));
         let latin = folder.path().join("latin.csv");
         fs::write(

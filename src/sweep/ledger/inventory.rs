@@ -144,7 +144,9 @@ impl FileKind {
             FileKind::Log => "its log",
             FileKind::Exit => "how the attempt ended",
             FileKind::SetAside => "a damaged file that was set aside",
-            FileKind::Unfinished => "a file that is being written, or that a kill left half-written",
+            FileKind::Unfinished => {
+                "a file that is being written, or that a kill left half-written"
+            }
         }
     }
 
@@ -166,10 +168,9 @@ impl FileKind {
             FileKind::Attempt | FileKind::Events | FileKind::Log | FileKind::Exit => {
                 "nothing: they are for people"
             }
-            FileKind::Lock
-            | FileKind::TornJournal
-            | FileKind::SetAside
-            | FileKind::Unfinished => "nothing",
+            FileKind::Lock | FileKind::TornJournal | FileKind::SetAside | FileKind::Unfinished => {
+                "nothing"
+            }
         }
     }
 
@@ -272,7 +273,10 @@ mod tests {
             ("data/ab/prepare/0001/exit.json", Some(FileKind::Exit)),
             ("sweeps/a b.toml", Some(FileKind::Sweep)),
             ("runs/7f2c/record.json.damaged-2", Some(FileKind::SetAside)),
-            ("runs/7f2c/model.safetensors.incomplete", Some(FileKind::Unfinished)),
+            (
+                "runs/7f2c/model.safetensors.incomplete",
+                Some(FileKind::Unfinished),
+            ),
             ("runs/7f2c/notes.txt", None),
             ("record.json", None),
         ] {

@@ -40,7 +40,10 @@ impl Ledger {
             ..
         } = self.whole_scope()?;
         let jobs = data.into_iter().map(Job::Prepare);
-        let jobs = jobs.chain(runs.into_iter().flat_map(|run| [Job::Train(run), Job::Evaluate(run)]));
+        let jobs = jobs.chain(
+            runs.into_iter()
+                .flat_map(|run| [Job::Train(run), Job::Evaluate(run)]),
+        );
         let mut entries = Vec::new();
         for job in jobs.chain(ensembles.into_iter().map(Job::Ensemble)) {
             for attempt in 1..=self.attempts(job)? {
@@ -61,10 +64,16 @@ impl Ledger {
             entries.extend(time.map(|time| JournalEntry { seq: 0, time, what }));
         };
         let slot = String::new();
-        add(written(&folder.attempt()), Decision::Started { job, attempt, slot });
+        add(
+            written(&folder.attempt()),
+            Decision::Started { job, attempt, slot },
+        );
         if let Some(exit) = self.exit(job, attempt)? {
             let end = exit.end;
-            add(written(&folder.exit()), Decision::Ended { job, attempt, end });
+            add(
+                written(&folder.exit()),
+                Decision::Ended { job, attempt, end },
+            );
         }
         Ok(())
     }

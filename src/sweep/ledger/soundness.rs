@@ -99,7 +99,11 @@ impl Ledger {
             found.studies += usize::from(!self.points_of(study)?.is_empty());
         }
         let damaged = self.damaged_runs();
-        found.runs -= scope.runs.iter().filter(|run| damaged.contains(run)).count();
+        found.runs -= scope
+            .runs
+            .iter()
+            .filter(|run| damaged.contains(run))
+            .count();
         found.others = self.files()?;
         found.others.retain(|file| match file.kind {
             None | Some(FileKind::SetAside | FileKind::Unfinished) => true,
@@ -126,7 +130,8 @@ impl Ledger {
 
     /// Reads how the last attempts at jobs ended.
     fn exits_of(&self, jobs: &[Job]) -> Result<(), LedgerError> {
-        jobs.iter().try_for_each(|&job| self.last_exit(job).map(drop))
+        jobs.iter()
+            .try_for_each(|&job| self.last_exit(job).map(drop))
     }
 
     /// Returns the runs with a damaged file.

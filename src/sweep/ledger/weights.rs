@@ -8,8 +8,7 @@
 //! interrupted, the weights are the earlier or the new ones.
 
 use std::{
-    fs,
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 

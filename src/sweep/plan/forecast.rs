@@ -196,9 +196,10 @@ impl Past {
             .iter()
             .filter(|(job, _)| matches!(job, Job::Prepare(_)))
         {
-            let attempt: Option<Attempt> = read_json(&ledger.attempt_folder(job, ledger.attempts(job)?).attempt())
-                .ok()
-                .flatten();
+            let attempt: Option<Attempt> =
+                read_json(&ledger.attempt_folder(job, ledger.attempts(job)?).attempt())
+                    .ok()
+                    .flatten();
             if let Some(Attempt {
                 work: Work::Prepare(work),
                 ..

@@ -48,7 +48,10 @@ pub fn end(results: &Path) -> Result<Vec<i32>, StragglerError> {
         }
         thread::sleep(Duration::from_millis(10));
     }
-    Ok(found.into_iter().map(|process| process.as_raw_nonzero().get()).collect())
+    Ok(found
+        .into_iter()
+        .map(|process| process.as_raw_nonzero().get())
+        .collect())
 }
 
 /// Returns the processes whose command line names an attempt below a folder.
@@ -70,7 +73,9 @@ fn works_in(folder: &Path, process: &Path) -> io::Result<bool> {
     };
     let path = PathBuf::from(String::from_utf8_lossy(attempt).into_owned());
     let path = fs::read_link(process.join("cwd"))?.join(path);
-    Ok(path.canonicalize().is_ok_and(|path| path.starts_with(folder)))
+    Ok(path
+        .canonicalize()
+        .is_ok_and(|path| path.starts_with(folder)))
 }
 
 /// Kills a process, and its group if it leads one. An error means that it has ended, or shows when it does not end.

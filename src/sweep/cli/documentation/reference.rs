@@ -417,8 +417,17 @@ fn results_files() -> String {
         "| --- | --- | --- |".to_owned(),
     ];
     lines.extend(FileKind::ALL.iter().map(|kind| {
-        let places: Vec<String> = kind.places().iter().map(|place| format!("`{place}`")).collect();
-        format!("| {} | {} | {} |", places.join(", "), kind.meaning(), kind.loss())
+        let places: Vec<String> = kind
+            .places()
+            .iter()
+            .map(|place| format!("`{place}`"))
+            .collect();
+        format!(
+            "| {} | {} | {} |",
+            places.join(", "),
+            kind.meaning(),
+            kind.loss()
+        )
     }));
     lines.join("\n")
 }
