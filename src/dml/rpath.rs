@@ -2,14 +2,14 @@
 //! executables. The link `target/libtorch`, through which they are built, may disappear with `target/`.
 //! `SWEEP_LIBRARIES` names another folder, for programs that are installed together with libtorch.
 
-#![expect(
+#![allow(
     clippy::print_stdout,
     reason = "a build script speaks to cargo on standard output"
 )]
 
 use std::{env, path::Path};
 
-fn main() {
+pub(crate) fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
     println!("cargo:rerun-if-env-changed=SWEEP_LIBRARIES");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schema::Metric;
 
 use crate::{
-    ReportError, Table,
+    ReportError, Source, Table,
     key::Slice,
     model::{Block, Cell, Group, Line, Part, Value},
     published,
@@ -28,8 +28,8 @@ impl Table {
     /// `n` of `of` runs finished; `<metric>_ci95` is half the width of the confidence interval,
     /// `<metric>_standing` is `best`, `equal`, `not_distinguishable`, `worse` or `too_few`. Where images are
     /// exactly equally similar, `<metric>_lowest` and `<metric>_highest` are the values between which
-    /// another order of these would lead. The heading of a
-    /// group comes before those of its columns. Published rows come first, with `published` in the
+    /// another order of these would lead. `runs` are the ids of the finished runs; ensembles are named by their
+    /// folders. The heading of a group comes before those of its columns. Published rows come first, with `published` in the
     /// column `run`.
     ///
     /// # Errors
@@ -171,6 +171,7 @@ impl Columns {
                 names.push(format!("{metric}_highest"));
             }
         }
+        names.push("runs".to_owned());
         names.iter().map(|name| self.heading_of(name)).collect()
     }
 
@@ -201,7 +202,8 @@ impl Columns {
 
     /// The values of a line in these columns.
     fn values(&self, block: &Block, line: &Line) -> Vec<String> {
-        let mut fields = match self.part(block, line) {
+        let part = self.part(block, line);
+        let mut fields = match part {
             Some(part) if part.of > 0 => vec![part.finished.to_string(), part.of.to_string()],
             Some(_) | None => vec![String::new(); 2],
         };
@@ -214,6 +216,9 @@ impl Columns {
                 fields.push(optional(bounds.map(|bounds| bounds.high)));
             }
         }
+        let sources = part.map_or(&[][..], |part| &part.sources);
+        let runs: Vec<String> = sources.iter().map(Source::to_string).collect();
+        fields.push(runs.join(" "));
         fields
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::{Dataset, Metric};
 
 use crate::{
-    Row, RunState, Titles,
+    Row, RunState, Source, Titles,
     key::{DatasetIndex, Panel, RowKey},
 };
 
@@ -33,6 +33,15 @@ impl RowRuns<'_> {
             .iter()
             .filter(|row| matches!(row.state, RunState::Finished(_)))
             .count()
+    }
+
+    /// What the finished runs were measured on.
+    pub(crate) fn sources(&self) -> Vec<Source> {
+        let finished = self
+            .runs
+            .iter()
+            .filter(|row| matches!(row.state, RunState::Finished(_)));
+        finished.map(|row| row.source()).collect()
     }
 
     /// The number of runs without any outcome.

@@ -5,8 +5,8 @@
 //! `comparison` compares rows on the same seeds; `significance` marks the best of each column and what is
 //! not distinguishable from it, `claims` says it in words; `table` assembles a view (`model`) in one of several layouts; [`Table::markdown`], [`Table::csv`] and
 //! [`Table::terminal`] render it. [`statistics`](fn@statistics) compares methods in more detail, with
-//! the tests of [`stats`], plain functions of numbers. Data sets and rows are identified by keys
-//! (`key`); [`Titles`] makes the titles that are printed. Nothing here reads or writes files.
+//! the tests of [`stats`], plain functions of numbers; [`provenance`](fn@provenance) tells what computed
+//! them. Data sets and rows are identified by keys (`key`); [`Titles`] makes the titles that are printed. Nothing here reads or writes files.
 //!
 //! A cell hides nothing: it is the mean over the finished runs, gives their number if some are
 //! missing, and is a word, never 0, if none finished. Every failure is named below the table.
@@ -17,6 +17,7 @@ pub mod published;
 pub mod stats;
 
 mod by_class;
+mod cells;
 mod claims;
 mod comparison;
 mod csv;
@@ -32,6 +33,7 @@ mod measured;
 mod model;
 mod moments;
 mod number;
+mod provenance;
 mod row;
 mod significance;
 mod statistics;
@@ -43,10 +45,12 @@ mod ties;
 mod title;
 
 pub use by_class::{ClassScores, QueriesOf};
+pub use cells::{CellRuns, cells};
 pub use layout::Layout;
 pub use model::Table;
+pub use provenance::{EverMeasured, Origin, Provenance, Tried, provenance};
 pub use published::{Published, PublishedError};
-pub use row::{Caption, Row, RunState, Setting, Together};
+pub use row::{Caption, Row, RunState, Setting, Source, Together};
 pub use statistics::{Queries, Question, Statistics, statistics};
 pub use table::{Description, ReportError, table};
 pub use text::field as csv_field;

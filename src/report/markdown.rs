@@ -30,7 +30,10 @@ impl Table {
         for (heading, items) in self.lists() {
             text.push_str(&list(heading, &items));
         }
-        text.push_str(&format!("\nMade with {}.\n", code(&self.caption.command)));
+        text.push_str(&format!(
+            "\nMade with {}; programs, machines and costs are in `provenance.md`.\n",
+            code(&self.caption.command)
+        ));
         text
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use schema::{Breakdown, Metric};
 
 use crate::{
-    Caption,
+    Caption, Source,
     gather::Names,
     key::{Panel, RowKey, Slice},
     number::percent,
@@ -143,6 +143,8 @@ pub(crate) struct Part {
     /// The number of runs without any outcome.
     pub(crate) missing: usize,
     pub(crate) of: usize,
+    /// What finished, by fold and seed.
+    pub(crate) sources: Vec<Source>,
     /// In the order of [`Group::metrics`].
     pub(crate) cells: Vec<Cell>,
     /// The number of the footnote on its failures.

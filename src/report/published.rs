@@ -315,6 +315,7 @@ impl Quote<'_> {
             finished: 0,
             missing: 0,
             of: 0,
+            sources: Vec::new(),
             cells,
             footnote: None,
         })

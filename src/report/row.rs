@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use schema::{Breakdown, Dataset, Evaluated, Failure, Fold, Metric, RunId};
+use schema::{Breakdown, Dataset, EnsembleId, Evaluated, Failure, Fold, Metric, RunId};
 use serde::{Serialize, Serializer};
 
 /// One run, and where it belongs in a table.
@@ -24,11 +24,40 @@ pub struct Row {
     pub together: Option<Together>,
     /// The id of the run; for a concatenation, that of its first run.
     pub run: RunId,
+    /// The ensemble that was measured, if the models of several runs were.
+    pub ensemble: Option<EnsembleId>,
     /// Its outcome.
     pub state: RunState,
 }
 
+/// What a value was measured on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The network of a run.
+    Run(RunId),
+    /// The networks of several runs.
+    Ensemble(EnsembleId),
+}
+
+/// `07112fe968a29997`, `ensembles/07112fe968a29997`.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Run(run) => write!(f, "{run}"),
+            Source::Ensemble(ensemble) => write!(f, "ensembles/{ensemble}"),
+        }
+    }
+}
+
 impl Row {
+    /// What its values were measured on.
+    pub fn source(&self) -> Source {
+        match self.ensemble {
+            Some(ensemble) => Source::Ensemble(ensemble),
+            None => Source::Run(self.run),
+        }
+    }
+
     /// The value of an axis, if it applies.
     pub(crate) fn setting(&self, axis: &str) -> Option<&str> {
         let setting = self.settings.iter().find(|setting| setting.axis == axis)?;

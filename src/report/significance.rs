@@ -109,6 +109,7 @@ mod tests {
             seed,
             fold: None,
             together: None,
+            ensemble: None,
             run,
             state: RunState::Finished(Evaluated {
                 classes: 2,

@@ -104,6 +104,7 @@ fn row(method: usize, seed: u64, value: f64) -> Row {
         seed,
         fold: None,
         together: None,
+        ensemble: None,
         run,
         state: RunState::Finished(Evaluated {
             classes: 2,

@@ -115,6 +115,7 @@ fn part(measured: &MeasuredRows<'_>, significance: &Verdicts, line: usize) -> Pa
         finished: runs.finished(),
         missing: runs.missing(),
         of: runs.runs.len(),
+        sources: runs.sources(),
         cells,
         footnote: None,
     }

@@ -45,6 +45,7 @@ pub(crate) fn row(dataset: &str, method: &str, seed: u64, state: RunState) -> Ro
         fold: None,
         together: None,
         run,
+        ensemble: None,
         state,
     }
 }
@@ -164,7 +165,7 @@ fn a_table_says_what_is_known_and_what_is_not() {
 
     - Seeds 0 to 3.
 
-    Made with `sweep report sweeps/tiny.toml`.
+    Made with `sweep report sweeps/tiny.toml`; programs, machines and costs are in `provenance.md`.
     "#);
 }
 
@@ -227,13 +228,13 @@ fn colour_is_bold_and_nothing_else() {
 #[test]
 fn csv_has_fractions_in_full_and_nothing_for_the_unknown() {
     insta::assert_snapshot!(table_of(&example()).csv().unwrap(), @r#"
-    dataset,method,n,of,recall@1,recall@1_ci95,recall@1_standing,map@r,map@r_ci95,map@r_standing
-    Glyphs (synthetic),Pixels,1,1,0.5,,too_few,0.25,,too_few
-    Glyphs (synthetic),Contrastive,4,4,0.8514999999999999,0.0020542602567605204,best,0.5,0,best
-    Glyphs (synthetic),Triplet,2,4,0.8500000000000001,0.635310236808734,too_few,0.5,0,best
-    Omniglot,Pixels,0,1,,,,,,
-    Omniglot,Contrastive,0,1,,,,,,
-    Omniglot,Triplet,0,1,,,,,,
+    dataset,method,n,of,recall@1,recall@1_ci95,recall@1_standing,map@r,map@r_ci95,map@r_standing,runs
+    Glyphs (synthetic),Pixels,1,1,0.5,,too_few,0.25,,too_few,000000000000030c
+    Glyphs (synthetic),Contrastive,4,4,0.8514999999999999,0.0020542602567605204,best,0.5,0,best,0000000000000500 0000000000000501 0000000000000502 0000000000000503
+    Glyphs (synthetic),Triplet,2,4,0.8500000000000001,0.635310236808734,too_few,0.5,0,best,0000000000000370 0000000000000371
+    Omniglot,Pixels,0,1,,,,,,,
+    Omniglot,Contrastive,0,1,,,,,,,
+    Omniglot,Triplet,0,1,,,,,,,
     "#);
 }
 
@@ -348,7 +349,7 @@ fn further_axes_are_further_columns() {
 
     - Seeds 0 to 3.
 
-    Made with `sweep report sweeps/tiny.toml`.
+    Made with `sweep report sweeps/tiny.toml`; programs, machines and costs are in `provenance.md`.
     "#);
 }
 
@@ -584,11 +585,14 @@ fn each_data_set_has_columns_of_its_own_and_the_csv_has_all() {
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(
         lines[0],
-        "dataset,method,n,of,recall@1,recall@1_ci95,recall@1_standing,map@r,map@r_ci95,map@r_standing"
+        "dataset,method,n,of,recall@1,recall@1_ci95,recall@1_standing,map@r,map@r_ci95,map@r_standing,runs"
     );
     assert_eq!(
         lines[1..],
-        ["A,Triplet,1,1,,,,0.5,,", "B,Triplet,1,1,0.7,,,,,"]
+        [
+            "A,Triplet,1,1,,,,0.5,,,00000000000002c6",
+            "B,Triplet,1,1,0.7,,,,,,00000000000002c6"
+        ]
     );
 }
 
@@ -729,7 +733,7 @@ fn the_reality_check_layout_has_folds_side_by_side_and_untrained_rows_on_top() {
 
     - Seeds 0 to 3.
 
-    Made with `sweep report sweeps/tiny.toml`.
+    Made with `sweep report sweeps/tiny.toml`; programs, machines and costs are in `provenance.md`.
     "#);
 }
 
@@ -797,17 +801,17 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
 
     - Seeds 0 to 3.
 
-    Made with `sweep report sweeps/tiny.toml`.
+    Made with `sweep report sweeps/tiny.toml`; programs, machines and costs are in `provenance.md`.
     "#);
     insta::assert_snapshot!(table.csv().unwrap(), @r#"
-    method,run,CUB-200-2011 n,CUB-200-2011 of,CUB-200-2011 recall@1,CUB-200-2011 recall@1_ci95,CUB-200-2011 recall@1_standing,Cars-196 n,Cars-196 of,Cars-196 recall@1,Cars-196 recall@1_ci95,Cars-196 recall@1_standing,Cars-196 map@r,Cars-196 map@r_ci95,Cars-196 map@r_standing
-    HDC,published,,,0.536,,,,,,,,,,
-    HTL,published,,,,,,,,0.814,,,,,
-    MS,published,,,,,,,,,,,0.201,0.003,
-    Pixels,here,1,1,0.2,,too_few,1,1,0.2,,too_few,0.1,,too_few
-    Contrastive,here,10,10,0.6739999999999999,0.020021230380603373,best,10,10,0.774,0.020021230380603373,best,0.362,0.010010615190301686,best
-    Triplet,here,10,10,0.5740000000000001,0.021861750620088997,worse,10,10,0.6739999999999999,0.021861750620088997,worse,0.312,0.010930875310044498,worse
-    MS,here,10,10,0.6719999999999999,0.021861750620088997,not_distinguishable,,,,,,,,
+    method,run,CUB-200-2011 n,CUB-200-2011 of,CUB-200-2011 recall@1,CUB-200-2011 recall@1_ci95,CUB-200-2011 recall@1_standing,CUB-200-2011 runs,Cars-196 n,Cars-196 of,Cars-196 recall@1,Cars-196 recall@1_ci95,Cars-196 recall@1_standing,Cars-196 map@r,Cars-196 map@r_ci95,Cars-196 map@r_standing,Cars-196 runs
+    HDC,published,,,0.536,,,,,,,,,,,,
+    HTL,published,,,,,,,,,0.814,,,,,,
+    MS,published,,,,,,,,,,,,0.201,0.003,,
+    Pixels,here,1,1,0.2,,too_few,00000000000000ff,1,1,0.2,,too_few,0.1,,too_few,00000000000000ff
+    Contrastive,here,10,10,0.6739999999999999,0.020021230380603373,best,000000000000044c 0000000000000456 0000000000000460 000000000000046a 0000000000000474 000000000000044d 0000000000000457 0000000000000461 000000000000046b 0000000000000475,10,10,0.774,0.020021230380603373,best,0.362,0.010010615190301686,best,000000000000044c 0000000000000456 0000000000000460 000000000000046a 0000000000000474 000000000000044d 0000000000000457 0000000000000461 000000000000046b 0000000000000475
+    Triplet,here,10,10,0.5740000000000001,0.021861750620088997,worse,00000000000002bc 00000000000002c6 00000000000002d0 00000000000002da 00000000000002e4 00000000000002bd 00000000000002c7 00000000000002d1 00000000000002db 00000000000002e5,10,10,0.6739999999999999,0.021861750620088997,worse,0.312,0.010930875310044498,worse,00000000000002bc 00000000000002c6 00000000000002d0 00000000000002da 00000000000002e4 00000000000002bd 00000000000002c7 00000000000002d1 00000000000002db 00000000000002e5
+    MS,here,10,10,0.6719999999999999,0.021861750620088997,not_distinguishable,00000000000000c8 00000000000000d2 00000000000000dc 00000000000000e6 00000000000000f0 00000000000000c9 00000000000000d3 00000000000000dd 00000000000000e7 00000000000000f1,,,,,,,,,
     "#);
     insta::assert_snapshot!(table.terminal(false), @r#"
     tiny

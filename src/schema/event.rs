@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Finished, Scores};
+use crate::{Finished, Host, Scores};
 
 /// An event of a trainer at work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,13 @@ pub enum Event {
     },
     /// A sign of life: the process has computed since the last one, although there is no progress to report.
     Alive {},
+    /// The network is built.
+    Network {
+        /// The number of its parameters, without those of losses.
+        parameters: u64,
+    },
+    /// The machine, once the work is done or has failed.
+    Host(Host),
     /// A checkpoint is on disk.
     Checkpoint {
         /// Training steps in it.

@@ -24,6 +24,7 @@
 //! | freshness | whether a job has to run, and why |
 //! | slot | where a job can run: a share of a GPU, or CPU threads |
 //! | attempt | one start of a job: [`Attempt`]; its [`Work`] is the request |
+//! | computation | the programs and the machine of an attempt, its end and what it took: [`Computation`] |
 //! | task | one kind of work, with the type of its reply: [`Task`] |
 //! | event | one message from a trainer: [`Event`] |
 //! | record | the result of a finished run: [`Record`] |
@@ -45,6 +46,7 @@ mod listing;
 mod metric;
 mod model;
 mod parts;
+mod provenance;
 mod recipe;
 mod record;
 pub mod renamed;
@@ -74,18 +76,20 @@ pub use listing::{ListedImage, ListedRow, ListingFault, listed_rows, listing_tex
 pub use metric::{Metric, ParseMetricError, Scores};
 pub use model::{BatchNorm, Gem, Head, LinearHead, LinearInit, Mlp, Model, Pooling, Precision};
 pub use parts::*;
+pub use provenance::{Computation, GpuModel, Host};
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
 pub use record::{Breakdown, EnsembleRecord, Evaluated, Outcome, Record};
 pub use reply::{
     Doubt, Drawn, DrawnImage, Finished, Fitted, Imported, Inspected, InspectedHalf, InspectedImage,
-    LeftOut, Measured, MeasuredSet, Prepared, Probed, SheetDrawn, Trained, TrainingEnd, WrongReply,
+    LeftOut, Measured, MeasuredSet, Prepared, Probed, Recomputed, SheetDrawn, Trained, TrainingEnd,
+    Verified, WrongReply,
 };
 pub use seal::{BrokenSeal, has_seal, sealed, unsealed};
 pub use timing::{Clip, Guards, Span, WarmUp};
 pub use work::{
-    Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, ImportWork, InspectWork, MeasureWork,
-    NeighboursWork, PrepareWork, PreparedIndex, ProbeWork, SheetWork, Task, TestImage, TrainWork,
-    WeightsWork, Work, run_files,
+    Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, ImportWork, InspectWork, KeptResult,
+    MeasureWork, NeighboursWork, PrepareWork, PreparedIndex, ProbeWork, SheetWork, Task, TestImage,
+    TrainWork, VerifyWork, WeightsWork, Work, run_files,
 };
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -30,6 +30,8 @@ pub enum Finished {
     Drawn(Drawn),
     /// The first training step was computed several times.
     Probed(Probed),
+    /// Results were recomputed.
+    Verified(Verified),
 }
 
 /// A trainer replied with the result of another kind of work.
@@ -69,6 +71,7 @@ replies! {
     Measured(Measured);
     Drawn(Drawn);
     Probed(Probed);
+    Verified(Verified);
 }
 
 impl From<Inspected> for Finished {
@@ -386,6 +389,22 @@ pub struct DrawnImage {
 pub struct Probed {
     /// The tensors whose bits differed, in the order in which they are computed.
     pub different: Vec<String>,
+}
+
+/// Results that were recomputed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verified {
+    /// In the order of the request.
+    pub results: Vec<Recomputed>,
+}
+
+/// A result that was recomputed from its embeddings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recomputed {
+    /// What the embeddings give; `None` if they cannot be measured.
+    pub evaluated: Option<Evaluated>,
+    /// What contradicts the result, or why it cannot be recomputed, one sentence each.
+    pub faults: Vec<String>,
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use crate::{
     Backbone, Cache, DataId, Dataset, Drawn, Evaluated, Fingerprint, Finished, Fitted, Half,
     Imported, Inspected, Measured, Metric, Prepared, Probed, Recipe, SheetDrawn, StoredImages,
-    Trained, WrongReply,
+    Trained, Verified, WrongReply,
 };
 
 /// One kind of work. The orchestrator expects [`Reply`](Task::Reply) and nothing else from it.
@@ -46,6 +46,7 @@ tasks! {
     Measure(MeasureWork) -> Measured;
     Neighbours(NeighboursWork) -> Drawn;
     Probe(ProbeWork) -> Probed;
+    Verify(VerifyWork) -> Verified;
 }
 
 /// Work of any kind.
@@ -74,6 +75,8 @@ pub enum Work {
     Neighbours(NeighboursWork),
     /// Compute the first training step several times and compare the bits.
     Probe(ProbeWork),
+    /// Recompute results from the embeddings that are kept with them.
+    Verify(VerifyWork),
 }
 
 /// Unpacks and lists a downloaded data set.
@@ -271,6 +274,28 @@ pub struct EnsembleWork {
     pub data: PathBuf,
     /// The folder for the scores of each query.
     pub into: PathBuf,
+    /// The metrics to compute.
+    pub metrics: Vec<Metric>,
+}
+
+/// Recomputes results from the embeddings that are kept with them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyWork {
+    /// The results.
+    pub results: Vec<KeptResult>,
+}
+
+/// A result and what it was computed from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptResult {
+    /// The recipe and the folder of the run; of each run, for an ensemble.
+    pub members: Vec<(Recipe, PathBuf)>,
+    /// The folder of the prepared data set, which need not exist.
+    pub data: PathBuf,
+    /// The folder with the scores of each query.
+    pub folder: PathBuf,
     /// The metrics to compute.
     pub metrics: Vec<Metric>,
 }

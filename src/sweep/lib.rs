@@ -16,5 +16,8 @@ pub mod run;
 pub mod search;
 pub mod shell;
 
+/// The version of the program, with the commit that it was built from.
+pub const VERSION: &str = env!("VERSION");
+
 #[cfg(test)]
 mod imports_tests;

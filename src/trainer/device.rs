@@ -44,12 +44,26 @@ pub(crate) fn count_cuda() -> u32 {
 /// Returns the path of the loaded libtorch, if the system reports it.
 pub(crate) fn libtorch() -> String {
     let mapped =
-        durable::read_to_string(std::path::Path::new("/proc/self/maps")).unwrap_or_default();
+        durable::read_to_string(Path::new("/proc/self/maps")).unwrap_or_default();
     let line = mapped
         .lines()
         .find(|line| line.ends_with("/libtorch_cpu.so"));
     line.and_then(|line| Some(line[line.find('/')?..].to_owned()))
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Returns the version of the loaded libtorch: `2.11.0+cpu`. A Python package has it in `version.py`, an archive of
+/// libtorch in `build-version`.
+pub(crate) fn libtorch_version() -> Option<String> {
+    let library = libtorch();
+    let folder = Path::new(&library).parent()?.parent()?;
+    if let Ok(version) = durable::read_to_string(&folder.join("build-version")) {
+        return Some(version.trim().to_owned());
+    }
+    let module = durable::read_to_string(&folder.join("version.py")).ok()?;
+    let lines = module.lines();
+    let mut values = lines.filter_map(|line| line.strip_prefix("__version__ = '"));
+    Some(values.next()?.trim_end_matches('\'').to_owned())
 }
 
 /// Loads libtorch's CUDA library, once.

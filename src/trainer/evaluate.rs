@@ -4,10 +4,10 @@
 //! The embeddings are kept in the run's folder, so that further metrics need no forward pass, and so
 //! are the scores of each query, for statistics.
 
-use std::{fmt::Write, path::Path};
+use std::path::Path;
 
 use dml::{
-    data::PreparedData,
+    data::{PreparedData, listing::Role},
     eval::{
         Comparison, Embeddings, EvalError, LabeledEmbeddings, RetrievalTask, ensemble::concatenated,
     },
@@ -19,7 +19,7 @@ use tch::{Kind, Tensor, no_grad};
 use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
     batches::BatchSource,
-    files,
+    files, queries,
     retrieval_set::RetrievalSet,
     score::{self, Scored},
     split::{self, Images},
@@ -103,20 +103,26 @@ fn measure(
         return Ok(End::Stopped);
     };
     if let Some(folder) = folder {
-        durable::write(&files::queries(folder), table(&scored, &set).as_bytes())?;
+        let table = queries::table(&scored, &set, &data.test_names);
+        durable::write(&files::queries(folder), table.as_bytes())?;
     }
+    let classes = data.test_classes.len();
+    Ok(End::Finished(summary(&scored, &set, classes)))
+}
+
+/// Returns the metrics of a retrieval among the images of some classes.
+pub(crate) fn summary(scored: &Scored, set: &RetrievalSet, classes: usize) -> Evaluated {
     let (pessimistic, optimistic) = scored.bounds();
-    let evaluated = Evaluated {
-        classes: data.test_classes.len() as u64,
+    Evaluated {
+        classes: classes as u64,
         images: set.queries() as u64,
         gallery: set.gallery().map(|images| images as u64),
         without_positive: scored.retrieval.without_positive as u64,
         duplicates: scored.retrieval.duplicates as u64,
-        scores: scored.scores,
+        scores: scored.scores.clone(),
         pessimistic,
         optimistic,
-    };
-    Ok(End::Finished(evaluated))
+    }
 }
 
 /// What is written into the folder of a run whose images are embedded.
@@ -143,12 +149,15 @@ pub(crate) fn embedded(
     emit: Emit,
 ) -> Result<Option<Tensor>, Failed> {
     let (path, key) = (files::embeddings(run), key(recipe, data, run)?);
-    if let Some(embeddings) = kept(&path, &key) {
-        return Ok(Some(embeddings));
+    if let Ok(kept) = KeptEmbeddings::read(&path)
+        && kept.key == key
+    {
+        return Ok(Some(kept.embeddings));
     }
     let script = Some(files::script(run)).filter(|script| script.is_file());
     let mut network = assemble::network(recipe, script.as_deref(), device)?;
     load(&mut network, run)?;
+    emit(built(&network));
     let images = split::test(data);
     let batches = BatchSource::new(recipe, data, device)?;
     let embedder = Embedder {
@@ -170,18 +179,20 @@ pub(crate) fn embedded(
     let Some(embeddings) = embedder.embed(&images.indices, stop, progress)? else {
         return Ok(None);
     };
-    let named = vec![
-        ("embeddings".to_owned(), embeddings.shallow_clone()),
-        ("key".to_owned(), Tensor::from_slice(&key)),
-    ];
+    let kept = KeptEmbeddings {
+        embeddings,
+        key,
+        labels: Some(data.test_labels.clone()),
+        roles: Some(data.test_roles.clone()),
+    };
     if keep == Keep::Embeddings {
-        files::write_sealed(named, &path)?;
+        kept.write(&path)?;
     }
-    Ok(Some(embeddings))
+    Ok(Some(kept.embeddings))
 }
 
 /// Returns a hash of what embeddings depend on: the network, the images and their transform.
-fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Failed> {
+pub(crate) fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Failed> {
     let path = files::model(run);
     let mut hasher = blake3::Hasher::new();
     let model = durable::read(&path).map_err(|error| unusable(&path, &error.to_string()))?;
@@ -193,17 +204,77 @@ fn key(recipe: &Recipe, data: &PreparedData, run: &Path) -> Result<Vec<u8>, Fail
     Ok(hasher.finalize().as_bytes().to_vec())
 }
 
-/// Returns the embeddings in a file if they are intact and have this key.
-fn kept(path: &Path, key: &[u8]) -> Option<Tensor> {
-    let tensors = files::read_sealed(path).ok()?;
-    let named = |name: &str| {
-        tensors
+/// The embeddings of the test images in a run's folder, with what measuring them needs.
+pub(crate) struct KeptEmbeddings {
+    /// `[n, width]`.
+    pub(crate) embeddings: Tensor,
+    /// See [`key`].
+    pub(crate) key: Vec<u8>,
+    /// The class of each image. An earlier version kept neither classes nor roles.
+    pub(crate) labels: Option<Vec<i64>>,
+    /// The role of each image.
+    pub(crate) roles: Option<Vec<Role>>,
+}
+
+impl KeptEmbeddings {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The reason why it must not be used.
+    pub(crate) fn read(path: &Path) -> Result<KeptEmbeddings, String> {
+        let mut tensors = files::read_sealed(path)?;
+        let embeddings = files::take(&mut tensors, "embeddings")?;
+        let key = files::take(&mut tensors, "key")?;
+        let labels = files::take(&mut tensors, "labels").ok();
+        let roles = files::take(&mut tensors, "roles").ok();
+        Ok(KeptEmbeddings {
+            embeddings,
+            key: Vec::<u8>::try_from(&key).map_err(|error| error.to_string())?,
+            labels: labels.and_then(|labels| Vec::try_from(&labels).ok()),
+            roles: roles.and_then(|roles| roles_of(&roles)),
+        })
+    }
+
+    fn write(&self, path: &Path) -> Result<(), Failed> {
+        let mut tensors = vec![
+            ("embeddings".to_owned(), self.embeddings.shallow_clone()),
+            ("key".to_owned(), Tensor::from_slice(&self.key)),
+        ];
+        if let (Some(labels), Some(roles)) = (&self.labels, &self.roles) {
+            let roles: Vec<u8> = roles.iter().map(|&role| number_of(role)).collect();
+            tensors.push(("labels".to_owned(), Tensor::from_slice(labels)));
+            tensors.push(("roles".to_owned(), Tensor::from_slice(&roles)));
+        }
+        files::write_sealed(tensors, path)
+    }
+}
+
+/// Returns the number that stands for a role in a file.
+fn number_of(role: Role) -> u8 {
+    match role {
+        Role::Both => 0,
+        Role::Query => 1,
+        Role::Gallery => 2,
+    }
+}
+
+fn roles_of(numbers: &Tensor) -> Option<Vec<Role>> {
+    const ROLES: [Role; 3] = [Role::Both, Role::Query, Role::Gallery];
+    let numbers = Vec::<u8>::try_from(numbers).ok()?;
+    let role = |number: &u8| {
+        ROLES
             .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, tensor)| tensor)
+            .copied()
+            .find(|&role| number_of(role) == *number)
     };
-    let found = Vec::<u8>::try_from(named("key")?).ok()?;
-    (found == key).then(|| named("embeddings").map(Tensor::shallow_clone))?
+    numbers.iter().map(role).collect()
+}
+
+/// Returns the event that a network is built.
+pub(crate) fn built(network: &Network) -> Event {
+    Event::Network {
+        parameters: network.parameter_count() as u64,
+    }
 }
 
 fn load(network: &mut Network, run: &Path) -> Result<(), Failed> {
@@ -220,21 +291,6 @@ fn unusable(path: &Path, why: &str) -> Failed {
         "cannot use the network `{}`: {why}",
         path.display()
     ))
-}
-
-/// Returns the scores of each query as CSV, one per line, with its index among the test images.
-fn table(scored: &Scored, set: &RetrievalSet) -> String {
-    let mut table = "image,label,first_rank,r_precision,ap@r,ap\n".to_owned();
-    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-    for query in &scored.retrieval.queries {
-        let (image, scores) = (set.image_of(query.image as usize), &query.scores);
-        let numbers = [scores.r_precision, scores.ap_at_r, scores.ap]
-            .map(number)
-            .join(",");
-        // Writing to a string cannot fail.
-        let _ = writeln!(table, "{image},{},{},{numbers}", query.label, scores.first);
-    }
-    table
 }
 
 /// A network in evaluation mode, and the images that it embeds.

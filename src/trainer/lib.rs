@@ -17,6 +17,7 @@ mod evaluate;
 mod failed;
 mod files;
 mod heartbeat;
+mod host;
 mod inspect;
 mod measure;
 mod memory;
@@ -27,6 +28,7 @@ mod outcomes;
 mod parent_watch;
 mod prepare;
 pub mod process;
+mod queries;
 mod read;
 mod retrieval_set;
 mod schedule;
@@ -35,6 +37,7 @@ mod sheet;
 mod split;
 mod suspicion;
 mod train;
+mod verify;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -43,7 +46,8 @@ use std::{
 
 use schema::{
     Attempt, EnsembleWork, EvaluateWork, Event, Finished, ImportWork, InspectWork, MeasureWork,
-    NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, WeightsWork, Work,
+    NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, VerifyWork, WeightsWork,
+    Work,
 };
 
 pub use failed::Failed;
@@ -63,18 +67,22 @@ pub enum End<Reply = Finished> {
 
 /// Does the work of an attempt, unless `stop` is requested, and emits its events.
 ///
-/// The first event is [`Event::Started`]. The last one, [`Event::Finished`] or [`Event::Failed`], is
+/// The first event is [`Event::Started`]. Before the last one, [`Event::Host`] describes the machine. The last one, [`Event::Finished`] or [`Event::Failed`], is
 /// the returned value, for the caller to emit. A panic is [`schema::Failure::Internal`].
 ///
 /// # Errors
 /// If the work cannot be done, with the class of the failure.
 pub fn run(attempt: &Attempt, stop: &Stop, emit: Emit) -> Result<End, Failed> {
-    catch_unwind(AssertUnwindSafe(|| work(attempt, stop, emit)))
-        .unwrap_or_else(|panic| Err(Failed::from_panic(panic.as_ref())))
+    let end = catch_unwind(AssertUnwindSafe(|| {
+        let device = device::open(attempt.device)?;
+        let end = work(attempt, device, stop, emit);
+        emit(Event::Host(host::describe(device)));
+        end
+    }));
+    end.unwrap_or_else(|panic| Err(Failed::from_panic(panic.as_ref())))
 }
 
-fn work(attempt: &Attempt, stop: &Stop, emit: Emit) -> Result<End, Failed> {
-    let device = device::open(attempt.device)?;
+fn work(attempt: &Attempt, device: tch::Device, stop: &Stop, emit: Emit) -> Result<End, Failed> {
     match &attempt.work {
         Work::Import(work) => finished::<ImportWork>(prepare::import(work, emit)),
         Work::Inspect(work) => finished::<InspectWork>(inspect::inspect(work, emit)),
@@ -92,6 +100,7 @@ fn work(attempt: &Attempt, stop: &Stop, emit: Emit) -> Result<End, Failed> {
         Work::Evaluate(work) => ended::<EvaluateWork>(evaluate::evaluate(work, device, stop, emit)),
         Work::Ensemble(work) => ended::<EnsembleWork>(evaluate::ensemble(work, device, stop, emit)),
         Work::Measure(work) => ended::<MeasureWork>(measure::measure(work, stop, emit)),
+        Work::Verify(work) => ended::<VerifyWork>(verify::verify(work, device, stop, emit)),
         Work::Neighbours(work) => {
             ended::<NeighboursWork>(neighbours::neighbours(work, device, stop, emit))
         }

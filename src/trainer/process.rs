@@ -27,8 +27,8 @@ trains, and exits, as at the signals SIGTERM, SIGUSR1 and SIGXCPU.
 Exit codes: 0 finished, 1 failed, 2 the attempt cannot be used, 3 stopped as requested.
 ";
 
-/// The trainer's name and version.
-const NAME: &str = concat!("sweep-trainer ", env!("CARGO_PKG_VERSION"));
+/// The trainer's name and version, with the commit that it was built from.
+const NAME: &str = concat!("sweep-trainer ", env!("VERSION"));
 
 /// The exit codes of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

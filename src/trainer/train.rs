@@ -75,6 +75,7 @@ pub(crate) fn train(
     emit(Event::Started {
         from: state.progress.step,
     });
+    emit(evaluate::built(&state.network));
     match state.train(&context, stop, emit)? {
         Some(end) => state.finish(&context, end),
         None => Ok(End::Stopped),
@@ -97,6 +98,7 @@ fn leave_untrained(
 ) -> Result<End<Trained>, Failed> {
     let network = assemble::network(&work.recipe, work.weights.as_deref(), device)?;
     emit(Event::Started { from: 0 });
+    emit(evaluate::built(&network));
     let (steps, kept_step, empty_steps) = (0, 0, 0);
     let trained = Trained {
         end: TrainingEnd::Completed,

@@ -18,5 +18,6 @@ mod questions;
 mod results;
 mod training;
 mod upkeep;
+mod verification;
 mod watching;
 mod weights;

@@ -20,7 +20,7 @@ fn with_own_data() -> Desk {
 }
 
 impl Desk {
-    /// Returns all files of the report, by name.
+    /// Returns all files of the report that results alone determine, by name.
     fn reports(&self) -> Vec<(String, String)> {
         let entries = fs::read_dir(self.path("reports/small")).unwrap();
         let mut files: Vec<(String, String)> = entries
@@ -30,6 +30,7 @@ impl Desk {
                 (entry.file_name().into_string().unwrap(), text)
             })
             .collect();
+        files.retain(|(name, _)| !name.starts_with("provenance"));
         files.sort();
         files
     }
@@ -190,4 +191,60 @@ fn a_run_that_cannot_read_its_data_leads_to_the_check_of_the_data() {
     desk.sweep(&[&["status", "sweep.toml"][..], &seeds].concat())
         .assert_code(2)
         .assert_says("`sweep data check birds` names all images");
+}
+
+#[test]
+fn a_table_says_what_computed_it_without_changing() {
+    let desk = Desk::new(SMALL);
+    desk.run().assert_code(0);
+    let provenance = desk.read("reports/small/provenance.md");
+    for fact in [
+        "Computed on Abacus.",
+        "Trained and measured by fake-trainer.",
+        "The tables show 4 runs; 4 runs of the sweep have a result.",
+        "2 recipes (4 runs) have ever been measured on the test classes of Glyphs",
+    ] {
+        assert!(provenance.contains(fact), "{fact}\n{provenance}");
+    }
+    let run = desk.in_runs("record.json").into_keys().next().unwrap();
+    for file in ["table.csv", "provenance.csv"] {
+        assert!(desk.read(&format!("reports/small/{file}")).contains(&run));
+    }
+    assert!(!desk.table().contains("Abacus"));
+}
+
+#[test]
+fn runs_of_different_machines_are_told_or_refused() {
+    let desk = Desk::new(SMALL);
+    desk.run().assert_code(0);
+    let more = [
+        "run",
+        "sweep.toml",
+        "--set",
+        "sweep.seeds=3",
+        "--trainer",
+        desk.trainer(),
+    ];
+    let done = desk
+        .command(&more)
+        .env("FAKE_PROCESSOR", "Slide rule")
+        .output();
+    assert!(done.unwrap().status.success());
+    assert!(
+        desk.table()
+            .contains("(Abacus: 4 runs; Slide rule: 2 runs)"),
+        "{}",
+        desk.table()
+    );
+    let refused = [
+        "report",
+        "sweep.toml",
+        "--set",
+        "sweep.seeds=3",
+        "--set",
+        "report.homogeneous=true",
+    ];
+    desk.sweep(&refused)
+        .assert_code(1)
+        .assert_says("Abacus: 4 runs; Slide rule: 2 runs");
 }

@@ -39,8 +39,8 @@ use std::{
 };
 
 use schema::{
-    Attempt, Breakdown, Description, Evaluated, Event, Failure, Finished, Fitted, Imported, Metric,
-    PROTOCOL, Prepared, Probed, Recipe, TrainWork, Trained, TrainingEnd, Work,
+    Attempt, Breakdown, Description, Evaluated, Event, Failure, Finished, Fitted, Host, Imported,
+    Metric, PROTOCOL, Prepared, Probed, Recipe, TrainWork, Trained, TrainingEnd, Work,
 };
 use signals::{SIGTERM, SIGUSR1};
 
@@ -86,7 +86,11 @@ fn main() {
                 &work.metrics,
             );
         }
-        Work::Measure(_) | Work::Neighbours(_) | Work::Inspect(_) | Work::Sheet(_) => {
+        Work::Measure(_)
+        | Work::Neighbours(_)
+        | Work::Inspect(_)
+        | Work::Sheet(_)
+        | Work::Verify(_) => {
             panic!("no test asks the fake trainer for this")
         }
         Work::Probe(_) => finish(Probed {
@@ -252,6 +256,12 @@ fn publish(path: &Path, text: &str) {
 }
 
 fn finish(reply: impl Into<Finished>) {
+    emit(&Event::Host(Host {
+        processor: env::var("FAKE_PROCESSOR").unwrap_or_else(|_| "Abacus".to_owned()),
+        gpu: None,
+        libtorch: None,
+        memory: Some(1 << 20),
+    }));
     emit(&Event::Finished(reply.into()));
 }
 

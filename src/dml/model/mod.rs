@@ -368,6 +368,11 @@ impl Network {
         self.parameters.named()
     }
 
+    /// Returns the number of all parameters, frozen ones among them.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.flat().numel() + self.constants.flat().numel()
+    }
+
     /// Returns the flat tensor `[p]` of all trainable parameters; empty if there are none. It shares its storage
     /// with the layers: changed in place, for instance by an optimizer, it changes the network.
     pub fn flat_parameters(&mut self) -> &mut Tensor {

@@ -21,6 +21,7 @@ fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
         fold: None,
         together: None,
         run,
+        ensemble: None,
         state: RunState::Finished(Evaluated {
             classes: 2,
             images: 4,

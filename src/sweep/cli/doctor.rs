@@ -1,7 +1,6 @@
 //! `sweep doctor`: describes this machine, and tests whether it computes the same bits twice.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     thread,
 };
@@ -72,7 +71,7 @@ impl Doctor {
         };
         let folder = absolute(&self.results);
         let lines = [
-            ("sweep", env!("CARGO_PKG_VERSION").to_owned()),
+            ("sweep", crate::VERSION.to_owned()),
             (
                 "trainer",
                 format!(

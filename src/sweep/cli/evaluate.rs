@@ -88,6 +88,13 @@ pub(super) struct ResultsArgs {
     /// Folder of finished and interrupted runs
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
+    #[command(flatten)]
+    trainer: TrainerArgs,
+}
+
+/// The trainer of a single task.
+#[derive(Debug, Args)]
+pub(super) struct TrainerArgs {
     /// Number of CPU threads [default: all cores]
     #[arg(long, value_name = "COUNT")]
     threads: Option<u32>,
@@ -401,11 +408,17 @@ impl ResultsArgs {
         Ok(found.map(|id| ledger.run(id)))
     }
 
-    /// Has a trainer do the work, which `doing` names, and returns what came of it.
+    /// Has a trainer do the work, which `doing` names, on images, and returns what came of it.
     pub(super) fn attempt<T: Task>(&self, task: T, doing: &str) -> Result<T::Reply, Exit> {
+        self.trainer.attempt(task, &Bar::images(doing))
+    }
+}
+
+impl TrainerArgs {
+    /// Has a trainer do the work, whose progress the bar shows, and returns what came of it.
+    pub(super) fn attempt<T: Task>(&self, task: T, bar: &Bar) -> Result<T::Reply, Exit> {
         let trainer = Trainer::find(self.trainer.as_deref())?;
         let threads = self.threads.unwrap_or_else(all_cores);
-        let bar = Bar::images(doing);
-        Ok(foreground::attempt(&trainer, task, threads, Some(&bar))?)
+        Ok(foreground::attempt(&trainer, task, threads, Some(bar))?)
     }
 }

@@ -5,6 +5,7 @@
 //! [`crate::search`], the scheduler) reads neither clock nor environment; elsewhere the session
 //! measures silence and polls, the journal stamps its entries, and the trainer is looked up on `PATH`.
 
+mod cell;
 mod check;
 mod completions;
 mod data;
@@ -37,6 +38,7 @@ mod status;
 mod stop;
 mod studies;
 mod triage;
+mod verify;
 mod weights;
 mod why;
 mod width;
@@ -68,7 +70,7 @@ use crate::{
 
 /// Compare deep-metric-learning methods fairly: a TOML file in, a table with confidence intervals out
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(version = crate::VERSION, arg_required_else_help = true, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -110,6 +112,8 @@ enum Command {
     Why(why::Why),
     Triage(triage::Triage),
     Report(report::Report),
+    Cell(cell::Cell),
+    Verify(verify::Verify),
     Show(show::Show),
     Schema(schema::SchemaCommand),
     Evaluate(evaluate::Evaluate),
@@ -328,6 +332,8 @@ pub fn main() -> ExitCode {
         Command::Why(command) => command.run(),
         Command::Triage(command) => command.run(),
         Command::Report(command) => command.run(),
+        Command::Cell(command) => command.run(),
+        Command::Verify(command) => command.run(),
         Command::Show(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Evaluate(command) => command.run(),

@@ -381,6 +381,8 @@ impl JobLine {
             Event::Remark { .. }
             | Event::Memory { .. }
             | Event::Alive {}
+            | Event::Network { .. }
+            | Event::Host(_)
             | Event::Checkpoint { .. }
             | Event::Finished(_)
             | Event::Failed { .. } => {}
@@ -465,6 +467,7 @@ pub(super) struct Bar {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Images,
+    Results,
     Bytes,
 }
 
@@ -474,6 +477,14 @@ impl Bar {
             prefix,
             Unit::Images,
             "{prefix} [{bar:30}] {pos}/{len} images  {per_sec}, {eta} to go",
+        )
+    }
+
+    pub(super) fn results(prefix: &str) -> Bar {
+        Bar::of(
+            prefix,
+            Unit::Results,
+            "{prefix} [{bar:30}] {pos}/{len} results  {eta} to go",
         )
     }
 
@@ -529,6 +540,7 @@ impl Unit {
             Duration::try_from_secs_f64(left).map_or_else(|_| "unknown time".to_owned(), duration);
         let megabytes = |bytes: f64| format!("{:.0}", bytes / 1e6);
         match self {
+            Unit::Results => format!("{done}/{total} results, {left} to go"),
             Unit::Images => format!("{done}/{total} images, {rate:.0}/s, {left} to go"),
             Unit::Bytes => {
                 let [done, total, rate] = [done as f64, total as f64, rate].map(megabytes);

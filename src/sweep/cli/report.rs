@@ -1,17 +1,22 @@
 //! `sweep report`: the tables of the results so far.
 
+mod compare;
 mod facts;
+mod origins;
 mod queries;
 mod rows;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use queries::Folders;
-use report::{Caption, ClassScores, Description, Question, Row, Table};
+use report::{Caption, ClassScores, Description, Provenance, Question, Row, Table};
 use schema::Dataset;
 
-pub(super) use rows::{jobs_of, state_of, state_of_ensemble};
+pub(super) use queries::folder as folder_of;
+pub(super) use rows::{jobs_of, rows, state_of, state_of_ensemble};
 
 use super::{Exit, Opened, Target, color_on_stdout, show, studies, tell};
 use crate::{
@@ -64,15 +69,17 @@ impl Destination {
     /// Makes the tables and the statistics of the results.
     pub(super) fn report(&self, opened: &Opened) -> Result<Tables, Exit> {
         let folder = self.reports.join(&opened.sweep.name);
-        let rows = rows::rows(&opened.sweep, &opened.plan, &opened.ledger)?;
+        let rows = rows(&opened.sweep, &opened.plan, &opened.ledger)?;
         integrity::of_results(&opened.plan, &opened.ledger, Check::Contents)?;
         opened.refuse_damage()?;
         let by_class = by_class(opened, &rows);
         let mut report = Tables::default();
-        for (name, table) in tables(opened, &rows, by_class.as_ref())? {
+        let provenance = provenance(opened, &rows)?;
+        for (name, table) in tables(opened, &rows, by_class.as_ref(), &provenance)? {
             report.add(&folder, &name, &table)?;
         }
         report.add_statistics(opened, &rows, by_class.as_ref(), &folder)?;
+        report.add_provenance(&provenance, &folder)?;
         if !opened.plan.studies.is_empty() {
             let path = folder.join("search.csv");
             report.told.push(format!("all trials: {}", path.display()));
@@ -89,6 +96,8 @@ impl Destination {
 #[derive(Default)]
 pub(super) struct Tables {
     files: Vec<(PathBuf, String)>,
+    /// Those of the files that do not follow from the results alone, but also tell when and how they were computed.
+    history: BTreeSet<PathBuf>,
     /// What the files that are there show and the new ones would not, and why.
     lost: Vec<String>,
     cause: Option<String>,
@@ -118,20 +127,14 @@ impl Tables {
         by_class: Option<&ClassScores>,
         folder: &Path,
     ) -> Result<(), Exit> {
-        let Opened {
-            sweep,
-            ledger,
-            plan,
-            ..
-        } = opened;
-        let folders = Folders::of(plan, ledger);
+        let Opened { sweep, ledger, .. } = opened;
         let question = Question {
             sweep: &sweep.name,
             metrics: &|dataset| sweep.report.metrics(dataset),
             baseline: sweep.report.baseline.as_deref(),
             equal_within: sweep.report.equal_within(),
             by_class,
-            queries: &|row, metrics| folders.queries(row, metrics),
+            queries: &|row, metrics| queries::queries(row.source(), metrics, ledger),
         };
         let Some(statistics) = report::statistics(rows, &question).map_err(Exit::stuck)? else {
             return Ok(());
@@ -149,6 +152,23 @@ impl Tables {
         self.told.push(format!(
             "paired tests, effect sizes, bootstrap: {}",
             written.join(", ")
+        ));
+        Ok(())
+    }
+
+    fn add_provenance(&mut self, provenance: &Provenance, folder: &Path) -> Result<(), Exit> {
+        let csv = provenance.csv().map_err(Exit::stuck)?;
+        for (name, text) in [
+            ("provenance.md", provenance.markdown()),
+            ("provenance.csv", csv),
+        ] {
+            self.history.insert(folder.join(name));
+            self.files.push((folder.join(name), text));
+        }
+        let both = folder.join("provenance.{md,csv}");
+        self.told.push(format!(
+            "programs, machines, dates, costs: {}",
+            both.display()
         ));
         Ok(())
     }
@@ -227,22 +247,39 @@ fn earlier(path: &Path) -> Option<String> {
 }
 
 /// The scores of each class, if intervals are to cover other classes.
-fn by_class(opened: &Opened, rows: &[Row]) -> Option<ClassScores> {
+pub(super) fn by_class(opened: &Opened, rows: &[Row]) -> Option<ClassScores> {
+    let Opened { sweep, ledger, .. } = opened;
+    match sweep.report.interval {
+        IntervalKind::Seeds => None,
+        IntervalKind::TwoWay => {
+            let metrics = |dataset: &Dataset| sweep.report.metrics(dataset);
+            Some(ClassScores::read(rows, &metrics, &|row, metrics| {
+                queries::queries(row.source(), metrics, ledger)
+            }))
+        }
+    }
+}
+
+/// The origins of the results. Refuses those of different devices if the sweep file asks for that.
+fn provenance(opened: &Opened, rows: &[Row]) -> Result<Provenance, Exit> {
     let Opened {
         sweep,
         ledger,
         plan,
         ..
     } = opened;
-    match sweep.report.interval {
-        IntervalKind::Seeds => None,
-        IntervalKind::TwoWay => {
-            let folders = Folders::of(plan, ledger);
-            let metrics = |dataset: &Dataset| sweep.report.metrics(dataset);
-            Some(ClassScores::read(rows, &metrics, &|row, metrics| {
-                folders.queries(row, metrics)
-            }))
-        }
+    let origins = origins::origins(plan, ledger)?;
+    let metrics = |dataset: &Dataset| sweep.report.metrics(dataset);
+    let tried = origins::tried(opened)?;
+    let provenance =
+        report::provenance(&sweep.name, rows, &metrics, &origins, tried).map_err(Exit::stuck)?;
+    match provenance.mixture() {
+        Some(mixture) if sweep.report.homogeneous => Err(Exit::mistake(format!(
+            "`report.homogeneous = true`, but: {mixture}\n\
+             hint: run the sweep on one kind of device in a results folder of its own (--results), or remove \
+             `homogeneous`; the table then says so"
+        ))),
+        _ => Ok(provenance),
     }
 }
 
@@ -252,11 +289,13 @@ fn tables(
     opened: &Opened,
     rows: &[Row],
     by_class: Option<&ClassScores>,
+    provenance: &Provenance,
 ) -> Result<Vec<(String, Table)>, Exit> {
     let Opened { sweep, ledger, .. } = opened;
     let mut lines = facts::facts(opened, rows);
     lines.extend(studies::facts(opened));
     lines.extend(rows::idle(rows, ledger)?);
+    lines.extend(provenance.mixture());
     let caption = Caption {
         sweep: sweep.name.clone(),
         command: sweep.command.clone(),

@@ -188,7 +188,7 @@ impl Run {
             plan,
             ledger,
             lock,
-            trainer: &trainer.program,
+            trainer: &trainer,
             slots: &slots,
             sweep,
             interrupts: interrupts.number(),

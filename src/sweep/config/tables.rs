@@ -28,6 +28,8 @@ pub struct ReportTable {
     pub equal_within: Option<f64>,
     /// Rows quoted from publications, above those that are run.
     pub published: Quoted,
+    /// Refuses tables whose runs were computed by different models of CPU or GPU.
+    pub homogeneous: bool,
 }
 
 /// What an interval covers.

@@ -62,6 +62,7 @@ pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
         equal_within,
         interval: _,
         published: _,
+        homogeneous: _,
     } = report;
     if let Some(metrics) = metrics {
         require(

@@ -142,7 +142,7 @@ impl FileKind {
             FileKind::Attempt => "the request to the trainer, in the folder of an attempt",
             FileKind::Events => "what the trainer reported",
             FileKind::Log => "its log",
-            FileKind::Exit => "how the attempt ended",
+            FileKind::Exit => "how the attempt ended, by which programs and on which machine",
             FileKind::SetAside => "a damaged file that was set aside",
             FileKind::Unfinished => {
                 "a file that is being written, or that a kill left half-written"
@@ -165,9 +165,8 @@ impl FileKind {
             FileKind::Fingerprints => "nothing: data sets are read again",
             FileKind::Sweep => "`sweep diff` has nothing to compare with",
             FileKind::Root | FileKind::Registration => "nothing: the next `sweep run` writes it",
-            FileKind::Attempt | FileKind::Events | FileKind::Log | FileKind::Exit => {
-                "nothing: they are for people"
-            }
+            FileKind::Attempt | FileKind::Events | FileKind::Log => "nothing: they are for people",
+            FileKind::Exit => "reports do not know what computed the result",
             FileKind::Lock | FileKind::TornJournal | FileKind::SetAside | FileKind::Unfinished => {
                 "nothing"
             }

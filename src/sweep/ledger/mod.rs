@@ -48,7 +48,7 @@ use std::{
 
 use durable::DiskError;
 use schema::{
-    Attempt, DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, PreparedIndex,
+    Attempt, Computation, DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, PreparedIndex,
     Record, RunId, SCHEMA, StudyId, Trained, has_seal, renamed, run_files, sealed, unsealed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -115,6 +115,9 @@ pub struct AttemptExit {
     /// The signal that killed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
+    /// The programs and the machine; earlier versions did not note them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub computation: Option<Computation>,
 }
 
 /// How an attempt ended.
@@ -536,6 +539,19 @@ impl Ledger {
     pub fn exit(&self, job: Job, attempt: u32) -> Result<Option<AttemptExit>, LedgerError> {
         let path = self.attempt_folder(job, attempt).exit();
         self.read_sealed(&path, &subject::exit(job, attempt))
+    }
+
+    /// Returns what each attempt at a job was computed by, in order, as far as it is known.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn computations(&self, job: Job) -> Result<Vec<Computation>, LedgerError> {
+        let mut computations = Vec::new();
+        for attempt in 1..=self.attempts(job)? {
+            let exit = self.exit(job, attempt)?;
+            computations.extend(exit.and_then(|exit| exit.computation));
+        }
+        Ok(computations)
     }
 
     /// Notes how an attempt at a job ended.

@@ -62,6 +62,7 @@ fn write_all(ledger: &Ledger, number: u64) {
         end: AttemptEnd::Finished,
         code: Some(number as i32),
         signal: None,
+        computation: None,
     };
     ledger.note_exit(job(number), 1, &exit).unwrap();
 }

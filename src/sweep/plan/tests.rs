@@ -236,6 +236,7 @@ fn each_job_knows_why_it_runs() {
             end,
             code: Some(1),
             signal: None,
+            computation: None,
         },
     )
     .unwrap();

@@ -317,6 +317,8 @@ impl Scheduler {
             | Event::Scores { .. }
             | Event::Memory { .. }
             | Event::Alive {}
+            | Event::Network { .. }
+            | Event::Host(_)
             | Event::Checkpoint { .. } => return Vec::new(),
         };
         if let Some(JobState {

@@ -4,18 +4,19 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         atomic::{AtomicU32, Ordering},
         mpsc::{self, Receiver, SyncSender},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use chrono::DateTime;
 use schema::{
-    Attempt, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Finished, Metric, Outcome,
-    PROTOCOL, PrepareWork, Record, RunId, SCHEMA, StudyId, Task, TrainWork, Trained, TrainingEnd,
-    Work, WrongReply,
+    Attempt, Computation, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Event, Finished,
+    Host, Metric, Outcome, PROTOCOL, PrepareWork, Record, RunId, SCHEMA, StudyId, Task, TrainWork,
+    Trained, TrainingEnd, Work, WrongReply,
 };
 use thiserror::Error;
 
@@ -25,6 +26,7 @@ use super::{
     reply::checked,
     scheduler::{Action, Input, ProcessEnd, Scheduler, TICKS_PER_SECOND, Tally},
     slots::{PlaceId, Slot, SlotId},
+    trainer::Trainer,
 };
 use crate::{
     config::Sweep,
@@ -88,8 +90,8 @@ pub struct Session<'a> {
     pub ledger: &'a Ledger,
     /// The right to write to it.
     pub lock: &'a mut Lock,
-    /// The trainer's executable.
-    pub trainer: &'a Path,
+    /// The trainer.
+    pub trainer: &'a Trainer,
     /// The slots for trainers.
     pub slots: &'a [Slot],
     /// The sweep of the plan.
@@ -122,6 +124,49 @@ struct LiveAttempt {
     child: Option<Child>,
     /// The end of the process.
     end: ProcessEnd,
+    begun: Instant,
+    host: Option<Host>,
+    parameters: Option<u64>,
+}
+
+impl LiveAttempt {
+    /// Keeps what an event tells about the machine and the network.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Host(host) => self.host = Some(host.clone()),
+            Event::Network { parameters } => self.parameters = Some(*parameters),
+            Event::Started { .. }
+            | Event::Progress { .. }
+            | Event::Remark { .. }
+            | Event::Scores { .. }
+            | Event::Memory { .. }
+            | Event::Alive {}
+            | Event::Checkpoint { .. }
+            | Event::Finished(_)
+            | Event::Failed { .. } => {}
+        }
+    }
+
+    /// Returns what the attempt was computed by.
+    fn computation(&self, trainer: &Trainer) -> Computation {
+        Computation {
+            sweep: crate::VERSION.to_owned(),
+            trainer: trainer.description.trainer.clone(),
+            host: self.host.clone(),
+            parameters: self.parameters,
+            ended: now(),
+            milliseconds: self.begun.elapsed().as_millis() as u64,
+        }
+    }
+}
+
+/// Returns the time (UTC) in ISO 8601, to the second.
+fn now() -> String {
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    let time = DateTime::from_timestamp(seconds as i64, 0).unwrap_or_default();
+    time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 impl Session<'_> {
@@ -450,6 +495,7 @@ impl Running<'_, '_> {
             Notice::Event(event) => {
                 let event = checked(event, &attempt.work);
                 child.heard(&event);
+                attempt.note(&event);
                 watcher.on_event(job, &event);
                 Some(Input::Event(job, event))
             }
@@ -521,6 +567,9 @@ impl Running<'_, '_> {
             work: attempt.work,
             child: child.ok(),
             end: ProcessEnd::default(),
+            begun: Instant::now(),
+            host: None,
+            parameters: None,
         };
         self.attempts.insert(job, attempt);
         Ok(())
@@ -542,7 +591,7 @@ impl Running<'_, '_> {
             attempt,
             messages: self.sender.clone(),
         };
-        let program = self.session.trainer;
+        let program = &self.session.trainer.program;
         Child::start(program, slot, folder, reports).map_err(|error| {
             let program = program.display();
             format!("failed to start the trainer `{program}`: {error}")
@@ -564,6 +613,7 @@ impl Running<'_, '_> {
             end: end.clone(),
             code: attempt.end.code,
             signal: attempt.end.signal,
+            computation: Some(attempt.computation(self.session.trainer)),
         };
         let Session { plan, ledger, .. } = &*self.session;
         ledger.note_exit(job, attempt.number, &exit)?;

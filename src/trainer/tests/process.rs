@@ -120,6 +120,7 @@ fn started(command: &mut Command) -> (Child, impl Iterator<Item = Event>) {
     let events = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap());
     let mut events = events.filter(|event| *event != Event::Alive {});
     assert_eq!(events.next(), Some(Event::Started { from: 0 }));
+    assert!(matches!(events.next(), Some(Event::Network { .. })));
     assert!(matches!(events.next(), Some(Event::Progress { .. })));
     (child, events)
 }

@@ -1,15 +1,12 @@
 //! What a run or an ensemble measured for each query, as `queries.csv` in its folder has it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
-use report::{Queries, Row, Together};
-use schema::{EnsembleId, Metric, RunId};
+use report::{Queries, Source};
+use schema::Metric;
 use serde::Deserialize;
 
-use crate::{
-    ledger::{Ledger, RunFolder},
-    plan::Plan,
-};
+use crate::ledger::{Ledger, RunFolder};
 
 /// One line of the file; what is not measured, or of a query that has nothing to find, is empty.
 #[derive(Debug, Deserialize)]
@@ -36,40 +33,16 @@ impl Query {
     }
 }
 
-/// Where the results of a plan's runs and ensembles lie.
-pub(super) struct Folders<'a> {
-    ledger: &'a Ledger,
-    /// Ensembles by their first run.
-    ensembles: BTreeMap<RunId, EnsembleId>,
+/// What was measured for each query, by each metric. None if the file is not there or does not tell.
+pub(super) fn queries(source: Source, metrics: &[Metric], ledger: &Ledger) -> Vec<Option<Queries>> {
+    read(&folder(source, ledger).queries(), metrics)
 }
 
-impl<'a> Folders<'a> {
-    pub(super) fn of(plan: &Plan, ledger: &'a Ledger) -> Folders<'a> {
-        let ensembles = plan
-            .ensembles
-            .iter()
-            .filter_map(|(&id, ensemble)| Some((*ensemble.runs.first()?, id)));
-        Folders {
-            ledger,
-            ensembles: ensembles.collect(),
-        }
-    }
-
-    /// What a row's run measured for each query, by each metric. None if its file is not there or does not
-    /// tell.
-    pub(super) fn queries(&self, row: &Row, metrics: &[Metric]) -> Vec<Option<Queries>> {
-        read(&self.folder(row).queries(), metrics)
-    }
-
-    fn folder(&self, row: &Row) -> RunFolder {
-        let ensemble = self
-            .ensembles
-            .get(&row.run)
-            .filter(|_| row.together == Some(Together::Concatenated));
-        ensemble.map_or_else(
-            || self.ledger.run(row.run),
-            |&ensemble| self.ledger.ensemble(ensemble),
-        )
+/// The folder of what was measured.
+pub(in crate::cli) fn folder(source: Source, ledger: &Ledger) -> RunFolder {
+    match source {
+        Source::Run(run) => ledger.run(run),
+        Source::Ensemble(ensemble) => ledger.ensemble(ensemble),
     }
 }
 

@@ -14,7 +14,11 @@ use crate::{
 
 /// A row for each member of the plan and, if there are folds, one for each cell and seed whose folds are
 /// concatenated.
-pub(super) fn rows(sweep: &Sweep, plan: &Plan, ledger: &Ledger) -> Result<Vec<Row>, LedgerError> {
+pub(in crate::cli) fn rows(
+    sweep: &Sweep,
+    plan: &Plan,
+    ledger: &Ledger,
+) -> Result<Vec<Row>, LedgerError> {
     let baselines = baselines(sweep);
     let mut rows = Vec::with_capacity(plan.members.len());
     for member in &plan.members {
@@ -26,7 +30,10 @@ pub(super) fn rows(sweep: &Sweep, plan: &Plan, ledger: &Ledger) -> Result<Vec<Ro
         let state = state_of_ensemble(id, plan, ledger)?;
         for &position in &ensemble.members {
             let member = &plan.members[position];
-            rows.push(concatenated(member, &baselines, state.clone()));
+            rows.push(Row {
+                ensemble: Some(id),
+                ..concatenated(member, &baselines, state.clone())
+            });
             ensembled.insert(position);
         }
     }
@@ -63,6 +70,7 @@ fn separated(member: &Member, baselines: &BTreeSet<&str>, state: RunState) -> Ro
         fold: member.fold,
         together: member.fold.map(|_| Together::Separated),
         run: member.run,
+        ensemble: None,
         state,
     }
 }

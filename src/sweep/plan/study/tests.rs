@@ -101,6 +101,7 @@ impl Desk {
                 end,
                 code: Some(1),
                 signal: None,
+                computation: None,
             },
         )
         .unwrap();

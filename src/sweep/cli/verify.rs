@@ -1,0 +1,256 @@
+//! `sweep verify`: recomputes every number of a report, down to the embeddings.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use report::{Row, RunState, Source};
+use schema::{
+    Breakdown, Evaluated, KeptResult, Metric, Outcome, Recomputed, RunId, TrainingEnd, VerifyWork,
+};
+
+use super::{
+    Exit, Opened, Target, counted,
+    evaluate::TrainerArgs,
+    progress::Bar,
+    report::{Destination, folder_of, rows},
+    show, tell,
+};
+use crate::{
+    ledger::{Check, Ledger, LedgerError, RunStage, absolute},
+    plan::integrity,
+};
+
+/// Recompute every number of a table from the stored embeddings
+///
+/// Reads the records, the scores of each query and the embeddings of all runs, computes the metrics and the tables again,
+/// and names whatever differs. It needs the results folder and the tables, neither the data nor the machine. The exit code
+/// is 1 if anything differs.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sweep verify sweeps/quickstart.toml
+  sweep verify results/sweeps/quickstart.toml --results results --reports reports")]
+pub(super) struct Verify {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    destination: Destination,
+    #[command(flatten)]
+    trainer: TrainerArgs,
+}
+
+/// The metrics of the same embeddings agree to this: the order of a sum may differ between versions of the program.
+const TOLERANCE: f64 = 1e-9;
+
+/// A result that a table shows.
+struct Shown {
+    source: Source,
+    evaluated: Evaluated,
+    request: KeptResult,
+}
+
+impl Verify {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        let opened = self.target.open_results()?;
+        opened.require_ids()?;
+        let rows = rows(&opened.sweep, &opened.plan, &opened.ledger)?;
+        integrity::of_results(&opened.plan, &opened.ledger, Check::Contents)?;
+        let damage = opened.ledger.damage();
+        let mut findings: Vec<String> = damage.iter().map(ToString::to_string).collect();
+        findings.extend(contradictions(&opened)?);
+        let shown = shown(&rows, &opened);
+        findings.extend(self.recomputed(&shown)?);
+        let files = match damage.is_empty() {
+            true => self.compared(&opened, &mut findings)?,
+            // Without its damaged results, no table would be the same.
+            false => Vec::new(),
+        };
+        verdict(&shown, &files, &findings)
+    }
+
+    /// Returns what contradicts the results when they are computed again from their embeddings.
+    fn recomputed(&self, shown: &[Shown]) -> Result<Vec<String>, Exit> {
+        if shown.is_empty() {
+            return Err(Exit::mistake(
+                "there is nothing to verify: no run has a result",
+            ));
+        }
+        let work = VerifyWork {
+            results: shown.iter().map(|one| one.request.clone()).collect(),
+        };
+        let verified = self.trainer.attempt(work, &Bar::results("verifying"))?;
+        let pairs = shown.iter().zip(&verified.results);
+        Ok(pairs
+            .flat_map(|(shown, found)| faults(shown, found))
+            .collect())
+    }
+
+    /// Compares the tables with those that the results give. Returns the files that were compared.
+    fn compared(&self, opened: &Opened, findings: &mut Vec<String>) -> Result<Vec<PathBuf>, Exit> {
+        let tables = self.destination.report(opened)?;
+        let compared = tables.compared(&opened.sweep.command)?;
+        findings.extend(compared.differences);
+        Ok(compared.files)
+    }
+}
+
+/// Tells what was verified and what differs.
+fn verdict(shown: &[Shown], files: &[PathBuf], findings: &[String]) -> Result<(), Exit> {
+    let results = counted(shown.len(), "result");
+    let values: usize = shown.iter().map(|one| one.evaluated.scores.len()).sum();
+    let values = counted(values, "value");
+    let files: Vec<String> = files
+        .iter()
+        .map(|file| format!("`{}`", file.display()))
+        .collect();
+    match findings {
+        [] if files.is_empty() => Err(Exit::mistake(format!(
+            "{results} with {values} are as their embeddings give them, but no table is there to compare\n\
+             hint: `--reports FOLDER` is the folder that has the sweep's folder of tables in it"
+        ))),
+        [] => show(&format!(
+            "verified: {results} with {values}, and {}\n",
+            files.join(", ")
+        )),
+        _ => {
+            findings.iter().for_each(|finding| tell(finding));
+            Err(Exit::mistake(format!(
+                "{} found in {results} with {values}",
+                counted(findings.len(), "contradiction")
+            )))
+        }
+    }
+}
+
+/// Returns the results of the rows, each once.
+fn shown(rows: &[Row], opened: &Opened) -> Vec<Shown> {
+    let mut shown: Vec<Shown> = Vec::new();
+    for row in rows {
+        let RunState::Finished(evaluated) = &row.state else {
+            continue;
+        };
+        let source = row.source();
+        if shown.iter().all(|known| known.source != source) {
+            shown.push(Shown {
+                source,
+                evaluated: evaluated.clone(),
+                request: request(source, evaluated, opened),
+            });
+        }
+    }
+    shown
+}
+
+/// Returns the request to compute a result again.
+fn request(source: Source, evaluated: &Evaluated, opened: &Opened) -> KeptResult {
+    let Opened { plan, ledger, .. } = opened;
+    let runs: Vec<RunId> = match source {
+        Source::Run(run) => vec![run],
+        Source::Ensemble(ensemble) => plan.ensembles[&ensemble].runs.clone(),
+    };
+    let recipe = |run: RunId| plan.runs[&run].identity.recipe.clone();
+    KeptResult {
+        members: runs
+            .iter()
+            .map(|&run| (recipe(run), absolute(ledger.run(run).path())))
+            .collect(),
+        data: absolute(&ledger.data(plan.runs[&runs[0]].data)),
+        folder: absolute(folder_of(source, ledger).path()),
+        metrics: evaluated.scores.keys().copied().collect(),
+    }
+}
+
+/// Returns how a result differs from what its embeddings give.
+fn faults(shown: &Shown, found: &Recomputed) -> Vec<String> {
+    let mut faults = found.faults.clone();
+    let Some(recomputed) = &found.evaluated else {
+        return faults;
+    };
+    let record = shown.request.folder.join("record.json");
+    let record = record.display();
+    let differences = different_scores(&shown.evaluated, recomputed);
+    faults.extend(differences.iter().map(|(metric, stated, computed)| {
+        format!("`{record}`: {metric} is {stated}, but the embeddings give {computed}")
+    }));
+    if counts(&shown.evaluated) != counts(recomputed) {
+        faults.push(format!(
+            "`{record}`: its numbers of classes, images and equal embeddings are {:?}, but the embeddings give {:?}",
+            counts(&shown.evaluated),
+            counts(recomputed)
+        ));
+    }
+    faults
+}
+
+/// Returns the values that differ: as stated, and as computed again.
+fn different_scores(stated: &Evaluated, computed: &Evaluated) -> Vec<(Metric, f64, f64)> {
+    let bounds = [
+        (&stated.scores, &computed.scores),
+        (&stated.pessimistic, &computed.pessimistic),
+        (&stated.optimistic, &computed.optimistic),
+    ];
+    let mut different = Vec::new();
+    for (stated, computed) in bounds {
+        for (&metric, &value) in stated {
+            let computed = computed.get(&metric).copied().unwrap_or(f64::NAN);
+            let is_equal = (value - computed).abs() <= TOLERANCE;
+            if !is_equal {
+                different.push((metric, value, computed));
+            }
+        }
+    }
+    different
+}
+
+fn counts(evaluated: &Evaluated) -> [u64; 5] {
+    [
+        evaluated.classes,
+        evaluated.images,
+        evaluated.gallery.unwrap_or(0),
+        evaluated.without_positive,
+        evaluated.duplicates,
+    ]
+}
+
+/// Returns the runs whose record contradicts the end of their training.
+fn contradictions(opened: &Opened) -> Result<Vec<String>, LedgerError> {
+    let Opened { plan, ledger, .. } = opened;
+    let mut found = Vec::new();
+    for member in &plan.members {
+        let (Some(stated), Some(trained)) =
+            (outcome(member.run, ledger)?, ledger.trained(member.run)?)
+        else {
+            continue;
+        };
+        let broken = match trained.end {
+            TrainingEnd::Broken(how) => Some(how),
+            TrainingEnd::Completed | TrainingEnd::OutOfPatience => None,
+        };
+        if stated != broken {
+            found.push(format!(
+                "`{}`: the training {}, but the record says that it {}",
+                ledger.run(member.run).record().display(),
+                in_words(broken),
+                in_words(stated)
+            ));
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Returns how the training of a run broke down according to its record; the outer `None` if there is no record.
+fn outcome(run: RunId, ledger: &Ledger) -> Result<Option<Option<Breakdown>>, LedgerError> {
+    Ok(match ledger.state(run)? {
+        RunStage::Recorded(record) => match record.outcome {
+            Outcome::Finished(_) => Some(None),
+            Outcome::Broken { how, .. } => Some(Some(how)),
+        },
+        RunStage::New | RunStage::Interrupted | RunStage::Trained(_) => None,
+    })
+}
+
+fn in_words(broken: Option<Breakdown>) -> &'static str {
+    broken.map_or("succeeded", Breakdown::word)
+}
