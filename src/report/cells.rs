@@ -63,7 +63,14 @@ mod tests {
     #[test]
     fn a_cell_has_the_mean_and_all_runs_of_a_method() {
         let rows = example();
-        let found = cells(&rows, &|_| METRICS.to_vec(), None, "Triplet", Metric::RecallAt(1)).unwrap();
+        let found = cells(
+            &rows,
+            &|_| METRICS.to_vec(),
+            None,
+            "Triplet",
+            Metric::RecallAt(1),
+        )
+        .unwrap();
         let glyphs = &found[0];
         assert_eq!(glyphs.title, "Glyphs (synthetic), Triplet");
         assert!(glyphs.mean.is_some_and(|mean| (mean - 0.85).abs() < 1e-12));

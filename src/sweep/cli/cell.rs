@@ -42,8 +42,14 @@ impl Cell {
         opened.tell_damage()?;
         let by_class = by_class(&opened, &rows);
         let metrics = |dataset: &Dataset| opened.sweep.report.metrics(dataset);
-        let cells =
-            report::cells(&rows, &metrics, by_class.as_ref(), &self.method, self.metric).map_err(Exit::stuck)?;
+        let cells = report::cells(
+            &rows,
+            &metrics,
+            by_class.as_ref(),
+            &self.method,
+            self.metric,
+        )
+        .map_err(Exit::stuck)?;
         if cells.is_empty() {
             return Err(self.nothing(&rows, &metrics));
         }
