@@ -205,6 +205,8 @@ impl Reported {
             | Event::Alive {}
             | Event::Checkpoint { .. }
             | Event::Finished(_)
+            | Event::Network { .. }
+            | Event::Host(_)
             | Event::Failed { .. } => {}
         }
     }
