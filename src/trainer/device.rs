@@ -43,8 +43,7 @@ pub(crate) fn count_cuda() -> u32 {
 
 /// Returns the path of the loaded libtorch, if the system reports it.
 pub(crate) fn libtorch() -> String {
-    let mapped =
-        durable::read_to_string(Path::new("/proc/self/maps")).unwrap_or_default();
+    let mapped = durable::read_to_string(Path::new("/proc/self/maps")).unwrap_or_default();
     let line = mapped
         .lines()
         .find(|line| line.ends_with("/libtorch_cpu.so"));

@@ -48,8 +48,9 @@ use std::{
 
 use durable::DiskError;
 use schema::{
-    Attempt, Computation, DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork, PreparedIndex,
-    Record, RunId, SCHEMA, StudyId, Trained, has_seal, renamed, run_files, sealed, unsealed,
+    Attempt, Computation, DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork,
+    PreparedIndex, Record, RunId, SCHEMA, StudyId, Trained, has_seal, renamed, run_files, sealed,
+    unsealed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
