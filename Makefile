@@ -2,7 +2,7 @@
 
 # scripts/setup.py reads LIBTORCH and makes the link target/libtorch. Cargo uses only that link (.cargo/config.toml), so
 # the path of libtorch is the same in every shell and nothing is rebuilt.
-SETUP := LIBTORCH='$(LIBTORCH)' python3 scripts/setup.py
+SETUP := LIBTORCH='$(LIBTORCH)' CUDA='$(CUDA)' python3 scripts/setup.py
 unexport LIBTORCH LIBTORCH_INCLUDE LIBTORCH_LIB LIBTORCH_STATIC LIBTORCH_USE_PYTORCH
 
 DEVICE ?= cuda
@@ -32,7 +32,7 @@ test: setup ## Build everything and run all tests
 attack: setup ## Attack sweeps with failing disks, damaged files and signals (ATTACKS=100, ATTACK_SEED=1)
 	ATTACKS=$(ATTACKS) ATTACK_SEED=$(ATTACK_SEED) cargo test --test integration attack -- --nocapture
 
-setup: ## Find or install libtorch; set LIBTORCH to use your own
+setup: ## Find or install libtorch; set LIBTORCH to use your own, CUDA=1 for GPUs that this machine lacks
 	@$(SETUP)
 
 install: setup ## Install both programs and libtorch into PREFIX (~/.cargo); they do not need this folder

@@ -79,7 +79,7 @@ def given(path: Path) -> Path:
             f"LIBTORCH={path} cannot be used: {fault}.\n"
             f"  Set it to a libtorch {TORCH} for C++, or run `unset LIBTORCH` to have one installed"
         )
-    if has_gpu() and not has_cuda(path):
+    if wants_cuda() and not has_cuda(path):
         print(f"setup: warning: LIBTORCH={path} cannot use this machine's GPU", file=sys.stderr)
     return path.resolve()
 
@@ -88,7 +88,7 @@ def already_linked() -> Path | None:
     if not LINK.exists():
         return None
     path = LINK.resolve()
-    if fault_of(path) or (has_gpu() and not has_cuda(path)):
+    if fault_of(path) or (wants_cuda() and not has_cuda(path)):
         return None
     if VENV in path.parents and not installed_whole():
         return None
@@ -103,7 +103,7 @@ def importable_torch() -> Path | None:
         return None
     path = Path(answer).resolve()
     fault = fault_of(path) or loading_fault(path)
-    if not fault and has_gpu() and not has_cuda(path):
+    if not fault and wants_cuda() and not has_cuda(path):
         fault = "it cannot use this machine's GPU"
     if fault:
         print(f"setup: not using the Python torch at {path}: {fault}")
@@ -121,12 +121,12 @@ def own_venv() -> Path:
 
 
 def install() -> None:
-    packages, gigabytes = (WITH_GPU, 10) if has_gpu() else (WITHOUT_GPU, 3)
+    packages, gigabytes = (WITH_GPU, 10) if wants_cuda() else (WITHOUT_GPU, 3)
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < gigabytes:
         raise Problem(f"installing torch takes {gigabytes} GB, but the disk has {free:.1f} GB free; free some space")
     pip = make_venv()
-    print(f"setup: installing torch {TORCH} into .venv {'for this GPU' if has_gpu() else 'for the CPU'}, once")
+    print(f"setup: installing torch {TORCH} into .venv {'for GPUs' if wants_cuda() else 'for the CPU'}, once")
     # pip takes an interrupted installation for a complete one: hence --ignore-installed.
     command = [*pip, "install", "--disable-pip-version-check", "--ignore-installed", *packages]
     if subprocess.run(command, check=False).returncode != 0:
@@ -163,7 +163,7 @@ def works(*command: str) -> bool:
 
 def installed_whole() -> bool:
     """True if pip finished the installation: it writes RECORD last."""
-    packages = ["torch", "nvidia_cuda_runtime"] + (["nvidia_cudnn*", "nvidia_nccl*"] if has_gpu() else [])
+    packages = ["torch", "nvidia_cuda_runtime"] + (["nvidia_cudnn*", "nvidia_nccl*"] if wants_cuda() else [])
     if sys.platform != "linux":
         packages = ["torch"]
     return all(list(site_packages().glob(f"{name}-*.dist-info/RECORD")) for name in packages)
@@ -173,7 +173,10 @@ def site_packages() -> Path:
     return next(iter(sorted(VENV.glob("lib/python3*/site-packages"))), VENV / "lib" / "site-packages")
 
 
-def has_gpu() -> bool:
+def wants_cuda() -> bool:
+    """True on a machine with a GPU, and with `CUDA=1`, for a login node without one; `CUDA=0` means the CPU."""
+    if os.environ.get("CUDA") in ("0", "1"):
+        return os.environ["CUDA"] == "1"
     return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists()
 
 
