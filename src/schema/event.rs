@@ -89,8 +89,10 @@ pub enum Failure {
     Recipe,
     /// The device is not available or does not work.
     Device,
-    /// The memory of the device or of the machine was exhausted.
+    /// The memory of the device was exhausted.
     Memory,
+    /// The main memory of the machine was exhausted.
+    HostMemory,
     /// A fault of the program.
     Internal,
     /// The process ended without reporting a result: killed, crashed.

@@ -84,6 +84,21 @@ impl Recipe {
         self.bytes_of_parameters()
     }
 
+    /// Returns the bytes of maps that a step of the training goes through, by which the times of different
+    /// trainings compare, roughly. Nothing: the run is not trained.
+    pub fn work_of_step(&self) -> Option<u64> {
+        let training = self.training.as_ref()?;
+        let images = u64::from(training.sampler.batch()) * training.accumulate;
+        let pixels = square(self.transform.train_side(&self.images));
+        Some(images * pixels * u64::from(self.footprint().training))
+    }
+
+    /// Returns the bytes of maps that measuring an image goes through.
+    pub fn work_of_image(&self) -> u64 {
+        let pixels = square(self.transform.test_side(&self.images));
+        pixels * u64::from(self.footprint().evaluation)
+    }
+
     fn bytes_of_test_image(&self) -> u64 {
         let pixels = square(self.transform.test_side(&self.images));
         pixels * u64::from(self.footprint().evaluation) / self.model.shrink()

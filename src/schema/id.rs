@@ -84,6 +84,17 @@ pub struct EnsembleId(u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StudyId(u64);
 
+/// The id of jobs that take the same memory and run at the same speed: a hash of what these depend on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KindId(u64);
+
+impl KindId {
+    /// Returns the id of the kind that this text describes.
+    pub fn of(description: &str) -> KindId {
+        KindId(short_hash(description))
+    }
+}
+
 impl StudyId {
     /// Returns the id of the study with this description.
     pub fn of(description: &str) -> StudyId {
@@ -359,6 +370,7 @@ hexadecimal!(RunId);
 hexadecimal!(DataId);
 hexadecimal!(EnsembleId);
 hexadecimal!(StudyId);
+hexadecimal!(KindId);
 
 #[cfg(test)]
 mod tests {

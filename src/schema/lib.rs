@@ -21,6 +21,8 @@
 //! | objective | in a search: the score to maximize; in training: the loss with its miner and memory |
 //! | ensemble | the networks of all folds of a seed, measured as one: [`EnsembleId`] |
 //! | job | a node of the graph: prepare, train, evaluate or measure an ensemble |
+//! | kind | jobs that take the same memory and run at the same speed: [`KindId`] |
+//! | place | a GPU, or the CPU; its slots share its memory |
 //! | freshness | whether a job has to run, and why |
 //! | slot | where a job can run: a share of a GPU, or CPU threads |
 //! | attempt | one start of a job: [`Attempt`]; its [`Work`] is the request |
@@ -65,8 +67,8 @@ pub use fingerprint::HashedFile;
 pub use footprint::Footprint;
 pub use half::Half;
 pub use id::{
-    DataId, EnsembleId, Fingerprint, Identity, Numerics, ParseIdError, RunId, SCHEMA, StudyId,
-    canonical_json,
+    DataId, EnsembleId, Fingerprint, Identity, KindId, Numerics, ParseIdError, RunId, SCHEMA,
+    StudyId, canonical_json,
 };
 pub use images::{
     Background, Cache, Color, ColorJitter, ImageSize, RandomErasing, RandomResizedCrop,

@@ -103,11 +103,9 @@ fn sentence_of_libtorch(text: &str) -> Option<String> {
 /// is the fault of the device, unless the program asked it for something impossible.
 fn class_of_libtorch(sentence: &str) -> Failure {
     let has = |parts: &[&str]| parts.iter().any(|part| sentence.contains(part));
-    if has(&[
-        "out of memory",
-        "DefaultCPUAllocator",
-        "_STATUS_ALLOC_FAILED",
-    ]) {
+    if has(&["DefaultCPUAllocator"]) {
+        Failure::HostMemory
+    } else if has(&["out of memory", "_STATUS_ALLOC_FAILED"]) {
         Failure::Memory
     } else if has(&[
         "device-side assert",
@@ -201,7 +199,7 @@ mod tests {
             ),
             (
                 "[enforce fail] DefaultCPUAllocator: can't allocate memory",
-                Failure::Memory,
+                Failure::HostMemory,
             ),
             (
                 "CUDA error: uncorrectable ECC error encountered",
@@ -229,7 +227,7 @@ mod tests {
         let allocate = || tch::Tensor::zeros([1 << 48], (tch::Kind::Double, tch::Device::Cpu));
         let panic = std::panic::catch_unwind(allocate).unwrap_err();
         let failed = Failed::from_panic(panic.as_ref());
-        assert_eq!(failed.class, Failure::Memory, "{}", failed.message);
+        assert_eq!(failed.class, Failure::HostMemory, "{}", failed.message);
         assert!(!failed.message.contains("\\n") && !failed.message.contains("unwrap"));
     }
 

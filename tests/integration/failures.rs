@@ -78,6 +78,35 @@ fn a_reported_failure_shows_its_cause_and_is_retried_only_by_the_next_command() 
 }
 
 #[test]
+fn a_sweep_that_stops_after_a_failure_starts_nothing_new() {
+    let desk = Desk::new(
+        &SMALL
+            .replace("seeds = 2", "seeds = [103, 0, 1]")
+            .replace("slots = 2", "slots = 1\non_failure = \"stop\""),
+    );
+    desk.run()
+        .assert_code(2)
+        .assert_says("stopped after 1 failed job (resources.on_failure)")
+        .assert_says("resume with `sweep run sweep.toml");
+    let more = Desk::new(
+        &SMALL
+            .replace("seeds = 2", "seeds = [103, 0, 1]")
+            .replace("slots = 2", "slots = 1\non_failure = { stop_after = 3 }"),
+    );
+    more.run().assert_code(2).assert_says("2 jobs failed");
+}
+
+#[test]
+fn fewer_jobs_run_at_a_time_once_main_memory_was_short() {
+    let desk = with_seeds("[114, 0]").slowly(20);
+    desk.run()
+        .assert_code(0)
+        .assert_says("main memory was short: at most 1 job at a time from now on");
+    desk.sweep(&["status", "sweep.toml"])
+        .assert_says("4 of 4 runs finished");
+}
+
+#[test]
 fn a_diverged_run_is_shown_as_diverged_and_not_as_zero() {
     let desk = with_seeds("[104]");
     desk.run()

@@ -14,6 +14,7 @@ mod errors;
 mod evaluation;
 mod failures;
 mod first_sweep;
+mod gpus;
 mod questions;
 mod results;
 mod training;

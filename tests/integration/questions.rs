@@ -186,3 +186,36 @@ fn sweep_show_explains_the_settings_of_every_part() {
         serde_json::from_str(&desk.sweep(&["schema"]).assert_code(0).out).unwrap();
     assert_eq!(schema["title"], "A sweep");
 }
+
+#[test]
+fn simulate_shows_the_time_on_other_machines_and_starts_nothing() {
+    let desk = Desk::new(SMALL);
+    desk.sweep(&["simulate", "sweep.toml", "--gpus", "2"])
+        .assert_code(0)
+        .assert_says("2 slots (gpu 0, gpu 1)")
+        .assert_says("9 jobs guessed from steps, batch and network")
+        .assert_says("lower bound");
+    assert!(!desk.path("results").exists());
+
+    desk.run().assert_code(0);
+    let done = desk.sweep(&["simulate", "sweep.toml", "--slots", "2", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!((&found["jobs"], &found["measured"]), (&9.into(), &9.into()));
+    assert_eq!(found["attempts"].as_array().unwrap().len(), 9);
+    let seconds = |key: &str| found[key].as_f64().unwrap();
+    assert!(seconds("makespan") >= seconds("lower_bound") && seconds("lower_bound") > 0.0);
+
+    desk.sweep(&["simulate", "sweep.toml", "--left"])
+        .assert_code(0)
+        .assert_says("nothing to do");
+    desk.sweep(&[
+        "simulate",
+        "sweep.toml",
+        "--gpus",
+        "2",
+        "--gpu-memory",
+        "many",
+    ])
+    .assert_code(1)
+    .assert_says("expected a size such as 24GB");
+}

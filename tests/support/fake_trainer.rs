@@ -1,7 +1,8 @@
 //! Speaks the trainer's protocol without libtorch, so that the orchestrator can be tested alone.
 //!
 //! "Training" hashes step after step, so that a run that was resumed wrongly ends with another number, and
-//! "evaluation" turns that number into scores. Each step takes `FAKE_STEP_MS` milliseconds. Some seeds misbehave:
+//! "evaluation" turns that number into scores. Each step takes `FAKE_STEP_MS` milliseconds. On a GPU, a training takes
+//! `FAKE_GPU_GB` gigabytes of the GPUs that `fake_nvml.c` describes. Some seeds misbehave:
 //!
 //! | seed | what happens |
 //! | --- | --- |
@@ -18,10 +19,12 @@
 //! | 111 | leaves a process behind that keeps its output open |
 //! | 112 | reports the result of another kind of work |
 //! | 113 | computes for long without progress, and says that it lives |
+//! | 114 | runs out of main memory at the first attempt |
 
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::exit,
     clippy::disallowed_methods
 )]
@@ -31,7 +34,7 @@ use std::{
     env, fs,
     io::{BufRead, Write},
     os::unix::process::CommandExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, exit},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -53,7 +56,7 @@ fn main() {
             protocol: PROTOCOL,
             trainer: "fake-trainer".to_owned(),
             libtorch: "none".to_owned(),
-            cuda_devices: 0,
+            cuda_devices: fake_gpus().len() as u32,
         };
         println!("{}", serde_json::to_string(&description).unwrap());
         return;
@@ -99,7 +102,67 @@ fn main() {
     }
 }
 
+/// The gigabytes of each GPU.
+fn fake_gpus() -> Vec<u64> {
+    let gpus = env::var("FAKE_GPUS").unwrap_or_default();
+    gpus.split(',')
+        .filter_map(|memory| memory.parse().ok())
+        .collect()
+}
+
+/// Takes memory of a GPU until it is dropped.
+struct GpuMemory(Option<PathBuf>);
+
+impl GpuMemory {
+    /// Fails as libtorch does if there is too little.
+    fn take() -> GpuMemory {
+        let (Ok(gpu), Ok(folder)) = (
+            env::var("CUDA_VISIBLE_DEVICES"),
+            env::var("FAKE_GPU_PROCESSES"),
+        ) else {
+            return GpuMemory(None);
+        };
+        eprintln!("{gpu}");
+        let Ok(gigabytes) = env::var("FAKE_GPU_GB") else {
+            return GpuMemory(None);
+        };
+        let number: usize = gpu.trim_start_matches("GPU-").parse().unwrap();
+        let file = Path::new(&folder).join(std::process::id().to_string());
+        fs::write(&file, format!("{gpu} {gigabytes}")).unwrap();
+        let memory = GpuMemory(Some(file));
+        if taken(&folder, &gpu) > fake_gpus()[number] {
+            drop(memory);
+            emit(&Event::Failed {
+                class: Failure::Memory,
+                message: "CUDA out of memory".to_owned(),
+            });
+            exit(1);
+        }
+        memory
+    }
+}
+
+/// The gigabytes that all processes take of a GPU.
+fn taken(folder: &str, gpu: &str) -> u64 {
+    let files = fs::read_dir(folder).unwrap();
+    let texts = files.filter_map(|file| fs::read_to_string(file.unwrap().path()).ok());
+    let here = texts.filter_map(|text| {
+        let (other, gigabytes) = text.split_once(' ')?;
+        (other == gpu).then(|| gigabytes.parse::<u64>().ok())?
+    });
+    here.sum()
+}
+
+impl Drop for GpuMemory {
+    fn drop(&mut self) {
+        if let Some(file) = &self.0 {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
 fn train(work: &TrainWork, attempt: u32) {
+    let _memory = GpuMemory::take();
     let steps = work
         .recipe
         .training
@@ -199,6 +262,7 @@ fn misbehave(recipe: &Recipe, attempt: u32, step: u64, steps: u64) {
         108 if attempt == 1 && step == steps / 2 => thread::sleep(Duration::from_secs(3600)),
         105 => failed(Failure::Disk, "no space left on device"),
         110 if attempt == 1 => failed(Failure::Memory, "CUDA out of memory"),
+        114 if attempt == 1 => failed(Failure::HostMemory, "can't allocate memory"),
         112 => {
             finish(Imported { images: 3 });
             exit(0);

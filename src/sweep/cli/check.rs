@@ -85,8 +85,8 @@ fn of_this_machine(mut sweep: Sweep, results: &Path) -> Vec<String> {
                 plan,
                 ..
             } = opened;
-            let slots = machine.slots(&sweep.resources, memory::of(&plan).peak());
-            warnings.extend(slots.err().map(|error| error.to_string()));
+            let layout = machine.layout(&sweep.resources, memory::of(&plan).peak());
+            warnings.extend(layout.err().map(|error| error.to_string()));
             warnings.extend(plan.missing.iter().chain(&plan.recalled).cloned());
             warnings.extend(same_runs(&plan));
         }

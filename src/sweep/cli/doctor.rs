@@ -18,6 +18,7 @@ use crate::{
     ledger::{RunFolder, absolute},
     plan::memory,
     run::{
+        driver::{Driver, GpuFacts},
         slots::Machine,
         trainer::{Answer, Foreground, Trainer},
     },
@@ -65,12 +66,13 @@ impl Doctor {
 
     fn survey(&self, trainer: &Trainer) -> Result<(), Exit> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let gpus = match trainer.description.cuda_devices {
+        let cuda = match trainer.description.cuda_devices {
             0 => "none that libtorch can use".to_owned(),
             count => count.to_string(),
         };
+        let machine = Opened::machine();
         let folder = absolute(&self.results);
-        let lines = [
+        let mut lines = vec![
             ("sweep", crate::VERSION.to_owned()),
             (
                 "trainer",
@@ -83,12 +85,16 @@ impl Doctor {
             ("libtorch", trainer.description.libtorch.clone()),
             ("CPU cores", cores.to_string()),
             ("memory", memory_here()),
-            ("CUDA devices", gpus),
+            ("CUDA devices", cuda),
             (
                 "free disk",
                 free_space(&folder).unwrap_or_else(|| "unknown".to_owned()),
             ),
         ];
+        lines.extend(gpus_here(&machine));
+        if let Some(difference) = difference(&machine, trainer) {
+            lines.push(("warning", difference));
+        }
         let lines: String = lines
             .iter()
             .map(|(name, value)| format!("{name:<13} {value}\n"))
@@ -132,6 +138,75 @@ impl Doctor {
         let sweep = Sweep::parse(Path::new("doctor.toml"), SMALL, &[], String::new())?;
         Opened::here(sweep, &self.results)
     }
+}
+
+/// Describes the driver and each GPU that a trainer may use.
+fn gpus_here(machine: &Machine) -> Vec<(&'static str, String)> {
+    let gpus = match machine.gpus.checked() {
+        Ok(gpus) => gpus,
+        Err(error) => return vec![("GPUs", error.to_string())],
+    };
+    let driver = Driver::open();
+    let version = driver.as_ref().and_then(Driver::version);
+    let mut lines = Vec::new();
+    if let Some(version) = version {
+        lines.push(("driver", version));
+    }
+    for (number, gpu) in gpus.iter().enumerate() {
+        let facts = driver
+            .as_ref()
+            .and_then(|driver| driver.named(&gpu.visible));
+        let facts = facts.map_or_else(
+            || "the driver tells nothing".to_owned(),
+            |facts| in_words(&facts),
+        );
+        lines.push(("GPU", format!("{number}: {}, {facts}", gpu.visible)));
+    }
+    lines
+}
+
+fn in_words(gpu: &GpuFacts) -> String {
+    let memory = gpu.memory.map_or_else(
+        || "memory unknown".to_owned(),
+        |memory| {
+            let (used, memory) = (gpu.usage.bytes as f64, memory as f64);
+            format!("{} of {} in use", gigabytes(used), gigabytes(memory))
+        },
+    );
+    let by = match gpu.usage.processes.len() {
+        0 => String::new(),
+        count => format!(" by {}", counted_processes(count)),
+    };
+    let mode = if gpu.is_exclusive {
+        "; takes one process at a time"
+    } else {
+        ""
+    };
+    let partitions = if gpu.is_partitioned {
+        "; cut into partitions: name them (MIG-..) in CUDA_VISIBLE_DEVICES"
+    } else {
+        ""
+    };
+    format!("{}, {memory}{by}{mode}{partitions}", gpu.model)
+}
+
+fn counted_processes(count: usize) -> String {
+    match count {
+        1 => "1 process".to_owned(),
+        count => format!("{count} processes"),
+    }
+}
+
+/// Describes how the GPUs of `sweep` differ from those that libtorch sees.
+pub(super) fn difference(machine: &Machine, trainer: &Trainer) -> Option<String> {
+    let here = machine.gpus.checked().ok()?.len();
+    let seen = trainer.description.cuda_devices as usize;
+    (here != seen).then(|| {
+        format!(
+            "{} here, but libtorch sees {seen}: its build and the driver may not match",
+            counted(here, "GPU")
+        )
+    })
 }
 
 /// Describes the available memory, by what a usual run takes.
@@ -219,11 +294,11 @@ impl DeterminismCheck<'_> {
             training.labels = Labels::True;
         }
         let bytes = memory::of(plan).peak();
-        let slots = machine
-            .slots(&sweep.resources, bytes)
+        let layout = machine
+            .layout(&sweep.resources, bytes)
             .map_err(Exit::mistake)?;
-        let device = slots.first().map_or(Device::Cpu, |slot| slot.device);
-        let threads = sweep.resources.threads;
+        let device = layout.device();
+        let threads = layout.slots.first().map_or(1, |slot| slot.threads);
         let title = format!(
             "{}, {STEPS} steps on {} ({}):",
             plan.name_of_member(member),
@@ -306,7 +381,7 @@ fn free_space(folder: &Path) -> Option<String> {
     Some(format!("{free} for `{}`", folder.display()))
 }
 
-fn gigabytes(bytes: f64) -> String {
+pub(super) fn gigabytes(bytes: f64) -> String {
     format!("{:.1} GB", bytes / 1e9)
 }
 

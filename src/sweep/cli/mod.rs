@@ -34,6 +34,7 @@ mod run_ids;
 mod schema;
 mod shipped;
 mod show;
+mod simulate;
 mod status;
 mod stop;
 mod studies;
@@ -106,6 +107,7 @@ enum Command {
     Plan(plan::PlanCommand),
     Diff(diff::Diff),
     Run(run::Run),
+    Simulate(simulate::Simulate),
     Status(status::Status),
     Stop(stop::Stop),
     Logs(logs::Logs),
@@ -326,6 +328,7 @@ pub fn main() -> ExitCode {
         Command::Plan(command) => command.run(),
         Command::Diff(command) => command.run(),
         Command::Run(command) => command.run(&interrupts),
+        Command::Simulate(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Stop(command) => command.run(),
         Command::Logs(command) => command.run(),

@@ -27,7 +27,7 @@ use crate::{
         memory,
         picture::{self, Language},
     },
-    run::slots::Slot,
+    run::slots::{Layout, PlaceId},
 };
 
 /// Show what would run, why, and how long it takes
@@ -235,15 +235,15 @@ fn summed_up(opened: &Opened, freshness: &FreshnessOf) -> Vec<String> {
 /// Time, GPU hours and disk space, and what the estimates are based on.
 fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
     let bytes = memory::of(&opened.plan).peak();
-    let slots = match opened.machine.slots(&opened.sweep.resources, bytes) {
-        Ok(slots) => slots,
+    let layout = match opened.machine.layout(&opened.sweep.resources, bytes) {
+        Ok(layout) => layout,
         Err(error) => return vec![format!("  cannot run here: {error}")],
     };
-    let mut lines = vec![format!("  in {}", slot_names(&slots))];
+    let mut lines = vec![format!("  in {}", slot_names(&layout))];
     if forecast.todo() + forecast.ahead == 0 {
         return lines;
     }
-    lines.extend(time(opened, forecast, &slots));
+    lines.extend(time(forecast, &layout));
     for (verb, expected) in &forecast.verbs {
         let bases = bases(expected, forecast);
         if expected.todo > 0 && !bases.is_empty() {
@@ -257,8 +257,8 @@ fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
         ));
     }
     lines.push(disk(opened, forecast));
-    if slots.iter().all(|slot| slot.device == Device::Cpu) {
-        lines.push(main_memory(opened, slots.len()));
+    if layout.device() == Device::Cpu {
+        lines.push(main_memory(opened, layout.slots.len()));
     }
     lines
 }
@@ -266,13 +266,14 @@ fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
 /// The indentation of details below a cost.
 const MARGIN: &str = "              ";
 
-fn time(opened: &Opened, forecast: &Forecast, slots: &[Slot]) -> Vec<String> {
+fn time(forecast: &Forecast, layout: &Layout) -> Vec<String> {
     let unknown = forecast.unknown();
     if unknown == forecast.todo() {
         return vec!["  time      unknown: no job like these has finished here yet".to_owned()];
     }
     let seconds = forecast.seconds();
-    let wall = (seconds / slots.len() as f64).max(forecast.longest);
+    let slots = layout.for_runs().count();
+    let wall = (seconds / slots as f64).max(forecast.longest);
     let rest = match unknown {
         0 => String::new(),
         unknown => format!(", and {} without an estimate", counted(unknown, "job")),
@@ -282,9 +283,9 @@ fn time(opened: &Opened, forecast: &Forecast, slots: &[Slot]) -> Vec<String> {
         duration(wall),
         duration(seconds)
     )];
-    if slots.iter().any(|slot| slot.device == Device::Cuda) {
-        let runs_per_gpu = f64::from(opened.sweep.resources.runs_per_gpu);
-        let hours = seconds / 3600.0 / runs_per_gpu;
+    if layout.device() == Device::Cuda {
+        let gpus: BTreeSet<PlaceId> = layout.for_runs().map(|slot| slot.place).collect();
+        let hours = wall / 3600.0 * gpus.len() as f64;
         lines.push(format!("  GPU hours about {hours:.1}"));
     }
     lines
@@ -358,7 +359,7 @@ fn main_memory(opened: &Opened, slots: usize) -> String {
 }
 
 /// `40 s`, `12 min`, `3 h 20 min`, `2 d 4 h`.
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;
     match (seconds, minutes) {
         (..90.0, _) => format!("{seconds:.0} s"),
@@ -523,10 +524,16 @@ fn first_of_each(sweep: &Sweep) -> Vec<(&Method, &TrainingTable)> {
     methods
 }
 
-/// `2 slots (cpu 0, cpu 1)`.
-pub(super) fn slot_names(slots: &[Slot]) -> String {
-    let names: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
-    format!("{} ({})", counted(slots.len(), "slot"), names.join(", "))
+/// `2 slots (cpu 0, cpu 1)`, or `2 GPUs (gpu 0, gpu 1) that runs share as they fit`.
+pub(super) fn slot_names(layout: &Layout) -> String {
+    let packed = layout.places.iter().filter(|place| place.packs);
+    let packed: Vec<&str> = packed.map(|place| place.name.as_str()).collect();
+    if !packed.is_empty() {
+        let gpus = counted(packed.len(), "GPU");
+        return format!("{gpus} ({}) that runs share as they fit", packed.join(", "));
+    }
+    let names: Vec<&str> = layout.for_runs().map(|slot| slot.name.as_str()).collect();
+    format!("{} ({})", counted(names.len(), "slot"), names.join(", "))
 }
 
 /// How many jobs have to run, and how many do not.

@@ -10,14 +10,16 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schema::{Breakdown, Event, Finished, Metric, Trained, TrainingEnd};
 
-use super::{counted, paint::Tone, printable::printable, studies::outcome, tell};
+use super::{
+    counted, doctor::gigabytes, paint::Tone, printable::printable, studies::outcome, tell,
+};
 use crate::{
     ledger::{AttemptEnd, Job},
     plan::{
         Plan, PlannedRun, Study, StudyState,
         freshness::{Freshness, FreshnessOf},
     },
-    run::Watcher,
+    run::{Watcher, slots::Place},
 };
 
 /// Between two plain lines about the same thing.
@@ -327,6 +329,24 @@ impl Watcher for Progress {
     fn left_out(&mut self, place: &str, message: &str) {
         let warning = Tone::Doubtful.word("warning");
         self.warn(&format!("{warning} {place} is left out: {message}"));
+    }
+
+    fn awaits_others(&mut self, place: &Place, bytes: u64) {
+        let name = &place.name;
+        let used = gigabytes(bytes as f64);
+        let memory = gigabytes(place.memory.unwrap_or(0) as f64);
+        let waiting = Tone::Doubtful.word("waiting");
+        self.warn(&format!(
+            "{waiting} {name} is not used while other processes take {used} of its {memory} (gpu_free)"
+        ));
+    }
+
+    fn runs_fewer(&mut self, at_most: usize) {
+        let runs = counted(at_most, "job");
+        let warning = Tone::Doubtful.word("warning");
+        self.warn(&format!(
+            "{warning} main memory was short: at most {runs} at a time from now on"
+        ));
     }
 
     fn selected(&mut self, plan: &Plan, study: &Study) {

@@ -25,9 +25,10 @@ use crate::{
     },
     run::{
         leftovers,
+        mps::Mps,
         scheduler::Tally,
         session::{Session, SessionError},
-        slots::{PlaceId, Slot},
+        slots::{Layout, PlaceId},
         stragglers,
         trainer::Trainer,
     },
@@ -142,6 +143,13 @@ impl Run {
             )));
         }
         let status = self.target.command("status");
+        if tally.gave_up {
+            return Err(Exit::RunsFailed(format!(
+                "stopped after {} (resources.on_failure), {} left; see `{status}`, and resume with `{resume}`",
+                counted(tally.failed, "failed job"),
+                counted(tally.not_started, "job")
+            )));
+        }
         if tally.failed > 0 {
             let failed = counted(tally.failed, "job");
             return Err(Exit::RunsFailed(format!("{failed} failed; see `{status}`")));
@@ -169,17 +177,21 @@ impl Run {
             machine,
         } = opened;
         let bytes = memory::of(plan).peak();
-        let slots = machine
-            .slots(&sweep.resources, bytes)
+        let layout = machine
+            .layout(&sweep.resources, bytes)
             .map_err(Exit::mistake)?;
         let trainer = Trainer::find(self.trainer.as_deref())?;
-        check_device(&trainer, &slots)?;
+        check_device(&trainer, &layout)?;
         end_stragglers(ledger)?;
+        let mps = match sweep.resources.mps && layout.device() == Device::Cuda {
+            true => Some(Mps::start().map_err(Exit::mistake)?),
+            false => None,
+        };
         tell(&format!(
             "{}: {}, {}",
             sweep.name,
             arithmetic(sweep),
-            slot_names(&slots)
+            slot_names(&layout)
         ));
         tell_journal(ledger);
         let mut progress = Progress::new(plan, &freshness);
@@ -189,7 +201,8 @@ impl Run {
             ledger,
             lock,
             trainer: &trainer,
-            slots: &slots,
+            layout: &layout,
+            mps: mps.as_ref(),
             sweep,
             interrupts: interrupts.number(),
         };
@@ -303,8 +316,8 @@ pub(super) fn missing(opened: &Opened, missing: &[String]) -> Exit {
 }
 
 /// Compares the GPUs of the slots with those that the trainer sees.
-fn check_device(trainer: &Trainer, slots: &[Slot]) -> Result<(), Exit> {
-    let on_gpus = slots.iter().filter(|slot| slot.device == Device::Cuda);
+fn check_device(trainer: &Trainer, layout: &Layout) -> Result<(), Exit> {
+    let on_gpus = layout.for_runs().filter(|slot| slot.device == Device::Cuda);
     let gpus: BTreeSet<PlaceId> = on_gpus.map(|slot| slot.place).collect();
     let seen = trainer.description.cuda_devices as usize;
     if seen == 0 && !gpus.is_empty() {

@@ -208,8 +208,12 @@ fn of_failure(class: Failure) -> Vec<&'static str> {
         Failure::Recipe => vec!["change the setting that the message names"],
         Failure::Device => vec!["`sweep doctor` checks the GPU, its driver and libtorch"],
         Failure::Memory => vec![
-            "run fewer trainings at once: `--set resources.runs_per_gpu=1`, or `slots` on the CPU",
             "compute a batch in parts: `chunk` in [training] gives the same result",
+            "look for other programs on the GPU: `sweep doctor` shows what is in use",
+        ],
+        Failure::HostMemory => vec![
+            "run fewer jobs at once: `--set resources.slots=1`",
+            "look for other programs: `sweep doctor` shows the available memory",
         ],
         Failure::Crashed | Failure::Internal => vec![
             "read the log above; `sweep run FILE --only failed` tries again",

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     fairness::Waiver,
-    forms::{CheckpointSeconds, Folds, Gpus, Seeds},
+    forms::{CheckpointSeconds, Folds, Gpus, Percent, RunsPerGpu, Seeds},
     tables::ReportTable,
 };
 use crate::search::Settings;
@@ -305,16 +305,26 @@ pub struct Resources {
     pub device: DeviceChoice,
     /// Which GPUs: `"all"` or a list of indices.
     pub gpus: Gpus,
-    /// Runs that share one GPU at a time.
-    pub runs_per_gpu: u32,
-    /// CPU threads of one run.
-    pub threads: u32,
+    /// Runs that share one GPU at a time: a number, or `"auto"` for as many as its memory has room for and make it
+    /// faster.
+    pub runs_per_gpu: RunsPerGpu,
+    /// The part of a GPU's memory that must be free of the processes of others, such as `"70 %"`; a GPU with less is
+    /// not used until they have gone. Absent: every GPU is used that has room for a run.
+    pub gpu_free: Option<Percent>,
+    /// Whether runs that share a GPU use NVIDIA's Multi-Process Service, which is started for the sweep.
+    pub mps: bool,
+    /// CPU threads of one run. Absent: 1 on the CPU; on a GPU, where results do not depend on it, an equal part of the
+    /// cores.
+    pub threads: Option<u32>,
     /// Runs at a time on the CPU; absent: as many as the cores and the available memory allow.
     pub slots: Option<u32>,
     /// Minutes without a word after which a trainer is killed and its job started again; 0: never.
     pub hang_minutes: f64,
     /// How often an attempt that crashed or hung is started again within one `sweep run`.
     pub retries: u32,
+    /// What happens after a job has failed: `"continue"` with the others, `"stop"` and let those that run end, or
+    /// `{ stop_after = 3 }` to stop after that many.
+    pub on_failure: OnFailure,
     /// Seconds between two checkpoints of a run, or `"auto"`: every 10 seconds, and less often where that would take more
     /// than 2 % of the time.
     pub checkpoint_seconds: CheckpointSeconds,
@@ -330,11 +340,14 @@ impl Default for Resources {
         Resources {
             device: DeviceChoice::Auto,
             gpus: Gpus::All,
-            runs_per_gpu: 1,
-            threads: 1,
+            runs_per_gpu: RunsPerGpu::Number(1),
+            gpu_free: None,
+            mps: false,
+            threads: None,
             slots: None,
             hang_minutes: 30.0,
             retries: 2,
+            on_failure: OnFailure::Continue,
             checkpoint_seconds: CheckpointSeconds::Auto,
             deterministic: false,
             weights: "weights".into(),
@@ -343,10 +356,38 @@ impl Default for Resources {
 }
 
 impl Resources {
+    /// CPU threads of a run on the CPU.
+    pub fn threads_on_cpu(&self) -> u32 {
+        self.threads.unwrap_or(1)
+    }
+
     /// How long a trainer may say nothing.
     pub fn silence(&self) -> Option<Duration> {
         (self.hang_minutes > 0.0)
             .then(|| Duration::try_from_secs_f64(self.hang_minutes * 60.0).unwrap_or(Duration::MAX))
+    }
+}
+
+/// What happens after jobs have failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The other jobs go on.
+    Continue,
+    /// Nothing new starts.
+    Stop,
+    /// Nothing new starts after so many have failed.
+    StopAfter(u32),
+}
+
+impl OnFailure {
+    /// The number of failed jobs after which nothing new starts.
+    pub fn most_failures(self) -> Option<u32> {
+        match self {
+            OnFailure::Continue => None,
+            OnFailure::Stop => Some(1),
+            OnFailure::StopAfter(failures) => Some(failures),
+        }
     }
 }
 

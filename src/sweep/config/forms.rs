@@ -1,7 +1,7 @@
 //! Values that can be written in more than one form: `seeds = 3` or a list, `gpus = "all"` or a list,
-//! `checkpoint_seconds = "auto"` or a number.
+//! `checkpoint_seconds = "auto"` or a number, `"70 %"`.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use schema::Cut;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
@@ -36,6 +36,60 @@ impl CheckpointSeconds {
             CheckpointSeconds::Auto => None,
             CheckpointSeconds::Every(seconds) => Some(seconds),
         }
+    }
+}
+
+/// How many runs share a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunsPerGpu {
+    /// So many.
+    Number(u32),
+    /// As many as its memory has room for and make it faster.
+    Auto,
+}
+
+/// A part of a whole, written as `"70 %"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Percent(u8);
+
+impl RunsPerGpu {
+    fn number(number: i64) -> Result<RunsPerGpu, String> {
+        match u32::try_from(number) {
+            Ok(number @ 1..=64) => Ok(RunsPerGpu::Number(number)),
+            _ => Err(format!("{number} runs, expected 1 to 64")),
+        }
+    }
+}
+
+/// As on the command line: `3` or `auto`.
+impl FromStr for RunsPerGpu {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<RunsPerGpu, String> {
+        match (text, text.parse()) {
+            ("auto", _) => Ok(RunsPerGpu::Auto),
+            (_, Ok(number)) => RunsPerGpu::number(number),
+            (_, Err(_)) => Err(format!("`{text}`, expected a number of runs or `auto`")),
+        }
+    }
+}
+
+impl FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Percent, String> {
+        let number = text.strip_suffix('%').map(str::trim_end);
+        match number.and_then(|number| number.parse().ok()) {
+            Some(percent @ 0..=100) => Ok(Percent(percent)),
+            _ => Err(format!("`{text}`, expected a part such as \"70 %\"")),
+        }
+    }
+}
+
+impl Percent {
+    /// Returns the part, between 0 and 1.
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / 100.0
     }
 }
 
@@ -211,6 +265,80 @@ impl<'de> Visitor<'de> for GpusVisitor {
             gpus.push(index);
         }
         Ok(Gpus::These(gpus))
+    }
+}
+
+impl<'de> Deserialize<'de> for RunsPerGpu {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RunsPerGpuVisitor)
+    }
+}
+
+impl Serialize for RunsPerGpu {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            RunsPerGpu::Number(number) => serializer.serialize_u32(*number),
+            RunsPerGpu::Auto => serializer.serialize_str("auto"),
+        }
+    }
+}
+
+struct RunsPerGpuVisitor;
+
+impl Visitor<'_> for RunsPerGpuVisitor {
+    type Value = RunsPerGpu;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of runs or \"auto\"")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<RunsPerGpu, E> {
+        RunsPerGpu::number(number).map_err(E::custom)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<RunsPerGpu, E> {
+        match text {
+            "auto" => Ok(RunsPerGpu::Auto),
+            _ => Err(E::custom(format!(
+                "`{text}`, expected a number of runs or \"auto\""
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{} %", self.0))
+    }
+}
+
+impl JsonSchema for RunsPerGpu {
+    fn schema_name() -> Cow<'static, str> {
+        "RunsPerGpu".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        schema_of!({ "anyOf": [
+            { "const": "auto" },
+            { "type": "integer", "minimum": 1, "maximum": 64 },
+        ] })
+    }
+}
+
+impl JsonSchema for Percent {
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        schema_of!({ "type": "string", "pattern": "^[0-9]{1,3} *%$" })
     }
 }
 

@@ -17,6 +17,7 @@ pub enum FileKind {
     Journal,
     TornJournal,
     Fingerprints,
+    Learned,
     Sweep,
     Study,
     Index,
@@ -52,11 +53,12 @@ pub struct FoundFile {
 
 impl FileKind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [FileKind; 24] = [
+    pub const ALL: [FileKind; 25] = [
         FileKind::Lock,
         FileKind::Journal,
         FileKind::TornJournal,
         FileKind::Fingerprints,
+        FileKind::Learned,
         FileKind::Sweep,
         FileKind::Study,
         FileKind::Index,
@@ -86,6 +88,7 @@ impl FileKind {
             FileKind::Journal => &["journal.jsonl"],
             FileKind::TornJournal => &["journal.torn"],
             FileKind::Fingerprints => &["fingerprints.json"],
+            FileKind::Learned => &["learned.json"],
             FileKind::Sweep => &["sweeps/*.toml"],
             FileKind::Study => &["studies/*.json"],
             FileKind::Index => &["data/*/index.json"],
@@ -123,6 +126,7 @@ impl FileKind {
             FileKind::Fingerprints => {
                 "hashes of data sets, so that unchanged files are not read again"
             }
+            FileKind::Learned => "the memory and the speed of runs that share GPUs",
             FileKind::Sweep => {
                 "a sweep as it was last run, with everything it builds on; `sweep diff` compares with it"
             }
@@ -163,6 +167,7 @@ impl FileKind {
             FileKind::Identity => "nothing: the next `sweep run` writes it again",
             FileKind::Journal => "nothing: `sweep fsck --repair` writes it again",
             FileKind::Fingerprints => "nothing: data sets are read again",
+            FileKind::Learned => "nothing: sweeps learn it again",
             FileKind::Sweep => "`sweep diff` has nothing to compare with",
             FileKind::Root | FileKind::Registration => "nothing: the next `sweep run` writes it",
             FileKind::Attempt | FileKind::Events | FileKind::Log => "nothing: they are for people",

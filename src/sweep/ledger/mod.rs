@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! results/
-//!   LOCK  journal.jsonl  fingerprints.json
+//!   LOCK  journal.jsonl  fingerprints.json  learned.json
 //!   data/<data id>/   index.json  images.u8            a prepared data set;
 //!                     root                             instead of images.u8, if images are not kept
 //!                     dataset.json                     what `sweep data add` had found
@@ -638,6 +638,11 @@ impl Ledger {
     /// Returns the path of the sweep of this name as it was last run.
     pub fn sweep(&self, name: &str) -> PathBuf {
         self.root.join("sweeps").join(format!("{name}.toml"))
+    }
+
+    /// Returns the path of the file with what is known of the memory and the speed of runs that share GPUs.
+    pub fn learned(&self) -> PathBuf {
+        self.root.join("learned.json")
     }
 
     /// Keeps the text of a sweep that is about to run.

@@ -135,6 +135,7 @@ fn why(kind: FileKind, path: &Path, earlier: &BTreeSet<PathBuf>) -> Option<Spare
         | FileKind::Journal
         | FileKind::TornJournal
         | FileKind::Fingerprints
+        | FileKind::Learned
         | FileKind::Sweep
         | FileKind::Study
         | FileKind::Index

@@ -5,8 +5,11 @@
 //! contain and is no longer at hand. [`study`] grows the plan: by trials, and by the
 //! repetitions of the best trial. [`graph`] orders the jobs of all runs, [`freshness`] compares them
 //! with the contents of `results/`, [`integrity`] finds damaged files, [`naming`] names jobs for people. [`difference`] finds in what two
-//! runs differ, [`forecast`] estimates the cost of the remaining jobs, and [`picture`] draws the graph.
+//! runs differ, [`forecast`] estimates the cost of the remaining jobs, and [`picture`] draws the graph. [`agenda`] tells the
+//! scheduler what each job takes and in which order to do them.
 
+pub mod agenda;
+pub mod costs;
 pub mod difference;
 mod expand;
 pub mod forecast;
@@ -15,6 +18,7 @@ mod graph;
 pub mod integrity;
 pub mod memory;
 mod naming;
+mod past;
 pub mod picture;
 mod recall;
 pub mod study;

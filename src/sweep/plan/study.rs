@@ -40,6 +40,8 @@ pub struct Study {
     pub members: Range<usize>,
     /// The number of trials.
     pub budget: usize,
+    /// The trials that may run at the same time.
+    abreast: usize,
     /// Its trials so far.
     pub trials: Vec<Trial>,
     /// The number of points on disk.
@@ -85,7 +87,9 @@ enum OfRun {
 impl Study {
     pub(super) fn new(cell: &Cell<'_>, inputs: RunInputs) -> Study {
         let id = Study::id_of(cell);
-        let budget = cell.method.search.as_deref().map_or(0, Search::trials);
+        let search = cell.method.search.as_deref();
+        let budget = search.map_or(0, Search::trials);
+        let abreast = search.map_or(1, |search| search.settings().parallelism);
         let (members, trials, state) = (0..0, Vec::new(), StudyState::Open);
         Study {
             id,
@@ -93,6 +97,7 @@ impl Study {
             method: 0,
             members,
             budget,
+            abreast,
             trials,
             kept: 0,
             state,
@@ -137,6 +142,14 @@ impl Study {
     /// The selected trial.
     pub fn selected(&self) -> Option<&Trial> {
         self.trials.get(self.number_of_selected()?)
+    }
+
+    /// The trials that are still to be known and wait for each other, if each waits for the results of the
+    /// trials before.
+    pub fn rounds_ahead(&self) -> usize {
+        self.budget
+            .saturating_sub(self.trials.len())
+            .div_ceil(self.abreast)
     }
 
     fn has(&self, run: RunId) -> bool {

@@ -23,10 +23,12 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use schema::Event;
+use schema::{Device, Event};
 
 use super::{
     lines::{Lines, copy_log, last_line},
+    memory,
+    mps::Mps,
     scheduler::{ProcessEnd, TICKS_PER_SECOND},
     slots::Slot,
 };
@@ -99,6 +101,7 @@ impl Child {
     pub(super) fn start(
         program: &Path,
         slot: &Slot,
+        mps: Option<&Mps>,
         folder: &AttemptFolder,
         reports: Reports,
     ) -> io::Result<Child> {
@@ -116,6 +119,9 @@ impl Child {
                 .env("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
                 .env("CUDA_VISIBLE_DEVICES", visible);
         }
+        if let Some(mps) = mps.filter(|_| slot.device == Device::Cuda) {
+            mps.serve(&mut command);
+        }
         let mut process = command.spawn()?;
         let lifeline = process.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         // Dropped if a thread below cannot be started, which kills the process.
@@ -129,6 +135,11 @@ impl Child {
         };
         read_output(process, log, folder, reports)?;
         Ok(child)
+    }
+
+    /// Returns its process group.
+    pub(super) fn group(&self) -> Option<Pid> {
+        self.group
     }
 
     /// Notes an event.
@@ -220,6 +231,7 @@ fn read_output(
         })?;
     }
     let folder = folder.clone();
+    let killed_before = memory::killed_by_the_system();
     in_thread(move || {
         let status = process.wait();
         pulse.wait_for_the_end(&read);
@@ -229,6 +241,8 @@ fn read_output(
                 code: status.code(),
                 signal: status.signal(),
                 last_line: last_line(&folder.log()),
+                out_of_memory: status.signal() == Some(Signal::KILL.as_raw())
+                    && memory::killed_by_the_system() > killed_before,
                 ..ProcessEnd::default()
             },
         );

@@ -9,9 +9,29 @@ use std::{fs, path::Path};
 
 use thiserror::Error;
 
-/// A GPU, by its entry in `CUDA_VISIBLE_DEVICES`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gpu(pub String);
+use super::driver::{Driver, GpuFacts};
+
+/// A GPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gpu {
+    /// Its entry in `CUDA_VISIBLE_DEVICES`.
+    pub visible: String,
+    /// Its model; empty if it is unknown.
+    pub model: String,
+    /// Bytes of its memory, if they are known.
+    pub memory: Option<u64>,
+    /// True if it takes one process at a time.
+    pub is_exclusive: bool,
+}
+
+impl Gpu {
+    fn new(visible: impl Into<String>) -> Gpu {
+        Gpu {
+            visible: visible.into(),
+            ..Gpu::default()
+        }
+    }
+}
 
 /// The visible GPUs.
 #[derive(Clone, Debug, Default)]
@@ -30,15 +50,29 @@ pub struct NamedTwice {
 }
 
 /// The GPUs that are built in.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Installed {
     count: usize,
-    /// Their names (`GPU-...`), as far as the driver tells them.
+    /// Their names (`GPU-...`), as far as they are known.
     names: Vec<String>,
+    /// What the driver says of them.
+    facts: Vec<GpuFacts>,
+    driver: Option<Driver>,
+}
+
+impl From<&GpuFacts> for Gpu {
+    fn from(facts: &GpuFacts) -> Gpu {
+        Gpu {
+            visible: facts.uuid.clone(),
+            model: facts.model.clone(),
+            memory: facts.memory,
+            is_exclusive: facts.is_exclusive,
+        }
+    }
 }
 
 impl GpuList {
-    /// Looks for GPUs without loading any driver; `visible` is `CUDA_VISIBLE_DEVICES`, if it is set.
+    /// Looks for GPUs; `visible` is `CUDA_VISIBLE_DEVICES`, if it is set.
     pub(super) fn survey(visible: Option<&str>) -> GpuList {
         GpuList::visible(visible, &Installed::survey())
     }
@@ -46,13 +80,22 @@ impl GpuList {
     /// Creates a list of GPUs by their indices.
     #[cfg(test)]
     pub(super) fn indices(count: usize) -> GpuList {
-        let names = Vec::new();
-        GpuList::visible(None, &Installed { count, names })
+        let installed = Installed {
+            count,
+            ..Installed::default()
+        };
+        GpuList::visible(None, &installed)
+    }
+
+    /// Makes a GPU take one process at a time.
+    #[cfg(test)]
+    pub(super) fn set_exclusive(&mut self, gpu: usize) {
+        self.gpus[gpu].is_exclusive = true;
     }
 
     fn visible(visible: Option<&str>, installed: &Installed) -> GpuList {
         let Some(list) = visible.filter(|_| installed.count > 0) else {
-            let gpus = (0..installed.count).map(|index| Gpu(index.to_string()));
+            let gpus = (0..installed.count).map(|index| installed.at(index));
             return GpuList {
                 gpus: gpus.collect(),
                 twice: None,
@@ -61,7 +104,7 @@ impl GpuList {
         let mut gpus: Vec<Gpu> = Vec::new();
         for gpu in list.split(',').map_while(|entry| installed.find(entry)) {
             if gpus.contains(&gpu) {
-                let twice = Some(NamedTwice { gpu: gpu.0 });
+                let twice = Some(NamedTwice { gpu: gpu.visible });
                 return GpuList { gpus, twice };
             }
             gpus.push(gpu);
@@ -87,7 +130,22 @@ impl GpuList {
 }
 
 impl Installed {
+    /// Asks the driver, and without one the system.
     fn survey() -> Installed {
+        let driver = Driver::open();
+        let facts = driver.as_ref().map_or_else(Vec::new, Driver::gpus);
+        if facts.is_empty() {
+            return Installed::of_system();
+        }
+        Installed {
+            count: facts.len(),
+            names: facts.iter().map(|gpu| gpu.uuid.clone()).collect(),
+            facts,
+            driver,
+        }
+    }
+
+    fn of_system() -> Installed {
         let folders = entries("/proc/driver/nvidia/gpus");
         let names = folders.iter().filter_map(|folder| {
             let path = format!("/proc/driver/nvidia/gpus/{folder}/information");
@@ -98,31 +156,46 @@ impl Installed {
         Installed {
             count: folders.len().max(devices),
             names: names.collect(),
+            ..Installed::default()
         }
+    }
+
+    /// Returns the GPU of this index, by its name if that is known.
+    fn at(&self, index: usize) -> Gpu {
+        match self.facts.get(index) {
+            Some(facts) => Gpu::from(facts),
+            None => Gpu::new(index.to_string()),
+        }
+    }
+
+    /// Returns a GPU or a partition by its whole name.
+    fn with_facts(&self, name: &str) -> Gpu {
+        let facts = self.driver.as_ref().and_then(|driver| driver.named(name));
+        facts.map_or_else(|| Gpu::new(name), |facts| Gpu::from(&facts))
     }
 
     /// Returns the GPU of an entry of `CUDA_VISIBLE_DEVICES`; `None` if it is no device.
     fn find(&self, entry: &str) -> Option<Gpu> {
         let entry = entry.trim();
         if entry.starts_with("MIG-") {
-            return Some(Gpu(entry.to_owned()));
+            return Some(self.with_facts(entry));
         }
         if entry.starts_with("GPU-") {
             return self.named(entry);
         }
         let index = leading_number(entry)?;
-        (index < self.count).then(|| Gpu(index.to_string()))
+        (index < self.count).then(|| self.at(index))
     }
 
     /// Returns the GPU whose name begins like this, if there is only one. Without all names from the
     /// driver, any name is believed.
     fn named(&self, beginning: &str) -> Option<Gpu> {
         if self.names.len() < self.count {
-            return Some(Gpu(beginning.to_owned()));
+            return Some(Gpu::new(beginning));
         }
         let mut matching = self.names.iter().filter(|name| name.starts_with(beginning));
         match (matching.next(), matching.next()) {
-            (Some(name), None) => Some(Gpu(name.clone())),
+            (Some(name), None) => Some(self.with_facts(name)),
             _ => None,
         }
     }
@@ -168,9 +241,14 @@ mod tests {
         let installed = Installed {
             count: 4,
             names: names.to_vec(),
+            ..Installed::default()
         };
         let list = GpuList::visible(Some(list), &installed);
-        let gpus = list.checked().unwrap().iter().map(|gpu| gpu.0.as_str());
+        let gpus = list
+            .checked()
+            .unwrap()
+            .iter()
+            .map(|gpu| gpu.visible.as_str());
         gpus.collect::<Vec<_>>().join(",")
     }
 
@@ -211,6 +289,7 @@ mod tests {
         let installed = Installed {
             count: 2,
             names: vec!["GPU-ab".to_owned(), "GPU-cd".to_owned()],
+            ..Installed::default()
         };
         for list in ["0,0", "1,0,+1", "GPU-a,GPU-ab", "MIG-1,MIG-1"] {
             let list = GpuList::visible(Some(list), &installed);

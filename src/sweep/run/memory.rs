@@ -37,6 +37,13 @@ pub(super) fn available() -> Option<u64> {
     allowed.chain(left.map(|kilobytes| kilobytes << 10)).min()
 }
 
+/// Returns how many processes the system has killed since it started because memory was short; 0 where it
+/// does not tell.
+pub(super) fn killed_by_the_system() -> u64 {
+    let statistics = durable::read_to_string(Path::new("/proc/vmstat")).unwrap_or_default();
+    number_of(&statistics, "oom_kill ").unwrap_or(0)
+}
+
 /// Returns the hierarchy and the group in a line of `/proc/self/cgroup`, if it bounds memory.
 fn group(line: &str) -> Option<(Hierarchy, &str)> {
     let (_, rest) = line.split_once(':')?;

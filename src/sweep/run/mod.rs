@@ -2,23 +2,29 @@
 //!
 //! The [`scheduler`] decides, without side effects; the [`session`] carries the decisions out. A
 //! [`child`] is one process, whose results are believed after a check ([`reply`]). [`slots`] is where
-//! processes can run, by cores, GPUs and `memory`, and a [`Watcher`] shows progress. [`leftovers`] of killed
-//! processes are removed at the start, and [`stragglers`] among them ended.
+//! processes can run, by cores, GPUs ([`driver`]) and `memory`; a `gauge` measures what they take of a GPU, and
+//! [`mps`] lets them share it. [`simulate`] runs a plan on a machine that is not there. A [`Watcher`] shows
+//! progress. [`leftovers`] of killed processes are removed at the start, and [`stragglers`] among them ended.
 
 mod child;
-mod gpus;
+pub mod driver;
+mod gauge;
+pub mod gpus;
 pub mod leftovers;
 mod lines;
 mod memory;
+pub mod mps;
 mod reply;
 pub mod scheduler;
 pub mod session;
+pub mod simulate;
 pub mod slots;
 pub mod stragglers;
 pub mod trainer;
 
 use schema::Event;
 
+use self::slots::Place;
 use crate::{
     ledger::{AttemptEnd, Job},
     plan::{Plan, Study, freshness::FreshnessOf},
@@ -34,6 +40,10 @@ pub trait Watcher {
     fn ended(&mut self, job: Job, end: &AttemptEnd, again: bool);
     /// A place is not used any more, after this failure.
     fn left_out(&mut self, place: &str, message: &str);
+    /// A GPU is not used while the processes of others take so many bytes of its memory.
+    fn awaits_others(&mut self, place: &Place, bytes: u64);
+    /// At most so many attempts run at a time from now on, because main memory was short.
+    fn runs_fewer(&mut self, at_most: usize);
     /// A study ended.
     fn selected(&mut self, plan: &Plan, study: &Study);
     /// The plan has new jobs.

@@ -4,38 +4,41 @@
 //! an [`Input`] to [`Action`]s, and [`super::session`] carries them out. Retry, failure and
 //! interruption can therefore be read, and tested, in this one folder.
 //!
-//! A job waits until all jobs it depends on are done. Among the ready jobs, preparing comes before
-//! measuring and measuring before training, so that results appear early; ties are broken by the
-//! order of the table. What a failure leads to is decided by its class ([`rules`]): only a failure of
-//! the job itself is final. Where attempts run, and which GPUs still work, is in [`places`].
+//! A job waits until all jobs it depends on are done. Whose turn it is among the ready jobs is told by the
+//! [`agenda`](crate::plan::agenda); the first one that has room somewhere starts. What a failure leads to is
+//! decided by its class ([`rules`]): only a failure of the job itself is final. Where attempts run, and
+//! which GPUs still work, is in [`places`], whether they should share a GPU in [`sharing`].
 //!
 //! Time passes in [ticks](TICKS_PER_SECOND), which the session counts while it works: a suspended
 //! sweep does not age.
 
+mod learned;
 mod places;
+mod queue;
 mod rules;
+mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use petgraph::Direction;
-use schema::{Event, Failure, Finished, TrainingEnd};
+use schema::{Device, Event, Failure, Finished, KindId, TrainingEnd};
 
 use self::{
-    places::Places,
+    places::{Need, Places},
+    queue::{Candidate, Queue, Rank},
     rules::{Rule, rule},
+    sharing::Sharing,
 };
 use crate::{
+    config::{Percent, Resources},
     ledger::{AttemptEnd, Job},
-    plan::{
-        Node, Plan,
-        freshness::{Freshness, FreshnessOf},
-    },
-    run::slots::{PlaceId, SlotId},
+    plan::agenda::JobSpec,
+    run::slots::{Layout, Place, PlaceId, SlotId},
 };
 
+pub use learned::Learned;
 pub use rules::ProcessEnd;
 
-/// The number of [`Input::Tick`]s in a second.
+/// The number of ticks in a second.
 pub const TICKS_PER_SECOND: u32 = 10;
 
 /// How long an attempt that someone asked to end is undecided: a batch system that ends a whole job
@@ -49,7 +52,7 @@ const LONGEST_REST: u32 = 30 * TICKS_PER_SECOND;
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The session begins.
+    /// The session begins: jobs may start.
     Begin,
     /// A trainer reported an event.
     Event(Job, Event),
@@ -59,8 +62,12 @@ pub enum Input {
     NotStarted(Job, String),
     /// The user interrupted.
     Interrupt,
-    /// A moment passed.
-    Tick,
+    /// This many ticks passed.
+    Ticks(u32),
+    /// A running attempt was measured to take this many bytes of its GPU's memory.
+    Memory(Job, u64),
+    /// The processes of others take this many bytes of a GPU's memory.
+    Others(PlaceId, u64),
 }
 
 /// An instruction to the session.
@@ -96,6 +103,13 @@ pub enum Action {
         /// Its last failure.
         message: String,
     },
+    /// Tell that a GPU is not used while others take so much of its memory.
+    AwaitOthers(PlaceId, u64),
+    /// Tell that fewer attempts run at a time, because the machine was short of main memory.
+    RunFewer {
+        /// The most attempts at a time from now on.
+        at_most: usize,
+    },
     /// Request that a trainer writes a checkpoint and exits.
     Stop(Job),
     /// Kill a trainer.
@@ -119,6 +133,39 @@ pub struct Tally {
     pub disk_full: bool,
     /// The last failure of the last place, if none is left to run on.
     pub stranded: Option<String>,
+    /// True if so many jobs failed that nothing more was started.
+    pub gave_up: bool,
+}
+
+/// Where and how a scheduler may start attempts.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// The places of the slots.
+    pub slots: Vec<PlaceId>,
+    /// The places.
+    pub places: Vec<Place>,
+    /// How often an attempt that crashed or hung is made again.
+    pub retries: u32,
+    /// The number of failed jobs after which nothing new starts; nothing: it does not matter.
+    pub most_failures: Option<u32>,
+    /// The share of a GPU's memory that must be free of other processes.
+    pub free_share: f64,
+    /// What earlier sweeps learned.
+    pub learned: Learned,
+}
+
+impl Setup {
+    /// Returns the setup of a sweep on these slots.
+    pub fn new(layout: &Layout, resources: &Resources, learned: Learned) -> Setup {
+        Setup {
+            slots: layout.slots.iter().map(|slot| slot.place).collect(),
+            places: layout.places.clone(),
+            retries: resources.retries,
+            most_failures: resources.on_failure.most_failures(),
+            free_share: resources.gpu_free.map_or(0.0, Percent::share),
+            learned,
+        }
+    }
 }
 
 /// Decides which jobs may start, where and when.
@@ -126,32 +173,34 @@ pub struct Tally {
 pub struct Scheduler {
     jobs: BTreeMap<Job, JobState>,
     /// Jobs that may start beside others.
-    ready: BTreeSet<(Rank, Job)>,
+    ready: Queue,
     /// Jobs that may start once they have a place to themselves.
-    alone: BTreeSet<(Rank, Job)>,
+    alone: BTreeSet<Candidate>,
     /// Jobs that may start again after some ticks.
     resting: BTreeMap<Job, u32>,
     /// Attempts that someone asked to end, with the ticks until they count as crashed.
     undecided: BTreeMap<Job, (ProcessEnd, u32)>,
     places: Places,
+    sharing: Sharing,
     retries: u32,
+    most_failures: Option<u32>,
+    /// The jobs that have failed.
+    failures: u32,
+    /// The most attempts at a time, if the machine was short of main memory.
+    at_most: Option<usize>,
+    has_begun: bool,
+    /// True if something happened since jobs were last started, so that others may start.
+    is_changed: bool,
     interrupts: u32,
     disk_full: bool,
     last_left_out: Option<String>,
 }
 
-/// The order of ready jobs: by the failures of places that they met, then by the kind of job, then by
-/// the row of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    setbacks: u32,
-    urgency: u8,
-    row: usize,
-}
-
 #[derive(Debug)]
 struct JobState {
     rank: Rank,
+    kind: KindId,
+    device: Device,
     phase: JobPhase,
     unfinished: usize,
     dependents: Vec<Job>,
@@ -169,10 +218,24 @@ enum JobPhase {
     Running {
         slot: SlotId,
         report: Option<Box<TrainerResult>>,
+        /// The most bytes of the GPU's memory that it was measured to take.
+        peak: u64,
+        /// True if nothing may run beside it anywhere.
+        has_all: bool,
     },
     Reused,
     Done,
     Failed,
+}
+
+/// What is known of an attempt that has ended.
+#[derive(Clone, Copy)]
+struct Past {
+    slot: SlotId,
+    /// The most bytes of the GPU's memory that it took.
+    peak: u64,
+    /// True if nothing else ran on the machine.
+    has_all: bool,
 }
 
 /// The result that a trainer reported before its process ends.
@@ -184,53 +247,47 @@ enum TrainerResult {
 }
 
 impl Scheduler {
-    /// Creates a scheduler for the stale jobs of a plan; `slots` are the places of the slots.
-    pub fn new(plan: &Plan, freshness: &FreshnessOf, slots: &[PlaceId], retries: u32) -> Scheduler {
+    /// Creates a scheduler for these jobs.
+    pub fn new(jobs: Vec<JobSpec>, setup: Setup) -> Scheduler {
         let mut scheduler = Scheduler {
             jobs: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            ready: Queue::default(),
             alone: BTreeSet::new(),
             resting: BTreeMap::new(),
             undecided: BTreeMap::new(),
-            places: Places::new(slots),
-            retries,
+            places: Places::new(&setup.slots, &setup.places, setup.free_share),
+            sharing: Sharing::new(setup.learned, setup.places.len()),
+            retries: setup.retries,
+            most_failures: setup.most_failures,
+            failures: 0,
+            at_most: None,
+            has_begun: false,
+            is_changed: true,
             interrupts: 0,
             disk_full: false,
             last_left_out: None,
         };
-        scheduler.add_jobs(plan, freshness);
+        scheduler.add(jobs);
         scheduler
     }
 
-    /// Adds the new jobs of a plan that has grown.
-    pub fn grow(&mut self, plan: &Plan, freshness: &FreshnessOf) -> Vec<Action> {
-        self.add_jobs(plan, freshness);
+    /// Adds jobs by which the plan has grown.
+    pub fn grow(&mut self, jobs: Vec<JobSpec>) -> Vec<Action> {
+        self.add(jobs);
         self.fill()
     }
 
-    /// Adds the jobs of the plan that are not known yet.
-    fn add_jobs(&mut self, plan: &Plan, freshness: &FreshnessOf) {
-        let rows = rows(plan);
-        let mut new = Vec::new();
-        for index in plan.graph.node_indices() {
-            if let Node::Job(job) = plan.graph[index]
-                && !self.jobs.contains_key(&job)
-            {
-                let is_stale = matches!(freshness.get(&job), Some(Freshness::Stale(_)));
-                let row = rows.get(&job).copied().unwrap_or(0);
-                self.jobs.insert(job, JobState::new(job, row, is_stale));
-                new.push((index, job));
+    fn add(&mut self, jobs: Vec<JobSpec>) {
+        for spec in &jobs {
+            self.jobs.insert(spec.job, JobState::new(spec));
+        }
+        for spec in &jobs {
+            for &before in &spec.waits_for {
+                self.make_wait(spec.job, before);
             }
         }
-        for &(index, job) in &new {
-            for before in plan.graph.neighbors_directed(index, Direction::Incoming) {
-                if let Node::Job(before) = plan.graph[before] {
-                    self.make_wait(job, before);
-                }
-            }
-        }
-        for (_, job) in new {
-            self.make_ready(job);
+        for spec in jobs {
+            self.make_ready(spec.job);
         }
     }
 
@@ -250,26 +307,34 @@ impl Scheduler {
 
     /// Lets a job start, if it waits and all it depends on is done.
     fn make_ready(&mut self, job: Job) {
+        self.is_changed = true;
         let Some(state) = self.jobs.get(&job) else {
             return;
         };
-        let may_start = matches!(state.phase, JobPhase::Waiting) && state.unfinished == 0;
-        if may_start && state.alone {
-            self.alone.insert((state.rank, job));
-        } else if may_start {
-            self.ready.insert((state.rank, job));
+        if !matches!(state.phase, JobPhase::Waiting) || state.unfinished > 0 {
+            return;
+        }
+        if state.alone {
+            self.alone.insert(state.candidate(job));
+        } else {
+            self.ready.insert(state.candidate(job));
         }
     }
 
     /// Updates the state and returns what to do, in order.
     pub fn on(&mut self, input: Input) -> Vec<Action> {
         let mut actions = match input {
-            Input::Begin => Vec::new(),
+            Input::Begin => {
+                (self.has_begun, self.is_changed) = (true, true);
+                Vec::new()
+            }
             Input::Event(job, event) => self.on_event(job, event),
             Input::Exited(job, end) => self.on_exit(job, end),
             Input::NotStarted(job, message) => self.on_not_started(job, message),
             Input::Interrupt => self.on_interrupt(),
-            Input::Tick => self.on_tick(),
+            Input::Ticks(ticks) => self.on_ticks(ticks),
+            Input::Memory(job, bytes) => self.on_memory(job, bytes),
+            Input::Others(place, bytes) => self.on_others(place, bytes),
         };
         actions.extend(self.fill());
         actions
@@ -277,23 +342,48 @@ impl Scheduler {
 
     /// True if nothing runs and nothing can start.
     pub fn is_over(&self) -> bool {
-        let may_start =
-            !self.is_draining() && self.places.any_works() && self.is_anything_to_start();
+        let may_start = !self.is_draining() && self.any_can_start();
         self.places.running().next().is_none() && !may_start
     }
 
-    fn is_anything_to_start(&self) -> bool {
-        let may_start_now = !(self.ready.is_empty() && self.alone.is_empty());
-        may_start_now || !self.resting.is_empty() || self.places.any_reserved()
+    /// Returns the ticks after which something may start by itself; nothing if only the end of an attempt
+    /// can change anything.
+    pub fn next_tick(&self) -> Option<u32> {
+        let resting = self.resting.values().min().copied();
+        let undecided = self.undecided.values().map(|(_, ticks)| *ticks).min();
+        [resting, undecided, self.places.next_rested()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Returns what is known of the kinds of jobs.
+    pub fn learned(&self) -> &Learned {
+        &self.sharing.learned
+    }
+
+    /// True if a job waits for nothing but a place, and one that works is left for it.
+    fn any_can_start(&self) -> bool {
+        let mut devices = self.waiting_for_a_place();
+        self.places.any_reserved() || devices.any(|device| self.places.any_works(device))
+    }
+
+    /// Returns the devices of the jobs that wait for nothing but a place: of each kind at least once.
+    fn waiting_for_a_place(&self) -> impl Iterator<Item = Device> {
+        let ready = self.ready.first_of_kinds().into_iter();
+        let waiting = ready.chain(self.alone.iter().copied()).map(|job| job.job);
+        let resting = self.resting.keys().copied();
+        waiting.chain(resting).map(|job| self.jobs[&job].device)
     }
 
     /// Counts the jobs by what became of them.
     pub fn tally(&self) -> Tally {
-        let is_stranded = !self.places.any_works() && self.is_anything_to_start();
+        let is_stranded = self.waiting_for_a_place().next().is_some() && !self.any_can_start();
         let mut tally = Tally {
             interrupted: self.interrupts > 0,
             disk_full: self.disk_full,
             stranded: self.last_left_out.clone().filter(|_| is_stranded),
+            gave_up: self.has_given_up(),
             ..Tally::default()
         };
         for job in self.jobs.values() {
@@ -309,10 +399,13 @@ impl Scheduler {
 
     fn on_event(&mut self, job: Job, event: Event) -> Vec<Action> {
         let reported = match event {
+            Event::Progress { done, .. } => {
+                self.on_progress(job, done);
+                return Vec::new();
+            }
             Event::Finished(finished) => TrainerResult::Finished(finished),
             Event::Failed { class, message } => TrainerResult::Failed(class, message),
             Event::Started { .. }
-            | Event::Progress { .. }
             | Event::Remark { .. }
             | Event::Scores { .. }
             | Event::Memory { .. }
@@ -331,6 +424,53 @@ impl Scheduler {
         Vec::new()
     }
 
+    fn on_progress(&mut self, job: Job, done: u64) {
+        if let Some(slot) = self.slot_of(job) {
+            self.sharing
+                .progressed(self.places.place_of(slot), job, done);
+        }
+    }
+
+    fn slot_of(&self, job: Job) -> Option<SlotId> {
+        match self.jobs.get(&job)?.phase {
+            JobPhase::Running { slot, .. } => Some(slot),
+            JobPhase::Waiting | JobPhase::Reused | JobPhase::Done | JobPhase::Failed => None,
+        }
+    }
+
+    /// Notes what an attempt takes. Once it is steady, others may join it.
+    fn on_memory(&mut self, job: Job, bytes: u64) -> Vec<Action> {
+        let Some(JobState {
+            phase: JobPhase::Running { slot, peak, .. },
+            kind,
+            ..
+        }) = self.jobs.get_mut(&job)
+        else {
+            return Vec::new();
+        };
+        *peak = bytes.max(*peak);
+        let (slot, kind, peak) = (*slot, *kind, *peak);
+        if self.sharing.is_steady(self.places.place_of(slot), job) {
+            if self.sharing.learned.bytes(kind).is_none() {
+                self.sharing.learned.note_peak(kind, peak);
+            }
+            let expected = self.sharing.learned.bytes(kind).unwrap_or(peak);
+            self.is_changed |= self.places.measured(slot, expected.max(peak));
+        }
+        Vec::new()
+    }
+
+    fn on_others(&mut self, place: PlaceId, bytes: u64) -> Vec<Action> {
+        self.is_changed |= self.places.others(place) != bytes;
+        match self.places.taken_by_others(place, bytes) {
+            true => {
+                self.send_elsewhere(place);
+                vec![Action::AwaitOthers(place, bytes)]
+            }
+            false => Vec::new(),
+        }
+    }
+
     fn on_exit(&mut self, job: Job, end: ProcessEnd) -> Vec<Action> {
         let Some(JobPhase::Running { report, .. }) = self.jobs.get(&job).map(|job| &job.phase)
         else {
@@ -346,43 +486,65 @@ impl Scheduler {
     /// Decides what the end of an attempt means. A result that was reported counts, however the
     /// process ended afterwards.
     fn decide(&mut self, job: Job, end: &ProcessEnd) -> Vec<Action> {
-        let Some((slot, report)) = self.take_from_slot(job) else {
+        let Some((past, report)) = self.take_from_slot(job) else {
             return Vec::new();
         };
+        let place = self.places.place_of(past.slot);
         if end.abandoned {
-            self.places.lose(slot);
-            self.send_elsewhere(self.places.place_of(slot));
+            self.places.lose(past.slot);
+            self.send_elsewhere(place);
         }
         match report.map(|report| *report) {
             Some(TrainerResult::Finished(finished)) => {
-                self.places.worked(self.places.place_of(slot));
+                self.places.worked(place);
+                if past.peak > 0 {
+                    let kind = self.jobs[&job].kind;
+                    self.sharing.learned.note_peak(kind, past.peak);
+                }
                 self.finish(job, finished)
             }
-            Some(TrainerResult::Failed(class, message)) => self.failed(job, slot, class, message),
+            Some(TrainerResult::Failed(class, message)) => self.failed(job, past, class, message),
             None if self.interrupts > 0 => vec![Action::Ended {
                 job,
                 end: AttemptEnd::Stopped,
                 again: false,
             }],
             None if end.abandoned => self.fail(job, end.class(), end.description()),
+            None if end.out_of_memory => {
+                self.failed(job, past, Failure::HostMemory, end.description())
+            }
             None => self.crashed(job, end),
         }
     }
 
     fn on_not_started(&mut self, job: Job, message: String) -> Vec<Action> {
         match self.take_from_slot(job) {
-            Some((slot, _)) => self.failed(job, slot, Failure::NotStarted, message),
+            Some((past, _)) => self.failed(job, past, Failure::NotStarted, message),
             None => Vec::new(),
         }
     }
 
-    /// Frees the slot of a running job, and returns it with what the trainer reported.
-    fn take_from_slot(&mut self, job: Job) -> Option<(SlotId, Option<Box<TrainerResult>>)> {
+    /// Frees the slot of a running job, and returns what is known of the attempt, with what the trainer
+    /// reported.
+    fn take_from_slot(&mut self, job: Job) -> Option<(Past, Option<Box<TrainerResult>>)> {
+        self.is_changed = true;
         let state = self.jobs.get_mut(&job)?;
         match std::mem::replace(&mut state.phase, JobPhase::Waiting) {
-            JobPhase::Running { slot, report } => {
+            JobPhase::Running {
+                slot,
+                report,
+                peak,
+                has_all,
+            } => {
                 self.places.vacate(slot);
-                Some((slot, report))
+                let at = self.places.place_of(slot);
+                self.sharing.left(at, self.places.facts(at), job);
+                let past = Past {
+                    slot,
+                    peak,
+                    has_all,
+                };
+                Some((past, report))
             }
             other => {
                 state.phase = other;
@@ -423,7 +585,7 @@ impl Scheduler {
             return;
         };
         state.phase = JobPhase::Done;
-        self.ready.remove(&(state.rank, job));
+        self.ready.remove(&state.candidate(job));
         for dependent in state.dependents.clone() {
             if let Some(state) = self.jobs.get_mut(&dependent) {
                 state.unfinished -= 1;
@@ -433,7 +595,7 @@ impl Scheduler {
     }
 
     /// Applies the rule for a failure that a trainer or the session reported.
-    fn failed(&mut self, job: Job, slot: SlotId, class: Failure, message: String) -> Vec<Action> {
+    fn failed(&mut self, job: Job, past: Past, class: Failure, message: String) -> Vec<Action> {
         match rule(class) {
             Rule::Final => self.fail(job, class, message),
             Rule::Drain => {
@@ -441,9 +603,10 @@ impl Scheduler {
                 self.fail(job, class, message)
             }
             Rule::Retry => self.retry(job, class, message),
-            Rule::Alone => self.out_of_memory(job, class, message),
+            Rule::Alone => self.out_of_memory(job, past, class, message),
+            Rule::Fewer => self.out_of_main_memory(job, past, class, message),
             Rule::Place { limit } => {
-                let place = self.places.place_of(slot);
+                let place = self.places.place_of(past.slot);
                 self.place_failed(job, place, limit, class, message)
             }
         }
@@ -453,6 +616,7 @@ impl Scheduler {
         if let Some(state) = self.jobs.get_mut(&job) {
             state.phase = JobPhase::Failed;
         }
+        self.failures += 1;
         vec![Action::Ended {
             job,
             end: AttemptEnd::Failed { class, message },
@@ -485,17 +649,74 @@ impl Scheduler {
         vec![self.try_again(job, class, message)]
     }
 
-    /// Tries a job again alone at its place, unless it was alone.
-    fn out_of_memory(&mut self, job: Job, class: Failure, message: String) -> Vec<Action> {
+    /// Tries a job again alone at its place, unless it was alone. Its kind takes more than was known.
+    fn out_of_memory(
+        &mut self,
+        job: Job,
+        past: Past,
+        class: Failure,
+        message: String,
+    ) -> Vec<Action> {
         let Some(state) = self.jobs.get_mut(&job) else {
             return Vec::new();
         };
         if state.alone {
-            return self.fail(job, class, message);
+            let needed = self.needed_memory(past);
+            return self.fail(job, class, format!("{message}{needed}"));
         }
         state.alone = true;
+        let kind = state.kind;
+        if let Some(expected) = self.sharing.learned.bytes(kind) {
+            self.sharing
+                .learned
+                .note_peak(kind, expected.max(past.peak));
+        }
         self.make_ready(job);
         vec![self.try_again(job, class, message)]
+    }
+
+    /// Describes the memory of an attempt that was alone and had too little.
+    fn needed_memory(&self, past: Past) -> String {
+        let at = self.places.place_of(past.slot);
+        let place = self.places.facts(at);
+        let Some(memory) = place.memory else {
+            return String::new();
+        };
+        let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+        let of_others = match self.places.others(at) {
+            0 => String::new(),
+            bytes => format!(", {:.1} GB of them taken by others", gigabytes(bytes)),
+        };
+        let measured = match past.peak {
+            0 => String::new(),
+            bytes => format!(" took {:.1} GB and", gigabytes(bytes)),
+        };
+        let (name, memory) = (&place.name, gigabytes(memory));
+        format!(
+            "; alone on {name} it{measured} needs more than there are: {memory:.1} GB{of_others}"
+        )
+    }
+
+    /// Tries a job again while fewer run at a time, unless nothing ran beside it.
+    fn out_of_main_memory(
+        &mut self,
+        job: Job,
+        past: Past,
+        class: Failure,
+        message: String,
+    ) -> Vec<Action> {
+        if past.has_all {
+            return self.fail(job, class, message);
+        }
+        // The system may end several attempts at once.
+        let others = self.places.running().count().max(1);
+        let at_most = self.at_most.unwrap_or(usize::MAX).min(others);
+        self.at_most = Some(at_most);
+        self.make_ready(job);
+        vec![
+            self.try_again(job, class, message),
+            Action::RunFewer { at_most },
+        ]
     }
 
     /// Puts a job back behind the others, and leaves out its place if that fails again and again. A
@@ -556,64 +777,128 @@ impl Scheduler {
         actions
     }
 
-    /// Lets a moment pass for everything that waits.
-    fn on_tick(&mut self) -> Vec<Action> {
-        self.places.tick();
-        for job in due(&mut self.resting, |ticks| ticks) {
-            self.make_ready(job.0);
+    /// Lets time pass for everything that waits.
+    fn on_ticks(&mut self, ticks: u32) -> Vec<Action> {
+        self.is_changed |= self.places.tick(ticks);
+        for at in self.places.ids() {
+            self.is_changed |= self.sharing.tick(at, self.places.facts(at), ticks);
         }
-        let decided = due(&mut self.undecided, |(_, ticks)| ticks);
+        for (job, _) in due(&mut self.resting, ticks, |left| left) {
+            self.make_ready(job);
+        }
+        let decided = due(&mut self.undecided, ticks, |(_, left)| left);
         let ends = decided
             .into_iter()
             .flat_map(|(job, (end, _))| self.decide(job, &end));
         ends.collect()
     }
 
+    /// Starts as many jobs as have room, if anything has changed.
     fn fill(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
-        while !self.is_draining()
-            && let Some((job, slot)) = self.next_alone().or_else(|| self.next_shared())
+        if !std::mem::take(&mut self.is_changed) {
+            return actions;
+        }
+        while self.may_start()
+            && let Some((job, need, slot)) = self.next()
         {
-            self.places.occupy(slot, job);
+            self.places.occupy(slot, job, need);
+            let at = self.places.place_of(slot);
+            self.sharing
+                .joined(at, self.places.facts(at), job, need.kind);
             if let Some(state) = self.jobs.get_mut(&job) {
-                state.phase = JobPhase::Running { slot, report: None };
+                state.phase = JobPhase::Running {
+                    slot,
+                    report: None,
+                    peak: 0,
+                    has_all: self.at_most == Some(1),
+                };
             }
             actions.push(Action::Start { job, slot });
         }
         actions
     }
 
-    /// Gives jobs that must be alone places of their own, and returns one whose place is empty.
-    fn next_alone(&mut self) -> Option<(Job, SlotId)> {
-        while let Some(&(_, job)) = self.alone.first()
-            && self.places.reserve(job)
-        {
-            self.alone.pop_first();
-        }
-        self.places.emptied()
+    fn may_start(&self) -> bool {
+        let is_allowed = |most| self.places.running().count() < most;
+        let may_start = self.has_begun && !self.is_draining();
+        may_start && self.places.any_free() && self.at_most.is_none_or(is_allowed)
     }
 
-    fn next_shared(&mut self) -> Option<(Job, SlotId)> {
-        let (_, job) = *self.ready.first()?;
-        let slot = self.places.free_slot(&self.jobs.get(&job)?.failed_at)?;
-        self.ready.pop_first();
-        Some((job, slot))
+    /// Returns the next job to start, and where.
+    fn next(&mut self) -> Option<(Job, Need, SlotId)> {
+        self.reserve_places();
+        self.places.reserved().or_else(|| self.next_shared())
+    }
+
+    /// Keeps places for jobs that must be alone.
+    fn reserve_places(&mut self) {
+        for candidate in self.alone.clone() {
+            let need = self.need(&candidate);
+            if self.places.reserve(candidate.job, need, true) {
+                self.alone.remove(&candidate);
+            }
+        }
+    }
+
+    /// Returns the first job in order that has room beside others. Those that it passes are patient for a
+    /// while.
+    fn next_shared(&mut self) -> Option<(Job, Need, SlotId)> {
+        let candidates = self.ready.first_of_kinds();
+        let found = candidates
+            .iter()
+            .enumerate()
+            .find_map(|(position, candidate)| {
+                let need = self.need(candidate);
+                let avoid = &self.jobs[&candidate.job].failed_at;
+                let may_join = |at, place: &Place| self.sharing.may_join(at, place, need.kind);
+                let slot = self.places.free_slot(need, avoid, may_join)?;
+                Some((position, need, slot))
+            });
+        let (position, need, slot) = found?;
+        for passed in &candidates[..position] {
+            self.pass(passed);
+        }
+        let job = candidates[position].job;
+        self.ready.remove(&candidates[position]);
+        Some((job, need, slot))
+    }
+
+    /// Keeps a place for a job that others have passed too often.
+    fn pass(&mut self, passed: &Candidate) {
+        let need = self.need(passed);
+        if self.ready.pass(passed) && self.places.reserve(passed.job, need, false) {
+            self.ready.remove(passed);
+        }
+    }
+
+    fn need(&self, candidate: &Candidate) -> Need {
+        Need {
+            device: self.jobs[&candidate.job].device,
+            kind: candidate.kind,
+            bytes: self.sharing.learned.bytes(candidate.kind),
+        }
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.most_failures.is_some_and(|most| self.failures >= most)
     }
 
     fn is_draining(&self) -> bool {
-        self.interrupts > 0 || self.disk_full
+        self.interrupts > 0 || self.disk_full || self.has_given_up()
     }
 }
 
 impl JobState {
-    fn new(job: Job, row: usize, is_stale: bool) -> JobState {
+    fn new(spec: &JobSpec) -> JobState {
         JobState {
             rank: Rank {
                 setbacks: 0,
-                urgency: urgency(job),
-                row,
+                turn: spec.turn,
             },
-            phase: if is_stale {
+            kind: spec.kind,
+            device: spec.device,
+            phase: if spec.has_to_run {
                 JobPhase::Waiting
             } else {
                 JobPhase::Reused
@@ -625,44 +910,28 @@ impl JobState {
             alone: false,
         }
     }
+
+    fn candidate(&self, job: Job) -> Candidate {
+        Candidate {
+            rank: self.rank,
+            job,
+            kind: self.kind,
+        }
+    }
 }
 
 /// Counts the ticks of all entries down and takes out those that have none left.
-fn due<T>(waiting: &mut BTreeMap<Job, T>, ticks: fn(&mut T) -> &mut u32) -> Vec<(Job, T)> {
+fn due<T>(
+    waiting: &mut BTreeMap<Job, T>,
+    ticks: u32,
+    left: fn(&mut T) -> &mut u32,
+) -> Vec<(Job, T)> {
     let is_due = |_: &Job, entry: &mut T| {
-        let left = ticks(entry);
-        *left = left.saturating_sub(1);
+        let left = left(entry);
+        *left = left.saturating_sub(ticks);
         *left == 0
     };
     waiting.extract_if(.., is_due).collect()
-}
-
-/// Returns the first row of the table that depends on each job.
-fn rows(plan: &Plan) -> BTreeMap<Job, usize> {
-    let mut rows = BTreeMap::new();
-    for study in &plan.studies {
-        for &run in study.trials.iter().flat_map(|trial| &trial.runs) {
-            rows.insert(Job::Train(run), study.members.start);
-        }
-    }
-    // Backwards, so that the first row of a shared run remains.
-    for (row, member) in plan.members.iter().enumerate().rev() {
-        rows.insert(Job::Train(member.run), row);
-        rows.insert(Job::Evaluate(member.run), row);
-    }
-    for (&id, ensemble) in &plan.ensembles {
-        rows.insert(Job::Ensemble(id), ensemble.members[0]);
-    }
-    rows
-}
-
-/// Ranks the kinds of job; ready jobs of a lower rank start first.
-fn urgency(job: Job) -> u8 {
-    match job {
-        Job::Prepare(_) => 0,
-        Job::Evaluate(_) | Job::Ensemble(_) => 1,
-        Job::Train(_) => 2,
-    }
 }
 
 #[cfg(test)]

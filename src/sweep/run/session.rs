@@ -23,9 +23,11 @@ use thiserror::Error;
 use super::{
     Watcher,
     child::{Child, Message, Notice, Reports},
+    gauge::Gauges,
+    mps::Mps,
     reply::checked,
-    scheduler::{Action, Input, ProcessEnd, Scheduler, TICKS_PER_SECOND, Tally},
-    slots::{PlaceId, Slot, SlotId},
+    scheduler::{Action, Input, Learned, ProcessEnd, Scheduler, Setup, TICKS_PER_SECOND, Tally},
+    slots::{Layout, PlaceId, Slot, SlotId},
     trainer::Trainer,
 };
 use crate::{
@@ -34,9 +36,12 @@ use crate::{
         AttemptEnd, AttemptExit, AttemptFolder, Job, Ledger, LedgerError, Lock, LockError,
         RunStage, absolute, fingerprint,
         journal::{Decision, Journal},
+        read_json, write_json,
     },
     plan::{
         Plan, Study, StudyState,
+        agenda::Agenda,
+        costs::Costs,
         freshness::{self, FreshnessOf},
     },
 };
@@ -44,6 +49,9 @@ use crate::{
 /// The time between two ticks. Silence and waiting are counted in ticks that the session has seen, so
 /// that nothing seems old after the session itself was stopped for a while.
 const TICK: Duration = Duration::from_millis(1000 / TICKS_PER_SECOND as u64);
+
+/// The number of ticks between two measurements of the memory of GPUs.
+const MEASURED_EVERY: u32 = TICKS_PER_SECOND / 2;
 
 /// The number of messages from trainers that may wait. If there are more, the trainers have to wait.
 const QUEUE: usize = 1024;
@@ -92,8 +100,10 @@ pub struct Session<'a> {
     pub lock: &'a mut Lock,
     /// The trainer.
     pub trainer: &'a Trainer,
-    /// The slots for trainers.
-    pub slots: &'a [Slot],
+    /// Where trainers run.
+    pub layout: &'a Layout,
+    /// The service through which runs share GPUs, if they use one.
+    pub mps: Option<&'a Mps>,
     /// The sweep of the plan.
     pub sweep: &'a Sweep,
     /// The number of interrupts by the user so far.
@@ -103,6 +113,7 @@ pub struct Session<'a> {
 struct Running<'r, 'a> {
     session: &'r mut Session<'a>,
     freshness: FreshnessOf,
+    agenda: Agenda,
     journal: Journal,
     attempts: BTreeMap<Job, LiveAttempt>,
     /// Inputs for the scheduler that the session itself causes.
@@ -112,6 +123,8 @@ struct Running<'r, 'a> {
     /// The interrupts that the scheduler knows.
     interrupts: u32,
     last_tick: Instant,
+    ticks: u32,
+    gauges: Gauges,
     sender: SyncSender<Message>,
     receiver: Receiver<Message>,
 }
@@ -119,6 +132,7 @@ struct Running<'r, 'a> {
 /// An attempt whose end is not written down yet.
 struct LiveAttempt {
     number: u32,
+    place: PlaceId,
     work: Work,
     /// Its process; `None` if it could not be started.
     child: Option<Child>,
@@ -187,19 +201,29 @@ impl Session<'_> {
                 self.ledger.place_images(data, source)?;
             }
         }
-        let places: Vec<PlaceId> = self.slots.iter().map(|slot| slot.place).collect();
-        let retries = self.sweep.resources.retries;
-        let mut scheduler = Scheduler::new(self.plan, &freshness, &places, retries);
+        let costs = Costs::read(self.plan, self.ledger);
+        let mut agenda = Agenda::new(costs, self.layout.device());
+        let jobs = agenda.extend(self.plan, &freshness);
+        let learned = learned(self.ledger);
+        let setup = Setup::new(self.layout, &self.sweep.resources, learned.clone());
+        let mut scheduler = Scheduler::new(jobs, setup);
+        let mut gauges = Gauges::new(self.layout);
+        // What others use is known before anything starts.
+        let mut inputs = VecDeque::from(gauges.read(&[]));
+        inputs.push_back(Input::Begin);
         let (sender, receiver) = mpsc::sync_channel(QUEUE);
         let mut running = Running {
             session: self,
             freshness,
+            agenda,
             journal,
             attempts: BTreeMap::new(),
-            inputs: VecDeque::from([Input::Begin]),
+            inputs,
             trained: Vec::new(),
             interrupts: 0,
             last_tick: Instant::now(),
+            ticks: 0,
+            gauges,
             sender,
             receiver,
         };
@@ -210,6 +234,9 @@ impl Session<'_> {
         running.keep_studies()?;
         running.run(&mut scheduler, watcher)?;
         running.note(Decision::Closed)?;
+        if *scheduler.learned() != learned {
+            write_json(&running.session.ledger.learned(), scheduler.learned())?;
+        }
         running
             .journal
             .commit()
@@ -268,6 +295,14 @@ impl Session<'_> {
                 })
             }
         })
+    }
+
+    /// Returns the CPU threads of an attempt. Preparing takes all cores: what needs the data waits for it.
+    fn threads(&self, job: Job, slot: &Slot) -> u32 {
+        match job {
+            Job::Prepare(_) => self.layout.cores.max(slot.threads),
+            Job::Train(_) | Job::Evaluate(_) | Job::Ensemble(_) => slot.threads,
+        }
     }
 
     /// Returns the metrics of the sweep and those measured before: two sweeps that share a run both
@@ -354,6 +389,12 @@ impl Session<'_> {
     }
 }
 
+/// Returns what earlier sweeps learned. A damaged file costs time, nothing else.
+fn learned(ledger: &Ledger) -> Learned {
+    let kept = read_json(&ledger.learned()).ok().flatten();
+    kept.unwrap_or_default()
+}
+
 /// Returns the reply to a job's task.
 fn reply<T: Task>(job: Job, finished: Finished) -> Result<T::Reply, SessionError> {
     T::Reply::try_from(finished).map_err(|WrongReply| SessionError::WrongReply { job })
@@ -415,7 +456,8 @@ impl Running<'_, '_> {
         }
         freshness::extend(&mut self.freshness, plan, ledger, &sweep.report)?;
         watcher.grown(plan, &self.freshness);
-        let actions = scheduler.grow(plan, &self.freshness);
+        let jobs = self.agenda.extend(plan, &self.freshness);
+        let actions = scheduler.grow(jobs);
         self.keep_studies()?;
         self.carry_out(actions, watcher)
     }
@@ -472,12 +514,27 @@ impl Running<'_, '_> {
                 self.inputs.push_back(Input::Exited(job, end));
             }
         }
+        if self.ticks.is_multiple_of(MEASURED_EVERY) {
+            self.measure_memory();
+        }
+        self.ticks = self.ticks.wrapping_add(1);
         self.journal
             .commit()
             .map_err(|source| SessionError::journal(self.session.ledger, source))?;
         watcher.tick();
         self.last_tick = Instant::now();
-        Ok(Input::Tick)
+        Ok(Input::Ticks(1))
+    }
+
+    /// Measures the memory of the GPUs.
+    fn measure_memory(&mut self) {
+        let attempts = self.attempts.iter();
+        let running: Vec<_> = attempts
+            .filter_map(|(&job, attempt)| {
+                Some((job, attempt.place, attempt.child.as_ref()?.group()?))
+            })
+            .collect();
+        self.inputs.extend(self.gauges.read(&running));
     }
 
     /// Returns the input of a message from an attempt.
@@ -520,6 +577,11 @@ impl Running<'_, '_> {
                 Action::Publish { job, finished } => self.session.publish(job, finished)?,
                 Action::Ended { job, end, again } => self.ended(job, end, again, watcher)?,
                 Action::LeaveOut { place, message } => self.leave_out(place, message, watcher)?,
+                Action::AwaitOthers(place, bytes) => {
+                    let place = &self.session.layout.places[place.0];
+                    watcher.awaits_others(place, bytes);
+                }
+                Action::RunFewer { at_most } => watcher.runs_fewer(at_most),
                 Action::Stop(job) => self.on_child(job, Child::request_stop),
                 Action::Kill(job) => self.on_child(job, Child::kill),
             }
@@ -541,13 +603,14 @@ impl Running<'_, '_> {
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
         let session = &*self.session;
-        let slot = &session.slots[slot.0];
+        let slot = &session.layout.slots[slot.0];
+        let place = slot.place;
         let (number, folder) = session.ledger.new_attempt(job)?;
         let attempt = Attempt {
             protocol: PROTOCOL,
             number,
             device: slot.device,
-            threads: session.sweep.resources.threads,
+            threads: session.threads(job, slot),
             work: session.work(job)?,
         };
         session.ledger.request(&folder, &attempt)?;
@@ -564,6 +627,7 @@ impl Running<'_, '_> {
         let child = child.map_err(|message| self.inputs.push_back(Input::NotStarted(job, message)));
         let attempt = LiveAttempt {
             number,
+            place,
             work: attempt.work,
             child: child.ok(),
             end: ProcessEnd::default(),
@@ -592,7 +656,7 @@ impl Running<'_, '_> {
             messages: self.sender.clone(),
         };
         let program = &self.session.trainer.program;
-        Child::start(program, slot, folder, reports).map_err(|error| {
+        Child::start(program, slot, self.session.mps, folder, reports).map_err(|error| {
             let program = program.display();
             format!("failed to start the trainer `{program}`: {error}")
         })
@@ -640,11 +704,7 @@ impl Running<'_, '_> {
         message: String,
         watcher: &mut dyn Watcher,
     ) -> Result<(), SessionError> {
-        let slots = self.session.slots;
-        let name = slots
-            .iter()
-            .find(|slot| slot.place == place)
-            .map_or_else(String::new, |slot| slot.place_name.clone());
+        let name = self.session.layout.name_of(place).to_owned();
         watcher.left_out(&name, &message);
         self.note(Decision::LeftOut {
             place: name,

@@ -9,15 +9,33 @@ use super::{
     gpus::{Gpu, GpuList, NamedTwice},
     memory,
 };
-use crate::config::{DeviceChoice, Gpus, Resources};
+use crate::config::{DeviceChoice, Gpus, Resources, RunsPerGpu};
+
+/// The most runs that share a GPU if their number is not set.
+const MOST_SHARING: u32 = 8;
 
 /// The position of a slot in the list of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SlotId(pub usize);
 
-/// A GPU, or the CPU: all slots of a place share its memory, and its defects.
+/// The position of a place in the list of places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlaceId(pub usize);
+
+/// A GPU, or the CPU: all slots of a place share its memory, and its defects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The name to display: `gpu 1`.
+    pub name: String,
+    /// What computes there.
+    pub device: Device,
+    /// Bytes of memory of its own; nothing if they are unknown, and for the CPU.
+    pub memory: Option<u64>,
+    /// The model of the GPU; empty if it is unknown.
+    pub model: String,
+    /// True if its slots are used as far as its memory and the speed of its runs allow.
+    pub packs: bool,
+}
 
 /// Room for one attempt at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +46,129 @@ pub struct Slot {
     pub device: Device,
     /// Where it is.
     pub place: PlaceId,
-    /// The name of the place to display: `gpu 1`.
-    pub place_name: String,
+    /// CPU threads of an attempt.
+    pub threads: u32,
     /// The trainer's `CUDA_VISIBLE_DEVICES`.
     pub visible: Option<String>,
+}
+
+/// All places of a sweep, and their slots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// The places.
+    pub places: Vec<Place>,
+    /// The slots. The first of every GPU comes before the second of any: few runs spread out.
+    pub slots: Vec<Slot>,
+    /// Logical CPU cores.
+    pub cores: u32,
+}
+
+impl Layout {
+    /// Returns the slots in which runs are trained and measured.
+    pub fn for_runs(&self) -> impl Iterator<Item = &Slot> {
+        let device = self.device();
+        self.slots.iter().filter(move |slot| slot.device == device)
+    }
+
+    /// Returns the device of runs.
+    pub fn device(&self) -> Device {
+        let is_gpu = |slot: &Slot| slot.device == Device::Cuda;
+        match self.slots.iter().any(is_gpu) {
+            true => Device::Cuda,
+            false => Device::Cpu,
+        }
+    }
+
+    /// Returns the name of a place.
+    pub fn name_of(&self, place: PlaceId) -> &str {
+        &self.places[place.0].name
+    }
+
+    /// Returns places and slots on GPUs, and a slot with all cores to prepare data in.
+    pub fn on_gpus(gpus: &[NumberedGpu<'_>], resources: &Resources, cores: u32) -> Layout {
+        let shares = |gpu: &Gpu| match resources.runs_per_gpu {
+            _ if gpu.is_exclusive => 1,
+            RunsPerGpu::Number(number) => number,
+            RunsPerGpu::Auto => MOST_SHARING,
+        };
+        let packs = resources.runs_per_gpu == RunsPerGpu::Auto;
+        let most = gpus.iter().map(|numbered| shares(numbered.gpu)).max();
+        // How many will share a GPU is not known if that is left to the sweep.
+        let abreast = match resources.runs_per_gpu {
+            RunsPerGpu::Number(_) => gpus.iter().map(|numbered| shares(numbered.gpu)).sum(),
+            RunsPerGpu::Auto => u32::try_from(gpus.len()).unwrap_or(u32::MAX),
+        };
+        let threads = resources.threads.unwrap_or((cores / abreast.max(1)).max(1));
+        let mut layout = Layout {
+            cores,
+            ..Layout::default()
+        };
+        for NumberedGpu { number, gpu } in gpus {
+            layout.places.push(Place {
+                name: format!("gpu {number}"),
+                device: Device::Cuda,
+                memory: gpu.memory,
+                model: gpu.model.clone(),
+                packs,
+            });
+        }
+        for share in 0..most.unwrap_or(0) {
+            for (place, NumberedGpu { number, gpu }) in gpus.iter().enumerate() {
+                let has_others = shares(gpu) > 1;
+                if share < shares(gpu) {
+                    layout.slots.push(Slot {
+                        name: match has_others {
+                            true => format!("gpu {number}.{share}"),
+                            false => format!("gpu {number}"),
+                        },
+                        device: Device::Cuda,
+                        place: PlaceId(place),
+                        threads,
+                        visible: Some(gpu.visible.clone()),
+                    });
+                }
+            }
+        }
+        layout.add_cpu(["cpu".to_owned()], cores);
+        layout
+    }
+
+    /// Returns slots on the CPU.
+    pub fn on_cpu(count: u32, threads: u32, cores: u32) -> Layout {
+        let mut layout = Layout {
+            cores,
+            ..Layout::default()
+        };
+        layout.add_cpu((0..count).map(|index| format!("cpu {index}")), threads);
+        layout
+    }
+
+    fn add_cpu(&mut self, names: impl IntoIterator<Item = String>, threads: u32) {
+        let place = PlaceId(self.places.len());
+        self.places.push(Place {
+            name: "the CPU".to_owned(),
+            device: Device::Cpu,
+            memory: None,
+            model: String::new(),
+            packs: false,
+        });
+        self.slots.extend(names.into_iter().map(|name| Slot {
+            name,
+            device: Device::Cpu,
+            place,
+            threads,
+            visible: None,
+        }));
+    }
+}
+
+/// A GPU with its number in the sweep file.
+#[derive(Clone, Copy, Debug)]
+pub struct NumberedGpu<'g> {
+    /// Its position among the visible ones.
+    pub number: usize,
+    /// The GPU.
+    pub gpu: &'g Gpu,
 }
 
 /// The hardware of the machine, examined once by the command line.
@@ -67,7 +204,7 @@ pub enum SlotError {
 }
 
 impl Machine {
-    /// Looks for GPUs without loading any driver; `visible` is `CUDA_VISIBLE_DEVICES`, if it is set.
+    /// Looks for GPUs, cores and memory; `visible` is `CUDA_VISIBLE_DEVICES`, if it is set.
     pub fn survey(visible: Option<&str>) -> Machine {
         Machine {
             gpus: GpuList::survey(visible),
@@ -90,7 +227,7 @@ impl Machine {
     pub fn numerics(&self, resources: &Resources) -> Numerics {
         match self.device(resources) {
             Device::Cpu => Numerics::Cpu {
-                threads: resources.threads,
+                threads: resources.threads_on_cpu(),
             },
             Device::Cuda => Numerics::Cuda,
         }
@@ -100,7 +237,7 @@ impl Machine {
     pub fn allowed_numerics(&self, resources: &Resources) -> Vec<Numerics> {
         let here = self.numerics(resources);
         let cpu = Numerics::Cpu {
-            threads: resources.threads,
+            threads: resources.threads_on_cpu(),
         };
         let mut allowed = vec![here];
         if resources.device == DeviceChoice::Auto {
@@ -115,27 +252,23 @@ impl Machine {
     ///
     /// # Errors
     /// The sweep requests a GPU that does not exist.
-    pub fn slots(&self, resources: &Resources, bytes: u64) -> Result<Vec<Slot>, SlotError> {
+    pub fn layout(&self, resources: &Resources, bytes: u64) -> Result<Layout, SlotError> {
         match self.device(resources) {
-            Device::Cpu => Ok(self.cpu_slots(resources, bytes)),
-            Device::Cuda => self.gpu_slots(resources),
+            Device::Cpu => Ok(self.cpu_layout(resources, bytes)),
+            Device::Cuda => self.gpu_layout(resources),
         }
     }
 
-    fn cpu_slots(&self, resources: &Resources, bytes: u64) -> Vec<Slot> {
-        let by_cores = u32::try_from(self.cores).unwrap_or(u32::MAX) / resources.threads;
+    fn cpu_layout(&self, resources: &Resources, bytes: u64) -> Layout {
+        let threads = resources.threads_on_cpu();
+        let by_cores = self.cores() / threads;
         let by_memory = self.room(bytes).unwrap_or(u32::MAX);
         let fitting = by_cores.min(by_memory).max(1);
-        let count = resources.slots.unwrap_or(fitting);
-        (0..count)
-            .map(|index| Slot {
-                name: format!("cpu {index}"),
-                device: Device::Cpu,
-                place: PlaceId(0),
-                place_name: "the CPU".to_owned(),
-                visible: None,
-            })
-            .collect()
+        Layout::on_cpu(resources.slots.unwrap_or(fitting), threads, self.cores())
+    }
+
+    fn cores(&self) -> u32 {
+        u32::try_from(self.cores).unwrap_or(u32::MAX)
     }
 
     /// Returns how many runs of this size the available memory has room for; nothing if that is
@@ -145,7 +278,7 @@ impl Machine {
         Some(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    fn gpu_slots(&self, resources: &Resources) -> Result<Vec<Slot>, SlotError> {
+    fn gpu_layout(&self, resources: &Resources) -> Result<Layout, SlotError> {
         let gpus = self.gpus.checked()?;
         if gpus.is_empty() {
             return Err(SlotError::NoGpu);
@@ -157,29 +290,14 @@ impl Machine {
                 .map(|&index| position(index, gpus.len()))
                 .collect::<Result<_, _>>()?,
         };
-        let shares = 0..resources.runs_per_gpu;
-        // The first share of every GPU comes before the second of any: few runs spread out.
-        let slots = shares.flat_map(|share| {
-            let share = (resources.runs_per_gpu > 1).then_some(share);
-            chosen
-                .iter()
-                .map(move |&gpu| gpu_slot(gpu, share, &gpus[gpu]))
-        });
-        Ok(slots.collect())
-    }
-}
-
-fn gpu_slot(gpu: usize, share: Option<u32>, device: &Gpu) -> Slot {
-    let place_name = format!("gpu {gpu}");
-    Slot {
-        name: match share {
-            Some(share) => format!("{place_name}.{share}"),
-            None => place_name.clone(),
-        },
-        device: Device::Cuda,
-        place: PlaceId(gpu),
-        place_name,
-        visible: Some(device.0.clone()),
+        let chosen: Vec<NumberedGpu<'_>> = chosen
+            .into_iter()
+            .map(|number| NumberedGpu {
+                number,
+                gpu: &gpus[number],
+            })
+            .collect();
+        Ok(Layout::on_gpus(&chosen, resources, self.cores()))
     }
 }
 
@@ -202,28 +320,29 @@ mod tests {
         }
     }
 
-    fn names(slots: &[Slot]) -> Vec<&str> {
-        slots.iter().map(|slot| slot.name.as_str()).collect()
+    fn names(layout: &Layout) -> Vec<&str> {
+        layout.slots.iter().map(|slot| slot.name.as_str()).collect()
     }
 
     #[test]
     fn cpu_slots_fill_the_cores() {
         let resources = Resources {
-            threads: 3,
+            threads: Some(3),
             ..Resources::default()
         };
         assert_eq!(
-            names(&machine(0).slots(&resources, 1 << 30).unwrap()),
+            names(&machine(0).layout(&resources, 1 << 30).unwrap()),
             ["cpu 0", "cpu 1"]
         );
         let more_threads_than_cores = Resources {
-            threads: 64,
+            threads: Some(64),
             ..Resources::default()
         };
         assert_eq!(
             machine(0)
-                .slots(&more_threads_than_cores, 1 << 30)
+                .layout(&more_threads_than_cores, 1 << 30)
                 .unwrap()
+                .slots
                 .len(),
             1
         );
@@ -233,11 +352,11 @@ mod tests {
     fn cpu_slots_follow_the_available_memory() {
         let count = |bytes, slots| {
             let resources = Resources {
-                threads: 1,
+                threads: Some(1),
                 slots,
                 ..Resources::default()
             };
-            machine(0).slots(&resources, bytes).unwrap().len()
+            machine(0).layout(&resources, bytes).unwrap().slots.len()
         };
         assert_eq!(count(1 << 30, None), 8);
         assert_eq!(count(5 << 30, None), 3);
@@ -250,13 +369,49 @@ mod tests {
     #[test]
     fn runs_spread_over_gpus_before_they_share_one() {
         let resources = Resources {
-            runs_per_gpu: 2,
+            runs_per_gpu: RunsPerGpu::Number(2),
             ..Resources::default()
         };
         assert_eq!(
-            names(&machine(2).slots(&resources, 1 << 30).unwrap()),
-            ["gpu 0.0", "gpu 1.0", "gpu 0.1", "gpu 1.1"]
+            names(&machine(2).layout(&resources, 1 << 30).unwrap()),
+            ["gpu 0.0", "gpu 1.0", "gpu 0.1", "gpu 1.1", "cpu"]
         );
+    }
+
+    #[test]
+    fn the_cores_are_shared_by_the_runs_on_gpus_and_are_all_there_to_prepare_data() {
+        let threads = |resources: &Resources| {
+            let layout = machine(2).layout(resources, 0).unwrap();
+            let threads = layout.slots.iter().map(|slot| slot.threads);
+            threads.collect::<Vec<u32>>()
+        };
+        assert_eq!(threads(&Resources::default()), [4, 4, 8]);
+        let set = Resources {
+            threads: Some(1),
+            ..Resources::default()
+        };
+        assert_eq!(threads(&set), [1, 1, 8]);
+    }
+
+    #[test]
+    fn a_gpu_that_takes_one_process_has_one_slot() {
+        let mut machine = machine(2);
+        machine.gpus.set_exclusive(1);
+        for runs_per_gpu in [RunsPerGpu::Number(3), RunsPerGpu::Auto] {
+            let resources = Resources {
+                runs_per_gpu,
+                ..Resources::default()
+            };
+            let layout = machine.layout(&resources, 0).unwrap();
+            assert_eq!(names(&layout)[..2], ["gpu 0.0", "gpu 1"]);
+            assert_eq!(
+                names(&layout)
+                    .iter()
+                    .filter(|name| name.starts_with("gpu 1"))
+                    .count(),
+                1
+            );
+        }
     }
 
     #[test]
@@ -266,7 +421,7 @@ mod tests {
             ..Resources::default()
         };
         assert!(matches!(
-            machine(0).slots(&wanted, 1 << 30),
+            machine(0).layout(&wanted, 1 << 30),
             Err(SlotError::NoGpu)
         ));
         let third = Resources {
@@ -274,7 +429,7 @@ mod tests {
             ..Resources::default()
         };
         assert!(matches!(
-            machine(2).slots(&third, 1 << 30),
+            machine(2).layout(&third, 1 << 30),
             Err(SlotError::NoSuchGpu { index: 2, count: 2 })
         ));
     }

@@ -276,15 +276,21 @@ impl Search {
 
     /// Returns the first earlier trial whose point or needed result is missing.
     fn missing(&self, history: &[TrialRecord], trial: usize) -> Option<usize> {
-        let needed = self.known_outcomes(trial);
-        let uses_results = matches!(self.settings.strategy, Strategy::Tpe | Strategy::Gp)
-            && self.is_past_startup(trial);
+        let needed = self.outcomes_needed(trial);
         (0..trial).find(|&earlier| match history.get(earlier) {
             None => true,
-            Some(trial) => {
-                uses_results && earlier < needed && trial.outcome == TrialOutcome::Pending
-            }
+            Some(trial) => earlier < needed && trial.outcome == TrialOutcome::Pending,
         })
+    }
+
+    /// Returns how many of the first trials must have an outcome before this one is suggested.
+    pub fn outcomes_needed(&self, trial: usize) -> usize {
+        let learns = matches!(self.settings.strategy, Strategy::Tpe | Strategy::Gp);
+        if learns && self.is_past_startup(trial) {
+            self.known_outcomes(trial)
+        } else {
+            0
+        }
     }
 
     /// Returns how many of the first trials have an outcome that this trial may use.

@@ -29,7 +29,7 @@ fn start(script: &str) -> Script {
         name: "cpu 0".to_owned(),
         device: Device::Cpu,
         place: PlaceId(0),
-        place_name: "the CPU".to_owned(),
+        threads: 1,
         visible: None,
     };
     let (messages, receiver) = mpsc::sync_channel(2);
@@ -50,7 +50,7 @@ fn start(script: &str) -> Script {
 /// and then the system refuses to start it for a moment.
 fn started(program: &Path, slot: &Slot, folder: &AttemptFolder, reports: &Reports) -> Child {
     loop {
-        match Child::start(program, slot, folder, reports.clone()) {
+        match Child::start(program, slot, None, folder, reports.clone()) {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
             child => return child.unwrap(),
         }

@@ -1,24 +1,42 @@
 //! Places where attempts run, and which of them still work.
 //!
-//! A place is a GPU, or the CPU. It has one or more slots, and each takes one attempt at a time. A
-//! place that fails rests for a while, and it is left out after too many failures in a row. A job that
-//! ran out of memory is given a place of its own: nothing else starts there until the job has ended.
+//! A place is a GPU, or the CPU. It has one or more slots, and each takes one attempt at a time. A GPU takes
+//! an attempt only if its memory has room beside those that run there and beside the processes of others.
+//! What an attempt takes may be unknown: if runs share the GPU as they fit, such an attempt starts only
+//! where nothing runs, and nothing joins it until its memory is measured.
+//!
+//! A place that fails rests for a while, and it is left out after too many failures in a row. A place can be
+//! reserved for a job: nothing else starts there until the job has started, or, if it must be alone, until
+//! it has ended.
 
 use std::collections::BTreeSet;
 
+use schema::{Device, KindId};
+
 use crate::{
     ledger::Job,
-    run::slots::{PlaceId, SlotId},
+    run::slots::{Place, PlaceId, SlotId},
 };
 
 /// The rest of a place after its first failure, in ticks.
 const REST: u32 = super::TICKS_PER_SECOND / 2;
+
+/// What a job needs of a place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Need {
+    pub(super) device: Device,
+    pub(super) kind: KindId,
+    /// Bytes of the GPU's memory; nothing if they are unknown.
+    pub(super) bytes: Option<u64>,
+}
 
 /// The slots of a sweep, and the state of their places.
 #[derive(Debug)]
 pub(super) struct Places {
     slots: Vec<SlotState>,
     places: Vec<PlaceState>,
+    /// The share of a GPU's memory that must be free of other processes.
+    free_share: f64,
 }
 
 #[derive(Debug)]
@@ -29,29 +47,57 @@ struct SlotState {
     lost: bool,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
+struct Occupant {
+    job: Job,
+    /// Bytes of the GPU's memory that are kept for it; nothing if they are unknown.
+    bytes: Option<u64>,
+}
+
+#[derive(Debug)]
 struct PlaceState {
+    place: Place,
+    attempts: Vec<Occupant>,
     /// Failures since an attempt last finished here.
     failures: u32,
     /// Ticks before it is used again.
     rest: u32,
     left_out: bool,
-    /// The job that has the place to itself; it waits until the other attempts have ended.
-    alone: Option<Job>,
+    reserved: Option<Reservation>,
+    /// Bytes that the processes of others take of its memory.
+    others: u64,
+}
+
+/// A place that is kept for a job.
+#[derive(Clone, Copy, Debug)]
+struct Reservation {
+    job: Job,
+    need: Need,
+    /// True if nothing may run beside it.
+    alone: bool,
 }
 
 impl Places {
     /// Creates free slots at these places.
-    pub(super) fn new(slots: &[PlaceId]) -> Places {
-        let places = slots.iter().map(|place| place.0 + 1).max().unwrap_or(0);
+    pub(super) fn new(slots: &[PlaceId], places: &[Place], free_share: f64) -> Places {
         let slots = slots.iter().map(|&place| SlotState {
             place,
             job: None,
             lost: false,
         });
+        let places = places.iter().map(|place| PlaceState {
+            place: place.clone(),
+            attempts: Vec::new(),
+            failures: 0,
+            rest: 0,
+            left_out: false,
+            reserved: None,
+            others: 0,
+        });
         Places {
             slots: slots.collect(),
-            places: vec![PlaceState::default(); places],
+            places: places.collect(),
+            free_share,
         }
     }
 
@@ -65,66 +111,134 @@ impl Places {
         self.slots[slot.0].place
     }
 
-    /// True if attempts can run somewhere, now or later.
-    pub(super) fn any_works(&self) -> bool {
-        self.slots
-            .iter()
-            .any(|slot| !slot.lost && !self.places[slot.place.0].left_out)
+    /// Returns what a place is.
+    pub(super) fn facts(&self, place: PlaceId) -> &Place {
+        &self.places[place.0].place
+    }
+
+    /// Returns all places.
+    pub(super) fn ids(&self) -> impl Iterator<Item = PlaceId> + use<> {
+        (0..self.places.len()).map(PlaceId)
+    }
+
+    /// True if attempts can run somewhere on this device, now or later.
+    pub(super) fn any_works(&self, device: Device) -> bool {
+        self.slots.iter().any(|slot| {
+            let place = &self.places[slot.place.0];
+            !slot.lost && !place.left_out && place.place.device == device
+        })
+    }
+
+    /// True if a slot is free now.
+    pub(super) fn any_free(&self) -> bool {
+        self.all_slots().any(|slot| self.is_free(slot))
     }
 
     /// Returns a slot for a job that shares its place, if possible not at one of the places to `avoid`.
-    pub(super) fn free_slot(&self, avoid: &BTreeSet<PlaceId>) -> Option<SlotId> {
-        let free = (0..self.slots.len())
-            .map(SlotId)
-            .filter(|&slot| self.is_free(slot) && self.place(slot).alone.is_none());
-        free.min_by_key(|&slot| avoid.contains(&self.place_of(slot)))
+    pub(super) fn free_slot(
+        &self,
+        need: Need,
+        avoid: &BTreeSet<PlaceId>,
+        may_join: impl Fn(PlaceId, &Place) -> bool,
+    ) -> Option<SlotId> {
+        let free = self.all_slots().filter(|&slot| {
+            let at = self.place_of(slot);
+            let place = &self.places[at.0];
+            self.is_free(slot)
+                && place.reserved.is_none()
+                && self.has_room(at, need)
+                && (!place.place.packs || may_join(at, &place.place))
+        });
+        free.min_by_key(|&slot| {
+            let at = self.place_of(slot);
+            let memory = self.places[at.0].place.memory;
+            (avoid.contains(&at), self.attempts_at(at), memory, slot)
+        })
     }
 
-    /// Gives a job the place with the fewest attempts to itself. Returns false if all are given away.
-    pub(super) fn reserve(&mut self, job: Job) -> bool {
-        let shared = (0..self.slots.len())
-            .map(SlotId)
-            .filter(|&slot| !self.slots[slot.0].lost && self.place(slot).is_shared());
-        let places: BTreeSet<PlaceId> = shared.map(|slot| self.place_of(slot)).collect();
-        let emptiest = places
+    /// Keeps a place for a job: of those that can hold it, the one with the fewest attempts. Returns false if
+    /// all are kept for other jobs.
+    pub(super) fn reserve(&mut self, job: Job, need: Need, alone: bool) -> bool {
+        let candidates: BTreeSet<PlaceId> = self
+            .all_slots()
+            .filter(|&slot| !self.slots[slot.0].lost)
+            .map(|slot| self.place_of(slot))
+            .filter(|&at| self.places[at.0].is_open(need.device) && self.can_hold(at, need))
+            .collect();
+        let fewest = candidates
             .into_iter()
-            .min_by_key(|&place| self.attempts_at(place));
-        match emptiest {
-            Some(place) => {
-                self.places[place.0].alone = Some(job);
-                true
-            }
-            None => false,
-        }
+            .min_by_key(|&at| self.attempts_at(at));
+        let Some(at) = fewest else {
+            return false;
+        };
+        self.places[at.0].reserved = Some(Reservation { job, need, alone });
+        true
     }
 
-    /// True if a job has a place to itself, or waits for it.
+    /// True if a job waits for a place that is kept for it.
     pub(super) fn any_reserved(&self) -> bool {
-        self.places.iter().any(|place| place.alone.is_some())
+        self.places.iter().any(|place| place.reserved.is_some())
     }
 
-    /// Returns a job that waited for a place of its own, and its slot, once nothing else runs there.
-    pub(super) fn emptied(&self) -> Option<(Job, SlotId)> {
-        (0..self.slots.len()).map(SlotId).find_map(|slot| {
-            let job = self.place(slot).alone?;
-            let is_empty = self.attempts_at(self.place_of(slot)) == 0;
-            (is_empty && self.is_free(slot)).then_some((job, slot))
+    /// Returns a job whose reserved place has room now, with a slot there.
+    pub(super) fn reserved(&self) -> Option<(Job, Need, SlotId)> {
+        self.all_slots().find_map(|slot| {
+            let at = self.place_of(slot);
+            let Reservation { job, need, alone } = self.places[at.0].reserved?;
+            let has_room = self.attempts_at(at) == 0 || (!alone && self.has_room(at, need));
+            (has_room && self.is_free(slot)).then_some((job, need, slot))
         })
     }
 
     /// Puts a job into a slot.
-    pub(super) fn occupy(&mut self, slot: SlotId, job: Job) {
-        self.slots[slot.0].job = Some(job);
+    pub(super) fn occupy(&mut self, slot: SlotId, job: Job, need: Need) {
+        let slot = &mut self.slots[slot.0];
+        slot.job = Some(job);
+        let place = &mut self.places[slot.place.0];
+        place.attempts.push(Occupant {
+            job,
+            bytes: need.bytes,
+        });
+        let starts_now = |reserved: &mut Reservation| reserved.job == job && !reserved.alone;
+        place.reserved.take_if(starts_now);
     }
 
     /// Frees the slot of an attempt that has ended.
     pub(super) fn vacate(&mut self, slot: SlotId) {
-        let SlotState { place, job, .. } = &mut self.slots[slot.0];
-        let alone = &mut self.places[place.0].alone;
-        if *alone == *job {
-            *alone = None;
-        }
-        *job = None;
+        let slot = &mut self.slots[slot.0];
+        let Some(ended) = slot.job.take() else {
+            return;
+        };
+        let place = &mut self.places[slot.place.0];
+        place.attempts.retain(|attempt| attempt.job != ended);
+        place.reserved.take_if(|reserved| reserved.job == ended);
+    }
+
+    /// Keeps as many bytes for an attempt as it was measured to take, if they are more. Returns true if that
+    /// makes a difference.
+    pub(super) fn measured(&mut self, slot: SlotId, bytes: u64) -> bool {
+        let SlotState { place, job, .. } = self.slots[slot.0];
+        let attempts = &mut self.places[place.0].attempts;
+        let attempt = attempts.iter_mut().find(|attempt| Some(attempt.job) == job);
+        attempt.is_some_and(|attempt| {
+            let is_more = attempt.bytes.is_none_or(|kept| kept < bytes);
+            if is_more {
+                attempt.bytes = Some(bytes);
+            }
+            is_more
+        })
+    }
+
+    /// Notes what the processes of others take. Returns true if the place is too busy from now on.
+    pub(super) fn taken_by_others(&mut self, at: PlaceId, bytes: u64) -> bool {
+        let was_busy = self.is_busy(at);
+        self.places[at.0].others = bytes;
+        self.is_busy(at) && !was_busy
+    }
+
+    /// Returns what the processes of others take.
+    pub(super) fn others(&self, at: PlaceId) -> u64 {
+        self.places[at.0].others
     }
 
     /// Never uses a slot again.
@@ -153,30 +267,88 @@ impl Places {
         state.left_out && !was_left_out
     }
 
-    /// Takes back the job that waits for this place to be empty.
-    pub(super) fn take_stranded(&mut self, place: PlaceId) -> Option<Job> {
-        self.places[place.0].alone.take()
-    }
-
-    /// Lets a moment pass.
-    pub(super) fn tick(&mut self) {
-        for place in &mut self.places {
-            place.rest = place.rest.saturating_sub(1);
+    /// Takes back the job that waits for this place.
+    pub(super) fn take_stranded(&mut self, at: PlaceId) -> Option<Job> {
+        let is_here = |job| self.running().any(|running| running == job);
+        let job = self.places[at.0].reserved?.job;
+        if is_here(job) {
+            return None;
         }
+        self.places[at.0].reserved = None;
+        Some(job)
     }
 
-    fn place(&self, slot: SlotId) -> &PlaceState {
-        &self.places[self.place_of(slot).0]
+    /// Lets time pass. Returns true if a place has rested.
+    pub(super) fn tick(&mut self, ticks: u32) -> bool {
+        let mut has_rested = false;
+        for place in &mut self.places {
+            has_rested |= (1..=ticks).contains(&place.rest);
+            place.rest = place.rest.saturating_sub(ticks);
+        }
+        has_rested
+    }
+
+    /// Returns the ticks until a place has rested; nothing if none rests.
+    pub(super) fn next_rested(&self) -> Option<u32> {
+        let resting = self.places.iter().filter(|place| place.rest > 0);
+        resting.map(|place| place.rest).min()
+    }
+
+    fn all_slots(&self) -> impl Iterator<Item = SlotId> + use<> {
+        (0..self.slots.len()).map(SlotId)
     }
 
     fn is_free(&self, slot: SlotId) -> bool {
-        let SlotState { job, lost, .. } = &self.slots[slot.0];
-        job.is_none() && !lost && self.place(slot).is_usable()
+        let SlotState { place, job, lost } = &self.slots[slot.0];
+        job.is_none() && !lost && self.places[place.0].is_usable() && !self.is_busy(*place)
     }
 
-    fn attempts_at(&self, place: PlaceId) -> usize {
-        let here = self.slots.iter().filter(|slot| slot.place == place);
-        here.filter(|slot| slot.job.is_some()).count()
+    /// True if the processes of others take too much of its memory.
+    fn is_busy(&self, at: PlaceId) -> bool {
+        let PlaceState { place, others, .. } = &self.places[at.0];
+        place.memory.is_some_and(|memory| {
+            let free = memory.saturating_sub(*others) as f64;
+            *others > 0 && free < self.free_share * memory as f64
+        })
+    }
+
+    /// True if a job has room at a place now.
+    fn has_room(&self, at: PlaceId, need: Need) -> bool {
+        let state = &self.places[at.0];
+        if state.place.device != need.device {
+            return false;
+        }
+        let Some(memory) = state.place.memory else {
+            return true;
+        };
+        let Some(bytes) = need.bytes else {
+            return !state.place.packs || state.attempts.is_empty();
+        };
+        if state.attempts.is_empty() {
+            return self.can_hold(at, need);
+        }
+        let taken: Option<u64> = state.attempts.iter().map(|attempt| attempt.bytes).sum();
+        match taken {
+            Some(taken) => taken + state.others + bytes <= memory,
+            None => !state.place.packs,
+        }
+    }
+
+    /// True if a job has room at a place where nothing else of the sweep runs. What is larger than all
+    /// places is tried at the largest: it may take less than expected.
+    fn can_hold(&self, at: PlaceId, need: Need) -> bool {
+        let state = &self.places[at.0];
+        let (Some(memory), Some(bytes)) = (state.place.memory, need.bytes) else {
+            return true;
+        };
+        let largest = self.places.iter().filter(|place| !place.left_out);
+        let largest = largest.filter_map(|place| place.place.memory).max();
+        let is_too_large = Some(bytes) > largest;
+        state.others + bytes <= memory || (is_too_large && Some(memory) == largest)
+    }
+
+    fn attempts_at(&self, at: PlaceId) -> usize {
+        self.places[at.0].attempts.len()
     }
 }
 
@@ -185,8 +357,8 @@ impl PlaceState {
         !self.left_out && self.rest == 0
     }
 
-    /// True if it can be used, and no job has it to itself.
-    fn is_shared(&self) -> bool {
-        !self.left_out && self.alone.is_none()
+    /// True if it can be kept for a job on this device.
+    fn is_open(&self, device: Device) -> bool {
+        !self.left_out && self.reserved.is_none() && self.place.device == device
     }
 }

@@ -23,6 +23,8 @@ pub(super) enum Rule {
     },
     /// Several attempts together may be to blame: the job is tried again once, alone at its place.
     Alone,
+    /// So many attempts at a time may be to blame: the job is tried again while fewer run, without counting.
+    Fewer,
 }
 
 /// Returns the rule for a class of failure.
@@ -35,6 +37,7 @@ pub(super) fn rule(class: Failure) -> Rule {
         // A trainer that is being built again is back after seconds.
         Failure::NotStarted => Rule::Place { limit: 4 },
         Failure::Memory => Rule::Alone,
+        Failure::HostMemory => Rule::Fewer,
     }
 }
 
@@ -51,6 +54,8 @@ pub struct ProcessEnd {
     pub hung: bool,
     /// True if it could not be killed and may still run.
     pub abandoned: bool,
+    /// True if the system killed it because main memory was short.
+    pub out_of_memory: bool,
 }
 
 impl ProcessEnd {
@@ -79,6 +84,9 @@ impl ProcessEnd {
                     .to_owned()
             }
             _ if self.hung => "reported nothing for too long and was killed".to_owned(),
+            _ if self.out_of_memory => {
+                "killed by the system, because main memory was short".to_owned()
+            }
             (Some(signal), _) if self.was_killed() => {
                 format!("killed by {}; out of memory?", signals::name(signal))
             }

@@ -3,7 +3,16 @@ use std::path::Path;
 use schema::{Breakdown, Evaluated, Numerics, Prepared, Scores, Trained};
 
 use super::*;
-use crate::{config::Sweep, ledger::Ledger, plan::freshness};
+use crate::{
+    config::Sweep,
+    ledger::Ledger,
+    plan::{
+        Plan,
+        agenda::Agenda,
+        costs::Costs,
+        freshness::{self, FreshnessOf},
+    },
+};
 
 mod worlds;
 
@@ -42,10 +51,35 @@ fn stage(slots: usize) -> Stage {
 fn stage_at(slots: &[PlaceId]) -> Stage {
     let (plan, freshness) = plan_of(TWO_METHODS);
     Stage {
-        scheduler: Scheduler::new(&plan, &freshness, slots, 1),
+        scheduler: Scheduler::new(jobs_of(&plan, &freshness), setup(slots, 1)),
         prepare: Job::Prepare(*plan.data.keys().next().unwrap()),
         runs: plan.members.iter().map(|member| member.run).collect(),
     }
+}
+
+/// Slots at places of the CPU.
+fn setup(slots: &[PlaceId], retries: u32) -> Setup {
+    let places = slots.iter().map(|place| place.0 + 1).max().unwrap_or(0);
+    let place = Place {
+        name: "a place".to_owned(),
+        device: Device::Cpu,
+        memory: None,
+        model: String::new(),
+        packs: false,
+    };
+    Setup {
+        slots: slots.to_vec(),
+        places: vec![place; places],
+        retries,
+        ..Setup::default()
+    }
+}
+
+/// The jobs of a plan without any finished ones.
+fn jobs_of(plan: &Plan, freshness: &FreshnessOf) -> Vec<JobSpec> {
+    let empty = tempfile::tempdir().unwrap();
+    let costs = Costs::read(plan, &Ledger::new(empty.path()));
+    Agenda::new(costs, Device::Cpu).extend(plan, freshness)
 }
 
 /// The plan of a sweep in an empty results folder.
@@ -96,7 +130,7 @@ impl Stage {
 
     /// Lets time pass until something happens.
     fn wait(&mut self) -> Vec<Action> {
-        let mut ticks = (0..1000).map(|_| self.scheduler.on(Input::Tick));
+        let mut ticks = (0..1000).map(|_| self.scheduler.on(Input::Ticks(1)));
         ticks
             .find(|actions| !actions.is_empty())
             .unwrap_or_default()
@@ -267,7 +301,7 @@ fn an_attempt_that_someone_asked_to_end_is_undecided_until_the_sweep_is_asked_as
         let mut stage = stage(1);
         stage.scheduler.on(Input::Begin);
         assert_eq!(stage.exit(stage.prepare, code, signal), []);
-        assert_eq!(stage.scheduler.on(Input::Tick), []);
+        assert_eq!(stage.scheduler.on(Input::Ticks(1)), []);
         let stopped = Action::Ended {
             job: stage.prepare,
             end: AttemptEnd::Stopped,
@@ -374,8 +408,8 @@ fn a_run_out_of_memory_is_made_again_alone_at_its_place_and_then_fails() {
     stage.finish(stage.prepare);
     let (a, b) = (Job::Train(stage.runs[0]), Job::Train(stage.runs[1]));
     let actions = stage.fail(a, Failure::Memory);
-    // Place 0 has another run; place 1 is empty.
-    let slot = SlotId(2);
+    // Place 0 is empty; place 1 has the other run.
+    let slot = SlotId(0);
     assert_eq!(actions[1..], [Action::Start { job: a, slot }]);
     stage.finish(b);
     let actions = stage.fail(a, Failure::Memory);
@@ -530,6 +564,7 @@ fn the_classes_that_blame_the_place_have_the_rule_of_places() {
         Failure::Recipe,
         Failure::Device,
         Failure::Memory,
+        Failure::HostMemory,
         Failure::Internal,
         Failure::Crashed,
         Failure::Hung,

@@ -1,6 +1,9 @@
 //! Many random machines with random misfortunes: what holds in all of them.
 
+use petgraph::Direction;
+
 use super::*;
+use crate::plan::Node;
 
 const RETRIES: u32 = 2;
 
@@ -17,8 +20,10 @@ enum Flaw {
     Damaged,
     /// It crashes this often.
     Crashes(u32),
-    /// It fails beside others.
+    /// It fails beside others at its place.
     Hungry,
+    /// The system kills it while more jobs than this run at all places.
+    Large(usize),
 }
 
 /// A machine with some slots, and the scheduler on it.
@@ -40,13 +45,15 @@ struct World<'a> {
     failed: BTreeSet<Job>,
     /// Jobs that were short of memory, which must be alone from then on.
     hungry: BTreeSet<Job>,
+    /// The most jobs at a time, after main memory was short.
+    at_most: usize,
 }
 
 impl<'a> World<'a> {
     fn new(seed: u64, plan: &'a Plan, freshness: &FreshnessOf) -> World<'a> {
         let mut world = World {
             plan,
-            scheduler: Scheduler::new(plan, freshness, &[], RETRIES),
+            scheduler: Scheduler::new(Vec::new(), Setup::default()),
             slots: Vec::new(),
             breaks_after: Vec::new(),
             flaws: BTreeMap::new(),
@@ -58,6 +65,7 @@ impl<'a> World<'a> {
             done: BTreeSet::new(),
             failed: BTreeSet::new(),
             hungry: BTreeSet::new(),
+            at_most: usize::MAX,
         };
         let (places, shares) = (1 + world.draw(4), 1 + world.draw(3));
         world.slots = (0..shares).flat_map(|_| (0..places).map(PlaceId)).collect();
@@ -67,7 +75,8 @@ impl<'a> World<'a> {
             let flaw = world.flaw();
             world.flaws.insert(job, flaw);
         }
-        world.scheduler = Scheduler::new(plan, freshness, &world.slots, RETRIES);
+        let setup = setup(&world.slots, RETRIES);
+        world.scheduler = Scheduler::new(jobs_of(plan, freshness), setup);
         world
     }
 
@@ -88,10 +97,11 @@ impl<'a> World<'a> {
     }
 
     fn flaw(&mut self) -> Flaw {
-        match self.draw(8) {
+        match self.draw(9) {
             0 => Flaw::Damaged,
             1 => Flaw::Crashes(1 + self.draw(RETRIES as usize) as u32),
             2 => Flaw::Hungry,
+            3 => Flaw::Large(1 + self.draw(4)),
             _ => Flaw::None,
         }
     }
@@ -107,7 +117,7 @@ impl<'a> World<'a> {
             let alive = self.alive();
             let actions = match self.draw(1 + 2 * alive.len()) {
                 at if at < alive.len() => self.end(alive[at]),
-                _ => self.scheduler.on(Input::Tick),
+                _ => self.scheduler.on(Input::Ticks(1)),
             };
             self.check(actions);
         }
@@ -134,6 +144,14 @@ impl<'a> World<'a> {
             Flaw::Hungry if !is_alone => {
                 self.hungry.insert(job);
                 self.fail(job, Failure::Memory)
+            }
+            Flaw::Large(most) if self.running.len() > most => {
+                let end = ProcessEnd {
+                    signal: Some(9),
+                    out_of_memory: true,
+                    ..ProcessEnd::default()
+                };
+                self.scheduler.on(Input::Exited(job, end))
             }
             Flaw::Crashes(times) if times > 0 => {
                 self.flaws.insert(job, Flaw::Crashes(times - 1));
@@ -187,7 +205,10 @@ impl<'a> World<'a> {
                     assert!(attempts > self.breaks_after[place.0], "{place:?} is sound");
                     assert!(self.left_out.insert(place), "{place:?} was left out twice");
                 }
-                Action::Stop(_) | Action::Kill(_) => panic!("nobody asked for it"),
+                Action::RunFewer { at_most } => self.at_most = at_most,
+                Action::AwaitOthers(..) | Action::Stop(_) | Action::Kill(_) => {
+                    panic!("nobody asked for it")
+                }
             }
         }
     }
@@ -206,6 +227,7 @@ impl<'a> World<'a> {
             needed(self.plan, job).all(|job| self.done.contains(&job)),
             "{job} is early"
         );
+        assert!(self.running.len() < self.at_most, "{job} is one too many");
         let beside: Vec<Job> = self.at(place).collect();
         assert!(
             beside.is_empty() || !self.hungry.contains(&job),
@@ -316,6 +338,6 @@ fn in_every_world_an_interrupt_stops_what_runs_and_starts_nothing() {
             ));
         }
         assert!(world.scheduler.is_over() && world.scheduler.tally().interrupted);
-        assert_eq!(world.scheduler.on(Input::Tick), []);
+        assert_eq!(world.scheduler.on(Input::Ticks(1)), []);
     }
 }

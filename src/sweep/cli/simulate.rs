@@ -1,0 +1,413 @@
+//! `sweep simulate`: how long a sweep would take on a machine that is not at hand.
+
+use std::{collections::BTreeMap, fmt::Write, str::FromStr};
+
+use clap::Args;
+use schema::Device;
+use serde::Serialize;
+
+use super::{
+    Exit, Opened, Target, counted,
+    plan::{duration, slot_names},
+    show, show_json,
+};
+use crate::{
+    config::{Percent, Resources, RunsPerGpu},
+    ledger::{Job, read_json},
+    plan::{
+        Plan,
+        agenda::{Agenda, JobSpec},
+        costs::Costs,
+        freshness::{self, Freshness, FreshnessOf, Reason},
+        memory,
+    },
+    run::{
+        gpus::Gpu,
+        scheduler::{Learned, Scheduler, Setup},
+        simulate::{Bar, Bound, Load, Schedule, Simulation, World},
+        slots::{Layout, NumberedGpu},
+    },
+};
+
+/// Simulate a sweep on another machine
+///
+/// Runs the scheduler of `sweep run` with a clock of its own: no job is started. Jobs take as long as similar ones took in this results folder. Without similar ones, their times are guessed from steps, batch, image size and backbone: then, only proportions mean something.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sweep simulate sweeps/reality_check.toml --gpus 8
+  sweep simulate sweeps/reality_check.toml --gpus 8 --gpu-memory 24GB --runs-per-gpu auto
+  sweep simulate sweeps/omniglot.toml --slots 16                 16 runs at a time on the CPU
+  sweep simulate sweeps/omniglot.toml --left                     only what has to run yet
+  sweep simulate sweeps/omniglot.toml --gpus 2 --json | jq .makespan
+
+The lower bound is what no order of jobs can beat: the longest chain of jobs that wait for each other, or all work in \
+equal parts.")]
+pub(super) struct Simulate {
+    #[command(flatten)]
+    target: Target,
+    /// Number of GPUs [default: the slots of this machine]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    gpus: Option<u32>,
+    /// Memory of each GPU, e.g. 24GB [default: runs always have room]
+    #[arg(long, value_name = "SIZE", requires = "gpus")]
+    gpu_memory: Option<Size>,
+    /// Runs that share a GPU: a number or `auto` [default: as in the file]
+    #[arg(long, value_name = "NUMBER", requires = "gpus")]
+    runs_per_gpu: Option<RunsPerGpu>,
+    /// What a run takes of the time of a GPU that it has to itself, e.g. 25%
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        requires = "gpus",
+        default_value = "100%"
+    )]
+    gpu_share: Percent,
+    /// Number of runs at a time on the CPU
+    #[arg(long, value_name = "NUMBER", conflicts_with = "gpus", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    slots: Option<u32>,
+    /// Only the jobs that have to run yet, instead of all
+    #[arg(long)]
+    left: bool,
+    /// Print one JSON object: the times, and each attempt with its slot
+    #[arg(long)]
+    json: bool,
+}
+
+/// A number of bytes, written as `24GB`.
+#[derive(Clone, Copy, Debug)]
+struct Size(u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        let wrong = || format!("`{text}`, expected a size such as 24GB");
+        let (number, unit) = match text.strip_suffix("GB") {
+            Some(number) => (number, 1e9),
+            None => (text.strip_suffix("MB").ok_or_else(wrong)?, 1e6),
+        };
+        let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+        match number.is_finite() && number > 0.0 {
+            true => Ok(Size((number * unit) as u64)),
+            false => Err(wrong()),
+        }
+    }
+}
+
+/// The most reports that an attempt makes while the shortest possible sweep runs.
+const REPORTS: f64 = 5_000.0;
+/// The least seconds between two reports.
+const LEAST_PULSE: f64 = 5.0;
+
+impl Simulate {
+    pub(super) fn run(&self) -> Result<(), Exit> {
+        let opened = self.target.open()?;
+        let layout = self.layout(&opened)?;
+        let resources = self.resources(&opened);
+        let freshness = self.freshness(&opened)?;
+        let learned: Learned = read_json(&opened.ledger.learned())?.unwrap_or_default();
+        let costs = Costs::read(&opened.plan, &opened.ledger);
+        let measured = measured(&costs, &opened.plan, &freshness);
+        let mut agenda = Agenda::new(costs, layout.device());
+        let mut jobs = agenda.extend(&opened.plan, &freshness);
+        jobs.extend(agenda.foresee(&opened.plan, &opened.sweep));
+        let world = Expected {
+            loads: self.loads(&jobs, &agenda, &opened.plan, &learned),
+        };
+        let bound = Bound::of(&jobs, &layout, &world);
+        let todo = jobs.iter().filter(|job| job.has_to_run).count();
+        let scheduler = Scheduler::new(jobs, Setup::new(&layout, &resources, learned));
+        let mut simulation = Simulation::new(scheduler, &layout, world);
+        if resources.runs_per_gpu == RunsPerGpu::Auto && layout.device() == Device::Cuda {
+            simulation = simulation.with_reports(LEAST_PULSE.max(bound.seconds() / REPORTS));
+        }
+        let schedule = simulation.run(|_, _| {});
+        let outcome = Outcome {
+            opened: &opened,
+            layout: &layout,
+            schedule: &schedule,
+            bound,
+            jobs: todo,
+            measured,
+        };
+        match self.json {
+            true => show_json(&outcome.as_json()),
+            false => show(&outcome.as_text()),
+        }
+    }
+
+    fn resources(&self, opened: &Opened) -> Resources {
+        let resources = &opened.sweep.resources;
+        Resources {
+            runs_per_gpu: self.runs_per_gpu.unwrap_or(resources.runs_per_gpu),
+            slots: self.slots.or(resources.slots),
+            ..resources.clone()
+        }
+    }
+
+    /// Returns the slots of the machine.
+    fn layout(&self, opened: &Opened) -> Result<Layout, Exit> {
+        let resources = self.resources(opened);
+        let cores = u32::try_from(opened.machine.cores).unwrap_or(u32::MAX);
+        if let Some(count) = self.gpus {
+            let gpu = Gpu {
+                memory: self.gpu_memory.map(|size| size.0),
+                ..Gpu::default()
+            };
+            let gpus: Vec<NumberedGpu<'_>> = (0..count as usize)
+                .map(|number| NumberedGpu { number, gpu: &gpu })
+                .collect();
+            return Ok(Layout::on_gpus(&gpus, &resources, cores));
+        }
+        if let Some(slots) = self.slots {
+            return Ok(Layout::on_cpu(slots, resources.threads_on_cpu(), cores));
+        }
+        let bytes = memory::of(&opened.plan).peak();
+        let layout = opened.machine.layout(&resources, bytes);
+        layout.map_err(Exit::mistake)
+    }
+
+    /// Returns which jobs run: all, or those that have to.
+    fn freshness(&self, opened: &Opened) -> Result<FreshnessOf, Exit> {
+        let mut freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
+        if !self.left {
+            for freshness in freshness.values_mut() {
+                *freshness = Freshness::Stale(Reason::New);
+            }
+        }
+        Ok(freshness)
+    }
+
+    fn loads(
+        &self,
+        jobs: &[JobSpec],
+        agenda: &Agenda,
+        plan: &Plan,
+        learned: &Learned,
+    ) -> BTreeMap<Job, Load> {
+        let loads = jobs.iter().map(|spec| {
+            let load = Load {
+                seconds: agenda.seconds(spec.job),
+                share: self.gpu_share.share(),
+                bytes: learned
+                    .bytes(spec.kind)
+                    .unwrap_or_else(|| guessed_bytes(spec.job, plan)),
+            };
+            (spec.job, load)
+        });
+        loads.collect()
+    }
+}
+
+/// Returns the bytes of a GPU's memory that a job takes, by what its network was measured to take on the CPU.
+fn guessed_bytes(job: Job, plan: &Plan) -> u64 {
+    let recipe = |run| plan.runs.get(run).map(|run| &run.identity.recipe);
+    let bytes = match &job {
+        Job::Train(run) => recipe(run).and_then(schema::Recipe::bytes_to_train),
+        Job::Evaluate(run) => recipe(run).map(schema::Recipe::bytes_to_evaluate),
+        Job::Prepare(_) | Job::Ensemble(_) => None,
+    };
+    bytes.unwrap_or(0)
+}
+
+/// Returns the number of jobs to run whose times are measured.
+fn measured(costs: &Costs, plan: &Plan, freshness: &FreshnessOf) -> usize {
+    let todo = freshness
+        .iter()
+        .filter(|(_, freshness)| matches!(freshness, Freshness::Stale(_)));
+    todo.filter(|(job, _)| costs.measured(**job, plan).is_some())
+        .count()
+}
+
+/// Jobs take what is expected of them.
+struct Expected {
+    loads: BTreeMap<Job, Load>,
+}
+
+impl World for Expected {
+    fn load(&self, job: Job) -> Load {
+        self.loads[&job]
+    }
+}
+
+/// The result of a simulation.
+struct Outcome<'o> {
+    opened: &'o Opened,
+    layout: &'o Layout,
+    schedule: &'o Schedule,
+    bound: Bound,
+    /// The jobs to run.
+    jobs: usize,
+    /// Those of them whose times are measured.
+    measured: usize,
+}
+
+#[derive(Serialize)]
+struct OutcomeJson<'o> {
+    version: u32,
+    sweep: &'o str,
+    /// Seconds.
+    makespan: f64,
+    lower_bound: f64,
+    longest_chain: f64,
+    work_of_slot: f64,
+    /// The part of the time in which GPUs, or slots, are at work.
+    utilization: f64,
+    jobs: usize,
+    measured: usize,
+    failed: usize,
+    attempts: Vec<BarJson<'o>>,
+}
+
+#[derive(Serialize)]
+struct BarJson<'o> {
+    slot: &'o str,
+    #[serde(flatten)]
+    bar: &'o Bar,
+}
+
+/// Columns of the picture.
+const COLUMNS: usize = 72;
+/// Slots of the picture.
+const LINES: usize = 32;
+
+impl Outcome<'_> {
+    fn as_json(&self) -> OutcomeJson<'_> {
+        let bars = self.schedule.bars.iter();
+        OutcomeJson {
+            version: 1,
+            sweep: &self.opened.sweep.name,
+            makespan: self.schedule.makespan,
+            lower_bound: self.bound.seconds(),
+            longest_chain: self.bound.chain,
+            work_of_slot: self.bound.work,
+            utilization: self.utilization(),
+            jobs: self.jobs,
+            measured: self.measured,
+            failed: self.schedule.tally.failed,
+            attempts: bars.map(|bar| self.bar(bar)).collect(),
+        }
+    }
+
+    fn bar<'o>(&'o self, bar: &'o Bar) -> BarJson<'o> {
+        let slot = &self.layout.slots[bar.slot.0].name;
+        BarJson { slot, bar }
+    }
+
+    fn as_text(&self) -> String {
+        let mut lines = vec![
+            format!("{}: {}", self.opened.sweep.name, slot_names(self.layout)),
+            format!("  times        {}", self.basis()),
+        ];
+        if self.jobs > 0 {
+            lines.push(format!(
+                "  makespan     {}",
+                duration(self.schedule.makespan)
+            ));
+            lines.push(format!("  lower bound  {}", self.bound_in_words()));
+            let percent = 100.0 * self.utilization();
+            lines.push(format!(
+                "  utilization  {percent:.1} % of {}",
+                self.places()
+            ));
+            if self.schedule.tally.failed > 0 {
+                let failed = counted(self.schedule.tally.failed, "job");
+                lines.push(format!("  failed       {failed}: without room in memory"));
+            }
+            lines.push(String::new());
+            lines.extend(self.picture());
+        }
+        lines.join("\n") + "\n"
+    }
+
+    fn basis(&self) -> String {
+        let guessed = self.jobs - self.measured;
+        match (self.measured, guessed) {
+            (0, 0) => "nothing to do".to_owned(),
+            (measured, 0) => format!("{} as similar ones took here", counted(measured, "job")),
+            (0, guessed) => format!(
+                "{} guessed from steps, batch and network",
+                counted(guessed, "job")
+            ),
+            (measured, guessed) => format!(
+                "{} as similar ones took here, {guessed} guessed from steps, batch and network",
+                counted(measured, "job")
+            ),
+        }
+    }
+
+    fn bound_in_words(&self) -> String {
+        let bound = duration(self.bound.seconds());
+        match self.bound.chain > self.bound.work {
+            true => format!("{bound}, the longest chain of jobs that wait for each other"),
+            false => format!("{bound}, all work in equal parts"),
+        }
+    }
+
+    fn places(&self) -> String {
+        match self.layout.device() {
+            Device::Cuda => counted(self.gpus(), "GPU"),
+            Device::Cpu => counted(self.layout.slots.len(), "slot"),
+        }
+    }
+
+    fn gpus(&self) -> usize {
+        let places = self.layout.places.iter();
+        places.filter(|place| place.device == Device::Cuda).count()
+    }
+
+    fn utilization(&self) -> f64 {
+        let whole = match self.layout.device() {
+            Device::Cuda => self.gpus(),
+            Device::Cpu => self.layout.slots.len(),
+        };
+        self.schedule.busy / (self.schedule.makespan * whole as f64).max(f64::MIN_POSITIVE)
+    }
+
+    /// Draws what each slot does in time.
+    fn picture(&self) -> Vec<String> {
+        let mut rows = vec![[None; COLUMNS]; self.layout.slots.len()];
+        let column = self.schedule.makespan / COLUMNS as f64;
+        for bar in &self.schedule.bars {
+            let first = ((bar.begin / column) as usize).min(COLUMNS - 1);
+            let last = ((bar.end / column).ceil() as usize).clamp(first + 1, COLUMNS);
+            for cell in &mut rows[bar.slot.0][first..last] {
+                // What takes longest should be seen; it comes first in a column if it began before.
+                cell.get_or_insert(letter(bar.job));
+            }
+        }
+        let used = self.layout.slots.iter().zip(rows);
+        let used: Vec<_> = used
+            .filter(|(_, row)| row.iter().any(Option::is_some))
+            .collect();
+        let names = used.iter().map(|(slot, _)| slot.name.chars().count());
+        let width = names.max().unwrap_or(0);
+        let mut lines: Vec<String> = Vec::new();
+        for (slot, row) in used.iter().take(LINES) {
+            let mut line = format!("  {:width$}  ", slot.name);
+            for cell in row {
+                // Writing to a string cannot fail.
+                let _ = line.write_char(cell.unwrap_or('.'));
+            }
+            lines.push(line);
+        }
+        if let more @ 1.. = used.len().saturating_sub(LINES) {
+            lines.push(format!("  and {}", counted(more, "more slot")));
+        }
+        lines.push(format!(
+            "  p prepare, t train, e evaluate, E ensemble; a column is {}",
+            duration(column)
+        ));
+        lines
+    }
+}
+
+fn letter(job: Job) -> char {
+    match job {
+        Job::Prepare(_) => 'p',
+        Job::Train(_) => 't',
+        Job::Evaluate(_) => 'e',
+        Job::Ensemble(_) => 'E',
+    }
+}

@@ -1,0 +1,120 @@
+//! The jobs that searches will add, as far as they can be foreseen.
+//!
+//! Which values a trial will try is not known, but when it can start is: its suggestion uses the results of
+//! certain earlier trials. Each later trial is taken to cost as much as the first, and so are the runs that
+//! repeat the selected one.
+
+use std::{cmp::Reverse, ops::Range};
+
+use schema::{Device, KindId, RunId};
+
+use super::{Agenda, JobSpec, Stage, Turn, step};
+use crate::{
+    config::Sweep,
+    ledger::Job,
+    plan::{Plan, Study, StudyState, costs::kind},
+};
+
+impl Agenda {
+    /// Returns the jobs that the open searches of a plan will add.
+    pub fn foresee(&mut self, plan: &Plan, sweep: &Sweep) -> Vec<JobSpec> {
+        let mut jobs = Vec::new();
+        for study in &plan.studies {
+            if let Some(search) = Foreseen::of(study, plan, self.device) {
+                let new = search.jobs(self, plan, sweep);
+                jobs.extend(new);
+            }
+        }
+        jobs
+    }
+}
+
+/// A search whose first trial is known.
+struct Foreseen<'p> {
+    study: &'p Study,
+    /// A run of the first trial.
+    example: RunId,
+    device: Device,
+    /// The kinds of its trainings and of its measurements.
+    training: KindId,
+    measuring: KindId,
+}
+
+impl<'p> Foreseen<'p> {
+    fn of(study: &'p Study, plan: &Plan, device: Device) -> Option<Foreseen<'p>> {
+        let example = *study.trials.first()?.runs.first()?;
+        (study.state == StudyState::Open).then(|| Foreseen {
+            study,
+            example,
+            device,
+            training: kind(Job::Train(example), plan),
+            measuring: kind(Job::Evaluate(example), plan),
+        })
+    }
+
+    fn jobs(&self, agenda: &mut Agenda, plan: &Plan, sweep: &Sweep) -> Vec<JobSpec> {
+        let training = agenda.costs.seconds(Job::Train(self.example), plan);
+        let measuring = agenda.costs.seconds(Job::Evaluate(self.example), plan);
+        let search = self.study.search(sweep);
+        let mut jobs = Vec::new();
+        for trial in self.study.trials.len()..self.study.budget {
+            let rounds = (self.study.budget - trial).div_ceil(search.settings().parallelism);
+            let chain = (rounds + 1) as f64 * training + measuring;
+            let needed = search.outcomes_needed(trial);
+            // The last of these has waited for those before.
+            let waited = needed
+                .checked_sub(1)
+                .map_or(0, |last| search.outcomes_needed(last));
+            let waits_for = self.runs_of(waited..needed);
+            for run in self.runs(trial) {
+                jobs.push(self.spec(Job::Train(run), waits_for.clone(), chain, plan));
+                agenda.seconds.insert(Job::Train(run), training);
+            }
+        }
+        let all = self.runs_of(0..self.study.budget);
+        for member in &plan.members[self.study.members.clone()] {
+            let (train, evaluate) = (Job::Train(member.run), Job::Evaluate(member.run));
+            jobs.push(self.spec(train, all.clone(), training + measuring, plan));
+            jobs.push(self.spec(evaluate, vec![train], measuring, plan));
+            agenda.seconds.insert(train, training);
+            agenda.seconds.insert(evaluate, measuring);
+        }
+        jobs
+    }
+
+    /// Returns the runs of a trial. Those of a future one have ids that no real run has.
+    fn runs(&self, trial: usize) -> Vec<RunId> {
+        let folds = self.study.trials[0].runs.len();
+        let future = |fold| RunId::undecided(self.study.id, u64::MAX - trial as u64, fold);
+        match self.study.trials.get(trial) {
+            Some(known) => known.runs.clone(),
+            None => (0..folds).map(future).collect(),
+        }
+    }
+
+    /// Returns the trainings of some trials.
+    fn runs_of(&self, trials: Range<usize>) -> Vec<Job> {
+        let runs = trials.flat_map(|trial| self.runs(trial));
+        runs.map(Job::Train).collect()
+    }
+
+    fn spec(&self, job: Job, waits_for: Vec<Job>, chain: f64, plan: &Plan) -> JobSpec {
+        let (stage, kind) = match job {
+            Job::Train(_) | Job::Prepare(_) => (Stage::Train, self.training),
+            Job::Evaluate(_) | Job::Ensemble(_) => (Stage::Measure, self.measuring),
+        };
+        JobSpec {
+            job,
+            waits_for,
+            has_to_run: true,
+            turn: Turn {
+                stage,
+                chain: Reverse(step(chain)),
+                data: plan.runs.get(&self.example).map(|run| run.data),
+                row: self.study.members.start,
+            },
+            kind,
+            device: self.device,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+use std::path::Path;
+
+use schema::Numerics;
+
+use super::*;
+use crate::{
+    config::Sweep,
+    ledger::Ledger,
+    plan::freshness::{self, Reason},
+};
+
+const SWEEP: &str = r#"
+    [sweep]
+    name = "test"
+    seeds = 3
+    [data]
+    dataset.glyphs = { classes = 8, test_classes = 4 }
+    [model]
+    backbone = "conv4"
+    [training]
+    steps = 10
+    sampler.m_per_class = { batch = 8 }
+    optimizer.sgd = {}
+    [[method]]
+    name = "A"
+    loss.triplet = {}
+    [[method]]
+    name = "B"
+    loss.contrastive = {}
+"#;
+
+/// A sweep without any results.
+struct Case {
+    sweep: Sweep,
+    plan: Plan,
+    freshness: FreshnessOf,
+    agenda: Agenda,
+}
+
+impl Case {
+    fn new(text: &str) -> Case {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.toml");
+        std::fs::write(&file, text).unwrap();
+        let sweep = Sweep::read(Path::new(&file), &[]).unwrap();
+        let ledger = Ledger::new(folder.path().join("results"));
+        let plan = Plan::new(&sweep, &ledger, Numerics::Cuda).unwrap();
+        let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
+        let agenda = Agenda::new(Costs::read(&plan, &ledger), Device::Cuda);
+        Case {
+            sweep,
+            plan,
+            freshness,
+            agenda,
+        }
+    }
+
+    /// Returns the jobs that have to run, in the order of their turns.
+    fn in_order(&mut self) -> Vec<JobSpec> {
+        let mut jobs = self.agenda.extend(&self.plan, &self.freshness);
+        jobs.retain(|job| job.has_to_run);
+        jobs.sort_by_key(|job| job.turn);
+        jobs
+    }
+
+    /// Returns the trainings in the order of their turns.
+    fn trainings(&mut self) -> Vec<RunId> {
+        let jobs = self.in_order().into_iter();
+        jobs.filter_map(|job| match job.job {
+            Job::Train(run) => Some(run),
+            Job::Prepare(_) | Job::Evaluate(_) | Job::Ensemble(_) => None,
+        })
+        .collect()
+    }
+
+    fn method(&self, run: RunId) -> &str {
+        &self.plan.member_of(run).unwrap().method
+    }
+}
+
+#[test]
+fn preparing_comes_first_then_measuring_then_training() {
+    let mut case = Case::new(SWEEP);
+    let jobs = case.in_order();
+    let verbs: Vec<&str> = jobs.iter().map(|job| job.job.verb()).collect();
+    let expected = [vec!["prepare"], vec!["evaluate"; 6], vec!["train"; 6]].concat();
+    assert_eq!(verbs, expected);
+    assert_eq!(
+        (jobs[0].device, jobs[1].device),
+        (Device::Cpu, Device::Cuda)
+    );
+}
+
+#[test]
+fn one_training_of_each_kind_of_method_comes_before_all_others() {
+    // The margins make four rows of two kinds.
+    let axis = "[axes]\n\"method.A.loss.triplet.margin\" = [0.1, 0.2, 0.3]\n";
+    let mut case = Case::new(&format!("{SWEEP}{axis}"));
+    let trainings = case.trainings();
+    assert_eq!(trainings.len(), 4 * 3);
+    let canaries: Vec<&str> = trainings[..2].iter().map(|&run| case.method(run)).collect();
+    assert_eq!(canaries, ["A", "B"]);
+    // Then the first row is completed.
+    let third = case.plan.member_of(trainings[2]).unwrap();
+    assert_eq!((third.method.as_str(), third.seed), ("A", 1));
+}
+
+#[test]
+fn a_kind_of_method_that_has_a_result_needs_no_canary() {
+    let mut case = Case::new(SWEEP);
+    let first = case.plan.members[0].run;
+    case.freshness.insert(Job::Train(first), Freshness::Fresh);
+    let trainings = case.trainings();
+    let methods: Vec<&str> = trainings.iter().map(|&run| case.method(run)).collect();
+    assert_eq!(methods, ["B", "A", "A", "B", "B"]);
+}
+
+#[test]
+fn the_longest_trainings_come_first_and_the_shortest_is_the_canary() {
+    let axis = "[axes]\n\"training.steps\" = [1000, 100000]\n";
+    let mut case = Case::new(&format!("{SWEEP}{axis}"));
+    let steps: Vec<u64> = case
+        .trainings()
+        .iter()
+        .map(|run| {
+            case.plan.runs[run]
+                .identity
+                .recipe
+                .training
+                .as_ref()
+                .unwrap()
+                .steps
+        })
+        .collect();
+    assert_eq!(steps[..2], [1000; 2], "canaries");
+    assert_eq!(steps[2..8], [100_000; 6]);
+    assert_eq!(steps[8..], [1000; 4]);
+}
+
+#[test]
+fn the_runs_of_a_data_set_stay_together() {
+    let dataset = "dataset.glyphs = { classes = 8, test_classes = 4 }";
+    let axis = "[axes]\ndataset = [\n\
+        { glyphs = { classes = 8, test_classes = 4, seed = 0 } },\n\
+        { glyphs = { classes = 8, test_classes = 4, seed = 1 } },\n]\n";
+    let mut case = Case::new(&format!("{}{axis}", SWEEP.replace(dataset, "")));
+    let mut data: Vec<DataId> = case
+        .trainings()
+        .iter()
+        .map(|run| case.plan.runs[run].data)
+        .collect();
+    // The canaries are of two kinds; the settings of the data sets are numbers.
+    let rest = &mut data[2..];
+    assert_eq!(rest.len(), 10);
+    let changes = rest.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert_eq!(changes, 1, "{rest:?}");
+}
+
+#[test]
+fn new_jobs_of_a_plan_are_told_once() {
+    let mut case = Case::new(SWEEP);
+    assert_eq!(case.agenda.extend(&case.plan, &case.freshness).len(), 13);
+    for freshness in case.freshness.values_mut() {
+        *freshness = Freshness::Stale(Reason::New);
+    }
+    assert_eq!(case.agenda.extend(&case.plan, &case.freshness).len(), 0);
+}
+
+#[test]
+fn the_trials_of_a_search_are_foreseen_with_what_each_waits_for() {
+    let searched = SWEEP
+        .replace("seeds = 3", "seeds = 2\nfolds = 2")
+        .replace("loss.triplet = {}", "loss.triplet = { margin = { uniform = [0.0, 1.0] } }")
+        .replace(
+            "[[method]]\n    name = \"A\"",
+            "[search]\n    strategy = \"gp\"\n    trials = 20\n    parallelism = 4\n    [[method]]\n    name = \"A\"",
+        );
+    let mut case = Case::new(&searched);
+    let known = case.agenda.extend(&case.plan, &case.freshness);
+    let foreseen = case.agenda.foresee(&case.plan, &case.sweep);
+    let trials = case.plan.studies[0].trials.len();
+    // Two folds of each trial that is not known, then training and measuring two seeds on each.
+    assert_eq!(foreseen.len(), 2 * (20 - trials) + 2 * 2 * 2);
+    let all: BTreeSet<Job> = known.iter().chain(&foreseen).map(|job| job.job).collect();
+    assert_eq!(all.len(), known.len() + foreseen.len());
+    assert!(
+        foreseen
+            .iter()
+            .flat_map(|job| &job.waits_for)
+            .all(|job| all.contains(job))
+    );
+    // Trial 19 uses the results of trials 0 to 15, and trial 15 has used those of trials 0 to 11.
+    let last = &foreseen[2 * (20 - trials) - 1];
+    assert_eq!(last.waits_for.len(), 2 * 4);
+    assert!(case.agenda.seconds(last.job) > 0.0);
+}

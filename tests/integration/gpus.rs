@@ -1,0 +1,233 @@
+//! Sweeps on GPUs that are not there: a stand-in for the driver's library describes them, and the fake
+//! trainer takes their memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
+
+use crate::desk::{Desk, Done, SMALL};
+
+/// A desk on a machine with GPUs.
+struct GpuDesk {
+    desk: Desk,
+    /// Environment variables that describe the GPUs.
+    machine: Vec<(&'static str, String)>,
+}
+
+impl GpuDesk {
+    /// Creates a desk with GPUs of so many gigabytes; nothing if there is no C compiler.
+    fn new(sweep: &str, gpus: &str) -> Option<GpuDesk> {
+        let desk = Desk::new(sweep);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/fake_nvml.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-o"]);
+        compiler.arg(desk.path("libnvidia-ml.so.1")).arg(source);
+        let Ok(status) = compiler.status() else {
+            eprintln!("skipped: there is no C compiler");
+            return None;
+        };
+        assert!(status.success());
+        let processes = desk.path("processes");
+        fs::create_dir(&processes).unwrap();
+        let machine = vec![
+            ("LD_LIBRARY_PATH", desk.path("").display().to_string()),
+            ("FAKE_GPUS", gpus.to_owned()),
+            ("FAKE_GPU_PROCESSES", processes.display().to_string()),
+        ];
+        Some(GpuDesk { desk, machine })
+    }
+
+    fn with(mut self, variable: &'static str, value: &str) -> GpuDesk {
+        self.machine.push((variable, value.to_owned()));
+        self
+    }
+
+    fn sweep(&self, arguments: &[&str]) -> Done {
+        let mut command = self.desk.command(arguments);
+        command.envs(self.machine.iter().map(|(name, value)| (name, value)));
+        Done::from(command.output().unwrap())
+    }
+
+    fn run(&self) -> Done {
+        self.sweep(&self.desk.run_arguments())
+    }
+
+    /// Returns the trainings in the order in which they began and ended: the slot, and true at its beginning.
+    fn trainings(&self) -> Vec<(String, bool)> {
+        let mut slots: BTreeMap<String, String> = BTreeMap::new();
+        let mut trainings = Vec::new();
+        for entry in self.desk.journal() {
+            let what = &entry["what"];
+            if let Some(run) = what["started"]["job"]["train"].as_str() {
+                let slot = what["started"]["slot"].as_str().unwrap().to_owned();
+                slots.insert(run.to_owned(), slot.clone());
+                trainings.push((slot, true));
+            }
+            if let Some(run) = what["ended"]["job"]["train"].as_str() {
+                trainings.push((slots[run].clone(), false));
+            }
+        }
+        trainings
+    }
+
+    /// Returns the most trainings at a time.
+    fn most_at_a_time(&self) -> usize {
+        let (mut now, mut most) = (0, 0);
+        for (_, begins) in self.trainings() {
+            now = if begins { now + 1 } else { now - 1 };
+            most = most.max(now);
+        }
+        most
+    }
+
+    fn slots(&self) -> BTreeSet<String> {
+        self.trainings().into_iter().map(|(slot, _)| slot).collect()
+    }
+}
+
+/// The small sweep on GPUs, with these further resources.
+fn on_gpus(resources: &str) -> String {
+    SMALL
+        .replace(
+            "device = \"cpu\"\nslots = 2",
+            &format!("device = \"cuda\"\n{resources}"),
+        )
+        .replace("seeds = 2", "seeds = 3")
+}
+
+#[test]
+fn each_trainer_sees_its_gpu_by_name_and_data_is_prepared_on_the_cpu() {
+    let Some(desk) = GpuDesk::new(&on_gpus(""), "80,80") else {
+        return;
+    };
+    desk.run()
+        .assert_code(0)
+        .assert_says("2 slots (gpu 0, gpu 1)");
+    assert_eq!(
+        desk.slots(),
+        BTreeSet::from(["gpu 0".to_owned(), "gpu 1".to_owned()])
+    );
+    let prepared = desk.desk.journal().into_iter().find_map(|entry| {
+        let started = &entry["what"]["started"];
+        started["job"]["prepare"].as_str()?;
+        Some(started["slot"].as_str()?.to_owned())
+    });
+    assert_eq!(prepared.as_deref(), Some("cpu"));
+    let logs = fs::read_dir(desk.desk.path("results/runs")).unwrap();
+    let seen: BTreeSet<String> = logs
+        .map(|run| fs::read_to_string(run.unwrap().path().join("train/0001/log.txt")).unwrap())
+        .collect();
+    assert_eq!(
+        seen,
+        BTreeSet::from(["GPU-0\n".to_owned(), "GPU-1\n".to_owned()])
+    );
+}
+
+#[test]
+fn runs_share_a_gpu_as_far_as_their_measured_memory_allows() {
+    let sweep = on_gpus("runs_per_gpu = \"auto\"").replace("steps = 12", "steps = 200");
+    let Some(desk) = GpuDesk::new(&sweep, "80") else {
+        return;
+    };
+    let desk = GpuDesk {
+        desk: desk.desk.slowly(25),
+        ..desk
+    }
+    .with("FAKE_GPU_GB", "30");
+    let done = desk.run().assert_code(0);
+    assert!(!done.err.contains("out of memory"), "{}", done.err);
+    assert_eq!(desk.most_at_a_time(), 2);
+    assert!(
+        desk.desk
+            .read("results/learned.json")
+            .contains("30000000000")
+    );
+}
+
+#[test]
+fn a_run_without_room_beside_another_is_repeated_alone_and_fails_with_what_it_needs() {
+    let Some(desk) = GpuDesk::new(&on_gpus("runs_per_gpu = 2"), "40") else {
+        return;
+    };
+    let desk = desk.with("FAKE_GPU_GB", "30");
+    desk.run().assert_code(0).assert_says("trying again");
+    let sweep = &on_gpus("").replace("seeds = 3", "seeds = 1");
+    let small = GpuDesk::new(sweep, "20").unwrap().with("FAKE_GPU_GB", "30");
+    small
+        .run()
+        .assert_code(2)
+        .assert_says("alone on gpu 0 it needs more than there are: 20.0 GB");
+}
+
+#[test]
+fn a_gpu_that_others_use_is_left_alone_with_a_word() {
+    let Some(desk) = GpuDesk::new(&on_gpus("gpu_free = \"70 %\""), "80,80") else {
+        return;
+    };
+    let desk = GpuDesk {
+        desk: desk.desk.slowly(100),
+        ..desk
+    }
+    .with("FAKE_GPU_OTHERS", "30,0");
+    desk.run()
+        .assert_code(0)
+        .assert_says("gpu 0 is not used while other processes take 30.0 GB of its 80.0 GB");
+    assert_eq!(desk.slots(), BTreeSet::from(["gpu 1".to_owned()]));
+}
+
+#[test]
+fn a_gpu_in_exclusive_mode_is_not_shared() {
+    let Some(desk) = GpuDesk::new(&on_gpus("runs_per_gpu = 4"), "80") else {
+        return;
+    };
+    let desk = desk.with("FAKE_GPU_EXCLUSIVE", "1");
+    desk.run().assert_code(0).assert_says("1 slot (gpu 0)");
+    assert_eq!(desk.most_at_a_time(), 1);
+}
+
+#[test]
+fn the_doctor_describes_the_gpus_and_what_libtorch_sees_of_them() {
+    let Some(desk) = GpuDesk::new(SMALL, "80,24") else {
+        return;
+    };
+    let desk = desk.with("FAKE_GPU_OTHERS", "0,20");
+    let trainer = desk.desk.trainer().to_owned();
+    let done = desk
+        .sweep(&["doctor", "--trainer", &trainer])
+        .assert_code(0);
+    assert!(done.out.contains("driver        580.00"), "{}", done.out);
+    assert!(
+        done.out
+            .contains("1: GPU-1, Fake GPU, 20.0 GB of 24.0 GB in use"),
+        "{}",
+        done.out
+    );
+    assert!(!done.out.contains("warning"), "{}", done.out);
+}
+
+#[test]
+fn the_service_for_sharing_is_started_for_the_runs_on_gpus_and_ended() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(desk) = GpuDesk::new(&on_gpus("mps = true"), "80") else {
+        return;
+    };
+    desk.run()
+        .assert_code(1)
+        .assert_says("`resources.mps` needs `nvidia-cuda-mps-control`");
+    let control = desk.desk.path("nvidia-cuda-mps-control");
+    let log = desk.desk.path("mps.log").display().to_string();
+    let script = format!("#!/bin/sh\n[ \"$1\" = -d ] && echo start >> {log} || cat >> {log}\n");
+    fs::write(&control, script).unwrap();
+    fs::set_permissions(&control, PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!(
+        "{}:{}",
+        desk.desk.path("").display(),
+        std::env::var("PATH").unwrap()
+    );
+    let desk = desk.with("PATH", &path);
+    desk.run().assert_code(0);
+    assert_eq!(fs::read_to_string(log).unwrap(), "start\nquit\n");
+}
