@@ -316,6 +316,9 @@ pub struct Resources {
     /// CPU threads of one run. Absent: 1 on the CPU; on a GPU, where results do not depend on it, an equal part of the
     /// cores.
     pub threads: Option<u32>,
+    /// Whether each slot has cores of its own, which its runs do not leave. Two sweeps that do so at the same time on one
+    /// machine take the same cores.
+    pub pin: bool,
     /// Runs at a time on the CPU; absent: as many as the cores and the available memory allow.
     pub slots: Option<u32>,
     /// Minutes without a word after which a trainer is killed and its job started again; 0: never.
@@ -344,6 +347,7 @@ impl Default for Resources {
             gpu_free: None,
             mps: false,
             threads: None,
+            pin: false,
             slots: None,
             hang_minutes: 30.0,
             retries: 2,

@@ -26,6 +26,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use schema::{Device, Event};
 
 use super::{
+    affinity,
     lines::{Lines, copy_log, last_line},
     memory,
     mps::Mps,
@@ -124,9 +125,13 @@ impl Child {
         }
         let mut process = command.spawn()?;
         let lifeline = process.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let group = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
+        if let Some(process) = group.filter(|_| !slot.cores.is_empty()) {
+            affinity::confine(process, &slot.cores);
+        }
         // Dropped if a thread below cannot be started, which kills the process.
         let child = Child {
-            group: i32::try_from(process.id()).ok().and_then(Pid::from_raw),
+            group,
             lifeline,
             silent: 0,
             is_leaving: false,

@@ -6,6 +6,7 @@ use schema::{Device, Numerics};
 use thiserror::Error;
 
 use super::{
+    affinity,
     gpus::{Gpu, GpuList, NamedTwice},
     memory,
 };
@@ -48,6 +49,8 @@ pub struct Slot {
     pub place: PlaceId,
     /// CPU threads of an attempt.
     pub threads: u32,
+    /// The cores that it is confined to; none: it may use all.
+    pub cores: Vec<usize>,
     /// The trainer's `CUDA_VISIBLE_DEVICES`.
     pub visible: Option<String>,
 }
@@ -82,6 +85,32 @@ impl Layout {
     /// Returns the name of a place.
     pub fn name_of(&self, place: PlaceId) -> &str {
         &self.places[place.0].name
+    }
+
+    /// Gives each slot for runs cores of its own; those of a GPU share them.
+    fn pin(&mut self, allowed: &[usize]) -> Result<(), SlotError> {
+        let device = self.device();
+        let gpus = self
+            .places
+            .iter()
+            .filter(|place| place.device == Device::Cuda);
+        let gpus = gpus.count();
+        let slots = self.for_runs().count();
+        let runs = self.slots.iter_mut().enumerate();
+        for (number, slot) in runs.filter(|(_, slot)| slot.device == device) {
+            let (unit, cores) = match slot.device {
+                Device::Cuda => (slot.place.0, allowed.len() / gpus),
+                Device::Cpu => (number, slot.threads as usize),
+            };
+            let own = allowed.get(unit * cores..(unit + 1) * cores);
+            let own = own.filter(|own| !own.is_empty());
+            slot.cores = own.map(<[usize]>::to_vec).ok_or(SlotError::TooFewCores {
+                slots,
+                threads: slot.threads,
+                cores: allowed.len(),
+            })?;
+        }
+        Ok(())
     }
 
     /// Returns places and slots on GPUs, and a slot with all cores to prepare data in.
@@ -124,6 +153,7 @@ impl Layout {
                         device: Device::Cuda,
                         place: PlaceId(place),
                         threads,
+                        cores: Vec::new(),
                         visible: Some(gpu.visible.clone()),
                     });
                 }
@@ -157,6 +187,7 @@ impl Layout {
             device: Device::Cpu,
             place,
             threads,
+            cores: Vec::new(),
             visible: None,
         }));
     }
@@ -197,6 +228,18 @@ pub enum SlotError {
         index: u32,
         /// The number of GPUs.
         count: usize,
+    },
+    /// There are too few cores to give each slot its own.
+    #[error(
+        "`resources.pin` needs a core for each thread, but {slots} slots of {threads} threads are more than {cores} cores"
+    )]
+    TooFewCores {
+        /// The number of slots.
+        slots: usize,
+        /// The threads of each.
+        threads: u32,
+        /// The cores that may be used.
+        cores: usize,
     },
     /// `CUDA_VISIBLE_DEVICES` is no valid list.
     #[error(transparent)]
@@ -253,10 +296,14 @@ impl Machine {
     /// # Errors
     /// The sweep requests a GPU that does not exist.
     pub fn layout(&self, resources: &Resources, bytes: u64) -> Result<Layout, SlotError> {
-        match self.device(resources) {
-            Device::Cpu => Ok(self.cpu_layout(resources, bytes)),
-            Device::Cuda => self.gpu_layout(resources),
+        let mut layout = match self.device(resources) {
+            Device::Cpu => self.cpu_layout(resources, bytes),
+            Device::Cuda => self.gpu_layout(resources)?,
+        };
+        if resources.pin {
+            layout.pin(&affinity::allowed())?;
         }
+        Ok(layout)
     }
 
     fn cpu_layout(&self, resources: &Resources, bytes: u64) -> Layout {
@@ -391,6 +438,41 @@ mod tests {
             ..Resources::default()
         };
         assert_eq!(threads(&set), [1, 1, 8]);
+    }
+
+    #[test]
+    fn slots_have_cores_of_their_own_if_there_are_enough() {
+        let cores = |mut layout: Layout, allowed: &[usize]| {
+            let pinned = layout.pin(allowed).map_err(|error| error.to_string());
+            pinned.map(|()| {
+                layout
+                    .slots
+                    .into_iter()
+                    .map(|slot| slot.cores)
+                    .collect::<Vec<_>>()
+            })
+        };
+        let on_cpu = Layout::on_cpu(2, 2, 8);
+        assert_eq!(
+            cores(on_cpu.clone(), &[1, 3, 4, 7, 8]),
+            Ok(vec![vec![1, 3], vec![4, 7]])
+        );
+        assert!(
+            cores(on_cpu, &[1, 3, 4])
+                .unwrap_err()
+                .contains("2 slots of 2 threads")
+        );
+        let resources = Resources {
+            runs_per_gpu: RunsPerGpu::Number(2),
+            ..Resources::default()
+        };
+        let on_gpus = machine(2).layout(&resources, 0).unwrap();
+        let halves = [vec![0, 1], vec![2, 3]];
+        let expected = [&halves[0], &halves[1], &halves[0], &halves[1], &Vec::new()];
+        assert_eq!(
+            cores(on_gpus, &[0, 1, 2, 3]),
+            Ok(expected.map(Vec::clone).to_vec())
+        );
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! certain earlier trials. Each later trial is taken to cost as much as the first, and so are the runs that
 //! repeat the selected one.
 
-use std::{cmp::Reverse, ops::Range};
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
-use schema::{Device, KindId, RunId};
+use schema::{Device, EnsembleId, KindId, RunId};
 
 use super::{Agenda, JobSpec, Stage, Turn, step};
 use crate::{
@@ -20,7 +20,7 @@ impl Agenda {
     pub fn foresee(&mut self, plan: &Plan, sweep: &Sweep) -> Vec<JobSpec> {
         let mut jobs = Vec::new();
         for study in &plan.studies {
-            if let Some(search) = Foreseen::of(study, plan, self.device) {
+            if let Some(search) = Foreseen::of(study, self, plan) {
                 let new = search.jobs(self, plan, sweep);
                 jobs.extend(new);
             }
@@ -38,28 +38,31 @@ struct Foreseen<'p> {
     /// The kinds of its trainings and of its measurements.
     training: KindId,
     measuring: KindId,
+    /// The seconds of a training, and of a measurement.
+    to_train: f64,
+    to_measure: f64,
 }
 
 impl<'p> Foreseen<'p> {
-    fn of(study: &'p Study, plan: &Plan, device: Device) -> Option<Foreseen<'p>> {
+    fn of(study: &'p Study, agenda: &Agenda, plan: &Plan) -> Option<Foreseen<'p>> {
         let example = *study.trials.first()?.runs.first()?;
         (study.state == StudyState::Open).then(|| Foreseen {
             study,
             example,
-            device,
+            device: agenda.device,
             training: kind(Job::Train(example), plan),
             measuring: kind(Job::Evaluate(example), plan),
+            to_train: agenda.costs.seconds(Job::Train(example), plan),
+            to_measure: agenda.costs.seconds(Job::Evaluate(example), plan),
         })
     }
 
     fn jobs(&self, agenda: &mut Agenda, plan: &Plan, sweep: &Sweep) -> Vec<JobSpec> {
-        let training = agenda.costs.seconds(Job::Train(self.example), plan);
-        let measuring = agenda.costs.seconds(Job::Evaluate(self.example), plan);
         let search = self.study.search(sweep);
         let mut jobs = Vec::new();
         for trial in self.study.trials.len()..self.study.budget {
             let rounds = (self.study.budget - trial).div_ceil(search.settings().parallelism);
-            let chain = (rounds + 1) as f64 * training + measuring;
+            let chain = (rounds + 1) as f64 * self.to_train + self.to_measure;
             let needed = search.outcomes_needed(trial);
             // The last of these has waited for those before.
             let waited = needed
@@ -68,16 +71,34 @@ impl<'p> Foreseen<'p> {
             let waits_for = self.runs_of(waited..needed);
             for run in self.runs(trial) {
                 jobs.push(self.spec(Job::Train(run), waits_for.clone(), chain, plan));
-                agenda.seconds.insert(Job::Train(run), training);
+                agenda.seconds.insert(Job::Train(run), self.to_train);
             }
         }
-        let all = self.runs_of(0..self.study.budget);
+        jobs.extend(self.repetitions(agenda, plan));
+        jobs
+    }
+
+    /// Returns the jobs that repeat the selected trial with each seed and fold, and measure each seed's
+    /// networks as an ensemble.
+    fn repetitions(&self, agenda: &mut Agenda, plan: &Plan) -> Vec<JobSpec> {
+        let trials = self.runs_of(0..self.study.budget);
+        let chain = self.to_train + self.to_measure;
+        let mut of_seeds: BTreeMap<u64, Vec<RunId>> = BTreeMap::new();
+        let mut jobs = Vec::new();
         for member in &plan.members[self.study.members.clone()] {
             let (train, evaluate) = (Job::Train(member.run), Job::Evaluate(member.run));
-            jobs.push(self.spec(train, all.clone(), training + measuring, plan));
-            jobs.push(self.spec(evaluate, vec![train], measuring, plan));
-            agenda.seconds.insert(train, training);
-            agenda.seconds.insert(evaluate, measuring);
+            jobs.push(self.spec(train, trials.clone(), chain, plan));
+            jobs.push(self.spec(evaluate, vec![train], self.to_measure, plan));
+            agenda.seconds.insert(train, self.to_train);
+            agenda.seconds.insert(evaluate, self.to_measure);
+            of_seeds.entry(member.seed).or_default().push(member.run);
+        }
+        for runs in of_seeds.into_values().filter(|runs| runs.len() > 1) {
+            let ensemble = Job::Ensemble(EnsembleId::of(&runs));
+            let seconds = runs.len() as f64 * self.to_measure;
+            let measured = runs.into_iter().map(Job::Evaluate).collect();
+            jobs.push(self.spec(ensemble, measured, seconds, plan));
+            agenda.seconds.insert(ensemble, seconds);
         }
         jobs
     }

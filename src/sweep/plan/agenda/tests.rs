@@ -179,8 +179,9 @@ fn the_trials_of_a_search_are_foreseen_with_what_each_waits_for() {
     let known = case.agenda.extend(&case.plan, &case.freshness);
     let foreseen = case.agenda.foresee(&case.plan, &case.sweep);
     let trials = case.plan.studies[0].trials.len();
-    // Two folds of each trial that is not known, then training and measuring two seeds on each.
-    assert_eq!(foreseen.len(), 2 * (20 - trials) + 2 * 2 * 2);
+    // Two folds of each trial that is not known, then training and measuring two seeds on each, and two
+    // ensembles.
+    assert_eq!(foreseen.len(), 2 * (20 - trials) + 2 * 2 * 2 + 2);
     let all: BTreeSet<Job> = known.iter().chain(&foreseen).map(|job| job.job).collect();
     assert_eq!(all.len(), known.len() + foreseen.len());
     assert!(

@@ -30,6 +30,7 @@ fn start(script: &str) -> Script {
         device: Device::Cpu,
         place: PlaceId(0),
         threads: 1,
+        cores: Vec::new(),
         visible: None,
     };
     let (messages, receiver) = mpsc::sync_channel(2);
