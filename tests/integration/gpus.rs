@@ -1,6 +1,8 @@
 //! Sweeps on GPUs that are not there: a stand-in for the driver's library describes them, and the fake
 //! trainer takes their memory.
 
+#![allow(clippy::print_stderr)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
