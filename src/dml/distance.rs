@@ -105,7 +105,7 @@ impl DistanceExt for Distance {
     }
 
     fn farthest_of(self, values: &Tensor, keep: &Tensor) -> Tensor {
-        let kept = values.masked_fill(&keep.logical_not(), -self.farthest());
+        let kept = values.where_scalarother(keep, -self.farthest());
         if self.is_inverted() {
             kept.amin([1], true)
         } else {
@@ -114,7 +114,7 @@ impl DistanceExt for Distance {
     }
 
     fn closest_of(self, values: &Tensor, keep: &Tensor) -> Tensor {
-        let kept = values.masked_fill(&keep.logical_not(), self.farthest());
+        let kept = values.where_scalarother(keep, self.farthest());
         if self.is_inverted() {
             kept.amax([1], true)
         } else {

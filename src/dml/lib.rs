@@ -31,6 +31,7 @@ pub mod distance;
 pub mod eval;
 pub mod foreign;
 pub mod gradient_cache;
+pub mod libtorch;
 pub mod loss;
 pub mod memory;
 pub mod miner;

@@ -52,7 +52,7 @@ impl Part {
     /// is less work than a list.
     pub fn of_marked(values: &Tensor, marked: Tensor) -> Part {
         Part {
-            values: values.masked_fill(&marked.logical_not(), 0.0),
+            values: values.where_scalarother(&marked, 0.0),
             anchors: Anchors::Rows(marked),
         }
     }
@@ -60,7 +60,7 @@ impl Part {
     /// Returns terms of the triplets that a mask marks, `[p, m]` both; `anchors` `[p]` has the image of each row.
     pub fn of_marked_rows(values: &Tensor, marked: Tensor, anchors: &Tensor) -> Part {
         Part {
-            values: values.masked_fill(&marked.logical_not(), 0.0),
+            values: values.where_scalarother(&marked, 0.0),
             anchors: Anchors::RowsOf {
                 marked,
                 anchors: anchors.shallow_clone(),

@@ -6,6 +6,8 @@
 
 use tch::{Device, Kind, Tensor};
 
+use crate::libtorch::pinned_bytes;
+
 /// A part of a parcel begins at a multiple of this number of bytes, as elements of every type do.
 const ALIGNMENT: i64 = 16;
 
@@ -38,7 +40,7 @@ impl<const N: usize> Parcel<N> {
     pub fn packed(tensors: [Tensor; N], device: Device) -> Parcel<N> {
         let content = match device {
             Device::Cpu => Content::Apart(tensors),
-            _ => together(&tensors, device),
+            _ => together(&tensors),
         };
         Parcel { device, content }
     }
@@ -48,36 +50,33 @@ impl<const N: usize> Parcel<N> {
         match self.content {
             Content::Apart(tensors) => tensors,
             Content::Together { bytes, parts } => {
-                let bytes = sent(&bytes, self.device);
+                let (without_waiting, as_a_copy) = (true, false);
+                let bytes = bytes.to_device_(self.device, Kind::Uint8, without_waiting, as_a_copy);
                 parts.map(|part| part.of(&bytes))
             }
         }
     }
 }
 
-fn together<const N: usize>(tensors: &[Tensor; N], device: Device) -> Content<N> {
-    let (mut all, mut first) = (Vec::new(), 0);
+fn together<const N: usize>(tensors: &[Tensor; N]) -> Content<N> {
+    let mut total = 0;
     let parts = tensors.each_ref().map(|tensor| {
-        let bytes = tensor.contiguous().view(-1).view_dtype(Kind::Uint8);
-        let length = bytes.size()[0];
-        let gap = (ALIGNMENT - length % ALIGNMENT) % ALIGNMENT;
         let part = Part {
-            first,
-            length,
+            first: total,
+            length: (tensor.numel() * tensor.kind().elt_size_in_bytes()) as i64,
             kind: tensor.kind(),
             size: tensor.size(),
         };
-        all.extend([bytes, Tensor::zeros([gap], (Kind::Uint8, Device::Cpu))]);
-        first += length + gap;
+        total += (part.length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         part
     });
-    let bytes = Tensor::cat(&all, 0).pin_memory(device);
+    // Without pinned memory, the host waits.
+    let bytes = pinned_bytes(total)
+        .unwrap_or_else(|| Tensor::empty([total], (Kind::Uint8, Device::Cpu)));
+    for (part, tensor) in parts.iter().zip(tensors) {
+        part.of(&bytes).copy_(tensor);
+    }
     Content::Together { bytes, parts }
-}
-
-fn sent(pinned: &Tensor, device: Device) -> Tensor {
-    let (without_waiting, as_a_copy) = (true, false);
-    pinned.to_device_(device, pinned.kind(), without_waiting, as_a_copy)
 }
 
 impl Part {
@@ -89,13 +88,32 @@ impl Part {
 
 /// Returns a tensor of the host on the device.
 pub fn uploaded(tensor: &Tensor, device: Device) -> Tensor {
-    match device {
-        Device::Cpu => tensor.shallow_clone(),
-        _ => sent(&tensor.pin_memory(device), device),
-    }
+    let [sent] = Parcel::packed([tensor.shallow_clone()], device).sent();
+    sent
 }
 
 /// Returns integers `[n]` on the device.
 pub fn integers(values: &[i64], device: Device) -> Tensor {
     uploaded(&Tensor::from_slice(values), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_of_any_kind_lie_side_by_side_in_a_parcel() {
+        let tensors = [
+            Tensor::from_slice(&[1u8, 2, 3]),
+            Tensor::from_slice(&[0i64; 0]),
+            Tensor::from_slice(&[1.5f32, -2.5, 0.0, 8.0]).view([2, 2]),
+            Tensor::from_slice(&[i64::MIN, 7]),
+        ];
+        let Content::Together { bytes, parts } = together(&tensors) else {
+            panic!("they are together")
+        };
+        for (part, tensor) in parts.iter().zip(&tensors) {
+            assert_eq!(part.of(&bytes), *tensor);
+        }
+    }
 }

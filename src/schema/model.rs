@@ -41,6 +41,10 @@ pub struct Model {
     /// Compute dtype of the backbone.
     #[serde(default, skip_serializing_if = "Precision::is_single")]
     pub precision: Precision,
+    /// True if convolutions on a GPU may round their factors to TF32, which has 11 bits of precision, as in PyTorch by
+    /// default. Matrix products are never rounded.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub tf32: bool,
 }
 
 fn yes() -> bool {
@@ -60,6 +64,7 @@ impl Model {
             batch_norm: BatchNorm::Train,
             freeze: Vec::new(),
             precision: Precision::F32,
+            tf32: true,
         }
     }
 }

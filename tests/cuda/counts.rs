@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
 use schema::{
+    BatchHardMiner, SemiHardMiner, Triplet,
     Clip, ColorJitter, Combination, Contrastive, Device, Loss, Memory, MemoryInit, MemoryKey,
     MemorySize, MemoryWrap, Miner, MultiSimilarity, MultiSimilarityMiner, RandomErasing,
     RandomResizedCrop, Recipe, Regularizer, SelfExclusion, TrainTransform, Training, Xbm,
@@ -160,6 +161,20 @@ fn combinations() -> Vec<Row> {
         }),
         row("multi-similarity, its miner, memory", |_, training| {
             multi_similarity(training);
+            training.memory = xbm(|_| {});
+        }),
+        row("multi-similarity, its miner, only the memory", |_, training| {
+            multi_similarity(training);
+            training.memory = xbm(|xbm| xbm.batch_loss = false);
+        }),
+        row("triplet, semi-hard, memory", |_, training| {
+            training.loss = Loss::Triplet(Triplet::default());
+            training.miner = Some(Miner::SemiHard(SemiHardMiner::default()));
+            training.memory = xbm(|_| {});
+        }),
+        row("triplet, batch-hard, memory", |_, training| {
+            training.loss = Loss::Triplet(Triplet::default());
+            training.miner = Some(Miner::BatchHard(BatchHardMiner::default()));
             training.memory = xbm(|_| {});
         }),
         row("clipped", |_, training| {

@@ -37,7 +37,7 @@ pub(super) fn with_any(kept: &Tensor) -> Tensor {
 /// Returns the sum of the kept elements of each row: `[n]`.
 pub(super) fn sum(values: &Tensor, kept: &Tensor) -> Tensor {
     values
-        .masked_fill(&kept.logical_not(), 0.0)
+        .where_scalarother(kept, 0.0)
         .sum_dim_intlist([1i64].as_slice(), false, None::<Kind>)
 }
 
@@ -49,7 +49,7 @@ pub(super) fn mean(values: &Tensor, kept: &Tensor) -> Tensor {
 /// Returns `log sum exp` of the kept elements of each row, minus infinity where there is none: `[n]`.
 pub(super) fn log_sum_exp(exponents: &Tensor, kept: &Tensor) -> Tensor {
     exponents
-        .masked_fill(&kept.logical_not(), f64::NEG_INFINITY)
+        .where_scalarother(kept, f64::NEG_INFINITY)
         .logsumexp([1], false)
 }
 

@@ -9,23 +9,23 @@
 //! `all`, here it is refused.
 
 use schema::{BatchEasyHardMiner, MinerStrategy};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::{Candidates, Miner};
 use crate::{
     distance::{Distance, DistanceExt},
     random::Draws,
-    tuples::{Pairs, Tuples, coordinates},
+    tuples::{MarkedPairs, Pairs, Tuples, coordinates},
 };
 
 /// One partner for each anchor.
-struct Partners {
+pub(super) struct Partners {
     /// `[n]`: its distance from the anchor.
     distance: Tensor,
     /// `[n]`: its index among the references.
-    index: Tensor,
+    pub(super) index: Tensor,
     /// `[n]`: true if there is one.
-    found: Tensor,
+    pub(super) found: Tensor,
 }
 
 impl Partners {
@@ -37,6 +37,12 @@ impl Partners {
     /// Returns the farthest reference that `mask` `[n, m]` marks.
     fn farthest(candidates: &Candidates, mask: &Tensor) -> Partners {
         Partners::extreme(candidates, mask, -candidates.distance.farthest())
+    }
+
+    /// Returns a mask of the partners of those anchors that `kept` `[n]` marks, in the shape of `like` `[n, m]`.
+    pub(super) fn marked(&self, kept: &Tensor, like: &Tensor) -> Tensor {
+        let partner = self.index.unsqueeze(1);
+        like.zeros_like().scatter(1, &partner, &kept.unsqueeze(1))
     }
 
     /// Returns the reference at the distance opposite to `never`, an infinity.
@@ -105,7 +111,7 @@ fn negatives(
 
 /// Returns the positives and the negatives. A semi-hard strategy is relative to the other one, which
 /// is applied first.
-fn both(
+pub(super) fn both(
     miner: &BatchEasyHardMiner,
     candidates: &Candidates,
 ) -> (Option<Partners>, Option<Partners>) {
@@ -143,10 +149,22 @@ impl Miner for BatchEasyHardMiner {
         // Of an anchor that has one of each kind, one of each kind.
         let both = match (&positives, &negatives) {
             (Some(positives), Some(negatives)) => {
-                Some(places(&positives.found.logical_and(&negatives.found)))
+                Some(positives.found.logical_and(&negatives.found))
             }
             (Some(_), None) | (None, Some(_)) | (None, None) => None,
         };
+        if candidates.distances.device() != Device::Cpu {
+            // The host would wait for the length of a list.
+            let mask = |partners: Option<Partners>, all: &Tensor| match partners {
+                Some(partners) => partners.marked(both.as_ref().unwrap_or(&partners.found), all),
+                None => all.shallow_clone(),
+            };
+            return Tuples::MarkedPairs(MarkedPairs {
+                positives: mask(positives, &candidates.positives),
+                negatives: mask(negatives, &candidates.negatives),
+            });
+        }
+        let both = both.as_ref().map(places);
         let pairs = |partners: Option<Partners>, all: &Tensor| {
             let Some(Partners { index, found, .. }) = partners else {
                 return coordinates(all);

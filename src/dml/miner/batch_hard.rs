@@ -5,12 +5,13 @@
 //! Reference: pytorch-metric-learning `BatchHardMiner`, same order.
 
 use schema::{BatchEasyHardMiner, BatchHardMiner, MinerStrategy};
+use tch::{Device, Kind, Tensor};
 
-use super::{Candidates, Miner};
+use super::{Candidates, Miner, batch_easy_hard::both};
 use crate::{
     distance::Distance,
     random::Draws,
-    tuples::{Triplets, Tuples},
+    tuples::{MarkedTriplets, Triplets, Tuples},
 };
 
 impl Miner for BatchHardMiner {
@@ -24,6 +25,17 @@ impl Miner for BatchHardMiner {
             negative: MinerStrategy::Hard,
             ..BatchEasyHardMiner::default()
         };
+        if candidates.distances.device() != Device::Cpu
+            && let (Some(positives), Some(negatives)) = both(&hardest, candidates)
+        {
+            let found = positives.found.logical_and(&negatives.found);
+            let images = candidates.distances.size()[0];
+            return Tuples::MarkedTriplets(MarkedTriplets {
+                anchor: Tensor::arange(images, (Kind::Int64, found.device())),
+                positive: positives.index,
+                negatives: negatives.marked(&found, &candidates.negatives),
+            });
+        }
         // Either list has one pair for each anchor that is left.
         let pairs = hardest.choose(candidates, draws).pairs();
         Tuples::Triplets(Triplets {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use dml::{
+    libtorch,
     model::{
         ModelError, Network, NetworkConfig, TorchScript, is_native_on_cpu,
         weights::{self, Published, WeightsMismatch},
@@ -28,6 +29,9 @@ pub(crate) fn network(
     let expected = recipe.model.backbone.weights();
     if let (Some(expected), Some(file)) = (expected, weights) {
         verify(file, expected)?;
+    }
+    if device.is_cuda() {
+        libtorch::allow_tf32(recipe.model.tf32);
     }
     let config = config(recipe, weights)?;
     let pretrained = weights.filter(|_| expected.is_some() && config.module.is_none());

@@ -222,6 +222,7 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
         model.batch_norm,
         &model.freeze,
         model.precision,
+        model.tf32,
     );
     let weights = weights.map_or_else(|| "random".to_owned(), canonical_json);
     let width = model.embedding.map_or_else(

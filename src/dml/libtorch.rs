@@ -1,0 +1,27 @@
+//! What torch-sys leaves out of libtorch: `libtorch.cpp`.
+
+#![expect(unsafe_code, reason = "functions of C")]
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn dml_pinned_bytes(count: i64) -> *mut C_tensor;
+    fn dml_allow_tf32(allowed: bool);
+}
+
+/// Returns this number of bytes in memory that a GPU copies from and to by itself; nothing if there is none.
+pub(crate) fn pinned_bytes(count: i64) -> Option<Tensor> {
+    // SAFETY: the function returns a new tensor or null.
+    unsafe {
+        let tensor = dml_pinned_bytes(count);
+        (!tensor.is_null()).then(|| Tensor::from_ptr(tensor))
+    }
+}
+
+/// Sets whether convolutions on a GPU may round their factors to TF32, which has 11 bits of precision. libtorch allows it
+/// unless this is called.
+pub fn allow_tf32(allowed: bool) {
+    // SAFETY: the function sets a flag of the process.
+    unsafe { dml_allow_tf32(allowed) }
+}
