@@ -71,8 +71,8 @@ fn together<const N: usize>(tensors: &[Tensor; N]) -> Content<N> {
         part
     });
     // Without pinned memory, the host waits.
-    let bytes = pinned_bytes(total)
-        .unwrap_or_else(|| Tensor::empty([total], (Kind::Uint8, Device::Cpu)));
+    let bytes =
+        pinned_bytes(total).unwrap_or_else(|| Tensor::empty([total], (Kind::Uint8, Device::Cpu)));
     for (part, tensor) in parts.iter().zip(tensors) {
         part.of(&bytes).copy_(tensor);
     }

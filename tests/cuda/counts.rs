@@ -6,10 +6,10 @@
 use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
 use schema::{
-    BatchHardMiner, SemiHardMiner, Triplet,
-    Clip, ColorJitter, Combination, Contrastive, Device, Loss, Memory, MemoryInit, MemoryKey,
-    MemorySize, MemoryWrap, Miner, MultiSimilarity, MultiSimilarityMiner, RandomErasing,
-    RandomResizedCrop, Recipe, Regularizer, SelfExclusion, TrainTransform, Training, Xbm,
+    BatchHardMiner, Clip, ColorJitter, Combination, Contrastive, Device, Loss, Memory, MemoryInit,
+    MemoryKey, MemorySize, MemoryWrap, Miner, MultiSimilarity, MultiSimilarityMiner, RandomErasing,
+    RandomResizedCrop, Recipe, Regularizer, SelfExclusion, SemiHardMiner, TrainTransform, Training,
+    Triplet, Xbm,
 };
 
 use crate::{
@@ -163,10 +163,13 @@ fn combinations() -> Vec<Row> {
             multi_similarity(training);
             training.memory = xbm(|_| {});
         }),
-        row("multi-similarity, its miner, only the memory", |_, training| {
-            multi_similarity(training);
-            training.memory = xbm(|xbm| xbm.batch_loss = false);
-        }),
+        row(
+            "multi-similarity, its miner, only the memory",
+            |_, training| {
+                multi_similarity(training);
+                training.memory = xbm(|xbm| xbm.batch_loss = false);
+            },
+        ),
         row("triplet, semi-hard, memory", |_, training| {
             training.loss = Loss::Triplet(Triplet::default());
             training.miner = Some(Miner::SemiHard(SemiHardMiner::default()));
