@@ -1,4 +1,7 @@
-//! The table for a terminal: aligned columns, the best in bold or, without color, with a star.
+//! The table for a terminal: aligned columns, the best in bold or, without color, with a star. In a
+//! narrow one, further columns follow below the first, and settings have the last part of their key.
+
+use std::{collections::BTreeSet, ops::Range};
 
 use crate::{
     Table,
@@ -23,12 +26,18 @@ type TextRow = Vec<Text>;
 impl Table {
     /// Returns the table with aligned columns. `color` allows ANSI escapes, for bold only.
     pub fn terminal(&self, color: bool) -> String {
+        self.of_width(color, usize::MAX)
+    }
+
+    /// Returns the table with lines of at most `width` characters, unless the names of the rows alone
+    /// are longer.
+    pub fn of_width(&self, color: bool, width: usize) -> String {
         let mut text = format!("{}\n", bold(&one_line(&self.caption.sweep), color));
         for block in &self.blocks {
             if !block.heading.is_empty() {
                 text.push_str(&format!("\n{}\n", bold(&one_line(&block.heading), color)));
             }
-            text.push_str(&self.terminal_block(block, color));
+            text.push_str(&self.terminal_block(block, color, width));
         }
         let best = if color { "Bold" } else { "*" };
         text.push_str(&format!("\n{}\n", self.legend(best)));
@@ -50,19 +59,42 @@ impl Table {
         text
     }
 
-    fn terminal_block(&self, block: &Block, color: bool) -> String {
-        let rows = self.rows(block);
-        let width: usize = widths(&rows).iter().map(|width| width + 2).sum();
-        if width <= WIDEST || block.groups.len() < 2 {
-            return format!("\n{}", self.lay_out(&rows, color));
+    fn terminal_block(&self, block: &Block, color: bool, width: usize) -> String {
+        let mut rows = self.rows(block);
+        if total(&widths(&rows)) > width {
+            self.shorten_axes(&mut rows);
+        }
+        if total(&widths(&rows)) <= width.min(WIDEST) || block.groups.len() < 2 {
+            return format!("\n{}", self.lay_out(&rows, color, width));
         }
         let mut text = String::new();
         for (position, group) in block.groups.iter().enumerate() {
             let heading = bold(&one_line(&group.heading), color);
-            let rows = self.rows(&only(block, position));
-            text.push_str(&format!("\n{heading}\n\n{}", self.lay_out(&rows, color)));
+            let mut rows = self.rows(&only(block, position));
+            if total(&widths(&rows)) > width {
+                self.shorten_axes(&mut rows);
+            }
+            let table = self.lay_out(&rows, color, width);
+            text.push_str(&format!("\n{heading}\n\n{table}"));
         }
         text
+    }
+
+    /// Leaves the last part of the key of each setting, if no two have the same.
+    fn shorten_axes(&self, rows: &mut [TextRow]) {
+        let last = |axis: &String| axis.rsplit('.').next().unwrap_or(axis).to_owned();
+        let short: Vec<String> = self.axes.iter().map(last).collect();
+        if short.iter().collect::<BTreeSet<_>>().len() < short.len() {
+            return;
+        }
+        // The headings are above the first rule.
+        for row in rows.iter_mut().take_while(|row| !row.is_empty()) {
+            for (cell, short) in row.iter_mut().skip(1).zip(&short) {
+                if !cell.words.is_empty() {
+                    cell.words = one_line(short);
+                }
+            }
+        }
     }
 
     /// All rows, those with headings first: two if columns have groups. An empty row is a rule.
@@ -94,21 +126,62 @@ impl Table {
         rows
     }
 
-    /// Aligned lines; an empty row becomes a rule.
-    fn lay_out(&self, rows: &[TextRow], color: bool) -> String {
+    /// Aligned lines; an empty row becomes a rule. Columns that do not fit follow below.
+    fn lay_out(&self, rows: &[TextRow], color: bool, width: usize) -> String {
         let widths = widths(rows);
-        let rule: TextRow = widths
-            .iter()
-            .map(|width| plain(&"─".repeat(*width)))
-            .collect();
         let names = 1 + self.axes.len();
-        let mut text = String::new();
-        for row in rows {
-            let row = if row.is_empty() { &rule } else { row };
-            text.push_str(&aligned(row, &widths, names, color));
-        }
-        text
+        let parts: Vec<String> = parts(&widths, names, width)
+            .into_iter()
+            .map(|columns| {
+                let of_part = |row: &TextRow| match row.as_slice() {
+                    [] => TextRow::new(),
+                    row => [&row[..names], &row[columns.clone()]].concat(),
+                };
+                let rows: Vec<TextRow> = rows.iter().map(of_part).collect();
+                let widths = [&widths[..names], &widths[columns.clone()]].concat();
+                lines(&rows, &widths, names, color)
+            })
+            .collect();
+        parts.join("\n")
     }
+}
+
+/// Aligned lines of columns of these widths; an empty row becomes a rule.
+fn lines(rows: &[TextRow], widths: &[usize], names: usize, color: bool) -> String {
+    let rule: TextRow = widths
+        .iter()
+        .map(|width| plain(&"─".repeat(*width)))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let row = if row.is_empty() { &rule } else { row };
+        text.push_str(&aligned(row, widths, names, color));
+    }
+    text
+}
+
+/// Returns the width of a line with columns of these widths.
+fn total(widths: &[usize]) -> usize {
+    widths.iter().map(|width| width + 2).sum()
+}
+
+/// Divides the columns behind the names into parts that fit a width with them, each of at least one
+/// column.
+fn parts(widths: &[usize], names: usize, width: usize) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut first = names;
+    let mut used = total(&widths[..names]);
+    for column in names..widths.len() {
+        let more = widths[column] + 2;
+        // The last column has no space after it.
+        if used + more > width.saturating_add(2) && column > first {
+            parts.push(first..column);
+            (first, used) = (column, total(&widths[..names]));
+        }
+        used += more;
+    }
+    parts.push(first..widths.len());
+    parts
 }
 
 /// A row with nothing but words in its first cell.
@@ -219,4 +292,18 @@ fn list(heading: &str, items: &[String]) -> String {
         text.push_str(&format!("  {}\n", one_line(item)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_that_do_not_fit_follow_below() {
+        let widths = [10, 6, 6, 6];
+        assert_eq!(parts(&widths, 1, usize::MAX), [1..4]);
+        assert_eq!(parts(&widths, 1, 34), [1..4]);
+        assert_eq!(parts(&widths, 1, 33), [1..3, 3..4]);
+        assert_eq!(parts(&widths, 1, 5), [1..2, 2..3, 3..4]);
+    }
 }

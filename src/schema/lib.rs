@@ -56,6 +56,7 @@ mod reply;
 mod seal;
 mod settings;
 mod timing;
+mod units;
 pub mod visible;
 mod work;
 #[cfg(test)]
@@ -88,6 +89,7 @@ pub use reply::{
 };
 pub use seal::{BrokenSeal, has_seal, sealed, unsealed};
 pub use timing::{Clip, Guards, Span, WarmUp};
+pub use units::bytes_in_words;
 pub use work::{
     Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, ImportWork, InspectWork, KeptResult,
     MeasureWork, NeighboursWork, PrepareWork, PreparedIndex, ProbeWork, SheetWork, Task, TestImage,

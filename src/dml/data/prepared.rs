@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use schema::{
     Cache, Dataset, Fingerprint, Glyphs, ImageSize, PrepareWork, PreparedIndex, StoredImages,
+    bytes_in_words,
 };
 
 use super::{
@@ -244,7 +245,7 @@ impl Preparation<'_> {
             let why = format!(
                 "{} do not fit on its disk, which has room for {}",
                 preparation.size(),
-                megabytes(room)
+                bytes_in_words(room)
             );
             let error = io::Error::other(why);
             return Err(DataError::disk("prepare", preparation.target.into)(error));
@@ -270,7 +271,7 @@ impl Preparation<'_> {
             "{}: {}, {kept}; the disk has room for {}",
             self.target.dataset.title(),
             self.size(),
-            megabytes(self.target.room)
+            bytes_in_words(self.target.room)
         )
     }
 
@@ -283,7 +284,7 @@ impl Preparation<'_> {
         format!(
             "{} images of {} in all",
             self.sides.count(),
-            megabytes(self.bytes())
+            bytes_in_words(self.bytes())
         )
     }
 
@@ -454,10 +455,6 @@ impl CacheWriter<'_> {
 fn by_path(files: &[Origin], hashes: &[blake3::Hash]) -> Hashes {
     let paths = files.iter().map(|file| file.path.clone());
     paths.zip(hashes.iter().copied()).collect()
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 fn hashes_of_files(files: &[Origin]) -> Result<Vec<blake3::Hash>, DataError> {
@@ -1330,7 +1327,7 @@ mod tests {
         };
         assert_eq!(
             of(Cache::Auto, 60_000).unwrap().estimate(),
-            "birds: 2 images of 0.1 MB in all, not kept, but decoded whenever they are needed; the disk has room for 0.1 MB"
+            "birds: 2 images of 60.0 kB in all, not kept, but decoded whenever they are needed; the disk has room for 60.0 kB"
         );
         assert!(of(Cache::Auto, 70_000).unwrap().cached);
         let error = of(Cache::Always, 60_000).err().unwrap().to_string();

@@ -10,7 +10,9 @@ use std::{
 
 use clap::Args;
 use report::Setting;
-use schema::{Device, Guards, ImageSize, Labels, StudyId, Transform, renamed::as_read};
+use schema::{
+    Device, Guards, ImageSize, Labels, StudyId, Transform, bytes_in_words, renamed::as_read,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -370,10 +372,7 @@ pub(super) fn duration(seconds: f64) -> String {
 }
 
 pub(super) fn size(bytes: f64) -> String {
-    match bytes {
-        ..1e9 => format!("{:.1} MB", bytes / 1e6),
-        _ => format!("{:.1} GB", bytes / 1e9),
-    }
+    bytes_in_words(bytes as u64)
 }
 
 /// Of more points than this, only the first is shown, and the values of the axes.

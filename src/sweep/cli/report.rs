@@ -18,7 +18,7 @@ use schema::Dataset;
 pub(super) use queries::folder as folder_of;
 pub(super) use rows::{jobs_of, rows, state_of, state_of_ensemble};
 
-use super::{Exit, Opened, Target, color_on_stdout, show, studies, tell};
+use super::{Exit, Opened, Target, color_on_stdout, show, studies, tell, width};
 use crate::{
     config::IntervalKind,
     ledger::Check,
@@ -114,7 +114,11 @@ impl Tables {
         self.files
             .push((folder.join(format!("{name}.md")), table.markdown()));
         self.files.push((csv, table.csv().map_err(Exit::stuck)?));
-        self.shown.push_str(&table.terminal(color_on_stdout()));
+        let color = color_on_stdout();
+        self.shown.push_str(&match width::of_terminal() {
+            Some(width) => width::wrapped(&table.of_width(color, width)),
+            None => table.terminal(color),
+        });
         let both = folder.join(format!("{name}.{{md,csv}}"));
         self.told.push(format!("\nwritten to {}", both.display()));
         Ok(())

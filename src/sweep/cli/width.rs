@@ -1,15 +1,23 @@
 //! Prose that fits the terminal: lines are broken between words, and continue below their text.
 
-use terminal_size::{Width, terminal_size};
-use textwrap::{Options, WordSplitter, wrap};
+use std::io;
+
+use terminal_size::{Width, terminal_size_of};
+use textwrap::{Options, WordSplitter, core::display_width, wrap};
 
 /// Narrower terminals are taken to be this wide.
 const NARROWEST: usize = 40;
 
+/// Returns the characters of a line of the terminal on standard output, if there is one.
+pub(super) fn of_terminal() -> Option<usize> {
+    let (Width(width), _) = terminal_size_of(io::stdout())?;
+    Some(usize::from(width).max(NARROWEST))
+}
+
 /// Returns a text whose lines fit the terminal, or the text as it is if standard output is none.
 pub(super) fn wrapped(text: &str) -> String {
-    match terminal_size() {
-        Some((Width(width), _)) => wrapped_to(text, usize::from(width).max(NARROWEST)),
+    match of_terminal() {
+        Some(width) => wrapped_to(text, width),
         None => text.to_owned(),
     }
 }
@@ -20,6 +28,9 @@ fn wrapped_to(text: &str, width: usize) -> String {
 }
 
 fn one(line: &str, width: usize) -> String {
+    if display_width(line) <= width {
+        return line.to_owned();
+    }
     let text = line.trim_start();
     let indentation = &line[..line.len() - text.len()];
     let below = format!("{indentation}  ");
