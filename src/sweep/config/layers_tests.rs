@@ -464,3 +464,37 @@ fn words_of_other_programs_lead_to_those_of_this_one() {
     );
     hinted(BASE, "sweep:\n  name: a\n", "TOML");
 }
+
+#[test]
+fn hints_about_the_command_line_can_be_pasted() {
+    let files = Files::new(&[("base.toml", BASE)]);
+    for (set, hint) in [
+        (
+            "model.backbone=resnet18",
+            "write `--set 'model.backbone.resnet18={}'`",
+        ),
+        (
+            "model.embedding=[32, 64]",
+            "write --set 'axes.\"model.embedding\"=[32, 64]'",
+        ),
+    ] {
+        let message = files.refused("base.toml", &[set]);
+        assert!(message.contains(hint), "{message}");
+    }
+}
+
+#[test]
+fn a_key_of_every_method_is_assigned_where_it_can_be() {
+    let files = Files::new(&[("base.toml", BASE)]);
+    let sweep = files
+        .read("base.toml", &["method.*.loss.triplet.margin=0.7"])
+        .unwrap();
+    let methods = sweep.points.iter().flat_map(|point| &point.methods);
+    let margins = methods.filter_map(|method| match &method.table.loss {
+        Some(schema::Loss::Triplet(triplet)) => Some(triplet.margin),
+        _ => None,
+    });
+    assert!(margins.clone().count() > 0 && margins.into_iter().all(|margin| margin == 0.7));
+    let refused = files.refused("base.toml", &["method.*.memory.xbm.size=64"]);
+    shows(&refused, &["no method can have `memory.xbm.size`", "--set"]);
+}

@@ -294,7 +294,8 @@ impl Shape<'_> {
             }
             (Some(_), Some(_)) => self.several(table, span, node),
             (None, _) => {
-                let hint = self.example(node.names().first().copied().unwrap_or("NAME"), node);
+                let name = node.names().first().copied().unwrap_or("NAME");
+                let hint = self.example(name, span, node);
                 let message = "a choice is missing here".to_owned();
                 self.add(span, message, Some(format!("write, for example, `{hint}`")));
             }
@@ -339,7 +340,7 @@ impl Shape<'_> {
         if !node.names().contains(&name) {
             self.unknown_string(name, span, node);
         } else if node.child(name).is_some() {
-            let example = self.example(name, node);
+            let example = self.example(name, span, node);
             self.add(
                 span,
                 format!("`{name}` has settings of its own"),
@@ -355,7 +356,7 @@ impl Shape<'_> {
             Some(near) => {
                 let hint = format!(
                     "did you mean `{near}`? Write `{}`",
-                    self.example(near, node)
+                    self.example(near, span, node)
                 );
                 self.add(span, unknown_name(name, node), Some(hint));
             }
@@ -389,12 +390,12 @@ impl Shape<'_> {
         };
         let message = format!("found {}, expected {expected}", in_words(found));
         let hint = match found {
-            DeValue::Array(_) => self.as_axis(self.source.written(&value.span())),
+            DeValue::Array(_) => self.as_axis(self.source.written(&value.span()), &value.span()),
             DeValue::Table(table) if self.is_searchable() => as_searched(table, self.source),
             DeValue::Table(table) => {
-                listed(table, self.source).and_then(|values| self.as_axis(values))
+                listed(table, self.source).and_then(|values| self.as_axis(values, &value.span()))
             }
-            DeValue::String(text) => self.instead_of_string(text, node),
+            DeValue::String(text) => self.instead_of_string(text, &value.span(), node),
             DeValue::Float(_) if node.kind() == Kind::Scalar(Scalar::Integer) => as_integer(found),
             _ => self.as_choice(value, node),
         };
@@ -415,7 +416,12 @@ impl Shape<'_> {
         ))
     }
 
-    fn instead_of_string(&self, text: &str, node: Node<'_>) -> Option<String> {
+    fn instead_of_string(
+        &self,
+        text: &str,
+        span: &Range<usize>,
+        node: Node<'_>,
+    ) -> Option<String> {
         if let (Kind::Table, [only], Some(key)) = (
             node.kind(),
             node.required().collect::<Vec<_>>().as_slice(),
@@ -438,16 +444,21 @@ impl Shape<'_> {
         let values: Vec<&str> = text.split(',').map(str::trim).collect();
         let is_list = values.len() > 1 && values.iter().all(|value| value.parse::<f64>().is_ok());
         is_list
-            .then(|| self.as_axis(&format!("[{}]", values.join(", "))))
+            .then(|| self.as_axis(&format!("[{}]", values.join(", ")), span))
             .flatten()
     }
 
     /// Returns what several values of one setting are: an axis, or values among which one is searched.
-    fn as_axis(&self, list: &str) -> Option<String> {
+    fn as_axis(&self, list: &str, span: &Range<usize>) -> Option<String> {
         let table = self.path.first()?;
         let node = Grammar::of_sweep_files().root().child(table)?;
         if node.is_fixed() || self.path.len() < 2 || list.contains('\n') {
             return None;
+        }
+        if self.source.file(span.start).is_none() {
+            let key = toml_edit::Key::new(key::written(&self.path));
+            let axis = super::quoted(&format!("axes.{key}={list}"));
+            return Some(format!("for a row of each value write --set {axis}"));
         }
         let key: Vec<String> = self.path.iter().map(|part| quoted(part)).collect();
         let axis = format!(
@@ -467,9 +478,19 @@ impl Shape<'_> {
         table.is_some_and(|table| searched::TABLES.contains(&table))
     }
 
-    /// Returns a line that chooses `name` for the value at hand.
-    fn example(&self, name: &str, node: Node<'_>) -> String {
-        example(self.path.last().map_or("", String::as_str), name, node)
+    /// Returns a line that chooses `name` for the value at hand, or an assignment of the command line.
+    fn example(&self, name: &str, span: &Range<usize>, node: Node<'_>) -> String {
+        let Some((key, tables)) = self.path.split_last() else {
+            return example("", name, node);
+        };
+        let line = example(key, name, node);
+        match self.source.file(span.start) {
+            Some(_) => line,
+            None => {
+                let assignment = format!("{}.{line}", key::written(tables));
+                format!("--set {}", super::quoted(&assignment.replacen(" = ", "=", 1)))
+            }
+        }
     }
 
     /// True if as many mistakes are found as are shown.
