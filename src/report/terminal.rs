@@ -173,8 +173,8 @@ fn parts(widths: &[usize], names: usize, width: usize) -> Vec<Range<usize>> {
     let mut used = total(&widths[..names]);
     for column in names..widths.len() {
         let more = widths[column] + 2;
-        // The last column has no space after it.
-        if used + more > width.saturating_add(2) && column > first {
+        // After the mark of the last column there is no space.
+        if used + more > width.saturating_add(1) && column > first {
             parts.push(first..column);
             (first, used) = (column, total(&widths[..names]));
         }
@@ -302,8 +302,8 @@ mod tests {
     fn columns_that_do_not_fit_follow_below() {
         let widths = [10, 6, 6, 6];
         assert_eq!(parts(&widths, 1, usize::MAX), [1..4]);
-        assert_eq!(parts(&widths, 1, 34), [1..4]);
-        assert_eq!(parts(&widths, 1, 33), [1..3, 3..4]);
+        assert_eq!(parts(&widths, 1, 35), [1..4]);
+        assert_eq!(parts(&widths, 1, 34), [1..3, 3..4]);
         assert_eq!(parts(&widths, 1, 5), [1..2, 2..3, 3..4]);
     }
 }
