@@ -19,6 +19,7 @@ use super::{
     searched,
     source::Source,
 };
+use crate::shell::CommandLine;
 
 /// A file that can be run as it is.
 const SMALLEST: &str = include_str!("smallest.toml");
@@ -457,8 +458,8 @@ impl Shape<'_> {
         }
         if self.source.file(span.start).is_none() {
             let key = toml_edit::Key::new(key::written(&self.path));
-            let axis = super::quoted(&format!("axes.{key}={list}"));
-            return Some(format!("for a row of each value write --set {axis}"));
+            let axis = CommandLine::new("--set").word(&format!("axes.{key}={list}"));
+            return Some(format!("for a row of each value write {axis}"));
         }
         let key: Vec<String> = self.path.iter().map(|part| quoted(part)).collect();
         let axis = format!(
@@ -488,7 +489,8 @@ impl Shape<'_> {
             Some(_) => line,
             None => {
                 let assignment = format!("{}.{line}", key::written(tables));
-                format!("--set {}", super::quoted(&assignment.replacen(" = ", "=", 1)))
+                let assignment = assignment.replacen(" = ", "=", 1);
+                CommandLine::new("--set").word(&assignment).to_string()
             }
         }
     }
