@@ -128,7 +128,7 @@ fn a_mistake_of_the_command_line_is_shown_as_it_was_typed() {
     );
     shows(
         &refused(&["model.embedding=8,16"]),
-        &["\"model.embedding\" = [8, 16]", "[axes]"],
+        &["--set 'axes.\"model.embedding\"=[8, 16]'"],
     );
 }
 
