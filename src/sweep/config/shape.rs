@@ -417,12 +417,7 @@ impl Shape<'_> {
         ))
     }
 
-    fn instead_of_string(
-        &self,
-        text: &str,
-        span: &Range<usize>,
-        node: Node<'_>,
-    ) -> Option<String> {
+    fn instead_of_string(&self, text: &str, span: &Range<usize>, node: Node<'_>) -> Option<String> {
         if let (Kind::Table, [only], Some(key)) = (
             node.kind(),
             node.required().collect::<Vec<_>>().as_slice(),
