@@ -301,9 +301,13 @@ mod tests {
     #[test]
     fn columns_that_do_not_fit_follow_below() {
         let widths = [10, 6, 6, 6];
-        assert_eq!(parts(&widths, 1, usize::MAX), [1..4]);
-        assert_eq!(parts(&widths, 1, 35), [1..4]);
-        assert_eq!(parts(&widths, 1, 34), [1..3, 3..4]);
-        assert_eq!(parts(&widths, 1, 5), [1..2, 2..3, 3..4]);
+        let ends = |width: usize| -> Vec<usize> {
+            let parts = parts(&widths, 1, width);
+            parts.iter().map(|columns| columns.end).collect()
+        };
+        assert_eq!(ends(usize::MAX), [4]);
+        assert_eq!(ends(35), [4]);
+        assert_eq!(ends(34), [3, 4]);
+        assert_eq!(ends(5), [2, 3, 4]);
     }
 }
