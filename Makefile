@@ -16,7 +16,7 @@ INSTALLED := SWEEP_LIBRARIES='$$ORIGIN/../lib/sweep/torch/lib'
 ARCHIVE := $(CURDIR)/target/archive/sweep
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test attack setup install archive lint golden bench gpu-check clean
+.PHONY: help quickstart test attack setup install archive lint golden bench gpu-check gpu-pack clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
@@ -62,8 +62,11 @@ golden: ## Recompute the reference values of the tests with Python libraries
 bench: setup ## Measure speed against Python and write benches/README.md (run `make golden` once before)
 	python3 benches/run.py
 
-gpu-check: setup ## Check training and evaluation on a GPU (DEVICE=cpu is a rehearsal)
-	scripts/gpu_check.sh $(DEVICE)
+gpu-check: ## Check training and evaluation on a GPU (DEVICE=cpu is a rehearsal; CHECKS="sharing resume" does these)
+	scripts/gpu_check.sh $(DEVICE) $(CHECKS)
+
+gpu-pack: setup ## Pack the programs for `make gpu-check` on a machine without cargo and network
+	scripts/gpu_check.sh pack
 
 clean: ## Remove build outputs; .venv, data, results and reports are kept
 	cargo clean

@@ -3,17 +3,28 @@
 # in bfloat16; that several runs share the GPU; that a killed training continues bit for bit; which operations do not
 # give the same bits twice; that evaluation agrees with the CPU's; and how fast it is beside the same in Python.
 #
-#   scripts/gpu_check.sh [cuda|cpu]     cpu rehearses the checks without a GPU, with less of everything
+#   scripts/gpu_check.sh [cuda|cpu] [CHECK...]   all checks, or these; cpu rehearses them with less of everything
+#   scripts/gpu_check.sh pack                    packs the programs for a machine without cargo and network
 #
 #   BIN=FOLDER      programs that are already built; otherwise they are built for release first
 #   PYTHON=PROGRAM  a Python with torch, torchvision and pytorch-metric-learning, by default that of `make golden`
+#   SECONDS_LEFT=N  a check begins only if it probably ends within this time; by default 600, on the CPU 3600
 #
-# Prints a table at the end. Exits with 1 if a check failed, with 2 if there is no GPU to check.
+# Prints the table after each check, and with it the figures for benches/README.md. Exits with 1 if a check failed, with
+# 2 if there is no GPU to check, with 3 if checks are left: the last line says how to do these.
+#
+# On a machine with a GPU and a Python with torch, but without cargo:
+#
+#   here:   scripts/gpu_check.sh pack          writes target/gpu-pack/gpu-check.tgz
+#   there:  tar -xzf target/gpu-pack/gpu-check.tgz -C target/gpu-pack
+#           BIN=target/gpu-pack/bin PYTHON=python3 scripts/gpu_check.sh cuda
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 device=${1:-cuda}
+[ $# = 0 ] || shift
 case $device in
+    pack) ;;
     cuda) long=20000 short=2000 backbones='"resnet50", "bn_inception", "efficientnet_lite0", "vit_s16"' side=128 steps=300 batch=64 ;;
     cpu) long=300 short=100 backbones='"resnet18", "squeezenet"' side=32 steps=6 batch=16 ;;
     *) echo "gpu_check: the device is cuda or cpu, not $device" >&2; exit 2 ;;
@@ -23,34 +34,69 @@ esac
 python=${PYTHON:-.venv-golden/bin/python}
 work=target/gpu-check
 
+# Each check: its name, how many seconds it takes on a GPU, and what it shows.
 checks='
-quickstart   the quick start trains
-backbones    larger backbones train in f32 and bf16, and learn the same
-evaluation   what was measured on the device is what the CPU measures, and how long either takes
-sharing      runs share the device
-resume       a small training killed with -9 continues to the same bits
-resume_large the same for a backbone in bf16
-determinism  sweep doctor --determinism: which operations differ from time to time
-speed        steps per second beside Python, small network
-speed_large  the same with ResNet-50'
+quickstart         120 the quick start trains
+backbones          180 larger backbones train in f32 and bf16, and learn the same
+evaluation          20 what was measured on the device is what the CPU measures; after quickstart
+evaluation_speed    60 how long measuring many embeddings takes, there and on the CPU
+sharing             40 runs share the device
+resume              40 a small training killed with -9 continues to the same bits
+resume_large       120 the same for a backbone in bf16
+determinism         30 sweep doctor --determinism: which operations differ from time to time
+determinism_large   60 the same with larger backbones; after backbones
+speed               90 steps per second beside Python, small network
+speed_large        120 the same with ResNet-50'
+
+pack() {
+    local into=target/gpu-pack
+    cargo build --release --workspace
+    cargo build --release --package dml --bench eval
+    rm -rf "$into"
+    mkdir -p "$into/bin"
+    cp target/release/sweep target/release/sweep-trainer "$into/bin/"
+    cp "$(ls -t target/release/deps/eval-* | grep -v '\.d$' | head -n 1)" "$into/bin/eval"
+    strip "$into"/bin/*
+    tar -C "$into" -czf "$into/gpu-check.tgz" bin
+    du -h "$into/gpu-check.tgz"
+}
+
+if [ "$device" = pack ]; then
+    pack
+    exit
+fi
+
+# The names of all checks, one a line.
+names() { awk 'NF { print $1 }' <<<"$checks"; }
+
+chosen=("$@")
+[ $# -gt 0 ] || mapfile -t chosen < <(names)
+for name in "${chosen[@]}"; do
+    names | grep -qx -- "$name" || { printf 'gpu_check: there is no check %s; there are:%s\n' "$name" "$checks" >&2; exit 2; }
+done
 
 if [ "$device" = cuda ] && ! nvidia-smi -L >/dev/null 2>&1; then
     printf 'gpu_check: there is no GPU here (nvidia-smi finds none); nothing was checked. With one, it would:\n%s\n' "$checks" >&2
     printf '\n`make gpu-check DEVICE=cpu` rehearses all of them.\n' >&2
     exit 2
 fi
-rm -rf "$work"
 mkdir -p "$work"
 
 if [ -z "${BIN:-}" ]; then
+    python3 scripts/setup.py
     cargo build --release --workspace
     BIN=target/release
+fi
+# Programs that were built elsewhere find libtorch where Python has it.
+if [ ! -e target/libtorch ]; then
+    torch=$("$python" -c 'import torch; print(torch.__path__[0])')
+    export LD_LIBRARY_PATH=$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 fi
 
 rows=() failed=0 running=
 trap '[ -z "$running" ] || kill "$running" 2>/dev/null || true' EXIT
 
-note() { rows+=("$(printf '%-46s %-7s %s' "$1" "$2" "$3")"); printf '%s: %s %s\n' "$1" "$2" "$3"; }
+note() { rows+=("$(printf '%-46s %-7s %s' "$1" "$2" "$3")"); }
 pass() { note "$1" ok "$2"; }
 fail() { note "$1" FAILED "$2"; failed=1; }
 
@@ -58,6 +104,7 @@ fail() { note "$1" FAILED "$2"; failed=1; }
 begin() {
     local name=$1 file=$2
     shift 2
+    rm -rf "${work:?}/$name"
     "$BIN/sweep" run "$file" --set "resources.device=\"$device\"" --results "$work/$name" --reports "$work/$name.reports" \
         "$@" >"$work/$name.log" 2>&1 &
     running=$!
@@ -102,6 +149,7 @@ loss.contrastive = { neg_margin = 0.5 }
 memory.xbm       = { size = 1024, start_step = 20 }
 [resources]
 checkpoint_seconds = 0.2
+deterministic      = true
 END
 }
 
@@ -136,6 +184,7 @@ loss.proxy_anchor = {}
 "model.precision" = [$4]
 [resources]
 checkpoint_seconds = 0.2
+deterministic      = true
 END
 }
 
@@ -195,6 +244,10 @@ map_at_r() {
 # The same embeddings compared on the CPU, then the same network once more without the embeddings that the device computed.
 check_evaluation() {
     local what="evaluation agrees with the CPU's" folder here there
+    if [ ! -d "$work/quickstart/runs" ]; then
+        note "$what" skipped "needs quickstart first"
+        return
+    fi
     for folder in "$work"/quickstart/runs/*/; do
         if [ -f "$folder/record.json" ] && [ -f "$folder/model.safetensors" ]; then break; fi
     done
@@ -253,10 +306,10 @@ check_sharing() {
     fi
 }
 
-# check_resume NAME WHAT STEPS: a trainer is killed at some step after its first checkpoint; the sweep starts it again by
+# resumed NAME WHAT STEPS: a trainer is killed at some step after its first checkpoint; the sweep starts it again by
 # itself, and the model must have the bits of an undisturbed one.
-check_resume() {
-    local name=$1 what=$2 steps=$3 step at victim='' resumed
+resumed() {
+    local name=$1 what=$2 steps=$3 step at victim='' from
     at=$((steps / 10 + RANDOM % (steps / 2)))
     sweep "undisturbed_$name" "$work/$name.toml" ||
         { fail "$what" "even undisturbed; see $work/undisturbed_$name.log"; return; }
@@ -269,17 +322,17 @@ check_resume() {
     done
     [ -n "$victim" ] && kill -9 "$victim" || { end || true; fail "$what" "it ended before it could be killed"; return; }
     end || true
-    resumed=$(sed -n 's/.*"started":{"from":\([0-9]*\)}.*/\1/p' "$work/killed_$name"/runs/*/train/0002/events.jsonl || true)
-    if [ "${resumed:-0}" -gt 0 ] && [ "$(models "undisturbed_$name")" = "$(models "killed_$name")" ]; then
-        pass "$what" "from step $resumed of $steps, to the same bits"
+    from=$(sed -n 's/.*"started":{"from":\([0-9]*\)}.*/\1/p' "$work/killed_$name"/runs/*/train/0002/events.jsonl || true)
+    if [ "${from:-0}" -gt 0 ] && [ "$(models "undisturbed_$name")" = "$(models "killed_$name")" ]; then
+        pass "$what" "from step $from of $steps, to the same bits"
     else
-        fail "$what" "from step ${resumed:-?}; compare the models in $work/undisturbed_$name and $work/killed_$name"
+        fail "$what" "from step ${from:-?}; compare the models in $work/undisturbed_$name and $work/killed_$name"
     fi
 }
 
-check_resume_small() {
+check_resume() {
     file resume 1 "$long"
-    check_resume resume "a killed training continues" "$long"
+    resumed resume "a killed training continues" "$long"
 }
 
 check_resume_large() {
@@ -287,14 +340,14 @@ check_resume_large() {
     file_large resume_large "$enough" '"resnet18"' '"bf16"'
     sed -i '/^name = "Proxy Anchor"/,/^loss.proxy_anchor/d' "$work/resume_large.toml"
     sed -i -z 's/\[\[method\]\]\n\[axes\]/[axes]/' "$work/resume_large.toml"
-    check_resume resume_large "a killed backbone in bf16 continues" "$enough"
+    resumed resume_large "a killed backbone in bf16 continues" "$enough"
 }
 
 # Whether anything differs is told, and in which operation first; that it differs is no failure of this program.
-# check_determinism WHAT [FILE]
-check_determinism() {
-    local what=$1 log="$work/determinism$#.log"
-    shift
+# repeated WHAT NAME [FILE]
+repeated() {
+    local what=$1 log="$work/$2.log"
+    shift 2
     if CUDA_VISIBLE_DEVICES=$visible "$BIN/sweep" doctor --determinism "$@" >"$log" 2>&1; then
         cat "$log"
         if grep -q DIFFERENT "$log"; then
@@ -307,8 +360,8 @@ check_determinism() {
     fi
 }
 
-# check_speed WHAT NAME [MORE...]
-check_speed() {
+# beside_python WHAT NAME [MORE...]
+beside_python() {
     local what=$1 name=$2
     shift 2
     if [ ! -x "$python" ]; then
@@ -316,24 +369,46 @@ check_speed() {
     elif python3 benches/run.py training --device "$device" --bin "$BIN" --python "$python" --no-write "$@" \
         >"$work/$name.log" 2>&1; then
         pass "$what" "$(sed -n 's/^| steps per second | \(.*\) |$/\1/p' "$work/$name.log" | sed 's/ | / and /; s/ | /, ratio /')"
+        sed -n '/^|/p' "$work/$name.log"
     else
         fail "$what" "see $work/$name.log"
     fi
 }
 
-check_quickstart
-check_backbones
-check_evaluation
-check_evaluation_speed
-check_sharing
-check_resume_small
-check_resume_large
-check_determinism "the same bits twice"
-check_determinism "the same bits twice, larger backbone" "$work/backbones.toml"
-check_speed "speed beside Python" speed --steps "$short"
-check_speed "speed beside Python, ResNet-50" speed_large --backbone resnet50 --image-size "$side" --batch "$batch" \
-    --steps "$((steps > 60 ? steps : 60))"
+check_determinism() { repeated "the same bits twice" determinism; }
 
-printf '\n== %s\n' "$device"
-printf '%s\n' "${rows[@]}"
+check_determinism_large() {
+    if [ -f "$work/backbones.toml" ]; then
+        repeated "the same bits twice, larger backbone" determinism_large "$work/backbones.toml"
+    else
+        note "the same bits twice, larger backbone" skipped "needs backbones first"
+    fi
+}
+
+check_speed() { beside_python "speed beside Python" speed --steps "$short"; }
+
+check_speed_large() {
+    beside_python "speed beside Python, ResNet-50" speed_large --backbone resnet50 --image-size "$side" --batch "$batch" \
+        --steps "$((steps > 60 ? steps : 60))"
+}
+
+# How many seconds a check takes on a GPU.
+takes() { awk -v name="$1" '$1 == name { print $2 }' <<<"$checks"; }
+
+begun=$SECONDS
+limit=${SECONDS_LEFT:-$([ "$device" = cuda ] && echo 600 || echo 3600)}
+left=()
+for name in "${chosen[@]}"; do
+    if [ $((SECONDS - begun + $(takes "$name"))) -gt "$limit" ]; then
+        left+=("$name")
+        continue
+    fi
+    "check_$name"
+    printf '\n== %s, after %s s\n' "$device" "$((SECONDS - begun))"
+    printf '%s\n' "${rows[@]}"
+done
+if [ ${#left[@]} -gt 0 ]; then
+    printf '\nNot done, for lack of time: scripts/gpu_check.sh %s %s\n' "$device" "${left[*]}"
+    [ "$failed" = 1 ] || failed=3
+fi
 exit "$failed"
