@@ -154,11 +154,11 @@ impl Desk {
 
     /// Returns the ids of the trainers that work in this folder.
     pub(crate) fn trainers(&self) -> Vec<i32> {
-        let here = self.folder.path().to_str().unwrap();
+        let here = self.folder.path().canonicalize().unwrap();
         let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
             let entry = entry.ok()?;
             let command = fs::read(entry.path().join("cmdline")).ok()?;
-            let is_ours = String::from_utf8_lossy(&command).contains(&format!("{here}/"));
+            let is_ours = fs::read_link(entry.path().join("cwd")).ok()? == here;
             let pid = entry.file_name().to_str()?.parse().ok()?;
             (is_ours && String::from_utf8_lossy(&command).contains("attempt.json")).then_some(pid)
         });

@@ -113,11 +113,14 @@ fn a_stopped_trainer_of_a_killed_sweep_is_ended_before_the_next_attempt() {
     let sweep = SMALL.replace("steps = 12", "steps = 60");
     let desk = Desk::new(&sweep).slowly(20);
     let mut first = desk.start();
-    let mut late = Vec::new();
-    while late.is_empty() {
+    let is_training = || {
+        let runs = desk.path("results/runs");
+        runs.is_dir() && !desk.in_runs("checkpoint.safetensors").is_empty()
+    };
+    while !is_training() {
         std::thread::sleep(std::time::Duration::from_millis(10));
-        late = desk.trainers();
     }
+    let late = desk.trainers();
     late.iter().for_each(|&trainer| send(trainer, Signal::STOP));
     first.kill().unwrap();
     first.wait().unwrap();

@@ -10,7 +10,7 @@ use schema::RunId;
 use serde_json::{Value, json};
 
 use super::{
-    Exit, Opened, Target, color_on_stderr, counted, plan::shortage, show, show_json, tell,
+    Exit, Opened, Target, color_on_stderr, counted, room::shortage, show, show_json, tell,
 };
 use crate::{
     config::{Diagnostic, Sweep},

@@ -12,7 +12,7 @@ use schema::{
     Training, Transform, Triplet,
 };
 
-use super::{Exit, Opened, Target, counted, show};
+use super::{Exit, Opened, Target, counted, room::free_bytes, show};
 use crate::{
     config::Sweep,
     ledger::{RunFolder, absolute},
@@ -383,18 +383,4 @@ fn free_space(folder: &Path) -> Option<String> {
 
 pub(super) fn gigabytes(bytes: f64) -> String {
     format!("{:.1} GB", bytes / 1e9)
-}
-
-/// Returns the free bytes on the disk of a folder, which need not exist yet.
-pub(super) fn free_bytes(folder: &Path) -> Option<f64> {
-    // A relative path that does not exist yet will be below the current folder.
-    let there = folder.ancestors().map(|above| {
-        if above == Path::new("") {
-            Path::new(".")
-        } else {
-            above
-        }
-    });
-    let disk = rustix::fs::statvfs(there.into_iter().find(|above| above.exists())?).ok()?;
-    Some(disk.f_bavail as f64 * disk.f_frsize as f64)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Exit, Opened, counted, plan::size, show};
+use super::{Exit, Opened, counted, room::size, show};
 use crate::{
     config::Sweep,
     ledger::{FileKind, FoundFile, Ledger, Locking, Scope, Soundness},

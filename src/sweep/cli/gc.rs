@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::Args;
 
-use super::{Exit, counted, plan::size, show};
+use super::{Exit, counted, room::size, show};
 use crate::{
     ledger::{FoundFile, Ledger, Locking, Spare},
     shell::CommandLine,

@@ -29,6 +29,7 @@ mod plan;
 mod printable;
 mod progress;
 mod report;
+mod room;
 mod run;
 mod run_ids;
 mod schema;

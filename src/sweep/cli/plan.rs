@@ -3,20 +3,17 @@
 mod json;
 mod origins;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use report::Setting;
 use schema::{
-    Device, Guards, ImageSize, Labels, StudyId, Transform, bytes_in_words, renamed::as_read,
+    Device, Guards, ImageSize, Labels, StudyId, Transform, renamed::as_read,
 };
 use serde_json::{Value, json};
 
 use super::{
-    Exit, Opened, Target, check, counted, doctor::free_bytes, show, show_json, studies,
+    Exit, Opened, Target, check, counted, room::{free_bytes, size}, show, show_json, studies,
     width::wrapped,
 };
 use crate::{
@@ -306,20 +303,6 @@ fn bases(expected: &Expected, forecast: &Forecast) -> Vec<String> {
     bases
 }
 
-/// Says that a disk has less room than is needed; `None` if it has enough, as far as that is known.
-pub(super) fn shortage(folder: &Path, needed: u64) -> Option<String> {
-    let (free, needed) = (free_bytes(folder)?, needed as f64);
-    (needed > free).then(|| {
-        format!(
-            "the sweep writes about {} to `{}`, where {} are free; make room (`sweep gc` says where), or choose another \
-             folder with --results",
-            size(needed),
-            folder.display(),
-            size(free)
-        )
-    })
-}
-
 fn disk(opened: &Opened, forecast: &Forecast) -> String {
     let free = free_bytes(opened.ledger.root())
         .map_or(String::new(), |free| format!("; {} are free", size(free)));
@@ -369,10 +352,6 @@ pub(super) fn duration(seconds: f64) -> String {
         (_, ..1440) => format!("{} h {} min", minutes / 60, minutes % 60),
         _ => format!("{} d {} h", minutes / 1440, minutes % 1440 / 60),
     }
-}
-
-pub(super) fn size(bytes: f64) -> String {
-    bytes_in_words(bytes as u64)
 }
 
 /// Of more points than this, only the first is shown, and the values of the axes.

@@ -33,6 +33,7 @@ mod folders;
 mod inventory;
 pub mod journal;
 mod lock;
+mod memo;
 mod rebuild;
 mod soundness;
 mod spare;
@@ -44,6 +45,7 @@ use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
 };
 
 use durable::DiskError;
@@ -63,6 +65,7 @@ pub use inventory::{FileKind, FoundFile};
 pub use lock::{Holder, Lock, LockError, Locking};
 pub use soundness::{Scope, Soundness};
 pub use spare::Spare;
+use memo::Memo;
 pub use vouched::Check;
 use vouched::{FileHash, Vouched};
 
@@ -194,6 +197,10 @@ impl LedgerError {
 pub struct Ledger {
     root: PathBuf,
     damage: DamageLog,
+    trainings: Memo<Vouched<Trained>>,
+    records: Memo<Vouched<Record>>,
+    /// Those that are what the ids of their runs are hashes of.
+    identities: Memo<()>,
 }
 
 /// The points of a study's trials, as they are kept.
@@ -213,6 +220,9 @@ impl Ledger {
         Ledger {
             root: root.into(),
             damage: DamageLog::default(),
+            trainings: Memo::default(),
+            records: Memo::default(),
+            identities: Memo::default(),
         }
     }
 
@@ -485,7 +495,7 @@ impl Ledger {
     /// A file of the run cannot be read.
     pub fn state(&self, run: RunId) -> Result<RunStage, LedgerError> {
         if let Some(record) = self.vouched_record(run)? {
-            return Ok(RunStage::Recorded(record.result));
+            return Ok(RunStage::Recorded(record.result.clone()));
         }
         if let Some(trained) = self.trained(run)?
             && self.has_model(run, Check::Sizes)?
@@ -499,13 +509,15 @@ impl Ledger {
         })
     }
 
-    fn vouched_record(&self, run: RunId) -> Result<Option<Vouched<Record>>, LedgerError> {
+    fn vouched_record(&self, run: RunId) -> Result<Option<Arc<Vouched<Record>>>, LedgerError> {
         let path = self.run(run).record();
-        let found: Option<Vouched<Record>> = self.read_sealed(&path, &subject::record(run))?;
-        Ok(found.filter(|found| {
-            let is_own = found.result.run == run;
-            is_own || self.is_damaged(&path, "it is the result of another run")
-        }))
+        self.records.get(&path, || {
+            let found: Option<Vouched<Record>> = self.read_sealed(&path, &subject::record(run))?;
+            Ok(found.filter(|found| {
+                let is_own = found.result.run == run;
+                is_own || self.is_damaged(&path, "it is the result of another run")
+            }))
+        })
     }
 
     /// Returns the summary of a run's training; `None` if it has not ended.
@@ -513,11 +525,13 @@ impl Ledger {
     /// # Errors
     /// The file cannot be read.
     pub fn trained(&self, run: RunId) -> Result<Option<Trained>, LedgerError> {
-        Ok(self.vouched_training(run)?.map(|found| found.result))
+        let found = self.vouched_training(run)?;
+        Ok(found.map(|found| found.result.clone()))
     }
 
-    fn vouched_training(&self, run: RunId) -> Result<Option<Vouched<Trained>>, LedgerError> {
-        self.read_sealed(&self.run(run).trained(), &subject::training(run))
+    fn vouched_training(&self, run: RunId) -> Result<Option<Arc<Vouched<Trained>>>, LedgerError> {
+        let path = self.run(run).trained();
+        self.trainings.get(&path, || self.read_sealed(&path, &subject::training(run)))
     }
 
     /// Returns how the latest attempt at a job ended; `None` if there is none, or the orchestrator
@@ -633,6 +647,16 @@ impl Ledger {
             is_identity_of(run, found)
                 || self.is_damaged(&path, "its hash is not the id of the run")
         }))
+    }
+
+    /// Checks the identity of a run, if it has one. Damage is noted.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn check_identity(&self, run: RunId) -> Result<(), LedgerError> {
+        let path = self.run(run).identity();
+        let checked = self.identities.get(&path, || Ok(self.identity(run)?.map(drop)));
+        checked.map(drop)
     }
 
     /// Returns the path of the sweep of this name as it was last run.

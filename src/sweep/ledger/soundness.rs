@@ -113,15 +113,15 @@ impl Ledger {
     }
 
     fn check_run(&self, run: RunId) -> Result<CheckedRun, LedgerError> {
-        self.identity(run)?;
+        self.check_identity(run)?;
         self.exits_of(&[Job::Train(run), Job::Evaluate(run)])?;
         let (trained, record) = (self.vouched_training(run)?, self.vouched_record(run)?);
         self.has_model(run, Check::Contents)?;
         self.has_queries(run, Check::Contents)?;
         let is_measured = record.is_some();
-        let named = trained.into_iter().flat_map(|found| found.files);
-        let named = named.chain(record.into_iter().flat_map(|found| found.files));
-        let paths = named.map(|(name, _)| self.run(run).path().join(name));
+        let named = trained.iter().flat_map(|found| found.files.keys());
+        let named = named.chain(record.iter().flat_map(|found| found.files.keys()));
+        let paths = named.map(|name| self.run(run).path().join(name));
         Ok(CheckedRun {
             is_measured,
             missing: paths.filter(|path| !path.exists()).collect(),

@@ -5,6 +5,7 @@ use std::{
     fmt,
 };
 
+use rayon::prelude::*;
 use schema::{DataId, EnsembleId, Evaluated, Identity, Metric, Outcome, Record, RunId};
 
 use super::{Plan, PlannedRun};
@@ -88,20 +89,20 @@ pub fn extend(
 ) -> Result<(), LedgerError> {
     let begun = ledger.runs()?;
     let is_new = |job| !freshness.contains_key(&job);
-    let mut new = Vec::new();
-    for (&run, planned) in &plan.runs {
-        if !is_new(Job::Train(run)) {
-            continue;
-        }
+    let of_new = |(&run, planned): (&RunId, &PlannedRun)| {
         let both = |reason: Reason| (Freshness::Stale(reason.clone()), Freshness::Stale(reason));
         let (train, evaluate) = match absent(&planned.identity) {
             Some(reason) => both(reason),
             None if begun.contains(&run) => of_run(run, planned, ledger, report)?,
             None => both(Reason::New),
         };
-        new.push((Job::Train(run), train));
-        new.extend(planned.member.map(|_| (Job::Evaluate(run), evaluate)));
-    }
+        let evaluate = planned.member.map(|_| (Job::Evaluate(run), evaluate));
+        Ok([Some((Job::Train(run), train)), evaluate])
+    };
+    let runs = plan.runs.par_iter();
+    let runs = runs.filter(|(run, _)| is_new(Job::Train(**run))).map(of_new);
+    let of_runs: Vec<[Option<(Job, Freshness)>; 2]> = runs.collect::<Result<_, LedgerError>>()?;
+    let mut new: Vec<(Job, Freshness)> = of_runs.into_iter().flatten().flatten().collect();
     let mut without_network = BTreeSet::new();
     for &id in plan
         .ensembles

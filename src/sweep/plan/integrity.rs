@@ -33,7 +33,7 @@ pub fn of_results(plan: &Plan, ledger: &Ledger, check: Check) -> Result<(), Ledg
 fn of_run(run: RunId, plan: &Plan, ledger: &Ledger, check: Check) -> Result<(), LedgerError> {
     ledger.trained(run)?;
     if check == Check::Contents {
-        ledger.identity(run)?;
+        ledger.check_identity(run)?;
     }
     if plan.runs[&run].member.is_some() {
         ledger.has_queries(run, check)?;
