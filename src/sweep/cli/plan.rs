@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use report::Setting;
-use schema::{
-    Device, Guards, ImageSize, Labels, StudyId, Transform, renamed::as_read,
-};
+use schema::{Device, Guards, ImageSize, Labels, StudyId, Transform, renamed::as_read};
 use serde_json::{Value, json};
 
 use super::{
-    Exit, Opened, Target, check, counted, room::{free_bytes, size}, show, show_json, studies,
+    Exit, Opened, Target, check, counted,
+    room::{free_bytes, size},
+    show, show_json, studies,
     width::wrapped,
 };
 use crate::{

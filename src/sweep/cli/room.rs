@@ -48,6 +48,9 @@ mod tests {
         assert_eq!(shortage(&not_yet, 1000), None);
         let told = shortage(&not_yet, 1 << 60).unwrap();
         assert!(told.starts_with("the sweep writes about "), "{told}");
-        assert!(told.contains("sweep gc") && told.contains("--results"), "{told}");
+        assert!(
+            told.contains("sweep gc") && told.contains("--results"),
+            "{told}"
+        );
     }
 }

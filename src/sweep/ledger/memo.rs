@@ -77,7 +77,8 @@ impl<T> Memo<T> {
 impl Stamp {
     fn of(path: &Path) -> io::Result<Stamp> {
         let found = fs::metadata(path)?;
-        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let nanoseconds =
+            |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Ok(Stamp {
             file: (found.dev(), found.ino()),
             bytes: found.len(),
@@ -89,7 +90,9 @@ impl Stamp {
     }
 
     fn is_settled(self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let last = self.times.into_iter().max().unwrap_or_default();
         (now.as_nanos() as i128).saturating_sub(last) > SETTLED.as_nanos() as i128
     }
@@ -117,9 +120,15 @@ mod tests {
         assert_eq!(read(), None);
         fs::write(&path, "one").unwrap();
         // Too young to be known.
-        assert_eq!((read(), read(), reads.get()), (Some("one".to_owned()), Some("one".to_owned()), 2));
+        assert_eq!(
+            (read(), read(), reads.get()),
+            (Some("one".to_owned()), Some("one".to_owned()), 2)
+        );
         std::thread::sleep(SETTLED + Duration::from_millis(50));
-        assert_eq!((read(), read(), reads.get()), (Some("one".to_owned()), Some("one".to_owned()), 3));
+        assert_eq!(
+            (read(), read(), reads.get()),
+            (Some("one".to_owned()), Some("one".to_owned()), 3)
+        );
         fs::write(&path, "two").unwrap();
         let file = File::options().write(true).open(&path).unwrap();
         file.set_modified(SystemTime::now() - 2 * SETTLED).unwrap();

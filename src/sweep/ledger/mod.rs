@@ -63,9 +63,9 @@ use damage::{DamageLog, DamagedKind};
 pub use folders::{AttemptFolder, RunFolder};
 pub use inventory::{FileKind, FoundFile};
 pub use lock::{Holder, Lock, LockError, Locking};
+use memo::Memo;
 pub use soundness::{Scope, Soundness};
 pub use spare::Spare;
-use memo::Memo;
 pub use vouched::Check;
 use vouched::{FileHash, Vouched};
 
@@ -531,7 +531,8 @@ impl Ledger {
 
     fn vouched_training(&self, run: RunId) -> Result<Option<Arc<Vouched<Trained>>>, LedgerError> {
         let path = self.run(run).trained();
-        self.trainings.get(&path, || self.read_sealed(&path, &subject::training(run)))
+        self.trainings
+            .get(&path, || self.read_sealed(&path, &subject::training(run)))
     }
 
     /// Returns how the latest attempt at a job ended; `None` if there is none, or the orchestrator
@@ -655,7 +656,9 @@ impl Ledger {
     /// The file cannot be read.
     pub fn check_identity(&self, run: RunId) -> Result<(), LedgerError> {
         let path = self.run(run).identity();
-        let checked = self.identities.get(&path, || Ok(self.identity(run)?.map(drop)));
+        let checked = self
+            .identities
+            .get(&path, || Ok(self.identity(run)?.map(drop)));
         checked.map(drop)
     }
 

@@ -100,7 +100,9 @@ pub fn extend(
         Ok([Some((Job::Train(run), train)), evaluate])
     };
     let runs = plan.runs.par_iter();
-    let runs = runs.filter(|(run, _)| is_new(Job::Train(**run))).map(of_new);
+    let runs = runs
+        .filter(|(run, _)| is_new(Job::Train(**run)))
+        .map(of_new);
     let of_runs: Vec<[Option<(Job, Freshness)>; 2]> = runs.collect::<Result<_, LedgerError>>()?;
     let mut new: Vec<(Job, Freshness)> = of_runs.into_iter().flatten().flatten().collect();
     let mut without_network = BTreeSet::new();
