@@ -14,7 +14,10 @@ use std::{
 
 /// The contents of files of one kind, shared by all copies of a ledger.
 #[derive(Debug)]
-pub(super) struct Memo<T>(Arc<Mutex<HashMap<PathBuf, (Stamp, Arc<T>)>>>);
+pub(super) struct Memo<T>(Arc<Mutex<Contents<T>>>);
+
+/// By path, each with what told it apart when it was read.
+type Contents<T> = HashMap<PathBuf, (Stamp, Arc<T>)>;
 
 impl<T> Clone for Memo<T> {
     fn clone(&self) -> Memo<T> {
