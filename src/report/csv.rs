@@ -7,9 +7,7 @@ use schema::Metric;
 use crate::{
     ReportError, Source, Table,
     key::Slice,
-    model::{Block, Cell, Group, Line, Part, Value},
-    published,
-    significance::Significance,
+    model::{Block, Cell, Group, Line, Part},
     text::field,
 };
 
@@ -224,37 +222,17 @@ impl Columns {
 }
 
 fn values(cell: &Cell) -> [String; 3] {
-    let significance = match cell.significance {
-        Some(Significance::Best) => "best",
-        Some(Significance::Equal) => "equal",
-        Some(Significance::NotDistinguishable) => "not_distinguishable",
-        Some(Significance::Worse) => "worse",
-        Some(Significance::TooFew) => "too_few",
-        None => "",
-    };
-    let (value, half_width) = match &cell.value {
-        Value::Measured(summary) => (Some(summary.mean), summary.half_width),
-        Value::Published(quoted) => (
-            fraction(published::value(quoted)),
-            fraction(published::half_width(quoted)),
-        ),
-        Value::Broken(_) | Value::Failed | Value::Missing => (None, None),
-    };
+    let (value, half_width) = cell.numbers();
     [
         optional(value),
         optional(half_width),
-        significance.to_owned(),
+        cell.standing().to_owned(),
     ]
 }
 
 /// The value in full precision; empty if there is none.
 pub(crate) fn optional(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
-}
-
-/// A percentage with the digits that were printed, as a fraction: 53.6 is 0.536.
-fn fraction(percent: Option<f64>) -> Option<f64> {
-    percent.map(|percent| (percent * 1e6).round() / 1e8)
 }
 
 /// The text that was written.

@@ -61,7 +61,8 @@ impl RowRuns<'_> {
     }
 }
 
-fn primary(metrics: &[Metric]) -> Option<usize> {
+/// The position of the metric by which comparisons are judged.
+pub(crate) fn primary(metrics: &[Metric]) -> Option<usize> {
     let map_at_r = metrics.iter().position(|metric| *metric == Metric::MapAtR);
     map_at_r.or((!metrics.is_empty()).then_some(0))
 }

@@ -26,33 +26,55 @@ const TESTS: &str = "at the level of 5 %, their p values adjusted for all pairs 
 const FOLDS: &str = "Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by \
                      those of all folds, normalized, are concatenated and normalized again, and measured once for each seed.";
 
-const TIES: &str = "†: some images are exactly equally similar; the value would lie elsewhere between the bounds below \
+const TIES: &str = "some images are exactly equally similar; the value would lie elsewhere between the bounds below \
                     under another order of these.";
 
+/// What a format marks cells with.
+pub(crate) struct Marks {
+    pub(crate) best: &'static str,
+    pub(crate) equal: &'static str,
+    /// Not distinguishable from the best.
+    pub(crate) open: &'static str,
+    /// Equally similar images leave the value open.
+    pub(crate) tie: &'static str,
+}
+
+/// Where the best is bold.
+pub(crate) const BOLD: Marks = Marks {
+    best: "Bold",
+    equal: "=",
+    open: "≈",
+    tie: "†",
+};
+
+/// Where nothing can be bold.
+pub(crate) const STAR: Marks = Marks { best: "*", ..BOLD };
+
 impl Table {
-    /// What the values and their marks mean; `best` is the mark of the highest.
-    pub(crate) fn legend(&self, best: &str) -> String {
+    /// What the values and their marks mean.
+    pub(crate) fn legend(&self, marks: &Marks) -> String {
         let mut sentences = vec![format!("{VALUES} {}", self.intervals())];
         let tests = self.tests();
         if self.parts().any(|part| part.finished < part.of) {
             sentences.push("n/N: only n of N runs finished.".to_owned());
         }
         if self.has(Significance::Best) {
-            sentences.push(format!("{best}: the highest mean of its column."));
+            sentences.push(format!("{}: the highest mean of its column.", marks.best));
         }
         if let Some(within) = self.equal_within.filter(|_| self.has(Significance::Equal)) {
             sentences.push(format!(
-                "=: equal to it within {} points, by two one-sided tests, likewise adjusted.",
+                "{}: equal to it within {} points, by two one-sided tests, likewise adjusted.",
+                marks.equal,
                 points(within)
             ));
         }
         if self.has(Significance::NotDistinguishable) {
-            sentences.push(format!("≈: not distinguishable {tests}"));
+            sentences.push(format!("{}: not distinguishable {tests}", marks.open));
         } else if self.has(Significance::Worse) {
             sentences.push(format!("All others are distinguishable {tests}"));
         }
         if !self.ties.is_empty() {
-            sentences.push(TIES.to_owned());
+            sentences.push(format!("{}: {TIES}", marks.tie));
         }
         let mut groups = self.blocks.iter().flat_map(|block| &block.groups);
         if groups.any(|group| group.shows.together == Some(Together::Concatenated)) {
@@ -108,6 +130,12 @@ impl Table {
         lines.flat_map(|line| &line.parts).flatten()
     }
 
+    /// What is shown, what is equal and what is open, a sentence each.
+    pub(crate) fn claims_in_words(&self) -> Vec<String> {
+        let claims = self.claims.iter();
+        claims.map(|claim| claim.text(&self.names)).collect()
+    }
+
     fn has(&self, significance: Significance) -> bool {
         let mut cells = self.parts().flat_map(|part| &part.cells);
         cells.any(|cell| cell.significance == Some(significance))
@@ -115,9 +143,8 @@ impl Table {
 
     /// The lists below the table, each with its heading.
     pub(crate) fn lists(&self) -> [(&'static str, Vec<String>); 5] {
-        let claims = self.claims.iter().map(|claim| claim.text(&self.names));
         [
-            ("What can be claimed", claims.collect()),
+            ("What can be claimed", self.claims_in_words()),
             ("Values that ties leave open", self.ties.clone()),
             ("Published, not run here", self.sources.clone()),
             ("Fairness", self.caption.fairness.clone()),

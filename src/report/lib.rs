@@ -16,46 +16,69 @@
 pub mod published;
 pub mod stats;
 
+mod best;
 mod by_class;
 mod cells;
 mod claims;
 mod comparison;
 mod csv;
+mod drawing;
+mod flat;
 mod footnotes;
+mod format;
 mod frame;
 mod gather;
+mod json;
 mod key;
+mod latex;
 mod layout;
 mod legend;
 mod lost;
+mod macros;
 mod markdown;
 mod measured;
 mod model;
 mod moments;
 mod number;
+mod page;
 mod provenance;
 mod row;
 mod significance;
 mod statistics;
 mod summary;
 mod table;
+mod tensorboard;
 mod terminal;
+mod tex;
 mod text;
+mod tidy;
 mod ties;
 mod title;
+mod training;
 
+pub use best::BestRun;
 pub use by_class::{ClassScores, QueriesOf};
 pub use cells::{CellRuns, cells};
+pub use format::Format;
 pub use layout::Layout;
 pub use model::Table;
+pub use page::{
+    FailedJob, Page, Retrieval, RetrievedQuery, Search, SearchTrial, SettingOrigin, Timing, page,
+};
 pub use provenance::{EverMeasured, Origin, Provenance, Tried, provenance};
 pub use published::{Published, PublishedError};
 pub use row::{Caption, Row, RunState, Setting, Source, Together};
 pub use statistics::{Queries, Question, Statistics, statistics};
 pub use table::{Description, ReportError, table};
 pub use text::field as csv_field;
+pub use tidy::results;
 pub use title::Titles;
+pub use training::{Curve, Training, curves};
 
+#[cfg(test)]
+mod format_tests;
+#[cfg(test)]
+mod latex_tests;
 #[cfg(test)]
 mod simulations;
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use crate::{
     Table,
-    model::{Block, Cell, Group, Line, Part},
+    legend::BOLD,
+    model::{Block, Cell, Group, Line},
     significance::Significance,
     text::{code, escape},
 };
@@ -17,7 +18,7 @@ impl Table {
             }
             text.push_str(&format!("\n{}", self.markdown_block(block)));
         }
-        text.push_str(&format!("\n{}\n", self.legend("Bold")));
+        text.push_str(&format!("\n{}\n", self.legend(&BOLD)));
         if !self.footnotes.is_empty() {
             text.push('\n');
         }
@@ -132,12 +133,12 @@ fn italic(text: &str) -> String {
     }
 }
 
-/// The cells of all groups as `show` renders them, each with the superscript that follows it; default
-/// values where there was nothing to run.
+/// The cells of all groups as `show` renders them, each with the number of the footnote that follows it;
+/// default values where there was nothing to run.
 pub(crate) fn values<T: Default>(
     line: &Line,
     block: &Block,
-    show: impl Fn(&Cell, &str) -> T,
+    show: impl Fn(&Cell, Option<usize>) -> T,
 ) -> Vec<T> {
     let mut values = Vec::new();
     for (part, group) in line.parts.iter().zip(&block.groups) {
@@ -146,38 +147,37 @@ pub(crate) fn values<T: Default>(
             continue;
         };
         // The first cell of a part bears its footnote.
-        let mut footnote = part.superscript();
+        let mut footnote = part.footnote;
         for cell in &part.cells {
-            values.push(show(cell, &footnote));
-            footnote.clear();
+            values.push(show(cell, footnote.take()));
         }
     }
     values
 }
 
-fn marked(cell: &Cell, footnote: &str) -> String {
+fn marked(cell: &Cell, footnote: Option<usize>) -> String {
     let value = match cell.significance {
         Some(Significance::Best) => format!("**{}**", cell.text()),
         Some(Significance::Equal) => format!("{} =", cell.text()),
         Some(Significance::NotDistinguishable) => format!("{} ≈", cell.text()),
         Some(Significance::Worse | Significance::TooFew) | None => cell.text(),
     };
-    format!("{value}{}{}{footnote}", cell.tie_mark(), cell.share())
+    format!(
+        "{value}{}{}{}",
+        cell.tie_mark(),
+        cell.share(),
+        superscript(footnote)
+    )
 }
 
-impl Part {
-    /// The number of its footnote as a superscript.
-    fn superscript(&self) -> String {
-        const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
-        let Some(number) = self.footnote else {
-            return String::new();
-        };
-        let digits = number.to_string().into_bytes();
-        digits
-            .into_iter()
-            .map(|digit| DIGITS[usize::from(digit - b'0')])
-            .collect()
-    }
+/// The number of a footnote as a superscript; empty without one.
+pub(crate) fn superscript(footnote: Option<usize>) -> String {
+    const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let digits = footnote.map_or_else(String::new, |number| number.to_string());
+    digits
+        .bytes()
+        .map(|digit| DIGITS[usize::from(digit - b'0')])
+        .collect()
 }
 
 pub(crate) fn row(cells: impl Iterator<Item = impl AsRef<str>>) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use schema::{Breakdown, Metric};
+use schema::{Breakdown, Fold, Metric, RunId};
 
 use crate::{
     Caption, Source,
@@ -149,6 +149,20 @@ pub(crate) struct Part {
     pub(crate) cells: Vec<Cell>,
     /// The number of the footnote on its failures.
     pub(crate) footnote: Option<usize>,
+    /// What the cells summarize, by fold and seed; none if they are quoted.
+    pub(crate) results: Vec<RunResult>,
+}
+
+/// What one run contributes to the cells of a part.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RunResult {
+    pub(crate) run: RunId,
+    pub(crate) seed: u64,
+    pub(crate) fold: Option<Fold>,
+    /// What became of it, in one word.
+    pub(crate) state: &'static str,
+    /// In the order of [`Group::metrics`].
+    pub(crate) values: Vec<Option<f64>>,
 }
 
 /// One number, or the reason why there is none.

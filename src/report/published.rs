@@ -318,6 +318,7 @@ impl Quote<'_> {
             sources: Vec::new(),
             cells,
             footnote: None,
+            results: Vec::new(),
         })
     }
 }

@@ -149,6 +149,16 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// The outcome in one word.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            RunState::Finished(_) => "finished",
+            RunState::Broken { how, .. } => how.word(),
+            RunState::Failed { .. } => "failed",
+            RunState::Missing => "missing",
+        }
+    }
+
     /// Orders states by how much they tell: of two rows about one run, the smaller counts.
     pub(crate) fn rank(&self) -> u8 {
         match self {

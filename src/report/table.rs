@@ -8,10 +8,11 @@ use crate::{
     claims::claims,
     comparison::{Against, Comparisons},
     footnotes,
+    gather::RowRuns,
     key::CellIndex,
     layout::{self, Placed},
     measured::MeasuredRows,
-    model::{Cell, Part, Table, Value},
+    model::{Cell, Part, RunResult, Table, Value},
     published::Quotes,
     significance::{Verdicts, significance},
     ties,
@@ -26,6 +27,9 @@ pub enum ReportError {
     /// The CSV text could not be written.
     #[error("failed to write the table as CSV")]
     Csv(#[from] ::csv::Error),
+    /// The JSON text could not be written.
+    #[error("failed to write the table as JSON")]
+    Json(#[from] serde_json::Error),
 }
 
 /// What a table shows, and how.
@@ -118,5 +122,18 @@ fn part(measured: &MeasuredRows<'_>, significance: &Verdicts, line: usize) -> Pa
         sources: runs.sources(),
         cells,
         footnote: None,
+        results: runs.runs.iter().map(|row| result(row, runs)).collect(),
+    }
+}
+
+/// What a run contributes to a line.
+fn result(row: &Row, runs: &RowRuns<'_>) -> RunResult {
+    let metrics = runs.metrics.iter();
+    RunResult {
+        run: row.run,
+        seed: row.seed,
+        fold: row.fold,
+        state: row.state.word(),
+        values: metrics.map(|metric| row.measured(*metric)).collect(),
     }
 }

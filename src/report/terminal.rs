@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, ops::Range};
 
 use crate::{
     Table,
-    markdown::values,
+    legend::{BOLD, STAR},
+    markdown::{superscript, values},
     model::{Block, Cell, Line},
     significance::Significance,
     text::one_line,
@@ -39,8 +40,8 @@ impl Table {
             }
             text.push_str(&self.terminal_block(block, color, width));
         }
-        let best = if color { "Bold" } else { "*" };
-        text.push_str(&format!("\n{}\n", self.legend(best)));
+        let marks = if color { BOLD } else { STAR };
+        text.push_str(&format!("\n{}\n", self.legend(&marks)));
         let footnotes: Vec<String> = (1..)
             .zip(&self.footnotes)
             .map(|(number, note)| format!("{number}. {note}"))
@@ -212,13 +213,14 @@ fn cells(line: &Line, block: &Block) -> TextRow {
     cells
 }
 
-fn value(cell: &Cell, footnote: &str) -> Text {
+fn value(cell: &Cell, footnote: Option<usize>) -> Text {
     Text {
         words: format!(
-            "{}{}{}{footnote}",
+            "{}{}{}{}",
             cell.text(),
             cell.tie_mark(),
-            cell.share()
+            cell.share(),
+            superscript(footnote)
         ),
         significance: cell.significance,
     }

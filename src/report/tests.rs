@@ -59,7 +59,7 @@ fn caption() -> Caption {
     }
 }
 
-fn table_of(rows: &[Row]) -> Table {
+pub(crate) fn table_of(rows: &[Row]) -> Table {
     laid_out(rows, Layout::DataSets, &|_| METRICS.to_vec())
 }
 

@@ -7,9 +7,9 @@ use schema::visible::visible;
 pub(crate) fn escape(text: &str) -> String {
     let text = one_line(text);
     let mut escaped = String::new();
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        if means(character, characters.peek().copied(), escaped.is_empty()) {
+    for (start, character) in text.char_indices() {
+        let end = start + character.len_utf8();
+        if means(&text[..start], character, text[end..].chars().next()) {
             escaped.push('\\');
         }
         escaped.push(character);
@@ -17,15 +17,20 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// True if Markdown gives a meaning to a character before the next one: a mark, a link, an entity, or at the
+/// True if Markdown gives a meaning to a character between these: a mark, a link, an entity, or at the
 /// beginning a heading, a quotation or a list.
-fn means(character: char, next: Option<char>, is_first: bool) -> bool {
+fn means(before: &str, character: char, next: Option<char>) -> bool {
+    let is_first = before.is_empty();
+    let is_number = !is_first && before.bytes().all(|byte| byte.is_ascii_digit());
+    let is_letter = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
     match character {
         '\\' | '|' | '*' | '<' | '`' | '~' | '$' => true,
-        ']' => next == Some('('),
+        '_' => !(is_letter(before.chars().last()) && is_letter(next)),
+        ']' => matches!(next, Some('(' | '[' | ':')),
         '&' => next.is_some_and(|next| next == '#' || next.is_ascii_alphanumeric()),
         '#' | '>' => is_first,
         '+' | '-' => is_first && next == Some(' '),
+        '.' | ')' => is_number && next == Some(' '),
         _ => false,
     }
 }
@@ -48,6 +53,19 @@ pub fn field(text: &str) -> String {
     match is_formula && text.parse::<f64>().is_err() {
         true => format!("'{text}"),
         false => text.into_owned(),
+    }
+}
+
+/// The letters and digits of a name, for keys and folders: `Triplet, semi-hard` is `triplet-semi-hard`.
+pub(crate) fn plain(name: &str) -> String {
+    let words = name.split(|character: char| !character.is_ascii_alphanumeric());
+    let words: Vec<String> = words
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    match words[..] {
+        [] => "row".to_owned(),
+        _ => words.join("-"),
     }
 }
 

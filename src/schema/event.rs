@@ -36,6 +36,17 @@ pub enum Event {
         /// The values.
         validation: Scores,
     },
+    /// The course of the training, about two hundred times.
+    Learning {
+        /// Training steps so far.
+        step: u64,
+        /// The loss that was read last.
+        loss: f64,
+        /// The learning rate of the latest step, as a factor of that of the recipe.
+        rate: f64,
+        /// The share of steps since the last such event to which any pair or triplet contributed.
+        useful: f64,
+    },
     /// The state of the memory, every hundred batches.
     Memory {
         /// Batches so far.

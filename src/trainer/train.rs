@@ -202,6 +202,8 @@ struct TrainState {
     outcomes: Outcomes,
     /// The loss that was read last.
     loss: Option<f64>,
+    /// Steps, and empty ones among them, when the course was reported last.
+    reported: (u64, u64),
 }
 
 /// What follows a validation.
@@ -255,6 +257,7 @@ impl TrainState {
             ),
             outcomes: Outcomes::new(context.batches.device()),
             loss: None,
+            reported: (0, 0),
         })
     }
 
@@ -348,6 +351,7 @@ impl TrainState {
     ) -> Result<Option<TrainingEnd>, Failed> {
         let mut throttle = Throttle::new();
         let total = context.training.steps;
+        self.reported = (self.progress.step, self.progress.empty_steps);
         if self.progress.step == 0 || self.progress.unvalidated {
             match self.validate(context, stop, emit)? {
                 Next::Step => {}
@@ -366,6 +370,7 @@ impl TrainState {
             if let Some(broken) = self.step(context, emit)? {
                 return Ok(Some(self.ended(broken)));
             }
+            self.report(total, emit);
             if throttle.ready() {
                 emit(Event::Progress {
                     done: self.progress.step,
@@ -386,6 +391,23 @@ impl TrainState {
             Some(broken) => self.ended(broken),
             None => self.completed(),
         }))
+    }
+
+    /// Reports the course of the training, if that is due: it depends on the step alone, not on the speed.
+    fn report(&mut self, total: u64, emit: Emit) {
+        const REPORTS: u64 = 200;
+        let (step, empty_steps) = (self.progress.step, self.progress.empty_steps);
+        let is_due = step.is_multiple_of((total / REPORTS).max(1));
+        if let Some(loss) = self.loss.filter(|_| is_due) {
+            let (steps, empty) = (step - self.reported.0, empty_steps - self.reported.1);
+            emit(Event::Learning {
+                step,
+                loss,
+                rate: self.lr_schedule.factor(step - 1),
+                useful: 1.0 - empty as f64 / steps as f64,
+            });
+            self.reported = (step, empty_steps);
+        }
     }
 
     /// Reads the losses of the last steps, and counts them. Returns the first breakdown among them.

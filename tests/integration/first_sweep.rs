@@ -284,3 +284,41 @@ fn data_sets_of_one_title_have_a_table_each() {
     let runs: Vec<&str> = rows.filter_map(|row| row.rsplit(" | ").next()).collect();
     assert_eq!(runs, ["2 |"; 4], "two seeds of each row");
 }
+
+#[test]
+fn a_report_is_written_in_every_format_that_is_asked_for() {
+    let desk = Desk::new(SMALL);
+    desk.run().assert_code(0);
+    let page = desk.read("reports/small/index.html");
+    assert!(page.contains("Contrastive"), "{page}");
+    assert!(desk.read("reports/small/curves.csv").contains(",loss,"));
+    let formats = ["report", "sweep.toml", "--format", "latex,json,tidy,text"];
+    desk.sweep(&formats).assert_code(0);
+    for file in [
+        "table.tex",
+        "table-numbers.tex",
+        "table.json",
+        "table-tidy.csv",
+        "table.txt",
+    ] {
+        let text = desk.read(&format!("reports/small/{file}"));
+        assert!(text.contains("Contrastive"), "{file}: {text}");
+    }
+    desk.sweep(&["report", "sweep.toml", "--format", "pdf"])
+        .assert_code(1)
+        .assert_says("latex");
+}
+
+#[test]
+fn a_finished_sweep_is_not_watched_any_longer() {
+    let desk = Desk::new(SMALL);
+    desk.run().assert_code(0);
+    desk.sweep(&["report", "sweep.toml", "--watch"])
+        .assert_code(0)
+        .assert_says("written to reports/small");
+    assert!(
+        !desk
+            .read("reports/small/index.html")
+            .contains("http-equiv=\"refresh\"")
+    );
+}

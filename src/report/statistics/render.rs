@@ -1,15 +1,18 @@
 //! Statistics as Markdown, as CSV and as diagrams.
 
+use std::collections::BTreeSet;
+
 use super::{ImageIntervals, PairedComparison, Ranking, Statistics};
 use crate::{
-    ReportError,
+    Format, ReportError,
     comparison::{CONFIDENCE, Equality},
     csv::{optional, text},
+    drawing::Drawing,
     markdown::row,
     number::{ends, p_value, percent, points, signed},
     stats::{Interval, critical_difference_diagram, superiority},
     summary::Over,
-    text::{escape, field, one_line},
+    text::{escape, field},
 };
 
 const PAIRED: &str = "Paired on the same seeds and folds; the folds of a seed are averaged, so a seed is one \
@@ -247,14 +250,14 @@ impl Statistics {
         let mut text = format!(
             "\n## Over data sets{}\n\nThe ranks of {} methods on {}. Friedman test: χ² = {:.2}, p {}. Two methods differ \
              whose mean ranks are {:.2} or more apart (Nemenyi, level 5 %); the diagram joins those that do not. With few \
-             data sets the test has little power.\n\n![mean ranks]({})\n\n",
+             data sets the test has little power.\n\n![mean ranks]({}.svg)\n\n",
             folds.unwrap_or_default(),
             ranking.methods.len(),
             datasets.join(", "),
             ranking.chi_squared,
             equals(ranking.p),
             ranking.critical,
-            ranking.file()
+            ranking.name()
         );
         text.push_str(&row(["method", "mean rank"].iter()));
         text.push_str(&rule(1, 2));
@@ -320,31 +323,35 @@ impl Statistics {
         fields
     }
 
-    /// Returns critical-difference diagrams as SVG, each with the name of its file.
-    pub fn diagrams(&self) -> Vec<(String, String)> {
-        let mut diagrams = Vec::new();
+    /// Returns critical-difference diagrams, each with the name of its file: as SVG, and as TikZ if LaTeX is asked
+    /// for.
+    pub fn diagrams(&self, formats: &BTreeSet<Format>) -> Vec<(String, String)> {
+        let mut files = Vec::new();
         for ranking in &self.rankings {
-            let methods: Vec<(String, f64)> = ranking
-                .methods
-                .iter()
-                .map(|(key, rank)| (one_line(&self.names.row(key)), *rank))
-                .collect();
-            let methods: Vec<(&str, f64)> = methods
-                .iter()
-                .map(|(name, rank)| (name.as_str(), *rank))
-                .collect();
-            let diagram = critical_difference_diagram(&methods, ranking.critical);
-            diagrams.push((ranking.file(), diagram));
+            let drawing = self.diagram(ranking);
+            files.push((format!("{}.svg", ranking.name()), drawing.svg_file()));
+            if formats.contains(&Format::Latex) {
+                files.push((format!("{}.tex", ranking.name()), drawing.tikz()));
+            }
         }
-        diagrams
+        files
+    }
+
+    pub(crate) fn diagram(&self, ranking: &Ranking) -> Drawing {
+        let methods = ranking.methods.iter();
+        let methods: Vec<(String, f64)> = methods
+            .map(|(key, rank)| (self.names.row(key), *rank))
+            .collect();
+        critical_difference_diagram(&methods, ranking.critical)
     }
 }
 
 impl Ranking {
-    fn file(&self) -> String {
+    /// The name of the files of its diagram.
+    fn name(&self) -> String {
         match self.together {
-            Some(together) => format!("ranks-{together}.svg"),
-            None => "ranks.svg".to_owned(),
+            Some(together) => format!("ranks-{together}"),
+            None => "ranks".to_owned(),
         }
     }
 }

@@ -1,7 +1,7 @@
 use schema::{Evaluated, Own, RunId};
 
 use super::*;
-use crate::RunState;
+use crate::{Format, RunState};
 
 fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
     let scores = [(Metric::MapAtR, value), (Metric::RecallAt(1), 2.0 * value)]
@@ -133,7 +133,7 @@ fn three_data_sets_have_a_ranking_and_two_have_none() {
         .map(|(key, _)| statistics.names.row(key))
         .collect();
     assert_eq!(names, ["MS", "Triplet", "Contrastive"]);
-    let [(name, svg)] = &statistics.diagrams()[..] else {
+    let [(name, svg)] = &statistics.diagrams(&[Format::Markdown].into())[..] else {
         panic!("one diagram")
     };
     assert!(

@@ -1,7 +1,7 @@
 //! The critical-difference diagram (Demšar, JMLR 2006): mean ranks on an axis, the best at the left,
 //! and a bar below every group of methods whose ranks do not differ significantly.
 
-use std::fmt::Write;
+use crate::drawing::{Anchor, Drawing, Ink, Mark, line, words};
 
 const WIDTH: f64 = 720.0;
 /// Start and end of the axis; names are beside it.
@@ -11,34 +11,28 @@ const AXIS: f64 = 76.0;
 const LINE: f64 = 20.0;
 const BAR: f64 = 8.0;
 
-/// Returns the diagram as an SVG document.
+/// Returns the diagram.
 ///
 /// `methods` are names with mean ranks from [`super::friedman`]; `difference` is the critical one,
 /// from [`super::nemenyi_difference`].
-pub fn critical_difference_diagram(methods: &[(&str, f64)], difference: f64) -> String {
+pub(crate) fn critical_difference_diagram(methods: &[(String, f64)], difference: f64) -> Drawing {
     let diagram = Diagram::new(methods, difference);
-    let (height, mut svg) = (diagram.height(), String::new());
-    let _ = writeln!(
-        svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         font-family=\"sans-serif\" font-size=\"13\" stroke-linecap=\"round\">\n<rect width=\"100%\" height=\"100%\" \
-         fill=\"white\"/>"
-    );
-    let elements = [
+    let marks = [
         diagram.critical_difference(),
         diagram.axis(),
         diagram.bars(),
         diagram.methods(),
     ];
-    for element in elements.concat() {
-        svg.push_str(&element);
-        svg.push('\n');
+    Drawing {
+        width: WIDTH,
+        height: diagram.height(),
+        title: "Mean ranks of the methods; bars join those that do not differ significantly"
+            .to_owned(),
+        marks: marks.concat(),
     }
-    svg.push_str("</svg>\n");
-    svg
 }
 
-/// What the diagram shows. Its parts are lists of SVG elements.
+/// What the diagram shows.
 struct Diagram<'a> {
     /// Names with mean ranks, the best first.
     sorted: Vec<(&'a str, f64)>,
@@ -48,8 +42,9 @@ struct Diagram<'a> {
 }
 
 impl<'a> Diagram<'a> {
-    fn new(methods: &[(&'a str, f64)], difference: f64) -> Diagram<'a> {
-        let mut sorted = methods.to_vec();
+    fn new(methods: &'a [(String, f64)], difference: f64) -> Diagram<'a> {
+        let named = methods.iter().map(|(name, rank)| (name.as_str(), *rank));
+        let mut sorted: Vec<(&str, f64)> = named.collect();
         sorted.sort_by(|a, b| a.1.total_cmp(&b.1));
         let ranks: Vec<f64> = sorted.iter().map(|(_, rank)| *rank).collect();
         Diagram {
@@ -84,44 +79,44 @@ impl<'a> Diagram<'a> {
     }
 
     /// Returns the critical difference, to scale, above the axis.
-    fn critical_difference(&self) -> Vec<String> {
+    fn critical_difference(&self) -> Vec<Mark> {
         let start = self.x(1.0);
         let end = self.x(1.0 + self.difference).min(WIDTH - 10.0);
         let label = format!("critical difference {:.2}", self.difference);
         vec![
-            line((start, 34.0), (end, 34.0), 1.5),
-            line((start, 30.0), (start, 38.0), 1.5),
-            line((end, 30.0), (end, 38.0), 1.5),
-            text((0.5 * (start + end), 22.0), "middle", &label),
+            line(&[(start, 34.0), (end, 34.0)], 1.5, Ink::Text),
+            line(&[(start, 30.0), (start, 38.0)], 1.5, Ink::Text),
+            line(&[(end, 30.0), (end, 38.0)], 1.5, Ink::Text),
+            words((0.5 * (start + end), 22.0), Anchor::Around, &label),
         ]
     }
 
     /// Returns the axis with a tick and a number for each rank.
-    fn axis(&self) -> Vec<String> {
-        let mut elements = vec![line((LEFT, AXIS), (RIGHT, AXIS), 1.5)];
+    fn axis(&self) -> Vec<Mark> {
+        let mut elements = vec![line(&[(LEFT, AXIS), (RIGHT, AXIS)], 1.5, Ink::Text)];
         for rank in 1..=self.last_rank() {
             let x = self.x(rank as f64);
-            elements.push(line((x, AXIS - 6.0), (x, AXIS), 1.5));
-            elements.push(text((x, AXIS - 10.0), "middle", &rank.to_string()));
+            elements.push(line(&[(x, AXIS - 6.0), (x, AXIS)], 1.5, Ink::Text));
+            elements.push(words((x, AXIS - 10.0), Anchor::Around, &rank.to_string()));
         }
         elements
     }
 
     /// Returns a bar for each group, one below the other.
-    fn bars(&self) -> Vec<String> {
+    fn bars(&self) -> Vec<Mark> {
         let mut elements = Vec::new();
         for (index, &(first, last)) in self.groups.iter().enumerate() {
             let y = AXIS + 12.0 + BAR * index as f64;
             let left = self.x(self.sorted[first].1) - 3.0;
             let right = self.x(self.sorted[last].1) + 3.0;
-            elements.push(line((left, y), (right, y), 4.0));
+            elements.push(line(&[(left, y), (right, y)], 4.0, Ink::Series(0)));
         }
         elements
     }
 
     /// Returns the names with lines to their ranks: the better half at the left, top down, the others at the right,
     /// bottom up.
-    fn methods(&self) -> Vec<String> {
+    fn methods(&self) -> Vec<Mark> {
         let mut elements = Vec::new();
         for (index, &(name, rank)) in self.sorted.iter().enumerate() {
             let is_left = index < self.half();
@@ -131,16 +126,14 @@ impl<'a> Diagram<'a> {
                 self.sorted.len() - 1 - index
             };
             let (edge, anchor, away) = if is_left {
-                (LEFT - 20.0, "end", -6.0)
+                (LEFT - 20.0, Anchor::Before, -6.0)
             } else {
-                (RIGHT + 20.0, "start", 6.0)
+                (RIGHT + 20.0, Anchor::After, 6.0)
             };
             let (x, y) = (self.x(rank), self.names_top() + LINE * row as f64 + 4.0);
-            elements.push(format!(
-                "<polyline points=\"{x:.1},{AXIS} {x:.1},{y:.1} {edge},{y:.1}\" fill=\"none\" stroke=\"black\"/>"
-            ));
+            elements.push(line(&[(x, AXIS), (x, y), (edge, y)], 1.0, Ink::Text));
             let label = format!("{name} ({rank:.2})");
-            elements.push(text((edge + away, y + 4.5), anchor, &label));
+            elements.push(words((edge + away, y + 4.5), anchor, &label));
         }
         elements
     }
@@ -161,29 +154,6 @@ fn groups(ranks: &[f64], difference: f64) -> Vec<(usize, usize)> {
     groups
 }
 
-fn line(from: (f64, f64), to: (f64, f64), width: f64) -> String {
-    format!(
-        "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"black\" stroke-width=\"{width}\"/>",
-        from.0, from.1, to.0, to.1
-    )
-}
-
-fn text(at: (f64, f64), anchor: &str, words: &str) -> String {
-    let mut escaped = String::new();
-    for letter in words.chars() {
-        let _ = match letter {
-            '&' => write!(escaped, "&amp;"),
-            '<' => write!(escaped, "&lt;"),
-            '>' => write!(escaped, "&gt;"),
-            other => write!(escaped, "{other}"),
-        };
-    }
-    format!(
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{escaped}</text>",
-        at.0, at.1
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,8 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn names_are_escaped() {
-        let svg = critical_difference_diagram(&[("a<b>&c", 1.0), ("d", 2.0)], 0.5);
-        assert!(svg.contains("a&lt;b&gt;&amp;c (1.00)"), "{svg}");
+    fn names_are_escaped_in_every_format() {
+        let diagram = critical_difference_diagram(
+            &[("a<b>&c_%".to_owned(), 1.0), ("d".to_owned(), 2.0)],
+            0.5,
+        );
+        let (svg, tikz) = (diagram.svg_file(), diagram.tikz());
+        assert!(svg.contains("a&lt;b&gt;&amp;c_% (1.00)"), "{svg}");
+        assert!(
+            tikz.contains("a\\textless{}b\\textgreater{}\\&c\\_\\% (1.00)"),
+            "{tikz}"
+        );
     }
 }

@@ -10,6 +10,7 @@ mod diagram;
 mod estimate;
 mod paired;
 mod power;
+mod principal;
 mod ranks;
 mod several;
 #[cfg(test)]
@@ -21,10 +22,11 @@ use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 #[cfg(test)]
 pub(crate) use bootstrap::mix as mixed;
 pub use bootstrap::{ClassOf, Resampled, bootstrap, over_classes, over_queries};
-pub use diagram::critical_difference_diagram;
+pub(crate) use diagram::critical_difference_diagram;
 pub use estimate::{Estimate, Part, Posterior, superiority};
 pub use paired::{Paired, TTest, Wilcoxon, WilcoxonMethod, paired, paired_t, wilcoxon};
 pub use power::{more_for_difference, more_for_equality, seeds_needed};
+pub use principal::on_principal_axes;
 pub use several::{Friedman, friedman, holm, holm_with_best, nemenyi_difference};
 pub use two_way::two_way;
 

@@ -1,7 +1,7 @@
 //! `sweep plan`: what would run, what is done already, why, and the cost of the rest.
 
 mod json;
-mod origins;
+pub(super) mod origins;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -399,6 +399,7 @@ impl JobLine {
                 ..
             })) => self.broken = Some(*how),
             Event::Remark { .. }
+            | Event::Learning { .. }
             | Event::Memory { .. }
             | Event::Alive {}
             | Event::Network { .. }

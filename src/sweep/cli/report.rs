@@ -1,30 +1,41 @@
 //! `sweep report`: the tables of the results so far.
 
 mod compare;
+mod curves;
 mod facts;
+mod gallery;
 mod origins;
+mod page;
 mod queries;
 mod rows;
 
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
-use clap::Args;
-use report::{Caption, ClassScores, Description, Provenance, Question, Row, Table};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use report::{
+    Caption, ClassScores, Description, Format, Page, Provenance, Question, Row, Statistics, Table,
+    Training,
+};
 use schema::Dataset;
 
 pub(super) use queries::folder as folder_of;
 pub(super) use rows::{jobs_of, rows, state_of, state_of_ensemble};
 
-use super::{Exit, Opened, Target, color_on_stdout, show, studies, tell, width};
+use super::{Exit, Opened, Target, color_on_stdout, plan::tally, show, studies, tell, width};
 use crate::{
     config::IntervalKind,
     ledger::Check,
     plan::{
         difference::{self, Component},
-        integrity,
+        freshness, integrity,
     },
 };
 
@@ -35,13 +46,21 @@ use crate::{
 #[command(after_help = "\
 Examples:
   sweep report sweeps/omniglot.toml
+  sweep report sweeps/omniglot.toml --format latex,json
+  sweep report sweeps/omniglot.toml --watch                     while `sweep run` works
   sweep report sweeps/omniglot.toml --set 'report.layout=\"benchmark\"'")]
 pub(super) struct Report {
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
     destination: Destination,
+    /// Write the report again every ten seconds until all runs are finished; the page loads itself again
+    #[arg(long)]
+    watch: bool,
 }
+
+/// The time between two reports of a sweep that is watched.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// The folder for tables.
 #[derive(Debug, Args)]
@@ -49,41 +68,137 @@ pub(super) struct Destination {
     /// Folder of tables; each sweep has a folder with its name in it
     #[arg(long, value_name = "FOLDER", default_value = "reports")]
     reports: PathBuf,
+    /// Formats to write instead of those of the sweep file; CSV is always written
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_parser())]
+    formats: Vec<Format>,
+}
+
+/// Reads the name of a format.
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    let names = PossibleValuesParser::new(Format::ALL.map(Format::name));
+    let known = |name: String| Format::ALL.into_iter().find(|format| format.name() == name);
+    names.try_map(move |name| known(name).ok_or("unknown format"))
 }
 
 impl Report {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let opened = self.target.open_results()?;
         opened.require_ids()?;
-        let report = self.destination.report(&opened)?;
+        if self.watch {
+            return self.keep_writing(opened);
+        }
+        let report = self.destination.report(&self.target, &opened, None)?;
+        report.write()?;
+        report.print()
+    }
+
+    /// Writes the report again and again, until there is nothing left to run.
+    fn keep_writing(&self, mut opened: Opened) -> Result<(), Exit> {
+        let folder = self.destination.folder_of(&opened);
+        tell(&format!(
+            "writing {} every {} s; Ctrl-C ends",
+            folder.join(PAGE).display(),
+            PAUSE.as_secs()
+        ));
+        while is_running(&opened)? {
+            let report = self
+                .destination
+                .report(&self.target, &opened, Some(PAUSE))?;
+            report.write()?;
+            thread::sleep(PAUSE);
+            opened = Opened::of_results(opened.sweep, opened.ledger.root())?;
+        }
+        let report = self.destination.report(&self.target, &opened, None)?;
         report.write()?;
         report.print()
     }
 }
+
+/// True if anything is left to run.
+fn is_running(opened: &Opened) -> Result<bool, Exit> {
+    let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
+    Ok(tally(&freshness).values().any(|tally| tally.todo > 0))
+}
+
+/// The page in the folder of a sweep's tables.
+const PAGE: &str = "index.html";
 
 impl Destination {
     pub(super) fn folder(&self) -> &Path {
         &self.reports
     }
 
-    /// Makes the tables and the statistics of the results.
-    pub(super) fn report(&self, opened: &Opened) -> Result<Tables, Exit> {
-        let folder = self.reports.join(&opened.sweep.name);
+    /// The folder of a sweep's tables.
+    fn folder_of(&self, opened: &Opened) -> PathBuf {
+        self.reports.join(&opened.sweep.name)
+    }
+
+    /// The formats to write, with CSV among them: a later report is compared with it.
+    fn formats(&self, opened: &Opened) -> BTreeSet<Format> {
+        let of_file = opened.sweep.report.formats();
+        let chosen = if self.formats.is_empty() {
+            of_file
+        } else {
+            self.formats.clone()
+        };
+        chosen.into_iter().chain([Format::Csv]).collect()
+    }
+
+    /// Makes the tables and the statistics of the results. The page loads itself again after `refresh`.
+    pub(super) fn report(
+        &self,
+        target: &Target,
+        opened: &Opened,
+        refresh: Option<Duration>,
+    ) -> Result<Tables, Exit> {
+        let folder = self.folder_of(opened);
         let rows = rows(&opened.sweep, &opened.plan, &opened.ledger)?;
         integrity::of_results(&opened.plan, &opened.ledger, Check::Contents)?;
         opened.refuse_damage()?;
         let by_class = by_class(opened, &rows);
-        let mut report = Tables::default();
+        let mut report = Tables {
+            formats: self.formats(opened),
+            ..Tables::default()
+        };
         let provenance = provenance(opened, &rows)?;
-        for (name, table) in tables(opened, &rows, by_class.as_ref(), &provenance)? {
-            report.add(&folder, &name, &table)?;
+        let tables = tables(opened, &rows, by_class.as_ref(), &provenance)?;
+        for (name, table) in &tables {
+            report.add(&folder, name, table)?;
         }
-        report.add_statistics(opened, &rows, by_class.as_ref(), &folder)?;
+        let statistics = statistics(opened, &rows, by_class.as_ref())?;
+        if let Some(statistics) = &statistics {
+            report.add_statistics(statistics, &folder)?;
+        }
         report.add_provenance(&provenance, &folder)?;
+        report.add_results(&rows, &folder)?;
+        let trainings = curves::trainings(&opened.plan, &opened.ledger)?;
+        if !trainings.is_empty() {
+            report.add_curves(&trainings, &folder)?;
+        }
+        if report.formats.contains(&Format::Html) {
+            let tables: Vec<Table> = tables.into_iter().map(|(_, table)| table).collect();
+            let retrievals = match tables.first() {
+                Some(first) => gallery::retrievals(first, &opened.plan, &opened.ledger)?,
+                None => Vec::new(),
+            };
+            let page = Page {
+                tables: &tables,
+                statistics: statistics.as_ref(),
+                trainings: &trainings,
+                searches: &page::searches(opened),
+                failures: &page::failures(&opened.plan, &opened.ledger)?,
+                retrievals: &retrievals,
+                timings: &page::timings(&opened.plan, &opened.ledger).map_err(Exit::stuck)?,
+                origins: &page::settings(target, opened)?,
+                environment: &page::environment(opened, &provenance),
+                refresh,
+            };
+            report.add_page(&page, &folder);
+        }
         if !opened.plan.studies.is_empty() {
             let path = folder.join("search.csv");
             report.told.push(format!("all trials: {}", path.display()));
-            report.files.push((path, studies::csv(opened)?));
+            report.add_file(path, studies::csv(opened)?);
         }
         if !report.lost.is_empty() {
             report.cause = cause(opened)?;
@@ -95,7 +210,10 @@ impl Destination {
 /// The tables of a sweep: first all files are written, then everything is printed.
 #[derive(Default)]
 pub(super) struct Tables {
+    formats: BTreeSet<Format>,
     files: Vec<(PathBuf, String)>,
+    /// The event files of TensorBoard.
+    events: Vec<(PathBuf, Vec<u8>)>,
     /// Those of the files that do not follow from the results alone, but also tell when and how they were computed.
     history: BTreeSet<PathBuf>,
     /// What the files that are there show and the new ones would not, and why.
@@ -111,47 +229,70 @@ impl Tables {
         if let Some(earlier) = earlier(&csv) {
             self.lost.extend(table.lost(&earlier));
         }
-        self.files
-            .push((folder.join(format!("{name}.md")), table.markdown()));
-        self.files.push((csv, table.csv().map_err(Exit::stuck)?));
+        let mut names = Vec::new();
+        for format in self.formats.clone() {
+            for (file, text) in table.files(name, format).map_err(Exit::stuck)? {
+                self.add_file(folder.join(&file), text);
+                names.push(file);
+            }
+        }
         let color = color_on_stdout();
         self.shown.push_str(&match width::of_terminal() {
             Some(width) => width::wrapped(&table.of_width(color, width)),
             None => table.terminal(color),
         });
-        let both = folder.join(format!("{name}.{{md,csv}}"));
-        self.told.push(format!("\nwritten to {}", both.display()));
+        self.told.push(format!(
+            "\nwritten to {}: {}",
+            folder.display(),
+            names.join(", ")
+        ));
         Ok(())
     }
 
-    fn add_statistics(
-        &mut self,
-        opened: &Opened,
-        rows: &[Row],
-        by_class: Option<&ClassScores>,
-        folder: &Path,
-    ) -> Result<(), Exit> {
-        let Opened { sweep, ledger, .. } = opened;
-        let question = Question {
-            sweep: &sweep.name,
-            metrics: &|dataset| sweep.report.metrics(dataset),
-            baseline: sweep.report.baseline.as_deref(),
-            equal_within: sweep.report.equal_within(),
-            by_class,
-            queries: &|row, metrics| queries::queries(row.source(), metrics, ledger),
-        };
-        let Some(statistics) = report::statistics(rows, &question).map_err(Exit::stuck)? else {
-            return Ok(());
-        };
+    fn add_file(&mut self, path: PathBuf, text: String) {
+        self.files.push((path, text));
+    }
+
+    fn add_results(&mut self, rows: &[Row], folder: &Path) -> Result<(), Exit> {
+        let path = folder.join("results.csv");
+        self.told.push(format!("every result: {}", path.display()));
+        self.add_file(path, report::results(rows).map_err(Exit::stuck)?);
+        Ok(())
+    }
+
+    fn add_curves(&mut self, trainings: &[Training], folder: &Path) -> Result<(), Exit> {
+        let path = folder.join("curves.csv");
+        self.told
+            .push(format!("learning curves: {}", path.display()));
+        self.history.insert(path.clone());
+        self.add_file(path, report::curves(trainings).map_err(Exit::stuck)?);
+        if self.formats.contains(&Format::Tensorboard) {
+            let folder = folder.join("tensorboard");
+            self.told
+                .push(format!("tensorboard --logdir {}", folder.display()));
+            let events = trainings.iter();
+            let files = events.map(|one| (folder.join(one.event_path()), one.event_file()));
+            self.events.extend(files);
+        }
+        Ok(())
+    }
+
+    fn add_page(&mut self, page: &Page<'_>, folder: &Path) {
+        let path = folder.join(PAGE);
+        self.told.push(format!("to look at: {}", path.display()));
+        self.history.insert(path.clone());
+        self.add_file(path, report::page(page));
+    }
+
+    fn add_statistics(&mut self, statistics: &Statistics, folder: &Path) -> Result<(), Exit> {
         let csv = statistics.csv().map_err(Exit::stuck)?;
-        self.files
-            .push((folder.join("statistics.md"), statistics.markdown()));
-        self.files.push((folder.join("statistics.csv"), csv));
+        self.add_file(folder.join("statistics.md"), statistics.markdown());
+        self.add_file(folder.join("statistics.csv"), csv);
         let mut written = vec![folder.join("statistics.{md,csv}").display().to_string()];
-        for (name, diagram) in statistics.diagrams() {
+        for (name, diagram) in statistics.diagrams(&self.formats) {
             let path = folder.join(&name);
             written.push(path.display().to_string());
-            self.files.push((path, diagram));
+            self.add_file(path, diagram);
         }
         self.told.push(format!(
             "paired tests, effect sizes, bootstrap: {}",
@@ -188,6 +329,9 @@ impl Tables {
         for (path, text) in &self.files {
             durable::write(path, text.as_bytes())?;
         }
+        for (path, bytes) in &self.events {
+            durable::write(path, bytes)?;
+        }
         Ok(())
     }
 
@@ -219,6 +363,24 @@ impl Tables {
             named.join("\n  ")
         ))
     }
+}
+
+/// The statistics of the results, if there is anything to compare.
+fn statistics(
+    opened: &Opened,
+    rows: &[Row],
+    by_class: Option<&ClassScores>,
+) -> Result<Option<Statistics>, Exit> {
+    let Opened { sweep, ledger, .. } = opened;
+    let question = Question {
+        sweep: &sweep.name,
+        metrics: &|dataset| sweep.report.metrics(dataset),
+        baseline: sweep.report.baseline.as_deref(),
+        equal_within: sweep.report.equal_within(),
+        by_class,
+        queries: &|row, metrics| queries::queries(row.source(), metrics, ledger),
+    };
+    report::statistics(rows, &question).map_err(Exit::stuck)
 }
 
 /// Why results are not found, if the nearest finished run tells.

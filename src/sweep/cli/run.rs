@@ -95,7 +95,7 @@ impl Run {
             self.work(&mut opened, &mut lock, freshness, interrupts)?
         };
         drop(lock);
-        let report = self.destination.report(&opened)?;
+        let report = self.destination.report(&self.target, &opened, None)?;
         let written = report.write();
         report.print()?;
         self.verdict(&tally, &opened)?;

@@ -87,7 +87,7 @@ impl Verify {
 
     /// Compares the tables with those that the results give. Returns the files that were compared.
     fn compared(&self, opened: &Opened, findings: &mut Vec<String>) -> Result<Vec<PathBuf>, Exit> {
-        let tables = self.destination.report(opened)?;
+        let tables = self.destination.report(&self.target, opened, None)?;
         let compared = tables.compared(&opened.sweep.command)?;
         findings.extend(compared.differences);
         Ok(compared.files)

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, path::PathBuf};
 
-use report::Layout;
+use report::{Format, Layout};
 use schema::{Dataset, Metric};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
 use serde::{
@@ -30,6 +30,8 @@ pub struct ReportTable {
     pub published: Quoted,
     /// Refuses tables whose runs were computed by different models of CPU or GPU.
     pub homogeneous: bool,
+    /// The formats of the tables, each a file; `csv` is always written. Absent: `markdown`, `csv` and `html`.
+    pub formats: Option<Vec<Format>>,
 }
 
 /// What an interval covers.
@@ -75,6 +77,12 @@ impl ReportTable {
             }
         }
         metrics
+    }
+
+    /// The formats in which tables are written.
+    pub fn formats(&self) -> Vec<Format> {
+        let usual = || vec![Format::Markdown, Format::Csv, Format::Html];
+        self.formats.clone().unwrap_or_else(usual)
     }
 
     /// The largest difference that does not matter, as a fraction.

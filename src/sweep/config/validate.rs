@@ -63,6 +63,7 @@ pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
         interval: _,
         published: _,
         homogeneous: _,
+        formats,
     } = report;
     if let Some(metrics) = metrics {
         require(
@@ -81,6 +82,11 @@ pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
         all_different(&layout.0),
         "report.layout",
         "a layout is listed twice",
+    )?;
+    require(
+        formats.as_deref().is_none_or(all_different),
+        "report.formats",
+        "a format is listed twice",
     )?;
     require(
         equal_within.is_none_or(|points| points > 0.0 && points < 100.0),

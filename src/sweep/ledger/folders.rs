@@ -49,6 +49,11 @@ impl RunFolder {
         self.0.join("record.json")
     }
 
+    /// The embeddings of the test images.
+    pub fn embeddings(&self) -> PathBuf {
+        self.0.join(run_files::EMBEDDINGS)
+    }
+
     /// The scores of each query.
     pub fn queries(&self) -> PathBuf {
         self.0.join(run_files::QUERIES)

@@ -408,6 +408,7 @@ impl Scheduler {
             Event::Started { .. }
             | Event::Remark { .. }
             | Event::Scores { .. }
+            | Event::Learning { .. }
             | Event::Memory { .. }
             | Event::Alive {}
             | Event::Network { .. }

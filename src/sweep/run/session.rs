@@ -153,6 +153,7 @@ impl LiveAttempt {
             | Event::Progress { .. }
             | Event::Remark { .. }
             | Event::Scores { .. }
+            | Event::Learning { .. }
             | Event::Memory { .. }
             | Event::Alive {}
             | Event::Checkpoint { .. }

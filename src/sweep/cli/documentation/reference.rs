@@ -393,7 +393,7 @@ fn words() -> String {
 
 /// Returns the first table of the committed report of the quick start.
 fn quickstart_table() -> String {
-    let report = fs::read_to_string(root().join("reports/quickstart/table.md")).unwrap();
+    let report = fs::read_to_string(root().join("reports/examples/quickstart/table.md")).unwrap();
     let rows = report.lines().filter(|line| line.starts_with('|'));
     format!("\n{}\n", rows.collect::<Vec<_>>().join("\n"))
 }

@@ -15,8 +15,11 @@ use crate::{
 /// A key as its parts.
 type KeyPath = Vec<String>;
 
+/// The origin of a value that is written nowhere.
+pub(in crate::cli) const DEFAULT: &str = "default";
+
 /// Key, value and origin of every setting, written or default.
-pub(super) fn of(target: &Target, opened: &Opened) -> Result<Vec<[String; 3]>, Exit> {
+pub(in crate::cli) fn of(target: &Target, opened: &Opened) -> Result<Vec<[String; 3]>, Exit> {
     let written = origins(&target.file, &target.overrides)?;
     // `{}` only states that all settings have their defaults.
     let settings = written.iter().filter(|origin| origin.value != "{}");
@@ -29,7 +32,7 @@ pub(super) fn of(target: &Target, opened: &Opened) -> Result<Vec<[String; 3]>, E
     }
     for (key, value) in defaults(opened) {
         if !is_set(&key, &set) {
-            all.push([spelled(&key), in_toml(&value), "default".to_owned()]);
+            all.push([spelled(&key), in_toml(&value), DEFAULT.to_owned()]);
         }
     }
     all.sort();

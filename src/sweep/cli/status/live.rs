@@ -201,6 +201,7 @@ impl Reported {
                     .or(self.validation);
             }
             Event::Remark { .. }
+            | Event::Learning { .. }
             | Event::Memory { .. }
             | Event::Alive {}
             | Event::Checkpoint { .. }

@@ -1,0 +1,165 @@
+//! What the page of a sweep shows beside its tables: failures, durations, settings and the environment.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
+
+use report::{FailedJob, Provenance, Search, SearchTrial, SettingOrigin, Timing};
+use schema::RunId;
+
+use crate::{
+    cli::{Exit, Opened, Target, counted, log_tail::last_lines, plan::origins},
+    ledger::{AttemptEnd, Job, Ledger, LedgerError, journal, journal::Decision},
+    plan::{Plan, Study, in_words},
+    search::TrialOutcome,
+};
+
+/// The last lines of a log that are shown.
+const LAST: usize = 30;
+
+/// The jobs whose last attempt failed.
+pub(super) fn failures(plan: &Plan, ledger: &Ledger) -> Result<Vec<FailedJob>, LedgerError> {
+    let mut failures = Vec::new();
+    for job in jobs(plan) {
+        let end = ledger.last_exit(job)?.map(|exit| exit.end);
+        if let Some(AttemptEnd::Failed { message, .. }) = end {
+            let folder = ledger.attempt_folder(job, ledger.attempts(job)?);
+            failures.push(FailedJob {
+                title: plan.name_of_job(job),
+                message,
+                log: last_lines(&folder.log(), LAST).join("\n"),
+            });
+        }
+    }
+    Ok(failures)
+}
+
+/// All jobs of a plan that are processes.
+fn jobs(plan: &Plan) -> Vec<Job> {
+    let prepare = plan.data.keys().map(|&data| Job::Prepare(data));
+    let of_run = |&run: &RunId| [Job::Train(run), Job::Evaluate(run)];
+    let of_runs = plan.runs.keys().flat_map(of_run);
+    let ensembles = plan.ensembles.keys().map(|&id| Job::Ensemble(id));
+    prepare.chain(of_runs).chain(ensembles).collect()
+}
+
+/// How long the jobs of each kind took for each method, by the journal: the attempts that finished.
+pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Result<Vec<Timing>, io::Error> {
+    let jobs: BTreeSet<Job> = jobs(plan).into_iter().collect();
+    let mut started: BTreeMap<(Job, u32), u64> = BTreeMap::new();
+    let mut timings: BTreeMap<String, Timing> = BTreeMap::new();
+    for entry in journal::read(ledger.root())?.entries {
+        match entry.what {
+            Decision::Started { job, attempt, .. } => {
+                started.insert((job, attempt), entry.time);
+            }
+            Decision::Ended {
+                job,
+                attempt,
+                end: AttemptEnd::Finished,
+            } if jobs.contains(&job) => {
+                let Some(begun) = started.remove(&(job, attempt)) else {
+                    continue;
+                };
+                let title = kind(job, plan);
+                let timing = timings.entry(title.clone()).or_insert(Timing {
+                    title,
+                    jobs: 0,
+                    seconds: 0.0,
+                });
+                timing.jobs += 1;
+                timing.seconds += entry.time.saturating_sub(begun) as f64 / 1000.0;
+            }
+            Decision::Opened { .. }
+            | Decision::Ended { .. }
+            | Decision::LeftOut { .. }
+            | Decision::Selected { .. }
+            | Decision::Closed => {}
+        }
+    }
+    Ok(timings.into_values().collect())
+}
+
+/// What a job does, and for which method.
+fn kind(job: Job, plan: &Plan) -> String {
+    let member = match job {
+        Job::Train(run) | Job::Evaluate(run) => plan.member_of(run).or_else(|| {
+            let (study, _) = plan.trial_of(run)?;
+            plan.members.get(study.members.start)
+        }),
+        Job::Ensemble(id) => {
+            let first = plan
+                .ensembles
+                .get(&id)
+                .and_then(|planned| planned.members.first());
+            first.map(|&position| &plan.members[position])
+        }
+        Job::Prepare(_) => None,
+    };
+    match member {
+        Some(member) => format!("{} {}", job.verb(), plan.name_of_method(member)),
+        None => plan.name_of_job(job),
+    }
+}
+
+/// The searches with the trials that finished.
+pub(super) fn searches(opened: &Opened) -> Vec<Search> {
+    let studies = opened.plan.studies.iter();
+    studies.map(|study| search(study, opened)).collect()
+}
+
+fn search(study: &Study, opened: &Opened) -> Search {
+    let mut trials = Vec::new();
+    for (number, trial) in (1..).zip(&study.trials) {
+        if let TrialOutcome::Finished { mean, .. } = trial.outcome {
+            let values = trial.point.iter();
+            let values = values.filter_map(|(key, value)| Some((key.clone(), value.as_f64()?)));
+            trials.push(SearchTrial {
+                number,
+                score: mean,
+                values: values.collect(),
+            });
+        }
+    }
+    Search {
+        title: opened.plan.name_of_study(study),
+        metric: opened.sweep.points[study.point].training.selecting(),
+        trials,
+    }
+}
+
+/// The settings, each with where it comes from.
+pub(super) fn settings(target: &Target, opened: &Opened) -> Result<Vec<SettingOrigin>, Exit> {
+    let mut settings = Vec::new();
+    for [key, value, from] in origins::of(target, opened)? {
+        settings.push(SettingOrigin {
+            is_default: from == origins::DEFAULT,
+            key,
+            value,
+            from,
+        });
+    }
+    Ok(settings)
+}
+
+/// Where and with what the sweep was run.
+pub(super) fn environment(opened: &Opened, provenance: &Provenance) -> Vec<(String, String)> {
+    let plan = &opened.plan;
+    let mut lines = vec![
+        ("sweep".to_owned(), crate::VERSION.to_owned()),
+        ("computed on".to_owned(), in_words(&plan.numerics)),
+        ("runs".to_owned(), counted(plan.runs.len(), "run")),
+    ];
+    for (device, runs) in provenance.devices() {
+        lines.push((device.to_owned(), counted(runs, "run")));
+    }
+    for (id, data) in &plan.data {
+        let title = plan.titles.title(&data.dataset);
+        lines.push((
+            title.to_owned(),
+            format!("data {id}, content {}", data.fingerprint),
+        ));
+    }
+    lines
+}
