@@ -178,7 +178,7 @@ impl Destination {
         if report.formats.contains(&Format::Html) {
             let tables: Vec<Table> = tables.into_iter().map(|(_, table)| table).collect();
             let retrievals = match tables.first() {
-                Some(first) => gallery::retrievals(first, &opened.plan, &opened.ledger)?,
+                Some(first) => gallery::retrievals(first, &opened.plan, &opened.ledger),
                 None => Vec::new(),
             };
             let page = Page {

@@ -18,7 +18,7 @@ use schema::{Color, ImageSize, PrepareWork, PreparedIndex, RunId};
 use serde::Deserialize;
 
 use crate::{
-    ledger::{Ledger, LedgerError, read_json},
+    ledger::{Ledger, read_json},
     plan::Plan,
 };
 
@@ -33,18 +33,14 @@ const CLASSES: usize = 6;
 const OF_CLASS: usize = 40;
 
 /// What the best row of each data set of a table retrieves.
-pub(super) fn retrievals(
-    table: &Table,
-    plan: &Plan,
-    ledger: &Ledger,
-) -> Result<Vec<Retrieval>, LedgerError> {
+pub(super) fn retrievals(table: &Table, plan: &Plan, ledger: &Ledger) -> Vec<Retrieval> {
     let mut retrievals = Vec::new();
     for best in table.best_runs() {
-        if let Some(test) = TestSet::open(best.run, plan, ledger)? {
+        if let Some(test) = TestSet::open(best.run, plan, ledger) {
             retrievals.extend(test.retrieval(best).ok());
         }
     }
-    Ok(retrievals)
+    retrievals
 }
 
 /// One line of `queries.csv`.
@@ -73,30 +69,22 @@ struct ImageFile {
 }
 
 impl TestSet {
-    /// None if anything is not there.
-    fn open(run: RunId, plan: &Plan, ledger: &Ledger) -> Result<Option<TestSet>, LedgerError> {
-        let Some(planned) = plan.runs.get(&run) else {
-            return Ok(None);
-        };
-        let folder = ledger.data(planned.data);
-        let Some(index) = read_json::<PreparedIndex>(&folder.join(PrepareWork::INDEX))? else {
-            return Ok(None);
-        };
+    /// None if anything is not there, or is written by another trainer in a form of its own.
+    fn open(run: RunId, plan: &Plan, ledger: &Ledger) -> Option<TestSet> {
+        let folder = ledger.data(plan.runs.get(&run)?.data);
+        let index: PreparedIndex = read_json(&folder.join(PrepareWork::INDEX)).ok()??;
         let files = ledger.run(run);
-        let queries = queries(&files.queries());
-        let embeddings = embeddings(&files.embeddings());
-        let (Some(queries), Some(embeddings)) = (queries, embeddings) else {
-            return Ok(None);
-        };
+        let queries = queries(&files.queries())?;
+        let embeddings = embeddings(&files.embeddings())?;
         if queries.len() != embeddings.len() {
-            return Ok(None);
+            return None;
         }
-        let images = ImageFile::open(&folder, &index, queries.len());
-        Ok(images.map(|images| TestSet {
+        let images = ImageFile::open(&folder, &index, queries.len())?;
+        Some(TestSet {
             queries,
             embeddings,
             images,
-        }))
+        })
     }
 
     fn retrieval(mut self, best: BestRun) -> io::Result<Retrieval> {
