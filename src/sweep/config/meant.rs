@@ -32,10 +32,16 @@ pub(super) fn misspelt<'c>(
         .into_iter()
         .filter(|candidate| candidate.len() <= LONGEST)
         .map(|candidate| (strsim::damerau_levenshtein(found, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(found.len()) / 4)
+        .filter(|(distance, candidate)| {
+            *distance <= (1 + candidate.len().max(found.len()) / 4).min(MOST_WRONG)
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
+
+/// Maximum number of wrong letters in a misspelt name, however long: `efficientnet_b0` is another
+/// network than `efficientnet_lite0`.
+const MOST_WRONG: usize = 3;
 
 /// Maximum length in bytes of a name that is compared by its letters.
 const LONGEST: usize = 100;
@@ -150,6 +156,7 @@ mod tests {
             nearest("embeding_size", ["backbone", "embedding"]),
             Some("embedding")
         );
+        assert_eq!(nearest("efficientnet_b0", ["efficientnet_lite0"]), None);
         assert_eq!(nearest(&"x".repeat(10_000_000), ["x"]), None);
     }
 }
