@@ -477,6 +477,11 @@ fn hints_about_the_command_line_can_be_pasted() {
             "model.embedding=[32, 64]",
             "write --set 'axes.\"model.embedding\"=[32, 64]'",
         ),
+        ("lr=0.1", "write --set training.optimizer.adam.lr=0.1"),
+        (
+            "loss.triplet.margin=0.1",
+            "write --set 'method.*.loss.triplet.margin=0.1'",
+        ),
     ] {
         let message = files.refused("base.toml", &[set]);
         assert!(message.contains(hint), "{message}");

@@ -201,7 +201,7 @@ impl Shape<'_> {
                 "did you mean `{key}`?{}",
                 self.in_words(name, key, node)
             )),
-            None => self.elsewhere(name, value, node),
+            None => self.elsewhere(key, value, node),
         };
         let message = format!("unknown key `{}`{}", shortened(name), expected(&keys));
         let listed = || (keys.len() > FEW).then(|| format!("known are {}", keys.join(", ")));
@@ -226,10 +226,12 @@ impl Shape<'_> {
     /// Returns where a key belongs that is unknown in this table, and the line to write there.
     fn elsewhere(
         &self,
-        found: &str,
+        found: &Spanned<Cow<'_, str>>,
         value: &Spanned<DeValue<'_>>,
         node: Node<'_>,
     ) -> Option<String> {
+        let place = found.span().start;
+        let found = found.get_ref().as_ref();
         let below = node.find_key(found).map(|below| {
             let mut whole = self.path.clone();
             whole.extend(below);
@@ -240,6 +242,10 @@ impl Shape<'_> {
         let (key, tables) = path.split_last()?;
         let table = match tables {
             [] => return Some(format!("did you mean [{key}]?")),
+            [table] if table == key::METHOD && self.source.file(place).is_none() => {
+                let assignment = format!("{table}.*.{}", self.source.text_from(place));
+                return Some(format!("write {}", CommandLine::new("--set").word(&assignment)));
+            }
             [table] if table == key::METHOD => "[[method]]".to_owned(),
             [table] => format!("[{table}]"),
             [table, choice, part]
@@ -266,7 +272,13 @@ impl Shape<'_> {
         let chosen = chosen.and_then(|chosen| chosen.iter().next());
         let written = self.source.written(&value.span());
         let chosen = chosen.map(|(name, _)| name.get_ref().as_ref());
-        if let Some(part) = chosen.filter(|part| node.descend(&[*part, key]).is_some()) {
+        let chosen = chosen.filter(|part| node.descend(&[*part, key]).is_some());
+        if self.source.file(value.span().start).is_none() {
+            let part = chosen.unwrap_or(part);
+            let assignment = format!("{table}.{choice}.{part}.{key}={written}");
+            return Some(format!("write {}", CommandLine::new("--set").word(&assignment)));
+        }
+        if let Some(part) = chosen {
             return Some(format!(
                 "write `{key} = {written}` between the braces of `{choice}.{part} = {{ .. }}`"
             ));
