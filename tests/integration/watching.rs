@@ -78,6 +78,19 @@ fn failures_of_one_cause_are_grouped_and_tried_again_alone() {
 }
 
 #[test]
+fn with_fail_fast_nothing_is_begun_after_a_failure() {
+    let sweep = SMALL
+        .replace("seeds = 2", "seeds = [103, 0, 1, 2, 3, 4]")
+        .replace("slots = 2", "slots = 1");
+    let desk = Desk::new(&sweep);
+    let fast = [&desk.run_arguments()[..], &["--fail-fast"]].concat();
+    desk.sweep(&fast).assert_code(2).assert_says("stopped after");
+    assert!(desk.finished().len() < 12, "{:?}", desk.finished());
+    desk.run().assert_code(2);
+    assert!(desk.finished().len() > 12, "{:?}", desk.finished());
+}
+
+#[test]
 fn the_log_of_a_run_is_found_by_the_beginning_of_its_id() {
     let desk = Desk::new(&SMALL.replace("seeds = 2", "seeds = [101]"));
     desk.run().assert_code(2);

@@ -17,6 +17,7 @@ use super::{
     studies, tell,
 };
 use crate::{
+    config::OnFailure,
     ledger::{Check, Ledger, LedgerError, Lock, Locking, journal},
     plan::{
         freshness::{self, FreshnessOf},
@@ -57,6 +58,9 @@ pub(super) struct Run {
     /// Try each job once in this session
     #[arg(long)]
     no_retry: bool,
+    /// Begin nothing more once a job has failed, whatever `on_failure` in [resources] says
+    #[arg(long)]
+    fail_fast: bool,
     /// Program to run instead of `sweep-trainer`; see docs/trainer-protocol.md
     #[arg(long, value_name = "PROGRAM")]
     trainer: Option<PathBuf>,
@@ -73,6 +77,9 @@ impl Run {
         if self.no_retry {
             opened.sweep.resources.retries = 0;
         }
+        if self.fail_fast {
+            opened.sweep.resources.on_failure = OnFailure::Stop;
+        }
         let mut freshness = freshness_of_intact(&opened)?;
         let left_out = match self.only.as_slice() {
             [] => 0,
@@ -85,11 +92,12 @@ impl Run {
         self.target.keep(&opened)?;
         opened.keep_registrations()?;
         let tally = if todo == 0 {
-            tell(&format!(
-                "{}: {}; up to date",
-                opened.sweep.name,
-                arithmetic(&opened.sweep)
-            ));
+            let state = match left_out {
+                0 => "up to date",
+                _ => "nothing to do of what --only names",
+            };
+            let name = &opened.sweep.name;
+            tell(&format!("{name}: {}; {state}", arithmetic(&opened.sweep)));
             Tally::default()
         } else {
             self.work(&mut opened, &mut lock, freshness, interrupts)?
