@@ -9,16 +9,18 @@ use clap::Args;
 use schema::{
     Adam, Backbone, Color, Dataset, Device, Event, ImageSize, Labels, Loss, MPerClass, Model,
     Optimizer, PrepareWork, ProbeWork, Recipe, Resnet50, Sampler, StoredImages, Task, TrainWork,
-    Training, Transform, Triplet,
+    Training, Transform, Triplet, bytes_in_words,
 };
+use serde_json::{Value, json};
 
-use super::{Exit, Opened, Target, counted, room::free_bytes, show};
+use super::{Exit, Opened, Target, counted, room::free_bytes, show, show_json};
 use crate::{
     config::Sweep,
     ledger::{RunFolder, absolute},
     plan::memory,
     run::{
         driver::{Driver, GpuFacts},
+        gpus::Gpu,
         slots::Machine,
         trainer::{Answer, Foreground, Trainer},
     },
@@ -41,10 +43,16 @@ pub(super) struct Doctor {
     /// Folder of finished and interrupted runs
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
+    /// Print one JSON object about the machine
+    #[arg(long, conflicts_with = "determinism")]
+    json: bool,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]
     trainer: Option<PathBuf>,
 }
+
+/// The version of the JSON object.
+const VERSION: u32 = 1;
 
 /// The sweep that is trained if no file is given.
 const SMALL: &str = include_str!("doctor.toml");
@@ -59,9 +67,31 @@ impl Doctor {
         let trainer = Trainer::find(self.trainer.as_deref())?;
         if self.determinism {
             self.compare(&trainer)
+        } else if self.json {
+            show_json(&self.as_json(&trainer))
         } else {
             self.survey(&trainer)
         }
+    }
+
+    fn as_json(&self, trainer: &Trainer) -> Value {
+        let machine = Opened::machine();
+        let gpus = machine.gpus.checked();
+        let models = gpus.as_ref().ok().map(|gpus| {
+            let gpu = |gpu: &Gpu| json!({ "visible": gpu.visible, "model": gpu.model, "bytes": gpu.memory });
+            gpus.iter().map(gpu).collect::<Vec<Value>>()
+        });
+        json!({
+            "version": VERSION,
+            "sweep": crate::VERSION,
+            "program": trainer.program,
+            "trainer": trainer.description,
+            "cores": thread::available_parallelism().map_or(1, usize::from),
+            "available_bytes": machine.memory,
+            "free_bytes": free_bytes(&absolute(&self.results)),
+            "gpus": models,
+            "warning": difference(&machine, trainer),
+        })
     }
 
     fn survey(&self, trainer: &Trainer) -> Result<(), Exit> {
@@ -169,8 +199,8 @@ fn in_words(gpu: &GpuFacts) -> String {
     let memory = gpu.memory.map_or_else(
         || "memory unknown".to_owned(),
         |memory| {
-            let (used, memory) = (gpu.usage.bytes as f64, memory as f64);
-            format!("{} of {} in use", gigabytes(used), gigabytes(memory))
+            let used = bytes_in_words(gpu.usage.bytes);
+            format!("{used} of {} in use", bytes_in_words(memory))
         },
     );
     let by = match gpu.usage.processes.len() {
@@ -217,10 +247,10 @@ fn memory_here() -> String {
     let usual = usual_recipe();
     format!(
         "{} available; {} for images of {NATIVE} pixels takes about {} in training and {} in measuring",
-        gigabytes(available as f64),
+        bytes_in_words(available),
         usual.model.backbone.key(),
-        gigabytes(usual.bytes_to_train().unwrap_or(0) as f64),
-        gigabytes(usual.bytes_to_evaluate() as f64)
+        bytes_in_words(usual.bytes_to_train().unwrap_or(0)),
+        bytes_in_words(usual.bytes_to_evaluate())
     )
 }
 
@@ -377,10 +407,6 @@ fn named(device: Device) -> &'static str {
 
 /// Describes the free space on the disk of a folder, which need not exist yet.
 fn free_space(folder: &Path) -> Option<String> {
-    let free = gigabytes(free_bytes(folder)?);
+    let free = bytes_in_words(free_bytes(folder)? as u64);
     Some(format!("{free} for `{}`", folder.display()))
-}
-
-pub(super) fn gigabytes(bytes: f64) -> String {
-    format!("{:.1} GB", bytes / 1e9)
 }

@@ -8,11 +8,9 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use schema::{Breakdown, Event, Finished, Metric, Trained, TrainingEnd};
+use schema::{Breakdown, Event, Finished, Metric, Trained, TrainingEnd, bytes_in_words};
 
-use super::{
-    counted, doctor::gigabytes, paint::Tone, printable::printable, studies::outcome, tell,
-};
+use super::{counted, paint::Tone, printable::printable, studies::outcome, tell};
 use crate::{
     ledger::{AttemptEnd, Job},
     plan::{
@@ -333,8 +331,8 @@ impl Watcher for Progress {
 
     fn awaits_others(&mut self, place: &Place, bytes: u64) {
         let name = &place.name;
-        let used = gigabytes(bytes as f64);
-        let memory = gigabytes(place.memory.unwrap_or(0) as f64);
+        let used = bytes_in_words(bytes);
+        let memory = bytes_in_words(place.memory.unwrap_or(0));
         let waiting = Tone::Doubtful.word("waiting");
         self.warn(&format!(
             "{waiting} {name} is not used while other processes take {used} of its {memory} (gpu_free)"
