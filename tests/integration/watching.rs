@@ -84,7 +84,9 @@ fn with_fail_fast_nothing_is_begun_after_a_failure() {
         .replace("slots = 2", "slots = 1");
     let desk = Desk::new(&sweep);
     let fast = [&desk.run_arguments()[..], &["--fail-fast"]].concat();
-    desk.sweep(&fast).assert_code(2).assert_says("stopped after");
+    desk.sweep(&fast)
+        .assert_code(2)
+        .assert_says("stopped after");
     assert!(desk.finished().len() < 12, "{:?}", desk.finished());
     desk.run().assert_code(2);
     assert!(desk.finished().len() > 12, "{:?}", desk.finished());

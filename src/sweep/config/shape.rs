@@ -244,7 +244,10 @@ impl Shape<'_> {
             [] => return Some(format!("did you mean [{key}]?")),
             [table] if table == key::METHOD && self.source.file(place).is_none() => {
                 let assignment = format!("{table}.*.{}", self.source.text_from(place));
-                return Some(format!("write {}", CommandLine::new("--set").word(&assignment)));
+                return Some(format!(
+                    "write {}",
+                    CommandLine::new("--set").word(&assignment)
+                ));
             }
             [table] if table == key::METHOD => "[[method]]".to_owned(),
             [table] => format!("[{table}]"),
@@ -276,7 +279,10 @@ impl Shape<'_> {
         if self.source.file(value.span().start).is_none() {
             let part = chosen.unwrap_or(part);
             let assignment = format!("{table}.{choice}.{part}.{key}={written}");
-            return Some(format!("write {}", CommandLine::new("--set").word(&assignment)));
+            return Some(format!(
+                "write {}",
+                CommandLine::new("--set").word(&assignment)
+            ));
         }
         if let Some(part) = chosen {
             return Some(format!(
