@@ -616,9 +616,9 @@ fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
         if study.state != StudyState::Open {
             continue;
         }
-        let folds = study.trials.first().map_or(1, |trial| trial.runs.len());
-        let folds = folds.max(1);
+        let folds = study.folds();
         let trials = folds.saturating_mul(study.budget.saturating_sub(study.trials.len()));
+        let trials = trials.saturating_add(study.runs_ahead());
         let repetitions = study.members.len();
         let kinds = [
             (TRAIN, trials.saturating_add(repetitions), longest),

@@ -39,16 +39,9 @@ pub(super) fn facts(opened: &Opened) -> Vec<String> {
 /// `Triplet on Omniglot: loss.triplet.margin 0.1; trial 3 of 4, validation 45.21 ± 1.30 (standard error); 1 trial failed`
 pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
     let name = plan.name_of_study(study);
-    let failed = study
-        .trials
-        .iter()
-        .filter(|trial| trial.outcome == TrialOutcome::Failed)
-        .count();
-    let failed = if failed == 0 {
-        String::new()
-    } else {
-        format!("; {} failed", counted(failed, "trial"))
-    };
+    let is_pruned = |outcome| matches!(outcome, TrialOutcome::Pruned { .. });
+    let pruned = ended_as(study, "pruned", is_pruned);
+    let failed = ended_as(study, "failed", |outcome| outcome == TrialOutcome::Failed);
     let Some(trial) = study.selected() else {
         let ended = study
             .trials
@@ -62,7 +55,7 @@ pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
             ),
             StudyState::Open | StudyState::Selected(_) => {
                 format!(
-                    "{name}: nothing is selected yet, {ended} of {} have ended{failed}",
+                    "{name}: nothing is selected yet, {ended} of {} have ended{pruned}{failed}",
                     counted(study.budget, "trial")
                 )
             }
@@ -82,13 +75,26 @@ pub(super) fn outcome(study: &Study, plan: &Plan) -> String {
             format!("{:.2} ± {:.2} (standard error)", 100.0 * mean, 100.0 * sem)
         }
         TrialOutcome::Finished { mean, sem: None } => format!("{:.2}", 100.0 * mean),
-        TrialOutcome::Failed | TrialOutcome::Pending => String::new(),
+        TrialOutcome::Pruned { .. } | TrialOutcome::Failed | TrialOutcome::Pending => String::new(),
     };
     format!(
-        "{name}: {}; trial {number} of {}, validation {score}{failed}",
+        "{name}: {}; trial {number} of {}, validation {score}{pruned}{failed}",
         values.join(", "),
         study.budget
     )
+}
+
+/// `; 3 trials failed`; empty if there are none.
+fn ended_as(study: &Study, how: &str, is: impl Fn(TrialOutcome) -> bool) -> String {
+    match study
+        .trials
+        .iter()
+        .filter(|trial| is(trial.outcome))
+        .count()
+    {
+        0 => String::new(),
+        count => format!("; {} {how}", counted(count, "trial")),
+    }
 }
 
 fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
@@ -135,6 +141,7 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
         for (number, trial) in study.trials.iter().enumerate() {
             let (outcome, mean, sem) = match trial.outcome {
                 TrialOutcome::Finished { mean, sem } => ("finished", Some(mean), sem),
+                TrialOutcome::Pruned { .. } => ("pruned", None, None),
                 TrialOutcome::Failed => (
                     trial.broken.map_or("failed", schema::Breakdown::word),
                     None,

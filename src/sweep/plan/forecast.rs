@@ -130,9 +130,8 @@ fn ahead(plan: &Plan) -> usize {
     let mut ahead = 0;
     for study in &plan.studies {
         if study.state == StudyState::Open {
-            let folds = study.trials.first().map_or(1, |trial| trial.runs.len());
             let trials = study.budget.saturating_sub(study.trials.len());
-            ahead += folds * trials + study.members.len();
+            ahead += study.folds() * trials + study.runs_ahead() + study.members.len();
         }
     }
     ahead

@@ -2,11 +2,11 @@
 //!
 //! The state of a study depends on existing results alone: replayed from its first trial, it reaches the
 //! same state. A trial is one point on every fold, trained and validated with one seed that no repetition in
-//! the table has; test classes are not used. A trial fails if any of its runs diverges, collapses or has an
+//! the table has; test classes are not used. If trials are pruned, the folds of a trial follow each other. A trial fails if any of its runs diverges, collapses or has an
 //! invalid recipe; a run that failed for other reasons, such as a full disk, has no result, and its study
 //! waits for it.
 
-use std::ops::Range;
+use std::{collections::VecDeque, ops::Range};
 
 use schema::{
     Breakdown, Failure, Metric, Outcome as Ended, Record, RunId, StudyId, canonical_json,
@@ -19,8 +19,8 @@ use crate::{
     config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
     search::{
-        AtBound, FIRST_SEED_OF_TRIALS, Search, Suggestion, TrialOutcome, TrialPoint, TrialRecord,
-        best,
+        AtBound, Decision, FIRST_SEED_OF_TRIALS, Search, Suggestion, TrialOutcome, TrialPoint,
+        TrialRecord, best,
     },
 };
 
@@ -56,10 +56,12 @@ pub struct Study {
 pub struct Trial {
     /// The searched values.
     pub point: TrialPoint,
-    /// Its runs, by fold.
+    /// Its runs, by fold; if trials are pruned, those of the folds that it has come to.
     pub runs: Vec<RunId>,
-    /// The validation score of each fold that has finished.
+    /// The validation score of each of these folds that has finished.
     pub folds: Vec<Option<f64>>,
+    /// The runs of the folds after those.
+    pub ahead: VecDeque<Identity>,
     /// Its outcome.
     pub outcome: TrialOutcome,
     /// The breakdown of its first failed run, if it had one.
@@ -183,12 +185,51 @@ impl Study {
                     }
                 }
             }
-            let folds: Option<Vec<f64>> = trial.folds.iter().copied().collect();
-            if let (TrialOutcome::Pending, Some(folds)) = (trial.outcome, folds) {
+            if trial.outcome == TrialOutcome::Pending
+                && trial.ahead.is_empty()
+                && let Some(folds) = trial.scores()
+            {
                 trial.outcome = finished(&folds);
             }
         }
         Ok(())
+    }
+
+    fn history(&self) -> Vec<TrialRecord> {
+        let record = |trial: &Trial| TrialRecord {
+            point: trial.point.clone(),
+            outcome: trial.outcome,
+        };
+        self.trials.iter().map(record).collect()
+    }
+
+    /// The first trial that has ended its folds so far and can be decided on, with the decision.
+    fn decision(&self, search: &Search) -> Option<(usize, Decision)> {
+        let is_due = |trial: &Trial| {
+            let is_open = trial.outcome == TrialOutcome::Pending && !trial.ahead.is_empty();
+            is_open && trial.scores().is_some()
+        };
+        let due = self.trials.iter().position(is_due)?;
+        let history = self.history();
+        let scores = self.trials.iter().map(|trial| trial.folds.iter().flatten());
+        let scores: Vec<Vec<f64>> = scores.map(|folds| folds.copied().collect()).collect();
+        let decision = search.decide(&history, &scores, due)?;
+        Some((due, decision))
+    }
+
+    /// The most runs that its known trials may still add.
+    pub fn runs_ahead(&self) -> usize {
+        let pending = self.trials.iter();
+        let pending = pending.filter(|trial| trial.outcome == TrialOutcome::Pending);
+        pending.map(|trial| trial.ahead.len()).sum()
+    }
+
+    /// The number of folds of a trial.
+    pub fn folds(&self) -> usize {
+        let first = self.trials.first();
+        first
+            .map_or(1, |trial| trial.runs.len() + trial.ahead.len())
+            .max(1)
     }
 
     /// Returns the point of the next trial, if it is known; otherwise updates the state.
@@ -197,14 +238,7 @@ impl Study {
         if let Some(point) = kept.get(number).filter(|_| number < search.trials()) {
             return Some(point.clone());
         }
-        let history: Vec<TrialRecord> = self
-            .trials
-            .iter()
-            .map(|trial| TrialRecord {
-                point: trial.point.clone(),
-                outcome: trial.outcome,
-            })
-            .collect();
+        let history = self.history();
         match search.suggest(&history, number) {
             Suggestion::Try(point) => return Some(point),
             Suggestion::Wait { .. } => {}
@@ -217,6 +251,13 @@ impl Study {
             }
         }
         None
+    }
+}
+
+impl Trial {
+    /// The scores on all folds that it has come to; none until they have finished.
+    fn scores(&self) -> Option<Vec<f64>> {
+        self.folds.iter().copied().collect()
     }
 }
 
@@ -349,9 +390,15 @@ impl Plan {
         let kept = ledger.points_of(study.id)?;
         study.kept = kept.len();
         study.learn(sweep, ledger)?;
-        while let Some(point) = study.next(search, &kept) {
-            let trial = self.trial(study, point, sweep, new);
-            study.trials.push(trial);
+        loop {
+            if let Some((trial, decision)) = study.decision(search) {
+                self.carry_out(study, trial, decision, new);
+            } else if let Some(point) = study.next(search, &kept) {
+                let trial = self.trial(study, point, sweep, new);
+                study.trials.push(trial);
+            } else {
+                break;
+            }
             study.learn(sweep, ledger)?;
         }
         if let StudyState::Selected(best) = study.state {
@@ -368,11 +415,11 @@ impl Plan {
         new: &mut Vec<RunId>,
     ) -> Trial {
         let seed = FIRST_SEED_OF_TRIALS + study.search(sweep).settings().seed;
-        let identities = match tables(study, &point, sweep) {
-            Ok((method, training)) => {
-                self.with_cell(study, sweep, |cell| cell.trial(&method, &training, seed))
-            }
-            Err(_) => Vec::new(),
+        let mut identities: VecDeque<Identity> = match tables(study, &point, sweep) {
+            Ok((method, training)) => self
+                .with_cell(study, sweep, |cell| cell.trial(&method, &training, seed))
+                .into(),
+            Err(_) => VecDeque::new(),
         };
         // A point that does not fit the types of the file is a failed trial without runs.
         let outcome = if identities.is_empty() {
@@ -380,6 +427,9 @@ impl Plan {
         } else {
             TrialOutcome::Pending
         };
+        let is_pruned = study.search(sweep).settings().prune.is_some();
+        let at_once = if is_pruned { 1 } else { identities.len() };
+        let ahead = identities.split_off(at_once.min(identities.len()));
         let runs: Vec<RunId> = identities
             .into_iter()
             .map(|identity| self.add(study, Box::new(identity), None, new))
@@ -388,8 +438,29 @@ impl Plan {
             point,
             folds: vec![None; runs.len()],
             runs,
+            ahead,
             outcome,
             broken: None,
+        }
+    }
+
+    /// Adds the run of a trial's next fold, or ends the trial.
+    fn carry_out(
+        &mut self,
+        study: &mut Study,
+        trial: usize,
+        decision: Decision,
+        new: &mut Vec<RunId>,
+    ) {
+        match decision {
+            Decision::End(outcome) => study.trials[trial].outcome = outcome,
+            Decision::GoOn => {
+                if let Some(identity) = study.trials[trial].ahead.pop_front() {
+                    let run = self.add(study, Box::new(identity), None, new);
+                    study.trials[trial].runs.push(run);
+                    study.trials[trial].folds.push(None);
+                }
+            }
         }
     }
 

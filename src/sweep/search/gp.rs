@@ -218,6 +218,7 @@ impl Observations {
                     sem.filter(|sem| sem.is_finite())
                         .map_or(0.0, |sem| sem / deviation),
                 ),
+                TrialOutcome::Pruned { expected } => (expected, 0.0),
                 TrialOutcome::Failed => (worst, FAILED_NOISE),
                 TrialOutcome::Pending => continue,
             };

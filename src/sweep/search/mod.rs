@@ -10,6 +10,7 @@
 //! - The objective is maximized.
 //! - A pending trial has the value that the model expects ("kriging believer", Ginsbourger et al.
 //!   2010) in `gp`, and is among the bad ones in `tpe`. No strategy repeats it.
+//! - A pruned trial has the value that it would have reached, and is never selected.
 //! - A failed trial is worse than every finished one: among the bad ones in `tpe`; the worst
 //!   finished value, with more noise than any measurement, in `gp`.
 //! - No point is suggested twice unless a hundred proposals find no other.
@@ -21,6 +22,9 @@ mod acquisition;
 mod gp;
 mod linear;
 mod minimize;
+mod prune;
+#[cfg(test)]
+mod replays;
 mod rng;
 mod space;
 #[cfg(test)]
@@ -29,6 +33,7 @@ mod tpe;
 
 use serde::{Deserialize, Serialize};
 
+pub use prune::Prune;
 pub use space::{
     ActiveIf, AtBound, BoundSide, Dimension, SearchRange, Space, SpaceError, TrialPoint,
 };
@@ -87,6 +92,9 @@ pub struct Settings {
     /// of dimensions but at least 5 for `gp`.
     #[serde(default)]
     pub startup: Option<usize>,
+    /// When a trial ends before its last fold. Absent: never. Then all folds of a trial may run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<Prune>,
 }
 
 fn one() -> usize {
@@ -125,10 +133,24 @@ pub enum TrialOutcome {
         /// Standard error of the mean, if there are several folds.
         sem: Option<f64>,
     },
+    /// It ended before its last fold: it had no chance to become the best.
+    Pruned {
+        /// What it would have reached on all folds.
+        expected: f64,
+    },
     /// One of its runs failed, diverged or returned a value that is not finite.
     Failed,
     /// It has not ended.
     Pending,
+}
+
+/// What a trial does after some of its folds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Decision {
+    /// It is trained on the next fold.
+    GoOn,
+    /// It ends with this outcome.
+    End(TrialOutcome),
 }
 
 /// What the next trial does.
@@ -274,6 +296,39 @@ impl Search {
         Suggestion::Try(self.space.decode(&self.unit(&known, trial)))
     }
 
+    /// Decides whether a trial goes on after its first folds, given the scores of each trial on its folds and
+    /// the outcomes. None while an earlier trial has not ended whose result the decision uses.
+    pub fn decide(
+        &self,
+        history: &[TrialRecord],
+        scores: &[Vec<f64>],
+        trial: usize,
+    ) -> Option<Decision> {
+        let Some(prune) = self.settings.prune else {
+            return Some(Decision::GoOn);
+        };
+        let known = self.known_outcomes(trial).min(trial);
+        let history = &history[..known];
+        let is_pending = |trial: &TrialRecord| trial.outcome == TrialOutcome::Pending;
+        if history.iter().any(is_pending) {
+            return None;
+        }
+        let Some(best) = best(history) else {
+            return Some(Decision::GoOn);
+        };
+        let has_scores = |trial: &TrialRecord| trial.outcome != TrialOutcome::Failed;
+        let of_others = history.iter().zip(scores);
+        let of_others = of_others.filter(|(trial, _)| has_scores(trial));
+        let others: Vec<&[f64]> = of_others.map(|(_, scores)| &scores[..]).collect();
+        let (own, best) = (&scores[trial], &scores[best]);
+        Some(match prune.goes_on(own, &others, best) {
+            true => Decision::GoOn,
+            false => Decision::End(TrialOutcome::Pruned {
+                expected: prune::expected(own, best),
+            }),
+        })
+    }
+
     /// Returns the first earlier trial whose point or needed result is missing.
     fn missing(&self, history: &[TrialRecord], trial: usize) -> Option<usize> {
         let needed = self.outcomes_needed(trial);
@@ -314,6 +369,7 @@ impl Search {
                 _ if number >= usable => TrialOutcome::Pending,
                 TrialOutcome::Finished { mean, .. } if !mean.is_finite() => TrialOutcome::Failed,
                 outcome @ (TrialOutcome::Finished { .. }
+                | TrialOutcome::Pruned { .. }
                 | TrialOutcome::Failed
                 | TrialOutcome::Pending) => outcome,
             };
@@ -378,7 +434,9 @@ struct Known {
 impl Known {
     fn mean(&self) -> Option<f64> {
         match self.outcome {
-            TrialOutcome::Finished { mean, .. } => Some(mean),
+            TrialOutcome::Finished { mean, .. } | TrialOutcome::Pruned { expected: mean } => {
+                Some(mean)
+            }
             TrialOutcome::Failed | TrialOutcome::Pending => None,
         }
     }

@@ -24,6 +24,7 @@ fn search(space: Space, strategy: Strategy, trials: usize, parallelism: usize) -
             seed: 7,
             parallelism,
             startup: Some(4),
+            prune: None,
         },
     )
     .unwrap()
@@ -97,7 +98,9 @@ fn the_models_find_what_chance_does_not() {
         let history = run(&search(mixed(), strategy, 30, 1));
         match history[best(&history).unwrap()].outcome {
             TrialOutcome::Finished { mean, .. } => mean,
-            TrialOutcome::Failed | TrialOutcome::Pending => panic!("the best trial finished"),
+            TrialOutcome::Pruned { .. } | TrialOutcome::Failed | TrialOutcome::Pending => {
+                panic!("the best trial finished")
+            }
         }
     };
     // The best there is: lr 1e-3, size 2, momentum 1.
@@ -154,6 +157,7 @@ fn another_seed_is_another_search() {
             seed,
             parallelism: 1,
             startup: None,
+            prune: None,
         };
         point_of(Search::new(mixed(), settings).unwrap().suggest(&[], 0))
     };
@@ -374,6 +378,7 @@ fn spaces_that_make_no_sense_are_refused() {
             seed: 0,
             parallelism: 1,
             startup: None,
+            prune: None,
         };
         Search::new(space(dimensions), settings)
             .unwrap_err()

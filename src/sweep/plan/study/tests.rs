@@ -231,6 +231,61 @@ fn a_trial_has_a_seed_that_no_repetition_has_and_is_never_measured_on_test_class
     }
 }
 
+/// The sweep with four folds and trials that end early.
+fn pruned() -> String {
+    let text = SWEEP.replace("folds = 2", "folds = 4");
+    text.replace("startup = 3", "startup = 3\n    prune = \"asha\"")
+        .replace("trials = 8", "trials = 12")
+}
+
+#[test]
+fn a_pruned_trial_has_fewer_folds_and_is_not_selected() {
+    let desk = desk(&pruned());
+    let plan = desk.plan();
+    // A trial begins with one fold; how many more it gets is not known yet.
+    assert!(
+        plan.studies[0]
+            .trials
+            .iter()
+            .all(|trial| trial.runs.len() == 1)
+    );
+    assert_eq!(
+        (plan.studies[0].folds(), plan.studies[0].runs_ahead()),
+        (4, 3 * 3)
+    );
+    let plan = desk.finish(plan, false);
+    let study = &plan.studies[0];
+    let is_pruned = |trial: &&Trial| matches!(trial.outcome, TrialOutcome::Pruned { .. });
+    let pruned: Vec<&Trial> = study.trials.iter().filter(is_pruned).collect();
+    assert!(pruned.len() >= 4, "{}", pruned.len());
+    assert!(pruned.iter().all(|trial| trial.runs.len() < 4));
+    let selected = study.selected().unwrap();
+    assert_eq!((selected.runs.len(), study.runs_ahead()), (4, 0));
+    // The rows of the table have all folds.
+    assert!(
+        plan.members
+            .iter()
+            .all(|member| plan.runs.contains_key(&member.run))
+    );
+}
+
+#[test]
+fn pruning_does_not_depend_on_which_run_ends_first() {
+    let (forwards, backwards) = (desk(&pruned()), desk(&pruned()));
+    let first = forwards.finish(forwards.plan(), false);
+    let last = backwards.finish(backwards.plan(), true);
+    let trials = |plan: &Plan| -> Vec<(TrialPoint, Vec<RunId>)> {
+        let trials = plan.studies[0].trials.iter();
+        trials
+            .map(|trial| (trial.point.clone(), trial.runs.clone()))
+            .collect()
+    };
+    assert_eq!(trials(&first), trials(&last));
+    // So does a plan made from the results afterwards.
+    assert_eq!(trials(&forwards.plan()), trials(&first));
+    assert_eq!(forwards.plan().studies[0].state, first.studies[0].state);
+}
+
 #[test]
 fn what_is_selected_is_repeated_with_every_seed_on_every_fold() {
     let desk = desk(SWEEP);
