@@ -138,6 +138,10 @@ def write_all():
             equality(n, shift, within) for n in (3, 5, 10) for shift, within in ((0.001, 0.005), (0.006, 0.01), (0.02, 0.01))
         ],
         "two_way": [two_way(3, 8, 0.01, 0.1, 0.05), two_way(5, 12, 0.02, 0.2, 0.1), two_way(4, 6, 0.05, 0, 0.1)],
+        "interquartile": [
+            {"values": values.tolist(), "mean": stats.trim_mean(values, 0.25)}
+            for values in (random.random(n).round(4) for n in (1, 3, 4, 10, 31))
+        ],
         "posterior": [
             posterior(seeds, folds, shift, within)
             for seeds, folds in ((3, None), (10, None), (3, 4), (10, 4), (1, 10))

@@ -2,7 +2,7 @@
 
 use schema::{Dataset, Metric};
 
-use crate::{ClassScores, ReportError, Row, key::CellIndex, measured::MeasuredRows};
+use crate::{ClassScores, Compare, ReportError, Row, key::CellIndex, measured::MeasuredRows};
 
 /// A cell, and the runs behind it.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub fn cells<'a>(
     method: &str,
     metric: Metric,
 ) -> Result<Vec<CellRuns<'a>>, ReportError> {
-    let measured = MeasuredRows::of(rows, metrics, by_class)?;
+    let measured = MeasuredRows::of(rows, metrics, by_class, &Compare::Rows)?;
     let mut cells = Vec::new();
     for (line, runs) in measured.lines.iter().enumerate() {
         let position = runs.metrics.iter().position(|other| *other == metric);

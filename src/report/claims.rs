@@ -23,22 +23,29 @@ pub(crate) fn claims(
     verdicts: &Verdicts,
     within: Option<f64>,
 ) -> Vec<Claim> {
-    let mut claims = Vec::new();
+    let of_rows = OfRows {
+        measured,
+        comparisons,
+        verdicts,
+        within,
+    };
+    let mut claims: Vec<Claim> = Vec::new();
     for (panel, cells) in primary_cells(measured) {
-        let of_panel = OfPanel {
-            measured,
-            comparisons,
-            verdicts,
-            within,
-        };
-        for says in of_panel.statements(&cells) {
-            let metric = measured.metric(cells[0]);
-            claims.push(Claim {
+        let metric = measured.metric(cells[0]);
+        let mut add = |says| {
+            let claim = Claim {
                 panel,
                 metric,
                 says,
-            });
+            };
+            if !claims.contains(&claim) {
+                claims.push(claim);
+            }
+        };
+        for group in of_rows.groups(&cells) {
+            of_rows.comparisons(&group).into_iter().for_each(&mut add);
         }
+        of_rows.below_untrained(&cells).into_iter().for_each(add);
     }
     claims
 }
@@ -58,16 +65,28 @@ fn primary_cells(measured: &MeasuredRows<'_>) -> BTreeMap<Panel, Vec<CellIndex>>
 /// More rows than this are counted rather than named.
 const NAMED: usize = 6;
 
-struct OfPanel<'c, 'a> {
+struct OfRows<'c, 'a> {
     measured: &'c MeasuredRows<'a>,
     comparisons: &'c Comparisons,
     verdicts: &'c Verdicts,
     within: Option<f64>,
 }
 
-impl OfPanel<'_, '_> {
-    /// What can be said about the cells of one panel.
-    fn statements(&self, cells: &[CellIndex]) -> Vec<Statement> {
+impl OfRows<'_, '_> {
+    /// The cells that are compared with each other.
+    fn groups(&self, cells: &[CellIndex]) -> Vec<Vec<CellIndex>> {
+        let mut groups: BTreeMap<_, Vec<CellIndex>> = BTreeMap::new();
+        for &cell in cells {
+            groups
+                .entry(self.measured.group(cell))
+                .or_default()
+                .push(cell);
+        }
+        groups.into_values().collect()
+    }
+
+    /// What comparisons with the best of these cells show, or leave open.
+    fn comparisons(&self, cells: &[CellIndex]) -> Vec<Statement> {
         let mut statements = Vec::new();
         if let Some(best) = self.measured.best(cells) {
             let others = self.others(cells, best);
@@ -75,7 +94,6 @@ impl OfPanel<'_, '_> {
             statements.extend(self.equal(&others));
             statements.extend(self.open(&others));
         }
-        statements.extend(self.below_untrained(cells));
         statements
     }
 

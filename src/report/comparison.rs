@@ -183,16 +183,16 @@ impl Comparisons {
         }
     }
 
-    /// The tests of each metric, by panel.
+    /// The tests of each metric, by the cells that are compared with each other.
     fn families(
         &mut self,
         measured: &MeasuredRows<'_>,
-    ) -> BTreeMap<Metric, BTreeMap<Panel, Vec<&mut Test>>> {
+    ) -> BTreeMap<Metric, BTreeMap<(Panel, RowKey), Vec<&mut Test>>> {
         let mut families = BTreeMap::<_, BTreeMap<_, Vec<&mut Test>>>::new();
         for (cell, comparison) in &mut self.0 {
             if let Some(test) = &mut comparison.test {
                 let family = families.entry(measured.metric(*cell)).or_default();
-                let column = family.entry(measured.line(*cell).panel).or_default();
+                let column = family.entry(measured.group(*cell)).or_default();
                 column.push(test);
             }
         }

@@ -74,6 +74,9 @@ fn table_of(rows: &[Row]) -> Table {
         ..Caption::default()
     };
     let description = Description {
+        compare: &crate::Compare::Rows,
+        pivot: None,
+        sort: crate::Sort::File,
         layout: Layout::DataSets,
         metrics: &|_| METRICS.to_vec(),
         published: &[],

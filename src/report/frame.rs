@@ -128,6 +128,21 @@ impl Records {
         Ok(differences)
     }
 
+    /// What was measured in a cell, with its seed, by seed and fold.
+    pub(crate) fn of_cell(&self, cell: CellIndex) -> impl Iterator<Item = (u64, f64)> {
+        let values = self.values.get(&cell).into_iter().flatten();
+        values.map(|((seed, _), value)| (*seed, *value))
+    }
+
+    /// The mean over folds of each seed of a cell.
+    pub(crate) fn means_of_seeds(&self, cell: CellIndex) -> Vec<f64> {
+        let values: Vec<(u64, f64)> = self.of_cell(cell).collect();
+        let of_seeds = values.chunk_by(|a, b| a.0 == b.0);
+        of_seeds
+            .map(|folds| folds.iter().map(|(_, value)| value).sum::<f64>() / folds.len() as f64)
+            .collect()
+    }
+
     /// The differences of two cells on each fold, and the number of folds. None without folds, or if seeds
     /// differ in their number of folds.
     pub(crate) fn differences_of_folds(

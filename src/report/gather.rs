@@ -132,6 +132,16 @@ impl Names {
         self.axes.iter().map(|axis| axis.name.clone()).collect()
     }
 
+    /// The position of an axis, if a row has a value of it.
+    pub(crate) fn axis(&self, name: &str) -> Option<usize> {
+        self.axes.iter().position(|axis| axis.name == name)
+    }
+
+    /// The values of an axis, by first appearance.
+    pub(crate) fn values(&self, axis: usize) -> &[String] {
+        &self.axes[axis].values
+    }
+
     /// The value of each axis; empty where it does not apply.
     pub(crate) fn settings(&self, key: &RowKey) -> Vec<String> {
         let values = self.axes.iter().zip(&key.values);

@@ -42,6 +42,7 @@ fn latex_compiles_without_warnings_on_pages_of_several_widths() {
         }
     }
     let question = Question {
+        compare: &crate::Compare::Rows,
         sweep: "tiny",
         metrics: &|_| METRICS.to_vec(),
         baseline: None,

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use schema::Metric;
 
 use crate::{
-    Together,
+    Compare, Together,
     model::{Part, Table},
     number::points,
     significance::Significance,
     summary::Over,
+    text::one_line,
 };
 
 const VALUES: &str = "Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds;";
@@ -17,10 +18,10 @@ const VALUES: &str = "Each number is a mean in percent over the seeds, a seed wi
 const OVER_SEEDS: &str =
     "± is half the width of the 95 % Student-t interval over the seeds, absent for a single one.";
 
-const OVER_BOTH: &str = "± is half the width of the 95 % interval for other seeds and other test classes, absent for a single \
-                         seed.";
+const OVER_BOTH: &str = "± is half the width of the 95 % interval for other seeds and other test classes, absent where a trained row \
+                         has a single seed.";
 
-const TESTS: &str = "at the level of 5 %, their p values adjusted for all pairs of rows and all data sets for each \
+const TESTS: &str = "at the level of 5 %, their p values adjusted for all pairs of compared rows and all data sets for each \
                      metric (Holm's step-down).";
 
 const FOLDS: &str = "Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by \
@@ -59,7 +60,11 @@ impl Table {
             sentences.push("n/N: only n of N runs finished.".to_owned());
         }
         if self.has(Significance::Best) {
-            sentences.push(format!("{}: the highest mean of its column.", marks.best));
+            sentences.push(format!(
+                "{}: the highest mean of {}.",
+                marks.best,
+                self.compared()
+            ));
         }
         if let Some(within) = self.equal_within.filter(|_| self.has(Significance::Equal)) {
             sentences.push(format!(
@@ -97,6 +102,20 @@ impl Table {
             "{OVER_BOTH} Where values per query are not known ({}), it is for other seeds only.",
             metrics.join(", ")
         )
+    }
+
+    /// Among what the best is looked for.
+    fn compared(&self) -> String {
+        match &self.compare {
+            Compare::Rows => "its column".to_owned(),
+            Compare::Methods => "its column among rows with the same axis values".to_owned(),
+            Compare::Axis(axis) => {
+                format!(
+                    "its column among rows that differ in {} alone",
+                    one_line(axis)
+                )
+            }
+        }
     }
 
     /// How rows are compared with the best.

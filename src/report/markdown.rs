@@ -3,7 +3,7 @@
 use crate::{
     Table,
     legend::BOLD,
-    model::{Block, Cell, Group, Line},
+    model::{Block, Cell, Group, Line, Pivot},
     significance::Significance,
     text::{code, escape},
 };
@@ -17,6 +17,9 @@ impl Table {
                 text.push_str(&format!("\n## {}\n", escape(&block.heading)));
             }
             text.push_str(&format!("\n{}", self.markdown_block(block)));
+        }
+        for pivot in &self.pivots {
+            text.push_str(&self.markdown_pivot(pivot));
         }
         text.push_str(&format!("\n{}\n", self.legend(&BOLD)));
         if !self.footnotes.is_empty() {
@@ -54,6 +57,25 @@ impl Table {
         }
         for line in &block.lines {
             text.push_str(&row(cells(line, block).iter()));
+        }
+        text
+    }
+
+    fn markdown_pivot(&self, pivot: &Pivot) -> String {
+        let columns = pivot.columns();
+        let mut rule = vec![":---"; 1 + pivot.others.len()];
+        rule.resize(columns.len(), "---:");
+        let mut text = format!("\n## {}\n\n", escape(&pivot.heading(&self.names)));
+        text.push_str(&row(columns.iter().map(|column| escape(column))));
+        text.push_str(&row(rule.iter()));
+        for line in &pivot.lines {
+            let mut cells: Vec<String> = line.names().map(|name| escape(name)).collect();
+            let values = line.cells.iter();
+            cells.extend(values.map(|cell| {
+                cell.as_ref()
+                    .map_or_else(String::new, |cell| marked(cell, ""))
+            }));
+            text.push_str(&row(cells.iter()));
         }
         text
     }

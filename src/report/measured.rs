@@ -12,7 +12,8 @@ use crate::{
     comparison::CONFIDENCE,
     frame::Records,
     gather::{Names, RowRuns, gather},
-    key::{CellIndex, Panel},
+    grouping::{Compare, Grouping},
+    key::{CellIndex, Panel, RowKey},
     summary::{Over, Summary},
 };
 
@@ -23,6 +24,7 @@ pub(crate) struct MeasuredRows<'a> {
     pub(crate) records: Records,
     pub(crate) summaries: BTreeMap<CellIndex, Summary>,
     pub(crate) by_class: CellsByClass<'a>,
+    pub(crate) grouping: Grouping,
 }
 
 impl<'a> MeasuredRows<'a> {
@@ -30,6 +32,7 @@ impl<'a> MeasuredRows<'a> {
         rows: &'a [Row],
         metrics_of: &dyn Fn(&Dataset) -> Vec<Metric>,
         by_class: Option<&'a ClassScores>,
+        compare: &Compare,
     ) -> PolarsResult<MeasuredRows<'a>> {
         let (names, lines) = gather(rows, metrics_of);
         let records = Records::of(&lines)?;
@@ -43,6 +46,7 @@ impl<'a> MeasuredRows<'a> {
             }
         }
         Ok(MeasuredRows {
+            grouping: Grouping::of(compare, &names),
             names,
             lines,
             records,
@@ -68,12 +72,19 @@ impl<'a> MeasuredRows<'a> {
         self.names.row(&self.lines[line].key)
     }
 
-    /// The cells that are compared with each other: one metric in one panel.
+    /// What the cells have in common that a cell is compared with.
+    pub(crate) fn group(&self, cell: CellIndex) -> (Panel, RowKey) {
+        let runs = self.line(cell);
+        (runs.panel, self.grouping.group(&runs.key))
+    }
+
+    /// The cells that are compared with each other: one metric of one group in one panel.
     pub(crate) fn columns(&self) -> Vec<Vec<CellIndex>> {
-        let mut columns: BTreeMap<(Panel, usize), Vec<CellIndex>> = BTreeMap::new();
+        let mut columns: BTreeMap<_, Vec<CellIndex>> = BTreeMap::new();
         for (line, runs) in self.lines.iter().enumerate() {
             for metric in 0..runs.metrics.len() {
-                let column = columns.entry((runs.panel, metric)).or_default();
+                let group = self.group(CellIndex { line, metric });
+                let column = columns.entry((group, metric)).or_default();
                 column.push(CellIndex { line, metric });
             }
         }

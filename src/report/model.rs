@@ -5,7 +5,7 @@ use std::fmt;
 use schema::{Breakdown, Fold, Metric, RunId};
 
 use crate::{
-    Caption, Source,
+    Caption, Compare, Source,
     gather::Names,
     key::{Panel, RowKey, Slice},
     number::percent,
@@ -21,12 +21,16 @@ pub struct Table {
     pub(crate) names: Names,
     pub(crate) axes: Vec<String>,
     pub(crate) blocks: Vec<Block>,
+    /// One metric over one axis, if the sweep asks for it.
+    pub(crate) pivots: Vec<Pivot>,
     /// On cells whose runs failed, by number from 1.
     pub(crate) footnotes: Vec<String>,
     /// Runs that have not finished.
     pub(crate) to_come: Option<String>,
     /// What can and what cannot be claimed.
     pub(crate) claims: Vec<Claim>,
+    /// Which rows are compared with each other.
+    pub(crate) compare: Compare,
     /// The largest difference that does not matter, as a fraction, if the sweep says so.
     pub(crate) equal_within: Option<f64>,
     /// The bounds of values that the order of equally similar images changes.
@@ -99,6 +103,29 @@ pub(crate) enum Settled {
     TooMany(usize),
     /// None would.
     Never,
+}
+
+/// The primary metric of a panel over the values of one axis.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pivot {
+    pub(crate) panel: Panel,
+    pub(crate) metric: Metric,
+    pub(crate) axis: String,
+    /// The other axes.
+    pub(crate) others: Vec<String>,
+    /// The values of the axis.
+    pub(crate) values: Vec<String>,
+    pub(crate) lines: Vec<PivotLine>,
+}
+
+/// One method under one combination of values of the other axes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PivotLine {
+    pub(crate) method: String,
+    /// In the order of [`Pivot::others`].
+    pub(crate) settings: Vec<String>,
+    /// In the order of [`Pivot::values`]; none where there was nothing to run.
+    pub(crate) cells: Vec<Option<Cell>>,
 }
 
 /// Lines under one heading.
@@ -259,6 +286,27 @@ fn measured(summary: &Summary) -> String {
     }
 }
 
+impl Pivot {
+    /// `Omniglot: MAP@R by model.embedding`.
+    pub(crate) fn heading(&self, names: &Names) -> String {
+        let panel = names.panel(self.panel);
+        format!("{panel}: {} by {}", self.metric.heading(), self.axis)
+    }
+
+    /// The headings of its columns.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        let names = ["method".to_owned()].into_iter().chain(self.others.clone());
+        names.chain(self.values.clone()).collect()
+    }
+}
+
+impl PivotLine {
+    /// What names it.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        [&self.method].into_iter().chain(&self.settings)
+    }
+}
+
 impl Part {
     /// The number of finished runs, and of all runs if some are missing.
     fn runs(&self) -> String {
@@ -271,6 +319,15 @@ impl Part {
 }
 
 impl Line {
+    /// The mean of a metric in one group, by position.
+    pub(crate) fn mean(&self, group: usize, metric: usize) -> Option<f64> {
+        let part = self.parts.get(group)?.as_ref()?;
+        match &part.cells.get(metric)?.value {
+            Value::Measured(summary) => Some(summary.mean),
+            Value::Published(_) | Value::Broken(_) | Value::Failed | Value::Missing => None,
+        }
+    }
+
     /// The runs of all its parts, once if they are equal.
     pub(crate) fn runs(&self) -> String {
         let parts = self.parts.iter().flatten().filter(|part| part.of > 0);

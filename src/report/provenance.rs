@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::{Computation, Dataset, Metric, RunId, Scores};
 
 use crate::{
-    ReportError, Row, Together,
+    Compare, ReportError, Row, Together,
     gather::{Names, RowRuns},
     key::{Panel, RowKey},
     measured::MeasuredRows,
@@ -104,7 +104,7 @@ pub fn provenance(
     origins: &BTreeMap<RunId, Origin>,
     tried: Tried,
 ) -> Result<Provenance, ReportError> {
-    let measured = MeasuredRows::of(rows, metrics, None)?;
+    let measured = MeasuredRows::of(rows, metrics, None, &Compare::Rows)?;
     let mut lines = Vec::new();
     let mut runs = Vec::new();
     for (index, line) in measured.lines.iter().enumerate() {

@@ -92,7 +92,7 @@ mod tests {
         Significance::{Best, NotDistinguishable, TooFew, Worse},
         *,
     };
-    use crate::{Row, RunState, comparison::Against};
+    use crate::{Compare, Row, RunState, comparison::Against};
 
     /// Seeds with what was measured.
     type Values<'a> = &'a [(u64, f64)];
@@ -136,7 +136,7 @@ mod tests {
             let number: usize = dataset.name()[4..].parse().unwrap();
             vec![columns[number].0]
         };
-        let measured = MeasuredRows::of(&rows, &metrics, None).unwrap();
+        let measured = MeasuredRows::of(&rows, &metrics, None, &Compare::Rows).unwrap();
         let comparisons = Comparisons::of(&measured, Against::Best, None).unwrap();
         let found = significance(&measured, &comparisons);
         let columns = measured.columns().into_iter();

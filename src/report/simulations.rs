@@ -6,7 +6,7 @@
 use schema::{Dataset, Evaluated, Metric, Own, RunId};
 
 use crate::{
-    Row, RunState,
+    Compare, Row, RunState,
     comparison::{Against, Comparisons},
     key::CellIndex,
     measured::MeasuredRows,
@@ -82,7 +82,8 @@ impl Kind<'_> {
                 rows.push(row(method, seed, points / 100.0));
             }
         }
-        let measured = MeasuredRows::of(&rows, &|_| vec![Metric::MapAtR], None).unwrap();
+        let measured =
+            MeasuredRows::of(&rows, &|_| vec![Metric::MapAtR], None, &Compare::Rows).unwrap();
         let within = Some(WITHIN / 100.0);
         let comparisons = Comparisons::of(&measured, Against::Best, within).unwrap();
         let verdicts = significance(&measured, &comparisons);

@@ -2,17 +2,19 @@
 
 use polars::prelude::PolarsError;
 use schema::{Dataset, Metric};
+use serde::Deserialize;
 
 use crate::{
-    Caption, ClassScores, Layout, Published, Row,
+    Caption, ClassScores, Compare, Layout, Published, Row,
     claims::claims,
     comparison::{Against, Comparisons},
     footnotes,
-    gather::RowRuns,
+    gather::{RowRuns, primary},
     key::CellIndex,
     layout::{self, Placed},
     measured::MeasuredRows,
-    model::{Cell, Part, RunResult, Table, Value},
+    model::{Block, Cell, Part, RunResult, Table, Value},
+    pivot::pivots,
     published::Quotes,
     significance::{Verdicts, significance},
     ties,
@@ -32,6 +34,17 @@ pub enum ReportError {
     Json(#[from] serde_json::Error),
 }
 
+/// The order of the rows of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// That of the sweep file.
+    #[default]
+    File,
+    /// By the primary metric of the first group of columns, the best first.
+    Score,
+}
+
 /// What a table shows, and how.
 pub struct Description<'a> {
     /// The layout.
@@ -45,6 +58,12 @@ pub struct Description<'a> {
     /// The largest difference that does not matter, as a fraction: rows are then marked as equal to the
     /// best, or not.
     pub equal_within: Option<f64>,
+    /// Which rows are compared with each other.
+    pub compare: &'a Compare,
+    /// An axis to show the primary metric over.
+    pub pivot: Option<&'a str>,
+    /// The order of the rows.
+    pub sort: Sort,
     /// The text around the table.
     pub caption: &'a Caption,
 }
@@ -58,7 +77,12 @@ pub struct Description<'a> {
 /// # Errors
 /// If the aggregation fails, which no content of the rows should cause.
 pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, ReportError> {
-    let measured = MeasuredRows::of(rows, description.metrics, description.by_class)?;
+    let measured = MeasuredRows::of(
+        rows,
+        description.metrics,
+        description.by_class,
+        description.compare,
+    )?;
     let comparisons = Comparisons::of(&measured, Against::Best, description.equal_within)?;
     let significance = significance(&measured, &comparisons);
     let footnotes = footnotes::failures(&measured);
@@ -74,7 +98,14 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
     let axes = measured.names.axes();
     for block in &mut blocks {
         block.published = quotes.lines(block, axes.len());
+        match description.sort {
+            Sort::File => {}
+            Sort::Score => by_score(block),
+        }
     }
+    let pivots = description
+        .pivot
+        .map(|axis| pivots(&measured.names, &placed, axis));
     Ok(Table {
         caption: description.caption.clone(),
         claims: claims(
@@ -83,6 +114,7 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
             &significance,
             description.equal_within,
         ),
+        compare: description.compare.clone(),
         equal_within: description.equal_within,
         ties: ties::notes(&measured),
         sources: quotes.sources(&blocks),
@@ -90,8 +122,21 @@ pub fn table(rows: &[Row], description: &Description<'_>) -> Result<Table, Repor
         footnotes: footnotes.into_iter().map(|note| note.text).collect(),
         axes,
         blocks,
+        pivots: pivots.unwrap_or_default(),
         names: measured.names,
     })
+}
+
+/// Sorts the lines by the primary metric of the first group, those without a value last.
+fn by_score(block: &mut Block) {
+    let metrics = block.groups.first().map(|group| &group.metrics);
+    let Some(metric) = metrics.and_then(|metrics| primary(metrics)) else {
+        return;
+    };
+    block.lines.sort_by(|a, b| {
+        let [a, b] = [a, b].map(|line| line.mean(0, metric).unwrap_or(f64::NEG_INFINITY));
+        b.total_cmp(&a)
+    });
 }
 
 /// The cells of a line.

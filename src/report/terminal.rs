@@ -7,7 +7,7 @@ use crate::{
     Table,
     legend::{BOLD, STAR},
     markdown::{superscript, values},
-    model::{Block, Cell, Line},
+    model::{Block, Cell, Line, Pivot},
     significance::Significance,
     text::one_line,
 };
@@ -40,6 +40,11 @@ impl Table {
             }
             text.push_str(&self.terminal_block(block, color, width));
         }
+        for pivot in &self.pivots {
+            let heading = bold(&one_line(&pivot.heading(&self.names)), color);
+            let table = lay_out(&rows_of(pivot), 1 + pivot.others.len(), color, width);
+            text.push_str(&format!("\n{heading}\n\n{table}"));
+        }
         let marks = if color { BOLD } else { STAR };
         text.push_str(&format!("\n{}\n", self.legend(&marks)));
         let footnotes: Vec<String> = (1..)
@@ -66,7 +71,7 @@ impl Table {
             self.shorten_axes(&mut rows);
         }
         if total(&widths(&rows)) <= width.min(WIDEST) || block.groups.len() < 2 {
-            return format!("\n{}", self.lay_out(&rows, color, width));
+            return format!("\n{}", lay_out(&rows, 1 + self.axes.len(), color, width));
         }
         let mut text = String::new();
         for (position, group) in block.groups.iter().enumerate() {
@@ -75,7 +80,7 @@ impl Table {
             if total(&widths(&rows)) > width {
                 self.shorten_axes(&mut rows);
             }
-            let table = self.lay_out(&rows, color, width);
+            let table = lay_out(&rows, 1 + self.axes.len(), color, width);
             text.push_str(&format!("\n{heading}\n\n{table}"));
         }
         text
@@ -126,25 +131,41 @@ impl Table {
         rows.extend(block.lines.iter().map(|line| cells(line, block)));
         rows
     }
+}
 
-    /// Aligned lines; an empty row becomes a rule. Columns that do not fit follow below.
-    fn lay_out(&self, rows: &[TextRow], color: bool, width: usize) -> String {
-        let widths = widths(rows);
-        let names = 1 + self.axes.len();
-        let parts: Vec<String> = parts(&widths, names, width)
-            .into_iter()
-            .map(|columns| {
-                let of_part = |row: &TextRow| match row.as_slice() {
-                    [] => TextRow::new(),
-                    row => [&row[..names], &row[columns.clone()]].concat(),
-                };
-                let rows: Vec<TextRow> = rows.iter().map(of_part).collect();
-                let widths = [&widths[..names], &widths[columns.clone()]].concat();
-                lines(&rows, &widths, names, color)
-            })
-            .collect();
-        parts.join("\n")
+/// All rows of a pivot table, that with the headings first. An empty row is a rule.
+fn rows_of(pivot: &Pivot) -> Vec<TextRow> {
+    let columns = pivot.columns();
+    let headings = columns.iter().map(|column| plain(column)).collect();
+    let mut rows = vec![headings, Vec::new()];
+    for line in &pivot.lines {
+        let mut row: TextRow = line.names().map(|name| plain(name)).collect();
+        for cell in &line.cells {
+            let shown = cell.as_ref().map(|cell| value(cell, ""));
+            row.push(shown.unwrap_or_default());
+        }
+        rows.push(row);
     }
+    rows
+}
+
+/// Aligned lines, of which the first `names` columns are text; an empty row becomes a rule. Columns that do
+/// not fit follow below.
+fn lay_out(rows: &[TextRow], names: usize, color: bool, width: usize) -> String {
+    let widths = widths(rows);
+    let parts: Vec<String> = parts(&widths, names, width)
+        .into_iter()
+        .map(|columns| {
+            let of_part = |row: &TextRow| match row.as_slice() {
+                [] => TextRow::new(),
+                row => [&row[..names], &row[columns.clone()]].concat(),
+            };
+            let rows: Vec<TextRow> = rows.iter().map(of_part).collect();
+            let widths = [&widths[..names], &widths[columns.clone()]].concat();
+            lines(&rows, &widths, names, color)
+        })
+        .collect();
+    parts.join("\n")
 }
 
 /// Aligned lines of columns of these widths; an empty row becomes a rule.

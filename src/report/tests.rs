@@ -3,8 +3,8 @@
 use schema::{Breakdown, Dataset, Evaluated, Failure, Fold, Glyphs, Metric, Own, RunId};
 
 use crate::{
-    Caption, Description, Layout, Published, Question, Row, RunState, Setting, Table, Together,
-    model::Cell, significance::Significance, table,
+    Caption, Compare, Description, Layout, Published, Question, Row, RunState, Setting, Sort,
+    Table, Together, model::Cell, significance::Significance, table,
 };
 
 pub(crate) const METRICS: [Metric; 2] = [Metric::RecallAt(1), Metric::MapAtR];
@@ -67,6 +67,9 @@ fn laid_out(rows: &[Row], layout: Layout, metrics: &dyn Fn(&Dataset) -> Vec<Metr
     table(
         rows,
         &Description {
+            compare: &Compare::Rows,
+            pivot: None,
+            sort: Sort::File,
             layout,
             metrics,
             published: &[],
@@ -470,6 +473,7 @@ fn every_name_stays_apart_in_every_format() {
 fn statistics_compare_rows_by_key_whatever_they_are_called() {
     let rows = confusable();
     let question = Question {
+        compare: &Compare::Rows,
         sweep: "tiny",
         metrics: &|_| vec![Metric::MapAtR],
         baseline: Some("Triplet seed 1"),
@@ -498,6 +502,9 @@ fn published_rows_of_one_method_by_two_publications_are_both_shown() {
     let published = Published::read(text, |name| vec![own(name)]).unwrap();
     let rows = [row("A", "MS", 0, finished(0.5, 0.5))];
     let description = Description {
+        compare: &Compare::Rows,
+        pivot: None,
+        sort: Sort::File,
         layout: Layout::DataSets,
         metrics: &|_| vec![Metric::RecallAt(1)],
         published: &published,
@@ -529,6 +536,7 @@ fn all_runs_of_a_seed_count_in_means_and_in_tests() {
     };
     rows.push(again);
     let question = Question {
+        compare: &Compare::Rows,
         sweep: "tiny",
         metrics: &|_| vec![Metric::MapAtR],
         baseline: Some("other"),
@@ -716,7 +724,7 @@ fn the_reality_check_layout_has_folds_side_by_side_and_untrained_rows_on_top() {
     | Triplet | 82.40 ± 2.19 | 41.20 ± 1.09 | 67.40 ± 2.19 | 31.20 ± 1.09 | 5, 10 |
     | MS | 92.20 ± 2.19 ≈ | 46.10 ± 1.09 ≈ | 77.20 ± 2.19 ≈ | 36.10 ± 1.09 ≈ | 5, 10 |
 
-    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted for all pairs of rows and all data sets for each metric (Holm's step-down). Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by those of all folds, normalized, are concatenated and normalized again, and measured once for each seed.
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted for all pairs of compared rows and all data sets for each metric (Holm's step-down). Separated: the network of each fold is measured alone. Concatenated: the embeddings of an image by those of all folds, normalized, are concatenated and normalized again, and measured once for each seed.
 
     What can be claimed:
 
@@ -757,6 +765,9 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
         ..caption()
     };
     let description = Description {
+        compare: &Compare::Rows,
+        pivot: None,
+        sort: Sort::File,
         layout: Layout::Benchmark,
         metrics: &metrics,
         published: &published,
@@ -780,7 +791,7 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
     | Triplet | 57.40 ± 2.19 | 67.40 ± 2.19 | 31.20 ± 1.09 | 10 |
     | MS | 67.20 ± 2.19 ≈ |  |  | 10 |
 
-    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted for all pairs of rows and all data sets for each metric (Holm's step-down).
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted for all pairs of compared rows and all data sets for each metric (Holm's step-down).
 
     What can be claimed:
 
@@ -829,7 +840,7 @@ fn the_benchmark_layout_has_data_sets_side_by_side_each_with_its_own_recalls() {
     Triplet      57.40 ± 2.19  67.40 ± 2.19  31.20 ± 1.09    10
     MS           67.20 ± 2.19≈                               10
 
-    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. *: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted for all pairs of rows and all data sets for each metric (Holm's step-down).
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. *: the highest mean of its column. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted for all pairs of compared rows and all data sets for each metric (Holm's step-down).
 
     What can be claimed:
       CUB-200-2011: Contrastive is better than Triplet by 10.00 points of R@1 (9.32 to 10.68), p < 0.001 (Holm).
@@ -1015,6 +1026,9 @@ fn claims_say_what_the_marks_say() {
     let table = table(
         &rows,
         &Description {
+            compare: &Compare::Rows,
+            pivot: None,
+            sort: Sort::File,
             layout: Layout::DataSets,
             metrics: &|_| vec![Metric::MapAtR],
             published: &[],
@@ -1039,6 +1053,93 @@ fn claims_say_what_the_marks_say() {
     Equal        53.96 ± 0.14=    5
     Open one     53.82 ± 0.99≈    5
     Contrastive  50.06 ± 0.14     5
+    "#);
+}
+
+/// Two losses with memories of three sizes, and a baseline without; the size matters for one of them.
+fn memories() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (method, gain) in [("Contrastive", 0.05), ("Triplet loss", 0.0)] {
+        for (step, size) in [64, 256, 1024].into_iter().enumerate() {
+            for (seed, noise) in [0.001, -0.001, 0.002, 0.0].into_iter().enumerate() {
+                let noise = if step == 1 { -noise } else { noise };
+                let value = 0.5 + gain * step as f64 + noise;
+                rows.push(Row {
+                    settings: vec![Setting {
+                        axis: "memory.xbm.size".to_owned(),
+                        value: size.to_string(),
+                    }],
+                    run: format!("{:016x}", 100 * method.len() + 10 * step + seed)
+                        .parse()
+                        .unwrap(),
+                    ..row("A", method, seed as u64, finished(0.5, value))
+                });
+            }
+        }
+    }
+    rows.push(row("A", "Pixels", 0, finished(0.3, 0.25)));
+    rows
+}
+
+#[test]
+fn an_axis_is_answered_within_each_method() {
+    let compare = Compare::Axis("memory.xbm.size".to_owned());
+    let description = Description {
+        layout: Layout::DataSets,
+        metrics: &|_| vec![Metric::MapAtR],
+        published: &[],
+        by_class: None,
+        compare: &compare,
+        pivot: Some("memory.xbm.size"),
+        sort: Sort::Score,
+        equal_within: None,
+        caption: &caption(),
+    };
+    let table = table(&memories(), &description).unwrap();
+    insta::assert_snapshot!(table.markdown(), @r#"
+    # tiny
+
+    ## A
+
+    | method | memory.xbm.size | MAP@R | runs |
+    | :--- | :--- | ---: | ---: |
+    | Contrastive | 1024 | **60.05 ± 0.21** | 4 |
+    | Contrastive | 256 | 54.95 ± 0.21 | 4 |
+    | Contrastive | 64 | 50.05 ± 0.21 | 4 |
+    | Triplet loss | 64 | **50.05 ± 0.21** | 4 |
+    | Triplet loss | 1024 | **50.05 ± 0.21** | 4 |
+    | Triplet loss | 256 | 49.95 ± 0.21 ≈ | 4 |
+    | Pixels |  | 25.00 | 1 |
+
+    ## A: MAP@R by memory.xbm.size
+
+    | method | 64 | 256 | 1024 |
+    | :--- | ---: | ---: | ---: |
+    | Contrastive | 50.05 ± 0.21 | 54.95 ± 0.21 | **60.05 ± 0.21** |
+    | Triplet loss | **50.05 ± 0.21** | 49.95 ± 0.21 ≈ | **50.05 ± 0.21** |
+
+    Each number is a mean in percent over the seeds, a seed with folds being the mean of its folds; ± is half the width of the 95 % Student-t interval over the seeds, absent for a single one. Bold: the highest mean of its column among rows that differ in memory.xbm.size alone. ≈: not distinguishable from it, by paired t tests on the same seeds and folds at the level of 5 %, their p values adjusted for all pairs of compared rows and all data sets for each metric (Holm's step-down).
+
+    What can be claimed:
+
+    - A: Contrastive (memory.xbm.size 1024) is better than Contrastive (memory.xbm.size 256) by 5.10 points of MAP@R (4.69 to 5.51), p \< 0.001 (Holm).
+    - A: Contrastive (memory.xbm.size 1024) is better than Contrastive (memory.xbm.size 64) by 10.00 points of MAP@R (10.00 to 10.00), p \< 0.001 (Holm).
+    - A: Triplet loss (memory.xbm.size 1024) is not distinguishable from Triplet loss (memory.xbm.size 64) by MAP@R with 4 seeds; no number of seeds would settle it.
+    - A: Triplet loss (memory.xbm.size 256) is not distinguishable from Triplet loss (memory.xbm.size 64) by MAP@R with 4 seeds; about 63 more would settle it (power 80 %).
+
+    Facts:
+
+    - Seeds 0 to 3.
+
+    Made with `sweep report sweeps/tiny.toml`.
+    "#);
+    insta::assert_snapshot!(table.terminal(false).lines().skip(14).take(7).collect::<Vec<_>>().join("\n"), @r#"
+    A: MAP@R by memory.xbm.size
+
+    method                  64           256          1024
+    ────────────  ────────────  ────────────  ────────────
+    Contrastive   50.05 ± 0.21  54.95 ± 0.21  60.05 ± 0.21*
+    Triplet loss  50.05 ± 0.21* 49.95 ± 0.21≈ 50.05 ± 0.21*
     "#);
 }
 
@@ -1069,6 +1170,9 @@ fn nothing_that_others_wrote_is_more_than_text() {
         ..caption()
     };
     let description = Description {
+        compare: &Compare::Rows,
+        pivot: None,
+        sort: Sort::File,
         layout: Layout::DataSets,
         metrics: &|_| METRICS.to_vec(),
         published: &[],
@@ -1078,6 +1182,7 @@ fn nothing_that_others_wrote_is_more_than_text() {
     };
     let table = table(&rows, &description).unwrap();
     let question = Question {
+        compare: &Compare::Rows,
         sweep: "tiny",
         metrics: &|_| METRICS.to_vec(),
         baseline: None,
@@ -1102,12 +1207,11 @@ fn nothing_that_others_wrote_is_more_than_text() {
             assert!(!line.replace("\\<", "").contains('<'), "{line}");
             assert!(!line.replace("\\`", "").contains('`'), "{line}");
         }
-        let widths = |line: &&str| line.starts_with('|');
-        let tables: Vec<&str> = text.lines().filter(widths).collect();
-        let bars = |line: &&&str| line.replace("\\|", "").matches('|').count();
-        assert!(
-            tables.iter().all(|line| bars(&line) == bars(&&tables[0])),
-            "{text}"
-        );
+        let bars = |line: &str| line.replace("\\|", "").matches('|').count();
+        for table in text.split("\n\n").filter(|part| part.starts_with('|')) {
+            let mut rows = table.lines().map(bars);
+            let columns = rows.next();
+            assert!(rows.all(|bars| Some(bars) == columns), "{table}");
+        }
     }
 }

@@ -1,12 +1,15 @@
 use schema::Dataset;
 
 use crate::{
-    Caption, Description, Layout, Row, RunState, Table, table,
+    Caption, Compare, Description, Layout, Row, RunState, Sort, Table, table,
     tests::{METRICS, example, finished, row},
 };
 
 fn table_of(rows: &[Row]) -> Table {
     let description = Description {
+        compare: &Compare::Rows,
+        pivot: None,
+        sort: Sort::File,
         layout: Layout::DataSets,
         metrics: &|_: &Dataset| METRICS.to_vec(),
         published: &[],

@@ -27,6 +27,9 @@ fn thousand() -> Vec<Row> {
 fn page_of(rows: &[Row], failures: &[FailedJob]) -> String {
     let caption = Caption::default();
     let description = Description {
+        compare: &crate::Compare::Rows,
+        pivot: None,
+        sort: crate::Sort::File,
         layout: Layout::DataSets,
         metrics: &|_| METRICS.to_vec(),
         published: &[],

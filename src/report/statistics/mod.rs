@@ -1,22 +1,26 @@
 //! Statistics beyond the table, for readers who want to know how far to trust it: every method against
 //! a reference, intervals over test images, and ranks over data sets.
 
+mod aggregate;
 mod images;
 mod ranking;
 mod render;
+mod variance;
 
 use schema::{Dataset, Metric};
 
 use crate::{
-    ClassScores, QueriesOf, ReportError, Row,
+    ClassScores, Compare, QueriesOf, ReportError, Row,
     comparison::{Against, Comparison, Comparisons},
     gather::{Names, RowRuns},
     key::{CellIndex, Panel, RowKey},
     measured::MeasuredRows,
     stats::{ClassOf, Paired, paired},
 };
+use aggregate::Aggregate;
 use images::ImageIntervals;
 use ranking::Ranking;
+use variance::Sources;
 
 /// What to compare.
 pub struct Question<'a> {
@@ -26,6 +30,8 @@ pub struct Question<'a> {
     pub metrics: &'a dyn Fn(&Dataset) -> Vec<Metric>,
     /// The method that all others are compared with; without one, the best of each column.
     pub baseline: Option<&'a str>,
+    /// Which rows are compared with each other, if no baseline is named.
+    pub compare: &'a Compare,
     /// The scores of each class, for intervals over seeds and classes; without them, over seeds.
     pub by_class: Option<&'a ClassScores>,
     /// The largest difference that does not matter, as a fraction.
@@ -53,7 +59,9 @@ pub struct Statistics {
     pub(crate) names: Names,
     pub(crate) comparisons: Vec<PairedComparison>,
     pub(crate) images: Vec<ImageIntervals>,
+    pub(crate) sources: Vec<Sources>,
     pub(crate) rankings: Vec<Ranking>,
+    pub(crate) aggregates: Vec<Aggregate>,
 }
 
 /// A method and a reference on the same seeds and folds.
@@ -78,7 +86,9 @@ pub fn statistics(
     rows: &[Row],
     question: &Question<'_>,
 ) -> Result<Option<Statistics>, ReportError> {
-    let measured = MeasuredRows::of(rows, question.metrics, question.by_class)?;
+    let all = Compare::Rows;
+    let compare = question.baseline.map_or(question.compare, |_| &all);
+    let measured = MeasuredRows::of(rows, question.metrics, question.by_class, compare)?;
     let against = question.baseline.map_or(Against::Best, Against::Method);
     let comparisons = Comparisons::of(&measured, against, question.equal_within)?;
     if comparisons.is_empty() {
@@ -89,7 +99,9 @@ pub fn statistics(
         has_baseline: question.baseline.is_some(),
         equal_within: question.equal_within,
         images: images::of(&measured, &comparisons, question.queries),
+        sources: variance::of(&measured),
         rankings: ranking::of(&measured),
+        aggregates: aggregate::of(&measured),
         comparisons: comparisons
             .iter()
             .map(|(cell, comparison)| PairedComparison::of(&measured, cell, comparison))

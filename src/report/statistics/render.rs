@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ImageIntervals, PairedComparison, Ranking, Statistics};
+use super::{ImageIntervals, PairedComparison, Ranking, Sources, Statistics};
 use crate::{
     Format, ReportError,
     comparison::{CONFIDENCE, Equality},
@@ -38,6 +38,9 @@ const INTERVALS: &str = "The 95 % intervals of a mean differ by the question tha
                          images of these classes? The first is a crossed two-way interval, the second Student's t, the others \
                          resample the mean over the runs for each query 2000 times (BCa). Above: the difference of these \
                          networks from those of another method, on other classes.";
+
+const SOURCES: &str = "Standard deviations in percentage points: by how much one more seed (its folds averaged), one more fold \
+                       or one more test class differs. A mean over many seeds and few classes is as uncertain as its classes.";
 
 const COMPARED: [&str; 11] = [
     "method",
@@ -98,9 +101,11 @@ impl Statistics {
         text.push_str(&self.comparisons());
         text.push_str(&self.equality());
         text.push_str(&self.test_images());
+        text.push_str(&self.of_sources());
         for ranking in &self.rankings {
             text.push_str(&self.ranking(ranking));
         }
+        text.push_str(&self.of_aggregates());
         text
     }
 
@@ -238,6 +243,78 @@ impl Statistics {
             or_none(images.over_queries.map(|over| ends(&over.interval))),
             above.unwrap_or_default(),
         ]
+    }
+
+    fn of_sources(&self) -> String {
+        if self.sources.is_empty() {
+            return String::new();
+        }
+        let mut text = format!("\n## Sources of variance\n\n{SOURCES}\n");
+        for of_panel in self.sources.chunk_by(|a, b| a.panel == b.panel) {
+            let panel = self.names.panel(of_panel[0].panel);
+            text.push_str(&format!("\n### {}\n\n", escape(&panel)));
+            text.push_str(&row(["method", "metric", "seed", "fold", "class"].iter()));
+            text.push_str(&rule(2, 5));
+            for sources in of_panel {
+                let Sources {
+                    seed, fold, class, ..
+                } = sources;
+                let cells = [
+                    escape(&self.names.row(&sources.row)),
+                    sources.metric.heading(),
+                    or_none(seed.map(percent)),
+                    or_none(fold.map(percent)),
+                    or_none(class.map(percent)),
+                ];
+                text.push_str(&row(cells.iter()));
+            }
+        }
+        text
+    }
+
+    /// The interquartile means over data sets.
+    fn of_aggregates(&self) -> String {
+        let mut text = String::new();
+        for of_way in self.aggregates.chunk_by(|a, b| a.together == b.together) {
+            let folds = of_way[0].together.map(|together| format!(", {together}"));
+            let folds = folds.unwrap_or_default();
+            let datasets = of_way[0].datasets;
+            text.push_str(&format!(
+                "\n## Interquartile means{folds}\n\nThe mean of the middle half of all seeds on {datasets} data sets, by the \
+                 primary metric of each; 95 % interval of a bootstrap over the seeds of each data set. The share of \
+                 seeds that reach each score is in `profile.csv`.\n\n"
+            ));
+            text.push_str(&row(["method", "interquartile mean", "interval"].iter()));
+            text.push_str(&rule(1, 3));
+            for aggregate in of_way {
+                let interval = &aggregate.interquartile;
+                let name = escape(&self.names.row(&aggregate.row));
+                text.push_str(&row([name, percent(interval.mean), ends(interval)].iter()));
+            }
+        }
+        text
+    }
+
+    /// Returns the performance profiles over data sets as CSV; none if there are none.
+    ///
+    /// # Errors
+    /// If the text cannot be written.
+    pub fn profiles(&self) -> Result<Option<String>, ReportError> {
+        if self.aggregates.is_empty() {
+            return Ok(None);
+        }
+        let mut writer = ::csv::Writer::from_writer(Vec::new());
+        writer.write_record(["folds", "method", "score", "share"])?;
+        for aggregate in &self.aggregates {
+            let folds = aggregate.together.map(|together| together.to_string());
+            let name = field(&self.names.row(&aggregate.row));
+            for (score, share) in &aggregate.profile {
+                let numbers = [score.to_string(), share.to_string()];
+                let [score, share] = &numbers;
+                writer.write_record([folds.as_deref().unwrap_or_default(), &name, score, share])?;
+            }
+        }
+        text(writer).map(Some)
     }
 
     fn ranking(&self, ranking: &Ranking) -> String {

@@ -88,12 +88,25 @@ fn ratio(units: impl Iterator<Item = (f64, f64)>) -> f64 {
 }
 
 fn resampled(units: &[(f64, f64)], seed: u64, replicate: usize) -> f64 {
-    let mut state = mix(seed ^ mix(replicate as u64));
-    ratio((0..units.len()).map(|_| {
-        state = state.wrapping_add(GOLDEN);
-        // The high 64 bits of the product are uniform below the number of units.
-        units[((u128::from(mix(state)) * units.len() as u128) >> 64) as usize]
-    }))
+    ratio(Replicate::new(seed, replicate).of(units))
+}
+
+/// The draws of one replicate.
+pub(super) struct Replicate(u64);
+
+impl Replicate {
+    pub(super) fn new(seed: u64, number: usize) -> Replicate {
+        Replicate(mix(seed ^ mix(number as u64)))
+    }
+
+    /// As many units as there are, drawn with replacement.
+    pub(super) fn of<T: Copy>(&mut self, units: &[T]) -> impl Iterator<Item = T> {
+        (0..units.len()).map(|_| {
+            self.0 = self.0.wrapping_add(GOLDEN);
+            // The high 64 bits of the product are uniform below the number of units.
+            units[((u128::from(mix(self.0)) * units.len() as u128) >> 64) as usize]
+        })
+    }
 }
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -148,7 +161,7 @@ fn acceleration(units: &[(f64, f64)]) -> Option<f64> {
 }
 
 /// Returns the quantile of sorted values, linearly interpolated.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let below = position.floor() as usize;
     let above = (below + 1).min(sorted.len() - 1);

@@ -34,6 +34,11 @@ impl Part {
         variance: 0.0,
         freedom: f64::INFINITY,
     };
+
+    /// Returns the standard deviation of one seed or class, the mean of which varies so much.
+    pub fn of_one(&self) -> f64 {
+        (self.variance * (self.freedom + 1.0)).sqrt()
+    }
 }
 
 /// How likely a mean is below, inside and above a region around 0; the sum is 1.

@@ -5,6 +5,7 @@
 //! (`scripts/golden_statistics.py` writes the expected values); functions that SciPy lacks cite
 //! their source.
 
+mod aggregate;
 mod bootstrap;
 mod diagram;
 mod estimate;
@@ -19,6 +20,7 @@ mod two_way;
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
+pub use aggregate::{interquartile_mean, interquartile_mean_over, performance_profile};
 #[cfg(test)]
 pub(crate) use bootstrap::mix as mixed;
 pub use bootstrap::{ClassOf, Resampled, bootstrap, over_classes, over_queries};

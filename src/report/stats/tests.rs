@@ -12,6 +12,13 @@ struct Golden {
     equality: Vec<Equality>,
     posterior: Vec<Probabilities>,
     two_way: Vec<Crossed>,
+    interquartile: Vec<Middle>,
+}
+
+#[derive(Deserialize)]
+struct Middle {
+    values: Vec<f64>,
+    mean: f64,
 }
 
 #[derive(Deserialize)]
@@ -351,4 +358,24 @@ fn more_seeds_cannot_settle_what_classes_leave_open() {
     let more = |classes| more_for_difference(&estimate(classes), 1.0, 0.05);
     assert!(more(0.0) < more(0.00003) && more(0.00003).is_some());
     assert_eq!(more(0.0001), None);
+}
+
+#[test]
+fn the_interquartile_mean_agrees_with_scipy() {
+    for case in golden().interquartile {
+        close(interquartile_mean(&case.values).unwrap(), case.mean);
+    }
+    assert_eq!(interquartile_mean(&[]), None);
+    // Constant data sets leave nothing to resample.
+    let constant = interquartile_mean_over(&[vec![0.5; 4], vec![0.7; 4]], 50, 0).unwrap();
+    close(constant.mean, 0.6);
+    close(constant.low, 0.6);
+    close(constant.high, 0.6);
+}
+
+#[test]
+fn a_profile_is_the_share_of_runs_that_reach_a_score() {
+    let sets = [vec![0.1, 0.3], vec![0.2, 0.4, 0.6, 0.8]];
+    let profile = performance_profile(&sets, &[0.0, 0.25, 0.4, 0.9]);
+    assert_eq!(profile, [1.0, 0.625, 0.375, 0.0]);
 }

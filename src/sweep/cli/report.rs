@@ -289,6 +289,11 @@ impl Tables {
         self.add_file(folder.join("statistics.md"), statistics.markdown());
         self.add_file(folder.join("statistics.csv"), csv);
         let mut written = vec![folder.join("statistics.{md,csv}").display().to_string()];
+        if let Some(profiles) = statistics.profiles().map_err(Exit::stuck)? {
+            let path = folder.join("profile.csv");
+            written.push(path.display().to_string());
+            self.add_file(path, profiles);
+        }
         for (name, diagram) in statistics.diagrams(&self.formats) {
             let path = folder.join(&name);
             written.push(path.display().to_string());
@@ -377,6 +382,7 @@ fn statistics(
         metrics: &|dataset| sweep.report.metrics(dataset),
         baseline: sweep.report.baseline.as_deref(),
         equal_within: sweep.report.equal_within(),
+        compare: &sweep.report.compare(),
         by_class,
         queries: &|row, metrics| queries::queries(row.source(), metrics, ledger),
     };
@@ -480,6 +486,9 @@ fn tables(
             metrics: &|dataset| sweep.report.columns(layout, dataset),
             published,
             by_class,
+            compare: &sweep.report.compare(),
+            pivot: sweep.report.pivot.as_deref(),
+            sort: sweep.report.sort,
             equal_within: sweep.report.equal_within(),
             caption: &caption,
         };

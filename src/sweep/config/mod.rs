@@ -41,7 +41,7 @@ mod toml_error;
 mod validate;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -187,7 +187,7 @@ impl Sweep {
         };
         let reading = &document.first_reading(first);
         let first: SweepFile = document.read(reading)?;
-        validate::report(&first.report, &document.method_names())
+        validate::report(&first.report, &document.method_names(), &axes_of(&points))
             .map_err(|fault| document.point_at(reading, fault))?;
         let published = published::read(&first.report.published, path, &points)
             .map_err(|fault| Box::new(document.point_at(reading, fault)));
@@ -220,6 +220,22 @@ impl Sweep {
             name: first.sweep.name,
         })
     }
+}
+
+/// The axes by which rows differ, as tables head them.
+fn axes_of(points: &[Point]) -> BTreeSet<&str> {
+    let mut axes = BTreeSet::new();
+    for point in points {
+        let of_methods = point.methods.iter().flat_map(|method| &method.settings);
+        axes.extend(
+            point
+                .settings
+                .iter()
+                .chain(of_methods)
+                .map(|setting| &setting.axis[..]),
+        );
+    }
+    axes
 }
 
 /// Maximum number of runs of a sweep, without those of its searches.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, path::PathBuf};
 
-use report::{Format, Layout};
+use report::{Compare, Format, Layout, Sort};
 use schema::{Dataset, Metric};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
 use serde::{
@@ -26,12 +26,45 @@ pub struct ReportTable {
     /// the best within it, better, or undecided. Absent: nothing is said to be equal.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 100))]
     pub equal_within: Option<f64>,
+    /// Which rows are compared with each other: `"rows"`, all of a column; `"methods"`, those with the same
+    /// values of the axes; or an axis, whose values are compared within each method. Without it: the axis of
+    /// `pivot`, or else all rows.
+    pub compare: Option<Compared>,
+    /// An axis: the primary metric is also shown over its values, with a row for each method.
+    pub pivot: Option<String>,
+    /// The order of the rows: that of the file, or the best first.
+    pub sort: Sort,
     /// Rows quoted from publications, above those that are run.
     pub published: Quoted,
     /// Refuses tables whose runs were computed by different models of CPU or GPU.
     pub homogeneous: bool,
     /// The formats of the tables, each a file; `csv` is always written. Absent: `markdown`, `csv` and `html`.
     pub formats: Option<Vec<Format>>,
+}
+
+/// `compare = "methods"`, or the name of an axis.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub struct Compared(pub Compare);
+
+impl std::convert::From<String> for Compared {
+    fn from(name: String) -> Compared {
+        Compared(match &name[..] {
+            "rows" => Compare::Rows,
+            "methods" => Compare::Methods,
+            _ => Compare::Axis(name),
+        })
+    }
+}
+
+impl JsonSchema for Compared {
+    fn schema_name() -> Cow<'static, str> {
+        "Compared".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        schema_of!({ "type": "string", "minLength": 1 })
+    }
 }
 
 /// What an interval covers.
@@ -88,6 +121,15 @@ impl ReportTable {
     /// The largest difference that does not matter, as a fraction.
     pub fn equal_within(&self) -> Option<f64> {
         self.equal_within.map(|points| points / 100.0)
+    }
+
+    /// Which rows are compared with each other.
+    pub fn compare(&self) -> Compare {
+        match (&self.compare, &self.pivot) {
+            (Some(compared), _) => compared.0.clone(),
+            (None, Some(axis)) => Compare::Axis(axis.clone()),
+            (None, None) => Compare::Rows,
+        }
     }
 
     /// The columns of a table in this layout.

@@ -9,6 +9,7 @@ mod training;
 
 use std::collections::BTreeSet;
 
+use report::Compare;
 use schema::{Dataset, Fold, Loss, OutOfRange, Own, WeightedLoss, visible::is_hidden};
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ use super::{
     file::{MethodTable, Resources, SweepFile, TrainingTable},
     forms::{CheckpointSeconds, Folds},
     meant::nearest,
-    tables::ReportTable,
+    tables::{Compared, ReportTable},
 };
 use crate::search::FIRST_SEED_OF_TRIALS;
 
@@ -53,14 +54,17 @@ pub(super) fn check(file: &SweepFile) -> Checked {
     Ok(())
 }
 
-/// What is wrong about the tables of a sweep with these methods.
-pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
+/// What is wrong about the tables of a sweep with these methods and axes.
+pub(super) fn report(report: &ReportTable, methods: &[&str], axes: &BTreeSet<&str>) -> Checked {
     let ReportTable {
         metrics,
         layout,
         baseline,
         equal_within,
         interval: _,
+        compare,
+        pivot,
+        sort: _,
         published: _,
         homogeneous: _,
         formats,
@@ -93,6 +97,12 @@ pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
         "report.equal_within",
         "expected percentage points above 0 and below 100, such as 0.5",
     )?;
+    if let Some(Compared(Compare::Axis(axis))) = compare {
+        is_axis(axis, "report.compare", axes)?;
+    }
+    if let Some(axis) = pivot {
+        is_axis(axis, "report.pivot", axes)?;
+    }
     let Some(baseline) = baseline.as_deref().filter(|name| !methods.contains(name)) else {
         return Ok(());
     };
@@ -104,6 +114,26 @@ pub(super) fn report(report: &ReportTable, methods: &[&str]) -> Checked {
     Err(Fault {
         key: "report.baseline".to_owned(),
         message,
+        hint: Some(hint),
+    })
+}
+
+/// Refuses what is no axis, as a table heads it.
+fn is_axis(name: &str, key: &str, axes: &BTreeSet<&str>) -> Checked {
+    if axes.contains(name) {
+        return Ok(());
+    }
+    let hint = match nearest(name, axes.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if axes.is_empty() => "the sweep has no [axes] other than the data set".to_owned(),
+        None => {
+            let axes: Vec<&str> = axes.iter().copied().collect();
+            format!("the axes are `{}`", axes.join("`, `"))
+        }
+    };
+    Err(Fault {
+        key: key.to_owned(),
+        message: format!("there is no axis `{name}`"),
         hint: Some(hint),
     })
 }
