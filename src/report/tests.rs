@@ -1131,7 +1131,7 @@ fn an_axis_is_answered_within_each_method() {
 
     - Seeds 0 to 3.
 
-    Made with `sweep report sweeps/tiny.toml`.
+    Made with `sweep report sweeps/tiny.toml`; programs, machines and costs are in `provenance.md`.
     "#);
     insta::assert_snapshot!(table.terminal(false).lines().skip(14).take(7).collect::<Vec<_>>().join("\n"), @r#"
     A: MAP@R by memory.xbm.size
