@@ -73,7 +73,7 @@ impl Table {
             let values = line.cells.iter();
             cells.extend(values.map(|cell| {
                 cell.as_ref()
-                    .map_or_else(String::new, |cell| marked(cell, ""))
+                    .map_or_else(String::new, |cell| marked(cell, None))
             }));
             text.push_str(&row(cells.iter()));
         }

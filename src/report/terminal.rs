@@ -141,7 +141,7 @@ fn rows_of(pivot: &Pivot) -> Vec<TextRow> {
     for line in &pivot.lines {
         let mut row: TextRow = line.names().map(|name| plain(name)).collect();
         for cell in &line.cells {
-            let shown = cell.as_ref().map(|cell| value(cell, ""));
+            let shown = cell.as_ref().map(|cell| value(cell, None));
             row.push(shown.unwrap_or_default());
         }
         rows.push(row);
