@@ -104,8 +104,7 @@ impl Status {
         loop {
             let opened = self.target.open_results()?;
             let snapshot = Snapshot::of(&opened)?;
-            let is_over = snapshot.session.is_none();
-            if !self.watch || is_over {
+            if !self.watch || !snapshot.is_running() {
                 return self.end(&opened, &snapshot);
             }
             let screen = snapshot.lines(self, &opened).join("\n");
@@ -213,18 +212,20 @@ impl Snapshot {
         summary
     }
 
+    /// True if a session works on this sweep now.
+    fn is_running(&self) -> bool {
+        let session = self.session.as_ref();
+        session.is_some_and(|session| session.sweep == self.sweep)
+    }
+
     /// Returns what to do to get the rest of the sweep.
     fn next(&self, status: &Status) -> Option<String> {
         let left = self.jobs.total - self.jobs.done;
-        let runs = self
-            .session
-            .as_ref()
-            .is_some_and(|session| session.sweep == self.sweep);
         if left == 0 {
             return None;
         }
         let left = counted(left, "job");
-        match runs {
+        match self.is_running() {
             true => Some(format!(
                 "{left} left; `{}` stops it",
                 status.target.command("stop")
