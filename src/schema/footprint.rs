@@ -58,9 +58,9 @@ impl Recipe {
         images.clamp(1, MOST_IMAGES) as usize
     }
 
-    /// Returns the bytes of main memory that measuring on the CPU takes, roughly, without the data.
-    pub fn bytes_to_evaluate(&self) -> u64 {
-        let images = self.images_at_a_time(Device::Cpu) as u64;
+    /// Returns the bytes of a device's memory that measuring takes, roughly, without the data.
+    pub fn bytes_to_evaluate(&self, device: Device) -> u64 {
+        let images = self.images_at_a_time(device) as u64;
         PROCESS
             + COPIES_TO_EVALUATE * self.bytes_of_parameters()
             + images * self.bytes_of_test_image()
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn an_evaluation_of_a_large_network_fits_into_a_small_machine() {
         for backbone in Backbone::every() {
-            let bytes = recipe(backbone, 224).bytes_to_evaluate();
+            let bytes = recipe(backbone, 224).bytes_to_evaluate(Device::Cpu);
             assert!(bytes < 2 << 30, "{bytes}");
         }
     }

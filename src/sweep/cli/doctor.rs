@@ -250,7 +250,7 @@ fn memory_here() -> String {
         bytes_in_words(available),
         usual.model.backbone.key(),
         bytes_in_words(usual.bytes_to_train().unwrap_or(0)),
-        bytes_in_words(usual.bytes_to_evaluate())
+        bytes_in_words(usual.bytes_to_evaluate(Device::Cpu))
     )
 }
 

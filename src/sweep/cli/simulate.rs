@@ -192,6 +192,7 @@ impl Simulate {
                 share: self.gpu_share.share(),
                 bytes: learned
                     .bytes(spec.kind)
+                    .or(spec.guess)
                     .unwrap_or_else(|| guessed_bytes(spec.job, plan)),
             };
             (spec.job, load)
@@ -200,15 +201,17 @@ impl Simulate {
     }
 }
 
-/// Returns the bytes of a GPU's memory that a job takes, by what its network was measured to take on the CPU.
+/// Returns the bytes of a GPU's memory that a training takes, by what its network was measured to take on the
+/// CPU; 0 for other jobs.
 fn guessed_bytes(job: Job, plan: &Plan) -> u64 {
-    let recipe = |run| plan.runs.get(run).map(|run| &run.identity.recipe);
-    let bytes = match &job {
-        Job::Train(run) => recipe(run).and_then(schema::Recipe::bytes_to_train),
-        Job::Evaluate(run) => recipe(run).map(schema::Recipe::bytes_to_evaluate),
-        Job::Prepare(_) | Job::Ensemble(_) => None,
-    };
-    bytes.unwrap_or(0)
+    match &job {
+        Job::Train(run) => {
+            let run = plan.runs.get(run);
+            run.and_then(|run| run.identity.recipe.bytes_to_train())
+                .unwrap_or(0)
+        }
+        Job::Evaluate(_) | Job::Prepare(_) | Job::Ensemble(_) => 0,
+    }
 }
 
 /// Returns the number of jobs to run whose times are measured.
@@ -395,9 +398,12 @@ impl Outcome<'_> {
         if let more @ 1.. = used.len().saturating_sub(LINES) {
             lines.push(format!("  and {}", counted(more, "more slot")));
         }
+        let width = match column {
+            ..10.0 => format!("{column:.1} s"),
+            _ => duration(column),
+        };
         lines.push(format!(
-            "  p prepare, t train, e evaluate, E ensemble; a column is {}",
-            duration(column)
+            "  p prepare, t train, e evaluate, E ensemble; a column is {width}"
         ));
         lines
     }

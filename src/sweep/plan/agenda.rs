@@ -40,6 +40,9 @@ pub struct JobSpec {
     pub turn: Turn,
     /// What its memory and its speed depend on.
     pub kind: KindId,
+    /// The bytes of a GPU's memory that it takes, roughly, as long as nothing is known of its kind; nothing:
+    /// it has to be measured.
+    pub guess: Option<u64>,
     /// On what it runs.
     pub device: Device,
 }
@@ -146,12 +149,25 @@ impl Agenda {
                     row: rows.get(&job).copied().unwrap_or(0),
                 },
                 kind,
+                guess: self.guess(job, plan),
                 device: match job {
                     Job::Prepare(_) => Device::Cpu,
                     Job::Train(_) | Job::Evaluate(_) | Job::Ensemble(_) => self.device,
                 },
             })
             .collect()
+    }
+
+    /// Returns the bytes of a GPU's memory that measuring takes: it embeds as many images at a time as fit into
+    /// a fixed part. Of a training, too little is known.
+    fn guess(&self, job: Job, plan: &Plan) -> Option<u64> {
+        let run = match job {
+            Job::Evaluate(run) => run,
+            Job::Ensemble(id) => *plan.ensembles.get(&id)?.runs.first()?,
+            Job::Prepare(_) | Job::Train(_) => return None,
+        };
+        let recipe = &plan.runs.get(&run)?.identity.recipe;
+        Some(recipe.bytes_to_evaluate(self.device))
     }
 
     /// Returns the seconds of the longest chain of jobs that starts with each node.

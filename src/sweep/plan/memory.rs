@@ -1,5 +1,6 @@
 //! The main memory that a plan's runs take on the CPU, roughly.
 
+use schema::Device;
 use serde::Serialize;
 
 use super::Plan;
@@ -25,6 +26,6 @@ pub fn of(plan: &Plan) -> MemoryOfRun {
     let recipes = plan.runs.values().map(|run| &run.identity.recipe);
     recipes.fold(MemoryOfRun::default(), |most, recipe| MemoryOfRun {
         training: most.training.max(recipe.bytes_to_train().unwrap_or(0)),
-        evaluation: most.evaluation.max(recipe.bytes_to_evaluate()),
+        evaluation: most.evaluation.max(recipe.bytes_to_evaluate(Device::Cpu)),
     })
 }

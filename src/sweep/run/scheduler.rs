@@ -200,6 +200,7 @@ pub struct Scheduler {
 struct JobState {
     rank: Rank,
     kind: KindId,
+    guess: Option<u64>,
     device: Device,
     phase: JobPhase,
     unfinished: usize,
@@ -874,10 +875,11 @@ impl Scheduler {
     }
 
     fn need(&self, candidate: &Candidate) -> Need {
+        let state = &self.jobs[&candidate.job];
         Need {
-            device: self.jobs[&candidate.job].device,
+            device: state.device,
             kind: candidate.kind,
-            bytes: self.sharing.learned.bytes(candidate.kind),
+            bytes: self.sharing.learned.bytes(candidate.kind).or(state.guess),
         }
     }
 
@@ -898,6 +900,7 @@ impl JobState {
                 turn: spec.turn,
             },
             kind: spec.kind,
+            guess: spec.guess,
             device: spec.device,
             phase: if spec.has_to_run {
                 JobPhase::Waiting

@@ -41,11 +41,14 @@ struct Foreseen<'p> {
     /// The seconds of a training, and of a measurement.
     to_train: f64,
     to_measure: f64,
+    /// Bytes of a GPU's memory that a measurement takes.
+    to_hold: u64,
 }
 
 impl<'p> Foreseen<'p> {
     fn of(study: &'p Study, agenda: &Agenda, plan: &Plan) -> Option<Foreseen<'p>> {
         let example = *study.trials.first()?.runs.first()?;
+        let recipe = &plan.runs.get(&example)?.identity.recipe;
         (study.state == StudyState::Open).then(|| Foreseen {
             study,
             example,
@@ -53,6 +56,7 @@ impl<'p> Foreseen<'p> {
             training: kind(Job::Train(example), plan),
             measuring: kind(Job::Evaluate(example), plan),
             to_train: agenda.costs.seconds(Job::Train(example), plan),
+            to_hold: recipe.bytes_to_evaluate(agenda.device),
             to_measure: agenda.costs.seconds(Job::Evaluate(example), plan),
         })
     }
@@ -135,6 +139,7 @@ impl<'p> Foreseen<'p> {
                 row: self.study.members.start,
             },
             kind,
+            guess: (stage == Stage::Measure).then_some(self.to_hold),
             device: self.device,
         }
     }

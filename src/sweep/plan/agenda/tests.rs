@@ -89,6 +89,12 @@ fn preparing_comes_first_then_measuring_then_training() {
         (jobs[0].device, jobs[1].device),
         (Device::Cpu, Device::Cuda)
     );
+    let guesses: Vec<bool> = jobs.iter().map(|job| job.guess.is_some()).collect();
+    let expected: Vec<bool> = verbs.iter().map(|&verb| verb == "evaluate").collect();
+    assert_eq!(
+        guesses, expected,
+        "the memory of a training has to be measured"
+    );
 }
 
 #[test]

@@ -101,6 +101,7 @@ impl Runs {
             has_to_run: true,
             turn: Turn::of_training(run.load.seconds, position),
             kind: kind(run.kind),
+            guess: None,
             device: Device::Cuda,
         })
         .collect()
