@@ -190,6 +190,12 @@ impl Run {
             .map_err(Exit::mistake)?;
         let trainer = Trainer::find(self.trainer.as_deref())?;
         check_device(&trainer, &layout)?;
+        for place in layout.unshared() {
+            tell(&format!(
+                "warning: the driver does not tell the memory of {}: runs do not share it; set `resources.runs_per_gpu` to a number",
+                place.name
+            ));
+        }
         end_stragglers(ledger)?;
         let mps = match sweep.resources.mps && layout.device() == Device::Cuda {
             true => Some(Mps::start().map_err(Exit::mistake)?),

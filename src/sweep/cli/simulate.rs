@@ -1,6 +1,6 @@
 //! `sweep simulate`: how long a sweep would take on a machine that is not at hand.
 
-use std::{collections::BTreeMap, fmt::Write, str::FromStr};
+use std::{collections::BTreeMap, fmt::Write};
 
 use clap::Args;
 use schema::Device;
@@ -12,7 +12,7 @@ use super::{
     show, show_json,
 };
 use crate::{
-    config::{Percent, Resources, RunsPerGpu},
+    config::{ByteSize, Percent, Resources, RunsPerGpu},
     ledger::{Job, read_json},
     plan::{
         Plan,
@@ -51,7 +51,7 @@ pub(super) struct Simulate {
     gpus: Option<u32>,
     /// Memory of each GPU, e.g. 24GB [default: runs always have room]
     #[arg(long, value_name = "SIZE", requires = "gpus")]
-    gpu_memory: Option<Size>,
+    gpu_memory: Option<ByteSize>,
     /// Runs that share a GPU: a number or `auto` [default: as in the file]
     #[arg(long, value_name = "NUMBER", requires = "gpus")]
     runs_per_gpu: Option<RunsPerGpu>,
@@ -74,26 +74,8 @@ pub(super) struct Simulate {
     json: bool,
 }
 
-/// A number of bytes, written as `24GB`.
-#[derive(Clone, Copy, Debug)]
-struct Size(u64);
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Size, String> {
-        let wrong = || format!("`{text}`, expected a size such as 24GB");
-        let (number, unit) = match text.strip_suffix("GB") {
-            Some(number) => (number, 1e9),
-            None => (text.strip_suffix("MB").ok_or_else(wrong)?, 1e6),
-        };
-        let number: f64 = number.trim().parse().map_err(|_| wrong())?;
-        match number.is_finite() && number > 0.0 {
-            true => Ok(Size((number * unit) as u64)),
-            false => Err(wrong()),
-        }
-    }
-}
+/// The memory of a GPU in which runs always have room.
+const ENDLESS: u64 = 1 << 60;
 
 /// The most reports that an attempt makes while the shortest possible sweep runs.
 const REPORTS: f64 = 5_000.0;
@@ -152,7 +134,7 @@ impl Simulate {
         let cores = u32::try_from(opened.machine.cores).unwrap_or(u32::MAX);
         if let Some(count) = self.gpus {
             let gpu = Gpu {
-                memory: self.gpu_memory.map(|size| size.0),
+                memory: Some(self.gpu_memory.map_or(ENDLESS, ByteSize::bytes)),
                 ..Gpu::default()
             };
             let gpus: Vec<NumberedGpu<'_>> = (0..count as usize)

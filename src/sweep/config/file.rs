@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     fairness::Waiver,
-    forms::{CheckpointSeconds, Folds, Gpus, Percent, RunsPerGpu, Seeds},
+    forms::{ByteSize, CheckpointSeconds, Folds, Gpus, Percent, RunsPerGpu, Seeds},
     tables::ReportTable,
 };
 use crate::search::Settings;
@@ -316,6 +316,8 @@ pub struct Resources {
     /// CPU threads of one run. Absent: 1 on the CPU; on a GPU, where results do not depend on it, an equal part of the
     /// cores.
     pub threads: Option<u32>,
+    /// What a run takes of the machine, besides its GPU.
+    pub needs: Needs,
     /// Whether each slot has cores of its own, which its runs do not leave. Two sweeps that do so at the same time on one
     /// machine take the same cores.
     pub pin: bool,
@@ -347,6 +349,7 @@ impl Default for Resources {
             gpu_free: None,
             mps: false,
             threads: None,
+            needs: Needs::default(),
             pin: false,
             slots: None,
             hang_minutes: 30.0,
@@ -370,6 +373,14 @@ impl Resources {
         (self.hang_minutes > 0.0)
             .then(|| Duration::try_from_secs_f64(self.hang_minutes * 60.0).unwrap_or(Duration::MAX))
     }
+}
+
+/// What a run takes of a machine, which bounds the number of runs at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Needs {
+    /// Main memory, such as `"20 GB"`. Absent: on the CPU it is estimated, on a GPU it does not matter.
+    pub ram: Option<ByteSize>,
 }
 
 /// What happens after jobs have failed.

@@ -52,6 +52,34 @@ pub enum RunsPerGpu {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Percent(u8);
 
+/// A number of bytes, written as `"24 GB"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(u64);
+
+impl ByteSize {
+    /// Returns the number of bytes.
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ByteSize, String> {
+        let wrong = || format!("`{text}`, expected a size such as 24GB");
+        let (number, unit) = match text.strip_suffix("GB") {
+            Some(number) => (number, 1e9),
+            None => (text.strip_suffix("MB").ok_or_else(wrong)?, 1e6),
+        };
+        let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+        match number.is_finite() && number > 0.0 {
+            true => Ok(ByteSize((number * unit) as u64)),
+            false => Err(wrong()),
+        }
+    }
+}
+
 impl RunsPerGpu {
     fn number(number: i64) -> Result<RunsPerGpu, String> {
         match u32::try_from(number) {
@@ -329,6 +357,29 @@ impl JsonSchema for RunsPerGpu {
             { "const": "auto" },
             { "type": "integer", "minimum": 1, "maximum": 64 },
         ] })
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{} MB", self.0 as f64 / 1e6))
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        schema_of!({ "type": "string", "pattern": "^[0-9.]+ *[GM]B$" })
     }
 }
 

@@ -51,10 +51,10 @@ use document::{Document, Reading};
 pub use fairness::{Fairness, Rule, Violation, Waiver};
 use fault::Fault;
 pub use file::{
-    Baseline, DataTable, DeviceChoice, MethodTable, OnFailure, Protocol, Resources, SweepFile,
-    SweepTable, TrainingTable,
+    Baseline, DataTable, DeviceChoice, MethodTable, Needs, OnFailure, Protocol, Resources,
+    SweepFile, SweepTable, TrainingTable,
 };
-pub use forms::{CheckpointSeconds, Folds, Gpus, Percent, RunsPerGpu, Seeds};
+pub use forms::{ByteSize, CheckpointSeconds, Folds, Gpus, Percent, RunsPerGpu, Seeds};
 pub use grammar::{Grammar, Node};
 use grid::{Combination, Variant};
 pub use json_schema::json_schema;

@@ -150,6 +150,8 @@ pub struct Setup {
     pub most_failures: Option<u32>,
     /// The share of a GPU's memory that must be free of other processes.
     pub free_share: f64,
+    /// The most attempts at a time; nothing: as many as there are slots.
+    pub at_most: Option<usize>,
     /// What earlier sweeps learned.
     pub learned: Learned,
 }
@@ -162,6 +164,7 @@ impl Setup {
             places: layout.places.clone(),
             retries: resources.retries,
             most_failures: resources.on_failure.most_failures(),
+            at_most: layout.at_most.map(|most| most as usize),
             free_share: resources.gpu_free.map_or(0.0, Percent::share),
             learned,
         }
@@ -186,7 +189,7 @@ pub struct Scheduler {
     most_failures: Option<u32>,
     /// The jobs that have failed.
     failures: u32,
-    /// The most attempts at a time, if the machine was short of main memory.
+    /// The most attempts at a time, if main memory bounds them.
     at_most: Option<usize>,
     has_begun: bool,
     /// True if something happened since jobs were last started, so that others may start.
@@ -231,7 +234,7 @@ enum JobPhase {
 
 /// What is known of an attempt that has ended.
 #[derive(Clone, Copy)]
-struct Past {
+struct EndedAttempt {
     slot: SlotId,
     /// The most bytes of the GPU's memory that it took.
     peak: u64,
@@ -261,7 +264,7 @@ impl Scheduler {
             retries: setup.retries,
             most_failures: setup.most_failures,
             failures: 0,
-            at_most: None,
+            at_most: setup.at_most,
             has_begun: false,
             is_changed: true,
             interrupts: 0,
@@ -488,24 +491,24 @@ impl Scheduler {
     /// Decides what the end of an attempt means. A result that was reported counts, however the
     /// process ended afterwards.
     fn decide(&mut self, job: Job, end: &ProcessEnd) -> Vec<Action> {
-        let Some((past, report)) = self.take_from_slot(job) else {
+        let Some((ended, report)) = self.take_from_slot(job) else {
             return Vec::new();
         };
-        let place = self.places.place_of(past.slot);
+        let place = self.places.place_of(ended.slot);
         if end.abandoned {
-            self.places.lose(past.slot);
+            self.places.lose(ended.slot);
             self.send_elsewhere(place);
         }
         match report.map(|report| *report) {
             Some(TrainerResult::Finished(finished)) => {
                 self.places.worked(place);
-                if past.peak > 0 {
+                if ended.peak > 0 {
                     let kind = self.jobs[&job].kind;
-                    self.sharing.learned.note_peak(kind, past.peak);
+                    self.sharing.learned.note_peak(kind, ended.peak);
                 }
                 self.finish(job, finished)
             }
-            Some(TrainerResult::Failed(class, message)) => self.failed(job, past, class, message),
+            Some(TrainerResult::Failed(class, message)) => self.failed(job, ended, class, message),
             None if self.interrupts > 0 => vec![Action::Ended {
                 job,
                 end: AttemptEnd::Stopped,
@@ -513,7 +516,7 @@ impl Scheduler {
             }],
             None if end.abandoned => self.fail(job, end.class(), end.description()),
             None if end.out_of_memory => {
-                self.failed(job, past, Failure::HostMemory, end.description())
+                self.failed(job, ended, Failure::HostMemory, end.description())
             }
             None => self.crashed(job, end),
         }
@@ -521,14 +524,14 @@ impl Scheduler {
 
     fn on_not_started(&mut self, job: Job, message: String) -> Vec<Action> {
         match self.take_from_slot(job) {
-            Some((past, _)) => self.failed(job, past, Failure::NotStarted, message),
+            Some((ended, _)) => self.failed(job, ended, Failure::NotStarted, message),
             None => Vec::new(),
         }
     }
 
     /// Frees the slot of a running job, and returns what is known of the attempt, with what the trainer
     /// reported.
-    fn take_from_slot(&mut self, job: Job) -> Option<(Past, Option<Box<TrainerResult>>)> {
+    fn take_from_slot(&mut self, job: Job) -> Option<(EndedAttempt, Option<Box<TrainerResult>>)> {
         self.is_changed = true;
         let state = self.jobs.get_mut(&job)?;
         match std::mem::replace(&mut state.phase, JobPhase::Waiting) {
@@ -541,12 +544,12 @@ impl Scheduler {
                 self.places.vacate(slot);
                 let at = self.places.place_of(slot);
                 self.sharing.left(at, self.places.facts(at), job);
-                let past = Past {
+                let ended = EndedAttempt {
                     slot,
                     peak,
                     has_all,
                 };
-                Some((past, report))
+                Some((ended, report))
             }
             other => {
                 state.phase = other;
@@ -597,7 +600,13 @@ impl Scheduler {
     }
 
     /// Applies the rule for a failure that a trainer or the session reported.
-    fn failed(&mut self, job: Job, past: Past, class: Failure, message: String) -> Vec<Action> {
+    fn failed(
+        &mut self,
+        job: Job,
+        ended: EndedAttempt,
+        class: Failure,
+        message: String,
+    ) -> Vec<Action> {
         match rule(class) {
             Rule::Final => self.fail(job, class, message),
             Rule::Drain => {
@@ -605,10 +614,10 @@ impl Scheduler {
                 self.fail(job, class, message)
             }
             Rule::Retry => self.retry(job, class, message),
-            Rule::Alone => self.out_of_memory(job, past, class, message),
-            Rule::Fewer => self.out_of_main_memory(job, past, class, message),
+            Rule::Alone => self.out_of_memory(job, ended, class, message),
+            Rule::Fewer => self.out_of_main_memory(job, ended, class, message),
             Rule::Place { limit } => {
-                let place = self.places.place_of(past.slot);
+                let place = self.places.place_of(ended.slot);
                 self.place_failed(job, place, limit, class, message)
             }
         }
@@ -655,7 +664,7 @@ impl Scheduler {
     fn out_of_memory(
         &mut self,
         job: Job,
-        past: Past,
+        ended: EndedAttempt,
         class: Failure,
         message: String,
     ) -> Vec<Action> {
@@ -663,7 +672,7 @@ impl Scheduler {
             return Vec::new();
         };
         if state.alone {
-            let needed = self.needed_memory(past);
+            let needed = self.needed_memory(ended);
             return self.fail(job, class, format!("{message}{needed}"));
         }
         state.alone = true;
@@ -671,15 +680,15 @@ impl Scheduler {
         if let Some(expected) = self.sharing.learned.bytes(kind) {
             self.sharing
                 .learned
-                .note_peak(kind, expected.max(past.peak));
+                .note_peak(kind, expected.max(ended.peak));
         }
         self.make_ready(job);
         vec![self.try_again(job, class, message)]
     }
 
     /// Describes the memory of an attempt that was alone and had too little.
-    fn needed_memory(&self, past: Past) -> String {
-        let at = self.places.place_of(past.slot);
+    fn needed_memory(&self, ended: EndedAttempt) -> String {
+        let at = self.places.place_of(ended.slot);
         let place = self.places.facts(at);
         let Some(memory) = place.memory else {
             return String::new();
@@ -689,7 +698,7 @@ impl Scheduler {
             0 => String::new(),
             bytes => format!(", {:.1} GB of them taken by others", gigabytes(bytes)),
         };
-        let measured = match past.peak {
+        let measured = match ended.peak {
             0 => String::new(),
             bytes => format!(" took {:.1} GB and", gigabytes(bytes)),
         };
@@ -703,11 +712,11 @@ impl Scheduler {
     fn out_of_main_memory(
         &mut self,
         job: Job,
-        past: Past,
+        ended: EndedAttempt,
         class: Failure,
         message: String,
     ) -> Vec<Action> {
-        if past.has_all {
+        if ended.has_all {
             return self.fail(job, class, message);
         }
         // The system may end several attempts at once.

@@ -10,7 +10,7 @@ use super::{
     gpus::{Gpu, GpuList, NamedTwice},
     memory,
 };
-use crate::config::{DeviceChoice, Gpus, Resources, RunsPerGpu};
+use crate::config::{ByteSize, DeviceChoice, Gpus, Resources, RunsPerGpu};
 
 /// The most runs that share a GPU if their number is not set.
 const MOST_SHARING: u32 = 8;
@@ -64,6 +64,8 @@ pub struct Layout {
     pub slots: Vec<Slot>,
     /// Logical CPU cores.
     pub cores: u32,
+    /// The most attempts at a time, if main memory bounds them.
+    pub at_most: Option<u32>,
 }
 
 impl Layout {
@@ -71,6 +73,12 @@ impl Layout {
     pub fn for_runs(&self) -> impl Iterator<Item = &Slot> {
         let device = self.device();
         self.slots.iter().filter(move |slot| slot.device == device)
+    }
+
+    /// Returns the GPUs that runs would share if their memory were known.
+    pub fn unshared(&self) -> impl Iterator<Item = &Place> {
+        let packed = self.places.iter().filter(|place| place.packs);
+        packed.filter(|place| place.memory.is_none())
     }
 
     /// Returns the device of runs.
@@ -300,6 +308,10 @@ impl Machine {
             Device::Cpu => self.cpu_layout(resources, bytes),
             Device::Cuda => self.gpu_layout(resources)?,
         };
+        let ram = resources.needs.ram.map(ByteSize::bytes);
+        layout.at_most = ram
+            .and_then(|bytes| self.room(bytes))
+            .map(|most| most.max(1));
         if resources.pin {
             layout.pin(&affinity::allowed())?;
         }
@@ -309,6 +321,7 @@ impl Machine {
     fn cpu_layout(&self, resources: &Resources, bytes: u64) -> Layout {
         let threads = resources.threads_on_cpu();
         let by_cores = self.cores() / threads;
+        let bytes = resources.needs.ram.map_or(bytes, ByteSize::bytes);
         let by_memory = self.room(bytes).unwrap_or(u32::MAX);
         let fitting = by_cores.min(by_memory).max(1);
         Layout::on_cpu(resources.slots.unwrap_or(fitting), threads, self.cores())
@@ -358,6 +371,7 @@ fn position(index: u32, count: usize) -> Result<usize, SlotError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Needs;
 
     fn machine(gpus: usize) -> Machine {
         Machine {
@@ -438,6 +452,24 @@ mod tests {
             ..Resources::default()
         };
         assert_eq!(threads(&set), [1, 1, 8]);
+    }
+
+    #[test]
+    fn what_a_run_needs_of_main_memory_bounds_the_runs_at_a_time() {
+        let resources = |ram: &str, slots| Resources {
+            needs: Needs {
+                ram: Some(ram.parse().unwrap()),
+            },
+            slots,
+            ..Resources::default()
+        };
+        // 16 GiB are available.
+        let on_cpu = |ram, slots| machine(0).layout(&resources(ram, slots), 1 << 30).unwrap();
+        assert_eq!(on_cpu("5 GB", None).slots.len(), 3);
+        assert_eq!(on_cpu("5GB", Some(8)).at_most, Some(3));
+        assert_eq!(on_cpu("999 GB", None).at_most, Some(1));
+        let on_gpus = machine(4).layout(&resources("8000 MB", None), 0).unwrap();
+        assert_eq!((on_gpus.for_runs().count(), on_gpus.at_most), (4, Some(2)));
     }
 
     #[test]

@@ -319,7 +319,7 @@ impl Places {
             return false;
         }
         let Some(memory) = state.place.memory else {
-            return true;
+            return !state.place.packs || state.attempts.is_empty();
         };
         let Some(bytes) = need.bytes else {
             return !state.place.packs || state.attempts.is_empty();

@@ -647,3 +647,17 @@ fn the_reality_check_on_eight_gpus_ends_within_five_percent_of_the_bound() {
         bound / HOUR
     );
 }
+
+#[test]
+fn a_gpu_whose_memory_is_unknown_is_not_shared_unless_a_number_of_runs_is_set() {
+    let runs = Runs::equal(6, load(HOUR, 0.1, GIB));
+    let makespan = |runs_per_gpu| {
+        let layout = layout(&[Gpu::default()], runs_per_gpu);
+        simulation(&runs, &layout)
+            .with_reports(10.0)
+            .run(|_, _| {})
+            .makespan
+    };
+    assert_eq!(makespan(RunsPerGpu::Auto), 6.0 * HOUR);
+    assert_eq!(makespan(RunsPerGpu::Number(2)), 3.0 * HOUR);
+}
