@@ -94,7 +94,7 @@ impl Run {
         let tally = if todo == 0 {
             let state = match left_out {
                 0 => "up to date",
-                _ => "nothing to do of what --only names",
+                _ => "nothing is left of what failed or was lost",
             };
             let name = &opened.sweep.name;
             tell(&format!("{name}: {}; {state}", arithmetic(&opened.sweep)));

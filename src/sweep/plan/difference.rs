@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, sync::LazyLock};
 
 use rayon::prelude::*;
-use schema::{Identity, RunId};
+use schema::{Identity, Outcome, Record, RunId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -103,7 +103,8 @@ pub fn nearest(
     Ok(nearest.map(|(_, run, differences)| (run, differences)))
 }
 
-/// The differences of an identity from that of a finished run; none if the run has not finished.
+/// The differences of an identity from that of a finished run; none if the run has not finished, or
+/// its training broke down.
 fn from_finished(
     run: RunId,
     identity: &Value,
@@ -113,8 +114,14 @@ fn from_finished(
         return Ok(None);
     };
     match ledger.state(run)? {
-        RunStage::Recorded(_) => Ok(Some(between(&theirs, identity))),
-        RunStage::New | RunStage::Interrupted | RunStage::Trained(_) => Ok(None),
+        RunStage::Recorded(Record {
+            outcome: Outcome::Finished(_),
+            ..
+        }) => Ok(Some(between(&theirs, identity))),
+        RunStage::Recorded(_)
+        | RunStage::New
+        | RunStage::Interrupted
+        | RunStage::Trained(_) => Ok(None),
     }
 }
 
