@@ -161,7 +161,10 @@ fn triage_says_why_a_run_failed_and_what_to_do() {
     let status: Value = serde_json::from_str(&status.out).unwrap();
     let run = status["failures"][0]["failed"][0]["id"].as_str().unwrap();
     let told = desk.sweep(&["triage", &run[..8], "sweep.toml"]);
-    assert!(!told.out.contains("104 there"), "a diverged run is none that works");
+    assert!(
+        !told.out.contains("104 there"),
+        "a diverged run is none that works"
+    );
     told.assert_code(0)
         .assert_says("failed: killed by SIGABRT (6)")
         .assert_says("has another")

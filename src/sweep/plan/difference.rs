@@ -118,10 +118,9 @@ fn from_finished(
             outcome: Outcome::Finished(_),
             ..
         }) => Ok(Some(between(&theirs, identity))),
-        RunStage::Recorded(_)
-        | RunStage::New
-        | RunStage::Interrupted
-        | RunStage::Trained(_) => Ok(None),
+        RunStage::Recorded(_) | RunStage::New | RunStage::Interrupted | RunStage::Trained(_) => {
+            Ok(None)
+        }
     }
 }
 
