@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use schema::{Dataset, Metric, RunId};
 
 use crate::{
-    Queries, Row, RunState, Together,
+    Row, RunState, Together,
     gather::RowRuns,
     key::CellIndex,
     stats::{ClassOf, Estimate, two_way},
@@ -18,6 +18,15 @@ use crate::{
 
 /// How far the mean over queries may be from the value of the record.
 const ROUNDING: f64 = 1e-6;
+
+/// The values of a metric for each query of a run's test images.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queries {
+    /// The class of each query.
+    pub classes: Vec<ClassOf>,
+    /// The value of each query.
+    pub values: Vec<f64>,
+}
 
 /// Returns the values of each query of a row's run by these metrics, none for those that are not known.
 pub type QueriesOf<'a> = dyn Fn(&Row, &[Metric]) -> Vec<Option<Queries>> + Sync + 'a;

@@ -59,7 +59,7 @@ mod title;
 mod training;
 
 pub use best::BestRun;
-pub use by_class::{ClassScores, QueriesOf};
+pub use by_class::{ClassScores, Queries, QueriesOf};
 pub use cells::{CellRuns, cells};
 pub use format::Format;
 pub use grouping::Compare;
@@ -71,7 +71,7 @@ pub use page::{
 pub use provenance::{EverMeasured, Origin, Provenance, Tried, provenance};
 pub use published::{Published, PublishedError};
 pub use row::{Caption, Row, RunState, Setting, Source, Together};
-pub use statistics::{Queries, Question, Statistics, statistics};
+pub use statistics::{Question, Statistics, statistics};
 pub use table::{Description, ReportError, Sort, table};
 pub use text::field as csv_field;
 pub use tidy::results;

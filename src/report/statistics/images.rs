@@ -4,9 +4,8 @@
 use rayon::prelude::*;
 use schema::Metric;
 
-use super::Queries;
 use crate::{
-    QueriesOf, RunState,
+    Queries, QueriesOf, RunState,
     comparison::Comparisons,
     gather::RowRuns,
     key::{CellIndex, Panel, RowKey},

@@ -15,7 +15,7 @@ use crate::{
     gather::{Names, RowRuns},
     key::{CellIndex, Panel, RowKey},
     measured::MeasuredRows,
-    stats::{ClassOf, Paired, paired},
+    stats::{Paired, paired},
 };
 use aggregate::Aggregate;
 use images::ImageIntervals;
@@ -38,15 +38,6 @@ pub struct Question<'a> {
     pub equal_within: Option<f64>,
     /// The values of each query of a run, if they are known.
     pub queries: &'a QueriesOf<'a>,
-}
-
-/// The values of a metric for each query of a run's test images.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Queries {
-    /// The class of each query.
-    pub classes: Vec<ClassOf>,
-    /// The value of each query.
-    pub values: Vec<f64>,
 }
 
 /// The statistics of a sweep, ready to be rendered.

@@ -1,7 +1,7 @@
 use schema::{Evaluated, Own, RunId};
 
 use super::*;
-use crate::{Format, RunState};
+use crate::{Format, Queries, RunState};
 
 fn row(dataset: &str, method: &str, seed: u64, value: f64) -> Row {
     let scores = [(Metric::MapAtR, value), (Metric::RecallAt(1), 2.0 * value)]
