@@ -7,7 +7,7 @@ use crate::{
     Table,
     legend::BOLD,
     markdown::{superscript, values},
-    model::{Block, Cell, Group, Line, Part, Statement, Value},
+    model::{Block, Cell, Group, Line, Part, Pivot, Statement, Value},
     number::percent,
     significance::Significance,
 };
@@ -41,6 +41,7 @@ pub(super) fn all(tables: &[Table]) -> Markup {
                 @if !block.heading.is_empty() { h3 { (block.heading) } }
                 div class="wide" tabindex="0" role="region" aria-label=(region) { (of_block(table, block)) }
             }
+            @for pivot in &table.pivots { (of_pivot(table, pivot)) }
             p class="note" { (table.legend(&BOLD)) " Click a value to see its runs." }
             @if number == 0 { (notes(table)) }
         }
@@ -70,6 +71,34 @@ fn of_block(table: &Table, block: &Block) -> Markup {
                 tbody { @for line in &block.published { (quoted(line, block)) } }
             }
             tbody { @for line in &block.lines { (row(line, block)) } }
+        }
+    }
+}
+
+/// One metric by the values of an axis.
+fn of_pivot(table: &Table, pivot: &Pivot) -> Markup {
+    let heading = pivot.heading(&table.names);
+    let names = 1 + pivot.others.len();
+    html! {
+        h3 { (heading) }
+        div class="wide" tabindex="0" role="region" aria-label=(heading) {
+            table {
+                thead {
+                    tr {
+                        @for (position, column) in pivot.columns().iter().enumerate() {
+                            th class=[(position < names).then_some("name")] scope="col" { (column) }
+                        }
+                    }
+                }
+                tbody {
+                    @for line in &pivot.lines {
+                        tr {
+                            @for name in line.names() { td class="name" { (name) } }
+                            @for cell in &line.cells { td { @if let Some(cell) = cell { (shown(cell)) } } }
+                        }
+                    }
+                }
+            }
         }
     }
 }
