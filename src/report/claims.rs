@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use crate::{
-    comparison::{CONFIDENCE, Comparison, Comparisons, FEWEST, are_compatible},
+    comparison::{Comparison, Comparisons, FEWEST, are_compatible},
     gather::Names,
     key::{CellIndex, Panel},
     measured::MeasuredRows,
@@ -14,6 +14,7 @@ use crate::{
     number::{ends, p_value, percent, points},
     significance::{Significance, Verdicts},
     stats::Interval,
+    summary::CONFIDENCE,
 };
 
 /// The claims about each data set and way to combine folds, by its primary metric.

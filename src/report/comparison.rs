@@ -20,9 +20,6 @@ use crate::{
 /// The level of all tests.
 pub(crate) const LEVEL: f64 = 0.05;
 
-/// The confidence of all intervals.
-pub(crate) const CONFIDENCE: f64 = 0.95;
-
 /// The fewest seeds for a paired test.
 pub(crate) const FEWEST: usize = 3;
 

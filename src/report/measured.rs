@@ -9,12 +9,11 @@ use schema::{Dataset, Metric};
 use crate::{
     Row,
     by_class::{CellsByClass, ClassScores},
-    comparison::CONFIDENCE,
     frame::Records,
     gather::{Names, RowRuns, gather},
     grouping::{Compare, Grouping},
     key::{CellIndex, Panel, RowKey},
-    summary::{Over, Summary},
+    summary::{CONFIDENCE, Over, Summary},
 };
 
 /// Lines, their records, and the summary of each cell.

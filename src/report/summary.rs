@@ -2,6 +2,9 @@
 
 use crate::stats;
 
+/// The confidence of all intervals.
+pub(crate) const CONFIDENCE: f64 = 0.95;
+
 /// Statistics over the repetitions of one cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Summary {
@@ -41,7 +44,7 @@ impl Summary {
 /// Half the width of the 95 % Student-t confidence interval of the mean of `count` values with this
 /// standard deviation; none for fewer than two.
 fn half_width(deviation: f64, count: u32) -> Option<f64> {
-    stats::half_width(deviation, f64::from(count), 0.95)
+    stats::half_width(deviation, f64::from(count), CONFIDENCE)
 }
 
 #[cfg(test)]

@@ -11,13 +11,11 @@ use crate::{
     key::{CellIndex, Panel, RowKey},
     measured::MeasuredRows,
     stats::{Resampled, over_classes, over_queries},
-    summary::Summary,
+    summary::{CONFIDENCE, Summary},
 };
 
 /// Replicates of the bootstrap.
 const REPLICATES: usize = 2000;
-/// The confidence of its intervals.
-const CONFIDENCE: f64 = 0.95;
 /// The seed of its draws.
 const SEED: u64 = 0;
 

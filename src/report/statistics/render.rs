@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use super::{ImageIntervals, PairedComparison, Ranking, Sources, Statistics};
 use crate::{
     Format, ReportError,
-    comparison::{CONFIDENCE, Equality},
+    comparison::Equality,
     csv::{optional, text},
     drawing::Drawing,
     markdown::row,
     number::{ends, p_value, percent, points, signed},
     stats::{Interval, critical_difference_diagram, superiority},
-    summary::Over,
+    summary::{CONFIDENCE, Over},
     text::{escape, field},
 };
 
