@@ -358,7 +358,7 @@ impl fmt::Display for Settled {
             }
             Settled::TooMany(most) => write!(
                 f,
-                "they are practically equal: more than {most} further seeds would be needed to tell"
+                "more than {most} further seeds would be needed to tell"
             ),
             Settled::Never => f.write_str("no number of seeds would settle it"),
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Exit, Opened, counted};
 use crate::{
     plan::{Member, Plan, Study, StudyState, Trial},
-    search::{BoundSide, TrialOutcome, TrialPoint},
+    search::{BoundSide, Prune, TrialOutcome, TrialPoint},
 };
 
 /// How values were searched, what was selected for each row, and warnings about it.
@@ -22,10 +22,11 @@ pub(super) fn facts(opened: &Opened) -> Vec<String> {
     let settings = first.search(sweep).settings();
     let select = sweep.points[first.point].training.selecting();
     let how = format!(
-        "Searched: {} over {} per search, each on {} folds, by mean validation {}; trials have a seed of their own.",
+        "Searched: {} over {} per search, each on {} folds{}, by mean validation {}; trials have a seed of their own.",
         settings.strategy.name(),
         counted(settings.trials, "trial"),
         sweep.folds.len(),
+        settings.prune.map_or("", Prune::in_words),
         select.heading(),
     );
     let mut facts = vec![how];
@@ -132,12 +133,23 @@ fn short(value: &Value) -> String {
 pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let header = [
-        "dataset", "method", "settings", "trial", "outcome", "mean", "sem", "folds", "selected",
-        "key", "value",
+        "dataset",
+        "method",
+        "settings",
+        "trial",
+        "outcome",
+        "mean",
+        "sem",
+        "folds",
+        "selected",
+        "key",
+        "value",
+        "best_so_far",
     ];
     writer.write_record(header).map_err(Exit::stuck)?;
     for study in &opened.plan.studies {
         let member = &opened.plan.members[study.members.start];
+        let mut best: Option<f64> = None;
         for (number, trial) in study.trials.iter().enumerate() {
             let (outcome, mean, sem) = match trial.outcome {
                 TrialOutcome::Finished { mean, sem } => ("finished", Some(mean), sem),
@@ -149,6 +161,7 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
                 ),
                 TrialOutcome::Pending => ("pending", None, None),
             };
+            best = best.into_iter().chain(mean).reduce(f64::max);
             let number_or_nothing =
                 |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
             let folds: Vec<String> = trial
@@ -169,6 +182,7 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
                     (study.state == StudyState::Selected(number)).to_string(),
                     csv_field(key),
                     csv_field(&short(value)),
+                    number_or_nothing(best),
                 ];
                 writer.write_record(record).map_err(Exit::stuck)?;
             }

@@ -36,6 +36,15 @@ const LEVEL: f64 = 0.25;
 pub(super) type Scores<'a> = &'a [f64];
 
 impl Prune {
+    /// Returns how it limits the folds of a trial, for a caption.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Prune::Median => " unless it is below the median of earlier trials",
+            Prune::Asha => " unless it is not among the best fifth after one of them",
+            Prune::Race => " unless it loses to the best trial so far",
+        }
+    }
+
     /// True if a trial with these scores on its first folds goes on. `others` are the scores of earlier
     /// trials, of which `best` is the best that finished.
     pub(super) fn goes_on(self, own: Scores<'_>, others: &[Scores<'_>], best: Scores<'_>) -> bool {
