@@ -356,10 +356,9 @@ impl fmt::Display for Settled {
                     "about {more} more would show that they are equal (power 80 %)"
                 )
             }
-            Settled::TooMany(most) => write!(
-                f,
-                "more than {most} further seeds would be needed to tell"
-            ),
+            Settled::TooMany(most) => {
+                write!(f, "more than {most} further seeds would be needed to tell")
+            }
             Settled::Never => f.write_str("no number of seeds would settle it"),
         }
     }
