@@ -58,15 +58,6 @@ fn sweep() -> String {
         .replace("margin = 0.2", "margin = { uniform = [0, 1] }")
 }
 
-/// The tables that a desk has, by name.
-fn reports(desk: &Desk) -> BTreeMap<String, String> {
-    let files = fs::read_dir(desk.path("reports/small")).unwrap();
-    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    names
-        .map(|name| (name.clone(), desk.read(&format!("reports/small/{name}"))))
-        .collect()
-}
-
 /// The same command ends well, with the tables of an undisturbed sweep.
 fn assert_ends_well(desk: &Desk, undisturbed: &BTreeMap<String, String>, attack: &str) {
     desk.assert_no_orphans();
@@ -76,7 +67,7 @@ fn assert_ends_well(desk: &Desk, undisturbed: &BTreeMap<String, String>, attack:
     }
     let run = desk.run();
     assert_eq!(run.code, Some(0), "{attack}: {}", run.err);
-    assert_eq!(reports(desk), *undisturbed, "{attack}");
+    assert_eq!(desk.reports(), *undisturbed, "{attack}");
     let twice: Vec<_> = desk
         .finished()
         .into_iter()
@@ -89,7 +80,7 @@ fn assert_ends_well(desk: &Desk, undisturbed: &BTreeMap<String, String>, attack:
 fn undisturbed() -> BTreeMap<String, String> {
     let desk = Desk::new(&sweep());
     desk.run().assert_code(0);
-    reports(&desk)
+    desk.reports()
 }
 
 /// Compiles the library that makes file operations fail.
@@ -138,7 +129,7 @@ fn any_failing_call_leaves_a_sweep_that_ends_well() {
         assert!(!told.contains("panicked"), "{attack}: {told}");
         // A single call may be one that can fail, such as a copy of events for people.
         if run.status.code() == Some(0) {
-            assert_eq!(reports(&desk), expected, "{attack}: {told}");
+            assert_eq!(desk.reports(), expected, "{attack}: {told}");
         }
         assert_ends_well(&desk, &expected, &attack);
     }
@@ -200,7 +191,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 fn any_damaged_file_is_noticed_or_does_not_matter() {
     let desk = Desk::new(&sweep());
     desk.run().assert_code(0);
-    let expected = reports(&desk);
+    let expected = desk.reports();
     for (attack, mut draws) in attacks(16) {
         let files = files_below(&desk.path("results"));
         let file = &files[draws.next(files.len())];
@@ -213,10 +204,10 @@ fn any_damaged_file_is_noticed_or_does_not_matter() {
         harm(file, &mut draws);
         let report = desk.sweep(&["report", "sweep.toml"]);
         assert!(!report.err.contains("panicked"), "{attack}: {}", report.err);
-        assert_eq!(reports(&desk), expected, "{attack}: {}", report.err);
+        assert_eq!(desk.reports(), expected, "{attack}: {}", report.err);
         let run = desk.run();
         assert_eq!(run.code, Some(0), "{attack}: {}", run.err);
-        assert_eq!(reports(&desk), expected, "{attack}: {}", run.err);
+        assert_eq!(desk.reports(), expected, "{attack}: {}", run.err);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A temporary working folder, and the programs that run in it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -97,6 +98,17 @@ impl Desk {
     /// Returns the written table.
     pub(crate) fn table(&self) -> String {
         self.read("reports/small/table.md")
+    }
+
+    /// Returns all files of the report that results alone determine, by name. The others tell of attempts.
+    pub(crate) fn reports(&self) -> BTreeMap<String, String> {
+        let entries = fs::read_dir(self.path("reports/small")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let tell_of_attempts = ["provenance.md", "provenance.csv", "curves.csv", "index.html"];
+        names
+            .filter(|name| !tell_of_attempts.contains(&name.as_str()))
+            .map(|name| (name.clone(), self.read(&format!("reports/small/{name}"))))
+            .collect()
     }
 
     pub(crate) fn sweep(&self, arguments: &[&str]) -> Done {

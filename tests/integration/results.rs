@@ -19,29 +19,6 @@ fn with_own_data() -> Desk {
     desk
 }
 
-impl Desk {
-    /// Returns all files of the report that results alone determine, by name.
-    fn reports(&self) -> Vec<(String, String)> {
-        let entries = fs::read_dir(self.path("reports/small")).unwrap();
-        let mut files: Vec<(String, String)> = entries
-            .map(|entry| {
-                let entry = entry.unwrap();
-                let text = fs::read_to_string(entry.path()).unwrap();
-                (entry.file_name().into_string().unwrap(), text)
-            })
-            .collect();
-        let tell_more = [
-            "provenance.md",
-            "provenance.csv",
-            "curves.csv",
-            "index.html",
-        ];
-        files.retain(|(name, _)| !tell_more.contains(&name.as_str()));
-        files.sort();
-        files
-    }
-}
-
 #[test]
 fn a_finished_sweep_needs_neither_its_data_nor_its_machine() {
     let desk = with_own_data();
@@ -139,7 +116,7 @@ fn a_reader_that_goes_away_changes_neither_the_files_nor_the_exit_code() {
         .unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(2));
-    let names: Vec<String> = desk.reports().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = desk.reports().into_keys().collect();
     assert_eq!(
         names,
         [

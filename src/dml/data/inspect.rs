@@ -292,7 +292,7 @@ mod tests {
         let expected = ["3 ", "4 ", "8 ", "9 ", "10 "].into_iter().zip([
             "it ends too early",
             "it is empty",
-            "it is a web page or another text",
+            "it is a web page in the place of the file",
             "it is a folder, not an image",
             "is missing",
         ]);

@@ -1,4 +1,6 @@
 //! `sweep stop`: asks the process that works on a sweep to stop, as Ctrl-C in its terminal does.
+//!
+//! The signal is TERM, because shells start background jobs with INT ignored.
 
 use std::{thread, time::Duration};
 
@@ -35,7 +37,7 @@ impl Stop {
         let pid = running(&ledger, &name)?;
         let asked = if self.now { 2 } else { 1 };
         for _ in 0..asked {
-            kill_process(pid, Signal::INT).map_err(Exit::stuck)?;
+            kill_process(pid, Signal::TERM).map_err(Exit::stuck)?;
             // Two signals at once count as one.
             thread::sleep(PERIOD);
         }
