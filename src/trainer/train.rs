@@ -325,7 +325,8 @@ impl TrainState {
         Ok(())
     }
 
-    /// Begins to write a checkpoint if one is due. Tells of one that has been written.
+    /// Begins to write a checkpoint if one is due, and tells of one that has been written. Returns the breakdown of the
+    /// training that this brings to light.
     fn keep(&mut self, training: &Training, emit: Emit) -> Result<Option<Broken>, Failed> {
         if let Some(step) = self.checkpoints.written()? {
             emit(Event::Checkpoint { step });
@@ -457,9 +458,8 @@ impl TrainState {
             true => self.observe(training),
             false => None,
         };
-        if let Some(how) = broken.as_ref().map(|broken| broken.how)
-            && how == Breakdown::Diverged
-        {
+        let is_diverged = |broken: &Broken| broken.how == Breakdown::Diverged;
+        if broken.as_ref().is_some_and(is_diverged) {
             return Ok(broken);
         }
         let last = results

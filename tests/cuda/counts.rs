@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
 use schema::{
+    Backbone, BatchNorm, ImageSize, Model, Precision, Resnet18,
     BatchHardMiner, Clip, ColorJitter, Combination, Contrastive, Device, Loss, Memory, MemoryInit,
     MemoryKey, MemorySize, MemoryWrap, Miner, MultiSimilarity, MultiSimilarityMiner, RandomErasing,
     RandomResizedCrop, Recipe, Regularizer, SelfExclusion, SemiHardMiner, TrainTransform, Training,
@@ -190,6 +191,24 @@ fn combinations() -> Vec<Row> {
     rows
 }
 
+/// A larger network, in the forms that differ on a GPU.
+fn backbones() -> Vec<Row> {
+    let resnet = |name: &str, change: fn(&mut Model)| {
+        row(&format!("resnet18{name}"), |recipe, _| {
+            recipe.images.size = ImageSize::Square(32);
+            recipe.model = Model::new(Backbone::Resnet18(Resnet18::default()), Some(8));
+            change(&mut recipe.model);
+        })
+    };
+    vec![
+        resnet("", |_| {}),
+        resnet(", frozen statistics", |model| {
+            model.batch_norm = BatchNorm::FrozenStatistics
+        }),
+        resnet(", bfloat16", |model| model.precision = Precision::Bf16),
+    ]
+}
+
 /// Returns what a step does, and the reports of the shorter and the longer training.
 fn counted(library: &FakeCuda, place: &Place, row: &Row) -> (Counts, String) {
     let [short, long] = [FIRST, FIRST + STEPS].map(|steps| {
@@ -228,12 +247,15 @@ fn difference(short: &str, long: &str) -> String {
 
 #[test]
 fn a_step_of_every_loss_miner_and_memory_costs_a_gpu_what_the_table_says() {
-    let (library, place) = (library::open(), Place::new());
+    let library = library::open();
+    let places = [Place::new(), Place::with(backbones()[0].recipe.clone())];
     let mut found = String::from("operations   waits\n    a step  a step\n");
     let rows = [losses(), miners(), memories(), transforms(), combinations()];
     let reported = std::env::var("REPORT").ok();
-    for row in rows.iter().flatten() {
-        let (Counts { operations, waits }, report) = counted(&library, &place, row);
+    let rows = rows.iter().flatten().map(|row| (&places[0], row));
+    let backbones = backbones();
+    for (place, row) in rows.chain(backbones.iter().map(|row| (&places[1], row))) {
+        let (Counts { operations, waits }, report) = counted(&library, place, row);
         let [operations, waits] = [operations, waits].map(|count| count as f64 / STEPS as f64);
         writeln!(found, "{operations:10.1}  {waits:6.1}  {}", row.name).unwrap();
         if reported

@@ -10,7 +10,7 @@ use schema::{
 use tempfile::TempDir;
 use trainer::{End, Stop};
 
-/// A folder with the images of [`recipe`], and runs beside it.
+/// A folder with prepared images, and runs beside it.
 pub(crate) struct Place {
     folder: TempDir,
 }
@@ -51,10 +51,14 @@ pub(crate) fn recipe(steps: u64) -> Recipe {
 
 impl Place {
     pub(crate) fn new() -> Place {
+        Place::with(recipe(1))
+    }
+
+    /// Returns a folder with the images of a recipe.
+    pub(crate) fn with(recipe: Recipe) -> Place {
         let place = Place {
             folder: tempfile::tempdir().unwrap(),
         };
-        let recipe = recipe(1);
         let prepare = Work::Prepare(PrepareWork {
             fingerprint: Fingerprint::of_parameters(&recipe.dataset),
             dataset: recipe.dataset,
