@@ -6,11 +6,10 @@
 use std::{collections::BTreeMap, fmt::Write, fs, path::Path};
 
 use schema::{
-    Backbone, BatchNorm, ImageSize, Model, Precision, Resnet18,
-    BatchHardMiner, Clip, ColorJitter, Combination, Contrastive, Device, Loss, Memory, MemoryInit,
-    MemoryKey, MemorySize, MemoryWrap, Miner, MultiSimilarity, MultiSimilarityMiner, RandomErasing,
-    RandomResizedCrop, Recipe, Regularizer, SelfExclusion, SemiHardMiner, TrainTransform, Training,
-    Triplet, Xbm,
+    Backbone, BatchHardMiner, BatchNorm, Clip, ColorJitter, Combination, Contrastive, Device,
+    ImageSize, Loss, Memory, MemoryInit, MemoryKey, MemorySize, MemoryWrap, Miner, Model,
+    MultiSimilarity, MultiSimilarityMiner, Precision, RandomErasing, RandomResizedCrop, Recipe,
+    Regularizer, Resnet18, SelfExclusion, SemiHardMiner, TrainTransform, Training, Triplet, Xbm,
 };
 
 use crate::{

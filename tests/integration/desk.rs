@@ -104,7 +104,12 @@ impl Desk {
     pub(crate) fn reports(&self) -> BTreeMap<String, String> {
         let entries = fs::read_dir(self.path("reports/small")).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let tell_of_attempts = ["provenance.md", "provenance.csv", "curves.csv", "index.html"];
+        let tell_of_attempts = [
+            "provenance.md",
+            "provenance.csv",
+            "curves.csv",
+            "index.html",
+        ];
         names
             .filter(|name| !tell_of_attempts.contains(&name.as_str()))
             .map(|name| (name.clone(), self.read(&format!("reports/small/{name}"))))
