@@ -118,7 +118,8 @@ fn started(command: &mut Command) -> (Child, impl Iterator<Item = Event>) {
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let events = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap());
-    let mut events = events.filter(|event| *event != Event::Alive {});
+    let of_training = |event: &Event| !matches!(event, Event::Alive {} | Event::Host(_));
+    let mut events = events.filter(of_training);
     assert_eq!(events.next(), Some(Event::Started { from: 0 }));
     assert!(matches!(events.next(), Some(Event::Network { .. })));
     assert!(matches!(events.next(), Some(Event::Progress { .. })));
