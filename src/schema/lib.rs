@@ -83,17 +83,18 @@ pub use provenance::{Computation, GpuModel, Host};
 pub use recipe::{Cut, Fold, Labels, Recipe, Training};
 pub use record::{Breakdown, EnsembleRecord, Evaluated, Outcome, Record};
 pub use reply::{
-    Doubt, Drawn, DrawnImage, Finished, Fitted, Imported, Inspected, InspectedHalf, InspectedImage,
-    LeftOut, Measured, MeasuredSet, Prepared, Probed, Recomputed, SheetDrawn, Trained, TrainingEnd,
-    Verified, WrongReply,
+    Doubt, Drawn, DrawnImage, Embedded, Exported, Finished, Fitted, Imported, Inspected,
+    InspectedHalf, InspectedImage, LeftOut, Measured, MeasuredSet, Prepared, Probed, Recomputed,
+    SheetDrawn, Trained, TrainingEnd, Verified, WrongReply,
 };
 pub use seal::{BrokenSeal, has_seal, sealed, unsealed};
 pub use timing::{Clip, Guards, Span, WarmUp};
 pub use units::bytes_in_words;
 pub use work::{
-    Comparison, EmbeddingFiles, EnsembleWork, EvaluateWork, ImportWork, InspectWork, KeptResult,
-    MeasureWork, NeighboursWork, PrepareWork, PreparedIndex, ProbeWork, SheetWork, Task, TestImage,
-    TrainWork, VerifyWork, WeightsWork, Work, run_files,
+    Comparison, EmbedWork, EmbeddingFiles, EnsembleWork, EvaluateWork, ExportWork, ImportWork,
+    InspectWork, KeptResult, MeasureWork, NeighboursWork, NetworkFormat, PrepareWork,
+    PreparedIndex, ProbeWork, SheetWork, Task, TestImage, TrainWork, VerifyWork, WeightsWork, Work,
+    run_files,
 };
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

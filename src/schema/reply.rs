@@ -32,6 +32,10 @@ pub enum Finished {
     Probed(Probed),
     /// Results were recomputed.
     Verified(Verified),
+    /// A network is written.
+    Exported(Exported),
+    /// Photos are embedded.
+    Embedded(Embedded),
 }
 
 /// A trainer replied with the result of another kind of work.
@@ -72,6 +76,8 @@ replies! {
     Drawn(Drawn);
     Probed(Probed);
     Verified(Verified);
+    Exported(Exported);
+    Embedded(Embedded);
 }
 
 impl From<Inspected> for Finished {
@@ -365,7 +371,7 @@ pub struct Drawn {
     /// The number of neighbors.
     #[serde(rename = "of")]
     pub count: u32,
-    /// The query, then its neighbors, nearest first.
+    /// The query, if it is a test image, then its neighbors, nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<DrawnImage>,
 }
@@ -389,6 +395,29 @@ pub struct DrawnImage {
 pub struct Probed {
     /// The tensors whose bits differed, in the order in which they are computed.
     pub different: Vec<String>,
+}
+
+/// A network that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// The number of its tensors.
+    pub tensors: u64,
+    /// The number of its parameters.
+    pub parameters: u64,
+    /// The dimensions of an embedding.
+    pub width: u64,
+}
+
+/// Photos that were embedded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Embedded {
+    /// The number of photos.
+    pub images: u64,
+    /// The dimensions of an embedding.
+    pub width: u64,
+    /// One sentence for each photo that cannot be decoded and was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrupt: Vec<String>,
 }
 
 /// Results that were recomputed.

@@ -8,9 +8,9 @@ use std::{convert::Infallible, path::PathBuf, str::FromStr};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
-    Backbone, Cache, DataId, Dataset, Drawn, Evaluated, Fingerprint, Finished, Fitted, Half,
-    Imported, Inspected, Measured, Metric, Prepared, Probed, Recipe, SheetDrawn, StoredImages,
-    Trained, Verified, WrongReply,
+    Backbone, Cache, DataId, Dataset, Drawn, Embedded, Evaluated, Exported, Fingerprint, Finished,
+    Fitted, Half, Imported, Inspected, Measured, Metric, Prepared, Probed, Recipe, SheetDrawn,
+    StoredImages, Trained, Verified, WrongReply,
 };
 
 /// One kind of work. The orchestrator expects [`Reply`](Task::Reply) and nothing else from it.
@@ -47,6 +47,8 @@ tasks! {
     Neighbours(NeighboursWork) -> Drawn;
     Probe(ProbeWork) -> Probed;
     Verify(VerifyWork) -> Verified;
+    Export(ExportWork) -> Exported;
+    Embed(EmbedWork) -> Embedded;
 }
 
 /// Work of any kind.
@@ -77,6 +79,10 @@ pub enum Work {
     Probe(ProbeWork),
     /// Recompute results from the embeddings that are kept with them.
     Verify(VerifyWork),
+    /// Write a trained network for use elsewhere.
+    Export(ExportWork),
+    /// Embed photos that belong to no data set.
+    Embed(EmbedWork),
 }
 
 /// Unpacks and lists a downloaded data set.
@@ -98,6 +104,9 @@ pub struct ImportWork {
     /// True to decode all images and to leave out those that cannot be decoded.
     #[serde(default)]
     pub skip_broken: bool,
+    /// The fraction of the classes to test on. Absent: as the files or the data set say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_fraction: Option<f64>,
 }
 
 /// Decodes every image of a data set and summarizes them.
@@ -286,6 +295,47 @@ pub struct VerifyWork {
     pub results: Vec<KeptResult>,
 }
 
+/// Writes a trained network for use elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportWork {
+    /// The recipe that was trained.
+    pub recipe: Recipe,
+    /// The folder of the run, with its `model.safetensors`.
+    pub run: PathBuf,
+    /// The format of the file.
+    pub format: NetworkFormat,
+    /// The file to write.
+    pub into: PathBuf,
+}
+
+/// A format of files of networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkFormat {
+    /// Named tensors.
+    Safetensors,
+    /// A module of PyTorch, with its code.
+    Torchscript,
+}
+
+/// Embeds photos that belong to no data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedWork {
+    /// The recipe that was trained.
+    pub recipe: Recipe,
+    /// The folder of the run, with its `model.safetensors`.
+    pub run: PathBuf,
+    /// A photo, or a folder of photos.
+    pub images: PathBuf,
+    /// The `.npy` file to write. A `.csv` file of the same name gets the path of each row.
+    pub into: PathBuf,
+    /// True to leave out photos that cannot be decoded.
+    #[serde(default, skip_serializing_if = "crate::is_false")]
+    pub skip_broken: bool,
+}
+
 /// A result and what it was computed from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -363,6 +413,11 @@ pub enum TestImage {
     Index(u64),
     /// The end of the path of its file.
     File(PathBuf),
+    /// A photo that belongs to no data set.
+    Photo {
+        /// Its path.
+        photo: PathBuf,
+    },
 }
 
 impl FromStr for TestImage {

@@ -154,9 +154,7 @@ pub(crate) fn embedded(
     {
         return Ok(Some(kept.embeddings));
     }
-    let script = Some(files::script(run)).filter(|script| script.is_file());
-    let mut network = assemble::network(recipe, script.as_deref(), device)?;
-    load(&mut network, run)?;
+    let network = trained_network(recipe, run, device)?;
     emit(built(&network));
     let images = split::test(data);
     let batches = BatchSource::new(recipe, data, device)?;
@@ -270,6 +268,21 @@ fn roles_of(numbers: &Tensor) -> Option<Vec<Role>> {
     numbers.iter().map(role).collect()
 }
 
+/// Returns the network in a run's folder.
+///
+/// # Errors
+/// It is missing, damaged or not that of the recipe.
+pub(crate) fn trained_network(
+    recipe: &Recipe,
+    run: &Path,
+    device: tch::Device,
+) -> Result<Network, Failed> {
+    let script = Some(files::script(run)).filter(|script| script.is_file());
+    let mut network = assemble::network(recipe, script.as_deref(), device)?;
+    load(&mut network, run)?;
+    Ok(network)
+}
+
 /// Returns the event that a network is built.
 pub(crate) fn built(network: &Network) -> Event {
     Event::Network {
@@ -315,7 +328,10 @@ impl Embedder<'_> {
         let mut chunks = Vec::new();
         let mut done = 0;
         progress(done);
-        for images in self.batches.chunks(indices, self.images_at_a_time()) {
+        for images in self.batches.chunks(
+            indices,
+            images_at_a_time(self.recipe, self.network.device()),
+        ) {
             let images = images?;
             if stop.requested() {
                 return Ok(None);
@@ -328,14 +344,6 @@ impl Embedder<'_> {
         Ok(Some(self.joined(&chunks)))
     }
 
-    fn images_at_a_time(&self) -> usize {
-        let device = match self.network.device() {
-            tch::Device::Cuda(_) => Device::Cuda,
-            _ => Device::Cpu,
-        };
-        self.recipe.images_at_a_time(device)
-    }
-
     fn joined(&self, chunks: &[Tensor]) -> Tensor {
         if chunks.is_empty() {
             let shape = [0, self.network.width()];
@@ -343,6 +351,15 @@ impl Embedder<'_> {
         }
         Tensor::cat(chunks, 0)
     }
+}
+
+/// Returns the number of images that are embedded at a time: it changes the last bits of embeddings, and follows from the
+/// recipe and the kind of device.
+pub(crate) fn images_at_a_time(recipe: &Recipe, device: tch::Device) -> usize {
+    recipe.images_at_a_time(match device {
+        tch::Device::Cuda(_) => Device::Cuda,
+        _ => Device::Cpu,
+    })
 }
 
 /// The end of a validation.

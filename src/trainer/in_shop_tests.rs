@@ -88,6 +88,7 @@ pub(super) fn place(recipe: Recipe) -> Place {
         copy: false,
         allow_other_counts: true,
         skip_broken: false,
+        test_fraction: None,
     };
     assert_eq!(
         place.attempt(Work::Import(import)),
@@ -312,6 +313,7 @@ fn a_table_says_who_is_searched_for_and_an_image_can_be_both() {
         copy: false,
         allow_other_counts: false,
         skip_broken: false,
+        test_fraction: None,
     };
     place.attempt(Work::Import(import)).unwrap();
     prepare(&place, into);

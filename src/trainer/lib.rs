@@ -13,7 +13,9 @@ mod assemble;
 mod batches;
 mod checkpoint;
 mod device;
+mod embed;
 mod evaluate;
+mod export;
 mod failed;
 mod files;
 mod heartbeat;
@@ -26,6 +28,7 @@ mod neighbours;
 mod optimizers;
 mod outcomes;
 mod parent_watch;
+mod photos;
 mod prepare;
 pub mod process;
 mod queries;
@@ -45,9 +48,9 @@ use std::{
 };
 
 use schema::{
-    Attempt, EnsembleWork, EvaluateWork, Event, Finished, ImportWork, InspectWork, MeasureWork,
-    NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork, VerifyWork, WeightsWork,
-    Work,
+    Attempt, EmbedWork, EnsembleWork, EvaluateWork, Event, ExportWork, Finished, ImportWork,
+    InspectWork, MeasureWork, NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork,
+    VerifyWork, WeightsWork, Work,
 };
 
 pub use failed::Failed;
@@ -101,6 +104,8 @@ fn work(attempt: &Attempt, device: tch::Device, stop: &Stop, emit: Emit) -> Resu
         Work::Ensemble(work) => ended::<EnsembleWork>(evaluate::ensemble(work, device, stop, emit)),
         Work::Measure(work) => ended::<MeasureWork>(measure::measure(work, stop, emit)),
         Work::Verify(work) => ended::<VerifyWork>(verify::verify(work, device, stop, emit)),
+        Work::Export(work) => finished::<ExportWork>(export::export(work, emit)),
+        Work::Embed(work) => ended::<EmbedWork>(embed::embed(work, device, stop, emit)),
         Work::Neighbours(work) => {
             ended::<NeighboursWork>(neighbours::neighbours(work, device, stop, emit))
         }

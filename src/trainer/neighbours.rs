@@ -1,18 +1,23 @@
-//! Draws a test image and its nearest neighbors, in green frames if they are of its class and in red ones if not.
+//! Draws an image and its nearest neighbors among the test images, in green frames if they are of its class and in red
+//! ones if not. The class of a photo that belongs to no data set is not known: all frames are gray.
 
 use std::path::{Path, PathBuf};
 
 use dml::{
-    data::{Color, PreparedData, Region, listing::Role},
+    data::{Color, ImageStore, PreparedData, Region, listing::Role},
     eval::{Comparison, EvalResources, LabeledEmbeddings, RetrievalTask, nearest},
 };
 use image::{Rgb, RgbImage, imageops};
 use schema::{Drawn, DrawnImage, Event, NeighboursWork, TestImage};
+use tch::no_grad;
 
 use crate::{
     Emit, End, Failed, Stop,
+    batches::BatchSource,
     evaluate::{self, Keep},
-    files, score,
+    files,
+    photos::Photos,
+    score,
     split::{self, Images},
 };
 
@@ -42,48 +47,112 @@ pub(crate) fn neighbours(
     emit(Event::Started { from: 0 });
     let data = split::open(&work.recipe, &work.data)?;
     let images = split::test(&data);
-    let query = index(&work.query, &data)?;
-    match data.test_roles.get(query) {
-        None => {
-            let last = images.labels.len().saturating_sub(1);
-            return Err(Failed::data(format!(
-                "there is no test image {query}; they are counted from 0 to {last}"
-            )));
-        }
-        Some(role) if !role.is_query() => {
-            return Err(Failed::data(no_query(query, &data.test_roles)));
-        }
-        Some(_) => {}
-    }
+    let test_image = match &work.query {
+        TestImage::Photo { .. } => None,
+        TestImage::Index(_) | TestImage::File(_) => Some(checked_query(work, &data)?),
+    };
     let (recipe, run, keep) = (&work.recipe, &work.run, Keep::Nothing);
     let Some(embeddings) = evaluate::embedded(recipe, &data, run, keep, device, stop, emit)? else {
         return Ok(End::Stopped);
     };
-    let embedded = score::labelled(embeddings, images.labels.clone(), Comparison::Cosine)?;
+    let gallery = score::labelled(embeddings, images.labels.clone(), Comparison::Cosine)?;
+    let query = match (&work.query, test_image) {
+        (TestImage::Photo { photo }, _) => of_photo(work, photo, device, emit)?,
+        (_, test_image) => of_test_image(test_image.unwrap_or(0), &gallery, &data, &images)?,
+    };
+    let count = work.count as usize;
     let found = of_one(
-        query,
-        &embedded,
+        &query,
+        &gallery,
         &data.test_roles,
-        work.count as usize,
+        count,
         EvalResources::on(device),
     )?;
     let drawing = Drawing {
         data: &data,
         images: &images,
-        query,
+        query: &query,
         found: &found,
     };
     files::write_png(&drawing.draw()?, &work.into)?;
-    let right = found.iter().filter(|&&image| drawing.is_right(image));
+    let correct = found
+        .iter()
+        .filter(|&&image| drawing.is_right(image) == Some(true));
     Ok(End::Finished(Drawn {
-        correct: right.count() as u32,
+        correct: correct.count() as u32,
         count: found.len() as u32,
-        images: [&[query], found.as_slice()]
-            .concat()
+        images: test_image
             .into_iter()
+            .chain(found.iter().copied())
             .map(|image| drawn_image(image, &data))
             .collect(),
     }))
+}
+
+/// The image whose neighbors are drawn.
+struct Query {
+    embedding: LabeledEmbeddings,
+    /// Its index, if it is a test image.
+    test_image: Option<usize>,
+    /// Its class, if that is known.
+    class: Option<i64>,
+    square: RgbImage,
+}
+
+fn of_test_image(
+    image: usize,
+    embedded: &LabeledEmbeddings,
+    data: &PreparedData,
+    images: &Images,
+) -> Result<Query, Failed> {
+    Ok(Query {
+        embedding: embedded.select(&[image]),
+        test_image: Some(image),
+        class: Some(images.labels[image]),
+        square: square(&data.images, images.indices[image] as usize)?,
+    })
+}
+
+/// Embeds a photo that belongs to no data set.
+fn of_photo(
+    work: &NeighboursWork,
+    photo: &Path,
+    device: tch::Device,
+    emit: Emit,
+) -> Result<Query, Failed> {
+    let photos = Photos::open(&work.recipe, photo, false, emit)?;
+    if photos.paths.len() != 1 {
+        return Err(Failed::data(format!(
+            "`{}` is not one photo",
+            photo.display()
+        )));
+    }
+    let network = evaluate::trained_network(&work.recipe, &work.run, device)?;
+    let indices = split::test(&photos.data).indices;
+    let batches = BatchSource::new(&work.recipe, &photos.data, device)?;
+    let embedding =
+        no_grad(|| Ok::<_, Failed>(network.forward(&batches.images(&indices)?, false)))?;
+    Ok(Query {
+        embedding: score::labelled(embedding, vec![0], Comparison::Cosine)?,
+        test_image: None,
+        class: None,
+        square: square(&photos.data.images, 0)?,
+    })
+}
+
+/// Returns the index of the test image that is asked for.
+fn checked_query(work: &NeighboursWork, data: &PreparedData) -> Result<usize, Failed> {
+    let query = index(&work.query, data)?;
+    match data.test_roles.get(query) {
+        None => {
+            let last = data.test_labels.len().saturating_sub(1);
+            Err(Failed::data(format!(
+                "there is no test image {query}; they are counted from 0 to {last}"
+            )))
+        }
+        Some(role) if !role.is_query() => Err(Failed::data(no_query(query, &data.test_roles))),
+        Some(_) => Ok(query),
+    }
 }
 
 fn drawn_image(image: usize, data: &PreparedData) -> DrawnImage {
@@ -100,6 +169,7 @@ fn index(image: &TestImage, data: &PreparedData) -> Result<usize, Failed> {
     match image {
         TestImage::Index(index) => Ok(*index as usize),
         TestImage::File(file) => index_of_file(file, &data.test_names).map_err(Failed::data),
+        TestImage::Photo { .. } => Err(Failed::internal("a photo is no test image")),
     }
 }
 
@@ -135,9 +205,9 @@ fn no_query(image: usize, roles: &[Role]) -> String {
     format!("test image {image} is a gallery image and no query{hint}")
 }
 
-/// Returns the references nearest to one image, except itself.
+/// Returns the references nearest to a query, except itself.
 fn of_one(
-    query: usize,
+    query: &Query,
     images: &LabeledEmbeddings,
     roles: &[Role],
     count: usize,
@@ -146,13 +216,13 @@ fn of_one(
     let searched: Vec<usize> = (0..roles.len())
         .filter(|&image| roles[image].is_reference())
         .collect();
-    let itself = [searched
-        .binary_search(&query)
-        .ok()
-        .map(|index| index as u32)];
-    let (one, gallery) = (images.select(&[query]), images.select(&searched));
+    let place = query
+        .test_image
+        .and_then(|image| searched.binary_search(&image).ok());
+    let itself = [place.map(|index| index as u32)];
+    let gallery = images.select(&searched);
     let search = RetrievalTask::Overlapping {
-        queries: &one,
+        queries: &query.embedding,
         gallery: &gallery,
         itself: &itself,
     };
@@ -169,15 +239,17 @@ struct Drawing<'a> {
     data: &'a PreparedData,
     /// The test images among all images of the data set.
     images: &'a Images,
-    /// The query, a test image.
-    query: usize,
+    query: &'a Query,
     /// Its neighbors, test images, nearest first.
     found: &'a [usize],
 }
 
 impl Drawing<'_> {
-    fn is_right(&self, image: usize) -> bool {
-        self.images.labels[image] == self.images.labels[self.query]
+    /// True if a neighbor is of the query's class; nothing if that is not known.
+    fn is_right(&self, image: usize) -> Option<bool> {
+        self.query
+            .class
+            .map(|class| self.images.labels[image] == class)
     }
 
     fn side(&self) -> u32 {
@@ -198,40 +270,51 @@ impl Drawing<'_> {
         let width = GAP + columns * cell + GAP;
         let height = GAP + lines * cell;
         let mut picture = RgbImage::from_pixel(width, height, WHITE);
-        let query = self.framed(self.query, GRAY)?;
+        let query = self.framed(&self.query.square, GRAY);
         imageops::replace(&mut picture, &query, GAP.into(), GAP.into());
         for (number, &image) in (0u32..).zip(self.found) {
-            let color = if self.is_right(image) { GREEN } else { RED };
+            let color = match self.is_right(image) {
+                Some(true) => GREEN,
+                Some(false) => RED,
+                None => GRAY,
+            };
             let x = 2 * GAP + (1 + number % IN_LINE) * cell;
             let y = GAP + number / IN_LINE * cell;
-            let framed = self.framed(image, color)?;
-            imageops::replace(&mut picture, &framed, x.into(), y.into());
+            let square = square(&self.data.images, self.images.indices[image] as usize)?;
+            imageops::replace(
+                &mut picture,
+                &self.framed(&square, color),
+                x.into(),
+                y.into(),
+            );
         }
         Ok(picture)
     }
 
-    /// Returns the square in the middle of a test image, enlarged and in a frame.
-    fn framed(&self, image: usize, color: Rgb<u8>) -> Result<RgbImage, Failed> {
-        let index = self.images.indices[image] as usize;
-        let side = self.side() as usize;
-        let [width, height] = self.data.images.sides(index);
-        let middle = Region {
-            left: (width - side) / 2,
-            top: (height - side) / 2,
-            width: side,
-            height: side,
-        };
-        let square = self.data.images.part(index, middle)?;
-        let pixels = square.in_color(Color::Rgb).pixels;
-        let square = RgbImage::from_raw(self.side(), self.side(), pixels)
-            .expect("three bytes for each pixel");
+    /// Returns a square, enlarged and in a frame.
+    fn framed(&self, square: &RgbImage, color: Rgb<u8>) -> RgbImage {
         let side = self.side() * self.factor();
-        let enlarged = imageops::resize(&square, side, side, imageops::FilterType::Nearest);
+        let enlarged = imageops::resize(square, side, side, imageops::FilterType::Nearest);
         let outer = side + 2 * FRAME;
         let mut framed = RgbImage::from_pixel(outer, outer, color);
         imageops::replace(&mut framed, &enlarged, FRAME.into(), FRAME.into());
-        Ok(framed)
+        framed
     }
+}
+
+/// Returns the square in the middle of an image.
+fn square(images: &ImageStore, index: usize) -> Result<RgbImage, Failed> {
+    let side = images.stored().size.short_side() as usize;
+    let [width, height] = images.sides(index);
+    let middle = Region {
+        left: (width - side) / 2,
+        top: (height - side) / 2,
+        width: side,
+        height: side,
+    };
+    let pixels = images.part(index, middle)?.in_color(Color::Rgb).pixels;
+    let side = side as u32;
+    Ok(RgbImage::from_raw(side, side, pixels).expect("three bytes for each pixel"))
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn lines(scored: &Scored, set: &RetrievalSet) -> impl Iterator<Item = QueryLine>
 }
 
 /// Returns a text as a field of a CSV file.
-fn field(text: &str) -> String {
+pub(crate) fn field(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),

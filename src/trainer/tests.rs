@@ -1079,6 +1079,7 @@ fn a_users_own_folders_are_registered_and_prepared() {
         copy: true,
         allow_other_counts: false,
         skip_broken: false,
+        test_fraction: None,
     };
     let finished = place.attempt(Work::Import(work.clone())).unwrap();
     assert_eq!(
@@ -1148,6 +1149,7 @@ fn there_is_nothing_to_import_for_data_that_is_drawn() {
         copy: false,
         allow_other_counts: false,
         skip_broken: false,
+        test_fraction: None,
     };
     assert_eq!(
         place.attempt(Work::Import(work)).unwrap_err().class,

@@ -259,3 +259,49 @@ fn a_sweep_with_nothing_to_find_is_refused_before_it_trains() {
     }
     assert!(!desk.path("results/runs").exists());
 }
+
+#[test]
+fn classes_are_divided_as_asked_and_a_data_set_is_removed_without_its_files() {
+    let desk = Desk::real(SWEEP);
+    for class in 0..5 {
+        for number in 0..3 {
+            let file = format!("mine/class{class}/{number}.png");
+            draw(&desk.path(&file), 3 * class + number);
+        }
+    }
+    let add = |name: &str, fraction: &str| {
+        let trainer = ["--trainer", desk.trainer()];
+        let fraction = ["--test-fraction", fraction];
+        desk.sweep(
+            &[
+                ["data", "add", name, "mine"].as_slice(),
+                &fraction,
+                &trainer,
+            ]
+            .concat(),
+        )
+    };
+    add("mine", "0.2")
+        .assert_code(0)
+        .assert_says("the last 20 % of the classes are tested on")
+        .assert_says("train  12 images of 4 classes")
+        .assert_says("test   3 images of 1 class");
+    add("mine", "0.05")
+        .assert_code(1)
+        .assert_says("there are no test");
+    add("mine", "1.5")
+        .assert_code(1)
+        .assert_says("expected a number between 0 and 1");
+    add("cub200", "0.2")
+        .assert_code(1)
+        .assert_says("`--test-fraction` is for images of your own");
+
+    desk.sweep(&["data", "remove", "mine"])
+        .assert_code(0)
+        .assert_says("removed");
+    assert!(!desk.path("data/mine").exists());
+    assert!(desk.path("mine/class0/0.png").is_file());
+    desk.sweep(&["data", "remove", "mine"])
+        .assert_code(1)
+        .assert_says("nothing is removed");
+}

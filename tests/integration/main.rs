@@ -15,6 +15,7 @@ mod evaluation;
 mod failures;
 mod first_sweep;
 mod gpus;
+mod network;
 mod questions;
 mod results;
 mod training;

@@ -93,7 +93,9 @@ fn main() {
         | Work::Neighbours(_)
         | Work::Inspect(_)
         | Work::Sheet(_)
-        | Work::Verify(_) => {
+        | Work::Verify(_)
+        | Work::Export(_)
+        | Work::Embed(_) => {
             panic!("no test asks the fake trainer for this")
         }
         Work::Probe(_) => finish(Probed {

@@ -26,7 +26,7 @@ use super::{
     broken::without_broken,
     given::{Given, joined},
     left_aside,
-    listing::Listing,
+    listing::{Listing, Role},
     readers::{self, Found},
     table,
 };
@@ -51,6 +51,8 @@ pub struct Request<'a> {
     pub other_counts: bool,
     /// True to decode all images and to leave out those that are broken.
     pub skip_broken: bool,
+    /// The fraction of the classes to test on, the last in their order. Absent: as the files or the data set say.
+    pub test_fraction: Option<f64>,
 }
 
 /// The treatment of folders that are added.
@@ -140,9 +142,7 @@ fn register(
     }
     let left_aside = left_aside::left_aside(files, &found.listing, found.by_folders)
         .map_err(|error| error.with_names(name))?;
-    let Found {
-        layout, listing, ..
-    } = found;
+    let (layout, listing) = divided(request, found, given)?;
     let (listing, broken) = whole_images(request, listing, files, given, progress)?;
     let written = root.join(NEW_LISTING);
     table::write(&listing, root, &written)?;
@@ -150,13 +150,37 @@ fn register(
         left_aside,
         broken,
         listing: Some(hash_of(&written)?),
-        ..registration(layout, &listing, differences(published, listing.counts()))
+        ..registration(&layout, &listing, differences(published, listing.counts()))
     };
     write_registration(&registration, &root.join(Registration::FILE))?;
     let listing = root.join(Registration::LISTING);
     fs::rename(&written, &listing).map_err(DataError::disk("write", &listing))?;
     sync_parent(&listing)?;
     Ok(registration)
+}
+
+/// Divides the classes as it is asked for. Also returns what the layout is called.
+fn divided(request: &Request, found: Found, given: &Given) -> Result<(String, Listing), DataError> {
+    let Some(fraction) = request.test_fraction else {
+        return Ok((found.layout.to_owned(), found.listing));
+    };
+    let refused = |why: &str| Err(DataError::unreadable(&given.name(&found.root), why));
+    let images = found.listing.test.images.iter();
+    if images.clone().any(|image| image.role != Role::Both) {
+        return refused(
+            "queries and gallery are divided already: a fraction of the classes to test on changes nothing",
+        );
+    }
+    let listing = found.listing.tested_on(fraction);
+    if let Err(error) = listing.check() {
+        return refused(&error.to_string());
+    }
+    let layout = format!(
+        "{}; the last {:.0} % of the classes are tested on",
+        found.layout,
+        100.0 * fraction
+    );
+    Ok((layout, listing))
 }
 
 /// Leaves out broken images, if that is asked for. Also returns what was left out.

@@ -44,6 +44,7 @@ fn request<'a>(from: &'a [PathBuf], into: &'a Path) -> Request<'a> {
         folders: Folders::Link,
         other_counts: false,
         skip_broken: false,
+        test_fraction: None,
     }
 }
 

@@ -157,7 +157,22 @@ impl Listing {
     /// Returns the same images with a new split: the first half of all classes, rounded down, to train on, and
     /// the others to test on.
     #[must_use]
-    pub fn in_halves(mut self) -> Listing {
+    pub fn in_halves(self) -> Listing {
+        let classes = self.training.classes.len() + self.test.classes.len();
+        self.split_before(classes / 2)
+    }
+
+    /// Returns the same images with a new split: this fraction of all classes, rounded, to test on, and the first others
+    /// to train on.
+    #[must_use]
+    pub fn tested_on(self, fraction: f64) -> Listing {
+        let classes = self.training.classes.len() + self.test.classes.len();
+        let tested = (fraction * classes as f64).round() as usize;
+        self.split_before(classes.saturating_sub(tested))
+    }
+
+    /// Returns the same images, with the first `half` classes to train on and the others to test on.
+    fn split_before(mut self, half: usize) -> Listing {
         let training = self.training.classes.len();
         self.training.classes.append(&mut self.test.classes);
         let moved = self.test.images.drain(..).map(|image| Image {
@@ -165,7 +180,6 @@ impl Listing {
             ..image
         });
         self.training.images.extend(moved);
-        let half = self.training.classes.len() / 2;
         let first = self
             .training
             .images

@@ -23,6 +23,7 @@ pub mod listing;
 mod loader;
 mod mat;
 mod on_device;
+mod photos;
 mod prepared;
 mod raster;
 pub mod readers;

@@ -14,6 +14,7 @@ mod backbone;
 mod bn_inception;
 mod conv4;
 mod efficientnet_lite0;
+mod export;
 #[cfg(test)]
 mod golden;
 mod googlenet;

@@ -99,10 +99,11 @@ impl Block {
     }
 
     fn attention(&self, context: &ForwardContext, tokens: &Tensor) -> Tensor {
-        let (n, count, width) = tokens.size3().expect("tokens have three dimensions");
+        // A trace must not fix the number of images, so it is left open as -1.
+        let (_, count, width) = tokens.size3().expect("tokens have three dimensions");
         let parts = self.queries_keys_values.forward(context, tokens);
         let parts = parts
-            .view([n, count, 3, self.heads, HEAD_WIDTH])
+            .view([-1, count, 3, self.heads, HEAD_WIDTH])
             .permute([2, 0, 3, 1, 4]);
         let [queries, keys, values] = [0, 1, 2].map(|part| parts.get(part));
         let attended = Tensor::scaled_dot_product_attention(
@@ -117,7 +118,7 @@ impl Block {
         );
         self.projection.forward(
             context,
-            &attended.transpose(1, 2).reshape([n, count, width]),
+            &attended.transpose(1, 2).reshape([-1, count, width]),
         )
     }
 }
@@ -129,8 +130,9 @@ impl Trunk for Vit {
             .forward(context, images)
             .flatten(2, 3)
             .transpose(1, 2);
-        let (n, _, width) = patches.size3().expect("patches have three dimensions");
-        let class = context.parameter(self.class).expand([n, 1, width], false);
+        let class = context
+            .parameter(self.class)
+            .expand_as(&patches.narrow(1, 0, 1));
         let tokens = Tensor::cat(&[class, patches], 1) + context.parameter(self.positions);
         let tokens = self
             .blocks

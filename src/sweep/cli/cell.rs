@@ -6,6 +6,7 @@ use clap::Args;
 use report::{CellRuns, Row, RunState};
 use schema::{Dataset, Metric, RunId};
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     Exit, Opened, Target,
@@ -29,7 +30,7 @@ pub(super) struct Cell {
     /// A metric, as sweep files or the headings of tables have it
     #[arg(value_parser = Metric::from_str)]
     metric: Metric,
-    /// Print JSON
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -55,7 +56,7 @@ impl Cell {
         }
         if self.json {
             let printed: Vec<PrintedCell> = cells.iter().map(PrintedCell::of).collect();
-            return show_json(&printed);
+            return show_json(&json!({ "version": VERSION, "cells": printed }));
         }
         let texts: Vec<String> = cells.iter().map(|cell| self.text(cell, &opened)).collect();
         show(&texts.join("\n"))
@@ -131,6 +132,9 @@ fn outcome(row: &Row, metric: Metric) -> String {
 fn percent(fraction: f64) -> String {
     format!("{:.2}", 100.0 * fraction)
 }
+
+/// Raised when a key of the JSON changes its meaning or disappears.
+const VERSION: u32 = 1;
 
 /// A cell as JSON; values are fractions.
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! `sweep data`: adds downloaded data sets, lists those that were added, and inspects their images.
 
 mod check;
+mod remove;
 mod sheet;
 
 use std::{
@@ -32,11 +33,12 @@ use crate::{
 /// The folder of data sets.
 pub(super) const DEFAULT_ROOT: &str = "data";
 
-/// Add, list, check and draw data sets
+/// Add, list, check, draw and remove data sets
 #[derive(Debug, Subcommand)]
 pub(super) enum Data {
     Add(Add),
     List(List),
+    Remove(remove::Remove),
     Check(check::CheckData),
     Show(sheet::ShowSheet),
 }
@@ -65,9 +67,20 @@ pub(super) struct Add {
     /// Decode all images and leave out those that cannot be decoded; tables say so
     #[arg(long)]
     skip_broken: bool,
+    /// Fraction of the classes to test on, the last in their order [default: as the files say, or one half]
+    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
+    test_fraction: Option<f64>,
     /// A program to use in the place of `sweep-trainer`
     #[arg(long, value_name = "PROGRAM", hide = true)]
     trainer: Option<PathBuf>,
+}
+
+/// Reads a fraction between 0 and 1.
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(fraction) if fraction > 0.0 && fraction < 1.0 => Ok(fraction),
+        _ => Err("expected a number between 0 and 1, such as 0.3".to_owned()),
+    }
 }
 
 /// List data sets
@@ -86,6 +99,7 @@ impl Data {
         match self {
             Data::Add(add) => add.run(),
             Data::List(list) => list.run(),
+            Data::Remove(remove) => remove.run(),
             Data::Check(check) => check.run(),
             Data::Show(show) => show.run(),
         }
@@ -195,6 +209,7 @@ impl Add {
             copy: false,
             allow_other_counts: false,
             skip_broken: false,
+            test_fraction: None,
             trainer: trainer.map(Path::to_owned),
         }
     }
@@ -217,6 +232,12 @@ impl Add {
             }
         }
         let dataset = named(&self.name)?;
+        if self.test_fraction.is_some() && !matches!(dataset, Dataset::Own(_)) {
+            return Err(Exit::mistake(format!(
+                "`--test-fraction` is for images of your own: {} has a split that all papers use",
+                dataset.title()
+            )));
+        }
         durable::remove_leftovers(&self.root)?;
         let into = absolute(&self.root).join(dataset.folder());
         // What cannot be read is replaced.
@@ -254,6 +275,7 @@ impl Add {
             copy: self.copy,
             allow_other_counts: self.allow_other_counts,
             skip_broken: self.skip_broken,
+            test_fraction: self.test_fraction,
         };
         let title = format!("adding {}", dataset.title());
         let bar = match self.skip_broken {

@@ -10,20 +10,23 @@ use std::{
 use clap::{Args, ValueEnum};
 use schema::{
     Comparison, DataId, EmbeddingFiles, EvaluateWork, Evaluated, Identity, MeasureWork, Measured,
-    Metric, Scores, Task, run_files,
+    Metric, RunId, Scores, Task, run_files,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::told::NamedFiles;
 use super::{
-    Exit, counted,
+    Exit, Opened,
+    chosen::{BEST, best},
+    counted,
     foreground::{self, all_cores},
     progress::Bar,
     run_ids::the_only,
     show, show_json, tell,
 };
 use crate::{
+    config::Sweep,
     ledger::{Check, Ledger, RunFolder, absolute, read_json},
     run::trainer::Trainer,
 };
@@ -88,8 +91,11 @@ pub(super) struct ResultsArgs {
     /// Folder of finished and interrupted runs
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
+    /// The sweep file of best:METHOD
+    #[arg(long, value_name = "FILE")]
+    sweep: Option<PathBuf>,
     #[command(flatten)]
-    trainer: TrainerArgs,
+    pub(super) trainer: TrainerArgs,
 }
 
 /// The trainer of a single task.
@@ -369,8 +375,26 @@ pub(super) struct LocatedRun {
 }
 
 impl ResultsArgs {
-    /// The run of this id, or in this folder.
+    /// The run of this id, in this folder, or the best of a method by its validation scores.
     pub(super) fn find(&self, run: &str) -> Result<LocatedRun, Exit> {
+        match run.strip_prefix(BEST) {
+            Some(method) => self.locate(&self.best(method)?.to_string()),
+            None => self.locate(run),
+        }
+    }
+
+    fn best(&self, method: &str) -> Result<RunId, Exit> {
+        let Some(sweep) = &self.sweep else {
+            return Err(Exit::mistake(format!(
+                "`{BEST}{method}` is a method of which sweep? Name its file with `--sweep FILE`"
+            )));
+        };
+        let opened = Opened::of_results(Sweep::read(sweep, &[])?, &self.results)?;
+        opened.require_ids()?;
+        best(method, &opened)
+    }
+
+    fn locate(&self, run: &str) -> Result<LocatedRun, Exit> {
         let missing = || {
             Exit::mistake(format!(
                 "there is no run `{run}` in `{}`, nor one whose id begins so, nor a folder of this name\n\

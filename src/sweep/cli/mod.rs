@@ -7,14 +7,17 @@
 
 mod cell;
 mod check;
+mod chosen;
 mod completions;
 mod data;
 mod diff;
 mod doctor;
 #[cfg(test)]
 mod documentation;
+mod embed;
 mod evaluate;
 mod exit;
+mod export;
 mod foreground;
 mod fsck;
 mod gc;
@@ -120,6 +123,8 @@ enum Command {
     Show(show::Show),
     Schema(schema::SchemaCommand),
     Evaluate(evaluate::Evaluate),
+    Export(export::Export),
+    Embed(embed::Embed),
     #[command(alias = "neighbours")]
     Neighbors(neighbors::Neighbors),
     #[command(subcommand)]
@@ -341,6 +346,8 @@ pub fn main() -> ExitCode {
         Command::Show(command) => command.run(),
         Command::Schema(command) => command.run(),
         Command::Evaluate(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Embed(command) => command.run(),
         Command::Neighbors(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Weights(command) => command.run(),

@@ -979,6 +979,7 @@ fn the_real_omniglot_has_the_published_counts() {
         folders: crate::data::adding::Folders::Link,
         other_counts: false,
         skip_broken: false,
+        test_fraction: None,
     };
     let added = crate::data::adding::add(&request, &|_, _| ()).unwrap();
     assert_eq!(added.differences, Vec::<String>::new());

@@ -1,6 +1,6 @@
 //! GoogLeNet.
 
-use super::{BackbonePart, ImageInput, has_weights};
+use super::{BackbonePart, ImageInput, has_weights, in_torchvision};
 use crate::{Footprint, Weights, parts::part::part};
 
 part! {
@@ -51,6 +51,13 @@ impl BackbonePart for Googlenet {
 
     fn classifiers(&self) -> &'static [&'static str] {
         &["fc.", "aux1.", "aux2."]
+    }
+
+    fn in_python(&self, _side: u32) -> Option<Vec<String>> {
+        Some(in_torchvision(
+            "googlenet(init_weights=False, aux_logits=False, transform_input=False)",
+            &["fc = torch.nn.Identity()"],
+        ))
     }
 
     has_weights!();

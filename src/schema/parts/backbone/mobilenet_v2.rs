@@ -1,6 +1,6 @@
 //! MobileNetV2.
 
-use super::{BackbonePart, has_weights};
+use super::{BackbonePart, has_weights, in_torchvision};
 use crate::{Footprint, Weights, parts::part::part};
 
 part! {
@@ -33,6 +33,11 @@ impl BackbonePart for MobilenetV2 {
 
     fn classifiers(&self) -> &'static [&'static str] {
         &["classifier."]
+    }
+
+    fn in_python(&self, _side: u32) -> Option<Vec<String>> {
+        let replaced = ["classifier = torch.nn.Identity()"];
+        Some(in_torchvision("mobilenet_v2()", &replaced))
     }
 
     has_weights!();

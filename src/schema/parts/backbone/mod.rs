@@ -53,6 +53,16 @@ parts! {
     }
 }
 
+/// Returns the lines that build a model of torchvision and replace its last part.
+fn in_torchvision(call: &str, replaced: &[&str]) -> Vec<String> {
+    let mut lines = vec![
+        "import torchvision".to_owned(),
+        format!("trunk = torchvision.models.{call}"),
+    ];
+    lines.extend(replaced.iter().map(|line| format!("trunk.{line}")));
+    lines
+}
+
 /// Facts about a backbone. The defaults are those of most convolutional networks for ImageNet.
 pub trait BackbonePart {
     /// Returns the width of the features. Nothing: it depends on the images or on the file.
@@ -101,6 +111,12 @@ pub trait BackbonePart {
     /// `benches/README.md`; on a GPU, tensor cores read maps this way.
     fn prefers_channels_last(&self) -> bool {
         true
+    }
+
+    /// Returns the lines of Python that build the same network under the name `trunk`, with the same names of tensors, from
+    /// images with this side to features. Nothing: no library has it.
+    fn in_python(&self, _side: u32) -> Option<Vec<String>> {
+        None
     }
 
     /// Returns the address of the weights that most papers use, to be converted, if there is one.

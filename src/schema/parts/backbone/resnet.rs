@@ -7,7 +7,7 @@ use crate::parts::range::Setting;
 
 /// The facts about a ResNet, given the width of its features and its memory.
 macro_rules! resnet_part {
-    ($name:ident, $features:literal, $footprint:expr) => {
+    ($name:ident, $torchvision:expr, $features:literal, $footprint:expr) => {
         impl $crate::BackbonePart for $name {
             fn features(&self) -> Option<u32> {
                 Some($features)
@@ -23,6 +23,15 @@ macro_rules! resnet_part {
 
             fn classifiers(&self) -> &'static [&'static str] {
                 &["fc."]
+            }
+
+            fn in_python(&self, _side: u32) -> Option<Vec<String>> {
+                let call: fn(&$name) -> Option<&'static str> = $torchvision;
+                let replaced = ["fc = torch.nn.Identity()"];
+                Some($crate::parts::backbone::in_torchvision(
+                    call(self)?,
+                    &replaced,
+                ))
             }
 
             $crate::parts::backbone::has_weights!();

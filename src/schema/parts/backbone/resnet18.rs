@@ -16,6 +16,7 @@ part! {
 
 resnet_part!(
     Resnet18,
+    |_| Some("resnet18()"),
     512,
     Footprint {
         evaluation: 127,

@@ -16,6 +16,7 @@ part! {
 
 resnet_part!(
     Resnet34,
+    |_| Some("resnet34()"),
     512,
     Footprint {
         evaluation: 127,

@@ -19,6 +19,7 @@ part! {
 
 resnet_part!(
     Resnet50,
+    |network| (network.stride_on == StrideOn::Conv3x3).then_some("resnet50()"),
     2048,
     Footprint {
         evaluation: 175,

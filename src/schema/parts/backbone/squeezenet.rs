@@ -1,6 +1,6 @@
 //! SqueezeNet.
 
-use super::{BackbonePart, has_weights};
+use super::{BackbonePart, has_weights, in_torchvision};
 use crate::{Footprint, Weights, parts::part::part};
 
 part! {
@@ -33,6 +33,11 @@ impl BackbonePart for Squeezenet {
 
     fn classifiers(&self) -> &'static [&'static str] {
         &["classifier."]
+    }
+
+    fn in_python(&self, _side: u32) -> Option<Vec<String>> {
+        let replaced = ["classifier = torch.nn.AdaptiveAvgPool2d(1)"];
+        Some(in_torchvision("squeezenet1_1()", &replaced))
     }
 
     has_weights!();

@@ -11,7 +11,7 @@ pub(super) const PATCH: u32 = 16;
 
 /// The facts about a vision transformer, given the width of its features and its memory.
 macro_rules! vit_part {
-    ($name:ident, $features:literal, $footprint:expr) => {
+    ($name:ident, $python:literal, $features:literal, $footprint:expr) => {
         impl $crate::BackbonePart for $name {
             fn features(&self) -> Option<u32> {
                 Some($features)
@@ -47,6 +47,16 @@ macro_rules! vit_part {
 
             fn prefers_channels_last(&self) -> bool {
                 false
+            }
+
+            fn in_python(&self, side: u32) -> Option<Vec<String>> {
+                Some(vec![
+                    "import timm".to_owned(),
+                    format!(
+                        "trunk = timm.create_model(\"{}\", num_classes=0, img_size={side})",
+                        $python
+                    ),
+                ])
             }
 
             $crate::parts::backbone::has_weights!();

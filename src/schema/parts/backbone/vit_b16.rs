@@ -19,6 +19,7 @@ part! {
 
 vit_part!(
     VitB16,
+    "vit_base_patch16_224",
     768,
     Footprint {
         evaluation: 117,

@@ -19,6 +19,7 @@ part! {
 
 vit_part!(
     VitS16,
+    "vit_small_patch16_224",
     384,
     Footprint {
         evaluation: 108,
