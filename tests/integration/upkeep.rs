@@ -102,6 +102,9 @@ fn what_no_report_needs_can_be_removed_and_the_results_stay() {
     desk.sweep(&["gc", "--also", "networks", "--delete"])
         .assert_code(0);
     assert!(desk.in_runs("model.safetensors").is_empty());
+    desk.sweep(&["fsck"])
+        .assert_code(0)
+        .assert_says("the networks of 4 measured runs");
     desk.run().assert_code(0).assert_says("up to date");
     assert_eq!(desk.table(), table);
 }

@@ -55,6 +55,11 @@ impl Fsck {
         lines.extend(listed("damaged", &damage));
         lines.extend(listed("missing", &missing(&found)));
         lines.extend(others(&found));
+        if found.without_network > 0 {
+            let runs = counted(found.without_network, "measured run");
+            let loss = FileKind::Network.loss();
+            lines.push(format!("  removed     the networks of {runs}; {loss}"));
+        }
         if found.torn > 0 {
             lines.push(format!(
                 "  journal     {}",

@@ -31,6 +31,8 @@ pub struct Soundness {
     pub runs: usize,
     /// Those of them that are measured.
     pub measured: usize,
+    /// Measured runs whose network was removed.
+    pub without_network: usize,
     /// Measured ensembles.
     pub ensembles: usize,
     /// Searches.
@@ -48,6 +50,8 @@ pub struct Soundness {
 /// What was found of one run.
 struct CheckedRun {
     is_measured: bool,
+    /// True if it is measured and its network is gone: that was someone's wish.
+    lacks_network: bool,
     missing: Vec<PathBuf>,
 }
 
@@ -88,6 +92,7 @@ impl Ledger {
         found.runs = runs.len();
         for run in runs {
             found.measured += usize::from(run.is_measured);
+            found.without_network += usize::from(run.lacks_network);
             found.missing.extend(run.missing);
         }
         for &ensemble in &scope.ensembles {
@@ -118,13 +123,23 @@ impl Ledger {
         let (trained, record) = (self.vouched_training(run)?, self.vouched_record(run)?);
         self.has_model(run, Check::Contents)?;
         self.has_queries(run, Check::Contents)?;
-        let is_measured = record.is_some();
-        let named = trained.iter().flat_map(|found| found.files.keys());
-        let named = named.chain(record.iter().flat_map(|found| found.files.keys()));
-        let paths = named.map(|name| self.run(run).path().join(name));
+        let folder = self.run(run);
+        let is_gone = |name: &&String| !folder.path().join(name).exists();
+        let networks = trained.iter().flat_map(|found| found.files.keys());
+        let mut missing: Vec<&String> = networks.filter(is_gone).collect();
+        let lacks_network = record.is_some() && !missing.is_empty();
+        if lacks_network {
+            missing.clear();
+        }
+        let measured = record.iter().flat_map(|found| found.files.keys());
+        missing.extend(measured.filter(is_gone));
         Ok(CheckedRun {
-            is_measured,
-            missing: paths.filter(|path| !path.exists()).collect(),
+            is_measured: record.is_some(),
+            lacks_network,
+            missing: missing
+                .into_iter()
+                .map(|name| folder.path().join(name))
+                .collect(),
         })
     }
 
