@@ -6,12 +6,10 @@ images are colored squares and whose head is linear.
     sweep embed RUN photos --into photos.npy
     scripts/check_export.py network photos 'torchvision.models.resnet18()' 64
 
-The tensors in the library's model, the TorchScript module and, if `onnx` and `onnxruntime` are there, the ONNX file made
-of it have to give the embeddings of `sweep embed` to 1e-5. Needs torch, torchvision, safetensors, numpy and Pillow.
+The tensors in the library's model and the TorchScript module have to give the embeddings of `sweep embed` to 1e-5. Needs torch, torchvision, safetensors, numpy and Pillow.
 """
 
 import csv
-import importlib.util
 import pathlib
 import sys
 
@@ -46,16 +44,6 @@ def from_tensors(path, call, images):
     return torch.nn.functional.normalize(embeddings)
 
 
-def from_onnx(module, path, images):
-    import onnxruntime
-
-    axes = {"images": {0: "n"}, "embeddings": {0: "n"}}
-    torch.onnx.export(module, images[:1], path, dynamo=False, input_names=["images"], output_names=["embeddings"],
-                      dynamic_axes=axes)
-    session = onnxruntime.InferenceSession(path)
-    return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
-
-
 def main():
     network, name, call, side = sys.argv[1:]
     expected = torch.from_numpy(numpy.load(f"{name}.npy"))
@@ -63,8 +51,6 @@ def main():
     images = photos(pathlib.Path(name), f"{name}.csv", int(side))
     with torch.no_grad():
         found = {"safetensors": from_tensors(f"{network}.safetensors", call, images), "TorchScript": module(images)}
-        if importlib.util.find_spec("onnxruntime"):
-            found["ONNX"] = from_onnx(module, f"{network}.onnx", images)
     for what, embeddings in found.items():
         difference = (embeddings - expected).abs().max().item()
         print(f"{what}: {len(images)} photos, largest difference {difference:.1e}")

@@ -21,12 +21,7 @@ use crate::ledger::absolute;
 #[command(after_help = "\
 Examples:
   sweep export 6b1c5a0e --into network.safetensors
-  sweep export best:Triplet --sweep sweeps/omniglot.toml --into triplet.pt
-
-ONNX, from the TorchScript file, in Python with torch and onnx:
-  torch.onnx.export(torch.jit.load(\"triplet.pt\"), torch.zeros(1, 1, 28, 28, dtype=torch.uint8), \"triplet.onnx\",
-                    dynamo=False, input_names=[\"images\"], output_names=[\"embeddings\"],
-                    dynamic_axes={\"images\": {0: \"n\"}, \"embeddings\": {0: \"n\"}})")]
+  sweep export best:Triplet --sweep sweeps/omniglot.toml --into triplet.pt")]
 pub(super) struct Export {
     /// Id of a run or its beginning, the folder of a run, or best:METHOD with --sweep
     run: String,
@@ -72,7 +67,7 @@ fn format_of(file: &Path) -> Result<NetworkFormat, Exit> {
         Some("safetensors") => Ok(NetworkFormat::Safetensors),
         Some("pt" | "pth") => Ok(NetworkFormat::Torchscript),
         Some("onnx") => Err(Exit::mistake(
-            "ONNX is written from TorchScript: export to a file `.pt`, and convert that as `sweep export --help` shows",
+            "ONNX is not written; export to a file `.safetensors`, or `.pt` for TorchScript",
         )),
         _ => Err(Exit::mistake(format!(
             "`{}` names no format: `--into` takes NAME.safetensors, or NAME.pt for TorchScript",

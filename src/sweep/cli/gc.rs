@@ -13,7 +13,8 @@ use crate::{
 /// Make room in a results folder
 ///
 /// Lists files that no report needs, with their sizes and what is lost without them. Nothing is removed without
-/// --delete. The images of prepared data sets and the networks of measured runs are kept unless --also names them.
+/// --delete. The embeddings and networks of measured runs and the images of prepared data sets are kept unless --also
+/// names them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

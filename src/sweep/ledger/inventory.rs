@@ -161,7 +161,9 @@ impl FileKind {
             FileKind::Training => "the training begins again",
             FileKind::Checkpoint => "the training begins at step 0",
             FileKind::Record | FileKind::Queries => "the run is measured again",
-            FileKind::Embeddings => "further metrics embed the test images again",
+            FileKind::Embeddings => {
+                "`sweep verify` has nothing to compute from; further metrics embed the test images again"
+            }
             FileKind::Study => "a search whose bounds are edited chooses new points",
             FileKind::Index | FileKind::Images => "the data set is prepared again",
             FileKind::Identity => "nothing: the next `sweep run` writes it again",

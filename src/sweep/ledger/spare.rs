@@ -43,12 +43,8 @@ impl Spare {
     /// True if the files are removed only if someone names them: to bring them back takes their source, or hours.
     pub fn is_costly(self) -> bool {
         match self {
-            Spare::Data | Spare::Networks => true,
-            Spare::Checkpoints
-            | Spare::Embeddings
-            | Spare::Attempts
-            | Spare::Damaged
-            | Spare::Unfinished => false,
+            Spare::Embeddings | Spare::Data | Spare::Networks => true,
+            Spare::Checkpoints | Spare::Attempts | Spare::Damaged | Spare::Unfinished => false,
         }
     }
 
