@@ -85,6 +85,9 @@ fn data_that_has_changed_since_is_the_cause_of_a_refusal() {
         .assert_code(1)
         .assert_says("2 results there, 0 now")
         .assert_says("the finished runs have another content of the data set");
+    desk.sweep(&["status", "sweep.toml"])
+        .assert_says("0 of 4 runs finished")
+        .assert_says("the finished runs have another content of the data set");
     assert_eq!(desk.reports(), before);
 }
 

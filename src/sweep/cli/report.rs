@@ -33,10 +33,7 @@ use super::{Exit, Opened, Target, color_on_stdout, plan::tally, show, studies, t
 use crate::{
     config::IntervalKind,
     ledger::Check,
-    plan::{
-        difference::{self, Component},
-        freshness, integrity,
-    },
+    plan::{difference, freshness, integrity},
 };
 
 /// Rebuild the table from finished runs
@@ -201,7 +198,7 @@ impl Destination {
             report.add_file(path, studies::csv(opened)?);
         }
         if !report.lost.is_empty() {
-            report.cause = cause(opened)?;
+            report.cause = difference::cause_of_absence(&opened.plan, &opened.ledger)?;
         }
         Ok(report)
     }
@@ -387,30 +384,6 @@ fn statistics(
         queries: &|row, metrics| queries::queries(row.source(), metrics, ledger),
     };
     report::statistics(rows, &question).map_err(Exit::stuck)
-}
-
-/// Why results are not found, if the nearest finished run tells.
-fn cause(opened: &Opened) -> Result<Option<String>, Exit> {
-    let (plan, ledger) = (&opened.plan, &opened.ledger);
-    let planned = plan
-        .members
-        .iter()
-        .filter_map(|member| plan.runs.get_key_value(&member.run));
-    let mut absent = planned.filter(|(run, _)| !ledger.has_result(**run));
-    let Some((&run, planned)) = absent.next() else {
-        return Ok(None);
-    };
-    let nearest = difference::nearest(run, &difference::stored(&planned.identity), ledger)?;
-    let differences = nearest
-        .map(|(_, differences)| differences)
-        .unwrap_or_default();
-    let outside = differences
-        .iter()
-        .find(|difference| match difference.component {
-            Component::Data | Component::Schema | Component::Arithmetic => true,
-            Component::Recipe | Component::Fold | Component::Seed => false,
-        });
-    Ok(outside.map(|found| format!("the finished runs have another {}", found.component)))
 }
 
 /// The table that is there.

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
-    plan::{Plan, freshness},
+    plan::{Plan, difference, freshness},
     shell::CommandLine,
 };
 
@@ -165,6 +165,12 @@ impl Snapshot {
             snapshot.add_run(run, plan, ledger)?;
         }
         snapshot.add_ensembles(plan, ledger)?;
+        if snapshot.runs.finished == 0 && !snapshot.is_running() {
+            let cause = difference::cause_of_absence(plan, ledger)?;
+            snapshot
+                .remarks
+                .extend(cause.map(|cause| format!("  note: {cause}")));
+        }
         Ok(snapshot)
     }
 

@@ -7,6 +7,7 @@ use schema::{Identity, Outcome, Record, RunId};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Plan;
 use crate::{
     config::{Grammar, Node},
     ledger::{Ledger, LedgerError, RunStage},
@@ -41,6 +42,16 @@ pub enum Component {
     Schema,
     /// The kind of arithmetic.
     Arithmetic,
+}
+
+impl Component {
+    /// True if it is not in the sweep file.
+    fn is_outside(self) -> bool {
+        match self {
+            Component::Data | Component::Schema | Component::Arithmetic => true,
+            Component::Recipe | Component::Fold | Component::Seed => false,
+        }
+    }
 }
 
 impl fmt::Display for Component {
@@ -101,6 +112,25 @@ pub fn nearest(
         }
     }
     Ok(nearest.map(|(_, run, differences)| (run, differences)))
+}
+
+/// Says why the runs of a plan are not found though others have finished: the first of them differs from the nearest
+/// finished run by what is not in the sweep file. None if that is not the reason.
+///
+/// # Errors
+/// A result is damaged.
+pub fn cause_of_absence(plan: &Plan, ledger: &Ledger) -> Result<Option<String>, LedgerError> {
+    let members = plan.members.iter().map(|member| member.run);
+    let planned = members.filter_map(|run| plan.runs.get_key_value(&run));
+    let mut absent = planned.filter(|(run, _)| !ledger.has_result(**run));
+    let Some((&run, planned)) = absent.next() else {
+        return Ok(None);
+    };
+    let nearest = nearest(run, &stored(&planned.identity), ledger)?;
+    let differences = nearest.map_or_else(Vec::new, |(_, differences)| differences);
+    let mut components = differences.iter().map(|difference| difference.component);
+    let outside = components.find(|component| component.is_outside());
+    Ok(outside.map(|component| format!("the finished runs have another {component}")))
 }
 
 /// The differences of an identity from that of a finished run; none if the run has not finished, or
