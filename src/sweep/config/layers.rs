@@ -55,6 +55,8 @@ pub(super) struct Layers<'a> {
     path: &'a Path,
     /// All texts, that of the file itself first.
     text: String,
+    /// Where its lines end.
+    newlines: Vec<usize>,
     layers: Vec<Layer>,
     /// The layers that are files, what others build on first, the file itself last.
     order: Vec<usize>,
@@ -85,6 +87,7 @@ impl<'a> Layers<'a> {
         let mut layers = Layers {
             path,
             text: String::new(),
+            newlines: Vec::new(),
             layers: Vec::new(),
             order: Vec::new(),
             assignments: Vec::new(),
@@ -113,6 +116,8 @@ impl<'a> Layers<'a> {
             return Err(Diagnostic::of_file(self.path, message));
         }
         self.text.push_str(text);
+        let newlines = text.match_indices('\n');
+        self.newlines.extend(newlines.map(|(at, _)| start + at));
         let place = start..self.text.len();
         self.layers.push(Layer { kind, place });
         Ok(())
@@ -243,6 +248,7 @@ impl<'a> Layers<'a> {
         Source {
             path: self.path,
             text: &self.text,
+            newlines: &self.newlines,
             layers: &self.layers,
         }
     }

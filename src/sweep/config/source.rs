@@ -16,6 +16,8 @@ pub(super) struct Source<'a> {
     /// The sweep file.
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
+    /// Where the lines of the text end, in order.
+    pub(super) newlines: &'a [usize],
     /// The texts in the order of their positions. Empty: `text` is that of the sweep file alone.
     pub(super) layers: &'a [Layer],
 }
@@ -129,8 +131,11 @@ impl Source<'_> {
                 LayerKind::File(_) | LayerKind::Set => layer.place.start,
             },
         };
-        let before = &self.text.as_bytes()[start..at.max(start)];
-        1 + before.iter().filter(|&&byte| byte == b'\n').count()
+        1 + self.newlines_before(at.max(start)) - self.newlines_before(start)
+    }
+
+    fn newlines_before(&self, at: usize) -> usize {
+        self.newlines.partition_point(|newline| *newline < at)
     }
 
     fn layer(&self, at: usize) -> Option<&Layer> {
