@@ -179,7 +179,8 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files.extend(files_below(&path));
-        } else {
+        } else if path.is_file() {
+            // A pipe that an earlier attack left would block the next one.
             files.push(path);
         }
     }
