@@ -92,6 +92,17 @@ fn data_that_has_changed_since_is_the_cause_of_a_refusal() {
 }
 
 #[test]
+fn a_journal_that_cannot_be_read_costs_no_table() {
+    let desk = Desk::new(SMALL);
+    desk.run().assert_code(0);
+    let before = desk.reports();
+    fs::remove_file(desk.path("results/journal.jsonl")).unwrap();
+    fs::create_dir(desk.path("results/journal.jsonl")).unwrap();
+    desk.sweep(&["report", "sweep.toml"]).assert_code(0);
+    assert_eq!(desk.reports(), before);
+}
+
+#[test]
 fn without_data_and_without_results_there_is_no_table() {
     let desk = with_own_data();
     desk.run().assert_code(0);

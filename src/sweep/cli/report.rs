@@ -185,7 +185,7 @@ impl Destination {
                 searches: &page::searches(opened),
                 failures: &page::failures(&opened.plan, &opened.ledger)?,
                 retrievals: &retrievals,
-                timings: &page::timings(&opened.plan, &opened.ledger).map_err(Exit::stuck)?,
+                timings: &page::timings(&opened.plan, &opened.ledger),
                 origins: &page::settings(target, opened)?,
                 environment: &page::environment(opened, &provenance),
                 refresh,

@@ -1,9 +1,6 @@
 //! What the page of a sweep shows beside its tables: failures, durations, settings and the environment.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use report::{FailedJob, Provenance, Search, SearchTrial, SettingOrigin, Timing};
 use schema::RunId;
@@ -45,11 +42,13 @@ fn jobs(plan: &Plan) -> Vec<Job> {
 }
 
 /// How long the jobs of each kind took for each method, by the journal: the attempts that finished.
-pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Result<Vec<Timing>, io::Error> {
+pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
     let jobs: BTreeSet<Job> = jobs(plan).into_iter().collect();
     let mut started: BTreeMap<(Job, u32), u64> = BTreeMap::new();
     let mut timings: BTreeMap<String, Timing> = BTreeMap::new();
-    for entry in journal::read(ledger.root())?.entries {
+    // An unreadable journal costs the times, nothing else.
+    let contents = journal::read(ledger.root()).unwrap_or_default();
+    for entry in contents.entries {
         match entry.what {
             Decision::Started { job, attempt, .. } => {
                 started.insert((job, attempt), entry.time);
@@ -78,7 +77,7 @@ pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Result<Vec<Timing>, io::E
             | Decision::Closed => {}
         }
     }
-    Ok(timings.into_values().collect())
+    timings.into_values().collect()
 }
 
 /// What a job does, and for which method.
