@@ -497,12 +497,11 @@ impl Shape<'_> {
         let Some((key, tables)) = self.path.split_last() else {
             return example("", name, node);
         };
-        let line = example(key, name, node);
         match self.source.file(span.start) {
-            Some(_) => line,
+            Some(_) => example(key, name, node),
             None => {
-                let assignment = format!("{}.{line}", key::written(tables));
-                let assignment = assignment.replacen(" = ", "=", 1);
+                let (key, value) = choice(key, name, node);
+                let assignment = format!("{}.{key}={value}", key::written(tables));
                 CommandLine::new("--set").word(&assignment).to_string()
             }
         }
@@ -533,6 +532,12 @@ fn is_below(value: &DeValue<'_>, node: Node<'_>) -> bool {
 
 /// Returns a line that chooses `name` for a key: with the settings that it needs.
 fn example(key: &str, name: &str, node: Node<'_>) -> String {
+    let (key, value) = choice(key, name, node);
+    format!("{key} = {value}")
+}
+
+/// Returns the key and the value of an assignment that chooses `name` for a key.
+fn choice(key: &str, name: &str, node: Node<'_>) -> (String, String) {
     let needed: Vec<String> = node
         .child(name)
         .into_iter()
@@ -540,10 +545,13 @@ fn example(key: &str, name: &str, node: Node<'_>) -> String {
         .map(|key| format!("{key} = .."))
         .collect();
     match (node.child(name).map(Node::kind), needed.as_slice()) {
-        (None, _) => format!("{key} = \"{name}\""),
-        (Some(Kind::Table), []) => format!("{key}.{name} = {{}}"),
-        (Some(Kind::Table), needed) => format!("{key}.{name} = {{ {} }}", needed.join(", ")),
-        (Some(_), _) => format!("{key}.{name} = .."),
+        (None, _) => (key.to_owned(), format!("\"{name}\"")),
+        (Some(Kind::Table), []) => (format!("{key}.{name}"), "{}".to_owned()),
+        (Some(Kind::Table), needed) => (
+            format!("{key}.{name}"),
+            format!("{{ {} }}", needed.join(", ")),
+        ),
+        (Some(_), _) => (format!("{key}.{name}"), "..".to_owned()),
     }
 }
 
