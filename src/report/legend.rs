@@ -127,7 +127,7 @@ impl Table {
         format!("from it, by paired t tests on the same {same} {TESTS}")
     }
 
-    /// The metrics of which some interval covers this.
+    /// The metrics with an interval that covers this.
     fn metrics_over(&self, over: Over) -> BTreeSet<Metric> {
         let mut metrics = BTreeSet::new();
         for block in &self.blocks {

@@ -69,7 +69,7 @@ fn headings(text: &str) -> Option<::csv::StringRecord> {
     reader.headers().ok().cloned()
 }
 
-/// The number of finished runs in a table as CSV: the sum of its columns `n`, each of which is followed by one `of`.
+/// Returns the number of finished runs in a table as CSV: the sum of its columns `n` that a column `of` follows.
 fn finished(text: &str) -> usize {
     let headings = headings(text).unwrap_or_default();
     let headings: Vec<&str> = headings.iter().collect();

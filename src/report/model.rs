@@ -58,7 +58,7 @@ pub(crate) enum Statement {
         by: Interval,
         p: f64,
     },
-    /// The best row is better than so many further rows.
+    /// The best row is better than this number of further rows.
     BetterThanMore { row: RowKey, rows: usize },
     /// The difference of a row from the best is too small to matter.
     Equal {
@@ -79,9 +79,9 @@ pub(crate) enum Statement {
         within: Option<f64>,
         settled: Settled,
     },
-    /// So are so many further rows.
+    /// The number of further rows that are open, too.
     OpenForMore { rows: usize },
-    /// No test is possible without at least so many further seeds.
+    /// No test is possible without at least this number of further seeds.
     TooFew { seeds: usize, needed: usize },
     /// A trained row has a lower mean than a row without training.
     BelowUntrained {

@@ -95,7 +95,7 @@ fn of_this_machine(mut sweep: Sweep, results: &Path) -> Vec<String> {
     warnings
 }
 
-/// Says that the disk has less room than the sweep takes, whose every training is done so many times.
+/// Warns if the disk has less room than the sweep takes with this number of repetitions of each training.
 fn too_full(opened: &Opened, times: u64) -> Option<String> {
     let (plan, ledger) = (&opened.plan, &opened.ledger);
     let freshness = freshness::of(plan, ledger, &opened.sweep.report).ok()?;

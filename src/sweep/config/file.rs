@@ -391,7 +391,7 @@ pub enum OnFailure {
     Continue,
     /// Nothing new starts.
     Stop,
-    /// Nothing new starts after so many have failed.
+    /// Nothing new starts after this number of failures.
     StopAfter(u32),
 }
 

@@ -41,9 +41,9 @@ pub trait Watcher {
     fn ended(&mut self, job: Job, end: &AttemptEnd, again: bool);
     /// A place is not used any more, after this failure.
     fn left_out(&mut self, place: &str, message: &str);
-    /// A GPU is not used while the processes of others take so many bytes of its memory.
+    /// A GPU is not used while the processes of others take this number of bytes of its memory.
     fn awaits_others(&mut self, place: &Place, bytes: u64);
-    /// At most so many attempts run at a time from now on, because main memory was short.
+    /// At most this number of attempts runs at a time from now on, because main memory was short.
     fn runs_fewer(&mut self, at_most: usize);
     /// A study ended.
     fn selected(&mut self, plan: &Plan, study: &Study);

@@ -133,7 +133,7 @@ pub struct Tally {
     pub disk_full: bool,
     /// The last failure of the last place, if none is left to run on.
     pub stranded: Option<String>,
-    /// True if so many jobs failed that nothing more was started.
+    /// True if failures kept further jobs from starting.
     pub gave_up: bool,
 }
 

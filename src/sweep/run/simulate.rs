@@ -60,7 +60,7 @@ pub struct Incident {
 pub enum Change {
     /// It breaks: every attempt fails from now on.
     Breaks,
-    /// The processes of others take so many bytes of its memory.
+    /// The processes of others take this number of bytes of its memory.
     Others(u64),
 }
 
