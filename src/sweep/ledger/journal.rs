@@ -7,6 +7,7 @@
 //! number. Damage is counted and never stops a sweep, because the run folders hold the results.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -96,6 +97,41 @@ pub struct JournalContents {
     intact: Vec<u8>,
     /// The damaged lines and the torn tail.
     torn: Vec<u8>,
+}
+
+/// An attempt whose end is in the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedAttempt {
+    /// What was attempted.
+    pub job: Job,
+    /// How it ended.
+    pub end: AttemptEnd,
+    /// From its start to its end; none if the journal lacks the start.
+    pub seconds: Option<f64>,
+}
+
+impl JournalContents {
+    /// Returns the attempts that ended, in the order of their ends.
+    pub fn ended(self) -> Vec<EndedAttempt> {
+        let (mut started, mut ended) = (BTreeMap::new(), Vec::new());
+        for entry in self.entries {
+            match entry.what {
+                Decision::Started { job, attempt, .. } => {
+                    started.insert((job, attempt), entry.time);
+                }
+                Decision::Ended { job, attempt, end } => {
+                    let begun = started.remove(&(job, attempt));
+                    let seconds = begun.map(|begun| entry.time.saturating_sub(begun) as f64 / 1e3);
+                    ended.push(EndedAttempt { job, end, seconds });
+                }
+                Decision::Opened { .. }
+                | Decision::LeftOut { .. }
+                | Decision::Selected { .. }
+                | Decision::Closed => {}
+            }
+        }
+        ended
+    }
 }
 
 impl Journal {

@@ -10,11 +10,7 @@ use schema::{Attempt, Identity, RunId, Trained, Work, canonical_json};
 use serde::Serialize;
 
 use super::Plan;
-use crate::ledger::{
-    AttemptEnd, Job, Ledger, LedgerError,
-    journal::{self, Decision},
-    read_json,
-};
+use crate::ledger::{AttemptEnd, Job, Ledger, LedgerError, journal, read_json};
 
 /// The number of recent runs on which estimates are based.
 const RECENT: usize = 2000;
@@ -176,26 +172,13 @@ fn usual(lists: &BTreeMap<String, Vec<f64>>, key: impl FnOnce() -> String) -> Op
 fn seconds(ledger: &Ledger) -> BTreeMap<Job, f64> {
     // An unreadable journal costs the forecast, nothing else.
     let contents = journal::read(ledger.root()).unwrap_or_default();
-    let (mut started, mut spent, mut finished) =
-        (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-    for entry in contents.entries {
-        match entry.what {
-            Decision::Started { job, attempt, .. } => {
-                started.insert((job, attempt), entry.time);
-            }
-            Decision::Ended { job, attempt, end } => {
-                if let Some(begun) = started.remove(&(job, attempt)) {
-                    *spent.entry(job).or_insert(0.0) +=
-                        entry.time.saturating_sub(begun) as f64 / 1e3;
-                }
-                if end == AttemptEnd::Finished {
-                    finished.insert(job);
-                }
-            }
-            Decision::Opened { .. }
-            | Decision::LeftOut { .. }
-            | Decision::Selected { .. }
-            | Decision::Closed => {}
+    let (mut spent, mut finished) = (BTreeMap::new(), BTreeSet::new());
+    for attempt in contents.ended() {
+        if let Some(seconds) = attempt.seconds {
+            *spent.entry(attempt.job).or_insert(0.0) += seconds;
+        }
+        if attempt.end == AttemptEnd::Finished {
+            finished.insert(attempt.job);
         }
     }
     spent.retain(|job, _| finished.contains(job));

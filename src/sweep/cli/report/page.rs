@@ -7,7 +7,7 @@ use schema::RunId;
 
 use crate::{
     cli::{Exit, Opened, Target, counted, log_tail::last_lines, plan::origins},
-    ledger::{AttemptEnd, Job, Ledger, LedgerError, journal, journal::Decision},
+    ledger::{AttemptEnd, Job, Ledger, LedgerError, journal},
     plan::{Plan, Study, in_words},
     search::TrialOutcome,
 };
@@ -44,38 +44,22 @@ fn jobs(plan: &Plan) -> Vec<Job> {
 /// How long the jobs of each kind took for each method, by the journal: the attempts that finished.
 pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
     let jobs: BTreeSet<Job> = jobs(plan).into_iter().collect();
-    let mut started: BTreeMap<(Job, u32), u64> = BTreeMap::new();
     let mut timings: BTreeMap<String, Timing> = BTreeMap::new();
     // An unreadable journal costs the times, nothing else.
     let contents = journal::read(ledger.root()).unwrap_or_default();
-    for entry in contents.entries {
-        match entry.what {
-            Decision::Started { job, attempt, .. } => {
-                started.insert((job, attempt), entry.time);
-            }
-            Decision::Ended {
-                job,
-                attempt,
-                end: AttemptEnd::Finished,
-            } if jobs.contains(&job) => {
-                let Some(begun) = started.remove(&(job, attempt)) else {
-                    continue;
-                };
-                let title = kind(job, plan);
-                let timing = timings.entry(title.clone()).or_insert(Timing {
-                    title,
-                    jobs: 0,
-                    seconds: 0.0,
-                });
-                timing.jobs += 1;
-                timing.seconds += entry.time.saturating_sub(begun) as f64 / 1000.0;
-            }
-            Decision::Opened { .. }
-            | Decision::Ended { .. }
-            | Decision::LeftOut { .. }
-            | Decision::Selected { .. }
-            | Decision::Closed => {}
-        }
+    for attempt in contents.ended() {
+        let is_counted = attempt.end == AttemptEnd::Finished && jobs.contains(&attempt.job);
+        let Some(seconds) = attempt.seconds.filter(|_| is_counted) else {
+            continue;
+        };
+        let title = kind(attempt.job, plan);
+        let timing = timings.entry(title.clone()).or_insert(Timing {
+            title,
+            jobs: 0,
+            seconds: 0.0,
+        });
+        timing.jobs += 1;
+        timing.seconds += seconds;
     }
     timings.into_values().collect()
 }
