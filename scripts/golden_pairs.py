@@ -180,7 +180,7 @@ def mutual_information(clusters, classes):
     return (one + other - entropy(list(zip(clusters, classes)))) / math.sqrt(one * other)
 
 
-def clustering(sides, gamma, refinements):
+def clustering(sides, gamma, refinements, refinement="objective"):
     known = sides.distance.detach().clone()
     known.fill_diagonal_(0.0)
     classes = sides.labels.tolist()
@@ -197,11 +197,29 @@ def clustering(sides, gamma, refinements):
     medoids = []
     for _ in set(classes):
         medoids = max([medoids + [i] for i in images if i not in medoids], key=objective)
+    def upward():
+        found = medoids
+        for place in range(len(found)):
+            of = clusters(found)
+            moved = [found[:place] + [i] + found[place + 1 :] for i in images if of[i] == place]
+            found = max([found, *moved], key=objective)
+        return found
+
+    # As the description of TensorFlow's `cluster_loss` has it: members and their distances are those before the round.
+    def within():
+        found, of = list(medoids), clusters(medoids)
+        for place in range(len(found)):
+            members = [i for i in images if of[i] == place]
+
+            def score(medoid):
+                moved = clusters(found[:place] + [medoid] + found[place + 1 :])
+                return gamma * (1 - mutual_information(moved, classes)) - float(known[members, medoid].sum())
+
+            found[place] = max(members, key=score)
+        return found
+
     for _ in range(refinements):
-        for place in range(len(medoids)):
-            of = clusters(medoids)
-            moved = [medoids[:place] + [i] + medoids[place + 1 :] for i in images if of[i] == place]
-            medoids = max([medoids, *moved], key=objective)
+        medoids = {"objective": upward, "pam": within}[refinement]()
     of = clusters(medoids)
     found = sum(sides.distance[i, medoids[of[i]]] for i in images if i != medoids[of[i]])
     right = 0
@@ -416,6 +434,16 @@ def pair_losses(write):
     settings = settings_of("temperature itself", (0.01, True), (0.1, True), (1.0, True))
     cases = list(cases_of(raw_of_nine, smooth_ap_with_itself, settings, ALL, labels))
     write("loss", "smooth_ap", {"embeddings": raw_of_nine.tolist(), "labels": labels, "cases": cases})
+    # The two rules of refinement differ only in larger batches.
+    labels = [image % 6 for image in range(24)]
+    raw_of_many = random.standard_normal((len(labels), 3)).round(3)
+    settings = [
+        {"gamma": gamma, "refinements": refinements, "refinement": rule}
+        for gamma, refinements in [(1.0, 5), (3.0, 5), (15.0, 5), (30.0, 1)]
+        for rule in ["objective", "pam"]
+    ]
+    cases = list(cases_of(raw_of_many, formula(clustering), settings, NONE, labels))
+    write("loss", "clustering_rules", {"embeddings": raw_of_many.tolist(), "labels": labels, "cases": cases})
     cases = []
     for name, (make, settings) in REGULARIZERS.items():
         for setting in settings:

@@ -58,6 +58,18 @@ fn an_image_may_be_left_out_of_its_own_average_precision() {
     );
 }
 
+#[test]
+fn both_rules_by_which_clusters_take_medoids_are_those_of_the_reference() {
+    let golden = read("clustering_rules").unwrap();
+    let cases = golden["cases"].as_array().unwrap();
+    let differ = |pair: &&[Value]| pair[0]["value"] != pair[1]["value"];
+    assert!(
+        cases.chunks(2).filter(differ).count() >= 3,
+        "the rules are told apart"
+    );
+    agrees("clustering", &golden, cases.iter());
+}
+
 fn read(name: &str) -> Option<Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("loss/testdata");
     let text = fs::read_to_string(folder.join(format!("{name}.json"))).ok()?;

@@ -41,6 +41,7 @@ mod sum;
 mod sup_con;
 mod triplet;
 
+pub use clustering::Refinement;
 use combination::ANY_DISTANCE;
 pub use combination::{Combination, Incompatible, LossFacts, LossPart, ReferenceKind};
 pub use margin::Boundary;
