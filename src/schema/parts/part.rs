@@ -141,7 +141,7 @@ impl Card {
 /// }
 /// ```
 ///
-/// A default is any expression; a range is a [`Range`]. The last four lines may be absent.
+/// A default is any expression, and part of the JSON Schema even where it is not written; a range is a [`Range`]. The last four lines may be absent.
 /// `check` is a function from `&NtXent` to `Result<(), OutOfRange>`, called after the ranges.
 /// Keys that are not fields are refused.
 macro_rules! part {
@@ -164,6 +164,7 @@ macro_rules! part {
         pub struct $name { $(
             $(#[$field_doc])*
             $(#[schemars(transform = $range)])?
+            #[schemars(extend("default" = $name::default().$field))]
             pub $field: $type
         ),* }
 
