@@ -43,6 +43,8 @@ fn a_network_is_exported_with_a_card() {
             assert!(card.contains(fact), "{fact}\n{card}");
         }
     }
+    let card = desk.read("network.md");
+    assert!(card.contains("\"network.onnx\", dynamo=False"), "{card}");
     desk.with_best("export", &["--into", "network.onnx"])
         .assert_code(1)
         .assert_says("ONNX is not written");

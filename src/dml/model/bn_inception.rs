@@ -9,7 +9,7 @@ use schema::BnInception;
 use tch::Tensor;
 
 use super::{
-    layers::{ConvNorm, ForwardContext, ParamBuilder, Shape, join, max_pool_3x3},
+    layers::{ConvNorm, ForwardContext, ParamBuilder, Shape, join, max_pool, max_pool_3x3},
     trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 
@@ -112,9 +112,9 @@ impl Block {
     fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
         let pooled = match self.pool {
             Pool::Average { count_padding } => {
-                map.avg_pool2d(3, 1, 1, true, count_padding, None::<i64>)
+                map.avg_pool2d([3; 2], [1; 2], [1; 2], true, count_padding, None::<i64>)
             }
-            Pool::Largest => map.max_pool2d(3, 1, 1, 1, true),
+            Pool::Largest => max_pool(map, 3, 1, 1, true),
             Pool::Halving => max_pool_3x3(map, 0, true),
         };
         let mut branches: Vec<Tensor> = self

@@ -8,7 +8,7 @@ use schema::Conv4;
 use tch::Tensor;
 
 use super::{
-    layers::{ConvNorm, ForwardContext, ParamBuilder, Shape},
+    layers::{ConvNorm, ForwardContext, ParamBuilder, Shape, max_pool},
     trunk::{BuildTrunk, Trunk, TrunkInput},
 };
 
@@ -41,7 +41,7 @@ impl Layers {
 impl Trunk for Layers {
     fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
         let block =
-            |map: Tensor, block: &ConvNorm| block.relu(context, &map).max_pool2d(2, 2, 0, 1, false);
+            |map: Tensor, block: &ConvNorm| max_pool(&block.relu(context, &map), 2, 2, 0, false);
         self.blocks.iter().fold(images.shallow_clone(), block)
     }
 }

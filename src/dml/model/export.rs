@@ -36,8 +36,9 @@ impl Network {
         let (channels, side) = (self.config.channels, self.config.image_size);
         let shape = [2, channels, side, side];
         let example = Tensor::zeros(shape, (Kind::Uint8, Device::Cpu));
-        // A trace holds its constants as they are: without gradients, and in the layout that other programs read.
-        let plain = |tensor: &Tensor| tensor.detach().contiguous();
+        // A trace holds its constants as they are: without gradients, in the layout that other programs read, and each
+        // for itself, because a view would bring the whole tensor into the file.
+        let plain = |tensor: &Tensor| tensor.detach().contiguous().copy();
         let parameters: Vec<Tensor> = self.placed.iter().map(plain).collect();
         let context = ForwardContext {
             parameters: &parameters,

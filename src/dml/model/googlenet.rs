@@ -9,7 +9,7 @@ use tch::Tensor;
 use super::{
     layers::{
         ConvNorm, Convolutions, ForwardContext, NORM, NormSettings, ParamBuilder, Shape, join,
-        max_pool_3x3,
+        max_pool, max_pool_3x3,
     },
     trunk::{BuildTrunk, Trunk, TrunkInput},
 };
@@ -102,7 +102,7 @@ impl Block {
     fn forward(&self, context: &ForwardContext, map: &Tensor) -> Tensor {
         let through =
             |[first, second]: &[ConvNorm; 2]| second.relu(context, &first.relu(context, map));
-        let pooled = map.max_pool2d(3, 1, 1, 1, true);
+        let pooled = max_pool(map, 3, 1, 1, true);
         let branches = [
             self.single.relu(context, map),
             through(&self.small),
@@ -121,7 +121,7 @@ impl Trunk for GoogLeNet {
         self.blocks.iter().fold(map, |map, block| {
             let map = match block.name {
                 "4a" => max_pool_3x3(&map, 0, true),
-                "5a" => map.max_pool2d(2, 2, 0, 1, true),
+                "5a" => max_pool(&map, 2, 2, 0, true),
                 _ => map,
             };
             block.forward(context, &map)

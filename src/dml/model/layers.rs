@@ -254,8 +254,10 @@ impl Conv {
         } else {
             weight.shallow_clone()
         };
-        let convolve =
-            |map: &Tensor, padding: i64| map.conv2d(&weight, bias, stride, padding, 1, groups);
+        // One number for each side: ONNX knows no shorthand, and takes it from the module that is traced.
+        let convolve = |map: &Tensor, padding: i64| {
+            map.conv2d(&weight, bias, [stride; 2], [padding; 2], [1; 2], groups)
+        };
         match padding {
             Padding::Each(padding) => convolve(map, padding),
             Padding::Same => {
@@ -493,7 +495,18 @@ pub(super) fn channels_last(map: &Tensor) -> Tensor {
 
 /// Returns the maximum of each 3x3 window, with stride 2.
 pub(super) fn max_pool_3x3(map: &Tensor, padding: i64, ceil: bool) -> Tensor {
-    map.max_pool2d(3, 2, padding, 1, ceil)
+    max_pool(map, 3, 2, padding, ceil)
+}
+
+/// Returns the maximum of each square window. `ceil` lets a last window reach over the edge.
+pub(super) fn max_pool(
+    map: &Tensor,
+    side: i64,
+    stride: i64,
+    padding: i64,
+    ceil: bool,
+) -> Tensor {
+    map.max_pool2d([side; 2], [stride; 2], [padding; 2], [1; 2], ceil)
 }
 
 /// Concatenates maps along their channels.

@@ -16,7 +16,8 @@ use crate::ledger::absolute;
 /// Export a trained network
 ///
 /// Writes safetensors with the names of torchvision or timm, or TorchScript, which maps bytes of images to embeddings. A
-/// card beside the file says how to prepare images, what the network was trained on and how it was measured.
+/// card beside the file says how to prepare images, how to make ONNX from TorchScript, what the network was trained on and how
+/// it was measured.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -67,7 +68,7 @@ fn format_of(file: &Path) -> Result<NetworkFormat, Exit> {
         Some("safetensors") => Ok(NetworkFormat::Safetensors),
         Some("pt" | "pth") => Ok(NetworkFormat::Torchscript),
         Some("onnx") => Err(Exit::mistake(
-            "ONNX is not written; export to a file `.safetensors`, or `.pt` for TorchScript",
+            "ONNX is not written; export to a file `.pt`, whose card has the lines of Python that make ONNX from it",
         )),
         _ => Err(Exit::mistake(format!(
             "`{}` names no format: `--into` takes NAME.safetensors, or NAME.pt for TorchScript",

@@ -54,13 +54,26 @@ fn usage(recipe: &Recipe, format: NetworkFormat, name: &str) -> String {
     let channels = recipe.images.color.channels();
     let side = recipe.transform.test_side(&recipe.images);
     match format {
-        NetworkFormat::Torchscript => format!(
-            "```python\nimport torch\n\nnetwork = torch.jit.load(\"{name}\")\n\
-             images = torch.zeros(1, {channels}, {side}, {side}, dtype=torch.uint8)  # [n, {channels}, {side}, {side}], bytes\n\
-             embeddings = network(images)\n```\n\nThe module normalizes the bytes itself.\n"
-        ),
+        NetworkFormat::Torchscript => {
+            let shape = format!("{channels}, {side}, {side}");
+            torchscript_usage(name, &shape)
+        }
         NetworkFormat::Safetensors => safetensors_usage(recipe, name),
     }
+}
+
+/// `shape` is that of an image: channels, height and width.
+fn torchscript_usage(name: &str, shape: &str) -> String {
+    let onnx = Path::new(name).with_extension("onnx");
+    format!(
+        "```python\nimport torch\n\nnetwork = torch.jit.load(\"{name}\")\n\
+         images = torch.zeros(1, {shape}, dtype=torch.uint8)  # [n, {shape}], bytes\n\
+         embeddings = network(images)\n```\n\nThe module normalizes the bytes itself. As ONNX, for any number of images:\n\n\
+         ```python\ntorch.onnx.export(\n    network, (images,), \"{}\", dynamo=False,\n    \
+         input_names=[\"images\"], output_names=[\"embeddings\"],\n    \
+         dynamic_axes={{\"images\": {{0: \"n\"}}, \"embeddings\": {{0: \"n\"}}}},\n)\n```\n",
+        onnx.display()
+    )
 }
 
 fn safetensors_usage(recipe: &Recipe, name: &str) -> String {
