@@ -25,6 +25,11 @@ impl Titles {
         Titles(titles.collect())
     }
 
+    /// True if there are several data sets, so that a name has to tell of which it is.
+    pub fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+
     /// The title of a data set.
     pub fn title<'t>(&'t self, dataset: &'t Dataset) -> &'t str {
         match self.position(dataset) {

@@ -1,7 +1,7 @@
 //! Names of rows, runs and jobs for people: made from data, here alone.
 //!
 //! Plans, progress, status and captions show the same names. Nothing is looked up by a name, and no
-//! name is taken apart again.
+//! name is taken apart again. A name tells the data set if the sweep has several.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::ledger::Job;
 
 /// A repetition of a row: `Omniglot: Triplet, model.embedding = 64, seed 1, fold 2 of 4`.
 struct Repetition<'p> {
-    dataset: &'p str,
+    dataset: Option<&'p str>,
     method: &'p str,
     settings: &'p [Setting],
     number: Number,
@@ -29,7 +29,10 @@ enum Number {
 
 impl fmt::Display for Repetition<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.dataset, one_line(self.method))?;
+        if let Some(dataset) = self.dataset {
+            write!(f, "{dataset}: ")?;
+        }
+        write!(f, "{}", one_line(self.method))?;
         for setting in self.settings {
             write!(f, ", {}", one_line(&setting.to_string()))?;
         }
@@ -100,8 +103,10 @@ impl Plan {
 
     /// Names the row of a member: `Triplet on Omniglot, model.embedding = 64`.
     pub fn name_of_row(&self, member: &Member) -> String {
-        let method = one_line(&member.method);
-        let mut name = format!("{method} on {}", self.title_of(member));
+        let mut name = one_line(&member.method);
+        if let Some(dataset) = self.dataset_in_names(member) {
+            name.push_str(&format!(" on {dataset}"));
+        }
         for setting in &member.settings {
             name.push_str(&format!(", {}", one_line(&setting.to_string())));
         }
@@ -110,12 +115,21 @@ impl Plan {
 
     /// Names a method on a data set: `Omniglot: Triplet`.
     pub fn name_of_method(&self, member: &Member) -> String {
-        format!("{}: {}", self.title_of(member), one_line(&member.method))
+        let method = one_line(&member.method);
+        match self.dataset_in_names(member) {
+            Some(dataset) => format!("{dataset}: {method}"),
+            None => method,
+        }
     }
 
     /// The title of a member's data set.
     pub fn title_of<'p>(&'p self, member: &'p Member) -> &'p str {
         self.titles.title(&member.dataset)
+    }
+
+    /// The title of a member's data set, if names tell it.
+    fn dataset_in_names<'p>(&'p self, member: &'p Member) -> Option<&'p str> {
+        self.titles.are_several().then(|| self.title_of(member))
     }
 
     fn repetition<'p>(
@@ -125,7 +139,7 @@ impl Plan {
         fold: Option<Fold>,
     ) -> Repetition<'p> {
         Repetition {
-            dataset: self.title_of(member),
+            dataset: self.dataset_in_names(member),
             method: &member.method,
             settings: &member.settings,
             number,
@@ -180,9 +194,13 @@ mod tests {
     "#;
 
     fn plan() -> Plan {
+        plan_of(SWEEP)
+    }
+
+    fn plan_of(sweep: &str) -> Plan {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("test.toml");
-        fs::write(&file, SWEEP).unwrap();
+        fs::write(&file, sweep).unwrap();
         let sweep = Sweep::read(&file, &[]).unwrap();
         let ledger = Ledger::new(folder.path().join("results"));
         Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1 }).unwrap()
@@ -218,6 +236,22 @@ mod tests {
         assert_eq!(
             plan.name_of_study(study),
             "Triplet seed 1 on Glyphs (synthetic), 20 classes, model.embedding = 16"
+        );
+    }
+
+    #[test]
+    fn the_only_data_set_of_a_sweep_is_in_no_name() {
+        let several = "{ glyphs = { classes = 40, test_classes = 10 } },";
+        let plan = plan_of(&SWEEP.replace(several, ""));
+        let study = &plan.studies[0];
+        let run = study.trials[0].runs[1];
+        assert_eq!(
+            plan.name_of_job(Job::Train(run)),
+            "train Triplet seed 1, model.embedding = 16, trial 1, fold 2 of 2"
+        );
+        assert_eq!(
+            plan.name_of_study(study),
+            "Triplet seed 1, model.embedding = 16"
         );
     }
 

@@ -127,7 +127,7 @@ impl Session {
 }
 
 impl LiveAttempt {
-    /// `  cpu-0  train Glyphs: Triplet, seed 1: step 40 of 150, 9.5/s, 12 s to go, loss 0.71`
+    /// `  cpu-0  train Triplet, seed 1: step 40 of 150, 9.5/s, 12 s to go, loss 0.71`
     fn line(&self) -> String {
         let Reported {
             done,
