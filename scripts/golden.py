@@ -264,6 +264,10 @@ import golden_statistics  # noqa: E402 (needs the environment)
 
 golden_statistics.write_all()
 
+import golden_importance  # noqa: E402 (needs the environment)
+
+golden_importance.write_all()
+
 import golden_backbones  # noqa: E402 (needs the environment)
 
 golden_backbones.main()

@@ -6,8 +6,8 @@ use schema::Metric;
 
 use crate::{
     ReportError, Source, Table,
-    key::Slice,
-    model::{Block, Cell, Group, Line, Part},
+    key::{Panel, Slice},
+    model::{Block, Cell, Group, Line, Part, Pivot, PivotLine},
     text::field,
 };
 
@@ -144,6 +144,48 @@ impl Table {
         }
         for columns in groups {
             fields.extend(columns.values(block, line));
+        }
+        fields
+    }
+}
+
+impl Table {
+    /// Returns the pivot tables as CSV, with a column for each value of the axis, named as the value, and one for half the
+    /// width of its confidence interval. None if the sweep asks for no pivot.
+    ///
+    /// # Errors
+    /// If the text cannot be written.
+    pub(crate) fn pivot_csv(&self) -> Result<Option<String>, ReportError> {
+        let Some(first) = self.pivots.first() else {
+            return Ok(None);
+        };
+        let mut writer = ::csv::Writer::from_writer(Vec::new());
+        let mut headings = ["dataset", "folds", "metric"].map(str::to_owned).to_vec();
+        headings.push("method".to_owned());
+        headings.extend(first.others.iter().map(|axis| field(axis)));
+        for value in &first.values {
+            headings.extend([field(value), format!("{}_ci95", field(value))]);
+        }
+        writer.write_record(headings)?;
+        for pivot in &self.pivots {
+            for line in &pivot.lines {
+                writer.write_record(self.pivot_fields(pivot, line))?;
+            }
+        }
+        text(writer).map(Some)
+    }
+
+    fn pivot_fields(&self, pivot: &Pivot, line: &PivotLine) -> Vec<String> {
+        let Panel { dataset, together } = pivot.panel;
+        let mut fields = vec![
+            field(self.names.title(dataset)),
+            together.map_or_else(String::new, |together| together.to_string()),
+            pivot.metric.to_string(),
+        ];
+        fields.extend(line.names().map(|name| field(name)));
+        for cell in &line.cells {
+            let (value, half_width) = cell.as_ref().map(Cell::numbers).unwrap_or_default();
+            fields.extend([optional(value), optional(half_width)]);
         }
         fields
     }

@@ -11,8 +11,11 @@ use crate::{tex, text::one_line};
 /// apart, darkened until they contrast with the paper.
 pub(crate) const STYLE: &str = include_str!("drawing.css");
 
-/// The number of distinct colors of series.
-pub(crate) const SERIES: usize = 6;
+/// The number of distinct colors of series. Further series have the same colors in another dash.
+const COLORS: usize = 6;
+
+/// The dashes of lines as options of TikZ; a style sheet calls them `d1`, `d2` and so on.
+const DASHES: [&str; 4] = ["", ",dashed", ",dotted", ",dashdotted"];
 
 /// The role of a color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,11 +139,20 @@ impl Drawing {
 }
 
 impl Ink {
-    fn class(self) -> String {
+    pub(crate) fn class(self) -> String {
+        match (self, self.dash()) {
+            (Ink::Text, _) => "ink".to_owned(),
+            (Ink::Faint, _) => "faint".to_owned(),
+            (Ink::Series(number), 0) => format!("s{}", number % COLORS),
+            (Ink::Series(number), dash) => format!("s{} d{dash}", number % COLORS),
+        }
+    }
+
+    /// The position of its dash.
+    fn dash(self) -> usize {
         match self {
-            Ink::Text => "ink".to_owned(),
-            Ink::Faint => "faint".to_owned(),
-            Ink::Series(number) => format!("s{}", number % SERIES),
+            Ink::Text | Ink::Faint => 0,
+            Ink::Series(number) => number / COLORS % DASHES.len(),
         }
     }
 
@@ -149,7 +161,7 @@ impl Ink {
             Ink::Text => "black",
             Ink::Faint => "gray",
             Ink::Series(number) => {
-                ["blue", "orange", "teal", "purple", "brown", "olive"][number % SERIES]
+                ["blue", "orange", "teal", "purple", "brown", "olive"][number % COLORS]
             }
         }
     }
@@ -223,7 +235,11 @@ impl Mark {
             } => {
                 let points = joined_as_tikz(points);
                 let width = short(0.6 * width);
-                format!("\\draw[{},line width={width}pt] {points};", ink.tikz())
+                let dash = DASHES[ink.dash()];
+                format!(
+                    "\\draw[{}{dash},line width={width}pt] {points};",
+                    ink.tikz()
+                )
             }
             Mark::Area { points, ink } => {
                 let points = joined_as_tikz(points);

@@ -57,6 +57,21 @@ impl Format {
     }
 }
 
+impl Format {
+    /// True if its files are tables, which follow from the results alone.
+    pub fn has_tables(self) -> bool {
+        match self {
+            Format::Markdown
+            | Format::Csv
+            | Format::Tidy
+            | Format::Json
+            | Format::Text
+            | Format::Latex => true,
+            Format::Html | Format::Tensorboard => false,
+        }
+    }
+}
+
 impl Table {
     /// Returns the files of the table in a format, with the names that follow from that of the table. There
     /// are none in HTML, as [`page`](fn@crate::page) has all tables, and in formats of learning curves.
@@ -66,7 +81,14 @@ impl Table {
     pub fn files(&self, name: &str, format: Format) -> Result<Vec<(String, String)>, ReportError> {
         let files = match format {
             Format::Markdown => vec![(format!("{name}.md"), self.markdown())],
-            Format::Csv => vec![(format!("{name}.csv"), self.csv()?)],
+            Format::Csv => {
+                let pivots = self.pivot_csv()?;
+                let pivots = pivots.map(|text| (format!("{name}-pivot.csv"), text));
+                [(format!("{name}.csv"), self.csv()?)]
+                    .into_iter()
+                    .chain(pivots)
+                    .collect()
+            }
             Format::Tidy => vec![(format!("{name}-tidy.csv"), self.tidy()?)],
             Format::Json => vec![(format!("{name}.json"), self.json()?)],
             Format::Text => vec![(format!("{name}.txt"), self.terminal(false))],

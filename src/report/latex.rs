@@ -12,7 +12,7 @@ use crate::{
     Table,
     legend::{BOLD, Marks},
     markdown::values,
-    model::{Block, Cell, Line, Value},
+    model::{Block, Cell, Line, Pivot, Value},
     number::percent,
     significance::Significance,
     tex::{PROVIDED, escape, fitted},
@@ -32,23 +32,31 @@ impl Table {
         text.push_str(NEEDS);
         text.push_str(PROVIDED);
         for (number, block) in (1..).zip(&self.blocks) {
-            text.push_str(&self.float(block, number));
+            let columns = Columns::of(block, self.axes.len());
+            let content = format!(
+                "{}\n{}",
+                fitted(&self.tabular(block, &columns)),
+                self.notes()
+            );
+            let label = self.label("", number);
+            text.push_str(&float(&self.caption_of(block), &label, &content));
+        }
+        for (number, pivot) in (1..).zip(&self.pivots) {
+            let caption = format!("{}. {}", pivot.heading(&self.names), self.legend(&MARKS));
+            let content = fitted(&tabular_of_pivot(pivot)) + "\n";
+            let label = self.label("-pivot", number);
+            text.push_str(&float(&escape(&caption), &label, &content));
         }
         text
     }
 
-    fn float(&self, block: &Block, number: usize) -> String {
-        let columns = Columns::of(block, self.axes.len());
-        let label = match number {
-            1 => format!("tab:{}", self.caption.sweep),
-            _ => format!("tab:{}-{number}", self.caption.sweep),
-        };
-        format!(
-            "\n\\begin{{\\sweepfloat}}[t]\n\\centering\\sloppy\n\\caption{{{}}}\n\\label{{{label}}}\n\\vspace{{4pt}}\n{}\n{}\\end{{\\sweepfloat}}\n",
-            self.caption_of(block),
-            fitted(&self.tabular(block, &columns)),
-            self.notes()
-        )
+    /// The label of the table with this number among those of its kind.
+    fn label(&self, kind: &str, number: usize) -> String {
+        let sweep = &self.caption.sweep;
+        match number {
+            1 => format!("tab:{sweep}{kind}"),
+            _ => format!("tab:{sweep}{kind}-{number}"),
+        }
     }
 
     /// What is compared, what numbers and marks mean, and the protocol.
@@ -142,6 +150,33 @@ impl Table {
         cells.push("runs".to_owned());
         row(&cells)
     }
+}
+
+fn float(caption: &str, label: &str, content: &str) -> String {
+    format!(
+        "\n\\begin{{\\sweepfloat}}[t]\n\\centering\\sloppy\n\\caption{{{caption}}}\n\\label{{{label}}}\n\\vspace{{4pt}}\n{content}\\end{{\\sweepfloat}}\n"
+    )
+}
+
+fn tabular_of_pivot(pivot: &Pivot) -> String {
+    let names = 1 + pivot.others.len();
+    let headings: Vec<String> = pivot.columns().iter().map(|name| escape(name)).collect();
+    let mut text = format!(
+        "%\n\\begin{{tabular}}{{@{{}}{}{}@{{}}}}\n\\toprule\n{}\\midrule\n",
+        "l".repeat(names),
+        "r".repeat(pivot.values.len()),
+        row(&headings)
+    );
+    for line in &pivot.lines {
+        let mut cells: Vec<String> = line.names().map(|name| escape(name)).collect();
+        let values = line.cells.iter().map(Option::as_ref);
+        cells.extend(
+            values.map(|cell| cell.map_or_else(String::new, |cell| value(cell, None, None))),
+        );
+        text.push_str(&row(&cells));
+    }
+    text.push_str("\\bottomrule\n\\end{tabular}");
+    text
 }
 
 /// The axes of a block: those that group its rows, and those with a column of their own.

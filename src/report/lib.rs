@@ -66,7 +66,8 @@ pub use grouping::Compare;
 pub use layout::Layout;
 pub use model::Table;
 pub use page::{
-    FailedJob, Page, Retrieval, RetrievedQuery, Search, SearchTrial, SettingOrigin, Timing, page,
+    FailedJob, Page, Retrieval, RetrievedQuery, Search, SearchTrial, SearchedRange, SettingOrigin,
+    Timing, page,
 };
 pub use provenance::{EverMeasured, Origin, Provenance, Tried, provenance};
 pub use published::{Published, PublishedError};

@@ -1133,6 +1133,31 @@ fn an_axis_is_answered_within_each_method() {
 
     Made with `sweep report sweeps/tiny.toml`; programs, machines and costs are in `provenance.md`.
     "#);
+    let csv = table.pivot_csv().unwrap().unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(
+        lines[0],
+        "dataset,folds,metric,method,64,64_ci95,256,256_ci95,1024,1024_ci95"
+    );
+    assert!(
+        lines[2].starts_with("A,,map@r,Triplet loss,0.5005,0.002054260256"),
+        "{csv}"
+    );
+    let latex = table.latex();
+    let (_, pivot) = latex.split_once("\\label{tab:tiny-pivot}").unwrap();
+    assert!(
+        pivot.contains("method & 64 & 256 & 1024 \\\\\n\\midrule\n"),
+        "{pivot}"
+    );
+    assert!(
+        pivot.contains("\nContrastive & 50.05{\\scriptsize\\,$\\pm$\\,0.21} & 54.95"),
+        "{pivot}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&table.json().unwrap()).unwrap();
+    let pivot = &json["pivots"][0];
+    assert_eq!(pivot["values"], serde_json::json!(["64", "256", "1024"]));
+    assert_eq!(pivot["rows"][1]["method"], "Triplet loss");
+    assert_eq!(pivot["rows"][0]["cells"][2]["standing"], "best");
     insta::assert_snapshot!(table.terminal(false).lines().skip(14).take(7).collect::<Vec<_>>().join("\n"), @r#"
     A: MAP@R by memory.xbm.size
 

@@ -1,10 +1,14 @@
 //! The report as one page: HTML with everything in it, so that it opens without a network, without scripts, on a
 //! phone and on paper.
 //!
-//! [`page`] puts sections below each other; `tables` renders the tables, and each function of `figures` draws one
-//! figure of one set of values. A script sorts tables and does nothing else.
+//! [`page`] puts sections below each other; `tables` renders the tables, and the other modules draw figures, each a function
+//! of the values that it shows, on a `plane`. A script sorts tables and does nothing else.
 
+mod courses;
 mod figures;
+mod pivots;
+mod plane;
+mod searches;
 mod tables;
 
 use std::time::Duration;
@@ -12,7 +16,11 @@ use std::time::Duration;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use schema::{Metric, visible::visible};
 
-use crate::{Statistics, Table, drawing::STYLE, training::Training};
+use crate::{
+    Statistics, Table,
+    drawing::{Ink, STYLE},
+    training::Training,
+};
 
 /// What a page shows, apart from tables and statistics.
 pub struct Page<'a> {
@@ -47,6 +55,28 @@ pub struct Search {
     pub metric: Metric,
     /// The trials that finished, in their order.
     pub trials: Vec<SearchTrial>,
+    /// How much each searched value matters for being among the best trials: keys with shares of 1, the largest first.
+    /// Empty if the trials do not tell.
+    pub importances: Vec<(String, f64)>,
+    /// The number of the best trials.
+    pub best: usize,
+    /// The searched values that have bounds.
+    pub ranges: Vec<SearchedRange>,
+}
+
+/// A searched value between its bounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchedRange {
+    /// The key in the sweep file.
+    pub key: String,
+    /// The lowest and the highest value.
+    pub bounds: [String; 2],
+    /// The values of the trials, from 0 at the lowest to 1 at the highest, along the scale of the range.
+    pub trials: Vec<f64>,
+    /// The selected value, likewise.
+    pub selected: Option<f64>,
+    /// True if the selected value is so close to a bound that better ones may be beyond it.
+    pub is_at_bound: bool,
 }
 
 /// One trial of a search.
@@ -224,7 +254,7 @@ fn ranks(statistics: &Statistics) -> Option<Markup> {
 }
 
 fn curves(trainings: &[Training]) -> Option<Markup> {
-    let groups = figures::curves(trainings);
+    let groups = courses::curves(trainings);
     (!groups.is_empty()).then(|| {
         html! {
             p class="note" { "Lines are means over the runs of a row, areas reach from the lowest to the highest run." }
@@ -244,11 +274,14 @@ fn searches(searches: &[Search]) -> Option<Markup> {
         .peekable();
     shown.peek()?;
     Some(html! {
-        p class="note" { "Dots are trials, by their mean score on validation classes; the line is the best so far." }
+        p class="note" {
+            "Dots are trials, by their mean score on validation classes; the line is the best so far. Between bounds, the large \
+             dot is the selected value; a wider range may contain better ones where it is orange."
+        }
         @for search in shown {
             h3 { (search.title) }
             div class="figures" {
-                @for (caption, drawing) in figures::search(search) { (figure(&caption, &drawing.svg())) }
+                @for (caption, drawing) in searches::search(search) { (figure(&caption, &drawing.svg())) }
             }
         }
     })
@@ -258,7 +291,7 @@ fn legend(labels: &[String]) -> Markup {
     html! {
         ul class="legend" {
             @for (number, label) in labels.iter().enumerate() {
-                li class={ "s" (number % crate::drawing::SERIES) } { (label) }
+                li class=(Ink::Series(number).class()) { (label) }
             }
         }
     }

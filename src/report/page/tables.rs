@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use schema::Metric;
 
+use super::{legend, pivots};
 use crate::{
     Table,
     legend::BOLD,
@@ -99,6 +100,10 @@ fn of_pivot(table: &Table, pivot: &Pivot) -> Markup {
                     }
                 }
             }
+        }
+        @if let Some(drawing) = pivots::figure(pivot) {
+            (legend(&pivots::labels(pivot)))
+            (drawing.svg())
         }
     }
 }

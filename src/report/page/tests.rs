@@ -87,3 +87,69 @@ fn a_failure_is_shown_with_the_end_of_its_log() {
     assert!(page.contains("train Omniglot: Triplet, seed 0</strong>: no space left"));
     assert!(page.contains("last &lt;words&gt;\\u001b[1m"));
 }
+
+/// A search of two values over 30 trials.
+fn searched() -> Search {
+    let trial = |number: usize| SearchTrial {
+        number,
+        score: 0.2 + 0.001 * number as f64,
+        values: vec![("loss.multi_similarity.alpha".to_owned(), number as f64)],
+    };
+    Search {
+        title: "MS".to_owned(),
+        metric: METRICS[0],
+        trials: (1..=30).map(trial).collect(),
+        importances: vec![
+            ("loss.multi_similarity.alpha".to_owned(), 0.75),
+            ("lr".to_owned(), 0.25),
+        ],
+        best: 5,
+        ranges: vec![SearchedRange {
+            key: "lr".to_owned(),
+            bounds: ["0.1".to_owned(), "10.0".to_owned()],
+            trials: vec![0.2, 0.9, 1.4],
+            selected: Some(0.99),
+            is_at_bound: true,
+        }],
+    }
+}
+
+#[test]
+fn a_search_is_drawn_with_the_importance_of_its_values_and_their_bounds() {
+    let figures = searches::search(&searched());
+    let captions: Vec<&str> = figures
+        .iter()
+        .map(|(caption, _)| caption.as_str())
+        .collect();
+    assert_eq!(
+        captions[2..],
+        [
+            "Importance for being among the best 5 of 30 trials, in percent (PED-ANOVA)",
+            "Values between their bounds"
+        ]
+    );
+    let [importances, ranges] = [2, 3].map(|figure| figures[figure].1.svg().into_string());
+    assert!(
+        importances.contains(">….multi_similarity.alpha<"),
+        "{importances}"
+    );
+    assert!(
+        importances.contains("<title>lr: 25.0 %</title>"),
+        "{importances}"
+    );
+    assert_eq!(
+        ranges.matches("dot faint").count(),
+        2,
+        "not that beyond the bounds"
+    );
+    assert!(
+        ranges.contains("dot s1"),
+        "the selected value is at a bound"
+    );
+}
+
+#[test]
+fn the_thirteenth_row_has_another_dash_than_the_first_and_the_seventh() {
+    let classes = [0, 6, 12].map(|number| Ink::Series(number).class());
+    assert_eq!(classes, ["s0", "s0 d1", "s0 d2"]);
+}

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Exit, Opened, counted};
 use crate::{
     plan::{Member, Plan, Study, StudyState, Trial},
-    search::{BoundSide, Prune, TrialOutcome, TrialPoint},
+    search::{BoundSide, Importance, Prune, TrialOutcome, TrialPoint, number_of_best},
 };
 
 /// How values were searched, what was selected for each row, and warnings about it.
@@ -32,6 +32,7 @@ pub(super) fn facts(opened: &Opened) -> Vec<String> {
     let mut facts = vec![how];
     for study in studies {
         facts.push(format!("{}.", outcome(study, &opened.plan)));
+        facts.extend(importance(study, opened));
         facts.extend(warnings(study, opened));
     }
     facts
@@ -98,6 +99,22 @@ fn ended_as(study: &Study, how: &str, is: impl Fn(TrialOutcome) -> bool) -> Stri
     }
 }
 
+/// `Triplet on Omniglot: importance for being among the best 5 of 50 trials (PED-ANOVA): margin 83 %, lr 17 %.`
+fn importance(study: &Study, opened: &Opened) -> Option<String> {
+    let importances = study.importance(&opened.sweep)?;
+    let trials = study.finished().len();
+    let shares: Vec<String> = importances
+        .iter()
+        .map(|importance| format!("{} {:.0} %", importance.name, 100.0 * importance.share))
+        .collect();
+    Some(format!(
+        "{}: importance for being among the best {} of {trials} trials (PED-ANOVA): {}.",
+        opened.plan.name_of_study(study),
+        number_of_best(trials),
+        shares.join(", ")
+    ))
+}
+
 fn warnings(study: &Study, opened: &Opened) -> Vec<String> {
     let warning = |at: crate::search::AtBound| {
         let side = match at.side {
@@ -145,11 +162,13 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
         "key",
         "value",
         "best_so_far",
+        "importance",
     ];
     writer.write_record(header).map_err(Exit::stuck)?;
     for study in &opened.plan.studies {
         let member = &opened.plan.members[study.members.start];
         let mut best: Option<f64> = None;
+        let importances = study.importance(&opened.sweep).unwrap_or_default();
         for (number, trial) in study.trials.iter().enumerate() {
             let (outcome, mean, sem) = match trial.outcome {
                 TrialOutcome::Finished { mean, sem } => ("finished", Some(mean), sem),
@@ -183,6 +202,7 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
                     csv_field(key),
                     csv_field(&short(value)),
                     number_or_nothing(best),
+                    number_or_nothing(importance_of(key, &importances)),
                 ];
                 writer.write_record(record).map_err(Exit::stuck)?;
             }
@@ -190,6 +210,11 @@ pub(super) fn csv(opened: &Opened) -> Result<String, Exit> {
     }
     let bytes = writer.into_inner().map_err(Exit::stuck)?;
     String::from_utf8(bytes).map_err(Exit::stuck)
+}
+
+fn importance_of(key: &str, importances: &[Importance]) -> Option<f64> {
+    let of_key = importances.iter().find(|importance| importance.name == key);
+    of_key.map(|importance| importance.share)
 }
 
 fn settings(member: &Member) -> String {

@@ -42,7 +42,7 @@ pub use study::{Study, StudyState, Trial};
 use crate::{
     config::{Baseline, Point, Sweep, canonical_value},
     ledger::{
-        Ledger, LedgerError,
+        Job, Ledger, LedgerError, Scope,
         fingerprint::{self, FingerprintError},
         weights::{self, WeightsError},
     },
@@ -229,6 +229,25 @@ impl Plan {
         plan.data = data.collect();
         plan.grow(sweep, ledger, None)?;
         Ok(plan)
+    }
+
+    /// All jobs that are processes.
+    pub fn jobs(&self) -> impl Iterator<Item = Job> {
+        let prepare = self.data.keys().map(|&data| Job::Prepare(data));
+        let of_run = |&run: &RunId| [Job::Train(run), Job::Evaluate(run)];
+        let of_runs = self.runs.keys().flat_map(of_run);
+        let ensembles = self.ensembles.keys().map(|&id| Job::Ensemble(id));
+        prepare.chain(of_runs).chain(ensembles)
+    }
+
+    /// The results that belong to the plan.
+    pub fn scope(&self) -> Scope {
+        Scope {
+            data: self.data.keys().copied().collect(),
+            runs: self.runs.keys().copied().collect(),
+            ensembles: self.ensembles.keys().copied().collect(),
+            studies: self.studies.iter().map(|study| study.id).collect(),
+        }
     }
 
     /// Adds the members of a row, and their runs as far as they are known.

@@ -19,8 +19,8 @@ use crate::{
     config::{Method, MethodTable, Sweep, TrainingTable, at_point, without},
     ledger::{AttemptEnd, Job, Ledger, LedgerError, RunStage},
     search::{
-        AtBound, Decision, FIRST_SEED_OF_TRIALS, Search, Suggestion, TrialOutcome, TrialPoint,
-        TrialRecord, best,
+        AtBound, Decision, FIRST_SEED_OF_TRIALS, Importance, Search, Suggestion, TrialOutcome,
+        TrialPoint, TrialRecord, best, importance,
     },
 };
 
@@ -156,6 +156,21 @@ impl Study {
 
     fn has(&self, run: RunId) -> bool {
         self.trials.iter().any(|trial| trial.runs.contains(&run))
+    }
+
+    /// The points and mean scores of the trials that finished.
+    pub fn finished(&self) -> Vec<(&TrialPoint, f64)> {
+        let trials = self.trials.iter();
+        let finished = trials.filter_map(|trial| match trial.outcome {
+            TrialOutcome::Finished { mean, .. } => Some((&trial.point, mean)),
+            TrialOutcome::Pruned { .. } | TrialOutcome::Failed | TrialOutcome::Pending => None,
+        });
+        finished.collect()
+    }
+
+    /// How much each searched value matters for being among the best trials, if the trials tell.
+    pub fn importance(&self, sweep: &Sweep) -> Option<Vec<Importance>> {
+        importance(self.search(sweep).space(), &self.finished())
     }
 
     /// The selected values so close to a bound that better ones may be beyond it.

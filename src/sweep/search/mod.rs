@@ -20,6 +20,7 @@
 
 mod acquisition;
 mod gp;
+mod importance;
 mod linear;
 mod minimize;
 mod prune;
@@ -33,6 +34,7 @@ mod tpe;
 
 use serde::{Deserialize, Serialize};
 
+pub use importance::{Importance, importance, number_of_best};
 pub use prune::Prune;
 pub use space::{
     ActiveIf, AtBound, BoundSide, Dimension, SearchRange, Space, SpaceError, TrialPoint,

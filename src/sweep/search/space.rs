@@ -473,21 +473,29 @@ impl Dimension {
         }
     }
 
+    /// Returns the lowest and the highest value; none for a choice, and if there is only one value.
+    pub fn bounds(&self) -> Option<[Value; 2]> {
+        match &self.range {
+            SearchRange::Choice(_) => None,
+            SearchRange::Grid(values) if values.len() < 2 => None,
+            SearchRange::Grid(values) => Some([values.first()?.clone(), values.last()?.clone()]),
+            SearchRange::Int(bounds) | SearchRange::LogInt(bounds) => Some(bounds.map(Value::from)),
+            SearchRange::Uniform(bounds) | SearchRange::LogUniform(bounds) => {
+                Some(bounds.map(Value::from))
+            }
+        }
+    }
+
+    /// Returns where a value is between the bounds, from 0 to 1 along the scale of the range.
+    pub fn between_bounds(&self, value: &Value) -> Option<f64> {
+        let [low, high] = self.bounds()?;
+        let [first, last] = [self.range.unit(&low)?, self.range.unit(&high)?];
+        Some((self.range.unit(value)? - first) / (last - first))
+    }
+
     fn at_bound(&self, value: &Value, share: f64) -> Option<AtBound> {
-        let (low, high) = match &self.range {
-            SearchRange::Choice(_) => return None,
-            SearchRange::Grid(values) if values.len() < 2 => return None,
-            SearchRange::Grid(values) => (values.first()?.clone(), values.last()?.clone()),
-            SearchRange::Int([low, high]) | SearchRange::LogInt([low, high]) => {
-                ((*low).into(), (*high).into())
-            }
-            SearchRange::Uniform([low, high]) | SearchRange::LogUniform([low, high]) => {
-                ((*low).into(), (*high).into())
-            }
-        };
-        let first = self.range.unit(&low)?;
-        let last = self.range.unit(&high)?;
-        let at = (self.range.unit(value)? - first) / (last - first);
+        let [low, high] = self.bounds()?;
+        let at = self.between_bounds(value)?;
         let (side, bound) = if at <= share {
             (BoundSide::Lower, low)
         } else if at >= 1.0 - share {
@@ -519,7 +527,7 @@ impl ActiveIf {
 }
 
 /// True if two values are equal; `1` equals `1.0`.
-fn same(a: &Value, b: &Value) -> bool {
+pub(super) fn same(a: &Value, b: &Value) -> bool {
     match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) => a == b,
         (Some(_), None) | (None, Some(_)) => false,
@@ -527,7 +535,6 @@ fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Returns the number with six significant digits, within the bounds.
 /// Significant digits of a searched number.
 const DIGITS: usize = 6;
 
@@ -544,6 +551,7 @@ fn is_narrow(low: f64, high: f64) -> bool {
     (high - low) / step < FEWEST
 }
 
+/// Returns the number with six significant digits, within the bounds.
 fn rounded(value: f64, low: f64, high: f64) -> Value {
     let short: f64 = format!("{value:.0$e}", DIGITS - 1).parse().unwrap_or(value);
     short.clamp(low, high).into()

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use report::{FailedJob, Provenance, Search, SearchTrial, SettingOrigin, Timing};
-use schema::RunId;
+use report::{FailedJob, Provenance, Search, SearchTrial, SearchedRange, SettingOrigin, Timing};
 
 use crate::{
     cli::{Exit, Opened, Target, counted, log_tail::last_lines, plan::origins},
+    config::Sweep,
     ledger::{AttemptEnd, Job, Ledger, LedgerError, journal},
     plan::{Plan, Study, in_words},
-    search::TrialOutcome,
+    search::{Dimension, TrialOutcome, TrialPoint, number_of_best},
 };
 
 /// The last lines of a log that are shown.
@@ -18,7 +18,7 @@ const LAST: usize = 30;
 /// The jobs whose last attempt failed.
 pub(super) fn failures(plan: &Plan, ledger: &Ledger) -> Result<Vec<FailedJob>, LedgerError> {
     let mut failures = Vec::new();
-    for job in jobs(plan) {
+    for job in plan.jobs() {
         let end = ledger.last_exit(job)?.map(|exit| exit.end);
         if let Some(AttemptEnd::Failed { message, .. }) = end {
             let folder = ledger.attempt_folder(job, ledger.attempts(job)?);
@@ -32,18 +32,9 @@ pub(super) fn failures(plan: &Plan, ledger: &Ledger) -> Result<Vec<FailedJob>, L
     Ok(failures)
 }
 
-/// All jobs of a plan that are processes.
-fn jobs(plan: &Plan) -> Vec<Job> {
-    let prepare = plan.data.keys().map(|&data| Job::Prepare(data));
-    let of_run = |&run: &RunId| [Job::Train(run), Job::Evaluate(run)];
-    let of_runs = plan.runs.keys().flat_map(of_run);
-    let ensembles = plan.ensembles.keys().map(|&id| Job::Ensemble(id));
-    prepare.chain(of_runs).chain(ensembles).collect()
-}
-
 /// How long the jobs of each kind took for each method, by the journal: the attempts that finished.
 pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
-    let jobs: BTreeSet<Job> = jobs(plan).into_iter().collect();
+    let jobs: BTreeSet<Job> = plan.jobs().collect();
     let mut timings: BTreeMap<String, Timing> = BTreeMap::new();
     // An unreadable journal costs the times, nothing else.
     let contents = journal::read(ledger.root()).unwrap_or_default();
@@ -109,7 +100,39 @@ fn search(study: &Study, opened: &Opened) -> Search {
         title: opened.plan.name_of_study(study),
         metric: opened.sweep.points[study.point].training.selecting(),
         trials,
+        importances: importances(study, &opened.sweep),
+        best: number_of_best(study.finished().len()),
+        ranges: ranges(study, &opened.sweep),
     }
+}
+
+fn importances(study: &Study, sweep: &Sweep) -> Vec<(String, f64)> {
+    let importances = study.importance(sweep).unwrap_or_default();
+    let shares = importances.into_iter();
+    shares
+        .map(|importance| (importance.name, importance.share))
+        .collect()
+}
+
+/// Where the values of the trials that finished are between their bounds.
+fn ranges(study: &Study, sweep: &Sweep) -> Vec<SearchedRange> {
+    let at_bounds = study.at_bounds(sweep);
+    let finished = study.finished();
+    let of_dimension = |dimension: &Dimension| {
+        let place = |point: &TrialPoint| dimension.between_bounds(point.get(&dimension.name)?);
+        Some(SearchedRange {
+            key: dimension.name.clone(),
+            bounds: dimension.bounds()?.map(|bound| bound.to_string()),
+            trials: finished
+                .iter()
+                .filter_map(|(point, _)| place(point))
+                .collect(),
+            selected: study.selected().and_then(|trial| place(&trial.point)),
+            is_at_bound: at_bounds.iter().any(|at| at.name == dimension.name),
+        })
+    };
+    let space = study.search(sweep).space();
+    space.dimensions.iter().filter_map(of_dimension).collect()
 }
 
 /// The settings, each with where it comes from.
