@@ -93,6 +93,14 @@ fn what_no_report_needs_can_be_removed_and_the_results_stay() {
         .assert_says("requests, events and logs of earlier attempts")
         .assert_says("kept, unless --also names them")
         .assert_says("`sweep gc --delete` removes them");
+    let other = SMALL.replace("seeds = 2", "seeds = [7]");
+    std::fs::write(desk.path("other.toml"), other).unwrap();
+    desk.sweep(&["gc", "other.toml"])
+        .assert_code(0)
+        .assert_says("results: nothing to remove");
+    desk.sweep(&["gc", "sweep.toml"])
+        .assert_code(0)
+        .assert_says("`sweep gc sweep.toml --delete` removes them");
     desk.sweep(&["gc", "--delete"])
         .assert_code(0)
         .assert_says("removed");

@@ -101,9 +101,12 @@ fn the_log_of_a_run_is_found_by_the_beginning_of_its_id() {
         .assert_code(0)
         .assert_says("train, attempt 1: ")
         .assert_says("train, attempt 3: ");
+    desk.sweep(&["logs", "sweep.toml"])
+        .assert_code(0)
+        .assert_says(", attempt 3: ");
     desk.sweep(&["logs", "zzzz"])
         .assert_code(1)
-        .assert_says("has an id that begins with `zzzz`");
+        .assert_says("`zzzz` is no file, and no run in `results` has an id that begins with it");
 }
 
 #[test]

@@ -499,13 +499,7 @@ pub(super) fn max_pool_3x3(map: &Tensor, padding: i64, ceil: bool) -> Tensor {
 }
 
 /// Returns the maximum of each square window. `ceil` lets a last window reach over the edge.
-pub(super) fn max_pool(
-    map: &Tensor,
-    side: i64,
-    stride: i64,
-    padding: i64,
-    ceil: bool,
-) -> Tensor {
+pub(super) fn max_pool(map: &Tensor, side: i64, stride: i64, padding: i64, ceil: bool) -> Tensor {
     map.max_pool2d([side; 2], [stride; 2], [padding; 2], [1; 2], ceil)
 }
 

@@ -1,16 +1,13 @@
 //! `sweep fsck`: whether the files of a results folder are as they were written, and their repair.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 
-use super::{Exit, Opened, counted, room::size, show};
+use super::{Exit, counted, room::size, scope::ScopeArgs, show};
 use crate::{
-    config::Sweep,
-    ledger::{FileKind, FoundFile, Ledger, Locking, Scope, Soundness},
-    plan::Plan,
+    ledger::{FileKind, FoundFile, Ledger, Locking, Soundness},
     run::leftovers,
-    shell::CommandLine,
 };
 
 /// Check that results are as they were written
@@ -25,12 +22,8 @@ Examples:
   sweep fsck sweeps/omniglot.toml
   sweep fsck /backup/results --repair")]
 pub(super) struct Fsck {
-    /// A results folder, or a sweep file whose results are checked [default: all of the results folder]
-    #[arg(value_name = "FOLDER|FILE")]
-    what: Option<PathBuf>,
-    /// Folder of finished and interrupted runs
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
-    results: PathBuf,
+    #[command(flatten)]
+    scope: ScopeArgs,
     /// Set damaged files aside and write the journal again
     #[arg(long)]
     repair: bool,
@@ -44,7 +37,11 @@ const NAMED: usize = 8;
 
 impl Fsck {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        let (ledger, scope) = self.scope()?;
+        let (ledger, of_sweep) = self.scope.find()?;
+        let scope = match of_sweep {
+            Some(scope) => scope,
+            None => ledger.whole_scope()?,
+        };
         let _lock = match self.repair {
             true => Some(ledger.lock(Locking::of(self.no_lock))?),
             false => None,
@@ -80,54 +77,9 @@ impl Fsck {
             (false, false) => Err(Exit::mistake(format!(
                 "not all results are as they were written\nhint: `{}` sets damaged files aside; then `sweep run FILE` \
                  computes what is needed again",
-                self.repairing(&ledger)
+                self.scope.command("sweep fsck").plain("--repair")
             ))),
         }
-    }
-
-    /// Returns the results folder, and what of it is checked.
-    fn scope(&self) -> Result<(Ledger, Scope), Exit> {
-        let folder = match &self.what {
-            Some(file) if file.is_file() => {
-                let opened = Opened::of_results(Sweep::read(file, &[])?, &self.results)?;
-                opened.require_ids()?;
-                let scope = of_plan(&opened.plan);
-                return Ok((opened.ledger, scope));
-            }
-            Some(folder) => folder,
-            None => &self.results,
-        };
-        if !folder.is_dir() {
-            let folder = folder.display();
-            return Err(Exit::mistake(format!("there is no folder `{folder}`")));
-        }
-        let ledger = Ledger::new(folder);
-        let scope = ledger.whole_scope()?;
-        Ok((ledger, scope))
-    }
-
-    fn repairing(&self, ledger: &Ledger) -> CommandLine {
-        let command = CommandLine::new("sweep fsck");
-        let command = match &self.what {
-            Some(what) => command.path(what),
-            None => command,
-        };
-        let is_named = self.what.as_deref() == Some(ledger.root());
-        match is_named {
-            true => command.plain("--repair"),
-            false => command
-                .folder("--results", "results", &self.results)
-                .plain("--repair"),
-        }
-    }
-}
-
-fn of_plan(plan: &Plan) -> Scope {
-    Scope {
-        data: plan.data.keys().copied().collect(),
-        runs: plan.runs.keys().copied().collect(),
-        ensembles: plan.ensembles.keys().copied().collect(),
-        studies: plan.studies.iter().map(|study| study.id).collect(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! `sweep gc`: what a results folder can do without, and its removal.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{Exit, counted, room::size, show};
+use super::{Exit, counted, room::size, scope::ScopeArgs, show};
 use crate::{
     ledger::{FoundFile, Ledger, Locking, Spare},
     shell::CommandLine,
@@ -12,7 +12,7 @@ use crate::{
 
 /// Make room in a results folder
 ///
-/// Lists files that no report needs, with their sizes and what is lost without them. Nothing is removed without
+/// Lists files that no report needs, of a results folder or of one sweep, with their sizes and what is lost without them. Nothing is removed without
 /// --delete. The embeddings and networks of measured runs and the images of prepared data sets are kept unless --also
 /// names them.
 #[derive(Debug, Args)]
@@ -20,11 +20,11 @@ use crate::{
 Examples:
   sweep gc
   sweep gc --delete
+  sweep gc sweeps/omniglot.toml                 what the runs of this sweep can do without
   sweep gc --also networks --delete")]
 pub(super) struct Gc {
-    /// Folder of finished and interrupted runs
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
-    results: PathBuf,
+    #[command(flatten)]
+    scope: ScopeArgs,
     /// Remove these files too: they are costly to get back
     #[arg(long, value_name = "KIND")]
     also: Vec<Spare>,
@@ -38,19 +38,13 @@ pub(super) struct Gc {
 
 impl Gc {
     pub(super) fn run(&self) -> Result<(), Exit> {
-        if !self.results.is_dir() {
-            return Err(Exit::mistake(format!(
-                "there is no folder `{}`; name another one with --results",
-                self.results.display()
-            )));
-        }
-        let ledger = Ledger::new(&self.results);
+        let (ledger, of_sweep) = self.scope.find()?;
         // Whatever a running sweep writes is not spare.
         let _lock = match self.delete {
             true => Some(ledger.lock(Locking::of(self.no_lock))?),
             false => None,
         };
-        let spare = ledger.spare()?;
+        let spare = ledger.spare(of_sweep.as_ref())?;
         let (freed, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = spare
             .into_iter()
             .partition(|(why, _)| !why.is_costly() || self.also.contains(why));
@@ -59,16 +53,17 @@ impl Gc {
                 ledger.remove_files(files)?;
             }
         }
-        show(&self.text(&freed, &kept))
+        show(&self.text(&ledger, &freed, &kept))
     }
 
     fn text(
         &self,
+        ledger: &Ledger,
         freed: &BTreeMap<Spare, Vec<FoundFile>>,
         kept: &BTreeMap<Spare, Vec<FoundFile>>,
     ) -> String {
         let total = size(bytes(freed.values().flatten()));
-        let folder = self.results.display();
+        let folder = ledger.root().display();
         let mut lines = match (freed.is_empty(), self.delete) {
             (true, _) => vec![format!("{folder}: nothing to remove")],
             (false, true) => vec![format!("{folder}: removed {total}")],
@@ -87,7 +82,7 @@ impl Gc {
 
     /// Returns the command that removes what was listed.
     fn deletion(&self) -> CommandLine {
-        let command = CommandLine::new("sweep gc").folder("--results", "results", &self.results);
+        let command = self.scope.command("sweep gc");
         let also = self
             .also
             .iter()

@@ -1,28 +1,34 @@
-//! `sweep logs`: what the trainers of a run wrote to standard error.
+//! `sweep logs`: what the trainers of a run, or of a sweep, wrote to standard error.
 
 use std::{
+    fs,
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use clap::Args;
 use schema::RunId;
 
-use super::{Exit, run_ids::the_only, show, tell};
-use crate::ledger::{AttemptFolder, Job, Ledger};
+use super::{Exit, Opened, run_ids::the_only, show, tell};
+use crate::{
+    config::Sweep,
+    ledger::{AttemptFolder, Job, Ledger},
+};
 
-/// Print the log of a run's latest attempt
+/// Print the log of the latest attempt at a run, or of a sweep
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sweep logs 7f2c            the log of the latest attempt at the run
   sweep logs 7f2c --follow   also what is added, until the attempt ends
-  sweep logs 7f2c --all      the logs of all attempts")]
+  sweep logs 7f2c --all      the logs of all attempts
+  sweep logs sweeps/omniglot.toml   the log of the attempt of this sweep that began last")]
 pub(super) struct Logs {
-    /// Id of a run, or its beginning; `sweep status FILE` and `sweep plan FILE` print ids
-    run: String,
+    /// Id of a run or its beginning, which `sweep status FILE` and `sweep plan FILE` print; or a sweep file
+    #[arg(value_name = "RUN|FILE")]
+    of: String,
     /// Print what is added, until the attempt ends
     #[arg(short, long, conflicts_with = "all")]
     follow: bool,
@@ -40,20 +46,27 @@ const PERIOD: Duration = Duration::from_millis(500);
 impl Logs {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let ledger = Ledger::new(&self.results);
-        let run = self.find(&ledger)?;
-        let mut attempts = attempts(run, &ledger)?;
-        if attempts.is_empty() {
+        let mut attempts = match Path::new(&self.of) {
+            file if file.is_file() => of_sweep(file, &ledger)?,
+            _ => of_run(self.find(&ledger)?, &ledger)?,
+        };
+        let Some(latest) = attempts.len().checked_sub(1) else {
             return Err(Exit::mistake(format!(
-                "nothing was started for the run {run} yet"
+                "nothing was started for `{}` yet",
+                self.of
             )));
-        }
+        };
         if !self.all {
-            attempts.drain(..attempts.len() - 1);
+            attempts.drain(..latest);
         }
-        for (job, number, folder) in &attempts {
+        for attempt in &attempts {
+            let LoggedAttempt {
+                title,
+                number,
+                folder,
+            } = attempt;
             tell(&format!(
-                "{}, attempt {number}: {}",
-                job.verb(),
+                "{title}, attempt {number}: {}",
                 folder.log().display()
             ));
             match self.follow {
@@ -65,25 +78,61 @@ impl Logs {
     }
 
     fn find(&self, ledger: &Ledger) -> Result<RunId, Exit> {
-        the_only(&self.run, ledger.runs()?)?.ok_or_else(|| {
+        the_only(&self.of, ledger.runs()?)?.ok_or_else(|| {
             Exit::Mistake(format!(
-                "no run in `{}` has an id that begins with `{}`\nhint: `sweep status FILE` and `sweep plan FILE` print ids",
+                "`{}` is no file, and no run in `{}` has an id that begins with it\nhint: `sweep status FILE` and \
+                 `sweep plan FILE` print ids",
+                self.of,
                 self.results.display(),
-                self.run
             ))
         })
     }
 }
 
+/// An attempt with a log.
+struct LoggedAttempt {
+    /// What it was to do.
+    title: String,
+    number: u32,
+    folder: AttemptFolder,
+}
+
+impl LoggedAttempt {
+    /// When it was requested; the earliest time if that is not known.
+    fn began(&self) -> SystemTime {
+        let written = fs::metadata(self.folder.attempt()).and_then(|file| file.modified());
+        written.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+}
+
 /// Returns the attempts at the jobs of a run, the latest last.
-fn attempts(run: RunId, ledger: &Ledger) -> Result<Vec<(Job, u32, AttemptFolder)>, Exit> {
+fn of_run(run: RunId, ledger: &Ledger) -> Result<Vec<LoggedAttempt>, Exit> {
     let mut attempts = Vec::new();
     for job in [Job::Train(run), Job::Evaluate(run)] {
-        for number in 1..=ledger.attempts(job)? {
-            attempts.push((job, number, ledger.attempt_folder(job, number)));
-        }
+        attempts.extend(of_job(job, job.verb(), ledger)?);
     }
     Ok(attempts)
+}
+
+/// Returns the attempts at the jobs of a sweep, that which began last at the end.
+fn of_sweep(file: &Path, ledger: &Ledger) -> Result<Vec<LoggedAttempt>, Exit> {
+    let opened = Opened::of_results(Sweep::read(file, &[])?, ledger.root())?;
+    let mut attempts = Vec::new();
+    for job in opened.plan.jobs() {
+        attempts.extend(of_job(job, &opened.plan.name_of_job(job), ledger)?);
+    }
+    attempts.sort_by_key(LoggedAttempt::began);
+    Ok(attempts)
+}
+
+fn of_job(job: Job, title: &str, ledger: &Ledger) -> Result<Vec<LoggedAttempt>, Exit> {
+    let numbers = 1..=ledger.attempts(job)?;
+    let attempt = |number| LoggedAttempt {
+        title: title.to_owned(),
+        number,
+        folder: ledger.attempt_folder(job, number),
+    };
+    Ok(numbers.map(attempt).collect())
 }
 
 /// Prints a log, and what is added to it until the attempt ends.
@@ -115,8 +164,6 @@ fn added(log: &Path, read: &mut u64) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

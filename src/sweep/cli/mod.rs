@@ -36,6 +36,7 @@ mod room;
 mod run;
 mod run_ids;
 mod schema;
+mod scope;
 mod shipped;
 mod show;
 mod simulate;

@@ -25,11 +25,14 @@ use report::{
     Training,
 };
 use schema::Dataset;
+use serde::Serialize;
 
 pub(super) use queries::folder as folder_of;
 pub(super) use rows::{jobs_of, rows, state_of, state_of_ensemble};
 
-use super::{Exit, Opened, Target, color_on_stdout, plan::tally, show, studies, tell, width};
+use super::{
+    Exit, Opened, Target, color_on_stdout, plan::tally, show, show_json, studies, tell, width,
+};
 use crate::{
     config::IntervalKind,
     ledger::Check,
@@ -44,6 +47,7 @@ use crate::{
 Examples:
   sweep report sweeps/omniglot.toml
   sweep report sweeps/omniglot.toml --format latex,json
+  sweep report sweeps/omniglot.toml --json | jq '.tables[0].cells'
   sweep report sweeps/omniglot.toml --watch                     while `sweep run` works
   sweep report sweeps/omniglot.toml --set 'report.layout=\"benchmark\"'")]
 pub(super) struct Report {
@@ -52,19 +56,42 @@ pub(super) struct Report {
     #[command(flatten)]
     destination: Destination,
     /// Write the report again every ten seconds until all runs are finished; the page loads itself again
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     watch: bool,
+    /// Print one JSON object with the tables and the files that were written
+    #[arg(long)]
+    json: bool,
+}
+
+/// The version of the JSON object; its tables have versions of their own.
+const VERSION: u32 = 1;
+
+/// What a report wrote and shows.
+#[derive(Serialize)]
+struct ReportJson<'t, T> {
+    version: u32,
+    sweep: &'t str,
+    files: Vec<&'t Path>,
+    /// As in the files of the format `json`, in the order of the layouts.
+    tables: &'t [T],
 }
 
 /// The time between two reports of a sweep that is watched.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// The folder for tables.
-#[derive(Debug, Args)]
-pub(super) struct Destination {
+#[derive(Clone, Debug, Args)]
+pub(super) struct ReportsFolder {
     /// Folder of tables; each sweep has a folder with its name in it
     #[arg(long, value_name = "FOLDER", default_value = "reports")]
     reports: PathBuf,
+}
+
+/// Where tables go, and in which formats.
+#[derive(Debug, Args)]
+pub(super) struct Destination {
+    #[command(flatten)]
+    folder: ReportsFolder,
     /// Formats to write instead of those of the sweep file; CSV is always written
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_parser())]
     formats: Vec<Format>,
@@ -86,7 +113,10 @@ impl Report {
         }
         let report = self.destination.report(&self.target, &opened, None)?;
         report.write()?;
-        report.print()
+        match self.json {
+            true => report.print_json(&opened.sweep.name),
+            false => report.print(),
+        }
     }
 
     /// Writes the report again and again, until there is nothing left to run.
@@ -121,13 +151,22 @@ fn is_running(opened: &Opened) -> Result<bool, Exit> {
 const PAGE: &str = "index.html";
 
 impl Destination {
+    /// The tables of a folder in every format.
+    pub(super) fn in_every_format(folder: &ReportsFolder) -> Destination {
+        let formats = Format::ALL.into_iter().filter(|format| format.has_tables());
+        Destination {
+            folder: folder.clone(),
+            formats: formats.collect(),
+        }
+    }
+
     pub(super) fn folder(&self) -> &Path {
-        &self.reports
+        &self.folder.reports
     }
 
     /// The folder of a sweep's tables.
     fn folder_of(&self, opened: &Opened) -> PathBuf {
-        self.reports.join(&opened.sweep.name)
+        self.folder().join(&opened.sweep.name)
     }
 
     /// The formats to write, with CSV among them: a later report is compared with it.
@@ -158,9 +197,8 @@ impl Destination {
             ..Tables::default()
         };
         let provenance = provenance(opened, &rows)?;
-        let tables = tables(opened, &rows, by_class.as_ref(), &provenance)?;
-        for (name, table) in &tables {
-            report.add(&folder, name, table)?;
+        for (name, table) in tables(opened, &rows, by_class.as_ref(), &provenance)? {
+            report.add(&folder, &name, table)?;
         }
         let statistics = statistics(opened, &rows, by_class.as_ref())?;
         if let Some(statistics) = &statistics {
@@ -173,13 +211,12 @@ impl Destination {
             report.add_curves(&trainings, &folder)?;
         }
         if report.formats.contains(&Format::Html) {
-            let tables: Vec<Table> = tables.into_iter().map(|(_, table)| table).collect();
-            let retrievals = match tables.first() {
+            let retrievals = match report.tables.first() {
                 Some(first) => gallery::retrievals(first, &opened.plan, &opened.ledger),
                 None => Vec::new(),
             };
             let page = Page {
-                tables: &tables,
+                tables: &report.tables,
                 statistics: statistics.as_ref(),
                 trainings: &trainings,
                 searches: &page::searches(opened),
@@ -190,7 +227,8 @@ impl Destination {
                 environment: &page::environment(opened, &provenance),
                 refresh,
             };
-            report.add_page(&page, &folder);
+            let page = report::page(&page);
+            report.add_page(page, &folder);
         }
         if !opened.plan.studies.is_empty() {
             let path = folder.join("search.csv");
@@ -208,6 +246,7 @@ impl Destination {
 #[derive(Default)]
 pub(super) struct Tables {
     formats: BTreeSet<Format>,
+    tables: Vec<Table>,
     files: Vec<(PathBuf, String)>,
     /// The event files of TensorBoard.
     events: Vec<(PathBuf, Vec<u8>)>,
@@ -221,7 +260,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    fn add(&mut self, folder: &Path, name: &str, table: &Table) -> Result<(), Exit> {
+    fn add(&mut self, folder: &Path, name: &str, table: Table) -> Result<(), Exit> {
         let csv = folder.join(format!("{name}.csv"));
         if let Some(earlier) = earlier(&csv) {
             self.lost.extend(table.lost(&earlier));
@@ -243,6 +282,7 @@ impl Tables {
             folder.display(),
             names.join(", ")
         ));
+        self.tables.push(table);
         Ok(())
     }
 
@@ -274,11 +314,11 @@ impl Tables {
         Ok(())
     }
 
-    fn add_page(&mut self, page: &Page<'_>, folder: &Path) {
+    fn add_page(&mut self, page: String, folder: &Path) {
         let path = folder.join(PAGE);
         self.told.push(format!("to look at: {}", path.display()));
         self.history.insert(path.clone());
-        self.add_file(path, report::page(page));
+        self.add_file(path, page);
     }
 
     fn add_statistics(&mut self, statistics: &Statistics, folder: &Path) -> Result<(), Exit> {
@@ -347,6 +387,19 @@ impl Tables {
             self.told.iter().for_each(|line| tell(line));
         }
         Ok(())
+    }
+
+    /// Prints the tables and where they are as one JSON object.
+    fn print_json(&self, sweep: &str) -> Result<(), Exit> {
+        let tables: Vec<_> = self.tables.iter().map(Table::object).collect();
+        let files = self.files.iter().map(|(path, _)| path.as_path());
+        let events = self.events.iter().map(|(path, _)| path.as_path());
+        show_json(&ReportJson {
+            version: VERSION,
+            sweep,
+            files: files.chain(events).collect(),
+            tables: &tables,
+        })
     }
 
     fn refusal(&self) -> Exit {

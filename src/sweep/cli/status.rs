@@ -4,6 +4,7 @@
 
 mod failures;
 mod live;
+mod remarks;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,6 +15,7 @@ use std::{
 use clap::Args;
 use failures::Failures;
 use live::Session;
+use remarks::Remark;
 use report::RunState;
 use schema::{Breakdown, Failure, Files, RunId, Trained};
 use serde::Serialize;
@@ -55,8 +57,8 @@ pub(super) struct Status {
 /// Between two prints of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// The version of the JSON object.
-const VERSION: u32 = 1;
+/// The version of the JSON object. In version 1, remarks were sentences.
+const VERSION: u32 = 2;
 
 /// What a sweep has reached.
 #[derive(Serialize)]
@@ -72,8 +74,8 @@ struct Snapshot {
     jobs: Count,
     searches: Vec<studies::Progress>,
     failures: Failures,
-    /// Runs that need a look, one line each.
-    remarks: Vec<String>,
+    /// Runs and ensembles that need a look.
+    remarks: Vec<Remark>,
     /// Data sets with files that could not be read.
     #[serde(skip)]
     suspects: BTreeSet<String>,
@@ -167,9 +169,8 @@ impl Snapshot {
         snapshot.add_ensembles(plan, ledger)?;
         if snapshot.runs.finished == 0 && !snapshot.is_running() {
             let cause = difference::cause_of_absence(plan, ledger)?;
-            snapshot
-                .remarks
-                .extend(cause.map(|cause| format!("  note: {cause}")));
+            let remark = cause.map(|message| Remark::NothingFound { message });
+            snapshot.remarks.extend(remark);
         }
         Ok(snapshot)
     }
@@ -183,7 +184,7 @@ impl Snapshot {
         );
         lines.extend(self.search_states.iter().cloned());
         lines.extend(self.searches.iter().filter_map(studies::Progress::line));
-        lines.extend(self.remarks.iter().cloned());
+        lines.extend(self.remarks.iter().map(Remark::line));
         lines.extend(self.failures.lines());
         for data in &self.suspects {
             let check = CommandLine::new("sweep data check").word(data);
@@ -243,18 +244,26 @@ impl Snapshot {
     fn add_run(&mut self, run: RunId, plan: &Plan, ledger: &Ledger) -> Result<(), LedgerError> {
         let trained = ledger.trained(run)?;
         if let Some(idle) = trained.as_ref().filter(|trained| trained.was_mostly_idle()) {
-            let Trained {
+            let &Trained {
                 empty_steps, steps, ..
             } = idle;
-            let what = format!(": no pair counted in {empty_steps} of {steps} steps");
-            self.remark("idle", run, plan, &what);
+            self.remarks.push(Remark::Idle {
+                run,
+                name: plan.name_of_run(run),
+                empty_steps,
+                steps,
+            });
         }
         match state_of(run, plan, ledger)? {
             RunState::Finished(_) => self.runs.finished += 1,
             RunState::Broken { how, step } => {
                 *self.runs.broken.entry(how).or_default() += 1;
-                let what = format!(", {} at step {step}", how.reason());
-                self.remark(how.word(), run, plan, &what);
+                self.remarks.push(Remark::Broken {
+                    run,
+                    name: plan.name_of_run(run),
+                    how,
+                    step,
+                });
             }
             RunState::Failed { class, message } => {
                 if class == Failure::Data {
@@ -273,11 +282,13 @@ impl Snapshot {
                 RunStage::New => {}
                 RunStage::Interrupted => {
                     self.runs.begun += 1;
-                    self.waiting("begun", run, plan, ", has a checkpoint");
+                    let name = plan.name_of_run(run);
+                    self.waiting(run, Remark::Begun { run, name });
                 }
                 RunStage::Trained(_) | RunStage::Recorded(_) => {
                     self.runs.begun += 1;
-                    self.waiting("trained", run, plan, ", not yet measured");
+                    let name = plan.name_of_run(run);
+                    self.waiting(run, Remark::Trained { run, name });
                 }
             },
         }
@@ -291,10 +302,11 @@ impl Snapshot {
             match state_of_ensemble(id, plan, ledger)? {
                 RunState::Finished(_) => self.ensembles.done += 1,
                 RunState::Broken { how, .. } => {
-                    let how = how.word();
-                    self.remarks.push(format!(
-                        "  skipped   {id}  {name}, all folds: not ensembled, one of them is {how}"
-                    ));
+                    self.remarks.push(Remark::Skipped {
+                        ensemble: id,
+                        name,
+                        how,
+                    });
                 }
                 RunState::Failed { class, message } => {
                     let job = Job::Ensemble(id);
@@ -303,8 +315,11 @@ impl Snapshot {
                         self.failures
                             .add(id.to_string(), name, job, class, message, ledger)?;
                     } else {
-                        self.remarks
-                            .push(format!("  waits     {id}  {name}, all folds: {message}"));
+                        self.remarks.push(Remark::Waits {
+                            ensemble: id,
+                            name,
+                            message,
+                        });
                     }
                 }
                 RunState::Missing => {}
@@ -313,18 +328,12 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Adds a line about a run that is waiting for a session; what runs now has a line of its own.
-    fn waiting(&mut self, word: &str, run: RunId, plan: &Plan, what: &str) {
+    /// Adds a remark on a run that is waiting for a session; what runs now has a line of its own.
+    fn waiting(&mut self, run: RunId, remark: Remark) {
         let session = self.session.as_ref();
         if !session.is_some_and(|session| session.works_on(run)) {
-            self.remark(word, run, plan, what);
+            self.remarks.push(remark);
         }
-    }
-
-    fn remark(&mut self, word: &str, run: RunId, plan: &Plan, what: &str) {
-        let name = plan.name_of_run(run);
-        self.remarks
-            .push(format!("  {word:<9} {run}  {name}{what}"));
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     Exit, Opened, Target, counted,
     evaluate::TrainerArgs,
     progress::Bar,
-    report::{Destination, folder_of, rows},
+    report::{Destination, ReportsFolder, folder_of, rows},
     show, tell,
 };
 use crate::{
@@ -34,7 +34,7 @@ pub(super) struct Verify {
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
-    destination: Destination,
+    folder: ReportsFolder,
     #[command(flatten)]
     trainer: TrainerArgs,
 }
@@ -85,9 +85,11 @@ impl Verify {
             .collect())
     }
 
-    /// Compares the tables with those that the results give. Returns the files that were compared.
+    /// Compares the tables that are there, in whatever format, with those that the results give. Returns the files that were
+    /// compared.
     fn compared(&self, opened: &Opened, findings: &mut Vec<String>) -> Result<Vec<PathBuf>, Exit> {
-        let tables = self.destination.report(&self.target, opened, None)?;
+        let tables =
+            Destination::in_every_format(&self.folder).report(&self.target, opened, None)?;
         let compared = tables.compared(&opened.sweep.command)?;
         findings.extend(compared.differences);
         Ok(compared.files)

@@ -7,7 +7,7 @@ use std::{
 
 use durable::DiskError;
 
-use super::{FileKind, FoundFile, Ledger, LedgerError, RunFolder};
+use super::{FileKind, FoundFile, Ledger, LedgerError, RunFolder, Scope};
 
 /// Files that can be removed for one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -74,21 +74,41 @@ impl Spare {
 }
 
 impl Ledger {
-    /// Returns the files that can be removed, by reason. No report needs any of them.
+    /// Returns the files that can be removed, by reason: all, or those of some results. No report needs any of them.
     ///
     /// # Errors
     /// A folder cannot be read.
-    pub fn spare(&self) -> Result<BTreeMap<Spare, Vec<FoundFile>>, LedgerError> {
+    pub fn spare(
+        &self,
+        scope: Option<&Scope>,
+    ) -> Result<BTreeMap<Spare, Vec<FoundFile>>, LedgerError> {
         let files = self.files()?;
         let earlier = earlier_attempts(&files);
+        let folders = scope.map(|scope| self.folders(scope));
+        let is_meant = |file: &FoundFile| {
+            let mut folders = folders.iter().flatten();
+            scope.is_none() || folders.any(|folder| file.path.starts_with(folder))
+        };
         let mut spare: BTreeMap<Spare, Vec<FoundFile>> = BTreeMap::new();
-        for file in files {
+        for file in files.into_iter().filter(is_meant) {
             let why = file.kind.and_then(|kind| why(kind, &file.path, &earlier));
             if let Some(why) = why {
                 spare.entry(why).or_default().push(file);
             }
         }
         Ok(spare)
+    }
+
+    /// Returns the folders of some results.
+    fn folders(&self, scope: &Scope) -> Vec<PathBuf> {
+        let data = scope.data.iter().map(|&data| self.data(data));
+        let runs = scope
+            .runs
+            .iter()
+            .map(|&run| self.run(run).path().to_owned());
+        let ensembles = scope.ensembles.iter();
+        let ensembles = ensembles.map(|&ensemble| self.ensemble(ensemble).path().to_owned());
+        data.chain(runs).chain(ensembles).collect()
     }
 
     /// Removes files, and the folders that are empty then. The caller holds the [`Lock`](super::Lock).

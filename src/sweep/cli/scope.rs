@@ -1,0 +1,58 @@
+//! The results that a command of upkeep works on: a whole results folder, or those of one sweep.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, Opened};
+use crate::{
+    config::Sweep,
+    ledger::{Ledger, Scope},
+    shell::CommandLine,
+};
+
+/// A results folder, or a sweep file.
+#[derive(Debug, Args)]
+pub(super) struct ScopeArgs {
+    /// A results folder, or a sweep file for its results alone [default: all of the results folder]
+    #[arg(value_name = "FOLDER|FILE")]
+    what: Option<PathBuf>,
+    /// Folder of finished and interrupted runs
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    results: PathBuf,
+}
+
+impl ScopeArgs {
+    /// Returns the results folder, and what of it is meant if that is not all.
+    pub(super) fn find(&self) -> Result<(Ledger, Option<Scope>), Exit> {
+        let folder = match &self.what {
+            Some(file) if file.is_file() => {
+                let opened = Opened::of_results(Sweep::read(file, &[])?, &self.results)?;
+                opened.require_ids()?;
+                let scope = opened.plan.scope();
+                return Ok((opened.ledger, Some(scope)));
+            }
+            Some(folder) => folder,
+            None => &self.results,
+        };
+        match folder.is_dir() {
+            true => Ok((Ledger::new(folder), None)),
+            false => Err(Exit::mistake(format!(
+                "there is no folder `{}`; name another one with --results",
+                folder.display()
+            ))),
+        }
+    }
+
+    /// Returns another command on the same results, as a shell takes it.
+    pub(super) fn command(&self, words: &str) -> CommandLine {
+        let command = CommandLine::new(words);
+        match &self.what {
+            Some(folder) if folder.is_dir() => command.path(folder),
+            Some(file) => command
+                .path(file)
+                .folder("--results", "results", &self.results),
+            None => command.folder("--results", "results", &self.results),
+        }
+    }
+}
