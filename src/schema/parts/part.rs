@@ -141,7 +141,8 @@ impl Card {
 /// }
 /// ```
 ///
-/// A default is any expression, and part of the JSON Schema even where it is not written; a range is a [`Range`]. The last four lines may be absent.
+/// A default is any expression; the JSON Schema has it even for a field that is not written at its
+/// default. A range is a [`Range`]. The last four lines may be absent.
 /// `check` is a function from `&NtXent` to `Result<(), OutOfRange>`, called after the ranges.
 /// Keys that are not fields are refused.
 macro_rules! part {
