@@ -141,11 +141,15 @@ def recall_at_k(sides, ks, rank_temperature, k_temperature):
     return torch.stack(terms).mean()
 
 
-def hierarchical_triplet(sides, margin, levels, triplets):
-    squared = (sides.embeddings[:, None] - sides.embeddings[None]).square().sum(2)
-    classes = sorted(set(sides.labels.tolist()))
-    members = {c: [i for i, label in enumerate(sides.labels) if label == c] for c in classes}
-    known = squared.detach()
+def squared_distances(embeddings):
+    return (embeddings[:, None] - embeddings[None]).square().sum(2)
+
+
+def tree_of_classes(embeddings, labels):
+    """Heights at which two classes are joined, the spread of each class, and the mean spread."""
+    known = squared_distances(embeddings).detach()
+    classes = sorted(set(labels.tolist()))
+    members = {c: [i for i, label in enumerate(labels) if label == c] for c in classes}
     height = {
         (c, d): float(np.mean([known[i, j] for i in members[c] for j in members[d]])) for c in classes for d in classes
     }
@@ -158,6 +162,12 @@ def hierarchical_triplet(sides, margin, levels, triplets):
         for c in classes:
             for d in classes:
                 height[c, d] = min(height[c, d], max(height[c, by], height[by, d]))
+    return height, spread, mean_spread
+
+
+def hierarchical_triplet(sides, margin, levels, triplets, tree=None):
+    squared = squared_distances(sides.embeddings)
+    height, spread, mean_spread = tree or tree_of_classes(sides.embeddings, sides.labels)
     thresholds = [mean_spread + (4 - mean_spread) * level / levels for level in range(levels + 1)]
     terms = []
     for a, p, n in zip(*[indices.tolist() for indices in triplets]):
@@ -252,6 +262,15 @@ def with_weights(embeddings, labels, mined, settings):
 def with_triplets(embeddings, labels, mined, settings):
     triplets = lmu.convert_to_triplets(mined, labels, t_per_anchor="all")
     return hierarchical_triplet(Sides(embeddings, labels, mined), triplets=triplets, **settings)
+
+
+def with_surveyed_triplets(tree):
+    def value(embeddings, labels, mined, settings):
+        triplets = lmu.convert_to_triplets(mined, labels, t_per_anchor="all")
+        own = {name: settings[name] for name in ["margin", "levels"]}
+        return hierarchical_triplet(Sides(embeddings, labels, mined), triplets=triplets, tree=tree, **own)
+
+    return value
 
 
 def in_double(loss, *arguments):
@@ -444,6 +463,14 @@ def pair_losses(write):
     ]
     cases = list(cases_of(raw_of_many, formula(clustering), settings, NONE, labels))
     write("loss", "clustering_rules", {"embeddings": raw_of_many.tolist(), "labels": labels, "cases": cases})
+    # The tree is that of a training set of 9 classes, most of which are not in the batch.
+    training_labels = [image % 9 for image in range(44)]
+    training = random.standard_normal((len(training_labels), 4)).round(3)
+    tree = tree_of_classes(F.normalize(torch.tensor(training)), torch.tensor(training_labels))
+    settings = settings_of("margin levels tree", (0.1, 16, "survey"), (0.3, 4, "survey"), (0.0, 40, "survey"))
+    values = {"training": training.tolist(), "training_labels": training_labels, "embeddings": raw.tolist()}
+    values |= {"labels": LABELS, "cases": list(cases_of(raw, with_surveyed_triplets(tree), settings, NONE))}
+    write("loss", "hierarchical_triplet_survey", values)
     cases = []
     for name, (make, settings) in REGULARIZERS.items():
         for setting in settings:

@@ -28,6 +28,7 @@
 
 pub mod data;
 pub mod distance;
+mod download;
 pub mod eval;
 pub mod foreign;
 pub mod gradient_cache;
@@ -45,6 +46,7 @@ pub mod reduce;
 pub mod regularizer;
 pub mod sampler;
 pub mod state;
+pub mod survey;
 pub mod tensor_file;
 pub mod tuples;
 pub mod upload;

@@ -35,6 +35,7 @@ use crate::{
     reduce::Reduction,
     regularizer::{self, Regularizer},
     state::{State, StateError, copy, overwrite},
+    survey::ClassSurvey,
     tuples::References,
 };
 
@@ -46,6 +47,8 @@ pub struct Objective {
     pub memory: Option<CrossBatchMemory>,
     /// The first step that uses the memory, counted from 0.
     pub memory_start: u64,
+    /// Where the classes of the training set lie. Absent: they have not been surveyed yet, or never are.
+    pub survey: Option<ClassSurvey>,
     /// Seed of what miners leave to chance.
     pub seed: u64,
 }
@@ -117,6 +120,7 @@ impl ConfiguredLoss {
         embeddings: &Tensor,
         labels: &Tensor,
         references: &References,
+        survey: Option<&ClassSurvey>,
         draws: &mut Draws,
     ) -> LossValue {
         let distances = self.shared_distances(embeddings, references);
@@ -132,6 +136,7 @@ impl ConfiguredLoss {
             chosen: chosen.as_ref(),
             distance: self.distance,
             distances,
+            survey,
         };
         let cost = batch.cost(&*self.loss, self.reduction);
         LossValue {
@@ -171,6 +176,7 @@ impl Objective {
             losses,
             memory: None,
             memory_start: 0,
+            survey: None,
             seed: 0,
         }
     }
@@ -241,7 +247,14 @@ impl Objective {
         let chosen = (0..).zip(&self.losses).filter(|(_, loss)| is_chosen(loss));
         let values = chosen.map(|(index, loss)| {
             let mut draws = Draws::new(self.seed, Purpose::Mining, occasion, index);
-            loss.cost(batch.embeddings, batch.labels, references, &mut draws)
+            let survey = self.survey.as_ref();
+            loss.cost(
+                batch.embeddings,
+                batch.labels,
+                references,
+                survey,
+                &mut draws,
+            )
         });
         values
             .reduce(LossValue::plus)
@@ -661,6 +674,7 @@ mod tests {
             chosen: None,
             distance,
             distances: None,
+            survey: None,
         };
         let one = &after.losses[0];
         assert!(found == batch.cost(&*one.loss, one.reduction).value * 0.5);

@@ -30,6 +30,8 @@ pub enum Purpose {
     Filling = 8,
     /// Crops, flips and color jitter. Counters: step, index within the batch.
     Transform = 9,
+    /// The images of a survey. Counters: step, class.
+    Survey = 10,
     /// The initial centers of clusters. Counters: 0, 0.
     Clusters = 20,
 }

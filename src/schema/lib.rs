@@ -29,6 +29,7 @@
 //! | computation | the programs and the machine of an attempt, its end and what it took: [`Computation`] |
 //! | task | one kind of work, with the type of its reply: [`Task`] |
 //! | event | one message from a trainer: [`Event`] |
+//! | survey | a pass over the training images that finds where their classes lie: [`Survey`] |
 //! | record | the result of a finished run: [`Record`] |
 //! | cell | a value in a table, with the records that it summarizes |
 //!
@@ -55,6 +56,7 @@ pub mod renamed;
 mod reply;
 mod seal;
 mod settings;
+mod survey;
 mod timing;
 mod units;
 pub mod visible;
@@ -88,6 +90,7 @@ pub use reply::{
     SheetDrawn, Trained, TrainingEnd, Verified, WrongReply,
 };
 pub use seal::{BrokenSeal, has_seal, sealed, unsealed};
+pub use survey::Survey;
 pub use timing::{Clip, Guards, Span, WarmUp};
 pub use units::bytes_in_words;
 pub use work::{

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Clip, Dataset, Distance, Guards, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction,
-    Regularizer, Sampler, Schedule, Span, StoredImages, Transform, WarmUp,
+    Regularizer, Sampler, Schedule, Span, StoredImages, Survey, Transform, WarmUp,
 };
 
 /// Everything that determines one run's result, apart from the bytes of the data and the kind of
@@ -135,6 +135,9 @@ pub struct Training {
     /// How they begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<WarmUp>,
+    /// When the training images are surveyed. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub survey: Option<Survey>,
     /// How long only the head and the parameters of losses are trained at first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze_trunk: Option<Span>,
@@ -196,6 +199,11 @@ fn is_map_at_r(metric: &Metric) -> bool {
 }
 
 impl Training {
+    /// True if the batches or the loss depend on surveys of the training images.
+    pub fn needs_survey(&self) -> bool {
+        self.sampler.needs_survey() || self.loss.needs_survey()
+    }
+
     /// A training with only what it cannot do without.
     pub fn new(loss: Loss, sampler: Sampler, optimizer: Optimizer, steps: u64) -> Training {
         Training {
@@ -211,6 +219,7 @@ impl Training {
             head_optimizer: None,
             schedule: Schedule::Constant,
             warm_up: None,
+            survey: None,
             freeze_trunk: None,
             epoch_steps: None,
             clip: None,

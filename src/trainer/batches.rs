@@ -31,7 +31,15 @@ pub(crate) struct BatchSource {
 struct Prefetched {
     /// The number of its next batch.
     next: u64,
+    sampler: Arc<BatchSampler>,
     loader: Loader,
+}
+
+impl Prefetched {
+    /// True if the next batch is this one of this very sampler: one that has learnt of a survey forms others.
+    fn is_at(&self, number: u64, sampler: &Arc<BatchSampler>) -> bool {
+        self.next == number && Arc::ptr_eq(&self.sampler, sampler)
+    }
 }
 
 impl BatchSource {
@@ -131,7 +139,7 @@ impl BatchSource {
         }
         let mut slot = self.prefetched.borrow_mut();
         let mut prefetched = match slot.take() {
-            Some(prefetched) if prefetched.next == number => prefetched,
+            Some(prefetched) if prefetched.is_at(number, sampler) => prefetched,
             Some(_) | None => self.prefetch(number, sampler, indices),
         };
         let batch = prefetched
@@ -149,11 +157,12 @@ impl BatchSource {
         sampler: &Arc<BatchSampler>,
         indices: &Arc<Vec<i64>>,
     ) -> Prefetched {
-        let sampler = Arc::clone(sampler);
         let indices = Arc::clone(indices);
-        let of_step = move |step| Some(chosen(sampler.as_ref(), &indices, step));
+        let choosing = Arc::clone(sampler);
+        let of_step = move |step| Some(chosen(choosing.as_ref(), &indices, step));
         Prefetched {
             next: number,
+            sampler: Arc::clone(sampler),
             loader: Loader::new(self.training.clone(), of_step, number, AHEAD),
         }
     }

@@ -56,6 +56,7 @@ pub(crate) struct Snapshot {
     /// The state of each optimizer, in order.
     pub(crate) optimizers: Vec<State>,
     pub(crate) memory: Option<State>,
+    pub(crate) survey: Option<State>,
 }
 
 /// The counters of a training.
@@ -65,6 +66,9 @@ pub(crate) struct Progress {
     pub(crate) step: u64,
     /// Steps in which nothing contributed to the loss.
     pub(crate) empty_steps: u64,
+    /// Steps done before the latest survey; 0 without one.
+    #[serde(default)]
+    pub(crate) surveyed: u64,
     /// Validations since the best one.
     pub(crate) unimproved: u64,
     #[serde(rename = "noticed")]
@@ -152,12 +156,9 @@ fn save(path: &Path, identity: &str, snapshot: &Snapshot) -> Result<(), Failed> 
     tensors.extend(prefixed("losses", &snapshot.losses));
     let optimizers = snapshot.optimizers.iter().enumerate();
     tensors.extend(optimizers.flat_map(|(place, state)| prefixed(&optimizer(place), state)));
-    tensors.extend(
-        snapshot
-            .memory
-            .iter()
-            .flat_map(|memory| prefixed("memory", memory)),
-    );
+    for (prefix, state) in [("memory", &snapshot.memory), ("survey", &snapshot.survey)] {
+        tensors.extend(state.iter().flat_map(|state| prefixed(prefix, state)));
+    }
     tensors.extend(
         snapshot
             .best
@@ -255,7 +256,7 @@ fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
         bits.into_iter()
             .map(|(metric, bits)| (metric, f64::from_bits(bits)))
     };
-    let memory = with_prefix("memory", tensors);
+    let of_part = |prefix| Some(with_prefix(prefix, tensors)).filter(|state| !state.is_empty());
     Snapshot {
         progress: header.progress,
         plateau: header.plateau.map(
@@ -282,7 +283,8 @@ fn snapshot(header: Header, tensors: &Tensors) -> Snapshot {
             .map(|place| with_prefix(&optimizer(place), tensors))
             .take_while(|state| !state.is_empty())
             .collect(),
-        memory: (!memory.is_empty()).then_some(memory),
+        memory: of_part("memory"),
+        survey: of_part("survey"),
     }
 }
 
@@ -340,6 +342,7 @@ mod tests {
                 state(7.0),
             ],
             memory: None,
+            survey: Some(state(8.0)),
         }
     }
 
@@ -362,6 +365,7 @@ mod tests {
             (example().losses, example().optimizers)
         );
         assert!(read.memory.is_none());
+        assert_eq!(read.survey, example().survey);
         let best = read.best.unwrap();
         assert_eq!(
             (best.step, best.scores[&Metric::MapAtR].to_bits()),

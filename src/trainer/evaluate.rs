@@ -319,7 +319,7 @@ impl Embedder<'_> {
     /// `None` if a stop was requested.
     ///
     /// The size of a chunk changes the last bits of embeddings. It follows from the recipe alone.
-    fn embed(
+    pub(crate) fn embed(
         &self,
         indices: &[i64],
         stop: &Stop,

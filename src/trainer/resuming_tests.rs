@@ -1,9 +1,9 @@
 //! A training with any optimizer, schedule, memory or sampler that is stopped and continued has the same results.
 
 use schema::{
-    AdamW, ClassBalanced, Clip, Cosine, FixedPairs, Hierarchical, MemoryInit, MemoryKey,
-    MemoryWrap, MultiStep, Plateau, RandomSampler, Schedule, Span, StepSchedule, Straddling,
-    WarmUp,
+    AdamW, AnchorNeighbor, ClassBalanced, Clip, Cosine, FixedPairs, Hierarchical,
+    HierarchicalTriplet, MemoryInit, MemoryKey, MemoryWrap, MultiStep, Plateau, RandomSampler,
+    Schedule, Span, StepSchedule, Straddling, Survey, TreeOf, WarmUp,
 };
 
 use super::*;
@@ -288,6 +288,51 @@ fn batches_of_super_classes_and_of_small_classes_continue_without_a_trace() {
         });
         leaves_no_trace(&place, n);
     }
+}
+
+fn surveyed(training: &mut Training, every: u64, per_class: Option<u32>) {
+    training.survey = Some(Survey {
+        every: Span::Steps(every),
+        per_class,
+    });
+    training.sampler = Sampler::AnchorNeighbor(AnchorNeighbor {
+        batch: 12,
+        neighbors: 1,
+        per_class: 3,
+    });
+    training.loss = Loss::HierarchicalTriplet(HierarchicalTriplet {
+        tree: TreeOf::Survey,
+        ..HierarchicalTriplet::default()
+    });
+    training.loss_optimizer = None;
+}
+
+#[test]
+fn surveys_continue_without_a_trace() {
+    let mut place = Place::new(stateful());
+    for n in 0..6 {
+        let per_class = (n % 2 == 1).then_some(2);
+        place.recipe = changed(nth(n), |_, training| surveyed(training, 2, per_class));
+        leaves_no_trace(&place, n);
+    }
+}
+
+#[test]
+fn a_survey_changes_what_is_trained_after_it_and_nothing_before() {
+    let mut place = Place::new(stateful());
+    let mut model = |steps: u64, every: u64| {
+        place.recipe = changed(stateful(), |recipe, training| {
+            // The last network is kept.
+            (recipe.fold, training.validate_every) = (None, None);
+            training.steps = steps;
+            surveyed(training, every, None);
+        });
+        let name = format!("{steps} {every}");
+        place.trained(&name);
+        place.model(&name)
+    };
+    assert!(model(2, 2) == model(2, 5));
+    assert!(model(3, 2) != model(3, 5));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The time plan of a training: its epochs, its learning rates, and the first step that trains the trunk.
 
-use dml::optim::{LrSchedule, TrainingLength};
+pub(crate) use dml::optim::TrainingLength;
+
+use dml::optim::LrSchedule;
 use schema::{Span, Training};
 
 /// Returns the length of a training on `images` images, `step_images` of them in each step. Unless the recipe sets
@@ -20,10 +22,15 @@ pub(crate) fn lr_schedule(training: &Training, length: TrainingLength) -> LrSche
 
 /// Returns the first step that trains the trunk.
 pub(crate) fn unfreeze_at(training: &Training, length: TrainingLength) -> u64 {
-    match training.freeze_trunk {
-        None => 0,
-        Some(Span::Steps(steps)) => steps,
-        Some(Span::Epochs(epochs)) => epochs.saturating_mul(length.epoch_steps),
+    let frozen = training.freeze_trunk.as_ref();
+    frozen.map_or(0, |span| in_steps(span, length))
+}
+
+/// Returns the steps of a time.
+pub(crate) fn in_steps(span: &Span, length: TrainingLength) -> u64 {
+    match span {
+        Span::Steps(steps) => *steps,
+        Span::Epochs(epochs) => epochs.saturating_mul(length.epoch_steps),
     }
 }
 

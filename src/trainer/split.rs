@@ -17,6 +17,14 @@ pub(crate) struct Images {
 }
 
 impl Images {
+    /// Returns the number of classes.
+    pub(crate) fn classes(&self) -> usize {
+        self.labels
+            .iter()
+            .max()
+            .map_or(0, |&last| last as usize + 1)
+    }
+
     /// Returns the super-class of each, if the training classes have any.
     pub(crate) fn super_classes(&self, data: &PreparedData) -> Option<Vec<i64>> {
         let of_classes = assemble::super_classes(&data.training_classes)?;

@@ -7,6 +7,7 @@
 //! earlier one of two equals, and the untrained one is the first of them; otherwise it is the last.
 
 mod probe;
+mod survey;
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
@@ -26,6 +27,7 @@ use schema::{Backbone, Breakdown, Event, Metric, TrainWork, Trained, Training, T
 use tch::Tensor;
 
 pub(crate) use probe::probe;
+use survey::Surveys;
 
 use crate::{
     Emit, End, Failed, Stop, Throttle, assemble,
@@ -36,7 +38,7 @@ use crate::{
     optimizers::{Gradients, OptimizerStep, Optimizers},
     outcomes::Outcomes,
     process::log,
-    schedule,
+    schedule::{self, TrainingLength},
     split::{self, Images, Split},
 };
 
@@ -128,7 +130,10 @@ struct TrainContext<'a> {
     split: Split,
     /// The indices of the training images among all images.
     indices: Arc<Vec<i64>>,
+    /// As it is before any survey.
     sampler: Arc<BatchSampler>,
+    length: TrainingLength,
+    surveys: Option<Surveys>,
 }
 
 impl TrainContext<'_> {
@@ -154,6 +159,8 @@ impl TrainContext<'_> {
         let images = LabeledImages::new(&split.training.labels, super_classes.as_deref());
         let sampler = BatchSampler::new(&training.sampler, images, work.recipe.seed)
             .map_err(assemble::impossible)?;
+        let images_of_a_step = sampler.batch(0).len() * training.accumulate as usize;
+        let length = schedule::length(training, split.training.labels.len(), images_of_a_step);
         Ok(TrainContext {
             work,
             training,
@@ -161,18 +168,27 @@ impl TrainContext<'_> {
             batches: BatchSource::new(&work.recipe, data, device)?.on_device(data),
             indices: Arc::new(split.training.indices.clone()),
             sampler: Arc::new(sampler),
+            length,
+            surveys: training
+                .survey
+                .as_ref()
+                .map(|survey| Surveys::new(survey, length)),
             split,
         })
     }
 
     /// Returns the images of a batch, their labels, and their indices among the training images.
-    fn batch(&self, number: u64) -> Result<(Tensor, Tensor, Vec<i64>), Failed> {
-        let chosen = self.sampler.batch(number);
+    fn batch(
+        &self,
+        number: u64,
+        sampler: &Arc<BatchSampler>,
+    ) -> Result<(Tensor, Tensor, Vec<i64>), Failed> {
+        let chosen = sampler.batch(number);
         let labels: Vec<i64> = chosen
             .iter()
             .map(|&image| self.split.training.labels[image as usize])
             .collect();
-        let images = self.batches.batch(number, &self.sampler, &self.indices)?;
+        let images = self.batches.batch(number, sampler, &self.indices)?;
         Ok((
             images,
             upload::integers(&labels, self.batches.device()),
@@ -193,6 +209,8 @@ struct TrainState {
     network: Network,
     objective: Objective,
     optimizers: Optimizers,
+    /// As the latest survey has it.
+    sampler: Arc<BatchSampler>,
     lr_schedule: LrSchedule,
     /// The first step that trains the trunk.
     unfreeze_at: u64,
@@ -240,12 +258,12 @@ impl TrainState {
             assemble::network(&context.work.recipe, weights, context.batches.device())?;
         let mut objective = assemble::objective(training, &network, labels, seed)?;
         let optimizers = Optimizers::new(training, &mut network, &mut objective)?;
-        let images_of_a_step = context.sampler.batch(0).len() * training.accumulate as usize;
-        let length = schedule::length(training, labels.len(), images_of_a_step);
+        let length = context.length;
         Ok(TrainState {
             network,
             objective,
             optimizers,
+            sampler: Arc::clone(&context.sampler),
             lr_schedule: schedule::lr_schedule(training, length),
             unfreeze_at: schedule::unfreeze_at(training, length),
             progress: Progress::default(),
@@ -269,7 +287,8 @@ impl TrainState {
         let restored = match checkpoint::load(&path, &context.identity) {
             Ok(None) => Ok(()),
             Ok(Some(Saved::Underway(snapshot))) => {
-                state.restore(*snapshot).map_err(|error| error.to_string())
+                let restored = state.restore(context, *snapshot);
+                restored.map_err(|error| error.to_string())
             }
             Ok(Some(Saved::Finished { trained, network })) => match is_written(run, &network) {
                 true => return Ok(Resumed::Finished(trained)),
@@ -287,12 +306,15 @@ impl TrainState {
         Ok(Resumed::Underway(Box::new(state)))
     }
 
-    fn restore(&mut self, snapshot: Snapshot) -> Result<(), StateError> {
+    fn restore(&mut self, context: &TrainContext, snapshot: Snapshot) -> Result<(), StateError> {
         self.network.restore(&snapshot.network)?;
         self.objective.restore(&snapshot.losses)?;
         self.optimizers.restore(&snapshot.optimizers)?;
         if let (Some(memory), Some(state)) = (&mut self.objective.memory, &snapshot.memory) {
             memory.restore(state)?;
+        }
+        if let Some(survey) = &snapshot.survey {
+            self.restore_survey(context, survey)?;
         }
         self.lr_schedule.restore(snapshot.plateau);
         (self.progress, self.best) = (snapshot.progress, snapshot.best);
@@ -309,6 +331,7 @@ impl TrainState {
             losses: self.objective.state(),
             optimizers: self.optimizers.states(),
             memory: self.objective.memory.as_ref().map(|memory| memory.state()),
+            survey: self.objective.survey.as_ref().map(|survey| survey.state()),
         };
         self.checkpoints.begin(self.progress.step, copied)
     }
@@ -367,6 +390,9 @@ impl TrainState {
                 }
                 self.save(emit)?;
                 return Ok(None);
+            }
+            if !self.survey(context, stop)? {
+                continue;
             }
             if let Some(broken) = self.step(context, emit)? {
                 return Ok(Some(self.ended(broken)));
@@ -500,7 +526,7 @@ impl TrainState {
         batch: u64,
         emit: Emit,
     ) -> Result<BatchResult, Failed> {
-        let (images, labels, numbers) = context.batch(batch)?;
+        let (images, labels, numbers) = context.batch(batch, &self.sampler)?;
         self.fill_memory(context, batch, numbers.len())?;
         let embedded = Embedded::new(
             &self.network,

@@ -277,6 +277,7 @@ pub(super) mod tests {
             chosen,
             distance: loss.distance(),
             distances: None,
+            survey: None,
         }
         .cost(loss, loss.reduction());
         let gradient = gradient(&found.value, &embeddings);
@@ -382,6 +383,7 @@ pub(super) mod tests {
             chosen: None,
             distance: loss.distance(),
             distances: None,
+            survey: None,
         }
         .cost(loss, loss.reduction())
     }

@@ -14,6 +14,7 @@ use tch::{Kind, Tensor};
 use super::{Loss, LossInput};
 use crate::{
     distance::DistanceExt,
+    download::{integers, rows},
     reduce::{Part, Terms},
     tuples::at,
     upload,
@@ -69,12 +70,12 @@ impl Loss for Clustering {
             .excess_over(&own, nearest)
             .masked_fill(&itself, 0.0);
         let (values, classes) = batch.labels.internal_unique(true, true);
-        let classes: Vec<usize> = whole(&classes)
+        let classes: Vec<usize> = integers(&classes)
             .into_iter()
             .map(|class| class as usize)
             .collect();
         let count = values.size()[0] as usize;
-        let mut search = MedoidSearch::new(numbers(&distances), &classes, count, self.gamma);
+        let mut search = MedoidSearch::new(rows(&distances), &classes, count, self.gamma);
         let medoids = search.medoids(self.refinements, self.refinement);
         let clusters = search.clusters(&medoids);
         let cost = self.gamma * search.unlikeness(&clusters);
@@ -90,28 +91,6 @@ fn sum_at(distances: &Tensor, others: &[usize]) -> Tensor {
     let columns = upload::integers(&others, distances.device());
     let rows = Tensor::arange(others.len() as i64, (Kind::Int64, distances.device()));
     at(distances, &rows, &columns).sum(None::<Kind>)
-}
-
-fn whole(values: &Tensor) -> Vec<i64> {
-    let mut numbers = vec![0; values.numel()];
-    values
-        .to_device(tch::Device::Cpu)
-        .copy_data(&mut numbers, values.numel());
-    numbers
-}
-
-fn numbers(matrix: &Tensor) -> Vec<Vec<f64>> {
-    let mut numbers = vec![0.0; matrix.numel()];
-    matrix
-        .detach()
-        .to_kind(Kind::Double)
-        .to_device(tch::Device::Cpu)
-        .contiguous()
-        .copy_data(&mut numbers, matrix.numel());
-    numbers
-        .chunks(matrix.size()[1].max(1) as usize)
-        .map(<[f64]>::to_vec)
-        .collect()
 }
 
 impl<'a> MedoidSearch<'a> {

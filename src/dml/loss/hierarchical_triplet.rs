@@ -4,29 +4,36 @@
 //! `margin + level(a,n) - spread(a)`: `spread` is the mean squared distance within the anchor's class, and `level` the
 //! threshold at which a tree of classes joins both classes. Thresholds go in `levels` steps from the mean spread to 4,
 //! the largest squared distance; two classes are joined once the mean squared distance between them is not above it,
-//! directly or by way of other classes. No gradient flows through margins.
-//! Reference: the formula; no program was compared. Differs: the tree is that of the references, batch or memory, at
-//! each step, so that there is no state; the paper builds it from the training set once per epoch. Its choice of
-//! similar classes for a batch is a sampler.
+//! directly or by way of other classes. No gradient flows through margins. With `tree = "survey"` the tree is that of all
+//! training images at the latest survey, as in the paper; before the first survey the margin is `first_margin`. With
+//! `tree = "batch"` it is that of the references, batch or memory, at each step: without the other classes no two
+//! classes are joined earlier, so that margins are larger.
+//! Reference: the formula; no program was compared. Differs: whether the paper's distances are squared, and whether its
+//! merged classes are compared by their nearest members, is read from the range of its thresholds. Its choice of
+//! similar classes for a batch is the sampler `anchor_neighbor`.
 
-use schema::HierarchicalTriplet;
-use tch::{Device, Kind, Tensor};
+use schema::{HierarchicalTriplet, TreeOf};
+use tch::{Kind, Tensor};
 
 use super::{Loss, LossInput};
 use crate::{
     distance::DistanceExt,
+    download::{integers, rows},
     reduce::{Part, Terms},
-    tuples::at,
+    survey::ClassSurvey,
+    tuples::{Triplets, at},
 };
 
-/// Classes and the distances between them.
+/// The classes of the references, 0 to C - 1, in a tree.
 struct ClassTree {
-    /// `[m]`: the class of each reference, 0 to C - 1.
+    /// `[m]`: the class of each reference.
     of_references: Tensor,
-    /// `[C][C]`: mean squared distances between classes, and within them.
-    distances: Vec<Vec<f64>>,
-    /// The mean of those within classes of two and more.
-    spread: f64,
+    /// `[C][C]`: heights at which two classes are joined.
+    heights: Vec<Vec<f64>>,
+    /// `[C]`: mean squared distance within each class.
+    spreads: Vec<f64>,
+    /// The mean spread of classes of two and more.
+    mean_spread: f64,
 }
 
 impl Loss for HierarchicalTriplet {
@@ -36,13 +43,9 @@ impl Loss for HierarchicalTriplet {
         if triplets.anchor.numel() == 0 {
             return Terms::default();
         }
-        let classes = ClassTree::of(&batch.references.embeddings, &batch.references.labels);
-        let margins = margins(self, &classes)
+        let margin = margins(self, batch, &triplets)
             .to_kind(distances.kind())
             .to_device(distances.device());
-        let own = classes.of_references.index(&[Some(&triplets.positive)]);
-        let other = classes.of_references.index(&[Some(&triplets.negative)]);
-        let margin = at(&margins, &own, &other);
         let positive = at(&distances, &triplets.anchor, &triplets.positive);
         let negative = at(&distances, &triplets.anchor, &triplets.negative);
         let violation = batch.distance.excess(&positive, &negative) + margin;
@@ -50,18 +53,31 @@ impl Loss for HierarchicalTriplet {
     }
 }
 
+/// Returns the margin of each triplet, `[t]`, or one for all.
+fn margins(settings: &HierarchicalTriplet, batch: &LossInput, triplets: &Triplets) -> Tensor {
+    let references = batch.references;
+    let classes = match (settings.tree, batch.survey) {
+        (TreeOf::Batch, _) => ClassTree::of(&references.embeddings, &references.labels),
+        (TreeOf::Survey, Some(survey)) => ClassTree::surveyed(survey, &references.labels),
+        (TreeOf::Survey, None) => return Tensor::from(settings.first_margin),
+    };
+    let own = classes.of_references.index(&[Some(&triplets.positive)]);
+    let other = classes.of_references.index(&[Some(&triplets.negative)]);
+    let margins = margins_of_classes(settings, &classes).to_device(own.device());
+    at(&margins, &own, &other)
+}
+
 /// Returns the margin for an anchor of one class and a negative of another: `[C, C]`.
-fn margins(settings: &HierarchicalTriplet, classes: &ClassTree) -> Tensor {
-    let heights = joined(&classes.distances);
+fn margins_of_classes(settings: &HierarchicalTriplet, classes: &ClassTree) -> Tensor {
     let levels = f64::from(settings.levels);
     let mut margins = Vec::new();
-    for (class, row) in heights.iter().enumerate() {
-        let spread = classes.distances[class][class];
+    for (row, spread) in classes.heights.iter().zip(&classes.spreads) {
         for &height in row {
-            margins.push(settings.margin + level(height, classes.spread, levels) - spread);
+            margins.push(settings.margin + level(height, classes.mean_spread, levels) - spread);
         }
     }
-    Tensor::from_slice(&margins).view([heights.len() as i64, heights.len() as i64])
+    let count = classes.spreads.len() as i64;
+    Tensor::from_slice(&margins).view([count, count])
 }
 
 /// Returns the lowest of the `levels` thresholds between `spread` and 4 that is not below `height`.
@@ -97,24 +113,31 @@ impl ClassTree {
         let distances = between.diagonal_scatter(&within, 0, 0, 1);
         let several = sizes.squeeze_dim(1).gt(1.0);
         let spread = (&within * &several).sum(None::<Kind>) / several.sum(Kind::Int64).clamp_min(1);
+        let distances = rows(&distances);
         ClassTree {
             of_references,
-            distances: numbers(&distances, count),
-            spread: spread.double_value(&[]),
+            heights: joined(&distances),
+            spreads: (0..distances.len())
+                .map(|class| distances[class][class])
+                .collect(),
+            mean_spread: spread.double_value(&[]),
         }
     }
-}
 
-fn numbers(matrix: &Tensor, size: i64) -> Vec<Vec<f64>> {
-    let mut numbers = vec![0.0; (size * size) as usize];
-    matrix
-        .to_device(Device::Cpu)
-        .contiguous()
-        .copy_data(&mut numbers, (size * size) as usize);
-    numbers
-        .chunks(size.max(1) as usize)
-        .map(<[f64]>::to_vec)
-        .collect()
+    /// Returns the classes of these labels, as the survey found them.
+    fn surveyed(survey: &ClassSurvey, labels: &Tensor) -> ClassTree {
+        let (values, of_references) = labels.internal_unique(true, true);
+        let classes: Vec<usize> = integers(&values)
+            .into_iter()
+            .map(|class| class as usize)
+            .collect();
+        ClassTree {
+            of_references,
+            heights: survey.heights(&classes),
+            spreads: classes.iter().map(|&class| survey.spread(class)).collect(),
+            mean_spread: survey.mean_spread(),
+        }
+    }
 }
 
 /// Returns the threshold at which each two classes are joined, directly or by way of others: the largest step on the
@@ -152,8 +175,14 @@ fn joined(distances: &[Vec<f64>]) -> Vec<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{batch, is_empty_for, of_all_pairs};
+    use super::super::tests::{INIT, batch, is_empty_for, of_all_pairs, settings};
     use super::*;
+    use crate::{
+        distance::normalize,
+        loss,
+        testing::{assert_close, golden, gradient, integers, tensor},
+        tuples::References,
+    };
 
     #[test]
     fn classes_are_joined_by_way_of_others() {
@@ -175,10 +204,7 @@ mod tests {
 
     #[test]
     fn it_is_the_sum_over_triplets_written_as_a_loop() {
-        let loss = HierarchicalTriplet {
-            margin: 0.1,
-            levels: 16,
-        };
+        let loss = HierarchicalTriplet::default();
         let (_, distances, labels) = batch(loss.distance());
         let mean = |one: i64, other: i64| {
             let pairs = (0..12).flat_map(|a| (0..12).map(move |b| (a, b)));
@@ -218,16 +244,76 @@ mod tests {
         assert!((of_all_pairs(&loss) - sum / f64::from(count)).abs() < 1e-12);
     }
 
+    /// Returns the loss of the embeddings of a golden file, normalized.
+    fn surveyed(
+        case: &serde_json::Value,
+        raw: &Tensor,
+        labels: &Tensor,
+        survey: Option<&ClassSurvey>,
+    ) -> Tensor {
+        let loss =
+            loss::build(&settings("hierarchical_triplet", &case["settings"]), &INIT).unwrap();
+        let embeddings = normalize(raw);
+        let batch = LossInput {
+            embeddings: &embeddings,
+            labels,
+            references: &References::batch(&embeddings, labels),
+            chosen: None,
+            distance: loss.distance(),
+            distances: None,
+            survey,
+        };
+        batch.cost(&*loss, loss.reduction()).value
+    }
+
+    #[test]
+    fn the_tree_of_a_survey_gives_the_values_and_gradients_of_the_reference() {
+        let golden = golden(include_str!("testdata/hierarchical_triplet_survey.json"));
+        let training = normalize(&tensor(&golden["training"]));
+        let survey = ClassSurvey::new(&training, &integers(&golden["training_labels"]), 9, 0);
+        let labels = Tensor::from_slice(&integers(&golden["labels"]));
+        for case in golden["cases"].as_array().unwrap() {
+            let what = case["settings"].to_string();
+            let raw = tensor(&golden["embeddings"]).set_requires_grad(true);
+            let found = surveyed(case, &raw, &labels, Some(&survey));
+            assert_close(&found, &tensor(&case["value"]), 1e-10, &what);
+            assert_close(
+                &gradient(&found, &raw),
+                &tensor(&case["gradient"]),
+                1e-10,
+                &what,
+            );
+        }
+    }
+
+    #[test]
+    fn before_the_first_survey_it_is_half_a_triplet_loss() {
+        let golden = golden(include_str!("testdata/hierarchical_triplet_survey.json"));
+        let raw = tensor(&golden["embeddings"]);
+        let labels = Tensor::from_slice(&integers(&golden["labels"]));
+        let found = surveyed(&golden["cases"][0], &raw, &labels, None);
+        let triplet = schema::Triplet {
+            margin: 0.2,
+            ..schema::Triplet::default()
+        };
+        let embeddings = normalize(&raw);
+        let batch = LossInput {
+            embeddings: &embeddings,
+            labels: &labels,
+            references: &References::batch(&embeddings, &labels),
+            chosen: None,
+            distance: schema::Distance::SquaredEuclidean,
+            distances: None,
+            survey: None,
+        };
+        let expected = batch.cost(&triplet, schema::Reduction::Mean).value / 2.0;
+        assert_close(&found, &expected, 1e-12, "first margin");
+    }
+
     #[test]
     fn a_batch_without_the_pairs_it_needs_is_empty() {
         for labels in [[0].as_slice(), &[0, 0, 0], &[0, 1, 2]] {
-            is_empty_for(
-                &HierarchicalTriplet {
-                    margin: 0.1,
-                    levels: 16,
-                },
-                labels,
-            );
+            is_empty_for(&HierarchicalTriplet::default(), labels);
         }
     }
 }

@@ -63,6 +63,7 @@ use crate::{
     distance::DistanceExt,
     parameters::Parameters,
     reduce::{Part, Terms},
+    survey::ClassSurvey,
     tuples::{
         MarkedPairs, MarkedTriplets, Pairs, References, Triplets, Tuples, all_pairs, at,
         coordinates,
@@ -137,6 +138,8 @@ pub struct LossInput<'a> {
     pub distance: Distance,
     /// `[n, m]`: the distances of all images from all references, if they are known.
     pub distances: Option<&'a Tensor>,
+    /// Where the classes of the training set lie, if they have been surveyed.
+    pub survey: Option<&'a ClassSurvey>,
 }
 
 impl LossInput<'_> {
@@ -470,6 +473,7 @@ pub(crate) mod tests {
             chosen: chosen.as_ref(),
             distance: loss.distance(),
             distances: None,
+            survey: None,
         }
         .cost(loss, loss.reduction())
     }

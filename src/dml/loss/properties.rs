@@ -70,6 +70,7 @@ fn cost(
         chosen: chosen.as_ref(),
         distance: loss.distance(),
         distances: None,
+        survey: None,
     };
     batch.cost(loss, loss.reduction()).value
 }
@@ -384,6 +385,7 @@ fn every_distance_has_a_finite_cost_and_gradient() {
             chosen: None,
             distance,
             distances: None,
+            survey: None,
         }
         .cost(&**loss, loss.reduction());
         assert!(

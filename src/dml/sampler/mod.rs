@@ -9,6 +9,7 @@
 //! count all the same: as a pair in the mean of a loss and for a miner, and each as a negative of other images. A memory
 //! keeps the last copy.
 
+mod anchor_neighbor;
 mod class_balanced;
 mod fixed_pairs;
 mod hierarchical;
@@ -48,6 +49,25 @@ impl BatchSampler {
         })
     }
 
+    /// Returns how many nearest classes of each class batches need from a survey; 0 if they need none.
+    pub fn nearest_needed(&self) -> usize {
+        self.settings.nearest_needed()
+    }
+
+    /// Returns this sampler with the nearest classes of each class, the nearest first: see
+    /// [`ClassSurvey::nearest`](crate::survey::ClassSurvey::nearest).
+    #[must_use]
+    pub fn surveyed(&self, nearest: Vec<Vec<usize>>) -> BatchSampler {
+        let images = LabeledImages {
+            nearest: Some(nearest),
+            ..self.images.clone()
+        };
+        BatchSampler {
+            images,
+            ..self.clone()
+        }
+    }
+
     /// Returns the images of the batch at `step`, as indices into the labels.
     pub fn batch(&self, step: u64) -> Vec<i64> {
         self.settings.sample(&self.images, self.seed, step)
@@ -60,6 +80,9 @@ pub struct LabeledImages {
     count: usize,
     classes: Vec<Class>,
     super_classes: Option<Vec<Vec<Class>>>,
+    /// For each class others, the nearest first, once they are surveyed. Classes are numbered by their place in the
+    /// order of labels.
+    nearest: Option<Vec<Vec<usize>>>,
 }
 
 /// One class of images.
@@ -84,6 +107,7 @@ impl LabeledImages {
         LabeledImages {
             count: labels.len(),
             super_classes: super_labels.map(|labels| grouped(&classes, labels)),
+            nearest: None,
             classes,
         }
     }
@@ -104,6 +128,11 @@ trait Sample {
     /// Checks that the images allow such batches.
     fn check_images(&self, images: &LabeledImages) -> Result<(), SamplerError>;
 
+    /// See [`BatchSampler::nearest_needed`].
+    fn nearest_needed(&self) -> usize {
+        0
+    }
+
     /// Returns the images of the batch at `step`, as indices into the labels.
     fn sample(&self, images: &LabeledImages, seed: u64, step: u64) -> Vec<i64>;
 }
@@ -114,6 +143,12 @@ macro_rules! dispatch {
             fn check_images(&self, images: &LabeledImages) -> Result<(), SamplerError> {
                 match self {
                     $(Sampler::$variant(sampler) => sampler.check_images(images),)*
+                }
+            }
+
+            fn nearest_needed(&self) -> usize {
+                match self {
+                    $(Sampler::$variant(sampler) => sampler.nearest_needed(),)*
                 }
             }
 

@@ -8,7 +8,7 @@ use std::{borrow::Cow, path::PathBuf, time::Duration};
 use schema::{
     Background, Cache, Clip, Color, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory,
     Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages,
-    TrainingHalf, Transform, WarmUp,
+    Survey, TrainingHalf, Transform, WarmUp,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
 use serde::{Deserialize, Serialize};
@@ -201,6 +201,10 @@ pub struct TrainingTable {
     pub schedule: Option<Schedule>,
     /// Learning rates rise at first.
     pub warm_up: Option<WarmUp>,
+    /// When the training images are surveyed; needed by samplers and losses that depend on it, and done for the methods
+    /// that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub survey: Option<Survey>,
     /// Only the head and the parameters of losses are trained at first.
     pub freeze_trunk: Option<Span>,
     /// Steps of an epoch; absent: as many as take as many images as there are.

@@ -585,6 +585,21 @@ fn combinations_that_make_no_sense_are_refused_with_their_place() {
             "19:12",
         ),
         (
+            "loss.hierarchical_triplet = { tree = \"survey\" }",
+            "write `survey.every.epochs = 1` in [training]",
+            "18:",
+        ),
+        (
+            "loss.triplet = {}\nsampler.anchor_neighbor = { batch = 32 }",
+            "write `survey.every.epochs = 1` in [training]",
+            "19:",
+        ),
+        (
+            "loss.triplet = {}\nsampler.anchor_neighbor = { batch = 30 }",
+            "not a multiple of (1 + neighbors) * per_class",
+            "19:",
+        ),
+        (
             "loss.whatever = {}",
             "known are contrastive, contrastive_dm",
             "18:6",
@@ -628,6 +643,7 @@ fn a_training_that_makes_no_sense_is_refused_with_its_place() {
         ),
         ("warm_up = { from = 0.1 }", "missing key `over`"),
         ("freeze_trunk.epochs = 0", "expected at least 1"),
+        ("survey.every.epochs = 1", "no method depends on it"),
         ("clip.norm = 0", "expected a number above 0"),
         ("clip = { norm = 1.0, value = 1.0 }", ""),
         ("accumulate = 0", "1 to 10000 batches"),
@@ -666,6 +682,34 @@ fn a_training_that_makes_no_sense_is_refused_with_its_place() {
             .to_string()
             .contains("the model has no head")
     );
+}
+
+#[test]
+fn a_survey_is_checked_where_a_method_depends_on_it() {
+    let surveyed = |line: &str| {
+        let optimizer = "optimizer.adam = { lr = 1e-3 }";
+        let text = edited(optimizer, &format!("{optimizer}\n{line}"));
+        parse(&text.replace(
+            "loss.triplet = { margin = 0.2 }",
+            "loss.hierarchical_triplet.tree = \"survey\"",
+        ))
+    };
+    surveyed("survey.every.epochs = 1").unwrap();
+    surveyed("survey = { every.steps = 50, per_class = 2 }").unwrap();
+    for (line, expected) in [
+        ("survey.every.epochs = 0", "expected at least 1"),
+        (
+            "survey = { every.steps = 5, per_class = 1 }",
+            "at least 2 images",
+        ),
+        ("survey = { per_class = 2 }", "missing key `every`"),
+    ] {
+        let shown = surveyed(line).unwrap_err().to_string();
+        assert!(
+            shown.contains(expected) && shown.contains("test.toml:15:"),
+            "{line}\n{shown}"
+        );
+    }
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub(super) fn check(file: &SweepFile) -> Checked {
     model::model(file)?;
     training::training(&file.training, file)?;
     methods(file)?;
+    training::surveys(&file.training, file)?;
     resources(&file.resources)?;
     let mut waived = BTreeSet::new();
     for (index, waiver) in file.waive.iter().enumerate() {

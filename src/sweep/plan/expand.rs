@@ -165,6 +165,8 @@ fn untrained(model: Model) -> Model {
 
 fn training(shared: &TrainingTable, method: &MethodTable, fold: Option<Fold>) -> Option<Training> {
     let loss = method.loss.as_ref()?;
+    let sampler = method.sampler.as_ref().unwrap_or(&shared.sampler);
+    let needs_survey = loss.needs_survey() || sampler.needs_survey();
     Some(Training {
         loss: loss.clone(),
         distance: method.distance,
@@ -172,7 +174,7 @@ fn training(shared: &TrainingTable, method: &MethodTable, fold: Option<Fold>) ->
         regularizer: method.regularizer.clone(),
         miner: method.miner.clone(),
         memory: method.memory.clone(),
-        sampler: method.sampler.as_ref().unwrap_or(&shared.sampler).clone(),
+        sampler: sampler.clone(),
         optimizer: shared.optimizer.clone(),
         // It is part of the run's identity only where it changes the result.
         loss_optimizer: method
@@ -187,6 +189,7 @@ fn training(shared: &TrainingTable, method: &MethodTable, fold: Option<Fold>) ->
             .filter(|head| *head != shared.optimizer),
         schedule: shared.schedule.clone().unwrap_or(Schedule::Constant),
         warm_up: shared.warm_up.clone(),
+        survey: shared.survey.clone().filter(|_| needs_survey),
         freeze_trunk: shared.freeze_trunk.clone(),
         epoch_steps: shared.epoch_steps,
         clip: shared.clip,

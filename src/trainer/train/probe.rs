@@ -52,7 +52,7 @@ impl TrainState {
             "initial weights".to_owned(),
             self.network.flat_parameters().copy(),
         )];
-        let (images, labels, numbers) = context.batch(0)?;
+        let (images, labels, numbers) = context.batch(0, &context.sampler)?;
         let embedded = Embedded::new(
             &self.network,
             &images,

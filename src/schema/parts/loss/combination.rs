@@ -53,6 +53,11 @@ pub trait LossPart {
     fn has_parameters(&self) -> bool {
         self.facts().references == ReferenceKind::Classes
     }
+
+    /// True if the loss, with these settings, depends on surveys of the training images.
+    fn needs_survey(&self) -> bool {
+        false
+    }
 }
 
 /// Every distance, the Euclidean one first.
@@ -101,6 +106,14 @@ impl Loss {
         match self {
             Loss::Sum(losses) => losses.iter().any(|one| one.loss.has_parameters()),
             other => other.part().is_some_and(LossPart::has_parameters),
+        }
+    }
+
+    /// True if this loss depends on surveys of the training images.
+    pub fn needs_survey(&self) -> bool {
+        match self {
+            Loss::Sum(losses) => losses.iter().any(|one| one.loss.needs_survey()),
+            other => other.part().is_some_and(LossPart::needs_survey),
         }
     }
 

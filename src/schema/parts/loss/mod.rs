@@ -44,6 +44,7 @@ mod triplet;
 pub use clustering::Refinement;
 use combination::ANY_DISTANCE;
 pub use combination::{Combination, Incompatible, LossFacts, LossPart, ReferenceKind};
+pub use hierarchical_triplet::TreeOf;
 pub use margin::Boundary;
 pub use sum::WeightedLoss;
 

@@ -1,5 +1,6 @@
 //! Samplers: which images form a batch. One file each.
 
+mod anchor_neighbor;
 mod class_balanced;
 mod fixed_pairs;
 mod hierarchical;
@@ -19,6 +20,7 @@ parts! {
         ClassBalanced(class_balanced::ClassBalanced),
         FixedPairs(fixed_pairs::FixedPairs),
         Hierarchical(hierarchical::Hierarchical),
+        AnchorNeighbor(anchor_neighbor::AnchorNeighbor),
     }
 }
 
@@ -26,6 +28,11 @@ parts! {
 trait SamplerPart {
     /// Returns the number of images in a batch.
     fn batch(&self) -> u32;
+
+    /// True if batches depend on surveys of the training images.
+    fn needs_survey(&self) -> bool {
+        false
+    }
 }
 
 /// Images in a batch of the example of a sampler.
@@ -77,7 +84,7 @@ fn check_pair(batch: u32) -> Result<(), OutOfRange> {
     )
 }
 
-macro_rules! batch {
+macro_rules! facts {
     ($($variant:ident),*) => {
         impl Sampler {
             /// Returns the number of images in a batch.
@@ -86,8 +93,15 @@ macro_rules! batch {
                     $(Sampler::$variant(sampler) => sampler.batch(),)*
                 }
             }
+
+            /// True if batches depend on surveys of the training images.
+            pub fn needs_survey(&self) -> bool {
+                match self {
+                    $(Sampler::$variant(sampler) => sampler.needs_survey(),)*
+                }
+            }
         }
     };
 }
 
-for_each_sampler!(batch);
+for_each_sampler!(facts);

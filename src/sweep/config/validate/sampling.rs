@@ -34,6 +34,10 @@ pub(super) fn sampler(
         }
         Sampler::Random(random) => images(random.batch, &key("batch"), file),
         Sampler::ClassBalanced(_) => Ok(()),
+        Sampler::AnchorNeighbor(sampler) => {
+            of_a_class(sampler.per_class, least, &key("per_class"), file)?;
+            classes(sampler.classes(), &key("batch"), file)
+        }
         Sampler::Hierarchical(Hierarchical { per_class, .. }) => {
             // Whether super-classes are large enough is known only when the data lies there.
             require(

@@ -2,7 +2,9 @@
 
 use schema::{Clip, Loss, Optimizer, Schedule, Span, WarmUp};
 
-use super::{Checked, SweepFile, TrainingTable, fault, in_range, positive, require, sampling};
+use super::{
+    Checked, MethodTable, SweepFile, TrainingTable, fault, in_range, positive, require, sampling,
+};
 
 /// Maximum number of steps of a training.
 const MOST_STEPS: u64 = 1_000_000_000;
@@ -112,6 +114,44 @@ fn optimizers(training: &TrainingTable, file: &SweepFile) -> Checked {
         "training.loss_optimizer",
         "no method has a loss with parameters of its own",
     )
+}
+
+/// A survey is there if a method needs one, and only then. All methods are checked.
+pub(super) fn surveys(training: &TrainingTable, file: &SweepFile) -> Checked {
+    let needing = file
+        .method
+        .iter()
+        .position(|method| needs_survey(method, training));
+    match (&training.survey, needing) {
+        (Some(survey), Some(_)) => in_range(survey.check(), "training.survey"),
+        (Some(_), None) => fault(
+            "training.survey",
+            "no method depends on it: `sampler.anchor_neighbor` does, and a loss with `tree = \"survey\"`",
+        ),
+        (None, Some(method)) => fault(
+            needing_key(&file.method[method], method),
+            "it needs surveys of the training images: write `survey.every.epochs = 1` in [training]",
+        ),
+        (None, None) => Ok(()),
+    }
+}
+
+fn needs_survey(method: &MethodTable, training: &TrainingTable) -> bool {
+    let Some(loss) = &method.loss else {
+        return false;
+    };
+    let sampler = method.sampler.as_ref().unwrap_or(&training.sampler);
+    loss.needs_survey() || sampler.needs_survey()
+}
+
+/// Returns the key that asks for a survey.
+fn needing_key(method: &MethodTable, number: usize) -> String {
+    let by_loss = method.loss.as_ref().is_some_and(Loss::needs_survey);
+    match (by_loss, &method.sampler) {
+        (true, _) => format!("method.{number}.loss"),
+        (false, Some(_)) => format!("method.{number}.sampler"),
+        (false, None) => "training.sampler".to_owned(),
+    }
 }
 
 fn rates(training: &TrainingTable) -> Checked {

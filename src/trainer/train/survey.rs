@@ -1,0 +1,169 @@
+//! Surveys of a training: when one is due, which images it takes, and what follows from it.
+//!
+//! A survey is a function of the network at its step, so a training that is continued at this step repeats it, and one
+//! that is continued later has it from the checkpoint.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use dml::{
+    random::{Draws, Purpose},
+    state::{State, StateError},
+    survey::ClassSurvey,
+};
+use schema::Survey;
+
+use super::{TrainContext, TrainState};
+use crate::{
+    Failed, Stop,
+    evaluate::Embedder,
+    schedule::{self, TrainingLength},
+    split::Images,
+};
+
+/// When a training is surveyed.
+pub(super) struct Surveys {
+    /// Steps between two surveys.
+    every: u64,
+    per_class: Option<usize>,
+}
+
+impl Surveys {
+    /// Returns the surveys of a training of this length.
+    pub(super) fn new(settings: &Survey, length: TrainingLength) -> Surveys {
+        Surveys {
+            every: schedule::in_steps(&settings.every, length),
+            per_class: settings.per_class.map(|images| images as usize),
+        }
+    }
+
+    /// True if a survey is due after `step` steps and `surveyed` steps were done before the latest one.
+    fn is_due(&self, step: u64, surveyed: u64) -> bool {
+        step > surveyed && step.is_multiple_of(self.every)
+    }
+
+    /// Returns the images of a survey after `step` steps.
+    fn images(&self, all: &Images, seed: u64, step: u64) -> Images {
+        let Some(count) = self.per_class else {
+            return all.clone();
+        };
+        let mut places = BTreeMap::<i64, Vec<usize>>::new();
+        for (place, &label) in all.labels.iter().enumerate() {
+            places.entry(label).or_default().push(place);
+        }
+        let mut chosen = Images::default();
+        for (label, mut places) in places {
+            let count = count.min(places.len());
+            let mut draws = Draws::new(seed, Purpose::Survey, step, label as u64);
+            for &place in &*draws.choose(&mut places, count) {
+                chosen.indices.push(all.indices[place]);
+                chosen.labels.push(label);
+            }
+        }
+        chosen
+    }
+}
+
+impl TrainState {
+    /// Surveys the training images if that is due. Returns false if a stop was requested meanwhile.
+    pub(super) fn survey(&mut self, context: &TrainContext, stop: &Stop) -> Result<bool, Failed> {
+        let (step, surveyed) = (self.progress.step, self.progress.surveyed);
+        let surveys = context.surveys.as_ref();
+        let Some(surveys) = surveys.filter(|surveys| surveys.is_due(step, surveyed)) else {
+            return Ok(true);
+        };
+        let recipe = &context.work.recipe;
+        let embedder = Embedder {
+            recipe,
+            network: &self.network,
+            batches: &context.batches,
+        };
+        let images = surveys.images(&context.split.training, recipe.seed, step);
+        let Some(embeddings) = embedder.embed(&images.indices, stop, |_| ())? else {
+            return Ok(false);
+        };
+        let near = context.sampler.nearest_needed();
+        let classes = context.split.training.classes();
+        self.learn(
+            context,
+            ClassSurvey::new(&embeddings, &images.labels, classes, near),
+        );
+        self.progress.surveyed = step;
+        Ok(true)
+    }
+
+    /// Continues with the survey of a checkpoint.
+    pub(super) fn restore_survey(
+        &mut self,
+        context: &TrainContext,
+        state: &State,
+    ) -> Result<(), StateError> {
+        let near = context.sampler.nearest_needed();
+        let classes = context.split.training.classes();
+        let survey = ClassSurvey::restored(state, classes, self.network.width(), near)?;
+        self.learn(context, survey);
+        Ok(())
+    }
+
+    /// Gives a survey to the sampler and to the losses.
+    fn learn(&mut self, context: &TrainContext, survey: ClassSurvey) {
+        if context.sampler.nearest_needed() > 0 {
+            self.sampler = Arc::new(context.sampler.surveyed(survey.nearest().to_vec()));
+        }
+        self.objective.survey = Some(survey);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::Span;
+
+    use super::*;
+
+    #[test]
+    fn a_survey_takes_some_images_of_each_class_and_others_the_next_time() {
+        let all = Images {
+            indices: (100..160).collect(),
+            labels: (0..60).map(|image| image % 3).collect(),
+        };
+        let surveys = |per_class| Surveys {
+            every: 10,
+            per_class,
+        };
+        assert_eq!(surveys(None).images(&all, 1, 10), all);
+        let taken = |step| surveys(Some(4)).images(&all, 1, step);
+        let first = taken(10);
+        assert_eq!(first.labels, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
+        assert!(
+            first
+                .indices
+                .iter()
+                .zip(&first.labels)
+                .all(|(index, label)| (index - 100) % 3 == *label)
+        );
+        assert_eq!(first, taken(10));
+        assert_ne!(first, taken(20));
+        assert_eq!(surveys(Some(90)).images(&all, 1, 10).indices.len(), 60);
+    }
+
+    #[test]
+    fn surveys_are_due_at_multiples_of_their_time_but_not_at_the_start_and_not_twice() {
+        let length = TrainingLength {
+            steps: 100,
+            epoch_steps: 4,
+        };
+        let settings = Survey {
+            every: Span::Epochs(2),
+            per_class: None,
+        };
+        let surveys = Surveys::new(&settings, length);
+        let mut surveyed = 0;
+        let mut at = Vec::new();
+        for step in [0, 1, 8, 8, 9, 16, 17, 24] {
+            if surveys.is_due(step, surveyed) {
+                surveyed = step;
+                at.push(step);
+            }
+        }
+        assert_eq!(at, [8, 16, 24]);
+    }
+}
