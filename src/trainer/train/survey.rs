@@ -54,7 +54,7 @@ impl Surveys {
         for (label, mut places) in places {
             let count = count.min(places.len());
             let mut draws = Draws::new(seed, Purpose::Survey, step, label as u64);
-            for &place in &*draws.choose(&mut places, count) {
+            for &place in draws.choose(&mut places, count).iter() {
                 chosen.indices.push(all.indices[place]);
                 chosen.labels.push(label);
             }
