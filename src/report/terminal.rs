@@ -30,8 +30,8 @@ impl Table {
         self.of_width(color, usize::MAX)
     }
 
-    /// Returns the table with lines of at most `width` characters, unless the names of the rows alone
-    /// are longer.
+    /// Returns the table with lines of at most `width` characters. Names that leave no room for a value are cut in the
+    /// middle. Only a very narrow width is exceeded.
     pub fn of_width(&self, color: bool, width: usize) -> String {
         let mut text = format!("{}\n", bold(&one_line(&self.caption.sweep), color));
         for block in &self.blocks {
@@ -152,6 +152,7 @@ fn rows_of(pivot: &Pivot) -> Vec<TextRow> {
 /// Aligned lines, of which the first `names` columns are text; an empty row becomes a rule. Columns that do
 /// not fit follow below.
 fn lay_out(rows: &[TextRow], names: usize, color: bool, width: usize) -> String {
+    let rows = &with_room_for_values(rows, names, width);
     let widths = widths(rows);
     let parts: Vec<String> = parts(&widths, names, width)
         .into_iter()
@@ -166,6 +167,46 @@ fn lay_out(rows: &[TextRow], names: usize, color: bool, width: usize) -> String 
         })
         .collect();
     parts.join("\n")
+}
+
+/// Cuts the longest names, unless the widest value fits beside them.
+fn with_room_for_values(rows: &[TextRow], names: usize, width: usize) -> Vec<TextRow> {
+    const SHORTEST: usize = 12;
+    let widths = widths(rows);
+    let value = widths[names..].iter().max().copied().unwrap_or(0);
+    let excess = (total(&widths[..names]) + value + 2).saturating_sub(width.saturating_add(1));
+    let mut rows = rows.to_vec();
+    let longest = (0..names).max_by_key(|column| widths[*column]);
+    if let Some(column) = longest.filter(|_| excess > 0) {
+        let length = widths[column].saturating_sub(excess).max(SHORTEST);
+        for row in rows.iter_mut().filter(|row| !is_separator(row)) {
+            if let Some(text) = row.get_mut(column) {
+                text.words = cut_in_the_middle(&text.words, length);
+            }
+        }
+    }
+    rows
+}
+
+/// `Triplet with a lon…eighty columns`: beginnings and ends tell names apart.
+fn cut_in_the_middle(words: &str, length: usize) -> String {
+    let all: Vec<char> = words.chars().collect();
+    if all.len() <= length {
+        return words.to_owned();
+    }
+    let end = (length - 1) / 2;
+    let beginning = length - 1 - end;
+    let part = |characters: &[char]| -> String { characters.iter().collect() };
+    format!(
+        "{}…{}",
+        part(&all[..beginning]),
+        part(&all[all.len() - end..])
+    )
+}
+
+/// True if a row has nothing but words in its first cell, which may run over the other columns.
+fn is_separator(row: &[Text]) -> bool {
+    row.iter().skip(1).all(|text| text.words.is_empty())
 }
 
 /// Aligned lines of columns of these widths; an empty row becomes a rule.
@@ -259,8 +300,7 @@ fn widths(rows: &[TextRow]) -> Vec<usize> {
     let columns = rows.first().map_or(0, Vec::len);
     let mut widths = vec![0; columns];
     for row in rows {
-        // The words of a separator may run over the columns after the first.
-        if row.iter().skip(1).all(|text| text.words.is_empty()) {
+        if is_separator(row) {
             continue;
         }
         for (width, text) in widths.iter_mut().zip(row) {
@@ -332,5 +372,19 @@ mod tests {
         assert_eq!(ends(35), [4]);
         assert_eq!(ends(34), [3, 4]);
         assert_eq!(ends(5), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_long_name_is_cut_where_no_value_would_fit() {
+        let rows = [
+            ["method", "MAP@R"],
+            ["a name of more than thirty letters", "50.00"],
+        ];
+        let rows: Vec<TextRow> = rows.iter().map(|row| row.map(plain).to_vec()).collect();
+        assert_eq!(
+            lay_out(&rows, 1, false, 30),
+            "method                  MAP@R\na name of m…rty letters  50.00\n"
+        );
+        assert!(lay_out(&rows, 1, false, 60).contains("more than"));
     }
 }
