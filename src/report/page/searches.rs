@@ -52,6 +52,7 @@ pub(super) fn search(search: &Search) -> Vec<(String, Drawing)> {
 /// A bar for each searched value, below each other.
 fn of_importances(importances: &[(String, f64)]) -> Drawing {
     const LINE: f64 = 24.0;
+    const WIDE: f64 = 8.0;
     let bottom = 8.0 + LINE * importances.len() as f64;
     let plane = Plane {
         x: (0.0, 100.0),
@@ -64,15 +65,17 @@ fn of_importances(importances: &[(String, f64)]) -> Drawing {
     let mut marks = plane.vertical_grid();
     for (number, (key, share)) in importances.iter().enumerate() {
         let y = 8.0 + LINE * (number as f64 + 0.5);
-        let end = plane.at(100.0 * share, 0.0).0;
+        // The ends of a line are round, and as far from its points as it is half wide.
+        let from = plane.left + 0.5 * WIDE;
+        let end = (plane.at(100.0 * share, 0.0).0 - 0.5 * WIDE).max(from);
         marks.push(words(
             (plane.left - 10.0, y + 4.0),
             Anchor::Before,
             &ending(key),
         ));
         marks.push(Mark::Line {
-            points: vec![(plane.left, y), (end, y)],
-            width: 8.0,
+            points: vec![(from, y), (end, y)],
+            width: WIDE,
             ink: Ink::Series(0),
             tip: format!("{key}: {:.1} %", 100.0 * share),
         });

@@ -29,6 +29,9 @@ pub(super) struct Logs {
     /// Id of a run or its beginning, which `sweep status FILE` and `sweep plan FILE` print; or a sweep file
     #[arg(value_name = "RUN|FILE")]
     of: String,
+    /// Override a value of the sweep file, as for `sweep run`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
     /// Print what is added, until the attempt ends
     #[arg(short, long, conflicts_with = "all")]
     follow: bool,
@@ -47,7 +50,7 @@ impl Logs {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let ledger = Ledger::new(&self.results);
         let mut attempts = match Path::new(&self.of) {
-            file if file.is_file() => of_sweep(file, &ledger)?,
+            file if file.is_file() => self.of_sweep(file, &ledger)?,
             _ => of_run(self.find(&ledger)?, &ledger)?,
         };
         let Some(latest) = attempts.len().checked_sub(1) else {
@@ -87,6 +90,18 @@ impl Logs {
             ))
         })
     }
+
+    /// Returns the attempts at the jobs of a sweep, that which began last at the end.
+    fn of_sweep(&self, file: &Path, ledger: &Ledger) -> Result<Vec<LoggedAttempt>, Exit> {
+        let sweep = Sweep::read(file, &self.overrides)?;
+        let opened = Opened::of_results(sweep, ledger.root())?;
+        let mut attempts = Vec::new();
+        for job in opened.plan.jobs() {
+            attempts.extend(of_job(job, &opened.plan.name_of_job(job), ledger)?);
+        }
+        attempts.sort_by_key(LoggedAttempt::began);
+        Ok(attempts)
+    }
 }
 
 /// An attempt with a log.
@@ -111,17 +126,6 @@ fn of_run(run: RunId, ledger: &Ledger) -> Result<Vec<LoggedAttempt>, Exit> {
     for job in [Job::Train(run), Job::Evaluate(run)] {
         attempts.extend(of_job(job, job.verb(), ledger)?);
     }
-    Ok(attempts)
-}
-
-/// Returns the attempts at the jobs of a sweep, that which began last at the end.
-fn of_sweep(file: &Path, ledger: &Ledger) -> Result<Vec<LoggedAttempt>, Exit> {
-    let opened = Opened::of_results(Sweep::read(file, &[])?, ledger.root())?;
-    let mut attempts = Vec::new();
-    for job in opened.plan.jobs() {
-        attempts.extend(of_job(job, &opened.plan.name_of_job(job), ledger)?);
-    }
-    attempts.sort_by_key(LoggedAttempt::began);
     Ok(attempts)
 }
 

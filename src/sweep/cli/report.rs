@@ -8,11 +8,11 @@ mod origins;
 mod page;
 mod queries;
 mod rows;
+mod watch;
 
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    thread,
     time::Duration,
 };
 
@@ -30,13 +30,11 @@ use serde::Serialize;
 pub(super) use queries::folder as folder_of;
 pub(super) use rows::{jobs_of, rows, state_of, state_of_ensemble};
 
-use super::{
-    Exit, Opened, Target, color_on_stdout, plan::tally, show, show_json, studies, tell, width,
-};
+use super::{Exit, Opened, Target, color_on_stdout, show, show_json, studies, tell, width};
 use crate::{
     config::IntervalKind,
     ledger::Check,
-    plan::{difference, freshness, integrity},
+    plan::{difference, integrity},
 };
 
 /// Rebuild the table from finished runs
@@ -55,7 +53,7 @@ pub(super) struct Report {
     target: Target,
     #[command(flatten)]
     destination: Destination,
-    /// Write the report again every ten seconds until all runs are finished; the page loads itself again
+    /// Write the report again every ten seconds until the sweep ends; the page loads itself again
     #[arg(long, conflicts_with = "json")]
     watch: bool,
     /// Print one JSON object with the tables and the files that were written
@@ -75,9 +73,6 @@ struct ReportJson<'t, T> {
     /// As in the files of the format `json`, in the order of the layouts.
     tables: &'t [T],
 }
-
-/// The time between two reports of a sweep that is watched.
-const PAUSE: Duration = Duration::from_secs(10);
 
 /// The folder for tables.
 #[derive(Clone, Debug, Args)]
@@ -118,33 +113,6 @@ impl Report {
             false => report.print(),
         }
     }
-
-    /// Writes the report again and again, until there is nothing left to run.
-    fn keep_writing(&self, mut opened: Opened) -> Result<(), Exit> {
-        let folder = self.destination.folder_of(&opened);
-        tell(&format!(
-            "writing {} every {} s; Ctrl-C ends",
-            folder.join(PAGE).display(),
-            PAUSE.as_secs()
-        ));
-        while is_running(&opened)? {
-            let report = self
-                .destination
-                .report(&self.target, &opened, Some(PAUSE))?;
-            report.write()?;
-            thread::sleep(PAUSE);
-            opened = Opened::of_results(opened.sweep, opened.ledger.root())?;
-        }
-        let report = self.destination.report(&self.target, &opened, None)?;
-        report.write()?;
-        report.print()
-    }
-}
-
-/// True if anything is left to run.
-fn is_running(opened: &Opened) -> Result<bool, Exit> {
-    let freshness = freshness::of(&opened.plan, &opened.ledger, &opened.sweep.report)?;
-    Ok(tally(&freshness).values().any(|tally| tally.todo > 0))
 }
 
 /// The page in the folder of a sweep's tables.

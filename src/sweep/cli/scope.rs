@@ -17,6 +17,9 @@ pub(super) struct ScopeArgs {
     /// A results folder, or a sweep file for its results alone [default: all of the results folder]
     #[arg(value_name = "FOLDER|FILE")]
     what: Option<PathBuf>,
+    /// Override a value of the sweep file, as for `sweep run`
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "what")]
+    overrides: Vec<String>,
     /// Folder of finished and interrupted runs
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
@@ -27,7 +30,8 @@ impl ScopeArgs {
     pub(super) fn find(&self) -> Result<(Ledger, Option<Scope>), Exit> {
         let folder = match &self.what {
             Some(file) if file.is_file() => {
-                let opened = Opened::of_results(Sweep::read(file, &[])?, &self.results)?;
+                let opened =
+                    Opened::of_results(Sweep::read(file, &self.overrides)?, &self.results)?;
                 opened.require_ids()?;
                 let scope = opened.plan.scope();
                 return Ok((opened.ledger, Some(scope)));
@@ -49,9 +53,11 @@ impl ScopeArgs {
         let command = CommandLine::new(words);
         match &self.what {
             Some(folder) if folder.is_dir() => command.path(folder),
-            Some(file) => command
-                .path(file)
-                .folder("--results", "results", &self.results),
+            Some(file) => command.path(file).overrides(&self.overrides).folder(
+                "--results",
+                "results",
+                &self.results,
+            ),
             None => command.folder("--results", "results", &self.results),
         }
     }

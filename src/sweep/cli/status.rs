@@ -14,7 +14,7 @@ use std::{
 
 use clap::Args;
 use failures::Failures;
-use live::Session;
+pub(super) use live::Session;
 use remarks::Remark;
 use report::RunState;
 use schema::{Breakdown, Failure, Files, RunId, Trained};

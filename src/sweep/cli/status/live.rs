@@ -23,9 +23,9 @@ use crate::{
 
 /// The session at work.
 #[derive(Debug, Serialize)]
-pub(super) struct Session {
+pub(in crate::cli) struct Session {
     /// The name of its sweep.
-    pub(super) sweep: String,
+    pub(in crate::cli) sweep: String,
     /// The process, as it names itself in the lock.
     pub(super) process: String,
     /// How long it has been running.
@@ -61,7 +61,7 @@ pub(super) struct Reported {
 
 impl Session {
     /// Returns the session that works in the folder of a ledger, if there is one.
-    pub(super) fn of(plan: &Plan, ledger: &Ledger) -> io::Result<Option<Session>> {
+    pub(in crate::cli) fn of(plan: &Plan, ledger: &Ledger) -> io::Result<Option<Session>> {
         let Some(latest) = journal::latest_session(ledger.root())? else {
             return Ok(None);
         };
