@@ -1,5 +1,7 @@
 //! The usual course of a sweep: check, plan, run, report, run again.
 
+use std::{fs, path::Path};
+
 use schema::{Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule};
 use sweep::config::Rule;
 
@@ -307,6 +309,30 @@ fn a_report_is_written_in_every_format_that_is_asked_for() {
     desk.sweep(&["report", "sweep.toml", "--format", "pdf"])
         .assert_code(1)
         .assert_says("latex");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reports.md");
+    let page = fs::read_to_string(page).unwrap();
+    for entry in fs::read_dir(desk.path("reports/small")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/reports.md: {name}"
+        );
+    }
+}
+
+#[test]
+fn a_report_is_one_object_with_its_tables_and_files() {
+    let desk = Desk::new(SMALL);
+    desk.run().assert_code(0);
+    let report = desk
+        .sweep(&["report", "sweep.toml", "--json"])
+        .assert_code(0);
+    let report: serde_json::Value = serde_json::from_str(&report.out).unwrap();
+    let files = report["files"].as_array().unwrap();
+    for file in files {
+        assert!(desk.path(file.as_str().unwrap()).is_file(), "{file}");
+    }
+    assert_eq!(report["tables"][0]["cells"][0]["method"], "Contrastive");
 }
 
 #[test]

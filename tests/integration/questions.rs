@@ -182,6 +182,19 @@ fn sweep_show_explains_the_settings_of_every_part() {
     desk.sweep(&["show", "protocol", "reality_check"])
         .assert_says("optimizer.rms_prop");
     desk.sweep(&["show", "losses", "nothing"]).assert_code(1);
+    let shown = desk.sweep(&["show", "losses", "triplet", "--json"]).out;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let entries = shown["entries"].as_array().unwrap();
+    let triplet = entries
+        .iter()
+        .find(|entry| entry["name"] == "triplet")
+        .unwrap();
+    let settings = triplet["settings"].as_array().unwrap();
+    let margin = settings
+        .iter()
+        .find(|setting| setting["name"] == "margin")
+        .unwrap();
+    assert_eq!(margin["default"], 0.05);
     let schema: serde_json::Value =
         serde_json::from_str(&desk.sweep(&["schema"]).assert_code(0).out).unwrap();
     assert_eq!(schema["title"], "A sweep");

@@ -13,6 +13,13 @@ use crate::desk::{Desk, SMALL};
 fn handed_over() -> Desk {
     let desk = Desk::real(SMALL);
     desk.run().assert_code(0);
+    let formats = [
+        "report",
+        "sweep.toml",
+        "--format",
+        "markdown,latex,json,tidy",
+    ];
+    desk.sweep(&formats).assert_code(0);
     desk.verify()
         .assert_code(0)
         .assert_says("verified: 4 results");
@@ -101,6 +108,13 @@ fn a_reviewer_finds_whatever_was_changed() {
     })
     .assert_code(1)
     .assert_says("table.md`, line");
+    for name in ["table.tex", "table.json", "table-tidy.csv"] {
+        desk.review_with(&desk.path("reports/small").join(name), |text| {
+            text.replacen("Triplet", "Ours", 1)
+        })
+        .assert_code(1)
+        .assert_says(&format!("{name}`, line"));
+    }
 
     fs::write(run.join("embeddings.safetensors"), "nothing").unwrap();
     desk.review()

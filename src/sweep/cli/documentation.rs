@@ -1,10 +1,11 @@
 //! Keeps `README.md` and `docs/` true.
 //!
 //! `reference` writes the sections that list settings from the types of the sweep file, `examples` gives every example
-//! to the parsers of the program, and `links` follows every link and every path of a source file.
+//! to the parsers of the program, `links` follows every link and every path of a source file, and `promises` holds sentences about all commands against them.
 
 mod examples;
 mod links;
+mod promises;
 mod reference;
 
 use std::{

@@ -1,6 +1,9 @@
 //! `sweep show`: the parts that a sweep file can name, with formulas, defaults and sources.
 
+mod entry;
+
 use clap::{Args, ValueEnum};
+use entry::{DataFacts, Entry, Setting};
 use schema::{
     Backbone, Card, Dataset, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler,
     Schedule, canonical_json, renamed::in_new_spelling,
@@ -8,7 +11,7 @@ use schema::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Exit, shipped, show, width::wrapped};
+use super::{Exit, shipped, show, show_json, width::wrapped};
 use crate::config::{Rule, json_schema, presets};
 
 /// List losses, miners and everything else that a sweep file can name
@@ -19,6 +22,7 @@ use crate::config::{Rule, json_schema, presets};
 Examples:
   sweep show losses                     formula, defaults and source of each loss
   sweep show losses triplet             also the meaning of each setting
+  sweep show losses --json | jq '.entries[].name'
   sweep show backbones resnet
   sweep show data                       data sets and their usual metrics
   sweep show protocol reality_check     all settings of the protocol
@@ -28,6 +32,20 @@ pub(super) struct Show {
     kind: Kind,
     /// Show only parts whose name contains this, in detail
     name: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The version of the JSON object.
+const VERSION: u32 = 1;
+
+/// All entries of a kind whose names contain something.
+#[derive(Serialize)]
+struct ShowJson<'e> {
+    version: u32,
+    kind: &'e str,
+    entries: &'e [Entry],
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -72,7 +90,7 @@ enum Kind {
 impl Show {
     pub(super) fn run(&self) -> Result<(), Exit> {
         let wanted = self.name.as_deref().unwrap_or_default();
-        let entries: Vec<String> = match self.kind {
+        let entries: Vec<Entry> = match self.kind {
             Kind::Presets => presets(wanted),
             Kind::Sweeps => sweeps(wanted),
             Kind::Protocols => protocols(wanted),
@@ -127,129 +145,139 @@ impl Show {
                 "Optimizer",
             ),
         };
+        let kind = self.kind.to_possible_value();
+        let kind = kind.as_ref().map_or("part", |kind| kind.get_name());
         if entries.is_empty() {
-            let kind = self.kind.to_possible_value();
-            let kind = kind.as_ref().map_or("part", |kind| kind.get_name());
             return Err(Exit::mistake(format!(
                 "none of the {kind} has `{wanted}` in its name"
             )));
         }
-        show(&wrapped(&(entries.join("\n\n") + "\n")))
+        if self.json {
+            return show_json(&ShowJson {
+                version: VERSION,
+                kind,
+                entries: &entries,
+            });
+        }
+        let paragraphs: Vec<String> = entries.iter().map(Entry::paragraph).collect();
+        show(&wrapped(&(paragraphs.join("\n\n") + "\n")))
     }
 }
 
 /// The text of the preset of this name, or the names and first words of all whose name contains it.
-fn presets(wanted: &str) -> Vec<String> {
+fn presets(wanted: &str) -> Vec<Entry> {
     if let Some(text) = presets::text(wanted) {
-        return vec![text.trim_end().to_owned()];
+        return vec![Entry::of_text(wanted, text)];
     }
     let all = presets::names().filter(|name| name.contains(wanted));
-    let first_line = |name| {
-        presets::text(name)
-            .and_then(|text| text.lines().next())
-            .unwrap_or_default()
+    let entry = |name: &str| {
+        let text = presets::text(name).unwrap_or_default();
+        let first = text.lines().next().unwrap_or_default();
+        Entry {
+            name: name.to_owned(),
+            heading: format!("presets/{name}"),
+            description: first.trim_start_matches("# ").to_owned(),
+            ..Entry::default()
+        }
     };
-    all.map(|name| {
-        format!(
-            "presets/{name}\n    {}",
-            first_line(name).trim_start_matches("# ")
-        )
-    })
-    .collect()
+    all.map(entry).collect()
 }
 
 /// Returns the text of the sweep file of this name, or the names and titles of all whose name contains it.
-fn sweeps(wanted: &str) -> Vec<String> {
+fn sweeps(wanted: &str) -> Vec<Entry> {
     let all = shipped::all();
     if let Some(exact) = all.iter().find(|shipped| shipped.name == wanted) {
-        return vec![exact.text.trim_end().to_owned()];
+        return vec![Entry::of_text(exact.name, exact.text)];
     }
-    all.iter()
-        .filter(|shipped| shipped.name.contains(wanted))
-        .map(|shipped| format!("{}\n    {}", shipped.name, shipped.title()))
-        .collect()
+    let named = all.iter().filter(|shipped| shipped.name.contains(wanted));
+    let entry = |shipped: &shipped::Shipped| Entry {
+        name: shipped.name.to_owned(),
+        heading: shipped.name.to_owned(),
+        description: shipped.title(),
+        ..Entry::default()
+    };
+    named.map(entry).collect()
 }
 
-/// A paragraph for each rule of fairness.
-fn rules(wanted: &str) -> Vec<String> {
+/// An entry for each rule of fairness.
+fn rules(wanted: &str) -> Vec<Entry> {
     let named = Rule::ALL
         .into_iter()
         .filter(|rule| rule.to_string().contains(wanted));
-    named
-        .map(|rule| {
-            let binding = if rule.is_binding() {
-                "binding under a protocol"
-            } else {
-                "a warning"
-            };
-            format!("{rule}  {} ({binding})\n    {}", rule.title(), rule.why())
-        })
-        .collect()
+    let entry = |rule: Rule| {
+        let binding = match rule.is_binding() {
+            true => "binding under a protocol",
+            false => "a warning",
+        };
+        Entry {
+            name: rule.to_string(),
+            heading: format!("{rule}  {} ({binding})", rule.title()),
+            description: rule.why().to_owned(),
+            is_binding: Some(rule.is_binding()),
+            ..Entry::default()
+        }
+    };
+    named.map(entry).collect()
 }
 
 fn cards<T>(parts: Vec<T>, card: fn(&T) -> Card) -> Vec<Card> {
     parts.iter().map(card).collect()
 }
 
-/// One paragraph for each part; cards and defaults are in the same order.
+/// An entry for each part; cards and defaults are in the same order.
 fn entries<T: Serialize>(
     cards: &[Card],
     defaults: &[T],
     key: &str,
     wanted: &str,
     of: &str,
-) -> Vec<String> {
+) -> Vec<Entry> {
     let schema = json_schema();
     let parts = cards
         .iter()
         .zip(defaults)
         .filter(|(card, _)| card.name.contains(wanted));
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let entry = |(card, default): (&Card, &T)| {
-        let settings = if wanted.is_empty() {
-            Vec::new()
-        } else {
-            settings(&schema, of, card.name)
-        };
-        [vec![entry(card, default, key)], settings]
-            .concat()
-            .join("\n")
+        let written = as_written(default, key);
+        Entry {
+            name: card.name.to_owned(),
+            heading: written.clone(),
+            written: Some(written),
+            description: card.formula.to_owned(),
+            source: text(card.source),
+            published_search: text(card.published_search),
+            settings: settings(&schema, of, card.name),
+            is_detailed: !wanted.is_empty(),
+            ..Entry::default()
+        }
     };
     parts.map(entry).collect()
 }
 
-/// A choice of a kind and the paragraph about it.
-struct Described {
-    name: String,
-    paragraph: String,
-}
-
-/// Returns a paragraph for each choice of a kind that the types describe completely.
-fn choices(of: &str, key: &str, wanted: &str) -> Vec<String> {
-    let described = described(of, key, wanted).into_iter();
-    described.map(|choice| choice.paragraph).collect()
-}
-
-fn described(of: &str, key: &str, wanted: &str) -> Vec<Described> {
+/// An entry for each choice of a kind that the types describe completely.
+fn choices(of: &str, key: &str, wanted: &str) -> Vec<Entry> {
     let schema = json_schema();
-    let mut found = Vec::new();
-    for (name, description, has_value) in names(&schema, of) {
-        if !name.contains(wanted) {
-            continue;
-        }
+    let named = names(&schema, of).into_iter();
+    let named = named.filter(|(name, ..)| name.contains(wanted));
+    let entry = |(name, description, has_value): (String, String, bool)| {
         let settings = settings(&schema, of, &name);
-        let written = match (has_value, &settings[..]) {
+        let written = match (has_value, settings.is_empty()) {
             (false, _) => format!("{key} = \"{name}\""),
-            (true, []) => format!("{key} = {{ {name} = .. }}"),
-            (true, _) => format!("{key}.{name} = {{}}"),
+            (true, true) => format!("{key} = {{ {name} = .. }}"),
+            (true, false) => format!("{key}.{name} = {{}}"),
         };
-        let mut lines = vec![written, format!("    {description}")];
-        lines.extend(settings);
-        found.push(Described {
+        Entry {
             name,
-            paragraph: lines.join("\n"),
-        });
-    }
-    found
+            heading: written.clone(),
+            written: Some(written),
+            description,
+            settings,
+            is_detailed: true,
+            ..Entry::default()
+        }
+    };
+    named.map(entry).collect()
 }
 
 /// The choices of a kind: name, description, and whether they are more than a name.
@@ -275,8 +303,8 @@ fn names(schema: &Value, of: &str) -> Vec<(String, String, bool)> {
     options.into_iter().flatten().flat_map(choice).collect()
 }
 
-/// What each setting of a choice means, and its default.
-fn settings(schema: &Value, of: &str, name: &str) -> Vec<String> {
+/// The settings of a choice.
+fn settings(schema: &Value, of: &str, name: &str) -> Vec<Setting> {
     let options = schema["definitions"][of]["oneOf"].as_array();
     let of_choice = options
         .into_iter()
@@ -285,45 +313,30 @@ fn settings(schema: &Value, of: &str, name: &str) -> Vec<String> {
     let definition = of_choice
         .and_then(reference)
         .map_or(&Value::Null, |name| &schema["definitions"][name]);
-    let properties = definition["properties"].as_object();
-    let width = properties
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or(0);
-    let line = |(name, setting): (&String, &Value)| {
-        let meaning = setting["description"].as_str().unwrap_or_default();
-        let is_needed = definition["required"]
-            .as_array()
-            .is_some_and(|required| required.contains(&json!(name)));
-        let values = values(schema, setting);
-        let default = match setting.get("default") {
-            Some(default) => format!(" Default: {}", in_toml(default)),
-            None if is_needed => " Has to be given.".to_owned(),
-            None => String::new(),
-        };
-        format!("    {name:width$}  {meaning}{values}{default}")
-            .trim_end()
-            .to_owned()
+    let required = definition["required"].as_array();
+    let setting = |(name, setting): (&String, &Value)| Setting {
+        name: name.clone(),
+        meaning: setting["description"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        values: values(schema, setting),
+        default: setting.get("default").cloned(),
+        is_required: required.is_some_and(|required| required.contains(&json!(name))),
     };
-    properties.into_iter().flatten().map(line).collect()
+    let properties = definition["properties"].as_object();
+    properties.into_iter().flatten().map(setting).collect()
 }
 
 /// Returns the values that a setting can have, if they are names.
-fn values(schema: &Value, setting: &Value) -> String {
+fn values(schema: &Value, setting: &Value) -> Vec<String> {
     let names = reference(setting)
         .map(|of| names(schema, of))
         .unwrap_or_default();
-    match names.iter().all(|(_, _, has_value)| !has_value) && !names.is_empty() {
-        true => format!(" One of {}.", quoted(&names)),
-        false => String::new(),
+    match names.iter().all(|(_, _, has_value)| !has_value) {
+        true => names.into_iter().map(|(name, ..)| name).collect(),
+        false => Vec::new(),
     }
-}
-
-fn quoted(names: &[(String, String, bool)]) -> String {
-    let quoted = names.iter().map(|(name, _, _)| format!("\"{name}\""));
-    quoted.collect::<Vec<_>>().join(", ")
 }
 
 /// The name of the definition that a schema refers to.
@@ -340,64 +353,31 @@ fn reference(schema: &Value) -> Option<&str> {
     path?.rsplit('/').next()
 }
 
-/// Returns a paragraph for each data set, with the facts that are known before it is downloaded.
-fn data_sets(wanted: &str) -> Vec<String> {
-    let described = described("Dataset", "dataset", wanted).into_iter();
-    described
-        .map(|choice| {
-            let name = Value::from(choice.name);
-            match serde_json::from_value::<Dataset>(name) {
-                Ok(dataset) => format!("{}\n{}", choice.paragraph, facts(&dataset)),
-                Err(_) => choice.paragraph,
-            }
-        })
-        .collect()
-}
-
-/// Returns the classes, the usual Recall@K and the command that adds a data set.
-fn facts(dataset: &Dataset) -> String {
-    let recall: Vec<String> = dataset.recall_at().iter().map(u32::to_string).collect();
-    let mut lines = Vec::new();
-    if let Some(classes) = dataset.training_half(None).classes {
-        lines.push(format!("    trained on {classes} classes"));
+/// Returns an entry for each data set, with the facts that are known before it is downloaded.
+fn data_sets(wanted: &str) -> Vec<Entry> {
+    let mut entries = choices("Dataset", "dataset", wanted);
+    for entry in &mut entries {
+        let name = Value::from(entry.name.as_str());
+        let dataset = serde_json::from_value::<Dataset>(name).ok();
+        entry.data = dataset.map(|dataset| DataFacts {
+            training_classes: dataset.training_half(None).classes,
+            recall_at: dataset.recall_at().to_vec(),
+            add: format!("sweep data add {} DOWNLOADED...", dataset.folder()),
+        });
     }
-    lines.push(format!("    Recall@{}", recall.join(", ")));
-    lines.push(format!(
-        "    sweep data add {} DOWNLOADED...",
-        dataset.folder()
-    ));
-    lines.join("\n")
+    entries
 }
 
 /// The protocols, or the text of the one of this name.
-fn protocols(wanted: &str) -> Vec<String> {
-    let schema = json_schema();
-    match names(&schema, "Protocol")
-        .into_iter()
-        .find(|(name, ..)| name == wanted)
-    {
-        Some((name, description, _)) => vec![
-            format!(
-                "protocol = \"{name}\"\n    {description}\n    Rules that it binds to: `sweep show rules`"
-            ),
-            presets(&name).join("\n\n"),
-        ],
-        None => choices("Protocol", "protocol", wanted),
-    }
-}
-
-fn entry(card: &Card, default: &impl Serialize, key: &str) -> String {
-    let mut lines = vec![as_written(default, key), format!("    {}", card.formula)];
-    if !card.source.is_empty() {
-        lines.push(format!("    {}", card.source));
-    }
-    if !card.published_search.is_empty() {
-        lines.push(format!(
-            "    searched by the Reality Check in {}",
-            card.published_search
-        ));
-    }
-    lines.join("\n")
+fn protocols(wanted: &str) -> Vec<Entry> {
+    let mut entries = choices("Protocol", "protocol", wanted);
+    let Some(exact) = entries.iter_mut().find(|entry| entry.name == wanted) else {
+        return entries;
+    };
+    exact.hint = Some("Rules that it binds to: `sweep show rules`".to_owned());
+    entries.retain(|entry| entry.name == wanted);
+    entries.extend(presets(wanted));
+    entries
 }
 
 /// A part with its settings as one would write it in a sweep file.
