@@ -279,8 +279,9 @@ impl Claim {
                 )
             }
             Statement::BetterThanMore { row: best, rows } => format!(
-                "{} is better than {rows} more rows by {metric}; the statistics list them.",
-                row(best)
+                "{} is better than {} by {metric}; the statistics list all.",
+                row(best),
+                more(*rows)
             ),
             Statement::Equal {
                 row: other,
@@ -312,7 +313,8 @@ impl Claim {
                 )
             }
             Statement::OpenForMore { rows } => {
-                format!("{rows} more rows are open; the statistics list them.")
+                let are = if *rows == 1 { "is" } else { "are" };
+                format!("{} {are} open; the statistics list all.", more(*rows))
             }
             Statement::TooFew { seeds, needed } => {
                 let have = match seeds {
@@ -361,5 +363,13 @@ impl fmt::Display for Settled {
             }
             Settled::Never => f.write_str("no number of seeds would settle it"),
         }
+    }
+}
+
+/// `1 more row`, `2 more rows`.
+fn more(rows: usize) -> String {
+    match rows {
+        1 => "1 more row".to_owned(),
+        _ => format!("{rows} more rows"),
     }
 }

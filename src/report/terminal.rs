@@ -383,7 +383,7 @@ mod tests {
         let rows: Vec<TextRow> = rows.iter().map(|row| row.map(plain).to_vec()).collect();
         assert_eq!(
             lay_out(&rows, 1, false, 30),
-            "method                  MAP@R\na name of m…rty letters  50.00\n"
+            "method                  MAP@R\na name of m…ty letters  50.00\n"
         );
         assert!(lay_out(&rows, 1, false, 60).contains("more than"));
     }

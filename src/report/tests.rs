@@ -1057,7 +1057,7 @@ fn claims_say_what_the_marks_say() {
 }
 
 /// Two losses with memories of three sizes, and a baseline without; the size matters for one of them.
-fn memories() -> Vec<Row> {
+pub(crate) fn memories() -> Vec<Row> {
     let mut rows = Vec::new();
     for (method, gain) in [("Contrastive", 0.05), ("Triplet loss", 0.0)] {
         for (step, size) in [64, 256, 1024].into_iter().enumerate() {

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::{
     Caption, Description, Layout, Row, table,
-    tests::{METRICS, finished, row},
+    tests::{METRICS, finished, memories, row},
 };
 
 /// Ten data sets, twenty methods and five seeds.
@@ -24,11 +24,11 @@ fn thousand() -> Vec<Row> {
     rows
 }
 
-fn page_of(rows: &[Row], failures: &[FailedJob]) -> String {
+fn table_of(rows: &[Row], pivot: Option<&str>) -> Table {
     let caption = Caption::default();
     let description = Description {
         compare: &crate::Compare::Rows,
-        pivot: None,
+        pivot,
         sort: crate::Sort::File,
         layout: Layout::DataSets,
         metrics: &|_| METRICS.to_vec(),
@@ -37,7 +37,11 @@ fn page_of(rows: &[Row], failures: &[FailedJob]) -> String {
         equal_within: None,
         caption: &caption,
     };
-    let table = table(rows, &description).unwrap();
+    table(rows, &description).unwrap()
+}
+
+fn page_of(rows: &[Row], failures: &[FailedJob]) -> String {
+    let table = table_of(rows, None);
     let started = Instant::now();
     let page = page(&Page {
         tables: &[table],
@@ -152,4 +156,20 @@ fn a_search_is_drawn_with_the_importance_of_its_values_and_their_bounds() {
 fn the_thirteenth_row_has_another_dash_than_the_first_and_the_seventh() {
     let classes = [0, 6, 12].map(|number| Ink::Series(number).class());
     assert_eq!(classes, ["s0", "s0 d1", "s0 d2"]);
+}
+
+#[test]
+fn a_pivot_table_is_plotted_with_a_line_for_each_row() {
+    let table = table_of(&memories(), Some("memory.xbm.size"));
+    let pivot = &table.pivots[0];
+    assert_eq!(pivots::labels(pivot), ["Contrastive", "Triplet loss"]);
+    let svg = pivots::figure(pivot).unwrap().svg().into_string();
+    for row in ["s0", "s1"] {
+        let means = svg.matches(&format!("class=\"dot {row}\"")).count();
+        assert_eq!(means, 3, "{svg}");
+    }
+    assert!(
+        svg.contains(">1024</text>") && svg.contains(">memory.xbm.size</text>"),
+        "{svg}"
+    );
 }

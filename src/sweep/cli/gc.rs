@@ -12,9 +12,9 @@ use crate::{
 
 /// Make room in a results folder
 ///
-/// Lists files that no report needs, of a results folder or of one sweep, with their sizes and what is lost without them. Nothing is removed without
-/// --delete. The embeddings and networks of measured runs and the images of prepared data sets are kept unless --also
-/// names them.
+/// Lists files that no report needs, of a results folder or of one sweep, with their sizes and what is lost without
+/// them. Nothing is removed without --delete. The embeddings and networks of measured runs and the images of prepared
+/// data sets are kept unless --also names them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -39,13 +39,14 @@ impl ScopeArgs {
             Some(folder) => folder,
             None => &self.results,
         };
-        match folder.is_dir() {
-            true => Ok((Ledger::new(folder), None)),
-            false => Err(Exit::mistake(format!(
-                "there is no folder `{}`; name another one with --results",
-                folder.display()
-            ))),
+        if folder.is_dir() {
+            return Ok((Ledger::new(folder), None));
         }
+        let folder = folder.display();
+        Err(Exit::mistake(match self.what {
+            Some(_) => format!("`{folder}` is neither a results folder nor a sweep file"),
+            None => format!("there is no folder `{folder}`; name another one with --results"),
+        }))
     }
 
     /// Returns another command on the same results, as a shell takes it.

@@ -85,9 +85,9 @@ impl Ledger {
         let files = self.files()?;
         let earlier = earlier_attempts(&files);
         let folders = scope.map(|scope| self.folders(scope));
-        let is_meant = |file: &FoundFile| {
-            let mut folders = folders.iter().flatten();
-            scope.is_none() || folders.any(|folder| file.path.starts_with(folder))
+        let is_meant = |file: &FoundFile| match &folders {
+            Some(folders) => file.path.ancestors().any(|above| folders.contains(above)),
+            None => true,
         };
         let mut spare: BTreeMap<Spare, Vec<FoundFile>> = BTreeMap::new();
         for file in files.into_iter().filter(is_meant) {
@@ -100,7 +100,7 @@ impl Ledger {
     }
 
     /// Returns the folders of some results.
-    fn folders(&self, scope: &Scope) -> Vec<PathBuf> {
+    fn folders(&self, scope: &Scope) -> BTreeSet<PathBuf> {
         let data = scope.data.iter().map(|&data| self.data(data));
         let runs = scope
             .runs

@@ -1,5 +1,5 @@
 //! How much each searched value matters for being among the best trials: PED-ANOVA (Watanabe, Bansal and Hutter,
-//! IJCAI 2023, algorithm 1 with the whole study as the region), as optuna 5.0 computes it.
+//! IJCAI 2023, with the whole study as the region), as optuna 5.0 computes it.
 //!
 //! For each dimension, the density of the best trials is compared with that of all trials, by Pearson's divergence on a
 //! grid. A value that matters is narrowly distributed among the best and not among all. The densities are Parzen
@@ -33,7 +33,7 @@ pub struct Importance {
 }
 
 /// Returns how much each dimension matters for being among the best of these trials, the most important first. None if
-/// there are too few trials, if no value matters, or if there is only one.
+/// there are too few trials, if there is only one dimension, or if none matters.
 pub fn importance(space: &Space, trials: &[(&TrialPoint, f64)]) -> Option<Vec<Importance>> {
     if trials.len() < FEWEST || space.dimensions.len() < 2 {
         return None;

@@ -81,7 +81,10 @@ fn in_words(setting: &impl Serialize) -> String {
                     .flatten()
                     .map(|(key, value)| format!("{key} {value}"))
                     .collect();
-                format!("{name} ({})", fields.join(", "))
+                match fields.is_empty() {
+                    true => name.clone(),
+                    false => format!("{name} ({})", fields.join(", ")),
+                }
             });
             variants.collect::<Vec<_>>().join(", ")
         }
