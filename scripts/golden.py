@@ -284,6 +284,10 @@ import golden_images  # noqa: E402 (needs the environment)
 
 golden_images.write_all(write)
 
+import golden_operations  # noqa: E402 (needs the environment)
+
+golden_operations.write_all(write)
+
 import golden_tensor_files  # noqa: E402 (needs the environment)
 
 golden_tensor_files.write_all()

@@ -32,6 +32,8 @@ pub enum Purpose {
     Transform = 9,
     /// The images of a survey. Counters: step, class.
     Survey = 10,
+    /// Operations of an augmentation policy. Counters: step, index within the batch.
+    Augmentation = 21,
     /// The initial centers of clusters. Counters: 0, 0.
     Clusters = 20,
 }

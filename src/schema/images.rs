@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::settings;
+use crate::{AugmentationPolicy, settings::settings};
 
 /// How the images of a data set are stored: decoded and resized once for all runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -169,6 +169,9 @@ settings! {
         center_crop: Option<u32> = None,
         /// The probability of a horizontal flip.
         flip: f64 = 0.0,
+        /// Operations that are drawn from a fixed list. Always done on the CPU.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        policy: Option<AugmentationPolicy> = None,
         /// Random changes of color.
         #[serde(
             rename(serialize = "colour_jitter", deserialize = "color_jitter"),

@@ -39,6 +39,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod attempt;
+mod augmentation;
 mod event;
 mod fingerprint;
 mod footprint;
@@ -65,6 +66,9 @@ mod work;
 mod written_tests;
 
 pub use attempt::{Attempt, Description, Device, PROTOCOL};
+pub use augmentation::{
+    AugmentationPolicy, AutoAugment, Interpolation, RandAugment, TrivialAugment,
+};
 pub use event::{Event, Failure};
 pub use fingerprint::HashedFile;
 pub use footprint::Footprint;

@@ -64,6 +64,9 @@ const TRANSFORMS: &[&str] = &[
     r#"{"test":{"center_crop":224},"train":{"random_resized_crop":{"size":227},"flip":0.5}}"#,
     r#"{"train":{"random_crop":64,"colour_jitter":{"hue":0.1},"random_erasing":{}}}"#,
     r#"{"train":{"center_crop":64}}"#,
+    r#"{"train":{"policy":{"rand_augment":{"operations":3,"interpolation":"bilinear"}}}}"#,
+    r#"{"train":{"policy":{"trivial_augment":{}}}}"#,
+    r#"{"train":{"policy":{"auto_augment":{}}}}"#,
 ];
 
 const LOSSES: &[&str] = &[

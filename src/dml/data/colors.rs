@@ -49,7 +49,7 @@ impl Adjustment {
 }
 
 /// Interpolates linearly from `ground` at factor 0 to `value` at factor 1, and extrapolates beyond.
-fn blend(ground: u8, value: u8, factor: f32) -> u8 {
+pub(super) fn blend(ground: u8, value: u8, factor: f32) -> u8 {
     let (ground, value) = (f32::from(ground), f32::from(value));
     // The conversion to a byte saturates at 0 and 255 and truncates.
     (ground + factor * (value - ground)) as u8

@@ -28,7 +28,8 @@ pub struct Batches {
     pub transform: TrainTransform,
     /// The seed of every random draw.
     pub seed: u64,
-    /// The device of the batches. On a GPU, images are cropped, resized and changed there.
+    /// The device of the batches. On a GPU, images are cropped, resized and changed there, unless the transform has a
+    /// policy: each image then has its own operations, and the threads of the CPU do all of it.
     pub device: Device,
 }
 
@@ -60,7 +61,7 @@ impl Batches {
 
     fn make(&self, step: u64, indices: &[i64]) -> Result<Made, DataError> {
         let params = self.params(step, indices);
-        if self.device.is_cuda() {
+        if self.device.is_cuda() && self.transform.policy.is_none() {
             self.regions(indices, params)
         } else {
             self.whole(indices, &params)

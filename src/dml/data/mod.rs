@@ -23,7 +23,9 @@ pub mod listing;
 mod loader;
 mod mat;
 mod on_device;
+mod operations;
 mod photos;
+mod policy;
 mod prepared;
 mod raster;
 pub mod readers;
@@ -51,6 +53,7 @@ pub use self::{
     inspect::{Inspection, Spread},
     listing::Listing,
     loader::{Batches, Loader},
+    operations::Operation,
     prepared::{PREPARED, Preparation, PreparedData, Summary},
     raster::{Raster, Region},
     stored::ImageStore,

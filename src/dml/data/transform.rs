@@ -1,13 +1,13 @@
-//! Transforms of stored images: crop and resize, flip, changes of color, erasing.
+//! Transforms of stored images: crop and resize, flip, operations of a policy, changes of color, erasing.
 //!
 //! The random draws for an image are its [`AugmentParams`], a pure function of seed, step and index
 //! in the batch. The algorithms and pixels are torchvision's on Pillow images (`RandomResizedCrop`,
 //! `CenterCrop`, `RandomHorizontalFlip`, `ColorJitter`, `RandomErasing`). The parameters are applied
-//! here on the CPU, or by [`on_device`](super::on_device) to a whole batch at once.
+//! here on the CPU, or, where there is no [`policy`], by [`on_device`](super::on_device) to a whole batch at once.
 
 use schema::{ColorJitter, RandomErasing, TrainTransform};
 
-use super::{Raster, Region, colors::Adjustment, resize::resize};
+use super::{Operation, Raster, Region, colors::Adjustment, policy, resize::resize};
 use crate::random::{Draws, Purpose};
 
 /// The outcome of all random draws for one image.
@@ -19,6 +19,8 @@ pub struct AugmentParams {
     pub side: usize,
     /// True if left and right are exchanged.
     pub flip: bool,
+    /// Operations of a policy, in order.
+    pub operations: Vec<Operation>,
     /// Changes of color, in order.
     pub adjustments: Vec<Adjustment>,
     /// The region that is painted over, and its color.
@@ -39,15 +41,25 @@ pub struct DrawKey {
     pub index: u64,
 }
 
+impl DrawKey {
+    fn draws(self, purpose: Purpose) -> Draws {
+        Draws::new(self.seed, purpose, self.step, self.index)
+    }
+}
+
 impl AugmentParams {
     /// Draws the parameters for an image of these sides, width and height.
     ///
     /// # Panics
     /// If a crop is larger than the image.
     pub fn drawn(transform: &TrainTransform, sides: [usize; 2], key: DrawKey) -> AugmentParams {
-        let mut draws = Draws::new(key.seed, Purpose::Transform, key.step, key.index);
+        let mut draws = key.draws(Purpose::Transform);
         let (region, side) = cropped(transform, sides, &mut draws);
         let flip = transform.flip > 0.0 && draws.uniform() < transform.flip;
+        let operations = match &transform.policy {
+            Some(policy) => policy::drawn(policy, side, &mut key.draws(Purpose::Augmentation)),
+            None => Vec::new(),
+        };
         let adjustments = match &transform.color_jitter {
             Some(jitter) => adjustments(jitter, &mut draws),
             None => Vec::new(),
@@ -60,6 +72,7 @@ impl AugmentParams {
             region,
             side,
             flip,
+            operations,
             adjustments,
             erased,
         }
@@ -71,6 +84,9 @@ impl AugmentParams {
         resize(part, part.region(), sides, Region::whole(sides), out);
         if self.flip {
             flip(out, self.side, part.channels);
+        }
+        for operation in &self.operations {
+            operation.apply(out, self.side, part.channels);
         }
         for change in &self.adjustments {
             change.apply(out, part.channels);

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
+use schema::{AugmentationPolicy, RandAugment};
+
 use super::{listing::*, *};
 
 const RANDOM_RESIZED: RandomResizedCrop = RandomResizedCrop {
@@ -229,6 +231,34 @@ fn batches_are_the_same_however_they_are_made() {
     assert_ne!(
         batches(&kept, everything()).batch(8, &INDICES).unwrap(),
         expected
+    );
+}
+
+#[test]
+fn a_policy_changes_images_and_no_other_draw() {
+    let policy = AugmentationPolicy::RandAugment(RandAugment {
+        operations: 3,
+        ..RandAugment::default()
+    });
+    let with = TrainTransform {
+        policy: Some(policy),
+        ..everything()
+    };
+    for step in 0..50 {
+        let params = drawn(&with, [57, 31], step);
+        let without = AugmentParams {
+            operations: Vec::new(),
+            ..params
+        };
+        assert_eq!(without, drawn(&everything(), [57, 31], step));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let images = images(folder.path(), Cache::Always);
+    let changed = batches(&images, with.clone()).batch(7, &INDICES).unwrap();
+    assert_eq!(changed, batches(&images, with).batch(7, &INDICES).unwrap());
+    assert_ne!(
+        changed,
+        batches(&images, everything()).batch(7, &INDICES).unwrap()
     );
 }
 

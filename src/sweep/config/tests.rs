@@ -1103,6 +1103,18 @@ fn sizes_that_cannot_work_are_refused() {
         ),
         (
             "",
+            "train = { policy.rand_augment = { magnitude = 31 } }",
+            "expected 0 to 30, one less than `bins`",
+            "8:",
+        ),
+        (
+            "",
+            "train = { policy.trivial_augment = { bins = 1 } }",
+            "expected 2 to 1000 magnitudes",
+            "8:",
+        ),
+        (
+            "",
             "train = { random_resized_crop = { scale = [0.5, 0.2] } }",
             "two fractions of the area",
             "8:",

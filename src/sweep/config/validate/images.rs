@@ -1,7 +1,8 @@
 //! Whether images can be stored and transformed as the file says.
 
 use schema::{
-    Color, ColorJitter, Files, ImageSize, RandomErasing, RandomResizedCrop, TrainTransform,
+    AugmentationPolicy, Color, ColorJitter, Files, ImageSize, RandomErasing, RandomResizedCrop,
+    TrainTransform,
 };
 
 use super::{Checked, SweepFile, fault, require};
@@ -126,6 +127,9 @@ fn training(train: &TrainTransform, file: &SweepFile) -> Checked {
         )?,
     }
     probability(train.flip, &key("flip"))?;
+    if let Some(augmentation) = &train.policy {
+        policy(augmentation, &key("policy"))?;
+    }
     if let Some(jitter) = &train.color_jitter {
         color_jitter(jitter, &key("color_jitter"), file)?;
     }
@@ -138,6 +142,32 @@ fn resized_crop(crop: &RandomResizedCrop, key: &str) -> Checked {
     side(crop.size, &format!("{key}.size"))?;
     scale(crop.scale, &format!("{key}.scale"))?;
     ratio(crop.ratio, &format!("{key}.ratio"))
+}
+
+fn policy(policy: &AugmentationPolicy, key: &str) -> Checked {
+    let bins = |bins: u32, key: String| {
+        let message = "expected 2 to 1000 magnitudes";
+        require((2..=1000).contains(&bins), &key, message)
+    };
+    match policy {
+        AugmentationPolicy::RandAugment(settings) => {
+            bins(settings.bins, format!("{key}.rand_augment.bins"))?;
+            require(
+                settings.magnitude < settings.bins,
+                &format!("{key}.rand_augment.magnitude"),
+                format!("expected 0 to {}, one less than `bins`", settings.bins - 1),
+            )?;
+            require(
+                (1..=20).contains(&settings.operations),
+                &format!("{key}.rand_augment.operations"),
+                "expected 1 to 20 operations",
+            )
+        }
+        AugmentationPolicy::TrivialAugment(settings) => {
+            bins(settings.bins, format!("{key}.trivial_augment.bins"))
+        }
+        AugmentationPolicy::AutoAugment(_) => Ok(()),
+    }
 }
 
 fn random_erasing(erasing: &RandomErasing, key: &str) -> Checked {
