@@ -34,6 +34,12 @@ pub enum Purpose {
     Survey = 10,
     /// Operations of an augmentation policy. Counters: step, index within the batch.
     Augmentation = 21,
+    /// The rank of a class among those that are trained on. Counters: class, 0.
+    ClassRank = 22,
+    /// The rank of an image among those of its class that are trained on. Counters: image, 0.
+    ImageRank = 23,
+    /// Whether an image has a wrong label, and which. Counters: image, 0.
+    LabelNoise = 24,
     /// The initial centers of clusters. Counters: 0, 0.
     Clusters = 20,
 }

@@ -86,7 +86,7 @@ pub use metric::{Metric, ParseMetricError, Scores};
 pub use model::{BatchNorm, Gem, Head, LinearHead, LinearInit, Mlp, Model, Pooling, Precision};
 pub use parts::*;
 pub use provenance::{Computation, GpuModel, Host};
-pub use recipe::{Cut, Fold, Labels, Recipe, Training};
+pub use recipe::{Cut, Fold, Labels, Recipe, Training, TrainingImages};
 pub use record::{Breakdown, EnsembleRecord, Evaluated, Outcome, Record};
 pub use reply::{
     Doubt, Drawn, DrawnImage, Embedded, Exported, Finished, Fitted, Imported, Inspected,

@@ -61,11 +61,14 @@ pub enum Cut {
     /// each ending where an even part begins. The first is the end of the class list. The remaining classes
     /// are in no fold: 2 of Cars-196, 1 of Stanford Online Products, none of CUB-200-2011.
     RealityCheck,
+    /// Into even parts; only the last is held out, so there is a single fold: with 5 parts, the last 20 % of the
+    /// classes.
+    Last,
 }
 
 impl Cut {
     /// All cuts.
-    pub const ALL: [Cut; 2] = [Cut::Even, Cut::RealityCheck];
+    pub const ALL: [Cut; 3] = [Cut::Even, Cut::RealityCheck, Cut::Last];
 
     fn is_even(&self) -> bool {
         *self == Cut::Even
@@ -75,7 +78,19 @@ impl Cut {
 impl Fold {
     /// Returns all folds of a cut into `of` parts.
     pub fn all(of: u32, cut: Cut) -> impl Iterator<Item = Fold> {
-        (0..of).map(move |index| Fold { index, of, cut })
+        let first = match cut {
+            Cut::Even | Cut::RealityCheck => 0,
+            Cut::Last => of.saturating_sub(1),
+        };
+        (first..of).map(move |index| Fold { index, of, cut })
+    }
+
+    /// Returns true if no other part of its cut is held out.
+    pub fn is_single(self) -> bool {
+        match self.cut {
+            Cut::Even | Cut::RealityCheck => false,
+            Cut::Last => true,
+        }
     }
 
     /// Returns the held-out classes of `classes` training classes, numbered from 0.
@@ -85,7 +100,7 @@ impl Fold {
                 .unwrap_or(classes)
         };
         match self.cut {
-            Cut::Even => bound(self.index)..bound(self.index + 1),
+            Cut::Even | Cut::Last => bound(self.index)..bound(self.index + 1),
             Cut::RealityCheck => {
                 let end = if self.index == 0 {
                     classes
@@ -174,6 +189,9 @@ pub struct Training {
     /// Whether the labels are the true ones.
     #[serde(default, skip_serializing_if = "Labels::are_true")]
     pub labels: Labels,
+    /// Which of the images are trained on. Absent: all.
+    #[serde(default, skip_serializing_if = "TrainingImages::are_all")]
+    pub images: TrainingImages,
 }
 
 fn constant() -> Schedule {
@@ -231,7 +249,32 @@ impl Training {
             patience: None,
             guards: Guards::default(),
             labels: Labels::True,
+            images: TrainingImages::default(),
         }
+    }
+}
+
+/// Which images are trained on, and with how much label noise. Validation and test images stay as they are.
+///
+/// Each choice depends on the seed alone, and choices are nested: 50 classes are among 100 classes, 5 images of a class
+/// among 10, and the wrong labels of 10 % noise among those of 20 %.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingImages {
+    /// How many classes, chosen at random. Absent: all that no fold holds out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<u32>,
+    /// At most how many images of a class, chosen at random. Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images_per_class: Option<u32>,
+    /// The probability of an image to be labeled with one of the other classes, each equally likely: symmetric noise.
+    pub label_noise: f64,
+}
+
+impl TrainingImages {
+    /// Returns true if all images are trained on, with their own labels.
+    pub fn are_all(&self) -> bool {
+        *self == TrainingImages::default()
     }
 }
 
@@ -290,6 +333,17 @@ mod tests {
             (never(100), never(98), never(11_317)),
             (vec![], vec![24, 73], vec![8_487])
         );
+    }
+
+    #[test]
+    fn a_single_fold_holds_out_the_end_of_the_class_list() {
+        let held_out = |classes, of| {
+            let folds: Vec<Fold> = Fold::all(of, Cut::Last).collect();
+            (folds.len(), folds[0].held_out(classes))
+        };
+        assert_eq!(held_out(100, 5), (1, 80..100));
+        assert_eq!(held_out(98, 5), (1, 78..98));
+        assert_eq!(held_out(11_318, 5), (1, 9_054..11_318));
     }
 
     #[test]

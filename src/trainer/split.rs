@@ -1,9 +1,12 @@
 //! The images of a prepared data set that a recipe trains on, validates on and is tested on.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-use dml::data::{self, PreparedData};
-use schema::{Labels, Recipe};
+use dml::data::{self, ClassedImage, PreparedData};
+use schema::{Labels, Recipe, Training};
 
 use crate::{Failed, assemble};
 
@@ -74,18 +77,23 @@ pub(crate) fn test(data: &PreparedData) -> Images {
 }
 
 impl Split {
-    /// Splits the images of the training classes by the fold of the recipe.
+    /// Splits the images of the training classes by the fold of the recipe, and leaves out those that it does not train
+    /// on.
     ///
     /// # Errors
-    /// If there is no such fold, or it holds out no class.
+    /// If there is no such fold, it holds out no class, or there are fewer classes than the recipe trains on.
     pub(crate) fn new(recipe: &Recipe, labels: &[i64]) -> Result<Split, Failed> {
         let held_out = held_out(recipe, labels)?;
         let training = select(labels, |class| !held_out.contains(&class));
+        let training = match &recipe.training {
+            Some(settings) => trained_on(training, settings, recipe.seed)?,
+            None => numbered(training),
+        };
         let validation = recipe
             .fold
-            .map(|_| select(labels, |class| held_out.contains(&class)));
+            .map(|_| numbered(select(labels, |class| held_out.contains(&class))));
         Ok(Split {
-            training: relabelled(training, recipe),
+            training,
             validation,
         })
     }
@@ -112,39 +120,56 @@ fn held_out(recipe: &Recipe, labels: &[i64]) -> Result<std::ops::Range<i64>, Fai
     Ok(held_out.start.into()..held_out.end.into())
 }
 
-/// Returns the images of the selected classes, which are numbered from 0 again.
-fn select(labels: &[i64], is_selected: impl Fn(i64) -> bool) -> Images {
-    let mut images = Images::default();
-    let mut classes = BTreeMap::new();
-    for (index, &class) in (0..).zip(labels) {
-        if !is_selected(class) {
-            continue;
-        }
-        let next = classes.len() as i64;
-        images.indices.push(index);
-        images.labels.push(*classes.entry(class).or_insert(next));
-    }
+/// Returns the images of the selected classes.
+fn select(labels: &[i64], is_selected: impl Fn(i64) -> bool) -> Vec<ClassedImage> {
+    let images = (0..).zip(labels);
     images
+        .map(|(index, &class)| ClassedImage { index, class })
+        .filter(|image| is_selected(image.class))
+        .collect()
 }
 
-/// Returns the images with the labels that the recipe trains on.
-fn relabelled(images: Images, recipe: &Recipe) -> Images {
-    match recipe
-        .training
-        .as_ref()
-        .map_or(Labels::True, |training| training.labels)
-    {
+/// Returns the images with their classes numbered from 0 in the order in which they come.
+fn numbered(images: Vec<ClassedImage>) -> Images {
+    let mut numbered = Images::default();
+    let mut classes = BTreeMap::new();
+    for ClassedImage { index, class } in images {
+        let next = classes.len() as i64;
+        numbered.indices.push(index);
+        numbered.labels.push(*classes.entry(class).or_insert(next));
+    }
+    numbered
+}
+
+/// Returns the images that a training sees, with the labels that it sees.
+///
+/// # Errors
+/// If there are fewer classes than it asks for.
+fn trained_on(images: Vec<ClassedImage>, training: &Training, seed: u64) -> Result<Images, Failed> {
+    if let Some(wanted) = training.images.classes {
+        let classes: BTreeSet<i64> = images.iter().map(|image| image.class).collect();
+        if classes.len() < wanted as usize {
+            return Err(Failed::recipe(format!(
+                "{wanted} classes to train on, but there are only {}",
+                classes.len()
+            )));
+        }
+    }
+    let images = numbered(data::chosen(images, &training.images, seed));
+    Ok(match training.labels {
         Labels::True => images,
         Labels::Shuffled => Images {
-            labels: data::shuffled(&images.labels, recipe.seed),
+            labels: data::shuffled(&images.labels, seed),
             ..images
         },
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use schema::{Backbone, Cut, Dataset, Fold, Model, Transform};
+    use schema::{
+        Backbone, Cut, Dataset, Fold, Loss, Model, Optimizer, Sampler, TrainingImages, Transform,
+    };
 
     use super::*;
 
@@ -198,6 +223,72 @@ mod tests {
                 validation: None
             }
         );
+    }
+
+    fn training_on(images: TrainingImages) -> Training {
+        let loss: Loss = serde_json::from_str(r#"{"triplet":{}}"#).unwrap();
+        let sampler: Sampler = serde_json::from_str(r#"{"random":{"batch":4}}"#).unwrap();
+        let optimizer: Optimizer = serde_json::from_str(r#"{"adam":{"lr":0.1}}"#).unwrap();
+        Training {
+            images,
+            ..Training::new(loss, sampler, optimizer, 1)
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_classes_is_trained_on_and_validation_stays_whole() {
+        let labels: Vec<i64> = (0..60).map(|image| image / 6).collect();
+        let split = |images| {
+            let recipe = Recipe {
+                training: Some(training_on(images)),
+                ..recipe(Some(fold(1, 5)))
+            };
+            Split::new(&recipe, &labels)
+        };
+        let all = split(TrainingImages::default()).unwrap();
+        let few = split(TrainingImages {
+            classes: Some(3),
+            images_per_class: Some(4),
+            label_noise: 0.0,
+        })
+        .unwrap();
+        assert_eq!(few.validation, all.validation);
+        assert_eq!(few.training.labels, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
+        let is_known = |index: &i64| all.training.indices.contains(index);
+        assert!(few.training.indices.iter().all(is_known));
+        let too_many = TrainingImages {
+            classes: Some(9),
+            ..TrainingImages::default()
+        };
+        assert!(split(too_many).is_err());
+    }
+
+    #[test]
+    fn wrong_labels_are_those_of_other_classes_that_are_trained_on() {
+        let labels: Vec<i64> = (0..200).map(|image| image / 20).collect();
+        let noisy = TrainingImages {
+            label_noise: 0.4,
+            ..TrainingImages::default()
+        };
+        let recipe = Recipe {
+            training: Some(training_on(noisy)),
+            ..recipe(Some(fold(0, 5)))
+        };
+        let split = Split::new(&recipe, &labels).unwrap();
+        assert_eq!(split.training.labels.len(), 160);
+        assert!(
+            split
+                .training
+                .labels
+                .iter()
+                .all(|label| (0..8).contains(label))
+        );
+        let images = split.training.indices.iter().zip(&split.training.labels);
+        let pairs: BTreeSet<(i64, i64)> = images
+            .map(|(&image, &label)| (labels[image as usize], label))
+            .collect();
+        assert!(pairs.len() > 30, "{pairs:?}");
+        assert_eq!(split.validation.unwrap().labels, labels[..40]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 pub mod adding;
 mod archive;
 mod broken;
+mod chosen;
 mod colors;
 mod decode;
 mod fingerprint;
@@ -48,6 +49,7 @@ pub use schema::{
 };
 
 pub use self::{
+    chosen::{ClassedImage, chosen},
     colors::Adjustment,
     decode::decode,
     inspect::{Inspection, Spread},

@@ -442,13 +442,16 @@ fn of_point(point: &Point, axes: &AxisValues<'_>) -> Vec<String> {
             "color": as_read(&point.images.color),
             "bounding_boxes": point.images.bounding_boxes,
             "background": as_read(&point.images.background),
+            "classes": point.training_images.classes,
+            "images_per_class": point.training_images.images_per_class,
+            "label_noise": point.training_images.label_noise,
         },
         "transform": as_read(&point.transform),
         "model": as_read(&point.model),
         "training": as_read(&training),
     });
     let defaults = json!({
-        "data": { "bounding_boxes": false },
+        "data": { "bounding_boxes": false, "label_noise": 0.0 },
         "transform": as_read(&Transform::default()),
         "training": { "guards": Guards::default(), "labels": Labels::default() },
     });

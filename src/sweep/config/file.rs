@@ -8,7 +8,7 @@ use std::{borrow::Cow, path::PathBuf, time::Duration};
 use schema::{
     Background, Cache, Clip, Color, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory,
     Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages,
-    Survey, TrainingHalf, Transform, WarmUp,
+    Survey, TrainingHalf, TrainingImages, Transform, WarmUp,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
 use serde::{Deserialize, Serialize};
@@ -107,7 +107,7 @@ pub struct SweepTable {
     #[serde(default)]
     pub seeds: Seeds,
     /// Into how many class-disjoint parts the training classes are cut, each held out once: a number, or
-    /// `{ reality_check = 4 }`. Absent: all of them are trained on, and nothing is validated.
+    /// `{ reality_check = 4 }`; with `{ last = 5 }` only the last of five is held out. Absent: all of them are trained on, and nothing is validated.
     pub folds: Option<Folds>,
 }
 
@@ -151,6 +151,14 @@ pub struct DataTable {
     /// What is behind transparent pixels. Absent: transparency is ignored, and the hidden colors of these pixels are
     /// used.
     pub background: Option<Background>,
+    /// How many of the training classes are trained on, chosen at random by the seed: the smaller number among the
+    /// larger. Absent: all that no fold holds out.
+    pub classes: Option<u32>,
+    /// At most how many images of a class are trained on, chosen likewise. Absent: all.
+    pub images_per_class: Option<u32>,
+    /// The probability of a training image to be labeled with another class, each equally likely.
+    #[serde(default)]
+    pub label_noise: f64,
     /// Whether decoded images are kept on disk.
     #[serde(default)]
     pub cache: Cache,
@@ -174,6 +182,15 @@ impl DataTable {
             color: self.color.unwrap_or(self.dataset.facts().color),
             bounding_boxes: self.bounding_boxes,
             background: self.background,
+        }
+    }
+
+    /// Which of them are trained on.
+    pub fn training_images(&self) -> TrainingImages {
+        TrainingImages {
+            classes: self.classes,
+            images_per_class: self.images_per_class,
+            label_noise: self.label_noise,
         }
     }
 }

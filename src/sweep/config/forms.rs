@@ -131,7 +131,7 @@ impl Default for Seeds {
     }
 }
 
-/// `folds = 4`, or `folds.reality_check = 4`.
+/// `folds = 4`, `folds.reality_check = 4` or `folds.last = 5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Folds {
     /// How many.
@@ -152,7 +152,7 @@ impl<'de> Visitor<'de> for FoldsVisitor {
     type Value = Folds;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of folds or `{ reality_check = 4 }`")
+        f.write_str("a number of folds, `{ reality_check = 4 }` or `{ last = 5 }`")
     }
 
     fn visit_i64<E: Error>(self, count: i64) -> Result<Folds, E> {

@@ -64,7 +64,9 @@ pub use origins::{From, Origin, origins};
 use rayon::prelude::*;
 use report::{Published, Setting};
 pub use resolved::resolved;
-use schema::{Cache, Dataset, Fold, StoredImages, TrainingHalf, Transform, canonical_json};
+use schema::{
+    Cache, Dataset, Fold, StoredImages, TrainingHalf, TrainingImages, Transform, canonical_json,
+};
 use searched::Searched;
 pub use searched::{as_written, at_point, without};
 pub use tables::{IntervalKind, Layouts, Quoted, ReportTable};
@@ -122,6 +124,8 @@ pub struct Point {
     pub dataset: Dataset,
     /// How its images are stored.
     pub images: StoredImages,
+    /// Which of them are trained on.
+    pub training_images: TrainingImages,
     /// Whether decoded images are kept on disk.
     pub cache: Cache,
     /// What is done to them in a batch.
@@ -333,6 +337,7 @@ fn point(
     Ok(Point {
         settings: document.settings(combination),
         images: shared.data.images(),
+        training_images: shared.data.training_images(),
         cache: shared.data.cache,
         dataset: shared.data.dataset,
         transform: shared.transform,

@@ -1102,6 +1102,25 @@ fn sizes_that_cannot_work_are_refused() {
             "8:",
         ),
         (
+            "label_noise = 1.0",
+            "",
+            "expected a probability from 0 to below 1",
+            "6:15",
+        ),
+        (
+            "images_per_class = 1",
+            "",
+            "nothing is learned about a class from fewer than 2 images",
+            "6:20",
+        ),
+        ("images_per_class = 3", "", "a class has only 3 images", ""),
+        (
+            "classes = 965",
+            "",
+            "965 classes, but only 964 can be trained on",
+            "6:11",
+        ),
+        (
             "",
             "train = { policy.rand_augment = { magnitude = 31 } }",
             "expected 0 to 30, one less than `bins`",
@@ -1582,4 +1601,40 @@ fn what_comes_with_the_program_is_in_the_current_spelling() {
         let warnings = layers.table().map(|laid| laid.warnings).unwrap_or_default();
         assert!(warnings.is_empty(), "{name}: {warnings:#?}");
     }
+}
+
+#[test]
+fn the_images_that_are_trained_on_can_be_an_axis_and_leave_other_recipes_as_they_are() {
+    let axes =
+        "embedding = 64\n[axes]\n\"data.label_noise\" = [0.0, 0.2]\n\"data.classes\" = [50, 100]\n";
+    let sweep = parse(&edited("embedding = 64", axes)).unwrap();
+    let images = |point: &Point| {
+        (
+            point.training_images.classes,
+            point.training_images.label_noise,
+        )
+    };
+    let found: Vec<_> = sweep.points.iter().map(images).collect();
+    assert_eq!(
+        found,
+        [
+            (Some(50), 0.0),
+            (Some(100), 0.0),
+            (Some(50), 0.2),
+            (Some(100), 0.2)
+        ]
+    );
+    assert!(parse(RIGHT).unwrap().points[0].training_images.are_all());
+}
+
+#[test]
+fn a_single_part_of_the_classes_can_be_held_out() {
+    let sweep = parse(&edited(
+        "name = \"test\"",
+        "name = \"test\"\nfolds.last = 5",
+    ))
+    .unwrap();
+    let folds: Vec<_> = sweep.folds.iter().flatten().collect();
+    assert_eq!(folds.len(), 1);
+    assert_eq!(folds[0].held_out(964), 771..964);
 }

@@ -10,7 +10,9 @@ mod training;
 use std::collections::BTreeSet;
 
 use report::Compare;
-use schema::{Dataset, Fold, Loss, OutOfRange, Own, WeightedLoss, visible::is_hidden};
+use schema::{
+    Dataset, Fold, Loss, OutOfRange, Own, TrainingImages, WeightedLoss, visible::is_hidden,
+};
 use serde_json::Value;
 
 use super::{
@@ -174,7 +176,7 @@ fn sweep(file: &SweepFile) -> Checked {
     match (file.sweep.folds, file.data.half.classes) {
         (Some(Folds { of: 0 | 1, .. }), _) => fault(
             "sweep.folds",
-            "cross-validation needs at least 2 folds; remove the key for none",
+            "cross-validation needs at least 2 folds; remove the key for none, or hold out a single part by `folds.last = 5`",
         ),
         (Some(Folds { of, .. }), _) if of > MOST_FOLDS => fault(
             "sweep.folds",
@@ -202,6 +204,7 @@ fn data(file: &SweepFile) -> Checked {
         "data.dataset",
         "there is nothing to measure: no test image has another one of its class to find",
     )?;
+    training_images_of(file)?;
     match &file.data.dataset {
         Dataset::Own(own) => {
             is_short(&own.name, NAME_OF_A_FOLDER, "data.dataset.own.name")?;
@@ -234,8 +237,46 @@ fn data(file: &SweepFile) -> Checked {
     }
 }
 
+/// The images that are trained on exist, and something can be learned from them.
+fn training_images_of(file: &SweepFile) -> Checked {
+    let TrainingImages {
+        classes,
+        images_per_class,
+        label_noise,
+    } = file.data.training_images();
+    require(
+        (0.0..1.0).contains(&label_noise),
+        "data.label_noise",
+        "expected a probability from 0 to below 1",
+    )?;
+    require(
+        images_per_class.is_none_or(|most| most >= 2),
+        "data.images_per_class",
+        "nothing is learned about a class from fewer than 2 images",
+    )?;
+    require(
+        classes.is_none_or(|classes| classes >= 2),
+        "data.classes",
+        "nothing is told apart with fewer than 2 classes",
+    )?;
+    match (classes, classes_not_held_out(file)) {
+        (Some(classes), Some(all)) => require(
+            classes <= all,
+            "data.classes",
+            format!("{classes} classes, but only {all} can be trained on"),
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// The fewest classes that any run of the sweep trains on, if it is known how many there are.
 fn training_classes(file: &SweepFile) -> Option<u32> {
+    let all = classes_not_held_out(file);
+    file.data.classes.or(all)
+}
+
+/// The fewest classes that a fold leaves to train on, if it is known how many there are.
+fn classes_not_held_out(file: &SweepFile) -> Option<u32> {
     let classes = file.data.half.classes?;
     let largest = file.sweep.folds.and_then(|Folds { of, cut }| {
         Fold::all(of, cut)
@@ -251,7 +292,13 @@ fn training_classes(file: &SweepFile) -> Option<u32> {
 
 /// The fewest images that any run of the sweep trains on, as far as it is known.
 fn training_images(file: &SweepFile) -> Option<u64> {
-    Some(u64::from(training_classes(file)?) * u64::from(file.data.half.smallest_class?))
+    Some(u64::from(training_classes(file)?) * u64::from(smallest_class(file)?))
+}
+
+/// The images of the smallest class that is trained on, as far as it is known.
+fn smallest_class(file: &SweepFile) -> Option<u32> {
+    let smallest = file.data.half.smallest_class?;
+    Some(file.data.images_per_class.unwrap_or(smallest).min(smallest))
 }
 
 fn methods(file: &SweepFile) -> Checked {

@@ -256,6 +256,9 @@ fn spelled(path: &[String]) -> (Component, String) {
         ["recipe", "images", "size", "square"] => (Component::Recipe, "data.image_size".to_owned()),
         ["recipe", "images", "size", "short_side"] => (Component::Recipe, "data.resize".to_owned()),
         ["recipe", "images", ref rest @ ..] => (Component::Recipe, dotted("data", rest)),
+        ["recipe", "training", "images", ref rest @ ..] => {
+            (Component::Recipe, dotted("data", rest))
+        }
         ["recipe", "training", part, ref rest @ ..] if is_of_method(part) => {
             (Component::Recipe, dotted(part, rest))
         }

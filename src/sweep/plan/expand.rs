@@ -140,7 +140,7 @@ fn recipe(
             None,
             None,
         ),
-        None => (model, self::training(training, method, fold), fold),
+        None => (model, self::training(point, training, method, fold), fold),
     };
     let mut transform = point.transform.clone();
     transform.train = transform.train.filter(|_| training.is_some());
@@ -163,7 +163,12 @@ fn untrained(model: Model) -> Model {
     }
 }
 
-fn training(shared: &TrainingTable, method: &MethodTable, fold: Option<Fold>) -> Option<Training> {
+fn training(
+    point: &Point,
+    shared: &TrainingTable,
+    method: &MethodTable,
+    fold: Option<Fold>,
+) -> Option<Training> {
     let loss = method.loss.as_ref()?;
     let sampler = method.sampler.as_ref().unwrap_or(&shared.sampler);
     let needs_survey = loss.needs_survey() || sampler.needs_survey();
@@ -201,5 +206,6 @@ fn training(shared: &TrainingTable, method: &MethodTable, fold: Option<Fold>) ->
         guards: shared.guards.clone(),
         validate_every: fold.map(|_| shared.validate_every.unwrap_or(shared.steps)),
         labels: shared.labels,
+        images: point.training_images,
     })
 }

@@ -332,12 +332,16 @@ fn description(cell: &Cell<'_>) -> String {
     let (method, training) = without(&cell.method.table, &cell.point.training, dimensions);
     let point = cell.point;
     let written: Vec<String> = names.iter().copied().map(in_old_spelling).collect();
-    canonical_json(&json!({
+    let mut described = json!({
         "sweep": cell.sweep.name, "method": method, "training": training, "searched": written, "folds": cell.sweep.folds,
         "seed": search.map(|search| search.settings().seed), "strategy": search.map(|search| search.settings().strategy),
         "dataset": point.dataset, "images": point.images, "transform": point.transform, "model": point.model,
         "weights": cell.weights, "data": cell.data, "numerics": cell.numerics,
-    }))
+    });
+    if !point.training_images.are_all() {
+        described["training_images"] = json!(point.training_images);
+    }
+    canonical_json(&described)
 }
 
 impl Plan {

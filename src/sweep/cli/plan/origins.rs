@@ -119,6 +119,9 @@ fn defaults(opened: &Opened) -> Vec<(KeyPath, Value)> {
     shared["data"]["color"] = json!(point.images.color);
     shared["data"]["bounding_boxes"] = json!(point.images.bounding_boxes);
     shared["data"]["background"] = json!(point.images.background);
+    shared["data"]["classes"] = json!(point.training_images.classes);
+    shared["data"]["images_per_class"] = json!(point.training_images.images_per_class);
+    shared["data"]["label_noise"] = json!(point.training_images.label_noise);
     match point.images.size {
         schema::ImageSize::Square(side) => shared["data"]["image_size"] = json!(side),
         schema::ImageSize::ShortSide(side) => shared["data"]["resize"] = json!(side),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use report::{Row, RunState};
-use schema::{Cut, Dataset, ImageSize, Labels, Registration, renamed::as_read};
+use schema::{Cut, Dataset, ImageSize, Labels, Registration, TrainingImages, renamed::as_read};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -30,11 +30,28 @@ fn conditions(point: &Point) -> String {
         in_words(&training["sampler"]),
         in_words(&training["optimizer"]),
     ];
+    conditions.extend(training_images(point.training_images));
     let of_losses = &training["loss_optimizer"];
     if !of_losses.is_null() {
         conditions.push(format!("parameters of losses: {}", in_words(of_losses)));
     }
     format!("Trained: {}.", conditions.join("; "))
+}
+
+/// Which of the training images are trained on, unless it is all of them.
+fn training_images(images: TrainingImages) -> Option<String> {
+    let classes = images.classes.map(|classes| format!("{classes} classes"));
+    let of_class = images.images_per_class;
+    let of_class = of_class.map(|most| format!("at most {most} images of a class"));
+    let noise = images.label_noise;
+    let noise = (noise > 0.0).then(|| format!("{} % of labels wrong", percent(noise)));
+    let parts: Vec<String> = [classes, of_class, noise].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Returns a fraction in percent, without the digits of rounding.
+fn percent(fraction: f64) -> f64 {
+    (fraction * 1e6).round() / 1e4
 }
 
 /// The network that is not trained and its images, where no method is trained.
@@ -204,14 +221,13 @@ fn selection(sweep: &Sweep) -> String {
             .to_owned();
     };
     let select = sweep.points[0].training.selecting().heading();
-    let cut = match fold.cut {
-        Cut::Even => "",
-        Cut::RealityCheck => {
-            " as the Reality Check cuts them (classes left over are validated on in no fold)"
-        }
+    let of = fold.of;
+    let held_out = match fold.cut {
+        Cut::Even => format!("{of} class-disjoint folds"),
+        Cut::RealityCheck => format!(
+            "{of} class-disjoint folds as the Reality Check cuts them (classes left over are validated on in no fold)"
+        ),
+        Cut::Last => format!("one held-out part, the last of {of}, of the training classes"),
     };
-    format!(
-        "Weights were chosen by validation {select} on {} class-disjoint folds{cut}; test classes chose nothing.",
-        fold.of
-    )
+    format!("Weights were chosen by validation {select} on {held_out}; test classes chose nothing.")
 }

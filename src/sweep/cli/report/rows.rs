@@ -68,7 +68,10 @@ fn separated(member: &Member, baselines: &BTreeSet<&str>, state: RunState) -> Ro
         settings: member.settings.clone(),
         seed: member.seed,
         fold: member.fold,
-        together: member.fold.map(|_| Together::Separated),
+        together: member
+            .fold
+            .filter(|fold| !fold.is_single())
+            .map(|_| Together::Separated),
         run: member.run,
         ensemble: None,
         state,

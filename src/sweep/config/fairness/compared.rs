@@ -250,7 +250,7 @@ fn of_point(point: &Point) -> Vec<ComparedSetting> {
         ComparedSetting::shared(
             Compared::Images,
             "transform",
-            canonical_json(&(point.images, &point.transform)),
+            canonical_json(&(point.images, &point.transform, point.training_images)),
             String::new(),
         ),
         ComparedSetting::shared(

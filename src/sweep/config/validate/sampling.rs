@@ -2,7 +2,9 @@
 
 use schema::{FixedPairs, Hierarchical, MPerClass, Sampler, Straddling};
 
-use super::{Checked, SweepFile, in_range, require, training_classes, training_images};
+use super::{
+    Checked, SweepFile, in_range, require, smallest_class, training_classes, training_images,
+};
 
 /// Checks the sampler at the key `table`; `positives` if batches must have positive pairs.
 pub(super) fn sampler(
@@ -21,7 +23,7 @@ pub(super) fn sampler(
             classes(batch / per_class, &key("batch"), file)
         }
         Sampler::FixedPairs(FixedPairs { batch }) => {
-            let smallest = file.data.half.smallest_class;
+            let smallest = smallest_class(file);
             require(
                 smallest.is_none_or(|smallest| smallest >= FixedPairs::PER_CLASS),
                 &key("batch"),
@@ -58,7 +60,7 @@ fn of_a_class(per_class: u32, least: u32, key: &str, file: &SweepFile) -> Checke
     )?;
     // Small classes among others have their images repeated; where all classes are as small, that makes no sense.
     let equal = file.data.dataset.facts().equal_classes;
-    match file.data.half.smallest_class.filter(|_| equal) {
+    match smallest_class(file).filter(|_| equal) {
         Some(all) => require(
             per_class <= all,
             key,
