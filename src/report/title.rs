@@ -84,6 +84,7 @@ fn settings(dataset: &Dataset) -> Vec<String> {
         Dataset::Omniglot
         | Dataset::Cub200
         | Dataset::Cars196
+        | Dataset::Inaturalist2018
         | Dataset::Sop
         | Dataset::SopHalves
         | Dataset::InShop => Vec::new(),

@@ -51,6 +51,7 @@ const DATASETS: &[&str] = &[
     r#""sop""#,
     r#""sop_halves""#,
     r#""in_shop""#,
+    r#""inaturalist2018""#,
     r#"{"own":{"name":"birds"}}"#,
     r#"{"glyphs":{"classes":10,"test_classes":5}}"#,
 ];

@@ -11,6 +11,7 @@
 //! | [`cars196`] | `car_ims` with `cars_annos.mat`; the devkit with `cars_train` and `cars_test` |
 //! | [`sop`] | `Ebay_train.txt` and `Ebay_test.txt` |
 //! | [`in_shop`] | `list_eval_partition.txt` |
+//! | [`inaturalist2018`] | `Inaturalist_train_set1.txt` and `Inaturalist_test_set1.txt` |
 //! | [`manifest`] | `manifest.csv`, and any other table with the columns `path` and `label` |
 //! | [`lists`] | `train.txt` and `test.txt`, or `train.txt`, `query.txt` and `gallery.txt`, with a space or a comma |
 //! | [`folders`] | a folder for each class, all together or below `train` and `test` or `val`, also in super-classes |
@@ -21,6 +22,7 @@ mod cars196;
 mod cub200;
 mod folders;
 mod in_shop;
+mod inaturalist2018;
 mod lists;
 mod manifest;
 mod omniglot;
@@ -79,6 +81,7 @@ fn official_layouts(dataset: &Dataset) -> &'static [Layout] {
         Dataset::Cars196 => &cars196::LAYOUTS,
         Dataset::Sop | Dataset::SopHalves => &sop::LAYOUTS,
         Dataset::InShop => &in_shop::LAYOUTS,
+        Dataset::Inaturalist2018 => &inaturalist2018::LAYOUTS,
     }
 }
 

@@ -340,6 +340,53 @@ fn a_wrong_header_and_a_wrong_line_are_named_with_their_place() {
     );
 }
 
+const INATURALIST: [(&str, &str); 6] = [
+    (
+        "Inat_dataset_splits/Inaturalist_train_set1.txt",
+        "train_val2018/Aves/12/b.jpg\ntrain_val2018/Aves/12/a.jpg\ntrain_val2018/Fungi/9/c.jpg\n",
+    ),
+    (
+        "Inat_dataset_splits/Inaturalist_test_set1.txt",
+        "train_val2018/Aves/3/d.jpg\r\n",
+    ),
+    ("train_val2018/Aves/12/a.jpg", ""),
+    ("train_val2018/Aves/12/b.jpg", ""),
+    ("train_val2018/Fungi/9/c.jpg", ""),
+    ("train_val2018/Aves/3/d.jpg", ""),
+];
+
+#[test]
+fn species_have_groups_and_the_order_of_their_numbers() {
+    let expected = "Fungi/9: c.jpg, Aves/12: a.jpg b.jpg | Aves/3: d.jpg";
+    assert_eq!(read(&Dataset::Inaturalist2018, &INATURALIST), expected);
+    let beside = INATURALIST.map(|(name, content)| {
+        let name = name.strip_prefix("Inat_dataset_splits/").unwrap_or(name);
+        (name, content)
+    });
+    assert_eq!(read(&Dataset::Inaturalist2018, &beside), expected);
+}
+
+#[test]
+fn a_list_of_species_without_images_or_with_a_wrong_line_is_refused() {
+    let without = refused(&Dataset::Inaturalist2018, &INATURALIST[..2]);
+    assert!(without.contains("train_val2018"), "{without}");
+    for (line, expected) in [
+        (
+            "Aves.jpg\n",
+            "line 1: expected a path that ends with a group",
+        ),
+        (
+            "train_val2018/Aves/Pica pica/a.jpg\n",
+            "`Pica pica` is not a number",
+        ),
+    ] {
+        let mut files = INATURALIST;
+        files[0].1 = line;
+        let message = refused(&Dataset::Inaturalist2018, &files);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
 const IN_SHOP: [(&str, &str); 5] = [
     (
         "Eval/list_eval_partition.txt",
@@ -892,6 +939,7 @@ fn example(dataset: &Dataset) -> TempDir {
         Dataset::Cars196 => cars(),
         Dataset::Sop | Dataset::SopHalves => folder(&SOP),
         Dataset::InShop => folder(&IN_SHOP),
+        Dataset::Inaturalist2018 => folder(&INATURALIST),
     }
 }
 

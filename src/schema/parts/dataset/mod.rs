@@ -7,6 +7,7 @@ mod cars196;
 mod cub200;
 mod glyphs;
 mod in_shop;
+mod inaturalist2018;
 mod omniglot;
 mod own;
 mod registration;
@@ -93,6 +94,10 @@ data_sets! {
         /// In-Shop Clothes Retrieval (Liu et al., 2016), with queries and gallery.
         #[schemars(extend("x-also" = ["DeepFashion"]))]
         InShop => in_shop,
+        /// iNaturalist 2018 (Van Horn et al., 2018) with the split of Smooth-AP (Brown et al., 2020): 5,690 species to
+        /// train on, 2,452 to test on.
+        #[schemars(extend("x-also" = ["INaturalist2018", "inat", "inaturalist"]))]
+        Inaturalist2018 => inaturalist2018,
         /// A user's own images.
         Own(own: Own) => own,
     }
