@@ -53,6 +53,7 @@ def retrieval_case(name, comparison, embeddings, labels, queries=None, query_lab
     expected = {name: float(found[name]) for name in NAMES}
     expected["mean_reciprocal_rank"] = float((1 / (right.argmax(axis=1) + 1)).mean())
     expected["recall"] = {str(k): float(right[:, :k].any(axis=1).mean()) for k in RECALL_AT}
+    expected |= macro_means(right, searched[1][answered])
     expected["lone"] = int((~answered).sum())
     case = {"name": name, "comparison": comparison, "embeddings": embeddings.tolist(), "labels": labels.tolist()}
     if shared:
@@ -60,6 +61,15 @@ def retrieval_case(name, comparison, embeddings, labels, queries=None, query_lab
     elif not within:
         case |= {"queries": queries.tolist(), "query_labels": query_labels.tolist()}
     return case | {"expected": expected}
+
+
+def macro_means(right, classes):
+    """Means over classes of the means over their queries, of which `right` tells which ranks are of their class."""
+    sizes = right.sum(axis=1)
+    precisions = right.cumsum(axis=1) / np.arange(1, right.shape[1] + 1)
+    at_r = np.arange(right.shape[1]) < sizes[:, None]
+    values = {"macro_precision_at_1": right[:, 0], "macro_map_at_r": (precisions * right * at_r).sum(axis=1) / sizes}
+    return {name: float(np.mean([value[classes == one].mean() for one in np.unique(classes)])) for name, value in values.items()}
 
 
 def write_all(write):

@@ -30,10 +30,14 @@ pub enum Metric {
     Ami,
     /// F1 of pairs of images: those in one cluster that are of one class.
     F1,
+    /// Precision@1 averaged within each class first: every class counts the same, however many images it has.
+    MacroPrecisionAt1,
+    /// MAP@R averaged within each class first.
+    MacroMapAtR,
 }
 
 /// All metrics but Recall@K.
-const NAMED: [Metric; 8] = [
+const NAMED: [Metric; 10] = [
     Metric::PrecisionAt1,
     Metric::RPrecision,
     Metric::MapAtR,
@@ -42,6 +46,8 @@ const NAMED: [Metric; 8] = [
     Metric::Nmi,
     Metric::Ami,
     Metric::F1,
+    Metric::MacroPrecisionAt1,
+    Metric::MacroMapAtR,
 ];
 
 /// The largest error of a value that is due to rounding.
@@ -79,6 +85,8 @@ impl Metric {
             Metric::Nmi => "NMI".to_owned(),
             Metric::Ami => "AMI".to_owned(),
             Metric::F1 => "F1".to_owned(),
+            Metric::MacroPrecisionAt1 => "Macro P@1".to_owned(),
+            Metric::MacroMapAtR => "Macro MAP@R".to_owned(),
         }
     }
 }
@@ -95,6 +103,8 @@ impl fmt::Display for Metric {
             Metric::Nmi => f.write_str("nmi"),
             Metric::Ami => f.write_str("ami"),
             Metric::F1 => f.write_str("f1"),
+            Metric::MacroPrecisionAt1 => f.write_str("macro_precision@1"),
+            Metric::MacroMapAtR => f.write_str("macro_map@r"),
         }
     }
 }

@@ -102,8 +102,9 @@ impl Scored {
 fn depth(metrics: &[Metric]) -> RankDepth {
     let of_metric = |metric: &Metric| match metric {
         Metric::RecallAt(_) | Metric::PrecisionAt1 | Metric::Mrr => RankDepth::First,
+        Metric::MacroPrecisionAt1 => RankDepth::First,
         Metric::Nmi | Metric::Ami | Metric::F1 => RankDepth::First,
-        Metric::RPrecision | Metric::MapAtR => RankDepth::Nearest,
+        Metric::RPrecision | Metric::MapAtR | Metric::MacroMapAtR => RankDepth::Nearest,
         Metric::Map => RankDepth::All,
     };
     // The scores kept for each query need at least this depth.
@@ -132,6 +133,8 @@ fn scores(
             Metric::Nmi => agreement.map(|agreement| agreement.nmi),
             Metric::Ami => agreement.map(|agreement| agreement.ami),
             Metric::F1 => agreement.map(|agreement| agreement.f1),
+            Metric::MacroPrecisionAt1 => Some(means.macro_precision_at_1()),
+            Metric::MacroMapAtR => Some(means.macro_map_at_r()),
         };
         scores.extend(value.map(|value| (metric, value)));
     }

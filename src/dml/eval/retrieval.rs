@@ -10,11 +10,11 @@
 //! - mAP: the same over all images instead of the R nearest.
 //! - MRR: the reciprocal rank of the nearest image of its class.
 //!
-//! All are means over queries, in `f64`. An image without another of its class is no query, but
+//! All are means over queries, in `f64`; a macro mean is over classes, of the means over the queries of each. An image without another of its class is no query, but
 //! remains a possible wrong answer.
 //! Reference: pytorch-metric-learning `AccuracyCalculator` with all references as `k`.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use rayon::prelude::*;
 
@@ -275,6 +275,28 @@ impl MeanScores<'_> {
     /// Returns the mean reciprocal rank.
     pub fn mrr(self) -> f64 {
         self.mean(|scores| 1.0 / f64::from(scores.first))
+    }
+
+    /// Returns the mean over classes of Precision@1.
+    pub fn macro_precision_at_1(self) -> f64 {
+        self.mean_of_classes(|scores| scores.recall(1))
+    }
+
+    /// Returns the mean over classes of MAP@R.
+    pub fn macro_map_at_r(self) -> f64 {
+        self.mean_of_classes(|scores| scores.ap_at_r.unwrap_or(f64::NAN))
+    }
+
+    /// Returns the mean over classes of the means over their queries.
+    fn mean_of_classes(self, value: impl Fn(&QueryScores) -> f64) -> f64 {
+        let mut classes: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
+        for query in self.queries {
+            let (sum, count) = classes.entry(query.label).or_default();
+            *sum += value(query.under(self.order));
+            *count += 1.0;
+        }
+        let means = classes.values().map(|(sum, count)| sum / count);
+        means.sum::<f64>() / classes.len() as f64
     }
 
     fn mean(self, value: impl Fn(&QueryScores) -> f64) -> f64 {

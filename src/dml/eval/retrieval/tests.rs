@@ -567,6 +567,8 @@ fn metrics_are_those_of_the_reference() {
         agree(means.map_at_r(), "mean_average_precision_at_r");
         agree(means.map(), "mean_average_precision");
         agree(means.mrr(), "mean_reciprocal_rank");
+        agree(means.macro_precision_at_1(), "macro_precision_at_1");
+        agree(means.macro_map_at_r(), "macro_map_at_r");
         for (k, expected) in case["expected"]["recall"].as_object().unwrap() {
             assert_eq!(
                 means.recall(k.parse().unwrap()),

@@ -28,7 +28,11 @@ impl Query {
             Metric::MapAtR => self.ap_at_r,
             Metric::Map => self.ap,
             Metric::Mrr => Some(1.0 / f64::from(self.first_rank)),
-            Metric::Nmi | Metric::Ami | Metric::F1 => None,
+            Metric::Nmi
+            | Metric::Ami
+            | Metric::F1
+            | Metric::MacroPrecisionAt1
+            | Metric::MacroMapAtR => None,
         }
     }
 }
