@@ -2,8 +2,12 @@
 //! differ; data set and backbone are the sweep's own choice unless they say so.
 
 /// The presets: name and text.
-const PRESETS: [(&str, &str); 7] = [
+const PRESETS: [(&str, &str); 8] = [
     ("deep_metric", include_str!("presets/deep_metric.toml")),
+    (
+        "image_retrieval_2025",
+        include_str!("presets/image_retrieval_2025.toml"),
+    ),
     (
         "multi_similarity",
         include_str!("presets/multi_similarity.toml"),
