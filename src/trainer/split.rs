@@ -27,19 +27,15 @@ impl Images {
             .max()
             .map_or(0, |&last| last as usize + 1)
     }
-
-    /// Returns the super-class of each, if the training classes have any.
-    pub(crate) fn super_classes(&self, data: &PreparedData) -> Option<Vec<i64>> {
-        let of_classes = assemble::super_classes(&data.training_classes)?;
-        let of_image = |&index: &i64| of_classes[data.training_labels[index as usize] as usize];
-        Some(self.indices.iter().map(of_image).collect())
-    }
 }
 
 /// The images of the training classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Split {
     pub(crate) training: Images,
+    /// For each training image the class that it is labeled with, numbered as in the data set: with label noise, not
+    /// always its own.
+    classes: Vec<i64>,
     /// The images of the fold's classes, if there is a fold.
     pub(crate) validation: Option<Images>,
 }
@@ -86,16 +82,24 @@ impl Split {
         let held_out = held_out(recipe, labels)?;
         let training = select(labels, |class| !held_out.contains(&class));
         let training = match &recipe.training {
-            Some(settings) => trained_on(training, settings, recipe.seed)?,
-            None => numbered(training),
+            Some(settings) => chosen(training, settings, recipe.seed)?,
+            None => training,
         };
         let validation = recipe
             .fold
-            .map(|_| numbered(select(labels, |class| held_out.contains(&class))));
+            .map(|_| numbered(&select(labels, |class| held_out.contains(&class))));
         Ok(Split {
-            training,
+            classes: training.iter().map(|image| image.class).collect(),
+            training: relabelled(numbered(&training), recipe),
             validation,
         })
+    }
+
+    /// Returns the super-class of each training image, if the training classes have any.
+    pub(crate) fn super_classes(&self, data: &PreparedData) -> Option<Vec<i64>> {
+        let of_classes = assemble::super_classes(&data.training_classes)?;
+        let classes = self.classes.iter();
+        Some(classes.map(|&class| of_classes[class as usize]).collect())
     }
 }
 
@@ -130,10 +134,10 @@ fn select(labels: &[i64], is_selected: impl Fn(i64) -> bool) -> Vec<ClassedImage
 }
 
 /// Returns the images with their classes numbered from 0 in the order in which they come.
-fn numbered(images: Vec<ClassedImage>) -> Images {
+fn numbered(images: &[ClassedImage]) -> Images {
     let mut numbered = Images::default();
     let mut classes = BTreeMap::new();
-    for ClassedImage { index, class } in images {
+    for &ClassedImage { index, class } in images {
         let next = classes.len() as i64;
         numbered.indices.push(index);
         numbered.labels.push(*classes.entry(class).or_insert(next));
@@ -141,11 +145,15 @@ fn numbered(images: Vec<ClassedImage>) -> Images {
     numbered
 }
 
-/// Returns the images that a training sees, with the labels that it sees.
+/// Returns the images that are trained on.
 ///
 /// # Errors
-/// If there are fewer classes than it asks for.
-fn trained_on(images: Vec<ClassedImage>, training: &Training, seed: u64) -> Result<Images, Failed> {
+/// If there are fewer classes than the training asks for.
+fn chosen(
+    images: Vec<ClassedImage>,
+    training: &Training,
+    seed: u64,
+) -> Result<Vec<ClassedImage>, Failed> {
     if let Some(wanted) = training.images.classes {
         let classes: BTreeSet<i64> = images.iter().map(|image| image.class).collect();
         if classes.len() < wanted as usize {
@@ -155,14 +163,22 @@ fn trained_on(images: Vec<ClassedImage>, training: &Training, seed: u64) -> Resu
             )));
         }
     }
-    let images = numbered(data::chosen(images, &training.images, seed));
-    Ok(match training.labels {
+    Ok(data::chosen(images, &training.images, seed))
+}
+
+/// Returns the images with the labels that the recipe trains on.
+fn relabelled(images: Images, recipe: &Recipe) -> Images {
+    match recipe
+        .training
+        .as_ref()
+        .map_or(Labels::True, |training| training.labels)
+    {
         Labels::True => images,
         Labels::Shuffled => Images {
-            labels: data::shuffled(&images.labels, seed),
+            labels: data::shuffled(&images.labels, recipe.seed),
             ..images
         },
-    })
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +236,7 @@ mod tests {
                     indices: (0..8).collect(),
                     labels: labels.into()
                 },
+                classes: labels.into(),
                 validation: None
             }
         );
@@ -283,6 +300,14 @@ mod tests {
                 .iter()
                 .all(|label| (0..8).contains(label))
         );
+        let of_label: BTreeSet<(i64, i64)> = split
+            .training
+            .labels
+            .iter()
+            .copied()
+            .zip(split.classes.iter().copied())
+            .collect();
+        assert_eq!(of_label.len(), 8, "a label is one class: {of_label:?}");
         let images = split.training.indices.iter().zip(&split.training.labels);
         let pairs: BTreeSet<(i64, i64)> = images
             .map(|(&image, &label)| (labels[image as usize], label))

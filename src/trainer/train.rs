@@ -155,7 +155,7 @@ impl TrainContext<'_> {
                 "a step has at least one batch, and a chunk at least one image",
             ));
         }
-        let super_classes = split.training.super_classes(data);
+        let super_classes = split.super_classes(data);
         let images = LabeledImages::new(&split.training.labels, super_classes.as_deref());
         let sampler = BatchSampler::new(&training.sampler, images, work.recipe.seed)
             .map_err(assemble::impossible)?;

@@ -331,6 +331,20 @@ mod tests {
     }
 
     #[test]
+    fn images_that_are_trained_on_are_named_by_their_keys_in_data() {
+        let noisy = |noise: f64| {
+            let mut identity = identity();
+            identity["recipe"]["training"]["images"] = json!({ "label_noise": noise });
+            identity
+        };
+        assert_eq!(told(&noisy(0.2), &noisy(0.4)), ["data.label_noise 0.2 0.4"]);
+        assert_eq!(
+            told(&identity(), &noisy(0.2)),
+            [r#"data - {"label_noise":0.2}"#]
+        );
+    }
+
+    #[test]
     fn another_choice_is_one_difference_and_not_one_for_each_setting() {
         let other = with(
             "/recipe/training/loss",
