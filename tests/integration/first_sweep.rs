@@ -321,6 +321,49 @@ fn a_report_is_written_in_every_format_that_is_asked_for() {
 }
 
 #[test]
+fn three_data_sets_and_a_pivot_have_the_files_that_the_page_promises() {
+    let axes = "[axes]\n\"model.embedding\" = [8, 16]\ndataset = [\n\
+                { glyphs = { classes = 8, test_classes = 4, per_class = 4 } },\n\
+                { glyphs = { classes = 6, test_classes = 4, per_class = 4 } },\n\
+                { glyphs = { classes = 4, test_classes = 4, per_class = 4 } },\n]\n\
+                [report]\npivot = \"model.embedding\"\n";
+    let sweep = SMALL
+        .replace(
+            "[data]\ndataset.glyphs = { classes = 8, test_classes = 4, per_class = 4 }\n",
+            axes,
+        )
+        .replace("embedding = 16\n", "");
+    let desk = Desk::new(&sweep);
+    desk.run().assert_code(0);
+    let formats = "latex,html,tensorboard";
+    let report = desk
+        .sweep(&["report", "sweep.toml", "--json", "--format", formats])
+        .assert_code(0);
+    let report: serde_json::Value = serde_json::from_str(&report.out).unwrap();
+    assert_eq!(report["tables"][0]["pivots"].as_array().unwrap().len(), 3);
+    let files: Vec<&str> = report["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|file| file.as_str())
+        .collect();
+    let has = |name: &str| {
+        files
+            .iter()
+            .any(|file| file.contains(name) && desk.path(file).is_file())
+    };
+    for name in [
+        "table-pivot.csv",
+        "profile.csv",
+        "ranks.svg",
+        "ranks.tex",
+        "tensorboard/",
+    ] {
+        assert!(has(name), "{name}: {files:?}");
+    }
+}
+
+#[test]
 fn a_report_is_one_object_with_its_tables_and_files() {
     let desk = Desk::new(SMALL);
     desk.run().assert_code(0);
