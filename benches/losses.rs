@@ -103,7 +103,7 @@ fn losses() -> Vec<(&'static str, Box<dyn Loss>)> {
 fn miners() -> Vec<(&'static str, Box<dyn Miner>)> {
     let all = schema::Miner::every();
     all.iter()
-        .map(|miner| (miner.key(), miner::build(miner)))
+        .filter_map(|miner| Some((miner.key(), miner::build(miner)?)))
         .collect()
 }
 

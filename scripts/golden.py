@@ -276,6 +276,10 @@ import golden_torchscript  # noqa: E402 (needs the environment)
 
 golden_torchscript.write_all(write)
 
+import golden_scripts  # noqa: E402 (needs the environment)
+
+golden_scripts.write_scripts()
+
 import golden_eval  # noqa: E402 (needs the environment)
 
 golden_eval.write_all(write)

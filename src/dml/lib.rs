@@ -45,6 +45,7 @@ pub mod random;
 pub mod reduce;
 pub mod regularizer;
 pub mod sampler;
+pub mod script;
 pub mod state;
 pub mod survey;
 pub mod tensor_file;

@@ -22,18 +22,19 @@
 //! optimizers of their own; their gradients come out of the same pass as the network's.
 
 use schema::{OutOfRange, WeightedLoss};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::{
     distance::{Distance, DistanceExt},
-    loss::{self, ClassInit, Loss, LossInput, LossValue},
+    loss::{self, ClassInit, Loss, LossInput, LossValue, ScriptedLoss},
     memory::{CrossBatchMemory, MemoryBatch},
-    miner::{self, Miner},
+    miner::{self, Miner, ScriptedMiner},
     model::Network,
     parameters::{self, Parameters},
     random::{Draws, Purpose},
     reduce::Reduction,
     regularizer::{self, Regularizer},
+    script::{ScriptError, Scripts},
     state::{State, StateError, copy, overwrite},
     survey::ClassSurvey,
     tuples::References,
@@ -78,26 +79,29 @@ pub enum ConfigureError {
     /// A setting of the miner is not allowed.
     #[error(transparent)]
     Miner(#[from] OutOfRange),
+    /// A module of the user cannot be used.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
 }
 
 impl ConfiguredLoss {
-    /// Returns the loss with these settings.
+    /// Returns the loss with these settings. `scripts` has the modules of losses and miners that are some.
     ///
     /// # Errors
-    /// If the loss is a sum, or a setting of the miner is not allowed.
+    /// If the loss is a sum, a setting of the miner is not allowed, or a module cannot be used.
     pub fn new(
         settings: &WeightedLoss,
+        scripts: &Scripts,
         init: &ClassInit,
     ) -> Result<ConfiguredLoss, ConfigureError> {
-        let loss = loss::build(&settings.loss, init).ok_or(ConfigureError::Sum)?;
-        if let Some(miner) = &settings.miner {
-            miner.check()?;
-        }
+        let loss = built_loss(&settings.loss, scripts, init)?;
+        let miner = settings.miner.as_ref();
+        let miner = miner.map(|miner| built_miner(miner, scripts, init.device));
         Ok(ConfiguredLoss {
             weight: settings.weight,
             distance: settings.distance.unwrap_or(loss.distance()),
             reduction: settings.reduction.unwrap_or(loss.reduction()),
-            miner: settings.miner.as_ref().map(miner::build),
+            miner: miner.transpose()?,
             regularizer: settings.regularizer.as_ref().map(regularizer::build),
             loss,
         })
@@ -161,6 +165,34 @@ impl ConfiguredLoss {
     fn regularized(&self, embeddings: &Tensor) -> Option<Tensor> {
         let (weight, regularizer) = self.regularizer.as_ref()?;
         Some(regularizer.cost(embeddings) * (weight * self.weight))
+    }
+}
+
+fn built_loss(
+    settings: &schema::Loss,
+    scripts: &Scripts,
+    init: &ClassInit,
+) -> Result<Box<dyn Loss>, ConfigureError> {
+    match settings {
+        schema::Loss::Torchscript(script) => {
+            Ok(Box::new(ScriptedLoss::new(script, scripts, init)?))
+        }
+        other => loss::build(other, init).ok_or(ConfigureError::Sum),
+    }
+}
+
+fn built_miner(
+    settings: &schema::Miner,
+    scripts: &Scripts,
+    device: Device,
+) -> Result<Box<dyn Miner>, ConfigureError> {
+    settings.check()?;
+    match (settings, miner::build(settings)) {
+        (schema::Miner::Torchscript(script), _) => {
+            Ok(Box::new(ScriptedMiner::new(script, scripts, device)?))
+        }
+        (_, Some(miner)) => Ok(miner),
+        (_, None) => unreachable!("every other miner is built from its settings"),
     }
 }
 

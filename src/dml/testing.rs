@@ -70,6 +70,12 @@ pub(crate) fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, wh
     );
 }
 
+/// Returns the content of a module that `scripts/golden_scripts.py` wrote.
+pub(crate) fn script(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/scripts");
+    fs::read(format!("{folder}/{name}.pt")).unwrap()
+}
+
 /// Returns a folder with these files, given by their paths and contents.
 pub(crate) fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -1,11 +1,13 @@
 //! Everything that determines one run's result.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Clip, Dataset, Distance, Guards, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction,
-    Regularizer, Sampler, Schedule, Span, StoredImages, Survey, Transform, WarmUp,
+    Regularizer, Sampler, Schedule, ScriptFile, Span, StoredImages, Survey, Transform, WarmUp, WeightedLoss,
 };
 
 /// Everything that determines one run's result, apart from the bytes of the data and the kind of
@@ -217,6 +219,26 @@ fn is_map_at_r(metric: &Metric) -> bool {
 }
 
 impl Training {
+    /// Returns the losses that are minimized, each with all choices about it: one, unless the loss is a sum.
+    pub fn losses(&self) -> Vec<WeightedLoss> {
+        if let Loss::Sum(losses) = &self.loss {
+            return losses.clone();
+        }
+        vec![WeightedLoss {
+            distance: self.distance,
+            reduction: self.reduction,
+            miner: self.miner.clone(),
+            regularizer: self.regularizer.clone(),
+            ..WeightedLoss::of(self.loss.clone())
+        }]
+    }
+
+    /// Returns the files of the modules that are losses or miners.
+    pub fn scripts(&self) -> BTreeSet<ScriptFile> {
+        let losses = self.losses();
+        losses.iter().flat_map(WeightedLoss::scripts).cloned().collect()
+    }
+
     /// True if the batches or the loss depend on surveys of the training images.
     pub fn needs_survey(&self) -> bool {
         self.sampler.needs_survey() || self.loss.needs_survey()

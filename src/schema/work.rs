@@ -238,6 +238,9 @@ pub struct TrainWork {
     /// The file of trained weights that the model starts from, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<PathBuf>,
+    /// The folder with the modules of losses and miners that are some, named by their SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scripts: Option<PathBuf>,
     /// Seconds between two checkpoints; 0 writes one after each step. Absent: as often as costs at most 2 % of the time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_seconds: Option<f64>,

@@ -3,21 +3,25 @@
 mod losses;
 mod network;
 
-use dml::{loss, memory::CrossBatchMemory, model::Network, objective::Objective};
+use dml::{
+    loss, memory::CrossBatchMemory, model::Network, objective::Objective, script::Scripts,
+};
 use schema::{Memory, Training, Xbm};
 
 use crate::Failed;
 
+pub(crate) use losses::scripts;
 pub(crate) use network::{fit_weights, network, warn_of_precision};
 
 /// What training minimises, on images with these labels, with a memory for the embeddings of this network.
 ///
 /// # Errors
-/// If the memory would hold nothing, or more than there are images.
+/// If the memory would hold nothing, or more than there are images, or a module of the user cannot be used.
 pub(crate) fn objective(
     training: &Training,
     network: &Network,
     labels: &[i64],
+    scripts: &Scripts,
     seed: u64,
 ) -> Result<Objective, Failed> {
     let classes = labels.iter().max().map_or(0, |last| last + 1);
@@ -30,7 +34,7 @@ pub(crate) fn objective(
     };
     let objective = Objective {
         seed,
-        ..Objective::sum(losses::losses(training, &init)?)
+        ..Objective::sum(losses::losses(training, scripts, &init)?)
     };
     match &training.memory {
         Some(memory) => with_memory(

@@ -94,6 +94,7 @@ impl Place {
             data,
             run,
             weights,
+            scripts: None,
             checkpoint_seconds: Some(checkpoint_seconds),
             deterministic: false,
         })
@@ -302,6 +303,7 @@ fn the_optimiser_of_loss_parameters_changes_the_result() {
             data,
             run,
             weights: None,
+            scripts: None,
             checkpoint_seconds: Some(f64::INFINITY),
             deterministic: false,
         })));
@@ -1012,6 +1014,7 @@ fn data_that_is_not_what_it_should_be_is_named() {
             data: data.to_owned(),
             run: place.run("run"),
             weights: None,
+            scripts: None,
             checkpoint_seconds: Some(1.0),
             deterministic: false,
         };

@@ -19,6 +19,7 @@ use dml::{
     objective::Objective,
     optim::LrSchedule,
     sampler::{BatchSampler, LabeledImages},
+    script::Scripts,
     state::StateError,
     upload,
 };
@@ -134,6 +135,7 @@ struct TrainContext<'a> {
     sampler: Arc<BatchSampler>,
     length: TrainingLength,
     surveys: Option<Surveys>,
+    scripts: Scripts,
 }
 
 impl TrainContext<'_> {
@@ -161,9 +163,14 @@ impl TrainContext<'_> {
             .map_err(assemble::impossible)?;
         let images_of_a_step = sampler.batch(0).len() * training.accumulate as usize;
         let length = schedule::length(training, split.training.labels.len(), images_of_a_step);
+        let scripts = match &work.scripts {
+            Some(folder) => assemble::scripts(training, folder)?,
+            None => Scripts::default(),
+        };
         Ok(TrainContext {
             work,
             training,
+            scripts,
             identity: checkpoint::identity(&work.recipe, data, threads, device),
             batches: BatchSource::new(&work.recipe, data, device)?.on_device(data),
             indices: Arc::new(split.training.indices.clone()),
@@ -256,7 +263,7 @@ impl TrainState {
         let weights = context.work.weights.as_deref();
         let mut network =
             assemble::network(&context.work.recipe, weights, context.batches.device())?;
-        let mut objective = assemble::objective(training, &network, labels, seed)?;
+        let mut objective = assemble::objective(training, &network, labels, &context.scripts, seed)?;
         let optimizers = Optimizers::new(training, &mut network, &mut objective)?;
         let length = context.length;
         Ok(TrainState {

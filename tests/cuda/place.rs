@@ -94,6 +94,7 @@ impl Place {
             data: self.data(),
             run: self.run(name),
             weights: None,
+            scripts: None,
             checkpoint_seconds: Some(checkpoint_seconds),
             deterministic: false,
         })

@@ -48,6 +48,7 @@ mod proxy_nca;
 mod proxy_nca_pp;
 mod recall_at_k;
 mod rows;
+mod scripted;
 mod semi_hard_dm;
 mod smooth_ap;
 mod snr_contrastive;
@@ -72,6 +73,7 @@ use crate::{
 
 pub use classes::{ClassInit, ClassLoss, ClassRows, ClassTerms, Logits};
 pub use margin::MarginLoss;
+pub use scripted::ScriptedLoss;
 
 /// A loss that training minimizes.
 pub trait Loss: LossPart + Send {
@@ -113,11 +115,12 @@ impl<L: Loss + Clone + 'static> BuildLoss for L {
 
 macro_rules! implement_build {
     ($($variant:ident),*) => {
-        /// Returns the loss with these settings; nothing for a sum, which is several losses.
+        /// Returns the loss with these settings; nothing for a sum, which is several losses, and for a module of
+        /// TorchScript, which is a [`ScriptedLoss`].
         pub fn build(settings: &schema::Loss, init: &ClassInit) -> Option<Box<dyn Loss>> {
             match settings {
                 $(schema::Loss::$variant(settings) => Some(settings.build(init)),)*
-                schema::Loss::Sum(_) => None,
+                schema::Loss::Sum(_) | schema::Loss::Torchscript(_) => None,
             }
         }
     };

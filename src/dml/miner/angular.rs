@@ -11,7 +11,7 @@ use super::{Candidates, Miner};
 use crate::{
     distance::{Distance, DistanceExt},
     random::Draws,
-    tuples::{MarkedTriplets, Tuples, coordinates},
+    tuples::{MarkedTriplets, References, Tuples, coordinates},
 };
 
 impl Miner for AngularMiner {
@@ -22,7 +22,7 @@ impl Miner for AngularMiner {
     fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
         let Candidates {
             embeddings,
-            references,
+            references: References { embeddings: references, .. },
             positives,
             negatives,
             ..

@@ -54,7 +54,7 @@ fn compare(key: &str, golden: &Value) -> usize {
     let cases: Vec<&Value> = cases.iter().filter(|case| case["miner"] == key).collect();
     for case in &cases {
         let settings = json!({ key: case["settings"] });
-        let miner = build(&serde_json::from_value(settings).unwrap());
+        let miner = build(&serde_json::from_value(settings).unwrap()).unwrap();
         for (references, name) in [(&batch, "batch"), (&others, "references")] {
             let mut draws = Draws::new(0, Purpose::Mining, 0, 0);
             let found = miner.mine(&embeddings, &labels_of_batch, references, None, &mut draws);

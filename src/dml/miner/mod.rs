@@ -16,9 +16,11 @@ mod hard;
 mod hard_aware;
 mod multi_similarity;
 mod pair_margin;
+mod scripted;
 mod semi_hard;
 mod uniform_histogram;
 
+pub use scripted::ScriptedMiner;
 use tch::{Tensor, no_grad};
 
 use crate::{
@@ -54,7 +56,8 @@ pub trait Miner: Send {
             let (positives, negatives) = references.masks(labels);
             let candidates = Candidates {
                 embeddings,
-                references: &references.embeddings,
+                labels,
+                references,
                 distance,
                 distances,
                 positives,
@@ -67,10 +70,11 @@ pub trait Miner: Send {
 
 macro_rules! implement_build {
     ($($variant:ident),*) => {
-        /// Returns the miner with these settings.
-        pub fn build(settings: &schema::Miner) -> Box<dyn Miner> {
+        /// Returns the miner with these settings; nothing for a module of TorchScript, which is a [`ScriptedMiner`].
+        pub fn build(settings: &schema::Miner) -> Option<Box<dyn Miner>> {
             match settings {
-                $(schema::Miner::$variant(settings) => Box::new(settings.clone()),)*
+                $(schema::Miner::$variant(settings) => Some(Box::new(settings.clone())),)*
+                schema::Miner::Torchscript(_) => None,
             }
         }
     };
@@ -81,8 +85,10 @@ schema::for_each_miner!(implement_build);
 pub struct Candidates<'a> {
     /// `[n, d]`: the batch.
     pub embeddings: &'a Tensor,
-    /// `[m, d]`: the references.
-    pub references: &'a Tensor,
+    /// `[n]`: the classes of the batch.
+    pub labels: &'a Tensor,
+    /// What the batch is compared with.
+    pub references: &'a References,
     /// The distance between embeddings.
     pub distance: Distance,
     /// `[n, m]`: distances of all images from all references.
@@ -124,7 +130,8 @@ mod tests {
         let nothing = Tensor::zeros([0, 1], (Kind::Double, tch::Device::Cpu));
         let candidates = Candidates {
             embeddings: &nothing,
-            references: &nothing,
+            labels: &nothing,
+            references: &References::batch(&nothing, &nothing),
             distance: miner.distance(),
             distances: to_anchor,
             positives: is_positive,
@@ -171,7 +178,7 @@ mod tests {
         let others = others.map(|text| (text.to_owned(), serde_json::from_str(text).unwrap()));
         defaults
             .chain(others)
-            .map(|(name, miner)| (name, build(&miner)))
+            .map(|(name, miner)| (name, build(&miner).unwrap()))
             .collect()
     }
 

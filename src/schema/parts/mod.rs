@@ -19,6 +19,7 @@ mod reduction;
 mod regularizer;
 mod sampler;
 mod schedule;
+mod script;
 
 pub use backbone::*;
 pub use dataset::*;
@@ -33,3 +34,4 @@ pub use reduction::Reduction;
 pub use regularizer::Regularizer;
 pub use sampler::*;
 pub use schedule::*;
+pub use script::{Script, ScriptFile};

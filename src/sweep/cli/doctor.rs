@@ -366,6 +366,7 @@ impl DeterminismCheck<'_> {
             data: self.folder.path().join("data"),
             run: self.folder.path().join(name),
             weights: self.weights.clone(),
+            scripts: None,
             checkpoint_seconds: Some(0.0),
             deterministic: self.deterministic,
         }

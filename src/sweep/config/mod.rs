@@ -5,7 +5,7 @@
 //! [`set`] writes `--set` into the text and [`ranges`] writes ranges out as lists; [`layers`] lays a
 //! file over those that it extends, after [`respell`] has replaced old spellings; [`grid`] makes the
 //! combinations of axes, and [`condition`] decides what applies to which; [`document`] puts values
-//! where they belong, with probes for [`searched`] ones; [`file`] has the types of all keys, and
+//! where they belong, with probes for [`searched`] ones; [`file`] has the types of all keys, [`scripts`] reads the modules that it names, and
 //! [`grammar`] answers questions about them; [`validate`] refuses what types cannot exclude. A
 //! [`Sweep`] that exists can be planned.
 
@@ -31,6 +31,7 @@ mod published;
 mod ranges;
 mod resolved;
 mod respell;
+mod scripts;
 mod searched;
 mod set;
 mod shape;
@@ -64,6 +65,8 @@ pub use origins::{From, Origin, origins};
 use rayon::prelude::*;
 use report::{Published, Setting};
 pub use resolved::resolved;
+pub(crate) use scripts::Scripts;
+use scripts::ScriptFiles;
 use schema::{
     Cache, Dataset, Fold, StoredImages, TrainingHalf, TrainingImages, Transform, canonical_json,
 };
@@ -109,6 +112,8 @@ pub struct Sweep {
     pub report: ReportTable,
     /// The published rows that the tables quote, or why they cannot be read.
     pub published: Result<Vec<Published>, Box<Diagnostic>>,
+    /// The modules of losses and miners that are some.
+    pub(crate) scripts: Scripts,
     /// Where and how to run.
     pub resources: Resources,
     /// Where the data sets lie.
@@ -176,11 +181,11 @@ impl Sweep {
         let document = Document::parse(&layers)?;
         let (combinations, refinements) = document.combinations()?;
         let mut points = Vec::with_capacity(combinations.len());
-        let added = AddedData::default();
+        let named = NamedFiles::beside(path);
         for chunk in combinations.chunks(CHUNK) {
             let read: Vec<_> = chunk
                 .par_iter()
-                .map(|combination| point(&document, combination, &added))
+                .map(|combination| point(&document, combination, &named))
                 .collect();
             for point in read {
                 points.push(point?);
@@ -218,6 +223,7 @@ impl Sweep {
             warnings: document.warnings.clone(),
             report: first.report,
             published,
+            scripts: named.scripts.into_scripts(),
             resources: first.resources,
             data_root: first.data.root,
             protocol: first.sweep.protocol,
@@ -262,7 +268,22 @@ fn refuse_many(points: &[Point], file: &SweepFile, folds: usize) -> Result<(), F
     })
 }
 
-/// What is known of the files of each data set, looked up once for all combinations.
+/// The files that a sweep file names, each looked up once for all combinations.
+struct NamedFiles {
+    data: AddedData,
+    scripts: ScriptFiles,
+}
+
+impl NamedFiles {
+    fn beside(sweep: &Path) -> NamedFiles {
+        NamedFiles {
+            data: AddedData::default(),
+            scripts: ScriptFiles::beside(sweep),
+        }
+    }
+}
+
+/// What is known of the files of each data set.
 #[derive(Default)]
 struct AddedData(Mutex<BTreeMap<(PathBuf, String, bool), AddedFiles>>);
 
@@ -301,7 +322,7 @@ impl AddedFiles {
 fn point(
     document: &Document<'_>,
     combination: &Combination,
-    added: &AddedData,
+    named: &NamedFiles,
 ) -> Result<Point, Diagnostic> {
     let mut shared: Option<SweepFile> = None;
     let mut methods: Vec<(&Variant, Method)> = Vec::with_capacity(combination.variants.len());
@@ -309,7 +330,7 @@ fn point(
     for chunk in readings.chunks(CHUNK) {
         let read: Vec<_> = chunk
             .par_iter()
-            .map(|reading| read(document, reading, added))
+            .map(|reading| read(document, reading, named))
             .collect();
         for (read, reading) in read.into_iter().zip(chunk) {
             let (mut file, searches) = read?;
@@ -354,10 +375,10 @@ type Searches = Vec<Option<Arc<Search>>>;
 fn read(
     document: &Document<'_>,
     reading: &Reading<'_>,
-    added: &AddedData,
+    named: &NamedFiles,
 ) -> Result<(SweepFile, Searches), Diagnostic> {
     let searched = document.searched(reading)?;
-    let file = checked(document, reading, added)?;
+    let file = checked(document, reading, named)?;
     let probes = searched
         .iter()
         .flatten()
@@ -372,7 +393,7 @@ fn read(
                 variants: reading.variants.clone(),
                 ..*reading
             },
-            added,
+            named,
         )?;
     }
     let searches = searched
@@ -385,13 +406,15 @@ fn read(
 fn checked(
     document: &Document<'_>,
     reading: &Reading<'_>,
-    added: &AddedData,
+    named: &NamedFiles,
 ) -> Result<SweepFile, Diagnostic> {
     let mut file: SweepFile = document.read(reading)?;
-    let AddedFiles { half, lacks_boxes } = added.of(&file.data);
+    let AddedFiles { half, lacks_boxes } = named.data.of(&file.data);
     file.data.half = half;
     file.data.lacks_boxes = lacks_boxes;
-    validate::check(&file).map_err(|fault| document.point_at(reading, fault))?;
+    validate::check(&file)
+        .and_then(|()| named.scripts.identify(&mut file.method))
+        .map_err(|fault| document.point_at(reading, fault))?;
     Ok(file)
 }
 

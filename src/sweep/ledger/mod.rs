@@ -17,6 +17,7 @@
 //!                         attempt.json events.jsonl log.txt exit.json
 //!   ensembles/<id>/   record.json  queries.csv         the runs of all folds as an ensemble
 //!                     ensemble/0001/ ...
+//!   scripts/<sha-256>.pt                               losses and miners of the user
 //!   studies/<id>.json                                  the points of a study's trials, in order
 //!   sweeps/<name>.toml                                 a sweep as it was last run
 //! ```
@@ -51,7 +52,7 @@ use std::{
 use durable::DiskError;
 use schema::{
     Attempt, Computation, DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork,
-    PreparedIndex, Record, RunId, SCHEMA, StudyId, Trained, has_seal, renamed, run_files, sealed,
+    PreparedIndex, Record, RunId, SCHEMA, ScriptFile, StudyId, Trained, has_seal, renamed, run_files, sealed,
     unsealed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -634,6 +635,24 @@ impl Ledger {
         let path = self.run(run).identity();
         let text = sealed_text(&path, &subject::identity(run), identity)?;
         Ok(durable::write_soon(&path, text.as_bytes())?)
+    }
+
+    /// Returns the folder of the modules of losses and miners.
+    pub fn scripts(&self) -> PathBuf {
+        self.root.join("scripts")
+    }
+
+    /// Keeps the module in a file with this content, so that runs can be repeated without it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_script(&self, file: &ScriptFile, content: &[u8]) -> Result<(), LedgerError> {
+        let path = self.scripts().join(file.file_name());
+        let kept = durable::open(&path).and_then(ScriptFile::of);
+        if kept.is_ok_and(|kept| kept == *file) {
+            return Ok(());
+        }
+        Ok(durable::write(&path, content)?)
     }
 
     /// Returns what a run id is the hash of, as written when the run started, maybe by an older

@@ -15,8 +15,8 @@ use std::{
 use chrono::DateTime;
 use schema::{
     Attempt, Computation, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Event, Finished,
-    Host, Metric, Outcome, PROTOCOL, PrepareWork, Record, RunId, SCHEMA, StudyId, Task, TrainWork,
-    Trained, TrainingEnd, Work, WrongReply,
+    Host, Metric, Outcome, PROTOCOL, PrepareWork, Recipe, Record, RunId, SCHEMA, StudyId, Task, TrainWork,
+    Trained, Training, TrainingEnd, Work, WrongReply,
 };
 use thiserror::Error;
 
@@ -245,6 +245,18 @@ impl Session<'_> {
         Ok(scheduler.tally())
     }
 
+    /// Keeps the modules that a recipe needs in the results. Returns their folder, if it needs some.
+    fn kept_scripts(&self, recipe: &Recipe) -> Result<Option<PathBuf>, LedgerError> {
+        let needed = recipe.training.as_ref().map(Training::scripts);
+        let needed = needed.unwrap_or_default();
+        for file in &needed {
+            if let Some(content) = self.sweep.scripts.get(file) {
+                self.ledger.keep_script(file, content)?;
+            }
+        }
+        Ok((!needed.is_empty()).then(|| absolute(&self.ledger.scripts())))
+    }
+
     fn work(&self, job: Job) -> Result<Work, LedgerError> {
         Ok(match job {
             Job::Prepare(data) => {
@@ -266,6 +278,7 @@ impl Session<'_> {
                     data: absolute(&self.ledger.data(planned.data)),
                     run: absolute(self.ledger.run(run).path()),
                     weights: planned.weights.as_deref().map(absolute),
+                    scripts: self.kept_scripts(&planned.identity.recipe)?,
                     deterministic: self.sweep.resources.deterministic,
                     checkpoint_seconds: self.sweep.resources.checkpoint_seconds.number(),
                 })

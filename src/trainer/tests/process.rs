@@ -101,6 +101,7 @@ fn training(steps: u64) -> (TempDir, Command) {
         data,
         run,
         weights: None,
+        scripts: None,
         checkpoint_seconds: Some(3600.0),
         deterministic: false,
     });

@@ -136,6 +136,13 @@ impl Loss {
         let Some(part) = self.part() else {
             return check_sum(with);
         };
+        if matches!(self, Loss::Torchscript(_)) && with.distance.is_some() {
+            return Err(Incompatible {
+                key: "distance",
+                reason: "the module of `loss.torchscript` compares embeddings itself: remove `distance`"
+                    .to_owned(),
+            });
+        }
         let facts = part.facts();
         if let Some((key, reason)) = useless(facts.references, with) {
             let reason = format!("`{}` {reason}", self.key());

@@ -37,6 +37,7 @@ mod smooth_ap;
 mod snr_contrastive;
 mod soft_triple;
 mod sub_center_arc_face;
+mod script;
 mod sum;
 mod sup_con;
 mod triplet;
@@ -48,7 +49,7 @@ pub use hierarchical_triplet::TreeOf;
 pub use margin::Boundary;
 pub use sum::WeightedLoss;
 
-use super::part::parts;
+use super::{part::parts, script::Script};
 
 parts! {
     ($)
@@ -96,6 +97,8 @@ parts! {
     and {
         /// A weighted sum of other losses.
         sum: Sum(Vec<WeightedLoss>),
+        /// A module of TorchScript: your own loss.
+        torchscript: Torchscript(Script),
     }
 }
 
@@ -106,6 +109,7 @@ macro_rules! implement_part {
             pub fn part(&self) -> Option<&dyn LossPart> {
                 match self {
                     $(Loss::$variant(part) => Some(part),)*
+                    Loss::Torchscript(script) => Some(script),
                     Loss::Sum(_) => None,
                 }
             }

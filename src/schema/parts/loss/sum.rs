@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Loss;
-use crate::{Distance, Miner, Reduction, Regularizer};
+use crate::{Distance, Miner, Reduction, Regularizer, ScriptFile};
 
 /// One loss of a sum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +40,21 @@ impl WeightedLoss {
             miner: None,
             regularizer: None,
         }
+    }
+}
+
+impl WeightedLoss {
+    /// Returns the files of the modules that are its loss or its miner. Those of a sum are not among them.
+    pub fn scripts(&self) -> impl Iterator<Item = &ScriptFile> {
+        let loss = match &self.loss {
+            Loss::Torchscript(script) => Some(&script.file),
+            _ => None,
+        };
+        let miner = match &self.miner {
+            Some(Miner::Torchscript(script)) => Some(&script.file),
+            _ => None,
+        };
+        loss.into_iter().chain(miner)
     }
 }
 

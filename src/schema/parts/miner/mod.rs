@@ -15,7 +15,7 @@ mod uniform_histogram;
 
 pub use batch_easy_hard::MinerStrategy;
 
-use super::part::parts;
+use super::{part::parts, script::Script};
 
 parts! {
     ($)
@@ -33,5 +33,9 @@ parts! {
         HardAware(hard_aware::HardAwareMiner),
         Angular(angular::AngularMiner),
         UniformHistogram(uniform_histogram::UniformHistogramMiner),
+    }
+    and {
+        /// A module of TorchScript: your own miner.
+        torchscript: Torchscript(Script),
     }
 }

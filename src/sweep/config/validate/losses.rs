@@ -35,6 +35,9 @@ pub(super) fn weighted(
     if let Err(incompatible) = loss.check_combination(combination) {
         return fault(key(incompatible.key), incompatible.reason);
     }
+    if let Loss::Torchscript(script) = loss {
+        in_range(script.check(), &key("loss.torchscript"))?;
+    }
     if let Loss::Sum(losses) = loss {
         sum(losses, memory, model, key)?;
     }

@@ -1,0 +1,235 @@
+//! A loss of the user: a module of TorchScript. See [`crate::script`].
+
+use schema::{LossFacts, LossPart, Script};
+use tch::{IValue, Kind, Tensor};
+
+use super::{ClassInit, Loss, LossInput};
+use crate::{
+    parameters::Parameters,
+    random::{Draws, Purpose},
+    reduce::{Part, Terms},
+    script::{LoadedScript, ScriptError, Scripts},
+};
+
+/// A loss of the user with its trained parameters, if it has any.
+#[derive(Debug)]
+pub struct ScriptedLoss {
+    settings: Script,
+    module: LoadedScript,
+    parameters: Option<Parameters>,
+}
+
+impl ScriptedLoss {
+    /// Returns the loss of a module, with its initial parameters.
+    ///
+    /// # Errors
+    /// If the module cannot be used.
+    pub fn new(
+        settings: &Script,
+        scripts: &Scripts,
+        init: &ClassInit,
+    ) -> Result<ScriptedLoss, ScriptError> {
+        let module = LoadedScript::new(settings, scripts, init.device)?;
+        let mut draws = Draws::new(init.seed, Purpose::Proxies, 0, init.part);
+        let seed = i64::from(draws.next_u32());
+        let initial = module.parameters(init.classes, init.width, seed)?;
+        Ok(ScriptedLoss {
+            settings: settings.clone(),
+            module,
+            parameters: (!initial.is_empty()).then(|| init.parameters(initial)),
+        })
+    }
+}
+
+impl LossPart for ScriptedLoss {
+    fn facts(&self) -> LossFacts {
+        self.settings.facts()
+    }
+
+    fn has_parameters(&self) -> bool {
+        self.parameters.is_some()
+    }
+}
+
+impl Loss for ScriptedLoss {
+    /// A module that returns `[n]` has a term for each image, one that returns a scalar has reduced them itself.
+    fn terms(&self, batch: &LossInput) -> Terms {
+        let parameters = self.parameters.iter().flat_map(Parameters::named);
+        let value = self
+            .module
+            .forward(batch.embeddings, batch.labels, batch.references, parameters)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let value = checked(value, batch.images());
+        Terms::of([match value.dim() {
+            0 => Part::of_others(value.reshape([1])),
+            _ => Part::of_anchors(value),
+        }])
+    }
+
+    fn parameters(&self) -> Option<&Parameters> {
+        self.parameters.as_ref()
+    }
+
+    fn parameters_mut(&mut self) -> Option<&mut Parameters> {
+        self.parameters.as_mut()
+    }
+}
+
+/// Returns what a module made of a batch of `images` images, if it is a loss.
+fn checked(value: IValue, images: i64) -> Tensor {
+    let IValue::Tensor(value) = value else {
+        panic!("the module of `torchscript` returns something other than a tensor");
+    };
+    let size = value.size();
+    assert!(
+        size.is_empty() || size == [images],
+        "the module of `torchscript` returns a tensor {size:?} for a batch of {images} images, not one number or one for each image"
+    );
+    assert!(
+        matches!(value.kind(), Kind::Float | Kind::Double),
+        "the module of `torchscript` returns numbers of {:?}",
+        value.kind()
+    );
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::{MultiSimilarity, ProxyNca};
+    use serde_json::json;
+    use tch::Device;
+
+    use super::*;
+    use crate::{
+        distance::normalize,
+        loss::{BuildLoss, tests::INIT},
+        testing::{assert_close, gradient, noise, script},
+        tuples::References,
+    };
+
+    fn loss(name: &str, settings: &[(&str, f64)]) -> Result<ScriptedLoss, ScriptError> {
+        let mut scripts = Scripts::default();
+        let file = scripts.add(script(name));
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), *value));
+        let settings = Script {
+            file,
+            settings: settings.collect(),
+        };
+        ScriptedLoss::new(&settings, &scripts, &INIT)
+    }
+
+    /// Returns value and gradient of a loss with the batch, or an earlier one, as references.
+    fn computed(loss: &dyn Loss, raw: &Tensor, references: Option<&References>) -> (Tensor, Tensor) {
+        let raw = raw.detach().set_requires_grad(true);
+        let embeddings = normalize(&raw);
+        let labels = labels();
+        let batch = References::batch(&embeddings, &labels);
+        let input = LossInput {
+            embeddings: &embeddings,
+            labels: &labels,
+            references: references.unwrap_or(&batch),
+            chosen: None,
+            distance: loss.distance(),
+            distances: None,
+            survey: None,
+        };
+        let value = input.cost(loss, loss.reduction()).value;
+        let gradient = gradient(&value, &raw);
+        (value.detach(), gradient)
+    }
+
+    fn labels() -> Tensor {
+        Tensor::from_slice(&[0i64, 1, 2, 0, 1, 2, 3, 3, 4])
+    }
+
+    fn memory() -> References {
+        let own = Tensor::from_slice(&[5i64, -1, -1, -1, 0, -1, -1, -1, -1]);
+        References {
+            embeddings: normalize(&noise(3, 7, 4)),
+            labels: Tensor::from_slice(&[1i64, 0, 2, 2, 4, 0, 1]),
+            own,
+            dropped: None,
+            is_batch: false,
+        }
+    }
+
+    #[test]
+    fn a_module_has_the_values_and_gradients_of_the_built_in_loss_of_its_formula() {
+        let built_in = MultiSimilarity {
+            base: 0.6,
+            ..MultiSimilarity::default()
+        };
+        let own = loss("multi_similarity", &[("base", 0.6)]).unwrap();
+        let raw = noise(2, 9, 4);
+        for references in [None, Some(&memory())] {
+            let (value, gradient) = computed(&own, &raw, references);
+            let (expected, expected_gradient) = computed(&built_in, &raw, references);
+            assert_close(&value, &expected, 1e-12, "value");
+            assert_close(&gradient, &expected_gradient, 1e-12, "gradient");
+        }
+        assert!(own.parameters().is_none());
+    }
+
+    #[test]
+    fn parameters_of_a_module_begin_as_it_says_and_have_gradients() {
+        let own = loss("proxy_nca", &[]).unwrap();
+        let again = loss("proxy_nca", &[]).unwrap();
+        let proxies = |loss: &ScriptedLoss| loss.parameters().unwrap().get("proxies").detach();
+        assert_eq!(proxies(&own).size(), [5, 4]);
+        assert_eq!(proxies(&own), proxies(&again));
+        let mut built_in = ProxyNca { scale: 8.0 }.build(&INIT);
+        let same = proxies(&own);
+        let kind = Kind::Float;
+        built_in.parameters_mut().unwrap().set_all(kind, |_| same.copy());
+        let raw = noise(2, 9, 4).to_kind(kind);
+        let of = |loss: &dyn Loss| {
+            let (value, _) = computed(loss, &raw, None);
+            let embeddings = normalize(&raw);
+            let labels = labels();
+            let references = References::batch(&embeddings, &labels);
+            let input = LossInput {
+                embeddings: &embeddings,
+                labels: &labels,
+                references: &references,
+                chosen: None,
+                distance: loss.distance(),
+                distances: None,
+                survey: None,
+            };
+            let again = input.cost(loss, loss.reduction()).value;
+            (value, loss.parameters().unwrap().gradient(&again))
+        };
+        let ((value, gradient), (expected, expected_gradient)) = (of(&own), of(&*built_in));
+        assert_close(&value, &expected, 1e-5, "value");
+        assert_close(&gradient, &expected_gradient, 1e-5, "gradient of the proxies");
+    }
+
+    #[test]
+    fn modules_that_are_no_losses_are_refused_in_a_sentence() {
+        let refused = |name: &str| loss(name, &[]).unwrap_err().to_string();
+        assert!(refused("has_a_parameter").contains("`margin` would not be trained"));
+        assert!(refused("parameter_is_an_input").contains("`labels` has the name of another"));
+        let unknown = loss("multi_similarity", &[("bse", 0.5)]).unwrap_err().to_string();
+        assert!(unknown.contains("no setting `bse`: its settings are `alpha`, `base`, `beta`"), "{unknown}");
+        let mut scripts = Scripts::default();
+        let file = scripts.add(b"no zip".to_vec());
+        let settings: Script = serde_json::from_value(json!({ "file": file })).unwrap();
+        let why = ScriptedLoss::new(&settings, &scripts, &INIT).unwrap_err().to_string();
+        assert!(why.contains("not one of `torch.jit.save`"), "{why}");
+        let absent = ScriptedLoss::new(&settings, &Scripts::default(), &INIT).unwrap_err();
+        assert!(absent.to_string().contains("not at hand"));
+        assert_eq!(INIT.device, Device::Cpu);
+    }
+
+    #[test]
+    fn what_is_no_loss_of_a_batch_is_named() {
+        let said = |name: &str| {
+            let own = loss(name, &[]).unwrap();
+            let compute = || computed(&own, &noise(2, 9, 4), None);
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(compute)).unwrap_err();
+            panic.downcast_ref::<String>().unwrap().clone()
+        };
+        assert!(said("returns_pairs").contains("a tensor [9, 9] for a batch of 9 images"));
+        assert!(said("returns_labels").contains("numbers of Int64"));
+    }
+}
