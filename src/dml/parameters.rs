@@ -202,7 +202,6 @@ impl Parameters {
     }
 
     /// Replaces all values, in this dtype.
-    #[cfg(test)]
     pub(crate) fn set_all(&mut self, kind: tch::Kind, numbers: impl Fn(&str) -> Tensor) {
         let tensors: Vec<Tensor> = self
             .names

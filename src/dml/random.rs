@@ -32,6 +32,8 @@ pub enum Purpose {
     Transform = 9,
     /// The images of a survey. Counters: step, class.
     Survey = 10,
+    /// The batches with which a loss or a miner of the user is checked. Counters: 0 or 1, 0.
+    Probe = 11,
     /// Operations of an augmentation policy. Counters: step, index within the batch.
     Augmentation = 21,
     /// The rank of a class among those that are trained on. Counters: class, 0.

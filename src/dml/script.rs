@@ -8,12 +8,12 @@
 //! The optimizations of TorchScript's profiling executor are off: they start after the first runs and would change the
 //! last bits.
 
+pub mod check;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use schema::{Script, ScriptFile};
-use tch::{
-    CModule, Device, IValue, Kind, TchError, Tensor, jit::f_set_graph_executor_optimize,
-};
+use tch::{CModule, Device, IValue, Kind, TchError, Tensor, jit::f_set_graph_executor_optimize};
 
 use crate::{
     parameters::{Init, ParamSpec},
@@ -38,7 +38,7 @@ impl Scripts {
 #[error("the module of `torchscript`: {0}")]
 pub struct ScriptError(String);
 
-fn refused(why: impl Into<String>) -> ScriptError {
+pub(crate) fn refused(why: impl Into<String>) -> ScriptError {
     ScriptError(why.into())
 }
 
@@ -74,6 +74,13 @@ impl LoadedScript {
         Ok(LoadedScript { module, settings })
     }
 
+    /// Returns the values of the settings, by name.
+    fn setting_values(&self) -> BTreeMap<String, f64> {
+        let settings = self.settings.iter();
+        let values = settings.map(|(name, value)| (name.clone(), value.double_value(&[])));
+        values.collect()
+    }
+
     /// Returns the parameters that are trained, with their initial values. They may be drawn at random: `seed` determines
     /// them.
     ///
@@ -102,12 +109,16 @@ impl LoadedScript {
     fn parameter(&self, name: String, tensor: &Tensor) -> Result<ParamSpec, ScriptError> {
         let is_setting = self.settings.iter().any(|(setting, _)| *setting == name);
         if is_setting || Script::INPUTS.contains(&name.as_str()) {
-            return Err(refused(format!("its parameter `{name}` has the name of another tensor")));
+            return Err(refused(format!(
+                "its parameter `{name}` has the name of another tensor"
+            )));
         }
         let values = Vec::<f32>::try_from(tensor.detach().to_kind(Kind::Float).flatten(0, -1))
             .map_err(of_libtorch)?;
         if !values.iter().all(|value| value.is_finite()) {
-            return Err(refused(format!("its parameter `{name}` begins with numbers that are not finite")));
+            return Err(refused(format!(
+                "its parameter `{name}` begins with numbers that are not finite"
+            )));
         }
         Ok(ParamSpec::new(name, &tensor.size(), Init::Given(values)))
     }
@@ -172,7 +183,9 @@ fn unknown(name: &str, settings: &BTreeMap<String, f64>) -> ScriptError {
     }
     let known: Vec<&str> = settings.keys().map(String::as_str).collect();
     let known = known.join("`, `");
-    refused(format!("it has no setting `{name}`: its settings are `{known}`"))
+    refused(format!(
+        "it has no setting `{name}`: its settings are `{known}`"
+    ))
 }
 
 /// Calls a method; nothing if the module does not have it.

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Clip, Dataset, Distance, Guards, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction,
-    Regularizer, Sampler, Schedule, ScriptFile, Span, StoredImages, Survey, Transform, WarmUp, WeightedLoss,
+    Regularizer, Sampler, Schedule, ScriptFile, Span, StoredImages, Survey, Transform, WarmUp,
+    WeightedLoss,
 };
 
 /// Everything that determines one run's result, apart from the bytes of the data and the kind of
@@ -236,7 +237,11 @@ impl Training {
     /// Returns the files of the modules that are losses or miners.
     pub fn scripts(&self) -> BTreeSet<ScriptFile> {
         let losses = self.losses();
-        losses.iter().flat_map(WeightedLoss::scripts).cloned().collect()
+        losses
+            .iter()
+            .flat_map(WeightedLoss::scripts)
+            .cloned()
+            .collect()
     }
 
     /// True if the batches or the loss depend on surveys of the training images.

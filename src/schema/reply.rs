@@ -36,6 +36,8 @@ pub enum Finished {
     Exported(Exported),
     /// Photos are embedded.
     Embedded(Embedded),
+    /// A loss or a miner of the user was checked.
+    ScriptChecked(ScriptChecked),
 }
 
 /// A trainer replied with the result of another kind of work.
@@ -75,6 +77,7 @@ replies! {
     Measured(Measured);
     Drawn(Drawn);
     Probed(Probed);
+    ScriptChecked(ScriptChecked);
     Verified(Verified);
     Exported(Exported);
     Embedded(Embedded);
@@ -465,4 +468,53 @@ mod tests {
         assert_eq!(Imported::try_from(finished.clone()).unwrap().images, 5);
         assert_eq!(Trained::try_from(finished), Err(WrongReply));
     }
+}
+
+/// What was found of a loss or a miner of the user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptChecked {
+    /// Its settings, with the values that were checked.
+    pub settings: BTreeMap<String, f64>,
+    /// The shapes of its trained parameters, by name, for as many classes and as wide an embedding as the probe has.
+    pub parameters: BTreeMap<String, Vec<i64>>,
+    /// What it was checked for, in order.
+    pub checks: Vec<ScriptCheck>,
+    /// The keys of built-in parts that are the same function at their defaults.
+    pub equals: Vec<String>,
+    /// Milliseconds that it takes for a batch of 128 images, with the gradient of a loss.
+    pub milliseconds: f64,
+    /// The key of a built-in part, and its milliseconds.
+    pub beside: (String, f64),
+}
+
+/// One check of a loss or a miner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptCheck {
+    /// What it was checked for.
+    pub property: ScriptProperty,
+    /// One clause about what is wrong. Absent: it has the property.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// What every built-in loss or miner is tested for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScriptProperty {
+    /// It takes a batch and returns what it should.
+    Contract,
+    /// The same batch gives the same bits.
+    Repeats,
+    /// The order of the images does not matter.
+    Order,
+    /// The numbers of the classes do not matter.
+    ClassNames,
+    /// A memory that holds the batch is the batch.
+    Memory,
+    /// One image, one class and classes of one image give finite numbers.
+    SmallBatches,
+    /// The gradient is that of the value.
+    Gradient,
 }

@@ -3,14 +3,14 @@
 //! Each kind is a struct, and a [`Task`]: its type determines the type of its reply. [`Work`] is
 //! the enum of all of them, as it is written into an [`Attempt`](crate::Attempt).
 
-use std::{convert::Infallible, path::PathBuf, str::FromStr};
+use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{
     Backbone, Cache, DataId, Dataset, Drawn, Embedded, Evaluated, Exported, Fingerprint, Finished,
-    Fitted, Half, Imported, Inspected, Measured, Metric, Prepared, Probed, Recipe, SheetDrawn,
-    StoredImages, Trained, Verified, WrongReply,
+    Fitted, Half, Imported, Inspected, Measured, Metric, Prepared, Probed, Recipe, ScriptChecked,
+    SheetDrawn, StoredImages, Trained, Verified, WrongReply,
 };
 
 /// One kind of work. The orchestrator expects [`Reply`](Task::Reply) and nothing else from it.
@@ -49,6 +49,7 @@ tasks! {
     Verify(VerifyWork) -> Verified;
     Export(ExportWork) -> Exported;
     Embed(EmbedWork) -> Embedded;
+    CheckScript(CheckScriptWork) -> ScriptChecked;
 }
 
 /// Work of any kind.
@@ -83,6 +84,8 @@ pub enum Work {
     Export(ExportWork),
     /// Embed photos that belong to no data set.
     Embed(EmbedWork),
+    /// Check a loss or a miner of the user.
+    CheckScript(CheckScriptWork),
 }
 
 /// Unpacks and lists a downloaded data set.
@@ -107,6 +110,28 @@ pub struct ImportWork {
     /// The fraction of the classes to test on. Absent: as the files or the data set say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_fraction: Option<f64>,
+}
+
+/// Checks a module of TorchScript as built-in losses and miners are tested.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckScriptWork {
+    /// What the module is.
+    pub kind: ScriptKind,
+    /// Its file.
+    pub file: PathBuf,
+    /// Values of its settings; the others have their defaults.
+    pub settings: BTreeMap<String, f64>,
+}
+
+/// What a module of TorchScript is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScriptKind {
+    /// A loss.
+    Loss,
+    /// A miner.
+    Miner,
 }
 
 /// Decodes every image of a data set and summarizes them.

@@ -3,9 +3,7 @@
 mod losses;
 mod network;
 
-use dml::{
-    loss, memory::CrossBatchMemory, model::Network, objective::Objective, script::Scripts,
-};
+use dml::{loss, memory::CrossBatchMemory, model::Network, objective::Objective, script::Scripts};
 use schema::{Memory, Training, Xbm};
 
 use crate::Failed;

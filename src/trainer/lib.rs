@@ -36,6 +36,7 @@ mod read;
 mod retrieval_set;
 mod schedule;
 mod score;
+mod scripts;
 mod sheet;
 mod split;
 mod suspicion;
@@ -48,9 +49,9 @@ use std::{
 };
 
 use schema::{
-    Attempt, EmbedWork, EnsembleWork, EvaluateWork, Event, ExportWork, Finished, ImportWork,
-    InspectWork, MeasureWork, NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task, TrainWork,
-    VerifyWork, WeightsWork, Work,
+    Attempt, CheckScriptWork, EmbedWork, EnsembleWork, EvaluateWork, Event, ExportWork, Finished,
+    ImportWork, InspectWork, MeasureWork, NeighboursWork, PrepareWork, ProbeWork, SheetWork, Task,
+    TrainWork, VerifyWork, WeightsWork, Work,
 };
 
 pub use failed::Failed;
@@ -105,6 +106,7 @@ fn work(attempt: &Attempt, device: tch::Device, stop: &Stop, emit: Emit) -> Resu
         Work::Measure(work) => ended::<MeasureWork>(measure::measure(work, stop, emit)),
         Work::Verify(work) => ended::<VerifyWork>(verify::verify(work, device, stop, emit)),
         Work::Export(work) => finished::<ExportWork>(export::export(work, emit)),
+        Work::CheckScript(work) => finished::<CheckScriptWork>(scripts::check(work, emit)),
         Work::Embed(work) => ended::<EmbedWork>(embed::embed(work, device, stop, emit)),
         Work::Neighbours(work) => {
             ended::<NeighboursWork>(neighbours::neighbours(work, device, stop, emit))

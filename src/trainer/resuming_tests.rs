@@ -2,8 +2,8 @@
 
 use schema::{
     AdamW, AnchorNeighbor, ClassBalanced, Clip, Cosine, FixedPairs, Hierarchical,
-    HierarchicalTriplet, MemoryInit, MemoryKey, MemoryWrap, MultiStep, Plateau, RandomSampler,
-    Schedule, Span, StepSchedule, Straddling, Survey, TreeOf, WarmUp,
+    HierarchicalTriplet, MemoryInit, MemoryKey, MemoryWrap, Miner, MultiStep, Plateau,
+    RandomSampler, Schedule, Span, StepSchedule, Straddling, Survey, TreeOf, WarmUp, WeightedLoss,
 };
 
 use super::*;
@@ -288,6 +288,55 @@ fn batches_of_super_classes_and_of_small_classes_continue_without_a_trace() {
         });
         leaves_no_trace(&place, n);
     }
+}
+
+#[test]
+fn losses_and_miners_of_the_user_continue_without_a_trace() {
+    let mut place = Place::new(stateful());
+    let [pairs, proxies, hardest] =
+        ["multi_similarity", "proxy_nca", "hardest"].map(|name| place.script(name));
+    let with_miner = WeightedLoss {
+        miner: Some(Miner::Torchscript(hardest.clone())),
+        ..WeightedLoss::of(Loss::Triplet(Triplet::default()))
+    };
+    let sum = vec![
+        WeightedLoss::of(Loss::Torchscript(proxies.clone())),
+        with_miner,
+    ];
+    let losses = [
+        Loss::Torchscript(pairs),
+        Loss::Torchscript(proxies),
+        Loss::Sum(sum),
+    ];
+    for (n, loss) in losses.into_iter().enumerate() {
+        place.recipe = changed(nth(n), |_, training| {
+            (training.loss, training.miner, training.distance) = (loss, None, None);
+        });
+        leaves_no_trace(&place, n);
+    }
+}
+
+#[test]
+fn a_module_that_is_not_the_one_of_the_recipe_is_refused() {
+    let mut place = Place::new(stateful());
+    let script = place.script("multi_similarity");
+    let path = place.scripts().join(script.file.file_name());
+    place.recipe = changed(stateful(), |_, training| {
+        training.loss = Loss::Torchscript(script);
+    });
+    fs::write(&path, b"something else").unwrap();
+    let failed = place
+        .attempt(place.train("changed", f64::INFINITY))
+        .unwrap_err();
+    assert!(
+        failed.message.contains("has been changed"),
+        "{}",
+        failed.message
+    );
+    fs::remove_file(&path).unwrap();
+    place
+        .attempt(place.train("gone", f64::INFINITY))
+        .unwrap_err();
 }
 
 fn surveyed(training: &mut Training, every: u64, per_class: Option<u32>) {

@@ -25,8 +25,9 @@ use schema::{
     Dataset, Device, EvaluateWork, Evaluated, Event, Failure, Fingerprint, Finished, Fitted, Fold,
     Glyphs, ImageSize, ImportWork, Imported, Labels, Loss, MPerClass, Margin, Memory, MemorySize,
     Metric, Model, Optimizer, Own, PROTOCOL, Precision, PrepareWork, Prepared, ProxyAnchor, Recipe,
-    Registration, RmsProp, Sampler, Sgd, Span, Squeezenet, StoredImages, Torchscript, TrainWork,
-    Trained, Training, TrainingEnd, Transform, Triplet, WarmUp, Weights, WeightsWork, Work, Xbm,
+    Registration, RmsProp, Sampler, Script, ScriptFile, Sgd, Span, Squeezenet, StoredImages,
+    Torchscript, TrainWork, Trained, Training, TrainingEnd, Transform, Triplet, WarmUp, Weights,
+    WeightsWork, Work, Xbm,
 };
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
@@ -67,6 +68,22 @@ impl Place {
     }
 
     /// The file that a backbone starts from, if it is there.
+    fn scripts(&self) -> PathBuf {
+        self.folder.path().join("scripts")
+    }
+
+    /// Keeps a module of `dml`'s tests as a run finds it. Returns its settings.
+    fn script(&self, name: &str) -> Script {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../dml/testdata/scripts");
+        let content = fs::read(format!("{source}/{name}.pt")).unwrap();
+        let file = ScriptFile::of(content.as_slice()).unwrap();
+        durable::write(&self.scripts().join(file.file_name()), &content).unwrap();
+        Script {
+            file,
+            settings: Default::default(),
+        }
+    }
+
     fn weights(&self) -> PathBuf {
         self.folder.path().join("weights")
     }
@@ -94,7 +111,7 @@ impl Place {
             data,
             run,
             weights,
-            scripts: None,
+            scripts: Some(self.scripts()).filter(|folder| folder.is_dir()),
             checkpoint_seconds: Some(checkpoint_seconds),
             deterministic: false,
         })

@@ -263,7 +263,8 @@ impl TrainState {
         let weights = context.work.weights.as_deref();
         let mut network =
             assemble::network(&context.work.recipe, weights, context.batches.device())?;
-        let mut objective = assemble::objective(training, &network, labels, &context.scripts, seed)?;
+        let mut objective =
+            assemble::objective(training, &network, labels, &context.scripts, seed)?;
         let optimizers = Optimizers::new(training, &mut network, &mut objective)?;
         let length = context.length;
         Ok(TrainState {

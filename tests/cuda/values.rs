@@ -39,7 +39,9 @@ fn computed(settings: &WeightedLoss, memory: bool, device: Device) -> Vec<[Tenso
         part: 0,
         device,
     };
-    let mut objective = Objective::of(ConfiguredLoss::new(settings, &dml::script::Scripts::default(), &init).unwrap());
+    let mut objective = Objective::of(
+        ConfiguredLoss::new(settings, &dml::script::Scripts::default(), &init).unwrap(),
+    );
     let xbm = Xbm::new(MemorySize::Size(24));
     objective.memory = memory.then(|| CrossBatchMemory::new(xbm, 24, WIDTH, device));
     let step = |step| {

@@ -95,7 +95,8 @@ fn main() {
         | Work::Sheet(_)
         | Work::Verify(_)
         | Work::Export(_)
-        | Work::Embed(_) => {
+        | Work::Embed(_)
+        | Work::CheckScript(_) => {
             panic!("no test asks the fake trainer for this")
         }
         Work::Probe(_) => finish(Probed {

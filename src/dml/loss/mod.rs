@@ -145,6 +145,26 @@ pub struct LossInput<'a> {
     pub survey: Option<&'a ClassSurvey>,
 }
 
+impl<'a> LossInput<'a> {
+    /// Returns a batch and its references, compared by the distance of a loss, with no choice of a miner.
+    pub(crate) fn with(
+        embeddings: &'a Tensor,
+        labels: &'a Tensor,
+        references: &'a References,
+        loss: &dyn Loss,
+    ) -> LossInput<'a> {
+        LossInput {
+            embeddings,
+            labels,
+            references,
+            chosen: None,
+            distance: loss.distance(),
+            distances: None,
+            survey: None,
+        }
+    }
+}
+
 impl LossInput<'_> {
     /// Returns the number of images in the batch, `n`.
     pub fn images(&self) -> i64 {

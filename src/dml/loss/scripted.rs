@@ -8,7 +8,7 @@ use crate::{
     parameters::Parameters,
     random::{Draws, Purpose},
     reduce::{Part, Terms},
-    script::{LoadedScript, ScriptError, Scripts},
+    script::{LoadedScript, ScriptError, Scripts, refused},
 };
 
 /// A loss of the user with its trained parameters, if it has any.
@@ -41,6 +41,36 @@ impl ScriptedLoss {
     }
 }
 
+impl ScriptedLoss {
+    pub(crate) fn module(&self) -> &LoadedScript {
+        &self.module
+    }
+
+    /// Returns what the module makes of a batch: one number, or one for each image, `[n]`.
+    ///
+    /// # Errors
+    /// If it fails, or returns something else.
+    pub(crate) fn value(&self, batch: &LossInput) -> Result<Tensor, ScriptError> {
+        let parameters = self.parameters.iter().flat_map(Parameters::named);
+        let (embeddings, labels) = (batch.embeddings, batch.labels);
+        let value = self
+            .module
+            .forward(embeddings, labels, batch.references, parameters)?;
+        let value = checked(value, batch.images())?;
+        let is_cut = batch.embeddings.requires_grad() && !value.requires_grad();
+        match is_cut && !is_zero(&value) {
+            true => Err(refused(
+                "its value does not depend on the embeddings: is something detached?",
+            )),
+            false => Ok(value),
+        }
+    }
+}
+
+fn is_zero(value: &Tensor) -> bool {
+    value.count_nonzero(None).int64_value(&[]) == 0
+}
+
 impl LossPart for ScriptedLoss {
     fn facts(&self) -> LossFacts {
         self.settings.facts()
@@ -52,14 +82,13 @@ impl LossPart for ScriptedLoss {
 }
 
 impl Loss for ScriptedLoss {
-    /// A module that returns `[n]` has a term for each image, one that returns a scalar has reduced them itself.
+    /// A module that returns `[n]` has a term for each image, one that returns a scalar has reduced them itself. A
+    /// constant 0 is no term.
     fn terms(&self, batch: &LossInput) -> Terms {
-        let parameters = self.parameters.iter().flat_map(Parameters::named);
-        let value = self
-            .module
-            .forward(batch.embeddings, batch.labels, batch.references, parameters)
-            .unwrap_or_else(|error| panic!("{error}"));
-        let value = checked(value, batch.images());
+        let value = self.value(batch).unwrap_or_else(|error| panic!("{error}"));
+        if batch.embeddings.requires_grad() && !value.requires_grad() {
+            return Terms::default();
+        }
         Terms::of([match value.dim() {
             0 => Part::of_others(value.reshape([1])),
             _ => Part::of_anchors(value),
@@ -76,21 +105,20 @@ impl Loss for ScriptedLoss {
 }
 
 /// Returns what a module made of a batch of `images` images, if it is a loss.
-fn checked(value: IValue, images: i64) -> Tensor {
+fn checked(value: IValue, images: i64) -> Result<Tensor, ScriptError> {
     let IValue::Tensor(value) = value else {
-        panic!("the module of `torchscript` returns something other than a tensor");
+        return Err(refused("it returns something other than a tensor"));
     };
-    let size = value.size();
-    assert!(
-        size.is_empty() || size == [images],
-        "the module of `torchscript` returns a tensor {size:?} for a batch of {images} images, not one number or one for each image"
-    );
-    assert!(
-        matches!(value.kind(), Kind::Float | Kind::Double),
-        "the module of `torchscript` returns numbers of {:?}",
-        value.kind()
-    );
-    value
+    let (size, kind) = (value.size(), value.kind());
+    if !size.is_empty() && size != [images] {
+        return Err(refused(format!(
+            "it returns a tensor {size:?} for a batch of {images} images, not one number or one for each image"
+        )));
+    }
+    match kind {
+        Kind::Float | Kind::Double => Ok(value),
+        _ => Err(refused(format!("it returns numbers of {kind:?}"))),
+    }
 }
 
 #[cfg(test)]
@@ -110,7 +138,9 @@ mod tests {
     fn loss(name: &str, settings: &[(&str, f64)]) -> Result<ScriptedLoss, ScriptError> {
         let mut scripts = Scripts::default();
         let file = scripts.add(script(name));
-        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), *value));
+        let settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value));
         let settings = Script {
             file,
             settings: settings.collect(),
@@ -119,7 +149,11 @@ mod tests {
     }
 
     /// Returns value and gradient of a loss with the batch, or an earlier one, as references.
-    fn computed(loss: &dyn Loss, raw: &Tensor, references: Option<&References>) -> (Tensor, Tensor) {
+    fn computed(
+        loss: &dyn Loss,
+        raw: &Tensor,
+        references: Option<&References>,
+    ) -> (Tensor, Tensor) {
         let raw = raw.detach().set_requires_grad(true);
         let embeddings = normalize(&raw);
         let labels = labels();
@@ -180,7 +214,10 @@ mod tests {
         let mut built_in = ProxyNca { scale: 8.0 }.build(&INIT);
         let same = proxies(&own);
         let kind = Kind::Float;
-        built_in.parameters_mut().unwrap().set_all(kind, |_| same.copy());
+        built_in
+            .parameters_mut()
+            .unwrap()
+            .set_all(kind, |_| same.copy());
         let raw = noise(2, 9, 4).to_kind(kind);
         let of = |loss: &dyn Loss| {
             let (value, _) = computed(loss, &raw, None);
@@ -201,7 +238,12 @@ mod tests {
         };
         let ((value, gradient), (expected, expected_gradient)) = (of(&own), of(&*built_in));
         assert_close(&value, &expected, 1e-5, "value");
-        assert_close(&gradient, &expected_gradient, 1e-5, "gradient of the proxies");
+        assert_close(
+            &gradient,
+            &expected_gradient,
+            1e-5,
+            "gradient of the proxies",
+        );
     }
 
     #[test]
@@ -209,12 +251,19 @@ mod tests {
         let refused = |name: &str| loss(name, &[]).unwrap_err().to_string();
         assert!(refused("has_a_parameter").contains("`margin` would not be trained"));
         assert!(refused("parameter_is_an_input").contains("`labels` has the name of another"));
-        let unknown = loss("multi_similarity", &[("bse", 0.5)]).unwrap_err().to_string();
-        assert!(unknown.contains("no setting `bse`: its settings are `alpha`, `base`, `beta`"), "{unknown}");
+        let unknown = loss("multi_similarity", &[("bse", 0.5)])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            unknown.contains("no setting `bse`: its settings are `alpha`, `base`, `beta`"),
+            "{unknown}"
+        );
         let mut scripts = Scripts::default();
         let file = scripts.add(b"no zip".to_vec());
         let settings: Script = serde_json::from_value(json!({ "file": file })).unwrap();
-        let why = ScriptedLoss::new(&settings, &scripts, &INIT).unwrap_err().to_string();
+        let why = ScriptedLoss::new(&settings, &scripts, &INIT)
+            .unwrap_err()
+            .to_string();
         assert!(why.contains("not one of `torch.jit.save`"), "{why}");
         let absent = ScriptedLoss::new(&settings, &Scripts::default(), &INIT).unwrap_err();
         assert!(absent.to_string().contains("not at hand"));
@@ -226,7 +275,8 @@ mod tests {
         let said = |name: &str| {
             let own = loss(name, &[]).unwrap();
             let compute = || computed(&own, &noise(2, 9, 4), None);
-            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(compute)).unwrap_err();
+            let panic =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(compute)).unwrap_err();
             panic.downcast_ref::<String>().unwrap().clone()
         };
         assert!(said("returns_pairs").contains("a tensor [9, 9] for a batch of 9 images"));

@@ -22,7 +22,11 @@ impl Miner for AngularMiner {
     fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
         let Candidates {
             embeddings,
-            references: References { embeddings: references, .. },
+            references:
+                References {
+                    embeddings: references,
+                    ..
+                },
             positives,
             negatives,
             ..

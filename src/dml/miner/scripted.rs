@@ -6,7 +6,7 @@ use tch::{Device, IValue, Kind, Tensor};
 use super::{Candidates, Miner};
 use crate::{
     random::Draws,
-    script::{LoadedScript, ScriptError, Scripts},
+    script::{LoadedScript, ScriptError, Scripts, refused},
     tuples::{Pairs, Triplets, Tuples},
 };
 
@@ -39,6 +39,21 @@ impl Miner for ScriptedMiner {
     }
 
     fn choose(&self, candidates: &Candidates, _: &mut Draws) -> Tuples {
+        self.chosen(candidates)
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+impl ScriptedMiner {
+    pub(crate) fn module(&self) -> &LoadedScript {
+        &self.module
+    }
+
+    /// Returns what the module chooses.
+    ///
+    /// # Errors
+    /// If it fails, or chooses what are no pairs or triplets.
+    pub(crate) fn chosen(&self, candidates: &Candidates) -> Result<Tuples, ScriptError> {
         let Candidates {
             embeddings,
             labels,
@@ -47,42 +62,43 @@ impl Miner for ScriptedMiner {
             negatives,
             ..
         } = candidates;
+        let parameters = std::iter::empty();
         let chosen = self
             .module
-            .forward(embeddings, labels, references, std::iter::empty())
-            .unwrap_or_else(|error| panic!("{error}"));
-        let tuples = tuples_of(chosen);
-        assert!(
-            are_among(&tuples, positives, negatives),
-            "the module of `torchscript` chooses pairs that are none: an image and itself, or the wrong classes"
-        );
-        tuples
+            .forward(embeddings, labels, references, parameters)?;
+        let tuples = tuples_of(chosen)?;
+        match are_among(&tuples, positives, negatives) {
+            true => Ok(tuples),
+            false => Err(refused(
+                "it chooses pairs that are none: an image and itself, or the wrong classes",
+            )),
+        }
     }
 }
 
 /// Returns three tensors as triplets, four as pairs.
-fn tuples_of(chosen: IValue) -> Tuples {
+fn tuples_of(chosen: IValue) -> Result<Tuples, ScriptError> {
     let indices = match chosen {
         IValue::Tuple(parts) => parts.into_iter().map(indices).collect(),
         _ => None,
     };
     let indices: Vec<Tensor> = indices.unwrap_or_default();
     match <[Tensor; 3]>::try_from(indices) {
-        Ok([anchor, positive, negative]) => Tuples::Triplets(Triplets {
+        Ok([anchor, positive, negative]) => Ok(Tuples::Triplets(Triplets {
             anchor,
             positive,
             negative,
-        }),
+        })),
         Err(indices) => match <[Tensor; 4]>::try_from(indices) {
-            Ok([anchor_pos, positive, anchor_neg, negative]) => Tuples::Pairs(Pairs {
+            Ok([anchor_pos, positive, anchor_neg, negative]) => Ok(Tuples::Pairs(Pairs {
                 anchor_pos,
                 positive,
                 anchor_neg,
                 negative,
-            }),
-            Err(_) => panic!(
-                "the module of `torchscript` returns something other than three tensors of indices, for triplets, or four, for pairs"
-            ),
+            })),
+            Err(_) => Err(refused(
+                "it returns something other than three tensors of indices, for triplets, or four, for pairs",
+            )),
         },
     }
 }
@@ -110,7 +126,11 @@ fn are_marked(anchors: &Tensor, others: &Tensor, marked: &Tensor) -> bool {
     anchors.size() == others.size()
         && within(anchors, size[0])
         && within(others, size[1])
-        && marked.index(&[Some(anchors), Some(others)]).all().int64_value(&[]) != 0
+        && marked
+            .index(&[Some(anchors), Some(others)])
+            .all()
+            .int64_value(&[])
+            != 0
 }
 
 #[cfg(test)]
@@ -147,7 +167,10 @@ mod tests {
 
     #[test]
     fn a_module_chooses_the_triplets_of_the_built_in_miner_of_its_rule() {
-        let (own, built_in) = (chosen(&miner("hardest")), chosen(&BatchHardMiner::default()));
+        let (own, built_in) = (
+            chosen(&miner("hardest")),
+            chosen(&BatchHardMiner::default()),
+        );
         assert!(own.anchor.numel() > 5);
         assert_eq!(own.anchor, built_in.anchor);
         assert_eq!(own.positive, built_in.positive);

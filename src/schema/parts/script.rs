@@ -54,8 +54,13 @@ pub struct Script {
 
 impl Script {
     /// The tensors that every module receives. No setting and no parameter has the name of one.
-    pub const INPUTS: [&'static str; 5] =
-        ["embeddings", "labels", "references", "reference_labels", "own"];
+    pub const INPUTS: [&'static str; 5] = [
+        "embeddings",
+        "labels",
+        "references",
+        "reference_labels",
+        "own",
+    ];
 
     /// Checks the settings, as far as that is possible without the module.
     ///

@@ -37,6 +37,7 @@ mod run;
 mod run_ids;
 mod schema;
 mod scope;
+mod scripts;
 mod shipped;
 mod show;
 mod simulate;
@@ -132,6 +133,10 @@ enum Command {
     Data(data::Data),
     #[command(subcommand)]
     Weights(weights::WeightsCommand),
+    #[command(subcommand)]
+    Loss(scripts::LossCommand),
+    #[command(subcommand)]
+    Miner(scripts::MinerCommand),
     Fsck(fsck::Fsck),
     Gc(gc::Gc),
     Doctor(doctor::Doctor),
@@ -352,6 +357,8 @@ pub fn main() -> ExitCode {
         Command::Neighbors(command) => command.run(),
         Command::Data(command) => command.run(),
         Command::Weights(command) => command.run(),
+        Command::Loss(command) => command.run(),
+        Command::Miner(command) => command.run(),
         Command::Fsck(command) => command.run(),
         Command::Gc(command) => command.run(),
         Command::Doctor(command) => command.run(),

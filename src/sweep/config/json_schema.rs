@@ -332,7 +332,7 @@ mod tests {
     use std::{fs, path::Path};
 
     use super::*;
-    use crate::config::presets;
+    use crate::config::{presets, tests::files_in};
 
     fn as_json(text: &str) -> Value {
         serde_json::to_value(toml::from_str::<toml::Table>(text).unwrap()).unwrap()
@@ -354,8 +354,7 @@ mod tests {
     #[test]
     fn every_sweep_of_this_project_conforms() {
         let (validator, mut files) = (validator(), 0);
-        for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("sweeps")).unwrap() {
-            let file = file.unwrap().path();
+        for file in files_in("sweeps") {
             assert_conforms(
                 &file.display().to_string(),
                 &fs::read_to_string(&file).unwrap(),

@@ -65,11 +65,11 @@ pub use origins::{From, Origin, origins};
 use rayon::prelude::*;
 use report::{Published, Setting};
 pub use resolved::resolved;
-pub(crate) use scripts::Scripts;
-use scripts::ScriptFiles;
 use schema::{
     Cache, Dataset, Fold, StoredImages, TrainingHalf, TrainingImages, Transform, canonical_json,
 };
+use scripts::ScriptFiles;
+pub(crate) use scripts::Scripts;
 use searched::Searched;
 pub use searched::{as_written, at_point, without};
 pub use tables::{IntervalKind, Layouts, Quoted, ReportTable};

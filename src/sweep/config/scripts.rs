@@ -106,7 +106,10 @@ impl ScriptFiles {
 
     /// Returns the contents of the files that were named.
     pub(super) fn into_scripts(self) -> Scripts {
-        let read = self.read.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let read = self
+            .read
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         let read = read.into_values();
         read.map(|read| (read.file, read.content)).collect()
     }
@@ -130,7 +133,10 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
         return Err("it is not a regular file".to_owned());
     }
     let mut bytes = Vec::new();
-    let read = file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(told)?;
+    let read = file
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(told)?;
     match read as u64 > LARGEST {
         true => Err(format!("it is larger than {} MB", LARGEST >> 20)),
         false => Ok(bytes),

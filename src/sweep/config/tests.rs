@@ -492,10 +492,17 @@ fn overrides_come_before_everything_else_and_are_shown_in_their_place() {
     );
 }
 
+/// Returns the files of a folder of this project.
+pub(super) fn files_in(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.is_file()).collect()
+}
+
 #[test]
 fn the_sweeps_that_come_with_the_program_are_right() {
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("sweeps")).unwrap() {
-        let path = entry.unwrap().path();
+    for path in files_in("sweeps") {
         Sweep::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
     }
 }
@@ -1582,19 +1589,19 @@ fn a_name_that_is_no_key_keeps_its_spelling() {
 
 #[test]
 fn what_comes_with_the_program_is_in_the_current_spelling() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut texts: Vec<(String, String)> = presets::names()
         .map(|name| (name.to_owned(), presets::text(name).unwrap().to_owned()))
         .collect();
     for place in ["sweeps", "tests/malformed"] {
-        for file in fs::read_dir(folder.join(place)).unwrap() {
-            let file = file.unwrap().path();
+        for file in files_in(place) {
             let text = fs::read_to_string(&file).unwrap();
             texts.push((file.display().to_string(), text));
         }
     }
     for (name, text) in texts {
-        let path = folder.join("sweeps").join("test.toml");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("sweeps")
+            .join("test.toml");
         let Ok(layers) = Layers::gather(&path, &text, &[]) else {
             continue;
         };

@@ -52,8 +52,8 @@ use std::{
 use durable::DiskError;
 use schema::{
     Attempt, Computation, DataId, EnsembleId, EnsembleRecord, Failure, Identity, PrepareWork,
-    PreparedIndex, Record, RunId, SCHEMA, ScriptFile, StudyId, Trained, has_seal, renamed, run_files, sealed,
-    unsealed,
+    PreparedIndex, Record, RunId, SCHEMA, ScriptFile, StudyId, Trained, has_seal, renamed,
+    run_files, sealed, unsealed,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;

@@ -15,8 +15,8 @@ use std::{
 use chrono::DateTime;
 use schema::{
     Attempt, Computation, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Event, Finished,
-    Host, Metric, Outcome, PROTOCOL, PrepareWork, Recipe, Record, RunId, SCHEMA, StudyId, Task, TrainWork,
-    Trained, Training, TrainingEnd, Work, WrongReply,
+    Host, Metric, Outcome, PROTOCOL, PrepareWork, Recipe, Record, RunId, SCHEMA, StudyId, Task,
+    TrainWork, Trained, Training, TrainingEnd, Work, WrongReply,
 };
 use thiserror::Error;
 

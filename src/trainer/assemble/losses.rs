@@ -35,9 +35,11 @@ pub(crate) fn scripts(training: &Training, folder: &Path) -> Result<Scripts, Fai
         let path = folder.join(file.file_name());
         let content = durable::read(&path).map_err(DiskError::at("read", &path))?;
         if scripts.add(content) != file {
-            return Err(Failed::data(format!("`{}` has been changed", path.display())));
+            return Err(Failed::data(format!(
+                "`{}` has been changed",
+                path.display()
+            )));
         }
     }
     Ok(scripts)
 }
-

@@ -139,8 +139,9 @@ impl Loss {
         if matches!(self, Loss::Torchscript(_)) && with.distance.is_some() {
             return Err(Incompatible {
                 key: "distance",
-                reason: "the module of `loss.torchscript` compares embeddings itself: remove `distance`"
-                    .to_owned(),
+                reason:
+                    "the module of `loss.torchscript` compares embeddings itself: remove `distance`"
+                        .to_owned(),
             });
         }
         let facts = part.facts();
