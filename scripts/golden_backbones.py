@@ -12,11 +12,21 @@ import torchvision
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 
+# The settings of a variant in a sweep file.
+VARIANTS = {"registers": {"registers": "four"}}
+
 CLASSIFIERS = ("fc.", "classifier.", "head.", "aux1.", "aux2.")
 
 
 def vit(width, heads, size):
     return VisionTransformer(img_size=size, patch_size=16, embed_dim=width, num_heads=heads, num_classes=0)
+
+
+def dinov2(width, depth, heads, size, registers=0):
+    return VisionTransformer(
+        img_size=size, patch_size=14, embed_dim=width, depth=depth, num_heads=heads, num_classes=0, init_values=1e-5,
+        reg_tokens=registers, no_embed_class=registers > 0,
+    )
 
 
 # For each: the model, pixels a side, and whether it has batch norms.
@@ -30,6 +40,10 @@ MODELS = {
     "squeezenet": (lambda: torchvision.models.squeezenet1_1(), 65, False),
     "vit_s16": (lambda: vit(384, 6, 48), 48, False),
     "vit_b16": (lambda: vit(768, 12, 32), 32, False),
+    "dinov2_s14": (lambda: dinov2(384, 12, 6, 42), 42, False),
+    "dinov2_s14 with registers": (lambda: dinov2(384, 12, 6, 42, 4), 42, False),
+    "dinov2_b14": (lambda: dinov2(768, 12, 12, 28), 28, False),
+    "dinov2_l14": (lambda: dinov2(1024, 24, 16, 28), 28, False),
 }
 
 
@@ -61,7 +75,7 @@ def fill(model):
 def features(model, name, images):
     if name == "googlenet":
         model.transform_input = False
-    if name.startswith("vit"):
+    if name.startswith(("vit", "dinov2")):
         return model(images)
     if name in ("squeezenet", "mobilenet_v2"):
         return model.features(images).mean((2, 3))
@@ -87,8 +101,10 @@ def case(name, make, size, has_norms):
     (result * pattern(result.numel(), 3).view_as(result)).sum().backward()
     gradients = {parameter: own.grad for parameter, own in model.named_parameters() if own.grad is not None}
     chosen = sorted(gradients)[:: max(1, len(gradients) // 7)]
+    key, _, variant = name.partition(" with ")
     out = {
-        "name": name,
+        "name": key,
+        "settings": VARIANTS.get(variant, {}),
         "size": size,
         "tensors": len(names),
         "features": shortened(result),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use schema::{BnInception, Resnet50, StrideOn};
+use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
 use super::*;
@@ -192,7 +193,8 @@ fn features_and_gradients_are_those_of_torchvision_and_timm() {
             case["name"].as_str().unwrap(),
             case["size"].as_i64().unwrap(),
         );
-        let backbone = named(name);
+        let backbone: Backbone =
+            serde_json::from_value(json!({ name: case["settings"] })).unwrap();
         let weights = patterned(&backbone, size);
         assert_eq!(
             weights.len() as u64,

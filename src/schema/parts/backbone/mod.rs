@@ -5,6 +5,10 @@
 
 mod bn_inception;
 mod conv4;
+mod dinov2;
+mod dinov2_b14;
+mod dinov2_l14;
+mod dinov2_s14;
 mod efficientnet_lite0;
 mod googlenet;
 mod image_input;
@@ -25,6 +29,7 @@ mod weights;
 use super::part::parts;
 use crate::Footprint;
 
+pub use dinov2::Registers;
 pub use image_input::{ColorOrder, ImageInput};
 pub use resnet::StrideOn;
 pub use vit::VitInput;
@@ -45,6 +50,9 @@ parts! {
         MobilenetV2(mobilenet_v2::MobilenetV2),
         VitS16(vit_s16::VitS16),
         VitB16(vit_b16::VitB16),
+        Dinov2S14(dinov2_s14::Dinov2S14),
+        Dinov2B14(dinov2_b14::Dinov2B14),
+        Dinov2L14(dinov2_l14::Dinov2L14),
         Torchscript(torchscript::Torchscript),
     }
     without_settings {

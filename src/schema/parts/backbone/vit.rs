@@ -6,27 +6,25 @@ use serde::{Deserialize, Serialize};
 use super::ImageInput;
 use crate::parts::range::Setting;
 
-/// Side of a patch, in pixels.
-pub(super) const PATCH: u32 = 16;
-
-/// The facts about a vision transformer, given the width of its features and its memory.
+/// The facts about a vision transformer, given the name that timm has for it, the pixels of a patch, the width of its
+/// features, the names of its layers, and its memory.
 macro_rules! vit_part {
-    ($name:ident, $python:literal, $features:literal, $footprint:expr) => {
+    ($name:ident, $python:expr, $patch:literal, $features:literal, $layers:expr, $footprint:expr) => {
         impl $crate::BackbonePart for $name {
             fn features(&self) -> Option<u32> {
                 Some($features)
             }
 
             fn input(&self) -> Option<$crate::ImageInput> {
-                Some(self.input.image_input())
+                Some($name::input_of_weights(self))
             }
 
             fn least_image(&self) -> u32 {
-                $crate::parts::backbone::vit::PATCH
+                $patch
             }
 
             fn obstacle(&self, side: u32) -> Option<String> {
-                $crate::parts::backbone::vit::obstacle(side)
+                $crate::parts::backbone::vit::obstacle(side, $patch)
             }
 
             fn footprint(&self) -> $crate::Footprint {
@@ -34,11 +32,11 @@ macro_rules! vit_part {
             }
 
             fn layers(&self) -> &'static [&'static str] {
-                &["cls_token", "pos_embed", "patch_embed", "blocks", "norm"]
+                $layers
             }
 
             fn classifiers(&self) -> &'static [&'static str] {
-                &["head."]
+                &["head.", "mask_token"]
             }
 
             fn gives_a_map(&self) -> bool {
@@ -50,11 +48,12 @@ macro_rules! vit_part {
             }
 
             fn in_python(&self, side: u32) -> Option<Vec<String>> {
+                let model: fn(&Self) -> &'static str = $python;
                 Some(vec![
                     "import timm".to_owned(),
                     format!(
                         "trunk = timm.create_model(\"{}\", num_classes=0, img_size={side})",
-                        $python
+                        model(self)
                     ),
                 ])
             }
@@ -65,6 +64,9 @@ macro_rules! vit_part {
 }
 
 pub(super) use vit_part;
+
+/// Layers of a vision transformer that can be frozen, by the beginning of their names.
+pub(super) const LAYERS: &[&str] = &["cls_token", "pos_embed", "patch_embed", "blocks", "norm"];
 
 /// The input of a vision transformer, which differs between published weights of one architecture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -92,11 +94,11 @@ impl VitInput {
 
 impl Setting for VitInput {}
 
-pub(super) fn obstacle(side: u32) -> Option<String> {
-    if side.is_multiple_of(PATCH) {
+pub(super) fn obstacle(side: u32, patch: u32) -> Option<String> {
+    if side.is_multiple_of(patch) {
         return None;
     }
     Some(format!(
-        "cuts the image into patches of {PATCH} pixels: expected a multiple of {PATCH}"
+        "cuts the image into patches of {patch} pixels: expected a multiple of {patch}"
     ))
 }

@@ -1,7 +1,7 @@
 //! The base vision transformer.
 
-use super::vit::{VitInput, vit_part};
-use crate::{Footprint, Weights, parts::part::part};
+use super::vit::{LAYERS, VitInput, vit_part};
+use crate::{Footprint, ImageInput, Weights, parts::part::part};
 
 part! {
     /// Vision transformer, base, with patches of 16 pixels: 768 features.
@@ -19,11 +19,19 @@ part! {
 
 vit_part!(
     VitB16,
-    "vit_base_patch16_224",
+    |_| "vit_base_patch16_224",
+    16,
     768,
+    LAYERS,
     Footprint {
         evaluation: 117,
         training: 1796,
         parameters: 85799,
     }
 );
+
+impl VitB16 {
+    fn input_of_weights(&self) -> ImageInput {
+        self.input.image_input()
+    }
+}

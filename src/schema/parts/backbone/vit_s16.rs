@@ -1,7 +1,7 @@
 //! The small vision transformer.
 
-use super::vit::{VitInput, vit_part};
-use crate::{Footprint, Weights, parts::part::part};
+use super::vit::{LAYERS, VitInput, vit_part};
+use crate::{Footprint, ImageInput, Weights, parts::part::part};
 
 part! {
     /// Vision transformer, small, with patches of 16 pixels: 384 features.
@@ -19,11 +19,19 @@ part! {
 
 vit_part!(
     VitS16,
-    "vit_small_patch16_224",
+    |_| "vit_small_patch16_224",
+    16,
     384,
+    LAYERS,
     Footprint {
         evaluation: 108,
         training: 1076,
         parameters: 21666,
     }
 );
+
+impl VitS16 {
+    fn input_of_weights(&self) -> ImageInput {
+        self.input.image_input()
+    }
+}

@@ -1,0 +1,20 @@
+//! The base transformer of DINOv2.
+
+use super::{
+    dinov2::{LAYERS, Registers, dinov2_part},
+    vit::vit_part,
+};
+use crate::Footprint;
+
+dinov2_part! {
+    /// DINOv2, base, with patches of 14 pixels: 768 features.
+    Dinov2B14,
+    "12 blocks, 12 heads, layer scale; 768 features",
+    "base",
+    768,
+    Footprint {
+        evaluation: 153,
+        training: 2350,
+        parameters: 86581,
+    }
+}

@@ -1,0 +1,20 @@
+//! The large transformer of DINOv2.
+
+use super::{
+    dinov2::{LAYERS, Registers, dinov2_part},
+    vit::vit_part,
+};
+use crate::Footprint;
+
+dinov2_part! {
+    /// DINOv2, large, with patches of 14 pixels: 1024 features.
+    Dinov2L14,
+    "24 blocks, 16 heads, layer scale; 1024 features",
+    "large",
+    1024,
+    Footprint {
+        evaluation: 204,
+        training: 6250,
+        parameters: 304369,
+    }
+}
