@@ -193,8 +193,7 @@ fn features_and_gradients_are_those_of_torchvision_and_timm() {
             case["name"].as_str().unwrap(),
             case["size"].as_i64().unwrap(),
         );
-        let backbone: Backbone =
-            serde_json::from_value(json!({ name: case["settings"] })).unwrap();
+        let backbone: Backbone = serde_json::from_value(json!({ name: case["settings"] })).unwrap();
         let weights = patterned(&backbone, size);
         assert_eq!(
             weights.len() as u64,

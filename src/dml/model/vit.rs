@@ -95,8 +95,7 @@ impl Vit {
         });
         let side = image_size / patch;
         let count = side * side + i64::from(registers.is_none());
-        let positions =
-            builder.parameter("pos_embed", &[1, count, width], Init::Normal(0.02));
+        let positions = builder.parameter("pos_embed", &[1, count, width], Init::Normal(0.02));
         let patches = Shape::new(3, width, patch)
             .stride(patch)
             .padding(0)
@@ -192,7 +191,9 @@ impl Vit {
         let positions = context.parameter(self.positions);
         // A trace must not fix the number of images, so they are expanded like a tensor that has it.
         let of_each = |token: Tensor| {
-            let like = patches.narrow(1, 0, 1).expand([-1, token.size()[1], -1], false);
+            let like = patches
+                .narrow(1, 0, 1)
+                .expand([-1, token.size()[1], -1], false);
             token.expand_as(&like)
         };
         let class = of_each(context.parameter(self.class));

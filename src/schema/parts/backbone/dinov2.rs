@@ -1,7 +1,7 @@
 //! What the transformers of DINOv2 have in common.
 
-use serde::{Deserialize, Serialize};
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::parts::range::Setting;
 
