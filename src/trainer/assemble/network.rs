@@ -172,7 +172,8 @@ mod tests {
 
     fn recipe(backbone: &Backbone, freeze: &[&str]) -> Recipe {
         let mut recipe = crate::tests::tiny();
-        recipe.images.size = ImageSize::Square(64);
+        // Passes through every backbone.
+        recipe.images.size = ImageSize::Square(224);
         recipe.images.color = Color::Rgb;
         let freeze = freeze.iter().map(|&layer| layer.to_owned()).collect();
         recipe.model = Model {
@@ -185,7 +186,13 @@ mod tests {
     #[test]
     fn the_layers_that_a_sweep_file_can_name_are_those_of_the_network() {
         // The larger ones of a kind have the same, and those of a TorchScript module are in its file.
-        let others = ["resnet101", "vit_b16", "torchscript"];
+        let others = [
+            "resnet101",
+            "vit_b16",
+            "dinov2_b14",
+            "dinov2_l14",
+            "torchscript",
+        ];
         let kinds = Backbone::pretrainable().filter(|one| !others.contains(&one.key()));
         for backbone in kinds.chain([Backbone::Conv4]) {
             let layers = backbone.part().layers();

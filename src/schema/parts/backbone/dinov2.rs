@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::parts::range::Setting;
 
-/// Layers that can be frozen, by the beginning of their names.
-pub(super) const LAYERS: &[&str] = &[
+/// Layers of a network with registers that can be frozen, by the beginning of their names.
+pub(super) const WITH_REGISTERS: &[&str] = &[
     "cls_token",
     "reg_token",
     "pos_embed",
@@ -64,6 +64,13 @@ macro_rules! dinov2_part {
                 $crate::ImageInput::IMAGENET
             }
 
+            fn own_layers(&self) -> &'static [&'static str] {
+                match self.registers {
+                    Registers::None => LAYERS,
+                    Registers::Four => WITH_REGISTERS,
+                }
+            }
+
             fn in_timm(&self) -> &'static str {
                 match self.registers {
                     Registers::None => concat!("vit_", $python, "_patch14_dinov2"),
@@ -77,7 +84,7 @@ macro_rules! dinov2_part {
             $name::in_timm,
             14,
             $features,
-            LAYERS,
+            $name::own_layers,
             $footprint
         );
     };

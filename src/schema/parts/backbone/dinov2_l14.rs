@@ -1,8 +1,8 @@
 //! The large transformer of DINOv2.
 
 use super::{
-    dinov2::{LAYERS, Registers, dinov2_part},
-    vit::vit_part,
+    dinov2::{Registers, WITH_REGISTERS, dinov2_part},
+    vit::{LAYERS, vit_part},
 };
 use crate::Footprint;
 

@@ -32,7 +32,8 @@ macro_rules! vit_part {
             }
 
             fn layers(&self) -> &'static [&'static str] {
-                $layers
+                let layers: fn(&Self) -> &'static [&'static str] = $layers;
+                layers(self)
             }
 
             fn classifiers(&self) -> &'static [&'static str] {

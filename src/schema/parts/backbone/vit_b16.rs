@@ -22,7 +22,7 @@ vit_part!(
     |_| "vit_base_patch16_224",
     16,
     768,
-    LAYERS,
+    |_| LAYERS,
     Footprint {
         evaluation: 117,
         training: 1796,

@@ -22,7 +22,7 @@ vit_part!(
     |_| "vit_small_patch16_224",
     16,
     384,
-    LAYERS,
+    |_| LAYERS,
     Footprint {
         evaluation: 108,
         training: 1076,
