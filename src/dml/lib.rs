@@ -46,6 +46,7 @@ pub mod reduce;
 pub mod regularizer;
 pub mod sampler;
 pub mod script;
+mod spanning_tree;
 pub mod state;
 pub mod survey;
 pub mod tensor_file;

@@ -28,7 +28,7 @@ use crate::{
     distance::{Distance, DistanceExt},
     loss::{self, ClassInit, Loss, LossInput, LossValue, ScriptedLoss},
     memory::{CrossBatchMemory, MemoryBatch},
-    miner::{self, Miner, ScriptedMiner},
+    miner::{self, Miner},
     model::Network,
     parameters::{self, Parameters},
     random::{Draws, Purpose},
@@ -187,13 +187,7 @@ fn built_miner(
     device: Device,
 ) -> Result<Box<dyn Miner>, ConfigureError> {
     settings.check()?;
-    match (settings, miner::build(settings)) {
-        (schema::Miner::Torchscript(script), _) => {
-            Ok(Box::new(ScriptedMiner::new(script, scripts, device)?))
-        }
-        (_, Some(miner)) => Ok(miner),
-        (_, None) => unreachable!("every other miner is built from its settings"),
-    }
+    Ok(miner::build(settings, scripts, device)?)
 }
 
 impl Objective {

@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{
     download::numbers,
+    spanning_tree::SpanningTree,
     state::{State, StateError, copy, overwrite},
 };
 
@@ -18,21 +19,21 @@ use crate::{
 #[derive(Debug)]
 pub struct ClassSurvey {
     means: ClassMeans,
-    tree: ClassTree,
+    tree: SpanningTree,
     /// For each class the others, the nearest first.
     nearest: Vec<Vec<usize>>,
 }
 
 impl ClassSurvey {
-    /// Returns the survey of `embeddings` `[n, d]` with `labels` `[n]`, 0 to C - 1, each of which has an image. It keeps the
-    /// `near` nearest others of each class.
+    /// Returns the survey of `embeddings` `[n, d]` with `labels` `[n]`. Labels are 0 to C - 1, and each class has an image.
+    /// The survey keeps the `near` nearest others of each class.
     pub fn new(embeddings: &Tensor, labels: &[i64], classes: usize, near: usize) -> ClassSurvey {
         ClassSurvey::of(ClassMeans::new(embeddings, labels, classes), near)
     }
 
     fn of(means: ClassMeans, near: usize) -> ClassSurvey {
         let mut nearest = vec![Vec::new(); means.classes()];
-        let tree = ClassTree::growing(means.classes(), |class| {
+        let tree = SpanningTree::new(means.classes(), |class| {
             let row = means.distances_from(class);
             nearest[class] = nearest_in(&row, class, near);
             row
@@ -189,137 +190,6 @@ impl ClassMeans {
         ];
         overwrite(targets, state)?;
         Ok(ClassMeans::of(&sizes, means, &lengths))
-    }
-}
-
-/// The tree of shortest steps between classes (a minimum spanning tree), which joins any two classes by the smallest
-/// largest step.
-#[derive(Debug)]
-struct ClassTree {
-    /// C - 1 steps, the shortest first.
-    steps: Vec<Step>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Step {
-    length: f64,
-    between: [usize; 2],
-}
-
-impl ClassTree {
-    /// Grows the tree from class 0, always by the class that is closest to it (Prim's algorithm). `row` returns the
-    /// distances of all classes from one, and is called once for each.
-    fn growing(classes: usize, mut row: impl FnMut(usize) -> Vec<f64>) -> ClassTree {
-        let mut outside: Vec<Candidate> = (1..classes).map(Candidate::new).collect();
-        let mut steps = Vec::new();
-        let mut added = (classes > 0).then_some(0);
-        while let Some(class) = added {
-            let distances = row(class);
-            for candidate in &mut outside {
-                candidate.may_join(class, distances[candidate.class]);
-            }
-            let next = take_closest(&mut outside);
-            added = next.as_ref().map(|candidate| candidate.class);
-            steps.extend(next.map(Candidate::step));
-        }
-        steps.sort_by(|one, other| one.length.total_cmp(&other.length));
-        ClassTree { steps }
-    }
-
-    /// See [`ClassSurvey::heights`].
-    fn heights(&self, classes: &[usize]) -> Vec<Vec<f64>> {
-        let mut heights = vec![vec![0.0; classes.len()]; classes.len()];
-        let mut groups = Groups::new(self.steps.len() + 1, classes);
-        for step in &self.steps {
-            for (one, other) in groups.join(step.between) {
-                heights[one][other] = step.length;
-                heights[other][one] = step.length;
-            }
-        }
-        heights
-    }
-}
-
-/// A class outside a growing tree.
-struct Candidate {
-    class: usize,
-    /// The closest class of the tree, and the distance from it.
-    parent: usize,
-    distance: f64,
-}
-
-impl Candidate {
-    fn new(class: usize) -> Candidate {
-        Candidate {
-            class,
-            parent: 0,
-            distance: f64::INFINITY,
-        }
-    }
-
-    fn may_join(&mut self, parent: usize, distance: f64) {
-        if distance < self.distance {
-            self.parent = parent;
-            self.distance = distance;
-        }
-    }
-
-    fn step(self) -> Step {
-        Step {
-            length: self.distance,
-            between: [self.parent, self.class],
-        }
-    }
-}
-
-/// Removes and returns the candidate that is closest to the tree, the first one of equals.
-fn take_closest(outside: &mut Vec<Candidate>) -> Option<Candidate> {
-    let distance = |place: &usize| outside[*place].distance;
-    let closest =
-        (0..outside.len()).min_by(|one, other| distance(one).total_cmp(&distance(other)))?;
-    Some(outside.remove(closest))
-}
-
-/// Groups of classes that steps have joined so far (a union-find structure), and some classes that are watched in them.
-struct Groups {
-    /// The parent of each class; a root is its own.
-    parents: Vec<usize>,
-    /// The watched classes in the group of each root, by their place among those watched.
-    watched: Vec<Vec<usize>>,
-}
-
-impl Groups {
-    fn new(classes: usize, watched: &[usize]) -> Groups {
-        let mut groups = Groups {
-            parents: (0..classes).collect(),
-            watched: vec![Vec::new(); classes],
-        };
-        for (place, &class) in watched.iter().enumerate() {
-            groups.watched[class].push(place);
-        }
-        groups
-    }
-
-    fn root(&mut self, mut class: usize) -> usize {
-        while self.parents[class] != class {
-            self.parents[class] = self.parents[self.parents[class]];
-            class = self.parents[class];
-        }
-        class
-    }
-
-    /// Joins the groups of two classes. Returns the pairs of watched classes that are in one group only now.
-    fn join(&mut self, between: [usize; 2]) -> Vec<(usize, usize)> {
-        let [into, from] = between.map(|class| self.root(class));
-        let joining = std::mem::take(&mut self.watched[from]);
-        let there = &mut self.watched[into];
-        let met = there
-            .iter()
-            .flat_map(|&one| joining.iter().map(move |&other| (one, other)))
-            .collect();
-        there.extend(joining);
-        self.parents[from] = into;
-        met
     }
 }
 

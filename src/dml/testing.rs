@@ -1,12 +1,16 @@
 //! Helpers of tests: golden values, written by `scripts/golden_*.py`, comparisons of tensors, and folders with files.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
+use schema::Script;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 
-use crate::random::{Draws, Purpose};
+use crate::{
+    random::{Draws, Purpose},
+    script::Scripts,
+};
 
 /// Reads a golden file.
 pub(crate) fn golden(text: &str) -> Value {
@@ -70,10 +74,16 @@ pub(crate) fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64, wh
     );
 }
 
-/// Returns the content of a module that `scripts/golden_scripts.py` wrote.
-pub(crate) fn script(name: &str) -> Vec<u8> {
+/// Returns a module that `scripts/golden_scripts.py` wrote, with its default settings, and its file.
+pub(crate) fn script(name: &str) -> (Script, Scripts) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/scripts");
-    fs::read(format!("{folder}/{name}.pt")).unwrap()
+    let content = fs::read(format!("{folder}/{name}.pt")).unwrap();
+    let mut scripts = Scripts::default();
+    let script = Script {
+        file: scripts.add(content),
+        settings: BTreeMap::new(),
+    };
+    (script, scripts)
 }
 
 /// Returns a folder with these files, given by their paths and contents.

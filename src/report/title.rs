@@ -25,7 +25,7 @@ impl Titles {
         Titles(titles.collect())
     }
 
-    /// True if there are several data sets, so that a name has to tell of which it is.
+    /// True if there are several data sets, so that a name has to include its data set.
     pub fn are_several(&self) -> bool {
         self.0.len() > 1
     }

@@ -270,14 +270,10 @@ pub(super) mod tests {
             embeddings.set_requires_grad(true),
             Tensor::from_slice(&labels),
         );
+        let references = References::batch(&embeddings, &labels);
         let found = LossInput {
-            embeddings: &embeddings,
-            labels: &labels,
-            references: &References::batch(&embeddings, &labels),
             chosen,
-            distance: loss.distance(),
-            distances: None,
-            survey: None,
+            ..LossInput::with(&embeddings, &labels, &references, loss)
         }
         .cost(loss, loss.reduction());
         let gradient = gradient(&found.value, &embeddings);
@@ -376,15 +372,6 @@ pub(super) mod tests {
 
     fn cost(loss: &dyn Loss, embeddings: &Tensor, labels: &Tensor) -> LossValue {
         let references = &References::batch(embeddings, labels);
-        LossInput {
-            embeddings,
-            labels,
-            references,
-            chosen: None,
-            distance: loss.distance(),
-            distances: None,
-            survey: None,
-        }
-        .cost(loss, loss.reduction())
+        LossInput::with(embeddings, labels, references, loss).cost(loss, loss.reduction())
     }
 }

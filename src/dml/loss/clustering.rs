@@ -141,7 +141,9 @@ impl<'a> MedoidSearch<'a> {
         for cluster in 0..medoids.len() {
             let members = indices_of(cluster, &clusters);
             let others = self.nearest_among(medoids, Some(cluster));
-            if let Some(best) = self.best_member(cluster, &others, &members) {
+            let candidates = members.iter().copied();
+            let best = self.best_medoid(cluster, &others, candidates, Some(&members));
+            if let Some(best) = best {
                 medoids[cluster] = best;
             }
         }
@@ -152,7 +154,7 @@ impl<'a> MedoidSearch<'a> {
         let cluster = medoids.len();
         let others = self.nearest_among(medoids, None);
         let candidates = (0..self.classes.len()).filter(|image| !medoids.contains(image));
-        let best = self.best_medoid(cluster, &others, candidates);
+        let best = self.best_medoid(cluster, &others, candidates, None);
         medoids.extend(best);
     }
 
@@ -161,39 +163,25 @@ impl<'a> MedoidSearch<'a> {
         let clusters = self.clusters(medoids);
         let others = self.nearest_among(medoids, Some(cluster));
         let candidates = std::iter::once(medoids[cluster]).chain(indices_of(cluster, &clusters));
-        if let Some(best) = self.best_medoid(cluster, &others, candidates) {
+        if let Some(best) = self.best_medoid(cluster, &others, candidates, None) {
             medoids[cluster] = best;
         }
     }
 
     /// Returns the candidate that makes the objective largest as the medoid of `cluster`, the first one on a tie.
-    /// `others` `[n]` has the nearest one of the other medoids.
+    /// `others` `[n]` has the nearest one of the other medoids. With `members`, only their distances count, from the
+    /// candidate.
     fn best_medoid(
         &mut self,
         cluster: usize,
         others: &[Option<Nearest>],
         candidates: impl Iterator<Item = usize>,
+        members: Option<&[usize]>,
     ) -> Option<usize> {
         let mut clusters = vec![0; others.len()];
         let scored = candidates.map(|medoid| {
-            let away = self.assign(medoid, cluster, others, &mut clusters);
-            (self.gamma * self.unlikeness(&clusters) - away, medoid)
-        });
-        first_largest(scored)
-    }
-
-    /// Returns the member of a cluster that is best by the distances of the members from it and by the clusters of all
-    /// images if it is the medoid of `cluster`, the first one on a tie. See [`best_medoid`](Self::best_medoid).
-    fn best_member(
-        &mut self,
-        cluster: usize,
-        others: &[Option<Nearest>],
-        members: &[usize],
-    ) -> Option<usize> {
-        let mut clusters = vec![0; others.len()];
-        let scored = members.iter().map(|&medoid| {
-            self.assign(medoid, cluster, others, &mut clusters);
-            let away = self.away(members, medoid);
+            let of_all = self.assign(medoid, cluster, others, &mut clusters);
+            let away = members.map_or(of_all, |members| self.away(members, medoid));
             (self.gamma * self.unlikeness(&clusters) - away, medoid)
         });
         first_largest(scored)

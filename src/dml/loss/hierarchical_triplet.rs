@@ -20,6 +20,7 @@ use crate::{
     distance::DistanceExt,
     download::{integers, rows},
     reduce::{Part, Terms},
+    spanning_tree::SpanningTree,
     survey::ClassSurvey,
     tuples::{Triplets, at},
 };
@@ -140,37 +141,11 @@ impl ClassTree {
     }
 }
 
-/// Returns the threshold at which each two classes are joined, directly or by way of others: the largest step on the
-/// way from one to the other in the tree of shortest steps.
+/// Returns the height at which each two classes are joined.
 fn joined(distances: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let count = distances.len();
-    let mut heights = vec![vec![0.0f64; count]; count];
-    let mut tree: Vec<usize> = vec![0];
-    // For each class outside the tree the closest one in it.
-    let mut closest = vec![0; count];
-    let mut outside: Vec<usize> = (1..count).collect();
-    while let Some((index, &class)) = outside.iter().enumerate().min_by(|(_, a), (_, b)| {
-        distances[**a][closest[**a]].total_cmp(&distances[**b][closest[**b]])
-    }) {
-        let (parent, step) = (closest[class], distances[class][closest[class]]);
-        for &other in &tree {
-            let height = if other == parent {
-                step
-            } else {
-                step.max(heights[parent][other])
-            };
-            heights[class][other] = height;
-            heights[other][class] = height;
-        }
-        outside.remove(index);
-        tree.push(class);
-        for &other in &outside {
-            if distances[other][class] < distances[other][closest[other]] {
-                closest[other] = class;
-            }
-        }
-    }
-    heights
+    let from = |class: usize| distances.iter().map(|row| row[class]).collect();
+    let all: Vec<usize> = (0..distances.len()).collect();
+    SpanningTree::new(all.len(), from).heights(&all)
 }
 
 #[cfg(test)]
@@ -254,14 +229,10 @@ mod tests {
         let loss =
             loss::build(&settings("hierarchical_triplet", &case["settings"]), &INIT).unwrap();
         let embeddings = normalize(raw);
+        let references = References::batch(&embeddings, labels);
         let batch = LossInput {
-            embeddings: &embeddings,
-            labels,
-            references: &References::batch(&embeddings, labels),
-            chosen: None,
-            distance: loss.distance(),
-            distances: None,
             survey,
+            ..LossInput::with(&embeddings, labels, &references, &*loss)
         };
         batch.cost(&*loss, loss.reduction()).value
     }
@@ -297,14 +268,10 @@ mod tests {
             ..schema::Triplet::default()
         };
         let embeddings = normalize(&raw);
+        let references = References::batch(&embeddings, &labels);
         let batch = LossInput {
-            embeddings: &embeddings,
-            labels: &labels,
-            references: &References::batch(&embeddings, &labels),
-            chosen: None,
             distance: schema::Distance::SquaredEuclidean,
-            distances: None,
-            survey: None,
+            ..LossInput::with(&embeddings, &labels, &references, &triplet)
         };
         let expected = batch.cost(&triplet, schema::Reduction::Mean).value / 2.0;
         assert_close(&found, &expected, 1e-12, "first margin");

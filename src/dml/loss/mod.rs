@@ -490,13 +490,8 @@ pub(crate) mod tests {
         let chosen =
             miner.map(|miner| miner.mine(embeddings, labels, references, None, &mut draws()));
         LossInput {
-            embeddings,
-            labels,
-            references,
             chosen: chosen.as_ref(),
-            distance: loss.distance(),
-            distances: None,
-            survey: None,
+            ..LossInput::with(embeddings, labels, references, loss)
         }
         .cost(loss, loss.reduction())
     }

@@ -64,13 +64,8 @@ fn cost(
     let miner = named_miner(&Value::from(miner));
     let chosen = miner.map(|miner| miner.mine(embeddings, labels, references, None, &mut draws));
     let batch = LossInput {
-        embeddings,
-        labels,
-        references,
         chosen: chosen.as_ref(),
-        distance: loss.distance(),
-        distances: None,
-        survey: None,
+        ..LossInput::with(embeddings, labels, references, loss)
     };
     batch.cost(loss, loss.reduction()).value
 }
@@ -379,13 +374,8 @@ fn every_distance_has_a_finite_cost_and_gradient() {
         let (embeddings, labels) = (&normalize(&raw), &labels());
         let references = &References::batch(embeddings, labels);
         let found = LossInput {
-            embeddings,
-            labels,
-            references,
-            chosen: None,
             distance,
-            distances: None,
-            survey: None,
+            ..LossInput::with(embeddings, labels, references, &**loss)
         }
         .cost(&**loss, loss.reduction());
         assert!(

@@ -39,9 +39,7 @@ impl ScriptedLoss {
             parameters: (!initial.is_empty()).then(|| init.parameters(initial)),
         })
     }
-}
 
-impl ScriptedLoss {
     pub(crate) fn module(&self) -> &LoadedScript {
         &self.module
     }
@@ -57,14 +55,18 @@ impl ScriptedLoss {
             .module
             .forward(embeddings, labels, batch.references, parameters)?;
         let value = checked(value, batch.images())?;
-        let is_cut = batch.embeddings.requires_grad() && !value.requires_grad();
-        match is_cut && !is_zero(&value) {
+        match is_cut(batch, &value) && !is_zero(&value) {
             true => Err(refused(
                 "its value does not depend on the embeddings: is something detached?",
             )),
             false => Ok(value),
         }
     }
+}
+
+/// True if a value should depend on the embeddings, and does not.
+fn is_cut(batch: &LossInput, value: &Tensor) -> bool {
+    batch.embeddings.requires_grad() && !value.requires_grad()
 }
 
 fn is_zero(value: &Tensor) -> bool {
@@ -86,7 +88,7 @@ impl Loss for ScriptedLoss {
     /// constant 0 is no term.
     fn terms(&self, batch: &LossInput) -> Terms {
         let value = self.value(batch).unwrap_or_else(|error| panic!("{error}"));
-        if batch.embeddings.requires_grad() && !value.requires_grad() {
+        if is_cut(batch, &value) {
             return Terms::default();
         }
         Terms::of([match value.dim() {
@@ -136,16 +138,12 @@ mod tests {
     };
 
     fn loss(name: &str, settings: &[(&str, f64)]) -> Result<ScriptedLoss, ScriptError> {
-        let mut scripts = Scripts::default();
-        let file = scripts.add(script(name));
+        let (mut script, scripts) = script(name);
         let settings = settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), *value));
-        let settings = Script {
-            file,
-            settings: settings.collect(),
-        };
-        ScriptedLoss::new(&settings, &scripts, &INIT)
+        script.settings = settings.collect();
+        ScriptedLoss::new(&script, &scripts, &INIT)
     }
 
     /// Returns value and gradient of a loss with the batch, or an earlier one, as references.
@@ -158,15 +156,7 @@ mod tests {
         let embeddings = normalize(&raw);
         let labels = labels();
         let batch = References::batch(&embeddings, &labels);
-        let input = LossInput {
-            embeddings: &embeddings,
-            labels: &labels,
-            references: references.unwrap_or(&batch),
-            chosen: None,
-            distance: loss.distance(),
-            distances: None,
-            survey: None,
-        };
+        let input = LossInput::with(&embeddings, &labels, references.unwrap_or(&batch), loss);
         let value = input.cost(loss, loss.reduction()).value;
         let gradient = gradient(&value, &raw);
         (value.detach(), gradient)
@@ -224,15 +214,7 @@ mod tests {
             let embeddings = normalize(&raw);
             let labels = labels();
             let references = References::batch(&embeddings, &labels);
-            let input = LossInput {
-                embeddings: &embeddings,
-                labels: &labels,
-                references: &references,
-                chosen: None,
-                distance: loss.distance(),
-                distances: None,
-                survey: None,
-            };
+            let input = LossInput::with(&embeddings, &labels, &references, loss);
             let again = input.cost(loss, loss.reduction()).value;
             (value, loss.parameters().unwrap().gradient(&again))
         };

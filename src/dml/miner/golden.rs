@@ -6,12 +6,13 @@
 //! pairs. `make golden` writes the files.
 
 use serde_json::{Value, json};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::build;
 use crate::{
     distance::normalize,
     random::{Draws, Purpose},
+    script::Scripts,
     testing::{golden, integers, labels, tensor},
     tuples::{References, Tuples},
 };
@@ -54,7 +55,8 @@ fn compare(key: &str, golden: &Value) -> usize {
     let cases: Vec<&Value> = cases.iter().filter(|case| case["miner"] == key).collect();
     for case in &cases {
         let settings = json!({ key: case["settings"] });
-        let miner = build(&serde_json::from_value(settings).unwrap()).unwrap();
+        let settings = serde_json::from_value(settings).unwrap();
+        let miner = build(&settings, &Scripts::default(), Device::Cpu).unwrap();
         for (references, name) in [(&batch, "batch"), (&others, "references")] {
             let mut draws = Draws::new(0, Purpose::Mining, 0, 0);
             let found = miner.mine(&embeddings, &labels_of_batch, references, None, &mut draws);

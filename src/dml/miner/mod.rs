@@ -21,11 +21,12 @@ mod semi_hard;
 mod uniform_histogram;
 
 pub use scripted::ScriptedMiner;
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use crate::{
     distance::{Distance, DistanceExt},
     random::Draws,
+    script::{ScriptError, Scripts},
     tuples::{References, Tuples},
 };
 
@@ -70,11 +71,20 @@ pub trait Miner: Send {
 
 macro_rules! implement_build {
     ($($variant:ident),*) => {
-        /// Returns the miner with these settings; nothing for a module of TorchScript, which is a [`ScriptedMiner`].
-        pub fn build(settings: &schema::Miner) -> Option<Box<dyn Miner>> {
+        /// Returns the miner with these settings. `scripts` has the module of one that is a module of TorchScript.
+        ///
+        /// # Errors
+        /// If the module cannot be used.
+        pub fn build(
+            settings: &schema::Miner,
+            scripts: &Scripts,
+            device: Device,
+        ) -> Result<Box<dyn Miner>, ScriptError> {
             match settings {
-                $(schema::Miner::$variant(settings) => Some(Box::new(settings.clone())),)*
-                schema::Miner::Torchscript(_) => None,
+                $(schema::Miner::$variant(settings) => Ok(Box::new(settings.clone())),)*
+                schema::Miner::Torchscript(script) => {
+                    Ok(Box::new(ScriptedMiner::new(script, scripts, device)?))
+                }
             }
         }
     };
@@ -178,7 +188,12 @@ mod tests {
         let others = others.map(|text| (text.to_owned(), serde_json::from_str(text).unwrap()));
         defaults
             .chain(others)
-            .map(|(name, miner)| (name, build(&miner).unwrap()))
+            .map(|(name, miner)| {
+                (
+                    name,
+                    build(&miner, &Scripts::default(), Device::Cpu).unwrap(),
+                )
+            })
             .collect()
     }
 

@@ -157,12 +157,8 @@ mod tests {
     }
 
     fn miner(name: &str) -> ScriptedMiner {
-        let mut scripts = Scripts::default();
-        let settings = Script {
-            file: scripts.add(script(name)),
-            settings: Default::default(),
-        };
-        ScriptedMiner::new(&settings, &scripts, Device::Cpu).unwrap()
+        let (script, scripts) = script(name);
+        ScriptedMiner::new(&script, &scripts, Device::Cpu).unwrap()
     }
 
     #[test]

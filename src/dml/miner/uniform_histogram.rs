@@ -10,6 +10,7 @@ use tch::Tensor;
 use super::{Candidates, Miner};
 use crate::{
     distance::Distance,
+    download::integers,
     random::Draws,
     tuples::{Pairs, Tuples, at, coordinates},
     upload::uploaded,
@@ -52,9 +53,7 @@ fn positions(counts: &Tensor, per_bin: usize, draws: &mut Draws) -> Tensor {
     let mut positions = Vec::new();
     let mut start = 0;
     // Copied at once: reading single values from a GPU would synchronize for each.
-    let mut numbers = vec![0i64; counts.numel()];
-    counts.copy_data(&mut numbers, counts.numel());
-    for count in numbers.into_iter().filter(|&count| count > 0) {
+    for count in integers(counts).into_iter().filter(|&count| count > 0) {
         positions.extend((0..per_bin).map(|_| start + draws.below(count as usize) as i64));
         start += count;
     }

@@ -11,7 +11,7 @@ use crate::{
     training::{Curve, Training},
 };
 
-/// Curves have at most so many positions; the values between two are averaged.
+/// The maximum number of positions of a curve; the values between two are averaged.
 const POSITIONS: u64 = 60;
 
 /// The learning curves of one data set.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 use clap::{Args, Subcommand};
 use schema::{CheckScriptWork, ScriptChecked, ScriptKind, ScriptProperty};
 
-use super::{Exit, foreground, show};
+use super::{Exit, foreground, show, weights::is_a_file};
 use crate::run::trainer::Trainer;
 
 /// Check a loss of your own
@@ -97,10 +97,7 @@ impl MinerCommand {
 
 impl CheckScript {
     fn run(&self, kind: ScriptKind) -> Result<(), Exit> {
-        if !self.file.is_file() {
-            let file = self.file.display();
-            return Err(Exit::mistake(format!("there is no file `{file}`")));
-        }
+        is_a_file(&self.file)?;
         let trainer = Trainer::find(self.trainer.as_deref())?;
         let settings = self.set.iter();
         let settings = settings.map(|one| (one.name.clone(), one.value));

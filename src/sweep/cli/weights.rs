@@ -316,7 +316,8 @@ fn hash(file: &Path) -> Result<Weights, String> {
     hash.map_err(|error| format!("failed to read `{}`: {error}", file.display()))
 }
 
-fn is_a_file(path: &Path) -> Result<(), Exit> {
+/// Checks that a path is that of a file.
+pub(super) fn is_a_file(path: &Path) -> Result<(), Exit> {
     if path.is_file() {
         return Ok(());
     }

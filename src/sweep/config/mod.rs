@@ -10,6 +10,7 @@
 //! [`Sweep`] that exists can be planned.
 
 mod axis;
+mod bounded;
 mod condition;
 mod diagnostic;
 mod document;

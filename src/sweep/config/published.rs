@@ -1,12 +1,12 @@
 //! `report.published`: the rows of other publications, read together with the sweep file that names
 //! them, so that a mistake in them is known before anything runs.
 
-use std::{fs, io::Read, path::Path};
+use std::path::Path;
 
 use report::{Published, published::BUILT_IN};
 use schema::Dataset;
 
-use super::{Point, fault::Fault, tables::Quoted};
+use super::{Point, bounded, fault::Fault, tables::Quoted};
 
 /// The largest file of published rows, in bytes.
 const LARGEST: u64 = 4 << 20;
@@ -49,19 +49,9 @@ fn of_file(file: &Path, points: &[Point]) -> Result<Vec<Published>, String> {
         .map_err(|error| format!("`{shown}`, {error}"))
 }
 
-/// The content of a regular file of limited size.
+/// Returns the text of a regular file of limited size.
 fn text(file: &Path) -> Result<String, String> {
-    let metadata = fs::metadata(file).map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let file = durable::open(file).map_err(|error| error.to_string())?;
-    let read = file.take(LARGEST + 1).read_to_end(&mut bytes);
-    read.map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(format!("it is larger than {} MiB", LARGEST >> 20));
-    }
+    let bytes = bounded::content(file, LARGEST)?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text; save it as UTF-8".to_owned())
 }
 
@@ -79,6 +69,8 @@ fn named(points: &[Point], name: &str) -> Vec<Dataset> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,7 +10,7 @@ use std::{
 use schema::{Loss, Miner, Script, ScriptFile, WeightedLoss};
 
 use super::{
-    MethodTable,
+    MethodTable, bounded,
     fault::{Checked, Fault},
 };
 
@@ -117,28 +116,10 @@ impl ScriptFiles {
 
 impl ReadScript {
     fn of(path: &Path) -> Result<ReadScript, String> {
-        let content = content(path)?;
+        let content = bounded::content(path, LARGEST)?;
         Ok(ReadScript {
             file: ScriptFile::of(content.as_slice()).map_err(|error| error.to_string())?,
             content: content.into(),
         })
-    }
-}
-
-/// Returns the content of a regular file of limited size.
-fn content(path: &Path) -> Result<Vec<u8>, String> {
-    let told = |error: io::Error| error.to_string();
-    let file = durable::open(path).map_err(told)?;
-    if !file.metadata().map_err(told)?.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let read = file
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(told)?;
-    match read as u64 > LARGEST {
-        true => Err(format!("it is larger than {} MB", LARGEST >> 20)),
-        false => Ok(bytes),
     }
 }

@@ -257,7 +257,7 @@ fn training_images_of(file: &SweepFile) -> Checked {
     require(
         classes.is_none_or(|classes| classes >= 2),
         "data.classes",
-        "nothing is told apart with fewer than 2 classes",
+        "a batch has negative pairs only with at least 2 classes",
     )?;
     match (classes, classes_not_held_out(file)) {
         (Some(classes), Some(all)) => require(

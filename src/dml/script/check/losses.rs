@@ -289,11 +289,7 @@ mod tests {
     use crate::testing::script;
 
     fn checked(name: &str) -> ScriptChecked {
-        let mut scripts = Scripts::default();
-        let script = Script {
-            file: scripts.add(script(name)),
-            settings: BTreeMap::new(),
-        };
+        let (script, scripts) = script(name);
         check_loss(&script, &scripts).unwrap()
     }
 

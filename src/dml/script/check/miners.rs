@@ -173,7 +173,10 @@ fn equals(own: &ScriptedMiner) -> Vec<String> {
     };
     let miners = schema::Miner::every().into_iter();
     miners
-        .filter_map(|settings| Some((settings.key(), miner::build(&settings)?)))
+        .filter_map(|settings| {
+            let built_in = miner::build(&settings, &Scripts::default(), Device::Cpu);
+            Some((settings.key(), built_in.ok()?))
+        })
         .filter(|(_, built_in)| chooses_the_same(&**built_in))
         .map(|(key, _)| key.to_owned())
         .collect()
@@ -185,11 +188,7 @@ mod tests {
     use crate::testing::script;
 
     fn checked(name: &str) -> ScriptChecked {
-        let mut scripts = Scripts::default();
-        let script = Script {
-            file: scripts.add(script(name)),
-            settings: BTreeMap::new(),
-        };
+        let (script, scripts) = script(name);
         check_miner(&script, &scripts).unwrap()
     }
 
