@@ -149,8 +149,8 @@ fn rows_of(pivot: &Pivot) -> Vec<TextRow> {
     rows
 }
 
-/// Aligned lines, of which the first `names` columns are text; an empty row becomes a rule. Columns that do
-/// not fit follow below.
+/// Returns aligned lines. The first `names` columns are text, and an empty row becomes a rule. Columns that do not fit
+/// follow below.
 fn lay_out(rows: &[TextRow], names: usize, color: bool, width: usize) -> String {
     let rows = &with_room_for_values(rows, names, width);
     let widths = widths(rows);

@@ -1,6 +1,6 @@
 //! Sizes in units that people read.
 
-/// Returns a size in the largest unit of which there is one: `9.4 MB`, `13.6 GB`.
+/// Returns a size in the largest unit that it reaches: `9.4 MB`, `13.6 GB`.
 pub fn bytes_in_words(bytes: u64) -> String {
     const UNITS: [(f64, &str); 4] = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
     let bytes = bytes as f64;

@@ -25,7 +25,7 @@ impl BreakdownMonitor {
         guards.dead_steps > 0 && self.empty_steps >= guards.dead_steps
     }
 
-    /// Looks at the embeddings `[n, d]` of a batch after so many steps, now and then. True if they have collapsed.
+    /// True if the embeddings `[n, d]` of the batch after `steps` steps have collapsed. Only some batches are tested.
     pub(crate) fn is_collapsed(
         &mut self,
         guards: &Guards,

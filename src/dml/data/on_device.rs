@@ -63,7 +63,7 @@ fn numbers_of(change: Option<Adjustment>, channels: usize) -> [f32; PER_TURN as 
     }
 }
 
-/// True if the hue of an image with so many channels is shifted.
+/// True if a change shifts the hue of an image with `channels` channels.
 fn is_shift(change: Option<Adjustment>, channels: usize) -> bool {
     match change {
         Some(Adjustment::Hue(_)) => channels > 1,
@@ -73,7 +73,7 @@ fn is_shift(change: Option<Adjustment>, channels: usize) -> bool {
 }
 
 impl Plan {
-    /// Returns the plan for images of so many channels; the table of its numbers `[n, columns]`; and the indices of the
+    /// Returns the plan for images with `channels` channels; the table of its numbers `[n, columns]`; and the indices of the
     /// images whose hue is shifted, turn by turn.
     pub(super) fn of(params: &[AugmentParams], channels: usize) -> (Plan, Tensor, Tensor) {
         let turns = params.iter().map(|params| params.adjustments.len()).max();
@@ -222,8 +222,8 @@ fn rounded(values: &Tensor) -> Tensor {
     (values + 0.5).floor().clamp(0.0, 255.0)
 }
 
-/// The weights `[n, to, from]` with which pixels of a line go into those of the result, of which the part from `first`
-/// on, of this `length`, `[n, 1, 1]` each, is resized; see [`resize`](super::resize).
+/// Returns the weights `[n, to, from]` of the pixels of a line in the pixels of the result. The part of the line that
+/// begins at `first` and has this `length`, `[n, 1, 1]` each, is resized; see [`resize`](super::resize).
 fn weights(first: &Tensor, length: &Tensor, from: i64, to: i64) -> Tensor {
     let whole = (Kind::Float, first.device());
     let scale = length / to as f64;

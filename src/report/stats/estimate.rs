@@ -35,7 +35,7 @@ impl Part {
         freedom: f64::INFINITY,
     };
 
-    /// Returns the standard deviation of one seed or class, the mean of which varies so much.
+    /// Returns the standard deviation of a single seed or class, given the variance of their mean.
     pub fn of_one(&self) -> f64 {
         (self.variance * (self.freedom + 1.0)).sqrt()
     }

@@ -25,7 +25,7 @@ pub enum Gpus {
 pub enum CheckpointSeconds {
     /// As often as takes little of the time.
     Auto,
-    /// Whenever so many seconds have passed.
+    /// Each time that this number of seconds has passed.
     Every(f64),
 }
 

@@ -69,7 +69,7 @@ fn of_same_words<'c>(found: &str, candidates: &[&'c str]) -> Option<&'c str> {
         .copied()
 }
 
-/// Returns the candidate of which `found` has misspelt words, and further ones: `embeding_size`.
+/// Returns the candidate whose words, misspelt, begin `found`: `embeding_size` is `embedding`.
 fn of_similar_words<'c>(found: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let found = words(found);
     let is_similar = |(found, known): (&String, &String)| {

@@ -211,7 +211,7 @@ fn is_place(place: &str, names: &[String]) -> bool {
     parts.len() == names.len() && pairs.all(|(part, name)| matches(part, name))
 }
 
-/// True if a name is that of a pattern with at most one `*`, or two of which the last ends it.
+/// True if a name fits a pattern, which has at most one `*`, or a second one at its end.
 fn matches(pattern: &str, name: &str) -> bool {
     let Some((before, after)) = pattern.split_once('*') else {
         return pattern == name;

@@ -27,7 +27,7 @@ pub struct Scope {
 pub struct Soundness {
     /// Prepared data sets with their images.
     pub data: usize,
-    /// Runs of which every file is as it was written.
+    /// Runs whose files are all as they were written.
     pub runs: usize,
     /// Those of them that are measured.
     pub measured: usize,

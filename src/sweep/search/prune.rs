@@ -25,7 +25,7 @@ pub enum Prune {
 /// The fewest earlier trials that have a median.
 const FEWEST: usize = 4;
 
-/// One of so many goes on from a rung of ASHA.
+/// One trial of this number goes on from a rung of ASHA.
 const REDUCTION: usize = 5;
 
 /// The level of the test in a race. Pruning the best trial by mistake costs little, as the next best is
@@ -45,8 +45,8 @@ impl Prune {
         }
     }
 
-    /// True if a trial with these scores on its first folds goes on. `others` are the scores of earlier
-    /// trials, of which `best` is the best that finished.
+    /// True if a trial with these scores on its first folds goes on. `others` are the scores of
+    /// earlier trials, `best` those of the best trial that finished.
     pub(super) fn goes_on(self, own: Scores<'_>, others: &[Scores<'_>], best: Scores<'_>) -> bool {
         let mut means = Vec::new();
         for other in others {

@@ -70,7 +70,7 @@ impl Learned {
         self.speeds_mut(kind, model).alone = Some(speed);
     }
 
-    /// Notes the total speed of some attempts at a GPU, of which one was of this kind.
+    /// Notes the total speed of `count` attempts on a GPU. One of them was of this kind.
     pub(super) fn note_together(&mut self, kind: KindId, model: &str, count: usize, total: f64) {
         let together = &mut self.speeds_mut(kind, model).together;
         let mean = together.entry(count).or_insert(total);
