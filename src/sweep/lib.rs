@@ -2,12 +2,14 @@
 //!
 //! [`config`] reads and checks a sweep file; [`plan`] makes the graph of jobs and finds those that
 //! are already done; [`run`] executes the rest, one trainer process an attempt; [`cli`] is the only
-//! part that prints. Dependencies point one way: `config <- plan <- run <- cli`. Below all of them
+//! part that prints. Dependencies point one way: `config <- plan <- run <- cli`; [`batch`] is beside [`run`], for the
+//! work of more than one machine. Below all of them
 //! are [`ledger`], which keeps the folder `results/`, [`search`], which suggests the next trial of a study,
 //! and [`shell`], which quotes the commands in messages. Nothing here loads libtorch.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
+pub mod batch;
 pub mod cli;
 pub mod config;
 pub mod ledger;

@@ -1,0 +1,10 @@
+//! Beyond one machine: what a batch system such as Slurm is asked to run.
+//!
+//! The jobs of a sweep that can start are put into chunks, and a [`Submission`] asks the batch system for a worker for
+//! each chunk. `sweep worker` plans the same sweep again, keeps to the jobs of its chunk and runs them as `sweep run`
+//! would, on what the batch system has allocated to it. Nothing passes between orchestrator and workers but files: what
+//! a submission says, and what the folders of runs say.
+
+pub mod submission;
+
+pub use submission::{Submission, SubmissionFolder};
