@@ -3,7 +3,7 @@
 //! It is chosen by validation scores, never by test classes: whoever takes the network that is best on test classes has no
 //! honest score of it any more.
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::collections::BTreeSet;
 
 use schema::{Metric, RunId};
 
@@ -21,81 +21,111 @@ pub(super) const BEST: &str = "best:";
 /// # Errors
 /// There is no such method, none of its runs has a network, or nothing decides between its rows.
 pub(super) fn best(method: &str, opened: &Opened) -> Result<RunId, Exit> {
-    let members: Vec<&Member> = opened.plan.members.iter().collect();
-    let of_method: Vec<&Member> = members
-        .iter()
-        .copied()
-        .filter(|member| member.method == method)
-        .collect();
-    if of_method.is_empty() {
-        let mut known: Vec<String> = members
-            .iter()
-            .map(|member| format!("`{}`", member.method))
-            .collect();
-        known.dedup();
-        return Err(Exit::mistake(format!(
-            "there is no method `{method}`; the sweep has {}",
-            known.join(", ")
-        )));
-    }
-    let mut trained = Vec::new();
-    for member in of_method {
-        if opened.ledger.has_model(member.run, Check::Sizes)? {
-            trained.push(member);
-        }
-    }
-    let Some(&first) = trained
-        .iter()
-        .min_by_key(|member| (member.seed, member.fold))
-    else {
-        return Err(Exit::mistake(format!(
-            "no run of `{method}` is trained yet"
-        )));
-    };
-    let datasets: BTreeSet<String> = trained
-        .iter()
-        .map(|member| member.dataset.title().to_owned())
-        .collect();
-    if datasets.len() > 1 {
-        let datasets: Vec<String> = datasets.into_iter().collect();
-        return Err(ambiguous(
-            method,
-            &format!("it was trained on {}", datasets.join(" and ")),
-        ));
-    }
-    let mut scored = Vec::new();
-    for &member in &trained {
-        if let Some((metric, score)) = validation(member.run, opened)? {
-            scored.push((member, metric, score));
-        }
-    }
-    let highest = scored.iter().max_by(|a, b| {
-        a.2.total_cmp(&b.2)
-            .then(Reverse(a.0.seed).cmp(&Reverse(b.0.seed)))
-    });
-    if let Some((member, metric, score)) = highest {
+    let trained = trained(method, opened)?;
+    check_data(method, &trained, opened)?;
+    if let Some(best) = best_validated(&trained, opened)? {
         tell(&format!(
             "{BEST}{method} is run {}, {}, with validation {} {:.2}",
-            member.run,
-            repetition(member),
-            metric.heading(),
-            100.0 * score
+            best.member.run,
+            repetition(best.member),
+            best.metric.heading(),
+            100.0 * best.score
         ));
-        return Ok(member.run);
+        return Ok(best.member.run);
     }
-    let rows: BTreeSet<RowId> = trained.iter().map(|member| member.row()).collect();
-    if rows.len() > 1 {
-        return Err(ambiguous(
-            method,
-            "it has several rows, and none was validated",
-        ));
-    }
+    let first = only_row(method, &trained)?;
     tell(&format!(
         "{BEST}{method} is run {}, {}: nothing was validated, so the first seed is taken",
         first.run,
         repetition(first)
     ));
     Ok(first.run)
+}
+
+/// Returns the members of a method that have a network, at least one, in the order of seeds and folds.
+fn trained<'p>(method: &str, opened: &'p Opened) -> Result<Vec<&'p Member>, Exit> {
+    let members = &opened.plan.members;
+    if members.iter().all(|member| member.method != method) {
+        let mut known: Vec<String> = members
+            .iter()
+            .map(|member| format!("`{}`", member.method))
+            .collect();
+        known.dedup();
+        let known = known.join(", ");
+        let message = format!("there is no method `{method}`; the sweep has {known}");
+        return Err(Exit::mistake(message));
+    }
+    let mut trained = Vec::new();
+    for member in members.iter().filter(|member| member.method == method) {
+        if opened.ledger.has_model(member.run, Check::Sizes)? {
+            trained.push(member);
+        }
+    }
+    if trained.is_empty() {
+        let message = format!("no run of `{method}` is trained yet");
+        return Err(Exit::mistake(message));
+    }
+    trained.sort_by_key(|member| (member.seed, member.fold));
+    Ok(trained)
+}
+
+/// Refuses a method that was trained on several data sets, whose scores cannot be compared.
+fn check_data(method: &str, trained: &[&Member], opened: &Opened) -> Result<(), Exit> {
+    let mut of_datasets: Vec<&Member> = Vec::new();
+    for member in trained {
+        if of_datasets.iter().all(|one| one.dataset != member.dataset) {
+            of_datasets.push(member);
+        }
+    }
+    if of_datasets.len() < 2 {
+        return Ok(());
+    }
+    let titles: Vec<&str> = of_datasets
+        .iter()
+        .map(|member| opened.plan.title_of(member))
+        .collect();
+    let why = format!("it was trained on {}", titles.join(" and "));
+    Err(ambiguous(method, &why))
+}
+
+/// A member and its validation score.
+struct Validated<'p> {
+    member: &'p Member,
+    metric: Metric,
+    score: f64,
+}
+
+/// Returns the member with the highest validation score, the first one on a tie; nothing if none was validated.
+fn best_validated<'p>(
+    trained: &[&'p Member],
+    opened: &Opened,
+) -> Result<Option<Validated<'p>>, LedgerError> {
+    let mut best: Option<Validated<'p>> = None;
+    for &member in trained {
+        let Some((metric, score)) = validation(member.run, opened)? else {
+            continue;
+        };
+        if best.as_ref().is_none_or(|best| score > best.score) {
+            best = Some(Validated {
+                member,
+                metric,
+                score,
+            });
+        }
+    }
+    Ok(best)
+}
+
+/// Returns the first of the members, if all are of one row of the table.
+fn only_row<'p>(method: &str, trained: &[&'p Member]) -> Result<&'p Member, Exit> {
+    let rows: BTreeSet<RowId> = trained.iter().map(|member| member.row()).collect();
+    match trained.first() {
+        Some(first) if rows.len() == 1 => Ok(first),
+        _ => Err(ambiguous(
+            method,
+            "it has several rows, and none was validated",
+        )),
+    }
 }
 
 fn ambiguous(method: &str, why: &str) -> Exit {

@@ -260,66 +260,69 @@ impl<'a> Document<'a> {
         found: Vec<BrokenRule>,
         waivers: &[Waiver],
     ) -> Fairness {
-        let violation = |found: BrokenRule| {
-            let reading = &self.first_reading(&combinations[found.point]);
-            let key = match &found.key {
-                SettingKey::Shared(key) => key.clone(),
-                SettingKey::OfMethod(name, key) => {
-                    let is_it = |(variant, _): &(&Variant, bool)| {
-                        self.methods[variant.method].name == *name
-                    };
-                    let position = reading.variants.iter().position(is_it).unwrap_or_default();
-                    format!("method.{position}.{key}")
-                }
-            };
-            let (rule, what) = (found.rule, found.what);
-            let message = format!("{rule}, {}, does not hold: {what}", rule.title());
-            let hint = format!(
-                "change this, or add [[waive]] with rule = \"{rule}\" and a reason; `sweep show rules` explains why it matters"
-            );
-            let shown = self.point_at(
-                reading,
-                Fault {
-                    key,
-                    message,
-                    hint: Some(hint),
-                },
-            );
-            let waiver = waivers.iter().find(|waiver| waiver.rule == rule);
-            Violation {
-                rule,
-                what,
-                shown,
-                waived: waiver.map(|waiver| waiver.reason.clone()),
-            }
-        };
-        let violations: Vec<Violation> = found.into_iter().map(violation).collect();
-        let is_needed = |waiver: &Waiver| {
-            violations
-                .iter()
-                .any(|violation| violation.rule == waiver.rule)
-        };
+        let violations: Vec<Violation> = found
+            .into_iter()
+            .map(|found| self.violation(&combinations[found.point], found, waivers))
+            .collect();
+        let is_broken = |rule| violations.iter().any(|violation| violation.rule == rule);
         let unneeded = waivers
             .iter()
             .enumerate()
-            .filter(|(_, waiver)| !is_needed(waiver))
-            .map(|(index, waiver)| {
-                let message = format!(
-                    "{}, {}, holds, so there is nothing to waive: remove this [[waive]]",
-                    waiver.rule,
-                    waiver.rule.title()
-                );
-                let fault = Fault {
-                    key: format!("waive.{index}.rule"),
-                    message,
-                    hint: None,
-                };
-                self.point_at(&self.first_reading(&combinations[0]), fault)
-            });
+            .filter(|(_, waiver)| !is_broken(waiver.rule))
+            .map(|(index, waiver)| self.unneeded(&combinations[0], index, waiver));
         Fairness {
             unneeded: unneeded.collect(),
             violations,
         }
+    }
+
+    fn violation(
+        &self,
+        combination: &Combination,
+        found: BrokenRule,
+        waivers: &[Waiver],
+    ) -> Violation {
+        let reading = self.first_reading(combination);
+        let (rule, what) = (found.rule, found.what);
+        let fault = Fault {
+            key: self.key_in_document(&reading, found.key),
+            message: format!("{rule}, {}, does not hold: {what}", rule.title()),
+            hint: Some(format!(
+                "change this, or add [[waive]] with rule = \"{rule}\" and a reason; `sweep show rules` explains why it matters"
+            )),
+        };
+        let waiver = waivers.iter().find(|waiver| waiver.rule == rule);
+        Violation {
+            rule,
+            what,
+            shown: self.point_at(&reading, fault),
+            waived: waiver.map(|waiver| waiver.reason.clone()),
+        }
+    }
+
+    fn key_in_document(&self, reading: &Reading<'_>, key: SettingKey) -> String {
+        match key {
+            SettingKey::Shared(key) => key,
+            SettingKey::OfMethod(name, key) => {
+                let is_it =
+                    |(variant, _): &(&Variant, bool)| self.methods[variant.method].name == name;
+                let position = reading.variants.iter().position(is_it).unwrap_or_default();
+                format!("method.{position}.{key}")
+            }
+        }
+    }
+
+    /// Returns what is to be said of a waiver of a rule that holds.
+    fn unneeded(&self, combination: &Combination, index: usize, waiver: &Waiver) -> Diagnostic {
+        let (rule, title) = (waiver.rule, waiver.rule.title());
+        let message =
+            format!("{rule}, {title}, holds, so there is nothing to waive: remove this [[waive]]");
+        let fault = Fault {
+            key: format!("waive.{index}.rule"),
+            message,
+            hint: None,
+        };
+        self.point_at(&self.first_reading(combination), fault)
     }
 
     /// Returns the values of the axes as the file spells them, without those of the data set, whose

@@ -73,6 +73,14 @@ pub(super) struct Variant {
     pub(super) rows: Vec<(usize, usize)>,
 }
 
+/// What the [[exclude]] tables of a file leave out.
+struct ExcludeCounts {
+    /// The number of variants that each leaves out.
+    left_out: Vec<usize>,
+    /// The number of all variants.
+    of: usize,
+}
+
 impl<'a> Grid<'a> {
     /// Removes the tables of the grid from the document.
     pub(super) fn take(
@@ -152,36 +160,86 @@ impl<'a> Grid<'a> {
         methods: &[Participant<'_>],
     ) -> Result<(Vec<Combination>, Vec<String>), Diagnostic> {
         self.check_size(source, methods)?;
-        let lengths = lengths(&self.shared);
         let own = self.own_rows(methods);
-        let mut all = Vec::new();
-        let mut left_out = vec![0_usize; self.excludes.len()];
-        let mut of = 0;
-        let mut in_grid = BTreeSet::new();
-        for rows in odometer(&lengths) {
-            let mut combination = combination(rows, methods, &own);
-            of += combination.variants.len();
-            let kept = &combination.rows;
-            combination.variants.retain(|variant| {
-                let mut is_kept = true;
-                for (exclude, count) in self.excludes.iter().zip(&mut left_out) {
-                    if exclude.matches(kept, variant, methods[variant.method].name) {
-                        *count += 1;
-                        is_kept = false;
-                    }
-                }
-                is_kept
-            });
+        let (mut all, counts) = self.without_excluded(methods, &own);
+        let mut words = self.about_excludes(source, &counts)?;
+        if self.includes.is_empty() {
+            return Ok((all, words));
+        }
+        let mut in_grid: BTreeSet<Vec<usize>> = all.iter().map(|one| one.rows.clone()).collect();
+        for include in &self.includes {
+            let further = further(source, include, &mut in_grid, all.len())?;
+            words.push(format!(
+                "[[include]] in line {} adds {}",
+                source.line(include.span.start),
+                further.len()
+            ));
+            all.extend(
+                further
+                    .into_iter()
+                    .map(|rows| combination(rows, methods, &own)),
+            );
+        }
+        Ok((all, words))
+    }
+
+    /// Returns the combinations of the axes that no [[exclude]] leaves out.
+    fn without_excluded(
+        &self,
+        methods: &[Participant<'_>],
+        own: &[Vec<Vec<(usize, usize)>>],
+    ) -> (Vec<Combination>, ExcludeCounts) {
+        let mut counts = ExcludeCounts {
+            left_out: vec![0; self.excludes.len()],
+            of: 0,
+        };
+        let mut kept = Vec::new();
+        for rows in odometer(&lengths(&self.shared)) {
+            let mut combination = combination(rows, methods, own);
+            counts.of += combination.variants.len();
+            let rows = &combination.rows;
+            combination
+                .variants
+                .retain(|variant| !self.excludes(rows, variant, methods, &mut counts.left_out));
             if !combination.variants.is_empty() || methods.is_empty() {
-                if !self.includes.is_empty() {
-                    in_grid.insert(combination.rows.clone());
-                }
-                all.push(combination);
+                kept.push(combination);
             }
         }
-        let mut words = Vec::new();
+        (kept, counts)
+    }
+
+    /// True if an [[exclude]] leaves a variant out. Counts it for each that does.
+    fn excludes(
+        &self,
+        rows: &[usize],
+        variant: &Variant,
+        methods: &[Participant<'_>],
+        left_out: &mut [usize],
+    ) -> bool {
+        let method = methods[variant.method].name;
+        let mut is_excluded = false;
         for (exclude, count) in self.excludes.iter().zip(left_out) {
-            if count == 0 {
+            if exclude.matches(rows, variant, method) {
+                *count += 1;
+                is_excluded = true;
+            }
+        }
+        is_excluded
+    }
+
+    /// Returns a sentence about each [[exclude]].
+    ///
+    /// # Errors
+    /// One matches nothing.
+    fn about_excludes(
+        &self,
+        source: &Source<'_>,
+        counts: &ExcludeCounts,
+    ) -> Result<Vec<String>, Diagnostic> {
+        let of = counts.of;
+        let mut words = Vec::new();
+        for (exclude, count) in self.excludes.iter().zip(&counts.left_out) {
+            if *count == 0 {
                 return Err(source.at(&exclude.span, "this [[exclude]] matches no combination").with_hint(
                     "every key must match a value of its axis; remove this [[exclude]] if it is obsolete",
                 ));
@@ -191,34 +249,7 @@ impl<'a> Grid<'a> {
                 "[[exclude]] in line {line} leaves out {count} of {of} combinations of a method and a setting"
             ));
         }
-        for include in &self.includes {
-            let further = include
-                .combinations
-                .iter()
-                .filter(|rows| in_grid.insert((*rows).clone()));
-            let further: Vec<Combination> = further
-                .map(|rows| combination(rows.clone(), methods, &own))
-                .collect();
-            if all.len() + further.len() > MOST {
-                let message = format!(
-                    "with this [[include]] there are more than {MOST} combinations, the most that a sweep may have"
-                );
-                return Err(source.at(&include.span, message));
-            }
-            if further.is_empty() {
-                return Err(source.at(
-                    &include.span,
-                    "this [[include]] adds nothing: the axes already have its combinations",
-                ));
-            }
-            words.push(format!(
-                "[[include]] in line {} adds {}",
-                source.line(include.span.start),
-                further.len()
-            ));
-            all.extend(further);
-        }
-        Ok((all, words))
+        Ok(words)
     }
 
     /// Refuses axes with more rows than a sweep may have, before anything is allocated for them.
@@ -497,6 +528,36 @@ impl Exclude {
                 .iter()
                 .all(|(axis, meant)| row_of(*axis).is_some_and(|row| meant[row]))
     }
+}
+
+/// Returns the combinations that an [[include]] adds to those `in_grid`, and adds them to these.
+///
+/// # Errors
+/// It adds nothing, or more than a sweep of already `present` combinations may have.
+fn further(
+    source: &Source<'_>,
+    include: &Include,
+    in_grid: &mut BTreeSet<Vec<usize>>,
+    present: usize,
+) -> Result<Vec<Vec<usize>>, Diagnostic> {
+    let combinations = include.combinations.iter();
+    let further: Vec<Vec<usize>> = combinations
+        .filter(|rows| in_grid.insert((*rows).clone()))
+        .cloned()
+        .collect();
+    if present + further.len() > MOST {
+        let message = format!(
+            "with this [[include]] there are more than {MOST} combinations, the most that a sweep may have"
+        );
+        return Err(source.at(&include.span, message));
+    }
+    if further.is_empty() {
+        return Err(source.at(
+            &include.span,
+            "this [[include]] adds nothing: the axes already have its combinations",
+        ));
+    }
+    Ok(further)
 }
 
 fn combination(
