@@ -112,26 +112,18 @@ fn position(of_runs: &BTreeMap<usize, (f64, f64, f64)>, scale: f64) -> Position 
     }
 }
 
+const HEIGHT: f64 = 250.0;
+
 /// A line for each row, and an area between its lowest and its highest run.
 fn of_courses(
     rows: &[(String, Vec<&Training>)],
     courses: &[Vec<Position>],
     curve: Curve,
 ) -> Option<Drawing> {
-    const HEIGHT: f64 = 250.0;
-    let all = || courses.iter().flatten();
-    let last = all().map(|position| position.step).fold(0.0, f64::max);
     if courses.iter().all(|course| course.len() < 2) {
         return None;
     }
-    let plane = Plane {
-        x: (0.0, last),
-        y: range(all().flat_map(|position| [position.low, position.high]))?,
-        left: 52.0,
-        right: WIDTH - 12.0,
-        top: 8.0,
-        bottom: HEIGHT - 40.0,
-    };
+    let plane = plane(courses)?;
     let mut marks = plane.horizontal_grid();
     marks.extend(plane.vertical_grid());
     marks.push(words(
@@ -139,37 +131,57 @@ fn of_courses(
         Anchor::Around,
         "step",
     ));
-    for (number, course) in courses.iter().enumerate() {
-        let low = course
+    let drawn = || {
+        courses
             .iter()
-            .map(|position| plane.at(position.step, position.low));
-        let high = course
-            .iter()
-            .map(|position| plane.at(position.step, position.high));
-        if course.len() > 1 {
-            marks.push(Mark::Area {
-                points: low.chain(high.rev()).collect(),
-                ink: Ink::Series(number),
-            });
-        }
-    }
-    for (number, course) in courses.iter().enumerate() {
-        let mean = course
-            .iter()
-            .map(|position| plane.at(position.step, position.mean));
-        if course.len() > 1 {
-            marks.push(Mark::Line {
-                points: mean.collect(),
-                width: 2.0,
-                ink: Ink::Series(number),
-                tip: rows[number].0.clone(),
-            });
-        }
-    }
+            .enumerate()
+            .filter(|(_, course)| course.len() > 1)
+    };
+    marks.extend(drawn().map(|(number, course)| spread(&plane, number, course)));
+    marks.extend(drawn().map(|(number, course)| line(&plane, number, course, &rows[number].0)));
     Some(Drawing {
         width: WIDTH,
         height: HEIGHT,
         title: format!("{} by step", curve.heading()),
         marks,
     })
+}
+
+/// Returns the plane of all positions.
+fn plane(courses: &[Vec<Position>]) -> Option<Plane> {
+    let all = || courses.iter().flatten();
+    let last = all().map(|position| position.step).fold(0.0, f64::max);
+    Some(Plane {
+        x: (0.0, last),
+        y: range(all().flat_map(|position| [position.low, position.high]))?,
+        left: 52.0,
+        right: WIDTH - 12.0,
+        top: 8.0,
+        bottom: HEIGHT - 40.0,
+    })
+}
+
+fn spread(plane: &Plane, number: usize, course: &[Position]) -> Mark {
+    let low = course
+        .iter()
+        .map(|position| plane.at(position.step, position.low));
+    let high = course
+        .iter()
+        .map(|position| plane.at(position.step, position.high));
+    Mark::Area {
+        points: low.chain(high.rev()).collect(),
+        ink: Ink::Series(number),
+    }
+}
+
+fn line(plane: &Plane, number: usize, course: &[Position], row: &str) -> Mark {
+    let means = course
+        .iter()
+        .map(|position| plane.at(position.step, position.mean));
+    Mark::Line {
+        points: means.collect(),
+        width: 2.0,
+        ink: Ink::Series(number),
+        tip: row.to_owned(),
+    }
 }

@@ -293,7 +293,7 @@ impl GaussianProcess {
                     } else {
                         0.0
                     };
-                    kernel(
+                    covariance(
                         squared_distance(a, b, &sharpness, &observations.choices),
                         variance,
                     ) + noise
@@ -351,7 +351,7 @@ impl GaussianProcess {
         self.observations
             .points
             .iter()
-            .map(|point| kernel(distance(point), self.variance))
+            .map(|point| covariance(distance(point), self.variance))
             .collect()
     }
 
@@ -418,7 +418,7 @@ fn squared_distance(a: &[f64], b: &[f64], sharpness: &[f64], choices: &[bool]) -
 }
 
 /// Returns the Matérn-5/2 kernel of a squared distance.
-fn kernel(square: f64, variance: f64) -> f64 {
+fn covariance(square: f64, variance: f64) -> f64 {
     let distance = ROOT5 * square.sqrt();
     variance * (1.0 + distance + distance * distance / 3.0) * libm::exp(-distance)
 }
@@ -483,70 +483,93 @@ impl Likelihood<'_> {
 
     /// Returns the negative logarithm without constants, including the priors; writes the gradient.
     fn negative_log(&self, at: &[f64], gradient: &mut [f64]) -> f64 {
-        let dimensions = self.observations.choices.len();
-        let sharpness: Vec<f64> = at[..dimensions]
-            .iter()
-            .map(|log| libm::exp(-2.0 * log))
-            .collect();
-        let variance = libm::exp(at[dimensions]);
-        let nugget = libm::exp(at[dimensions + 1]);
-        let squares: Vec<f64> = self
-            .differences
-            .iter()
-            .map(|parts| dot(parts, &sharpness))
-            .collect();
-        let mut pair = squares.iter();
-        let rows = self
-            .observations
-            .noise
-            .iter()
-            .enumerate()
-            .map(|(i, noise)| {
-                let mut row: Vec<f64> = pair
-                    .by_ref()
-                    .take(i)
-                    .map(|&square| kernel(square, variance))
-                    .collect();
-                row.push(variance + nugget + noise);
-                row
-            });
-        let Some(factor) = Cholesky::new(rows.collect()) else {
+        let kernel = Kernel::new(at, &self.differences);
+        let Some(factor) = Cholesky::new(kernel.covariances(&self.observations.noise)) else {
             return f64::INFINITY;
         };
-        let (mean, weights) = center(&factor, &self.observations.values);
-        let centered: Vec<f64> = self
-            .observations
-            .values
-            .iter()
-            .map(|value| value - mean)
-            .collect();
-        let mut value = 0.5 * dot(&centered, &weights) + 0.5 * factor.log_determinant();
+        let values = &self.observations.values;
+        let (mean, weights) = center(&factor, values);
+        let centered: Vec<f64> = values.iter().map(|value| value - mean).collect();
+        self.write_gradient(&kernel, &factor.inverse(), &weights, gradient);
+        let value = 0.5 * dot(&centered, &weights) + 0.5 * factor.log_determinant();
+        with_priors(at, value, gradient)
+    }
 
-        // The derivative by a hyperparameter is half the trace of (inverse - weights·weightsᵀ)·dK.
+    /// Writes the derivatives by the hyperparameters: half the trace of (inverse - weights·weightsᵀ)·dK.
+    fn write_gradient(
+        &self,
+        kernel: &Kernel,
+        inverse: &[Vec<f64>],
+        weights: &[f64],
+        gradient: &mut [f64],
+    ) {
+        let dimensions = kernel.sharpness.len();
         gradient.fill(0.0);
-        let inverse = factor.inverse();
-        let mut pair = 0;
+        let mut pairs = kernel.squares.iter().zip(&self.differences);
         for i in 0..weights.len() {
-            for j in 0..i {
+            for (j, (&square, parts)) in pairs.by_ref().take(i).enumerate() {
                 let pull = inverse[i][j] - weights[i] * weights[j];
-                let slope = -2.0 * pull * kernel_slope(squares[pair], variance);
+                let slope = -2.0 * pull * kernel_slope(square, kernel.variance);
                 for index in 0..dimensions {
-                    gradient[index] += slope * self.differences[pair][index] * sharpness[index];
+                    gradient[index] += slope * parts[index] * kernel.sharpness[index];
                 }
-                gradient[dimensions] += pull * kernel(squares[pair], variance);
-                pair += 1;
+                gradient[dimensions] += pull * covariance(square, kernel.variance);
             }
             let pull = 0.5 * (inverse[i][i] - weights[i] * weights[i]);
-            gradient[dimensions] += pull * variance;
-            gradient[dimensions + 1] += pull * nugget;
+            gradient[dimensions] += pull * kernel.variance;
+            gradient[dimensions + 1] += pull * kernel.nugget;
         }
-        for ((at, gradient), (mean, deviation)) in at.iter().zip(gradient).zip(priors(dimensions)) {
-            let away = (at - mean) / deviation;
-            value += 0.5 * away * away;
-            *gradient += away / deviation;
-        }
-        value
     }
+}
+
+/// The kernel with some hyperparameters, between the points of some observations.
+struct Kernel {
+    sharpness: Vec<f64>,
+    variance: f64,
+    nugget: f64,
+    /// The scaled squared distance of every pair of points, in order of a lower triangle.
+    squares: Vec<f64>,
+}
+
+impl Kernel {
+    fn new(at: &[f64], differences: &[Vec<f64>]) -> Kernel {
+        let dimensions = at.len() - 2;
+        let logs = at[..dimensions].iter();
+        let sharpness: Vec<f64> = logs.map(|log| libm::exp(-2.0 * log)).collect();
+        let squares = differences.iter().map(|parts| dot(parts, &sharpness));
+        Kernel {
+            squares: squares.collect(),
+            variance: libm::exp(at[dimensions]),
+            nugget: libm::exp(at[dimensions + 1]),
+            sharpness,
+        }
+    }
+
+    /// Returns the lower triangle of the covariances of the observations.
+    fn covariances(&self, noise: &[f64]) -> Vec<Vec<f64>> {
+        let mut squares = self.squares.iter();
+        let row = |(i, noise): (usize, &f64)| {
+            let before = squares.by_ref().take(i);
+            let mut row: Vec<f64> = before
+                .map(|&square| covariance(square, self.variance))
+                .collect();
+            row.push(self.variance + self.nugget + noise);
+            row
+        };
+        noise.iter().enumerate().map(row).collect()
+    }
+}
+
+/// Returns a value with the negative logarithms of the priors, and adds their derivatives to the gradient.
+fn with_priors(at: &[f64], value: f64, gradient: &mut [f64]) -> f64 {
+    let dimensions = at.len() - 2;
+    let mut value = value;
+    for ((at, gradient), (mean, deviation)) in at.iter().zip(gradient).zip(priors(dimensions)) {
+        let away = (at - mean) / deviation;
+        value += 0.5 * away * away;
+        *gradient += away / deviation;
+    }
+    value
 }
 
 #[cfg(test)]

@@ -13,69 +13,95 @@ pub(super) fn minimize(
     bounds: &[(f64, f64)],
     steps: usize,
 ) -> (Vec<f64>, f64) {
-    let size = start.len();
-    let mut at = project(start, bounds);
-    let mut gradient = vec![0.0; size];
-    let mut value = function(&at, &mut gradient);
-    let mut inverse = identity(size);
+    let mut here = Point::new(&mut function, project(start, bounds));
+    let mut inverse = identity(start.len());
     for _ in 0..steps {
-        let free: Vec<bool> = (0..size)
-            .map(|i| !blocked(at[i], gradient[i], bounds[i]))
-            .collect();
-        let mut direction = step_direction(&inverse, &gradient, &free);
-        if dot(&direction, &gradient) >= 0.0 {
-            inverse = identity(size);
-            direction = step_direction(&inverse, &gradient, &free);
-        }
-        let longest = direction
-            .iter()
-            .fold(0.0f64, |longest, step| longest.max(step.abs()));
-        if longest < 1e-9 {
-            break;
-        }
-        let widest = bounds
-            .iter()
-            .fold(0.0f64, |widest, (low, high)| widest.max(high - low));
-        let mut length = (0.25 * widest / longest).min(1.0);
-        let mut next_gradient = vec![0.0; size];
-        let mut accepted = None;
-        for _ in 0..12 {
-            let moved: Vec<f64> = at
-                .iter()
-                .zip(&direction)
-                .map(|(at, step)| at + length * step)
-                .collect();
-            let next = project(&moved, bounds);
-            let gain: f64 = next
-                .iter()
-                .zip(&at)
-                .zip(&gradient)
-                .map(|((next, at), slope)| (next - at) * slope)
-                .sum();
-            let reached = function(&next, &mut next_gradient);
-            if reached.is_finite() && reached <= value + 1e-4 * gain {
-                accepted = Some((next, reached));
-                break;
-            }
-            length *= 0.35;
-        }
-        let Some((next, reached)) = accepted else {
+        let direction = descent(&mut inverse, &here, bounds);
+        let Some(next) = line_search(&mut function, &here, &direction, bounds) else {
             break;
         };
-        let moved: Vec<f64> = next.iter().zip(&at).map(|(next, at)| next - at).collect();
-        let bent: Vec<f64> = next_gradient
-            .iter()
-            .zip(&gradient)
-            .map(|(next, before)| next - before)
-            .collect();
+        let moved = difference(&next.at, &here.at);
+        let bent = difference(&next.gradient, &here.gradient);
         update(&mut inverse, &moved, &bent);
-        let gained = value - reached;
-        (at, value, gradient) = (next, reached, next_gradient);
-        if gained.abs() < 1e-10 * (1.0 + value.abs()) {
+        let gained = here.value - next.value;
+        let is_flat = gained.abs() < 1e-10 * (1.0 + here.value.abs());
+        here = next;
+        if is_flat {
             break;
         }
     }
-    (at, value)
+    (here.at, here.value)
+}
+
+/// A place with the value and the gradient of a function.
+struct Point {
+    at: Vec<f64>,
+    value: f64,
+    gradient: Vec<f64>,
+}
+
+impl Point {
+    fn new(function: &mut impl FnMut(&[f64], &mut [f64]) -> f64, at: Vec<f64>) -> Point {
+        let mut gradient = vec![0.0; at.len()];
+        let value = function(&at, &mut gradient);
+        Point {
+            at,
+            value,
+            gradient,
+        }
+    }
+}
+
+/// Returns the quasi-Newton direction at a point. If it leads up, `inverse` begins anew.
+fn descent(inverse: &mut Vec<Vec<f64>>, here: &Point, bounds: &[(f64, f64)]) -> Vec<f64> {
+    let free: Vec<bool> = (0..bounds.len())
+        .map(|i| !blocked(here.at[i], here.gradient[i], bounds[i]))
+        .collect();
+    let direction = step_direction(inverse, &here.gradient, &free);
+    if dot(&direction, &here.gradient) < 0.0 {
+        return direction;
+    }
+    *inverse = identity(bounds.len());
+    step_direction(inverse, &here.gradient, &free)
+}
+
+/// Returns a point in a direction whose value is sufficiently smaller (Armijo's rule); nothing if there is none.
+fn line_search(
+    function: &mut impl FnMut(&[f64], &mut [f64]) -> f64,
+    here: &Point,
+    direction: &[f64],
+    bounds: &[(f64, f64)],
+) -> Option<Point> {
+    let longest = largest(direction.iter().map(|step| step.abs()));
+    if longest < 1e-9 {
+        return None;
+    }
+    let widest = largest(bounds.iter().map(|(low, high)| high - low));
+    let mut length = (0.25 * widest / longest).min(1.0);
+    for _ in 0..12 {
+        let next = Point::new(function, step(&here.at, direction, length, bounds));
+        let gain = dot(&difference(&next.at, &here.at), &here.gradient);
+        if next.value.is_finite() && next.value <= here.value + 1e-4 * gain {
+            return Some(next);
+        }
+        length *= 0.35;
+    }
+    None
+}
+
+/// Returns where a step of this length ends.
+fn step(at: &[f64], direction: &[f64], length: f64, bounds: &[(f64, f64)]) -> Vec<f64> {
+    let steps = at.iter().zip(direction);
+    let moved: Vec<f64> = steps.map(|(at, step)| at + length * step).collect();
+    project(&moved, bounds)
+}
+
+fn difference(one: &[f64], other: &[f64]) -> Vec<f64> {
+    one.iter().zip(other).map(|(a, b)| a - b).collect()
+}
+
+fn largest(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(0.0, f64::max)
 }
 
 fn project(at: &[f64], bounds: &[(f64, f64)]) -> Vec<f64> {
