@@ -48,6 +48,10 @@ fn sentence(action: &str, path: &Path, cause: &io::Error) -> String {
     let path = path.display();
     if is_full(cause) {
         format!("the disk is full: cannot {action} `{path}`")
+    } else if cause.kind() == io::ErrorKind::FileTooLarge {
+        format!(
+            "cannot {action} `{path}`: it would be larger than a file may be here (`ulimit -f`)"
+        )
     } else {
         format!("cannot {action} `{path}`: {cause}")
     }

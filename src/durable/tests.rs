@@ -17,6 +17,9 @@ fn a_full_disk_is_called_a_full_disk() {
         denied.to_string(),
         "cannot create `/data/images.u8`: permission denied"
     );
+    let large = DiskError::at("write", path)(io::ErrorKind::FileTooLarge.into());
+    assert!(!large.is_full());
+    assert!(large.to_string().ends_with("may be here (`ulimit -f`)"));
 }
 
 #[test]

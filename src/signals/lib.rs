@@ -2,13 +2,19 @@
 //!
 //! `nohup` and shells start a program with signals ignored that must not end it, such as the one of a
 //! closed terminal. A handler would take that back, so an ignored signal gets none.
+//!
+//! The signal of a file that grows past its limit is not such a request: writing it becomes an error.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
-use std::{fs, io, thread};
+use std::{
+    fs, io,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+};
 
 pub use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXCPU};
-use signal_hook::iterator::Signals;
+use signal_hook::{consts::SIGXFSZ, flag, iterator::Signals};
 
 /// Calls `heed` at each of these signals, in a thread, from now on. A signal that was ignored when the
 /// process started stays ignored.
@@ -25,6 +31,16 @@ pub fn watch(signals: &[i32], mut heed: impl FnMut() + Send + 'static) -> io::Re
         }
     })?;
     Ok(())
+}
+
+/// Makes a write past the limit of a file's size (`ulimit -f`) fail with
+/// [`FileTooLarge`](io::ErrorKind::FileTooLarge). By default, SIGXFSZ ends the process instead.
+///
+/// # Errors
+/// The signal cannot be handled.
+pub fn survive_file_limit() -> io::Result<()> {
+    // The flag is not read: the write that fails tells the same.
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(|_| ())
 }
 
 /// Returns a signal as people write it: `SIGABRT (6)`.
@@ -93,5 +109,11 @@ mod tests {
             .status();
         assert!(sent.unwrap().success());
         receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+    }
+
+    #[test]
+    fn the_signal_of_a_file_at_its_limit_ends_nothing() {
+        survive_file_limit().unwrap();
+        signal_hook::low_level::raise(SIGXFSZ).unwrap();
     }
 }

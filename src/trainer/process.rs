@@ -85,6 +85,7 @@ fn attempt(path: &Path) -> ExitStatus {
     let stop = Stop::new();
     parent_watch::watch(stop.clone());
     stop_at_signals(stop.clone());
+    survive_file_limit();
     if !matches!(attempt.work, Work::Train(_)) {
         parent_watch::end_after(stop.clone(), ExitStatus::Stopped as i32);
     }
@@ -111,6 +112,14 @@ fn stop_at_signals(stop: Stop) {
     if let Err(error) = signals::watch(&[SIGTERM, SIGUSR1, SIGXCPU], request) {
         log(&format!(
             "signals are not taken as requests to stop: {error}"
+        ));
+    }
+}
+
+fn survive_file_limit() {
+    if let Err(error) = signals::survive_file_limit() {
+        log(&format!(
+            "a file at its limit would end the trainer: {error}"
         ));
     }
 }

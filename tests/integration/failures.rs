@@ -146,6 +146,20 @@ fn a_full_disk_stops_the_sweep_with_a_clear_message() {
 }
 
 #[test]
+fn a_limit_on_the_size_of_files_stops_the_sweep_with_a_clear_message() {
+    // The copy of the sweep file, the journal and the page are the first to be too large.
+    for blocks in [1, 4, 16] {
+        let desk = Desk::new(SMALL);
+        let child = desk.start_after(&format!("ulimit -f {blocks}"));
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{blocks}: {told}");
+        assert!(told.contains("(`ulimit -f`)"), "{blocks}: {told}");
+        desk.run().assert_code(0);
+    }
+}
+
+#[test]
 fn an_interrupted_sweep_keeps_its_checkpoints_and_leaves_no_trainer_behind() {
     let desk = Desk::new(&SMALL.replace("steps = 12", "steps = 400")).slowly(20);
     let mut child = desk.start();

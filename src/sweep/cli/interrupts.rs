@@ -26,7 +26,7 @@ struct State {
 pub(super) struct Counted<'a>(&'a State);
 
 impl Interrupts {
-    /// Begins to watch for signals.
+    /// Begins to watch for signals. From now on, a file at its limit is an error and no signal.
     ///
     /// # Errors
     /// A signal cannot be handled.
@@ -35,6 +35,7 @@ impl Interrupts {
         let watched = Arc::clone(&state);
         signals::watch(&[SIGINT, SIGTERM, SIGHUP, SIGUSR1], move || watched.heed())
             .map_err(Exit::stuck)?;
+        signals::survive_file_limit().map_err(Exit::stuck)?;
         Ok(Interrupts(state))
     }
 

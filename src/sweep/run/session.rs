@@ -13,6 +13,7 @@ use std::{
 };
 
 use chrono::DateTime;
+use durable::DiskError;
 use schema::{
     Attempt, Computation, EnsembleId, EnsembleRecord, EnsembleWork, EvaluateWork, Event, Finished,
     Host, Metric, Outcome, PROTOCOL, PrepareWork, Recipe, Record, RunId, SCHEMA, StudyId, Task,
@@ -63,13 +64,8 @@ pub enum SessionError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The journal could not be written.
-    #[error("failed to write the journal in `{}`: {source}", folder.display())]
-    Journal {
-        /// The results folder.
-        folder: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Journal(DiskError),
     /// The results folder is not this process's own any more.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -83,10 +79,7 @@ pub enum SessionError {
 
 impl SessionError {
     fn journal(ledger: &Ledger, source: io::Error) -> SessionError {
-        SessionError::Journal {
-            folder: ledger.root().to_owned(),
-            source,
-        }
+        SessionError::Journal(DiskError::at("write the journal in", ledger.root())(source))
     }
 }
 
