@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 
 use dml::data::{
-    self, DataError, Preparation, PreparedData, Source, Summary,
+    self, Preparation, PreparedData, Source, Summary,
     adding::{self, Folders, Request},
 };
-use schema::{Event, Failure, Files, ImportWork, Imported, PrepareWork, Prepared};
+use schema::{Event, Files, ImportWork, Imported, PrepareWork, Prepared};
 
 use crate::{Emit, Failed, Throttle, process::log};
 
@@ -51,28 +51,13 @@ pub(crate) fn prepare(work: &PrepareWork, emit: Emit) -> Result<Prepared, Failed
     if let Some(counts) = already_there(work) {
         return Ok(prepared(counts));
     }
-    let unusable = |error| unusable_image(work, error);
-    let preparation = Preparation::new(&source, work.images, work.cache, &work.into)
-        .map_err(unusable)?
+    let preparation = Preparation::new(&source, work.images, work.cache, &work.into)?
         .expecting(work.fingerprint.clone());
     let text = preparation.estimate();
     log(&text);
     emit(Event::Remark { text });
-    let counts = with_progress(emit, |progress| preparation.run(progress)).map_err(unusable)?;
+    let counts = with_progress(emit, |progress| preparation.run(progress))?;
     Ok(prepared(counts))
-}
-
-/// Returns the failure for an image that cannot be used: the first one, as others may follow.
-fn unusable_image(work: &PrepareWork, error: DataError) -> Failed {
-    let is_changed = matches!(error, DataError::Changed { .. });
-    let mut failed = Failed::from(error);
-    if failed.class == Failure::Data && !is_changed {
-        failed.message += &format!(
-            "; `sweep data check {}` lists all such images, and `sweep data add` with `--skip-broken` leaves them out",
-            work.dataset.folder()
-        );
-    }
-    failed
 }
 
 /// Checks that a network can be measured: that it is not trained in vain.
