@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     config::{Diagnostic, Sweep},
+    ledger::JobKind,
     plan::{Member, Plan, forecast, freshness, memory},
 };
 
@@ -100,9 +101,9 @@ fn too_full(opened: &Opened, times: u64) -> Option<String> {
     let (plan, ledger) = (&opened.plan, &opened.ledger);
     let freshness = freshness::of(plan, ledger, &opened.sweep.report).ok()?;
     let forecast = forecast::of(plan, &freshness, ledger, &opened.sweep.data_root).ok()?;
-    let bytes = forecast.verbs.iter().map(|(&verb, expected)| match verb {
-        "train" => expected.bytes.saturating_mul(times),
-        _ => expected.bytes,
+    let bytes = forecast.kinds.iter().map(|(kind, expected)| match kind {
+        JobKind::Train => expected.bytes.saturating_mul(times),
+        JobKind::Prepare | JobKind::Evaluate | JobKind::Ensemble => expected.bytes,
     });
     shortage(ledger.root(), bytes.sum())
 }

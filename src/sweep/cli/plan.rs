@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::{Method, Point, Sweep, TrainingTable, as_written},
-    ledger::Job,
+    ledger::{Job, JobKind},
     plan::{
         RowId,
         forecast::{self, Expected, Forecast},
@@ -117,7 +117,8 @@ impl PlanCommand {
             false => lines.extend(summed_up(opened, freshness)),
         }
         lines.push(String::new());
-        for (verb, Tally { todo, done }) in tally(freshness) {
+        for (kind, Tally { todo, done }) in tally(freshness) {
+            let verb = kind.verb();
             lines.push(format!("  {verb:<9} {todo:>4} to do, {done:>4} done"));
         }
         lines.extend(costs(opened, forecast));
@@ -243,7 +244,8 @@ fn costs(opened: &Opened, forecast: &Forecast) -> Vec<String> {
         return lines;
     }
     lines.extend(time(forecast, &layout));
-    for (verb, expected) in &forecast.verbs {
+    for (kind, expected) in &forecast.kinds {
+        let verb = kind.verb();
         let bases = bases(expected, forecast);
         if expected.todo > 0 && !bases.is_empty() {
             lines.push(format!("{MARGIN}{verb:<9} {}", bases.join("; ")));
@@ -525,10 +527,10 @@ pub(super) struct Tally {
 }
 
 /// The tally of each kind of jobs.
-pub(super) fn tally(freshness: &FreshnessOf) -> BTreeMap<&'static str, Tally> {
-    let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
+pub(super) fn tally(freshness: &FreshnessOf) -> BTreeMap<JobKind, Tally> {
+    let mut tallies: BTreeMap<JobKind, Tally> = BTreeMap::new();
     for (job, freshness) in freshness {
-        let tally = tallies.entry(job.verb()).or_default();
+        let tally = tallies.entry(job.kind()).or_default();
         match freshness {
             Freshness::Stale(_) => tally.todo += 1,
             Freshness::Fresh | Freshness::NotNeeded => tally.done += 1,

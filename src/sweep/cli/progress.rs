@@ -12,7 +12,7 @@ use schema::{Breakdown, Event, Finished, Metric, Trained, TrainingEnd, bytes_in_
 
 use super::{counted, paint::Tone, printable::printable, studies::outcome, tell};
 use crate::{
-    ledger::{AttemptEnd, Job},
+    ledger::{AttemptEnd, Job, JobKind},
     plan::{
         Plan, PlannedRun, Study, StudyState,
         freshness::{Freshness, FreshnessOf},
@@ -44,9 +44,9 @@ pub(super) struct Progress {
     /// The sum of the fractions.
     done: f64,
     /// The work of the known jobs that is left, by kind.
-    left: BTreeMap<&'static str, f64>,
+    left: BTreeMap<JobKind, f64>,
     /// The jobs that searches may add at most.
-    ahead: BTreeMap<&'static str, Ahead>,
+    ahead: BTreeMap<JobKind, Ahead>,
     pace: Pace,
     /// The largest number of jobs that ran at the same time.
     abreast: usize,
@@ -71,7 +71,7 @@ struct Ahead {
 
 /// The speed of finished jobs, by kind: their total weight, and their seconds.
 #[derive(Default)]
-struct Pace(BTreeMap<&'static str, (f64, f64)>);
+struct Pace(BTreeMap<JobKind, (f64, f64)>);
 
 impl Pace {
     fn note(&mut self, job: Job, weight: f64, took: Duration) {
@@ -79,15 +79,15 @@ impl Pace {
             // Nothing was trained: a baseline.
             return;
         }
-        let (of_all, seconds) = self.0.entry(job.verb()).or_default();
+        let (of_all, seconds) = self.0.entry(job.kind()).or_default();
         *of_all += weight;
         *seconds += took.as_secs_f64();
     }
 
     /// Seconds per unit of weight.
-    fn of(&self, verb: &str) -> Option<f64> {
+    fn of(&self, kind: JobKind) -> Option<f64> {
         self.0
-            .get(verb)
+            .get(&kind)
             .filter(|(weight, _)| *weight > 0.0)
             .map(|(weight, seconds)| seconds / weight)
     }
@@ -150,7 +150,7 @@ impl Progress {
             if matches!(freshness, Freshness::Stale(_)) && !self.weights.contains_key(&job) {
                 let weight = weight(job, plan);
                 self.weights.insert(job, weight);
-                *self.left.entry(job.verb()).or_default() += weight as f64;
+                *self.left.entry(job.kind()).or_default() += weight as f64;
                 self.names.insert(job, plan.name_of_job(job));
             }
         }
@@ -167,19 +167,19 @@ impl Progress {
     /// The remaining time at the speed so far; unknown before there is one.
     fn to_go(&self) -> Option<Duration> {
         let mut left = self.left.clone();
-        for (&verb, ahead) in &self.ahead {
-            *left.entry(verb).or_default() += ahead.weight;
+        for (&kind, ahead) in &self.ahead {
+            *left.entry(kind).or_default() += ahead.weight;
         }
-        let pace = |verb: &str| self.pace.of(verb).or_else(|| self.pace_of_running(verb));
+        let pace = |kind| self.pace.of(kind).or_else(|| self.pace_of_running(kind));
         let seconds = seconds_left(&left, pace)?;
         Duration::try_from_secs_f64(seconds / self.abreast as f64).ok()
     }
 
     /// Seconds per unit of weight of the running jobs of a kind.
-    fn pace_of_running(&self, verb: &str) -> Option<f64> {
+    fn pace_of_running(&self, kind: JobKind) -> Option<f64> {
         let (mut done, mut seconds) = (0.0, 0.0);
         for (job, line) in &self.running {
-            if job.verb() == verb && line.done > line.from {
+            if job.kind() == kind && line.done > line.from {
                 let weight = self.weights.get(job).copied().unwrap_or(0);
                 done += weight as f64 * line.gained();
                 seconds += line.begun.elapsed().as_secs_f64();
@@ -218,7 +218,7 @@ impl Progress {
         let change = fraction - self.fractions.insert(job, fraction).unwrap_or(0.0);
         let weight = self.weights.get(&job).copied().unwrap_or(0) as f64;
         self.done += change;
-        *self.left.entry(job.verb()).or_default() -= weight * change;
+        *self.left.entry(job.kind()).or_default() -= weight * change;
     }
 
     fn redraw(&mut self) {
@@ -576,17 +576,18 @@ fn style(template: &str, characters: &str) -> ProgressStyle {
         .progress_chars(characters)
 }
 
-const TRAIN: &str = "train";
-
 /// Returns the seconds that the work of each kind takes at its pace; nothing if a pace is unknown. While
 /// there are trainings, other jobs without a pace count as short.
-fn seconds_left(left: &BTreeMap<&str, f64>, pace: impl Fn(&str) -> Option<f64>) -> Option<f64> {
+fn seconds_left(
+    left: &BTreeMap<JobKind, f64>,
+    pace: impl Fn(JobKind) -> Option<f64>,
+) -> Option<f64> {
     // Sums of fractions end near 0.
     let left = left.iter().filter(|(_, work)| **work > 1e-6);
-    let trains = left.clone().any(|(&verb, _)| verb == TRAIN);
-    let seconds = left.map(|(&verb, work)| match pace(verb) {
+    let trains = left.clone().any(|(&kind, _)| kind == JobKind::Train);
+    let seconds = left.map(|(&kind, work)| match pace(kind) {
         Some(pace) => Some(pace * work),
-        None if trains && verb != TRAIN => Some(0.0),
+        None if trains && kind != JobKind::Train => Some(0.0),
         None => None,
     });
     seconds.sum()
@@ -609,9 +610,9 @@ fn steps(planned: &PlannedRun) -> u64 {
 }
 
 /// The jobs that open studies may add at most, by kind.
-fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
+fn ahead(plan: &Plan) -> BTreeMap<JobKind, Ahead> {
     let longest = plan.runs.values().map(steps).max().unwrap_or(0);
-    let mut ahead: BTreeMap<&str, Ahead> = BTreeMap::new();
+    let mut ahead: BTreeMap<JobKind, Ahead> = BTreeMap::new();
     for study in &plan.studies {
         if study.state != StudyState::Open {
             continue;
@@ -621,12 +622,12 @@ fn ahead(plan: &Plan) -> BTreeMap<&'static str, Ahead> {
         let trials = trials.saturating_add(study.runs_ahead());
         let repetitions = study.members.len();
         let kinds = [
-            (TRAIN, trials.saturating_add(repetitions), longest),
-            ("evaluate", repetitions, 1),
-            ("ensemble", repetitions / folds, 1),
+            (JobKind::Train, trials.saturating_add(repetitions), longest),
+            (JobKind::Evaluate, repetitions, 1),
+            (JobKind::Ensemble, repetitions / folds, 1),
         ];
-        for (verb, jobs, weight) in kinds {
-            let all = ahead.entry(verb).or_default();
+        for (kind, jobs, weight) in kinds {
+            let all = ahead.entry(kind).or_default();
             all.jobs = all.jobs.saturating_add(jobs);
             all.weight += jobs as f64 * weight as f64;
         }
@@ -671,15 +672,18 @@ mod tests {
     #[test]
     fn the_time_to_go_counts_every_kind_of_jobs() {
         let left = |trainings: f64, evaluations: f64| {
-            BTreeMap::from([(TRAIN, trainings), ("evaluate", evaluations)])
+            BTreeMap::from([
+                (JobKind::Train, trainings),
+                (JobKind::Evaluate, evaluations),
+            ])
         };
-        let evaluations_take_5 = |verb: &str| (verb == "evaluate").then_some(5.0);
+        let evaluations_take_5 = |kind| (kind == JobKind::Evaluate).then_some(5.0);
         assert_eq!(
             seconds_left(&left(0.0, 3.0), evaluations_take_5),
             Some(15.0)
         );
         assert_eq!(seconds_left(&left(7.0, 3.0), evaluations_take_5), None);
-        let steps_take_2 = |verb: &str| (verb == TRAIN).then_some(2.0);
+        let steps_take_2 = |kind| (kind == JobKind::Train).then_some(2.0);
         assert_eq!(seconds_left(&left(7.0, 3.0), steps_take_2), Some(14.0));
         // Nothing is known of the last jobs before one of them has ended.
         assert_eq!(seconds_left(&left(0.0, 3.0), steps_take_2), None);

@@ -86,25 +86,56 @@ pub enum Job {
     Ensemble(EnsembleId),
 }
 
+/// A kind of jobs; kinds are in the order in which jobs need each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// [`Job::Prepare`].
+    Prepare,
+    /// [`Job::Train`].
+    Train,
+    /// [`Job::Evaluate`].
+    Evaluate,
+    /// [`Job::Ensemble`].
+    Ensemble,
+}
+
 impl Job {
+    /// Returns its kind.
+    pub fn kind(self) -> JobKind {
+        match self {
+            Job::Prepare(_) => JobKind::Prepare,
+            Job::Train(_) => JobKind::Train,
+            Job::Evaluate(_) => JobKind::Evaluate,
+            Job::Ensemble(_) => JobKind::Ensemble,
+        }
+    }
+
     /// Returns its verb, which is also the name of its folder of attempts.
     pub fn verb(self) -> &'static str {
+        self.kind().verb()
+    }
+}
+
+impl JobKind {
+    /// Returns the verb of its jobs.
+    pub fn verb(self) -> &'static str {
         match self {
-            Job::Prepare(_) => "prepare",
-            Job::Train(_) => "train",
-            Job::Evaluate(_) => "evaluate",
-            Job::Ensemble(_) => "ensemble",
+            JobKind::Prepare => "prepare",
+            JobKind::Train => "train",
+            JobKind::Evaluate => "evaluate",
+            JobKind::Ensemble => "ensemble",
         }
     }
 }
 
 impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = self.verb();
         match self {
-            Job::Prepare(data) => write!(f, "prepare {data}"),
-            Job::Train(run) => write!(f, "train {run}"),
-            Job::Evaluate(run) => write!(f, "evaluate {run}"),
-            Job::Ensemble(ensemble) => write!(f, "ensemble {ensemble}"),
+            Job::Prepare(data) => write!(f, "{verb} {data}"),
+            Job::Train(run) | Job::Evaluate(run) => write!(f, "{verb} {run}"),
+            Job::Ensemble(ensemble) => write!(f, "{verb} {ensemble}"),
         }
     }
 }

@@ -14,13 +14,14 @@ use super::{
     freshness::{Freshness, FreshnessOf},
     past::Past,
 };
-use crate::ledger::{Job, Ledger, LedgerError, fingerprint::registration};
+use crate::ledger::{Job, JobKind, Ledger, LedgerError, fingerprint::registration};
 
 /// The estimate for a plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Forecast {
     /// The estimate for each kind of jobs.
-    pub verbs: BTreeMap<&'static str, Expected>,
+    #[serde(rename = "verbs")]
+    pub kinds: BTreeMap<JobKind, Expected>,
     /// The longest job with an estimate, in seconds.
     pub longest: f64,
     /// Bytes to be written under `results/`.
@@ -49,22 +50,19 @@ impl Forecast {
     /// The total time of all jobs with an estimate, in seconds; trainings that searches may add count as
     /// the mean of the others.
     pub fn seconds(&self) -> f64 {
-        let known: f64 = self.verbs.values().map(|expected| expected.seconds).sum();
-        let trainings = self
-            .verbs
-            .get("train")
-            .map_or(0.0, |expected| expected.mean());
+        let known: f64 = self.kinds.values().map(|expected| expected.seconds).sum();
+        let trainings = self.kinds.get(&JobKind::Train).map_or(0.0, Expected::mean);
         known + self.ahead as f64 * trainings
     }
 
     /// The number of jobs to do.
     pub fn todo(&self) -> usize {
-        self.verbs.values().map(|expected| expected.todo).sum()
+        self.kinds.values().map(|expected| expected.todo).sum()
     }
 
     /// The number of jobs without an estimate.
     pub fn unknown(&self) -> usize {
-        self.verbs.values().map(Expected::unknown).sum()
+        self.kinds.values().map(Expected::unknown).sum()
     }
 }
 
@@ -107,16 +105,16 @@ pub fn of(
         ..Forecast::default()
     };
     for (job, time, size) in expected {
-        let of_verb = forecast.verbs.entry(job.verb()).or_default();
-        of_verb.todo += 1;
+        let of_kind = forecast.kinds.entry(job.kind()).or_default();
+        of_kind.todo += 1;
         if let Some((basis, seconds)) = time {
-            of_verb.seconds += seconds;
-            *of_verb.known.entry(basis).or_default() += 1;
+            of_kind.seconds += seconds;
+            *of_kind.known.entry(basis).or_default() += 1;
             forecast.longest = forecast.longest.max(seconds);
         }
         match size {
             Some(bytes) => {
-                of_verb.bytes += bytes;
+                of_kind.bytes += bytes;
                 forecast.bytes += bytes;
             }
             None => forecast.unsized_jobs += 1,

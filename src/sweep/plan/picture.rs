@@ -12,7 +12,7 @@ use super::{
     Member, Node, Plan, RowId,
     freshness::{Freshness, FreshnessOf},
 };
-use crate::ledger::Job;
+use crate::ledger::{Job, JobKind};
 
 /// More nodes than this are combined.
 const FEW: usize = 40;
@@ -35,8 +35,8 @@ enum BoxKey {
     Select(StudyId),
     /// One job.
     Job(Job),
-    /// All jobs of this verb of a method on a data set.
-    Jobs(&'static str, RowId),
+    /// All jobs of this kind of a method on a data set.
+    Jobs(JobKind, RowId),
     Report,
 }
 
@@ -160,7 +160,7 @@ fn key(node: &Node, plan: &Plan, each: bool) -> BoxKey {
     };
     match member_of(job, plan) {
         Some(_) if each => BoxKey::Job(job),
-        Some(member) => BoxKey::Jobs(job.verb(), member.method_on_data()),
+        Some(member) => BoxKey::Jobs(job.kind(), member.method_on_data()),
         None => match searched_by(job, plan) {
             Some(member) => BoxKey::Trials(member.method_on_data()),
             None => BoxKey::Job(job),

@@ -7,8 +7,8 @@ use report::{FailedJob, Provenance, Search, SearchTrial, SearchedRange, SettingO
 use crate::{
     cli::{Exit, Opened, Target, counted, log_tail::last_lines, plan::origins},
     config::Sweep,
-    ledger::{AttemptEnd, Job, Ledger, LedgerError, journal},
-    plan::{Plan, Study, in_words},
+    ledger::{AttemptEnd, Job, JobKind, Ledger, LedgerError, journal},
+    plan::{Member, Plan, RowId, Study, in_words},
     search::{Dimension, TrialOutcome, TrialPoint, number_of_best},
 };
 
@@ -35,7 +35,7 @@ pub(super) fn failures(plan: &Plan, ledger: &Ledger) -> Result<Vec<FailedJob>, L
 /// How long the jobs of each kind took for each method, by the journal: the attempts that finished.
 pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
     let jobs: BTreeSet<Job> = plan.jobs().collect();
-    let mut timings: BTreeMap<String, Timing> = BTreeMap::new();
+    let mut timings: BTreeMap<Work, Timing> = BTreeMap::new();
     // An unreadable journal costs the times, nothing else.
     let contents = journal::read(ledger.root()).unwrap_or_default();
     for attempt in contents.ended() {
@@ -43,9 +43,10 @@ pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
         let Some(seconds) = attempt.seconds.filter(|_| is_counted) else {
             continue;
         };
-        let title = kind(attempt.job, plan);
-        let timing = timings.entry(title.clone()).or_insert(Timing {
-            title,
+        let member = method_of(attempt.job, plan);
+        let work = Work::new(attempt.job, member);
+        let timing = timings.entry(work).or_insert_with(|| Timing {
+            title: title(attempt.job, member, plan),
             jobs: 0,
             seconds: 0.0,
         });
@@ -55,9 +56,32 @@ pub(super) fn timings(plan: &Plan, ledger: &Ledger) -> Vec<Timing> {
     timings.into_values().collect()
 }
 
-/// What a job does, and for which method.
-fn kind(job: Job, plan: &Plan) -> String {
-    let member = match job {
+/// Work whose times are summed: the jobs of one kind for a method on a data set, or a job for all methods.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    Shared(Job),
+    OfMethod(JobKind, RowId),
+}
+
+impl Work {
+    fn new(job: Job, member: Option<&Member>) -> Work {
+        match member {
+            Some(member) => Work::OfMethod(job.kind(), member.method_on_data()),
+            None => Work::Shared(job),
+        }
+    }
+}
+
+fn title(job: Job, member: Option<&Member>, plan: &Plan) -> String {
+    match member {
+        Some(member) => format!("{} {}", job.verb(), plan.name_of_method(member)),
+        None => plan.name_of_job(job),
+    }
+}
+
+/// Returns a member of the method that a job belongs to; nothing if it belongs to all.
+fn method_of(job: Job, plan: &Plan) -> Option<&Member> {
+    match job {
         Job::Train(run) | Job::Evaluate(run) => plan.member_of(run).or_else(|| {
             let (study, _) = plan.trial_of(run)?;
             plan.members.get(study.members.start)
@@ -70,10 +94,6 @@ fn kind(job: Job, plan: &Plan) -> String {
             first.map(|&position| &plan.members[position])
         }
         Job::Prepare(_) => None,
-    };
-    match member {
-        Some(member) => format!("{} {}", job.verb(), plan.name_of_method(member)),
-        None => plan.name_of_job(job),
     }
 }
 
