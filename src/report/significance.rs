@@ -86,41 +86,20 @@ fn verdict(
 
 #[cfg(test)]
 mod tests {
-    use schema::{Dataset, Evaluated, Metric, Own, RunId};
+    use schema::{Dataset, Metric};
 
     use super::{
         Significance::{Best, NotDistinguishable, TooFew, Worse},
         *,
     };
-    use crate::{Compare, Row, RunState, comparison::Against};
+    use crate::{
+        Compare,
+        comparison::Against,
+        tests::{measured, row},
+    };
 
     /// Seeds with what was measured.
     type Values<'a> = &'a [(u64, f64)];
-
-    fn row(column: usize, line: usize, metric: Metric, seed: u64, value: f64) -> Row {
-        let run: RunId = format!("{column:04x}{line:04x}{seed:08x}").parse().unwrap();
-        Row {
-            dataset: Dataset::Own(Own {
-                name: format!("data{column}"),
-            }),
-            method: format!("method{line}"),
-            is_baseline: false,
-            settings: Vec::new(),
-            seed,
-            fold: None,
-            together: None,
-            ensemble: None,
-            run,
-            state: RunState::Finished(Evaluated {
-                classes: 2,
-                images: 4,
-                gallery: None,
-                without_positive: 0,
-                scores: [(metric, value)].into(),
-                ..Evaluated::default()
-            }),
-        }
-    }
 
     /// A data set with one metric for each column, a method for each of its values.
     fn in_columns(columns: &[(Metric, &[Values<'_>])]) -> Vec<Vec<Option<Significance>>> {
@@ -128,7 +107,8 @@ mod tests {
         for (column, (metric, lines)) in columns.iter().enumerate() {
             for (line, values) in lines.iter().enumerate() {
                 for &(seed, value) in *values {
-                    rows.push(row(column, line, *metric, seed, value));
+                    let (dataset, method) = (format!("data{column}"), format!("method{line}"));
+                    rows.push(row(&dataset, &method, seed, measured([(*metric, value)])));
                 }
             }
         }

@@ -3,15 +3,16 @@
 //! The tests simulate some tables of each kind; `cargo test -p report --release -- --ignored` simulates
 //! 10,000.
 
-use schema::{Dataset, Evaluated, Metric, Own, RunId};
+use schema::Metric;
 
 use crate::{
-    Compare, Row, RunState,
+    Compare,
     comparison::{Against, Comparisons},
     key::CellIndex,
     measured::MeasuredRows,
     significance::{Significance, significance},
     stats::{self, over_classes, student, two_way},
+    tests::{measured, row},
 };
 
 /// Independent draws, each a function of a seed and its position.
@@ -79,7 +80,8 @@ impl Kind<'_> {
             let of_seed = draws.normal(1.0);
             for (method, (mean, deviation)) in self.means.iter().zip(self.deviations).enumerate() {
                 let points = 50.0 + of_seed + mean + draws.normal(*deviation);
-                rows.push(row(method, seed, points / 100.0));
+                let state = measured([(Metric::MapAtR, points / 100.0)]);
+                rows.push(row("simulated", &format!("{method:03}"), seed, state));
             }
         }
         let measured =
@@ -90,29 +92,6 @@ impl Kind<'_> {
         let cell = |line| CellIndex { line, metric: 0 };
         let lines = 0..self.means.len();
         lines.map(|line| verdicts.of(cell(line))).collect()
-    }
-}
-
-fn row(method: usize, seed: u64, value: f64) -> Row {
-    let run: RunId = format!("{method:08x}{seed:08x}").parse().unwrap();
-    Row {
-        dataset: Dataset::Own(Own {
-            name: "simulated".to_owned(),
-        }),
-        method: format!("{method:03}"),
-        is_baseline: false,
-        settings: Vec::new(),
-        seed,
-        fold: None,
-        together: None,
-        ensemble: None,
-        run,
-        state: RunState::Finished(Evaluated {
-            classes: 2,
-            images: 4,
-            scores: [(Metric::MapAtR, value)].into(),
-            ..Evaluated::default()
-        }),
     }
 }
 

@@ -579,4 +579,4 @@ fn note(messages: &mut Vec<String>, error: &impl ToString) {
 #[cfg(test)]
 mod ids_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

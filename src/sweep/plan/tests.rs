@@ -36,36 +36,63 @@ const SWEEP: &str = r#"
     loss.triplet = {}
 "#;
 
-struct Desk {
+/// A sweep of two methods on one data set.
+pub(crate) const TWO_METHODS: &str = r#"
+    [sweep]
+    name = "test"
+    [data]
+    dataset.glyphs = { classes = 8, test_classes = 4 }
+    [model]
+    backbone = "conv4"
+    [training]
+    steps = 10
+    sampler.m_per_class = { batch = 8 }
+    optimizer.sgd = {}
+    [[method]]
+    name = "A"
+    loss.triplet = {}
+    [[method]]
+    name = "B"
+    loss.contrastive = {}
+"#;
+
+/// A sweep and its plan, in a temporary folder without results.
+pub(crate) struct Desk {
     folder: TempDir,
-    sweep: Sweep,
-    ledger: Ledger,
-    plan: Plan,
+    pub(crate) sweep: Sweep,
+    pub(crate) ledger: Ledger,
+    pub(crate) plan: Plan,
 }
 
 fn desk(text: &str) -> Desk {
-    let folder = tempfile::tempdir().unwrap();
-    let (sweep, plan) = read(folder.path(), text);
-    let ledger = Ledger::new(folder.path().join("results"));
-    Desk {
-        sweep,
-        ledger,
-        plan,
-        folder,
-    }
+    Desk::new(text, ON_CPU)
 }
 
-fn read(folder: &Path, text: &str) -> (Sweep, Plan) {
+const ON_CPU: Numerics = Numerics::Cpu { threads: 1 };
+
+fn read(folder: &Path, text: &str, numerics: Numerics) -> (Sweep, Plan) {
     let file = folder.join("test.toml");
     fs::write(&file, text).unwrap();
     let sweep = Sweep::read(&file, &[]).unwrap();
-    let numerics = Numerics::Cpu { threads: 1 };
     let plan = Plan::new(&sweep, &Ledger::new(folder.join("results")), numerics).unwrap();
     (sweep, plan)
 }
 
 impl Desk {
-    fn freshness(&self) -> FreshnessOf {
+    /// Plans a sweep.
+    pub(crate) fn new(text: &str, numerics: Numerics) -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        let (sweep, plan) = read(folder.path(), text, numerics);
+        let ledger = Ledger::new(folder.path().join("results"));
+        Desk {
+            sweep,
+            ledger,
+            plan,
+            folder,
+        }
+    }
+
+    pub(crate) fn freshness(&self) -> FreshnessOf {
         freshness::of(&self.plan, &self.ledger, &self.sweep.report).unwrap()
     }
 
@@ -196,11 +223,13 @@ fn names_of_runs_depend_on_recipes_and_not_on_the_words_around_them() {
     let (_, same) = read(
         desk.folder.path(),
         &renamed.replace("[resources]", "seeds = 2\nfolds = 2\n[resources]"),
+        ON_CPU,
     );
     assert!(desk.plan.runs.keys().eq(same.runs.keys()));
     let (_, other) = read(
         desk.folder.path(),
         &SWEEP.replace("steps = 10", "steps = 11"),
+        ON_CPU,
     );
     let shared = other
         .runs

@@ -1,63 +1,45 @@
-use std::path::Path;
-
 use schema::Numerics;
 
 use super::*;
 use crate::{
-    config::Sweep,
-    ledger::Ledger,
-    plan::freshness::{self, Reason},
+    ledger::JobKind,
+    plan::{
+        freshness::Reason,
+        tests::{Desk, TWO_METHODS},
+    },
 };
 
-const SWEEP: &str = r#"
-    [sweep]
-    name = "test"
-    seeds = 3
-    [data]
-    dataset.glyphs = { classes = 8, test_classes = 4 }
-    [model]
-    backbone = "conv4"
-    [training]
-    steps = 10
-    sampler.m_per_class = { batch = 8 }
-    optimizer.sgd = {}
-    [[method]]
-    name = "A"
-    loss.triplet = {}
-    [[method]]
-    name = "B"
-    loss.contrastive = {}
-"#;
+/// Three seeds of two methods.
+fn three_seeds() -> String {
+    TWO_METHODS.replace("name = \"test\"", "name = \"test\"\n    seeds = 3")
+}
 
 /// A sweep without any results.
 struct Case {
-    sweep: Sweep,
-    plan: Plan,
+    desk: Desk,
     freshness: FreshnessOf,
     agenda: Agenda,
 }
 
 impl Case {
     fn new(text: &str) -> Case {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("test.toml");
-        std::fs::write(&file, text).unwrap();
-        let sweep = Sweep::read(Path::new(&file), &[]).unwrap();
-        let ledger = Ledger::new(folder.path().join("results"));
-        let plan = Plan::new(&sweep, &ledger, Numerics::Cuda).unwrap();
-        let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
-        let agenda = Agenda::new(Costs::read(&plan, &ledger), Device::Cuda);
+        let desk = Desk::new(text, Numerics::Cuda);
+        let freshness = desk.freshness();
+        let agenda = Agenda::new(Costs::read(&desk.plan, &desk.ledger), Device::Cuda);
         Case {
-            sweep,
-            plan,
+            desk,
             freshness,
             agenda,
         }
     }
 
+    fn extend(&mut self) -> Vec<JobSpec> {
+        self.agenda.extend(&self.desk.plan, &self.freshness)
+    }
+
     /// Returns the jobs that have to run, in the order of their turns.
     fn in_order(&mut self) -> Vec<JobSpec> {
-        let mut jobs = self.agenda.extend(&self.plan, &self.freshness);
+        let mut jobs = self.extend();
         jobs.retain(|job| job.has_to_run);
         jobs.sort_by_key(|job| job.turn);
         jobs
@@ -74,23 +56,31 @@ impl Case {
     }
 
     fn method(&self, run: RunId) -> &str {
-        &self.plan.member_of(run).unwrap().method
+        &self.desk.plan.member_of(run).unwrap().method
     }
 }
 
 #[test]
 fn preparing_comes_first_then_measuring_then_training() {
-    let mut case = Case::new(SWEEP);
+    let mut case = Case::new(&three_seeds());
     let jobs = case.in_order();
-    let verbs: Vec<&str> = jobs.iter().map(|job| job.job.verb()).collect();
-    let expected = [vec!["prepare"], vec!["evaluate"; 6], vec!["train"; 6]].concat();
-    assert_eq!(verbs, expected);
+    let kinds: Vec<JobKind> = jobs.iter().map(|job| job.job.kind()).collect();
+    let expected = [
+        vec![JobKind::Prepare],
+        vec![JobKind::Evaluate; 6],
+        vec![JobKind::Train; 6],
+    ]
+    .concat();
+    assert_eq!(kinds, expected);
     assert_eq!(
         (jobs[0].device, jobs[1].device),
         (Device::Cpu, Device::Cuda)
     );
     let guesses: Vec<bool> = jobs.iter().map(|job| job.guess.is_some()).collect();
-    let expected: Vec<bool> = verbs.iter().map(|&verb| verb == "evaluate").collect();
+    let expected: Vec<bool> = kinds
+        .iter()
+        .map(|&kind| kind == JobKind::Evaluate)
+        .collect();
     assert_eq!(
         guesses, expected,
         "the memory of a training has to be measured"
@@ -101,20 +91,20 @@ fn preparing_comes_first_then_measuring_then_training() {
 fn one_training_of_each_kind_of_method_comes_before_all_others() {
     // The margins make four rows of two kinds.
     let axis = "[axes]\n\"method.A.loss.triplet.margin\" = [0.1, 0.2, 0.3]\n";
-    let mut case = Case::new(&format!("{SWEEP}{axis}"));
+    let mut case = Case::new(&format!("{}{axis}", three_seeds()));
     let trainings = case.trainings();
     assert_eq!(trainings.len(), 4 * 3);
     let canaries: Vec<&str> = trainings[..2].iter().map(|&run| case.method(run)).collect();
     assert_eq!(canaries, ["A", "B"]);
     // Then the first row is completed.
-    let third = case.plan.member_of(trainings[2]).unwrap();
+    let third = case.desk.plan.member_of(trainings[2]).unwrap();
     assert_eq!((third.method.as_str(), third.seed), ("A", 1));
 }
 
 #[test]
 fn a_kind_of_method_that_has_a_result_needs_no_canary() {
-    let mut case = Case::new(SWEEP);
-    let first = case.plan.members[0].run;
+    let mut case = Case::new(&three_seeds());
+    let first = case.desk.plan.members[0].run;
     case.freshness.insert(Job::Train(first), Freshness::Fresh);
     let trainings = case.trainings();
     let methods: Vec<&str> = trainings.iter().map(|&run| case.method(run)).collect();
@@ -124,12 +114,12 @@ fn a_kind_of_method_that_has_a_result_needs_no_canary() {
 #[test]
 fn the_longest_trainings_come_first_and_the_shortest_is_the_canary() {
     let axis = "[axes]\n\"training.steps\" = [1000, 100000]\n";
-    let mut case = Case::new(&format!("{SWEEP}{axis}"));
+    let mut case = Case::new(&format!("{}{axis}", three_seeds()));
     let steps: Vec<u64> = case
         .trainings()
         .iter()
         .map(|run| {
-            case.plan.runs[run]
+            case.desk.plan.runs[run]
                 .identity
                 .recipe
                 .training
@@ -149,11 +139,11 @@ fn the_runs_of_a_data_set_stay_together() {
     let axis = "[axes]\ndataset = [\n\
         { glyphs = { classes = 8, test_classes = 4, seed = 0 } },\n\
         { glyphs = { classes = 8, test_classes = 4, seed = 1 } },\n]\n";
-    let mut case = Case::new(&format!("{}{axis}", SWEEP.replace(dataset, "")));
+    let mut case = Case::new(&format!("{}{axis}", three_seeds().replace(dataset, "")));
     let mut data: Vec<DataId> = case
         .trainings()
         .iter()
-        .map(|run| case.plan.runs[run].data)
+        .map(|run| case.desk.plan.runs[run].data)
         .collect();
     // The canaries are of two kinds; the settings of the data sets are numbers.
     let rest = &mut data[2..];
@@ -164,17 +154,17 @@ fn the_runs_of_a_data_set_stay_together() {
 
 #[test]
 fn new_jobs_of_a_plan_are_told_once() {
-    let mut case = Case::new(SWEEP);
-    assert_eq!(case.agenda.extend(&case.plan, &case.freshness).len(), 13);
+    let mut case = Case::new(&three_seeds());
+    assert_eq!(case.extend().len(), 13);
     for freshness in case.freshness.values_mut() {
         *freshness = Freshness::Stale(Reason::New);
     }
-    assert_eq!(case.agenda.extend(&case.plan, &case.freshness).len(), 0);
+    assert_eq!(case.extend().len(), 0);
 }
 
 #[test]
 fn the_trials_of_a_search_are_foreseen_with_what_each_waits_for() {
-    let searched = SWEEP
+    let searched = three_seeds()
         .replace("seeds = 3", "seeds = 2\nfolds = 2")
         .replace("loss.triplet = {}", "loss.triplet = { margin = { uniform = [0.0, 1.0] } }")
         .replace(
@@ -182,9 +172,9 @@ fn the_trials_of_a_search_are_foreseen_with_what_each_waits_for() {
             "[search]\n    strategy = \"gp\"\n    trials = 20\n    parallelism = 4\n    [[method]]\n    name = \"A\"",
         );
     let mut case = Case::new(&searched);
-    let known = case.agenda.extend(&case.plan, &case.freshness);
-    let foreseen = case.agenda.foresee(&case.plan, &case.sweep);
-    let trials = case.plan.studies[0].trials.len();
+    let known = case.extend();
+    let foreseen = case.agenda.foresee(&case.desk.plan, &case.desk.sweep);
+    let trials = case.desk.plan.studies[0].trials.len();
     // Two folds of each trial that is not known, then training and measuring two seeds on each, and two
     // ensembles.
     assert_eq!(foreseen.len(), 2 * (20 - trials) + 2 * 2 * 2 + 2);

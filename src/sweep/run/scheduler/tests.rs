@@ -1,39 +1,13 @@
-use std::path::Path;
-
 use schema::{Breakdown, Evaluated, Numerics, Prepared, Scores, Trained};
 
 use super::*;
-use crate::{
-    config::Sweep,
-    ledger::Ledger,
-    plan::{
-        Plan,
-        agenda::Agenda,
-        costs::Costs,
-        freshness::{self, FreshnessOf},
-    },
+use crate::plan::{
+    agenda::Agenda,
+    costs::Costs,
+    tests::{Desk, TWO_METHODS},
 };
 
 mod worlds;
-
-const TWO_METHODS: &str = r#"
-    [sweep]
-    name = "test"
-    [data]
-    dataset.glyphs = { classes = 8, test_classes = 4 }
-    [model]
-    backbone = "conv4"
-    [training]
-    steps = 10
-    sampler.m_per_class = { batch = 8 }
-    optimizer.sgd = {}
-    [[method]]
-    name = "A"
-    loss.triplet = {}
-    [[method]]
-    name = "B"
-    loss.contrastive = {}
-"#;
 
 /// A scheduler with the plan of two methods on one data set, driven by hand.
 struct Stage {
@@ -49,11 +23,11 @@ fn stage(slots: usize) -> Stage {
 
 /// A stage with slots at these places. Crashes are retried once.
 fn stage_at(slots: &[PlaceId]) -> Stage {
-    let (plan, freshness) = plan_of(TWO_METHODS);
+    let desk = Desk::new(TWO_METHODS, Numerics::Cpu { threads: 1 });
     Stage {
-        scheduler: Scheduler::new(jobs_of(&plan, &freshness), setup(slots, 1)),
-        prepare: Job::Prepare(*plan.data.keys().next().unwrap()),
-        runs: plan.members.iter().map(|member| member.run).collect(),
+        scheduler: Scheduler::new(jobs_of(&desk), setup(slots, 1)),
+        prepare: Job::Prepare(*desk.plan.data.keys().next().unwrap()),
+        runs: desk.plan.members.iter().map(|member| member.run).collect(),
     }
 }
 
@@ -76,22 +50,9 @@ fn setup(slots: &[PlaceId], retries: u32) -> Setup {
 }
 
 /// The jobs of a plan without any finished ones.
-fn jobs_of(plan: &Plan, freshness: &FreshnessOf) -> Vec<JobSpec> {
-    let empty = tempfile::tempdir().unwrap();
-    let costs = Costs::read(plan, &Ledger::new(empty.path()));
-    Agenda::new(costs, Device::Cpu).extend(plan, freshness)
-}
-
-/// The plan of a sweep in an empty results folder.
-fn plan_of(sweep: &str) -> (Plan, FreshnessOf) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("test.toml");
-    std::fs::write(&file, sweep).unwrap();
-    let sweep = Sweep::read(Path::new(&file), &[]).unwrap();
-    let ledger = Ledger::new(folder.path().join("results"));
-    let plan = Plan::new(&sweep, &ledger, Numerics::Cpu { threads: 1 }).unwrap();
-    let freshness = freshness::of(&plan, &ledger, &sweep.report).unwrap();
-    (plan, freshness)
+fn jobs_of(desk: &Desk) -> Vec<JobSpec> {
+    let costs = Costs::read(&desk.plan, &desk.ledger);
+    Agenda::new(costs, Device::Cpu).extend(&desk.plan, &desk.freshness())
 }
 
 /// A result of a job.

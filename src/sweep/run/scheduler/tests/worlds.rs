@@ -3,13 +3,14 @@
 use petgraph::Direction;
 
 use super::*;
-use crate::plan::Node;
+use crate::plan::{Node, Plan};
 
 const RETRIES: u32 = 2;
 
 /// A sweep of two methods with some seeds each.
-fn many_runs() -> (Plan, FreshnessOf) {
-    plan_of(&TWO_METHODS.replace("name = \"test\"", "name = \"test\"\nseeds = 5"))
+fn many_runs() -> Desk {
+    let sweep = TWO_METHODS.replace("name = \"test\"", "name = \"test\"\nseeds = 5");
+    Desk::new(&sweep, Numerics::Cpu { threads: 1 })
 }
 
 /// What is wrong with a job.
@@ -50,9 +51,9 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    fn new(seed: u64, plan: &'a Plan, freshness: &FreshnessOf) -> World<'a> {
+    fn new(seed: u64, desk: &'a Desk) -> World<'a> {
         let mut world = World {
-            plan,
+            plan: &desk.plan,
             scheduler: Scheduler::new(Vec::new(), Setup::default()),
             slots: Vec::new(),
             breaks_after: Vec::new(),
@@ -71,12 +72,12 @@ impl<'a> World<'a> {
         world.slots = (0..shares).flat_map(|_| (0..places).map(PlaceId)).collect();
         world.attempts_at = vec![0; places];
         world.breaks_after = (0..places).map(|_| world.lifetime()).collect();
-        for job in jobs(plan) {
+        for job in jobs(&desk.plan) {
             let flaw = world.flaw();
             world.flaws.insert(job, flaw);
         }
         let setup = setup(&world.slots, RETRIES);
-        world.scheduler = Scheduler::new(jobs_of(plan, freshness), setup);
+        world.scheduler = Scheduler::new(jobs_of(desk), setup);
         world
     }
 
@@ -290,10 +291,10 @@ fn needed(plan: &Plan, job: Job) -> impl Iterator<Item = Job> {
 
 #[test]
 fn in_every_world_each_job_is_done_once_or_has_failed_for_a_reason_of_its_own() {
-    let (plan, freshness) = many_runs();
+    let desk = many_runs();
     let mut left_out = 0;
     for seed in 0..1000 {
-        let mut world = World::new(seed, &plan, &freshness);
+        let mut world = World::new(seed, &desk);
         world.run();
         world.check_end();
         left_out += world.left_out.len();
@@ -303,9 +304,9 @@ fn in_every_world_each_job_is_done_once_or_has_failed_for_a_reason_of_its_own() 
 
 #[test]
 fn in_every_world_an_interrupt_stops_what_runs_and_starts_nothing() {
-    let (plan, freshness) = many_runs();
+    let desk = many_runs();
     for seed in 0..200 {
-        let mut world = World::new(seed, &plan, &freshness);
+        let mut world = World::new(seed, &desk);
         let mut actions = world.scheduler.on(Input::Begin);
         for _ in 0..seed {
             world.check(actions);
