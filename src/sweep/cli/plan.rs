@@ -457,6 +457,9 @@ fn of_point(point: &Point, axes: &AxisValues<'_>) -> Vec<String> {
         "transform": as_read(&Transform::default()),
         "training": { "guards": Guards::default(), "labels": Labels::default() },
     });
+    if !point.trains() {
+        settings["training"] = Value::Null;
+    }
     axes.put(&mut settings);
     let mut lines = Vec::new();
     for (table, keys) in settings.as_object().into_iter().flatten() {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{
     file::{MethodTable, TrainingTable},
     grammar::{ALSO, FIXED, Grammar, KEYED},
+    key::METHOD,
     searched,
 };
 
@@ -270,7 +271,23 @@ fn loosen(root: &mut Value, definitions: &mut Map<String, Value>) {
     elsewhere.push(with_protocol);
     root["if"] = json!({ "anyOf": elsewhere });
     root["then"] = json!({});
-    root["else"] = json!({ "required": required, "properties": needed });
+    let mut required: Vec<Value> = serde_json::from_value(required).unwrap_or_default();
+    required.retain(|key| key != TRAINING);
+    root["else"] = json!({
+        "required": required,
+        "properties": needed,
+        "anyOf": [{ "required": [TRAINING] }, only_baselines()],
+    });
+}
+
+const TRAINING: &str = "training";
+
+/// A sweep of baselines alone needs no training.
+fn only_baselines() -> Value {
+    json!({
+        "required": [METHOD],
+        "properties": { (METHOD): { "items": { "required": ["baseline"] } } },
+    })
 }
 
 fn condition() -> Value {

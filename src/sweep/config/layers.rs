@@ -278,6 +278,9 @@ impl<'a> Layers<'a> {
                 self.assign(assignment.clone(), &lists, &mut laid)?;
             }
         }
+        if trains_nothing(laid.table.get_ref()) {
+            lay_over(laid.table.get_mut(), unused_training(), Some(root));
+        }
         Ok(laid)
     }
 
@@ -306,6 +309,26 @@ impl<'a> Layers<'a> {
         }
         Ok(())
     }
+}
+
+/// True if all methods are baselines, and nothing says how they would be trained.
+fn trains_nothing(table: &DeTable<'_>) -> bool {
+    let methods = every_method::methods_of(table);
+    let are_baselines = methods
+        .iter()
+        .all(|(_, method)| method.contains_key("baseline"));
+    !methods.is_empty() && are_baselines && !table.contains_key("training")
+}
+
+/// Returns a `[training]` for methods that have none. Nothing depends on it.
+fn unused_training() -> DeTable<'static> {
+    const UNUSED: &str = "[training]
+steps = 1
+sampler.random = { batch = 1 }
+optimizer.sgd = {}
+";
+    let table = DeTable::parse(UNUSED).map(Spanned::into_inner);
+    table.unwrap_or_default()
 }
 
 fn canonical(path: &Path) -> PathBuf {

@@ -144,6 +144,15 @@ pub struct Point {
     pub methods: Vec<Method>,
 }
 
+impl Point {
+    /// True if a method is trained.
+    pub fn trains(&self) -> bool {
+        self.methods
+            .iter()
+            .any(|method| method.table.loss.is_some())
+    }
+}
+
 /// One row of the table at one point.
 #[derive(Clone, Debug)]
 pub struct Method {

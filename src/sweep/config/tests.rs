@@ -86,6 +86,30 @@ fn each_data_set_is_measured_as_papers_measure_it_unless_the_file_says_otherwise
 }
 
 #[test]
+fn a_sweep_of_baselines_alone_needs_no_training() {
+    let baselines = r#"
+        [sweep]
+        name = "test"
+        [data]
+        dataset.glyphs = { classes = 8, test_classes = 4 }
+        [model]
+        backbone = "conv4"
+        [[method]]
+        name = "Pixels"
+        baseline = "pixels"
+    "#;
+    let sweep = parse(baselines).unwrap();
+    assert!(!sweep.points[0].trains());
+    let trained = format!("{baselines}[[method]]\nname = \"A\"\nloss.triplet = {{}}\n");
+    let message = parse(&trained).unwrap_err().to_string();
+    assert!(message.contains("missing key `training`"), "{message}");
+    // What is written is checked all the same.
+    let steps =
+        format!("{baselines}[training]\nsteps = 0\nsampler.random = {{}}\noptimizer.sgd = {{}}\n");
+    assert!(parse(&steps).is_err());
+}
+
+#[test]
 fn a_mistake_is_shown_with_its_line_a_caret_and_a_way_out() {
     let message = parse(&edited("embedding = 64", "embeding = 64"))
         .unwrap_err()

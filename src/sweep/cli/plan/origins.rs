@@ -113,7 +113,7 @@ fn defaults(opened: &Opened) -> Vec<(KeyPath, Value)> {
         "data": { "root": opened.sweep.data_root, "dataset": point.dataset, "cache": point.cache },
         "transform": point.transform,
         "model": point.model,
-        "training": point.training,
+        "training": point.trains().then_some(&point.training),
         "resources": opened.sweep.resources,
     });
     shared["data"]["color"] = json!(point.images.color);

@@ -126,20 +126,18 @@ fn of_point(point: &Point, opened: &Opened, rows: &[Row]) -> Vec<String> {
     let title = opened.plan.titles.title(&point.dataset);
     let mut lines = Vec::new();
     lines.extend(test_images(point, title, rows));
-    let is_trained = |method: &Method| method.table.loss.is_some();
-    if point.methods.iter().any(is_trained) {
+    if point.trains() {
         lines.push(conditions(point));
         let exceptions = point.methods.iter();
         lines.extend(exceptions.filter_map(|method| exception(method, point)));
-    }
-    if !point.methods.iter().any(is_trained) {
+    } else {
         lines.extend(untrained(point));
     }
     if matches!(point.dataset, Dataset::Glyphs(_)) {
         lines.push(GLYPHS.to_owned());
     }
     lines.extend(departures(point, title, opened));
-    if point.training.labels == Labels::Shuffled {
+    if point.trains() && point.training.labels == Labels::Shuffled {
         lines.push("Control experiment: trained on shuffled labels.".to_owned());
     }
     lines
