@@ -424,7 +424,8 @@ impl Scheduler {
             ..
         }) = self.jobs.get_mut(&job)
         {
-            *report = Some(Box::new(reported));
+            // What it says after its result is not about the job any more.
+            report.get_or_insert_with(|| Box::new(reported));
         }
         Vec::new()
     }
@@ -498,6 +499,7 @@ impl Scheduler {
         if end.abandoned {
             self.places.lose(ended.slot);
             self.send_elsewhere(place);
+            self.last_left_out = Some(end.description());
         }
         match report.map(|report| *report) {
             Some(TrainerResult::Finished(finished)) => {

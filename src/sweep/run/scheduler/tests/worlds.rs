@@ -5,6 +5,10 @@ use petgraph::Direction;
 use super::*;
 use crate::plan::{Node, Plan};
 
+mod strikes;
+
+use strikes::Strike;
+
 const RETRIES: u32 = 2;
 
 /// A sweep of two methods with some seeds each.
@@ -25,11 +29,19 @@ enum Flaw {
     Hungry,
     /// The system kills it while more jobs than this run at all places.
     Large(usize),
+    /// It meets a certain failure.
+    Struck(Strike),
+}
+
+impl Flaw {
+    fn blames_places(&self) -> bool {
+        matches!(self, Flaw::Struck(strike) if strike.blames_places())
+    }
 }
 
 /// A machine with some slots, and the scheduler on it.
 struct World<'a> {
-    plan: &'a Plan,
+    graph: &'a Graph,
     scheduler: Scheduler,
     slots: Vec<PlaceId>,
     /// The number of attempts after which each place breaks.
@@ -51,9 +63,31 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    fn new(seed: u64, desk: &'a Desk) -> World<'a> {
-        let mut world = World {
-            plan: &desk.plan,
+    /// A random machine, and random flaws of jobs.
+    fn new(seed: u64, graph: &'a Graph, specs: &[JobSpec]) -> World<'a> {
+        let mut world = World::empty(seed, graph);
+        let (places, shares) = (1 + world.draw(4), 1 + world.draw(3));
+        world.set_up(places, shares, specs);
+        world.breaks_after = (0..places).map(|_| world.lifetime()).collect();
+        for &job in graph.keys() {
+            let flaw = world.flaw();
+            world.flaws.insert(job, flaw);
+        }
+        world
+    }
+
+    /// A machine on which nothing goes wrong.
+    fn sound(seed: u64, graph: &'a Graph, specs: &[JobSpec], size: (usize, usize)) -> World<'a> {
+        let (places, shares) = size;
+        let mut world = World::empty(seed, graph);
+        world.set_up(places, shares, specs);
+        world.flaws = graph.keys().map(|&job| (job, Flaw::None)).collect();
+        world
+    }
+
+    fn empty(seed: u64, graph: &'a Graph) -> World<'a> {
+        World {
+            graph,
             scheduler: Scheduler::new(Vec::new(), Setup::default()),
             slots: Vec::new(),
             breaks_after: Vec::new(),
@@ -67,18 +101,15 @@ impl<'a> World<'a> {
             failed: BTreeSet::new(),
             hungry: BTreeSet::new(),
             at_most: usize::MAX,
-        };
-        let (places, shares) = (1 + world.draw(4), 1 + world.draw(3));
-        world.slots = (0..shares).flat_map(|_| (0..places).map(PlaceId)).collect();
-        world.attempts_at = vec![0; places];
-        world.breaks_after = (0..places).map(|_| world.lifetime()).collect();
-        for job in jobs(&desk.plan) {
-            let flaw = world.flaw();
-            world.flaws.insert(job, flaw);
         }
-        let setup = setup(&world.slots, RETRIES);
-        world.scheduler = Scheduler::new(jobs_of(desk), setup);
-        world
+    }
+
+    /// Gives it places of so many slots each.
+    fn set_up(&mut self, places: usize, shares: usize, specs: &[JobSpec]) {
+        self.slots = (0..shares).flat_map(|_| (0..places).map(PlaceId)).collect();
+        self.attempts_at = vec![0; places];
+        self.breaks_after = vec![u32::MAX; places];
+        self.scheduler = Scheduler::new(specs.to_vec(), setup(&self.slots, RETRIES));
     }
 
     /// A random number below `bound`.
@@ -109,20 +140,29 @@ impl<'a> World<'a> {
 
     /// Runs until the sweep is over.
     fn run(&mut self) {
-        let begun = self.scheduler.on(Input::Begin);
-        self.check(begun);
+        self.begin();
         for _ in 0..20_000 {
             if self.scheduler.is_over() {
                 return;
             }
-            let alive = self.alive();
-            let actions = match self.draw(1 + 2 * alive.len()) {
-                at if at < alive.len() => self.end(alive[at]),
-                _ => self.scheduler.on(Input::Ticks(1)),
-            };
-            self.check(actions);
+            self.step();
         }
         panic!("the sweep does not end");
+    }
+
+    fn begin(&mut self) {
+        let begun = self.scheduler.on(Input::Begin);
+        self.check(begun);
+    }
+
+    /// Lets a tick pass, or an attempt end.
+    fn step(&mut self) {
+        let alive = self.alive();
+        let actions = match self.draw(1 + 2 * alive.len()) {
+            at if at < alive.len() => self.end(alive[at]),
+            _ => self.scheduler.on(Input::Ticks(1)),
+        };
+        self.check(actions);
     }
 
     /// The jobs whose processes run.
@@ -142,6 +182,7 @@ impl<'a> World<'a> {
         match self.flaws[&job] {
             _ if is_broken => self.fail(job, Failure::Device),
             Flaw::Damaged => self.fail(job, Failure::Data),
+            Flaw::Struck(strike) if strike.left > 0 => self.strike(job, strike),
             Flaw::Hungry if !is_alone => {
                 self.hungry.insert(job);
                 self.fail(job, Failure::Memory)
@@ -202,8 +243,7 @@ impl<'a> World<'a> {
                     assert!(!is_final || self.failed.insert(job), "{job} failed twice");
                 }
                 Action::LeaveOut { place, .. } => {
-                    let attempts = self.attempts_at[place.0];
-                    assert!(attempts > self.breaks_after[place.0], "{place:?} is sound");
+                    assert!(self.may_leave_out(place), "{place:?} is sound");
                     assert!(self.left_out.insert(place), "{place:?} was left out twice");
                 }
                 Action::RunFewer { at_most } => self.at_most = at_most,
@@ -212,6 +252,18 @@ impl<'a> World<'a> {
                 }
             }
         }
+    }
+
+    /// True if a place is broken, or if a job fails at every place.
+    fn may_leave_out(&self, place: PlaceId) -> bool {
+        let is_broken = self.attempts_at[place.0] > self.breaks_after[place.0];
+        is_broken || self.flaws.values().any(Flaw::blames_places)
+    }
+
+    /// True if all jobs that a job depends on are done.
+    fn has_all_needed(&self, job: Job) -> bool {
+        let mut needed = self.graph[&job].iter();
+        needed.all(|before| self.done.contains(before))
     }
 
     fn check_start(&self, job: Job, place: PlaceId, slot: SlotId) {
@@ -224,10 +276,7 @@ impl<'a> World<'a> {
             !self.done.contains(&job) && !self.failed.contains(&job),
             "{job} is over"
         );
-        assert!(
-            needed(self.plan, job).all(|job| self.done.contains(&job)),
-            "{job} is early"
-        );
+        assert!(self.has_all_needed(job), "{job} is early");
         assert!(self.running.len() < self.at_most, "{job} is one too many");
         let beside: Vec<Job> = self.at(place).collect();
         assert!(
@@ -250,9 +299,9 @@ impl<'a> World<'a> {
             (tally.done, tally.failed),
             (self.done.len(), self.failed.len())
         );
-        for job in jobs(self.plan) {
+        for &job in self.graph.keys() {
             let is_damaged = self.flaws[&job] == Flaw::Damaged;
-            let is_possible = needed(self.plan, job).all(|job| self.done.contains(&job));
+            let is_possible = self.has_all_needed(job);
             assert!(
                 is_damaged || !self.failed.contains(&job),
                 "{job} was innocent"
@@ -267,34 +316,31 @@ impl<'a> World<'a> {
     }
 }
 
-fn jobs(plan: &Plan) -> impl Iterator<Item = Job> {
-    plan.graph.node_weights().filter_map(|node| match node {
-        Node::Job(job) => Some(*job),
-        _ => None,
-    })
-}
+/// The jobs of a plan, each with those that it depends on.
+type Graph = BTreeMap<Job, Vec<Job>>;
 
-/// The jobs that a job depends on.
-fn needed(plan: &Plan, job: Job) -> impl Iterator<Item = Job> {
-    let index = plan
-        .graph
-        .node_indices()
-        .find(|&index| plan.graph[index] == Node::Job(job));
-    let before = plan
-        .graph
-        .neighbors_directed(index.unwrap(), Direction::Incoming);
-    before.filter_map(|index| match plan.graph[index] {
+fn graph_of(plan: &Plan) -> Graph {
+    let job_at = |index| match plan.graph[index] {
         Node::Job(job) => Some(job),
-        _ => None,
-    })
+        Node::Select(_) | Node::Report => None,
+    };
+    let mut graph = Graph::new();
+    for index in plan.graph.node_indices() {
+        if let Some(job) = job_at(index) {
+            let before = plan.graph.neighbors_directed(index, Direction::Incoming);
+            graph.insert(job, before.filter_map(job_at).collect());
+        }
+    }
+    graph
 }
 
 #[test]
 fn in_every_world_each_job_is_done_once_or_has_failed_for_a_reason_of_its_own() {
     let desk = many_runs();
+    let (graph, specs) = (graph_of(&desk.plan), jobs_of(&desk));
     let mut left_out = 0;
     for seed in 0..1000 {
-        let mut world = World::new(seed, &desk);
+        let mut world = World::new(seed, &graph, &specs);
         world.run();
         world.check_end();
         left_out += world.left_out.len();
@@ -305,8 +351,9 @@ fn in_every_world_each_job_is_done_once_or_has_failed_for_a_reason_of_its_own() 
 #[test]
 fn in_every_world_an_interrupt_stops_what_runs_and_starts_nothing() {
     let desk = many_runs();
+    let (graph, specs) = (graph_of(&desk.plan), jobs_of(&desk));
     for seed in 0..200 {
-        let mut world = World::new(seed, &desk);
+        let mut world = World::new(seed, &graph, &specs);
         let mut actions = world.scheduler.on(Input::Begin);
         for _ in 0..seed {
             world.check(actions);
