@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use schema::{Attempt, Description, Event, PROTOCOL, Work};
+use schema::{Attempt, Description, Device, Event, PROTOCOL, Work};
 use signals::{SIGTERM, SIGUSR1, SIGXCPU};
 
 use crate::{End, Stop, device, heartbeat, parent_watch};
@@ -90,7 +90,7 @@ fn attempt(path: &Path) -> ExitStatus {
         parent_watch::end_after(stop.clone(), ExitStatus::Stopped as i32);
     }
     heartbeat::start(|| write(&Event::Alive {}));
-    limit_threads(attempt.threads);
+    limit_threads(attempt.device, attempt.threads);
     let mut emit = |event| {
         if write(&event).is_err() {
             // Nobody reads the events: a checkpoint is useful, further work is not.
@@ -148,13 +148,18 @@ fn write(event: &Event) -> io::Result<()> {
     output.flush()
 }
 
-/// Limits libtorch and image decoding to the threads of the slot.
-fn limit_threads(threads: u32) {
+/// Limits libtorch and image decoding to the threads of the slot. On a GPU, one of them keeps the GPU busy while the
+/// others decode.
+fn limit_threads(device: Device, threads: u32) {
     let threads = threads.max(1);
+    let decoding = match device {
+        Device::Cpu => threads,
+        Device::Cuda => (threads - 1).max(1),
+    };
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     tch::set_num_interop_threads(1);
     if let Err(error) = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads as usize)
+        .num_threads(decoding as usize)
         .build_global()
     {
         log(&error.to_string());

@@ -85,6 +85,13 @@ impl GpuDesk {
         most
     }
 
+    /// Returns what trainings saw in CUDA_VISIBLE_DEVICES, at their first attempts.
+    fn gpus_seen(&self) -> BTreeSet<String> {
+        let runs = fs::read_dir(self.desk.path("results/runs")).unwrap();
+        let logs = runs.map(|run| run.unwrap().path().join("train/0001/log.txt"));
+        logs.map(|log| fs::read_to_string(log).unwrap()).collect()
+    }
+
     fn slots(&self) -> BTreeSet<String> {
         self.trainings().into_iter().map(|(slot, _)| slot).collect()
     }
@@ -118,14 +125,8 @@ fn each_trainer_sees_its_gpu_by_name_and_data_is_prepared_on_the_cpu() {
         Some(started["slot"].as_str()?.to_owned())
     });
     assert_eq!(prepared.as_deref(), Some("cpu"));
-    let logs = fs::read_dir(desk.desk.path("results/runs")).unwrap();
-    let seen: BTreeSet<String> = logs
-        .map(|run| fs::read_to_string(run.unwrap().path().join("train/0001/log.txt")).unwrap())
-        .collect();
-    assert_eq!(
-        seen,
-        BTreeSet::from(["GPU-0\n".to_owned(), "GPU-1\n".to_owned()])
-    );
+    let names = ["GPU-0\n", "GPU-1\n"].map(str::to_owned);
+    assert_eq!(desk.gpus_seen(), BTreeSet::from(names));
 }
 
 #[test]
@@ -188,6 +189,31 @@ fn a_gpu_in_exclusive_mode_is_not_shared() {
     let desk = desk.with("FAKE_GPU_EXCLUSIVE", "1");
     desk.run().assert_code(0).assert_says("1 slot (gpu 0)");
     assert_eq!(desk.most_at_a_time(), 1);
+}
+
+#[test]
+fn the_partitions_of_a_gpu_are_gpus_with_names_and_memory_of_their_own() {
+    let Some(desk) = GpuDesk::new(&on_gpus("runs_per_gpu = \"auto\""), "80,80") else {
+        return;
+    };
+    let desk = GpuDesk {
+        desk: desk.desk.slowly(25),
+        ..desk
+    }
+    .with("FAKE_GPU_PARTITIONS", "2,0")
+    .with("FAKE_GPU_GB", "30");
+    let done = desk
+        .run()
+        .assert_code(0)
+        .assert_says("3 GPUs (gpu 0, gpu 1, gpu 2)");
+    assert!(!done.err.contains("out of memory"), "{}", done.err);
+    assert!(!done.err.contains("warning"), "{}", done.err);
+    let names = ["MIG-0-0\n", "MIG-0-1\n", "GPU-1\n"].map(str::to_owned);
+    assert_eq!(desk.gpus_seen(), BTreeSet::from(names));
+    let trainer = desk.desk.trainer().to_owned();
+    desk.sweep(&["doctor", "--trainer", &trainer])
+        .assert_code(0)
+        .assert_says("1: MIG-0-1, Fake GPU MIG, 0.0 GB of 40.0 GB in use");
 }
 
 #[test]

@@ -107,10 +107,23 @@ fn main() {
 
 /// The gigabytes of each GPU.
 fn fake_gpus() -> Vec<u64> {
-    let gpus = env::var("FAKE_GPUS").unwrap_or_default();
-    gpus.split(',')
-        .filter_map(|memory| memory.parse().ok())
-        .collect()
+    numbers("FAKE_GPUS")
+}
+
+/// The numbers in a variable, with commas between them.
+fn numbers(variable: &str) -> Vec<u64> {
+    let list = env::var(variable).unwrap_or_default();
+    let numbers = list.split(',').filter_map(|number| number.parse().ok());
+    numbers.collect()
+}
+
+/// The gigabytes of a GPU (`GPU-0`) or of a partition (`MIG-0-1`).
+fn memory_of(gpu: &str) -> u64 {
+    let number: usize = gpu.split('-').nth(1).unwrap().parse().unwrap();
+    match gpu.starts_with("MIG-") {
+        true => fake_gpus()[number] / numbers("FAKE_GPU_PARTITIONS")[number],
+        false => fake_gpus()[number],
+    }
 }
 
 /// Takes memory of a GPU until it is dropped.
@@ -129,11 +142,10 @@ impl GpuMemory {
         let Ok(gigabytes) = env::var("FAKE_GPU_GB") else {
             return GpuMemory(None);
         };
-        let number: usize = gpu.trim_start_matches("GPU-").parse().unwrap();
         let file = Path::new(&folder).join(std::process::id().to_string());
         fs::write(&file, format!("{gpu} {gigabytes}")).unwrap();
         let memory = GpuMemory(Some(file));
-        if taken(&folder, &gpu) > fake_gpus()[number] {
+        if taken(&folder, &gpu) > memory_of(&gpu) {
             drop(memory);
             emit(&Event::Failed {
                 class: Failure::Memory,

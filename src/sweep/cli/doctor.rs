@@ -19,6 +19,7 @@ use crate::{
     ledger::{RunFolder, absolute},
     plan::memory,
     run::{
+        affinity,
         driver::{Driver, GpuFacts},
         gpus::Gpu,
         slots::Machine,
@@ -78,7 +79,15 @@ impl Doctor {
         let machine = Opened::machine();
         let gpus = machine.gpus.checked();
         let models = gpus.as_ref().ok().map(|gpus| {
-            let gpu = |gpu: &Gpu| json!({ "visible": gpu.visible, "model": gpu.model, "bytes": gpu.memory });
+            let gpu = |gpu: &Gpu| {
+                json!({
+                    "visible": gpu.visible,
+                    "model": gpu.model,
+                    "bytes": gpu.memory,
+                    "is_partition": gpu.is_partition,
+                    "near_cores": affinity::as_list(&gpu.near),
+                })
+            };
             gpus.iter().map(gpu).collect::<Vec<Value>>()
         });
         json!({
@@ -192,6 +201,14 @@ fn gpus_here(machine: &Machine) -> Vec<(&'static str, String)> {
         );
         lines.push(("GPU", format!("{number}: {}, {facts}", gpu.visible)));
     }
+    let installed = driver.as_ref().map_or_else(Vec::new, Driver::gpus);
+    for gpu in installed.iter().filter(|gpu| gpu.is_unusable()) {
+        let (uuid, model) = (&gpu.uuid, &gpu.model);
+        lines.push((
+            "unusable GPU",
+            format!("{uuid}, {model}: in MIG mode, but without partitions (`nvidia-smi mig -cgi` makes some)"),
+        ));
+    }
     lines
 }
 
@@ -212,12 +229,11 @@ fn in_words(gpu: &GpuFacts) -> String {
     } else {
         ""
     };
-    let partitions = if gpu.is_partitioned {
-        "; cut into partitions: name them (MIG-..) in CUDA_VISIBLE_DEVICES"
-    } else {
-        ""
+    let near = match gpu.near.as_slice() {
+        [] => String::new(),
+        near => format!("; near cores {}", affinity::as_list(near)),
     };
-    format!("{}, {memory}{by}{mode}{partitions}", gpu.model)
+    format!("{}, {memory}{by}{mode}{near}", gpu.model)
 }
 
 fn counted_processes(count: usize) -> String {
@@ -229,9 +245,12 @@ fn counted_processes(count: usize) -> String {
 
 /// Describes how the GPUs of `sweep` differ from those that libtorch sees.
 pub(super) fn difference(machine: &Machine, trainer: &Trainer) -> Option<String> {
-    let here = machine.gpus.checked().ok()?.len();
-    let seen = trainer.description.cuda_devices as usize;
-    (here != seen).then(|| {
+    let gpus = machine.gpus.checked().ok()?;
+    let (here, seen) = (gpus.len(), trainer.description.cuda_devices as usize);
+    // A process sees one partition of a GPU at most.
+    let has_partitions = gpus.iter().any(|gpu| gpu.is_partition);
+    let is_same = here == seen || (has_partitions && seen > 0);
+    (!is_same).then(|| {
         format!(
             "{} here, but libtorch sees {seen}: its build and the driver may not match",
             counted(here, "GPU")

@@ -341,7 +341,9 @@ fn check_device(trainer: &Trainer, layout: &Layout) -> Result<(), Exit> {
             trainer.program.display()
         )));
     }
-    if seen < gpus.len() {
+    // A process sees one partition at most, and a trainer is told which.
+    let has_partitions = layout.places.iter().any(|place| place.is_partition);
+    if seen < gpus.len() && !has_partitions {
         tell(&format!(
             "warning: the sweep uses {}, but the trainer sees only {seen}",
             counted(gpus.len(), "GPU")

@@ -339,8 +339,8 @@ pub struct Resources {
     pub threads: Option<u32>,
     /// What a run takes of the machine, besides its GPU.
     pub needs: Needs,
-    /// Whether each slot has cores of its own, which its runs do not leave. Two sweeps that do so at the same time on one
-    /// machine take the same cores.
+    /// Whether each slot on the CPU, or each GPU, has cores of its own, which its runs do not leave; those of a GPU are near
+    /// it as far as there are enough. Two sweeps that do so at the same time on one machine take the same cores.
     pub pin: bool,
     /// Runs at a time on the CPU; absent: as many as the cores and the available memory allow.
     pub slots: Option<u32>,

@@ -4,12 +4,17 @@
 //! The list ends before the first entry that is no device: with `0,-1,1` only GPU 0 is visible, and
 //! with `-1`, a word or nothing none is. A device that is listed twice makes CUDA show none at all;
 //! that is refused here, because nobody can mean it.
+//!
+//! A GPU that is cut into partitions stands for all of them: each is a GPU of its own, with its name.
 
 use std::{fs, path::Path};
 
 use thiserror::Error;
 
 use super::driver::{Driver, GpuFacts};
+
+/// The beginning of the name of a partition.
+const PARTITION: &str = "MIG-";
 
 /// A GPU.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,12 +27,19 @@ pub struct Gpu {
     pub memory: Option<u64>,
     /// True if it takes one process at a time.
     pub is_exclusive: bool,
+    /// True if it is a partition of a GPU.
+    pub is_partition: bool,
+    /// The cores near it; none if they are unknown.
+    pub near: Vec<usize>,
 }
 
 impl Gpu {
+    /// Creates a GPU of which nothing but its name or index is known.
     fn new(visible: impl Into<String>) -> Gpu {
+        let visible = visible.into();
         Gpu {
-            visible: visible.into(),
+            is_partition: visible.starts_with(PARTITION),
+            visible,
             ..Gpu::default()
         }
     }
@@ -67,6 +79,8 @@ impl From<&GpuFacts> for Gpu {
             model: facts.model.clone(),
             memory: facts.memory,
             is_exclusive: facts.is_exclusive,
+            is_partition: facts.is_partition,
+            near: facts.near.clone(),
         }
     }
 }
@@ -93,16 +107,23 @@ impl GpuList {
         self.gpus[gpu].is_exclusive = true;
     }
 
+    /// Makes a GPU a partition of one.
+    #[cfg(test)]
+    pub(super) fn set_partition(&mut self, gpu: usize) {
+        self.gpus[gpu].is_partition = true;
+    }
+
     fn visible(visible: Option<&str>, installed: &Installed) -> GpuList {
         let Some(list) = visible.filter(|_| installed.count > 0) else {
-            let gpus = (0..installed.count).map(|index| installed.at(index));
+            let gpus = (0..installed.count).flat_map(|index| installed.at(index));
             return GpuList {
                 gpus: gpus.collect(),
                 twice: None,
             };
         };
         let mut gpus: Vec<Gpu> = Vec::new();
-        for gpu in list.split(',').map_while(|entry| installed.find(entry)) {
+        let entries = list.split(',').map_while(|entry| installed.find(entry));
+        for gpu in entries.flatten() {
             if gpus.contains(&gpu) {
                 let twice = Some(NamedTwice { gpu: gpu.visible });
                 return GpuList { gpus, twice };
@@ -160,24 +181,24 @@ impl Installed {
         }
     }
 
-    /// Returns the GPU of this index, by its name if that is known.
-    fn at(&self, index: usize) -> Gpu {
+    /// Returns the GPU of this index, by its name if that is known, or its partitions.
+    fn at(&self, index: usize) -> Vec<Gpu> {
         match self.facts.get(index) {
-            Some(facts) => Gpu::from(facts),
-            None => Gpu::new(index.to_string()),
+            Some(facts) => usable(facts),
+            None => vec![Gpu::new(index.to_string())],
         }
     }
 
-    /// Returns a GPU or a partition by its whole name.
-    fn with_facts(&self, name: &str) -> Gpu {
+    /// Returns a GPU or a partition by its whole name, or the partitions of a GPU.
+    fn with_facts(&self, name: &str) -> Vec<Gpu> {
         let facts = self.driver.as_ref().and_then(|driver| driver.named(name));
-        facts.map_or_else(|| Gpu::new(name), |facts| Gpu::from(&facts))
+        facts.map_or_else(|| vec![Gpu::new(name)], |facts| usable(&facts))
     }
 
-    /// Returns the GPU of an entry of `CUDA_VISIBLE_DEVICES`; `None` if it is no device.
-    fn find(&self, entry: &str) -> Option<Gpu> {
+    /// Returns the GPUs of an entry of `CUDA_VISIBLE_DEVICES`; `None` if it is no device.
+    fn find(&self, entry: &str) -> Option<Vec<Gpu>> {
         let entry = entry.trim();
-        if entry.starts_with("MIG-") {
+        if entry.starts_with(PARTITION) {
             return Some(self.with_facts(entry));
         }
         if entry.starts_with("GPU-") {
@@ -189,15 +210,23 @@ impl Installed {
 
     /// Returns the GPU whose name begins like this, if there is only one. Without all names from the
     /// driver, any name is believed.
-    fn named(&self, beginning: &str) -> Option<Gpu> {
+    fn named(&self, beginning: &str) -> Option<Vec<Gpu>> {
         if self.names.len() < self.count {
-            return Some(Gpu::new(beginning));
+            return Some(vec![Gpu::new(beginning)]);
         }
         let mut matching = self.names.iter().filter(|name| name.starts_with(beginning));
         match (matching.next(), matching.next()) {
             (Some(name), None) => Some(self.with_facts(name)),
             _ => None,
         }
+    }
+}
+
+/// Returns a GPU, or its partitions if only these can be used.
+fn usable(facts: &GpuFacts) -> Vec<Gpu> {
+    match facts.is_partitioned {
+        true => facts.partitions.iter().map(Gpu::from).collect(),
+        false => vec![Gpu::from(facts)],
     }
 }
 
@@ -301,6 +330,41 @@ mod tests {
                 .checked()
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn a_gpu_that_is_cut_into_partitions_stands_for_them() {
+        let named = |uuid: &str| GpuFacts {
+            uuid: uuid.to_owned(),
+            ..GpuFacts::default()
+        };
+        let cut = |uuid: &str, partitions: &[&str]| GpuFacts {
+            is_partitioned: true,
+            partitions: partitions.iter().map(|uuid| named(uuid)).collect(),
+            ..named(uuid)
+        };
+        let facts = vec![
+            cut("GPU-a", &["MIG-1", "MIG-2"]),
+            named("GPU-b"),
+            cut("GPU-c", &[]),
+        ];
+        let installed = Installed {
+            count: facts.len(),
+            names: facts.iter().map(|gpu| gpu.uuid.clone()).collect(),
+            facts,
+            driver: None,
+        };
+        for (list, expected) in [
+            (None, "MIG-1,MIG-2,GPU-b"),
+            (Some("1,0"), "GPU-b,MIG-1,MIG-2"),
+            (Some("2,1"), "GPU-b"),
+            (Some("MIG-2,1"), "MIG-2,GPU-b"),
+        ] {
+            let list = GpuList::visible(list, &installed);
+            let gpus = list.checked().unwrap().iter();
+            let names: Vec<&str> = gpus.map(|gpu| gpu.visible.as_str()).collect();
+            assert_eq!(names.join(","), expected);
+        }
     }
 
     #[test]

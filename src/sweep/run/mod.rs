@@ -6,7 +6,7 @@
 //! [`mps`] lets them share it. [`simulate`] runs a plan on a machine that is not there. A [`Watcher`] shows
 //! progress. [`leftovers`] of killed processes are removed at the start, and [`stragglers`] among them ended.
 
-mod affinity;
+pub mod affinity;
 mod child;
 pub mod driver;
 mod gauge;

@@ -36,6 +36,10 @@ pub struct Place {
     pub model: String,
     /// True if its slots are used as far as its memory and the speed of its runs allow.
     pub packs: bool,
+    /// True if it is a partition of a GPU (MIG).
+    pub is_partition: bool,
+    /// The cores near a GPU; none if they are unknown, and for the CPU.
+    pub near: Vec<usize>,
 }
 
 /// Room for one attempt at a time.
@@ -97,28 +101,41 @@ impl Layout {
 
     /// Gives each slot for runs cores of its own; those of a GPU share them.
     fn pin(&mut self, allowed: &[usize]) -> Result<(), SlotError> {
-        let device = self.device();
-        let gpus = self
-            .places
-            .iter()
-            .filter(|place| place.device == Device::Cuda);
-        let gpus = gpus.count();
+        let units = match self.device() {
+            Device::Cuda => self.cores_of_gpus(allowed),
+            Device::Cpu => self.cores_of_slots(allowed),
+        };
         let slots = self.for_runs().count();
-        let runs = self.slots.iter_mut().enumerate();
-        for (number, slot) in runs.filter(|(_, slot)| slot.device == device) {
-            let (unit, cores) = match slot.device {
-                Device::Cuda => (slot.place.0, allowed.len() / gpus),
-                Device::Cpu => (number, slot.threads as usize),
+        let device = self.device();
+        let runs = self.slots.iter_mut().filter(|slot| slot.device == device);
+        for (number, slot) in runs.enumerate() {
+            let unit = match device {
+                Device::Cuda => slot.place.0,
+                Device::Cpu => number,
             };
-            let own = allowed.get(unit * cores..(unit + 1) * cores);
-            let own = own.filter(|own| !own.is_empty());
-            slot.cores = own.map(<[usize]>::to_vec).ok_or(SlotError::TooFewCores {
+            let own = units.get(unit).filter(|own| !own.is_empty());
+            slot.cores = own.cloned().ok_or(SlotError::TooFewCores {
                 slots,
                 threads: slot.threads,
                 cores: allowed.len(),
             })?;
         }
         Ok(())
+    }
+
+    /// Returns the cores of each GPU. GPUs come first among places.
+    fn cores_of_gpus(&self, allowed: &[usize]) -> Vec<Vec<usize>> {
+        let gpus = self.places.iter();
+        let gpus = gpus.filter(|place| place.device == Device::Cuda);
+        let near: Vec<&[usize]> = gpus.map(|gpu| gpu.near.as_slice()).collect();
+        affinity::divided(allowed, &near)
+    }
+
+    /// Returns the cores of each slot on the CPU, as far as there are enough.
+    fn cores_of_slots(&self, allowed: &[usize]) -> Vec<Vec<usize>> {
+        let threads = self.slots.first().map_or(1, |slot| slot.threads) as usize;
+        let units = allowed.chunks_exact(threads.max(1));
+        units.map(<[usize]>::to_vec).collect()
     }
 
     /// Returns places and slots on GPUs, and a slot with all cores to prepare data in.
@@ -147,6 +164,8 @@ impl Layout {
                 memory: gpu.memory,
                 model: gpu.model.clone(),
                 packs,
+                is_partition: gpu.is_partition,
+                near: gpu.near.clone(),
             });
         }
         for share in 0..most.unwrap_or(0) {
@@ -189,6 +208,8 @@ impl Layout {
             memory: None,
             model: String::new(),
             packs: false,
+            is_partition: false,
+            near: Vec::new(),
         });
         self.slots.extend(names.into_iter().map(|name| Slot {
             name,
@@ -248,6 +269,14 @@ pub enum SlotError {
         threads: u32,
         /// The cores that may be used.
         cores: usize,
+    },
+    /// NVIDIA's service for sharing does not share the partitions of a GPU.
+    #[error(
+        "`resources.mps` is for whole GPUs, but {place} is a partition (MIG) of one; remove `mps`: runs share a partition in turns"
+    )]
+    Partition {
+        /// The name of the partition's place.
+        place: String,
     },
     /// `CUDA_VISIBLE_DEVICES` is no valid list.
     #[error(transparent)]
@@ -313,7 +342,11 @@ impl Machine {
             .and_then(|bytes| self.room(bytes))
             .map(|most| most.max(1));
         if resources.pin {
-            layout.pin(&affinity::allowed())?;
+            let allowed = affinity::allowed();
+            match layout.device() {
+                Device::Cuda => layout.pin(&affinity::siblings_together(allowed))?,
+                Device::Cpu => layout.pin(&allowed)?,
+            }
         }
         Ok(layout)
     }
@@ -357,7 +390,13 @@ impl Machine {
                 gpu: &gpus[number],
             })
             .collect();
-        Ok(Layout::on_gpus(&chosen, resources, self.cores()))
+        let layout = Layout::on_gpus(&chosen, resources, self.cores());
+        match layout.places.iter().find(|place| place.is_partition) {
+            Some(partition) if resources.mps => Err(SlotError::Partition {
+                place: partition.name.clone(),
+            }),
+            _ => Ok(layout),
+        }
     }
 }
 
@@ -502,9 +541,34 @@ mod tests {
         let halves = [vec![0, 1], vec![2, 3]];
         let expected = [&halves[0], &halves[1], &halves[0], &halves[1], &Vec::new()];
         assert_eq!(
-            cores(on_gpus, &[0, 1, 2, 3]),
+            cores(on_gpus.clone(), &[0, 1, 2, 3]),
             Ok(expected.map(Vec::clone).to_vec())
         );
+        assert!(cores(on_gpus.clone(), &[0]).is_err());
+        let mut crossed = on_gpus;
+        crossed.places[0].near = vec![2, 3];
+        let expected = [&halves[1], &halves[0], &halves[1], &halves[0], &Vec::new()];
+        assert_eq!(
+            cores(crossed, &[0, 1, 2, 3]),
+            Ok(expected.map(Vec::clone).to_vec())
+        );
+    }
+
+    #[test]
+    fn the_service_for_sharing_is_refused_for_partitions() {
+        let mut machine = machine(2);
+        let layout = |machine: &Machine, mps| {
+            let resources = Resources {
+                mps,
+                ..Resources::default()
+            };
+            machine.layout(&resources, 0).map(|layout| layout.places)
+        };
+        assert!(layout(&machine, true).is_ok());
+        machine.gpus.set_partition(1);
+        assert!(layout(&machine, false).unwrap()[1].is_partition);
+        let error = layout(&machine, true).unwrap_err().to_string();
+        assert!(error.contains("gpu 1 is a partition"), "{error}");
     }
 
     #[test]

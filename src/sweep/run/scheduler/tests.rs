@@ -40,6 +40,8 @@ fn setup(slots: &[PlaceId], retries: u32) -> Setup {
         memory: None,
         model: String::new(),
         packs: false,
+        is_partition: false,
+        near: Vec::new(),
     };
     Setup {
         slots: slots.to_vec(),
