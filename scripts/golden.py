@@ -272,6 +272,10 @@ import golden_backbones  # noqa: E402 (needs the environment)
 
 golden_backbones.main()
 
+import golden_names  # noqa: E402 (needs the environment)
+
+golden_names.main()
+
 import golden_torchscript  # noqa: E402 (needs the environment)
 
 golden_torchscript.write_all(write)

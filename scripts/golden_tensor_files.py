@@ -36,6 +36,31 @@ def tensors():
     ])
 
 
+class Visual(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.ModuleList([torch.nn.Linear(3, 2)])
+        self.proj = torch.nn.Parameter(torch.arange(4).view(2, 2).float())
+
+    def forward(self, images):
+        return self.layers[0](images) @ self.proj
+
+
+class Tower(torch.nn.Module):
+    """In half precision, as OpenAI's files of CLIP are."""
+
+    def __init__(self):
+        super().__init__()
+        self.visual = Visual()
+        with torch.no_grad():
+            for parameter in self.visual.layers[0].parameters():
+                parameter.copy_(torch.arange(parameter.numel()).view(parameter.shape))
+        self.half()
+
+    def forward(self, images):
+        return self.visual(images)
+
+
 def save(value, name, **options):
     path = FOLDER / name
     if not path.exists():
@@ -56,6 +81,8 @@ def write_all():
     save(torch.nn.Linear(2, 1), "module.pth")
     save(torch.nn.Linear(2, 1), "module_before_1.6.pth", **before)
     save(torch.zeros(2), "one_tensor.pth")
+    if not (FOLDER / "torchscript.pt").exists():
+        torch.jit.script(Tower()).save(FOLDER / "torchscript.pt")
 
 
 if __name__ == "__main__":

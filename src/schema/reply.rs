@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Breakdown, Evaluated, Half, Scores};
+use crate::{Backbone, Breakdown, Evaluated, Half, Scores};
 
 /// The result of any kind of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,8 +185,11 @@ pub struct SheetDrawn {
 }
 
 /// Weights that fit a backbone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fitted {
+    /// The backbone that they are of, with the settings that their tensors show. Absent: the one that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone: Option<Backbone>,
     /// The number of tensors that the backbone uses.
     pub used: u64,
     /// The names of the others: classifier weights, batch counters.
@@ -207,6 +210,7 @@ impl Fitted {
     /// Returns the reply for a file of this many tensors and nothing else.
     pub fn of(used: u64) -> Fitted {
         Fitted {
+            backbone: None,
             used,
             ignored: Vec::new(),
             prefix: String::new(),

@@ -162,13 +162,14 @@ pub struct SheetWork {
     pub into: PathBuf,
 }
 
-/// Verifies that a file holds the weights of a backbone, tensor by tensor.
+/// Verifies that a file holds the weights of a backbone, tensor by tensor, or finds the backbone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightsWork {
-    /// The expected backbone.
-    pub backbone: Backbone,
-    /// A file of safetensors or PyTorch; of a TorchScript backbone, its module.
+    /// The expected backbone. Absent: the one that the tensors are of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone: Option<Backbone>,
+    /// A file of safetensors or PyTorch, or the index of several; of a TorchScript backbone, its module.
     pub file: PathBuf,
     /// The beginning of the tensors' names in the file, to be removed. Absent: the trainer finds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -392,7 +392,7 @@ fn a_torchscript_module_is_trained_measured_and_continued_with_the_same_bits() {
     assert_eq!(place.fails("without its file").class, Failure::Data);
     fs::write(place.weights(), module).unwrap();
     let fitted = assemble::fit_weights(&WeightsWork {
-        backbone: place.recipe.model.backbone.clone(),
+        backbone: Some(place.recipe.model.backbone.clone()),
         file: place.weights(),
         prefix: None,
         into: None,
@@ -440,7 +440,7 @@ fn squeezenet_file(folder: &Path, prefix: &str, kind: Kind) -> WeightsWork {
     let file = folder.join("some.safetensors");
     files::write(&tensors, &file).unwrap();
     WeightsWork {
-        backbone,
+        backbone: Some(backbone),
         file,
         prefix: None,
         into: Some(folder.join("converted.safetensors")),
@@ -473,12 +473,27 @@ fn weights_are_converted_only_if_the_backbone_does_not_read_them_as_they_are() {
 }
 
 #[test]
+fn the_backbone_of_weights_need_not_be_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let squeezenet = squeezenet_file(folder.path(), "backbone.", Kind::Float);
+    let unnamed = WeightsWork {
+        backbone: None,
+        ..squeezenet.clone()
+    };
+    let fitted = assemble::fit_weights(&unnamed).unwrap();
+    assert_eq!(fitted.backbone, squeezenet.backbone);
+    files::write(&vec![("a".to_owned(), Tensor::from(1f32))], &unnamed.file).unwrap();
+    let message = assemble::fit_weights(&unnamed).unwrap_err().message;
+    assert!(message.contains("all tensors of any backbone"), "{message}");
+}
+
+#[test]
 fn what_is_no_torchscript_module_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let squeezenet = squeezenet_file(folder.path(), "", Kind::Float);
     let refused = |file: PathBuf| {
         let fitted = assemble::fit_weights(&WeightsWork {
-            backbone: Backbone::Torchscript(Torchscript::default()),
+            backbone: Some(Backbone::Torchscript(Torchscript::default())),
             file,
             prefix: None,
             into: None,
@@ -496,7 +511,7 @@ fn weights_of_another_backbone_are_refused_with_the_name_of_theirs() {
     let folder = tempfile::tempdir().unwrap();
     let squeezenet = squeezenet_file(folder.path(), "model.", Kind::Float);
     let refused = assemble::fit_weights(&WeightsWork {
-        backbone: Backbone::Resnet18(schema::Resnet18::default()),
+        backbone: Some(Backbone::Resnet18(schema::Resnet18::default())),
         ..squeezenet
     });
     let message = refused.unwrap_err().message;

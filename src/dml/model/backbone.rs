@@ -9,6 +9,7 @@ use tch::Tensor;
 use super::{
     layers::ParamBuilder,
     trunk::{BuildTrunk, Trunk, TrunkInput},
+    weights::naming::Naming,
 };
 
 macro_rules! dispatch {
@@ -25,6 +26,20 @@ macro_rules! dispatch {
                 match self {
                     $(Backbone::$unit => schema::$unit.adapted(name, tensor, shape),)*
                     $(Backbone::$variant(part) => part.adapted(name, tensor, shape),)*
+                }
+            }
+
+            fn resamples(&self, name: &str) -> bool {
+                match self {
+                    $(Backbone::$unit => schema::$unit.resamples(name),)*
+                    $(Backbone::$variant(part) => part.resamples(name),)*
+                }
+            }
+
+            fn namings(&self) -> &'static [Naming] {
+                match self {
+                    $(Backbone::$unit => schema::$unit.namings(),)*
+                    $(Backbone::$variant(part) => part.namings(),)*
                 }
             }
         }

@@ -39,7 +39,7 @@ fn weights(path: &str) -> Option<State> {
 }
 
 /// The pooled features of images that are already as the backbone's input makes them.
-fn features(backbone: Backbone, weights: &State, images: &Tensor) -> Tensor {
+pub(super) fn features(backbone: Backbone, weights: &State, images: &Tensor) -> Tensor {
     let mut config = NetworkConfig::new(backbone, 3, images.size()[3], None);
     config.model.normalize = false;
     let network = Network::pretrained(config, weights, 0, Device::Cpu).unwrap();
@@ -129,12 +129,13 @@ fn squeezenet_gives_the_features_of_its_reference() {
     assert_close(&features, array(&golden, "feat"), 1e-4, "features");
 }
 
-/// The formula of the same name in `scripts/golden_backbones.py`.
-fn pattern(count: i64, index: i64) -> Tensor {
-    let numbers: Vec<f64> = (0..count)
+/// The formula of the same name in `scripts/golden_backbones.py`, whose numbers repeat.
+pub(super) fn pattern(count: i64, index: i64) -> Tensor {
+    let numbers: Vec<f64> = (0..2003)
         .map(|place| ((place * 7919 + index * 104_729) % 2003 - 1001) as f64 / 1001.0)
         .collect();
-    Tensor::from_slice(&numbers)
+    let repeated = Tensor::from_slice(&numbers).repeat([count / 2003 + 1]);
+    repeated.narrow(0, 0, count)
 }
 
 /// Weights for all tensors of a backbone, by the formula of `fill` in `scripts/golden_backbones.py`.
@@ -154,19 +155,25 @@ fn patterned(backbone: &Backbone, size: i64) -> State {
     slots.sort_by_key(|slot| slot.name());
     let numbers = |(index, slot): (i64, &ParamSpec)| {
         let (name, shape) = (slot.name(), slot.shape());
-        let numbers = pattern(slot.len(), index).view(shape);
-        let numbers = if name.ends_with("running_var") {
-            numbers * 0.5 + 1.0
-        } else if shape.len() > 1 {
-            numbers * (3.0 / (slot.len() / shape[0]) as f64).sqrt()
-        } else if name.ends_with(".weight") {
-            numbers * 0.2 + 0.6
-        } else {
-            numbers * 0.1
-        };
-        (name.to_owned(), numbers.to_kind(Kind::Float))
+        (name.to_owned(), filled(name, shape, index))
     };
     (0..).zip(slots).map(numbers).collect()
+}
+
+/// The numbers of a tensor at this place among the sorted names.
+pub(super) fn filled(name: &str, shape: &[i64], index: i64) -> Tensor {
+    let count: i64 = shape.iter().product();
+    let numbers = pattern(count, index).view(shape);
+    let numbers = if name.ends_with("running_var") {
+        numbers * 0.5 + 1.0
+    } else if shape.len() > 1 {
+        numbers * (3.0 / (count / shape[0]) as f64).sqrt()
+    } else if name.ends_with(".weight") {
+        numbers * 0.2 + 0.6
+    } else {
+        numbers * 0.1
+    };
+    numbers.to_kind(Kind::Float)
 }
 
 fn named(key: &str) -> Backbone {
@@ -175,7 +182,7 @@ fn named(key: &str) -> Backbone {
 }
 
 /// Every 17th number.
-fn shortened(tensor: &Tensor) -> Tensor {
+pub(super) fn shortened(tensor: &Tensor) -> Tensor {
     tensor.flatten(0, -1).slice(0, 0, None, 17)
 }
 

@@ -7,6 +7,7 @@ use tch::Tensor;
 use super::{
     layers::{ForwardContext, ParamBuilder},
     torchscript::TorchScript,
+    weights::naming::Naming,
 };
 
 /// The layers of a backbone.
@@ -41,5 +42,15 @@ pub(super) trait BuildTrunk {
     /// Returns a published tensor in the given shape, if it can be adapted to it, or unchanged.
     fn adapted(&self, _name: &str, tensor: &Tensor, _shape: &[i64]) -> Tensor {
         tensor.shallow_clone()
+    }
+
+    /// True if a published tensor of this name may have more or fewer rows, which [`adapted`](Self::adapted) resamples.
+    fn resamples(&self, _name: &str) -> bool {
+        false
+    }
+
+    /// Returns the names that its tensors have in published files, those of the network itself first.
+    fn namings(&self) -> &'static [Naming] {
+        &[Naming::OWN]
     }
 }

@@ -1,4 +1,5 @@
-//! Files of named tensors, as other programs write them: safetensors and the formats of PyTorch.
+//! Files of named tensors, as other programs write them: safetensors, the formats of PyTorch, and the index of several
+//! such files.
 //!
 //! [`TensorFile::open`] reads names, shapes and types, and [`TensorFile::tensor`] the values of one tensor. A name is
 //! the path of a tensor in its file, with dots: `state_dict.module.conv1.weight`. Nothing in a file is executed, and
@@ -8,25 +9,26 @@ mod pickle;
 mod pytorch;
 mod recognized;
 mod safetensors_file;
+mod sharded;
 
 use std::{
     fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use tch::{Kind, Tensor};
 use zip::ZipArchive;
 
 use self::recognized::Format;
+pub use self::sharded::index_of;
 
 /// An open file of named tensors.
 pub struct TensorFile {
     entries: Vec<Entry>,
     bytes: Source,
     size: u64,
-    /// True for safetensors.
-    is_safetensors: bool,
+    format: Format,
 }
 
 /// A tensor in a file.
@@ -63,11 +65,14 @@ enum Place {
     At(u64),
     /// In the zip entry with this name.
     Zipped(String),
+    /// In one of several files.
+    InShard(usize, Box<Place>),
 }
 
 enum Source {
     Plain(File),
     Zip(Box<ZipArchive<BufReader<File>>>),
+    Shards(Vec<TensorFile>),
 }
 
 /// A file that cannot be read as named tensors.
@@ -79,11 +84,6 @@ pub enum TensorFileError {
     /// The file has another format.
     #[error("{0}")]
     OtherFormat(String),
-    /// The file is a TorchScript module, which is a network rather than tensors.
-    #[error(
-        "it is a TorchScript module, not named tensors; `--backbone torchscript` adds it as it is"
-    )]
-    TorchScript,
     /// It ends too early, or its parts contradict each other.
     #[error("{0}; it is damaged or was not downloaded whole")]
     Damaged(String),
@@ -94,6 +94,14 @@ pub enum TensorFileError {
         class: String,
         /// Its path in the file; empty if the file holds nothing else.
         path: String,
+    },
+    /// One of the files that an index names cannot be read.
+    #[error("cannot read `{}`, which it names: {error}", path.display())]
+    Shard {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: Box<TensorFileError>,
     },
     /// Nothing in it is a tensor with a name.
     #[error("it holds no named tensors")]
@@ -131,8 +139,9 @@ impl TensorFile {
         file.rewind()?;
         match format {
             Format::Safetensors => safetensors_file::open(file, size),
-            Format::Zip => pytorch::open_zip(file, size),
+            Format::Zip | Format::TorchScript => pytorch::open_zip(file, size),
             Format::Pickle => pytorch::open_pickle(file, size),
+            Format::Index => sharded::open(path, file),
         }
     }
 
@@ -143,7 +152,12 @@ impl TensorFile {
 
     /// True if the file is in the format safetensors.
     pub fn is_safetensors(&self) -> bool {
-        self.is_safetensors
+        self.format == Format::Safetensors
+    }
+
+    /// True if the file is a TorchScript module, whose tensors have the names of its attributes.
+    pub fn is_torchscript(&self) -> bool {
+        self.format == Format::TorchScript
     }
 
     /// Reads the values of a tensor of this file.
@@ -245,7 +259,15 @@ impl Source {
                     .read_to_end(&mut bytes)
                     .map_err(|_| incomplete())?;
             }
-            (Source::Plain(_), Place::Zipped(_)) | (Source::Zip(_), Place::At(_)) => {}
+            (Source::Shards(files), Place::InShard(number, place)) => {
+                let file = files.get_mut(*number).ok_or_else(incomplete)?;
+                let within = Storage {
+                    place: (**place).clone(),
+                    length: storage.length,
+                };
+                return file.bytes.read(&within, file.size);
+            }
+            (Source::Plain(_) | Source::Zip(_) | Source::Shards(_), _) => {}
         }
         if bytes.len() as u64 != storage.length {
             return Err(incomplete());

@@ -42,6 +42,8 @@ pub(super) enum Object {
 #[derive(Debug)]
 pub(super) struct Pickle {
     objects: Vec<Object>,
+    /// What objects that were made by a call were then filled with.
+    states: HashMap<Id, Id>,
     /// The object that was pickled.
     pub(super) top: Id,
 }
@@ -67,6 +69,7 @@ impl Pickle {
             if let Some(top) = machine.step()? {
                 return Ok(Pickle {
                     objects: machine.objects,
+                    states: machine.states,
                     top,
                 });
             }
@@ -112,6 +115,11 @@ impl Pickle {
         }
     }
 
+    /// Returns what an object that was made by a call was then filled with.
+    pub(super) fn state(&self, id: Id) -> Option<Id> {
+        self.states.get(&id).copied()
+    }
+
     /// Returns the function and the arguments of a call.
     pub(super) fn call(&self, id: Id) -> Option<(&str, &[Id])> {
         match self.object(id) {
@@ -127,6 +135,7 @@ impl Pickle {
 struct Machine<R> {
     input: Take<R>,
     objects: Vec<Object>,
+    states: HashMap<Id, Id>,
     stack: Vec<Id>,
     /// The heights of the stack at which groups of arguments begin.
     marks: Vec<usize>,
@@ -138,6 +147,7 @@ impl<R: Read> Machine<R> {
         Machine {
             input,
             objects: Vec::new(),
+            states: HashMap::new(),
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
@@ -233,7 +243,10 @@ impl<R: Read> Machine<R> {
                 self.pop()?;
                 self.call()?;
             }
-            b'b' => drop(self.pop()?),
+            b'b' => {
+                let state = self.pop()?;
+                self.states.insert(self.top()?, state);
+            }
             b'Q' => {
                 let description = self.pop()?;
                 self.push(Object::External(description))?;

@@ -5,7 +5,8 @@
 //! storages, each with its length. In both, a tensor is a call of `torch._utils._rebuild_tensor_v2` with a storage that
 //! is described as an object outside of the pickle.
 //!
-//! Tensors are searched in dictionaries within dictionaries. Anything else that a checkpoint may hold, such as
+//! Tensors are searched in dictionaries within dictionaries, and in the attributes of TorchScript's modules, whose archive
+//! has the same form. Anything else that a checkpoint may hold, such as
 //! the arguments of the training, is passed over.
 
 use std::{
@@ -18,12 +19,18 @@ use tch::Kind;
 use zip::ZipArchive;
 
 use super::{
-    Entry, Layout, Place, Source, Storage, TensorFile, TensorFileError, damaged,
+    Entry, Format, Layout, Place, Source, Storage, TensorFile, TensorFileError, damaged,
     pickle::{Id, Object, Pickle, PickleError},
 };
 
 /// The magic number of the older format, as a pickle of protocol 2.
 pub(super) const OLDER_MAGIC: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
+
+/// The entry that only archives of TorchScript have: the constants of the program.
+const PROGRAM: &str = "constants.pkl";
+
+/// The beginning of the names of classes that a TorchScript module defines. Its objects are what they contain.
+const OWN_CLASSES: &str = "__torch__.";
 
 /// The class of an object whose class cannot be told.
 const UNKNOWN: &str = "unknown";
@@ -54,11 +61,16 @@ pub(super) fn open_zip(file: File, size: u64) -> Result<TensorFile, TensorFileEr
     };
     let place = |key: &str| Some(Place::Zipped(format!("{folder}data/{key}")));
     let entries = entries(&pickle, &place)?;
+    let has_program = zip.by_name(&format!("{folder}{PROGRAM}")).is_ok();
+    let format = match has_program {
+        true => Format::TorchScript,
+        false => Format::Zip,
+    };
     Ok(TensorFile {
         entries,
         bytes: Source::Zip(Box::new(zip)),
         size,
-        is_safetensors: false,
+        format,
     })
 }
 
@@ -71,9 +83,6 @@ fn folder<R: Read + Seek>(zip: &ZipArchive<R>) -> Result<String, TensorFileError
         .filter_map(|name| Some(name.ok()?.into_owned()))
         .collect();
     let named = |end: &str| names.iter().find_map(|name| name.strip_suffix(end));
-    if named("constants.pkl").is_some() {
-        return Err(TensorFileError::TorchScript);
-    }
     if let Some(folder) = named("data.pkl") {
         return Ok(folder.to_owned());
     }
@@ -108,7 +117,7 @@ pub(super) fn open_pickle(file: File, size: u64) -> Result<TensorFile, TensorFil
         entries,
         bytes: Source::Plain(input.into_inner()),
         size,
-        is_safetensors: false,
+        format: Format::Pickle,
     })
 }
 
@@ -246,9 +255,18 @@ impl<'a> Search<'a> {
                 }
                 Ok(())
             }
-            Object::Call(..) => self.visit_call(id, path),
+            Object::Call(..) => match self.attributes(id) {
+                Some(attributes) if depth < DEEPEST => self.visit(attributes, path, depth + 1),
+                _ => self.visit_call(id, path),
+            },
             _ => Ok(()),
         }
+    }
+
+    /// Returns the attributes of an object of a class that TorchScript defines, as a dictionary.
+    fn attributes(&self, id: Id) -> Option<Id> {
+        let state = self.pickle.state(id)?;
+        self.class(id).starts_with(OWN_CLASSES).then_some(state)
     }
 
     /// Returns the path of an element of the dictionary at `path`. Nothing: its key is no name.

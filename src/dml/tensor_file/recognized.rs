@@ -2,21 +2,25 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use super::{TensorFileError, pytorch};
+use super::{TensorFileError, pytorch, sharded};
 use crate::foreign::{Foreign, HEAD};
 
 /// A format that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Safetensors,
-    /// A zip archive: PyTorch since 1.6.
+    /// A zip archive without a program: PyTorch since 1.6.
     Zip,
+    /// A zip archive with a program: TorchScript.
+    TorchScript,
     /// A sequence of pickles: PyTorch before 1.6.
     Pickle,
+    /// The index of several files.
+    Index,
 }
 
-const TEXT: &str = "it is a text in the place of the file, perhaps an error message or a list of several files; \
-                    download the file itself";
+const TEXT: &str =
+    "it is a text in the place of the file, perhaps an error message; download the file itself";
 
 /// Other endings of names, for formats without a mark of their own.
 const ENDINGS: &[(&str, &str)] = &[
@@ -38,6 +42,7 @@ pub(super) fn format(path: &Path, file: &mut File) -> Result<Format, TensorFileE
     file.take(HEAD as u64).read_to_end(&mut start)?;
     match known(&start) {
         Some(format) => Ok(format),
+        None if sharded::is_index(path) && is_text(&start) => Ok(Format::Index),
         None => Err(TensorFileError::OtherFormat(other(path, &start))),
     }
 }

@@ -6,7 +6,8 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use tch::Kind;
 
 use super::{
-    Entry, Layout, Place, Source, Storage, TensorFile, TensorFileError, damaged, strides_in_order,
+    Entry, Format, Layout, Place, Source, Storage, TensorFile, TensorFileError, damaged,
+    strides_in_order,
 };
 
 /// Size in bytes of the length of the header.
@@ -41,7 +42,7 @@ pub(super) fn open(mut file: File, size: u64) -> Result<TensorFile, TensorFileEr
         entries,
         bytes: Source::Plain(file),
         size,
-        is_safetensors: true,
+        format: Format::Safetensors,
     })
 }
 

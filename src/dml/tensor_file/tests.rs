@@ -1,4 +1,4 @@
-use std::{io::Write, path::PathBuf};
+use std::io::Write;
 
 use tempfile::TempDir;
 use zip::{ZipWriter, write::SimpleFileOptions};
@@ -212,7 +212,6 @@ fn zip_archives_of_others_are_named() {
         opened(&path).unwrap_err().to_string()
     };
     assert!(refused("weight.npy").contains("NumPy"));
-    assert!(refused("module/constants.pkl").contains("TorchScript"));
     assert!(refused("images/a.jpg").contains("zip archive without tensors"));
     assert!(refused("a/data.pkl").contains("pickle"));
 }
@@ -318,6 +317,82 @@ fn a_changed_byte_is_noticed_by_the_checksum_of_the_archive() {
     file[place + 2] ^= 1;
     std::fs::write(&path, &file).unwrap();
     assert!(matches!(opened(&path), Err(TensorFileError::Damaged(_))));
+}
+
+#[test]
+fn the_tensors_of_a_torchscript_module_are_read_by_the_names_of_its_attributes() {
+    let path = testdata("torchscript.pt");
+    assert!(TensorFile::open(&path).unwrap().is_torchscript());
+    let tensors = opened(&path).unwrap();
+    let named = |name: &str| {
+        let mut tensors = tensors.iter();
+        let (_, tensor) = tensors.find(|(of, _)| of == name).unwrap();
+        tensor.to_kind(Kind::Float)
+    };
+    let count = |total: i64| Tensor::arange(total, (Kind::Float, tch::Device::Cpu));
+    assert_eq!(named("visual.layers.0.weight"), count(6).view([2, 3]));
+    assert_eq!(named("visual.layers.0.bias"), count(2));
+    assert_eq!(named("visual.proj"), count(4).view([2, 2]));
+    assert_eq!(tensors.len(), 3);
+    assert!(
+        !TensorFile::open(&testdata("checkpoint.pth"))
+            .unwrap()
+            .is_torchscript()
+    );
+}
+
+/// Writes an index and the files that it names, each with the tensor of its name, and returns the index.
+fn sharded(folder: &TempDir, index: &str, files: &[(&str, &str)]) -> PathBuf {
+    for (number, (file, name)) in (0..).zip(files) {
+        let tensor = Tensor::from_slice(&[number as f32]);
+        Tensor::write_safetensors(&[(*name, &tensor)], folder.path().join(file)).unwrap();
+    }
+    let path = folder.path().join("model.safetensors.index.json");
+    std::fs::write(&path, index).unwrap();
+    path
+}
+
+const TWO: &[(&str, &str)] = &[
+    ("model-00001-of-00002.safetensors", "a"),
+    ("model-00002-of-00002.safetensors", "b"),
+];
+
+#[test]
+fn tensors_in_several_files_are_read_through_their_index() {
+    let folder = folder();
+    let index = r#"{"metadata":{"total_size":8},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}"#;
+    let index = sharded(&folder, index, TWO);
+    let number = |number: f32| Tensor::from_slice(&[number]);
+    assert_eq!(
+        opened(&index).unwrap(),
+        [("a".to_owned(), number(0.0)), ("b".to_owned(), number(1.0))]
+    );
+    assert!(!TensorFile::open(&index).unwrap().is_safetensors());
+    let first = folder.path().join(TWO[0].0);
+    assert_eq!(index_of(&first), Some(index));
+    assert_eq!(index_of(&testdata("checkpoint.pth")), None);
+}
+
+#[test]
+fn an_index_that_does_not_agree_with_its_files_is_refused() {
+    for (map, says) in [
+        (r#""a":"model-00003-of-00002.safetensors""#, "cannot read"),
+        (r#""c":"model-00001-of-00002.safetensors""#, "no tensor `c`"),
+        (
+            r#""a":"../model-00001-of-00002.safetensors""#,
+            "no name of a file",
+        ),
+        (r#""a":"..""#, "no name of a file"),
+        (r#""a":"/etc/passwd""#, "no name of a file"),
+        (r#""a":"model.safetensors.index.json""#, "another index"),
+        ("", "no named tensors"),
+        (r#""a":3"#, "no index"),
+    ] {
+        let folder = folder();
+        let index = sharded(&folder, &format!(r#"{{"weight_map":{{{map}}}}}"#), TWO);
+        let refused = opened(&index).unwrap_err().to_string();
+        assert!(refused.contains(says), "{map}: {refused}");
+    }
 }
 
 #[test]

@@ -24,13 +24,14 @@ pub(super) enum WeightsCommand {
 /// Verify pretrained weights and keep them under a name
 ///
 /// Reads safetensors and files of PyTorch (`.pth`, `.pt`, `.ckpt`, `.bin`), in half or single precision, also within
-/// checkpoints and under the names of wrappers. Nothing in a file is executed. Verifies the name, the shape and the
-/// numbers of every tensor, writes the tensors to the folder of weights as safetensors, and a manifest beside them.
-/// Weights of the same name are replaced.
+/// checkpoints, in several files with an index, and under the names of wrappers and of other libraries. Nothing in a file
+/// is executed. Finds the backbone, verifies the name, the shape and the numbers of every tensor, writes the tensors to the
+/// folder of weights as safetensors, and a manifest beside them. Weights of the same name are replaced.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sweep weights add imagenet resnet50-0676ba61.pth --backbone resnet50 --source torchvision --license BSD-3-Clause
+  sweep weights add imagenet resnet50-0676ba61.pth --source torchvision --license BSD-3-Clause
+  sweep weights add dinov2 dinov2_vits14_reg4_pretrain.pth
   sweep weights add keys moco_v2.pth.tar --backbone resnet50 --prefix encoder_k
 
 Then, in a sweep file:
@@ -39,11 +40,11 @@ Then, in a sweep file:
 pub(super) struct AddWeights {
     /// Name for sweep files
     name: String,
-    /// A file of safetensors or of PyTorch
+    /// A file of safetensors or of PyTorch, or the index of several (`.index.json`)
     file: PathBuf,
-    /// Backbone, as a sweep file names it
+    /// Backbone, as a sweep file names it [default: the one whose tensors the file has]
     #[arg(long)]
-    backbone: String,
+    backbone: Option<String>,
     /// The network to take, if the file holds several: what stands before the names of its tensors
     #[arg(long)]
     prefix: Option<String>,
@@ -111,9 +112,10 @@ impl AddWeights {
             ));
         }
         let root = &self.folder.root;
-        let backbone = pretrainable(&self.backbone).map_err(Exit::mistake)?;
+        let asked = self.backbone.as_deref().map(pretrainable);
+        let asked = asked.transpose().map_err(Exit::mistake)?;
         is_a_file(&self.file)?;
-        self.prefix_fits(&backbone)?;
+        self.prefix_fits(asked.as_ref())?;
         let trainer = self.folder.trainer()?;
         weights::remove_leftovers(root)?;
         let replaced = weights::read(root, &self.name);
@@ -121,30 +123,34 @@ impl AddWeights {
         let fitted = fit(
             &trainer,
             WeightsWork {
-                backbone,
+                backbone: asked.clone(),
                 file: self.file.clone(),
                 prefix: self.prefix.clone(),
                 into: Some(addition.tensors()),
             },
         )?;
+        let backbone = fitted.backbone.clone().or(asked);
+        let backbone = backbone.ok_or_else(|| {
+            Exit::mistake("the trainer does not recognize backbones; name it with `--backbone`")
+        })?;
         if !fitted.is_converted {
             durable::copy(&self.file, &addition.tensors())?;
         }
         let manifest = Manifest {
-            architecture: self.backbone.clone(),
+            architecture: backbone.key().to_owned(),
             sha256: hash(&addition.tensors()).map_err(Exit::mistake)?,
             tensors: fitted.used,
             source: self.source.clone(),
             license: self.license.clone(),
         };
         addition.publish(&manifest)?;
-        self.tell(&fitted, &manifest, replaced);
+        self.tell(&backbone, &fitted, &manifest, replaced);
         Ok(())
     }
 
-    fn prefix_fits(&self, backbone: &Backbone) -> Result<(), Exit> {
+    fn prefix_fits(&self, backbone: Option<&Backbone>) -> Result<(), Exit> {
         match (backbone, &self.prefix) {
-            (Backbone::Torchscript(_), Some(_)) => Err(Exit::mistake(
+            (Some(Backbone::Torchscript(_)), Some(_)) => Err(Exit::mistake(
                 "a TorchScript module is added as it is: `--prefix` is for files of tensors",
             )),
             _ => Ok(()),
@@ -154,6 +160,7 @@ impl AddWeights {
     /// Tells what was added, from where in the file, and what it replaces.
     fn tell(
         &self,
+        backbone: &Backbone,
         fitted: &Fitted,
         manifest: &Manifest,
         replaced: Result<Option<Manifest>, WeightsError>,
@@ -162,12 +169,12 @@ impl AddWeights {
             0 => String::new(),
             ignored => format!(", {ignored} of a classifier or counters left aside"),
         };
+        let named = backbone.clone().with_weights(Weights::named(&self.name));
         tell(&format!(
-            "{}: {} verified{ignored}; use them as `backbone.{} = {{ weights = \"{}\" }}`",
+            "{}: {} verified{ignored}; use them as `backbone.{}`",
             self.name,
             tensors(fitted.used),
-            self.backbone,
-            self.name
+            in_a_sweep_file(&named)
         ));
         if !fitted.prefix.is_empty() {
             tell(&format!(
@@ -192,21 +199,41 @@ impl AddWeights {
             Ok(_) => {}
             Err(_) => tell("these weights replace others whose manifest was damaged"),
         }
-        for setting in unseen(&self.backbone) {
+        for setting in unseen(backbone) {
             tell(&format!(
                 "the file does not show which `{setting}` is right: see `sweep show backbones {}`",
-                self.backbone
+                backbone.key()
             ));
         }
     }
 }
 
-/// Returns the settings of a backbone that its weights do not determine: all but the weights.
-fn unseen(backbone: &str) -> Vec<&'static str> {
-    let path = ["model", "backbone", backbone];
+/// Returns a backbone as the line of a sweep file has it: `resnet18 = { weights = "imagenet" }`.
+fn in_a_sweep_file(backbone: &Backbone) -> String {
+    let settings = toml::Value::try_from(backbone).ok();
+    let settings = settings.and_then(|of| Some(of.get(backbone.key())?.to_string()));
+    format!("{} = {}", backbone.key(), settings.unwrap_or_default())
+}
+
+/// Returns the settings of a backbone that have to agree with the weights and that the tensors do not show.
+fn unseen(backbone: &Backbone) -> Vec<&'static str> {
+    let path = ["model", "backbone", backbone.key()];
     let settings = Grammar::of_sweep_files().root().descend(&path);
     let keys = settings.map(|node| node.keys()).unwrap_or_default();
-    keys.into_iter().filter(|key| *key != "weights").collect()
+    let is_free = |key: &str| key == "weights" || backbone.part().free_settings().contains(&key);
+    keys.into_iter()
+        .filter(|key| !is_free(key) && !is_shown(backbone, key))
+        .collect()
+}
+
+/// True if the tensors show the value of a setting.
+fn is_shown(backbone: &Backbone, setting: &str) -> bool {
+    let value = |form: &Backbone| {
+        let written = serde_json::to_value(form).unwrap_or_default();
+        written[backbone.key()][setting].clone()
+    };
+    let forms = backbone.forms();
+    forms.iter().any(|form| value(form) != value(&forms[0]))
 }
 
 fn tensors(count: u64) -> String {
@@ -299,7 +326,7 @@ fn check(trainer: &Trainer, root: &Path, name: &str) -> Result<String, String> {
         ));
     }
     let work = WeightsWork {
-        backbone: pretrainable(&manifest.architecture)?,
+        backbone: Some(pretrainable(&manifest.architecture)?),
         file,
         prefix: None,
         into: None,

@@ -1,6 +1,6 @@
 //! The network of a recipe, and the weights that it starts from.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use dml::{
     libtorch,
@@ -8,7 +8,7 @@ use dml::{
         ModelError, Network, NetworkConfig, TorchScript, is_native_on_cpu,
         weights::{self, Published, WeightsMismatch},
     },
-    tensor_file::{TensorFile, TensorFileError},
+    tensor_file::{self, TensorFile},
 };
 use schema::{Backbone, Fitted, Model, Recipe, Torchscript, Weights, WeightsWork};
 use tch::Device;
@@ -58,23 +58,86 @@ pub(crate) fn warn_of_precision(model: &Model, device: Device) {
 /// # Errors
 /// If it does not hold them: the names of what does not fit.
 pub(crate) fn fit_weights(work: &WeightsWork) -> Result<Fitted, Failed> {
-    if let Backbone::Torchscript(_) = work.backbone {
+    if let Some(Backbone::Torchscript(_)) = work.backbone {
         return fit_module(&work.file);
     }
-    let found = published(&work.file, &work.backbone, work.prefix.as_deref())?;
-    let fit = weights::check(&work.backbone, &found.tensors, &found.others)
-        .map_err(|mismatch| other_backbone(work, &found, &mismatch))?;
+    let backbone = backbone(work)?;
+    let found = published(&work.file, &backbone, work.prefix.as_deref())?;
+    let fit = match weights::check(&backbone, &found.tensors, &found.others) {
+        Ok(fit) => fit,
+        Err(mismatch) => return Err(other_backbone(&work.file, &backbone, &mismatch)?),
+    };
     let converted = work.into.as_ref().filter(|_| !found.is_verbatim);
     if let Some(into) = converted {
         files::write(&found.tensors, into)?;
     }
     Ok(Fitted {
         used: fit.used as u64,
-        ignored: fit.ignored,
+        ignored: [fit.ignored, found.aside].concat(),
+        backbone: Some(backbone).filter(|found| work.backbone.as_ref() != Some(found)),
         prefix: found.prefix,
         rivals: found.rivals,
         is_converted: converted.is_some(),
     })
+}
+
+/// Returns the expected backbone, or else the one that the tensors in the file are of, with the settings that they show.
+///
+/// # Errors
+/// The file cannot be read, or nothing is expected and it holds the tensors of no backbone, or of several.
+fn backbone(work: &WeightsWork) -> Result<Backbone, Failed> {
+    let among: Vec<Backbone> = match &work.backbone {
+        Some(expected) => expected.forms(),
+        None => Backbone::pretrainable()
+            .flat_map(|one| one.forms())
+            .collect(),
+    };
+    let file = &work.file;
+    let found = recognized(file, among)?;
+    match (&found[..], &work.backbone) {
+        ([one], _) => Ok(one.clone()),
+        (_, Some(expected)) => Ok(expected.clone()),
+        ([], None) => Err(Failed::data(format!(
+            "`{}` does not have all tensors of any backbone of `sweep show backbones`{}",
+            file.display(),
+            hint(file)
+        ))),
+        (several, None) => Err(Failed::data(format!(
+            "`{}` has the tensors of {}; choose one with `--backbone`",
+            file.display(),
+            keys(several)
+        ))),
+    }
+}
+
+fn recognized(
+    file: &Path,
+    among: impl IntoIterator<Item = Backbone>,
+) -> Result<Vec<Backbone>, Failed> {
+    weights::recognized(file, among).map_err(|error| unreadable(file, &error.to_string()))
+}
+
+/// Returns the names of backbones: `` `resnet18` or `resnet34` ``.
+fn keys(backbones: &[Backbone]) -> String {
+    let keys: BTreeSet<&str> = backbones.iter().map(Backbone::key).collect();
+    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    keys.join(" or ")
+}
+
+/// Returns what a file may be of which no backbone is made: the end of a sentence.
+fn hint(file: &Path) -> String {
+    if let Some(index) = tensor_file::index_of(file) {
+        return format!(
+            "; it is one of several files: add their index, `{}`",
+            index.display()
+        );
+    }
+    match TensorFile::open(file) {
+        Ok(opened) if opened.is_torchscript() => {
+            "; as a TorchScript module, `--backbone torchscript` adds it".to_owned()
+        }
+        _ => String::new(),
+    }
 }
 
 fn fit_module(file: &Path) -> Result<Fitted, Failed> {
@@ -86,24 +149,37 @@ fn fit_module(file: &Path) -> Result<Fitted, Failed> {
 
 fn not_a_module(file: &Path, error: &ModelError) -> Failed {
     match TensorFile::open(file) {
+        Ok(opened) if opened.is_torchscript() => {
+            Failed::data(format!("`{}`: {error}", file.display()))
+        }
         Ok(_) => Failed::data(format!(
-            "`{}` holds named tensors, not a TorchScript module: `--backbone` has to name their backbone",
+            "`{}` holds named tensors, not a TorchScript module: leave `--backbone` out, or name theirs",
             file.display()
         )),
-        Err(TensorFileError::TorchScript) => Failed::data(format!("`{}`: {error}", file.display())),
         Err(other) => unreadable(file, &other.to_string()),
     }
 }
 
-fn other_backbone(work: &WeightsWork, found: &Published, mismatch: &WeightsMismatch) -> Failed {
-    let (file, backbone) = (work.file.display(), work.backbone.key());
-    Failed::data(match &found.looks_like[..] {
-        [] => format!("`{file}` is not of `{backbone}`: {mismatch}"),
+/// Says that weights are not of a backbone, and of which they are if that is known.
+///
+/// # Errors
+/// The file cannot be read.
+fn other_backbone(
+    file: &Path,
+    backbone: &Backbone,
+    mismatch: &WeightsMismatch,
+) -> Result<Failed, Failed> {
+    let others = Backbone::pretrainable().flat_map(|one| one.forms());
+    let others = others.filter(|other| other.key() != backbone.key());
+    let found = recognized(file, others)?;
+    let (path, key) = (file.display(), backbone.key());
+    Ok(Failed::data(match &found[..] {
+        [] => format!("`{path}` is not of `{key}`: {mismatch}{}", hint(file)),
         others => format!(
-            "`{file}` is not of `{backbone}`, but of `{}`, which `--backbone` has to name",
-            others.join("` or `")
+            "`{path}` is not of `{key}`, but of {}, which `--backbone` has to name",
+            keys(others)
         ),
-    })
+    }))
 }
 
 fn verify(file: &Path, expected: &Weights) -> Result<(), Failed> {

@@ -3,8 +3,11 @@
 //! Weights must be exactly the tensors of the network: with its names, its shapes, in single precision and with finite
 //! numbers. Every difference is an error that lists names, because a network with some of its weights is bad without a
 //! sign of it. Two kinds of extra tensors are expected and ignored: the layers of a classifier, and the batch counters
-//! of PyTorch's batch norms. [`read`] finds the tensors in a file of another program.
+//! of PyTorch's batch norms. [`read`] finds the tensors in a file of another program, [`recognized`] the backbone.
 
+pub(super) mod naming;
+#[cfg(test)]
+mod programs_tests;
 mod published;
 
 use std::fmt;
@@ -22,7 +25,7 @@ use crate::{
     state::State,
 };
 
-pub use published::{Published, PublishedError, read};
+pub use published::{Published, PublishedError, read, recognized};
 
 /// Number of names that a message lists.
 const LISTED: usize = 8;

@@ -1,20 +1,25 @@
-//! Finds the tensors of a network in a file in which they have longer names.
+//! Finds the tensors of a network in a file in which they have longer or other names.
 //!
 //! Training scripts wrap networks (`module.`, `backbone.`), keep several of them (`teacher.`, `student.`) and put their
 //! tensors into containers (`state_dict`). [`TensorFile`] makes one name of all that, so that whatever stands before
-//! the names of the network is a prefix. No wrapper has to be known: the prefix is the one under which most tensors of
-//! the network are. Two prefixes that fit equally well are two networks; of some pairs, the papers measure one.
+//! the names of the network is a prefix. Neither the wrapper nor the program has to be known: they are the prefix and
+//! the [`Naming`] in which most tensors of the network are there. Two prefixes that fit equally well are two networks;
+//! of some pairs, the papers measure one.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::Path,
 };
 
 use schema::Backbone;
 use tch::{Kind, Tensor};
 
-use super::blank;
+use super::{
+    blank,
+    naming::{Naming, Origin},
+};
 use crate::{
+    model::trunk::BuildTrunk,
     state::State,
     tensor_file::{Entry, TensorFile, TensorFileError},
 };
@@ -39,14 +44,14 @@ pub struct Published {
     pub tensors: State,
     /// The names of further tensors under the same prefix.
     pub others: Vec<String>,
+    /// The names of tensors under the prefix that are known to be no part of the network.
+    pub aside: Vec<String>,
     /// What stands before these names in the file.
     pub prefix: String,
     /// The prefixes of other networks in the file that fit as well.
     pub rivals: Vec<String>,
     /// True if the file holds these tensors as they are read: under their names, in single precision, as safetensors.
     pub is_verbatim: bool,
-    /// The keys of other backbones whose tensors are all in the file.
-    pub looks_like: Vec<&'static str>,
 }
 
 /// Tensors that cannot be read or found.
@@ -93,89 +98,167 @@ pub fn read(
     prefix: Option<&str>,
 ) -> Result<Published, PublishedError> {
     let mut file = TensorFile::open(path)?;
-    let shapes = shapes(backbone);
-    let Chosen { prefix, rivals } = choose(file.entries(), &shapes, prefix)?;
-    let found = under(file.entries(), &prefix);
-    let (mut tensors, mut others, mut is_verbatim) = (
-        State::new(),
-        Vec::new(),
-        prefix.is_empty() && file.is_safetensors(),
-    );
-    for (name, entry) in found {
-        let Some(shape) = shapes.get(&name) else {
-            others.push(name);
+    let wanted = Wanted::of(backbone);
+    let Chosen {
+        naming,
+        prefix,
+        rivals,
+    } = choose(file.entries(), &wanted, prefix)?;
+    let entries = file.entries().to_vec();
+    let found = under(&entries, &prefix);
+    let mut used = HashSet::new();
+    let mut tensors = State::new();
+    let mut is_verbatim = prefix.is_empty() && file.is_safetensors();
+    for (name, shape) in &wanted.shapes {
+        let origin = naming.origin(name);
+        let Some((entries, made)) = pieces(&origin, &found) else {
             continue;
         };
-        let tensor = match count(entry.shape()) / MOST_TIMES <= count(shape) {
-            true => in_form(&file.tensor(&entry)?, shape),
-            false => outline(&entry),
+        used.extend(origin.names.iter().cloned());
+        let tensor = match count(&made) / MOST_TIMES <= count(shape) {
+            true => {
+                let read = entries.iter().map(|entry| file.tensor(entry));
+                in_form(&origin.made(&read.collect::<Result<Vec<_>, _>>()?), shape)
+            }
+            false => outline(&made, entries[0].kind()),
         };
-        is_verbatim &= tensor.kind() == entry.kind() && tensor.size() == entry.shape();
-        tensors.push((name, tensor));
+        is_verbatim &= origin.names[..] == [&**name]
+            && tensor.kind() == entries[0].kind()
+            && tensor.size() == entries[0].shape();
+        tensors.push((name.clone(), tensor));
+    }
+    let (mut others, mut aside) = (Vec::new(), Vec::new());
+    for name in found.into_keys() {
+        let list = match () {
+            () if used.contains(name) => continue,
+            () if naming.is_beside(name) => &mut aside,
+            () => &mut others,
+        };
+        list.push(name.to_owned());
     }
     Ok(Published {
         tensors,
         others,
+        aside,
         prefix,
         rivals,
         is_verbatim,
-        looks_like: looks_like(file.entries(), backbone),
     })
 }
 
-/// Returns a tensor of the shape and type of an entry, without its numbers.
-fn outline(entry: &Entry) -> Tensor {
-    Tensor::zeros([1], (entry.kind(), tch::Device::Cpu)).expand(entry.shape(), false)
+/// Returns the entries of which an origin consists, and the shape of what is made of them. Nothing: they are not all
+/// there, or do not go together.
+fn pieces(origin: &Origin, found: &BTreeMap<&str, &Entry>) -> Option<(Vec<Entry>, Vec<i64>)> {
+    let names = origin.names.iter();
+    let entries: Vec<Entry> = names
+        .map(|name| found.get(&**name).map(|entry| (*entry).clone()))
+        .collect::<Option<_>>()?;
+    let shapes: Vec<&[i64]> = entries.iter().map(Entry::shape).collect();
+    let made = origin.shape(&shapes)?;
+    Some((entries, made))
 }
 
-/// Returns the tensor in single precision, and a vector of a norm that was saved as `[1, n]` as `[n]`.
+/// Returns a tensor of this shape and type, without its numbers.
+fn outline(shape: &[i64], kind: Kind) -> Tensor {
+    Tensor::zeros([1], (kind, tch::Device::Cpu)).expand(shape, false)
+}
+
+/// Returns the tensor in single precision, and with as many dimensions as the network's where only dimensions of one
+/// are more or fewer: a vector of a norm is saved as `[1, n]`, positions as `[n, d]`, a layer scale as `[d, 1, 1]`.
 fn in_form(tensor: &Tensor, shape: &[i64]) -> Tensor {
     let plain = match tensor.is_floating_point() {
         true => tensor.to_kind(Kind::Float),
         false => tensor.shallow_clone(),
     };
-    match (&plain.size()[..], shape) {
-        (&[1, found], &[expected]) if found == expected => plain.squeeze_dim(0),
-        _ => plain,
+    let found = plain.size();
+    if longer(&found) == longer(shape) {
+        return plain.reshape(shape);
+    }
+    match shape.len() == found.len() + 1 && shape[0] == 1 {
+        true => plain.unsqueeze(0),
+        false => plain,
     }
 }
 
-/// The shapes of the tensors of a network, by name.
-type Shapes = HashMap<String, Vec<i64>>;
-
-fn shapes(backbone: &Backbone) -> Shapes {
-    let builder = blank(backbone);
-    let slots = builder.parameters.iter().chain(&builder.statistics);
-    slots
-        .map(|slot| (slot.name().to_owned(), slot.shape().to_vec()))
-        .collect()
+/// Returns the dimensions that are not one.
+fn longer(shape: &[i64]) -> Vec<i64> {
+    let sizes = shape.iter().copied();
+    sizes.filter(|size| *size != 1).collect()
 }
 
-/// Returns the entries whose names begin with the prefix, with the rest of their names.
-fn under(entries: &[Entry], prefix: &str) -> Vec<(String, Entry)> {
-    let rest = |entry: &Entry| Some((entry.name.strip_prefix(prefix)?.to_owned(), entry.clone()));
+/// The tensors that are searched for: those of a backbone.
+struct Wanted {
+    backbone: Backbone,
+    /// Their shapes, by name.
+    shapes: BTreeMap<String, Vec<i64>>,
+}
+
+impl Wanted {
+    fn of(backbone: &Backbone) -> Wanted {
+        let builder = blank(backbone);
+        let slots = builder.parameters.iter().chain(&builder.statistics);
+        let shapes = slots.map(|slot| (slot.name().to_owned(), slot.shape().to_vec()));
+        Wanted {
+            shapes: shapes.collect(),
+            backbone: backbone.clone(),
+        }
+    }
+
+    /// True if a tensor of the found shape can be the one of this name.
+    fn takes(&self, name: &str, found: &[i64]) -> bool {
+        let shape = &self.shapes[name];
+        let has_rows = || found.last() == shape.last() && count(found) > 0;
+        count(found) == count(shape) || self.backbone.resamples(name) && has_rows()
+    }
+
+    /// Returns how many of the tensors are there, and how many of them have fitting shapes.
+    fn score(&self, naming: &Naming, found: &BTreeMap<&str, &Entry>) -> Score {
+        let mut score = Score::default();
+        for name in self.shapes.keys() {
+            if let Some((_, made)) = pieces(&naming.origin(name), found) {
+                score.found += 1;
+                score.fitting += usize::from(self.takes(name, &made));
+            }
+        }
+        score
+    }
+
+    fn is_complete(&self, score: Score) -> bool {
+        score.fitting == self.shapes.len()
+    }
+}
+
+/// Returns the entries whose names begin with the prefix, by the rest of their names.
+fn under<'a>(entries: &'a [Entry], prefix: &str) -> BTreeMap<&'a str, &'a Entry> {
+    let rest = |entry: &'a Entry| Some((entry.name.strip_prefix(prefix)?, entry));
     entries.iter().filter_map(rest).collect()
 }
 
-/// The prefix of a network in a file, and those of others that fit as well.
+/// The network that is taken from a file.
 struct Chosen {
+    naming: &'static Naming,
     prefix: String,
+    /// The prefixes of others that fit as well.
     rivals: Vec<String>,
 }
 
-/// The tensors under a prefix that have names of the network.
+/// How well tensors fit a network; the better, the greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Score {
+    /// Number of tensors that can be the network's.
+    fitting: usize,
+    /// Number of tensors that have names of the network.
+    found: usize,
+}
+
+/// The tensors under a prefix that have names of the network in one naming.
 #[derive(Default)]
 struct Candidate<'a> {
     entries: BTreeMap<&'a str, &'a Entry>,
-    /// Number of those that have as many numbers as the network's.
-    fitting: usize,
+    score: Score,
 }
 
 impl Candidate<'_> {
-    fn score(&self) -> (usize, usize) {
-        (self.fitting, self.entries.len())
-    }
-
     fn has_the_tensors_of(&self, other: &Candidate) -> bool {
         let pairs = self.entries.iter().zip(&other.entries);
         self.entries.len() == other.entries.len()
@@ -187,25 +270,35 @@ impl Candidate<'_> {
 
 fn choose(
     entries: &[Entry],
-    shapes: &Shapes,
-    wanted: Option<&str>,
+    wanted: &Wanted,
+    prefix: Option<&str>,
 ) -> Result<Chosen, PublishedError> {
-    let mut candidates = candidates(entries, shapes);
-    if let Some(wanted) = wanted {
-        candidates.retain(|prefix, _| is_meant(prefix, wanted));
-        if candidates.is_empty() {
-            return Err(PublishedError::NoSuchPrefix {
-                wanted: wanted.to_owned(),
-                known: first_words(entries),
-            });
+    let namings = wanted.backbone.namings().iter();
+    let mut namings = namings.map(|naming| (naming, candidates(entries, wanted, naming)));
+    let mut best = (&Naming::OWN, BTreeMap::new());
+    let mut most = None;
+    for (naming, mut candidates) in &mut namings {
+        if let Some(prefix) = prefix {
+            candidates.retain(|found, _| is_meant(found, prefix));
+        }
+        let score = candidates.values().map(|candidate| candidate.score).max();
+        if score > most {
+            candidates.retain(|_, candidate| Some(candidate.score) == score);
+            (best, most) = ((naming, candidates), score);
         }
     }
-    let best = candidates.values().map(Candidate::score).max();
-    candidates.retain(|_, candidate| Some(candidate.score()) == best);
+    let (naming, candidates) = best;
+    if let (Some(wanted), None) = (prefix, most) {
+        return Err(PublishedError::NoSuchPrefix {
+            wanted: wanted.to_owned(),
+            known: first_words(entries),
+        });
+    }
     let distinct = without_copies(&candidates);
     // Parts of other networks may have some of the names; only whole networks are alternatives.
-    if best.is_none_or(|(_, found)| found < shapes.len()) {
+    if most.is_none_or(|score| score.found < wanted.shapes.len()) {
         return Ok(Chosen {
+            naming,
             prefix: distinct.first().copied().unwrap_or_default().to_owned(),
             rivals: Vec::new(),
         });
@@ -221,6 +314,7 @@ fn choose(
         .filter(|other| *other != prefix)
         .collect();
     Ok(Chosen {
+        naming,
         prefix: prefix.to_owned(),
         rivals: names(&rivals),
     })
@@ -233,20 +327,31 @@ fn measured<'a>(prefixes: &[&'a str]) -> Option<&'a str> {
     candidates.find(|one| prefixes.iter().all(|two| beats(one, two)))
 }
 
-/// Returns what stands before names of the network, with the tensors that have these names.
-fn candidates<'a>(entries: &'a [Entry], shapes: &Shapes) -> BTreeMap<&'a str, Candidate<'a>> {
+/// Returns what stands before names of the network in one naming, with the tensors that have these names.
+fn candidates<'a>(
+    entries: &'a [Entry],
+    wanted: &Wanted,
+    naming: &Naming,
+) -> BTreeMap<&'a str, Candidate<'a>> {
+    let names = wanted.shapes.keys();
+    let names: HashSet<String> = names.flat_map(|name| naming.origin(name).names).collect();
     let mut candidates = BTreeMap::<&str, Candidate>::new();
     for entry in entries {
         let dots = entry.name.match_indices('.').map(|(place, _)| place + 1);
         for start in std::iter::once(0).chain(dots) {
             let (prefix, name) = entry.name.split_at(start);
-            let Some(shape) = shapes.get(name) else {
-                continue;
-            };
-            let candidate = candidates.entry(prefix).or_default();
-            candidate.entries.insert(name, entry);
-            candidate.fitting += usize::from(count(entry.shape()) == count(shape));
+            if names.contains(name) {
+                let candidate = candidates.entry(prefix).or_default();
+                candidate.entries.insert(name, entry);
+            }
         }
+    }
+    let lengths = candidates.values().map(|candidate| candidate.entries.len());
+    // Scores take time, and less than half of what another one has is not the best.
+    let most = lengths.max().unwrap_or(0);
+    candidates.retain(|_, candidate| 2 * candidate.entries.len() >= most);
+    for candidate in candidates.values_mut() {
+        candidate.score = wanted.score(naming, &candidate.entries);
     }
     candidates
 }
@@ -295,16 +400,37 @@ fn first_words(entries: &[Entry]) -> Vec<String> {
     words.into_iter().collect()
 }
 
-/// Returns the keys of other backbones whose tensors are all in a file.
-fn looks_like(entries: &[Entry], than: &Backbone) -> Vec<&'static str> {
-    let others = Backbone::pretrainable()
-        .filter(|other| other.key() != than.key() && !matches!(other, Backbone::Torchscript(_)));
-    let fits = |other: &Backbone| {
-        let shapes = shapes(other);
-        let mut candidates = candidates(entries, &shapes).into_values();
-        candidates.any(|candidate| candidate.fitting == shapes.len())
-    };
-    others.filter(fits).map(|other| other.key()).collect()
+/// Returns the backbones whose tensors are all in a file, out of these: several if it holds equally many of each.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn recognized(
+    path: &Path,
+    among: impl IntoIterator<Item = Backbone>,
+) -> Result<Vec<Backbone>, TensorFileError> {
+    let file = TensorFile::open(path)?;
+    let native = |backbone: &Backbone| !matches!(backbone, Backbone::Torchscript(_));
+    let complete = among.into_iter().filter(native).filter_map(|backbone| {
+        let wanted = Wanted::of(&backbone);
+        let found = is_in(file.entries(), &wanted);
+        found.then_some((wanted.shapes.len(), backbone))
+    });
+    let complete: Vec<(usize, Backbone)> = complete.collect();
+    // The tensors of a smaller network may be in a larger one.
+    let most = complete.iter().map(|(count, _)| *count).max();
+    let largest = complete
+        .into_iter()
+        .filter(|(count, _)| Some(*count) == most);
+    Ok(largest.map(|(_, backbone)| backbone).collect())
+}
+
+/// True if all tensors of a backbone are in a file.
+fn is_in(entries: &[Entry], wanted: &Wanted) -> bool {
+    let mut namings = wanted.backbone.namings().iter();
+    namings.any(|naming| {
+        let mut candidates = candidates(entries, wanted, naming).into_values();
+        candidates.any(|candidate| wanted.is_complete(candidate.score))
+    })
 }
 
 #[cfg(test)]
@@ -315,6 +441,10 @@ mod tests {
         Backbone::pretrainable()
             .find(|backbone| backbone.key() == "resnet18")
             .unwrap()
+    }
+
+    fn shapes(backbone: &Backbone) -> BTreeMap<String, Vec<i64>> {
+        Wanted::of(backbone).shapes
     }
 
     /// Tensors of ResNet-18, filled with a number, under a prefix.
@@ -439,14 +569,26 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_backbone_is_recognized() {
-        let squeezenet = Backbone::pretrainable()
-            .find(|backbone| backbone.key() == "squeezenet")
-            .unwrap();
+    fn the_backbone_is_recognized_by_the_names_and_shapes_of_its_tensors() {
         let (_folder, path) = written(&filled("module.", 1.0));
+        let of_file = recognized(&path, Backbone::pretrainable()).unwrap();
+        assert_eq!(of_file, [resnet18()]);
+        let others = Backbone::pretrainable().filter(|other| *other != resnet18());
+        assert_eq!(recognized(&path, others).unwrap(), []);
+    }
+
+    #[test]
+    fn the_tensors_of_a_smaller_network_are_not_taken_out_of_a_larger_one() {
+        let larger = Backbone::pretrainable().find(|one| one.key() == "resnet34");
+        let larger = larger.unwrap();
+        let tensors: State = shapes(&larger)
+            .into_iter()
+            .map(|(name, shape)| (name, outline(&shape, Kind::Float).contiguous()))
+            .collect();
+        let (_folder, path) = written(&tensors);
         assert_eq!(
-            read(&path, &squeezenet, None).unwrap().looks_like,
-            ["resnet18"]
+            recognized(&path, Backbone::pretrainable()).unwrap(),
+            [larger]
         );
     }
 }

@@ -71,6 +71,15 @@ macro_rules! dinov2_part {
                 }
             }
 
+            /// Returns the network with and without registers.
+            fn own_forms(&self) -> Vec<$crate::Backbone> {
+                let forms = [Registers::None, Registers::Four].map(|registers| {
+                    let weights = self.weights.clone();
+                    $name { weights, registers }
+                });
+                forms.map(Into::into).to_vec()
+            }
+
             fn in_timm(&self) -> &'static str {
                 match self.registers {
                     Registers::None => concat!("vit_", $python, "_patch14_dinov2"),

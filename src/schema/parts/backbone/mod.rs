@@ -132,6 +132,17 @@ pub trait BackbonePart {
         None
     }
 
+    /// Returns this backbone with each value of the settings that the tensors of weights show. Empty: there are no such
+    /// settings.
+    fn forms(&self) -> Vec<Backbone> {
+        Vec::new()
+    }
+
+    /// Returns the settings that do not have to agree with the weights.
+    fn free_settings(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Returns the field of the trained weights, if the backbone can have any.
     fn weights_mut(&mut self) -> Option<&mut Option<Weights>> {
         None
@@ -203,6 +214,14 @@ impl Backbone {
             *field = Some(weights);
         }
         self
+    }
+
+    /// Returns this backbone in all forms in which its tensors differ.
+    pub fn forms(&self) -> Vec<Backbone> {
+        match &self.part().forms()[..] {
+            [] => vec![self.clone()],
+            forms => forms.to_vec(),
+        }
     }
 
     /// True if it has a layer of this name, as far as [`BackbonePart::layers`] shows: the names

@@ -59,6 +59,10 @@ macro_rules! vit_part {
                 ])
             }
 
+            fn forms(&self) -> Vec<$crate::Backbone> {
+                self.own_forms()
+            }
+
             $crate::parts::backbone::has_weights!();
         }
     };

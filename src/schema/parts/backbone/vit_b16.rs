@@ -1,7 +1,7 @@
 //! The base vision transformer.
 
 use super::vit::{LAYERS, VitInput, vit_part};
-use crate::{Footprint, ImageInput, Weights, parts::part::part};
+use crate::{Backbone, Footprint, ImageInput, Weights, parts::part::part};
 
 part! {
     /// Vision transformer, base, with patches of 16 pixels: 768 features.
@@ -33,5 +33,9 @@ vit_part!(
 impl VitB16 {
     fn input_of_weights(&self) -> ImageInput {
         self.input.image_input()
+    }
+
+    fn own_forms(&self) -> Vec<Backbone> {
+        Vec::new()
     }
 }

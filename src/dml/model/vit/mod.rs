@@ -12,18 +12,24 @@
 //! Position embeddings for another image size are resampled as timm does: bicubic, antialiased, the class token's
 //! unchanged.
 
+mod names;
+
 use schema::{Dinov2B14, Dinov2L14, Dinov2S14, Registers, VitB16, VitS16};
 use tch::{Kind, Tensor};
 
 use super::{
     layers::{Conv, ForwardContext, LayerNorm, Linear, ParamBuilder, Parameter, Shape},
     trunk::{BuildTrunk, Trunk, TrunkInput},
+    weights::naming::Naming,
 };
 use crate::parameters::Init;
 
 const HEAD_WIDTH: i64 = 64;
 
 const EPSILON: f64 = 1e-6;
+
+/// The name of the position embeddings.
+const POSITIONS: &str = "pos_embed";
 
 /// What a layer scale begins with.
 const SCALE: f32 = 1e-5;
@@ -95,7 +101,7 @@ impl Vit {
         });
         let side = image_size / patch;
         let count = side * side + i64::from(registers.is_none());
-        let positions = builder.parameter("pos_embed", &[1, count, width], Init::Normal(0.02));
+        let positions = builder.parameter(POSITIONS, &[1, count, width], Init::Normal(0.02));
         let patches = Shape::new(3, width, patch)
             .stride(patch)
             .padding(0)
@@ -224,7 +230,7 @@ impl Trunk for Vit {
 }
 
 macro_rules! build_trunk {
-    ($($name:ident: $shape:expr,)*) => {$(
+    ($($name:ident: $shape:expr, $namings:expr;)*) => {$(
         impl BuildTrunk for $name {
             fn trunk(&self, builder: &mut ParamBuilder, input: TrunkInput) -> Box<dyn Trunk> {
                 let shape: fn(&$name) -> VitShape = $shape;
@@ -234,21 +240,29 @@ macro_rules! build_trunk {
             fn adapted(&self, name: &str, tensor: &Tensor, shape: &[i64]) -> Tensor {
                 with_resampled_positions(name, tensor, shape)
             }
+
+            fn resamples(&self, name: &str) -> bool {
+                name == POSITIONS
+            }
+
+            fn namings(&self) -> &'static [Naming] {
+                $namings
+            }
         }
     )*};
 }
 
 build_trunk! {
-    VitS16: |_| VitShape::plain(384),
-    VitB16: |_| VitShape::plain(768),
-    Dinov2S14: |vit| VitShape::dinov2(384, 12, vit.registers),
-    Dinov2B14: |vit| VitShape::dinov2(768, 12, vit.registers),
-    Dinov2L14: |vit| VitShape::dinov2(1024, 24, vit.registers),
+    VitS16: |_| VitShape::plain(384), names::PLAIN;
+    VitB16: |_| VitShape::plain(768), names::PLAIN;
+    Dinov2S14: |vit| VitShape::dinov2(384, 12, vit.registers), names::DINOV2;
+    Dinov2B14: |vit| VitShape::dinov2(768, 12, vit.registers), names::DINOV2;
+    Dinov2L14: |vit| VitShape::dinov2(1024, 24, vit.registers), names::DINOV2;
 }
 
 fn with_resampled_positions(name: &str, tensor: &Tensor, shape: &[i64]) -> Tensor {
     match (name, shape) {
-        ("pos_embed", &[_, count, _]) => resampled(tensor, count),
+        (POSITIONS, &[_, count, _]) => resampled(tensor, count),
         _ => tensor.shallow_clone(),
     }
 }
