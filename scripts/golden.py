@@ -299,3 +299,8 @@ golden_operations.write_all(write)
 import golden_tensor_files  # noqa: E402 (needs the environment)
 
 golden_tensor_files.write_all()
+
+import golden_heads  # noqa: E402 (needs the environment)
+
+golden_heads.write_all(write)
+golden_pairs.global_loss(write)

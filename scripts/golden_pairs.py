@@ -480,3 +480,29 @@ def pair_losses(write):
             case = {"regularizer": name, "settings": setting, "value": found.item()}
             cases.append({**case, "gradient": embeddings.grad.tolist()})
     write("regularizer", "regularizers", {"embeddings": raw.tolist(), "cases": cases})
+
+
+def global_loss(write):
+    """The global loss of all triplets of a batch, with means and variances as sums over the triplets."""
+    raw = np.random.default_rng(20160627).standard_normal((len(LABELS), 4)).round(3)
+    cases = []
+    for settings in settings_of("margin weight", (0.4, 0.8), (0.9, 2.5), (-0.3, 0.1)):
+        embeddings = torch.tensor(raw, requires_grad=True)
+        quarter = squared_distances(F.normalize(embeddings)) / 4
+        images = range(len(LABELS))
+        positive, negative = [], []
+        for a in images:
+            for p in images:
+                for n in images:
+                    if a != p and LABELS[a] == LABELS[p] and LABELS[a] != LABELS[n]:
+                        positive.append(quarter[a, p])
+                        negative.append(quarter[a, n])
+        count = len(positive)
+        means = [sum(part) / count for part in (positive, negative)]
+        variances = [sum((d - mean) ** 2 for d in part) / count for part, mean in zip((positive, negative), means)]
+        excess = means[0] - means[1] + settings["margin"]
+        found = sum(variances) + settings["weight"] * torch.relu(excess)
+        found.backward()
+        case = {"settings": settings, "miner": "none", "value": found.item()}
+        cases.append({**case, "gradient": embeddings.grad.tolist()})
+    write("loss", "global", {"embeddings": raw.tolist(), "labels": LABELS, "cases": cases})

@@ -11,11 +11,17 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use crate::{model::Network, objective::Objective};
+use crate::{
+    links::HeadOutput,
+    model::{Forward, Network},
+    objective::Objective,
+};
 
 /// The embeddings of a batch, from which gradients flow back into the network.
 pub struct Embedded {
     embeddings: Tensor,
+    /// See [`Forward::features`].
+    features: Vec<Tensor>,
     /// The chunks of images for the second pass.
     chunks: Option<Vec<Tensor>>,
 }
@@ -24,21 +30,27 @@ impl Embedded {
     /// Embeds images for training, at most `chunk` with a graph at a time; without one, all.
     pub fn new(network: &Network, images: &Tensor, chunk: Option<i64>) -> Embedded {
         match chunk.filter(|&chunk| chunk < images.size()[0]) {
-            None => Embedded {
-                embeddings: network.forward(images, true),
-                chunks: None,
-            },
+            None => {
+                let forward = network.forward_heads(images, true);
+                Embedded {
+                    embeddings: forward.embeddings,
+                    features: forward.features,
+                    chunks: None,
+                }
+            }
             Some(chunk) => {
                 let chunks = images.split(chunk, 0);
                 let first = || {
                     chunks
                         .iter()
-                        .map(|chunk| network.forward(chunk, true))
+                        .map(|chunk| network.forward_heads(chunk, true))
                         .collect::<Vec<_>>()
                 };
                 let parts = network.keeping_statistics(|| no_grad(first));
+                let whole = Forward::joined(&parts);
                 Embedded {
-                    embeddings: Tensor::cat(&parts, 0).set_requires_grad(true),
+                    embeddings: whole.embeddings.set_requires_grad(true),
+                    features: whole.features,
                     chunks: Some(chunks),
                 }
             }
@@ -48,6 +60,11 @@ impl Embedded {
     /// Returns the embeddings `[n, d]`.
     pub fn embeddings(&self) -> &Tensor {
         &self.embeddings
+    }
+
+    /// Returns what a penalty on the heads of a network with several sees.
+    pub fn heads(&self, network: &Network) -> Vec<HeadOutput> {
+        network.head_outputs(&self.features)
     }
 
     /// Returns the gradients of a scalar `loss` of these embeddings, as [`Objective::gradients`] does.
@@ -60,7 +77,8 @@ impl Embedded {
         let Some(chunks) = self.chunks else {
             return objective.gradients(network, loss);
         };
-        let (of_embeddings, of_losses) = objective.gradients_at(&self.embeddings, loss);
+        let (of_embeddings, of_heads, of_losses) =
+            objective.gradients_at(&self.embeddings, network, loss);
         let size = chunks[0].size()[0];
         let parts = chunks
             .iter()
@@ -68,7 +86,7 @@ impl Embedded {
             .map(|(images, gradient)| {
                 network.gradient(&(network.forward(images, true) * gradient).sum(None::<Kind>))
             });
-        let of_network = parts.reduce(|sum, part| sum + part);
+        let of_network = parts.chain(of_heads).reduce(|sum, part| sum + part);
         (
             of_network.unwrap_or_else(|| network.trainable().flat().zeros_like()),
             of_losses,
@@ -83,6 +101,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        links::DiversityLoss,
         loss::{BuildLoss, ClassInit},
         memory::CrossBatchMemory,
         model::NetworkConfig,
@@ -181,5 +200,44 @@ mod tests {
             (change / expected - 1.0).abs() < 0.1,
             "{change} instead of {expected}"
         );
+    }
+
+    #[test]
+    fn a_penalty_on_heads_has_the_gradient_of_the_whole_batch_too() {
+        let mut config = NetworkConfig::new(Backbone::Pixels, 1, 16, Some(5));
+        config.model.heads = [2, 3].map(schema::EmbeddingHead::of_width).to_vec();
+        let network = Network::new(config, 1, Device::Cpu).unwrap();
+        let settings = schema::Adversarial {
+            weight: 0.5,
+            hidden: 4,
+            norm: 0.1,
+        };
+        let pass = |chunk: Option<i64>| {
+            let (images, labels) = images();
+            let losses = network.blocks().into_iter().map(|block| ConfiguredLoss {
+                block: Some(block),
+                ..ConfiguredLoss::of(Box::new(Triplet::default()))
+            });
+            let mut objective = Objective::sum(losses.collect());
+            let penalty = DiversityLoss::new(&settings.clone().into(), &[2, 3], 1, Device::Cpu);
+            objective.links.diversity = Some(penalty);
+            let embedded = Embedded::new(&network, &images, chunk);
+            let loss = objective.step(embedded.embeddings(), &labels, 0).value;
+            let loss = loss + objective.penalty(|| embedded.heads(&network)).unwrap();
+            let (of_network, of_losses) = embedded.gradients(&network, &objective, &loss);
+            (loss.detach(), of_network, of_losses)
+        };
+        let (loss, of_network, of_links) = pass(None);
+        for chunk in [3, 5] {
+            let (chunked_loss, chunked, chunked_links) = pass(Some(chunk));
+            assert_close(&chunked_loss, &loss, 1e-5, "loss");
+            assert_close(&chunked, &of_network, 1e-4, "gradient of the network");
+            assert_close(
+                &chunked_links[0],
+                &of_links[0],
+                1e-4,
+                "gradient of the predictors",
+            );
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The parts are orthogonal. A [`loss`] maps distances of pairs or triplets to terms, a [`miner`]
 //! selects the pairs or triplets, a [`memory`] adds embeddings of earlier batches, and an
-//! [`objective`] combines the three. A [`sampler`] forms batches, a [`model`] computes embeddings,
+//! [`objective`] combines the three. The heads of a network have [`blocks`] of an embedding, and [`links`] between them. A
+//! [`sampler`] forms batches, a [`model`] computes embeddings,
 //! [`optim`] updates its parameters, [`data`] loads images and labels, [`eval`] measures retrieval.
 //!
 //! The crate knows neither sweeps nor processes and can be used alone. Settings are types of
@@ -26,6 +27,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+pub mod blocks;
 pub mod data;
 pub mod distance;
 mod download;
@@ -33,6 +35,7 @@ pub mod eval;
 pub mod foreign;
 pub mod gradient_cache;
 pub mod libtorch;
+pub mod links;
 pub mod loss;
 pub mod memory;
 pub mod miner;

@@ -18,6 +18,9 @@
 //! An image that the memory holds from an earlier epoch is a positive like any other. A loss that does not compare
 //! with references, say one with proxies, has no term against the memory.
 //!
+//! A loss may be that of one head: it sees one block of the embeddings, in the batch and in the memory. Links let heads
+//! depend on those before them, and add a penalty on all of them.
+//!
 //! Losses with parameters of their own give them here as flat tensors, one for each such loss, to be changed by
 //! optimizers of their own; their gradients come out of the same pass as the network's.
 
@@ -25,7 +28,9 @@ use schema::{OutOfRange, WeightedLoss};
 use tch::{Device, Tensor};
 
 use crate::{
+    blocks::Block,
     distance::{Distance, DistanceExt},
+    links::{DiversityLoss, HeadOutput, Links, Passage},
     loss::{self, ClassInit, Loss, LossInput, LossValue, ScriptedLoss},
     memory::{CrossBatchMemory, MemoryBatch},
     miner::{self, Miner},
@@ -40,6 +45,9 @@ use crate::{
     tuples::References,
 };
 
+/// The name of the parameters of links in a state; those of losses have numbers.
+const LINKS: &str = "links";
+
 /// What training minimizes.
 pub struct Objective {
     /// The losses of the weighted sum, usually one.
@@ -48,6 +56,8 @@ pub struct Objective {
     pub memory: Option<CrossBatchMemory>,
     /// The first step that uses the memory, counted from 0.
     pub memory_start: u64,
+    /// What links the heads of a network with several.
+    pub links: Links,
     /// Where the classes of the training set lie. Absent: they have not been surveyed yet, or never are.
     pub survey: Option<ClassSurvey>,
     /// Seed of what miners leave to chance.
@@ -58,6 +68,8 @@ pub struct Objective {
 pub struct ConfiguredLoss {
     /// Weight in the sum.
     pub weight: f64,
+    /// The part of the embeddings that it sees. Absent: all.
+    pub block: Option<Block>,
     /// The loss.
     pub loss: Box<dyn Loss>,
     /// The distance between embeddings.
@@ -99,6 +111,7 @@ impl ConfiguredLoss {
         let miner = miner.map(|miner| built_miner(miner, scripts, init.device));
         Ok(ConfiguredLoss {
             weight: settings.weight,
+            block: None,
             distance: settings.distance.unwrap_or(loss.distance()),
             reduction: settings.reduction.unwrap_or(loss.reduction()),
             miner: miner.transpose()?,
@@ -111,6 +124,7 @@ impl ConfiguredLoss {
     pub fn of(loss: Box<dyn Loss>) -> ConfiguredLoss {
         ConfiguredLoss {
             weight: 1.0,
+            block: None,
             distance: loss.distance(),
             reduction: loss.reduction(),
             miner: None,
@@ -125,14 +139,17 @@ impl ConfiguredLoss {
         labels: &Tensor,
         references: &References,
         survey: Option<&ClassSurvey>,
+        passage: &mut Passage,
         draws: &mut Draws,
     ) -> LossValue {
-        let distances = self.shared_distances(embeddings, references);
+        let distances = (passage.needs_distances() || self.shares_distances())
+            .then(|| self.distance.matrix(embeddings, &references.embeddings));
         let distances = distances.as_ref();
-        let chosen = self
-            .miner
-            .as_ref()
-            .map(|miner| miner.mine(embeddings, labels, references, distances, draws));
+        let of_cascade = distances.and_then(|all| passage.choose(references, self.distance, all));
+        let miner = self.miner.as_ref();
+        let mined = || miner.map(|one| one.mine(embeddings, labels, references, distances, draws));
+        let chosen = of_cascade.or_else(mined);
+        let boosting = passage.boosting();
         let batch = LossInput {
             embeddings,
             labels,
@@ -141,19 +158,22 @@ impl ConfiguredLoss {
             distance: self.distance,
             distances,
             survey,
+            boosting: boosting.as_ref(),
         };
         let cost = batch.cost(&*self.loss, self.reduction);
+        if let Some(distances) = distances {
+            passage.pass(distances);
+        }
         LossValue {
             value: cost.value * self.weight,
             contributes: cost.contributes,
         }
     }
 
-    /// Returns the distances of all images from all references, if both miner and loss use them.
-    fn shared_distances(&self, embeddings: &Tensor, references: &References) -> Option<Tensor> {
-        let miner = self.miner.as_ref()?;
-        let are_shared = self.compares_images() && miner.distance() == self.distance;
-        are_shared.then(|| self.distance.matrix(embeddings, &references.embeddings))
+    /// True if both miner and loss use the distances of all images from all references.
+    fn shares_distances(&self) -> bool {
+        let miner = self.miner.as_ref();
+        miner.is_some_and(|miner| self.compares_images() && miner.distance() == self.distance)
     }
 
     /// True if the loss compares images with each other, and so has a term against a memory.
@@ -164,7 +184,11 @@ impl ConfiguredLoss {
     /// Returns the weighted penalty on the embeddings, if there is a regularizer.
     fn regularized(&self, embeddings: &Tensor) -> Option<Tensor> {
         let (weight, regularizer) = self.regularizer.as_ref()?;
-        Some(regularizer.cost(embeddings) * (weight * self.weight))
+        let cost = match &self.block {
+            Some(block) => regularizer.cost(&block.of(embeddings)),
+            None => regularizer.cost(embeddings),
+        };
+        Some(cost * (weight * self.weight))
     }
 }
 
@@ -202,6 +226,7 @@ impl Objective {
             losses,
             memory: None,
             memory_start: 0,
+            links: Links::default(),
             survey: None,
             seed: 0,
         }
@@ -271,56 +296,96 @@ impl Objective {
         is_chosen: impl Fn(&ConfiguredLoss) -> bool,
     ) -> LossValue {
         let chosen = (0..).zip(&self.losses).filter(|(_, loss)| is_chosen(loss));
+        let mut passage = Passage::new(&self.links, batch.labels);
         let values = chosen.map(|(index, loss)| {
             let mut draws = Draws::new(self.seed, Purpose::Mining, occasion, index);
             let survey = self.survey.as_ref();
-            loss.cost(
-                batch.embeddings,
-                batch.labels,
-                references,
-                survey,
-                &mut draws,
-            )
+            let mut cost = |embeddings: &Tensor, references: &References| {
+                let labels = batch.labels;
+                loss.cost(
+                    embeddings,
+                    labels,
+                    references,
+                    survey,
+                    &mut passage,
+                    &mut draws,
+                )
+            };
+            match &loss.block {
+                Some(block) => cost(&block.of(batch.embeddings), &block.references(references)),
+                None => cost(batch.embeddings, references),
+            }
         });
         values
             .reduce(LossValue::plus)
             .unwrap_or_else(|| LossValue::nothing(batch.embeddings))
     }
 
-    /// Returns the parameters `[p]` of each loss that has some. Changed in place, they change the loss.
+    /// Returns the penalty on the heads of a batch, if there is one.
+    pub fn penalty(&self, heads: impl FnOnce() -> Vec<HeadOutput>) -> Option<Tensor> {
+        let diversity = self.links.diversity.as_ref()?;
+        Some(diversity.cost(&heads()))
+    }
+
+    /// Returns the parameters `[p]` of each loss that has some, then those of the links. Changed in place, they change
+    /// the loss.
     pub fn flat_parameters(&mut self) -> Vec<&mut Tensor> {
-        let parameters = self
+        let of_losses = self
             .losses
             .iter_mut()
             .filter_map(|one| one.loss.parameters_mut());
-        parameters.map(Parameters::flat_mut).collect()
+        let of_links = self.links.diversity.as_mut();
+        let of_links = of_links.and_then(DiversityLoss::parameters_mut);
+        of_losses
+            .chain(of_links)
+            .map(Parameters::flat_mut)
+            .collect()
+    }
+
+    /// Returns the same parameters.
+    fn parameters(&self) -> impl Iterator<Item = &Parameters> {
+        let of_losses = self.losses.iter().filter_map(|one| one.loss.parameters());
+        let of_links = self.links.diversity.as_ref();
+        of_losses.chain(of_links.and_then(DiversityLoss::parameters))
     }
 
     /// Returns the gradient of a scalar `loss` with respect to the network's parameters, and those with respect to
     /// each of [`flat_parameters`](Self::flat_parameters), in one pass. The graph is freed.
     pub fn gradients(&self, network: &Network, loss: &Tensor) -> (Tensor, Vec<Tensor>) {
-        let own = self.losses.iter().filter_map(|one| one.loss.parameters());
-        let all: Vec<&Parameters> = [network.trainable()].into_iter().chain(own).collect();
+        let all: Vec<&Parameters> = [network.trainable()]
+            .into_iter()
+            .chain(self.parameters())
+            .collect();
         let mut gradients = parameters::gradients(&all, loss);
         (gradients.remove(0), gradients)
     }
 
-    /// Returns the same gradients with respect to the embeddings, which must be a leaf of the graph.
-    pub(crate) fn gradients_at(&self, embeddings: &Tensor, loss: &Tensor) -> (Tensor, Vec<Tensor>) {
-        let own: Vec<&Parameters> = self
-            .losses
-            .iter()
-            .filter_map(|one| one.loss.parameters())
-            .collect();
-        parameters::gradients_at(embeddings, &own, loss)
+    /// Returns the gradient of a scalar `loss` with respect to the embeddings, which must be a leaf of the graph, then
+    /// those of [`gradients`](Self::gradients), of the network as far as they come from a penalty on heads.
+    pub(crate) fn gradients_at(
+        &self,
+        embeddings: &Tensor,
+        network: &Network,
+        loss: &Tensor,
+    ) -> (Tensor, Option<Tensor>, Vec<Tensor>) {
+        let has_penalty = self.links.diversity.is_some();
+        let of_network = Some(network.trainable()).filter(|_| has_penalty);
+        let all: Vec<&Parameters> = of_network.into_iter().chain(self.parameters()).collect();
+        let (of_embeddings, mut gradients) = parameters::gradients_at(embeddings, &all, loss);
+        let of_network = has_penalty.then(|| gradients.remove(0));
+        (of_embeddings, of_network, gradients)
     }
 
     /// Returns a copy of the losses' own parameters; empty if there are none. The memory has a state of its own.
     pub fn state(&self) -> State {
         let losses = self.losses.iter().enumerate();
-        let parameters =
+        let of_losses =
             losses.filter_map(|(index, one)| Some((index.to_string(), one.loss.parameters()?)));
-        parameters
+        let of_links = self.links.diversity.as_ref();
+        let of_links = of_links.and_then(DiversityLoss::parameters);
+        let of_links = of_links.map(|parameters| (LINKS.to_owned(), parameters));
+        of_losses
+            .chain(of_links)
             .map(|(name, parameters)| copy(&name, parameters.flat()))
             .collect()
     }
@@ -331,7 +396,10 @@ impl Objective {
         let own = own.filter_map(|(index, one)| {
             Some((index.to_string(), one.loss.parameters_mut()?.flat_mut()))
         });
-        let mut named: Vec<(String, &mut Tensor)> = own.collect();
+        let of_links = self.links.diversity.as_mut();
+        let of_links = of_links.and_then(DiversityLoss::parameters_mut);
+        let of_links = of_links.map(|parameters| (LINKS.to_owned(), parameters.flat_mut()));
+        let mut named: Vec<(String, &mut Tensor)> = own.chain(of_links).collect();
         let mut targets: Vec<(&str, &mut Tensor)> = named
             .iter_mut()
             .map(|(name, tensor)| (name.as_str(), &mut **tensor))
@@ -701,6 +769,7 @@ mod tests {
             distance,
             distances: None,
             survey: None,
+            boosting: None,
         };
         let one = &after.losses[0];
         assert!(found == batch.cost(&*one.loss, one.reduction).value * 0.5);

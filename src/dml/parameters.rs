@@ -202,7 +202,7 @@ impl Parameters {
     }
 
     /// Replaces all values, in this dtype.
-    pub(crate) fn set_all(&mut self, kind: tch::Kind, numbers: impl Fn(&str) -> Tensor) {
+    pub(crate) fn set_all(&mut self, kind: tch::Kind, mut numbers: impl FnMut(&str) -> Tensor) {
         let tensors: Vec<Tensor> = self
             .names
             .iter()

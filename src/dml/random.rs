@@ -34,6 +34,10 @@ pub enum Purpose {
     Survey = 10,
     /// The batches with which a loss or a miner of the user is checked. Counters: 0 or 1, 0.
     Probe = 11,
+    /// Initial parameters of the predictors of heads. Counters: parameter tensor, 0.
+    Predictors = 12,
+    /// A map of classes to larger ones. Counters: the number of the map, 0.
+    LabelMap = 13,
     /// Operations of an augmentation policy. Counters: step, index within the batch.
     Augmentation = 21,
     /// The rank of a class among those that are trained on. Counters: class, 0.

@@ -22,6 +22,8 @@ pub struct Terms {
 pub struct Part {
     /// The terms, `[t]` or `[n, m]`: non-negative, up to rounding.
     values: Tensor,
+    /// What the terms are multiplied by, of the same shape. They count as terms as they are without it.
+    weights: Option<Tensor>,
     anchors: Anchors,
 }
 
@@ -44,6 +46,7 @@ impl Part {
     pub fn of_tuples(values: Tensor, anchors: &Tensor) -> Part {
         Part {
             values,
+            weights: None,
             anchors: Anchors::Listed(anchors.shallow_clone()),
         }
     }
@@ -53,6 +56,7 @@ impl Part {
     pub fn of_marked(values: &Tensor, marked: Tensor) -> Part {
         Part {
             values: values.where_scalarother(&marked, 0.0),
+            weights: None,
             anchors: Anchors::Rows(marked),
         }
     }
@@ -61,6 +65,7 @@ impl Part {
     pub fn of_marked_rows(values: &Tensor, marked: Tensor, anchors: &Tensor) -> Part {
         Part {
             values: values.where_scalarother(&marked, 0.0),
+            weights: None,
             anchors: Anchors::RowsOf {
                 marked,
                 anchors: anchors.shallow_clone(),
@@ -84,6 +89,7 @@ impl Part {
         let anchors = Tensor::arange(values.size()[0], (Kind::Int64, values.device()));
         Part {
             values,
+            weights: None,
             anchors: Anchors::Listed(anchors),
         }
     }
@@ -92,8 +98,14 @@ impl Part {
     pub fn of_others(values: Tensor) -> Part {
         Part {
             values,
+            weights: None,
             anchors: Anchors::None,
         }
+    }
+
+    /// Returns the same terms, each multiplied by a weight.
+    pub(crate) fn weighted(self, weights: Option<Tensor>) -> Part {
+        Part { weights, ..self }
     }
 }
 
@@ -126,7 +138,7 @@ impl Terms {
 impl Part {
     fn reduce(&self, reduction: Reduction, images: i64) -> Tensor {
         let values = &self.values;
-        let sum = || values.sum(None::<Kind>);
+        let sum = || self.terms().sum(None::<Kind>);
         match reduction {
             Reduction::Mean => sum() / self.count().clamp_min(1),
             Reduction::AvgNonZero => sum() / values.count_nonzero(None).clamp_min(1),
@@ -139,11 +151,19 @@ impl Part {
                     Anchors::Listed(_) | Anchors::None => outside,
                 };
                 let kept = values.numel() as i64 - outside.sum(Kind::Int64);
-                values.masked_fill(&outside, 0.0).sum(None::<Kind>) / kept.clamp_min(1)
+                self.terms().masked_fill(&outside, 0.0).sum(None::<Kind>) / kept.clamp_min(1)
             }
             Reduction::Sum => sum(),
             Reduction::PerImage => sum() / (images.max(1) as f64),
             Reduction::PerAnchor => self.mean_of_anchors(images),
+        }
+    }
+
+    /// Returns the terms times their weights.
+    fn terms(&self) -> Tensor {
+        match &self.weights {
+            Some(weights) => &self.values * weights,
+            None => self.values.shallow_clone(),
         }
     }
 
@@ -158,20 +178,18 @@ impl Part {
     /// Returns the mean over anchors. Terms that belong to no image count one by one.
     fn mean_of_anchors(&self, images: i64) -> Tensor {
         let of_rows = |all: &Tensor, kind| all.sum_dim_intlist([1i64].as_slice(), false, kind);
+        let terms = self.terms();
         let (sums, counts) = match &self.anchors {
             Anchors::Listed(anchors) => {
                 let none = Tensor::zeros([images], (self.values.kind(), self.values.device()));
                 (
-                    none.index_add(0, anchors, &self.values),
+                    none.index_add(0, anchors, &terms),
                     anchors.bincount(None::<Tensor>, images),
                 )
             }
-            Anchors::Rows(marked) => (
-                of_rows(&self.values, None),
-                of_rows(marked, Some(Kind::Int64)),
-            ),
+            Anchors::Rows(marked) => (of_rows(&terms, None), of_rows(marked, Some(Kind::Int64))),
             Anchors::RowsOf { marked, anchors } => {
-                let sums = of_rows(&self.values, None);
+                let sums = of_rows(&terms, None);
                 let counts = of_rows(marked, Some(Kind::Int64));
                 let of_images = |of_rows: &Tensor| {
                     let none = Tensor::zeros([images], (of_rows.kind(), of_rows.device()));

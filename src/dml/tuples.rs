@@ -40,6 +40,16 @@ impl References {
         }
     }
 
+    pub(crate) fn shallow_clone(&self) -> References {
+        References {
+            embeddings: self.embeddings.shallow_clone(),
+            labels: self.labels.shallow_clone(),
+            own: self.own.shallow_clone(),
+            dropped: self.dropped.as_ref().map(Tensor::shallow_clone),
+            is_batch: self.is_batch,
+        }
+    }
+
     /// Returns two masks `[n, m]` for a batch with these `labels` `[n]`: of its positives, and of its negatives.
     pub fn masks(&self, labels: &Tensor) -> (Tensor, Tensor) {
         let mut same = labels.unsqueeze(1).eq_tensor(&self.labels.unsqueeze(0));

@@ -60,6 +60,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         drift: Option<f64>,
     },
+    /// A pass over the training images between two steps, at most a few times a second.
+    Survey {
+        /// Images that are done.
+        done: u64,
+        /// The total number of them.
+        total: u64,
+    },
     /// A sign of life: the process has computed since the last one, although there is no progress to report.
     Alive {},
     /// The network is built.

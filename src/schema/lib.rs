@@ -19,7 +19,7 @@
 //! | study | the search for one method's values at one point of the axes: [`StudyId`] |
 //! | trial | one point of a study, trained on every fold and scored on the validation classes |
 //! | objective | in a search: the score to maximize; in training: the loss with its miner and memory |
-//! | ensemble | the networks of all folds of a seed, measured as one: [`EnsembleId`] |
+//! | ensemble | the networks of all folds, or of all label maps, of a seed, measured as one: [`EnsembleId`] |
 //! | job | a node of the graph: prepare, train, evaluate or measure an ensemble |
 //! | kind | jobs that take the same memory and run at the same speed: [`KindId`] |
 //! | place | a GPU, or the CPU; its slots share its memory |
@@ -29,6 +29,8 @@
 //! | computation | the programs and the machine of an attempt, its end and what it took: [`Computation`] |
 //! | task | one kind of work, with the type of its reply: [`Task`] |
 //! | event | one message from a trainer: [`Event`] |
+//! | head | the layers from features to one block of the embedding: [`EmbeddingHead`] |
+//! | link | what heads of one network have to do with each other in training: [`Links`] |
 //! | survey | a pass over the training images that finds where their classes lie: [`Survey`] |
 //! | record | the result of a finished run: [`Record`] |
 //! | cell | a value in a table, with the records that it summarizes |
@@ -44,6 +46,7 @@ mod event;
 mod fingerprint;
 mod footprint;
 mod half;
+mod heads;
 mod id;
 mod images;
 mod listing;
@@ -73,6 +76,7 @@ pub use event::{Event, Failure};
 pub use fingerprint::HashedFile;
 pub use footprint::Footprint;
 pub use half::Half;
+pub use heads::{EmbeddingHead, Join};
 pub use id::{
     DataId, EnsembleId, Fingerprint, Identity, KindId, Numerics, ParseIdError, RunId, SCHEMA,
     StudyId, canonical_json,
@@ -86,7 +90,7 @@ pub use metric::{Metric, ParseMetricError, Scores};
 pub use model::{BatchNorm, Gem, Head, LinearHead, LinearInit, Mlp, Model, Pooling, Precision};
 pub use parts::*;
 pub use provenance::{Computation, GpuModel, Host};
-pub use recipe::{Cut, Fold, Labels, Recipe, Training, TrainingImages};
+pub use recipe::{Cut, Fold, LabelMap, Labels, Recipe, Training, TrainingImages};
 pub use record::{Breakdown, EnsembleRecord, Evaluated, Outcome, Record};
 pub use reply::{
     Doubt, Drawn, DrawnImage, Embedded, Exported, Finished, Fitted, Imported, Inspected,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Backbone, is_false, is_true};
+use crate::{Backbone, EmbeddingHead, Join, is_false, is_true};
 
 /// A backbone, a pooling of its last map and, unless `embedding` is absent, a head on its features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +24,12 @@ pub struct Model {
     /// Layers between features and embedding. Absent: a linear layer with PyTorch's initialization.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Head>,
+    /// Several heads instead of one, whose widths add up to `embedding`. Absent: one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<EmbeddingHead>,
+    /// How the embeddings of several heads are joined for retrieval.
+    #[serde(default, skip_serializing_if = "Join::is_equal")]
+    pub join: Join,
     /// True if embeddings are divided by their length.
     #[serde(
         rename(serialize = "normalise", deserialize = "normalize"),
@@ -60,6 +66,8 @@ impl Model {
             layer_norm: false,
             embedding,
             head: None,
+            heads: Vec::new(),
+            join: Join::Equal,
             normalize: true,
             batch_norm: BatchNorm::Train,
             freeze: Vec::new(),

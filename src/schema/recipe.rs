@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Clip, Dataset, Distance, Guards, Loss, Memory, Metric, Miner, Model, Optimizer, Reduction,
-    Regularizer, Sampler, Schedule, ScriptFile, Span, StoredImages, Survey, Transform, WarmUp,
-    WeightedLoss,
+    Clip, Dataset, Distance, Guards, Links, Loss, Memory, Metric, Miner, Model, Optimizer,
+    Reduction, Regularizer, Sampler, Schedule, ScriptFile, Span, StoredImages, Survey, Transform,
+    WarmUp, WeightedLoss,
 };
 
 /// Everything that determines one run's result, apart from the bytes of the data and the kind of
@@ -137,6 +137,12 @@ pub struct Training {
     /// Adds embeddings of earlier batches. Absent: the loss sees one batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// The loss of each head of several, in order; it may be a sum. Absent: `loss`, for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<WeightedLoss>,
+    /// What links several heads. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Links::are_none")]
+    pub links: Links,
     /// Forms the batches.
     pub sampler: Sampler,
     /// Changes the weights.
@@ -195,6 +201,20 @@ pub struct Training {
     /// Which of the images are trained on. Absent: all.
     #[serde(default, skip_serializing_if = "TrainingImages::are_all")]
     pub images: TrainingImages,
+    /// Larger classes that are trained on instead of the classes. Absent: the classes themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_map: Option<LabelMap>,
+}
+
+/// A random map of the training classes to as many larger ones, of equal numbers of classes up to one: DREML (Xuan,
+/// Souvenir & Pless, ECCV 2018).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelMap {
+    /// The number of larger classes.
+    pub classes: u32,
+    /// Which of the maps with this seed, from 0.
+    pub index: u32,
 }
 
 fn constant() -> Schedule {
@@ -222,21 +242,28 @@ fn is_map_at_r(metric: &Metric) -> bool {
 impl Training {
     /// Returns the losses that are minimized, each with all choices about it: one, unless the loss is a sum.
     pub fn losses(&self) -> Vec<WeightedLoss> {
-        if let Loss::Sum(losses) = &self.loss {
-            return losses.clone();
-        }
-        vec![WeightedLoss {
+        let whole = WeightedLoss {
             distance: self.distance,
             reduction: self.reduction,
             miner: self.miner.clone(),
             regularizer: self.regularizer.clone(),
             ..WeightedLoss::of(self.loss.clone())
-        }]
+        };
+        whole.summands()
+    }
+
+    /// Returns the losses of one of several heads.
+    pub fn losses_of_head(&self, head: usize) -> Vec<WeightedLoss> {
+        match self.heads.get(head) {
+            Some(own) => own.summands(),
+            None => self.losses(),
+        }
     }
 
     /// Returns the files of the modules that are losses or miners.
     pub fn scripts(&self) -> BTreeSet<ScriptFile> {
-        let losses = self.losses();
+        let mut losses = self.losses();
+        losses.extend(self.heads.iter().flat_map(WeightedLoss::summands));
         losses
             .iter()
             .flat_map(WeightedLoss::scripts)
@@ -246,7 +273,24 @@ impl Training {
 
     /// True if the batches or the loss depend on surveys of the training images.
     pub fn needs_survey(&self) -> bool {
-        self.sampler.needs_survey() || self.loss.needs_survey()
+        let mut losses = [&self.loss]
+            .into_iter()
+            .chain(self.heads.iter().map(|head| &head.loss));
+        self.sampler.needs_survey() || losses.any(Loss::needs_survey)
+    }
+
+    /// Returns how many surveys there are in a training on this number of images.
+    pub fn surveys(&self, images: u64) -> u64 {
+        let Some(survey) = &self.survey else {
+            return 0;
+        };
+        let of_a_step = u64::from(self.sampler.batch()).saturating_mul(self.accumulate);
+        let pass = images / of_a_step.max(1);
+        let every = match survey.every {
+            Span::Steps(steps) => steps,
+            Span::Epochs(epochs) => epochs.saturating_mul(self.epoch_steps.unwrap_or(pass).max(1)),
+        };
+        self.steps.saturating_sub(1) / every.max(1)
     }
 
     /// A training with only what it cannot do without.
@@ -258,6 +302,8 @@ impl Training {
             regularizer: None,
             miner: None,
             memory: None,
+            heads: Vec::new(),
+            links: Links::default(),
             sampler,
             optimizer,
             loss_optimizer: None,
@@ -277,6 +323,7 @@ impl Training {
             guards: Guards::default(),
             labels: Labels::True,
             images: TrainingImages::default(),
+            label_map: None,
         }
     }
 }
@@ -324,7 +371,28 @@ impl Labels {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cut, Fold};
+    use super::{Cut, Fold, Training};
+    use crate::{Contrastive, Loss, MPerClass, Optimizer, Sampler, Sgd, Span, Survey};
+
+    #[test]
+    fn surveys_are_counted_from_the_first_interval_on_and_not_after_the_last_step() {
+        let sampler = Sampler::MPerClass(MPerClass {
+            batch: 10,
+            per_class: 2,
+        });
+        let loss = Loss::Contrastive(Contrastive::default());
+        let mut training = Training::new(loss, sampler, Optimizer::Sgd(Sgd::default()), 12);
+        assert_eq!(training.surveys(39), 0);
+        let mut surveys = |every| {
+            let per_class = None;
+            training.survey = Some(Survey { every, per_class });
+            training.surveys(39)
+        };
+        assert_eq!(surveys(Span::Steps(4)), 2);
+        assert_eq!(surveys(Span::Steps(5)), 2);
+        assert_eq!(surveys(Span::Epochs(1)), 3);
+        assert_eq!(surveys(Span::Epochs(2)), 1);
+    }
 
     #[test]
     fn even_folds_cover_every_class_exactly_once() {

@@ -26,6 +26,10 @@ fn every_part_is_written_as_ever() {
     read_and_write::<Transform>(&mut text, "transform", TRANSFORMS);
     read_and_write::<Loss>(&mut text, "loss", LOSSES);
     read_and_write::<Miner>(&mut text, "miner", MINERS);
+    write(&mut text, "boost", Boost::every());
+    write(&mut text, "diversity", Diversity::every());
+    read_and_write::<Model>(&mut text, "model", SEVERAL_HEADS);
+    read_and_write::<Links>(&mut text, "links", LINKS);
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/written.txt");
     if env::var_os("UPDATE_IDS").is_some() {
         fs::write(&golden, &text).unwrap();
@@ -42,6 +46,17 @@ const MODELS: &[&str] = &[
     r#"{"backbone":{"resnet18":{}},"pooling":"avg_max","embedding":8,"head":{"linear":{"initial":"kaiming_fan_out"}}}"#,
     r#"{"backbone":{"torchscript":{"weights":"w","input":{"colours":"bgr","white":255.0,"mean":[1.0,2.0,3.0],"deviation":[1.0,1.0,1.0]}}}}"#,
     r#"{"backbone":"pixels","batch_norm":"frozen"}"#,
+];
+
+const SEVERAL_HEADS: &[&str] = &[
+    r#"{"backbone":"conv4","embedding":8,"heads":[{"width":3},{"width":5,"tap":"block3","layers":{"mlp":{"hidden":[4]}}}]}"#,
+    r#"{"backbone":"conv4","embedding":8,"heads":[{"width":4},{"width":4}],"join":"width"}"#,
+    r#"{"backbone":"conv4","embedding":8,"heads":[{"width":4},{"width":4}],"join":{"factors":[1.0,2.0]}}"#,
+];
+
+const LINKS: &[&str] = &[
+    r#"{"boost":"average","cascade":{"shares":[1.0,0.5]}}"#,
+    r#"{"cascade":{"shares":[0.5,0.5],"of":"all"},"diversity":{"activation":{"weight":0.1}}}"#,
 ];
 
 const DATASETS: &[&str] = &[

@@ -30,9 +30,11 @@ pub(crate) fn objective(
         part: 0,
         device: network.device(),
     };
+    let blocks = network.blocks();
     let objective = Objective {
         seed,
-        ..Objective::sum(losses::losses(training, scripts, &init)?)
+        links: losses::links(training, &blocks, &init),
+        ..Objective::sum(losses::losses(training, &blocks, scripts, &init)?)
     };
     match &training.memory {
         Some(memory) => with_memory(

@@ -1,8 +1,9 @@
 //! A training with any optimizer, schedule, memory or sampler that is stopped and continued has the same results.
 
 use schema::{
-    AdamW, AnchorNeighbor, ClassBalanced, Clip, Cosine, FixedPairs, Hierarchical,
-    HierarchicalTriplet, MemoryInit, MemoryKey, MemoryWrap, Miner, MultiStep, Plateau,
+    Activation, AdamW, Additive, Adversarial, AnchorNeighbor, Binomial, Boost, Cascade, CascadeOf,
+    ClassBalanced, Clip, Cosine, Diversity, EmbeddingHead, FixedPairs, Hierarchical,
+    HierarchicalTriplet, Join, Links, MemoryInit, MemoryKey, MemoryWrap, Miner, MultiStep, Plateau,
     RandomSampler, Schedule, Span, StepSchedule, Straddling, Survey, TreeOf, WarmUp, WeightedLoss,
 };
 
@@ -411,4 +412,163 @@ fn every_choice_changes_what_is_trained() {
             "step {place}"
         );
     }
+}
+
+/// Three heads, one of which pools a map before the last one.
+fn three_heads(recipe: &mut Recipe) {
+    recipe.model.heads = [2, 3, 3].map(EmbeddingHead::of_width).to_vec();
+    recipe.model.heads[0].tap = Some("block3".to_owned());
+    recipe.model.join = Join::Width;
+}
+
+fn boosts() -> [Option<Boost>; 3] {
+    let additive = Additive {
+        shrinkage: 0.5,
+        initial: -0.1,
+        negatives: 2.0,
+    };
+    [None, Some(Boost::Average), Some(additive.into())]
+}
+
+fn cascades() -> [Option<Cascade>; 3] {
+    let cascade = |of| {
+        Some(Cascade {
+            shares: vec![1.0, 0.5, 0.25],
+            of,
+        })
+    };
+    [None, cascade(CascadeOf::Previous), cascade(CascadeOf::All)]
+}
+
+fn diversities() -> [Option<Diversity>; 3] {
+    let adversarial = Adversarial {
+        weight: 0.1,
+        norm: 1.0,
+        hidden: 4,
+    };
+    let activation = Activation {
+        weight: 0.1,
+        norm: 1.0,
+    };
+    [None, Some(activation.into()), Some(adversarial.into())]
+}
+
+fn all_links() -> Vec<Links> {
+    let mut all = Vec::new();
+    for boost in boosts() {
+        for cascade in cascades() {
+            for diversity in diversities() {
+                all.push(Links {
+                    boost: boost.clone(),
+                    cascade: cascade.clone(),
+                    diversity,
+                });
+            }
+        }
+    }
+    all
+}
+
+fn linkable() -> [Loss; 3] {
+    [
+        Loss::Binomial(Binomial::default()),
+        // Some pairs of an untrained network satisfy these margins.
+        Loss::Contrastive(Contrastive {
+            pos_margin: 0.3,
+            neg_margin: 0.5,
+            power: 1.0,
+        }),
+        Loss::Triplet(Triplet {
+            smooth: true,
+            ..Triplet::default()
+        }),
+    ]
+}
+
+#[test]
+fn linked_heads_continue_without_a_trace() {
+    let mut place = Place::new(stateful());
+    for (n, links) in all_links().into_iter().enumerate().step_by(4) {
+        place.recipe = changed(nth(n), |recipe, training| {
+            three_heads(recipe);
+            training.loss = linkable()[n % 3].clone();
+            (training.loss_optimizer, training.links) = (None, links);
+        });
+        leaves_no_trace(&place, n);
+    }
+}
+
+#[test]
+fn heads_with_losses_of_their_own_continue_without_a_trace() {
+    let mut place = Place::new(stateful());
+    let losses = [
+        Loss::ProxyAnchor(ProxyAnchor::default()),
+        Loss::Margin(Margin::default()),
+        Loss::Sum(linkable().map(WeightedLoss::of).to_vec()),
+    ];
+    place.recipe = changed(nth(1), |recipe, training| {
+        three_heads(recipe);
+        training.memory = None;
+        training.heads = losses.map(WeightedLoss::of).to_vec();
+    });
+    leaves_no_trace(&place, 1);
+}
+
+#[test]
+fn heads_are_trained_with_every_combination_of_links_and_each_link_changes_them() {
+    let mut place = Place::new(stateful());
+    let is_single = |links: &Links| {
+        let chosen = [
+            links.boost.is_some(),
+            links.cascade.is_some(),
+            links.diversity.is_some(),
+        ];
+        chosen.into_iter().filter(|chosen| *chosen).count() == 1
+    };
+    for (n, loss) in linkable().into_iter().enumerate() {
+        for (m, links) in all_links().into_iter().enumerate() {
+            let changes = is_single(&links);
+            place.recipe = changed(stateful(), |recipe, training| {
+                three_heads(recipe);
+                (recipe.fold, training.validate_every) = (None, None);
+                (training.loss, training.links) = (loss.clone(), links);
+                training.steps = 3;
+            });
+            let name = format!("{n} {m}");
+            let end = place.trained(&name);
+            assert_eq!((end.end, end.steps), (TrainingEnd::Completed, 3), "{name}");
+            let is_other = place.model(&name) != place.model(&format!("{n} 0"));
+            assert!(is_other || !changes, "{name}");
+        }
+    }
+}
+
+#[test]
+fn networks_on_label_maps_differ_and_continue_without_a_trace() {
+    let mut place = Place::new(stateful());
+    let mut models = std::collections::BTreeSet::new();
+    for index in 0..3 {
+        place.recipe = changed(stateful(), |_, training| {
+            training.loss = Loss::ProxyAnchor(ProxyAnchor::default());
+            training.memory = None;
+            training.sampler = Sampler::Random(RandomSampler { batch: 12 });
+            training.validate_every = Some(1);
+            training.label_map = Some(schema::LabelMap { classes: 3, index });
+        });
+        leaves_no_trace(&place, index as usize);
+        models.insert(place.model(&format!("whole{index}")));
+    }
+    assert_eq!(models.len(), 3);
+}
+
+#[test]
+fn a_label_map_of_more_classes_than_there_are_is_refused() {
+    let mut place = Place::new(stateful());
+    place.recipe = changed(stateful(), |_, training| {
+        training.label_map = Some(schema::LabelMap {
+            classes: 99,
+            index: 0,
+        });
+    });
+    assert_eq!(place.fails("too many").class, Failure::Recipe);
 }

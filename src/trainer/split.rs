@@ -90,7 +90,7 @@ impl Split {
             .map(|_| numbered(&select(labels, |class| held_out.contains(&class))));
         Ok(Split {
             classes: training.iter().map(|image| image.class).collect(),
-            training: relabelled(numbered(&training), recipe),
+            training: mapped(relabelled(numbered(&training), recipe), recipe)?,
             validation,
         })
     }
@@ -179,6 +179,28 @@ fn relabelled(images: Images, recipe: &Recipe) -> Images {
             ..images
         },
     }
+}
+
+/// Returns the images with the larger classes that the recipe trains on, if it does.
+///
+/// # Errors
+/// If there are not at least two of them, or more than classes.
+fn mapped(images: Images, recipe: &Recipe) -> Result<Images, Failed> {
+    let Some(map) = recipe.training.as_ref().and_then(|one| one.label_map) else {
+        return Ok(images);
+    };
+    let (classes, larger) = (images.classes(), map.classes as usize);
+    if larger < 2 || larger > classes {
+        return Err(Failed::recipe(format!(
+            "a map of {classes} classes to {larger}: expected at least 2, and at most as many as there are"
+        )));
+    }
+    let map = data::label_map(classes, larger, recipe.seed, map.index);
+    let labels = images.labels.iter().map(|&class| map[class as usize]);
+    Ok(Images {
+        labels: labels.collect(),
+        ..images
+    })
 }
 
 #[cfg(test)]

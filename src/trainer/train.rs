@@ -399,7 +399,7 @@ impl TrainState {
                 self.save(emit)?;
                 return Ok(None);
             }
-            if !self.survey(context, stop)? {
+            if !self.survey(context, stop, emit)? {
                 continue;
             }
             if let Some(broken) = self.step(context, emit)? {
@@ -549,7 +549,11 @@ impl TrainState {
             step: batch,
         };
         memory::report(&self.objective, &arrivals, emit);
-        let cost = self.objective.step_of(&arrivals);
+        let mut cost = self.objective.step_of(&arrivals);
+        let penalty = self.objective.penalty(|| embedded.heads(&self.network));
+        if let Some(penalty) = penalty {
+            cost.value += penalty;
+        }
         self.outcomes.add(self.progress.step, &cost);
         let embeddings = embeddings.detach();
         let gradients =

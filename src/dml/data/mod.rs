@@ -238,9 +238,35 @@ pub fn shuffled(labels: &[i64], seed: u64) -> Vec<i64> {
     labels
 }
 
+/// Returns the larger class, of `larger`, of each of `classes` classes: a random map, the one of this number, with as many
+/// classes in each up to one.
+pub fn label_map(classes: usize, larger: usize, seed: u64, number: u32) -> Vec<i64> {
+    let mut order: Vec<usize> = (0..classes).collect();
+    Draws::new(seed, Purpose::LabelMap, number.into(), 0).choose(&mut order, classes);
+    let mut map = vec![0; classes];
+    for (place, class) in order.into_iter().enumerate() {
+        map[class] = (place % larger.max(1)) as i64;
+    }
+    map
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_map_is_balanced_and_depends_on_the_seed_and_its_number() {
+        let map = label_map(50, 12, 1, 0);
+        let mut counts = [0; 12];
+        map.iter().for_each(|&larger| counts[larger as usize] += 1);
+        assert!(
+            counts.iter().all(|count| (4..=5).contains(count)),
+            "{counts:?}"
+        );
+        assert_eq!(map, label_map(50, 12, 1, 0));
+        assert_ne!(map, label_map(50, 12, 1, 1));
+        assert_ne!(map, label_map(50, 12, 2, 0));
+    }
 
     #[test]
     fn shuffled_labels_are_a_permutation_that_depends_on_the_seed_alone() {

@@ -12,17 +12,15 @@ use crate::{distance::DistanceExt, reduce::Terms};
 
 impl Loss for Binomial {
     fn terms(&self, batch: &LossInput) -> Terms {
-        batch.terms_of_pairs(
-            |distances| self::cost(batch, distances, self.base, self.alpha),
-            |distances| self::cost(batch, distances, self.base, -self.alpha * self.cost),
+        let violation = |distances: &Tensor, sharpness: f64| {
+            batch.distance.excess_over(distances, self.base) * sharpness
+        };
+        batch.terms_of_violations(
+            |distances| violation(distances, self.alpha),
+            |distances| violation(distances, -self.alpha * self.cost),
+            rows::softplus,
         )
     }
-}
-
-/// Returns `log(1 + exp(sharpness * excess))` of the excess of distances over `base`.
-fn cost(batch: &LossInput, distances: &Tensor, base: f64, sharpness: f64) -> Tensor {
-    let excess = batch.distance.excess_over(distances, base);
-    rows::softplus(&(excess * sharpness))
 }
 
 #[cfg(test)]

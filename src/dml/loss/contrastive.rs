@@ -14,15 +14,11 @@ use crate::{distance::DistanceExt, reduce::Terms};
 
 impl Loss for Contrastive {
     fn terms(&self, batch: &LossInput) -> Terms {
-        batch.terms_of_pairs(
-            |distances| {
-                let excess = batch.distance.excess_over(distances, self.pos_margin);
-                raised(excess.relu(), self.power)
-            },
-            |distances| {
-                let excess = batch.distance.excess_over(distances, self.neg_margin);
-                raised(excess.neg().relu(), self.power)
-            },
+        let excess = |distances: &Tensor, margin| batch.distance.excess_over(distances, margin);
+        batch.terms_of_violations(
+            |distances| excess(distances, self.pos_margin),
+            |distances| excess(distances, self.neg_margin).neg(),
+            |violations| raised(violations.relu(), self.power),
         )
     }
 }

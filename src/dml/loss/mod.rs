@@ -27,6 +27,7 @@ mod contrastive_dm;
 mod cos_face;
 mod fast_ap;
 mod generalized_lifted;
+mod global;
 #[cfg(test)]
 mod golden;
 mod hard_mining_dm;
@@ -49,6 +50,7 @@ mod proxy_nca_pp;
 mod recall_at_k;
 mod rows;
 mod scripted;
+mod selection;
 mod semi_hard_dm;
 mod smooth_ap;
 mod snr_contrastive;
@@ -62,12 +64,12 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{
     distance::DistanceExt,
+    links::{Boosting, Side},
     parameters::Parameters,
-    reduce::{Part, Terms},
+    reduce::Terms,
     survey::ClassSurvey,
     tuples::{
-        MarkedPairs, MarkedTriplets, Pairs, References, Triplets, Tuples, all_pairs, at,
-        coordinates,
+        MarkedPairs, MarkedTriplets, Pairs, References, Triplets, Tuples, all_pairs, coordinates,
     },
 };
 
@@ -143,6 +145,8 @@ pub struct LossInput<'a> {
     pub distances: Option<&'a Tensor>,
     /// Where the classes of the training set lie, if they have been surveyed.
     pub survey: Option<&'a ClassSurvey>,
+    /// What the heads before this one think of the batch, if it is boosted by them.
+    pub boosting: Option<&'a Boosting<'a>>,
 }
 
 impl<'a> LossInput<'a> {
@@ -161,6 +165,7 @@ impl<'a> LossInput<'a> {
             distance: loss.distance(),
             distances: None,
             survey: None,
+            boosting: None,
         }
     }
 }
@@ -226,35 +231,33 @@ impl LossInput<'_> {
     }
 
     /// Returns the terms of the chosen pairs: `pull` of the distances of positive pairs and `push` of
-    /// the distances of negative pairs, element by element. Pairs that count once each stay a matrix on a GPU.
+    /// the distances of negative pairs, element by element.
     pub fn terms_of_pairs(
         &self,
         pull: impl Fn(&Tensor) -> Tensor,
         push: impl Fn(&Tensor) -> Tensor,
     ) -> Terms {
+        self.terms_of_violations(pull, push, Tensor::shallow_clone)
+    }
+
+    /// Returns the terms of the chosen pairs: `term` of how far the pairs are from satisfying a margin, which `pull` and
+    /// `push` return for the distances of positive and of negative pairs, element by element. The heads before this one
+    /// weigh the terms. Pairs that count once each stay a matrix on a GPU.
+    pub fn terms_of_violations(
+        &self,
+        pull: impl Fn(&Tensor) -> Tensor,
+        push: impl Fn(&Tensor) -> Tensor,
+        term: impl Fn(&Tensor) -> Tensor,
+    ) -> Terms {
         let distances = self.distances();
-        if let Some((positives, negatives)) = self.masks_on_gpu() {
-            return Terms::of([
-                Part::of_marked(&pull(&distances), positives),
-                Part::of_marked(&push(&distances), negatives),
-            ]);
-        }
-        let Some(tuples) = self.chosen else {
-            // Nearly all pairs are negative, so these stay a matrix.
-            let (positives, negatives) = self.references.masks(self.labels);
-            let (anchors, others) = coordinates(&positives);
-            let positive = at(&distances, &anchors, &others);
-            return Terms::of([
-                Part::of_tuples(pull(&positive), &anchors),
-                Part::of_marked(&push(&distances), negatives),
-            ]);
+        let known = LossInput {
+            distances: Some(&distances),
+            ..*self
         };
-        let pairs = tuples.pairs();
-        let positive = at(&distances, &pairs.anchor_pos, &pairs.positive);
-        let negative = at(&distances, &pairs.anchor_neg, &pairs.negative);
+        let [positives, negatives] = known.selections();
         Terms::of([
-            Part::of_tuples(pull(&positive), &pairs.anchor_pos),
-            Part::of_tuples(push(&negative), &pairs.anchor_neg),
+            known.part(&positives, Side::Pull, pull, &term),
+            known.part(&negatives, Side::Push, push, &term),
         ])
     }
 

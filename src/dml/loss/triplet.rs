@@ -13,6 +13,7 @@ use tch::Tensor;
 use super::{Loss, LossInput, rows};
 use crate::{
     distance::DistanceExt,
+    links::Side,
     reduce::{Part, Terms},
     tuples::{Triplets, at},
 };
@@ -24,8 +25,13 @@ impl Loss for Triplet {
             let positive = at(&distances, &triplets.anchor, &triplets.positive).unsqueeze(1);
             let all = distances.index(&[Some(&triplets.anchor)]);
             let values = hinge(self, &batch.distance.excess(&positive, &all));
+            let weights = boosted(self, batch, |distances| {
+                let positive = at(distances, &triplets.anchor, &triplets.positive).unsqueeze(1);
+                let all = distances.index(&[Some(&triplets.anchor)]);
+                batch.distance.excess(&positive, &all)
+            });
             let part = Part::of_marked_rows(&values, triplets.negatives, &triplets.anchor);
-            return Terms::of([part]);
+            return Terms::of([part.weighted(weights)]);
         }
         let triplets = batch.triplets();
         let positive = at(&distances, &triplets.anchor, &triplets.positive);
@@ -36,15 +42,35 @@ impl Loss for Triplet {
             negative
         };
         let values = hinge(self, &batch.distance.excess(&positive, &negative));
-        Terms::of([Part::of_tuples(values, &triplets.anchor)])
+        let weights = boosted(self, batch, |distances| {
+            let positive = at(distances, &triplets.anchor, &triplets.positive);
+            let negative = at(distances, &triplets.anchor, &triplets.negative);
+            batch.distance.excess(&positive, &negative)
+        });
+        Terms::of([Part::of_tuples(values, &triplets.anchor).weighted(weights)])
     }
+}
+
+/// Returns the weights of triplets by the heads before this one, whose excesses are those of their distances.
+fn boosted(
+    loss: &Triplet,
+    batch: &LossInput,
+    excess: impl Fn(&Tensor) -> Tensor,
+) -> Option<Tensor> {
+    let boosting = batch.boosting?;
+    let violation = |distances: &Tensor| excess(distances) + loss.margin;
+    Some(boosting.weights(Side::Pull, violation, |violation| beyond(loss, violation)))
 }
 
 /// Returns the term of each triplet, given by how much its positive is farther than its negative.
 fn hinge(loss: &Triplet, excess: &Tensor) -> Tensor {
-    let violation = excess + loss.margin;
+    beyond(loss, &(excess + loss.margin))
+}
+
+/// Returns the term of each triplet, given by how far it is from satisfying the margin.
+fn beyond(loss: &Triplet, violation: &Tensor) -> Tensor {
     if loss.smooth {
-        rows::softplus(&violation)
+        rows::softplus(violation)
     } else {
         violation.relu()
     }

@@ -14,11 +14,17 @@ use crate::{
     tuples::{Pairs, Tuples, at, coordinates},
 };
 
-/// Returns a share of the pairs that `mask` marks, the farthest or the closest, in row order.
-fn extremes(share: f64, distances: &Tensor, mask: &Tensor, largest: bool) -> (Tensor, Tensor) {
+/// Returns some of the pairs that `mask` marks, the farthest or the closest, in row order; `count` returns how many of a
+/// number of pairs.
+pub(crate) fn extremes(
+    count: impl Fn(i64) -> i64,
+    distances: &Tensor,
+    mask: &Tensor,
+    largest: bool,
+) -> (Tensor, Tensor) {
     let (anchors, others) = coordinates(mask);
     let pairs = anchors.numel() as i64;
-    let count = ((share * pairs as f64).ceil() as i64).min(pairs);
+    let count = count(pairs).min(pairs);
     if count <= 0 {
         return (anchors.narrow(0, 0, 0), others.narrow(0, 0, 0));
     }
@@ -49,10 +55,9 @@ impl Miner for HardAwareMiner {
             negatives,
             ..
         } = candidates;
-        let (anchor_pos, positive) =
-            extremes(self.share, distances, positives, !distance.is_inverted());
-        let (anchor_neg, negative) =
-            extremes(self.share, distances, negatives, distance.is_inverted());
+        let share = |pairs: i64| (self.share * pairs as f64).ceil() as i64;
+        let (anchor_pos, positive) = extremes(share, distances, positives, !distance.is_inverted());
+        let (anchor_neg, negative) = extremes(share, distances, negatives, distance.is_inverted());
         Tuples::Pairs(Pairs {
             anchor_pos,
             positive,

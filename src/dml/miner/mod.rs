@@ -20,6 +20,7 @@ mod scripted;
 mod semi_hard;
 mod uniform_histogram;
 
+pub(crate) use hard_aware::extremes;
 pub use scripted::ScriptedMiner;
 use tch::{Device, Tensor, no_grad};
 

@@ -10,7 +10,7 @@ use tch::Tensor;
 
 use super::{
     layers::{ConvNorm, ForwardContext, ParamBuilder, Shape, join, max_pool, max_pool_3x3},
-    trunk::{BuildTrunk, Trunk, TrunkInput},
+    trunk::{BuildTrunk, Taps, Trunk, TrunkInput},
 };
 
 #[derive(Debug)]
@@ -22,6 +22,7 @@ struct Layers {
 /// Four branches side by side.
 #[derive(Debug)]
 struct Block {
+    name: &'static str,
     /// Absent in a block that halves the map.
     single: Option<ConvNorm>,
     small: [ConvNorm; 2],
@@ -93,6 +94,7 @@ impl Block {
             convolution(builder, &format!("inception_{block}_{branch}"), shape)
         };
         Block {
+            name: block,
             single: (single > 0).then(|| of("1x1", Shape::new(inputs, single, 1))),
             small: [
                 of("3x3_reduce", Shape::new(inputs, reduced, 1)),
@@ -142,12 +144,18 @@ fn through(convolutions: &[ConvNorm], context: &ForwardContext, map: &Tensor) ->
 
 impl Trunk for Layers {
     fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
+        self.forward_tapped(context, images, &mut Taps::at(&[]))
+    }
+
+    fn forward_tapped(&self, context: &ForwardContext, images: &Tensor, taps: &mut Taps) -> Tensor {
         let (first, second) = self.stem.split_at(1);
         let first = max_pool_3x3(&through(first, context, images), 0, true);
         let second = max_pool_3x3(&through(second, context, &first), 0, true);
-        self.blocks
-            .iter()
-            .fold(second, |map, block| block.forward(context, &map))
+        self.blocks.iter().fold(second, |map, block| {
+            let map = block.forward(context, &map);
+            taps.see(&format!("inception_{}", block.name), &map);
+            map
+        })
     }
 }
 

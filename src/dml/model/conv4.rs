@@ -9,7 +9,7 @@ use tch::Tensor;
 
 use super::{
     layers::{ConvNorm, ForwardContext, ParamBuilder, Shape, max_pool},
-    trunk::{BuildTrunk, Trunk, TrunkInput},
+    trunk::{BuildTrunk, Taps, Trunk, TrunkInput},
 };
 
 const FEATURES: i64 = 64;
@@ -40,9 +40,16 @@ impl Layers {
 
 impl Trunk for Layers {
     fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
-        let block =
-            |map: Tensor, block: &ConvNorm| max_pool(&block.relu(context, &map), 2, 2, 0, false);
-        self.blocks.iter().fold(images.shallow_clone(), block)
+        self.forward_tapped(context, images, &mut Taps::at(&[]))
+    }
+
+    fn forward_tapped(&self, context: &ForwardContext, images: &Tensor, taps: &mut Taps) -> Tensor {
+        let mut map = images.shallow_clone();
+        for (number, block) in (1..).zip(&self.blocks) {
+            map = max_pool(&block.relu(context, &map), 2, 2, 0, false);
+            taps.see(&format!("block{number}"), &map);
+        }
+        map
     }
 }
 

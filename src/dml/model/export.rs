@@ -10,7 +10,8 @@ use crate::state::State;
 
 impl Network {
     /// Returns copies of all parameters and running statistics. Those of the trunk have the names of PyTorch's libraries,
-    /// so that they load there; the others are `pool.p`, `hidden0.weight` and so on, and `embedding.weight`.
+    /// so that they load there; the others are `pool.p`, `hidden0.weight` and so on, and `embedding.weight`; those of several heads begin
+    /// with `heads.0.` and so on.
     pub fn named_tensors(&self) -> State {
         let parts = [&self.parameters, &self.constants, &self.statistics];
         let tensors = parts.into_iter().flat_map(|part| part.named());
@@ -46,8 +47,8 @@ impl Network {
         };
         let mut forward = |inputs: &[Tensor]| {
             let seen = self.normalization.of(&inputs[0]);
-            let features = self.trunk.forward(&context, &seen);
-            vec![self.embeddings(&context, features)]
+            let maps = self.maps(&context, &seen);
+            vec![self.embeddings(&context, &maps).embeddings]
         };
         let module = no_grad(|| {
             CModule::create_by_tracing("Embedder", "forward", &[example], &mut forward)

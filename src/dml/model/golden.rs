@@ -45,7 +45,11 @@ pub(super) fn features(backbone: Backbone, weights: &State, images: &Tensor) -> 
     let network = Network::pretrained(config, weights, 0, Device::Cpu).unwrap();
     let context = network.context(false);
     let seen = network.laid_out(images.to_kind(Kind::Float));
-    no_grad(|| network.embeddings(&context, network.trunk.forward(&context, &seen)))
+    no_grad(|| {
+        network
+            .embeddings(&context, &network.maps(&context, &seen))
+            .embeddings
+    })
 }
 
 #[test]
@@ -189,7 +193,9 @@ pub(super) fn shortened(tensor: &Tensor) -> Tensor {
 /// The features of images that are already as the backbone's input makes them, in the layout that they have.
 fn forward(network: &Network, images: &Tensor, train: bool) -> Tensor {
     let context = network.context(train);
-    network.embeddings(&context, network.trunk.forward(&context, images))
+    network
+        .embeddings(&context, &network.maps(&context, images))
+        .embeddings
 }
 
 #[test]

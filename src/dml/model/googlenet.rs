@@ -11,7 +11,7 @@ use super::{
         ConvNorm, Convolutions, ForwardContext, NORM, NormSettings, ParamBuilder, Shape, join,
         max_pool, max_pool_3x3,
     },
-    trunk::{BuildTrunk, Trunk, TrunkInput},
+    trunk::{BuildTrunk, Taps, Trunk, TrunkInput},
 };
 
 const SETTINGS: NormSettings = NormSettings {
@@ -115,6 +115,10 @@ impl Block {
 
 impl Trunk for GoogLeNet {
     fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
+        self.forward_tapped(context, images, &mut Taps::at(&[]))
+    }
+
+    fn forward_tapped(&self, context: &ForwardContext, images: &Tensor, taps: &mut Taps) -> Tensor {
         let [first, second, third] = &self.stem;
         let map = max_pool_3x3(&first.relu(context, images), 0, true);
         let map = max_pool_3x3(&third.relu(context, &second.relu(context, &map)), 0, true);
@@ -124,7 +128,9 @@ impl Trunk for GoogLeNet {
                 "5a" => max_pool(&map, 2, 2, 0, true),
                 _ => map,
             };
-            block.forward(context, &map)
+            let map = block.forward(context, &map);
+            taps.see(&format!("inception{}", block.name), &map);
+            map
         })
     }
 }

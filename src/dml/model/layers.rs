@@ -94,7 +94,14 @@ pub(super) struct ForwardContext<'a> {
     pub(super) dtype: Kind,
 }
 
-impl ForwardContext<'_> {
+impl<'a> ForwardContext<'a> {
+    /// Returns the same pass in single precision.
+    pub(super) fn in_single_precision(&self) -> ForwardContext<'a> {
+        ForwardContext {
+            dtype: Kind::Float,
+            ..*self
+        }
+    }
     /// Returns a parameter in the dtype of the pass.
     pub(super) fn parameter(&self, place: Parameter) -> Tensor {
         self.master(place).to_kind(self.dtype)
@@ -440,6 +447,11 @@ impl Linear {
             weight: builder.parameter(format!("{name}.weight"), &[outputs, inputs], of_weight),
             bias: builder.parameter(format!("{name}.bias"), &[outputs], of_bias),
         }
+    }
+
+    /// Returns the weights `[outputs, inputs]`.
+    pub(super) fn weight(&self, context: &ForwardContext) -> Tensor {
+        context.parameter(self.weight)
     }
 
     pub(super) fn forward(&self, context: &ForwardContext, features: &Tensor) -> Tensor {

@@ -19,6 +19,7 @@ mod export;
 mod golden;
 mod googlenet;
 mod head;
+mod heads;
 mod input;
 mod inverted;
 mod layers;
@@ -40,14 +41,17 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use self::{
     head::HeadLayers,
+    heads::{Heads, Maps},
     layers::{ForwardContext, ParamBuilder, channels_last},
     pooling::Pool,
-    trunk::{BuildTrunk, Trunk, TrunkInput},
+    trunk::{BuildTrunk, Taps, Trunk, TrunkInput},
     weights::WeightsMismatch,
 };
-pub use self::{input::Normalization, torchscript::TorchScript};
+pub use self::{heads::Forward, input::Normalization, torchscript::TorchScript};
 use crate::{
+    blocks::Block,
     distance::normalize,
+    links::HeadOutput,
     parameters::{ParamSpec, Parameters},
     processor::has_bf16,
     state::{State, StateError, copy, overwrite},
@@ -122,6 +126,22 @@ pub enum ModelError {
         /// The layers that exist.
         known: Vec<String>,
     },
+    /// A layer without a tap.
+    #[error("heads cannot pool `{name}` of this backbone")]
+    NoSuchTap {
+        /// The value in the settings.
+        name: String,
+    },
+    /// Heads that do not make up the embedding.
+    #[error(
+        "the heads have {found} dimensions in all, and the embedding {expected}; they are normalized and joined"
+    )]
+    Heads {
+        /// The sum of the widths.
+        found: i64,
+        /// The width of the embedding.
+        expected: i64,
+    },
     /// Weights of another network.
     #[error(transparent)]
     Weights(#[from] WeightsMismatch),
@@ -150,6 +170,8 @@ pub struct Network {
     trunk: Box<dyn Trunk>,
     pool: Pool,
     head: Option<HeadLayers>,
+    /// Those of a network with several; it has no `head`.
+    heads: Heads,
     parameters: Parameters,
     constants: Parameters,
     statistics: Parameters,
@@ -202,13 +224,13 @@ impl Network {
             .zip(&frozen)
             .filter(|(_, frozen)| !**frozen);
         let trunk_parameters = trainable.map(|(slot, _)| slot.len()).sum();
-        let pool = Pool::new(
-            &mut builder,
-            config.model.pooling.unwrap_or(schema::Pooling::Avg),
-        );
-        let head = config.model.embedding.map(|width| {
+        let heads = Heads::new(&mut builder, &config.model, |tap| config.features_of(tap));
+        let pooling = config.model.pooling.filter(|_| heads.are_none());
+        let pool = Pool::new(&mut builder, "", pooling.unwrap_or(schema::Pooling::Avg));
+        let width = config.model.embedding.filter(|_| heads.are_none());
+        let head = width.map(|width| {
             let head = config.model.head.as_ref();
-            HeadLayers::new(&mut builder, head, config.features(), width.into())
+            HeadLayers::new(&mut builder, "", head, config.features(), width.into())
         });
         frozen.resize(builder.parameters.len(), false);
         let numbered = (0..).zip(builder.parameters).zip(&frozen);
@@ -243,6 +265,7 @@ impl Network {
             trunk,
             pool,
             head,
+            heads,
             parameters,
             constants,
             statistics,
@@ -257,13 +280,33 @@ impl Network {
     /// that was switched off. With `train`, batch norms use this batch's statistics and add them to their running ones,
     /// as far as they are not frozen.
     pub fn forward(&self, images: &Tensor, train: bool) -> Tensor {
+        self.forward_heads(images, train).embeddings
+    }
+
+    /// Like [`forward`](Self::forward), with what a penalty on the heads of a network with several needs.
+    pub fn forward_heads(&self, images: &Tensor, train: bool) -> Forward {
         let images = images.to_device(self.device());
         let context = self.context(train);
-        let features = match self.trunk_frozen {
-            true => no_grad(|| self.trunk.forward(&context, &self.seen(&images))),
-            false => self.trunk.forward(&context, &self.seen(&images)),
+        let maps = match self.trunk_frozen {
+            true => no_grad(|| self.maps(&context, &self.seen(&images))),
+            false => self.maps(&context, &self.seen(&images)),
         };
-        self.embeddings(&context, features)
+        self.embeddings(&context, &maps)
+    }
+
+    /// Returns what a penalty on heads sees, given the features of [`forward_heads`](Self::forward_heads).
+    pub fn head_outputs(&self, features: &[Tensor]) -> Vec<HeadOutput> {
+        let context = self.context(true).in_single_precision();
+        self.heads.outputs(&context, features)
+    }
+
+    /// Returns the maps that the heads pool, of the input of the first layer.
+    fn maps(&self, context: &ForwardContext, seen: &Tensor) -> Maps {
+        let mut taps = Taps::at(self.heads.taps());
+        Maps {
+            last: self.trunk.forward_tapped(context, seen, &mut taps),
+            taps: taps.maps(),
+        }
     }
 
     /// Returns the input of the first layer.
@@ -291,36 +334,39 @@ impl Network {
     }
 
     /// Returns the embeddings of what the trunk returns.
-    fn embeddings(&self, context: &ForwardContext, features: Tensor) -> Tensor {
-        let context = &ForwardContext {
-            dtype: Kind::Float,
-            ..*context
-        };
-        let features = features.to_kind(Kind::Float);
-        let pooled = if features.dim() == 4 {
-            self.pool.forward(context, &features)
-        } else {
-            features
-        };
-        let normed = match self.config.model.layer_norm {
-            true => pooled.layer_norm(
-                self.config.features(),
-                None::<&Tensor>,
-                None::<&Tensor>,
-                1e-5,
-                true,
-            ),
-            false => pooled,
-        };
-        let embeddings = match &self.head {
-            Some(head) => head.forward(context, &normed),
-            None => normed,
-        };
-        if self.config.model.normalize {
-            normalize(&embeddings)
-        } else {
-            embeddings
+    fn embeddings(&self, context: &ForwardContext, maps: &Maps) -> Forward {
+        let context = &context.in_single_precision();
+        if !self.heads.are_none() {
+            let prepared = |map: &Tensor, pool: &Pool| self.prepared(context, map, pool);
+            return self.heads.forward(context, maps, prepared);
         }
+        let prepared = self.prepared(context, &maps.last, &self.pool);
+        let embeddings = match &self.head {
+            Some(head) => head.forward(context, &prepared),
+            None => prepared,
+        };
+        Forward {
+            embeddings: match self.config.model.normalize {
+                true => normalize(&embeddings),
+                false => embeddings,
+            },
+            features: Vec::new(),
+        }
+    }
+
+    /// Returns the input of a head: a map `[n, f, h, w]`, or features `[n, f]`, pooled and perhaps normalized.
+    fn prepared(&self, context: &ForwardContext, map: &Tensor, pool: &Pool) -> Tensor {
+        let map = map.to_kind(Kind::Float);
+        let pooled = if map.dim() == 4 {
+            pool.forward(context, &map)
+        } else {
+            map
+        };
+        if !self.config.model.layer_norm {
+            return pooled;
+        }
+        let width = pooled.size()[1];
+        pooled.layer_norm(width, None::<&Tensor>, None::<&Tensor>, 1e-5, true)
     }
 
     /// Returns the range of each group in [`flat_parameters`](Self::flat_parameters): the trunk's first, then the head's
@@ -357,6 +403,11 @@ impl Network {
             Some(width) => width.into(),
             None => self.config.features(),
         }
+    }
+
+    /// Returns the blocks of an embedding, one for each head of several; none otherwise.
+    pub fn blocks(&self) -> Vec<Block> {
+        Block::all(&self.config.model)
     }
 
     /// Returns the device of the parameters.
@@ -452,6 +503,33 @@ impl NetworkConfig {
         }
     }
 
+    /// Returns the channels of the map of a layer, or the width of the features.
+    fn features_of(&self, tap: Option<&str>) -> i64 {
+        let taps = self.model.backbone.part().taps().iter();
+        let channels = taps.clone().find(|(name, _)| Some(*name) == tap);
+        channels.map_or_else(|| self.features(), |(_, channels)| (*channels).into())
+    }
+
+    fn check_heads(&self) -> Result<(), ModelError> {
+        let heads = &self.model.heads;
+        if heads.is_empty() {
+            return Ok(());
+        }
+        let found = heads.iter().map(|head| i64::from(head.width)).sum();
+        let expected = self.model.embedding.map_or(0, i64::from);
+        if found != expected || !self.model.normalize {
+            return Err(ModelError::Heads { found, expected });
+        }
+        let known = self.model.backbone.part().taps();
+        let mut taps = heads.iter().filter_map(|head| head.tap.as_deref());
+        match taps.find(|tap| known.iter().all(|(name, _)| name != tap)) {
+            Some(name) => Err(ModelError::NoSuchTap {
+                name: name.to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn gives_a_map(&self) -> bool {
         match &self.module {
             Some(module) => module.gives_a_map,
@@ -483,6 +561,7 @@ impl NetworkConfig {
             return Err(ModelError::NoMap);
         }
         self.check_widths()?;
+        self.check_heads()?;
         if part.input().is_some() && !matches!(self.channels, 1 | 3) {
             return Err(ModelError::Channels {
                 found: self.channels,
@@ -492,16 +571,22 @@ impl NetworkConfig {
     }
 
     fn check_widths(&self) -> Result<(), ModelError> {
-        let hidden = match &self.model.head {
-            Some(schema::Head::Mlp(mlp)) => mlp.hidden.as_slice(),
-            Some(schema::Head::Linear(_)) | None => &[],
-        };
-        let widths = self.model.embedding.iter().chain(hidden);
+        let of_heads = self.model.heads.iter().map(|head| &head.width);
+        let layers = self.model.heads.iter().map(|head| &head.layers);
+        let hidden = layers.chain([&self.model.head]).flat_map(hidden_widths);
+        let widths = self.model.embedding.iter().chain(of_heads).chain(hidden);
         let mut all = widths.map(|&width| width.into()).chain([self.channels]);
         match all.find(|&width| width < 1) {
             Some(found) => Err(ModelError::Width { found }),
             None => Ok(()),
         }
+    }
+}
+
+fn hidden_widths(head: &Option<schema::Head>) -> &[u32] {
+    match head {
+        Some(schema::Head::Mlp(mlp)) => &mlp.hidden,
+        Some(schema::Head::Linear(_)) | None => &[],
     }
 }
 

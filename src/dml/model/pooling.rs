@@ -9,7 +9,7 @@ use crate::parameters::Init;
 /// Lower bound of the values, which keeps powers of zero and their gradients finite.
 const EPSILON: f64 = 1e-6;
 
-/// A pooling with its parameter `pool.p`, if the power is trained.
+/// A pooling with its parameter `PREFIXpool.p`, if the power is trained.
 #[derive(Debug)]
 pub(super) struct Pool {
     pooling: Pooling,
@@ -17,10 +17,10 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(builder: &mut ParamBuilder, pooling: Pooling) -> Pool {
+    pub(super) fn new(builder: &mut ParamBuilder, prefix: &str, pooling: Pooling) -> Pool {
         let power = match pooling {
             Pooling::Gem(Gem { p, trainable: true }) => {
-                Some(builder.parameter("pool.p", &[1], Init::Constant(p as f32)))
+                Some(builder.parameter(format!("{prefix}pool.p"), &[1], Init::Constant(p as f32)))
             }
             Pooling::Gem(_) | Pooling::Avg | Pooling::Max | Pooling::AvgMax => None,
         };
@@ -55,7 +55,7 @@ mod tests {
     use crate::testing::{assert_close, gradient, noise};
 
     fn pooled(pooling: Pooling, parameters: &[Tensor], map: &Tensor) -> Tensor {
-        let pool = Pool::new(&mut ParamBuilder::default(), pooling);
+        let pool = Pool::new(&mut ParamBuilder::default(), "", pooling);
         let frozen = vec![false; parameters.len()];
         let dtype = Kind::Double;
         let context = ForwardContext {

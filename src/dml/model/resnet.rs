@@ -9,7 +9,7 @@ use tch::Tensor;
 
 use super::{
     layers::{ConvNorm, Convolutions, ForwardContext, ParamBuilder, Shape, max_pool_3x3},
-    trunk::{BuildTrunk, Trunk, TrunkInput},
+    trunk::{BuildTrunk, Taps, Trunk, TrunkInput},
 };
 
 /// The residual blocks of a ResNet.
@@ -48,6 +48,7 @@ struct ResNet {
 /// Convolutions whose result is added to what came in.
 #[derive(Debug)]
 struct Block {
+    stage: usize,
     convolutions: Vec<ConvNorm>,
     /// Fits what came in to what is added to it.
     shortcut: Option<ConvNorm>,
@@ -67,6 +68,7 @@ impl ResNet {
                 let shortcut = Shape::new(inputs, outputs, 1).stride(stride);
                 blocks.push(Block::new(
                     builder,
+                    stage,
                     &format!("layer{stage}.{number}"),
                     kind.convolutions(inputs, width, stride),
                     (stride > 1 || inputs != outputs).then_some(shortcut),
@@ -97,6 +99,7 @@ fn bottleneck(inputs: i64, width: i64, strides: [i64; 2]) -> Vec<Shape> {
 impl Block {
     fn new(
         builder: &mut ParamBuilder,
+        stage: usize,
         name: &str,
         shapes: Vec<Shape>,
         shortcut: Option<Shape>,
@@ -115,6 +118,7 @@ impl Block {
             format!("{name}.downsample.1"),
         ];
         Block {
+            stage,
             convolutions,
             shortcut: shortcut.map(|shape| ConvNorm::new(builder, &names[0], &names[1], shape)),
         }
@@ -138,10 +142,17 @@ impl Block {
 
 impl Trunk for ResNet {
     fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor {
+        self.forward_tapped(context, images, &mut Taps::at(&[]))
+    }
+
+    fn forward_tapped(&self, context: &ForwardContext, images: &Tensor, taps: &mut Taps) -> Tensor {
         let stem = max_pool_3x3(&self.stem.relu(context, images), 1, false);
-        self.blocks
-            .iter()
-            .fold(stem, |map, block| block.forward(context, &map))
+        self.blocks.iter().fold(stem, |map, block| {
+            let map = block.forward(context, &map);
+            // The map of a stage is that of its last block.
+            taps.see(&format!("layer{}", block.stage), &map);
+            map
+        })
     }
 }
 

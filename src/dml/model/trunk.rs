@@ -16,10 +16,50 @@ pub(super) trait Trunk: fmt::Debug + Send {
     /// backbone's [`ImageInput`](schema::ImageInput).
     fn forward(&self, context: &ForwardContext, images: &Tensor) -> Tensor;
 
+    /// Like [`forward`](Self::forward), but stores the maps of layers that the taps name. Only trunks with
+    /// [`taps`](schema::BackbonePart::taps) do.
+    fn forward_tapped(
+        &self,
+        context: &ForwardContext,
+        images: &Tensor,
+        _taps: &mut Taps,
+    ) -> Tensor {
+        self.forward(context, images)
+    }
+
     /// Rebinds the trunk to these views of all its parameters, if it holds tensors of its own. Returns the tensors that
     /// replace the views; none if the trunk holds no tensors.
     fn adopt(&mut self, _views: &[Tensor]) -> Vec<Tensor> {
         Vec::new()
+    }
+}
+
+/// Maps of layers before the last one.
+#[derive(Debug)]
+pub(super) struct Taps<'a> {
+    names: &'a [String],
+    maps: Vec<Option<Tensor>>,
+}
+
+impl Taps<'_> {
+    /// Returns taps at the layers with these names.
+    pub(super) fn at(names: &[String]) -> Taps<'_> {
+        Taps {
+            names,
+            maps: names.iter().map(|_| None).collect(),
+        }
+    }
+
+    /// Stores the map of a layer, if there is a tap.
+    pub(super) fn see(&mut self, layer: &str, map: &Tensor) {
+        if let Some(place) = self.names.iter().position(|name| name == layer) {
+            self.maps[place] = Some(map.shallow_clone());
+        }
+    }
+
+    /// Returns the maps in the order of the names.
+    pub(super) fn maps(self) -> Vec<Tensor> {
+        self.maps.into_iter().flatten().collect()
     }
 }
 

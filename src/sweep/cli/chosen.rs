@@ -148,6 +148,9 @@ fn validation(run: RunId, opened: &Opened) -> Result<Option<(Metric, f64)>, Ledg
 fn repetition(member: &Member) -> String {
     match member.fold {
         Some(fold) => format!("seed {}, fold {}", member.seed, fold.index),
-        None => format!("seed {}", member.seed),
+        None => match member.map {
+            Some(map) => format!("seed {}, label map {}", member.seed, map + 1),
+            None => format!("seed {}", member.seed),
+        },
     }
 }

@@ -103,6 +103,8 @@ struct JobLine {
     done: u64,
     total: u64,
     loss: Option<f64>,
+    /// Images of the survey under way, of how many.
+    surveyed: Option<(u64, u64)>,
     score: Option<(Metric, f64)>,
     broken: Option<Breakdown>,
 }
@@ -372,6 +374,7 @@ impl JobLine {
             done: 0,
             total: 0,
             loss: None,
+            surveyed: None,
             score: None,
             broken: None,
         }
@@ -386,6 +389,10 @@ impl JobLine {
             Event::Progress { done, total, loss } => {
                 (self.done, self.total) = (*done, *total);
                 self.loss = loss.or(self.loss);
+                self.surveyed = None;
+            }
+            Event::Survey { done, total } => {
+                self.surveyed = Some((*done, *total)).filter(|_| done < total);
             }
             Event::Scores { validation, .. } => {
                 self.score = validation
@@ -458,6 +465,8 @@ impl JobLine {
             / self.begun.elapsed().as_secs_f64().max(1e-3);
         let mut parts = vec![format!("{rate:.1}/s")];
         parts.extend(self.loss.map(|loss| format!("loss {}", decimals(loss, 4))));
+        let surveyed = self.surveyed;
+        parts.extend(surveyed.map(|(done, total)| format!("survey of {done}/{total} images")));
         parts.extend(self.score.map(|(metric, value)| {
             let value = decimals(100.0 * value, 1);
             format!("validation {} {value}", metric.heading())
@@ -702,6 +711,28 @@ mod tests {
             "50/2000 MB, 10 MB/s, 3 min 15 s to go"
         );
         assert!(line(Unit::Images, 0, 0).starts_with("0/0 images, 0/s"));
+    }
+
+    #[test]
+    fn a_survey_is_shown_until_the_next_step() {
+        let mut line = JobLine::new(ProgressBar::hidden(), String::new());
+        let step = Event::Progress {
+            done: 5,
+            total: 10,
+            loss: None,
+        };
+        line.hear(&step);
+        line.hear(&Event::Survey {
+            done: 120,
+            total: 600,
+        });
+        assert!(
+            line.plain().ends_with("survey of 120/600 images"),
+            "{}",
+            line.plain()
+        );
+        line.hear(&step);
+        assert!(!line.plain().contains("survey"));
     }
 
     #[test]

@@ -5,8 +5,8 @@ mod entry;
 use clap::{Args, ValueEnum};
 use entry::{DataFacts, Entry, Setting};
 use schema::{
-    Backbone, Card, Dataset, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler,
-    Schedule, canonical_json, renamed::in_new_spelling,
+    Backbone, Boost, Card, Dataset, Distance, Diversity, Loss, Memory, Miner, Optimizer, Reduction,
+    Sampler, Schedule, canonical_json, renamed::in_new_spelling,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -60,6 +60,10 @@ enum Kind {
     Distances,
     /// `reduction = ..` in a [[method]]
     Reductions,
+    /// `links.boost.NAME = { .. }` in a [[method]] with several heads
+    Boosts,
+    /// `links.diversity.NAME = { .. }` in a [[method]] with several heads
+    Diversities,
     /// `sampler.NAME = { .. }` in [training] or a [[method]]
     Samplers,
     /// `optimizer.NAME = { .. }` in [training], or `loss_optimizer.NAME` in a [[method]]
@@ -122,6 +126,20 @@ impl Show {
                 "reduction",
                 wanted,
                 "Reduction",
+            ),
+            Kind::Boosts => entries(
+                Boost::CARDS,
+                &Boost::every(),
+                "links.boost",
+                wanted,
+                "Boost",
+            ),
+            Kind::Diversities => entries(
+                Diversity::CARDS,
+                &Diversity::every(),
+                "links.diversity",
+                wanted,
+                "Diversity",
             ),
             Kind::Samplers => entries(
                 Sampler::CARDS,

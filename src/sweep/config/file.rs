@@ -6,9 +6,9 @@
 use std::{borrow::Cow, path::PathBuf, time::Duration};
 
 use schema::{
-    Background, Cache, Clip, Color, Dataset, Distance, Guards, ImageSize, Labels, Loss, Memory,
-    Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span, StoredImages,
-    Survey, TrainingHalf, TrainingImages, Transform, WarmUp,
+    Background, Cache, Clip, Color, Dataset, Distance, Guards, ImageSize, Join, Labels, Links,
+    Loss, Memory, Metric, Miner, Model, Optimizer, Reduction, Regularizer, Sampler, Schedule, Span,
+    StoredImages, Survey, TrainingHalf, TrainingImages, Transform, WarmUp,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema as schema_of};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     fairness::Waiver,
     forms::{ByteSize, CheckpointSeconds, Folds, Gpus, Percent, RunsPerGpu, Seeds},
+    heads::MethodHead,
     tables::ReportTable,
 };
 use crate::search::Settings;
@@ -274,8 +275,20 @@ pub struct MethodTable {
     pub regularizer: Option<Regularizer>,
     /// Which pairs or triplets the loss sees.
     pub miner: Option<Miner>,
+    /// Several heads, whose widths add up to `model.embedding`; absent: as `model.heads`, and without those, one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heads: Option<Vec<MethodHead>>,
+    /// How their embeddings are joined for retrieval; absent: as `model.join`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
+    /// What links them in training.
+    #[serde(default, skip_serializing_if = "Links::are_none")]
+    pub links: Links,
     /// Earlier embeddings that it sees as well.
     pub memory: Option<Memory>,
+    /// Several networks instead of one, each trained on larger classes of its own and all measured as one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_maps: Option<LabelMaps>,
     /// Forms its batches; absent: as `training.sampler`.
     pub sampler: Option<Sampler>,
     /// Changes the loss's own numbers, such as proxies; absent: as `training.loss_optimizer`, and without that as
@@ -296,12 +309,28 @@ impl MethodTable {
             reduction: None,
             regularizer: None,
             miner: None,
+            heads: None,
+            join: None,
+            links: Links::default(),
             memory: None,
+            label_maps: None,
             sampler: None,
             loss_optimizer: None,
             baseline: self.baseline,
         }
     }
+}
+
+/// An ensemble of networks on label maps: each is trained on a random map of the classes to larger ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelMaps {
+    /// The number of networks.
+    #[schemars(range(min = 2))]
+    pub members: u32,
+    /// The number of larger classes.
+    #[schemars(range(min = 2))]
+    pub classes: u32,
 }
 
 /// A row that nothing is trained for.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use schema::{Card, Loss, Memory, Miner, Optimizer, Sampler, Schedule};
+use schema::{Boost, Card, Diversity, Loss, Memory, Miner, Optimizer, Sampler, Schedule};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -24,6 +24,8 @@ pub fn json_schema() -> Value {
         ("Loss", Loss::CARDS),
         ("Miner", Miner::CARDS),
         ("Memory", Memory::CARDS),
+        ("Boost", Boost::CARDS),
+        ("Diversity", Diversity::CARDS),
         ("Sampler", Sampler::CARDS),
         ("Optimizer", Optimizer::CARDS),
         ("Schedule", Schedule::CARDS),

@@ -21,6 +21,7 @@ mod file;
 mod forms;
 mod grammar;
 mod grid;
+mod heads;
 mod json_schema;
 mod key;
 mod layers;
@@ -53,12 +54,13 @@ use document::{Document, Reading};
 pub use fairness::{Fairness, Rule, Violation, Waiver};
 use fault::Fault;
 pub use file::{
-    Baseline, DataTable, DeviceChoice, MethodTable, Needs, OnFailure, Protocol, Resources,
-    SweepFile, SweepTable, TrainingTable,
+    Baseline, DataTable, DeviceChoice, LabelMaps, MethodTable, Needs, OnFailure, Protocol,
+    Resources, SweepFile, SweepTable, TrainingTable,
 };
 pub use forms::{ByteSize, CheckpointSeconds, Folds, Gpus, Percent, RunsPerGpu, Seeds};
 pub use grammar::{Grammar, Node};
 use grid::{Combination, Variant};
+pub use heads::MethodHead;
 pub use json_schema::json_schema;
 pub use key::canonical_value;
 use layers::Layers;

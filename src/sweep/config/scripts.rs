@@ -55,6 +55,13 @@ impl ScriptFiles {
             if let Some(loss) = &mut method.loss {
                 self.loss(loss, &key)?;
             }
+            for (place, head) in method.heads.iter_mut().flatten().enumerate() {
+                let key = format!("{key}.heads.{place}");
+                self.miner(&mut head.miner, &key)?;
+                if let Some(loss) = &mut head.loss {
+                    self.loss(loss, &key)?;
+                }
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What types cannot exclude: settings that contradict each other or make no sense, found before anything runs.
 
+mod heads;
 mod images;
 mod losses;
 mod mining;
@@ -10,14 +11,12 @@ mod training;
 use std::collections::BTreeSet;
 
 use report::Compare;
-use schema::{
-    Dataset, Fold, Loss, OutOfRange, Own, TrainingImages, WeightedLoss, visible::is_hidden,
-};
+use schema::{Dataset, Fold, Loss, OutOfRange, Own, TrainingImages, visible::is_hidden};
 use serde_json::Value;
 
 use super::{
     fault::{Checked, Fault},
-    file::{MethodTable, Resources, SweepFile, TrainingTable},
+    file::{LabelMaps, MethodTable, Resources, SweepFile, TrainingTable},
     forms::{CheckpointSeconds, Folds},
     meant::nearest,
     tables::{Compared, ReportTable},
@@ -347,30 +346,52 @@ fn trained(
     file: &SweepFile,
 ) -> Checked {
     // What is chosen about the only loss of a method is what is chosen about each in a sum.
-    let whole = WeightedLoss {
-        distance: method.distance,
-        reduction: method.reduction,
-        miner: method.miner.clone(),
-        regularizer: method.regularizer.clone(),
-        ..WeightedLoss::of(loss.clone())
-    };
-    losses::weighted(&whole, method.memory.as_ref(), &file.model, key)?;
+    if let Some(whole) = method.whole_loss() {
+        losses::weighted(&whole, method.memory.as_ref(), &file.model, key)?;
+    }
+    heads::of_method(method, &file.model, key)?;
+    if let Some(maps) = method.label_maps {
+        label_maps(maps, key, file)?;
+    }
     if let Some(of_loss) = &method.loss_optimizer {
         let name = loss.key();
         require(
-            loss.has_parameters(),
+            method.has_parameters(),
             &key("loss_optimizer"),
             format!("`{name}` has no parameters of its own: remove `loss_optimizer`"),
         )?;
         training::optimizer(of_loss, &key("loss_optimizer"))?;
     }
     if let Some(sampler) = &method.sampler {
-        sampling::sampler(sampler, &key("sampler"), loss.needs_positives(), file)?;
+        sampling::sampler(sampler, &key("sampler"), method.needs_positives(), file)?;
     }
     method
         .memory
         .iter()
         .try_for_each(|memory| mining::memory(memory, key, file))
+}
+
+/// Label maps that are an ensemble, of as many classes as can be told apart.
+fn label_maps(maps: LabelMaps, key: &dyn Fn(&str) -> String, file: &SweepFile) -> Checked {
+    require(
+        file.sweep.folds.is_none(),
+        &key("label_maps"),
+        "its networks are an ensemble already, so there can be no folds: remove `sweep.folds`",
+    )?;
+    require(
+        (2..=1000).contains(&maps.members),
+        &key("label_maps.members"),
+        "expected 2 to 1000 networks",
+    )?;
+    let classes = training_classes(file).unwrap_or(u32::MAX);
+    require(
+        (2..=classes).contains(&maps.classes),
+        &key("label_maps.classes"),
+        match classes {
+            u32::MAX => "expected at least 2 classes".to_owned(),
+            _ => format!("expected 2 to {classes} classes, as many as there are to train on"),
+        },
+    )
 }
 
 /// Refuses every setting of a baseline beside its name: they all belong to training.

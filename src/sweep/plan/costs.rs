@@ -4,7 +4,7 @@
 //! steps x batch x pixels x maps of the backbone, at the speed of the measured jobs of this plan. A guess
 //! serves the order of jobs and simulations; [`forecast`](super::forecast) never shows one.
 
-use schema::{Identity, KindId, Loss, RunId, canonical_json};
+use schema::{Identity, KindId, Loss, Recipe, RunId, Training, canonical_json};
 use serde_json::{Value, json};
 
 use super::{
@@ -79,11 +79,28 @@ fn work(job: Job, plan: &Plan) -> f64 {
 
 fn training(run: &PlannedRun) -> u64 {
     let recipe = &run.identity.recipe;
-    let steps = recipe
-        .training
-        .as_ref()
-        .map_or(0, |training| training.steps);
-    steps.saturating_mul(recipe.work_of_step().unwrap_or(0))
+    let Some(training) = &recipe.training else {
+        return 0;
+    };
+    let of_steps = training
+        .steps
+        .saturating_mul(recipe.work_of_step().unwrap_or(0));
+    of_steps.saturating_add(surveys(recipe, training))
+}
+
+/// Returns the bytes of maps that the surveys of a training go through.
+fn surveys(recipe: &Recipe, training: &Training) -> u64 {
+    let counts = recipe.dataset.facts().counts;
+    let images = counts.map_or(USUAL_IMAGES, |counts| counts.training_images);
+    let per_class = training.survey.as_ref().and_then(|survey| survey.per_class);
+    let of_each = match (per_class, counts) {
+        (Some(most), Some(counts)) => images.min(counts.training_classes * u64::from(most)),
+        (Some(_), None) | (None, _) => images,
+    };
+    training
+        .surveys(images)
+        .saturating_mul(of_each)
+        .saturating_mul(recipe.work_of_image())
 }
 
 fn measuring(run: &PlannedRun) -> u64 {

@@ -1,12 +1,12 @@
 //! Methods x axis values x seeds x folds: the recipe of every repetition of every cell.
 
 use schema::{
-    Backbone, BatchNorm, Fingerprint, Fold, Identity, Metric, Model, Numerics, Recipe, RunId,
-    SCHEMA, Schedule, StudyId, Training, Weights,
+    Backbone, BatchNorm, Fingerprint, Fold, Identity, Join, LabelMap, Metric, Model, Numerics,
+    Recipe, RunId, SCHEMA, Schedule, StudyId, Training, Weights,
 };
 
 use super::Member;
-use crate::config::{Baseline, Method, MethodTable, Point, Sweep, TrainingTable};
+use crate::config::{Baseline, LabelMaps, Method, MethodTable, Point, Sweep, TrainingTable};
 
 /// Everything that the runs of one row of the table have in common.
 pub(super) struct Cell<'a> {
@@ -31,17 +31,26 @@ impl Cell<'_> {
         if !is_drawn(method, self.weights) {
             seeds.fill(0);
         }
-        let mut folds = Vec::with_capacity(sweep.folds.len());
+        let mut parts = Vec::with_capacity(sweep.folds.len());
         for &fold in &sweep.folds {
-            let identity = self.identity(method, training, fold);
-            folds.push((fold, identity.runs(&seeds), identity));
+            for map in maps(method) {
+                let mut identity = self.identity(method, training, fold);
+                if let (Some(training), Some(map)) = (&mut identity.recipe.training, map) {
+                    training.label_map = Some(map);
+                }
+                parts.push((fold, map, identity.runs(&seeds), identity));
+            }
         }
-        let mut members = Vec::with_capacity(seeds.len() * folds.len());
+        let mut members = Vec::with_capacity(seeds.len() * parts.len());
         for (position, &seed) in sweep.seeds.iter().enumerate() {
-            for (fold, runs, identity) in &folds {
+            for (fold, map, runs, identity) in &parts {
                 let mut identity = Box::new(identity.clone());
                 identity.recipe.seed = seeds[position];
-                members.push((self.member(seed, *fold, runs[position]), identity));
+                let member = Member {
+                    map: map.map(|map| map.index),
+                    ..self.member(seed, *fold, runs[position])
+                };
+                members.push((member, identity));
             }
         }
         members
@@ -97,9 +106,19 @@ impl Cell<'_> {
             settings: [&self.point.settings[..], &self.method.settings].concat(),
             seed,
             fold,
+            map: None,
             run,
         }
     }
+}
+
+/// Returns the label maps of the networks of a method; a single absent one if it has none.
+fn maps(method: &MethodTable) -> Vec<Option<LabelMap>> {
+    let Some(LabelMaps { members, classes }) = method.label_maps else {
+        return vec![None];
+    };
+    let map = |index| Some(LabelMap { classes, index });
+    (0..members).map(map).collect()
 }
 
 /// True if the result depends on the seed: not for pixels, nor for pretrained features.
@@ -124,10 +143,10 @@ fn recipe(
         Some(weights) => point.model.backbone.clone().with_weights(weights.clone()),
         None => point.model.backbone.clone(),
     };
-    let model = Model {
+    let model = method.model(&Model {
         backbone,
         ..point.model.clone()
-    };
+    });
     let (model, training, fold) = match method.baseline {
         Some(Baseline::Pixels) => (Model::new(Backbone::Pixels, None), None, None),
         Some(Baseline::Untrained) => (untrained(model), None, None),
@@ -135,6 +154,8 @@ fn recipe(
             Model {
                 embedding: None,
                 head: None,
+                heads: Vec::new(),
+                join: Join::Equal,
                 ..untrained(model)
             },
             None,
@@ -171,7 +192,7 @@ fn training(
 ) -> Option<Training> {
     let loss = method.loss.as_ref()?;
     let sampler = method.sampler.as_ref().unwrap_or(&shared.sampler);
-    let needs_survey = loss.needs_survey() || sampler.needs_survey();
+    let needs_survey = method.needs_survey() || sampler.needs_survey();
     Some(Training {
         loss: loss.clone(),
         distance: method.distance,
@@ -179,6 +200,8 @@ fn training(
         regularizer: method.regularizer.clone(),
         miner: method.miner.clone(),
         memory: method.memory.clone(),
+        heads: method.losses_of_heads(),
+        links: method.links.clone(),
         sampler: sampler.clone(),
         optimizer: shared.optimizer.clone(),
         // It is part of the run's identity only where it changes the result.
@@ -186,7 +209,7 @@ fn training(
             .loss_optimizer
             .as_ref()
             .or(shared.loss_optimizer.as_ref())
-            .filter(|_| loss.has_parameters())
+            .filter(|_| method.has_parameters())
             .cloned(),
         head_optimizer: shared
             .head_optimizer
@@ -207,5 +230,6 @@ fn training(
         validate_every: fold.map(|_| shared.validate_every.unwrap_or(shared.steps)),
         labels: shared.labels,
         images: point.training_images,
+        label_map: None,
     })
 }

@@ -104,6 +104,8 @@ pub struct Member {
     pub seed: u64,
     /// The held-out fold.
     pub fold: Option<Fold>,
+    /// The number of its label map, if it is one of several networks that are one result.
+    pub map: Option<u32>,
     /// The run whose result it is.
     pub run: RunId,
 }
@@ -118,6 +120,14 @@ pub struct RowId {
 }
 
 impl Member {
+    /// True if both are of one cell and seed: other folds or label maps of it.
+    fn is_beside(&self, other: &Member) -> bool {
+        self.seed == other.seed
+            && self.method == other.method
+            && self.settings == other.settings
+            && self.dataset == other.dataset
+    }
+
     /// The row to which it belongs.
     pub fn row(&self) -> RowId {
         RowId::new(&self.dataset, &self.method, &self.settings)
@@ -157,12 +167,12 @@ pub struct PlannedRun {
     pub member: Option<usize>,
 }
 
-/// The runs of all folds of one cell and seed.
+/// The runs of all folds, or of all label maps, of one cell and seed.
 #[derive(Clone, Debug)]
 pub struct PlannedEnsemble {
-    /// Its runs, by fold.
+    /// Its runs, by fold or by map.
     pub runs: Vec<RunId>,
-    /// The positions of the members with the first fold whose ensemble it is: at least one.
+    /// The positions of the members with the first fold or map whose ensemble it is: at least one.
     pub members: Vec<usize>,
 }
 
@@ -283,8 +293,8 @@ impl Plan {
     }
 
     /// Updates what follows from members and runs.
-    fn link(&mut self, sweep: &Sweep) {
-        self.ensembles = ensembles(&self.members, &self.runs, sweep.folds.len());
+    fn link(&mut self) {
+        self.ensembles = ensembles(&self.members, &self.runs);
         self.graph = graph::of(self);
     }
 
@@ -362,16 +372,18 @@ impl SweepRow {
     }
 }
 
-/// The ensembles of these members, in which the folds of one cell and seed follow each other. There is
+/// The ensembles of these members, in which the folds and label maps of one cell and seed follow each other. There is
 /// none for runs that are the same in every fold, nor for those that are not selected yet.
 fn ensembles(
     members: &[Member],
     planned: &BTreeMap<RunId, PlannedRun>,
-    folds: usize,
 ) -> BTreeMap<EnsembleId, PlannedEnsemble> {
     let mut ensembles: BTreeMap<EnsembleId, PlannedEnsemble> = BTreeMap::new();
-    for (position, of_folds) in (0..).step_by(folds).zip(members.chunks(folds)) {
-        let runs: Vec<RunId> = of_folds.iter().map(|member| member.run).collect();
+    let mut next = 0;
+    for of_seed in members.chunk_by(Member::is_beside) {
+        let position = next;
+        next += of_seed.len();
+        let runs: Vec<RunId> = of_seed.iter().map(|member| member.run).collect();
         let is_decided = runs.iter().all(|run| planned.contains_key(run));
         let is_one_run = runs.windows(2).all(|pair| pair[0] == pair[1]);
         if !is_decided || is_one_run {

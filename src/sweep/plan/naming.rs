@@ -18,6 +18,7 @@ struct Repetition<'p> {
     settings: &'p [Setting],
     number: Number,
     fold: Option<Fold>,
+    map: Option<u32>,
 }
 
 /// Which repetition of a row a run is.
@@ -40,8 +41,11 @@ impl fmt::Display for Repetition<'_> {
             Number::Seed(seed) => write!(f, ", seed {seed}")?,
             Number::Trial(trial) => write!(f, ", trial {trial}")?,
         }
-        match self.fold {
-            Some(fold) => write!(f, ", fold {} of {}", fold.index + 1, fold.of),
+        if let Some(fold) = self.fold {
+            write!(f, ", fold {} of {}", fold.index + 1, fold.of)?;
+        }
+        match self.map {
+            Some(map) => write!(f, ", label map {}", map + 1),
             None => Ok(()),
         }
     }
@@ -51,7 +55,11 @@ impl Plan {
     /// Names a member: `Omniglot: Triplet, seed 1, fold 2 of 4`.
     pub fn name_of_member(&self, member: &Member) -> String {
         let number = Number::Seed(member.seed);
-        self.repetition(member, number, member.fold).to_string()
+        Repetition {
+            map: member.map,
+            ..self.repetition(member, number, member.fold)
+        }
+        .to_string()
     }
 
     /// Names the first member whose result a run is, or the trial to which it belongs:
@@ -70,7 +78,7 @@ impl Plan {
         self.repetition(member, number, member.fold).to_string()
     }
 
-    /// Names all folds of a cell and seed: `Omniglot: Triplet, seed 1`.
+    /// Names all folds or label maps of a cell and seed: `Omniglot: Triplet, seed 1`.
     pub fn name_of_ensemble(&self, id: EnsembleId) -> String {
         let planned = self.ensembles.get(&id);
         let first = planned.and_then(|planned| planned.members.first());
@@ -144,6 +152,7 @@ impl Plan {
             settings: &member.settings,
             number,
             fold,
+            map: None,
         }
     }
 }
@@ -222,6 +231,41 @@ mod tests {
         let ensembles = plan.ensembles.keys();
         let names: BTreeSet<String> = ensembles.map(|id| plan.name_of_ensemble(*id)).collect();
         assert_eq!(names.len(), plan.ensembles.len());
+    }
+
+    #[test]
+    fn networks_on_label_maps_are_one_ensemble_for_each_seed() {
+        let sweep = SWEEP
+            .replace("folds = 2", "")
+            .replace("{ margin = { uniform = [0, 1] } }", "{ margin = 0.2 }")
+            .replace(
+                "margin = 0.4 }",
+                "margin = 0.4 }\nlabel_maps = { members = 3, classes = 5 }",
+            );
+        let (search, _) = sweep.split_once("[search]").unwrap();
+        let methods = sweep.split_once("[[method]]").unwrap().1;
+        let plan = plan_of(&format!("{search}[[method]]{methods}"));
+        let mapped = |run: &RunId| {
+            let recipe = &plan.runs[run].identity.recipe;
+            recipe
+                .training
+                .as_ref()
+                .unwrap()
+                .label_map
+                .map(|map| map.index)
+        };
+        // Two data sets, two widths, two seeds.
+        assert_eq!(plan.ensembles.len(), 2 * 2 * 2);
+        for (id, ensemble) in &plan.ensembles {
+            let maps: Vec<_> = ensemble.runs.iter().map(mapped).collect();
+            assert_eq!(maps, [Some(0), Some(1), Some(2)]);
+            let name = plan.name_of_ensemble(*id);
+            assert!(!name.contains("label map"), "{name}");
+            let last = plan.name_of_run(ensemble.runs[2]);
+            assert_eq!(last, format!("{name}, label map 3"));
+        }
+        let names: BTreeSet<String> = plan.runs.keys().map(|run| plan.name_of_run(*run)).collect();
+        assert_eq!(names.len(), plan.runs.len());
     }
 
     #[test]

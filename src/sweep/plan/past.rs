@@ -219,10 +219,10 @@ fn recipe(identity: &Identity) -> String {
 /// What a step takes time for.
 fn network(identity: &Identity) -> String {
     let recipe = &identity.recipe;
-    let batch = recipe
-        .training
-        .as_ref()
-        .map(|training| (&training.sampler, training.accumulate, training.chunk));
+    let batch = recipe.training.as_ref().map(|training| {
+        let of_batches = (&training.sampler, training.accumulate, training.chunk);
+        (of_batches, &training.survey)
+    });
     canonical_json(&(
         &recipe.model,
         &recipe.images,

@@ -371,7 +371,7 @@ impl Plan {
         grown?;
         // The selected recipe may be that of another method: no run is new, but the row has its runs.
         if !new.is_empty() || self.open_studies() < open_before || after.is_none() {
-            self.link(sweep);
+            self.link();
         }
         Ok(new)
     }

@@ -414,6 +414,7 @@ impl Scheduler {
             | Event::Scores { .. }
             | Event::Learning { .. }
             | Event::Memory { .. }
+            | Event::Survey { .. }
             | Event::Alive {}
             | Event::Network { .. }
             | Event::Host(_)

@@ -148,6 +148,7 @@ impl LiveAttempt {
             | Event::Scores { .. }
             | Event::Learning { .. }
             | Event::Memory { .. }
+            | Event::Survey { .. }
             | Event::Alive {}
             | Event::Checkpoint { .. }
             | Event::Finished(_)

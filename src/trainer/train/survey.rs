@@ -10,11 +10,11 @@ use dml::{
     state::{State, StateError},
     survey::ClassSurvey,
 };
-use schema::Survey;
+use schema::{Event, Survey};
 
 use super::{TrainContext, TrainState};
 use crate::{
-    Failed, Stop,
+    Emit, Failed, Stop, Throttle,
     evaluate::Embedder,
     schedule::{self, TrainingLength},
     split::Images,
@@ -65,7 +65,12 @@ impl Surveys {
 
 impl TrainState {
     /// Surveys the training images if that is due. Returns false if a stop was requested meanwhile.
-    pub(super) fn survey(&mut self, context: &TrainContext, stop: &Stop) -> Result<bool, Failed> {
+    pub(super) fn survey(
+        &mut self,
+        context: &TrainContext,
+        stop: &Stop,
+        emit: Emit,
+    ) -> Result<bool, Failed> {
         let (step, surveyed) = (self.progress.step, self.progress.surveyed);
         let surveys = context.surveys.as_ref();
         let Some(surveys) = surveys.filter(|surveys| surveys.is_due(step, surveyed)) else {
@@ -78,7 +83,14 @@ impl TrainState {
             batches: &context.batches,
         };
         let images = surveys.images(&context.split.training, recipe.seed, step);
-        let Some(embeddings) = embedder.embed(&images.indices, stop, |_| ())? else {
+        let total = images.indices.len() as u64;
+        let mut throttle = Throttle::new();
+        let progress = |done| {
+            if throttle.ready() || done == total {
+                emit(Event::Survey { done, total });
+            }
+        };
+        let Some(embeddings) = embedder.embed(&images.indices, stop, progress)? else {
             return Ok(false);
         };
         let near = context.sampler.nearest_needed();

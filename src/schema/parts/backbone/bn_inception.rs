@@ -79,6 +79,20 @@ impl BackbonePart for BnInception {
         ]
     }
 
+    fn taps(&self) -> &'static [(&'static str, u32)] {
+        &[
+            ("inception_3a", 256),
+            ("inception_3b", 320),
+            ("inception_3c", 576),
+            ("inception_4a", 576),
+            ("inception_4b", 576),
+            ("inception_4c", 576),
+            ("inception_4d", 576),
+            ("inception_4e", 1024),
+            ("inception_5a", 1024),
+        ]
+    }
+
     fn classifiers(&self) -> &'static [&'static str] {
         &["last_linear."]
     }

@@ -38,6 +38,10 @@ impl BackbonePart for Conv4 {
         &["block1", "block2", "block3", "block4"]
     }
 
+    fn taps(&self) -> &'static [(&'static str, u32)] {
+        &[("block1", 64), ("block2", 64), ("block3", 64)]
+    }
+
     fn prefers_channels_last(&self) -> bool {
         false
     }

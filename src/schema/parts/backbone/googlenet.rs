@@ -49,6 +49,19 @@ impl BackbonePart for Googlenet {
         ]
     }
 
+    fn taps(&self) -> &'static [(&'static str, u32)] {
+        &[
+            ("inception3a", 256),
+            ("inception3b", 480),
+            ("inception4a", 512),
+            ("inception4b", 512),
+            ("inception4c", 512),
+            ("inception4d", 528),
+            ("inception4e", 832),
+            ("inception5a", 832),
+        ]
+    }
+
     fn classifiers(&self) -> &'static [&'static str] {
         &["fc.", "aux1.", "aux2."]
     }

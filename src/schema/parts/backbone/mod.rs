@@ -104,6 +104,11 @@ pub trait BackbonePart {
     /// or only the file knows them.
     fn layers(&self) -> &'static [&'static str];
 
+    /// Returns the layers whose maps a head can pool, apart from the last one, with the channels of each.
+    fn taps(&self) -> &'static [(&'static str, u32)] {
+        &[]
+    }
+
     /// Returns the beginnings of the names of tensors in published weights that are no part of the
     /// backbone.
     fn classifiers(&self) -> &'static [&'static str] {

@@ -1,6 +1,6 @@
 //! Binomial deviance loss.
 
-use super::{LossFacts, LossPart, ReferenceKind};
+use super::{BeyondMargin, LossFacts, LossPart, ReferenceKind};
 use crate::{
     Distance, Reduction,
     parts::{part::part, range::above},
@@ -21,6 +21,10 @@ part! {
 }
 
 impl LossPart for Binomial {
+    fn beyond_margin(&self) -> BeyondMargin {
+        BeyondMargin::Small
+    }
+
     fn facts(&self) -> LossFacts {
         LossFacts {
             distances: &[Distance::Cosine],

@@ -32,6 +32,17 @@ impl ReferenceKind {
     }
 }
 
+/// What the terms of a loss are for pairs or triplets that satisfy their margin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeyondMargin {
+    /// The terms are no function of a margin.
+    NoMargin,
+    /// Small.
+    Small,
+    /// Zero, and so is their slope.
+    Zero,
+}
+
 /// Facts about a loss.
 #[derive(Clone, Copy, Debug)]
 pub struct LossFacts {
@@ -52,6 +63,12 @@ pub trait LossPart {
     /// True if the loss has trainable parameters.
     fn has_parameters(&self) -> bool {
         self.facts().references == ReferenceKind::Classes
+    }
+
+    /// Returns what its terms are beyond the margin of their pair or triplet. Heads can boost each other by a loss with
+    /// margins.
+    fn beyond_margin(&self) -> BeyondMargin {
+        BeyondMargin::NoMargin
     }
 
     /// True if the loss, with these settings, depends on surveys of the training images.
@@ -107,6 +124,12 @@ impl Loss {
             Loss::Sum(losses) => losses.iter().any(|one| one.loss.has_parameters()),
             other => other.part().is_some_and(LossPart::has_parameters),
         }
+    }
+
+    /// Returns what its terms are beyond the margin of their pair or triplet.
+    pub fn beyond_margin(&self) -> BeyondMargin {
+        self.part()
+            .map_or(BeyondMargin::NoMargin, LossPart::beyond_margin)
     }
 
     /// True if this loss depends on surveys of the training images.

@@ -1,6 +1,6 @@
 //! Contrastive loss.
 
-use super::{ANY_DISTANCE, LossFacts, LossPart, ReferenceKind};
+use super::{ANY_DISTANCE, BeyondMargin, LossFacts, LossPart, ReferenceKind};
 use crate::{
     Reduction,
     parts::{part::part, range::above},
@@ -22,6 +22,10 @@ part! {
 }
 
 impl LossPart for Contrastive {
+    fn beyond_margin(&self) -> BeyondMargin {
+        BeyondMargin::Zero
+    }
+
     fn facts(&self) -> LossFacts {
         LossFacts {
             distances: ANY_DISTANCE,

@@ -16,6 +16,7 @@ mod contrastive_dm;
 mod cos_face;
 mod fast_ap;
 mod generalized_lifted;
+mod global;
 mod hard_mining_dm;
 mod hierarchical_triplet;
 mod histogram;
@@ -44,7 +45,9 @@ mod triplet;
 
 pub use clustering::Refinement;
 use combination::ANY_DISTANCE;
-pub use combination::{Combination, Incompatible, LossFacts, LossPart, ReferenceKind};
+pub use combination::{
+    BeyondMargin, Combination, Incompatible, LossFacts, LossPart, ReferenceKind,
+};
 pub use hierarchical_triplet::TreeOf;
 pub use margin::Boundary;
 pub use sum::WeightedLoss;
@@ -81,6 +84,7 @@ parts! {
         SmoothAp(smooth_ap::SmoothAp),
         RecallAtK(recall_at_k::RecallAtK),
         HierarchicalTriplet(hierarchical_triplet::HierarchicalTriplet),
+        Global(global::Global),
         Clustering(clustering::Clustering),
         Margin(margin::Margin),
         ProxyNca(proxy_nca::ProxyNca),

@@ -44,6 +44,18 @@ impl WeightedLoss {
 }
 
 impl WeightedLoss {
+    /// Returns the losses of the sum that this is, with this weight, or this loss alone.
+    pub fn summands(&self) -> Vec<WeightedLoss> {
+        let Loss::Sum(losses) = &self.loss else {
+            return vec![self.clone()];
+        };
+        let weighted = |one: &WeightedLoss| WeightedLoss {
+            weight: self.weight * one.weight,
+            ..one.clone()
+        };
+        losses.iter().map(weighted).collect()
+    }
+
     /// Returns the files of the modules that are its loss or its miner. Those of a sum are not among them.
     pub fn scripts(&self) -> impl Iterator<Item = &ScriptFile> {
         let loss = match &self.loss {

@@ -1,6 +1,6 @@
 //! Triplet margin loss.
 
-use super::{ANY_DISTANCE, LossFacts, LossPart, ReferenceKind};
+use super::{ANY_DISTANCE, BeyondMargin, LossFacts, LossPart, ReferenceKind};
 use crate::{Reduction, parts::part::part};
 
 part! {
@@ -19,6 +19,14 @@ part! {
 }
 
 impl LossPart for Triplet {
+    fn beyond_margin(&self) -> BeyondMargin {
+        match (self.swap, self.smooth) {
+            (true, _) => BeyondMargin::NoMargin,
+            (false, true) => BeyondMargin::Small,
+            (false, false) => BeyondMargin::Zero,
+        }
+    }
+
     fn facts(&self) -> LossFacts {
         LossFacts {
             distances: ANY_DISTANCE,

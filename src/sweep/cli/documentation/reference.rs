@@ -8,8 +8,8 @@ use std::{collections::BTreeSet, env, fs};
 
 use clap::{Command, CommandFactory};
 use schema::{
-    Backbone, Card, Distance, Loss, Memory, Miner, Optimizer, Reduction, Sampler, Schedule,
-    Triplet, renamed::RENAMED,
+    Backbone, Boost, Card, Distance, Diversity, Loss, Memory, Miner, Optimizer, Reduction, Sampler,
+    Schedule, Triplet, renamed::RENAMED,
 };
 use serde_json::{Map, Value};
 
@@ -35,7 +35,7 @@ struct Kind {
     cards: fn() -> Vec<Card>,
 }
 
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 16] = [
     kind("losses", "Loss", "losses.md", || Loss::CARDS.to_vec()),
     kind("miners", "Miner", "losses.md", || Miner::CARDS.to_vec()),
     kind("memories", "Memory", "losses.md", || Memory::CARDS.to_vec()),
@@ -46,6 +46,10 @@ const KINDS: [Kind; 14] = [
         Reduction::every().iter().map(Reduction::card).collect()
     }),
     kind("regularizers", "Regularizer", "losses.md", Vec::new),
+    kind("boosts", "Boost", "losses.md", || Boost::CARDS.to_vec()),
+    kind("diversities", "Diversity", "losses.md", || {
+        Diversity::CARDS.to_vec()
+    }),
     kind("samplers", "Sampler", "sweep-file.md", || {
         Sampler::CARDS.to_vec()
     }),

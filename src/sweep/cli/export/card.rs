@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use schema::{
-    Color, ColorOrder, Evaluated, Exported, ImageInput, ImageSize, Metric, NetworkFormat, Outcome,
-    Recipe, Scores,
+    Color, ColorOrder, Evaluated, Exported, ImageInput, ImageSize, Metric, Model, NetworkFormat,
+    Outcome, Recipe, Scores,
 };
 
 use crate::{
@@ -82,7 +82,7 @@ fn safetensors_usage(recipe: &Recipe, name: &str) -> String {
         "from safetensors.torch import load_file".to_owned(),
         String::new(),
         format!("tensors = load_file(\"{name}\")"),
-        "head = {key: tensors.pop(key) for key in list(tensors) if key.startswith((\"embedding.\", \"hidden\", \"pool.\"))}"
+        "head = {key: tensors.pop(key) for key in list(tensors) if key.startswith((\"embedding.\", \"hidden\", \"pool.\", \"heads.\"))}"
             .to_owned(),
     ];
     let backbone = &recipe.model.backbone;
@@ -99,7 +99,9 @@ fn safetensors_usage(recipe: &Recipe, name: &str) -> String {
             backbone.key()
         )),
     }
-    if recipe.model.embedding.is_some() {
+    if !recipe.model.heads.is_empty() {
+        lines.extend(joined_heads(&recipe.model));
+    } else if recipe.model.embedding.is_some() {
         lines.push(
             "embeddings = torch.nn.functional.linear(features, head[\"embedding.weight\"], head[\"embedding.bias\"])"
                 .to_owned(),
@@ -110,6 +112,11 @@ fn safetensors_usage(recipe: &Recipe, name: &str) -> String {
     }
     let mut text = format!("```python\n{}\n```\n", lines.join("\n"));
     let mut remarks = Vec::new();
+    if recipe.model.heads.iter().any(|head| head.tap.is_some()) {
+        remarks.push(
+            "Heads with a `tap` in the recipe pool the map of that layer instead of the last one.",
+        );
+    }
     if recipe.model.head.is_some() {
         remarks.push(
             "`hidden0`, `hidden1` and so on come before `embedding`, each with ReLU behind it.",
@@ -126,6 +133,21 @@ fn safetensors_usage(recipe: &Recipe, name: &str) -> String {
         text.push_str(&format!("\n{remark}\n"));
     }
     text
+}
+
+/// Returns the lines that join the embeddings of several heads.
+fn joined_heads(model: &Model) -> Vec<String> {
+    let factors: Vec<String> = model.factors().iter().map(f64::to_string).collect();
+    let lines = [
+        &format!("factors = [{}]", factors.join(", ")),
+        "blocks = []",
+        "for number, factor in enumerate(factors):",
+        "    weight, bias = (head[f\"heads.{number}.embedding.{part}\"] for part in (\"weight\", \"bias\"))",
+        "    block = torch.nn.functional.linear(features, weight, bias)",
+        "    blocks.append(factor * torch.nn.functional.normalize(block))",
+        "embeddings = torch.cat(blocks, 1)",
+    ];
+    lines.map(str::to_owned).into()
 }
 
 /// Returns what is done to an image before the network sees it.

@@ -43,6 +43,8 @@ struct MemberAt<'p> {
     settings: &'p [Setting],
     seed: u64,
     fold: Option<Fold>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    map: Option<u32>,
     run: RunId,
 }
 
@@ -99,6 +101,7 @@ impl<'p> MemberAt<'p> {
             settings: &member.settings,
             seed: member.seed,
             fold: member.fold,
+            map: member.map,
             run: member.run,
         }
     }

@@ -113,6 +113,7 @@ fn add(curves: &mut Curves, event: &Event) {
         } => point(Curve::Drift, *step, *drift),
         Event::Progress { loss: None, .. }
         | Event::Memory { drift: None, .. }
+        | Event::Survey { .. }
         | Event::Host(_)
         | Event::Network { .. }
         | Event::Remark { .. }

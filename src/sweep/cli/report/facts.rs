@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use report::{Row, RunState};
-use schema::{Cut, Dataset, ImageSize, Labels, Registration, TrainingImages, renamed::as_read};
+use schema::{
+    Cut, Dataset, EmbeddingHead, ImageSize, Join, Labels, Model, Registration, TrainingImages,
+    renamed::as_read,
+};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     cli::{Opened, check::arithmetic, counted},
-    config::{Baseline, Method, Point, Sweep, as_written},
+    config::{Baseline, LabelMaps, Method, Point, Sweep, as_written},
     ledger::fingerprint::{kept_registration, registration},
 };
 
@@ -82,8 +85,39 @@ fn exception(method: &Method, point: &Point) -> Option<String> {
         let optimizer = in_words(&written["loss_optimizer"]);
         own.push(format!("its parameters: {optimizer}"));
     }
+    let model = method.table.model(&point.model);
+    if !model.heads.is_empty() {
+        own.push(heads_in_words(&model));
+    }
+    if let Some(LabelMaps { members, classes }) = method.table.label_maps {
+        own.push(format!(
+            "{members} networks joined, each on a random map of the classes to {classes}"
+        ));
+    }
+    own.extend(links_in_words(&written["links"]));
     let name = &method.table.name;
     (!own.is_empty()).then(|| format!("{name} differs: {}.", own.join("; ")))
+}
+
+/// The heads of a model: `heads of 96 + 160 + 256 dimensions`.
+fn heads_in_words(model: &Model) -> String {
+    let head = |head: &EmbeddingHead| match &head.tap {
+        Some(tap) => format!("{} on {tap}", head.width),
+        None => head.width.to_string(),
+    };
+    let heads: Vec<String> = model.heads.iter().map(head).collect();
+    let joined = match &model.join {
+        Join::Equal => String::new(),
+        Join::Width => ", joined by width".to_owned(),
+        Join::Factors(factors) => format!(", joined by factors {factors:?}"),
+    };
+    format!("heads of {} dimensions{joined}", heads.join(" + "))
+}
+
+/// Each link with its settings.
+fn links_in_words(links: &Value) -> Vec<String> {
+    let link = |(name, link): (&String, &Value)| format!("{name}: {}", in_words(link));
+    links.as_object().into_iter().flatten().map(link).collect()
 }
 
 /// A setting as the file has it, without its punctuation: `adam (lr 0.001, weight_decay 0)`.

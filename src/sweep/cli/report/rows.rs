@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A row for each member of the plan and, if there are folds, one for each cell and seed whose folds are
-/// concatenated.
+/// concatenated. Networks on label maps are one row, that of their ensemble.
 pub(in crate::cli) fn rows(
     sweep: &Sweep,
     plan: &Plan,
@@ -21,7 +21,7 @@ pub(in crate::cli) fn rows(
 ) -> Result<Vec<Row>, LedgerError> {
     let baselines = baselines(sweep);
     let mut rows = Vec::with_capacity(plan.members.len());
-    for member in &plan.members {
+    for member in plan.members.iter().filter(|member| member.map.is_none()) {
         let state = state_of(member.run, plan, ledger)?;
         rows.push(separated(member, &baselines, state));
     }
@@ -30,9 +30,13 @@ pub(in crate::cli) fn rows(
         let state = state_of_ensemble(id, plan, ledger)?;
         for &position in &ensemble.members {
             let member = &plan.members[position];
+            let row = match member.map {
+                Some(_) => separated(member, &baselines, state.clone()),
+                None => concatenated(member, &baselines, state.clone()),
+            };
             rows.push(Row {
                 ensemble: Some(id),
-                ..concatenated(member, &baselines, state.clone())
+                ..row
             });
             ensembled.insert(position);
         }

@@ -55,6 +55,9 @@ pub(super) struct Reported {
     done: u64,
     total: u64,
     loss: Option<f64>,
+    /// Images of the survey under way, of how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    surveyed: Option<(u64, u64)>,
     /// The latest validation score.
     validation: Option<(Metric, f64)>,
 }
@@ -133,6 +136,7 @@ impl LiveAttempt {
             done,
             total,
             loss,
+            surveyed,
             validation,
             ..
         } = self.reported;
@@ -151,6 +155,8 @@ impl LiveAttempt {
                 .map(|left| format!("{} to go", seconds_in_words(left))),
         );
         parts.extend(loss.map(|loss| format!("loss {loss:.4}")));
+        let survey = |(done, total)| format!("survey of {done} of {total} images");
+        parts.extend(surveyed.map(survey));
         parts.extend(validation.map(|(metric, value)| {
             format!("validation {} {:.1}", metric.heading(), 100.0 * value)
         }));
@@ -193,6 +199,10 @@ impl Reported {
             Event::Progress { done, total, loss } => {
                 (self.done, self.total) = (*done, *total);
                 self.loss = loss.or(self.loss);
+                self.surveyed = None;
+            }
+            Event::Survey { done, total } => {
+                self.surveyed = Some((*done, *total)).filter(|_| done < total);
             }
             Event::Scores { validation, .. } => {
                 let last = validation.last_key_value();

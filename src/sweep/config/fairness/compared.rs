@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use schema::{Loss, canonical_json, renamed::as_read};
+use schema::{canonical_json, renamed::as_read};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -16,14 +16,17 @@ use crate::config::{Method, Point};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Compared {
     Trunk,
+    Taps,
     Weights,
     Embedding,
+    Networks,
     Batch,
     Images,
     LossOptimizer,
     Optimizer,
     SearchBudget,
     Steps,
+    Surveys,
     Selection,
 }
 
@@ -31,13 +34,13 @@ impl Compared {
     /// Returns the rule that demands it.
     fn rule(self) -> Rule {
         match self {
-            Compared::Trunk => Rule::F1,
+            Compared::Trunk | Compared::Taps => Rule::F1,
             Compared::Weights => Rule::F2,
-            Compared::Embedding => Rule::F3,
+            Compared::Embedding | Compared::Networks => Rule::F3,
             Compared::Batch => Rule::F4,
             Compared::Images => Rule::F5,
             Compared::LossOptimizer | Compared::Optimizer => Rule::F6,
-            Compared::SearchBudget | Compared::Steps => Rule::F7,
+            Compared::SearchBudget | Compared::Steps | Compared::Surveys => Rule::F7,
             Compared::Selection => Rule::F9,
         }
     }
@@ -292,8 +295,18 @@ fn of_method(point: &Point, method: &Method) -> Vec<ComparedSetting> {
             shown: searched,
         },
     ];
+    conditions.push(networks(method));
+    conditions.push(surveys(point, method));
+    conditions.push(ComparedSetting {
+        compared: Compared::Taps,
+        key: match method.table.heads {
+            Some(_) => own_key("heads"),
+            None => SettingKey::Shared("model.heads".to_owned()),
+        },
+        ..below_the_heads(point, method)
+    });
     let own = method.table.loss_optimizer.as_ref();
-    if method.table.loss.as_ref().is_some_and(Loss::has_parameters) {
+    if method.table.has_parameters() {
         let shared = training.loss_optimizer.as_ref();
         let family = name_of(own.or(shared).unwrap_or(&training.optimizer));
         conditions.push(ComparedSetting {
@@ -307,6 +320,68 @@ fn of_method(point: &Point, method: &Method) -> Vec<ComparedSetting> {
         });
     }
     conditions
+}
+
+/// Returns of how many networks the result of a method is: their embeddings are joined.
+fn networks(method: &Method) -> ComparedSetting {
+    let shown = match method.table.label_maps {
+        Some(maps) => format!("{} networks joined", maps.members),
+        None => "one network".to_owned(),
+    };
+    ComparedSetting {
+        compared: Compared::Networks,
+        key: SettingKey::OfMethod(method.table.name.clone(), "label_maps".to_owned()),
+        value: shown.clone(),
+        shown,
+    }
+}
+
+/// Returns the passes over the training images that a method makes beside its steps.
+fn surveys(point: &Point, method: &Method) -> ComparedSetting {
+    let survey = point.training.survey.as_ref();
+    let table = &method.table;
+    let sampler = table.sampler.as_ref().unwrap_or(&point.training.sampler);
+    let asks = table.needs_survey() || sampler.needs_survey();
+    let made = survey.filter(|_| asks);
+    let shown = match made {
+        Some(survey) => {
+            let (unit, every) = survey.every.named();
+            format!("a survey of the training images every {every} {unit}")
+        }
+        None => "no surveys".to_owned(),
+    };
+    ComparedSetting::shared(
+        Compared::Surveys,
+        "training.survey",
+        canonical_json(&made),
+        shown,
+    )
+}
+
+/// Returns what a method has between the shared trunk and the last layers of its heads: another trunk, in effect.
+fn below_the_heads(point: &Point, method: &Method) -> ComparedSetting {
+    let heads = method.table.model(&point.model).heads;
+    let own = |head: &schema::EmbeddingHead| (head.tap.clone(), head.layers.clone());
+    let differing: Vec<_> = heads
+        .iter()
+        .map(own)
+        .filter(|own| *own != (None, None))
+        .collect();
+    let taps: Vec<&str> = heads
+        .iter()
+        .filter_map(|head| head.tap.as_deref())
+        .collect();
+    let shown = match (differing.is_empty(), taps.is_empty()) {
+        (true, _) => "all heads on the last map".to_owned(),
+        (false, true) => "heads with layers of their own".to_owned(),
+        (false, false) => format!("heads on {}", taps.join(", ")),
+    };
+    ComparedSetting::shared(
+        Compared::Taps,
+        "model.heads",
+        canonical_json(&differing),
+        shown,
+    )
 }
 
 /// The name of a choice.

@@ -234,3 +234,50 @@ fn a_waiver_that_nothing_needs_is_a_warning() {
        |        ^^^^
     "#);
 }
+
+#[test]
+fn heads_on_earlier_layers_are_another_trunk_and_heads_alone_are_not() {
+    let heads = |heads: &str| format!("loss.contrastive = {{}}\nheads = {heads}");
+    let plain = heads("[{ width = 24 }, { width = 40 }]");
+    assert_eq!(after("loss.contrastive = {}", &plain).0, []);
+    let tapped = heads("[{ width = 24, tap = \"block3\" }, { width = 40 }]");
+    let (rules, what) = after("loss.contrastive = {}", &tapped);
+    assert_eq!(
+        (rules, what.as_str()),
+        (
+            vec![F1],
+            "Contrastive: heads on block3, Triplet all heads on the last map"
+        )
+    );
+}
+
+#[test]
+fn surveys_of_one_method_are_noticed() {
+    let surveyed = FAIR
+        .replace("steps = 10", "steps = 10\nsurvey.every.epochs = 2")
+        .replace(
+            "loss.contrastive = {}",
+            "loss.hierarchical_triplet = { tree = \"survey\" }",
+        );
+    let fairness = fairness(&surveyed);
+    let found: Vec<_> = fairness
+        .violations
+        .iter()
+        .map(|violation| (violation.rule, violation.what.as_str()))
+        .collect();
+    let what = "Contrastive: a survey of the training images every 2 epochs, Triplet no surveys";
+    assert_eq!(found, [(F7, what)]);
+}
+
+#[test]
+fn an_ensemble_of_label_maps_is_noticed_beside_single_networks() {
+    let maps = "loss.contrastive = {}\nlabel_maps = { members = 12, classes = 6 }";
+    let (rules, what) = after("loss.contrastive = {}", maps);
+    assert_eq!(
+        (rules, what.as_str()),
+        (
+            vec![F3],
+            "Contrastive: 12 networks joined, Triplet one network"
+        )
+    );
+}

@@ -2,7 +2,7 @@
 
 use schema::{Backbone, BatchNorm, Gem, Head, Model, Pooling, Precision};
 
-use super::{super::file::SweepFile, Checked, Fault, fault, images, positive, require};
+use super::{super::file::SweepFile, Checked, Fault, fault, heads, images, positive, require};
 
 pub(super) fn model(file: &SweepFile) -> Checked {
     let model = &file.model;
@@ -18,7 +18,15 @@ pub(super) fn model(file: &SweepFile) -> Checked {
         Some(_) | None => {}
     }
     pooling(model)?;
-    head(model)?;
+    if let Some(head) = &model.head {
+        require(
+            model.embedding.is_some(),
+            "model.head",
+            "a head needs `model.embedding`, the width of what it gives",
+        )?;
+        layers(head, "model.head")?;
+    }
+    heads::of_model(model, &|name| format!("model.{name}"))?;
     torchscript(model)?;
     freeze(model)
 }
@@ -102,22 +110,15 @@ fn pooling(model: &Model) -> Checked {
     }
 }
 
-fn head(model: &Model) -> Checked {
-    let Some(head) = &model.head else {
-        return Ok(());
-    };
-    require(
-        model.embedding.is_some(),
-        "model.head",
-        "a head needs `model.embedding`, the width of what it gives",
-    )?;
+/// Checks the layers of a head at a key.
+pub(super) fn layers(head: &Head, key: &str) -> Checked {
     match head {
         Head::Mlp(mlp) => {
             let widths = !mlp.hidden.is_empty()
                 && mlp.hidden.iter().all(|width| (1..=65_536).contains(width));
             require(
                 widths,
-                "model.head.mlp.hidden",
+                &format!("{key}.mlp.hidden"),
                 "expected at least one width, each from 1 to 65536",
             )
         }

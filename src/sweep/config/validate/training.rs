@@ -1,6 +1,6 @@
 //! The length, the learning rates and the end of training.
 
-use schema::{Clip, Loss, Optimizer, Schedule, Span, WarmUp};
+use schema::{Clip, Optimizer, Schedule, Span, WarmUp};
 
 use super::{
     Checked, MethodTable, SweepFile, TrainingTable, fault, in_range, positive, require, sampling,
@@ -32,9 +32,7 @@ pub(super) fn training(training: &TrainingTable, file: &SweepFile) -> Checked {
     }
     validation(training, file)?;
     let sharing = file.method.iter().filter(|method| method.sampler.is_none());
-    let needs_positives = sharing
-        .filter_map(|method| method.loss.as_ref())
-        .any(Loss::needs_positives);
+    let needs_positives = sharing.into_iter().any(MethodTable::needs_positives);
     sampling::sampler(&training.sampler, "training.sampler", needs_positives, file)?;
     optimizers(training, file)?;
     rates(training)?;
@@ -107,10 +105,7 @@ fn optimizers(training: &TrainingTable, file: &SweepFile) -> Checked {
     };
     optimizer(of_losses, "training.loss_optimizer")?;
     require(
-        file.method
-            .iter()
-            .filter_map(|method| method.loss.as_ref())
-            .any(Loss::has_parameters),
+        file.method.iter().any(MethodTable::has_parameters),
         "training.loss_optimizer",
         "no method has a loss with parameters of its own",
     )
@@ -137,17 +132,13 @@ pub(super) fn surveys(training: &TrainingTable, file: &SweepFile) -> Checked {
 }
 
 fn needs_survey(method: &MethodTable, training: &TrainingTable) -> bool {
-    let Some(loss) = &method.loss else {
-        return false;
-    };
     let sampler = method.sampler.as_ref().unwrap_or(&training.sampler);
-    loss.needs_survey() || sampler.needs_survey()
+    method.loss.is_some() && (method.needs_survey() || sampler.needs_survey())
 }
 
 /// Returns the key that asks for a survey.
 fn needing_key(method: &MethodTable, number: usize) -> String {
-    let by_loss = method.loss.as_ref().is_some_and(Loss::needs_survey);
-    match (by_loss, &method.sampler) {
+    match (method.needs_survey(), &method.sampler) {
         (true, _) => format!("method.{number}.loss"),
         (false, Some(_)) => format!("method.{number}.sampler"),
         (false, None) => "training.sampler".to_owned(),

@@ -1,0 +1,283 @@
+//! Several heads of a network, on its last map or on maps before it.
+
+use schema::Model;
+use tch::{Kind, Tensor};
+
+use super::{
+    head::HeadLayers,
+    layers::{ForwardContext, ParamBuilder},
+    pooling::Pool,
+};
+use crate::{blocks::Block, distance::normalize, links::HeadOutput};
+
+/// The heads of a network with several; none otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    /// The layers whose maps they pool, each once.
+    taps: Vec<String>,
+    branches: Vec<Branch>,
+}
+
+/// One head.
+#[derive(Debug)]
+struct Branch {
+    /// Number of the tap; absent: the last map.
+    tap: Option<usize>,
+    pool: Pool,
+    layers: HeadLayers,
+    block: Block,
+}
+
+/// What a network makes of images.
+#[derive(Debug)]
+pub struct Forward {
+    /// `[n, width]`.
+    pub embeddings: Tensor,
+    /// For each head of several: the input of its last layer, `[n, f]`, outside the graph.
+    pub features: Vec<Tensor>,
+}
+
+impl Forward {
+    /// Returns what a network makes of all images of these.
+    pub(crate) fn joined(parts: &[Forward]) -> Forward {
+        let all = |of: &dyn Fn(&Forward) -> Tensor| {
+            Tensor::cat(&parts.iter().map(of).collect::<Vec<_>>(), 0)
+        };
+        let heads = parts.first().map_or(0, |part| part.features.len());
+        Forward {
+            embeddings: all(&|part| part.embeddings.shallow_clone()),
+            features: (0..heads)
+                .map(|head| all(&|part| part.features[head].shallow_clone()))
+                .collect(),
+        }
+    }
+}
+
+/// The maps of a trunk that heads pool.
+#[derive(Debug)]
+pub(super) struct Maps {
+    /// The last map `[n, f, h, w]`, or features `[n, f]`.
+    pub(super) last: Tensor,
+    /// Those of [`Heads::taps`].
+    pub(super) taps: Vec<Tensor>,
+}
+
+impl Heads {
+    /// Returns the heads of a model; `features` returns the width of a tap, or of the last map.
+    pub(super) fn new(
+        builder: &mut ParamBuilder,
+        model: &Model,
+        features: impl Fn(Option<&str>) -> i64,
+    ) -> Heads {
+        let mut taps: Vec<String> = Vec::new();
+        let pooling = model.pooling.unwrap_or(schema::Pooling::Avg);
+        let mut branches = Vec::new();
+        for (head, block) in model.heads.iter().zip(Block::all(model)) {
+            let prefix = format!("heads.{}.", block.head);
+            let tap = head.tap.as_ref().map(|tap| place(&mut taps, tap));
+            let layers = head.layers.as_ref().or(model.head.as_ref());
+            let inputs = features(head.tap.as_deref());
+            branches.push(Branch {
+                tap,
+                pool: Pool::new(builder, &prefix, pooling),
+                layers: HeadLayers::new(builder, &prefix, layers, inputs, block.width),
+                block,
+            });
+        }
+        Heads { taps, branches }
+    }
+
+    pub(super) fn are_none(&self) -> bool {
+        self.branches.is_empty()
+    }
+
+    /// Returns the layers whose maps the heads pool.
+    pub(super) fn taps(&self) -> &[String] {
+        &self.taps
+    }
+
+    /// Returns the joined embeddings of some maps; `prepared` makes features of a map with a pooling.
+    pub(super) fn forward(
+        &self,
+        context: &ForwardContext,
+        maps: &Maps,
+        prepared: impl Fn(&Tensor, &Pool) -> Tensor,
+    ) -> Forward {
+        let mut blocks = Vec::new();
+        let mut features = Vec::new();
+        for branch in &self.branches {
+            let map = branch.tap.map_or(&maps.last, |tap| &maps.taps[tap]);
+            let hidden = branch.layers.hidden(context, &prepared(map, &branch.pool));
+            let outputs = branch.layers.last(context, &hidden);
+            blocks.push(normalize(&outputs) * branch.block.factor);
+            features.push(hidden.detach());
+        }
+        Forward {
+            embeddings: Tensor::cat(&blocks, 1),
+            features,
+        }
+    }
+
+    /// Returns what a penalty on heads sees, given the features of [`forward`](Self::forward).
+    pub(super) fn outputs(&self, context: &ForwardContext, features: &[Tensor]) -> Vec<HeadOutput> {
+        let of = |(branch, features): (&Branch, &Tensor)| {
+            let weights = branch.layers.last_weights(context);
+            HeadOutput {
+                projected: features
+                    .to_kind(Kind::Float)
+                    .linear(&weights, None::<Tensor>),
+                weights,
+            }
+        };
+        self.branches.iter().zip(features).map(of).collect()
+    }
+}
+
+/// Returns the place of a name in a list, adding it if it is not there.
+fn place(names: &mut Vec<String>, name: &str) -> usize {
+    names
+        .iter()
+        .position(|known| known == name)
+        .unwrap_or_else(|| {
+            names.push(name.to_owned());
+            names.len() - 1
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::{Backbone, EmbeddingHead, Join};
+    use tch::{Device, no_grad};
+
+    use super::super::{ModelError, Network, NetworkConfig};
+    use super::*;
+    use crate::testing::{assert_close, noise};
+
+    /// A network with heads of these widths at these layers.
+    fn config(backbone: Backbone, side: i64, heads: &[(u32, Option<&str>)]) -> NetworkConfig {
+        let total = heads.iter().map(|(width, _)| width).sum();
+        let mut config = NetworkConfig::new(backbone, 3, side, Some(total));
+        let head = |&(width, tap): &(u32, Option<&str>)| EmbeddingHead {
+            tap: tap.map(str::to_owned),
+            ..EmbeddingHead::of_width(width)
+        };
+        config.model.heads = heads.iter().map(head).collect();
+        config
+    }
+
+    fn conv4(heads: &[(u32, Option<&str>)]) -> NetworkConfig {
+        config(Backbone::Conv4, 16, heads)
+    }
+
+    fn network(config: NetworkConfig) -> Network {
+        Network::new(config, 1, Device::Cpu).unwrap()
+    }
+
+    fn images(side: i64) -> Tensor {
+        let pixels = (noise(1, 5, 3 * side * side) + 1.0) * 127.5;
+        pixels.to_kind(Kind::Uint8).view([5, 3, side, side])
+    }
+
+    fn embeddings(network: &Network, side: i64) -> Tensor {
+        no_grad(|| network.forward(&images(side), false))
+    }
+
+    #[test]
+    fn one_head_is_the_network_without_heads_to_the_bit() {
+        let plain = NetworkConfig::new(Backbone::Conv4, 3, 16, Some(6));
+        let one = network(conv4(&[(6, None)]));
+        assert!(embeddings(&one, 16) == embeddings(&network(plain), 16));
+    }
+
+    #[test]
+    fn joined_embeddings_and_blocks_have_length_one() {
+        let mut config = conv4(&[(2, None), (3, Some("block2")), (4, None)]);
+        for join in [Join::Equal, Join::Width, Join::Factors(vec![1.0, 5.0, 2.0])] {
+            config.model.join = join;
+            let network = network(config.clone());
+            let joined = embeddings(&network, 16);
+            let one = Tensor::ones([5], (Kind::Float, Device::Cpu));
+            let length = |of: &Tensor| of.norm_scalaropt_dim(2.0, [1], false);
+            assert_close(&length(&joined), &one, 1e-6, "joined");
+            for block in network.blocks() {
+                assert_close(&length(&block.of(&joined)), &one, 1e-6, "block");
+            }
+        }
+    }
+
+    #[test]
+    fn every_tap_of_every_backbone_is_a_map_of_its_channels() {
+        let tapped = ["conv4", "googlenet", "bn_inception", "resnet18", "resnet50"];
+        let backbones = Backbone::every().into_iter();
+        for backbone in backbones.filter(|one| tapped.contains(&one.key())) {
+            let (side, taps) = (backbone.part().least_image().into(), backbone.part().taps());
+            assert!(!taps.is_empty());
+            let heads: Vec<_> = taps.iter().map(|(name, _)| (2, Some(*name))).collect();
+            let network = network(config(backbone, side, &heads));
+            let found = embeddings(&network, side);
+            assert_eq!(found.size(), [5, 2 * taps.len() as i64]);
+        }
+    }
+
+    #[test]
+    fn a_head_at_a_tap_depends_on_no_later_layer() {
+        let mut network = network(conv4(&[(2, Some("block2")), (3, None)]));
+        let before = embeddings(&network, 16);
+        let mut state = network.state();
+        let named = network
+            .parameters()
+            .map(|(name, part)| match name.starts_with("block4") {
+                true => part.zeros_like().reshape([-1]),
+                false => part.detach().reshape([-1]),
+            });
+        state[0].1 = Tensor::cat(&named.collect::<Vec<_>>(), 0);
+        network.restore(&state).unwrap();
+        let after = embeddings(&network, 16);
+        let [first, last] = network.blocks()[..] else {
+            panic!("two heads")
+        };
+        assert!(first.of(&before) == first.of(&after));
+        assert!(last.of(&before) != last.of(&after));
+    }
+
+    #[test]
+    fn the_output_of_a_head_is_its_block_without_bias_and_length() {
+        let network = network(conv4(&[(2, None), (3, None)]));
+        let forward = network.forward_heads(&images(16), false);
+        let outputs = network.head_outputs(&forward.features);
+        for (block, output) in network.blocks().iter().zip(&outputs) {
+            let name = format!("heads.{}.embedding.bias", block.head);
+            let bias = network.parameters().find(|(known, _)| *known == name);
+            let whole = normalize(&(&output.projected + bias.unwrap().1));
+            assert_close(&whole, &block.of(&forward.embeddings), 1e-5, &name);
+        }
+    }
+
+    #[test]
+    fn an_exported_module_joins_the_heads() {
+        let network = network(conv4(&[(2, Some("block3")), (3, None)]));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("network.pt");
+        network.save_torchscript(&path).unwrap();
+        let module = tch::CModule::load(&path).unwrap();
+        let found = no_grad(|| module.forward_ts(&[images(16)])).unwrap();
+        assert_close(&found, &embeddings(&network, 16), 1e-6, "embeddings");
+    }
+
+    #[test]
+    fn heads_that_make_up_no_embedding_are_refused() {
+        let refused = |config| Network::new(config, 1, Device::Cpu).unwrap_err();
+        let mut config = conv4(&[(2, None), (3, None)]);
+        config.model.embedding = Some(6);
+        let expected = ModelError::Heads {
+            found: 5,
+            expected: 6,
+        };
+        assert_eq!(refused(config), expected);
+        let name = "block9".to_owned();
+        assert_eq!(
+            refused(conv4(&[(2, None), (3, Some("block9"))])),
+            ModelError::NoSuchTap { name }
+        );
+    }
+}

@@ -1,0 +1,247 @@
+//! Heads that make up no embedding, and links that heads cannot have.
+
+use schema::{BeyondMargin, Boost, Cascade, Join, Loss, Model, ReferenceKind};
+
+use super::{
+    super::file::MethodTable, Checked, Fault, fault, in_range, losses, model::layers, positive,
+    require,
+};
+
+/// Checks the heads of a method: those of its own, or of the model that all share.
+pub(super) fn of_method(
+    method: &MethodTable,
+    shared: &Model,
+    key: &dyn Fn(&str) -> String,
+) -> Checked {
+    let model = method.model(shared);
+    if method.heads.is_some() || method.join.is_some() {
+        of_model(&model, key)?;
+    }
+    own_losses(method, &model, key)?;
+    if method.links.are_none() {
+        return Ok(());
+    }
+    require(
+        !model.heads.is_empty(),
+        &key("links"),
+        "links are between several heads: write `heads = [{ width = .. }, { width = .. }]`",
+    )?;
+    in_range(method.links.check(), &key("links"))?;
+    if let Some(boost) = &method.links.boost {
+        boosted(boost, method, key)?;
+    }
+    match &method.links.cascade {
+        Some(cascade) => cascaded(cascade, method, model.heads.len(), key),
+        None => Ok(()),
+    }
+}
+
+/// Checks the heads of a model; `key` returns the path of a key beside `heads`.
+pub(super) fn of_model(model: &Model, key: &dyn Fn(&str) -> String) -> Checked {
+    if model.heads.is_empty() {
+        return require(
+            model.join == Join::Equal,
+            &key("join"),
+            "there is one head and nothing to join: write `heads`, or remove `join`",
+        );
+    }
+    require(
+        model.heads.len() > 1,
+        &key("heads"),
+        "a single head is what a network has without `heads`: write two or more, or remove the key",
+    )?;
+    for (place, head) in model.heads.iter().enumerate() {
+        let key = |name: &str| key(&format!("heads.{place}.{name}"));
+        require(
+            head.width > 0,
+            &key("width"),
+            "a head has at least 1 dimension",
+        )?;
+        if let Some(head) = &head.layers {
+            layers(head, &key("layers"))?;
+        }
+        if let Some(name) = &head.tap {
+            tap(name, model, &key("tap"))?;
+        }
+    }
+    widths(model, key)?;
+    require(
+        model.normalize,
+        &key("heads"),
+        "the embeddings of heads are joined at length one: set `model.normalize = true`",
+    )?;
+    join(model, key)
+}
+
+fn widths(model: &Model, key: &dyn Fn(&str) -> String) -> Checked {
+    let all: Vec<u64> = model.heads.iter().map(|head| head.width.into()).collect();
+    let total: u64 = all.iter().sum();
+    let written: Vec<String> = all.iter().map(u64::to_string).collect();
+    let sum = written.join(" + ");
+    match model.embedding.map(u64::from) {
+        Some(width) if width == total => Ok(()),
+        Some(width) => {
+            let (by, word) = (
+                width.abs_diff(total),
+                if total < width { "few" } else { "many" },
+            );
+            let message = format!(
+                "the heads have {sum} = {total} dimensions, {by} too {word} for the embedding of {width}"
+            );
+            Err(Fault {
+                key: key("heads"),
+                message,
+                hint: Some(format!("or write `embedding = {total}` in [model]")),
+            })
+        }
+        None => fault(
+            key("heads"),
+            format!(
+                "heads need the width of the joined embedding: write `embedding = {total}` in [model]"
+            ),
+        ),
+    }
+}
+
+fn tap(name: &str, model: &Model, key: &str) -> Checked {
+    let taps = model.backbone.part().taps();
+    if taps.iter().any(|(known, _)| *known == name) {
+        return Ok(());
+    }
+    let known: Vec<&str> = taps.iter().map(|(name, _)| *name).collect();
+    let backbone = model.backbone.key();
+    let hint = match known.is_empty() {
+        true => "remove `tap`: every head then pools the last map".to_owned(),
+        false => format!("heads can pool {}", known.join(", ")),
+    };
+    Err(Fault {
+        key: key.to_owned(),
+        message: format!("heads cannot pool a layer `{name}` of `{backbone}`"),
+        hint: Some(hint),
+    })
+}
+
+fn join(model: &Model, key: &dyn Fn(&str) -> String) -> Checked {
+    let Join::Factors(factors) = &model.join else {
+        return Ok(());
+    };
+    let heads = model.heads.len();
+    require(
+        factors.len() == heads,
+        &key("join.factors"),
+        format!("{} factors for {heads} heads", factors.len()),
+    )?;
+    factors
+        .iter()
+        .try_for_each(|&factor| positive(factor, &key("join.factors")))
+}
+
+/// Checks the losses of heads that have their own.
+fn own_losses(method: &MethodTable, model: &Model, key: &dyn Fn(&str) -> String) -> Checked {
+    let heads = method.heads.iter().flatten();
+    for (place, head) in heads.clone().enumerate() {
+        let key = |name: &str| key(&format!("heads.{place}.{name}"));
+        positive(head.weight, &key("weight"))?;
+        if let Some(own) = head.own_loss() {
+            losses::weighted(&own, method.memory.as_ref(), model, &key)?;
+            continue;
+        }
+        let chosen = [
+            ("distance", head.distance.is_some()),
+            ("reduction", head.reduction.is_some()),
+            ("regularizer", head.regularizer.is_some()),
+            ("miner", head.miner.is_some()),
+        ];
+        if let Some((name, _)) = chosen.into_iter().find(|(_, is_chosen)| *is_chosen) {
+            let message =
+                format!("`{name}` belongs to a loss of the head's own: write its `loss`, too");
+            return fault(key(name), message);
+        }
+    }
+    let mut losses = heads.map(|head| &head.loss).peekable();
+    require(
+        losses.peek().is_none() || losses.any(Option::is_none),
+        &key("loss"),
+        "every head has its own loss, so this one is not used: remove that of one head",
+    )
+}
+
+/// Heads that boost each other have one loss, whose terms have margins and a slope where the boosting begins.
+fn boosted(boost: &Boost, method: &MethodTable, key: &dyn Fn(&str) -> String) -> Checked {
+    let key = key(&format!("links.boost.{}", boost.key()));
+    let Some(loss) = &method.loss else {
+        return Ok(());
+    };
+    let name = loss.key();
+    let initial = match boost {
+        Boost::Additive(additive) => additive.initial,
+        Boost::Average => 0.0,
+    };
+    match loss.beyond_margin() {
+        BeyondMargin::NoMargin => fault(
+            &key,
+            format!(
+                "the terms of `{name}` have no margin by which heads could boost each other: choose one of {}",
+                boostable()
+            ),
+        )?,
+        BeyondMargin::Zero => require(
+            initial <= 0.0,
+            &key,
+            format!(
+                "the terms of `{name}` are 0 beyond the margin, where a sum from {initial} on begins, so that later heads \
+                 would learn nothing: write `initial = 0.0`, or `boost = \"average\"`"
+            ),
+        )?,
+        BeyondMargin::Small => {}
+    }
+    require(
+        method.losses().count() == 1,
+        &key,
+        "heads that boost each other have one loss: remove those of the heads",
+    )
+}
+
+/// Returns the losses by which heads can boost each other.
+fn boostable() -> String {
+    let all = Loss::every().into_iter();
+    let able = all.filter(|loss| loss.beyond_margin() != BeyondMargin::NoMargin);
+    let names: Vec<String> = able.map(|loss| format!("`{}`", loss.key())).collect();
+    names.join(", ")
+}
+
+/// Heads in a cascade have losses of pairs or triplets, which nothing else chooses.
+fn cascaded(
+    cascade: &Cascade,
+    method: &MethodTable,
+    heads: usize,
+    key: &dyn Fn(&str) -> String,
+) -> Checked {
+    let shares = cascade.shares.len();
+    require(
+        shares == heads,
+        &key("links.cascade.shares"),
+        format!("{shares} shares for {heads} heads"),
+    )?;
+    let is_of_tuples = |loss: &Loss| {
+        let part = loss.part();
+        part.is_some_and(|part| part.facts().references == ReferenceKind::Tuples)
+    };
+    if let Some(loss) = method.losses().find(|loss| !is_of_tuples(loss)) {
+        let message = format!(
+            "a cascade chooses pairs, and `{}` is no loss of pairs or triplets",
+            loss.key()
+        );
+        return fault(key("links.cascade"), message);
+    }
+    let mined = method
+        .heads
+        .iter()
+        .flatten()
+        .any(|head| head.miner.is_some());
+    require(
+        method.miner.is_none() && !mined,
+        &key("links.cascade"),
+        "a cascade chooses the pairs: remove `miner`",
+    )
+}
