@@ -7,6 +7,8 @@ use std::{
 
 use thiserror::Error;
 
+use crate::turn::Superseded;
+
 /// A file or folder could not be created, written, renamed or removed.
 #[derive(Debug, Error)]
 #[error("{}", sentence(action, path, cause))]
@@ -34,6 +36,12 @@ impl DiskError {
     /// True if there is no space left, on the disk or in the user's quota.
     pub fn is_full(&self) -> bool {
         is_full(&self.cause)
+    }
+
+    /// True if the file was not published because a later [`Turn`](crate::Turn) has begun.
+    pub fn is_superseded(&self) -> bool {
+        let cause = self.cause.get_ref();
+        cause.is_some_and(|cause| cause.is::<Superseded>())
     }
 }
 

@@ -5,7 +5,7 @@
 //! mixture. [`write`] takes bytes, [`copy`] a file, and [`WholeFile`] a stream; a [`WholeFolder`] is the same for a folder. The temporary file
 //! has a fixed name, so that the next attempt overwrites what a killed process left; a lock on it
 //! lets concurrent writers of one file take turns. [`remove_leftovers`] removes those that no attempt
-//! overwrites. [`read`], [`read_to_string`] and [`open`] refuse pipes and devices, which could
+//! overwrites. Where processes on different machines may work on the same files, each has a [`Turn`]. [`read`], [`read_to_string`] and [`open`] refuse pipes and devices, which could
 //! block for ever; clippy refuses the functions of `std::fs` that do not.
 //!
 //! This is a crate of its own because `dml`, `trainer` and `sweep` all write such files, `dml` must
@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::disallowed_methods))]
 
 mod error;
+mod turn;
 mod whole_file;
 mod whole_folder;
 
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use error::DiskError;
+pub use turn::Turn;
 pub use whole_file::{WholeFile, remove_leftovers};
 pub use whole_folder::WholeFolder;
 
@@ -72,7 +74,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     file.publish()
 }
 
-/// Does the same without waiting for the disk: no reader sees half a file, but a power cut may lose it. For what can be
+/// Writes or replaces the file at `path`, if no later turn has begun.
+///
+/// # Errors
+/// As for [`write`], or a later turn has begun ([`DiskError::is_superseded`]).
+pub fn write_in_turn(path: &Path, bytes: &[u8], turn: &Turn) -> Result<(), DiskError> {
+    let mut file = WholeFile::create_in_turn(path, turn)?;
+    file.append(bytes)?;
+    file.publish()
+}
+
+/// Does the same as [`write`] without waiting for the disk: no reader sees half a file, but a power cut may lose it. For what can be
 /// done without.
 ///
 /// # Errors

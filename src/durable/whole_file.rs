@@ -8,7 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{DiskError, create_folder, parent, sync_parent, whole_folder::remove_leftover};
+use crate::{
+    DiskError, create_folder, parent, sync_parent,
+    turn::{Superseded, Turn},
+    whole_folder::remove_leftover,
+};
 
 /// A file that gets its name only when it is complete and on disk.
 ///
@@ -18,29 +22,49 @@ pub struct WholeFile {
     file: File,
     temporary: PathBuf,
     path: PathBuf,
+    /// The turn in which it is written, if processes take turns at it.
+    turn: Option<Turn>,
     published: bool,
 }
 
 impl WholeFile {
-    /// Begins a file, and creates its folder if necessary. What a killed process left is overwritten.
+    /// Begins a file, and creates its folder if necessary. What a killed process left is overwritten. If this process
+    /// [has a turn](Turn::of_process) at it, it is written in that turn.
     ///
     /// # Errors
     /// The folder or the temporary file cannot be created.
     pub fn create(path: &Path) -> Result<WholeFile, DiskError> {
         create_folder(parent(path))?;
-        let temporary = temporary(path);
+        WholeFile::begin(path, Turn::for_file(path))
+    }
+
+    /// Begins a file that is published only if no later turn has begun.
+    ///
+    /// # Errors
+    /// As for [`create`](WholeFile::create).
+    pub fn create_in_turn(path: &Path, turn: &Turn) -> Result<WholeFile, DiskError> {
+        create_folder(parent(path))?;
+        WholeFile::begin(path, Some(turn.clone()))
+    }
+
+    fn begin(path: &Path, turn: Option<Turn>) -> Result<WholeFile, DiskError> {
+        let temporary = match &turn {
+            Some(turn) => with_suffix(path, &(turn.mark() + SUFFIX)),
+            None => with_suffix(path, SUFFIX),
+        };
         let file = open_locked(&temporary).map_err(DiskError::at("write", path))?;
         Ok(WholeFile {
             file,
             temporary,
             path: path.to_owned(),
+            turn,
             published: false,
         })
     }
 
     /// True if a process writes the file at `path` now, or was killed while it did.
     pub fn is_begun(path: &Path) -> bool {
-        fs::symlink_metadata(temporary(path)).is_ok()
+        fs::symlink_metadata(with_suffix(path, SUFFIX)).is_ok()
     }
 
     /// Returns the path of the temporary file, for libraries that write to a path only. They must
@@ -61,7 +85,8 @@ impl WholeFile {
     /// Gives the file its name, replacing an earlier file.
     ///
     /// # Errors
-    /// The content does not reach the disk, or the file cannot be renamed.
+    /// The content does not reach the disk, the file cannot be renamed, or a later turn has begun
+    /// ([`DiskError::is_superseded`]).
     pub fn publish(mut self) -> Result<(), DiskError> {
         self.sync_and_rename()
             .map_err(DiskError::at("write", &self.path))?;
@@ -74,14 +99,30 @@ impl WholeFile {
     /// # Errors
     /// The file cannot be renamed.
     pub(crate) fn publish_soon(mut self) -> Result<(), DiskError> {
-        fs::rename(&self.temporary, &self.path).map_err(DiskError::at("write", &self.path))?;
+        self.rename().map_err(DiskError::at("write", &self.path))?;
         self.published = true;
         Ok(())
     }
 
     fn sync_and_rename(&self) -> io::Result<()> {
         self.file.sync_all()?;
+        let Some(turn) = &self.turn else {
+            return self.rename();
+        };
+        turn.require()?;
+        self.rename().map_err(superseded_if_removed)
+    }
+
+    pub(crate) fn rename(&self) -> io::Result<()> {
         fs::rename(&self.temporary, &self.path)
+    }
+}
+
+/// A later turn removes the temporary files of others.
+fn superseded_if_removed(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => io::Error::other(Superseded),
+        _ => error,
     }
 }
 
@@ -138,12 +179,12 @@ fn lock_abandoned(path: &Path) -> Option<File> {
 }
 
 /// What a temporary file has behind its final name.
-const SUFFIX: &str = ".incomplete";
+pub(crate) const SUFFIX: &str = ".incomplete";
 
-/// Returns the path with [`SUFFIX`] appended to its last component.
-fn temporary(path: &Path) -> PathBuf {
+/// Returns the path with something appended to its last component.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
-    name.push(SUFFIX);
+    name.push(suffix);
     name.into()
 }
 

@@ -127,10 +127,18 @@ fn class_of_libtorch(sentence: &str) -> Failure {
     }
 }
 
+/// Returns the class of a file that was not written. If another process does the work anew, the disk is well.
+fn class_of(error: &DiskError) -> Failure {
+    match error.is_superseded() {
+        true => Failure::Internal,
+        false => Failure::Disk,
+    }
+}
+
 impl From<DiskError> for Failed {
     fn from(error: DiskError) -> Failed {
         Failed {
-            class: Failure::Disk,
+            class: class_of(&error),
             message: error.to_string(),
         }
     }
@@ -143,7 +151,7 @@ impl From<DataError> for Failed {
             | DataError::Unreadable { .. }
             | DataError::Changed { .. } => Failure::Data,
             DataError::OtherCounts { .. } => Failure::OtherCounts,
-            DataError::Disk(_) => Failure::Disk,
+            DataError::Disk(error) => class_of(error),
         };
         Failed {
             class,

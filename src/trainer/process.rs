@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
 };
 
+use durable::Turn;
 use schema::{Attempt, Description, Device, Event, PROTOCOL, Work};
 use signals::{SIGTERM, SIGUSR1, SIGXCPU};
 
@@ -82,6 +83,9 @@ fn attempt(path: &Path) -> ExitStatus {
             ));
         }
     };
+    if let Some(turn) = path.parent().and_then(Turn::of) {
+        turn.of_process();
+    }
     let stop = Stop::new();
     parent_watch::watch(stop.clone());
     stop_at_signals(stop.clone());
